@@ -1,0 +1,183 @@
+//! What the rest of the extension sees of its configuration: plain values, already checked.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+/// Everything that the customer can set, resolved from environment, `datadog.yaml` and defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The key as given in plain text; `None` when there is none or nothing is left of it after cleaning.
+    pub api_key: Option<ApiKey>,
+    /// A host name such as `datadoghq.eu`: never empty, never a URL.
+    pub site: String,
+    pub log_level: LevelFilter,
+    /// Total time allowed to one HTTP request, and the idle time after which the default strategy flushes at the end.
+    pub flush_timeout: Duration,
+    pub flush_strategy: FlushStrategy,
+    pub env: Option<String>,
+    pub service: Option<String>,
+    pub version: Option<String>,
+    /// In the order given; a key may occur more than once.
+    pub tags: Vec<Tag>,
+    pub http: Http,
+    pub logs: Logs,
+    pub metrics: Metrics,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let flush_timeout = Duration::from_secs(30);
+        Self {
+            api_key: None,
+            site: DEFAULT_SITE.to_owned(),
+            log_level: DEFAULT_LOG_LEVEL,
+            flush_timeout,
+            flush_strategy: FlushStrategy::Default,
+            env: None,
+            service: None,
+            version: None,
+            tags: Vec::new(),
+            http: Http {
+                proxy: None,
+                no_proxy: Vec::new(),
+                protocol: HttpProtocol::Automatic,
+                tls_cert_file: None,
+                skip_ssl_validation: false,
+                timeout: flush_timeout,
+            },
+            logs: Logs {
+                enabled: true,
+                url: logs_url(DEFAULT_SITE),
+                rules: Vec::new(),
+                compression: Some(DEFAULT_COMPRESSION_LEVEL),
+            },
+            metrics: Metrics {
+                url: metrics_url(DEFAULT_SITE),
+                enhanced: true,
+                compression_level: DEFAULT_COMPRESSION_LEVEL,
+            },
+        }
+    }
+}
+
+pub(super) const DEFAULT_SITE: &str = "datadoghq.com";
+pub(super) const DEFAULT_LOG_LEVEL: LevelFilter = LevelFilter::Info;
+pub(super) const DEFAULT_COMPRESSION_LEVEL: i32 = 3;
+
+pub(super) fn logs_url(site: &str) -> String {
+    format!("https://http-intake.logs.{site}")
+}
+
+pub(super) fn metrics_url(site: &str) -> String {
+    format!("https://api.{site}")
+}
+
+/// A Datadog API key, cleaned: all blanks and line ends removed, never empty.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// Removes the line ends and blanks that copying from a console or a secret store leaves behind; `None` when
+    /// nothing remains.
+    pub fn clean(text: &str) -> Option<Self> {
+        let kept: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+        (!kept.is_empty()).then_some(Self(kept))
+    }
+
+    /// The secret itself, for the one header that carries it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(redacted)")
+    }
+}
+
+/// One `key:value` pair of `DD_TAGS`; neither side is empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag {
+    pub key: String,
+    pub value: String,
+}
+
+/// How the clients that talk to Datadog reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// An absolute `http://` or `https://` URL.
+    pub proxy: Option<String>,
+    /// Hosts, domains or `*`, in the usual `NO_PROXY` meaning; the HTTP client matches them against each destination.
+    pub no_proxy: Vec<String>,
+    pub protocol: HttpProtocol,
+    /// PEM certificates to trust besides the usual roots. Whether the file can be read is known where it is read.
+    pub tls_cert_file: Option<PathBuf>,
+    pub skip_ssl_validation: bool,
+    /// Total time allowed to one request; the same as [`Config::flush_timeout`].
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpProtocol {
+    /// Negotiated in the TLS handshake.
+    Automatic,
+    Http1,
+    Http2,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logs {
+    pub enabled: bool,
+    /// Scheme and host, no trailing `/`: the intake path is appended to it.
+    pub url: String,
+    pub rules: Vec<Rule>,
+    /// Zstandard level; `None` sends logs uncompressed.
+    pub compression: Option<i32>,
+}
+
+/// A log processing rule as the customer wrote it: the pattern is not compiled here, because most functions have none
+/// and the regex engine is not needed before the first log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    pub kind: RuleKind,
+    pub name: String,
+    pub pattern: String,
+    /// What a match is replaced by; empty when not given. Only [`RuleKind::MaskSequences`] uses it.
+    pub placeholder: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleKind {
+    ExcludeAtMatch,
+    IncludeAtMatch,
+    MaskSequences,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// Scheme and host, no trailing `/`: the intake path is appended to it.
+    pub url: String,
+    /// Whether the extension reports `aws.lambda.enhanced.*`.
+    pub enhanced: bool,
+    /// Zstandard level.
+    pub compression_level: i32,
+}
+
+/// When collected data leaves; the intervals are never zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushStrategy {
+    /// Adapts to how often the function is invoked.
+    Default,
+    /// At the end of each invocation.
+    End,
+    /// At the end of each invocation, and during long ones at this interval.
+    EndPeriodically(Duration),
+    /// At this interval, holding the next invocation until it is done.
+    Periodically(Duration),
+    /// At this interval, without holding the next invocation.
+    Continuously(Duration),
+}
