@@ -1,12 +1,30 @@
 //! The customer's settings: environment over `datadog.yaml` over defaults.
+//!
+//! Loading never fails. A value that can't be used costs one warning and leaves the field to the next source; no other
+//! field notices. It reads no file and no clock: the caller passes what it has.
 
+mod draft;
+mod environment;
+mod keys;
+mod read;
 mod types;
 mod warning;
+mod yaml;
+
+#[cfg(test)]
+mod docs;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsStr;
 
 use log::LevelFilter;
+use serde_json::{Map, Value};
 
+use draft::Draft;
+use environment::{Prefix, Variable};
+use keys::{KEYS, Key};
+use read::{Effect, Given};
 pub use types::{ApiKey, Config, FlushStrategy, Http, HttpProtocol, Logs, Metrics, Rule, RuleKind, Tag};
 pub use warning::{Source, Warning};
 
@@ -17,15 +35,126 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
 }
 
-/// Resolves every setting.
+/// Resolves every setting of the table of keys.
+///
+/// Names in the environment are matched in any letter case, with the prefix `DD_` or else `DATADOG_`; foreign
+/// variables are passed over. `yaml` is the text of `datadog.yaml`, if there is such a file.
 pub fn load(
-    _environment: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
-    _yaml: Option<&str>,
+    environment: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
+    yaml: Option<&str>,
 ) -> Loaded {
-    Loaded { config: Config::default(), warnings: Vec::new() }
+    let mut variables = environment::relevant(environment);
+    variables.sort_by_key(|variable| variable.prefix);
+    let mut loading = Loading::default();
+    let document = yaml.map(|source| loading.parse(source)).unwrap_or_default();
+    for (index, key) in KEYS.iter().enumerate() {
+        let of_key = variables.iter().filter(|variable| variable.key == index);
+        let mut candidates: Vec<_> = of_key.map(|variable| Candidate::from_variable(key, variable)).collect();
+        candidates.extend(loading.in_document(key, &document));
+        loading.resolve(key, candidates);
+    }
+    Loaded { config: loading.draft.finish(), warnings: loading.warnings }
 }
 
-/// The log level alone.
-pub fn log_level(_environment: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>) -> LevelFilter {
-    types::DEFAULT_LOG_LEVEL
+/// The log level alone, for a logger that must exist before there is time for the rest: from the environment, `info`
+/// if it is not there or not a level.
+pub fn log_level(environment: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>) -> LevelFilter {
+    let mut level_of_agent = None;
+    for (name, value) in environment {
+        let Some((prefix, name)) = environment::split(name.as_ref()) else { continue };
+        if !name.eq_ignore_ascii_case("LOG_LEVEL") {
+            continue;
+        }
+        let level = value.as_ref().to_str().and_then(|text| Given::Text(text.trim()).level().ok());
+        match (prefix, level) {
+            (Prefix::Dd, Some(level)) => return level,
+            (Prefix::Datadog, Some(level)) => level_of_agent = Some(level),
+            _ => {}
+        }
+    }
+    level_of_agent.unwrap_or(types::DEFAULT_LOG_LEVEL)
+}
+
+#[derive(Default)]
+struct Loading {
+    draft: Draft,
+    warnings: Vec<Warning>,
+}
+
+/// A value that one source has for a key.
+struct Candidate<'a> {
+    label: String,
+    source: Source,
+    /// `None` for a variable that is not UTF-8.
+    given: Option<Given<'a>>,
+}
+
+impl<'a> Candidate<'a> {
+    fn from_variable(key: &Key, variable: &'a Variable<impl AsRef<OsStr>>) -> Self {
+        Self {
+            label: format!("{}{}", variable.prefix.text(), key.name),
+            source: Source::Environment,
+            given: variable.value.as_ref().to_str().map(|text| Given::Text(text.trim())),
+        }
+    }
+}
+
+impl Loading {
+    fn parse(&mut self, source: &str) -> Map<String, Value> {
+        yaml::parse(source).unwrap_or_else(|why| {
+            self.warn("datadog.yaml", Source::Yaml, why, "the environment and defaults");
+            Map::new()
+        })
+    }
+
+    fn in_document<'v>(&mut self, key: &Key, document: &'v Map<String, Value>) -> Option<Candidate<'v>> {
+        let path = key.yaml?;
+        match yaml::find(document, path) {
+            Ok(value) => {
+                let given = Given::from_value(value?);
+                Some(Candidate { label: path.to_owned(), source: Source::Yaml, given: Some(given) })
+            }
+            Err(parent) => {
+                // Every key below it would repeat the same complaint.
+                if !self.warnings.iter().any(|warning| warning.source == Source::Yaml && warning.key == parent) {
+                    self.warn(parent, Source::Yaml, "must hold further settings", "the environment and defaults");
+                }
+                None
+            }
+        }
+    }
+
+    /// Takes the first candidate that can be used.
+    fn resolve(&mut self, key: &Key, candidates: Vec<Candidate<'_>>) {
+        let first_of_key = self.warnings.len();
+        let mut used = None;
+        for Candidate { label, source, given } in candidates {
+            let outcome = given.ok_or("is not UTF-8").and_then(|given| (key.set)(&mut self.draft, given, source));
+            match outcome {
+                Ok(Effect::Taken) => {
+                    used = Some((label, source));
+                    break;
+                }
+                Ok(Effect::Unset) => {}
+                Err(why) => self.warn(&label, source, why, ""),
+            }
+        }
+        let instead = match &used {
+            Some((label, Source::Environment)) => label.clone(),
+            Some((label, Source::Yaml)) => format!("{label} of datadog.yaml"),
+            None if key.default.is_empty() => "nothing in its place".to_owned(),
+            None => format!("the default {}", key.default),
+        };
+        for warning in self.warnings.iter_mut().skip(first_of_key) {
+            warning.used.clone_from(&instead);
+        }
+        let skipped = std::mem::take(&mut self.draft.skipped);
+        if let (1.., Some((label, source))) = (skipped, used) {
+            self.warn(&label, source, format!("has items that can't be used ({skipped})"), "the others");
+        }
+    }
+
+    fn warn(&mut self, key: &str, source: Source, why: impl Into<String>, used: &str) {
+        self.warnings.push(Warning { key: key.to_owned(), source, why: why.into(), used: used.to_owned() });
+    }
 }

@@ -1,0 +1,168 @@
+//! `docs/configuration.md` and the golden file, both written from the table of keys.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::keys::{KEYS, Key, Kind, Scope};
+use super::{Config, load};
+
+/// Compares a file with what it should hold, or with `BLESS=1` in the environment writes it.
+fn compare(file: &str, wanted: &str) {
+    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    if std::env::var_os("BLESS").is_some_and(|bless| bless == "1") {
+        std::fs::write(&path, wanted).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == wanted,
+        "{file} is not what the table of keys says; regenerate it with `BLESS=1 cargo test --lib config::docs` and \
+         look at the difference"
+    );
+}
+
+#[test]
+fn the_documentation_is_the_table() {
+    compare("docs/configuration.md", &documentation());
+}
+
+/// One block per key: what its example changes in the configuration.
+#[test]
+fn every_example_changes_what_it_always_did() {
+    let mut golden =
+        String::from("# What the example of each key changes. Written by `BLESS=1 cargo test --lib config::docs`.\n");
+    for key in KEYS {
+        let loaded = load([(key.variable(), key.doc.example)], None);
+        assert_eq!(loaded.warnings, [], "{}", key.name);
+        write!(golden, "\n{}={}\n{}", key.variable(), key.doc.example, difference(&loaded.config)).unwrap();
+    }
+    compare("src/config/golden.txt", &golden);
+}
+
+/// The lines of the configuration that are not those of the default one, each with the names of what encloses it.
+fn difference(config: &Config) -> String {
+    let default = paths(&Config::default());
+    let changed = paths(config).into_iter().filter(|line| !default.contains(line));
+    changed.fold(String::new(), |text, line| text + "    " + &line + "\n")
+}
+
+fn paths(config: &Config) -> Vec<String> {
+    let mut enclosing: Vec<String> = Vec::new();
+    let mut lines = Vec::new();
+    for line in format!("{config:#?}").lines() {
+        let line = line.trim().trim_end_matches(',');
+        if let Some(opened) = line.strip_suffix(['{', '[', '(']) {
+            enclosing.push(opened.trim().trim_end_matches(':').to_owned());
+        } else if matches!(line, "}" | "]" | ")") {
+            enclosing.pop();
+        } else {
+            lines.push(format!("{} > {line}", enclosing.join(" > ")));
+        }
+    }
+    lines
+}
+
+fn documentation() -> String {
+    let mut text = String::from(HEAD);
+    for key in KEYS {
+        let yaml = key.yaml.map_or_else(|| "–".to_owned(), |path| format!("`{path}`"));
+        let default = if key.default.is_empty() { "–".to_owned() } else { format!("`{}`", key.default) };
+        let Doc { accepts, example, meaning, reader } = Doc::of(key);
+        let variable = key.variable();
+        writeln!(text, "| `{variable}` | {yaml} | {accepts} | {default} | `{example}` | {meaning} | {reader} |")
+            .unwrap();
+    }
+    text
+}
+
+struct Doc {
+    accepts: String,
+    example: String,
+    meaning: String,
+    reader: String,
+}
+
+impl Doc {
+    /// With the column separator escaped.
+    fn of(key: &Key) -> Self {
+        let cell = |text: &str| text.replace('|', "\\|");
+        Self {
+            accepts: cell(&key.doc.kind.accepts()),
+            example: cell(key.doc.example),
+            meaning: cell(key.doc.meaning),
+            reader: cell(key.doc.reader),
+        }
+    }
+}
+
+impl Key {
+    /// The variable's whole name.
+    pub(super) fn variable(&self) -> String {
+        match self.scope {
+            Scope::Datadog => format!("DD_{}", self.name),
+            Scope::Shared => self.name.to_owned(),
+        }
+    }
+}
+
+impl Kind {
+    fn accepts(&self) -> String {
+        match self {
+            Self::Text => "text".to_owned(),
+            Self::Boolean => "`true` or `false` in any case, `1` or `0`".to_owned(),
+            Self::Integer { from, to } => format!("whole number, {from} to {to}"),
+            Self::Level => "`trace`, `debug`, `info`, `warn`, `error` or `off`, in any case".to_owned(),
+            Self::Strategy => {
+                "`default`, `end`, `end,N`, `periodically,N` or `continuously,N`, N in milliseconds, not 0".to_owned()
+            }
+            Self::Protocol => "`auto`, `http1` or `http2`".to_owned(),
+            Self::Site => "host name".to_owned(),
+            Self::Url => "`http://` or `https://` URL".to_owned(),
+            Self::List => "items separated by commas, or a YAML list".to_owned(),
+            Self::Tags => "`key:value` pairs separated by commas or blanks, or a YAML list of pairs".to_owned(),
+            Self::Rules => "JSON list, or a YAML list, of rules".to_owned(),
+        }
+    }
+
+    /// A text that is never accepted; `None` where every text is.
+    pub(super) fn bad(&self) -> Option<&'static str> {
+        match self {
+            Self::Text | Self::List => None,
+            Self::Boolean => Some("maybe"),
+            Self::Integer { .. } => Some("many"),
+            Self::Level => Some("loud"),
+            Self::Strategy => Some("sometimes"),
+            Self::Protocol => Some("gopher"),
+            Self::Site => Some("two words"),
+            Self::Url => Some("ftp://files.example"),
+            Self::Tags => Some("lonely"),
+            Self::Rules => Some("[{]"),
+        }
+    }
+}
+
+const HEAD: &str = "\
+# Configuration
+
+<!-- Written from the table in src/config/keys.rs by `BLESS=1 cargo test --lib config::docs`. Change the table, not this file. -->
+
+A setting comes from the first of these places that has a usable value for it:
+
+1. the environment variable with the prefix `DD_`,
+2. the same variable with the prefix `DATADOG_`,
+3. `datadog.yaml` in the function's root directory (`LAMBDA_TASK_ROOT`),
+4. the default.
+
+Names of variables are matched in any letter case; names that are not in the table are ignored, in the file too.
+
+A value that can't be used is reported in one warning and leaves the setting to the next place; no other setting is
+affected. A file that is not YAML is reported once and counts as empty.
+
+Text is taken as it is written, in both places, without the blanks around it: `1.10` is not a number, and an API key of
+digits is a key. Lists replace each other as a whole: `DD_TAGS` does not add to `tags`.
+
+An empty variable is a value where text or a URL is expected: it replaces what the file says and gives the default. For
+`DD_ENV`, `DD_SERVICE`, `DD_VERSION` and all lists, empty means not set.
+
+| variable | `datadog.yaml` | accepts | default | example | meaning | read by |
+|---|---|---|---|---|---|---|
+";

@@ -1,0 +1,293 @@
+//! The table of keys: all that can be set, each in one entry.
+//!
+//! Loading, `docs/configuration.md` and the tests walk over this table, so a new setting is one entry here, and a
+//! field to put it in. What only documents an entry is compiled only into tests: it would be dead weight in a binary
+//! that is loaded from a cold disk.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::draft::{Draft, OurProxy, Sourced};
+use super::read::{Effect, Given, Parsed, Reason};
+use super::types::ApiKey;
+use super::warning::Source;
+
+/// One setting.
+pub(super) struct Key {
+    /// The environment variable, without its `DD_` or `DATADOG_` if it has one.
+    pub(super) name: &'static str,
+    pub(super) scope: Scope,
+    /// Dotted path in `datadog.yaml`; `None` where only the environment counts.
+    pub(super) yaml: Option<&'static str>,
+    /// What takes effect when no source sets it, as a customer would write it.
+    pub(super) default: &'static str,
+    pub(super) set: Set,
+    #[cfg(test)]
+    pub(super) doc: Doc,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Ours: with the prefix `DD_`, or `DATADOG_`, which `DD_` beats.
+    Datadog,
+    /// Read by many programs, without a prefix. Its value never beats one of ours.
+    Shared,
+}
+
+/// Puts a value into the draft, or says why it can't be used. The draft is untouched unless the value was taken.
+pub(super) type Set = fn(&mut Draft, Given<'_>, Source) -> Result<Effect, Reason>;
+
+#[cfg(test)]
+pub(super) struct Doc {
+    pub(super) kind: Kind,
+    pub(super) example: &'static str,
+    /// The module that acts on it.
+    pub(super) reader: &'static str,
+    pub(super) meaning: &'static str,
+}
+
+/// What is accepted, for the documentation and for the choice of a bad value in the tests.
+#[cfg(test)]
+pub(super) enum Kind {
+    Text,
+    Boolean,
+    Integer { from: i64, to: i64 },
+    Level,
+    Strategy,
+    Protocol,
+    Site,
+    Url,
+    List,
+    Tags,
+    Rules,
+}
+
+macro_rules! keys {
+    ($($scope:ident $name:ident {
+        yaml: $yaml:expr, kind: $kind:expr, default: $default:literal, example: $example:literal,
+        reader: $reader:literal, meaning: $meaning:literal, set: $set:expr $(,)?
+    })*) => {
+        pub(super) static KEYS: &[Key] = &[$(Key {
+            name: stringify!($name),
+            scope: Scope::$scope,
+            yaml: $yaml,
+            default: $default,
+            set: $set,
+            #[cfg(test)]
+            doc: Doc { kind: $kind, example: $example, reader: $reader, meaning: $meaning },
+        }),*];
+    };
+}
+
+keys! {
+    Datadog API_KEY {
+        yaml: Some("api_key"), kind: Kind::Text, default: "", example: "0123456789abcdef0123456789abcdef",
+        reader: "intake",
+        meaning: "Key that Datadog knows the account by. Blanks and line ends in it are removed.",
+        set: |draft, given, _| taken(given.text().map(|text| draft.config.api_key = ApiKey::clean(text))),
+    }
+    Datadog SITE {
+        yaml: Some("site"), kind: Kind::Site, default: "datadoghq.com", example: "datadoghq.eu",
+        reader: "intake",
+        meaning: "Datadog site that all intake URLs are made from unless they are set themselves.",
+        set: |draft, given, _| {
+            let site = given.site()?.map_or_else(|| Draft::default().config.site, str::to_owned);
+            draft.config.site = site;
+            Ok(Effect::Taken)
+        },
+    }
+    Datadog LOG_LEVEL {
+        yaml: Some("log_level"), kind: Kind::Level, default: "info", example: "debug",
+        reader: "start",
+        meaning: "Least severe message that the extension itself logs. The one in the environment counts from the \
+                  first line on, the one in the file from the moment it has been read.",
+        set: |draft, given, _| taken(given.level().map(|level| draft.config.log_level = level)),
+    }
+    Datadog FLUSH_TIMEOUT {
+        yaml: Some("flush_timeout"), kind: Kind::Integer { from: 1, to: 86_400 }, default: "30", example: "5",
+        reader: "intake, flush",
+        meaning: "Seconds that one request to Datadog may take. Also, the default strategy stops waiting for \
+                  flushes once 20 invocations fit into this time.",
+        set: |draft, given, _| {
+            taken(given.integer(&(1..=86_400)).map(|s| draft.config.flush_timeout = Duration::from_secs(s)))
+        },
+    }
+    Datadog SERVERLESS_FLUSH_STRATEGY {
+        yaml: Some("serverless_flush_strategy"), kind: Kind::Strategy, default: "default",
+        example: "continuously,20000", reader: "flush",
+        meaning: "When collected data leaves.",
+        set: |draft, given, _| taken(given.strategy().map(|strategy| draft.config.flush_strategy = strategy)),
+    }
+    Datadog COMPRESSION_LEVEL {
+        yaml: Some("compression_level"), kind: Kind::Integer { from: -7, to: 22 }, default: "3", example: "6",
+        reader: "intake",
+        meaning: "Zstandard level of every payload kind that has no level of its own, wherever that one is set.",
+        set: |draft, given, _| taken(given.integer(&ZSTD).map(|level| draft.levels.any = Some(level))),
+    }
+    Datadog ENV {
+        yaml: Some("env"), kind: Kind::Text, default: "", example: "staging",
+        reader: "process",
+        meaning: "Value of the tag `env`.",
+        set: |draft, given, _| name(&mut draft.config.env, given),
+    }
+    Datadog SERVICE {
+        yaml: Some("service"), kind: Kind::Text, default: "", example: "checkout",
+        reader: "process",
+        meaning: "Value of the tag `service`, and the service of logs and spans.",
+        set: |draft, given, _| name(&mut draft.config.service, given),
+    }
+    Datadog VERSION {
+        yaml: Some("version"), kind: Kind::Text, default: "", example: "1.10",
+        reader: "process",
+        meaning: "Value of the tag `version`, exactly as written: `1.10` stays `1.10`, in the file too.",
+        set: |draft, given, _| name(&mut draft.config.version, given),
+    }
+    Datadog TAGS {
+        yaml: Some("tags"), kind: Kind::Tags, default: "", example: "team:payments,layer:api",
+        reader: "process",
+        meaning: "Tags added to everything that is sent.",
+        set: |draft, given, _| {
+            let Parsed { items, skipped } = given.tags()?;
+            draft.skipped = skipped;
+            Ok(list(&mut draft.config.tags, items))
+        },
+    }
+    Datadog PROXY_HTTPS {
+        yaml: Some("proxy.https"), kind: Kind::Url, default: "", example: "http://proxy.internal:3128",
+        reader: "intake",
+        meaning: "Proxy for requests to Datadog. Set but empty: none, even if `HTTPS_PROXY` names one.",
+        set: |draft, given, _| {
+            draft.proxies.ours = given.url_or_host("http://")?.map_or(OurProxy::Off, OurProxy::Url);
+            Ok(Effect::Taken)
+        },
+    }
+    Datadog PROXY_NO_PROXY {
+        yaml: Some("proxy.no_proxy"), kind: Kind::List, default: "", example: "internal.example,10.0.0.0/8",
+        reader: "intake",
+        meaning: "Hosts, domains, address ranges or `*` to be reached without the proxy, besides those of `NO_PROXY`.",
+        set: |draft, given, _| Ok(list(&mut draft.config.http.no_proxy, given.list()?)),
+    }
+    Shared HTTPS_PROXY {
+        yaml: None, kind: Kind::Url, default: "", example: "http://proxy.internal:3128",
+        reader: "intake",
+        meaning: "Proxy where neither `DD_PROXY_HTTPS` nor `proxy.https` is set.",
+        set: |draft, given, _| taken(given.url_or_host("http://").map(|url| draft.proxies.shared = url)),
+    }
+    Shared NO_PROXY {
+        yaml: None, kind: Kind::List, default: "", example: "169.254.169.254,.internal.example",
+        reader: "intake",
+        meaning: "Hosts, domains, address ranges or `*` to be reached without a proxy.",
+        set: |draft, given, _| Ok(list(&mut draft.proxies.shared_exceptions, given.list()?)),
+    }
+    Datadog HTTP_PROTOCOL {
+        yaml: Some("http_protocol"), kind: Kind::Protocol, default: "auto", example: "http1",
+        reader: "intake",
+        meaning: "HTTP version spoken to Datadog. `auto` agrees on one in the TLS handshake.",
+        set: |draft, given, _| taken(given.protocol().map(|protocol| draft.config.http.protocol = protocol)),
+    }
+    Datadog TLS_CERT_FILE {
+        yaml: Some("tls_cert_file"), kind: Kind::Text, default: "", example: "/opt/certs/ca.pem",
+        reader: "intake",
+        meaning: "File of PEM certificates to trust besides the usual roots.",
+        set: |draft, given, _| taken(given.filled().map(|path| draft.config.http.tls_cert_file = path.map(Into::into))),
+    }
+    Datadog SKIP_SSL_VALIDATION {
+        yaml: Some("skip_ssl_validation"), kind: Kind::Boolean, default: "false", example: "true",
+        reader: "intake",
+        meaning: "Accept any certificate.",
+        set: |draft, given, _| taken(given.boolean().map(|on| draft.config.http.skip_ssl_validation = on)),
+    }
+    Datadog SERVERLESS_LOGS_ENABLED {
+        yaml: Some("serverless_logs_enabled"), kind: Kind::Boolean, default: "true", example: "false",
+        reader: "process",
+        meaning: "Collect and send logs. Where a source sets this or `LOGS_ENABLED`, logs are on if one of the two is.",
+        set: |draft, given, source| {
+            taken(given.boolean().map(|on| draft.logs_enabled.serverless = Some(Sourced { source, on })))
+        },
+    }
+    Datadog LOGS_ENABLED {
+        yaml: Some("logs_enabled"), kind: Kind::Boolean, default: "true", example: "false",
+        reader: "process",
+        meaning: "The agent's name for `SERVERLESS_LOGS_ENABLED`.",
+        set: |draft, given, source| {
+            taken(given.boolean().map(|on| draft.logs_enabled.agent = Some(Sourced { source, on })))
+        },
+    }
+    Datadog LOGS_CONFIG_LOGS_DD_URL {
+        yaml: Some("logs_config.logs_dd_url"), kind: Kind::Url, default: "https://http-intake.logs.datadoghq.com",
+        example: "https://logs.internal.example", reader: "intake",
+        meaning: "Base URL of the logs intake; `https://` is added where there is no scheme. The default follows the \
+                  site.",
+        set: |draft, given, _| taken(given.url_or_host("https://").map(|url| draft.urls.logs = url)),
+    }
+    Datadog LOGS_CONFIG_PROCESSING_RULES {
+        yaml: Some("logs_config.processing_rules"), kind: Kind::Rules, default: "",
+        example: r#"[{"type":"mask_sequences","name":"cards","pattern":"\\d{16}","replace_placeholder":"[card]"}]"#,
+        reader: "process",
+        meaning: "Rules applied in order to each log message. `type` is `exclude_at_match`, `include_at_match` or \
+                  `mask_sequences`.",
+        set: |draft, given, _| {
+            let Parsed { items, skipped } = given.rules()?;
+            draft.skipped = skipped;
+            Ok(list(&mut draft.config.logs.rules, items))
+        },
+    }
+    Datadog LOGS_CONFIG_USE_COMPRESSION {
+        yaml: Some("logs_config.use_compression"), kind: Kind::Boolean, default: "true", example: "false",
+        reader: "intake",
+        meaning: "Compress logs.",
+        set: |draft, given, _| taken(given.boolean().map(|on| draft.use_compression = Some(on))),
+    }
+    Datadog LOGS_CONFIG_COMPRESSION_LEVEL {
+        yaml: Some("logs_config.compression_level"), kind: Kind::Integer { from: -7, to: 22 }, default: "3",
+        example: "1", reader: "intake",
+        meaning: "Zstandard level of logs.",
+        set: |draft, given, _| taken(given.integer(&ZSTD).map(|level| draft.levels.logs = Some(level))),
+    }
+    Datadog ENHANCED_METRICS {
+        yaml: Some("enhanced_metrics"), kind: Kind::Boolean, default: "true", example: "false",
+        reader: "process",
+        meaning: "Report `aws.lambda.enhanced.*` metrics.",
+        set: |draft, given, _| taken(given.boolean().map(|on| draft.config.metrics.enhanced = on)),
+    }
+    Datadog METRICS_CONFIG_COMPRESSION_LEVEL {
+        yaml: Some("metrics_config.compression_level"), kind: Kind::Integer { from: -7, to: 22 }, default: "3",
+        example: "1", reader: "intake",
+        meaning: "Zstandard level of metrics.",
+        set: |draft, given, _| taken(given.integer(&ZSTD).map(|level| draft.levels.metrics = Some(level))),
+    }
+    Datadog DD_URL {
+        yaml: Some("dd_url"), kind: Kind::Url, default: "https://api.datadoghq.com",
+        example: "https://metrics.internal.example", reader: "intake",
+        meaning: "Base URL of the metrics intake; the variable's whole name is `DD_DD_URL`. The default follows the \
+                  site.",
+        set: |draft, given, _| taken(given.url().map(|url| draft.urls.metrics = url)),
+    }
+    Datadog URL {
+        yaml: None, kind: Kind::Url, default: "https://api.datadoghq.com",
+        example: "https://metrics.internal.example", reader: "intake",
+        meaning: "Base URL of the metrics intake where `DD_DD_URL` and `dd_url` are not set.",
+        set: |draft, given, _| taken(given.url().map(|url| draft.urls.fallback_metrics = url)),
+    }
+}
+
+/// Zstandard levels: 1 to 22, 0 for the library's own default, and the fast negative ones that still compress.
+const ZSTD: RangeInclusive<i32> = -7..=22;
+
+fn taken(read: Result<(), Reason>) -> Result<Effect, Reason> {
+    read.map(|()| Effect::Taken)
+}
+
+fn name(field: &mut Option<String>, given: Given<'_>) -> Result<Effect, Reason> {
+    let Some(text) = given.filled()? else { return Ok(Effect::Unset) };
+    *field = Some(text.to_owned());
+    Ok(Effect::Taken)
+}
+
+fn list<T>(field: &mut Vec<T>, items: Vec<T>) -> Effect {
+    if items.is_empty() {
+        return Effect::Unset;
+    }
+    *field = items;
+    Effect::Taken
+}

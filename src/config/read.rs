@@ -1,0 +1,242 @@
+//! From what a source gives to a value of the right type, or the reason why not.
+//!
+//! Reasons are ends of a sentence that starts with the setting's name, and never repeat the value.
+
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use log::LevelFilter;
+use serde_json::Value;
+
+use super::types::{FlushStrategy, HttpProtocol, Rule, RuleKind, Tag};
+
+/// A setting as one source gives it: trimmed text, or a YAML list or mapping.
+#[derive(Clone, Copy)]
+pub(super) enum Given<'a> {
+    Text(&'a str),
+    Tree(&'a Value),
+}
+
+/// Whether a value that is in order has an effect.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    Taken,
+    /// Blank where blank means "not set": the next source decides.
+    Unset,
+}
+
+pub(super) type Reason = &'static str;
+
+impl<'a> Given<'a> {
+    pub(super) fn from_value(value: &'a Value) -> Self {
+        match value {
+            Value::String(text) => Self::Text(text.trim()),
+            other => Self::Tree(other),
+        }
+    }
+
+    pub(super) fn text(self) -> Result<&'a str, Reason> {
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::Tree(_) => Err("must be a single value"),
+        }
+    }
+
+    /// Text, with blank text as `None`.
+    pub(super) fn filled(self) -> Result<Option<&'a str>, Reason> {
+        Ok(Some(self.text()?).filter(|text| !text.is_empty()))
+    }
+
+    pub(super) fn boolean(self) -> Result<bool, Reason> {
+        let text = self.text()?;
+        let is = |names: [&str; 3]| names.iter().any(|name| name.eq_ignore_ascii_case(text));
+        if is(["true", "1", "1.0"]) {
+            Ok(true)
+        } else if is(["false", "0", "0.0"]) {
+            Ok(false)
+        } else {
+            Err("must be true or false")
+        }
+    }
+
+    pub(super) fn integer<T: FromStr + PartialOrd>(self, range: &RangeInclusive<T>) -> Result<T, Reason> {
+        let number: T = self.text()?.parse().map_err(|_| "must be a whole number")?;
+        if range.contains(&number) { Ok(number) } else { Err("is out of range") }
+    }
+
+    pub(super) fn level(self) -> Result<LevelFilter, Reason> {
+        let text = self.text()?;
+        LEVELS
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(text))
+            .map(|(_, level)| *level)
+            .ok_or("is not a log level")
+    }
+
+    pub(super) fn strategy(self) -> Result<FlushStrategy, Reason> {
+        let text = self.text()?;
+        match text {
+            "default" => return Ok(FlushStrategy::Default),
+            "end" => return Ok(FlushStrategy::End),
+            _ => {}
+        }
+        let (name, interval) = text.split_once(',').ok_or("is not a flush strategy")?;
+        let strategy = match name {
+            "end" => FlushStrategy::EndPeriodically,
+            "periodically" => FlushStrategy::Periodically,
+            "continuously" => FlushStrategy::Continuously,
+            _ => return Err("is not a flush strategy"),
+        };
+        match interval.parse() {
+            Ok(0) => Err("has an interval of zero"),
+            Ok(milliseconds) => Ok(strategy(Duration::from_millis(milliseconds))),
+            Err(_) => Err("has an interval that is not a whole number of milliseconds"),
+        }
+    }
+
+    pub(super) fn protocol(self) -> Result<HttpProtocol, Reason> {
+        let text = self.text()?;
+        if text.is_empty() || text.eq_ignore_ascii_case("auto") {
+            Ok(HttpProtocol::Automatic)
+        } else if text.eq_ignore_ascii_case("http1") {
+            Ok(HttpProtocol::Http1)
+        } else if text.eq_ignore_ascii_case("http2") {
+            Ok(HttpProtocol::Http2)
+        } else {
+            Err("must be auto, http1 or http2")
+        }
+    }
+
+    /// A site: `host` or `host:port`. A scheme and a trailing `/` are taken off, because a site copied from the
+    /// browser's address bar means its host.
+    pub(super) fn site(self) -> Result<Option<&'a str>, Reason> {
+        let Some(text) = self.filled()? else { return Ok(None) };
+        let host = text.strip_prefix("https://").or(text.strip_prefix("http://")).unwrap_or(text);
+        let host = host.trim_end_matches('/');
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-');
+        if host.is_empty() || !host.chars().all(plain) || !is_http_url(&format!("https://api.{host}")) {
+            return Err("is not a host name");
+        }
+        Ok(Some(host))
+    }
+
+    /// An `http://` or `https://` URL without trailing `/`; a path may follow the host.
+    pub(super) fn url(self) -> Result<Option<String>, Reason> {
+        self.url_or_host("")
+    }
+
+    /// As [`Given::url`], with a scheme put before a bare host.
+    pub(super) fn url_or_host(self, scheme: &str) -> Result<Option<String>, Reason> {
+        let Some(text) = self.filled()? else { return Ok(None) };
+        let scheme = if text.contains("://") { "" } else { scheme };
+        let url = format!("{scheme}{}", text.trim_end_matches('/'));
+        if is_http_url(&url) { Ok(Some(url)) } else { Err("is not an http:// or https:// URL") }
+    }
+
+    /// Comma-separated text, or a YAML list of texts: trimmed, without the blank ones.
+    pub(super) fn list(self) -> Result<Vec<String>, Reason> {
+        Ok(self.items(|c| c == ',')?.into_iter().map(str::to_owned).collect())
+    }
+
+    /// `key:value` pairs separated by commas or blanks, or a YAML list of them, and whether all items were pairs.
+    pub(super) fn tags(self) -> Result<Parsed<Tag>, Reason> {
+        let items = match self {
+            Self::Text(_) => self.items(|c| c == ',' || c == ' ')?,
+            Self::Tree(_) => self.items(|_| false)?,
+        };
+        let pair = |item: &str| {
+            let (key, value) = item.split_once(':')?;
+            let (key, value) = (key.trim(), value.trim());
+            (!key.is_empty() && !value.is_empty()).then(|| Tag { key: key.to_owned(), value: value.to_owned() })
+        };
+        Parsed::collect(items.into_iter().map(pair)).ok_or("has no key:value pair in it")
+    }
+
+    /// A JSON list in text, or a YAML list, of `{type, name, pattern, replace_placeholder}`.
+    pub(super) fn rules(self) -> Result<Parsed<Rule>, Reason> {
+        let parsed;
+        let tree = match self {
+            Self::Tree(tree) => tree,
+            Self::Text("") => return Ok(Parsed::default()),
+            Self::Text(text) => {
+                parsed = serde_json::from_str(text).map_err(|_| "is not JSON")?;
+                &parsed
+            }
+        };
+        let items = tree.as_array().ok_or("must be a list of rules")?;
+        Parsed::collect(items.iter().map(rule)).ok_or("has no usable rule in it")
+    }
+
+    fn items(self, separator: impl Fn(char) -> bool) -> Result<Vec<&'a str>, Reason> {
+        let items: Vec<&str> = match self {
+            Self::Text(text) => text.split(separator).collect(),
+            Self::Tree(Value::Array(items)) => {
+                items.iter().map(|item| item.as_str().ok_or("must be a list of texts")).collect::<Result<_, _>>()?
+            }
+            Self::Tree(_) => return Err("must be a list"),
+        };
+        Ok(items.into_iter().map(str::trim).filter(|item| !item.is_empty()).collect())
+    }
+}
+
+/// The usable items of a list.
+pub(super) struct Parsed<T> {
+    pub(super) items: Vec<T>,
+    /// How many were not usable.
+    pub(super) skipped: usize,
+}
+
+impl<T> Default for Parsed<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), skipped: 0 }
+    }
+}
+
+impl<T> Parsed<T> {
+    /// `None` when there were items and none of them is usable.
+    fn collect(source: impl Iterator<Item = Option<T>>) -> Option<Self> {
+        let mut parsed = Self::default();
+        for item in source {
+            match item {
+                Some(item) => parsed.items.push(item),
+                None => parsed.skipped += 1,
+            }
+        }
+        (!parsed.items.is_empty() || parsed.skipped == 0).then_some(parsed)
+    }
+}
+
+/// The names that the Datadog agent documents for `log_level`, and the closest of ours.
+pub(super) const LEVELS: [(&str, LevelFilter); 8] = [
+    ("off", LevelFilter::Off),
+    ("critical", LevelFilter::Error),
+    ("error", LevelFilter::Error),
+    ("warn", LevelFilter::Warn),
+    ("warning", LevelFilter::Warn),
+    ("info", LevelFilter::Info),
+    ("debug", LevelFilter::Debug),
+    ("trace", LevelFilter::Trace),
+];
+
+fn rule(value: &Value) -> Option<Rule> {
+    let field = |name: &str| value.get(name).filter(|field| !field.is_null());
+    let text = |name: &str| field(name)?.as_str().map(str::to_owned);
+    let kind = match field("type")?.as_str()? {
+        "exclude_at_match" => RuleKind::ExcludeAtMatch,
+        "include_at_match" => RuleKind::IncludeAtMatch,
+        "mask_sequences" => RuleKind::MaskSequences,
+        _ => return None,
+    };
+    let placeholder = match field("replace_placeholder") {
+        None => String::new(),
+        Some(value) => value.as_str()?.to_owned(),
+    };
+    Some(Rule { kind, name: text("name")?, pattern: text("pattern")?, placeholder })
+}
+
+fn is_http_url(text: &str) -> bool {
+    reqwest::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
+    })
+}
