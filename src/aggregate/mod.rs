@@ -1,0 +1,9 @@
+//! Bounded memory: what waits to leave. Knows neither HTTP nor Lambda.
+
+pub mod logs;
+pub mod points;
+pub mod sketch;
+
+pub use logs::LogQueue;
+pub use points::Points;
+pub use sketch::Sketch;

@@ -1,0 +1,111 @@
+//! Points that wait to leave, merged by metric, tags and time.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::Sketch;
+use crate::process::metric::Point;
+
+/// The width of a bucket in milliseconds; the backend's own resolution.
+const BUCKET_MS: i64 = 10_000;
+
+/// How many distinct series may wait; the agent's own bound. New ones are refused and counted.
+pub const MAX_SERIES: usize = 10_240;
+
+/// What makes two points one series.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Series {
+    /// The metric.
+    pub name: &'static str,
+    /// Its tags beyond the function's.
+    pub tags: Arc<[String]>,
+    /// The start of its bucket, in seconds since the epoch.
+    pub second: i64,
+}
+
+/// A series with everything that was measured in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Distribution {
+    /// Which series.
+    pub series: Series,
+    /// What was measured.
+    pub sketch: Sketch,
+}
+
+/// The points.
+#[derive(Debug, Default)]
+pub struct Points {
+    series: HashMap<Series, Sketch>,
+    dropped: u64,
+}
+
+impl Points {
+    /// Adds a point to its series.
+    pub fn push(&mut self, point: &Point) {
+        let second = point.time.div_euclid(BUCKET_MS) * (BUCKET_MS / 1000);
+        let series = Series { name: point.name, tags: point.tags.clone(), second };
+        if self.series.len() < MAX_SERIES || self.series.contains_key(&series) {
+            self.series.entry(series).or_default().insert(point.value);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// Takes everything, sorted, so that equal points make equal payloads.
+    pub fn drain(&mut self) -> Vec<Distribution> {
+        let mut all: Vec<_> = self.series.drain().map(|(series, sketch)| Distribution { series, sketch }).collect();
+        all.sort_by(|left, right| left.series.cmp(&right.series));
+        all
+    }
+
+    /// How many points were refused since this was last asked.
+    pub fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(name: &'static str, tag: &str, time: i64, value: f64) -> Point {
+        Point { name, value, time, tags: Arc::from([tag.to_owned()]) }
+    }
+
+    #[test]
+    fn points_merge_by_name_tags_and_bucket() {
+        let mut points = Points::default();
+        points.push(&point("a", "x:1", 19_999, 1.0));
+        points.push(&point("a", "x:1", 10_000, 3.0));
+        points.push(&point("a", "x:1", 20_000, 5.0));
+        points.push(&point("a", "x:2", 19_999, 7.0));
+        let told: Vec<_> = points
+            .drain()
+            .into_iter()
+            .map(|it| {
+                format!(
+                    "{}{}@{} n={} sum={}",
+                    it.series.name,
+                    it.series.tags[0],
+                    it.series.second,
+                    it.sketch.count(),
+                    it.sketch.sum()
+                )
+            })
+            .collect();
+        assert_eq!(told, ["ax:1@10 n=2 sum=4", "ax:1@20 n=1 sum=5", "ax:2@10 n=1 sum=7"]);
+        assert!(points.drain().is_empty());
+    }
+
+    #[test]
+    fn new_series_are_refused_when_full_and_known_ones_are_not() {
+        let mut points = Points::default();
+        for number in 0..=MAX_SERIES {
+            points.push(&point("a", &number.to_string(), 0, 1.0));
+        }
+        points.push(&point("a", "0", 0, 1.0));
+        assert_eq!(points.take_dropped(), 1);
+        let all = points.drain();
+        assert_eq!(all.len(), MAX_SERIES);
+        assert_eq!(all.iter().map(|it| it.sketch.count()).sum::<u64>(), MAX_SERIES as u64 + 1);
+    }
+}

@@ -1,0 +1,184 @@
+//! The agent's sketch: a distribution in logarithmic bins, the same bins for everybody, so that the backend can add sketches up.
+//!
+//! Source: C. Masson et al., "DDSketch", VLDB 2019, with the parameters that Datadog's intake documents for `/api/beta/sketches`.
+
+use std::collections::BTreeMap;
+
+/// A bin is 1/64 wider than the one below it, so that its middle is at most 1/128 off.
+const GAMMA_LN: f64 = 0.015_504_186_535_965_254;
+/// Shifts the logarithm so that the smallest value of interest has key 1.
+const BIAS: i32 = 1338;
+/// The smallest magnitude that is told from zero.
+const MIN_VALUE: f64 = 9.941_854_089_121_45e-10;
+/// How many bins a sketch may have; beyond that the lowest are merged.
+const MAX_BINS: usize = 4096;
+
+/// A distribution.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sketch {
+    bins: BTreeMap<i16, u32>,
+    count: u64,
+    min: f64,
+    max: f64,
+    sum: f64,
+}
+
+impl Sketch {
+    /// Adds one value. Values that are no number are ignored.
+    pub fn insert(&mut self, value: f64) {
+        if !value.is_finite() {
+            return;
+        }
+        *self.bins.entry(key(value)).or_default() += 1;
+        (self.min, self.max) =
+            if self.count == 0 { (value, value) } else { (self.min.min(value), self.max.max(value)) };
+        self.count += 1;
+        self.sum += value;
+        self.trim();
+    }
+
+    /// How many values.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The least value; zero when there is none.
+    pub fn min(&self) -> f64 {
+        self.min
+    }
+
+    /// The greatest value; zero when there is none.
+    pub fn max(&self) -> f64 {
+        self.max
+    }
+
+    /// All values added up.
+    pub fn sum(&self) -> f64 {
+        self.sum
+    }
+
+    /// The mean; zero when there is no value.
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 values")]
+    pub fn average(&self) -> f64 {
+        if self.count == 0 { 0.0 } else { self.sum / self.count as f64 }
+    }
+
+    /// The bins by rising key, each at most 65,535 high as the wire wants it: a higher one comes in several pieces, the remainder first.
+    pub fn bins(&self) -> impl Iterator<Item = Bin> {
+        const FULL: u32 = u16::MAX as u32;
+        self.bins.iter().flat_map(|(&key, &count)| {
+            let remainder = Some(count % FULL).filter(|remainder| *remainder > 0);
+            let full = std::iter::repeat_n(FULL, (count / FULL) as usize);
+            remainder.into_iter().chain(full).map(move |count| Bin { key, count })
+        })
+    }
+
+    /// Merges the lowest bins into the first that stays.
+    fn trim(&mut self) {
+        while self.bins.len() > MAX_BINS
+            && let Some((_, lowest)) = self.bins.pop_first()
+            && let Some(mut next) = self.bins.first_entry()
+        {
+            *next.get_mut() += lowest;
+        }
+    }
+}
+
+/// One bin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bin {
+    /// Which bin; negative for negative values.
+    pub key: i16,
+    /// How many values fell into it.
+    pub count: u32,
+}
+
+/// Rounds half to even, as the agent does.
+#[expect(clippy::cast_possible_truncation, reason = "clamped to the key's range first")]
+fn key(value: f64) -> i16 {
+    let magnitude = value.abs();
+    if magnitude < MIN_VALUE {
+        return 0;
+    }
+    let key = (magnitude.ln() / GAMMA_LN).round_ties_even() + f64::from(BIAS);
+    let key = key.clamp(1.0, f64::from(i16::MAX)) as i16;
+    if value < 0.0 { -key } else { key }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_the_backends() {
+        for (value, expected) in [
+            (1e-9, 1),
+            (0.001, 892),
+            (0.1, 1189),
+            (0.5, 1293),
+            (1.0, 1338),
+            (2.0, 1383),
+            (3.15, 1412),
+            (10.0, 1487),
+            (42.0, 1579),
+            (100.0, 1635),
+            (128.0, 1651),
+            (256.0, 1696),
+            (1000.0, 1784),
+            (1e6, 2229),
+            (1e9, 2675),
+            (1e12, 3120),
+            (-1.0, -1338),
+            (0.0, 0),
+        ] {
+            assert_eq!(key(value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn extreme_values_keep_within_the_keys_range() {
+        assert_eq!(key(f64::MAX), i16::MAX);
+        assert_eq!(key(f64::MIN), -i16::MAX);
+        assert_eq!(key(f64::MIN_POSITIVE), 0);
+    }
+
+    #[test]
+    fn one_value_is_all_of_it() {
+        let mut sketch = Sketch::default();
+        sketch.insert(3.15);
+        assert_eq!((sketch.count(), sketch.min(), sketch.max()), (1, 3.15, 3.15));
+        assert_eq!((sketch.average(), sketch.sum()), (3.15, 3.15));
+        assert_eq!(sketch.bins().collect::<Vec<_>>(), [Bin { key: 1412, count: 1 }]);
+    }
+
+    #[test]
+    fn values_that_are_no_number_leave_no_trace() {
+        let mut sketch = Sketch::default();
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            sketch.insert(value);
+        }
+        assert_eq!(sketch, Sketch::default());
+    }
+
+    #[test]
+    fn a_bin_that_overflows_comes_in_pieces() {
+        let mut sketch = Sketch::default();
+        for _ in 0..(65_535 * 2 + 3) {
+            sketch.insert(1.0);
+        }
+        let counts: Vec<_> = sketch.bins().map(|bin| bin.count).collect();
+        assert_eq!(counts, [3, 65_535, 65_535]);
+    }
+
+    #[test]
+    fn the_lowest_bins_are_merged_when_there_are_too_many() {
+        let mut sketch = Sketch::default();
+        for number in -3000..3000 {
+            let sign = if number < 0 { -1.0 } else { 1.0 };
+            sketch.insert(sign * (f64::from(number).abs() * GAMMA_LN - 20.0).exp());
+        }
+        assert_eq!(sketch.bins().count(), MAX_BINS);
+        assert_eq!(sketch.bins().map(|bin| u64::from(bin.count)).sum::<u64>(), sketch.count());
+        assert!(sketch.bins().next().unwrap().count > 1);
+    }
+}

@@ -1,0 +1,258 @@
+//! Sends what waits, several requests at a time, and takes back what did not arrive.
+//!
+//! A request that is on its way when the sandbox freezes stays on its way; it ends after the thaw, one way or the other. Nothing is ever cancelled,
+//! because a payload whose request was cut off may have arrived.
+
+use std::{fmt, time::Duration};
+
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+
+use super::retry::{BackOff, Waiting};
+use crate::intake::{Client, Failure, Kind, Payload};
+
+/// How many requests may be on their way at once.
+const MAX_IN_FLIGHT: usize = 8;
+/// How often a request is tried before its payload goes back to wait for the next flush.
+const ATTEMPTS: u32 = 3;
+/// The pause before the second attempt; it doubles.
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(40);
+/// The pause between two rounds of attempts when the sandbox ends.
+const LAST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Owns everything between the aggregates and the network.
+#[derive(Debug)]
+pub struct Flusher {
+    /// None: there is nobody to send to, so that everything is dropped and counted.
+    client: Option<Client>,
+    waiting: Waiting,
+    in_flight: JoinSet<Sent>,
+    in_flight_bytes: usize,
+    in_flight_items: Dropped,
+    logs: BackOff,
+    sketches: BackOff,
+    /// A request did not end in the time that the function could give it.
+    stuck: bool,
+    dropped: Dropped,
+}
+
+/// What was given up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Logs.
+    pub logs: u64,
+    /// Distributions.
+    pub sketches: u64,
+}
+
+#[derive(Debug)]
+struct Sent {
+    payload: Payload,
+    attempts: u32,
+    took: Duration,
+    result: Result<(), Failure>,
+}
+
+impl Flusher {
+    /// Sends through the client, if there is one.
+    pub fn new(client: Option<Client>) -> Self {
+        Self {
+            client,
+            waiting: Waiting::default(),
+            in_flight: JoinSet::new(),
+            in_flight_bytes: 0,
+            in_flight_items: Dropped::default(),
+            logs: BackOff::default(),
+            sketches: BackOff::default(),
+            stuck: false,
+            dropped: Dropped::default(),
+        }
+    }
+
+    /// Starts a flush: these payloads, and what waits from earlier ones as far as its intake is not in a pause.
+    pub fn start(&mut self, payloads: impl IntoIterator<Item = Payload>) {
+        for payload in payloads {
+            if self.client.is_none() {
+                self.dropped.add(&payload);
+                continue;
+            }
+            for dropped in self.waiting.push(payload, self.in_flight_bytes) {
+                self.dropped.add(&dropped);
+            }
+        }
+        self.launch();
+    }
+
+    /// Whether no request is on its way.
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
+    /// Whether the last request to some intake failed, or does not end.
+    pub fn is_failing(&self) -> bool {
+        self.stuck || self.logs.is_failing() || self.sketches.is_failing()
+    }
+
+    /// Nobody waits for what is on its way any more; until something arrives, it is not worth waiting long.
+    pub fn leave_behind(&mut self) {
+        self.stuck = !self.is_idle();
+    }
+
+    /// Waits until one request has ended, and starts those that waited for it. Never ends while none is on its way. May be cancelled.
+    pub async fn settle_one(&mut self) {
+        match self.in_flight.join_next().await {
+            Some(Ok(sent)) => self.settle(sent),
+            // A task that was neither cancelled nor has panicked always ends well.
+            Some(Err(_)) => {}
+            None => std::future::pending().await,
+        }
+        self.launch();
+    }
+
+    /// Sends everything that waits, again and again if need be, until nothing is left or the time has come. Pauses are cut short: there is no later.
+    pub async fn finish(&mut self, until: Instant) {
+        loop {
+            self.logs.forget();
+            self.sketches.forget();
+            self.launch();
+            while !self.is_idle() {
+                if timeout_at(until, self.settle_one()).await.is_err() {
+                    return;
+                }
+            }
+            if self.client.is_none() || self.waiting.is_empty() || Instant::now() + LAST_PAUSE >= until {
+                return;
+            }
+            tokio::time::sleep(LAST_PAUSE).await;
+        }
+    }
+
+    /// Counts data that was given up before it became a payload.
+    pub fn count_dropped(&mut self, dropped: Dropped) {
+        self.dropped.logs += dropped.logs;
+        self.dropped.sketches += dropped.sketches;
+    }
+
+    /// Gives up everything whose arrival was not confirmed; all that was given up in this sandbox's life.
+    pub fn give_up(&mut self) -> Dropped {
+        self.count_dropped(self.in_flight_items);
+        self.in_flight_items = Dropped::default();
+        for payload in self.waiting.drain() {
+            self.dropped.add(&payload);
+        }
+        self.dropped
+    }
+
+    fn launch(&mut self) {
+        let Some(client) = &self.client else { return };
+        let now = Instant::now();
+        while self.in_flight.len() < MAX_IN_FLIGHT {
+            let may_go = |kind| match kind {
+                Kind::Logs => self.logs.is_over(now),
+                Kind::Sketches => self.sketches.is_over(now),
+            };
+            let Some(payload) = self.waiting.pop(may_go) else { return };
+            // An intake that is known to fail gets one attempt only, so that the function does not wait for three failures each time.
+            let attempts = if self.back_off(payload.kind).is_failing() { 1 } else { ATTEMPTS };
+            self.in_flight_bytes += payload.body.len();
+            self.in_flight_items.add(&payload);
+            self.in_flight.spawn(send(client.clone(), payload, attempts));
+        }
+    }
+
+    fn settle(&mut self, sent: Sent) {
+        let Sent { payload, attempts, took, result } = sent;
+        self.in_flight_bytes -= payload.body.len();
+        self.in_flight_items.remove(&payload);
+        let kind = payload.kind;
+        match result {
+            Ok(()) => {
+                self.stuck = false;
+                self.back_off_mut(kind).succeeded();
+            }
+            Err(failure) if failure.is_temporary() => {
+                let asked = match &failure {
+                    Failure::Busy { retry_after, .. } => *retry_after,
+                    _ => None,
+                };
+                let failures = self.back_off_mut(kind).failed(Instant::now(), asked);
+                // Every one would fill the customer's logs during an outage; the powers of two tell as much.
+                if failures.is_power_of_two() {
+                    let took = took.as_millis();
+                    log::error!("{kind} | Failed to send request after {took} ms and {attempts} attempts: {failure}");
+                }
+                for dropped in self.waiting.push(payload, self.in_flight_bytes) {
+                    self.dropped.add(&dropped);
+                }
+            }
+            Err(failure) => {
+                log::error!("{kind} | Request was denied by Datadog: {failure}; {}", advice(&failure));
+                self.dropped.add(&payload);
+            }
+        }
+    }
+
+    fn back_off(&self, kind: Kind) -> &BackOff {
+        match kind {
+            Kind::Logs => &self.logs,
+            Kind::Sketches => &self.sketches,
+        }
+    }
+
+    fn back_off_mut(&mut self, kind: Kind) -> &mut BackOff {
+        match kind {
+            Kind::Logs => &mut self.logs,
+            Kind::Sketches => &mut self.sketches,
+        }
+    }
+}
+
+impl Dropped {
+    fn add(&mut self, payload: &Payload) {
+        *self.of(payload.kind) += payload.items;
+    }
+
+    fn remove(&mut self, payload: &Payload) {
+        *self.of(payload.kind) -= payload.items;
+    }
+
+    fn of(&mut self, kind: Kind) -> &mut u64 {
+        match kind {
+            Kind::Logs => &mut self.logs,
+            Kind::Sketches => &mut self.sketches,
+        }
+    }
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} logs and {} distributions", self.logs, self.sketches)
+    }
+}
+
+async fn send(client: Client, payload: Payload, attempts: u32) -> Sent {
+    let started = Instant::now();
+    let mut pause = ATTEMPT_PAUSE;
+    let mut attempt = 1;
+    loop {
+        let result = client.send(&payload).await;
+        // An intake that names a pause gets it: the payload goes back to wait.
+        let again = matches!(&result, Err(Failure::Busy { retry_after: None, .. } | Failure::Transport(_)));
+        if !again || attempt >= attempts {
+            return Sent { payload, attempts: attempt, took: started.elapsed(), result };
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+        attempt += 1;
+    }
+}
+
+fn advice(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Refused(status) if matches!(status.as_u16(), 401 | 403) => "verify DD_API_KEY and DD_SITE",
+        Failure::Refused(status) if status.as_u16() == 413 => "the payload was too large",
+        _ => "the payload is dropped",
+    }
+}

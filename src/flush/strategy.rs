@@ -1,0 +1,147 @@
+//! When to flush: decided once an invocation, from the configured strategy and from how often the function is invoked.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::config::FlushStrategy;
+
+/// How many invocations the adaptive strategy looks back on.
+const LOOK_BACK: usize = 20;
+/// Invocations that are on average further apart than this leave the sandbox idle: nothing must stay behind.
+const RARE: Duration = Duration::from_secs(120);
+/// How often the adaptive strategy flushes once a function is busy.
+const BUSY_INTERVAL: Duration = Duration::from_secs(20);
+/// How long the adaptive strategy lets a single invocation gather data.
+const LONG_INVOCATION: Duration = Duration::from_secs(60);
+/// Longer than any invocation.
+const NEVER: Duration = Duration::from_mins(15);
+
+/// What to do in this invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Wait for the function's end, then flush, then let the sandbox freeze.
+    End,
+    /// Flush first, then let the sandbox freeze.
+    Periodic,
+    /// Start a flush and do not wait for it.
+    Continuous,
+    /// Not now.
+    Dont,
+}
+
+/// Decides.
+#[derive(Debug)]
+pub struct Strategist {
+    strategy: FlushStrategy,
+    /// Under the adaptive strategy, a look-back that is shorter than this counts as busy.
+    busy_within: Duration,
+    last_flush: Duration,
+    invocations: VecDeque<Duration>,
+}
+
+impl Strategist {
+    /// `now`, here and below, counts from any fixed instant.
+    pub fn new(strategy: FlushStrategy, flush_timeout: Duration, now: Duration) -> Self {
+        Self { strategy, busy_within: flush_timeout, last_flush: now, invocations: VecDeque::with_capacity(LOOK_BACK) }
+    }
+
+    /// Once an invocation, at its beginning.
+    pub fn decide(&mut self, now: Duration) -> Decision {
+        if self.invocations.len() == LOOK_BACK {
+            self.invocations.pop_front();
+        }
+        self.invocations.push_back(now);
+        let (interval, decision) = match self.concrete(now) {
+            FlushStrategy::EndPeriodically(interval) => (interval, Decision::End),
+            FlushStrategy::Periodically(interval) => (interval, Decision::Periodic),
+            FlushStrategy::Continuously(interval) => (interval, Decision::Continuous),
+            FlushStrategy::End | FlushStrategy::Default => return Decision::End,
+        };
+        if now.saturating_sub(self.last_flush) > interval {
+            self.last_flush = now;
+            decision
+        } else {
+            Decision::Dont
+        }
+    }
+
+    /// How often data leaves during a long invocation.
+    pub fn race_interval(&self) -> Duration {
+        match self.strategy {
+            FlushStrategy::Default => LONG_INVOCATION,
+            FlushStrategy::EndPeriodically(interval) => interval,
+            FlushStrategy::End | FlushStrategy::Periodically(_) | FlushStrategy::Continuously(_) => NEVER,
+        }
+    }
+
+    /// What the adaptive strategy amounts to at the moment; any other is itself.
+    fn concrete(&self, now: Duration) -> FlushStrategy {
+        if self.strategy != FlushStrategy::Default {
+            return self.strategy;
+        }
+        let Some(oldest) = self.invocations.front().filter(|_| self.invocations.len() == LOOK_BACK) else {
+            return FlushStrategy::End;
+        };
+        let span = now.saturating_sub(*oldest);
+        if span >= RARE * 19 {
+            FlushStrategy::End
+        } else if span < self.busy_within {
+            FlushStrategy::Continuously(BUSY_INTERVAL)
+        } else {
+            FlushStrategy::Periodically(BUSY_INTERVAL)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// The decisions of `count` invocations that are `apart` seconds apart.
+    fn decisions(strategy: FlushStrategy, apart: u64, count: u64) -> Vec<Decision> {
+        let mut strategist = Strategist::new(strategy, seconds(30), seconds(0));
+        (0..count).map(|number| strategist.decide(seconds(100 + number * apart))).collect()
+    }
+
+    #[test]
+    fn the_adaptive_strategy_flushes_at_the_end_until_it_knows_the_function() {
+        assert_eq!(decisions(FlushStrategy::Default, 1, 19), [Decision::End; 19]);
+    }
+
+    #[test]
+    fn a_busy_function_flushes_in_the_background_a_less_busy_one_at_intervals_and_a_rare_one_at_the_end() {
+        assert_eq!(decisions(FlushStrategy::Default, 1, 20).last(), Some(&Decision::Continuous));
+        assert_eq!(decisions(FlushStrategy::Default, 1, 21).last(), Some(&Decision::Dont));
+        assert_eq!(decisions(FlushStrategy::Default, 1, 41).last(), Some(&Decision::Continuous));
+        assert_eq!(decisions(FlushStrategy::Default, 2, 20).last(), Some(&Decision::Periodic));
+        assert_eq!(decisions(FlushStrategy::Default, 119, 20).last(), Some(&Decision::Periodic));
+        assert_eq!(decisions(FlushStrategy::Default, 120, 20).last(), Some(&Decision::End));
+    }
+
+    #[test]
+    fn end_is_always_the_end() {
+        assert_eq!(decisions(FlushStrategy::End, 0, 40), [Decision::End; 40]);
+    }
+
+    #[test]
+    fn intervals_are_kept() {
+        use Decision::{Dont, End, Periodic};
+        let periodically = FlushStrategy::Periodically(seconds(10));
+        assert_eq!(decisions(periodically, 6, 5), [Periodic, Dont, Periodic, Dont, Periodic]);
+        let end = FlushStrategy::EndPeriodically(seconds(10));
+        assert_eq!(decisions(end, 6, 3), [End, Dont, End]);
+        let continuously = FlushStrategy::Continuously(Duration::from_millis(1500));
+        assert_eq!(decisions(continuously, 1, 3), [Decision::Continuous, Dont, Decision::Continuous]);
+    }
+
+    #[test]
+    fn long_invocations_flush_on_the_way() {
+        let race = |strategy| Strategist::new(strategy, seconds(30), seconds(0)).race_interval();
+        assert_eq!(race(FlushStrategy::Default), seconds(60));
+        assert_eq!(race(FlushStrategy::EndPeriodically(seconds(7))), seconds(7));
+        assert_eq!(race(FlushStrategy::End), seconds(900));
+    }
+}

@@ -1,0 +1,3 @@
+//! What listens: bytes come in, typed events go on.
+
+pub mod telemetry;

@@ -1,0 +1,186 @@
+//! Carries payloads to Datadog over HTTPS.
+
+use std::time::Duration;
+
+use reqwest::{NoProxy, Proxy, StatusCode, header};
+
+use super::{
+    Kind, Payload,
+    tls::{self, Problem},
+};
+use crate::config::{ApiKey, Config, Http, HttpProtocol};
+
+/// Knows the way to the intakes.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    logs_url: String,
+    sketches_url: String,
+    key: ApiKey,
+}
+
+/// A client, and what could not be taken into account.
+#[derive(Debug)]
+pub struct Built {
+    /// Ready to send.
+    pub client: Client,
+    /// To be logged.
+    pub problems: Vec<Problem>,
+}
+
+/// Why there is no client. Data is dropped and counted then.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No API key.
+    #[error("Failed to resolve API key: set DD_API_KEY")]
+    NoKey,
+    /// The key cannot stand in a header.
+    #[error("API key has invalid format")]
+    BadKey,
+    /// TLS cannot be set up.
+    #[error("TLS could not be set up: {0}")]
+    Tls(#[source] rustls::Error),
+    /// The HTTP client cannot be built.
+    #[error("the HTTP client could not be built: {0}")]
+    Http(#[source] reqwest::Error),
+}
+
+/// Why a payload did not arrive.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Datadog will not take it, however often it is asked.
+    #[error("Datadog answered {0}")]
+    Refused(StatusCode),
+    /// Datadog may take it later.
+    #[error("Datadog answered {status}")]
+    Busy {
+        /// What it answered.
+        status: StatusCode,
+        /// How long it asked us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// It did not get there, or the answer did not get here.
+    #[error("{0}")]
+    Transport(String),
+}
+
+impl Failure {
+    /// Whether it makes sense to try again.
+    pub fn is_temporary(&self) -> bool {
+        !matches!(self, Self::Refused(_))
+    }
+}
+
+impl Client {
+    /// Builds the one client that all payloads share.
+    pub fn build(config: &Config) -> Result<Built, Error> {
+        let key = config.api_key.clone().ok_or(Error::NoKey)?;
+        if header::HeaderValue::from_str(key.expose()).is_err() {
+            return Err(Error::BadKey);
+        }
+        let mut problems = Vec::new();
+        let http = http_client(&config.http, &mut problems)?;
+        let client = Self {
+            http,
+            logs_url: format!("{}/api/v2/logs", config.logs.url),
+            sketches_url: format!("{}/api/beta/sketches", config.metrics.url),
+            key,
+        };
+        Ok(Built { client, problems })
+    }
+
+    /// One attempt. The response's body is not read: it may echo what the customer sent.
+    pub async fn send(&self, payload: &Payload) -> Result<(), Failure> {
+        let request = match payload.kind {
+            Kind::Logs => self
+                .http
+                .post(&self.logs_url)
+                .header(header::CONTENT_TYPE, "application/json")
+                .header("dd-protocol", "agent-json"),
+            Kind::Sketches => self.http.post(&self.sketches_url).header(header::CONTENT_TYPE, "application/x-protobuf"),
+        };
+        let request = request.header("dd-api-key", self.key.expose()).body(payload.body.clone());
+        let request = if payload.zstd { request.header(header::CONTENT_ENCODING, "zstd") } else { request };
+        let response = request.send().await.map_err(|error| Failure::Transport(chain(&error)))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(match status {
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+                Failure::Busy { status, retry_after: retry_after(&response) }
+            }
+            status if status.is_server_error() => Failure::Busy { status, retry_after: retry_after(&response) },
+            status => Failure::Refused(status),
+        })
+    }
+}
+
+fn http_client(http: &Http, problems: &mut Vec<Problem>) -> Result<reqwest::Client, Error> {
+    let mut builder = reqwest::Client::builder()
+        .timeout(http.timeout)
+        // A frozen sandbox cannot keep a connection alive, and finds out only by failing on it.
+        .pool_max_idle_per_host(0)
+        .no_proxy();
+    if let Some(proxy) = &http.proxy {
+        let proxy = Proxy::https(proxy).map_err(Error::Http)?;
+        builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&http.no_proxy.join(","))));
+    }
+    builder = match http.protocol {
+        HttpProtocol::Automatic => builder,
+        HttpProtocol::Http1 => builder.http1_only(),
+        HttpProtocol::Http2 => builder.http2_prior_knowledge(),
+    };
+    if http.skip_ssl_validation {
+        builder = builder.tls_certs_only([]).tls_danger_accept_invalid_certs(true);
+    } else {
+        let trust = tls::trust(http.tls_cert_file.as_deref(), http.protocol).map_err(Error::Tls)?;
+        problems.extend(trust.problems);
+        builder = builder.tls_backend_preconfigured(trust.config);
+    }
+    builder.build().map_err(Error::Http)
+}
+
+/// Seconds only; the other form, a date, is not used by Datadog.
+fn retry_after(response: &reqwest::Response) -> Option<Duration> {
+    let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// The whole chain of causes on one line: the outermost alone says only that sending failed.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_needs_a_key_that_can_stand_in_a_header() {
+        assert!(matches!(Client::build(&Config::default()), Err(Error::NoKey)));
+        let config = Config { api_key: ApiKey::clean("a\u{7f}b"), ..Config::default() };
+        assert!(matches!(Client::build(&config), Err(Error::BadKey)));
+    }
+
+    #[test]
+    fn every_setting_of_the_client_builds() {
+        tls::install_provider();
+        for protocol in [HttpProtocol::Automatic, HttpProtocol::Http1, HttpProtocol::Http2] {
+            for skip_ssl_validation in [false, true] {
+                let mut config = Config { api_key: ApiKey::clean("key"), ..Config::default() };
+                config.http.protocol = protocol;
+                config.http.skip_ssl_validation = skip_ssl_validation;
+                config.http.proxy = Some("http://proxy:3128".to_owned());
+                config.http.no_proxy = vec!["example.com".to_owned()];
+                assert!(Client::build(&config).is_ok(), "{protocol:?} {skip_ssl_validation}");
+            }
+        }
+    }
+}

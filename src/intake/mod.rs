@@ -1,0 +1,10 @@
+//! Datadog's side: what is sent becomes a payload here, and the client carries it over.
+
+pub mod client;
+pub mod logs;
+pub mod metrics;
+mod payload;
+pub mod tls;
+
+pub use client::{Client, Failure};
+pub use payload::{Kind, Payload};

@@ -1,0 +1,10 @@
+//! Mozilla's roots, compiled in: nothing is read, nothing is parsed.
+
+use rustls::RootCertStore;
+
+use crate::intake::tls::Problem;
+
+/// All of them; nothing can go wrong.
+pub fn load(_problems: &mut Vec<Problem>) -> RootCertStore {
+    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
+}

@@ -1,0 +1,35 @@
+//! The two clocks: wall time for what is written down, monotonic time for what is waited for.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+/// Now, in milliseconds since the Unix epoch. A clock set before 1970 reads as the epoch.
+pub fn epoch_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The instant at which the wall clock will show `deadline_ms` (milliseconds since the epoch); now if that is past.
+pub fn instant_at(deadline_ms: i64) -> Instant {
+    let left = u64::try_from(deadline_ms.saturating_sub(epoch_ms())).unwrap_or(0);
+    // Lambda's longest deadline is minutes away; a day keeps a nonsensical value from overflowing the monotonic clock.
+    Instant::now() + Duration::from_millis(left).min(Duration::from_hours(24))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_past_deadline_is_now_and_an_absurd_one_does_not_overflow() {
+        assert!(instant_at(0) <= Instant::now());
+        assert!(instant_at(i64::MIN) <= Instant::now());
+        assert!(instant_at(i64::MAX) <= Instant::now() + Duration::from_hours(25));
+    }
+
+    #[test]
+    fn a_future_deadline_lies_ahead() {
+        assert!(instant_at(epoch_ms() + 60_000) > Instant::now() + Duration::from_secs(30));
+    }
+}

@@ -1,0 +1,93 @@
+use super::*;
+use crate::process::event::{Billed, Status};
+
+fn one(element: &str) -> Event {
+    let batch = parse(format!("[{element}]").as_bytes(), 5);
+    assert_eq!((batch.unknown, batch.malformed), (0, 0), "{element}");
+    batch.events.into_iter().next().unwrap()
+}
+
+#[test]
+fn a_bad_neighbour_costs_nobody_else() {
+    let batch = parse(
+        br#"[{"time":"2026-11-23T09:45:46.221Z","type":"function","record":"a"},
+             {"time":"2026-11-23T09:45:46.221Z","type":"platform.somethingNew","record":{}},
+             {"time":"2026-11-23T09:45:46.221Z","type":"platform.start","record":{"version":"1"}},
+             {"type":"function","record":17}, 42, {"record":"no type"},
+             {"time":"2026-11-23T09:45:46.222Z","type":"function","record":"b"}]"#,
+        0,
+    );
+    assert_eq!(batch.events.len(), 2);
+    assert_eq!(batch.unknown, 1);
+    assert_eq!(batch.malformed, 4);
+}
+
+#[test]
+fn what_is_no_array_is_one_malformed_element() {
+    for body in [&b""[..], b"{}", b"[", b"\xff\xfe", b"null"] {
+        assert_eq!(parse(body, 0), Batch { malformed: 1, ..Batch::default() }, "{body:?}");
+    }
+}
+
+#[test]
+fn invalid_utf8_in_a_line_is_replaced() {
+    let batch = parse(b"[{\"type\":\"function\",\"record\":\"a\xffb\"}]", 9);
+    assert_eq!(batch.events, [Event { time: 9, record: Record::Function(Text::Plain("a\u{fffd}b".to_owned())) }]);
+}
+
+#[test]
+fn times_are_epoch_milliseconds_and_an_unreadable_one_is_the_arrival() {
+    assert_eq!(one(r#"{"time":"2022-10-21T14:05:03.165Z","type":"function","record":""}"#).time, 1_666_361_103_165);
+    assert_eq!(
+        one(r#"{"time":"2022-10-21T16:05:03.165999+02:00","type":"function","record":""}"#).time,
+        1_666_361_103_165
+    );
+    assert_eq!(one(r#"{"time":"yesterday","type":"function","record":""}"#).time, 5);
+}
+
+#[test]
+fn an_object_line_keeps_the_order_of_its_keys() {
+    let Record::Function(Text::Object(object)) = one(r#"{"type":"function","record":{"z":1,"a":2}}"#).record else {
+        panic!("not an object")
+    };
+    assert_eq!(object.keys().collect::<Vec<_>>(), ["z", "a"]);
+}
+
+#[test]
+fn an_on_demand_report_carries_the_bill_and_a_managed_one_does_not() {
+    let on_demand = one(r#"{"type":"platform.report","record":{"requestId":"r","status":"success","metrics":
+        {"durationMs":1.5,"billedDurationMs":2,"memorySizeMB":128,"maxMemoryUsedMB":90,"initDurationMs":7.25}}}"#);
+    let managed =
+        one(r#"{"type":"platform.report","record":{"requestId":"r","status":"timeout","metrics":{"durationMs":1.398},
+        "spans":[{"name":"responseLatency","start":"2026-11-23T09:45:47.721Z","durationMs":1.095}]}}"#);
+    let Record::Platform(Platform::Report(on_demand)) = on_demand.record else { panic!("no report") };
+    let Record::Platform(Platform::Report(managed)) = managed.record else { panic!("no report") };
+    assert_eq!(on_demand.metrics.init_duration_ms, Some(7.25));
+    assert_eq!(
+        on_demand.metrics.billed,
+        Some(Billed { duration_ms: 2.0, memory_size_mb: 128.0, max_memory_used_mb: 90.0 })
+    );
+    assert_eq!(managed.metrics.billed, None);
+    assert_eq!(managed.status, Status::Timeout);
+    assert_eq!(managed.spans.len(), 1);
+}
+
+#[test]
+fn every_platform_type_of_the_schema_is_known() {
+    for kind in [
+        r#""platform.initStart","record":{"initializationType":"on-demand","phase":"init","runtimeVersion":"python:3.12.v10"}"#,
+        r#""platform.initRuntimeDone","record":{"initializationType":"on-demand","status":"success"}"#,
+        r#""platform.initReport","record":{"initializationType":"on-demand","phase":"init","metrics":{"durationMs":1}}"#,
+        r#""platform.restoreStart","record":{}"#,
+        r#""platform.restoreRuntimeDone","record":{"status":"success"}"#,
+        r#""platform.restoreReport","record":{"status":"success","metrics":{"durationMs":1}}"#,
+        r#""platform.start","record":{"requestId":"r","version":"$LATEST","tracing":{"type":"X-Amzn-Trace-Id"}}"#,
+        r#""platform.runtimeDone","record":{"requestId":"r","status":"failure","errorType":"Runtime.ExitError"}"#,
+        r#""platform.report","record":{"requestId":"r","status":"error","metrics":{"durationMs":1}}"#,
+        r#""platform.extension","record":{"name":"x","state":"Ready","events":["INVOKE"]}"#,
+        r#""platform.telemetrySubscription","record":{"name":"x","state":"Subscribed","types":["platform"]}"#,
+        r#""platform.logsDropped","record":{"reason":"slow","droppedRecords":3,"droppedBytes":99}"#,
+    ] {
+        assert!(matches!(one(&format!(r#"{{"type":{kind}}}"#)).record, Record::Platform(_)), "{kind}");
+    }
+}

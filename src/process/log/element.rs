@@ -1,0 +1,158 @@
+//! A log as the intake wants it: one element of the JSON array.
+//!
+//! Source: Datadog API reference, "Send logs"; the nesting under `message` is what Datadog's Lambda pipelines expect.
+
+use serde::Serialize;
+
+use super::{Log, Status};
+use crate::{
+    config::Config,
+    platform::ids::RequestId,
+    process::{event::Timestamp, tags::FunctionTags},
+};
+
+/// The intake cuts what is longer, without a trace; we cut it ourselves and say so.
+pub const MAX_ELEMENT_BYTES: usize = 1 << 20;
+
+const CUT: &str = "...TRUNCATED...";
+
+/// What every log of this function has in common.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    arn: String,
+    service: String,
+    tags: String,
+}
+
+impl Origin {
+    /// Logs of the function that these tags describe.
+    pub fn new(tags: &FunctionTags, config: &Config) -> Self {
+        Self {
+            arn: tags.arn.clone(),
+            service: config.service.as_deref().unwrap_or_default().to_lowercase(),
+            tags: tags.joined.clone(),
+        }
+    }
+
+    /// The element's JSON, at most [`MAX_ELEMENT_BYTES`] long: a longer message is cut and marked.
+    pub fn encode(&self, log: &Log) -> Vec<u8> {
+        let json = self.element(log, &log.message);
+        if json.len() <= MAX_ELEMENT_BYTES {
+            return json;
+        }
+        let overhead = self.element(log, CUT).len();
+        let kept = fitting(&log.message, MAX_ELEMENT_BYTES.saturating_sub(overhead));
+        self.element(log, &format!("{kept}{CUT}"))
+    }
+
+    fn element(&self, log: &Log, message: &str) -> Vec<u8> {
+        let tags = match &log.tags {
+            Some(own) => &format!("{},{own}", self.tags),
+            None => &self.tags,
+        };
+        let element = Element {
+            message: Message {
+                message,
+                lambda: Lambda { arn: &self.arn, request_id: log.request_id.as_ref() },
+                timestamp: log.time,
+                status: log.status,
+            },
+            hostname: &self.arn,
+            service: &self.service,
+            ddtags: tags,
+            ddsource: "lambda",
+        };
+        // Strings, integers and an enum cannot fail to serialise; an empty element would be refused by the intake and so be seen.
+        serde_json::to_vec(&element).unwrap_or_default()
+    }
+}
+
+/// The longest head of the text that takes at most `bytes` in JSON, where some characters are longer than they look.
+fn fitting(text: &str, bytes: usize) -> &str {
+    let mut taken = 0;
+    let end = text.char_indices().find(|(_, character)| {
+        taken += match character {
+            '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+            control if *control < ' ' => 6,
+            other => other.len_utf8(),
+        };
+        taken > bytes
+    });
+    end.and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+}
+
+#[derive(Serialize)]
+struct Element<'a> {
+    message: Message<'a>,
+    hostname: &'a str,
+    service: &'a str,
+    ddtags: &'a str,
+    ddsource: &'a str,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    message: &'a str,
+    lambda: Lambda<'a>,
+    timestamp: Timestamp,
+    status: Status,
+}
+
+#[derive(Serialize)]
+struct Lambda<'a> {
+    arn: &'a str,
+    request_id: Option<&'a RequestId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn origin() -> Origin {
+        Origin { arn: "arn:f".to_owned(), service: "shop".to_owned(), tags: "a:b".to_owned() }
+    }
+
+    fn log(message: String) -> Log {
+        Log { message, status: Status::Warn, time: 7, request_id: Some("r".into()), tags: None }
+    }
+
+    #[test]
+    fn an_element_has_the_intakes_shape() {
+        let json: Value = serde_json::from_slice(&origin().encode(&log("hi".to_owned()))).unwrap();
+        assert_eq!(
+            json,
+            json!({
+                "message": {"message": "hi", "lambda": {"arn": "arn:f", "request_id": "r"}, "timestamp": 7, "status": "warn"},
+                "hostname": "arn:f", "service": "shop", "ddtags": "a:b", "ddsource": "lambda",
+            })
+        );
+    }
+
+    #[test]
+    fn an_unknown_request_id_is_null_and_own_tags_follow_the_functions() {
+        let log = Log { request_id: None, tags: Some("c:d".to_owned()), ..log(String::new()) };
+        let json: Value = serde_json::from_slice(&origin().encode(&log)).unwrap();
+        assert_eq!(json["message"]["lambda"], json!({"arn": "arn:f", "request_id": null}));
+        assert_eq!(json["ddtags"], "a:b,c:d");
+    }
+
+    #[test]
+    fn a_long_message_is_cut_to_fit_and_marked_whatever_it_is_made_of() {
+        for piece in ["x", "é", "\u{1}", "\"", "𝄞"] {
+            let encoded = origin().encode(&log(piece.repeat(MAX_ELEMENT_BYTES)));
+            assert!(encoded.len() <= MAX_ELEMENT_BYTES, "{piece:?}: {}", encoded.len());
+            assert!(encoded.len() > MAX_ELEMENT_BYTES - 6, "{piece:?}: {}", encoded.len());
+            let json: Value = serde_json::from_slice(&encoded).unwrap();
+            assert!(json["message"]["message"].as_str().unwrap().ends_with(CUT), "{piece:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_just_fits_is_left_alone() {
+        let overhead = origin().encode(&log(String::new())).len();
+        let fits = origin().encode(&log("x".repeat(MAX_ELEMENT_BYTES - overhead)));
+        assert_eq!(fits.len(), MAX_ELEMENT_BYTES);
+        assert!(!fits.windows(CUT.len()).any(|window| window == CUT.as_bytes()));
+    }
+}

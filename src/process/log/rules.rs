@@ -1,0 +1,95 @@
+//! The customer's log processing rules: what never leaves, and what is masked before it does.
+
+use std::borrow::Cow;
+
+use regex::Regex;
+
+use crate::config::{Rule, RuleKind};
+
+/// Rules in their order, compiled. None is the usual case and costs nothing.
+#[derive(Debug, Default)]
+pub struct Rules(Vec<Compiled>);
+
+#[derive(Debug)]
+struct Compiled {
+    kind: RuleKind,
+    regex: Regex,
+    placeholder: String,
+}
+
+/// A rule that cannot work, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("log processing rule {name:?} is ignored: {source}")]
+pub struct BadRule {
+    name: String,
+    #[source]
+    source: regex::Error,
+}
+
+impl Rules {
+    /// Compiles the rules; those that do not compile are left out and handed back. The dialect has no look-around and no back-references.
+    pub fn compile(rules: &[Rule]) -> (Self, Vec<BadRule>) {
+        let mut bad = Vec::new();
+        let compiled = rules
+            .iter()
+            .filter_map(|rule| match Regex::new(&rule.pattern) {
+                Ok(regex) => Some(Compiled { kind: rule.kind, regex, placeholder: rule.placeholder.clone() }),
+                Err(source) => {
+                    bad.push(BadRule { name: rule.name.clone(), source });
+                    None
+                }
+            })
+            .collect();
+        (Self(compiled), bad)
+    }
+
+    /// The message as it may leave; None when it may not.
+    pub fn apply(&self, mut message: String) -> Option<String> {
+        for rule in &self.0 {
+            match rule.kind {
+                RuleKind::ExcludeAtMatch if rule.regex.is_match(&message) => return None,
+                RuleKind::IncludeAtMatch if !rule.regex.is_match(&message) => return None,
+                RuleKind::MaskSequences => {
+                    if let Cow::Owned(masked) = rule.regex.replace_all(&message, rule.placeholder.as_str()) {
+                        message = masked;
+                    }
+                }
+                RuleKind::ExcludeAtMatch | RuleKind::IncludeAtMatch => {}
+            }
+        }
+        Some(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(kind: RuleKind, pattern: &str, placeholder: &str) -> Rule {
+        Rule { kind, name: "n".to_owned(), pattern: pattern.to_owned(), placeholder: placeholder.to_owned() }
+    }
+
+    fn apply(rules: &[Rule], message: &str) -> Option<String> {
+        Rules::compile(rules).0.apply(message.to_owned())
+    }
+
+    #[test]
+    fn rules_exclude_include_and_mask_in_order() {
+        assert_eq!(apply(&[rule(RuleKind::ExcludeAtMatch, "^START", "")], "START x"), None);
+        assert_eq!(apply(&[rule(RuleKind::ExcludeAtMatch, "^START", "")], "a START").as_deref(), Some("a START"));
+        assert_eq!(apply(&[rule(RuleKind::IncludeAtMatch, "keep", "")], "drop"), None);
+        assert_eq!(apply(&[rule(RuleKind::IncludeAtMatch, "keep", "")], "keep").as_deref(), Some("keep"));
+        let both =
+            [rule(RuleKind::MaskSequences, r"key=(\w)\w+", "key=$1***"), rule(RuleKind::ExcludeAtMatch, "secret", "")];
+        assert_eq!(apply(&both, "key=secret key=other").as_deref(), Some("key=s*** key=o***"));
+    }
+
+    #[test]
+    fn a_rule_that_does_not_compile_is_named_and_the_others_still_work() {
+        let rules = [rule(RuleKind::ExcludeAtMatch, "(", ""), rule(RuleKind::MaskSequences, "b", "")];
+        let (compiled, bad) = Rules::compile(&rules);
+        assert_eq!(bad.len(), 1);
+        assert!(bad[0].to_string().contains("\"n\""));
+        assert_eq!(compiled.apply("abc".to_owned()).as_deref(), Some("ac"));
+    }
+}

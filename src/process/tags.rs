@@ -1,0 +1,136 @@
+//! The tags that say which function this is: on every log batch, and under every metric.
+
+use crate::{build_info::BUILD_INFO, config::Config, platform::Environment};
+
+/// The function's identity, computed once at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionTags {
+    /// The unqualified ARN, in lower case: the host name of everything that we send.
+    pub arn: String,
+    /// `key:value`, sorted, each key once.
+    pub list: Vec<String>,
+    /// The list joined by commas.
+    pub joined: String,
+}
+
+impl FunctionTags {
+    /// Collects the tags. `account_id` comes from registration; the customer's own tags win over ours of the same key.
+    pub fn collect(environment: &Environment, account_id: Option<&str>, config: &Config) -> Self {
+        let arn = function_arn(environment, account_id);
+        let mut pairs = std::collections::BTreeMap::new();
+        let mut set = |key: &str, value: &str| {
+            pairs.insert(key.to_owned(), value.to_owned());
+        };
+        let account = account_id.unwrap_or("none");
+        set("region", &environment.region);
+        set("account_id", account);
+        set("aws_account", account);
+        set("functionname", &environment.function_name);
+        set("function_arn", &arn);
+        set("resource", &environment.function_name);
+        if let Some(version) = environment.function_version.as_deref().filter(|version| *version != "$LATEST") {
+            set("resource", &format!("{}:{version}", environment.function_name));
+            set("executedversion", version);
+        }
+        for (key, value) in [
+            ("env", config.env.as_deref()),
+            ("version", config.version.as_deref()),
+            ("init_type", environment.initialization_type.as_deref()),
+            ("memorysize", environment.memory_size.as_deref()),
+        ] {
+            if let Some(value) = value {
+                set(key, value);
+            }
+        }
+        if let Some(service) = &config.service {
+            set("service", &service.to_lowercase());
+        }
+        set("architecture", BUILD_INFO.architecture());
+        set("dd_extension_version", BUILD_INFO.version);
+        for tag in &config.tags {
+            set(&tag.key, &tag.value);
+        }
+        let list: Vec<String> = pairs.into_iter().map(|(key, value)| format!("{key}:{value}")).collect();
+        Self { arn, joined: list.join(","), list }
+    }
+}
+
+/// Source: AWS general reference, "Amazon Resource Names"; partitions other than these three host no public Lambda.
+fn function_arn(environment: &Environment, account_id: Option<&str>) -> String {
+    let region = &environment.region;
+    let partition = match region.split('-').next() {
+        Some("us") if region.starts_with("us-gov-") => "aws-us-gov",
+        Some("cn") => "aws-cn",
+        _ => "aws",
+    };
+    let account = account_id.unwrap_or("none");
+    format!("arn:{partition}:lambda:{region}:{account}:function:{}", environment.function_name).to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Tag;
+
+    fn environment(variables: &'static [(&str, &str)]) -> Environment {
+        Environment::read(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn the_list_holds_every_key_once_and_sorted() {
+        let environment = environment(&[
+            ("AWS_LAMBDA_FUNCTION_NAME", "My-Function"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "7"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+            ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+            ("AWS_REGION", "eu-west-1"),
+        ]);
+        let config = Config {
+            env: Some("prod".into()),
+            service: Some("Shop".into()),
+            version: Some("1.10".into()),
+            ..Config::default()
+        };
+        let tags = FunctionTags::collect(&environment, Some("123456789012"), &config);
+        let expected = format!(
+            "account_id:123456789012,architecture:{},aws_account:123456789012,dd_extension_version:{},env:prod,executedversion:7,\
+             function_arn:arn:aws:lambda:eu-west-1:123456789012:function:my-function,functionname:My-Function,init_type:on-demand,\
+             memorysize:128,region:eu-west-1,resource:My-Function:7,service:shop,version:1.10",
+            BUILD_INFO.architecture(),
+            BUILD_INFO.version
+        );
+        assert_eq!(tags.joined, expected);
+        assert_eq!(tags.list.join(","), expected);
+    }
+
+    #[test]
+    fn the_customers_tags_win() {
+        let tag = |key: &str, value: &str| Tag { key: key.to_owned(), value: value.to_owned() };
+        let config =
+            Config { env: Some("prod".into()), tags: vec![tag("env", "mine"), tag("team", "a")], ..Config::default() };
+        let tags = FunctionTags::collect(&environment(&[]), None, &config);
+        assert!(tags.list.contains(&"env:mine".to_owned()));
+        assert!(!tags.list.contains(&"env:prod".to_owned()));
+        assert!(tags.list.contains(&"team:a".to_owned()));
+    }
+
+    #[test]
+    fn an_unknown_account_reads_none_and_the_partition_follows_the_region() {
+        let arn = |region: &'static str| {
+            let environment =
+                Environment { region: region.to_owned(), ..environment(&[("AWS_LAMBDA_FUNCTION_NAME", "f")]) };
+            FunctionTags::collect(&environment, None, &Config::default()).arn
+        };
+        assert_eq!(arn("us-east-1"), "arn:aws:lambda:us-east-1:none:function:f");
+        assert_eq!(arn("us-gov-west-1"), "arn:aws-us-gov:lambda:us-gov-west-1:none:function:f");
+        assert_eq!(arn("cn-north-1"), "arn:aws-cn:lambda:cn-north-1:none:function:f");
+    }
+
+    #[test]
+    fn the_latest_version_is_no_qualifier() {
+        let environment = environment(&[("AWS_LAMBDA_FUNCTION_NAME", "f"), ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")]);
+        let tags = FunctionTags::collect(&environment, None, &Config::default());
+        assert!(tags.list.contains(&"resource:f".to_owned()));
+        assert!(!tags.joined.contains("executedversion"));
+    }
+}

@@ -1,0 +1,119 @@
+//! Everything between the telemetry and the network, moved by the loops.
+
+use tokio::sync::mpsc::Receiver;
+
+use crate::{
+    aggregate::{LogQueue, Points},
+    config::Config,
+    flush::{Dropped, Flusher},
+    intake::{self, Payload},
+    os::clock,
+    platform::RequestId,
+    process::{
+        event::Batch,
+        invocation::{Processor, Produced},
+        log::Origin,
+        tags::FunctionTags,
+    },
+};
+
+/// The pipeline, owned by one loop, so that nothing needs a lock.
+pub struct Engine {
+    pub origin: Origin,
+    pub processor: Processor,
+    pub logs: LogQueue,
+    pub points: Points,
+    pub flusher: Flusher,
+    pub telemetry: Option<Receiver<Batch>>,
+    pub tags: FunctionTags,
+    pub config: Config,
+}
+
+/// What was served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// A batch of telemetry.
+    Telemetry,
+    /// A request to Datadog that has ended.
+    Request,
+}
+
+impl Engine {
+    /// Serves whatever comes first: telemetry that arrives, or a request that ends. May be cancelled without losing either.
+    pub async fn progress(&mut self) -> Progress {
+        tokio::select! {
+            batch = receive(&mut self.telemetry) => {
+                self.ingest(batch);
+                Progress::Telemetry
+            }
+            () = self.flusher.settle_one() => Progress::Request,
+        }
+    }
+
+    fn ingest(&mut self, batch: Batch) {
+        let mut produced = Produced::default();
+        for event in batch.events {
+            self.processor.event(event, &mut produced);
+        }
+        self.store(produced);
+    }
+
+    /// Takes in what has arrived already.
+    fn ingest_waiting(&mut self) {
+        while let Some(batch) = self.telemetry.as_mut().and_then(|receiver| receiver.try_recv().ok()) {
+            self.ingest(batch);
+        }
+    }
+
+    /// The function has been invoked.
+    pub fn invoked(&mut self, id: &RequestId) {
+        let mut produced = Produced::default();
+        self.processor.invoke(id, clock::epoch_ms(), &mut produced);
+        self.store(produced);
+    }
+
+    /// No invocation will come any more.
+    pub fn ended(&mut self) {
+        let mut produced = Produced::default();
+        self.processor.shutdown(&mut produced);
+        self.store(produced);
+    }
+
+    /// Starts a flush of everything that has come in.
+    pub fn start_flush(&mut self) {
+        self.ingest_waiting();
+        let mut payloads: Vec<Payload> =
+            intake::logs::payloads(self.logs.drain(), self.config.logs.compression).collect();
+        payloads.extend(intake::metrics::payloads(
+            self.points.drain(),
+            &self.tags.list,
+            self.config.metrics.compression_level,
+        ));
+        let dropped = Dropped { logs: self.logs.take_dropped(), sketches: self.points.take_dropped() };
+        self.flusher.count_dropped(dropped);
+        self.flusher.start(payloads);
+    }
+
+    fn store(&mut self, produced: Produced) {
+        for log in &produced.logs {
+            self.logs.push(&self.origin.encode(log));
+        }
+        for point in &produced.points {
+            self.points.push(point);
+        }
+        for warning in &produced.warnings {
+            log::warn!("{warning}");
+        }
+    }
+}
+
+/// The next batch; never, if there is none to come.
+async fn receive(telemetry: &mut Option<Receiver<Batch>>) -> Batch {
+    if let Some(receiver) = telemetry {
+        if let Some(batch) = receiver.recv().await {
+            return batch;
+        }
+        *telemetry = None;
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,50 @@
+//! The life on Lambda Managed Instances: invocations overlap, nothing is frozen, and only SHUTDOWN is told.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::{
+    Ended,
+    engine::Engine,
+    next::{Gone, Next},
+    shutdown,
+};
+use crate::{config::FlushStrategy, platform::Event};
+
+/// How often data leaves unless the customer says otherwise.
+const INTERVAL: Duration = Duration::from_secs(30);
+
+/// Runs until the instance ends.
+pub async fn run(mut engine: Engine, mut next: Next) -> Ended {
+    let interval = match engine.config.flush_strategy {
+        FlushStrategy::Continuously(interval) => interval,
+        FlushStrategy::Default => INTERVAL,
+        other => {
+            log::warn!(
+                "Managed Instance mode detected. Flush strategy '{other:?}' is not compatible; data leaves every {} s",
+                INTERVAL.as_secs()
+            );
+            INTERVAL
+        }
+    };
+    let mut ticks = interval_at(Instant::now() + interval, interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            _ = engine.progress() => {}
+            event = next.event() => match event {
+                Ok(Event::Shutdown(event)) => return shutdown::run(engine, &event).await,
+                Ok(Event::Invoke(invoke)) => {
+                    log::warn!("EXTENSION | INVOKE {} is not expected on a managed instance", invoke.request_id);
+                }
+                Err(Gone) => return Ended::PlatformGone,
+            },
+            _ = ticks.tick() => {
+                if engine.flusher.is_idle() {
+                    engine.start_flush();
+                }
+            }
+        }
+    }
+}

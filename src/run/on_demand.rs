@@ -1,0 +1,111 @@
+//! The life beside a function that is invoked one event at a time and frozen in between.
+//!
+//! Everything is served all the time: telemetry comes in while a flush is on its way, and a flush goes on while the next event is waited for. What changes is
+//! only whether the next event is asked for: asking allows the platform to freeze the sandbox.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+
+use super::{
+    Ended,
+    engine::Engine,
+    next::{Gone, Next},
+    shutdown,
+};
+use crate::{
+    flush::{Decision, Strategist},
+    os::clock,
+    platform::{Event, Invoke, RequestId},
+};
+
+/// What stays of the function's time, in milliseconds, for our answer to the platform: on a throttled CPU even that takes tens of them.
+const DEADLINE_MARGIN_MS: i64 = 100;
+/// How long a flush may hold the sandbox at most. It goes on in the background after that, and after a freeze.
+const LONGEST_HOLD: Duration = Duration::from_secs(5);
+/// The same while an intake fails: the function is not to pay for an outage again and again.
+const HOLD_WHILE_FAILING: Duration = Duration::from_millis(100);
+
+/// Why the next event is not being asked for, if it is not.
+enum State {
+    /// It is.
+    Polling,
+    /// The function runs, and its data is to leave when it ends.
+    Running { id: RequestId, until: Instant },
+    /// A flush is on its way that is to end first.
+    Flushing { until: Instant },
+}
+
+/// Runs until the sandbox ends.
+pub async fn run(mut engine: Engine, mut next: Next) -> Ended {
+    let born = Instant::now();
+    let mut strategist = Strategist::new(engine.config.flush_strategy, engine.config.flush_timeout, Duration::ZERO);
+    let race_interval = strategist.race_interval();
+    let mut race = interval_at(born + race_interval, race_interval);
+    race.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut state = State::Polling;
+    loop {
+        let (polling, until) = match &state {
+            State::Polling => (true, None),
+            State::Running { until, .. } | State::Flushing { until } => (false, Some(*until)),
+        };
+        tokio::select! {
+            _ = engine.progress() => {}
+            event = next.event(), if polling => match event {
+                Ok(Event::Invoke(invoke)) => {
+                    let decision = strategist.decide(born.elapsed());
+                    state = begin(&mut engine, &invoke, decision);
+                    race.reset();
+                }
+                Ok(Event::Shutdown(event)) => return shutdown::run(engine, &event).await,
+                Err(Gone) => return Ended::PlatformGone,
+            },
+            _ = race.tick() => engine.start_flush(),
+            () = sleep_until(until.unwrap_or(born)), if until.is_some() => {
+                engine.flusher.leave_behind();
+                state = State::Polling;
+            }
+        }
+        state = advance(&mut engine, state);
+    }
+}
+
+/// An invocation begins.
+fn begin(engine: &mut Engine, invoke: &Invoke, decision: Decision) -> State {
+    log::debug!("Invocation {}: flush decision {decision:?}", invoke.request_id);
+    engine.invoked(&invoke.request_id);
+    let until = clock::instant_at(invoke.deadline_ms.saturating_sub(DEADLINE_MARGIN_MS));
+    match decision {
+        Decision::End if engine.telemetry.is_some() => State::Running { id: invoke.request_id.clone(), until },
+        Decision::Periodic => flush(engine, until),
+        // Without telemetry the end cannot be seen, so what there is leaves while the function runs.
+        Decision::End | Decision::Continuous => {
+            if engine.flusher.is_idle() {
+                engine.start_flush();
+            }
+            State::Polling
+        }
+        Decision::Dont => State::Polling,
+    }
+}
+
+/// What follows from what has happened.
+fn advance(engine: &mut Engine, state: State) -> State {
+    match state {
+        State::Running { id, until } if engine.processor.is_done(&id) => flush(engine, until),
+        State::Flushing { .. } if engine.flusher.is_idle() => State::Polling,
+        state => state,
+    }
+}
+
+/// Starts a flush and holds the sandbox for it, as long as the function has time left.
+fn flush(engine: &mut Engine, until: Instant) -> State {
+    let hold = if engine.flusher.is_failing() { HOLD_WHILE_FAILING } else { LONGEST_HOLD };
+    engine.start_flush();
+    let now = Instant::now();
+    if engine.flusher.is_idle() || until <= now {
+        State::Polling
+    } else {
+        State::Flushing { until: until.min(now + hold) }
+    }
+}

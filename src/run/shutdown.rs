@@ -1,0 +1,49 @@
+//! The end: what is still to come is waited for, and everything leaves, within the platform's budget.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    Ended,
+    engine::{Engine, Progress},
+};
+use crate::{os::clock, platform::Shutdown};
+
+/// What stays of the budget for the process to end by itself; after it, the platform kills.
+const MARGIN_MS: i64 = 150;
+/// What stays of the budget for the last flush when telemetry does not stop coming.
+const LAST_FLUSH: Duration = Duration::from_millis(700);
+/// How long a silence means that nothing more will come while the report of an invocation is still owed.
+const SILENCE_BEFORE_REPORT: Duration = Duration::from_millis(300);
+/// The same after that: two of the platform's buffering periods.
+const SILENCE_AFTER_REPORT: Duration = Duration::from_millis(50);
+
+/// Ends everything in order.
+pub async fn run(mut engine: Engine, event: &Shutdown) -> Ended {
+    println!("Exiting: {}, deadline: {}", event.shutdown_reason, event.deadline_ms);
+    let deadline = clock::instant_at(event.deadline_ms.saturating_sub(MARGIN_MS));
+    // What is here leaves while the rest arrives.
+    engine.start_flush();
+    await_telemetry(&mut engine, deadline - LAST_FLUSH.min(deadline - Instant::now())).await;
+    engine.ended();
+    engine.start_flush();
+    engine.flusher.finish(deadline).await;
+    let lost = engine.flusher.give_up();
+    if lost != Default::default() {
+        log::warn!("{lost} were dropped or not confirmed by Datadog in this sandbox's life");
+    }
+    Ended::Shutdown
+}
+
+async fn await_telemetry(engine: &mut Engine, until: Instant) {
+    let mut last = Instant::now();
+    while engine.telemetry.is_some() {
+        let silence = if engine.processor.awaits_report() { SILENCE_BEFORE_REPORT } else { SILENCE_AFTER_REPORT };
+        match timeout_at(until.min(last + silence), engine.progress()).await {
+            Ok(Progress::Telemetry) => last = Instant::now(),
+            Ok(Progress::Request) => {}
+            Err(_) => return,
+        }
+    }
+}
