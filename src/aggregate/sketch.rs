@@ -1,6 +1,6 @@
 //! The agent's sketch: a distribution in logarithmic bins, the same bins for everybody, so that the backend can add sketches up.
 //!
-//! Source: C. Masson et al., "DDSketch", VLDB 2019, with the parameters that Datadog's intake documents for `/api/beta/sketches`.
+//! Source: C. Masson et al., "`DDSketch`", VLDB 2019, with the parameters that Datadog's intake documents for `/api/beta/sketches`.
 
 use std::collections::BTreeMap;
 

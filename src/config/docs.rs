@@ -161,7 +161,7 @@ Text is taken as it is written, in both places, without the blanks around it: `1
 digits is a key. Lists replace each other as a whole: `DD_TAGS` does not add to `tags`.
 
 An empty variable is a value where text or a URL is expected: it replaces what the file says and gives the default. For
-`DD_ENV`, `DD_SERVICE`, `DD_VERSION` and all lists, empty means not set.
+`DD_ENV`, `DD_SERVICE`, `DD_VERSION` and all lists, empty means not set. Everywhere else it is a value that can't be used.
 
 | variable | `datadog.yaml` | accepts | default | example | meaning | read by |
 |---|---|---|---|---|---|---|

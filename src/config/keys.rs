@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::draft::{Draft, OurProxy, Sourced};
 use super::read::{Effect, Given, Parsed, Reason};
-use super::types::ApiKey;
+use super::types::{ApiKey, DEFAULT_SITE};
 use super::warning::Source;
 
 /// One setting.
@@ -91,8 +91,7 @@ keys! {
         reader: "intake",
         meaning: "Datadog site that all intake URLs are made from unless they are set themselves.",
         set: |draft, given, _| {
-            let site = given.site()?.map_or_else(|| Draft::default().config.site, str::to_owned);
-            draft.config.site = site;
+            given.site()?.unwrap_or(DEFAULT_SITE).clone_into(&mut draft.config.site);
             Ok(Effect::Taken)
         },
     }

@@ -115,7 +115,8 @@ impl<'a> Given<'a> {
         let host = text.strip_prefix("https://").or(text.strip_prefix("http://")).unwrap_or(text);
         let host = host.trim_end_matches('/');
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-');
-        if host.is_empty() || !host.chars().all(plain) || !is_http_url(&format!("https://api.{host}")) {
+        let starts_well = host.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !starts_well || !host.chars().all(plain) || !is_http_url(&format!("https://api.{host}")) {
             return Err("is not a host name");
         }
         Ok(Some(host))

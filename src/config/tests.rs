@@ -251,7 +251,9 @@ fn sites_that_make_no_url_are_refused() {
         assert_eq!(loaded.config.logs.url, format!("https://http-intake.logs.{site}"));
         assert_eq!(loaded.config.metrics.url, format!("https://api.{site}"));
     }
-    for bad in ["https://", "a b", "data/dog", "host:port", "host:99999999", "a@b", "ü.example", "https://x?y"] {
+    for bad in
+        ["https://", "a b", "data/dog", "host:port", "host:99999999", "a@b", "ü.example", "https://x?y", ".eu", ":8080"]
+    {
         let loaded = env([("DD_SITE", bad)]);
         assert_eq!((loaded.config, loaded.warnings.len()), (Config::default(), 1), "{bad}");
     }
@@ -369,4 +371,54 @@ fn the_log_level_can_be_read_alone() {
     assert_eq!(log_level([("DATADOG_LOG_LEVEL", "off"), ("dd_log_level", "TRACE")]), LevelFilter::Trace);
     assert_eq!(log_level([("DD_LOG_LEVEL", "loud"), ("DATADOG_LOG_LEVEL", "error")]), LevelFilter::Error);
     assert_eq!(log_level([("DD_LOG_LEVEL", "loud"), ("LOG_LEVEL", "error")]), LevelFilter::Info);
+}
+
+#[test]
+fn whatever_is_given_the_result_can_be_used() {
+    let awkward = [
+        "",
+        " ",
+        ",",
+        ":",
+        "::",
+        ",:,",
+        "[",
+        "]",
+        "{",
+        "{}",
+        "[]",
+        "[[]]",
+        "null",
+        "~",
+        "\"",
+        "'",
+        "\u{0}",
+        "\n",
+        "é,é:é",
+        "-1",
+        "1e999",
+        "99999999999999999999999999",
+        "https://",
+        "https://[",
+        "https://%",
+        "//",
+        "*",
+        "&a",
+        "!x",
+        "%",
+        "|",
+    ];
+    for key in KEYS {
+        for value in awkward {
+            let quoted = serde_json::to_string(value).unwrap();
+            let texts = [document(key, value), document(key, &quoted)].into_iter().flatten();
+            let loaded = texts.map(|text| yaml(&text)).chain([env([(&key.variable(), value)])]);
+            for Loaded { config, warnings } in loaded {
+                assert!(reqwest::Url::parse(&config.logs.url).is_ok(), "{}={value}", key.name);
+                assert!(reqwest::Url::parse(&config.metrics.url).is_ok(), "{}={value}", key.name);
+                assert!(!config.http.timeout.is_zero(), "{}={value}", key.name);
+                assert!(warnings.len() <= 1, "{}={value}: {warnings:?}", key.name);
+            }
+        }
+    }
 }

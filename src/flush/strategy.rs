@@ -7,11 +7,11 @@ use crate::config::FlushStrategy;
 /// How many invocations the adaptive strategy looks back on.
 const LOOK_BACK: usize = 20;
 /// Invocations that are on average further apart than this leave the sandbox idle: nothing must stay behind.
-const RARE: Duration = Duration::from_secs(120);
+const RARE: Duration = Duration::from_mins(2);
 /// How often the adaptive strategy flushes once a function is busy.
 const BUSY_INTERVAL: Duration = Duration::from_secs(20);
 /// How long the adaptive strategy lets a single invocation gather data.
-const LONG_INVOCATION: Duration = Duration::from_secs(60);
+const LONG_INVOCATION: Duration = Duration::from_mins(1);
 /// Longer than any invocation.
 const NEVER: Duration = Duration::from_mins(15);
 

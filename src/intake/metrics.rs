@@ -26,19 +26,19 @@ pub fn payloads(distributions: Vec<Distribution>, function_tags: &[String], leve
         // The tag and length in front of each entry take at most six bytes.
         let bytes = sketch.encoded_len() + 6;
         if open.sketches.len() == MAX_ENTRIES || (open_bytes + bytes > MAX_BYTES && !open.sketches.is_empty()) {
-            payloads.push(close(std::mem::take(&mut open), level));
+            payloads.push(close(&std::mem::take(&mut open), level));
             open_bytes = 0;
         }
         open.sketches.push(sketch);
         open_bytes += bytes;
     }
     if !open.sketches.is_empty() {
-        payloads.push(close(open, level));
+        payloads.push(close(&open, level));
     }
     payloads
 }
 
-fn close(payload: SketchPayload, level: i32) -> Payload {
+fn close(payload: &SketchPayload, level: i32) -> Payload {
     Payload::new(Kind::Sketches, payload.encode_to_vec(), Some(level), payload.sketches.len())
 }
 

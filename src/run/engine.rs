@@ -55,7 +55,7 @@ impl Engine {
         for event in batch.events {
             self.processor.event(event, &mut produced);
         }
-        self.store(produced);
+        self.store(&produced);
     }
 
     /// Takes in what has arrived already.
@@ -69,14 +69,14 @@ impl Engine {
     pub fn invoked(&mut self, id: &RequestId) {
         let mut produced = Produced::default();
         self.processor.invoke(id, clock::epoch_ms(), &mut produced);
-        self.store(produced);
+        self.store(&produced);
     }
 
     /// No invocation will come any more.
     pub fn ended(&mut self) {
         let mut produced = Produced::default();
         self.processor.shutdown(&mut produced);
-        self.store(produced);
+        self.store(&produced);
     }
 
     /// Starts a flush of everything that has come in.
@@ -94,7 +94,7 @@ impl Engine {
         self.flusher.start(payloads);
     }
 
-    fn store(&mut self, produced: Produced) {
+    fn store(&mut self, produced: &Produced) {
         for log in &produced.logs {
             self.logs.push(&self.origin.encode(log));
         }

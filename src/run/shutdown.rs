@@ -8,7 +8,7 @@ use super::{
     Ended,
     engine::{Engine, Progress},
 };
-use crate::{os::clock, platform::Shutdown};
+use crate::{flush::Dropped, os::clock, platform::Shutdown};
 
 /// What stays of the budget for the process to end by itself; after it, the platform kills.
 const MARGIN_MS: i64 = 150;
@@ -30,7 +30,7 @@ pub async fn run(mut engine: Engine, event: &Shutdown) -> Ended {
     engine.start_flush();
     engine.flusher.finish(deadline).await;
     let lost = engine.flusher.give_up();
-    if lost != Default::default() {
+    if lost != Dropped::default() {
         log::warn!("{lost} were dropped or not confirmed by Datadog in this sandbox's life");
     }
     Ended::Shutdown

@@ -47,8 +47,6 @@ struct Envelope<'a> {
     record: Option<&'a RawValue>,
 }
 
-// Every element passes through this once and at once; boxing the common case to shrink the rare ones would only add an allocation.
-#[expect(clippy::large_enum_variant, reason = "short-lived, one at a time")]
 enum Element {
     Event(Event),
     Unknown,

@@ -78,6 +78,7 @@ impl Contexts {
     }
 
     /// The open invocation of that id, made with these tags if it is not known; then the oldest gives way if there are too many.
+    #[expect(clippy::indexing_slicing, reason = "the index has just been found")]
     pub fn open(&mut self, id: &RequestId, tags: impl FnOnce() -> Arc<[String]>) -> &mut Context {
         if let Some(index) = self.open.iter().rposition(|context| context.id == *id) {
             return &mut self.open[index];

@@ -137,11 +137,21 @@ fn one_invocation_tells_every_metric_once() {
 fn every_order_of_the_same_events_tells_the_same_points() {
     type Step = fn(&mut Bench);
     let steps: [Step; 5] = [
-        |bench| drop(bench.invoke("r", 10)),
-        |bench| drop(bench.start("r", 11)),
-        |bench| drop(bench.done("r", 12, Status::Timeout)),
-        |bench| drop(bench.report("r", 13, Status::Timeout)),
-        |bench| drop(bench.platform(5, Platform::InitReport(InitReport { metrics: event_duration(2500.0) }))),
+        |bench| {
+            bench.invoke("r", 10);
+        },
+        |bench| {
+            bench.start("r", 11);
+        },
+        |bench| {
+            bench.done("r", 12, Status::Timeout);
+        },
+        |bench| {
+            bench.report("r", 13, Status::Timeout);
+        },
+        |bench| {
+            bench.platform(5, Platform::InitReport(InitReport { metrics: event_duration(2500.0) }));
+        },
     ];
     let expected = order(&steps, &[0, 1, 2, 3, 4]);
     assert!(expected.contains(&"init_duration=2.5 cold_start:true".to_owned()), "{expected:?}");

@@ -52,7 +52,7 @@ impl Origin {
         };
         let element = Element {
             message: Message {
-                message,
+                text: message,
                 lambda: Lambda { arn: &self.arn, request_id: log.request_id.as_ref() },
                 timestamp: log.time,
                 status: log.status,
@@ -92,7 +92,8 @@ struct Element<'a> {
 
 #[derive(Serialize)]
 struct Message<'a> {
-    message: &'a str,
+    #[serde(rename = "message")]
+    text: &'a str,
     lambda: Lambda<'a>,
     timestamp: Timestamp,
     status: Status,

@@ -1,0 +1,70 @@
+//! Holds the tree to its design: who may import whom, where switches live, how long things get.
+//!
+//! Each rule looks at a tree of files in memory, so that the rules are themselves tested against small wrong trees.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the helpers of a test fail like a test, but only functions marked as tests are exempt by themselves"
+)]
+
+#[path = "house/imports.rs"]
+mod imports;
+#[path = "house/lengths.rs"]
+mod lengths;
+#[path = "house/switches.rs"]
+mod switches;
+#[path = "house/tokens.rs"]
+mod tokens;
+#[path = "house/toolchain.rs"]
+mod toolchain;
+#[path = "house/tree.rs"]
+mod tree;
+#[path = "house/wrong_trees.rs"]
+mod wrong_trees;
+
+use tree::{Complaint, Tree};
+
+fn assert_clean(complaints: &[Complaint]) {
+    let lines: Vec<String> = complaints.iter().map(Complaint::to_string).collect();
+    assert!(lines.is_empty(), "\n{}", lines.join("\n"));
+}
+
+#[test]
+fn the_tree_is_read() {
+    let tree = Tree::of_repository();
+    assert!(tree.rust("src/").any(|file| file.path == "src/lib.rs"));
+    assert!(tree.rust("matrix/").any(|file| file.path == "matrix/src/lib.rs"));
+    assert!(tree.files.iter().all(|file| !file.path.starts_with("target/")));
+}
+
+#[test]
+fn modules_import_only_what_the_table_allows() {
+    assert_clean(&imports::table(&Tree::of_repository()));
+}
+
+#[test]
+fn the_middle_is_pure() {
+    assert_clean(&imports::purity(&Tree::of_repository()));
+}
+
+#[test]
+fn switches_are_read_in_their_one_home() {
+    assert_clean(&switches::homes(&Tree::of_repository()));
+}
+
+#[test]
+fn files_stay_short() {
+    assert_clean(&lengths::lines(&Tree::of_repository(), lengths::EXEMPT));
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    assert_clean(&lengths::leftovers(&Tree::of_repository()));
+}
+
+#[test]
+fn the_toolchain_is_written_in_one_place() {
+    assert_clean(&toolchain::repeated(&Tree::of_repository()));
+}

@@ -1,0 +1,180 @@
+//! Which top-level module of `src/` may use which, and what the pure ones must not know at all.
+
+use proc_macro2::{Delimiter, TokenTree};
+
+use crate::tokens;
+use crate::tree::{Complaint, File, Tree};
+
+struct Row {
+    module: &'static str,
+    /// Modules, or parts of one such as `platform::ids`; `*` is every module except `start`.
+    may_use: &'static [&'static str],
+}
+
+const TABLE: &[Row] = &[
+    Row { module: "features", may_use: &[] },
+    Row { module: "build_info", may_use: &["features"] },
+    Row { module: "os", may_use: &["features"] },
+    Row { module: "config", may_use: &["os"] },
+    Row { module: "platform", may_use: &["os", "features", "build_info"] },
+    Row { module: "process", may_use: &["platform::ids", "config", "build_info"] },
+    Row { module: "ingest", may_use: &["process", "platform", "config", "os", "features"] },
+    Row { module: "aggregate", may_use: &["process"] },
+    Row { module: "intake", may_use: &["aggregate", "process", "config", "os", "features", "build_info"] },
+    Row { module: "flush", may_use: &["aggregate", "intake", "config", "platform::ids", "os", "process"] },
+    Row { module: "run", may_use: &["*"] },
+    Row { module: "start", may_use: &["*"] },
+];
+
+/// Modules that turn values into values: time, sockets and files come in from the edges.
+const PURE: [&str; 2] = ["process", "aggregate"];
+
+const IMPURE: [&[&str]; 7] = [
+    &["tokio"],
+    &["reqwest"],
+    &["std", "net"],
+    &["std", "fs"],
+    &["std", "env"],
+    &["Instant", "now"],
+    &["SystemTime", "now"],
+];
+
+pub fn table(tree: &Tree) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    for (file, module) in modules(tree) {
+        let Some(row) = TABLE.iter().find(|row| row.module == module) else {
+            complaints.push(Complaint::new(file, 1, format!("module `{module}` has no row in the table of imports")));
+            continue;
+        };
+        for import in imports(file) {
+            let known = import.path == "*" || modules(tree).any(|(_, module)| module == top(&import.path));
+            if known && !row.allows(&import.path) {
+                complaints.push(Complaint::new(file, import.line, format!("`{module}` may not use `{}`", import.path)));
+            }
+        }
+    }
+    complaints
+}
+
+pub fn purity(tree: &Tree) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    for (file, module) in modules(tree).filter(|(_, module)| PURE.contains(module)) {
+        visit(&tokens::of(file), 0, &mut |tokens, at, _| {
+            if !matches!(tokens[at], TokenTree::Ident(_)) {
+                return;
+            }
+            for path in tokens::paths(tokens, at, 2) {
+                let starts_path =
+                    |names: &&&[&str]| names.iter().enumerate().all(|(i, name)| path.get(i).is_some_and(|p| p == name));
+                if let Some(names) = IMPURE.iter().find(starts_path) {
+                    let what = format!("`{module}` may not use `{}`", names.join("::"));
+                    complaints.push(Complaint::new(file, tokens::line(&tokens[at]), what));
+                }
+            }
+        });
+    }
+    complaints
+}
+
+impl Row {
+    fn allows(&self, path: &str) -> bool {
+        top(path) == self.module
+            || self.may_use.iter().any(|allowed| match *allowed {
+                "*" => top(path) != "start" && path != "*",
+                part if part.contains("::") => path == part,
+                module => top(path) == module,
+            })
+    }
+}
+
+/// The files of each top-level module. The crate's roots belong to none, and neither do files of tests, which may
+/// reach across to set a scene.
+fn modules(tree: &Tree) -> impl Iterator<Item = (&File, &str)> {
+    tree.rust("src/").filter_map(|file| {
+        let path = file.path.strip_prefix("src/")?.strip_suffix(".rs")?;
+        let is_root = matches!(path, "lib" | "main") || path.starts_with("bin/");
+        let name = path.rsplit('/').next()?;
+        let is_test = name == "tests" || name.ends_with("_tests") || path.contains("/tests/");
+        (!is_root && !is_test).then(|| (file, top_of_file(path)))
+    })
+}
+
+fn top_of_file(path: &str) -> &str {
+    path.split('/').next().unwrap_or(path)
+}
+
+fn top(path: &str) -> &str {
+    path.split("::").next().unwrap_or(path)
+}
+
+struct Import {
+    line: usize,
+    /// At most two names from the crate's root.
+    path: String,
+}
+
+/// All paths of a file that start at the crate's root, in imports and in bodies, by `crate::`, by the crate's name or
+/// by enough `super::`.
+fn imports(file: &File) -> Vec<Import> {
+    let inner = file.path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
+    let depth_of_file = inner.split('/').count();
+    let mut imports = Vec::new();
+    visit(&tokens::of(file), 0, &mut |tokens, at, inline_modules| {
+        // Only the first name of a path says where it starts.
+        if at > 0 && tokens::is_punct(tokens.get(at - 1), ':') {
+            return;
+        }
+        let Some(start) = root_ends(tokens, at, depth_of_file + inline_modules) else { return };
+        for path in tokens::paths(tokens, start, 2).into_iter().filter(|path| !path.is_empty()) {
+            imports.push(Import { line: tokens::line(&tokens[at]), path: path.join("::") });
+        }
+    });
+    imports
+}
+
+/// Where the first name after the crate's root is, if the path at `at` goes there.
+fn root_ends(tokens: &[TokenTree], at: usize, depth: usize) -> Option<usize> {
+    if ["crate", "bottlecap"].iter().any(|name| tokens::is_ident(tokens.get(at), name)) {
+        return tokens::is_path_separator(tokens, at + 1).then_some(at + 3);
+    }
+    let mut next = at;
+    if tokens::is_ident(tokens.get(next), "self") && tokens::is_path_separator(tokens, next + 1) {
+        next += 3;
+    }
+    let mut supers = 0;
+    while tokens::is_ident(tokens.get(next), "super") && tokens::is_path_separator(tokens, next + 1) {
+        supers += 1;
+        next += 3;
+    }
+    (supers > 0 && supers >= depth).then_some(next)
+}
+
+/// Shows every token outside of `#[cfg(test)]` items, with its neighbours and the number of inline modules around it.
+fn visit(tokens: &[TokenTree], inline_modules: usize, see: &mut impl FnMut(&[TokenTree], usize, usize)) {
+    let mut in_test = false;
+    for (at, token) in tokens.iter().enumerate() {
+        let body = tokens::group(Some(token), Delimiter::Brace);
+        if in_test {
+            // An item ends with its body, or with a semicolon if it has none.
+            in_test = body.is_none() && !tokens::is_punct(Some(token), ';');
+            continue;
+        }
+        see(tokens, at, inline_modules);
+        if let TokenTree::Group(group) = token {
+            let inner: Vec<TokenTree> = group.stream().into_iter().collect();
+            in_test = tokens::is_punct(before(tokens, at, 1), '#') && is_cfg_test(&inner);
+            let is_module = body.is_some() && tokens::is_ident(before(tokens, at, 2), "mod");
+            visit(&inner, inline_modules + usize::from(is_module), see);
+        }
+    }
+}
+
+fn before(tokens: &[TokenTree], at: usize, by: usize) -> Option<&TokenTree> {
+    tokens.get(at.checked_sub(by)?)
+}
+
+fn is_cfg_test(attribute: &[TokenTree]) -> bool {
+    tokens::is_ident(attribute.first(), "cfg")
+        && tokens::group(attribute.get(1), Delimiter::Parenthesis)
+            .is_some_and(|condition| condition.len() == 1 && tokens::is_ident(condition.first(), "test"))
+}

@@ -1,0 +1,102 @@
+//! A switch has one home: `src/features.rs`, or the `mod.rs` that declares one of two variants of a module.
+
+use proc_macro2::{Delimiter, TokenTree};
+
+use crate::tokens;
+use crate::tree::{Complaint, File, Tree};
+
+const HOME: &str = "src/features.rs";
+
+pub fn homes(tree: &Tree) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    for file in tree.rust("src/").filter(|file| file.path != HOME) {
+        let mut uses = Vec::new();
+        collect(&tokens::of(file), &mut uses);
+        let is_pair =
+            uses.iter().any(|found| found.is(On::Module, true)) && uses.iter().any(|found| found.is(On::Module, false));
+        let may_choose = file.path.ends_with("/mod.rs") && is_pair;
+        for found in uses.iter().filter(|found| !may_choose || found.on == On::Other) {
+            complaints.push(complaint(file, found));
+        }
+    }
+    complaints
+}
+
+fn complaint(file: &File, found: &Use) -> Complaint {
+    let what = format!("a feature is read outside of {HOME} and of a mod.rs that chooses between two modules by it");
+    Complaint::new(file, found.line, what)
+}
+
+/// One place that asks for a feature.
+struct Use {
+    line: usize,
+    on: On,
+    negated: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum On {
+    /// An attribute of `mod name;`.
+    Module,
+    /// An attribute of an import, which gives the chosen module its common name.
+    Import,
+    Other,
+}
+
+impl Use {
+    fn is(&self, on: On, negated: bool) -> bool {
+        self.on == on && self.negated == negated
+    }
+}
+
+fn collect(tokens: &[TokenTree], uses: &mut Vec<Use>) {
+    for (at, token) in tokens.iter().enumerate() {
+        let TokenTree::Group(group) = token else { continue };
+        let inner: Vec<TokenTree> = group.stream().into_iter().collect();
+        let is_attribute =
+            group.delimiter() == Delimiter::Bracket && at > 0 && tokens::is_punct(tokens.get(at - 1), '#');
+        let attribute = condition(&inner, 0).filter(|_| is_attribute);
+        if let Some(condition) = attribute {
+            if tokens::mentions(&condition, "feature") {
+                let negated = tokens::mentions(&condition, "not");
+                uses.push(Use { line: tokens::line(token), on: item_after(tokens, at + 1), negated });
+            }
+        } else {
+            collect(&inner, uses);
+        }
+    }
+    for at in 0..tokens.len() {
+        let is_macro = tokens::is_ident(tokens.get(at), "cfg") && tokens::is_punct(tokens.get(at + 1), '!');
+        let condition = tokens::group(tokens.get(at + 2), Delimiter::Parenthesis).filter(|_| is_macro);
+        if condition.is_some_and(|condition| tokens::mentions(&condition, "feature")) {
+            uses.push(Use { line: tokens::line(&tokens[at]), on: On::Other, negated: false });
+        }
+    }
+}
+
+/// What is inside `cfg(…)` or `cfg_attr(…)`.
+fn condition(tokens: &[TokenTree], at: usize) -> Option<Vec<TokenTree>> {
+    let is_cfg = ["cfg", "cfg_attr"].iter().any(|name| tokens::is_ident(tokens.get(at), name));
+    tokens::group(tokens.get(at + 1), Delimiter::Parenthesis).filter(|_| is_cfg)
+}
+
+/// What an attribute that ends before `at` is on, past further attributes and the visibility.
+fn item_after(tokens: &[TokenTree], mut at: usize) -> On {
+    loop {
+        let token = tokens.get(at);
+        let is_attribute = tokens::is_punct(token, '#');
+        let is_visibility = tokens::is_ident(token, "pub");
+        let is_scope = tokens::group(token, Delimiter::Parenthesis).is_some();
+        if tokens::is_ident(token, "mod") {
+            return On::Module;
+        } else if tokens::is_ident(token, "use") {
+            return On::Import;
+        } else if is_attribute {
+            at += 2;
+        } else if is_visibility || is_scope {
+            at += 1;
+        } else {
+            return On::Other;
+        }
+    }
+}

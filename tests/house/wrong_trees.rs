@@ -1,0 +1,159 @@
+//! Each rule against a small tree that breaks it, and against one that doesn't.
+
+use crate::lengths::{self, Exempt};
+use crate::tree::{Complaint, Tree};
+use crate::{imports, switches, toolchain};
+
+/// The places complained about.
+fn places(complaints: &[Complaint]) -> Vec<String> {
+    complaints.iter().map(|complaint| format!("{}:{}", complaint.path, complaint.line)).collect()
+}
+
+/// A tree with one file in each of the modules that the others import.
+fn modules() -> Tree {
+    ["platform/mod.rs", "config/mod.rs", "process/mod.rs", "aggregate/mod.rs", "start/mod.rs", "os/mod.rs"]
+        .into_iter()
+        .fold(Tree::default(), |tree, path| tree.with(&format!("src/{path}"), ""))
+}
+
+#[test]
+fn forbidden_imports_are_found_however_they_are_written() {
+    let spellings = [
+        "use crate::start::Services;",
+        "use crate::{config::Config, start};",
+        "use bottlecap::start;",
+        "fn f() { crate::start::go(); }",
+        "macro_rules! m { () => { $crate::start::go() } }",
+        "use super::super::start;",
+        "use super::super::{start::Services};",
+        "mod inner { fn f() { super::super::super::start::go(); } }",
+        "use crate::*;",
+        "use crate::platform::Client;",
+        "use crate::platform::{ids::RequestId, register};",
+    ];
+    for spelling in spellings {
+        let complaints = imports::table(&modules().with("src/process/tags.rs", spelling));
+        assert_eq!(places(&complaints), ["src/process/tags.rs:1"], "{spelling}");
+    }
+}
+
+#[test]
+fn allowed_imports_are_left_alone() {
+    let source = r#"
+        //! Not an import: crate::start.
+        use crate::config::{Config, Tag};
+        use crate::platform::ids::RequestId;
+        use crate::platform::{ids};
+        use super::start; // a sibling in this module
+        use super::super::config;
+        use crate::process::tags;
+        const TEXT: &str = "crate::start";
+        #[cfg(test)]
+        mod tests { use crate::start::go; }
+        #[cfg(test)]
+        use crate::start::go;
+    "#;
+    let tree = modules().with("src/process/tags.rs", source).with("src/main.rs", "use bottlecap::start;");
+    let tree = tree.with("src/lib.rs", "pub mod start;").with("src/process/tests.rs", "use crate::start::go;");
+    assert_eq!(places(&imports::table(&tree)), [""; 0]);
+}
+
+#[test]
+fn only_the_roots_import_start() {
+    let tree = modules().with("src/run/mod.rs", "use crate::process::X;\nuse crate::start::X;");
+    assert_eq!(places(&imports::table(&tree)), ["src/run/mod.rs:2"]);
+    let tree = modules().with("src/start/order.rs", "use crate::process::X;\nuse crate::start::X;");
+    assert_eq!(places(&imports::table(&tree)), [""; 0]);
+}
+
+#[test]
+fn a_module_without_a_row_is_found() {
+    let tree = modules().with("src/misc.rs", "");
+    assert_eq!(places(&imports::table(&tree)), ["src/misc.rs:1"]);
+}
+
+#[test]
+fn impure_middles_are_found() {
+    let impure = [
+        "use tokio::sync::mpsc;",
+        "use std::{fmt, net::IpAddr};",
+        "use std::fs;",
+        "fn f() { std::env::var(\"X\").ok(); }",
+        "fn f() { reqwest::get(\"x\"); }",
+        "fn f() { let t = std::time::Instant::now(); }",
+        "fn f() { g(|| SystemTime::now()); }",
+    ];
+    for source in impure {
+        for module in ["process", "aggregate"] {
+            let path = format!("src/{module}/x.rs");
+            assert_eq!(
+                places(&imports::purity(&Tree::default().with(&path, source))),
+                [format!("{path}:1")],
+                "{source}"
+            );
+        }
+        assert_eq!(places(&imports::purity(&Tree::default().with("src/intake/x.rs", source))), [""; 0]);
+    }
+    let pure = "// tokio, std::fs\nuse std::time::{Duration, Instant};\nfn f(now: Instant) {}\n#[cfg(test)]\nmod tests { fn f() { Instant::now(); } }";
+    assert_eq!(places(&imports::purity(&Tree::default().with("src/process/x.rs", pure))), [""; 0]);
+}
+
+#[test]
+fn features_outside_of_their_homes_are_found() {
+    let pair = "#[cfg(feature = \"otlp\")]\n#[path = \"enabled.rs\"]\npub(crate) mod otlp;\n\
+                #[cfg(not(feature = \"otlp\"))]\n#[path = \"disabled.rs\"]\nmod otlp;\n\
+                #[cfg(feature = \"otlp\")]\npub use otlp::X;\n";
+    let macros = "fn f() -> bool {\n    if cfg!(feature = \"x\") { true } else { false }\n}";
+    let found = |path: &str, source: &str| places(&switches::homes(&Tree::default().with(path, source)));
+    assert_eq!(found("src/features.rs", macros), [""; 0]);
+    assert_eq!(found("src/ingest/otlp/mod.rs", pair), [""; 0]);
+    assert_eq!(found("src/ingest/otlp.rs", pair).len(), 3);
+    assert_eq!(found("src/ingest/mod.rs", macros), ["src/ingest/mod.rs:2"]);
+    assert_eq!(found("src/ingest/mod.rs", &format!("{pair}{macros}")), ["src/ingest/mod.rs:10"]);
+    assert_eq!(found("src/ingest/mod.rs", "#[cfg(feature = \"x\")]\nmod lonely;"), ["src/ingest/mod.rs:1"]);
+    assert_eq!(found("src/lib.rs", "#[cfg(all(unix, feature = \"x\"))]\nmod y;"), ["src/lib.rs:1"]);
+    assert_eq!(found("src/a/b.rs", "#[cfg_attr(feature = \"x\", inline)]\nfn f() {}"), ["src/a/b.rs:1"]);
+    assert_eq!(found("src/a/b.rs", "// cfg!(feature = \"x\")\n#[cfg(test)]\nmod tests {}"), [""; 0]);
+}
+
+#[test]
+fn long_files_are_found() {
+    let lines = |count: usize| "\n".repeat(count);
+    let tree = Tree::default().with("src/main.rs", &lines(40)).with("src/a.rs", &lines(500)).with("x.md", &lines(900));
+    assert_eq!(places(&lengths::lines(&tree, &[])), [""; 0]);
+    let tree = Tree::default().with("src/main.rs", &lines(41)).with("matrix/src/a.rs", &lines(501));
+    assert_eq!(places(&lengths::lines(&tree, &[])), ["src/main.rs:41", "matrix/src/a.rs:501"]);
+    let table = [Exempt { path: "src/a.rs", reason: "a table" }];
+    assert_eq!(places(&lengths::lines(&Tree::default().with("src/a.rs", &lines(501)), &table)), [""; 0]);
+    assert_eq!(places(&lengths::lines(&Tree::default().with("src/a.rs", &lines(9)), &table)), ["src/a.rs:9"]);
+}
+
+#[test]
+fn leftovers_are_found() {
+    for left in [
+        concat!("// TO", "DO: later"),
+        concat!("FIX", "ME"),
+        concat!("fn f() { to", "do!() }"),
+        concat!("unimplemented", "!()"),
+    ] {
+        assert_eq!(places(&lengths::leftovers(&Tree::default().with("src/a.rs", left))), ["src/a.rs:1"], "{left}");
+    }
+    let fine = Tree::default().with("src/a.rs", "let todos = mastodon();").with("a.md", "Say toDo or TODOS.");
+    assert_eq!(places(&lengths::leftovers(&fine)), [""; 0]);
+}
+
+#[test]
+fn repeated_toolchain_versions_are_found() {
+    let home = || Tree::default().with("rust-toolchain.toml", "[toolchain]\nchannel = \"1.80.1\"\n");
+    for repeated in ["FROM rust:1.80", "Needs 1.80.1.", "rustup default 1.80.1", "Rust 1.80 is needed"] {
+        let tree = home().with("images/Dockerfile", repeated);
+        assert_eq!(places(&toolchain::repeated(&tree)), ["images/Dockerfile:1"], "{repeated}");
+    }
+    for fine in ["1.80 ms", "rust 11.80", "rust 1.80.2", "tool 1.80.12"] {
+        assert_eq!(places(&toolchain::repeated(&home().with("README.md", fine))), [""; 0], "{fine}");
+    }
+    assert_eq!(places(&toolchain::repeated(&home().with("Cargo.toml", "rust-version = \"1.80\""))), [""; 0]);
+    let loose = Tree::default().with("rust-toolchain.toml", "channel = \"stable\"");
+    assert_eq!(places(&toolchain::repeated(&loose)), ["rust-toolchain.toml:1"]);
+    assert_eq!(places(&toolchain::repeated(&Tree::default())), ["rust-toolchain.toml:1"]);
+}
