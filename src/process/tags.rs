@@ -1,6 +1,6 @@
 //! The tags that say which function this is: on every log batch, and under every metric.
 
-use crate::{build_info::BUILD_INFO, config::Config, platform::Environment};
+use crate::{build_info::BUILD_INFO, config::Config, platform::environment::Environment};
 
 /// The function's identity, computed once at start.
 #[derive(Debug, Clone, PartialEq, Eq)]
