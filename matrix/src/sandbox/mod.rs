@@ -1,1 +1,197 @@
+//! A local Lambda: the Runtime, Extensions and Telemetry APIs, the phases of an environment's life with their budgets,
+//! freeze and thaw, and everything that may go wrong, in a network of its own.
+//!
+//! [`Sandbox`] is a blocking handle. Behind it one thread runs the whole environment, so that everything which that thread
+//! starts (sockets, processes, further threads) is born into the sandbox's network.
+//!
+//! What it does not model: CPU shares, visible CPUs and the disk of Lambda's machines.
 
+mod environment;
+pub mod faults;
+pub mod function;
+mod gates;
+pub mod intake;
+mod invocation;
+pub mod journal;
+mod lines;
+mod memory;
+mod network;
+mod output;
+mod platform;
+mod process;
+pub mod setup;
+mod thread;
+
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use axum::body::Bytes;
+use serde_json::Value;
+use tokio::sync::mpsc::UnboundedSender;
+
+pub use self::function::Function;
+pub use self::gates::{ExtensionGates, Gates};
+pub use self::invocation::{ExitOf, Invocation, Outcome, Status};
+use self::journal::Entry;
+pub use self::output::Line;
+use self::platform::Platform;
+pub use self::setup::{Extension, Setup};
+use self::thread::Command;
+
+/// What the sandbox itself can't do. Whatever Lambda would report about a function or an extension is no error here.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Lambda would refuse the setup.
+    #[error("{reason}")]
+    Setup {
+        /// Why.
+        reason: String,
+    },
+    /// The program of an extension isn't there.
+    #[error("cannot find the extension {path}")]
+    Program {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The thread, its runtime, its directory or its sockets could not be made.
+    #[error("cannot {what}")]
+    System {
+        /// What was attempted.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The HTTP client for telemetry could not be built.
+    #[error("cannot build the telemetry client")]
+    Client(#[source] reqwest::Error),
+    /// The intake could not start.
+    #[error("cannot start the intake")]
+    Intake(#[source] intake::Error),
+    /// The sandbox's thread has ended unexpectedly.
+    #[error("the sandbox is gone")]
+    Gone,
+}
+
+/// An environment at work. Dropping it kills everything in it.
+#[derive(Debug)]
+pub struct Sandbox {
+    commands: Option<UnboundedSender<Command>>,
+    thread: Option<JoinHandle<()>>,
+    platform: Arc<Platform>,
+    intake: Option<intake::Intake>,
+}
+
+/// What is left of a sandbox.
+#[derive(Debug)]
+pub struct Ending {
+    /// How the extensions ended.
+    pub extensions: Vec<ExitOf>,
+    /// Everything that happened.
+    pub journal: Vec<Entry>,
+    /// Every event that was emitted.
+    pub telemetry: Vec<Value>,
+    /// Every line of the function and of the extensions.
+    pub output: Vec<Line>,
+    /// Everything that the intake received; empty without one.
+    pub requests: Vec<intake::Request>,
+}
+
+impl Sandbox {
+    /// Starts an environment and returns when its init phase is over, successful or not. After a failed one the first
+    /// invocation runs another one, as on Lambda.
+    pub fn start(setup: Setup) -> Result<Self, Error> {
+        setup.check()?;
+        let (told, started) = mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name("sandbox".to_owned())
+            .spawn(move || thread::run(setup, &told))
+            .map_err(|source| Error::System { what: "start the sandbox's thread", source })?;
+        let started = started.recv().map_err(|_| Error::Gone)??;
+        let thread::Started { commands, platform, intake } = started;
+        Ok(Self { commands: Some(commands), thread: Some(thread), platform, intake })
+    }
+
+    /// Sends an event through the environment and returns when everything about it is done, extensions included.
+    pub fn invoke(&self, event: &[u8]) -> Result<Invocation, Error> {
+        let event = Bytes::copy_from_slice(event);
+        self.ask(|answer| Command::Invoke { event, answer })
+    }
+
+    /// The intake, when the setup has one.
+    pub fn intake(&self) -> Option<&intake::Intake> {
+        self.intake.as_ref()
+    }
+
+    /// Everything that happened so far, in order of time.
+    pub fn journal(&self) -> Vec<Entry> {
+        self.platform.journal.read()
+    }
+
+    /// The two gates of the latest init.
+    pub fn gates(&self) -> Gates {
+        Gates::read(&self.journal())
+    }
+
+    /// Every telemetry event that was emitted so far, in order of emission, delivered or not.
+    pub fn telemetry(&self) -> Vec<Value> {
+        self.platform.telemetry.emitted()
+    }
+
+    /// Every line of the function and of the extensions so far.
+    pub fn output(&self) -> Vec<Line> {
+        self.platform.printed.read()
+    }
+
+    /// Puts events of any shape into the queue of a subscriber, behind what waits there. False when there is no subscriber of
+    /// this name. A frozen subscriber gets them after the thaw.
+    pub fn inject(&self, subscriber: &str, events: &[Value]) -> bool {
+        self.platform.telemetry.inject(subscriber, events)
+    }
+
+    /// Runs `work` on a thread in the sandbox's network and returns what it returns. Nothing is thawed for it.
+    pub fn within<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+        let (told, done) = mpsc::sync_channel(1);
+        let work = Box::new(move || {
+            let _ = told.send(work());
+        });
+        self.send(Command::Within { work })?;
+        done.recv().map_err(|_| Error::Gone)
+    }
+
+    /// Ends the environment as Lambda does when it is no longer needed.
+    pub fn shutdown(mut self) -> Result<Ending, Error> {
+        let extensions = self.ask(|answer| Command::Shutdown { answer })?;
+        self.stop();
+        let requests = self.intake.as_ref().map(intake::Intake::requests).unwrap_or_default();
+        Ok(Ending { extensions, journal: self.journal(), telemetry: self.telemetry(), output: self.output(), requests })
+    }
+
+    fn ask<T>(&self, command: impl FnOnce(mpsc::SyncSender<T>) -> Command) -> Result<T, Error> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.send(command(answer))?;
+        answered.recv().map_err(|_| Error::Gone)
+    }
+
+    fn send(&self, command: Command) -> Result<(), Error> {
+        let commands = self.commands.as_ref().ok_or(Error::Gone)?;
+        commands.send(command).map_err(|_| Error::Gone)
+    }
+
+    fn stop(&mut self) {
+        // The thread ends when nobody can send it commands any more.
+        self.commands = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,269 @@
+//! A runtime on a thread of this process. It speaks the Runtime API over HTTP like any other.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use serde_json::json;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::sandbox::platform::{Fatal, Platform};
+use crate::sandbox::setup::{Origin, Pipe};
+
+/// A function of this process. Every closure from a [`Call`] to an [`Answer`] is one.
+pub trait Handler: Send + Sync {
+    /// What happens before the runtime asks for its first event.
+    fn init(&self, _init: &Call<'_>) -> Result<(), InitError> {
+        Ok(())
+    }
+
+    /// Answers an event. It may block.
+    fn handle(&self, call: &Call<'_>) -> Answer;
+}
+
+impl<F: Fn(&Call<'_>) -> Answer + Send + Sync> Handler for F {
+    fn handle(&self, call: &Call<'_>) -> Answer {
+        self(call)
+    }
+}
+
+/// Answers `null`.
+#[derive(Debug)]
+pub(crate) struct Null;
+
+impl Handler for Null {
+    fn handle(&self, _call: &Call<'_>) -> Answer {
+        Answer::Response(b"null".to_vec())
+    }
+}
+
+/// Why an in-process function can't be initialized.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InitError {
+    /// The runtime reports this type of error and exits.
+    Reported(String),
+    /// The runtime exits with this code and no word.
+    Exit(i32),
+    /// The runtime never asks for an event.
+    Hang,
+}
+
+/// What a function does with an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It answers with these bytes.
+    Response(Vec<u8>),
+    /// It reports an error and lives on.
+    Error {
+        /// `errorType`, such as `ValueError`.
+        error_type: String,
+        /// `errorMessage`.
+        message: String,
+    },
+    /// The runtime exits with this code before it answers.
+    Exit(i32),
+    /// The function needs more memory than it has, and is killed for it.
+    OutOfMemory,
+    /// The function never answers.
+    Hang,
+}
+
+/// An event on its way through a function. At init there is none yet: the strings and the event are empty.
+pub struct Call<'a> {
+    /// The id of the request.
+    pub request_id: &'a str,
+    /// The event.
+    pub event: &'a [u8],
+    /// When the time of the function is up, in milliseconds since 1970.
+    pub deadline_ms: u64,
+    /// The tracing header.
+    pub trace: &'a str,
+    /// Where the Runtime API is. The handler's thread is in the sandbox's network.
+    pub runtime_api: SocketAddr,
+    platform: &'a Platform,
+}
+
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Call").field("request_id", &self.request_id).finish_non_exhaustive()
+    }
+}
+
+impl Call<'_> {
+    /// Writes a line to the function's standard output.
+    pub fn print(&self, line: impl AsRef<[u8]>) {
+        self.platform.print(&Origin::Function, Pipe::Stdout, line.as_ref());
+    }
+
+    /// Writes a line to the function's standard error.
+    pub fn print_error(&self, line: impl AsRef<[u8]>) {
+        self.platform.print(&Origin::Function, Pipe::Stderr, line.as_ref());
+    }
+
+    /// Says how much memory the function uses, since nobody can tell a thread's share of a process.
+    pub fn use_memory(&self, megabytes: u32) {
+        self.platform.claim_memory(megabytes);
+    }
+}
+
+/// A runtime that is ready to go, and then runs until its environment ends.
+#[derive(Debug)]
+pub(crate) struct InProcess {
+    stopped: Arc<AtomicBool>,
+    go: mpsc::Sender<()>,
+}
+
+impl InProcess {
+    /// Prepares the thread and its client, so that neither counts as the function's init.
+    pub(crate) fn prepare(
+        platform: Arc<Platform>,
+        handler: Arc<dyn Handler>,
+        runtime_api: SocketAddr,
+    ) -> io::Result<Self> {
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (go, wait) = mpsc::channel();
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().map_err(io::Error::other)?;
+        let worker = Worker { runtime, client, runtime_api, platform, handler, stopped: Arc::clone(&stopped) };
+        thread::Builder::new().name("function".to_owned()).spawn(move || {
+            if wait.recv().is_ok() {
+                worker.work();
+            }
+        })?;
+        Ok(Self { stopped, go })
+    }
+
+    pub(crate) fn go(&self) {
+        let _ = self.go.send(());
+    }
+
+    /// Whatever the thread does from now on is without consequence.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Drop for InProcess {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+struct Worker {
+    runtime: Runtime,
+    client: reqwest::Client,
+    runtime_api: SocketAddr,
+    platform: Arc<Platform>,
+    handler: Arc<dyn Handler>,
+    stopped: Arc<AtomicBool>,
+}
+
+/// How a runtime ends.
+enum End {
+    Exit(i32),
+    OutOfMemory,
+    Hang,
+}
+
+struct Event {
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Worker {
+    fn work(&self) {
+        let end = self.run();
+        if self.stopped.load(Ordering::SeqCst) {
+            return;
+        }
+        match end {
+            End::Hang => {}
+            End::Exit(code) => self.platform.ended(&Origin::Function, format!("exit status: {code}")),
+            End::OutOfMemory => {
+                self.platform.fail(Fatal::OutOfMemory);
+                self.platform.ended(&Origin::Function, "signal: 9 (SIGKILL)".to_owned());
+            }
+        }
+    }
+
+    fn run(&self) -> End {
+        match self.handler.init(&self.call("", &[], &HeaderMap::new())) {
+            Ok(()) => {}
+            Err(InitError::Exit(code)) => return End::Exit(code),
+            Err(InitError::Hang) => return End::Hang,
+            Err(InitError::Reported(error_type)) => {
+                let body = json!({"errorType": error_type, "errorMessage": "the init failed"});
+                self.post("init/error", body.to_string().into_bytes(), Some(&error_type));
+                return End::Exit(1);
+            }
+        }
+        while let Some(event) = self.next() {
+            let id = header(&event.headers, "lambda-runtime-aws-request-id");
+            let taken = match self.handler.handle(&self.call(id, &event.body, &event.headers)) {
+                Answer::Response(body) => self.post(&format!("invocation/{id}/response"), body, None),
+                Answer::Error { error_type, message } => {
+                    let body = json!({"errorType": error_type, "errorMessage": message, "stackTrace": []});
+                    self.post(&format!("invocation/{id}/error"), body.to_string().into_bytes(), Some(&error_type))
+                }
+                Answer::Exit(code) => return End::Exit(code),
+                Answer::OutOfMemory => return End::OutOfMemory,
+                Answer::Hang => return End::Hang,
+            };
+            if !taken {
+                break;
+            }
+        }
+        // Real runtimes exit when the Runtime API fails them.
+        End::Exit(1)
+    }
+
+    fn call<'a>(&'a self, request_id: &'a str, event: &'a [u8], headers: &'a HeaderMap) -> Call<'a> {
+        Call {
+            request_id,
+            event,
+            deadline_ms: header(headers, "lambda-runtime-deadline-ms").parse().unwrap_or_default(),
+            trace: header(headers, "lambda-runtime-trace-id"),
+            runtime_api: self.runtime_api,
+            platform: &self.platform,
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}/2018-06-01/runtime/{path}", self.runtime_api)
+    }
+
+    fn next(&self) -> Option<Event> {
+        if self.stopped.load(Ordering::SeqCst) {
+            return None;
+        }
+        self.runtime.block_on(async {
+            let answer = self.client.get(self.url("invocation/next")).send().await.ok()?;
+            if !answer.status().is_success() {
+                return None;
+            }
+            let headers = answer.headers().clone();
+            Some(Event { headers, body: answer.bytes().await.ok()?.to_vec() })
+        })
+    }
+
+    /// Whether the answer was taken. A refused one (of a request that is long over, or too large) is not the end.
+    fn post(&self, path: &str, body: Vec<u8>, error_type: Option<&str>) -> bool {
+        self.runtime.block_on(async {
+            let mut request = self.client.post(self.url(path)).timeout(Duration::from_secs(60)).body(body);
+            if let Some(error_type) = error_type {
+                request = request.header("lambda-runtime-function-error-type", error_type);
+            }
+            request.send().await.is_ok()
+        })
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}

@@ -1,0 +1,97 @@
+//! The two gates of a cold start, read from the journal.
+
+use std::time::Duration;
+
+use super::journal::{Entry, What};
+use super::setup::Origin;
+
+/// The latest init, as it was measured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gates {
+    /// One for each extension that was executed.
+    pub extensions: Vec<ExtensionGates>,
+    /// From the beginning of the init to the start of the runtime, which waits for every registration.
+    pub runtime_start: Option<Duration>,
+    /// From the beginning of the init to the runtime's first request for an event.
+    pub runtime_next: Option<Duration>,
+    /// From the beginning of the init to its end, however it ended.
+    pub init_over: Option<Duration>,
+}
+
+/// One extension's way through an init.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtensionGates {
+    /// Its name.
+    pub name: String,
+    /// From the beginning of the init to the extension's `execve`.
+    pub executed: Duration,
+    /// The register gate: from exec to the arrival of the registration.
+    pub register: Option<Duration>,
+    /// From exec to the arrival of the telemetry subscription.
+    pub subscribe: Option<Duration>,
+    /// The ready gate: from exec to the arrival of the first request for an event.
+    pub next: Option<Duration>,
+}
+
+impl Gates {
+    pub(crate) fn read(entries: &[Entry]) -> Self {
+        let start = entries.iter().rposition(|entry| matches!(entry.what, What::InitStarted { .. }));
+        let entries = start.and_then(|start| entries.get(start..)).unwrap_or_default();
+        let Some(began) = entries.first().map(|entry| entry.at) else {
+            return Self::default();
+        };
+        let first = |is: &dyn Fn(&What) -> bool| entries.iter().find(|entry| is(&entry.what)).map(|entry| entry.at);
+        let since_began = |is: &dyn Fn(&What) -> bool| first(is).map(|at| at.saturating_sub(began));
+        let extension = |entry: &Entry| {
+            let What::Executed { origin: Origin::Extension(name), .. } = &entry.what else {
+                return None;
+            };
+            let since_exec = |is: &dyn Fn(&What) -> bool| first(is).map(|at| at.saturating_sub(entry.at));
+            Some(ExtensionGates {
+                name: name.to_string(),
+                executed: entry.at.saturating_sub(began),
+                register: since_exec(&|what| matches!(what, What::Registered { name: who, .. } if **who == **name)),
+                subscribe: since_exec(&|what| matches!(what, What::Subscribed { name: who } if **who == **name)),
+                next: since_exec(&|what| matches!(what, What::ExtensionNext { name: who } if **who == **name)),
+            })
+        };
+        Self {
+            extensions: entries.iter().filter_map(extension).collect(),
+            runtime_start: since_began(&|what| *what == What::RuntimeStarted),
+            runtime_next: since_began(&|what| *what == What::RuntimeNext),
+            init_over: since_began(&|what| matches!(what, What::InitOver { .. })),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    #[test]
+    fn the_latest_init_counts_and_time_zero_is_the_exec() {
+        let entry = |at, what| Entry { at: Duration::from_millis(at), wall: OffsetDateTime::UNIX_EPOCH, what };
+        let executed = || What::Executed { origin: Origin::Extension(Arc::from("a")), pid: 1 };
+        let gates = Gates::read(&[
+            entry(0, What::InitStarted { phase: "init" }),
+            entry(1, executed()),
+            entry(2, What::Registered { name: "a".to_owned(), internal: false }),
+            entry(100, What::InitStarted { phase: "invoke" }),
+            entry(101, executed()),
+            entry(105, What::Registered { name: "a".to_owned(), internal: false }),
+            entry(106, What::RuntimeStarted),
+            entry(109, What::ExtensionNext { name: "a".to_owned() }),
+        ]);
+        let [extension] = &gates.extensions[..] else { panic!("one extension") };
+        assert_eq!(extension.executed, Duration::from_millis(1));
+        assert_eq!(extension.register, Some(Duration::from_millis(4)));
+        assert_eq!(extension.next, Some(Duration::from_millis(8)));
+        assert_eq!(extension.subscribe, None);
+        assert_eq!(gates.runtime_start, Some(Duration::from_millis(6)));
+        assert_eq!(gates.init_over, None);
+    }
+}

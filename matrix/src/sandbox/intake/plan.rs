@@ -1,0 +1,270 @@
+//! What the intake answers, and when its port is closed: the plan that a test writes and the schedule that follows it.
+
+use std::time::Duration;
+
+/// What to answer. The default accepts every valid request that carries any API key.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The only API key that is accepted; `None` accepts every key that is not blank.
+    pub api_key: Option<String>,
+    /// The first rule that applies decides. Without one, valid requests get `202 {}`.
+    pub rules: Vec<Rule>,
+    /// Spans of time during which nothing listens on the port and connections are refused.
+    pub closed: Vec<Closed>,
+}
+
+/// One deviation from the ordinary answer.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub route: Route,
+    pub window: Window,
+    pub answer: Answer,
+}
+
+/// Which requests a rule looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Route {
+    /// Every request, those to unknown paths included.
+    Any,
+    Logs,
+    Series,
+    Sketches,
+}
+
+/// When a rule applies, counted from the moment its plan was set.
+#[derive(Clone, Copy, Debug)]
+pub enum Window {
+    /// Passes over the first `skip` requests of the rule's route, then applies to `take` of them, or to all that follow.
+    Requests { skip: usize, take: Option<usize> },
+    /// Applies from `from` on, until `until` if there is one.
+    Time { from: Duration, until: Option<Duration> },
+}
+
+/// What a rule does.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// This status with these headers and this body. A 2xx status means that the payload was accepted.
+    Status { code: u16, headers: Vec<(String, String)>, body: String },
+    /// Waits this long, then does what the remaining rules say.
+    Delay(Duration),
+    /// Closes the connection with a TCP reset once the request has been read.
+    Reset,
+    /// Reads the request and never answers.
+    Silence,
+}
+
+/// A time without a listener on the port: connections are refused and open ones are closed once their answer is out.
+#[derive(Clone, Copy, Debug)]
+pub struct Closed {
+    pub after: After,
+    /// `None` keeps the port closed for good, or until the next plan.
+    pub lasting: Option<Duration>,
+}
+
+/// What a closed span starts after, counted from the moment its plan was set.
+#[derive(Clone, Copy, Debug)]
+pub enum After {
+    Elapsed(Duration),
+    /// So many requests on any path; 0 is at once.
+    Requests(usize),
+}
+
+impl Plan {
+    /// A plan with one rule.
+    pub fn rule(route: Route, window: Window, answer: Answer) -> Self {
+        Self { rules: vec![Rule { route, window, answer }], ..Self::default() }
+    }
+}
+
+impl Route {
+    /// The route that serves a path; `None` for a path that the intake does not know.
+    pub fn of(path: &str) -> Option<Self> {
+        match path {
+            "/api/v2/logs" => Some(Self::Logs),
+            "/api/v2/series" => Some(Self::Series),
+            "/api/beta/sketches" => Some(Self::Sketches),
+            _ => None,
+        }
+    }
+}
+
+impl Window {
+    /// From the first request or moment on, for ever.
+    pub const ALWAYS: Self = Self::Requests { skip: 0, take: None };
+
+    /// The first `count` requests.
+    pub const fn first(count: usize) -> Self {
+        Self::Requests { skip: 0, take: Some(count) }
+    }
+
+    fn holds(self, seen: usize, elapsed: Duration) -> bool {
+        match self {
+            Self::Requests { skip, take } => seen >= skip && take.is_none_or(|take| seen - skip < take),
+            Self::Time { from, until } => elapsed >= from && until.is_none_or(|until| elapsed < until),
+        }
+    }
+}
+
+impl Answer {
+    /// A status with an empty JSON object as its body.
+    pub fn status(code: u16) -> Self {
+        Self::Status { code, headers: Vec::new(), body: "{}".to_owned() }
+    }
+}
+
+/// A plan with its counters. Times are passed in, so that it can be followed without a clock.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    plan: Plan,
+    /// For each rule, how many requests of its route have come.
+    seen: Vec<usize>,
+    requests: usize,
+    /// For each closed span, when it began, once that is known.
+    began: Vec<Option<Duration>>,
+}
+
+/// What happens to one request.
+#[derive(Debug)]
+pub(super) struct Decision {
+    pub(super) delay: Duration,
+    /// `None` is the ordinary answer; never [`Answer::Delay`].
+    pub(super) answer: Option<Answer>,
+}
+
+/// Whether the port is open, and until when if a change is already known.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Door {
+    pub(super) open: bool,
+    pub(super) until: Option<Duration>,
+}
+
+impl Schedule {
+    pub(super) fn new(plan: Plan) -> Self {
+        let seen = vec![0; plan.rules.len()];
+        let began = plan
+            .closed
+            .iter()
+            .map(|closed| match closed.after {
+                After::Elapsed(after) => Some(after),
+                After::Requests(0) => Some(Duration::ZERO),
+                After::Requests(_) => None,
+            })
+            .collect();
+        Self { plan, seen, requests: 0, began }
+    }
+
+    pub(super) fn api_key(&self) -> Option<&str> {
+        self.plan.api_key.as_deref()
+    }
+
+    /// Counts one request and says what happens to it.
+    pub(super) fn decide(&mut self, route: Option<Route>, elapsed: Duration) -> Decision {
+        self.requests += 1;
+        for (closed, began) in self.plan.closed.iter().zip(&mut self.began) {
+            if matches!(closed.after, After::Requests(count) if count == self.requests) {
+                *began = Some(elapsed);
+            }
+        }
+        let mut decision = Decision { delay: Duration::ZERO, answer: None };
+        for (rule, seen) in self.plan.rules.iter().zip(&mut self.seen) {
+            if rule.route != Route::Any && Some(rule.route) != route {
+                continue;
+            }
+            let applies = rule.window.holds(*seen, elapsed);
+            *seen += 1;
+            if !applies || decision.answer.is_some() {
+                continue;
+            }
+            match &rule.answer {
+                Answer::Delay(delay) => decision.delay += *delay,
+                other => decision.answer = Some(other.clone()),
+            }
+        }
+        decision
+    }
+
+    /// Whether the port is open at a time.
+    pub(super) fn door(&self, elapsed: Duration) -> Door {
+        let spans = || self.plan.closed.iter().zip(&self.began).filter_map(|(closed, began)| Some((closed, (*began)?)));
+        let end = |closed: &Closed, began: Duration| closed.lasting.map(|lasting| began + lasting);
+        for (closed, began) in spans() {
+            let end = end(closed, began);
+            if elapsed >= began && end.is_none_or(|end| elapsed < end) {
+                return Door { open: false, until: end };
+            }
+        }
+        Door { open: true, until: spans().map(|(_, began)| began).filter(|began| *began > elapsed).min() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ZERO: Duration = Duration::ZERO;
+
+    fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    fn code(decision: &Decision) -> u16 {
+        match decision.answer {
+            Some(Answer::Status { code, .. }) => code,
+            _ => 0,
+        }
+    }
+
+    #[test]
+    fn a_count_window_skips_then_takes_requests_of_its_own_route() {
+        let window = Window::Requests { skip: 1, take: Some(2) };
+        let mut schedule = Schedule::new(Plan::rule(Route::Logs, window, Answer::status(500)));
+        let routes = [Route::Logs, Route::Series, Route::Logs, Route::Logs, Route::Logs];
+        let codes: Vec<u16> = routes.iter().map(|route| code(&schedule.decide(Some(*route), ZERO))).collect();
+        assert_eq!(codes, [0, 0, 500, 500, 0]);
+    }
+
+    #[test]
+    fn a_time_window_ends_when_it_says() {
+        let window = Window::Time { from: seconds(1), until: Some(seconds(3)) };
+        let mut schedule = Schedule::new(Plan::rule(Route::Any, window, Answer::status(503)));
+        let codes: Vec<u16> = (0..4).map(|at| code(&schedule.decide(None, seconds(at)))).collect();
+        assert_eq!(codes, [0, 503, 503, 0]);
+    }
+
+    #[test]
+    fn the_first_rule_that_applies_wins_and_a_delay_leaves_the_answer_to_the_next() {
+        let rule = |window, answer| Rule { route: Route::Any, window, answer };
+        let mut schedule = Schedule::new(Plan {
+            rules: vec![
+                rule(Window::ALWAYS, Answer::Delay(seconds(2))),
+                rule(Window::first(1), Answer::status(429)),
+                rule(Window::ALWAYS, Answer::status(500)),
+            ],
+            ..Plan::default()
+        });
+        let first = schedule.decide(None, ZERO);
+        let second = schedule.decide(None, ZERO);
+        assert_eq!((code(&first), first.delay), (429, seconds(2)));
+        assert_eq!((code(&second), second.delay), (500, seconds(2)));
+    }
+
+    #[test]
+    fn the_door_closes_by_the_clock_and_opens_again() {
+        let closed = Closed { after: After::Elapsed(seconds(1)), lasting: Some(seconds(2)) };
+        let schedule = Schedule::new(Plan { closed: vec![closed], ..Plan::default() });
+        assert_eq!(schedule.door(ZERO), Door { open: true, until: Some(seconds(1)) });
+        assert_eq!(schedule.door(seconds(1)), Door { open: false, until: Some(seconds(3)) });
+        assert_eq!(schedule.door(seconds(3)), Door { open: true, until: None });
+    }
+
+    #[test]
+    fn the_door_closes_after_a_number_of_requests() {
+        let closed = Closed { after: After::Requests(2), lasting: None };
+        let mut schedule = Schedule::new(Plan { closed: vec![closed], ..Plan::default() });
+        schedule.decide(None, seconds(4));
+        assert!(schedule.door(seconds(5)).open);
+        schedule.decide(Some(Route::Logs), seconds(6));
+        assert_eq!(schedule.door(seconds(6)), Door { open: false, until: None });
+    }
+}

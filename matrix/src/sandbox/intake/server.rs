@@ -1,0 +1,257 @@
+//! The server: takes requests down, answers as the plan says, and opens and closes the port.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+
+use super::examine::{Examined, examine};
+use super::line::{Cut, Door};
+use super::plan::Schedule;
+use super::{Answer, Answered, Payload, Plan, Request, Route};
+
+/// More than any intake accepts; a larger body is cut off here so that it cannot exhaust the memory.
+const BODY_BYTES: usize = 128 * 1024 * 1024;
+/// Between two attempts to take the port again that another process took while it was closed.
+const REBIND: Duration = Duration::from_millis(20);
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Desk {
+    records: Mutex<Records>,
+    /// Told of every request and every new plan, after which the port may have to be closed or opened.
+    turn: watch::Sender<()>,
+    stopping: watch::Receiver<bool>,
+    finished: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct Records {
+    requests: Vec<Request>,
+    schedule: Schedule,
+    /// When the plan was set.
+    since: Instant,
+}
+
+impl Desk {
+    pub(super) fn new(plan: Plan, stopping: watch::Receiver<bool>) -> Self {
+        let records = Records { requests: Vec::new(), schedule: Schedule::new(plan), since: Instant::now() };
+        Self {
+            records: Mutex::new(records),
+            turn: watch::Sender::new(()),
+            stopping,
+            finished: watch::Sender::new(false),
+        }
+    }
+
+    pub(super) fn requests(&self) -> Vec<Request> {
+        self.records().requests.clone()
+    }
+
+    pub(super) fn set_plan(&self, plan: Plan) {
+        let mut records = self.records();
+        records.schedule = Schedule::new(plan);
+        records.since = Instant::now();
+        drop(records);
+        self.turn.send_replace(());
+    }
+
+    /// Returns when the server has ended.
+    pub(super) async fn finished(&self) {
+        let _ = self.finished.subscribe().wait_for(|finished| *finished).await;
+    }
+
+    async fn stopped(&self) {
+        // A closed channel means that the last handle is gone, which is a stop too.
+        let _ = self.stopping.clone().wait_for(|stopping| *stopping).await;
+    }
+
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Serves until the intake is stopped.
+pub(super) async fn run(listener: TcpListener, address: SocketAddr, desk: Arc<Desk>) {
+    let mut turn = desk.turn.subscribe();
+    let mut listener = Some(listener);
+    let mut server = None;
+    loop {
+        turn.mark_unchanged();
+        let (door, elapsed) = {
+            let records = desk.records();
+            let elapsed = records.since.elapsed();
+            (records.schedule.door(elapsed), elapsed)
+        };
+        let mut wait = door.until.map(|until| until.saturating_sub(elapsed));
+        if !door.open {
+            if let Some(server) = server.take() {
+                Server::close(server).await;
+            }
+            listener = None;
+        } else if server.is_none() {
+            let bound = match listener.take() {
+                Some(listener) => Ok(listener),
+                None => TcpListener::bind(address).await,
+            };
+            match bound {
+                Ok(listener) => server = Some(Server::open(listener, &desk)),
+                Err(_) => wait = Some(REBIND),
+            }
+        }
+        tokio::select! {
+            () = desk.stopped() => break,
+            _ = turn.changed() => {}
+            () = sleep(wait) => {}
+        }
+    }
+    if let Some(server) = server {
+        let serving = Server::close(server).await;
+        let _ = serving.await;
+    }
+    desk.finished.send_replace(true);
+}
+
+async fn sleep(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A server on one listener.
+struct Server {
+    close: oneshot::Sender<()>,
+    closed: oneshot::Receiver<()>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    fn open(listener: TcpListener, desk: &Arc<Desk>) -> Self {
+        let (close, closing) = oneshot::channel::<()>();
+        let (door, closed) = Door::new(listener);
+        let service =
+            Router::new().fallback(receive).with_state(Arc::clone(desk)).into_make_service_with_connect_info::<Cut>();
+        let serving = tokio::spawn(async move {
+            let closing = async move {
+                let _ = closing.await;
+            };
+            let _ = axum::serve(door, service).with_graceful_shutdown(closing).await;
+        });
+        Self { close, closed, serving }
+    }
+
+    /// Returns once the port refuses connections; answers that are under way are still sent, by the task that is returned.
+    async fn close(self) -> tokio::task::JoinHandle<()> {
+        let _ = self.close.send(());
+        let _ = self.closed.await;
+        self.serving
+    }
+}
+
+async fn receive(
+    State(desk): State<Arc<Desk>>,
+    ConnectInfo(cut): ConnectInfo<Cut>,
+    request: axum::extract::Request,
+) -> Response {
+    let (head, body) = request.into_parts();
+    let (body, broken) = match axum::body::to_bytes(body, BODY_BYTES).await {
+        Ok(body) => (body, None),
+        Err(error) => (Bytes::new(), Some(format!("the body could not be read: {error}"))),
+    };
+    let expected_key = desk.records().schedule.api_key().map(str::to_owned);
+    let mut examined = examine(&head, &body, expected_key.as_deref());
+    if let Some(reason) = broken {
+        examined.payload = Payload::Undecodable { reason: reason.clone() };
+        examined.problems = vec![reason];
+        examined.refusal = Some(400);
+    }
+    let reply = desk.take_down(&head, body.len(), examined);
+    desk.turn.send_replace(());
+    tokio::select! {
+        () = tokio::time::sleep(reply.delay) => {}
+        () = desk.stopped() => {}
+    }
+    match reply.answer {
+        Some(Answer::Status { code, headers, body }) => respond(code, &headers, body),
+        Some(Answer::Reset) => {
+            cut.reset();
+            Response::new(Body::empty())
+        }
+        Some(Answer::Silence) => {
+            desk.stopped().await;
+            cut.reset();
+            Response::new(Body::empty())
+        }
+        Some(Answer::Delay(_)) | None => match reply.refusal {
+            Some(code) => respond(code, &[], r#"{"errors":["refused"]}"#.to_owned()),
+            None => respond(202, &[], "{}".to_owned()),
+        },
+    }
+}
+
+struct Reply {
+    delay: Duration,
+    answer: Option<Answer>,
+    refusal: Option<u16>,
+}
+
+impl Desk {
+    /// Keeps a request together with what will be answered.
+    fn take_down(&self, head: &axum::http::request::Parts, wire_bytes: usize, examined: Examined) -> Reply {
+        let mut records = self.records();
+        let elapsed = records.since.elapsed();
+        let decision = records.schedule.decide(Route::of(head.uri.path()), elapsed);
+        let delay_ms = u64::try_from(decision.delay.as_millis()).unwrap_or(u64::MAX);
+        let answer = match &decision.answer {
+            Some(Answer::Reset) => Answered::Reset,
+            Some(Answer::Silence) => Answered::Silence,
+            Some(Answer::Status { code, .. }) => Answered::Status { code: *code, delay_ms },
+            Some(Answer::Delay(_)) | None => Answered::Status { code: examined.refusal.unwrap_or(202), delay_ms },
+        };
+        let number = records.requests.len() + 1;
+        records.requests.push(Request {
+            number,
+            at: OffsetDateTime::now_utc(),
+            method: head.method.to_string(),
+            path: head.uri.path().to_owned(),
+            headers: readable(&head.headers),
+            api_key: examined.api_key,
+            encoding: examined.encoding,
+            wire_bytes,
+            body_bytes: examined.body_bytes,
+            payload: examined.payload,
+            answer,
+            problems: examined.problems,
+        });
+        Reply { delay: decision.delay, answer: decision.answer, refusal: examined.refusal }
+    }
+}
+
+fn readable(headers: &HeaderMap) -> Vec<(String, String)> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect()
+}
+
+/// A code that HTTP does not allow becomes a 500, and a header that it does not allow is left out.
+fn respond(code: u16, headers: &[(String, String)], body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}

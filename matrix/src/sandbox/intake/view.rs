@@ -1,0 +1,65 @@
+//! What tests ask of the delivered requests.
+
+use super::{Payload, Request, Sketch};
+
+/// One point of a metric, whether it came as a series or as a sketch.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Point {
+    pub tags: Vec<String>,
+    /// Seconds since the epoch.
+    pub ts: i64,
+    /// How many samples it stands for: 1 for a series point.
+    pub cnt: i64,
+    /// Equal to `min` and `max` for a series point.
+    pub sum: f64,
+    pub min: f64,
+    pub max: f64,
+}
+
+pub(super) fn logs(requests: &[Request]) -> Vec<serde_json::Value> {
+    requests
+        .iter()
+        .filter_map(|request| match &request.payload {
+            Payload::Logs(logs) => Some(logs),
+            _ => None,
+        })
+        .flatten()
+        .cloned()
+        .collect()
+}
+
+pub(super) fn points(requests: &[Request], metric: &str) -> Vec<Point> {
+    let mut points = Vec::new();
+    for request in requests {
+        match &request.payload {
+            Payload::Series(all) => {
+                for series in all.iter().filter(|series| series.metric == metric) {
+                    points.extend(series.points.iter().map(|point| Point {
+                        tags: series.tags.clone(),
+                        ts: point.timestamp,
+                        cnt: 1,
+                        sum: point.value,
+                        min: point.value,
+                        max: point.value,
+                    }));
+                }
+            }
+            Payload::Sketches(all) => {
+                points.extend(all.iter().filter(|sketch| sketch.metric == metric).flat_map(distributions));
+            }
+            Payload::Logs(_) | Payload::Unknown { .. } | Payload::Undecodable { .. } => {}
+        }
+    }
+    points
+}
+
+fn distributions(sketch: &Sketch) -> impl Iterator<Item = Point> {
+    sketch.distributions.iter().map(|point| Point {
+        tags: sketch.tags.clone(),
+        ts: point.ts,
+        cnt: point.cnt,
+        sum: point.sum,
+        min: point.min,
+        max: point.max,
+    })
+}

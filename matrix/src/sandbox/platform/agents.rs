@@ -1,0 +1,101 @@
+//! The extensions as Lambda sees them.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// An extension, before and after its registration.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    pub name: String,
+    pub id: Uuid,
+    /// Started by the runtime, and not from `/opt/extensions`.
+    pub internal: bool,
+    pub registered: bool,
+    pub wants_invoke: bool,
+    pub wants_shutdown: bool,
+    pub subscribed: bool,
+    /// Whether it has asked for an event at least once, which is how it says that it is initialized.
+    pub ready: bool,
+    /// Since when it waits for its next event, when it does.
+    pub parked: Option<Instant>,
+    waiter: Option<oneshot::Sender<Value>>,
+    pending: VecDeque<Value>,
+}
+
+impl Agent {
+    pub(crate) fn new(name: &str, internal: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            id: Uuid::new_v4(),
+            internal,
+            registered: false,
+            wants_invoke: false,
+            wants_shutdown: false,
+            subscribed: false,
+            ready: false,
+            parked: None,
+            waiter: None,
+            pending: VecDeque::new(),
+        }
+    }
+
+    /// The names of the events that it wants.
+    pub(crate) fn wants(&self) -> Vec<&'static str> {
+        let wants = [("INVOKE", self.wants_invoke), ("SHUTDOWN", self.wants_shutdown)];
+        wants.into_iter().filter(|(_, wanted)| *wanted).map(|(name, _)| name).collect()
+    }
+
+    /// Parks the agent until its next event; none when it waits already.
+    pub(crate) fn park(&mut self, arrived: Instant) -> Option<oneshot::Receiver<Value>> {
+        if self.waiter.as_ref().is_some_and(|waiter| !waiter.is_closed()) {
+            return None;
+        }
+        self.ready = true;
+        let (waiter, event) = oneshot::channel();
+        self.parked = Some(arrived);
+        self.waiter = Some(waiter);
+        if let Some(event) = self.pending.pop_front() {
+            self.send(event);
+        }
+        Some(event)
+    }
+
+    /// Hands out an event: at once to an agent that waits, otherwise with its next request.
+    pub(crate) fn send(&mut self, event: Value) {
+        self.parked = None;
+        let refused = match self.waiter.take() {
+            Some(waiter) => waiter.send(event).err(),
+            None => Some(event),
+        };
+        self.pending.extend(refused);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_second_outstanding_request_is_refused() {
+        let mut agent = Agent::new("a", false);
+        let first = agent.park(Instant::now());
+        assert!(first.is_some() && agent.ready);
+        assert!(agent.park(Instant::now()).is_none());
+    }
+
+    #[test]
+    fn an_event_whose_request_broke_is_handed_out_with_the_next_one() {
+        let mut agent = Agent::new("a", false);
+        drop(agent.park(Instant::now()));
+        agent.send(json!(1));
+        let mut next = agent.park(Instant::now()).unwrap();
+        assert_eq!(next.try_recv().unwrap(), json!(1));
+        assert!(agent.parked.is_none(), "it is busy with the event");
+    }
+}

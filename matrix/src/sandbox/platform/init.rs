@@ -1,0 +1,232 @@
+//! The init phase, as in "Understanding the Lambda execution environment lifecycle".
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::agents::Agent;
+use super::events::{self, End, Status};
+use super::lifecycle::{Life, Member, Running};
+use super::{Fatal, State};
+use crate::sandbox::environment::{self, Code};
+use crate::sandbox::function::{Function, Handler, InProcess, Null};
+use crate::sandbox::journal::What;
+use crate::sandbox::memory::Watch;
+use crate::sandbox::process::{Launch, Process, Sink};
+use crate::sandbox::setup::{Extension, Initialization, Origin};
+
+/// When an init runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Ahead of the first event.
+    Init,
+    /// Inside an invocation, because the one ahead has failed or the environment has ended.
+    Invoke,
+}
+
+impl Phase {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Invoke => "invoke",
+        }
+    }
+}
+
+/// Why an init has not succeeded.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    Fatal(Fatal),
+    Timeout,
+}
+
+impl Failure {
+    pub(crate) fn end(&self) -> End {
+        match self {
+            Self::Fatal(fatal) => End { status: Status::Error, error_type: Some(fatal.error_type().to_owned()) },
+            Self::Timeout => End { status: Status::Timeout, error_type: Some("Sandbox.Timedout".to_owned()) },
+        }
+    }
+}
+
+impl Life {
+    /// Starts everything and waits until everyone is ready, no longer than `limit`. Ends the environment when that fails.
+    pub(crate) async fn init(&mut self, phase: Phase, limit: Duration) -> Result<(), Failure> {
+        let platform = Arc::clone(&self.platform);
+        let initialization = platform.setup.initialization;
+        let began = Instant::now();
+        platform.telemetry.open();
+        platform.journal.write_at(began, What::InitStarted { phase: phase.name() });
+        platform.telemetry.emit("platform.initStart", events::init_start(&platform.setup, phase.name()));
+
+        let result = match tokio::time::timeout(limit, self.bring_up()).await {
+            Ok(result) => result.map_err(Failure::Fatal),
+            Err(_) => Err(Failure::Timeout),
+        };
+        let took = began.elapsed();
+        let end = result.as_ref().err().map_or_else(End::success, Failure::end);
+        platform.journal.write(What::InitOver { phase: phase.name(), status: end.status.name() });
+        self.drain();
+        platform.change(|state| {
+            state.subscription_open = false;
+            state.initialized = result.is_ok();
+        });
+        platform.telemetry.close();
+        let done = events::init_runtime_done(initialization, phase.name(), &end);
+        platform.telemetry.emit("platform.initRuntimeDone", done);
+        self.tell_extensions(&end);
+        let report = events::init_report(initialization, phase.name(), &end, took);
+        platform.telemetry.emit("platform.initReport", report);
+        self.ready = result.is_ok();
+        self.init_took = (result.is_ok() && phase == Phase::Init).then_some(took);
+        result
+    }
+
+    /// Executes the extensions, waits for their registration, starts the runtime, waits for everyone's first request.
+    async fn bring_up(&mut self) -> Result<(), Fatal> {
+        let platform = Arc::clone(&self.platform);
+        let setup = &platform.setup;
+        let agents = setup.extensions.iter().map(|extension| Agent::new(&extension.name, false)).collect();
+        platform.change(|state| {
+            *state = State { registration_open: true, subscription_open: true, agents, ..State::default() };
+        });
+        let prepared = self.prepare_thread()?;
+        for extension in &setup.extensions {
+            self.execute(extension)?;
+        }
+        platform.until(|state| settled(state, |state| state.agents.iter().all(|agent| agent.registered))).await?;
+        platform.journal.write(What::RuntimeStarted);
+        self.function = Some(match prepared {
+            Some(thread) => {
+                thread.go();
+                Running::Thread(thread)
+            }
+            None => self.execute_function()?,
+        });
+        let waits = |state: &State| state.runtime.parked.is_some() || state.runtime.awaits_restore;
+        platform.until(|state| settled(state, waits)).await?;
+        platform.until(|state| settled(state, |state| state.agents.iter().all(|agent| agent.ready))).await
+    }
+
+    /// The thread of an in-process function is made before anything is measured.
+    fn prepare_thread(&self) -> Result<Option<InProcess>, Fatal> {
+        let handler: Arc<dyn Handler> = match &self.platform.setup.function {
+            Function::Null => Arc::new(Null),
+            Function::InProcess(handler) => Arc::clone(handler),
+            Function::Process { .. } => return Ok(None),
+        };
+        let prepared = InProcess::prepare(Arc::clone(&self.platform), handler, self.runtime_api());
+        prepared.map(Some).map_err(|error| Fatal::RuntimeExit { status: error.to_string() })
+    }
+
+    fn execute(&mut self, extension: &Extension) -> Result<(), Fatal> {
+        let name: Arc<str> = Arc::from(extension.name.as_str());
+        let program = self.extensions_directory.join(&extension.name);
+        let variables = environment::of_extension(&self.platform.setup, self.addresses, &extension.environment);
+        let launch = Launch {
+            program: &program,
+            arguments: &[],
+            environment: &variables,
+            directory: Path::new("/"),
+            line_bytes: self.platform.setup.limits.line_bytes,
+        };
+        match self.start(&Origin::Extension(Arc::clone(&name)), &launch) {
+            Some(process) => {
+                self.extensions.push(Member { name, process });
+                Ok(())
+            }
+            None => Err(Fatal::NotExecuted { name: name.to_string() }),
+        }
+    }
+
+    fn execute_function(&self) -> Result<Running, Fatal> {
+        let Function::Process { program, arguments, task_root, handler, environment: own } =
+            &self.platform.setup.function
+        else {
+            return Err(Fatal::RuntimeExit { status: "the function is no program".to_owned() });
+        };
+        let task_root_text = task_root.to_string_lossy();
+        let code = Code { task_root: &task_root_text, handler };
+        let variables = environment::of_function(&self.platform.setup, self.addresses, code, own);
+        let launch = Launch {
+            program,
+            arguments,
+            environment: &variables,
+            directory: task_root,
+            line_bytes: self.platform.setup.limits.line_bytes,
+        };
+        let process = self.start(&Origin::Function, &launch);
+        let process = process.ok_or_else(|| Fatal::RuntimeInitError {
+            error_type: "Runtime.InvalidEntrypoint".to_owned(),
+            body: Vec::new(),
+        })?;
+        let memory = Watch::start(Arc::clone(&self.platform), process.pid);
+        Ok(Running::Process { process, memory })
+    }
+
+    fn start(&self, origin: &Origin, launch: &Launch<'_>) -> Option<Process> {
+        let (printer, writer) = (Arc::clone(&self.platform), origin.clone());
+        let sink: Sink = Arc::new(move |pipe, line| printer.print(&writer, pipe, line));
+        let (mourner, dead) = (Arc::clone(&self.platform), origin.clone());
+        match Process::start(launch, &sink, move |status| mourner.exited(&dead, status)) {
+            Ok(process) => {
+                let executed = What::Executed { origin: origin.clone(), pid: process.pid.as_raw() };
+                self.platform.journal.write_at(process.executed, executed);
+                Some(process)
+            }
+            Err(error) => {
+                let not = What::NotExecuted { origin: origin.clone(), reason: error.to_string() };
+                self.platform.journal.write(not);
+                None
+            }
+        }
+    }
+
+    /// One `platform.extension` for each extension.
+    fn tell_extensions(&self, end: &End) {
+        let state = self.platform.lock();
+        for agent in &state.agents {
+            let (name, error_type) = match agent {
+                Agent { ready: true, .. } => ("Ready", None),
+                Agent { registered: true, .. } => ("Registered", end.error_type.as_deref()),
+                _ => ("Started", end.error_type.as_deref()),
+            };
+            let record = events::extension(&agent.name, name, &agent.wants(), error_type);
+            self.platform.telemetry.emit("platform.extension", record);
+        }
+    }
+
+    /// Restores the environment from its snapshot, when it is one that is made from snapshots.
+    pub(crate) async fn restore(&mut self) {
+        let platform = Arc::clone(&self.platform);
+        if platform.setup.initialization != Initialization::SnapStart {
+            return;
+        }
+        let began = Instant::now();
+        platform.journal.write_at(began, What::RestoreStarted);
+        platform.telemetry.emit("platform.restoreStart", events::restore_start(&platform.setup));
+        let waiting = platform.change(|state| state.runtime.restore.take());
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(());
+        }
+        // "Lambda SnapStart runtime hooks": restore hooks have ten seconds.
+        let restored = platform.until(|state| settled(state, |state| state.runtime.parked.is_some()));
+        let end = match tokio::time::timeout(Duration::from_secs(10), restored).await {
+            Ok(Ok(())) => End::success(),
+            Ok(Err(fatal)) => Failure::Fatal(fatal).end(),
+            Err(_) => Failure::Timeout.end(),
+        };
+        platform.telemetry.emit("platform.restoreRuntimeDone", events::restore_runtime_done(&end));
+        platform.telemetry.emit("platform.restoreReport", events::restore_report(&end, began.elapsed()));
+        platform.journal.write(What::RestoreOver);
+        self.ready = end.status == Status::Success;
+    }
+}
+
+/// What went wrong comes before what is waited for.
+pub(crate) fn settled(state: &State, done: impl Fn(&State) -> bool) -> Option<Result<(), Fatal>> {
+    match &state.fatal {
+        Some(fatal) => Some(Err(fatal.clone())),
+        None => done(state).then_some(Ok(())),
+    }
+}

@@ -1,0 +1,140 @@
+//! The life of an environment: who is in it, and how it stops and goes on.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::Platform;
+use crate::sandbox::environment::Addresses;
+use crate::sandbox::function::InProcess;
+use crate::sandbox::invocation::ExitOf;
+use crate::sandbox::journal::What;
+use crate::sandbox::memory::{Watch, peak_kb};
+use crate::sandbox::process::Process;
+use crate::sandbox::setup::Initialization;
+
+/// An environment with its processes. It outlives them: after a failure the next invocation starts new ones.
+#[derive(Debug)]
+pub(crate) struct Life {
+    pub platform: Arc<Platform>,
+    pub addresses: Addresses,
+    /// Where the links to the extensions are.
+    pub extensions_directory: PathBuf,
+    pub extensions: Vec<Member>,
+    pub function: Option<Running>,
+    /// Whether an init has succeeded and nothing has ended since.
+    pub ready: bool,
+    /// How long the init took that the next report tells about.
+    pub init_took: Option<Duration>,
+    /// How the extensions of the last shutdown ended.
+    pub exits: Vec<ExitOf>,
+    pub frozen: bool,
+}
+
+/// An extension's process.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub name: Arc<str>,
+    pub process: Process,
+}
+
+/// A runtime at work.
+#[derive(Debug)]
+pub(crate) enum Running {
+    Process { process: Process, memory: Watch },
+    Thread(InProcess),
+}
+
+impl Life {
+    pub(crate) fn new(platform: Arc<Platform>, addresses: Addresses, extensions_directory: &Path) -> Self {
+        Self {
+            platform,
+            addresses,
+            extensions_directory: extensions_directory.to_owned(),
+            extensions: Vec::new(),
+            function: None,
+            ready: false,
+            init_took: None,
+            exits: Vec::new(),
+            frozen: false,
+        }
+    }
+
+    pub(crate) fn runtime_api(&self) -> SocketAddr {
+        self.addresses.runtime_api
+    }
+
+    pub(crate) fn managed(&self) -> bool {
+        self.platform.setup.initialization == Initialization::ManagedInstances
+    }
+
+    /// Stops everything until the next event. Telemetry that has not left by now leaves after the thaw.
+    pub(crate) fn freeze(&mut self) {
+        if !self.platform.setup.freeze || self.managed() || self.frozen {
+            return;
+        }
+        self.platform.telemetry.set_awake(false);
+        self.signal_all(Signal::SIGSTOP);
+        self.frozen = true;
+        self.platform.journal.write(What::Frozen);
+    }
+
+    /// Lets everything go on. Processes come first: telemetry must not find them stopped.
+    pub(crate) fn thaw(&mut self) {
+        if self.frozen {
+            self.platform.journal.write(What::Thawed);
+            self.signal_all(Signal::SIGCONT);
+            self.platform.telemetry.set_awake(true);
+            self.frozen = false;
+        }
+    }
+
+    /// Restores an environment from the snapshot that its freezing stands for, and freezes it again.
+    pub(crate) async fn thaw_for_restore(&mut self) {
+        if self.platform.setup.initialization == Initialization::SnapStart {
+            self.thaw();
+            self.restore().await;
+            self.freeze();
+        }
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        if let Some(Running::Process { process, .. }) = &self.function {
+            process.signal(signal);
+        }
+        for member in &self.extensions {
+            member.process.signal(signal);
+        }
+    }
+
+    /// Takes every line that has been written by now.
+    pub(crate) fn drain(&self) {
+        if let Some(Running::Process { process, .. }) = &self.function {
+            process.drain();
+        }
+        for member in &self.extensions {
+            member.process.drain();
+        }
+    }
+
+    /// The most memory that function and extensions have used, in MB, 1 or more.
+    pub(crate) fn max_memory_mb(&self) -> u32 {
+        let function_kb = match &self.function {
+            Some(Running::Process { process, memory }) => memory.peak_kb().max(peak_kb(process.pid)),
+            _ => 0,
+        };
+        let extensions_kb: u64 = self.extensions.iter().map(|member| peak_kb(member.process.pid)).sum();
+        let seen = u32::try_from((function_kb + extensions_kb).div_ceil(1024)).unwrap_or(u32::MAX);
+        let claimed = self.platform.claimed_mb.load(std::sync::atomic::Ordering::Relaxed);
+        seen.saturating_add(claimed).clamp(1, self.platform.setup.memory_mb)
+    }
+
+    /// Milliseconds since 1970 at a monotonic moment.
+    pub(crate) fn epoch_ms(&self, moment: Instant) -> u64 {
+        let nanoseconds = self.platform.journal.wall(moment).unix_timestamp_nanos();
+        u64::try_from(nanoseconds / 1_000_000).unwrap_or_default()
+    }
+}

@@ -1,0 +1,152 @@
+//! The Runtime API, as in "Using the Lambda runtime API for custom runtimes".
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::router::{Arrived, accepted, refusal};
+use super::runtime::{Answer, Work};
+use super::{Fatal, Platform};
+use crate::sandbox::faults::Endpoint;
+use crate::sandbox::journal::What;
+
+const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
+const RESPONSE_MODE: &str = "lambda-runtime-function-response-mode";
+
+/// `GET /runtime/invocation/next`. The first one closes the registration of extensions.
+pub(crate) async fn next(State(platform): State<Arc<Platform>>, Extension(arrived): Extension<Arrived>) -> Response {
+    let work = platform.change(|state| {
+        state.registration_open = false;
+        state.runtime.awaits_restore = false;
+        platform.journal.write_at(arrived.0, What::RuntimeNext);
+        state.runtime.park(arrived.0)
+    });
+    match work.await {
+        Ok(work) => request(work),
+        // The environment ended while the runtime was waiting.
+        Err(_) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "the environment has ended"),
+    }
+}
+
+fn request(work: Work) -> Response {
+    let mut response = Body::from(work.event).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in [
+        ("lambda-runtime-aws-request-id", work.request_id),
+        ("lambda-runtime-deadline-ms", work.deadline_ms.to_string()),
+        ("lambda-runtime-invoked-function-arn", work.function_arn),
+        ("lambda-runtime-trace-id", work.trace),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}
+
+/// `POST /runtime/invocation/{id}/response`
+pub(crate) async fn response(
+    State(platform): State<Arc<Platform>>,
+    Extension(arrived): Extension<Arrived>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let streaming = headers.get(RESPONSE_MODE).is_some_and(|mode| mode.as_bytes().eq_ignore_ascii_case(b"streaming"));
+    let limit = if streaming { usize::MAX } else { platform.setup.limits.response_bytes };
+    match to_bytes(body, limit).await {
+        Ok(body) => {
+            let answer = Answer { first_byte: arrived.0, last_byte: Instant::now(), body, error_type: None };
+            take(&platform, &id, answer).unwrap_or_else(accepted)
+        }
+        Err(_) => {
+            let error_type = "Function.ResponseSizeTooLarge";
+            let message = format!("Response payload size exceeded maximum allowed payload size ({limit} bytes).");
+            let body = Bytes::from(json!({"errorMessage": message, "errorType": error_type}).to_string());
+            let error_type = Some(error_type.to_owned());
+            let answer = Answer { first_byte: arrived.0, last_byte: Instant::now(), body, error_type };
+            let refused = || refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message);
+            take(&platform, &id, answer).unwrap_or_else(refused)
+        }
+    }
+}
+
+/// `POST /runtime/invocation/{id}/error`
+pub(crate) async fn error(
+    State(platform): State<Arc<Platform>>,
+    Extension(arrived): Extension<Arrived>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let error_type = Some(error_type(&headers, &body));
+    let answer = Answer { first_byte: arrived.0, last_byte: Instant::now(), body, error_type };
+    take(&platform, &id, answer).unwrap_or_else(accepted)
+}
+
+/// Takes the answer of the request under way; anything else is refused.
+fn take(platform: &Platform, id: &str, answer: Answer) -> Option<Response> {
+    let (bytes, error_type, moment) = (answer.body.len(), answer.error_type.clone(), answer.last_byte);
+    let taken = platform.change(|state| {
+        let current = state.runtime.current.as_mut();
+        match current.filter(|current| current.request_id == id && current.answer.is_none()) {
+            Some(current) => {
+                current.answer = Some(answer);
+                true
+            }
+            None => false,
+        }
+    });
+    if taken {
+        platform.journal.write_at(moment, What::Answered { request_id: id.to_owned(), bytes, error_type });
+        return None;
+    }
+    let error_type = "InvalidRequestID".to_owned();
+    platform.journal.write(What::Refused { endpoint: Endpoint::RuntimeResponse, error_type });
+    Some(refusal(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID"))
+}
+
+/// `POST /runtime/init/error` and `/runtime/restore/error`
+pub(crate) async fn init_error(State(platform): State<Arc<Platform>>, headers: HeaderMap, body: Bytes) -> Response {
+    if platform.lock().initialized {
+        let message = "the runtime is initialized already";
+        return platform.forbid(Endpoint::RuntimeInitError, "InvalidStateTransition", message);
+    }
+    platform.fail(Fatal::RuntimeInitError { error_type: error_type(&headers, &body), body: body.to_vec() });
+    accepted()
+}
+
+/// `GET /runtime/restore/next`: parks the runtime until the environment is restored from its snapshot.
+pub(crate) async fn restore_next(
+    State(platform): State<Arc<Platform>>,
+    Extension(arrived): Extension<Arrived>,
+) -> Response {
+    let (restore, restored) = oneshot::channel();
+    platform.change(|state| {
+        state.registration_open = false;
+        state.runtime.awaits_restore = true;
+        state.runtime.restore = Some(restore);
+        platform.journal.write_at(arrived.0, What::RuntimeRestoreNext);
+    });
+    match restored.await {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(_) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "the environment has ended"),
+    }
+}
+
+/// The header's type, or the one in the body, or the one that Lambda gives to errors without.
+fn error_type(headers: &HeaderMap, body: &[u8]) -> String {
+    let named = headers.get(ERROR_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let told = || {
+        let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+        body.get("errorType")?.as_str().map(str::to_owned)
+    };
+    named.filter(|name| !name.is_empty()).or_else(told).unwrap_or_else(|| "Runtime.Unknown".to_owned())
+}

@@ -1,0 +1,133 @@
+//! The shutdown phase, as in "Understanding the Lambda execution environment lifecycle".
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use super::lifecycle::{Life, Member, Running};
+use super::{Platform, State};
+use crate::sandbox::invocation::ExitOf;
+use crate::sandbox::journal::What;
+use crate::sandbox::setup::Origin;
+
+/// Why an environment ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It is no longer needed.
+    Spindown,
+    /// An invocation took too long.
+    Timeout,
+    /// Something in it has failed.
+    Failure,
+}
+
+impl Reason {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Spindown => "spindown",
+            Self::Timeout => "timeout",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+impl Life {
+    /// Ends the environment: the runtime first, then the extensions, each within its part of the window.
+    pub(crate) async fn shutdown(&mut self, reason: Reason) {
+        let platform = Arc::clone(&self.platform);
+        let began = Instant::now();
+        platform.journal.write_at(began, What::ShutdownStarted { reason: reason.name() });
+        platform.change(|state| state.leaving = true);
+        self.thaw();
+        platform.telemetry.hurry();
+        let window = self.window();
+        self.end_runtime(window * platform.setup.limits.shutdown_runtime_percent.min(100) / 100).await;
+
+        let deadline = began + window;
+        let event = json!({
+            "eventType": "SHUTDOWN",
+            "shutdownReason": reason.name(),
+            "deadlineMs": self.epoch_ms(deadline),
+        });
+        platform.change(|state| {
+            for agent in state.agents.iter_mut().filter(|agent| agent.wants_shutdown && !agent.internal) {
+                platform.journal.write(What::ShutdownSent { name: agent.name.clone() });
+                agent.send(event.clone());
+            }
+        });
+        self.end_extensions(began, deadline).await;
+        platform.telemetry.end();
+        // Whoever still waits for an event learns that there is none.
+        platform.change(|state| *state = State { leaving: true, ..State::default() });
+        self.ready = false;
+        self.init_took = None;
+        platform.journal.write(What::ShutdownOver);
+    }
+
+    /// The time that everyone has together.
+    fn window(&self) -> Duration {
+        let limits = &self.platform.setup.limits;
+        let state = self.platform.lock();
+        if !self.extensions.is_empty() {
+            limits.shutdown_external
+        } else if state.agents.is_empty() {
+            limits.shutdown_none
+        } else {
+            limits.shutdown_internal
+        }
+    }
+
+    async fn end_runtime(&mut self, part: Duration) {
+        let process = match self.function.take() {
+            Some(Running::Process { process, .. }) => process,
+            // A thread can't be killed; it learns that its environment is gone.
+            Some(Running::Thread(thread)) => return thread.stop(),
+            None => return,
+        };
+        if process.ended().is_some() {
+            return;
+        }
+        if !part.is_zero() {
+            self.platform.journal.write(What::Terminated { origin: Origin::Function });
+            process.signal(Signal::SIGTERM);
+            if tokio::time::timeout(part, process.wait()).await.is_ok() {
+                return;
+            }
+        }
+        self.platform.journal.write(What::Killed { origin: Origin::Function });
+        process.signal(Signal::SIGKILL);
+        process.wait().await;
+    }
+
+    async fn end_extensions(&mut self, began: Instant, deadline: Instant) {
+        let members = std::mem::take(&mut self.extensions);
+        let ends = members.into_iter().map(|member| {
+            let told = {
+                let state = self.platform.lock();
+                state.agents.iter().any(|agent| agent.wants_shutdown && *agent.name == *member.name)
+            };
+            let deadline = if told { deadline } else { began };
+            tokio::spawn(end(Arc::clone(&self.platform), member, began, deadline))
+        });
+        let ends: Vec<_> = ends.collect();
+        self.exits.clear();
+        for end in ends {
+            self.exits.extend(end.await.ok());
+        }
+    }
+}
+
+/// Waits for an extension, and kills it at the deadline.
+async fn end(platform: Arc<Platform>, member: Member, began: Instant, deadline: Instant) -> ExitOf {
+    let Member { name, process } = member;
+    let ended = tokio::time::timeout_at(deadline.into(), process.wait()).await;
+    let killed = ended.is_err();
+    if killed {
+        platform.journal.write(What::Killed { origin: Origin::Extension(Arc::clone(&name)) });
+        process.signal(Signal::SIGKILL);
+    }
+    let status = process.wait().await.to_string();
+    ExitOf { name: name.to_string(), status, killed, took: began.elapsed() }
+}

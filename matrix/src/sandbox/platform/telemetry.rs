@@ -1,0 +1,269 @@
+//! Everything that is emitted, and who gets it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+
+use super::events::{Category, envelope, timestamp};
+use super::order::Chains;
+use crate::sandbox::journal::Journal;
+use crate::sandbox::setup::Order;
+
+/// One event, ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub json: String,
+    pub chains: Chains,
+    category: Category,
+    of_init: bool,
+}
+
+impl Event {
+    pub(crate) fn new(value: &Value) -> Self {
+        let kind = value.get("type").and_then(Value::as_str).unwrap_or_default();
+        let request_id = value.pointer("/record/requestId").and_then(Value::as_str);
+        Self {
+            json: value.to_string(),
+            chains: Chains::of(kind, request_id),
+            category: Category::of_event(kind),
+            of_init: kind.starts_with("platform.init"),
+        }
+    }
+}
+
+/// An event that waits, and since when.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    pub event: Arc<Event>,
+    pub since: Instant,
+}
+
+/// Where and how a subscriber wants its events.
+#[derive(Clone, Debug)]
+pub(crate) struct Subscription {
+    pub name: String,
+    pub destination: Destination,
+    pub types: Vec<String>,
+    pub max_items: usize,
+    pub max_bytes: usize,
+    pub timeout: Duration,
+}
+
+/// Both kinds are on the loopback device of the sandbox, whatever name the subscriber gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// Batches are posted to this URL.
+    Http(String),
+    /// Events are written as lines to this port.
+    Tcp(u16),
+}
+
+/// A subscriber's queue.
+#[derive(Debug)]
+pub(crate) struct Subscriber {
+    pub subscription: Subscription,
+    pub queue: Mutex<Queue>,
+    pub arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    pub waiting: VecDeque<Waiting>,
+    pub bytes: usize,
+    pub dropped: Dropped,
+}
+
+/// What was given up and not told yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Dropped {
+    pub events: usize,
+    pub bytes: usize,
+}
+
+impl Subscriber {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, event: &Arc<Event>, backlog: usize) {
+        let mut queue = self.lock();
+        let bytes = event.json.len();
+        if queue.bytes + bytes > backlog {
+            queue.dropped.events += 1;
+            queue.dropped.bytes += bytes;
+            return;
+        }
+        queue.bytes += bytes;
+        queue.waiting.push_back(Waiting { event: Arc::clone(event), since: Instant::now() });
+        drop(queue);
+        self.arrived.notify_one();
+    }
+
+    fn wants(&self, category: Category) -> bool {
+        self.subscription.types.iter().any(|name| Category::of(name) == Some(category))
+    }
+}
+
+/// The hub between what is emitted and who has subscribed.
+#[derive(Debug)]
+pub(crate) struct Telemetry {
+    journal: Arc<Journal>,
+    order: Order,
+    backlog: usize,
+    hub: Mutex<Hub>,
+    awake: watch::Sender<bool>,
+    hurry: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Hub {
+    emitted: Vec<Value>,
+    /// The events of the current init, for those who subscribe late; none once subscriptions are closed.
+    replay: Option<Vec<Arc<Event>>>,
+    /// Events of the init that wait for the first INVOKE; none once it was handed out or when the order isn't asked for.
+    held: Option<Vec<Arc<Event>>>,
+    subscribers: Vec<(Arc<Subscriber>, AbortHandle)>,
+}
+
+impl Telemetry {
+    pub(crate) fn new(journal: Arc<Journal>, order: Order, backlog: usize) -> Self {
+        let hub = Mutex::new(Hub::default());
+        Self { journal, order, backlog, hub, awake: watch::Sender::new(true), hurry: AtomicBool::new(false) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Hub> {
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Emits an event of this very moment.
+    pub(crate) fn emit(&self, kind: &str, record: Value) {
+        self.emit_at(Instant::now(), kind, record);
+    }
+
+    /// Emits an event that is about another moment than that of its emission.
+    pub(crate) fn emit_at(&self, moment: Instant, kind: &str, record: Value) {
+        let value = envelope(&timestamp(self.journal.wall(moment)), kind, record);
+        let event = Arc::new(Event::new(&value));
+        let mut hub = self.lock();
+        hub.emitted.push(value);
+        if let Some(replay) = &mut hub.replay {
+            replay.push(Arc::clone(&event));
+        }
+        if event.of_init
+            && let Some(held) = &mut hub.held
+        {
+            held.push(event);
+            return;
+        }
+        for (subscriber, _) in &hub.subscribers {
+            if subscriber.wants(event.category) {
+                subscriber.push(&event, self.backlog);
+            }
+        }
+    }
+
+    /// Everything emitted so far.
+    pub(crate) fn emitted(&self) -> Vec<Value> {
+        self.lock().emitted.clone()
+    }
+
+    /// Opens subscriptions for a new init.
+    pub(crate) fn open(&self) {
+        let mut hub = self.lock();
+        hub.replay = Some(Vec::new());
+        hub.held = (self.order == Order::InitAfterInvoke).then(Vec::new);
+        drop(hub);
+        self.hurry.store(false, Ordering::Relaxed);
+    }
+
+    /// Closes them for the rest of the environment's life.
+    pub(crate) fn close(&self) {
+        self.lock().replay = None;
+    }
+
+    /// Adds a subscriber with everything of this init that it has missed. `deliver` runs until the environment ends.
+    pub(crate) fn subscribe(&self, subscription: Subscription, deliver: impl FnOnce(Arc<Subscriber>) -> AbortHandle) {
+        let queue = Mutex::new(Queue::default());
+        let subscriber = Arc::new(Subscriber { subscription, queue, arrived: Notify::new() });
+        let mut hub = self.lock();
+        let held = hub.held.is_some();
+        for event in hub.replay.iter().flatten() {
+            if subscriber.wants(event.category) && !(held && event.of_init) {
+                subscriber.push(event, self.backlog);
+            }
+        }
+        let task = deliver(Arc::clone(&subscriber));
+        hub.subscribers.push((subscriber, task));
+    }
+
+    /// Whether this extension has subscribed.
+    pub(crate) fn has_subscriber(&self, name: &str) -> bool {
+        self.lock().subscribers.iter().any(|(subscriber, _)| subscriber.subscription.name == name)
+    }
+
+    /// Lets the events of the init go that were held back for the first INVOKE.
+    pub(crate) fn release_init(&self) {
+        let mut hub = self.lock();
+        for event in hub.held.take().into_iter().flatten() {
+            for (subscriber, _) in &hub.subscribers {
+                if subscriber.wants(event.category) {
+                    subscriber.push(&event, self.backlog);
+                }
+            }
+        }
+    }
+
+    /// Puts events into a subscriber's queue as they are; false when there is no such subscriber.
+    pub(crate) fn inject(&self, name: &str, events: &[Value]) -> bool {
+        let hub = self.lock();
+        let found = hub.subscribers.iter().find(|(subscriber, _)| subscriber.subscription.name == name);
+        if let Some((subscriber, _)) = found {
+            for value in events {
+                subscriber.push(&Arc::new(Event::new(value)), usize::MAX);
+            }
+        }
+        found.is_some()
+    }
+
+    /// Stops deliveries while the processes are frozen, and lets them go on.
+    pub(crate) fn set_awake(&self, awake: bool) {
+        self.awake.send_replace(awake);
+    }
+
+    /// Resolves while deliveries may go on.
+    pub(crate) async fn awake(&self) {
+        let mut awake = self.awake.subscribe();
+        let _ = awake.wait_for(|awake| *awake).await;
+    }
+
+    /// Delivers without regard to buffering from now on: the environment ends.
+    pub(crate) fn hurry(&self) {
+        self.release_init();
+        self.hurry.store(true, Ordering::Relaxed);
+        for (subscriber, _) in &self.lock().subscribers {
+            subscriber.arrived.notify_one();
+        }
+    }
+
+    pub(crate) fn hurried(&self) -> bool {
+        self.hurry.load(Ordering::Relaxed)
+    }
+
+    /// Forgets all subscribers; what they have not got is lost.
+    pub(crate) fn end(&self) {
+        for (_, task) in self.lock().subscribers.drain(..) {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

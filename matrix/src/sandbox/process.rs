@@ -1,0 +1,201 @@
+//! The processes of a sandbox: each in a process group of its own, stopped, continued and killed as a whole.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::OFlag;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::net::unix::pipe::Receiver;
+use tokio::process::Command;
+use tokio::sync::watch;
+
+use super::lines::Lines;
+use super::setup::Pipe;
+
+/// What is to be run.
+#[derive(Debug)]
+pub(crate) struct Launch<'a> {
+    pub program: &'a Path,
+    pub arguments: &'a [String],
+    pub environment: &'a BTreeMap<String, String>,
+    pub directory: &'a Path,
+    pub line_bytes: usize,
+}
+
+/// Takes the lines of a process.
+pub(crate) type Sink = Arc<dyn Fn(Pipe, &[u8]) + Send + Sync>;
+
+/// A child with everything that it starts. Dropping it kills them all.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// Also the id of its process group.
+    pub pid: Pid,
+    /// The moment just before `execve`, read by the child.
+    pub executed: Instant,
+    exit: watch::Receiver<Option<ExitStatus>>,
+    pumps: [Arc<Pump>; 2],
+}
+
+impl Process {
+    /// Starts `launch`. It must be called on the sandbox's own thread: the child is bound to the life of its parent thread.
+    ///
+    /// `exited` is called once, when the child has ended and all of its lines have been taken.
+    pub(crate) fn start(
+        launch: &Launch<'_>,
+        sink: &Sink,
+        exited: impl FnOnce(ExitStatus) + Send + 'static,
+    ) -> io::Result<Self> {
+        let (stdout, stdout_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        let (stderr, stderr_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        let (clock, clock_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        let before = Instant::now();
+        let mut child = {
+            let mut command = Command::new(launch.program);
+            command
+                .args(launch.arguments)
+                .env_clear()
+                .envs(launch.environment)
+                .current_dir(launch.directory)
+                .stdin(Stdio::null())
+                .stdout(stdout_end)
+                .stderr(stderr_end)
+                .process_group(0)
+                .kill_on_drop(true);
+            at_exec(&mut command, before, clock_end);
+            command.spawn()?
+        };
+        let executed = before + read_stamp(&clock)?;
+        let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+        let pid = pid.ok_or_else(|| io::Error::other("the child ended before it was seen"))?;
+
+        let pumps =
+            [Pump::start(stdout, Pipe::Stdout, launch, sink)?, Pump::start(stderr, Pipe::Stderr, launch, sink)?];
+        let (tell, exit) = watch::channel(None);
+        let last_lines = pumps.clone();
+        tokio::spawn(async move {
+            let status = child.wait().await.unwrap_or_default();
+            // Whatever it has started goes with it, at once: later its group's number may belong to somebody else.
+            let _ = killpg(pid, Signal::SIGKILL);
+            for pump in &last_lines {
+                pump.drain();
+            }
+            exited(status);
+            let _ = tell.send(Some(status));
+        });
+        Ok(Self { pid, executed, exit, pumps })
+    }
+
+    /// Signals the whole group; a group that is gone is nobody's loss.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if self.exit.borrow().is_none() {
+            let _ = killpg(self.pid, signal);
+        }
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&self) -> Option<ExitStatus> {
+        *self.exit.borrow()
+    }
+
+    /// Waits for the end.
+    pub(crate) async fn wait(&self) -> ExitStatus {
+        let mut exit = self.exit.clone();
+        let ended = exit.wait_for(Option::is_some).await;
+        ended.ok().and_then(|status| *status).unwrap_or_default()
+    }
+
+    /// Takes every line that has been written by now, without waiting.
+    pub(crate) fn drain(&self) {
+        for pump in &self.pumps {
+            pump.drain();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGKILL);
+    }
+}
+
+#[expect(unsafe_code, reason = "the only way to act in the child between fork and exec")]
+fn at_exec(command: &mut Command, before: Instant, clock: OwnedFd) {
+    let hook = move || {
+        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+        let stamp = u64::try_from(before.elapsed().as_nanos()).unwrap_or(u64::MAX).to_ne_bytes();
+        nix::unistd::write(&clock, &stamp)?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed. The hook makes three system calls
+    // (`prctl`, `clock_gettime`, `write`), allocates nothing and takes no lock.
+    unsafe { command.pre_exec(hook) };
+}
+
+/// How long after `before` the child was about to exec. The write happened before the exec, and `spawn` returns after it.
+fn read_stamp(clock: &OwnedFd) -> io::Result<Duration> {
+    let mut stamp = [0_u8; 8];
+    nix::unistd::read(clock, &mut stamp)?;
+    Ok(Duration::from_nanos(u64::from_ne_bytes(stamp)))
+}
+
+/// Reads one pipe as lines come, and at once on demand.
+struct Pump {
+    pipe: Receiver,
+    kind: Pipe,
+    lines: Mutex<Lines>,
+    sink: Sink,
+}
+
+impl std::fmt::Debug for Pump {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Pump").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl Pump {
+    fn start(pipe: OwnedFd, kind: Pipe, launch: &Launch<'_>, sink: &Sink) -> io::Result<Arc<Self>> {
+        let lines = Mutex::new(Lines::new(launch.line_bytes));
+        let pump = Arc::new(Self { pipe: Receiver::from_owned_fd(pipe)?, kind, lines, sink: Arc::clone(sink) });
+        let reader = Arc::clone(&pump);
+        tokio::spawn(async move {
+            while reader.pipe.readable().await.is_ok() {
+                if reader.read(|chunk| reader.pipe.try_read(chunk)) {
+                    break;
+                }
+            }
+        });
+        Ok(pump)
+    }
+
+    /// Takes what is there, without waiting.
+    ///
+    /// A line that is written before an HTTP request is in the pipe when the request arrives, but the two are noticed
+    /// independently. Reading here, and not when the reactor gets to it, keeps lines before what they came before.
+    fn drain(&self) {
+        self.read(|chunk| Ok(nix::unistd::read(self.pipe.as_fd(), chunk)?));
+    }
+
+    /// Reads until nothing is there; true at the end of the pipe.
+    fn read(&self, read: impl Fn(&mut [u8]) -> io::Result<usize>) -> bool {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = |line: &[u8]| (self.sink)(self.kind, line);
+        let mut chunk = [0_u8; 16 * 1024];
+        loop {
+            match read(&mut chunk) {
+                Ok(0) => {
+                    lines.finish(&mut taken);
+                    return true;
+                }
+                Ok(length) => lines.feed(chunk.get(..length).unwrap_or_default(), &mut taken),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The thread that everything in a sandbox is born on.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+
+use axum::body::Bytes;
+use tempfile::TempDir;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::environment::Addresses;
+use super::invocation::{ExitOf, Invocation};
+use super::journal::{Journal, What};
+use super::platform::init::{Failure, Phase};
+use super::platform::lifecycle::Life;
+use super::platform::shutdown::Reason;
+use super::platform::{Platform, router};
+use super::setup::{Network, Setup};
+use super::{Error, intake, network};
+
+/// What the handle asks for.
+pub(crate) enum Command {
+    Invoke { event: Bytes, answer: mpsc::SyncSender<Invocation> },
+    Within { work: Box<dyn FnOnce() + Send> },
+    Shutdown { answer: mpsc::SyncSender<Vec<ExitOf>> },
+}
+
+/// What the handle needs.
+pub(crate) struct Started {
+    pub commands: UnboundedSender<Command>,
+    pub platform: Arc<Platform>,
+    pub intake: Option<intake::Intake>,
+}
+
+/// Builds the sandbox, tells the handle, and obeys it until it is gone.
+pub(crate) fn run(setup: Setup, told: &mpsc::SyncSender<Result<Started, Error>>) {
+    let journal = Arc::new(Journal::start());
+    let isolated = settle_network(setup.network, &journal);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime.map_err(|source| Error::System { what: "build the sandbox's runtime", source }) {
+        Ok(runtime) => runtime,
+        Err(error) => return tell(told, Err(error)),
+    };
+    runtime.block_on(async {
+        match House::build(setup, journal, isolated).await {
+            Ok(house) => house.live(told).await,
+            Err(error) => tell(told, Err(error)),
+        }
+    });
+}
+
+fn tell(told: &mpsc::SyncSender<Result<Started, Error>>, result: Result<Started, Error>) {
+    let _ = told.send(result);
+}
+
+/// Whether the thread got a network of its own.
+fn settle_network(wanted: Network, journal: &Journal) -> bool {
+    if wanted == Network::Host {
+        return false;
+    }
+    match network::isolate() {
+        Ok(()) => {
+            journal.write(What::NetworkIsolated);
+            true
+        }
+        Err(refused) => {
+            journal.write(What::NetworkShared { reason: refused.to_string() });
+            false
+        }
+    }
+}
+
+/// Everything that stands before the first process is started.
+struct House {
+    platform: Arc<Platform>,
+    intake: Option<intake::Intake>,
+    life: Life,
+    /// Removed with everything in it at the end.
+    _directory: TempDir,
+}
+
+impl House {
+    async fn build(setup: Setup, journal: Arc<Journal>, isolated: bool) -> Result<Self, Error> {
+        let system = |what| move |source| Error::System { what, source };
+        let directory = tempfile::Builder::new().prefix("matrix-").tempdir().map_err(system("make a directory"))?;
+        let extensions = link_extensions(&setup, &directory).map_err(system("link the extensions"))?;
+        let listener = router::bind(isolated).await.map_err(system("bind the Runtime API"))?;
+        let runtime_api = listener.local_addr().map_err(system("read the address of the Runtime API"))?;
+        let intake = match setup.intake.clone() {
+            Some(plan) => {
+                let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                Some(intake::Intake::start(any, plan).await.map_err(Error::Intake)?)
+            }
+            None => None,
+        };
+        let addresses = Addresses { runtime_api, intake: intake.as_ref().map(intake::Intake::address) };
+        let platform = Arc::new(Platform::new(setup, journal).map_err(Error::Client)?);
+        tokio::spawn(router::serve(listener, Arc::clone(&platform)));
+        let life = Life::new(Arc::clone(&platform), addresses, &extensions);
+        Ok(Self { platform, intake, life, _directory: directory })
+    }
+
+    async fn live(mut self, told: &mpsc::SyncSender<Result<Started, Error>>) {
+        let limit = self.platform.setup.init_limit();
+        match self.life.init(Phase::Init, limit).await {
+            Ok(()) => {
+                self.life.freeze();
+                self.life.thaw_for_restore().await;
+            }
+            Err(Failure::Timeout) => self.life.shutdown(Reason::Timeout).await,
+            Err(Failure::Fatal(_)) => self.life.shutdown(Reason::Failure).await,
+        }
+        let (commands, obeyed) = unbounded_channel();
+        let platform = Arc::clone(&self.platform);
+        tell(told, Ok(Started { commands, platform, intake: self.intake.clone() }));
+        self.obey(obeyed).await;
+    }
+
+    async fn obey(&mut self, mut commands: UnboundedReceiver<Command>) {
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Invoke { event, answer } => {
+                    let _ = answer.send(self.life.invoke(event).await);
+                }
+                // A thread is born into the network of the one that starts it.
+                Command::Within { work } => {
+                    let _ = std::thread::Builder::new().name("within".to_owned()).spawn(work);
+                }
+                Command::Shutdown { answer } => {
+                    self.life.shutdown(Reason::Spindown).await;
+                    let _ = answer.send(std::mem::take(&mut self.life.exits));
+                }
+            }
+        }
+    }
+}
+
+/// `/opt/extensions` of the sandbox: a link for each extension, called by its name.
+fn link_extensions(setup: &Setup, directory: &TempDir) -> io::Result<PathBuf> {
+    let extensions = directory.path().join("opt/extensions");
+    std::fs::create_dir_all(&extensions)?;
+    for extension in &setup.extensions {
+        let program = std::path::absolute(&extension.program)?;
+        symlink(program, extensions.join(&extension.name))?;
+    }
+    Ok(extensions)
+}

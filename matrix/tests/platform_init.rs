@@ -1,0 +1,207 @@
+//! The init phase and the Extensions API.
+
+mod platform_support;
+
+use std::time::Duration;
+
+use matrix::sandbox::faults::{Calls, Effect, Endpoint, Fault};
+use matrix::sandbox::journal::What;
+use matrix::sandbox::setup::{Initialization, Limits};
+use matrix::sandbox::{Error, Extension, Outcome, Sandbox, Setup};
+use platform_support::{answer_to, first, happened, kinds, records, said, scripted, start};
+
+fn with(extensions: Vec<Extension>) -> Setup {
+    Setup { extensions, ..Setup::default() }
+}
+
+/// "Using the Lambda Extensions API to create extensions", Init phase: the runtime starts when every extension has
+/// registered, and the phase ends with everyone's first request for an event.
+#[test]
+fn the_runtime_starts_after_every_registration_and_init_ends_after_every_next() {
+    let slow = scripted("slow", "sleep:0.3 register sleep:0.3 loop");
+    let sandbox = start(with(vec![scripted("quick", "register loop"), slow]));
+    let journal = sandbox.journal();
+    let registered = |who: &str| first(&journal, |what| matches!(what, What::Registered { name, .. } if name == who));
+    let ready = |who: &str| first(&journal, |what| matches!(what, What::ExtensionNext { name } if name == who));
+    let runtime = first(&journal, |what| *what == What::RuntimeStarted);
+    let over = first(&journal, |what| matches!(what, What::InitOver { status: "success", .. }));
+    assert!(registered("quick") < registered("slow") && registered("slow") < runtime);
+    assert!(first(&journal, |what| *what == What::RuntimeNext) < ready("slow") && ready("slow") < over);
+
+    let gates = sandbox.gates();
+    let slow = gates.extensions.iter().find(|gates| gates.name == "slow").unwrap();
+    assert!(slow.register.unwrap() >= Duration::from_millis(300));
+    assert!(slow.next.unwrap() >= Duration::from_millis(600));
+}
+
+/// "Using the Lambda Extensions API to create extensions", Register: the answer names the function, and the account when the
+/// extension accepts that.
+#[test]
+fn the_registration_tells_about_the_function_and_the_account_only_on_request() {
+    let mut curious = scripted("curious", "register loop");
+    curious.environment.insert("FEATURES".to_owned(), "other, accountId".to_owned());
+    let sandbox = start(with(vec![scripted("plain", "register loop"), curious]));
+    let output = sandbox.output();
+    let body = |name| -> serde_json::Value {
+        serde_json::from_str(answer_to(&output, name, "register")["body"].as_str().unwrap()).unwrap()
+    };
+    assert_eq!(body("plain")["functionName"], "function");
+    assert_eq!(body("plain")["functionVersion"], "$LATEST");
+    assert!(body("plain").get("accountId").is_none());
+    assert_eq!(body("curious")["accountId"], "123456789012");
+}
+
+/// "Using the Lambda Extensions API to create extensions", Register: the name is that of the file. Under another name the
+/// extension is taken for an internal one, and those can't have SHUTDOWN events.
+#[test]
+fn a_name_that_is_not_the_files_is_refused() {
+    let limits = Limits { init: Duration::from_millis(800), ..Limits::default() };
+    let sandbox = start(Setup { limits, ..with(vec![scripted("mine", "register:other sleep:60")]) });
+    let answer = answer_to(&sandbox.output(), "mine", "register");
+    assert_eq!(answer["status"], 403);
+    assert!(answer["body"].as_str().unwrap().contains("Extension.InvalidEventType"));
+}
+
+/// "Using the Lambda Extensions API to create extensions", Next: 403 for an unknown extension; one request at a time.
+#[test]
+fn unknown_ids_and_second_requests_are_refused() {
+    let sandbox = start(with(vec![scripted("busy", "unknown register twice sleep:60")]));
+    sandbox.within(|| std::thread::sleep(Duration::from_millis(1))).unwrap();
+    let unknown = answer_to(&sandbox.output(), "busy", "unknown");
+    assert_eq!(unknown["status"], 403);
+    assert!(unknown["body"].as_str().unwrap().contains("Extension.UnknownExtensionIdentifier"));
+
+    let sandbox = start(Setup { freeze: false, ..with(vec![scripted("busy", "register twice sleep:60")]) });
+    platform_support::eventually("a refusal", || {
+        said(&sandbox.output(), "busy").iter().any(|said| said["call"] == "second next" && said["status"] == 403)
+    });
+}
+
+/// "Lambda Telemetry API": subscriptions end with the init phase.
+#[test]
+fn a_subscription_after_init_is_refused() {
+    let late = scripted("late", "register next subscribe loop");
+    let sandbox = start(with(vec![late]));
+    sandbox.invoke(b"{}").unwrap();
+    let answer = answer_to(&sandbox.output(), "late", "subscribe");
+    assert_eq!(answer["status"], 403);
+    assert!(answer["body"].as_str().unwrap().contains("Telemetry.SubscriptionClosed"));
+}
+
+/// "Understanding the Lambda execution environment lifecycle", Init phase: after 10 s (here less) Lambda retries at the first
+/// invocation, within the timeout of the function.
+#[test]
+fn an_init_that_takes_too_long_is_repeated_in_the_first_invocation() {
+    let limits = Limits { init: Duration::from_millis(400), ..Limits::default() };
+    let slow = scripted("slow", "sleep:0.6 register loop");
+    let sandbox = start(Setup { limits, ..with(vec![slow]) });
+    assert!(happened(&sandbox.journal(), |what| matches!(what, What::InitOver { phase: "init", status: "timeout" })));
+    let invocation = sandbox.invoke(b"{}").unwrap();
+    assert_eq!(invocation.outcome, Outcome::Success);
+    assert_eq!(invocation.init, None, "only an init ahead of the invocation is reported with it");
+    assert!(invocation.duration >= Duration::from_millis(600), "the init is part of the invocation");
+    let telemetry = sandbox.telemetry();
+    let phases: Vec<&str> =
+        records(&telemetry, "platform.initStart").iter().map(|record| record["phase"].as_str().unwrap()).collect();
+    assert_eq!(phases, ["init", "invoke"]);
+}
+
+/// "Understanding the Lambda execution environment lifecycle", Failures during the init phase.
+#[test]
+fn an_init_that_never_ends_times_the_invocation_out() {
+    let limits = Limits { init: Duration::from_millis(200), ..Limits::default() };
+    let timeout = Duration::from_secs(1);
+    let sandbox = start(Setup { limits, timeout, ..with(vec![scripted("stuck", "sleep:60")]) });
+    let invocation = sandbox.invoke(b"{}").unwrap();
+    assert_eq!(invocation.outcome, Outcome::Timeout);
+    let report = sandbox.telemetry();
+    assert_eq!(records(&report, "platform.report")[0]["status"], "timeout");
+}
+
+/// "Using the Lambda Extensions API to create extensions", Init error: the environment is given up.
+#[test]
+fn an_extension_that_reports_an_init_error_fails_the_init() {
+    let sandbox = start(with(vec![scripted("broken", "register error:init sleep:60")]));
+    assert_eq!(answer_to(&sandbox.output(), "broken", "error")["status"], 202);
+    let telemetry = sandbox.telemetry();
+    let report = records(&telemetry, "platform.initReport")[0];
+    assert_eq!((report["status"].as_str(), report["errorType"].as_str()), (Some("error"), Some("Extension.Mine")));
+    let outcome = sandbox.invoke(b"{}").unwrap().outcome;
+    let error_type = "Extension.Mine".to_owned();
+    assert_eq!(outcome, Outcome::ExtensionCrashed { name: "broken".to_owned(), error_type });
+}
+
+/// "Understanding the Lambda execution environment lifecycle": an extension that exits fails the phase, whatever its code.
+#[test]
+fn an_extension_that_exits_during_init_has_crashed_even_with_code_zero() {
+    let sandbox = start(with(vec![scripted("gone", "register exit:0")]));
+    let telemetry = sandbox.telemetry();
+    assert_eq!(records(&telemetry, "platform.initReport")[0]["errorType"], "Extension.Crash");
+}
+
+/// "Lambda Telemetry API Event schema reference": the events of an init, in the order of the Runtime Interface Emulator.
+#[test]
+fn the_init_is_told_in_order() {
+    let sandbox = start(with(vec![scripted("a", "register:a:SHUTDOWN loop")]));
+    let telemetry = sandbox.telemetry();
+    let platform: Vec<&str> = kinds(&telemetry).into_iter().filter(|kind| kind.starts_with("platform")).collect();
+    let expected = ["platform.initStart", "platform.initRuntimeDone", "platform.extension", "platform.initReport"];
+    assert_eq!(platform, expected);
+    let extension = records(&telemetry, "platform.extension")[0];
+    assert_eq!(extension["state"], "Ready");
+    assert_eq!(extension["events"], serde_json::json!(["SHUTDOWN"]));
+    assert_eq!(records(&telemetry, "platform.initStart")[0]["initializationType"], "on-demand");
+}
+
+/// "Using the Lambda Extensions API to create extensions", Configuration; and Lambda runs the file under its own path.
+#[test]
+fn an_extension_sees_the_customers_variables_and_its_own_path() {
+    let environment = [("MINE".to_owned(), "1".to_owned())].into();
+    let sandbox = start(Setup { environment, ..with(vec![scripted("env", "environment register loop")]) });
+    let said = said(&sandbox.output(), "env");
+    let seen = &said[0]["environment"];
+    assert_eq!(seen["MINE"], "1");
+    assert_eq!(seen["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"], "1024");
+    assert!(seen.get("HOME").is_none() && seen.get("LAMBDA_TASK_ROOT").is_none());
+    assert!(said[0]["argv0"].as_str().unwrap().ends_with("/opt/extensions/env"));
+}
+
+/// "Understanding Lambda managed instances": extensions can't have INVOKE events there.
+#[test]
+fn managed_instances_refuse_invoke_events() {
+    let limits = Limits { long_init: Duration::from_millis(800), ..Limits::default() };
+    let initialization = Initialization::ManagedInstances;
+    let timeout = Duration::from_secs(1);
+    let extensions = vec![scripted("old", "register sleep:60")];
+    let sandbox = start(Setup { limits, initialization, timeout, extensions, ..Setup::default() });
+    assert_eq!(answer_to(&sandbox.output(), "old", "register")["status"], 403);
+}
+
+#[test]
+fn faults_play_at_the_planned_call() {
+    let fault = |calls, effect| Fault { endpoint: Endpoint::Register, calls, effect };
+    let faults = vec![fault(Calls::Only(1), Effect::Status(500)), fault(Calls::Only(2), Effect::Malformed)];
+    let sandbox = start(Setup { faults, ..with(vec![scripted("a", "register register register loop")]) });
+    let answers: Vec<_> = said(&sandbox.output(), "a").into_iter().filter(|said| said["call"] == "register").collect();
+    let statuses: Vec<_> = answers.iter().map(|answer| answer["status"].as_u64().unwrap()).collect();
+    assert_eq!(statuses, [500, 200, 200]);
+    assert!(serde_json::from_str::<serde_json::Value>(answers[1]["body"].as_str().unwrap()).is_err());
+}
+
+#[test]
+fn a_reset_connection_is_an_error_for_the_client() {
+    let faults = vec![Fault { endpoint: Endpoint::Register, calls: Calls::Every, effect: Effect::Reset }];
+    let sandbox = start(Setup { faults, ..with(vec![scripted("a", "register")]) });
+    let printed: Vec<String> =
+        sandbox.output().iter().map(|line| String::from_utf8_lossy(&line.bytes).into_owned()).collect();
+    assert!(printed.iter().any(|line| line.contains("ConnectionResetError")), "{printed:?}");
+}
+
+#[test]
+fn what_lambda_would_refuse_at_deployment_is_an_error() {
+    let many = (0..11).map(|number| scripted(&format!("e{number}"), "register loop")).collect();
+    assert!(matches!(Sandbox::start(with(many)), Err(Error::Setup { .. })));
+    assert!(matches!(Sandbox::start(Setup { memory_mb: 64, ..Setup::default() }), Err(Error::Setup { .. })));
+    let absent = Extension::new("absent", "/nowhere/absent");
+    assert!(matches!(Sandbox::start(with(vec![absent])), Err(Error::Program { .. })));
+}

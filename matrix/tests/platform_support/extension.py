@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""A fake extension that does what the variable SCRIPT says, one word after the other.
+
+Telemetry that it receives is written to the file TELEMETRY, one JSON event per line; answers of the platform are printed.
+"""
+
+import http.client
+import http.server
+import json
+import os
+import signal
+import sys
+import threading
+import time
+
+HOST = os.environ["AWS_LAMBDA_RUNTIME_API"]
+NAME = os.path.basename(sys.argv[0])
+STATE = {"id": "none", "statuses": []}
+
+
+def call(method, path, body=None, headers=None):
+    connection = http.client.HTTPConnection(HOST)
+    headers = {"Lambda-Extension-Identifier": STATE["id"], **(headers or {})}
+    connection.request(method, path, body, headers)
+    response = connection.getresponse()
+    text = response.read().decode()
+    return response, text
+
+
+def say(what, response, text):
+    print(json.dumps({"call": what, "status": response.status, "body": text}), flush=True)
+
+
+def register(name=NAME, events="INVOKE,SHUTDOWN", body=None):
+    wanted = [event for event in events.split(",") if event]
+    headers = {"Lambda-Extension-Name": name, "Lambda-Extension-Accept-Feature": os.environ.get("FEATURES", "")}
+    response, text = call("POST", "/2020-01-01/extension/register", body or json.dumps({"events": wanted}), headers)
+    STATE["id"] = response.headers.get("Lambda-Extension-Identifier", STATE["id"])
+    say("register", response, text)
+
+
+class Sink(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        status = STATE["statuses"].pop(0) if STATE["statuses"] else 200
+        if status == 200:
+            with open(os.environ["TELEMETRY"], "a", encoding="utf-8") as out:
+                out.write(body.decode() + "\n")
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def listen():
+    server = http.server.HTTPServer(("127.0.0.1", 8999), Sink)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+def subscribe(version="2022-12-13", timeout="25", items="1000"):
+    body = {
+        "schemaVersion": version,
+        "types": ["platform", "function", "extension"] if NAME != "quiet" else ["platform", "function"],
+        "buffering": {"maxItems": int(items), "maxBytes": 262144, "timeoutMs": int(timeout)},
+        "destination": {"protocol": "HTTP", "URI": "http://sandbox:8999/"},
+    }
+    response, text = call("PUT", "/2022-07-01/telemetry", json.dumps(body))
+    say("subscribe", response, text)
+
+
+def next_event():
+    response, text = call("GET", "/2020-01-01/extension/event/next")
+    if response.status != 200:
+        say("next", response, text)
+        return None
+    event = json.loads(text)
+    print(json.dumps({"event": event}), flush=True)
+    return event["eventType"]
+
+
+def loop(work="0"):
+    while next_event() == "INVOKE":
+        time.sleep(float(work))
+
+
+def error(kind):
+    headers = {"Lambda-Extension-Function-Error-Type": "Extension.Mine"}
+    say("error", *call("POST", f"/2020-01-01/extension/{kind}/error", "{}", headers))
+
+
+def twice():
+    threading.Thread(target=next_event, daemon=True).start()
+    time.sleep(0.3)
+    say("second next", *call("GET", "/2020-01-01/extension/event/next"))
+
+
+def tick():
+    def run():
+        while True:
+            with open(os.environ["TICKS"], "a", encoding="utf-8") as out:
+                out.write(".")
+            time.sleep(0.01)
+
+    threading.Thread(target=run, daemon=True).start()
+
+
+def child():
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(600)
+    print(json.dumps({"child": pid}), flush=True)
+
+
+def unknown():
+    say("unknown", *call("GET", "/2020-01-01/extension/event/next", headers={
+        "Lambda-Extension-Identifier": "00000000-0000-4000-8000-000000000000"}))
+
+
+COMMANDS = {
+    "register": register,
+    "listen": listen,
+    "subscribe": subscribe,
+    "next": next_event,
+    "loop": loop,
+    "error": error,
+    "twice": twice,
+    "tick": tick,
+    "child": child,
+    "unknown": unknown,
+    "sleep": lambda seconds: time.sleep(float(seconds)),
+    "exit": lambda code: os._exit(int(code)),
+    "print": lambda text: print(text, flush=True),
+    "environment": lambda: print(json.dumps({"environment": dict(os.environ), "argv0": sys.argv[0]}), flush=True),
+    "answers": lambda *codes: STATE["statuses"].extend(int(code) for code in codes),
+    "stubborn": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+}
+
+for word in os.environ["SCRIPT"].split():
+    name, *arguments = word.split(":")
+    COMMANDS[name](*arguments)

@@ -1,0 +1,90 @@
+//! A scripted extension and ways to read what it said.
+#![allow(dead_code, reason = "every test binary uses another part")]
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use matrix::sandbox::journal::{Entry, What};
+use matrix::sandbox::setup::Origin;
+use matrix::sandbox::{Extension, Line, Sandbox, Setup};
+use serde_json::Value;
+
+/// An extension that follows a script; see `extension.py` for its words.
+pub fn scripted(name: &str, script: &str) -> Extension {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/platform_support/extension.py");
+    let mut extension = Extension::new(name, program);
+    extension.environment.insert("SCRIPT".to_owned(), script.to_owned());
+    extension
+}
+
+/// A scripted extension that writes the telemetry it receives to `file`.
+pub fn listening(name: &str, script: &str, file: &Path) -> Extension {
+    let mut extension = scripted(name, script);
+    extension.environment.insert("TELEMETRY".to_owned(), file.to_string_lossy().into_owned());
+    extension
+}
+
+/// A path of its own for each call, in the temporary directory of this test run.
+pub fn fresh_file(name: &str) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{count}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    path
+}
+
+pub fn start(setup: Setup) -> Sandbox {
+    Sandbox::start(setup).unwrap()
+}
+
+/// The batches that a listening extension received.
+pub fn batches(file: &Path) -> Vec<Vec<Value>> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The events that it received.
+pub fn received(file: &Path) -> Vec<Value> {
+    batches(file).into_iter().flatten().collect()
+}
+
+/// The types of events, in order.
+pub fn kinds(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|event| event["type"].as_str().unwrap()).collect()
+}
+
+/// The records of one type.
+pub fn records<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    events.iter().filter(|event| event["type"] == kind).map(|event| &event["record"]).collect()
+}
+
+/// The objects that an extension printed.
+pub fn said(output: &[Line], name: &str) -> Vec<Value> {
+    let mine = |line: &&Line| line.stream.origin.to_string() == name && line.stream.origin != Origin::Function;
+    output.iter().filter(mine).filter_map(|line| serde_json::from_slice(&line.bytes).ok()).collect()
+}
+
+/// The platform's answer to a call of an extension.
+pub fn answer_to(output: &[Line], name: &str, call: &str) -> Value {
+    let said = said(output, name);
+    said.iter().find(|said| said["call"] == call).unwrap_or_else(|| panic!("no answer to {call}: {said:?}")).clone()
+}
+
+/// When something first happened.
+pub fn first(journal: &[Entry], is: impl Fn(&What) -> bool) -> Duration {
+    journal.iter().find(|entry| is(&entry.what)).map(|entry| entry.at).unwrap_or_else(|| panic!("not in {journal:#?}"))
+}
+
+pub fn happened(journal: &[Entry], is: impl Fn(&What) -> bool) -> bool {
+    journal.iter().any(|entry| is(&entry.what))
+}
+
+/// Waits for something that is bound to happen.
+pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is() {
+        assert!(began.elapsed() < Duration::from_secs(20), "still not: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,66 @@
+//! The Python environment, made for real from the package index. It is kept in the target directory between runs.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+
+use matrix::sandbox::function::python::PythonEnvironment;
+
+fn environment() -> PythonEnvironment {
+    PythonEnvironment::ensure(Path::new(env!("CARGO_TARGET_TMPDIR")), |_| ()).unwrap()
+}
+
+fn run(program: &Path, code: &str, python_path: Option<&Path>) -> String {
+    let mut command = Command::new(program);
+    command.args(["-c", code]).env_clear();
+    if let Some(path) = python_path {
+        command.env("PYTHONPATH", path);
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn two_at_once_share_one_environment_with_the_pinned_client() {
+    let (one, two) = std::thread::scope(|scope| {
+        let one = scope.spawn(environment);
+        let two = scope.spawn(environment);
+        (one.join().unwrap(), two.join().unwrap())
+    });
+    let command = one.command("lambda_function.lambda_handler");
+    assert_eq!(command, two.command("lambda_function.lambda_handler"));
+    assert_eq!(command.arguments, ["-m", "awslambdaric", "lambda_function.lambda_handler"]);
+    let version =
+        "from importlib.metadata import version; import awslambdaric.bootstrap; print(version('awslambdaric'))";
+    assert_eq!(run(&command.program, version, None), "4.2.2");
+}
+
+#[test]
+fn nothing_is_said_when_there_is_nothing_to_do() {
+    environment();
+    let heard = Mutex::new(Vec::new());
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    PythonEnvironment::ensure(target, |step| heard.lock().unwrap().push(step.to_owned())).unwrap();
+    assert_eq!(*heard.lock().unwrap(), [""; 0]);
+}
+
+#[test]
+fn the_requirements_of_a_function_are_installed_beside_it() {
+    let environment = environment();
+    let function = tempfile::tempdir().unwrap();
+    assert!(environment.packages(function.path(), |_| ()).unwrap().is_none());
+
+    fs::write(function.path().join("requirements.txt"), "iniconfig==2.0.0\n").unwrap();
+    let packages = environment.packages(function.path(), |_| ()).unwrap().unwrap();
+    let program = environment.command("app.handler").program;
+    let found = run(&program, "import iniconfig; print(iniconfig.__file__)", Some(&packages));
+    assert!(Path::new(&found).starts_with(&packages), "{found}");
+
+    fs::write(function.path().join("requirements.txt"), "no-such-package-here @ file:///nonexistent\n").unwrap();
+    let error = environment.packages(function.path(), |_| ()).unwrap_err().to_string();
+    assert!(error.contains("requirements.txt") && error.contains("/nonexistent"), "{error}");
+}
