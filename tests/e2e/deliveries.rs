@@ -1,0 +1,201 @@
+//! Nothing is lost and nothing comes twice, whatever the order and the strategy.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use matrix::sandbox::{
+    Sandbox, Setup,
+    intake::{Answer, Plan, Route, Window},
+    setup::{Delivery, Initialization, Order},
+};
+
+use crate::support::{self, Life, echo, end, live, request_id, setup, setup_with, text};
+
+#[test]
+fn a_thousand_python_invocations_are_told_exactly_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let function = support::python(
+        &directory,
+        "def handler(event, context):\n    print(f'{event} {context.aws_request_id}')\n    return event\n",
+    );
+    let life = live(Setup { timeout: Duration::from_secs(30), ..setup(function) }, 1000);
+    life.assert_unharmed();
+    life.assert_exactly_once();
+    life.assert_no_problems();
+    assert_eq!(life.count("init_duration"), 1);
+    assert_eq!(life.count("errors"), 0);
+    let cold: i64 = life
+        .intake
+        .points("aws.lambda.enhanced.invocations")
+        .iter()
+        .filter(|point| point.tags.contains(&"cold_start:true".to_owned()))
+        .map(|point| point.cnt)
+        .sum();
+    assert_eq!(cold, 1);
+}
+
+#[test]
+fn every_strategy_delivers_the_same() {
+    for strategy in ["default", "end", "end,1", "end,600000", "periodically,1", "continuously,1", "continuously,600000"] {
+        let life = live(setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", strategy)]), 30);
+        life.assert_unharmed();
+        life.assert_exactly_once();
+        life.assert_no_problems();
+    }
+}
+
+#[test]
+fn the_end_strategy_delivers_before_the_sandbox_freezes() {
+    let sandbox = Sandbox::start(setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", "end")])).unwrap();
+    let invocation = sandbox.invoke(b"0").unwrap();
+    let arrived = sandbox.intake().unwrap().logs();
+    let line = format!("0 {}", invocation.request_id);
+    assert!(arrived.iter().any(|log| text(log) == line), "{arrived:?}");
+    end(sandbox, vec![invocation]).assert_exactly_once();
+}
+
+fn with_delivery(delivery: Delivery) -> Life {
+    live(Setup { delivery, ..setup(echo()) }, 25)
+}
+
+#[test]
+fn telemetry_may_come_in_any_order() {
+    let mut orders = vec![Order::Rapid, Order::InitAfterInvoke];
+    orders.extend((0..4).map(|seed| Order::Shuffled { seed }));
+    for order in orders {
+        for delay in [Duration::ZERO, Duration::from_millis(60)] {
+            let life = with_delivery(Delivery { order, delay, ..Delivery::default() });
+            life.assert_unharmed();
+            life.assert_exactly_once();
+            assert_eq!(life.count("init_duration"), 1, "{order:?}");
+        }
+    }
+}
+
+#[test]
+fn telemetry_may_come_twice() {
+    for every in [1, 2, 3] {
+        let life = with_delivery(Delivery { duplicate_every: NonZeroU32::new(every), ..Delivery::default() });
+        life.assert_unharmed();
+        life.assert_exactly_once();
+    }
+}
+
+#[test]
+fn events_that_nobody_knows_cost_nobody_else() {
+    let sandbox = Sandbox::start(setup(echo())).unwrap();
+    let first = sandbox.invoke(b"0").unwrap();
+    let strange = [
+        serde_json::json!({"time": "2026-11-23T09:45:46.221Z", "type": "platform.comet", "record": {"tail": true}}),
+        serde_json::json!({"time": 7, "type": "platform.start", "record": {}}),
+        serde_json::json!(["not an event"]),
+        serde_json::json!(null),
+    ];
+    assert!(sandbox.inject("datadog-agent", &strange));
+    let second = sandbox.invoke(b"1").unwrap();
+    let life = end(sandbox, vec![first, second]);
+    life.assert_unharmed();
+    life.assert_exactly_once();
+}
+
+#[test]
+fn a_shutdown_in_the_middle_of_a_flush_waits_for_it() {
+    let slow = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(Duration::from_millis(600)));
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,1")];
+    let life = live(Setup { intake: Some(slow), ..setup_with(echo(), &variables) }, 3);
+    life.assert_unharmed();
+    life.assert_exactly_once();
+}
+
+#[test]
+fn a_sandbox_that_is_never_invoked_ends_in_order() {
+    let life = live(setup(echo()), 0);
+    life.assert_orderly_end();
+    assert_eq!(life.count("invocations"), 0);
+    assert_eq!(life.count("init_duration"), 1);
+    assert_eq!(life.count_messages("INIT_START "), 1);
+}
+
+#[test]
+fn the_logs_say_whose_they_are() {
+    let variables = [
+        ("DD_ENV", "prod"),
+        ("DD_SERVICE", "Shop"),
+        ("DD_VERSION", "1.10"),
+        ("DD_TAGS", "team:a,layer:b"),
+        ("DD_API_KEY", "0123456789abcdef0123456789abcdef"),
+    ];
+    let life = live(Setup { function_name: "My-Function".to_owned(), ..setup_with(echo(), &variables) }, 1);
+    life.assert_no_problems();
+    let logs = life.intake.logs();
+    let line = logs.iter().find(|log| text(log).starts_with("0 ")).unwrap();
+    assert_eq!(request_id(line), Some(life.invocations[0].request_id.as_str()));
+    assert_eq!(line["service"], "shop");
+    assert_eq!(line["ddsource"], "lambda");
+    assert_eq!(line["hostname"], "arn:aws:lambda:us-east-1:123456789012:function:my-function");
+    assert_eq!(line["message"]["lambda"]["arn"], line["hostname"]);
+    assert_eq!(line["message"]["status"], "info");
+    let tags: Vec<_> = line["ddtags"].as_str().unwrap().split(',').collect();
+    for tag in ["env:prod", "service:shop", "version:1.10", "team:a", "layer:b", "functionname:My-Function", "memorysize:1024"] {
+        assert!(tags.contains(&tag), "{tag} in {tags:?}");
+    }
+    let duration = &life.intake.points("aws.lambda.enhanced.duration")[0];
+    for tag in ["env:prod", "team:a", "cold_start:true", "region:us-east-1", "account_id:123456789012"] {
+        assert!(duration.tags.contains(&tag.to_owned()), "{tag} in {:?}", duration.tags);
+    }
+    for request in life.intake.requests() {
+        assert_eq!(request.api_key.as_deref(), Some("0123456789abcdef0123456789abcdef"));
+        assert_eq!(request.encoding, "zstd");
+    }
+}
+
+#[test]
+fn the_account_of_one_invocation_is_complete() {
+    let life = live(setup(echo()), 1);
+    for metric in [
+        "invocations",
+        "duration",
+        "billed_duration",
+        "runtime_duration",
+        "post_runtime_duration",
+        "response_latency",
+        "response_duration",
+        "produced_bytes",
+        "init_duration",
+        "max_memory_used",
+        "memorysize",
+        "estimated_cost",
+    ] {
+        assert_eq!(life.count(metric), 1, "{metric}\n{}", life.own_lines());
+    }
+    let one = |metric: &str| life.intake.points(&format!("aws.lambda.enhanced.{metric}"))[0].sum;
+    assert!((one("memorysize") - 1024.0).abs() < f64::EPSILON);
+    assert!(one("duration") * 1000.0 >= one("runtime_duration"));
+    assert!(one("estimated_cost") > 0.000_000_2);
+}
+
+#[test]
+fn logs_and_metrics_can_be_turned_off() {
+    let life = live(setup_with(echo(), &[("DD_SERVERLESS_LOGS_ENABLED", "false")]), 3);
+    assert!(life.intake.logs().is_empty());
+    assert_eq!(life.count("invocations"), 3);
+    let life = live(setup_with(echo(), &[("DD_ENHANCED_METRICS", "false")]), 3);
+    assert_eq!(life.count("invocations"), 0);
+    assert_eq!(life.count_messages("REPORT "), 3);
+}
+
+#[test]
+fn managed_instances_and_snapshots_are_served() {
+    for (initialization, name) in [
+        (Initialization::ManagedInstances, "lambda-managed-instances"),
+        (Initialization::SnapStart, "snap-start"),
+        (Initialization::ProvisionedConcurrency, "provisioned-concurrency"),
+    ] {
+        let life = live(Setup { initialization, ..setup(echo()) }, 3);
+        life.assert_unharmed();
+        assert_eq!(life.count("invocations"), 3, "{name}\n{}", life.own_lines());
+        assert_eq!(life.count("duration"), 3, "{name}");
+        assert_eq!(life.count_messages("REPORT "), 3, "{name}");
+        let tag = format!("init_type:{name}");
+        assert!(life.intake.points("aws.lambda.enhanced.duration")[0].tags.contains(&tag), "{tag}");
+    }
+}

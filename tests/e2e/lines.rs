@@ -1,0 +1,98 @@
+//! Lines of every shape, from the function's stdout to the intake.
+
+use std::fmt::Write as _;
+
+use matrix::sandbox::{Function, function::Answer};
+
+use crate::support::{Life, live, setup, setup_with, text};
+
+/// One invocation of a function that prints these lines.
+fn printing(lines: Vec<Vec<u8>>, variables: &[(&str, &str)]) -> Life {
+    let function = Function::from_fn(move |call| {
+        for line in &lines {
+            call.print(line);
+        }
+        Answer::Response(b"null".to_vec())
+    });
+    let life = live(setup_with(function, variables), 1);
+    life.assert_unharmed();
+    life.assert_no_problems();
+    life
+}
+
+fn printed(life: &Life, line: &str) -> serde_json::Value {
+    life.intake.logs().into_iter().find(|log| text(log) == line).unwrap_or_else(|| panic!("{line:?} in {:?}", life.messages()))
+}
+
+#[test]
+fn an_empty_line_is_a_line() {
+    let life = printing(vec![b"before".to_vec(), Vec::new(), b"after".to_vec()], &[]);
+    printed(&life, "before");
+    printed(&life, "");
+    printed(&life, "after");
+}
+
+#[test]
+fn a_line_of_a_mebibyte_arrives_as_much_as_the_intake_takes() {
+    let mut line = "m".repeat(1 << 20);
+    let life = printing(vec![line.clone().into_bytes()], &[]);
+    let long = life.messages().into_iter().find(|message| message.starts_with("mmm")).unwrap();
+    assert!(long.ends_with("...TRUNCATED..."));
+    line.truncate(1_000_000);
+    assert!(long.starts_with(&line));
+}
+
+#[test]
+fn invalid_utf8_is_replaced() {
+    printed(&printing(vec![b"caf\xe9 ok".to_vec()], &[]), "caf\u{fffd} ok");
+}
+
+#[test]
+fn json_keeps_its_text_and_gives_its_severity_and_tags() {
+    let life = printing(
+        vec![
+            br#"{"level": "ERROR", "text": "a \"quoted\" word", "n": 1.50}"#.to_vec(),
+            br#"{"ddtags":"color:red","text":"tagged"}"#.to_vec(),
+            b"{\"broken\":".to_vec(),
+        ],
+        &[],
+    );
+    let error = printed(&life, r#"{"level": "ERROR", "text": "a \"quoted\" word", "n": 1.50}"#);
+    assert_eq!(error["message"]["status"], "error");
+    let tagged = printed(&life, r#"{"text":"tagged"}"#);
+    assert!(tagged["ddtags"].as_str().unwrap().ends_with(",color:red"));
+    printed(&life, "{\"broken\":");
+}
+
+#[test]
+fn processing_rules_hold() {
+    let rules = r#"[{"type":"exclude_at_match","name":"no secrets","pattern":"password"},
+                    {"type":"mask_sequences","name":"mask","pattern":"card \\d+","replace_placeholder":"card ***"}]"#;
+    let lines = vec![b"my password".to_vec(), b"card 1234".to_vec()];
+    let life = printing(lines, &[("DD_LOGS_CONFIG_PROCESSING_RULES", rules)]);
+    printed(&life, "card ***");
+    assert!(!life.messages().iter().any(|message| message.contains("password") || message.contains("1234")));
+}
+
+#[test]
+fn a_flood_is_split_into_requests_that_the_intake_takes() {
+    let function = Function::from_fn(|call| {
+        let mut line = String::new();
+        for number in 0..5000 {
+            line.clear();
+            let _ = write!(line, "flood {number} {}", "x".repeat(2000));
+            call.print(&line);
+        }
+        Answer::Response(b"null".to_vec())
+    });
+    let life = live(setup(function), 1);
+    life.assert_unharmed();
+    life.assert_no_problems();
+    let mut numbers: Vec<usize> = life
+        .messages()
+        .iter()
+        .filter_map(|message| message.strip_prefix("flood ")?.split(' ').next()?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..5000).collect::<Vec<_>>());
+}

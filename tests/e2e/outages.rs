@@ -1,0 +1,91 @@
+//! Datadog is slow, refuses, or is not there: the function does not notice, and what can be delivered is.
+
+use std::time::Duration;
+
+use matrix::sandbox::{
+    Sandbox, Setup,
+    intake::{After, Answer, Closed, Plan, Route, Window},
+};
+
+use crate::support::{Life, echo, end, invoke, live, setup_with};
+
+fn with_plan(plan: Plan, times: usize) -> Life {
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
+    live(Setup { intake: Some(plan), ..setup_with(echo(), &variables) }, times)
+}
+
+#[test]
+fn an_outage_of_three_flushes_loses_nothing() {
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
+    let closed = Closed { after: After::Elapsed(Duration::ZERO), lasting: None };
+    let plan = Plan { closed: vec![closed], ..Plan::default() };
+    let sandbox = Sandbox::start(Setup { intake: Some(plan), ..setup_with(echo(), &variables) }).unwrap();
+    let mut invocations = invoke(&sandbox, 0..3);
+    assert!(sandbox.intake().unwrap().requests().is_empty(), "nothing can have arrived");
+    sandbox.intake().unwrap().set_plan(Plan::default());
+    invocations.extend(invoke(&sandbox, 3..6));
+    let life = end(sandbox, invocations);
+    life.assert_unharmed();
+    life.assert_exactly_once();
+}
+
+#[test]
+fn temporary_refusals_are_retried_until_everything_has_arrived() {
+    for answer in [Answer::status(429), Answer::status(500), Answer::status(503), Answer::Reset] {
+        let life = with_plan(Plan::rule(Route::Any, Window::first(7), answer.clone()), 5);
+        life.assert_unharmed();
+        life.assert_exactly_once();
+        assert!(life.ending.requests.iter().filter(|request| !request.delivered()).count() >= 7, "{answer:?}");
+    }
+}
+
+#[test]
+fn an_intake_that_asks_for_a_pause_gets_it_and_the_data_later() {
+    let busy = Answer::Status { code: 429, headers: vec![("retry-after".into(), "1".into())], body: String::new() };
+    let life = with_plan(Plan::rule(Route::Logs, Window::first(1), busy), 5);
+    life.assert_unharmed();
+    life.assert_exactly_once();
+}
+
+#[test]
+fn final_refusals_are_counted_and_not_repeated() {
+    for code in [400, 403, 413] {
+        let life = with_plan(Plan::rule(Route::Logs, Window::ALWAYS, Answer::status(code)), 3);
+        life.assert_unharmed();
+        assert!(life.intake.logs().is_empty());
+        assert_eq!(life.count("invocations"), 3, "metrics go their own way");
+        let own = life.own_lines();
+        assert!(own.contains("LOGS | Request was denied by Datadog"), "{own}");
+        assert!(own.contains("were dropped or not confirmed"), "{own}");
+        let refused = life.ending.requests.iter().filter(|request| request.path == "/api/v2/logs").count();
+        assert!(refused <= 5, "{refused} requests for three invocations and a shutdown");
+    }
+}
+
+#[test]
+fn an_intake_that_never_answers_costs_no_invocation_its_time() {
+    let plan = Plan::rule(Route::Any, Window::ALWAYS, Answer::Silence);
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
+    let setup = Setup {
+        intake: Some(plan),
+        timeout: Duration::from_secs(2),
+        ..setup_with(echo(), &variables)
+    };
+    let life = live(setup, 4);
+    life.assert_unharmed();
+    for invocation in &life.invocations[1..] {
+        assert!(invocation.duration < life.invocations[0].duration, "only the first may wait: {:?}", life.invocations);
+    }
+    assert!(life.own_lines().contains("were dropped or not confirmed"), "{}", life.own_lines());
+}
+
+#[test]
+fn a_slow_intake_gets_everything_in_the_end() {
+    let plan = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(Duration::from_millis(300)));
+    for strategy in ["end", "continuously,1", "periodically,1"] {
+        let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", strategy)];
+        let life = live(Setup { intake: Some(plan.clone()), ..setup_with(echo(), &variables) }, 4);
+        life.assert_unharmed();
+        life.assert_exactly_once();
+    }
+}
