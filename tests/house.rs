@@ -15,6 +15,8 @@ mod imports;
 mod lengths;
 #[path = "house/switches.rs"]
 mod switches;
+#[path = "house/testimony.rs"]
+mod testimony;
 #[path = "house/tokens.rs"]
 mod tokens;
 #[path = "house/toolchain.rs"]
@@ -67,4 +69,9 @@ fn nothing_is_left_for_later() {
 #[test]
 fn the_toolchain_is_written_in_one_place() {
     assert_clean(&toolchain::repeated(&Tree::of_repository()));
+}
+
+#[test]
+fn the_binary_names_every_feature() {
+    assert_clean(&testimony::unmatched(&testimony::declared(), &testimony::printed()));
 }

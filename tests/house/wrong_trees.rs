@@ -2,7 +2,7 @@
 
 use crate::lengths::{self, Exempt};
 use crate::tree::{Complaint, Tree};
-use crate::{imports, switches, toolchain};
+use crate::{imports, switches, testimony, toolchain};
 
 /// The places complained about.
 fn places(complaints: &[Complaint]) -> Vec<String> {
@@ -156,4 +156,16 @@ fn repeated_toolchain_versions_are_found() {
     let loose = Tree::default().with("rust-toolchain.toml", "channel = \"stable\"");
     assert_eq!(places(&toolchain::repeated(&loose)), ["rust-toolchain.toml:1"]);
     assert_eq!(places(&toolchain::repeated(&Tree::default())), ["rust-toolchain.toml:1"]);
+}
+
+#[test]
+fn untold_and_unknown_switches_are_found() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let declared = names(&["default", "ship", "baseline", "otlp", "webpki-roots"]);
+    assert_eq!(places(&testimony::unmatched(&declared, &names(&["otlp", "webpki-roots"]))), [""; 0]);
+    for printed in
+        [names(&["otlp"]), names(&["otlp", "webpki-roots", "more"]), names(&["otlp", "webpki-roots", "ship"])]
+    {
+        assert_eq!(places(&testimony::unmatched(&declared, &printed)), ["Cargo.toml:1"], "{printed:?}");
+    }
 }
