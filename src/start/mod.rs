@@ -91,6 +91,7 @@ fn load_config(environment: &Environment) -> Config {
     for warning in loaded.warnings {
         log::warn!("CONFIG | {warning}");
     }
+    os::log::start(loaded.config.log_level);
     log::debug!("Flush strategy: {:?}", loaded.config.flush_strategy);
     loaded.config
 }
