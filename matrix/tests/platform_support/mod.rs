@@ -88,3 +88,25 @@ pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// An answer to a plain HTTP request.
+pub struct Reply {
+    pub status: u16,
+    pub body: String,
+}
+
+/// Makes one HTTP request from the calling thread, and so in that thread's network.
+pub fn request(address: std::net::SocketAddr, head: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let mut text =
+        format!("{head} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    stream.write_all(format!("{text}\r\n{body}").as_bytes()).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+    Reply { status: head.split(' ').nth(1).unwrap().parse().unwrap(), body: body.to_owned() }
+}
