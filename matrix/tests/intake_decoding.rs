@@ -25,7 +25,7 @@ struct Client {
 impl Client {
     async fn start(plan: Plan) -> Self {
         let intake = Intake::start("127.0.0.1:0".parse().unwrap(), plan).await.unwrap();
-        Self { intake, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Self { intake, http: matrix::sandbox::http::client().unwrap() }
     }
 
     fn post(&self, path: &str) -> reqwest::RequestBuilder {

@@ -35,7 +35,8 @@ fn a_thousand_python_invocations_are_told_exactly_once() {
 
 #[test]
 fn every_strategy_delivers_the_same() {
-    for strategy in ["default", "end", "end,1", "end,600000", "periodically,1", "continuously,1", "continuously,600000"] {
+    for strategy in ["default", "end", "end,1", "end,600000", "periodically,1", "continuously,1", "continuously,600000"]
+    {
         let life = live(setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", strategy)]), 30);
         life.assert_unharmed();
         life.assert_exactly_once();
@@ -135,7 +136,9 @@ fn the_logs_say_whose_they_are() {
     assert_eq!(line["message"]["lambda"]["arn"], line["hostname"]);
     assert_eq!(line["message"]["status"], "info");
     let tags: Vec<_> = line["ddtags"].as_str().unwrap().split(',').collect();
-    for tag in ["env:prod", "service:shop", "version:1.10", "team:a", "layer:b", "functionname:My-Function", "memorysize:1024"] {
+    for tag in
+        ["env:prod", "service:shop", "version:1.10", "team:a", "layer:b", "functionname:My-Function", "memorysize:1024"]
+    {
         assert!(tags.contains(&tag), "{tag} in {tags:?}");
     }
     let duration = &life.intake.points("aws.lambda.enhanced.duration")[0];

@@ -21,7 +21,11 @@ fn printing(lines: Vec<Vec<u8>>, variables: &[(&str, &str)]) -> Life {
 }
 
 fn printed(life: &Life, line: &str) -> serde_json::Value {
-    life.intake.logs().into_iter().find(|log| text(log) == line).unwrap_or_else(|| panic!("{line:?} in {:?}", life.messages()))
+    life.intake
+        .logs()
+        .into_iter()
+        .find(|log| text(log) == line)
+        .unwrap_or_else(|| panic!("{line:?} in {:?}", life.messages()))
 }
 
 #[test]

@@ -1,6 +1,11 @@
 //! The extension as Lambda sees it and as Datadog sees it: a black box in matrix's sandbox, in front of matrix's fake intake.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod births;
 mod deliveries;

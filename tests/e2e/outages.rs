@@ -66,11 +66,7 @@ fn final_refusals_are_counted_and_not_repeated() {
 fn an_intake_that_never_answers_costs_no_invocation_its_time() {
     let plan = Plan::rule(Route::Any, Window::ALWAYS, Answer::Silence);
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
-    let setup = Setup {
-        intake: Some(plan),
-        timeout: Duration::from_secs(2),
-        ..setup_with(echo(), &variables)
-    };
+    let setup = Setup { intake: Some(plan), timeout: Duration::from_secs(2), ..setup_with(echo(), &variables) };
     let life = live(setup, 4);
     life.assert_unharmed();
     for invocation in &life.invocations[1..] {

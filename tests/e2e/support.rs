@@ -155,5 +155,7 @@ pub fn request_id(log: &Value) -> Option<&str> {
 /// A function whose answers are given one by one.
 pub fn scripted(answers: impl IntoIterator<Item = Answer>) -> Function {
     let answers = Arc::new(Mutex::new(answers.into_iter().collect::<std::collections::VecDeque<_>>()));
-    Function::from_fn(move |_| answers.lock().unwrap().pop_front().unwrap_or_else(|| Answer::Response(b"null".to_vec())))
+    Function::from_fn(move |_| {
+        answers.lock().unwrap().pop_front().unwrap_or_else(|| Answer::Response(b"null".to_vec()))
+    })
 }

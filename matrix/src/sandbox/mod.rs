@@ -10,6 +10,7 @@ mod environment;
 pub mod faults;
 pub mod function;
 mod gates;
+pub mod http;
 pub mod intake;
 mod invocation;
 pub mod journal;

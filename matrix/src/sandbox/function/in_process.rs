@@ -13,6 +13,7 @@ use reqwest::header::HeaderMap;
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::sandbox::http;
 use crate::sandbox::platform::{Fatal, Platform};
 use crate::sandbox::setup::{Origin, Pipe};
 
@@ -129,7 +130,7 @@ impl InProcess {
         let stopped = Arc::new(AtomicBool::new(false));
         let (go, wait) = mpsc::channel();
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().map_err(io::Error::other)?;
+        let client = http::client().map_err(io::Error::other)?;
         let worker = Worker { runtime, client, runtime_api, platform, handler, stopped: Arc::clone(&stopped) };
         thread::Builder::new().name("function".to_owned()).spawn(move || {
             if wait.recv().is_ok() {

@@ -28,6 +28,7 @@ use self::agents::Agent;
 use self::runtime::Runtime;
 use self::telemetry::Telemetry;
 use super::faults::Faults;
+use super::http;
 use super::journal::{Journal, What};
 use super::output::Printed;
 use super::setup::{LogFormat, Origin, Output, Pipe, Setup, Stream};
@@ -110,7 +111,7 @@ impl Platform {
             telemetry: Telemetry::new(Arc::clone(&journal), order, setup.limits.telemetry_backlog_bytes),
             printed: Printed::default(),
             faults: Faults::new(&setup.faults),
-            client: reqwest::Client::builder().no_proxy().build()?,
+            client: http::client()?,
             claimed_mb: AtomicU32::new(0),
             state: Mutex::new(State::default()),
             changed: Notify::new(),
