@@ -1,4 +1,4 @@
-//! Sends what waits, several requests at a time, and takes back what did not arrive.
+//! Compresses and sends, several requests at a time, and takes back what did not arrive.
 //!
 //! A request that is on its way when the sandbox freezes stays on its way; it ends after the thaw, one way or the other. Nothing is ever cancelled,
 //! because a payload whose request was cut off may have arrived.
@@ -11,10 +11,10 @@ use tokio::{
 };
 
 use super::retry::{BackOff, Waiting};
-use crate::intake::{Client, Failure, Kind, Payload};
+use crate::intake::{Client, Draft, Failure, Kind, Payload};
 
 /// How many requests may be on their way at once.
-const MAX_IN_FLIGHT: usize = 8;
+const MAX_REQUESTS: usize = 8;
 /// How often a request is tried before its payload goes back to wait for the next flush.
 const ATTEMPTS: u32 = 3;
 /// The pause before the second attempt; it doubles.
@@ -28,9 +28,11 @@ pub struct Flusher {
     /// None: there is nobody to send to, so that everything is dropped and counted.
     client: Option<Client>,
     waiting: Waiting,
-    in_flight: JoinSet<Sent>,
-    in_flight_bytes: usize,
-    in_flight_items: Dropped,
+    at_work: JoinSet<Done>,
+    requests: usize,
+    /// Bytes and items that are being compressed or are on their way.
+    busy_bytes: usize,
+    busy_items: Dropped,
     logs: BackOff,
     sketches: BackOff,
     /// A request did not end in the time that the function could give it.
@@ -47,6 +49,13 @@ pub struct Dropped {
     pub sketches: u64,
 }
 
+/// A piece of work that has ended.
+#[derive(Debug)]
+enum Done {
+    Sealed { payload: Payload, drafted_bytes: usize },
+    Sent(Sent),
+}
+
 #[derive(Debug)]
 struct Sent {
     payload: Payload,
@@ -61,9 +70,10 @@ impl Flusher {
         Self {
             client,
             waiting: Waiting::default(),
-            in_flight: JoinSet::new(),
-            in_flight_bytes: 0,
-            in_flight_items: Dropped::default(),
+            at_work: JoinSet::new(),
+            requests: 0,
+            busy_bytes: 0,
+            busy_items: Dropped::default(),
             logs: BackOff::default(),
             sketches: BackOff::default(),
             stuck: false,
@@ -71,23 +81,26 @@ impl Flusher {
         }
     }
 
-    /// Starts a flush: these payloads, and what waits from earlier ones as far as its intake is not in a pause.
-    pub fn start(&mut self, payloads: impl IntoIterator<Item = Payload>) {
-        for payload in payloads {
+    /// Starts a flush: these, and what waits from earlier ones as far as its intake is not in a pause. Compressing happens on a thread of its own, so that
+    /// the loop, on which the function's time depends, never stands still.
+    pub fn start(&mut self, drafts: impl IntoIterator<Item = Draft>) {
+        for draft in drafts {
+            let items = Dropped::one(draft.kind, draft.items as u64);
             if self.client.is_none() {
-                self.dropped.add(&payload);
+                self.dropped.add(items);
                 continue;
             }
-            for dropped in self.waiting.push(payload, self.in_flight_bytes) {
-                self.dropped.add(&dropped);
-            }
+            let drafted_bytes = draft.body.len();
+            self.busy_bytes += drafted_bytes;
+            self.busy_items.add(items);
+            self.at_work.spawn_blocking(move || Done::Sealed { payload: draft.seal(), drafted_bytes });
         }
         self.launch();
     }
 
-    /// Whether no request is on its way.
+    /// Whether nothing is being compressed or on its way.
     pub fn is_idle(&self) -> bool {
-        self.in_flight.is_empty()
+        self.at_work.is_empty()
     }
 
     /// Whether the last request to some intake failed, or does not end.
@@ -100,10 +113,15 @@ impl Flusher {
         self.stuck = !self.is_idle();
     }
 
-    /// Waits until one request has ended, and starts those that waited for it. Never ends while none is on its way. May be cancelled.
+    /// Waits until one piece of work has ended, and starts what waited for it. Never ends while there is none. May be cancelled.
     pub async fn settle_one(&mut self) {
-        match self.in_flight.join_next().await {
-            Some(Ok(sent)) => self.settle(sent),
+        match self.at_work.join_next().await {
+            Some(Ok(Done::Sealed { payload, drafted_bytes })) => {
+                self.busy_bytes -= drafted_bytes;
+                self.busy_items.remove(Dropped::of(&payload));
+                self.keep(payload);
+            }
+            Some(Ok(Done::Sent(sent))) => self.settle(sent),
             // A task that was neither cancelled nor has panicked always ends well.
             Some(Err(_)) => {}
             None => std::future::pending().await,
@@ -131,24 +149,29 @@ impl Flusher {
 
     /// Counts data that was given up before it became a payload.
     pub fn count_dropped(&mut self, dropped: Dropped) {
-        self.dropped.logs += dropped.logs;
-        self.dropped.sketches += dropped.sketches;
+        self.dropped.add(dropped);
     }
 
     /// Gives up everything whose arrival was not confirmed; all that was given up in this sandbox's life.
     pub fn give_up(&mut self) -> Dropped {
-        self.count_dropped(self.in_flight_items);
-        self.in_flight_items = Dropped::default();
+        self.dropped.add(std::mem::take(&mut self.busy_items));
         for payload in self.waiting.drain() {
-            self.dropped.add(&payload);
+            self.dropped.add(Dropped::of(&payload));
         }
         self.dropped
+    }
+
+    /// Puts a payload where it waits to be sent, as long as there is room.
+    fn keep(&mut self, payload: Payload) {
+        for oldest in self.waiting.push(payload, self.busy_bytes) {
+            self.dropped.add(Dropped::of(&oldest));
+        }
     }
 
     fn launch(&mut self) {
         let Some(client) = &self.client else { return };
         let now = Instant::now();
-        while self.in_flight.len() < MAX_IN_FLIGHT {
+        while self.requests < MAX_REQUESTS {
             let may_go = |kind| match kind {
                 Kind::Logs => self.logs.is_over(now),
                 Kind::Sketches => self.sketches.is_over(now),
@@ -156,16 +179,19 @@ impl Flusher {
             let Some(payload) = self.waiting.pop(may_go) else { return };
             // An intake that is known to fail gets one attempt only, so that the function does not wait for three failures each time.
             let attempts = if self.back_off(payload.kind).is_failing() { 1 } else { ATTEMPTS };
-            self.in_flight_bytes += payload.body.len();
-            self.in_flight_items.add(&payload);
-            self.in_flight.spawn(send(client.clone(), payload, attempts));
+            self.requests += 1;
+            self.busy_bytes += payload.body.len();
+            self.busy_items.add(Dropped::of(&payload));
+            let request = send(client.clone(), payload, attempts);
+            self.at_work.spawn(async { Done::Sent(request.await) });
         }
     }
 
     fn settle(&mut self, sent: Sent) {
         let Sent { payload, attempts, took, result } = sent;
-        self.in_flight_bytes -= payload.body.len();
-        self.in_flight_items.remove(&payload);
+        self.requests -= 1;
+        self.busy_bytes -= payload.body.len();
+        self.busy_items.remove(Dropped::of(&payload));
         let kind = payload.kind;
         match result {
             Ok(()) => {
@@ -183,13 +209,11 @@ impl Flusher {
                     let took = took.as_millis();
                     log::error!("{kind} | Failed to send request after {took} ms and {attempts} attempts: {failure}");
                 }
-                for dropped in self.waiting.push(payload, self.in_flight_bytes) {
-                    self.dropped.add(&dropped);
-                }
+                self.keep(payload);
             }
             Err(failure) => {
                 log::error!("{kind} | Request was denied by Datadog: {failure}; {}", advice(&failure));
-                self.dropped.add(&payload);
+                self.dropped.add(Dropped::of(&payload));
             }
         }
     }
@@ -210,19 +234,25 @@ impl Flusher {
 }
 
 impl Dropped {
-    fn add(&mut self, payload: &Payload) {
-        *self.of(payload.kind) += payload.items;
-    }
-
-    fn remove(&mut self, payload: &Payload) {
-        *self.of(payload.kind) -= payload.items;
-    }
-
-    fn of(&mut self, kind: Kind) -> &mut u64 {
+    fn one(kind: Kind, items: u64) -> Self {
         match kind {
-            Kind::Logs => &mut self.logs,
-            Kind::Sketches => &mut self.sketches,
+            Kind::Logs => Self { logs: items, sketches: 0 },
+            Kind::Sketches => Self { logs: 0, sketches: items },
         }
+    }
+
+    fn of(payload: &Payload) -> Self {
+        Self::one(payload.kind, payload.items)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.logs += other.logs;
+        self.sketches += other.sketches;
+    }
+
+    fn remove(&mut self, other: Self) {
+        self.logs -= other.logs;
+        self.sketches -= other.sketches;
     }
 }
 

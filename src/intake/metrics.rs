@@ -4,7 +4,7 @@
 
 use prost::Message;
 
-use super::{Kind, Payload};
+use super::{Draft, Kind};
 use crate::aggregate::points::Distribution;
 
 /// The intake's limits on one request: entries, and bytes before compression.
@@ -16,9 +16,9 @@ const ORIGIN_AGENT: u32 = 1;
 const ORIGIN_LAMBDA: u32 = 38;
 const ORIGIN_ENHANCED: u32 = 473;
 
-/// As many payloads as the limits ask for. Every entry carries the function's tags beside its own, sorted.
-pub fn payloads(distributions: Vec<Distribution>, function_tags: &[String], level: i32) -> Vec<Payload> {
-    let mut payloads = Vec::new();
+/// As many requests as the limits ask for. Every entry carries the function's tags beside its own, sorted.
+pub fn drafts(distributions: Vec<Distribution>, function_tags: &[String], level: i32) -> Vec<Draft> {
+    let mut drafts = Vec::new();
     let mut open = SketchPayload::default();
     let mut open_bytes = 0;
     for distribution in distributions {
@@ -26,20 +26,21 @@ pub fn payloads(distributions: Vec<Distribution>, function_tags: &[String], leve
         // The tag and length in front of each entry take at most six bytes.
         let bytes = sketch.encoded_len() + 6;
         if open.sketches.len() == MAX_ENTRIES || (open_bytes + bytes > MAX_BYTES && !open.sketches.is_empty()) {
-            payloads.push(close(&std::mem::take(&mut open), level));
+            drafts.push(close(&std::mem::take(&mut open), level));
             open_bytes = 0;
         }
         open.sketches.push(sketch);
         open_bytes += bytes;
     }
     if !open.sketches.is_empty() {
-        payloads.push(close(&open, level));
+        drafts.push(close(&open, level));
     }
-    payloads
+    drafts
 }
 
-fn close(payload: &SketchPayload, level: i32) -> Payload {
-    Payload::new(Kind::Sketches, payload.encode_to_vec(), Some(level), payload.sketches.len())
+fn close(payload: &SketchPayload, level: i32) -> Draft {
+    let (body, items) = (payload.encode_to_vec(), payload.sketches.len());
+    Draft { kind: Kind::Sketches, body, level: Some(level), items }
 }
 
 fn encode(distribution: &Distribution, function_tags: &[String]) -> Sketch {
@@ -135,14 +136,14 @@ mod tests {
         Distribution { series: Series { name: "aws.lambda.enhanced.duration", tags, second }, sketch }
     }
 
-    fn decode(payload: &Payload) -> SketchPayload {
-        SketchPayload::decode(&zstd::bulk::decompress(&payload.body, 1 << 20).unwrap()[..]).unwrap()
+    fn decode(draft: &Draft) -> SketchPayload {
+        SketchPayload::decode(&draft.body[..]).unwrap()
     }
 
     #[test]
     fn an_entry_carries_both_kinds_of_tags_and_the_whole_sketch() {
-        let payloads = payloads(vec![distribution(10)], &["b:2".to_owned(), "a:1".to_owned()], 3);
-        let decoded = decode(&payloads[0]);
+        let drafts = drafts(vec![distribution(10)], &["b:2".to_owned(), "a:1".to_owned()], 3);
+        let decoded = decode(&drafts[0]);
         let sketch = &decoded.sketches[0];
         assert_eq!(sketch.metric, "aws.lambda.enhanced.duration");
         assert_eq!(sketch.tags, ["a:1", "b:2", "cold_start:true"]);
@@ -154,18 +155,15 @@ mod tests {
 
     #[test]
     fn no_payload_has_more_than_a_thousand_entries_and_none_is_lost() {
-        let payloads = payloads((0..2001).map(distribution).collect(), &[], 3);
-        assert_eq!(payloads.iter().map(|payload| payload.items).collect::<Vec<_>>(), [1000, 1000, 1]);
-        let seconds: Vec<_> = payloads
-            .iter()
-            .flat_map(|payload| decode(payload).sketches)
-            .map(|sketch| sketch.dogsketches[0].ts)
-            .collect();
+        let drafts = drafts((0..2001).map(distribution).collect(), &[], 3);
+        assert_eq!(drafts.iter().map(|draft| draft.items).collect::<Vec<_>>(), [1000, 1000, 1]);
+        let seconds: Vec<_> =
+            drafts.iter().flat_map(|draft| decode(draft).sketches).map(|sketch| sketch.dogsketches[0].ts).collect();
         assert_eq!(seconds, (0..2001).collect::<Vec<_>>());
     }
 
     #[test]
     fn nothing_makes_no_payload() {
-        assert_eq!(payloads(vec![], &["a:1".to_owned()], 3), []);
+        assert_eq!(drafts(vec![], &["a:1".to_owned()], 3), []);
     }
 }

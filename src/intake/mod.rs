@@ -1,4 +1,4 @@
-//! Datadog's side: what is sent becomes a payload here, and the client carries it over.
+//! Datadog's side: what is to be sent becomes a payload here, and the client carries it over.
 
 pub mod client;
 pub mod logs;
@@ -7,4 +7,4 @@ mod payload;
 pub mod tls;
 
 pub use client::{Client, Failure};
-pub use payload::{Kind, Payload};
+pub use payload::{Draft, Kind, Payload};

@@ -1,4 +1,4 @@
-//! One request's worth of data, ready to be sent as often as it takes.
+//! One request's worth of data: drafted where it is gathered, sealed where time does not matter, sent as often as it takes.
 
 use std::fmt;
 
@@ -11,6 +11,19 @@ pub enum Kind {
     Logs,
     /// `/api/beta/sketches`.
     Sketches,
+}
+
+/// A body as it was gathered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// Where it goes.
+    pub kind: Kind,
+    /// What is to be sent.
+    pub body: Vec<u8>,
+    /// The zstd level; None sends the body as it is.
+    pub level: Option<i32>,
+    /// How many logs or distributions it holds.
+    pub items: usize,
 }
 
 /// A body with what must be said about it.
@@ -26,12 +39,12 @@ pub struct Payload {
     pub items: u64,
 }
 
-impl Payload {
-    /// Compresses at the level; a level of None, or a failure to compress, sends the body as it is.
-    pub fn new(kind: Kind, body: Vec<u8>, level: Option<i32>, items: usize) -> Self {
-        let compressed = level.and_then(|level| zstd::bulk::compress(&body, level).ok());
+impl Draft {
+    /// Compresses, which takes its time. If that fails the body is sent as it is.
+    pub fn seal(self) -> Payload {
+        let compressed = self.level.and_then(|level| zstd::bulk::compress(&self.body, level).ok());
         let zstd = compressed.is_some();
-        Self { kind, body: compressed.unwrap_or(body).into(), zstd, items: items as u64 }
+        Payload { kind: self.kind, body: compressed.unwrap_or(self.body).into(), zstd, items: self.items as u64 }
     }
 }
 
@@ -51,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_compressed_body_can_be_read_back_and_says_so() {
-        let payload = Payload::new(Kind::Logs, vec![b'x'; 10_000], Some(3), 1);
+        let payload = Draft { kind: Kind::Logs, body: vec![b'x'; 10_000], level: Some(3), items: 1 }.seal();
         assert!(payload.zstd);
         assert!(payload.body.len() < 1000);
         assert_eq!(zstd::bulk::decompress(&payload.body, 10_000).unwrap(), vec![b'x'; 10_000]);
@@ -59,7 +72,7 @@ mod tests {
 
     #[test]
     fn without_a_level_the_body_is_sent_as_it_is() {
-        let payload = Payload::new(Kind::Logs, b"[]".to_vec(), None, 0);
+        let payload = Draft { kind: Kind::Logs, body: b"[]".to_vec(), level: None, items: 0 }.seal();
         assert!(!payload.zstd);
         assert_eq!(&payload.body[..], b"[]");
     }

@@ -6,7 +6,7 @@ use crate::{
     aggregate::{LogQueue, Points},
     config::Config,
     flush::{Dropped, Flusher},
-    intake::{self, Payload},
+    intake::{self, Draft},
     os::clock,
     platform::RequestId,
     process::{
@@ -82,16 +82,15 @@ impl Engine {
     /// Starts a flush of everything that has come in.
     pub fn start_flush(&mut self) {
         self.ingest_waiting();
-        let mut payloads: Vec<Payload> =
-            intake::logs::payloads(self.logs.drain(), self.config.logs.compression).collect();
-        payloads.extend(intake::metrics::payloads(
+        let mut drafts: Vec<Draft> = intake::logs::drafts(self.logs.drain(), self.config.logs.compression).collect();
+        drafts.extend(intake::metrics::drafts(
             self.points.drain(),
             &self.tags.list,
             self.config.metrics.compression_level,
         ));
         let dropped = Dropped { logs: self.logs.take_dropped(), sketches: self.points.take_dropped() };
         self.flusher.count_dropped(dropped);
-        self.flusher.start(payloads);
+        self.flusher.start(drafts);
     }
 
     fn store(&mut self, produced: &Produced) {

@@ -1,8 +1,8 @@
 //! Lines of every shape, from the function's stdout to the intake.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
-use matrix::sandbox::{Function, function::Answer};
+use matrix::sandbox::{Function, Setup, function::Answer};
 
 use crate::support::{Life, live, setup, setup_with, text};
 
@@ -89,7 +89,7 @@ fn a_flood_is_split_into_requests_that_the_intake_takes() {
         }
         Answer::Response(b"null".to_vec())
     });
-    let life = live(setup(function), 1);
+    let life = live(Setup { timeout: Duration::from_secs(30), ..setup(function) }, 1);
     life.assert_unharmed();
     life.assert_no_problems();
     let mut numbers: Vec<usize> = life
