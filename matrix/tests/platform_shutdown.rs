@@ -105,6 +105,8 @@ fn a_killed_matrix_leaves_no_process_behind() {
     let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "a_killed_matrix_leaves_no_process_behind"])
         .env(PLACE, &file)
+        // It has no time to remove its directory, so that is better made where tests leave things.
+        .env("TMPDIR", env!("CARGO_TARGET_TMPDIR"))
         .spawn()
         .unwrap();
     let read = || std::fs::read_to_string(&file).ok().and_then(|pid| pid.parse::<u32>().ok());

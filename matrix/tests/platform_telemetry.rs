@@ -228,7 +228,7 @@ fn managed_instances_are_told_by_telemetry_alone() {
         std::thread::sleep(Duration::from_millis(if call.event == b"slow" { 1300 } else { 0 }));
         Answer::Response(Vec::new())
     });
-    let script = "listen register:a:SHUTDOWN subscribe:2025-01-29 loop";
+    let script = "listen register:a:SHUTDOWN subscribe:2025-01-29 loop sleep:0.4";
     let sandbox = start(Setup {
         function,
         extensions: vec![listening("a", script, &file)],
