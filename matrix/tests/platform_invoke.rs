@@ -3,12 +3,12 @@
 mod platform_support;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use matrix::sandbox::function::{Answer, Call, Handler, InitError};
 use matrix::sandbox::journal::What;
 use matrix::sandbox::setup::Initialization;
-use matrix::sandbox::{Function, Outcome, Setup, Status};
+use matrix::sandbox::{Function, Outcome, Sandbox, Setup, Status};
 use platform_support::{eventually, first, fresh_file, happened, kinds, records, request, said, scripted, start};
 use serde_json::{Value, json};
 
@@ -297,19 +297,15 @@ fn a_snapshot_is_restored_before_the_first_event() {
 #[test]
 fn the_network_is_the_sandboxs_own_and_work_can_be_sent_there() {
     let sandboxes = [start(Setup::default()), start(Setup::default())];
-    for sandbox in &sandboxes {
-        if happened(&sandbox.journal(), |what| *what == What::NetworkIsolated) {
-            let bound =
-                sandbox.within(|| std::net::UdpSocket::bind("127.0.0.1:8125").map(Some).unwrap_or(None)).unwrap();
-            assert!(bound.is_some());
-            std::mem::forget(bound);
-        }
-    }
+    let isolated = |sandbox: &Sandbox| happened(&sandbox.journal(), |what| *what == What::NetworkIsolated);
+    let bind = |sandbox: &Sandbox| sandbox.within(|| std::net::UdpSocket::bind("127.0.0.1:8125")).unwrap();
+    let sockets: Vec<_> = sandboxes.iter().filter(|sandbox| isolated(sandbox)).map(bind).collect();
+    assert!(sockets.iter().all(Result::is_ok), "{sockets:?}");
+    assert!(sandboxes.iter().all(|sandbox| sandbox.invoke(b"{}").unwrap().outcome == Outcome::Success));
 }
 
 #[test]
 fn dropping_a_sandbox_leaves_nobody_behind() {
-    let began = Instant::now();
     let extensions = vec![scripted("parent", "child register loop")];
     let sandbox = start(Setup { extensions, function: python(), ..Setup::default() });
     let output = sandbox.output();
@@ -321,5 +317,4 @@ fn dropping_a_sandbox_leaves_nobody_behind() {
     assert!(alive());
     drop(sandbox);
     eventually("the child of the extension is gone", || !alive());
-    assert!(began.elapsed() < Duration::from_secs(60));
 }

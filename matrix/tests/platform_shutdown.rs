@@ -8,7 +8,7 @@ use std::time::Duration;
 use matrix::sandbox::journal::What;
 use matrix::sandbox::setup::{Limits, Origin};
 use matrix::sandbox::{Extension, Function, Setup};
-use platform_support::{happened, said, scripted, start};
+use platform_support::{eventually, fresh_file, happened, said, scripted, start};
 
 fn with(extensions: Vec<Extension>) -> Setup {
     Setup { extensions, ..Setup::default() }
@@ -84,4 +84,37 @@ fn the_directory_of_the_extensions_is_removed() {
     assert!(Path::new(&path).exists());
     sandbox.shutdown().unwrap();
     assert!(!Path::new(&path).exists());
+}
+
+/// The test runs itself once more, as a victim that is killed while its sandbox is at work.
+#[test]
+fn a_killed_matrix_leaves_no_process_behind() {
+    const PLACE: &str = "MATRIX_TEST_VICTIM";
+    if let Some(file) = std::env::var_os(PLACE) {
+        let sandbox = start(with(vec![scripted("orphan", "register loop")]));
+        let executed = |entry: &matrix::sandbox::journal::Entry| match entry.what {
+            What::Executed { pid, .. } => Some(pid),
+            _ => None,
+        };
+        let pid = sandbox.journal().iter().find_map(executed).unwrap();
+        std::fs::write(file, pid.to_string()).unwrap();
+        std::thread::sleep(Duration::from_mins(1));
+        return;
+    }
+    let file = fresh_file("victim");
+    let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_killed_matrix_leaves_no_process_behind"])
+        .env(PLACE, &file)
+        // It has no time to remove its directory, so that is better made where tests leave things.
+        .env("TMPDIR", env!("CARGO_TARGET_TMPDIR"))
+        .spawn()
+        .unwrap();
+    let read = || std::fs::read_to_string(&file).ok().and_then(|pid| pid.parse::<u32>().ok());
+    eventually("the victim's sandbox is at work", || read().is_some());
+    let stat = format!("/proc/{}/stat", read().unwrap());
+    let alive = || std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+    assert!(alive(), "frozen, but there");
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    eventually("the extension is gone", || !alive());
 }

@@ -228,7 +228,7 @@ fn managed_instances_are_told_by_telemetry_alone() {
         std::thread::sleep(Duration::from_millis(if call.event == b"slow" { 1300 } else { 0 }));
         Answer::Response(Vec::new())
     });
-    let script = "listen register:a:SHUTDOWN subscribe:2025-01-29 loop";
+    let script = "listen register:a:SHUTDOWN subscribe:2025-01-29 loop sleep:0.4";
     let sandbox = start(Setup {
         function,
         extensions: vec![listening("a", script, &file)],
@@ -253,4 +253,29 @@ fn managed_instances_are_told_by_telemetry_alone() {
     let shutdown = platform_support::said(&ending.output, "a").pop().unwrap();
     assert_eq!(shutdown["event"]["eventType"], "SHUTDOWN");
     assert!(first(&ending.journal, |what| matches!(what, What::Subscribed { .. })) > Duration::ZERO);
+}
+
+/// "Lambda Telemetry API", destination protocols: over TCP an event is a line.
+#[test]
+fn telemetry_can_be_lines_over_tcp() {
+    let file = fresh_file("tcp");
+    let script = "listen_tcp register subscribe_tcp loop:0.15 sleep:0.4";
+    let sandbox = start(Setup { extensions: vec![listening("a", script, &file)], ..Setup::default() });
+    sandbox.invoke(b"{}").unwrap();
+    sandbox.shutdown().unwrap();
+    let events = received(&file);
+    assert_eq!(kinds(&events)[0], "platform.initStart");
+    assert_eq!(records(&events, "platform.report").len(), 1);
+}
+
+#[test]
+fn a_batch_can_be_spoiled() {
+    let file = fresh_file("spoiled");
+    let sandbox = start(Setup { extensions: vec![listening("a", LISTENER, &file)], ..Setup::default() });
+    assert!(sandbox.inject_text("a", "{\"type\": broken"));
+    sandbox.invoke(b"{}").unwrap();
+    sandbox.shutdown().unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let spoiled = |line: &str| serde_json::from_str::<serde_json::Value>(line).is_err();
+    assert_eq!(text.lines().filter(|line| spoiled(line)).count(), 1);
 }
