@@ -1,0 +1,96 @@
+//! The floor: the least that an extension can do before its first event, with nothing but the standard library. What we measure is measured
+//! against this, in the same run on the same machine.
+//!
+//! It registers, binds a port, subscribes and asks for the next event, on one connection and one thread. Only after that does it start a second one, which
+//! accepts telemetry and throws it away.
+
+use std::{
+    env,
+    io::{self, BufRead as _, BufReader, Error, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    thread,
+};
+
+fn main() -> io::Result<()> {
+    let api = env::var("AWS_LAMBDA_RUNTIME_API").map_err(Error::other)?;
+    let program = env::args_os().next().unwrap_or_default();
+    let name = Path::new(&program).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut platform = Platform { stream: BufReader::new(TcpStream::connect(&api)?), api };
+
+    let events = r#"{"events":["INVOKE","SHUTDOWN"]}"#;
+    platform.send("POST", "/2020-01-01/extension/register", &format!("Lambda-Extension-Name: {name}"), events)?;
+    let registered = platform.answer()?;
+    let id = format!("Lambda-Extension-Identifier: {}", registered.identifier);
+
+    let listener = TcpListener::bind(("0.0.0.0", 0))?;
+    let uri = format!("http://sandbox.localdomain:{}/", listener.local_addr()?.port());
+    let subscription = format!(
+        r#"{{"schemaVersion":"2022-12-13","destination":{{"protocol":"HTTP","URI":"{uri}"}},"types":["platform","extension","function"],"buffering":{{"maxItems":1000,"maxBytes":262144,"timeoutMs":25}}}}"#
+    );
+    platform.send("PUT", "/2022-07-01/telemetry", &id, &subscription)?;
+    platform.answer()?;
+
+    platform.send("GET", "/2020-01-01/extension/event/next", &id, "")?;
+    thread::spawn(move || listener.incoming().flatten().for_each(discard));
+    while !platform.answer()?.body.contains("SHUTDOWN") {
+        platform.send("GET", "/2020-01-01/extension/event/next", &id, "")?;
+    }
+    Ok(())
+}
+
+/// One connection to Lambda's APIs.
+struct Platform {
+    stream: BufReader<TcpStream>,
+    api: String,
+}
+
+struct Answer {
+    identifier: String,
+    body: String,
+}
+
+impl Platform {
+    fn send(&mut self, method: &str, path: &str, header: &str, body: &str) -> io::Result<()> {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{header}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.api,
+            body.len()
+        );
+        self.stream.get_mut().write_all(request.as_bytes())
+    }
+
+    fn answer(&mut self) -> io::Result<Answer> {
+        let (mut identifier, mut length) = (String::new(), 0);
+        let mut line = String::new();
+        loop {
+            match self.stream.read_line(&mut line)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                // The empty line after the headers.
+                1 | 2 => break,
+                _ => {}
+            }
+            if let Some((name, value)) = line.split_once(':') {
+                match name.to_ascii_lowercase().as_str() {
+                    "content-length" => length = value.trim().parse().map_err(Error::other)?,
+                    "lambda-extension-identifier" => value.trim().clone_into(&mut identifier),
+                    _ => {}
+                }
+            }
+            line.clear();
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        Ok(Answer { identifier, body: String::from_utf8_lossy(&body).into_owned() })
+    }
+}
+
+/// Answers every batch on one connection with 200.
+fn discard(stream: TcpStream) {
+    let mut platform = Platform { stream: BufReader::new(stream), api: String::new() };
+    while platform.answer().is_ok() {
+        if platform.stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_err() {
+            return;
+        }
+    }
+}
