@@ -11,6 +11,7 @@ mod session;
 mod stream;
 mod target;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -70,7 +71,8 @@ fn report(arguments: &Arguments, seen: &Seen, expected: Expected, printer: &Prin
     if arguments.json {
         let function = arguments.function.display().to_string();
         match serde_json::to_string_pretty(&Document::new(&function, &account, seen)) {
-            Ok(document) => println!("{document}"),
+            // A reader that has gone away, such as `head`, is no reason to panic.
+            Ok(document) => drop(writeln!(std::io::stdout(), "{document}")),
             Err(error) => return complain(&error, status::SETUP_FAILED),
         }
     } else {
@@ -206,4 +208,32 @@ fn network(network: Network) -> setup::Network {
 fn name(path: &Path) -> String {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     path.file_name().map_or_else(|| "function".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expected_with(name: &str, variables: &[(&str, &str)]) -> (bool, bool) {
+        let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let extensions = vec![Extension::new(name, "/bin/true")];
+        let expected = expected(&Setup { extensions, environment, ..Setup::default() });
+        (expected.logs, expected.enhanced_metrics)
+    }
+
+    #[test]
+    fn what_is_expected_follows_the_switches_of_the_agent() {
+        assert_eq!(expected_with(AGENT, &[]), (true, true));
+        assert_eq!(expected_with("another", &[]), (false, false));
+        assert_eq!(expected_with(AGENT, &[("DD_ENHANCED_METRICS", "FALSE")]), (true, false));
+        assert_eq!(expected_with(AGENT, &[("DD_LOGS_ENABLED", "false")]), (false, true));
+        let both = [("DD_SERVERLESS_LOGS_ENABLED", "false"), ("DD_LOGS_ENABLED", "true")];
+        assert_eq!(expected_with(AGENT, &both), (true, true), "either name switches logs on");
+    }
+
+    #[test]
+    fn builds_of_bottlecap_are_called_by_the_name_they_register_with() {
+        assert_eq!(extension(PathBuf::from("/target/debug/bottlecap")).name, AGENT);
+        assert_eq!(extension(PathBuf::from("/opt/extensions/other")).name, "other");
+    }
 }
