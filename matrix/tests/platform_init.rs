@@ -205,3 +205,15 @@ fn what_lambda_would_refuse_at_deployment_is_an_error() {
     let absent = Extension::new("absent", "/nowhere/absent");
     assert!(matches!(Sandbox::start(with(vec![absent])), Err(Error::Program { .. })));
 }
+
+/// An extension that can't be executed fails the init like one that exits.
+#[test]
+fn a_file_that_is_no_program_fails_the_init() {
+    let file = platform_support::fresh_file("no-program");
+    std::fs::write(&file, "no program").unwrap();
+    let sandbox = start(with(vec![Extension::new("text", &file)]));
+    let telemetry = sandbox.telemetry();
+    assert_eq!(records(&telemetry, "platform.initReport")[0]["errorType"], "Extension.LaunchError");
+    let error_type = "Extension.LaunchError".to_owned();
+    assert_eq!(sandbox.invoke(b"{}").unwrap().outcome, Outcome::InitFailed { error_type });
+}

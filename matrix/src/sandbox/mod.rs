@@ -36,6 +36,7 @@ pub use self::invocation::{ExitOf, Invocation, Outcome, Status};
 use self::journal::Entry;
 pub use self::output::Line;
 use self::platform::Platform;
+use self::platform::telemetry::Event;
 pub use self::setup::{Extension, Setup};
 use self::thread::Command;
 
@@ -149,7 +150,13 @@ impl Sandbox {
     /// Puts events of any shape into the queue of a subscriber, behind what waits there. False when there is no subscriber of
     /// this name. A frozen subscriber gets them after the thaw.
     pub fn inject(&self, subscriber: &str, events: &[Value]) -> bool {
-        self.platform.telemetry.inject(subscriber, events)
+        self.platform.telemetry.inject(subscriber, events.iter().map(Event::new))
+    }
+
+    /// Puts text in the place of an event into the queue of a subscriber. Unless it is JSON, the batch that it gets into is
+    /// malformed as a whole.
+    pub fn inject_text(&self, subscriber: &str, text: &str) -> bool {
+        self.platform.telemetry.inject(subscriber, std::iter::once(Event::text(text)))
     }
 
     /// Runs `work` on a thread in the sandbox's network and returns what it returns. Nothing is thawed for it.

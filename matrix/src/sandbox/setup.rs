@@ -82,7 +82,7 @@ impl Setup {
         if !(128..=10_240).contains(&self.memory_mb) {
             return refuse("memory must be 128..=10240 MB");
         }
-        if !(Duration::from_secs(1)..=Duration::from_secs(900)).contains(&self.timeout) {
+        if !(Duration::from_secs(1)..=Duration::from_mins(15)).contains(&self.timeout) {
             return refuse("the timeout must be 1 s..=900 s");
         }
         if self.extensions.len() > MAX_EXTENSIONS {
@@ -202,7 +202,7 @@ pub struct Limits {
     pub shutdown_none: Duration,
     /// The runtime's part of the shutdown phase, in percent: from SIGTERM to SIGKILL.
     pub shutdown_runtime_percent: u32,
-    /// Bytes of a line; a longer line goes on in a further record. Log events are at most 1 MB ("CloudWatch Logs quotas").
+    /// Bytes of a line; a longer line goes on in a further record. Log events are at most 1 MB ("`CloudWatch` Logs quotas").
     pub line_bytes: usize,
     /// Bytes of a buffered response ("Lambda quotas").
     pub response_bytes: usize,
@@ -308,13 +308,16 @@ pub struct Stream {
     pub pipe: Pipe,
 }
 
+/// Takes lines as text; bytes that are none are replaced.
+pub type LineSink = Arc<dyn Fn(&Stream, &str) + Send + Sync>;
+
 /// Where lines go as they come.
 #[derive(Clone)]
 pub enum Output {
     /// Nowhere; they can still be read from the sandbox.
     Discard,
     /// To a function, which is called on the sandbox's thread (or on that of an in-process function) and should be quick.
-    To(Arc<dyn Fn(&Stream, &str) + Send + Sync>),
+    To(LineSink),
 }
 
 impl fmt::Debug for Output {

@@ -104,11 +104,13 @@ impl House {
 
     async fn live(mut self, told: &mpsc::SyncSender<Result<Started, Error>>) {
         let limit = self.platform.setup.init_limit();
-        match self.life.init(Phase::Init, limit).await {
-            Ok(()) => {
-                self.life.freeze();
-                self.life.thaw_for_restore().await;
-            }
+        let mut started = self.life.init(Phase::Init, limit).await;
+        if started.is_ok() {
+            self.life.freeze();
+            started = self.life.thaw_for_restore().await;
+        }
+        match started {
+            Ok(()) => {}
             Err(Failure::Timeout) => self.life.shutdown(Reason::Timeout).await,
             Err(Failure::Fatal(_)) => self.life.shutdown(Reason::Failure).await,
         }

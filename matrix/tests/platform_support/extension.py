@@ -9,6 +9,7 @@ import http.server
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -57,6 +58,24 @@ class Sink(http.server.BaseHTTPRequestHandler):
 def listen():
     server = http.server.HTTPServer(("127.0.0.1", 8999), Sink)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+def listen_tcp():
+    server = socket.create_server(("127.0.0.1", 8998))
+
+    def run():
+        connection, _ = server.accept()
+        for line in connection.makefile():
+            with open(os.environ["TELEMETRY"], "a", encoding="utf-8") as out:
+                out.write(f"[{line.strip()}]\n")
+
+    threading.Thread(target=run, daemon=True).start()
+
+
+def subscribe_tcp():
+    body = {"schemaVersion": "2022-07-01", "types": ["platform"], "buffering": {"timeoutMs": 25},
+            "destination": {"protocol": "TCP", "port": 8998}}
+    say("subscribe", *call("PUT", "/2022-07-01/telemetry", json.dumps(body)))
 
 
 def subscribe(version="2022-12-13", timeout="25", items="1000"):
@@ -122,6 +141,8 @@ COMMANDS = {
     "register": register,
     "listen": listen,
     "subscribe": subscribe,
+    "listen_tcp": listen_tcp,
+    "subscribe_tcp": subscribe_tcp,
     "next": next_event,
     "loop": loop,
     "error": error,

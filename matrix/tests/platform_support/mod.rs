@@ -1,5 +1,6 @@
 //! A scripted extension and ways to read what it said.
 #![allow(dead_code, reason = "every test binary uses another part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on has failed")]
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -73,7 +74,7 @@ pub fn answer_to(output: &[Line], name: &str, call: &str) -> Value {
 
 /// When something first happened.
 pub fn first(journal: &[Entry], is: impl Fn(&What) -> bool) -> Duration {
-    journal.iter().find(|entry| is(&entry.what)).map(|entry| entry.at).unwrap_or_else(|| panic!("not in {journal:#?}"))
+    journal.iter().find(|entry| is(&entry.what)).map_or_else(|| panic!("not in {journal:#?}"), |entry| entry.at)
 }
 
 pub fn happened(journal: &[Entry], is: impl Fn(&What) -> bool) -> bool {
@@ -87,4 +88,27 @@ pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
         assert!(began.elapsed() < Duration::from_secs(20), "still not: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// An answer to a plain HTTP request.
+pub struct Reply {
+    pub status: u16,
+    pub body: String,
+}
+
+/// Makes one HTTP request from the calling thread, and so in that thread's network.
+pub fn request(address: std::net::SocketAddr, head: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    use std::fmt::Write as _;
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let mut text =
+        format!("{head} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    for (name, value) in headers {
+        write!(text, "{name}: {value}\r\n").unwrap();
+    }
+    stream.write_all(format!("{text}\r\n{body}").as_bytes()).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+    Reply { status: head.split(' ').nth(1).unwrap().parse().unwrap(), body: body.to_owned() }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -178,7 +179,8 @@ struct Event {
 
 impl Worker {
     fn work(&self) {
-        let end = self.run();
+        // A panic of the handler is an exit of its runtime, as it would be in a process.
+        let end = panic::catch_unwind(AssertUnwindSafe(|| self.run())).unwrap_or(End::Exit(101));
         if self.stopped.load(Ordering::SeqCst) {
             return;
         }
@@ -255,7 +257,7 @@ impl Worker {
     /// Whether the answer was taken. A refused one (of a request that is long over, or too large) is not the end.
     fn post(&self, path: &str, body: Vec<u8>, error_type: Option<&str>) -> bool {
         self.runtime.block_on(async {
-            let mut request = self.client.post(self.url(path)).timeout(Duration::from_secs(60)).body(body);
+            let mut request = self.client.post(self.url(path)).timeout(Duration::from_mins(1)).body(body);
             if let Some(error_type) = error_type {
                 request = request.header("lambda-runtime-function-error-type", error_type);
             }

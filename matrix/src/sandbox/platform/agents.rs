@@ -15,15 +15,32 @@ pub(crate) struct Agent {
     /// Started by the runtime, and not from `/opt/extensions`.
     pub internal: bool,
     pub registered: bool,
-    pub wants_invoke: bool,
-    pub wants_shutdown: bool,
-    pub subscribed: bool,
+    pub wants: Wants,
     /// Whether it has asked for an event at least once, which is how it says that it is initialized.
     pub ready: bool,
     /// Since when it waits for its next event, when it does.
     pub parked: Option<Instant>,
     waiter: Option<oneshot::Sender<Value>>,
     pending: VecDeque<Value>,
+}
+
+/// The events that an extension has registered for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wants {
+    pub invoke: bool,
+    pub shutdown: bool,
+}
+
+impl Wants {
+    pub(crate) fn of(events: &[String]) -> Self {
+        let has = |name: &str| events.iter().any(|event| event == name);
+        Self { invoke: has("INVOKE"), shutdown: has("SHUTDOWN") }
+    }
+
+    pub(crate) fn names(self) -> Vec<&'static str> {
+        let wants = [("INVOKE", self.invoke), ("SHUTDOWN", self.shutdown)];
+        wants.into_iter().filter(|(_, wanted)| *wanted).map(|(name, _)| name).collect()
+    }
 }
 
 impl Agent {
@@ -33,20 +50,12 @@ impl Agent {
             id: Uuid::new_v4(),
             internal,
             registered: false,
-            wants_invoke: false,
-            wants_shutdown: false,
-            subscribed: false,
+            wants: Wants::default(),
             ready: false,
             parked: None,
             waiter: None,
             pending: VecDeque::new(),
         }
-    }
-
-    /// The names of the events that it wants.
-    pub(crate) fn wants(&self) -> Vec<&'static str> {
-        let wants = [("INVOKE", self.wants_invoke), ("SHUTDOWN", self.wants_shutdown)];
-        wants.into_iter().filter(|(_, wanted)| *wanted).map(|(name, _)| name).collect()
     }
 
     /// Parks the agent until its next event; none when it waits already.

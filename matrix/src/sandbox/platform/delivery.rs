@@ -48,7 +48,7 @@ impl Courier {
                     due => due,
                 }
             };
-            let due = due.unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
+            let due = due.unwrap_or_else(|| Instant::now() + Duration::from_mins(1));
             tokio::select! {
                 () = arrived => {}
                 () = tokio::time::sleep_until(due.into()) => {}

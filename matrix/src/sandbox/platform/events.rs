@@ -72,7 +72,11 @@ pub(crate) fn milliseconds(duration: Duration) -> f64 {
 }
 
 pub(crate) fn envelope(time: &str, kind: &str, record: Value) -> Value {
-    json!({"time": time, "type": kind, "record": record})
+    let mut event = Map::new();
+    event.insert("time".to_owned(), Value::from(time));
+    event.insert("type".to_owned(), Value::from(kind));
+    event.insert("record".to_owned(), record);
+    Value::Object(event)
 }
 
 pub(crate) fn init_start(setup: &Setup, phase: &str) -> Value {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::agents::Agent;
+use super::agents::{Agent, Wants};
 use super::router::{Arrived, accepted, answer, refusal};
 use super::{Fatal, Platform};
 use crate::sandbox::faults::Endpoint;
@@ -106,8 +106,7 @@ fn enlist(platform: &Platform, name: &str, body: &[u8]) -> Result<Enlisted, Refu
             return refuse("Extension.InvalidExtensionState", "Extension is registered already");
         }
         agent.registered = true;
-        agent.wants_invoke = registration.events.iter().any(|event| event == "INVOKE");
-        agent.wants_shutdown = registration.events.iter().any(|event| event == "SHUTDOWN");
+        agent.wants = Wants::of(&registration.events);
         Ok(Enlisted { id: agent.id, internal })
     })
 }

@@ -54,12 +54,14 @@ impl Life {
     pub(crate) async fn init(&mut self, phase: Phase, limit: Duration) -> Result<(), Failure> {
         let platform = Arc::clone(&self.platform);
         let initialization = platform.setup.initialization;
+        // The thread of an in-process function is made before anything is measured.
+        let prepared = self.prepare_thread();
         let began = Instant::now();
         platform.telemetry.open();
         platform.journal.write_at(began, What::InitStarted { phase: phase.name() });
         platform.telemetry.emit("platform.initStart", events::init_start(&platform.setup, phase.name()));
 
-        let result = match tokio::time::timeout(limit, self.bring_up()).await {
+        let result = match tokio::time::timeout(limit, self.bring_up(prepared)).await {
             Ok(result) => result.map_err(Failure::Fatal),
             Err(_) => Err(Failure::Timeout),
         };
@@ -67,10 +69,7 @@ impl Life {
         let end = result.as_ref().err().map_or_else(End::success, Failure::end);
         platform.journal.write(What::InitOver { phase: phase.name(), status: end.status.name() });
         self.drain();
-        platform.change(|state| {
-            state.subscription_open = false;
-            state.initialized = result.is_ok();
-        });
+        platform.change(|state| state.subscription_open = false);
         platform.telemetry.close();
         let done = events::init_runtime_done(initialization, phase.name(), &end);
         platform.telemetry.emit("platform.initRuntimeDone", done);
@@ -83,14 +82,14 @@ impl Life {
     }
 
     /// Executes the extensions, waits for their registration, starts the runtime, waits for everyone's first request.
-    async fn bring_up(&mut self) -> Result<(), Fatal> {
+    async fn bring_up(&mut self, prepared: Result<Option<InProcess>, Fatal>) -> Result<(), Fatal> {
         let platform = Arc::clone(&self.platform);
         let setup = &platform.setup;
         let agents = setup.extensions.iter().map(|extension| Agent::new(&extension.name, false)).collect();
         platform.change(|state| {
             *state = State { registration_open: true, subscription_open: true, agents, ..State::default() };
         });
-        let prepared = self.prepare_thread()?;
+        let prepared = prepared?;
         for extension in &setup.extensions {
             self.execute(extension)?;
         }
@@ -108,7 +107,6 @@ impl Life {
         platform.until(|state| settled(state, |state| state.agents.iter().all(|agent| agent.ready))).await
     }
 
-    /// The thread of an in-process function is made before anything is measured.
     fn prepare_thread(&self) -> Result<Option<InProcess>, Fatal> {
         let handler: Arc<dyn Handler> = match &self.platform.setup.function {
             Function::Null => Arc::new(Null),
@@ -191,16 +189,16 @@ impl Life {
                 Agent { registered: true, .. } => ("Registered", end.error_type.as_deref()),
                 _ => ("Started", end.error_type.as_deref()),
             };
-            let record = events::extension(&agent.name, name, &agent.wants(), error_type);
+            let record = events::extension(&agent.name, name, &agent.wants.names(), error_type);
             self.platform.telemetry.emit("platform.extension", record);
         }
     }
 
     /// Restores the environment from its snapshot, when it is one that is made from snapshots.
-    pub(crate) async fn restore(&mut self) {
+    pub(crate) async fn restore(&mut self) -> Result<(), Failure> {
         let platform = Arc::clone(&self.platform);
         if platform.setup.initialization != Initialization::SnapStart {
-            return;
+            return Ok(());
         }
         let began = Instant::now();
         platform.journal.write_at(began, What::RestoreStarted);
@@ -211,15 +209,16 @@ impl Life {
         }
         // "Lambda SnapStart runtime hooks": restore hooks have ten seconds.
         let restored = platform.until(|state| settled(state, |state| state.runtime.parked.is_some()));
-        let end = match tokio::time::timeout(Duration::from_secs(10), restored).await {
-            Ok(Ok(())) => End::success(),
-            Ok(Err(fatal)) => Failure::Fatal(fatal).end(),
-            Err(_) => Failure::Timeout.end(),
+        let result = match tokio::time::timeout(Duration::from_secs(10), restored).await {
+            Ok(result) => result.map_err(Failure::Fatal),
+            Err(_) => Err(Failure::Timeout),
         };
+        let end = result.as_ref().err().map_or_else(End::success, Failure::end);
         platform.telemetry.emit("platform.restoreRuntimeDone", events::restore_runtime_done(&end));
         platform.telemetry.emit("platform.restoreReport", events::restore_report(&end, began.elapsed()));
         platform.journal.write(What::RestoreOver);
-        self.ready = end.status == Status::Success;
+        self.ready = result.is_ok();
+        result
     }
 }
 

@@ -60,10 +60,13 @@ impl Life {
         if !self.ready {
             let left = request.deadline.saturating_duration_since(Instant::now());
             let limit = if self.managed() { self.platform.setup.init_limit() } else { left };
-            if let Err(failure) = self.init(Phase::Invoke, limit).await {
+            let mut started = self.init(Phase::Invoke, limit).await;
+            if started.is_ok() {
+                started = self.restore().await;
+            }
+            if let Err(failure) = started {
                 return self.never_ran(&request, &failure).await;
             }
-            self.restore().await;
         }
         let trace = request.work.trace.clone();
         let id = request.work.request_id.clone();
@@ -113,7 +116,7 @@ impl Life {
         self.platform.journal.write(What::Invoked { request_id: work.request_id.clone() });
         self.platform.change(|state| {
             state.runtime.current = Some(Current { request_id: work.request_id.clone(), answer: None });
-            for agent in state.agents.iter_mut().filter(|agent| agent.wants_invoke) {
+            for agent in state.agents.iter_mut().filter(|agent| agent.wants.invoke) {
                 agent.send(event.clone());
             }
             state.runtime.send(work.clone());
@@ -143,10 +146,10 @@ impl Life {
 
     /// Waits until every extension that got the event asks for the next one; returns when the last one did.
     async fn extensions_part(&self, request: &Request) -> Result<Option<Instant>, Failure> {
-        let parked = |state: &State| state.agents.iter().all(|agent| !agent.wants_invoke || agent.parked.is_some());
+        let parked = |state: &State| state.agents.iter().all(|agent| !agent.wants.invoke || agent.parked.is_some());
         self.in_time(request, self.platform.until(|state| settled(state, parked))).await?;
         let state = self.platform.lock();
-        Ok(state.agents.iter().filter(|agent| agent.wants_invoke).filter_map(|agent| agent.parked).max())
+        Ok(state.agents.iter().filter(|agent| agent.wants.invoke).filter_map(|agent| agent.parked).max())
     }
 
     async fn in_time(&self, request: &Request, wait: impl Future<Output = Result<(), Fatal>>) -> Result<(), Failure> {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::Platform;
+use super::init::Failure;
 use crate::sandbox::environment::Addresses;
 use crate::sandbox::function::InProcess;
 use crate::sandbox::invocation::ExitOf;
@@ -93,12 +94,13 @@ impl Life {
     }
 
     /// Restores an environment from the snapshot that its freezing stands for, and freezes it again.
-    pub(crate) async fn thaw_for_restore(&mut self) {
+    pub(crate) async fn thaw_for_restore(&mut self) -> Result<(), Failure> {
         if self.platform.setup.initialization == Initialization::SnapStart {
             self.thaw();
-            self.restore().await;
+            self.restore().await?;
             self.freeze();
         }
+        Ok(())
     }
 
     fn signal_all(&self, signal: Signal) {

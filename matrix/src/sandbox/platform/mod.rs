@@ -52,7 +52,6 @@ pub(crate) struct Platform {
 pub(crate) struct State {
     pub registration_open: bool,
     pub subscription_open: bool,
-    pub initialized: bool,
     pub agents: Vec<Agent>,
     pub runtime: Runtime,
     /// The first thing that went wrong; it ends the phase and the environment.

@@ -38,7 +38,7 @@ pub(crate) async fn serve(listener: TcpListener, platform: Arc<Platform>) {
         .route("/2018-06-01/runtime/invocation/{id}/error", post(runtime_api::error))
         .route("/2018-06-01/runtime/init/error", post(runtime_api::init_error))
         .route("/2018-06-01/runtime/restore/next", get(runtime_api::restore_next))
-        .route("/2018-06-01/runtime/restore/error", post(runtime_api::init_error))
+        .route("/2018-06-01/runtime/restore/error", post(runtime_api::restore_error))
         .route("/2021-04-23/credentials", get(credentials))
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(Arc::clone(&platform), meddle))

@@ -60,22 +60,23 @@ pub(crate) async fn response(
     body: Body,
 ) -> Response {
     let streaming = headers.get(RESPONSE_MODE).is_some_and(|mode| mode.as_bytes().eq_ignore_ascii_case(b"streaming"));
-    let limit = if streaming { usize::MAX } else { platform.setup.limits.response_bytes };
-    match to_bytes(body, limit).await {
-        Ok(body) => {
-            let answer = Answer { first_byte: arrived.0, last_byte: Instant::now(), body, error_type: None };
-            take(&platform, &id, answer).unwrap_or_else(accepted)
-        }
-        Err(_) => {
-            let error_type = "Function.ResponseSizeTooLarge";
-            let message = format!("Response payload size exceeded maximum allowed payload size ({limit} bytes).");
-            let body = Bytes::from(json!({"errorMessage": message, "errorType": error_type}).to_string());
-            let error_type = Some(error_type.to_owned());
-            let answer = Answer { first_byte: arrived.0, last_byte: Instant::now(), body, error_type };
-            let refused = || refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message);
-            take(&platform, &id, answer).unwrap_or_else(refused)
-        }
+    let limit = platform.setup.limits.response_bytes;
+    // All of it is read even when it is too large: a client that is still writing would take an early answer for a broken
+    // connection.
+    let Ok(body) = to_bytes(body, usize::MAX).await else {
+        return refusal(StatusCode::BAD_REQUEST, "TruncatedHTTPRequest", "HTTP request detected as truncated");
+    };
+    let last_byte = Instant::now();
+    if streaming || body.len() <= limit {
+        let answer = Answer { first_byte: arrived.0, last_byte, body, error_type: None };
+        return take(&platform, &id, answer).unwrap_or_else(accepted);
     }
+    let error_type = "Function.ResponseSizeTooLarge";
+    let message = format!("Response payload size exceeded maximum allowed payload size ({limit} bytes).");
+    let body = Bytes::from(json!({"errorMessage": message, "errorType": error_type}).to_string());
+    let answer = Answer { first_byte: arrived.0, last_byte, body, error_type: Some(error_type.to_owned()) };
+    let refused = || refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message);
+    take(&platform, &id, answer).unwrap_or_else(refused)
 }
 
 /// `POST /runtime/invocation/{id}/error`
@@ -113,9 +114,15 @@ fn take(platform: &Platform, id: &str, answer: Answer) -> Option<Response> {
     Some(refusal(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID"))
 }
 
-/// `POST /runtime/init/error` and `/runtime/restore/error`
+/// `POST /runtime/restore/error`
+pub(crate) async fn restore_error(State(platform): State<Arc<Platform>>, headers: HeaderMap, body: Bytes) -> Response {
+    platform.fail(Fatal::RuntimeInitError { error_type: error_type(&headers, &body), body: body.to_vec() });
+    accepted()
+}
+
+/// `POST /runtime/init/error`
 pub(crate) async fn init_error(State(platform): State<Arc<Platform>>, headers: HeaderMap, body: Bytes) -> Response {
-    if platform.lock().initialized {
+    if !platform.lock().subscription_open {
         let message = "the runtime is initialized already";
         return platform.forbid(Endpoint::RuntimeInitError, "InvalidStateTransition", message);
     }

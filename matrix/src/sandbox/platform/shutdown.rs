@@ -52,7 +52,7 @@ impl Life {
             "deadlineMs": self.epoch_ms(deadline),
         });
         platform.change(|state| {
-            for agent in state.agents.iter_mut().filter(|agent| agent.wants_shutdown && !agent.internal) {
+            for agent in state.agents.iter_mut().filter(|agent| agent.wants.shutdown && !agent.internal) {
                 platform.journal.write(What::ShutdownSent { name: agent.name.clone() });
                 agent.send(event.clone());
             }
@@ -106,7 +106,7 @@ impl Life {
         let ends = members.into_iter().map(|member| {
             let told = {
                 let state = self.platform.lock();
-                state.agents.iter().any(|agent| agent.wants_shutdown && *agent.name == *member.name)
+                state.agents.iter().any(|agent| agent.wants.shutdown && *agent.name == *member.name)
             };
             let deadline = if told { deadline } else { began };
             tokio::spawn(end(Arc::clone(&self.platform), member, began, deadline))

@@ -24,6 +24,11 @@ pub(crate) struct Event {
 }
 
 impl Event {
+    /// Text in the place of an event, which spoils the batch that it gets into unless it is JSON.
+    pub(crate) fn text(text: &str) -> Self {
+        Self { json: text.to_owned(), chains: Chains::default(), category: Category::Platform, of_init: false }
+    }
+
     pub(crate) fn new(value: &Value) -> Self {
         let kind = value.get("type").and_then(Value::as_str).unwrap_or_default();
         let request_id = value.pointer("/record/requestId").and_then(Value::as_str);
@@ -219,12 +224,12 @@ impl Telemetry {
     }
 
     /// Puts events into a subscriber's queue as they are; false when there is no such subscriber.
-    pub(crate) fn inject(&self, name: &str, events: &[Value]) -> bool {
+    pub(crate) fn inject(&self, name: &str, events: impl Iterator<Item = Event>) -> bool {
         let hub = self.lock();
         let found = hub.subscribers.iter().find(|(subscriber, _)| subscriber.subscription.name == name);
         if let Some((subscriber, _)) = found {
-            for value in events {
-                subscriber.push(&Arc::new(Event::new(value)), usize::MAX);
+            for event in events {
+                subscriber.push(&Arc::new(event), usize::MAX);
             }
         }
         found.is_some()

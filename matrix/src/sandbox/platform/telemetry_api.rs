@@ -93,9 +93,6 @@ pub(crate) async fn subscribe(
     platform.telemetry.subscribe(subscription, |subscriber| {
         tokio::spawn(delivery::deliver(Arc::clone(&platform), subscriber)).abort_handle()
     });
-    platform.change(|state| {
-        state.agents.iter_mut().filter(|agent| agent.id == id).for_each(|agent| agent.subscribed = true);
-    });
     platform.telemetry.emit("platform.telemetrySubscription", telemetry_subscription(&name, &types));
     answer(StatusCode::OK, "\"OK\"".to_owned())
 }

@@ -1,0 +1,320 @@
+//! The invoke phase, freeze and thaw, and everything that ends an invocation early.
+
+mod platform_support;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use matrix::sandbox::function::{Answer, Call, Handler, InitError};
+use matrix::sandbox::journal::What;
+use matrix::sandbox::setup::Initialization;
+use matrix::sandbox::{Function, Outcome, Sandbox, Setup, Status};
+use platform_support::{eventually, first, fresh_file, happened, kinds, records, request, said, scripted, start};
+use serde_json::{Value, json};
+
+fn python() -> Function {
+    Function::program(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/platform_support/runtime.py"))
+}
+
+fn size(file: &PathBuf) -> u64 {
+    std::fs::metadata(file).map_or(0, |data| data.len())
+}
+
+/// "Using the Lambda Extensions API to create extensions", Invoke phase: the caller's answer does not wait for extensions, the
+/// phase does, and the time of the extensions is billed.
+#[test]
+fn the_invocation_lasts_until_every_extension_is_done() {
+    let sandbox = start(Setup { extensions: vec![scripted("slow", "register loop:0.3")], ..Setup::default() });
+    let invocation = sandbox.invoke(b"{}").unwrap();
+    assert_eq!(invocation.outcome, Outcome::Success);
+    assert_eq!(invocation.response, b"null");
+    assert!(invocation.answered < invocation.duration);
+    assert!(invocation.extension_overhead >= Duration::from_millis(250), "{invocation:?}");
+    let whole = invocation.duration + invocation.init.unwrap();
+    assert_eq!(u128::from(invocation.billed_ms), whole.as_micros().div_ceil(1000));
+
+    let telemetry = sandbox.telemetry();
+    let report = records(&telemetry, "platform.report")[0];
+    let spans: Vec<_> = report["spans"].as_array().unwrap().iter().map(|span| span["name"].clone()).collect();
+    assert_eq!(spans, ["responseLatency", "responseDuration", "runtimeOverhead", "extensionOverhead"]);
+    assert!(report["metrics"]["initDurationMs"].is_number());
+    assert_eq!(report["metrics"]["memorySizeMB"], 1024);
+    let done = records(&telemetry, "platform.runtimeDone")[0];
+    assert_eq!((&done["status"], &done["metrics"]["producedBytes"]), (&json!("success"), &json!(4)));
+    let second = sandbox.invoke(b"{}").unwrap();
+    assert_eq!(second.init, None, "the init is reported once");
+}
+
+/// "Using the Lambda Extensions API to create extensions", Next: what an INVOKE event carries.
+#[test]
+fn the_invoke_event_names_the_request_and_its_deadline() {
+    let sandbox = start(Setup { extensions: vec![scripted("a", "register loop")], ..Setup::default() });
+    let invocation = sandbox.invoke(b"{}").unwrap();
+    let said = said(&sandbox.output(), "a");
+    let event = said.iter().find_map(|said| said.get("event")).unwrap();
+    assert_eq!(event["eventType"], "INVOKE");
+    assert_eq!(event["requestId"], json!(invocation.request_id));
+    assert_eq!(event["invokedFunctionArn"], "arn:aws:lambda:us-east-1:123456789012:function:function");
+    assert_eq!(event["tracing"]["type"], "X-Amzn-Trace-Id");
+    assert!(event["deadlineMs"].as_u64().unwrap() > 1_700_000_000_000);
+}
+
+/// "Lambda Telemetry API Event schema reference": lines of a request stand between its start and its end.
+#[test]
+fn lines_of_a_process_come_before_the_end_of_its_request() {
+    let sandbox = start(Setup { function: python(), ..Setup::default() });
+    for number in 0..5 {
+        let invocation = sandbox.invoke(json!({"print": format!("line {number}")}).to_string().as_bytes()).unwrap();
+        assert_eq!(invocation.outcome, Outcome::Success);
+    }
+    let telemetry = sandbox.telemetry();
+    let kinds: Vec<&str> = kinds(&telemetry).into_iter().skip_while(|kind| *kind != "platform.start").collect();
+    assert_eq!(kinds, ["platform.start", "function", "platform.runtimeDone", "platform.report"].repeat(5));
+    assert_eq!(records(&telemetry, "function")[4], "line 4");
+}
+
+/// "Working with Lambda environment variables": what the function sees on top of what extensions see.
+#[test]
+fn a_program_sees_where_its_code_is() {
+    let sandbox = start(Setup { function: python(), ..Setup::default() });
+    let response: Value = serde_json::from_slice(&sandbox.invoke(b"{\"environment\":1}").unwrap().response).unwrap();
+    assert_eq!(response["environment"]["LAMBDA_TASK_ROOT"], response["directory"]);
+    assert_eq!(response["environment"]["_HANDLER"], "function.handler");
+    assert_eq!(response["environment"]["AWS_LAMBDA_LOG_GROUP_NAME"], "/aws/lambda/function");
+    assert!(response["environment"].get("HOME").is_none());
+}
+
+#[test]
+fn bytes_that_are_no_text_are_kept_and_become_replacement_characters() {
+    let sandbox = start(Setup { function: python(), ..Setup::default() });
+    sandbox.invoke(json!({"raw": [104, 255, 10]}).to_string().as_bytes()).unwrap();
+    assert!(sandbox.output().iter().any(|line| line.bytes == [104, 255]));
+    assert_eq!(records(&sandbox.telemetry(), "function")[0], "h\u{fffd}");
+}
+
+#[test]
+fn a_line_of_a_mebibyte_is_one_record() {
+    let line = "x".repeat(1024 * 1024);
+    let printed = line.clone();
+    let function = Function::from_fn(move |call| {
+        call.print(&printed);
+        Answer::Response(Vec::new())
+    });
+    let sandbox = start(Setup { function, ..Setup::default() });
+    sandbox.invoke(b"{}").unwrap();
+    assert_eq!(records(&sandbox.telemetry(), "function"), [&json!(line)]);
+}
+
+/// "Understanding the Lambda execution environment lifecycle", Invoke phase: a timeout resets the environment, extensions are
+/// told the reason, and the next invocation initializes anew.
+#[test]
+fn a_timeout_ends_the_environment_and_the_next_invocation_starts_another() {
+    let setup = Setup {
+        function: python(),
+        timeout: Duration::from_secs(1),
+        extensions: vec![scripted("a", "register loop")],
+        ..Setup::default()
+    };
+    let sandbox = start(setup);
+    let late = sandbox.invoke(b"{\"sleep\":60}").unwrap();
+    assert_eq!((late.outcome, late.status, late.duration), (Outcome::Timeout, Status::Timeout, Duration::from_secs(1)));
+    assert!(String::from_utf8(late.response).unwrap().contains("Task timed out after 1.00 seconds"));
+    let shutdown = said(&sandbox.output(), "a").pop().unwrap();
+    assert_eq!(shutdown["event"]["shutdownReason"], "timeout");
+
+    assert_eq!(sandbox.invoke(b"{}").unwrap().outcome, Outcome::Success);
+    let telemetry = sandbox.telemetry();
+    assert_eq!(records(&telemetry, "platform.initStart")[1]["phase"], "invoke");
+    assert_eq!(records(&telemetry, "platform.runtimeDone")[0]["status"], "timeout");
+}
+
+/// The timeout is for the function and the extensions together.
+#[test]
+fn an_extension_that_never_returns_times_out_after_the_caller_was_answered() {
+    let extensions = vec![scripted("stuck", "register next sleep:60")];
+    let sandbox = start(Setup { extensions, timeout: Duration::from_secs(1), ..Setup::default() });
+    let invocation = sandbox.invoke(b"{}").unwrap();
+    assert_eq!((invocation.outcome, invocation.status), (Outcome::Success, Status::Timeout));
+    assert_eq!(records(&sandbox.telemetry(), "platform.runtimeDone")[0]["status"], "success");
+}
+
+/// "Troubleshoot execution issues in Lambda": `Runtime exited with error`.
+#[test]
+fn a_runtime_that_exits_is_an_error_and_the_environment_ends() {
+    let extensions = vec![scripted("a", "register loop")];
+    let sandbox = start(Setup { function: python(), extensions, ..Setup::default() });
+    let invocation = sandbox.invoke(b"{\"exit\":1}").unwrap();
+    assert_eq!(invocation.outcome, Outcome::RuntimeExited { status: "exit status 1".to_owned() });
+    assert_eq!(invocation.error_type.as_deref(), Some("Runtime.ExitError"));
+    let message = String::from_utf8(invocation.response).unwrap();
+    assert!(message.contains("Error: Runtime exited with error: exit status 1"), "{message}");
+    let shutdown = said(&sandbox.output(), "a").pop().unwrap();
+    assert_eq!(shutdown["event"]["shutdownReason"], "failure");
+    assert_eq!(sandbox.invoke(b"{}").unwrap().outcome, Outcome::Success);
+}
+
+/// "Troubleshoot execution issues in Lambda": the function is killed, and the report shows all memory in use.
+#[test]
+fn a_function_that_outgrows_its_memory_is_killed() {
+    let sandbox = start(Setup { function: python(), memory_mb: 128, ..Setup::default() });
+    let invocation = sandbox.invoke(b"{\"hold_mb\":300,\"sleep\":2}").unwrap();
+    assert_eq!(invocation.outcome, Outcome::OutOfMemory);
+    let telemetry = sandbox.telemetry();
+    let report = records(&telemetry, "platform.report")[0];
+    assert_eq!(report["errorType"], "Runtime.OutOfMemory");
+    assert_eq!(report["metrics"]["maxMemoryUsedMB"], report["metrics"]["memorySizeMB"]);
+}
+
+#[test]
+fn an_in_process_function_can_report_exit_and_run_out_of_memory() {
+    let function = Function::from_fn(|call| match call.event {
+        b"error" => Answer::Error { error_type: "ValueError".to_owned(), message: "no".to_owned() },
+        b"exit" => Answer::Exit(3),
+        b"memory" => Answer::OutOfMemory,
+        b"hang" => Answer::Hang,
+        event => Answer::Response(event.to_vec()),
+    });
+    let sandbox = start(Setup { function, timeout: Duration::from_secs(1), ..Setup::default() });
+    let outcome = |event: &[u8]| sandbox.invoke(event).unwrap().outcome;
+    assert_eq!(outcome(b"error"), Outcome::FunctionError { error_type: "ValueError".to_owned() });
+    assert_eq!(sandbox.invoke(b"echo").unwrap().response, b"echo");
+    assert_eq!(outcome(b"exit"), Outcome::RuntimeExited { status: "exit status 3".to_owned() });
+    assert_eq!(outcome(b"memory"), Outcome::OutOfMemory);
+    assert_eq!(outcome(b"hang"), Outcome::Timeout);
+    assert_eq!(outcome(b"echo"), Outcome::Success);
+}
+
+/// "Understanding the Lambda execution environment lifecycle": an extension's exit fails the invocation, even with code 0.
+#[test]
+fn an_extension_that_exits_during_an_invocation_has_crashed() {
+    let function = Function::from_fn(|_| {
+        std::thread::sleep(Duration::from_millis(500));
+        Answer::Response(Vec::new())
+    });
+    let extensions = vec![scripted("gone", "register next exit:0")];
+    let sandbox = start(Setup { function, extensions, ..Setup::default() });
+    let error_type = "Extension.Crash".to_owned();
+    let crashed = Outcome::ExtensionCrashed { name: "gone".to_owned(), error_type };
+    assert_eq!(sandbox.invoke(b"{}").unwrap().outcome, crashed);
+}
+
+/// "Understanding the Lambda execution environment lifecycle": the environment is frozen between invocations.
+#[test]
+fn processes_stand_still_between_invocations_with_all_their_threads() {
+    let (function_ticks, extension_ticks) = (fresh_file("function-ticks"), fresh_file("extension-ticks"));
+    let mut extension = scripted("clock", "tick register loop");
+    extension.environment.insert("TICKS".to_owned(), extension_ticks.to_string_lossy().into_owned());
+    let sandbox = start(Setup { function: python(), extensions: vec![extension], ..Setup::default() });
+    sandbox.invoke(json!({"tick": function_ticks, "sleep": 0.1}).to_string().as_bytes()).unwrap();
+    let before = (size(&function_ticks), size(&extension_ticks));
+    assert!(before.0 > 0 && before.1 > 0);
+    std::thread::sleep(Duration::from_millis(200));
+    let after = (size(&function_ticks), size(&extension_ticks));
+    assert!(
+        after.0 <= before.0 + 1 && after.1 <= before.1 + 1,
+        "one write may have been under way: {before:?} {after:?}"
+    );
+    sandbox.invoke(b"{\"sleep\":0.1}").unwrap();
+    assert!(size(&function_ticks) > after.0 && size(&extension_ticks) > after.1);
+    let journal = sandbox.journal();
+    assert!(first(&journal, |what| *what == What::Frozen) < first(&journal, |what| *what == What::Thawed));
+}
+
+#[test]
+fn nothing_is_frozen_when_that_is_not_wanted() {
+    let ticks = fresh_file("free-ticks");
+    let sandbox = start(Setup { function: python(), freeze: false, ..Setup::default() });
+    sandbox.invoke(json!({"tick": ticks}).to_string().as_bytes()).unwrap();
+    let before = size(&ticks);
+    eventually("ticks go on", || size(&ticks) > before + 2);
+    assert!(!happened(&sandbox.journal(), |what| *what == What::Frozen));
+}
+
+/// An internal extension registers while the runtime initializes.
+struct Internal;
+
+impl Handler for Internal {
+    fn init(&self, init: &Call<'_>) -> Result<(), InitError> {
+        let register = |name: &str, events: &str| {
+            let head = "POST /2020-01-01/extension/register";
+            let reply = request(init.runtime_api, head, &[("Lambda-Extension-Name", name)], events);
+            init.print(format!("{} {}", reply.status, reply.body));
+        };
+        register("wants-shutdown", r#"{"events":["SHUTDOWN"]}"#);
+        register("external", r#"{"events":[]}"#);
+        for number in 0..10 {
+            register(&format!("internal-{number}"), r#"{"events":["INVOKE"]}"#);
+        }
+        Err(InitError::Exit(0))
+    }
+
+    fn handle(&self, _call: &Call<'_>) -> Answer {
+        Answer::Hang
+    }
+}
+
+/// "Using the Lambda Extensions API to create extensions": internal extensions can't have SHUTDOWN, and there are ten
+/// extensions at most.
+#[test]
+fn internal_extensions_are_limited() {
+    let function = Function::InProcess(std::sync::Arc::new(Internal));
+    let sandbox =
+        start(Setup { function, extensions: vec![scripted("external", "register loop")], ..Setup::default() });
+    let output = sandbox.output();
+    let lines: Vec<String> = output
+        .iter()
+        .filter(|line| line.stream.origin == matrix::sandbox::setup::Origin::Function)
+        .map(|line| String::from_utf8_lossy(&line.bytes).into_owned())
+        .collect();
+    assert!(lines[0].starts_with("403") && lines[0].contains("Extension.InvalidEventType"), "{lines:?}");
+    assert!(lines[1].starts_with("403") && lines[1].contains("Extension.InvalidExtensionState"), "{lines:?}");
+    assert!(lines[2..11].iter().all(|line| line.starts_with("200")), "{lines:?}");
+    assert!(lines[11].contains("Extension.TooManyExtensions"), "{lines:?}");
+}
+
+/// "Lambda quotas": a buffered response has at most 6 MB.
+#[test]
+fn a_response_that_is_too_large_is_an_error_of_the_function() {
+    let function = Function::from_fn(|_| Answer::Response(vec![b'x'; 7 * 1024 * 1024]));
+    let sandbox = start(Setup { function, ..Setup::default() });
+    let outcome = sandbox.invoke(b"{}").unwrap().outcome;
+    assert_eq!(outcome, Outcome::FunctionError { error_type: "Function.ResponseSizeTooLarge".to_owned() });
+}
+
+/// "Lambda SnapStart runtime hooks for custom runtimes": the runtime waits at `restore/next`, and a restore is told.
+#[test]
+fn a_snapshot_is_restored_before_the_first_event() {
+    let setup = Setup { function: python(), initialization: Initialization::SnapStart, ..Setup::default() };
+    let sandbox = start(setup);
+    let invocation = sandbox.invoke(b"{}").unwrap();
+    assert_eq!(invocation.outcome, Outcome::Success);
+    let telemetry = sandbox.telemetry();
+    let kinds: Vec<&str> = kinds(&telemetry).into_iter().filter(|kind| kind.starts_with("platform.restore")).collect();
+    assert_eq!(kinds, ["platform.restoreStart", "platform.restoreRuntimeDone", "platform.restoreReport"]);
+    assert_eq!(records(&telemetry, "function")[0], "restored");
+}
+
+#[test]
+fn the_network_is_the_sandboxs_own_and_work_can_be_sent_there() {
+    let sandboxes = [start(Setup::default()), start(Setup::default())];
+    let isolated = |sandbox: &Sandbox| happened(&sandbox.journal(), |what| *what == What::NetworkIsolated);
+    let bind = |sandbox: &Sandbox| sandbox.within(|| std::net::UdpSocket::bind("127.0.0.1:8125")).unwrap();
+    let sockets: Vec<_> = sandboxes.iter().filter(|sandbox| isolated(sandbox)).map(bind).collect();
+    assert!(sockets.iter().all(Result::is_ok), "{sockets:?}");
+    assert!(sandboxes.iter().all(|sandbox| sandbox.invoke(b"{}").unwrap().outcome == Outcome::Success));
+}
+
+#[test]
+fn dropping_a_sandbox_leaves_nobody_behind() {
+    let extensions = vec![scripted("parent", "child register loop")];
+    let sandbox = start(Setup { extensions, function: python(), ..Setup::default() });
+    let output = sandbox.output();
+    let child = said(&output, "parent")[0]["child"].as_i64().unwrap();
+    let alive = || {
+        let status = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        !status.is_empty() && !status.contains(") Z ")
+    };
+    assert!(alive());
+    drop(sandbox);
+    eventually("the child of the extension is gone", || !alive());
+}
