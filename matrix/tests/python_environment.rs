@@ -34,6 +34,7 @@ fn two_at_once_share_one_environment_with_the_pinned_client() {
     let command = one.command("lambda_function.lambda_handler");
     assert_eq!(command, two.command("lambda_function.lambda_handler"));
     assert_eq!(command.arguments, ["-m", "awslambdaric", "lambda_function.lambda_handler"]);
+    assert!(one.version().starts_with("3.") && one.version().split('.').count() == 2, "{}", one.version());
     let version =
         "from importlib.metadata import version; import awslambdaric.bootstrap; print(version('awslambdaric'))";
     assert_eq!(run(&command.program, version, None), "4.2.2");

@@ -44,7 +44,7 @@ pub enum Error {
     Missing { what: &'static str },
     #[error("{step} failed; its last lines were:\n{output}")]
     Failed { step: String, output: String },
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
 }
 
@@ -53,6 +53,12 @@ impl PythonEnvironment {
     /// `progress` hears of every step that takes time; it hears nothing when the environment is there already.
     pub fn ensure(target_dir: &Path, progress: impl Fn(&str)) -> Result<Self, Error> {
         Self::ensure_with("python3", target_dir, &progress)
+    }
+
+    /// The interpreter's version without its last part, such as `3.11`: what Lambda names its runtimes by.
+    pub fn version(&self) -> &str {
+        let version = self.key.split('-').next().unwrap_or_default();
+        version.rsplit_once('.').map_or(version, |(version, _)| version)
     }
 
     /// How to start the function whose handler is `module.function`.

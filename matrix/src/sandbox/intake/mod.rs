@@ -51,7 +51,7 @@ struct Handle {
 /// Why the fake intake could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("the fake intake cannot listen on {address}: {source}")]
+    #[error("the fake intake cannot listen on {address}")]
     Bind { address: SocketAddr, source: io::Error },
 }
 

@@ -1,0 +1,132 @@
+//! Builds the extension of this workspace, and shows on standard error how far it is.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+
+use super::arguments::Profile;
+use super::error::Error;
+
+/// How much of cargo's output is shown when it fails, in lines from its end.
+const OUTPUT_LINES: usize = 40;
+
+/// Builds bottlecap and returns where it is.
+pub fn extension(profile: Profile) -> Result<PathBuf, Error> {
+    let spinner = spinner();
+    let mut command = cargo();
+    command.args(["build", "--package", "bottlecap", "--bin", "bottlecap"]);
+    command.args(["--message-format", "json-render-diagnostics"]);
+    if profile == Profile::Release {
+        command.arg("--release");
+    }
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(Error::NoCargo)?;
+    let (messages, progress) = (child.stdout.take(), child.stderr.take());
+    let (executable, said) = thread::scope(|scope| {
+        // Both pipes are read at once: cargo would stop at a full one.
+        let executable = scope.spawn(|| messages.and_then(executable));
+        let said = progress.map(|progress| watch(progress, &spinner)).unwrap_or_default();
+        (executable.join().ok().flatten(), said)
+    });
+    spinner.finish_and_clear();
+    let status = child.wait().map_err(Error::NoCargo)?;
+    match executable {
+        Some(executable) if status.success() => Ok(executable),
+        _ => {
+            let last = said.get(said.len().saturating_sub(OUTPUT_LINES)..).unwrap_or_default();
+            Err(Error::Build(last.join("\n")))
+        }
+    }
+}
+
+/// Where cargo puts what it makes for the workspace at hand, and where a run keeps what it need not make again.
+pub fn target_directory() -> PathBuf {
+    if let Some(directory) = std::env::var_os("CARGO_TARGET_DIR") {
+        return directory.into();
+    }
+    let located = cargo().args(["locate-project", "--workspace", "--message-format", "plain"]).output();
+    let manifest = located.ok().filter(|output| output.status.success()).map(|output| output.stdout);
+    let manifest = manifest.and_then(|manifest| String::from_utf8(manifest).ok());
+    let root = manifest.as_deref().and_then(|manifest| Path::new(manifest.trim_end()).parent());
+    root.map_or_else(|| std::env::temp_dir().join("matrix"), |root| root.join("target"))
+}
+
+/// The cargo that runs this program, or the first one on the path.
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Shows the steps of something slow on standard error, if that is a terminal.
+pub fn spinner() -> ProgressBar {
+    let spinner = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+        spinner.set_style(style);
+    }
+    spinner.enable_steady_tick(Duration::from_millis(120));
+    spinner
+}
+
+/// One of cargo's messages; only those about artifacts have an executable.
+#[derive(Deserialize)]
+struct Message {
+    executable: Option<PathBuf>,
+}
+
+/// The path of the last executable that cargo reports, which is the one that was asked for.
+fn executable(messages: impl Read) -> Option<PathBuf> {
+    BufReader::new(messages)
+        .lines()
+        .map_while(Result::ok)
+        .filter_map(|line| serde_json::from_str::<Message>(&line).ok()?.executable)
+        .last()
+}
+
+/// Shows what cargo is at, and returns all that it has said.
+fn watch(progress: impl Read, spinner: &ProgressBar) -> Vec<String> {
+    let mut said = Vec::new();
+    let mut compiled = 0_u32;
+    for line in BufReader::new(progress).lines().map_while(Result::ok) {
+        if let Some(package) = compiling(&line) {
+            compiled += 1;
+            spinner.set_message(format!("building bottlecap: {package} ({compiled})"));
+        }
+        said.push(line);
+    }
+    said
+}
+
+/// The crate that a line of cargo's says is being compiled.
+fn compiling(line: &str) -> Option<&str> {
+    line.trim_start().strip_prefix("Compiling ")?.split(' ').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_executable_is_found_among_cargos_messages() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","target":{"name":"build-script-build"},"executable":null}"#,
+            "\nnot json\n",
+            r#"{"reason":"compiler-artifact","target":{"name":"bottlecap"},"executable":"/target/release/bottlecap"}"#,
+            "\n",
+            r#"{"reason":"build-finished","success":true}"#,
+        );
+        assert_eq!(executable(messages.as_bytes()), Some(PathBuf::from("/target/release/bottlecap")));
+        assert_eq!(executable("{}".as_bytes()), None);
+    }
+
+    #[test]
+    fn the_crate_at_work_is_read_from_cargos_progress() {
+        assert_eq!(compiling("   Compiling tokio v1.54.1"), Some("tokio"));
+        assert_eq!(compiling("    Finished `release` profile"), None);
+        let said = watch("   Compiling a v1.0.0\nerror: no\n".as_bytes(), &ProgressBar::hidden());
+        assert_eq!(said, ["   Compiling a v1.0.0", "error: no"]);
+    }
+}

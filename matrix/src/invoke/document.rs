@@ -1,0 +1,52 @@
+//! The run as one JSON document.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::account::Account;
+use super::observe::Seen;
+use crate::sandbox::intake::Request;
+
+/// Grows when a reader of an earlier document would misread a later one.
+const SCHEMA: u32 = 1;
+
+/// Everything that is known of a run.
+#[derive(Debug, Serialize)]
+pub struct Document<'a> {
+    schema: u32,
+    function: &'a str,
+    #[serde(flatten)]
+    account: &'a Account,
+    lines: Vec<Line<'a>>,
+    /// Every request at the intake with its decoded payload.
+    requests: &'a [Request],
+    /// Every event of the Telemetry API, whether the extension took it or not.
+    telemetry: &'a [Value],
+}
+
+/// A line of the function or of an extension.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    /// Milliseconds since the start of the sandbox.
+    at_ms: f64,
+    origin: String,
+    text: std::borrow::Cow<'a, str>,
+}
+
+impl<'a> Document<'a> {
+    pub fn new(function: &'a str, account: &'a Account, seen: &'a Seen) -> Self {
+        let lines = seen.ending.output.iter().map(|line| Line {
+            at_ms: line.at.as_secs_f64() * 1000.0,
+            origin: line.stream.origin.to_string(),
+            text: String::from_utf8_lossy(&line.bytes),
+        });
+        Self {
+            schema: SCHEMA,
+            function,
+            account,
+            lines: lines.collect(),
+            requests: &seen.ending.requests,
+            telemetry: &seen.ending.telemetry,
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Why a run could not begin.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::sandbox::function::python;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{} is not a directory; name the directory of a function, or `null`", .0.display())]
+    NotADirectory(PathBuf),
+    #[error(
+        "no handler was found in {}: there is no lambda_function.py, app.py, index.py or handler.py, and no bootstrap; \
+         name a Python handler with --handler, or a program that speaks the Runtime API with --program",
+        .0.display()
+    )]
+    NoHandler(PathBuf),
+    #[error("the handler \"{0}\" is not of the form module.function")]
+    Handler(String),
+    #[error("the handler \"{handler}\" needs {}, which does not exist", file.display())]
+    NoModule { handler: String, file: PathBuf },
+    #[error("{} cannot be run: {reason}; it has to be an executable file (chmod +x)", path.display())]
+    Program { path: PathBuf, reason: String },
+    #[error("--{option} says nothing about the null function")]
+    NullOption { option: &'static str },
+    #[error("the event cannot be read from {name}")]
+    EventFile { name: String, source: io::Error },
+    #[error("the event is neither a file nor JSON: {start}")]
+    Event { start: String, source: serde_json::Error },
+    #[error(transparent)]
+    Python(#[from] python::Error),
+    #[error("cargo cannot be started; install Rust from https://rustup.rs, or name a built extension with --extension")]
+    NoCargo(#[source] io::Error),
+    #[error(
+        "bottlecap could not be built; name a built one with --extension, or run without it with --no-extension\n{0}"
+    )]
+    Build(String),
+}
+
+impl Error {
+    /// Whether another command line would help, as opposed to another machine.
+    pub fn is_usage(&self) -> bool {
+        !matches!(self, Self::Python(_) | Self::NoCargo(_) | Self::Build(_))
+    }
+}

@@ -1,0 +1,239 @@
+//! `cargo matrix invoke`: a function with the extension in a sandbox, and what would reach Datadog.
+
+pub mod account;
+mod arguments;
+mod build;
+mod document;
+mod error;
+mod observe;
+mod render;
+mod session;
+mod stream;
+mod target;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use arguments::Arguments;
+pub use error::Error;
+
+use account::{Account, Expected, Verdict};
+use arguments::{Init, Network};
+use document::Document;
+use observe::Seen;
+use render::{Page, render};
+use session::End;
+use stream::Printer;
+use target::Target;
+
+use crate::sandbox::function::python::PythonEnvironment;
+use crate::sandbox::setup::{self, Extension, Initialization, Output, Setup};
+use crate::sandbox::{Function, intake};
+
+/// The name with which bottlecap registers, which has to be that of its file.
+const AGENT: &str = "datadog-agent";
+
+/// Statuses of the process, as in the help.
+mod status {
+    pub(super) const USAGE: u8 = 2;
+    pub(super) const FUNCTION_FAILED: u8 = 3;
+    pub(super) const EXTENSION_CRASHED: u8 = 4;
+    pub(super) const PAYLOAD_LOST: u8 = 5;
+    pub(super) const SETUP_FAILED: u8 = 6;
+    /// As shells report a process that SIGINT has ended.
+    pub(super) const INTERRUPTED: u8 = 130;
+}
+
+/// Runs the verb and says how it went.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    let printer = Arc::new(Printer::new(arguments.json));
+    let plan = match Plan::of(arguments, &printer) {
+        Ok(plan) => plan,
+        Err(error) => {
+            let status = if error.is_usage() { status::USAGE } else { status::SETUP_FAILED };
+            return complain(&error, status);
+        }
+    };
+    let expected = expected(&plan.setup);
+    let noticed = || eprintln!("Interrupted: waiting for this invocation and its flush; once more ends it at once.");
+    match session::run(plan.setup, plan.event, arguments.times, noticed) {
+        End::Seen(seen) => report(arguments, &seen, expected, &printer),
+        End::Nothing => ExitCode::from(status::INTERRUPTED),
+        End::Failed(error) => complain(&error, status::SETUP_FAILED),
+    }
+}
+
+fn report(arguments: &Arguments, seen: &Seen, expected: Expected, printer: &Printer) -> ExitCode {
+    let account = Account::of(&seen.run(expected));
+    if arguments.json {
+        let function = arguments.function.display().to_string();
+        match serde_json::to_string_pretty(&Document::new(&function, &account, seen)) {
+            // A reader that has gone away, such as `head`, is no reason to panic.
+            Ok(document) => drop(writeln!(std::io::stdout(), "{document}")),
+            Err(error) => return complain(&error, status::SETUP_FAILED),
+        }
+    } else {
+        let page = Page { width: printer.width(), colours: printer.colours() };
+        printer.text(&render(&account, page));
+    }
+    match account.verdict {
+        Verdict::Delivered => ExitCode::SUCCESS,
+        Verdict::FunctionFailed => status::FUNCTION_FAILED.into(),
+        Verdict::ExtensionCrashed => status::EXTENSION_CRASHED.into(),
+        Verdict::PayloadLost => status::PAYLOAD_LOST.into(),
+        Verdict::Interrupted => status::INTERRUPTED.into(),
+    }
+}
+
+/// Says an error with all that is behind it.
+fn complain(error: &dyn std::error::Error, status: u8) -> ExitCode {
+    eprintln!("error: {error}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        eprintln!("  because {error}");
+        source = error.source();
+    }
+    status.into()
+}
+
+/// What the command line asks for, with everything built that it needs.
+struct Plan {
+    setup: Setup,
+    event: Vec<u8>,
+}
+
+impl Plan {
+    fn of(arguments: &Arguments, printer: &Arc<Printer>) -> Result<Self, Error> {
+        let target = Target::of(arguments)?;
+        let event = target.event(arguments.event.as_deref())?;
+        let program = arguments.extension.as_deref().map(target::executable).transpose()?;
+        let extensions = match program {
+            Some(program) => vec![extension(program)],
+            None if arguments.no_extension => Vec::new(),
+            None => vec![Extension::new(AGENT, build::extension(arguments.profile)?)],
+        };
+        let setup = Setup {
+            function: function(target)?,
+            extensions,
+            memory_mb: arguments.memory,
+            timeout: Duration::from_secs(arguments.timeout.into()),
+            environment: arguments.environment.iter().map(|all| (all.name.clone(), all.value.clone())).collect(),
+            function_name: name(&arguments.function),
+            initialization: initialization(arguments.init),
+            network: network(arguments.network),
+            intake: Some(intake::Plan::default()),
+            output: output(printer),
+            ..Setup::default()
+        };
+        Ok(Self { setup, event })
+    }
+}
+
+fn function(target: Target) -> Result<Function, Error> {
+    match target {
+        Target::Null => Ok(Function::null()),
+        Target::Program { directory, program, handler } => Ok(Function::Process {
+            program,
+            arguments: Vec::new(),
+            task_root: directory,
+            handler,
+            environment: std::collections::BTreeMap::new(),
+        }),
+        Target::Python { directory, handler } => {
+            let spinner = build::spinner();
+            let progress = |step: &str| spinner.set_message(step.to_owned());
+            let python = PythonEnvironment::ensure(&build::target_directory(), progress)?;
+            let packages = python.packages(&directory, progress)?;
+            spinner.finish_and_clear();
+            let command = python.command(&handler);
+            Ok(Function::Process {
+                program: command.program,
+                arguments: command.arguments,
+                task_root: directory,
+                handler,
+                environment: target::python_variables(python.version(), packages.as_deref()),
+            })
+        }
+    }
+}
+
+/// Builds of bottlecap are called by the name with which they register, other extensions by that of their file.
+fn extension(program: PathBuf) -> Extension {
+    let file = name(&program);
+    let name = if file == "bottlecap" { AGENT.to_owned() } else { file };
+    Extension::new(name, program)
+}
+
+/// What a Datadog extension with these variables has to send; of others nothing is known.
+fn expected(setup: &Setup) -> Expected {
+    let switch = |variable: &str| {
+        setup.environment.get(variable).map(|value| matches!(value.trim().to_lowercase().as_str(), "true" | "1"))
+    };
+    // Two names of one setting: it is on if either says so, and by default.
+    let logs: Vec<bool> = ["DD_SERVERLESS_LOGS_ENABLED", "DD_LOGS_ENABLED"].into_iter().filter_map(switch).collect();
+    let agent = setup.extensions.iter().any(|extension| extension.name == AGENT);
+    Expected {
+        logs: agent && (logs.is_empty() || logs.contains(&true)),
+        enhanced_metrics: agent && switch("DD_ENHANCED_METRICS").unwrap_or(true),
+    }
+}
+
+fn output(printer: &Arc<Printer>) -> Output {
+    let printer = Arc::clone(printer);
+    Output::To(Arc::new(move |stream, line| {
+        printer.line(&stream.origin.to_string(), stream.origin == setup::Origin::Function, line);
+    }))
+}
+
+fn initialization(init: Init) -> Initialization {
+    match init {
+        Init::OnDemand => Initialization::OnDemand,
+        Init::ProvisionedConcurrency => Initialization::ProvisionedConcurrency,
+        Init::SnapStart => Initialization::SnapStart,
+        Init::ManagedInstances => Initialization::ManagedInstances,
+    }
+}
+
+fn network(network: Network) -> setup::Network {
+    match network {
+        Network::Host => setup::Network::Host,
+        Network::Isolated => setup::Network::Isolated,
+    }
+}
+
+/// The last part of a path, also when it is `.`.
+fn name(path: &Path) -> String {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    path.file_name().map_or_else(|| "function".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expected_with(name: &str, variables: &[(&str, &str)]) -> (bool, bool) {
+        let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let extensions = vec![Extension::new(name, "/bin/true")];
+        let expected = expected(&Setup { extensions, environment, ..Setup::default() });
+        (expected.logs, expected.enhanced_metrics)
+    }
+
+    #[test]
+    fn what_is_expected_follows_the_switches_of_the_agent() {
+        assert_eq!(expected_with(AGENT, &[]), (true, true));
+        assert_eq!(expected_with("another", &[]), (false, false));
+        assert_eq!(expected_with(AGENT, &[("DD_ENHANCED_METRICS", "FALSE")]), (true, false));
+        assert_eq!(expected_with(AGENT, &[("DD_LOGS_ENABLED", "false")]), (false, true));
+        let both = [("DD_SERVERLESS_LOGS_ENABLED", "false"), ("DD_LOGS_ENABLED", "true")];
+        assert_eq!(expected_with(AGENT, &both), (true, true), "either name switches logs on");
+    }
+
+    #[test]
+    fn builds_of_bottlecap_are_called_by_the_name_they_register_with() {
+        assert_eq!(extension(PathBuf::from("/target/debug/bottlecap")).name, AGENT);
+        assert_eq!(extension(PathBuf::from("/opt/extensions/other")).name, "other");
+    }
+}

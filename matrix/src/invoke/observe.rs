@@ -1,0 +1,183 @@
+//! From what the sandbox has seen to the plain values of which the account is made.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::account::{Exit, Expected, Gate, Outcome, Run};
+use crate::sandbox::journal::{Entry, What};
+use crate::sandbox::setup::Origin;
+use crate::sandbox::{self, Ending, Gates, Invocation};
+
+/// What was seen of a run.
+#[derive(Debug)]
+pub struct Seen {
+    pub invocations: Vec<Invocation>,
+    pub gates: Gates,
+    /// An interrupted run has no end, and what was there when it was interrupted stands in for it.
+    pub ending: Ending,
+    pub interrupted: bool,
+}
+
+impl Seen {
+    pub fn run(&self, expected: Expected) -> Run {
+        let journal = &self.ending.journal;
+        let lines = self.ending.output.iter().filter(|line| line.stream.origin == Origin::Function);
+        Run {
+            invocations: self.invocations.iter().map(outcome).collect(),
+            gates: gates(&self.gates),
+            printed: lines.map(|line| String::from_utf8_lossy(&line.bytes).into_owned()).collect(),
+            requests: self.ending.requests.clone(),
+            invoked: journal.iter().filter(|entry| matches!(entry.what, What::Invoked { .. })).count(),
+            crash: crash(journal),
+            exits: self.ending.extensions.iter().map(exit).collect(),
+            notes: notes(journal),
+            interrupted: self.interrupted,
+            expected,
+        }
+    }
+}
+
+fn outcome(invocation: &Invocation) -> Outcome {
+    let outcome = match &invocation.outcome {
+        sandbox::Outcome::Success => match &invocation.error_type {
+            None => "success".to_owned(),
+            Some(error) => format!("success, then {error}"),
+        },
+        sandbox::Outcome::FunctionError { error_type } => format!("error {error_type}"),
+        sandbox::Outcome::Timeout => "timeout".to_owned(),
+        sandbox::Outcome::RuntimeExited { status } => format!("the runtime ended with {status}"),
+        sandbox::Outcome::OutOfMemory => "out of memory".to_owned(),
+        sandbox::Outcome::ExtensionCrashed { name, error_type } => format!("{name}: {error_type}"),
+        sandbox::Outcome::InitFailed { error_type } => format!("the init failed with {error_type}"),
+    };
+    Outcome {
+        request_id: invocation.request_id.clone(),
+        succeeded: outcome == "success",
+        outcome,
+        response: serde_json::from_slice(&invocation.response)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&invocation.response).into_owned())),
+        answered_ms: milliseconds(invocation.answered),
+        duration_ms: milliseconds(invocation.duration),
+        init_ms: invocation.init.map(milliseconds),
+        billed_ms: invocation.billed_ms,
+        max_memory_mb: invocation.max_memory_mb,
+    }
+}
+
+fn gates(gates: &Gates) -> Vec<Gate> {
+    let gate = |gate: &sandbox::ExtensionGates| Gate {
+        extension: gate.name.clone(),
+        registered_ms: gate.register.map(milliseconds),
+        ready_ms: gate.next.map(milliseconds),
+    };
+    gates.extensions.iter().map(gate).collect()
+}
+
+fn exit(exit: &sandbox::ExitOf) -> Exit {
+    Exit {
+        extension: exit.name.clone(),
+        status: exit.status.clone(),
+        killed: exit.killed,
+        took_ms: milliseconds(exit.took),
+    }
+}
+
+/// The first failure of an extension: an end outside of a shutdown, whatever its status, an end within one that is not a good
+/// one, or a report of its own. Being killed at the end of a shutdown is no crash: it is what happens to extensions that did not ask
+/// to be told.
+fn crash(journal: &[Entry]) -> Option<String> {
+    let mut leaving = false;
+    let mut killed = Vec::new();
+    for entry in journal {
+        match &entry.what {
+            What::ShutdownStarted { .. } => leaving = true,
+            What::ShutdownOver => {
+                leaving = false;
+                killed.clear();
+            }
+            What::Killed { origin } => killed.push(origin),
+            What::Exited { origin: origin @ Origin::Extension(name), status } => {
+                if !leaving {
+                    return Some(format!("{name} ended before it was told to ({status})"));
+                }
+                if status != "exit status: 0" && !killed.contains(&origin) {
+                    return Some(format!("{name} ended its shutdown with {status}"));
+                }
+            }
+            What::NotExecuted { origin: Origin::Extension(name), reason } => {
+                return Some(format!("{name} could not be started ({reason})"));
+            }
+            What::ExtensionError { name, error_type } => return Some(format!("{name} reported {error_type}")),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn notes(journal: &[Entry]) -> Vec<String> {
+    let note = |entry: &Entry| match &entry.what {
+        What::NetworkShared { reason } => {
+            Some(format!("The network is the host's: one of its own was refused ({reason})."))
+        }
+        What::NotExecuted { origin: Origin::Function, reason } => {
+            Some(format!("The function could not be started: {reason}."))
+        }
+        What::Dropped { subscriber, events, .. } => {
+            Some(format!("{events} telemetry events for {subscriber} were dropped because it did not take them."))
+        }
+        _ => None,
+    };
+    journal.iter().filter_map(note).collect()
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    fn journal(all: &[What]) -> Vec<Entry> {
+        let entry = |what: &What| Entry { at: Duration::ZERO, wall: OffsetDateTime::UNIX_EPOCH, what: what.clone() };
+        all.iter().map(entry).collect()
+    }
+
+    fn extension() -> Origin {
+        Origin::Extension(Arc::from("agent"))
+    }
+
+    fn exited(status: &str) -> What {
+        What::Exited { origin: extension(), status: status.to_owned() }
+    }
+
+    #[test]
+    fn any_end_before_the_shutdown_is_a_crash() {
+        let start = What::ShutdownStarted { reason: "failure" };
+        let crash = crash(&journal(&[exited("exit status: 0"), start])).unwrap();
+        assert_eq!(crash, "agent ended before it was told to (exit status: 0)");
+    }
+
+    #[test]
+    fn a_shutdown_is_left_well_or_under_force() {
+        let start = || What::ShutdownStarted { reason: "spindown" };
+        let forced = What::Killed { origin: extension() };
+        assert_eq!(crash(&journal(&[start(), exited("exit status: 0"), What::ShutdownOver])), None);
+        assert_eq!(crash(&journal(&[start(), forced, exited("signal: 9 (SIGKILL)"), What::ShutdownOver])), None);
+        let ended = crash(&journal(&[start(), exited("exit status: 101")])).unwrap();
+        assert_eq!(ended, "agent ended its shutdown with exit status: 101");
+        let later = crash(&journal(&[start(), exited("exit status: 0"), What::ShutdownOver, exited("exit status: 1")]));
+        assert!(later.unwrap().contains("before it was told to"));
+    }
+
+    #[test]
+    fn an_error_of_its_own_is_a_crash() {
+        let reported = What::ExtensionError { name: "agent".into(), error_type: "Agent.NoKey".into() };
+        assert_eq!(crash(&journal(&[reported])).unwrap(), "agent reported Agent.NoKey");
+    }
+}

@@ -1,0 +1,302 @@
+//! The account as text for a person.
+
+use console::{Style, measure_text_width, pad_str, truncate_str};
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use super::account::{Account, Missing, Verdict};
+use crate::sandbox::intake::Answered;
+
+/// What the text is written on.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// Columns.
+    pub width: usize,
+    pub colours: bool,
+}
+
+/// A cell of a table may take this much before it is cut, except the last of its row, which takes what is left.
+const CELL: usize = 60;
+const GAP: &str = "  ";
+
+/// Writes the whole account.
+pub fn render(account: &Account, page: Page) -> String {
+    let mut text = Text { page, out: String::new() };
+    text.invocations(account);
+    text.gates(account);
+    text.exits(account);
+    text.routes(account);
+    text.logs(account);
+    text.metrics(account);
+    text.missing(&account.missing);
+    text.notes(account);
+    text.verdict(account);
+    text.out
+}
+
+struct Text {
+    page: Page,
+    out: String,
+}
+
+impl Text {
+    fn invocations(&mut self, account: &Account) {
+        self.title("Invocations");
+        let rows = account.invocations.iter().map(|outcome| {
+            vec![
+                short(&outcome.request_id),
+                outcome.outcome.clone(),
+                outcome.init_ms.map_or_else(|| "-".to_owned(), milliseconds),
+                milliseconds(outcome.answered_ms),
+                milliseconds(outcome.duration_ms),
+                format!("{} ms", outcome.billed_ms),
+                format!("{} MB", outcome.max_memory_mb),
+                match &outcome.response {
+                    Value::String(text) => one_line(text),
+                    other => other.to_string(),
+                },
+            ]
+        });
+        let header = ["request", "outcome", "init", "answered", "total", "billed", "memory", "response"];
+        self.table(&header, &rows.collect::<Vec<_>>());
+    }
+
+    fn gates(&mut self, account: &Account) {
+        if account.gates.is_empty() {
+            return;
+        }
+        self.title("Cold start, from the start of each extension");
+        let time = |ms: Option<f64>| ms.map_or_else(|| "never".to_owned(), milliseconds);
+        let rows = account
+            .gates
+            .iter()
+            .map(|gate| vec![gate.extension.clone(), time(gate.registered_ms), time(gate.ready_ms)]);
+        self.table(&["extension", "registered", "ready"], &rows.collect::<Vec<_>>());
+    }
+
+    fn exits(&mut self, account: &Account) {
+        if account.exits.is_empty() {
+            return;
+        }
+        self.title("Shutdown");
+        let rows = account.exits.iter().map(|exit| {
+            let how = if exit.killed { format!("killed, {}", exit.status) } else { exit.status.clone() };
+            vec![exit.extension.clone(), milliseconds(exit.took_ms), how]
+        });
+        self.table(&["extension", "took", "end"], &rows.collect::<Vec<_>>());
+    }
+
+    fn notes(&mut self, account: &Account) {
+        for note in &account.notes {
+            self.line("");
+            self.line(&self.paint(Style::new().yellow(), note));
+        }
+    }
+
+    fn routes(&mut self, account: &Account) {
+        self.title("Requests at the intake");
+        let rows = account.routes.iter().map(|route| {
+            vec![
+                route.path.clone(),
+                route.requests.to_string(),
+                route.accepted.to_string(),
+                route.wire_bytes.to_string(),
+                route.body_bytes.to_string(),
+                route.problems.values().sum::<usize>().to_string(),
+            ]
+        });
+        self.table(
+            &["path", "requests", "accepted", "bytes sent", "uncompressed", "problems"],
+            &rows.collect::<Vec<_>>(),
+        );
+        for route in &account.routes {
+            for (problem, count) in &route.problems {
+                let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
+                self.line(&self.paint(Style::new().yellow(), &format!("  {}: {problem}{times}", route.path)));
+            }
+        }
+    }
+
+    fn logs(&mut self, account: &Account) {
+        self.title("Logs");
+        let rows = account.logs.iter().map(|log| {
+            vec![
+                log.timestamp.map_or_else(|| "?".to_owned(), clock),
+                log.status.clone(),
+                log.request_id.as_deref().map_or_else(|| "-".to_owned(), short),
+                one_line(&log.message),
+            ]
+        });
+        self.table(&["time", "status", "request", "message"], &rows.collect::<Vec<_>>());
+    }
+
+    fn metrics(&mut self, account: &Account) {
+        self.title("Metrics");
+        let rows = account.metrics.iter().map(|metric| {
+            vec![
+                metric.name.clone(),
+                metric.kind.to_owned(),
+                metric.count.to_string(),
+                number(metric.sum),
+                number(metric.min),
+                number(metric.max),
+                metric.tags.len().to_string(),
+            ]
+        });
+        self.table(&["name", "type", "count", "sum", "min", "max", "tags"], &rows.collect::<Vec<_>>());
+    }
+
+    fn missing(&mut self, missing: &Missing) {
+        if missing.is_empty() {
+            return;
+        }
+        self.title("Missing");
+        let mut say =
+            |sentence: String| self.line(&self.paint(Style::new().red(), &self.cut(&format!("  {sentence}"))));
+        for line in &missing.lines {
+            say(format!("no log arrived for the line: {}", one_line(line)));
+        }
+        if let Some(uncounted) = missing.invocations {
+            let (invoked, counted) = (uncounted.invoked, number(uncounted.counted));
+            say(format!("{invoked} invocations, but aws.lambda.enhanced.invocations adds up to {counted}"));
+        }
+        for refused in &missing.refused {
+            let answer = match refused.answer {
+                Answered::Status { code, .. } => format!("refused with {code}"),
+                Answered::Reset => "reset".to_owned(),
+                Answered::Silence => "left without an answer".to_owned(),
+            };
+            let problems = refused.problems.join("; ");
+            say(format!("request {} to {} was {answer}: {problems}", refused.number, refused.path));
+        }
+    }
+
+    fn verdict(&mut self, account: &Account) {
+        let good = Style::new().green().bold();
+        let bad = Style::new().red().bold();
+        let (style, sentence) = match account.verdict {
+            Verdict::Delivered => (good, "Everything that was expected has arrived.".to_owned()),
+            Verdict::PayloadLost => (bad, "Something is missing at the intake.".to_owned()),
+            Verdict::FunctionFailed => {
+                (bad, "The function failed; its outcome and its lines above say why.".to_owned())
+            }
+            Verdict::ExtensionCrashed => {
+                let how = account.crash.as_deref().unwrap_or("unknown");
+                (
+                    bad,
+                    format!(
+                        "The extension failed: {how}. Its own lines above may say why; --env DD_LOG_LEVEL=debug makes bottlecap say more."
+                    ),
+                )
+            }
+            Verdict::Interrupted => (bad, "Interrupted; this is what had arrived.".to_owned()),
+        };
+        self.line("");
+        self.line(&self.paint(style, &sentence));
+    }
+
+    fn title(&mut self, title: &str) {
+        self.line("");
+        self.line(&self.paint(Style::new().bold(), title));
+    }
+
+    /// Columns as wide as their widest cell; numbers to the right.
+    fn table(&mut self, header: &[&str], rows: &[Vec<String>]) {
+        if rows.is_empty() {
+            self.line("  none");
+            return;
+        }
+        let widths: Vec<usize> = header
+            .iter()
+            .enumerate()
+            .map(|(column, title)| {
+                let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| measure_text_width(cell));
+                cells.chain([measure_text_width(title)]).max().unwrap_or_default().min(CELL)
+            })
+            .collect();
+        let header = self.row(header, &widths, rows);
+        self.line(&self.paint(Style::new().dim(), &header));
+        for row in rows {
+            let cells: Vec<&str> = row.iter().map(String::as_str).collect();
+            let row = self.row(&cells, &widths, rows);
+            self.line(&row);
+        }
+    }
+
+    fn row(&self, cells: &[&str], widths: &[usize], rows: &[Vec<String>]) -> String {
+        let mut row = String::new();
+        for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
+            row.push_str(GAP);
+            let last = column + 1 == widths.len();
+            let numeric = rows.iter().filter_map(|row| row.get(column)).all(|cell| is_number(cell));
+            if numeric {
+                row.push_str(&pad_str(cell, *width, console::Alignment::Right, Some("…")));
+            } else if last {
+                row.push_str(cell);
+            } else {
+                row.push_str(&pad_str(cell, *width, console::Alignment::Left, Some("…")));
+            }
+        }
+        self.cut(row.trim_end())
+    }
+
+    fn cut(&self, line: &str) -> String {
+        truncate_str(line, self.page.width, "…").into_owned()
+    }
+
+    fn paint(&self, style: Style, text: &str) -> String {
+        if self.page.colours { style.force_styling(true).apply_to(text).to_string() } else { text.to_owned() }
+    }
+
+    fn line(&mut self, line: &str) {
+        self.out.push_str(line);
+        self.out.push('\n');
+    }
+}
+
+fn is_number(cell: &str) -> bool {
+    let cell = cell.strip_suffix(" ms").or_else(|| cell.strip_suffix(" MB")).unwrap_or(cell);
+    matches!(cell, "-" | "never") || cell.parse::<f64>().is_ok()
+}
+
+/// Enough of a request id to tell it from its neighbours.
+fn short(request_id: &str) -> String {
+    request_id.chars().take(8).collect()
+}
+
+/// Control characters would move the cursor.
+fn one_line(text: &str) -> String {
+    text.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn milliseconds(value: f64) -> String {
+    format!("{value:.1} ms")
+}
+
+/// Whole numbers without a point, others with six significant digits.
+fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return "-".to_owned();
+    }
+    if value.fract().abs() < f64::EPSILON {
+        return format!("{value:.0}");
+    }
+    if value.abs() < 1e-3 {
+        return format!("{value:.5e}");
+    }
+    let digits = if value.abs() >= 1000.0 { 1 } else { 4 };
+    format!("{value:.digits$}")
+}
+
+/// The time of day, UTC.
+fn clock(milliseconds: i64) -> String {
+    let format = format_description!("[hour]:[minute]:[second].[subsecond digits:3]");
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000)
+        .ok()
+        .and_then(|at| at.format(format).ok())
+        .unwrap_or_else(|| milliseconds.to_string())
+}
+
+#[cfg(test)]
+mod tests;

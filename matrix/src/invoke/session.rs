@@ -1,0 +1,139 @@
+//! The run itself, which Ctrl-C can end early.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use tokio::runtime::Builder;
+
+use super::observe::Seen;
+use crate::sandbox::{self, Ending, Invocation, Sandbox, Setup, intake};
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum End {
+    Seen(Box<Seen>),
+    /// Interrupted before there was anything to see.
+    Nothing,
+    /// The sandbox could not be set up.
+    Failed(sandbox::Error),
+}
+
+/// Sends `event` through a new sandbox so many times.
+///
+/// The first Ctrl-C lets the invocation that is under way end, with the flush that follows it. The second one ends everything at once.
+/// `noticed` is called at the first.
+pub fn run(setup: Setup, event: Vec<u8>, times: u32, noticed: impl Fn()) -> End {
+    let (tell, told) = channel();
+    let run = Arc::new(Run::default());
+    listen(tell.clone());
+    let worker = Arc::clone(&run);
+    thread::spawn(move || {
+        let _ = tell.send(Message::Over(worker.work(setup, &event, times)));
+    });
+    follow(&run, &told, noticed)
+}
+
+fn follow(run: &Run, told: &Receiver<Message>, noticed: impl Fn()) -> End {
+    loop {
+        match told.recv() {
+            Ok(Message::Over(end)) => return end,
+            Ok(Message::Interrupt) => {
+                if !run.interrupted.swap(true, Ordering::SeqCst) {
+                    noticed();
+                    continue;
+                }
+                match &*run.stage() {
+                    Stage::Starting => return End::Nothing,
+                    Stage::Running(sandbox) => return End::Seen(Box::new(run.look(sandbox))),
+                    // It is over within seconds, by Lambda's own limits.
+                    Stage::Ending => {}
+                }
+            }
+            Err(_) => return End::Nothing,
+        }
+    }
+}
+
+enum Message {
+    Interrupt,
+    Over(End),
+}
+
+/// What the thread that runs and the one that listens share.
+#[derive(Default)]
+struct Run {
+    interrupted: AtomicBool,
+    stage: Mutex<Stage>,
+    invocations: Mutex<Vec<Invocation>>,
+}
+
+#[derive(Default)]
+enum Stage {
+    #[default]
+    Starting,
+    Running(Arc<Sandbox>),
+    Ending,
+}
+
+impl Run {
+    fn work(&self, setup: Setup, event: &[u8], times: u32) -> End {
+        let sandbox = match Sandbox::start(setup) {
+            Ok(sandbox) => Arc::new(sandbox),
+            Err(error) => return End::Failed(error),
+        };
+        *self.stage() = Stage::Running(Arc::clone(&sandbox));
+        for _ in 0..times {
+            if self.interrupted.load(Ordering::SeqCst) {
+                break;
+            }
+            match sandbox.invoke(event) {
+                Ok(invocation) => self.invocations.lock().unwrap_or_else(PoisonError::into_inner).push(invocation),
+                Err(error) => return End::Failed(error),
+            }
+        }
+        *self.stage() = Stage::Ending;
+        let gates = sandbox.gates();
+        let ended = Arc::into_inner(sandbox).ok_or(sandbox::Error::Gone).and_then(Sandbox::shutdown);
+        match ended {
+            Ok(ending) => End::Seen(Box::new(self.seen(gates, ending))),
+            Err(error) => End::Failed(error),
+        }
+    }
+
+    /// What there is to see without an end.
+    fn look(&self, sandbox: &Sandbox) -> Seen {
+        let ending = Ending {
+            extensions: Vec::new(),
+            journal: sandbox.journal(),
+            telemetry: sandbox.telemetry(),
+            output: sandbox.output(),
+            requests: sandbox.intake().map(intake::Intake::requests).unwrap_or_default(),
+        };
+        self.seen(sandbox.gates(), ending)
+    }
+
+    fn seen(&self, gates: sandbox::Gates, ending: Ending) -> Seen {
+        let invocations = self.invocations.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Seen { invocations, gates, ending, interrupted: self.interrupted.load(Ordering::SeqCst) }
+    }
+
+    fn stage(&self) -> std::sync::MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reports every Ctrl-C from now on; it does not end the process any more. Without a listener it still does, which is better than nothing.
+fn listen(tell: Sender<Message>) {
+    thread::spawn(move || {
+        let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
+        runtime.block_on(async {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if tell.send(Message::Interrupt).is_err() {
+                    return;
+                }
+            }
+        });
+    });
+}

@@ -1,0 +1,188 @@
+//! `cargo matrix invoke` from its command line to its exit status, with an extension that behaves as it is told.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a helper of a test fails as the test does"
+)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const HELLO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/hello-python");
+
+/// A directory with the extension, whose name is that of bottlecap's binary, and with what a test puts there.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        place.executable("bottlecap", include_str!("invoke_support/agent.py"));
+        place
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn executable(&self, name: &str, content: &str) {
+        let path = self.path().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// The verb for a function, with the extension in one of its modes.
+    fn invoke(&self, function: &str, mode: &str) -> Command {
+        let mut command = matrix(&["invoke", function]);
+        command.arg("--extension").arg(self.path().join("bottlecap"));
+        command.args(["--env", &format!("AGENT_MODE={mode}")]);
+        command
+    }
+}
+
+fn matrix(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_matrix"));
+    command.args(arguments).env("NO_COLOR", "1");
+    command
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn status(output: &Output) -> i32 {
+    output.status.code().unwrap_or_else(|| unreachable!("ended by a signal: {}", output.status))
+}
+
+#[test]
+fn what_arrived_is_in_the_document() {
+    let place = Place::new();
+    let output = place.invoke(HELLO, "sound").args(["--times", "2", "--json"]).output().unwrap();
+    let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(status(&output), 0, "{document:#}");
+    assert_eq!((&document["schema"], &document["verdict"]), (&Value::from(1), &Value::from("delivered")));
+    assert_eq!(document["invocations"].as_array().unwrap().len(), 2);
+    assert_eq!(document["invocations"][0]["response"]["statusCode"], 200);
+    let hellos = document["logs"].as_array().unwrap().iter().filter(|log| log["message"] == "Hello, Lambda!").count();
+    assert_eq!(hellos, 2);
+    let metric = &document["metrics"][0];
+    assert_eq!((&metric["name"], &metric["sum"]), (&Value::from("aws.lambda.enhanced.invocations"), &Value::from(2.0)));
+    let gate = &document["gates"][0];
+    assert!(gate["registered_ms"].as_f64().unwrap() < gate["ready_ms"].as_f64().unwrap(), "{gate}");
+    assert!(document["requests"][0]["payload"]["logs"].is_array());
+    let lines = String::from_utf8(output.stderr).unwrap();
+    assert!(lines.contains("function | Hello, Lambda!") && lines.contains("datadog-agent | agent ready"), "{lines}");
+}
+
+#[test]
+fn lines_that_did_not_arrive_are_named() {
+    let place = Place::new();
+    let output = place.invoke(HELLO, "lossy").output().unwrap();
+    let account = stdout(&output);
+    assert_eq!(status(&output), 5, "{account}");
+    assert!(account.contains("no log arrived for the line: Hello, Lambda!"), "{account}");
+    assert!(account.contains("function | Hello, Lambda!") && !account.contains('\u{1b}'), "{account}");
+
+    let output = place.invoke(HELLO, "lossy").args(["--env", "DD_SERVERLESS_LOGS_ENABLED=false"]).output().unwrap();
+    assert_eq!(status(&output), 0, "nobody expects logs that are switched off: {}", stdout(&output));
+}
+
+#[test]
+fn a_failing_function_and_a_crashing_extension_have_their_own_status() {
+    let place = Place::new();
+    fs::write(place.path().join("app.py"), "def handler(event, context):\n    raise ValueError(event['why'])\n")
+        .unwrap();
+    let function = place.path().to_str().unwrap();
+    let output = place.invoke(function, "sound").args(["--event", r#"{"why": "because"}"#]).output().unwrap();
+    assert_eq!(status(&output), 3, "{}", stdout(&output));
+    assert!(stdout(&output).contains("error ValueError"), "{}", stdout(&output));
+
+    let output = place.invoke(HELLO, "crash").output().unwrap();
+    assert_eq!(status(&output), 4, "{}", stdout(&output));
+    assert!(
+        stdout(&output).contains("datadog-agent ended before it was told to (exit status: 1)"),
+        "{}",
+        stdout(&output)
+    );
+}
+
+#[test]
+fn a_bootstrap_runs_as_the_runtime() {
+    let place = Place::new();
+    let bootstrap = "#!/usr/bin/env python3\n\
+        import os, urllib.request as http\n\
+        api = 'http://' + os.environ['AWS_LAMBDA_RUNTIME_API'] + '/2018-06-01/runtime/invocation/'\n\
+        while True:\n    \
+            event = http.urlopen(api + 'next')\n    \
+            print('custom', flush=True)\n    \
+            http.urlopen(api + event.headers['Lambda-Runtime-Aws-Request-Id'] + '/response', event.read())\n";
+    place.executable("bootstrap", bootstrap);
+    let function = place.path().to_str().unwrap();
+    let output = place.invoke(function, "sound").args(["--json", "--event", r#"{"echo": [1]}"#]).output().unwrap();
+    let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(status(&output), 0, "{document:#}");
+    assert_eq!(document["invocations"][0]["response"]["echo"][0], 1);
+    assert_eq!(document["logs"][0]["message"], "custom");
+}
+
+#[test]
+fn the_null_function_runs_alone() {
+    let output = matrix(&["invoke", "null", "--no-extension", "--times", "3", "--json"]).output().unwrap();
+    let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((status(&output), document["invocations"].as_array().unwrap().len()), (0, 3));
+    assert_eq!(document["requests"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn errors_say_what_to_do_next() {
+    let place = Place::new();
+    let cases: [(&[&str], i32, &str); 4] = [
+        (&["invoke", "/nonexistent"], 2, "name the directory of a function"),
+        (&["invoke", "null", "--extension", "/nonexistent"], 2, "it has to be an executable file"),
+        (&["invoke", "null", "--no-extension", "--memory", "1"], 2, "128..=10240"),
+        // There is no workspace here from which bottlecap could be built.
+        (&["invoke", "null"], 6, "--no-extension"),
+    ];
+    for (arguments, expected, advice) in cases {
+        let output = matrix(arguments).current_dir(place.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(status(&output), expected, "{said}");
+        assert!(said.contains(advice), "{said}");
+    }
+}
+
+#[test]
+fn an_interrupted_run_still_says_what_arrived() {
+    let place = Place::new();
+    let code = "import time\n\ndef handler(event, context):\n    print('asleep')\n    time.sleep(60)\n";
+    fs::write(place.path().join("app.py"), code).unwrap();
+    let mut command = place.invoke(place.path().to_str().unwrap(), "sound");
+    let mut child = command.args(["--timeout", "90"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    let (mut lines, mut said) =
+        (BufReader::new(child.stdout.take().unwrap()), BufReader::new(child.stderr.take().unwrap()));
+    let mut line = String::new();
+    while !line.contains("asleep") {
+        line.clear();
+        assert_ne!(lines.read_line(&mut line).unwrap(), 0, "the function never ran");
+    }
+    kill(pid, Signal::SIGINT).unwrap();
+    line.clear();
+    said.read_line(&mut line).unwrap();
+    assert!(line.contains("once more ends it at once"), "{line}");
+    kill(pid, Signal::SIGINT).unwrap();
+    let mut account = String::new();
+    lines.read_to_string(&mut account).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(account.contains("Interrupted; this is what had arrived."), "{account}");
+    assert!(account.contains("datadog-agent"), "{account}");
+}
