@@ -9,7 +9,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 
-use super::arguments::Profile;
+pub use super::arguments::Profile;
 use super::error::Error;
 
 /// How much of cargo's output is shown when it fails, in lines from its end.

@@ -2,7 +2,7 @@
 
 pub mod account;
 mod arguments;
-mod build;
+pub mod build;
 mod document;
 mod error;
 mod observe;
