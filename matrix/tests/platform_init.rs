@@ -55,7 +55,7 @@ fn the_registration_tells_about_the_function_and_the_account_only_on_request() {
 /// extension is taken for an internal one, and those can't have SHUTDOWN events.
 #[test]
 fn a_name_that_is_not_the_files_is_refused() {
-    let limits = Limits { init: Duration::from_millis(800), ..Limits::default() };
+    let limits = Limits { init: Duration::from_secs(3), ..Limits::default() };
     let sandbox = start(Setup { limits, ..with(vec![scripted("mine", "register:other sleep:60")]) });
     let answer = answer_to(&sandbox.output(), "mine", "register");
     assert_eq!(answer["status"], 403);
@@ -94,7 +94,8 @@ fn a_subscription_after_init_is_refused() {
 fn an_init_that_takes_too_long_is_repeated_in_the_first_invocation() {
     let limits = Limits { init: Duration::from_millis(400), ..Limits::default() };
     let slow = scripted("slow", "sleep:0.6 register loop");
-    let sandbox = start(Setup { limits, ..with(vec![slow]) });
+    let timeout = Duration::from_secs(10);
+    let sandbox = start(Setup { limits, timeout, ..with(vec![slow]) });
     assert!(happened(&sandbox.journal(), |what| matches!(what, What::InitOver { phase: "init", status: "timeout" })));
     let invocation = sandbox.invoke(b"{}").unwrap();
     assert_eq!(invocation.outcome, Outcome::Success);
@@ -169,7 +170,7 @@ fn an_extension_sees_the_customers_variables_and_its_own_path() {
 /// "Understanding Lambda managed instances": extensions can't have INVOKE events there.
 #[test]
 fn managed_instances_refuse_invoke_events() {
-    let limits = Limits { long_init: Duration::from_millis(800), ..Limits::default() };
+    let limits = Limits { long_init: Duration::from_secs(3), ..Limits::default() };
     let initialization = Initialization::ManagedInstances;
     let timeout = Duration::from_secs(1);
     let extensions = vec![scripted("old", "register sleep:60")];

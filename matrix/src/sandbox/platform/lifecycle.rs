@@ -112,6 +112,17 @@ impl Life {
         }
     }
 
+    /// Kills whoever is left, without a word, and waits until nothing of them remains, not even a zombie.
+    pub(crate) async fn abandon(&mut self) {
+        self.signal_all(Signal::SIGKILL);
+        if let Some(Running::Process { process, .. }) = self.function.take() {
+            process.wait().await;
+        }
+        for member in self.extensions.drain(..) {
+            member.process.wait().await;
+        }
+    }
+
     /// Takes every line that has been written by now.
     pub(crate) fn drain(&self) {
         if let Some(Running::Process { process, .. }) = &self.function {
