@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use matrix::sandbox::faults::{Calls, Effect, Endpoint, Fault};
 use matrix::sandbox::journal::What;
-use matrix::sandbox::setup::{Initialization, Limits};
-use matrix::sandbox::{Error, Extension, Outcome, Sandbox, Setup};
+use matrix::sandbox::setup::{Initialization, Limits, Network};
+use matrix::sandbox::{Error, Extension, Function, Outcome, Sandbox, Setup};
 use platform_support::{answer_to, first, happened, kinds, records, said, scripted, start};
 
 fn with(extensions: Vec<Extension>) -> Setup {
@@ -217,4 +217,36 @@ fn a_file_that_is_no_program_fails_the_init() {
     assert_eq!(records(&telemetry, "platform.initReport")[0]["errorType"], "Extension.LaunchError");
     let error_type = "Extension.LaunchError".to_owned();
     assert_eq!(sandbox.invoke(b"{}").unwrap().outcome, Outcome::InitFailed { error_type });
+}
+
+/// "Troubleshoot execution issues in Lambda": a runtime that isn't there is an invalid entry point.
+#[test]
+fn a_runtime_that_cannot_be_executed_fails_the_init() {
+    let sandbox = start(Setup { function: Function::program("/nowhere/bootstrap"), ..Setup::default() });
+    let error_type = "Runtime.InvalidEntrypoint".to_owned();
+    assert_eq!(sandbox.invoke(b"{}").unwrap().outcome, Outcome::InitFailed { error_type });
+}
+
+#[test]
+fn everyone_is_pointed_to_the_intake() {
+    let intake = Some(matrix::sandbox::intake::Plan::default());
+    let sandbox = start(Setup { intake, ..with(vec![scripted("env", "environment register loop")]) });
+    let url = format!("http://{}", sandbox.intake().unwrap().address());
+    let said = said(&sandbox.output(), "env");
+    for name in ["DD_DD_URL", "DD_APM_DD_URL", "DD_LOGS_CONFIG_LOGS_DD_URL"] {
+        assert_eq!(said[0]["environment"][name], url.as_str());
+    }
+    assert_eq!(said[0]["environment"]["DD_API_KEY"].as_str().map(str::len), Some(32));
+}
+
+/// "Working with Lambda environment variables": the network that the processes see has Lambda's own address for the APIs.
+#[test]
+fn the_apis_are_where_lambda_has_them() {
+    let sandbox = start(with(vec![scripted("env", "environment register loop")]));
+    if happened(&sandbox.journal(), |what| *what == What::NetworkIsolated) {
+        assert_eq!(said(&sandbox.output(), "env")[0]["environment"]["AWS_LAMBDA_RUNTIME_API"], "127.0.0.1:9001");
+    }
+    let host = start(Setup { network: Network::Host, ..with(vec![scripted("env", "environment register loop")]) });
+    assert!(!happened(&host.journal(), |what| *what == What::NetworkIsolated));
+    assert_eq!(host.invoke(b"{}").unwrap().outcome, Outcome::Success);
 }
