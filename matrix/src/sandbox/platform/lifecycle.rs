@@ -30,7 +30,7 @@ pub(crate) struct Life {
     pub ready: bool,
     /// How long the init took that the next report tells about.
     pub init_took: Option<Duration>,
-    /// How the extensions of the last shutdown ended.
+    /// How the extensions of the last environment that has ended did so.
     pub exits: Vec<ExitOf>,
     pub frozen: bool,
 }
