@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use matrix::sandbox::faults::{Calls, Effect, Endpoint, Fault};
 use matrix::sandbox::journal::What;
-use matrix::sandbox::setup::{Initialization, Limits};
-use matrix::sandbox::{Error, Extension, Outcome, Sandbox, Setup};
+use matrix::sandbox::setup::{Initialization, Limits, Network};
+use matrix::sandbox::{Error, Extension, Function, Outcome, Sandbox, Setup};
 use platform_support::{answer_to, first, happened, kinds, records, said, scripted, start};
 
 fn with(extensions: Vec<Extension>) -> Setup {
@@ -55,7 +55,7 @@ fn the_registration_tells_about_the_function_and_the_account_only_on_request() {
 /// extension is taken for an internal one, and those can't have SHUTDOWN events.
 #[test]
 fn a_name_that_is_not_the_files_is_refused() {
-    let limits = Limits { init: Duration::from_millis(800), ..Limits::default() };
+    let limits = Limits { init: Duration::from_secs(3), ..Limits::default() };
     let sandbox = start(Setup { limits, ..with(vec![scripted("mine", "register:other sleep:60")]) });
     let answer = answer_to(&sandbox.output(), "mine", "register");
     assert_eq!(answer["status"], 403);
@@ -94,7 +94,8 @@ fn a_subscription_after_init_is_refused() {
 fn an_init_that_takes_too_long_is_repeated_in_the_first_invocation() {
     let limits = Limits { init: Duration::from_millis(400), ..Limits::default() };
     let slow = scripted("slow", "sleep:0.6 register loop");
-    let sandbox = start(Setup { limits, ..with(vec![slow]) });
+    let timeout = Duration::from_secs(10);
+    let sandbox = start(Setup { limits, timeout, ..with(vec![slow]) });
     assert!(happened(&sandbox.journal(), |what| matches!(what, What::InitOver { phase: "init", status: "timeout" })));
     let invocation = sandbox.invoke(b"{}").unwrap();
     assert_eq!(invocation.outcome, Outcome::Success);
@@ -169,7 +170,7 @@ fn an_extension_sees_the_customers_variables_and_its_own_path() {
 /// "Understanding Lambda managed instances": extensions can't have INVOKE events there.
 #[test]
 fn managed_instances_refuse_invoke_events() {
-    let limits = Limits { long_init: Duration::from_millis(800), ..Limits::default() };
+    let limits = Limits { long_init: Duration::from_secs(3), ..Limits::default() };
     let initialization = Initialization::ManagedInstances;
     let timeout = Duration::from_secs(1);
     let extensions = vec![scripted("old", "register sleep:60")];
@@ -216,4 +217,36 @@ fn a_file_that_is_no_program_fails_the_init() {
     assert_eq!(records(&telemetry, "platform.initReport")[0]["errorType"], "Extension.LaunchError");
     let error_type = "Extension.LaunchError".to_owned();
     assert_eq!(sandbox.invoke(b"{}").unwrap().outcome, Outcome::InitFailed { error_type });
+}
+
+/// "Troubleshoot execution issues in Lambda": a runtime that isn't there is an invalid entry point.
+#[test]
+fn a_runtime_that_cannot_be_executed_fails_the_init() {
+    let sandbox = start(Setup { function: Function::program("/nowhere/bootstrap"), ..Setup::default() });
+    let error_type = "Runtime.InvalidEntrypoint".to_owned();
+    assert_eq!(sandbox.invoke(b"{}").unwrap().outcome, Outcome::InitFailed { error_type });
+}
+
+#[test]
+fn everyone_is_pointed_to_the_intake() {
+    let intake = Some(matrix::sandbox::intake::Plan::default());
+    let sandbox = start(Setup { intake, ..with(vec![scripted("env", "environment register loop")]) });
+    let url = format!("http://{}", sandbox.intake().unwrap().address());
+    let said = said(&sandbox.output(), "env");
+    for name in ["DD_DD_URL", "DD_APM_DD_URL", "DD_LOGS_CONFIG_LOGS_DD_URL"] {
+        assert_eq!(said[0]["environment"][name], url.as_str());
+    }
+    assert_eq!(said[0]["environment"]["DD_API_KEY"].as_str().map(str::len), Some(32));
+}
+
+/// "Working with Lambda environment variables": the network that the processes see has Lambda's own address for the APIs.
+#[test]
+fn the_apis_are_where_lambda_has_them() {
+    let sandbox = start(with(vec![scripted("env", "environment register loop")]));
+    if happened(&sandbox.journal(), |what| *what == What::NetworkIsolated) {
+        assert_eq!(said(&sandbox.output(), "env")[0]["environment"]["AWS_LAMBDA_RUNTIME_API"], "127.0.0.1:9001");
+    }
+    let host = start(Setup { network: Network::Host, ..with(vec![scripted("env", "environment register loop")]) });
+    assert!(!happened(&host.journal(), |what| *what == What::NetworkIsolated));
+    assert_eq!(host.invoke(b"{}").unwrap().outcome, Outcome::Success);
 }

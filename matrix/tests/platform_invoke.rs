@@ -111,14 +111,14 @@ fn a_line_of_a_mebibyte_is_one_record() {
 fn a_timeout_ends_the_environment_and_the_next_invocation_starts_another() {
     let setup = Setup {
         function: python(),
-        timeout: Duration::from_secs(1),
+        timeout: Duration::from_secs(3),
         extensions: vec![scripted("a", "register loop")],
         ..Setup::default()
     };
     let sandbox = start(setup);
     let late = sandbox.invoke(b"{\"sleep\":60}").unwrap();
-    assert_eq!((late.outcome, late.status, late.duration), (Outcome::Timeout, Status::Timeout, Duration::from_secs(1)));
-    assert!(String::from_utf8(late.response).unwrap().contains("Task timed out after 1.00 seconds"));
+    assert_eq!((late.outcome, late.status, late.duration), (Outcome::Timeout, Status::Timeout, Duration::from_secs(3)));
+    assert!(String::from_utf8(late.response).unwrap().contains("Task timed out after 3.00 seconds"));
     let shutdown = said(&sandbox.output(), "a").pop().unwrap();
     assert_eq!(shutdown["event"]["shutdownReason"], "timeout");
 
@@ -142,7 +142,8 @@ fn an_extension_that_never_returns_times_out_after_the_caller_was_answered() {
 #[test]
 fn a_runtime_that_exits_is_an_error_and_the_environment_ends() {
     let extensions = vec![scripted("a", "register loop")];
-    let sandbox = start(Setup { function: python(), extensions, ..Setup::default() });
+    let timeout = Duration::from_secs(10);
+    let sandbox = start(Setup { function: python(), extensions, timeout, ..Setup::default() });
     let invocation = sandbox.invoke(b"{\"exit\":1}").unwrap();
     assert_eq!(invocation.outcome, Outcome::RuntimeExited { status: "exit status 1".to_owned() });
     assert_eq!(invocation.error_type.as_deref(), Some("Runtime.ExitError"));
@@ -188,7 +189,7 @@ fn an_in_process_function_can_report_exit_and_run_out_of_memory() {
 #[test]
 fn an_extension_that_exits_during_an_invocation_has_crashed() {
     let function = Function::from_fn(|_| {
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(Duration::from_millis(1500));
         Answer::Response(Vec::new())
     });
     let extensions = vec![scripted("gone", "register next exit:0")];

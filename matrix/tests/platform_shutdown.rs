@@ -118,3 +118,11 @@ fn a_killed_matrix_leaves_no_process_behind() {
     victim.wait().unwrap();
     eventually("the extension is gone", || !alive());
 }
+
+#[test]
+fn an_environment_that_a_failure_has_ended_is_not_ended_again() {
+    let ending = start(with(vec![scripted("gone", "register exit:7")])).shutdown().unwrap();
+    assert_eq!(ending.extensions[0].status, "exit status: 7");
+    let shutdowns = ending.journal.iter().filter(|entry| matches!(entry.what, What::ShutdownStarted { .. })).count();
+    assert_eq!(shutdowns, 1);
+}

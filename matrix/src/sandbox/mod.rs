@@ -90,7 +90,7 @@ pub struct Sandbox {
 /// What is left of a sandbox.
 #[derive(Debug)]
 pub struct Ending {
-    /// How the extensions ended.
+    /// How the extensions of the last environment ended.
     pub extensions: Vec<ExitOf>,
     /// Everything that happened.
     pub journal: Vec<Entry>,

@@ -118,6 +118,7 @@ impl House {
         let platform = Arc::clone(&self.platform);
         tell(told, Ok(Started { commands, platform, intake: self.intake.clone() }));
         self.obey(obeyed).await;
+        self.life.abandon().await;
     }
 
     async fn obey(&mut self, mut commands: UnboundedReceiver<Command>) {

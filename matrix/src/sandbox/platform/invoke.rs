@@ -15,7 +15,7 @@ use super::shutdown::Reason;
 use super::{Fatal, State};
 use crate::sandbox::invocation::{Invocation, Outcome};
 use crate::sandbox::journal::What;
-use crate::sandbox::setup::Initialization;
+use crate::sandbox::setup::{Initialization, Order};
 
 /// How long the telemetry of an init that is held back for the first INVOKE stays behind it.
 const BEHIND_INVOKE: Duration = Duration::from_millis(10);
@@ -121,11 +121,13 @@ impl Life {
             }
             state.runtime.send(work.clone());
         });
-        let platform = Arc::clone(&self.platform);
-        tokio::spawn(async move {
-            tokio::time::sleep(BEHIND_INVOKE).await;
-            platform.telemetry.release_init();
-        });
+        if self.platform.setup.delivery.order == Order::InitAfterInvoke {
+            let platform = Arc::clone(&self.platform);
+            tokio::spawn(async move {
+                tokio::time::sleep(BEHIND_INVOKE).await;
+                platform.telemetry.release_init();
+            });
+        }
     }
 
     /// Waits until the runtime has answered and asks for more. Timeouts of managed instances are not enforced.

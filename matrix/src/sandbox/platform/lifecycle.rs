@@ -30,7 +30,7 @@ pub(crate) struct Life {
     pub ready: bool,
     /// How long the init took that the next report tells about.
     pub init_took: Option<Duration>,
-    /// How the extensions of the last shutdown ended.
+    /// How the extensions of the last environment that has ended did so.
     pub exits: Vec<ExitOf>,
     pub frozen: bool,
 }
@@ -109,6 +109,17 @@ impl Life {
         }
         for member in &self.extensions {
             member.process.signal(signal);
+        }
+    }
+
+    /// Kills whoever is left, without a word, and waits until nothing of them remains, not even a zombie.
+    pub(crate) async fn abandon(&mut self) {
+        self.signal_all(Signal::SIGKILL);
+        if let Some(Running::Process { process, .. }) = self.function.take() {
+            process.wait().await;
+        }
+        for member in self.extensions.drain(..) {
+            member.process.wait().await;
         }
     }
 

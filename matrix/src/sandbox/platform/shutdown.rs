@@ -36,6 +36,10 @@ impl Reason {
 impl Life {
     /// Ends the environment: the runtime first, then the extensions, each within its part of the window.
     pub(crate) async fn shutdown(&mut self, reason: Reason) {
+        if self.function.is_none() && self.extensions.is_empty() {
+            // A failure has ended it already, and nobody has needed another one since.
+            return;
+        }
         let platform = Arc::clone(&self.platform);
         let began = Instant::now();
         platform.journal.write_at(began, What::ShutdownStarted { reason: reason.name() });
