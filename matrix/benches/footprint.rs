@@ -33,6 +33,8 @@ fn main() {
     let ours = build::extension(build::Profile::Release).unwrap();
     let programs = [("bottlecap", ours), ("floor", PathBuf::from(env!("CARGO_BIN_EXE_floor")))];
     let mut samples: BTreeMap<&str, Vec<[f64; 5]>> = BTreeMap::new();
+    // Shown on a terminal only.
+    let progress = indicatif::ProgressBar::new((WARM_UP + STARTS) as u64);
     for block in 0..WARM_UP + STARTS {
         let mut order: Vec<_> = programs.iter().collect();
         order.shuffle(&mut rand::rng());
@@ -42,9 +44,9 @@ fn main() {
                 samples.entry(name).or_default().push(sample);
             }
         }
-        eprint!("\r{} of {} starts", block + 1, WARM_UP + STARTS);
+        progress.inc(1);
     }
-    eprintln!();
+    progress.finish_and_clear();
     let summary = summarize(&programs[0].1, &samples);
     let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/footprint.json");
     show(&summary, fs::read(&recorded).ok().and_then(|json| serde_json::from_slice(&json).ok()).as_ref());
