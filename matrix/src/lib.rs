@@ -1,3 +1,19 @@
+//! Which optimizations exist, what each is worth, and a local Lambda to find out in.
+//!
+//! ```text
+//!   manifest ──▶ plan ──▶ build ──▶ measure ──▶ analyze ──▶ report
+//!   what there   which    cells to  cold starts  effects     tables and
+//!   is to switch cells    programs  in `sandbox` and doubt   pictures
+//! ```
+//!
+//! `invoke` uses the sandbox by itself: a function, the extension, and what would reach Datadog.
+
+pub mod analyze;
+pub mod build;
 pub mod cli;
 pub mod invoke;
+pub mod manifest;
+pub mod measure;
+pub mod plan;
+pub mod report;
 pub mod sandbox;

@@ -1,0 +1,135 @@
+//! What the samples say, with how much certainty.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{Alias, Condition};
+
+/// All that is known after a run: `analysis.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Analysis {
+    /// [`crate::plan::SCHEMA`].
+    pub schema: u32,
+    /// The plan's design.
+    pub design: String,
+    /// The plan's seed.
+    pub seed: u64,
+    /// One for each condition, in the plan's order.
+    pub conditions: Vec<ConditionAnalysis>,
+    /// Which effects the design cannot tell apart.
+    pub aliases: Vec<Alias>,
+}
+
+/// What was found under one condition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConditionAnalysis {
+    /// The condition.
+    pub condition: Condition,
+    /// Whether the same program under two names differed, so that nothing here may be believed.
+    pub void: Option<String>,
+    /// Complete blocks that went into it.
+    pub blocks: usize,
+    /// Each cell by itself.
+    pub cells: Vec<CellSummary>,
+    /// Each cell against the reference cell.
+    pub comparisons: Vec<Comparison>,
+    /// Main effects of a designed experiment.
+    pub effects: Vec<Effect>,
+    /// Interactions of two factors.
+    pub interactions: Vec<Effect>,
+}
+
+/// One cell by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellSummary {
+    /// The cell's id.
+    pub cell: String,
+    /// The program that was started.
+    pub program: String,
+    /// Starts that count.
+    pub starts: usize,
+    /// Starts that failed, with the first reason.
+    pub failures: Option<String>,
+    /// The digest of what was delivered, if all its starts agree on it.
+    pub digest: Option<String>,
+    /// Every measure by its name.
+    pub measures: BTreeMap<String, Summary>,
+    /// Mean checkpoints.
+    pub phases: Vec<crate::measure::sample::Phase>,
+}
+
+/// Many values of one measure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Summary {
+    pub p10: f64,
+    pub p50: f64,
+    pub p90: f64,
+    /// Only from 500 values on: fewer say nothing about one in a hundred.
+    pub p99: Option<f64>,
+    pub mean: f64,
+    /// All values in ascending order, for pictures.
+    pub values: Vec<f64>,
+}
+
+/// A difference, or a ratio, with what is certain about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Estimate {
+    pub value: f64,
+    /// The ends of the 95 % interval.
+    pub low: f64,
+    pub high: f64,
+    /// Of the hypothesis that there is nothing, adjusted for the number of hypotheses in its family.
+    pub p: f64,
+    /// The smallest difference that this run would have found four times out of five.
+    pub detectable: f64,
+    /// In words that can be quoted.
+    pub verdict: Verdict,
+}
+
+/// What an estimate amounts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Less, by more than chance.
+    Faster,
+    /// More, by more than chance.
+    Slower,
+    /// Nothing that this run could have seen.
+    NoDetectableChange,
+    /// The two programs are the same file.
+    NoOp,
+    /// What was delivered differs: nothing else matters.
+    DigestMismatch,
+    /// The machine was too noisy to say.
+    Void,
+}
+
+/// A cell against the reference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Comparison {
+    /// The cell.
+    pub cell: String,
+    /// What it is compared with.
+    pub reference: String,
+    /// Median of the paired differences, by measure, in the measure's unit.
+    pub differences: BTreeMap<String, Estimate>,
+    /// Median of the paired ratios, by measure.
+    pub ratios: BTreeMap<String, Estimate>,
+}
+
+/// What a factor, or two together, are worth.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Effect {
+    /// `lazy-intake`, or `lazy-intake*webpki-roots`.
+    pub name: String,
+    /// From off to on, by measure, in the measure's unit. For an interaction, half the difference between the factor's effects at the other's two levels.
+    pub estimates: BTreeMap<String, Estimate>,
+}

@@ -1,0 +1,3 @@
+//! Cold starts, one after the other, and what each of them cost.
+
+pub mod sample;

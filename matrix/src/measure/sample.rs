@@ -1,0 +1,87 @@
+//! One cold start: a line of `samples.jsonl`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Condition;
+
+/// What one start told. Lines are only ever appended, so that an interrupted run keeps what it has and shards can be put together with `cat`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// [`crate::plan::SCHEMA`].
+    pub schema: u32,
+    /// The cell's id in the plan.
+    pub cell: String,
+    /// The first 16 hexadecimal digits of the SHA-256 of the program that was started.
+    pub program: String,
+    /// Under which circumstances.
+    pub condition: Condition,
+    /// Which block of that condition, from 0.
+    pub block: u32,
+    /// Which start of the block, from 0.
+    pub position: u32,
+    /// When, in milliseconds since the epoch: to see drift.
+    pub at_ms: i64,
+    /// What was measured, by the names in [`MEASURES`]. What could not be measured is absent, not zero.
+    pub measures: BTreeMap<String, f64>,
+    /// The extension's own checkpoints in milliseconds since exec, in order, if it was built to leave them.
+    pub phases: Vec<Phase>,
+    /// A digest of everything that the fake intake received, without what differs between any two runs. Absent for programs that are not ours.
+    pub digest: Option<String>,
+    /// Why this start does not count: the extension crashed, the function failed, a payload was refused.
+    pub failure: Option<String>,
+}
+
+/// A checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// Which.
+    pub name: String,
+    /// Milliseconds since exec.
+    pub at_ms: f64,
+}
+
+/// A measure: its name in samples, its unit, and whether the same program gives the same value every time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// As in [`Sample::measures`].
+    pub name: &'static str,
+    /// As shown to people.
+    pub unit: &'static str,
+    /// Counted, not timed: it does not depend on how busy the machine is.
+    pub counted: bool,
+    /// What it is, in one sentence.
+    pub about: &'static str,
+}
+
+/// Every measure. Less is better for all of them.
+pub const MEASURES: &[Measure] = &[
+    timed("register", "From exec to the arrival of the registration: every function pays it, in every language."),
+    timed(
+        "ready",
+        "From exec to the arrival of the first request for an event: hidden behind the runtime's own start while it is shorter.",
+    ),
+    timed("init_null", "Initialization as Lambda would report it beside a runtime that needs no time of its own."),
+    timed("first_invocation", "From the first event to the end of everybody's work on it."),
+    timed("cpu_settled", "CPU time until all services are up, before the first event."),
+    timed("cpu_total", "CPU time over start, one invocation and shutdown."),
+    counted("minor_faults", "pages", "Pages that were mapped on first touch, up to the first request for an event."),
+    counted("major_faults", "pages", "Pages that had to be read from disk, up to the first request for an event."),
+    counted("resident_peak", "KiB", "The most memory that was resident, up to the first request for an event."),
+    counted("threads", "threads", "Threads that were alive when the first request for an event arrived."),
+    counted("file_touched", "KiB", "How much of the program's file was in memory after a start from a cold cache."),
+    counted("file_size", "bytes", "The program's file, with the agent's if a launcher comes before it."),
+    counted("relocations", "relocations", "What the loader has to patch before main."),
+    counted("libraries", "libraries", "Shared libraries that the loader has to find."),
+];
+
+const fn timed(name: &'static str, about: &'static str) -> Measure {
+    Measure { name, unit: "ms", counted: false, about }
+}
+
+const fn counted(name: &'static str, unit: &'static str, about: &'static str) -> Measure {
+    Measure { name, unit, counted: true, about }
+}
