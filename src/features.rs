@@ -1,7 +1,10 @@
 //! Every switch of this build, and the only place that asks whether a feature is on.
 //!
-//! A switch that changes behaviour is a constant here; a switch that changes which crates are present picks a file in the
-//! `mod.rs` of its pair. Anywhere else a `cfg` on a feature is a bug, and `tests/house.rs` finds it.
+//! A switch that changes behaviour is a constant or a type here; a switch that changes which crates are present picks a file in the
+//! `mod.rs` of its pair. Anywhere else a `cfg` on a feature is a bug, and `tests/house.rs` finds it. What each switch is for and what it is worth
+//! stands in `matrix/optimizations.toml`.
+
+use crate::platform::{general::General, raw::Raw};
 
 /// One switch and its state in this binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,8 +15,64 @@ pub struct Switch {
     pub on: bool,
 }
 
-/// Mozilla's roots compiled in; off: the operating system's store, read when a client is built.
-pub const WEBPKI_ROOTS: bool = cfg!(feature = "webpki-roots");
+/// Declares a constant for each switch that changes behaviour, and the list of all of them.
+macro_rules! switches {
+    ($($(#[$about:meta])* $constant:ident = $name:literal;)*) => {
+        $($(#[$about])* pub const $constant: bool = cfg!(feature = $name);)*
 
-/// All switches, sorted by name.
-pub const SWITCHES: &[Switch] = &[Switch { name: "webpki-roots", on: WEBPKI_ROOTS }];
+        /// All switches, sorted by name.
+        pub const SWITCHES: &[Switch] = &[$(Switch { name: $name, on: $constant }),*];
+    };
+}
+
+switches! {
+    /// AWS's cryptography instead of ring's.
+    AWS_LC = "aws-lc";
+    /// Ports are bound while the answer to the registration is on its way; off: where the services are built.
+    BIND_FIRST = "bind-first";
+    /// The telemetry subscription is on its way while the services are built; off: last.
+    EARLY_SUBSCRIBE = "early-subscribe";
+    /// Checkpoints of the start are stamped and written out on request.
+    INIT_TRACE = "init-trace";
+    /// jemalloc instead of the C library's allocator.
+    JEMALLOC = "jemalloc";
+    /// Async runtime, logger, settings and services come after the first request for an event. Needs `raw-control-plane`, without which it does nothing.
+    LATE_RUNTIME = "late-runtime";
+    /// The clients to Datadog are built in the background after the first request for an event; off: before it.
+    LAZY_INTAKE = "lazy-intake";
+    /// Subscription and first request for an event in one write. Needs `late-runtime`, without which it does nothing.
+    PIPELINED_NEXT = "pipelined-next";
+    /// Lambda's APIs over one plain socket; off: over the general HTTP client.
+    RAW_CONTROL_PLANE = "raw-control-plane";
+    /// Settings and clients are built while the answer to the registration is on its way; off: after it.
+    REGISTER_OVERLAP = "register-overlap";
+    /// As many workers as the memory tier has CPUs; off: as many as are visible.
+    RUNTIME_SIZING = "runtime-sizing";
+    /// The function's tags are put together once; off: whenever they are needed.
+    TAG_CACHE = "tag-cache";
+    /// Mozilla's roots compiled in; off: the operating system's store, read when a client is built.
+    WEBPKI_ROOTS = "webpki-roots";
+}
+
+/// Whether the order of birth is the short one.
+pub const EXPRESS: bool = LATE_RUNTIME && RAW_CONTROL_PLANE;
+
+/// The way to the platform.
+pub type ControlPlane = <If<RAW_CONTROL_PLANE> as Pick<Raw, General>>::Out;
+
+/// A switch as a type.
+pub struct If<const ON: bool>;
+
+/// Picks the first type if the switch is on, else the second.
+pub trait Pick<A, B> {
+    /// The one that was picked.
+    type Out;
+}
+
+impl<A, B> Pick<A, B> for If<true> {
+    type Out = A;
+}
+
+impl<A, B> Pick<A, B> for If<false> {
+    type Out = B;
+}

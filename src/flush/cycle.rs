@@ -25,8 +25,7 @@ const LAST_PAUSE: Duration = Duration::from_millis(100);
 /// Owns everything between the aggregates and the network.
 #[derive(Debug)]
 pub struct Flusher {
-    /// None: there is nobody to send to, so that everything is dropped and counted.
-    client: Option<Client>,
+    way: Way,
     waiting: Waiting,
     at_work: JoinSet<Done>,
     requests: usize,
@@ -38,6 +37,16 @@ pub struct Flusher {
     /// A request did not end in the time that the function could give it.
     stuck: bool,
     dropped: Dropped,
+}
+
+/// The way to Datadog.
+#[derive(Debug)]
+enum Way {
+    /// Being built.
+    Building,
+    Open(Client),
+    /// There is none: everything is dropped and counted.
+    Closed,
 }
 
 /// What was given up.
@@ -54,6 +63,7 @@ pub struct Dropped {
 enum Done {
     Sealed { payload: Payload, drafted_bytes: usize },
     Sent(Sent),
+    Built(Option<Client>),
 }
 
 #[derive(Debug)]
@@ -68,7 +78,7 @@ impl Flusher {
     /// Sends through the client, if there is one.
     pub fn new(client: Option<Client>) -> Self {
         Self {
-            client,
+            way: client.map_or(Way::Closed, Way::Open),
             waiting: Waiting::default(),
             at_work: JoinSet::new(),
             requests: 0,
@@ -81,12 +91,19 @@ impl Flusher {
         }
     }
 
+    /// Sends through a client that is built in the background from now on. Until then everything waits.
+    pub fn building(build: impl FnOnce() -> Option<Client> + Send + 'static) -> Self {
+        let mut flusher = Self { way: Way::Building, ..Self::new(None) };
+        flusher.at_work.spawn_blocking(move || Done::Built(build()));
+        flusher
+    }
+
     /// Starts a flush: these, and what waits from earlier ones as far as its intake is not in a pause. Compressing happens on a thread of its own, so that
     /// the loop, on which the function's time depends, never stands still.
     pub fn start(&mut self, drafts: impl IntoIterator<Item = Draft>) {
         for draft in drafts {
             let items = Dropped::one(draft.kind, draft.items as u64);
-            if self.client.is_none() {
+            if matches!(self.way, Way::Closed) {
                 self.dropped.add(items);
                 continue;
             }
@@ -122,6 +139,7 @@ impl Flusher {
                 self.keep(payload);
             }
             Some(Ok(Done::Sent(sent))) => self.settle(sent),
+            Some(Ok(Done::Built(client))) => self.way = client.map_or(Way::Closed, Way::Open),
             // A task that was neither cancelled nor has panicked always ends well.
             Some(Err(_)) => {}
             None => std::future::pending().await,
@@ -140,7 +158,7 @@ impl Flusher {
                     return;
                 }
             }
-            if self.client.is_none() || self.waiting.is_empty() || Instant::now() + LAST_PAUSE >= until {
+            if !matches!(self.way, Way::Open(_)) || self.waiting.is_empty() || Instant::now() + LAST_PAUSE >= until {
                 return;
             }
             tokio::time::sleep(LAST_PAUSE).await;
@@ -169,7 +187,7 @@ impl Flusher {
     }
 
     fn launch(&mut self) {
-        let Some(client) = &self.client else { return };
+        let Way::Open(client) = &self.way else { return };
         let now = Instant::now();
         while self.requests < MAX_REQUESTS {
             let may_go = |kind| match kind {

@@ -6,15 +6,13 @@ use std::{
     collections::{VecDeque, hash_map::DefaultHasher},
     hash::{Hash as _, Hasher as _},
     io,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, TcpListener},
+    os::fd::{AsFd, BorrowedFd},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use axum::{Router, body::Bytes, extract::DefaultBodyLimit, extract::State, routing::post};
-use tokio::{
-    net::TcpListener,
-    sync::mpsc::{Receiver, Sender, channel},
-};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::{
     os::clock,
@@ -29,7 +27,7 @@ const MAX_BODY_BYTES: usize = 16 << 20;
 /// How many batches back a repetition is recognised.
 const REMEMBERED: usize = 16;
 
-/// A listener that is bound, so that what Lambda sends from now on waits in its backlog.
+/// A listener that is bound, so that what Lambda sends from now on waits in its backlog. Needs no async runtime yet.
 #[derive(Debug)]
 pub struct Bound {
     listener: TcpListener,
@@ -38,32 +36,43 @@ pub struct Bound {
 }
 
 /// Binds the usual port, or any other if that one is taken: the subscription names it, so nothing is lost by it.
-pub async fn bind() -> io::Result<Bound> {
-    let listener = match TcpListener::bind((Ipv4Addr::UNSPECIFIED, TELEMETRY_PORT)).await {
-        Ok(listener) => listener,
-        Err(error) => {
-            log::warn!("TELEMETRY | Port {TELEMETRY_PORT} cannot be bound ({error}); using another one");
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await?
-        }
-    };
-    let port = listener.local_addr()?.port();
-    Ok(Bound { listener, port })
+pub fn bind() -> io::Result<Bound> {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, TELEMETRY_PORT))
+        .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
+    Bound::inherit(listener)
 }
 
 impl Bound {
+    /// Goes on with a listener that another program of ours has left us.
+    pub fn inherit(listener: TcpListener) -> io::Result<Self> {
+        let port = listener.local_addr()?.port();
+        Ok(Self { listener, port })
+    }
+
     /// Answers from now on, as a task of its own; the batches come out of the receiver in the order in which they were answered.
-    pub fn serve(self) -> Receiver<Batch> {
+    pub fn serve(self) -> io::Result<Receiver<Batch>> {
+        if self.port != TELEMETRY_PORT {
+            log::warn!("TELEMETRY | Port {TELEMETRY_PORT} cannot be bound; using {} instead", self.port);
+        }
+        self.listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let (sender, receiver) = channel(QUEUE);
         let inbox = Arc::new(Inbox { sender, recent: Mutex::default() });
         let router =
             Router::new().route("/", post(receive)).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(inbox);
         tokio::spawn(async move {
             // axum keeps accepting whatever happens to single connections; it returns only if asked to.
-            if let Err(error) = axum::serve(self.listener, router).await {
+            if let Err(error) = axum::serve(listener, router).await {
                 log::error!("TELEMETRY | The listener has ended: {error}");
             }
         });
-        receiver
+        Ok(receiver)
+    }
+}
+
+impl AsFd for Bound {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
     }
 }
 
@@ -140,10 +149,10 @@ mod tests {
         assert!(inbox.is_new(b"a"), "forgotten by now");
     }
 
-    #[tokio::test]
-    async fn a_taken_port_is_no_obstacle() {
-        let holder = TcpListener::bind((Ipv4Addr::UNSPECIFIED, TELEMETRY_PORT)).await;
-        let bound = bind().await.unwrap();
+    #[test]
+    fn a_taken_port_is_no_obstacle() {
+        let holder = TcpListener::bind((Ipv4Addr::UNSPECIFIED, TELEMETRY_PORT));
+        let bound = bind().unwrap();
         if holder.is_ok() {
             assert_ne!(bound.port, TELEMETRY_PORT);
         }

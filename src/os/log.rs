@@ -4,13 +4,19 @@
 
 use std::io::Write as _;
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 
 /// Makes `log`'s macros write Datadog's extension format from now on. A second call only changes the level.
 pub fn start(level: LevelFilter) {
     // Losing the race to another logger leaves that one in place: nothing to recover.
     let _ = log::set_logger(&Lines);
     log::set_max_level(level);
+}
+
+/// Writes one line whatever the level is, for programs that are too small to keep a logger.
+pub fn write(level: Level, text: &str) {
+    // One write a line, so that lines of several threads do not mix. A closed stdout is not our problem.
+    let _ = std::io::stdout().lock().write_all(line(level.as_str(), text).as_bytes());
 }
 
 struct Lines;
@@ -23,9 +29,7 @@ impl Log for Lines {
 
     fn log(&self, record: &Record) {
         if self.enabled(record.metadata()) {
-            let line = line(record.level().as_str(), &record.args().to_string());
-            // One write a line, so that lines of several threads do not mix. A closed stdout is not our problem.
-            let _ = std::io::stdout().lock().write_all(line.as_bytes());
+            write(record.level(), &record.args().to_string());
         }
     }
 

@@ -1,7 +1,5 @@
 //! What we ask of the Telemetry API.
 
-use serde_json::{Value, json};
-
 use super::environment::Initialization;
 
 /// The port that the telemetry listener asks for; any other one works as well because the subscription names it.
@@ -23,36 +21,41 @@ impl Subscription {
     ///
     /// Source: AWS Lambda developer guide, "Telemetry API reference". The buffering is the platform's quickest: batches of at most 1,000 events
     /// or 256 KiB, never held longer than 25 ms, because under the `end` strategy the function's billed time waits for `platform.runtimeDone`.
-    pub fn body(&self) -> Value {
+    pub fn body(&self) -> String {
         let schema = match self.initialization {
             Initialization::ManagedInstances => "2025-01-29",
             _ => "2022-12-13",
         };
-        let types: &[&str] = if self.logs { &["platform", "extension", "function"] } else { &["platform"] };
-        json!({
-            "schemaVersion": schema,
-            "destination": {"protocol": "HTTP", "URI": format!("http://sandbox.localdomain:{}/", self.port)},
-            "types": types,
-            "buffering": {"maxItems": 1000, "maxBytes": 262_144, "timeoutMs": 25},
-        })
+        let types = if self.logs { r#""platform","extension","function""# } else { r#""platform""# };
+        let port = self.port;
+        format!(
+            r#"{{"schemaVersion":"{schema}","destination":{{"protocol":"HTTP","URI":"http://sandbox.localdomain:{port}/"}},"#
+        ) + &format!(r#""types":[{types}],"buffering":{{"maxItems":1000,"maxBytes":262144,"timeoutMs":25}}}}"#)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn body(subscription: Subscription) -> Value {
+        serde_json::from_str(&subscription.body()).unwrap()
+    }
 
     #[test]
     fn logs_off_leaves_only_the_platform_stream() {
-        let of = |logs| Subscription { port: 8999, logs, initialization: Initialization::OnDemand }.body();
+        let of = |logs| body(Subscription { port: 8999, logs, initialization: Initialization::OnDemand });
         assert_eq!(of(false)["types"], json!(["platform"]));
         assert_eq!(of(true)["types"], json!(["platform", "extension", "function"]));
         assert_eq!(of(true)["destination"]["URI"], "http://sandbox.localdomain:8999/");
+        assert_eq!(of(true)["buffering"], json!({"maxItems": 1000, "maxBytes": 262_144, "timeoutMs": 25}));
     }
 
     #[test]
     fn managed_instances_speak_their_own_schema() {
-        let of = |initialization| Subscription { port: 1, logs: true, initialization }.body();
+        let of = |initialization| body(Subscription { port: 1, logs: true, initialization });
         assert_eq!(of(Initialization::ManagedInstances)["schemaVersion"], "2025-01-29");
         assert_eq!(of(Initialization::SnapStart)["schemaVersion"], "2022-12-13");
     }

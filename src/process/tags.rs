@@ -1,23 +1,31 @@
 //! The tags that say which function this is: on every log batch, and under every metric.
 
-use crate::{build_info::BUILD_INFO, config::Config, platform::environment::Environment};
+use std::{borrow::Cow, collections::BTreeMap};
+
+use crate::{build_info::BUILD_INFO, config::Config, features::TAG_CACHE, platform::environment::Environment};
 
 /// The function's identity, computed once at start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionTags {
     /// The unqualified ARN, in lower case: the host name of everything that we send.
     pub arn: String,
-    /// `key:value`, sorted, each key once.
-    pub list: Vec<String>,
-    /// The list joined by commas.
-    pub joined: String,
+    /// Sorted, each key once.
+    pairs: BTreeMap<String, String>,
+    /// Both forms, where the switch `tag-cache` keeps them.
+    kept: Option<Forms>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Forms {
+    list: Vec<String>,
+    joined: String,
 }
 
 impl FunctionTags {
     /// Collects the tags. `account_id` comes from registration; the customer's own tags win over ours of the same key.
     pub fn collect(environment: &Environment, account_id: Option<&str>, config: &Config) -> Self {
         let arn = function_arn(environment, account_id);
-        let mut pairs = std::collections::BTreeMap::new();
+        let mut pairs = BTreeMap::new();
         let mut set = |key: &str, value: &str| {
             pairs.insert(key.to_owned(), value.to_owned());
         };
@@ -50,9 +58,26 @@ impl FunctionTags {
         for tag in &config.tags {
             set(&tag.key, &tag.value);
         }
-        let list: Vec<String> = pairs.into_iter().map(|(key, value)| format!("{key}:{value}")).collect();
-        Self { arn, joined: list.join(","), list }
+        let kept = TAG_CACHE.then(|| {
+            let list = list(&pairs);
+            Forms { joined: list.join(","), list }
+        });
+        Self { arn, pairs, kept }
     }
+
+    /// `key:value`, sorted, each key once.
+    pub fn list(&self) -> Cow<'_, [String]> {
+        self.kept.as_ref().map_or_else(|| list(&self.pairs).into(), |forms| Cow::from(&forms.list))
+    }
+
+    /// The list joined by commas.
+    pub fn joined(&self) -> Cow<'_, str> {
+        self.kept.as_ref().map_or_else(|| list(&self.pairs).join(",").into(), |forms| Cow::from(&forms.joined))
+    }
+}
+
+fn list(pairs: &BTreeMap<String, String>) -> Vec<String> {
+    pairs.iter().map(|(key, value)| format!("{key}:{value}")).collect()
 }
 
 /// Source: AWS general reference, "Amazon Resource Names"; partitions other than these three host no public Lambda.
@@ -99,8 +124,21 @@ mod tests {
             BUILD_INFO.architecture(),
             BUILD_INFO.version
         );
-        assert_eq!(tags.joined, expected);
-        assert_eq!(tags.list.join(","), expected);
+        assert_eq!(tags.joined(), expected);
+        assert_eq!(tags.list().join(","), expected);
+        let other = FunctionTags {
+            kept: if tags.kept.is_some() {
+                None
+            } else {
+                Some(Forms { list: tags.list().into_owned(), joined: tags.joined().into_owned() })
+            },
+            ..tags.clone()
+        };
+        assert_eq!(
+            (other.list(), other.joined()),
+            (tags.list(), tags.joined()),
+            "both states of the switch say the same"
+        );
     }
 
     #[test]
@@ -109,9 +147,9 @@ mod tests {
         let config =
             Config { env: Some("prod".into()), tags: vec![tag("env", "mine"), tag("team", "a")], ..Config::default() };
         let tags = FunctionTags::collect(&environment(&[]), None, &config);
-        assert!(tags.list.contains(&"env:mine".to_owned()));
-        assert!(!tags.list.contains(&"env:prod".to_owned()));
-        assert!(tags.list.contains(&"team:a".to_owned()));
+        assert!(tags.list().contains(&"env:mine".to_owned()));
+        assert!(!tags.list().contains(&"env:prod".to_owned()));
+        assert!(tags.list().contains(&"team:a".to_owned()));
     }
 
     #[test]
@@ -130,7 +168,7 @@ mod tests {
     fn the_latest_version_is_no_qualifier() {
         let environment = environment(&[("AWS_LAMBDA_FUNCTION_NAME", "f"), ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")]);
         let tags = FunctionTags::collect(&environment, None, &Config::default());
-        assert!(tags.list.contains(&"resource:f".to_owned()));
-        assert!(!tags.joined.contains("executedversion"));
+        assert!(tags.list().contains(&"resource:f".to_owned()));
+        assert!(!tags.joined().contains("executedversion"));
     }
 }

@@ -13,7 +13,6 @@ use crate::{
         event::Batch,
         invocation::{Processor, Produced},
         log::Origin,
-        tags::FunctionTags,
     },
 };
 
@@ -25,7 +24,6 @@ pub struct Engine {
     pub points: Points,
     pub flusher: Flusher,
     pub telemetry: Option<Receiver<Batch>>,
-    pub tags: FunctionTags,
     pub config: Config,
 }
 
@@ -85,7 +83,7 @@ impl Engine {
         let mut drafts: Vec<Draft> = intake::logs::drafts(self.logs.drain(), self.config.logs.compression).collect();
         drafts.extend(intake::metrics::drafts(
             self.points.drain(),
-            &self.tags.list,
+            &self.origin.tags().list(),
             self.config.metrics.compression_level,
         ));
         let dropped = Dropped { logs: self.logs.take_dropped(), sketches: self.points.take_dropped() };

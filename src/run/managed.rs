@@ -10,13 +10,16 @@ use super::{
     next::{Gone, Next},
     shutdown,
 };
-use crate::{config::FlushStrategy, platform::Event};
+use crate::{
+    config::FlushStrategy,
+    platform::{Event, Exchange},
+};
 
 /// How often data leaves unless the customer says otherwise.
 const INTERVAL: Duration = Duration::from_secs(30);
 
 /// Runs until the instance ends.
-pub async fn run(mut engine: Engine, mut next: Next) -> Ended {
+pub async fn run<E: Exchange>(mut engine: Engine, mut next: Next<E>) -> Ended {
     let interval = match engine.config.flush_strategy {
         FlushStrategy::Continuously(interval) => interval,
         FlushStrategy::Default => INTERVAL,

@@ -12,15 +12,16 @@ use crate::{
     aggregate::{LogQueue, Points},
     config::Config,
     flush::Flusher,
-    platform::{Client, Initialization, Registered},
+    intake,
+    os::trace::{self, Checkpoint, checkpoint},
+    platform::{Control, Exchange, Initialization, Registered},
     process::{event::Batch, invocation::Processor, log::Origin, tags::FunctionTags},
 };
 
 /// Everything that the loops work with, built by `start`.
-#[derive(Debug)]
-pub struct Parts {
+pub struct Parts<E> {
     /// The way to the platform.
-    pub platform: Client,
+    pub platform: Control<E>,
     /// Who we are there.
     pub registered: Registered,
     /// What kind of sandbox this is.
@@ -31,10 +32,18 @@ pub struct Parts {
     pub tags: FunctionTags,
     /// Events to logs and points.
     pub processor: Processor,
-    /// Payloads to Datadog.
-    pub flusher: Flusher,
+    /// The way to Datadog.
+    pub intake: Intake,
     /// Telemetry; None where no event will ever come (the subscription failed, or the platform has none).
     pub telemetry: Option<Receiver<Batch>>,
+}
+
+/// The way to Datadog. None where there is none: no key, no TLS.
+pub enum Intake {
+    /// Open.
+    Eager(Option<intake::Client>),
+    /// To be built once the next event has been asked for.
+    Deferred(Box<dyn FnOnce() -> Option<intake::Client> + Send>),
 }
 
 /// How the extension's life ended.
@@ -47,20 +56,37 @@ pub enum Ended {
 }
 
 /// Runs until the sandbox ends.
-pub async fn run(parts: Parts) -> Ended {
-    let next = next::Next::new(parts.platform, parts.registered.id);
+pub async fn run<E: Exchange>(parts: Parts<E>) -> Ended {
+    let mut next = next::Next::new(parts.platform, parts.registered.id);
+    next.ask().await;
+    checkpoint(Checkpoint::Asked);
+    let flusher = match parts.intake {
+        Intake::Eager(client) => {
+            ready();
+            Flusher::new(client)
+        }
+        Intake::Deferred(build) => Flusher::building(|| {
+            let client = build();
+            ready();
+            client
+        }),
+    };
     let engine = engine::Engine {
-        origin: Origin::new(&parts.tags, &parts.config),
+        origin: Origin::new(parts.tags, &parts.config),
         processor: parts.processor,
         logs: LogQueue::default(),
         points: Points::default(),
-        flusher: parts.flusher,
+        flusher,
         telemetry: parts.telemetry,
-        tags: parts.tags,
         config: parts.config,
     };
     match parts.initialization {
         Initialization::ManagedInstances => managed::run(engine, next).await,
         _ => on_demand::run(engine, next).await,
     }
+}
+
+fn ready() {
+    checkpoint(Checkpoint::Ready);
+    trace::write_if_asked();
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     flush::{Decision, Strategist},
     os::clock,
-    platform::{Event, Invoke, RequestId},
+    platform::{Event, Exchange, Invoke, RequestId},
 };
 
 /// What stays of the function's time, in milliseconds, for our answer to the platform: on a throttled CPU even that takes tens of them.
@@ -37,7 +37,7 @@ enum State {
 }
 
 /// Runs until the sandbox ends.
-pub async fn run(mut engine: Engine, mut next: Next) -> Ended {
+pub async fn run<E: Exchange>(mut engine: Engine, mut next: Next<E>) -> Ended {
     let born = Instant::now();
     let mut strategist = Strategist::new(engine.config.flush_strategy, engine.config.flush_timeout, Duration::ZERO);
     let race_interval = strategist.race_interval();

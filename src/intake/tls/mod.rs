@@ -1,5 +1,6 @@
 //! Whom we trust, and whose arithmetic checks it.
 
+mod provider;
 mod roots;
 
 use std::{fs, path::Path};
@@ -39,7 +40,7 @@ pub struct Trust {
 /// Makes our provider the process's, once and for all, for clients that do not bring their own configuration. A second call changes nothing.
 pub fn install_provider() {
     // An error only says that one is installed already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = provider::provider().install_default();
 }
 
 /// Trusts the build's roots and, beside them, the certificates in the customer's file.
@@ -51,7 +52,7 @@ pub fn trust(cert_file: Option<&Path>, protocol: HttpProtocol) -> Result<Trust, 
     {
         problems.push(Problem::CertFile { path: path.to_owned(), why });
     }
-    let provider = rustls::crypto::ring::default_provider().into();
+    let provider = provider::provider().into();
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(store)

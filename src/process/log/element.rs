@@ -19,19 +19,19 @@ const CUT: &str = "...TRUNCATED...";
 /// What every log of this function has in common.
 #[derive(Debug, Clone)]
 pub struct Origin {
-    arn: String,
     service: String,
-    tags: String,
+    tags: FunctionTags,
 }
 
 impl Origin {
     /// Logs of the function that these tags describe.
-    pub fn new(tags: &FunctionTags, config: &Config) -> Self {
-        Self {
-            arn: tags.arn.clone(),
-            service: config.service.as_deref().unwrap_or_default().to_lowercase(),
-            tags: tags.joined.clone(),
-        }
+    pub fn new(tags: FunctionTags, config: &Config) -> Self {
+        Self { service: config.service.as_deref().unwrap_or_default().to_lowercase(), tags }
+    }
+
+    /// Which function that is.
+    pub fn tags(&self) -> &FunctionTags {
+        &self.tags
     }
 
     /// The element's JSON, at most [`MAX_ELEMENT_BYTES`] long: a longer message is cut and marked.
@@ -46,18 +46,19 @@ impl Origin {
     }
 
     fn element(&self, log: &Log, message: &str) -> Vec<u8> {
+        let function = self.tags.joined();
         let tags = match &log.tags {
-            Some(own) => &format!("{},{own}", self.tags),
-            None => &self.tags,
+            Some(own) => &format!("{function},{own}"),
+            None => function.as_ref(),
         };
         let element = Element {
             message: Message {
                 text: message,
-                lambda: Lambda { arn: &self.arn, request_id: log.request_id.as_ref() },
+                lambda: Lambda { arn: &self.tags.arn, request_id: log.request_id.as_ref() },
                 timestamp: log.time,
                 status: log.status,
             },
-            hostname: &self.arn,
+            hostname: &self.tags.arn,
             service: &self.service,
             ddtags: tags,
             ddsource: "lambda",
@@ -108,10 +109,16 @@ struct Lambda<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{config::Tag, platform::environment::Environment};
     use serde_json::{Value, json};
 
+    const ARN: &str = "arn:aws:lambda:us-east-1:none:function:f";
+
     fn origin() -> Origin {
-        Origin { arn: "arn:f".to_owned(), service: "shop".to_owned(), tags: "a:b".to_owned() }
+        let tag = |key: &str, value: &str| Tag { key: key.to_owned(), value: value.to_owned() };
+        let environment = Environment::read(|name| (name == "AWS_LAMBDA_FUNCTION_NAME").then(|| "f".to_owned()));
+        let config = Config { service: Some("Shop".to_owned()), tags: vec![tag("a", "b")], ..Config::default() };
+        Origin::new(FunctionTags::collect(&environment, None, &config), &config)
     }
 
     fn log(message: String) -> Log {
@@ -124,8 +131,8 @@ mod tests {
         assert_eq!(
             json,
             json!({
-                "message": {"message": "hi", "lambda": {"arn": "arn:f", "request_id": "r"}, "timestamp": 7, "status": "warn"},
-                "hostname": "arn:f", "service": "shop", "ddtags": "a:b", "ddsource": "lambda",
+                "message": {"message": "hi", "lambda": {"arn": ARN, "request_id": "r"}, "timestamp": 7, "status": "warn"},
+                "hostname": ARN, "service": "shop", "ddtags": origin().tags.joined(), "ddsource": "lambda",
             })
         );
     }
@@ -134,8 +141,8 @@ mod tests {
     fn an_unknown_request_id_is_null_and_own_tags_follow_the_functions() {
         let log = Log { request_id: None, tags: Some("c:d".to_owned()), ..log(String::new()) };
         let json: Value = serde_json::from_slice(&origin().encode(&log)).unwrap();
-        assert_eq!(json["message"]["lambda"], json!({"arn": "arn:f", "request_id": null}));
-        assert_eq!(json["ddtags"], "a:b,c:d");
+        assert_eq!(json["message"]["lambda"], json!({"arn": ARN, "request_id": null}));
+        assert_eq!(json["ddtags"], format!("{},c:d", origin().tags.joined()));
     }
 
     #[test]

@@ -1,0 +1,6 @@
+//! AWS-LC: what AWS's own clients use.
+
+/// All of it.
+pub fn provider() -> rustls::crypto::CryptoProvider {
+    rustls::crypto::aws_lc_rs::default_provider()
+}

@@ -1,0 +1,107 @@
+//! Checkpoints of the start. With the switch `init-trace` off nothing of this is in the binary.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::features::INIT_TRACE;
+
+/// Names a file to which the checkpoints are written once everything runs.
+const ASKED_BY: &str = "BOTTLECAP_INIT_TRACE";
+
+/// Where the start has got to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// main's first instruction.
+    Start,
+    /// The async runtime runs.
+    Runtime,
+    /// The registration was answered.
+    Registered,
+    /// The ports are bound.
+    Bound,
+    /// The settings are read.
+    Config,
+    /// The clients to Datadog are built.
+    Intake,
+    /// The subscription was answered.
+    Subscribed,
+    /// The next event has been asked for.
+    Asked,
+    /// Everything runs.
+    Ready,
+}
+
+/// In the order of [`Checkpoint`]; as they stand in traces.
+const NAMES: [&str; 9] =
+    ["start", "runtime", "registered", "bound", "config", "intake", "subscribed", "asked", "ready"];
+
+/// Nanoseconds of the monotonic clock, which is the same in every process; zero where the start has not been.
+static STAMPS: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
+
+/// The start has got there. Only the first time counts.
+#[inline]
+pub fn checkpoint(at: Checkpoint) {
+    if INIT_TRACE && let Some(stamp) = STAMPS.get(at as usize) {
+        // Losing the exchange means that the checkpoint was reached before.
+        let _ = stamp.compare_exchange(0, monotonic_ns(), Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// Writes the checkpoints if the environment asks for them: a line `name nanoseconds` for each that was reached, in the order of time.
+pub fn write_if_asked() {
+    if INIT_TRACE
+        && let Some(path) = std::env::var_os(ASKED_BY)
+        && let Err(error) = fs::write(path, lines())
+    {
+        log::warn!("the trace of the start could not be written: {error}");
+    }
+}
+
+fn lines() -> String {
+    let mut reached: Vec<_> = NAMES
+        .iter()
+        .zip(&STAMPS)
+        .map(|(name, stamp)| (stamp.load(Ordering::Relaxed), name))
+        .filter(|(at, _)| *at > 0)
+        .collect();
+    reached.sort_unstable();
+    let mut lines = String::new();
+    for (at, name) in reached {
+        let _ = writeln!(lines, "{name} {at}");
+    }
+    lines
+}
+
+fn monotonic_ns() -> u64 {
+    let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) else { return 0 };
+    u64::try_from(now.tv_sec() * 1_000_000_000 + now.tv_nsec()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_checkpoint_has_its_name_in_its_place() {
+        for (checkpoint, name) in
+            [(Checkpoint::Start, "start"), (Checkpoint::Intake, "intake"), (Checkpoint::Ready, "ready")]
+        {
+            assert_eq!(NAMES[checkpoint as usize], name);
+        }
+    }
+
+    #[test]
+    fn stamps_are_taken_once_and_only_if_the_switch_is_on() {
+        checkpoint(Checkpoint::Bound);
+        let first = STAMPS[Checkpoint::Bound as usize].load(Ordering::Relaxed);
+        checkpoint(Checkpoint::Bound);
+        assert_eq!(STAMPS[Checkpoint::Bound as usize].load(Ordering::Relaxed), first);
+        assert_eq!(first > 0, INIT_TRACE);
+        assert_eq!(lines().contains("bound "), INIT_TRACE);
+    }
+}

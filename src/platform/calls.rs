@@ -1,0 +1,223 @@
+//! What is asked of Lambda, and what its answers mean, whichever way they travel.
+//!
+//! Source: AWS Lambda developer guide, "Using the Lambda Extensions API" and "Telemetry API reference".
+
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+
+use super::{
+    control::Error,
+    environment::Initialization,
+    event::Event,
+    ids::{ExtensionId, RuntimeApi},
+    subscription::Subscription,
+};
+
+/// The name that we register under. It must be the file name in `/opt/extensions`, which a drop-in cannot choose.
+pub const EXTENSION_NAME: &str = "datadog-agent";
+
+/// Carries the extension's id in answers and requests.
+pub const IDENTIFIER: &str = "lambda-extension-identifier";
+
+/// A request, before it is known how it will travel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// As errors name it.
+    pub call: &'static str,
+    pub method: &'static str,
+    /// Without the leading slash.
+    pub path: &'static str,
+    pub headers: Vec<Header>,
+    pub body: String,
+}
+
+/// One header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    pub name: &'static str,
+    pub value: String,
+}
+
+/// An answer, whichever way it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    /// The header [`IDENTIFIER`].
+    pub identifier: Option<String>,
+    pub body: Vec<u8>,
+}
+
+/// What registration gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registered {
+    /// Goes with every further call.
+    pub id: ExtensionId,
+    /// The account that owns the function, where the platform tells.
+    pub account_id: Option<String>,
+}
+
+/// How a subscription ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subscribed {
+    /// Events will come.
+    Yes,
+    /// The platform has no Telemetry API (the public emulator): no event will ever come.
+    NotSupported,
+}
+
+/// When we give up, which of the two error endpoints hears of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Before the first event.
+    Init,
+    /// After it.
+    Exit,
+}
+
+/// Registration. The runtime is started only after every extension has done this.
+pub fn register(initialization: Initialization) -> Request {
+    let events = match initialization {
+        Initialization::ManagedInstances => r#"{"events":["SHUTDOWN"]}"#,
+        _ => r#"{"events":["INVOKE","SHUTDOWN"]}"#,
+    };
+    let headers = vec![
+        Header { name: "lambda-extension-name", value: EXTENSION_NAME.to_owned() },
+        Header { name: "lambda-extension-accept-feature", value: "accountId".to_owned() },
+    ];
+    request("register", "POST", "2020-01-01/extension/register", headers, events.to_owned())
+}
+
+/// The subscription of a listener that is bound already. Refused for the sandbox's life once init is over.
+pub fn subscribe(id: &ExtensionId, subscription: Subscription) -> Request {
+    let headers = vec![identify(id), Header { name: "content-type", value: "application/json".to_owned() }];
+    request("subscribe", "PUT", "2022-07-01/telemetry", headers, subscription.body())
+}
+
+/// The next event. The sandbox may be frozen while the answer is waited for.
+pub fn next(id: &ExtensionId) -> Request {
+    request("next", "GET", "2020-01-01/extension/event/next", vec![identify(id)], String::new())
+}
+
+/// The last words. The platform ends the sandbox after them.
+pub fn give_up(id: &ExtensionId, stage: Stage, reason: &str) -> Request {
+    const ERROR_TYPE: &str = "Extension.PlatformUnreachable";
+    let (call, path) = match stage {
+        Stage::Init => ("init/error", "2020-01-01/extension/init/error"),
+        Stage::Exit => ("exit/error", "2020-01-01/extension/exit/error"),
+    };
+    let headers =
+        vec![identify(id), Header { name: "lambda-extension-function-error-type", value: ERROR_TYPE.to_owned() }];
+    let reason = serde_json::Value::from(reason);
+    let body = format!(r#"{{"errorMessage":{reason},"errorType":"{ERROR_TYPE}","stackTrace":[]}}"#);
+    request(call, "POST", path, headers, body)
+}
+
+/// What the answer to [`register`] says.
+pub fn registered(response: Response) -> Result<Registered, Error> {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Body {
+        account_id: Option<String>,
+    }
+    let response = accept("register", response)?;
+    let id = response
+        .identifier
+        .map(ExtensionId)
+        .ok_or_else(|| Error::Answer { call: "register", why: format!("no header {IDENTIFIER}") })?;
+    // The account id is a convenience; an odd body must not cost the customer the sandbox.
+    let body: Body = serde_json::from_slice(&response.body).unwrap_or_default();
+    Ok(Registered { id, account_id: body.account_id })
+}
+
+/// What the answer to [`subscribe`] says.
+pub fn subscribed(response: Response) -> Result<Subscribed, Error> {
+    const ACCEPTED: u16 = 202;
+    let response = accept("subscribe", response)?;
+    let unsupported = response.status == ACCEPTED && String::from_utf8_lossy(&response.body).contains("NotSupported");
+    Ok(if unsupported { Subscribed::NotSupported } else { Subscribed::Yes })
+}
+
+/// What the answer to [`next`] says.
+pub fn event(response: Response) -> Result<Event, Error> {
+    let response = accept("next", response)?;
+    serde_json::from_slice(&response.body).map_err(|error| Error::Answer { call: "next", why: error.to_string() })
+}
+
+/// Lets through what the platform has not refused.
+pub fn accept(call: &'static str, response: Response) -> Result<Response, Error> {
+    if (200..300).contains(&response.status) {
+        return Ok(response);
+    }
+    let body = String::from_utf8_lossy(&response.body).into_owned();
+    Err(Error::Status { call, status: response.status, body })
+}
+
+impl Request {
+    /// The request as HTTP/1.1.
+    pub fn write(&self, api: &RuntimeApi, out: &mut Vec<u8>) {
+        let mut head = format!("{} /{} HTTP/1.1\r\nhost: {api}\r\n", self.method, self.path);
+        for Header { name, value } in &self.headers {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        if self.method != "GET" {
+            let _ = write!(head, "content-length: {}\r\n", self.body.len());
+        }
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(self.body.as_bytes());
+    }
+}
+
+fn request(
+    call: &'static str,
+    method: &'static str,
+    path: &'static str,
+    headers: Vec<Header>,
+    body: String,
+) -> Request {
+    Request { call, method, path, headers, body }
+}
+
+fn identify(id: &ExtensionId) -> Header {
+    Header { name: IDENTIFIER, value: id.0.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Response {
+        Response { status, identifier: Some("id".to_owned()), body: body.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn a_request_reads_as_http() {
+        let mut bytes = Vec::new();
+        let id = ExtensionId("x-1".to_owned());
+        next(&id).write(&RuntimeApi("127.0.0.1:9001".to_owned()), &mut bytes);
+        register(Initialization::ManagedInstances).write(&RuntimeApi("h".to_owned()), &mut bytes);
+        assert_eq!(
+            String::from_utf8(bytes).unwrap(),
+            "GET /2020-01-01/extension/event/next HTTP/1.1\r\nhost: 127.0.0.1:9001\r\nlambda-extension-identifier: x-1\r\n\r\n\
+             POST /2020-01-01/extension/register HTTP/1.1\r\nhost: h\r\nlambda-extension-name: datadog-agent\r\n\
+             lambda-extension-accept-feature: accountId\r\ncontent-length: 23\r\n\r\n{\"events\":[\"SHUTDOWN\"]}"
+        );
+    }
+
+    #[test]
+    fn registration_needs_an_id_and_can_do_without_the_account() {
+        assert_eq!(registered(answer(200, r#"{"accountId":"1"}"#)).unwrap().account_id.as_deref(), Some("1"));
+        assert_eq!(registered(answer(200, "not json")).unwrap().account_id, None);
+        assert!(matches!(registered(answer(403, "no")), Err(Error::Status { status: 403, .. })));
+        assert!(registered(Response { identifier: None, ..answer(200, "{}") }).is_err());
+    }
+
+    #[test]
+    fn a_subscription_may_be_accepted_without_being_supported() {
+        assert_eq!(subscribed(answer(200, "OK")).unwrap(), Subscribed::Yes);
+        let unsupported = answer(202, r#"{"errorType":"Telemetry.NotSupported"}"#);
+        assert_eq!(subscribed(unsupported).unwrap(), Subscribed::NotSupported);
+        assert!(subscribed(answer(403, "")).is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! One contract, kept by both ways to the platform.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+
+use super::*;
+use crate::platform::{general::General, raw::Raw};
+
+/// A platform that answers from a list, and closes the connection after each answer if told to.
+struct Platform {
+    api: RuntimeApi,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Platform {
+    async fn start(answers: Vec<&'static str>, close: bool) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = RuntimeApi(listener.local_addr().unwrap().to_string());
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = seen.clone();
+        tokio::spawn(async move {
+            let mut answers = answers.into_iter();
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut bytes = Vec::new();
+                let mut answered = false;
+                while stream.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {
+                    while let Some(request) = whole(&mut bytes) {
+                        log.lock().unwrap().push(request);
+                        // Out of answers: the request waits, as for an event that does not come.
+                        let Some(answer) = answers.next() else { continue };
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                        answered = true;
+                    }
+                    if close && answered {
+                        break;
+                    }
+                }
+            }
+        });
+        Self { api, seen }
+    }
+
+    fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+/// Takes one request off the front: its head in lower case and its body.
+fn whole(bytes: &mut Vec<u8>) -> Option<String> {
+    let text = String::from_utf8(bytes.clone()).unwrap();
+    let (head, rest) = text.split_once("\r\n\r\n")?;
+    let head = head.to_ascii_lowercase();
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |it| it.parse().unwrap());
+    let body = rest.get(..length)?;
+    bytes.drain(..head.len() + 4 + length);
+    Some(format!("{head}\r\n\r\n{body}"))
+}
+
+const REGISTERED: &str =
+    "HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: id-1\r\ncontent-length: 18\r\n\r\n{\"accountId\":\"12\"}";
+const SUBSCRIBED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK";
+const SHUTDOWN: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2d\r\n{\"eventType\":\"SHUTDOWN\",\"deadlineMs\":1234567}\r\n0\r\n\r\n";
+const REFUSED: &str = "HTTP/1.1 403 Forbidden\r\ncontent-length: 3\r\n\r\nno!";
+
+async fn life<E: Exchange>(close: bool) {
+    let platform = Platform::start(vec![REGISTERED, SUBSCRIBED, SHUTDOWN], close).await;
+    let mut control = Control::<E>::new(platform.api.clone()).unwrap();
+    let registered = control.register(Initialization::OnDemand).await.unwrap();
+    assert_eq!(registered, Registered { id: ExtensionId("id-1".to_owned()), account_id: Some("12".to_owned()) });
+    let subscription = Subscription { port: 8999, logs: true, initialization: Initialization::OnDemand };
+    assert_eq!(control.subscribe(&registered.id, subscription).await.unwrap(), Subscribed::Yes);
+    assert!(
+        matches!(control.next(&registered.id).await.unwrap(), Event::Shutdown(event) if event.deadline_ms == 1_234_567)
+    );
+
+    let seen = platform.seen();
+    assert_eq!(seen.len(), 3, "{seen:#?}");
+    for (request, parts) in seen.iter().zip([
+        &[
+            "post /2020-01-01/extension/register http/1.1",
+            "lambda-extension-name: datadog-agent",
+            "accountid",
+            "{\"events\":[\"INVOKE\",\"SHUTDOWN\"]}",
+        ][..],
+        &["put /2022-07-01/telemetry http/1.1", "lambda-extension-identifier: id-1", "sandbox.localdomain:8999"],
+        &["get /2020-01-01/extension/event/next http/1.1", "lambda-extension-identifier: id-1"],
+    ]) {
+        for part in parts {
+            assert!(request.contains(part), "{part} in {request}");
+        }
+        assert!(request.contains(&format!("host: {}", platform.api)), "{request}");
+    }
+}
+
+async fn refusals<E: Exchange>() {
+    let platform = Platform::start(vec![REFUSED, REFUSED, SHUTDOWN], false).await;
+    let mut control = Control::<E>::new(platform.api.clone()).unwrap();
+    let error = control.register(Initialization::OnDemand).await.unwrap_err();
+    assert_eq!(error.to_string(), "register: Lambda answered 403 - Response: no!");
+    let id = ExtensionId("x".to_owned());
+    assert!(matches!(control.next(&id).await, Err(Error::Status { status: 403, .. })));
+    assert!(control.next(&id).await.is_ok(), "a refusal does not spoil what comes after it");
+}
+
+async fn nobody_there<E: Exchange>() {
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut control = Control::<E>::new(RuntimeApi(free.to_string())).unwrap();
+    let error = control.register(Initialization::OnDemand).await.unwrap_err();
+    assert!(error.to_string().contains("AWS_LAMBDA_RUNTIME_API"), "{error}");
+}
+
+async fn contract<E: Exchange>() {
+    life::<E>(false).await;
+    life::<E>(true).await;
+    refusals::<E>().await;
+    nobody_there::<E>().await;
+}
+
+#[tokio::test]
+async fn the_general_client_keeps_the_contract() {
+    crate::intake::tls::install_provider();
+    contract::<General>().await;
+}
+
+#[tokio::test]
+async fn the_raw_client_keeps_the_contract() {
+    contract::<Raw>().await;
+}
+
+#[tokio::test]
+async fn a_blocking_connection_goes_on_where_it_got_to() {
+    use crate::platform::raw::blocking::Connection;
+    for pipelined in [false, true] {
+        let platform = Platform::start(vec![REGISTERED, SUBSCRIBED, SHUTDOWN], false).await;
+        let api = platform.api.clone();
+        let established = tokio::task::spawn_blocking(move || {
+            let registering = Connection::register(api, Initialization::OnDemand).unwrap();
+            let mut established = registering.registered().unwrap();
+            let subscription = Subscription { port: 1, logs: true, initialization: Initialization::OnDemand };
+            let (connection, id) = (&mut established.connection, &established.registered.id);
+            if pipelined {
+                connection.subscribe_and_ask(id, subscription).unwrap();
+                assert_eq!(connection.subscribed().unwrap(), Subscribed::Yes);
+            } else {
+                connection.subscribe(id, subscription).unwrap();
+                assert_eq!(connection.subscribed().unwrap(), Subscribed::Yes);
+                connection.ask(id).unwrap();
+            }
+            established
+        })
+        .await
+        .unwrap();
+        let mut control = Control::resume(established.connection, true).unwrap();
+        assert!(matches!(control.next(&established.registered.id).await.unwrap(), Event::Shutdown(_)));
+        assert_eq!(platform.seen().len(), 3, "pipelined: {pipelined}");
+    }
+}

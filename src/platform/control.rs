@@ -1,0 +1,93 @@
+//! The calls in the order in which types allow them, over either way to the platform.
+
+use super::{
+    calls::{self, Registered, Request, Response, Stage, Subscribed},
+    environment::Initialization,
+    event::Event,
+    ids::{ExtensionId, RuntimeApi},
+    subscription::Subscription,
+};
+
+/// A way to the platform.
+pub trait Exchange: Sized + Send + 'static {
+    /// Prepares for exchanges. Nothing is sent.
+    fn new(api: RuntimeApi) -> Result<Self, Error>;
+
+    /// Sends a request and waits for its answer, however long that takes.
+    fn exchange(&mut self, request: &Request) -> impl Future<Output = Result<Response, Error>> + Send;
+}
+
+/// Speaks to the platform. Keeps no id: what needs one takes one, so that nothing can be called before registration.
+#[derive(Debug)]
+pub struct Control<E> {
+    pub(super) exchange: E,
+}
+
+/// What can go wrong with a call to the platform.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The HTTP client could not be built.
+    #[error("the client for Lambda's APIs could not be built: {0}")]
+    Build(#[source] reqwest::Error),
+    /// No answer came.
+    #[error("{call}: no answer from Lambda at {api}; is AWS_LAMBDA_RUNTIME_API set? ({source})")]
+    Transport {
+        /// The call that failed.
+        call: &'static str,
+        /// Where it went.
+        api: RuntimeApi,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The platform refused.
+    #[error("{call}: Lambda answered {status} - Response: {body}")]
+    Status {
+        /// The call that was refused.
+        call: &'static str,
+        /// The refusal.
+        status: u16,
+        /// Its text.
+        body: String,
+    },
+    /// The answer was not what the API promises.
+    #[error("{call}: Lambda's answer makes no sense: {why}")]
+    Answer {
+        /// The call that was answered.
+        call: &'static str,
+        /// What is missing or malformed.
+        why: String,
+    },
+}
+
+impl<E: Exchange> Control<E> {
+    /// Ready to register.
+    pub fn new(api: RuntimeApi) -> Result<Self, Error> {
+        Ok(Self { exchange: E::new(api)? })
+    }
+
+    /// Registers.
+    pub async fn register(&mut self, initialization: Initialization) -> Result<Registered, Error> {
+        calls::registered(self.exchange.exchange(&calls::register(initialization)).await?)
+    }
+
+    /// Subscribes a listener that is bound already to the Telemetry API.
+    pub async fn subscribe(&mut self, id: &ExtensionId, subscription: Subscription) -> Result<Subscribed, Error> {
+        calls::subscribed(self.exchange.exchange(&calls::subscribe(id, subscription)).await?)
+    }
+
+    /// Waits for the next event.
+    pub async fn next(&mut self, id: &ExtensionId) -> Result<Event, Error> {
+        calls::event(self.exchange.exchange(&calls::next(id)).await?)
+    }
+
+    /// Tells the platform that we give up: the very last thing to do.
+    pub async fn give_up(&mut self, id: &ExtensionId, stage: Stage, reason: &str) -> Result<(), Error> {
+        let request = calls::give_up(id, stage, reason);
+        calls::accept(request.call, self.exchange.exchange(&request).await?).map(drop)
+    }
+}
+
+#[cfg(test)]
+#[path = "contract_tests.rs"]
+mod tests;

@@ -1,0 +1,214 @@
+//! The steps that both orders take.
+
+use std::{env, fs, io, path::Path, thread};
+
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::mpsc::Receiver,
+};
+
+use super::{Birth, Error};
+use crate::{
+    build_info::BUILD_INFO,
+    config::{self, Config, Loaded},
+    features::{LAZY_INTAKE, RUNTIME_SIZING},
+    ingest::telemetry::Bound,
+    intake::{self, tls},
+    os::{
+        self,
+        trace::{Checkpoint, checkpoint},
+    },
+    platform::{self, Control, Environment, Initialization, Registered, Subscribed, subscription::Subscription},
+    process::{
+        event::Batch,
+        invocation::{Processor, Settings},
+        log::Rules,
+        tags::FunctionTags,
+    },
+    run::{Intake, Parts},
+};
+
+/// The async runtime.
+pub fn runtime(environment: &Environment) -> Result<Runtime, Error> {
+    let visible = || thread::available_parallelism().map_or(1, usize::from);
+    let workers = if RUNTIME_SIZING { workers(environment.memory_size.as_deref()) } else { visible() };
+    let runtime = Builder::new_multi_thread().worker_threads(workers).enable_all().build().map_err(Error::Runtime)?;
+    checkpoint(Checkpoint::Runtime);
+    Ok(runtime)
+}
+
+/// One worker for each CPU that the memory tier pays for, at most four; two where the tier is not known.
+///
+/// Source: AWS Lambda developer guide, "Configure Lambda function memory": at 1,769 MB a function has the equivalent of one vCPU.
+fn workers(memory_mb: Option<&str>) -> usize {
+    const MB_PER_CPU: usize = 1769;
+    let tier = memory_mb.and_then(|memory| memory.trim().parse::<usize>().ok());
+    tier.map_or(2, |memory| (memory.saturating_add(MB_PER_CPU / 2) / MB_PER_CPU).clamp(1, 4))
+}
+
+/// The settings, from the environment and from the function's folder.
+pub fn config(environment: &Environment) -> Loaded {
+    let path = Path::new(&environment.task_root).join("datadog.yaml");
+    let yaml = match fs::read_to_string(&path) {
+        Ok(yaml) => Some(yaml),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            log::error!("Failed to load config: {}: {error}", path.display());
+            None
+        }
+    };
+    let loaded = config::load(env::vars_os(), yaml.as_deref());
+    checkpoint(Checkpoint::Config);
+    loaded
+}
+
+/// Says what was wrong with the settings, and makes them count for our own log.
+pub fn settle(loaded: Loaded) -> Config {
+    os::log::start(loaded.config.log_level);
+    for warning in loaded.warnings {
+        log::warn!("CONFIG | {warning}");
+    }
+    log::debug!("Flush strategy: {:?}", loaded.config.flush_strategy);
+    loaded.config
+}
+
+/// The way to Datadog: now, or in the background once the next event has been asked for. A sandbox that is started ahead, or made into a snapshot, has the
+/// time now and would pay for it later.
+pub fn intake(config: &Config, initialization: Initialization) -> Intake {
+    let ahead = matches!(initialization, Initialization::SnapStart | Initialization::ProvisionedConcurrency);
+    if LAZY_INTAKE && !ahead {
+        let config = config.clone();
+        Intake::Deferred(Box::new(move || build_intake(&config)))
+    } else {
+        Intake::Eager(build_intake(config))
+    }
+}
+
+/// The telemetry that comes through a bound listener; None without one.
+pub fn listen(bound: io::Result<Bound>) -> Option<Listening> {
+    let listening = bound.and_then(|bound| Ok(Listening { port: bound.port, batches: bound.serve()? }));
+    listening
+        .inspect_err(|error| {
+            log::error!(
+                "TELEMETRY | No port can be bound, so neither logs nor metrics of invocations are to be had: {error}"
+            );
+        })
+        .ok()
+}
+
+/// A listener at work.
+pub struct Listening {
+    /// Where.
+    pub port: u16,
+    /// What arrives.
+    pub batches: Receiver<Batch>,
+}
+
+impl Listening {
+    /// What to ask of the Telemetry API.
+    pub fn subscription(&self, config: &Config, initialization: Initialization) -> Subscription {
+        Subscription { port: self.port, logs: config.logs.enabled, initialization }
+    }
+
+    /// The telemetry that will come after this answer to the subscription; None if none will.
+    pub fn after(self, answer: Result<Subscribed, platform::Error>) -> Telemetry {
+        checkpoint(Checkpoint::Subscribed);
+        match answer {
+            Ok(Subscribed::Yes) => Some(self.batches),
+            Ok(Subscribed::NotSupported) => {
+                log::info!("TELEMETRY | This platform has no Telemetry API; only invocations are counted");
+                None
+            }
+            Err(error) => {
+                log::error!("TELEMETRY | {error}");
+                None
+            }
+        }
+    }
+}
+
+/// What will arrive; None where nothing will.
+pub type Telemetry = Option<Receiver<Batch>>;
+
+/// What is known once everything that can fail has been tried.
+pub struct Known<E> {
+    pub platform: Control<E>,
+    pub registered: Registered,
+    pub config: Config,
+    pub intake: Intake,
+    pub telemetry: Telemetry,
+}
+
+/// Puts the rest around it.
+pub fn parts<E>(known: Known<E>, environment: &Environment, birth: Birth) -> Parts<E> {
+    let Known { platform, registered, config, intake, telemetry } = known;
+    let initialization = environment.initialization();
+    let tags = FunctionTags::collect(environment, registered.account_id.as_deref(), &config);
+    let processor = processor(&config, initialization, birth);
+    log::debug!("Datadog Next-Gen Extension ready in {}ms", birth.monotonic.elapsed().as_millis());
+    Parts { platform, registered, initialization, config, tags, processor, intake, telemetry }
+}
+
+fn processor(config: &Config, initialization: Initialization, birth: Birth) -> Processor {
+    let (rules, bad) = Rules::compile(&config.logs.rules);
+    for rule in bad {
+        log::warn!("CONFIG | {rule}");
+    }
+    let settings = Settings {
+        managed: initialization == Initialization::ManagedInstances,
+        enhanced_metrics: config.metrics.enhanced,
+        logs: config.logs.enabled,
+        architecture: BUILD_INFO.architecture(),
+    };
+    Processor::new(settings, rules, birth.wall)
+}
+
+fn build_intake(config: &Config) -> Option<intake::Client> {
+    tls::install_provider();
+    let built = intake::Client::build(config);
+    checkpoint(Checkpoint::Intake);
+    match built {
+        Ok(built) => {
+            log::debug!("Trusting the roots that are {}", tls::roots_origin());
+            for problem in built.problems {
+                log::error!("TLS | {problem}");
+            }
+            Some(built.client)
+        }
+        Err(error) => {
+            log::error!("LOGS | METRICS | Nothing will be sent: {error}");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_follow_the_memory_tier() {
+        for (memory, expected) in [
+            (None, 2),
+            (Some("nonsense"), 2),
+            (Some("128"), 1),
+            (Some("1769"), 1),
+            (Some("2653"), 1),
+            (Some("2654"), 2),
+            (Some("3538"), 2),
+            (Some("10240"), 4),
+            (Some("99999999999999999999"), 2),
+        ] {
+            assert_eq!(workers(memory), expected, "{memory:?}");
+        }
+    }
+
+    #[test]
+    fn sandboxes_that_are_started_ahead_are_never_left_to_build_later() {
+        for initialization in [Initialization::SnapStart, Initialization::ProvisionedConcurrency] {
+            assert!(matches!(intake(&Config::default(), initialization), Intake::Eager(_)));
+        }
+        let on_demand = intake(&Config::default(), Initialization::OnDemand);
+        assert_eq!(matches!(on_demand, Intake::Deferred(_)), LAZY_INTAKE);
+    }
+}
