@@ -1,4 +1,6 @@
-//! Who hands out memory: the C library, or a crate chosen by the switch `jemalloc`.
+//! Who hands out memory: one of two files, chosen by the switch `jemalloc`.
 
 #[cfg(feature = "jemalloc")]
 mod jemalloc;
+#[cfg(not(feature = "jemalloc"))]
+mod system;
