@@ -1,12 +1,25 @@
 //! The command line.
 
+use std::error::Error;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 
-use crate::invoke;
+use crate::manifest::{check, docs, list};
+use crate::{build, invoke, plan};
 
-/// Runs the bottlecap extension in a local Lambda sandbox and says what arrived.
+/// The command line asks for something that cannot be.
+pub const USAGE: u8 = 2;
+/// Something could not be built.
+pub const BUILD_FAILED: u8 = 3;
+/// Something is missing, or cannot be read or written.
+pub const SETUP_FAILED: u8 = 6;
+/// As shells report a process that SIGINT has ended.
+pub const INTERRUPTED: u8 = 130;
+
+/// Runs the bottlecap extension in a local Lambda sandbox, says what arrived, and finds out what each of its optimizations is worth.
 #[derive(Debug, Parser)]
 #[command(name = "cargo matrix", bin_name = "cargo matrix", version, arg_required_else_help = true)]
 struct Cli {
@@ -17,12 +30,55 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Invoke(Box<invoke::Arguments>),
+    List(list::Arguments),
+    Plan(Box<plan::Arguments>),
+    Build(build::Arguments),
+    Check(check::Arguments),
+    Docs(docs::Arguments),
 }
 
 /// Does what the command line says. A wrong command line ends the process here, with clap's own message and status 2.
 pub fn run() -> ExitCode {
     match Cli::parse().verb {
         Verb::Invoke(arguments) => invoke::run(&arguments),
+        Verb::List(arguments) => list::run(&arguments),
+        Verb::Plan(arguments) => plan::run(&arguments),
+        Verb::Build(arguments) => build::run(&arguments),
+        Verb::Check(arguments) => check::run(&arguments),
+        Verb::Docs(arguments) => docs::run(&arguments),
+    }
+}
+
+/// Says an error with all that is behind it.
+pub fn complain(error: &dyn Error, status: u8) -> ExitCode {
+    eprintln!("error: {}", chain(error));
+    status.into()
+}
+
+/// An error and its sources, one a line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!("\n  because {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// Writes to standard output. A reader that has gone away, such as `head`, is no reason to panic.
+pub fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Writes one JSON document to standard output.
+pub fn print_json(document: &impl Serialize) -> ExitCode {
+    match serde_json::to_string_pretty(document) {
+        Ok(text) => {
+            print(&(text + "\n"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => complain(&error, SETUP_FAILED),
     }
 }
 
@@ -35,5 +91,12 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_sources() {
+        let source = std::io::Error::other("the disk is full");
+        let error = plan::Error::Write { path: "plan.json".into(), source };
+        assert_eq!(chain(&error), "plan.json cannot be written\n  because the disk is full");
     }
 }

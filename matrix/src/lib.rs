@@ -17,3 +17,4 @@ pub mod measure;
 pub mod plan;
 pub mod report;
 pub mod sandbox;
+pub mod workspace;

@@ -1,8 +1,28 @@
 //! Cells become programs.
+//!
+//! Cells whose flags are the same share a target directory, in which only our own crate is compiled again for another combination of
+//! features. What is built is asked what it is, copied away, hashed, and told in a line of `builds.jsonl`.
+
+mod cargo;
+mod error;
+pub mod hash;
+mod ledger;
+mod progress;
+pub mod recipe;
+mod run;
+mod sources;
+mod testimony;
+mod work;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+pub use error::Error;
+pub use run::{Arguments, run};
+
+/// The name of the file beside the plan that has a line for each cell. If a cell has several, the last one counts.
+pub const FILE: &str = "builds.jsonl";
 
 /// What became of one cell: a line of `builds.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

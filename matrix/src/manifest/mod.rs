@@ -1,1 +1,308 @@
 //! What there is to switch: `optimizations.toml`.
+
+pub mod agreement;
+pub mod check;
+pub mod docs;
+mod levels;
+pub mod list;
+mod rules;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+pub use levels::{Levels, WrongChoice};
+
+/// The text of the manifest, as it was when this program was built.
+const TEXT: &str = include_str!("../../optimizations.toml");
+
+/// Why a manifest cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is not TOML, or says something that nobody reads.
+    #[error("the manifest cannot be read")]
+    Syntax(#[from] toml::de::Error),
+    /// It contradicts itself; one line for each contradiction.
+    #[error("the manifest contradicts itself:\n  {}", .0.join("\n  "))]
+    Rules(Vec<String>),
+}
+
+/// Every factor and every named set.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// In the order in which they are shown.
+    #[serde(rename = "factor")]
+    pub factors: Vec<Factor>,
+    /// Combinations that have a name.
+    #[serde(rename = "set")]
+    pub sets: Vec<Set>,
+}
+
+/// One thing that can be switched.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Factor {
+    /// Unique, and for a feature Cargo's name of it.
+    pub name: String,
+    pub kind: Kind,
+    pub tier: Tier,
+    /// The gates that it should move; none for what should cost or save nothing before the first event.
+    pub gates: Vec<Gate>,
+    /// What is expected and why, in one sentence.
+    pub hypothesis: String,
+    /// Under which number it was proposed, or `ours`.
+    pub origin: String,
+    /// What a build needs to have it on. Without values only.
+    #[serde(default)]
+    pub on: Setting,
+    /// What a build needs to have it off, where that is not nothing. Without values only.
+    #[serde(default)]
+    pub off: Setting,
+    /// The levels of an axis; the first is that of a build that asks for nothing.
+    #[serde(default)]
+    pub values: Vec<Value>,
+    /// Values that one could think of and must not use.
+    #[serde(default)]
+    pub refused: Vec<Refused>,
+    /// Choices that exclude this one.
+    #[serde(default)]
+    pub conflicts: Vec<Choice>,
+    /// Choices that this one needs.
+    #[serde(default)]
+    pub requires: Vec<Choice>,
+    /// Choices under which this one changes nothing.
+    #[serde(default)]
+    pub subsumed_by: Vec<Choice>,
+    pub status: Status,
+    /// What was found.
+    #[serde(default)]
+    pub evidence: String,
+    /// Tests that hold it to delivering the same, as `file::test`.
+    #[serde(default)]
+    pub proves: Vec<String>,
+}
+
+/// By which means a factor is switched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A Cargo feature.
+    Feature,
+    /// One of several values, by whichever means.
+    Axis,
+    /// Flags of the compiler.
+    Rustflag,
+    /// A variable at compile time.
+    Env,
+    /// A setting of the release profile.
+    Profile,
+    /// A second program in front of the agent.
+    Launcher,
+}
+
+/// Where a factor lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub enum Tier {
+    /// Behaviour: both variants have the same dependencies.
+    A,
+    /// Presence: the point is that a crate is absent.
+    B,
+    /// Build: nothing in the sources knows of it.
+    C,
+}
+
+/// One of the two moments that a start is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gate {
+    /// The arrival of the registration.
+    Register,
+    /// The arrival of the first request for an event.
+    Ready,
+}
+
+/// What became of a factor's hypothesis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Not measured yet.
+    Candidate,
+    /// Recommended.
+    Ship,
+    /// Worth nothing.
+    Refuted,
+    /// Needs something that is not built here.
+    External,
+}
+
+/// What a level asks of a build.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Setting {
+    /// Cargo features of the package `bottlecap`.
+    pub features: Vec<String>,
+    /// Arguments of rustc.
+    pub rustflags: Vec<String>,
+    /// Variables of the build.
+    pub env: BTreeMap<String, String>,
+    /// Keys of the release profile.
+    pub profile: BTreeMap<String, String>,
+    /// Whether the launcher comes before the agent.
+    pub launcher: bool,
+}
+
+/// One value of an axis.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Value {
+    pub name: String,
+    /// What a build needs to have it, if anything.
+    #[serde(default, rename = "with")]
+    pub setting: Setting,
+}
+
+/// A value that must not be used.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    pub name: String,
+    pub reason: String,
+}
+
+/// A combination with a name.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Set {
+    pub name: String,
+    /// What it is for, in one sentence.
+    pub about: String,
+    /// What differs from a build that asks for nothing.
+    pub choices: Vec<Choice>,
+}
+
+/// A factor at a level: `lazy-intake` for one that is on, `crypto=aws-lc` for a value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(from = "String", into = "String")]
+pub struct Choice {
+    pub factor: String,
+    pub level: String,
+}
+
+/// The level of a factor that is on.
+pub const ON: &str = "on";
+/// The level of a factor that is off.
+pub const OFF: &str = "off";
+
+static EMBEDDED: LazyLock<Result<Manifest, Error>> = LazyLock::new(|| Manifest::parse(TEXT));
+
+impl Manifest {
+    /// The manifest that this program was built with.
+    pub fn embedded() -> Result<&'static Self, &'static Error> {
+        EMBEDDED.as_ref()
+    }
+
+    /// Reads a manifest and refuses one that contradicts itself.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let manifest: Self = toml::from_str(text)?;
+        let complaints = rules::complaints(&manifest);
+        if complaints.is_empty() { Ok(manifest) } else { Err(Error::Rules(complaints)) }
+    }
+
+    pub fn factor(&self, name: &str) -> Option<&Factor> {
+        self.factors.iter().find(|factor| factor.name == name)
+    }
+
+    pub fn set(&self, name: &str) -> Option<&Set> {
+        self.sets.iter().find(|set| set.name == name)
+    }
+
+    /// Every Cargo feature that some level needs, sorted.
+    pub fn features(&self) -> Vec<&str> {
+        let settings = self.factors.iter().flat_map(|factor| factor.levels());
+        let mut names: Vec<&str> =
+            settings.flat_map(|level| level.setting.features.iter().map(String::as_str)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+/// A level with what it asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Level<'m> {
+    pub name: &'m str,
+    pub setting: &'m Setting,
+}
+
+impl Factor {
+    /// Its levels, the one of a build that asks for nothing first.
+    pub fn levels(&self) -> Vec<Level<'_>> {
+        if self.values.is_empty() {
+            vec![Level { name: OFF, setting: &self.off }, Level { name: ON, setting: &self.on }]
+        } else {
+            self.values.iter().map(|value| Level { name: &value.name, setting: &value.setting }).collect()
+        }
+    }
+
+    /// The level of a build that asks for nothing.
+    pub fn reference(&self) -> &str {
+        self.values.first().map_or(OFF, |value| &value.name)
+    }
+
+    pub fn setting(&self, level: &str) -> Option<&Setting> {
+        self.levels().into_iter().find(|known| known.name == level).map(|known| known.setting)
+    }
+}
+
+impl Choice {
+    pub fn new(factor: &str, level: &str) -> Self {
+        Self { factor: factor.to_owned(), level: level.to_owned() }
+    }
+}
+
+impl From<String> for Choice {
+    fn from(text: String) -> Self {
+        match text.split_once('=') {
+            Some((factor, level)) => Self::new(factor, level),
+            None => Self::new(&text, ON),
+        }
+    }
+}
+
+impl From<Choice> for String {
+    fn from(choice: Choice) -> Self {
+        choice.to_string()
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.level.as_str() {
+            ON => write!(f, "{}", self.factor),
+            level => write!(f, "{}={level}", self.factor),
+        }
+    }
+}
+
+macro_rules! words {
+    ($($name:ident { $($variant:ident => $word:literal),* $(,)? })*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(match self { $(Self::$variant => $word),* })
+            }
+        }
+    )*};
+}
+
+words! {
+    Kind { Feature => "feature", Axis => "axis", Rustflag => "rustflag", Env => "env", Profile => "profile", Launcher => "launcher" }
+    Tier { A => "A", B => "B", C => "C" }
+    Gate { Register => "register", Ready => "ready" }
+    Status { Candidate => "candidate", Ship => "ship", Refuted => "refuted", External => "external" }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,26 @@
 //! Which builds are compared, and under which conditions: decided before anything is built, and written down.
 
-use std::collections::BTreeMap;
+mod arguments;
+mod cells;
+mod conditions;
+pub mod design;
+mod error;
+mod estimate;
+pub mod file;
+mod names;
+mod partition;
+mod run;
+mod text;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+
+pub use arguments::{Arguments, DesignName};
+pub use error::Error;
+pub use partition::Partition;
+pub use run::run;
 
 /// The version of every file that the verbs exchange. A file of another version is refused, not guessed at.
 pub const SCHEMA: u32 = 1;
@@ -18,6 +36,7 @@ pub struct Plan {
     /// The design's name, such as `sets`, `add-one`, `leave-one-out`, `plackett-burman`, `resolution-4`, `resolution-5`, `full`, `list`.
     pub design: String,
     /// The factors that vary in it, by the manifest's names, in the order of the design's columns. Empty for a comparison of sets.
+    /// In a design of two levels, the first cell has every one of them at its low level: `off`, or the axis' value that is compared with.
     pub factors: Vec<String>,
     /// What is built and started. The first one is the reference of every comparison that names none.
     pub cells: Vec<Cell>,
@@ -27,6 +46,45 @@ pub struct Plan {
     pub conditions: Vec<Condition>,
     /// Blocks for each condition: in each block, every cell starts once, in random order.
     pub blocks: u32,
+    /// Which of the blocks this machine has to run, if the experiment is spread over several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<Partition>,
+}
+
+impl Plan {
+    /// The numbers of the blocks that are to be run here. They are the same whoever runs them, so that the order in a block, which is
+    /// drawn from the seed and the block's number, does not depend on how many machines there are.
+    pub fn blocks_here(&self) -> impl Iterator<Item = u32> {
+        let partition = self.partition.unwrap_or_default();
+        (0..self.blocks).filter(move |block| partition.has(*block))
+    }
+
+    /// What is wrong with the plan by itself, whatever the manifest says; one line for each contradiction.
+    pub fn contradictions(&self) -> Vec<String> {
+        let mut complaints = Vec::new();
+        let mut ids = BTreeSet::new();
+        for cell in &self.cells {
+            let fits = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
+            if !ids.insert(cell.id.as_str()) {
+                complaints.push(format!("cell {} is there twice", cell.id));
+            }
+            if !cell.id.starts_with(|c: char| c.is_ascii_alphanumeric()) || !cell.id.chars().all(fits) {
+                complaints.push(format!("cell {}: that is no name for a file", cell.id));
+            }
+            if (cell.kind == CellKind::Build) == cell.levels.is_empty() {
+                complaints.push(format!("cell {}: what is built has levels, and nothing else has", cell.id));
+            }
+            if let CellKind::Again { of } = &cell.kind
+                && !self.cells.iter().any(|other| other.id == *of && !matches!(other.kind, CellKind::Again { .. }))
+            {
+                complaints.push(format!("cell {}: there is no cell {of} to start again", cell.id));
+            }
+        }
+        if self.cells.is_empty() || self.conditions.is_empty() || self.blocks == 0 {
+            complaints.push("nothing would be started".to_owned());
+        }
+        complaints
+    }
 }
 
 /// One build of the extension, or a program that is measured beside the builds.
@@ -92,7 +150,7 @@ pub struct Condition {
 }
 
 /// How much CPU initialization gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Regime {
     /// All that is visible.
@@ -102,7 +160,7 @@ pub enum Regime {
 }
 
 /// The state of the extension's file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cache {
     /// Read before.
@@ -112,7 +170,7 @@ pub enum Cache {
 }
 
 /// Latencies of Lambda's endpoints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Latency {
     /// None but loopback's own.
@@ -122,7 +180,7 @@ pub enum Latency {
 }
 
 /// The operating system's trust store, as the extension sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum TrustStore {
     /// One bundle, as on Amazon Linux 2023.

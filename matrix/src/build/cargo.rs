@@ -1,0 +1,235 @@
+//! One call of cargo: what it is told, what it says, and how a person repeats it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use serde::Deserialize;
+
+use super::Failure;
+use super::recipe::Recipe;
+use crate::workspace;
+
+/// How much of the compiler's output is kept of a failure, in lines from its end.
+const OUTPUT_LINES: usize = 40;
+
+/// Variables of the surroundings that would change what is built, or where it is looked for.
+const FOREIGN: [&str; 6] = [
+    "RUSTFLAGS",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_BUILD_RUSTFLAGS",
+    "CARGO_BUILD_TARGET",
+    "CARGO_TARGET_DIR",
+    "JEMALLOC_SYS_WITH_MALLOC_CONF",
+];
+
+/// The target of all builds. It is always given, because flags for no target in particular are also those of build scripts.
+pub fn target() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
+}
+
+/// A build of one of the package's programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    binary: &'static str,
+    features: Vec<String>,
+    variables: BTreeMap<String, String>,
+    target_directory: PathBuf,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub program: PathBuf,
+    /// Whether cargo had nothing to compile.
+    pub fresh: bool,
+}
+
+impl Call {
+    /// Builds `binary` as the recipe says, in the directory of its group under `builds`.
+    pub fn new(binary: &'static str, recipe: &Recipe, builds: &Path) -> Self {
+        Self {
+            binary,
+            features: recipe.features.clone(),
+            variables: recipe.variables(),
+            target_directory: builds.join(recipe.group().0),
+        }
+    }
+
+    fn arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> =
+            ["build", "--release", "--locked", "--package", "bottlecap", "--bin", self.binary].map(Into::into).into();
+        arguments.extend(["--target".into(), target().into()]);
+        arguments.extend(["--target-dir".into(), self.target_directory.clone().into()]);
+        arguments.push("--no-default-features".into());
+        if !self.features.is_empty() {
+            arguments.extend(["--features".into(), self.features.join(",").into()]);
+        }
+        arguments
+    }
+
+    /// For a shell, in the root of the workspace.
+    pub fn shell(&self) -> String {
+        let variables = self.variables.iter().map(|(name, value)| format!("{name}={}", quoted(value)));
+        let arguments = self.arguments();
+        let arguments = arguments.iter().map(|argument| quoted(&argument.to_string_lossy()));
+        variables.chain(["cargo".to_owned()]).chain(arguments).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Runs it, and tells `progress` which crate is being compiled.
+    pub fn run(&self, root: &Path, progress: &(dyn Fn(&str) + Sync)) -> Result<Outcome, Failure> {
+        let failure = |output: String| Failure { command: self.shell(), output };
+        let mut command = workspace::cargo();
+        let foreign = std::env::vars_os().map(|(name, _)| name).filter(|name| is_foreign(name));
+        for name in foreign {
+            command.env_remove(name);
+        }
+        command.args(self.arguments()).args(["--message-format", "json-render-diagnostics"]);
+        command.envs(&self.variables).current_dir(root);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| failure(format!("cargo cannot be started: {error}")))?;
+        let (messages, words) = (child.stdout.take(), child.stderr.take());
+        let (messages, said) = thread::scope(|scope| {
+            // Both pipes are read at once: cargo would stop at a full one.
+            let messages = scope.spawn(|| messages.map(|messages| Messages::read(messages, self.binary)));
+            let said = words.map(|words| watch(words, progress)).unwrap_or_default();
+            (messages.join().ok().flatten().unwrap_or_default(), said)
+        });
+        let status = child.wait().map_err(|error| failure(error.to_string()))?;
+        match messages.program {
+            Some(program) if status.success() => Ok(Outcome { program, fresh: messages.fresh }),
+            _ => Err(failure(said.get(said.len().saturating_sub(OUTPUT_LINES)..).unwrap_or_default().join("\n"))),
+        }
+    }
+}
+
+/// Runs a command to its end; a failure has what it said.
+pub fn quietly(command: &mut Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+fn is_foreign(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_string_lossy();
+    FOREIGN.contains(&name.as_ref())
+        || name.starts_with("CARGO_PROFILE_")
+        || (name.starts_with("CARGO_TARGET_") && name.ends_with("_RUSTFLAGS"))
+}
+
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=+:".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// One of cargo's messages; only those about artifacts have these.
+#[derive(Deserialize)]
+struct Message {
+    executable: Option<PathBuf>,
+    fresh: Option<bool>,
+}
+
+/// What cargo's messages come to.
+#[derive(Default)]
+struct Messages {
+    program: Option<PathBuf>,
+    fresh: bool,
+}
+
+impl Messages {
+    fn read(messages: impl Read, binary: &str) -> Self {
+        let lines = BufReader::new(messages).lines().map_while(Result::ok);
+        let mut read = Self { program: None, fresh: true };
+        for message in lines.filter_map(|line| serde_json::from_str::<Message>(&line).ok()) {
+            read.fresh &= message.fresh.unwrap_or(true);
+            let ours = message.executable.filter(|path| path.file_name().is_some_and(|name| name == binary));
+            read.program = ours.or(read.program);
+        }
+        read
+    }
+}
+
+/// Tells what cargo is at, and returns all that it has said.
+fn watch(words: impl Read, progress: &dyn Fn(&str)) -> Vec<String> {
+    let mut said = Vec::new();
+    for line in BufReader::new(words).lines().map_while(Result::ok) {
+        if let Some(name) = line.trim_start().strip_prefix("Compiling ").and_then(|rest| rest.split(' ').next()) {
+            progress(name);
+        }
+        said.push(line);
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    fn call() -> Call {
+        let recipe = Recipe {
+            features: vec!["a".to_owned(), "b".to_owned()],
+            rustflags: vec!["-C".to_owned(), "link-arg=-Wl,-z,now".to_owned()],
+            profile: BTreeMap::from([("opt-level".to_owned(), "3".to_owned())]),
+            ..Recipe::default()
+        };
+        Call::new("bottlecap", &recipe, Path::new("/builds"))
+    }
+
+    #[test]
+    fn the_command_can_be_pasted() {
+        let shell = call().shell();
+        let start =
+            "CARGO_PROFILE_RELEASE_OPT_LEVEL=3 RUSTFLAGS='-C link-arg=-Wl,-z,now' cargo build --release --locked ";
+        assert!(shell.starts_with(start), "{shell}");
+        assert!(shell.ends_with(" --no-default-features --features a,b"), "{shell}");
+        assert!(shell.contains(&format!(" --target {} --target-dir /builds/", target())), "{shell}");
+    }
+
+    #[test]
+    fn a_shell_reads_quoted_text_as_it_is() {
+        assert_eq!(quoted("a-b=c,d"), "a-b=c,d");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn what_would_change_a_build_is_kept_out() {
+        for name in ["RUSTFLAGS", "CARGO_PROFILE_RELEASE_LTO", "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS"] {
+            assert!(is_foreign(name.as_ref()), "{name}");
+        }
+        for name in ["PATH", "CARGO_HOME", "CC", "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER"] {
+            assert!(!is_foreign(name.as_ref()), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_program_is_found_among_cargos_messages() {
+        let artifact = |file: &str, fresh: bool| {
+            format!("{{\"reason\":\"compiler-artifact\",\"executable\":{file},\"fresh\":{fresh}}}\n")
+        };
+        let text = artifact("null", true) + "not json\n" + &artifact("\"/t/bottlecap\"", true);
+        let read = Messages::read(text.as_bytes(), "bottlecap");
+        assert_eq!((read.program, read.fresh), (Some(PathBuf::from("/t/bottlecap")), true));
+        let read = Messages::read((text + &artifact("\"/t/other\"", false)).as_bytes(), "bottlecap");
+        assert_eq!((read.program, read.fresh), (Some(PathBuf::from("/t/bottlecap")), false));
+        assert_eq!(Messages::read("".as_bytes(), "bottlecap").program, None);
+    }
+
+    #[test]
+    fn the_crates_are_told_while_they_are_compiled() {
+        let told = Mutex::new(Vec::new());
+        let said =
+            watch("   Compiling a v1.0.0\nerror: no\n".as_bytes(), &|name| told.lock().unwrap().push(name.to_owned()));
+        assert_eq!(said, ["   Compiling a v1.0.0", "error: no"]);
+        assert_eq!(*told.lock().unwrap(), ["a"]);
+    }
+}

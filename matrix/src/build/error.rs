@@ -1,0 +1,18 @@
+//! Why nothing can be built at all. A cell that cannot be built is no error but a [`super::Failure`].
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::plan;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Plan(#[from] plan::Error),
+    #[error("the plan does not fit the manifest:\n  {}", .0.join("\n  "))]
+    Misfit(Vec<String>),
+    #[error("the state of the sources cannot be told; git has to be there and the sources in a repository")]
+    Sources(#[source] io::Error),
+    #[error("{} cannot be read or written", path.display())]
+    File { path: PathBuf, source: io::Error },
+}

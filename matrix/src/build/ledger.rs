@@ -1,0 +1,138 @@
+//! `builds.jsonl`: a line as soon as a cell is done, so that what is interrupted loses nothing.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::{Built, Error, FILE};
+use crate::plan::{Cell, SCHEMA};
+
+/// The lines of one experiment, the last one of each cell.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    lines: BTreeMap<String, Built>,
+}
+
+impl Ledger {
+    /// What is there already. Half a line, of a run that was cut off, is no line.
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join(FILE);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            read => read.map_err(|source| Error::File { path: path.clone(), source })?,
+        };
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Built>(line).ok());
+        let lines = lines.filter(|built| built.schema == SCHEMA).map(|built| (built.cell.clone(), built)).collect();
+        Ok(Self { path, lines })
+    }
+
+    pub fn line(&self, cell: &str) -> Option<&Built> {
+        self.lines.get(cell)
+    }
+
+    /// Adds a line.
+    pub fn record(&mut self, built: Built) -> Result<(), Error> {
+        let written = OpenOptions::new().create(true).append(true).open(&self.path).and_then(|mut file| {
+            // A line that was cut off must not run into this one.
+            let start = if ends_line(&self.path) { "" } else { "\n" };
+            writeln!(file, "{start}{}", serde_json::to_string(&built)?)
+        });
+        written.map_err(|source| Error::File { path: self.path.clone(), source })?;
+        self.lines.insert(built.cell.clone(), built);
+        Ok(())
+    }
+
+    /// Puts the lines in the plan's order, drops those of cells that it does not have, and marks what is the same program as an earlier cell's.
+    pub fn settle(&mut self, cells: &[Cell]) -> Result<Vec<Built>, Error> {
+        let mut settled: Vec<Built> = Vec::new();
+        for mut built in cells.iter().filter_map(|cell| self.lines.get(&cell.id)).cloned() {
+            let same = settled.iter().find(|other| other.failure.is_none() && other.sha256 == built.sha256);
+            built.same_as = same.filter(|_| built.failure.is_none()).map(|same| same.cell.clone());
+            settled.push(built);
+        }
+        let lines: Result<Vec<String>, _> = settled.iter().map(serde_json::to_string).collect();
+        let beside = self.path.with_extension("jsonl.new");
+        let written = lines
+            .map_err(io::Error::other)
+            .and_then(|lines| fs::write(&beside, lines.iter().map(|line| format!("{line}\n")).collect::<String>()))
+            .and_then(|()| fs::rename(&beside, &self.path));
+        written.map_err(|source| Error::File { path: self.path.clone(), source })?;
+        Ok(settled)
+    }
+}
+
+fn ends_line(path: &Path) -> bool {
+    fs::read(path).map_or(true, |bytes| bytes.last().is_none_or(|last| *last == b'\n'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::Failure;
+    use crate::plan::CellKind;
+
+    fn built(cell: &str, sha256: &str) -> Built {
+        Built {
+            schema: SCHEMA,
+            cell: cell.to_owned(),
+            program: Some(PathBuf::from("/p")),
+            agent: None,
+            sha256: sha256.to_owned(),
+            bytes: 1,
+            seconds: 1.5,
+            cached: false,
+            same_as: None,
+            failure: None,
+        }
+    }
+
+    fn cell(id: &str) -> Cell {
+        Cell { id: id.to_owned(), kind: CellKind::Floor, levels: BTreeMap::new() }
+    }
+
+    #[test]
+    fn what_is_recorded_is_there_after_a_crash() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(folder.path()).unwrap();
+        ledger.record(built("a", "1")).unwrap();
+        let path = folder.path().join(FILE);
+        let cut = fs::read_to_string(&path).unwrap() + "{\"schema\":1,\"cell\":\"b\",\"pro";
+        fs::write(&path, cut).unwrap();
+
+        let mut ledger = Ledger::open(folder.path()).unwrap();
+        assert_eq!(ledger.line("a"), Some(&built("a", "1")));
+        assert_eq!(ledger.line("b"), None);
+        ledger.record(built("c", "2")).unwrap();
+        assert_eq!(Ledger::open(folder.path()).unwrap().line("c"), Some(&built("c", "2")));
+    }
+
+    #[test]
+    fn the_same_program_is_measured_in_the_first_cell_of_the_plan() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::open(folder.path()).unwrap();
+        let failed = |cell: &str| Built {
+            failure: Some(Failure { command: String::new(), output: String::new() }),
+            ..built(cell, "")
+        };
+        for line in [
+            built("late", "1"),
+            built("gone", "1"),
+            failed("bad"),
+            failed("worse"),
+            built("first", "1"),
+            built("other", "2"),
+        ] {
+            ledger.record(line).unwrap();
+        }
+        let cells = ["first", "late", "bad", "worse", "other"].map(cell);
+        let settled = ledger.settle(&cells).unwrap();
+        let same: Vec<_> = settled.iter().map(|built| (built.cell.as_str(), built.same_as.as_deref())).collect();
+        let expected = [("first", None), ("late", Some("first")), ("bad", None), ("worse", None), ("other", None)];
+        assert_eq!(same, expected);
+        let read = Ledger::open(folder.path()).unwrap();
+        assert_eq!(read.line("late").unwrap().same_as.as_deref(), Some("first"));
+        assert_eq!(read.line("gone"), None);
+    }
+}

@@ -1,0 +1,171 @@
+//! `cargo matrix build`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use clap::Args;
+
+use super::ledger::Ledger;
+use super::progress::Progress;
+use super::work::{Job, Workshop};
+use super::{Built, Error, sources};
+use crate::cli;
+use crate::invoke::build::target_directory;
+use crate::manifest::{Manifest, check};
+use crate::plan::{self, Plan, file};
+use crate::workspace;
+
+const AFTER: &str = "\
+Examples:
+  cargo matrix build target/matrix/sets
+  cargo matrix build target/matrix/leave-one-out/plan.json
+
+The programs come to lie in `programs` beside the plan, with a line for each in `builds.jsonl`. What is there already and would not become
+anything else is not built again, so that an interrupted build goes on where it was.
+
+Exit status:
+  0    every cell has a program
+  2    the plan does not fit
+  3    a cell could not be built; its line has the command that shows why
+  6    something is missing on this machine
+  130  interrupted";
+
+/// Builds every cell of a plan
+#[derive(Args, Debug)]
+#[command(after_help = AFTER)]
+pub struct Arguments {
+    /// The plan, or its folder
+    #[arg(value_name = "PLAN")]
+    pub plan: PathBuf,
+}
+
+/// How it ended.
+enum End {
+    All(Vec<Built>),
+    Interrupted(Vec<Built>),
+}
+
+/// Runs the verb.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    match build(&arguments.plan) {
+        Ok(End::All(lines)) => summary(&lines),
+        Ok(End::Interrupted(lines)) => {
+            eprintln!("interrupted; {} cells are built, and the same command goes on from there", lines.len());
+            cli::INTERRUPTED.into()
+        }
+        Err(error @ (Error::Plan(_) | Error::Misfit(_))) => cli::complain(&error, cli::USAGE),
+        Err(error) => cli::complain(&error, cli::SETUP_FAILED),
+    }
+}
+
+fn build(path: &Path) -> Result<End, Error> {
+    let plan = file::read(path)?;
+    let manifest = Manifest::embedded().map_err(|_| plan::Error::Manifest)?;
+    let misfits = check::plan(manifest, &plan);
+    if !misfits.is_empty() {
+        return Err(Error::Misfit(misfits));
+    }
+    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+    // Whoever reads the lines may be somewhere else.
+    let folder = std::path::absolute(folder).map_err(|source| Error::File { path: folder.to_owned(), source })?;
+    let root = workspace::root();
+    let workshop = Workshop {
+        manifest,
+        sources: sources::state(&root).map_err(Error::Sources)?,
+        root,
+        builds: target_directory().join("matrix/build"),
+        programs: folder.join("programs"),
+    };
+    all(&workshop, &plan, &mut Ledger::open(&folder)?)
+}
+
+fn all(workshop: &Workshop, plan: &Plan, ledger: &mut Ledger) -> Result<End, Error> {
+    let interrupted = watch_for_interrupt();
+    let jobs = in_groups(plan.cells.iter().filter_map(|cell| workshop.job(cell)));
+    let progress = Progress::new(jobs.len());
+    for job in &jobs {
+        let cell = &job.cell().id;
+        if ledger.line(cell).is_some_and(|line| workshop.is_current(job, line)) {
+            progress.done(cell, "is there already");
+            continue;
+        }
+        progress.at(cell, "starting");
+        let built = workshop.work(job, &|step| progress.at(cell, step));
+        // The signal has reached the compiler as well, so that its failure says nothing about the cell.
+        if interrupted.load(Ordering::Relaxed) && built.failure.is_some() {
+            break;
+        }
+        progress.done(cell, &outcome(&built));
+        ledger.record(built)?;
+        if interrupted.load(Ordering::Relaxed) {
+            break;
+        }
+    }
+    progress.finish();
+    let lines = ledger.settle(&plan.cells)?;
+    Ok(if interrupted.load(Ordering::Relaxed) { End::Interrupted(lines) } else { End::All(lines) })
+}
+
+/// In the plan's order, but with those of a group after the first of it.
+fn in_groups<'c>(jobs: impl Iterator<Item = Job<'c>>) -> Vec<Job<'c>> {
+    let mut ranks = BTreeMap::new();
+    let mut jobs: Vec<(usize, Job)> = jobs
+        .map(|job| {
+            let next = ranks.len();
+            (*ranks.entry(job.group()).or_insert(next), job)
+        })
+        .collect();
+    jobs.sort_by_key(|(rank, _)| *rank);
+    jobs.into_iter().map(|(_, job)| job).collect()
+}
+
+fn outcome(built: &Built) -> String {
+    match &built.failure {
+        Some(failure) => {
+            let last = failure.output.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+            format!("failed after {:.0} s: {last}", built.seconds)
+        }
+        None => {
+            let cached = if built.cached { ", nothing to compile" } else { "" };
+            format!("{} bytes in {:.0} s{cached}", built.bytes, built.seconds)
+        }
+    }
+}
+
+fn summary(lines: &[Built]) -> ExitCode {
+    for built in lines {
+        if let Some(same) = &built.same_as {
+            println!("{} is the same program as {same}: what differs between them changes nothing", built.cell);
+        }
+    }
+    let failed: Vec<&Built> = lines.iter().filter(|built| built.failure.is_some()).collect();
+    for built in &failed {
+        if let Some(failure) = &built.failure {
+            println!(
+                "\n{} could not be built:\n{}\n\nto see it again:\n  {}",
+                built.cell, failure.output, failure.command
+            );
+        }
+    }
+    println!("\n{} of {} cells are built", lines.len() - failed.len(), lines.len());
+    if failed.is_empty() { ExitCode::SUCCESS } else { cli::BUILD_FAILED.into() }
+}
+
+/// True from the first Ctrl-C on. The compiler gets that signal as well and ends, so that there is never long to wait.
+fn watch_for_interrupt() -> Arc<AtomicBool> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&interrupted);
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        if let Ok(runtime) = runtime
+            && runtime.block_on(tokio::signal::ctrl_c()).is_ok()
+        {
+            seen.store(true, Ordering::Relaxed);
+        }
+    });
+    interrupted
+}

@@ -1,0 +1,72 @@
+//! What is built: the commit, and what differs from it.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use super::hash;
+
+/// What a build of the extension is made from, apart from the compiler that the toolchain file names.
+const PARTS: [&str; 7] =
+    ["src", "build.rs", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", ".cargo", "matrix/Cargo.toml"];
+
+/// A name for the sources as they are now: two builds with the same name are from the same sources.
+pub fn state(root: &Path) -> io::Result<String> {
+    let commit = git(root, &["rev-parse", "HEAD"])?;
+    // The commit is printed by the program, so another commit is another program even if nothing else has changed.
+    let mut parts = git(root, &with(&["diff", "HEAD", "--no-ext-diff", "--binary", "--"]))?;
+    let untracked = git(root, &with(&["ls-files", "--others", "--exclude-standard", "-z", "--"]))?;
+    for name in untracked.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        parts.extend_from_slice(name);
+        parts.extend(fs::read(root.join(String::from_utf8_lossy(name).as_ref()))?);
+    }
+    let commit = String::from_utf8_lossy(&commit).trim().to_owned();
+    Ok(if parts.is_empty() { commit } else { format!("{commit}+{}", hash::hexadecimal(&parts)) })
+}
+
+fn with(arguments: &[&'static str]) -> Vec<&'static str> {
+    arguments.iter().chain(&PARTS).copied().collect()
+}
+
+fn git(root: &Path, arguments: &[&str]) -> io::Result<Vec<u8>> {
+    let output = Command::new("git").arg("-C").arg(root).args(arguments).output()?;
+    if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_change_of_the_sources_has_another_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let identity = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"];
+        git(root, &["init", "--quiet"]).unwrap();
+        fs::create_dir(root.join("src")).unwrap();
+        fs::write(root.join("src/main.rs"), "1").unwrap();
+        git(root, &["add", "."]).unwrap();
+        git(root, &[&identity[..], &["commit", "--quiet", "-m", "One"]].concat()).unwrap();
+
+        let clean = state(root).unwrap();
+        assert!(!clean.contains('+') && clean.len() >= 40, "{clean}");
+        fs::write(root.join("README.md"), "not built").unwrap();
+        assert_eq!(state(root).unwrap(), clean);
+        fs::write(root.join("src/new.rs"), "2").unwrap();
+        let untracked = state(root).unwrap();
+        fs::write(root.join("src/main.rs"), "3").unwrap();
+        let changed = state(root).unwrap();
+        assert!(untracked != clean && changed != untracked && changed.starts_with(&clean), "{untracked} {changed}");
+        assert_eq!(state(root).unwrap(), changed);
+    }
+
+    #[test]
+    fn a_folder_without_git_has_no_state() {
+        assert!(state(tempfile::tempdir().unwrap().path()).is_err());
+    }
+}

@@ -1,0 +1,98 @@
+//! A program is asked what it is before anybody believes that it is its cell.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde::Deserialize;
+
+use super::recipe::Recipe;
+
+/// The part of `--version=json` that a cell decides.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Testimony {
+    pub switches: BTreeMap<String, bool>,
+    pub flags: Vec<String>,
+    pub opt_level: String,
+    pub profile: String,
+}
+
+impl Testimony {
+    /// Asks the program.
+    pub fn of(program: &Path) -> Result<Self, String> {
+        let output = Command::new(program).arg("--version=json").stdin(Stdio::null()).output();
+        let output = output.map_err(|error| format!("it cannot be started: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("--version=json ended with {}", output.status));
+        }
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("--version=json cannot be read: {error}"))
+    }
+
+    /// In what the program differs from what it was built for.
+    pub fn differences(&self, recipe: &Recipe) -> Vec<String> {
+        let wanted = |name: &String| recipe.features.contains(name);
+        let mut differences: Vec<String> = Vec::new();
+        for (name, on) in self.switches.iter().filter(|(name, on)| **on != wanted(name)) {
+            differences.push(format!("{name} is {}", if *on { "on" } else { "off" }));
+        }
+        for name in recipe.features.iter().filter(|name| !self.switches.contains_key(*name)) {
+            differences.push(format!("it does not know {name}"));
+        }
+        if self.flags != recipe.rustflags {
+            differences.push(format!("its flags are {:?}, not {:?}", self.flags, recipe.rustflags));
+        }
+        if let Some(level) = recipe.profile.get("opt-level").filter(|level| **level != self.opt_level) {
+            differences.push(format!("its opt-level is {}, not {level}", self.opt_level));
+        }
+        if self.profile != "release" {
+            differences.push(format!("its profile is {}", self.profile));
+        }
+        differences
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn testimony() -> Testimony {
+        Testimony {
+            switches: BTreeMap::from([("one".to_owned(), true), ("two".to_owned(), false)]),
+            flags: vec!["-C".to_owned(), "x".to_owned()],
+            opt_level: "z".to_owned(),
+            profile: "release".to_owned(),
+        }
+    }
+
+    fn recipe() -> Recipe {
+        Recipe {
+            features: vec!["one".to_owned()],
+            rustflags: vec!["-C".to_owned(), "x".to_owned()],
+            profile: BTreeMap::from([("opt-level".to_owned(), "z".to_owned())]),
+            ..Recipe::default()
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_its_cell_has_no_differences() {
+        assert_eq!(testimony().differences(&recipe()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_deviation_is_told() {
+        let wrong = Recipe { features: vec!["two".to_owned(), "three".to_owned()], ..Recipe::default() };
+        let told = Testimony { profile: "debug".to_owned(), ..testimony() }.differences(&wrong).join("; ");
+        for part in ["one is on", "two is off", "it does not know three", "its flags are", "its profile is debug"] {
+            assert!(told.contains(part), "{part} is not in: {told}");
+        }
+        let slow = Recipe { profile: BTreeMap::from([("opt-level".to_owned(), "3".to_owned())]), ..recipe() };
+        assert_eq!(testimony().differences(&slow), ["its opt-level is z, not 3"]);
+    }
+
+    #[test]
+    fn only_what_answers_is_believed() {
+        assert!(Testimony::of(Path::new("/nowhere")).unwrap_err().contains("cannot be started"));
+        assert!(Testimony::of(Path::new("/bin/false")).unwrap_err().contains("ended with"));
+        assert!(Testimony::of(Path::new("/bin/true")).unwrap_err().contains("cannot be read"));
+    }
+}

@@ -1,0 +1,212 @@
+//! One cell becomes a program.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use super::cargo::{self, Call};
+use super::recipe::Recipe;
+use super::testimony::Testimony;
+use super::{Built, Failure, hash};
+use crate::manifest::Manifest;
+use crate::plan::{Cell, CellKind, SCHEMA};
+
+/// The name of every program, which is that of the extension in a layer.
+const PROGRAM: &str = "datadog-agent";
+/// What a launcher executes.
+const AGENT: &str = "agent";
+/// Beside a program: what it was made from, so that it need not be made again.
+const STAMP: &str = "made-from";
+
+/// The floor's source. It needs nothing but the standard library, so the compiler alone makes it, without all that this package needs.
+const FLOOR: &str = include_str!("../bin/floor.rs");
+
+/// Where things are.
+pub struct Workshop<'w> {
+    pub manifest: &'w Manifest,
+    /// The workspace.
+    pub root: PathBuf,
+    /// A target directory for each group of flags.
+    pub builds: PathBuf,
+    /// A folder for each cell.
+    pub programs: PathBuf,
+    /// The state of the sources.
+    pub sources: String,
+}
+
+/// What is to be done for a cell, and a text that changes whenever the outcome would.
+pub struct Job<'c> {
+    cell: &'c Cell,
+    task: Task,
+    stamp: String,
+}
+
+enum Task {
+    Build { recipe: Recipe, agent: Call, launcher: Option<Call> },
+    Floor,
+    External(PathBuf),
+}
+
+/// The files of a cell.
+struct Made {
+    program: PathBuf,
+    agent: Option<PathBuf>,
+    fresh: bool,
+}
+
+impl Workshop<'_> {
+    /// What there is to do; nothing for a cell that is another one's program.
+    pub fn job<'c>(&self, cell: &'c Cell) -> Option<Job<'c>> {
+        let task = match &cell.kind {
+            CellKind::Again { .. } => return None,
+            CellKind::Floor => Task::Floor,
+            CellKind::External { path, .. } => Task::External(path.clone()),
+            CellKind::Build => {
+                let recipe = Recipe::of(self.manifest, &cell.levels);
+                let agent = Call::new("bottlecap", &recipe, &self.builds);
+                let launcher = recipe.launcher.then(|| Call::new("launcher", &Recipe::launcher(), &self.builds));
+                Task::Build { recipe, agent, launcher }
+            }
+        };
+        let stamp = match &task {
+            Task::Build { agent, launcher, .. } => {
+                let launcher = launcher.as_ref().map(Call::shell).unwrap_or_default();
+                format!("{}\n{}\n{launcher}\n", self.sources, agent.shell())
+            }
+            Task::Floor => format!("{}\n", hash::hexadecimal(FLOOR.as_bytes())),
+            // Another program under the same path has another hash, which is looked at anyway.
+            Task::External(path) => format!("{}\n", path.display()),
+        };
+        Some(Job { cell, task, stamp })
+    }
+
+    /// Whether a line tells of a program that is still there and would not become another one.
+    pub fn is_current(&self, job: &Job, line: &Built) -> bool {
+        let stamp = fs::read_to_string(self.folder(job.cell).join(STAMP));
+        let files = line.program.iter().chain(&line.agent).map(PathBuf::as_path);
+        line.failure.is_none()
+            && line.program.is_some()
+            && stamp.is_ok_and(|stamp| stamp == job.stamp)
+            && hash::of_files(files).is_ok_and(|sha256| sha256 == line.sha256)
+    }
+
+    /// Does it.
+    pub fn work(&self, job: &Job, progress: &(dyn Fn(&str) + Sync)) -> Built {
+        let start = Instant::now();
+        let made = self.make(job, progress);
+        let told = made.and_then(|made| self.account(job, made).map_err(|error| self.trouble(job, &error)));
+        let (mut built, failure) = match told {
+            Ok(built) => (built, None),
+            Err(failure) => (Built::nothing(&job.cell.id), Some(failure)),
+        };
+        built.failure = failure;
+        built.seconds = start.elapsed().as_secs_f64();
+        built
+    }
+
+    fn make(&self, job: &Job, progress: &(dyn Fn(&str) + Sync)) -> Result<Made, Failure> {
+        let folder = self.folder(job.cell);
+        // Without a stamp, whatever a former run has left there counts for nothing.
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).map_err(|error| self.trouble(job, &error))?;
+        let place = |from: &Path, name: &str| -> Result<PathBuf, Failure> {
+            let to = folder.join(name);
+            fs::copy(from, &to).map(|_| to).map_err(|error| self.trouble(job, &error))
+        };
+        match &job.task {
+            Task::Floor => self.floor(&folder),
+            Task::External(path) => Ok(Made { program: path.clone(), agent: None, fresh: true }),
+            Task::Build { recipe, agent, launcher } => {
+                let main = agent.run(&self.root, progress)?;
+                let told = Testimony::of(&main.program).map(|told| told.differences(recipe));
+                let differences = told.map_or_else(|error| error, |differences| differences.join("\n"));
+                if !differences.is_empty() {
+                    let command = format!("{} && {} --version", agent.shell(), main.program.display());
+                    return Err(Failure { command, output: format!("the program is not its cell:\n{differences}") });
+                }
+                match launcher {
+                    None => Ok(Made { program: place(&main.program, PROGRAM)?, agent: None, fresh: main.fresh }),
+                    Some(launcher) => {
+                        // The agent is copied first: the other build may replace it where both share their flags.
+                        let agent = place(&main.program, AGENT)?;
+                        let first = launcher.run(&self.root, progress)?;
+                        let program = place(&first.program, PROGRAM)?;
+                        Ok(Made { program, agent: Some(agent), fresh: main.fresh && first.fresh })
+                    }
+                }
+            }
+        }
+    }
+
+    /// The yardstick, static and small.
+    fn floor(&self, folder: &Path) -> Result<Made, Failure> {
+        let (source, program) = (folder.join("floor.rs"), folder.join(PROGRAM));
+        let mut command = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+        command.current_dir(&self.root).args(["--edition", "2024", "--target", &cargo::target()]);
+        for option in ["opt-level=z", "panic=abort", "strip=symbols", "codegen-units=1", "target-feature=+crt-static"] {
+            command.args(["-C", option]);
+        }
+        command.arg("-o").arg(&program).arg(&source);
+        let made =
+            fs::write(&source, FLOOR).map_err(|error| error.to_string()).and_then(|()| cargo::quietly(&mut command));
+        made.map_err(|output| Failure { command: format!("{command:?}"), output })?;
+        Ok(Made { program, agent: None, fresh: false })
+    }
+
+    fn account(&self, job: &Job, made: Made) -> io::Result<Built> {
+        let files: Vec<&Path> = [Some(made.program.as_path()), made.agent.as_deref()].into_iter().flatten().collect();
+        let sizes = files.iter().map(|file| Ok(fs::metadata(file)?.len()));
+        let bytes = sizes.sum::<io::Result<u64>>()?;
+        let sha256 = hash::of_files(files)?;
+        fs::write(self.folder(job.cell).join(STAMP), &job.stamp)?;
+        let Made { program, agent, fresh } = made;
+        Ok(Built { program: Some(program), agent, sha256, bytes, cached: fresh, ..Built::nothing(&job.cell.id) })
+    }
+
+    fn folder(&self, cell: &Cell) -> PathBuf {
+        self.programs.join(&cell.id)
+    }
+
+    fn trouble(&self, job: &Job, error: &io::Error) -> Failure {
+        let folder = self.folder(job.cell);
+        Failure { command: format!("ls -la {}", folder.display()), output: error.to_string() }
+    }
+}
+
+impl Job<'_> {
+    pub fn cell(&self) -> &Cell {
+        self.cell
+    }
+
+    /// Jobs of the same group follow each other, so that what they share is compiled while it is still in memory.
+    pub fn group(&self) -> Option<super::recipe::Group> {
+        match &self.task {
+            Task::Build { recipe, .. } => Some(recipe.group()),
+            Task::Floor | Task::External(_) => None,
+        }
+    }
+}
+
+impl Built {
+    /// A line that tells of nothing yet.
+    fn nothing(cell: &str) -> Self {
+        Self {
+            schema: SCHEMA,
+            cell: cell.to_owned(),
+            program: None,
+            agent: None,
+            sha256: String::new(),
+            bytes: 0,
+            seconds: 0.0,
+            cached: false,
+            same_as: None,
+            failure: None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "work_tests.rs"]
+mod tests;

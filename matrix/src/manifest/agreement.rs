@@ -1,0 +1,151 @@
+//! Whether the rest of the repository says what the manifest says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{Manifest, docs};
+
+/// Cargo's own name for a set.
+const DEFAULT: &str = "default";
+
+/// The part of a `Cargo.toml` that has to agree.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Package {
+    #[serde(default)]
+    features: BTreeMap<String, Vec<String>>,
+}
+
+impl Package {
+    pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    /// The switches that a named set turns on, by way of other sets as well.
+    fn switches(&self, set: &str, sets: &BTreeSet<&str>) -> BTreeSet<&str> {
+        let (mut open, mut seen, mut switches) = (vec![set], BTreeSet::new(), BTreeSet::new());
+        while let Some((name, features)) = open.pop().and_then(|name| self.features.get_key_value(name)) {
+            if !seen.insert(name) {
+                continue;
+            }
+            for feature in features {
+                if sets.contains(feature.as_str()) {
+                    open.push(feature);
+                } else {
+                    switches.insert(feature.as_str());
+                }
+            }
+        }
+        switches
+    }
+}
+
+/// Where the features and the named sets of the package differ from the manifest's.
+pub fn features(manifest: &Manifest, package: &Package) -> Vec<String> {
+    let sets: BTreeSet<&str> = manifest.sets.iter().map(|set| set.name.as_str()).chain([DEFAULT]).collect();
+    let declared: BTreeSet<&str> =
+        package.features.keys().map(String::as_str).filter(|name| !sets.contains(name)).collect();
+    let known: BTreeSet<&str> = manifest.features().into_iter().collect();
+    let mut complaints = Vec::new();
+    complaints.extend(known.difference(&declared).map(|name| format!("Cargo.toml has no feature {name}")));
+    complaints.extend(declared.difference(&known).map(|name| format!("the manifest has no factor for {name}")));
+    for set in &manifest.sets {
+        if !package.features.contains_key(&set.name) {
+            complaints.push(format!("Cargo.toml has no set {}", set.name));
+            continue;
+        }
+        let levels = manifest.set_levels(&set.name).unwrap_or_default();
+        let settings = manifest.chosen(&levels).filter_map(|(factor, choice)| factor.setting(&choice.level));
+        let ours: BTreeSet<&str> = settings.flat_map(|setting| setting.features.iter().map(String::as_str)).collect();
+        let theirs = package.switches(&set.name, &sets);
+        if ours != theirs {
+            complaints.push(format!("set {}: Cargo.toml has {theirs:?}, the manifest {ours:?}", set.name));
+        }
+    }
+    complaints
+}
+
+/// Proofs that do not exist.
+pub fn proofs(manifest: &Manifest, root: &Path) -> Vec<String> {
+    let named = manifest.factors.iter().flat_map(|factor| factor.proves.iter().map(move |proof| (factor, proof)));
+    let missing = named.filter(|(_, proof)| !is_test(root, proof));
+    missing.map(|(factor, proof)| format!("{}: there is no test {proof}", factor.name)).collect()
+}
+
+/// Whether there is a function of that name in that file right after an attribute that makes it a test.
+fn is_test(root: &Path, proof: &str) -> bool {
+    let Some((file, test)) = proof.split_once("::") else { return false };
+    let Ok(text) = fs::read_to_string(root.join(file)) else { return false };
+    let heads = [format!("fn {test}("), format!("async fn {test}(")];
+    let mut lines = text.lines().map(str::trim).rev();
+    let found = lines.any(|line| heads.iter().any(|head| line.starts_with(head.as_str())));
+    // What stands above it, up to the end of the item before.
+    found
+        && lines
+            .take_while(|line| line.starts_with("#[") || line.starts_with("//"))
+            .any(|line| line == "#[test]" || line.starts_with("#[tokio::test"))
+}
+
+/// Whether the table of a README is the one that `docs` prints.
+pub fn readme(manifest: &Manifest, text: &str) -> Vec<String> {
+    match docs::between_markers(text) {
+        None => vec![format!("README.md has no lines {} and {}", docs::BEGIN, docs::END)],
+        Some(table) if table.trim() == docs::table(manifest).trim() => Vec::new(),
+        Some(_) => vec!["README.md has another table of switches; `cargo matrix docs --write` mends it".to_owned()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let factor = |name: &str| {
+            format!(
+                "[[factor]]\nname = \"{name}\"\nkind = \"feature\"\ntier = \"A\"\ngates = []\norigin = \"ours\"\n\
+                 hypothesis = \"It helps.\"\non.features = [\"{name}\"]\nstatus = \"candidate\"\n"
+            )
+        };
+        let set = "[[set]]\nname = \"most\"\nabout = \"Most.\"\nchoices = [\"first\"]\n";
+        Manifest::parse(&(factor("first") + &factor("second") + set)).unwrap()
+    }
+
+    fn complaints(features: &str) -> String {
+        super::features(&manifest(), &Package::parse(&format!("[features]\n{features}")).unwrap()).join("; ")
+    }
+
+    #[test]
+    fn the_features_are_the_factors() {
+        assert_eq!(complaints("default = [\"most\"]\nmost = [\"first\"]\nfirst = []\nsecond = [\"dep:x\"]"), "");
+        assert_eq!(complaints("most = [\"first\"]\nfirst = []"), "Cargo.toml has no feature second");
+        let third = complaints("most = [\"first\"]\nfirst = []\nsecond = []\nthird = []");
+        assert_eq!(third, "the manifest has no factor for third");
+    }
+
+    #[test]
+    fn the_sets_are_the_same() {
+        let other = complaints("most = [\"first\", \"second\"]\nfirst = []\nsecond = []");
+        assert!(other.starts_with("set most: Cargo.toml has"), "{other}");
+        assert_eq!(complaints("most = [\"default\"]\ndefault = [\"first\"]\nfirst = []\nsecond = []"), "");
+        assert_eq!(complaints("first = []\nsecond = []"), "Cargo.toml has no set most");
+    }
+
+    #[test]
+    fn a_proof_is_a_test_of_that_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "#[test]\nfn one() {\n}\n\nfn two() {}\n\n#[tokio::test]\n#[cfg(unix)]\nasync fn three() {}\n";
+        fs::write(folder.path().join("a.rs"), text).unwrap();
+        for (proof, there) in [
+            ("a.rs::one", true),
+            ("a.rs::two", false),
+            ("a.rs::three", true),
+            ("a.rs::on", false),
+            ("b.rs::one", false),
+            ("one", false),
+        ] {
+            assert_eq!(is_test(folder.path(), proof), there, "{proof}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! `cargo matrix docs`: the table of switches, for the README.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::Manifest;
+use crate::workspace;
+
+/// The line of the README before the table.
+pub const BEGIN: &str = "<!-- switches -->";
+/// The line after it.
+pub const END: &str = "<!-- /switches -->";
+
+const AFTER: &str = "\
+Examples:
+  cargo matrix docs
+  cargo matrix docs --write
+
+Exit status:
+  0  done
+  2  the command line is wrong
+  6  the README cannot be read or written, or has no markers";
+
+/// Prints the table of switches in Markdown
+#[derive(Args, Debug)]
+#[command(after_help = AFTER)]
+pub struct Arguments {
+    /// Puts it between the markers of README.md instead
+    #[arg(long)]
+    pub write: bool,
+}
+
+/// Runs the verb.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    let manifest = match Manifest::embedded() {
+        Ok(manifest) => manifest,
+        Err(error) => return crate::cli::complain(error, crate::cli::SETUP_FAILED),
+    };
+    if !arguments.write {
+        crate::cli::print(&table(manifest));
+        return ExitCode::SUCCESS;
+    }
+    let path = workspace::root().join("README.md");
+    let written = fs::read_to_string(&path).map_err(|error| error.to_string()).and_then(|text| {
+        let text = with_table(&text, &table(manifest)).ok_or(format!("there are no lines {BEGIN} and {END}"))?;
+        fs::write(&path, text).map_err(|error| error.to_string())
+    });
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("error: {}: {reason}", path.display());
+            crate::cli::SETUP_FAILED.into()
+        }
+    }
+}
+
+/// One row for each factor.
+pub fn table(manifest: &Manifest) -> String {
+    let mut table = "| Switch | Kind | Should move | Why | Status |\n|---|---|---|---|---|\n".to_owned();
+    for factor in &manifest.factors {
+        let values: Vec<String> = factor.values.iter().map(|value| format!("`{}`", value.name)).collect();
+        let levels = if values.is_empty() { String::new() } else { format!(": {}", values.join(", ")) };
+        let gates: Vec<String> = factor.gates.iter().map(ToString::to_string).collect();
+        let gates = if gates.is_empty() { "–".to_owned() } else { gates.join(", ") };
+        let _ = writeln!(
+            table,
+            "| `{}`{levels} | {} | {gates} | {} | {} |",
+            factor.name, factor.kind, factor.hypothesis, factor.status
+        );
+    }
+    table
+}
+
+/// What stands between the markers.
+pub fn between_markers(text: &str) -> Option<&str> {
+    let (_, after) = text.split_once(BEGIN)?;
+    after.split_once(END).map(|(table, _)| table)
+}
+
+fn with_table(text: &str, table: &str) -> Option<String> {
+    let (before, after) = text.split_once(BEGIN)?;
+    let (_, after) = after.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_a_row_for_each_factor() {
+        let manifest = Manifest::embedded().unwrap();
+        let table = table(manifest);
+        assert_eq!(table.lines().count(), 2 + manifest.factors.len());
+        assert!(table.contains("\n| `crypto`: `ring`, `aws-lc` | axis | ready | "), "{table}");
+        let columns = |line: &str| line.matches('|').count();
+        assert!(table.lines().all(|line| columns(line) == 6), "a bar in a sentence would break the row");
+    }
+
+    #[test]
+    fn only_what_is_between_the_markers_changes() {
+        let text = format!("above\n{BEGIN}\nold\n{END}\nbelow\n");
+        let written = with_table(&text, "new\n").unwrap();
+        assert_eq!(written, format!("above\n{BEGIN}\n\nnew\n\n{END}\nbelow\n"));
+        assert_eq!(between_markers(&written), Some("\n\nnew\n\n"));
+        assert_eq!(with_table("no markers", "new"), None);
+    }
+}

@@ -1,0 +1,134 @@
+//! The level of every factor at once: what a cell is.
+
+use std::collections::BTreeMap;
+
+use super::{Choice, Factor, Manifest};
+
+/// Each factor's level, by the factor's name.
+pub type Levels = BTreeMap<String, String>;
+
+/// A choice that the manifest does not offer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WrongChoice {
+    #[error("there is no factor \"{0}\"; `cargo matrix list` shows those that there are")]
+    Factor(String),
+    #[error("{factor} has no level \"{level}\"; it has {}", known.join(", "))]
+    Level { factor: String, level: String, known: Vec<String> },
+    #[error("{choice} is refused: {reason}")]
+    Refused { choice: String, reason: String },
+}
+
+impl Manifest {
+    /// Every factor as in a build that asks for nothing.
+    pub fn reference_levels(&self) -> Levels {
+        self.factors.iter().map(|factor| (factor.name.clone(), factor.reference().to_owned())).collect()
+    }
+
+    /// Every factor as in a named set.
+    pub fn set_levels(&self, name: &str) -> Option<Levels> {
+        let mut levels = self.reference_levels();
+        for choice in &self.set(name)?.choices {
+            levels.insert(choice.factor.clone(), choice.level.clone());
+        }
+        Some(levels)
+    }
+
+    /// The factor of a choice, if the manifest offers that choice.
+    pub fn offers(&self, choice: &Choice) -> Result<&Factor, WrongChoice> {
+        let factor = self.factor(&choice.factor).ok_or_else(|| WrongChoice::Factor(choice.factor.clone()))?;
+        if let Some(refused) = factor.refused.iter().find(|refused| refused.name == choice.level) {
+            return Err(WrongChoice::Refused { choice: choice.to_string(), reason: refused.reason.clone() });
+        }
+        if factor.setting(&choice.level).is_some() {
+            return Ok(factor);
+        }
+        let known = factor.levels().iter().map(|level| level.name.to_owned()).collect();
+        Err(WrongChoice::Level { factor: choice.factor.clone(), level: choice.level.clone(), known })
+    }
+
+    /// Why these levels cannot be built together, if they cannot.
+    pub fn illegal(&self, levels: &Levels) -> Option<String> {
+        self.chosen(levels).find_map(|(factor, choice)| {
+            let missing = factor.requires.iter().find(|required| !required.holds(levels));
+            let conflict = factor.conflicts.iter().find(|conflict| conflict.holds(levels));
+            missing
+                .map(|required| format!("{choice} needs {required}"))
+                .or_else(|| conflict.map(|conflict| format!("{choice} and {conflict} exclude each other")))
+        })
+    }
+
+    /// The factors that are on and change nothing, because of others that are on, with the reason.
+    pub fn inert(&self, levels: &Levels) -> Vec<String> {
+        let inert = self.chosen(levels).filter_map(|(factor, choice)| {
+            let above = factor.subsumed_by.iter().find(|above| above.holds(levels))?;
+            Some(format!("{choice} changes nothing beside {above}"))
+        });
+        inert.collect()
+    }
+
+    /// What these levels choose beyond a build that asks for nothing.
+    pub fn chosen<'m>(&'m self, levels: &'m Levels) -> impl Iterator<Item = (&'m Factor, Choice)> {
+        self.factors.iter().filter_map(|factor| {
+            let level = levels.get(&factor.name).filter(|level| *level != factor.reference())?;
+            Some((factor, Choice::new(&factor.name, level)))
+        })
+    }
+}
+
+impl Choice {
+    /// Whether these levels make this choice.
+    pub fn holds(&self, levels: &Levels) -> bool {
+        levels.get(&self.factor) == Some(&self.level)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::ON;
+
+    fn with(choices: &[&str]) -> Levels {
+        let mut levels = manifest().reference_levels();
+        for choice in choices {
+            let choice = Choice::from((*choice).to_owned());
+            levels.insert(choice.factor, choice.level);
+        }
+        levels
+    }
+
+    fn manifest() -> &'static Manifest {
+        Manifest::embedded().unwrap()
+    }
+
+    #[test]
+    fn a_set_is_every_factor_with_its_level() {
+        let seed = manifest().set_levels("seed").unwrap();
+        assert_eq!(seed.len(), manifest().factors.len());
+        assert_eq!((seed["allocator"].as_str(), seed["lazy-intake"].as_str()), ("jemalloc", "off"));
+        assert!(manifest().set_levels("nobody").is_none());
+    }
+
+    #[test]
+    fn what_a_choice_needs_is_asked_for() {
+        assert_eq!(manifest().illegal(&with(&["pipelined-next", "raw-control-plane"])), None);
+        let reason = manifest().illegal(&with(&["pipelined-next"])).unwrap();
+        assert_eq!(reason, "pipelined-next needs raw-control-plane");
+        let reason = manifest().illegal(&with(&["jemalloc-narenas"])).unwrap();
+        assert_eq!(reason, "jemalloc-narenas needs allocator=jemalloc");
+    }
+
+    #[test]
+    fn what_changes_nothing_is_named() {
+        let levels = with(&["raw-control-plane", "late-runtime", "early-subscribe", "bind-first"]);
+        assert_eq!(manifest().inert(&levels), ["early-subscribe changes nothing beside late-runtime"]);
+    }
+
+    #[test]
+    fn what_is_not_on_offer_is_refused_with_the_reason() {
+        let error = |factor, level| manifest().offers(&Choice::new(factor, level)).unwrap_err().to_string();
+        assert!(error("target-cpu", "x86-64-v3").contains("SIGILL"));
+        assert!(error("crypto", ON).ends_with("it has ring, aws-lc"));
+        assert!(error("magic", ON).starts_with("there is no factor"));
+        assert_eq!(manifest().offers(&Choice::new("crypto", "aws-lc")).unwrap().name, "crypto");
+    }
+}

@@ -1,0 +1,174 @@
+//! What a manifest has to keep to, apart from its grammar.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Choice, Factor, Kind, Manifest, Setting, Status};
+
+/// Where the manifest contradicts itself, one line for each contradiction.
+pub fn complaints(manifest: &Manifest) -> Vec<String> {
+    let mut complaints = duplicates(manifest);
+    for factor in &manifest.factors {
+        shape(factor, &mut complaints);
+        relations(manifest, factor, &mut complaints);
+    }
+    circles(manifest, &mut complaints);
+    for set in &manifest.sets {
+        for choice in &set.choices {
+            if let Err(error) = manifest.offers(choice) {
+                complaints.push(format!("set {}: {error}", set.name));
+            }
+        }
+        let levels = manifest.set_levels(&set.name).unwrap_or_default();
+        complaints.extend(manifest.illegal(&levels).map(|reason| format!("set {}: {reason}", set.name)));
+        if set.name.starts_with("ship") {
+            let unproven = manifest.chosen(&levels).filter(|(factor, _)| factor.status != Status::Ship);
+            complaints.extend(unproven.map(|(factor, choice)| {
+                format!("set {}: {choice} is {}, and only what is ship belongs here", set.name, factor.status)
+            }));
+        }
+    }
+    complaints
+}
+
+fn duplicates(manifest: &Manifest) -> Vec<String> {
+    let names = manifest.factors.iter().map(|factor| &factor.name).chain(manifest.sets.iter().map(|set| &set.name));
+    let mut seen = BTreeSet::new();
+    names.filter(|name| !seen.insert(*name)).map(|name| format!("{name} is there twice")).collect()
+}
+
+/// Whether a factor's kind, levels and words fit together.
+fn shape(factor: &Factor, complaints: &mut Vec<String>) {
+    let mut complain = |what: &str| complaints.push(format!("{}: {what}", factor.name));
+    let none = Setting::default();
+    match factor.kind {
+        Kind::Axis if factor.values.len() < 2 => complain("an axis needs two values"),
+        Kind::Axis if factor.on != none || factor.off != none => complain("an axis has values and neither on nor off"),
+        Kind::Axis => {}
+        _ if !factor.values.is_empty() => complain("only an axis has values"),
+        Kind::Feature if factor.on.features != [factor.name.as_str()] => {
+            complain("a feature is turned on by the Cargo feature of its name");
+        }
+        _ if factor.on == factor.off => complain("on and off are the same"),
+        Kind::Rustflag if factor.on.rustflags.is_empty() => complain("a rustflag factor needs rustflags"),
+        Kind::Env if factor.on.env.is_empty() => complain("an env factor needs env"),
+        Kind::Profile if factor.on.profile.is_empty() => complain("a profile factor needs profile"),
+        Kind::Launcher if !factor.on.launcher => complain("a launcher factor needs launcher"),
+        _ => {}
+    }
+    let mut levels = BTreeMap::new();
+    for level in factor.levels() {
+        if levels.insert(level.name, ()).is_some() {
+            complain(&format!("the value {} is there twice", level.name));
+        }
+        if factor.refused.iter().any(|refused| refused.name == level.name) {
+            complain(&format!("the value {} is offered and refused", level.name));
+        }
+    }
+    match factor.status {
+        Status::Candidate if !factor.evidence.is_empty() => {
+            complain("there is evidence, so it is no candidate any more")
+        }
+        Status::Ship | Status::Refuted if factor.evidence.is_empty() => complain("its status needs evidence"),
+        _ => {}
+    }
+    if !factor.hypothesis.ends_with('.') {
+        complain("the hypothesis is not a sentence");
+    }
+}
+
+/// Whether what a factor says of others exists, and others say the same of it.
+fn relations(manifest: &Manifest, factor: &Factor, complaints: &mut Vec<String>) {
+    let all = factor.conflicts.iter().chain(&factor.requires).chain(&factor.subsumed_by);
+    for choice in all {
+        match manifest.offers(choice) {
+            Ok(other) if other.name == factor.name => complaints.push(format!("{0}: it names itself", factor.name)),
+            Ok(_) => {}
+            Err(error) => complaints.push(format!("{}: {error}", factor.name)),
+        }
+    }
+    for conflict in &factor.conflicts {
+        let names_us = |choice: &Choice| choice.factor == factor.name;
+        let other = manifest.factor(&conflict.factor);
+        if other.is_some_and(|other| !other.conflicts.iter().any(names_us)) {
+            complaints.push(format!("{}: {} does not name it as a conflict", factor.name, conflict.factor));
+        }
+    }
+}
+
+/// Factors that need each other in a circle: they could never be told apart.
+fn circles(manifest: &Manifest, complaints: &mut Vec<String>) {
+    for factor in &manifest.factors {
+        let mut open: Vec<&str> = factor.requires.iter().map(|required| required.factor.as_str()).collect();
+        let mut seen = BTreeSet::new();
+        while let Some(name) = open.pop() {
+            if name == factor.name {
+                complaints.push(format!("{name}: it needs itself, by way of others"));
+                break;
+            }
+            if seen.insert(name) {
+                let further = manifest.factor(name).into_iter().flat_map(|other| &other.requires);
+                open.extend(further.map(|required| required.factor.as_str()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::manifest::{Error, Manifest};
+
+    /// Two features, `first` with further lines, and a set of both.
+    fn complaint(first: &str, second: &str, set: &str) -> String {
+        let factor = |name: &str, more: &str| {
+            format!(
+                "[[factor]]\nname = \"{name}\"\nkind = \"feature\"\ntier = \"A\"\ngates = []\norigin = \"ours\"\n\
+                 hypothesis = \"It helps.\"\non.features = [\"{name}\"]\nstatus = \"candidate\"\n{more}\n"
+            )
+        };
+        let set = format!("[[set]]\nname = \"{set}\"\nabout = \"Both.\"\nchoices = [\"first\", \"second\"]\n");
+        match Manifest::parse(&(factor("first", first) + &factor("second", second) + &set)) {
+            Ok(_) => String::new(),
+            Err(Error::Rules(complaints)) => complaints.join("; "),
+            Err(Error::Syntax(error)) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn two_plain_features_are_fine() {
+        assert_eq!(complaint("", "", "both"), "");
+        assert_eq!(complaint("requires = [\"second\"]", "", "both"), "");
+    }
+
+    #[test]
+    fn a_conflict_is_named_on_both_sides_and_in_no_set() {
+        let one_side = complaint("conflicts = [\"second\"]", "", "both");
+        assert!(one_side.contains("first: second does not name it as a conflict"), "{one_side}");
+        let both = complaint("conflicts = [\"second\"]", "conflicts = [\"first\"]", "both");
+        assert_eq!(both, "set both: first and second exclude each other");
+    }
+
+    #[test]
+    fn what_needs_itself_is_found() {
+        let circle = complaint("requires = [\"second\"]", "requires = [\"first\"]", "both");
+        assert!(circle.contains("first: it needs itself") && circle.contains("second: it needs itself"), "{circle}");
+        assert!(complaint("requires = [\"first\"]", "", "both").contains("first: it names itself"));
+    }
+
+    #[test]
+    fn names_must_exist() {
+        assert!(complaint("requires = [\"third\"]", "", "both").contains("there is no factor \"third\""));
+        assert!(complaint("subsumed-by = [\"second=3\"]", "", "both").contains("second has no level \"3\""));
+        assert!(complaint("", "", "first").contains("first is there twice"));
+    }
+
+    #[test]
+    fn only_what_is_proven_ships() {
+        let shipped = complaint("", "", "ship");
+        assert!(shipped.contains("set ship: first is candidate"), "{shipped}");
+    }
+
+    #[test]
+    fn a_status_goes_with_its_evidence() {
+        assert!(complaint("evidence = \"Seen.\"", "", "both").contains("no candidate any more"));
+    }
+}

@@ -1,0 +1,229 @@
+//! The options of `cargo matrix plan`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{Cache, Latency, Partition, Regime, TrustStore};
+
+const AFTER: &str = "\
+Designs:
+  sets             the named sets against each other
+  add-one          the base, and the base with each factor by itself
+  leave-one-out    the base, and the base without each factor it has
+  plackett-burman  24, 40 or 48 cells for up to 11, 19 or 23 factors: main effects, clear of interactions of two
+  resolution-4     a fraction for up to 11 factors: main effects, clear of interactions of two
+  resolution-5     a larger fraction: main effects and every interaction of two factors
+  full             every combination of up to 8 factors
+  list             the cells that --cells names
+
+Examples:
+  cargo matrix plan sets --dry-run
+  cargo matrix plan leave-one-out --blocks 50 --memory 128,1024 --regime boosted,throttled
+  cargo matrix plan plackett-burman --exclude static,launcher --seed 7
+  cargo matrix plan resolution-5 --factors raw-control-plane,lazy-intake,opt-level=3 --name trio
+  cargo matrix plan list --cells 'ship,ship+jemalloc,ship-webpki-roots' \\
+      --external public=./datadog-agent --external-env public:DD_API_KEY=none
+
+Exit status:
+  0  the plan is written, or shown
+  2  the command line asks for something that cannot be
+  6  the plan cannot be written";
+
+/// Decides which builds are compared and how, and writes it down
+#[derive(Args, Clone, Debug)]
+#[command(after_help = AFTER)]
+pub struct Arguments {
+    /// How the cells are chosen
+    #[arg(value_enum)]
+    pub design: DesignName,
+
+    /// The factors that vary, `opt-level=3` for a value of an axis [default: all that the design can take]
+    #[arg(long, value_delimiter = ',', value_name = "FACTOR")]
+    pub factors: Vec<String>,
+
+    /// Factors that do not vary
+    #[arg(long, value_delimiter = ',', value_name = "FACTOR")]
+    pub exclude: Vec<String>,
+
+    /// The set that the design starts from [default: `ship` for leave-one-out, else `baseline`]
+    #[arg(long, value_name = "SET")]
+    pub base: Option<String>,
+
+    /// The cells of the design `list`: a set, with `+` before what is added and `-` before what is taken away
+    #[arg(long, value_delimiter = ',', value_name = "CELL")]
+    pub cells: Vec<String>,
+
+    /// Memory tiers in MB
+    #[arg(long, value_delimiter = ',', value_name = "MB", default_value = "1024", value_parser = clap::value_parser!(u32).range(128..=10_240))]
+    pub memory: Vec<u32>,
+
+    /// How much CPU initialization gets
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "boosted")]
+    pub regime: Vec<Regime>,
+
+    /// Whether the extension's file is in memory before a start
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "warm")]
+    pub cache: Vec<Cache>,
+
+    /// Latencies of the platform
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "loopback")]
+    pub latency: Vec<Latency>,
+
+    /// The operating system's trust store, as the extension sees it
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "al2023")]
+    pub trust_store: Vec<TrustStore>,
+
+    /// What runs beside the extension: `null`, `python` or `sleep:<ms>`
+    #[arg(long, value_delimiter = ',', default_value = "null", value_parser = runtime)]
+    pub runtime: Vec<String>,
+
+    /// How often every cell is started under each condition
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    pub blocks: u32,
+
+    /// What everything random is drawn from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Only the blocks whose number is M modulo N, for one of N machines; their samples are put together with `cat`
+    #[arg(long, value_name = "M/N")]
+    pub partition: Option<Partition>,
+
+    /// Another extension to start beside ours; may be repeated
+    #[arg(long, value_name = "NAME=PATH", value_parser = external)]
+    pub external: Vec<External>,
+
+    /// A variable for one of those; may be repeated
+    #[arg(long, value_name = "NAME:KEY=VALUE", value_parser = external_variable)]
+    pub external_env: Vec<ExternalVariable>,
+
+    /// What the experiment is called, and its folder under `target/matrix` [default: the design]
+    #[arg(long, value_parser = file_name)]
+    pub name: Option<String>,
+
+    /// The folder for the plan, instead of the one under `target/matrix`
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "name")]
+    pub out: Option<PathBuf>,
+
+    /// Shows what would be built and started, and writes nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Samples of an earlier run, to say from how much they vary what this one could see
+    #[arg(long, value_name = "SAMPLES.JSONL")]
+    pub history: Option<PathBuf>,
+
+    /// How the summary is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// A way to choose cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DesignName {
+    Sets,
+    AddOne,
+    LeaveOneOut,
+    PlackettBurman,
+    #[value(name = "resolution-4")]
+    Resolution4,
+    #[value(name = "resolution-5")]
+    Resolution5,
+    Full,
+    List,
+}
+
+impl DesignName {
+    /// As on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sets => "sets",
+            Self::AddOne => "add-one",
+            Self::LeaveOneOut => "leave-one-out",
+            Self::PlackettBurman => "plackett-burman",
+            Self::Resolution4 => "resolution-4",
+            Self::Resolution5 => "resolution-5",
+            Self::Full => "full",
+            Self::List => "list",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// One `--external`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct External {
+    pub name: String,
+    pub path: PathBuf,
+}
+
+/// One `--external-env`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalVariable {
+    pub external: String,
+    pub key: String,
+    pub value: String,
+}
+
+fn runtime(text: &str) -> Result<String, String> {
+    let slept = text.strip_prefix("sleep:").is_some_and(|ms| ms.parse::<u32>().is_ok());
+    if slept || ["null", "python"].contains(&text) {
+        Ok(text.to_owned())
+    } else {
+        Err("write null, python, or sleep: with milliseconds, such as sleep:200".to_owned())
+    }
+}
+
+fn external(text: &str) -> Result<External, String> {
+    let (name, path) = text.split_once('=').ok_or("write it as NAME=PATH")?;
+    Ok(External { name: file_name(name)?, path: PathBuf::from(path) })
+}
+
+fn external_variable(text: &str) -> Result<ExternalVariable, String> {
+    let parts = text.split_once(':').and_then(|(name, rest)| Some((name, rest.split_once('=')?)));
+    let (external, (key, value)) = parts.ok_or("write it as NAME:KEY=VALUE")?;
+    Ok(ExternalVariable { external: external.to_owned(), key: key.to_owned(), value: value.to_owned() })
+}
+
+fn file_name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
+    if text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("a name begins with a letter or digit and has only those, `-`, `_`, `.` and `+`".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_is_one_of_three() {
+        assert!(["null", "python", "sleep:0", "sleep:250"].into_iter().all(|text| runtime(text).is_ok()));
+        assert!(["", "node", "sleep", "sleep:", "sleep:1s", "sleep:-1"].into_iter().all(|text| runtime(text).is_err()));
+    }
+
+    #[test]
+    fn an_external_program_and_its_variables_are_split_at_the_first_sign() {
+        let expected = External { name: "public".into(), path: "/a=b".into() };
+        assert_eq!(external("public=/a=b"), Ok(expected));
+        assert!(external("public").is_err() && external("a/b=/c").is_err());
+        let expected = ExternalVariable { external: "public".into(), key: "URL".into(), value: "http://x=y".into() };
+        assert_eq!(external_variable("public:URL=http://x=y"), Ok(expected));
+        assert!(external_variable("public").is_err() && external_variable("URL=x").is_err());
+    }
+
+    #[test]
+    fn a_name_is_fit_for_a_file() {
+        assert!(file_name("ship+jemalloc-2.1").is_ok());
+        assert!(["", ".hidden", "a/b", "a b"].into_iter().all(|text| file_name(text).is_err()));
+    }
+}

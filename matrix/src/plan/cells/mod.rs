@@ -1,0 +1,181 @@
+//! From a design and the manifest to cells: which factors can vary together, and what has to be left out.
+
+mod comparisons;
+mod two_levels;
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::{Alias, Arguments, Cell, CellKind, DesignName, Error, Plan, SCHEMA, conditions};
+use crate::manifest::{Choice, Factor, Levels, Manifest, Status, WrongChoice};
+
+/// The cells of a design, and what one has to know about them.
+#[derive(Debug, Default)]
+pub struct Draft {
+    pub factors: Vec<String>,
+    pub cells: Vec<Cell>,
+    pub aliases: Vec<Alias>,
+    /// What was left out or pulled in, and why.
+    pub notes: Vec<String>,
+}
+
+/// The whole plan, with what was decided on the way.
+pub fn plan(manifest: &Manifest, arguments: &Arguments) -> Result<(Plan, Vec<String>), Error> {
+    let mut draft = draft(manifest, arguments)?;
+    draft.cells.extend(externals(arguments)?);
+    draft.cells.push(Cell { id: "floor".to_owned(), kind: CellKind::Floor, levels: BTreeMap::new() });
+    if let Some(of) = draft.cells.first().map(|cell| cell.id.clone()) {
+        draft.cells.push(Cell { id: "again".to_owned(), kind: CellKind::Again { of }, levels: BTreeMap::new() });
+    }
+    let plan = Plan {
+        schema: SCHEMA,
+        seed: arguments.seed,
+        design: arguments.design.as_str().to_owned(),
+        factors: draft.factors,
+        cells: draft.cells,
+        aliases: draft.aliases,
+        conditions: conditions::all(arguments),
+        blocks: arguments.blocks,
+        partition: arguments.partition,
+    };
+    let contradictions = plan.contradictions();
+    if contradictions.is_empty() { Ok((plan, draft.notes)) } else { Err(Error::Contradiction(contradictions)) }
+}
+
+fn draft(manifest: &Manifest, arguments: &Arguments) -> Result<Draft, Error> {
+    refuse_options(arguments)?;
+    for name in &arguments.exclude {
+        manifest.factor(name).ok_or_else(|| WrongChoice::Factor(name.clone()))?;
+    }
+    match arguments.design {
+        DesignName::Sets => comparisons::sets(manifest),
+        DesignName::List => comparisons::list(manifest, &arguments.cells),
+        DesignName::AddOne => comparisons::add_one(manifest, &Base::of(manifest, arguments)?, arguments),
+        DesignName::LeaveOneOut => comparisons::leave_one_out(manifest, &Base::of(manifest, arguments)?, arguments),
+        DesignName::PlackettBurman | DesignName::Resolution4 | DesignName::Resolution5 | DesignName::Full => {
+            two_levels::draft(manifest, Base::of(manifest, arguments)?, arguments)
+        }
+    }
+}
+
+/// Options that this design would not heed.
+fn refuse_options(arguments: &Arguments) -> Result<(), Error> {
+    let design = arguments.design.as_str();
+    let named = matches!(arguments.design, DesignName::Sets | DesignName::List);
+    let unheeded = [
+        ("factors", named && !arguments.factors.is_empty()),
+        ("exclude", named && !arguments.exclude.is_empty()),
+        ("base", named && arguments.base.is_some()),
+        ("cells", arguments.design != DesignName::List && !arguments.cells.is_empty()),
+    ];
+    match unheeded.into_iter().find(|(_, unheeded)| *unheeded) {
+        Some((option, _)) => Err(Error::Option { design, option }),
+        None if arguments.design == DesignName::List && arguments.cells.is_empty() => Err(Error::NoCells),
+        None => Ok(()),
+    }
+}
+
+/// What a design starts from.
+#[derive(Clone, Debug)]
+struct Base {
+    name: String,
+    levels: Levels,
+}
+
+impl Base {
+    fn of(manifest: &Manifest, arguments: &Arguments) -> Result<Self, Error> {
+        let usual = if arguments.design == DesignName::LeaveOneOut { "ship" } else { "baseline" };
+        let name = arguments.base.as_deref().unwrap_or(usual);
+        let known = || manifest.sets.iter().map(|set| set.name.clone()).collect();
+        let levels = manifest.set_levels(name).ok_or_else(|| Error::Set { name: name.to_owned(), known: known() })?;
+        Ok(Self { name: name.to_owned(), levels })
+    }
+}
+
+/// The choices that a design is to look at: those of the command line, or all that nobody has given up yet.
+fn wanted(manifest: &Manifest, arguments: &Arguments) -> Result<Vec<Wanted>, Error> {
+    let excluded = |factor: &str| arguments.exclude.iter().any(|name| name == factor);
+    if arguments.factors.is_empty() {
+        let open = manifest.factors.iter().filter(|factor| matches!(factor.status, Status::Candidate | Status::Ship));
+        let wanted = open.filter(|factor| !excluded(&factor.name));
+        return Ok(wanted.map(|factor| Wanted { factor: factor.name.clone(), level: None }).collect());
+    }
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for text in &arguments.factors {
+        let known = match text.split_once('=') {
+            Some((factor, level)) => {
+                manifest.offers(&Choice::new(factor, level))?;
+                Wanted { factor: factor.to_owned(), level: Some(level.to_owned()) }
+            }
+            None => {
+                manifest.factor(text).ok_or_else(|| WrongChoice::Factor(text.clone()))?;
+                Wanted { factor: text.clone(), level: None }
+            }
+        };
+        if !excluded(&known.factor) && !wanted.contains(&known) {
+            wanted.push(known);
+        }
+    }
+    Ok(wanted)
+}
+
+/// A factor that is to vary, to one level if that was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wanted {
+    factor: String,
+    level: Option<String>,
+}
+
+impl Wanted {
+    /// The levels other than that of the base.
+    fn others<'m>(&self, factor: &'m Factor, base: &Levels) -> Vec<&'m str> {
+        let levels = factor.levels().into_iter().map(|level| level.name);
+        let asked = |level: &&str| self.level.as_deref().is_none_or(|asked| asked == *level);
+        levels.filter(|level| base.get(&factor.name).is_none_or(|base| base != level)).filter(asked).collect()
+    }
+}
+
+/// Makes the choices that the chosen ones need, and theirs; says which.
+fn pull_in(manifest: &Manifest, levels: &mut Levels) -> Vec<Choice> {
+    let mut pulled = Vec::new();
+    loop {
+        let missing = manifest.chosen(levels).find_map(|(factor, _)| {
+            factor.requires.iter().find(|required| !required.holds(levels) && !pulled.contains(*required))
+        });
+        let Some(required) = missing.cloned() else { return pulled };
+        levels.insert(required.factor.clone(), required.level.clone());
+        pulled.push(required);
+    }
+}
+
+fn join(choices: &[Choice]) -> String {
+    choices.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn build(id: String, levels: Levels) -> Cell {
+    Cell { id: id.replace('=', "-"), kind: CellKind::Build, levels }
+}
+
+/// The programs from elsewhere, with their variables.
+fn externals(arguments: &Arguments) -> Result<Vec<Cell>, Error> {
+    let unknown = arguments
+        .external_env
+        .iter()
+        .find(|variable| !arguments.external.iter().any(|external| external.name == variable.external));
+    if let Some(variable) = unknown {
+        return Err(Error::ExternalName(variable.external.clone()));
+    }
+    let cells = arguments.external.iter().map(|external| {
+        let path = external.path.canonicalize().ok().filter(|path| {
+            path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+        });
+        let variables = arguments.external_env.iter().filter(|variable| variable.external == external.name);
+        let environment = variables.map(|variable| (variable.key.clone(), variable.value.clone())).collect();
+        let path = path.ok_or_else(|| Error::ExternalPath(external.path.clone()))?;
+        Ok(Cell { id: external.name.clone(), kind: CellKind::External { path, environment }, levels: BTreeMap::new() })
+    });
+    cells.collect()
+}
+
+#[cfg(test)]
+mod tests;

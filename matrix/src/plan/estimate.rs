@@ -1,0 +1,171 @@
+//! What an experiment will cost and what it could see, before anything is built.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::{CellKind, Plan};
+use crate::build::{Built, recipe::Recipe};
+use crate::manifest::Manifest;
+use crate::measure::sample::Sample;
+
+/// Guesses for a machine of two cores, used until there is something better, and always named as guesses.
+const FULL_BUILD_SECONDS: f64 = 240.0;
+const FURTHER_BUILD_SECONDS: f64 = 60.0;
+const START_SECONDS: f64 = 1.0;
+const GROUP_MB: f64 = 700.0;
+const PROGRAM_MB: f64 = 10.0;
+/// Standard deviation of one start's time to ready, in milliseconds.
+const DEVIATION_MS: f64 = 0.5;
+/// What is told to vary.
+const MEASURE: &str = "ready";
+/// 1.96 for two sides of 5 %, and 0.84 to be found four times out of five.
+const DETECTABLE: f64 = 2.8;
+
+/// The price and the worth.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Distinct sets of flags, each with the cells that share what they compile.
+    pub groups: Vec<Vec<String>>,
+    pub builds: usize,
+    pub build_minutes: f64,
+    /// Where the minutes come from.
+    pub build_basis: String,
+    pub disk_mb: f64,
+    pub cold_starts: u64,
+    pub start_minutes: f64,
+    pub start_basis: String,
+    /// The smallest change of `ready`, in milliseconds, that would be found four times out of five.
+    pub detectable_ms: f64,
+    pub detectable_basis: String,
+}
+
+impl Estimate {
+    /// From the plan, the lines of earlier builds and samples of an earlier run.
+    pub fn of(manifest: &Manifest, plan: &Plan, builds: &[Built], samples: &[Sample]) -> Self {
+        let groups = groups(manifest, plan);
+        let count: usize = groups.iter().map(Vec::len).sum();
+        let (full, further, build_basis) = build_seconds(builds);
+        let further_builds = number(count) - number(groups.len());
+        let starts = plan.blocks_here().count() * plan.cells.len() * plan.conditions.len();
+        let (seconds, start_basis) = start_seconds(samples);
+        let (detectable_ms, detectable_basis) = detectable(plan, samples);
+        Self {
+            build_minutes: (number(groups.len()) * full + further_builds * further) / 60.0,
+            builds: count,
+            disk_mb: number(groups.len()) * GROUP_MB + number(count) * PROGRAM_MB,
+            groups,
+            build_basis,
+            cold_starts: starts as u64,
+            start_minutes: number(starts) * seconds / 60.0,
+            start_basis,
+            detectable_ms,
+            detectable_basis,
+        }
+    }
+}
+
+/// The cells of each set of flags; the launcher is a build of its own.
+fn groups(manifest: &Manifest, plan: &Plan) -> Vec<Vec<String>> {
+    let mut groups: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    for cell in plan.cells.iter().filter(|cell| cell.kind == CellKind::Build) {
+        let recipe = Recipe::of(manifest, &cell.levels);
+        groups.entry(recipe.group()).or_default().push(cell.id.clone());
+        if recipe.launcher {
+            let launcher = groups.entry(Recipe::launcher().group()).or_default();
+            if !launcher.iter().any(|name| name == "(launcher)") {
+                launcher.push("(launcher)".to_owned());
+            }
+        }
+    }
+    groups.into_values().collect()
+}
+
+/// Seconds for the first build of a group, seconds for any other, and how we know.
+fn build_seconds(builds: &[Built]) -> (f64, f64, String) {
+    let real = builds.iter().filter(|built| built.failure.is_none() && !built.cached);
+    let mut seconds: Vec<f64> = real.map(|built| built.seconds).collect();
+    seconds.sort_by(f64::total_cmp);
+    match (seconds.last(), seconds.get(seconds.len() / 2)) {
+        (Some(longest), Some(middle)) => {
+            (*longest, *middle, format!("the longest and the median of {} earlier builds", seconds.len()))
+        }
+        _ => {
+            let basis = format!(
+                "a guess of {FULL_BUILD_SECONDS} s for the first build of each, {FURTHER_BUILD_SECONDS} s for others"
+            );
+            (FULL_BUILD_SECONDS, FURTHER_BUILD_SECONDS, basis)
+        }
+    }
+}
+
+/// Seconds from one start to the next, and how we know.
+fn start_seconds(samples: &[Sample]) -> (f64, String) {
+    let mut times: Vec<i64> = samples.iter().map(|sample| sample.at_ms).collect();
+    times.sort_unstable();
+    let mut gaps: Vec<i64> = times.windows(2).filter_map(|pair| Some(pair.last()? - pair.first()?)).collect();
+    gaps.sort_unstable();
+    match gaps.get(gaps.len() / 2) {
+        // Milliseconds between starts are far below where a float loses whole numbers.
+        #[expect(clippy::cast_precision_loss, reason = "see above")]
+        Some(&gap) if gap > 0 => (gap as f64 / 1000.0, format!("the median of {} earlier starts", samples.len())),
+        _ => (START_SECONDS, format!("a guess of {START_SECONDS} s for each")),
+    }
+}
+
+/// The smallest change that the design would find, and the formula.
+fn detectable(plan: &Plan, samples: &[Sample]) -> (f64, String) {
+    let (deviation, source) = deviation(samples)
+        .map_or_else(|| (DEVIATION_MS, "a guess".to_owned()), |known| (known, "as in the samples given".to_owned()));
+    let blocks = f64::from(plan.blocks).sqrt();
+    let spread = format!("one start of standard deviation {deviation:.2} ms ({source})");
+    if plan.factors.is_empty() {
+        let detectable = DETECTABLE * deviation * 2_f64.sqrt() / blocks;
+        (detectable, format!("2.8 × deviation × √2 / √blocks, for {spread}"))
+    } else {
+        let runs = number(plan.cells.iter().filter(|cell| cell.kind == CellKind::Build).count());
+        let detectable = DETECTABLE * 2.0 * deviation / (blocks * runs.sqrt());
+        (detectable, format!("2.8 × 2 × deviation / √(blocks × {runs} cells), for {spread}"))
+    }
+}
+
+/// The standard deviation of one start, pooled over cells and conditions.
+fn deviation(samples: &[Sample]) -> Option<f64> {
+    let mut cells: BTreeMap<_, Vec<f64>> = BTreeMap::new();
+    for sample in samples.iter().filter(|sample| sample.failure.is_none()) {
+        if let Some(value) = sample.measures.get(MEASURE) {
+            cells.entry((&sample.cell, &sample.condition)).or_default().push(*value);
+        }
+    }
+    let (mut squares, mut freedom) = (0.0, 0.0);
+    for values in cells.values().filter(|values| values.len() > 1) {
+        let mean = values.iter().sum::<f64>() / number(values.len());
+        squares += values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+        freedom += number(values.len()) - 1.0;
+    }
+    (freedom > 0.0).then(|| (squares / freedom).sqrt())
+}
+
+/// Counts here are of cells and starts, far below where a float loses whole numbers.
+#[expect(clippy::cast_precision_loss, reason = "see above")]
+fn number(count: usize) -> f64 {
+    count as f64
+}
+
+/// What earlier builds took, from every experiment under this folder. What cannot be read tells nothing.
+pub fn earlier_builds(experiments: &Path) -> Vec<Built> {
+    let folders = fs::read_dir(experiments).into_iter().flatten().filter_map(Result::ok);
+    let files: BTreeSet<_> = folders.map(|folder| folder.path().join(crate::build::FILE)).collect();
+    files.iter().filter_map(|file| fs::read_to_string(file).ok()).flat_map(|text| lines(&text)).collect()
+}
+
+/// Every line that can be read: the last one of an interrupted run may be half a line.
+pub fn lines<T: serde::de::DeserializeOwned>(text: &str) -> Vec<T> {
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+#[cfg(test)]
+#[path = "estimate_tests.rs"]
+mod tests;

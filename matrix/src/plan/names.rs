@@ -1,0 +1,92 @@
+//! Cells by name: `ship`, `ship+jemalloc`, `baseline-webpki-roots`.
+
+use super::Error;
+use crate::manifest::{Choice, Levels, Manifest, OFF, ON};
+
+/// The levels that a name stands for. Names have hyphens in them, so the longest that fits is meant.
+pub fn levels(manifest: &Manifest, name: &str) -> Result<Levels, Error> {
+    let wrong = |reason: String| Error::Cell { cell: name.to_owned(), reason };
+    let sets = manifest.sets.iter().map(|set| set.name.clone());
+    let Some((set, mut rest)) = longest(name, sets) else {
+        return Err(wrong("it does not begin with the name of a set".to_owned()));
+    };
+    let mut levels = manifest.set_levels(&set).unwrap_or_default();
+    while let Some(sign) = rest.chars().next() {
+        let after = rest.get(1..).unwrap_or_default();
+        let Some((word, next)) = longest(after, words(manifest)) else {
+            return Err(wrong(format!("nothing is called as what follows {sign} in \"{rest}\"")));
+        };
+        let choice = choice(manifest, &word, sign == '+').map_err(|reason| wrong(format!("{word} {reason}")))?;
+        levels.insert(choice.factor, choice.level);
+        rest = next;
+    }
+    Ok(levels)
+}
+
+/// The longest of the words that `text` begins with and that ends where the text or a word does.
+fn longest(text: &str, words: impl Iterator<Item = String>) -> Option<(String, &str)> {
+    let fits = words.filter_map(|word| {
+        let rest = text.strip_prefix(word.as_str())?;
+        (rest.is_empty() || rest.starts_with(['+', '-'])).then_some((word, rest))
+    });
+    fits.max_by_key(|(word, _)| word.len())
+}
+
+/// What can be added or taken away: factors, values, and factors with values.
+fn words(manifest: &Manifest) -> impl Iterator<Item = String> {
+    manifest.factors.iter().flat_map(|factor| {
+        let values =
+            factor.values.iter().flat_map(|value| [value.name.clone(), format!("{}={}", factor.name, value.name)]);
+        std::iter::once(factor.name.clone()).chain(values)
+    })
+}
+
+fn choice(manifest: &Manifest, word: &str, add: bool) -> Result<Choice, String> {
+    if let Some(factor) = manifest.factor(word) {
+        return match (factor.values.is_empty(), add) {
+            (true, _) => Ok(Choice::new(word, if add { ON } else { OFF })),
+            (false, false) => Ok(Choice::new(word, factor.reference())),
+            (false, true) => Err("is an axis: name one of its values".to_owned()),
+        };
+    }
+    let (axis, value) = word.split_once('=').map_or((None, word), |(axis, value)| (Some(axis), value));
+    let mut having = manifest.factors.iter().filter(|factor| {
+        axis.is_none_or(|axis| axis == factor.name) && factor.values.iter().any(|known| known.name == value)
+    });
+    match (having.next(), having.next()) {
+        (Some(factor), None) => Ok(Choice::new(&factor.name, if add { value } else { factor.reference() })),
+        (None, _) => Err("is nothing that can be switched".to_owned()),
+        _ => Err("is a value of several axes: write axis=value".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(name: &str) -> Result<Vec<String>, String> {
+        let manifest = Manifest::embedded().unwrap();
+        let levels = levels(manifest, name).map_err(|error| error.to_string())?;
+        Ok(manifest.chosen(&levels).map(|(_, choice)| choice.to_string()).collect())
+    }
+
+    #[test]
+    fn a_set_is_changed_word_by_word() {
+        assert_eq!(of("baseline").unwrap(), ["allocator=jemalloc"]);
+        assert_eq!(of("baseline+static-libgcc").unwrap(), ["allocator=jemalloc", "static-libgcc"]);
+        assert_eq!(of("baseline+lazy-intake-jemalloc").unwrap(), ["lazy-intake"]);
+        assert_eq!(of("baseline+opt-level=3+aws-lc-allocator").unwrap(), ["crypto=aws-lc", "opt-level=3"]);
+        assert_eq!(of("baseline+x86-64-v2+static").unwrap(), ["allocator=jemalloc", "target-cpu=x86-64-v2", "static"]);
+        assert_eq!(of("baseline-webpki-roots").unwrap(), of("baseline").unwrap(), "it was off before");
+        assert!(!of("seed-webpki-roots").unwrap().contains(&"webpki-roots".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_cell_is_told_apart() {
+        assert!(of("nobody").unwrap_err().contains("begin with the name of a set"));
+        assert!(of("baseline+magic").unwrap_err().contains("nothing is called"));
+        assert!(of("baseline+crypto").unwrap_err().contains("name one of its values"));
+        assert!(of("baselineship").is_err());
+        assert!(of("baseline+").is_err());
+    }
+}

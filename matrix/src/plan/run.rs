@@ -1,0 +1,64 @@
+//! `cargo matrix plan`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::arguments::Format;
+use super::estimate::{Estimate, earlier_builds, lines};
+use super::{Arguments, Error, Plan, cells, file, text};
+use crate::cli;
+use crate::invoke::build::target_directory;
+use crate::manifest::Manifest;
+use crate::measure::sample::Sample;
+
+/// The summary for programs.
+#[derive(Serialize)]
+struct Document<'d> {
+    plan: &'d Plan,
+    notes: &'d [String],
+    estimate: &'d Estimate,
+    /// Where the plan was written; nowhere in a dry run.
+    written: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    match decide(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => cli::complain(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
+    }
+}
+
+fn decide(arguments: &Arguments) -> Result<(), Error> {
+    let manifest = Manifest::embedded().map_err(|_| Error::Manifest)?;
+    let (plan, notes) = cells::plan(manifest, arguments)?;
+    let experiments = target_directory().join("matrix");
+    let samples: Vec<Sample> = match &arguments.history {
+        None => Vec::new(),
+        Some(path) => lines(&fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?),
+    };
+    let estimate = Estimate::of(manifest, &plan, &earlier_builds(&experiments), &samples);
+    let folder = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| experiments.join(arguments.name.as_deref().unwrap_or(arguments.design.as_str())));
+    if !arguments.dry_run {
+        file::write(&plan, &folder)?;
+    }
+    let written = (!arguments.dry_run).then(|| folder.join(file::NAME));
+    match arguments.format {
+        Format::Json => {
+            cli::print_json(&Document { plan: &plan, notes: &notes, estimate: &estimate, written });
+        }
+        Format::Text => {
+            cli::print(&text::render(manifest, &plan, &notes, &estimate));
+            if let Some(written) = written {
+                cli::print(&format!("\nwritten to {}\n", written.display()));
+            }
+        }
+    }
+    Ok(())
+}
