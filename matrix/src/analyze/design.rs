@@ -48,7 +48,7 @@ pub fn contrasts(factors: &[String], cells: &[&Cell], aliases: &[Alias]) -> Cont
     let interactions = keep(pairs, &mains, &mut found.lost);
     let count = mains.len();
     let columns: Vec<Column> = mains.into_iter().chain(interactions).collect();
-    let weights = least_squares(&centred(&rows(columns.iter(), cells.len())), columns.len());
+    let weights = least_squares(&centred(&rows(&columns.iter().collect::<Vec<_>>())), columns.len());
     let contrast = |(column, weights): (Column, Vec<f64>)| Contrast {
         name: column.name,
         // From −1 to +1 is twice the coefficient; for a product of two factors that is half the difference of two such effects.
@@ -101,8 +101,7 @@ fn pairs(mains: &[Column], aliases: &[Alias]) -> Vec<Column> {
 
 /// Those columns whose coefficients are determined beside `others`.
 fn keep(columns: Vec<Column>, others: &[Column], lost: &mut Vec<String>) -> Vec<Column> {
-    let cells = columns.first().map_or(0, |column| column.levels.len());
-    let all = rows(others.iter().chain(&columns), cells);
+    let all = rows(&others.iter().chain(&columns).collect::<Vec<_>>());
     let determined = determined(centred(&all), others.len() + columns.len());
     let mut kept = Vec::new();
     for (column, determined) in columns.into_iter().zip(determined.into_iter().skip(others.len())) {
@@ -115,7 +114,9 @@ fn keep(columns: Vec<Column>, others: &[Column], lost: &mut Vec<String>) -> Vec<
     kept
 }
 
-fn rows<'a>(columns: impl Iterator<Item = &'a Column> + Clone, cells: usize) -> Vec<Vec<f64>> {
+/// One row for each cell.
+fn rows(columns: &[&Column]) -> Vec<Vec<f64>> {
+    let cells = columns.first().map_or(0, |column| column.levels.len());
     let level = |column: &Column, cell: usize| column.levels.get(cell).copied().unwrap_or_default();
-    (0..cells).map(|cell| columns.clone().map(|column| level(column, cell)).collect()).collect()
+    (0..cells).map(|cell| columns.iter().map(|column| level(column, cell)).collect()).collect()
 }

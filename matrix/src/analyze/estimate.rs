@@ -1,5 +1,8 @@
 //! Questions of one family become estimates.
 
+use rand::SeedableRng as _;
+use rand::rngs::Xoshiro256PlusPlus;
+
 use super::holm::adjusted;
 use super::interval::{Ends, Interval, student};
 use super::location::to_f64;
@@ -51,12 +54,14 @@ pub struct Bootstrap {
 
 impl Bootstrap {
     /// A generator of its own for each question, so that what is asked beside it does not change an answer.
-    pub fn generator(self, names: &[&str]) -> rand::rngs::StdRng {
+    ///
+    /// Xoshiro256++ is the same in every version of `rand`, which does not promise that of its standard generator.
+    pub fn generator(self, names: &[&str]) -> Xoshiro256PlusPlus {
         // FNV-1a, because the standard library's hash may change with the compiler.
         let bytes = names.iter().flat_map(|name| name.bytes().chain([0]));
         let mixed = bytes
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-        rand::SeedableRng::seed_from_u64(self.seed ^ mixed)
+        Xoshiro256PlusPlus::seed_from_u64(self.seed ^ mixed)
     }
 
     pub fn interval(self, question: &Question, names: &[&str]) -> Option<Interval> {
@@ -92,7 +97,8 @@ pub fn family(answers: &[Option<Answer>]) -> Vec<Option<Estimate>> {
 
 /// How many blocks it takes before any of so many questions can be answered with more than "no detectable change".
 pub fn blocks_needed(asked: usize) -> usize {
-    (1..).find(|&blocks| signed_rank::smallest(blocks) * to_f64(asked) <= FAMILY_WISE).unwrap_or_default()
+    let shows = |blocks: &usize| signed_rank::smallest(*blocks) * to_f64(asked) <= FAMILY_WISE;
+    (1..=usize::MAX).find(shows).unwrap_or(usize::MAX)
 }
 
 /// A counter that shows the same difference in every block is certain: how often it was counted adds nothing.

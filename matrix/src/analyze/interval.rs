@@ -49,7 +49,7 @@ impl Interval {
     fn critical(&self, level: f64, freedom: f64) -> f64 {
         // The rank among one more than there are keeps the coverage exact for every number of resamples.
         let rank = ((super::location::to_f64(self.distances.len()) + 1.0) * level).ceil();
-        let found = self.distances.iter().nth(index(rank)).copied().filter(|distance| distance.is_finite());
+        let found = self.distances.get(index(rank)).copied().filter(|distance| distance.is_finite());
         found.unwrap_or_else(|| student(0.5 + level / 2.0, freedom))
     }
 }

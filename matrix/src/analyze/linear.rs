@@ -25,10 +25,14 @@ pub fn echelon(mut rows: Vec<Vec<f64>>, columns: usize) -> Echelon {
         let Some((place, _)) = largest.filter(|(_, row)| size(row) > ROUNDING) else { continue };
         let mut row = rows.swap_remove(place);
         let pivot = at(&row, column);
-        row.iter_mut().for_each(|value| *value /= pivot);
+        for value in &mut row {
+            *value /= pivot;
+        }
         for other in rows.iter_mut().chain(done.iter_mut().map(|done| &mut done.row)) {
             let factor = at(other, column);
-            other.iter_mut().zip(&row).for_each(|(value, subtracted)| *value -= factor * subtracted);
+            for (value, subtracted) in other.iter_mut().zip(&row) {
+                *value -= factor * subtracted;
+            }
         }
         done.push(Leading { column, row });
     }

@@ -4,7 +4,7 @@
 //! the blocks' differences can be flipped. The p value is the share of all such flips whose sum of signed ranks is at least as far
 //! out (Wilcoxon 1945). Ranks, because one start that is several milliseconds late must not decide.
 
-use std::iter::{repeat_n, zip};
+use std::iter::repeat_n;
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
@@ -50,18 +50,23 @@ impl Ranks {
     }
 }
 
+/// Counts the flips that give each sum of ranks, up to the one that was seen on the side where there are fewer. All numbers are whole
+/// and below 2⁵⁰, and so exact.
 fn exact(ranks: &Ranks) -> f64 {
-    let mut chances = vec![1.0];
+    let total: u32 = ranks.doubled.iter().sum();
+    let seen = ranks.positive.min(total - ranks.positive) as usize;
+    let mut flips = vec![0.0; seen + 1];
+    flips.iter_mut().take(1).for_each(|none| *none = 1.0);
+    let mut before = flips.clone();
     for &rank in &ranks.doubled {
-        let flipped = || repeat_n(0.0, rank as usize);
-        let without = chances.iter().copied().chain(flipped());
-        let with = flipped().chain(chances.iter().copied());
-        chances = zip(without, with).map(|(without, with)| 0.5 * (without + with)).collect();
+        before.copy_from_slice(&flips);
+        let Some(flipped) = flips.get_mut(rank as usize..) else { break };
+        for (with, without) in flipped.iter_mut().zip(&before) {
+            *with += without;
+        }
     }
-    let positive = ranks.positive as usize;
-    let below: f64 = chances.iter().take(positive + 1).sum();
-    let above: f64 = chances.iter().skip(positive).sum();
-    (2.0 * below.min(above)).min(1.0)
+    let all = 2.0_f64.powi(i32::try_from(ranks.doubled.len()).unwrap_or(i32::MAX));
+    (2.0 * flips.iter().sum::<f64>() / all).min(1.0)
 }
 
 fn normal(ranks: &Ranks) -> f64 {

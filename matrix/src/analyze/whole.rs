@@ -63,10 +63,8 @@ fn strangers(plan: &Plan, samples: &[Sample]) -> Vec<String> {
     let cells: BTreeSet<&str> =
         samples.iter().filter(|sample| !known(sample)).map(|sample| sample.cell.as_str()).collect();
     let names: Vec<&str> = cells.into_iter().collect();
-    match names.is_empty() {
-        true => Vec::new(),
-        false => {
-            vec![format!("Starts whose cell or condition is not in the plan were left out: {}.", names.join(", "))]
-        }
+    if names.is_empty() {
+        return Vec::new();
     }
+    vec![format!("Starts whose cell or condition is not in the plan were left out: {}.", names.join(", "))]
 }
