@@ -1,8 +1,46 @@
 //! What the samples say, with how much certainty.
+//!
+//! ```text
+//!   read ──▶ blocks ──▶ comparisons ─┐
+//!   files    starts by  design ──▶ effects ─┬─▶ estimate: location, interval, signed_rank, holm
+//!            cell and   control: may it be believed? ─┘
+//!            block
+//! ```
+//!
+//! In each block every cell is started once, in random order. What drifts over the run is the same for all starts of a block, and is
+//! gone from their differences: one value for each block, of which is asked where they lie, how far off that may be, and how likely
+//! they are if there is nothing. Everything but `read` and `verb` is pure.
+
+pub mod account;
+mod arguments;
+mod blocks;
+mod comparisons;
+mod condition;
+mod context;
+mod control;
+mod design;
+mod digest;
+mod effects;
+mod error;
+pub mod estimate;
+pub mod holm;
+pub mod interval;
+mod linear;
+pub mod location;
+pub mod read;
+pub mod signed_rank;
+pub mod summary;
+mod verb;
+mod whole;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use arguments::Arguments;
+pub use error::Error;
+pub use verb::run;
+pub use whole::{RESAMPLES, analyze};
 
 use crate::plan::{Alias, Condition};
 
@@ -20,6 +58,9 @@ pub struct Analysis {
     pub conditions: Vec<ConditionAnalysis>,
     /// Which effects the design cannot tell apart.
     pub aliases: Vec<Alias>,
+    /// What a reader has to know beside the numbers, in sentences: unfinished lines, cells without a start, effects that are left out.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// What was found under one condition.

@@ -1,0 +1,97 @@
+//! An analysis in a few lines. The whole of it is the business of `cargo matrix report`.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::{Analysis, ConditionAnalysis, Estimate, Verdict};
+use crate::measure::sample::MEASURES;
+use crate::plan::{Cache, Condition, Latency, Regime, TrustStore};
+
+/// What a cold start is judged by.
+const SHOWN: [&str; 2] = ["register", "ready"];
+
+/// Shows an analysis.
+pub struct Account<'a>(pub &'a Analysis);
+
+impl Display for Account<'_> {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        for note in &self.0.notes {
+            writeln!(out, "Note: {note}")?;
+        }
+        self.0.conditions.iter().try_for_each(|condition| show(out, condition))
+    }
+}
+
+/// A condition in words.
+pub fn called(condition: &Condition) -> String {
+    let Condition { memory_mb, regime, cache, platform, trust_store, runtime } = condition;
+    let regime = match regime {
+        Regime::Boosted => "boosted",
+        Regime::Throttled => "throttled",
+    };
+    let cache = match cache {
+        Cache::Warm => "warm",
+        Cache::Cold => "cold",
+    };
+    let platform = match platform {
+        Latency::Loopback => "no platform latency",
+        Latency::Lambda => "Lambda's latencies",
+    };
+    let store = match trust_store {
+        TrustStore::Al2023 => "al2023",
+        TrustStore::Debian => "debian",
+        TrustStore::Host => "host",
+    };
+    format!("{memory_mb} MB, {regime}, {cache} cache, {platform}, trust store {store}, runtime {runtime}")
+}
+
+fn show(out: &mut Formatter<'_>, analysis: &ConditionAnalysis) -> fmt::Result {
+    writeln!(out, "\n{}: {} complete blocks", called(&analysis.condition), analysis.blocks)?;
+    if let Some(reason) = &analysis.void {
+        writeln!(out, "  VOID: {reason}")?;
+    }
+    for failure in analysis.cells.iter().filter_map(|cell| Some((&cell.cell, cell.failures.as_ref()?))) {
+        writeln!(out, "  {}: {}", failure.0, failure.1)?;
+    }
+    for measure in MEASURES.iter().filter(|measure| SHOWN.contains(&measure.name)) {
+        let row = |name: &str, estimate: Option<&Estimate>| {
+            estimate.map(|estimate| format!("    {name:<32} {}", Words { estimate, unit: measure.unit }))
+        };
+        let comparisons = analysis.comparisons.iter().filter_map(|comparison| {
+            row(
+                &format!("{} against {}", comparison.cell, comparison.reference),
+                comparison.differences.get(measure.name),
+            )
+        });
+        let effects = analysis.effects.iter().chain(&analysis.interactions);
+        let effects =
+            effects.filter_map(|effect| row(&format!("effect of {}", effect.name), effect.estimates.get(measure.name)));
+        // In a designed experiment a cell by itself is only a means.
+        let rows: Vec<String> = if analysis.effects.is_empty() { comparisons.collect() } else { effects.collect() };
+        if !rows.is_empty() {
+            writeln!(out, "  {}\n{}", measure.name, rows.join("\n"))?;
+        }
+    }
+    Ok(())
+}
+
+/// An estimate that can be quoted.
+struct Words<'a> {
+    estimate: &'a Estimate,
+    unit: &'static str,
+}
+
+impl Display for Words<'_> {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        let Self { estimate: Estimate { value, low, high, detectable, verdict, .. }, unit } = self;
+        match verdict {
+            Verdict::Faster => write!(out, "faster by {:.2} {unit} [{:.2}, {:.2}]", -value, -high, -low),
+            Verdict::Slower => write!(out, "slower by {value:.2} {unit} [{low:.2}, {high:.2}]"),
+            Verdict::NoDetectableChange => {
+                write!(out, "no detectable change ({detectable:.2} {unit} would have been found)")
+            }
+            Verdict::NoOp => write!(out, "the same program"),
+            Verdict::DigestMismatch => write!(out, "delivers something else"),
+            Verdict::Void => write!(out, "nothing can be said"),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The options of `cargo matrix analyze`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+const AFTER: &str = "\
+Examples:
+  cargo matrix analyze plan.json samples.jsonl
+  cargo matrix analyze plan.json shard-1.jsonl shard-2.jsonl --out analysis.json
+
+Every cell is compared with the plan's first one, block by block. Intervals hold what is true in 95 of 100 cases; a verdict other
+than \"no detectable change\" is wrong for any of a condition's cells in 5 of 100.
+
+Exit status:
+  0  the analysis was written, whatever it says
+  2  the command line is wrong, or a file is not what it should be";
+
+/// Says what the samples of a run mean, and how certain that is
+#[derive(Args, Debug)]
+#[command(after_help = AFTER)]
+pub struct Arguments {
+    /// The plan that was run
+    pub plan: PathBuf,
+
+    /// The starts, in any number of files
+    #[arg(required = true)]
+    pub samples: Vec<PathBuf>,
+
+    /// What became of the cells [default: `builds.jsonl` beside the plan, if it is there]
+    #[arg(long, value_name = "PATH")]
+    pub builds: Option<PathBuf>,
+
+    /// Where the analysis is written
+    #[arg(long, value_name = "PATH", default_value = "analysis.json")]
+    pub out: PathBuf,
+
+    /// Writes the analysis to standard output as well, instead of the summary
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,56 @@
+//! What every condition's analysis starts from.
+
+use std::collections::BTreeMap;
+
+use super::estimate::Bootstrap;
+use crate::build::Built;
+use crate::plan::{Cell, CellKind, Plan};
+
+/// The plan, with what became of its cells.
+#[derive(Clone, Debug)]
+pub struct Context<'a> {
+    pub plan: &'a Plan,
+    pub bootstrap: Bootstrap,
+    same_as: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Context<'a> {
+    pub fn new(plan: &'a Plan, builds: &'a [Built], bootstrap: Bootstrap) -> Self {
+        let same = builds.iter().filter_map(|built| Some((built.cell.as_str(), built.same_as.as_deref()?)));
+        Self { plan, bootstrap, same_as: same.collect() }
+    }
+
+    /// The cell that was started in this one's stead: itself, unless it is the same program as another.
+    pub fn measured_as<'b>(&'b self, cell: &'b str) -> &'b str
+    where
+        'a: 'b,
+    {
+        // No chain is longer than the plan, unless it is a circle.
+        let mut measured = cell;
+        for _ in &self.plan.cells {
+            match self.same_as.get(measured) {
+                Some(&other) => measured = other,
+                None => break,
+            }
+        }
+        measured
+    }
+
+    /// What a cell is compared with: the first cell of the plan, or of a control, its original.
+    pub fn reference_of(&self, cell: &'a Cell) -> Option<&'a str> {
+        let reference = match &cell.kind {
+            CellKind::Again { of } => of.as_str(),
+            _ => self.plan.cells.first()?.id.as_str(),
+        };
+        (reference != cell.id).then_some(reference)
+    }
+
+    /// Whether a cell's program is built from this workspace.
+    pub fn is_ours(&self, cell: &Cell) -> bool {
+        match &cell.kind {
+            CellKind::Build => true,
+            CellKind::Again { of } => self.plan.cells.iter().any(|cell| cell.id == *of && cell.kind == CellKind::Build),
+            CellKind::Floor | CellKind::External { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Why nothing could be analyzed.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::plan::SCHEMA;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{} cannot be read", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}:{line} is not what this version writes there", path.display())]
+    Line { path: PathBuf, line: usize, source: serde_json::Error },
+    #[error("{} has schema {found}, and this version reads {SCHEMA}; analyze it with the version that wrote it", path.display())]
+    Schema { path: PathBuf, found: u32 },
+    #[error("{} names no cells", .0.display())]
+    NoCells(PathBuf),
+    #[error("there is no start in {}", .0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))]
+    NoSamples(Vec<PathBuf>),
+    #[error("{} cannot be written", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("the analysis cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+}

@@ -1,0 +1,98 @@
+//! The little linear algebra that least squares on a few hundred cells needs.
+
+/// What is smaller than this comes from rounding: levels are ±1 and their means.
+const ROUNDING: f64 = 1e-9;
+
+/// Rows in reduced echelon form, with the column in which each begins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Echelon {
+    pub rows: Vec<Leading>,
+}
+
+/// A row that is 1 in its leading column, where all others are 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Leading {
+    pub column: usize,
+    pub row: Vec<f64>,
+}
+
+/// Gauss and Jordan's elimination with the largest pivot of each column, over the first `columns` columns.
+pub fn echelon(mut rows: Vec<Vec<f64>>, columns: usize) -> Echelon {
+    let mut done: Vec<Leading> = Vec::new();
+    for column in 0..columns {
+        let size = |row: &Vec<f64>| at(row, column).abs();
+        let largest = rows.iter().enumerate().max_by(|one, other| size(one.1).total_cmp(&size(other.1)));
+        let Some((place, _)) = largest.filter(|(_, row)| size(row) > ROUNDING) else { continue };
+        let mut row = rows.swap_remove(place);
+        let pivot = at(&row, column);
+        for value in &mut row {
+            *value /= pivot;
+        }
+        for other in rows.iter_mut().chain(done.iter_mut().map(|done| &mut done.row)) {
+            let factor = at(other, column);
+            for (value, subtracted) in other.iter_mut().zip(&row) {
+                *value -= factor * subtracted;
+            }
+        }
+        done.push(Leading { column, row });
+    }
+    Echelon { rows: done }
+}
+
+/// Of each column, whether its coefficient is determined by the rows whatever the other coefficients are.
+pub fn determined(rows: Vec<Vec<f64>>, columns: usize) -> Vec<bool> {
+    let Echelon { rows } = echelon(rows, columns);
+    let alone = |leading: &Leading| {
+        leading.row.iter().enumerate().all(|(column, value)| column == leading.column || value.abs() < ROUNDING)
+    };
+    (0..columns).map(|column| rows.iter().any(|leading| leading.column == column && alone(leading))).collect()
+}
+
+/// For each column the weights of the rows whose sum is its least-squares coefficient. The columns have to be independent.
+pub fn least_squares(rows: &[Vec<f64>], columns: usize) -> Vec<Vec<f64>> {
+    let column = |index: usize| -> Vec<f64> { rows.iter().map(|row| at(row, index)).collect() };
+    let transposed: Vec<Vec<f64>> = (0..columns).map(column).collect();
+    let product = |one: &[f64], other: &[f64]| one.iter().zip(other).map(|(one, other)| one * other).sum::<f64>();
+    let normal = transposed.iter().map(|one| {
+        let products = transposed.iter().map(|other| product(one, other));
+        products.chain(one.iter().copied()).collect()
+    });
+    let solved = echelon(normal.collect(), columns);
+    solved.rows.into_iter().map(|leading| leading.row.into_iter().skip(columns).collect()).collect()
+}
+
+/// Takes the mean of each column away, as the block of a start is not what is asked about.
+pub fn centred(rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let count = super::location::to_f64(rows.len());
+    let columns = rows.first().map_or(0, Vec::len);
+    let means: Vec<f64> =
+        (0..columns).map(|column| rows.iter().map(|row| at(row, column)).sum::<f64>() / count).collect();
+    rows.iter().map(|row| row.iter().zip(&means).map(|(value, mean)| value - mean).collect()).collect()
+}
+
+fn at(row: &[f64], column: usize) -> f64 {
+    row.get(column).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slope_is_found() {
+        let weights = least_squares(&centred(&[vec![-1.0], vec![1.0], vec![1.0]]), 1);
+        let slope: f64 = weights[0].iter().zip([1.0, 4.0, 6.0]).map(|(weight, value)| weight * value).sum();
+        assert!((slope - 2.0).abs() < 1e-12, "{weights:?}");
+    }
+
+    #[test]
+    fn two_columns_that_are_alike_are_both_undetermined_and_a_third_is_not() {
+        let rows = centred(&[vec![-1.0, -1.0, -1.0], vec![1.0, 1.0, -1.0], vec![-1.0, -1.0, 1.0], vec![1.0, 1.0, 1.0]]);
+        assert_eq!(determined(rows, 3), [false, false, true]);
+    }
+
+    #[test]
+    fn a_column_that_never_changes_is_undetermined() {
+        assert_eq!(determined(centred(&[vec![1.0, -1.0], vec![1.0, 1.0]]), 2), [false, true]);
+    }
+}

@@ -1,0 +1,84 @@
+//! Files of a run: the plan, the builds, and starts in as many files as there were shards.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::Error;
+use crate::plan::{Plan, SCHEMA};
+
+/// With this, every line begins.
+const BEGINNING: &[u8] = b"{\"schema\":";
+
+/// Reads `plan.json`.
+pub fn plan(path: &Path) -> Result<Plan, Error> {
+    let bytes = read(path)?;
+    let plan: Plan = document(&bytes, path, 1)?;
+    if plan.cells.is_empty() { Err(Error::NoCells(path.to_owned())) } else { Ok(plan) }
+}
+
+/// What was read, and what could not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lines<T> {
+    pub values: Vec<T>,
+    /// Lines that an interrupted run has left unfinished, in words.
+    pub torn: Vec<String>,
+}
+
+/// Reads one value from each line of a file such as `samples.jsonl`.
+///
+/// A run that was interrupted leaves its last line unfinished. That is no reason to give up the rest: it is left out, also where another
+/// run or another shard's file was appended right behind it. Any other line that cannot be read is an error.
+pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<Lines<T>, Error> {
+    let bytes = read(path)?;
+    let mut found = Lines { values: Vec::new(), torn: Vec::new() };
+    let mut lines = bytes.split(|&byte| byte == b'\n').enumerate().peekable();
+    while let Some((index, line)) = lines.next() {
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let number = index + 1;
+        let torn =
+            || format!("{}:{number} was left unfinished by an interrupted run, and is left out.", path.display());
+        match document(line, path, number) {
+            Ok(value) => found.values.push(value),
+            Err(error @ Error::Schema { .. }) => return Err(error),
+            Err(error) => match appended(line) {
+                Some(second) => {
+                    found.values.push(document(second, path, number)?);
+                    found.torn.push(torn());
+                }
+                // A file that ends without a line's end has nothing behind its last line, not even an empty one.
+                None if lines.peek().is_none() => found.torn.push(torn()),
+                None => return Err(error),
+            },
+        }
+    }
+    Ok(found)
+}
+
+/// What begins again in the middle of a line.
+fn appended(line: &[u8]) -> Option<&[u8]> {
+    let begins = line.windows(BEGINNING.len()).rposition(|window| window == BEGINNING).filter(|&place| place > 0)?;
+    line.get(begins..)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+}
+
+/// The schema is looked at first: a file of another version would fail for whatever it has more or less.
+fn document<T: DeserializeOwned>(bytes: &[u8], path: &Path, line: usize) -> Result<T, Error> {
+    #[derive(Deserialize)]
+    struct Version {
+        schema: u32,
+    }
+    let error = |source| Error::Line { path: path.to_owned(), line, source };
+    let Version { schema } = serde_json::from_slice(bytes).map_err(error)?;
+    if schema != SCHEMA {
+        return Err(Error::Schema { path: path.to_owned(), found: schema });
+    }
+    serde_json::from_slice(bytes).map_err(error)
+}

@@ -1,0 +1,69 @@
+//! `cargo matrix analyze`: files in, a file and a few lines out.
+
+use std::error::Error as _;
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::account::Account;
+use super::{Analysis, Arguments, Error, RESAMPLES, analyze, read};
+use crate::build::Built;
+use crate::measure::sample::Sample;
+
+/// Another command line, or other files, would help.
+const USAGE: u8 = 2;
+
+/// Runs the verb and says how it went.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    match try_run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut source = error.source();
+            while let Some(error) = source {
+                eprintln!("  because {error}");
+                source = error.source();
+            }
+            USAGE.into()
+        }
+    }
+}
+
+fn try_run(arguments: &Arguments) -> Result<(), Error> {
+    let analysis = analysis(arguments)?;
+    let document = serde_json::to_string_pretty(&analysis)?;
+    let out = &arguments.out;
+    fs::write(out, format!("{document}\n")).map_err(|source| Error::Write { path: out.clone(), source })?;
+    let shown = if arguments.json { document } else { Account(&analysis).to_string() };
+    // A reader that has gone away, such as `head`, is no reason to panic.
+    drop(writeln!(std::io::stdout(), "{}", shown.trim_end()));
+    Ok(())
+}
+
+fn analysis(arguments: &Arguments) -> Result<Analysis, Error> {
+    let plan = read::plan(&arguments.plan)?;
+    let builds = builds(arguments)?;
+    let mut samples: Vec<Sample> = Vec::new();
+    let mut torn = builds.torn;
+    for path in &arguments.samples {
+        let lines = read::lines(path)?;
+        samples.extend(lines.values);
+        torn.extend(lines.torn);
+    }
+    if samples.is_empty() {
+        return Err(Error::NoSamples(arguments.samples.clone()));
+    }
+    let mut analysis = analyze(&plan, &builds.values, &samples, RESAMPLES);
+    analysis.notes.splice(0..0, torn);
+    Ok(analysis)
+}
+
+fn builds(arguments: &Arguments) -> Result<read::Lines<Built>, Error> {
+    let beside: PathBuf = arguments.plan.with_file_name("builds.jsonl");
+    match &arguments.builds {
+        Some(path) => read::lines(path),
+        None if beside.exists() => read::lines(&beside),
+        None => Ok(read::Lines { values: Vec::new(), torn: Vec::new() }),
+    }
+}

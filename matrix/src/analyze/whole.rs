@@ -1,0 +1,70 @@
+//! The samples of a run become its analysis.
+
+use std::collections::BTreeSet;
+
+use super::Analysis;
+use super::account::called;
+use super::blocks::Blocks;
+use super::condition;
+use super::context::Context;
+use super::estimate::Bootstrap;
+use crate::build::Built;
+use crate::measure::sample::Sample;
+use crate::plan::{Condition, Plan, SCHEMA};
+
+/// Resamples behind each interval, unless a simulation needs thousands of analyses.
+pub const RESAMPLES: usize = 3999;
+
+/// What the samples say. `builds` names the cells whose programs are alike, and may be empty.
+///
+/// Everything random is drawn from the plan's seed: the same files give the same analysis.
+pub fn analyze(plan: &Plan, builds: &[Built], samples: &[Sample], resamples: usize) -> Analysis {
+    let context = Context::new(plan, builds, Bootstrap { seed: plan.seed, resamples });
+    let mut notes = strangers(plan, samples);
+    let conditions = plan.conditions.iter().map(|one| {
+        let mut own = Vec::new();
+        let blocks = sorted(plan, one, samples, &mut own);
+        own.extend(condition::missing(&context, &blocks));
+        let analysis = condition::analysis(&context, one, &blocks, &mut own);
+        let prefix = if plan.conditions.len() > 1 { format!("{}: ", called(one)) } else { String::new() };
+        notes.extend(own.into_iter().map(|note| format!("{prefix}{note}")));
+        analysis
+    });
+    let conditions = conditions.collect();
+    Analysis {
+        schema: SCHEMA,
+        design: plan.design.clone(),
+        seed: plan.seed,
+        conditions,
+        aliases: plan.aliases.clone(),
+        notes,
+    }
+}
+
+fn sorted<'a>(plan: &Plan, condition: &Condition, samples: &'a [Sample], notes: &mut Vec<String>) -> Blocks<'a> {
+    let mut blocks = Blocks::default();
+    let mut twice = 0_usize;
+    for sample in samples.iter().filter(|sample| sample.condition == *condition && knows(plan, sample)) {
+        twice += usize::from(blocks.add(sample).is_err());
+    }
+    if twice > 0 {
+        notes.push(format!("{twice} starts are there twice (same cell, same block); the first of each was taken."));
+    }
+    blocks
+}
+
+fn knows(plan: &Plan, sample: &Sample) -> bool {
+    plan.cells.iter().any(|cell| cell.id == sample.cell)
+}
+
+/// Samples of another plan.
+fn strangers(plan: &Plan, samples: &[Sample]) -> Vec<String> {
+    let known = |sample: &&Sample| knows(plan, sample) && plan.conditions.contains(&sample.condition);
+    let cells: BTreeSet<&str> =
+        samples.iter().filter(|sample| !known(sample)).map(|sample| sample.cell.as_str()).collect();
+    let names: Vec<&str> = cells.into_iter().collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    vec![format!("Starts whose cell or condition is not in the plan were left out: {}.", names.join(", "))]
+}
