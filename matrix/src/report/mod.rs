@@ -1,1 +1,106 @@
 //! What was found, for people and for programs.
+//!
+//! ```text
+//!   analysis.json ┐
+//!   plan.json     ├─▶ input ──▶ story ──▶ text, markdown, csv, json, html
+//!   builds.jsonl  ┘             sentences, alarms, order: decided once
+//! ```
+
+mod alarm;
+mod arguments;
+mod circumstances;
+mod document;
+mod error;
+mod html;
+mod input;
+mod markdown;
+mod number;
+mod story;
+mod tables;
+mod text;
+mod values;
+mod words;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+
+pub use arguments::{Arguments, Format};
+pub use error::Error;
+pub use input::Experiment;
+
+use story::Story;
+
+/// Statuses of the process, as in the help.
+mod status {
+    pub(super) const USAGE: u8 = 2;
+    pub(super) const FILES: u8 = 6;
+}
+
+/// Runs the verb and says how it went.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    match report(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            if error.is_usage() { status::USAGE.into() } else { status::FILES.into() }
+        }
+    }
+}
+
+/// The whole report in one format. Colours are only for text.
+pub fn write(experiment: &Experiment, format: Format, colours: bool) -> Result<String, Error> {
+    let story = Story::of(experiment);
+    match format {
+        Format::Text => Ok(text::write(&story, colours)),
+        Format::Markdown => Ok(markdown::write(&story)),
+        Format::Csv => values::write(&story),
+        Format::Json => document::write(&story),
+        Format::Html => Ok(html::write(&story)),
+    }
+}
+
+fn report(arguments: &Arguments) -> Result<(), Error> {
+    let formats = match (arguments.formats.as_slice(), &arguments.out) {
+        ([], None) => &[Format::Text],
+        ([], Some(_)) => Format::value_variants(),
+        ([_, _, ..], None) => return Err(Error::SeveralFormats),
+        (formats, _) => formats,
+    };
+    let experiment = Experiment::read(arguments)?;
+    for format in formats {
+        match &arguments.out {
+            Some(directory) => save(directory, *format, &write(&experiment, *format, false)?)?,
+            None => show(&write(&experiment, *format, console::colors_enabled())?)?,
+        }
+    }
+    Ok(())
+}
+
+fn save(directory: &Path, format: Format, content: &str) -> Result<(), Error> {
+    let path = directory.join(format.file_name());
+    let written = std::fs::create_dir_all(directory).and_then(|()| std::fs::write(&path, content));
+    written.map_err(|source| Error::Write { path: path.clone(), source })?;
+    eprintln!("{}", path.display());
+    Ok(())
+}
+
+fn show(content: &str) -> Result<(), Error> {
+    match std::io::stdout().write_all(content.as_bytes()) {
+        // A reader that has gone away, such as `head`, has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(Error::Output),
+    }
+}
+
+/// Says an error with all that is behind it.
+fn complain(error: &dyn std::error::Error) {
+    eprintln!("error: {error}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        eprintln!("  because {error}");
+        source = error.source();
+    }
+}

@@ -1,0 +1,113 @@
+//! What has to be said before any number.
+
+use super::input::Experiment;
+use crate::analyze::{CellSummary, Comparison, ConditionAnalysis, Verdict};
+
+/// Something that decides whether a number may be believed, or why there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    pub weight: Weight,
+    pub sentence: String,
+    /// What explains it at length, such as what a compiler said.
+    pub detail: Option<String>,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// Numbers are wrong or missing.
+    Broken,
+    /// Numbers are right and need not be looked for.
+    Note,
+}
+
+impl Alarm {
+    fn broken(sentence: String) -> Self {
+        Self { weight: Weight::Broken, sentence, detail: None }
+    }
+
+    fn note(sentence: String) -> Self {
+        Self { weight: Weight::Note, sentence, detail: None }
+    }
+}
+
+/// What became of the builds: failures, and programs that turned out to be the same.
+pub fn of_builds(experiment: &Experiment) -> Vec<Alarm> {
+    let mut alarms = Vec::new();
+    for built in &experiment.builds {
+        if let Some(failure) = &built.failure {
+            alarms.push(Alarm {
+                weight: Weight::Broken,
+                sentence: format!("{} could not be built and is missing; {} shows why.", built.cell, failure.command),
+                detail: Some(failure.output.clone()).filter(|output| !output.trim().is_empty()),
+            });
+        }
+        if let Some(other) = &built.same_as {
+            alarms.push(Alarm::note(format!(
+                "{} is a no-op: its program is the same file as that of {other}, and was measured once.",
+                built.cell
+            )));
+        }
+    }
+    if experiment.analysis.conditions.is_empty() {
+        alarms.push(Alarm::broken("Nothing was measured: the analysis holds no condition.".to_owned()));
+    }
+    alarms.sort_by_key(|alarm| alarm.weight);
+    alarms
+}
+
+/// What is wrong with one condition.
+pub fn of_condition(experiment: &Experiment, found: &ConditionAnalysis, reference: Option<&str>) -> Vec<Alarm> {
+    let mut alarms = Vec::new();
+    if let Some(reason) = &found.void {
+        alarms.push(Alarm::broken(format!(
+            "Void: {}. Believe nothing below; the numbers are here only to find the cause.",
+            reason.trim_end_matches('.')
+        )));
+    }
+    alarms.extend(found.cells.iter().filter_map(|cell| mismatch(found, cell, reference)));
+    alarms.extend(found.cells.iter().filter_map(failed));
+    if found.cells.is_empty() {
+        alarms.push(Alarm::broken("No start counts under this condition, so there is nothing to compare.".to_owned()));
+    }
+    // What the builds say of a cell is said once, for all conditions.
+    let is_told = |name: &str| experiment.builds.iter().any(|built| built.cell == name && built.same_as.is_some());
+    for comparison in found.comparisons.iter().filter(|comparison| !is_told(&comparison.cell)) {
+        if has(comparison, Verdict::NoOp) {
+            let (cell, reference) = (&comparison.cell, &comparison.reference);
+            alarms
+                .push(Alarm::note(format!("{cell} is a no-op: its program is the same file as that of {reference}.")));
+        }
+    }
+    for effect in &found.effects {
+        if effect.estimates.values().any(|estimate| estimate.verdict == Verdict::NoOp) {
+            alarms.push(Alarm::note(format!("{} is a no-op: it changes nothing in the program.", effect.name)));
+        }
+    }
+    alarms
+}
+
+fn mismatch(found: &ConditionAnalysis, cell: &CellSummary, reference: Option<&str>) -> Option<Alarm> {
+    let said = found.comparisons.iter().find(|one| one.cell == cell.cell && has(one, Verdict::DigestMismatch));
+    let with = said.map(|comparison| comparison.reference.as_str()).or_else(|| {
+        // A designed experiment has no comparisons, but its cells must deliver the same all the same.
+        let standard = found.cells.iter().find(|other| Some(other.cell.as_str()) == reference)?;
+        let differs = cell.digest.is_some() && standard.digest.is_some() && cell.digest != standard.digest;
+        differs.then_some(standard.cell.as_str())
+    })?;
+    Some(Alarm::broken(format!(
+        "{} does not deliver what {with} delivers (digest mismatch), so its times do not count: faster that loses \
+         data is a failure.",
+        cell.cell
+    )))
+}
+
+fn failed(cell: &CellSummary) -> Option<Alarm> {
+    let reason = cell.failures.as_ref()?;
+    let left = super::number::counted(cell.starts, "start");
+    Some(Alarm::broken(format!("{} did not always start; {left} can be used. The first failure: {reason}", cell.cell)))
+}
+
+fn has(comparison: &Comparison, verdict: Verdict) -> bool {
+    comparison.differences.values().any(|estimate| estimate.verdict == verdict)
+}

@@ -1,0 +1,78 @@
+//! Conditions in words.
+
+use crate::plan::{Cache, Condition, Latency, Regime, TrustStore};
+
+/// Everything about a condition, for a heading.
+pub fn describe(condition: &Condition) -> String {
+    parts(condition).join(", ")
+}
+
+/// For each condition, what tells it from the others: short enough for a tab.
+pub fn labels(conditions: &[&Condition]) -> Vec<String> {
+    let all: Vec<Vec<String>> = conditions.iter().map(|condition| parts(condition)).collect();
+    let differs = |index: usize, part: &String| all.iter().any(|other| other.get(index) != Some(part));
+    let label = |parts: &Vec<String>| {
+        let own = parts.iter().enumerate().filter(|(index, part)| differs(*index, part));
+        let own: Vec<&str> = own.map(|(_, part)| part.as_str()).collect();
+        if own.is_empty() { parts.first().cloned().unwrap_or_default() } else { own.join(", ") }
+    };
+    all.iter().map(label).collect()
+}
+
+fn parts(condition: &Condition) -> Vec<String> {
+    let regime = match condition.regime {
+        Regime::Boosted => "boosted init",
+        Regime::Throttled => "throttled init",
+    };
+    let cache = match condition.cache {
+        Cache::Warm => "file in memory",
+        Cache::Cold => "file on disk",
+    };
+    let latency = match condition.platform {
+        Latency::Loopback => "no added latency",
+        Latency::Lambda => "Lambda's latency",
+    };
+    let store = match condition.trust_store {
+        TrustStore::Al2023 => "al2023 trust store",
+        TrustStore::Debian => "Debian trust store",
+        TrustStore::Host => "this machine's trust store",
+    };
+    let runtime = match condition.runtime.split_once(':') {
+        Some(("sleep", ms)) => format!("runtime that needs {ms} ms"),
+        _ => format!("{} runtime", condition.runtime),
+    };
+    let words = [regime, cache, latency, store].map(str::to_owned);
+    std::iter::once(format!("{} MB", condition.memory_mb)).chain(words).chain([runtime]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn condition(memory_mb: u32, regime: Regime) -> Condition {
+        Condition {
+            memory_mb,
+            regime,
+            cache: Cache::Warm,
+            platform: Latency::Lambda,
+            trust_store: TrustStore::Al2023,
+            runtime: "sleep:20".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_heading_says_everything() {
+        let text = describe(&condition(128, Regime::Throttled));
+        let expected = "128 MB, throttled init, file in memory, Lambda's latency, al2023 trust store, \
+                        runtime that needs 20 ms";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_label_says_only_what_differs() {
+        let (small, large) = (condition(128, Regime::Throttled), condition(1024, Regime::Throttled));
+        assert_eq!(labels(&[&small, &large]), ["128 MB", "1024 MB"]);
+        assert_eq!(labels(&[&small]), ["128 MB"]);
+        assert!(labels(&[]).is_empty());
+    }
+}

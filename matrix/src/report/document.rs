@@ -1,0 +1,111 @@
+//! The report as JSON: the analysis, and what people would be told about it.
+
+use serde::Serialize;
+
+use super::Error;
+use super::alarm::{Alarm, Weight};
+use super::story::{Chapter, Finding, Kind, Story};
+use super::words;
+use crate::analyze::{Analysis, Verdict};
+use crate::plan::SCHEMA;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    summary: String,
+    alarms: Vec<Said<'a>>,
+    conditions: Vec<Condition<'a>>,
+    /// Everything as it was analyzed, in the same order of conditions.
+    analysis: &'a Analysis,
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    weight: &'static str,
+    sentence: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Condition<'a> {
+    title: &'a str,
+    alarms: Vec<Said<'a>>,
+    reference: Option<&'a str>,
+    cells: Vec<Cell<'a>>,
+    findings: Vec<Sentence<'a>>,
+}
+
+#[derive(Serialize)]
+struct Cell<'a> {
+    cell: &'a str,
+    title: String,
+    /// Medians as multiples of the floor's, by gate.
+    to_floor: &'a std::collections::BTreeMap<&'static str, f64>,
+}
+
+#[derive(Serialize)]
+struct Sentence<'a> {
+    kind: &'static str,
+    subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against: Option<&'a str>,
+    measure: &'a str,
+    verdict: Verdict,
+    sentence: &'a str,
+    /// Value and interval with sign and unit, also where the sentence names no number.
+    estimate: String,
+    /// What the effect may be mistaken for under this design.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    aliases: &'a [String],
+}
+
+/// Writes the whole report.
+pub fn write(story: &Story) -> Result<String, Error> {
+    let document = Document {
+        schema: SCHEMA,
+        summary: story.summary(),
+        alarms: story.alarms.iter().map(said).collect(),
+        conditions: story.chapters.iter().map(|chapter| condition(story, chapter)).collect(),
+        analysis: &story.experiment.analysis,
+    };
+    let mut text = serde_json::to_string_pretty(&document).map_err(Error::Json)?;
+    text.push('\n');
+    Ok(text)
+}
+
+fn condition<'a>(story: &'a Story, chapter: &'a Chapter) -> Condition<'a> {
+    let cells = chapter.rows.iter();
+    Condition {
+        title: &chapter.title,
+        alarms: chapter.alarms.iter().map(said).collect(),
+        reference: chapter.reference,
+        cells: cells.map(|row| Cell { cell: row.name(), title: row.title(), to_floor: &row.to_floor }).collect(),
+        findings: chapter.findings.iter().map(|finding| sentence(story, finding)).collect(),
+    }
+}
+
+fn sentence<'a>(story: &'a Story, finding: &'a Finding) -> Sentence<'a> {
+    Sentence {
+        kind: match finding.kind {
+            Kind::Comparison => "comparison",
+            Kind::Effect => "effect",
+            Kind::Interaction => "interaction",
+        },
+        subject: finding.subject,
+        against: finding.against,
+        measure: finding.measure,
+        verdict: finding.estimate.verdict,
+        sentence: &finding.sentence,
+        estimate: words::signed(finding.measure, finding.estimate),
+        aliases: if finding.kind == Kind::Comparison { &[] } else { story.aliases(finding.subject) },
+    }
+}
+
+fn said(alarm: &Alarm) -> Said<'_> {
+    let weight = match alarm.weight {
+        Weight::Broken => "broken",
+        Weight::Note => "note",
+    };
+    Said { weight, sentence: &alarm.sentence, detail: alarm.detail.as_deref() }
+}

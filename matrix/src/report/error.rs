@@ -1,0 +1,32 @@
+//! Why there is no report.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Everything that can keep a report from being written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{} cannot be read", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} is not {what}", path.display())]
+    Content { path: PathBuf, what: &'static str, source: serde_json::Error },
+    #[error("{} has schema {found}; this program knows {known}: run the earlier verbs again", path.display())]
+    Schema { path: PathBuf, found: u32, known: u32 },
+    #[error("one format fits on standard output; name a directory for several with --out")]
+    SeveralFormats,
+    #[error("{} cannot be written", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("the report cannot be written to standard output")]
+    Output(#[source] io::Error),
+    #[error("the numbers cannot be written as JSON")]
+    Json(#[source] serde_json::Error),
+    #[error("the numbers cannot be written as CSV")]
+    Csv(#[source] csv::Error),
+}
+
+impl Error {
+    /// Whether another command line would help.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::SeveralFormats)
+    }
+}

@@ -1,0 +1,139 @@
+//! From values to places in a picture.
+
+use crate::report::number;
+
+/// A line from `from` to `to` in pixels on which the values from `low` to `high` lie.
+#[derive(Clone, Copy, Debug)]
+pub struct Axis {
+    pub low: f64,
+    pub high: f64,
+    pub from: f64,
+    pub to: f64,
+}
+
+impl Axis {
+    /// For all of these values, with a little room at both ends. Zero belongs to it if `zero`.
+    pub fn around(values: impl Iterator<Item = f64>, zero: bool, from: f64, to: f64) -> Self {
+        let start = if zero { (0.0, 0.0) } else { (f64::INFINITY, f64::NEG_INFINITY) };
+        let ends = values.filter(|value| value.is_finite());
+        let (mut low, mut high) = ends.fold(start, |(low, high), value| (low.min(value), high.max(value)));
+        if low > high {
+            (low, high) = (0.0, 1.0);
+        }
+        if high - low < f64::EPSILON {
+            (low, high) = (low - 0.5, high + 0.5);
+        }
+        let room = (high - low) * 0.03;
+        let below = if zero && low >= 0.0 { 0.0 } else { room };
+        let above = if zero && high <= 0.0 { 0.0 } else { room };
+        Self { low: low - below, high: high + above, from, to }
+    }
+
+    /// Where a value lies; values beyond the ends lie on them.
+    pub fn at(&self, value: f64) -> f64 {
+        if !value.is_finite() {
+            return self.from;
+        }
+        let part = (value.clamp(self.low, self.high) - self.low) / (self.high - self.low);
+        self.from + part * (self.to - self.from)
+    }
+
+    /// Round values along the axis, at least `gap` pixels apart.
+    pub fn ticks(&self, gap: f64) -> Vec<Tick> {
+        let length = (self.to - self.from).abs();
+        let rough = (self.high - self.low) * gap / length.max(1.0);
+        let step = round_up(rough);
+        if !(step.is_finite() && step > 0.0) {
+            return Vec::new();
+        }
+        let decimals = if step >= 1.0 {
+            0
+        } else if step >= 0.1 {
+            1
+        } else if step >= 0.01 {
+            2
+        } else {
+            3
+        };
+        let scale = number::Scale { factor: 1.0, unit: "", decimals };
+        let first = (self.low / step).ceil();
+        (0..200u32)
+            .map(|index| (first + f64::from(index)) * step)
+            .take_while(|value| *value <= self.high + step * 1e-6)
+            .map(|value| Tick { value, text: scale.number(value) })
+            .collect()
+    }
+}
+
+/// A round value and how it is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tick {
+    pub value: f64,
+    pub text: String,
+}
+
+/// The next of 1, 2, 5, 10, 20, 50, …
+fn round_up(value: f64) -> f64 {
+    let power = 10f64.powf(value.log10().floor());
+    let digits = value / power;
+    let digit = if digits <= 1.0 {
+        1.0
+    } else if digits <= 2.0 {
+        2.0
+    } else if digits <= 5.0 {
+        5.0
+    } else {
+        10.0
+    };
+    digit * power
+}
+
+/// Moves places apart until there are `gap` pixels between neighbours, as little as possible and within the ends if
+/// there is room; returns them in the order in which they came.
+pub fn spread(places: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
+    let mut order: Vec<(usize, f64)> = places.iter().copied().enumerate().collect();
+    order.sort_by(|one, other| one.1.total_cmp(&other.1));
+    let mut least = low;
+    for (_, place) in &mut order {
+        *place = place.max(least);
+        least = *place + gap;
+    }
+    let mut most = high;
+    for (_, place) in order.iter_mut().rev() {
+        *place = place.min(most);
+        most = *place - gap;
+    }
+    order.sort_by_key(|(index, _)| *index);
+    order.into_iter().map(|(_, place)| place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_inside() {
+        let axis = Axis { low: -0.7, high: 8.3, from: 0.0, to: 600.0 };
+        let texts: Vec<_> = axis.ticks(80.0).into_iter().map(|tick| tick.text).collect();
+        assert_eq!(texts, ["0", "2", "4", "6", "8"]);
+        let narrow = Axis { low: -0.1, high: 0.1, from: 0.0, to: 400.0 };
+        assert!(narrow.ticks(90.0).iter().any(|tick| tick.text == "−0.05"));
+    }
+
+    #[test]
+    fn an_axis_without_values_is_still_an_axis() {
+        let axis = Axis::around([f64::NAN].into_iter(), false, 10.0, 20.0);
+        assert!(axis.at(0.5) > 10.0 && axis.at(f64::NAN) >= 10.0 && !axis.ticks(5.0).is_empty());
+        let one = Axis::around([7.0].into_iter(), false, 0.0, 100.0);
+        assert!((one.at(7.0) - 50.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn labels_are_moved_apart_and_keep_their_order() {
+        let places = spread(&[50.0, 10.0, 11.0, 12.0], 10.0, 0.0, 100.0);
+        let mut sorted = places.clone();
+        sorted.sort_by(f64::total_cmp);
+        assert!(sorted.windows(2).all(|pair| pair[1] - pair[0] >= 10.0 - 1e-9), "{places:?}");
+        assert!(places[1] < places[2] && places[2] < places[3] && places[3] < places[0] + 1e-9, "{places:?}");
+    }
+}

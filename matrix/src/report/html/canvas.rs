@@ -1,0 +1,135 @@
+//! What the pictures have in common: a drawing with a name, axes, marks that say what they are.
+
+use super::axis::{Axis, Tick};
+use super::node::Element;
+
+/// Pixels from the left to the right edge of every picture.
+pub const WIDTH: f64 = 1040.0;
+/// Pixels of an average character of a label, rather too many than too few.
+const CHARACTER: f64 = 6.9;
+
+/// A picture of this height, with what it shows for those who can't see it.
+pub fn canvas(height: f64, about: &str) -> Element {
+    Element::new("svg")
+        .with("viewBox", format!("0 0 {WIDTH} {height}"))
+        .at("width", WIDTH)
+        .at("height", height)
+        .with("role", "img")
+        .with("aria-label", about)
+}
+
+/// A picture with a heading above and a sentence below.
+pub fn figure(title: &str, about: &str, drawing: Element) -> Element {
+    let heading = Element::new("h4").text(title);
+    let caption = Element::new("figcaption").child(heading).child(Element::new("p").text(about));
+    Element::new("figure").child(caption).child(Element::new("div").class("drawing").child(drawing))
+}
+
+/// Marks that belong together and say what they are when pointed at.
+pub fn mark(tip: impl Into<String>) -> Element {
+    Element::new("g").class("mark").child(Element::new("title").text(tip))
+}
+
+pub fn line(class: &str, from: (f64, f64), to: (f64, f64)) -> Element {
+    Element::new("line").class(class).at("x1", from.0).at("y1", from.1).at("x2", to.0).at("y2", to.1)
+}
+
+pub fn dot(class: &str, x: f64, y: f64, radius: f64) -> Element {
+    Element::new("circle").class(class).at("cx", x).at("cy", y).at("r", radius)
+}
+
+pub fn rect(class: &str, corner: (f64, f64), size: (f64, f64)) -> Element {
+    let element = Element::new("rect").class(class).at("x", corner.0).at("y", corner.1);
+    element.at("width", size.0.max(0.0)).at("height", size.1.max(0.0))
+}
+
+/// A label whose middle line is at `y`.
+pub fn label(class: &str, x: f64, y: f64, text: &str) -> Element {
+    Element::new("text").class(class).at("x", x).at("y", y).with("dy", "0.35em").text(text)
+}
+
+/// A label that is cut where it would need more room than there is; the whole is shown when pointed at.
+pub fn cut_label(class: &str, x: f64, y: f64, text: &str, room: f64) -> Element {
+    let short = cut(text, room);
+    let element = label(class, x, y, &short);
+    if short == text { element } else { mark(text).child(element) }
+}
+
+/// As many characters as fit.
+pub fn cut(text: &str, room: f64) -> String {
+    if width(text) <= room {
+        return text.to_owned();
+    }
+    let mut short = String::new();
+    for character in text.chars() {
+        if width(&short) + 2.0 * CHARACTER > room {
+            break;
+        }
+        short.push(character);
+    }
+    short.push('…');
+    short
+}
+
+/// Pixels that a label needs, about.
+pub fn width(text: &str) -> f64 {
+    crate::report::number::float(text.chars().count()) * CHARACTER
+}
+
+/// A line through these points; none for fewer than two.
+pub fn polyline(class: &str, points: &[(f64, f64)]) -> Option<Element> {
+    let (first, rest) = points.split_first()?;
+    if rest.is_empty() {
+        return None;
+    }
+    let mut path = format!("M{:.1} {:.1}", first.0, first.1);
+    for (x, y) in rest {
+        path.push_str(&format!("L{x:.1} {y:.1}"));
+    }
+    Some(Element::new("path").class(class).with("d", path))
+}
+
+/// Grid lines and their values below, for a horizontal axis between the heights `top` and `bottom`.
+pub fn horizontal(axis: &Axis, top: f64, bottom: f64, title: &str) -> Element {
+    let tick = |Tick { value, text }: Tick| {
+        let x = axis.at(value);
+        Element::new("g").child(line("grid", (x, top), (x, bottom))).child(label(
+            "tick middle",
+            x,
+            bottom + 14.0,
+            &text,
+        ))
+    };
+    Element::new("g").children(axis.ticks(72.0).into_iter().map(tick)).child(label(
+        "axis-title end",
+        axis.to,
+        bottom + 32.0,
+        title,
+    ))
+}
+
+/// Grid lines and their values to the left, for a vertical axis between `left` and `right`.
+pub fn vertical(axis: &Axis, left: f64, right: f64, title: &str) -> Element {
+    let tick = |Tick { value, text }: Tick| {
+        let y = axis.at(value);
+        Element::new("g").child(line("grid", (left, y), (right, y))).child(label("tick end", left - 8.0, y, &text))
+    };
+    let ticks = axis.ticks(40.0).into_iter().map(tick);
+    Element::new("g").children(ticks).child(label("axis-title", left, axis.to.min(axis.from) - 16.0, title))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_label_is_cut_and_kept_whole_beside() {
+        let long = "ship-without-register-overlap-and-more";
+        let short = cut(long, 100.0);
+        assert!(short.ends_with('…') && width(&short) <= 100.0, "{short}");
+        assert_eq!(cut("ship", 100.0), "ship");
+        let mut out = String::new();
+        cut_label("name", 0.0, 0.0, long, 100.0).write(&mut out);
+        assert!(out.contains(long), "{out}");
+    }
+}

@@ -1,0 +1,124 @@
+//! Every start of every cell: how many had passed a gate by then.
+
+use super::axis::Axis;
+use super::canvas::{WIDTH, canvas, cut_label, figure, horizontal, label, line, mark, polyline};
+use super::ink::Ink;
+use super::node::Element;
+use crate::report::number::{self, Scale};
+use crate::report::story::{Chapter, Row};
+use crate::report::words;
+
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = 290.0;
+const TOP: f64 = 34.0;
+const LEAST_HEIGHT: f64 = 280.0;
+/// Steps of a line: more cannot be seen.
+const STEPS: usize = 160;
+
+/// One picture for each gate.
+pub fn pictures(chapter: &Chapter, inks: &[Ink]) -> Vec<(String, Element)> {
+    let picture = |gate: &str| Some((words::title(gate).to_owned(), picture(chapter, inks, gate)?));
+    ["ready", "register"].into_iter().filter_map(picture).collect()
+}
+
+fn picture(chapter: &Chapter, inks: &[Ink], gate: &str) -> Option<Element> {
+    let values = |row: &Row| row.measure(gate).map(|summary| finite(&summary.values)).filter(|it| !it.is_empty());
+    let mut series: Vec<Series> = chapter
+        .rows
+        .iter()
+        .zip(inks)
+        .filter_map(|(row, ink)| Some(Series { title: row.title(), ink, values: values(row)? }))
+        .collect();
+    if series.is_empty() {
+        return None;
+    }
+    series.sort_by(|one, other| one.median().total_cmp(&other.median()));
+    let right = WIDTH - RIGHT;
+    let height = LEAST_HEIGHT.max(18.0 * number::float(series.len()));
+    let bottom = TOP + height;
+    // One start in a hundred may lie so far out that the rest would be a single upright line.
+    let most = series.iter().map(|series| series.until(0.98)).fold(0.0, f64::max);
+    let x = Axis::around([most].into_iter(), true, LEFT, right);
+    let y = Axis { low: 0.0, high: 1.0, from: bottom, to: TOP };
+    let mut drawing = canvas(bottom + 44.0, &format!("Share of starts by time, {}", words::title(gate)))
+        .child(horizontal(&x, TOP, bottom, "ms since exec"))
+        .child(shares(&y, right));
+    for (index, series) in series.iter().enumerate() {
+        let place = TOP + 8.0 + 18.0 * number::float(index);
+        drawing = drawing.child(series.draw(&x, &y, place));
+    }
+    let about = "How many of all starts had passed the gate by then. Further left is faster; steeper is steadier. The \
+                 list on the right is in the order of the medians; point at a name to find its line.";
+    Some(figure(&format!("Every start: {}", words::title(gate)), about, drawing))
+}
+
+/// One cell.
+struct Series<'a> {
+    title: String,
+    ink: &'a Ink,
+    /// In ascending order, at least one.
+    values: Vec<f64>,
+}
+
+impl Series<'_> {
+    fn median(&self) -> f64 {
+        self.until(0.5)
+    }
+
+    /// By when this share of starts had passed.
+    fn until(&self, share: f64) -> f64 {
+        let last = number::float(self.values.len() - 1);
+        let wanted = (last * share).round();
+        let at = self.values.iter().enumerate().find(|(index, _)| number::float(*index) >= wanted);
+        at.or(self.values.iter().enumerate().next_back()).map_or(f64::NAN, |(_, value)| *value)
+    }
+
+    fn draw(&self, x: &Axis, y: &Axis, place: f64) -> Element {
+        let scale = Scale::for_table("ms");
+        let tip = format!("{}: half of the starts by {}", self.title, scale.quantity(self.median()));
+        let right = WIDTH - RIGHT;
+        mark(tip)
+            .class(format!("mark series {}", self.ink.class))
+            .with("data-series", &self.ink.series)
+            .children(polyline("hit-line", &self.steps(x, y)))
+            .children(polyline("series-line", &self.steps(x, y)))
+            .child(line("series-line", (right + 18.0, place), (right + 42.0, place)))
+            .child(cut_label("name", right + 50.0, place, &self.title, RIGHT - 120.0))
+            .child(label("value end", WIDTH - 8.0, place, &scale.quantity(self.median())))
+    }
+
+    fn steps(&self, x: &Axis, y: &Axis) -> Vec<(f64, f64)> {
+        let every = self.values.len().div_ceil(STEPS).max(1);
+        let all = number::float(self.values.len());
+        let mut points = Vec::new();
+        let mut height = 0.0;
+        for (index, value) in self.values.iter().enumerate() {
+            if index % every != 0 && index + 1 != self.values.len() {
+                continue;
+            }
+            if *value > x.high {
+                break;
+            }
+            points.push((x.at(*value), y.at(height)));
+            height = number::float(index + 1) / all;
+            points.push((x.at(*value), y.at(height)));
+        }
+        points
+    }
+}
+
+fn shares(axis: &Axis, right: f64) -> Element {
+    let shares = [(0.0, "none"), (0.25, "¼"), (0.5, "half"), (0.75, "¾"), (1.0, "all")];
+    Element::new("g")
+        .children(shares.map(|(share, text)| {
+            let y = axis.at(share);
+            Element::new("g").child(line("grid", (LEFT, y), (right, y))).child(label("tick end", LEFT - 8.0, y, text))
+        }))
+        .child(label("axis-title", LEFT, TOP - 18.0, "share of starts that have passed the gate"))
+}
+
+fn finite(values: &[f64]) -> Vec<f64> {
+    let mut values: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+    values.sort_by(f64::total_cmp);
+    values
+}

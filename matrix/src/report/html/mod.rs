@@ -1,0 +1,164 @@
+//! The report as a page: pictures first, complete in one file, for light and dark.
+
+mod axis;
+mod canvas;
+mod ecdf;
+mod forest;
+mod gates;
+mod heat;
+mod ink;
+mod node;
+mod scatter;
+mod slack;
+mod waterfall;
+
+use super::alarm::{Alarm, Weight};
+use super::story::{Chapter, GATES, Kind, Story};
+use super::tables::{self, Table, Tone};
+use super::words::{self, IDEAS};
+use node::Element;
+
+/// Writes the whole page.
+pub fn write(story: &Story) -> String {
+    let head = Element::new("head")
+        .child(Element::new("meta").with("charset", "utf-8"))
+        .child(Element::new("meta").with("name", "viewport").with("content", "width=device-width, initial-scale=1"))
+        .child(Element::new("meta").with("name", "color-scheme").with("content", "light dark"))
+        .child(Element::new("title").text(format!("Cold start: {}", story.experiment.analysis.design)))
+        .child(Element::new("style").style(include_str!("style.css")));
+    let body = Element::new("body")
+        .child(Element::new("header").child(Element::new("h1").text("Cold start")).child(paragraph(&story.summary())))
+        .child(main(story))
+        .child(Element::new("script").script(include_str!("script.js")));
+    let mut out = "<!DOCTYPE html>\n".to_owned();
+    Element::new("html").with("lang", "en").child(head).child(body).write(&mut out);
+    out.push('\n');
+    out
+}
+
+fn main(story: &Story) -> Element {
+    let chapters = story.chapters.iter().map(|chapter| {
+        Element::new("section")
+            .with("data-tab", &chapter.label)
+            .child(Element::new("h2").text(&chapter.title))
+            .children(chapter_parts(story, chapter))
+    });
+    Element::new("main")
+        .children(alarms(&story.alarms))
+        .child(ideas())
+        .child(Element::new("div").class("chapters").with("data-tabs", "Condition").children(chapters))
+        .children(aliases(story))
+}
+
+fn chapter_parts(story: &Story, chapter: &Chapter) -> Vec<Element> {
+    let inks = ink::inks(chapter);
+    let mut parts: Vec<Element> = alarms(&chapter.alarms).into_iter().collect();
+    parts.extend(lede(chapter));
+    parts.extend(gates::picture(chapter, &inks));
+    parts.extend(tabs(forest::pictures(chapter)));
+    parts.extend(tabs(heat::pictures(chapter, &story.experiment.plan.factors)));
+    parts.extend(tables::quiet_pairs(chapter).map(|sentence| paragraph(&sentence)));
+    parts.extend(slack::picture(chapter, &inks));
+    parts.extend(waterfall::picture(chapter));
+    parts.extend(tabs(ecdf::pictures(chapter, &inks)));
+    parts.extend(scatter::picture(chapter, &inks, &story.experiment.builds));
+    let open = [tables::gates(chapter), tables::costs(chapter)];
+    parts.extend(open.iter().filter(|table| !table.is_empty()).map(table));
+    let folded = [Kind::Comparison, Kind::Effect, Kind::Interaction].map(|kind| tables::results(chapter, kind));
+    let folded = folded.into_iter().chain([tables::others(chapter)]);
+    parts.extend(folded.filter(|table| !table.is_empty()).map(|it| folded_part(&it.title, table(&it))));
+    parts
+}
+
+/// The largest thing that was found at each gate, in words.
+fn lede(chapter: &Chapter) -> Option<Element> {
+    let kind = chapter.main_kind();
+    let floor = chapter.floor().map(super::story::Row::name);
+    let sentence = |gate: &&str| {
+        let finding = chapter.about(kind, gate).find(|it| it.is_found() && Some(it.subject) != floor)?;
+        let against = finding.against.map_or_else(String::new, |against| format!(" than {against}"));
+        let item = Element::new("li").text(format!("{}: ", words::title(gate)));
+        let item = item.child(Element::new("b").text(finding.subject));
+        // "faster by 3.1 ms [1.9, 4.4]" takes the other cell after its first word.
+        let (first, rest) = finding.sentence.split_once(' ').unwrap_or((&finding.sentence, ""));
+        Some(item.text(format!(" is {first}{against} {rest}")))
+    };
+    let items: Vec<Element> = GATES.iter().filter_map(sentence).collect();
+    (!items.is_empty() && chapter.found.void.is_none()).then(|| {
+        let heading = Element::new("p").text("The largest changes that were found:");
+        Element::new("div").class("lede").child(heading).child(Element::new("ul").children(items))
+    })
+}
+
+fn alarms(alarms: &[Alarm]) -> Option<Element> {
+    let one = |alarm: &Alarm| {
+        let class = match alarm.weight {
+            Weight::Broken => "alarm broken",
+            Weight::Note => "alarm note",
+        };
+        let detail = alarm.detail.as_ref().map(|it| folded_part("What was said", Element::new("pre").text(it)));
+        Element::new("div").class(class).child(paragraph(&alarm.sentence)).children(detail)
+    };
+    (!alarms.is_empty()).then(|| Element::new("div").class("alarms").children(alarms.iter().map(one)))
+}
+
+fn ideas() -> Element {
+    let pairs = IDEAS.iter().map(|idea| {
+        Element::new("div").child(Element::new("dt").text(idea.name)).child(Element::new("dd").text(idea.about))
+    });
+    folded_part("How to read this", Element::new("dl").children(pairs)).with("open", "open")
+}
+
+fn aliases(story: &Story) -> Option<Element> {
+    let aliases = &story.experiment.analysis.aliases;
+    let item = |alias: &crate::plan::Alias| {
+        Element::new("li").text(format!("{} may also be {}", alias.effect, alias.with.join(", ")))
+    };
+    let list = Element::new("ul").children(aliases.iter().map(item));
+    (!aliases.is_empty()).then(|| folded_part("What this design cannot tell apart", list))
+}
+
+/// Several pictures of which one is shown at a time, if scripts may run; otherwise all of them.
+fn tabs(pictures: Vec<(String, Element)>) -> Option<Element> {
+    let tab = |(name, picture): (String, Element)| Element::new("div").with("data-tab", name).child(picture);
+    let is_some = !pictures.is_empty();
+    let tabs = Element::new("div").class("choice").with("data-tabs", "Measure");
+    is_some.then(|| tabs.children(pictures.into_iter().map(tab)))
+}
+
+fn table(table: &Table) -> Element {
+    let side =
+        |index: usize| if table.columns.get(index).is_some_and(|column| column.numeric) { "number" } else { "text" };
+    let head = table.columns.iter().map(|column| {
+        let side = if column.numeric { "number" } else { "text" };
+        Element::new("th").with("scope", "col").class(side).text(&column.title)
+    });
+    let row = |fields: &Vec<tables::Field>| {
+        let field = |(index, field): (usize, &tables::Field)| {
+            let tone = match field.tone {
+                Tone::Plain => "",
+                Tone::Good => " good",
+                Tone::Bad => " bad",
+                Tone::Quiet => " quiet",
+            };
+            let name = if index == 0 { "th" } else { "td" };
+            Element::new(name).class(format!("{}{tone}", side(index))).text(&field.text)
+        };
+        Element::new("tr").children(fields.iter().enumerate().map(field))
+    };
+    let rows = Element::new("tbody").children(table.rows.iter().map(row));
+    let whole = Element::new("table").child(Element::new("thead").child(Element::new("tr").children(head))).child(rows);
+    Element::new("div")
+        .class("numbers")
+        .child(Element::new("h4").text(&table.title))
+        .child(paragraph(&table.about))
+        .child(Element::new("div").class("wide").child(whole))
+}
+
+fn folded_part(title: &str, inside: Element) -> Element {
+    Element::new("details").child(Element::new("summary").text(title)).child(inside)
+}
+
+fn paragraph(text: &str) -> Element {
+    Element::new("p").text(text)
+}

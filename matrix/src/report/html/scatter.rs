@@ -1,0 +1,141 @@
+//! Size against time: whether small is fast.
+
+use super::axis::Axis;
+use super::canvas::{self, WIDTH, canvas, dot, figure, horizontal, label, line, mark, vertical};
+use super::ink::Ink;
+use super::node::Element;
+use crate::build::Built;
+use crate::report::number::{self, Scale};
+use crate::report::story::{Chapter, Row};
+
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = 24.0;
+const TOP: f64 = 40.0;
+const BOTTOM: f64 = 420.0;
+/// Half the height of a label.
+const HALF: f64 = 8.0;
+
+/// One cell.
+struct Point<'a> {
+    title: String,
+    ink: &'a Ink,
+    mebibytes: f64,
+    low: f64,
+    ready: f64,
+    high: f64,
+}
+
+/// What is already taken: a label, a dot or a whisker.
+#[derive(Clone, Copy)]
+struct Area {
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+}
+
+impl Area {
+    fn meets(&self, other: &Self) -> bool {
+        self.left < other.right && other.left < self.right && self.top < other.bottom && other.top < self.bottom
+    }
+}
+
+/// None if no cell has a size and a time.
+pub fn picture(chapter: &Chapter, inks: &[Ink], builds: &[Built]) -> Option<Element> {
+    let points: Vec<Point> =
+        chapter.rows.iter().zip(inks).filter_map(|(row, ink)| Point::of(row, ink, builds)).collect();
+    if points.is_empty() {
+        return None;
+    }
+    let x = Axis::around(points.iter().map(|point| point.mebibytes), true, LEFT, WIDTH - RIGHT);
+    let y = Axis::around(points.iter().map(|point| point.high), true, BOTTOM, TOP);
+    let mut drawing = canvas(BOTTOM + 44.0, "Size of the file against the ready gate")
+        .child(horizontal(&x, TOP, BOTTOM, "file, MiB"))
+        .child(vertical(&y, LEFT, WIDTH - RIGHT, "ready gate, ms"));
+    if let Some(floor) = chapter.floor().and_then(|floor| floor.measure("ready")) {
+        let height = y.at(floor.p50);
+        drawing = drawing.child(line("yardstick", (LEFT, height), (WIDTH - RIGHT, height))).child(label(
+            "tick end",
+            WIDTH - RIGHT,
+            height - 10.0,
+            "the floor",
+        ));
+    }
+    let mut taken: Vec<Area> = points.iter().map(|point| around(x.at(point.mebibytes), y.at(point.ready))).collect();
+    taken.extend(points.iter().map(|point| whisker(x.at(point.mebibytes), y.at(point.high), y.at(point.low))));
+    for point in &points {
+        drawing = drawing.child(point.draw(&x, &y, &mut taken));
+    }
+    let about = "A program that is read from disk pays for every page that it touches, so size often costs time. Upright \
+                 lines are what 80 of 100 starts lie between.";
+    Some(figure("Size and time", about, drawing))
+}
+
+impl<'a> Point<'a> {
+    fn of(row: &Row, ink: &'a Ink, builds: &[Built]) -> Option<Self> {
+        let measured = row.measure("file_size").map(|size| size.p50);
+        let built = || builds.iter().find(|built| built.cell == row.name() && built.program.is_some());
+        let bytes = measured.or_else(|| {
+            // A file of more than 4 GiB does not fit Lambda.
+            u32::try_from(built()?.bytes).ok().map(f64::from)
+        })?;
+        let ready = row.measure("ready")?;
+        let point = Self {
+            title: row.title(),
+            ink,
+            mebibytes: bytes * Scale::for_table("bytes").factor,
+            low: ready.p10,
+            ready: ready.p50,
+            high: ready.p90,
+        };
+        [point.mebibytes, point.low, point.ready, point.high].iter().all(|number| number.is_finite()).then_some(point)
+    }
+
+    fn draw(&self, x: &Axis, y: &Axis, taken: &mut Vec<Area>) -> Element {
+        let (across, down) = (x.at(self.mebibytes), y.at(self.ready));
+        let size = Scale::for_table("bytes").quantity(self.mebibytes / Scale::for_table("bytes").factor);
+        let tip = format!("{}: {size}, ready at {}", self.title, Scale::for_table("ms").quantity(self.ready));
+        let group = mark(tip)
+            .class(format!("mark series {}", self.ink.class))
+            .with("data-series", &self.ink.series)
+            .child(line("whisker", (across, y.at(self.low)), (across, y.at(self.high))))
+            .child(dot("full", across, down, 5.5));
+        let title = canvas::cut(&self.title, 200.0);
+        let Some(area) = free(&title, across, down, taken) else { return group };
+        taken.push(area);
+        let middle = f64::midpoint(area.top, area.bottom);
+        let is_near = (middle - down).abs() < 14.0;
+        let edge = if area.left > across { area.left - 2.0 } else { area.right + 2.0 };
+        let edge = if area.left < across && across < area.right { across } else { edge };
+        group
+            .children((!is_near).then(|| line("leader", (across, down), (edge, middle))))
+            .child(label("name", area.left, middle, &title))
+    }
+}
+
+/// The nearest place for a label that meets nothing; none if there is none, and then only pointing tells the name.
+fn free(title: &str, x: f64, y: f64, taken: &[Area]) -> Option<Area> {
+    let width = canvas::width(title);
+    let places = (0..14u32).flat_map(|ring| {
+        let away = f64::from(ring) * 13.0;
+        let aside = 10.0 + f64::from(ring) * 4.0;
+        [(aside, -away), (aside, away), (-aside - width, -away), (-aside - width, away)]
+    });
+    places
+        .map(|(right, down)| Area {
+            left: x + right,
+            right: x + right + width,
+            top: y + down - HALF,
+            bottom: y + down + HALF,
+        })
+        .filter(|area| area.left > LEFT && area.right < WIDTH && area.top > TOP - 10.0 && area.bottom < BOTTOM)
+        .find(|area| !taken.iter().any(|other| other.meets(area)))
+}
+
+fn around(x: f64, y: f64) -> Area {
+    Area { left: x - 6.0, right: x + 6.0, top: y - 6.0, bottom: y + 6.0 }
+}
+
+fn whisker(x: f64, top: f64, bottom: f64) -> Area {
+    Area { left: x - 1.5, right: x + 1.5, top, bottom: bottom.max(number::float(1)) }
+}

@@ -1,0 +1,107 @@
+//! Which functions notice: what an extension adds to an initialization, by how long the runtime itself needs.
+
+use super::axis::{Axis, spread};
+use super::canvas::{WIDTH, canvas, cut_label, dot, figure, horizontal, label, line, mark, polyline, vertical};
+use super::ink::Ink;
+use super::node::Element;
+use crate::report::number::{self, Scale};
+use crate::report::story::{Chapter, Row};
+
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = 330.0;
+const TOP: f64 = 40.0;
+const LEAST_HEIGHT: f64 = 300.0;
+/// Milliseconds that a runtime may need: from a compiled one to Node.js with a few modules.
+const LONGEST: f64 = 120.0;
+
+/// One cell by its medians.
+struct Gates<'a> {
+    title: String,
+    ink: &'a Ink,
+    register: f64,
+    ready: f64,
+}
+
+impl Gates<'_> {
+    /// How long a runtime has to be so that only the register gate counts.
+    fn slack(&self) -> f64 {
+        (self.ready - self.register).max(0.0)
+    }
+
+    /// Initialization beside a runtime of this length, without the runtime's own time.
+    fn added(&self, runtime: f64) -> f64 {
+        self.register + runtime.max(self.slack()) - runtime
+    }
+}
+
+/// None if no cell has both gates.
+pub fn picture(chapter: &Chapter, inks: &[Ink]) -> Option<Element> {
+    let gate = |row: &Row, gate: &str| row.measure(gate).map(|it| it.p50).filter(|ms| ms.is_finite());
+    let both = |(row, ink)| {
+        Some(Gates { title: Row::title(row), ink, register: gate(row, "register")?, ready: gate(row, "ready")? })
+    };
+    let cells: Vec<Gates> = chapter.rows.iter().zip(inks).filter_map(both).collect();
+    if cells.is_empty() {
+        return None;
+    }
+    let right = WIDTH - RIGHT;
+    let height = LEAST_HEIGHT.max(17.0 * number::float(cells.len()));
+    let bottom = TOP + height;
+    let x = Axis { low: 0.0, high: LONGEST, from: LEFT, to: right };
+    let y = Axis::around(cells.iter().map(|cell| cell.added(0.0)), true, bottom, TOP);
+    let ends: Vec<f64> = cells.iter().map(|cell| y.at(cell.added(LONGEST))).collect();
+    let places = spread(&ends, 16.0, TOP, bottom);
+    let lines = cells.iter().zip(&places).map(|(cell, place)| draw(cell, &x, &y, *place));
+    let drawing = canvas(bottom + 44.0, "What each cell adds to initialization, by the runtime's own length")
+        .child(horizontal(&x, TOP, bottom, "the runtime's own start, ms"))
+        .child(vertical(&y, LEFT, right, "added to Init, ms"))
+        .children(lines);
+    let about = "Init = register + max(runtime, ready − register). Drawn is what that adds to the runtime's own time: it \
+                 falls while the runtime hides the way from register to ready, and from the dot on only the register \
+                 gate is left. A function whose runtime is right of both dots sees no saving at the ready gate.";
+    Some(figure("Which functions notice", about, drawing))
+}
+
+fn draw(cell: &Gates, x: &Axis, y: &Axis, place: f64) -> Element {
+    let slack = cell.slack();
+    let scale = Scale::for_table("ms");
+    let ends = if slack > LONGEST {
+        "slack beyond the edge".to_owned()
+    } else {
+        format!("slack ends at {}", scale.quantity(slack))
+    };
+    let tip = format!(
+        "{}: adds {} to a runtime that needs no time, {} to a long one; {ends}",
+        cell.title,
+        scale.quantity(cell.added(0.0)),
+        scale.quantity(cell.register)
+    );
+    let knee = slack.min(LONGEST);
+    let points = [0.0, knee, LONGEST].map(|runtime| (x.at(runtime), y.at(cell.added(runtime))));
+    let end = y.at(cell.added(LONGEST));
+    let short = if slack > LONGEST { format!("> {LONGEST}") } else { scale.number(slack) };
+    mark(tip)
+        .class(format!("mark series {}", cell.ink.class))
+        .with("data-series", &cell.ink.series)
+        .children(polyline("hit-line", &points))
+        .children(polyline("series-line", &points))
+        .children((slack <= LONGEST).then(|| dot("full", x.at(knee), y.at(cell.added(knee)), 4.0)))
+        .child(line("leader", (x.to + 2.0, end), (x.to + 18.0, place)))
+        .child(cut_label("name", x.to + 22.0, place, &cell.title, RIGHT - 170.0))
+        .child(label("value end", WIDTH - 8.0, place, &format!("{} ms, slack {short}", scale.number(cell.register))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_runtime_leaves_only_the_register_gate() {
+        let ink = Ink { class: String::new(), series: String::new() };
+        let gates = Gates { title: String::new(), ink: &ink, register: 4.0, ready: 10.0 };
+        let near = |one: f64, other: f64| (one - other).abs() < 1e-9;
+        assert!(near(gates.added(0.0), 10.0) && near(gates.added(6.0), 4.0) && near(gates.added(100.0), 4.0));
+        let odd = Gates { ready: 3.0, ..gates };
+        assert!(near(odd.slack(), 0.0) && near(odd.added(0.0), 4.0));
+    }
+}

@@ -1,0 +1,61 @@
+//! The files of an experiment, read and checked.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use super::{Arguments, Error};
+use crate::analyze::Analysis;
+use crate::build::Built;
+use crate::plan::{Plan, SCHEMA};
+
+/// What the earlier verbs have left.
+#[derive(Clone, Debug)]
+pub struct Experiment {
+    pub analysis: Analysis,
+    pub plan: Plan,
+    /// Empty where nothing is known about the builds.
+    pub builds: Vec<Built>,
+}
+
+impl Experiment {
+    /// Reads the files that the command line names, or those beside the analysis.
+    pub fn read(arguments: &Arguments) -> Result<Self, Error> {
+        let beside = |name: &str| arguments.analysis.with_file_name(name);
+        let plan = arguments.plan.clone().unwrap_or_else(|| beside("plan.json"));
+        let builds = arguments.builds.clone().or_else(|| Some(beside("builds.jsonl")).filter(|path| path.exists()));
+        let analysis: Analysis = document(&arguments.analysis, "an analysis")?;
+        same_schema(&arguments.analysis, analysis.schema)?;
+        let planned: Plan = document(&plan, "a plan")?;
+        same_schema(&plan, planned.schema)?;
+        Ok(Self { analysis, plan: planned, builds: builds.map_or_else(|| Ok(Vec::new()), |path| builds_of(&path))? })
+    }
+}
+
+fn builds_of(path: &Path) -> Result<Vec<Built>, Error> {
+    let mut builds: Vec<Built> = Vec::new();
+    for line in text(path)?.lines().filter(|line| !line.trim().is_empty()) {
+        let built: Built = parse(path, "a list of builds", line)?;
+        same_schema(path, built.schema)?;
+        // A cell that was built again has a later line, which is the one that holds.
+        builds.retain(|earlier| earlier.cell != built.cell);
+        builds.push(built);
+    }
+    Ok(builds)
+}
+
+fn document<T: DeserializeOwned>(path: &Path, what: &'static str) -> Result<T, Error> {
+    parse(path, what, &text(path)?)
+}
+
+fn text(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, what: &'static str, text: &str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|source| Error::Content { path: PathBuf::from(path), what, source })
+}
+
+fn same_schema(path: &Path, found: u32) -> Result<(), Error> {
+    if found == SCHEMA { Ok(()) } else { Err(Error::Schema { path: path.to_owned(), found, known: SCHEMA }) }
+}

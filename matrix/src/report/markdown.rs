@@ -1,0 +1,143 @@
+//! The report as a comment on a pull request: what matters in the open, the rest folded.
+
+use super::alarm::{Alarm, Weight};
+use super::story::{Chapter, Kind, Story};
+use super::tables::{self, Table};
+use super::words::IDEAS;
+
+/// Writes the whole report.
+pub fn write(story: &Story) -> String {
+    let mut page = Page { out: String::new() };
+    page.block("### Cold start");
+    page.block(&escaped(&story.summary()));
+    page.alarms(&story.alarms);
+    for chapter in &story.chapters {
+        page.chapter(chapter);
+    }
+    page.folded("How to read this", |page| {
+        let ideas: Vec<_> = IDEAS.iter().map(|idea| format!("- **{}**: {}", idea.name, idea.about)).collect();
+        page.block(&ideas.join("\n"));
+    });
+    page.aliases(story);
+    page.out
+}
+
+struct Page {
+    out: String,
+}
+
+impl Page {
+    fn chapter(&mut self, chapter: &Chapter) {
+        self.block(&format!("#### {}", escaped(&chapter.title)));
+        self.alarms(&chapter.alarms);
+        let main = chapter.main_kind();
+        self.table(&tables::results(chapter, main));
+        self.folded("Both gates of every cell", |page| page.table(&tables::gates(chapter)));
+        self.folded_table(&tables::costs(chapter));
+        self.folded_table(&tables::others(chapter));
+        if main == Kind::Effect {
+            self.folded_table(&tables::results(chapter, Kind::Comparison));
+        }
+        let pairs = tables::results(chapter, Kind::Interaction);
+        if let Some(sentence) = tables::quiet_pairs(chapter) {
+            self.folded(&pairs.title, |page| {
+                page.table(&pairs);
+                page.block(&escaped(&sentence));
+            });
+        }
+    }
+
+    fn alarms(&mut self, alarms: &[Alarm]) {
+        for alarm in alarms {
+            let kind = match alarm.weight {
+                Weight::Broken => "CAUTION",
+                Weight::Note => "NOTE",
+            };
+            self.block(&format!("> [!{kind}]\n> {}", escaped(&alarm.sentence)));
+            if let Some(detail) = &alarm.detail {
+                // Indented, not fenced: no text that a compiler can write ends an indented block.
+                let lines: Vec<_> = detail.lines().map(|line| format!("    {line}")).collect();
+                self.folded("What was said", |page| page.block(&lines.join("\n")));
+            }
+        }
+    }
+
+    fn aliases(&mut self, story: &Story) {
+        let aliases = &story.experiment.analysis.aliases;
+        if aliases.is_empty() {
+            return;
+        }
+        self.folded("What this design cannot tell apart", |page| {
+            let line = |alias: &crate::plan::Alias| {
+                format!("- {} may also be {}", escaped(&alias.effect), escaped(&alias.with.join(", ")))
+            };
+            page.block(&aliases.iter().map(line).collect::<Vec<_>>().join("\n"));
+        });
+    }
+
+    fn folded_table(&mut self, table: &Table) {
+        if !table.is_empty() {
+            self.folded(&table.title, |page| page.table(table));
+        }
+    }
+
+    fn folded(&mut self, title: &str, inside: impl FnOnce(&mut Self)) {
+        self.block(&format!("<details><summary>{}</summary>", escaped(title)));
+        inside(self);
+        self.block("</details>");
+    }
+
+    fn table(&mut self, table: &Table) {
+        if table.is_empty() {
+            return;
+        }
+        let row = |fields: Vec<String>| format!("| {} |", fields.join(" | "));
+        let mut lines = vec![
+            row(table.columns.iter().map(|column| escaped(&column.title)).collect()),
+            row(table.columns.iter().map(|it| if it.numeric { "---:" } else { "---" }.to_owned()).collect()),
+        ];
+        let fields = |fields: &Vec<tables::Field>| row(fields.iter().map(|field| escaped(&field.text)).collect());
+        lines.extend(table.rows.iter().map(fields));
+        self.block(&lines.join("\n"));
+    }
+
+    fn block(&mut self, block: &str) {
+        if !self.out.is_empty() {
+            self.out.push('\n');
+        }
+        self.out.push_str(block);
+        self.out.push('\n');
+    }
+}
+
+/// Text that is shown as it is: no markup, no mention of a person, no end of a table's row.
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for character in text.chars() {
+        match character {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            // A zero-width space keeps the name readable without calling anybody.
+            '@' => out.push_str("@\u{200b}"),
+            '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '#' | '~' => {
+                out.push('\\');
+                out.push(character);
+            }
+            other if other.is_control() => out.push(' '),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_name_stays_a_name() {
+        let name = "a|b<script>alert(1)</script>\n`@all`";
+        assert_eq!(escaped(name), "a\\|b&lt;script&gt;alert(1)&lt;/script&gt; \\`@\u{200b}all\\`");
+    }
+}

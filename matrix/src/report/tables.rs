@@ -1,0 +1,252 @@
+//! The tables that text, Markdown and HTML have in common.
+
+use super::number::{self, NOTHING, Scale};
+use super::story::{Chapter, Finding, GATES, Kind, Row};
+use super::words;
+
+/// A table before it is drawn.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub title: String,
+    /// What a newcomer has to know to read it.
+    pub about: String,
+    pub columns: Vec<Column>,
+    pub rows: Vec<Vec<Field>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Column {
+    pub title: String,
+    /// Numbers are aligned to the right.
+    pub numeric: bool,
+}
+
+/// What stands in one place of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    pub text: String,
+    pub tone: Tone,
+}
+
+/// How a field is coloured, where there are colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    Plain,
+    Good,
+    Bad,
+    Quiet,
+}
+
+impl Table {
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+impl Field {
+    fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), tone: Tone::Plain }
+    }
+
+    fn nothing() -> Self {
+        Self { text: NOTHING.to_owned(), tone: Tone::Quiet }
+    }
+
+    fn of(finding: &Finding) -> Self {
+        Self { text: finding.sentence.clone(), tone: tone(finding) }
+    }
+}
+
+/// Both gates of every cell.
+pub fn gates(chapter: &Chapter) -> Table {
+    let against = chapter.reference.unwrap_or("reference");
+    let has_ratios = chapter.rows.iter().any(|row| row.against.is_some());
+    let mut columns = vec![Column::text("cell"), Column::number("starts")];
+    columns.extend(GATES.map(|gate| Column::number(&format!("{gate} ms"))));
+    if chapter.floor().is_some() {
+        columns.extend(GATES.map(|gate| Column::number(&format!("{gate} × floor"))));
+    }
+    if has_ratios {
+        columns.extend(GATES.map(|gate| Column::number(&format!("{gate} × {against}"))));
+    }
+    let fields = |row: &Row| {
+        let mut fields = vec![Field::plain(row.title()), Field::plain(row.summary.starts.to_string())];
+        fields.extend(GATES.map(|gate| spread(row, gate)));
+        if chapter.floor().is_some() {
+            let multiple =
+                |gate| row.to_floor.get(gate).map_or_else(Field::nothing, |it| Field::plain(number::ratio(*it)));
+            fields.extend(GATES.map(multiple));
+        }
+        if has_ratios {
+            let ratio = |gate: &str| row.against.and_then(|comparison| comparison.ratios.get(gate));
+            let write = |gate| ratio(gate).map_or_else(Field::nothing, |it| Field::plain(words::ratio(it)));
+            fields.extend(GATES.map(write));
+        }
+        fields
+    };
+    let mut about = "Median of all starts, and in brackets what 80 of 100 starts lie between.".to_owned();
+    if chapter.floor().is_some() {
+        about.push_str(" “× floor” says how many times as long as the least an extension can do.");
+    }
+    if has_ratios {
+        about.push_str(&format!(" “× {against}” says how many times as long as {against}, with its interval."));
+    }
+    Table { title: "The two gates".to_owned(), about, columns, rows: chapter.rows.iter().map(fields).collect() }
+}
+
+/// What every cell needs besides time; only what was measured.
+pub fn costs(chapter: &Chapter) -> Table {
+    const COSTS: [&str; 10] = [
+        "init_null",
+        "first_invocation",
+        "cpu_settled",
+        "cpu_total",
+        "minor_faults",
+        "threads",
+        "resident_peak",
+        "file_size",
+        "relocations",
+        "libraries",
+    ];
+    let measured = |measure: &&str| chapter.rows.iter().any(|row| row.measure(measure).is_some());
+    let measures: Vec<&str> = COSTS.into_iter().filter(measured).collect();
+    let heading = |measure: &&str| {
+        let unit = Scale::for_table(words::unit(measure)).unit;
+        let is_in_title = words::title(measure).ends_with(unit);
+        if is_in_title { Column::number(words::title(measure)) } else { Column::number(&with_unit(measure, unit)) }
+    };
+    let columns = std::iter::once(Column::text("cell")).chain(measures.iter().map(heading)).collect();
+    let fields = |row: &Row| {
+        let numbers = measures.iter().map(|measure| match row.measure(measure) {
+            Some(summary) => Field::plain(Scale::for_table(words::unit(measure)).number(summary.p50)),
+            None => Field::nothing(),
+        });
+        std::iter::once(Field::plain(row.title())).chain(numbers).collect()
+    };
+    let rows = if measures.is_empty() { Vec::new() } else { chapter.rows.iter().map(fields).collect() };
+    let about =
+        "Medians. Counted things come out the same on a busy machine, so they can be trusted where times cannot.";
+    Table { title: "What it costs".to_owned(), about: about.to_owned(), columns, rows }
+}
+
+/// Comparisons, effects or interactions at the two gates, the largest first.
+pub fn results(chapter: &Chapter, kind: Kind) -> Table {
+    let mut subjects: Vec<&Finding> = Vec::new();
+    for finding in by_size(chapter, kind) {
+        if !subjects.iter().any(|other| other.subject == finding.subject && other.against == finding.against) {
+            subjects.push(finding);
+        }
+    }
+    let against = chapter.reference.unwrap_or("its reference");
+    let (title, about, column) = match kind {
+        Kind::Comparison => (
+            format!("Against {against}, the largest difference first"),
+            "Median of the differences between starts of the same block.",
+            "cell",
+        ),
+        Kind::Effect => (
+            "What each switch is worth, the largest effect first".to_owned(),
+            "From off to on, averaged over all settings of the others.",
+            "switch",
+        ),
+        Kind::Interaction => (
+            "Which switches change each other's worth".to_owned(),
+            "Pairs whose effects are not simply added; only those that were found.",
+            "pair",
+        ),
+    };
+    let gates: Vec<&str> = GATES.into_iter().filter(|gate| chapter.about(kind, gate).next().is_some()).collect();
+    let columns = std::iter::once(Column::text(column)).chain(gates.iter().map(|gate| Column::text(gate))).collect();
+    let fields = |first: &&Finding| {
+        let same = |other: &&Finding| other.subject == first.subject && other.against == first.against;
+        let at = |gate: &&str| chapter.about(kind, gate).find(same).map_or_else(Field::nothing, Field::of);
+        std::iter::once(Field::plain(subject(first, chapter))).chain(gates.iter().map(at)).collect()
+    };
+    Table { title, about: about.to_owned(), columns, rows: subjects.iter().map(fields).collect() }
+}
+
+/// What was found besides the gates.
+pub fn others(chapter: &Chapter) -> Table {
+    let kind = chapter.main_kind();
+    let found = chapter
+        .findings
+        .iter()
+        .filter(|finding| finding.kind == kind && !GATES.contains(&finding.measure) && finding.is_found());
+    let fields = |finding: &Finding| {
+        vec![Field::plain(words::title(finding.measure)), Field::plain(subject(finding, chapter)), Field::of(finding)]
+    };
+    Table {
+        title: "Changes in other measures".to_owned(),
+        about: "Only what was found; everything else shows no detectable change.".to_owned(),
+        columns: vec![Column::text("measure"), Column::text("of"), Column::text("change")],
+        rows: found.map(fields).collect(),
+    }
+}
+
+/// How many pairs show nothing, and what would have been seen; none if there are none.
+pub fn quiet_pairs(chapter: &Chapter) -> Option<String> {
+    let gate = GATES.into_iter().rev().find(|gate| chapter.about(Kind::Interaction, gate).next().is_some())?;
+    let (found, quiet): (Vec<_>, Vec<_>) =
+        chapter.about(Kind::Interaction, gate).partition(|finding| finding.is_found());
+    let seen = quiet.iter().map(|finding| finding.estimate.detectable).fold(f64::NAN, f64::max);
+    let seen = Scale::of(words::unit(gate), seen, seen).quantity(seen);
+    let all = number::counted(found.len() + quiet.len(), "pair");
+    Some(match quiet.len() {
+        0 => format!("All of {all} interact at the {}.", words::title(gate)),
+        silent => format!(
+            "{silent} of {all} show no detectable interaction at the {} (would have seen {seen}).",
+            words::title(gate)
+        ),
+    })
+}
+
+impl Column {
+    fn text(title: &str) -> Self {
+        Self { title: title.to_owned(), numeric: false }
+    }
+
+    fn number(title: &str) -> Self {
+        Self { title: title.to_owned(), numeric: true }
+    }
+}
+
+/// The cell, or the pair; with the cell it is compared with where that is not the chapter's reference.
+fn subject(finding: &Finding, chapter: &Chapter) -> String {
+    match finding.against {
+        Some(against) if Some(against) != chapter.reference => format!("{} against {against}", finding.subject),
+        _ => finding.subject.replace('*', " × "),
+    }
+}
+
+/// What was found comes first; of interactions, only that.
+fn by_size<'s, 'a>(chapter: &'s Chapter<'a>, kind: Kind) -> Vec<&'s Finding<'a>> {
+    let at_gates = chapter.findings.iter().filter(|finding| finding.kind == kind && GATES.contains(&finding.measure));
+    let mut findings: Vec<_> = at_gates.filter(|finding| kind != Kind::Interaction || finding.is_found()).collect();
+    findings.sort_by(|one, other| {
+        let size = |finding: &Finding| finding.estimate.value.abs();
+        other.is_found().cmp(&one.is_found()).then(size(other).total_cmp(&size(one)))
+    });
+    findings
+}
+
+fn tone(finding: &Finding) -> Tone {
+    use crate::analyze::Verdict;
+    match finding.estimate.verdict {
+        Verdict::Faster => Tone::Good,
+        Verdict::Slower | Verdict::DigestMismatch | Verdict::Void => Tone::Bad,
+        Verdict::NoDetectableChange | Verdict::NoOp => Tone::Quiet,
+    }
+}
+
+fn spread(row: &Row, gate: &str) -> Field {
+    let scale = Scale::for_table(words::unit(gate));
+    row.measure(gate).map_or_else(Field::nothing, |summary| {
+        let write = |value| scale.number(value);
+        Field::plain(format!("{} ({}–{})", write(summary.p50), write(summary.p10), write(summary.p90)))
+    })
+}
+
+fn with_unit(measure: &str, unit: &str) -> String {
+    let title = words::title(measure);
+    if unit.is_empty() || unit == "pages" { title.to_owned() } else { format!("{title} {unit}") }
+}

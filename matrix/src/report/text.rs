@@ -1,0 +1,161 @@
+//! The report for a terminal.
+
+use console::{Alignment, Style, measure_text_width, pad_str};
+
+use super::alarm::{Alarm, Weight};
+use super::story::{Chapter, Kind, Story};
+use super::tables::{self, Field, Table, Tone};
+use super::words::IDEAS;
+
+const GAP: &str = "  ";
+const WIDTH: usize = 100;
+
+/// Writes the whole report.
+pub fn write(story: &Story, colours: bool) -> String {
+    let mut text = Text { colours, out: String::new() };
+    text.line(&story.summary());
+    text.alarms(&story.alarms);
+    text.ideas();
+    for chapter in &story.chapters {
+        text.chapter(chapter);
+    }
+    text.aliases(story);
+    text.out
+}
+
+struct Text {
+    colours: bool,
+    out: String,
+}
+
+impl Text {
+    fn ideas(&mut self) {
+        self.title("How to read this");
+        for idea in IDEAS {
+            self.paragraph(&format!("{}: {}", idea.name, idea.about));
+        }
+    }
+
+    fn chapter(&mut self, chapter: &Chapter) {
+        self.line("");
+        self.line(&self.paint(Style::new().bold().underlined(), &chapter.title));
+        self.alarms(&chapter.alarms);
+        self.table(&tables::gates(chapter));
+        self.table(&tables::results(chapter, Kind::Comparison));
+        self.table(&tables::results(chapter, Kind::Effect));
+        self.table(&tables::results(chapter, Kind::Interaction));
+        if let Some(sentence) = tables::quiet_pairs(chapter) {
+            self.line("");
+            self.paragraph(&sentence);
+        }
+        self.table(&tables::costs(chapter));
+        self.table(&tables::others(chapter));
+    }
+
+    fn alarms(&mut self, alarms: &[Alarm]) {
+        for alarm in alarms {
+            let style = match alarm.weight {
+                Weight::Broken => Style::new().red().bold(),
+                Weight::Note => Style::new().yellow(),
+            };
+            self.line("");
+            for line in wrapped(&one_line(&alarm.sentence), WIDTH) {
+                self.line(&self.paint(style.clone(), &line));
+            }
+            for line in alarm.detail.iter().flat_map(|detail| detail.lines()) {
+                self.line(&self.paint(Style::new().dim(), &format!("  | {}", one_line(line))));
+            }
+        }
+    }
+
+    fn aliases(&mut self, story: &Story) {
+        let aliases = &story.experiment.analysis.aliases;
+        if aliases.is_empty() {
+            return;
+        }
+        self.title("What this design cannot tell apart");
+        for alias in aliases {
+            self.paragraph(&format!("{} may also be {}", alias.effect, alias.with.join(", ")));
+        }
+    }
+
+    fn title(&mut self, title: &str) {
+        self.line("");
+        self.line(&self.paint(Style::new().bold(), title));
+    }
+
+    /// Columns as wide as their widest field; numbers to the right.
+    fn table(&mut self, table: &Table) {
+        if table.is_empty() {
+            return;
+        }
+        self.title(&table.title);
+        for line in wrapped(&table.about, WIDTH) {
+            self.line(&self.paint(Style::new().dim(), &format!("{GAP}{line}")));
+        }
+        let width = |(index, column): (usize, &tables::Column)| {
+            let fields = table.rows.iter().filter_map(|row| row.get(index));
+            let widest = fields.map(|field| measure_text_width(&one_line(&field.text))).max().unwrap_or_default();
+            widest.max(measure_text_width(&column.title))
+        };
+        let widths: Vec<usize> = table.columns.iter().enumerate().map(width).collect();
+        let sides: Vec<Alignment> =
+            table.columns.iter().map(|it| if it.numeric { Alignment::Right } else { Alignment::Left }).collect();
+        let header = table.columns.iter().map(|column| Field { text: column.title.clone(), tone: Tone::Quiet });
+        for row in std::iter::once(header.collect()).chain(table.rows.iter().cloned()) {
+            self.row(&row, &widths, &sides);
+        }
+    }
+
+    fn row(&mut self, fields: &[Field], widths: &[usize], sides: &[Alignment]) {
+        let mut line = String::new();
+        for ((field, width), side) in fields.iter().zip(widths).zip(sides) {
+            let padded = pad_str(&one_line(&field.text), *width, *side, None).into_owned();
+            line.push_str(GAP);
+            line.push_str(&match field.tone {
+                Tone::Plain => padded,
+                Tone::Good => self.paint(Style::new().green(), &padded),
+                Tone::Bad => self.paint(Style::new().red(), &padded),
+                Tone::Quiet => self.paint(Style::new().dim(), &padded),
+            });
+        }
+        self.line(line.trim_end());
+    }
+
+    fn paragraph(&mut self, text: &str) {
+        for (index, line) in wrapped(&one_line(text), WIDTH - GAP.len()).iter().enumerate() {
+            let indent = if index == 0 { GAP.to_owned() } else { GAP.repeat(2) };
+            self.line(&format!("{indent}{line}"));
+        }
+    }
+
+    fn paint(&self, style: Style, text: &str) -> String {
+        if self.colours { style.force_styling(true).apply_to(text).to_string() } else { text.to_owned() }
+    }
+
+    fn line(&mut self, line: &str) {
+        self.out.push_str(line);
+        self.out.push('\n');
+    }
+}
+
+/// Control characters would move the cursor.
+fn one_line(text: &str) -> String {
+    text.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let Some(line) = lines.last_mut() else { break };
+        if line.is_empty() {
+            line.push_str(word);
+        } else if measure_text_width(line) + 1 + measure_text_width(word) <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}

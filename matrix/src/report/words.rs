@@ -1,0 +1,197 @@
+//! Sentences: what is said about an estimate, the same in every format.
+
+use super::number::Scale;
+use crate::analyze::{Estimate, Verdict};
+use crate::measure::sample::MEASURES;
+
+/// One sentence for each idea that the rest of a report is built on.
+pub const IDEAS: &[Idea] = &[
+    Idea {
+        name: "Register gate",
+        about: "The time from exec to the arrival of the extension's registration. Lambda starts no runtime before every \
+                extension has registered, so every function pays it, in every language.",
+    },
+    Idea {
+        name: "Ready gate",
+        about: "The time from exec to the extension's first request for an event. It runs beside the runtime's own start, \
+                so a function pays only for what is longer than that.",
+    },
+    Idea {
+        name: "Floor",
+        about: "The least an extension can do: a bare program that registers, binds, subscribes and asks for an event. \
+                Nothing that is started as a process of its own can be much faster.",
+    },
+    Idea {
+        name: "Interval",
+        about: "“faster by 3.1 ms [1.9, 4.4]” means that 3.1 ms is the best guess, and that 95 of 100 such experiments \
+                would give a bracket with the true difference inside.",
+    },
+    Idea {
+        name: "No detectable change",
+        about: "The difference is too small for this run. “Would have seen 1.2 ms” is the smallest one that the run \
+                finds four times out of five; a smaller one may still be there.",
+    },
+];
+
+/// An idea and the sentence that explains it.
+#[derive(Clone, Copy, Debug)]
+pub struct Idea {
+    pub name: &'static str,
+    pub about: &'static str,
+}
+
+/// What is written for the name of a measure.
+pub fn title(measure: &str) -> &str {
+    match measure {
+        "register" => "register gate",
+        "ready" => "ready gate",
+        "init_null" => "init, idle runtime",
+        "first_invocation" => "first invocation",
+        "cpu_settled" => "CPU until settled",
+        "cpu_total" => "CPU, whole life",
+        "minor_faults" => "page faults",
+        "major_faults" => "disk faults",
+        "resident_peak" => "peak memory",
+        "file_touched" => "file touched",
+        "file_size" => "file size",
+        other => other,
+    }
+}
+
+/// The unit of a measure; none for one that this program does not know.
+pub fn unit(measure: &str) -> &'static str {
+    MEASURES.iter().find(|known| known.name == measure).map_or("", |known| known.unit)
+}
+
+/// What a measure is, if this program knows it.
+pub fn about(measure: &str) -> Option<&'static str> {
+    MEASURES.iter().find(|known| known.name == measure).map(|known| known.about)
+}
+
+/// Digits and unit that suit an estimate.
+pub fn scale(measure: &str, estimate: &Estimate) -> Scale {
+    let magnitude = estimate.value.abs().max(estimate.low.abs()).max(estimate.high.abs());
+    Scale::of(unit(measure), magnitude, estimate.high - estimate.low)
+}
+
+/// A cell against its reference, or a factor from off to on.
+pub fn difference(measure: &str, estimate: &Estimate) -> String {
+    match estimate.verdict {
+        Verdict::Faster => format!("{} by {}", less(unit(measure)), bracket(measure, estimate, -1.0)),
+        Verdict::Slower => format!("{} by {}", more(unit(measure)), bracket(measure, estimate, 1.0)),
+        Verdict::NoDetectableChange => nothing(measure, estimate),
+        Verdict::NoOp => "no-op: the same program".to_owned(),
+        Verdict::DigestMismatch => "delivers something else: not compared".to_owned(),
+        Verdict::Void => "void: the machine was too noisy".to_owned(),
+    }
+}
+
+/// Two factors together.
+pub fn interaction(measure: &str, estimate: &Estimate) -> String {
+    let worth = |sign| bracket(measure, estimate, sign);
+    match estimate.verdict {
+        Verdict::Faster => {
+            format!("they help each other: with one on, the other is worth {} more than on average", worth(-1.0))
+        }
+        Verdict::Slower => {
+            format!(
+                "they stand in each other's way: with one on, the other is worth {} less than on average",
+                worth(1.0)
+            )
+        }
+        _ => difference(measure, estimate),
+    }
+}
+
+/// How many times as much, with its interval.
+pub fn ratio(estimate: &Estimate) -> String {
+    match estimate.verdict {
+        Verdict::NoOp => "no-op".to_owned(),
+        Verdict::DigestMismatch => "not compared".to_owned(),
+        Verdict::Void => "void".to_owned(),
+        Verdict::Faster | Verdict::Slower | Verdict::NoDetectableChange => {
+            let write = super::number::ratio;
+            format!("{} [{}, {}]", write(estimate.value), write(estimate.low), write(estimate.high))
+        }
+    }
+}
+
+/// A value with its sign and interval, for where the sentence is not enough.
+pub fn signed(measure: &str, estimate: &Estimate) -> String {
+    bracket(measure, estimate, 1.0)
+}
+
+fn nothing(measure: &str, estimate: &Estimate) -> String {
+    let magnitude = estimate.detectable;
+    let seen = Scale::of(unit(measure), magnitude, magnitude).quantity(magnitude);
+    format!("no detectable change (would have seen {seen})")
+}
+
+/// `3.1 ms [1.9, 4.4]`, turned round where less is told as an amount saved.
+fn bracket(measure: &str, estimate: &Estimate, sign: f64) -> String {
+    let scale = scale(measure, estimate);
+    let (one, other) = (estimate.low * sign, estimate.high * sign);
+    let ends = format!("[{}, {}]", scale.number(one.min(other)), scale.number(one.max(other)));
+    format!("{} {ends}", scale.quantity(estimate.value * sign).trim_end())
+}
+
+fn less(unit: &str) -> &'static str {
+    match unit {
+        "ms" => "faster",
+        "bytes" | "KiB" => "smaller",
+        "" => "less",
+        _ => "fewer",
+    }
+}
+
+fn more(unit: &str) -> &'static str {
+    match unit {
+        "ms" => "slower",
+        "bytes" | "KiB" => "larger",
+        _ => "more",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn estimate(value: f64, low: f64, high: f64, verdict: Verdict) -> Estimate {
+        Estimate { value, low, high, p: 0.01, detectable: 1.2, verdict }
+    }
+
+    #[test]
+    fn a_saving_is_told_as_a_positive_amount() {
+        let saved = estimate(-3.1, -4.4, -1.9, Verdict::Faster);
+        assert_eq!(difference("register", &saved), "faster by 3.1 ms [1.9, 4.4]");
+        let lost = estimate(310.0, 290.0, 330.0, Verdict::Slower);
+        assert_eq!(difference("minor_faults", &lost), "more by 310 pages [290, 330]");
+    }
+
+    #[test]
+    fn nothing_found_says_what_would_have_been_found() {
+        let nothing = estimate(0.1, -0.6, 0.8, Verdict::NoDetectableChange);
+        assert_eq!(difference("ready", &nothing), "no detectable change (would have seen 1.2 ms)");
+    }
+
+    #[test]
+    fn what_must_not_be_compared_has_no_number() {
+        for verdict in [Verdict::NoOp, Verdict::DigestMismatch, Verdict::Void] {
+            let said = difference("ready", &estimate(-3.1, -4.4, -1.9, verdict));
+            assert!(!said.contains("3.1") && !super::ratio(&estimate(0.5, 0.4, 0.6, verdict)).contains('['), "{said}");
+        }
+    }
+
+    #[test]
+    fn every_measure_has_a_unit_and_an_explanation() {
+        for measure in MEASURES {
+            assert!(!unit(measure.name).is_empty() && about(measure.name).is_some(), "{}", measure.name);
+        }
+        assert_eq!((unit("unheard-of"), about("unheard-of"), title("unheard-of")), ("", None, "unheard-of"));
+    }
+
+    #[test]
+    fn no_idea_and_no_sentence_uses_a_percentage_as_a_result() {
+        assert!(IDEAS.iter().all(|idea| !idea.about.contains('%')));
+    }
+}
