@@ -63,7 +63,8 @@ fn assert_plausible(sample: &Sample) {
     assert!(0.0 < value("cpu_settled") && value("cpu_settled") < 100.0, "it has next to nothing to do");
     assert!(0.0 < value("cpu_total") && value("cpu_total") < 100.0);
     assert!(value("minor_faults") > 10.0 && value("resident_peak") > 100.0);
-    assert!((value("threads") - 1.0).abs() < 0.5, "the second one is started after the first request for an event");
+    // It starts a second one just after its first request for an event.
+    assert!((1.0..=2.0).contains(&value("threads")));
     assert!(value("libraries") >= 1.0 && value("relocations") > 100.0);
     assert_eq!(sample.measures.contains_key("file_touched"), sample.condition.cache == Cache::Cold);
     if sample.condition.cache == Cache::Cold {

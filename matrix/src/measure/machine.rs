@@ -1,6 +1,7 @@
 //! `run.json`: where and with what the samples were taken.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -45,18 +46,21 @@ pub struct Machine {
     pub governor: Option<String>,
     /// MB.
     pub memory_mb: u64,
+    /// How many KiB the disk with the programs reads at once: with more than a program has, a cold start touches all of it. None where the
+    /// machine does not tell.
+    pub read_ahead_kib: Option<u64>,
 }
 
 impl Run {
-    /// A run of this plan, here and now.
-    pub fn here(plan: &Plan, refused: Vec<String>) -> Self {
+    /// A run of this plan, here and now, with its programs in `directory`.
+    pub fn here(plan: &Plan, refused: Vec<String>, directory: &Path) -> Self {
         Self {
             schema: SCHEMA,
             seed: plan.seed,
             design: plan.design.clone(),
             matrix: env!("CARGO_PKG_VERSION").to_owned(),
             commit: commit(),
-            machine: Machine::here(),
+            machine: Machine::here(directory),
             refused,
         }
     }
@@ -77,8 +81,8 @@ impl Run {
 }
 
 impl Machine {
-    /// This one. What cannot be found out reads `unknown`.
-    pub fn here() -> Self {
+    /// This one, with `directory` on the disk that counts. What cannot be found out reads `unknown`.
+    pub fn here(directory: &Path) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let field = |text: &str, name: &str| {
             let line = text.lines().find(|line| line.starts_with(name))?;
@@ -98,8 +102,15 @@ impl Machine {
             architecture: of(|uname| uname.machine()),
             governor: Some(governor.trim().to_owned()).filter(|governor| !governor.is_empty()),
             memory_mb: kilobytes.unwrap_or_default() / 1024,
+            read_ahead_kib: read_ahead(directory),
         }
     }
+}
+
+fn read_ahead(directory: &Path) -> Option<u64> {
+    let device = fs::metadata(directory).ok()?.dev();
+    let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
+    fs::read_to_string(format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb")).ok()?.trim().parse().ok()
 }
 
 fn commit() -> Option<String> {

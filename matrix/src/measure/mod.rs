@@ -78,6 +78,11 @@ pub enum Error {
     Sandbox(#[from] crate::sandbox::Error),
 }
 
+/// Bytes as people compare them.
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
 /// Attaches a path to an error of the system.
 fn writing(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_owned();

@@ -98,8 +98,10 @@ pub fn run(plan: &Plan, built: &[Built], options: &Options, progress: &dyn Fn(St
     let scene = |condition| Scene::prepare(condition, scratch.path(), &|what| progress(Step::Preparing(what)));
     let scenes = plan.conditions.iter().map(scene).collect::<Result<Vec<_>, _>>()?;
     let refused = refusals(&scenes, &subjects)?;
-    refused.iter().for_each(|reason| progress(Step::Refused(reason)));
-    Run::here(plan, refused.clone()).write(&options.out.join("run.json"))?;
+    for reason in &refused {
+        progress(Step::Refused(reason));
+    }
+    Run::here(plan, refused.clone(), &programs).write(&options.out.join("run.json"))?;
 
     let blocks = options.blocks.unwrap_or(plan.blocks);
     let blocks = (0..blocks).filter(|block| options.partition.has(*block)).collect();

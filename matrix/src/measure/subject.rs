@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::elf::Loading;
-use super::{Error, page_cache, reading, writing};
+use super::{Error, hexadecimal, page_cache, reading, writing};
 use crate::build::Built;
 use crate::plan::{Cache, Cell, CellKind, Plan};
 use crate::sandbox::Extension;
@@ -155,10 +155,6 @@ fn copy(file: &Path, to: &Path) -> Result<PathBuf, Error> {
         fs::rename(&unfinished, to).map_err(writing(to))?;
     }
     Ok(to.to_owned())
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn head(sha256: &str) -> &str {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Error, reading, writing};
+use super::{Error, hexadecimal, reading, writing};
 use crate::plan::TrustStore;
 use crate::sandbox::setup::Mount;
 
@@ -38,25 +38,24 @@ fn from_bundle(store: TrustStore, bundle: &Path, directory: &Path) -> Result<Vec
     }
     let (ssl, pki) = (directory.join("ssl"), directory.join("pki"));
     let mounted = |source: &Path, target: &str| Mount { source: source.to_owned(), target: PathBuf::from(target) };
-    let (mut mounts, mut files) = (vec![mounted(&ssl, "/etc/ssl")], Files::default());
+    let (mut mounts, mut layout) = (vec![mounted(&ssl, "/etc/ssl")], Layout::default());
     if store == TrustStore::Debian {
-        files.file(ssl.join("certs/ca-certificates.crt"), certificates.join("\n"));
+        layout.file(ssl.join("certs/ca-certificates.crt"), certificates.join("\n"));
         for (number, certificate) in certificates.iter().enumerate() {
             let name = format!("certificate-{number:03}.pem");
-            let hash = Sha256::digest(certificate);
-            let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-            files.link(ssl.join("certs").join(format!("{hash}.0")), &name);
-            files.file(ssl.join("certs").join(name), format!("{certificate}\n"));
+            let hash = hexadecimal(Sha256::digest(certificate).get(..4).unwrap_or_default());
+            layout.link(ssl.join("certs").join(format!("{hash}.0")), &name);
+            layout.file(ssl.join("certs").join(name), format!("{certificate}\n"));
         }
         // Debian has no such directory, but this machine may.
-        files.directory(pki.clone());
+        layout.directory(pki.clone());
         mounts.extend(Path::new("/etc/pki").exists().then(|| mounted(&pki, "/etc/pki")));
     } else {
-        files.file(pki.join("tls/certs/ca-bundle.crt"), certificates.join("\n"));
-        files.link(ssl.join("certs"), "../pki/tls/certs");
+        layout.file(pki.join("tls/certs/ca-bundle.crt"), certificates.join("\n"));
+        layout.link(ssl.join("certs"), "../pki/tls/certs");
         mounts.push(mounted(&pki, "/etc/pki"));
     }
-    files.write()?;
+    layout.write()?;
     Ok(mounts)
 }
 
@@ -68,13 +67,13 @@ fn split(pem: &str) -> Vec<String> {
 
 /// What is to be made.
 #[derive(Default)]
-struct Files {
+struct Layout {
     directories: Vec<PathBuf>,
     files: Vec<(PathBuf, String)>,
     links: Vec<(PathBuf, String)>,
 }
 
-impl Files {
+impl Layout {
     fn directory(&mut self, path: PathBuf) {
         self.directories.push(path);
     }

@@ -138,13 +138,15 @@ impl Content {
             }
         }
         let mut company: Vec<_> = company.into_values().collect();
-        company.iter_mut().for_each(|elements| elements.sort_unstable());
+        for elements in &mut company {
+            elements.sort_unstable();
+        }
         company.sort_unstable();
         let mut elements: Vec<_> = self.elements.iter().map(|element| element.text.as_str()).collect();
         elements.sort_unstable();
         let canonical = json!({"elements": elements, "with one id": company});
         let hash = Sha256::digest(canonical.to_string());
-        hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        super::hexadecimal(hash.get(..8).unwrap_or_default())
     }
 }
 

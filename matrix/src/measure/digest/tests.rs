@@ -82,7 +82,10 @@ fn another_run_of_the_same_program_has_the_same_digest() {
         let mut line = log(Some(id), &format!("REPORT RequestId: {id} Duration: {duration} ms"));
         line["ddtags"] = json!(format!("dd_extension_version:{version},functionname:f"));
         line["message"]["timestamp"] = json!(version.len());
-        [logs(&[line]), sketch("aws.lambda.enhanced.duration", &["a:b"], &[(value as i64, value)])]
+        [
+            logs(&[line]),
+            sketch("aws.lambda.enhanced.duration", &["a:b"], &[(i64::try_from(version.len()).unwrap(), value)]),
+        ]
     };
     let (one, other) = (of(&run(FIRST, "1.25", 17.0, "1")), of(&run(SECOND, "300.5", 18.0, "22")));
     assert_eq!(one, other);
@@ -92,7 +95,7 @@ fn another_run_of_the_same_program_has_the_same_digest() {
 #[test]
 fn batches_and_order_make_no_difference() {
     let (a, b, c) = (log(Some(FIRST), "a"), log(Some(SECOND), "b"), log(None, "c"));
-    let apart = [logs(&[c.clone()]), logs(&[b.clone()]), logs(&[a.clone()])];
+    let apart = [&c, &b, &a].map(|element| logs(std::slice::from_ref(element)));
     assert_eq!(of(&[logs(&[a, b, c])]), of(&apart));
     let together = sketch("orders", &["a:b", "c:d"], &[(10, 1.0), (20, 2.0)]);
     let apart = [sketch("orders", &["c:d", "a:b"], &[(20, 2.0)]), sketch("orders", &["a:b", "c:d"], &[(10, 1.0)])];
@@ -100,16 +103,18 @@ fn batches_and_order_make_no_difference() {
     assert_eq!(of(&[series(Kind::Count, &[1.0, 2.0])]), of(&[series(Kind::Count, &[3.0])]), "counts add up");
 }
 
+type Change<'a> = &'a dyn Fn(&mut Vec<Request>);
+
 #[test]
 fn what_is_lost_doubled_or_changed_makes_a_difference() {
     let metric = |tags: &[&str], samples: &[(i64, f64)]| sketch("aws.lambda.enhanced.invocations", tags, samples);
     let base = || vec![logs(&[log(Some(FIRST), "a"), log(Some(FIRST), "b")]), metric(&["a:b"], &[(1, 1.0)])];
-    let with = |change: &dyn Fn(&mut Vec<Request>)| {
+    let with = |change: Change| {
         let mut requests = base();
         change(&mut requests);
         of(&requests)
     };
-    let changes: [(&str, &dyn Fn(&mut Vec<Request>)); 8] = [
+    let changes: [(&str, Change); 8] = [
         ("a lost line", &|all| all[0] = logs(&[log(Some(FIRST), "a")])),
         ("a doubled line", &|all| all.push(logs(&[log(Some(FIRST), "a")]))),
         ("a changed line", &|all| all[0] = logs(&[log(Some(FIRST), "a"), log(Some(FIRST), "c")])),
