@@ -28,10 +28,11 @@ pub(crate) fn settle(mounts: &[Mount], staging: &Path) -> Result<(), Refused> {
     unshare(CloneFlags::CLONE_NEWNS).map_err(Refused::Namespace)?;
     // Nothing that is mounted from here on spreads to the machine.
     attach(None, Path::new("/"), None, MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
-    for (number, mount) in mounts.iter().enumerate() {
-        if !mount.target.exists() {
-            make_room(&mount.target, &staging.join(number.to_string()))?;
-        }
+    // First, because what is laid over a directory covers what has been put into it before.
+    for (number, mount) in mounts.iter().enumerate().filter(|(_, mount)| !mount.target.exists()) {
+        make_room(&mount.target, &staging.join(number.to_string()))?;
+    }
+    for mount in mounts {
         attach(Some(&mount.source), &mount.target, None, MsFlags::MS_BIND)?;
     }
     Ok(())

@@ -51,8 +51,8 @@ pub struct Setup {
     pub output: Output,
     /// How much CPU the processes have. Functions of this process always have all of it.
     pub cpu: Cpu,
-    /// Directories that only the sandbox sees where the machine has others, in the order in which they are put in place. Where that is refused
-    /// the sandbox sees the machine's and says so in its journal.
+    /// Directories that only the sandbox sees where the machine has others. Where that is refused the sandbox sees the machine's and says so in
+    /// its journal.
     pub mounts: Vec<Mount>,
     /// Whether the footprint of every extension is taken when it first asks for an event, just after the moment of that is noted. The extension
     /// has to wait for it.
