@@ -1,3 +1,96 @@
 //! Cold starts, one after the other, and what each of them cost.
+//!
+//! ```text
+//!   plan, programs ──▶ run: blocks in random order ──▶ start: two sandboxes ──▶ samples.jsonl
+//!                        │                               │
+//!                        subject, scene                  digest, phases, page cache, ELF
+//! ```
 
+mod run;
 pub mod sample;
+
+mod scene;
+mod start;
+mod subject;
+
+mod digest;
+mod elf;
+mod page_cache;
+mod phases;
+mod trust;
+
+mod machine;
+mod record;
+
+mod verb;
+
+use std::path::PathBuf;
+
+pub use digest::digest;
+pub use machine::{Machine, Run};
+pub use record::Samples;
+pub use run::{Options, Partition, Step, Summary, run};
+pub use trust::settle as settle_trust_store;
+pub use verb::{Arguments, run as bench};
+
+/// The name with which the extension registers, which has to be that of its file.
+const AGENT: &str = "datadog-agent";
+
+/// Why a run could not begin or had to end. A start that fails is no error: it is recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read.
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    /// A file could not be written.
+    #[error("cannot write {}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    /// A file is not what it should be.
+    #[error("{} is not what it should be, in line {line}", path.display())]
+    Malformed { path: PathBuf, line: usize, source: serde_json::Error },
+    /// A file was written by another version.
+    #[error("{} has schema {found}, and this program reads {}", path.display(), crate::plan::SCHEMA)]
+    Schema { path: PathBuf, found: u32 },
+    /// A cell names another one that does not exist, or itself.
+    #[error("the cell {cell} is the same as {of}, which the plan does not have")]
+    NoSuchCell { cell: String, of: String },
+    /// No cell has a program.
+    #[error("there is nothing to measure: no cell of the plan has a program")]
+    NothingToMeasure,
+    /// A cell's program changed after it was built.
+    #[error("the program of {cell} is not the one that was built; build it again")]
+    Changed { cell: String },
+    /// The output directory holds another run.
+    #[error("{} holds samples of another {what}; choose another --out", path.display())]
+    OtherRun { path: PathBuf, what: &'static str },
+    /// A condition names a runtime that does not exist.
+    #[error("the runtime \"{0}\" is none of null, python and sleep:<ms>")]
+    Runtime(String),
+    /// The Python runtime is not there and cannot be had.
+    #[error(transparent)]
+    Python(#[from] crate::sandbox::function::python::Error),
+    /// There is nothing to make a trust store from.
+    #[error("{} has no certificates, and the trust stores are made from it; install it with: apt-get install ca-certificates", .0.display())]
+    NoCertificates(PathBuf),
+    /// A sandbox could not be set up at all.
+    #[error("the sandbox does not work here")]
+    Sandbox(#[from] crate::sandbox::Error),
+}
+
+/// Bytes as people compare them.
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// Attaches a path to an error of the system.
+fn writing(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Write { path, source }
+}
+
+/// Attaches a path to an error of the system.
+fn reading(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Read { path, source }
+}

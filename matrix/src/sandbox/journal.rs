@@ -3,9 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
 
 use super::faults::{Effect, Endpoint};
+use super::footprint::Footprint;
 use super::setup::Origin;
 
 /// One thing that happened.
@@ -27,6 +29,14 @@ pub enum What {
     NetworkIsolated,
     /// The sandbox shares the host's network although it was asked not to; the reason is the system's.
     NetworkShared { reason: String },
+    /// The sandbox has directories of its own in the place of the machine's.
+    MountsPrivate,
+    /// The sandbox sees the machine's directories, control groups included, although it was asked not to; the reason is the system's.
+    MountsShared { reason: String },
+    /// Processes have the CPU of their memory tier.
+    CpuOfTier,
+    /// Processes have all the CPU time that they can get although they were asked not to; the reason is the system's.
+    CpuUnlimited { reason: String },
     /// An init began: `init` the first time, `invoke` when it runs inside an invocation.
     InitStarted { phase: &'static str },
     /// A process came to life: the moment just before its `execve`, read by the child itself.
@@ -41,6 +51,10 @@ pub enum What {
     Subscribed { name: String },
     /// An extension asked for its next event.
     ExtensionNext { name: String },
+    /// What an extension had used when it first asked for an event.
+    Footprint { name: String, footprint: Footprint },
+    /// The share of the memory tier is in force from now on.
+    Throttled,
     /// An extension reported that it can't start or go on.
     ExtensionError { name: String, error_type: String },
     /// The function's runtime was started: a process or, for in-process functions, a thread.
@@ -77,6 +91,8 @@ pub enum What {
     Killed { origin: Origin },
     /// A process ended; the status reads like `exit status: 0` or `signal: 9 (SIGKILL)`.
     Exited { origin: Origin, status: String },
+    /// The CPU time that a process, without those that it has started, had used from its exec to its end.
+    Used { origin: Origin, cpu: Duration },
     /// The shutdown is over; nobody is left.
     ShutdownOver,
     /// A batch of telemetry was accepted by a subscriber.
@@ -93,6 +109,7 @@ pub enum What {
 #[derive(Debug)]
 pub(crate) struct Journal {
     start: Instant,
+    monotonic: Duration,
     wall: OffsetDateTime,
     entries: Mutex<Vec<Entry>>,
 }
@@ -101,7 +118,13 @@ impl Journal {
     pub(crate) fn start() -> Self {
         // Growing the vector in the middle of a start would show up in what is being measured.
         let entries = Mutex::new(Vec::with_capacity(1024));
-        Self { start: Instant::now(), wall: OffsetDateTime::now_utc(), entries }
+        let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+        Self { start: Instant::now(), monotonic, wall: OffsetDateTime::now_utc(), entries }
+    }
+
+    /// `CLOCK_MONOTONIC` at the start, to within a microsecond: what other processes' stamps can be compared with.
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.monotonic
     }
 
     pub(crate) fn write(&self, what: What) {

@@ -4,10 +4,12 @@
 //! [`Sandbox`] is a blocking handle. Behind it one thread runs the whole environment, so that everything which that thread
 //! starts (sockets, processes, further threads) is born into the sandbox's network.
 //!
-//! What it does not model: CPU shares, visible CPUs and the disk of Lambda's machines.
+//! What it does not model: memory limits other than the function's own, and the disk of Lambda's machines.
 
+pub mod cpu;
 mod environment;
 pub mod faults;
+mod footprint;
 pub mod function;
 mod gates;
 pub mod http;
@@ -16,6 +18,7 @@ mod invocation;
 pub mod journal;
 mod lines;
 mod memory;
+mod mounts;
 mod network;
 mod output;
 mod platform;
@@ -26,11 +29,13 @@ mod thread;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
+pub use self::footprint::Footprint;
 pub use self::function::Function;
 pub use self::gates::{ExtensionGates, Gates};
 pub use self::invocation::{ExitOf, Invocation, Outcome, Status};
@@ -136,6 +141,17 @@ impl Sandbox {
     /// The two gates of the latest init.
     pub fn gates(&self) -> Gates {
         Gates::read(&self.journal())
+    }
+
+    /// `CLOCK_MONOTONIC` at the start, which the moments of the journal count from: what stamps of other processes can be compared with.
+    pub fn monotonic(&self) -> Duration {
+        self.platform.journal.monotonic()
+    }
+
+    /// The CPU time that an extension has used since its exec, without that of processes which it has started. None when it is gone.
+    pub fn cpu_time(&self, extension: &str) -> Option<Duration> {
+        let body = self.platform.lock().agents.iter().find(|agent| agent.name == extension)?.process?;
+        footprint::cpu_time(body.pid, body.prelude)
     }
 
     /// Every telemetry event that was emitted so far, in order of emission, delivered or not.

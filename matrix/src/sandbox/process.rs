@@ -9,12 +9,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, killpg};
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::Command;
 use tokio::sync::watch;
 
+use super::cpu::Entrance;
+use super::footprint::{Prelude, cpu_time};
 use super::lines::Lines;
 use super::setup::Pipe;
 
@@ -26,6 +32,7 @@ pub(crate) struct Launch<'a> {
     pub environment: &'a BTreeMap<String, String>,
     pub directory: &'a Path,
     pub line_bytes: usize,
+    pub entrance: Option<&'a Entrance>,
 }
 
 /// Takes the lines of a process.
@@ -38,6 +45,8 @@ pub(crate) struct Process {
     pub pid: Pid,
     /// The moment just before `execve`, read by the child.
     pub executed: Instant,
+    /// What it had used by then.
+    pub prelude: Prelude,
     exit: watch::Receiver<Option<ExitStatus>>,
     pumps: [Arc<Pump>; 2],
 }
@@ -45,11 +54,11 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `launch`. It must be called on the sandbox's own thread: the child is bound to the life of its parent thread.
     ///
-    /// `exited` is called once, when the child has ended and all of its lines have been taken.
+    /// `exited` is called once, when the child has ended and all of its lines have been taken, with the CPU time that it has used since its exec.
     pub(crate) fn start(
         launch: &Launch<'_>,
         sink: &Sink,
-        exited: impl FnOnce(ExitStatus) + Send + 'static,
+        exited: impl FnOnce(ExitStatus, Option<Duration>) + Send + 'static,
     ) -> io::Result<Self> {
         let (stdout, stdout_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
         let (stderr, stderr_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
@@ -67,10 +76,11 @@ impl Process {
                 .stderr(stderr_end)
                 .process_group(0)
                 .kill_on_drop(true);
-            at_exec(&mut command, before, clock_end);
+            at_exec(&mut command, before, clock_end, launch.entrance.cloned());
             command.spawn()?
         };
-        let executed = before + read_stamp(&clock)?;
+        let stamp = Stamp::read(&clock)?;
+        let (executed, prelude) = (before + stamp.elapsed, stamp.prelude);
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("the child ended before it was seen"))?;
 
@@ -79,16 +89,17 @@ impl Process {
         let (tell, exit) = watch::channel(None);
         let last_lines = pumps.clone();
         tokio::spawn(async move {
+            let used = used_at_end(pid, prelude).await;
             let status = child.wait().await.unwrap_or_default();
             // Whatever it has started goes with it, at once: later its group's number may belong to somebody else.
             let _ = killpg(pid, Signal::SIGKILL);
             for pump in &last_lines {
                 pump.drain();
             }
-            exited(status);
+            exited(status, used);
             let _ = tell.send(Some(status));
         });
-        Ok(Self { pid, executed, exit, pumps })
+        Ok(Self { pid, executed, prelude, exit, pumps })
     }
 
     /// Signals the whole group; a group that is gone is nobody's loss.
@@ -124,24 +135,66 @@ impl Drop for Process {
     }
 }
 
+/// The CPU time that a process has used from its exec to its end. It is read from the zombie: whoever waits for that gets a status and nothing else.
+async fn used_at_end(process: Pid, prelude: Prelude) -> Option<Duration> {
+    let raw = rustix::process::Pid::from_raw(process.as_raw())?;
+    let handle = watched(rustix::process::pidfd_open(raw, rustix::process::PidfdFlags::empty()).ok()?).ok()?;
+    let _ = handle.readable().await.ok()?;
+    cpu_time(process, prelude)
+}
+
+#[expect(unsafe_code, reason = "the reactor has to be promised that what it watches stays open")]
+fn watched(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open until it is dropped and always tells the same number, which is what is asked for.
+    Ok(unsafe { AsyncFd::register_with_interest(handle, Interest::READABLE) }?)
+}
+
 #[expect(unsafe_code, reason = "the only way to act in the child between fork and exec")]
-fn at_exec(command: &mut Command, before: Instant, clock: OwnedFd) {
+fn at_exec(command: &mut Command, before: Instant, clock: OwnedFd, entrance: Option<Entrance>) {
     let hook = move || {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-        let stamp = u64::try_from(before.elapsed().as_nanos()).unwrap_or(u64::MAX).to_ne_bytes();
-        nix::unistd::write(&clock, &stamp)?;
-        Ok(())
+        if let Some(entrance) = &entrance {
+            entrance.enter()?;
+        }
+        Stamp::write(before, &clock)
     };
-    // SAFETY: between fork and exec only async-signal-safe calls are allowed. The hook makes three system calls
-    // (`prctl`, `clock_gettime`, `write`), allocates nothing and takes no lock.
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed. The hook makes a handful of system calls
+    // (`prctl`, `write`, `sched_setaffinity`, `getrusage`, `clock_gettime`), allocates nothing and takes no lock.
     unsafe { command.pre_exec(hook) };
 }
 
-/// How long after `before` the child was about to exec. The write happened before the exec, and `spawn` returns after it.
-fn read_stamp(clock: &OwnedFd) -> io::Result<Duration> {
-    let mut stamp = [0_u8; 8];
-    nix::unistd::read(clock, &mut stamp)?;
-    Ok(Duration::from_nanos(u64::from_ne_bytes(stamp)))
+/// What a child says of itself on its way to `execve`.
+struct Stamp {
+    /// Since the moment before it was made.
+    elapsed: Duration,
+    prelude: Prelude,
+}
+
+impl Stamp {
+    /// Sent by the child, the moment last.
+    fn write(before: Instant, clock: &OwnedFd) -> io::Result<()> {
+        let faults = getrusage(UsageWho::RUSAGE_SELF)?.minor_page_faults();
+        let cpu = Duration::from(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?);
+        let nanoseconds = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let mut stamp = [0_u8; 24];
+        let numbers = [u64::try_from(faults).unwrap_or_default(), nanoseconds(cpu), nanoseconds(before.elapsed())];
+        for (place, number) in stamp.chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_ne_bytes());
+        }
+        nix::unistd::write(clock, &stamp)?;
+        Ok(())
+    }
+
+    /// The write happened before the exec, and `spawn` returns after it.
+    fn read(clock: &OwnedFd) -> io::Result<Self> {
+        let mut stamp = [0_u8; 24];
+        nix::unistd::read(clock, &mut stamp)?;
+        let (numbers, _) = stamp.as_chunks::<8>();
+        let mut numbers = numbers.iter().map(|number| u64::from_ne_bytes(*number));
+        let mut next = || numbers.next().unwrap_or_default();
+        let (minor_faults, cpu, elapsed) = (next(), Duration::from_nanos(next()), Duration::from_nanos(next()));
+        Ok(Self { elapsed, prelude: Prelude { cpu, minor_faults } })
+    }
 }
 
 /// Reads one pipe as lines come, and at once on demand.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,14 @@ pub struct Setup {
     pub intake: Option<intake::Plan>,
     /// Where lines of the function and of the extensions go as they come.
     pub output: Output,
+    /// How much CPU the processes have. Functions of this process always have all of it.
+    pub cpu: Cpu,
+    /// Directories that only the sandbox sees where the machine has others. Where that is refused the sandbox sees the machine's and says so in
+    /// its journal.
+    pub mounts: Vec<Mount>,
+    /// Whether the footprint of every extension is taken when it first asks for an event, just after the moment of that is noted. The extension
+    /// has to wait for it.
+    pub footprints: bool,
 }
 
 impl Default for Setup {
@@ -71,6 +79,9 @@ impl Default for Setup {
             freeze: true,
             intake: None,
             output: Output::Discard,
+            cpu: Cpu::Unlimited,
+            mounts: Vec::new(),
+            footprints: false,
         }
     }
 }
@@ -95,8 +106,15 @@ impl Setup {
             if self.extensions.iter().take(index).any(|other| other.name == extension.name) {
                 return refuse("two extensions have the same name");
             }
-            std::fs::metadata(&extension.program)
-                .map_err(|source| Error::Program { path: extension.program.clone(), source })?;
+            for companion in &extension.companions {
+                if !companion.place.components().all(|part| matches!(part, Component::Normal(_))) {
+                    return refuse("a companion's place is a path below /opt");
+                }
+            }
+            let companions = extension.companions.iter().map(|companion| &companion.source);
+            for file in std::iter::once(&extension.program).chain(companions) {
+                std::fs::metadata(file).map_err(|source| Error::Program { path: file.clone(), source })?;
+            }
         }
         Ok(())
     }
@@ -134,12 +152,23 @@ pub struct Extension {
     pub program: PathBuf,
     /// Variables for this extension alone, on top of all others.
     pub environment: BTreeMap<String, String>,
+    /// Files that its layer brings along.
+    pub companions: Vec<Companion>,
+}
+
+/// A file of an extension's layer beside the extension itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Companion {
+    /// Where it stands below `/opt`, such as `bottlecap/agent`.
+    pub place: PathBuf,
+    /// The file that is linked there.
+    pub source: PathBuf,
 }
 
 impl Extension {
-    /// An extension without variables of its own.
+    /// An extension without variables or files of its own.
     pub fn new(name: impl Into<String>, program: impl Into<PathBuf>) -> Self {
-        Self { name: name.into(), program: program.into(), environment: BTreeMap::new() }
+        Self { name: name.into(), program: program.into(), environment: BTreeMap::new(), companions: Vec::new() }
     }
 }
 
@@ -185,6 +214,26 @@ pub enum Network {
     Isolated,
     /// On the host: two sandboxes at once fight over fixed ports.
     Host,
+}
+
+/// How much CPU the processes of a sandbox have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cpu {
+    /// All that this machine has.
+    Unlimited,
+    /// The visible CPUs of the memory tier during the init phase, its share of CPU time from then on, as on Lambda.
+    Boosted,
+    /// The share of the memory tier from exec on, as in an init inside an invocation.
+    Throttled,
+}
+
+/// A directory that is seen in another's place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The directory that is seen.
+    pub source: PathBuf,
+    /// Where it is seen. It need not exist; its nearest ancestor that does must not be the root.
+    pub target: PathBuf,
 }
 
 /// The budgets of a sandbox. The defaults are Lambda's.

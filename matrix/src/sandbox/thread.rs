@@ -10,15 +10,16 @@ use axum::body::Bytes;
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::cpu::{Entrance, Group};
 use super::environment::Addresses;
 use super::invocation::{ExitOf, Invocation};
 use super::journal::{Journal, What};
 use super::platform::init::{Failure, Phase};
-use super::platform::lifecycle::Life;
+use super::platform::lifecycle::{Life, Place};
 use super::platform::shutdown::Reason;
 use super::platform::{Platform, router};
-use super::setup::{Network, Setup};
-use super::{Error, intake, network};
+use super::setup::{Cpu, Network, Setup};
+use super::{Error, intake, mounts, network};
 
 /// What the handle asks for.
 pub(crate) enum Command {
@@ -37,18 +38,34 @@ pub(crate) struct Started {
 /// Builds the sandbox, tells the handle, and obeys it until it is gone.
 pub(crate) fn run(setup: Setup, told: &mpsc::SyncSender<Result<Started, Error>>) {
     let journal = Arc::new(Journal::start());
+    let directory = match tempfile::Builder::new().prefix("matrix-").tempdir() {
+        Ok(directory) => directory,
+        Err(source) => return tell(told, Err(Error::System { what: "make a directory", source })),
+    };
     let isolated = settle_network(setup.network, &journal);
+    let group = settle_cpu(&setup, &journal);
+    settle_mounts(&setup, &directory, &journal);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime.map_err(|source| Error::System { what: "build the sandbox's runtime", source }) {
         Ok(runtime) => runtime,
         Err(error) => return tell(told, Err(error)),
     };
+    let ground = Ground { journal, directory, isolated, group };
     runtime.block_on(async {
-        match House::build(setup, journal, isolated).await {
+        match House::build(setup, ground).await {
             Ok(house) => house.live(told).await,
             Err(error) => tell(told, Err(error)),
         }
     });
+}
+
+/// What the thread has settled before anything runs on it.
+struct Ground {
+    journal: Arc<Journal>,
+    directory: TempDir,
+    /// Whether it has a network of its own.
+    isolated: bool,
+    group: Option<Group>,
 }
 
 fn tell(told: &mpsc::SyncSender<Result<Started, Error>>, result: Result<Started, Error>) {
@@ -72,6 +89,45 @@ fn settle_network(wanted: Network, journal: &Journal) -> bool {
     }
 }
 
+/// The control group of the memory tier, where one is wanted and can be had.
+fn settle_cpu(setup: &Setup, journal: &Journal) -> Option<Group> {
+    let throttle = match setup.cpu {
+        Cpu::Unlimited => return None,
+        Cpu::Boosted => false,
+        Cpu::Throttled => true,
+    };
+    let group = Group::make(setup.memory_mb).map_err(|refused| refused.reason());
+    let group = group.and_then(|group| match throttle.then(|| group.throttle()) {
+        Some(Err(error)) => Err(error.to_string()),
+        _ => Ok(group),
+    });
+    match group {
+        Ok(group) => {
+            journal.write(What::CpuOfTier);
+            Some(group)
+        }
+        Err(reason) => {
+            journal.write(What::CpuUnlimited { reason });
+            None
+        }
+    }
+}
+
+/// Puts the sandbox's own directories in place of the machine's.
+fn settle_mounts(setup: &Setup, directory: &TempDir, journal: &Journal) {
+    let limited = setup.cpu != Cpu::Unlimited;
+    if setup.mounts.is_empty() && !limited {
+        return;
+    }
+    let staging = directory.path().join("mounts");
+    let settled = mounts::settle(&setup.mounts, &staging);
+    let settled = settled.and_then(|()| if limited { mounts::hide_control_groups() } else { Ok(()) });
+    journal.write(match settled {
+        Ok(()) => What::MountsPrivate,
+        Err(refused) => What::MountsShared { reason: refused.to_string() },
+    });
+}
+
 /// Everything that stands before the first process is started.
 struct House {
     platform: Arc<Platform>,
@@ -82,9 +138,13 @@ struct House {
 }
 
 impl House {
-    async fn build(setup: Setup, journal: Arc<Journal>, isolated: bool) -> Result<Self, Error> {
+    async fn build(setup: Setup, ground: Ground) -> Result<Self, Error> {
+        let Ground { journal, directory, isolated, group } = ground;
         let system = |what| move |source| Error::System { what, source };
-        let directory = tempfile::Builder::new().prefix("matrix-").tempdir().map_err(system("make a directory"))?;
+        let entrance = match setup.cpu {
+            Cpu::Unlimited => None,
+            _ => Some(Entrance::new(setup.memory_mb, group.as_ref()).map_err(system("choose the visible CPUs"))?),
+        };
         let extensions = link_extensions(&setup, &directory).map_err(system("link the extensions"))?;
         let listener = router::bind(isolated).await.map_err(system("bind the Runtime API"))?;
         let runtime_api = listener.local_addr().map_err(system("read the address of the Runtime API"))?;
@@ -98,7 +158,7 @@ impl House {
         let addresses = Addresses { runtime_api, intake: intake.as_ref().map(intake::Intake::address) };
         let platform = Arc::new(Platform::new(setup, journal).map_err(Error::Client)?);
         tokio::spawn(router::serve(listener, Arc::clone(&platform)));
-        let life = Life::new(Arc::clone(&platform), addresses, &extensions);
+        let life = Life::new(Arc::clone(&platform), addresses, Place { extensions, entrance, group });
         Ok(Self { platform, intake, life, _directory: directory })
     }
 
@@ -140,13 +200,18 @@ impl House {
     }
 }
 
-/// `/opt/extensions` of the sandbox: a link for each extension, called by its name.
+/// `/opt/extensions` of the sandbox: a link for each extension, called by its name. What the layers bring along stands beside it.
 fn link_extensions(setup: &Setup, directory: &TempDir) -> io::Result<PathBuf> {
     let extensions = directory.path().join("opt/extensions");
     std::fs::create_dir_all(&extensions)?;
     for extension in &setup.extensions {
         let program = std::path::absolute(&extension.program)?;
         symlink(program, extensions.join(&extension.name))?;
+        for companion in &extension.companions {
+            let place = directory.path().join("opt").join(&companion.place);
+            place.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            symlink(std::path::absolute(&companion.source)?, place)?;
+        }
     }
     Ok(extensions)
 }

@@ -3,9 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use nix::unistd::Pid;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use uuid::Uuid;
+
+use crate::sandbox::footprint::Prelude;
 
 /// An extension, before and after its registration.
 #[derive(Debug)]
@@ -18,10 +21,19 @@ pub(crate) struct Agent {
     pub wants: Wants,
     /// Whether it has asked for an event at least once, which is how it says that it is initialized.
     pub ready: bool,
+    /// Its process, unless it is internal.
+    pub process: Option<Body>,
     /// Since when it waits for its next event, when it does.
     pub parked: Option<Instant>,
     waiter: Option<oneshot::Sender<Value>>,
     pending: VecDeque<Value>,
+}
+
+/// The process of an extension.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Body {
+    pub pid: Pid,
+    pub prelude: Prelude,
 }
 
 /// The events that an extension has registered for.
@@ -52,6 +64,7 @@ impl Agent {
             registered: false,
             wants: Wants::default(),
             ready: false,
+            process: None,
             parked: None,
             waiter: None,
             pending: VecDeque::new(),

@@ -14,6 +14,7 @@ use super::agents::{Agent, Wants};
 use super::router::{Arrived, accepted, answer, refusal};
 use super::{Fatal, Platform};
 use crate::sandbox::faults::Endpoint;
+use crate::sandbox::footprint::Footprint;
 use crate::sandbox::journal::What;
 use crate::sandbox::setup::{Initialization, MAX_EXTENSIONS};
 
@@ -141,8 +142,14 @@ pub(crate) async fn next(
     };
     let parked = platform.change(|state| {
         let agent = state.agents.iter_mut().find(|agent| agent.id == id)?;
+        let first = !agent.ready;
         let event = agent.park(arrived.0)?;
         platform.journal.write_at(arrived.0, What::ExtensionNext { name: agent.name.clone() });
+        if let (true, true, Some(body)) = (first, platform.setup.footprints, agent.process)
+            && let Some(footprint) = Footprint::of(body.pid, body.prelude)
+        {
+            platform.journal.write(What::Footprint { name: agent.name.clone(), footprint });
+        }
         Some(event)
     });
     let Some(event) = parked else {

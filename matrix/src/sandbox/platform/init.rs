@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::agents::Agent;
+use super::agents::{Agent, Body};
 use super::events::{self, End, Status};
 use super::lifecycle::{Life, Member, Running};
 use super::{Fatal, State};
@@ -13,7 +13,7 @@ use crate::sandbox::function::{Function, Handler, InProcess, Null};
 use crate::sandbox::journal::What;
 use crate::sandbox::memory::Watch;
 use crate::sandbox::process::{Launch, Process, Sink};
-use crate::sandbox::setup::{Extension, Initialization, Origin};
+use crate::sandbox::setup::{Cpu, Extension, Initialization, Origin};
 
 /// When an init runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,7 @@ impl Life {
         self.drain();
         platform.change(|state| state.subscription_open = false);
         platform.telemetry.close();
+        self.end_boost();
         let done = events::init_runtime_done(initialization, phase.name(), &end);
         platform.telemetry.emit("platform.initRuntimeDone", done);
         self.tell_extensions(&end);
@@ -127,9 +128,16 @@ impl Life {
             environment: &variables,
             directory: Path::new("/"),
             line_bytes: self.platform.setup.limits.line_bytes,
+            entrance: self.entrance.as_ref(),
         };
         match self.start(&Origin::Extension(Arc::clone(&name)), &launch) {
             Some(process) => {
+                let body = Body { pid: process.pid, prelude: process.prelude };
+                self.platform.change(|state| {
+                    if let Some(agent) = state.agents.iter_mut().find(|agent| *agent.name == *name) {
+                        agent.process = Some(body);
+                    }
+                });
                 self.extensions.push(Member { name, process });
                 Ok(())
             }
@@ -152,6 +160,7 @@ impl Life {
             environment: &variables,
             directory: task_root,
             line_bytes: self.platform.setup.limits.line_bytes,
+            entrance: self.entrance.as_ref(),
         };
         let process = self.start(&Origin::Function, &launch);
         let process = process.ok_or_else(|| Fatal::RuntimeInitError {
@@ -166,7 +175,7 @@ impl Life {
         let (printer, writer) = (Arc::clone(&self.platform), origin.clone());
         let sink: Sink = Arc::new(move |pipe, line| printer.print(&writer, pipe, line));
         let (mourner, dead) = (Arc::clone(&self.platform), origin.clone());
-        match Process::start(launch, &sink, move |status| mourner.exited(&dead, status)) {
+        match Process::start(launch, &sink, move |status, used| mourner.exited(&dead, status, used)) {
             Ok(process) => {
                 let executed = What::Executed { origin: origin.clone(), pid: process.pid.as_raw() };
                 self.platform.journal.write_at(process.executed, executed);
@@ -191,6 +200,15 @@ impl Life {
             };
             let record = events::extension(&agent.name, name, &agent.wants.names(), error_type);
             self.platform.telemetry.emit("platform.extension", record);
+        }
+    }
+
+    /// The boost ends with the first init; a later one, inside an invocation, has none.
+    fn end_boost(&self) {
+        let Some(group) = self.group.as_ref().filter(|_| self.platform.setup.cpu == Cpu::Boosted) else { return };
+        match group.throttle() {
+            Ok(()) => self.platform.journal.write(What::Throttled),
+            Err(error) => self.platform.journal.write(What::CpuUnlimited { reason: error.to_string() }),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The life of an environment: who is in it, and how it stops and goes on.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::Platform;
 use super::init::Failure;
+use crate::sandbox::cpu::{Entrance, Group};
 use crate::sandbox::environment::Addresses;
 use crate::sandbox::function::InProcess;
 use crate::sandbox::invocation::ExitOf;
@@ -24,6 +25,8 @@ pub(crate) struct Life {
     pub addresses: Addresses,
     /// Where the links to the extensions are.
     pub extensions_directory: PathBuf,
+    /// What every process passes through before its exec.
+    pub entrance: Option<Entrance>,
     pub extensions: Vec<Member>,
     pub function: Option<Running>,
     /// Whether an init has succeeded and nothing has ended since.
@@ -33,6 +36,16 @@ pub(crate) struct Life {
     /// How the extensions of the last environment that has ended did so.
     pub exits: Vec<ExitOf>,
     pub frozen: bool,
+    /// The last field, because it can only be removed when its processes have ended.
+    pub group: Option<Group>,
+}
+
+/// Where processes are started.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub extensions: PathBuf,
+    pub entrance: Option<Entrance>,
+    pub group: Option<Group>,
 }
 
 /// An extension's process.
@@ -50,11 +63,13 @@ pub(crate) enum Running {
 }
 
 impl Life {
-    pub(crate) fn new(platform: Arc<Platform>, addresses: Addresses, extensions_directory: &Path) -> Self {
+    pub(crate) fn new(platform: Arc<Platform>, addresses: Addresses, place: Place) -> Self {
         Self {
             platform,
             addresses,
-            extensions_directory: extensions_directory.to_owned(),
+            extensions_directory: place.extensions,
+            entrance: place.entrance,
+            group: place.group,
             extensions: Vec::new(),
             function: None,
             ready: false,

@@ -19,7 +19,7 @@ pub(crate) mod telemetry_api;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -154,7 +154,10 @@ impl Platform {
     }
 
     /// A process has ended.
-    pub(crate) fn exited(&self, origin: &Origin, status: ExitStatus) {
+    pub(crate) fn exited(&self, origin: &Origin, status: ExitStatus, used: Option<Duration>) {
+        if let Some(cpu) = used {
+            self.journal.write(What::Used { origin: origin.clone(), cpu });
+        }
         self.ended(origin, status.to_string());
     }
 

@@ -1,0 +1,191 @@
+//! A digest of everything that reached the intake, without what differs between any two runs of the same program.
+//!
+//! It is the same whatever the order and however the same content was cut into requests: it is taken over the multiset of log elements and over
+//! the totals of every metric. What is left out: times, durations, what was measured of the machine, the extension's own lines and its version.
+//! Ids are blanked, but which elements have an id in common counts.
+
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::sandbox::Line;
+use crate::sandbox::intake::{Kind, Payload, Request, Series, Sketch};
+use crate::sandbox::setup::Origin;
+use text::{Blanked, blank};
+
+/// Tags that say which build has sent something, and not what it has sent.
+const BUILD_TAGS: [&str; 1] = ["dd_extension_version"];
+/// What Datadog calls the metrics whose values the machine decides; how many there are still counts.
+const ENHANCED: &str = "aws.lambda.enhanced.";
+/// Parts of the names of those.
+const MEASURED: [&str; 11] = [
+    "duration",
+    "latency",
+    "estimated_cost",
+    "max_memory_used",
+    "cpu_",
+    "total_network",
+    "rx_bytes",
+    "tx_bytes",
+    "tmp_",
+    "fd_",
+    "threads_",
+];
+
+/// The digest in 16 hexadecimal digits. `output` is what function and extensions have printed; an element that carries a line of an extension is
+/// that extension's own business.
+pub fn digest(requests: &[Request], output: &[Line]) -> String {
+    let own: BTreeSet<_> = output
+        .iter()
+        .filter(|line| matches!(line.stream.origin, Origin::Extension(_)))
+        .map(|line| String::from_utf8_lossy(&line.bytes).into_owned())
+        .collect();
+    let mut content = Content { own, ..Content::default() };
+    requests.iter().filter(|request| request.delivered()).for_each(|request| content.add(request));
+    content.digest()
+}
+
+/// What was delivered, in a form that has no order.
+#[derive(Default)]
+struct Content {
+    own: BTreeSet<String>,
+    elements: Vec<Blanked>,
+    totals: BTreeMap<String, Total>,
+}
+
+/// What is known of a metric with its tags when it does not matter which points were put together.
+#[derive(Clone, Copy, Default)]
+struct Total {
+    count: i64,
+    sum: f64,
+}
+
+impl Content {
+    fn add(&mut self, request: &Request) {
+        match &request.payload {
+            Payload::Logs(elements) => elements.iter().for_each(|element| self.log(element)),
+            Payload::Series(all) => all.iter().for_each(|series| self.series(series)),
+            Payload::Sketches(all) => all.iter().for_each(|sketch| self.sketch(sketch)),
+            Payload::Unknown { start } => self.element(&json!({"path": request.path, "start": start})),
+            Payload::Undecodable { reason } => self.element(&json!({"path": request.path, "reason": reason})),
+        }
+    }
+
+    fn log(&mut self, element: &Value) {
+        let text = element.pointer("/message/message").or_else(|| element.get("message")).and_then(Value::as_str);
+        if !text.is_some_and(|text| self.own.contains(text)) {
+            self.element(&json!({"log": element}));
+        }
+    }
+
+    fn element(&mut self, element: &Value) {
+        let mut ids = Vec::new();
+        let text = settle("", element, &mut ids).to_string();
+        self.elements.push(Blanked { text, ids });
+    }
+
+    fn series(&mut self, series: &Series) {
+        let what = json!({
+            "series": series.metric,
+            "kind": series.kind,
+            "tags": tags(series.tags.iter().map(String::as_str)),
+            "resources": series.resources,
+            "interval": series.interval,
+            "unit": series.unit,
+            "source": series.source_type_name,
+            "origin": series.origin,
+        });
+        for point in &series.points {
+            // Counts of one interval may have been added up on the way; of anything else every point stands for itself.
+            if series.kind == Kind::Count {
+                self.total(&series.metric, &what, Total { count: 0, sum: point.value });
+            } else if is_measured(&series.metric) {
+                self.total(&series.metric, &what, Total { count: 1, sum: 0.0 });
+            } else {
+                self.element(&json!({"of": what, "value": rounded(point.value)}));
+            }
+        }
+    }
+
+    fn sketch(&mut self, sketch: &Sketch) {
+        let tags = tags(sketch.tags.iter().map(String::as_str));
+        let what = json!({"sketch": sketch.metric, "host": sketch.host, "tags": tags, "origin": sketch.origin});
+        for samples in &sketch.distributions {
+            self.total(&sketch.metric, &what, Total { count: samples.cnt, sum: samples.sum });
+        }
+    }
+
+    fn total(&mut self, metric: &str, what: &Value, more: Total) {
+        let total = self.totals.entry(what.to_string()).or_default();
+        total.count += more.count;
+        total.sum += if is_measured(metric) { 0.0 } else { more.sum };
+    }
+
+    fn digest(mut self) -> String {
+        for (what, total) in std::mem::take(&mut self.totals) {
+            // Ids may be among the tags.
+            let mut blanked = blank(&what);
+            blanked.text += &format!(" {} times, {}", total.count, rounded(total.sum));
+            self.elements.push(blanked);
+        }
+        let mut company: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for element in &self.elements {
+            for id in &element.ids {
+                company.entry(id).or_default().push(&element.text);
+            }
+        }
+        let mut company: Vec<_> = company.into_values().collect();
+        for elements in &mut company {
+            elements.sort_unstable();
+        }
+        company.sort_unstable();
+        let mut elements: Vec<_> = self.elements.iter().map(|element| element.text.as_str()).collect();
+        elements.sort_unstable();
+        let canonical = json!({"elements": elements, "with one id": company});
+        let hash = Sha256::digest(canonical.to_string());
+        super::hexadecimal(hash.get(..8).unwrap_or_default())
+    }
+}
+
+/// A JSON value without what differs between runs, its objects' keys in alphabetical order.
+fn settle(key: &str, value: &Value, ids: &mut Vec<String>) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let sorted: BTreeMap<_, _> = fields.iter().collect();
+            sorted.into_iter().map(|(key, value)| (key.clone(), settle(key, value, ids))).collect()
+        }
+        Value::Array(values) => values.iter().map(|value| settle(key, value, ids)).collect(),
+        Value::Number(_) if text::names_a_measurement(key) => json!("(measured)"),
+        Value::String(_) if key == "timestamp" => json!("(measured)"),
+        Value::String(text) => {
+            let text = if key == "ddtags" { tags(text.split(',')) } else { text.clone() };
+            let blanked = blank(&text);
+            ids.extend(blanked.ids);
+            Value::String(if key == "ddtags" { blanked.text } else { text::without_measurements(&blanked.text) })
+        }
+        other => other.clone(),
+    }
+}
+
+/// Sorted, joined, and without those that name the build.
+fn tags<'a>(tags: impl Iterator<Item = &'a str>) -> String {
+    let of_build = |tag: &&str| BUILD_TAGS.contains(&tag.split(':').next().unwrap_or_default());
+    let mut tags: Vec<_> = tags.filter(|tag| !of_build(tag)).collect();
+    tags.sort_unstable();
+    tags.join(",")
+}
+
+fn is_measured(metric: &str) -> bool {
+    metric.strip_prefix(ENHANCED).is_some_and(|name| MEASURED.iter().any(|part| name.contains(part)))
+}
+
+/// To nine digits: sums that were added up in another order differ in the last ones.
+fn rounded(value: f64) -> String {
+    format!("{value:.8e}")
+}
+
+#[cfg(test)]
+mod tests;

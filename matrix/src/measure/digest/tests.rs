@@ -1,0 +1,154 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use time::OffsetDateTime;
+
+use super::*;
+use crate::sandbox::intake::{Answered, Bin, Distribution, SeriesPoint};
+use crate::sandbox::setup::{Pipe, Stream};
+
+const FIRST: &str = "11111111-2222-3333-4444-555555555555";
+const SECOND: &str = "99999999-8888-7777-6666-555555555555";
+
+fn request(payload: Payload) -> Request {
+    Request {
+        number: 1,
+        at: OffsetDateTime::UNIX_EPOCH,
+        method: "POST".to_owned(),
+        path: "/".to_owned(),
+        headers: Vec::new(),
+        api_key: None,
+        encoding: "identity".to_owned(),
+        wire_bytes: 0,
+        body_bytes: 0,
+        payload,
+        answer: Answered::Status { code: 202, delay_ms: 0 },
+        problems: Vec::new(),
+    }
+}
+
+fn log(id: Option<&str>, text: &str) -> Value {
+    json!({
+        "message": {"message": text, "lambda": {"arn": "arn:f", "request_id": id}, "timestamp": 1_767_323_045_678_u64},
+        "ddtags": "functionname:f,dd_extension_version:1",
+    })
+}
+
+fn logs(elements: &[Value]) -> Request {
+    request(Payload::Logs(elements.to_vec()))
+}
+
+fn sketch(metric: &str, tags: &[&str], samples: &[(i64, f64)]) -> Request {
+    let distribution = |(ts, value): &(i64, f64)| Distribution {
+        ts: *ts,
+        cnt: 1,
+        min: *value,
+        max: *value,
+        avg: *value,
+        sum: *value,
+        bins: vec![Bin { key: 1338, count: 1, low: 1.0 }],
+    };
+    request(Payload::Sketches(vec![Sketch {
+        metric: metric.to_owned(),
+        host: "h".to_owned(),
+        tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        distributions: samples.iter().map(distribution).collect(),
+        origin: None,
+    }]))
+}
+
+fn series(kind: Kind, values: &[f64]) -> Request {
+    request(Payload::Series(vec![Series {
+        metric: "orders".to_owned(),
+        kind,
+        points: values.iter().map(|value| SeriesPoint { timestamp: 5, value: *value }).collect(),
+        tags: Vec::new(),
+        resources: Vec::new(),
+        interval: 10,
+        unit: String::new(),
+        source_type_name: String::new(),
+        origin: None,
+    }]))
+}
+
+fn of(requests: &[Request]) -> String {
+    digest(requests, &[])
+}
+
+#[test]
+fn another_run_of_the_same_program_has_the_same_digest() {
+    let run = |id, duration: &str, value, version: &str| {
+        let mut line = log(Some(id), &format!("REPORT RequestId: {id} Duration: {duration} ms"));
+        line["ddtags"] = json!(format!("dd_extension_version:{version},functionname:f"));
+        line["message"]["timestamp"] = json!(version.len());
+        [
+            logs(&[line]),
+            sketch("aws.lambda.enhanced.duration", &["a:b"], &[(i64::try_from(version.len()).unwrap(), value)]),
+        ]
+    };
+    let (one, other) = (of(&run(FIRST, "1.25", 17.0, "1")), of(&run(SECOND, "300.5", 18.0, "22")));
+    assert_eq!(one, other);
+    assert!(one.len() == 16 && one.chars().all(|digit| digit.is_ascii_hexdigit()), "{one}");
+}
+
+#[test]
+fn batches_and_order_make_no_difference() {
+    let (a, b, c) = (log(Some(FIRST), "a"), log(Some(SECOND), "b"), log(None, "c"));
+    let apart = [&c, &b, &a].map(|element| logs(std::slice::from_ref(element)));
+    assert_eq!(of(&[logs(&[a, b, c])]), of(&apart));
+    let together = sketch("orders", &["a:b", "c:d"], &[(10, 1.0), (20, 2.0)]);
+    let apart = [sketch("orders", &["c:d", "a:b"], &[(20, 2.0)]), sketch("orders", &["a:b", "c:d"], &[(10, 1.0)])];
+    assert_eq!(of(&[together]), of(&apart));
+    assert_eq!(of(&[series(Kind::Count, &[1.0, 2.0])]), of(&[series(Kind::Count, &[3.0])]), "counts add up");
+}
+
+type Change<'a> = &'a dyn Fn(&mut Vec<Request>);
+
+#[test]
+fn what_is_lost_doubled_or_changed_makes_a_difference() {
+    let metric = |tags: &[&str], samples: &[(i64, f64)]| sketch("aws.lambda.enhanced.invocations", tags, samples);
+    let base = || vec![logs(&[log(Some(FIRST), "a"), log(Some(FIRST), "b")]), metric(&["a:b"], &[(1, 1.0)])];
+    let with = |change: Change| {
+        let mut requests = base();
+        change(&mut requests);
+        of(&requests)
+    };
+    let changes: [(&str, Change); 8] = [
+        ("a lost line", &|all| all[0] = logs(&[log(Some(FIRST), "a")])),
+        ("a doubled line", &|all| all.push(logs(&[log(Some(FIRST), "a")]))),
+        ("a changed line", &|all| all[0] = logs(&[log(Some(FIRST), "a"), log(Some(FIRST), "c")])),
+        ("a missing request id", &|all| all[0] = logs(&[log(Some(FIRST), "a"), log(None, "b")])),
+        ("another request id", &|all| all[0] = logs(&[log(Some(FIRST), "a"), log(Some(SECOND), "b")])),
+        ("a doubled metric", &|all| all.push(metric(&["a:b"], &[(1, 1.0)]))),
+        ("a changed tag", &|all| all[1] = metric(&["a:c"], &[(1, 1.0)])),
+        ("a changed value", &|all| all[1] = metric(&["a:b"], &[(1, 2.0)])),
+    ];
+    let mut digests = vec![of(&base())];
+    for (name, change) in changes {
+        let changed = with(change);
+        assert!(!digests.contains(&changed), "{name}");
+        digests.push(changed);
+    }
+}
+
+#[test]
+fn of_what_is_measured_only_the_number_of_times_counts() {
+    let cost = |samples: &[(i64, f64)]| of(&[sketch("aws.lambda.enhanced.estimated_cost", &[], samples)]);
+    assert_eq!(cost(&[(1, 0.1)]), cost(&[(2, 0.2)]));
+    assert_ne!(cost(&[(1, 0.1)]), cost(&[(1, 0.1), (2, 0.1)]));
+    let memory = |value| of(&[sketch("aws.lambda.enhanced.out_of_memory", &[], &[(1, value)])]);
+    assert_ne!(memory(1.0), memory(2.0), "it is a count in spite of its name");
+    assert_ne!(of(&[series(Kind::Gauge, &[1.0, 2.0])]), of(&[series(Kind::Gauge, &[3.0])]), "gauges do not add up");
+}
+
+#[test]
+fn an_extensions_own_lines_and_refused_requests_do_not_count() {
+    let stream = Stream { origin: Origin::Extension(Arc::from("datadog-agent")), pipe: Pipe::Stderr };
+    let own = Line { at: Duration::ZERO, stream, bytes: b"ready in 5 ms".to_vec() };
+    let both = [logs(&[log(None, "ready in 5 ms"), log(Some(FIRST), "a")])];
+    assert_eq!(digest(&both, &[own]), of(&[logs(&[log(Some(FIRST), "a")])]));
+    let mut refused = logs(&[log(Some(FIRST), "a")]);
+    refused.answer = Answered::Status { code: 500, delay_ms: 0 };
+    assert_eq!(of(&[refused]), of(&[]));
+}

@@ -1,0 +1,74 @@
+//! What the loader has to do for a program, read from its file.
+
+use object::elf::{DT_NEEDED, SHT_REL, SHT_RELA, SHT_RELR};
+use object::read::elf::{Dyn as _, ElfFile64, FileHeader as _, SectionHeader as _};
+
+/// Counted in a 64-bit ELF file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Loading {
+    /// Places that have to be patched before main.
+    pub relocations: u64,
+    /// Shared libraries that it names; what those need in turn is not counted.
+    pub libraries: u64,
+}
+
+impl Loading {
+    /// None for what is no 64-bit ELF file, such as a script.
+    pub(super) fn of(file: &[u8]) -> Option<Self> {
+        let elf = ElfFile64::<object::Endianness>::parse(file).ok()?;
+        let endian = elf.endian();
+        let sections = elf.elf_header().sections(endian, file).ok()?;
+        let mut loading = Self::default();
+        for section in sections.iter() {
+            // Only what is loaded counts; sections without an address are for linkers.
+            if section.sh_addr(endian) == 0 {
+                continue;
+            }
+            let entry = section.sh_entsize(endian).max(1);
+            loading.relocations += match section.sh_type(endian) {
+                SHT_REL | SHT_RELA => section.sh_size(endian) / entry,
+                SHT_RELR => packed(section.data(endian, file).ok()?),
+                _ => 0,
+            };
+        }
+        let dynamic = sections.dynamic(endian, file).ok()?;
+        let needed =
+            dynamic.map_or(0, |(entries, _)| entries.iter().filter(|entry| entry.d_tag(endian) == DT_NEEDED).count());
+        loading.libraries = u64::try_from(needed).unwrap_or(u64::MAX);
+        Some(loading)
+    }
+}
+
+/// Relocations in a packed table of native words: an even word is the address of one, an odd word marks with its upper bits which of the next 63
+/// addresses have one.
+fn packed(table: &[u8]) -> u64 {
+    let (words, _) = table.as_chunks::<8>();
+    let words = words.iter().map(|word| u64::from_ne_bytes(*word));
+    words.map(|word| if word % 2 == 0 { 1 } else { u64::from((word >> 1).count_ones()) }).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_program_is_loaded_with_relocations_and_the_c_library() {
+        let file = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let loading = Loading::of(&file).unwrap();
+        assert!(loading.relocations > 1000, "{loading:?}");
+        assert!((1..10).contains(&loading.libraries), "{loading:?}");
+    }
+
+    #[test]
+    fn a_script_is_not_loaded() {
+        assert_eq!(Loading::of(b"#!/bin/sh\n"), None);
+        assert_eq!(Loading::of(b""), None);
+    }
+
+    #[test]
+    fn a_packed_table_is_counted_by_its_bits() {
+        let words = [0x1000_u64, 0b1011, u64::MAX, 0x2000];
+        let table: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        assert_eq!(packed(&table), 1 + 2 + 63 + 1);
+    }
+}

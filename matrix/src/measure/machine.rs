@@ -1,0 +1,124 @@
+//! `run.json`: where and with what the samples were taken.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, reading, writing};
+use crate::plan::{Plan, SCHEMA};
+
+/// What a reader has to know of a run besides its samples.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// [`crate::plan::SCHEMA`].
+    pub schema: u32,
+    /// The plan's seed.
+    pub seed: u64,
+    /// The plan's design.
+    pub design: String,
+    /// The version of this program.
+    pub matrix: String,
+    /// The commit of the workspace, with `-dirty` when something in it was changed; none outside of a repository.
+    pub commit: Option<String>,
+    /// Where.
+    pub machine: Machine,
+    /// What the machine did not let the sandbox do, one sentence each. Empty when every condition is what it says.
+    pub refused: Vec<String>,
+}
+
+/// The machine, as far as it decides on milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Machine {
+    /// As in `/proc/cpuinfo`.
+    pub cpu: String,
+    /// CPUs that this program may use.
+    pub cores: usize,
+    /// As in `uname -sr`.
+    pub kernel: String,
+    /// As in `uname -m`.
+    pub architecture: String,
+    /// How the first CPU's frequency is chosen; none where the machine does not tell.
+    pub governor: Option<String>,
+    /// MB.
+    pub memory_mb: u64,
+    /// How many KiB the disk with the programs reads at once: with more than a program has, a cold start touches all of it. None where the
+    /// machine does not tell.
+    pub read_ahead_kib: Option<u64>,
+}
+
+impl Run {
+    /// A run of this plan, here and now, with its programs in `directory`.
+    pub fn here(plan: &Plan, refused: Vec<String>, directory: &Path) -> Self {
+        Self {
+            schema: SCHEMA,
+            seed: plan.seed,
+            design: plan.design.clone(),
+            matrix: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: commit(),
+            machine: Machine::here(directory),
+            refused,
+        }
+    }
+
+    /// Writes the file. One that is there already must be of the same plan: its samples would be mixed with others.
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        if path.exists() {
+            let text = fs::read_to_string(path).map_err(reading(path))?;
+            let malformed = |source| Error::Malformed { path: path.to_owned(), line: 1, source };
+            let before: Self = serde_json::from_str(&text).map_err(malformed)?;
+            if before.seed != self.seed || before.design != self.design {
+                return Err(Error::OtherRun { path: path.to_owned(), what: "plan" });
+            }
+        }
+        let text = serde_json::to_string_pretty(self).map_err(std::io::Error::from).map_err(writing(path))?;
+        fs::write(path, text + "\n").map_err(writing(path))
+    }
+}
+
+impl Machine {
+    /// This one, with `directory` on the disk that counts. What cannot be found out reads `unknown`.
+    pub fn here(directory: &Path) -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let field = |text: &str, name: &str| {
+            let line = text.lines().find(|line| line.starts_with(name))?;
+            Some(line.split_once(':')?.1.trim().to_owned())
+        };
+        let uname = nix::sys::utsname::uname().ok();
+        let of = |part: fn(&nix::sys::utsname::UtsName) -> &std::ffi::OsStr| {
+            uname.as_ref().map_or_else(|| "unknown".to_owned(), |uname| part(uname).to_string_lossy().into_owned())
+        };
+        let kilobytes =
+            field(&read("/proc/meminfo"), "MemTotal").and_then(|total| total.split(' ').next()?.parse::<u64>().ok());
+        let governor = read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+        Self {
+            cpu: field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown".to_owned()),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            kernel: format!("{} {}", of(|uname| uname.sysname()), of(|uname| uname.release())),
+            architecture: of(|uname| uname.machine()),
+            governor: Some(governor.trim().to_owned()).filter(|governor| !governor.is_empty()),
+            memory_mb: kilobytes.unwrap_or_default() / 1024,
+            read_ahead_kib: read_ahead(directory),
+        }
+    }
+}
+
+fn read_ahead(directory: &Path) -> Option<u64> {
+    let device = fs::metadata(directory).ok()?.dev();
+    let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
+    fs::read_to_string(format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb")).ok()?.trim().parse().ok()
+}
+
+fn commit() -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let commit = git(&["rev-parse", "HEAD"])?;
+    let dirty = !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
+    Some(if dirty { commit + "-dirty" } else { commit })
+}

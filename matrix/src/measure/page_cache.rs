@@ -1,0 +1,81 @@
+//! Which of a file's pages are in memory, and how to get them out of it.
+
+use std::fs::File;
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use nix::libc;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::unistd::{SysconfVar, sysconf};
+
+/// Asks the kernel to forget a file's pages and returns how many bytes of it are in memory nevertheless: a file in memory (tmpfs) cannot be forgotten,
+/// nor can pages that somebody has mapped.
+pub(super) fn drop_pages(path: &Path) -> io::Result<u64> {
+    let file = File::open(path)?;
+    // Only what is on disk can be forgotten.
+    file.sync_all()?;
+    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+    resident(path)
+}
+
+/// Reads a file into memory.
+pub(super) fn read_pages(path: &Path) -> io::Result<()> {
+    io::copy(&mut File::open(path)?, &mut io::sink()).map(drop)
+}
+
+/// Bytes of a file that are in memory. The kernel tells that only to the owner of the file.
+pub(super) fn resident(path: &Path) -> io::Result<u64> {
+    let file = File::open(path)?;
+    let bytes = file.metadata()?.len();
+    let Some(length) = usize::try_from(bytes).ok().and_then(NonZeroUsize::new) else {
+        return Ok(0);
+    };
+    let page = sysconf(SysconfVar::PAGE_SIZE)?.and_then(|page| usize::try_from(page).ok()).unwrap_or(4096);
+    let pages = pages_in_memory(&file, length, page)?;
+    let resident = pages.iter().filter(|flags| *flags & 1 == 1).count() * page;
+    Ok(u64::try_from(resident).unwrap_or(u64::MAX).min(bytes))
+}
+
+#[expect(unsafe_code, reason = "no safe interface tells which pages are in memory without reading them into it")]
+fn pages_in_memory(file: impl AsFd, length: NonZeroUsize, page: usize) -> io::Result<Vec<u8>> {
+    let mut pages = vec![0_u8; length.get().div_ceil(page)];
+    // SAFETY: the mapping is new, private, never read from, and unmapped before this returns; `mincore` writes one byte for each of its pages,
+    // which is exactly what `pages` has room for.
+    unsafe {
+        let mapping = mmap(None, length, ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE, file, 0)?;
+        let told = nix::errno::Errno::result(libc::mincore(mapping.as_ptr(), length.get(), pages.as_mut_ptr()));
+        munmap(mapping, length.get())?;
+        told?;
+    }
+    Ok(pages)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_on_disk_is_forgotten_and_read_again() {
+        // The target directory is on a disk, which the directory for temporary files need not be.
+        let directory = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, vec![7; 300_000]).unwrap();
+        assert_eq!(resident(&path).unwrap(), 300_000);
+        assert_eq!(drop_pages(&path).unwrap(), 0);
+        assert_eq!(resident(&path).unwrap(), 0);
+        read_pages(&path).unwrap();
+        assert_eq!(resident(&path).unwrap(), 300_000);
+    }
+
+    #[test]
+    fn an_empty_file_has_no_pages_and_a_missing_one_is_an_error() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(resident(file.path()).unwrap(), 0);
+        assert!(resident(Path::new("/nonexistent")).is_err());
+    }
+}

@@ -1,0 +1,195 @@
+//! One cold start.
+//!
+//! It takes two sandboxes. In the first the event follows the init at once, as on Lambda: whatever the extension has put off until then is in the
+//! way of the invocation, and shows. In the second nobody disturbs the extension until it has come to rest: what it has used by then is the CPU time
+//! of all that it does to get ready, put off or not.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use super::phases;
+use super::sample::Phase;
+use super::scene::{EVENT, Scene};
+use super::subject::{Subject, number};
+use crate::plan::Cache;
+use crate::sandbox::cpu::PERIOD;
+use crate::sandbox::intake::Request;
+use crate::sandbox::journal::{Entry, What};
+use crate::sandbox::setup::Origin;
+use crate::sandbox::{Ending, ExtensionGates, Gates, Invocation, Outcome, Sandbox};
+
+/// An extension that uses next to nothing for so long is at rest. A throttled one that has work to do uses its share in every period.
+const REST: Duration = PERIOD.saturating_mul(2);
+/// Next to nothing: a timer or two.
+const NEXT_TO_NOTHING: Duration = Duration::from_micros(100);
+/// Who is not at rest by then will not be.
+const RESTLESS: Duration = Duration::from_secs(3);
+/// How often rest is looked for.
+const LOOK: Duration = Duration::from_millis(4);
+
+/// What was measured.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub measures: BTreeMap<String, f64>,
+    pub phases: Vec<Phase>,
+    pub digest: Option<String>,
+    pub failure: Option<String>,
+}
+
+/// Starts a cell's program under a condition.
+pub(super) fn start(subject: &Subject, scene: &Scene) -> Taken {
+    let mut taken = Taken { measures: subject.fixed.clone(), ..Taken::default() };
+    let attempt = taken.invoke(subject, scene).and_then(|()| taken.rest(subject, scene));
+    taken.failure = attempt.err();
+    taken
+}
+
+impl Taken {
+    fn set(&mut self, measure: &str, value: f64) {
+        self.measures.insert(measure.to_owned(), value);
+    }
+
+    /// The first sandbox: init, one invocation, shutdown.
+    fn invoke(&mut self, subject: &Subject, scene: &Scene) -> Result<(), String> {
+        settle(subject, scene.condition.cache)?;
+        let trace = scene.clear_trace();
+        let sandbox = Sandbox::start(scene.setup(subject)).map_err(|error| told(&error))?;
+        let started = sandbox.monotonic();
+        let gates = sandbox.gates();
+        let passed = self.gates(&gates);
+        let invocation = passed.is_ok().then(|| sandbox.invoke(EVENT)).transpose().map_err(|error| told(&error))?;
+        let ending = sandbox.shutdown().map_err(|error| told(&error))?;
+        self.journal(&ending.journal);
+        if let (Some(executed), Ok(trace)) = (executed(&ending.journal), fs::read_to_string(trace)) {
+            self.phases = phases::read(&trace, started + executed);
+        }
+        passed.map_err(|what| format!("{what}{}", last_words(&ending)))?;
+        if scene.condition.cache == Cache::Cold {
+            self.set("file_touched", number(subject.resident().map_err(|error| told(&error))? / 1024));
+        }
+        if subject.ours {
+            self.digest = Some(super::digest(&ending.requests, &ending.output));
+        }
+        judge(subject, invocation.as_ref(), &ending)?;
+        if let Some(invocation) = invocation {
+            self.set("first_invocation", milliseconds(invocation.duration));
+        }
+        Ok(())
+    }
+
+    fn gates(&mut self, gates: &Gates) -> Result<(), &'static str> {
+        let Some(ExtensionGates { register, next, .. }) =
+            gates.extensions.iter().find(|gates| gates.name == super::AGENT)
+        else {
+            return Err("the extension was not executed");
+        };
+        let register = register.ok_or("the extension did not register")?;
+        self.set("register", milliseconds(register));
+        let next = next.ok_or("the extension did not ask for an event")?;
+        self.set("ready", milliseconds(next));
+        // The runtime starts when everyone has registered, and needs no time of its own.
+        self.set("init_null", milliseconds(register + next.saturating_sub(register)));
+        Ok(())
+    }
+
+    fn journal(&mut self, journal: &[Entry]) {
+        for entry in journal {
+            match &entry.what {
+                What::Footprint { name, footprint } if name == super::AGENT => {
+                    self.set("minor_faults", number(footprint.minor_faults));
+                    self.set("major_faults", number(footprint.major_faults));
+                    self.set("resident_peak", number(footprint.resident_peak_kib));
+                    self.set("threads", number(footprint.threads));
+                }
+                What::Used { origin: Origin::Extension(_), cpu } => self.set("cpu_total", milliseconds(*cpu)),
+                _ => {}
+            }
+        }
+    }
+
+    /// The second sandbox: init, and then nothing.
+    fn rest(&mut self, subject: &Subject, scene: &Scene) -> Result<(), String> {
+        settle(subject, scene.condition.cache)?;
+        scene.clear_trace();
+        let sandbox = Sandbox::start(scene.setup(subject)).map_err(|error| told(&error))?;
+        let used = || sandbox.cpu_time(super::AGENT).ok_or("the extension ended before it came to rest");
+        let (began, mut since, mut seen) = (Instant::now(), Instant::now(), used()?);
+        while since.elapsed() < REST {
+            if began.elapsed() > RESTLESS {
+                // No failure: it only has no such moment.
+                return Ok(());
+            }
+            std::thread::sleep(LOOK);
+            let now = used()?;
+            if now > seen + NEXT_TO_NOTHING {
+                (since, seen) = (Instant::now(), now);
+            }
+        }
+        self.set("cpu_settled", milliseconds(seen));
+        Ok(())
+    }
+}
+
+/// When the extension was executed, since the start of the sandbox.
+fn executed(journal: &[Entry]) -> Option<Duration> {
+    let is_exec = |entry: &&Entry| matches!(&entry.what, What::Executed { origin: Origin::Extension(_), .. });
+    journal.iter().find(is_exec).map(|entry| entry.at)
+}
+
+/// Brings the files where the condition wants them.
+fn settle(subject: &Subject, cache: Cache) -> Result<(), String> {
+    match subject.settle(cache) {
+        Ok(0) => Ok(()),
+        Ok(bytes) => Err(format!("{bytes} bytes of the program could not be dropped from the page cache")),
+        Err(error) => Err(told(&error)),
+    }
+}
+
+/// Whether the start counts.
+fn judge(subject: &Subject, invocation: Option<&Invocation>, ending: &Ending) -> Result<(), String> {
+    match invocation.map(|invocation| &invocation.outcome) {
+        Some(Outcome::Success) => {}
+        other => return Err(format!("the invocation did not succeed: {other:?}{}", last_words(ending))),
+    }
+    let extension = ending.extensions.iter().find(|exit| exit.name == super::AGENT);
+    match extension {
+        Some(exit) if exit.killed => return Err("the extension had to be killed at the shutdown".to_owned()),
+        Some(exit) if exit.status == "exit status: 0" => {}
+        other => {
+            let status = other.map_or("unknown", |exit| exit.status.as_str());
+            return Err(format!("the extension ended with {status}{}", last_words(ending)));
+        }
+    }
+    let refused = ending.requests.iter().find(|request| subject.ours && !Request::delivered(request));
+    refused.map_or(Ok(()), |request| Err(format!("{} was refused: {}", request.path, request.problems.join("; "))))
+}
+
+/// How the extension ended, and the last that it said, if it said something.
+fn last_words(ending: &Ending) -> String {
+    let is_extension = |origin: &Origin| matches!(origin, Origin::Extension(_));
+    let exit = ending.journal.iter().rev().find_map(|entry| match &entry.what {
+        What::Exited { origin, status } if is_extension(origin) => Some(status.as_str()),
+        What::NotExecuted { origin, reason } if is_extension(origin) => Some(reason.as_str()),
+        _ => None,
+    });
+    let line = ending.output.iter().rev().find(|line| is_extension(&line.stream.origin));
+    let line = line.map(|line| String::from_utf8_lossy(&line.bytes));
+    [exit.map(|exit| format!(" ({exit})")), line.map(|line| format!(": {line}"))].into_iter().flatten().collect()
+}
+
+/// An error with everything that is behind it.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!(": {error}");
+        source = error.source();
+    }
+    text
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    // What is below a nanosecond is noise of the conversion.
+    (duration.as_secs_f64() * 1e9).round() / 1e6
+}

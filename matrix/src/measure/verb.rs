@@ -1,0 +1,222 @@
+//! `cargo matrix bench`: the starts of a plan.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::de::DeserializeOwned;
+
+use super::run::{Options, Partition, Step, Summary};
+use super::{Error, reading};
+use crate::build::Built;
+use crate::invoke::build::target_directory;
+use crate::plan::{Plan, SCHEMA};
+
+const AFTER: &str = "\
+Examples:
+  cargo matrix bench --blocks 100
+  cargo matrix bench --plan plan.json --builds builds.jsonl --out measured --partition 0/4
+
+Every start is written to samples.jsonl as soon as it is over. Ctrl-C ends the run after the one that is under way; the same command goes on from
+there. Samples of several partitions are put together with cat.
+
+Exit status:
+  0    everything is measured; starts that failed are recorded as such
+  2    the command line or one of the files is wrong
+  6    the sandbox does not work here
+  130  interrupted";
+
+/// Cold-starts every cell of a plan in randomised blocks and writes down what each start cost
+#[derive(Args, Debug)]
+#[command(after_help = AFTER)]
+pub struct Arguments {
+    /// The plan [default: plan.json in the output directory]
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+
+    /// The builds of its cells [default: builds.jsonl in the output directory]
+    #[arg(long, value_name = "FILE")]
+    pub builds: Option<PathBuf>,
+
+    /// The directory for samples.jsonl and run.json [default: matrix in the target directory]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Blocks for each condition [default: as planned]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub blocks: Option<u32>,
+
+    /// Runs every n-th block only, beginning with the m-th, counted from 0
+    #[arg(long, value_name = "M/N", value_parser = partition, default_value = "0/1")]
+    pub partition: Partition,
+}
+
+/// Statuses of the process, as in the help.
+mod status {
+    pub(super) const USAGE: u8 = 2;
+    pub(super) const SETUP_FAILED: u8 = 6;
+    /// As shells report a process that SIGINT has ended.
+    pub(super) const INTERRUPTED: u8 = 130;
+}
+
+/// Runs the verb and says how it went.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    match bench(arguments) {
+        Ok(summary) => {
+            eprintln!("{}", told(&summary));
+            if summary.stopped { status::INTERRUPTED.into() } else { ExitCode::SUCCESS }
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut source = std::error::Error::source(&error);
+            while let Some(error) = source {
+                eprintln!("  because {error}");
+                source = error.source();
+            }
+            match error {
+                Error::Sandbox(_) | Error::Python(_) | Error::NoCertificates(_) | Error::Write { .. } => {
+                    status::SETUP_FAILED.into()
+                }
+                _ => status::USAGE.into(),
+            }
+        }
+    }
+}
+
+fn bench(arguments: &Arguments) -> Result<Summary, Error> {
+    let out = arguments.out.clone().unwrap_or_else(|| target_directory().join("matrix"));
+    let in_out = |given: &Option<PathBuf>, name: &str| given.clone().unwrap_or_else(|| out.join(name));
+    let path = in_out(&arguments.plan, "plan.json");
+    let text = fs::read_to_string(&path).map_err(reading(&path))?;
+    let plan: Plan = parse(&path, 1, &text)?;
+    of_this_schema(&path, plan.schema)?;
+    let path = in_out(&arguments.builds, "builds.jsonl");
+    let text = fs::read_to_string(&path).map_err(reading(&path))?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let built = lines.map(|(number, line)| parse(&path, number + 1, line)).collect::<Result<Vec<Built>, _>>()?;
+    built.iter().try_for_each(|built| of_this_schema(&path, built.schema))?;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    listen(Arc::clone(&stop));
+    let options = Options { out: out.clone(), blocks: arguments.blocks, partition: arguments.partition, stop };
+    let shown = Shown::new();
+    let summary = super::run(&plan, &built, &options, &|step| shown.step(&step));
+    shown.bar.finish_and_clear();
+    summary
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, line: usize, text: &str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|source| Error::Malformed { path: path.to_owned(), line, source })
+}
+
+fn of_this_schema(path: &Path, found: u32) -> Result<(), Error> {
+    if found == SCHEMA { Ok(()) } else { Err(Error::Schema { path: path.to_owned(), found }) }
+}
+
+fn told(summary: &Summary) -> String {
+    let Summary { started, resumed, failed, .. } = summary;
+    let mut told = format!("{started} starts measured");
+    if *resumed > 0 {
+        told += &format!(", {resumed} had been there");
+    }
+    if *failed > 0 {
+        told += &format!(", {failed} of them failed");
+    }
+    if summary.stopped {
+        told += "; stopped early, and the same command goes on from here";
+    }
+    format!("{told}: {}", summary.samples.display())
+}
+
+/// A bar on a terminal, lines elsewhere; always on standard error.
+struct Shown {
+    bar: ProgressBar,
+}
+
+impl Shown {
+    fn new() -> Self {
+        let bar = ProgressBar::new(0);
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} starts, {eta} left  {wide_msg}");
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        Self { bar }
+    }
+
+    fn step(&self, step: &Step<'_>) {
+        match step {
+            Step::Preparing(what) => self.say(what),
+            Step::Refused(reason) => self.say(&format!("this machine refuses: {reason}")),
+            Step::WarmUp { starts } => {
+                self.bar.set_length(*starts as u64);
+                self.say(&format!("{starts} starts, after a round that is not recorded"));
+                self.bar.reset_eta();
+            }
+            Step::Started { cell, block, failure } => {
+                if let Some(failure) = failure {
+                    self.say(&format!("{cell} failed in block {block}: {failure}"));
+                }
+                self.bar.set_message((*cell).to_owned());
+                self.bar.inc(1);
+                self.tenth();
+            }
+        }
+    }
+
+    /// A line for each tenth of the way where there is no bar.
+    fn tenth(&self) {
+        let (done, all) = (self.bar.position(), self.bar.length().unwrap_or_default().max(1));
+        if self.bar.is_hidden() && done * 10 / all > (done - 1) * 10 / all {
+            eprintln!("{done}/{all} starts");
+        }
+    }
+
+    fn say(&self, line: &str) {
+        if self.bar.is_hidden() {
+            eprintln!("{line}");
+        } else {
+            self.bar.println(line);
+        }
+    }
+}
+
+/// The first Ctrl-C, and every further one, ends the run when the start that is under way is over.
+fn listen(stop: Arc<AtomicBool>) {
+    thread::spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        runtime.block_on(async {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                eprintln!("Interrupted: the start that is under way is finished first.");
+                stop.store(true, Ordering::SeqCst);
+            }
+        });
+    });
+}
+
+/// `m/n`, where m counts from 0.
+fn partition(text: &str) -> Result<Partition, String> {
+    let parsed = text
+        .split_once('/')
+        .and_then(|(number, of)| Some(Partition { number: number.parse().ok()?, of: of.parse().ok()? }));
+    parsed
+        .filter(|partition| partition.number < partition.of)
+        .ok_or_else(|| format!("\"{text}\" is not of the form m/n with m below n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_counts_from_zero() {
+        assert_eq!(partition("1/3"), Ok(Partition { number: 1, of: 3 }));
+        for wrong in ["3/3", "0/0", "1", "a/b", "-1/2"] {
+            assert!(partition(wrong).is_err(), "{wrong}");
+        }
+    }
+}

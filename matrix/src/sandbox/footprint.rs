@@ -1,0 +1,82 @@
+//! What a process has used so far, as the kernel counts it.
+
+use std::fs;
+use std::time::Duration;
+
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
+
+/// A process at one moment of its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// Pages that were mapped on first touch, without reading from disk, since exec.
+    pub minor_faults: u64,
+    /// Pages that had to be read from disk, since exec.
+    pub major_faults: u64,
+    /// The most memory that was resident, in KiB.
+    pub resident_peak_kib: u64,
+    /// Threads that are alive.
+    pub threads: u64,
+}
+
+/// What the process had used before it became the program that is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Prelude {
+    pub cpu: Duration,
+    pub minor_faults: u64,
+}
+
+impl Footprint {
+    /// Reads two files of `/proc`, which takes some ten microseconds; none when the process is gone.
+    pub(crate) fn of(process: Pid, prelude: Prelude) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        // The name in parentheses may hold blanks and parentheses; the first field after it is the state, the third of the file.
+        let after_name = stat.rsplit_once(')')?.1;
+        let field = |number: usize| after_name.split_ascii_whitespace().nth(number - 3)?.parse::<u64>().ok();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(Self {
+            minor_faults: field(10)?.saturating_sub(prelude.minor_faults),
+            major_faults: field(12)?,
+            resident_peak_kib: peak.trim().trim_end_matches(" kB").parse().ok()?,
+            threads: field(20)?,
+        })
+    }
+}
+
+/// The CPU time of a process since exec, threads that have ended included; also of one that has ended, until it is waited for.
+pub(crate) fn cpu_time(process: Pid, prelude: Prelude) -> Option<Duration> {
+    let used = clock_gettime(clock_getcpuclockid(process).ok()?).ok()?;
+    Some(Duration::from(used).saturating_sub(prelude.cpu))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hint::black_box;
+
+    use super::*;
+
+    #[test]
+    fn memory_that_is_touched_shows_in_faults_and_in_the_peak() {
+        let before = Footprint::of(nix::unistd::getpid(), Prelude::default()).unwrap();
+        let touched = black_box(vec![1_u8; 64 << 20]);
+        let after = Footprint::of(nix::unistd::getpid(), Prelude::default()).unwrap();
+        assert!(after.minor_faults > before.minor_faults);
+        assert!(after.resident_peak_kib >= 64 << 10);
+        assert!(after.threads >= 1 && touched.len() == 64 << 20);
+        let prelude = Prelude { minor_faults: before.minor_faults, ..Prelude::default() };
+        let since = Footprint::of(nix::unistd::getpid(), prelude).unwrap();
+        assert!(since.minor_faults < after.minor_faults);
+    }
+
+    #[test]
+    fn work_takes_cpu_time_and_nobody_takes_none() {
+        let before = cpu_time(nix::unistd::getpid(), Prelude::default()).unwrap();
+        while cpu_time(nix::unistd::getpid(), Prelude::default()).unwrap() < before + Duration::from_millis(5) {
+            black_box(before);
+        }
+        let prelude = Prelude { cpu: before, ..Prelude::default() };
+        assert!(cpu_time(nix::unistd::getpid(), prelude).unwrap() >= Duration::from_millis(5));
+        assert_eq!(cpu_time(Pid::from_raw(i32::MAX >> 4), Prelude::default()), None);
+    }
+}

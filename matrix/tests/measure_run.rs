@@ -1,0 +1,201 @@
+//! Plans become samples: in blocks, in an order that can be repeated, and without losing what is there.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
+
+mod measure_support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::atomic::Ordering;
+
+use matrix::build::Built;
+use matrix::measure::sample::Sample;
+use matrix::measure::{Error, Options, Partition, Run, Step, run};
+use matrix::plan::{Cache, CellKind, Condition, Latency, SCHEMA};
+use measure_support::*;
+
+fn built(cell: &str, program: impl Into<std::path::PathBuf>) -> Built {
+    use sha2::Digest as _;
+    let program = program.into();
+    let sha256 = sha2::Sha256::digest(fs::read(&program).unwrap());
+    Built {
+        schema: SCHEMA,
+        cell: cell.to_owned(),
+        program: Some(program),
+        agent: None,
+        sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+        bytes: 1,
+        seconds: 0.0,
+        cached: true,
+        same_as: None,
+        failure: None,
+    }
+}
+
+#[test]
+fn every_cell_starts_once_in_every_block_of_every_condition() {
+    let out = directory();
+    let cold = Condition { cache: Cache::Cold, ..condition() };
+    let plan = plan(vec![floor(), again("twin", "floor")], vec![condition(), cold.clone()], 3);
+    let summary = measure(&plan, out.path()).unwrap();
+    assert_eq!((summary.started, summary.failed, summary.stopped), (12, 0, false), "{:?}", samples(out.path()));
+
+    let samples = samples(out.path());
+    let blocks: Vec<_> = samples.iter().map(|sample| (sample.block, sample.condition.cache)).collect();
+    let rounds = [0, 1, 2].map(|block| [(block, Cache::Warm); 2].into_iter().chain([(block, Cache::Cold); 2]));
+    assert_eq!(blocks, rounds.into_iter().flatten().collect::<Vec<_>>(), "conditions take turns");
+    let distinct: BTreeSet<_> =
+        keys(&samples).into_iter().map(|(block, condition, _, cell)| (block, condition, cell)).collect();
+    assert_eq!(distinct.len(), 12);
+    assert!(samples.iter().any(|sample| sample.position == 0 && sample.cell == "twin"), "the order is drawn");
+    for sample in &samples {
+        assert_plausible(sample);
+    }
+    let run: Run = serde_json::from_str(&fs::read_to_string(out.path().join("run.json")).unwrap()).unwrap();
+    assert!(run.seed == 7 && run.machine.cores > 0 && run.machine.kernel.starts_with("Linux "), "{run:?}");
+    assert_eq!(run.refused, summary.refused);
+}
+
+fn assert_plausible(sample: &Sample) {
+    let value = |measure: &str| *sample.measures.get(measure).unwrap_or_else(|| panic!("no {measure}: {sample:?}"));
+    assert!(0.0 < value("register") && value("register") <= value("ready"));
+    assert!((value("init_null") - value("ready")).abs() < 1e-6, "beside a runtime that takes no time");
+    assert!(value("first_invocation") > 0.0);
+    assert!(0.0 < value("cpu_settled") && value("cpu_settled") < 100.0, "it has next to nothing to do");
+    assert!(0.0 < value("cpu_total") && value("cpu_total") < 100.0);
+    assert!(value("minor_faults") > 10.0 && value("resident_peak") > 100.0);
+    // It starts a second one just after its first request for an event.
+    assert!((1.0..=2.0).contains(&value("threads")));
+    assert!(value("libraries") >= 1.0 && value("relocations") > 100.0);
+    assert_eq!(sample.measures.contains_key("file_touched"), sample.condition.cache == Cache::Cold);
+    if sample.condition.cache == Cache::Cold {
+        assert!(0.0 < value("file_touched") && value("file_touched") * 1024.0 <= value("file_size"));
+    }
+    assert_eq!((sample.digest.as_deref(), &sample.phases[..]), (None, &[][..]), "it is not ours");
+    let known: BTreeSet<_> = matrix::measure::sample::MEASURES.iter().map(|measure| measure.name).collect();
+    assert!(sample.measures.keys().all(|name| known.contains(name.as_str())), "{:?}", sample.measures.keys());
+}
+
+#[test]
+fn an_interrupted_run_is_finished_in_the_same_order() {
+    let out = directory();
+    let plan = plan(vec![floor(), again("b", "floor"), again("c", "floor")], vec![condition()], 2);
+    measure(&plan, out.path()).unwrap();
+    let whole = samples(out.path());
+    let path = out.path().join("samples.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    // The second block is half done, and the last line was cut in the middle.
+    fs::write(&path, format!("{}\n{}", lines[..4].join("\n"), &lines[4][..50])).unwrap();
+
+    let summary = measure(&plan, out.path()).unwrap();
+    assert_eq!((summary.resumed, summary.started), (4, 2));
+    assert_eq!(keys(&samples(out.path())), keys(&whole));
+    let summary = measure(&plan, out.path()).unwrap();
+    assert_eq!((summary.resumed, summary.started), (6, 0), "there is nothing left to do");
+}
+
+#[test]
+fn partitions_take_turns_with_the_blocks_and_make_up_the_whole() {
+    let plan = plan(vec![floor(), again("twin", "floor")], vec![condition()], 3);
+    let part = |number| {
+        let out = directory();
+        let options = Options { partition: Partition { number, of: 2 }, ..options(out.path()) };
+        run(&plan, &[], &options, &|_| {}).unwrap();
+        samples(out.path())
+    };
+    let (even, odd, out) = (part(0), part(1), directory());
+    measure(&plan, out.path()).unwrap();
+    assert_eq!((even.len(), odd.len()), (4, 2));
+    let mut parts: Vec<_> = keys(&even).into_iter().chain(keys(&odd)).collect();
+    parts.sort_unstable();
+    let whole = samples(out.path());
+    let mut whole = keys(&whole);
+    whole.sort_unstable();
+    assert_eq!(parts, whole);
+}
+
+#[test]
+fn a_start_that_fails_is_recorded_and_the_run_goes_on() {
+    let out = directory();
+    let plan = plan(vec![external("broken", "/bin/false", &[]), floor()], vec![condition()], 2);
+    let told = Told::default();
+    let summary = run(&plan, &[], &options(out.path()), &|step| told.step(&step)).unwrap();
+    assert_eq!((summary.started, summary.failed), (4, 2));
+    for sample in samples(out.path()) {
+        match sample.cell.as_str() {
+            "broken" => {
+                let failure = sample.failure.unwrap();
+                assert!(failure.contains("did not register") && failure.contains("exit status: 1"), "{failure}");
+                assert!(sample.measures.contains_key("file_size") && !sample.measures.contains_key("register"));
+            }
+            _ => assert_eq!(sample.failure, None),
+        }
+    }
+    assert!(told.0.borrow().iter().any(|step| step.contains("broken") && step.contains("did not register")));
+}
+
+#[test]
+fn stopping_keeps_what_is_there() {
+    let out = directory();
+    let plan = plan(vec![floor()], vec![condition()], 5);
+    let options = options(out.path());
+    let stop = options.stop.clone();
+    let summary = run(&plan, &[], &options, &|step| {
+        if matches!(step, Step::Started { block: 1, .. }) {
+            stop.store(true, Ordering::SeqCst);
+        }
+    });
+    let summary = summary.unwrap();
+    assert!(summary.stopped);
+    assert_eq!((summary.started, samples(out.path()).len()), (2, 2));
+}
+
+#[test]
+fn our_own_builds_have_a_digest_and_checkpoints() {
+    let out = directory();
+    let sleeping = Condition { runtime: "sleep:5".to_owned(), platform: Latency::Lambda, ..condition() };
+    let plan = plan(vec![cell("ship", CellKind::Build), again("ship-again", "ship")], vec![sleeping], 2);
+    let summary = run(&plan, &[built("ship", agent())], &options(out.path()), &|_| {}).unwrap();
+    let samples = samples(out.path());
+    assert_eq!((summary.started, summary.failed), (4, 0), "{samples:?}");
+    let digests: BTreeSet<_> = samples.iter().map(|sample| sample.digest.clone().unwrap()).collect();
+    assert_eq!(digests.len(), 1, "{digests:?}");
+    for sample in &samples {
+        let names: Vec<_> = sample.phases.iter().map(|phase| phase.name.as_str()).collect();
+        assert_eq!(names, ["start", "registered"]);
+        let at: Vec<_> = sample.phases.iter().map(|phase| phase.at_ms).collect();
+        let ready = sample.measures["ready"];
+        assert!(0.0 < at[0] && at[0] < at[1] && at[1] < ready + 5.0, "{at:?} and ready at {ready}");
+        assert!(sample.measures["register"] >= 2.5, "the platform takes that long to answer");
+    }
+}
+
+#[test]
+fn a_twin_of_another_build_is_not_measured_and_another_program_is_not_mixed_in() {
+    let out = directory();
+    let cells = vec![cell("a", CellKind::Build), cell("b", CellKind::Build), cell("c", CellKind::Build)];
+    let plan = plan(cells, vec![condition()], 1);
+    let twin = Built { same_as: Some("a".to_owned()), ..built("b", agent()) };
+    let failed = Built { program: None, ..built("c", agent()) };
+    let builds = [built("a", agent()), twin, failed];
+    assert_eq!(run(&plan, &builds, &options(out.path()), &|_| {}).unwrap().started, 1);
+
+    let other = [built("a", env!("CARGO_BIN_EXE_floor"))];
+    let refused = run(&plan, &other, &options(out.path()), &|_| {}).unwrap_err();
+    assert!(matches!(refused, Error::OtherRun { what: "program", .. }), "{refused}");
+    let changed = [Built { sha256: "0".repeat(64), ..built("a", agent()) }];
+    let refused = run(&plan, &changed, &options(directory().path()), &|_| {}).unwrap_err();
+    assert!(matches!(refused, Error::Changed { .. }), "{refused}");
+    let refused = run(&plan, &[], &options(directory().path()), &|_| {}).unwrap_err();
+    assert!(matches!(refused, Error::NothingToMeasure), "{refused}");
+}
+
+#[test]
+fn what_is_put_off_until_after_the_first_event_is_asked_for_counts_as_cpu_time() {
+    let out = directory();
+    let plan = plan(vec![external("late", agent(), &[("LATE", "60")])], vec![condition()], 1);
+    measure(&plan, out.path()).unwrap();
+    let sample = &samples(out.path())[0];
+    assert_eq!(sample.failure, None);
+    assert!(sample.measures["cpu_settled"] > 60.0, "{:?}", sample.measures);
+}

@@ -1,0 +1,175 @@
+//! What an extension sees of its machine under a condition, and what is left of that afterwards.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
+
+mod measure_support;
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use matrix::measure::settle_trust_store;
+use matrix::plan::TrustStore;
+use matrix::sandbox::cpu::visible_cpus;
+use matrix::sandbox::journal::{Entry, What};
+use matrix::sandbox::setup::{Companion, Cpu, Setup};
+use matrix::sandbox::{Ending, Extension, Invocation, Sandbox, intake};
+use measure_support::*;
+use serde_json::{Value, json};
+
+/// One at a time: they measure time, and they look for what others may still have.
+static ALONE: Mutex<()> = Mutex::new(());
+
+struct Life {
+    seen: Value,
+    register: Duration,
+    invocation: Invocation,
+    ending: Ending,
+}
+
+fn live(setup: Setup, environment: &[(&str, &str)]) -> Life {
+    let directory = directory();
+    let seen = directory.path().join("seen");
+    let mut extension = Extension::new("datadog-agent", agent());
+    extension.companions = vec![Companion { place: "bottlecap/agent".into(), source: agent() }];
+    for (name, value) in environment.iter().copied().chain([("SEEN", seen.to_str().unwrap())]) {
+        extension.environment.insert(name.to_owned(), value.to_owned());
+    }
+    let intake = Some(intake::Plan::default());
+    let timeout = Duration::from_secs(30);
+    let sandbox = Sandbox::start(Setup { extensions: vec![extension], intake, timeout, ..setup }).unwrap();
+    let register = sandbox.gates().extensions[0].register.unwrap();
+    let invocation = sandbox.invoke(b"{}").unwrap();
+    let ending = sandbox.shutdown().unwrap();
+    Life { seen: serde_json::from_str(&fs::read_to_string(seen).unwrap()).unwrap(), register, invocation, ending }
+}
+
+fn happened(journal: &[Entry], is: impl Fn(&What) -> bool) -> bool {
+    journal.iter().any(|entry| is(&entry.what))
+}
+
+/// The reason for which something was refused; a machine that permits it gives none.
+fn refusal(journal: &[Entry]) -> Option<&str> {
+    journal.iter().find_map(|entry| match &entry.what {
+        What::CpuUnlimited { reason } | What::MountsShared { reason } => Some(reason.as_str()),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_throttled_start_takes_its_share_of_the_time_and_leaves_no_group_behind() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let life = live(Setup { memory_mb: 128, cpu: Cpu::Throttled, ..Setup::default() }, &[("BURN", "20")]);
+    let journal = &life.ending.journal;
+    if happened(journal, |what| *what == What::CpuOfTier) {
+        // Twenty milliseconds at 7 % of a CPU take about 280.
+        assert!(life.register > Duration::from_millis(150), "{:?}", life.register);
+        assert!(life.invocation.duration > Duration::from_millis(150), "{:?}", life.invocation.duration);
+        let left = groups_of_this_process(Path::new("/sys/fs/cgroup"));
+        assert!(left.is_empty(), "{left:?}");
+    } else {
+        assert!(refusal(journal).is_some_and(|reason| !reason.is_empty()), "{journal:?}");
+    }
+}
+
+#[test]
+fn a_boost_ends_with_the_init() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let life = live(Setup { memory_mb: 128, cpu: Cpu::Boosted, ..Setup::default() }, &[("BURN", "20")]);
+    let journal = &life.ending.journal;
+    if happened(journal, |what| *what == What::CpuOfTier) {
+        assert!(happened(journal, |what| *what == What::Throttled));
+        assert!(life.invocation.duration > Duration::from_millis(150), "{:?}", life.invocation.duration);
+    } else {
+        assert!(refusal(journal).is_some_and(|reason| !reason.is_empty()), "{journal:?}");
+    }
+}
+
+#[test]
+fn a_tier_shows_its_cpus_and_hides_the_control_groups() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let here = std::thread::available_parallelism().unwrap().get();
+    let life = live(Setup { memory_mb: 10_240, cpu: Cpu::Boosted, ..Setup::default() }, &[]);
+    assert_eq!(life.seen["cpus"], json!(visible_cpus(10_240).min(here)));
+    let life = live(Setup { memory_mb: 128, cpu: Cpu::Boosted, ..Setup::default() }, &[]);
+    assert_eq!(life.seen["cpus"], json!(visible_cpus(128).min(here)));
+    match refusal(&life.ending.journal) {
+        None => assert_eq!(life.seen["groups"], json!([])),
+        Some(reason) => assert!(!reason.is_empty()),
+    }
+}
+
+#[test]
+fn a_trust_store_is_seen_in_the_place_of_the_machines() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = names(Path::new("/etc/ssl/certs"));
+    for store in [TrustStore::Al2023, TrustStore::Debian] {
+        let directory = tempfile::tempdir().unwrap();
+        let mounts = match settle_trust_store(store, directory.path()) {
+            Ok(mounts) => mounts,
+            Err(error) => {
+                assert!(error.to_string().contains("apt-get install ca-certificates"), "{error}");
+                continue;
+            }
+        };
+        let life = live(Setup { mounts, ..Setup::default() }, &[]);
+        assert_eq!(life.seen["variables"], json!([]), "SSL_CERT_FILE and SSL_CERT_DIR would win over any store");
+        match refusal(&life.ending.journal) {
+            None if store == TrustStore::Al2023 => {
+                assert_eq!(life.seen["ssl"], json!(["ca-bundle.crt"]));
+                assert_eq!(life.seen["pki"], json!(["ca-bundle.crt"]));
+            }
+            None => {
+                let names = life.seen["ssl"].as_array().unwrap();
+                let hashed = names.iter().filter(|name| name.as_str().unwrap().ends_with(".0")).count();
+                assert!(hashed > 50 && names.len() > 2 * hashed, "{names:?}");
+                assert!(life.seen["pki"].is_string(), "{}", life.seen["pki"]);
+            }
+            Some(reason) => assert!(!reason.is_empty()),
+        }
+    }
+    assert_eq!(names(Path::new("/etc/ssl/certs")), before, "the machine is as it was");
+}
+
+#[test]
+fn a_companion_stands_beside_the_extensions_and_cpu_time_and_footprint_are_told() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let life = live(Setup { footprints: true, ..Setup::default() }, &[("BURN", "30")]);
+    assert_eq!(life.seen["layer"], json!(["agent"]));
+    let used = life.ending.journal.iter().find_map(|entry| match &entry.what {
+        What::Used { cpu, .. } => Some(*cpu),
+        _ => None,
+    });
+    // Once before it registers and once for the event.
+    assert!(used.unwrap() >= Duration::from_millis(60), "{used:?}");
+    let footprint = life.ending.journal.iter().find_map(|entry| match &entry.what {
+        What::Footprint { footprint, .. } => Some(*footprint),
+        _ => None,
+    });
+    let footprint = footprint.unwrap();
+    assert!(
+        footprint.minor_faults > 100 && footprint.resident_peak_kib > 1000 && footprint.threads == 1,
+        "{footprint:?}"
+    );
+}
+
+fn groups_of_this_process(directory: &Path) -> Vec<String> {
+    let mine = format!("matrix-{}-", std::process::id());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(&mine) {
+            found.push(name);
+        } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(groups_of_this_process(&entry.path()));
+        }
+    }
+    found
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
