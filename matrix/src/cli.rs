@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use serde::Serialize;
 
 use crate::manifest::{check, docs, list};
-use crate::{build, invoke, plan};
+use crate::{analyze, bench, build, invoke, measure, plan, report};
 
 /// The command line asks for something that cannot be.
 pub const USAGE: u8 = 2;
@@ -33,17 +33,31 @@ enum Verb {
     List(list::Arguments),
     Plan(Box<plan::Arguments>),
     Build(build::Arguments),
+    Bench(measure::Arguments),
+    Analyze(analyze::Arguments),
+    Report(report::Arguments),
     Check(check::Arguments),
     Docs(docs::Arguments),
 }
 
 /// Does what the command line says. A wrong command line ends the process here, with clap's own message and status 2.
 pub fn run() -> ExitCode {
-    match Cli::parse().verb {
+    dispatch(Cli::parse())
+}
+
+fn dispatch(cli: Cli) -> ExitCode {
+    match cli.verb {
         Verb::Invoke(arguments) => invoke::run(&arguments),
         Verb::List(arguments) => list::run(&arguments),
         Verb::Plan(arguments) => plan::run(&arguments),
         Verb::Build(arguments) => build::run(&arguments),
+        Verb::Bench(arguments) if arguments.is_planned() => measure::bench(&arguments),
+        Verb::Bench(arguments) => bench::run(arguments.blocks, &|line| {
+            let words = std::iter::once("matrix").chain(line.iter().map(String::as_str));
+            Cli::try_parse_from(words).map_or_else(|error| complain(&error, USAGE), dispatch)
+        }),
+        Verb::Analyze(arguments) => analyze::run(&arguments),
+        Verb::Report(arguments) => report::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Docs(arguments) => docs::run(&arguments),
     }

@@ -9,6 +9,7 @@
 //! `invoke` uses the sandbox by itself: a function, the extension, and what would reach Datadog.
 
 pub mod analyze;
+pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod invoke;

@@ -5,18 +5,18 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use ring::digest::{Context, SHA256};
+use sha2::{Digest as _, Sha256};
 
 /// Of some bytes.
 pub fn hexadecimal(bytes: &[u8]) -> String {
-    let mut context = Context::new(&SHA256);
+    let mut context = Sha256::new();
     context.update(bytes);
     finish(context)
 }
 
 /// Of files one after the other.
 pub fn of_files<'p>(paths: impl IntoIterator<Item = &'p Path>) -> io::Result<String> {
-    let mut context = Context::new(&SHA256);
+    let mut context = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     for path in paths {
         let mut file = File::open(path)?;
@@ -31,9 +31,9 @@ pub fn of_files<'p>(paths: impl IntoIterator<Item = &'p Path>) -> io::Result<Str
     Ok(finish(context))
 }
 
-fn finish(context: Context) -> String {
+fn finish(context: Sha256) -> String {
     let mut text = String::new();
-    for byte in context.finish().as_ref() {
+    for byte in context.finalize() {
         let _ = write!(text, "{byte:02x}");
     }
     text

@@ -19,8 +19,11 @@ use crate::plan::{Plan, SCHEMA};
 
 const AFTER: &str = "\
 Examples:
-  cargo matrix bench --blocks 100
+  cargo matrix bench
+  cargo matrix bench --out target/matrix/leave-one-out --blocks 100
   cargo matrix bench --plan plan.json --builds builds.jsonl --out measured --partition 0/4
+
+Without --plan, --builds or --out, the named sets are planned, built, measured, analyzed and reported, in target/matrix/bench.
 
 Every start is written to samples.jsonl as soon as it is over. Ctrl-C ends the run after the one that is under way; the same command goes on from
 there. Samples of several partitions are put together with cat.
@@ -43,7 +46,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub builds: Option<PathBuf>,
 
-    /// The directory for samples.jsonl and run.json [default: matrix in the target directory]
+    /// The directory for samples.jsonl and run.json
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
@@ -54,6 +57,13 @@ pub struct Arguments {
     /// Runs every n-th block only, beginning with the m-th, counted from 0
     #[arg(long, value_name = "M/N", value_parser = partition, default_value = "0/1")]
     pub partition: Partition,
+}
+
+impl Arguments {
+    /// Whether there is a plan to go by; without one, `bench` makes the usual comparison.
+    pub fn is_planned(&self) -> bool {
+        self.plan.is_some() || self.builds.is_some() || self.out.is_some()
+    }
 }
 
 /// Statuses of the process, as in the help.
