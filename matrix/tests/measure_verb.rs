@@ -37,7 +37,7 @@ fn a_run_is_asked_to_end_and_goes_on_from_there() {
         let began = Instant::now();
         let lines = || fs::read_to_string(&samples_path).unwrap_or_default().lines().count();
         while lines() < 3 {
-            assert!(began.elapsed() < Duration::from_secs(60), "nothing was measured");
+            assert!(began.elapsed() < Duration::from_mins(1), "nothing was measured");
             thread::sleep(Duration::from_millis(2));
         }
         raise(Signal::SIGINT).unwrap();
