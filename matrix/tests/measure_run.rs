@@ -1,5 +1,5 @@
 //! Plans become samples: in blocks, in an order that can be repeated, and without losing what is there.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
 mod measure_support;
 
@@ -16,13 +16,14 @@ use measure_support::*;
 fn built(cell: &str, program: impl Into<std::path::PathBuf>) -> Built {
     use sha2::Digest as _;
     let program = program.into();
-    let sha256 = sha2::Sha256::digest(fs::read(&program).unwrap());
+    let hash = sha2::Sha256::digest(fs::read(&program).unwrap());
+    let sha256 = hash.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     Built {
         schema: SCHEMA,
         cell: cell.to_owned(),
         program: Some(program),
         agent: None,
-        sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256,
         bytes: 1,
         seconds: 0.0,
         cached: true,
@@ -198,4 +199,21 @@ fn what_is_put_off_until_after_the_first_event_is_asked_for_counts_as_cpu_time()
     let sample = &samples(out.path())[0];
     assert_eq!(sample.failure, None);
     assert!(sample.measures["cpu_settled"] > 60.0, "{:?}", sample.measures);
+}
+
+#[test]
+fn a_real_runtime_runs_beside_the_extension() {
+    let out = directory();
+    let python = Condition { runtime: "python".to_owned(), ..condition() };
+    let unknown = Condition { runtime: "cobol".to_owned(), ..condition() };
+    let cells = vec![cell("ship", CellKind::Build)];
+    let builds = [built("ship", agent())];
+    let told = Told::default();
+    let plan_of = |condition| plan(cells.clone(), vec![condition], 1);
+    let summary = run(&plan_of(python), &builds, &options(out.path()), &|step| told.step(&step)).unwrap();
+    let samples = samples(out.path());
+    assert_eq!((summary.started, summary.failed), (1, 0), "{samples:?}");
+    assert!(samples[0].digest.is_some() && samples[0].measures.contains_key("first_invocation"));
+    let refused = run(&plan_of(unknown), &builds, &options(directory().path()), &|_| {}).unwrap_err();
+    assert!(refused.to_string().contains("cobol"), "{refused}");
 }

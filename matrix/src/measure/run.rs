@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
@@ -204,10 +205,9 @@ impl Round<'_> {
 
 /// The cells of a block in the order of hashes that nobody can know beforehand: a shuffle that does not depend on any generator's version.
 fn order<'a>(seed: u64, scene: &Scene, block: u32, subjects: &'a [Subject]) -> Vec<&'a Subject> {
+    let condition = json!(scene.condition);
     let mut order: Vec<_> = subjects.iter().collect();
-    order.sort_by_cached_key(|subject| {
-        Sha256::digest(format!("{seed} {:?} {block} {}", scene.condition, subject.cell)).to_vec()
-    });
+    order.sort_by_cached_key(|subject| Sha256::digest(format!("{seed} {condition} {block} {}", subject.cell)).to_vec());
     order
 }
 
