@@ -264,11 +264,7 @@ fn findings(found: &ConditionAnalysis) -> Vec<Finding<'_>> {
     findings
 }
 
-fn estimated<'a>(
-    kind: Kind,
-    effects: &'a [Effect],
-    say: fn(&str, &Estimate) -> String,
-) -> impl Iterator<Item = Finding<'a>> {
+fn estimated(kind: Kind, effects: &[Effect], say: fn(&str, &Estimate) -> String) -> impl Iterator<Item = Finding<'_>> {
     effects.iter().flat_map(move |effect| {
         effect.estimates.iter().map(move |(measure, estimate)| Finding {
             kind,

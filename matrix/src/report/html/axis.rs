@@ -20,7 +20,7 @@ impl Axis {
         if low > high {
             (low, high) = (0.0, 1.0);
         }
-        if high - low < f64::EPSILON {
+        if (high - low).abs() < f64::EPSILON {
             (low, high) = (low - 0.5, high + 0.5);
         }
         let room = (high - low) * 0.03;
