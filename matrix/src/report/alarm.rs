@@ -52,8 +52,12 @@ pub fn of_builds(experiment: &Experiment) -> Vec<Alarm> {
     if experiment.analysis.conditions.is_empty() {
         alarms.push(Alarm::broken("Nothing was measured: the analysis holds no condition.".to_owned()));
     }
-    alarms.sort_by_key(|alarm| alarm.weight);
     alarms
+}
+
+/// That there is nothing to believe under one of several conditions.
+pub fn of_void(found: &ConditionAnalysis) -> Alarm {
+    Alarm::broken(format!("Void: nothing may be believed under {}.", super::circumstances::describe(&found.condition)))
 }
 
 /// What is wrong with one condition.

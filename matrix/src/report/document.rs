@@ -32,12 +32,12 @@ struct Condition<'a> {
     title: &'a str,
     alarms: Vec<Said<'a>>,
     reference: Option<&'a str>,
-    cells: Vec<Cell<'a>>,
-    findings: Vec<Sentence<'a>>,
+    cells: Vec<Row<'a>>,
+    findings: Vec<Told<'a>>,
 }
 
 #[derive(Serialize)]
-struct Cell<'a> {
+struct Row<'a> {
     cell: &'a str,
     title: String,
     /// Medians as multiples of the floor's, by gate.
@@ -45,7 +45,7 @@ struct Cell<'a> {
 }
 
 #[derive(Serialize)]
-struct Sentence<'a> {
+struct Told<'a> {
     kind: &'static str,
     subject: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,13 +80,13 @@ fn condition<'a>(story: &'a Story, chapter: &'a Chapter) -> Condition<'a> {
         title: &chapter.title,
         alarms: chapter.alarms.iter().map(said).collect(),
         reference: chapter.reference,
-        cells: cells.map(|row| Cell { cell: row.name(), title: row.title(), to_floor: &row.to_floor }).collect(),
+        cells: cells.map(|row| Row { cell: row.name(), title: row.title(), to_floor: &row.to_floor }).collect(),
         findings: chapter.findings.iter().map(|finding| sentence(story, finding)).collect(),
     }
 }
 
-fn sentence<'a>(story: &'a Story, finding: &'a Finding) -> Sentence<'a> {
-    Sentence {
+fn sentence<'a>(story: &'a Story, finding: &'a Finding) -> Told<'a> {
+    Told {
         kind: match finding.kind {
             Kind::Comparison => "comparison",
             Kind::Effect => "effect",

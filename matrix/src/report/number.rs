@@ -70,12 +70,12 @@ pub fn counted(count: usize, thing: &str) -> String {
     format!("{} {thing}{plural}", grouped(float(count), 0))
 }
 
-/// So many that the spread has two digits.
+/// So many that the spread has a digit or two.
 fn decimals(spread: f64) -> usize {
     match spread.abs() {
         spread if spread >= 10.0 => 0,
         spread if spread >= 1.0 => 1,
-        spread if spread >= 0.1 => 2,
+        spread if spread >= 0.02 => 2,
         _ => 3,
     }
 }
@@ -115,9 +115,9 @@ mod tests {
 
     #[test]
     fn a_spread_decides_how_many_digits_mean_something() {
-        assert_eq!(Scale::of("ms", 3.1, 2.5).quantity(3.14), "3.1 ms");
+        assert_eq!(Scale::of("ms", 3.1, 2.5).quantity(3.12), "3.1 ms");
         assert_eq!(Scale::of("ms", 104.0, 20.0).quantity(104.2), "104 ms");
-        assert_eq!(Scale::of("ms", 0.3, 0.05).quantity(0.312), "0.312 ms");
+        assert_eq!(Scale::of("ms", 0.3, 0.01).quantity(0.312), "0.312 ms");
     }
 
     #[test]

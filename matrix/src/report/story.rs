@@ -91,7 +91,13 @@ impl<'a> Story<'a> {
         let conditions: Vec<_> = found.iter().map(|found| &found.condition).collect();
         let labels = circumstances::labels(&conditions);
         let chapters = found.iter().zip(labels).map(|(found, label)| Chapter::of(experiment, found, label)).collect();
-        Self { experiment, alarms: alarm::of_builds(experiment), chapters }
+        let mut alarms = alarm::of_builds(experiment);
+        // Where there are several conditions, a void one may be far down or behind another's tab.
+        if found.len() > 1 {
+            alarms.extend(found.iter().filter(|found| found.void.is_some()).map(alarm::of_void));
+        }
+        alarms.sort_by_key(|alarm| alarm.weight);
+        Self { experiment, alarms, chapters }
     }
 
     /// What was done, in one line.
@@ -258,11 +264,7 @@ fn findings(found: &ConditionAnalysis) -> Vec<Finding<'_>> {
     findings
 }
 
-fn estimated<'a>(
-    kind: Kind,
-    effects: &'a [Effect],
-    say: fn(&str, &Estimate) -> String,
-) -> impl Iterator<Item = Finding<'a>> {
+fn estimated(kind: Kind, effects: &[Effect], say: fn(&str, &Estimate) -> String) -> impl Iterator<Item = Finding<'_>> {
     effects.iter().flat_map(move |effect| {
         effect.estimates.iter().map(move |(measure, estimate)| Finding {
             kind,

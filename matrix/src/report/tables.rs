@@ -64,10 +64,10 @@ pub fn gates(chapter: &Chapter) -> Table {
     let mut columns = vec![Column::text("cell"), Column::number("starts")];
     columns.extend(GATES.map(|gate| Column::number(&format!("{gate} ms"))));
     if chapter.floor().is_some() {
-        columns.extend(GATES.map(|gate| Column::number(&format!("{gate} × floor"))));
+        columns.extend(GATES.map(|gate| Column::number(&format!("{gate} ×\u{a0}floor"))));
     }
     if has_ratios {
-        columns.extend(GATES.map(|gate| Column::number(&format!("{gate} × {against}"))));
+        columns.extend(GATES.map(|gate| Column::number(&format!("{gate} ×\u{a0}{against}"))));
     }
     let fields = |row: &Row| {
         let mut fields = vec![Field::plain(row.title()), Field::plain(row.summary.starts.to_string())];
@@ -151,7 +151,8 @@ pub fn results(chapter: &Chapter, kind: Kind) -> Table {
         ),
         Kind::Interaction => (
             "Which switches change each other's worth".to_owned(),
-            "Pairs whose effects are not simply added; only those that were found.",
+            "Only pairs that were found. “Help each other by 0.3 ms”: with one on, the other is worth 0.3 ms more than \
+             on average.",
             "pair",
         ),
     };

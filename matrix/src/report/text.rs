@@ -15,11 +15,12 @@ pub fn write(story: &Story, colours: bool) -> String {
     let mut text = Text { colours, out: String::new() };
     text.line(&story.summary());
     text.alarms(&story.alarms);
-    text.ideas();
     for chapter in &story.chapters {
         text.chapter(chapter);
     }
     text.aliases(story);
+    // Last, because that is what a terminal shows first.
+    text.ideas();
     text.out
 }
 
@@ -96,14 +97,13 @@ impl Text {
         let width = |(index, column): (usize, &tables::Column)| {
             let fields = table.rows.iter().filter_map(|row| row.get(index));
             let widest = fields.map(|field| measure_text_width(&one_line(&field.text))).max().unwrap_or_default();
-            widest.max(measure_text_width(&column.title))
+            widest.max(column.title.split(' ').map(measure_text_width).max().unwrap_or_default())
         };
         let widths: Vec<usize> = table.columns.iter().enumerate().map(width).collect();
         let sides: Vec<Alignment> =
             table.columns.iter().map(|it| if it.numeric { Alignment::Right } else { Alignment::Left }).collect();
-        let header = table.columns.iter().map(|column| Field { text: column.title.clone(), tone: Tone::Quiet });
-        for row in std::iter::once(header.collect()).chain(table.rows.iter().cloned()) {
-            self.row(&row, &widths, &sides);
+        for row in heading(&table.columns, &widths).iter().chain(&table.rows) {
+            self.row(row, &widths, &sides);
         }
     }
 
@@ -139,6 +139,18 @@ impl Text {
     }
 }
 
+/// Titles in as many lines as they need to be no wider than their columns, the last line full.
+fn heading(columns: &[tables::Column], widths: &[usize]) -> Vec<Vec<Field>> {
+    let titles: Vec<Vec<String>> =
+        columns.iter().zip(widths).map(|(column, width)| wrapped(&column.title, *width)).collect();
+    let lines = titles.iter().map(Vec::len).max().unwrap_or_default();
+    let field = |title: &Vec<String>, line: usize| {
+        let text = (line + title.len()).checked_sub(lines).and_then(|index| title.get(index)).cloned();
+        Field { text: text.unwrap_or_default(), tone: Tone::Quiet }
+    };
+    (0..lines).map(|line| titles.iter().map(|title| field(title, line)).collect()).collect()
+}
+
 /// Control characters would move the cursor.
 fn one_line(text: &str) -> String {
     text.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
@@ -146,7 +158,8 @@ fn one_line(text: &str) -> String {
 
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
+    // Only at plain spaces: some words belong together.
+    for word in text.split([' ', '\n']).filter(|word| !word.is_empty()) {
         let Some(line) = lines.last_mut() else { break };
         if line.is_empty() {
             line.push_str(word);

@@ -77,8 +77,8 @@ pub fn scale(measure: &str, estimate: &Estimate) -> Scale {
 /// A cell against its reference, or a factor from off to on.
 pub fn difference(measure: &str, estimate: &Estimate) -> String {
     match estimate.verdict {
-        Verdict::Faster => format!("{} by {}", less(unit(measure)), bracket(measure, estimate, -1.0)),
-        Verdict::Slower => format!("{} by {}", more(unit(measure)), bracket(measure, estimate, 1.0)),
+        Verdict::Faster => format!("{} by {}", less(measure), bracket(measure, estimate, -1.0)),
+        Verdict::Slower => format!("{} by {}", more(measure), bracket(measure, estimate, 1.0)),
         Verdict::NoDetectableChange => nothing(measure, estimate),
         Verdict::NoOp => "no-op: the same program".to_owned(),
         Verdict::DigestMismatch => "delivers something else: not compared".to_owned(),
@@ -86,19 +86,11 @@ pub fn difference(measure: &str, estimate: &Estimate) -> String {
     }
 }
 
-/// Two factors together.
+/// Two factors together: by how much one is worth more or less than on average while the other is on.
 pub fn interaction(measure: &str, estimate: &Estimate) -> String {
-    let worth = |sign| bracket(measure, estimate, sign);
     match estimate.verdict {
-        Verdict::Faster => {
-            format!("they help each other: with one on, the other is worth {} more than on average", worth(-1.0))
-        }
-        Verdict::Slower => {
-            format!(
-                "they stand in each other's way: with one on, the other is worth {} less than on average",
-                worth(1.0)
-            )
-        }
+        Verdict::Faster => format!("help each other by {}", bracket(measure, estimate, -1.0)),
+        Verdict::Slower => format!("get in each other's way by {}", bracket(measure, estimate, 1.0)),
         _ => difference(measure, estimate),
     }
 }
@@ -135,21 +127,26 @@ fn bracket(measure: &str, estimate: &Estimate, sign: f64) -> String {
     format!("{} {ends}", scale.quantity(estimate.value * sign).trim_end())
 }
 
-fn less(unit: &str) -> &'static str {
-    match unit {
-        "ms" => "faster",
+fn less(measure: &str) -> &'static str {
+    match unit(measure) {
+        "ms" if is_elapsed(measure) => "faster",
         "bytes" | "KiB" => "smaller",
-        "" => "less",
+        "ms" | "" => "less",
         _ => "fewer",
     }
 }
 
-fn more(unit: &str) -> &'static str {
-    match unit {
-        "ms" => "slower",
+fn more(measure: &str) -> &'static str {
+    match unit(measure) {
+        "ms" if is_elapsed(measure) => "slower",
         "bytes" | "KiB" => "larger",
         _ => "more",
     }
+}
+
+/// Whether somebody waits for it: CPU time is spent, not waited for.
+fn is_elapsed(measure: &str) -> bool {
+    !measure.starts_with("cpu_")
 }
 
 #[cfg(test)]
@@ -166,6 +163,8 @@ mod tests {
         assert_eq!(difference("register", &saved), "faster by 3.1 ms [1.9, 4.4]");
         let lost = estimate(310.0, 290.0, 330.0, Verdict::Slower);
         assert_eq!(difference("minor_faults", &lost), "more by 310 pages [290, 330]");
+        assert_eq!(difference("cpu_total", &saved), "less by 3.1 ms [1.9, 4.4]");
+        assert_eq!(interaction("ready", &saved), "help each other by 3.1 ms [1.9, 4.4]");
     }
 
     #[test]

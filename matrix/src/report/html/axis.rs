@@ -20,7 +20,7 @@ impl Axis {
         if low > high {
             (low, high) = (0.0, 1.0);
         }
-        if high - low < f64::EPSILON {
+        if (high - low).abs() < f64::EPSILON {
             (low, high) = (low - 0.5, high + 0.5);
         }
         let room = (high - low) * 0.03;
@@ -88,23 +88,79 @@ fn round_up(value: f64) -> f64 {
     digit * power
 }
 
+/// A line on which the beginning has more room than the end: places are square roots of values. It begins at zero.
+#[derive(Clone, Copy, Debug)]
+pub struct RootAxis {
+    pub high: f64,
+    pub from: f64,
+    pub to: f64,
+}
+
+impl RootAxis {
+    /// Where a value lies; values beyond the ends lie on them.
+    pub fn at(&self, value: f64) -> f64 {
+        let part = if value.is_finite() { (value / self.high).clamp(0.0, 1.0).sqrt() } else { 0.0 };
+        self.from + part * (self.to - self.from)
+    }
+}
+
 /// Moves places apart until there are `gap` pixels between neighbours, as little as possible and within the ends if
 /// there is room; returns them in the order in which they came.
 pub fn spread(places: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
     let mut order: Vec<(usize, f64)> = places.iter().copied().enumerate().collect();
     order.sort_by(|one, other| one.1.total_cmp(&other.1));
-    let mut least = low;
-    for (_, place) in &mut order {
-        *place = place.max(least);
-        least = *place + gap;
+    // Neighbours that are too near become a stack around their common middle; stacks that then meet become one.
+    let mut stacks: Vec<Stack> = Vec::new();
+    for (index, place) in order {
+        let mut stack = Stack { members: vec![index], middle: place };
+        stack.keep_inside(gap, low, high);
+        while let Some(below) = stacks.pop_if(|below| below.end(gap) + gap > stack.start(gap)) {
+            stack = below.with(stack);
+            stack.keep_inside(gap, low, high);
+        }
+        stacks.push(stack);
     }
-    let mut most = high;
-    for (_, place) in order.iter_mut().rev() {
-        *place = place.min(most);
-        most = *place - gap;
+    let mut moved = vec![0.0; places.len()];
+    for stack in &stacks {
+        for (step, index) in stack.members.iter().enumerate() {
+            if let Some(place) = moved.get_mut(*index) {
+                *place = stack.start(gap) + gap * number::float(step);
+            }
+        }
     }
-    order.sort_by_key(|(index, _)| *index);
-    order.into_iter().map(|(_, place)| place).collect()
+    moved
+}
+
+/// Labels that touch each other, from the first to the last.
+struct Stack {
+    members: Vec<usize>,
+    middle: f64,
+}
+
+impl Stack {
+    fn half(&self, gap: f64) -> f64 {
+        gap * number::float(self.members.len().saturating_sub(1)) / 2.0
+    }
+
+    fn start(&self, gap: f64) -> f64 {
+        self.middle - self.half(gap)
+    }
+
+    fn end(&self, gap: f64) -> f64 {
+        self.middle + self.half(gap)
+    }
+
+    fn keep_inside(&mut self, gap: f64, low: f64, high: f64) {
+        let half = self.half(gap);
+        self.middle = self.middle.min(high - half).max(low + half);
+    }
+
+    fn with(mut self, next: Self) -> Self {
+        let (own, others) = (number::float(self.members.len()), number::float(next.members.len()));
+        self.middle = (self.middle * own + next.middle * others) / (own + others);
+        self.members.extend(next.members);
+        self
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::report::story::{Chapter, Row};
 use crate::report::words;
 
 const LEFT: f64 = 56.0;
-const RIGHT: f64 = 290.0;
+const RIGHT: f64 = 370.0;
 const TOP: f64 = 34.0;
 const LEAST_HEIGHT: f64 = 280.0;
 /// Steps of a line: more cannot be seen.
@@ -83,7 +83,7 @@ impl Series<'_> {
             .children(polyline("hit-line", &self.steps(x, y)))
             .children(polyline("series-line", &self.steps(x, y)))
             .child(line("series-line", (right + 18.0, place), (right + 42.0, place)))
-            .child(cut_label("name", right + 50.0, place, &self.title, RIGHT - 120.0))
+            .child(cut_label("name", right + 50.0, place, &self.title, RIGHT - 130.0))
             .child(label("value end", WIDTH - 8.0, place, &scale.quantity(self.median())))
     }
 

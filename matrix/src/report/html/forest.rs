@@ -8,8 +8,8 @@ use crate::report::number::{self, Scale};
 use crate::report::story::{Chapter, Finding, Kind, Role};
 use crate::report::words;
 
-const LEFT: f64 = 250.0;
-const RIGHT: f64 = 300.0;
+const LEFT: f64 = 220.0;
+const RIGHT: f64 = 340.0;
 const TOP: f64 = 36.0;
 
 /// One picture for each measure, in the order in which people ask for them.
@@ -55,9 +55,12 @@ fn picture(chapter: &Chapter, kind: Kind, measure: &str) -> Option<Element> {
         let y = TOP + step * (number::float(index) + 0.5);
         drawing = drawing.child(row(chapter, finding, &axis, scale, y));
     }
-    let about = "The dot is the best guess, the line its interval; a line clear of zero was found. The pale bar is what \
-                 this run could not have seen four times out of five.";
-    Some(figure(&format!("{}: {}", heading(chapter, kind), words::title(measure)), about, drawing))
+    let about = format!(
+        "{} The dot is the best guess, the line its interval; a line clear of zero was found. The pale bar is what this \
+         run could not have seen four times out of five.",
+        words::about(measure).unwrap_or_default()
+    );
+    Some(figure(&format!("{}: {}", heading(chapter, kind), words::title(measure)), about.trim_start(), drawing))
 }
 
 fn row(chapter: &Chapter, finding: &Finding, axis: &Axis, scale: Scale, y: f64) -> Element {

@@ -8,7 +8,7 @@ use crate::analyze::Summary;
 use crate::report::number::{self, Scale};
 use crate::report::story::{Chapter, GATES, Row};
 
-const LEFT: f64 = 250.0;
+const LEFT: f64 = 270.0;
 const RIGHT: f64 = 170.0;
 const TOP: f64 = 44.0;
 

@@ -74,12 +74,13 @@ fn square(finding: &Finding, corner: (f64, f64), size: (f64, f64), most: f64) ->
         finding.sentence,
         words::signed(finding.measure, estimate)
     );
-    let shade = format!("square {}{}", shade(estimate.value, most), if finding.is_found() { " found" } else { "" });
-    let group = mark(tip).child(rect(&shade, (corner.0 + 1.0, corner.1 + 1.0), (size.0 - 2.0, size.1 - 2.0)));
+    let shade = shade(estimate.value, most);
+    let square = format!("square {shade}{}", if finding.is_found() { " found" } else { "" });
+    let group = mark(tip).child(rect(&square, (corner.0 + 1.0, corner.1 + 1.0), (size.0 - 2.0, size.1 - 2.0)));
     let text = Scale::of(words::unit(finding.measure), most, most / 4.0).number(estimate.value);
     if finding.is_found() && super::canvas::width(&text) < size.0 {
-        let strong = if most > 0.0 && estimate.value.abs() / most > 0.5 { "number strong" } else { "number" };
-        return group.child(label(strong, corner.0 + size.0 / 2.0, corner.1 + size.1 / 2.0, &text));
+        let class = format!("number on-{}", shade.rsplit('-').next().unwrap_or_default());
+        return group.child(label(&class, corner.0 + size.0 / 2.0, corner.1 + size.1 / 2.0, &text));
     }
     group
 }

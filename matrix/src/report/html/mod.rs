@@ -38,8 +38,9 @@ pub fn write(story: &Story) -> String {
 
 fn main(story: &Story) -> Element {
     let chapters = story.chapters.iter().map(|chapter| {
+        let void = if chapter.found.void.is_some() { " (void)" } else { "" };
         Element::new("section")
-            .with("data-tab", &chapter.label)
+            .with("data-tab", format!("{}{void}", chapter.label))
             .child(Element::new("h2").text(&chapter.title))
             .children(chapter_parts(story, chapter))
     });

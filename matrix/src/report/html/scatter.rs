@@ -5,7 +5,7 @@ use super::canvas::{self, WIDTH, canvas, dot, figure, horizontal, label, line, m
 use super::ink::Ink;
 use super::node::Element;
 use crate::build::Built;
-use crate::report::number::{self, Scale};
+use crate::report::number::Scale;
 use crate::report::story::{Chapter, Row};
 
 const LEFT: f64 = 56.0;
@@ -52,22 +52,25 @@ pub fn picture(chapter: &Chapter, inks: &[Ink], builds: &[Built]) -> Option<Elem
     let mut drawing = canvas(BOTTOM + 44.0, "Size of the file against the ready gate")
         .child(horizontal(&x, TOP, BOTTOM, "file, MiB"))
         .child(vertical(&y, LEFT, WIDTH - RIGHT, "ready gate, ms"));
+    let mut taken: Vec<Area> = points.iter().map(|point| around(x.at(point.mebibytes), y.at(point.ready))).collect();
+    taken.extend(points.iter().map(|point| whisker(x.at(point.mebibytes), y.at(point.high), y.at(point.low))));
     if let Some(floor) = chapter.floor().and_then(|floor| floor.measure("ready")) {
         let height = y.at(floor.p50);
-        drawing = drawing.child(line("yardstick", (LEFT, height), (WIDTH - RIGHT, height))).child(label(
+        let (left, right) = (LEFT, WIDTH - RIGHT);
+        drawing = drawing.child(line("yardstick", (left, height), (right, height))).child(label(
             "tick end",
-            WIDTH - RIGHT,
+            right,
             height - 10.0,
             "the floor",
         ));
+        taken.push(Area { left, right, top: height - 1.0, bottom: height + 1.0 });
+        taken.push(Area { left: right - 70.0, right, top: height - 18.0, bottom: height });
     }
-    let mut taken: Vec<Area> = points.iter().map(|point| around(x.at(point.mebibytes), y.at(point.ready))).collect();
-    taken.extend(points.iter().map(|point| whisker(x.at(point.mebibytes), y.at(point.high), y.at(point.low))));
     for point in &points {
         drawing = drawing.child(point.draw(&x, &y, &mut taken));
     }
     let about = "A program that is read from disk pays for every page that it touches, so size often costs time. Upright \
-                 lines are what 80 of 100 starts lie between.";
+                 lines are what 80 of 100 starts lie between. Where there is no room for a name, point at the dot.";
     Some(figure("Size and time", about, drawing))
 }
 
@@ -113,10 +116,11 @@ impl<'a> Point<'a> {
     }
 }
 
-/// The nearest place for a label that meets nothing; none if there is none, and then only pointing tells the name.
+/// The nearest place for a label that meets nothing. None if all near ones are taken: a name further away would be taken
+/// for that of another dot.
 fn free(title: &str, x: f64, y: f64, taken: &[Area]) -> Option<Area> {
     let width = canvas::width(title);
-    let places = (0..14u32).flat_map(|ring| {
+    let places = (0..5u32).flat_map(|ring| {
         let away = f64::from(ring) * 13.0;
         let aside = 10.0 + f64::from(ring) * 4.0;
         [(aside, -away), (aside, away), (-aside - width, -away), (-aside - width, away)]
@@ -137,5 +141,5 @@ fn around(x: f64, y: f64) -> Area {
 }
 
 fn whisker(x: f64, top: f64, bottom: f64) -> Area {
-    Area { left: x - 1.5, right: x + 1.5, top, bottom: bottom.max(number::float(1)) }
+    Area { left: x - 1.5, right: x + 1.5, top, bottom }
 }

@@ -1,14 +1,14 @@
 //! Which functions notice: what an extension adds to an initialization, by how long the runtime itself needs.
 
-use super::axis::{Axis, spread};
-use super::canvas::{WIDTH, canvas, cut_label, dot, figure, horizontal, label, line, mark, polyline, vertical};
+use super::axis::{Axis, RootAxis, spread};
+use super::canvas::{WIDTH, canvas, cut_label, dot, figure, label, line, mark, polyline, vertical};
 use super::ink::Ink;
 use super::node::Element;
 use crate::report::number::{self, Scale};
 use crate::report::story::{Chapter, Row};
 
 const LEFT: f64 = 56.0;
-const RIGHT: f64 = 330.0;
+const RIGHT: f64 = 400.0;
 const TOP: f64 = 40.0;
 const LEAST_HEIGHT: f64 = 300.0;
 /// Milliseconds that a runtime may need: from a compiled one to Node.js with a few modules.
@@ -47,13 +47,13 @@ pub fn picture(chapter: &Chapter, inks: &[Ink]) -> Option<Element> {
     let right = WIDTH - RIGHT;
     let height = LEAST_HEIGHT.max(17.0 * number::float(cells.len()));
     let bottom = TOP + height;
-    let x = Axis { low: 0.0, high: LONGEST, from: LEFT, to: right };
+    let x = RootAxis { high: LONGEST, from: LEFT, to: right };
     let y = Axis::around(cells.iter().map(|cell| cell.added(0.0)), true, bottom, TOP);
     let ends: Vec<f64> = cells.iter().map(|cell| y.at(cell.added(LONGEST))).collect();
     let places = spread(&ends, 16.0, TOP, bottom);
     let lines = cells.iter().zip(&places).map(|(cell, place)| draw(cell, &x, &y, *place));
     let drawing = canvas(bottom + 44.0, "What each cell adds to initialization, by the runtime's own length")
-        .child(horizontal(&x, TOP, bottom, "the runtime's own start, ms"))
+        .child(runtimes(&x, bottom))
         .child(vertical(&y, LEFT, right, "added to Init, ms"))
         .children(lines);
     let about = "Init = register + max(runtime, ready − register). Drawn is what that adds to the runtime's own time: it \
@@ -62,7 +62,27 @@ pub fn picture(chapter: &Chapter, inks: &[Ink]) -> Option<Element> {
     Some(figure("Which functions notice", about, drawing))
 }
 
-fn draw(cell: &Gates, x: &Axis, y: &Axis, place: f64) -> Element {
+/// Grid lines at runtimes of round lengths, short ones included.
+fn runtimes(x: &RootAxis, bottom: f64) -> Element {
+    let title = "the runtime's own start, ms (short ones are given more room)";
+    let at = |runtime: u32| {
+        let place = x.at(f64::from(runtime));
+        Element::new("g").child(line("grid", (place, TOP), (place, bottom))).child(label(
+            "tick middle",
+            place,
+            bottom + 14.0,
+            &runtime.to_string(),
+        ))
+    };
+    Element::new("g").children([0, 1, 5, 10, 20, 30, 40, 60, 80, 100, 120].map(at)).child(label(
+        "axis-title end",
+        x.to,
+        bottom + 32.0,
+        title,
+    ))
+}
+
+fn draw(cell: &Gates, x: &RootAxis, y: &Axis, place: f64) -> Element {
     let slack = cell.slack();
     let scale = Scale::for_table("ms");
     let ends = if slack > LONGEST {
@@ -77,7 +97,9 @@ fn draw(cell: &Gates, x: &Axis, y: &Axis, place: f64) -> Element {
         scale.quantity(cell.register)
     );
     let knee = slack.min(LONGEST);
-    let points = [0.0, knee, LONGEST].map(|runtime| (x.at(runtime), y.at(cell.added(runtime))));
+    // Straight lines are bent by the axis.
+    let bend = (0..=24u32).map(|step| knee * f64::from(step * step) / 576.0).chain([LONGEST]);
+    let points: Vec<_> = bend.map(|runtime| (x.at(runtime), y.at(cell.added(runtime)))).collect();
     let end = y.at(cell.added(LONGEST));
     let short = if slack > LONGEST { format!("> {LONGEST}") } else { scale.number(slack) };
     mark(tip)
@@ -87,7 +109,7 @@ fn draw(cell: &Gates, x: &Axis, y: &Axis, place: f64) -> Element {
         .children(polyline("series-line", &points))
         .children((slack <= LONGEST).then(|| dot("full", x.at(knee), y.at(cell.added(knee)), 4.0)))
         .child(line("leader", (x.to + 2.0, end), (x.to + 18.0, place)))
-        .child(cut_label("name", x.to + 22.0, place, &cell.title, RIGHT - 170.0))
+        .child(cut_label("name", x.to + 22.0, place, &cell.title, RIGHT - 180.0))
         .child(label("value end", WIDTH - 8.0, place, &format!("{} ms, slack {short}", scale.number(cell.register))))
 }
 

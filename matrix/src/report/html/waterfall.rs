@@ -6,7 +6,7 @@ use super::node::Element;
 use crate::report::number::{self, Scale};
 use crate::report::story::{Chapter, Row};
 
-const LEFT: f64 = 250.0;
+const LEFT: f64 = 270.0;
 const RIGHT: f64 = 90.0;
 /// Fills of the style sheet.
 const FILLS: usize = 8;
@@ -33,7 +33,7 @@ pub fn picture(chapter: &Chapter) -> Option<Element> {
     for (index, row) in rows.iter().enumerate() {
         drawing = drawing.child(one(row, &names, &axis, top + step * (number::float(index) + 0.5), step - 9.0));
     }
-    let about = "Each piece ends at a checkpoint of the extension itself and is named after it. The upright marks are the \
+    let about = "Each piece ends at a checkpoint of the extension itself and is named after it. The marks above and below are the \
                  medians of both gates, as the sandbox sees them from outside. Cells without checkpoints are left out.";
     Some(figure("Where the time goes", about, drawing))
 }
@@ -67,8 +67,9 @@ fn one(row: &Row, names: &[&str], axis: &Axis, y: f64, height: f64) -> Element {
         if let Some(summary) = row.measure(gate) {
             let x = axis.at(summary.p50);
             let tip = format!("{}: {gate} gate at {}", row.name(), scale.quantity(summary.p50));
-            group =
-                group.child(mark(tip).child(line("gate", (x, y - height / 2.0 - 3.0), (x, y + height / 2.0 + 3.0))));
+            // Above and below the bar, not through it: a name may stand there.
+            let end = |way: f64| line("gate", (x, y + way * (height / 2.0 - 1.0)), (x, y + way * (height / 2.0 + 4.0)));
+            group = group.child(mark(tip).child(end(-1.0)).child(end(1.0)));
         }
     }
     group.child(label("value end", WIDTH - 8.0, y, &scale.quantity(before)))
