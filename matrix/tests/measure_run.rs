@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering;
 
 use matrix::build::Built;
 use matrix::measure::sample::Sample;
-use matrix::measure::{Error, Options, Partition, Run, Step, run};
+use matrix::measure::{Error, Options, Run, Step, run};
+use matrix::plan::Partition;
 use matrix::plan::{Cache, CellKind, Condition, Latency, SCHEMA};
 use measure_support::*;
 
@@ -100,7 +101,7 @@ fn partitions_take_turns_with_the_blocks_and_make_up_the_whole() {
     let plan = plan(vec![floor(), again("twin", "floor")], vec![condition()], 3);
     let part = |number| {
         let out = directory();
-        let options = Options { partition: Partition { number, of: 2 }, ..options(out.path()) };
+        let options = Options { partition: Some(Partition { index: number, of: 2 }), ..options(out.path()) };
         run(&plan, &[], &options, &|_| {}).unwrap();
         samples(out.path())
     };

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 pub use digest::digest;
 pub use machine::{Machine, Run};
 pub use record::Samples;
-pub use run::{Options, Partition, Step, Summary, run};
+pub use run::{Options, Step, Summary, run};
 pub use trust::settle as settle_trust_store;
 pub use verb::{Arguments, run as bench};
 

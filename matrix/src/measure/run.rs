@@ -27,27 +27,9 @@ pub struct Options {
     /// Instead of the plan's number of blocks for each condition.
     pub blocks: Option<u32>,
     /// Which blocks are run here.
-    pub partition: Partition,
+    pub partition: Option<Partition>,
     /// Ends the run after the start that is under way, once it is true.
     pub stop: Arc<AtomicBool>,
-}
-
-/// One of several machines that share a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Partition {
-    /// Which, from 0.
-    pub number: u32,
-    /// Of how many, 1 or more.
-    pub of: u32,
-}
-
-impl Partition {
-    /// Everything.
-    pub const WHOLE: Self = Self { number: 0, of: 1 };
-
-    fn has(self, block: u32) -> bool {
-        block % self.of.max(1) == self.number
-    }
 }
 
 /// What a run tells while it goes on.
@@ -105,7 +87,8 @@ pub fn run(plan: &Plan, built: &[Built], options: &Options, progress: &dyn Fn(St
     Run::here(plan, refused.clone(), &programs).write(&options.out.join("run.json"))?;
 
     let blocks = options.blocks.unwrap_or(plan.blocks);
-    let blocks = (0..blocks).filter(|block| options.partition.has(*block)).collect();
+    let partition = options.partition.or(plan.partition).unwrap_or_default();
+    let blocks = (0..blocks).filter(|block| partition.has(*block)).collect();
     let mut round = Round { plan, options, subjects, scenes, blocks, samples, progress };
     let mut summary = Summary {
         samples: round.samples.path().to_owned(),

@@ -11,11 +11,11 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::de::DeserializeOwned;
 
-use super::run::{Options, Partition, Step, Summary};
+use super::run::{Options, Step, Summary};
 use super::{Error, reading};
 use crate::build::Built;
 use crate::invoke::build::target_directory;
-use crate::plan::{Plan, SCHEMA};
+use crate::plan::{Partition, Plan, SCHEMA};
 
 const AFTER: &str = "\
 Examples:
@@ -54,9 +54,9 @@ pub struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub blocks: Option<u32>,
 
-    /// Runs every n-th block only, beginning with the m-th, counted from 0
-    #[arg(long, value_name = "M/N", value_parser = partition, default_value = "0/1")]
-    pub partition: Partition,
+    /// Runs every n-th block only, beginning with the m-th, counted from 0 [default: as planned]
+    #[arg(long, value_name = "M/N")]
+    pub partition: Option<Partition>,
 }
 
 impl Arguments {
@@ -206,27 +206,4 @@ fn listen(stop: Arc<AtomicBool>) {
             }
         });
     });
-}
-
-/// `m/n`, where m counts from 0.
-fn partition(text: &str) -> Result<Partition, String> {
-    let parsed = text
-        .split_once('/')
-        .and_then(|(number, of)| Some(Partition { number: number.parse().ok()?, of: of.parse().ok()? }));
-    parsed
-        .filter(|partition| partition.number < partition.of)
-        .ok_or_else(|| format!("\"{text}\" is not of the form m/n with m below n"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_partition_counts_from_zero() {
-        assert_eq!(partition("1/3"), Ok(Partition { number: 1, of: 3 }));
-        for wrong in ["3/3", "0/0", "1", "a/b", "-1/2"] {
-            assert!(partition(wrong).is_err(), "{wrong}");
-        }
-    }
 }

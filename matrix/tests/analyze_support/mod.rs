@@ -38,6 +38,7 @@ pub fn plan(cells: Vec<Cell>, blocks: u32) -> Plan {
         aliases: Vec::new(),
         conditions: vec![condition()],
         blocks,
+        partition: None,
     }
 }
 

@@ -47,7 +47,8 @@ pub fn condition() -> Condition {
 
 pub fn plan(cells: Vec<Cell>, conditions: Vec<Condition>, blocks: u32) -> Plan {
     let design = "list".to_owned();
-    Plan { schema: SCHEMA, seed: 7, design, factors: Vec::new(), cells, aliases: Vec::new(), conditions, blocks }
+    let (factors, aliases) = (Vec::new(), Vec::new());
+    Plan { schema: SCHEMA, seed: 7, design, factors, cells, aliases, conditions, blocks, partition: None }
 }
 
 /// A directory on a disk, which the one for temporary files need not be.
@@ -57,7 +58,7 @@ pub fn directory() -> tempfile::TempDir {
 
 pub fn options(out: &Path) -> Options {
     let stop = Arc::new(AtomicBool::new(false));
-    Options { out: out.to_owned(), blocks: None, partition: Partition::WHOLE, stop }
+    Options { out: out.to_owned(), blocks: None, partition: None, stop }
 }
 
 pub fn measure(plan: &Plan, out: &Path) -> Result<Summary, Error> {
