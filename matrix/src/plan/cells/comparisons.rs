@@ -2,13 +2,14 @@
 
 use super::{Base, Draft, Error, build, join, pull_in, wanted};
 use crate::manifest::{Choice, Levels, Manifest};
-use crate::plan::{Arguments, Cell, names};
+use crate::plan::names::{self, Named};
+use crate::plan::{Arguments, Cell};
 
 /// Every named set.
 pub(super) fn sets(manifest: &Manifest) -> Result<Draft, Error> {
     let mut draft = Draft::default();
     for set in &manifest.sets {
-        draft.add(set.name.clone(), names::levels(manifest, &set.name)?);
+        draft.add(set.name.clone(), names::read(manifest, &set.name)?.levels);
     }
     Ok(draft)
 }
@@ -17,8 +18,8 @@ pub(super) fn sets(manifest: &Manifest) -> Result<Draft, Error> {
 pub(super) fn list(manifest: &Manifest, cells: &[String]) -> Result<Draft, Error> {
     let mut draft = Draft::default();
     for name in cells {
-        let mut levels = names::levels(manifest, name)?;
-        let pulled = pull_in(manifest, &mut levels);
+        let Named { set, mut levels } = names::read(manifest, name)?;
+        let pulled = pull_in(manifest, &set, &mut levels);
         if let Some(reason) = manifest.illegal(&levels) {
             return Err(Error::Cell { cell: name.clone(), reason });
         }
@@ -42,7 +43,7 @@ pub(super) fn add_one(manifest: &Manifest, base: &Base, arguments: &Arguments) -
             let choice = Choice::new(&factor.name, level);
             let mut levels = base.levels.clone();
             levels.insert(factor.name.clone(), level.to_owned());
-            let pulled = pull_in(manifest, &mut levels);
+            let pulled = pull_in(manifest, &base.levels, &mut levels);
             if let Some(reason) = obstacle(manifest, &levels, &choice) {
                 draft.notes.push(format!("{choice} is left out: {reason}"));
                 continue;

@@ -135,12 +135,20 @@ impl Wanted {
     }
 }
 
-/// Makes the choices that the chosen ones need, and theirs; says which.
-fn pull_in(manifest: &Manifest, levels: &mut Levels) -> Vec<Choice> {
+/// Makes the choices that the chosen ones need, and theirs, but leaves alone what was changed on purpose; says which.
+fn pull_in(manifest: &Manifest, base: &Levels, levels: &mut Levels) -> Vec<Choice> {
+    let on_purpose: Vec<String> = levels
+        .iter()
+        .filter(|(factor, level)| base.get(*factor) != Some(*level))
+        .map(|(factor, _)| factor.clone())
+        .collect();
     let mut pulled = Vec::new();
     loop {
         let missing = manifest.chosen(levels).find_map(|(factor, _)| {
-            factor.requires.iter().find(|required| !required.holds(levels) && !pulled.contains(*required))
+            let open = |required: &&Choice| {
+                !required.holds(levels) && !pulled.contains(*required) && !on_purpose.contains(&required.factor)
+            };
+            factor.requires.iter().find(open)
         });
         let Some(required) = missing.cloned() else { return pulled };
         levels.insert(required.factor.clone(), required.level.clone());
