@@ -1,5 +1,10 @@
 //! Holds the manifest, the package, the tests and the README to saying the same.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail like a test, but only functions marked as tests are exempt by themselves"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

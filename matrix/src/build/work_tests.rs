@@ -96,9 +96,8 @@ fn a_launcher_is_a_second_call() {
     levels.insert("launcher".to_owned(), "on".to_owned());
     let cell = Cell { levels, ..cell(CellKind::Build) };
     let workshop = workshop(folder.path());
-    let Task::Build { launcher: Some(launcher), agent, .. } = workshop.job(&cell).unwrap().task else {
-        panic!("there is no call for the launcher")
-    };
+    let Task::Build(calls) = workshop.job(&cell).unwrap().task else { panic!("it is to be built") };
+    let Calls { launcher: Some(launcher), agent, .. } = *calls else { panic!("there is no call for the launcher") };
     assert!(launcher.shell().contains("--bin launcher"), "{}", launcher.shell());
     assert!(launcher.shell().contains("target-feature=+crt-static"), "{}", launcher.shell());
     assert!(agent.shell().contains("--bin bottlecap"), "{}", agent.shell());

@@ -31,10 +31,10 @@ pub fn render(manifest: &Manifest, plan: &Plan, notes: &[String], estimate: &Est
             text,
             "  {} MB, {}, {} cache, {} latency, {} trust store, {} runtime",
             condition.memory_mb,
-            word(condition.regime),
-            word(condition.cache),
-            word(condition.platform),
-            word(condition.trust_store),
+            word(&condition.regime),
+            word(&condition.cache),
+            word(&condition.platform),
+            word(&condition.trust_store),
             condition.runtime
         );
     }
@@ -109,7 +109,7 @@ fn costs(estimate: &Estimate) -> String {
 }
 
 /// A condition's word, as in the plan's file and on the command line.
-fn word(value: impl clap::ValueEnum) -> String {
+fn word(value: &impl clap::ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 

@@ -9,7 +9,7 @@ use crate::plan::{Arguments, Cell};
 pub(super) fn sets(manifest: &Manifest) -> Result<Draft, Error> {
     let mut draft = Draft::default();
     for set in &manifest.sets {
-        draft.add(set.name.clone(), names::read(manifest, &set.name)?.levels);
+        draft.add(&set.name, names::read(manifest, &set.name)?.levels);
     }
     Ok(draft)
 }
@@ -27,7 +27,7 @@ pub(super) fn list(manifest: &Manifest, cells: &[String]) -> Result<Draft, Error
             draft.notes.push(format!("{name} has {} as well, which it needs", join(&pulled)));
         }
         draft.notes.extend(manifest.inert(&levels).into_iter().map(|reason| format!("{name}: {reason}")));
-        draft.add(name.clone(), levels);
+        draft.add(name, levels);
     }
     Ok(draft)
 }
@@ -35,7 +35,7 @@ pub(super) fn list(manifest: &Manifest, cells: &[String]) -> Result<Draft, Error
 /// The base, and the base with one thing changed, for each thing.
 pub(super) fn add_one(manifest: &Manifest, base: &Base, arguments: &Arguments) -> Result<Draft, Error> {
     let mut draft = Draft::default();
-    draft.add(base.name.clone(), base.levels.clone());
+    draft.add(&base.name, base.levels.clone());
     for wanted in wanted(manifest, arguments)? {
         let Some(factor) = manifest.factor(&wanted.factor) else { continue };
         let on = |level: &&str| !factor.values.is_empty() || *level != factor.reference();
@@ -54,7 +54,7 @@ pub(super) fn add_one(manifest: &Manifest, base: &Base, arguments: &Arguments) -
                     .notes
                     .push(format!("{id} has {} as well, which it needs: their worth is seen together", join(&pulled)));
             }
-            draft.add(id, levels);
+            draft.add(&id, levels);
         }
     }
     Ok(draft)
@@ -63,7 +63,7 @@ pub(super) fn add_one(manifest: &Manifest, base: &Base, arguments: &Arguments) -
 /// The base, and the base without each thing that it has.
 pub(super) fn leave_one_out(manifest: &Manifest, base: &Base, arguments: &Arguments) -> Result<Draft, Error> {
     let mut draft = Draft::default();
-    draft.add(base.name.clone(), base.levels.clone());
+    draft.add(&base.name, base.levels.clone());
     let wanted = wanted(manifest, arguments)?;
     for (factor, choice) in manifest.chosen(&base.levels) {
         if !wanted.iter().any(|wanted| wanted.factor == factor.name) {
@@ -80,7 +80,7 @@ pub(super) fn leave_one_out(manifest: &Manifest, base: &Base, arguments: &Argume
         if !dropped.is_empty() {
             draft.notes.push(format!("{id} is without {} as well, which needs it", join(&dropped)));
         }
-        draft.add(id, levels);
+        draft.add(&id, levels);
     }
     Ok(draft)
 }
@@ -107,7 +107,7 @@ fn obstacle(manifest: &Manifest, levels: &Levels, choice: &Choice) -> Option<Str
 
 impl Draft {
     /// Adds a cell, unless there is the same under another name.
-    fn add(&mut self, id: String, levels: Levels) {
+    fn add(&mut self, id: &str, levels: Levels) {
         let same = |cell: &&Cell| cell.levels == levels;
         if let Some(same) = self.cells.iter().find(same) {
             self.notes.push(format!("{id} is left out: it is the same as {}", same.id));

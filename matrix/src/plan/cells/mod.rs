@@ -102,15 +102,12 @@ fn wanted(manifest: &Manifest, arguments: &Arguments) -> Result<Vec<Wanted>, Err
     }
     let mut wanted: Vec<Wanted> = Vec::new();
     for text in &arguments.factors {
-        let known = match text.split_once('=') {
-            Some((factor, level)) => {
-                manifest.offers(&Choice::new(factor, level))?;
-                Wanted { factor: factor.to_owned(), level: Some(level.to_owned()) }
-            }
-            None => {
-                manifest.factor(text).ok_or_else(|| WrongChoice::Factor(text.clone()))?;
-                Wanted { factor: text.clone(), level: None }
-            }
+        let known = if let Some((factor, level)) = text.split_once('=') {
+            manifest.offers(&Choice::new(factor, level))?;
+            Wanted { factor: factor.to_owned(), level: Some(level.to_owned()) }
+        } else {
+            manifest.factor(text).ok_or_else(|| WrongChoice::Factor(text.clone()))?;
+            Wanted { factor: text.clone(), level: None }
         };
         if !excluded(&known.factor) && !wanted.contains(&known) {
             wanted.push(known);
@@ -160,7 +157,7 @@ fn join(choices: &[Choice]) -> String {
     choices.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn build(id: String, levels: Levels) -> Cell {
+fn build(id: &str, levels: Levels) -> Cell {
     Cell { id: id.replace('=', "-"), kind: CellKind::Build, levels }
 }
 
