@@ -52,11 +52,12 @@ impl Ledger {
             built.same_as = same.filter(|_| built.failure.is_none()).map(|same| same.cell.clone());
             settled.push(built);
         }
-        let lines: Result<Vec<String>, _> = settled.iter().map(serde_json::to_string).collect();
+        let lines: Result<Vec<String>, _> =
+            settled.iter().map(|built| serde_json::to_string(built).map(|line| line + "\n")).collect();
         let beside = self.path.with_extension("jsonl.new");
         let written = lines
             .map_err(io::Error::other)
-            .and_then(|lines| fs::write(&beside, lines.iter().map(|line| format!("{line}\n")).collect::<String>()))
+            .and_then(|lines| fs::write(&beside, lines.concat()))
             .and_then(|()| fs::rename(&beside, &self.path));
         written.map_err(|source| Error::File { path: self.path.clone(), source })?;
         Ok(settled)

@@ -124,16 +124,12 @@ fn in_groups<'c>(jobs: impl Iterator<Item = Job<'c>>) -> Vec<Job<'c>> {
 }
 
 fn outcome(built: &Built) -> String {
-    match &built.failure {
-        Some(failure) => {
-            let last = failure.output.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-            format!("failed after {:.0} s: {last}", built.seconds)
-        }
-        None => {
-            let cached = if built.cached { ", nothing to compile" } else { "" };
-            format!("{} bytes in {:.0} s{cached}", built.bytes, built.seconds)
-        }
+    if let Some(failure) = &built.failure {
+        let last = failure.output.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        return format!("failed after {:.0} s: {last}", built.seconds);
     }
+    let cached = if built.cached { ", nothing to compile" } else { "" };
+    format!("{} bytes in {:.0} s{cached}", built.bytes, built.seconds)
 }
 
 fn summary(lines: &[Built]) -> ExitCode {

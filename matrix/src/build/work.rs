@@ -44,9 +44,16 @@ pub struct Job<'c> {
 }
 
 enum Task {
-    Build { recipe: Recipe, agent: Call, launcher: Option<Call> },
+    Build(Box<Calls>),
     Floor,
     External(PathBuf),
+}
+
+/// The calls for a cell.
+struct Calls {
+    recipe: Recipe,
+    agent: Call,
+    launcher: Option<Call>,
 }
 
 /// The files of a cell.
@@ -67,11 +74,12 @@ impl Workshop<'_> {
                 let recipe = Recipe::of(self.manifest, &cell.levels);
                 let agent = Call::new("bottlecap", &recipe, &self.builds);
                 let launcher = recipe.launcher.then(|| Call::new("launcher", &Recipe::launcher(), &self.builds));
-                Task::Build { recipe, agent, launcher }
+                Task::Build(Box::new(Calls { recipe, agent, launcher }))
             }
         };
         let stamp = match &task {
-            Task::Build { agent, launcher, .. } => {
+            Task::Build(calls) => {
+                let Calls { agent, launcher, .. } = calls.as_ref();
                 let launcher = launcher.as_ref().map(Call::shell).unwrap_or_default();
                 format!("{}\n{}\n{launcher}\n", self.sources, agent.shell())
             }
@@ -118,7 +126,8 @@ impl Workshop<'_> {
         match &job.task {
             Task::Floor => self.floor(&folder),
             Task::External(path) => Ok(Made { program: path.clone(), agent: None, fresh: true }),
-            Task::Build { recipe, agent, launcher } => {
+            Task::Build(calls) => {
+                let Calls { recipe, agent, launcher } = calls.as_ref();
                 let main = agent.run(&self.root, progress)?;
                 let told = Testimony::of(&main.program).map(|told| told.differences(recipe));
                 let differences = told.map_or_else(|error| error, |differences| differences.join("\n"));
@@ -183,7 +192,7 @@ impl Job<'_> {
     /// Jobs of the same group follow each other, so that what they share is compiled while it is still in memory.
     pub fn group(&self) -> Option<super::recipe::Group> {
         match &self.task {
-            Task::Build { recipe, .. } => Some(recipe.group()),
+            Task::Build(calls) => Some(calls.recipe.group()),
             Task::Floor | Task::External(_) => None,
         }
     }

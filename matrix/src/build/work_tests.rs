@@ -1,1 +1,110 @@
+use std::collections::BTreeMap;
 
+use super::*;
+
+fn workshop(folder: &Path) -> Workshop<'static> {
+    Workshop {
+        manifest: Manifest::embedded().unwrap(),
+        root: folder.to_owned(),
+        builds: folder.join("build"),
+        programs: folder.join("programs"),
+        sources: "commit".to_owned(),
+    }
+}
+
+fn cell(kind: CellKind) -> Cell {
+    Cell { id: "one".to_owned(), kind, levels: BTreeMap::new() }
+}
+
+fn external(path: &str) -> Cell {
+    cell(CellKind::External { path: PathBuf::from(path), environment: BTreeMap::new() })
+}
+
+#[test]
+fn a_program_from_elsewhere_is_hashed_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("agent");
+    fs::write(&program, "abc").unwrap();
+    let cell = external(program.to_str().unwrap());
+    let workshop = workshop(folder.path());
+    let job = workshop.job(&cell).unwrap();
+    let built = workshop.work(&job, &|_| {});
+    assert_eq!((built.program.as_deref(), built.bytes, built.failure.as_ref()), (Some(program.as_path()), 3, None));
+    assert_eq!(built.sha256, hash::hexadecimal(b"abc"));
+    assert!(workshop.is_current(&job, &built));
+    fs::write(&program, "abd").unwrap();
+    assert!(!workshop.is_current(&job, &built), "another program has come to lie there");
+}
+
+#[test]
+fn what_is_not_there_is_a_failure_of_its_cell() {
+    let folder = tempfile::tempdir().unwrap();
+    let cell = external("/nowhere/agent");
+    let workshop = workshop(folder.path());
+    let job = workshop.job(&cell).unwrap();
+    let built = workshop.work(&job, &|_| {});
+    assert!(built.program.is_none() && built.failure.is_some());
+    assert!(!workshop.is_current(&job, &built));
+}
+
+#[test]
+fn the_floor_is_made_without_anything_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let cell = cell(CellKind::Floor);
+    let workshop = workshop(folder.path());
+    let job = workshop.job(&cell).unwrap();
+    let built = workshop.work(&job, &|_| {});
+    assert_eq!(built.failure, None);
+    let program = built.program.clone().unwrap();
+    assert_eq!(program, folder.path().join("programs/one/datadog-agent"));
+    assert!(workshop.is_current(&job, &built));
+    fs::remove_file(program).unwrap();
+    assert!(!workshop.is_current(&job, &built), "it is not there any more");
+}
+
+#[test]
+fn a_cell_that_cannot_be_built_says_how_to_see_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let levels = Manifest::embedded().unwrap().set_levels("baseline").unwrap();
+    let cell = Cell { levels, ..cell(CellKind::Build) };
+    let workshop = workshop(folder.path());
+    let built = workshop.work(&workshop.job(&cell).unwrap(), &|_| {});
+    let failure = built.failure.unwrap();
+    assert!(failure.output.contains("Cargo.toml"), "there is no workspace here: {}", failure.output);
+    assert!(failure.command.contains("cargo build --release --locked --package bottlecap"), "{}", failure.command);
+}
+
+#[test]
+fn other_sources_or_flags_make_another_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = Manifest::embedded().unwrap();
+    let of = |set: &str| Cell { levels: manifest.set_levels(set).unwrap(), ..cell(CellKind::Build) };
+    let (baseline, seed) = (of("baseline"), of("seed"));
+    let mut workshop = workshop(folder.path());
+    let stamp = |workshop: &Workshop, cell: &Cell| workshop.job(cell).unwrap().stamp;
+    let before = stamp(&workshop, &baseline);
+    assert_eq!(stamp(&workshop, &baseline), before);
+    assert_ne!(stamp(&workshop, &seed), before);
+    workshop.sources = "another".to_owned();
+    assert_ne!(stamp(&workshop, &baseline), before);
+}
+
+#[test]
+fn a_launcher_is_a_second_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut levels = Manifest::embedded().unwrap().set_levels("baseline").unwrap();
+    levels.insert("launcher".to_owned(), "on".to_owned());
+    let cell = Cell { levels, ..cell(CellKind::Build) };
+    let workshop = workshop(folder.path());
+    let Task::Build(calls) = workshop.job(&cell).unwrap().task else { panic!("it is to be built") };
+    let Calls { launcher: Some(launcher), agent, .. } = *calls else { panic!("there is no call for the launcher") };
+    assert!(launcher.shell().contains("--bin launcher"), "{}", launcher.shell());
+    assert!(launcher.shell().contains("target-feature=+crt-static"), "{}", launcher.shell());
+    assert!(agent.shell().contains("--bin bottlecap"), "{}", agent.shell());
+}
+
+#[test]
+fn what_is_started_again_is_not_built_again() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(workshop(folder.path()).job(&cell(CellKind::Again { of: "ship".to_owned() })).is_none());
+}

@@ -221,7 +221,7 @@ impl Manifest {
 
     /// Every Cargo feature that some level needs, sorted.
     pub fn features(&self) -> Vec<&str> {
-        let settings = self.factors.iter().flat_map(|factor| factor.levels());
+        let settings = self.factors.iter().flat_map(Factor::levels);
         let mut names: Vec<&str> =
             settings.flat_map(|level| level.setting.features.iter().map(String::as_str)).collect();
         names.sort_unstable();

@@ -1,6 +1,6 @@
 //! What a manifest has to keep to, apart from its grammar.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{Choice, Factor, Kind, Manifest, Setting, Status};
 
@@ -55,9 +55,9 @@ fn shape(factor: &Factor, complaints: &mut Vec<String>) {
         Kind::Launcher if !factor.on.launcher => complain("a launcher factor needs launcher"),
         _ => {}
     }
-    let mut levels = BTreeMap::new();
+    let mut levels = BTreeSet::new();
     for level in factor.levels() {
-        if levels.insert(level.name, ()).is_some() {
+        if !levels.insert(level.name) {
             complain(&format!("the value {} is there twice", level.name));
         }
         if factor.refused.iter().any(|refused| refused.name == level.name) {
@@ -66,7 +66,7 @@ fn shape(factor: &Factor, complaints: &mut Vec<String>) {
     }
     match factor.status {
         Status::Candidate if !factor.evidence.is_empty() => {
-            complain("there is evidence, so it is no candidate any more")
+            complain("there is evidence, so it is no candidate any more");
         }
         Status::Ship | Status::Refuted if factor.evidence.is_empty() => complain("its status needs evidence"),
         _ => {}

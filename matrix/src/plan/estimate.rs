@@ -12,7 +12,7 @@ use crate::manifest::Manifest;
 use crate::measure::sample::Sample;
 
 /// Guesses for a machine of two cores, used until there is something better, and always named as guesses.
-const FULL_BUILD_SECONDS: f64 = 240.0;
+const FIRST_BUILD_SECONDS: f64 = 240.0;
 const FURTHER_BUILD_SECONDS: f64 = 60.0;
 const START_SECONDS: f64 = 1.0;
 const GROUP_MB: f64 = 700.0;
@@ -47,19 +47,19 @@ impl Estimate {
     pub fn of(manifest: &Manifest, plan: &Plan, builds: &[Built], samples: &[Sample]) -> Self {
         let groups = groups(manifest, plan);
         let count: usize = groups.iter().map(Vec::len).sum();
-        let (full, further, build_basis) = build_seconds(builds);
+        let seconds = BuildSeconds::of(builds);
         let further_builds = number(count) - number(groups.len());
         let starts = plan.blocks_here().count() * plan.cells.len() * plan.conditions.len();
-        let (seconds, start_basis) = start_seconds(samples);
+        let (each, start_basis) = start_seconds(samples);
         let (detectable_ms, detectable_basis) = detectable(plan, samples);
         Self {
-            build_minutes: (number(groups.len()) * full + further_builds * further) / 60.0,
+            build_minutes: (number(groups.len()) * seconds.first + further_builds * seconds.further) / 60.0,
             builds: count,
             disk_mb: number(groups.len()) * GROUP_MB + number(count) * PROGRAM_MB,
             groups,
-            build_basis,
+            build_basis: seconds.basis,
             cold_starts: starts as u64,
-            start_minutes: number(starts) * seconds / 60.0,
+            start_minutes: number(starts) * each / 60.0,
             start_basis,
             detectable_ms,
             detectable_basis,
@@ -83,21 +83,27 @@ fn groups(manifest: &Manifest, plan: &Plan) -> Vec<Vec<String>> {
     groups.into_values().collect()
 }
 
-/// Seconds for the first build of a group, seconds for any other, and how we know.
-fn build_seconds(builds: &[Built]) -> (f64, f64, String) {
-    let real = builds.iter().filter(|built| built.failure.is_none() && !built.cached);
-    let mut seconds: Vec<f64> = real.map(|built| built.seconds).collect();
-    seconds.sort_by(f64::total_cmp);
-    match (seconds.last(), seconds.get(seconds.len() / 2)) {
-        (Some(longest), Some(middle)) => {
-            (*longest, *middle, format!("the longest and the median of {} earlier builds", seconds.len()))
+/// How long builds take, and how we know.
+struct BuildSeconds {
+    /// The first of a group, which compiles everything.
+    first: f64,
+    /// Any other of it.
+    further: f64,
+    basis: String,
+}
+
+impl BuildSeconds {
+    fn of(builds: &[Built]) -> Self {
+        let real = builds.iter().filter(|built| built.failure.is_none() && !built.cached);
+        let mut seconds: Vec<f64> = real.map(|built| built.seconds).collect();
+        seconds.sort_by(f64::total_cmp);
+        if let (Some(&first), Some(&further)) = (seconds.last(), seconds.get(seconds.len() / 2)) {
+            let basis = format!("the longest and the median of {} earlier builds", seconds.len());
+            return Self { first, further, basis };
         }
-        _ => {
-            let basis = format!(
-                "a guess of {FULL_BUILD_SECONDS} s for the first build of each, {FURTHER_BUILD_SECONDS} s for others"
-            );
-            (FULL_BUILD_SECONDS, FURTHER_BUILD_SECONDS, basis)
-        }
+        let (first, further) = (FIRST_BUILD_SECONDS, FURTHER_BUILD_SECONDS);
+        let basis = format!("a guess of {first} s for the first build of each, {further} s for others");
+        Self { first, further, basis }
     }
 }
 

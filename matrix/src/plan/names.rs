@@ -3,14 +3,24 @@
 use super::Error;
 use crate::manifest::{Choice, Levels, Manifest, OFF, ON};
 
-/// The levels that a name stands for. Names have hyphens in them, so the longest that fits is meant.
-pub fn levels(manifest: &Manifest, name: &str) -> Result<Levels, Error> {
+/// What a name stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The set that it begins with.
+    pub set: Levels,
+    /// The set with what the name adds and takes away.
+    pub levels: Levels,
+}
+
+/// Names have hyphens in them, so the longest that fits is meant.
+pub fn read(manifest: &Manifest, name: &str) -> Result<Named, Error> {
     let wrong = |reason: String| Error::Cell { cell: name.to_owned(), reason };
     let sets = manifest.sets.iter().map(|set| set.name.clone());
     let Some((set, mut rest)) = longest(name, sets) else {
         return Err(wrong("it does not begin with the name of a set".to_owned()));
     };
-    let mut levels = manifest.set_levels(&set).unwrap_or_default();
+    let set = manifest.set_levels(&set).unwrap_or_default();
+    let mut levels = set.clone();
     while let Some(sign) = rest.chars().next() {
         let after = rest.get(1..).unwrap_or_default();
         let Some((word, next)) = longest(after, words(manifest)) else {
@@ -20,7 +30,7 @@ pub fn levels(manifest: &Manifest, name: &str) -> Result<Levels, Error> {
         levels.insert(choice.factor, choice.level);
         rest = next;
     }
-    Ok(levels)
+    Ok(Named { set, levels })
 }
 
 /// The longest of the words that `text` begins with and that ends where the text or a word does.
@@ -66,8 +76,8 @@ mod tests {
 
     fn of(name: &str) -> Result<Vec<String>, String> {
         let manifest = Manifest::embedded().unwrap();
-        let levels = levels(manifest, name).map_err(|error| error.to_string())?;
-        Ok(manifest.chosen(&levels).map(|(_, choice)| choice.to_string()).collect())
+        let named = read(manifest, name).map_err(|error| error.to_string())?;
+        Ok(manifest.chosen(&named.levels).map(|(_, choice)| choice.to_string()).collect())
     }
 
     #[test]

@@ -8,6 +8,8 @@ use crate::manifest::Manifest;
 
 /// How many confounded effects are named before the rest is only counted.
 const SHOWN: usize = 6;
+/// How many lines of them are shown: a screen has so many that none of them would be read.
+const LINES: usize = 30;
 
 /// What is planned, in the order in which one would object to it.
 pub fn render(manifest: &Manifest, plan: &Plan, notes: &[String], estimate: &Estimate) -> String {
@@ -23,16 +25,16 @@ pub fn render(manifest: &Manifest, plan: &Plan, notes: &[String], estimate: &Est
     for cell in &plan.cells {
         let _ = writeln!(text, "  {:<28} {}", cell.id, about(manifest, plan, cell));
     }
-    let _ = writeln!(text, "\n{} conditions, {} blocks each:", plan.conditions.len(), plan.blocks_here().count());
+    let _ = writeln!(text, "\nconditions, with {} blocks each:", plan.blocks_here().count());
     for condition in &plan.conditions {
         let _ = writeln!(
             text,
             "  {} MB, {}, {} cache, {} latency, {} trust store, {} runtime",
             condition.memory_mb,
-            word(condition.regime),
-            word(condition.cache),
-            word(condition.platform),
-            word(condition.trust_store),
+            word(&condition.regime),
+            word(&condition.cache),
+            word(&condition.platform),
+            word(&condition.trust_store),
             condition.runtime
         );
     }
@@ -50,11 +52,14 @@ fn aliases(plan: &Plan) -> String {
     } else if plan.aliases.iter().all(|alias| alias.effect.contains('*')) {
         text += "  main effects with no interaction of two factors; but these with each other:\n";
     }
-    for alias in &plan.aliases {
+    for alias in plan.aliases.iter().take(LINES) {
         let shown = alias.with.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
         let more = alias.with.len().saturating_sub(SHOWN);
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         let _ = writeln!(text, "  {} ~ {shown}{more}", alias.effect);
+    }
+    if let more @ 1.. = plan.aliases.len().saturating_sub(LINES) {
+        let _ = writeln!(text, "  and {more} effects more: `--format json` has them all");
     }
     text
 }
@@ -104,6 +109,50 @@ fn costs(estimate: &Estimate) -> String {
 }
 
 /// A condition's word, as in the plan's file and on the command line.
-fn word(value: impl clap::ValueEnum) -> String {
+fn word(value: &impl clap::ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::plan::{Arguments, cells};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn shown(line: &str) -> String {
+        let manifest = Manifest::embedded().unwrap();
+        let words = std::iter::once("plan").chain(line.split_whitespace());
+        let (plan, notes) = cells::plan(manifest, &Line::try_parse_from(words).unwrap().arguments).unwrap();
+        render(manifest, &plan, &notes, &Estimate::of(manifest, &plan, &[], &[]))
+    }
+
+    #[test]
+    fn what_is_confounded_is_said_before_anything_is_built() {
+        let text = shown("resolution-4 --factors lazy-intake,tag-cache,bind-first,static-libgcc");
+        let confounded = text.find("  lazy-intake*tag-cache ~ bind-first*static-libgcc").unwrap();
+        assert!(confounded < text.find("\nbuilds: 8 in 2 groups").unwrap(), "{text}");
+        assert!(shown("full --factors lazy-intake,tag-cache").contains("confounded with each other:\n  nothing"));
+    }
+
+    #[test]
+    fn a_screen_is_shown_on_a_page() {
+        let text = shown("plackett-burman --exclude static,launcher");
+        assert!(text.contains("effects more: `--format json` has them all"), "{text}");
+        assert!(text.contains("note: opt-level does not vary"), "{text}");
+    }
+
+    #[test]
+    fn conditions_and_costs_are_told() {
+        let text = shown("sets --memory 128 --regime throttled --blocks 7 --partition 0/2");
+        assert!(text.contains("conditions, with 4 blocks each:\n  128 MB, throttled, warm cache, loopback latency, al2023 trust store, null runtime"), "{text}");
+        assert!(text.contains("cold starts: 20, about 0 min (a guess of 1 s for each)"), "{text}");
+        assert!(!text.contains("confounded"), "sets are compared, not decomposed");
+    }
 }

@@ -2,13 +2,14 @@
 
 use super::{Base, Draft, Error, build, join, pull_in, wanted};
 use crate::manifest::{Choice, Levels, Manifest};
-use crate::plan::{Arguments, Cell, names};
+use crate::plan::names::{self, Named};
+use crate::plan::{Arguments, Cell};
 
 /// Every named set.
 pub(super) fn sets(manifest: &Manifest) -> Result<Draft, Error> {
     let mut draft = Draft::default();
     for set in &manifest.sets {
-        draft.add(set.name.clone(), names::levels(manifest, &set.name)?);
+        draft.add(&set.name, names::read(manifest, &set.name)?.levels);
     }
     Ok(draft)
 }
@@ -17,8 +18,8 @@ pub(super) fn sets(manifest: &Manifest) -> Result<Draft, Error> {
 pub(super) fn list(manifest: &Manifest, cells: &[String]) -> Result<Draft, Error> {
     let mut draft = Draft::default();
     for name in cells {
-        let mut levels = names::levels(manifest, name)?;
-        let pulled = pull_in(manifest, &mut levels);
+        let Named { set, mut levels } = names::read(manifest, name)?;
+        let pulled = pull_in(manifest, &set, &mut levels);
         if let Some(reason) = manifest.illegal(&levels) {
             return Err(Error::Cell { cell: name.clone(), reason });
         }
@@ -26,7 +27,7 @@ pub(super) fn list(manifest: &Manifest, cells: &[String]) -> Result<Draft, Error
             draft.notes.push(format!("{name} has {} as well, which it needs", join(&pulled)));
         }
         draft.notes.extend(manifest.inert(&levels).into_iter().map(|reason| format!("{name}: {reason}")));
-        draft.add(name.clone(), levels);
+        draft.add(name, levels);
     }
     Ok(draft)
 }
@@ -34,7 +35,7 @@ pub(super) fn list(manifest: &Manifest, cells: &[String]) -> Result<Draft, Error
 /// The base, and the base with one thing changed, for each thing.
 pub(super) fn add_one(manifest: &Manifest, base: &Base, arguments: &Arguments) -> Result<Draft, Error> {
     let mut draft = Draft::default();
-    draft.add(base.name.clone(), base.levels.clone());
+    draft.add(&base.name, base.levels.clone());
     for wanted in wanted(manifest, arguments)? {
         let Some(factor) = manifest.factor(&wanted.factor) else { continue };
         let on = |level: &&str| !factor.values.is_empty() || *level != factor.reference();
@@ -42,7 +43,7 @@ pub(super) fn add_one(manifest: &Manifest, base: &Base, arguments: &Arguments) -
             let choice = Choice::new(&factor.name, level);
             let mut levels = base.levels.clone();
             levels.insert(factor.name.clone(), level.to_owned());
-            let pulled = pull_in(manifest, &mut levels);
+            let pulled = pull_in(manifest, &base.levels, &mut levels);
             if let Some(reason) = obstacle(manifest, &levels, &choice) {
                 draft.notes.push(format!("{choice} is left out: {reason}"));
                 continue;
@@ -53,7 +54,7 @@ pub(super) fn add_one(manifest: &Manifest, base: &Base, arguments: &Arguments) -
                     .notes
                     .push(format!("{id} has {} as well, which it needs: their worth is seen together", join(&pulled)));
             }
-            draft.add(id, levels);
+            draft.add(&id, levels);
         }
     }
     Ok(draft)
@@ -62,7 +63,7 @@ pub(super) fn add_one(manifest: &Manifest, base: &Base, arguments: &Arguments) -
 /// The base, and the base without each thing that it has.
 pub(super) fn leave_one_out(manifest: &Manifest, base: &Base, arguments: &Arguments) -> Result<Draft, Error> {
     let mut draft = Draft::default();
-    draft.add(base.name.clone(), base.levels.clone());
+    draft.add(&base.name, base.levels.clone());
     let wanted = wanted(manifest, arguments)?;
     for (factor, choice) in manifest.chosen(&base.levels) {
         if !wanted.iter().any(|wanted| wanted.factor == factor.name) {
@@ -79,7 +80,7 @@ pub(super) fn leave_one_out(manifest: &Manifest, base: &Base, arguments: &Argume
         if !dropped.is_empty() {
             draft.notes.push(format!("{id} is without {} as well, which needs it", join(&dropped)));
         }
-        draft.add(id, levels);
+        draft.add(&id, levels);
     }
     Ok(draft)
 }
@@ -106,7 +107,7 @@ fn obstacle(manifest: &Manifest, levels: &Levels, choice: &Choice) -> Option<Str
 
 impl Draft {
     /// Adds a cell, unless there is the same under another name.
-    fn add(&mut self, id: String, levels: Levels) {
+    fn add(&mut self, id: &str, levels: Levels) {
         let same = |cell: &&Cell| cell.levels == levels;
         if let Some(same) = self.cells.iter().find(same) {
             self.notes.push(format!("{id} is left out: it is the same as {}", same.id));

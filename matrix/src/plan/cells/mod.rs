@@ -102,15 +102,12 @@ fn wanted(manifest: &Manifest, arguments: &Arguments) -> Result<Vec<Wanted>, Err
     }
     let mut wanted: Vec<Wanted> = Vec::new();
     for text in &arguments.factors {
-        let known = match text.split_once('=') {
-            Some((factor, level)) => {
-                manifest.offers(&Choice::new(factor, level))?;
-                Wanted { factor: factor.to_owned(), level: Some(level.to_owned()) }
-            }
-            None => {
-                manifest.factor(text).ok_or_else(|| WrongChoice::Factor(text.clone()))?;
-                Wanted { factor: text.clone(), level: None }
-            }
+        let known = if let Some((factor, level)) = text.split_once('=') {
+            manifest.offers(&Choice::new(factor, level))?;
+            Wanted { factor: factor.to_owned(), level: Some(level.to_owned()) }
+        } else {
+            manifest.factor(text).ok_or_else(|| WrongChoice::Factor(text.clone()))?;
+            Wanted { factor: text.clone(), level: None }
         };
         if !excluded(&known.factor) && !wanted.contains(&known) {
             wanted.push(known);
@@ -135,12 +132,20 @@ impl Wanted {
     }
 }
 
-/// Makes the choices that the chosen ones need, and theirs; says which.
-fn pull_in(manifest: &Manifest, levels: &mut Levels) -> Vec<Choice> {
+/// Makes the choices that the chosen ones need, and theirs, but leaves alone what was changed on purpose; says which.
+fn pull_in(manifest: &Manifest, base: &Levels, levels: &mut Levels) -> Vec<Choice> {
+    let on_purpose: Vec<String> = levels
+        .iter()
+        .filter(|(factor, level)| base.get(*factor) != Some(*level))
+        .map(|(factor, _)| factor.clone())
+        .collect();
     let mut pulled = Vec::new();
     loop {
         let missing = manifest.chosen(levels).find_map(|(factor, _)| {
-            factor.requires.iter().find(|required| !required.holds(levels) && !pulled.contains(*required))
+            let open = |required: &&Choice| {
+                !required.holds(levels) && !pulled.contains(*required) && !on_purpose.contains(&required.factor)
+            };
+            factor.requires.iter().find(open)
         });
         let Some(required) = missing.cloned() else { return pulled };
         levels.insert(required.factor.clone(), required.level.clone());
@@ -152,7 +157,7 @@ fn join(choices: &[Choice]) -> String {
     choices.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn build(id: String, levels: Levels) -> Cell {
+fn build(id: &str, levels: Levels) -> Cell {
     Cell { id: id.replace('=', "-"), kind: CellKind::Build, levels }
 }
 

@@ -1,1 +1,182 @@
+use std::collections::BTreeSet;
 
+use clap::Parser;
+
+use super::*;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+fn manifest() -> &'static Manifest {
+    Manifest::embedded().unwrap()
+}
+
+fn planned(line: &str) -> Result<(Plan, Vec<String>), Error> {
+    let words = std::iter::once("plan").chain(line.split_whitespace());
+    plan(manifest(), &Line::try_parse_from(words).unwrap().arguments)
+}
+
+fn ids(plan: &Plan) -> Vec<&str> {
+    plan.cells.iter().map(|cell| cell.id.as_str()).collect()
+}
+
+/// What a cell chooses.
+fn chosen(plan: &Plan, id: &str) -> Vec<String> {
+    let cell = plan.cells.iter().find(|cell| cell.id == id).unwrap();
+    manifest().chosen(&cell.levels).map(|(_, choice)| choice.to_string()).collect()
+}
+
+fn refusal(line: &str) -> String {
+    planned(line).unwrap_err().to_string()
+}
+
+#[test]
+fn every_plan_has_the_floor_and_the_first_cell_twice() {
+    for design in ["sets", "add-one", "leave-one-out", "plackett-burman --exclude static,launcher", "list --cells seed"]
+    {
+        let (plan, _) = planned(design).unwrap();
+        assert!(plan.cells.iter().any(|cell| cell.kind == CellKind::Floor), "{design}");
+        let of = plan.cells[0].id.clone();
+        assert!(plan.cells.iter().any(|cell| cell.kind == CellKind::Again { of: of.clone() }), "{design}");
+        assert_eq!(crate::manifest::check::plan(manifest(), &plan), Vec::<String>::new(), "{design}");
+    }
+}
+
+#[test]
+fn the_sets_are_cells() {
+    let (plan, _) = planned("sets").unwrap();
+    assert_eq!(ids(&plan), ["baseline", "seed", "ship", "floor", "again"]);
+    assert!(plan.factors.is_empty() && plan.aliases.is_empty());
+}
+
+#[test]
+fn add_one_brings_what_the_one_needs() {
+    let (plan, notes) = planned("add-one --factors pipelined-next,opt-level,eager-binding").unwrap();
+    let expected = [
+        "baseline",
+        "baseline-with-pipelined-next",
+        "baseline-with-opt-level-s",
+        "baseline-with-opt-level-2",
+        "baseline-with-opt-level-3",
+        "baseline-with-eager-binding",
+        "floor",
+        "again",
+    ];
+    assert_eq!(ids(&plan), expected);
+    assert!(chosen(&plan, "baseline-with-pipelined-next").contains(&"raw-control-plane".to_owned()));
+    assert!(notes.iter().any(|note| note.contains("has raw-control-plane as well")), "{notes:?}");
+}
+
+#[test]
+fn add_one_leaves_out_what_cannot_be_or_changes_nothing() {
+    let (plan, notes) = planned("add-one --base seed --factors allocator=system,tag-cache,static").unwrap();
+    assert_eq!(ids(&plan), ["seed", "seed-with-static", "floor", "again"]);
+    assert!(notes.iter().any(|note| note.starts_with("allocator=system is left out")), "{notes:?}");
+}
+
+#[test]
+fn leave_one_out_drops_what_needed_the_one() {
+    let (plan, notes) = planned("leave-one-out --base seed --factors allocator,webpki-roots").unwrap();
+    assert_eq!(ids(&plan), ["seed", "seed-without-webpki-roots", "seed-without-allocator", "floor", "again"]);
+    assert!(!chosen(&plan, "seed-without-allocator").contains(&"jemalloc-narenas".to_owned()));
+    assert!(notes.iter().any(|note| note.contains("without jemalloc-narenas as well")), "{notes:?}");
+}
+
+#[test]
+fn a_screen_holds_what_others_need_and_leaves_out_what_others_cover() {
+    let (plan, notes) = planned("plackett-burman --exclude static,launcher").unwrap();
+    let varies = |name: &str| plan.factors.iter().any(|factor| factor == name);
+    assert!(varies("late-runtime") && varies("pipelined-next") && varies("bind-first"), "{:?}", plan.factors);
+    assert!(!varies("raw-control-plane") && !varies("early-subscribe") && !varies("opt-level"), "{:?}", plan.factors);
+    let builds: Vec<_> = plan.cells.iter().filter(|cell| cell.kind == CellKind::Build).collect();
+    assert_eq!(builds.len(), 40, "between 12 and 19 factors");
+    assert!(builds.iter().all(|cell| cell.levels["raw-control-plane"] == "on"));
+    for text in [
+        "raw-control-plane is in every cell, because pipelined-next needs it",
+        "early-subscribe does not vary: it changes nothing where late-runtime is on",
+        "opt-level does not vary: opt-level has several values",
+    ] {
+        assert!(notes.iter().any(|note| note.starts_with(text)), "{text} is not in {notes:#?}");
+    }
+}
+
+#[test]
+fn the_first_cell_of_a_design_is_low_and_every_cell_differs() {
+    let (plan, _) = planned("resolution-4 --factors lazy-intake,tag-cache,bind-first,allocator,opt-level=3").unwrap();
+    assert_eq!(chosen(&plan, "r4-01"), ["allocator=jemalloc"], "that is the baseline");
+    assert_eq!(plan.factors, ["lazy-intake", "tag-cache", "bind-first", "allocator", "opt-level"]);
+    let builds: Vec<_> = plan.cells.iter().filter(|cell| cell.kind == CellKind::Build).collect();
+    let distinct: BTreeSet<_> = builds.iter().map(|cell| &cell.levels).collect();
+    assert_eq!((builds.len(), distinct.len()), (16, 16));
+    for (factor, high) in [("allocator", "system"), ("opt-level", "3"), ("lazy-intake", "on")] {
+        let count = builds.iter().filter(|cell| cell.levels[factor] == high).count();
+        assert_eq!(count, 8, "{factor} is high in half of the cells");
+    }
+}
+
+#[test]
+fn a_full_design_does_without_what_cannot_be() {
+    let (plan, notes) = planned("full --factors raw-control-plane,pipelined-next,lazy-intake").unwrap();
+    assert_eq!(plan.cells.iter().filter(|cell| cell.kind == CellKind::Build).count(), 6);
+    assert_eq!(notes.iter().filter(|note| note.ends_with("pipelined-next needs raw-control-plane")).count(), 2);
+    let alias = plan.aliases.iter().find(|alias| alias.effect == "raw-control-plane").unwrap();
+    assert!(alias.with.contains(&"pipelined-next".to_owned()), "the cells that are left confound the two");
+    let own = plan.aliases.iter().find(|alias| alias.effect == "lazy-intake").unwrap();
+    assert!(own.with.iter().all(|name| name.contains("lazy-intake*") || name.contains("*lazy-intake")), "{own:?}");
+}
+
+#[test]
+fn a_list_has_what_was_named_once() {
+    let (plan, notes) = planned("list --cells ship,ship+jemalloc-narenas,ship+jemalloc,ship-tag-cache").unwrap();
+    assert_eq!(ids(&plan), ["ship", "ship+jemalloc-narenas", "ship+jemalloc", "floor", "again"]);
+    assert!(chosen(&plan, "ship+jemalloc-narenas").contains(&"allocator=jemalloc".to_owned()));
+    assert!(notes.contains(&"ship-tag-cache is left out: it is the same as ship".to_owned()), "{notes:?}");
+    assert!(refusal("list --cells seed-jemalloc").contains("jemalloc-narenas needs allocator=jemalloc"));
+}
+
+#[test]
+fn conditions_are_every_combination() {
+    let (plan, _) = planned(
+        "sets --memory 128,1024,128 --regime boosted,throttled --cache cold --latency lambda --runtime null,sleep:50 --trust-store debian",
+    )
+    .unwrap();
+    assert_eq!(plan.conditions.len(), 8);
+    assert_eq!(plan.conditions[0].memory_mb, 128);
+    assert!(plan.conditions.iter().all(|condition| condition.cache == crate::plan::Cache::Cold));
+}
+
+#[test]
+fn other_programs_come_with_their_variables() {
+    let (plan, _) = planned("sets --external sh=/bin/sh --external-env sh:A=b=c").unwrap();
+    let cell = plan.cells.iter().find(|cell| cell.id == "sh").unwrap();
+    let CellKind::External { path, environment } = &cell.kind else { panic!("{cell:?}") };
+    assert!(path.is_absolute() && environment["A"] == "b=c");
+    assert!(refusal("sets --external x=/etc/passwd").contains("executable"));
+    assert!(refusal("sets --external-env x:A=b").contains("no --external brings in"));
+    assert!(refusal("sets --external ship=/bin/sh").contains("cell ship is there twice"));
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_advice() {
+    assert!(refusal("full").contains("resolution-5"));
+    assert!(refusal("resolution-5 --factors opt-level").contains("--factors opt-level=<value>"));
+    assert!(refusal("add-one --factors target-cpu=x86-64-v3").contains("SIGILL"));
+    assert!(refusal("add-one --factors magic").contains("no factor \"magic\""));
+    assert!(refusal("add-one --exclude magic").contains("no factor \"magic\""));
+    assert!(refusal("add-one --base magic").contains("no set \"magic\""));
+    assert!(refusal("sets --factors static").contains("no use for --factors"));
+    assert!(refusal("list").contains("needs --cells"));
+    assert!(refusal("full --factors allocator=jemalloc").contains("what the base has already"));
+}
+
+#[test]
+fn a_share_has_its_own_blocks_and_the_same_cells() {
+    let (whole, _) = planned("sets --blocks 7").unwrap();
+    let (share, _) = planned("sets --blocks 7 --partition 1/3").unwrap();
+    assert_eq!(whole.cells, share.cells);
+    assert_eq!(whole.blocks_here().count(), 7);
+    assert_eq!(share.blocks_here().collect::<Vec<_>>(), [1, 4]);
+}

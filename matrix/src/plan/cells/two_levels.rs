@@ -46,7 +46,7 @@ pub(super) fn draft(manifest: &Manifest, mut base: Base, arguments: &Arguments) 
         if let Some(reason) = manifest.illegal(&levels).or(inert) {
             notes.push(format!("{id} is left out: {reason}"));
         } else {
-            cells.push(build(id, levels));
+            cells.push(build(&id, levels));
             kept.runs.push(run);
         }
     }

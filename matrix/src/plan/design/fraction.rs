@@ -67,7 +67,7 @@ fn sums(masks: &[u32], most: u32) -> std::collections::HashSet<u32> {
 
 /// Every combination of the base factors; a product is high where an odd number of its factors is, so that all lows stay all lows.
 fn runs(masks: &[u32]) -> Matrix {
-    let base = masks.iter().filter(|mask| mask.count_ones() == 1).count();
+    let base = masks.iter().filter(|mask| mask.is_power_of_two()).count();
     let row = |run: u32| masks.iter().map(|mask| (run & mask).count_ones() % 2 == 1).collect();
     Matrix { runs: (0_u32..1 << base).map(row).collect() }
 }

@@ -1,0 +1,91 @@
+//! The verbs around a plan, as a person or a script calls them.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail like a test, but only functions marked as tests are exempt by themselves"
+)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use matrix::plan::{Plan, file};
+use serde_json::Value;
+
+fn matrix(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_matrix")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn planned(folder: &Path, arguments: &[&str]) -> Plan {
+    let output = matrix(&[&["plan"], arguments, &["--out", folder.to_str().unwrap()]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    file::read(folder).unwrap()
+}
+
+#[test]
+fn a_plan_is_written_for_the_other_verbs() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = planned(folder.path(), &["sets", "--seed", "7", "--blocks", "12", "--memory", "128,1024"]);
+    assert_eq!((plan.seed, plan.blocks, plan.conditions.len()), (7, 12, 2));
+    assert_eq!(plan.cells[0].id, "baseline");
+    let again = planned(folder.path(), &["sets", "--seed", "7", "--blocks", "12", "--memory", "128,1024"]);
+    assert_eq!(again, plan, "the same words make the same plan");
+}
+
+#[test]
+fn a_dry_run_shows_everything_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let words =
+        ["plan", "resolution-4", "--factors", "lazy-intake,tag-cache", "--dry-run", "--format", "json", "--out"];
+    let output = matrix(&[&words[..], &[out.to_str().unwrap()]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["plan"]["factors"], serde_json::json!(["lazy-intake", "tag-cache"]));
+    assert_eq!(document["estimate"]["builds"], 4);
+    assert_eq!(document["written"], Value::Null);
+    assert!(!out.exists());
+}
+
+#[test]
+fn what_cannot_be_planned_ends_with_status_2() {
+    for words in
+        [&["plan", "full"][..], &["plan", "list"], &["plan", "sets", "--partition", "3/3"], &["build", "/nowhere/x"]]
+    {
+        let output = matrix(words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        assert!(text(&output.stderr).contains("error: "), "{words:?}");
+    }
+}
+
+#[test]
+fn a_plan_that_does_not_fit_is_found_before_anything_is_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut plan = planned(folder.path(), &["sets"]);
+    plan.cells[0].levels.insert("pipelined-next".to_owned(), "on".to_owned());
+    plan.cells[1].levels.insert("target-cpu".to_owned(), "x86-64-v3".to_owned());
+    file::write(&plan, folder.path()).unwrap();
+    let folder = folder.path().to_str().unwrap();
+    for verb in ["build", "check"] {
+        let output = matrix(&[verb, folder]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(if verb == "build" { 2 } else { 1 }), "{said}");
+        assert!(said.contains("cell baseline: pipelined-next needs raw-control-plane"), "{said}");
+        assert!(said.contains("SIGILL"), "{said}");
+    }
+}
+
+#[test]
+fn the_manifest_can_be_read_by_programs() {
+    let output = matrix(&["list", "--json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let named = |name: &str| {
+        document["factor"].as_array().unwrap().iter().find(|factor| factor["name"] == name).unwrap().clone()
+    };
+    assert_eq!(named("pipelined-next")["requires"], serde_json::json!(["raw-control-plane"]));
+    assert_eq!(named("jemalloc-narenas")["requires"], serde_json::json!(["allocator=jemalloc"]));
+    assert!(text(&matrix(&["docs"]).stdout).starts_with("| Switch |"));
+}
