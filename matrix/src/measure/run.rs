@@ -17,7 +17,7 @@ use super::start::{Taken, start};
 use super::subject::{self, Subject};
 use super::{Error, writing};
 use crate::build::Built;
-use crate::plan::{Cache, Plan, SCHEMA};
+use crate::plan::{Cache, Partition, Plan, SCHEMA};
 
 /// How a plan is run.
 #[derive(Clone, Debug)]

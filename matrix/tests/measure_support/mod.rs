@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use matrix::measure::sample::Sample;
-use matrix::measure::{Error, Options, Partition, Step, Summary, run};
+use matrix::measure::{Error, Options, Step, Summary, run};
 use matrix::plan::{Cache, Cell, CellKind, Condition, Latency, Plan, Regime, SCHEMA, TrustStore};
 
 /// An extension in Python; its variables are described in the file.

@@ -96,6 +96,7 @@ fn simulate(models: &[Model]) -> Experiment {
         seed: 20_241,
         conditions: conditions.iter().map(|condition| found(models, condition, &mut random)).collect(),
         aliases: aliases.clone(),
+        notes: Vec::new(),
     };
     let cell = |model: &Model| Cell { id: model.name.clone(), kind: model.kind.clone(), levels: BTreeMap::new() };
     let plan = Plan {
@@ -107,6 +108,7 @@ fn simulate(models: &[Model]) -> Experiment {
         aliases,
         conditions,
         blocks: 60,
+        partition: None,
     };
     Experiment { analysis, plan, builds: Vec::new() }
 }
