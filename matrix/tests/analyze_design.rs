@@ -1,6 +1,15 @@
 //! Effects that were planted in designed experiments, and what a design cannot tell.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper of a test fails as the test does"
+)]
+
 mod analyze_support;
+
+use std::collections::BTreeMap;
 
 use analyze_support::*;
 use matrix::analyze::{Analysis, Effect, Verdict, analyze};
@@ -192,7 +201,7 @@ fn an_axis_is_read_from_its_first_value_to_the_other() {
     for (cell, provider) in plan.cells.iter_mut().zip(["ring", "aws-lc"]) {
         cell.levels.insert("a".to_owned(), provider.to_owned());
     }
-    plan.cells.push(Cell { kind: CellKind::Floor, levels: Default::default(), ..cell("floor") });
+    plan.cells.push(Cell { kind: CellKind::Floor, levels: BTreeMap::new(), ..cell("floor") });
     let samples = Machine::new(8).run(&plan, &["ready"], |cell, _| if cell.id == "cell-1" { 9.0 } else { 5.0 });
     let analysis = analyze(&plan, &[], &samples, RESAMPLES);
     assert!(covers(effect(&only(&analysis).effects, "a"), 4.0));

@@ -1,5 +1,12 @@
 //! What the statistics promise, kept on thousands of runs whose truth is known.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper of a test fails as the test does"
+)]
+
 mod analyze_support;
 
 use analyze_support::*;
@@ -31,11 +38,11 @@ fn intervals_hold_the_truth_in_95_of_100_runs_and_a_healthy_run_is_seldom_thrown
 
 #[test]
 fn intervals_keep_their_promise_with_few_blocks_and_with_many() {
-    for (blocks, runs) in [(5, 500), (12, 400), (60, 200)] {
+    for (blocks, runs) in [(5, 500), (12, 400), (60, 500)] {
         let plan = plan(vec![cell("baseline"), cell("one"), cell("other")], blocks);
         let mut covered = Rate::default();
         for seed in 0..runs {
-            let samples = Machine::new(seed).run(&plan, &["ready", "register", "init_null"], |_, _| 3.0);
+            let samples = Machine::new(seed).run(&plan, &["ready", "register"], |_, _| 3.0);
             let analysis = analyze(&plan, &[], &samples, RESAMPLES);
             for id in ["one", "other"] {
                 comparison(&analysis, id)

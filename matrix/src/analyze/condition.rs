@@ -44,10 +44,7 @@ pub fn analysis(
     analysis.interactions = effects(context, &seed, blocks, &found.interactions);
     notes.extend(found.directions.iter().cloned());
     notes.extend(lost(&found.lost));
-    notes.extend(too_few(
-        analysis.blocks,
-        analysis.comparisons.len().max(found.mains.len()).max(found.interactions.len()),
-    ));
+    notes.extend(too_few(&analysis));
     overrule(context, &mut analysis, &delivered);
     analysis
 }
@@ -143,11 +140,18 @@ fn lost(effects: &[String]) -> Option<String> {
 }
 
 /// Flipping the signs of a few blocks gives too few arrangements for any of them to be surprising.
-fn too_few(blocks: usize, asked: usize) -> Option<String> {
+fn too_few(analysis: &ConditionAnalysis) -> Option<String> {
+    let estimated = |estimate: &Estimate| estimate.verdict != Verdict::NoOp;
+    let compared =
+        analysis.comparisons.iter().filter(|comparison| comparison.differences.values().any(estimated)).count();
+    let asked = compared.max(analysis.effects.len()).max(analysis.interactions.len());
     let needed = blocks_needed(asked);
-    let few = asked > 0 && (1..needed).contains(&blocks);
+    let few = asked > 0 && (1..needed).contains(&analysis.blocks);
     few.then(|| {
-        format!("{blocks} blocks cannot tell any of {asked} timed differences from chance, however large; it takes {needed}.")
+        format!(
+            "Complete blocks: {}. Before any of {asked} timed differences can be told from chance, however large, it takes {needed}.",
+            analysis.blocks
+        )
     })
 }
 

@@ -103,7 +103,7 @@ pub struct CellSummary {
     pub phases: Vec<crate::measure::sample::Phase>,
 }
 
-/// Many values of one measure.
+/// Many values of one measure. Quantiles are linear between the two nearest values (definition 7 of Hyndman and Fan).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
@@ -125,9 +125,10 @@ pub struct Estimate {
     /// The ends of the 95 % interval.
     pub low: f64,
     pub high: f64,
-    /// Of the hypothesis that there is nothing, adjusted for the number of hypotheses in its family.
+    /// Of the hypothesis that there is nothing, adjusted for the number of hypotheses in its family: all comparisons, all main effects or
+    /// all interactions of one measure under one condition.
     pub p: f64,
-    /// The smallest difference that this run would have found four times out of five.
+    /// The smallest difference that this run would have found four times out of five, at a chance of 5 % for a false alarm in the family.
     pub detectable: f64,
     /// In words that can be quoted.
     pub verdict: Verdict,
@@ -159,9 +160,10 @@ pub struct Comparison {
     pub cell: String,
     /// What it is compared with.
     pub reference: String,
-    /// Median of the paired differences, by measure, in the measure's unit.
+    /// The 20 % trimmed mean of the paired differences, cell minus reference, by measure, in the measure's unit.
     pub differences: BTreeMap<String, Estimate>,
-    /// Median of the paired ratios, by measure.
+    /// The 20 % trimmed mean of the paired ratios, cell over reference, taken of their logarithms, by measure. Absent where anything is
+    /// zero; [`Estimate::detectable`] is the distance from one.
     pub ratios: BTreeMap<String, Estimate>,
 }
 

@@ -48,7 +48,7 @@ fn sorted<'a>(plan: &Plan, condition: &Condition, samples: &'a [Sample], notes: 
         twice += usize::from(blocks.add(sample).is_err());
     }
     if twice > 0 {
-        notes.push(format!("{twice} starts are there twice (same cell, same block); the first of each was taken."));
+        notes.push(format!("Starts left out because their cell was started before in the same block: {twice}."));
     }
     blocks
 }

@@ -1,0 +1,279 @@
+//! What goes before the numbers: counters that are certain, starts that are missing, other digests, files that were interrupted.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper of a test fails as the test does"
+)]
+
+mod analyze_support;
+
+use std::fs;
+use std::path::PathBuf;
+
+use analyze_support::*;
+use clap::{Args as _, FromArgMatches as _};
+use matrix::analyze::{self, Analysis, Arguments, Error, Estimate, Verdict, analyze, read};
+use matrix::measure::sample::{Phase, Sample};
+use matrix::plan::{Cell, CellKind, Plan};
+use tempfile::TempDir;
+
+fn pair(blocks: u32) -> Plan {
+    plan(vec![cell("baseline"), cell("other")], blocks)
+}
+
+/// Both cells in every block, with these values of one measure.
+fn counted(blocks: u32, measure: &str, baseline: impl Fn(u32) -> f64, other: impl Fn(u32) -> f64) -> Vec<Sample> {
+    let both =
+        |block| [start("baseline", block, measure, baseline(block)), start("other", block, measure, other(block))];
+    (0..blocks).flat_map(both).collect()
+}
+
+#[test]
+fn a_counter_that_never_varies_is_certain() {
+    let analysis = analyze(&pair(3), &[], &counted(3, "relocations", |_| 900.0, |_| 650.0), RESAMPLES);
+    let expected =
+        Estimate { value: -250.0, low: -250.0, high: -250.0, p: 0.0, detectable: 0.0, verdict: Verdict::Faster };
+    assert_eq!(*difference(&analysis, "other", "relocations"), expected);
+    let ratio = &comparison(&analysis, "other").ratios["relocations"];
+    assert!((ratio.value - 650.0 / 900.0).abs() < 1e-12 && ratio.low.to_bits() == ratio.high.to_bits(), "{ratio:?}");
+    assert_eq!(ratio.verdict, Verdict::Faster);
+}
+
+#[test]
+fn a_counter_that_never_differs_has_no_difference() {
+    let analysis = analyze(&pair(12), &[], &counted(12, "libraries", |_| 0.0, |_| 0.0), RESAMPLES);
+    let estimate = difference(&analysis, "other", "libraries");
+    assert_eq!((estimate.value, estimate.low, estimate.high, estimate.p), (0.0, 0.0, 0.0, 1.0));
+    assert_eq!(estimate.verdict, Verdict::NoDetectableChange);
+    assert!(comparison(&analysis, "other").ratios.is_empty(), "nothing is a multiple of nothing");
+}
+
+#[test]
+fn a_counter_that_hardly_varies_has_an_interval_and_never_a_number_that_is_none() {
+    for odd in 1..12 {
+        let faults = |block: u32| 1000.0 + f64::from(u8::from(block.is_multiple_of(odd)));
+        let analysis = analyze(&pair(12), &[], &counted(12, "minor_faults", |_| 1200.0, faults), RESAMPLES);
+        let comparison = comparison(&analysis, "other");
+        for estimate in comparison.differences.values().chain(comparison.ratios.values()) {
+            let numbers = [estimate.value, estimate.low, estimate.high, estimate.p, estimate.detectable];
+            assert!(numbers.iter().all(|number| number.is_finite()), "{odd}: {estimate:?}");
+            assert_eq!(estimate.verdict, Verdict::Faster, "{odd}: {estimate:?}");
+        }
+        assert!(covers(&comparison.differences["minor_faults"], comparison.differences["minor_faults"].value));
+    }
+}
+
+#[test]
+fn one_timed_block_is_no_evidence_and_few_are_too_few() {
+    let timed = |blocks: u32| counted(blocks, "ready", |block| 5.0 + f64::from(block) / 10.0, |_| 3.0);
+    let analysis = analyze(&pair(1), &[], &timed(1), RESAMPLES);
+    assert!(comparison(&analysis, "other").differences.is_empty());
+    let analysis = analyze(&pair(5), &[], &timed(5), RESAMPLES);
+    assert_eq!(difference(&analysis, "other", "ready").verdict, Verdict::NoDetectableChange);
+    let note = &analysis.notes[0];
+    assert!(note.starts_with("Complete blocks: 5.") && note.ends_with("it takes 6."), "{note}");
+    let analysis = analyze(&pair(6), &[], &timed(6), RESAMPLES);
+    assert_eq!(difference(&analysis, "other", "ready").verdict, Verdict::Faster);
+    assert_eq!(analysis.notes, Vec::<String>::new());
+}
+
+#[test]
+fn one_in_a_hundred_is_not_told_from_fewer_than_five_hundred_starts() {
+    for (blocks, told) in [(499, false), (500, true)] {
+        let analysis = analyze(&pair(blocks), &[], &counted(blocks, "ready", f64::from, |_| 3.0), RESAMPLES);
+        assert_eq!(only(&analysis).cells[0].measures["ready"].p99.is_some(), told);
+    }
+}
+
+#[test]
+fn a_failed_start_is_counted_and_takes_its_block_from_its_own_comparison_only() {
+    let plan = plan(vec![cell("baseline"), cell("fragile"), cell("sound")], 20);
+    let mut samples = Machine::new(1).run(&plan, &["ready"], |_, _| 3.0);
+    let with_failures = |samples: &mut Vec<Sample>| {
+        for start in samples.iter_mut().filter(|start| start.cell == "fragile" && start.block < 3) {
+            start.failure = Some("the extension exited with status 1".to_owned());
+            start.measures.insert("ready".to_owned(), 1e6);
+            start.digest = None;
+        }
+    };
+    let before = analyze(&plan, &[], &samples, RESAMPLES);
+    with_failures(&mut samples);
+    let after = analyze(&plan, &[], &samples, RESAMPLES);
+    let found = only(&after);
+    assert_eq!((found.blocks, found.cells[1].starts), (17, 17));
+    let told = "3 of 20 starts failed, the first because the extension exited with status 1";
+    assert_eq!(found.cells[1].failures.as_deref(), Some(told));
+    assert!(difference(&after, "fragile", "ready").value.abs() < 2.0);
+    assert_eq!(
+        difference(&after, "sound", "ready").value.to_bits(),
+        difference(&before, "sound", "ready").value.to_bits()
+    );
+}
+
+#[test]
+fn another_digest_goes_before_any_speed() {
+    let kinds = [
+        cell("baseline"),
+        cell("loses"),
+        cell("wavers"),
+        cell("silent"),
+        Cell { kind: CellKind::Floor, ..cell("floor") },
+        again("baseline-again", "baseline"),
+    ];
+    let plan = plan(kinds.to_vec(), 12);
+    let mut samples = Machine::new(2).run(&plan, &["ready"], |_, _| 3.0);
+    for start in &mut samples {
+        match (start.cell.as_str(), start.block) {
+            ("loses", _) | ("wavers", 7) => start.digest = Some("less".to_owned()),
+            ("silent" | "floor", _) => start.digest = None,
+            _ => {}
+        }
+        // A control that differs as well: noise does not excuse what was lost.
+        *start.measures.get_mut("ready").unwrap() += if start.cell == "baseline-again" { 9.0 } else { 0.0 };
+    }
+    let analysis = analyze(&plan, &[], &samples, RESAMPLES);
+    let verdict = |id: &str| difference(&analysis, id, "ready").verdict;
+    assert_eq!(["loses", "wavers", "silent"].map(verdict), [Verdict::DigestMismatch; 3]);
+    assert_eq!(["floor", "baseline-again"].map(verdict), [Verdict::Void; 2]);
+    let digests: Vec<Option<&str>> = only(&analysis).cells.iter().map(|cell| cell.digest.as_deref()).collect();
+    assert_eq!(digests, [Some("same"), Some("less"), None, None, None, Some("same")]);
+}
+
+#[test]
+fn phases_are_averaged_in_their_order() {
+    let with = |block: u32, times: [f64; 2]| Sample {
+        phases: ["register", "bind"]
+            .iter()
+            .zip(times)
+            .map(|(name, at_ms)| Phase { name: (*name).to_owned(), at_ms })
+            .collect(),
+        ..start("baseline", block, "ready", 5.0)
+    };
+    let analysis = analyze(&pair(2), &[], &[with(0, [1.0, 2.0]), with(1, [3.0, 5.0])], RESAMPLES);
+    let expected = [("register", 2.0), ("bind", 3.5)].map(|(name, at_ms)| Phase { name: name.to_owned(), at_ms });
+    assert_eq!(only(&analysis).cells[0].phases, expected);
+}
+
+#[test]
+fn what_is_twice_or_of_another_plan_is_left_out_and_named() {
+    let mut samples = counted(8, "ready", |_| 5.0, f64::from);
+    samples.push(start("other", 3, "ready", 1e9));
+    samples.push(start("stranger", 3, "ready", 1.0));
+    let analysis = analyze(&pair(8), &[], &samples, RESAMPLES);
+    assert!((only(&analysis).cells[1].measures["ready"].mean - 3.5).abs() < 1e-12);
+    assert!(analysis.notes[0].contains("not in the plan") && analysis.notes[0].contains("stranger"));
+    assert!(analysis.notes[1].ends_with("before in the same block: 1."), "{:?}", analysis.notes);
+}
+
+#[test]
+fn the_same_files_give_the_same_analysis_whatever_their_order() {
+    let plan = plan(vec![cell("baseline"), cell("one"), cell("two")], 15);
+    let mut samples = Machine::new(3).run(&plan, &["ready", "register"], |_, _| 3.0);
+    let one = analyze(&plan, &[], &samples, RESAMPLES);
+    samples.reverse();
+    assert_eq!(analyze(&plan, &[], &samples, RESAMPLES), one);
+    assert_ne!(analyze(&Plan { seed: 8, ..plan }, &[], &samples, RESAMPLES).conditions, one.conditions);
+}
+
+struct Run(TempDir);
+
+impl Run {
+    fn new(plan: &Plan) -> Self {
+        let run = Self(tempfile::tempdir().unwrap());
+        fs::write(run.path("plan.json"), serde_json::to_string_pretty(plan).unwrap()).unwrap();
+        run
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        fs::write(self.path(name), text).unwrap();
+        self.path(name)
+    }
+
+    fn analyze(&self, samples: &[&str]) -> Analysis {
+        let mut words = vec!["analyze".into(), self.path("plan.json"), "--out".into(), self.path("analysis.json")];
+        words.extend(samples.iter().map(|name| self.path(name)));
+        let matches = Arguments::augment_args(clap::Command::new("analyze")).try_get_matches_from(words).unwrap();
+        let status = analyze::run(&Arguments::from_arg_matches(&matches).unwrap());
+        assert_eq!(format!("{status:?}"), format!("{:?}", std::process::ExitCode::SUCCESS));
+        serde_json::from_str(&fs::read_to_string(self.path("analysis.json")).unwrap()).unwrap()
+    }
+}
+
+fn lines(samples: &[Sample]) -> String {
+    samples.iter().map(|sample| serde_json::to_string(sample).unwrap() + "\n").collect()
+}
+
+#[test]
+fn shards_are_put_together_and_an_unfinished_line_is_left_out() {
+    let plan = pair(12);
+    let samples = Machine::new(4).run(&plan, &["ready"], |_, _| 3.0);
+    let run = Run::new(&plan);
+    let (first, second) = samples.split_at(12);
+    let first = lines(first);
+    run.write("first.jsonl", first.get(..first.len() - 30).unwrap());
+    run.write("second.jsonl", &lines(second));
+    let analysis = run.analyze(&["first.jsonl", "second.jsonl"]);
+    assert_eq!(only(&analysis).blocks, 11);
+    assert!(analysis.notes[0].contains("first.jsonl:12 was left unfinished"), "{:?}", analysis.notes);
+    // The same with cat.
+    run.write("both.jsonl", &(first.get(..first.len() - 30).unwrap().to_owned() + &lines(second)));
+    let together = run.analyze(&["both.jsonl"]);
+    assert_eq!(together.conditions, analysis.conditions);
+    assert!(together.notes[0].contains("both.jsonl:12 was left unfinished"), "{:?}", together.notes);
+}
+
+#[test]
+fn builds_beside_the_plan_name_programs_that_are_alike() {
+    let run = Run::new(&pair(4));
+    run.write("samples.jsonl", &lines(&counted(4, "ready", |_| 5.0, |_| 5.0)[..1]));
+    let built = r#"{"schema":1,"cell":"other","program":null,"agent":null,"sha256":"","bytes":0,"seconds":1.0,"cached":true,"same_as":"baseline","failure":null}"#;
+    run.write("builds.jsonl", built);
+    let analysis = run.analyze(&["samples.jsonl"]);
+    assert_eq!(difference(&analysis, "other", "ready").verdict, Verdict::NoOp);
+    assert_eq!(analysis.notes, Vec::<String>::new());
+}
+
+#[test]
+fn another_schema_and_other_nonsense_are_refused_with_their_place() {
+    let run = Run::new(&pair(2));
+    let good = lines(&counted(2, "ready", |_| 5.0, |_| 5.0));
+    let newer = run.write("newer.jsonl", &(good.clone() + "{\"schema\":2,\"what\":\"ever\"}\n"));
+    assert!(matches!(read::lines::<Sample>(&newer), Err(Error::Schema { found: 2, .. })));
+    let broken = run.write("broken.jsonl", &format!("{good}nonsense\n{good}"));
+    assert!(matches!(read::lines::<Sample>(&broken), Err(Error::Line { line: 5, .. })));
+    let whole = run.write("whole.jsonl", &good);
+    let read = read::lines::<Sample>(&whole).unwrap();
+    assert_eq!((read.values.len(), read.torn.len()), (4, 0));
+    let empty = run.write("plan.json", &serde_json::to_string(&Plan { cells: Vec::new(), ..pair(2) }).unwrap());
+    assert!(matches!(read::plan(&empty), Err(Error::NoCells(_))));
+    assert!(matches!(read::plan(&run.path("absent")), Err(Error::Read { .. })));
+}
+
+#[test]
+fn an_account_can_be_quoted() {
+    let plan = plan(vec![cell("baseline"), cell("fast"), cell("same")], 12);
+    let value = |cell: &str, block: u32| match cell {
+        "fast" => 5.0 - 1.5 - 0.01 * f64::from(block % 3),
+        "same" => 5.0 + 0.1 * f64::from(block % 3) - 0.1,
+        _ => 5.0,
+    };
+    let samples: Vec<Sample> = (0..12)
+        .flat_map(|block| ["baseline", "fast", "same"].map(|cell| start(cell, block, "ready", value(cell, block))))
+        .collect();
+    let analysis = analyze(&plan, &[], &samples, RESAMPLES);
+    let text = analyze::account::Account(&analysis).to_string();
+    assert!(
+        text.contains(
+            "1024 MB, boosted, warm cache, no platform latency, trust store al2023, runtime null: 12 complete"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("fast against baseline") && text.contains("faster by 1.51 ms [1.5"), "{text}");
+    assert!(text.contains("no detectable change (0."), "{text}");
+}
