@@ -42,13 +42,13 @@ impl Text {
         self.line(&self.paint(Style::new().bold().underlined(), &chapter.title));
         self.alarms(&chapter.alarms);
         self.table(&tables::gates(chapter));
-        self.table(&tables::results(chapter, Kind::Comparison));
         self.table(&tables::results(chapter, Kind::Effect));
         self.table(&tables::results(chapter, Kind::Interaction));
         if let Some(sentence) = tables::quiet_pairs(chapter) {
             self.line("");
             self.paragraph(&sentence);
         }
+        self.table(&tables::results(chapter, Kind::Comparison));
         self.table(&tables::costs(chapter));
         self.table(&tables::others(chapter));
     }

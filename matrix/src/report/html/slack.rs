@@ -55,6 +55,7 @@ pub fn picture(chapter: &Chapter, inks: &[Ink]) -> Option<Element> {
     let drawing = canvas(bottom + 44.0, "What each cell adds to initialization, by the runtime's own length")
         .child(runtimes(&x, bottom))
         .child(vertical(&y, LEFT, right, "added to Init, ms"))
+        .child(label("tick end", WIDTH - 8.0, TOP - 16.0, "added to a long runtime; where slack ends, ms"))
         .children(lines);
     let about = "Init = register + max(runtime, ready − register). Drawn is what that adds to the runtime's own time: it \
                  falls while the runtime hides the way from register to ready, and from the dot on only the register \
