@@ -85,7 +85,7 @@ fn the_manifest_can_be_read_by_programs() {
     let named = |name: &str| {
         document["factor"].as_array().unwrap().iter().find(|factor| factor["name"] == name).unwrap().clone()
     };
-    assert_eq!(named("pipelined-next")["requires"], serde_json::json!(["raw-control-plane"]));
+    assert_eq!(named("late-runtime")["requires"], serde_json::json!(["raw-control-plane"]));
     assert_eq!(named("jemalloc-narenas")["requires"], serde_json::json!(["allocator=jemalloc"]));
     assert!(text(&matrix(&["docs"]).stdout).starts_with("| Switch |"));
 }

@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn what_a_choice_needs_is_asked_for() {
-        assert_eq!(manifest().illegal(&with(&["pipelined-next", "raw-control-plane"])), None);
+        assert_eq!(manifest().illegal(&with(&["pipelined-next", "raw-control-plane", "late-runtime"])), None);
         let reason = manifest().illegal(&with(&["pipelined-next"])).unwrap();
         assert_eq!(reason, "pipelined-next needs raw-control-plane");
         let reason = manifest().illegal(&with(&["jemalloc-narenas"])).unwrap();

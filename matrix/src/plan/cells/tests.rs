@@ -67,7 +67,7 @@ fn add_one_brings_what_the_one_needs() {
     ];
     assert_eq!(ids(&plan), expected);
     assert!(chosen(&plan, "baseline-with-pipelined-next").contains(&"raw-control-plane".to_owned()));
-    assert!(notes.iter().any(|note| note.contains("has raw-control-plane as well")), "{notes:?}");
+    assert!(notes.iter().any(|note| note.contains("has raw-control-plane, late-runtime as well")), "{notes:?}");
 }
 
 #[test]
@@ -87,15 +87,15 @@ fn leave_one_out_drops_what_needed_the_one() {
 
 #[test]
 fn a_screen_holds_what_others_need_and_leaves_out_what_others_cover() {
-    let (plan, notes) = planned("plackett-burman --exclude static,launcher").unwrap();
+    let (plan, notes) = planned("plackett-burman --exclude static,launcher,pipelined-next").unwrap();
     let varies = |name: &str| plan.factors.iter().any(|factor| factor == name);
-    assert!(varies("late-runtime") && varies("pipelined-next") && varies("bind-first"), "{:?}", plan.factors);
+    assert!(varies("late-runtime") && varies("bind-first"), "{:?}", plan.factors);
     assert!(!varies("raw-control-plane") && !varies("early-subscribe") && !varies("opt-level"), "{:?}", plan.factors);
     let builds: Vec<_> = plan.cells.iter().filter(|cell| cell.kind == CellKind::Build).collect();
     assert_eq!(builds.len(), 40, "between 12 and 19 factors");
     assert!(builds.iter().all(|cell| cell.levels["raw-control-plane"] == "on"));
     for text in [
-        "raw-control-plane is in every cell, because pipelined-next needs it",
+        "raw-control-plane is in every cell, because late-runtime needs it",
         "early-subscribe does not vary: it changes nothing where late-runtime is on",
         "opt-level does not vary: opt-level has several values",
     ] {
@@ -119,13 +119,24 @@ fn the_first_cell_of_a_design_is_low_and_every_cell_differs() {
 
 #[test]
 fn a_full_design_does_without_what_cannot_be() {
-    let (plan, notes) = planned("full --factors raw-control-plane,pipelined-next,lazy-intake").unwrap();
+    let (plan, notes) = planned("full --factors raw-control-plane,late-runtime,lazy-intake").unwrap();
     assert_eq!(plan.cells.iter().filter(|cell| cell.kind == CellKind::Build).count(), 6);
-    assert_eq!(notes.iter().filter(|note| note.ends_with("pipelined-next needs raw-control-plane")).count(), 2);
+    assert_eq!(notes.iter().filter(|note| note.ends_with("late-runtime needs raw-control-plane")).count(), 2);
     let alias = plan.aliases.iter().find(|alias| alias.effect == "raw-control-plane").unwrap();
-    assert!(alias.with.contains(&"pipelined-next".to_owned()), "the cells that are left confound the two");
+    assert!(alias.with.contains(&"late-runtime".to_owned()), "the cells that are left confound the two");
     let own = plan.aliases.iter().find(|alias| alias.effect == "lazy-intake").unwrap();
     assert!(own.with.iter().all(|name| name.contains("lazy-intake*") || name.contains("*lazy-intake")), "{own:?}");
+}
+
+#[test]
+fn a_full_design_holds_what_is_needed_and_was_not_named() {
+    let (plan, notes) = planned("full --factors pipelined-next,lazy-intake").unwrap();
+    assert_eq!(plan.cells.iter().filter(|cell| cell.kind == CellKind::Build).count(), 4);
+    assert_eq!(chosen(&plan, "full-1"), ["raw-control-plane", "late-runtime", "allocator=jemalloc"]);
+    assert!(
+        notes.contains(&"raw-control-plane, late-runtime: in every cell, because others need it".to_owned()),
+        "{notes:?}"
+    );
 }
 
 #[test]

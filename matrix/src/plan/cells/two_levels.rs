@@ -1,6 +1,6 @@
 //! Designs in which several factors vary at once, each between two levels.
 
-use super::{Arguments, Base, Draft, Error, Wanted, build, wanted};
+use super::{Arguments, Base, Draft, Error, Wanted, build, join, pull_in, wanted};
 use crate::manifest::{Choice, Levels, Manifest};
 use crate::plan::DesignName;
 use crate::plan::design::alias::aliases;
@@ -25,7 +25,14 @@ pub(super) fn draft(manifest: &Manifest, mut base: Base, arguments: &Arguments) 
     for column in &columns {
         base.levels.insert(column.factor.clone(), column.low.clone());
     }
-    if !irregular {
+    if irregular {
+        let mut high = levels(&base.levels, &columns, &vec![true; columns.len()]);
+        let pulled = pull_in(manifest, &base.levels, &mut high);
+        if !pulled.is_empty() {
+            notes.push(format!("{}: in every cell, because others need it", join(&pulled)));
+        }
+        base.levels.extend(pulled.into_iter().map(|choice| (choice.factor, choice.level)));
+    } else {
         while let Some(note) = restrict(manifest, &mut base.levels, &mut columns) {
             notes.push(note);
         }
