@@ -193,6 +193,19 @@ fn a_twin_of_another_build_is_not_measured_and_another_program_is_not_mixed_in()
 }
 
 #[test]
+fn a_launcher_is_measured_with_what_it_executes() {
+    let out = directory();
+    let launched = Built { agent: Some(env!("CARGO_BIN_EXE_floor").into()), ..built("launcher", agent()) };
+    let plan = plan(vec![cell("launcher", CellKind::Build)], vec![condition()], 1);
+    run(&plan, &[launched], &options(out.path()), &|_| {}).unwrap();
+    let sample = &samples(out.path())[0];
+    assert_eq!(sample.failure, None);
+    let bytes = |path: &std::path::Path| fs::metadata(path).unwrap().len();
+    let both = bytes(&agent()) + bytes(env!("CARGO_BIN_EXE_floor").as_ref());
+    assert_eq!(sample.measures["file_size"].to_string(), both.to_string());
+}
+
+#[test]
 fn what_is_put_off_until_after_the_first_event_is_asked_for_counts_as_cpu_time() {
     let out = directory();
     let plan = plan(vec![external("late", agent(), &[("LATE", "60")])], vec![condition()], 1);
