@@ -11,6 +11,7 @@
 mod births;
 mod deliveries;
 mod failures;
+mod launcher;
 mod lines;
 mod outages;
 mod support;

@@ -1,0 +1,56 @@
+//! The launcher in front of the agent: one process, one extension, and nothing lost between the two programs.
+
+use std::num::NonZeroU32;
+
+use bottlecap::features;
+use matrix::sandbox::{
+    Extension, Setup,
+    setup::{Companion, Delivery, Initialization, Order},
+};
+
+use crate::support::{echo, live, setup, setup_with};
+
+/// The launcher under the extension's name, and the agent where it looks for it.
+fn launched() -> Extension {
+    let agent = Companion { place: "bottlecap/agent".into(), source: env!("CARGO_BIN_EXE_bottlecap").into() };
+    Extension { companions: vec![agent], ..Extension::new("datadog-agent", env!("CARGO_BIN_EXE_launcher")) }
+}
+
+#[test]
+fn the_agent_goes_on_where_the_launcher_got_to() {
+    // Only the short order can go on with somebody else's sockets; the manifest builds no launcher without it.
+    if !features::EXPRESS {
+        return;
+    }
+    for order in [Order::Rapid, Order::InitAfterInvoke] {
+        let delivery = Delivery { order, duplicate_every: NonZeroU32::new(3), ..Delivery::default() };
+        let life = live(Setup { extensions: vec![launched()], delivery, ..setup(echo()) }, 20);
+        life.assert_unharmed();
+        life.assert_exactly_once();
+        life.assert_no_problems();
+        assert_eq!(life.count("init_duration"), 1);
+    }
+}
+
+#[test]
+fn a_launched_agent_still_leaves_out_logs_that_are_not_wanted() {
+    if !features::EXPRESS {
+        return;
+    }
+    let variables = [("DD_SERVERLESS_LOGS_ENABLED", "false")];
+    let life = live(Setup { extensions: vec![launched()], ..setup_with(echo(), &variables) }, 3);
+    life.assert_unharmed();
+    assert!(life.intake.logs().is_empty());
+    assert_eq!(life.count("invocations"), 3);
+}
+
+#[test]
+fn a_launcher_without_an_agent_keeps_the_function_alive() {
+    for initialization in [Initialization::OnDemand, Initialization::ProvisionedConcurrency] {
+        let launcher = Extension::new("datadog-agent", env!("CARGO_BIN_EXE_launcher"));
+        let life = live(Setup { extensions: vec![launcher], initialization, ..setup(echo()) }, 3);
+        life.assert_unharmed();
+        assert!(life.ending.requests.is_empty());
+        assert!(life.own_lines().contains("The agent cannot be started"), "{}", life.own_lines());
+    }
+}
