@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::manifest::{Levels, Manifest, Setting};
+use crate::manifest::{Levels, Manifest, Setting, Tier};
 
 /// Everything that decides what a build becomes, apart from the sources and the compiler.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,9 +39,15 @@ impl Recipe {
         recipe
     }
 
-    /// For the launcher itself: static, because the loader's search for libraries is what it is to spare, and small.
-    pub fn launcher() -> Self {
+    /// For the launcher before such an agent. It registers, binds and subscribes as the agent would, and has nothing else in it. It is static,
+    /// because the loader's search for libraries is what it is to spare, and small.
+    pub fn of_launcher(manifest: &Manifest, levels: &Levels) -> Self {
+        let behaviour = manifest.chosen(levels).filter(|(factor, _)| factor.tier == Tier::A);
+        let settings = behaviour.filter_map(|(factor, choice)| factor.setting(&choice.level));
+        let mut features: Vec<String> = settings.flat_map(|setting| setting.features.clone()).collect();
+        features.sort();
         Self {
+            features,
             rustflags: ["-C", "target-feature=+crt-static"].map(str::to_owned).to_vec(),
             profile: BTreeMap::from([("opt-level".to_owned(), "z".to_owned())]),
             ..Self::default()
@@ -108,6 +114,20 @@ mod tests {
     #[test]
     fn off_is_said_where_off_is_not_nothing() {
         assert!(recipe("baseline", &[]).rustflags.contains(&"link-arg=-Wl,-z,lazy".to_owned()));
+    }
+
+    #[test]
+    fn a_launcher_behaves_like_its_agent_and_has_nothing_else() {
+        let manifest = Manifest::embedded().unwrap();
+        let mut levels = manifest.set_levels("seed").unwrap();
+        levels.insert("bind-first".to_owned(), "on".to_owned());
+        let launcher = Recipe::of_launcher(manifest, &levels);
+        assert_eq!(
+            launcher.features,
+            ["bind-first", "early-subscribe", "register-overlap", "runtime-sizing", "tag-cache"]
+        );
+        assert_eq!(launcher.variables()["RUSTFLAGS"], "-C target-feature=+crt-static");
+        assert_eq!(launcher.group(), Recipe::of_launcher(manifest, &manifest.reference_levels()).group());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use super::cargo::{self, Call};
+use super::cargo::{self, Call, Outcome};
 use super::recipe::Recipe;
 use super::testimony::Testimony;
 use super::{Built, Failure, hash};
@@ -53,7 +53,13 @@ enum Task {
 struct Calls {
     recipe: Recipe,
     agent: Call,
-    launcher: Option<Call>,
+    launcher: Option<Launcher>,
+}
+
+/// The program before the agent.
+struct Launcher {
+    recipe: Recipe,
+    call: Call,
 }
 
 /// The files of a cell.
@@ -73,14 +79,17 @@ impl Workshop<'_> {
             CellKind::Build => {
                 let recipe = Recipe::of(self.manifest, &cell.levels);
                 let agent = Call::new("bottlecap", &recipe, &self.builds);
-                let launcher = recipe.launcher.then(|| Call::new("launcher", &Recipe::launcher(), &self.builds));
+                let launcher = recipe.launcher.then(|| {
+                    let recipe = Recipe::of_launcher(self.manifest, &cell.levels);
+                    Launcher { call: Call::new("launcher", &recipe, &self.builds), recipe }
+                });
                 Task::Build(Box::new(Calls { recipe, agent, launcher }))
             }
         };
         let stamp = match &task {
             Task::Build(calls) => {
                 let Calls { agent, launcher, .. } = calls.as_ref();
-                let launcher = launcher.as_ref().map(Call::shell).unwrap_or_default();
+                let launcher = launcher.as_ref().map(|launcher| launcher.call.shell()).unwrap_or_default();
                 format!("{}\n{}\n{launcher}\n", self.sources, agent.shell())
             }
             Task::Floor => format!("{}\n", hash::hexadecimal(FLOOR.as_bytes())),
@@ -128,25 +137,31 @@ impl Workshop<'_> {
             Task::External(path) => Ok(Made { program: path.clone(), agent: None, fresh: true }),
             Task::Build(calls) => {
                 let Calls { recipe, agent, launcher } = calls.as_ref();
-                let main = agent.run(&self.root, progress)?;
-                let told = Testimony::of(&main.program).map(|told| told.differences(recipe));
-                let differences = told.map_or_else(|error| error, |differences| differences.join("\n"));
-                if !differences.is_empty() {
-                    let command = format!("{} && {} --version", agent.shell(), main.program.display());
-                    return Err(Failure { command, output: format!("the program is not its cell:\n{differences}") });
-                }
+                let main = self.believed(agent, recipe, progress)?;
                 match launcher {
                     None => Ok(Made { program: place(&main.program, PROGRAM)?, agent: None, fresh: main.fresh }),
                     Some(launcher) => {
                         // The agent is copied first: the other build may replace it where both share their flags.
                         let agent = place(&main.program, AGENT)?;
-                        let first = launcher.run(&self.root, progress)?;
+                        let first = self.believed(&launcher.call, &launcher.recipe, progress)?;
                         let program = place(&first.program, PROGRAM)?;
                         Ok(Made { program, agent: Some(agent), fresh: main.fresh && first.fresh })
                     }
                 }
             }
         }
+    }
+
+    /// Builds a program and asks it what it is.
+    fn believed(&self, call: &Call, recipe: &Recipe, progress: &(dyn Fn(&str) + Sync)) -> Result<Outcome, Failure> {
+        let outcome = call.run(&self.root, progress)?;
+        let told = Testimony::of(&outcome.program).map(|told| told.differences(recipe));
+        let differences = told.map_or_else(|error| error, |differences| differences.join("\n"));
+        if differences.is_empty() {
+            return Ok(outcome);
+        }
+        let command = format!("{} && {} --version=json", call.shell(), outcome.program.display());
+        Err(Failure { command, output: format!("the program is not what it was built to be:\n{differences}") })
     }
 
     /// The yardstick, static and small.

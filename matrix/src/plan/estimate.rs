@@ -67,18 +67,19 @@ impl Estimate {
     }
 }
 
-/// The cells of each set of flags; the launcher is a build of its own.
+/// The cells of each set of flags; a launcher is a build of its own.
 fn groups(manifest: &Manifest, plan: &Plan) -> Vec<Vec<String>> {
     let mut groups: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    let mut launchers = BTreeSet::new();
     for cell in plan.cells.iter().filter(|cell| cell.kind == CellKind::Build) {
         let recipe = Recipe::of(manifest, &cell.levels);
         groups.entry(recipe.group()).or_default().push(cell.id.clone());
         if recipe.launcher {
-            let launcher = groups.entry(Recipe::launcher().group()).or_default();
-            if !launcher.iter().any(|name| name == "(launcher)") {
-                launcher.push("(launcher)".to_owned());
-            }
+            launchers.insert(Recipe::of_launcher(manifest, &cell.levels));
         }
+    }
+    for launcher in launchers {
+        groups.entry(launcher.group()).or_default().push("(launcher)".to_owned());
     }
     groups.into_values().collect()
 }
