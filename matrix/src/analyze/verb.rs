@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use super::account::Account;
 use super::{Analysis, Arguments, Error, RESAMPLES, analyze, read};
-use crate::build::Built;
+use crate::build::{Built, latest};
 use crate::measure::sample::Sample;
 
 /// Another command line, or other files, would help.
@@ -54,7 +54,7 @@ fn analysis(arguments: &Arguments) -> Result<Analysis, Error> {
     if samples.is_empty() {
         return Err(Error::NoSamples(arguments.samples.clone()));
     }
-    let mut analysis = analyze(&plan, &builds.values, &samples, RESAMPLES);
+    let mut analysis = analyze(&plan, &latest(builds.values), &samples, RESAMPLES);
     analysis.notes.splice(0..0, torn);
     Ok(analysis)
 }

@@ -59,3 +59,35 @@ pub struct Failure {
     /// The end of what the compiler said.
     pub output: String,
 }
+
+/// The last line of each cell, in the order of those lines: a build that was cut off leaves the earlier ones in the file.
+pub fn latest(lines: Vec<Built>) -> Vec<Built> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut kept: Vec<Built> = lines.into_iter().rev().filter(|built| seen.insert(built.cell.clone())).collect();
+    kept.reverse();
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_of_a_cell_counts() {
+        let line = |cell: &str, bytes| Built {
+            schema: crate::plan::SCHEMA,
+            cell: cell.to_owned(),
+            program: None,
+            agent: None,
+            sha256: String::new(),
+            bytes,
+            seconds: 0.0,
+            cached: false,
+            same_as: None,
+            failure: None,
+        };
+        let kept = latest(vec![line("a", 1), line("b", 2), line("a", 3)]);
+        let told: Vec<_> = kept.iter().map(|built| (built.cell.as_str(), built.bytes)).collect();
+        assert_eq!(told, [("b", 2), ("a", 3)]);
+    }
+}

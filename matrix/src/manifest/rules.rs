@@ -50,7 +50,7 @@ fn shape(factor: &Factor, complaints: &mut Vec<String>) {
         }
         _ if factor.on == factor.off => complain("on and off are the same"),
         Kind::Rustflag if factor.on.rustflags.is_empty() && factor.off.rustflags.is_empty() => {
-            complain("a rustflag factor needs rustflags")
+            complain("a rustflag factor needs rustflags");
         }
         Kind::Env if factor.on.env.is_empty() => complain("an env factor needs env"),
         Kind::Profile if factor.on.profile.is_empty() => complain("a profile factor needs profile"),

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::run::{Options, Step, Summary};
 use super::{Error, reading};
-use crate::build::Built;
+use crate::build::{Built, latest};
 use crate::invoke::build::target_directory;
 use crate::plan::{Partition, Plan, SCHEMA};
 
@@ -109,6 +109,7 @@ fn bench(arguments: &Arguments) -> Result<Summary, Error> {
     let text = fs::read_to_string(&path).map_err(reading(&path))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let built = lines.map(|(number, line)| parse(&path, number + 1, line)).collect::<Result<Vec<Built>, _>>()?;
+    let built = latest(built);
     built.iter().try_for_each(|built| of_this_schema(&path, built.schema))?;
 
     let stop = Arc::new(AtomicBool::new(false));

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Arguments, Error};
 use crate::analyze::Analysis;
-use crate::build::Built;
+use crate::build::{Built, latest};
 use crate::plan::{Plan, SCHEMA};
 
 /// What the earlier verbs have left.
@@ -37,11 +37,9 @@ fn builds_of(path: &Path) -> Result<Vec<Built>, Error> {
     for line in text(path)?.lines().filter(|line| !line.trim().is_empty()) {
         let built: Built = parse(path, "a list of builds", line)?;
         same_schema(path, built.schema)?;
-        // A cell that was built again has a later line, which is the one that holds.
-        builds.retain(|earlier| earlier.cell != built.cell);
         builds.push(built);
     }
-    Ok(builds)
+    Ok(latest(builds))
 }
 
 fn document<T: DeserializeOwned>(path: &Path, what: &'static str) -> Result<T, Error> {
