@@ -57,6 +57,9 @@ switches! {
 /// Whether the order of birth is the short one.
 pub const EXPRESS: bool = LATE_RUNTIME && RAW_CONTROL_PLANE;
 
+/// Whether the C library is a part of this binary. No feature of Cargo's: the switch `static` is a flag of the compiler.
+pub const STATIC: bool = cfg!(target_feature = "crt-static");
+
 /// The way to the platform.
 pub type ControlPlane = <If<RAW_CONTROL_PLANE> as Pick<Raw, General>>::Out;
 

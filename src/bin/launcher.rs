@@ -2,8 +2,18 @@
 //!
 //! It registers, binds, subscribes and asks for the first event. After that the platform waits for nobody any more, however long the agent takes to be
 //! loaded. The process stays the same, so that the platform sees one extension; the sockets stay open, so that nothing that arrives in between is lost.
+//!
+//! It does without the standard library's `main`, which prepares for things that do not happen here: signal stacks for threads that overflow theirs, standard
+//! streams that are closed, the limits of the stack, read from `/proc`. That is fifteen system calls of forty before the registration.
+#![no_main]
 
-use std::{env, os::unix::process::CommandExt as _, path::PathBuf, process::Command, process::ExitCode};
+use std::{
+    env,
+    ffi::{c_char, c_int},
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::Command,
+};
 
 use bottlecap::{
     build_info::BUILD_INFO,
@@ -12,17 +22,26 @@ use bottlecap::{
     start::{ask::ask, idle::idle, inherit},
 };
 
-fn main() -> ExitCode {
+const SUCCESS: c_int = 0;
+const FAILURE: c_int = 1;
+
+/// The C library calls this. The arguments are read where the standard library keeps them, which does not need its own `main`.
+#[unsafe(no_mangle)]
+#[expect(
+    unsafe_code,
+    reason = "this is the name under which the C library looks for a program's beginning, and nothing else here has it"
+)]
+extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
     if env::args().nth(1).as_deref() == Some("--version=json") {
         println!("{}", BUILD_INFO.json());
-        return ExitCode::SUCCESS;
+        return SUCCESS;
     }
     // The agent drops lines that are not wanted; asking for them here would need all of the settings.
     let asked = match ask(|_| true) {
         Ok(asked) => asked,
         Err(error) => {
             log::write(::log::Level::Error, &format!("EXTENSION | {error}"));
-            return ExitCode::FAILURE;
+            return FAILURE;
         }
     };
     let why = match inherit::leave(&asked) {
@@ -34,8 +53,8 @@ fn main() -> ExitCode {
         &format!("EXTENSION | The agent cannot be started, nothing will be collected: {why}"),
     );
     match idle(asked) {
-        Ended::Shutdown => ExitCode::SUCCESS,
-        Ended::PlatformGone => ExitCode::FAILURE,
+        Ended::Shutdown => SUCCESS,
+        Ended::PlatformGone => FAILURE,
     }
 }
 

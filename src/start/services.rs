@@ -165,6 +165,7 @@ fn processor(config: &Config, initialization: Initialization, birth: Birth) -> P
 
 fn build_intake(config: &Config) -> Option<intake::Client> {
     tls::install_provider();
+    os::names::prepare();
     let built = intake::Client::build(config);
     checkpoint(Checkpoint::Intake);
     match built {

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::{Analysis, ConditionAnalysis, Estimate, Verdict};
 use crate::measure::sample::MEASURES;
-use crate::plan::{Cache, Condition, Latency, Regime, TrustStore};
+use crate::plan::circumstances::describe;
 
 /// What a cold start is judged by.
 const SHOWN: [&str; 2] = ["register", "ready"];
@@ -21,31 +21,8 @@ impl Display for Account<'_> {
     }
 }
 
-/// A condition in words.
-pub fn called(condition: &Condition) -> String {
-    let Condition { memory_mb, regime, cache, platform, trust_store, runtime } = condition;
-    let regime = match regime {
-        Regime::Boosted => "boosted",
-        Regime::Throttled => "throttled",
-    };
-    let cache = match cache {
-        Cache::Warm => "warm",
-        Cache::Cold => "cold",
-    };
-    let platform = match platform {
-        Latency::Loopback => "no platform latency",
-        Latency::Lambda => "Lambda's latencies",
-    };
-    let store = match trust_store {
-        TrustStore::Al2023 => "al2023",
-        TrustStore::Debian => "debian",
-        TrustStore::Host => "host",
-    };
-    format!("{memory_mb} MB, {regime}, {cache} cache, {platform}, trust store {store}, runtime {runtime}")
-}
-
 fn show(out: &mut Formatter<'_>, analysis: &ConditionAnalysis) -> fmt::Result {
-    writeln!(out, "\n{}: {} complete blocks", called(&analysis.condition), analysis.blocks)?;
+    writeln!(out, "\n{}: {} complete blocks", describe(&analysis.condition), analysis.blocks)?;
     if let Some(reason) = &analysis.void {
         writeln!(out, "  VOID: {reason}")?;
     }

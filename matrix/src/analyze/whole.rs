@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::Analysis;
-use super::account::called;
 use super::blocks::Blocks;
 use super::condition;
 use super::context::Context;
 use super::estimate::Bootstrap;
 use crate::build::Built;
 use crate::measure::sample::Sample;
+use crate::plan::circumstances::describe;
 use crate::plan::{Condition, Plan, SCHEMA};
 
 /// Resamples behind each interval, unless a simulation needs thousands of analyses.
@@ -26,7 +26,7 @@ pub fn analyze(plan: &Plan, builds: &[Built], samples: &[Sample], resamples: usi
         let blocks = sorted(plan, one, samples, &mut own);
         own.extend(condition::missing(&context, &blocks));
         let analysis = condition::analysis(&context, one, &blocks, &mut own);
-        let prefix = if plan.conditions.len() > 1 { format!("{}: ", called(one)) } else { String::new() };
+        let prefix = if plan.conditions.len() > 1 { format!("{}: ", describe(one)) } else { String::new() };
         notes.extend(own.into_iter().map(|note| format!("{prefix}{note}")));
         analysis
     });

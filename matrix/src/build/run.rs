@@ -16,16 +16,19 @@ use super::{Built, Error, sources};
 use crate::cli;
 use crate::invoke::build::target_directory;
 use crate::manifest::{Manifest, check};
-use crate::plan::{self, Plan, file};
+use crate::plan::{self, Cell, file};
 use crate::workspace;
 
 const AFTER: &str = "\
 Examples:
+  cargo matrix build ship
+  cargo matrix build ship+jemalloc-tag-cache
   cargo matrix build target/matrix/sets
   cargo matrix build target/matrix/leave-one-out/plan.json
 
-The programs come to lie in `programs` beside the plan, with a line for each in `builds.jsonl`. What is there already and would not become
-anything else is not built again, so that an interrupted build goes on where it was.
+A set, with `+` before what is added and `-` before what is taken away, is built by itself under `target/matrix/single`. The programs of a plan come to
+lie in `programs` beside it. There is a line for each in `builds.jsonl`. What is there already and would not become anything else is not built again, so
+that an interrupted build goes on where it was.
 
 Exit status:
   0    every cell has a program
@@ -34,13 +37,13 @@ Exit status:
   6    something is missing on this machine
   130  interrupted";
 
-/// Builds every cell of a plan
+/// Builds a set, or every cell of a plan
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
-    /// The plan, or its folder
-    #[arg(value_name = "PLAN")]
-    pub plan: PathBuf,
+    /// A set with what is added or taken away, or a plan's file or folder
+    #[arg(value_name = "SET|PLAN")]
+    pub what: String,
 }
 
 /// How it ended.
@@ -49,9 +52,16 @@ enum End {
     Interrupted(Vec<Built>),
 }
 
+/// What is to be built.
+struct Order {
+    cells: Vec<Cell>,
+    /// Where the programs and the lines about them come to lie.
+    folder: PathBuf,
+}
+
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    match build(&arguments.plan) {
+    match build(&arguments.what) {
         Ok(End::All(lines)) => summary(&lines),
         Ok(End::Interrupted(lines)) => {
             eprintln!("interrupted; {} cells are built, and the same command goes on from there", lines.len());
@@ -62,16 +72,16 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn build(path: &Path) -> Result<End, Error> {
-    let plan = file::read(path)?;
+fn build(what: &str) -> Result<End, Error> {
     let manifest = Manifest::embedded().map_err(|_| plan::Error::Manifest)?;
-    let misfits = check::plan(manifest, &plan);
-    if !misfits.is_empty() {
-        return Err(Error::Misfit(misfits));
-    }
-    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+    let order = if what.contains('/') || Path::new(what).exists() {
+        Order::of_plan(manifest, Path::new(what))?
+    } else {
+        Order::of_cell(manifest, what)?
+    };
     // Whoever reads the lines may be somewhere else.
-    let folder = std::path::absolute(folder).map_err(|source| Error::File { path: folder.to_owned(), source })?;
+    let folder = &order.folder;
+    let folder = std::path::absolute(folder).map_err(|source| Error::File { path: folder.clone(), source })?;
     let root = workspace::root();
     let workshop = Workshop {
         manifest,
@@ -80,12 +90,33 @@ fn build(path: &Path) -> Result<End, Error> {
         builds: target_directory().join("matrix/build"),
         programs: folder.join("programs"),
     };
-    all(&workshop, &plan, &mut Ledger::open(&folder)?)
+    all(&workshop, &order.cells, &mut Ledger::open(&folder)?)
 }
 
-fn all(workshop: &Workshop, plan: &Plan, ledger: &mut Ledger) -> Result<End, Error> {
+impl Order {
+    fn of_plan(manifest: &Manifest, path: &Path) -> Result<Self, Error> {
+        let plan = file::read(path)?;
+        let misfits = check::plan(manifest, &plan);
+        if !misfits.is_empty() {
+            return Err(Error::Misfit(misfits));
+        }
+        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+        Ok(Self { cells: plan.cells, folder: folder.to_owned() })
+    }
+
+    fn of_cell(manifest: &Manifest, name: &str) -> Result<Self, Error> {
+        let (cell, notes) = plan::cell(manifest, name)?;
+        for note in notes {
+            eprintln!("note: {note}");
+        }
+        let folder = target_directory().join("matrix/single").join(&cell.id);
+        Ok(Self { cells: vec![cell], folder })
+    }
+}
+
+fn all(workshop: &Workshop, cells: &[Cell], ledger: &mut Ledger) -> Result<End, Error> {
     let interrupted = watch_for_interrupt();
-    let jobs = in_groups(plan.cells.iter().filter_map(|cell| workshop.job(cell)));
+    let jobs = in_groups(cells.iter().filter_map(|cell| workshop.job(cell)));
     let progress = Progress::new(jobs.len());
     for job in &jobs {
         let cell = &job.cell().id;
@@ -106,7 +137,7 @@ fn all(workshop: &Workshop, plan: &Plan, ledger: &mut Ledger) -> Result<End, Err
         }
     }
     progress.finish();
-    let lines = ledger.settle(&plan.cells)?;
+    let lines = ledger.settle(cells)?;
     Ok(if interrupted.load(Ordering::Relaxed) { End::Interrupted(lines) } else { End::All(lines) })
 }
 
@@ -146,6 +177,10 @@ fn summary(lines: &[Built]) -> ExitCode {
                 built.cell, failure.output, failure.command
             );
         }
+    }
+    if let ([Built { program: Some(program), .. }], []) = (lines, failed.as_slice()) {
+        println!("{}", program.display());
+        return ExitCode::SUCCESS;
     }
     println!("\n{} of {} cells are built", lines.len() - failed.len(), lines.len());
     if failed.is_empty() { ExitCode::SUCCESS } else { cli::BUILD_FAILED.into() }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +10,12 @@ use std::time::Duration;
 use super::subject::Subject;
 use super::{Error, phases, trust, writing};
 use crate::invoke::build::target_directory;
-use crate::plan::{Condition, Latency, Regime};
+use crate::plan::{Condition, Disturbance, Latency, Regime};
 use crate::sandbox::faults::{Calls, Effect, Endpoint, Fault};
 use crate::sandbox::function::python::PythonEnvironment;
 use crate::sandbox::function::{Answer, Call, Handler, InitError};
 use crate::sandbox::journal::What;
-use crate::sandbox::setup::{Cpu, Mount, Setup};
+use crate::sandbox::setup::{Cpu, Delivery, Mount, Order, Setup};
 use crate::sandbox::{Function, Sandbox, intake};
 
 /// The event of every invocation.
@@ -24,6 +25,8 @@ const LINE: &str = "the function has been invoked";
 /// As measured on Lambda by the authors of public extensions.
 const REGISTER: Duration = Duration::from_micros(2500);
 const SUBSCRIBE: Duration = Duration::from_millis(25);
+/// How slow a platform is that is disturbed.
+const SLOW: Duration = Duration::from_millis(20);
 /// Long enough for the smallest tier under a throttle.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -69,7 +72,8 @@ impl Scene {
                 Regime::Throttled => Cpu::Throttled,
             },
             mounts: self.mounts.clone(),
-            faults: faults(self.condition.platform),
+            faults: [latencies(self.condition.platform), faults(self.condition.disturbance)].concat(),
+            delivery: delivery(self.condition.disturbance),
             // On Lambda the first event of an on-demand environment follows at once, and after the last one here comes the shutdown.
             freeze: false,
             ..Setup::default()
@@ -82,7 +86,12 @@ impl Scene {
         if subject.ours {
             extension.environment.insert(phases::VARIABLE.to_owned(), self.trace.display().to_string());
         }
-        Setup { extensions: vec![extension], intake: Some(intake::Plan::default()), footprints: true, ..self.empty() }
+        Setup {
+            extensions: vec![extension],
+            intake: Some(intake(self.condition.disturbance)),
+            footprints: true,
+            ..self.empty()
+        }
     }
 
     /// What this machine does not let the sandbox do under these circumstances, one sentence each.
@@ -101,11 +110,53 @@ impl Scene {
     }
 }
 
-fn faults(latency: Latency) -> Vec<Fault> {
-    let delay = |endpoint, delay| Fault { endpoint, calls: Calls::Every, effect: Effect::Delay(delay) };
+fn delay(endpoint: Endpoint, delay: Duration) -> Fault {
+    Fault { endpoint, calls: Calls::Every, effect: Effect::Delay(delay) }
+}
+
+fn latencies(latency: Latency) -> Vec<Fault> {
     match latency {
         Latency::Loopback => Vec::new(),
         Latency::Lambda => vec![delay(Endpoint::Register, REGISTER), delay(Endpoint::Subscribe, SUBSCRIBE)],
+    }
+}
+
+fn faults(disturbance: Disturbance) -> Vec<Fault> {
+    match disturbance {
+        Disturbance::Platform => vec![
+            delay(Endpoint::Register, SLOW),
+            delay(Endpoint::Subscribe, SLOW),
+            Fault { endpoint: Endpoint::ExtensionNext, calls: Calls::Only(2), effect: Effect::Reset },
+        ],
+        Disturbance::None | Disturbance::Intake | Disturbance::Telemetry => Vec::new(),
+    }
+}
+
+fn delivery(disturbance: Disturbance) -> Delivery {
+    match disturbance {
+        Disturbance::Telemetry => Delivery {
+            order: Order::Shuffled { seed: 1 },
+            duplicate_every: NonZeroU32::new(2),
+            delay: SLOW,
+            ..Delivery::default()
+        },
+        Disturbance::None | Disturbance::Intake | Disturbance::Platform => Delivery::default(),
+    }
+}
+
+/// Of an intake that fails, both failures come before the first payload is accepted, so that everything has to be sent again.
+fn intake(disturbance: Disturbance) -> intake::Plan {
+    let rule = |skip, answer| intake::Rule {
+        route: intake::Route::Any,
+        window: intake::Window::Requests { skip, take: Some(1) },
+        answer,
+    };
+    match disturbance {
+        Disturbance::Intake => intake::Plan {
+            rules: vec![rule(0, intake::Answer::Reset), rule(1, intake::Answer::status(503))],
+            ..intake::Plan::default()
+        },
+        Disturbance::None | Disturbance::Telemetry | Disturbance::Platform => intake::Plan::default(),
     }
 }
 
@@ -174,8 +225,8 @@ mod tests {
 
     #[test]
     fn lambdas_latencies_delay_two_endpoints() {
-        assert_eq!(faults(Latency::Loopback), []);
-        let endpoints: Vec<_> = faults(Latency::Lambda).iter().map(|fault| fault.endpoint).collect();
+        assert_eq!(latencies(Latency::Loopback), []);
+        let endpoints: Vec<_> = latencies(Latency::Lambda).iter().map(|fault| fault.endpoint).collect();
         assert_eq!(endpoints, [Endpoint::Register, Endpoint::Subscribe]);
     }
 }

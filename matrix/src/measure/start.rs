@@ -12,7 +12,7 @@ use super::phases;
 use super::sample::Phase;
 use super::scene::{EVENT, Scene};
 use super::subject::{Subject, number};
-use crate::plan::Cache;
+use crate::plan::{Cache, Disturbance};
 use crate::sandbox::cpu::PERIOD;
 use crate::sandbox::intake::Request;
 use crate::sandbox::journal::{Entry, What};
@@ -71,7 +71,7 @@ impl Taken {
         if subject.ours {
             self.digest = Some(super::digest(&ending.requests, &ending.output));
         }
-        judge(subject, invocation.as_ref(), &ending)?;
+        judge(subject, scene, invocation.as_ref(), &ending)?;
         if let Some(invocation) = invocation {
             self.set("first_invocation", milliseconds(invocation.duration));
         }
@@ -147,7 +147,7 @@ fn settle(subject: &Subject, cache: Cache) -> Result<(), String> {
 }
 
 /// Whether the start counts.
-fn judge(subject: &Subject, invocation: Option<&Invocation>, ending: &Ending) -> Result<(), String> {
+fn judge(subject: &Subject, scene: &Scene, invocation: Option<&Invocation>, ending: &Ending) -> Result<(), String> {
     match invocation.map(|invocation| &invocation.outcome) {
         Some(Outcome::Success) => {}
         other => return Err(format!("the invocation did not succeed: {other:?}{}", last_words(ending))),
@@ -160,6 +160,10 @@ fn judge(subject: &Subject, invocation: Option<&Invocation>, ending: &Ending) ->
             let status = other.map_or("unknown", |exit| exit.status.as_str());
             return Err(format!("the extension ended with {status}{}", last_words(ending)));
         }
+    }
+    // An intake that fails on purpose refuses; whether everything came in the end, the digest tells.
+    if scene.condition.disturbance == Disturbance::Intake {
+        return Ok(());
     }
     let refused = ending.requests.iter().find(|request| subject.ours && !Request::delivered(request));
     refused.map_or(Ok(()), |request| Err(format!("{} was refused: {}", request.path, request.problems.join("; "))))

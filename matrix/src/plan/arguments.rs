@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Cache, Latency, Partition, Regime, TrustStore};
+use super::{Cache, Disturbance, Latency, Partition, Regime, TrustStore};
 
 const AFTER: &str = "\
 Designs:
@@ -77,6 +77,10 @@ pub struct Arguments {
     /// What runs beside the extension: `null`, `python` or `sleep:<ms>`
     #[arg(long, value_delimiter = ',', default_value = "null", value_parser = runtime)]
     pub runtime: Vec<String>,
+
+    /// What goes wrong, to see that every cell delivers the same nevertheless
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "none")]
+    pub disturb: Vec<Disturbance>,
 
     /// How often every cell is started under each condition
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]

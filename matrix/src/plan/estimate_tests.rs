@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::plan::{Cache, Cell, Condition, Latency, Regime, SCHEMA, TrustStore};
+use crate::plan::{Cache, Cell, Condition, Disturbance, Latency, Regime, SCHEMA, TrustStore};
 
 fn condition() -> Condition {
     Condition {
@@ -11,6 +11,7 @@ fn condition() -> Condition {
         platform: Latency::Loopback,
         trust_store: TrustStore::Al2023,
         runtime: "null".to_owned(),
+        disturbance: Disturbance::None,
     }
 }
 

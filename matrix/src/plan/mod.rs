@@ -2,6 +2,7 @@
 
 mod arguments;
 mod cells;
+pub mod circumstances;
 mod conditions;
 pub mod design;
 mod error;
@@ -18,6 +19,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 pub use arguments::{Arguments, DesignName};
+pub use cells::one as cell;
 pub use error::Error;
 pub use partition::Partition;
 pub use run::run;
@@ -147,6 +149,39 @@ pub struct Condition {
     pub trust_store: TrustStore,
     /// What runs beside the extension: `null`, `python` or `sleep:<ms>`.
     pub runtime: String,
+    /// What goes wrong. Whatever it is, every cell has to deliver the same.
+    #[serde(default)]
+    pub disturbance: Disturbance,
+}
+
+impl Default for Condition {
+    /// What a start has when nothing is said.
+    fn default() -> Self {
+        Self {
+            memory_mb: 1024,
+            regime: Regime::Boosted,
+            cache: Cache::Warm,
+            platform: Latency::Loopback,
+            trust_store: TrustStore::Al2023,
+            runtime: "null".to_owned(),
+            disturbance: Disturbance::None,
+        }
+    }
+}
+
+/// What goes wrong in a start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Disturbance {
+    /// Nothing.
+    #[default]
+    None,
+    /// The intake breaks the first connection and refuses the next request for a while.
+    Intake,
+    /// Telemetry comes late, in any order that the schema allows, and every other batch twice.
+    Telemetry,
+    /// Registering and subscribing take long, and the second request for an event is answered by a reset.
+    Platform,
 }
 
 /// How much CPU initialization gets.

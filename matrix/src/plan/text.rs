@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::circumstances::describe;
 use super::estimate::Estimate;
 use super::{CellKind, Plan};
 use crate::manifest::Manifest;
@@ -27,16 +28,7 @@ pub fn render(manifest: &Manifest, plan: &Plan, notes: &[String], estimate: &Est
     }
     let _ = writeln!(text, "\nconditions, with {} blocks each:", plan.blocks_here().count());
     for condition in &plan.conditions {
-        let _ = writeln!(
-            text,
-            "  {} MB, {}, {} cache, {} latency, {} trust store, {} runtime",
-            condition.memory_mb,
-            word(&condition.regime),
-            word(&condition.cache),
-            word(&condition.platform),
-            word(&condition.trust_store),
-            condition.runtime
-        );
+        let _ = writeln!(text, "  {}", describe(condition));
     }
     text += &costs(estimate);
     text
@@ -108,11 +100,6 @@ fn costs(estimate: &Estimate) -> String {
     text
 }
 
-/// A condition's word, as in the plan's file and on the command line.
-fn word(value: &impl clap::ValueEnum) -> String {
-    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -151,7 +138,7 @@ mod tests {
     #[test]
     fn conditions_and_costs_are_told() {
         let text = shown("sets --memory 128 --regime throttled --blocks 7 --partition 0/2");
-        assert!(text.contains("conditions, with 4 blocks each:\n  128 MB, throttled, warm cache, loopback latency, al2023 trust store, null runtime"), "{text}");
+        assert!(text.contains("conditions, with 4 blocks each:\n  128 MB, throttled init, file in memory, no added latency, al2023 trust store, null runtime"), "{text}");
         assert!(text.contains("cold starts: 20, about 0 min (a guess of 1 s for each)"), "{text}");
         assert!(!text.contains("confounded"), "sets are compared, not decomposed");
     }

@@ -57,7 +57,10 @@ pub fn of_builds(experiment: &Experiment) -> Vec<Alarm> {
 
 /// That there is nothing to believe under one of several conditions.
 pub fn of_void(found: &ConditionAnalysis) -> Alarm {
-    Alarm::broken(format!("Void: nothing may be believed under {}.", super::circumstances::describe(&found.condition)))
+    Alarm::broken(format!(
+        "Void: nothing may be believed under {}.",
+        crate::plan::circumstances::describe(&found.condition)
+    ))
 }
 
 /// What is wrong with one condition.

@@ -8,7 +8,6 @@
 
 mod alarm;
 mod arguments;
-mod circumstances;
 mod document;
 mod error;
 mod html;

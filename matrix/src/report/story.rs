@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::alarm::{self, Alarm};
-use super::circumstances;
+
 use super::input::Experiment;
 use super::words;
 use crate::analyze::{CellSummary, Comparison, ConditionAnalysis, Effect, Estimate, Summary, Verdict};
 use crate::measure::sample::MEASURES;
 use crate::plan::CellKind;
+use crate::plan::circumstances;
 
 /// A whole report.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use matrix::analyze::{Analysis, Comparison, ConditionAnalysis, Effect, Estimate, Verdict};
 use matrix::measure::sample::Sample;
-use matrix::plan::{Alias, Cache, Cell, CellKind, Condition, Latency, Plan, Regime, SCHEMA, TrustStore};
+use matrix::plan::{Alias, Cache, Cell, CellKind, Condition, Disturbance, Latency, Plan, Regime, SCHEMA, TrustStore};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -25,6 +25,7 @@ pub fn condition() -> Condition {
         platform: Latency::Loopback,
         trust_store: TrustStore::Al2023,
         runtime: "null".to_owned(),
+        disturbance: Disturbance::None,
     }
 }
 

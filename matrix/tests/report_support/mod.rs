@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use matrix::analyze::{Analysis, CellSummary, Comparison, ConditionAnalysis, Effect, Estimate, Summary, Verdict};
 use matrix::build::{Built, Failure};
 use matrix::measure::sample::Phase;
-use matrix::plan::{Alias, Cache, Cell, CellKind, Condition, Latency, Plan, Regime, SCHEMA, TrustStore};
+use matrix::plan::{Alias, Cache, Cell, CellKind, Condition, Disturbance, Latency, Plan, Regime, SCHEMA, TrustStore};
 use matrix::report::Experiment;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -121,6 +121,7 @@ fn condition(memory_mb: u32, regime: Regime) -> Condition {
         platform: Latency::Loopback,
         trust_store: TrustStore::Al2023,
         runtime: "null".to_owned(),
+        disturbance: Disturbance::None,
     }
 }
 

@@ -42,6 +42,12 @@ pub fn plan(manifest: &Manifest, arguments: &Arguments) -> Result<(Plan, Vec<Str
     if contradictions.is_empty() { Ok((plan, draft.notes)) } else { Err(Error::Contradiction(contradictions)) }
 }
 
+/// One cell by its name, such as `ship` or `ship+jemalloc`, with what has to be said about it.
+pub fn one(manifest: &Manifest, name: &str) -> Result<(Cell, Vec<String>), Error> {
+    let Draft { cells, notes, .. } = comparisons::list(manifest, &[name.to_owned()])?;
+    cells.into_iter().next().map(|cell| (cell, notes)).ok_or(Error::NoCells)
+}
+
 fn draft(manifest: &Manifest, arguments: &Arguments) -> Result<Draft, Error> {
     refuse_options(arguments)?;
     for name in &arguments.exclude {

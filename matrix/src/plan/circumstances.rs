@@ -1,6 +1,6 @@
 //! Conditions in words.
 
-use crate::plan::{Cache, Condition, Latency, Regime, TrustStore};
+use super::{Cache, Condition, Disturbance, Latency, Regime, TrustStore};
 
 /// Everything about a condition, for a heading.
 pub fn describe(condition: &Condition) -> String {
@@ -41,8 +41,15 @@ fn parts(condition: &Condition) -> Vec<String> {
         Some(("sleep", ms)) => format!("runtime that needs {ms} ms"),
         _ => format!("{} runtime", condition.runtime),
     };
+    let disturbance = match condition.disturbance {
+        Disturbance::None => None,
+        Disturbance::Intake => Some("an intake that fails at first"),
+        Disturbance::Telemetry => Some("telemetry in disorder"),
+        Disturbance::Platform => Some("a slow platform that breaks a connection"),
+    };
     let words = [regime, cache, latency, store].map(str::to_owned);
-    std::iter::once(format!("{} MB", condition.memory_mb)).chain(words).chain([runtime]).collect()
+    let memory = std::iter::once(format!("{} MB", condition.memory_mb));
+    memory.chain(words).chain([runtime]).chain(disturbance.map(str::to_owned)).collect()
 }
 
 #[cfg(test)]
@@ -57,6 +64,7 @@ mod tests {
             platform: Latency::Lambda,
             trust_store: TrustStore::Al2023,
             runtime: "sleep:20".to_owned(),
+            disturbance: Disturbance::None,
         }
     }
 
@@ -66,6 +74,8 @@ mod tests {
         let expected = "128 MB, throttled init, file in memory, Lambda's latency, al2023 trust store, \
                         runtime that needs 20 ms";
         assert_eq!(text, expected);
+        let disturbed = Condition { disturbance: Disturbance::Telemetry, ..condition(128, Regime::Throttled) };
+        assert_eq!(describe(&disturbed), format!("{expected}, telemetry in disorder"));
     }
 
     #[test]

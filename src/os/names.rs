@@ -1,0 +1,50 @@
+//! Host names in a program that is linked statically.
+//!
+//! The C library resolves names with plug-ins that `/etc/nsswitch.conf` lists, and loads each from a file when it is first needed. A static program would load
+//! plug-ins of whatever C library the machine has into its own. Two of them are part of every C library since 2.34, and they are all that Lambda has a use for:
+//! the hosts file and DNS.
+
+use std::ffi::{CStr, c_char, c_int};
+
+use crate::features::STATIC;
+
+const DATABASE: &CStr = c"hosts";
+const SERVICES: &CStr = c"files dns";
+
+/// To be called before the first name is resolved. Changes nothing in a program that is linked dynamically.
+pub fn prepare() {
+    if STATIC && !choose(DATABASE, SERVICES) {
+        log::warn!("the C library does not let us choose how names are resolved; it reads /etc/nsswitch.conf");
+    }
+}
+
+/// Chooses what a database of names consists of; false if that was refused.
+#[cfg(target_env = "gnu")]
+#[expect(unsafe_code, reason = "nothing but the C library itself can be told this")]
+fn choose(database: &CStr, services: &CStr) -> bool {
+    unsafe extern "C" {
+        fn __nss_configure_lookup(database: *const c_char, services: *const c_char) -> c_int;
+    }
+    // SAFETY: the function reads two strings that end with zero and live for ever, and keeps neither; it takes the lock of the database that it changes.
+    unsafe { __nss_configure_lookup(database.as_ptr(), services.as_ptr()) == 0 }
+}
+
+/// Other C libraries have no plug-ins.
+#[cfg(not(target_env = "gnu"))]
+fn choose(_database: &CStr, _services: &CStr) -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::ToSocketAddrs as _;
+
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_the_hosts_file_and_nonsense_is_refused() {
+        assert!(choose(DATABASE, SERVICES));
+        assert!(("localhost", 80).to_socket_addrs().unwrap().all(|address| address.ip().is_loopback()));
+        assert!(!choose(c"no such database", SERVICES));
+    }
+}
