@@ -178,6 +178,7 @@ fn a_factor_that_changes_no_program_is_a_no_op() {
         bytes: 0,
         seconds: 0.0,
         cached: false,
+        origin: None,
         same_as: same_as.map(str::to_owned),
         failure: None,
     };

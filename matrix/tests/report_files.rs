@@ -24,6 +24,9 @@ fn arguments(words: &[&str]) -> Arguments {
 fn left(directory: &Path, experiment: &Experiment) -> String {
     let analysis = directory.join("analysis.json");
     std::fs::write(&analysis, serde_json::to_string(&experiment.analysis).unwrap()).unwrap();
+    if let Some(run) = &experiment.run {
+        std::fs::write(directory.join("run.json"), serde_json::to_string(run).unwrap()).unwrap();
+    }
     std::fs::write(directory.join("plan.json"), serde_json::to_string(&experiment.plan).unwrap()).unwrap();
     if !experiment.builds.is_empty() {
         let lines: Vec<_> = experiment.builds.iter().map(|built| serde_json::to_string(built).unwrap()).collect();
@@ -70,9 +73,10 @@ fn several_formats_do_not_fit_on_standard_output() {
 #[test]
 fn what_is_read_is_what_was_written() {
     let directory = TempDir::new().unwrap();
-    let experiment = report_support::troubled();
+    let mut experiment = report_support::troubled();
+    experiment.run = Some(report_support::run_of(7));
     let read = Experiment::read(&arguments(&[&left(directory.path(), &experiment)])).unwrap();
-    assert_eq!((read.plan, read.builds), (experiment.plan, experiment.builds));
+    assert_eq!((read.plan, read.builds, read.run), (experiment.plan, experiment.builds, experiment.run));
     // The last bit of a number may be lost on the way to text and back.
     let text = serde_json::to_string(&experiment.analysis).unwrap();
     assert_eq!(read.analysis, serde_json::from_str(&text).unwrap());

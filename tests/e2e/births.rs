@@ -2,9 +2,11 @@
 
 use std::{net::TcpListener, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
+use bottlecap::features;
 use matrix::sandbox::{
     Extension, Sandbox, Setup,
     faults::{Calls, Effect, Endpoint, Fault},
+    journal::What,
     setup::{Delivery, Network},
 };
 
@@ -20,6 +22,25 @@ fn a_subscription_that_fails_costs_telemetry_and_nothing_else() {
         let life = with_fault(Endpoint::Subscribe, Calls::Every, effect);
         life.assert_unharmed();
         assert_eq!(life.count("invocations"), 3, "{effect:?}\n{}", life.own_lines());
+    }
+}
+
+#[test]
+fn with_the_short_order_one_thread_is_alive_when_the_first_next_arrives() {
+    if !features::EXPRESS {
+        return;
+    }
+    for _ in 0..5 {
+        let sandbox = Sandbox::start(Setup { footprints: true, ..setup(echo()) }).unwrap();
+        let taken = sandbox.journal().into_iter().find_map(|entry| match entry.what {
+            What::Footprint { footprint, stopped, .. } => Some((footprint.threads, stopped)),
+            _ => None,
+        });
+        assert_eq!(taken, Some((1, true)));
+        let invocations = invoke(&sandbox, 0..2);
+        let life = end(sandbox, invocations);
+        life.assert_unharmed();
+        life.assert_exactly_once();
     }
 }
 

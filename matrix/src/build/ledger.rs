@@ -84,6 +84,7 @@ mod tests {
             bytes: 1,
             seconds: 1.5,
             cached: false,
+            origin: None,
             same_as: None,
             failure: None,
         }

@@ -44,10 +44,24 @@ pub struct Built {
     pub seconds: f64,
     /// Whether nothing had to be compiled.
     pub cached: bool,
-    /// Another cell of the plan that has the same program, and is measured in this one's stead.
+    /// What it was built from; none of what is not a build of the extension.
+    pub origin: Option<Origin>,
+    /// Another cell of the plan that has the same file for a program, and is measured in this one's stead. A feature that changes no code makes another
+    /// file all the same: cargo mixes it into the name of every symbol, and the linker lays the program out by those. So does any other flag, because
+    /// the program can say with which it was built. That such a switch is worth nothing, only measuring can tell.
     pub same_as: Option<String>,
     /// Why there is no program, with the command that shows it again.
     pub failure: Option<Failure>,
+}
+
+/// What a program was built from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// The commit; where the sources differ from it, `+` and a hash of the differences follow.
+    pub sources: String,
+    /// As in `rustc --version`.
+    pub compiler: String,
 }
 
 /// A build that failed.
@@ -83,6 +97,7 @@ mod tests {
             bytes,
             seconds: 0.0,
             cached: false,
+            origin: None,
             same_as: None,
             failure: None,
         };

@@ -12,7 +12,7 @@ use clap::Args;
 use super::ledger::Ledger;
 use super::progress::Progress;
 use super::work::{Job, Workshop};
-use super::{Built, Error, sources};
+use super::{Built, Error, Origin, sources};
 use crate::cli;
 use crate::invoke::build::target_directory;
 use crate::manifest::{Manifest, check};
@@ -85,7 +85,7 @@ fn build(what: &str) -> Result<End, Error> {
     let root = workspace::root();
     let workshop = Workshop {
         manifest,
-        sources: sources::state(&root).map_err(Error::Sources)?,
+        origin: Origin { sources: sources::state(&root).map_err(Error::Sources)?, compiler: sources::compiler(&root) },
         root,
         builds: target_directory().join("matrix/build"),
         programs: folder.join("programs"),

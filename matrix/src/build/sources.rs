@@ -25,6 +25,14 @@ pub fn state(root: &Path) -> io::Result<String> {
     Ok(if parts.is_empty() { commit } else { format!("{commit}+{}", hash::hexadecimal(&parts)) })
 }
 
+/// The compiler that the folder's toolchain file names, as it calls itself; `unknown` where there is none.
+pub fn compiler(root: &Path) -> String {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).current_dir(root).arg("--version").output();
+    let output = output.ok().filter(|output| output.status.success());
+    output.map_or_else(|| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
 fn with(arguments: &[&'static str]) -> Vec<&'static str> {
     arguments.iter().chain(&PARTS).copied().collect()
 }
@@ -63,6 +71,12 @@ mod tests {
         let changed = state(root).unwrap();
         assert!(untracked != clean && changed != untracked && changed.starts_with(&clean), "{untracked} {changed}");
         assert_eq!(state(root).unwrap(), changed);
+    }
+
+    #[test]
+    fn the_compiler_has_a_name_and_a_version() {
+        assert!(compiler(Path::new(".")).starts_with("rustc 1."), "{}", compiler(Path::new(".")));
+        assert_eq!(compiler(Path::new("/nonexistent")), "unknown");
     }
 
     #[test]

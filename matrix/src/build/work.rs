@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::cargo::{self, Call, Outcome};
 use super::recipe::Recipe;
 use super::testimony::Testimony;
-use super::{Built, Failure, hash};
+use super::{Built, Failure, Origin, hash};
 use crate::manifest::Manifest;
 use crate::plan::{Cell, CellKind, SCHEMA};
 
@@ -32,8 +32,8 @@ pub struct Workshop<'w> {
     pub builds: PathBuf,
     /// A folder for each cell.
     pub programs: PathBuf,
-    /// The state of the sources.
-    pub sources: String,
+    /// What the extension is built from.
+    pub origin: Origin,
 }
 
 /// What is to be done for a cell, and a text that changes whenever the outcome would.
@@ -90,7 +90,7 @@ impl Workshop<'_> {
             Task::Build(calls) => {
                 let Calls { agent, launcher, .. } = calls.as_ref();
                 let launcher = launcher.as_ref().map(|launcher| launcher.call.shell()).unwrap_or_default();
-                format!("{}\n{}\n{launcher}\n", self.sources, agent.shell())
+                format!("{}\n{}\n{launcher}\n", self.origin.sources, agent.shell())
             }
             Task::Floor => format!("{}\n", hash::hexadecimal(FLOOR.as_bytes())),
             // Another program under the same path has another hash, which is looked at anyway.
@@ -186,7 +186,16 @@ impl Workshop<'_> {
         let sha256 = hash::of_files(files)?;
         fs::write(self.folder(job.cell).join(STAMP), &job.stamp)?;
         let Made { program, agent, fresh } = made;
-        Ok(Built { program: Some(program), agent, sha256, bytes, cached: fresh, ..Built::nothing(&job.cell.id) })
+        let origin = matches!(job.task, Task::Build(_)).then(|| self.origin.clone());
+        Ok(Built {
+            program: Some(program),
+            agent,
+            sha256,
+            bytes,
+            cached: fresh,
+            origin,
+            ..Built::nothing(&job.cell.id)
+        })
     }
 
     fn folder(&self, cell: &Cell) -> PathBuf {
@@ -225,6 +234,7 @@ impl Built {
             bytes: 0,
             seconds: 0.0,
             cached: false,
+            origin: None,
             same_as: None,
             failure: None,
         }

@@ -8,7 +8,7 @@ fn workshop(folder: &Path) -> Workshop<'static> {
         root: folder.to_owned(),
         builds: folder.join("build"),
         programs: folder.join("programs"),
-        sources: "commit".to_owned(),
+        origin: Origin { sources: "commit".to_owned(), compiler: "rustc 1".to_owned() },
     }
 }
 
@@ -85,7 +85,7 @@ fn other_sources_or_flags_make_another_program() {
     let before = stamp(&workshop, &baseline);
     assert_eq!(stamp(&workshop, &baseline), before);
     assert_ne!(stamp(&workshop, &seed), before);
-    workshop.sources = "another".to_owned();
+    workshop.origin.sources = "another".to_owned();
     assert_ne!(stamp(&workshop, &baseline), before);
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, reading, writing};
 use crate::plan::{Plan, SCHEMA};
+use crate::sandbox::cpu::control_groups;
 
 /// What a reader has to know of a run besides its samples.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,8 @@ pub struct Machine {
     pub governor: Option<String>,
     /// MB.
     pub memory_mb: u64,
+    /// The version of the control groups that limit CPU time; none where there are none.
+    pub control_groups: Option<u8>,
     /// How many KiB the disk with the programs reads at once: with more than a program has, a cold start touches all of it. None where the
     /// machine does not tell.
     pub read_ahead_kib: Option<u64>,
@@ -102,6 +105,7 @@ impl Machine {
             architecture: of(|uname| uname.machine()),
             governor: Some(governor.trim().to_owned()).filter(|governor| !governor.is_empty()),
             memory_mb: kilobytes.unwrap_or_default() / 1024,
+            control_groups: control_groups(),
             read_ahead_kib: read_ahead(directory),
         }
     }

@@ -80,8 +80,8 @@ impl Scene {
         }
     }
 
-    /// The sandbox of one start.
-    pub(super) fn setup(&self, subject: &Subject) -> Setup {
+    /// The sandbox of one start. Footprints cost time, so that no time must be measured where they are taken.
+    pub(super) fn setup(&self, subject: &Subject, footprints: bool) -> Setup {
         let mut extension = subject.extension();
         if subject.ours {
             extension.environment.insert(phases::VARIABLE.to_owned(), self.trace.display().to_string());
@@ -89,14 +89,14 @@ impl Scene {
         Setup {
             extensions: vec![extension],
             intake: Some(intake(self.condition.disturbance)),
-            footprints: true,
+            footprints,
             ..self.empty()
         }
     }
 
     /// What this machine does not let the sandbox do under these circumstances, one sentence each.
     pub(super) fn refusals(&self) -> Result<Vec<String>, Error> {
-        let setup = Setup { function: Function::Null, ..self.empty() };
+        let setup = Setup { function: Function::Null, footprints: true, ..self.empty() };
         let journal = Sandbox::start(setup)?.shutdown()?.journal;
         let told = journal.into_iter().filter_map(|entry| match entry.what {
             What::NetworkShared { reason } => Some(format!("no network of its own: {reason}")),
@@ -104,6 +104,9 @@ impl Scene {
                 Some(format!("no trust store of its own, control groups visible: {reason}"))
             }
             What::CpuUnlimited { reason } => Some(format!("no CPU share of the memory tier: {reason}")),
+            What::FootprintsLate { reason } => {
+                Some(format!("no stop for footprints, which are a little late: {reason}"))
+            }
             _ => None,
         });
         Ok(told.collect())

@@ -62,6 +62,7 @@ fn built(seconds: f64, cached: bool) -> Built {
         bytes: 0,
         seconds,
         cached,
+        origin: None,
         same_as: None,
         failure: None,
     }

@@ -19,7 +19,7 @@ Exit status:
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
-    /// What `analyze` has written
+    /// What `analyze` has written; run.json beside it says where
     #[arg(value_name = "ANALYSIS.JSON")]
     pub analysis: PathBuf,
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Error;
 use super::alarm::{Alarm, Weight};
+use super::provenance::Provenance;
 use super::story::{Chapter, Finding, Kind, Story};
 use super::words;
 use crate::analyze::{Analysis, Verdict};
@@ -13,6 +14,8 @@ use crate::plan::SCHEMA;
 struct Document<'a> {
     schema: u32,
     summary: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    measured_on: Option<Provenance<'a>>,
     alarms: Vec<Said<'a>>,
     conditions: Vec<Condition<'a>>,
     /// Everything as it was analyzed, in the same order of conditions.
@@ -65,6 +68,7 @@ pub fn write(story: &Story) -> Result<String, Error> {
     let document = Document {
         schema: SCHEMA,
         summary: story.summary(),
+        measured_on: story.provenance(),
         alarms: story.alarms.iter().map(said).collect(),
         conditions: story.chapters.iter().map(|chapter| condition(story, chapter)).collect(),
         analysis: &story.experiment.analysis,

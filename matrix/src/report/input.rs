@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use super::{Arguments, Error};
 use crate::analyze::Analysis;
 use crate::build::{Built, latest};
+use crate::measure::Run;
 use crate::plan::{Plan, SCHEMA};
 
 /// What the earlier verbs have left.
@@ -14,6 +15,8 @@ use crate::plan::{Plan, SCHEMA};
 pub struct Experiment {
     pub analysis: Analysis,
     pub plan: Plan,
+    /// None where nobody has recorded where the samples were taken.
+    pub run: Option<Run>,
     /// Empty where nothing is known about the builds.
     pub builds: Vec<Built>,
 }
@@ -28,7 +31,17 @@ impl Experiment {
         same_schema(&arguments.analysis, analysis.schema)?;
         let planned: Plan = document(&plan, "a plan")?;
         same_schema(&plan, planned.schema)?;
-        Ok(Self { analysis, plan: planned, builds: builds.map_or_else(|| Ok(Vec::new()), |path| builds_of(&path))? })
+        let recorded = Some(beside("run.json")).filter(|path| path.exists());
+        let run: Option<Run> = recorded.as_deref().map(|path| document(path, "the record of a run")).transpose()?;
+        if let (Some(path), Some(run)) = (&recorded, &run) {
+            same_schema(path, run.schema)?;
+        }
+        Ok(Self {
+            analysis,
+            plan: planned,
+            run,
+            builds: builds.map_or_else(|| Ok(Vec::new()), |path| builds_of(&path))?,
+        })
     }
 }
 

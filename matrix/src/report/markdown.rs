@@ -10,6 +10,9 @@ pub fn write(story: &Story) -> String {
     let mut page = Page { out: String::new() };
     page.block("### Cold start");
     page.block(&escaped(&story.summary()));
+    if let Some(provenance) = story.provenance() {
+        page.block(&escaped(&provenance.sentence));
+    }
     page.alarms(&story.alarms);
     for chapter in &story.chapters {
         page.chapter(chapter);

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   analysis.json ┐
-//!   plan.json     ├─▶ input ──▶ story ──▶ text, markdown, csv, json, html
+//!   plan.json     │
+//!   run.json      ├─▶ input ──▶ story ──▶ text, markdown, csv, json, html
 //!   builds.jsonl  ┘             sentences, alarms, order: decided once
 //! ```
 
@@ -14,6 +15,7 @@ mod html;
 mod input;
 mod markdown;
 mod number;
+mod provenance;
 mod story;
 mod tables;
 mod text;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::alarm::{self, Alarm};
 
 use super::input::Experiment;
+use super::provenance::Provenance;
 use super::words;
 use crate::analyze::{CellSummary, Comparison, ConditionAnalysis, Effect, Estimate, Summary, Verdict};
 use crate::measure::sample::MEASURES;
@@ -114,6 +115,11 @@ impl<'a> Story<'a> {
             counted(starts, "cold start"),
             analysis.seed
         )
+    }
+
+    /// Where the numbers are from, where that is known.
+    pub fn provenance(&self) -> Option<Provenance<'a>> {
+        Provenance::of(self.experiment)
     }
 
     /// What an effect may be mistaken for under this design.

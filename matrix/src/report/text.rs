@@ -14,6 +14,11 @@ const WIDTH: usize = 100;
 pub fn write(story: &Story, colours: bool) -> String {
     let mut text = Text { colours, out: String::new() };
     text.line(&story.summary());
+    if let Some(provenance) = story.provenance() {
+        for line in wrapped(&one_line(&provenance.sentence), WIDTH) {
+            text.line(&text.paint(Style::new().dim(), &line));
+        }
+    }
     text.alarms(&story.alarms);
     for chapter in &story.chapters {
         text.chapter(chapter);

@@ -70,6 +70,15 @@ impl Entrance {
     }
 }
 
+/// The version of the control groups that can limit CPU time here, 1 or 2; none where there are none.
+pub fn control_groups() -> Option<u8> {
+    let mounted = Path::new("/sys/fs/cgroup");
+    match Version::of(mounted) {
+        Version::Two => Some(2),
+        Version::One => Version::One.root(mounted).is_dir().then_some(1),
+    }
+}
+
 /// A control group with a quota of CPU time that can be put into force. Dropping it removes it; by then its processes must have ended.
 #[derive(Debug)]
 pub(crate) struct Group {

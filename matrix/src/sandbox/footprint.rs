@@ -44,6 +44,18 @@ impl Footprint {
     }
 }
 
+/// Whether every thread of a process has stopped; no when it is gone.
+pub(crate) fn stands_still(process: Pid) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return false };
+    let stopped = |stat: &str| {
+        // A thread that has just ended may still be listed.
+        let state = stat.rsplit_once(')').and_then(|(_, after)| after.trim_start().chars().next());
+        matches!(state, Some('T' | 'X' | 'Z'))
+    };
+    let mut stats = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+    stats.next().is_some_and(|first| stopped(&first) && stats.all(|other| stopped(&other)))
+}
+
 /// The CPU time of a process since exec, threads that have ended included; also of one that has ended, until it is waited for.
 pub(crate) fn cpu_time(process: Pid, prelude: Prelude) -> Option<Duration> {
     let used = clock_gettime(clock_getcpuclockid(process).ok()?).ok()?;

@@ -37,6 +37,8 @@ pub enum What {
     CpuOfTier,
     /// Processes have all the CPU time that they can get although they were asked not to; the reason is the system's.
     CpuUnlimited { reason: String },
+    /// Extensions cannot be stopped for their footprints although it was asked for; the reason is the system's, or that there are several.
+    FootprintsLate { reason: String },
     /// An init began: `init` the first time, `invoke` when it runs inside an invocation.
     InitStarted { phase: &'static str },
     /// A process came to life: the moment just before its `execve`, read by the child itself.
@@ -51,8 +53,9 @@ pub enum What {
     Subscribed { name: String },
     /// An extension asked for its next event.
     ExtensionNext { name: String },
-    /// What an extension had used when it first asked for an event.
-    Footprint { name: String, footprint: Footprint },
+    /// What an extension had used when it first asked for an event. One that was `stopped` stood still from then on; otherwise it is what it had used a
+    /// little later.
+    Footprint { name: String, footprint: Footprint, stopped: bool },
     /// The share of the memory tier is in force from now on.
     Throttled,
     /// An extension reported that it can't start or go on.

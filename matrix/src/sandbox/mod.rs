@@ -12,6 +12,7 @@ pub mod faults;
 mod footprint;
 pub mod function;
 mod gates;
+mod halt;
 pub mod http;
 pub mod intake;
 mod invocation;

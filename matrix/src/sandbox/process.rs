@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use super::cpu::Entrance;
 use super::footprint::{Prelude, cpu_time};
+use super::halt::Halt;
 use super::lines::Lines;
 use super::setup::Pipe;
 
@@ -33,6 +34,8 @@ pub(crate) struct Launch<'a> {
     pub directory: &'a Path,
     pub line_bytes: usize,
     pub entrance: Option<&'a Entrance>,
+    /// Who stops it.
+    pub halt: Option<&'a Arc<Halt>>,
 }
 
 /// Takes the lines of a process.
@@ -76,7 +79,7 @@ impl Process {
                 .stderr(stderr_end)
                 .process_group(0)
                 .kill_on_drop(true);
-            at_exec(&mut command, before, clock_end, launch.entrance.cloned());
+            at_exec(&mut command, before, clock_end, launch);
             command.spawn()?
         };
         let stamp = Stamp::read(&clock)?;
@@ -150,16 +153,20 @@ fn watched(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 #[expect(unsafe_code, reason = "the only way to act in the child between fork and exec")]
-fn at_exec(command: &mut Command, before: Instant, clock: OwnedFd, entrance: Option<Entrance>) {
+fn at_exec(command: &mut Command, before: Instant, clock: OwnedFd, launch: &Launch<'_>) {
+    let (entrance, halt) = (launch.entrance.cloned(), launch.halt.cloned());
     let hook = move || {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
         if let Some(entrance) = &entrance {
             entrance.enter()?;
         }
+        if let Some(halt) = &halt {
+            halt.claim()?;
+        }
         Stamp::write(before, &clock)
     };
     // SAFETY: between fork and exec only async-signal-safe calls are allowed. The hook makes a handful of system calls
-    // (`prctl`, `write`, `sched_setaffinity`, `getrusage`, `clock_gettime`), allocates nothing and takes no lock.
+    // (`prctl`, `write`, `sched_setaffinity`, `fcntl`, `getrusage`, `clock_gettime`), allocates nothing and takes no lock.
     unsafe { command.pre_exec(hook) };
 }
 

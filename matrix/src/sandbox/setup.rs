@@ -54,8 +54,9 @@ pub struct Setup {
     /// Directories that only the sandbox sees where the machine has others. Where that is refused the sandbox sees the machine's and says so in
     /// its journal.
     pub mounts: Vec<Mount>,
-    /// Whether the footprint of every extension is taken when it first asks for an event, just after the moment of that is noted. The extension
-    /// has to wait for it.
+    /// Whether the footprint of every extension is taken when it first asks for an event. The kernel stops the extension at that moment, and for
+    /// some ten microseconds at everything else that it sends to the APIs before, so its gates are later than without. Where that cannot be, or
+    /// where there are several extensions, the footprint is taken a little later, and the journal says so.
     pub footprints: bool,
 }
 

@@ -2,16 +2,19 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
 use axum::body::Bytes;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::cpu::{Entrance, Group};
 use super::environment::Addresses;
+use super::halt::Halt;
 use super::invocation::{ExitOf, Invocation};
 use super::journal::{Journal, What};
 use super::platform::init::{Failure, Phase};
@@ -128,6 +131,18 @@ fn settle_mounts(setup: &Setup, directory: &TempDir, journal: &Journal) {
     });
 }
 
+/// Who stops the extension for its footprint, where one is wanted.
+fn settle_halt(setup: &Setup, listener: &TcpListener, journal: &Journal) -> Option<Arc<Halt>> {
+    if !setup.footprints {
+        return None;
+    }
+    let halt = match setup.extensions.len() {
+        0 | 1 => Halt::new(listener.as_fd()).map_err(|error| error.to_string()),
+        _ => Err("several extensions".to_owned()),
+    };
+    halt.map_err(|reason| journal.write(What::FootprintsLate { reason })).ok()
+}
+
 /// Everything that stands before the first process is started.
 struct House {
     platform: Arc<Platform>,
@@ -148,6 +163,7 @@ impl House {
         let extensions = link_extensions(&setup, &directory).map_err(system("link the extensions"))?;
         let listener = router::bind(isolated).await.map_err(system("bind the Runtime API"))?;
         let runtime_api = listener.local_addr().map_err(system("read the address of the Runtime API"))?;
+        let halt = settle_halt(&setup, &listener, &journal);
         let intake = match setup.intake.clone() {
             Some(plan) => {
                 let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -156,7 +172,7 @@ impl House {
             None => None,
         };
         let addresses = Addresses { runtime_api, intake: intake.as_ref().map(intake::Intake::address) };
-        let platform = Arc::new(Platform::new(setup, journal).map_err(Error::Client)?);
+        let platform = Arc::new(Platform::new(setup, journal, halt).map_err(Error::Client)?);
         tokio::spawn(router::serve(listener, Arc::clone(&platform)));
         let life = Life::new(Arc::clone(&platform), addresses, Place { extensions, entrance, group });
         Ok(Self { platform, intake, life, _directory: directory })

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use matrix::analyze::{Analysis, CellSummary, Comparison, ConditionAnalysis, Effect, Estimate, Summary, Verdict};
 use matrix::build::{Built, Failure};
 use matrix::measure::sample::Phase;
+use matrix::measure::{Machine, Run};
 use matrix::plan::{Alias, Cache, Cell, CellKind, Condition, Disturbance, Latency, Plan, Regime, SCHEMA, TrustStore};
 use matrix::report::Experiment;
 use rand::rngs::StdRng;
@@ -75,6 +76,28 @@ pub fn crowded() -> Experiment {
     simulate(&cells)
 }
 
+/// Where the numbers of an experiment with this seed would be from.
+pub fn run_of(seed: u64) -> Run {
+    Run {
+        schema: SCHEMA,
+        seed,
+        design: "resolution-5".to_owned(),
+        matrix: "0.1.0".to_owned(),
+        commit: Some("51c92f8a0d1e2f3a4b5c-dirty".to_owned()),
+        machine: Machine {
+            cpu: "Some CPU <at> 2.5 GHz".to_owned(),
+            cores: 2,
+            kernel: "Linux 6.1.0".to_owned(),
+            architecture: "x86_64".to_owned(),
+            governor: None,
+            memory_mb: 8000,
+            control_groups: Some(2),
+            read_ahead_kib: None,
+        },
+        refused: vec!["no CPU share of the memory tier: not permitted".to_owned()],
+    }
+}
+
 /// A plan of which nothing was measured.
 pub fn empty() -> Experiment {
     let mut experiment = plausible();
@@ -110,7 +133,7 @@ fn simulate(models: &[Model]) -> Experiment {
         blocks: 60,
         partition: None,
     };
-    Experiment { analysis, plan, builds: Vec::new() }
+    Experiment { analysis, plan, run: None, builds: Vec::new() }
 }
 
 fn condition(memory_mb: u32, regime: Regime) -> Condition {
@@ -294,6 +317,7 @@ pub fn troubled() -> Experiment {
         bytes: 0,
         seconds: 3.0,
         cached: false,
+        origin: None,
         same_as: None,
         failure: Some(Failure {
             command: "cargo build --profile release --features ship".to_owned(),
@@ -309,6 +333,7 @@ pub fn troubled() -> Experiment {
         bytes: 4_000_000,
         seconds: 40.0,
         cached: false,
+        origin: None,
         same_as: Some("ship".to_owned()),
         failure: None,
     });

@@ -27,13 +27,19 @@ pub fn write(story: &Story) -> String {
         .child(Element::new("title").text(format!("Cold start: {}", story.experiment.analysis.design)))
         .child(Element::new("style").style(include_str!("style.css")));
     let body = Element::new("body")
-        .child(Element::new("header").child(Element::new("h1").text("Cold start")).child(paragraph(&story.summary())))
+        .child(header(story))
         .child(main(story))
         .child(Element::new("script").script(include_str!("script.js")));
     let mut out = "<!DOCTYPE html>\n".to_owned();
     Element::new("html").with("lang", "en").child(head).child(body).write(&mut out);
     out.push('\n');
     out
+}
+
+fn header(story: &Story) -> Element {
+    let provenance = story.provenance().map(|provenance| paragraph(&provenance.sentence));
+    let title = Element::new("h1").text("Cold start");
+    Element::new("header").child(title).child(paragraph(&story.summary())).children(provenance)
 }
 
 fn main(story: &Story) -> Element {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +12,8 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::sandbox::halt::{Halt, Tap};
 
 /// Resets one connection instead of what would be written to it next.
 #[derive(Clone, Debug, Default)]
@@ -24,20 +27,25 @@ impl Cut {
 
 /// Listens like a `TcpListener`, without delays on small answers.
 #[derive(Debug)]
-pub(crate) struct Door(pub TcpListener);
+pub(crate) struct Door {
+    pub listener: TcpListener,
+    /// Hears of everything that arrives.
+    pub halt: Option<Arc<Halt>>,
+}
 
 impl Listener for Door {
     type Io = Connection;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let (stream, address) = Listener::accept(&mut self.0).await;
+        let (stream, address) = Listener::accept(&mut self.listener).await;
         let _ = stream.set_nodelay(true);
-        (Connection { stream, cut: Cut::default() }, address)
+        let tap = self.halt.as_ref().and_then(|halt| halt.admit(stream.as_fd()));
+        (Connection { tap, stream, cut: Cut::default() }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }
 
@@ -50,13 +58,20 @@ impl Connected<IncomingStream<'_, Door>> for Cut {
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    /// Before the stream: what it holds must not outlive that.
+    tap: Option<Tap>,
     stream: TcpStream,
     cut: Cut,
 }
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, into)
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, into);
+        if let (Poll::Ready(_), Some(tap)) = (&read, &mut self.tap) {
+            tap.read(into.filled().get(before..).unwrap_or_default());
+        }
+        read
     }
 }
 

@@ -145,10 +145,12 @@ pub(crate) async fn next(
         let first = !agent.ready;
         let event = agent.park(arrived.0)?;
         platform.journal.write_at(arrived.0, What::ExtensionNext { name: agent.name.clone() });
-        if let (true, true, Some(body)) = (first, platform.setup.footprints, agent.process)
-            && let Some(footprint) = Footprint::of(body.pid, body.prelude)
-        {
-            platform.journal.write(What::Footprint { name: agent.name.clone(), footprint });
+        if let (true, true, Some(body)) = (first, platform.setup.footprints, agent.process) {
+            let taken = platform.halt.as_ref().and_then(|halt| halt.taken());
+            if let Some(footprint) = taken.or_else(|| Footprint::of(body.pid, body.prelude)) {
+                let (name, stopped) = (agent.name.clone(), taken.is_some());
+                platform.journal.write(What::Footprint { name, footprint, stopped });
+            }
         }
         Some(event)
     });

@@ -65,6 +65,9 @@ impl Life {
             Ok(result) => result.map_err(Failure::Fatal),
             Err(_) => Err(Failure::Timeout),
         };
+        if let Some(halt) = &platform.halt {
+            halt.end();
+        }
         let took = began.elapsed();
         let end = result.as_ref().err().map_or_else(End::success, Failure::end);
         platform.journal.write(What::InitOver { phase: phase.name(), status: end.status.name() });
@@ -129,9 +132,13 @@ impl Life {
             directory: Path::new("/"),
             line_bytes: self.platform.setup.limits.line_bytes,
             entrance: self.entrance.as_ref(),
+            halt: self.platform.halt.as_ref(),
         };
         match self.start(&Origin::Extension(Arc::clone(&name)), &launch) {
             Some(process) => {
+                if let Some(halt) = &self.platform.halt {
+                    halt.watch(process.pid, process.prelude);
+                }
                 let body = Body { pid: process.pid, prelude: process.prelude };
                 self.platform.change(|state| {
                     if let Some(agent) = state.agents.iter_mut().find(|agent| *agent.name == *name) {
@@ -161,6 +168,7 @@ impl Life {
             directory: task_root,
             line_bytes: self.platform.setup.limits.line_bytes,
             entrance: self.entrance.as_ref(),
+            halt: None,
         };
         let process = self.start(&Origin::Function, &launch);
         let process = process.ok_or_else(|| Fatal::RuntimeInitError {

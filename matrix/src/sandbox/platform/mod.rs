@@ -28,6 +28,7 @@ use self::agents::Agent;
 use self::runtime::Runtime;
 use self::telemetry::Telemetry;
 use super::faults::Faults;
+use super::halt::Halt;
 use super::http;
 use super::journal::{Journal, What};
 use super::output::Printed;
@@ -42,6 +43,8 @@ pub(crate) struct Platform {
     pub printed: Printed,
     pub faults: Faults,
     pub client: reqwest::Client,
+    /// Stops the extension for its footprint, where that is wanted and can be had.
+    pub halt: Option<Arc<Halt>>,
     /// MB that an in-process function claims to use at most.
     pub claimed_mb: AtomicU32,
     state: Mutex<State>,
@@ -104,13 +107,14 @@ impl Fatal {
 }
 
 impl Platform {
-    pub(crate) fn new(setup: Setup, journal: Arc<Journal>) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(setup: Setup, journal: Arc<Journal>, halt: Option<Arc<Halt>>) -> Result<Self, reqwest::Error> {
         let order = setup.delivery.order;
         Ok(Self {
             telemetry: Telemetry::new(Arc::clone(&journal), order, setup.limits.telemetry_backlog_bytes),
             printed: Printed::default(),
             faults: Faults::new(&setup.faults),
             client: http::client()?,
+            halt,
             claimed_mb: AtomicU32::new(0),
             state: Mutex::new(State::default()),
             changed: Notify::new(),

@@ -42,10 +42,11 @@ pub(crate) async fn serve(listener: TcpListener, platform: Arc<Platform>) {
         .route("/2021-04-23/credentials", get(credentials))
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(Arc::clone(&platform), meddle))
-        .with_state(platform);
+        .with_state(Arc::clone(&platform));
     let service = router.into_make_service_with_connect_info::<Cut>();
+    let door = Door { listener, halt: platform.halt.clone() };
     // It only ever ends when the task is aborted.
-    let _ = axum::serve(Door(listener), service).await;
+    let _ = axum::serve(door, service).await;
 }
 
 /// Binds the address of the APIs: the one that Lambda uses when the network is the sandbox's own.
