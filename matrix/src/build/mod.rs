@@ -47,7 +47,7 @@ pub struct Built {
     /// What it was built from; none of what is not a build of the extension.
     pub origin: Option<Origin>,
     /// Another cell of the plan that has the same file for a program, and is measured in this one's stead. A feature that changes no code makes another
-    /// file all the same: cargo mixes it into the name of every symbol, and the linker lays the program out by those. So does any other flag, because
+    /// file all the same: cargo mixes it into the name of every symbol, and those decide the order of what is compiled. So does any other flag, because
     /// the program can say with which it was built. That such a switch is worth nothing, only measuring can tell.
     pub same_as: Option<String>,
     /// Why there is no program, with the command that shows it again.
