@@ -14,6 +14,8 @@ use crate::{analyze, bench, build, invoke, measure, plan, report};
 pub const USAGE: u8 = 2;
 /// Something could not be built.
 pub const BUILD_FAILED: u8 = 3;
+/// Cells of one experiment do not deliver the same.
+pub const DELIVERS_DIFFERENTLY: u8 = 4;
 /// Something is missing, or cannot be read or written.
 pub const SETUP_FAILED: u8 = 6;
 /// As shells report a process that SIGINT has ended.

@@ -11,6 +11,7 @@ mod analyze_support;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use analyze_support::*;
 use clap::{Args as _, FromArgMatches as _};
@@ -142,6 +143,32 @@ fn another_digest_goes_before_any_speed() {
 }
 
 #[test]
+fn a_script_hears_of_another_digest() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let plan = pair(8);
+    fs::write(path("plan.json"), serde_json::to_string(&plan).unwrap()).unwrap();
+    let status = |digest: &str| {
+        let mut samples = Machine::new(2).run(&plan, &["ready"], |_, _| 3.0);
+        samples
+            .iter_mut()
+            .filter(|start| start.cell == "other")
+            .for_each(|start| start.digest = Some(digest.to_owned()));
+        let lines: String = samples.iter().map(|start| serde_json::to_string(start).unwrap() + "\n").collect();
+        fs::write(path("samples.jsonl"), lines).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_matrix"));
+        command.arg("analyze").args([path("plan.json"), path("samples.jsonl")]).arg("--out").arg(path("analysis.json"));
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(status("same"), (0, String::new()));
+    let (code, said) = status("less");
+    assert_eq!(code, 4);
+    assert!(said.contains("not everybody delivers what the reference delivers: other"), "{said}");
+    assert!(path("analysis.json").exists(), "it is told in the analysis, too");
+}
+
+#[test]
 fn phases_are_averaged_in_their_order() {
     let with = |block: u32, times: [f64; 2]| Sample {
         phases: ["register", "bind"]
@@ -270,7 +297,7 @@ fn an_account_can_be_quoted() {
     let text = analyze::account::Account(&analysis).to_string();
     assert!(
         text.contains(
-            "1024 MB, boosted, warm cache, no platform latency, trust store al2023, runtime null: 12 complete"
+            "1024 MB, boosted init, file in memory, no added latency, al2023 trust store, null runtime: 12 complete"
         ),
         "{text}"
     );

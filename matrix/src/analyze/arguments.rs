@@ -13,7 +13,8 @@ Every cell is compared with the plan's first one, block by block. Intervals hold
 than \"no detectable change\" is wrong for any of a condition's cells in 5 of 100.
 
 Exit status:
-  0  the analysis was written, whatever it says
+  0  the analysis was written
+  4  it was written, and says that not every cell delivers what the first one delivers
   2  the command line is wrong, or a file is not what it should be";
 
 /// Says what the samples of a run mean, and how certain that is

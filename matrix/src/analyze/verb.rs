@@ -1,5 +1,6 @@
 //! `cargo matrix analyze`: files in, a file and a few lines out.
 
+use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::fs;
 use std::io::Write;
@@ -7,8 +8,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::account::Account;
-use super::{Analysis, Arguments, Error, RESAMPLES, analyze, read};
+use super::{Analysis, Arguments, Comparison, Error, RESAMPLES, Verdict, analyze, read};
 use crate::build::{Built, latest};
+use crate::cli::DELIVERS_DIFFERENTLY;
 use crate::measure::sample::Sample;
 
 /// Another command line, or other files, would help.
@@ -17,7 +19,7 @@ const USAGE: u8 = 2;
 /// Runs the verb and says how it went.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match try_run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(analysis) => verdict(&analysis),
         Err(error) => {
             eprintln!("error: {error}");
             let mut source = error.source();
@@ -30,7 +32,22 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn try_run(arguments: &Arguments) -> Result<(), Error> {
+/// What is wrong with a program whatever it gains is told to scripts as well.
+fn verdict(analysis: &Analysis) -> ExitCode {
+    let comparisons = analysis.conditions.iter().flat_map(|condition| &condition.comparisons);
+    let differs = |comparison: &&Comparison| {
+        comparison.differences.values().any(|estimate| estimate.verdict == Verdict::DigestMismatch)
+    };
+    let different: BTreeSet<&str> = comparisons.filter(differs).map(|comparison| comparison.cell.as_str()).collect();
+    if different.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    let different: Vec<_> = different.into_iter().collect();
+    eprintln!("error: not everybody delivers what the reference delivers: {}", different.join(", "));
+    DELIVERS_DIFFERENTLY.into()
+}
+
+fn try_run(arguments: &Arguments) -> Result<Analysis, Error> {
     let analysis = analysis(arguments)?;
     let document = serde_json::to_string_pretty(&analysis)?;
     let out = &arguments.out;
@@ -38,7 +55,7 @@ fn try_run(arguments: &Arguments) -> Result<(), Error> {
     let shown = if arguments.json { document } else { Account(&analysis).to_string() };
     // A reader that has gone away, such as `head`, is no reason to panic.
     drop(writeln!(std::io::stdout(), "{}", shown.trim_end()));
-    Ok(())
+    Ok(analysis)
 }
 
 fn analysis(arguments: &Arguments) -> Result<Analysis, Error> {

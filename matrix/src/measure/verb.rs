@@ -23,7 +23,8 @@ Examples:
   cargo matrix bench --out target/matrix/leave-one-out --blocks 100
   cargo matrix bench --plan plan.json --builds builds.jsonl --out measured --partition 0/4
 
-Without --plan, --builds or --out, the named sets are planned, built, measured, analyzed and reported, in target/matrix/bench.
+Without --plan, --builds or --out, the named sets are planned, built, measured, analyzed and reported, in target/matrix/bench, and started beside faults of
+the intake, of telemetry and of the platform, to see that all of them still deliver the same; if one does not, the exit status is 4.
 
 Every start is written to samples.jsonl as soon as it is over. Ctrl-C ends the run after the one that is under way; the same command goes on from
 there. Samples of several partitions are put together with cat.
