@@ -114,7 +114,7 @@ impl Contexts {
     pub fn drain(&mut self) -> Drained {
         self.room = Room::default();
         let mut gauges = drain(&mut self.gauges, |state| state);
-        gauges.extend(drain(&mut self.sets, size));
+        gauges.extend(drain(&mut self.sets, |members| size(&members)));
         Drained {
             counts: drain(&mut self.counts, |sum| sum),
             gauges,
@@ -216,7 +216,7 @@ fn drain<T, U>(table: &mut Table<T>, value: impl Fn(T) -> U) -> Vec<Context<U>> 
 }
 
 #[expect(clippy::cast_precision_loss, reason = "there is room for far less than 2^53 members")]
-fn size(members: BTreeSet<u64>) -> f64 {
+fn size(members: &BTreeSet<u64>) -> f64 {
     members.len() as f64
 }
 

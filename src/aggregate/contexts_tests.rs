@@ -70,34 +70,60 @@ fn new_entries_are_refused_when_full_and_known_ones_are_not() {
     assert_eq!(contexts.take_refused(), 3);
     let drained = contexts.drain();
     assert_eq!(drained.counts.len(), MAX_BUCKETS);
-    let sum: f64 = drained.counts.iter().map(|context| context.buckets[0].value).sum();
-    assert!((sum - (MAX_BUCKETS + 1) as f64).abs() < f64::EPSILON);
+    let first = drained.counts.iter().find(|context| context.tags().eq(["n:0"])).unwrap();
+    assert_eq!(first.buckets, [Bucket { second: 1_000_000, value: 2.0 }]);
     read(b"b:1|g", NOW, None, |metric| contexts.push(metric));
     assert_eq!(contexts.take_refused(), 0, "a drain makes room");
 }
 
+/// Almost full: this many bytes are left.
+fn crowded(left: usize) -> Contexts {
+    Contexts { room: Room { buckets: 0, bytes: MAX_BYTES - left }, ..Contexts::default() }
+}
+
+fn push(contexts: &mut Contexts, line: &str) {
+    read(line.as_bytes(), NOW, None, |metric| contexts.push(metric));
+}
+
 #[test]
-fn neither_sets_nor_distributions_nor_texts_grow_without_bound() {
-    let set = (0..600_000).map(|number| format!("s:{number}|s")).collect::<Vec<_>>().join("\n");
-    let mut contexts = gathered(&set);
-    let members = contexts.sets.values().next().unwrap()[0].value.len();
-    assert!(members * ELEMENT_BYTES <= MAX_BYTES && members * ELEMENT_BYTES > MAX_BYTES / 2);
-    assert_eq!(members as u64 + contexts.take_refused(), 600_000);
-
-    let text = "x".repeat(8000);
-    let long = (0..2000).map(|number| format!("{text}{number}:1|c")).collect::<Vec<_>>().join("\n");
-    let mut contexts = gathered(&long);
-    let kept: usize = contexts.counts.keys().map(|text| text.len()).sum();
-    assert!(kept <= MAX_BYTES && contexts.take_refused() > 500);
-
-    let mut contexts = Contexts::default();
-    for number in 0..600 {
-        let wide = (1..1000).map(|step| format!("{}", 1.02_f64.powi(step))).collect::<Vec<_>>().join(":");
-        read(format!("d{number}:{wide}|d").as_bytes(), NOW, None, |metric| contexts.push(metric));
+fn a_set_does_not_grow_without_bound() {
+    let mut contexts = crowded(10_000);
+    for number in 0..2000 {
+        push(&mut contexts, &format!("s:{}|s", number % 1000));
     }
-    assert!(contexts.distributions.values().all(|all| all[0].value.count() > 0));
-    let bins: usize = contexts.distributions.values().map(|all| all[0].value.bins().count()).sum();
-    assert!(bins * ELEMENT_BYTES <= MAX_BYTES);
-    let counted: u64 = contexts.distributions.values().map(|all| all[0].value.count()).sum();
-    assert_eq!(counted + contexts.take_refused(), 600 * 999);
+    let members = contexts.sets.values().next().unwrap()[0].value.len();
+    assert!((350..420).contains(&members), "{members}");
+    // Those that are known are not refused when they come again.
+    assert_eq!(contexts.take_refused(), 2000 - 2 * members as u64);
+}
+
+#[test]
+fn a_distribution_does_not_grow_without_bound() {
+    let mut contexts = crowded(10_000);
+    for number in 0..2000 {
+        push(&mut contexts, &format!("d:{}|d", 1.02_f64.powi(number % 1000)));
+    }
+    let sketch = &contexts.distributions.values().next().unwrap()[0].value;
+    let (bins, counted) = (sketch.bins().count(), sketch.count());
+    assert!((350..420).contains(&bins), "{bins}");
+    assert_eq!(counted + contexts.take_refused(), 2000);
+}
+
+#[test]
+fn long_texts_count_for_what_they_are() {
+    let mut contexts = crowded(100_000);
+    let text = "x".repeat(8000);
+    for number in 0..20 {
+        push(&mut contexts, &format!("{text}{number}:1|c"));
+    }
+    assert_eq!((contexts.counts.len() as u64, contexts.take_refused()), (12, 8));
+}
+
+#[test]
+fn nothing_empty_is_left_of_what_was_refused() {
+    let mut contexts = crowded(BUCKET_BYTES + 10);
+    push(&mut contexts, "d:1|d");
+    push(&mut contexts, "s:1|s");
+    assert_eq!(contexts.take_refused(), 2);
+    assert!(contexts.drain().is_empty());
 }

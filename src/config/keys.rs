@@ -130,19 +130,19 @@ keys! {
         yaml: Some("env"), kind: Kind::Text, default: "", example: "staging",
         reader: "process",
         meaning: "Value of the tag `env`.",
-        set: |draft, given, _| name(&mut draft.config.env, given.filled()?),
+        set: |draft, given, _| Ok(name(&mut draft.config.env, given.filled()?)),
     }
     Datadog SERVICE {
         yaml: Some("service"), kind: Kind::Text, default: "", example: "checkout",
         reader: "process",
         meaning: "Value of the tag `service`, and the service of logs and spans.",
-        set: |draft, given, _| name(&mut draft.config.service, given.filled()?),
+        set: |draft, given, _| Ok(name(&mut draft.config.service, given.filled()?)),
     }
     Datadog VERSION {
         yaml: Some("version"), kind: Kind::Text, default: "", example: "1.10",
         reader: "process",
         meaning: "Value of the tag `version`, exactly as written: `1.10` stays `1.10`, in the file too.",
-        set: |draft, given, _| name(&mut draft.config.version, given.filled()?),
+        set: |draft, given, _| Ok(name(&mut draft.config.version, given.filled()?)),
     }
     Datadog TAGS {
         yaml: Some("tags"), kind: Kind::Tags, default: "", example: "team:payments,layer:api",
@@ -292,7 +292,7 @@ keys! {
         yaml: None, kind: Kind::Namespace, default: "", example: "shop",
         reader: "process",
         meaning: "Put in front of the name of every metric from DogStatsD, with a dot between the two.",
-        set: |draft, given, _| name(&mut draft.config.dogstatsd.namespace, given.namespace()?),
+        set: |draft, given, _| Ok(name(&mut draft.config.dogstatsd.namespace, given.namespace()?)),
     }
     Datadog DOGSTATSD_SO_RCVBUF {
         yaml: Some("dogstatsd_so_rcvbuf"), kind: Kind::Integer { from: 1, to: 1_073_741_823 }, default: "",
@@ -329,10 +329,10 @@ fn taken(read: Result<(), Reason>) -> Result<Effect, Reason> {
     read.map(|()| Effect::Taken)
 }
 
-fn name(field: &mut Option<String>, text: Option<&str>) -> Result<Effect, Reason> {
-    let Some(text) = text else { return Ok(Effect::Unset) };
+fn name(field: &mut Option<String>, text: Option<&str>) -> Effect {
+    let Some(text) = text else { return Effect::Unset };
     *field = Some(text.to_owned());
-    Ok(Effect::Taken)
+    Effect::Taken
 }
 
 fn list<T>(field: &mut Vec<T>, items: Vec<T>) -> Effect {

@@ -81,7 +81,7 @@ pub(super) fn metrics_url(site: &str) -> String {
 }
 
 /// A Datadog API key, cleaned: all blanks and line ends removed, never empty.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ApiKey(String);
 
 impl ApiKey {
@@ -177,7 +177,7 @@ pub struct Metrics {
 }
 
 /// Another account's metrics intake.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     /// Scheme and host, no trailing `/`: the intake path is appended to it.
     pub url: String,
