@@ -4,7 +4,7 @@ use std::{
     net::{Ipv4Addr, UdpSocket},
     sync::{Arc, Mutex},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bottlecap::features;
@@ -182,11 +182,17 @@ fn every_strategy_and_kind_of_sandbox_delivers_every_count_once() {
     }
 }
 
-/// Sends as soon as its code runs, which is before the first event.
+/// Sends as soon as there is somebody to send to, which is before the first event.
 struct Early;
 
 impl Handler for Early {
     fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
+        // No real runtime is there as fast as a thread of this process. 1F BD is 8125.
+        let bound = || std::fs::read_to_string("/proc/thread-self/net/udp").unwrap().contains(":1FBD ");
+        let began = Instant::now();
+        while !bound() && began.elapsed() < Duration::from_secs(5) {
+            thread::sleep(Duration::from_micros(100));
+        }
         send(["early:1|c"; 20]);
         Ok(())
     }
@@ -198,10 +204,6 @@ impl Handler for Early {
 
 #[test]
 fn what_is_sent_before_the_first_event_waits_for_us() {
-    // Elsewhere the function may be faster than the port.
-    if !features::BIND_FIRST {
-        return;
-    }
     let mut extensions = vec![agent()];
     extensions.extend(features::EXPRESS.then(launched));
     for extension in extensions {
