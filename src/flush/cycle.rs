@@ -103,11 +103,7 @@ impl Flusher {
             let drafted_bytes = draft.body.len();
             self.busy_bytes += drafted_bytes;
             self.busy_items.add(items);
-            self.at_work.spawn_blocking(move || Done::Sealed {
-                payloads: draft.seal().collect(),
-                drafted_bytes,
-                items,
-            });
+            self.at_work.spawn_blocking(move || Done::Sealed { payloads: draft.seal(), drafted_bytes, items });
         }
         self.launch();
     }
