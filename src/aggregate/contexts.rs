@@ -80,8 +80,10 @@ impl Contexts {
         let place = Place { text: &self.text, second };
         let refused = match &metric.value {
             Value::Count(count) => u64::from(!place.update(&mut self.counts, &mut self.room, |sum, _| {
-                *sum += count;
-                true
+                // One sum that is no number any more would cost the whole request.
+                let fits = (*sum + count).is_finite();
+                *sum += if fits { *count } else { 0.0 };
+                fits
             })),
             Value::Gauge(state) => u64::from(!place.update(&mut self.gauges, &mut self.room, |last, _| {
                 *last = *state;
@@ -115,6 +117,7 @@ impl Contexts {
         self.room = Room::default();
         let mut gauges = drain(&mut self.gauges, |state| state);
         gauges.extend(drain(&mut self.sets, |members| size(&members)));
+        gauges.sort_by(|left, right| left.text.cmp(&right.text));
         Drained {
             counts: drain(&mut self.counts, |sum| sum),
             gauges,

@@ -33,6 +33,13 @@ fn counts_add_up_by_name_tags_and_bucket() {
 }
 
 #[test]
+fn a_sum_that_would_be_no_number_is_left_as_it_was() {
+    let mut contexts = gathered("a:1.5e308|c\na:1.5e308|c\na:-1e308|c");
+    assert_eq!(contexts.take_refused(), 1);
+    assert_eq!(numbers(&contexts.drain().counts), [format!("a [] {}@1000000", 0.5e308)]);
+}
+
+#[test]
 fn gauges_keep_the_last_state_and_sets_count_members_once() {
     let drained = gathered("g:1|g\ng:5:3|g\ns:x|s\ns:y|s\ns:x|s\nt:1:2|s\nt:1|s").drain();
     assert_eq!(numbers(&drained.gauges), ["g [] 3@1000000", "s [] 2@1000000", "t [] 2@1000000"]);

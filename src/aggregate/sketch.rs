@@ -38,7 +38,8 @@ impl Sketch {
         (self.min, self.max) =
             if self.count == 0 { (value, value) } else { (self.min.min(value), self.max.max(value)) };
         self.count += u64::from(times);
-        self.sum += value * f64::from(times);
+        // An infinite sum would make the intake refuse the whole request.
+        self.sum = (self.sum + value * f64::from(times)).clamp(f64::MIN, f64::MAX);
         self.trim();
     }
 
@@ -152,6 +153,13 @@ mod tests {
         assert_eq!(key(f64::MAX), i16::MAX);
         assert_eq!(key(f64::MIN), -i16::MAX);
         assert_eq!(key(f64::MIN_POSITIVE), 0);
+    }
+
+    #[test]
+    fn a_sum_stays_a_number() {
+        let mut sketch = Sketch::default();
+        sketch.insert_times(f64::MAX, 1000);
+        assert_eq!((sketch.sum(), sketch.count()), (f64::MAX, 1000));
     }
 
     #[test]
