@@ -16,7 +16,7 @@ const MAX_BINS: usize = 4096;
 /// A distribution.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Sketch {
-    bins: BTreeMap<i16, u32>,
+    bins: BTreeMap<i16, u64>,
     count: u64,
     min: f64,
     max: f64,
@@ -26,15 +26,26 @@ pub struct Sketch {
 impl Sketch {
     /// Adds one value. Values that are no number are ignored.
     pub fn insert(&mut self, value: f64) {
-        if !value.is_finite() {
+        self.insert_times(value, 1);
+    }
+
+    /// Adds a value that stands for so many of its kind.
+    pub fn insert_times(&mut self, value: f64, times: u32) {
+        if !value.is_finite() || times == 0 {
             return;
         }
-        *self.bins.entry(key(value)).or_default() += 1;
+        *self.bins.entry(key(value)).or_default() += u64::from(times);
         (self.min, self.max) =
             if self.count == 0 { (value, value) } else { (self.min.min(value), self.max.max(value)) };
-        self.count += 1;
-        self.sum += value;
+        self.count += u64::from(times);
+        // An infinite sum would make the intake refuse the whole request.
+        self.sum = (self.sum + value * f64::from(times)).clamp(f64::MIN, f64::MAX);
         self.trim();
+    }
+
+    /// Whether another value like this one would take no more memory.
+    pub fn has_bin_of(&self, value: f64) -> bool {
+        self.bins.contains_key(&key(value))
     }
 
     /// How many values.
@@ -65,11 +76,11 @@ impl Sketch {
 
     /// The bins by rising key, each at most 65,535 high as the wire wants it: a higher one comes in several pieces, the remainder first.
     pub fn bins(&self) -> impl Iterator<Item = Bin> {
-        const FULL: u32 = u16::MAX as u32;
+        const FULL: u16 = u16::MAX;
         self.bins.iter().flat_map(|(&key, &count)| {
-            let remainder = Some(count % FULL).filter(|remainder| *remainder > 0);
-            let full = std::iter::repeat_n(FULL, (count / FULL) as usize);
-            remainder.into_iter().chain(full).map(move |count| Bin { key, count })
+            let remainder = u16::try_from(count % u64::from(FULL)).ok().filter(|remainder| *remainder > 0);
+            let full = std::iter::repeat_n(FULL, usize::try_from(count / u64::from(FULL)).unwrap_or(usize::MAX));
+            remainder.into_iter().chain(full).map(move |count| Bin { key, count: count.into() })
         })
     }
 
@@ -107,6 +118,8 @@ fn key(value: f64) -> i16 {
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
     use super::*;
 
     #[test]
@@ -143,6 +156,13 @@ mod tests {
     }
 
     #[test]
+    fn a_sum_stays_a_number() {
+        let mut sketch = Sketch::default();
+        sketch.insert_times(f64::MAX, 1000);
+        assert_eq!((sketch.sum(), sketch.count()), (f64::MAX, 1000));
+    }
+
+    #[test]
     fn one_value_is_all_of_it() {
         let mut sketch = Sketch::default();
         sketch.insert(3.15);
@@ -163,11 +183,71 @@ mod tests {
     #[test]
     fn a_bin_that_overflows_comes_in_pieces() {
         let mut sketch = Sketch::default();
-        for _ in 0..(65_535 * 2 + 3) {
+        sketch.insert_times(1.0, 65_535 * 2);
+        for _ in 0..3 {
             sketch.insert(1.0);
         }
         let counts: Vec<_> = sketch.bins().map(|bin| bin.count).collect();
         assert_eq!(counts, [3, 65_535, 65_535]);
+    }
+
+    #[test]
+    fn a_value_that_stands_for_many_counts_as_often() {
+        let mut once = Sketch::default();
+        let mut each = Sketch::default();
+        once.insert_times(2.5, 4);
+        (0..4).for_each(|_| each.insert(2.5));
+        assert_eq!(once, each);
+        once.insert_times(7.0, 0);
+        assert_eq!(once, each);
+        assert!(once.has_bin_of(2.5) && !once.has_bin_of(7.0));
+    }
+
+    /// Values of every size and sign, as they come in practice: round, spread over orders of magnitude, and all alike.
+    fn samples(random: &mut StdRng) -> Vec<f64> {
+        let shape = random.random_range(0..4);
+        (0..random.random_range(1..3000))
+            .map(|_| match shape {
+                0 => f64::from(random.random_range(0..500_u32)),
+                1 => random.random_range(-20.0_f64..20.0).exp(),
+                2 => random.random_range(-1000.0..1000.0),
+                _ => 42.0,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_quantile_is_within_the_promised_error_of_the_exact_one() {
+        let mut random = StdRng::seed_from_u64(128);
+        for _ in 0..40 {
+            let mut values = samples(&mut random);
+            let mut sketch = Sketch::default();
+            for value in &values {
+                sketch.insert(*value);
+            }
+            values.sort_by(f64::total_cmp);
+            for percent in (0..=100).step_by(5) {
+                let rank = (values.len() - 1) * percent / 100;
+                let (exact, told) = (values[rank], at(&sketch, rank as u64));
+                // A bin's middle is at most 1/128 off; what is nearer to zero than the least bin counts as zero.
+                assert!(
+                    (exact - told).abs() <= exact.abs() / 127.0 + MIN_VALUE,
+                    "{percent}: {told} instead of {exact}"
+                );
+            }
+        }
+    }
+
+    /// The value that the bins give for a rank, counted from zero.
+    fn at(sketch: &Sketch, rank: u64) -> f64 {
+        let mut seen = 0;
+        let bin = sketch.bins().find(|bin| {
+            seen += u64::from(bin.count);
+            seen > rank
+        });
+        let key = bin.unwrap().key;
+        let magnitude = ((f64::from(key).abs() - f64::from(BIAS)) * GAMMA_LN).exp();
+        if key == 0 { 0.0 } else { magnitude.copysign(f64::from(key)) }
     }
 
     #[test]

@@ -120,6 +120,8 @@ impl Kind {
             Self::List => "items separated by commas, or a YAML list".to_owned(),
             Self::Tags => "`key:value` pairs separated by commas or blanks, or a YAML list of pairs".to_owned(),
             Self::Rules => "JSON list, or a YAML list, of rules".to_owned(),
+            Self::Namespace => "letter, followed by letters, digits, `_` and `.`".to_owned(),
+            Self::Endpoints => "JSON object, or a YAML mapping, from URLs to lists of API keys".to_owned(),
         }
     }
 
@@ -136,6 +138,8 @@ impl Kind {
             Self::Url => Some("ftp://files.example"),
             Self::Tags => Some("lonely"),
             Self::Rules => Some("[{]"),
+            Self::Namespace => Some("1st"),
+            Self::Endpoints => Some("https://api.example"),
         }
     }
 }
@@ -161,7 +165,7 @@ Text is taken as it is written, in both places, without the blanks around it: `1
 digits is a key. Lists replace each other as a whole: `DD_TAGS` does not add to `tags`.
 
 An empty variable is a value where text or a URL is expected: it replaces what the file says and gives the default. For
-`DD_ENV`, `DD_SERVICE`, `DD_VERSION` and all lists, empty means not set. Everywhere else it is a value that can't be used.
+`DD_ENV`, `DD_SERVICE`, `DD_VERSION`, `DD_STATSD_METRIC_NAMESPACE` and all lists, empty means not set. Everywhere else it is a value that can't be used.
 
 | variable | `datadog.yaml` | accepts | default | example | meaning | read by |
 |---|---|---|---|---|---|---|

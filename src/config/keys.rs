@@ -5,6 +5,7 @@
 //! that is loaded from a cold disk.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::draft::{Draft, OurProxy, Sourced};
@@ -60,6 +61,8 @@ pub(super) enum Kind {
     List,
     Tags,
     Rules,
+    Namespace,
+    Endpoints,
 }
 
 macro_rules! keys {
@@ -127,19 +130,19 @@ keys! {
         yaml: Some("env"), kind: Kind::Text, default: "", example: "staging",
         reader: "process",
         meaning: "Value of the tag `env`.",
-        set: |draft, given, _| name(&mut draft.config.env, given),
+        set: |draft, given, _| Ok(name(&mut draft.config.env, given.filled()?)),
     }
     Datadog SERVICE {
         yaml: Some("service"), kind: Kind::Text, default: "", example: "checkout",
         reader: "process",
         meaning: "Value of the tag `service`, and the service of logs and spans.",
-        set: |draft, given, _| name(&mut draft.config.service, given),
+        set: |draft, given, _| Ok(name(&mut draft.config.service, given.filled()?)),
     }
     Datadog VERSION {
         yaml: Some("version"), kind: Kind::Text, default: "", example: "1.10",
         reader: "process",
         meaning: "Value of the tag `version`, exactly as written: `1.10` stays `1.10`, in the file too.",
-        set: |draft, given, _| name(&mut draft.config.version, given),
+        set: |draft, given, _| Ok(name(&mut draft.config.version, given.filled()?)),
     }
     Datadog TAGS {
         yaml: Some("tags"), kind: Kind::Tags, default: "", example: "team:payments,layer:api",
@@ -268,6 +271,55 @@ keys! {
         meaning: "Base URL of the metrics intake where `DD_DD_URL` and `dd_url` are not set.",
         set: |draft, given, _| taken(given.url().map(|url| draft.urls.fallback_metrics = url)),
     }
+    Datadog ADDITIONAL_ENDPOINTS {
+        yaml: Some("additional_endpoints"), kind: Kind::Endpoints, default: "",
+        example: r#"{"https://api.datadoghq.eu":["fedcba9876543210fedcba9876543210"]}"#, reader: "intake",
+        meaning: "Base URLs of further metrics intakes, each with the API keys under which all metrics go there too.",
+        set: |draft, given, _| {
+            let Parsed { items, skipped } = given.endpoints()?;
+            draft.skipped = skipped;
+            let endpoints = items.into_iter().map(Arc::new).collect();
+            Ok(list(&mut draft.config.metrics.additional_endpoints, endpoints))
+        },
+    }
+    Datadog LAMBDA_CUSTOMER_METRICS_EXCLUDE_TAGS {
+        yaml: Some("lambda_customer_metrics_exclude_tags"), kind: Kind::List, default: "",
+        example: "function_arn,region", reader: "intake",
+        meaning: "Keys of the function's tags that metrics from DogStatsD do without.",
+        set: |draft, given, _| Ok(list(&mut draft.config.metrics.excluded_tags, given.list()?)),
+    }
+    Datadog STATSD_METRIC_NAMESPACE {
+        yaml: None, kind: Kind::Namespace, default: "", example: "shop",
+        reader: "process",
+        meaning: "Put in front of the name of every metric from DogStatsD, with a dot between the two.",
+        set: |draft, given, _| Ok(name(&mut draft.config.dogstatsd.namespace, given.namespace()?)),
+    }
+    Datadog DOGSTATSD_SO_RCVBUF {
+        yaml: Some("dogstatsd_so_rcvbuf"), kind: Kind::Integer { from: 1, to: 1_073_741_823 }, default: "",
+        example: "1048576", reader: "ingest",
+        meaning: "Bytes of datagrams that the system may keep until they are read. The default, and the most that it \
+                  gives, is the system's own.",
+        set: |draft, given, _| {
+            taken(given.integer(&(1..=1_073_741_823)).map(|size| draft.config.dogstatsd.receive_buffer = Some(size)))
+        },
+    }
+    Datadog DOGSTATSD_BUFFER_SIZE {
+        yaml: Some("dogstatsd_buffer_size"), kind: Kind::Integer { from: 1, to: 65_536 }, default: "8192",
+        example: "1500", reader: "ingest",
+        meaning: "Bytes of a datagram. Of a longer one, the lines that fit are taken.",
+        set: |draft, given, _| {
+            taken(given.integer(&(1..=65_536)).map(|size| draft.config.dogstatsd.buffer_size = size))
+        },
+    }
+    Datadog DOGSTATSD_QUEUE_SIZE {
+        yaml: Some("dogstatsd_queue_size"), kind: Kind::Integer { from: 1, to: 1_048_576 }, default: "1024",
+        example: "4096", reader: "ingest",
+        meaning: "Datagrams that may wait to be processed, though never more than 16 MiB of them. Further ones are \
+                  dropped and counted.",
+        set: |draft, given, _| {
+            taken(given.integer(&(1..=1_048_576)).map(|size| draft.config.dogstatsd.queue_size = size))
+        },
+    }
 }
 
 /// Zstandard levels: 1 to 22, 0 for the library's own default, and the fast negative ones that still compress.
@@ -277,10 +329,10 @@ fn taken(read: Result<(), Reason>) -> Result<Effect, Reason> {
     read.map(|()| Effect::Taken)
 }
 
-fn name(field: &mut Option<String>, given: Given<'_>) -> Result<Effect, Reason> {
-    let Some(text) = given.filled()? else { return Ok(Effect::Unset) };
+fn name(field: &mut Option<String>, text: Option<&str>) -> Effect {
+    let Some(text) = text else { return Effect::Unset };
     *field = Some(text.to_owned());
-    Ok(Effect::Taken)
+    Effect::Taken
 }
 
 fn list<T>(field: &mut Vec<T>, items: Vec<T>) -> Effect {

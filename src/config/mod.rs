@@ -25,7 +25,9 @@ use draft::Draft;
 use environment::{Prefix, Variable};
 use keys::{KEYS, Key};
 use read::{Effect, Given};
-pub use types::{ApiKey, Config, FlushStrategy, Http, HttpProtocol, Logs, Metrics, Rule, RuleKind, Tag};
+pub use types::{
+    ApiKey, Config, DogStatsd, Endpoint, FlushStrategy, Http, HttpProtocol, Logs, Metrics, Rule, RuleKind, Tag,
+};
 pub use warning::{Source, Warning};
 
 /// A configuration and what had to be ignored on the way to it.

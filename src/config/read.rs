@@ -9,7 +9,7 @@ use std::time::Duration;
 use log::LevelFilter;
 use serde_json::Value;
 
-use super::types::{FlushStrategy, HttpProtocol, Rule, RuleKind, Tag};
+use super::types::{ApiKey, Endpoint, FlushStrategy, HttpProtocol, Rule, RuleKind, Tag};
 
 /// A setting as one source gives it: trimmed text, or a YAML list or mapping.
 #[derive(Clone, Copy)]
@@ -169,6 +169,39 @@ impl<'a> Given<'a> {
         Parsed::collect(items.iter().map(rule)).ok_or("has no usable rule in it")
     }
 
+    /// A JSON object in text, or a YAML mapping, from URLs to lists of API keys. Items are pairs of a URL and a key.
+    pub(super) fn endpoints(self) -> Result<Parsed<Endpoint>, Reason> {
+        let parsed;
+        let tree = match self {
+            Self::Tree(tree) => tree,
+            Self::Text("") => return Ok(Parsed::default()),
+            Self::Text(text) => {
+                parsed = serde_json::from_str(text).map_err(|_| "is not JSON")?;
+                &parsed
+            }
+        };
+        let urls = tree.as_object().ok_or("must be a mapping from URLs to lists of API keys")?;
+        let items = urls.iter().flat_map(|(url, keys)| {
+            let url = Given::Text(url.trim()).url().ok().flatten();
+            let keys = keys.as_array().map_or(&[][..], Vec::as_slice);
+            // A URL with nothing that could be its keys is one item that can't be used.
+            let missing = keys.is_empty().then_some(None);
+            keys.iter().map(move |key| endpoint(url.clone()?, key)).chain(missing)
+        });
+        Parsed::collect(items).ok_or("has no URL with an API key in it")
+    }
+
+    /// The beginning of metrics' names: a letter, and letters, digits, `_` and `.` after it; without dots at the end.
+    pub(super) fn namespace(self) -> Result<Option<&'a str>, Reason> {
+        let Some(text) = self.filled()? else { return Ok(None) };
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+        if text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(plain) {
+            Ok(Some(text.trim_end_matches('.')))
+        } else {
+            Err("is not the beginning of a metric's name")
+        }
+    }
+
     fn items(self, separator: impl Fn(char) -> bool) -> Result<Vec<&'a str>, Reason> {
         let items: Vec<&str> = match self {
             Self::Text(text) => text.split(separator).collect(),
@@ -234,6 +267,12 @@ fn rule(value: &Value) -> Option<Rule> {
         Some(value) => value.as_str()?.to_owned(),
     };
     Some(Rule { kind, name: text("name")?, pattern: text("pattern")?, placeholder })
+}
+
+fn endpoint(url: String, key: &Value) -> Option<Endpoint> {
+    let api_key =
+        ApiKey::clean(key.as_str()?).filter(|key| key.expose().bytes().all(|byte| byte.is_ascii_graphic()))?;
+    Some(Endpoint { url, api_key })
 }
 
 fn is_http_url(text: &str) -> bool {

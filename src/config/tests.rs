@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::keys::{Key, Kind, Scope};
@@ -334,6 +335,35 @@ fn rules_are_read_one_by_one() {
     for loaded in [env([("DD_LOGS_CONFIG_PROCESSING_RULES", json)]), yaml(text)] {
         assert_eq!(loaded.config.logs.rules, expected);
         assert_eq!(loaded.warnings.len(), 1);
+    }
+}
+
+#[test]
+fn endpoints_are_read_one_by_one() {
+    let endpoints = |loaded: &Loaded| -> Vec<String> {
+        let told = |endpoint: &Arc<Endpoint>| format!("{} {}", endpoint.url, endpoint.api_key.expose());
+        loaded.config.metrics.additional_endpoints.iter().map(told).collect()
+    };
+    let json = r#"{"https://a.example/": ["k1", " k2\n", 5, "ü"], "b.example": ["k3"], "https://c.example": "k4"}"#;
+    let text =
+        "additional_endpoints:\n  https://a.example/: [k1, k2, [5], ü]\n  b.example: [k3]\n  https://c.example: k4";
+    for loaded in [env([("DD_ADDITIONAL_ENDPOINTS", json)]), yaml(text)] {
+        assert_eq!(endpoints(&loaded), ["https://a.example k1", "https://a.example k2"]);
+        assert!(loaded.warnings[0].why.ends_with("(4)"), "{:?}", loaded.warnings);
+        assert!(!format!("{:?}", loaded.config).contains("k1"));
+    }
+}
+
+#[test]
+fn a_namespace_is_the_beginning_of_a_name() {
+    let namespace = |text: &str| {
+        let loaded = env([("DD_STATSD_METRIC_NAMESPACE", text)]);
+        (loaded.config.dogstatsd.namespace, loaded.warnings.len())
+    };
+    assert_eq!(namespace(" shop.cart_2. "), (Some("shop.cart_2".to_owned()), 0));
+    assert_eq!(namespace(""), (None, 0));
+    for bad in ["2shop", "_shop", ".shop", "shop-cart", "shop cart", "läden"] {
+        assert_eq!(namespace(bad), (None, 1), "{bad}");
     }
 }
 

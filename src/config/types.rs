@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::LevelFilter;
@@ -25,6 +26,7 @@ pub struct Config {
     pub http: Http,
     pub logs: Logs,
     pub metrics: Metrics,
+    pub dogstatsd: DogStatsd,
 }
 
 impl Default for Config {
@@ -58,7 +60,10 @@ impl Default for Config {
                 url: metrics_url(DEFAULT_SITE),
                 enhanced: true,
                 compression_level: DEFAULT_COMPRESSION_LEVEL,
+                additional_endpoints: Vec::new(),
+                excluded_tags: Vec::new(),
             },
+            dogstatsd: DogStatsd { namespace: None, receive_buffer: None, buffer_size: 8192, queue_size: 1024 },
         }
     }
 }
@@ -76,7 +81,7 @@ pub(super) fn metrics_url(site: &str) -> String {
 }
 
 /// A Datadog API key, cleaned: all blanks and line ends removed, never empty.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ApiKey(String);
 
 impl ApiKey {
@@ -165,6 +170,32 @@ pub struct Metrics {
     pub enhanced: bool,
     /// Zstandard level.
     pub compression_level: i32,
+    /// Where metrics go besides.
+    pub additional_endpoints: Vec<Arc<Endpoint>>,
+    /// Keys of the function's tags that the customer's own metrics do without.
+    pub excluded_tags: Vec<String>,
+}
+
+/// Another account's metrics intake.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// Scheme and host, no trailing `/`: the intake path is appended to it.
+    pub url: String,
+    /// Can stand in a header.
+    pub api_key: ApiKey,
+}
+
+/// How the customer's own metrics are taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DogStatsd {
+    /// What goes in front of every name, without the dot between the two.
+    pub namespace: Option<String>,
+    /// Bytes that the system may keep for us to read; `None` leaves that to the system.
+    pub receive_buffer: Option<usize>,
+    /// Bytes of a datagram; what is longer is cut.
+    pub buffer_size: usize,
+    /// Datagrams that may wait to be processed.
+    pub queue_size: usize,
 }
 
 /// When collected data leaves; the intervals are never zero.

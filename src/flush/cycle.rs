@@ -3,15 +3,18 @@
 //! A request that is on its way when the sandbox freezes stays on its way; it ends after the thaw, one way or the other. Nothing is ever cancelled,
 //! because a payload whose request was cut off may have arrived.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout_at},
 };
 
-use super::retry::{BackOff, Waiting};
-use crate::intake::{Client, Draft, Failure, Kind, Payload};
+use super::{
+    Dropped,
+    retry::{Lane, Lanes, Waiting},
+};
+use crate::intake::{Client, Draft, Failure, Payload};
 
 /// How many requests may be on their way at once.
 const MAX_REQUESTS: usize = 8;
@@ -32,8 +35,7 @@ pub struct Flusher {
     /// Bytes and items that are being compressed or are on their way.
     busy_bytes: usize,
     busy_items: Dropped,
-    logs: BackOff,
-    sketches: BackOff,
+    lanes: Lanes,
     /// A request did not end in the time that the function could give it.
     stuck: bool,
     dropped: Dropped,
@@ -49,19 +51,10 @@ enum Way {
     Closed,
 }
 
-/// What was given up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Dropped {
-    /// Logs.
-    pub logs: u64,
-    /// Distributions.
-    pub sketches: u64,
-}
-
 /// A piece of work that has ended.
 #[derive(Debug)]
 enum Done {
-    Sealed { payload: Payload, drafted_bytes: usize },
+    Sealed { payloads: Vec<Payload>, drafted_bytes: usize, items: Dropped },
     Sent(Sent),
     Built(Option<Client>),
 }
@@ -84,8 +77,7 @@ impl Flusher {
             requests: 0,
             busy_bytes: 0,
             busy_items: Dropped::default(),
-            logs: BackOff::default(),
-            sketches: BackOff::default(),
+            lanes: Lanes::default(),
             stuck: false,
             dropped: Dropped::default(),
         }
@@ -102,7 +94,8 @@ impl Flusher {
     /// the loop, on which the function's time depends, never stands still.
     pub fn start(&mut self, drafts: impl IntoIterator<Item = Draft>) {
         for draft in drafts {
-            let items = Dropped::one(draft.kind, draft.items as u64);
+            let destinations = 1 + draft.also_to.len() as u64;
+            let items = Dropped::one(draft.kind, draft.items as u64 * destinations);
             if matches!(self.way, Way::Closed) {
                 self.dropped.add(items);
                 continue;
@@ -110,7 +103,7 @@ impl Flusher {
             let drafted_bytes = draft.body.len();
             self.busy_bytes += drafted_bytes;
             self.busy_items.add(items);
-            self.at_work.spawn_blocking(move || Done::Sealed { payload: draft.seal(), drafted_bytes });
+            self.at_work.spawn_blocking(move || Done::Sealed { payloads: draft.seal(), drafted_bytes, items });
         }
         self.launch();
     }
@@ -122,7 +115,7 @@ impl Flusher {
 
     /// Whether the last request to some intake failed, or does not end.
     pub fn is_failing(&self) -> bool {
-        self.stuck || self.logs.is_failing() || self.sketches.is_failing()
+        self.stuck || self.lanes.is_failing()
     }
 
     /// Nobody waits for what is on its way any more; until something arrives, it is not worth waiting long.
@@ -133,10 +126,12 @@ impl Flusher {
     /// Waits until one piece of work has ended, and starts what waited for it. Never ends while there is none. May be cancelled.
     pub async fn settle_one(&mut self) {
         match self.at_work.join_next().await {
-            Some(Ok(Done::Sealed { payload, drafted_bytes })) => {
+            Some(Ok(Done::Sealed { payloads, drafted_bytes, items })) => {
                 self.busy_bytes -= drafted_bytes;
-                self.busy_items.remove(Dropped::of(&payload));
-                self.keep(payload);
+                self.busy_items.remove(items);
+                for payload in payloads {
+                    self.keep(payload);
+                }
             }
             Some(Ok(Done::Sent(sent))) => self.settle(sent),
             Some(Ok(Done::Built(client))) => self.way = client.map_or(Way::Closed, Way::Open),
@@ -150,8 +145,7 @@ impl Flusher {
     /// Sends everything that waits, again and again if need be, until nothing is left or the time has come. Pauses are cut short: there is no later.
     pub async fn finish(&mut self, until: Instant) {
         loop {
-            self.logs.forget();
-            self.sketches.forget();
+            self.lanes.forget();
             self.launch();
             while !self.is_idle() {
                 if timeout_at(until, self.settle_one()).await.is_err() {
@@ -190,13 +184,9 @@ impl Flusher {
         let Way::Open(client) = &self.way else { return };
         let now = Instant::now();
         while self.requests < MAX_REQUESTS {
-            let may_go = |kind| match kind {
-                Kind::Logs => self.logs.is_over(now),
-                Kind::Sketches => self.sketches.is_over(now),
-            };
-            let Some(payload) = self.waiting.pop(may_go) else { return };
+            let Some(payload) = self.waiting.pop(|payload| self.lanes.is_over(&Lane::of(payload), now)) else { return };
             // An intake that is known to fail gets one attempt only, so that the function does not wait for three failures each time.
-            let attempts = if self.back_off(payload.kind).is_failing() { 1 } else { ATTEMPTS };
+            let attempts = if self.lanes.of(Lane::of(&payload)).is_failing() { 1 } else { ATTEMPTS };
             self.requests += 1;
             self.busy_bytes += payload.body.len();
             self.busy_items.add(Dropped::of(&payload));
@@ -211,17 +201,18 @@ impl Flusher {
         self.busy_bytes -= payload.body.len();
         self.busy_items.remove(Dropped::of(&payload));
         let kind = payload.kind;
+        let back_off = self.lanes.of(Lane::of(&payload));
         match result {
             Ok(()) => {
                 self.stuck = false;
-                self.back_off_mut(kind).succeeded();
+                back_off.succeeded();
             }
             Err(failure) if failure.is_temporary() => {
                 let asked = match &failure {
                     Failure::Busy { retry_after, .. } => *retry_after,
                     _ => None,
                 };
-                let failures = self.back_off_mut(kind).failed(Instant::now(), asked);
+                let failures = back_off.failed(Instant::now(), asked);
                 // Every one would fill the customer's logs during an outage; the powers of two tell as much.
                 if failures.is_power_of_two() {
                     let took = took.as_millis();
@@ -234,49 +225,6 @@ impl Flusher {
                 self.dropped.add(Dropped::of(&payload));
             }
         }
-    }
-
-    fn back_off(&self, kind: Kind) -> &BackOff {
-        match kind {
-            Kind::Logs => &self.logs,
-            Kind::Sketches => &self.sketches,
-        }
-    }
-
-    fn back_off_mut(&mut self, kind: Kind) -> &mut BackOff {
-        match kind {
-            Kind::Logs => &mut self.logs,
-            Kind::Sketches => &mut self.sketches,
-        }
-    }
-}
-
-impl Dropped {
-    fn one(kind: Kind, items: u64) -> Self {
-        match kind {
-            Kind::Logs => Self { logs: items, sketches: 0 },
-            Kind::Sketches => Self { logs: 0, sketches: items },
-        }
-    }
-
-    fn of(payload: &Payload) -> Self {
-        Self::one(payload.kind, payload.items)
-    }
-
-    fn add(&mut self, other: Self) {
-        self.logs += other.logs;
-        self.sketches += other.sketches;
-    }
-
-    fn remove(&mut self, other: Self) {
-        self.logs -= other.logs;
-        self.sketches -= other.sketches;
-    }
-}
-
-impl fmt::Display for Dropped {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{} logs and {} distributions", self.logs, self.sketches)
     }
 }
 

@@ -1,8 +1,10 @@
 //! When data leaves, and what becomes of it if it cannot.
 
 mod cycle;
+mod dropped;
 mod retry;
 pub mod strategy;
 
-pub use cycle::{Dropped, Flusher};
+pub use cycle::Flusher;
+pub use dropped::Dropped;
 pub use strategy::{Decision, Strategist};

@@ -1,11 +1,14 @@
 //! What could not be sent waits here, in bounded memory, until it is time to try again.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use rand::RngExt as _;
 use tokio::time::Instant;
 
-use crate::intake::{Kind, Payload};
+use crate::intake::{Kind, Payload, To};
 
 /// What may wait or be on its way altogether, in bytes of compressed payload.
 pub const MAX_BYTES: usize = 16 << 20;
@@ -35,9 +38,9 @@ impl Waiting {
         dropped
     }
 
-    /// The oldest payload of a kind that may be sent now.
-    pub fn pop(&mut self, may_go: impl Fn(Kind) -> bool) -> Option<Payload> {
-        let index = self.payloads.iter().position(|payload| may_go(payload.kind))?;
+    /// The oldest payload that may be sent now.
+    pub fn pop(&mut self, may_go: impl Fn(&Payload) -> bool) -> Option<Payload> {
+        let index = self.payloads.iter().position(may_go)?;
         let payload = self.payloads.remove(index)?;
         self.bytes -= payload.body.len();
         Some(payload)
@@ -52,6 +55,46 @@ impl Waiting {
     pub fn drain(&mut self) -> VecDeque<Payload> {
         self.bytes = 0;
         std::mem::take(&mut self.payloads)
+    }
+}
+
+/// One intake of one account: it fails or recovers on its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Lane {
+    kind: Kind,
+    to: To,
+}
+
+impl Lane {
+    /// The one that the payload takes.
+    pub fn of(payload: &Payload) -> Self {
+        Self { kind: payload.kind, to: payload.to.clone() }
+    }
+}
+
+/// All that were ever taken: a handful.
+#[derive(Debug, Default)]
+pub struct Lanes(HashMap<Lane, BackOff>);
+
+impl Lanes {
+    /// The state of one.
+    pub fn of(&mut self, lane: Lane) -> &mut BackOff {
+        self.0.entry(lane).or_default()
+    }
+
+    /// Whether a request makes sense now.
+    pub fn is_over(&self, lane: &Lane, now: Instant) -> bool {
+        self.0.get(lane).is_none_or(|back_off| back_off.is_over(now))
+    }
+
+    /// Whether the last request to some of them failed.
+    pub fn is_failing(&self) -> bool {
+        self.0.values().any(BackOff::is_failing)
+    }
+
+    /// The sandbox ends: there is no later.
+    pub fn forget(&mut self) {
+        self.0.values_mut().for_each(BackOff::forget);
     }
 }
 
@@ -97,10 +140,13 @@ impl BackOff {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::config::{ApiKey, Endpoint};
 
     fn payload(kind: Kind, bytes: usize) -> Payload {
-        Payload { kind, body: vec![0; bytes].into(), zstd: false, items: bytes as u64 }
+        Payload { kind, to: To::Primary, body: vec![0; bytes].into(), zstd: false, items: bytes as u64 }
     }
 
     #[test]
@@ -120,9 +166,25 @@ mod tests {
         let mut waiting = Waiting::default();
         waiting.push(payload(Kind::Logs, 1), 0);
         waiting.push(payload(Kind::Sketches, 2), 0);
-        assert_eq!(waiting.pop(|kind| kind == Kind::Sketches).unwrap().items, 2);
-        assert_eq!(waiting.pop(|kind| kind == Kind::Sketches), None);
+        assert_eq!(waiting.pop(|payload| payload.kind == Kind::Sketches).unwrap().items, 2);
+        assert_eq!(waiting.pop(|payload| payload.kind == Kind::Sketches), None);
         assert_eq!(waiting.pop(|_| true).unwrap().items, 1);
+    }
+
+    #[test]
+    fn every_account_fails_and_recovers_on_its_own() {
+        let endpoint = Endpoint { url: "https://a.example".to_owned(), api_key: ApiKey::clean("key").unwrap() };
+        let primary = Lane { kind: Kind::Series, to: To::Primary };
+        let other = Lane { kind: Kind::Series, to: To::Additional(Arc::new(endpoint)) };
+        let (mut lanes, now) = (Lanes::default(), Instant::now());
+        lanes.of(other.clone()).failed(now, None);
+        assert!(lanes.is_over(&primary, now) && !lanes.is_over(&other, now) && lanes.is_failing());
+        lanes.of(primary.clone()).succeeded();
+        assert!(lanes.is_failing());
+        lanes.forget();
+        assert!(lanes.is_over(&other, now));
+        lanes.of(other).succeeded();
+        assert!(!lanes.is_failing());
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use reqwest::{NoProxy, Proxy, StatusCode, header};
+use reqwest::{NoProxy, Proxy, RequestBuilder, StatusCode, header};
 
 use super::{
-    Kind, Payload,
+    Kind, Payload, To,
     tls::{self, Problem},
 };
 use crate::config::{ApiKey, Config, Http, HttpProtocol};
@@ -15,7 +15,7 @@ use crate::config::{ApiKey, Config, Http, HttpProtocol};
 pub struct Client {
     http: reqwest::Client,
     logs_url: String,
-    sketches_url: String,
+    metrics_url: String,
     key: ApiKey,
 }
 
@@ -80,26 +80,23 @@ impl Client {
         }
         let mut problems = Vec::new();
         let http = http_client(&config.http, &mut problems)?;
-        let client = Self {
-            http,
-            logs_url: format!("{}/api/v2/logs", config.logs.url),
-            sketches_url: format!("{}/api/beta/sketches", config.metrics.url),
-            key,
-        };
+        let client = Self { http, logs_url: config.logs.url.clone(), metrics_url: config.metrics.url.clone(), key };
         Ok(Built { client, problems })
     }
 
     /// One attempt. The response's body is not read: it may echo what the customer sent.
     pub async fn send(&self, payload: &Payload) -> Result<(), Failure> {
+        let Destination { base, key } = self.destination(payload);
         let request = match payload.kind {
             Kind::Logs => self
                 .http
-                .post(&self.logs_url)
+                .post(format!("{base}/api/v2/logs"))
                 .header(header::CONTENT_TYPE, "application/json")
                 .header("dd-protocol", "agent-json"),
-            Kind::Sketches => self.http.post(&self.sketches_url).header(header::CONTENT_TYPE, "application/x-protobuf"),
+            Kind::Sketches => self.protobuf(format!("{base}/api/beta/sketches")),
+            Kind::Series => self.protobuf(format!("{base}/api/v2/series")),
         };
-        let request = request.header("dd-api-key", self.key.expose()).body(payload.body.clone());
+        let request = request.header("dd-api-key", key.expose()).body(payload.body.clone());
         let request = if payload.zstd { request.header(header::CONTENT_ENCODING, "zstd") } else { request };
         let response = request.send().await.map_err(|error| Failure::Transport(chain(&error)))?;
         let status = response.status();
@@ -114,6 +111,24 @@ impl Client {
             status => Failure::Refused(status),
         })
     }
+
+    fn destination<'a>(&'a self, payload: &'a Payload) -> Destination<'a> {
+        match (&payload.to, payload.kind) {
+            (To::Additional(endpoint), _) => Destination { base: &endpoint.url, key: &endpoint.api_key },
+            (To::Primary, Kind::Logs) => Destination { base: &self.logs_url, key: &self.key },
+            (To::Primary, Kind::Sketches | Kind::Series) => Destination { base: &self.metrics_url, key: &self.key },
+        }
+    }
+
+    fn protobuf(&self, url: String) -> RequestBuilder {
+        self.http.post(url).header(header::CONTENT_TYPE, "application/x-protobuf")
+    }
+}
+
+/// Whose intake, and who we are there.
+struct Destination<'a> {
+    base: &'a str,
+    key: &'a ApiKey,
 }
 
 fn http_client(http: &Http, problems: &mut Vec<Problem>) -> Result<reqwest::Client, Error> {

@@ -7,4 +7,4 @@ mod payload;
 pub mod tls;
 
 pub use client::{Client, Failure};
-pub use payload::{Draft, Kind, Payload};
+pub use payload::{Draft, Kind, Payload, To};

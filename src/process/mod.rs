@@ -1,5 +1,6 @@
-//! Pure: a telemetry event goes in, logs and points come out. No sockets, no files, no clock.
+//! Pure: a telemetry event or a datagram goes in, logs, points and metrics come out. No sockets, no files, no clock.
 
+pub mod dogstatsd;
 pub mod event;
 pub mod invocation;
 pub mod log;

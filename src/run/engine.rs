@@ -2,11 +2,12 @@
 
 use tokio::sync::mpsc::Receiver;
 
+use super::custom::Custom;
 use crate::{
     aggregate::{LogQueue, Points},
     config::Config,
     flush::{Dropped, Flusher},
-    intake::{self, Draft},
+    intake::{self, Draft, metrics::Measured},
     os::clock,
     platform::RequestId,
     process::{
@@ -22,6 +23,7 @@ pub struct Engine {
     pub processor: Processor,
     pub logs: LogQueue,
     pub points: Points,
+    pub custom: Custom,
     pub flusher: Flusher,
     pub telemetry: Option<Receiver<Batch>>,
     pub config: Config,
@@ -32,17 +34,23 @@ pub struct Engine {
 pub enum Progress {
     /// A batch of telemetry.
     Telemetry,
+    /// Metrics of the function's own code.
+    Metrics,
     /// A request to Datadog that has ended.
     Request,
 }
 
 impl Engine {
-    /// Serves whatever comes first: telemetry that arrives, or a request that ends. May be cancelled without losing either.
+    /// Serves whatever comes first: telemetry or metrics that arrive, or a request that ends. May be cancelled without losing any.
     pub async fn progress(&mut self) -> Progress {
         tokio::select! {
             batch = receive(&mut self.telemetry) => {
                 self.ingest(batch);
                 Progress::Telemetry
+            }
+            () = self.custom.arrived() => {
+                self.custom.take();
+                Progress::Metrics
             }
             () = self.flusher.settle_one() => Progress::Request,
         }
@@ -81,13 +89,10 @@ impl Engine {
     pub fn start_flush(&mut self) {
         self.ingest_waiting();
         let mut drafts: Vec<Draft> = intake::logs::drafts(self.logs.drain(), self.config.logs.compression).collect();
-        drafts.extend(intake::metrics::drafts(
-            self.points.drain(),
-            &self.origin.tags().list(),
-            self.config.metrics.compression_level,
-        ));
-        let dropped = Dropped { logs: self.logs.take_dropped(), sketches: self.points.take_dropped() };
-        self.flusher.count_dropped(dropped);
+        let measured = Measured { enhanced: self.points.drain(), custom: self.custom.drain() };
+        drafts.extend(intake::metrics::drafts(&measured, &self.origin.tags().list(), &self.config.metrics));
+        let (logs, sketches) = (self.logs.take_dropped(), self.points.take_dropped());
+        self.flusher.count_dropped(Dropped { logs, sketches, ..self.custom.take_dropped() });
         self.flusher.start(drafts);
     }
 

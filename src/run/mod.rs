@@ -1,17 +1,20 @@
 //! The loops that join the rest: one for a function that is invoked and frozen, one for managed instances, and the end of both.
 
+mod custom;
 mod engine;
 mod managed;
 mod next;
 mod on_demand;
 mod shutdown;
 
+use custom::Custom;
 use tokio::sync::mpsc::Receiver;
 
 use crate::{
     aggregate::{LogQueue, Points},
     config::Config,
     flush::Flusher,
+    ingest::dogstatsd::Inbox,
     intake,
     os::trace::{self, Checkpoint, checkpoint},
     platform::{Control, Exchange, Initialization, Registered},
@@ -36,6 +39,8 @@ pub struct Parts<E> {
     pub intake: Intake,
     /// Telemetry; None where no event will ever come (the subscription failed, or the platform has none).
     pub telemetry: Option<Receiver<Batch>>,
+    /// What the function measures; None where it cannot be had.
+    pub dogstatsd: Option<Inbox>,
 }
 
 /// The way to Datadog. None where there is none: no key, no TLS.
@@ -76,6 +81,7 @@ pub async fn run<E: Exchange>(parts: Parts<E>) -> Ended {
         processor: parts.processor,
         logs: LogQueue::default(),
         points: Points::default(),
+        custom: Custom::new(parts.dogstatsd, parts.config.dogstatsd.namespace.clone()),
         flusher,
         telemetry: parts.telemetry,
         config: parts.config,

@@ -38,11 +38,12 @@ pub async fn run(mut engine: Engine, event: &Shutdown) -> Ended {
 
 async fn await_telemetry(engine: &mut Engine, until: Instant) {
     let mut last = Instant::now();
-    while engine.telemetry.is_some() {
+    // Asked at each turn, because a flood of metrics leaves no moment in which nothing is ready.
+    while engine.telemetry.is_some() && Instant::now() < until {
         let silence = if engine.processor.awaits_report() { SILENCE_BEFORE_REPORT } else { SILENCE_AFTER_REPORT };
         match timeout_at(until.min(last + silence), engine.progress()).await {
             Ok(Progress::Telemetry) => last = Instant::now(),
-            Ok(Progress::Request) => {}
+            Ok(Progress::Metrics | Progress::Request) => {}
             Err(_) => return,
         }
     }

@@ -1,11 +1,11 @@
 //! The first half of the short order: everything up to the first request for an event, with nothing but sockets. It runs in the agent itself, or in the
 //! launcher, which then leaves the sockets to the agent.
 
-use std::{env, io};
+use std::env;
 
+use super::ports::{self, Ports};
 use crate::{
     features::{BIND_FIRST, PIPELINED_NEXT},
-    ingest::telemetry::{self, Bound},
     os::trace::{Checkpoint, checkpoint},
     platform::{
         Environment, Error, ExtensionId, Registered, Subscribed,
@@ -21,8 +21,8 @@ pub struct Asked {
     pub environment: Environment,
     /// Who we are to the platform.
     pub registered: Registered,
-    /// The telemetry listener.
-    pub bound: io::Result<Bound>,
+    /// Where we listen.
+    pub ports: Ports,
     /// How far the connection has got.
     pub line: Line,
 }
@@ -57,24 +57,19 @@ pub fn ask(logs_wanted: impl FnOnce(&Environment) -> bool) -> Result<Asked, Erro
     let environment = Environment::read(|name| env::var(name).ok());
     let initialization = environment.initialization();
     let registering = Connection::register(environment.runtime_api.clone(), initialization)?;
-    let early = BIND_FIRST.then(bind);
+    let early = BIND_FIRST.then(ports::bind);
     let logs = logs_wanted(&environment);
     let Established { mut connection, registered } = registering.registered()?;
     checkpoint(Checkpoint::Registered);
-    let bound = early.unwrap_or_else(bind);
-    let subscription = bound.as_ref().ok().map(|bound| Subscription { port: bound.port, logs, initialization });
+    let ports = early.unwrap_or_else(ports::bind);
+    let subscription =
+        ports.telemetry.as_ref().ok().map(|bound| Subscription { port: bound.port, logs, initialization });
     let line = match subscribe_and_ask(&mut connection, &registered.id, subscription) {
         Ok(subscription) => Line::Open { connection, subscription },
         Err(error) => Line::Broken(error),
     };
     checkpoint(Checkpoint::Asked);
-    Ok(Asked { environment, registered, bound, line })
-}
-
-fn bind() -> io::Result<Bound> {
-    let bound = telemetry::bind();
-    checkpoint(Checkpoint::Bound);
-    bound
+    Ok(Asked { environment, registered, ports, line })
 }
 
 fn subscribe_and_ask(

@@ -55,12 +55,13 @@ fn go_on(asked: Asked, loaded: Option<Loaded>, birth: Birth) -> Ended {
 
 /// Within the async runtime. Fails only if not even a connection to be opened later can be had.
 fn build(asked: Asked, loaded: Option<Loaded>, birth: Birth) -> Result<Parts<Raw>, PlatformError> {
-    let Asked { environment, registered, bound, line } = asked;
-    let listening = services::listen(bound);
+    let Asked { environment, registered, ports, line } = asked;
+    let listening = services::listen(ports.telemetry);
     let config = services::settle(loaded.unwrap_or_else(|| services::config(&environment)));
     let intake = services::intake(&config, environment.initialization());
+    let dogstatsd = services::measure(ports.dogstatsd, &config);
     let Established { platform, telemetry } = establish(line, listening, &environment)?;
-    Ok(services::parts(Known { platform, registered, config, intake, telemetry }, &environment, birth))
+    Ok(services::parts(Known { platform, registered, config, intake, telemetry, dogstatsd }, &environment, birth))
 }
 
 struct Established {

@@ -1,20 +1,23 @@
-//! What the launcher leaves to the agent: two sockets, by their numbers, and what they are good for.
+//! What the launcher leaves to the agent: sockets, by their numbers, and what they are good for.
 
 use std::{
     env, io,
-    net::{TcpListener, TcpStream},
-    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+    net::{TcpListener, TcpStream, UdpSocket},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
 };
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
-use super::ask::{Answer, Asked, Line};
+use super::{
+    ask::{Answer, Asked, Line},
+    ports::Ports,
+};
 use crate::{
-    ingest::telemetry::Bound,
+    ingest::{dogstatsd, telemetry},
     platform::{Environment, ExtensionId, Registered, Subscribed, raw::blocking::Connection},
 };
 
-/// Holds the inheritance: `<connection> <listener> <subscription> <extension id> <account id>`, separated by blanks, `-` for what is not there.
+/// Holds the inheritance: `<connection> <telemetry> <dogstatsd> <subscription> <extension id> <account id>`, separated by blanks, `-` for what is not there.
 const VARIABLE: &str = "BOTTLECAP_INHERITED";
 
 const NOTHING: &str = "-";
@@ -24,7 +27,7 @@ pub fn asked() -> Option<Asked> {
     let text = env::var(VARIABLE).ok()?;
     let mut parts = text.split(' ');
     let connection = socket(parts.next()?)?;
-    let listener = parts.next()?;
+    let (telemetry, dogstatsd) = (parts.next()?, parts.next()?);
     let subscription = match parts.next()? {
         "owed" => Answer::Owed,
         "yes" => Answer::Here(Ok(Subscribed::Yes)),
@@ -33,14 +36,19 @@ pub fn asked() -> Option<Asked> {
     };
     let id = ExtensionId(parts.next()?.to_owned());
     let account_id = parts.next().filter(|account| *account != NOTHING).map(str::to_owned);
-    let bound = match socket(listener) {
-        Some(listener) => Bound::inherit(TcpListener::from(listener)),
-        None => Err(io::Error::other("the launcher could not bind a port")),
+    let not_bound = || io::Error::other("the launcher could not bind the port");
+    let ports = Ports {
+        telemetry: socket(telemetry)
+            .ok_or_else(not_bound)
+            .and_then(|socket| telemetry::Bound::inherit(TcpListener::from(socket))),
+        dogstatsd: socket(dogstatsd)
+            .ok_or_else(not_bound)
+            .map(|socket| dogstatsd::Bound::inherit(UdpSocket::from(socket))),
     };
     let environment = Environment::read(|name| env::var(name).ok());
     let connection = Connection::inherit(environment.runtime_api.clone(), TcpStream::from(connection));
     let registered = Registered { id, account_id };
-    Some(Asked { environment, registered, bound, line: Line::Open { connection, subscription } })
+    Some(Asked { environment, registered, ports, line: Line::Open { connection, subscription } })
 }
 
 /// The variable that tells the agent what it inherits.
@@ -63,13 +71,15 @@ pub fn leave(asked: &Asked) -> Option<Bequest> {
         Answer::Here(Err(_)) | Answer::Never => "never",
     };
     let connection = keep_open(connection.as_fd())?;
-    let listener = match &asked.bound {
-        Ok(bound) => keep_open(bound.as_fd())?.to_string(),
-        Err(_) => NOTHING.to_owned(),
-    };
+    let telemetry = left(asked.ports.telemetry.as_ref().ok())?;
+    let dogstatsd = left(asked.ports.dogstatsd.as_ref().ok())?;
     let account = asked.registered.account_id.as_deref().unwrap_or(NOTHING);
-    let value = format!("{connection} {listener} {subscription} {} {account}", asked.registered.id);
+    let value = format!("{connection} {telemetry} {dogstatsd} {subscription} {} {account}", asked.registered.id);
     Some(Bequest { name: VARIABLE, value })
+}
+
+fn left(bound: Option<&impl AsFd>) -> Option<String> {
+    bound.map_or(Some(NOTHING.to_owned()), |bound| Some(keep_open(bound.as_fd())?.to_string()))
 }
 
 fn keep_open(socket: BorrowedFd) -> Option<RawFd> {

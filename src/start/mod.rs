@@ -7,6 +7,7 @@ pub mod ask;
 mod express;
 pub mod idle;
 pub mod inherit;
+mod ports;
 mod reference;
 mod services;
 

@@ -5,14 +5,13 @@ use std::{env, io};
 use tokio::task::JoinError;
 
 use super::{
-    Birth, Error,
+    Birth, Error, ports,
     services::{self, Known},
 };
 use crate::{
     build_info::BUILD_INFO,
     config::Config,
     features::{BIND_FIRST, ControlPlane, EARLY_SUBSCRIBE, RAW_CONTROL_PLANE, REGISTER_OVERLAP},
-    ingest::telemetry,
     intake::tls,
     os::trace::{Checkpoint, checkpoint},
     platform::{self, Client, Environment, ExtensionId, Registered, Subscribed, subscription::Subscription},
@@ -33,13 +32,8 @@ async fn build(environment: &Environment, birth: Birth) -> Result<Parts<ControlP
     log::debug!("Starting Datadog Extension v{}", BUILD_INFO.version);
     let initialization = environment.initialization();
     let settings = || Settings::build(environment);
-    let bind = || {
-        let bound = telemetry::bind();
-        checkpoint(Checkpoint::Bound);
-        bound
-    };
     let registering = tokio::spawn(register(environment.clone()));
-    let early_bound = BIND_FIRST.then(bind);
+    let early_bound = BIND_FIRST.then(ports::bind);
     // Settings and clients are built on this thread while a worker registers.
     let early = REGISTER_OVERLAP.then(settings);
     let Established { platform, registered } = joined(registering.await)??;
@@ -49,7 +43,9 @@ async fn build(environment: &Environment, birth: Birth) -> Result<Parts<ControlP
         None if EARLY_SUBSCRIBE => Settings { config: services::settle(services::config(environment)), intake: None },
         None => settings(),
     };
-    let listening = services::listen(early_bound.unwrap_or_else(bind));
+    let ports = early_bound.unwrap_or_else(ports::bind);
+    let listening = services::listen(ports.telemetry);
+    let dogstatsd = services::measure(ports.dogstatsd, &config);
     let subscription = listening.as_ref().map(|listening| listening.subscription(&config, initialization));
     let subscribing = tokio::spawn(subscribe(platform, registered.id.clone(), subscription));
     let build_intake = || services::intake(&config, initialization);
@@ -59,7 +55,7 @@ async fn build(environment: &Environment, birth: Birth) -> Result<Parts<ControlP
     let Answered { platform, answer } = joined(subscribing.await)?;
     let telemetry = listening.zip(answer).and_then(|(listening, answer)| listening.after(answer));
     let intake = intake.unwrap_or_else(build_intake);
-    Ok(services::parts(Known { platform, registered, config, intake, telemetry }, environment, birth))
+    Ok(services::parts(Known { platform, registered, config, intake, telemetry, dogstatsd }, environment, birth))
 }
 
 /// The settings, and the way to Datadog unless that is still to be built.

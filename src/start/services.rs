@@ -12,7 +12,10 @@ use crate::{
     build_info::BUILD_INFO,
     config::{self, Config, Loaded},
     features::{LAZY_INTAKE, RUNTIME_SIZING},
-    ingest::telemetry::Bound,
+    ingest::{
+        dogstatsd::{self, Inbox},
+        telemetry::Bound,
+    },
     intake::{self, tls},
     os::{
         self,
@@ -96,6 +99,19 @@ pub fn listen(bound: io::Result<Bound>) -> Option<Listening> {
         .ok()
 }
 
+/// What the function measures; None if its port cannot be had.
+pub fn measure(bound: io::Result<dogstatsd::Bound>, config: &Config) -> Option<Inbox> {
+    bound
+        .and_then(|bound| bound.serve(&config.dogstatsd))
+        .inspect_err(|error| {
+            let port = dogstatsd::PORT;
+            log::warn!(
+                "DOGSTATSD | Port {port} cannot be bound, so what the function measures is not collected: {error}"
+            );
+        })
+        .ok()
+}
+
 /// A listener at work.
 pub struct Listening {
     /// Where.
@@ -137,16 +153,17 @@ pub struct Known<E> {
     pub config: Config,
     pub intake: Intake,
     pub telemetry: Telemetry,
+    pub dogstatsd: Option<Inbox>,
 }
 
 /// Puts the rest around it.
 pub fn parts<E>(known: Known<E>, environment: &Environment, birth: Birth) -> Parts<E> {
-    let Known { platform, registered, config, intake, telemetry } = known;
+    let Known { platform, registered, config, intake, telemetry, dogstatsd } = known;
     let initialization = environment.initialization();
     let tags = FunctionTags::collect(environment, registered.account_id.as_deref(), &config);
     let processor = processor(&config, initialization, birth);
     log::debug!("Datadog Next-Gen Extension ready in {}ms", birth.monotonic.elapsed().as_millis());
-    Parts { platform, registered, initialization, config, tags, processor, intake, telemetry }
+    Parts { platform, registered, initialization, config, tags, processor, intake, telemetry, dogstatsd }
 }
 
 fn processor(config: &Config, initialization: Initialization, birth: Birth) -> Processor {

@@ -101,6 +101,11 @@ fn a_bad_value_of_every_setting_is_told_and_disturbs_nothing() {
         ("DD_ENHANCED_METRICS", "perhaps"),
         ("DD_METRICS_CONFIG_COMPRESSION_LEVEL", "much"),
         ("DD_SERVERLESS_FLUSH_STRATEGY", "end,0"),
+        ("DD_ADDITIONAL_ENDPOINTS", "{"),
+        ("DD_STATSD_METRIC_NAMESPACE", "no name"),
+        ("DD_DOGSTATSD_SO_RCVBUF", "much"),
+        ("DD_DOGSTATSD_BUFFER_SIZE", "0"),
+        ("DD_DOGSTATSD_QUEUE_SIZE", "0"),
     ];
     let life = live(setup_with(echo(), &bad), 3);
     life.assert_unharmed();

@@ -11,7 +11,7 @@ use matrix::sandbox::{
 use crate::support::{echo, live, setup, setup_with};
 
 /// The launcher under the extension's name, and the agent where it looks for it.
-fn launched() -> Extension {
+pub fn launched() -> Extension {
     let agent = Companion { place: "bottlecap/agent".into(), source: env!("CARGO_BIN_EXE_bottlecap").into() };
     Extension { companions: vec![agent], ..Extension::new("datadog-agent", env!("CARGO_BIN_EXE_launcher")) }
 }

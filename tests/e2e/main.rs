@@ -13,5 +13,6 @@ mod deliveries;
 mod failures;
 mod launcher;
 mod lines;
+mod metrics;
 mod outages;
 mod support;

@@ -1,0 +1,136 @@
+use super::*;
+use crate::process::dogstatsd::read;
+
+const NOW: i64 = 1_000_009;
+
+fn gathered(lines: &str) -> Contexts {
+    let mut contexts = Contexts::default();
+    read(lines.as_bytes(), NOW, None, |metric| contexts.push(metric));
+    contexts
+}
+
+fn told<T>(contexts: &[Context<T>], value: impl Fn(&T) -> String) -> Vec<String> {
+    let one = |context: &Context<T>| {
+        let tags = context.tags().collect::<Vec<_>>().join(",");
+        let buckets: Vec<_> =
+            context.buckets.iter().map(|bucket| format!("{}@{}", value(&bucket.value), bucket.second)).collect();
+        format!("{} [{tags}] {}", context.name(), buckets.join(" "))
+    };
+    contexts.iter().map(one).collect()
+}
+
+fn numbers(contexts: &[Context<f64>]) -> Vec<String> {
+    told(contexts, f64::to_string)
+}
+
+#[test]
+fn counts_add_up_by_name_tags_and_bucket() {
+    let lines =
+        "a:1|c|#x:1,y:2\na:2:3|c|#y:2,x:1\na:1|c|@0.5\na:7|c|T1000000\na:9|c|T999999.2|#x:1,y:2\nb:1|c|#x:1,y:2";
+    let drained = gathered(lines).drain();
+    assert_eq!(numbers(&drained.counts), ["a [] 9@1000000", "a [x:1,y:2] 9@999990 6@1000000", "b [x:1,y:2] 1@1000000"]);
+    assert!(drained.gauges.is_empty() && drained.distributions.is_empty());
+}
+
+#[test]
+fn a_sum_that_would_be_no_number_is_left_as_it_was() {
+    let mut contexts = gathered("a:1.5e308|c\na:1.5e308|c\na:-1e308|c");
+    assert_eq!(contexts.take_refused(), 1);
+    assert_eq!(numbers(&contexts.drain().counts), [format!("a [] {}@1000000", 0.5e308)]);
+}
+
+#[test]
+fn gauges_keep_the_last_state_and_sets_count_members_once() {
+    let drained = gathered("g:1|g\ng:5:3|g\ns:x|s\ns:y|s\ns:x|s\nt:1:2|s\nt:1|s").drain();
+    assert_eq!(numbers(&drained.gauges), ["g [] 3@1000000", "s [] 2@1000000", "t [] 2@1000000"]);
+}
+
+#[test]
+fn distributions_histograms_and_timings_are_one() {
+    let drained = gathered("d:1:2|d\nd:3|h|@0.5\nd:4|ms").drain();
+    let sketch = |sketch: &Sketch| format!("n={} sum={} max={}", sketch.count(), sketch.sum(), sketch.max());
+    assert_eq!(told(&drained.distributions, sketch), ["d [] n=5 sum=13 max=4@1000000"]);
+}
+
+#[test]
+fn types_of_one_name_do_not_mix() {
+    let drained = gathered("a:1|c\na:2|g\na:3|d\na:4|s").drain();
+    assert_eq!(numbers(&drained.counts), ["a [] 1@1000000"]);
+    assert_eq!(numbers(&drained.gauges), ["a [] 2@1000000", "a [] 1@1000000"]);
+    assert_eq!(drained.distributions[0].buckets[0].value.count(), 1);
+}
+
+#[test]
+fn a_drain_leaves_nothing_behind() {
+    let mut contexts = gathered("a:1|c\nb:1|g\nc:1|s\nd:1|d");
+    assert!(!contexts.drain().is_empty());
+    assert!(contexts.drain().is_empty());
+    assert_eq!(contexts.room.bytes, 0);
+}
+
+#[test]
+fn new_entries_are_refused_when_full_and_known_ones_are_not() {
+    let lines = (0..=MAX_BUCKETS).map(|number| format!("a:1|c|#n:{number}")).collect::<Vec<_>>().join("\n");
+    let mut contexts = gathered(&lines);
+    assert_eq!(contexts.take_refused(), 1);
+    read(b"a:1|c|#n:0\na:1:2|d\nb:1|g", NOW, None, |metric| contexts.push(metric));
+    assert_eq!(contexts.take_refused(), 3);
+    let drained = contexts.drain();
+    assert_eq!(drained.counts.len(), MAX_BUCKETS);
+    let first = drained.counts.iter().find(|context| context.tags().eq(["n:0"])).unwrap();
+    assert_eq!(first.buckets, [Bucket { second: 1_000_000, value: 2.0 }]);
+    read(b"b:1|g", NOW, None, |metric| contexts.push(metric));
+    assert_eq!(contexts.take_refused(), 0, "a drain makes room");
+}
+
+/// Almost full: this many bytes are left.
+fn crowded(left: usize) -> Contexts {
+    Contexts { room: Room { buckets: 0, bytes: MAX_BYTES - left }, ..Contexts::default() }
+}
+
+fn push(contexts: &mut Contexts, line: &str) {
+    read(line.as_bytes(), NOW, None, |metric| contexts.push(metric));
+}
+
+#[test]
+fn a_set_does_not_grow_without_bound() {
+    let mut contexts = crowded(10_000);
+    for number in 0..2000 {
+        push(&mut contexts, &format!("s:{}|s", number % 1000));
+    }
+    let members = contexts.sets.values().next().unwrap()[0].value.len();
+    assert!((350..420).contains(&members), "{members}");
+    // Those that are known are not refused when they come again.
+    assert_eq!(contexts.take_refused(), 2000 - 2 * members as u64);
+}
+
+#[test]
+fn a_distribution_does_not_grow_without_bound() {
+    let mut contexts = crowded(10_000);
+    for number in 0..2000 {
+        push(&mut contexts, &format!("d:{}|d", 1.02_f64.powi(number % 1000)));
+    }
+    let sketch = &contexts.distributions.values().next().unwrap()[0].value;
+    let (bins, counted) = (sketch.bins().count(), sketch.count());
+    assert!((350..420).contains(&bins), "{bins}");
+    assert_eq!(counted + contexts.take_refused(), 2000);
+}
+
+#[test]
+fn long_texts_count_for_what_they_are() {
+    let mut contexts = crowded(100_000);
+    let text = "x".repeat(8000);
+    for number in 0..20 {
+        push(&mut contexts, &format!("{text}{number}:1|c"));
+    }
+    assert_eq!((contexts.counts.len() as u64, contexts.take_refused()), (12, 8));
+}
+
+#[test]
+fn nothing_empty_is_left_of_what_was_refused() {
+    let mut contexts = crowded(BUCKET_BYTES + 10);
+    push(&mut contexts, "d:1|d");
+    push(&mut contexts, "s:1|s");
+    assert_eq!(contexts.take_refused(), 2);
+    assert!(contexts.drain().is_empty());
+}

@@ -1,0 +1,89 @@
+use std::time::Duration;
+
+use super::*;
+use crate::config::Config;
+
+fn settings() -> DogStatsd {
+    Config::default().dogstatsd
+}
+
+/// An inbox on a port of its own, and a socket that sends to it.
+struct Pair {
+    inbox: Inbox,
+    sender: UdpSocket,
+}
+
+fn pair(settings: &DogStatsd) -> Pair {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    sender.connect(socket.local_addr().unwrap()).unwrap();
+    Pair { inbox: Bound::inherit(socket).serve(settings).unwrap(), sender }
+}
+
+fn drained(inbox: &Inbox) -> String {
+    let mut all = Vec::new();
+    inbox.drain(|datagrams| all.extend_from_slice(datagrams));
+    String::from_utf8(all).unwrap()
+}
+
+#[tokio::test]
+async fn what_arrives_is_told_and_can_be_taken() {
+    let Pair { inbox, sender } = pair(&settings());
+    sender.send(b"a:1|c").unwrap();
+    tokio::time::timeout(Duration::from_secs(30), inbox.arrived()).await.unwrap();
+    assert_eq!(inbox.take(), b"a:1|c\n");
+    assert!(inbox.take().is_empty());
+}
+
+#[tokio::test]
+async fn a_drain_takes_all_that_was_sent_before_it_in_order() {
+    let Pair { mut inbox, sender } = pair(&DogStatsd { queue_size: 7, ..settings() });
+    // The reading task has had no turn yet: everything is still with the system.
+    for number in 0..100 {
+        sender.send(format!("a:{number}|g").as_bytes()).unwrap();
+    }
+    let expected: Vec<_> = (0..100).map(|number| format!("a:{number}|g")).collect();
+    assert_eq!(drained(&inbox).lines().collect::<Vec<_>>(), expected, "however short the queue is");
+    assert_eq!(inbox.take_lost(), 0);
+    assert_eq!(drained(&inbox), "");
+}
+
+#[tokio::test]
+async fn what_the_queue_cannot_hold_is_counted() {
+    let Pair { mut inbox, sender } = pair(&DogStatsd { queue_size: 2, ..settings() });
+    for number in 0..5 {
+        sender.send(format!("a:{number}|g").as_bytes()).unwrap();
+    }
+    inbox.arrived().await;
+    assert_eq!(inbox.take(), b"a:0|g\na:1|g\n");
+    assert_eq!(inbox.take_lost(), 3);
+    assert_eq!(inbox.take_lost(), 0);
+}
+
+#[tokio::test]
+async fn what_the_system_cannot_hold_is_counted_too() {
+    let Pair { mut inbox, sender } = pair(&DogStatsd { receive_buffer: Some(1), queue_size: 100_000, ..settings() });
+    for _ in 0..500 {
+        sender.send(&[b'x'; 1000]).unwrap();
+    }
+    let arrived = drained(&inbox).lines().count() as u64;
+    assert!(arrived < 500, "the receive buffer is as small as the system makes it");
+    assert_eq!(arrived + inbox.take_lost(), 500);
+}
+
+#[tokio::test]
+async fn of_a_long_datagram_the_lines_that_fit_are_taken() {
+    let Pair { mut inbox, sender } = pair(&DogStatsd { buffer_size: 10, ..settings() });
+    for datagram in ["a:1|c\nb:1|c\nc:1|c", "0123456789", "0123456789a", ""] {
+        sender.send(datagram.as_bytes()).unwrap();
+    }
+    assert_eq!(drained(&inbox), "a:1|c\n0123456789\n");
+    assert_eq!(inbox.take_lost(), 1, "the one of which nothing was left");
+}
+
+#[test]
+fn a_taken_port_is_an_error_and_nothing_else() {
+    // Whether we or another test holds it.
+    let _holder = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT));
+    assert_eq!(bind().unwrap_err().kind(), io::ErrorKind::AddrInUse);
+}

@@ -1,0 +1,114 @@
+//! Metrics as the intakes take them: distributions as sketches, counts and gauges as series.
+//!
+//! Source: the public `agent-payload` protocol, which the agent speaks to `/api/beta/sketches` and `/api/v2/series`.
+
+mod origin;
+mod series;
+mod sketches;
+
+use std::sync::Arc;
+
+use super::{Draft, Kind};
+use crate::{
+    aggregate::{contexts::Drained, points::Distribution},
+    config::{Endpoint, Metrics},
+};
+
+/// The intakes' limit on the entries of one request.
+const MAX_ENTRIES: usize = 1000;
+/// Before every entry: it is field 1, and has a length.
+const ENTRY: u8 = 0x0a;
+
+/// Everything that was measured.
+#[derive(Debug, Default)]
+pub struct Measured {
+    /// By the extension, about the function.
+    pub enhanced: Vec<Distribution>,
+    /// By the function's own code.
+    pub custom: Drained,
+}
+
+/// As many requests as the limits ask for. Every entry carries the function's tags beside its own, sorted.
+pub fn drafts(measured: &Measured, function_tags: &[String], settings: &Metrics) -> Vec<Draft> {
+    let custom_tags = without(function_tags, &settings.excluded_tags);
+    let Measured { enhanced, custom } = measured;
+    let mut sketches = Requests::new(Kind::Sketches, sketches::MAX_BYTES, settings);
+    for distribution in enhanced {
+        sketches.push(&sketches::enhanced(distribution, function_tags));
+    }
+    for context in &custom.distributions {
+        sketches.push(&sketches::custom(context, &custom_tags));
+    }
+    let mut series = Requests::new(Kind::Series, series::MAX_BYTES, settings);
+    for context in &custom.counts {
+        series.push(&series::count(context, &custom_tags));
+    }
+    for context in &custom.gauges {
+        series.push(&series::gauge(context, &custom_tags));
+    }
+    let mut drafts = sketches.finish();
+    drafts.extend(series.finish());
+    drafts
+}
+
+fn without(tags: &[String], excluded: &[String]) -> Vec<String> {
+    let key = |tag: &str| tag.split_once(':').map_or(tag, |(key, _)| key).to_owned();
+    tags.iter().filter(|tag| !excluded.contains(&key(tag))).cloned().collect()
+}
+
+/// Both kinds of tags: sorted, each once.
+fn merged<'a>(function_tags: &[String], own: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut tags: Vec<_> = function_tags.iter().cloned().chain(own.map(str::to_owned)).collect();
+    tags.sort_unstable();
+    tags.dedup();
+    tags
+}
+
+/// Entries on their way into requests.
+struct Requests<'a> {
+    kind: Kind,
+    max_bytes: usize,
+    level: i32,
+    also_to: &'a [Arc<Endpoint>],
+    open: Vec<u8>,
+    open_entries: usize,
+    full: Vec<Draft>,
+}
+
+impl<'a> Requests<'a> {
+    fn new(kind: Kind, max_bytes: usize, settings: &'a Metrics) -> Self {
+        let (level, also_to) = (settings.compression_level, &settings.additional_endpoints);
+        Self { kind, max_bytes, level, also_to, open: Vec::new(), open_entries: 0, full: Vec::new() }
+    }
+
+    /// Adds an entry. One that is larger than the limit goes alone.
+    fn push(&mut self, entry: &impl prost::Message) {
+        let entry = entry.encode_length_delimited_to_vec();
+        if self.open_entries == MAX_ENTRIES || self.open.len() + 1 + entry.len() > self.max_bytes {
+            self.close();
+        }
+        self.open.push(ENTRY);
+        self.open.extend_from_slice(&entry);
+        self.open_entries += 1;
+    }
+
+    fn close(&mut self) {
+        if self.open_entries > 0 {
+            self.full.push(Draft {
+                kind: self.kind,
+                body: std::mem::take(&mut self.open),
+                level: Some(self.level),
+                items: std::mem::take(&mut self.open_entries),
+                also_to: self.also_to.to_vec(),
+            });
+        }
+    }
+
+    fn finish(mut self) -> Vec<Draft> {
+        self.close();
+        self.full
+    }
+}
+
+#[cfg(test)]
+mod tests;

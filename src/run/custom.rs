@@ -1,0 +1,86 @@
+//! The customer's metrics, from datagrams to what waits to leave.
+
+use crate::{
+    aggregate::{
+        Contexts,
+        contexts::{Drained, MAX_BUCKETS},
+    },
+    flush::Dropped,
+    ingest::dogstatsd::Inbox,
+    os::clock,
+    process::dogstatsd::{Tally, read},
+};
+
+/// What the function measures.
+pub struct Custom {
+    inbox: Option<Inbox>,
+    namespace: Option<String>,
+    contexts: Contexts,
+    told: Told,
+}
+
+/// What has been said once and need not be said again.
+#[derive(Default)]
+struct Told {
+    refused: bool,
+    lost: bool,
+}
+
+impl Custom {
+    /// Without an inbox, nothing will ever come.
+    pub fn new(inbox: Option<Inbox>, namespace: Option<String>) -> Self {
+        Self { inbox, namespace, contexts: Contexts::default(), told: Told::default() }
+    }
+
+    /// Waits until there is something to take; never ends if nothing will come. May be cancelled.
+    pub async fn arrived(&self) {
+        match &self.inbox {
+            Some(inbox) => inbox.arrived().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes in what has arrived.
+    pub fn take(&mut self) {
+        if let Some(inbox) = &self.inbox {
+            gather(&mut self.contexts, self.namespace.as_deref(), &inbox.take());
+        }
+    }
+
+    /// Takes in everything that was sent before this was called, and gives all that was measured.
+    pub fn drain(&mut self) -> Drained {
+        if let Some(inbox) = &self.inbox {
+            inbox.drain(|datagrams| gather(&mut self.contexts, self.namespace.as_deref(), datagrams));
+        }
+        self.contexts.drain()
+    }
+
+    /// What was given up since this was last asked.
+    pub fn take_dropped(&mut self) -> Dropped {
+        let values = self.contexts.take_refused();
+        if values > 0 && !std::mem::replace(&mut self.told.refused, true) {
+            log::warn!(
+                "DOGSTATSD | Failed to insert metric: more than {MAX_BUCKETS} combinations of name and tags between two flushes, or too \
+                 large ones; what is new is dropped and counted"
+            );
+        }
+        let datagrams = self.inbox.as_mut().map_or(0, Inbox::take_lost);
+        if datagrams > 0 && !std::mem::replace(&mut self.told.lost, true) {
+            log::warn!(
+                "DOGSTATSD | {datagrams} datagrams came faster than they could be read, or were too long; they and further ones are \
+                 dropped and counted (DD_DOGSTATSD_QUEUE_SIZE, DD_DOGSTATSD_SO_RCVBUF and DD_DOGSTATSD_BUFFER_SIZE make room)"
+            );
+        }
+        Dropped { values, datagrams, ..Dropped::default() }
+    }
+}
+
+fn gather(contexts: &mut Contexts, namespace: Option<&str>, datagrams: &[u8]) {
+    if datagrams.is_empty() {
+        return;
+    }
+    let tally = read(datagrams, clock::epoch_ms() / 1000, namespace, |metric| contexts.push(metric));
+    if tally != Tally::default() {
+        log::debug!("DOGSTATSD | {tally}");
+    }
+}

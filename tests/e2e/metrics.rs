@@ -1,0 +1,347 @@
+//! What the function's own code measures, from its datagrams to the intake.
+
+use std::{
+    net::{Ipv4Addr, UdpSocket},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use bottlecap::features;
+use matrix::sandbox::{
+    Function, Sandbox, Setup,
+    function::{Answer, Call, Handler, InitError},
+    intake::{self, Kind, Payload, Plan, Route, Series, Window},
+    journal::What,
+    setup::{Initialization, Network},
+};
+
+use crate::{
+    launcher::launched,
+    support::{self, Life, agent, end, invoke, setup, setup_with},
+};
+
+/// Sends every item as a datagram of its own, from whatever network the calling thread is in.
+fn send(datagrams: impl IntoIterator<Item = impl AsRef<[u8]>>) {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    for datagram in datagrams {
+        socket.send_to(datagram.as_ref(), (Ipv4Addr::LOCALHOST, 8125)).unwrap();
+    }
+}
+
+/// A function that sends these datagrams at every event.
+fn sending(datagrams: &'static [&'static str]) -> Function {
+    Function::from_fn(move |_| {
+        send(datagrams);
+        Answer::Response(b"null".to_vec())
+    })
+}
+
+/// Starts a sandbox. None on a machine that gives it no network of its own: the port of one test would be another's there.
+fn start(setup: Setup) -> Option<Sandbox> {
+    let sandbox = Sandbox::start(setup).unwrap();
+    let isolated = sandbox.journal().iter().any(|entry| entry.what == What::NetworkIsolated);
+    if !isolated {
+        eprintln!("not tested: this machine gives a sandbox no network of its own");
+    }
+    isolated.then_some(sandbox)
+}
+
+/// Starts a sandbox, invokes the function so many times, and ends the sandbox; the intake may find nothing wrong.
+fn live(setup: Setup, times: usize) -> Option<Life> {
+    let sandbox = start(setup)?;
+    let invocations = invoke(&sandbox, 0..times);
+    let life = end(sandbox, invocations);
+    life.assert_unharmed();
+    life.assert_no_problems();
+    Some(life)
+}
+
+/// All delivered series of a metric.
+fn series(intake: &intake::Intake, metric: &str) -> Vec<Series> {
+    let of = |payload: Payload| if let Payload::Series(all) = payload { all } else { Vec::new() };
+    let all = intake.delivered().into_iter().flat_map(|request| of(request.payload));
+    all.filter(|series| series.metric == metric).collect()
+}
+
+/// The sum of all delivered points of a metric.
+fn sum(intake: &intake::Intake, metric: &str) -> f64 {
+    intake.points(metric).iter().map(|point| point.sum).sum()
+}
+
+fn assert_sum(life: &Life, metric: &str, expected: f64) {
+    let found = sum(&life.intake, metric);
+    assert!((found - expected).abs() < 1e-6, "{metric}: {found} instead of {expected}\n{}", life.own_lines());
+}
+
+/// The number before these words in the extension's last account; 0 if it does not have them.
+fn given_up(life: &Life, what: &str) -> u32 {
+    let own = life.own_lines();
+    let account = own.lines().find(|line| line.contains("were dropped or not confirmed")).unwrap_or_default();
+    let words: Vec<_> = account.split([' ', ',']).filter(|word| !word.is_empty()).collect();
+    words.windows(2).find(|pair| pair[1] == what).map_or(0, |pair| pair[0].parse().unwrap())
+}
+
+const WITH_DATADOGS_CLIENT: &str = r#"
+from datadog import initialize, statsd
+
+initialize(statsd_host="127.0.0.1", statsd_port=8125, statsd_constant_tags=["team:shop"])
+
+def handler(event, context):
+    statsd.increment("shop.orders", tags=["store:berlin", "kind:web"])
+    statsd.increment("shop.orders", 4, tags=["kind:web", "store:berlin"])
+    statsd.decrement("shop.orders", 2, tags=["kind:web", "store:berlin"])
+    statsd.gauge("shop.stock", 17)
+    statsd.gauge("shop.stock", 12.5)
+    statsd.histogram("shop.basket", 30)
+    statsd.distribution("shop.basket", 50)
+    statsd.timing("shop.latency", 120)
+    with statsd.timed("shop.block"):
+        pass
+    for customer in ["ann", "bob", "ann"]:
+        statsd.set("shop.customers", customer)
+    statsd.gauge_with_timestamp("shop.then", 3, 1600000005)
+    statsd.count_with_timestamp("shop.then.count", 4, 1600000005)
+    statsd.event("a title", "a text", tags=["x:y"])
+    statsd.service_check("shop.up", 0, message="all well")
+    statsd.flush()
+    return event
+"#;
+
+#[test]
+fn datadogs_own_client_is_understood() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("requirements.txt"), "datadog==0.56.0\n").unwrap();
+    let function = support::python(&directory, WITH_DATADOGS_CLIENT);
+    let variables = [("DD_LOG_LEVEL", "debug"), ("DD_TAGS", "layer:api")];
+    let Some(life) = live(Setup { timeout: Duration::from_secs(30), ..setup_with(function, &variables) }, 3) else {
+        return;
+    };
+
+    assert_sum(&life, "shop.orders", 9.0);
+    let orders = &series(&life.intake, "shop.orders")[0];
+    assert_eq!((orders.kind, orders.interval), (Kind::Count, 10));
+    assert_eq!(orders.origin.map(|origin| (origin.product, origin.category, origin.service)), Some((1, 38, 472)));
+    for tag in ["store:berlin", "kind:web", "team:shop", "layer:api", "functionname:function", "region:us-east-1"] {
+        assert!(orders.tags.contains(&tag.to_owned()), "{tag} in {:?}", orders.tags);
+    }
+    let stock = series(&life.intake, "shop.stock");
+    assert!(stock.iter().all(|series| series.kind == Kind::Gauge));
+    assert!((stock.last().unwrap().points.last().unwrap().value - 12.5).abs() < f64::EPSILON);
+    assert_eq!(life.intake.points("shop.basket").iter().map(|point| point.cnt).sum::<i64>(), 6);
+    assert_sum(&life, "shop.basket", 240.0);
+    assert_sum(&life, "shop.latency", 360.0);
+    assert_eq!(life.intake.points("shop.block").iter().map(|point| point.cnt).sum::<i64>(), 3);
+    assert!(
+        series(&life.intake, "shop.customers").iter().all(|set| set.kind == Kind::Gauge && set.points[0].value <= 2.0)
+    );
+    assert_eq!(life.intake.points("shop.then")[0].ts, 1_600_000_000);
+    assert_sum(&life, "shop.then.count", 12.0);
+    let own = life.own_lines();
+    assert!(own.contains("1 events") && own.contains("1 service checks"), "{own}");
+    assert!(!own.contains("make no sense"), "{own}");
+}
+
+#[test]
+fn what_was_sent_before_the_end_has_arrived_before_the_freeze() {
+    let function = sending(&["a:1|c\nb:2|g", "c:3:4|ms", "d:x|s", "nonsense", "e:1|c|@0.25"]);
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end"), ("DD_LOG_LEVEL", "debug")];
+    let Some(sandbox) = start(setup_with(function, &variables)) else { return };
+    for times in 1..=3 {
+        let invocation = sandbox.invoke(b"0").unwrap();
+        let intake = sandbox.intake().unwrap();
+        for (metric, value) in [("a", 1.0), ("b", 2.0), ("c", 7.0), ("d", 1.0), ("e", 4.0)] {
+            // Each flush sends what it has of an interval, so that there is a point for each.
+            let found = sum(intake, metric);
+            assert!((found - value * f64::from(times)).abs() < 1e-9, "{metric}: {found} after {times}, {invocation:?}");
+        }
+    }
+    let life = end(sandbox, Vec::new());
+    life.assert_orderly_end();
+    life.assert_no_problems();
+    assert!(
+        life.own_lines().contains(r#"1 lines that make no sense; the first: \"nonsense\" has no name"#),
+        "{}",
+        life.own_lines()
+    );
+}
+
+#[test]
+fn every_strategy_and_kind_of_sandbox_delivers_every_count_once() {
+    let strategies = ["default", "end,1", "periodically,1", "continuously,1", "continuously,600000"];
+    let setups = strategies
+        .map(|strategy| setup_with(sending(&["a:1|c"; 3]), &[("DD_SERVERLESS_FLUSH_STRATEGY", strategy)]))
+        .into_iter()
+        .chain(
+            [Initialization::ManagedInstances, Initialization::SnapStart, Initialization::ProvisionedConcurrency]
+                .map(|initialization| Setup { initialization, ..setup(sending(&["a:1|c"; 3])) }),
+        );
+    for setup in setups {
+        let Some(life) = live(setup, 10) else { return };
+        assert_sum(&life, "a", 30.0);
+    }
+}
+
+/// Sends as soon as there is somebody to send to, which is before the first event.
+struct Early;
+
+impl Handler for Early {
+    fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
+        // No real runtime is there as fast as a thread of this process. 1F BD is 8125.
+        let bound = || std::fs::read_to_string("/proc/thread-self/net/udp").unwrap().contains(":1FBD ");
+        let began = Instant::now();
+        while !bound() && began.elapsed() < Duration::from_secs(5) {
+            thread::sleep(Duration::from_micros(100));
+        }
+        send(["early:1|c"; 20]);
+        Ok(())
+    }
+
+    fn handle(&self, _: &Call<'_>) -> Answer {
+        Answer::Response(b"null".to_vec())
+    }
+}
+
+#[test]
+fn what_is_sent_before_the_first_event_waits_for_us() {
+    let mut extensions = vec![agent()];
+    extensions.extend(features::EXPRESS.then(launched));
+    for extension in extensions {
+        let setup = setup(Function::InProcess(Arc::new(Early)));
+        let Some(life) = live(Setup { extensions: vec![extension], ..setup }, 1) else { return };
+        assert_sum(&life, "early", 20.0);
+    }
+}
+
+#[test]
+fn a_flood_is_survived_and_every_datagram_accounted_for() {
+    const SENT: u32 = 30_000;
+    let function = Function::from_fn(|_| {
+        send(std::iter::repeat_n("flood:1|c|#some:tag,another:tag", SENT as usize));
+        Answer::Response(b"null".to_vec())
+    });
+    let variables = [("DD_DOGSTATSD_QUEUE_SIZE", "4")];
+    let setup = Setup { timeout: Duration::from_mins(1), ..setup_with(function, &variables) };
+    let Some(life) = live(setup, 2) else { return };
+    let lost = given_up(&life, "datagrams");
+    assert!(lost > 0, "a queue of four is too short for this\n{}", life.own_lines());
+    assert_sum(&life, "flood", f64::from(2 * SENT - lost));
+    assert!(life.own_lines().contains("datagrams came faster than they could be read"), "{}", life.own_lines());
+    assert_eq!(life.count("invocations"), 2);
+}
+
+#[test]
+fn a_taken_port_costs_the_functions_metrics_and_nothing_else() {
+    // Whether we or another test holds it: it is taken while the sandbox starts.
+    let _holder = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 8125));
+    let mut extensions = vec![agent()];
+    extensions.extend(features::EXPRESS.then(launched));
+    for extension in extensions {
+        let setup = Setup { network: Network::Host, extensions: vec![extension], ..setup(support::echo()) };
+        let life = support::live(setup, 3);
+        life.assert_unharmed();
+        life.assert_exactly_once();
+        assert!(life.own_lines().contains("Port 8125 cannot be bound"), "{}", life.own_lines());
+    }
+}
+
+#[test]
+fn names_and_tags_are_as_the_customer_set_them() {
+    let variables = [
+        ("DD_STATSD_METRIC_NAMESPACE", "shop"),
+        ("DD_LAMBDA_CUSTOMER_METRICS_EXCLUDE_TAGS", "function_arn,region"),
+        ("DD_METRICS_CONFIG_COMPRESSION_LEVEL", "1"),
+    ];
+    let Some(life) = live(setup_with(sending(&["orders:1|c", "basket:2|d"]), &variables), 1) else { return };
+    let has = |tags: &[String], key: &str| tags.iter().any(|tag| tag.starts_with(&format!("{key}:")));
+    let orders = &series(&life.intake, "shop.orders")[0];
+    let basket = &life.intake.points("shop.basket")[0];
+    for tags in [&orders.tags, &basket.tags] {
+        assert!(!has(tags, "function_arn") && !has(tags, "region"), "{tags:?}");
+        assert!(has(tags, "functionname") && has(tags, "account_id"), "{tags:?}");
+    }
+    assert!(orders.origin.is_some(), "it is still known where this comes from");
+    let enhanced = &life.intake.points("aws.lambda.enhanced.duration")[0];
+    assert!(has(&enhanced.tags, "function_arn") && has(&enhanced.tags, "region"), "{:?}", enhanced.tags);
+}
+
+#[test]
+fn an_outage_of_the_series_intake_loses_and_repeats_nothing() {
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
+    let plan = Plan::rule(Route::Series, Window::first(5), intake::Answer::status(503));
+    let setup = Setup { intake: Some(plan), ..setup_with(sending(&["a:1|c", "b:1|d"]), &variables) };
+    let Some(life) = live(setup, 5) else { return };
+    assert_sum(&life, "a", 5.0);
+    assert_sum(&life, "b", 5.0);
+}
+
+/// Another account's intake, opened by the function in the sandbox's network before its first event.
+#[derive(Default)]
+struct Another(Mutex<Option<intake::Intake>>);
+
+const ANOTHER: u16 = 28_125;
+
+impl Handler for Another {
+    fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
+        let (told, hear) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let plan = Plan::rule(Route::Sketches, Window::first(1), intake::Answer::status(500));
+                told.send(intake::Intake::start((Ipv4Addr::LOCALHOST, ANOTHER).into(), plan).await.unwrap()).unwrap();
+                std::future::pending::<()>().await;
+            });
+        });
+        *self.0.lock().unwrap() = hear.recv().ok();
+        Ok(())
+    }
+
+    fn handle(&self, _: &Call<'_>) -> Answer {
+        send(["a:1|c", "b:2|d"]);
+        Answer::Response(b"null".to_vec())
+    }
+}
+
+#[test]
+fn every_account_gets_all_metrics_under_its_own_key() {
+    let another = Arc::new(Another::default());
+    let endpoints =
+        format!(r#"{{"http://127.0.0.1:{ANOTHER}": ["first", "second"], "http://127.0.0.1:1": ["nobody"]}}"#);
+    let variables = [("DD_ADDITIONAL_ENDPOINTS", endpoints.as_str())];
+    let setup = setup_with(Function::InProcess(another.clone()), &variables);
+    let Some(sandbox) = start(Setup { timeout: Duration::from_secs(30), ..setup }) else { return };
+    let invocations = invoke(&sandbox, 0..3);
+    let life = end(sandbox, invocations);
+    life.assert_unharmed();
+    assert_sum(&life, "a", 3.0);
+    assert_sum(&life, "b", 6.0);
+    assert_eq!(life.count("invocations"), 3);
+    let delivered = another.0.lock().unwrap().clone().unwrap().delivered();
+    for key in ["first", "second"] {
+        let payloads =
+            || delivered.iter().filter(|request| request.api_key.as_deref() == Some(key)).map(|it| &it.payload);
+        let a: f64 = payloads().map(total_of_a).sum();
+        let b: i64 = payloads().map(samples_of_b).sum();
+        assert!((a - 3.0).abs() < 1e-9 && b == 3, "{key}: {a} {b}\n{}", life.own_lines());
+    }
+    assert!(given_up(&life, "series") > 0, "nobody answers for the third key\n{}", life.own_lines());
+}
+
+fn total_of_a(payload: &Payload) -> f64 {
+    let Payload::Series(all) = payload else { return 0.0 };
+    let points = all.iter().filter(|series| series.metric == "a").flat_map(|series| &series.points);
+    points.map(|point| point.value).sum()
+}
+
+fn samples_of_b(payload: &Payload) -> i64 {
+    let Payload::Sketches(all) = payload else { return 0 };
+    let points = all.iter().filter(|sketch| sketch.metric == "b").flat_map(|sketch| &sketch.distributions);
+    points.map(|point| point.cnt).sum()
+}
+
+#[test]
+fn a_function_that_measures_nothing_costs_no_request() {
+    let life = support::live(setup(support::echo()), 3);
+    life.assert_unharmed();
+    assert!(life.ending.requests.iter().all(|request| request.path != "/api/v2/series"));
+}
