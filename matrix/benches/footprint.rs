@@ -10,10 +10,11 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use matrix::{
-    invoke::build,
+    invoke::build::target_directory,
     sandbox::{Extension, Sandbox, Setup, intake::Plan, journal::What},
 };
 use rand::seq::SliceRandom as _;
@@ -30,8 +31,7 @@ const MEASURES: [&str; 5] =
 
 fn main() {
     let record = std::env::args().any(|argument| argument == "--record");
-    let ours = build::extension(build::Profile::Release).unwrap();
-    let programs = [("bottlecap", ours), ("floor", PathBuf::from(env!("CARGO_BIN_EXE_floor")))];
+    let programs = ["ship", "floor"].map(|name| (name, program(name)));
     let mut samples: BTreeMap<&str, Vec<[f64; 5]>> = BTreeMap::new();
     // Shown on a terminal only.
     let progress = indicatif::ProgressBar::new((WARM_UP + STARTS) as u64);
@@ -54,6 +54,19 @@ fn main() {
         fs::write(&recorded, serde_json::to_string_pretty(&summary).unwrap() + "\n").unwrap();
         println!("recorded in {}", recorded.display());
     }
+}
+
+/// The recommended build, or the floor, as `cargo matrix` builds them for every experiment.
+fn program(name: &str) -> PathBuf {
+    let folder = target_directory().join("matrix/footprint");
+    let matrix = |arguments: &[&str]| {
+        let status =
+            Command::new(env!("CARGO_BIN_EXE_matrix")).args(arguments).arg(&folder).stdout(Stdio::null()).status();
+        assert!(status.unwrap().success(), "cargo matrix {} failed", arguments.join(" "));
+    };
+    matrix(&["plan", "list", "--cells", "ship", "--out"]);
+    matrix(&["build"]);
+    folder.join("programs").join(name).join("datadog-agent")
 }
 
 /// Two cold starts beside the null function: the values of [`MEASURES`]. The gates are taken where nothing stops the program for its footprint.
@@ -85,7 +98,7 @@ fn summarize(ours: &Path, samples: &BTreeMap<&str, Vec<[f64; 5]>>) -> Value {
     let mut measures = serde_json::Map::new();
     for (index, measure) in MEASURES.into_iter().enumerate() {
         let column = |name: &str| samples[name].iter().map(|sample| sample[index]).collect::<Vec<_>>();
-        let (ours, floor) = (column("bottlecap"), column("floor"));
+        let (ours, floor) = (column("ship"), column("floor"));
         let ratios = ours.iter().zip(&floor).map(|(ours, floor)| ours / floor).collect();
         measures.insert(
             measure.to_owned(),
