@@ -82,7 +82,7 @@ mod tests {
         for factor in &manifest.factors {
             assert!(text.lines().any(|line| line.starts_with(&format!("{} ", factor.name))), "{}", factor.name);
         }
-        assert!(text.contains("opt-level          C    axis      register+ready  candidate  z | s | 2 | 3"), "{text}");
+        assert!(text.contains("opt-level          C    axis      register+ready  ship       z | s | 2 | 3"), "{text}");
         assert!(text.contains("\nset ship: "), "{text}");
     }
 }

@@ -132,6 +132,10 @@ pub enum Status {
     Candidate,
     /// Recommended.
     Ship,
+    /// Worth something by itself, and nothing beside what is recommended.
+    Superseded,
+    /// Known, and neither recommended nor advised against: who needs it knows what it costs.
+    Measured,
     /// Worth nothing.
     Refuted,
     /// Needs something that is not built here.
@@ -301,7 +305,7 @@ words! {
     Kind { Feature => "feature", Axis => "axis", Rustflag => "rustflag", Env => "env", Profile => "profile", Launcher => "launcher" }
     Tier { A => "A", B => "B", C => "C" }
     Gate { Register => "register", Ready => "ready" }
-    Status { Candidate => "candidate", Ship => "ship", Refuted => "refuted", External => "external" }
+    Status { Candidate => "candidate", Ship => "ship", Superseded => "superseded", Measured => "measured", Refuted => "refuted", External => "external" }
 }
 
 #[cfg(test)]

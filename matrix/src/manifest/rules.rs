@@ -70,7 +70,9 @@ fn shape(factor: &Factor, complaints: &mut Vec<String>) {
         Status::Candidate if !factor.evidence.is_empty() => {
             complain("there is evidence, so it is no candidate any more");
         }
-        Status::Ship | Status::Refuted if factor.evidence.is_empty() => complain("its status needs evidence"),
+        Status::Ship | Status::Superseded | Status::Measured | Status::Refuted if factor.evidence.is_empty() => {
+            complain("its status needs evidence")
+        }
         _ => {}
     }
     if !factor.hypothesis.ends_with('.') {

@@ -102,7 +102,8 @@ impl Base {
 fn wanted(manifest: &Manifest, arguments: &Arguments) -> Result<Vec<Wanted>, Error> {
     let excluded = |factor: &str| arguments.exclude.iter().any(|name| name == factor);
     if arguments.factors.is_empty() {
-        let open = manifest.factors.iter().filter(|factor| matches!(factor.status, Status::Candidate | Status::Ship));
+        let open =
+            manifest.factors.iter().filter(|factor| !matches!(factor.status, Status::Refuted | Status::External));
         let wanted = open.filter(|factor| !excluded(&factor.name));
         return Ok(wanted.map(|factor| Wanted { factor: factor.name.clone(), level: None }).collect());
     }

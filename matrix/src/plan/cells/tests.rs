@@ -119,18 +119,18 @@ fn the_first_cell_of_a_design_is_low_and_every_cell_differs() {
 
 #[test]
 fn a_full_design_does_without_what_cannot_be() {
-    let (plan, notes) = planned("full --factors raw-control-plane,late-runtime,lazy-intake").unwrap();
+    let (plan, notes) = planned("full --factors raw-control-plane,late-runtime,bind-first").unwrap();
     assert_eq!(plan.cells.iter().filter(|cell| cell.kind == CellKind::Build).count(), 6);
     assert_eq!(notes.iter().filter(|note| note.ends_with("late-runtime needs raw-control-plane")).count(), 2);
     let alias = plan.aliases.iter().find(|alias| alias.effect == "raw-control-plane").unwrap();
     assert!(alias.with.contains(&"late-runtime".to_owned()), "the cells that are left confound the two");
-    let own = plan.aliases.iter().find(|alias| alias.effect == "lazy-intake").unwrap();
-    assert!(own.with.iter().all(|name| name.contains("lazy-intake*") || name.contains("*lazy-intake")), "{own:?}");
+    let own = plan.aliases.iter().find(|alias| alias.effect == "bind-first").unwrap();
+    assert!(own.with.iter().all(|name| name.contains("bind-first*") || name.contains("*bind-first")), "{own:?}");
 }
 
 #[test]
 fn a_full_design_holds_what_is_needed_and_was_not_named() {
-    let (plan, notes) = planned("full --factors pipelined-next,lazy-intake").unwrap();
+    let (plan, notes) = planned("full --factors pipelined-next,bind-first").unwrap();
     assert_eq!(plan.cells.iter().filter(|cell| cell.kind == CellKind::Build).count(), 4);
     assert_eq!(chosen(&plan, "full-1"), ["raw-control-plane", "late-runtime", "allocator=jemalloc", "eager-binding"]);
     assert!(
