@@ -57,6 +57,7 @@ impl Default for Config {
             metrics: Metrics {
                 url: metrics_url(DEFAULT_SITE),
                 enhanced: true,
+                usage: true,
                 compression_level: DEFAULT_COMPRESSION_LEVEL,
             },
         }
@@ -163,6 +164,8 @@ pub struct Metrics {
     pub url: String,
     /// Whether the extension reports `aws.lambda.enhanced.*`.
     pub enhanced: bool,
+    /// Whether those include what the function uses of the machine.
+    pub usage: bool,
     /// Zstandard level.
     pub compression_level: i32,
 }

@@ -4,4 +4,5 @@ pub mod event;
 pub mod invocation;
 pub mod log;
 pub mod metric;
+pub mod runtime;
 pub mod tags;

@@ -70,10 +70,17 @@ impl Engine {
         self.store(&produced);
     }
 
-    /// No invocation will come any more.
+    /// The sandbox is about to end.
+    pub fn ending(&mut self) {
+        let mut produced = Produced::default();
+        self.processor.ending(clock::epoch_ms(), &mut produced);
+        self.store(&produced);
+    }
+
+    /// No event will come any more.
     pub fn ended(&mut self) {
         let mut produced = Produced::default();
-        self.processor.shutdown(&mut produced);
+        self.processor.ended(clock::epoch_ms(), &mut produced);
         self.store(&produced);
     }
 
