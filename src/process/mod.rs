@@ -6,3 +6,4 @@ pub mod log;
 pub mod metric;
 pub mod runtime;
 pub mod tags;
+pub mod usage;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     config::{Rule, RuleKind},
-    process::event::{Billed, InitStart, ReportMetrics, RuntimeMetrics, parse},
+    process::event::{Billed, InitReport, InitStart, ReportMetrics, RestoreReport, RuntimeMetrics, parse},
 };
 
 const ON_DEMAND: Settings = Settings {
