@@ -35,6 +35,13 @@ pub enum Record {
     Platform(Platform),
 }
 
+impl Record {
+    /// Whether an invocation has begun, or has ended.
+    pub fn is_of_invocation(&self) -> bool {
+        matches!(self, Self::Platform(Platform::Start(_) | Platform::RuntimeDone(_) | Platform::Report(_)))
+    }
+}
+
 /// A line as Lambda hands it over.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Text {
