@@ -24,6 +24,8 @@ pub struct Meter {
     proc: Proc,
     sampler: Sampler,
     open: VecDeque<Measured>,
+    /// Whether there has been an invocation.
+    used: bool,
 }
 
 #[derive(Debug)]
@@ -46,7 +48,7 @@ impl Meter {
     /// A meter that has read nothing yet.
     pub fn new(proc: Proc, overlapping: bool) -> Self {
         let sampler = Sampler::new(proc.clone());
-        Self { overlapping, proc, sampler, open: VecDeque::new() }
+        Self { overlapping, proc, sampler, open: VecDeque::new(), used: false }
     }
 
     /// Takes a moment, and gives what can be told now.
@@ -72,6 +74,7 @@ impl Meter {
             self.open.pop_front();
         }
         self.open.push_back(Measured { id: id.clone(), begin, end: None, done: false, reported: false });
+        self.used = true;
         self.sampler.start();
     }
 
@@ -102,7 +105,7 @@ impl Meter {
 
     fn ending(&self) -> Values {
         self.sampler.stop();
-        if self.overlapping && self.sampler.has_seen() {
+        if self.overlapping && self.used {
             let seen = self.sampler.seen();
             return usage::footprint(&seen.peak, seen.limits);
         }

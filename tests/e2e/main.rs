@@ -15,3 +15,4 @@ mod launcher;
 mod lines;
 mod outages;
 mod support;
+mod usage;
