@@ -171,7 +171,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir_all(directory.path().join("7/task/7")).unwrap();
         fs::create_dir_all(directory.path().join("7/fd")).unwrap();
-        files.iter().for_each(|file| open(&directory, file));
+        for file in files {
+            open(&directory, file);
+        }
         let proc = Proc::at(directory.path());
         (directory, proc)
     }

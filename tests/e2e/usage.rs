@@ -2,9 +2,15 @@
 //!
 //! The kernel's counters are the whole machine's, and tests share it, so values have lower bounds only.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use matrix::sandbox::{Function, Setup, intake::Point, setup::Initialization};
+use matrix::{
+    measure::digest,
+    sandbox::{Function, Setup, intake::Point, setup::Initialization},
+};
 
 use crate::support::{self, Life, echo, live, setup, setup_with};
 
@@ -115,6 +121,23 @@ fn short_invocations_are_measured_too() {
     for metric in AT_THE_RUNTIMES_END.iter().chain(&AT_THE_END) {
         assert_eq!(life.count(metric), 20, "{metric}\n{}", life.own_lines());
     }
+}
+
+#[test]
+fn what_is_read_from_the_machine_makes_no_run_differ_from_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let of = |setup: Setup| {
+        let life = live(setup, 4);
+        life.assert_unharmed();
+        digest(&life.ending.requests, &life.ending.output)
+    };
+    assert_eq!(of(setup(echo())), of(setup(echo())));
+    let used = || Setup { timeout: Duration::from_secs(30), ..setup(busy(&directory)) };
+    let unread = || Setup {
+        environment: BTreeMap::from([("DD_LAMBDA_PROC_ENHANCED_METRICS".to_owned(), "false".to_owned())]),
+        ..used()
+    };
+    assert_eq!(of(used()), of(unread()));
 }
 
 #[test]

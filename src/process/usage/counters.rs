@@ -11,7 +11,7 @@ const HIGHEST_LIMIT: u64 = 1024;
 const INTERFACES: [&str; 3] = ["vinternal_1", "vint_runtime", "Ceth1"];
 
 /// Milliseconds that the cores have spent since the machine's start.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Cpu {
     /// In programs.
     pub user_ms: f64,
@@ -33,28 +33,29 @@ impl Cpu {
             match fields.next().and_then(|name| name.strip_prefix("cpu")) {
                 Some("") => all = Some(Times::parse(fields)?),
                 Some(core) if core.bytes().all(|byte| byte.is_ascii_digit()) => {
-                    idle_ms_of_cores.push(Times::parse(fields)?.idle_ms);
+                    idle_ms_of_cores.push(Times::parse(fields)?.idle);
                 }
                 _ => {}
             }
         }
-        let Times { user_ms, system_ms, idle_ms } = all?;
+        let Times { user: user_ms, system: system_ms, idle: idle_ms } = all?;
         (!idle_ms_of_cores.is_empty()).then_some(Self { user_ms, system_ms, idle_ms, idle_ms_of_cores })
     }
 }
 
+/// Milliseconds of one line.
 struct Times {
-    user_ms: f64,
-    system_ms: f64,
-    idle_ms: f64,
+    user: f64,
+    system: f64,
+    idle: f64,
 }
 
 impl Times {
     /// The columns are user, nice, system, idle, and others.
     fn parse<'a>(mut fields: impl Iterator<Item = &'a str>) -> Option<Self> {
         let mut next = || Some(super::float(fields.next()?.parse().ok()?) * 1000.0 / TICKS_PER_SECOND);
-        let (user_ms, _nice, system_ms, idle_ms) = (next()?, next()?, next()?, next()?);
-        Some(Self { user_ms, system_ms, idle_ms })
+        let (user, _nice, system, idle) = (next()?, next()?, next()?, next()?);
+        Some(Self { user, system, idle })
     }
 }
 
