@@ -75,7 +75,6 @@ impl Processor {
     pub fn ending(&mut self, now: Timestamp, out: &mut Produced) {
         let tags = self.dynamic.tags(self.dynamic.latest());
         self.point(metric::SHUTDOWNS, 1.0, now, &tags, out);
-        self.moment(Moment::Ending(tags), out);
     }
 
     /// No event will come any more: what still waits for one leaves without it.
@@ -85,6 +84,7 @@ impl Processor {
         }
         self.release_first(out);
         self.tell_births(out);
+        self.moment(Moment::Ending(self.dynamic.tags(self.dynamic.latest())), out);
         if self.dynamic.first().is_none() {
             self.point(metric::UNUSED_INIT, 1.0, now, &self.dynamic.tags(None), out);
         }

@@ -1,6 +1,6 @@
 //! The tags that a sandbox's metrics carry beside the function's own: what is learnt of the sandbox while it lives, and how each invocation found it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::process::event::Timestamp;
 
@@ -25,7 +25,7 @@ pub struct Dynamic {
     first: Option<Start>,
     latest: Option<Start>,
     facts: Facts,
-    forms: Forms,
+    forms: OnceLock<Forms>,
 }
 
 /// What holds for the whole sandbox, as far as it is known.
@@ -36,7 +36,7 @@ struct Facts {
     init_type: Option<String>,
 }
 
-/// The tags as they are now, put together whenever a fact is learnt: every point takes one of these.
+/// The tags as they are now, put together when they are first needed after a fact was learnt: every point takes one of these.
 #[derive(Debug)]
 struct Forms {
     cold: Arc<[String]>,
@@ -48,8 +48,7 @@ struct Forms {
 impl Dynamic {
     /// A sandbox whose process started then.
     pub fn new(started: Timestamp) -> Self {
-        let facts = Facts::default();
-        Self { started, first: None, latest: None, forms: facts.forms(), facts }
+        Self { started, first: None, latest: None, facts: Facts::default(), forms: OnceLock::new() }
     }
 
     /// The sandbox was restored from a snapshot: that is when it started.
@@ -81,11 +80,12 @@ impl Dynamic {
 
     /// The tags of an invocation that found the sandbox like this, sorted; without one, those of the sandbox alone.
     pub fn tags(&self, start: impl Into<Option<Start>>) -> Arc<[String]> {
+        let forms = self.forms.get_or_init(|| self.facts.forms());
         let form = match start.into() {
-            Some(Start::Cold) => &self.forms.cold,
-            Some(Start::Proactive) => &self.forms.proactive,
-            Some(Start::Warm) => &self.forms.warm,
-            None => &self.forms.none,
+            Some(Start::Cold) => &forms.cold,
+            Some(Start::Proactive) => &forms.proactive,
+            Some(Start::Warm) => &forms.warm,
+            None => &forms.none,
         };
         form.clone()
     }
@@ -112,7 +112,7 @@ impl Dynamic {
 
     fn learn(&mut self, fact: impl FnOnce(&mut Facts)) {
         fact(&mut self.facts);
-        self.forms = self.facts.forms();
+        self.forms = OnceLock::new();
     }
 }
 

@@ -63,7 +63,7 @@ pub enum Moment {
     Done(RequestId, Arc<[String]>),
     /// It is over for everybody.
     Reported(RequestId, Arc<[String]>),
-    /// The sandbox ends.
+    /// The sandbox ends, and no event will come any more.
     Ending(Arc<[String]>),
 }
 
