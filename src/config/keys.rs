@@ -252,6 +252,12 @@ keys! {
         meaning: "Report `aws.lambda.enhanced.*` metrics.",
         set: |draft, given, _| taken(given.boolean().map(|on| draft.config.metrics.enhanced = on)),
     }
+    Datadog LAMBDA_PROC_ENHANCED_METRICS {
+        yaml: Some("lambda_proc_enhanced_metrics"), kind: Kind::Boolean, default: "true", example: "false",
+        reader: "run",
+        meaning: "Have them include what the function uses of the machine: CPU, network, open files, threads and `/tmp`.",
+        set: |draft, given, _| taken(given.boolean().map(|on| draft.config.metrics.usage = on)),
+    }
     Datadog METRICS_CONFIG_COMPRESSION_LEVEL {
         yaml: Some("metrics_config.compression_level"), kind: Kind::Integer { from: -7, to: 22 }, default: "3",
         example: "1", reader: "intake",

@@ -59,6 +59,7 @@ impl Default for Config {
             metrics: Metrics {
                 url: metrics_url(DEFAULT_SITE),
                 enhanced: true,
+                usage: true,
                 compression_level: DEFAULT_COMPRESSION_LEVEL,
                 additional_endpoints: Vec::new(),
                 excluded_tags: Vec::new(),
@@ -168,6 +169,8 @@ pub struct Metrics {
     pub url: String,
     /// Whether the extension reports `aws.lambda.enhanced.*`.
     pub enhanced: bool,
+    /// Whether those include what the function uses of the machine.
+    pub usage: bool,
     /// Zstandard level.
     pub compression_level: i32,
     /// Where metrics go besides.

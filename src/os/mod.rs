@@ -1,7 +1,9 @@
-//! The machine: its memory, what time it is, where our own words go, and who is behind a name.
+//! The machine: its memory, what time it is, where our own words go, who is behind a name, and what its processes use.
 
 mod allocator;
 pub mod clock;
 pub mod log;
 pub mod names;
+pub mod proc;
+pub mod tmp;
 pub mod trace;

@@ -1,4 +1,4 @@
-//! The enhanced metrics: their names, and the one that has to be computed.
+//! The enhanced metrics: their names, and the one that is computed from others.
 
 use std::sync::Arc;
 
@@ -41,12 +41,55 @@ pub const RESPONSE_DURATION: &str = "aws.lambda.enhanced.response_duration";
 pub const PRODUCED_BYTES: &str = "aws.lambda.enhanced.produced_bytes";
 /// Seconds of initialization; once a sandbox.
 pub const INIT_DURATION: &str = "aws.lambda.enhanced.init_duration";
+/// Seconds of the restoration from a snapshot; once a sandbox.
+pub const RESTORE_DURATION: &str = "aws.lambda.enhanced.snapstart_restore_duration";
+/// One a sandbox that ends.
+pub const SHUTDOWNS: &str = "aws.lambda.enhanced.shutdowns";
+/// One a sandbox that ends without ever having been invoked.
+pub const UNUSED_INIT: &str = "aws.lambda.enhanced.unused_init";
 /// MB that were in use at most.
 pub const MAX_MEMORY_USED: &str = "aws.lambda.enhanced.max_memory_used";
 /// MB that are configured.
 pub const MEMORY_SIZE: &str = "aws.lambda.enhanced.memorysize";
 /// US dollars.
 pub const ESTIMATED_COST: &str = "aws.lambda.enhanced.estimated_cost";
+
+/// Bytes received during an invocation.
+pub const RX_BYTES: &str = "aws.lambda.enhanced.rx_bytes";
+/// Bytes sent during an invocation.
+pub const TX_BYTES: &str = "aws.lambda.enhanced.tx_bytes";
+/// The sum of both.
+pub const TOTAL_NETWORK: &str = "aws.lambda.enhanced.total_network";
+/// Milliseconds of CPU time spent in programs during an invocation.
+pub const CPU_USER_TIME: &str = "aws.lambda.enhanced.cpu_user_time";
+/// Milliseconds of CPU time spent in the kernel during an invocation.
+pub const CPU_SYSTEM_TIME: &str = "aws.lambda.enhanced.cpu_system_time";
+/// The sum of both.
+pub const CPU_TOTAL_TIME: &str = "aws.lambda.enhanced.cpu_total_time";
+/// How busy all cores together were, in percent: 0 to 100.
+pub const CPU_TOTAL_UTILIZATION_PCT: &str = "aws.lambda.enhanced.cpu_total_utilization_pct";
+/// How many cores' worth of time was used.
+pub const CPU_TOTAL_UTILIZATION: &str = "aws.lambda.enhanced.cpu_total_utilization";
+/// How busy the busiest core was, in percent.
+pub const CPU_MAX_UTILIZATION: &str = "aws.lambda.enhanced.cpu_max_utilization";
+/// How busy the least busy core was, in percent.
+pub const CPU_MIN_UTILIZATION: &str = "aws.lambda.enhanced.cpu_min_utilization";
+/// How many cores there are.
+pub const NUM_CORES: &str = "aws.lambda.enhanced.num_cores";
+/// How many files a process may have open.
+pub const FD_MAX: &str = "aws.lambda.enhanced.fd_max";
+/// How many files all processes had open at most.
+pub const FD_USE: &str = "aws.lambda.enhanced.fd_use";
+/// How many threads there may be.
+pub const THREADS_MAX: &str = "aws.lambda.enhanced.threads_max";
+/// How many threads all processes had at most.
+pub const THREADS_USE: &str = "aws.lambda.enhanced.threads_use";
+/// The size of `/tmp` in bytes.
+pub const TMP_MAX: &str = "aws.lambda.enhanced.tmp_max";
+/// How much of it was used at most.
+pub const TMP_USED: &str = "aws.lambda.enhanced.tmp_used";
+/// What was left of it then.
+pub const TMP_FREE: &str = "aws.lambda.enhanced.tmp_free";
 
 /// What one invocation costs in US dollars, rounded to a millionth of a millionth; None for an architecture without a known price.
 ///

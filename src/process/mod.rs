@@ -5,4 +5,6 @@ pub mod event;
 pub mod invocation;
 pub mod log;
 pub mod metric;
+pub mod runtime;
 pub mod tags;
+pub mod usage;

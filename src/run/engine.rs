@@ -2,18 +2,22 @@
 
 use tokio::sync::mpsc::Receiver;
 
-use super::custom::Custom;
+use super::{custom::Custom, meter::Meter};
 use crate::{
     aggregate::{LogQueue, Points},
     config::Config,
     flush::{Dropped, Flusher},
     intake::{self, Draft, metrics::Measured},
-    os::clock,
+    os::{
+        clock,
+        proc::{self, Proc},
+    },
     platform::RequestId,
     process::{
         event::Batch,
         invocation::{Processor, Produced},
         log::Origin,
+        runtime,
     },
 };
 
@@ -24,6 +28,8 @@ pub struct Engine {
     pub logs: LogQueue,
     pub points: Points,
     pub custom: Custom,
+    /// None where nobody wants to know what the function uses of the machine.
+    pub meter: Option<Meter>,
     pub flusher: Flusher,
     pub telemetry: Option<Receiver<Batch>>,
     pub config: Config,
@@ -59,6 +65,9 @@ impl Engine {
     fn ingest(&mut self, batch: Batch) {
         let mut produced = Produced::default();
         for event in batch.events {
+            if event.record.is_of_invocation() {
+                self.name_runtime();
+            }
             self.processor.event(event, &mut produced);
         }
         self.store(&produced);
@@ -73,15 +82,23 @@ impl Engine {
 
     /// The function has been invoked.
     pub fn invoked(&mut self, id: &RequestId) {
+        self.name_runtime();
         let mut produced = Produced::default();
         self.processor.invoke(id, clock::epoch_ms(), &mut produced);
         self.store(&produced);
     }
 
-    /// No invocation will come any more.
+    /// The sandbox is about to end.
+    pub fn ending(&mut self) {
+        let mut produced = Produced::default();
+        self.processor.ending(clock::epoch_ms(), &mut produced);
+        self.store(&produced);
+    }
+
+    /// No event will come any more.
     pub fn ended(&mut self) {
         let mut produced = Produced::default();
-        self.processor.shutdown(&mut produced);
+        self.processor.ended(clock::epoch_ms(), &mut produced);
         self.store(&produced);
     }
 
@@ -103,9 +120,27 @@ impl Engine {
         for point in &produced.points {
             self.points.push(point);
         }
+        if let Some(meter) = &mut self.meter {
+            for point in produced.moments.iter().flat_map(|moment| meter.observe(moment)) {
+                self.points.push(&point);
+            }
+        }
         for warning in &produced.warnings {
             log::warn!("{warning}");
         }
+    }
+
+    /// Finds out once what the runtime is called. Its process may not be there before the first invocation.
+    fn name_runtime(&mut self) {
+        if !self.processor.wants_runtime() {
+            return;
+        }
+        let (variable, system) = (Proc::default().execution_environment(), proc::os_release());
+        let name = runtime::name(variable.as_deref(), system.as_deref());
+        if name == runtime::UNKNOWN {
+            log::debug!("METRICS | Neither a process nor the system says what the runtime is called");
+        }
+        self.processor.learn_runtime(name);
     }
 }
 

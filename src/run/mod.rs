@@ -3,8 +3,10 @@
 mod custom;
 mod engine;
 mod managed;
+mod meter;
 mod next;
 mod on_demand;
+mod sampler;
 mod shutdown;
 
 use custom::Custom;
@@ -16,7 +18,10 @@ use crate::{
     flush::Flusher,
     ingest::dogstatsd::Inbox,
     intake,
-    os::trace::{self, Checkpoint, checkpoint},
+    os::{
+        proc::Proc,
+        trace::{self, Checkpoint, checkpoint},
+    },
     platform::{Control, Exchange, Initialization, Registered},
     process::{event::Batch, invocation::Processor, log::Origin, tags::FunctionTags},
 };
@@ -76,7 +81,12 @@ pub async fn run<E: Exchange>(parts: Parts<E>) -> Ended {
             client
         }),
     };
+    // Without events the end of an invocation would never be seen.
+    let metrics = &parts.config.metrics;
+    let measures = metrics.enhanced && metrics.usage && parts.telemetry.is_some();
+    let overlapping = parts.initialization == Initialization::ManagedInstances;
     let engine = engine::Engine {
+        meter: measures.then(|| meter::Meter::new(Proc::default(), overlapping)),
         origin: Origin::new(parts.tags, &parts.config),
         processor: parts.processor,
         logs: LogQueue::default(),

@@ -50,7 +50,9 @@ pub async fn run<E: Exchange>(mut engine: Engine, mut next: Next<E>) -> Ended {
             State::Running { until, .. } | State::Flushing { until } => (false, Some(*until)),
         };
         tokio::select! {
-            _ = engine.progress() => {}
+            // What ends waits and begins invocations is rare, and comes before telemetry, of which there may be any amount: an invocation whose
+            // beginning and end are both here is to be seen to begin first.
+            biased;
             event = next.event(), if polling => match event {
                 Ok(Event::Invoke(invoke)) => {
                     let decision = strategist.decide(born.elapsed());
@@ -60,11 +62,12 @@ pub async fn run<E: Exchange>(mut engine: Engine, mut next: Next<E>) -> Ended {
                 Ok(Event::Shutdown(event)) => return shutdown::run(engine, &event).await,
                 Err(Gone) => return Ended::PlatformGone,
             },
-            _ = race.tick() => engine.start_flush(),
             () = sleep_until(until.unwrap_or(born)), if until.is_some() => {
                 engine.flusher.leave_behind();
                 state = State::Polling;
             }
+            _ = race.tick() => engine.start_flush(),
+            _ = engine.progress() => {}
         }
         state = advance(&mut engine, state);
     }

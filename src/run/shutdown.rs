@@ -23,6 +23,7 @@ const SILENCE_AFTER_REPORT: Duration = Duration::from_millis(50);
 pub async fn run(mut engine: Engine, event: &Shutdown) -> Ended {
     println!("Exiting: {}, deadline: {}", event.shutdown_reason, event.deadline_ms);
     let deadline = clock::instant_at(event.deadline_ms.saturating_sub(MARGIN_MS));
+    engine.ending();
     // What is here leaves while the rest arrives.
     engine.start_flush();
     await_telemetry(&mut engine, deadline - LAST_FLUSH.min(deadline - Instant::now())).await;

@@ -161,20 +161,22 @@ pub fn parts<E>(known: Known<E>, environment: &Environment, birth: Birth) -> Par
     let Known { platform, registered, config, intake, telemetry, dogstatsd } = known;
     let initialization = environment.initialization();
     let tags = FunctionTags::collect(environment, registered.account_id.as_deref(), &config);
-    let processor = processor(&config, initialization, birth);
+    let processor = processor(&config, environment, telemetry.is_some(), birth);
     log::debug!("Datadog Next-Gen Extension ready in {}ms", birth.monotonic.elapsed().as_millis());
     Parts { platform, registered, initialization, config, tags, processor, intake, telemetry, dogstatsd }
 }
 
-fn processor(config: &Config, initialization: Initialization, birth: Birth) -> Processor {
+fn processor(config: &Config, environment: &Environment, telemetry: bool, birth: Birth) -> Processor {
     let (rules, bad) = Rules::compile(&config.logs.rules);
     for rule in bad {
         log::warn!("CONFIG | {rule}");
     }
     let settings = Settings {
-        managed: initialization == Initialization::ManagedInstances,
+        managed: environment.initialization() == Initialization::ManagedInstances,
         enhanced_metrics: config.metrics.enhanced,
         logs: config.logs.enabled,
+        telemetry,
+        init_type_tagged: environment.initialization_type.is_some(),
         architecture: BUILD_INFO.architecture(),
     };
     Processor::new(settings, rules, birth.wall)

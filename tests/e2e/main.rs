@@ -16,3 +16,4 @@ mod lines;
 mod metrics;
 mod outages;
 mod support;
+mod usage;

@@ -35,6 +35,13 @@ pub enum Record {
     Platform(Platform),
 }
 
+impl Record {
+    /// Whether an invocation has begun, or has ended.
+    pub fn is_of_invocation(&self) -> bool {
+        matches!(self, Self::Platform(Platform::Start(_) | Platform::RuntimeDone(_) | Platform::Report(_)))
+    }
+}
+
 /// A line as Lambda hands it over.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Text {
@@ -58,7 +65,7 @@ pub enum Platform {
     /// The runtime is ready after a restore.
     RestoreRuntimeDone,
     /// The restore is over.
-    RestoreReport,
+    RestoreReport(RestoreReport),
     /// An invocation begins.
     Start(Start),
     /// The runtime has answered, failed, or run out of time.
@@ -83,11 +90,28 @@ pub struct InitStart {
     pub runtime_version_arn: Option<String>,
 }
 
+impl InitStart {
+    /// Whether the function is a durable one: its runtime's version says so.
+    pub fn is_durable(&self) -> bool {
+        self.runtime_version.as_deref().is_some_and(|version| version.contains("DurableFunction"))
+    }
+}
+
 /// `platform.initReport`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct InitReport {
+    /// How the sandbox came to be, for example `on-demand`.
+    pub initialization_type: Option<String>,
     /// The measurements.
     pub metrics: Duration,
+}
+
+/// `platform.restoreReport`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct RestoreReport {
+    /// The measurements; absent when the restore did not live to be measured.
+    pub metrics: Option<Duration>,
 }
 
 /// A bare duration.

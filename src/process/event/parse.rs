@@ -79,7 +79,7 @@ fn platform(kind: &str, record: &str) -> Result<Option<Platform>, Unknown> {
         "platform.initReport" => read(record).map(Platform::InitReport),
         "platform.restoreStart" => Some(Platform::RestoreStart),
         "platform.restoreRuntimeDone" => Some(Platform::RestoreRuntimeDone),
-        "platform.restoreReport" => Some(Platform::RestoreReport),
+        "platform.restoreReport" => read(record).map(Platform::RestoreReport),
         "platform.start" => read(record).map(Platform::Start),
         "platform.runtimeDone" => read(record).map(Platform::RuntimeDone),
         "platform.report" => read(record).map(Platform::Report),

@@ -1,7 +1,8 @@
 //! What is known of each invocation, in bounded memory.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
+use super::dynamic::Start;
 use crate::platform::ids::RequestId;
 
 /// How many invocations are remembered while they are open, and how many after they are over.
@@ -12,8 +13,10 @@ const CAPACITY: usize = 500;
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact that was told or not, in any order")]
 pub struct Context {
     id: RequestId,
-    /// The tags that its points carry beside the function's.
-    pub tags: Arc<[String]>,
+    /// How it found the sandbox.
+    pub start: Start,
+    /// Its use of the machine is being measured.
+    pub begun: bool,
     /// INVOKE was seen.
     pub invoked: bool,
     /// `platform.start` was seen.
@@ -36,10 +39,11 @@ pub struct Context {
 
 impl Context {
     /// An invocation of which nothing is known yet.
-    fn new(id: RequestId, tags: Arc<[String]>) -> Self {
+    fn new(id: RequestId, start: Start) -> Self {
         Self {
             id,
-            tags,
+            start,
+            begun: false,
             invoked: false,
             started: false,
             done: false,
@@ -77,9 +81,9 @@ impl Contexts {
         self.open.iter_mut().rev().find(|context| context.id == *id)
     }
 
-    /// The open invocation of that id, made with these tags if it is not known; then the oldest gives way if there are too many.
+    /// The open invocation of that id, made with this start if it is not known; then the oldest gives way if there are too many.
     #[expect(clippy::indexing_slicing, reason = "the index has just been found")]
-    pub fn open(&mut self, id: &RequestId, tags: impl FnOnce() -> Arc<[String]>) -> &mut Context {
+    pub fn open(&mut self, id: &RequestId, start: impl FnOnce() -> Start) -> &mut Context {
         if let Some(index) = self.open.iter().rposition(|context| context.id == *id) {
             return &mut self.open[index];
         }
@@ -88,17 +92,16 @@ impl Contexts {
         {
             self.finish(&oldest);
         }
-        self.open.push_back_mut(Context::new(id.clone(), tags()))
+        self.open.push_back_mut(Context::new(id.clone(), start()))
     }
 
-    /// Forgets all but the id once everything about the invocation has been told.
-    pub fn close_if_over(&mut self, id: &RequestId) {
+    /// Forgets all but the id once everything about the invocation has been told; whether that is so.
+    pub fn close_if_over(&mut self, id: &RequestId) -> bool {
         let over = |context: &Context| context.id == *id && context.invoked && context.done && context.reported;
-        if let Some(index) = self.open.iter().rposition(over)
-            && let Some(context) = self.open.remove(index)
-        {
-            self.finish(&context);
-        }
+        let index = self.open.iter().rposition(over);
+        let Some(context) = index.and_then(|index| self.open.remove(index)) else { return false };
+        self.finish(&context);
+        true
     }
 
     /// Whether that invocation is over, so that whatever still comes of it has come before.
@@ -129,7 +132,7 @@ mod tests {
     use super::*;
 
     fn insert(contexts: &mut Contexts, id: &str) {
-        contexts.open(&id.into(), || Arc::from([]));
+        contexts.open(&id.into(), || Start::Warm);
     }
 
     #[test]
@@ -151,13 +154,13 @@ mod tests {
         insert(&mut contexts, "r");
         let id = "r".into();
         contexts.find_mut(&id).unwrap().reported = true;
-        contexts.close_if_over(&id);
+        assert!(!contexts.close_if_over(&id));
         assert!(contexts.find(&id).is_some());
         contexts.find_mut(&id).unwrap().done = true;
-        contexts.close_if_over(&id);
+        assert!(!contexts.close_if_over(&id));
         assert!(contexts.find(&id).is_some());
         contexts.find_mut(&id).unwrap().invoked = true;
-        contexts.close_if_over(&id);
+        assert!(contexts.close_if_over(&id));
         assert!(contexts.find(&id).is_none());
         assert!(contexts.is_finished(&id));
     }

@@ -4,24 +4,27 @@
 //! fact of an invocation is counted once, and what belongs to an invocation that is not known yet waits for it.
 
 mod attribution;
-mod cold_start;
+mod births;
 mod context;
+mod dynamic;
 mod out_of_memory;
 
 use std::sync::Arc;
 
 use super::{
-    event::{Event, InitReport, Platform, Record, Report, RuntimeDone, Span, Start, Status, Text, Timestamp},
+    event::{Event, Platform, Record, Report, RuntimeDone, Span, Start, Status, Text, Timestamp},
     log::{self, Log, Rules},
     metric::{self, Point},
 };
 use crate::platform::ids::RequestId;
 use attribution::{Attribution, Owner};
-use cold_start::ColdStart;
+use births::{First, Measured, Once};
 use context::Contexts;
+use dynamic::Dynamic;
 
 /// What decides how events are read.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact or a wish of its own")]
 pub struct Settings {
     /// Several invocations at once, no INVOKE and no `platform.runtimeDone`.
     pub managed: bool,
@@ -29,6 +32,10 @@ pub struct Settings {
     pub enhanced_metrics: bool,
     /// Whether logs are wanted.
     pub logs: bool,
+    /// Whether any event will ever come.
+    pub telemetry: bool,
+    /// Whether the function's own tags say how the sandbox came to be.
+    pub init_type_tagged: bool,
     /// Lambda's name of the processor, for the price list.
     pub architecture: &'static str,
 }
@@ -40,8 +47,24 @@ pub struct Produced {
     pub logs: Vec<Log>,
     /// Points, in order.
     pub points: Vec<Point>,
+    /// When to look at what the function uses of the machine, in order; empty without enhanced metrics.
+    pub moments: Vec<Moment>,
     /// Things that the customer should know; each becomes one warning.
     pub warnings: Vec<String>,
+}
+
+/// A moment at which what the function uses of the machine is looked at. Each comes once an invocation, in this order or with the last two
+/// exchanged; an invocation whose end was told before its beginning has only those two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Moment {
+    /// An invocation begins.
+    Begun(RequestId),
+    /// Its runtime is through with it.
+    Done(RequestId, Arc<[String]>),
+    /// It is over for everybody.
+    Reported(RequestId, Arc<[String]>),
+    /// The sandbox ends, and no event will come any more.
+    Ending(Arc<[String]>),
 }
 
 /// The state of all invocations of this sandbox.
@@ -51,32 +74,26 @@ pub struct Processor {
     rules: Rules,
     contexts: Contexts,
     attribution: Attribution,
-    cold_start: ColdStart,
-    init: InitDuration,
-}
-
-/// The initialization is reported once a sandbox, with the tags of the first invocation, whichever of the two comes first.
-#[derive(Debug, Default)]
-enum InitDuration {
-    #[default]
-    Unknown,
-    Waiting {
-        seconds: f64,
-        time: Timestamp,
-    },
-    Reported,
+    dynamic: Dynamic,
+    init: Once,
+    restore: Once,
+    first: First,
 }
 
 impl Processor {
     /// A processor for a sandbox whose process started at `started`.
     pub fn new(settings: Settings, rules: Rules, started: Timestamp) -> Self {
+        // A managed instance tells of invocations by events only, behind those of its initialization; and where no events come there is none to wait for.
+        let waits = settings.telemetry && !settings.managed;
         Self {
             settings,
             rules,
             contexts: Contexts::default(),
             attribution: Attribution::new(settings.managed),
-            cold_start: ColdStart::new(started),
-            init: InitDuration::default(),
+            dynamic: Dynamic::new(started),
+            init: Once::default(),
+            restore: Once::default(),
+            first: if waits { First::Awaited } else { First::Free },
         }
     }
 
@@ -85,13 +102,34 @@ impl Processor {
         if self.contexts.is_finished(id) {
             return;
         }
-        let context = self.contexts.open(id, || self.cold_start.tags(now));
+        self.begin(id, now, out);
+        let Some(context) = self.contexts.find_mut(id) else { return };
         if !std::mem::replace(&mut context.invoked, true) {
-            let tags = context.tags.clone();
-            self.point(metric::INVOCATIONS, 1.0, now, &tags, out);
+            let start = context.start;
+            if matches!(self.first, First::Awaited) {
+                self.first = First::Held { id: id.clone(), time: now };
+            } else {
+                self.point(metric::INVOCATIONS, 1.0, now, &self.dynamic.tags(start), out);
+            }
         }
-        self.release_init(out);
-        self.contexts.close_if_over(id);
+        self.release_births(out);
+        self.close_if_over(id, out);
+    }
+
+    /// Opens an invocation that is not known yet, and has its use of the machine measured from here on unless its end has been told already.
+    fn begin(&mut self, id: &RequestId, now: Timestamp, out: &mut Produced) {
+        let context = self.contexts.open(id, || self.dynamic.begin(now));
+        let over = context.done || context.reported;
+        if !over && !std::mem::replace(&mut context.begun, true) {
+            self.moment(Moment::Begun(id.clone()), out);
+        }
+    }
+
+    fn close_if_over(&mut self, id: &RequestId, out: &mut Produced) {
+        // What has not been told of the initialization by the end of the first invocation was lost on its way.
+        if self.contexts.close_if_over(id) && matches!(&self.first, First::Held { id: held, .. } if held == id) {
+            self.release_first(out);
+        }
     }
 
     /// A telemetry event.
@@ -99,9 +137,10 @@ impl Processor {
         let time = event.time;
         match event.record {
             Record::Function(text) | Record::Extension(text) => self.line(text, time, out),
-            Record::Platform(Platform::InitStart(init)) => self.own(log::init_start(&init, time), out),
+            Record::Platform(Platform::InitStart(init)) => self.init_start(&init, time, out),
             Record::Platform(Platform::InitReport(report)) => self.init_report(&report, time, out),
-            Record::Platform(Platform::RestoreStart) => self.cold_start.restored(time),
+            Record::Platform(Platform::RestoreStart) => self.dynamic.restored(time),
+            Record::Platform(Platform::RestoreReport(report)) => self.restore_report(&report, time, out),
             Record::Platform(Platform::Start(start)) => self.start(&start, time, out),
             Record::Platform(Platform::RuntimeDone(done)) => self.runtime_done(&done, time, out),
             Record::Platform(Platform::Report(report)) => self.report(&report, time, out),
@@ -112,20 +151,9 @@ impl Processor {
             Record::Platform(
                 Platform::InitRuntimeDone
                 | Platform::RestoreRuntimeDone
-                | Platform::RestoreReport
                 | Platform::Extension
                 | Platform::TelemetrySubscription,
             ) => {}
-        }
-    }
-
-    /// The sandbox ends: what still waits for an invocation leaves without one.
-    pub fn shutdown(&mut self, out: &mut Produced) {
-        for log in self.attribution.take_orphans() {
-            self.emit(log, out);
-        }
-        if let InitDuration::Waiting { seconds, time } = std::mem::replace(&mut self.init, InitDuration::Reported) {
-            self.point(metric::INIT_DURATION, seconds, time, &Arc::from([]), out);
         }
     }
 
@@ -176,25 +204,6 @@ impl Processor {
         }
     }
 
-    fn init_report(&mut self, report: &InitReport, time: Timestamp, out: &mut Produced) {
-        self.init_duration(report.metrics.duration_ms, time, out);
-    }
-
-    fn init_duration(&mut self, duration_ms: f64, time: Timestamp, out: &mut Produced) {
-        if matches!(self.init, InitDuration::Unknown) {
-            self.init = InitDuration::Waiting { seconds: duration_ms / 1000.0, time };
-            self.release_init(out);
-        }
-    }
-
-    fn release_init(&mut self, out: &mut Produced) {
-        if let (InitDuration::Waiting { seconds, time }, Some(tags)) = (&self.init, self.cold_start.first_tags()) {
-            let (seconds, time, tags) = (*seconds, *time, tags.clone());
-            self.init = InitDuration::Reported;
-            self.point(metric::INIT_DURATION, seconds, time, &tags, out);
-        }
-    }
-
     fn start(&mut self, start: &Start, time: Timestamp, out: &mut Produced) {
         let id = &start.request_id;
         if self.contexts.is_finished(id) {
@@ -203,7 +212,8 @@ impl Processor {
         if self.settings.managed {
             self.invoke(id, time, out);
         }
-        let context = self.contexts.open(id, || self.cold_start.tags(time));
+        self.begin(id, time, out);
+        let Some(context) = self.contexts.find_mut(id) else { return };
         let done = context.done;
         if std::mem::replace(&mut context.started, true) {
             return;
@@ -213,7 +223,7 @@ impl Processor {
             orphan.request_id = Some(id.clone());
             self.emit(orphan, out);
         }
-        self.release_init(out);
+        self.release_births(out);
     }
 
     fn runtime_done(&mut self, done: &RuntimeDone, time: Timestamp, out: &mut Produced) {
@@ -221,12 +231,13 @@ impl Processor {
         if self.contexts.is_finished(id) {
             return;
         }
-        let context = self.contexts.open(id, || self.cold_start.tags(time));
+        let context = self.contexts.open(id, || self.dynamic.begin(time));
         if std::mem::replace(&mut context.done, true) {
             return;
         }
         context.runtime_ms = done.metrics.map(|metrics| metrics.duration_ms);
-        let tags = context.tags.clone();
+        let tags = self.dynamic.tags(context.start);
+        self.moment(Moment::Done(id.clone(), tags.clone()), out);
         self.attribution.end(id, time);
         self.emit(log::runtime_done(done, time), out);
         if let Some(metrics) = &done.metrics {
@@ -239,7 +250,7 @@ impl Processor {
         self.spans(&done.spans, time, &tags, out);
         self.outcome(id, done.status, done.error_type.as_deref(), time, out);
         self.post_runtime(id, time, out);
-        self.contexts.close_if_over(id);
+        self.close_if_over(id, out);
     }
 
     fn report(&mut self, report: &Report, time: Timestamp, out: &mut Produced) {
@@ -248,13 +259,18 @@ impl Processor {
             return;
         }
         let managed = self.settings.managed;
-        let context = self.contexts.open(id, || self.cold_start.tags(time));
+        let context = self.contexts.open(id, || self.dynamic.begin(time));
         if std::mem::replace(&mut context.reported, true) {
             return;
         }
         context.total_ms = Some(report.metrics.duration_ms);
+        let ends_runtime = managed && !context.done;
         context.done |= managed;
-        let (tags, runtime_ms) = (context.tags.clone(), context.runtime_ms);
+        let (tags, runtime_ms) = (self.dynamic.tags(context.start), context.runtime_ms);
+        if ends_runtime {
+            self.moment(Moment::Done(id.clone(), tags.clone()), out);
+        }
+        self.moment(Moment::Reported(id.clone(), tags.clone()), out);
         self.emit(log::report(report, runtime_ms, time), out);
         let metrics = &report.metrics;
         self.point(metric::DURATION, metrics.duration_ms / 1000.0, time, &tags, out);
@@ -276,17 +292,18 @@ impl Processor {
             }
         }
         if let Some(init_ms) = metrics.init_duration_ms {
-            self.init_duration(init_ms, time, out);
+            self.init.measure(Measured { seconds: init_ms / 1000.0, time });
+            self.release_births(out);
         }
         self.outcome(id, report.status, report.error_type.as_deref(), time, out);
         self.post_runtime(id, time, out);
-        self.contexts.close_if_over(id);
+        self.close_if_over(id, out);
     }
 
     /// `platform.runtimeDone` and `platform.report` both say how it ended; whichever comes first counts.
     fn outcome(&mut self, id: &RequestId, status: Status, error: Option<&str>, time: Timestamp, out: &mut Produced) {
         let Some(context) = self.contexts.find_mut(id) else { return };
-        let tags = context.tags.clone();
+        let tags = self.dynamic.tags(context.start);
         let error_is_new = status != Status::Success && !std::mem::replace(&mut context.failed, true);
         let timeout_is_new = status == Status::Timeout && !std::mem::replace(&mut context.timed_out, true);
         if error_is_new {
@@ -295,7 +312,7 @@ impl Processor {
         if timeout_is_new {
             self.point(metric::TIMEOUTS, 1.0, time, &tags, out);
         }
-        if error == Some("Runtime.OutOfMemory") {
+        if error.is_some_and(out_of_memory::is_named_by) {
             self.out_of_memory(Some(id), time, out);
         }
     }
@@ -306,7 +323,7 @@ impl Processor {
         if let (Some(runtime_ms), Some(total_ms)) = (context.runtime_ms, context.total_ms)
             && runtime_ms > 0.0
         {
-            let tags = context.tags.clone();
+            let tags = self.dynamic.tags(context.start);
             self.point(metric::POST_RUNTIME_DURATION, total_ms - runtime_ms, time, &tags, out);
         }
     }
@@ -315,8 +332,8 @@ impl Processor {
     fn out_of_memory(&mut self, id: Option<&RequestId>, time: Timestamp, out: &mut Produced) {
         let context = id.and_then(|id| self.contexts.find_mut(id));
         let (counted, tags) = match context {
-            Some(context) => (std::mem::replace(&mut context.out_of_memory, true), context.tags.clone()),
-            None => (id.is_some_and(|id| self.contexts.ran_out_of_memory(id)), Arc::from([])),
+            Some(context) => (std::mem::replace(&mut context.out_of_memory, true), self.dynamic.tags(context.start)),
+            None => (id.is_some_and(|id| self.contexts.ran_out_of_memory(id)), self.dynamic.tags(None)),
         };
         if !counted {
             self.point(metric::OUT_OF_MEMORY, 1.0, time, &tags, out);
@@ -330,6 +347,12 @@ impl Processor {
                 "responseDuration" => self.point(metric::RESPONSE_DURATION, span.duration_ms, time, tags, out),
                 _ => {}
             }
+        }
+    }
+
+    fn moment(&self, moment: Moment, out: &mut Produced) {
+        if self.settings.enhanced_metrics {
+            out.moments.push(moment);
         }
     }
 

@@ -1,4 +1,11 @@
-//! Runtimes that die of memory say so in their last line; each in its own words.
+//! Runtimes that die of memory say so: in the type of their error, or, where they die before they can report one, in their last line.
+//!
+//! The line is no more than text, and functions write text, too. So words count only where a runtime puts them: at the head of a line, or behind
+//! punctuation that announces them (`FATAL ERROR: … - `, `Caused by: `, `Exception in thread "main" `). A sentence that mentions them has a word
+//! or a tab (Lambda's own prefix of what a function logs) before them. A JSON line counts by its error type alone, because only the runtime
+//! writes one. A function that prints a dead runtime's line to the letter can't be told from one.
+
+use serde::Deserialize;
 
 /// What the runtimes print, by language.
 const LAST_WORDS: &[&str] = &[
@@ -13,13 +20,73 @@ const LAST_WORDS: &[&str] = &[
 /// Python names its exceptions in plain words, so the name counts only where the runtime client puts it: at the head of the message.
 const PYTHON: &[&str] = &["MemoryError", "[ERROR] MemoryError"];
 
+/// What may stand right before the last words, spaces aside.
+const ANNOUNCING: &[char] = &[':', '-', ']', '"', '.'];
+
+/// The JVM's words under `-XX:+ExitOnOutOfMemoryError`, the one announcement without punctuation.
+const TERMINATING: &str = "Terminating due to";
+
+/// The names of errors, without what stands before the last `.`: Lambda puts `Runtime.` or `Function.` there, languages their packages.
+const ERROR_TYPES: &[&str] =
+    &["OutOfMemory", "OutOfMemoryError", "OutOfMemoryException", "MemoryError", "NoMemoryError"];
+
+/// Whether an error of this type is a lack of memory.
+pub fn is_named_by(error_type: &str) -> bool {
+    let name = error_type.rsplit('.').next().unwrap_or(error_type);
+    ERROR_TYPES.contains(&name)
+}
+
 /// Whether this line tells that the runtime ran out of memory.
 pub fn is_told_by(message: &str) -> bool {
-    // Every one of them holds one of these two; two cheap searches spare the common line all others.
+    // Every one of them holds one of these three; cheap searches spare the common line all others.
     if !message.contains("emory") && !message.contains("signal: killed") {
         return false;
     }
-    LAST_WORDS.iter().any(|words| message.contains(words)) || PYTHON.iter().any(|words| message.starts_with(words))
+    if message.starts_with('{') {
+        return is_told_by_json(message);
+    }
+    PYTHON.iter().any(|words| is_head(message, words)) || message.lines().any(is_last)
+}
+
+/// A name at the head of a message, and not merely the beginning of a longer name.
+fn is_head(message: &str, words: &str) -> bool {
+    message
+        .strip_prefix(words)
+        .is_some_and(|rest| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_'))
+}
+
+fn is_last(line: &str) -> bool {
+    LAST_WORDS.iter().any(|words| {
+        line.match_indices(words).any(|(at, _)| {
+            let before = line.get(..at).unwrap_or_default().trim_end_matches(' ');
+            before.is_empty() || before.ends_with(ANNOUNCING) || before.ends_with(TERMINATING)
+        })
+    })
+}
+
+/// The runtimes' JSON log format puts the type of the error at the top or under `message`.
+fn is_told_by_json(message: &str) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Line {
+        error_type: Option<String>,
+        message: Option<Message>,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Message {
+        #[serde(rename_all = "camelCase")]
+        Error {
+            error_type: String,
+        },
+        Other(serde::de::IgnoredAny),
+    }
+    let Ok(line) = serde_json::from_str::<Line>(message) else { return false };
+    let nested = match line.message {
+        Some(Message::Error { error_type }) => Some(error_type),
+        Some(Message::Other(_)) | None => None,
+    };
+    line.error_type.or(nested).is_some_and(|error_type| is_named_by(&error_type))
 }
 
 #[cfg(test)]
@@ -28,17 +95,58 @@ mod tests {
 
     #[test]
     fn every_runtimes_last_words_are_understood() {
-        for words in LAST_WORDS {
-            assert!(is_told_by(&format!("prefix {words}: suffix")), "{words}");
+        for line in [
+            "fatal error: runtime: out of memory",
+            "runtime: out of memory: cannot allocate 8388608-byte block\nfatal error: runtime: out of memory\n\nruntime stack:",
+            "java.lang.OutOfMemoryError: Java heap space\n\tat Handler.handle(Handler.java:9)",
+            "Java heap space: java.lang.OutOfMemoryError",
+            "Exception in thread \"main\" java.lang.OutOfMemoryError: Metaspace",
+            "Terminating due to java.lang.OutOfMemoryError: Java heap space",
+            "java.lang.RuntimeException: outer\nCaused by: java.lang.OutOfMemoryError: Java heap space",
+            "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
+            "RequestId: 1-2-3 Error: Runtime exited with error: signal: killed",
+            "/var/task/function.rb:3:in `*': failed to allocate memory (NoMemoryError)",
+            "Unhandled exception. System.OutOfMemoryException: Exception of type 'System.OutOfMemoryException' was thrown.",
+            "[ERROR] MemoryError\nTraceback (most recent call last):",
+            "MemoryError",
+            "MemoryError: ",
+            r#"{"level":"ERROR","errorType":"MemoryError","errorMessage":"","stackTrace":[]}"#,
+            r#"{"level":"ERROR","message":{"errorType":"java.lang.OutOfMemoryError","errorMessage":"Java heap space"}}"#,
+        ] {
+            assert!(is_told_by(line), "{line}");
         }
-        assert!(is_told_by("[ERROR] MemoryError\nTraceback (most recent call last):"));
-        assert!(is_told_by("MemoryError"));
     }
 
     #[test]
     fn talk_about_memory_is_no_death() {
-        for line in ["plenty of memory left", "caught a MemoryError, retrying", "outofmemory", "", "killed: 3 rows"] {
+        for line in [
+            "",
+            "plenty of memory left",
+            "caught a MemoryError, retrying",
+            "MemoryErrorHandler is ready",
+            "outofmemory",
+            "killed: 3 rows",
+            "we caught java.lang.OutOfMemoryError and went on",
+            "throws OutOfMemoryException when the batch is too large",
+            "the process died of JavaScript heap out of memory last week",
+            "2026-11-23T09:45:46.221Z\t1-2-3\tINFO\tJavaScript heap out of memory is what we look for",
+            "[INFO]\t2026-11-23T09:45:46.221Z\t1-2-3\tMemoryError",
+            r#"{"level":"INFO","message":"java.lang.OutOfMemoryError: handled"}"#,
+            r#"{"level":"INFO","message":{"text":"MemoryError"}}"#,
+            r#"{"level":"INFO","errorType":"MemoryErrorBudget"}"#,
+            r#"{"broken: java.lang.OutOfMemoryError"#,
+        ] {
             assert!(!is_told_by(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn error_types_are_compared_by_their_own_names() {
+        for name in ["Runtime.OutOfMemory", "MemoryError", "Function.NoMemoryError", "java.lang.OutOfMemoryError"] {
+            assert!(is_named_by(name), "{name}");
+        }
+        for name in ["", "Runtime.ExitError", "OutOfMemory.Handled", "InMemoryError"] {
+            assert!(!is_named_by(name), "{name}");
         }
     }
 }

@@ -1,10 +1,17 @@
 use super::*;
 use crate::{
     config::{Rule, RuleKind},
-    process::event::{Billed, InitStart, ReportMetrics, RuntimeMetrics, parse},
+    process::event::{Billed, InitReport, InitStart, ReportMetrics, RestoreReport, RuntimeMetrics, parse},
 };
 
-const ON_DEMAND: Settings = Settings { managed: false, enhanced_metrics: true, logs: true, architecture: "x86_64" };
+const ON_DEMAND: Settings = Settings {
+    managed: false,
+    enhanced_metrics: true,
+    logs: true,
+    telemetry: true,
+    init_type_tagged: true,
+    architecture: "x86_64",
+};
 
 /// A processor with everything that came out of it.
 struct Bench {
@@ -43,6 +50,12 @@ impl Bench {
 
     fn report(&mut self, id: &str, time: Timestamp, status: Status) -> &mut Self {
         self.platform(time, report(id, status))
+    }
+
+    fn end(&mut self, time: Timestamp) -> &mut Self {
+        self.processor.ending(time, &mut self.out);
+        self.processor.ended(time, &mut self.out);
+        self
     }
 
     /// `name=value tag,tag` of every point, sorted.
@@ -150,7 +163,7 @@ fn every_order_of_the_same_events_tells_the_same_points() {
             bench.report("r", 13, Status::Timeout);
         },
         |bench| {
-            bench.platform(5, Platform::InitReport(InitReport { metrics: event_duration(2500.0) }));
+            bench.platform(5, init_report(2500.0));
         },
     ];
     let expected = order(&steps, &[0, 1, 2, 3, 4]);
@@ -162,8 +175,9 @@ fn every_order_of_the_same_events_tells_the_same_points() {
     });
 }
 
-fn event_duration(duration_ms: f64) -> super::super::event::Duration {
-    super::super::event::Duration { duration_ms }
+fn init_report(duration_ms: f64) -> Platform {
+    let metrics = super::super::event::Duration { duration_ms };
+    Platform::InitReport(InitReport { initialization_type: Some("on-demand".to_owned()), metrics })
 }
 
 fn order(steps: &[fn(&mut Bench)], permutation: &[usize]) -> Vec<String> {
@@ -209,6 +223,9 @@ fn only_the_first_invocation_is_a_cold_start_however_late_reports_come() {
     let mut bench = Bench::new(ON_DEMAND);
     bench.invoke("a", 0).start("a", 0).done("a", 1, Status::Success);
     bench.invoke("b", 2).start("b", 2).report("a", 3, Status::Success).done("b", 4, Status::Success);
+    bench.end(5);
+    assert_eq!(bench.count(metric::UNUSED_INIT), 0);
+    assert!(bench.points().contains(&"shutdowns=1 cold_start:false".to_owned()));
     let durations: Vec<_> = bench
         .points()
         .into_iter()
@@ -241,10 +258,10 @@ fn lines_from_before_the_first_invocation_belong_to_it() {
 #[test]
 fn a_sandbox_that_is_never_invoked_still_ships_its_lines() {
     let mut bench = Bench::new(ON_DEMAND);
-    bench.line(1, "importing").platform(2, Platform::InitReport(InitReport { metrics: event_duration(7.0) }));
-    bench.processor.shutdown(&mut bench.out);
+    bench.line(1, "importing").platform(2, init_report(7.0));
+    bench.end(3);
     assert_eq!(bench.logs(), ["-: importing"]);
-    assert_eq!(bench.points(), ["init_duration=0.007"]);
+    assert_eq!(bench.points(), ["init_duration=0.007", "shutdowns=1", "unused_init=1"]);
 }
 
 #[test]
@@ -255,7 +272,7 @@ fn the_initialization_counts_once_though_two_events_tell_it() {
     if let Platform::Report(report) = &mut with_init {
         report.metrics.init_duration_ms = Some(80.0);
     }
-    bench.platform(1, with_init).platform(2, Platform::InitReport(InitReport { metrics: event_duration(80.0) }));
+    bench.platform(1, with_init).platform(2, init_report(80.0));
     assert_eq!(bench.count(metric::INIT_DURATION), 1);
 }
 
@@ -375,3 +392,5 @@ fn managed_instances_count_from_start_and_report_and_guess_no_request_id() {
     );
     assert!(!bench.processor.awaits_report());
 }
+
+mod births;

@@ -1,7 +1,7 @@
 //! A digest of everything that reached the intake, without what differs between any two runs of the same program.
 //!
 //! It is the same whatever the order and however the same content was cut into requests: it is taken over the multiset of log elements and over
-//! the totals of every metric. What is left out: times, durations, what was measured of the machine, the extension's own lines and its version.
+//! the totals of every metric. What is left out: times, durations, what was read from the machine, the extension's own lines and its version.
 //! Ids are blanked, but which elements have an id in common counts.
 
 mod text;
@@ -18,22 +18,15 @@ use text::{Blanked, blank};
 
 /// Tags that say which build has sent something, and not what it has sent.
 const BUILD_TAGS: [&str; 1] = ["dd_extension_version"];
+/// Tags that are found by looking at every process of the machine, on which a sandbox is not alone: that they are there counts.
+const MACHINE_TAGS: [&str; 1] = ["runtime"];
 /// What Datadog calls the metrics whose values the machine decides; how many there are still counts.
 const ENHANCED: &str = "aws.lambda.enhanced.";
 /// Parts of the names of those.
-const MEASURED: [&str; 11] = [
-    "duration",
-    "latency",
-    "estimated_cost",
-    "max_memory_used",
-    "cpu_",
-    "total_network",
-    "rx_bytes",
-    "tx_bytes",
-    "tmp_",
-    "fd_",
-    "threads_",
-];
+const MEASURED: [&str; 4] = ["duration", "latency", "estimated_cost", "max_memory_used"];
+/// The beginnings of the names of what an extension reads from the machine while it runs. Not even their number counts: there is no utilization of
+/// an invocation that is shorter than the kernel's clock can tell, and no use of what was not used at the moment of looking.
+const READ: [&str; 8] = ["cpu_", "num_cores", "total_network", "rx_bytes", "tx_bytes", "tmp_", "fd_", "threads_"];
 
 /// The digest in 16 hexadecimal digits. `output` is what function and extensions have printed; an element that carries a line of an extension is
 /// that extension's own business.
@@ -67,8 +60,12 @@ impl Content {
     fn add(&mut self, request: &Request) {
         match &request.payload {
             Payload::Logs(elements) => elements.iter().for_each(|element| self.log(element)),
-            Payload::Series(all) => all.iter().for_each(|series| self.series(series)),
-            Payload::Sketches(all) => all.iter().for_each(|sketch| self.sketch(sketch)),
+            Payload::Series(all) => {
+                all.iter().filter(|series| !is_read(&series.metric)).for_each(|series| self.series(series));
+            }
+            Payload::Sketches(all) => {
+                all.iter().filter(|sketch| !is_read(&sketch.metric)).for_each(|sketch| self.sketch(sketch));
+            }
             Payload::Unknown { start } => self.element(&json!({"path": request.path, "start": start})),
             Payload::Undecodable { reason } => self.element(&json!({"path": request.path, "reason": reason})),
         }
@@ -170,16 +167,21 @@ fn settle(key: &str, value: &Value, ids: &mut Vec<String>) -> Value {
     }
 }
 
-/// Sorted, joined, and without those that name the build.
+/// Sorted, joined, without those that name the build and without the values of those that depend on the machine.
 fn tags<'a>(tags: impl Iterator<Item = &'a str>) -> String {
-    let of_build = |tag: &&str| BUILD_TAGS.contains(&tag.split(':').next().unwrap_or_default());
-    let mut tags: Vec<_> = tags.filter(|tag| !of_build(tag)).collect();
+    let key = |tag: &'a str| tag.split(':').next().unwrap_or_default();
+    let tags = tags.filter(|tag| !BUILD_TAGS.contains(&key(tag)));
+    let mut tags: Vec<_> = tags.map(|tag| if MACHINE_TAGS.contains(&key(tag)) { key(tag) } else { tag }).collect();
     tags.sort_unstable();
     tags.join(",")
 }
 
 fn is_measured(metric: &str) -> bool {
     metric.strip_prefix(ENHANCED).is_some_and(|name| MEASURED.iter().any(|part| name.contains(part)))
+}
+
+fn is_read(metric: &str) -> bool {
+    metric.strip_prefix(ENHANCED).is_some_and(|name| READ.iter().any(|part| name.starts_with(part)))
 }
 
 /// To nine digits: sums that were added up in another order differ in the last ones.

@@ -143,6 +143,38 @@ fn of_what_is_measured_only_the_number_of_times_counts() {
 }
 
 #[test]
+fn what_is_read_from_the_machine_does_not_count_and_neither_does_what_else_runs_on_it() {
+    let invocations = |tags: &[&str]| sketch("aws.lambda.enhanced.invocations", tags, &[(1, 1.0)]);
+    let base = of(&[invocations(&["runtime:python3.13"])]);
+    for name in [
+        "cpu_user_time",
+        "cpu_total_utilization_pct",
+        "num_cores",
+        "rx_bytes",
+        "tx_bytes",
+        "total_network",
+        "fd_max",
+        "fd_use",
+        "threads_max",
+        "threads_use",
+        "tmp_used",
+        "tmp_free",
+    ] {
+        let read = sketch(&format!("aws.lambda.enhanced.{name}"), &[], &[(1, 5.0)]);
+        assert_eq!(of(&[invocations(&["runtime:python3.13"]), read]), base, "{name}");
+        assert_ne!(
+            of(&[invocations(&["runtime:python3.13"]), sketch(name, &[], &[(1, 5.0)])]),
+            base,
+            "a customer's {name}"
+        );
+    }
+    assert_eq!(of(&[invocations(&["runtime:unknown"])]), base);
+    assert_ne!(of(&[invocations(&[])]), base);
+    let shutdowns = sketch("aws.lambda.enhanced.shutdowns", &[], &[(1, 1.0)]);
+    assert_ne!(of(&[invocations(&["runtime:python3.13"]), shutdowns]), base);
+}
+
+#[test]
 fn an_extensions_own_lines_and_refused_requests_do_not_count() {
     let stream = Stream { origin: Origin::Extension(Arc::from("datadog-agent")), pipe: Pipe::Stderr };
     let own = Line { at: Duration::ZERO, stream, bytes: b"ready in 5 ms".to_vec() };

@@ -1,0 +1,40 @@
+//! The one directory that a function can write to.
+
+use std::path::Path;
+
+use nix::sys::statvfs::statvfs;
+
+/// A file system's size and use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes in all.
+    pub size: u64,
+    /// Bytes that can't be had any more.
+    pub used: u64,
+}
+
+/// The file system of `/tmp`; None if it can't be seen.
+pub fn space() -> Option<Space> {
+    space_of(Path::new("/tmp/"))
+}
+
+// The fields' types differ between targets.
+#[allow(clippy::useless_conversion)]
+fn space_of(path: &Path) -> Option<Space> {
+    let status = statvfs(path).ok()?;
+    let block = u64::from(status.fragment_size());
+    let size = block * u64::from(status.blocks());
+    Some(Space { size, used: size.saturating_sub(block * u64::from(status.blocks_available())) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_has_a_size_and_nothing_has_none() {
+        let space = space().unwrap();
+        assert!(space.size > 0 && space.used <= space.size, "{space:?}");
+        assert_eq!(space_of(Path::new("/nonexistent")), None);
+    }
+}

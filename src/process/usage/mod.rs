@@ -1,0 +1,132 @@
+//! What a function uses of the machine: the difference between two readings of the kernel's counters, and the most that samples have seen.
+//!
+//! The counters are the machine's, not the function's: on Lambda nothing but the function and its extensions runs there.
+
+mod counters;
+
+pub use counters::{Cpu, Limits, Network};
+
+use super::metric;
+
+/// Metrics and their values.
+pub type Values = Vec<(&'static str, f64)>;
+
+/// The counters at one moment. None where the kernel's text could not be read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reading {
+    /// Time that the cores have spent.
+    pub cpu: Option<Cpu>,
+    /// Milliseconds that the machine has been up.
+    pub uptime_ms: Option<f64>,
+    /// Bytes that have gone over the wire.
+    pub network: Option<Network>,
+}
+
+/// The most that was seen at any one time; the parts need not have been seen at the same time. None where nothing could be seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Peak {
+    /// Open files of all processes.
+    pub files: Option<u64>,
+    /// Threads of all processes.
+    pub threads: Option<u64>,
+    /// `/tmp`.
+    pub tmp: Option<Space>,
+}
+
+/// A file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes in all.
+    pub size: u64,
+    /// Bytes in use.
+    pub used: u64,
+}
+
+impl Peak {
+    /// The greater of each.
+    pub fn raise(&mut self, seen: Self) {
+        self.files = self.files.max(seen.files);
+        self.threads = self.threads.max(seen.threads);
+        let used = |space: Option<Space>| space.map(|space| space.used);
+        if used(seen.tmp) > used(self.tmp) {
+            self.tmp = seen.tmp;
+        }
+    }
+}
+
+/// How busy the cores were between two readings; nothing if that can't be told. The kernel counts in hundredths of a second, so of a shorter time
+/// nothing can.
+pub fn utilization(from: &Reading, to: &Reading) -> Values {
+    busy(from, to).unwrap_or_default()
+}
+
+fn busy(from: &Reading, to: &Reading) -> Option<Values> {
+    let elapsed = to.uptime_ms? - from.uptime_ms?;
+    let (from, to) = (from.cpu.as_ref()?, to.cpu.as_ref()?);
+    if elapsed <= 0.0 || from.idle_ms_of_cores.len() != to.idle_ms_of_cores.len() {
+        return None;
+    }
+    let idle = || from.idle_ms_of_cores.iter().zip(&to.idle_ms_of_cores).map(|(from, to)| (to - from).max(0.0));
+    let percent = |idle: f64| ((elapsed - idle) / elapsed * 100.0).max(0.0);
+    let cores = float(u64::try_from(to.idle_ms_of_cores.len()).ok()?);
+    let available = elapsed * cores;
+    let share = ((available - (to.idle_ms - from.idle_ms)) / available).max(0.0);
+    Some(vec![
+        (metric::CPU_TOTAL_UTILIZATION_PCT, share * 100.0),
+        (metric::CPU_TOTAL_UTILIZATION, share * cores),
+        (metric::CPU_MAX_UTILIZATION, percent(idle().reduce(f64::min)?)),
+        (metric::CPU_MIN_UTILIZATION, percent(idle().reduce(f64::max)?)),
+        (metric::NUM_CORES, cores),
+    ])
+}
+
+/// What went over the wire and what the cores did between two readings.
+pub fn consumption(from: &Reading, to: &Reading) -> Values {
+    let mut values = Values::new();
+    if let (Some(from), Some(to)) = (from.network, to.network) {
+        let (received, sent) = (difference(from.received, to.received), difference(from.sent, to.sent));
+        values.extend([
+            (metric::RX_BYTES, received),
+            (metric::TX_BYTES, sent),
+            (metric::TOTAL_NETWORK, received + sent),
+        ]);
+    }
+    if let (Some(from), Some(to)) = (&from.cpu, &to.cpu) {
+        let (user, system) = ((to.user_ms - from.user_ms).max(0.0), (to.system_ms - from.system_ms).max(0.0));
+        values.extend([
+            (metric::CPU_USER_TIME, user),
+            (metric::CPU_SYSTEM_TIME, system),
+            (metric::CPU_TOTAL_TIME, user + system),
+        ]);
+    }
+    values
+}
+
+/// The most that was used, beside what there is. What was not seen, or of which nothing was used, is left out.
+pub fn footprint(peak: &Peak, limits: Limits) -> Values {
+    let mut values = vec![(metric::FD_MAX, float(limits.files)), (metric::THREADS_MAX, float(limits.threads))];
+    let some = |value: Option<u64>| value.filter(|value| *value > 0);
+    values.extend(some(peak.files).map(|files| (metric::FD_USE, float(files))));
+    values.extend(some(peak.threads).map(|threads| (metric::THREADS_USE, float(threads))));
+    if let Some(tmp) = peak.tmp.filter(|tmp| tmp.used > 0) {
+        values.extend([
+            (metric::TMP_MAX, float(tmp.size)),
+            (metric::TMP_USED, float(tmp.used)),
+            (metric::TMP_FREE, difference(tmp.used, tmp.size)),
+        ]);
+    }
+    values
+}
+
+/// Zero where a counter has been set back.
+fn difference(from: u64, to: u64) -> f64 {
+    float(to.saturating_sub(from))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "beyond 2^53 a byte more or less shows in no metric")]
+fn float(value: u64) -> f64 {
+    value as f64
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! Measures what each invocation uses of the machine. Exists only where somebody wants to know.
+
+use std::{borrow::Cow, collections::VecDeque, sync::Arc};
+
+use super::sampler::{Sampler, Seen};
+use crate::{
+    os::{clock, proc::Proc},
+    platform::RequestId,
+    process::{
+        invocation::Moment,
+        metric::Point,
+        usage::{self, Reading, Values},
+    },
+};
+
+/// How many invocations are measured at once. More can't be open but by events that were lost.
+const CAPACITY: usize = 500;
+
+/// The measurements under way.
+#[derive(Debug)]
+pub struct Meter {
+    /// Whether invocations overlap: then peaks are the sandbox's, and told when it ends.
+    overlapping: bool,
+    proc: Proc,
+    sampler: Sampler,
+    open: VecDeque<Measured>,
+    /// Whether there has been an invocation.
+    used: bool,
+}
+
+#[derive(Debug)]
+struct Measured {
+    id: RequestId,
+    begin: Reading,
+    /// What there was to be seen when the next invocation began before this one's end was told.
+    end: Option<End>,
+    done: bool,
+    reported: bool,
+}
+
+#[derive(Debug)]
+struct End {
+    reading: Reading,
+    seen: Seen,
+}
+
+impl Meter {
+    /// A meter that has read nothing yet.
+    pub fn new(proc: Proc, overlapping: bool) -> Self {
+        let sampler = Sampler::new(proc.clone());
+        Self { overlapping, proc, sampler, open: VecDeque::new(), used: false }
+    }
+
+    /// Takes a moment, and gives what can be told now.
+    pub fn observe(&mut self, moment: &Moment) -> Vec<Point> {
+        match moment {
+            Moment::Begun(id) => {
+                self.begin(id);
+                Vec::new()
+            }
+            Moment::Done(id, tags) => points(self.done(id), tags),
+            Moment::Reported(id, tags) => points(self.reported(id), tags),
+            Moment::Ending(tags) => points(self.ending(), tags),
+        }
+    }
+
+    fn begin(&mut self, id: &RequestId) {
+        let begin = self.read();
+        if !self.overlapping {
+            self.cut_off(&begin);
+            self.sampler.set_back();
+        }
+        if self.open.len() == CAPACITY {
+            self.open.pop_front();
+        }
+        self.open.push_back(Measured { id: id.clone(), begin, end: None, done: false, reported: false });
+        self.used = true;
+        self.sampler.start();
+    }
+
+    /// What is used from now on is the next invocation's, however late the end of this one is told.
+    fn cut_off(&mut self, now: &Reading) {
+        for measured in self.open.iter_mut().filter(|measured| measured.end.is_none()) {
+            measured.end = Some(End { reading: now.clone(), seen: self.sampler.seen() });
+        }
+    }
+
+    fn done(&mut self, id: &RequestId) -> Values {
+        let Some(measured) = self.open.iter().find(|measured| measured.id == *id) else { return Values::new() };
+        let mut values = usage::utilization(&measured.begin, &self.end_of(measured));
+        if !self.overlapping {
+            let seen = measured.end.as_ref().map_or_else(|| self.sampler.seen(), |end| end.seen);
+            values.extend(usage::footprint(&seen.peak, seen.limits));
+        }
+        self.told(id, |measured| measured.done = true);
+        values
+    }
+
+    fn reported(&mut self, id: &RequestId) -> Values {
+        let Some(measured) = self.open.iter().find(|measured| measured.id == *id) else { return Values::new() };
+        let values = usage::consumption(&measured.begin, &self.end_of(measured));
+        self.told(id, |measured| measured.reported = true);
+        values
+    }
+
+    fn ending(&self) -> Values {
+        self.sampler.stop();
+        if self.overlapping && self.used {
+            let seen = self.sampler.seen();
+            return usage::footprint(&seen.peak, seen.limits);
+        }
+        Values::new()
+    }
+
+    fn end_of<'a>(&self, measured: &'a Measured) -> Cow<'a, Reading> {
+        measured.end.as_ref().map_or_else(|| Cow::Owned(self.read()), |end| Cow::Borrowed(&end.reading))
+    }
+
+    /// Forgets an invocation of which both ends have been told, and lets the sampler rest once none runs.
+    fn told(&mut self, id: &RequestId, note: impl Fn(&mut Measured)) {
+        self.open.iter_mut().filter(|measured| measured.id == *id).for_each(note);
+        if self.open.iter().all(|measured| measured.done || measured.reported || measured.end.is_some()) {
+            self.sampler.stop();
+        }
+        self.open.retain(|measured| !(measured.done && measured.reported));
+    }
+
+    fn read(&self) -> Reading {
+        let (stat, uptime, devices) = (self.proc.stat(), self.proc.uptime(), self.proc.net_dev());
+        Reading::parse(stat.as_deref(), uptime.as_deref(), devices.as_deref())
+    }
+}
+
+fn points(values: Values, tags: &Arc<[String]>) -> Vec<Point> {
+    let time = clock::epoch_ms();
+    values.into_iter().map(|(name, value)| Point { name, value, time, tags: tags.clone() }).collect()
+}
+
+#[cfg(test)]
+#[path = "meter_tests.rs"]
+mod tests;

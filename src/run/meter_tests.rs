@@ -1,0 +1,164 @@
+use std::fs;
+
+use super::*;
+
+/// A machine whose counters a test sets.
+struct Machine {
+    directory: tempfile::TempDir,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let machine = Self { directory: tempfile::tempdir().unwrap() };
+        fs::create_dir_all(machine.directory.path().join("net")).unwrap();
+        fs::create_dir_all(machine.directory.path().join("7/task/7")).unwrap();
+        fs::create_dir_all(machine.directory.path().join("7/fd")).unwrap();
+        machine.set(0);
+        machine
+    }
+
+    /// After `seconds`, in half of which both cores were busy, with 100 bytes a second in and 10 out.
+    fn set(&self, seconds: u64) {
+        let write = |file: &str, text: String| fs::write(self.directory.path().join(file), text).unwrap();
+        let (user, system, idle) = (seconds * 40, seconds * 10, seconds * 50);
+        let core = format!("{user} 0 {system} {idle}");
+        write("stat", format!("cpu  {} 0 {} {}\ncpu0 {core}\ncpu1 {core}\n", user * 2, system * 2, idle * 2));
+        write("uptime", format!("{seconds}.00 0.0\n"));
+        write("net/dev", format!("vinternal_1: {} 0 0 0 0 0 0 0 {} 0\n", seconds * 100, seconds * 10));
+    }
+
+    fn open_files(&self, count: usize) {
+        for number in 0..count {
+            fs::write(self.directory.path().join("7/fd").join(number.to_string()), "").unwrap();
+        }
+    }
+
+    fn meter(&self, overlapping: bool) -> Meter {
+        Meter::new(Proc::at(self.directory.path()), overlapping)
+    }
+}
+
+fn tags() -> Arc<[String]> {
+    Arc::from(["cold_start:true".to_owned()])
+}
+
+fn begun(id: &str) -> Moment {
+    Moment::Begun(id.into())
+}
+
+fn done(id: &str) -> Moment {
+    Moment::Done(id.into(), tags())
+}
+
+fn reported(id: &str) -> Moment {
+    Moment::Reported(id.into(), tags())
+}
+
+/// `name=value` of every point, sorted, without those of the real `/tmp`.
+fn told(meter: &mut Meter, moment: &Moment) -> Vec<String> {
+    let points = meter.observe(moment);
+    assert!(points.iter().all(|point| point.tags == tags() && point.time > 0));
+    let mut told: Vec<_> = points
+        .iter()
+        .map(|point| format!("{}={}", point.name.trim_start_matches("aws.lambda.enhanced."), point.value))
+        .filter(|point| !point.starts_with("tmp_"))
+        .collect();
+    told.sort();
+    told
+}
+
+const UTILIZATION: [&str; 5] = [
+    "cpu_max_utilization=50",
+    "cpu_min_utilization=50",
+    "cpu_total_utilization=1",
+    "cpu_total_utilization_pct=50",
+    "num_cores=2",
+];
+
+fn consumed(seconds: u64) -> Vec<String> {
+    let (user, system, received, sent) = (seconds * 800, seconds * 200, seconds * 100, seconds * 10);
+    vec![
+        format!("cpu_system_time={system}"),
+        format!("cpu_total_time={}", user + system),
+        format!("cpu_user_time={user}"),
+        format!("rx_bytes={received}"),
+        format!("total_network={}", received + sent),
+        format!("tx_bytes={sent}"),
+    ]
+}
+
+#[test]
+fn an_invocation_is_measured_from_its_beginning_to_each_of_its_ends() {
+    let machine = Machine::new();
+    let mut meter = machine.meter(false);
+    machine.open_files(3);
+    assert!(told(&mut meter, &begun("a")).is_empty());
+    machine.set(2);
+    let at_the_end = told(&mut meter, &done("a"));
+    let others = ["fd_max=1024", "fd_use=3", "threads_max=1024", "threads_use=1"];
+    assert!(UTILIZATION.iter().chain(&others).all(|point| at_the_end.contains(&(*point).to_owned())), "{at_the_end:?}");
+    assert_eq!(at_the_end.len(), 9);
+    machine.set(3);
+    assert_eq!(told(&mut meter, &reported("a")), consumed(3));
+    assert!(meter.open.is_empty());
+    assert!(told(&mut meter, &done("a")).is_empty(), "what is over is over");
+}
+
+#[test]
+fn what_the_next_invocation_uses_is_not_this_ones_however_late_its_end_is_told() {
+    let machine = Machine::new();
+    let mut meter = machine.meter(false);
+    machine.open_files(1);
+    meter.observe(&begun("a"));
+    machine.set(1);
+    meter.observe(&begun("b"));
+    machine.open_files(9);
+    machine.set(5);
+    assert!(told(&mut meter, &done("a")).contains(&"fd_use=1".to_owned()));
+    assert_eq!(told(&mut meter, &reported("a")), consumed(1));
+    assert_eq!(told(&mut meter, &reported("b")), consumed(4));
+}
+
+#[test]
+fn where_invocations_overlap_peaks_are_told_once_at_the_end() {
+    let machine = Machine::new();
+    let mut meter = machine.meter(true);
+    machine.open_files(2);
+    meter.observe(&begun("a"));
+    meter.observe(&begun("b"));
+    machine.set(1);
+    assert_eq!(told(&mut meter, &done("a")), UTILIZATION);
+    machine.set(2);
+    assert_eq!(told(&mut meter, &reported("a")), consumed(2));
+    assert_eq!(told(&mut meter, &reported("b")), consumed(2));
+    let ending = told(&mut meter, &Moment::Ending(tags()));
+    assert_eq!(ending, ["fd_max=1024", "fd_use=2", "threads_max=1024", "threads_use=1"]);
+}
+
+#[test]
+fn a_sandbox_that_was_never_used_has_no_peaks() {
+    for overlapping in [false, true] {
+        let mut meter = Machine::new().meter(overlapping);
+        assert!(told(&mut meter, &Moment::Ending(tags())).is_empty());
+    }
+}
+
+#[test]
+fn a_machine_that_tells_nothing_costs_only_what_it_does_not_tell() {
+    let mut meter = Meter::new(Proc::at("/nonexistent"), false);
+    meter.observe(&begun("a"));
+    assert_eq!(told(&mut meter, &done("a")), ["fd_max=1024", "threads_max=1024"]);
+    assert!(told(&mut meter, &reported("a")).is_empty());
+}
+
+#[test]
+fn what_is_measured_at_once_is_bounded() {
+    let machine = Machine::new();
+    let mut meter = machine.meter(true);
+    for number in 0..CAPACITY + 3 {
+        meter.observe(&begun(&number.to_string()));
+    }
+    assert_eq!(meter.open.len(), CAPACITY);
+    assert!(told(&mut meter, &reported("0")).is_empty());
+    assert!(!told(&mut meter, &reported("3")).is_empty());
+}

@@ -1,0 +1,175 @@
+//! What a function uses of the machine, and what is told of a sandbox's own life.
+//!
+//! The kernel's counters are the whole machine's, and tests share it, so values have lower bounds only.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use matrix::{
+    measure::digest,
+    sandbox::{Function, Setup, intake::Point, setup::Initialization},
+};
+
+use crate::support::{self, Life, echo, live, setup, setup_with};
+
+/// Uses 300 ms of CPU time, 120 files, three threads and 8 MiB of `/tmp`, long enough to be seen.
+const BUSY: &str = r#"
+import tempfile, threading, time
+
+def handler(event, context):
+    enough = threading.Event()
+    threads = [threading.Thread(target=enough.wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    files = [open("/dev/null") for _ in range(120)]
+    with tempfile.NamedTemporaryFile(dir="/tmp") as space:
+        space.write(b"x" * (8 << 20))
+        space.flush()
+        begin = time.process_time()
+        while time.process_time() - begin < 0.3:
+            pass
+        time.sleep(0.3)
+    for file in files:
+        file.close()
+    enough.set()
+    print(f"{event} {context.aws_request_id}")
+"#;
+
+const AT_THE_RUNTIMES_END: [&str; 7] =
+    ["fd_max", "fd_use", "threads_max", "threads_use", "tmp_max", "tmp_used", "tmp_free"];
+const UTILIZATION: [&str; 5] =
+    ["cpu_total_utilization_pct", "cpu_total_utilization", "cpu_max_utilization", "cpu_min_utilization", "num_cores"];
+const AT_THE_END: [&str; 3] = ["cpu_user_time", "cpu_system_time", "cpu_total_time"];
+
+fn busy(directory: &tempfile::TempDir) -> Function {
+    let mut function = support::python(directory, BUSY);
+    if let Function::Process { environment, .. } = &mut function {
+        environment.insert("AWS_EXECUTION_ENV".to_owned(), "AWS_Lambda_python3.13".to_owned());
+    }
+    function
+}
+
+fn points(life: &Life, metric: &str) -> Vec<Point> {
+    life.intake.points(&format!("aws.lambda.enhanced.{metric}"))
+}
+
+/// Names of all enhanced metrics that arrived, of those that are read from the machine.
+fn read_from_the_machine(life: &Life) -> BTreeSet<&'static str> {
+    let all = AT_THE_RUNTIMES_END.iter().chain(&UTILIZATION).chain(&AT_THE_END);
+    let network = ["rx_bytes", "tx_bytes", "total_network"];
+    all.chain(&network).copied().filter(|metric| life.count(metric) > 0).collect()
+}
+
+#[test]
+fn what_a_python_function_uses_is_told_once_an_invocation() {
+    let directory = tempfile::tempdir().unwrap();
+    let life = live(Setup { timeout: Duration::from_secs(30), ..setup(busy(&directory)) }, 3);
+    life.assert_unharmed();
+    life.assert_exactly_once();
+    life.assert_no_problems();
+    for metric in AT_THE_RUNTIMES_END.iter().chain(&UTILIZATION).chain(&AT_THE_END) {
+        let points = points(&life, metric);
+        let cold =
+            |cold: &str| points.iter().filter(|point| point.tags.iter().any(|tag| tag == cold)).map(|it| it.cnt).sum();
+        let times: [i64; 2] = ["cold_start:true", "cold_start:false"].map(cold);
+        assert_eq!(times, [1, 2], "{metric}\n{}", life.own_lines());
+        for tag in ["functionname:function", "init_type:on-demand"] {
+            assert!(points.iter().all(|point| point.tags.iter().any(|it| it == tag)), "{metric} {tag}");
+        }
+    }
+    let least = |metric: &str| points(&life, metric).iter().map(|point| point.min).fold(f64::MAX, f64::min);
+    assert!(least("cpu_total_time") >= 200.0 && least("cpu_user_time") >= 100.0);
+    assert!(least("cpu_total_utilization_pct") > 0.0 && least("cpu_max_utilization") > 0.0);
+    assert!(least("num_cores") >= 1.0);
+    assert!(least("fd_use") >= 120.0 && least("threads_use") >= 4.0);
+    assert!((1.0..=1024.0).contains(&least("fd_max")) && (1.0..=1024.0).contains(&least("threads_max")));
+    assert!(least("tmp_used") >= f64::from(8 << 20) && least("tmp_max") >= least("tmp_used"));
+}
+
+#[test]
+fn the_runtime_is_named_on_every_metric_of_an_invocation() {
+    let directory = tempfile::tempdir().unwrap();
+    let life = live(Setup { timeout: Duration::from_secs(30), ..setup(busy(&directory)) }, 1);
+    for metric in ["invocations", "duration", "init_duration", "cpu_total_time", "fd_use", "shutdowns"] {
+        let points = points(&life, metric);
+        assert!(!points.is_empty(), "{metric}");
+        for point in points {
+            let runtimes: Vec<_> = point.tags.iter().filter(|tag| tag.starts_with("runtime:")).collect();
+            // Which Python it is may be another sandbox's: they share the machine's processes, which on Lambda none do.
+            assert!(runtimes.len() == 1 && runtimes[0].starts_with("runtime:python"), "{metric} {runtimes:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_read_from_the_machine_can_be_turned_off_without_the_rest() {
+    let life = live(setup_with(echo(), &[("DD_LAMBDA_PROC_ENHANCED_METRICS", "false")]), 3);
+    life.assert_exactly_once();
+    assert_eq!(read_from_the_machine(&life), BTreeSet::new());
+    assert_eq!((life.count("shutdowns"), life.count("memorysize")), (1, 3));
+    let life = live(setup_with(echo(), &[("DD_ENHANCED_METRICS", "false")]), 3);
+    assert_eq!(read_from_the_machine(&life), BTreeSet::new());
+    assert_eq!(life.count("shutdowns"), 0);
+}
+
+#[test]
+fn short_invocations_are_measured_too() {
+    let life = live(setup(echo()), 20);
+    life.assert_unharmed();
+    for metric in AT_THE_RUNTIMES_END.iter().chain(&AT_THE_END) {
+        assert_eq!(life.count(metric), 20, "{metric}\n{}", life.own_lines());
+    }
+}
+
+#[test]
+fn what_is_read_from_the_machine_makes_no_run_differ_from_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let of = |setup: Setup| {
+        let life = live(setup, 4);
+        life.assert_unharmed();
+        digest(&life.ending.requests, &life.ending.output)
+    };
+    assert_eq!(of(setup(echo())), of(setup(echo())));
+    let used = || Setup { timeout: Duration::from_secs(30), ..setup(busy(&directory)) };
+    let unread = || Setup {
+        environment: BTreeMap::from([("DD_LAMBDA_PROC_ENHANCED_METRICS".to_owned(), "false".to_owned())]),
+        ..used()
+    };
+    assert_eq!(of(used()), of(unread()));
+}
+
+#[test]
+fn managed_instances_tell_the_most_that_was_used_when_they_end() {
+    let life = live(Setup { initialization: Initialization::ManagedInstances, ..setup(echo()) }, 5);
+    life.assert_unharmed();
+    for metric in AT_THE_RUNTIMES_END {
+        assert_eq!(life.count(metric), 1, "{metric}\n{}", life.own_lines());
+    }
+    for metric in AT_THE_END {
+        assert_eq!(life.count(metric), 5, "{metric}");
+    }
+    assert_eq!((life.count("shutdowns"), life.count("unused_init")), (1, 0));
+}
+
+#[test]
+fn the_end_of_a_sandbox_is_told_and_whether_it_was_ever_used() {
+    for (times, unused) in [(0, 1), (1, 0), (3, 0)] {
+        let life = live(setup(echo()), times);
+        life.assert_orderly_end();
+        assert_eq!((life.count("shutdowns"), life.count("unused_init")), (1, unused), "{times}");
+        assert_eq!(life.count("invocations"), i64::try_from(times).unwrap());
+    }
+    let life = live(Setup { initialization: Initialization::ManagedInstances, ..setup(echo()) }, 0);
+    assert_eq!((life.count("shutdowns"), life.count("unused_init")), (1, 1));
+    assert_eq!(read_from_the_machine(&life), BTreeSet::new());
+}
+
+#[test]
+fn a_restoration_from_a_snapshot_is_told_once() {
+    let life = live(Setup { initialization: Initialization::SnapStart, ..setup(echo()) }, 3);
+    assert_eq!(life.count("snapstart_restore_duration"), 1, "{}", life.own_lines());
+    let restored = &points(&life, "snapstart_restore_duration")[0];
+    assert!(restored.sum >= 0.0 && restored.tags.contains(&"init_type:snap-start".to_owned()), "{restored:?}");
+}
