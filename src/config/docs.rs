@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::keys::{KEYS, Key, Kind, Scope};
-use super::{Config, load};
+use super::{Config, Loaded, load};
 
 /// Compares a file with what it should hold, or with `BLESS=1` in the environment writes it.
 fn compare(file: &str, wanted: &str) {
@@ -31,9 +31,10 @@ fn every_example_changes_what_it_always_did() {
     let mut golden =
         String::from("# What the example of each key changes. Written by `BLESS=1 cargo test --lib config::docs`.\n");
     for key in KEYS {
-        let loaded = load([(key.variable(), key.doc.example)], None);
+        let loaded = key.example_as(&key.variable());
         assert_eq!(loaded.warnings, [], "{}", key.name);
-        write!(golden, "\n{}={}\n{}", key.variable(), key.doc.example, difference(&loaded.config)).unwrap();
+        let beside = key.doc.beside.map_or_else(String::new, |variable| format!(" ({variable})"));
+        write!(golden, "\n{}={}{beside}\n{}", key.variable(), key.doc.example, difference(&loaded.config)).unwrap();
     }
     compare("src/config/golden.txt", &golden);
 }
@@ -102,6 +103,12 @@ impl Key {
             Scope::Shared => self.name.to_owned(),
         }
     }
+
+    /// What the example means under that name.
+    pub(super) fn example_as(&self, name: &str) -> Loaded {
+        let beside = self.doc.beside.and_then(|variable| variable.split_once('='));
+        load(beside.into_iter().chain([(name, self.doc.example)]), None)
+    }
 }
 
 impl Kind {
@@ -121,6 +128,7 @@ impl Kind {
             Self::Tags => "`key:value` pairs separated by commas or blanks, or a YAML list of pairs".to_owned(),
             Self::Rules => "JSON list, or a YAML list, of rules".to_owned(),
             Self::Namespace => "letter, followed by letters, digits, `_` and `.`".to_owned(),
+            Self::LogEndpoints => "JSON list, or a YAML list, of `api_key`, `Host` and `Port`".to_owned(),
             Self::Endpoints => "JSON object, or a YAML mapping, from URLs to lists of API keys".to_owned(),
         }
     }
@@ -140,6 +148,7 @@ impl Kind {
             Self::Rules => Some("[{]"),
             Self::Namespace => Some("1st"),
             Self::Endpoints => Some("https://api.example"),
+            Self::LogEndpoints => Some("[443]"),
         }
     }
 }

@@ -10,6 +10,7 @@ pub(super) struct Draft {
     pub(super) levels: CompressionLevels,
     pub(super) use_compression: Option<bool>,
     pub(super) logs_enabled: Switches,
+    pub(super) worker_enabled: bool,
     pub(super) urls: Urls,
     pub(super) proxies: Proxies,
     /// Parts of the value just taken that were left out; the caller turns them into a warning.
@@ -28,6 +29,7 @@ pub(super) struct Urls {
     pub(super) metrics: Option<String>,
     pub(super) fallback_metrics: Option<String>,
     pub(super) logs: Option<String>,
+    pub(super) worker: Option<String>,
 }
 
 #[derive(Default)]
@@ -71,8 +73,15 @@ impl Switches {
 }
 
 impl Draft {
+    /// Whether logs are to go to a worker that nobody can find.
+    pub(super) fn lacks_worker(&self) -> bool {
+        self.worker_enabled && self.urls.worker.is_none()
+    }
+
     pub(super) fn finish(self) -> Config {
-        let Self { config, levels, use_compression, logs_enabled, urls, mut proxies, skipped: _ } = self;
+        let lacks_worker = self.lacks_worker();
+        let Self { config, levels, use_compression, logs_enabled, worker_enabled, urls, mut proxies, skipped: _ } =
+            self;
         let level = |specific: Option<i32>| specific.or(levels.any).unwrap_or(DEFAULT_COMPRESSION_LEVEL);
         let mut no_proxy = config.http.no_proxy;
         no_proxy.append(&mut proxies.shared_exceptions);
@@ -88,8 +97,10 @@ impl Draft {
                 ..config.http
             },
             logs: Logs {
-                enabled: logs_enabled.resolve().unwrap_or(config.logs.enabled),
+                // The customer may have a worker because something in the logs must not reach Datadog.
+                enabled: logs_enabled.resolve().unwrap_or(config.logs.enabled) && !lacks_worker,
                 url: urls.logs.unwrap_or_else(|| types::logs_url(&config.site)),
+                worker: urls.worker.filter(|_| worker_enabled),
                 compression: use_compression.unwrap_or(true).then(|| level(levels.logs)),
                 ..config.logs
             },

@@ -42,6 +42,8 @@ pub(super) type Set = fn(&mut Draft, Given<'_>, Source) -> Result<Effect, Reason
 pub(super) struct Doc {
     pub(super) kind: Kind,
     pub(super) example: &'static str,
+    /// Another variable, `NAME=value`, without which the example has no effect.
+    pub(super) beside: Option<&'static str>,
     /// The module that acts on it.
     pub(super) reader: &'static str,
     pub(super) meaning: &'static str,
@@ -63,11 +65,22 @@ pub(super) enum Kind {
     Rules,
     Namespace,
     Endpoints,
+    LogEndpoints,
+}
+
+#[cfg(test)]
+macro_rules! beside {
+    () => {
+        None
+    };
+    ($beside:literal) => {
+        Some($beside)
+    };
 }
 
 macro_rules! keys {
     ($($scope:ident $name:ident {
-        yaml: $yaml:expr, kind: $kind:expr, default: $default:literal, example: $example:literal,
+        yaml: $yaml:expr, kind: $kind:expr, default: $default:literal, example: $example:literal, $(beside: $beside:literal,)?
         reader: $reader:literal, meaning: $meaning:literal, set: $set:expr $(,)?
     })*) => {
         pub(super) static KEYS: &[Key] = &[$(Key {
@@ -77,7 +90,7 @@ macro_rules! keys {
             default: $default,
             set: $set,
             #[cfg(test)]
-            doc: Doc { kind: $kind, example: $example, reader: $reader, meaning: $meaning },
+            doc: Doc { kind: $kind, example: $example, beside: beside!($($beside)?), reader: $reader, meaning: $meaning },
         }),*];
     };
 }
@@ -245,6 +258,35 @@ keys! {
         example: "1", reader: "intake",
         meaning: "Zstandard level of logs.",
         set: |draft, given, _| taken(given.integer(&ZSTD).map(|level| draft.levels.logs = Some(level))),
+    }
+    Datadog LOGS_CONFIG_ADDITIONAL_ENDPOINTS {
+        yaml: Some("logs_config.additional_endpoints"), kind: Kind::LogEndpoints, default: "",
+        example: r#"[{"api_key":"fedcba9876543210fedcba9876543210","Host":"http-intake.logs.datadoghq.eu","Port":443}]"#,
+        reader: "intake",
+        meaning: "Further logs intakes, each with the API key under which all logs go there too. `https://` is put \
+                  before a host without a scheme; the port is 443 if not given.",
+        set: |draft, given, _| {
+            let Parsed { items, skipped } = given.log_endpoints()?;
+            draft.skipped = skipped;
+            let endpoints = items.into_iter().map(Arc::new).collect();
+            Ok(list(&mut draft.config.logs.additional_endpoints, endpoints))
+        },
+    }
+    Datadog OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED {
+        yaml: None, kind: Kind::Boolean, default: "false", example: "true",
+        beside: "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL=http://worker.internal:8282",
+        reader: "intake",
+        meaning: "Send logs to an Observability Pipelines Worker instead of Datadog's intake. Without a usable URL of \
+                  one, no logs are sent.",
+        set: |draft, given, _| taken(given.boolean().map(|on| draft.worker_enabled = on)),
+    }
+    Datadog OBSERVABILITY_PIPELINES_WORKER_LOGS_URL {
+        yaml: None, kind: Kind::Url, default: "", example: "http://worker.internal:8282",
+        beside: "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED=true",
+        reader: "intake",
+        meaning: "Whole URL of that worker; nothing is appended to it, and logs are not compressed on the way there. \
+                  The additional logs intakes are not affected.",
+        set: |draft, given, _| taken(given.whole_url().map(|url| draft.urls.worker = url)),
     }
     Datadog ENHANCED_METRICS {
         yaml: Some("enhanced_metrics"), kind: Kind::Boolean, default: "true", example: "false",

@@ -47,11 +47,11 @@ fn every_default_is_what_the_table_says() {
 #[test]
 fn every_example_means_the_same_under_each_prefix_and_in_yaml() {
     for key in KEYS {
-        let expected = env([(&key.variable(), key.doc.example)]);
+        let expected = key.example_as(&key.variable());
         assert_ne!(expected.config, Config::default(), "{} has an example that changes nothing", key.name);
-        assert_eq!(env([(&key.variable().to_lowercase(), key.doc.example)]), expected, "{}", key.name);
+        assert_eq!(key.example_as(&key.variable().to_lowercase()), expected, "{}", key.name);
         if key.scope == Scope::Datadog {
-            assert_eq!(env([(&format!("DATADOG_{}", key.name), key.doc.example)]), expected, "{}", key.name);
+            assert_eq!(key.example_as(&format!("DATADOG_{}", key.name)), expected, "{}", key.name);
         }
         if let Some(document) = document(key, &example_in_yaml(key)) {
             assert_eq!(yaml(&document), expected, "{document}");
@@ -351,6 +351,40 @@ fn endpoints_are_read_one_by_one() {
         assert_eq!(endpoints(&loaded), ["https://a.example k1", "https://a.example k2"]);
         assert!(loaded.warnings[0].why.ends_with("(4)"), "{:?}", loaded.warnings);
         assert!(!format!("{:?}", loaded.config).contains("k1"));
+    }
+}
+
+#[test]
+fn log_endpoints_are_read_one_by_one() {
+    let endpoints = |loaded: &Loaded| -> Vec<String> {
+        let told = |endpoint: &Arc<Endpoint>| format!("{} {}", endpoint.url, endpoint.api_key.expose());
+        loaded.config.logs.additional_endpoints.iter().map(told).collect()
+    };
+    let json = r#"[{"api_key":"k1","Host":"a.example","Port":443,"is_reliable":true}, {"api_key":" k2\n","Host":"http://b:80","Port":"8080"},
+                   {"api_key":"k3","Host":"c"}, {"api_key":"k4","Host":"d","Port":0}, {"Host":"e","Port":1}, {"api_key":"k6","Port":1},
+                   {"api_key":"k7","Host":"f/path","Port":1}, {"api_key":"k8","Host":"g","Port":65536}, {"api_key":"ü","Host":"h"}, 5]"#;
+    let json = json.replace("http://b:80", "http://b");
+    let loaded = env([("DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS", json.as_str())]);
+    assert_eq!(endpoints(&loaded), ["https://a.example:443 k1", "http://b:8080 k2", "https://c:443 k3"]);
+    assert!(loaded.warnings[0].why.ends_with("(7)"), "{:?}", loaded.warnings);
+    assert!(!format!("{:?}", loaded.config).contains("k1"));
+    let text = "logs_config:\n  additional_endpoints:\n    - {api_key: k1, Host: a.example, Port: 443, is_reliable: true}\n";
+    assert_eq!(endpoints(&yaml(text)), ["https://a.example:443 k1"]);
+}
+
+#[test]
+fn logs_go_to_a_worker_only_if_it_is_turned_on_and_nowhere_if_it_cannot_be_found() {
+    let (on, url) = ("DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED", "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL");
+    let both = env([(on, "true"), (url, "http://worker:8282/in/")]);
+    assert_eq!(both.config.logs.worker.as_deref(), Some("http://worker:8282/in/"));
+    assert!(both.config.logs.enabled && both.warnings.is_empty());
+    let off = env([(url, "http://worker:8282")]);
+    assert_eq!(off, Loaded { config: Config::default(), warnings: Vec::new() });
+    for variables in [vec![(on, "true")], vec![(on, "true"), (url, "")], vec![(on, "true"), (url, "gopher://x")]] {
+        let lost = load(variables.iter().copied(), None);
+        assert!(!lost.config.logs.enabled && lost.config.logs.worker.is_none(), "{variables:?}");
+        let last = lost.warnings.last().unwrap().to_string();
+        assert_eq!(last, format!("{on} (environment): is set without a usable {url}; using no logs at all"));
     }
 }
 

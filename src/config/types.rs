@@ -53,6 +53,8 @@ impl Default for Config {
             logs: Logs {
                 enabled: true,
                 url: logs_url(DEFAULT_SITE),
+                worker: None,
+                additional_endpoints: Vec::new(),
                 rules: Vec::new(),
                 compression: Some(DEFAULT_COMPRESSION_LEVEL),
             },
@@ -139,6 +141,10 @@ pub struct Logs {
     pub enabled: bool,
     /// Scheme and host, no trailing `/`: the intake path is appended to it.
     pub url: String,
+    /// Whole URL of an Observability Pipelines Worker that logs go to instead.
+    pub worker: Option<String>,
+    /// Where logs go besides.
+    pub additional_endpoints: Vec<Arc<Endpoint>>,
     pub rules: Vec<Rule>,
     /// Zstandard level; `None` sends logs uncompressed.
     pub compression: Option<i32>,
@@ -176,7 +182,7 @@ pub struct Metrics {
     pub excluded_tags: Vec<String>,
 }
 
-/// Another account's metrics intake.
+/// Another account's intake.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     /// Scheme and host, no trailing `/`: the intake path is appended to it.

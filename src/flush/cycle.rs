@@ -94,8 +94,7 @@ impl Flusher {
     /// the loop, on which the function's time depends, never stands still.
     pub fn start(&mut self, drafts: impl IntoIterator<Item = Draft>) {
         for draft in drafts {
-            let destinations = 1 + draft.also_to.len() as u64;
-            let items = Dropped::one(draft.kind, draft.items as u64 * destinations);
+            let items = Dropped::one(draft.kind, (draft.items * draft.to.len()) as u64);
             if matches!(self.way, Way::Closed) {
                 self.dropped.add(items);
                 continue;

@@ -14,9 +14,18 @@ use crate::config::{ApiKey, Config, Http, HttpProtocol};
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    logs_url: String,
+    logs: Logs,
     metrics_url: String,
     key: ApiKey,
+}
+
+/// Where logs go first.
+#[derive(Debug, Clone)]
+enum Logs {
+    /// The base URL of the intake.
+    Datadog(String),
+    /// The whole URL of a worker between us and Datadog, which speaks plain HTTP.
+    Worker(String),
 }
 
 /// A client, and what could not be taken into account.
@@ -80,21 +89,19 @@ impl Client {
         }
         let mut problems = Vec::new();
         let http = http_client(&config.http, &mut problems)?;
-        let client = Self { http, logs_url: config.logs.url.clone(), metrics_url: config.metrics.url.clone(), key };
+        let logs = match &config.logs.worker {
+            Some(url) => Logs::Worker(url.clone()),
+            None => Logs::Datadog(config.logs.url.clone()),
+        };
+        let client = Self { http, logs, metrics_url: config.metrics.url.clone(), key };
         Ok(Built { client, problems })
     }
 
     /// One attempt. The response's body is not read: it may echo what the customer sent.
     pub async fn send(&self, payload: &Payload) -> Result<(), Failure> {
-        let Destination { base, key } = self.destination(payload);
-        let request = match payload.kind {
-            Kind::Logs => self
-                .http
-                .post(format!("{base}/api/v2/logs"))
-                .header(header::CONTENT_TYPE, "application/json")
-                .header("dd-protocol", "agent-json"),
-            Kind::Sketches => self.protobuf(format!("{base}/api/beta/sketches")),
-            Kind::Series => self.protobuf(format!("{base}/api/v2/series")),
+        let (request, key) = match &payload.to {
+            To::Primary => (self.to_primary(payload.kind), &self.key),
+            To::Additional(endpoint) => (self.to_datadog(payload.kind, &endpoint.url), &endpoint.api_key),
         };
         let request = request.header("dd-api-key", key.expose()).body(payload.body.clone());
         let request = if payload.zstd { request.header(header::CONTENT_ENCODING, "zstd") } else { request };
@@ -112,24 +119,28 @@ impl Client {
         })
     }
 
-    fn destination<'a>(&'a self, payload: &'a Payload) -> Destination<'a> {
-        match (&payload.to, payload.kind) {
-            (To::Additional(endpoint), _) => Destination { base: &endpoint.url, key: &endpoint.api_key },
-            (To::Primary, Kind::Logs) => Destination { base: &self.logs_url, key: &self.key },
-            (To::Primary, Kind::Sketches | Kind::Series) => Destination { base: &self.metrics_url, key: &self.key },
+    fn to_primary(&self, kind: Kind) -> RequestBuilder {
+        match (kind, &self.logs) {
+            (Kind::Logs, Logs::Worker(url)) => self.http.post(url).header(header::CONTENT_TYPE, JSON),
+            (Kind::Logs, Logs::Datadog(base)) => self.to_datadog(kind, base),
+            (Kind::Sketches | Kind::Series, _) => self.to_datadog(kind, &self.metrics_url),
         }
     }
 
-    fn protobuf(&self, url: String) -> RequestBuilder {
-        self.http.post(url).header(header::CONTENT_TYPE, "application/x-protobuf")
+    fn to_datadog(&self, kind: Kind, base: &str) -> RequestBuilder {
+        let post = |path: &str, content_type: &str| {
+            self.http.post(format!("{base}{path}")).header(header::CONTENT_TYPE, content_type)
+        };
+        match kind {
+            Kind::Logs => post("/api/v2/logs", JSON).header("dd-protocol", "agent-json"),
+            Kind::Sketches => post("/api/beta/sketches", PROTOBUF),
+            Kind::Series => post("/api/v2/series", PROTOBUF),
+        }
     }
 }
 
-/// Whose intake, and who we are there.
-struct Destination<'a> {
-    base: &'a str,
-    key: &'a ApiKey,
-}
+const JSON: &str = "application/json";
+const PROTOBUF: &str = "application/x-protobuf";
 
 fn http_client(http: &Http, problems: &mut Vec<Problem>) -> Result<reqwest::Client, Error> {
     let mut builder = reqwest::Client::builder()
