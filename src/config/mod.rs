@@ -56,7 +56,8 @@ pub fn load(
         loading.resolve(key, candidates);
     }
     if loading.draft.lacks_worker() {
-        let (key, url) = ("DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED", "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL");
+        let (key, url) =
+            ("DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED", "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL");
         loading.warn(key, Source::Environment, format!("is set without a usable {url}"), "no logs at all");
     }
     Loaded { config: loading.draft.finish(), warnings: loading.warnings }

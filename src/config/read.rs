@@ -194,7 +194,9 @@ impl<'a> Given<'a> {
         match self {
             Self::Tree(tree) => Ok(Some(Cow::Borrowed(tree))),
             Self::Text("") => Ok(None),
-            Self::Text(text) => serde_json::from_str(text).map(|tree| Some(Cow::Owned(tree))).map_err(|_| "is not JSON"),
+            Self::Text(text) => {
+                serde_json::from_str(text).map(|tree| Some(Cow::Owned(tree))).map_err(|_| "is not JSON")
+            }
         }
     }
 

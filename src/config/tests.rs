@@ -368,7 +368,8 @@ fn log_endpoints_are_read_one_by_one() {
     assert_eq!(endpoints(&loaded), ["https://a.example:443 k1", "http://b:8080 k2", "https://c:443 k3"]);
     assert!(loaded.warnings[0].why.ends_with("(7)"), "{:?}", loaded.warnings);
     assert!(!format!("{:?}", loaded.config).contains("k1"));
-    let text = "logs_config:\n  additional_endpoints:\n    - {api_key: k1, Host: a.example, Port: 443, is_reliable: true}\n";
+    let text =
+        "logs_config:\n  additional_endpoints:\n    - {api_key: k1, Host: a.example, Port: 443, is_reliable: true}\n";
     assert_eq!(endpoints(&yaml(text)), ["https://a.example:443 k1"]);
 }
 

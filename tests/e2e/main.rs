@@ -10,6 +10,7 @@
 
 mod births;
 mod deliveries;
+mod destinations;
 mod failures;
 mod launcher;
 mod lines;

@@ -39,7 +39,9 @@ mod tests {
         let function = "arn:aws:lambda:us-east-1:1:function:f:1";
         let found = read(&format!("{function}/durable-execution/order-7/0b1c"));
         assert_eq!(found, Some(("order-7".to_owned(), "0b1c".to_owned())));
-        for other in ["", "/durable-execution/", "/durable-execution/n", "/durable-execution/n/", "/durable-execution/n/i/x"] {
+        for other in
+            ["", "/durable-execution/", "/durable-execution/n", "/durable-execution/n/", "/durable-execution/n/i/x"]
+        {
             assert_eq!(read(&format!("{function}{other}")), None, "{other}");
         }
         assert_eq!(of(&Map::new()), None);
