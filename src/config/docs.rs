@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::keys::{KEYS, Key, Kind, Scope};
+use super::unsupported::{UNSUPPORTED, Unsupported};
 use super::{Config, Loaded, load};
 
 /// Compares a file with what it should hold, or with `BLESS=1` in the environment writes it.
@@ -71,6 +72,11 @@ fn documentation() -> String {
         let variable = key.variable();
         writeln!(text, "| `{variable}` | {yaml} | {accepts} | {default} | `{example}` | {meaning} | {reader} |")
             .unwrap();
+    }
+    text += TAIL;
+    for Unsupported { name, yaml } in UNSUPPORTED {
+        let yaml = yaml.map_or_else(|| "–".to_owned(), |path| format!("`{path}`"));
+        writeln!(text, "| `DD_{name}` | {yaml} |").unwrap();
     }
     text
 }
@@ -178,4 +184,14 @@ An empty variable is a value where text or a URL is expected: it replaces what t
 
 | variable | `datadog.yaml` | accepts | default | example | meaning | read by |
 |---|---|---|---|---|---|---|
+";
+
+const TAIL: &str = "
+## Not supported yet
+
+Other versions of the extension act on these; this one accepts them, whatever their value, and names those that are set in one warning at its start.
+One that is `false`, `0` or empty asks for nothing, and is not named.
+
+| variable | `datadog.yaml` |
+|---|---|
 ";

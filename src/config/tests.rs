@@ -8,6 +8,10 @@ fn env<const N: usize>(variables: [(&str, &str); N]) -> Loaded {
     load(variables, None)
 }
 
+fn default() -> Loaded {
+    Loaded { config: Config::default(), warnings: Vec::new(), unsupported: Vec::new() }
+}
+
 fn yaml(text: &str) -> Loaded {
     load([("PATH", "/usr/bin"); 1], Some(text))
 }
@@ -33,14 +37,14 @@ fn example_in_yaml(key: &Key) -> String {
 #[test]
 fn nothing_set_is_the_default_without_a_warning() {
     let loaded = load([("HOME", "/root"), ("DD_UNKNOWN", "1"), ("DD", "x"), ("é", "y")], Some(""));
-    assert_eq!(loaded, Loaded { config: Config::default(), warnings: Vec::new() });
+    assert_eq!(loaded, default());
 }
 
 #[test]
 fn every_default_is_what_the_table_says() {
     for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
         let loaded = env([(&key.variable(), key.default)]);
-        assert_eq!(loaded, Loaded { config: Config::default(), warnings: Vec::new() }, "{}", key.name);
+        assert_eq!(loaded, default(), "{}", key.name);
     }
 }
 
@@ -102,7 +106,7 @@ fn every_bad_value_in_the_environment_leaves_the_field_to_yaml() {
 fn every_null_in_yaml_is_absent() {
     for key in KEYS {
         if let Some(document) = document(key, "null") {
-            assert_eq!(yaml(&document), Loaded { config: Config::default(), warnings: Vec::new() }, "{document}");
+            assert_eq!(yaml(&document), default(), "{document}");
         }
     }
 }
@@ -380,7 +384,7 @@ fn logs_go_to_a_worker_only_if_it_is_turned_on_and_nowhere_if_it_cannot_be_found
     assert_eq!(both.config.logs.worker.as_deref(), Some("http://worker:8282/in/"));
     assert!(both.config.logs.enabled && both.warnings.is_empty());
     let off = env([(url, "http://worker:8282")]);
-    assert_eq!(off, Loaded { config: Config::default(), warnings: Vec::new() });
+    assert_eq!(off, default());
     for variables in [vec![(on, "true")], vec![(on, "true"), (url, "")], vec![(on, "true"), (url, "gopher://x")]] {
         let lost = load(variables.iter().copied(), None);
         assert!(!lost.config.logs.enabled && lost.config.logs.worker.is_none(), "{variables:?}");
@@ -478,7 +482,7 @@ fn whatever_is_given_the_result_can_be_used() {
             let quoted = serde_json::to_string(value).unwrap();
             let texts = [document(key, value), document(key, &quoted)].into_iter().flatten();
             let loaded = texts.map(|text| yaml(&text)).chain([env([(&key.variable(), value)])]);
-            for Loaded { config, warnings } in loaded {
+            for Loaded { config, warnings, .. } in loaded {
                 assert!(reqwest::Url::parse(&config.logs.url).is_ok(), "{}={value}", key.name);
                 assert!(reqwest::Url::parse(&config.metrics.url).is_ok(), "{}={value}", key.name);
                 assert!(!config.http.timeout.is_zero(), "{}={value}", key.name);

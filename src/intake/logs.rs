@@ -4,7 +4,7 @@ use super::{Draft, Kind, To};
 use crate::{aggregate::logs::LogBatch, config::Logs};
 
 /// One request a batch and intake; two drafts a batch where the intakes do not take the same body.
-pub fn drafts<'a>(batches: Vec<LogBatch>, settings: &'a Logs) -> impl Iterator<Item = Draft> + 'a {
+pub fn drafts(batches: Vec<LogBatch>, settings: &Logs) -> impl Iterator<Item = Draft> {
     batches.into_iter().flat_map(move |batch| of_batch(batch, settings))
 }
 

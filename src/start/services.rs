@@ -71,6 +71,9 @@ pub fn settle(loaded: Loaded) -> Config {
     for warning in loaded.warnings {
         log::warn!("CONFIG | {warning}");
     }
+    if !loaded.unsupported.is_empty() {
+        log::warn!("CONFIG | not supported yet, and without effect: {}", loaded.unsupported.join(", "));
+    }
     log::debug!("Flush strategy: {:?}", loaded.config.flush_strategy);
     loaded.config
 }

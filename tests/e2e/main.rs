@@ -16,4 +16,5 @@ mod launcher;
 mod lines;
 mod metrics;
 mod outages;
+mod settings;
 mod support;
