@@ -123,6 +123,7 @@ impl Kind {
             Self::Text => "text".to_owned(),
             Self::Boolean => "`true` or `false` in any case, `1` or `0`".to_owned(),
             Self::Integer { from, to } => format!("whole number, {from} to {to}"),
+            Self::Seconds => "seconds, also with a fraction".to_owned(),
             Self::Level => "`trace`, `debug`, `info`, `warn`, `error` or `off`, in any case".to_owned(),
             Self::Strategy => {
                 "`default`, `end`, `end,N`, `periodically,N` or `continuously,N`, N in milliseconds, not 0".to_owned()
@@ -145,6 +146,7 @@ impl Kind {
             Self::Text | Self::List => None,
             Self::Boolean => Some("maybe"),
             Self::Integer { .. } => Some("many"),
+            Self::Seconds => Some("-1"),
             Self::Level => Some("loud"),
             Self::Strategy => Some("sometimes"),
             Self::Protocol => Some("gopher"),

@@ -1,6 +1,6 @@
 //! Settings on their way to a [`Config`]: those that decide something only together with others wait here.
 
-use super::types::{self, Config, DEFAULT_COMPRESSION_LEVEL, Http, Logs, Metrics};
+use super::types::{self, Aws, Config, DEFAULT_COMPRESSION_LEVEL, Http, Logs, Metrics, Secret};
 use super::warning::Source;
 
 /// Starts as the defaults; the setters of the table of keys fill it.
@@ -13,6 +13,7 @@ pub(super) struct Draft {
     pub(super) worker_enabled: bool,
     pub(super) urls: Urls,
     pub(super) proxies: Proxies,
+    pub(super) secrets: Secrets,
     /// Parts of the value just taken that were left out; the caller turns them into a warning.
     pub(super) skipped: usize,
 }
@@ -30,6 +31,14 @@ pub(super) struct Urls {
     pub(super) fallback_metrics: Option<String>,
     pub(super) logs: Option<String>,
     pub(super) worker: Option<String>,
+}
+
+/// The places where a key may be kept, in the order in which they count.
+#[derive(Default)]
+pub(super) struct Secrets {
+    pub(super) kms: Option<String>,
+    pub(super) manager: Option<String>,
+    pub(super) ssm: Option<String>,
 }
 
 #[derive(Default)]
@@ -80,12 +89,16 @@ impl Draft {
 
     pub(super) fn finish(self) -> Config {
         let lacks_worker = self.lacks_worker();
-        let Self { config, levels, use_compression, logs_enabled, worker_enabled, urls, mut proxies, skipped: _ } =
+        let Self { config, levels, use_compression, logs_enabled, worker_enabled, urls, proxies, secrets, skipped: _ } =
             self;
         let level = |specific: Option<i32>| specific.or(levels.any).unwrap_or(DEFAULT_COMPRESSION_LEVEL);
         let mut no_proxy = config.http.no_proxy;
-        no_proxy.append(&mut proxies.shared_exceptions);
+        no_proxy.extend_from_slice(&proxies.shared_exceptions);
+        let Secrets { kms, manager, ssm } = secrets;
+        let places = [kms.map(Secret::Kms), manager.map(Secret::SecretsManager), ssm.map(Secret::Ssm)];
         Config {
+            secret: places.into_iter().flatten().next(),
+            aws: Aws { proxy: proxies.shared.clone(), no_proxy: proxies.shared_exceptions, ..config.aws },
             http: Http {
                 proxy: match proxies.ours {
                     OurProxy::NotSet => proxies.shared,

@@ -55,6 +55,7 @@ pub(super) enum Kind {
     Text,
     Boolean,
     Integer { from: i64, to: i64 },
+    Seconds,
     Level,
     Strategy,
     Protocol,
@@ -101,6 +102,64 @@ keys! {
         reader: "intake",
         meaning: "Key that Datadog knows the account by. Blanks and line ends in it are removed.",
         set: |draft, given, _| taken(given.text().map(|text| draft.config.api_key = ApiKey::clean(text))),
+    }
+    Datadog KMS_API_KEY {
+        yaml: Some("kms_api_key"), kind: Kind::Text, default: "", example: "AQICAHiZ0123456789abcdef==",
+        reader: "intake",
+        meaning: "The API key encrypted by KMS, in base64. The first of `DD_KMS_API_KEY`, `DD_API_KEY_SECRET_ARN`, \
+                  `DD_API_KEY_SSM_ARN` and `DD_API_KEY` that is set counts.",
+        set: |draft, given, _| taken(given.filled().map(|text| draft.secrets.kms = text.map(Into::into))),
+    }
+    Datadog API_KEY_SECRET_ARN {
+        yaml: Some("api_key_secret_arn"), kind: Kind::Text, default: "",
+        example: "arn:aws:secretsmanager:us-east-1:123456789012:secret:datadog", reader: "intake",
+        meaning: "Secret in Secrets Manager that is the API key, or a JSON object with the key under `dd_api_key` or \
+                  `apiKey`. It may be in another region.",
+        set: |draft, given, _| {
+            taken(given.filled().map(|text| draft.secrets.manager = text.map(Into::into)))
+        },
+    }
+    Datadog API_KEY_SSM_ARN {
+        yaml: Some("api_key_ssm_arn"), kind: Kind::Text, default: "",
+        example: "arn:aws:ssm:us-east-1:123456789012:parameter/datadog", reader: "intake",
+        meaning: "Name or ARN of the parameter in Systems Manager that is the API key. It may be in another region.",
+        set: |draft, given, _| taken(given.filled().map(|text| draft.secrets.ssm = text.map(Into::into))),
+    }
+    Datadog API_KEY_SECRET_RELOAD_INTERVAL {
+        yaml: Some("api_key_secret_reload_interval"), kind: Kind::Seconds, default: "", example: "3600",
+        reader: "flush",
+        meaning: "Seconds after which an API key that AWS keeps is asked for again; the old one is used until there \
+                  is an answer. Less than one: never.",
+        set: |draft, given, _| {
+            let interval = given.seconds()?.filter(|interval| interval.as_secs() > 0);
+            let effect = if interval.is_some() { Effect::Taken } else { Effect::Unset };
+            draft.config.secret_reload = interval.or(draft.config.secret_reload);
+            Ok(effect)
+        },
+    }
+    Shared AWS_ENDPOINT_URL {
+        yaml: None, kind: Kind::Url, default: "", example: "http://localhost:4566",
+        reader: "intake",
+        meaning: "Base URL of all AWS services that are asked for an API key, as in AWS's own SDKs.",
+        set: |draft, given, _| taken(given.url().map(|url| draft.config.aws.url = url)),
+    }
+    Shared AWS_ENDPOINT_URL_KMS {
+        yaml: None, kind: Kind::Url, default: "", example: "https://kms.internal.example",
+        reader: "intake",
+        meaning: "Base URL of KMS alone.",
+        set: |draft, given, _| taken(given.url().map(|url| draft.config.aws.kms_url = url)),
+    }
+    Shared AWS_ENDPOINT_URL_SECRETS_MANAGER {
+        yaml: None, kind: Kind::Url, default: "", example: "https://secrets.internal.example",
+        reader: "intake",
+        meaning: "Base URL of Secrets Manager alone.",
+        set: |draft, given, _| taken(given.url().map(|url| draft.config.aws.secrets_manager_url = url)),
+    }
+    Shared AWS_ENDPOINT_URL_SSM {
+        yaml: None, kind: Kind::Url, default: "", example: "https://ssm.internal.example",
+        reader: "intake",
+        meaning: "Base URL of Systems Manager alone.",
+        set: |draft, given, _| taken(given.url().map(|url| draft.config.aws.ssm_url = url)),
     }
     Datadog SITE {
         yaml: Some("site"), kind: Kind::Site, default: "datadoghq.com", example: "datadoghq.eu",

@@ -13,6 +13,8 @@ mod warning;
 mod yaml;
 
 #[cfg(test)]
+mod destination_tests;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod tests;
@@ -27,7 +29,8 @@ use environment::{Prefix, Variable};
 use keys::{KEYS, Key};
 use read::{Effect, Given};
 pub use types::{
-    ApiKey, Config, DogStatsd, Endpoint, FlushStrategy, Http, HttpProtocol, Logs, Metrics, Rule, RuleKind, Tag,
+    ApiKey, Aws, Config, DogStatsd, Endpoint, FlushStrategy, Http, HttpProtocol, Logs, Metrics, Rule, RuleKind, Secret,
+    Tag,
 };
 pub use warning::{Source, Warning};
 

@@ -66,6 +66,13 @@ impl<'a> Given<'a> {
         if range.contains(&number) { Ok(number) } else { Err("is out of range") }
     }
 
+    /// Seconds, whole or not; blank as `None`.
+    pub(super) fn seconds(self) -> Result<Option<Duration>, Reason> {
+        let Some(text) = self.filled()? else { return Ok(None) };
+        let seconds: f64 = text.parse().map_err(|_| "must be a number of seconds")?;
+        Duration::try_from_secs_f64(seconds).map(Some).map_err(|_| "is out of range")
+    }
+
     pub(super) fn level(self) -> Result<LevelFilter, Reason> {
         let text = self.text()?;
         LEVELS

@@ -12,6 +12,12 @@ use log::LevelFilter;
 pub struct Config {
     /// The key as given in plain text; `None` when there is none or nothing is left of it after cleaning.
     pub api_key: Option<ApiKey>,
+    /// Where the key is kept instead; it beats the one in plain text.
+    pub secret: Option<Secret>,
+    /// How long a key that was kept elsewhere is used before it is asked for again; at least a second.
+    pub secret_reload: Option<Duration>,
+    /// How AWS is reached.
+    pub aws: Aws,
     /// A host name such as `datadoghq.eu`: never empty, never a URL.
     pub site: String,
     pub log_level: LevelFilter,
@@ -34,6 +40,9 @@ impl Default for Config {
         let flush_timeout = Duration::from_secs(30);
         Self {
             api_key: None,
+            secret: None,
+            secret_reload: None,
+            aws: Aws::default(),
             site: DEFAULT_SITE.to_owned(),
             log_level: DEFAULT_LOG_LEVEL,
             flush_timeout,
@@ -104,6 +113,34 @@ impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ApiKey(redacted)")
     }
+}
+
+/// A place where a key is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Secret {
+    /// The key, encrypted by KMS, in base64.
+    Kms(String),
+    /// An ARN, or a name in the function's region.
+    SecretsManager(String),
+    /// An ARN, or a name in the function's region.
+    Ssm(String),
+}
+
+/// How AWS's own services are reached. Nothing that is set for Datadog's intakes counts, except for certificates that are trusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Aws {
+    /// An absolute `http://` or `https://` URL.
+    pub proxy: Option<String>,
+    /// As in [`Http::no_proxy`].
+    pub no_proxy: Vec<String>,
+    /// Base URL of all services; no trailing `/`, here and below. The usual host of the service if there is none.
+    pub url: Option<String>,
+    /// Of KMS alone.
+    pub kms_url: Option<String>,
+    /// Of Secrets Manager alone.
+    pub secrets_manager_url: Option<String>,
+    /// Of Systems Manager alone.
+    pub ssm_url: Option<String>,
 }
 
 /// One `key:value` pair of `DD_TAGS`; neither side is empty.

@@ -6,6 +6,8 @@ use reqwest::{NoProxy, Proxy, RequestBuilder, StatusCode, header};
 
 use super::{
     Kind, Payload, To,
+    aws::{self, Aws},
+    key::{self, Function, Key, Resolver},
     tls::{self, Problem},
 };
 use crate::config::{ApiKey, Config, Http, HttpProtocol};
@@ -16,7 +18,7 @@ pub struct Client {
     http: reqwest::Client,
     logs: Logs,
     metrics_url: String,
-    key: ApiKey,
+    key: Key,
 }
 
 /// Where logs go first.
@@ -41,7 +43,7 @@ pub struct Built {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No API key.
-    #[error("Failed to resolve API key: set DD_API_KEY")]
+    #[error("Failed to resolve API key: set DD_API_KEY, DD_API_KEY_SECRET_ARN, DD_API_KEY_SSM_ARN or DD_KMS_API_KEY")]
     NoKey,
     /// The key cannot stand in a header.
     #[error("API key has invalid format")]
@@ -82,12 +84,9 @@ impl Failure {
 
 impl Client {
     /// Builds the one client that all payloads share.
-    pub fn build(config: &Config) -> Result<Built, Error> {
-        let key = config.api_key.clone().ok_or(Error::NoKey)?;
-        if header::HeaderValue::from_str(key.expose()).is_err() {
-            return Err(Error::BadKey);
-        }
+    pub fn build(config: &Config, function: Function) -> Result<Built, Error> {
         let mut problems = Vec::new();
+        let key = key(config, function, &mut problems)?;
         let http = http_client(&config.http, &mut problems)?;
         let logs = match &config.logs.worker {
             Some(url) => Logs::Worker(url.clone()),
@@ -97,11 +96,16 @@ impl Client {
         Ok(Built { client, problems })
     }
 
-    /// One attempt. The response's body is not read: it may echo what the customer sent.
-    pub async fn send(&self, payload: &Payload) -> Result<(), Failure> {
-        let (request, key) = match &payload.to {
-            To::Primary => (self.to_primary(payload.kind), &self.key),
-            To::Additional(endpoint) => (self.to_datadog(payload.kind, &endpoint.url), &endpoint.api_key),
+    /// What the primary intakes know us by.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// One attempt, under that key. The response's body is not read: it may echo what the customer sent.
+    pub async fn send(&self, payload: &Payload, key: &ApiKey) -> Result<(), Failure> {
+        let request = match &payload.to {
+            To::Primary => self.to_primary(payload.kind),
+            To::Additional(endpoint) => self.to_datadog(payload.kind, &endpoint.url),
         };
         let request = request.header("dd-api-key", key.expose()).body(payload.body.clone());
         let request = if payload.zstd { request.header(header::CONTENT_ENCODING, "zstd") } else { request };
@@ -142,6 +146,26 @@ impl Client {
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/x-protobuf";
 
+/// The key in plain text, or whom to ask for it; nobody is asked here.
+fn key(config: &Config, function: Function, problems: &mut Vec<Problem>) -> Result<Key, Error> {
+    let Some(secret) = config.secret.clone() else {
+        let given = config.api_key.as_ref().ok_or(Error::NoKey)?;
+        return key::usable(given.expose()).map(Key::Known).ok_or(Error::BadKey);
+    };
+    let aws = &config.aws;
+    // What is set for Datadog's intakes is none of AWS's business; a certificate that is trusted is trusted everywhere.
+    let http = Http {
+        proxy: aws.proxy.clone(),
+        no_proxy: aws.no_proxy.clone(),
+        protocol: HttpProtocol::Http1,
+        tls_cert_file: config.http.tls_cert_file.clone(),
+        skip_ssl_validation: false,
+        timeout: aws::TIMEOUT,
+    };
+    let client = Aws::new(http_client(&http, problems)?, aws.clone());
+    Ok(Key::Secret(Resolver::new(client, secret, function)))
+}
+
 fn http_client(http: &Http, problems: &mut Vec<Problem>) -> Result<reqwest::Client, Error> {
     let mut builder = reqwest::Client::builder()
         .timeout(http.timeout)
@@ -174,7 +198,7 @@ fn retry_after(response: &reqwest::Response) -> Option<Duration> {
 }
 
 /// The whole chain of causes on one line: the outermost alone says only that sending failed.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -188,11 +212,24 @@ fn chain(error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
 
+    fn function() -> Function {
+        Function { region: "eu-west-1".to_owned(), name: "f".to_owned() }
+    }
+
     #[test]
     fn a_client_needs_a_key_that_can_stand_in_a_header() {
-        assert!(matches!(Client::build(&Config::default()), Err(Error::NoKey)));
+        assert!(matches!(Client::build(&Config::default(), function()), Err(Error::NoKey)));
         let config = Config { api_key: ApiKey::clean("a\u{7f}b"), ..Config::default() };
-        assert!(matches!(Client::build(&config), Err(Error::BadKey)));
+        assert!(matches!(Client::build(&config, function()), Err(Error::BadKey)));
+    }
+
+    #[test]
+    fn a_secret_beats_the_key_in_plain_text_and_is_not_asked_for_yet() {
+        tls::install_provider();
+        let secret = Some(crate::config::Secret::Ssm("name".to_owned()));
+        let config = Config { api_key: ApiKey::clean("key"), secret, ..Config::default() };
+        let built = Client::build(&config, function()).unwrap();
+        assert!(matches!(built.client.key(), Key::Secret(_)));
     }
 
     #[test]
@@ -205,7 +242,7 @@ mod tests {
                 config.http.skip_ssl_validation = skip_ssl_validation;
                 config.http.proxy = Some("http://proxy:3128".to_owned());
                 config.http.no_proxy = vec!["example.com".to_owned()];
-                assert!(Client::build(&config).is_ok(), "{protocol:?} {skip_ssl_validation}");
+                assert!(Client::build(&config, function()).is_ok(), "{protocol:?} {skip_ssl_validation}");
             }
         }
     }

@@ -16,5 +16,6 @@ mod launcher;
 mod lines;
 mod metrics;
 mod outages;
+mod secrets;
 mod settings;
 mod support;

@@ -35,6 +35,7 @@ fn values_that_make_no_sense_are_told_and_done_without() {
         ("DD_SERVERLESS_FLUSH_STRATEGY", "periodically,0"),
         ("DD_LOGS_CONFIG_PROCESSING_RULES", "[{]"),
         ("DD_ADDITIONAL_ENDPOINTS", "https://x"),
+        ("DD_API_KEY_SECRET_RELOAD_INTERVAL", "soon"),
         ("DD_DOGSTATSD_BUFFER_SIZE", "0"),
         ("DD_TAGS", "lonely"),
         ("DD_LOG_LEVEL", "loud"),
