@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::keys::{KEYS, Key, Kind, Scope};
-use super::{Config, load};
+use super::unsupported::{UNSUPPORTED, Unsupported};
+use super::{Config, Loaded, load};
 
 /// Compares a file with what it should hold, or with `BLESS=1` in the environment writes it.
 fn compare(file: &str, wanted: &str) {
@@ -31,9 +32,10 @@ fn every_example_changes_what_it_always_did() {
     let mut golden =
         String::from("# What the example of each key changes. Written by `BLESS=1 cargo test --lib config::docs`.\n");
     for key in KEYS {
-        let loaded = load([(key.variable(), key.doc.example)], None);
+        let loaded = key.example_as(&key.variable());
         assert_eq!(loaded.warnings, [], "{}", key.name);
-        write!(golden, "\n{}={}\n{}", key.variable(), key.doc.example, difference(&loaded.config)).unwrap();
+        let beside = key.doc.beside.map_or_else(String::new, |variable| format!(" ({variable})"));
+        write!(golden, "\n{}={}{beside}\n{}", key.variable(), key.doc.example, difference(&loaded.config)).unwrap();
     }
     compare("src/config/golden.txt", &golden);
 }
@@ -71,6 +73,11 @@ fn documentation() -> String {
         writeln!(text, "| `{variable}` | {yaml} | {accepts} | {default} | `{example}` | {meaning} | {reader} |")
             .unwrap();
     }
+    text += TAIL;
+    for Unsupported { name, yaml } in UNSUPPORTED {
+        let yaml = yaml.map_or_else(|| "–".to_owned(), |path| format!("`{path}`"));
+        writeln!(text, "| `DD_{name}` | {yaml} |").unwrap();
+    }
     text
 }
 
@@ -102,6 +109,12 @@ impl Key {
             Scope::Shared => self.name.to_owned(),
         }
     }
+
+    /// What the example means under that name.
+    pub(super) fn example_as(&self, name: &str) -> Loaded {
+        let beside = self.doc.beside.and_then(|variable| variable.split_once('='));
+        load(beside.into_iter().chain([(name, self.doc.example)]), None)
+    }
 }
 
 impl Kind {
@@ -110,6 +123,7 @@ impl Kind {
             Self::Text => "text".to_owned(),
             Self::Boolean => "`true` or `false` in any case, `1` or `0`".to_owned(),
             Self::Integer { from, to } => format!("whole number, {from} to {to}"),
+            Self::Seconds => "seconds, also with a fraction".to_owned(),
             Self::Level => "`trace`, `debug`, `info`, `warn`, `error` or `off`, in any case".to_owned(),
             Self::Strategy => {
                 "`default`, `end`, `end,N`, `periodically,N` or `continuously,N`, N in milliseconds, not 0".to_owned()
@@ -121,6 +135,7 @@ impl Kind {
             Self::Tags => "`key:value` pairs separated by commas or blanks, or a YAML list of pairs".to_owned(),
             Self::Rules => "JSON list, or a YAML list, of rules".to_owned(),
             Self::Namespace => "letter, followed by letters, digits, `_` and `.`".to_owned(),
+            Self::LogEndpoints => "JSON list, or a YAML list, of `api_key`, `Host` and `Port`".to_owned(),
             Self::Endpoints => "JSON object, or a YAML mapping, from URLs to lists of API keys".to_owned(),
         }
     }
@@ -131,6 +146,7 @@ impl Kind {
             Self::Text | Self::List => None,
             Self::Boolean => Some("maybe"),
             Self::Integer { .. } => Some("many"),
+            Self::Seconds => Some("-1"),
             Self::Level => Some("loud"),
             Self::Strategy => Some("sometimes"),
             Self::Protocol => Some("gopher"),
@@ -140,6 +156,7 @@ impl Kind {
             Self::Rules => Some("[{]"),
             Self::Namespace => Some("1st"),
             Self::Endpoints => Some("https://api.example"),
+            Self::LogEndpoints => Some("[443]"),
         }
     }
 }
@@ -169,4 +186,14 @@ An empty variable is a value where text or a URL is expected: it replaces what t
 
 | variable | `datadog.yaml` | accepts | default | example | meaning | read by |
 |---|---|---|---|---|---|---|
+";
+
+const TAIL: &str = "
+## Not supported yet
+
+Other versions of the extension act on these; this one accepts them, whatever their value, and names those that are set in one warning at its start.
+One that is `false`, `0` or empty asks for nothing, and is not named.
+
+| variable | `datadog.yaml` |
+|---|---|
 ";

@@ -1,6 +1,6 @@
 //! Settings on their way to a [`Config`]: those that decide something only together with others wait here.
 
-use super::types::{self, Config, DEFAULT_COMPRESSION_LEVEL, Http, Logs, Metrics};
+use super::types::{self, Aws, Config, DEFAULT_COMPRESSION_LEVEL, Http, Logs, Metrics, Secret};
 use super::warning::Source;
 
 /// Starts as the defaults; the setters of the table of keys fill it.
@@ -10,8 +10,10 @@ pub(super) struct Draft {
     pub(super) levels: CompressionLevels,
     pub(super) use_compression: Option<bool>,
     pub(super) logs_enabled: Switches,
+    pub(super) worker_enabled: bool,
     pub(super) urls: Urls,
     pub(super) proxies: Proxies,
+    pub(super) secrets: Secrets,
     /// Parts of the value just taken that were left out; the caller turns them into a warning.
     pub(super) skipped: usize,
 }
@@ -28,6 +30,15 @@ pub(super) struct Urls {
     pub(super) metrics: Option<String>,
     pub(super) fallback_metrics: Option<String>,
     pub(super) logs: Option<String>,
+    pub(super) worker: Option<String>,
+}
+
+/// The places where a key may be kept, in the order in which they count.
+#[derive(Default)]
+pub(super) struct Secrets {
+    pub(super) kms: Option<String>,
+    pub(super) manager: Option<String>,
+    pub(super) ssm: Option<String>,
 }
 
 #[derive(Default)]
@@ -71,12 +82,23 @@ impl Switches {
 }
 
 impl Draft {
+    /// Whether logs are to go to a worker that nobody can find.
+    pub(super) fn lacks_worker(&self) -> bool {
+        self.worker_enabled && self.urls.worker.is_none()
+    }
+
     pub(super) fn finish(self) -> Config {
-        let Self { config, levels, use_compression, logs_enabled, urls, mut proxies, skipped: _ } = self;
+        let lacks_worker = self.lacks_worker();
+        let Self { config, levels, use_compression, logs_enabled, worker_enabled, urls, proxies, secrets, skipped: _ } =
+            self;
         let level = |specific: Option<i32>| specific.or(levels.any).unwrap_or(DEFAULT_COMPRESSION_LEVEL);
         let mut no_proxy = config.http.no_proxy;
-        no_proxy.append(&mut proxies.shared_exceptions);
+        no_proxy.extend_from_slice(&proxies.shared_exceptions);
+        let Secrets { kms, manager, ssm } = secrets;
+        let places = [kms.map(Secret::Kms), manager.map(Secret::SecretsManager), ssm.map(Secret::Ssm)];
         Config {
+            secret: places.into_iter().flatten().next(),
+            aws: Aws { proxy: proxies.shared.clone(), no_proxy: proxies.shared_exceptions, ..config.aws },
             http: Http {
                 proxy: match proxies.ours {
                     OurProxy::NotSet => proxies.shared,
@@ -88,8 +110,10 @@ impl Draft {
                 ..config.http
             },
             logs: Logs {
-                enabled: logs_enabled.resolve().unwrap_or(config.logs.enabled),
+                // The customer may have a worker because something in the logs must not reach Datadog.
+                enabled: logs_enabled.resolve().unwrap_or(config.logs.enabled) && !lacks_worker,
                 url: urls.logs.unwrap_or_else(|| types::logs_url(&config.site)),
+                worker: urls.worker.filter(|_| worker_enabled),
                 compression: use_compression.unwrap_or(true).then(|| level(levels.logs)),
                 ..config.logs
             },

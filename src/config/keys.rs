@@ -42,6 +42,8 @@ pub(super) type Set = fn(&mut Draft, Given<'_>, Source) -> Result<Effect, Reason
 pub(super) struct Doc {
     pub(super) kind: Kind,
     pub(super) example: &'static str,
+    /// Another variable, `NAME=value`, without which the example has no effect.
+    pub(super) beside: Option<&'static str>,
     /// The module that acts on it.
     pub(super) reader: &'static str,
     pub(super) meaning: &'static str,
@@ -53,6 +55,7 @@ pub(super) enum Kind {
     Text,
     Boolean,
     Integer { from: i64, to: i64 },
+    Seconds,
     Level,
     Strategy,
     Protocol,
@@ -63,11 +66,22 @@ pub(super) enum Kind {
     Rules,
     Namespace,
     Endpoints,
+    LogEndpoints,
+}
+
+#[cfg(test)]
+macro_rules! beside {
+    () => {
+        None
+    };
+    ($beside:literal) => {
+        Some($beside)
+    };
 }
 
 macro_rules! keys {
     ($($scope:ident $name:ident {
-        yaml: $yaml:expr, kind: $kind:expr, default: $default:literal, example: $example:literal,
+        yaml: $yaml:expr, kind: $kind:expr, default: $default:literal, example: $example:literal, $(beside: $beside:literal,)?
         reader: $reader:literal, meaning: $meaning:literal, set: $set:expr $(,)?
     })*) => {
         pub(super) static KEYS: &[Key] = &[$(Key {
@@ -77,7 +91,7 @@ macro_rules! keys {
             default: $default,
             set: $set,
             #[cfg(test)]
-            doc: Doc { kind: $kind, example: $example, reader: $reader, meaning: $meaning },
+            doc: Doc { kind: $kind, example: $example, beside: beside!($($beside)?), reader: $reader, meaning: $meaning },
         }),*];
     };
 }
@@ -88,6 +102,64 @@ keys! {
         reader: "intake",
         meaning: "Key that Datadog knows the account by. Blanks and line ends in it are removed.",
         set: |draft, given, _| taken(given.text().map(|text| draft.config.api_key = ApiKey::clean(text))),
+    }
+    Datadog KMS_API_KEY {
+        yaml: Some("kms_api_key"), kind: Kind::Text, default: "", example: "AQICAHiZ0123456789abcdef==",
+        reader: "intake",
+        meaning: "The API key encrypted by KMS, in base64. The first of `DD_KMS_API_KEY`, `DD_API_KEY_SECRET_ARN`, \
+                  `DD_API_KEY_SSM_ARN` and `DD_API_KEY` that is set counts.",
+        set: |draft, given, _| taken(given.filled().map(|text| draft.secrets.kms = text.map(Into::into))),
+    }
+    Datadog API_KEY_SECRET_ARN {
+        yaml: Some("api_key_secret_arn"), kind: Kind::Text, default: "",
+        example: "arn:aws:secretsmanager:us-east-1:123456789012:secret:datadog", reader: "intake",
+        meaning: "Secret in Secrets Manager that is the API key, or a JSON object with the key under `dd_api_key` or \
+                  `apiKey`. It may be in another region.",
+        set: |draft, given, _| {
+            taken(given.filled().map(|text| draft.secrets.manager = text.map(Into::into)))
+        },
+    }
+    Datadog API_KEY_SSM_ARN {
+        yaml: Some("api_key_ssm_arn"), kind: Kind::Text, default: "",
+        example: "arn:aws:ssm:us-east-1:123456789012:parameter/datadog", reader: "intake",
+        meaning: "Name or ARN of the parameter in Systems Manager that is the API key. It may be in another region.",
+        set: |draft, given, _| taken(given.filled().map(|text| draft.secrets.ssm = text.map(Into::into))),
+    }
+    Datadog API_KEY_SECRET_RELOAD_INTERVAL {
+        yaml: Some("api_key_secret_reload_interval"), kind: Kind::Seconds, default: "", example: "3600",
+        reader: "flush",
+        meaning: "Seconds after which an API key that AWS keeps is asked for again; the old one is used until there \
+                  is an answer. Less than one: never.",
+        set: |draft, given, _| {
+            let interval = given.seconds()?.filter(|interval| interval.as_secs() > 0);
+            let effect = if interval.is_some() { Effect::Taken } else { Effect::Unset };
+            draft.config.secret_reload = interval.or(draft.config.secret_reload);
+            Ok(effect)
+        },
+    }
+    Shared AWS_ENDPOINT_URL {
+        yaml: None, kind: Kind::Url, default: "", example: "http://localhost:4566",
+        reader: "intake",
+        meaning: "Base URL of all AWS services that are asked for an API key, as in AWS's own SDKs.",
+        set: |draft, given, _| taken(given.url().map(|url| draft.config.aws.url = url)),
+    }
+    Shared AWS_ENDPOINT_URL_KMS {
+        yaml: None, kind: Kind::Url, default: "", example: "https://kms.internal.example",
+        reader: "intake",
+        meaning: "Base URL of KMS alone.",
+        set: |draft, given, _| taken(given.url().map(|url| draft.config.aws.kms_url = url)),
+    }
+    Shared AWS_ENDPOINT_URL_SECRETS_MANAGER {
+        yaml: None, kind: Kind::Url, default: "", example: "https://secrets.internal.example",
+        reader: "intake",
+        meaning: "Base URL of Secrets Manager alone.",
+        set: |draft, given, _| taken(given.url().map(|url| draft.config.aws.secrets_manager_url = url)),
+    }
+    Shared AWS_ENDPOINT_URL_SSM {
+        yaml: None, kind: Kind::Url, default: "", example: "https://ssm.internal.example",
+        reader: "intake",
+        meaning: "Base URL of Systems Manager alone.",
+        set: |draft, given, _| taken(given.url().map(|url| draft.config.aws.ssm_url = url)),
     }
     Datadog SITE {
         yaml: Some("site"), kind: Kind::Site, default: "datadoghq.com", example: "datadoghq.eu",
@@ -245,6 +317,35 @@ keys! {
         example: "1", reader: "intake",
         meaning: "Zstandard level of logs.",
         set: |draft, given, _| taken(given.integer(&ZSTD).map(|level| draft.levels.logs = Some(level))),
+    }
+    Datadog LOGS_CONFIG_ADDITIONAL_ENDPOINTS {
+        yaml: Some("logs_config.additional_endpoints"), kind: Kind::LogEndpoints, default: "",
+        example: r#"[{"api_key":"fedcba9876543210fedcba9876543210","Host":"http-intake.logs.datadoghq.eu","Port":443}]"#,
+        reader: "intake",
+        meaning: "Further logs intakes, each with the API key under which all logs go there too. `https://` is put \
+                  before a host without a scheme; the port is 443 if not given.",
+        set: |draft, given, _| {
+            let Parsed { items, skipped } = given.log_endpoints()?;
+            draft.skipped = skipped;
+            let endpoints = items.into_iter().map(Arc::new).collect();
+            Ok(list(&mut draft.config.logs.additional_endpoints, endpoints))
+        },
+    }
+    Datadog OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED {
+        yaml: None, kind: Kind::Boolean, default: "false", example: "true",
+        beside: "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL=http://worker.internal:8282",
+        reader: "intake",
+        meaning: "Send logs to an Observability Pipelines Worker instead of Datadog's intake. Without a usable URL of \
+                  one, no logs are sent.",
+        set: |draft, given, _| taken(given.boolean().map(|on| draft.worker_enabled = on)),
+    }
+    Datadog OBSERVABILITY_PIPELINES_WORKER_LOGS_URL {
+        yaml: None, kind: Kind::Url, default: "", example: "http://worker.internal:8282",
+        beside: "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED=true",
+        reader: "intake",
+        meaning: "Whole URL of that worker; nothing is appended to it, and logs are not compressed on the way there. \
+                  The additional logs intakes are not affected.",
+        set: |draft, given, _| taken(given.whole_url().map(|url| draft.urls.worker = url)),
     }
     Datadog ENHANCED_METRICS {
         yaml: Some("enhanced_metrics"), kind: Kind::Boolean, default: "true", example: "false",

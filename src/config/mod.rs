@@ -8,9 +8,12 @@ mod environment;
 mod keys;
 mod read;
 mod types;
+mod unsupported;
 mod warning;
 mod yaml;
 
+#[cfg(test)]
+mod destination_tests;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
@@ -26,7 +29,8 @@ use environment::{Prefix, Variable};
 use keys::{KEYS, Key};
 use read::{Effect, Given};
 pub use types::{
-    ApiKey, Config, DogStatsd, Endpoint, FlushStrategy, Http, HttpProtocol, Logs, Metrics, Rule, RuleKind, Tag,
+    ApiKey, Aws, Config, DogStatsd, Endpoint, FlushStrategy, Http, HttpProtocol, Logs, Metrics, Rule, RuleKind, Secret,
+    Tag,
 };
 pub use warning::{Source, Warning};
 
@@ -35,6 +39,8 @@ pub use warning::{Source, Warning};
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Warning>,
+    /// Settings that this version does not act on, as the customer knows them.
+    pub unsupported: Vec<String>,
 }
 
 /// Resolves every setting of the table of keys.
@@ -45,7 +51,8 @@ pub fn load(
     environment: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
     yaml: Option<&str>,
 ) -> Loaded {
-    let mut variables = environment::relevant(environment);
+    let environment: Vec<_> = environment.into_iter().collect();
+    let mut variables = environment::relevant(environment.iter().map(|(name, value)| (name, value)));
     variables.sort_by_key(|variable| variable.prefix);
     let mut loading = Loading::default();
     let document = yaml.map(|source| loading.parse(source)).unwrap_or_default();
@@ -55,7 +62,13 @@ pub fn load(
         candidates.extend(loading.in_document(key, &document));
         loading.resolve(key, candidates);
     }
-    Loaded { config: loading.draft.finish(), warnings: loading.warnings }
+    if loading.draft.lacks_worker() {
+        let (key, url) =
+            ("DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED", "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL");
+        loading.warn(key, Source::Environment, format!("is set without a usable {url}"), "no logs at all");
+    }
+    let unsupported = unsupported::asked_for(environment.iter().map(|(name, value)| (name, value)), &document);
+    Loaded { config: loading.draft.finish(), warnings: loading.warnings, unsupported }
 }
 
 /// The log level alone, for a logger that must exist before there is time for the rest: from the environment, `info`

@@ -2,6 +2,7 @@
 //!
 //! Reasons are ends of a sentence that starts with the setting's name, and never repeat the value.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
@@ -63,6 +64,13 @@ impl<'a> Given<'a> {
     pub(super) fn integer<T: FromStr + PartialOrd>(self, range: &RangeInclusive<T>) -> Result<T, Reason> {
         let number: T = self.text()?.parse().map_err(|_| "must be a whole number")?;
         if range.contains(&number) { Ok(number) } else { Err("is out of range") }
+    }
+
+    /// Seconds, whole or not; blank as `None`.
+    pub(super) fn seconds(self) -> Result<Option<Duration>, Reason> {
+        let Some(text) = self.filled()? else { return Ok(None) };
+        let seconds: f64 = text.parse().map_err(|_| "must be a number of seconds")?;
+        Duration::try_from_secs_f64(seconds).map(Some).map_err(|_| "is out of range")
     }
 
     pub(super) fn level(self) -> Result<LevelFilter, Reason> {
@@ -127,6 +135,12 @@ impl<'a> Given<'a> {
         self.url_or_host("")
     }
 
+    /// As [`Given::url`], kept to the letter.
+    pub(super) fn whole_url(self) -> Result<Option<String>, Reason> {
+        self.url()?;
+        Ok(self.filled()?.map(str::to_owned))
+    }
+
     /// As [`Given::url`], with a scheme put before a bare host.
     pub(super) fn url_or_host(self, scheme: &str) -> Result<Option<String>, Reason> {
         let Some(text) = self.filled()? else { return Ok(None) };
@@ -156,30 +170,14 @@ impl<'a> Given<'a> {
 
     /// A JSON list in text, or a YAML list, of `{type, name, pattern, replace_placeholder}`.
     pub(super) fn rules(self) -> Result<Parsed<Rule>, Reason> {
-        let parsed;
-        let tree = match self {
-            Self::Tree(tree) => tree,
-            Self::Text("") => return Ok(Parsed::default()),
-            Self::Text(text) => {
-                parsed = serde_json::from_str(text).map_err(|_| "is not JSON")?;
-                &parsed
-            }
-        };
+        let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };
         let items = tree.as_array().ok_or("must be a list of rules")?;
         Parsed::collect(items.iter().map(rule)).ok_or("has no usable rule in it")
     }
 
     /// A JSON object in text, or a YAML mapping, from URLs to lists of API keys. Items are pairs of a URL and a key.
     pub(super) fn endpoints(self) -> Result<Parsed<Endpoint>, Reason> {
-        let parsed;
-        let tree = match self {
-            Self::Tree(tree) => tree,
-            Self::Text("") => return Ok(Parsed::default()),
-            Self::Text(text) => {
-                parsed = serde_json::from_str(text).map_err(|_| "is not JSON")?;
-                &parsed
-            }
-        };
+        let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };
         let urls = tree.as_object().ok_or("must be a mapping from URLs to lists of API keys")?;
         let items = urls.iter().flat_map(|(url, keys)| {
             let url = Given::Text(url.trim()).url().ok().flatten();
@@ -189,6 +187,24 @@ impl<'a> Given<'a> {
             keys.iter().map(move |key| endpoint(url.clone()?, key)).chain(missing)
         });
         Parsed::collect(items).ok_or("has no URL with an API key in it")
+    }
+
+    /// A JSON list in text, or a YAML list, of `{api_key, Host, Port}`.
+    pub(super) fn log_endpoints(self) -> Result<Parsed<Endpoint>, Reason> {
+        let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };
+        let items = tree.as_array().ok_or("must be a list of endpoints")?;
+        Parsed::collect(items.iter().map(log_endpoint)).ok_or("has no endpoint with a host and an API key in it")
+    }
+
+    /// The structure that is given, written as JSON where it is text; `None` where the text is blank.
+    fn tree(self) -> Result<Option<Cow<'a, Value>>, Reason> {
+        match self {
+            Self::Tree(tree) => Ok(Some(Cow::Borrowed(tree))),
+            Self::Text("") => Ok(None),
+            Self::Text(text) => {
+                serde_json::from_str(text).map(|tree| Some(Cow::Owned(tree))).map_err(|_| "is not JSON")
+            }
+        }
     }
 
     /// The beginning of metrics' names: a letter, and letters, digits, `_` and `.` after it; without dots at the end.
@@ -273,6 +289,22 @@ fn endpoint(url: String, key: &Value) -> Option<Endpoint> {
     let api_key =
         ApiKey::clean(key.as_str()?).filter(|key| key.expose().bytes().all(|byte| byte.is_ascii_graphic()))?;
     Some(Endpoint { url, api_key })
+}
+
+/// Scalars are text in YAML and have their types in JSON.
+fn log_endpoint(value: &Value) -> Option<Endpoint> {
+    let port = match value.get("Port").filter(|port| !port.is_null()) {
+        None => 443,
+        Some(Value::String(text)) => text.trim().parse().ok()?,
+        Some(number) => u16::try_from(number.as_u64()?).ok()?,
+    };
+    let host = Given::Text(value.get("Host")?.as_str()?.trim()).url_or_host("https://").ok()??;
+    // What has a path already has no place left for a port.
+    let url = format!("{host}:{port}");
+    if port == 0 || host.matches('/').count() != 2 || !is_http_url(&url) {
+        return None;
+    }
+    endpoint(url, value.get("api_key")?)
 }
 
 fn is_http_url(text: &str) -> bool {

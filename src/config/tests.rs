@@ -1,14 +1,17 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::keys::{Key, Kind, Scope};
 use super::*;
 
-fn env<const N: usize>(variables: [(&str, &str); N]) -> Loaded {
+pub(super) fn env<const N: usize>(variables: [(&str, &str); N]) -> Loaded {
     load(variables, None)
 }
 
-fn yaml(text: &str) -> Loaded {
+pub(super) fn default() -> Loaded {
+    Loaded { config: Config::default(), warnings: Vec::new(), unsupported: Vec::new() }
+}
+
+pub(super) fn yaml(text: &str) -> Loaded {
     load([("PATH", "/usr/bin"); 1], Some(text))
 }
 
@@ -33,25 +36,25 @@ fn example_in_yaml(key: &Key) -> String {
 #[test]
 fn nothing_set_is_the_default_without_a_warning() {
     let loaded = load([("HOME", "/root"), ("DD_UNKNOWN", "1"), ("DD", "x"), ("é", "y")], Some(""));
-    assert_eq!(loaded, Loaded { config: Config::default(), warnings: Vec::new() });
+    assert_eq!(loaded, default());
 }
 
 #[test]
 fn every_default_is_what_the_table_says() {
     for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
         let loaded = env([(&key.variable(), key.default)]);
-        assert_eq!(loaded, Loaded { config: Config::default(), warnings: Vec::new() }, "{}", key.name);
+        assert_eq!(loaded, default(), "{}", key.name);
     }
 }
 
 #[test]
 fn every_example_means_the_same_under_each_prefix_and_in_yaml() {
     for key in KEYS {
-        let expected = env([(&key.variable(), key.doc.example)]);
+        let expected = key.example_as(&key.variable());
         assert_ne!(expected.config, Config::default(), "{} has an example that changes nothing", key.name);
-        assert_eq!(env([(&key.variable().to_lowercase(), key.doc.example)]), expected, "{}", key.name);
+        assert_eq!(key.example_as(&key.variable().to_lowercase()), expected, "{}", key.name);
         if key.scope == Scope::Datadog {
-            assert_eq!(env([(&format!("DATADOG_{}", key.name), key.doc.example)]), expected, "{}", key.name);
+            assert_eq!(key.example_as(&format!("DATADOG_{}", key.name)), expected, "{}", key.name);
         }
         if let Some(document) = document(key, &example_in_yaml(key)) {
             assert_eq!(yaml(&document), expected, "{document}");
@@ -102,7 +105,7 @@ fn every_bad_value_in_the_environment_leaves_the_field_to_yaml() {
 fn every_null_in_yaml_is_absent() {
     for key in KEYS {
         if let Some(document) = document(key, "null") {
-            assert_eq!(yaml(&document), Loaded { config: Config::default(), warnings: Vec::new() }, "{document}");
+            assert_eq!(yaml(&document), default(), "{document}");
         }
     }
 }
@@ -285,28 +288,6 @@ fn unusable_urls_and_proxies_fall_back() {
 }
 
 #[test]
-fn the_longer_metrics_variable_beats_the_shorter() {
-    let url = |variables: &[(&str, &str)], text| load(variables.iter().copied(), Some(text)).config.metrics.url;
-    assert_eq!(url(&[("DD_URL", "http://b")], ""), "http://b");
-    assert_eq!(url(&[("DD_URL", "http://b"), ("DD_DD_URL", "http://a")], ""), "http://a");
-    assert_eq!(url(&[("DD_URL", "http://b")], "dd_url: http://c"), "http://c");
-    assert_eq!(url(&[("DD_URL", "http://b"), ("DD_DD_URL", "nonsense")], ""), "http://b");
-}
-
-#[test]
-fn the_shared_proxy_variables_come_after_ours_and_exceptions_add_up() {
-    let http = |variables: &[(&str, &str)], text| load(variables.iter().copied(), Some(text)).config.http;
-    let shared = ("HTTPS_PROXY", "http://shared:1");
-    assert_eq!(http(&[shared], "").proxy.as_deref(), Some("http://shared:1"));
-    assert_eq!(http(&[shared], "proxy: {https: 'http://ours:1'}").proxy.as_deref(), Some("http://ours:1"));
-    assert_eq!(http(&[shared, ("DD_PROXY_HTTPS", "http://env:1")], "").proxy.as_deref(), Some("http://env:1"));
-    assert_eq!(http(&[shared, ("DD_PROXY_HTTPS", "")], "").proxy, None);
-    assert_eq!(http(&[("DD_HTTPS_PROXY", "http://x:1")], "").proxy, None);
-    let no_proxy = http(&[("NO_PROXY", "c, .d"), ("DD_PROXY_NO_PROXY", "a,,b ")], "proxy: {no_proxy: [z]}").no_proxy;
-    assert_eq!(no_proxy, ["a", "b", "c", ".d"]);
-}
-
-#[test]
 fn tags_keep_what_is_a_pair_and_say_what_is_not() {
     let tags = |loaded: &Loaded| -> Vec<String> {
         loaded.config.tags.iter().map(|tag| format!("{}={}", tag.key, tag.value)).collect()
@@ -335,22 +316,6 @@ fn rules_are_read_one_by_one() {
     for loaded in [env([("DD_LOGS_CONFIG_PROCESSING_RULES", json)]), yaml(text)] {
         assert_eq!(loaded.config.logs.rules, expected);
         assert_eq!(loaded.warnings.len(), 1);
-    }
-}
-
-#[test]
-fn endpoints_are_read_one_by_one() {
-    let endpoints = |loaded: &Loaded| -> Vec<String> {
-        let told = |endpoint: &Arc<Endpoint>| format!("{} {}", endpoint.url, endpoint.api_key.expose());
-        loaded.config.metrics.additional_endpoints.iter().map(told).collect()
-    };
-    let json = r#"{"https://a.example/": ["k1", " k2\n", 5, "ü"], "b.example": ["k3"], "https://c.example": "k4"}"#;
-    let text =
-        "additional_endpoints:\n  https://a.example/: [k1, k2, [5], ü]\n  b.example: [k3]\n  https://c.example: k4";
-    for loaded in [env([("DD_ADDITIONAL_ENDPOINTS", json)]), yaml(text)] {
-        assert_eq!(endpoints(&loaded), ["https://a.example k1", "https://a.example k2"]);
-        assert!(loaded.warnings[0].why.ends_with("(4)"), "{:?}", loaded.warnings);
-        assert!(!format!("{:?}", loaded.config).contains("k1"));
     }
 }
 
@@ -443,7 +408,7 @@ fn whatever_is_given_the_result_can_be_used() {
             let quoted = serde_json::to_string(value).unwrap();
             let texts = [document(key, value), document(key, &quoted)].into_iter().flatten();
             let loaded = texts.map(|text| yaml(&text)).chain([env([(&key.variable(), value)])]);
-            for Loaded { config, warnings } in loaded {
+            for Loaded { config, warnings, .. } in loaded {
                 assert!(reqwest::Url::parse(&config.logs.url).is_ok(), "{}={value}", key.name);
                 assert!(reqwest::Url::parse(&config.metrics.url).is_ok(), "{}={value}", key.name);
                 assert!(!config.http.timeout.is_zero(), "{}={value}", key.name);

@@ -12,6 +12,12 @@ use log::LevelFilter;
 pub struct Config {
     /// The key as given in plain text; `None` when there is none or nothing is left of it after cleaning.
     pub api_key: Option<ApiKey>,
+    /// Where the key is kept instead; it beats the one in plain text.
+    pub secret: Option<Secret>,
+    /// How long a key that was kept elsewhere is used before it is asked for again; at least a second.
+    pub secret_reload: Option<Duration>,
+    /// How AWS is reached.
+    pub aws: Aws,
     /// A host name such as `datadoghq.eu`: never empty, never a URL.
     pub site: String,
     pub log_level: LevelFilter,
@@ -34,6 +40,9 @@ impl Default for Config {
         let flush_timeout = Duration::from_secs(30);
         Self {
             api_key: None,
+            secret: None,
+            secret_reload: None,
+            aws: Aws::default(),
             site: DEFAULT_SITE.to_owned(),
             log_level: DEFAULT_LOG_LEVEL,
             flush_timeout,
@@ -53,6 +62,8 @@ impl Default for Config {
             logs: Logs {
                 enabled: true,
                 url: logs_url(DEFAULT_SITE),
+                worker: None,
+                additional_endpoints: Vec::new(),
                 rules: Vec::new(),
                 compression: Some(DEFAULT_COMPRESSION_LEVEL),
             },
@@ -105,6 +116,34 @@ impl fmt::Debug for ApiKey {
     }
 }
 
+/// A place where a key is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Secret {
+    /// The key, encrypted by KMS, in base64.
+    Kms(String),
+    /// An ARN, or a name in the function's region.
+    SecretsManager(String),
+    /// An ARN, or a name in the function's region.
+    Ssm(String),
+}
+
+/// How AWS's own services are reached. Nothing that is set for Datadog's intakes counts, except for certificates that are trusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Aws {
+    /// An absolute `http://` or `https://` URL.
+    pub proxy: Option<String>,
+    /// As in [`Http::no_proxy`].
+    pub no_proxy: Vec<String>,
+    /// Base URL of all services; no trailing `/`, here and below. The usual host of the service if there is none.
+    pub url: Option<String>,
+    /// Of KMS alone.
+    pub kms_url: Option<String>,
+    /// Of Secrets Manager alone.
+    pub secrets_manager_url: Option<String>,
+    /// Of Systems Manager alone.
+    pub ssm_url: Option<String>,
+}
+
 /// One `key:value` pair of `DD_TAGS`; neither side is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag {
@@ -140,6 +179,10 @@ pub struct Logs {
     pub enabled: bool,
     /// Scheme and host, no trailing `/`: the intake path is appended to it.
     pub url: String,
+    /// Whole URL of an Observability Pipelines Worker that logs go to instead.
+    pub worker: Option<String>,
+    /// Where logs go besides.
+    pub additional_endpoints: Vec<Arc<Endpoint>>,
     pub rules: Vec<Rule>,
     /// Zstandard level; `None` sends logs uncompressed.
     pub compression: Option<i32>,
@@ -179,7 +222,7 @@ pub struct Metrics {
     pub excluded_tags: Vec<String>,
 }
 
-/// Another account's metrics intake.
+/// Another account's intake.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     /// Scheme and host, no trailing `/`: the intake path is appended to it.

@@ -12,9 +12,13 @@ use tokio::{
 
 use super::{
     Dropped,
+    keyring::Keyring,
     retry::{Lane, Lanes, Waiting},
 };
-use crate::intake::{Client, Draft, Failure, Payload};
+use crate::{
+    config::ApiKey,
+    intake::{Client, Draft, Failure, Payload, To, key},
+};
 
 /// How many requests may be on their way at once.
 const MAX_REQUESTS: usize = 8;
@@ -36,6 +40,8 @@ pub struct Flusher {
     busy_bytes: usize,
     busy_items: Dropped,
     lanes: Lanes,
+    /// How long a key that had to be asked for is used.
+    key_reload: Option<Duration>,
     /// A request did not end in the time that the function could give it.
     stuck: bool,
     dropped: Dropped,
@@ -46,9 +52,15 @@ pub struct Flusher {
 enum Way {
     /// Being built.
     Building,
-    Open(Client),
+    Open(Open),
     /// There is none: everything is dropped and counted.
     Closed,
+}
+
+#[derive(Debug)]
+struct Open {
+    client: Client,
+    keyring: Keyring,
 }
 
 /// A piece of work that has ended.
@@ -57,6 +69,16 @@ enum Done {
     Sealed { payloads: Vec<Payload>, drafted_bytes: usize, items: Dropped },
     Sent(Sent),
     Built(Option<Client>),
+    Asked(Result<ApiKey, key::Error>),
+}
+
+impl Way {
+    fn through(client: Option<Client>, key_reload: Option<Duration>) -> Self {
+        client.map_or(Self::Closed, |client| {
+            let keyring = Keyring::new(client.key().clone(), key_reload);
+            Self::Open(Open { client, keyring })
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -68,24 +90,25 @@ struct Sent {
 }
 
 impl Flusher {
-    /// Sends through the client, if there is one.
-    pub fn new(client: Option<Client>) -> Self {
+    /// Sends through the client, if there is one. `key_reload`: how long a key that had to be asked for is used.
+    pub fn new(client: Option<Client>, key_reload: Option<Duration>) -> Self {
         Self {
-            way: client.map_or(Way::Closed, Way::Open),
+            way: Way::through(client, key_reload),
             waiting: Waiting::default(),
             at_work: JoinSet::new(),
             requests: 0,
             busy_bytes: 0,
             busy_items: Dropped::default(),
             lanes: Lanes::default(),
+            key_reload,
             stuck: false,
             dropped: Dropped::default(),
         }
     }
 
     /// Sends through a client that is built in the background from now on. Until then everything waits.
-    pub fn building(build: impl FnOnce() -> Option<Client> + Send + 'static) -> Self {
-        let mut flusher = Self { way: Way::Building, ..Self::new(None) };
+    pub fn building(build: impl FnOnce() -> Option<Client> + Send + 'static, key_reload: Option<Duration>) -> Self {
+        let mut flusher = Self { way: Way::Building, ..Self::new(None, key_reload) };
         flusher.at_work.spawn_blocking(move || Done::Built(build()));
         flusher
     }
@@ -94,8 +117,7 @@ impl Flusher {
     /// the loop, on which the function's time depends, never stands still.
     pub fn start(&mut self, drafts: impl IntoIterator<Item = Draft>) {
         for draft in drafts {
-            let destinations = 1 + draft.also_to.len() as u64;
-            let items = Dropped::one(draft.kind, draft.items as u64 * destinations);
+            let items = Dropped::one(draft.kind, (draft.items * draft.to.len()) as u64);
             if matches!(self.way, Way::Closed) {
                 self.dropped.add(items);
                 continue;
@@ -115,7 +137,8 @@ impl Flusher {
 
     /// Whether the last request to some intake failed, or does not end.
     pub fn is_failing(&self) -> bool {
-        self.stuck || self.lanes.is_failing()
+        let keyless = matches!(&self.way, Way::Open(open) if open.keyring.is_failing());
+        self.stuck || keyless || self.lanes.is_failing()
     }
 
     /// Nobody waits for what is on its way any more; until something arrives, it is not worth waiting long.
@@ -134,7 +157,15 @@ impl Flusher {
                 }
             }
             Some(Ok(Done::Sent(sent))) => self.settle(sent),
-            Some(Ok(Done::Built(client))) => self.way = client.map_or(Way::Closed, Way::Open),
+            Some(Ok(Done::Built(client))) => {
+                self.way = Way::through(client, self.key_reload);
+                self.ask_for_key();
+            }
+            Some(Ok(Done::Asked(answer))) => {
+                if let Way::Open(open) = &mut self.way {
+                    open.keyring.answered(Instant::now(), answer);
+                }
+            }
             // A task that was neither cancelled nor has panicked always ends well.
             Some(Err(_)) => {}
             None => std::future::pending().await,
@@ -144,6 +175,9 @@ impl Flusher {
 
     /// Sends everything that waits, again and again if need be, until nothing is left or the time has come. Pauses are cut short: there is no later.
     pub async fn finish(&mut self, until: Instant) {
+        if let Way::Open(open) = &mut self.way {
+            open.keyring.forget_pause();
+        }
         loop {
             self.lanes.forget();
             self.launch();
@@ -166,6 +200,10 @@ impl Flusher {
 
     /// Gives up everything whose arrival was not confirmed; all that was given up in this sandbox's life.
     pub fn give_up(&mut self) -> Dropped {
+        let keyless = matches!(&self.way, Way::Open(open) if open.keyring.key().is_none());
+        if keyless && !self.waiting.is_empty() {
+            log::error!("LOGS | METRICS | Skipping flushing: Failed to resolve API key");
+        }
         self.dropped.add(std::mem::take(&mut self.busy_items));
         for payload in self.waiting.drain() {
             self.dropped.add(Dropped::of(&payload));
@@ -180,17 +218,35 @@ impl Flusher {
         }
     }
 
+    /// Asks for the key, if it is not known or has got old and nobody is asking. Without this, it is asked for at the first flush.
+    pub fn ask_for_key(&mut self) {
+        if let Way::Open(open) = &mut self.way
+            && let Some(resolver) = open.keyring.ask(Instant::now())
+        {
+            self.at_work.spawn(async move { Done::Asked(resolver.resolve().await) });
+        }
+    }
+
     fn launch(&mut self) {
-        let Way::Open(client) = &self.way else { return };
+        if !self.waiting.is_empty() {
+            self.ask_for_key();
+        }
+        let Way::Open(Open { client, keyring }) = &self.way else { return };
+        let key = |payload: &Payload| match &payload.to {
+            To::Primary => keyring.key().cloned(),
+            To::Additional(endpoint) => Some(endpoint.api_key.clone()),
+        };
         let now = Instant::now();
         while self.requests < MAX_REQUESTS {
-            let Some(payload) = self.waiting.pop(|payload| self.lanes.is_over(&Lane::of(payload), now)) else { return };
+            let may_go = |payload: &Payload| key(payload).is_some() && self.lanes.is_over(&Lane::of(payload), now);
+            let Some(payload) = self.waiting.pop(may_go) else { return };
+            let Some(key) = key(&payload) else { return };
             // An intake that is known to fail gets one attempt only, so that the function does not wait for three failures each time.
             let attempts = if self.lanes.of(Lane::of(&payload)).is_failing() { 1 } else { ATTEMPTS };
             self.requests += 1;
             self.busy_bytes += payload.body.len();
             self.busy_items.add(Dropped::of(&payload));
-            let request = send(client.clone(), payload, attempts);
+            let request = send(client.clone(), payload, key, attempts);
             self.at_work.spawn(async { Done::Sent(request.await) });
         }
     }
@@ -228,12 +284,12 @@ impl Flusher {
     }
 }
 
-async fn send(client: Client, payload: Payload, attempts: u32) -> Sent {
+async fn send(client: Client, payload: Payload, key: ApiKey, attempts: u32) -> Sent {
     let started = Instant::now();
     let mut pause = ATTEMPT_PAUSE;
     let mut attempt = 1;
     loop {
-        let result = client.send(&payload).await;
+        let result = client.send(&payload, &key).await;
         // An intake that names a pause gets it: the payload goes back to wait.
         let again = matches!(&result, Err(Failure::Busy { retry_after: None, .. } | Failure::Transport(_)));
         if !again || attempt >= attempts {

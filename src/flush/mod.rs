@@ -2,6 +2,7 @@
 
 mod cycle;
 mod dropped;
+mod keyring;
 mod retry;
 pub mod strategy;
 

@@ -6,6 +6,8 @@ use reqwest::{NoProxy, Proxy, RequestBuilder, StatusCode, header};
 
 use super::{
     Kind, Payload, To,
+    aws::{self, Aws},
+    key::{self, Function, Key, Resolver},
     tls::{self, Problem},
 };
 use crate::config::{ApiKey, Config, Http, HttpProtocol};
@@ -14,9 +16,18 @@ use crate::config::{ApiKey, Config, Http, HttpProtocol};
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    logs_url: String,
+    logs: Logs,
     metrics_url: String,
-    key: ApiKey,
+    key: Key,
+}
+
+/// Where logs go first.
+#[derive(Debug, Clone)]
+enum Logs {
+    /// The base URL of the intake.
+    Datadog(String),
+    /// The whole URL of a worker between us and Datadog, which speaks plain HTTP.
+    Worker(String),
 }
 
 /// A client, and what could not be taken into account.
@@ -32,7 +43,7 @@ pub struct Built {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No API key.
-    #[error("Failed to resolve API key: set DD_API_KEY")]
+    #[error("Failed to resolve API key: set DD_API_KEY, DD_API_KEY_SECRET_ARN, DD_API_KEY_SSM_ARN or DD_KMS_API_KEY")]
     NoKey,
     /// The key cannot stand in a header.
     #[error("API key has invalid format")]
@@ -73,28 +84,28 @@ impl Failure {
 
 impl Client {
     /// Builds the one client that all payloads share.
-    pub fn build(config: &Config) -> Result<Built, Error> {
-        let key = config.api_key.clone().ok_or(Error::NoKey)?;
-        if header::HeaderValue::from_str(key.expose()).is_err() {
-            return Err(Error::BadKey);
-        }
+    pub fn build(config: &Config, function: Function) -> Result<Built, Error> {
         let mut problems = Vec::new();
+        let key = key(config, function, &mut problems)?;
         let http = http_client(&config.http, &mut problems)?;
-        let client = Self { http, logs_url: config.logs.url.clone(), metrics_url: config.metrics.url.clone(), key };
+        let logs = match &config.logs.worker {
+            Some(url) => Logs::Worker(url.clone()),
+            None => Logs::Datadog(config.logs.url.clone()),
+        };
+        let client = Self { http, logs, metrics_url: config.metrics.url.clone(), key };
         Ok(Built { client, problems })
     }
 
-    /// One attempt. The response's body is not read: it may echo what the customer sent.
-    pub async fn send(&self, payload: &Payload) -> Result<(), Failure> {
-        let Destination { base, key } = self.destination(payload);
-        let request = match payload.kind {
-            Kind::Logs => self
-                .http
-                .post(format!("{base}/api/v2/logs"))
-                .header(header::CONTENT_TYPE, "application/json")
-                .header("dd-protocol", "agent-json"),
-            Kind::Sketches => self.protobuf(format!("{base}/api/beta/sketches")),
-            Kind::Series => self.protobuf(format!("{base}/api/v2/series")),
+    /// What the primary intakes know us by.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// One attempt, under that key. The response's body is not read: it may echo what the customer sent.
+    pub async fn send(&self, payload: &Payload, key: &ApiKey) -> Result<(), Failure> {
+        let request = match &payload.to {
+            To::Primary => self.to_primary(payload.kind),
+            To::Additional(endpoint) => self.to_datadog(payload.kind, &endpoint.url),
         };
         let request = request.header("dd-api-key", key.expose()).body(payload.body.clone());
         let request = if payload.zstd { request.header(header::CONTENT_ENCODING, "zstd") } else { request };
@@ -112,23 +123,47 @@ impl Client {
         })
     }
 
-    fn destination<'a>(&'a self, payload: &'a Payload) -> Destination<'a> {
-        match (&payload.to, payload.kind) {
-            (To::Additional(endpoint), _) => Destination { base: &endpoint.url, key: &endpoint.api_key },
-            (To::Primary, Kind::Logs) => Destination { base: &self.logs_url, key: &self.key },
-            (To::Primary, Kind::Sketches | Kind::Series) => Destination { base: &self.metrics_url, key: &self.key },
+    fn to_primary(&self, kind: Kind) -> RequestBuilder {
+        match (kind, &self.logs) {
+            (Kind::Logs, Logs::Worker(url)) => self.http.post(url).header(header::CONTENT_TYPE, JSON),
+            (Kind::Logs, Logs::Datadog(base)) => self.to_datadog(kind, base),
+            (Kind::Sketches | Kind::Series, _) => self.to_datadog(kind, &self.metrics_url),
         }
     }
 
-    fn protobuf(&self, url: String) -> RequestBuilder {
-        self.http.post(url).header(header::CONTENT_TYPE, "application/x-protobuf")
+    fn to_datadog(&self, kind: Kind, base: &str) -> RequestBuilder {
+        let post = |path: &str, content_type: &str| {
+            self.http.post(format!("{base}{path}")).header(header::CONTENT_TYPE, content_type)
+        };
+        match kind {
+            Kind::Logs => post("/api/v2/logs", JSON).header("dd-protocol", "agent-json"),
+            Kind::Sketches => post("/api/beta/sketches", PROTOBUF),
+            Kind::Series => post("/api/v2/series", PROTOBUF),
+        }
     }
 }
 
-/// Whose intake, and who we are there.
-struct Destination<'a> {
-    base: &'a str,
-    key: &'a ApiKey,
+const JSON: &str = "application/json";
+const PROTOBUF: &str = "application/x-protobuf";
+
+/// The key in plain text, or whom to ask for it; nobody is asked here.
+fn key(config: &Config, function: Function, problems: &mut Vec<Problem>) -> Result<Key, Error> {
+    let Some(secret) = config.secret.clone() else {
+        let given = config.api_key.as_ref().ok_or(Error::NoKey)?;
+        return key::usable(given.expose()).map(Key::Known).ok_or(Error::BadKey);
+    };
+    let aws = &config.aws;
+    // What is set for Datadog's intakes is none of AWS's business; a certificate that is trusted is trusted everywhere.
+    let http = Http {
+        proxy: aws.proxy.clone(),
+        no_proxy: aws.no_proxy.clone(),
+        protocol: HttpProtocol::Http1,
+        tls_cert_file: config.http.tls_cert_file.clone(),
+        skip_ssl_validation: false,
+        timeout: aws::TIMEOUT,
+    };
+    let client = Aws::new(http_client(&http, problems)?, aws.clone());
+    Ok(Key::Secret(Resolver::new(client, secret, function)))
 }
 
 fn http_client(http: &Http, problems: &mut Vec<Problem>) -> Result<reqwest::Client, Error> {
@@ -163,7 +198,7 @@ fn retry_after(response: &reqwest::Response) -> Option<Duration> {
 }
 
 /// The whole chain of causes on one line: the outermost alone says only that sending failed.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -177,11 +212,24 @@ fn chain(error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
 
+    fn function() -> Function {
+        Function { region: "eu-west-1".to_owned(), name: "f".to_owned() }
+    }
+
     #[test]
     fn a_client_needs_a_key_that_can_stand_in_a_header() {
-        assert!(matches!(Client::build(&Config::default()), Err(Error::NoKey)));
+        assert!(matches!(Client::build(&Config::default(), function()), Err(Error::NoKey)));
         let config = Config { api_key: ApiKey::clean("a\u{7f}b"), ..Config::default() };
-        assert!(matches!(Client::build(&config), Err(Error::BadKey)));
+        assert!(matches!(Client::build(&config, function()), Err(Error::BadKey)));
+    }
+
+    #[test]
+    fn a_secret_beats_the_key_in_plain_text_and_is_not_asked_for_yet() {
+        tls::install_provider();
+        let secret = Some(crate::config::Secret::Ssm("name".to_owned()));
+        let config = Config { api_key: ApiKey::clean("key"), secret, ..Config::default() };
+        let built = Client::build(&config, function()).unwrap();
+        assert!(matches!(built.client.key(), Key::Secret(_)));
     }
 
     #[test]
@@ -194,7 +242,7 @@ mod tests {
                 config.http.skip_ssl_validation = skip_ssl_validation;
                 config.http.proxy = Some("http://proxy:3128".to_owned());
                 config.http.no_proxy = vec!["example.com".to_owned()];
-                assert!(Client::build(&config).is_ok(), "{protocol:?} {skip_ssl_validation}");
+                assert!(Client::build(&config, function()).is_ok(), "{protocol:?} {skip_ssl_validation}");
             }
         }
     }

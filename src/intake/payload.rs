@@ -27,8 +27,20 @@ pub enum Kind {
 pub enum To {
     /// The one that everything goes to.
     Primary,
-    /// One that metrics go to besides.
+    /// One that the same data goes to besides.
     Additional(Arc<Endpoint>),
+}
+
+impl To {
+    /// Everybody.
+    pub fn all(additional: &[Arc<Endpoint>]) -> Vec<Self> {
+        std::iter::once(Self::Primary).chain(Self::others(additional)).collect()
+    }
+
+    /// Everybody but the one that everything goes to.
+    pub fn others(additional: &[Arc<Endpoint>]) -> impl Iterator<Item = Self> {
+        additional.iter().cloned().map(Self::Additional)
+    }
 }
 
 /// A body as it was gathered.
@@ -42,8 +54,8 @@ pub struct Draft {
     pub level: Option<i32>,
     /// How many logs, distributions or series it holds.
     pub items: usize,
-    /// Where it goes besides.
-    pub also_to: Vec<Arc<Endpoint>>,
+    /// Whose intakes it goes to.
+    pub to: Vec<To>,
 }
 
 /// A body with what must be said about it.
@@ -72,8 +84,7 @@ impl Draft {
         }
         let (kind, zstd, items) = (self.kind, compressed.is_some(), self.items as u64);
         let body = Bytes::from(compressed.unwrap_or(self.body));
-        let destinations = std::iter::once(To::Primary).chain(self.also_to.into_iter().map(To::Additional));
-        destinations.map(|to| Payload { kind, to, body: body.clone(), zstd, items }).collect()
+        self.to.into_iter().map(|to| Payload { kind, to, body: body.clone(), zstd, items }).collect()
     }
 
     /// Two drafts with half the entries each. The body is a protobuf message of nothing but entries.
@@ -84,7 +95,7 @@ impl Draft {
             rest = without_entry(rest);
         }
         let second_body = self.body.split_off(self.body.len() - rest.len());
-        let second = Self { body: second_body, items: self.items - first, also_to: self.also_to.clone(), ..self };
+        let second = Self { body: second_body, items: self.items - first, to: self.to.clone(), ..self };
         [Self { items: first, ..self }, second]
     }
 }
@@ -113,7 +124,7 @@ mod tests {
     use super::*;
 
     fn draft(body: Vec<u8>, level: Option<i32>) -> Draft {
-        Draft { kind: Kind::Logs, body, level, items: 1, also_to: Vec::new() }
+        Draft { kind: Kind::Logs, body, level, items: 1, to: To::all(&[]) }
     }
 
     #[test]
@@ -138,7 +149,7 @@ mod tests {
             Arc::new(Endpoint { url: url.to_owned(), api_key })
         };
         let also_to = ["https://a.example", "https://b.example"].map(endpoint);
-        let payloads: Vec<_> = Draft { also_to: also_to.to_vec(), ..draft(vec![b'x'; 100], Some(3)) }.seal();
+        let payloads: Vec<_> = Draft { to: To::all(&also_to), ..draft(vec![b'x'; 100], Some(3)) }.seal();
         let [first, second, third] = &payloads[..] else { panic!("{payloads:?}") };
         assert_eq!(first.to, To::Primary);
         assert_eq!(vec![second.to.clone(), third.to.clone()], also_to.map(To::Additional));

@@ -105,7 +105,7 @@ impl Engine {
     /// Starts a flush of everything that has come in.
     pub fn start_flush(&mut self) {
         self.ingest_waiting();
-        let mut drafts: Vec<Draft> = intake::logs::drafts(self.logs.drain(), self.config.logs.compression).collect();
+        let mut drafts: Vec<Draft> = intake::logs::drafts(self.logs.drain(), &self.config.logs).collect();
         let measured = Measured { enhanced: self.points.drain(), custom: self.custom.drain() };
         drafts.extend(intake::metrics::drafts(&measured, &self.origin.tags().list(), &self.config.metrics));
         let (logs, sketches) = (self.logs.take_dropped(), self.points.take_dropped());

@@ -73,13 +73,21 @@ pub async fn run<E: Exchange>(parts: Parts<E>) -> Ended {
     let flusher = match parts.intake {
         Intake::Eager(client) => {
             ready();
-            Flusher::new(client)
+            let mut flusher = Flusher::new(client, parts.config.secret_reload);
+            // A snapshot must hold neither a request that is on its way nor a key that will be old.
+            if parts.initialization != Initialization::SnapStart {
+                flusher.ask_for_key();
+            }
+            flusher
         }
-        Intake::Deferred(build) => Flusher::building(|| {
-            let client = build();
-            ready();
-            client
-        }),
+        Intake::Deferred(build) => {
+            let build = || {
+                let client = build();
+                ready();
+                client
+            };
+            Flusher::building(build, parts.config.secret_reload)
+        }
     };
     // Without events the end of an invocation would never be seen.
     let metrics = &parts.config.metrics;

@@ -58,7 +58,7 @@ fn build(asked: Asked, loaded: Option<Loaded>, birth: Birth) -> Result<Parts<Raw
     let Asked { environment, registered, ports, line } = asked;
     let listening = services::listen(ports.telemetry);
     let config = services::settle(loaded.unwrap_or_else(|| services::config(&environment)));
-    let intake = services::intake(&config, environment.initialization());
+    let intake = services::intake(&config, &environment);
     let dogstatsd = services::measure(ports.dogstatsd, &config);
     let Established { platform, telemetry } = establish(line, listening, &environment)?;
     Ok(services::parts(Known { platform, registered, config, intake, telemetry, dogstatsd }, &environment, birth))

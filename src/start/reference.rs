@@ -48,7 +48,7 @@ async fn build(environment: &Environment, birth: Birth) -> Result<Parts<ControlP
     let dogstatsd = services::measure(ports.dogstatsd, &config);
     let subscription = listening.as_ref().map(|listening| listening.subscription(&config, initialization));
     let subscribing = tokio::spawn(subscribe(platform, registered.id.clone(), subscription));
-    let build_intake = || services::intake(&config, initialization);
+    let build_intake = || services::intake(&config, environment);
     if EARLY_SUBSCRIBE && intake.is_none() {
         intake = Some(build_intake());
     }
@@ -67,7 +67,7 @@ struct Settings {
 impl Settings {
     fn build(environment: &Environment) -> Self {
         let config = services::settle(services::config(environment));
-        let intake = Some(services::intake(&config, environment.initialization()));
+        let intake = Some(services::intake(&config, environment));
         Self { config, intake }
     }
 }

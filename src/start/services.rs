@@ -16,7 +16,7 @@ use crate::{
         dogstatsd::{self, Inbox},
         telemetry::Bound,
     },
-    intake::{self, tls},
+    intake::{self, key::Function, tls},
     os::{
         self,
         trace::{Checkpoint, checkpoint},
@@ -71,19 +71,24 @@ pub fn settle(loaded: Loaded) -> Config {
     for warning in loaded.warnings {
         log::warn!("CONFIG | {warning}");
     }
+    if !loaded.unsupported.is_empty() {
+        log::warn!("CONFIG | not supported yet, and without effect: {}", loaded.unsupported.join(", "));
+    }
     log::debug!("Flush strategy: {:?}", loaded.config.flush_strategy);
     loaded.config
 }
 
 /// The way to Datadog: now, or in the background once the next event has been asked for. A sandbox that is started ahead, or made into a snapshot, has the
 /// time now and would pay for it later.
-pub fn intake(config: &Config, initialization: Initialization) -> Intake {
-    let ahead = matches!(initialization, Initialization::SnapStart | Initialization::ProvisionedConcurrency);
+pub fn intake(config: &Config, environment: &Environment) -> Intake {
+    let function = Function { region: environment.region.clone(), name: environment.function_name.clone() };
+    let ahead =
+        matches!(environment.initialization(), Initialization::SnapStart | Initialization::ProvisionedConcurrency);
     if LAZY_INTAKE && !ahead {
         let config = config.clone();
-        Intake::Deferred(Box::new(move || build_intake(&config)))
+        Intake::Deferred(Box::new(move || build_intake(&config, function)))
     } else {
-        Intake::Eager(build_intake(config))
+        Intake::Eager(build_intake(config, function))
     }
 }
 
@@ -182,10 +187,10 @@ fn processor(config: &Config, environment: &Environment, telemetry: bool, birth:
     Processor::new(settings, rules, birth.wall)
 }
 
-fn build_intake(config: &Config) -> Option<intake::Client> {
+fn build_intake(config: &Config, function: Function) -> Option<intake::Client> {
     tls::install_provider();
     os::names::prepare();
-    let built = intake::Client::build(config);
+    let built = intake::Client::build(config, function);
     checkpoint(Checkpoint::Intake);
     match built {
         Ok(built) => {
@@ -225,10 +230,13 @@ mod tests {
 
     #[test]
     fn sandboxes_that_are_started_ahead_are_never_left_to_build_later() {
-        for initialization in [Initialization::SnapStart, Initialization::ProvisionedConcurrency] {
-            assert!(matches!(intake(&Config::default(), initialization), Intake::Eager(_)));
+        let environment = |kind: &'static str| {
+            Environment::read(|name| (name == "AWS_LAMBDA_INITIALIZATION_TYPE").then(|| kind.to_owned()))
+        };
+        for kind in ["snap-start", "provisioned-concurrency"] {
+            assert!(matches!(intake(&Config::default(), &environment(kind)), Intake::Eager(_)), "{kind}");
         }
-        let on_demand = intake(&Config::default(), Initialization::OnDemand);
+        let on_demand = intake(&Config::default(), &environment("on-demand"));
         assert_eq!(matches!(on_demand, Intake::Deferred(_)), LAZY_INTAKE);
     }
 }

@@ -10,10 +10,13 @@
 
 mod births;
 mod deliveries;
+mod destinations;
 mod failures;
 mod launcher;
 mod lines;
 mod metrics;
 mod outages;
+mod secrets;
+mod settings;
 mod support;
 mod usage;

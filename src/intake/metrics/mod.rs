@@ -8,7 +8,7 @@ mod sketches;
 
 use std::sync::Arc;
 
-use super::{Draft, Kind};
+use super::{Draft, Kind, To};
 use crate::{
     aggregate::{contexts::Drained, points::Distribution},
     config::{Endpoint, Metrics},
@@ -99,7 +99,7 @@ impl<'a> Requests<'a> {
                 body: std::mem::take(&mut self.open),
                 level: Some(self.level),
                 items: std::mem::take(&mut self.open_entries),
-                also_to: self.also_to.to_vec(),
+                to: To::all(self.also_to),
             });
         }
     }

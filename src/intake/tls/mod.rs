@@ -1,5 +1,6 @@
 //! Whom we trust, and whose arithmetic checks it.
 
+mod hash;
 mod provider;
 mod roots;
 
@@ -9,6 +10,8 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
+
+pub use hash::{Sha256, hex};
 
 use crate::{config::HttpProtocol, features};
 

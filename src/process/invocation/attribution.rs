@@ -160,7 +160,14 @@ mod tests {
 
     #[test]
     fn orphans_are_bounded_in_number_and_bytes() {
-        let line = |message: String| Log { message, status: Status::Info, time: 0, request_id: None, tags: None };
+        let line = |message: String| Log {
+            message,
+            status: Status::Info,
+            time: 0,
+            request_id: None,
+            tags: None,
+            execution: None,
+        };
         let mut attribution = Attribution::new(false);
         for number in 0..MAX_ORPHANS {
             assert_eq!(attribution.adopt(line(number.to_string())), None);

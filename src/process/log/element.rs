@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::{Log, Status};
+use super::{Execution, Log, Status};
 use crate::{
     config::Config,
     platform::ids::RequestId,
@@ -54,7 +54,11 @@ impl Origin {
         let element = Element {
             message: Message {
                 text: message,
-                lambda: Lambda { arn: &self.tags.arn, request_id: log.request_id.as_ref() },
+                lambda: Lambda {
+                    arn: &self.tags.arn,
+                    request_id: log.request_id.as_ref(),
+                    execution: log.execution.as_deref(),
+                },
                 timestamp: log.time,
                 status: log.status,
             },
@@ -104,6 +108,8 @@ struct Message<'a> {
 struct Lambda<'a> {
     arn: &'a str,
     request_id: Option<&'a RequestId>,
+    #[serde(flatten)]
+    execution: Option<&'a Execution>,
 }
 
 #[cfg(test)]
@@ -122,7 +128,7 @@ mod tests {
     }
 
     fn log(message: String) -> Log {
-        Log { message, status: Status::Warn, time: 7, request_id: Some("r".into()), tags: None }
+        Log { message, status: Status::Warn, time: 7, request_id: Some("r".into()), tags: None, execution: None }
     }
 
     #[test]
@@ -143,6 +149,20 @@ mod tests {
         let json: Value = serde_json::from_slice(&origin().encode(&log)).unwrap();
         assert_eq!(json["message"]["lambda"], json!({"arn": ARN, "request_id": null}));
         assert_eq!(json["ddtags"], format!("{},c:d", origin().tags.joined()));
+    }
+
+    #[test]
+    fn a_durable_execution_stands_beside_the_request_id_under_flat_names() {
+        let execution = Execution { id: "0b1c".to_owned(), name: "order-7".to_owned() };
+        let log = Log { execution: Some(Box::new(execution)), ..log(String::new()) };
+        let json: Value = serde_json::from_slice(&origin().encode(&log)).unwrap();
+        assert_eq!(
+            json["message"]["lambda"],
+            json!({
+                "arn": ARN, "request_id": "r",
+                "durable_function.execution_id": "0b1c", "durable_function.execution_name": "order-7",
+            })
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A line becomes a log: its text, status, request id and tags.
 
+mod durable;
 pub mod element;
 mod platform_line;
 pub mod rules;
@@ -7,6 +8,7 @@ mod status;
 
 use serde_json::{Map, Value};
 
+pub use durable::Execution;
 pub use element::Origin;
 pub use platform_line::{init_start, report, runtime_done, start};
 pub use rules::Rules;
@@ -28,11 +30,13 @@ pub struct Log {
     pub request_id: Option<RequestId>,
     /// `ddtags` that the line itself carried.
     pub tags: Option<String>,
+    /// The durable execution that the line itself named.
+    pub execution: Option<Box<Execution>>,
 }
 
 /// Reads a line that the function or an extension wrote. A line that is a JSON object may name its severity, its request id and tags of its own.
 pub fn read(text: Text, time: Timestamp) -> Log {
-    let plain = |message| Log { message, status: Status::Info, time, request_id: None, tags: None };
+    let plain = |message| Log { message, status: Status::Info, time, request_id: None, tags: None, execution: None };
     match text {
         Text::Plain(message) => match object(&message) {
             Some(object) => read_object(object, Some(message), time),
@@ -57,11 +61,12 @@ fn read_object(mut object: Map<String, Value>, original: Option<String>, time: T
         .find_map(|key| object.get(*key).and_then(Value::as_str))
         .filter(|id| !id.is_empty())
         .map(RequestId::from);
+    let execution = durable::of(&object);
     let message = match original {
         Some(original) if tags.is_none() => original,
         _ => Value::Object(object).to_string(),
     };
-    Log { message, status, time, request_id, tags }
+    Log { message, status, time, request_id, tags, execution }
 }
 
 /// Takes `ddtags` out of the object, or out of the object under `message`; what is around it stays.

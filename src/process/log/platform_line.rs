@@ -11,14 +11,14 @@ pub fn init_start(event: &InitStart, time: Timestamp) -> Log {
         known(&event.runtime_version),
         known(&event.runtime_version_arn)
     );
-    Log { message, status: Status::Info, time, request_id: None, tags: None }
+    Log { message, status: Status::Info, time, request_id: None, tags: None, execution: None }
 }
 
 /// `START …`.
 pub fn start(event: &Start, time: Timestamp) -> Log {
     let version = event.version.as_deref().unwrap_or("$LATEST");
     let message = format!("START RequestId: {} Version: {version}", event.request_id);
-    Log { message, status: Status::Info, time, request_id: Some(event.request_id.clone()), tags: None }
+    Log { message, status: Status::Info, time, request_id: Some(event.request_id.clone()), tags: None, execution: None }
 }
 
 /// `END …`, with what went wrong.
@@ -38,7 +38,7 @@ pub fn runtime_done(event: &RuntimeDone, time: Timestamp) -> Log {
         }
         (event::Status::Success, _) => {}
     }
-    Log { message, status, time, request_id: Some(event.request_id.clone()), tags: None }
+    Log { message, status, time, request_id: Some(event.request_id.clone()), tags: None, execution: None }
 }
 
 /// `REPORT …`; `runtime_ms` is what `platform.runtimeDone` measured, where it was seen.
@@ -78,7 +78,7 @@ pub fn report(event: &Report, runtime_ms: Option<f64>, time: Timestamp) -> Log {
             }
         }
     }
-    Log { message, status, time, request_id: Some(event.request_id.clone()), tags: None }
+    Log { message, status, time, request_id: Some(event.request_id.clone()), tags: None, execution: None }
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ async fn credentials(headers: HeaderMap) -> Response {
         return refusal(StatusCode::FORBIDDEN, "Forbidden", "the authorization token is missing or wrong");
     }
     let credentials = json!({
-        "AccessKeyID": "sandbox-access-key-id",
+        "AccessKeyId": "sandbox-access-key-id",
         "SecretAccessKey": "sandbox-secret-access-key",
         "Token": "sandbox-session-token",
         "Expiration": "2099-01-01T00:00:00Z",

@@ -1,0 +1,115 @@
+//! The API key, from wherever the customer keeps it.
+
+mod secret;
+
+use std::sync::Arc;
+
+use reqwest::header::HeaderValue;
+use serde_json::json;
+
+use super::aws::{self, Aws, Call, Service};
+use crate::config::{ApiKey, Secret};
+
+/// A key, or the way to it.
+#[derive(Debug, Clone)]
+pub enum Key {
+    /// It is known.
+    Known(ApiKey),
+    /// It has to be asked for.
+    Secret(Resolver),
+}
+
+/// Which function asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    /// Its region.
+    pub region: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Asks for the key. Clones ask the same question.
+#[derive(Debug, Clone)]
+pub struct Resolver(Arc<Question>);
+
+#[derive(Debug)]
+struct Question {
+    aws: Aws,
+    secret: Secret,
+    function: Function,
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// AWS did not give it.
+    #[error(transparent)]
+    Aws(#[from] aws::Error),
+    /// AWS answered, but not with a secret of text.
+    #[error("Error decrypting key: {0}'s answer holds no secret in text")]
+    NoSecret(&'static str),
+    /// What was found cannot be a key.
+    #[error("API key has invalid format")]
+    Format,
+}
+
+impl Resolver {
+    /// A resolver for that secret, on behalf of that function.
+    pub fn new(aws: Aws, secret: Secret, function: Function) -> Self {
+        Self(Arc::new(Question { aws, secret, function }))
+    }
+
+    /// Asks once. Each call that this takes gives up after [`aws::TIMEOUT`].
+    pub async fn resolve(&self) -> Result<ApiKey, Error> {
+        let question = &self.0;
+        let text = match &question.secret {
+            Secret::Kms(ciphertext) => question.kms(ciphertext).await?,
+            Secret::SecretsManager(arn) => question.secrets_manager(arn).await?,
+            Secret::Ssm(name) => question.ssm(name).await?,
+        };
+        usable(&text).ok_or(Error::Format)
+    }
+}
+
+/// The key in the text, if it can stand in a header.
+pub fn usable(text: &str) -> Option<ApiKey> {
+    ApiKey::clean(text).filter(|key| HeaderValue::from_str(key.expose()).is_ok())
+}
+
+impl Question {
+    /// Secrets that were encrypted in Lambda's console can be opened only with the function's name beside them; others only without.
+    async fn kms(&self, ciphertext: &str) -> Result<String, Error> {
+        let decrypt = async |parameters| {
+            let operation = "TrentService.Decrypt";
+            let call = Call { service: Service::Kms, region: &self.function.region, operation, parameters };
+            let reply = self.aws.call(&call).await?;
+            secret::plaintext(&reply).ok_or(Error::NoSecret(Service::Kms.name()))
+        };
+        match decrypt(json!({"CiphertextBlob": ciphertext})).await {
+            Err(Error::Aws(aws::Error::Service { cause: aws::Cause::Refused { .. }, .. }) | Error::NoSecret(_)) => {
+                let context = json!({"LambdaFunctionName": self.function.name});
+                decrypt(json!({"CiphertextBlob": ciphertext, "EncryptionContext": context})).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn secrets_manager(&self, arn: &str) -> Result<String, Error> {
+        let service = Service::SecretsManager;
+        let region = secret::region(arn).unwrap_or(&self.function.region);
+        let parameters = json!({"SecretId": arn});
+        let call = Call { service, region, operation: "secretsmanager.GetSecretValue", parameters };
+        let reply = self.aws.call(&call).await?;
+        let text = reply.get("SecretString").and_then(serde_json::Value::as_str);
+        Ok(secret::key_in(text.ok_or(Error::NoSecret(service.name()))?))
+    }
+
+    async fn ssm(&self, name: &str) -> Result<String, Error> {
+        let region = secret::region(name).unwrap_or(&self.function.region);
+        let parameters = json!({"Name": name, "WithDecryption": true});
+        let call = Call { service: Service::Ssm, region, operation: "AmazonSSM.GetParameter", parameters };
+        let reply = self.aws.call(&call).await?;
+        let value = reply.pointer("/Parameter/Value").and_then(serde_json::Value::as_str);
+        value.map(str::to_owned).ok_or(Error::NoSecret(Service::Ssm.name()))
+    }
+}

@@ -1,0 +1,49 @@
+//! Which durable execution a line belongs to, where the line says so itself.
+//!
+//! Source: AWS Lambda developer guide, "Durable functions": the SDK's JSON logs carry `executionArn`, which ends in
+//! `/durable-execution/<name>/<id>`.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// One execution of a durable function; it may take many invocations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Execution {
+    /// Unique among the executions of a function.
+    #[serde(rename = "durable_function.execution_id")]
+    pub id: String,
+    /// As the caller named it.
+    #[serde(rename = "durable_function.execution_name")]
+    pub name: String,
+}
+
+/// The execution that a JSON line names.
+pub fn of(object: &Map<String, Value>) -> Option<Box<Execution>> {
+    let (_, path) = object.get("executionArn")?.as_str()?.split_once("/durable-execution/")?;
+    let (name, id) = path.split_once('/')?;
+    let whole = !name.is_empty() && !id.is_empty() && !id.contains('/');
+    whole.then(|| Box::new(Execution { id: id.to_owned(), name: name.to_owned() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arn: &str) -> Option<(String, String)> {
+        let object = serde_json::json!({"executionArn": arn});
+        of(object.as_object().unwrap()).map(|execution| (execution.name, execution.id))
+    }
+
+    #[test]
+    fn name_and_id_end_the_arn() {
+        let function = "arn:aws:lambda:us-east-1:1:function:f:1";
+        let found = read(&format!("{function}/durable-execution/order-7/0b1c"));
+        assert_eq!(found, Some(("order-7".to_owned(), "0b1c".to_owned())));
+        for other in
+            ["", "/durable-execution/", "/durable-execution/n", "/durable-execution/n/", "/durable-execution/n/i/x"]
+        {
+            assert_eq!(read(&format!("{function}{other}")), None, "{other}");
+        }
+        assert_eq!(of(&Map::new()), None);
+    }
+}

@@ -1,0 +1,178 @@
+//! Where logs go besides Datadog's intake, or in its place.
+
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, Mutex, mpsc},
+    thread,
+};
+
+use matrix::sandbox::{
+    Function, Setup,
+    function::{Answer, Call, Handler, InitError},
+    intake::{self, Intake, Plan, Request, Route, Window},
+    setup::Initialization,
+};
+use serde_json::Value;
+
+use crate::support::{Life, echo, live, request_id, setup, setup_with, text};
+
+/// A function that echoes, with other intakes in the sandbox's network.
+#[derive(Default)]
+struct Beside {
+    plans: Vec<(u16, Plan)>,
+    intakes: Mutex<Vec<Intake>>,
+}
+
+impl Beside {
+    fn new<const N: usize>(plans: [(u16, Plan); N]) -> Arc<Self> {
+        Arc::new(Self { plans: plans.into(), ..Self::default() })
+    }
+
+    fn delivered(&self, index: usize) -> Vec<Request> {
+        self.intakes.lock().unwrap()[index].delivered()
+    }
+}
+
+impl Handler for Beside {
+    /// A thread is in the network of the thread that started it.
+    fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
+        let (told, hear) = mpsc::channel();
+        let plans = self.plans.clone();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                for (port, plan) in plans {
+                    told.send(Intake::start((Ipv4Addr::LOCALHOST, port).into(), plan).await.unwrap()).unwrap();
+                }
+                drop(told);
+                std::future::pending::<()>().await;
+            });
+        });
+        *self.intakes.lock().unwrap() = hear.iter().collect();
+        Ok(())
+    }
+
+    fn handle(&self, call: &Call<'_>) -> Answer {
+        call.print(format!("{} {}", String::from_utf8_lossy(call.event), call.request_id));
+        Answer::Response(call.event.to_vec())
+    }
+}
+
+/// The texts under one key, sorted: each is to come once, in whatever order.
+fn told_to(requests: &[Request], key: &str) -> Vec<String> {
+    let of_key = requests.iter().filter(|request| request.api_key.as_deref() == Some(key));
+    let mut texts: Vec<_> = of_key.flat_map(logs).map(|log| text(log).to_owned()).collect();
+    texts.sort_unstable();
+    texts
+}
+
+fn logs(request: &Request) -> &[Value] {
+    match &request.payload {
+        intake::Payload::Logs(logs) => logs,
+        _ => &[],
+    }
+}
+
+fn sorted(life: &Life) -> Vec<String> {
+    let mut texts = life.messages();
+    texts.sort_unstable();
+    texts
+}
+
+#[test]
+fn every_account_gets_all_logs_under_its_own_key() {
+    const PORT: u16 = 28_126;
+    let busy = Plan::rule(Route::Logs, Window::first(1), intake::Answer::status(500));
+    let beside = Beside::new([(PORT, busy)]);
+    let endpoint = |key: &str, port: u16| {
+        format!(r#"{{"api_key":"{key}","Host":"http://127.0.0.1","Port":{port},"is_reliable":true}}"#)
+    };
+    let all = format!("[{},{},{}]", endpoint("first", PORT), endpoint("second", PORT), endpoint("nobody", 1));
+    let variables = [("DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS", all.as_str()), ("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
+    let life = live(setup_with(Function::InProcess(beside.clone()), &variables), 3);
+    life.assert_unharmed();
+    life.assert_exactly_once();
+    let delivered = beside.delivered(0);
+    for key in ["first", "second"] {
+        assert_eq!(told_to(&delivered, key), sorted(&life), "{key}");
+    }
+    assert!(delivered.iter().all(|request| request.encoding == "zstd" && request.problems.is_empty()));
+    assert!(life.own_lines().contains("logs were dropped or not confirmed"), "{}", life.own_lines());
+}
+
+#[test]
+fn a_worker_gets_the_logs_as_they_are_in_place_of_datadog() {
+    const WORKER: u16 = 28_127;
+    const ANOTHER: u16 = 28_128;
+    let beside = Beside::new([(WORKER, Plan::default()), (ANOTHER, Plan::default())]);
+    // The fake worker reads logs under this path only; the real one takes whatever path it is configured with.
+    let url = format!("http://127.0.0.1:{WORKER}/api/v2/logs");
+    let additional = format!(r#"[{{"api_key":"theirs","Host":"http://127.0.0.1","Port":{ANOTHER}}}]"#);
+    let variables = [
+        ("DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED", "true"),
+        ("DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL", url.as_str()),
+        ("DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS", additional.as_str()),
+        ("DD_API_KEY", "ours"),
+    ];
+    let life = live(setup_with(Function::InProcess(beside.clone()), &variables), 3);
+    life.assert_unharmed();
+    assert!(life.intake.logs().is_empty(), "nothing reaches Datadog by another way");
+    assert_eq!(life.count("invocations"), 3, "metrics still do");
+    let (at_worker, at_another) = (beside.delivered(0), beside.delivered(1));
+    assert_eq!(told_to(&at_worker, "ours"), told_to(&at_another, "theirs"));
+    assert!(told_to(&at_worker, "ours").iter().any(|text| text.starts_with("REPORT ")));
+    for request in &at_worker {
+        assert_eq!((request.encoding.as_str(), request.header("dd-protocol")), ("identity", None));
+    }
+    for request in &at_another {
+        assert_eq!((request.encoding.as_str(), request.header("dd-protocol")), ("zstd", Some("agent-json")));
+    }
+}
+
+#[test]
+fn a_worker_that_cannot_be_found_gets_nothing_and_neither_does_datadog() {
+    let life = live(setup_with(echo(), &[("DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED", "true")]), 2);
+    life.assert_unharmed();
+    assert!(life.intake.logs().is_empty());
+    assert_eq!(life.count("invocations"), 2);
+    assert!(life.own_lines().contains("DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL"), "{}", life.own_lines());
+}
+
+#[test]
+fn lines_of_managed_instances_are_nobodys_unless_they_say_otherwise() {
+    let function = Function::from_fn(|call| {
+        call.print("plain");
+        call.print(format!(r#"{{"requestId":"{}","text":"own"}}"#, call.request_id));
+        Answer::Response(b"null".to_vec())
+    });
+    let life = live(Setup { initialization: Initialization::ManagedInstances, ..setup(function) }, 2);
+    life.assert_unharmed();
+    let logs = life.intake.logs();
+    let ids = |has: &str| logs.iter().filter(|log| text(log).contains(has)).map(request_id).collect::<Vec<_>>();
+    assert_eq!(ids("plain"), [None, None]);
+    let mut own = ids("\"own\"");
+    let mut known: Vec<_> = life.invocations.iter().map(|invocation| Some(invocation.request_id.as_str())).collect();
+    own.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(own, known);
+    let plain = logs.iter().find(|log| text(log) == "plain").unwrap();
+    assert!(plain["message"]["lambda"].as_object().unwrap().contains_key("request_id"), "the key is always there");
+}
+
+#[test]
+fn a_line_says_which_durable_execution_it_belongs_to() {
+    let function = Function::from_fn(|call| {
+        call.print(
+            r#"{"executionArn":"arn:aws:lambda:us-east-1:1:function:f:1/durable-execution/order-7/0b1c","step":"pay"}"#,
+        );
+        Answer::Response(b"null".to_vec())
+    });
+    let life = live(setup(function), 1);
+    life.assert_unharmed();
+    let logs = life.intake.logs();
+    let durable = logs.iter().find(|log| text(log).contains("\"pay\"")).unwrap();
+    assert_eq!(durable["message"]["lambda"]["durable_function.execution_id"], "0b1c");
+    assert_eq!(durable["message"]["lambda"]["durable_function.execution_name"], "order-7");
+    let other = logs.iter().find(|log| text(log).starts_with("START ")).unwrap();
+    assert!(other["message"]["lambda"].get("durable_function.execution_id").is_none());
+}
