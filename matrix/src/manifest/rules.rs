@@ -71,7 +71,7 @@ fn shape(factor: &Factor, complaints: &mut Vec<String>) {
             complain("there is evidence, so it is no candidate any more");
         }
         Status::Ship | Status::Superseded | Status::Measured | Status::Refuted if factor.evidence.is_empty() => {
-            complain("its status needs evidence")
+            complain("its status needs evidence");
         }
         _ => {}
     }
