@@ -247,3 +247,7 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod wire_tests;
