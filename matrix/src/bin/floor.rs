@@ -33,10 +33,15 @@ fn main() -> io::Result<()> {
 
     platform.send("GET", "/2020-01-01/extension/event/next", &id, "")?;
     thread::spawn(move || listener.incoming().flatten().for_each(discard));
-    while !platform.answer()?.body.contains("SHUTDOWN") {
+    loop {
+        match platform.answer() {
+            Ok(answer) if answer.body.contains("SHUTDOWN") => return Ok(()),
+            Ok(_) => {}
+            // A platform that is gone accepts no further connection, and that ends this program.
+            Err(_) => platform.stream = BufReader::new(TcpStream::connect(&platform.api)?),
+        }
         platform.send("GET", "/2020-01-01/extension/event/next", &id, "")?;
     }
-    Ok(())
 }
 
 /// One connection to Lambda's APIs.
