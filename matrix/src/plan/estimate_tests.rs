@@ -1,18 +1,10 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::plan::{Cache, Cell, Condition, Disturbance, Latency, Regime, SCHEMA, TrustStore};
+use crate::plan::{Cell, Condition, SCHEMA};
 
 fn condition() -> Condition {
-    Condition {
-        memory_mb: 1024,
-        regime: Regime::Boosted,
-        cache: Cache::Warm,
-        platform: Latency::Loopback,
-        trust_store: TrustStore::Al2023,
-        runtime: "null".to_owned(),
-        disturbance: Disturbance::None,
-    }
+    Condition::default()
 }
 
 /// The baseline, with a choice more in each cell.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use matrix::analyze::{Analysis, Comparison, ConditionAnalysis, Effect, Estimate, Verdict};
 use matrix::measure::sample::Sample;
-use matrix::plan::{Alias, Cache, Cell, CellKind, Condition, Disturbance, Latency, Plan, Regime, SCHEMA, TrustStore};
+use matrix::plan::{Alias, Cell, CellKind, Condition, Plan, SCHEMA};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -18,15 +18,7 @@ use rand::{RngExt as _, SeedableRng as _};
 pub const RESAMPLES: usize = 199;
 
 pub fn condition() -> Condition {
-    Condition {
-        memory_mb: 1024,
-        regime: Regime::Boosted,
-        cache: Cache::Warm,
-        platform: Latency::Loopback,
-        trust_store: TrustStore::Al2023,
-        runtime: "null".to_owned(),
-        disturbance: Disturbance::None,
-    }
+    Condition::default()
 }
 
 pub fn plan(cells: Vec<Cell>, blocks: u32) -> Plan {
