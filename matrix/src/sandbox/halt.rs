@@ -2,7 +2,8 @@
 //!
 //! The kernel does it. A socket can send its owner a signal of one's choice when something arrives ("`F_SETSIG`", fcntl(2)), and on the loopback
 //! device the system call that writes is also the one that delivers: with SIGSTOP for a signal the writer stands still before its `write` returns.
-//! The kernel stops it at every arrival. All but the one that is waited for let it go on at once.
+//! The kernel stops it at every arrival. All but the one that is waited for let it go on, once it stands still: a signal to go on takes back a stop that
+//! has not been obeyed yet, and it might be the one that counts.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -28,8 +29,8 @@ const NEXT: &[u8] = b"GET /2020-01-01/extension/event/next";
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked whether it does.
 const GLANCE: Duration = Duration::from_micros(20);
-/// How often it is looked whether it was forgotten.
-const ROUND: Duration = Duration::from_millis(3);
+/// How often it is looked whether it stands still for nothing.
+const ROUND: Duration = Duration::from_millis(1);
 
 /// The one who stops the extension of a sandbox. It must be the only one: a listening socket has one owner.
 #[derive(Debug)]
@@ -70,15 +71,10 @@ impl Halt {
         *self.lock() = State { group: Some(process), prelude, ..State::default() };
         let halt = Arc::clone(self);
         tokio::spawn(async move {
-            let mut stood_still = false;
             while halt.lock().group == Some(process) {
                 tokio::time::sleep(ROUND).await;
-                // What arrives wakes the reader before it stops the writer: a quick reader lets go on who has not stopped yet, and then nobody else does.
-                let stands_still = stands_still(process);
-                if stood_still && stands_still {
-                    halt.go_on();
-                }
-                stood_still = stands_still;
+                // What arrives wakes the reader before it stops the writer, so whoever reads it may be too early to let the writer go on.
+                halt.go_on();
             }
         });
     }
@@ -122,10 +118,12 @@ impl Halt {
         self.end();
     }
 
-    /// Lets the extension go on, unless something has arrived that nobody has looked at: it may be what is waited for.
+    /// Lets the extension go on, unless something has arrived that nobody has looked at: it may be what is waited for. As long as it stands still
+    /// nothing more of its own arrives between the look and the signal.
     fn go_on(&self) {
         let state = self.lock();
         if let Some(group) = state.group
+            && stands_still(group)
             && !self.is_anyone_at_the_door()
             && !state.connections.values().any(|connection| ioctl_fionread(connection).is_ok_and(|bytes| bytes > 0))
         {
