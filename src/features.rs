@@ -36,9 +36,11 @@ switches! {
     INIT_TRACE = "init-trace";
     /// jemalloc instead of the C library's allocator.
     JEMALLOC = "jemalloc";
-    /// Async runtime, logger, settings and services come after the first request for an event. Needs `raw-control-plane`, without which it does nothing.
+    /// Async runtime, logger, settings and services come after the first request for an event, unless the sandbox is started ahead of its invocations. Needs
+    /// `raw-control-plane`, without which it does nothing.
     LATE_RUNTIME = "late-runtime";
-    /// The clients to Datadog are built in the background after the first request for an event; off: before it.
+    /// The clients to Datadog are built in the background after the first request for an event, unless the sandbox is started ahead of its invocations; off:
+    /// before it.
     LAZY_INTAKE = "lazy-intake";
     /// Subscription and first request for an event in one write. Needs `late-runtime`, without which it does nothing.
     PIPELINED_NEXT = "pipelined-next";

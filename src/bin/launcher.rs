@@ -18,6 +18,7 @@ use std::{
 use bottlecap::{
     build_info::BUILD_INFO,
     os::log,
+    platform::Environment,
     run::Ended,
     start::{ask::ask, idle::idle, inherit},
 };
@@ -36,17 +37,21 @@ extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
         println!("{}", BUILD_INFO.json());
         return SUCCESS;
     }
+    let environment = Environment::of_process();
+    // Where nobody waits for the start there is nothing to be gained by doing it in two steps. This comes back only if it fails.
+    let refused = environment.initialization().is_ahead().then(|| Command::new(agent()).exec());
     // The agent drops lines that are not wanted; asking for them here would need all of the settings.
-    let asked = match ask(|_| true) {
+    let asked = match ask(environment, |_| true) {
         Ok(asked) => asked,
         Err(error) => {
             log::write(::log::Level::Error, &format!("EXTENSION | {error}"));
             return FAILURE;
         }
     };
-    let why = match inherit::leave(&asked) {
-        Some(bequest) => Command::new(agent()).env(bequest.name, bequest.value).exec().to_string(),
-        None => "the connection to the platform has broken".to_owned(),
+    let why = match (refused, inherit::leave(&asked)) {
+        (Some(refused), _) => refused.to_string(),
+        (None, Some(bequest)) => Command::new(agent()).env(bequest.name, bequest.value).exec().to_string(),
+        (None, None) => "the connection to the platform has broken".to_owned(),
     };
     log::write(
         ::log::Level::Error,

@@ -36,7 +36,20 @@ pub enum Initialization {
     ManagedInstances,
 }
 
+impl Initialization {
+    /// Whether the sandbox is started ahead of its invocations, or made into a snapshot then. It has the time now, and what is put off would be paid for by
+    /// an invocation.
+    pub fn is_ahead(self) -> bool {
+        matches!(self, Self::SnapStart | Self::ProvisionedConcurrency)
+    }
+}
+
 impl Environment {
+    /// Of this process.
+    pub fn of_process() -> Self {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
     /// Reads the process's variables; `variable` is asked once for each name.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let non_empty = |name| variable(name).filter(|value| !value.is_empty());

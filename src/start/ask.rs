@@ -1,8 +1,6 @@
 //! The first half of the short order: everything up to the first request for an event, with nothing but sockets. It runs in the agent itself, or in the
 //! launcher, which then leaves the sockets to the agent.
 
-use std::env;
-
 use super::ports::{self, Ports};
 use crate::{
     features::{BIND_FIRST, PIPELINED_NEXT},
@@ -53,8 +51,7 @@ pub enum Answer {
 }
 
 /// Registers, binds, subscribes and asks. Fails only as long as the platform has not accepted the registration. `logs_wanted` is asked while that is on its way.
-pub fn ask(logs_wanted: impl FnOnce(&Environment) -> bool) -> Result<Asked, Error> {
-    let environment = Environment::read(|name| env::var(name).ok());
+pub fn ask(environment: Environment, logs_wanted: impl FnOnce(&Environment) -> bool) -> Result<Asked, Error> {
     let initialization = environment.initialization();
     let registering = Connection::register(environment.runtime_api.clone(), initialization)?;
     let early = BIND_FIRST.then(ports::bind);

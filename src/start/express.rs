@@ -12,15 +12,16 @@ use crate::{
     build_info::BUILD_INFO,
     config::{self, Loaded},
     os,
-    platform::{Control, Error as PlatformError, raw::Raw},
+    platform::{Control, Environment, Error as PlatformError, raw::Raw},
     run::{self, Ended, Parts},
 };
 
 /// Asks, and lives until the sandbox ends.
-pub fn live(birth: Birth) -> Result<Ended, Error> {
+pub fn live(environment: Environment, birth: Birth) -> Result<Ended, Error> {
     // Read while the registration is on its way, because whether logs are wanted is part of the subscription.
     let loaded = OnceCell::new();
-    let asked = ask(|environment| loaded.get_or_init(|| services::config(environment)).config.logs.enabled)?;
+    let asked =
+        ask(environment, |environment| loaded.get_or_init(|| services::config(environment)).config.logs.enabled)?;
     Ok(go_on(asked, loaded.into_inner(), birth))
 }
 
@@ -72,7 +73,7 @@ struct Established {
 fn establish(
     line: Line,
     listening: Option<services::Listening>,
-    environment: &crate::platform::Environment,
+    environment: &Environment,
 ) -> Result<Established, PlatformError> {
     let fresh = || Control::<Raw>::new(environment.runtime_api.clone());
     match line {

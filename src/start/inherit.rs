@@ -45,7 +45,7 @@ pub fn asked() -> Option<Asked> {
             .ok_or_else(not_bound)
             .map(|socket| dogstatsd::Bound::inherit(UdpSocket::from(socket))),
     };
-    let environment = Environment::read(|name| env::var(name).ok());
+    let environment = Environment::of_process();
     let connection = Connection::inherit(environment.runtime_api.clone(), TcpStream::from(connection));
     let registered = Registered { id, account_id };
     Some(Asked { environment, registered, ports, line: Line::Open { connection, subscription } })

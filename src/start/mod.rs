@@ -19,7 +19,7 @@ use crate::{
         self, clock,
         trace::{Checkpoint, checkpoint},
     },
-    platform,
+    platform::{self, Environment},
     process::event::Timestamp,
     run::Ended,
 };
@@ -57,12 +57,15 @@ pub fn extension() -> ExitCode {
 }
 
 fn live(birth: Birth) -> Result<Ended, Error> {
-    if features::EXPRESS {
-        return match inherit::asked() {
-            Some(asked) => Ok(express::resume(asked, birth)),
-            None => express::live(birth),
-        };
+    if features::EXPRESS
+        && let Some(asked) = inherit::asked()
+    {
+        return Ok(express::resume(asked, birth));
+    }
+    let environment = Environment::of_process();
+    if features::EXPRESS && !environment.initialization().is_ahead() {
+        return express::live(environment, birth);
     }
     os::log::start(config::log_level(env::vars_os()));
-    reference::live(birth)
+    reference::live(&environment, birth)
 }

@@ -1,6 +1,6 @@
 //! The conventional order: an async runtime first, and everything in it, one thing after the other or side by side as the switches say.
 
-use std::{env, io};
+use std::io;
 
 use tokio::task::JoinError;
 
@@ -19,10 +19,9 @@ use crate::{
 };
 
 /// Lives until the sandbox ends.
-pub fn live(birth: Birth) -> Result<Ended, Error> {
-    let environment = Environment::read(|name| env::var(name).ok());
-    let runtime = services::runtime(&environment)?;
-    let ended = runtime.block_on(async { Ok(run::run(build(&environment, birth).await?).await) });
+pub fn live(environment: &Environment, birth: Birth) -> Result<Ended, Error> {
+    let runtime = services::runtime(environment)?;
+    let ended = runtime.block_on(async { Ok(run::run(build(environment, birth).await?).await) });
     // What still runs in the background has had its time.
     runtime.shutdown_background();
     ended

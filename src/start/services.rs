@@ -78,13 +78,10 @@ pub fn settle(loaded: Loaded) -> Config {
     loaded.config
 }
 
-/// The way to Datadog: now, or in the background once the next event has been asked for. A sandbox that is started ahead, or made into a snapshot, has the
-/// time now and would pay for it later.
+/// The way to Datadog: now, or in the background once the next event has been asked for.
 pub fn intake(config: &Config, environment: &Environment) -> Intake {
     let function = Function { region: environment.region.clone(), name: environment.function_name.clone() };
-    let ahead =
-        matches!(environment.initialization(), Initialization::SnapStart | Initialization::ProvisionedConcurrency);
-    if LAZY_INTAKE && !ahead {
+    if LAZY_INTAKE && !environment.initialization().is_ahead() {
         let config = config.clone();
         Intake::Deferred(Box::new(move || build_intake(&config, function)))
     } else {

@@ -4,13 +4,16 @@ use std::{net::TcpListener, os::unix::fs::PermissionsExt as _, path::PathBuf, ti
 
 use bottlecap::features;
 use matrix::sandbox::{
-    Extension, Sandbox, Setup,
+    Extension, Footprint, Sandbox, Setup,
     faults::{Calls, Effect, Endpoint, Fault},
     journal::What,
-    setup::{Delivery, Network},
+    setup::{Delivery, Initialization, Network},
 };
 
-use crate::support::{Life, echo, end, invoke, live, setup, setup_with};
+use crate::{
+    launcher::launched,
+    support::{Life, agent, echo, end, invoke, live, setup, setup_with},
+};
 
 fn with_fault(endpoint: Endpoint, calls: Calls, effect: Effect) -> Life {
     live(Setup { faults: vec![Fault { endpoint, calls, effect }], ..setup(echo()) }, 3)
@@ -25,6 +28,15 @@ fn a_subscription_that_fails_costs_telemetry_and_nothing_else() {
     }
 }
 
+/// What our extension had used when it asked for the first event, at which it was stopped.
+fn footprint(sandbox: &Sandbox) -> Footprint {
+    let taken = sandbox.journal().into_iter().find_map(|entry| match entry.what {
+        What::Footprint { footprint, stopped: true, .. } => Some(footprint),
+        _ => None,
+    });
+    taken.unwrap()
+}
+
 #[test]
 fn with_the_short_order_one_thread_is_alive_when_the_first_next_arrives() {
     if !features::EXPRESS {
@@ -32,15 +44,29 @@ fn with_the_short_order_one_thread_is_alive_when_the_first_next_arrives() {
     }
     for _ in 0..5 {
         let sandbox = Sandbox::start(Setup { footprints: true, ..setup(echo()) }).unwrap();
-        let taken = sandbox.journal().into_iter().find_map(|entry| match entry.what {
-            What::Footprint { footprint, stopped, .. } => Some((footprint.threads, stopped)),
-            _ => None,
-        });
-        assert_eq!(taken, Some((1, true)));
+        assert_eq!(footprint(&sandbox).threads, 1);
         let invocations = invoke(&sandbox, 0..2);
         let life = end(sandbox, invocations);
         life.assert_unharmed();
         life.assert_exactly_once();
+    }
+}
+
+/// Where nobody waits for the start, what the short order puts off would be paid for by the first invocation, or be missing from the snapshot.
+#[test]
+fn a_sandbox_that_is_started_ahead_is_complete_when_it_asks_for_the_first_event() {
+    for initialization in [Initialization::ProvisionedConcurrency, Initialization::SnapStart] {
+        for extension in [agent(), launched()] {
+            let extensions = vec![extension];
+            let setup = Setup { extensions, initialization, footprints: true, ..setup(echo()) };
+            let sandbox = Sandbox::start(setup).unwrap();
+            let Footprint { threads, .. } = footprint(&sandbox);
+            assert!(threads > 1, "{initialization:?}: its workers have not been started yet");
+            let invocations = invoke(&sandbox, 0..2);
+            let life = end(sandbox, invocations);
+            life.assert_unharmed();
+            life.assert_exactly_once();
+        }
     }
 }
 
