@@ -7,7 +7,7 @@ use matrix::sandbox::{
     function::{Answer, Call, Handler, InitError},
 };
 
-use crate::support::{Life, echo, live, request_id, setup, setup_with, text};
+use crate::support::{self, Life, echo, live, request_id, setup, setup_with, text};
 
 /// One invocation of a function that prints these lines.
 fn printing(lines: Vec<Vec<u8>>, variables: &[(&str, &str)]) -> Life {
@@ -139,6 +139,17 @@ fn a_line_of_the_initialization_belongs_to_the_first_invocation_or_to_nobody() {
         let first = life.invocations.first().map(|invocation| invocation.request_id.as_str());
         assert_eq!(request_id(&printed(&life, "importing")), first);
     }
+}
+
+/// In Python, because code of this process fails sooner than any extension can have subscribed.
+#[test]
+fn the_lines_of_an_initialization_that_failed_belong_to_nobody_and_arrive() {
+    let directory = tempfile::tempdir().unwrap();
+    let function = support::python(&directory, "print('importing')\nraise ValueError('no such luck')\n");
+    let life = live(setup(function), 0);
+    life.assert_orderly_end();
+    life.assert_no_problems();
+    assert_eq!(request_id(&printed(&life, "importing")), None);
 }
 
 #[test]
