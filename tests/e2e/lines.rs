@@ -1,10 +1,13 @@
 //! Lines of every shape, from the function's stdout to the intake.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
-use matrix::sandbox::{Function, Setup, function::Answer};
+use matrix::sandbox::{
+    Function, Setup,
+    function::{Answer, Call, Handler, InitError},
+};
 
-use crate::support::{Life, live, setup, setup_with, text};
+use crate::support::{self, Life, echo, live, request_id, setup, setup_with, text};
 
 /// One invocation of a function that prints these lines.
 fn printing(lines: Vec<Vec<u8>>, variables: &[(&str, &str)]) -> Life {
@@ -99,4 +102,67 @@ fn a_flood_is_split_into_requests_that_the_intake_takes() {
         .collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (0..5000).collect::<Vec<_>>());
+}
+
+#[test]
+fn logs_go_as_they_are_if_compression_is_turned_off() {
+    for (on, encoding) in [("true", "zstd"), ("false", "identity")] {
+        let life = printing(vec![b"plain".to_vec()], &[("DD_LOGS_CONFIG_USE_COMPRESSION", on)]);
+        printed(&life, "plain");
+        let requests = life.intake.requests();
+        let logs: Vec<_> = requests.iter().filter(|request| request.path == "/api/v2/logs").collect();
+        assert!(!logs.is_empty() && logs.iter().all(|request| request.encoding == encoding), "{on} {logs:?}");
+    }
+}
+
+/// A function that says something while it is initialized.
+struct Importing;
+
+impl Handler for Importing {
+    fn init(&self, call: &Call<'_>) -> Result<(), InitError> {
+        call.print("importing");
+        Ok(())
+    }
+
+    fn handle(&self, _: &Call<'_>) -> Answer {
+        Answer::Response(b"null".to_vec())
+    }
+}
+
+#[test]
+fn a_line_of_the_initialization_belongs_to_the_first_invocation_or_to_nobody() {
+    for times in [0, 2] {
+        let life = live(setup(Function::InProcess(Arc::new(Importing))), times);
+        life.assert_orderly_end();
+        life.assert_no_problems();
+        assert_eq!(life.count_messages("importing"), 1, "{}", life.own_lines());
+        let first = life.invocations.first().map(|invocation| invocation.request_id.as_str());
+        assert_eq!(request_id(&printed(&life, "importing")), first);
+    }
+}
+
+/// In Python, because code of this process fails sooner than any extension can have subscribed.
+#[test]
+fn the_lines_of_an_initialization_that_failed_belong_to_nobody_and_arrive() {
+    let directory = tempfile::tempdir().unwrap();
+    let function = support::python(&directory, "print('importing')\nraise ValueError('no such luck')\n");
+    let life = live(setup(function), 0);
+    life.assert_orderly_end();
+    life.assert_no_problems();
+    assert_eq!(request_id(&printed(&life, "importing")), None);
+}
+
+#[test]
+fn our_own_lines_follow_the_level_and_do_not_beget_others() {
+    let life = |level: &str| {
+        let life = live(setup_with(echo(), &[("DD_LOG_LEVEL", level), ("DD_SERVERLESS_FLUSH_STRATEGY", "end")]), 8);
+        life.assert_unharmed();
+        life.assert_exactly_once();
+        life.own_lines()
+    };
+    assert!(!life("off").contains("DD_EXTENSION"));
+    let debug = life("debug");
+    assert!(debug.contains(r#"{"status":"DEBUG","message":"DD_EXTENSION | DEBUG | "#), "{debug}");
+    // If a line that comes back were told in another line, every flush would have more to say than the one before.
+    assert!(debug.lines().count() < 8 * 8, "{debug}");
 }

@@ -146,6 +146,17 @@ fn a_parameter_may_be_named_without_its_region() {
 }
 
 #[test]
+fn a_parameter_is_asked_for_in_its_own_region() {
+    let aws = Aws::new(28_137, |_, _| Some((200, json!({"Parameter": {"Value": KEY}}))));
+    let arn = "arn:aws:ssm:eu-west-3:1:parameter/key";
+    let life = aws.live(&[("DD_API_KEY_SSM_ARN", arn)], Initialization::OnDemand, 1);
+    assert_delivered_under_the_key(&life);
+    let call = &aws.heard()[0];
+    assert_eq!(call.body["Name"], arn);
+    assert!(call.authorization.contains("/eu-west-3/ssm/aws4_request"), "{call:?}");
+}
+
+#[test]
 fn kms_is_asked_again_with_the_functions_name_if_it_refuses() {
     let aws = Aws::new(28_132, |number, _| {
         if number == 0 {
