@@ -13,6 +13,8 @@
 mod imports;
 #[path = "house/lengths.rs"]
 mod lengths;
+#[path = "house/parity.rs"]
+mod parity;
 #[path = "house/switches.rs"]
 mod switches;
 #[path = "house/testimony.rs"]
@@ -64,6 +66,13 @@ fn files_stay_short() {
 #[test]
 fn nothing_is_left_for_later() {
     assert_clean(&lengths::leftovers(&Tree::of_repository()));
+}
+
+#[test]
+fn what_the_parity_page_claims_is_tested() {
+    let tree = Tree::of_repository();
+    assert!(parity::count(&tree) > 100);
+    assert_clean(&parity::unproven(&tree));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::lengths::{self, Exempt};
 use crate::tree::{Complaint, Tree};
-use crate::{imports, switches, testimony, toolchain};
+use crate::{imports, parity, switches, testimony, toolchain};
 
 /// The places complained about.
 fn places(complaints: &[Complaint]) -> Vec<String> {
@@ -168,4 +168,18 @@ fn untold_and_unknown_switches_are_found() {
     {
         assert_eq!(places(&testimony::unmatched(&declared, &printed)), ["Cargo.toml:1"], "{printed:?}");
     }
+}
+
+#[test]
+fn claims_of_parity_without_a_test_or_a_reason_are_found() {
+    let tests = "#[test]\nfn proven() {}\n\nfn helper() {}\n";
+    let found =
+        |page: &str| places(&parity::unproven(&Tree::default().with("tests/a.rs", tests).with(parity::PAGE, page)));
+    assert_eq!(found("| # | what | tests | otherwise |\n|---|---|---|---|\n"), [""; 0]);
+    assert_eq!(found("| 1 | it works | `tests/a.rs::proven` | |\n| D1 | better | | comes with the rest |\n"), [""; 0]);
+    assert_eq!(found("| 1 | it works | | |"), ["docs/parity.md:1"]);
+    assert_eq!(found("| 1 | it works | `tests/a.rs::helper` | |"), ["docs/parity.md:1"]);
+    assert_eq!(found("| 1 | it works | `tests/b.rs::proven` | no |"), ["docs/parity.md:1"]);
+    assert_eq!(found("| 1 | a | | no |\n| 1 | b | | no |"), ["docs/parity.md:2"]);
+    assert_eq!(places(&parity::unproven(&Tree::default())), ["docs/parity.md:1"]);
 }

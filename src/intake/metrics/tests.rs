@@ -68,6 +68,17 @@ fn an_entry_carries_both_kinds_of_tags_and_the_whole_sketch() {
 }
 
 #[test]
+fn the_functions_tags_are_there_however_many_they_are() {
+    let many: Vec<String> = (0..150).map(|number| format!("tag{number:03}:x")).collect();
+    for tags in [
+        &sketches(&drafts(&enhanced(10..11), &many, &settings()))[0].tags,
+        &series(&drafts(&custom("c:2|c"), &many, &settings()))[0].tags,
+    ] {
+        assert!(many.iter().all(|tag| tags.contains(tag)), "{} of {}", tags.len(), many.len());
+    }
+}
+
+#[test]
 fn counts_and_gauges_have_the_types_of_the_api() {
     let measured = custom("c:2|c|#own:x\nc:1|c|T3|#own:x\ng:7|g\nd:1|d");
     let decoded = series(&drafts(&measured, &function_tags(), &settings()));
