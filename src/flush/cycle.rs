@@ -42,7 +42,7 @@ pub struct Flusher {
     lanes: Lanes,
     /// How long a key that had to be asked for is used.
     key_reload: Option<Duration>,
-    /// A request did not end in the time that the function could give it.
+    /// Something else than a request, such as asking for the key, did not end in the time that the function could give it.
     stuck: bool,
     dropped: Dropped,
 }
@@ -135,15 +135,21 @@ impl Flusher {
         self.at_work.is_empty()
     }
 
-    /// Whether the last request to some intake failed, or does not end.
-    pub fn is_failing(&self) -> bool {
+    /// Whether something is under way that can be expected to end well: not a request to an intake that is known to fail.
+    pub fn is_worth_waiting_for(&self) -> bool {
         let keyless = matches!(&self.way, Way::Open(open) if open.keyring.is_failing());
-        self.stuck || keyless || self.lanes.is_failing()
+        self.lanes.are_worth_waiting_for() || (self.prepares() && !self.stuck && !keyless)
     }
 
-    /// Nobody waits for what is on its way any more; until something arrives, it is not worth waiting long.
+    /// Nobody waits for what is under way any more; until something arrives, it is not worth waiting long.
     pub fn leave_behind(&mut self) {
-        self.stuck = !self.is_idle();
+        self.stuck = self.prepares();
+        self.lanes.leave_behind();
+    }
+
+    /// Whether something is under way that is no request of a payload's.
+    fn prepares(&self) -> bool {
+        self.at_work.len() > self.requests
     }
 
     /// Waits until one piece of work has ended, and starts what waited for it. Never ends while there is none. May be cancelled.
@@ -242,7 +248,9 @@ impl Flusher {
             let Some(payload) = self.waiting.pop(may_go) else { return };
             let Some(key) = key(&payload) else { return };
             // An intake that is known to fail gets one attempt only, so that the function does not wait for three failures each time.
-            let attempts = if self.lanes.of(Lane::of(&payload)).is_failing() { 1 } else { ATTEMPTS };
+            let lane = self.lanes.of(Lane::of(&payload));
+            let attempts = if lane.is_failing() { 1 } else { ATTEMPTS };
+            lane.begun();
             self.requests += 1;
             self.busy_bytes += payload.body.len();
             self.busy_items.add(Dropped::of(&payload));
@@ -258,6 +266,7 @@ impl Flusher {
         self.busy_items.remove(Dropped::of(&payload));
         let kind = payload.kind;
         let back_off = self.lanes.of(Lane::of(&payload));
+        back_off.ended();
         match result {
             Ok(()) => {
                 self.stuck = false;

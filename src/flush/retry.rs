@@ -87,9 +87,14 @@ impl Lanes {
         self.0.get(lane).is_none_or(|back_off| back_off.is_over(now))
     }
 
-    /// Whether the last request to some of them failed.
-    pub fn is_failing(&self) -> bool {
-        self.0.values().any(BackOff::is_failing)
+    /// Whether a request is on its way to one that is not known to fail.
+    pub fn are_worth_waiting_for(&self) -> bool {
+        self.0.values().any(|lane| lane.under_way > 0 && !lane.is_failing())
+    }
+
+    /// Nobody waits any more for what is on its way; those who kept it count as failing until something arrives there.
+    pub fn leave_behind(&mut self) {
+        self.0.values_mut().for_each(|lane| lane.stuck = lane.stuck || lane.under_way > 0);
     }
 
     /// The sandbox ends: there is no later.
@@ -103,6 +108,10 @@ impl Lanes {
 pub struct BackOff {
     failures: u32,
     until: Option<Instant>,
+    /// Requests that are on their way.
+    under_way: usize,
+    /// One of them did not end in the time that the function could give it.
+    stuck: bool,
 }
 
 impl BackOff {
@@ -111,14 +120,24 @@ impl BackOff {
         self.until.is_none_or(|until| now >= until)
     }
 
-    /// Whether the last request failed.
+    /// Whether the last request failed, or does not end.
     pub fn is_failing(&self) -> bool {
-        self.failures > 0
+        self.failures > 0 || self.stuck
+    }
+
+    /// A request is on its way from now on.
+    pub fn begun(&mut self) {
+        self.under_way += 1;
+    }
+
+    /// A request has ended, one way or the other.
+    pub fn ended(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
     }
 
     /// A request arrived.
     pub fn succeeded(&mut self) {
-        *self = Self::default();
+        *self = Self { under_way: self.under_way, ..Self::default() };
     }
 
     /// A request failed: the pause doubles with each, shortened at random by up to a half so that sandboxes do not come back all at once.
@@ -178,13 +197,31 @@ mod tests {
         let other = Lane { kind: Kind::Series, to: To::Additional(Arc::new(endpoint)) };
         let (mut lanes, now) = (Lanes::default(), Instant::now());
         lanes.of(other.clone()).failed(now, None);
-        assert!(lanes.is_over(&primary, now) && !lanes.is_over(&other, now) && lanes.is_failing());
-        lanes.of(primary.clone()).succeeded();
-        assert!(lanes.is_failing());
+        assert!(lanes.is_over(&primary, now) && !lanes.is_over(&other, now));
+        lanes.of(primary).succeeded();
+        assert!(lanes.of(other.clone()).is_failing());
         lanes.forget();
         assert!(lanes.is_over(&other, now));
-        lanes.of(other).succeeded();
-        assert!(!lanes.is_failing());
+        lanes.of(other.clone()).succeeded();
+        assert!(!lanes.of(other).is_failing());
+    }
+
+    #[test]
+    fn only_intakes_that_are_not_known_to_fail_are_worth_waiting_for() {
+        let lane = |kind| Lane { kind, to: To::Primary };
+        let mut lanes = Lanes::default();
+        assert!(!lanes.are_worth_waiting_for(), "nothing is on its way");
+        lanes.of(lane(Kind::Logs)).begun();
+        assert!(lanes.are_worth_waiting_for());
+        lanes.leave_behind();
+        assert!(!lanes.are_worth_waiting_for(), "it has had its time");
+        lanes.of(lane(Kind::Series)).begun();
+        assert!(lanes.are_worth_waiting_for(), "the other has not");
+        lanes.of(lane(Kind::Series)).ended();
+        lanes.of(lane(Kind::Logs)).begun();
+        lanes.of(lane(Kind::Logs)).ended();
+        lanes.of(lane(Kind::Logs)).succeeded();
+        assert!(lanes.are_worth_waiting_for(), "it recovers, and one is still on its way");
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::{
 const DEADLINE_MARGIN_MS: i64 = 100;
 /// How long a flush may hold the sandbox at most. It goes on in the background after that, and after a freeze.
 const LONGEST_HOLD: Duration = Duration::from_secs(5);
-/// The same while an intake fails: the function is not to pay for an outage again and again.
+/// The same for intakes that are known to fail: the function is not to pay for an outage again and again.
 const HOLD_WHILE_FAILING: Duration = Duration::from_millis(100);
 
 /// Why the next event is not being asked for, if it is not.
@@ -32,8 +32,20 @@ enum State {
     Polling,
     /// The function runs, and its data is to leave when it ends.
     Running { id: RequestId, until: Instant },
-    /// A flush is on its way that is to end first.
-    Flushing { until: Instant },
+    /// A flush is on its way that is to end first, or at least what of it can be expected to end well.
+    Flushing { until: Instant, until_if_failing: Instant },
+}
+
+impl State {
+    /// When the next event is asked for whatever else happens; None: it is being asked for.
+    fn until(&self, engine: &Engine) -> Option<Instant> {
+        match self {
+            Self::Polling => None,
+            Self::Running { until, .. } => Some(*until),
+            Self::Flushing { until, .. } if engine.flusher.is_worth_waiting_for() => Some(*until),
+            Self::Flushing { until_if_failing, .. } => Some(*until_if_failing),
+        }
+    }
 }
 
 /// Runs until the sandbox ends.
@@ -45,15 +57,12 @@ pub async fn run<E: Exchange>(mut engine: Engine, mut next: Next<E>) -> Ended {
     race.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut state = State::Polling;
     loop {
-        let (polling, until) = match &state {
-            State::Polling => (true, None),
-            State::Running { until, .. } | State::Flushing { until } => (false, Some(*until)),
-        };
+        let until = state.until(&engine);
         tokio::select! {
             // What ends waits and begins invocations is rare, and comes before telemetry, of which there may be any amount: an invocation whose
             // beginning and end are both here is to be seen to begin first.
             biased;
-            event = next.event(), if polling => match event {
+            event = next.event(), if until.is_none() => match event {
                 Ok(Event::Invoke(invoke)) => {
                     let decision = strategist.decide(born.elapsed());
                     state = begin(&mut engine, &invoke, decision);
@@ -103,12 +112,11 @@ fn advance(engine: &mut Engine, state: State) -> State {
 
 /// Starts a flush and holds the sandbox for it, as long as the function has time left.
 fn flush(engine: &mut Engine, until: Instant) -> State {
-    let hold = if engine.flusher.is_failing() { HOLD_WHILE_FAILING } else { LONGEST_HOLD };
     engine.start_flush();
     let now = Instant::now();
     if engine.flusher.is_idle() || until <= now {
         State::Polling
     } else {
-        State::Flushing { until: until.min(now + hold) }
+        State::Flushing { until: until.min(now + LONGEST_HOLD), until_if_failing: until.min(now + HOLD_WHILE_FAILING) }
     }
 }

@@ -276,23 +276,31 @@ fn an_outage_of_the_series_intake_loses_and_repeats_nothing() {
 }
 
 /// Another account's intake, opened by the function in the sandbox's network before its first event.
-#[derive(Default)]
-struct Another(Mutex<Option<intake::Intake>>);
+struct Another {
+    plan: Plan,
+    intake: Mutex<Option<intake::Intake>>,
+}
 
 const ANOTHER: u16 = 28_125;
+
+impl Another {
+    fn new(plan: Plan) -> Self {
+        Self { plan, intake: Mutex::default() }
+    }
+}
 
 impl Handler for Another {
     fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
         let (told, hear) = std::sync::mpsc::channel();
+        let plan = self.plan.clone();
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let plan = Plan::rule(Route::Sketches, Window::first(1), intake::Answer::status(500));
                 told.send(intake::Intake::start((Ipv4Addr::LOCALHOST, ANOTHER).into(), plan).await.unwrap()).unwrap();
                 std::future::pending::<()>().await;
             });
         });
-        *self.0.lock().unwrap() = hear.recv().ok();
+        *self.intake.lock().unwrap() = hear.recv().ok();
         Ok(())
     }
 
@@ -304,7 +312,8 @@ impl Handler for Another {
 
 #[test]
 fn every_account_gets_all_metrics_under_its_own_key() {
-    let another = Arc::new(Another::default());
+    let plan = Plan::rule(Route::Sketches, Window::first(1), intake::Answer::status(500));
+    let another = Arc::new(Another::new(plan));
     let endpoints =
         format!(r#"{{"http://127.0.0.1:{ANOTHER}": ["first", "second"], "http://127.0.0.1:1": ["nobody"]}}"#);
     let variables = [("DD_ADDITIONAL_ENDPOINTS", endpoints.as_str())];
@@ -316,7 +325,7 @@ fn every_account_gets_all_metrics_under_its_own_key() {
     assert_sum(&life, "a", 3.0);
     assert_sum(&life, "b", 6.0);
     assert_eq!(life.count("invocations"), 3);
-    let delivered = another.0.lock().unwrap().clone().unwrap().delivered();
+    let delivered = another.intake.lock().unwrap().clone().unwrap().delivered();
     for key in ["first", "second"] {
         let payloads =
             || delivered.iter().filter(|request| request.api_key.as_deref() == Some(key)).map(|it| &it.payload);
@@ -325,6 +334,27 @@ fn every_account_gets_all_metrics_under_its_own_key() {
         assert!((a - 3.0).abs() < 1e-9 && b == 3, "{key}: {a} {b}\n{}", life.own_lines());
     }
     assert!(given_up(&life, "series") > 0, "nobody answers for the third key\n{}", life.own_lines());
+}
+
+/// One account is out of reach or never answers; the other is slow, and still gets everything before the function's answer counts.
+#[test]
+fn an_account_that_fails_costs_another_no_time() {
+    let silent = Arc::new(Another::new(Plan::rule(Route::Any, Window::ALWAYS, intake::Answer::Silence)));
+    for port in [1, ANOTHER] {
+        let endpoints = format!(r#"{{"http://127.0.0.1:{port}": ["another"]}}"#);
+        let variables = [("DD_ADDITIONAL_ENDPOINTS", endpoints.as_str()), ("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
+        let slow = Plan::rule(Route::Any, Window::ALWAYS, intake::Answer::Delay(Duration::from_millis(400)));
+        let setup = setup_with(Function::InProcess(silent.clone()), &variables);
+        let Some(sandbox) = start(Setup { intake: Some(slow), timeout: Duration::from_secs(3), ..setup }) else {
+            return;
+        };
+        for times in 1..=4 {
+            let invocation = sandbox.invoke(b"0").unwrap();
+            let delivered = sum(sandbox.intake().unwrap(), "a");
+            assert!((delivered - f64::from(times)).abs() < 1e-9, "{port}: {delivered} of {times}, {invocation:?}");
+        }
+        end(sandbox, Vec::new()).assert_orderly_end();
+    }
 }
 
 fn total_of_a(payload: &Payload) -> f64 {
