@@ -10,6 +10,12 @@ use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 
+/// Settings stand six deep at most. At the library's own bound, 64, an unoptimized build exhausts the stack of a thread.
+const DEEPEST: usize = 16;
+
+/// Aliases of aliases multiply. At the library's own bound, a million, three hundred bytes would cost a cold start half a second.
+const MOST_REPEATED: usize = 10_000;
+
 /// Parses the document. Scalars become strings, an empty value null; an empty document is an empty mapping.
 ///
 /// The error is a sentence part without any of the document's text, which may hold secrets.
@@ -17,6 +23,8 @@ pub(super) fn parse(source: &str) -> Result<Map<String, Value>, String> {
     // Byte offsets are counted after the mark that some editors put in front.
     let source = source.trim_start_matches('\u{feff}');
     let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: DEEPEST },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MOST_REPEATED },
         duplicate_keys: DuplicateKeyPolicy::LastWins,
         non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         with_snippet: false,
@@ -155,6 +163,28 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn aliases_do_not_multiply_without_bound() {
+        let mut source = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..6 {
+            let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
+            source += &format!("a{level}: &a{level} [{aliases}]\n");
+        }
+        assert!(parse(&source).is_err());
+        let few = source.lines().take(3).collect::<Vec<_>>().join("\n");
+        assert!(parse(&few).is_ok(), "a thousand elements are no bomb");
+    }
+
+    #[test]
+    fn what_is_nested_too_deeply_is_refused_and_exhausts_no_stack() {
+        for (opening, closing) in [("[", "]"), ("{a: ", "}"), ("- ", "")] {
+            for depth in [100, 1_000, 10_000, 100_000] {
+                let nested = format!("env: x\ndeep:\n  {}1{}", opening.repeat(depth), closing.repeat(depth));
+                assert!(parse(&nested).is_err(), "{opening} {depth} times");
+            }
+        }
+    }
 
     fn tree(source: &str) -> Value {
         parse(source).map(Value::Object).unwrap()

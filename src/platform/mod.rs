@@ -8,12 +8,12 @@ pub mod control;
 pub mod environment;
 pub mod event;
 pub mod general;
-mod http1;
+pub mod http1;
 pub mod ids;
 pub mod raw;
 pub mod subscription;
 
-pub use calls::{EXTENSION_NAME, Registered, Stage, Subscribed};
+pub use calls::{EXTENSION_NAME, Registered, Response, Stage, Subscribed};
 pub use control::{Control, Error, Exchange};
 pub use environment::{Environment, Initialization};
 pub use event::{Event, Invoke, Shutdown};
