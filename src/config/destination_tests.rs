@@ -87,6 +87,8 @@ fn the_first_place_where_a_key_is_kept_counts() {
     assert_eq!(secret(&all[1..]), Some(Secret::SecretsManager("b".to_owned())));
     assert_eq!(secret(&all[2..]), Some(Secret::Ssm("c".to_owned())));
     assert_eq!(secret(&[("DD_KMS_API_KEY", ""), all[2]]), Some(Secret::Ssm("c".to_owned())));
+    let organization = [("DD_ORG_UUID", "o"), all[0]];
+    assert_eq!(secret(&organization), Some(Secret::Delegated("o".to_owned())));
     assert_eq!(secret(&[]), None);
 }
 

@@ -36,6 +36,7 @@ pub(super) struct Urls {
 /// The places where a key may be kept, in the order in which they count.
 #[derive(Default)]
 pub(super) struct Secrets {
+    pub(super) organization: Option<String>,
     pub(super) kms: Option<String>,
     pub(super) manager: Option<String>,
     pub(super) ssm: Option<String>,
@@ -94,8 +95,13 @@ impl Draft {
         let level = |specific: Option<i32>| specific.or(levels.any).unwrap_or(DEFAULT_COMPRESSION_LEVEL);
         let mut no_proxy = config.http.no_proxy;
         no_proxy.extend_from_slice(&proxies.shared_exceptions);
-        let Secrets { kms, manager, ssm } = secrets;
-        let places = [kms.map(Secret::Kms), manager.map(Secret::SecretsManager), ssm.map(Secret::Ssm)];
+        let Secrets { organization, kms, manager, ssm } = secrets;
+        let places = [
+            organization.map(Secret::Delegated),
+            kms.map(Secret::Kms),
+            manager.map(Secret::SecretsManager),
+            ssm.map(Secret::Ssm),
+        ];
         Config {
             secret: places.into_iter().flatten().next(),
             aws: Aws { proxy: proxies.shared.clone(), no_proxy: proxies.shared_exceptions, ..config.aws },

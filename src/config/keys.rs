@@ -103,10 +103,17 @@ keys! {
         meaning: "Key that Datadog knows the account by. Blanks and line ends in it are removed.",
         set: |draft, given, _| taken(given.text().map(|text| draft.config.api_key = ApiKey::clean(text))),
     }
+    Datadog ORG_UUID {
+        yaml: Some("org_uuid"), kind: Kind::Text, default: "", example: "01234567-89ab-cdef-0123-456789abcdef",
+        reader: "intake",
+        meaning: "Organization that gives its API key to the function's role, which is proven by a signature of AWS's \
+                  (delegated authentication). It is asked where metrics go. Beats every other way to a key.",
+        set: |draft, given, _| taken(given.filled().map(|text| draft.secrets.organization = text.map(Into::into))),
+    }
     Datadog KMS_API_KEY {
         yaml: Some("kms_api_key"), kind: Kind::Text, default: "", example: "AQICAHiZ0123456789abcdef==",
         reader: "intake",
-        meaning: "The API key encrypted by KMS, in base64. The first of `DD_KMS_API_KEY`, `DD_API_KEY_SECRET_ARN`, \
+        meaning: "The API key encrypted by KMS, in base64. The first of `DD_ORG_UUID`, `DD_KMS_API_KEY`, `DD_API_KEY_SECRET_ARN`, \
                   `DD_API_KEY_SSM_ARN` and `DD_API_KEY` that is set counts.",
         set: |draft, given, _| taken(given.filled().map(|text| draft.secrets.kms = text.map(Into::into))),
     }
@@ -128,7 +135,7 @@ keys! {
     Datadog API_KEY_SECRET_RELOAD_INTERVAL {
         yaml: Some("api_key_secret_reload_interval"), kind: Kind::Seconds, default: "", example: "3600",
         reader: "flush",
-        meaning: "Seconds after which an API key that AWS keeps is asked for again; the old one is used until there \
+        meaning: "Seconds after which an API key that AWS or an organization keeps is asked for again; the old one is used until there \
                   is an answer. Less than one: never.",
         set: |draft, given, _| {
             let interval = given.seconds()?.filter(|interval| interval.as_secs() > 0);

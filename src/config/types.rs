@@ -119,6 +119,8 @@ impl fmt::Debug for ApiKey {
 /// A place where a key is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Secret {
+    /// With Datadog itself: it gives the key to a role that the organization with this UUID trusts.
+    Delegated(String),
     /// The key, encrypted by KMS, in base64.
     Kms(String),
     /// An ARN, or a name in the function's region.

@@ -31,7 +31,6 @@ macro_rules! unsupported {
 }
 
 unsupported! {
-    ORG_UUID "org_uuid",
     LAMBDA_DURABLE_FUNCTION_LOG_BUFFER_SIZE "lambda_durable_function_log_buffer_size",
     CAPTURE_LAMBDA_PAYLOAD "capture_lambda_payload",
     CAPTURE_LAMBDA_PAYLOAD_MAX_DEPTH "capture_lambda_payload_max_depth",

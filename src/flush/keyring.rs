@@ -83,7 +83,11 @@ mod tests {
     use super::*;
     use crate::{
         config::{Config, Secret},
-        intake::{Aws, key::Function, tls},
+        intake::{
+            Aws,
+            key::{Datadog, Function},
+            tls,
+        },
     };
 
     const RELOAD: Duration = Duration::from_mins(1);
@@ -96,7 +100,8 @@ mod tests {
         tls::install_provider();
         let aws = Aws::new(reqwest::Client::default(), Config::default().aws);
         let function = Function { region: String::new(), name: String::new() };
-        Keyring::new(Key::Secret(Resolver::new(aws, Secret::Kms(String::new()), function)), reload)
+        let datadog = Datadog { http: reqwest::Client::default(), url: String::new() };
+        Keyring::new(Key::Secret(Resolver::new(aws, datadog, Secret::Kms(String::new()), function)), reload)
     }
 
     #[test]

@@ -7,7 +7,7 @@ use reqwest::{NoProxy, Proxy, RequestBuilder, StatusCode, header};
 use super::{
     Kind, Payload, To,
     aws::{self, Aws},
-    key::{self, Function, Key, Resolver},
+    key::{self, Datadog, Function, Key, Resolver},
     tls::{self, Problem},
 };
 use crate::config::{ApiKey, Config, Http, HttpProtocol};
@@ -43,7 +43,9 @@ pub struct Built {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No API key.
-    #[error("Failed to resolve API key: set DD_API_KEY, DD_API_KEY_SECRET_ARN, DD_API_KEY_SSM_ARN or DD_KMS_API_KEY")]
+    #[error(
+        "Failed to resolve API key: set DD_API_KEY, DD_API_KEY_SECRET_ARN, DD_API_KEY_SSM_ARN, DD_KMS_API_KEY or DD_ORG_UUID"
+    )]
     NoKey,
     /// The key cannot stand in a header.
     #[error("API key has invalid format")]
@@ -86,13 +88,22 @@ impl Client {
     /// Builds the one client that all payloads share.
     pub fn build(config: &Config, function: Function) -> Result<Built, Error> {
         let mut problems = Vec::new();
-        let key = key(config, function, &mut problems)?;
+        let known = if config.secret.is_none() { Some(known(config)?) } else { None };
         let http = http_client(&config.http, &mut problems)?;
         let logs = match &config.logs.worker {
             Some(url) => Logs::Worker(url.clone()),
             None => Logs::Datadog(config.logs.url.clone()),
         };
-        let client = Self { http, logs, metrics_url: config.metrics.url.clone(), key };
+        let metrics_url = config.metrics.url.clone();
+        let key = match (known, config.secret.clone()) {
+            (Some(key), _) => Key::Known(key),
+            (None, Some(secret)) => {
+                let datadog = Datadog { http: http.clone(), url: metrics_url.clone() };
+                Key::Secret(Resolver::new(aws(config, &mut problems)?, datadog, secret, function))
+            }
+            (None, None) => return Err(Error::NoKey),
+        };
+        let client = Self { http, logs, metrics_url, key };
         Ok(Built { client, problems })
     }
 
@@ -146,12 +157,14 @@ impl Client {
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/x-protobuf";
 
-/// The key in plain text, or whom to ask for it; nobody is asked here.
-fn key(config: &Config, function: Function, problems: &mut Vec<Problem>) -> Result<Key, Error> {
-    let Some(secret) = config.secret.clone() else {
-        let given = config.api_key.as_ref().ok_or(Error::NoKey)?;
-        return key::usable(given.expose()).map(Key::Known).ok_or(Error::BadKey);
-    };
+/// The key in plain text.
+fn known(config: &Config) -> Result<ApiKey, Error> {
+    let given = config.api_key.as_ref().ok_or(Error::NoKey)?;
+    key::usable(given.expose()).ok_or(Error::BadKey)
+}
+
+/// The way to AWS; nobody is asked here.
+fn aws(config: &Config, problems: &mut Vec<Problem>) -> Result<Aws, Error> {
     let aws = &config.aws;
     // What is set for Datadog's intakes is none of AWS's business; a certificate that is trusted is trusted everywhere.
     let http = Http {
@@ -162,8 +175,7 @@ fn key(config: &Config, function: Function, problems: &mut Vec<Problem>) -> Resu
         skip_ssl_validation: false,
         timeout: aws::TIMEOUT,
     };
-    let client = Aws::new(http_client(&http, problems)?, aws.clone());
-    Ok(Key::Secret(Resolver::new(client, secret, function)))
+    Ok(Aws::new(http_client(&http, problems)?, aws.clone()))
 }
 
 fn http_client(http: &Http, problems: &mut Vec<Problem>) -> Result<reqwest::Client, Error> {

@@ -22,6 +22,7 @@ const KEY: &str = "0123456789abcdef0123456789abcdef";
 /// One call as AWS hears it.
 #[derive(Clone, Debug)]
 struct Heard {
+    path: String,
     operation: String,
     authorization: String,
     token: String,
@@ -92,6 +93,7 @@ fn serve(stream: TcpStream, reply: &Replying, heard: &Mutex<Vec<Heard>>) {
     let mut body = vec![0; header("content-length").parse().unwrap_or(0)];
     reader.read_exact(&mut body).unwrap();
     let call = Heard {
+        path: headers.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned(),
         operation: header("x-amz-target"),
         authorization: header("authorization"),
         token: header("x-amz-security-token"),
@@ -154,6 +156,40 @@ fn a_parameter_is_asked_for_in_its_own_region() {
     let call = &aws.heard()[0];
     assert_eq!(call.body["Name"], arn);
     assert!(call.authorization.contains("/eu-west-3/ssm/aws4_request"), "{call:?}");
+}
+
+/// The calls for a key among those that were heard: metrics go to the same place.
+fn for_a_key(heard: &[Heard]) -> Vec<&Heard> {
+    heard.iter().filter(|call| call.path == "/api/v2/intake-key").collect()
+}
+
+#[test]
+fn an_organization_that_trusts_the_functions_role_gives_its_key() {
+    let datadog = Aws::new(28_138, |_, call| match call.path.as_str() {
+        "/api/v2/intake-key" => Some((200, json!({"data": {"attributes": {"api_key": KEY}}}))),
+        _ => Some((202, json!({}))),
+    });
+    let variables = [("DD_ORG_UUID", "org-1"), ("DD_DD_URL", "http://127.0.0.1:28138"), ("DD_KMS_API_KEY", "unasked")];
+    let life = datadog.live(&variables, Initialization::OnDemand, 2);
+    life.assert_unharmed();
+    assert_eq!(life.count_messages("REPORT "), 2, "{}", life.own_lines());
+    assert!(life.intake.requests().iter().all(|request| request.api_key.as_deref() == Some(KEY)));
+    let heard = datadog.heard();
+    let [call] = for_a_key(&heard)[..] else { panic!("{heard:?}\n{}", life.own_lines()) };
+    let proof = call.authorization.strip_prefix("Delegated ").unwrap();
+    assert_eq!(proof.split('|').count(), 4, "{proof}");
+}
+
+#[test]
+fn an_organization_that_does_not_trust_it_costs_the_function_nothing_but_its_data() {
+    let datadog = Aws::new(28_139, |_, _| Some((403, json!({"errors": ["no such role"]}))));
+    let variables = [("DD_ORG_UUID", "org-1"), ("DD_DD_URL", "http://127.0.0.1:28139")];
+    let life = datadog.live(&variables, Initialization::OnDemand, 2);
+    life.assert_unharmed();
+    assert!(life.intake.requests().is_empty() && !for_a_key(&datadog.heard()).is_empty());
+    let own = life.own_lines();
+    assert!(own.contains("Error getting the API key of DD_ORG_UUID: Datadog answered 403"), "{own}");
+    assert!(!own.contains("no such role"), "{own}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The few AWS calls that find an API key.
 
 mod credentials;
+mod identity;
 mod signature;
 
 use std::{env, time::Duration};
@@ -112,6 +113,13 @@ impl Aws {
         let request = headers.iter().filter(|(name, _)| **name != header::HOST.as_str());
         let request = request.fold(self.http.post(url), |request, (name, value)| request.header(*name, value));
         reply(request.body(body)).await.map_err(failed)
+    }
+
+    /// A proof of the function's role that only this organization can make use of.
+    pub async fn prove_to(&self, organization: &str, region: &str) -> Result<String, Error> {
+        let credentials = self.credentials().await?;
+        let sha256 = Sha256::of_provider().ok_or(Error::NoSha256)?;
+        Ok(identity::proof(sha256, region, organization, &credentials, OffsetDateTime::now_utc()))
     }
 
     async fn credentials(&self) -> Result<Credentials, Error> {

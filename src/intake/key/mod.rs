@@ -4,10 +4,13 @@ mod secret;
 
 use std::sync::Arc;
 
-use reqwest::header::HeaderValue;
-use serde_json::json;
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use serde_json::{Value, json};
 
-use super::aws::{self, Aws, Call, Service};
+use super::{
+    aws::{self, Aws, Call, Service},
+    client::{Failure, chain},
+};
 use crate::config::{ApiKey, Secret};
 
 /// A key, or the way to it.
@@ -28,6 +31,15 @@ pub struct Function {
     pub name: String,
 }
 
+/// Datadog's own API, which gives a key to a role that it has been told of.
+#[derive(Debug, Clone)]
+pub struct Datadog {
+    /// As for everything else that goes there.
+    pub http: reqwest::Client,
+    /// Without a path.
+    pub url: String,
+}
+
 /// Asks for the key. Clones ask the same question.
 #[derive(Debug, Clone)]
 pub struct Resolver(Arc<Question>);
@@ -35,6 +47,7 @@ pub struct Resolver(Arc<Question>);
 #[derive(Debug)]
 struct Question {
     aws: Aws,
+    datadog: Datadog,
     secret: Secret,
     function: Function,
 }
@@ -48,6 +61,12 @@ pub enum Error {
     /// AWS answered, but not with a secret of text.
     #[error("Error decrypting key: {0}'s answer holds no secret in text")]
     NoSecret(&'static str),
+    /// Datadog did not give it.
+    #[error("Error getting the API key of DD_ORG_UUID: {0}; check that the organization trusts the function's role")]
+    Datadog(#[source] Failure),
+    /// Datadog answered, but not with a key.
+    #[error("Error getting the API key of DD_ORG_UUID: the answer holds no key")]
+    NoKey,
     /// What was found cannot be a key.
     #[error("API key has invalid format")]
     Format,
@@ -55,14 +74,15 @@ pub enum Error {
 
 impl Resolver {
     /// A resolver for that secret, on behalf of that function.
-    pub fn new(aws: Aws, secret: Secret, function: Function) -> Self {
-        Self(Arc::new(Question { aws, secret, function }))
+    pub fn new(aws: Aws, datadog: Datadog, secret: Secret, function: Function) -> Self {
+        Self(Arc::new(Question { aws, datadog, secret, function }))
     }
 
-    /// Asks once. Each call that this takes gives up after [`aws::TIMEOUT`].
+    /// Asks once. Each call to AWS that this takes gives up after [`aws::TIMEOUT`], one to Datadog when any request there would.
     pub async fn resolve(&self) -> Result<ApiKey, Error> {
         let question = &self.0;
         let text = match &question.secret {
+            Secret::Delegated(organization) => question.delegated(organization).await?,
             Secret::Kms(ciphertext) => question.kms(ciphertext).await?,
             Secret::SecretsManager(arn) => question.secrets_manager(arn).await?,
             Secret::Ssm(name) => question.ssm(name).await?,
@@ -77,6 +97,22 @@ pub fn usable(text: &str) -> Option<ApiKey> {
 }
 
 impl Question {
+    async fn delegated(&self, organization: &str) -> Result<String, Error> {
+        let proof = self.aws.prove_to(organization, &self.function.region).await?;
+        let request = self.datadog.http.post(format!("{}/api/v2/intake-key", self.datadog.url));
+        let request = request.header(CONTENT_TYPE, "application/json").header(CONTENT_LENGTH, 0);
+        let transport = |error: reqwest::Error| Error::Datadog(Failure::Transport(chain(&error)));
+        let response = request.header(AUTHORIZATION, format!("Delegated {proof}")).send().await.map_err(transport)?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(Error::Datadog(Failure::Refused(status)));
+        }
+        let body = response.bytes().await.map_err(transport)?;
+        let json = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+        let key = json.pointer("/data/attributes/api_key").and_then(Value::as_str).filter(|key| !key.is_empty());
+        key.map(str::to_owned).ok_or(Error::NoKey)
+    }
+
     /// Secrets that were encrypted in Lambda's console can be opened only with the function's name beside them; others only without.
     async fn kms(&self, ciphertext: &str) -> Result<String, Error> {
         let decrypt = async |parameters| {
@@ -100,7 +136,7 @@ impl Question {
         let parameters = json!({"SecretId": arn});
         let call = Call { service, region, operation: "secretsmanager.GetSecretValue", parameters };
         let reply = self.aws.call(&call).await?;
-        let text = reply.get("SecretString").and_then(serde_json::Value::as_str);
+        let text = reply.get("SecretString").and_then(Value::as_str);
         Ok(secret::key_in(text.ok_or(Error::NoSecret(service.name()))?))
     }
 
@@ -109,7 +145,7 @@ impl Question {
         let parameters = json!({"Name": name, "WithDecryption": true});
         let call = Call { service: Service::Ssm, region, operation: "AmazonSSM.GetParameter", parameters };
         let reply = self.aws.call(&call).await?;
-        let value = reply.pointer("/Parameter/Value").and_then(serde_json::Value::as_str);
+        let value = reply.pointer("/Parameter/Value").and_then(Value::as_str);
         value.map(str::to_owned).ok_or(Error::NoSecret(Service::Ssm.name()))
     }
 }
