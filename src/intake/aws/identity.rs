@@ -1,6 +1,6 @@
 //! A proof of who we are to AWS that somebody else can check: a request that AWS would answer with our identity, signed but never sent by us.
 //!
-//! Source: AWS Security Token Service API reference, "GetCallerIdentity".
+//! Source: AWS Security Token Service API reference, "`GetCallerIdentity`".
 
 use std::collections::BTreeMap;
 
