@@ -54,8 +54,9 @@ impl Times {
     /// The columns are user, nice, system, idle, and others.
     fn parse<'a>(mut fields: impl Iterator<Item = &'a str>) -> Option<Self> {
         let mut next = || Some(super::float(fields.next()?.parse().ok()?) * 1000.0 / TICKS_PER_SECOND);
-        let (user, _nice, system, idle) = (next()?, next()?, next()?, next()?);
-        Some(Self { user, system, idle })
+        let (user, nice, system, idle) = (next()?, next()?, next()?, next()?);
+        // What a process with a lower priority uses is the user's as well.
+        Some(Self { user: user + nice, system, idle })
     }
 }
 

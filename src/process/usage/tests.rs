@@ -38,7 +38,7 @@ fn reading() -> Reading {
 #[test]
 fn the_kernels_texts_are_read() {
     let cpu =
-        Cpu { user_ms: 23_370.0, system_ms: 1880.0, idle_ms: 178_380.0, idle_ms_of_cores: vec![91_880.0, 86_490.0] };
+        Cpu { user_ms: 23_400.0, system_ms: 1880.0, idle_ms: 178_380.0, idle_ms_of_cores: vec![91_880.0, 86_490.0] };
     let network = Network { received: 180, sent: 254 };
     let expected = Reading { cpu: Some(cpu), uptime_ms: Some(3_213_103_123_000.0), network: Some(network) };
     assert_eq!(reading(), expected);
