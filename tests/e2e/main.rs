@@ -13,6 +13,7 @@ mod deliveries;
 mod destinations;
 mod failures;
 mod launcher;
+mod libraries;
 mod lines;
 mod metrics;
 mod outages;

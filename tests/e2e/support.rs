@@ -40,17 +40,22 @@ pub fn echo() -> Function {
 /// A function in real Python under the real runtime client; `source` defines `handler`, and a `requirements.txt` in the directory is installed. The directory
 /// lives as long as the function is used.
 pub fn python(directory: &tempfile::TempDir, source: &str) -> Function {
+    python_through(directory, source, "function.handler")
+}
+
+/// The same, with a handler of a library's in front of it.
+pub fn python_through(directory: &tempfile::TempDir, source: &str, handler: &str) -> Function {
     std::fs::write(directory.path().join("function.py"), source).unwrap();
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
     let environment = PythonEnvironment::ensure(&target, |_| {}).unwrap();
     let packages = environment.packages(directory.path(), |_| {}).unwrap();
     let path = packages.map(|packages| ("PYTHONPATH".to_owned(), packages.display().to_string()));
-    let command = environment.command("function.handler");
+    let command = environment.command(handler);
     Function::Process {
         program: command.program,
         arguments: command.arguments,
         task_root: directory.path().to_owned(),
-        handler: "function.handler".to_owned(),
+        handler: handler.to_owned(),
         environment: path.into_iter().collect(),
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use axum::body::Bytes;
@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::cpu::{Entrance, Group};
 use super::environment::Addresses;
+use super::function::Function;
 use super::halt::Halt;
 use super::invocation::{ExitOf, Invocation};
 use super::journal::{Journal, What};
@@ -21,7 +22,7 @@ use super::platform::init::{Failure, Phase};
 use super::platform::lifecycle::{Life, Place};
 use super::platform::shutdown::Reason;
 use super::platform::{Platform, router};
-use super::setup::{Cpu, Network, Setup};
+use super::setup::{Cpu, Mount, Network, Setup};
 use super::{Error, intake, mounts, network};
 
 /// What the handle asks for.
@@ -119,16 +120,30 @@ fn settle_cpu(setup: &Setup, journal: &Journal) -> Option<Group> {
 /// Puts the sandbox's own directories in place of the machine's.
 fn settle_mounts(setup: &Setup, directory: &TempDir, journal: &Journal) {
     let limited = setup.cpu != Cpu::Unlimited;
-    if setup.mounts.is_empty() && !limited {
+    let mounts: Vec<Mount> = setup.mounts.iter().cloned().chain(extensions_in_place(setup, directory)).collect();
+    if mounts.is_empty() && !limited {
         return;
     }
     let staging = directory.path().join("mounts");
-    let settled = mounts::settle(&setup.mounts, &staging);
+    let settled = mounts::settle(&mounts, &staging);
     let settled = settled.and_then(|()| if limited { mounts::hide_control_groups() } else { Ok(()) });
     journal.write(match settled {
         Ok(()) => What::MountsPrivate,
         Err(refused) => What::MountsShared { reason: refused.to_string() },
     });
+}
+
+/// The extensions where Lambda has them: Datadog's libraries look there for ours. None where no program could look, or there is no place for them.
+fn extensions_in_place(setup: &Setup, directory: &TempDir) -> Option<Mount> {
+    let looks = matches!(setup.function, Function::Process { .. }) && !setup.extensions.is_empty();
+    let source = extensions_directory(directory);
+    let target = PathBuf::from("/opt/extensions");
+    let room = target.parent().is_some_and(Path::is_dir) && std::fs::create_dir_all(&source).is_ok();
+    (looks && room).then_some(Mount { source, target })
+}
+
+fn extensions_directory(directory: &TempDir) -> PathBuf {
+    directory.path().join("opt/extensions")
 }
 
 /// Who stops the extension for its footprint, where one is wanted.
@@ -218,7 +233,7 @@ impl House {
 
 /// `/opt/extensions` of the sandbox: a link for each extension, called by its name. What the layers bring along stands beside it.
 fn link_extensions(setup: &Setup, directory: &TempDir) -> io::Result<PathBuf> {
-    let extensions = directory.path().join("opt/extensions");
+    let extensions = extensions_directory(directory);
     std::fs::create_dir_all(&extensions)?;
     for extension in &setup.extensions {
         let program = std::path::absolute(&extension.program)?;
