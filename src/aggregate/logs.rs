@@ -28,6 +28,8 @@ pub struct LogQueue {
     open: Vec<u8>,
     open_entries: usize,
     full_bytes: usize,
+    /// How long the last batch was that was taken: the next one gets that much room at once, where growing would move it again and again.
+    usual_bytes: usize,
     dropped: u64,
 }
 
@@ -37,6 +39,9 @@ impl LogQueue {
         // One for the comma or bracket before it, one for the closing bracket.
         if self.open_entries == MAX_BATCH_ENTRIES || self.open.len() + element.len() + 2 > MAX_BATCH_BYTES {
             self.close();
+        }
+        if self.open.is_empty() {
+            self.open.reserve(self.usual_bytes);
         }
         self.open.push(if self.open_entries == 0 { b'[' } else { b',' });
         self.open.extend_from_slice(element);
@@ -50,6 +55,7 @@ impl LogQueue {
 
     /// Takes everything, in order.
     pub fn drain(&mut self) -> Vec<LogBatch> {
+        self.usual_bytes = self.open.len();
         self.close();
         self.full_bytes = 0;
         std::mem::take(&mut self.full).into()

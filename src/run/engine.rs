@@ -63,14 +63,15 @@ impl Engine {
     }
 
     fn ingest(&mut self, batch: Batch) {
-        let mut produced = Produced::default();
         for event in batch.events {
             if event.record.is_of_invocation() {
                 self.name_runtime();
             }
+            // Stored one by one: what a line was is gone before the next one needs room.
+            let mut produced = Produced::default();
             self.processor.event(event, &mut produced);
+            self.store(&produced);
         }
-        self.store(&produced);
     }
 
     /// Takes in what has arrived already.

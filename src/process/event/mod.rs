@@ -6,7 +6,6 @@
 mod parse;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
 pub use parse::{Batch, parse};
 
@@ -47,8 +46,8 @@ impl Record {
 pub enum Text {
     /// Plain text; may itself be JSON that Lambda did not parse.
     Plain(String),
-    /// A JSON object, its keys in their order.
-    Object(Map<String, Value>),
+    /// A JSON object, as Lambda wrote it.
+    Object(String),
 }
 
 /// The platform's own events.

@@ -43,14 +43,35 @@ fn times_are_epoch_milliseconds_and_an_unreadable_one_is_the_arrival() {
         1_666_361_103_165
     );
     assert_eq!(one(r#"{"time":"yesterday","type":"function","record":""}"#).time, 5);
+    assert_eq!(one(r#"{"time":null,"type":"function","record":""}"#).time, 5);
+    assert_eq!(one(r#"{"type":"function","record":""}"#).time, 5);
 }
 
 #[test]
-fn an_object_line_keeps_the_order_of_its_keys() {
-    let Record::Function(Text::Object(object)) = one(r#"{"type":"function","record":{"z":1,"a":2}}"#).record else {
+fn the_usual_form_of_a_time_is_read_as_any_other() {
+    let read = |time: &str| (usual_epoch_ms(time), epoch_ms(time));
+    for time in ["1970-01-01T00:00:00.000Z", "2024-02-29T23:59:59.999Z", "9999-12-31T12:30:15.001Z"] {
+        let other_form = time.replace('Z', "+00:00");
+        assert_eq!(usual_epoch_ms(&other_form), None);
+        assert_eq!(usual_epoch_ms(time), epoch_ms(&other_form), "{time}");
+    }
+    for no_time in [
+        "2023-02-29T00:00:00.000Z",
+        "2023-01-01T24:00:00.000Z",
+        "2023-01-01T00:00:00.0x0Z",
+        "2023-13-01T00:00:00.000Z",
+        "",
+    ] {
+        assert_eq!(read(no_time), (None, None), "{no_time}");
+    }
+}
+
+#[test]
+fn an_object_line_is_kept_as_it_is() {
+    let Record::Function(Text::Object(object)) = one(r#"{"type":"function","record":{"z":1, "a":2.50}}"#).record else {
         panic!("not an object")
     };
-    assert_eq!(object.keys().collect::<Vec<_>>(), ["z", "a"]);
+    assert_eq!(object, r#"{"z":1, "a":2.50}"#);
 }
 
 #[test]

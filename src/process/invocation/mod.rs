@@ -170,12 +170,13 @@ impl Processor {
     fn line(&mut self, text: Text, time: Timestamp, out: &mut Produced) {
         let log = log::read(text, time);
         let out_of_memory = out_of_memory::is_told_by(&log.message);
-        match &log.request_id {
-            Some(_) => self.emit(log.clone(), out),
-            None => self.own(log.clone(), out),
+        let named = log.request_id.clone();
+        match named {
+            Some(_) => self.emit(log, out),
+            None => self.own(log, out),
         }
         if out_of_memory {
-            let id = log.request_id.or_else(|| self.attribution.latest().cloned());
+            let id = named.or_else(|| self.attribution.latest().cloned());
             self.out_of_memory(id.as_ref(), time, out);
         }
     }

@@ -2,31 +2,36 @@
 //!
 //! Source: Datadog API reference, "Send logs"; the nesting under `message` is what Datadog's Lambda pipelines expect.
 
-use serde::Serialize;
+use std::io::Write as _;
 
-use super::{Execution, Log, Status};
-use crate::{
-    config::Config,
-    platform::ids::RequestId,
-    process::{event::Timestamp, tags::FunctionTags},
-};
+use super::{Execution, Log, json};
+use crate::{config::Config, process::tags::FunctionTags};
 
 /// The intake cuts what is longer, without a trace; we cut it ourselves and say so.
 pub const MAX_ELEMENT_BYTES: usize = 1 << 20;
 
 const CUT: &str = "...TRUNCATED...";
 
+/// How much an element takes beside its message and its tags, about: what is reserved for it.
+const USUAL_BYTES: usize = 512;
+
 /// What every log of this function has in common.
 #[derive(Debug, Clone)]
 pub struct Origin {
-    service: String,
     tags: FunctionTags,
+    /// As JSON.
+    arn: Vec<u8>,
+    /// As JSON.
+    service: Vec<u8>,
 }
 
 impl Origin {
     /// Logs of the function that these tags describe.
     pub fn new(tags: FunctionTags, config: &Config) -> Self {
-        Self { service: config.service.as_deref().unwrap_or_default().to_lowercase(), tags }
+        let (mut arn, mut service) = (Vec::new(), Vec::new());
+        json::quote(&mut arn, &tags.arn);
+        json::quote(&mut service, &config.service.as_deref().unwrap_or_default().to_lowercase());
+        Self { tags, arn, service }
     }
 
     /// Which function that is.
@@ -45,30 +50,38 @@ impl Origin {
         self.element(log, &format!("{kept}{CUT}"))
     }
 
+    /// Written by hand, because most of it is the same in every element.
     fn element(&self, log: &Log, message: &str) -> Vec<u8> {
-        let function = self.tags.joined();
-        let tags = match &log.tags {
-            Some(own) => &format!("{function},{own}"),
-            None => function.as_ref(),
-        };
-        let element = Element {
-            message: Message {
-                text: message,
-                lambda: Lambda {
-                    arn: &self.tags.arn,
-                    request_id: log.request_id.as_ref(),
-                    execution: log.execution.as_deref(),
-                },
-                timestamp: log.time,
-                status: log.status,
-            },
-            hostname: &self.tags.arn,
-            service: &self.service,
-            ddtags: tags,
-            ddsource: "lambda",
-        };
-        // Strings, integers and an enum cannot fail to serialise; an empty element would be refused by the intake and so be seen.
-        serde_json::to_vec(&element).unwrap_or_default()
+        let tags = self.tags.joined();
+        let mut out = Vec::with_capacity(message.len() + tags.len() + USUAL_BYTES);
+        out.extend_from_slice(br#"{"message":{"message":"#);
+        json::quote(&mut out, message);
+        out.extend_from_slice(br#","lambda":{"arn":"#);
+        out.extend_from_slice(&self.arn);
+        out.extend_from_slice(br#","request_id":"#);
+        match &log.request_id {
+            Some(id) => json::quote(&mut out, id.as_str()),
+            None => out.extend_from_slice(b"null"),
+        }
+        if let Some(Execution { id, name }) = log.execution.as_deref() {
+            out.extend_from_slice(br#","durable_function.execution_id":"#);
+            json::quote(&mut out, id);
+            out.extend_from_slice(br#","durable_function.execution_name":"#);
+            json::quote(&mut out, name);
+        }
+        // Writing to memory cannot fail.
+        let _ = write!(out, r#"}},"timestamp":{},"status":"{}"}},"hostname":"#, log.time, log.status.name());
+        out.extend_from_slice(&self.arn);
+        out.extend_from_slice(br#","service":"#);
+        out.extend_from_slice(&self.service);
+        out.extend_from_slice(br#","ddtags":""#);
+        json::escape(&mut out, &tags);
+        if let Some(own) = &log.tags {
+            out.push(b',');
+            json::escape(&mut out, own);
+        }
+        out.extend_from_slice(br#"","ddsource":"lambda"}"#);
+        out
     }
 }
 
@@ -86,36 +99,10 @@ fn fitting(text: &str, bytes: usize) -> &str {
     end.and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
-#[derive(Serialize)]
-struct Element<'a> {
-    message: Message<'a>,
-    hostname: &'a str,
-    service: &'a str,
-    ddtags: &'a str,
-    ddsource: &'a str,
-}
-
-#[derive(Serialize)]
-struct Message<'a> {
-    #[serde(rename = "message")]
-    text: &'a str,
-    lambda: Lambda<'a>,
-    timestamp: Timestamp,
-    status: Status,
-}
-
-#[derive(Serialize)]
-struct Lambda<'a> {
-    arn: &'a str,
-    request_id: Option<&'a RequestId>,
-    #[serde(flatten)]
-    execution: Option<&'a Execution>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Tag, platform::environment::Environment};
+    use crate::{config::Tag, platform::environment::Environment, process::log::Status};
     use serde_json::{Value, json};
 
     const ARN: &str = "arn:aws:lambda:us-east-1:none:function:f";

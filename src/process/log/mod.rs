@@ -2,10 +2,12 @@
 
 mod durable;
 pub mod element;
+mod json;
 mod platform_line;
 pub mod rules;
 mod status;
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use durable::Execution;
@@ -34,43 +36,68 @@ pub struct Log {
     pub execution: Option<Box<Execution>>,
 }
 
-/// Reads a line that the function or an extension wrote. A line that is a JSON object may name its severity, its request id and tags of its own.
+/// What a line that is a JSON object says of itself.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Said {
+    level: Option<Value>,
+    status: Option<Value>,
+    request_id: Option<Value>,
+    #[serde(rename = "AWSRequestId")]
+    aws_request_id: Option<Value>,
+    execution_arn: Option<Value>,
+}
+
+/// Reads a line that the function or an extension wrote. A line that is a JSON object may name its severity, its request id and tags of its own; its text is
+/// kept byte for byte unless something is taken out of it.
 pub fn read(text: Text, time: Timestamp) -> Log {
-    let plain = |message| Log { message, status: Status::Info, time, request_id: None, tags: None, execution: None };
-    match text {
-        Text::Plain(message) => match object(&message) {
-            Some(object) => read_object(object, Some(message), time),
-            None => plain(message),
-        },
-        Text::Object(object) => read_object(object, None, time),
+    let (Text::Plain(message) | Text::Object(message)) = text;
+    // Most lines are not JSON, and the attempt costs.
+    if !looks_like_object(&message) {
+        return Log { message, status: Status::Info, time, request_id: None, tags: None, execution: None };
+    }
+    let (message, tags) = match take_tags(&message) {
+        Some(Tagged { rest, tags }) => (rest, Some(tags)),
+        None => (message, None),
+    };
+    let said = said(&message).unwrap_or_default();
+    let text = |value: &Option<Value>| {
+        value.as_ref().and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    Log {
+        message,
+        status: status::of([&said.level, &said.status].into_iter().flatten()),
+        time,
+        request_id: text(&said.request_id)
+            .or_else(|| text(&said.aws_request_id))
+            .map(|id| RequestId::from(id.as_str())),
+        tags,
+        execution: said.execution_arn.as_ref().and_then(Value::as_str).and_then(durable::of),
     }
 }
 
-/// Parses only what looks like an object, because most lines are not JSON and the attempt costs.
-fn object(message: &str) -> Option<Map<String, Value>> {
+fn looks_like_object(message: &str) -> bool {
     let candidate = message.trim_ascii();
-    (candidate.starts_with('{') && candidate.ends_with('}')).then(|| serde_json::from_str(candidate).ok()).flatten()
+    candidate.starts_with('{') && candidate.ends_with('}')
 }
 
-/// `original` is the text that the object was read from: kept byte for byte unless something is taken out of it.
-fn read_object(mut object: Map<String, Value>, original: Option<String>, time: Timestamp) -> Log {
-    let tags = take_tags(&mut object);
-    let status = status::of(&object);
-    let request_id = ["requestId", "AWSRequestId"]
-        .iter()
-        .find_map(|key| object.get(*key).and_then(Value::as_str))
-        .filter(|id| !id.is_empty())
-        .map(RequestId::from);
-    let execution = durable::of(&object);
-    let message = match original {
-        Some(original) if tags.is_none() => original,
-        _ => Value::Object(object).to_string(),
-    };
-    Log { message, status, time, request_id, tags, execution }
+/// None if the line is no JSON object.
+fn said(message: &str) -> Option<Said> {
+    serde_json::from_str(message).ok().or_else(|| {
+        // Of a key that comes twice the last one counts.
+        let object: Map<String, Value> = serde_json::from_str(message).ok()?;
+        serde_json::from_value(Value::Object(object)).ok()
+    })
 }
 
-/// Takes `ddtags` out of the object, or out of the object under `message`; what is around it stays.
-fn take_tags(object: &mut Map<String, Value>) -> Option<String> {
+/// A JSON object of which something was taken.
+struct Tagged {
+    rest: String,
+    tags: String,
+}
+
+/// Takes `ddtags` out of the object, or out of the object under `message`; what is around it stays, in its order.
+fn take_tags(message: &str) -> Option<Tagged> {
     fn take(object: &mut Map<String, Value>) -> Option<String> {
         object.get("ddtags")?.as_str()?;
         match object.shift_remove("ddtags") {
@@ -78,7 +105,12 @@ fn take_tags(object: &mut Map<String, Value>) -> Option<String> {
             _ => None,
         }
     }
-    take(object).or_else(|| take(object.get_mut("message")?.as_object_mut()?)).filter(|tags| !tags.is_empty())
+    if !message.contains("\"ddtags\"") {
+        return None;
+    }
+    let mut object: Map<String, Value> = serde_json::from_str(message).ok()?;
+    let tags = take(&mut object).or_else(|| take(object.get_mut("message")?.as_object_mut()?))?;
+    (!tags.is_empty()).then(|| Tagged { rest: Value::Object(object).to_string(), tags })
 }
 
 #[cfg(test)]
@@ -129,8 +161,14 @@ mod tests {
     }
 
     #[test]
-    fn an_object_from_lambda_is_written_compactly_in_its_order() {
-        let Value::Object(object) = serde_json::json!({"z": {"b": 1}, "a": "x"}) else { panic!() };
-        assert_eq!(read(Text::Object(object), 1).message, r#"{"z":{"b":1},"a":"x"}"#);
+    fn an_object_from_lambda_keeps_its_text_too() {
+        let text = r#"{"z":{"b":12345678901234567890123},"a":"x","level":"debug"}"#;
+        let log = read(Text::Object(text.to_owned()), 1);
+        assert_eq!((log.message.as_str(), log.status), (text, Status::Debug));
+    }
+
+    #[test]
+    fn of_a_key_that_comes_twice_the_last_one_counts() {
+        assert_eq!(plain(r#"{"level":"warn","level":"error"}"#).status, Status::Error);
     }
 }

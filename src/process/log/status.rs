@@ -1,11 +1,9 @@
 //! The severity of a log, from what a JSON line says of itself.
 
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Datadog's severities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// The process cannot go on.
     Critical,
@@ -21,9 +19,23 @@ pub enum Status {
     Trace,
 }
 
-/// What the object says under `level`, else under `status`; `info` where neither is understood.
-pub fn of(object: &Map<String, Value>) -> Status {
-    ["level", "status"].iter().find_map(|key| object.get(*key).and_then(understand)).unwrap_or(Status::Info)
+impl Status {
+    /// As the intake writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// The first that is understood of what a line says of its severity; `info` where none is.
+pub fn of<'a>(said: impl IntoIterator<Item = &'a Value>) -> Status {
+    said.into_iter().find_map(understand).unwrap_or(Status::Info)
 }
 
 fn understand(value: &Value) -> Option<Status> {
@@ -65,10 +77,12 @@ fn by_number(number: u64) -> Option<Status> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    fn status(json: &str) -> Status {
-        of(&serde_json::from_str(json).unwrap())
+    fn status(said: &Value) -> Status {
+        of(said.as_array().unwrap())
     }
 
     #[test]
@@ -83,7 +97,7 @@ mod tests {
             ("TRACE", Status::Trace),
             ("loud", Status::Info),
         ] {
-            assert_eq!(status(&format!(r#"{{"level":"{name}"}}"#)), expected, "{name}");
+            assert_eq!(status(&json!([name])), expected, "{name}");
         }
     }
 
@@ -101,14 +115,14 @@ mod tests {
             (600, Status::Critical),
             (9999, Status::Info),
         ] {
-            assert_eq!(status(&format!(r#"{{"level":{number}}}"#)), expected, "{number}");
+            assert_eq!(status(&json!([number])), expected, "{number}");
         }
     }
 
     #[test]
     fn a_level_that_says_nothing_leaves_the_word_to_the_status() {
-        assert_eq!(status(r#"{"level":null,"status":"error"}"#), Status::Error);
-        assert_eq!(status(r#"{"level":"warn","status":"error"}"#), Status::Warn);
-        assert_eq!(status("{}"), Status::Info);
+        assert_eq!(status(&json!([null, "error"])), Status::Error);
+        assert_eq!(status(&json!(["warn", "error"])), Status::Warn);
+        assert_eq!(status(&json!([])), Status::Info);
     }
 }
