@@ -16,6 +16,7 @@ mod launcher;
 mod libraries;
 mod lines;
 mod metrics;
+mod node;
 mod outages;
 mod secrets;
 mod settings;
