@@ -210,8 +210,8 @@ pub enum LogFormat {
 /// Where the sockets of the sandbox live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
-    /// In a network namespace of the sandbox's own. Where that is refused the sandbox falls back to the host's network and
-    /// says so in its journal.
+    /// In a network namespace of the sandbox's own, with Lambda's interface, which leads nowhere. Where that is refused the sandbox falls back to
+    /// the host's network, or does without the interface, and says so in its journal.
     Isolated,
     /// On the host: two sandboxes at once fight over fixed ports.
     Host,
