@@ -158,21 +158,3 @@ fn lines_of_managed_instances_are_nobodys_unless_they_say_otherwise() {
     let plain = logs.iter().find(|log| text(log) == "plain").unwrap();
     assert!(plain["message"]["lambda"].as_object().unwrap().contains_key("request_id"), "the key is always there");
 }
-
-#[test]
-fn a_line_says_which_durable_execution_it_belongs_to() {
-    let function = Function::from_fn(|call| {
-        call.print(
-            r#"{"executionArn":"arn:aws:lambda:us-east-1:1:function:f:1/durable-execution/order-7/0b1c","step":"pay"}"#,
-        );
-        Answer::Response(b"null".to_vec())
-    });
-    let life = live(setup(function), 1);
-    life.assert_unharmed();
-    let logs = life.intake.logs();
-    let durable = logs.iter().find(|log| text(log).contains("\"pay\"")).unwrap();
-    assert_eq!(durable["message"]["lambda"]["durable_function.execution_id"], "0b1c");
-    assert_eq!(durable["message"]["lambda"]["durable_function.execution_name"], "order-7");
-    let other = logs.iter().find(|log| text(log).starts_with("START ")).unwrap();
-    assert!(other["message"]["lambda"].get("durable_function.execution_id").is_none());
-}

@@ -11,6 +11,7 @@
 mod births;
 mod deliveries;
 mod destinations;
+mod durable;
 mod failures;
 mod launcher;
 mod libraries;

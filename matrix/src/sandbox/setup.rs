@@ -31,6 +31,9 @@ pub struct Setup {
     pub region: String,
     /// The account, told to extensions that accept the `accountId` feature, and part of the function's ARN.
     pub account_id: Option<String>,
+    /// The version of the function's runtime in telemetry, such as `python:3.13.DurableFunction.v40` of a durable function; the function's own when
+    /// absent. Lambda names none for container images.
+    pub runtime_version: Option<String>,
     /// How the environment came to be.
     pub initialization: Initialization,
     /// How lines of the function become telemetry.
@@ -71,6 +74,7 @@ impl Default for Setup {
             function_name: "function".to_owned(),
             region: "us-east-1".to_owned(),
             account_id: Some("123456789012".to_owned()),
+            runtime_version: None,
             initialization: Initialization::OnDemand,
             log_format: LogFormat::Text,
             network: Network::Isolated,
