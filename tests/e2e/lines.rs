@@ -7,7 +7,7 @@ use matrix::sandbox::{
     function::{Answer, Call, Handler, InitError},
 };
 
-use crate::support::{self, Life, echo, live, request_id, setup, setup_with, text};
+use crate::support::{self, Life, babble, echo, live, request_id, setup, setup_with, text};
 
 /// One invocation of a function that prints these lines.
 fn printing(lines: Vec<Vec<u8>>, variables: &[(&str, &str)]) -> Life {
@@ -112,6 +112,21 @@ fn logs_go_as_they_are_if_compression_is_turned_off() {
         let requests = life.intake.requests();
         let logs: Vec<_> = requests.iter().filter(|request| request.path == "/api/v2/logs").collect();
         assert!(!logs.is_empty() && logs.iter().all(|request| request.encoding == encoding), "{on} {logs:?}");
+    }
+}
+
+#[test]
+fn logs_are_compressed_as_hard_as_is_asked_for() {
+    let lines: Vec<_> = (0..2_000).map(|number| babble(number).into_bytes()).collect();
+    let sent = |variable: &str, level: &str| {
+        let life = printing(lines.clone(), &[(variable, level)]);
+        assert_eq!(life.messages().iter().filter(|message| **message == babble(1_999)).count(), 1);
+        life.sent_bytes("/api/v2/logs")
+    };
+    for variable in ["DD_LOGS_CONFIG_COMPRESSION_LEVEL", "DD_COMPRESSION_LEVEL"] {
+        let [little, much] = ["1", "19"].map(|level| sent(variable, level));
+        // Ids and times differ from one life to another, by much less than that.
+        assert!(much < little / 20 * 19, "{variable}: {little} and {much} bytes");
     }
 }
 

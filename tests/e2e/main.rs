@@ -16,6 +16,7 @@ mod failures;
 mod launcher;
 mod libraries;
 mod lines;
+mod messages;
 mod metrics;
 mod node;
 mod outages;
