@@ -9,7 +9,7 @@ use std::{
 use matrix::sandbox::{
     Function, Setup,
     function::{Answer, Call, Handler, InitError},
-    intake::{self, Intake, Plan, Request, Route, Window},
+    intake::{self, Intake, Payload, Plan, Request, Route, Window},
     setup::Initialization,
 };
 use serde_json::Value;
@@ -157,4 +157,25 @@ fn lines_of_managed_instances_are_nobodys_unless_they_say_otherwise() {
     assert_eq!(own, known);
     let plain = logs.iter().find(|log| text(log) == "plain").unwrap();
     assert!(plain["message"]["lambda"].as_object().unwrap().contains_key("request_id"), "the key is always there");
+}
+
+#[test]
+fn logs_go_where_the_intake_is_under_the_headers_that_it_wants() {
+    let life = live(setup_with(echo(), &[("DD_API_KEY", "ours")]), 2);
+    life.assert_unharmed();
+    life.assert_exactly_once();
+    let logs: Vec<_> = life.ending.requests.iter().filter(|it| matches!(it.payload, Payload::Logs(_))).collect();
+    assert!(!logs.is_empty());
+    for request in logs {
+        assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/api/v2/logs"));
+        for (name, value) in [
+            ("dd-api-key", "ours"),
+            ("dd-protocol", "agent-json"),
+            ("content-type", "application/json"),
+            ("content-encoding", "zstd"),
+        ] {
+            assert_eq!(request.header(name), Some(value), "{name}");
+        }
+        assert_eq!(request.problems, Vec::<String>::new());
+    }
 }

@@ -1,6 +1,6 @@
 //! Lines of every shape, from the function's stdout to the intake.
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, sync::Arc, time::Duration};
 
 use matrix::sandbox::{
     Function, Setup,
@@ -73,12 +73,51 @@ fn json_keeps_its_text_and_gives_its_severity_and_tags() {
 
 #[test]
 fn processing_rules_hold() {
-    let rules = r#"[{"type":"exclude_at_match","name":"no secrets","pattern":"password"},
+    let rules = r#"[{"type":"include_at_match","name":"the customer's own","pattern":"^(my|card)"},
+                    {"type":"exclude_at_match","name":"no regular expression","pattern":"("},
+                    {"type":"exclude_at_match","name":"no secrets","pattern":"password"},
                     {"type":"mask_sequences","name":"mask","pattern":"card \\d+","replace_placeholder":"card ***"}]"#;
-    let lines = vec![b"my password".to_vec(), b"card 1234".to_vec()];
+    let lines = vec![b"my password".to_vec(), b"card 1234".to_vec(), b"another".to_vec()];
     let life = printing(lines, &[("DD_LOGS_CONFIG_PROCESSING_RULES", rules)]);
-    printed(&life, "card ***");
-    assert!(!life.messages().iter().any(|message| message.contains("password") || message.contains("1234")));
+    assert_eq!(life.messages(), ["card ***"], "nor any line of the platform's or of the extension's");
+    assert!(life.own_lines().contains("\\\"no regular expression\\\" is ignored"), "{}", life.own_lines());
+}
+
+/// A line with its numbers and ids left out.
+fn shape(message: &str, id: &str) -> String {
+    let mut shape = String::new();
+    for character in message.replace(id, "<id>").chars() {
+        let character = if character.is_ascii_digit() { '#' } else { character };
+        if character != '#' || !shape.ends_with('#') {
+            shape.push(character);
+        }
+    }
+    shape
+}
+
+#[test]
+fn the_platforms_lines_are_those_of_cloudwatch_and_no_others() {
+    let life = live(setup(Function::null()), 2);
+    life.assert_unharmed();
+    let ids: Vec<_> = life.invocations.iter().map(|invocation| invocation.request_id.as_str()).collect();
+    let (logs, own) = (life.intake.logs(), life.own_lines());
+    let of = |id: Option<&str>| {
+        let of_platform = logs.iter().filter(|log| !own.lines().any(|line| line == text(log)));
+        let told = of_platform
+            .filter(|log| request_id(log) == id)
+            .map(|log| format!("{} {}", log["message"]["status"], shape(text(log), id.unwrap_or("-"))));
+        told.collect::<BTreeSet<_>>()
+    };
+    let init =
+        "INIT_START Runtime Version: matrix:in-process Runtime Version ARN: arn:aws:lambda:us-east-#::runtime:sandbox";
+    let used = "REPORT RequestId: <id> Duration: #.# ms Runtime Duration: #.# ms Post Runtime Duration: #.# ms \
+                Billed Duration: # ms Memory Size: # MB Max Memory Used: # MB";
+    let cold = format!("{used} Init Duration: #.# ms");
+    let both = ["START RequestId: <id> Version: $LATEST", "END RequestId: <id>"];
+    let info = |lines: &[&str]| lines.iter().map(|line| format!("\"info\" {line}")).collect::<BTreeSet<_>>();
+    assert_eq!(of(Some(ids[0])), info(&[init, both[0], both[1], &cold]));
+    assert_eq!(of(Some(ids[1])), info(&[both[0], both[1], used]));
+    assert_eq!(of(None), BTreeSet::new());
 }
 
 #[test]
