@@ -39,6 +39,8 @@ pub use warning::{Source, Warning};
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Warning>,
+    /// Why the whole of `datadog.yaml` counts for nothing, without any of its text; `None` if it could be read.
+    pub discarded: Option<String>,
     /// Settings that this version does not act on, as the customer knows them.
     pub unsupported: Vec<String>,
 }
@@ -68,7 +70,8 @@ pub fn load(
         loading.warn(key, Source::Environment, format!("is set without a usable {url}"), "no logs at all");
     }
     let unsupported = unsupported::asked_for(environment.iter().map(|(name, value)| (name, value)), &document);
-    Loaded { config: loading.draft.finish(), warnings: loading.warnings, unsupported }
+    let Loading { draft, warnings, discarded } = loading;
+    Loaded { config: draft.finish(), warnings, discarded, unsupported }
 }
 
 /// The log level alone, for a logger that must exist before there is time for the rest: from the environment, `info`
@@ -94,6 +97,7 @@ pub fn log_level(environment: impl IntoIterator<Item = (impl AsRef<OsStr>, impl 
 struct Loading {
     draft: Draft,
     warnings: Vec<Warning>,
+    discarded: Option<String>,
 }
 
 /// A value that one source has for a key.
@@ -117,7 +121,7 @@ impl<'a> Candidate<'a> {
 impl Loading {
     fn parse(&mut self, source: &str) -> Map<String, Value> {
         yaml::parse(source).unwrap_or_else(|why| {
-            self.warn("datadog.yaml", Source::Yaml, why, "the environment and defaults");
+            self.discarded = Some(why);
             Map::new()
         })
     }

@@ -124,6 +124,7 @@ fn asks(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::keys::KEYS;
+    use super::super::tests::default;
     use super::super::{Config, Loaded, load};
     use super::*;
 
@@ -142,8 +143,7 @@ mod tests {
             for name in [format!("DD_{}", key.name), format!("datadog_{}", key.name.to_lowercase())] {
                 for value in ["true", "5", "[{", "é"] {
                     let loaded = load([(&name, value)], None);
-                    let expected =
-                        Loaded { config: Config::default(), warnings: Vec::new(), unsupported: vec![name.clone()] };
+                    let expected = Loaded { unsupported: vec![name.clone()], ..default() };
                     assert_eq!(loaded, expected);
                 }
             }

@@ -117,8 +117,10 @@ async fn an_authority_of_the_customers_is_trusted_if_it_is_named() {
     let unnamed = Config { http: Http { tls_cert_file: None, ..named.http.clone() }, ..named };
     let error = send(&unnamed).await.unwrap_err();
     assert!(error.to_lowercase().contains("certificate"), "{error}");
-    let careless = Config { http: Http { skip_ssl_validation: true, ..unnamed.http.clone() }, ..unnamed };
-    assert_eq!(send(&careless).await, Ok(()));
+    for tls_cert_file in [None, Some("/nonexistent/ca.pem".into())] {
+        let careless = Http { skip_ssl_validation: true, tls_cert_file, ..unnamed.http.clone() };
+        assert_eq!(send(&Config { http: careless, ..unnamed.clone() }).await, Ok(()));
+    }
 }
 
 #[tokio::test]

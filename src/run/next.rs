@@ -78,7 +78,13 @@ impl<E: Exchange> Next<E> {
     /// How long to wait before the next attempt.
     async fn failed(&mut self, error: &Error, platform: &mut Control<E>) -> Result<Duration, Gone> {
         let failing = self.failing.get_or_insert_with(|| {
-            log::error!("EXTENSION | {error}");
+            match error {
+                // The words by which runbooks know it.
+                Error::Status { status, body, .. } => {
+                    log::error!("EXTENSION | Next response HTTP Error {status} - Response: {body}");
+                }
+                error => log::error!("EXTENSION | {error}"),
+            }
             Failing { since: Instant::now(), pause: FIRST_PAUSE }
         });
         failing.pause = (failing.pause * 2).min(LONGEST_PAUSE);

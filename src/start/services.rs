@@ -52,15 +52,14 @@ fn workers(memory_mb: Option<&str>) -> usize {
 /// The settings, from the environment and from the function's folder.
 pub fn config(environment: &Environment) -> Loaded {
     let path = Path::new(&environment.task_root).join("datadog.yaml");
-    let yaml = match fs::read_to_string(&path) {
-        Ok(yaml) => Some(yaml),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => {
-            log::error!("Failed to load config: {}: {error}", path.display());
-            None
-        }
+    let yaml = match fs::read_to_string(path) {
+        Ok(yaml) => Ok(Some(yaml)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("cannot be read: {error}")),
     };
-    let loaded = config::load(env::vars_os(), yaml.as_deref());
+    let mut loaded = config::load(env::vars_os(), yaml.as_ref().ok().and_then(Option::as_deref));
+    // Kept until there is a log to say it in.
+    loaded.discarded = loaded.discarded.or(yaml.err());
     checkpoint(Checkpoint::Config);
     loaded
 }
@@ -68,6 +67,9 @@ pub fn config(environment: &Environment) -> Loaded {
 /// Says what was wrong with the settings, and makes them count for our own log.
 pub fn settle(loaded: Loaded) -> Config {
     os::log::start(loaded.config.log_level);
+    if let Some(why) = loaded.discarded {
+        log::error!("Failed to load config: datadog.yaml {why}; using the environment and defaults");
+    }
     for warning in loaded.warnings {
         log::warn!("CONFIG | {warning}");
     }

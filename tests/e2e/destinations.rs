@@ -9,7 +9,7 @@ use std::{
 use matrix::sandbox::{
     Function, Setup,
     function::{Answer, Call, Handler, InitError},
-    intake::{self, Intake, Plan, Request, Route, Window},
+    intake::{self, Intake, Payload, Plan, Request, Route, Window},
     setup::Initialization,
 };
 use serde_json::Value;
@@ -160,19 +160,22 @@ fn lines_of_managed_instances_are_nobodys_unless_they_say_otherwise() {
 }
 
 #[test]
-fn a_line_says_which_durable_execution_it_belongs_to() {
-    let function = Function::from_fn(|call| {
-        call.print(
-            r#"{"executionArn":"arn:aws:lambda:us-east-1:1:function:f:1/durable-execution/order-7/0b1c","step":"pay"}"#,
-        );
-        Answer::Response(b"null".to_vec())
-    });
-    let life = live(setup(function), 1);
+fn logs_go_where_the_intake_is_under_the_headers_that_it_wants() {
+    let life = live(setup_with(echo(), &[("DD_API_KEY", "ours")]), 2);
     life.assert_unharmed();
-    let logs = life.intake.logs();
-    let durable = logs.iter().find(|log| text(log).contains("\"pay\"")).unwrap();
-    assert_eq!(durable["message"]["lambda"]["durable_function.execution_id"], "0b1c");
-    assert_eq!(durable["message"]["lambda"]["durable_function.execution_name"], "order-7");
-    let other = logs.iter().find(|log| text(log).starts_with("START ")).unwrap();
-    assert!(other["message"]["lambda"].get("durable_function.execution_id").is_none());
+    life.assert_exactly_once();
+    let logs: Vec<_> = life.ending.requests.iter().filter(|it| matches!(it.payload, Payload::Logs(_))).collect();
+    assert!(!logs.is_empty());
+    for request in logs {
+        assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/api/v2/logs"));
+        for (name, value) in [
+            ("dd-api-key", "ours"),
+            ("dd-protocol", "agent-json"),
+            ("content-type", "application/json"),
+            ("content-encoding", "zstd"),
+        ] {
+            assert_eq!(request.header(name), Some(value), "{name}");
+        }
+        assert_eq!(request.problems, Vec::<String>::new());
+    }
 }

@@ -1,13 +1,13 @@
 //! Lines of every shape, from the function's stdout to the intake.
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, sync::Arc, time::Duration};
 
 use matrix::sandbox::{
     Function, Setup,
     function::{Answer, Call, Handler, InitError},
 };
 
-use crate::support::{self, Life, echo, live, request_id, setup, setup_with, text};
+use crate::support::{self, Life, babble, echo, live, request_id, setup, setup_with, text};
 
 /// One invocation of a function that prints these lines.
 fn printing(lines: Vec<Vec<u8>>, variables: &[(&str, &str)]) -> Life {
@@ -73,12 +73,51 @@ fn json_keeps_its_text_and_gives_its_severity_and_tags() {
 
 #[test]
 fn processing_rules_hold() {
-    let rules = r#"[{"type":"exclude_at_match","name":"no secrets","pattern":"password"},
+    let rules = r#"[{"type":"include_at_match","name":"the customer's own","pattern":"^(my|card)"},
+                    {"type":"exclude_at_match","name":"no regular expression","pattern":"("},
+                    {"type":"exclude_at_match","name":"no secrets","pattern":"password"},
                     {"type":"mask_sequences","name":"mask","pattern":"card \\d+","replace_placeholder":"card ***"}]"#;
-    let lines = vec![b"my password".to_vec(), b"card 1234".to_vec()];
+    let lines = vec![b"my password".to_vec(), b"card 1234".to_vec(), b"another".to_vec()];
     let life = printing(lines, &[("DD_LOGS_CONFIG_PROCESSING_RULES", rules)]);
-    printed(&life, "card ***");
-    assert!(!life.messages().iter().any(|message| message.contains("password") || message.contains("1234")));
+    assert_eq!(life.messages(), ["card ***"], "nor any line of the platform's or of the extension's");
+    assert!(life.own_lines().contains("\\\"no regular expression\\\" is ignored"), "{}", life.own_lines());
+}
+
+/// A line with its numbers and ids left out.
+fn shape(message: &str, id: &str) -> String {
+    let mut shape = String::new();
+    for character in message.replace(id, "<id>").chars() {
+        let character = if character.is_ascii_digit() { '#' } else { character };
+        if character != '#' || !shape.ends_with('#') {
+            shape.push(character);
+        }
+    }
+    shape
+}
+
+#[test]
+fn the_platforms_lines_are_those_of_cloudwatch_and_no_others() {
+    let life = live(setup(Function::null()), 2);
+    life.assert_unharmed();
+    let ids: Vec<_> = life.invocations.iter().map(|invocation| invocation.request_id.as_str()).collect();
+    let (logs, own) = (life.intake.logs(), life.own_lines());
+    let of = |id: Option<&str>| {
+        let of_platform = logs.iter().filter(|log| !own.lines().any(|line| line == text(log)));
+        let told = of_platform
+            .filter(|log| request_id(log) == id)
+            .map(|log| format!("{} {}", log["message"]["status"], shape(text(log), id.unwrap_or("-"))));
+        told.collect::<BTreeSet<_>>()
+    };
+    let init =
+        "INIT_START Runtime Version: matrix:in-process Runtime Version ARN: arn:aws:lambda:us-east-#::runtime:sandbox";
+    let used = "REPORT RequestId: <id> Duration: #.# ms Runtime Duration: #.# ms Post Runtime Duration: #.# ms \
+                Billed Duration: # ms Memory Size: # MB Max Memory Used: # MB";
+    let cold = format!("{used} Init Duration: #.# ms");
+    let both = ["START RequestId: <id> Version: $LATEST", "END RequestId: <id>"];
+    let info = |lines: &[&str]| lines.iter().map(|line| format!("\"info\" {line}")).collect::<BTreeSet<_>>();
+    assert_eq!(of(Some(ids[0])), info(&[init, both[0], both[1], &cold]));
+    assert_eq!(of(Some(ids[1])), info(&[both[0], both[1], used]));
+    assert_eq!(of(None), BTreeSet::new());
 }
 
 #[test]
@@ -112,6 +151,21 @@ fn logs_go_as_they_are_if_compression_is_turned_off() {
         let requests = life.intake.requests();
         let logs: Vec<_> = requests.iter().filter(|request| request.path == "/api/v2/logs").collect();
         assert!(!logs.is_empty() && logs.iter().all(|request| request.encoding == encoding), "{on} {logs:?}");
+    }
+}
+
+#[test]
+fn logs_are_compressed_as_hard_as_is_asked_for() {
+    let lines: Vec<_> = (0..2_000).map(|number| babble(number).into_bytes()).collect();
+    let sent = |variable: &str, level: &str| {
+        let life = printing(lines.clone(), &[(variable, level)]);
+        assert_eq!(life.messages().iter().filter(|message| **message == babble(1_999)).count(), 1);
+        life.sent_bytes("/api/v2/logs")
+    };
+    for variable in ["DD_LOGS_CONFIG_COMPRESSION_LEVEL", "DD_COMPRESSION_LEVEL"] {
+        let [little, much] = ["1", "19"].map(|level| sent(variable, level));
+        // Ids and times differ from one life to another, by much less than that.
+        assert!(much < little / 20 * 19, "{variable}: {little} and {much} bytes");
     }
 }
 

@@ -11,11 +11,14 @@
 mod births;
 mod deliveries;
 mod destinations;
+mod durable;
 mod failures;
 mod launcher;
 mod libraries;
 mod lines;
+mod messages;
 mod metrics;
+mod node;
 mod outages;
 mod secrets;
 mod settings;

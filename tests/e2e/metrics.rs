@@ -18,7 +18,7 @@ use matrix::sandbox::{
 
 use crate::{
     launcher::launched,
-    support::{self, Life, agent, end, invoke, setup, setup_with},
+    support::{self, Life, agent, babble, end, invoke, setup, setup_with},
 };
 
 /// Sends every item as a datagram of its own, from whatever network the calling thread is in.
@@ -374,4 +374,24 @@ fn a_function_that_measures_nothing_costs_no_request() {
     let life = support::live(setup(support::echo()), 3);
     life.assert_unharmed();
     assert!(life.ending.requests.iter().all(|request| request.path != "/api/v2/series"));
+}
+
+#[test]
+fn metrics_are_compressed_as_hard_as_is_asked_for() {
+    let lines: Vec<_> = (0..1_800).map(|number| format!("{}:1|c", babble(number))).collect();
+    let datagrams: Vec<_> = lines.chunks(60).map(|lines| lines.join("\n")).collect();
+    let sent = |variable: &str, level: &str| {
+        let datagrams = datagrams.clone();
+        let function = Function::from_fn(move |_| {
+            send(&datagrams);
+            Answer::Response(b"null".to_vec())
+        });
+        let life = live(setup_with(function, &[(variable, level)]), 1)?;
+        assert_sum(&life, &babble(1_799), 1.0);
+        Some(life.sent_bytes("/api/v2/series"))
+    };
+    for variable in ["DD_METRICS_CONFIG_COMPRESSION_LEVEL", "DD_COMPRESSION_LEVEL"] {
+        let Some((little, much)) = sent(variable, "1").zip(sent(variable, "19")) else { return };
+        assert!(much < little / 20 * 19, "{variable}: {little} and {much} bytes");
+    }
 }

@@ -56,6 +56,7 @@ fn final_refusals_are_counted_and_not_repeated() {
         assert_eq!(life.count("invocations"), 3, "metrics go their own way");
         let own = life.own_lines();
         assert!(own.contains("LOGS | Request was denied by Datadog"), "{own}");
+        assert_eq!(own.contains("verify DD_API_KEY"), code == 403, "{own}");
         assert!(own.contains("were dropped or not confirmed"), "{own}");
         let refused = life.ending.requests.iter().filter(|request| request.path == "/api/v2/logs").count();
         assert!(refused <= 5, "{refused} requests for three invocations and a shutdown");

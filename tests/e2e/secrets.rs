@@ -15,7 +15,7 @@ use matrix::sandbox::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{Life, live, setup_with};
+use crate::support::{Life, echo, live, setup_with};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -121,6 +121,14 @@ fn assert_delivered_under_the_key(life: &Life) {
     life.assert_unharmed();
     life.assert_exactly_once();
     assert!(life.intake.requests().iter().all(|request| request.api_key.as_deref() == Some(KEY)));
+}
+
+/// Wherever a key is copied from, it comes with blanks and ends of lines.
+#[test]
+fn a_plain_key_is_cleaned_before_it_is_used() {
+    for written in [format!("{KEY}\n\n"), format!(" {} {} ", &KEY[..7], &KEY[7..])] {
+        assert_delivered_under_the_key(&live(setup_with(echo(), &[("DD_API_KEY", &written)]), 2));
+    }
 }
 
 #[test]

@@ -143,11 +143,26 @@ impl Life {
         }
     }
 
+    /// How much was sent to a path, in bytes of bodies as they were sent.
+    pub fn sent_bytes(&self, path: &str) -> usize {
+        self.ending.requests.iter().filter(|request| request.path == path).map(|request| request.wire_bytes).sum()
+    }
+
     /// What our extension printed, for messages of failed assertions and for tests of its words.
     pub fn own_lines(&self) -> String {
         let lines = self.ending.output.iter().filter(|line| line.stream.origin.to_string() == "datadog-agent");
         lines.map(|line| String::from_utf8_lossy(&line.bytes).into_owned() + "\n").collect()
     }
+}
+
+/// Five words that are the same for the same number, and such that many of them compress the better the harder one tries.
+pub fn babble(number: u32) -> String {
+    const WORDS: [&str; 16] = [
+        "amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "islet", "jetty", "knoll", "ledge",
+        "marsh", "notch", "orbit", "plain",
+    ];
+    let mixed = number.wrapping_mul(0x9E37_79B1).rotate_left(13).wrapping_mul(0x85EB_CA6B);
+    [0, 7, 13, 19, 27].map(|shift| WORDS[(mixed >> shift) as usize % WORDS.len()]).join(".")
 }
 
 /// The text of a delivered log.

@@ -4,12 +4,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::{TcpStream, UdpSocket},
     time::Duration,
 };
 
 use matrix::{
     measure::digest,
-    sandbox::{Function, Setup, intake::Point, setup::Initialization},
+    sandbox::{Function, OUTSIDE, Setup, function::Answer, intake::Point, journal::What, setup::Initialization},
 };
 
 use crate::support::{self, Life, echo, live, setup, setup_with};
@@ -52,6 +53,7 @@ const AT_THE_RUNTIMES_END: [&str; 7] =
 const UTILIZATION: [&str; 5] =
     ["cpu_total_utilization_pct", "cpu_total_utilization", "cpu_max_utilization", "cpu_min_utilization", "num_cores"];
 const AT_THE_END: [&str; 3] = ["cpu_user_time", "cpu_system_time", "cpu_total_time"];
+const NETWORK: [&str; 3] = ["rx_bytes", "tx_bytes", "total_network"];
 
 fn busy(directory: &tempfile::TempDir) -> Function {
     let mut function = support::python(directory, BUSY);
@@ -65,11 +67,34 @@ fn points(life: &Life, metric: &str) -> Vec<Point> {
     life.intake.points(&format!("aws.lambda.enhanced.{metric}"))
 }
 
+/// Asks for connections that are refused and sends what nobody wants, for long enough that the extension, which hears of the invocation at the same
+/// time, begins to count before the end.
+fn talkative() -> Function {
+    Function::from_fn(|call| {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        for _ in 0..30 {
+            let refused = TcpStream::connect((OUTSIDE, 9)).is_err();
+            let sent = socket.send_to(&[0; 1000], (OUTSIDE, 9)).is_ok();
+            call.print(format!("{refused} {sent}"));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Answer::Response(call.event.to_vec())
+    })
+}
+
+/// Whether the machine lets a sandbox have Lambda's interface.
+fn has_interface(life: &Life) -> bool {
+    !life
+        .ending
+        .journal
+        .iter()
+        .any(|entry| matches!(entry.what, What::NetworkShared { .. } | What::InterfaceMissing { .. }))
+}
+
 /// Names of all enhanced metrics that arrived, of those that are read from the machine.
 fn read_from_the_machine(life: &Life) -> BTreeSet<&'static str> {
     let all = AT_THE_RUNTIMES_END.iter().chain(&UTILIZATION).chain(&AT_THE_END);
-    let network = ["rx_bytes", "tx_bytes", "total_network"];
-    all.chain(&network).copied().filter(|metric| life.count(metric) > 0).collect()
+    all.chain(&NETWORK).copied().filter(|metric| life.count(metric) > 0).collect()
 }
 
 #[test]
@@ -96,6 +121,24 @@ fn what_a_python_function_uses_is_told_once_an_invocation() {
     assert!(least("fd_use") >= 120.0 && least("threads_use") >= 4.0);
     assert!((1.0..=1024.0).contains(&least("fd_max")) && (1.0..=1024.0).contains(&least("threads_max")));
     assert!(least("tmp_used") >= f64::from(8 << 20) && least("tmp_max") >= least("tmp_used"));
+}
+
+#[test]
+fn the_traffic_of_lambdas_interface_is_told_once_an_invocation() {
+    for initialization in [Initialization::OnDemand, Initialization::ManagedInstances] {
+        let life = live(Setup { initialization, ..setup(talkative()) }, 3);
+        life.assert_unharmed();
+        if !has_interface(&life) {
+            assert_eq!(NETWORK.map(|metric| life.count(metric)), [0; 3]);
+            continue;
+        }
+        assert_eq!(NETWORK.map(|metric| life.count(metric)), [3; 3], "{}", life.own_lines());
+        let sums = NETWORK.map(|metric| points(&life, metric).iter().map(|point| point.sum).sum::<f64>());
+        let [received, sent, total] = sums;
+        assert!((received + sent - total).abs() < 1e-6, "{sums:?}");
+        // A refusal has no more than its headers.
+        assert!(received >= 40.0 && sent >= 1000.0, "{sums:?}");
+    }
 }
 
 #[test]

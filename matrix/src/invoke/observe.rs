@@ -120,6 +120,9 @@ fn notes(journal: &[Entry]) -> Vec<String> {
         What::NetworkShared { reason } => {
             Some(format!("The network is the host's: one of its own was refused ({reason})."))
         }
+        What::InterfaceMissing { reason } => {
+            Some(format!("Nothing is told of the network's traffic: an interface as on Lambda was refused ({reason})."))
+        }
         What::NotExecuted { origin: Origin::Function, reason } => {
             Some(format!("The function could not be started: {reason}."))
         }

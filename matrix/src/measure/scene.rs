@@ -100,6 +100,7 @@ impl Scene {
         let journal = Sandbox::start(setup)?.shutdown()?.journal;
         let told = journal.into_iter().filter_map(|entry| match entry.what {
             What::NetworkShared { reason } => Some(format!("no network of its own: {reason}")),
+            What::InterfaceMissing { reason } => Some(format!("no network interface as on Lambda: {reason}")),
             What::MountsShared { reason } => {
                 Some(format!("no trust store of its own, control groups visible: {reason}"))
             }

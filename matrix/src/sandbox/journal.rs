@@ -29,6 +29,8 @@ pub enum What {
     NetworkIsolated,
     /// The sandbox shares the host's network although it was asked not to; the reason is the system's.
     NetworkShared { reason: String },
+    /// The sandbox's own network lacks the interface that Lambda's has, so nothing can be read about its traffic; the reason is the system's.
+    InterfaceMissing { reason: String },
     /// The sandbox has directories of its own in the place of the machine's.
     MountsPrivate,
     /// The sandbox sees the machine's directories, control groups included, although it was asked not to; the reason is the system's.

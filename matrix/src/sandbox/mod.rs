@@ -41,6 +41,7 @@ pub use self::function::Function;
 pub use self::gates::{ExtensionGates, Gates};
 pub use self::invocation::{ExitOf, Invocation, Outcome, Status};
 use self::journal::Entry;
+pub use self::network::OUTSIDE;
 pub use self::output::Line;
 use self::platform::Platform;
 use self::platform::telemetry::Event;

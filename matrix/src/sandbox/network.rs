@@ -1,69 +1,72 @@
-//! A network of the sandbox's own, so that sandboxes side by side can all own ports 8125, 8126, 8999 and 9001.
+//! A network of the sandbox's own, so that sandboxes side by side can all own ports 8125, 8126, 8999 and 9001, with the interface that functions on
+//! Lambda have.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+mod netlink;
 
-use nix::errno::Errno;
+use std::fs::File;
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd as _;
+
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
 
-const RTM_NEWLINK: u16 = 16;
-const NLM_F_REQUEST: u16 = 1;
-const NLM_F_ACK: u16 = 4;
-const NLMSG_ERROR: u16 = 2;
-const IFF_UP: u32 = 1;
+use self::netlink::Netlink;
+use super::setup::Initialization;
+
+/// What the sandbox's interface leads to. Nobody listens there and nothing is beyond it, but it answers: it refuses connections.
+pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(169, 254, 76, 2);
+/// The sandbox's own address on that interface.
+const INSIDE: Ipv4Addr = Ipv4Addr::new(169, 254, 76, 1);
+const PREFIX: u8 = 23;
 /// The loopback device is the first link of every network namespace.
-const LOOPBACK: i32 = 1;
-const HEADER: usize = 16;
+const LOOPBACK: u32 = 1;
+const INTERFACE: u32 = 2;
+
+/// The network at the other end of the sandbox's interface. The interface is gone with it.
+pub(crate) struct Outside {
+    _namespace: File,
+}
 
 /// Moves the calling thread into a new network namespace with nothing but a loopback device, and brings that up.
 ///
 /// Threads and processes started by the calling thread from now on are born into it; the rest of this process stays
 /// where it is. It needs `CAP_SYS_ADMIN`.
-pub(crate) fn isolate() -> Result<(), Errno> {
+pub(crate) fn isolate() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNET)?;
-    loopback_up()
+    Ok(Netlink::open()?.set_up(LOOPBACK)?)
 }
 
-/// Asks the kernel over netlink, which (unlike the ioctl) takes no unsafe code.
-fn loopback_up() -> Result<(), Errno> {
-    let netlink: OwnedFd =
-        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
-    send(netlink.as_raw_fd(), &link_up_request(), MsgFlags::empty())?;
-    let mut answer = [0_u8; 512];
-    let length = recv(netlink.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-    match acknowledgement(answer.get(..length).unwrap_or_default()) {
-        Some(0) => Ok(()),
-        Some(code) => Err(Errno::from_raw(-code)),
-        None => Err(Errno::EBADMSG),
+/// Gives the calling thread's network namespace, which must be its own, the interface that Lambda has for this kind of sandbox.
+pub(crate) fn connect(initialization: Initialization) -> io::Result<Outside> {
+    // The names are what extensions read the traffic by; Lambda documents neither.
+    let name = match initialization {
+        Initialization::ManagedInstances => "Ceth1",
+        _ => "vinternal_1",
+    };
+    // A thread of its own takes the other namespace along, and leaves this one alone.
+    let (namespace, outside) = std::thread::scope(|scope| {
+        let made = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            io::Result::Ok((File::open("/proc/thread-self/ns/net")?, Netlink::open()?))
+        });
+        made.join().unwrap_or_else(|_| Err(io::Error::other("no thread for the other end")))
+    })?;
+    let inside = Netlink::open()?;
+    inside.make_pair(INTERFACE, name, namespace.as_raw_fd())?;
+    for (end, address) in [(inside, INSIDE), (outside, OUTSIDE)] {
+        end.add_address(INTERFACE, address, PREFIX)?;
+        end.set_up(INTERFACE)?;
     }
-}
-
-/// A `nlmsghdr` followed by an `ifinfomsg` that sets one flag, in the byte order of this machine.
-fn link_up_request() -> Vec<u8> {
-    let mut request = Vec::with_capacity(2 * HEADER);
-    request.extend_from_slice(&32_u32.to_ne_bytes());
-    request.extend_from_slice(&RTM_NEWLINK.to_ne_bytes());
-    request.extend_from_slice(&(NLM_F_REQUEST | NLM_F_ACK).to_ne_bytes());
-    request.extend_from_slice(&1_u32.to_ne_bytes());
-    request.extend_from_slice(&0_u32.to_ne_bytes());
-    request.extend_from_slice(&0_u32.to_ne_bytes());
-    request.extend_from_slice(&LOOPBACK.to_ne_bytes());
-    request.extend_from_slice(&IFF_UP.to_ne_bytes());
-    request.extend_from_slice(&IFF_UP.to_ne_bytes());
-    request
-}
-
-/// The error code of a netlink acknowledgement: zero, or a negative errno.
-fn acknowledgement(answer: &[u8]) -> Option<i32> {
-    let kind = u16::from_ne_bytes(answer.get(4..6)?.try_into().ok()?);
-    let code = i32::from_ne_bytes(answer.get(HEADER..HEADER + 4)?.try_into().ok()?);
-    (kind == NLMSG_ERROR).then_some(code)
+    Ok(Outside { _namespace: namespace })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
     use std::net::{TcpListener, TcpStream};
     use std::thread;
+
+    use nix::errno::Errno;
 
     use super::*;
 
@@ -75,21 +78,44 @@ mod tests {
             let second = thread::spawn(|| {
                 isolate()?;
                 let _listener = TcpListener::bind("127.0.0.1:8126").unwrap();
-                Ok::<_, Errno>(TcpStream::connect("127.0.0.1:8126").is_ok())
+                io::Result::Ok(TcpStream::connect("127.0.0.1:8126").is_ok())
             });
             let inner = second.join().unwrap()?;
             drop(listener);
-            Ok::<_, Errno>(inner)
+            io::Result::Ok(inner)
         });
         match first.join().unwrap() {
             Ok(reached) => assert!(reached),
-            Err(refused) => assert_eq!(refused, Errno::EPERM, "only a missing privilege is a reason"),
+            Err(refused) => assert_eq!(refused.kind(), ErrorKind::PermissionDenied, "the only reason: {refused}"),
         }
     }
 
     #[test]
-    fn an_answer_that_is_no_acknowledgement_is_not_taken_for_one() {
-        assert_eq!(acknowledgement(&[0; 20]), None);
-        assert_eq!(acknowledgement(&[]), None);
+    fn what_goes_out_goes_over_the_interface_and_nothing_is_beyond() {
+        let seen = |initialization| {
+            thread::spawn(move || {
+                isolate()?;
+                let _outside = connect(initialization)?;
+                let tries = [OUTSIDE, Ipv4Addr::new(192, 0, 2, 1)].map(|to| TcpStream::connect((to, 80)));
+                let devices = std::fs::read_to_string("/proc/thread-self/net/dev")?;
+                io::Result::Ok((tries.map(|tried| tried.unwrap_err().kind()), devices))
+            })
+        };
+        for (initialization, name) in
+            [(Initialization::OnDemand, "vinternal_1"), (Initialization::ManagedInstances, "Ceth1")]
+        {
+            let (refusals, devices) = match seen(initialization).join().unwrap() {
+                Ok(seen) => seen,
+                Err(refused) => {
+                    let reason = refused.raw_os_error().map(Errno::from_raw);
+                    assert!(matches!(reason, Some(Errno::EPERM | Errno::EOPNOTSUPP)), "{refused}");
+                    continue;
+                }
+            };
+            assert_eq!(refusals, [ErrorKind::ConnectionRefused, ErrorKind::NetworkUnreachable]);
+            let line = devices.lines().find_map(|line| line.trim_start().strip_prefix(name)).unwrap();
+            let received = line.trim_start_matches(':').split_ascii_whitespace().next().unwrap();
+            assert!(received.parse::<u64>().unwrap() > 0, "{devices}");
+        }
     }
 }

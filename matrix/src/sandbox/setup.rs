@@ -31,6 +31,9 @@ pub struct Setup {
     pub region: String,
     /// The account, told to extensions that accept the `accountId` feature, and part of the function's ARN.
     pub account_id: Option<String>,
+    /// The version of the function's runtime in telemetry, such as `python:3.13.DurableFunction.v40` of a durable function; the function's own when
+    /// absent. Lambda names none for container images.
+    pub runtime_version: Option<String>,
     /// How the environment came to be.
     pub initialization: Initialization,
     /// How lines of the function become telemetry.
@@ -71,6 +74,7 @@ impl Default for Setup {
             function_name: "function".to_owned(),
             region: "us-east-1".to_owned(),
             account_id: Some("123456789012".to_owned()),
+            runtime_version: None,
             initialization: Initialization::OnDemand,
             log_format: LogFormat::Text,
             network: Network::Isolated,
@@ -210,8 +214,8 @@ pub enum LogFormat {
 /// Where the sockets of the sandbox live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
-    /// In a network namespace of the sandbox's own. Where that is refused the sandbox falls back to the host's network and
-    /// says so in its journal.
+    /// In a network namespace of the sandbox's own, with Lambda's interface, which leads nowhere. Where that is refused the sandbox falls back to
+    /// the host's network, or does without the interface, and says so in its journal.
     Isolated,
     /// On the host: two sandboxes at once fight over fixed ports.
     Host,

@@ -18,6 +18,7 @@ use super::function::Function;
 use super::halt::Halt;
 use super::invocation::{ExitOf, Invocation};
 use super::journal::{Journal, What};
+use super::network::Outside;
 use super::platform::init::{Failure, Phase};
 use super::platform::lifecycle::{Life, Place};
 use super::platform::shutdown::Reason;
@@ -47,6 +48,7 @@ pub(crate) fn run(setup: Setup, told: &mpsc::SyncSender<Result<Started, Error>>)
         Err(source) => return tell(told, Err(Error::System { what: "make a directory", source })),
     };
     let isolated = settle_network(setup.network, &journal);
+    let outside = if isolated { settle_interface(&setup, &journal) } else { None };
     let group = settle_cpu(&setup, &journal);
     settle_mounts(&setup, &directory, &journal);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -54,7 +56,7 @@ pub(crate) fn run(setup: Setup, told: &mpsc::SyncSender<Result<Started, Error>>)
         Ok(runtime) => runtime,
         Err(error) => return tell(told, Err(error)),
     };
-    let ground = Ground { journal, directory, isolated, group };
+    let ground = Ground { journal, directory, isolated, outside, group };
     runtime.block_on(async {
         match House::build(setup, ground).await {
             Ok(house) => house.live(told).await,
@@ -69,6 +71,7 @@ struct Ground {
     directory: TempDir,
     /// Whether it has a network of its own.
     isolated: bool,
+    outside: Option<Outside>,
     group: Option<Group>,
 }
 
@@ -91,6 +94,12 @@ fn settle_network(wanted: Network, journal: &Journal) -> bool {
             false
         }
     }
+}
+
+/// What the interface of a sandbox's own network leads to.
+fn settle_interface(setup: &Setup, journal: &Journal) -> Option<Outside> {
+    let connected = network::connect(setup.initialization);
+    connected.map_err(|refused| journal.write(What::InterfaceMissing { reason: refused.to_string() })).ok()
 }
 
 /// The control group of the memory tier, where one is wanted and can be had.
@@ -165,11 +174,13 @@ struct House {
     life: Life,
     /// Removed with everything in it at the end.
     _directory: TempDir,
+    /// Gone with it as well.
+    _outside: Option<Outside>,
 }
 
 impl House {
     async fn build(setup: Setup, ground: Ground) -> Result<Self, Error> {
-        let Ground { journal, directory, isolated, group } = ground;
+        let Ground { journal, directory, isolated, outside, group } = ground;
         let system = |what| move |source| Error::System { what, source };
         let entrance = match setup.cpu {
             Cpu::Unlimited => None,
@@ -190,7 +201,7 @@ impl House {
         let platform = Arc::new(Platform::new(setup, journal, halt).map_err(Error::Client)?);
         tokio::spawn(router::serve(listener, Arc::clone(&platform)));
         let life = Life::new(Arc::clone(&platform), addresses, Place { extensions, entrance, group });
-        Ok(Self { platform, intake, life, _directory: directory })
+        Ok(Self { platform, intake, life, _directory: directory, _outside: outside })
     }
 
     async fn live(mut self, told: &mpsc::SyncSender<Result<Started, Error>>) {

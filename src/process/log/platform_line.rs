@@ -98,6 +98,8 @@ mod tests {
             init_start(&InitStart::default(), 1).message,
             "INIT_START Runtime Version: ? Runtime Version ARN: ?"
         );
+        let known = InitStart { runtime_version: Some("v".to_owned()), runtime_version_arn: Some("a".to_owned()) };
+        assert_eq!(init_start(&known, 1).message, "INIT_START Runtime Version: v Runtime Version ARN: a");
     }
 
     #[test]
@@ -141,10 +143,17 @@ mod tests {
              Memory Size: 128 MB Max Memory Used: 90 MB Init Duration: 100.00 ms"
         );
         event.metrics = ReportMetrics { duration_ms: 1500.0, billed: None, init_duration_ms: None };
-        assert_eq!(report(&event, None, 1).message, "REPORT RequestId: r Runtime Duration: 1500.00 ms");
+        let of_managed = |event: &Report| {
+            let log = report(event, None, 1);
+            let rest = log.message.strip_prefix("REPORT RequestId: r Runtime Duration: 1500.00 ms").unwrap().to_owned();
+            (rest, log.status)
+        };
+        assert_eq!(of_managed(&event), (String::new(), Status::Info));
         event.status = event::Status::Timeout;
-        assert!(report(&event, None, 1).message.ends_with(" Task timed out after 1.50 seconds"));
+        assert_eq!(of_managed(&event), (" Task timed out after 1.50 seconds".to_owned(), Status::Error));
         event.status = event::Status::Error;
-        assert!(report(&event, None, 1).message.ends_with(" Task failed with an unknown error"));
+        assert_eq!(of_managed(&event), (" Task failed with an unknown error".to_owned(), Status::Error));
+        event.error_type = Some("E".to_owned());
+        assert_eq!(of_managed(&event), (" Task failed: E".to_owned(), Status::Error));
     }
 }

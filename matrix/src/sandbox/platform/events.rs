@@ -88,7 +88,7 @@ pub(crate) fn init_start(setup: &Setup, phase: &str) -> Value {
         "instanceId": "$LATEST",
         "instanceMaxMemory": u64::from(setup.memory_mb) * 1024 * 1024,
     });
-    if let Some(runtime) = setup.function.runtime_version()
+    if let Some(runtime) = setup.runtime_version.as_deref().or(setup.function.runtime_version())
         && let Some(record) = record.as_object_mut()
     {
         record.insert("runtimeVersion".to_owned(), json!(runtime));

@@ -1,0 +1,89 @@
+//! Durable functions, whose executions take many invocations.
+
+use matrix::sandbox::{
+    Function, Setup,
+    function::Answer,
+    intake::{Payload, Sketch},
+    setup::{Delivery, Order},
+};
+use serde_json::Value;
+
+use crate::support::{Life, live, request_id, setup, text};
+
+const RUNTIME: &str = "python:3.13.DurableFunction.v40";
+const TAG: &str = "durable_function:true";
+
+/// Prints a line as the SDK for such functions does, and one of the customer's.
+fn steps() -> Function {
+    Function::from_fn(|call| {
+        let event = String::from_utf8_lossy(call.event);
+        let arn = "arn:aws:lambda:us-east-1:123456789012:function:function:1/durable-execution/order-7/0b1c";
+        call.print(format!(r#"{{"executionArn":"{arn}","message":"step {event}"}}"#));
+        call.print(format!("plain {event}"));
+        Answer::Response(b"null".to_vec())
+    })
+}
+
+fn enhanced(life: &Life) -> Vec<&Sketch> {
+    let sketches = life.ending.requests.iter().filter_map(|request| match &request.payload {
+        Payload::Sketches(sketches) => Some(sketches),
+        _ => None,
+    });
+    sketches.flatten().filter(|sketch| sketch.metric.starts_with("aws.lambda.enhanced.")).collect()
+}
+
+fn is_tagged(sketch: &Sketch) -> bool {
+    sketch.tags.contains(&TAG.to_owned())
+}
+
+fn log(life: &Life, part: &str) -> Value {
+    life.intake.logs().into_iter().find(|log| text(log).contains(part)).unwrap()
+}
+
+fn of_runtime(version: Option<&str>, order: Order) -> Life {
+    let delivery = Delivery { order, ..Delivery::default() };
+    let life = live(Setup { runtime_version: version.map(str::to_owned), delivery, ..setup(steps()) }, 2);
+    life.assert_unharmed();
+    for metric in ["invocations", "duration", "runtime_duration", "billed_duration", "estimated_cost"] {
+        assert_eq!(life.count(metric), 2, "{metric}");
+    }
+    life
+}
+
+#[test]
+fn every_metric_of_a_durable_function_says_so() {
+    let life = of_runtime(Some(RUNTIME), Order::Rapid);
+    for sketch in enhanced(&life) {
+        assert!(is_tagged(sketch), "{sketch:?}");
+    }
+    for other in [None, Some("python:3.13.v40")] {
+        let life = of_runtime(other, Order::Rapid);
+        assert!(!enhanced(&life).into_iter().any(is_tagged), "{other:?}");
+    }
+}
+
+/// Its cold starts are found by this count, which therefore waits until the runtime's version is told; others of a first invocation don't.
+#[test]
+fn every_invocation_of_a_durable_function_is_counted_as_one_even_if_the_init_is_told_late() {
+    let life = of_runtime(Some(RUNTIME), Order::InitAfterInvoke);
+    let counts = life.intake.points("aws.lambda.enhanced.invocations");
+    assert!(counts.iter().all(|count| count.tags.contains(&TAG.to_owned())), "{counts:?}");
+}
+
+#[test]
+fn the_lines_of_a_durable_function_name_their_execution_where_they_know_it() {
+    let life = live(Setup { runtime_version: Some(RUNTIME.to_owned()), ..setup(steps()) }, 2);
+    life.assert_unharmed();
+    let start = log(&life, "INIT_START ");
+    assert!(text(&start).starts_with(&format!("INIT_START Runtime Version: {RUNTIME} ")), "{start}");
+    for (number, invocation) in life.invocations.iter().enumerate() {
+        let id = Some(invocation.request_id.as_str());
+        let (step, plain) = (log(&life, &format!("step {number}")), log(&life, &format!("plain {number}")));
+        assert_eq!((request_id(&step), request_id(&plain)), (id, id));
+        let lambda = &step["message"]["lambda"];
+        assert_eq!(lambda["durable_function.execution_id"], "0b1c");
+        assert_eq!(lambda["durable_function.execution_name"], "order-7");
+        let names = plain["message"]["lambda"].as_object().unwrap();
+        assert!(!names.keys().any(|name| name.starts_with("durable_function.")), "{plain}");
+    }
+}
