@@ -1,6 +1,6 @@
 //! What a function uses of the machine, and what is told of a sandbox's own life.
 //!
-//! The kernel's counters are the whole machine's, and tests share it, so values have lower bounds only.
+//! The kernel's counters are the whole machine's, and tests share it, so what is read from them has lower bounds only. Processes are the sandbox's own.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +10,13 @@ use std::{
 
 use matrix::{
     measure::digest,
-    sandbox::{Function, OUTSIDE, Setup, function::Answer, intake::Point, journal::What, setup::Initialization},
+    sandbox::{
+        Function, OUTSIDE, Setup,
+        function::Answer,
+        intake::Point,
+        journal::{Entry, What},
+        setup::Initialization,
+    },
 };
 
 use crate::support::{self, Life, echo, live, setup, setup_with};
@@ -119,6 +125,11 @@ fn what_a_python_function_uses_is_told_once_an_invocation() {
     assert!(least("cpu_total_utilization_pct") > 0.0 && least("cpu_max_utilization") > 0.0);
     assert!(least("num_cores") >= 1.0);
     assert!(least("fd_use") >= 120.0 && least("threads_use") >= 4.0);
+    let is_shared = |entry: &Entry| matches!(entry.what, What::ProcessesShared { .. });
+    if !life.ending.journal.iter().any(is_shared) {
+        let most = points(&life, "threads_use").iter().map(|point| point.max).fold(0.0, f64::max);
+        assert!(most < 30.0, "{most}: nobody else's");
+    }
     assert!((1.0..=1024.0).contains(&least("fd_max")) && (1.0..=1024.0).contains(&least("threads_max")));
     assert!(least("tmp_used") >= f64::from(8 << 20) && least("tmp_max") >= least("tmp_used"));
 }
@@ -150,8 +161,7 @@ fn the_runtime_is_named_on_every_metric_of_an_invocation() {
         assert!(!points.is_empty(), "{metric}");
         for point in points {
             let runtimes: Vec<_> = point.tags.iter().filter(|tag| tag.starts_with("runtime:")).collect();
-            // Which Python it is may be another sandbox's: they share the machine's processes, which on Lambda none do.
-            assert!(runtimes.len() == 1 && runtimes[0].starts_with("runtime:python"), "{metric} {runtimes:?}");
+            assert_eq!(runtimes, ["runtime:python3.13"], "{metric}");
         }
     }
 }

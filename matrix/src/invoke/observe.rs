@@ -123,6 +123,9 @@ fn notes(journal: &[Entry]) -> Vec<String> {
         What::InterfaceMissing { reason } => {
             Some(format!("Nothing is told of the network's traffic: an interface as on Lambda was refused ({reason})."))
         }
+        What::ProcessesShared { reason } => Some(format!(
+            "Open files, threads and the runtime's name are all the machine's: processes of the sandbox's own were refused ({reason})."
+        )),
         What::NotExecuted { origin: Origin::Function, reason } => {
             Some(format!("The function could not be started: {reason}."))
         }

@@ -101,6 +101,7 @@ impl Scene {
         let told = journal.into_iter().filter_map(|entry| match entry.what {
             What::NetworkShared { reason } => Some(format!("no network of its own: {reason}")),
             What::InterfaceMissing { reason } => Some(format!("no network interface as on Lambda: {reason}")),
+            What::ProcessesShared { reason } => Some(format!("the machine's processes are in sight: {reason}")),
             What::MountsShared { reason } => {
                 Some(format!("no trust store of its own, control groups visible: {reason}"))
             }

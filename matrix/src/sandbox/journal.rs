@@ -31,6 +31,8 @@ pub enum What {
     NetworkShared { reason: String },
     /// The sandbox's own network lacks the interface that Lambda's has, so nothing can be read about its traffic; the reason is the system's.
     InterfaceMissing { reason: String },
+    /// The sandbox sees the machine's processes beside its own, and what they use counts as used by the function; the reason is the system's.
+    ProcessesShared { reason: String },
     /// The sandbox has directories of its own in the place of the machine's.
     MountsPrivate,
     /// The sandbox sees the machine's directories, control groups included, although it was asked not to; the reason is the system's.

@@ -24,6 +24,7 @@ mod network;
 mod output;
 mod platform;
 mod process;
+mod processes;
 pub mod setup;
 mod thread;
 

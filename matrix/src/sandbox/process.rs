@@ -23,6 +23,7 @@ use super::cpu::Entrance;
 use super::footprint::{Prelude, cpu_time};
 use super::halt::Halt;
 use super::lines::Lines;
+use super::processes::{self, Processes};
 use super::setup::Pipe;
 
 /// What is to be run.
@@ -36,6 +37,8 @@ pub(crate) struct Launch<'a> {
     pub entrance: Option<&'a Entrance>,
     /// Who stops it.
     pub halt: Option<&'a Arc<Halt>>,
+    /// Whose processes it sees; the machine's where there are none.
+    pub processes: Option<&'a Processes>,
 }
 
 /// Takes the lines of a process.
@@ -80,6 +83,7 @@ impl Process {
                 .process_group(0)
                 .kill_on_drop(true);
             at_exec(&mut command, before, clock_end, launch);
+            let _entered = launch.processes.map(Processes::enter).transpose()?;
             command.spawn()?
         };
         let stamp = Stamp::read(&clock)?;
@@ -155,8 +159,12 @@ fn watched(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 #[expect(unsafe_code, reason = "the only way to act in the child between fork and exec")]
 fn at_exec(command: &mut Command, before: Instant, clock: OwnedFd, launch: &Launch<'_>) {
     let (entrance, halt) = (launch.entrance.cloned(), launch.halt.cloned());
+    let has_processes = launch.processes.is_some();
     let hook = move || {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+        if has_processes {
+            processes::look_around()?;
+        }
         if let Some(entrance) = &entrance {
             entrance.enter()?;
         }
@@ -166,7 +174,7 @@ fn at_exec(command: &mut Command, before: Instant, clock: OwnedFd, launch: &Laun
         Stamp::write(before, &clock)
     };
     // SAFETY: between fork and exec only async-signal-safe calls are allowed. The hook makes a handful of system calls
-    // (`prctl`, `write`, `sched_setaffinity`, `fcntl`, `getrusage`, `clock_gettime`), allocates nothing and takes no lock.
+    // (`prctl`, `unshare`, `mount`, `write`, `sched_setaffinity`, `fcntl`, `getrusage`, `clock_gettime`), allocates nothing and takes no lock.
     unsafe { command.pre_exec(hook) };
 }
 

@@ -23,6 +23,7 @@ use super::platform::init::{Failure, Phase};
 use super::platform::lifecycle::{Life, Place};
 use super::platform::shutdown::Reason;
 use super::platform::{Platform, router};
+use super::processes::Processes;
 use super::setup::{Cpu, Mount, Network, Setup};
 use super::{Error, intake, mounts, network};
 
@@ -51,12 +52,13 @@ pub(crate) fn run(setup: Setup, told: &mpsc::SyncSender<Result<Started, Error>>)
     let outside = if isolated { settle_interface(&setup, &journal) } else { None };
     let group = settle_cpu(&setup, &journal);
     settle_mounts(&setup, &directory, &journal);
+    let processes = settle_processes(&setup, &journal);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime.map_err(|source| Error::System { what: "build the sandbox's runtime", source }) {
         Ok(runtime) => runtime,
         Err(error) => return tell(told, Err(error)),
     };
-    let ground = Ground { journal, directory, isolated, outside, group };
+    let ground = Ground { journal, directory, isolated, outside, group, processes };
     runtime.block_on(async {
         match House::build(setup, ground).await {
             Ok(house) => house.live(told).await,
@@ -73,6 +75,7 @@ struct Ground {
     isolated: bool,
     outside: Option<Outside>,
     group: Option<Group>,
+    processes: Option<Processes>,
 }
 
 fn tell(told: &mpsc::SyncSender<Result<Started, Error>>, result: Result<Started, Error>) {
@@ -142,6 +145,14 @@ fn settle_mounts(setup: &Setup, directory: &TempDir, journal: &Journal) {
     });
 }
 
+/// Processes of the sandbox's own, where any are to be started.
+fn settle_processes(setup: &Setup, journal: &Journal) -> Option<Processes> {
+    if setup.extensions.is_empty() && !matches!(setup.function, Function::Process { .. }) {
+        return None;
+    }
+    Processes::isolate().map_err(|refused| journal.write(What::ProcessesShared { reason: refused.to_string() })).ok()
+}
+
 /// The extensions where Lambda has them: Datadog's libraries look there for ours. None where no program could look, or there is no place for them.
 fn extensions_in_place(setup: &Setup, directory: &TempDir) -> Option<Mount> {
     let looks = matches!(setup.function, Function::Process { .. }) && !setup.extensions.is_empty();
@@ -180,7 +191,7 @@ struct House {
 
 impl House {
     async fn build(setup: Setup, ground: Ground) -> Result<Self, Error> {
-        let Ground { journal, directory, isolated, outside, group } = ground;
+        let Ground { journal, directory, isolated, outside, group, processes } = ground;
         let system = |what| move |source| Error::System { what, source };
         let entrance = match setup.cpu {
             Cpu::Unlimited => None,
@@ -200,7 +211,7 @@ impl House {
         let addresses = Addresses { runtime_api, intake: intake.as_ref().map(intake::Intake::address) };
         let platform = Arc::new(Platform::new(setup, journal, halt).map_err(Error::Client)?);
         tokio::spawn(router::serve(listener, Arc::clone(&platform)));
-        let life = Life::new(Arc::clone(&platform), addresses, Place { extensions, entrance, group });
+        let life = Life::new(Arc::clone(&platform), addresses, Place { extensions, entrance, group, processes });
         Ok(Self { platform, intake, life, _directory: directory, _outside: outside })
     }
 

@@ -133,6 +133,7 @@ impl Life {
             line_bytes: self.platform.setup.limits.line_bytes,
             entrance: self.entrance.as_ref(),
             halt: self.platform.halt.as_ref(),
+            processes: self.processes.as_ref(),
         };
         match self.start(&Origin::Extension(Arc::clone(&name)), &launch) {
             Some(process) => {
@@ -169,6 +170,7 @@ impl Life {
             line_bytes: self.platform.setup.limits.line_bytes,
             entrance: self.entrance.as_ref(),
             halt: None,
+            processes: self.processes.as_ref(),
         };
         let process = self.start(&Origin::Function, &launch);
         let process = process.ok_or_else(|| Fatal::RuntimeInitError {

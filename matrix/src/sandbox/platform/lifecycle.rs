@@ -16,6 +16,7 @@ use crate::sandbox::invocation::ExitOf;
 use crate::sandbox::journal::What;
 use crate::sandbox::memory::{Watch, peak_kb};
 use crate::sandbox::process::Process;
+use crate::sandbox::processes::Processes;
 use crate::sandbox::setup::Initialization;
 
 /// An environment with its processes. It outlives them: after a failure the next invocation starts new ones.
@@ -36,6 +37,8 @@ pub(crate) struct Life {
     /// How the extensions of the last environment that has ended did so.
     pub exits: Vec<ExitOf>,
     pub frozen: bool,
+    /// Whose processes the processes see.
+    pub processes: Option<Processes>,
     /// The last field, because it can only be removed when its processes have ended.
     pub group: Option<Group>,
 }
@@ -46,6 +49,7 @@ pub(crate) struct Place {
     pub extensions: PathBuf,
     pub entrance: Option<Entrance>,
     pub group: Option<Group>,
+    pub processes: Option<Processes>,
 }
 
 /// An extension's process.
@@ -69,6 +73,7 @@ impl Life {
             addresses,
             extensions_directory: place.extensions,
             entrance: place.entrance,
+            processes: place.processes,
             group: place.group,
             extensions: Vec::new(),
             function: None,

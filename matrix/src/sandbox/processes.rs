@@ -1,0 +1,131 @@
+//! Processes of the sandbox's own: on Lambda an extension sees the function, the extensions and a handful of the platform's processes, and nobody else's.
+//!
+//! Source: `pid_namespaces(7)`. A namespace needs a first process for as long as it is used; on Lambda that is the platform's own.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+
+/// A process namespace. All of its processes end with it.
+#[derive(Debug)]
+pub(crate) struct Processes {
+    /// Taken when it is ended.
+    first: Option<Child>,
+    own: File,
+    machine: File,
+}
+
+/// While it lives, children of the calling thread are born into the namespace. The thread cannot start threads meanwhile.
+#[derive(Debug)]
+pub(crate) struct Entered<'a>(&'a Processes);
+
+impl Processes {
+    /// Makes one. It needs `CAP_SYS_ADMIN`.
+    pub(crate) fn isolate() -> io::Result<Self> {
+        let machine = File::open("/proc/thread-self/ns/pid")?;
+        unshare(CloneFlags::CLONE_NEWPID)?;
+        let first = first_process();
+        // Whatever has become of it, the thread goes back.
+        setns(&machine, CloneFlags::CLONE_NEWPID)?;
+        let first = first?;
+        let own = File::open(format!("/proc/{}/ns/pid", first.id()))?;
+        Ok(Self { first: Some(first), own, machine })
+    }
+
+    /// Has children born into it.
+    pub(crate) fn enter(&self) -> io::Result<Entered<'_>> {
+        setns(self.own.as_fd(), CloneFlags::CLONE_NEWPID)?;
+        Ok(Entered(self))
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        // The kernel ends all others with the first, which is gone when whoever started those has taken note of it: that may be this very thread.
+        if let Some(mut first) = self.first.take()
+            && first.kill().is_ok()
+        {
+            std::thread::spawn(move || first.wait());
+        }
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        // A namespace that one came from is never refused.
+        let _ = setns(self.0.machine.as_fd(), CloneFlags::CLONE_NEWPID);
+    }
+}
+
+/// Called in a child on its way to `execve`: from here on it sees the processes of its own namespace in `/proc`.
+pub(crate) fn look_around() -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let none: Option<&str> = None;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none)?;
+    Ok(())
+}
+
+/// Does nothing until it is killed. It also tries whether it can look around, so that nobody is refused later.
+#[expect(unsafe_code, reason = "the only way to act in the child between fork and exec")]
+fn first_process() -> io::Result<Child> {
+    let mut command = Command::new("sleep");
+    command.arg("infinity").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let hook = || {
+        set_pdeathsig(Signal::SIGKILL)?;
+        look_around()
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed. The hook makes system calls, allocates nothing and takes no lock.
+    unsafe { command.pre_exec(hook) };
+    command.spawn()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufRead as _;
+    use std::thread;
+
+    use super::*;
+
+    /// The ids that a process sees, if there is a namespace to be had.
+    fn seen() -> io::Result<String> {
+        let processes = Processes::isolate()?;
+        let mut command = Command::new("sh");
+        command.args(["-c", "cd /proc && echo [0-9]*; sleep 60 & read line"]);
+        #[expect(unsafe_code, reason = "as where it is used")]
+        // SAFETY: as where it is used.
+        unsafe {
+            command.pre_exec(look_around);
+        }
+        let entered = processes.enter()?;
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        drop(entered);
+        let mut output = io::BufReader::new(child.stdout.take().unwrap());
+        let mut ids = String::new();
+        output.read_line(&mut ids)?;
+        // A thread can be started again.
+        assert!(thread::spawn(|| true).join().unwrap());
+        drop(processes);
+        // Its output ends when all that could write to it are gone.
+        output.read_line(&mut String::new())?;
+        child.wait()?;
+        Ok(ids)
+    }
+
+    #[test]
+    fn a_process_sees_the_first_one_and_itself_and_all_end_with_the_namespace() {
+        match thread::spawn(seen).join().unwrap() {
+            Ok(ids) => assert_eq!(ids, "1 2\n"),
+            Err(refused) => {
+                assert_eq!(refused.raw_os_error(), Some(1), "only a missing privilege is a reason: {refused}");
+            }
+        }
+    }
+}
