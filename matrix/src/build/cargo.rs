@@ -187,7 +187,8 @@ mod tests {
     #[test]
     fn the_command_can_be_pasted() {
         let shell = call().shell();
-        let start = "CARGO_PROFILE_RELEASE_OPT_LEVEL=3 RUSTFLAGS='-C link-arg=-Wl,-z,now --remap-path-prefix=/the/root=.";
+        let start =
+            "CARGO_PROFILE_RELEASE_OPT_LEVEL=3 RUSTFLAGS='-C link-arg=-Wl,-z,now --remap-path-prefix=/the/root=.";
         assert!(shell.starts_with(start), "{shell}");
         assert!(shell.contains("' cargo build --release --locked "), "{shell}");
         assert!(shell.ends_with(" --no-default-features --features a,b"), "{shell}");
