@@ -10,7 +10,7 @@ use crate::{cli, plan};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error(transparent)]
+    #[error("{0}\n  `cargo matrix list` shows every switch, with what it needs and what it excludes")]
     Plan(#[from] plan::Error),
     #[error(transparent)]
     Build(#[from] build::Error),

@@ -29,7 +29,8 @@ pub fn of<'p>(programs: impl IntoIterator<Item = &'p [u8]>, compiler: &str) -> V
         about: "the standard library; its terms, and those of what it is made of, are in licenses-rust.html",
         texts: Vec::new(),
     }];
-    let mut alone = programs.into_iter().filter(|program| Linkage::of(program).is_some_and(|linkage| linkage.is_static()));
+    let mut alone =
+        programs.into_iter().filter(|program| Linkage::of(program).is_some_and(|linkage| linkage.is_static()));
     if let Some(library) = alone.find_map(c_library) {
         parts.push(Part {
             name: "glibc",
