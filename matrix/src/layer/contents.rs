@@ -53,7 +53,7 @@ pub struct Toolchain {
     pub rustc: String,
     /// The first line of the C compiler's `--version`.
     pub cc: String,
-    /// Of a layer with a static program: the C library that was linked in.
+    /// The C library that was linked in, if it was and tells its version.
     pub glibc: Option<String>,
 }
 

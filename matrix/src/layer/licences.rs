@@ -43,9 +43,11 @@ pub fn text(packages: &Packages, parts: &[Part]) -> Result<String, Error> {
         return Err(Error::Unlicensed(unlicensed));
     }
     for part in parts {
-        overview += &format!("{} {}: {}; {}\n", part.name, part.version, part.licence, part.about);
+        let name = format!("{} {}", part.name, part.version);
+        let name = name.trim_end();
+        overview += &format!("{name}: {}; {}\n", part.licence, part.about);
         for text in &part.texts {
-            holders.entry(normal(text)).or_default().push(format!("{} {}", part.name, part.version));
+            holders.entry(normal(text)).or_default().push(name.to_owned());
         }
     }
     let mut all = format!(

@@ -81,9 +81,10 @@ pub struct Layer {
 /// Makes the layer, and refuses one that would not start or is too large.
 pub fn make(ingredients: Ingredients, budgets: &Budgets) -> Result<Layer, Error> {
     refuse_what_would_not_start(&ingredients)?;
-    let programs = ingredients.programs.iter().map(|program| program.bytes.as_slice());
-    let parts = parts::of(programs, &ingredients.origin.compiler);
-    let glibc = parts.iter().find(|part| part.name == "glibc").map(|part| part.version.clone());
+    let programs: Vec<&[u8]> = ingredients.programs.iter().map(|program| program.bytes.as_slice()).collect();
+    let parts = parts::of(&programs, &ingredients.origin.compiler, &ingredients.target.triple);
+    let glibc = parts.iter().find(|part| part.name == "glibc" && !part.version.is_empty());
+    let glibc = glibc.map(|part| part.version.clone());
     let licences = licences::text(&ingredients.packages, &parts)?;
     let Ingredients { cell, levels, recipe, target, programs, packages, origin, c_compiler, profile, texts } =
         ingredients;

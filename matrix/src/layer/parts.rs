@@ -20,8 +20,8 @@ pub struct Part {
     pub texts: Vec<String>,
 }
 
-/// What these programs have of it. `compiler` is as in `rustc --version`.
-pub fn of<'p>(programs: impl IntoIterator<Item = &'p [u8]>, compiler: &str) -> Vec<Part> {
+/// What these programs for a target have of it. `compiler` is as in `rustc --version`.
+pub fn of(programs: &[&[u8]], compiler: &str, target: &str) -> Vec<Part> {
     let mut parts = vec![Part {
         name: "rust-std",
         version: version(compiler).to_owned(),
@@ -29,12 +29,12 @@ pub fn of<'p>(programs: impl IntoIterator<Item = &'p [u8]>, compiler: &str) -> V
         about: "the standard library; its terms, and those of what it is made of, are in licenses-rust.html",
         texts: Vec::new(),
     }];
-    let mut alone =
-        programs.into_iter().filter(|program| Linkage::of(program).is_some_and(|linkage| linkage.is_static()));
-    if let Some(library) = alone.find_map(c_library) {
+    let is_static = |program: &&[u8]| Linkage::of(program).is_some_and(|linkage| linkage.is_static());
+    if target.ends_with("-gnu") && programs.iter().any(is_static) {
         parts.push(Part {
             name: "glibc",
-            version: library,
+            // Small programs have no use for the banner, and then the version cannot be told.
+            version: programs.iter().find_map(|program| c_library(program)).unwrap_or_default(),
             licence: "LGPL-2.1-or-later",
             about: "linked into the static programs, and nothing in it was changed; with the revision of our sources that manifest.json names, they can be \
                     linked with another version of it",
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_dynamic_program_has_no_c_library_in_it() {
         let this = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        let parts = of([this.as_slice()], "rustc 1.2.3 (abc 2026-01-01)");
+        let parts = of(&[&this], "rustc 1.2.3 (abc 2026-01-01)", "x86_64-unknown-linux-gnu");
         let told: Vec<_> = parts.iter().map(|part| (part.name, part.version.as_str())).collect();
         assert_eq!(told, [("rust-std", "1.2.3")]);
     }
