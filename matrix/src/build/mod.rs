@@ -7,7 +7,7 @@ mod cargo;
 mod error;
 pub mod hash;
 mod ledger;
-mod paths;
+pub mod paths;
 mod progress;
 pub mod recipe;
 mod run;

@@ -15,6 +15,15 @@ pub fn remapped(root: &Path) -> Vec<String> {
     told.map(|(from, to)| format!("--remap-path-prefix={from}={to}")).collect()
 }
 
+/// The first directory of this machine that a program names. Elsewhere it would be another program.
+pub fn named(program: &[u8], root: &Path) -> Option<String> {
+    // Our own sources, and what is generated beside them; the root by itself may be as short as `/src`.
+    let ours = ["src/", "target/"].map(|part| root.join(part));
+    let folders = ours.into_iter().chain(sources().into_iter().map(|folder| folder.join("")));
+    let mut texts = folders.filter_map(|folder| folder.to_str().map(str::to_owned));
+    texts.find(|text| program.windows(text.len()).any(|window| window == text.as_bytes()))
+}
+
 /// Where cargo has unpacked the dependencies, one folder for each registry, sorted. It is there before anything is built here, because this program has
 /// dependencies as well.
 fn sources() -> Vec<PathBuf> {
@@ -36,6 +45,16 @@ mod tests {
         assert_eq!(flags.first().map(String::as_str), Some("--remap-path-prefix=/some/where=."));
         // This test is built from dependencies, wherever they are.
         assert!(flags.iter().skip(1).any(|flag| flag.ends_with("=/crates")), "{flags:?}");
+    }
+
+    #[test]
+    fn a_program_that_names_its_place_is_found_out() {
+        let root = Path::new("/some where");
+        assert_eq!(named(b"at /some where/src/main.rs:1", root).as_deref(), Some("/some where/src/"));
+        assert_eq!(named(b"at ./src/main.rs:1 and /crates/a-1.0.0/src/lib.rs:1", root), None);
+        // This test was built as all debug builds are.
+        let this = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        assert!(named(&this, root).is_some());
     }
 
     #[test]

@@ -34,6 +34,11 @@ pub enum Error {
     TooLarge { cell: String, complaints: Vec<String> },
     #[error("{place} is for {found}, and the layer for {wanted}")]
     Architecture { place: String, found: String, wanted: String },
+    #[error(
+        "{place} names {folder}, a directory of this machine, so that it would be another program if it were built elsewhere; \
+         a path with a blank in it cannot be kept out: build where there is none"
+    )]
+    NamesItsPlace { place: String, folder: String },
     #[error("{place} does not say what it is: {reason}")]
     Silent { place: String, reason: String },
     #[error(transparent)]
@@ -57,9 +62,11 @@ impl Error {
             Self::Plan(_) | Self::Floor(_) => cli::USAGE,
             Self::Failed { .. } => cli::BUILD_FAILED,
             Self::Interrupted => cli::INTERRUPTED,
-            Self::WouldNotStart(_) | Self::TooLarge { .. } | Self::Architecture { .. } | Self::Licences(_) => {
-                cli::REFUSED
-            }
+            Self::WouldNotStart(_)
+            | Self::TooLarge { .. }
+            | Self::Architecture { .. }
+            | Self::NamesItsPlace { .. }
+            | Self::Licences(_) => cli::REFUSED,
             _ => cli::SETUP_FAILED,
         }
     }

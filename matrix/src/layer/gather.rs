@@ -12,7 +12,7 @@ use super::make::{Ingredients, Program, Target, Texts};
 use super::packages::Packages;
 use super::{Error, places, toolchain};
 use crate::build::recipe::Recipe;
-use crate::build::{Built, Testimony};
+use crate::build::{Built, Testimony, paths};
 use crate::manifest::Manifest;
 use crate::plan::Cell;
 
@@ -41,9 +41,15 @@ pub(super) fn ingredients(
     };
     let programs = [(places::EXTENSION, Some(program)), (places::AGENT, agent)];
     let programs = programs.into_iter().filter_map(|(place, file)| file.map(|file| ask(place, &file)));
+    let programs: Vec<Program> = programs.collect::<Result<_, _>>()?;
+    for Program { place, bytes, .. } in &programs {
+        if let Some(folder) = paths::named(bytes, root) {
+            return Err(Error::NamesItsPlace { place: place.clone(), folder });
+        }
+    }
     let recipe = Recipe::of(manifest, &cell.levels);
     Ok(Ingredients {
-        programs: programs.collect::<Result<_, _>>()?,
+        programs,
         packages: Packages::of(root, &recipe, &target.triple)?,
         cell: cell.id,
         levels: cell.levels,

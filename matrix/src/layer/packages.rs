@@ -67,8 +67,7 @@ impl Packages {
             let described = described.ok_or_else(|| Error::Unknown(key.to_string()))?;
             let locked = lock.package.iter().find(|package| key.is(&package.name, &package.version));
             let package = Package {
-                // The way to say it before there were SPDX expressions.
-                licence: described.license.as_ref().map(|licence| licence.replace('/', " OR ")),
+                licence: described.license.as_deref().map(expression),
                 folder: described.manifest_path.parent().map(Path::to_owned).unwrap_or_default(),
                 checksum: locked.and_then(|package| package.checksum.clone()),
                 linked: linked.contains_key(&key),
@@ -113,6 +112,11 @@ fn edges(tree: &str) -> BTreeMap<Key, BTreeSet<Key>> {
         above.push(key);
     }
     edges
+}
+
+/// An old way to say `OR` was a slash.
+fn expression(licence: &str) -> String {
+    licence.split('/').map(str::trim).collect::<Vec<_>>().join(" OR ")
 }
 
 fn cargo<'a>(
@@ -197,6 +201,13 @@ mod tests {
         assert!(root.linked && root.checksum.is_none() && root.needs.iter().any(|key| key.name == "tokio"));
         let unchecked = ship.0.iter().filter(|(key, package)| key.name != ROOT && package.checksum.is_none());
         assert_eq!(unchecked.count(), 0);
+    }
+
+    #[test]
+    fn old_licences_become_expressions() {
+        assert_eq!(expression("MIT / Apache-2.0"), "MIT OR Apache-2.0");
+        assert_eq!(expression("MIT/Apache-2.0"), "MIT OR Apache-2.0");
+        assert_eq!(expression("ISC AND (MIT OR Zlib)"), "ISC AND (MIT OR Zlib)");
     }
 
     #[test]
