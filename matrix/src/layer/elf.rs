@@ -114,6 +114,9 @@ impl Linkage {
         if let Some(interpreter) = self.interpreter.as_ref().filter(|interpreter| !interpreter.contains("/ld-linux")) {
             obstacles.push(format!("its loader is {interpreter}, which is not there"));
         }
+        if !self.is_static() && self.libraries.is_empty() {
+            obstacles.push("it does not tell which libraries it needs, as packed programs do not".to_owned());
+        }
         if let Some(needed) = self.glibc.filter(|needed| *needed > glibc) {
             obstacles.push(format!("it needs GLIBC_{needed}, and the C library there is {glibc}"));
         }
@@ -210,6 +213,8 @@ mod tests {
         assert_eq!(strange, ["it needs libcurl.so.4, which is not there"]);
         let musl = Linkage { interpreter: Some("/lib/ld-musl-x86_64.so.1".to_owned()), ..dynamic(&[], None) };
         assert!(musl.obstacles(glibc("2.34")).concat().contains("ld-musl"));
+        let packed = dynamic(&[], None).obstacles(glibc("2.34"));
+        assert!(packed.concat().contains("does not tell which libraries"), "what cannot be told is not promised");
         let alone = Linkage { interpreter: None, ..dynamic(&[], None) };
         assert_eq!(alone.obstacles(glibc("2.26")), Vec::<String>::new());
     }
