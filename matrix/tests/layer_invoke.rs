@@ -101,8 +101,8 @@ fn the_runtime_is_started_by_the_wrapper_of_a_layer() {
     assert!(lines.contains(&"WRAPPED yes".to_owned()), "{lines:?}");
 
     let (status, said) = place.invoke(&layer, &["--env", "AWS_LAMBDA_EXEC_WRAPPER=/opt/none"]);
-    assert_eq!(status, 3, "{said}");
-    assert!(said.contains("/opt/none: does not exist"), "{said}");
+    // This extension does not survive a runtime that ends before it has subscribed, so that it may be it that is blamed.
+    assert!(status != 0 && said.contains("/opt/none: does not exist"), "{status}: {said}");
 }
 
 #[test]
