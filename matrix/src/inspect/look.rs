@@ -102,7 +102,7 @@ pub fn look(name: &str, bytes: &[u8], run: bool) -> Result<Document, Error> {
 
 impl Document {
     fn program(mut self, bytes: &[u8], linkage: Linkage, run: bool) -> Self {
-        let mut program = Program::new(&self.file, linkage);
+        let mut program = Program::new(&self.file, linkage, &[]);
         if !ask::knows_the_question(bytes) {
             self.notes.push("it is no build of this extension, and was not asked what it is".to_owned());
         } else if run {
@@ -121,13 +121,12 @@ impl Document {
         self.unzipped = entries.iter().map(|entry| count(&entry.file.bytes)).sum();
         self.files = entries.iter().map(Seen::of).collect();
         self.problems.extend(limits::complaints(self.bytes, self.unzipped));
+        let brought: Vec<&str> =
+            entries.iter().filter_map(|entry| entry.file.place.strip_prefix(places::LIBRARIES)).collect();
         for entry in entries.iter().filter(|entry| !entry.link) {
-            let linkage = Linkage::of(&entry.file.bytes);
-            self.programs.extend(
-                linkage
-                    .filter(|linkage| is_program(entry, linkage))
-                    .map(|linkage| Program::new(&entry.file.place, linkage)),
-            );
+            if let Some(linkage) = Linkage::of(&entry.file.bytes).filter(|linkage| is_program(entry, linkage)) {
+                self.programs.push(Program::new(&entry.file.place, linkage, &brought));
+            }
         }
         for seen in self.files.iter().filter(|seen| is_extension(&seen.place) && !seen.is.executable) {
             self.problems.push(format!("{} is not executable, so that Lambda cannot start it", seen.place));
@@ -217,11 +216,11 @@ impl Document {
 }
 
 impl Program {
-    fn new(place: &str, linkage: Linkage) -> Self {
+    fn new(place: &str, linkage: Linkage, brought: &[&str]) -> Self {
         let starts = SYSTEMS.iter().map(|system| Start {
             system: system.name,
             glibc: system.glibc,
-            obstacles: linkage.obstacles(system.glibc),
+            obstacles: linkage.obstacles_beside(system.glibc, brought),
         });
         Self { place: place.to_owned(), starts: starts.collect(), linkage, told: None }
     }

@@ -22,8 +22,8 @@ Examples:
   cargo matrix inspect ./downloaded-layer.zip --json
   cargo matrix inspect target/release/bottlecap
 
-A layer of ours has a manifest, and every file of it is held to that. Its programs are asked for their switches if this machine can run them, unless
---no-run is given. Of other layers is told what their files tell; nothing of them is started.
+A layer of ours has a manifest, and every file of it is held to that. Its programs, or a program of ours by itself, are asked for their switches if this
+machine can run them, unless --no-run is given. Of other layers is told what their files tell; nothing of them is started.
 
 Exit status:
   0  nothing is wrong

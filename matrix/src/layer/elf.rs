@@ -110,6 +110,11 @@ impl Linkage {
 
     /// Why a system with this glibc would not start it; nothing if it would.
     pub fn obstacles(&self, glibc: Glibc) -> Vec<String> {
+        self.obstacles_beside(glibc, &[])
+    }
+
+    /// The same for a program whose layer brings libraries along, in `lib`, where the loader looks as well.
+    pub fn obstacles_beside(&self, glibc: Glibc, brought: &[&str]) -> Vec<String> {
         let mut obstacles = Vec::new();
         if let Some(interpreter) = self.interpreter.as_ref().filter(|interpreter| !interpreter.contains("/ld-linux")) {
             obstacles.push(format!("its loader is {interpreter}, which is not there"));
@@ -120,7 +125,8 @@ impl Linkage {
         if let Some(needed) = self.glibc.filter(|needed| *needed > glibc) {
             obstacles.push(format!("it needs GLIBC_{needed}, and the C library there is {glibc}"));
         }
-        let missing = self.libraries.iter().filter(|library| !PRESENT.contains(&library.as_str()));
+        let is_there = |library: &str| PRESENT.contains(&library) || brought.contains(&library);
+        let missing = self.libraries.iter().filter(|library| !is_there(library));
         obstacles.extend(missing.map(|library| format!("it needs {library}, which is not there")));
         obstacles
     }
@@ -211,6 +217,8 @@ mod tests {
         assert_eq!(newer, ["it needs GLIBC_2.34, and the C library there is 2.26"]);
         let strange = dynamic(&["libcurl.so.4"], None).obstacles(glibc("2.34"));
         assert_eq!(strange, ["it needs libcurl.so.4, which is not there"]);
+        let brought = dynamic(&["libcurl.so.4"], None).obstacles_beside(glibc("2.34"), &["libcurl.so.4"]);
+        assert_eq!(brought, Vec::<String>::new());
         let musl = Linkage { interpreter: Some("/lib/ld-musl-x86_64.so.1".to_owned()), ..dynamic(&[], None) };
         assert!(musl.obstacles(glibc("2.34")).concat().contains("ld-musl"));
         let packed = dynamic(&[], None).obstacles(glibc("2.34"));

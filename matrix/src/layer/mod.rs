@@ -36,6 +36,8 @@ use make::{Layer, Target};
 pub mod places {
     /// Everything in here is executed; the name of a file is that with which it has to register.
     pub const EXTENSIONS: &str = "extensions";
+    /// Where the loader looks for libraries, by the last of the directories in Lambda's `LD_LIBRARY_PATH`.
+    pub const LIBRARIES: &str = "lib/";
     /// The extension, or the launcher before it.
     pub const EXTENSION: &str = "extensions/datadog-agent";
     /// What a launcher executes.
