@@ -122,6 +122,16 @@ fn a_manifest_that_tells_of_other_switches_is_found_out() {
 }
 
 #[test]
+fn a_manifest_of_another_version_is_not_guessed_at() {
+    let newer = rewritten(&layer(), |name, bytes| {
+        Some(if name == "bottlecap/manifest.json" { br#"{"schema": 2}"#.to_vec() } else { bytes })
+    });
+    let (status, document) = Subject::new("layer.zip", &newer).document();
+    assert_eq!((status, &document["manifest"]), (1, &Value::Null));
+    assert_eq!(document["problems"][0], "its manifest cannot be used: it is of schema 2, not 1");
+}
+
+#[test]
 fn a_layer_of_somebody_else_is_told_as_far_as_it_can_be() {
     let zip = foreign(&[("extensions/other", &dynamic_program()), ("python/module.py", b"pass")]);
     let subject = Subject::new("foreign.zip", &zip);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Error, ask};
 use crate::build::hash;
 use crate::layer::archive::{self, Entry, count};
-use crate::layer::contents::{Contents, Listed, SCHEMA};
+use crate::layer::contents::{Contents, Listed};
 use crate::layer::elf::{Glibc, Linkage, SYSTEMS};
 use crate::layer::{limits, places};
 
@@ -135,14 +135,16 @@ impl Document {
             self.notes.push("there is no extension in it: nothing stands in extensions/".to_owned());
         }
         match entries.iter().find(|entry| entry.file.place == places::MANIFEST) {
-            Some(entry) => {
-                let contents: Contents = serde_json::from_slice(&entry.file.bytes).map_err(Error::Manifest)?;
-                self.hold_to(&contents);
-                if run {
-                    self.ask(&contents, &entries);
+            Some(entry) => match Contents::read(&entry.file.bytes) {
+                Ok(contents) => {
+                    self.hold_to(&contents);
+                    if run {
+                        self.ask(&contents, &entries);
+                    }
+                    self.manifest = Some(contents);
                 }
-                self.manifest = Some(contents);
-            }
+                Err(reason) => self.problems.push(format!("its manifest cannot be used: {reason}")),
+            },
             None => self.notes.push(
                 "there is no manifest in it: what it was built from, and whether anybody has changed it since, cannot be told".to_owned(),
             ),
@@ -152,9 +154,6 @@ impl Document {
 
     /// Compares what is there with what the manifest says.
     fn hold_to(&mut self, contents: &Contents) {
-        if contents.schema != SCHEMA {
-            self.problems.push(format!("its manifest is of schema {}, not {SCHEMA}", contents.schema));
-        }
         let mut missing: BTreeMap<&String, &Listed> = contents.files.iter().collect();
         let mut before = BTreeSet::new();
         for seen in &self.files {

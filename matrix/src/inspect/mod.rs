@@ -56,8 +56,6 @@ pub enum Error {
     Unknown,
     #[error("the layer must not be used")]
     Archive(#[from] archive::Error),
-    #[error("its manifest cannot be read")]
-    Manifest(#[source] serde_json::Error),
 }
 
 impl Error {
@@ -65,7 +63,7 @@ impl Error {
         match self {
             Self::Read { .. } => cli::SETUP_FAILED,
             Self::Unknown | Self::Archive(archive::Error::Zip(_)) => cli::USAGE,
-            Self::Archive(_) | Self::Manifest(_) => cli::REFUSED,
+            Self::Archive(_) => cli::REFUSED,
         }
     }
 }

@@ -75,6 +75,24 @@ pub struct Listed {
     pub executable: bool,
 }
 
+impl Contents {
+    /// Reads the document, or says why it cannot be used.
+    pub fn read(text: &[u8]) -> Result<Self, String> {
+        let schema = serde_json::from_slice::<Versioned>(text).map_err(|error| error.to_string())?.schema;
+        if schema == SCHEMA {
+            serde_json::from_slice(text).map_err(|error| error.to_string())
+        } else {
+            Err(format!("it is of schema {schema}, not {SCHEMA}"))
+        }
+    }
+}
+
+/// What documents of all versions have.
+#[derive(Deserialize)]
+struct Versioned {
+    schema: u32,
+}
+
 impl Listed {
     pub fn of(file: &File) -> Self {
         Self { bytes: count(&file.bytes), sha256: hash::hexadecimal(&file.bytes), executable: file.executable }
@@ -97,6 +115,14 @@ impl Sources {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_used_is_told() {
+        let reason = |text: &str| Contents::read(text.as_bytes()).unwrap_err();
+        assert_eq!(reason(r#"{"schema": 2, "new": true}"#), "it is of schema 2, not 1");
+        assert!(reason(r#"{"schema": 1}"#).contains("missing field"));
+        assert!(reason("no JSON").contains("expected"));
+    }
 
     #[test]
     fn changed_sources_are_told() {

@@ -94,3 +94,24 @@ fn sysroot(root: &Path) -> Result<PathBuf, Error> {
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profile_is_that_of_the_workspace_with_what_the_cell_replaces() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let of = |choices: &[(&str, &str)]| {
+            let replaced = choices.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            profile(root, &Recipe { profile: replaced.collect(), ..Recipe::default() }).unwrap()
+        };
+        let plain = of(&[]);
+        for (key, value) in
+            [("codegen-units", "1"), ("lto", "fat"), ("opt-level", "z"), ("panic", "abort"), ("strip", "true")]
+        {
+            assert_eq!(plain.get(key).map(String::as_str), Some(value), "{key}");
+        }
+        assert_eq!(of(&[("opt-level", "3")]).get("opt-level").map(String::as_str), Some("3"));
+    }
+}
