@@ -11,7 +11,7 @@ pub mod paths;
 mod progress;
 pub mod recipe;
 mod run;
-mod sources;
+pub mod sources;
 mod testimony;
 mod work;
 
@@ -22,7 +22,6 @@ use serde::{Deserialize, Serialize};
 pub use cargo::target;
 pub use error::Error;
 pub use run::{Arguments, one, run};
-pub use sources::compiler;
 pub use testimony::Testimony;
 
 /// The name of the file beside the plan that has a line for each cell. If a cell has several, the last one counts.

@@ -97,7 +97,10 @@ fn carry_out(manifest: &Manifest, order: &Order) -> Result<End, Error> {
     let root = workspace::root();
     let workshop = Workshop {
         manifest,
-        origin: Origin { sources: sources::state(&root).map_err(Error::Sources)?, compiler: sources::compiler(&root) },
+        origin: Origin {
+            sources: sources::state(&root, &[]).map_err(Error::Sources)?,
+            compiler: sources::compiler(&root),
+        },
         root,
         builds: target_directory().join("matrix/build"),
         programs: folder.join("programs"),

@@ -41,7 +41,7 @@ pub struct Contents {
 pub struct Sources {
     /// The commit.
     pub revision: String,
-    /// A hash of what differed from that commit, in what programs are built from; none if nothing did.
+    /// A hash of what differed from that commit, in what the layer is made from; none if nothing did.
     pub changes: Option<String>,
     /// SHA-256 of `Cargo.lock`, in hexadecimal.
     pub lock_sha256: String,

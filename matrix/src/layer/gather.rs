@@ -12,9 +12,12 @@ use super::make::{Ingredients, Program, Target, Texts};
 use super::packages::Packages;
 use super::{Error, places, toolchain};
 use crate::build::recipe::Recipe;
-use crate::build::{Built, Testimony, paths};
+use crate::build::{self, Built, Origin, Testimony, paths, sources};
 use crate::manifest::Manifest;
 use crate::plan::Cell;
+
+/// What decides a layer beside what its programs are built from: this tool, with the wrapper, and two texts.
+const BESIDE: [&str; 3] = ["matrix", "LICENSE", "NOTICE"];
 
 /// The part of `Cargo.toml` that counts here.
 #[derive(Deserialize)]
@@ -47,6 +50,7 @@ pub(super) fn ingredients(
             return Err(Error::NamesItsPlace { place: place.clone(), folder });
         }
     }
+    let sources = sources::state(root, &BESIDE).map_err(build::Error::Sources)?;
     let recipe = Recipe::of(manifest, &cell.levels);
     Ok(Ingredients {
         programs,
@@ -54,7 +58,7 @@ pub(super) fn ingredients(
         cell: cell.id,
         levels: cell.levels,
         target,
-        origin,
+        origin: Origin { sources, ..origin },
         c_compiler: toolchain::c_compiler(),
         profile: profile(root, &recipe)?,
         recipe,

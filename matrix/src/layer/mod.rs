@@ -115,7 +115,7 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
     if arguments.glibc_floor > elf::newest() {
         return Err(Error::Floor(arguments.glibc_floor));
     }
-    toolchain::check(&root, &build::compiler(&root))?;
+    toolchain::check(&root, &build::sources::compiler(&root))?;
     let built = build::one(manifest, cell.clone())?.ok_or(Error::Interrupted)?;
     let target = Target {
         triple: build::target(),
