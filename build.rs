@@ -4,8 +4,11 @@ use std::{env, process::Command};
 
 fn main() {
     let fact = |name: &str| env::var(name).unwrap_or_default();
-    // Cargo separates the flags by the unit separator so that a flag may hold a space.
-    let flags = fact("CARGO_ENCODED_RUSTFLAGS").replace('\u{1f}', " ");
+    // Cargo separates the flags by the unit separator so that a flag may hold a space. What names directories of the machine that builds is there to keep
+    // them out of the program, and would bring them back into it here.
+    let flags = fact("CARGO_ENCODED_RUSTFLAGS");
+    let flags: Vec<&str> = flags.split('\u{1f}').filter(|flag| !flag.starts_with("--remap-path-prefix=")).collect();
+    let flags = flags.join(" ");
 
     println!("cargo::rustc-env=BOTTLECAP_TARGET={}", fact("TARGET"));
     println!("cargo::rustc-env=BOTTLECAP_PROFILE={}", fact("PROFILE"));

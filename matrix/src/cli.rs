@@ -8,8 +8,10 @@ use clap::{Parser, Subcommand};
 use serde::Serialize;
 
 use crate::manifest::{check, docs, list};
-use crate::{analyze, bench, build, invoke, measure, plan, report};
+use crate::{analyze, bench, build, inspect, invoke, layer, measure, plan, report};
 
+/// What was made or looked at is not as it has to be.
+pub const REFUSED: u8 = 1;
 /// The command line asks for something that cannot be.
 pub const USAGE: u8 = 2;
 /// Something could not be built.
@@ -35,6 +37,8 @@ enum Verb {
     List(list::Arguments),
     Plan(Box<plan::Arguments>),
     Build(build::Arguments),
+    Layer(layer::Arguments),
+    Inspect(inspect::Arguments),
     Bench(measure::Arguments),
     Analyze(analyze::Arguments),
     Report(report::Arguments),
@@ -53,6 +57,8 @@ fn dispatch(cli: Cli) -> ExitCode {
         Verb::List(arguments) => list::run(&arguments),
         Verb::Plan(arguments) => plan::run(&arguments),
         Verb::Build(arguments) => build::run(&arguments),
+        Verb::Layer(arguments) => layer::run(&arguments),
+        Verb::Inspect(arguments) => inspect::run(&arguments),
         Verb::Bench(arguments) if arguments.is_planned() => measure::bench(&arguments),
         Verb::Bench(arguments) => bench::run(arguments.blocks, &|line| {
             let words = std::iter::once("matrix").chain(line.iter().map(String::as_str));

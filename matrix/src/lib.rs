@@ -6,13 +6,16 @@
 //!   is to switch cells    programs  in `sandbox` and doubt   pictures
 //! ```
 //!
-//! `invoke` uses the sandbox by itself: a function, the extension, and what would reach Datadog.
+//! `invoke` uses the sandbox by itself: a function, the extension, and what would reach Datadog. `layer` makes of a cell what is published to Lambda,
+//! and `inspect` says what somebody else has made.
 
 pub mod analyze;
 pub mod bench;
 pub mod build;
 pub mod cli;
+pub mod inspect;
 pub mod invoke;
+pub mod layer;
 pub mod manifest;
 pub mod measure;
 pub mod plan;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use matrix::sandbox::function::{Answer, Call, Handler, InitError};
 use matrix::sandbox::journal::What;
-use matrix::sandbox::setup::Initialization;
+use matrix::sandbox::setup::{Initialization, Origin};
 use matrix::sandbox::{Function, Outcome, Sandbox, Setup, Status};
 use platform_support::{eventually, first, fresh_file, happened, kinds, records, request, said, scripted, start};
 use serde_json::{Value, json};
@@ -309,8 +309,14 @@ fn the_network_is_the_sandboxs_own_and_work_can_be_sent_there() {
 fn dropping_a_sandbox_leaves_nobody_behind() {
     let extensions = vec![scripted("parent", "child register loop")];
     let sandbox = start(Setup { extensions, function: python(), ..Setup::default() });
-    let output = sandbox.output();
-    let child = said(&output, "parent")[0]["child"].as_i64().unwrap();
+    let parent = sandbox.journal().iter().find_map(|entry| match &entry.what {
+        What::Executed { origin: Origin::Extension(_), pid } => Some(*pid),
+        _ => None,
+    });
+    let parent = parent.unwrap();
+    // What the extension itself says is the id within the sandbox.
+    let child = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+    let child = child.trim();
     let alive = || {
         let status = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
         !status.is_empty() && !status.contains(") Z ")

@@ -10,6 +10,7 @@ use std::thread;
 use serde::Deserialize;
 
 use super::Failure;
+use super::paths;
 use super::recipe::Recipe;
 use crate::workspace;
 
@@ -49,12 +50,12 @@ pub struct Outcome {
 }
 
 impl Call {
-    /// Builds `binary` as the recipe says, in the directory of its group under `builds`.
-    pub fn new(binary: &'static str, recipe: &Recipe, builds: &Path) -> Self {
+    /// Builds `binary` of the workspace in `root` as the recipe says, in the directory of its group under `builds`.
+    pub fn new(binary: &'static str, recipe: &Recipe, root: &Path, builds: &Path) -> Self {
         Self {
             binary,
             features: recipe.features.clone(),
-            variables: recipe.variables(),
+            variables: recipe.variables(&paths::remapped(root)),
             target_directory: builds.join(recipe.group().0),
         }
     }
@@ -180,15 +181,16 @@ mod tests {
             profile: BTreeMap::from([("opt-level".to_owned(), "3".to_owned())]),
             ..Recipe::default()
         };
-        Call::new("bottlecap", &recipe, Path::new("/builds"))
+        Call::new("bottlecap", &recipe, Path::new("/the/root"), Path::new("/builds"))
     }
 
     #[test]
     fn the_command_can_be_pasted() {
         let shell = call().shell();
         let start =
-            "CARGO_PROFILE_RELEASE_OPT_LEVEL=3 RUSTFLAGS='-C link-arg=-Wl,-z,now' cargo build --release --locked ";
+            "CARGO_PROFILE_RELEASE_OPT_LEVEL=3 RUSTFLAGS='-C link-arg=-Wl,-z,now --remap-path-prefix=/the/root=.";
         assert!(shell.starts_with(start), "{shell}");
+        assert!(shell.contains("' cargo build --release --locked "), "{shell}");
         assert!(shell.ends_with(" --no-default-features --features a,b"), "{shell}");
         assert!(shell.contains(&format!(" --target {} --target-dir /builds/", target())), "{shell}");
     }

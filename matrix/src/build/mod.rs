@@ -7,10 +7,11 @@ mod cargo;
 mod error;
 pub mod hash;
 mod ledger;
+pub mod paths;
 mod progress;
 pub mod recipe;
 mod run;
-mod sources;
+pub mod sources;
 mod testimony;
 mod work;
 
@@ -18,8 +19,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use cargo::target;
 pub use error::Error;
-pub use run::{Arguments, run};
+pub use run::{Arguments, one, run};
+pub use testimony::Testimony;
 
 /// The name of the file beside the plan that has a line for each cell. If a cell has several, the last one counts.
 pub const FILE: &str = "builds.jsonl";
@@ -65,7 +68,7 @@ pub struct Origin {
 }
 
 /// A build that failed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
     /// Copy, paste, see.

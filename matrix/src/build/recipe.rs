@@ -66,14 +66,15 @@ impl Recipe {
         Group(super::hash::hexadecimal(text.as_bytes()).chars().take(12).collect())
     }
 
-    /// The variables of the cargo process.
-    pub fn variables(&self) -> BTreeMap<String, String> {
+    /// The variables of the cargo process. `beside` are flags of rustc that change nothing of what a cell is.
+    pub fn variables(&self, beside: &[String]) -> BTreeMap<String, String> {
         let mut variables = self.env.clone();
         for (key, value) in &self.profile {
             variables.insert(profile_variable(key), value.clone());
         }
-        if !self.rustflags.is_empty() {
-            variables.insert("RUSTFLAGS".to_owned(), self.rustflags.join(" "));
+        let flags: Vec<&str> = self.rustflags.iter().chain(beside).map(String::as_str).collect();
+        if !flags.is_empty() {
+            variables.insert("RUSTFLAGS".to_owned(), flags.join(" "));
         }
         variables
     }
@@ -106,8 +107,8 @@ mod tests {
     #[test]
     fn a_recipe_is_what_the_levels_ask_for() {
         let seed = recipe("seed", &[]);
-        let variables = seed.variables();
-        assert_eq!(variables["RUSTFLAGS"], "-C target-cpu=x86-64-v2");
+        let variables = seed.variables(&["--beside".to_owned()]);
+        assert_eq!(variables["RUSTFLAGS"], "-C target-cpu=x86-64-v2 --beside");
         assert_eq!(variables["JEMALLOC_SYS_WITH_MALLOC_CONF"], "narenas:1");
         assert_eq!(variables["CARGO_PROFILE_RELEASE_OPT_LEVEL"], "z");
         assert!(seed.features.contains(&"jemalloc".to_owned()) && seed.features.is_sorted());
@@ -129,7 +130,7 @@ mod tests {
             launcher.features,
             ["bind-first", "early-subscribe", "register-overlap", "runtime-sizing", "tag-cache"]
         );
-        assert_eq!(launcher.variables()["RUSTFLAGS"], "-C target-feature=+crt-static -C relocation-model=static");
+        assert_eq!(launcher.variables(&[])["RUSTFLAGS"], "-C target-feature=+crt-static -C relocation-model=static");
         assert_eq!(launcher.group(), Recipe::of_launcher(manifest, &manifest.reference_levels()).group());
     }
 

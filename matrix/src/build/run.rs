@@ -79,13 +79,28 @@ fn build(what: &str) -> Result<End, Error> {
     } else {
         Order::of_cell(manifest, what)?
     };
+    carry_out(manifest, &order)
+}
+
+/// Builds one cell where `cargo matrix build` would, or finds that it is there already. None if it was interrupted.
+pub fn one(manifest: &Manifest, cell: Cell) -> Result<Option<Built>, Error> {
+    match carry_out(manifest, &Order::of_one(cell))? {
+        End::All(lines) => Ok(lines.into_iter().next()),
+        End::Interrupted(_) => Ok(None),
+    }
+}
+
+fn carry_out(manifest: &Manifest, order: &Order) -> Result<End, Error> {
     // Whoever reads the lines may be somewhere else.
     let folder = &order.folder;
     let folder = std::path::absolute(folder).map_err(|source| Error::File { path: folder.clone(), source })?;
     let root = workspace::root();
     let workshop = Workshop {
         manifest,
-        origin: Origin { sources: sources::state(&root).map_err(Error::Sources)?, compiler: sources::compiler(&root) },
+        origin: Origin {
+            sources: sources::state(&root, &[]).map_err(Error::Sources)?,
+            compiler: sources::compiler(&root),
+        },
         root,
         builds: target_directory().join("matrix/build"),
         programs: folder.join("programs"),
@@ -109,8 +124,12 @@ impl Order {
         for note in notes {
             eprintln!("note: {note}");
         }
+        Ok(Self::of_one(cell))
+    }
+
+    fn of_one(cell: Cell) -> Self {
         let folder = target_directory().join("matrix/single").join(&cell.id);
-        Ok(Self { cells: vec![cell], folder })
+        Self { cells: vec![cell], folder }
     }
 }
 

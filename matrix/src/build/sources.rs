@@ -11,12 +11,13 @@ use super::hash;
 const PARTS: [&str; 7] =
     ["src", "build.rs", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", ".cargo", "matrix/Cargo.toml"];
 
-/// A name for the sources as they are now: two builds with the same name are from the same sources.
-pub fn state(root: &Path) -> io::Result<String> {
+/// A name for the sources as they are now: two builds with the same name are from the same sources. `beside` is what else in the repository decides what
+/// is made.
+pub fn state(root: &Path, beside: &[&'static str]) -> io::Result<String> {
     let commit = git(root, &["rev-parse", "HEAD"])?;
     // The commit is printed by the program, so another commit is another program even if nothing else has changed.
-    let mut parts = git(root, &with(&["diff", "HEAD", "--no-ext-diff", "--binary", "--"]))?;
-    let untracked = git(root, &with(&["ls-files", "--others", "--exclude-standard", "-z", "--"]))?;
+    let mut parts = git(root, &with(&["diff", "HEAD", "--no-ext-diff", "--binary", "--"], beside))?;
+    let untracked = git(root, &with(&["ls-files", "--others", "--exclude-standard", "-z", "--"], beside))?;
     for name in untracked.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         parts.extend_from_slice(name);
         parts.extend(fs::read(root.join(String::from_utf8_lossy(name).as_ref()))?);
@@ -33,8 +34,8 @@ pub fn compiler(root: &Path) -> String {
     output.map_or_else(|| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn with(arguments: &[&'static str]) -> Vec<&'static str> {
-    arguments.iter().chain(&PARTS).copied().collect()
+fn with(arguments: &[&'static str], beside: &[&'static str]) -> Vec<&'static str> {
+    arguments.iter().chain(&PARTS).chain(beside).copied().collect()
 }
 
 fn git(root: &Path, arguments: &[&str]) -> io::Result<Vec<u8>> {
@@ -61,16 +62,17 @@ mod tests {
         git(root, &["add", "."]).unwrap();
         git(root, &[&identity[..], &["commit", "--quiet", "-m", "One"]].concat()).unwrap();
 
-        let clean = state(root).unwrap();
+        let clean = state(root, &[]).unwrap();
         assert!(!clean.contains('+') && clean.len() >= 40, "{clean}");
         fs::write(root.join("README.md"), "not built").unwrap();
-        assert_eq!(state(root).unwrap(), clean);
+        assert_eq!(state(root, &[]).unwrap(), clean);
+        assert!(state(root, &["README.md"]).unwrap().starts_with(&format!("{clean}+")), "where it counts, it is told");
         fs::write(root.join("src/new.rs"), "2").unwrap();
-        let untracked = state(root).unwrap();
+        let untracked = state(root, &[]).unwrap();
         fs::write(root.join("src/main.rs"), "3").unwrap();
-        let changed = state(root).unwrap();
+        let changed = state(root, &[]).unwrap();
         assert!(untracked != clean && changed != untracked && changed.starts_with(&clean), "{untracked} {changed}");
-        assert_eq!(state(root).unwrap(), changed);
+        assert_eq!(state(root, &[]).unwrap(), changed);
     }
 
     #[test]
@@ -81,6 +83,6 @@ mod tests {
 
     #[test]
     fn a_folder_without_git_has_no_state() {
-        assert!(state(tempfile::tempdir().unwrap().path()).is_err());
+        assert!(state(tempfile::tempdir().unwrap().path(), &[]).is_err());
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::recipe::Recipe;
 
@@ -20,6 +21,12 @@ pub struct Testimony {
 impl Testimony {
     /// Asks the program.
     pub fn of(program: &Path) -> Result<Self, String> {
+        let document = Self::document(program)?;
+        serde_json::from_value(document).map_err(|error| format!("--version=json says something else: {error}"))
+    }
+
+    /// All that the program says, in its order.
+    pub fn document(program: &Path) -> Result<Value, String> {
         let output = Command::new(program).arg("--version=json").stdin(Stdio::null()).output();
         let output = output.map_err(|error| format!("it cannot be started: {error}"))?;
         if !output.status.success() {

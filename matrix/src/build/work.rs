@@ -78,10 +78,10 @@ impl Workshop<'_> {
             CellKind::External { path, .. } => Task::External(path.clone()),
             CellKind::Build => {
                 let recipe = Recipe::of(self.manifest, &cell.levels);
-                let agent = Call::new("bottlecap", &recipe, &self.builds);
+                let agent = Call::new("bottlecap", &recipe, &self.root, &self.builds);
                 let launcher = recipe.launcher.then(|| {
                     let recipe = Recipe::of_launcher(self.manifest, &cell.levels);
-                    Launcher { call: Call::new("launcher", &recipe, &self.builds), recipe }
+                    Launcher { call: Call::new("launcher", &recipe, &self.root, &self.builds), recipe }
                 });
                 Task::Build(Box::new(Calls { recipe, agent, launcher }))
             }

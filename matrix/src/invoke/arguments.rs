@@ -11,6 +11,7 @@ Examples:
   cargo matrix invoke ./my-function --event '{\"id\": 1}' --env DD_SERVICE=orders --env DD_ENV=dev
   cargo matrix invoke ./custom-runtime --program ./target/debug/bootstrap
   cargo matrix invoke null --extension ./target/release/bottlecap --json > run.json
+  cargo matrix invoke examples/hello-python --layer target/matrix/layers/ship-x86_64.zip
 
 The extension finds a stand-in for Datadog's intake: nothing leaves this machine, and no API key is needed.
 
@@ -58,6 +59,10 @@ pub struct Arguments {
     /// The program of the extension [default: bottlecap, built from this workspace]
     #[arg(long, value_name = "PATH")]
     pub extension: Option<PathBuf>,
+
+    /// A layer's zip file, whose extensions are started instead of bottlecap; may be repeated, and a later one lies over the earlier ones
+    #[arg(long = "layer", value_name = "ZIP", conflicts_with_all = ["extension", "no_extension", "profile"])]
+    pub layers: Vec<PathBuf>,
 
     /// The profile with which bottlecap is built
     #[arg(long, value_enum, default_value_t, conflicts_with_all = ["extension", "no_extension"])]

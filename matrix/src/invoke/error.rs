@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::layer;
 use crate::sandbox::function::python;
 
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,12 @@ pub enum Error {
     NoModule { handler: String, file: PathBuf },
     #[error("{} cannot be run: {reason}; it has to be an executable file (chmod +x)", path.display())]
     Program { path: PathBuf, reason: String },
+    #[error("the layer {} cannot be used", path.display())]
+    Layer { path: PathBuf, source: layer::archive::Error },
+    #[error("a function has at most {} layers", layer::limits::LAYERS)]
+    TooManyLayers,
+    #[error("the layers cannot be laid out")]
+    Opt(#[source] io::Error),
     #[error("--{option} says nothing about the null function")]
     NullOption { option: &'static str },
     #[error("the event cannot be read from {name}")]
@@ -40,6 +47,6 @@ pub enum Error {
 impl Error {
     /// Whether another command line would help, as opposed to another machine.
     pub fn is_usage(&self) -> bool {
-        !matches!(self, Self::Python(_) | Self::NoCargo(_) | Self::Build(_))
+        !matches!(self, Self::Python(_) | Self::NoCargo(_) | Self::Build(_) | Self::Opt(_))
     }
 }

@@ -5,6 +5,7 @@ mod arguments;
 pub mod build;
 mod document;
 mod error;
+mod layers;
 mod observe;
 mod render;
 mod session;
@@ -28,6 +29,7 @@ use render::{Page, render};
 use session::End;
 use stream::Printer;
 use target::Target;
+use tempfile::TempDir;
 
 use crate::sandbox::function::python::PythonEnvironment;
 use crate::sandbox::setup::{self, Extension, Initialization, Output, Setup};
@@ -103,6 +105,8 @@ fn complain(error: &dyn std::error::Error, status: u8) -> ExitCode {
 struct Plan {
     setup: Setup,
     event: Vec<u8>,
+    /// What the setup has for `/opt`, removed with this.
+    _opt: Option<TempDir>,
 }
 
 impl Plan {
@@ -110,14 +114,17 @@ impl Plan {
         let target = Target::of(arguments)?;
         let event = target.event(arguments.event.as_deref())?;
         let program = arguments.extension.as_deref().map(target::executable).transpose()?;
-        let extensions = match program {
-            Some(program) => vec![extension(program)],
-            None if arguments.no_extension => Vec::new(),
-            None => vec![Extension::new(AGENT, build::extension(arguments.profile)?)],
+        let opt = layers::unpacked(&arguments.layers)?;
+        let extensions = match (program, &opt) {
+            (Some(program), _) => vec![extension(program)],
+            (None, Some(opt)) => layers::extensions(opt.path()).map_err(Error::Opt)?,
+            (None, None) if arguments.no_extension => Vec::new(),
+            (None, None) => vec![Extension::new(AGENT, build::extension(arguments.profile)?)],
         };
         let setup = Setup {
             function: function(target)?,
             extensions,
+            opt: opt.as_ref().map(|opt| opt.path().to_owned()),
             memory_mb: arguments.memory,
             timeout: Duration::from_secs(arguments.timeout.into()),
             environment: arguments.environment.iter().map(|all| (all.name.clone(), all.value.clone())).collect(),
@@ -128,7 +135,7 @@ impl Plan {
             output: output(printer),
             ..Setup::default()
         };
-        Ok(Self { setup, event })
+        Ok(Self { setup, event, _opt: opt })
     }
 }
 

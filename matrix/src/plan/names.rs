@@ -45,8 +45,10 @@ fn longest(text: &str, words: impl Iterator<Item = String>) -> Option<(String, &
 /// What can be added or taken away: factors, values, and factors with values.
 fn words(manifest: &Manifest) -> impl Iterator<Item = String> {
     manifest.factors.iter().flat_map(|factor| {
-        let values =
-            factor.values.iter().flat_map(|value| [value.name.clone(), format!("{}={}", factor.name, value.name)]);
+        // Refused ones as well, so that the reason can be told.
+        let values = factor.values.iter().map(|value| &value.name);
+        let values = values.chain(factor.refused.iter().map(|refused| &refused.name));
+        let values = values.flat_map(|value| [value.clone(), format!("{}={value}", factor.name)]);
         std::iter::once(factor.name.clone()).chain(values)
     })
 }
@@ -60,9 +62,12 @@ fn choice(manifest: &Manifest, word: &str, add: bool) -> Result<Choice, String> 
         };
     }
     let (axis, value) = word.split_once('=').map_or((None, word), |(axis, value)| (Some(axis), value));
-    let mut having = manifest.factors.iter().filter(|factor| {
-        axis.is_none_or(|axis| axis == factor.name) && factor.values.iter().any(|known| known.name == value)
-    });
+    let meant = manifest.factors.iter().filter(|factor| axis.is_none_or(|axis| axis == factor.name));
+    if let Some(refused) = meant.clone().flat_map(|factor| &factor.refused).find(|refused| add && refused.name == value)
+    {
+        return Err(format!("is refused: {}", refused.reason));
+    }
+    let mut having = meant.filter(|factor| factor.values.iter().any(|known| known.name == value));
     match (having.next(), having.next()) {
         (Some(factor), None) => Ok(Choice::new(&factor.name, if add { value } else { factor.reference() })),
         (None, _) => Err("is nothing that can be switched".to_owned()),
@@ -102,6 +107,9 @@ mod tests {
         assert!(of("nobody").unwrap_err().contains("begin with the name of a set"));
         assert!(of("baseline+magic").unwrap_err().contains("nothing is called"));
         assert!(of("baseline+crypto").unwrap_err().contains("name one of its values"));
+        for refused in ["baseline+x86-64-v3", "baseline+target-cpu=x86-64-v3"] {
+            assert!(of(refused).unwrap_err().contains("is refused: Lambda does not promise AVX2"));
+        }
         assert!(of("baselineship").is_err());
         assert!(of("baseline+").is_err());
     }

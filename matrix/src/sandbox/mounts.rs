@@ -22,15 +22,18 @@ pub(crate) enum Refused {
 
 /// Moves the calling thread into a mount namespace of its own and puts the directories in place, without any change to what others see.
 ///
-/// Processes and threads started by the calling thread from now on see the same. It needs `CAP_SYS_ADMIN`. `staging` is an empty directory that
-/// lives as long as the sandbox.
-pub(crate) fn settle(mounts: &[Mount], staging: &Path) -> Result<(), Refused> {
+/// Processes and threads started by the calling thread from now on see the same. It needs `CAP_SYS_ADMIN`. `over` is laid over what is in its target, which
+/// has to exist, and must not change from now on. `staging` is an empty directory that lives as long as the sandbox.
+pub(crate) fn settle(mounts: &[Mount], over: Option<&Mount>, staging: &Path) -> Result<(), Refused> {
     unshare(CloneFlags::CLONE_NEWNS).map_err(Refused::Namespace)?;
     // Nothing that is mounted from here on spreads to the machine.
     attach(None, Path::new("/"), None, MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
     // First, because what is laid over a directory covers what has been put into it before.
     for (number, mount) in mounts.iter().enumerate().filter(|(_, mount)| !mount.target.exists()) {
         make_room(&mount.target, &staging.join(number.to_string()))?;
+    }
+    if let Some(Mount { source, target }) = over {
+        lay_over(source, target)?;
     }
     for mount in mounts {
         attach(Some(&mount.source), &mount.target, None, MsFlags::MS_BIND)?;
@@ -51,8 +54,13 @@ fn make_room(target: &Path, staging: &Path) -> Result<(), Refused> {
     let parent = target.ancestors().skip(1).find(|parent| parent.is_dir()).unwrap_or(Path::new("/"));
     let missing = target.strip_prefix(parent).map_err(|error| refused(io::Error::other(error)))?;
     std::fs::create_dir_all(staging.join(missing)).map_err(refused)?;
-    let layers = format!("lowerdir={}:{}", staging.display(), parent.display());
-    attach(None, parent, Some(&layers), MsFlags::empty())
+    lay_over(staging, parent)
+}
+
+/// Shows both directories as one, and of what is in both that of the source.
+fn lay_over(source: &Path, target: &Path) -> Result<(), Refused> {
+    let layers = format!("lowerdir={}:{}", source.display(), target.display());
+    attach(None, target, Some(&layers), MsFlags::empty())
 }
 
 /// An overlay when there are `layers`, a bind otherwise.
@@ -76,7 +84,7 @@ mod tests {
         let mounts = vec![Mount { source: source.path().to_owned(), target: target.to_owned() }];
         let file = file.to_owned();
         let staged = staging.path().to_owned();
-        let thread = thread::spawn(move || settle(&mounts, &staged).map(|()| fs::read_to_string(file).ok()));
+        let thread = thread::spawn(move || settle(&mounts, None, &staged).map(|()| fs::read_to_string(file).ok()));
         thread.join().unwrap()
     }
 

@@ -19,6 +19,9 @@ pub struct Setup {
     pub function: Function,
     /// What stands in `/opt/extensions`, at most ten.
     pub extensions: Vec<Extension>,
+    /// A directory that is the sandbox's `/opt` with all that the function's layers have put there; none if there is nothing but the extensions. An
+    /// extension whose program stands in its `extensions` already, under its name, is started from there.
+    pub opt: Option<PathBuf>,
     /// The memory of the function in MB, 128..=10240.
     pub memory_mb: u32,
     /// The timeout of the function, 1 s..=900 s.
@@ -68,6 +71,7 @@ impl Default for Setup {
         Self {
             function: Function::null(),
             extensions: Vec::new(),
+            opt: None,
             memory_mb: 1024,
             timeout: Duration::from_secs(3),
             environment: BTreeMap::new(),

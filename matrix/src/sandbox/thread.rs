@@ -48,17 +48,21 @@ pub(crate) fn run(setup: Setup, told: &mpsc::SyncSender<Result<Started, Error>>)
         Ok(directory) => directory,
         Err(source) => return tell(told, Err(Error::System { what: "make a directory", source })),
     };
+    let opt = match lay_out(&setup, &directory) {
+        Ok(opt) => opt,
+        Err(source) => return tell(told, Err(Error::System { what: "link the extensions", source })),
+    };
     let isolated = settle_network(setup.network, &journal);
     let outside = if isolated { settle_interface(&setup, &journal) } else { None };
     let group = settle_cpu(&setup, &journal);
-    settle_mounts(&setup, &directory, &journal);
+    settle_mounts(&setup, &directory, &opt, &journal);
     let processes = settle_processes(&setup, &journal);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime.map_err(|source| Error::System { what: "build the sandbox's runtime", source }) {
         Ok(runtime) => runtime,
         Err(error) => return tell(told, Err(error)),
     };
-    let ground = Ground { journal, directory, isolated, outside, group, processes };
+    let ground = Ground { journal, directory, opt, isolated, outside, group, processes };
     runtime.block_on(async {
         match House::build(setup, ground).await {
             Ok(house) => house.live(told).await,
@@ -71,6 +75,8 @@ pub(crate) fn run(setup: Setup, told: &mpsc::SyncSender<Result<Started, Error>>)
 struct Ground {
     journal: Arc<Journal>,
     directory: TempDir,
+    /// What stands for `/opt`.
+    opt: PathBuf,
     /// Whether it has a network of its own.
     isolated: bool,
     outside: Option<Outside>,
@@ -130,14 +136,14 @@ fn settle_cpu(setup: &Setup, journal: &Journal) -> Option<Group> {
 }
 
 /// Puts the sandbox's own directories in place of the machine's.
-fn settle_mounts(setup: &Setup, directory: &TempDir, journal: &Journal) {
+fn settle_mounts(setup: &Setup, directory: &TempDir, opt: &Path, journal: &Journal) {
     let limited = setup.cpu != Cpu::Unlimited;
-    let mounts: Vec<Mount> = setup.mounts.iter().cloned().chain(extensions_in_place(setup, directory)).collect();
-    if mounts.is_empty() && !limited {
+    let layers = layers_in_place(setup, opt);
+    if setup.mounts.is_empty() && layers.is_none() && !limited {
         return;
     }
     let staging = directory.path().join("mounts");
-    let settled = mounts::settle(&mounts, &staging);
+    let settled = mounts::settle(&setup.mounts, layers.as_ref(), &staging);
     let settled = settled.and_then(|()| if limited { mounts::hide_control_groups() } else { Ok(()) });
     journal.write(match settled {
         Ok(()) => What::MountsPrivate,
@@ -147,23 +153,18 @@ fn settle_mounts(setup: &Setup, directory: &TempDir, journal: &Journal) {
 
 /// Processes of the sandbox's own, where any are to be started.
 fn settle_processes(setup: &Setup, journal: &Journal) -> Option<Processes> {
-    if setup.extensions.is_empty() && !matches!(setup.function, Function::Process { .. }) {
+    if setup.extensions.is_empty() && setup.opt.is_none() && !matches!(setup.function, Function::Process { .. }) {
         return None;
     }
     Processes::isolate().map_err(|refused| journal.write(What::ProcessesShared { reason: refused.to_string() })).ok()
 }
 
-/// The extensions where Lambda has them: Datadog's libraries look there for ours. None where no program could look, or there is no place for them.
-fn extensions_in_place(setup: &Setup, directory: &TempDir) -> Option<Mount> {
-    let looks = matches!(setup.function, Function::Process { .. }) && !setup.extensions.is_empty();
-    let source = extensions_directory(directory);
-    let target = PathBuf::from("/opt/extensions");
-    let room = target.parent().is_some_and(Path::is_dir) && std::fs::create_dir_all(&source).is_ok();
-    (looks && room).then_some(Mount { source, target })
-}
-
-fn extensions_directory(directory: &TempDir) -> PathBuf {
-    directory.path().join("opt/extensions")
+/// The layers where Lambda has them: Datadog's libraries look there for the extension. None where no program could look, or there is no place for them.
+fn layers_in_place(setup: &Setup, opt: &Path) -> Option<Mount> {
+    let holds_something = !setup.extensions.is_empty() || setup.opt.is_some();
+    let looks = matches!(setup.function, Function::Process { .. }) && holds_something;
+    let target = PathBuf::from("/opt");
+    (looks && target.is_dir()).then(|| Mount { source: opt.to_owned(), target })
 }
 
 /// Who stops the extension for its footprint, where one is wanted.
@@ -191,13 +192,12 @@ struct House {
 
 impl House {
     async fn build(setup: Setup, ground: Ground) -> Result<Self, Error> {
-        let Ground { journal, directory, isolated, outside, group, processes } = ground;
+        let Ground { journal, directory, opt, isolated, outside, group, processes } = ground;
         let system = |what| move |source| Error::System { what, source };
         let entrance = match setup.cpu {
             Cpu::Unlimited => None,
             _ => Some(Entrance::new(setup.memory_mb, group.as_ref()).map_err(system("choose the visible CPUs"))?),
         };
-        let extensions = link_extensions(&setup, &directory).map_err(system("link the extensions"))?;
         let listener = router::bind(isolated).await.map_err(system("bind the Runtime API"))?;
         let runtime_api = listener.local_addr().map_err(system("read the address of the Runtime API"))?;
         let halt = settle_halt(&setup, &listener, &journal);
@@ -211,7 +211,7 @@ impl House {
         let addresses = Addresses { runtime_api, intake: intake.as_ref().map(intake::Intake::address) };
         let platform = Arc::new(Platform::new(setup, journal, halt).map_err(Error::Client)?);
         tokio::spawn(router::serve(listener, Arc::clone(&platform)));
-        let life = Life::new(Arc::clone(&platform), addresses, Place { extensions, entrance, group, processes });
+        let life = Life::new(Arc::clone(&platform), addresses, Place { opt, entrance, group, processes });
         Ok(Self { platform, intake, life, _directory: directory, _outside: outside })
     }
 
@@ -253,18 +253,22 @@ impl House {
     }
 }
 
-/// `/opt/extensions` of the sandbox: a link for each extension, called by its name. What the layers bring along stands beside it.
-fn link_extensions(setup: &Setup, directory: &TempDir) -> io::Result<PathBuf> {
-    let extensions = extensions_directory(directory);
+/// `/opt` of the sandbox: what the layers have put there, and in `extensions` a link for each extension that they have not, called by its name. What comes
+/// along with one stands beside it.
+fn lay_out(setup: &Setup, directory: &TempDir) -> io::Result<PathBuf> {
+    let opt = setup.opt.as_ref().map_or_else(|| Ok(directory.path().join("opt")), std::path::absolute)?;
+    let extensions = opt.join("extensions");
     std::fs::create_dir_all(&extensions)?;
     for extension in &setup.extensions {
-        let program = std::path::absolute(&extension.program)?;
-        symlink(program, extensions.join(&extension.name))?;
+        let (program, place) = (std::path::absolute(&extension.program)?, extensions.join(&extension.name));
+        if program != place {
+            symlink(program, place)?;
+        }
         for companion in &extension.companions {
-            let place = directory.path().join("opt").join(&companion.place);
+            let place = opt.join(&companion.place);
             place.parent().map_or(Ok(()), std::fs::create_dir_all)?;
             symlink(std::path::absolute(&companion.source)?, place)?;
         }
     }
-    Ok(extensions)
+    Ok(opt)
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::agents::{Agent, Body};
 use super::events::{self, End, Status};
 use super::lifecycle::{Life, Member, Running};
-use super::{Fatal, State};
+use super::{Fatal, State, wrapper};
 use crate::sandbox::environment::{self, Code};
 use crate::sandbox::function::{Function, Handler, InProcess, Null};
 use crate::sandbox::journal::What;
@@ -123,7 +123,7 @@ impl Life {
 
     fn execute(&mut self, extension: &Extension) -> Result<(), Fatal> {
         let name: Arc<str> = Arc::from(extension.name.as_str());
-        let program = self.extensions_directory.join(&extension.name);
+        let program = self.opt.join("extensions").join(&extension.name);
         let variables = environment::of_extension(&self.platform.setup, self.addresses, &extension.environment);
         let launch = Launch {
             program: &program,
@@ -162,6 +162,11 @@ impl Life {
         let task_root_text = task_root.to_string_lossy();
         let code = Code { task_root: &task_root_text, handler };
         let variables = environment::of_function(&self.platform.setup, self.addresses, code, own);
+        let wrapped = wrapper::command(&variables, &self.opt, program, arguments);
+        let (program, arguments) = match &wrapped {
+            Some(command) => (command.program.as_path(), &command.arguments),
+            None => (program.as_path(), arguments),
+        };
         let launch = Launch {
             program,
             arguments,

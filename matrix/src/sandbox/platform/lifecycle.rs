@@ -25,7 +25,7 @@ pub(crate) struct Life {
     pub platform: Arc<Platform>,
     pub addresses: Addresses,
     /// Where the links to the extensions are.
-    pub extensions_directory: PathBuf,
+    pub opt: PathBuf,
     /// What every process passes through before its exec.
     pub entrance: Option<Entrance>,
     pub extensions: Vec<Member>,
@@ -46,7 +46,8 @@ pub(crate) struct Life {
 /// Where processes are started.
 #[derive(Debug)]
 pub(crate) struct Place {
-    pub extensions: PathBuf,
+    /// What stands for `/opt`.
+    pub opt: PathBuf,
     pub entrance: Option<Entrance>,
     pub group: Option<Group>,
     pub processes: Option<Processes>,
@@ -71,7 +72,7 @@ impl Life {
         Self {
             platform,
             addresses,
-            extensions_directory: place.extensions,
+            opt: place.opt,
             entrance: place.entrance,
             processes: place.processes,
             group: place.group,

@@ -15,6 +15,7 @@ pub(crate) mod runtime_api;
 pub(crate) mod shutdown;
 pub(crate) mod telemetry;
 pub(crate) mod telemetry_api;
+mod wrapper;
 
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU32, Ordering};

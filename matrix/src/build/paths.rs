@@ -1,0 +1,64 @@
+//! Directories of the machine that builds, kept out of what is built.
+//!
+//! Every place that can panic names its source file, by the path under which the compiler found it. So the same sources made other programs for another
+//! user or in another directory, and each program told where it was made.
+
+use std::path::{Path, PathBuf};
+
+/// Flags of rustc that tell a path below the root as `./…`, and one of a dependency as `/crates/name-version/…`. A path with a blank in it cannot be told
+/// to cargo in a variable, and is left as it is.
+pub fn remapped(root: &Path) -> Vec<String> {
+    let mut prefixes = vec![(root.to_owned(), ".")];
+    prefixes.extend(sources().into_iter().map(|folder| (folder, "/crates")));
+    let told = prefixes.into_iter().filter_map(|(from, to)| Some((from.to_str()?.to_owned(), to)));
+    let told = told.filter(|(from, _)| !from.contains(char::is_whitespace));
+    told.map(|(from, to)| format!("--remap-path-prefix={from}={to}")).collect()
+}
+
+/// The first directory of this machine that a program names. Elsewhere it would be another program.
+pub fn named(program: &[u8], root: &Path) -> Option<String> {
+    // Our own sources, and what is generated beside them; the root by itself may be as short as `/src`.
+    let ours = ["src/", "target/"].map(|part| root.join(part));
+    let folders = ours.into_iter().chain(sources().into_iter().map(|folder| folder.join("")));
+    let mut texts = folders.filter_map(|folder| folder.to_str().map(str::to_owned));
+    texts.find(|text| program.windows(text.len()).any(|window| window == text.as_bytes()))
+}
+
+/// Where cargo has unpacked the dependencies, one folder for each registry, sorted. It is there before anything is built here, because this program has
+/// dependencies as well.
+fn sources() -> Vec<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let folders = home.and_then(|home| std::fs::read_dir(home.join("registry/src")).ok());
+    let mut folders: Vec<PathBuf> = folders.into_iter().flatten().flatten().map(|folder| folder.path()).collect();
+    folders.sort();
+    folders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_the_workspace_nor_the_dependencies_are_told_by_their_place() {
+        let flags = remapped(Path::new("/some/where"));
+        assert_eq!(flags.first().map(String::as_str), Some("--remap-path-prefix=/some/where=."));
+        // This test is built from dependencies, wherever they are.
+        assert!(flags.iter().skip(1).any(|flag| flag.ends_with("=/crates")), "{flags:?}");
+    }
+
+    #[test]
+    fn a_program_that_names_its_place_is_found_out() {
+        let root = Path::new("/some where");
+        assert_eq!(named(b"at /some where/src/main.rs:1", root).as_deref(), Some("/some where/src/"));
+        assert_eq!(named(b"at ./src/main.rs:1 and /crates/a-1.0.0/src/lib.rs:1", root), None);
+        // This test was built as all debug builds are.
+        let this = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        assert!(named(&this, root).is_some());
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_told_is_left_out() {
+        assert!(!remapped(Path::new("/some where")).iter().any(|flag| flag.contains("some where")));
+    }
+}

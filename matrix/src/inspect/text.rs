@@ -1,0 +1,114 @@
+//! What was seen, for people.
+
+use std::fmt::Write as _;
+
+use super::look::{Document, Kind, Program};
+use crate::layer::contents::Contents;
+use crate::layer::limits;
+
+/// How wide the names of facts are.
+const LABEL: usize = 14;
+
+/// The whole page.
+pub(super) fn page(document: &Document) -> String {
+    let mut page = head(document);
+    if let Some(manifest) = &document.manifest {
+        page += "\nIts manifest says:\n";
+        page += &contents(manifest);
+    }
+    for program in &document.programs {
+        page += &self::program(program);
+    }
+    if document.kind == Kind::Layer {
+        page += "\nFiles, with their bytes unpacked and packed:\n";
+        for seen in &document.files {
+            let mark = if seen.is.executable { 'x' } else { ' ' };
+            let link = seen.link.as_ref().map(|link| format!(" -> {link}")).unwrap_or_default();
+            let _ = writeln!(page, "  {:>11} {:>11} {mark} {}{link}", seen.is.bytes, seen.zipped, seen.place);
+        }
+    }
+    page.push('\n');
+    for note in &document.notes {
+        let _ = writeln!(page, "Note: {note}.");
+    }
+    for problem in &document.problems {
+        let _ = writeln!(page, "Wrong: {problem}.");
+    }
+    if document.problems.is_empty() && document.manifest.is_some() {
+        page += "Every file is what the manifest says.\n";
+    }
+    page
+}
+
+fn head(document: &Document) -> String {
+    let mut head = format!("{}\n", document.file);
+    head += &fact("sha256", &document.sha256);
+    match document.kind {
+        Kind::Program => head += &fact("size", &format!("{} bytes", document.bytes)),
+        Kind::Layer => {
+            let zipped = format!("{} bytes; {} can be uploaded directly", document.bytes, limits::ZIPPED);
+            let of = "may be in a function with all of its layers";
+            head += &fact("zipped", &zipped);
+            head += &fact("unzipped", &format!("{} bytes; {} {of}", document.unzipped, limits::UNZIPPED));
+        }
+    }
+    head
+}
+
+fn contents(manifest: &Contents) -> String {
+    let Contents { sources, toolchain, build, .. } = manifest;
+    let changes = sources.changes.as_ref().map(|changes| format!(", changed ({changes})")).unwrap_or_default();
+    let glibc = toolchain.glibc.as_ref().map(|glibc| format!("; glibc {glibc} linked in")).unwrap_or_default();
+    let pairs = |pairs: &std::collections::BTreeMap<String, String>| {
+        pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+    };
+    [
+        fact("cell", &manifest.cell),
+        fact(
+            "for",
+            &format!("{} ({}), glibc {} and later", manifest.architecture, manifest.target, manifest.glibc_floor),
+        ),
+        fact("sources", &format!("{}{changes}", sources.revision)),
+        fact("Cargo.lock", &sources.lock_sha256),
+        fact("toolchain", &format!("{}; {}{glibc}", toolchain.rustc, toolchain.cc)),
+        fact("features", &build.features.join(" ")),
+        fact("flags", &build.rustflags.join(" ")),
+        fact("variables", &pairs(&build.variables)),
+        fact("profile", &pairs(&build.profile)),
+        fact("switches", &pairs(&manifest.levels)),
+    ]
+    .concat()
+}
+
+fn program(program: &Program) -> String {
+    let linkage = &program.linkage;
+    let how = match &linkage.interpreter {
+        None => format!("static, {}", linkage.architecture),
+        Some(interpreter) => format!("dynamic, {}, loaded by {interpreter}", linkage.architecture),
+    };
+    let mut text = format!("\n{}\n", program.place);
+    text += &fact("linked", &how);
+    if !linkage.is_static() {
+        text += &fact("libraries", &linkage.libraries.join(" "));
+        let newest =
+            linkage.glibc.map_or_else(|| "none that has a version".to_owned(), |glibc| format!("GLIBC_{glibc}"));
+        text += &fact("newest symbol", &newest);
+    }
+    for start in &program.starts {
+        let verdict = if start.obstacles.is_empty() {
+            "starts".to_owned()
+        } else {
+            format!("does not start: {}", start.obstacles.join("; "))
+        };
+        text += &fact("", &format!("{} (glibc {}): {verdict}", start.system, start.glibc));
+    }
+    if let Some(told) = &program.told {
+        text += &fact("says", &told.to_string());
+    }
+    text
+}
+
+fn fact(name: &str, value: &str) -> String {
+    let value = if value.is_empty() { "(none)" } else { value };
+    format!("  {name:LABEL$}{value}\n")
+}

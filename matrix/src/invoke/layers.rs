@@ -1,0 +1,42 @@
+//! What a function's layers bring along.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::error::Error;
+use crate::layer::{archive, limits, places};
+use crate::sandbox::Extension;
+
+/// All layers, one over the other, in a directory that stands for `/opt`; none if there are none.
+pub(super) fn unpacked(layers: &[PathBuf]) -> Result<Option<TempDir>, Error> {
+    if layers.is_empty() {
+        return Ok(None);
+    }
+    if layers.len() > limits::LAYERS {
+        return Err(Error::TooManyLayers);
+    }
+    let opt = tempfile::Builder::new().prefix("matrix-opt-").tempdir().map_err(Error::Opt)?;
+    for path in layers {
+        let refused = |source| Error::Layer { path: path.clone(), source };
+        let bytes = fs::read(path).map_err(|source| refused(archive::Error::File { path: path.clone(), source }))?;
+        archive::unpack(&bytes, opt.path()).map_err(refused)?;
+    }
+    Ok(Some(opt))
+}
+
+/// Everything that stands in `extensions` and is a file, by its name.
+pub(super) fn extensions(opt: &Path) -> io::Result<Vec<Extension>> {
+    let folder = opt.join(places::EXTENSIONS);
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let files = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut files = files.collect::<io::Result<Vec<PathBuf>>>()?;
+    files.retain(|file| file.is_file());
+    files.sort();
+    let name = |file: &Path| file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(files.into_iter().map(|file| Extension::new(name(&file), file)).collect())
+}

@@ -1,0 +1,211 @@
+//! Zip files of layers: the same files are written as the same bytes, and nothing that is read gets out of its place.
+
+use std::fs;
+use std::io::{self, Cursor, Read as _, Write as _};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Component, Path, PathBuf};
+
+use zip::result::ZipError;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+
+use super::limits;
+
+/// The best that Deflate can do. Starts do not depend on it: the platform unpacks a layer when it is published.
+const LEVEL: i64 = 9;
+/// Of files and of what may be executed.
+const MODES: [u32; 2] = [0o644, 0o755];
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("it is no zip file that can be read")]
+    Zip(#[from] ZipError),
+    #[error("its entry \"{0}\" would not stay below /opt; a layer like that must not be unpacked")]
+    Escapes(String),
+    #[error("it unpacks to more than {} bytes, which is all that a function may have", limits::UNZIPPED)]
+    TooLarge,
+    #[error("{} cannot be read or written", path.display())]
+    File { path: PathBuf, source: io::Error },
+}
+
+/// A file of a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Where it stands below `/opt`, such as `extensions/datadog-agent`.
+    pub place: String,
+    pub bytes: Vec<u8>,
+    pub executable: bool,
+}
+
+/// What an entry of a zip file is; directories are none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub file: File,
+    /// Bytes in the zip file.
+    pub zipped: u64,
+    /// Whether the bytes are the path to which a symbolic link leads.
+    pub link: bool,
+}
+
+/// A zip file of these, in the order of their places, all of one time, with two modes.
+pub fn write(files: &[File]) -> Result<Vec<u8>, Error> {
+    let mut files: Vec<&File> = files.iter().collect();
+    files.sort_by(|a, b| a.place.cmp(&b.place));
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    // The default time is the earliest that a zip file can tell, in 1980.
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .compression_level(Some(LEVEL))
+        .last_modified_time(DateTime::default());
+    let [plain, executable] = MODES;
+    for file in files {
+        let mode = if file.executable { executable } else { plain };
+        writer.start_file(file.place.as_str(), options.unix_permissions(mode))?;
+        writer.write_all(&file.bytes).map_err(ZipError::from)?;
+    }
+    Ok(writer.finish()?.into_inner())
+}
+
+/// The entries of a zip file, in its order.
+pub fn read(bytes: &[u8]) -> Result<Vec<Entry>, Error> {
+    let mut archive = ZipArchive::new(Cursor::new(bytes))?;
+    let mut left = limits::UNZIPPED;
+    let mut entries = Vec::new();
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index)?;
+        let place = entry.name()?.into_owned();
+        if !stays(&place) {
+            return Err(Error::Escapes(place));
+        }
+        if entry.is_dir() {
+            continue;
+        }
+        let (zipped, link) = (entry.compressed_size(), entry.is_symlink());
+        let executable = entry.unix_mode().is_some_and(|mode| mode & 0o111 != 0);
+        let mut bytes = Vec::new();
+        // One byte more than may be, whatever the entry says of its own size.
+        (&mut entry).take(left + 1).read_to_end(&mut bytes).map_err(ZipError::from)?;
+        left = left.checked_sub(count(&bytes)).ok_or(Error::TooLarge)?;
+        entries.push(Entry { file: File { place, bytes, executable }, zipped, link });
+    }
+    Ok(entries)
+}
+
+/// Unpacks a zip file below a directory, as the platform does below `/opt`: over what other layers have put there.
+pub fn unpack(bytes: &[u8], directory: &Path) -> Result<(), Error> {
+    let entries = read(bytes)?;
+    // Links come last, and nothing is ever written through one.
+    for entry in entries.iter().filter(|entry| !entry.link).chain(entries.iter().filter(|entry| entry.link)) {
+        let File { place, bytes, executable } = &entry.file;
+        let path = directory.join(place);
+        if leads_through_link(directory, place) {
+            return Err(Error::Escapes(place.clone()));
+        }
+        lay(&path, bytes, entry.link, *executable).map_err(|source| Error::File { path, source })?;
+    }
+    Ok(())
+}
+
+fn lay(path: &Path, bytes: &[u8], link: bool, executable: bool) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    if fs::symlink_metadata(path).is_ok() {
+        fs::remove_file(path)?;
+    }
+    if link {
+        return symlink(String::from_utf8_lossy(bytes).as_ref(), path);
+    }
+    fs::write(path, bytes)?;
+    let [plain, program] = MODES;
+    fs::set_permissions(path, fs::Permissions::from_mode(if executable { program } else { plain }))
+}
+
+/// Whether a name has nothing in it that leads elsewhere.
+fn stays(place: &str) -> bool {
+    let plain = |part: Component| matches!(part, Component::Normal(_));
+    !place.is_empty() && !place.contains(['\\', '\0']) && Path::new(place).components().all(plain)
+}
+
+fn leads_through_link(directory: &Path, place: &str) -> bool {
+    let parents = Path::new(place).ancestors().skip(1);
+    parents
+        .map(|parent| directory.join(parent))
+        .take_while(|parent| parent != directory)
+        .any(|parent| parent.is_symlink())
+}
+
+/// The length of bytes in memory as files count theirs.
+pub(crate) fn count(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(place: &str, text: &str, executable: bool) -> File {
+        File { place: place.to_owned(), bytes: text.into(), executable }
+    }
+
+    /// A zip file with entries that this module would not write.
+    fn foreign(entries: &[(&str, &str)], link: Option<(&str, &str)>) -> Vec<u8> {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default();
+        for (place, text) in entries {
+            writer.start_file(*place, options).unwrap();
+            writer.write_all(text.as_bytes()).unwrap();
+        }
+        if let Some((place, target)) = link {
+            writer.add_symlink(place, target, options).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn the_order_of_the_files_does_not_matter() {
+        let (a, b) = (file("a", "1", true), file("b/c", "2", false));
+        let zip = write(&[a.clone(), b.clone()]).unwrap();
+        assert_eq!(write(&[b.clone(), a.clone()]).unwrap(), zip);
+        let files: Vec<File> = read(&zip).unwrap().into_iter().map(|entry| entry.file).collect();
+        assert_eq!(files, [a, b]);
+    }
+
+    #[test]
+    fn files_are_unpacked_with_their_layout_and_their_modes() {
+        let directory = tempfile::tempdir().unwrap();
+        unpack(&write(&[file("bin/a", "1", true), file("b", "2", false)]).unwrap(), directory.path()).unwrap();
+        let mode = |name: &str| fs::metadata(directory.path().join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("bin/a"), mode("b")), (0o755, 0o644));
+        unpack(&write(&[file("b", "later", false)]).unwrap(), directory.path()).unwrap();
+        assert_eq!(fs::read_to_string(directory.path().join("b")).unwrap(), "later", "a later layer lies over it");
+    }
+
+    #[test]
+    fn an_entry_that_escapes_is_refused() {
+        for place in ["../outside", "/etc/passwd", "a/../../outside", "a/./../b", "..\\outside"] {
+            let directory = tempfile::tempdir().unwrap();
+            let below = directory.path().join("opt");
+            let error = unpack(&foreign(&[(place, "x")], None), &below).unwrap_err();
+            assert!(matches!(error, Error::Escapes(_)), "{place}: {error}");
+            assert!(!directory.path().join("outside").exists());
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let (opt, outside) = (directory.path().join("opt"), directory.path().join("outside"));
+        fs::create_dir(&outside).unwrap();
+        unpack(&foreign(&[], Some(("lib", outside.to_str().unwrap()))), &opt).unwrap();
+        assert!(opt.join("lib").is_symlink());
+        let error = unpack(&foreign(&[("lib/file", "x")], None), &opt).unwrap_err();
+        assert!(matches!(error, Error::Escapes(_)), "{error}");
+        // The link itself may be replaced.
+        unpack(&foreign(&[("lib", "x")], None), &opt).unwrap();
+        assert!(!outside.join("file").exists() && opt.join("lib").is_file());
+    }
+
+    #[test]
+    fn what_is_no_zip_file_is_told() {
+        assert!(matches!(read(b"#!/bin/sh\n"), Err(Error::Zip(_))));
+    }
+}

@@ -1,0 +1,135 @@
+//! `bottlecap/manifest.json`: what a layer is, and what it was made from.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::archive::{File, count};
+use super::elf::Glibc;
+use crate::build::hash;
+use crate::manifest::Levels;
+
+/// The version of the document. Another one is refused, not guessed at.
+pub const SCHEMA: u32 = 1;
+
+/// The document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Contents {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// As in `cargo matrix build`, such as `ship+launcher`.
+    pub cell: String,
+    /// Lambda's name of the processor.
+    pub architecture: String,
+    /// rustc's name of the target.
+    pub target: String,
+    /// The oldest C library with which all of its programs start.
+    pub glibc_floor: Glibc,
+    pub sources: Sources,
+    pub toolchain: Toolchain,
+    /// Every factor of the manifest of optimizations with its level.
+    pub levels: Levels,
+    pub build: Build,
+    /// Where each program stands, and what it says of itself with `--version=json`.
+    pub programs: BTreeMap<String, Value>,
+    /// Every other file of the layer, by its place.
+    pub files: BTreeMap<String, Listed>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sources {
+    /// The commit.
+    pub revision: String,
+    /// A hash of what differed from that commit, in what the layer is made from; none if nothing did.
+    pub changes: Option<String>,
+    /// SHA-256 of `Cargo.lock`, in hexadecimal.
+    pub lock_sha256: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Toolchain {
+    /// As in `rustc --version`.
+    pub rustc: String,
+    /// The first line of the C compiler's `--version`.
+    pub cc: String,
+    /// The C library that was linked in, if it was and tells its version.
+    pub glibc: Option<String>,
+}
+
+/// What cargo was told, apart from the switches that the programs tell themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    pub features: Vec<String>,
+    pub rustflags: Vec<String>,
+    /// Variables that build scripts read.
+    pub variables: BTreeMap<String, String>,
+    /// The whole release profile.
+    pub profile: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    pub bytes: u64,
+    pub sha256: String,
+    pub executable: bool,
+}
+
+impl Contents {
+    /// Reads the document, or says why it cannot be used.
+    pub fn read(text: &[u8]) -> Result<Self, String> {
+        let schema = serde_json::from_slice::<Versioned>(text).map_err(|error| error.to_string())?.schema;
+        if schema == SCHEMA {
+            serde_json::from_slice(text).map_err(|error| error.to_string())
+        } else {
+            Err(format!("it is of schema {schema}, not {SCHEMA}"))
+        }
+    }
+}
+
+/// What documents of all versions have.
+#[derive(Deserialize)]
+struct Versioned {
+    schema: u32,
+}
+
+impl Listed {
+    pub fn of(file: &File) -> Self {
+        Self { bytes: count(&file.bytes), sha256: hash::hexadecimal(&file.bytes), executable: file.executable }
+    }
+}
+
+impl Sources {
+    /// From the name of a build's sources: a commit, with `+` and a hash behind it where they differ from it.
+    pub fn of(sources: &str, lock: &[u8]) -> Self {
+        let (revision, changes) =
+            sources.split_once('+').map_or((sources, None), |(revision, hash)| (revision, Some(hash)));
+        Self {
+            revision: revision.to_owned(),
+            changes: changes.map(str::to_owned),
+            lock_sha256: hash::hexadecimal(lock),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_used_is_told() {
+        let reason = |text: &str| Contents::read(text.as_bytes()).unwrap_err();
+        assert_eq!(reason(r#"{"schema": 2, "new": true}"#), "it is of schema 2, not 1");
+        assert!(reason(r#"{"schema": 1}"#).contains("missing field"));
+        assert!(reason("no JSON").contains("expected"));
+    }
+
+    #[test]
+    fn changed_sources_are_told() {
+        let clean = Sources::of("abc", b"lock");
+        assert_eq!((clean.revision.as_str(), clean.changes.as_deref()), ("abc", None));
+        let changed = Sources::of("abc+def", b"lock");
+        assert_eq!((changed.revision.as_str(), changed.changes.as_deref()), ("abc", Some("def")));
+        assert_eq!(changed.lock_sha256, hash::hexadecimal(b"lock"));
+    }
+}

@@ -1,0 +1,73 @@
+//! Why there is no layer.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::elf::Glibc;
+use super::{archive, licences, packages};
+use crate::build::{self, Failure};
+use crate::{cli, plan};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0}\n  `cargo matrix list` shows every switch, with what it needs and what it excludes")]
+    Plan(#[from] plan::Error),
+    #[error(transparent)]
+    Build(#[from] build::Error),
+    #[error("{cell} could not be built:\n{}\n\nto see it again:\n  {}", failure.output, failure.command)]
+    Failed { cell: String, failure: Failure },
+    #[error("interrupted")]
+    Interrupted,
+    #[error(
+        "this would be built with {found}, and the toolchain of this workspace is {pinned}\n  \
+         install it with `rustup toolchain install {pinned}`, and unset RUSTUP_TOOLCHAIN and RUSTC, which override rust-toolchain.toml"
+    )]
+    Toolchain { pinned: String, found: String },
+    #[error("no system of Lambda's has a glibc as new as {0}; Amazon Linux 2023 has {newest}", newest = super::elf::newest())]
+    Floor(Glibc),
+    #[error("{}", .0.join("\n"))]
+    WouldNotStart(Vec<String>),
+    #[error(
+        "the layer of {cell} is too large:\n  {}\n  take away what makes it so, or raise its budget in matrix/layer-budgets.toml and say why",
+        complaints.join("\n  ")
+    )]
+    TooLarge { cell: String, complaints: Vec<String> },
+    #[error("{place} is for {found}, and the layer for {wanted}")]
+    Architecture { place: String, found: String, wanted: String },
+    #[error(
+        "{place} names {folder}, a directory of this machine, so that it would be another program if it were built elsewhere; \
+         a path with a blank in it cannot be kept out: build where there is none"
+    )]
+    NamesItsPlace { place: String, folder: String },
+    #[error("{place} does not say what it is: {reason}")]
+    Silent { place: String, reason: String },
+    #[error(transparent)]
+    Packages(#[from] packages::Error),
+    #[error(transparent)]
+    Licences(#[from] licences::Error),
+    #[error("the layer cannot be written")]
+    Archive(#[from] archive::Error),
+    #[error("a document cannot be written")]
+    Document(#[from] serde_json::Error),
+    #[error("matrix/layer-budgets.toml cannot be read")]
+    Budgets(#[from] toml::de::Error),
+    #[error("{} cannot be read or written", path.display())]
+    File { path: PathBuf, source: io::Error },
+}
+
+impl Error {
+    /// The status of the process, as in the help.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Plan(_) | Self::Floor(_) => cli::USAGE,
+            Self::Failed { .. } => cli::BUILD_FAILED,
+            Self::Interrupted => cli::INTERRUPTED,
+            Self::WouldNotStart(_)
+            | Self::TooLarge { .. }
+            | Self::Architecture { .. }
+            | Self::NamesItsPlace { .. }
+            | Self::Licences(_) => cli::REFUSED,
+            _ => cli::SETUP_FAILED,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What a layer is made of, from where it lies.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::make::{Ingredients, Program, Target, Texts};
+use super::packages::Packages;
+use super::{Error, places, toolchain};
+use crate::build::recipe::Recipe;
+use crate::build::{self, Built, Origin, Testimony, paths, sources};
+use crate::manifest::Manifest;
+use crate::plan::Cell;
+
+/// What decides a layer beside what its programs are built from: this tool, with the wrapper, and two texts.
+const BESIDE: [&str; 3] = ["matrix", "LICENSE", "NOTICE"];
+
+/// The part of `Cargo.toml` that counts here.
+#[derive(Deserialize)]
+struct Profiles {
+    profile: Release,
+}
+
+#[derive(Deserialize)]
+struct Release {
+    release: BTreeMap<String, Value>,
+}
+
+/// Everything for a cell that was built from the workspace in `root`.
+pub(super) fn ingredients(
+    root: &Path,
+    manifest: &Manifest,
+    cell: Cell,
+    built: Built,
+    target: Target,
+) -> Result<Ingredients, Error> {
+    let Built { program: Some(program), agent, origin: Some(origin), failure: None, .. } = built else {
+        let failure = built.failure.unwrap_or_default();
+        return Err(Error::Failed { cell: cell.id, failure });
+    };
+    let programs = [(places::EXTENSION, Some(program)), (places::AGENT, agent)];
+    let programs = programs.into_iter().filter_map(|(place, file)| file.map(|file| ask(place, &file)));
+    let programs: Vec<Program> = programs.collect::<Result<_, _>>()?;
+    for Program { place, bytes, .. } in &programs {
+        if let Some(folder) = paths::named(bytes, root) {
+            return Err(Error::NamesItsPlace { place: place.clone(), folder });
+        }
+    }
+    let sources = sources::state(root, &BESIDE).map_err(build::Error::Sources)?;
+    let recipe = Recipe::of(manifest, &cell.levels);
+    Ok(Ingredients {
+        programs,
+        packages: Packages::of(root, &recipe, &target.triple)?,
+        cell: cell.id,
+        levels: cell.levels,
+        target,
+        origin: Origin { sources, ..origin },
+        c_compiler: toolchain::c_compiler(),
+        profile: profile(root, &recipe)?,
+        recipe,
+        texts: Texts {
+            lock: read(&root.join("Cargo.lock"))?,
+            licence: read(&root.join("LICENSE"))?,
+            notice: read(&root.join("NOTICE"))?,
+            rust: read(&sysroot(root)?.join("share/doc/rust/COPYRIGHT-library.html"))?,
+        },
+    })
+}
+
+fn ask(place: &str, file: &Path) -> Result<Program, Error> {
+    let told = Testimony::document(file).map_err(|reason| Error::Silent { place: place.to_owned(), reason })?;
+    Ok(Program { place: place.to_owned(), bytes: read(file)?, told })
+}
+
+/// The release profile of the workspace, with what the recipe replaces.
+fn profile(root: &Path, recipe: &Recipe) -> Result<BTreeMap<String, String>, Error> {
+    let path = root.join("Cargo.toml");
+    let text = fs::read_to_string(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+    let file: Profiles =
+        toml::from_str(&text).map_err(|error| Error::File { path, source: std::io::Error::other(error) })?;
+    let plain = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let said = file.profile.release.into_iter().map(|(key, value)| (key, plain(value)));
+    Ok(said.chain(recipe.profile.clone()).collect())
+}
+
+/// Where the toolchain is that the workspace names.
+fn sysroot(root: &Path) -> Result<PathBuf, Error> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(&rustc).current_dir(root).args(["--print", "sysroot"]).output();
+    let output = output.map_err(|source| Error::File { path: rustc.into(), source })?;
+    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profile_is_that_of_the_workspace_with_what_the_cell_replaces() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let of = |choices: &[(&str, &str)]| {
+            let replaced = choices.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            profile(root, &Recipe { profile: replaced.collect(), ..Recipe::default() }).unwrap()
+        };
+        let plain = of(&[]);
+        for (key, value) in
+            [("codegen-units", "1"), ("lto", "fat"), ("opt-level", "z"), ("panic", "abort"), ("strip", "true")]
+        {
+            assert_eq!(plain.get(key).map(String::as_str), Some(value), "{key}");
+        }
+        assert_eq!(of(&[("opt-level", "3")]).get("opt-level").map(String::as_str), Some("3"));
+    }
+}

@@ -1,0 +1,170 @@
+//! A layer from everything that it is made of. Nothing else is looked at, so that the same ingredients are the same bytes.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::archive::{self, File, count};
+use super::budget::Budgets;
+use super::contents::{Build, Contents, Listed, SCHEMA, Sources, Toolchain};
+use super::elf::{Glibc, Linkage, SYSTEMS};
+use super::packages::Packages;
+use super::{Error, licences, limits, parts, places, sbom};
+use crate::build::Origin;
+use crate::build::recipe::Recipe;
+use crate::manifest::Levels;
+
+/// What starts managed runtimes.
+const WRAPPER: &[u8] = include_bytes!("datadog_wrapper");
+
+/// Everything that decides what a layer becomes.
+#[derive(Clone, Debug)]
+pub struct Ingredients {
+    /// The name of the cell, by which it has its budget.
+    pub cell: String,
+    pub levels: Levels,
+    pub recipe: Recipe,
+    pub target: Target,
+    pub programs: Vec<Program>,
+    pub packages: Packages,
+    pub origin: Origin,
+    /// The first line of the C compiler's `--version`.
+    pub c_compiler: String,
+    /// The whole release profile.
+    pub profile: BTreeMap<String, String>,
+    pub texts: Texts,
+}
+
+/// For what a layer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// rustc's name.
+    pub triple: String,
+    /// Lambda's name of the processor.
+    pub architecture: String,
+    /// The oldest C library with which every program has to start.
+    pub glibc_floor: Glibc,
+}
+
+/// A program of the layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Program {
+    /// Where it stands below `/opt`.
+    pub place: String,
+    pub bytes: Vec<u8>,
+    /// Its `--version=json`.
+    pub told: Value,
+}
+
+/// Files of the workspace and of the toolchain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Texts {
+    /// `Cargo.lock`.
+    pub lock: Vec<u8>,
+    pub licence: Vec<u8>,
+    pub notice: Vec<u8>,
+    /// The terms of the standard library and of all that is in it.
+    pub rust: Vec<u8>,
+}
+
+/// What was made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    pub contents: Contents,
+    pub zip: Vec<u8>,
+    /// Bytes of all files together.
+    pub unzipped: u64,
+    /// Whether there is a budget that it was held to.
+    pub budgeted: bool,
+}
+
+/// Makes the layer, and refuses one that would not start or is too large.
+pub fn make(ingredients: Ingredients, budgets: &Budgets) -> Result<Layer, Error> {
+    refuse_what_would_not_start(&ingredients)?;
+    let programs: Vec<&[u8]> = ingredients.programs.iter().map(|program| program.bytes.as_slice()).collect();
+    let parts = parts::of(&programs, &ingredients.origin.compiler, &ingredients.target.triple);
+    let glibc = parts.iter().find(|part| part.name == "glibc" && !part.version.is_empty());
+    let glibc = glibc.map(|part| part.version.clone());
+    let licences = licences::text(&ingredients.packages, &parts)?;
+    let Ingredients { cell, levels, recipe, target, programs, packages, origin, c_compiler, profile, texts } =
+        ingredients;
+    let mut contents = Contents {
+        schema: SCHEMA,
+        cell,
+        architecture: target.architecture,
+        target: target.triple,
+        glibc_floor: target.glibc_floor,
+        sources: Sources::of(&origin.sources, &texts.lock),
+        toolchain: Toolchain { rustc: origin.compiler, cc: c_compiler, glibc },
+        levels,
+        build: Build { features: recipe.features, rustflags: recipe.rustflags, variables: recipe.env, profile },
+        programs: programs.iter().map(|program| (program.place.clone(), program.told.clone())).collect(),
+        files: BTreeMap::new(),
+    };
+    let sbom = sbom::document(&contents, &packages, &parts)?;
+    let mut files: Vec<File> =
+        programs.into_iter().map(|Program { place, bytes, .. }| File { place, bytes, executable: true }).collect();
+    files.push(File { place: places::WRAPPER.to_owned(), bytes: WRAPPER.to_vec(), executable: true });
+    let plain = |place: &str, bytes| File { place: place.to_owned(), bytes, executable: false };
+    files.push(plain(places::SBOM, sbom));
+    files.push(plain(places::LICENCES, licences.into_bytes()));
+    files.push(plain(places::RUST_LICENCES, texts.rust));
+    files.push(plain(places::LICENCE, texts.licence));
+    files.push(plain(places::NOTICE, texts.notice));
+    contents.files = files.iter().map(|file| (file.place.clone(), Listed::of(file))).collect();
+    let mut document = serde_json::to_vec_pretty(&contents)?;
+    document.push(b'\n');
+    files.push(plain(places::MANIFEST, document));
+    let unzipped = files.iter().map(|file| count(&file.bytes)).sum();
+    let zip = archive::write(&files)?;
+    let budgeted = refuse_what_is_too_large(&contents, count(&zip), unzipped, budgets)?;
+    Ok(Layer { contents, zip, unzipped, budgeted })
+}
+
+fn refuse_what_would_not_start(ingredients: &Ingredients) -> Result<(), Error> {
+    let Target { architecture, glibc_floor: floor, .. } = &ingredients.target;
+    let newest = super::elf::newest();
+    if *floor > newest {
+        return Err(Error::Floor(*floor));
+    }
+    let mut refusals = Vec::new();
+    for Program { place, bytes, .. } in &ingredients.programs {
+        let linkage = Linkage::of(bytes)
+            .ok_or_else(|| Error::Silent { place: place.clone(), reason: "it is no program of 64 bits".to_owned() })?;
+        if linkage.architecture != *architecture {
+            let (place, found, wanted) = (place.clone(), linkage.architecture, architecture.clone());
+            return Err(Error::Architecture { place, found, wanted });
+        }
+        let obstacles = linkage.obstacles(*floor);
+        if obstacles.is_empty() {
+            continue;
+        }
+        let systems: Vec<&str> = SYSTEMS
+            .iter()
+            .filter(|system| !linkage.obstacles(system.glibc).is_empty())
+            .map(|system| system.name)
+            .collect();
+        let at =
+            if systems.is_empty() { format!("with glibc {floor}") } else { format!("on {}", systems.join(" and ")) };
+        refusals.push(format!("{place} would not start {at}: {}", obstacles.join("; ")));
+        if linkage.obstacles(newest).is_empty() {
+            refusals.push(format!(
+                "  a static program starts everywhere: --set {}+static; with --glibc-floor {newest} the layer is for Amazon Linux 2023 alone",
+                ingredients.cell
+            ));
+        }
+    }
+    if refusals.is_empty() { Ok(()) } else { Err(Error::WouldNotStart(refusals)) }
+}
+
+/// Whether there was a budget.
+fn refuse_what_is_too_large(of: &Contents, zipped: u64, unzipped: u64, budgets: &Budgets) -> Result<bool, Error> {
+    let mut complaints = limits::complaints(zipped, unzipped);
+    let budget = budgets.of(&of.cell);
+    complaints.extend(budget.map(|budget| budget.complaints(zipped, unzipped, &of.files)).unwrap_or_default());
+    if complaints.is_empty() {
+        Ok(budget.is_some())
+    } else {
+        Err(Error::TooLarge { cell: of.cell.clone(), complaints })
+    }
+}

@@ -1,0 +1,224 @@
+//! What is in a program besides our own code: the packages that cargo chooses for its features and its target.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::Deserialize;
+
+use crate::build::recipe::Recipe;
+use crate::workspace;
+
+/// Our own package.
+pub const ROOT: &str = "bottlecap";
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cargo {verb} does not say what the program is made of: {reason}")]
+    Cargo { verb: &'static str, reason: String },
+    #[error("Cargo.lock cannot be read: {0}")]
+    Lock(String),
+    #[error("cargo metadata knows nothing of {0}")]
+    Unknown(String),
+}
+
+/// The packages of one cell, by name and version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packages(pub BTreeMap<Key, Package>);
+
+/// Unique, because all of them come from one registry or from this workspace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    pub name: String,
+    pub version: String,
+}
+
+/// A package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// An SPDX expression.
+    pub licence: Option<String>,
+    /// Where its files are on this machine.
+    pub folder: PathBuf,
+    /// SHA-256 of the archive that the registry has, in hexadecimal; none of our own.
+    pub checksum: Option<String>,
+    /// Whether its code is in the program; that of others runs while it is built.
+    pub linked: bool,
+    pub needs: BTreeSet<Key>,
+}
+
+impl Packages {
+    /// Those of the workspace's program in this cell. A launcher has no others: it is the same package with fewer features.
+    pub fn of(root: &Path, recipe: &Recipe, target: &str) -> Result<Self, Error> {
+        let features = ["--no-default-features".to_owned(), format!("--features={}", recipe.features.join(","))];
+        let tree = |edges: &str| {
+            let of = ["--locked", "--package", ROOT, "--prefix", "depth", "--format", "|{p}", "--target", target];
+            cargo(root, "tree", of.into_iter().chain(["--edges", edges]), &features)
+        };
+        let edges = edges(&tree("normal,build")?);
+        // Macros are libraries for the compiler, and what only they need is not in the program either.
+        let linked = self::edges(&tree("normal,no-proc-macro")?);
+        let of = ["--locked", "--format-version", "1", "--filter-platform", target];
+        let described = Described::read(&cargo(root, "metadata", of.into_iter(), &features)?)?;
+        let lock = std::fs::read_to_string(root.join("Cargo.lock")).map_err(|error| Error::Lock(error.to_string()))?;
+        let lock: Lock = toml::from_str(&lock).map_err(|error| Error::Lock(error.to_string()))?;
+        let packages = edges.into_iter().map(|(key, needs)| {
+            let described = described.packages.iter().find(|package| key.is(&package.name, &package.version));
+            let described = described.ok_or_else(|| Error::Unknown(key.to_string()))?;
+            let locked = lock.package.iter().find(|package| key.is(&package.name, &package.version));
+            let package = Package {
+                licence: described.license.as_deref().map(expression),
+                folder: described.manifest_path.parent().map(Path::to_owned).unwrap_or_default(),
+                checksum: locked.and_then(|package| package.checksum.clone()),
+                linked: linked.contains_key(&key),
+                needs,
+            };
+            Ok((key, package))
+        });
+        packages.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl Key {
+    pub fn new(name: &str, version: &str) -> Self {
+        Self { name: name.to_owned(), version: version.to_owned() }
+    }
+
+    fn is(&self, name: &str, version: &str) -> bool {
+        self.name == name && self.version == version
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.name, self.version)
+    }
+}
+
+/// What each package of a tree needs. A line is the depth, `|`, a name and a version; one whose needs have been told before ends with `(*)`.
+fn edges(tree: &str) -> BTreeMap<Key, BTreeSet<Key>> {
+    let mut edges: BTreeMap<Key, BTreeSet<Key>> = BTreeMap::new();
+    let mut above: Vec<Key> = Vec::new();
+    for line in tree.lines() {
+        let Some((depth, package)) = line.split_once('|') else { continue };
+        let mut words = package.split(' ');
+        let (Ok(depth), Some(name), Some(version)) = (depth.parse(), words.next(), words.next()) else { continue };
+        let key = Key::new(name, version.trim_start_matches('v'));
+        above.truncate(depth);
+        if let Some(parent) = above.last() {
+            edges.entry(parent.clone()).or_default().insert(key.clone());
+        }
+        edges.entry(key.clone()).or_default();
+        above.push(key);
+    }
+    edges
+}
+
+/// An old way to say `OR` was a slash.
+fn expression(licence: &str) -> String {
+    licence.split('/').map(str::trim).collect::<Vec<_>>().join(" OR ")
+}
+
+fn cargo<'a>(
+    root: &Path,
+    verb: &'static str,
+    arguments: impl Iterator<Item = &'a str>,
+    features: &[String],
+) -> Result<String, Error> {
+    let failed = |reason: String| Error::Cargo { verb, reason };
+    let mut command: Command = workspace::cargo();
+    command.current_dir(root).arg(verb).args(arguments).args(features).stdin(Stdio::null());
+    let output = command.output().map_err(|error| failed(error.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+    }
+    String::from_utf8(output.stdout).map_err(|error| failed(error.to_string()))
+}
+
+/// The part of `cargo metadata` that counts here.
+#[derive(Deserialize)]
+struct Described {
+    packages: Vec<DescribedPackage>,
+}
+
+#[derive(Deserialize)]
+struct DescribedPackage {
+    name: String,
+    version: String,
+    license: Option<String>,
+    manifest_path: PathBuf,
+}
+
+impl Described {
+    fn read(text: &str) -> Result<Self, Error> {
+        serde_json::from_str(text).map_err(|error| Error::Cargo { verb: "metadata", reason: error.to_string() })
+    }
+}
+
+#[derive(Deserialize)]
+struct Lock {
+    package: Vec<LockedPackage>,
+}
+
+#[derive(Deserialize)]
+struct LockedPackage {
+    name: String,
+    version: String,
+    checksum: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Manifest;
+
+    fn of(set: &str) -> Packages {
+        let manifest = Manifest::embedded().unwrap();
+        let recipe = Recipe::of(manifest, &manifest.set_levels(set).unwrap());
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        Packages::of(root, &recipe, &crate::build::target()).unwrap()
+    }
+
+    fn named<'p>(packages: &'p Packages, name: &str) -> Option<&'p Package> {
+        packages.0.iter().find(|(key, _)| key.name == name).map(|(_, package)| package)
+    }
+
+    #[test]
+    fn a_cell_has_the_packages_of_its_features() {
+        let (ship, baseline) = (of("ship"), of("baseline"));
+        assert!(named(&ship, "webpki-roots").is_some() && named(&ship, "tikv-jemallocator").is_none());
+        assert!(named(&baseline, "webpki-roots").is_none() && named(&baseline, "tikv-jemallocator").is_some());
+        assert!(named(&ship, "matrix").is_none() && named(&ship, "clap").is_none(), "the tool's own are not in it");
+    }
+
+    #[test]
+    fn what_runs_while_building_is_told_apart_from_what_is_in_the_program() {
+        let ship = of("ship");
+        for (name, linked) in [("tokio", true), ("zstd-sys", true), ("cc", false), ("serde_derive", false)] {
+            assert_eq!(named(&ship, name).map(|package| package.linked), Some(linked), "{name}");
+        }
+        let root = named(&ship, ROOT).unwrap();
+        assert!(root.linked && root.checksum.is_none() && root.needs.iter().any(|key| key.name == "tokio"));
+        let unchecked = ship.0.iter().filter(|(key, package)| key.name != ROOT && package.checksum.is_none());
+        assert_eq!(unchecked.count(), 0);
+    }
+
+    #[test]
+    fn old_licences_become_expressions() {
+        assert_eq!(expression("MIT / Apache-2.0"), "MIT OR Apache-2.0");
+        assert_eq!(expression("MIT/Apache-2.0"), "MIT OR Apache-2.0");
+        assert_eq!(expression("ISC AND (MIT OR Zlib)"), "ISC AND (MIT OR Zlib)");
+    }
+
+    #[test]
+    fn needs_are_told_once_and_hold_everywhere() {
+        let tree = "0|a v1.0.0 (/here)\n1|b v2.0.0\n2|c v3.0.0\n1|d v4.0.0 (proc-macro)\n2|b v2.0.0 (*)\n";
+        let edges = edges(tree);
+        let needs =
+            |name, version| edges[&Key::new(name, version)].iter().map(|key| key.name.as_str()).collect::<Vec<_>>();
+        assert_eq!(needs("a", "1.0.0"), ["b", "d"]);
+        assert_eq!(needs("b", "2.0.0"), ["c"]);
+        assert_eq!(needs("d", "4.0.0"), ["b"]);
+        assert_eq!(needs("c", "3.0.0"), Vec::<&str>::new());
+    }
+}

@@ -1,0 +1,119 @@
+//! `cargo matrix invoke --layer`: what a function sees of its layers.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
+
+mod layer_support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use layer_support::{ended, foreign, matrix};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const AGENT: &[u8] = include_bytes!("invoke_support/agent.py");
+/// Becomes what stands where a launcher's agent does, which registers by the first argument.
+const LAUNCHER: &[u8] = b"#!/bin/sh
+exec python3 -c 'import sys; agent = sys.argv.pop(); sys.argv = [\"datadog-agent\"]; exec(open(agent).read())' \
+    \"${0%/*}/../bottlecap/agent\"
+";
+/// Prints what is where it looks, and how it was started.
+const FUNCTION: &str = "\
+import os
+
+def handler(event, context):
+    for place in event:
+        print(place, open(place).read() if os.path.exists(place) else 'is missing')
+    print('WRAPPED', os.environ.get('WRAPPED'))
+";
+const WRAPPER: &[u8] = b"#!/bin/sh\necho wrapping $1\nWRAPPED=yes exec \"$@\"\n";
+
+/// A function and its layers.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        fs::write(place.path().join("app.py"), FUNCTION).unwrap();
+        place
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn layer(&self, name: &str, files: &[(&str, &[u8])]) -> PathBuf {
+        let path = self.path().join(name);
+        fs::write(&path, foreign(files)).unwrap();
+        path
+    }
+
+    /// The lines of the function, if everything has arrived.
+    fn lines(&self, layers: &[PathBuf], event: &str, options: &[&str]) -> Vec<String> {
+        let (status, said) = self.invoke(layers, &[&["--json", "--event", event], options].concat());
+        let document = said.lines().skip_while(|line| *line != "{").collect::<Vec<_>>().join("\n");
+        let document: Value = serde_json::Deserializer::from_str(&document).into_iter().next().unwrap().unwrap();
+        assert_eq!(status, 0, "{said}");
+        let logs = document["logs"].as_array().unwrap().iter();
+        logs.filter_map(|log| log["message"].as_str().map(|line| line.trim_end().to_owned())).collect()
+    }
+
+    fn invoke(&self, layers: &[PathBuf], options: &[&str]) -> (i32, String) {
+        let mut command = matrix(&["invoke", self.path().to_str().unwrap()]);
+        for layer in layers {
+            command.arg("--layer").arg(layer);
+        }
+        ended(command.args(options))
+    }
+}
+
+/// Whether this machine lets a sandbox have `/opt` to itself.
+fn has_opt() -> bool {
+    let unshared = Command::new("unshare").args(["--mount", "true"]).output();
+    Path::new("/opt").is_dir() && unshared.is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn an_extension_and_what_it_executes_are_started_from_the_layer() {
+    let place = Place::new();
+    let layer = place.layer("layer.zip", &[("extensions/datadog-agent", LAUNCHER), ("bottlecap/agent", AGENT)]);
+    assert_eq!(place.lines(&[layer], "[]", &[]), ["WRAPPED None"]);
+}
+
+#[test]
+fn the_function_sees_its_layers_one_over_the_other() {
+    let place = Place::new();
+    let first = [("extensions/datadog-agent", AGENT), ("share/one", b"1".as_slice()), ("share/both", b"earlier")];
+    let layers = [place.layer("1.zip", &first), place.layer("2.zip", &[("share/both", b"later")])];
+    let seen = place.lines(&layers, r#"["/opt/share/one", "/opt/share/both", "/opt/share/none"]"#, &[]);
+    if has_opt() {
+        assert_eq!(seen[..3], ["/opt/share/one 1", "/opt/share/both later", "/opt/share/none is missing"]);
+    }
+}
+
+#[test]
+fn the_runtime_is_started_by_the_wrapper_of_a_layer() {
+    let place = Place::new();
+    let layer = [place.layer("layer.zip", &[("extensions/datadog-agent", AGENT), ("wrap", WRAPPER)])];
+    let lines = place.lines(&layer, "[]", &["--env", "AWS_LAMBDA_EXEC_WRAPPER=/opt/wrap"]);
+    assert!(lines[0].starts_with("wrapping /") && lines[0].contains("python"), "{lines:?}");
+    assert!(lines.contains(&"WRAPPED yes".to_owned()), "{lines:?}");
+
+    let (status, said) = place.invoke(&layer, &["--env", "AWS_LAMBDA_EXEC_WRAPPER=/opt/none"]);
+    // This extension does not survive a runtime that ends before it has subscribed, so that it may be it that is blamed.
+    assert!(status != 0 && said.contains("/opt/none: does not exist"), "{status}: {said}");
+}
+
+#[test]
+fn layers_that_lambda_would_not_take_are_refused() {
+    let place = Place::new();
+    let escaping = place.layer("escaping.zip", &[("../../outside", b"x")]);
+    let (status, said) = place.invoke(&[escaping], &[]);
+    assert!(status == 2 && said.contains("would not stay below /opt"), "{status}: {said}");
+    let fine = place.layer("fine.zip", &[("file", b"x")]);
+    let (status, said) = place.invoke(&vec![fine; 6], &[]);
+    assert!(status == 2 && said.contains("at most 5 layers"), "{status}: {said}");
+    let (status, said) = place.invoke(&[PathBuf::from("/nonexistent.zip")], &[]);
+    assert!(status == 2 && said.contains("/nonexistent.zip"), "{status}: {said}");
+}

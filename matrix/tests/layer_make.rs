@@ -1,0 +1,215 @@
+//! What a layer is made of, that the same ingredients are the same bytes, and what is refused.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
+
+mod layer_support;
+
+use std::collections::BTreeSet;
+
+use layer_support::{dynamic_program, ended, ingredients, made, matrix, program, told};
+use matrix::build::hash;
+use matrix::layer::Error;
+use matrix::layer::archive;
+use matrix::layer::budget::Budgets;
+use matrix::layer::make::{Layer, Program, make};
+use serde_json::Value;
+
+fn files(layer: &Layer) -> Vec<archive::File> {
+    archive::read(&layer.zip).unwrap().into_iter().map(|entry| entry.file).collect()
+}
+
+fn file(layer: &Layer, place: &str) -> Vec<u8> {
+    files(layer).into_iter().find(|file| file.place == place).unwrap_or_else(|| panic!("{place} is missing")).bytes
+}
+
+fn sbom(layer: &Layer) -> Value {
+    serde_json::from_slice(&file(layer, "bottlecap/sbom.cdx.json")).unwrap()
+}
+
+#[test]
+fn the_same_ingredients_are_the_same_bytes() {
+    let first = made(ingredients(program())).unwrap();
+    assert_eq!(made(ingredients(program())).unwrap().zip, first.zip);
+    let mut other = ingredients(program());
+    other.origin.sources = "another".to_owned();
+    assert_ne!(made(other).unwrap().zip, first.zip);
+}
+
+#[test]
+fn everything_stands_where_lambda_looks_for_it() {
+    let mut ingredients = ingredients(program());
+    ingredients.programs.push(Program { place: "bottlecap/agent".to_owned(), bytes: program(), told: told() });
+    let layer = made(ingredients).unwrap();
+    let stands: Vec<_> = files(&layer).iter().map(|file| (file.place.clone(), file.executable)).collect();
+    let expected = [
+        ("bottlecap/LICENSE", false),
+        ("bottlecap/NOTICE", false),
+        ("bottlecap/agent", true),
+        ("bottlecap/licenses-rust.html", false),
+        ("bottlecap/licenses.txt", false),
+        ("bottlecap/manifest.json", false),
+        ("bottlecap/sbom.cdx.json", false),
+        ("datadog_wrapper", true),
+        ("extensions/datadog-agent", true),
+    ];
+    assert_eq!(stands, expected.map(|(place, executable)| (place.to_owned(), executable)));
+    assert_eq!(file(&layer, "extensions/datadog-agent"), program());
+}
+
+#[test]
+fn the_manifest_tells_everything_that_the_layer_was_made_from() {
+    let mut ingredients = ingredients(program());
+    ingredients.origin.sources = "0123456789+fedcba".to_owned();
+    let layer = made(ingredients).unwrap();
+    let manifest: Value = serde_json::from_slice(&file(&layer, "bottlecap/manifest.json")).unwrap();
+    assert_eq!(manifest["schema"], 1);
+    assert_eq!(manifest["cell"], "ship");
+    assert_eq!(manifest["sources"]["revision"], "0123456789");
+    assert_eq!(manifest["sources"]["changes"], "fedcba");
+    assert_eq!(manifest["sources"]["lock_sha256"], hash::hexadecimal(b"lock"));
+    assert_eq!(manifest["toolchain"]["rustc"], "rustc 9.9.9 (abc 2026-01-01)");
+    assert_eq!((&manifest["levels"]["static"], &manifest["levels"]["launcher"]), (&"on".into(), &"off".into()));
+    assert_eq!(manifest["programs"]["extensions/datadog-agent"], told());
+    let agent = &manifest["files"]["extensions/datadog-agent"];
+    assert_eq!(agent["sha256"], hash::hexadecimal(&program()));
+    assert_eq!((agent["bytes"].as_u64(), &agent["executable"]), (Some(program().len() as u64), &Value::Bool(true)));
+}
+
+#[test]
+fn the_bill_of_materials_is_complete_and_has_no_time_in_it() {
+    let layer = made(ingredients(program())).unwrap();
+    let bom = sbom(&layer);
+    assert_eq!(
+        (&bom["bomFormat"], &bom["specVersion"], &bom["version"]),
+        (&"CycloneDX".into(), &"1.5".into(), &1.into())
+    );
+    assert!(bom["metadata"].get("timestamp").is_none());
+    let serial = bom["serialNumber"].as_str().unwrap().strip_prefix("urn:uuid:").unwrap();
+    assert_eq!(serial.split('-').map(str::len).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
+    assert!(serial.chars().all(|c| c == '-' || (c.is_ascii_hexdigit() && !c.is_ascii_uppercase())), "{serial}");
+
+    let components = bom["components"].as_array().unwrap();
+    let zstd = components.iter().find(|component| component["name"] == "zstd-sys").unwrap();
+    assert_eq!(zstd["type"], "library");
+    assert_eq!(zstd["purl"], "pkg:cargo/zstd-sys@2.1.3%2Bzstd.1.5.7");
+    assert_eq!(zstd["licenses"][0]["expression"], "BSD-3-Clause");
+    assert_eq!(
+        (&zstd["hashes"][0]["alg"], &zstd["hashes"][0]["content"]),
+        (&"SHA-256".into(), &"ab".repeat(32).into())
+    );
+    let glibc = components.iter().find(|component| component["name"] == "glibc").unwrap();
+    assert_eq!(glibc["licenses"][0]["expression"], "LGPL-2.1-or-later");
+
+    // Every reference is one of a component, each is there once, and the whole graph hangs on ours.
+    let root = &bom["metadata"]["component"]["bom-ref"];
+    let known: Vec<&Value> = components.iter().map(|component| &component["bom-ref"]).chain([root]).collect();
+    let dependencies = bom["dependencies"].as_array().unwrap();
+    let told: BTreeSet<String> = dependencies.iter().map(|dependency| dependency["ref"].to_string()).collect();
+    assert_eq!((told.len(), known.len()), (dependencies.len(), dependencies.len()));
+    for dependency in dependencies {
+        let needs = dependency["dependsOn"].as_array().into_iter().flatten();
+        assert!(needs.chain([&dependency["ref"]]).all(|reference| known.contains(&reference)), "{dependency}");
+    }
+    let ours = dependencies.iter().find(|dependency| dependency["ref"] == *root).unwrap();
+    assert_eq!(ours["dependsOn"].as_array().unwrap().len(), components.len(), "{ours}");
+}
+
+#[test]
+fn the_serial_number_follows_the_content() {
+    let serial = |change: fn(&mut Program)| {
+        let mut ingredients = ingredients(program());
+        change(&mut ingredients.programs[0]);
+        sbom(&made(ingredients).unwrap())["serialNumber"].clone()
+    };
+    assert_eq!(serial(|_| {}), serial(|_| {}));
+    let mut other = ingredients(program());
+    other.cell = "another".to_owned();
+    assert_ne!(sbom(&made(other).unwrap())["serialNumber"], serial(|_| {}));
+}
+
+#[test]
+fn a_program_that_would_not_start_is_refused_with_the_reason_and_the_remedy() {
+    let error = made(ingredients(dynamic_program())).unwrap_err();
+    assert_eq!(error.status(), 1);
+    let said = error.to_string();
+    for part in
+        ["extensions/datadog-agent would not start on Amazon Linux 2: it needs GLIBC_2.", "the C library there is 2.26"]
+    {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(said.contains("--set ship+static") && said.contains("--glibc-floor 2.34"), "{said}");
+
+    let mut for_the_newer = ingredients(dynamic_program());
+    for_the_newer.target.glibc_floor = "2.34".parse().unwrap();
+    let components = sbom(&made(for_the_newer).unwrap())["components"].clone();
+    let names: Vec<_> = components.as_array().unwrap().iter().map(|part| part["name"].to_string()).collect();
+    assert_eq!(names, ["\"zstd-sys\"", "\"rust-std\""], "nothing of the C library is in it");
+}
+
+#[test]
+fn a_program_for_another_processor_is_refused() {
+    let mut foreign = ingredients(program());
+    foreign.target.architecture = "another".to_owned();
+    assert!(matches!(made(foreign), Err(Error::Architecture { wanted, .. }) if wanted == "another"));
+    assert!(matches!(made(ingredients(b"#!/bin/sh\n".into())), Err(Error::Silent { .. })));
+}
+
+#[test]
+fn a_layer_beyond_its_budget_is_refused_with_what_grew() {
+    let unzipped = made(ingredients(program())).unwrap().unzipped;
+    let budget = |unzipped: u64| {
+        let text = format!(
+            "[ship]\nzipped = 999999999\nunzipped = {unzipped}\nfiles = {{ \"extensions/datadog-agent\" = {} }}",
+            program().len() - 1
+        );
+        toml::from_str::<Budgets>(&text).unwrap()
+    };
+    assert!(make(ingredients(program()), &budget(unzipped)).unwrap().budgeted);
+    let error = make(ingredients(program()), &budget(unzipped - 1)).unwrap_err();
+    let said = error.to_string();
+    assert_eq!(error.status(), 1);
+    assert!(said.contains("1 more than its budget") && said.contains("matrix/layer-budgets.toml"), "{said}");
+    assert!(said.contains("extensions/datadog-agent has grown by 1 bytes"), "{said}");
+    let mut other = ingredients(program());
+    other.cell = "ship+launcher".to_owned();
+    assert!(!make(other, &budget(1)).unwrap().budgeted, "the budget is that of the set alone");
+}
+
+#[test]
+fn what_has_no_licence_is_refused() {
+    let nothing = tempfile::tempdir().unwrap();
+    let mut ingredients = ingredients(program());
+    for package in ingredients.packages.0.values_mut() {
+        package.licence = None;
+        package.folder = nothing.path().to_owned();
+    }
+    let error = made(ingredients).unwrap_err();
+    assert_eq!(error.status(), 1);
+    assert!(error.to_string().contains("zstd-sys 2.1.3+zstd.1.5.7 neither names a licence"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_built_is_refused_before_anything_is() {
+    let cases: [(&[&str], &str); 4] = [
+        (&["--set", "ship-late-runtime"], "pipelined-next needs late-runtime"),
+        (&["--features", "-static"], "fixed-address needs static"),
+        (&["--features", "x86-64-v3"], "is refused: Lambda does not promise AVX2"),
+        (&["--glibc-floor", "2.36"], "Amazon Linux 2023 has 2.34"),
+    ];
+    for (arguments, reason) in cases {
+        let (status, said) = ended(matrix(&["layer"]).args(arguments).current_dir(layer_support::root()));
+        assert_eq!(status, 2, "{said}");
+        assert!(said.contains(reason), "{said}");
+    }
+}
+
+#[test]
+fn another_compiler_is_refused_before_anything_is_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let rustc = folder.path().join("rustc");
+    std::fs::write(&rustc, "#!/bin/sh\necho 'rustc 1.2.3 (abc 2015-01-01)'\n").unwrap();
+    std::fs::set_permissions(&rustc, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let (status, said) = ended(matrix(&["layer"]).env("RUSTC", &rustc).current_dir(layer_support::root()));
+    assert_eq!(status, 6, "{said}");
+    assert!(said.contains("rustc 1.2.3 (abc 2015-01-01)") && said.contains("rustup toolchain install"), "{said}");
+}

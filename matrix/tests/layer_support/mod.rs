@@ -1,0 +1,142 @@
+//! Layers without a release build: of a program that only says what it is.
+#![allow(dead_code, reason = "every test binary uses another part")]
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{Cursor, Write as _};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use matrix::build::Origin;
+use matrix::build::recipe::Recipe;
+use matrix::layer::Error;
+use matrix::layer::budget::Budgets;
+use matrix::layer::make::{Ingredients, Layer, Program, Target, Texts, make};
+use matrix::layer::packages::{Key, Package, Packages};
+use matrix::layer::{elf, places};
+use matrix::manifest::Manifest;
+use serde_json::{Value, json};
+use zip::write::SimpleFileOptions;
+use zip::{ZipArchive, ZipWriter};
+
+/// What the program of these layers says of itself.
+pub fn told() -> Value {
+    json!({ "name": "bottlecap", "switches": { "one": true } })
+}
+
+/// A static program, which starts on every system.
+pub fn program() -> Vec<u8> {
+    static PROGRAM: OnceLock<Vec<u8>> = OnceLock::new();
+    let compile = || {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("program.rs");
+        let code = format!(
+            "fn main() {{ if std::env::args().nth(1).as_deref() == Some(\"--version=json\") {{ println!(\"{{}}\", {:?}) }} }}",
+            told().to_string()
+        );
+        fs::write(&source, code).unwrap();
+        let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+        rustc.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-C", "target-feature=+crt-static", "-C", "strip=symbols"]);
+        let made =
+            rustc.args(["--target", &matrix::build::target(), "-o"]).arg(folder.path().join("program")).arg(source);
+        assert!(made.status().unwrap().success());
+        fs::read(folder.path().join("program")).unwrap()
+    };
+    PROGRAM.get_or_init(compile).clone()
+}
+
+/// A program that needs a loader and a C library as new as this machine's.
+pub fn dynamic_program() -> Vec<u8> {
+    fs::read(env!("CARGO_BIN_EXE_floor")).unwrap()
+}
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// Everything for a layer of this program, with one dependency.
+pub fn ingredients(program: Vec<u8>) -> Ingredients {
+    let levels = Manifest::embedded().unwrap().set_levels("ship").unwrap();
+    let folder = root().to_owned();
+    let package = |licence: &str, checksum: Option<&str>, needs: &[Key]| Package {
+        licence: Some(licence.to_owned()),
+        folder: folder.clone(),
+        checksum: checksum.map(str::to_owned),
+        linked: true,
+        needs: needs.iter().cloned().collect::<BTreeSet<_>>(),
+    };
+    let dependency = Key::new("zstd-sys", "2.1.3+zstd.1.5.7");
+    let packages = BTreeMap::from([
+        (Key::new("bottlecap", "0.1.0"), package("Apache-2.0", None, std::slice::from_ref(&dependency))),
+        (dependency, package("BSD-3-Clause", Some(&"ab".repeat(32)), &[])),
+    ]);
+    Ingredients {
+        cell: "ship".to_owned(),
+        recipe: Recipe::of(Manifest::embedded().unwrap(), &levels),
+        levels,
+        target: Target {
+            triple: matrix::build::target(),
+            architecture: elf::architecture().to_owned(),
+            glibc_floor: "2.26".parse().unwrap(),
+        },
+        programs: vec![Program { place: places::EXTENSION.to_owned(), bytes: program, told: told() }],
+        packages: Packages(packages),
+        origin: Origin { sources: "0123456789".to_owned(), compiler: "rustc 9.9.9 (abc 2026-01-01)".to_owned() },
+        c_compiler: "cc 1".to_owned(),
+        profile: BTreeMap::from([("opt-level".to_owned(), "z".to_owned())]),
+        texts: Texts {
+            lock: b"lock".into(),
+            licence: b"licence".into(),
+            notice: b"notice".into(),
+            rust: b"<p>".into(),
+        },
+    }
+}
+
+/// Made without a budget.
+pub fn made(ingredients: Ingredients) -> Result<Layer, Error> {
+    make(ingredients, &toml::from_str::<Budgets>("").unwrap())
+}
+
+/// The same zip file after each file has been changed, or left out where there is nothing for it.
+pub fn rewritten(zip: &[u8], change: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) -> Vec<u8> {
+    let mut archive = ZipArchive::new(Cursor::new(zip)).unwrap();
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for index in 0..archive.len() {
+        let mut file = archive.by_index(index).unwrap();
+        let (name, mode) = (file.name().unwrap().into_owned(), file.unix_mode().unwrap());
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut file, &mut bytes).unwrap();
+        if let Some(bytes) = change(&name, bytes) {
+            writer.start_file(name, SimpleFileOptions::default().unix_permissions(mode)).unwrap();
+            writer.write_all(&bytes).unwrap();
+        }
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+/// A zip file of these texts, all executable, as others would make it.
+pub fn foreign(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        writer.start_file(*name, SimpleFileOptions::default().unix_permissions(0o755)).unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+/// `cargo matrix` with these arguments.
+pub fn matrix(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_matrix"));
+    command.args(arguments).env("NO_COLOR", "1");
+    command
+}
+
+/// The status, and everything that was said.
+pub fn ended(command: &mut Command) -> (i32, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let said = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
+    (status.code().unwrap_or(-1), said)
+}
