@@ -31,11 +31,18 @@ use crate::{
     run::{Intake, Parts},
 };
 
-/// The async runtime.
+/// The async runtime. Where one worker is enough it is the thread that waits for everything anyway: two would wake each other for every event.
 pub fn runtime(environment: &Environment) -> Result<Runtime, Error> {
     let visible = || thread::available_parallelism().map_or(1, usize::from);
-    let workers = if RUNTIME_SIZING { workers(environment.memory_size.as_deref()) } else { visible() };
-    let runtime = Builder::new_multi_thread().worker_threads(workers).enable_all().build().map_err(Error::Runtime)?;
+    let mut builder = match RUNTIME_SIZING.then(|| workers(environment.memory_size.as_deref())) {
+        Some(1) => Builder::new_current_thread(),
+        workers => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(workers.unwrap_or_else(visible));
+            builder
+        }
+    };
+    let runtime = builder.enable_all().build().map_err(Error::Runtime)?;
     checkpoint(Checkpoint::Runtime);
     Ok(runtime)
 }

@@ -58,7 +58,8 @@ fn a_sandbox_that_is_started_ahead_is_complete_when_it_asks_for_the_first_event(
     for initialization in [Initialization::ProvisionedConcurrency, Initialization::SnapStart] {
         for extension in [agent(), launched()] {
             let extensions = vec![extension];
-            let setup = Setup { extensions, initialization, footprints: true, ..setup(echo()) };
+            // A tier of two CPUs, where there are workers to be seen.
+            let setup = Setup { extensions, initialization, footprints: true, memory_mb: 3538, ..setup(echo()) };
             let sandbox = Sandbox::start(setup).unwrap();
             let Footprint { threads, .. } = footprint(&sandbox);
             assert!(threads > 1, "{initialization:?}: its workers have not been started yet");

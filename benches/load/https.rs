@@ -1,0 +1,132 @@
+//! An intake behind TLS that accepts everything, and the least that a client can do to post to it.
+
+use std::{
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
+};
+
+const ACCEPTED: &[u8] = b"HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+
+/// The intake; it lives as long as the process.
+pub struct Server {
+    pub port: u16,
+    /// The authority to be trusted, as a file.
+    pub authority: PathBuf,
+    client: Arc<ClientConfig>,
+    accepted: Arc<AtomicUsize>,
+    _directory: tempfile::TempDir,
+}
+
+impl Server {
+    /// Answers from now on.
+    pub fn start() -> Self {
+        // Somebody else in this process may have chosen the same already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let authority = params.self_signed(&key).unwrap();
+        let issuer = Issuer::new(params, key);
+        let own = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&own, &issuer).unwrap();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.serialize_der()));
+        let server = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der().clone()).unwrap();
+        let client = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
+
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("authority.pem");
+        let pem = STANDARD.encode(authority.der());
+        std::fs::write(&file, format!("-----BEGIN CERTIFICATE-----\n{pem}\n-----END CERTIFICATE-----\n")).unwrap();
+
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (server, accepted) = (Arc::new(server), Arc::<AtomicUsize>::default());
+        let count = accepted.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (server, count) = (server.clone(), count.clone());
+                // A client that goes away is no news.
+                thread::spawn(move || serve(stream, server, &count));
+            }
+        });
+        Self { port, authority: file, client, accepted, _directory: directory }
+    }
+
+    /// How many requests were accepted so far.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// A connection of a client that does nothing else.
+    pub fn connect(&self) -> Bare {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let connection =
+            ClientConnection::new(self.client.clone(), ServerName::try_from("localhost").unwrap()).unwrap();
+        Bare(StreamOwned::new(connection, stream))
+    }
+}
+
+fn serve(stream: TcpStream, config: Arc<ServerConfig>, accepted: &AtomicUsize) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let connection = ServerConnection::new(config).map_err(io::Error::other)?;
+    let mut reader = BufReader::new(StreamOwned::new(connection, stream));
+    loop {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            let line = line.trim_ascii().to_ascii_lowercase();
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().map_err(io::Error::other)?;
+            }
+            if line.is_empty() {
+                break;
+            }
+        }
+        io::copy(&mut (&mut reader).take(length), &mut io::sink())?;
+        accepted.fetch_add(1, Ordering::Relaxed);
+        reader.get_mut().write_all(ACCEPTED)?;
+        reader.get_mut().flush()?;
+    }
+}
+
+/// A connection.
+pub struct Bare(StreamOwned<ClientConnection, TcpStream>);
+
+impl Bare {
+    /// How long one POST takes, from its first byte to the last of its answer.
+    pub fn post(&mut self, body: &[u8]) -> Duration {
+        let begin = Instant::now();
+        let head = format!(
+            "POST /api/v2/logs HTTP/1.1\r\nhost: localhost\r\ndd-api-key: key\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        self.0.write_all(&[head.as_bytes(), body].concat()).unwrap();
+        let mut answer = vec![0; ACCEPTED.len()];
+        self.0.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, ACCEPTED);
+        begin.elapsed()
+    }
+}
