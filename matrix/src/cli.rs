@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use serde::Serialize;
 
 use crate::manifest::{check, docs, list};
-use crate::{analyze, bench, build, inspect, invoke, layer, measure, plan, report};
+use crate::{analyze, bench, build, gate, inspect, invoke, layer, measure, plan, report};
 
 /// What was made or looked at is not as it has to be.
 pub const REFUSED: u8 = 1;
@@ -42,6 +42,7 @@ enum Verb {
     Bench(measure::Arguments),
     Analyze(analyze::Arguments),
     Report(report::Arguments),
+    Gate(gate::Arguments),
     Check(check::Arguments),
     Docs(docs::Arguments),
 }
@@ -66,6 +67,7 @@ fn dispatch(cli: Cli) -> ExitCode {
         }),
         Verb::Analyze(arguments) => analyze::run(&arguments),
         Verb::Report(arguments) => report::run(&arguments),
+        Verb::Gate(arguments) => gate::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Docs(arguments) => docs::run(&arguments),
     }

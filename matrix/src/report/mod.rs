@@ -14,7 +14,7 @@ mod error;
 mod html;
 mod input;
 mod markdown;
-mod number;
+pub mod number;
 mod provenance;
 mod story;
 mod tables;
@@ -31,6 +31,8 @@ use clap::ValueEnum;
 pub use arguments::{Arguments, Format};
 pub use error::Error;
 pub use input::Experiment;
+pub use markdown::escaped;
+pub use story::GATES;
 
 use story::Story;
 
