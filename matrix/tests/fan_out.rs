@@ -91,7 +91,7 @@ fn a_run_that_is_spread_over_machines_is_the_run_of_one() {
     for (folder, part) in folders.iter().zip(["0/3", "1/3", "2/3"]) {
         let part: Partition = part.parse().unwrap();
         let own = lines.lines().zip(&alone).filter(|(_, sample)| part.has(sample.block));
-        fs::write(folder.join("samples.jsonl"), own.map(|(line, _)| format!("{line}\n")).collect::<String>()).unwrap();
+        fs::write(folder.join("samples.jsonl"), own.flat_map(|(line, _)| [line, "\n"]).collect::<String>()).unwrap();
     }
     succeed(&["merge", shards[1], shards[2], shards[0], "--out", path(&merged)]);
     assert_eq!(fs::read_to_string(merged.join("samples.jsonl")).unwrap(), lines);

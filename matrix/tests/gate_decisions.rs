@@ -78,7 +78,8 @@ fn an_unchanged_build_is_never_called_a_regression_in_a_thousand_runs() {
 fn without_any_budget_chance_alone_is_a_regression_in_five_of_a_hundred_runs_at_most() {
     let count = outcomes(0.0, 0.0);
     assert!(count(Outcome::Regressed) <= 50, "{} regressed", count(Outcome::Regressed));
-    assert_eq!(count(Outcome::Pass), 0, "nobody can see a growth of nothing");
+    // Nobody can see a growth of nothing: what passes is faster by the same chance.
+    assert!(count(Outcome::Pass) <= 50, "{} passed", count(Outcome::Pass));
 }
 
 #[test]

@@ -19,11 +19,12 @@ Budgets, the first that fits a condition holds:
   ready = { ms = 2.0, ratio = 1.2 }     # and of the ratio to the floor against the baseline
 
 Exit status, the worst of all conditions and gates:
-  0   pass: the 95 % interval of every growth ends within its budget
+  0   pass: the 95 % interval of every growth ends within its budget, and the run would have seen more
   3   build-failed: a cell of the plan has no program
   4   differs: a candidate fails to start, or does not deliver what the reference delivers
   10  regressed: an interval lies beyond the budget as a whole
-  11  inconclusive: the run could not have seen a growth as large as the budget, or the interval has the budget in it
+  11  inconclusive: the run could not have seen a growth as large as the budget, or the interval has the budget in it; not if the candidate is
+      faster beyond doubt
   12  void: the same program under two names differed, so that nothing may be believed
   2   the command line or a file is not what it should be, or there is no budget
   6   a file cannot be read or written";

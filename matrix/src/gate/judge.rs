@@ -44,6 +44,10 @@ fn weigh(question: &Question<'_>, growth: Growth) -> (Outcome, String) {
     if growth.low > limit {
         return (Outcome::Regressed, found);
     }
+    // What is faster beyond doubt has not grown, however little else such a run could have seen.
+    if growth.high <= 0.0 {
+        return (Outcome::Pass, found);
+    }
     if growth.detectable > limit {
         let seen = amount(question.against, growth.detectable);
         return (
@@ -129,7 +133,7 @@ mod tests {
         assert_eq!(grown(0.45, 0.1, 0.3), Outcome::Inconclusive, "the interval has the budget in it");
         assert_eq!(grown(0.1, 0.1, 0.6), Outcome::Inconclusive, "the budget could not have been seen");
         assert_eq!(grown(2.0, 0.8, 0.9), Outcome::Regressed, "it was seen all the same");
-        assert_eq!(grown(-3.0, 0.1, 0.3), Outcome::Pass, "faster");
+        assert_eq!(grown(-3.0, 0.1, 0.6), Outcome::Pass, "faster beyond doubt");
     }
 
     #[test]
