@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use serde::Serialize;
 
 use crate::manifest::{check, docs, list};
-use crate::{analyze, bench, build, inspect, invoke, layer, measure, plan, report};
+use crate::{analyze, bench, build, gate, inspect, invoke, layer, measure, merge, plan, report};
 
 /// What was made or looked at is not as it has to be.
 pub const REFUSED: u8 = 1;
@@ -40,8 +40,10 @@ enum Verb {
     Layer(layer::Arguments),
     Inspect(inspect::Arguments),
     Bench(measure::Arguments),
+    Merge(merge::Arguments),
     Analyze(analyze::Arguments),
     Report(report::Arguments),
+    Gate(gate::Arguments),
     Check(check::Arguments),
     Docs(docs::Arguments),
 }
@@ -64,8 +66,10 @@ fn dispatch(cli: Cli) -> ExitCode {
             let words = std::iter::once("matrix").chain(line.iter().map(String::as_str));
             Cli::try_parse_from(words).map_or_else(|error| complain(&error, USAGE), dispatch)
         }),
+        Verb::Merge(arguments) => merge::run(&arguments),
         Verb::Analyze(arguments) => analyze::run(&arguments),
         Verb::Report(arguments) => report::run(&arguments),
+        Verb::Gate(arguments) => gate::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Docs(arguments) => docs::run(&arguments),
     }

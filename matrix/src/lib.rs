@@ -6,6 +6,8 @@
 //!   is to switch cells    programs  in `sandbox` and doubt   pictures
 //! ```
 //!
+//! `merge` puts together what several machines have measured, and `gate` holds what was found to budgets, for a merge.
+//!
 //! `invoke` uses the sandbox by itself: a function, the extension, and what would reach Datadog. `layer` makes of a cell what is published to Lambda,
 //! and `inspect` says what somebody else has made.
 
@@ -13,11 +15,13 @@ pub mod analyze;
 pub mod bench;
 pub mod build;
 pub mod cli;
+pub mod gate;
 pub mod inspect;
 pub mod invoke;
 pub mod layer;
 pub mod manifest;
 pub mod measure;
+pub mod merge;
 pub mod plan;
 pub mod report;
 pub mod sandbox;

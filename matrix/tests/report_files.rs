@@ -49,7 +49,18 @@ fn a_directory_gets_a_file_for_every_format() {
     let mut names: Vec<_> =
         std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["report.csv", "report.html", "report.json", "report.md", "report.txt"]);
+    assert_eq!(
+        names,
+        [
+            "report.bencher.json",
+            "report.benchstat.txt",
+            "report.csv",
+            "report.html",
+            "report.json",
+            "report.md",
+            "report.txt"
+        ]
+    );
     // The list of builds lies beside the analysis and was found.
     assert!(std::fs::read_to_string(out.join("report.txt")).unwrap().contains("ship-static could not be built"));
 }

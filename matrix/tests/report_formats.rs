@@ -226,7 +226,12 @@ fn an_experiment_without_results_says_so() {
     let experiment = report_support::empty();
     for format in Format::value_variants() {
         let text = written(&experiment, *format);
-        let expected = if *format == Format::Csv { "condition,cell,measure" } else { "Nothing was measured" };
+        let expected = match format {
+            Format::Csv => "condition,cell,measure",
+            Format::Benchstat => "Unit ready-sec better=lower\n",
+            Format::Bencher => "{}\n",
+            _ => "Nothing was measured",
+        };
         assert!(text.contains(expected), "{format:?}: {text}");
     }
 }

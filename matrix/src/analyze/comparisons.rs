@@ -6,6 +6,7 @@ use super::blocks::{Blocks, is_counted};
 use super::context::Context;
 use super::estimate::{Answer, Question, Scale, family};
 use super::{Comparison, Estimate, Verdict};
+use crate::plan::CellKind;
 
 /// A cell and what it is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,14 @@ pub struct Pair<'a> {
 pub fn pairs<'a>(context: &Context<'a>) -> Vec<Pair<'a>> {
     let cells = context.plan.cells.iter();
     cells.filter_map(|cell| Some(Pair { cell: &cell.id, reference: context.reference_of(cell)? })).collect()
+}
+
+/// Every cell that is built or from elsewhere, with the floor. None where there is no floor in the plan.
+pub fn pairs_with_floor<'a>(context: &Context<'a>) -> Vec<Pair<'a>> {
+    let cells = &context.plan.cells;
+    let Some(floor) = cells.iter().find(|cell| cell.kind == CellKind::Floor) else { return Vec::new() };
+    let compared = cells.iter().filter(|cell| matches!(cell.kind, CellKind::Build | CellKind::External { .. }));
+    compared.map(|cell| Pair { cell: &cell.id, reference: &floor.id }).collect()
 }
 
 /// The comparisons of these pairs. All of one measure are one family; a program that stands for several cells counts once.

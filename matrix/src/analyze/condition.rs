@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::blocks::{Blocks, Starts};
-use super::comparisons::{Pair, comparisons, pairs};
+use super::comparisons::{Pair, comparisons, pairs, pairs_with_floor};
 use super::context::Context;
 use super::control;
 use super::design::{Contrasts, contrasts};
@@ -35,6 +35,7 @@ pub fn analysis(
         blocks: blocks.complete(&started(context, blocks)).len(),
         cells: cells.iter().map(|cell| cell_summary(cell, blocks, &delivered)).collect(),
         comparisons: comparisons(context, &seed, blocks, &all),
+        to_floor: comparisons(context, &seed, blocks, &pairs_with_floor(context)),
         effects: Vec::new(),
         interactions: Vec::new(),
         void,
@@ -168,6 +169,10 @@ fn overrule(context: &Context<'_>, analysis: &mut ConditionAnalysis, delivered: 
         let mismatch = mismatches(context, delivered, &comparison.cell);
         let estimates = comparison.differences.values_mut().chain(comparison.ratios.values_mut());
         estimates.for_each(|estimate| overruled(estimate, mismatch));
+    }
+    for comparison in &mut analysis.to_floor {
+        let estimates = comparison.differences.values_mut().chain(comparison.ratios.values_mut());
+        estimates.for_each(|estimate| overruled(estimate, false));
     }
     for effect in analysis.effects.iter_mut().chain(&mut analysis.interactions) {
         effect.estimates.values_mut().for_each(|estimate| overruled(estimate, false));

@@ -77,6 +77,9 @@ pub struct ConditionAnalysis {
     pub cells: Vec<CellSummary>,
     /// Each cell against the reference cell.
     pub comparisons: Vec<Comparison>,
+    /// Each cell against the floor, if that was started: what can be compared with another machine's.
+    #[serde(default)]
+    pub to_floor: Vec<Comparison>,
     /// Main effects of a designed experiment.
     pub effects: Vec<Effect>,
     /// Interactions of two factors.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::Condition;
 
-/// What one start told. Lines are only ever appended, so that an interrupted run keeps what it has and shards can be put together with `cat`.
+/// What one start told. Lines are only ever appended, so that an interrupted run keeps what it has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sample {

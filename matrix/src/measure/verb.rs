@@ -27,7 +27,7 @@ Without --plan, --builds or --out, the named sets are planned, built, measured, 
 the intake, of telemetry and of the platform, to see that all of them still deliver the same; if one does not, the exit status is 4.
 
 Every start is written to samples.jsonl as soon as it is over. Ctrl-C ends the run after the one that is under way; the same command goes on from
-there. Samples of several partitions are put together with cat.
+there. What several partitions have left is put together by `cargo matrix merge`.
 
 Exit status:
   0    everything is measured; starts that failed are recorded as such

@@ -24,11 +24,15 @@ Examples:
   cargo matrix plan resolution-5 --factors raw-control-plane,lazy-intake,opt-level=3 --name trio
   cargo matrix plan list --cells 'ship,ship+jemalloc,ship-webpki-roots' \\
       --external public=./datadog-agent --external-env public:DD_API_KEY=none
+  cargo matrix plan sets --shards 4 --format github
 
 Exit status:
   0  the plan is written, or shown
   2  the command line asks for something that cannot be
   6  the plan cannot be written";
+
+/// Neither of the two takes more jobs of one matrix: GitLab 200, GitHub 256.
+const SHARDS: i64 = 200;
 
 /// Decides which builds are compared and how, and writes it down
 #[derive(Args, Clone, Debug)]
@@ -90,9 +94,13 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 
-    /// Only the blocks whose number is M modulo N, for one of N machines; their samples are put together with `cat`
+    /// Only the blocks whose number is M modulo N, for one of N machines; `cargo matrix merge` puts them together
     #[arg(long, value_name = "M/N")]
     pub partition: Option<Partition>,
+
+    /// How many machines the formats `github` and `gitlab` spread the plan over
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "partition", value_parser = clap::value_parser!(u32).range(1..=SHARDS))]
+    pub shards: u32,
 
     /// Another extension to start beside ours; may be repeated
     #[arg(long, value_name = "NAME=PATH", value_parser = external)]
@@ -159,6 +167,10 @@ pub enum Format {
     #[default]
     Text,
     Json,
+    /// The partitions, as `strategy.matrix` of a GitHub workflow takes them; the summary goes to standard error.
+    Github,
+    /// The partitions, as a hidden job `.shards` for a pipeline of GitLab; the summary goes to standard error.
+    Gitlab,
 }
 
 /// One `--external`.

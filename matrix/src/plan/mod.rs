@@ -8,6 +8,7 @@ pub mod design;
 mod error;
 mod estimate;
 pub mod file;
+mod hosted;
 mod names;
 mod partition;
 mod run;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::arguments::Format;
 use super::estimate::{Estimate, earlier_builds, lines};
-use super::{Arguments, Error, Plan, cells, file, text};
+use super::{Arguments, Error, Plan, cells, file, hosted, text};
 use crate::cli;
 use crate::invoke::build::target_directory;
 use crate::manifest::Manifest;
@@ -52,6 +52,11 @@ fn decide(arguments: &Arguments) -> Result<(), Error> {
     match arguments.format {
         Format::Json => {
             cli::print_json(&Document { plan: &plan, notes: &notes, estimate: &estimate, written });
+        }
+        Format::Github | Format::Gitlab => {
+            eprint!("{}", text::render(manifest, &plan, &notes, &estimate));
+            let matrix = if arguments.format == Format::Github { hosted::github } else { hosted::gitlab };
+            cli::print(&(matrix(arguments.shards) + "\n"));
         }
         Format::Text => {
             cli::print(&text::render(manifest, &plan, &notes, &estimate));

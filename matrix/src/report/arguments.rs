@@ -8,6 +8,7 @@ const AFTER: &str = "\
 Examples:
   cargo matrix report run/analysis.json
   cargo matrix report run/analysis.json --format markdown > comment.md
+  cargo matrix report run/analysis.json --format bencher --out run
   cargo matrix report run/analysis.json run/plan.json run/builds.jsonl --out run/report
 
 Exit status:
@@ -35,7 +36,7 @@ pub struct Arguments {
     #[arg(long = "format", value_enum, value_delimiter = ',', value_name = "FORMAT")]
     pub formats: Vec<Format>,
 
-    /// A directory for report.txt, report.md, report.csv, report.json and report.html
+    /// A directory for report.txt, report.md, report.csv, report.json, report.html, report.benchstat.txt and report.bencher.json
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
@@ -53,6 +54,10 @@ pub enum Format {
     Json,
     /// A page with pictures, complete in one file.
     Html,
+    /// One start in each line, as Go's benchstat reads them.
+    Benchstat,
+    /// Medians and ratios to the floor, as Bencher's adapter `json` takes them.
+    Bencher,
 }
 
 impl Format {
@@ -64,6 +69,8 @@ impl Format {
             Self::Csv => "report.csv",
             Self::Json => "report.json",
             Self::Html => "report.html",
+            Self::Benchstat => "report.benchstat.txt",
+            Self::Bencher => "report.bencher.json",
         }
     }
 }

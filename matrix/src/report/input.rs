@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use super::provenance::Provenance;
 use super::{Arguments, Error};
 use crate::analyze::Analysis;
 use crate::build::{Built, latest};
@@ -24,11 +25,17 @@ pub struct Experiment {
 impl Experiment {
     /// Reads the files that the command line names, or those beside the analysis.
     pub fn read(arguments: &Arguments) -> Result<Self, Error> {
-        let beside = |name: &str| arguments.analysis.with_file_name(name);
-        let plan = arguments.plan.clone().unwrap_or_else(|| beside("plan.json"));
-        let builds = arguments.builds.clone().or_else(|| Some(beside("builds.jsonl")).filter(|path| path.exists()));
-        let analysis: Analysis = document(&arguments.analysis, "an analysis")?;
-        same_schema(&arguments.analysis, analysis.schema)?;
+        Self::beside(&arguments.analysis, arguments.plan.as_deref(), arguments.builds.as_deref())
+    }
+
+    /// The same for whoever has another command line.
+    pub fn beside(analysis: &Path, plan: Option<&Path>, builds: Option<&Path>) -> Result<Self, Error> {
+        let beside = |name: &str| analysis.with_file_name(name);
+        let plan = plan.map_or_else(|| beside("plan.json"), Path::to_owned);
+        let builds = builds.map(Path::to_owned).or_else(|| Some(beside("builds.jsonl")).filter(|path| path.exists()));
+        let path = analysis;
+        let analysis: Analysis = document(path, "an analysis")?;
+        same_schema(path, analysis.schema)?;
         let planned: Plan = document(&plan, "a plan")?;
         same_schema(&plan, planned.schema)?;
         let recorded = Some(beside("run.json")).filter(|path| path.exists());
@@ -42,6 +49,11 @@ impl Experiment {
             run,
             builds: builds.map_or_else(|| Ok(Vec::new()), |path| builds_of(&path))?,
         })
+    }
+
+    /// Where the numbers are from, in a sentence, where that is known.
+    pub fn measured_on(&self) -> Option<String> {
+        Provenance::of(self).map(|provenance| provenance.sentence)
     }
 }
 

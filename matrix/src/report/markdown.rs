@@ -114,7 +114,7 @@ impl Page {
 }
 
 /// Text that is shown as it is: no markup, no mention of a person, no end of a table's row.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut out = String::new();
     for character in text.chars() {
         match character {

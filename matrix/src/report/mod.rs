@@ -3,18 +3,20 @@
 //! ```text
 //!   analysis.json ┐
 //!   plan.json     │
-//!   run.json      ├─▶ input ──▶ story ──▶ text, markdown, csv, json, html
+//!   run.json      ├─▶ input ──▶ story ──▶ text, markdown, csv, json, html, benchstat, bencher
 //!   builds.jsonl  ┘             sentences, alarms, order: decided once
 //! ```
 
 mod alarm;
 mod arguments;
+mod bencher;
+mod benchstat;
 mod document;
 mod error;
 mod html;
 mod input;
 mod markdown;
-mod number;
+pub mod number;
 mod provenance;
 mod story;
 mod tables;
@@ -31,6 +33,8 @@ use clap::ValueEnum;
 pub use arguments::{Arguments, Format};
 pub use error::Error;
 pub use input::Experiment;
+pub use markdown::escaped;
+pub use story::GATES;
 
 use story::Story;
 
@@ -60,6 +64,8 @@ pub fn write(experiment: &Experiment, format: Format, colours: bool) -> Result<S
         Format::Csv => values::write(&story),
         Format::Json => document::write(&story),
         Format::Html => Ok(html::write(&story)),
+        Format::Benchstat => Ok(benchstat::write(&story)),
+        Format::Bencher => bencher::write(&story),
     }
 }
 

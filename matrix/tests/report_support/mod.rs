@@ -179,6 +179,7 @@ fn found(models: &[Model], condition: &Condition, random: &mut StdRng) -> Condit
         comparisons,
         effects,
         interactions,
+        to_floor: Vec::new(),
     }
 }
 

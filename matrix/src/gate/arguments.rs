@@ -1,0 +1,87 @@
+//! The options of `cargo matrix gate`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+const AFTER: &str = "\
+Examples:
+  cargo matrix gate run/analysis.json --budgets ci/budgets.toml
+  cargo matrix gate run/analysis.json --budgets ci/budgets.toml --candidate ship --reference main --out run
+  cargo matrix gate run/analysis.json --budgets ci/budgets.toml --candidate ship --save-baseline baseline.json
+  cargo matrix gate run/analysis.json --budgets ci/budgets.toml --candidate ship --baseline baseline.json
+
+Budgets, the first that fits a condition holds:
+  [[budget]]
+  memory = 128                          # any tier if it is left out
+  regime = \"throttled\"                  # any regime if it is left out
+  register = { ms = 1.0, ratio = 1.2 }  # the largest growth in ms against a cell of the same run,
+  ready = { ms = 2.0, ratio = 1.2 }     # and of the ratio to the floor against the baseline
+
+Exit status, the worst of all conditions and gates:
+  0   pass: the 95 % interval of every growth ends within its budget, and the run would have seen more
+  3   build-failed: a cell of the plan has no program
+  4   differs: a candidate fails to start, or does not deliver what the reference delivers
+  10  regressed: an interval lies beyond the budget as a whole
+  11  inconclusive: the run could not have seen a growth as large as the budget, or the interval has the budget in it; not if the candidate is
+      faster beyond doubt
+  12  void: the same program under two names differed, so that nothing may be believed
+  2   the command line or a file is not what it should be, or there is no budget
+  6   a file cannot be read or written";
+
+/// Decides whether a candidate may be merged: holds what it has grown to budgets
+#[derive(Args, Debug)]
+#[command(after_help = AFTER)]
+pub struct Arguments {
+    /// What `analyze` has written
+    #[arg(value_name = "ANALYSIS.JSON")]
+    pub analysis: PathBuf,
+
+    /// What `plan` has written [default: plan.json beside the analysis]
+    #[arg(value_name = "PLAN.JSON")]
+    pub plan: Option<PathBuf>,
+
+    /// What `build` has written [default: builds.jsonl beside the analysis, if it is there]
+    #[arg(value_name = "BUILDS.JSONL")]
+    pub builds: Option<PathBuf>,
+
+    /// How much may grow, by memory tier and regime
+    #[arg(long, value_name = "BUDGETS.TOML")]
+    pub budgets: PathBuf,
+
+    /// The cells that are judged [default: every cell but the reference, the floor and the control]
+    #[arg(long, value_name = "CELL", value_delimiter = ',')]
+    pub candidate: Vec<String>,
+
+    /// The cell of the same run that they are compared with [default: the first of the plan, unless it is itself a candidate]
+    #[arg(long, value_name = "CELL")]
+    pub reference: Option<String>,
+
+    /// Ratios to the floor that an earlier run has stored
+    #[arg(long, value_name = "BASELINE.JSON")]
+    pub baseline: Option<PathBuf>,
+
+    /// Stores this run's ratios to the floor, unless the run cannot be believed
+    #[arg(long, value_name = "BASELINE.JSON")]
+    pub save_baseline: Option<PathBuf>,
+
+    /// A directory for gate.md, a comment ready to be posted, and gate.json
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// What is written to standard output
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// What a decision can be written as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Lines for a terminal or a log.
+    #[default]
+    Text,
+    /// A comment for a pull request.
+    Markdown,
+    /// All numbers.
+    Json,
+}

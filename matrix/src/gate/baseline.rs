@@ -1,0 +1,86 @@
+//! What an earlier run has stored: `baseline.json`, plain enough to be kept beside the sources.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, writing};
+use crate::analyze::{ConditionAnalysis, Estimate};
+use crate::plan::{Condition, SCHEMA};
+use crate::report::{Experiment, GATES};
+
+/// Ratios to the floor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Baseline {
+    /// [`SCHEMA`].
+    schema: u32,
+    conditions: Vec<Stored>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    condition: Condition,
+    /// By the cell's id, then by the gate.
+    cells: BTreeMap<String, BTreeMap<String, Ratio>>,
+}
+
+/// How many times the floor's a gate is, with the 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ratio {
+    pub value: f64,
+    pub low: f64,
+    pub high: f64,
+    /// The smallest growth that this run would have found, as a factor less one.
+    pub detectable: f64,
+}
+
+impl From<&Estimate> for Ratio {
+    fn from(estimate: &Estimate) -> Self {
+        let Estimate { value, low, high, detectable, .. } = *estimate;
+        Self { value, low, high, detectable }
+    }
+}
+
+impl Baseline {
+    /// Everything that a run has compared with its floor.
+    pub fn of(experiment: &Experiment) -> Result<Self, Error> {
+        let conditions: Vec<Stored> = experiment.analysis.conditions.iter().map(stored).collect();
+        if conditions.iter().all(|stored| stored.cells.is_empty()) {
+            return Err(Error::NoFloor);
+        }
+        Ok(Self { schema: SCHEMA, conditions })
+    }
+
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let baseline: Self =
+            serde_json::from_str(&text).map_err(|source| Error::Baseline { path: path.to_owned(), source })?;
+        let found = baseline.schema;
+        if found == SCHEMA { Ok(baseline) } else { Err(Error::Schema { path: path.to_owned(), found }) }
+    }
+
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        let text = serde_json::to_string_pretty(self).map_err(Error::Json)?;
+        fs::write(path, text + "\n").map_err(writing(path))
+    }
+
+    /// What is stored of a cell's gate.
+    pub fn ratio(&self, condition: &Condition, cell: &str, gate: &str) -> Option<Ratio> {
+        let stored = self.conditions.iter().find(|stored| stored.condition == *condition)?;
+        stored.cells.get(cell)?.get(gate).copied()
+    }
+}
+
+fn stored(found: &ConditionAnalysis) -> Stored {
+    let gates = |ratios: &BTreeMap<String, Estimate>| {
+        let gate = |gate: &str| Some((gate.to_owned(), Ratio::from(ratios.get(gate)?)));
+        GATES.into_iter().filter_map(gate).collect::<BTreeMap<String, Ratio>>()
+    };
+    let cells = found.to_floor.iter().map(|comparison| (comparison.cell.clone(), gates(&comparison.ratios)));
+    Stored { condition: found.condition.clone(), cells: cells.filter(|(_, gates)| !gates.is_empty()).collect() }
+}

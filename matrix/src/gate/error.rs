@@ -1,0 +1,46 @@
+//! Why nothing can be decided at all. That a run cannot tell is no error but an outcome.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::plan::SCHEMA;
+use crate::report;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Experiment(#[from] report::Error),
+    #[error("{} cannot be read", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} cannot be written", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{} is no file of budgets", path.display())]
+    Budgets { path: PathBuf, source: toml::de::Error },
+    #[error("{}: {what}", path.display())]
+    Limit { path: PathBuf, what: String },
+    #[error("{} is no baseline", path.display())]
+    Baseline { path: PathBuf, source: serde_json::Error },
+    #[error("{} has schema {found}, and this version reads {SCHEMA}; store it anew with --save-baseline", path.display())]
+    Schema { path: PathBuf, found: u32 },
+    #[error("there is no budget in {unit} for the {gate} gate under {condition}; add one to the file of budgets")]
+    NoBudget { gate: &'static str, unit: &'static str, condition: String },
+    #[error("the baseline has nothing about {cell} under {condition}; store it anew with --save-baseline")]
+    NotInBaseline { cell: String, condition: String },
+    #[error("the plan has no cell {cell} that could be compared; there are {}", known.join(", "))]
+    NoCell { cell: String, known: Vec<String> },
+    #[error("{candidate} and {reference} are compared by nobody: one of them has to be the first cell of the plan")]
+    NotCompared { candidate: String, reference: String },
+    #[error("the plan has one cell only: name a --baseline to compare it with, or store one with --save-baseline")]
+    NothingToCompare,
+    #[error("the run has no floor, and without it nothing can be compared with another run")]
+    NoFloor,
+    #[error("the decision cannot be written as JSON")]
+    Json(#[source] serde_json::Error),
+}
+
+impl Error {
+    /// Whether another command line or other files would help.
+    pub fn is_usage(&self) -> bool {
+        !matches!(self, Self::Read { .. } | Self::Write { .. } | Self::Json(_) | Self::Experiment(_))
+    }
+}

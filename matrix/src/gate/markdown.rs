@@ -1,0 +1,51 @@
+//! A decision as a comment on a pull request.
+
+use super::{Decision, Outcome};
+use crate::plan::circumstances::labels;
+use crate::report::escaped;
+
+/// Lets whoever posts the comment find the one of the run before, to replace it. Nobody sees it.
+const MARK: &str = "<!-- cargo matrix gate -->";
+
+/// The whole comment.
+pub fn write(decision: &Decision) -> String {
+    let mut blocks = vec![
+        format!("{MARK}\n### Cold start: {}", decision.outcome.name()),
+        format!("> [!{}]\n> {}", alert(decision.outcome), decision.sentence),
+    ];
+    for build in &decision.builds {
+        blocks.push(format!("{} could not be built: {}", escaped(&build.cell), escaped(&build.command)));
+        // Indented, not fenced: no text that a compiler can write ends an indented block.
+        let lines: Vec<_> = build.output.lines().map(|line| format!("    {line}")).collect();
+        blocks.push(format!("<details><summary>What was said</summary>\n\n{}\n\n</details>", lines.join("\n")));
+    }
+    if !decision.judgements.is_empty() {
+        blocks.push(table(decision));
+    }
+    blocks.extend(decision.notes.iter().map(|note| escaped(note)));
+    blocks.extend(decision.measured_on.as_deref().map(escaped));
+    blocks.join("\n\n") + "\n"
+}
+
+fn table(decision: &Decision) -> String {
+    let conditions: Vec<_> = decision.judgements.iter().map(|judgement| &judgement.condition).collect();
+    let mut lines = vec![
+        "| Condition | Candidate | Against | Gate | Verdict | Growth |".to_owned(),
+        "| --- | --- | --- | --- | --- | --- |".to_owned(),
+    ];
+    for (judgement, label) in decision.judgements.iter().zip(labels(&conditions)) {
+        let verdict = judgement.outcome.name();
+        let fields = [&label, &judgement.candidate, &judgement.against, judgement.gate, verdict, &judgement.reason];
+        lines.push(format!("| {} |", fields.map(escaped).join(" | ")));
+    }
+    lines.join("\n")
+}
+
+/// As hosts of repositories call their boxes.
+fn alert(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Pass => "NOTE",
+        Outcome::Inconclusive | Outcome::Void => "WARNING",
+        Outcome::Regressed | Outcome::Differs | Outcome::BuildFailed => "CAUTION",
+    }
+}

@@ -1,0 +1,106 @@
+//! Whether a change may be merged: how much a candidate has grown, held to a budget.
+//!
+//! ```text
+//!   analysis.json ┐
+//!   budgets.toml  ├─▶ questions ──▶ judge ──▶ decision ──▶ text, markdown, JSON, exit status
+//!   baseline.json ┘   growth of a    one of    the worst
+//!                     cell's gate    six       of them
+//! ```
+//!
+//! Within a run a candidate is compared with another cell in milliseconds, by paired differences. From run to run, and from machine to machine,
+//! milliseconds do not carry over: there it is the ratio to the floor, measured in both runs, that is compared.
+
+mod arguments;
+mod baseline;
+mod budget;
+mod decision;
+mod error;
+mod judge;
+mod markdown;
+mod questions;
+mod text;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+pub use arguments::{Arguments, Format};
+pub use baseline::Baseline;
+pub use budget::Budgets;
+pub use decision::{Decision, Judgement, Outcome};
+pub use error::Error;
+pub use questions::Sides;
+
+use crate::cli;
+use crate::report::Experiment;
+
+/// A candidate has grown by more than its budget.
+pub const REGRESSED: u8 = 10;
+/// The run cannot tell.
+pub const INCONCLUSIVE: u8 = 11;
+/// The machine was too noisy for the run to be believed.
+pub const VOID: u8 = 12;
+
+/// Runs the verb and says how it went.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    match gate(arguments) {
+        Ok(outcome) => outcome.status().into(),
+        Err(error) => cli::complain(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
+    }
+}
+
+fn gate(arguments: &Arguments) -> Result<Outcome, Error> {
+    let experiment = Experiment::beside(&arguments.analysis, arguments.plan.as_deref(), arguments.builds.as_deref())?;
+    let budgets = Budgets::read(&arguments.budgets)?;
+    let baseline = arguments.baseline.as_deref().map(Baseline::read).transpose()?;
+    let sides = Sides::of(&experiment.plan, &arguments.candidate, arguments.reference.as_deref())?;
+    if sides.reference.is_none() && baseline.is_none() && arguments.save_baseline.is_none() {
+        return Err(Error::NothingToCompare);
+    }
+    let decision = decide(&experiment, &sides, &budgets, baseline.as_ref())?;
+    if let Some(path) = &arguments.save_baseline {
+        // What cannot be believed must not become what others are held to.
+        if matches!(decision.outcome, Outcome::Pass | Outcome::Inconclusive | Outcome::Regressed) {
+            Baseline::of(&experiment)?.write(path)?;
+            eprintln!("stored {}", path.display());
+        } else {
+            eprintln!("not stored: {}", path.display());
+        }
+    }
+    if let Some(directory) = &arguments.out {
+        save(directory, "gate.md", &markdown::write(&decision))?;
+        save(directory, "gate.json", &document(&decision)?)?;
+    }
+    cli::print(&match arguments.format {
+        Format::Text => text::write(&decision),
+        Format::Markdown => markdown::write(&decision),
+        Format::Json => document(&decision)?,
+    });
+    Ok(decision.outcome)
+}
+
+/// What is to be said of the candidates. Nothing, where there is neither a reference nor a baseline.
+pub fn decide(
+    experiment: &Experiment,
+    sides: &Sides,
+    budgets: &Budgets,
+    baseline: Option<&Baseline>,
+) -> Result<Decision, Error> {
+    let questions = questions::all(experiment, sides, budgets, baseline)?;
+    Ok(Decision::of(experiment, sides, questions.iter().map(judge::judge).collect()))
+}
+
+fn document(decision: &Decision) -> Result<String, Error> {
+    Ok(serde_json::to_string_pretty(decision).map_err(Error::Json)? + "\n")
+}
+
+fn save(directory: &Path, name: &str, content: &str) -> Result<(), Error> {
+    let path = directory.join(name);
+    fs::create_dir_all(directory).and_then(|()| fs::write(&path, content)).map_err(writing(&path))
+}
+
+fn writing(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Write { path, source }
+}

@@ -1,0 +1,210 @@
+//! What is asked of a run: how much each gate of each candidate has grown, and how much it may.
+
+use serde::Serialize;
+
+use super::baseline::{Baseline, Ratio};
+use super::{Budgets, Error};
+use crate::analyze::{Comparison, ConditionAnalysis, Estimate, Verdict};
+use crate::plan::circumstances::describe;
+use crate::plan::{CellKind, Condition, Plan};
+use crate::report::{Experiment, GATES};
+
+/// Who is compared with whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sides {
+    pub candidates: Vec<String>,
+    /// None where the only thing to compare with is a stored baseline.
+    pub reference: Option<String>,
+}
+
+/// One question.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    pub condition: &'a Condition,
+    pub candidate: &'a str,
+    pub against: Against<'a>,
+    pub gate: &'static str,
+    /// The largest growth, in the unit of [`Question::against`].
+    pub limit: f64,
+    /// None where no start counts.
+    pub growth: Option<Growth>,
+    /// What the analysis has found; none where there is no estimate.
+    pub verdict: Option<Verdict>,
+    /// Why starts of the candidate failed.
+    pub failures: Option<&'a str>,
+    /// Why nothing under this condition may be believed.
+    pub void: Option<&'a str>,
+    /// Complete blocks behind the answer.
+    pub blocks: usize,
+}
+
+/// What a candidate is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Against<'a> {
+    /// A cell of the same run, in milliseconds.
+    Cell(&'a str),
+    /// A stored ratio to the floor, by a factor less one.
+    Baseline,
+}
+
+/// How much something has grown: 0 is not at all, in milliseconds or as a factor less one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Growth {
+    pub value: f64,
+    /// The ends of the 95 % interval.
+    pub low: f64,
+    pub high: f64,
+    /// The smallest growth that the run would have found four times out of five.
+    pub detectable: f64,
+}
+
+impl Sides {
+    /// From the names on the command line, and the plan where there are none.
+    pub fn of(plan: &Plan, candidates: &[String], reference: Option<&str>) -> Result<Self, Error> {
+        let kinds = plan.cells.iter().filter(|cell| matches!(cell.kind, CellKind::Build | CellKind::External { .. }));
+        let known: Vec<String> = kinds.map(|cell| cell.id.clone()).collect();
+        if let Some(cell) = candidates.iter().map(String::as_str).chain(reference).find(|cell| !knows(&known, cell)) {
+            return Err(Error::NoCell { cell: cell.to_owned(), known });
+        }
+        let first = plan.cells.first().map(|cell| cell.id.as_str()).filter(|first| knows(&known, first));
+        let usual = first.filter(|first| known.len() > 1 && !knows(candidates, first));
+        let reference = reference.or(usual).map(str::to_owned);
+        let others = known.into_iter().filter(|cell| Some(cell) != reference.as_ref());
+        let candidates = if candidates.is_empty() { others.collect() } else { candidates.to_vec() };
+        Ok(Self { candidates, reference })
+    }
+}
+
+fn knows(names: &[String], name: &str) -> bool {
+    names.iter().any(|known| known == name)
+}
+
+/// Every question, in the order of the conditions.
+pub fn all<'a>(
+    experiment: &'a Experiment,
+    sides: &'a Sides,
+    budgets: &Budgets,
+    baseline: Option<&Baseline>,
+) -> Result<Vec<Question<'a>>, Error> {
+    let mut questions = Vec::new();
+    for found in &experiment.analysis.conditions {
+        for candidate in &sides.candidates {
+            for gate in GATES {
+                if let Some(reference) = &sides.reference {
+                    questions.push(in_this_run(found, [candidate, reference], gate, budgets)?);
+                }
+                if let Some(baseline) = baseline {
+                    questions.push(since(baseline, found, candidate, gate, budgets)?);
+                }
+            }
+        }
+    }
+    Ok(questions)
+}
+
+fn in_this_run<'a>(
+    found: &'a ConditionAnalysis,
+    [candidate, reference]: [&'a str; 2],
+    gate: &'static str,
+    budgets: &Budgets,
+) -> Result<Question<'a>, Error> {
+    let limit = budgets.of(&found.condition, gate).ms.ok_or_else(|| no_budget(found, gate, "ms"))?;
+    let pair = |one: &str, other: &str| {
+        found.comparisons.iter().find(|comparison| comparison.cell == one && comparison.reference == other)
+    };
+    let of = |comparison: &Comparison| comparison.differences.get(gate).cloned();
+    let estimate = match (pair(candidate, reference), pair(reference, candidate)) {
+        (Some(comparison), _) => of(comparison),
+        (None, Some(comparison)) => of(comparison).map(|estimate| turned(&estimate)),
+        (None, None) => {
+            return Err(Error::NotCompared { candidate: candidate.to_owned(), reference: reference.to_owned() });
+        }
+    };
+    let growth = estimate.as_ref().map(|Estimate { value, low, high, detectable, .. }| Growth {
+        value: *value,
+        low: *low,
+        high: *high,
+        detectable: *detectable,
+    });
+    let verdict = estimate.map(|estimate| estimate.verdict);
+    Ok(Question { growth, verdict, ..question(found, candidate, Against::Cell(reference), gate, limit) })
+}
+
+fn since<'a>(
+    baseline: &Baseline,
+    found: &'a ConditionAnalysis,
+    candidate: &'a str,
+    gate: &'static str,
+    budgets: &Budgets,
+) -> Result<Question<'a>, Error> {
+    let limit = budgets.of(&found.condition, gate).ratio.ok_or_else(|| no_budget(found, gate, "ratio"))?;
+    let comparison = found.to_floor.iter().find(|comparison| comparison.cell == candidate).ok_or(Error::NoFloor)?;
+    let before = baseline
+        .ratio(&found.condition, candidate, gate)
+        .ok_or_else(|| Error::NotInBaseline { cell: candidate.to_owned(), condition: describe(&found.condition) })?;
+    let estimate = comparison.ratios.get(gate);
+    let growth = estimate.map(|estimate| grown(Ratio::from(estimate), before));
+    let verdict = estimate.map(|estimate| estimate.verdict);
+    Ok(Question { growth, verdict, ..question(found, candidate, Against::Baseline, gate, limit - 1.0) })
+}
+
+fn question<'a>(
+    found: &'a ConditionAnalysis,
+    candidate: &'a str,
+    against: Against<'a>,
+    gate: &'static str,
+    limit: f64,
+) -> Question<'a> {
+    let summary = found.cells.iter().find(|cell| cell.cell == candidate);
+    Question {
+        condition: &found.condition,
+        candidate,
+        against,
+        gate,
+        limit,
+        growth: None,
+        verdict: None,
+        failures: summary.and_then(|summary| summary.failures.as_deref()),
+        void: found.void.as_deref(),
+        blocks: found.blocks,
+    }
+}
+
+fn no_budget(found: &ConditionAnalysis, gate: &'static str, unit: &'static str) -> Error {
+    Error::NoBudget { gate, unit, condition: describe(&found.condition) }
+}
+
+/// The other way round: what the reference has less, the candidate has more.
+fn turned(estimate: &Estimate) -> Estimate {
+    Estimate { value: -estimate.value, low: -estimate.high, high: -estimate.low, ..estimate.clone() }
+}
+
+/// From a stored ratio to one of today. The two runs are independent, so that the distances from the middle to the ends of their intervals add up as squares;
+/// on the scale of logarithms, where a ratio of ratios is a difference (Zou and Donner 2008, "Construction of confidence limits about effect measures").
+fn grown(now: Ratio, before: Ratio) -> Growth {
+    let ratio = (now.value / before.value).ln();
+    let below = (now.value / now.low).ln().hypot((before.high / before.value).ln());
+    let above = (now.high / now.value).ln().hypot((before.value / before.low).ln());
+    Growth {
+        value: ratio.exp_m1(),
+        low: (ratio - below).exp_m1(),
+        high: (ratio + above).exp_m1(),
+        detectable: now.detectable.ln_1p().hypot(before.detectable.ln_1p()).exp_m1(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_runs_are_less_certain_than_one() {
+        let ratio = |value: f64| Ratio { value, low: value / 1.03, high: value * 1.03, detectable: 0.04 };
+        let growth = grown(ratio(1.8), ratio(1.5));
+        assert!((growth.value - 0.2).abs() < 1e-9, "{growth:?}");
+        let spread = (1.03_f64.ln() * 2.0_f64.sqrt()).exp();
+        assert!((growth.low - (1.2 / spread - 1.0)).abs() < 1e-9, "{growth:?}");
+        assert!((growth.high - (1.2 * spread - 1.0)).abs() < 1e-9, "{growth:?}");
+        assert!(growth.detectable > 0.055 && growth.detectable < 0.058, "{growth:?}");
+    }
+}

@@ -1,0 +1,27 @@
+//! A decision for a terminal or a log.
+
+use std::fmt::Write as _;
+
+use super::Decision;
+use crate::plan::circumstances::describe;
+
+/// The outcome first, then what it rests on.
+pub fn write(decision: &Decision) -> String {
+    let mut text = format!("{}\n{}\n", decision.title(), decision.sentence);
+    for build in &decision.builds {
+        let _ = writeln!(text, "\n{} could not be built: {}\n{}", build.cell, build.command, build.output.trim_end());
+    }
+    let mut condition = None;
+    for judgement in &decision.judgements {
+        if condition != Some(&judgement.condition) {
+            let _ = writeln!(text, "\n{}", describe(&judgement.condition));
+            condition = Some(&judgement.condition);
+        }
+        let who = format!("{} against {}, {}", judgement.candidate, judgement.against, judgement.gate);
+        let _ = writeln!(text, "  {:<12} {who}: {}", judgement.outcome.name(), judgement.reason);
+    }
+    for note in &decision.notes {
+        let _ = writeln!(text, "\nNote: {note}");
+    }
+    text
+}

@@ -1,0 +1,45 @@
+//! Why the folders are not one run.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::plan::{self, SCHEMA};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("there is nothing to put together")]
+    Nothing,
+    #[error(transparent)]
+    Planned(#[from] plan::Error),
+    #[error("{} cannot be read", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} cannot be written", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{}:{line} is not what this version writes there", path.display())]
+    Content { path: PathBuf, line: usize, source: serde_json::Error },
+    #[error("{} has schema {found}, and this version reads {SCHEMA}", path.display())]
+    Schema { path: PathBuf, found: u32 },
+    #[error("{} and {} are of different plans", one.display(), other.display())]
+    Plan { one: PathBuf, other: PathBuf },
+    #[error("{} has a start of {cell} that is not in the plan", folder.display())]
+    Stranger { folder: PathBuf, cell: String },
+    #[error("{} has the start of {cell} in block {block}, which another folder has as well: each partition is run once", folder.display())]
+    Twice { folder: PathBuf, cell: String, block: u32 },
+    #[error("{} has started another program as {cell} than the folders before: build once, or from the same sources", folder.display())]
+    Program { folder: PathBuf, cell: String },
+    #[error("{} of {planned} blocks are missing or not complete, the first is {}; add the folder that has them, or say --partial", missing.len(), missing.first().copied().unwrap_or_default())]
+    Missing { missing: Vec<u32>, planned: u32 },
+    #[error("a file cannot be written as JSON")]
+    Json(#[source] serde_json::Error),
+}
+
+impl Error {
+    /// Whether other folders or another command line would help.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Planned(error) => error.is_usage(),
+            Self::Read { .. } | Self::Write { .. } | Self::Json(_) => false,
+            _ => true,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! `cargo matrix merge`: what several machines have measured of one plan becomes one run.
+
+mod error;
+mod shard;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+pub use error::Error;
+
+use shard::{Shard, Start};
+
+use crate::build::{Built, FILE};
+use crate::cli;
+use crate::measure::Run;
+use crate::plan::{Plan, file};
+
+const AFTER: &str = "\
+Examples:
+  cargo matrix merge shard-0 shard-1 shard-2 --out merged
+  cargo matrix analyze merged/plan.json merged/samples.jsonl --out merged/analysis.json
+
+Every folder is one that `bench --partition M/N --out` has left. Together they are what one machine would have left: the same starts in the same order, in
+plan.json, builds.jsonl, run.json and samples.jsonl. Blocks are never split, so that differences stay within a machine.
+
+Exit status:
+  0  the folders are put together
+  2  they are of different plans or programs, have a start twice, or lack some that were planned
+  6  a file cannot be read or written";
+
+/// Puts together what several machines have measured of one plan
+#[derive(Args, Debug)]
+#[command(after_help = AFTER)]
+pub struct Arguments {
+    /// Folders of the partitions
+    #[arg(required = true, value_name = "DIR")]
+    pub shards: Vec<PathBuf>,
+
+    /// The folder for all of it
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+
+    /// Does not mind that planned starts are missing
+    #[arg(long)]
+    pub partial: bool,
+}
+
+/// Runs the verb and says how it went.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    match merge(arguments) {
+        Ok(told) => {
+            eprintln!("{told}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => cli::complain(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
+    }
+}
+
+fn merge(arguments: &Arguments) -> Result<String, Error> {
+    let shards = arguments.shards.iter().map(|folder| Shard::read(folder)).collect::<Result<Vec<_>, _>>()?;
+    let plan = plan(&shards)?;
+    let starts = starts(&plan, &shards)?;
+    if !arguments.partial {
+        complete(&plan, &starts)?;
+    }
+    let out = &arguments.out;
+    file::write(&plan, out)?;
+    let lines = starts.values().map(|start| format!("{}\n", start.line));
+    write(&out.join("samples.jsonl"), &lines.collect::<String>())?;
+    let built = builds(&shards).into_iter().map(|built| Ok(serde_json::to_string(built)? + "\n"));
+    let built = built.collect::<Result<String, serde_json::Error>>().map_err(Error::Json)?;
+    write(&out.join(FILE), &built)?;
+    if let Some(run) = run_of(&shards) {
+        write(&out.join("run.json"), &(serde_json::to_string_pretty(&run).map_err(Error::Json)? + "\n"))?;
+    }
+    Ok(told(&shards, starts.len(), out))
+}
+
+fn told(shards: &[Shard], starts: usize, out: &Path) -> String {
+    let machines: BTreeSet<&str> =
+        shards.iter().filter_map(|shard| shard.run.as_ref()).map(|run| run.machine.cpu.as_str()).collect();
+    let kinds = match machines.len() {
+        0 | 1 => String::new(),
+        kinds => format!(", on {kinds} kinds of machines"),
+    };
+    format!("{starts} starts of {} folders put together{kinds}: {}", shards.len(), out.display())
+}
+
+/// What all of them were to run. Which part each had is not a difference.
+fn plan(shards: &[Shard]) -> Result<Plan, Error> {
+    let whole = |shard: &Shard| Plan { partition: None, ..shard.plan.clone() };
+    let (first, rest) = shards.split_first().ok_or(Error::Nothing)?;
+    let plan = whole(first);
+    match rest.iter().find(|shard| whole(shard) != plan) {
+        Some(other) => Err(Error::Plan { one: first.folder.clone(), other: other.folder.clone() }),
+        None => Ok(plan),
+    }
+}
+
+/// When a start was due. A run on one machine takes its starts in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Due {
+    block: u32,
+    condition: usize,
+    position: u32,
+}
+
+fn starts<'a>(plan: &Plan, shards: &'a [Shard]) -> Result<BTreeMap<Due, &'a Start>, Error> {
+    let mut starts = BTreeMap::new();
+    let mut programs: BTreeMap<&str, &Start> = BTreeMap::new();
+    for (shard, start) in shards.iter().flat_map(|shard| shard.starts.iter().map(move |start| (shard, start))) {
+        let sample = &start.sample;
+        let stranger = || Error::Stranger { folder: shard.folder.clone(), cell: sample.cell.clone() };
+        let condition = plan.conditions.iter().position(|condition| *condition == sample.condition);
+        let condition = condition.filter(|_| plan.cells.iter().any(|cell| cell.id == sample.cell));
+        let due = Due { block: sample.block, condition: condition.ok_or_else(stranger)?, position: sample.position };
+        if starts.insert(due, start).is_some() {
+            return Err(Error::Twice { folder: shard.folder.clone(), cell: sample.cell.clone(), block: sample.block });
+        }
+        if programs.entry(&sample.cell).or_insert(start).sample.program != sample.program {
+            return Err(Error::Program { folder: shard.folder.clone(), cell: sample.cell.clone() });
+        }
+    }
+    Ok(starts)
+}
+
+/// Whether every cell that was started was started as often as planned.
+fn complete(plan: &Plan, starts: &BTreeMap<Due, &Start>) -> Result<(), Error> {
+    let there: BTreeSet<(usize, u32, &str)> =
+        starts.iter().map(|(due, start)| (due.condition, due.block, start.sample.cell.as_str())).collect();
+    let cells: BTreeSet<&str> = there.iter().map(|(_, _, cell)| *cell).collect();
+    let lacks = |block: &u32| {
+        let all = |condition| cells.iter().all(|cell| there.contains(&(condition, *block, *cell)));
+        !(0..plan.conditions.len()).all(all)
+    };
+    let missing: Vec<u32> = (0..plan.blocks).filter(lacks).collect();
+    if missing.is_empty() { Ok(()) } else { Err(Error::Missing { missing, planned: plan.blocks }) }
+}
+
+/// A line for each cell, in the order of the plan; one that could not be built anywhere is not there everywhere.
+fn builds(shards: &[Shard]) -> Vec<&Built> {
+    let mut builds: Vec<&Built> = Vec::new();
+    for built in shards.iter().flat_map(|shard| &shard.builds) {
+        match builds.iter_mut().find(|known| known.cell == built.cell) {
+            Some(known) if known.failure.is_none() && built.failure.is_some() => *known = built,
+            Some(_) => {}
+            None => builds.push(built),
+        }
+    }
+    builds
+}
+
+/// The first machine stands for all of them, and whatever any of them refused is refused.
+fn run_of(shards: &[Shard]) -> Option<Run> {
+    let mut runs = shards.iter().filter_map(|shard| shard.run.clone());
+    let mut first = runs.next()?;
+    for refused in runs.flat_map(|run| run.refused) {
+        if !first.refused.contains(&refused) {
+            first.refused.push(refused);
+        }
+    }
+    Some(first)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    fs::write(path, text).map_err(|source: io::Error| Error::Write { path: path.to_owned(), source })
+}

@@ -1,0 +1,51 @@
+//! The gates as Bencher takes them with `--adapter json`: a benchmark for each cell and condition, a measure for each gate, with the ends of the interval.
+//!
+//! <https://bencher.dev/docs/reference/bencher-metric-format>: the names of benchmarks have at most 1024 characters, those of measures 64, and a measure that is not
+//! known yet is made.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Error;
+use super::benchstat::parts;
+use super::story::{Chapter, GATES, Row, Story};
+use crate::analyze::Estimate;
+
+/// A measure's name, and what was found of it.
+type Measures = BTreeMap<String, Metric>;
+
+#[derive(Serialize)]
+struct Metric {
+    value: f64,
+    lower_value: f64,
+    upper_value: f64,
+}
+
+/// Writes medians with their tenth and ninetieth of a hundred, and ratios to the floor, which alone carry over from machine to machine, with their intervals.
+pub fn write(story: &Story) -> Result<String, Error> {
+    let benchmarks: BTreeMap<String, Measures> = story.chapters.iter().flat_map(of_chapter).collect();
+    Ok(serde_json::to_string_pretty(&benchmarks).map_err(Error::Json)? + "\n")
+}
+
+fn of_chapter<'a>(chapter: &'a Chapter<'_>) -> impl Iterator<Item = (String, Measures)> + 'a {
+    let place = parts(&chapter.found.condition);
+    let rows = chapter.rows.iter().map(move |row| (format!("{}{place}", row.name()), of_row(chapter, row)));
+    rows.filter(|(_, measures)| !measures.is_empty())
+}
+
+fn of_row(chapter: &Chapter, row: &Row) -> Measures {
+    let to_floor = chapter.found.to_floor.iter().find(|comparison| comparison.cell == row.name());
+    let mut measures = Measures::new();
+    for gate in GATES {
+        if let Some(summary) = row.measure(gate) {
+            let metric = Metric { value: summary.p50, lower_value: summary.p10, upper_value: summary.p90 };
+            measures.insert(format!("{gate}-ms"), metric);
+        }
+        if let Some(Estimate { value, low, high, .. }) = to_floor.and_then(|comparison| comparison.ratios.get(gate)) {
+            let metric = Metric { value: *value, lower_value: *low, upper_value: *high };
+            measures.insert(format!("{gate}-to-floor"), metric);
+        }
+    }
+    measures
+}

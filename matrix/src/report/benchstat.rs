@@ -1,0 +1,70 @@
+//! The starts as Go's tools for benchmarks read them, so that `benchstat -col /cell report.benchstat.txt` shows the gates side by side.
+//!
+//! Their format has lines `key: value` about all that follows, lines `Unit` about units, and for each start a line with a name, a number of iterations, and
+//! values with units. A name may have parts `/key=value`, and must not end in a number after a dash, which would be taken for a number of CPUs.
+//! <https://go.googlesource.com/proposal/+/master/design/14313-benchmark-format.md>, <https://pkg.go.dev/golang.org/x/perf/benchfmt>
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::story::{Chapter, GATES, Story};
+use crate::plan::Condition;
+
+/// Times are written in seconds, which those tools scale by themselves.
+const MS_PER_SECOND: f64 = 1000.0;
+
+/// Writes every start that counts.
+pub fn write(story: &Story) -> String {
+    let mut text = String::new();
+    for (key, value) in machine(story) {
+        let _ = writeln!(text, "{key}: {value}");
+    }
+    for gate in GATES {
+        let _ = writeln!(text, "Unit {gate}-sec better=lower");
+    }
+    for chapter in &story.chapters {
+        starts(&mut text, chapter);
+    }
+    text
+}
+
+/// A start's two gates are not in the same line: an analysis has kept the values of each measure, not which belong together.
+fn starts(text: &mut String, chapter: &Chapter) {
+    for row in &chapter.rows {
+        let name = format!("BenchmarkColdStart/cell={}{}", row.name(), parts(&chapter.found.condition));
+        for gate in GATES {
+            for value in row.measure(gate).into_iter().flat_map(|summary| &summary.values) {
+                let _ = writeln!(text, "{name} 1 {} {gate}-sec", value / MS_PER_SECOND);
+            }
+        }
+    }
+}
+
+/// A condition as parts of a name. The first is a number, and the last a word.
+pub fn parts(condition: &Condition) -> String {
+    let part = |(key, value): (&str, Value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        format!("/{key}={value}")
+    };
+    let Condition { memory_mb, regime, cache, platform, trust_store, runtime, disturbance } = condition;
+    let parts = [
+        ("memory", json!(memory_mb)),
+        ("regime", json!(regime)),
+        ("cache", json!(cache)),
+        ("latency", json!(platform)),
+        ("runtime", json!(runtime)),
+        ("store", json!(trust_store)),
+        ("disturb", json!(disturbance)),
+    ];
+    parts.into_iter().map(part).collect()
+}
+
+/// What the format has keys for, with a capital letter in none of them.
+fn machine(story: &Story) -> Vec<(&'static str, String)> {
+    let Some(provenance) = story.provenance() else { return Vec::new() };
+    let machine = &provenance.run.machine;
+    let commit = provenance.run.commit.clone().map(|commit| ("commit", commit));
+    let known = [("cpu", machine.cpu.clone()), ("arch", machine.architecture.clone()), ("os", machine.kernel.clone())];
+    known.into_iter().chain(commit).collect()
+}

@@ -1,0 +1,150 @@
+//! From a plan to several machines and back: what they have measured together is what one of them would have.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
+
+mod measure_support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use matrix::plan::{Partition, Plan, file};
+use measure_support::{again, directory, external, floor, keys, samples};
+use serde_json::{Value, json};
+
+const BLOCKS: u32 = 7;
+
+fn matrix(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_matrix")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn succeed(arguments: &[&str]) -> Output {
+    let output = matrix(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    output
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A plan for three machines, of programs that need not be built; and how CI is told of it.
+fn planned(folder: &Path, format: &str) -> Value {
+    let blocks = BLOCKS.to_string();
+    let words = ["plan", "list", "--cells", "ship", "--blocks", &blocks, "--memory", "512,1769", "--out", path(folder)];
+    let output = succeed(&[&words[..], &["--shards", "3", "--format", format]].concat());
+    assert!(text(&output.stderr).contains("cold starts:"), "{}", text(&output.stderr));
+    let plan = file::read(folder).unwrap();
+    let program = env!("CARGO_BIN_EXE_floor");
+    let cells =
+        vec![external("main", program, &[]), external("candidate", program, &[]), again("again", "main"), floor()];
+    file::write(&Plan { cells, ..plan }, folder).unwrap();
+    fs::write(folder.join("builds.jsonl"), "").unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Measures with the files of `plan` what belongs to a partition.
+fn bench(plan: &Path, partition: Option<&str>, out: &Path) {
+    fs::create_dir_all(out).unwrap();
+    for name in ["plan.json", "builds.jsonl"] {
+        fs::copy(plan.join(name), out.join(name)).unwrap();
+    }
+    let rest = partition.map_or_else(Vec::new, |partition| vec!["--partition", partition]);
+    succeed(&[&["bench", "--out", path(out)], &rest[..]].concat());
+}
+
+fn analyzed(folder: &Path) -> Value {
+    let analysis = folder.join("analysis.json");
+    let (plan, samples) = (folder.join("plan.json"), folder.join("samples.jsonl"));
+    succeed(&["analyze", path(&plan), path(&samples), "--out", path(&analysis)]);
+    serde_json::from_slice(&fs::read(analysis).unwrap()).unwrap()
+}
+
+#[test]
+fn a_run_that_is_spread_over_machines_is_the_run_of_one() {
+    let folder = directory();
+    let at = |name: &str| folder.path().join(name);
+    let shards = planned(&at("plan"), "github");
+    assert_eq!(shards, json!({ "partition": ["0/3", "1/3", "2/3"] }));
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for partition in shards["partition"].as_array().unwrap() {
+        folders.push(at(&partition.as_str().unwrap().replace('/', "-of-")));
+        bench(&at("plan"), partition.as_str(), folders.last().unwrap());
+    }
+    let shards: Vec<&str> = folders.iter().map(|folder| path(folder)).collect();
+    let merged = at("merged");
+    // The order in which they come back does not matter.
+    succeed(&["merge", shards[2], shards[0], shards[1], "--out", path(&merged)]);
+
+    // One machine takes the same starts in the same order.
+    bench(&at("plan"), None, &at("alone"));
+    let (together, alone) = (samples(&merged), samples(&at("alone")));
+    assert_eq!(keys(&together), keys(&alone));
+    assert_eq!(together.len(), 7 * 4 * 2);
+    assert_eq!(file::read(&merged).unwrap(), file::read(&at("alone")).unwrap());
+
+    // And the same starts on one machine are analyzed to the same digit: the lines of `alone`, taken apart and put together.
+    let lines = fs::read_to_string(at("alone").join("samples.jsonl")).unwrap();
+    for (folder, part) in folders.iter().zip(["0/3", "1/3", "2/3"]) {
+        let part: Partition = part.parse().unwrap();
+        let own = lines.lines().zip(&alone).filter(|(_, sample)| part.has(sample.block));
+        fs::write(folder.join("samples.jsonl"), own.flat_map(|(line, _)| [line, "\n"]).collect::<String>()).unwrap();
+    }
+    succeed(&["merge", shards[1], shards[2], shards[0], "--out", path(&merged)]);
+    assert_eq!(fs::read_to_string(merged.join("samples.jsonl")).unwrap(), lines);
+    assert_eq!(analyzed(&merged), analyzed(&at("alone")));
+
+    let analysis = merged.join("analysis.json");
+    succeed(&["report", path(&analysis), "--out", path(&merged)]);
+    let budgets = at("budgets.toml");
+    fs::write(&budgets, "[[budget]]\nregister = { ms = 500 }\nready = { ms = 500 }\n").unwrap();
+    let gate = matrix(&["gate", path(&analysis), "--budgets", path(&budgets), "--out", path(&merged)]);
+    // A busy machine may be told to be noisy; half a second is nothing that two of the same program could differ by.
+    assert!(matches!(gate.status.code(), Some(0 | 11 | 12)), "{}", text(&gate.stderr));
+    for name in ["report.html", "report.md", "report.bencher.json", "report.benchstat.txt", "gate.md", "gate.json"] {
+        assert!(merged.join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn folders_that_are_not_one_run_are_refused() {
+    let folder = directory();
+    let at = |name: &str| folder.path().join(name);
+    let shards = planned(&at("plan"), "gitlab");
+    let partitions = ["0/3", "1/3", "2/3"];
+    assert_eq!(shards, json!({ ".shards": { "parallel": { "matrix": [{ "PARTITION": partitions }] } } }));
+    for (name, partition) in ["a", "b", "c"].into_iter().zip(partitions) {
+        bench(&at("plan"), Some(partition), &at(name));
+    }
+    let merged = |names: &[&str], more: &[&str]| {
+        let folders: Vec<PathBuf> = names.iter().map(|name| at(name)).collect();
+        let folders: Vec<&str> = folders.iter().map(|folder| path(folder)).collect();
+        let out = at("merged");
+        let output = matrix(&[&["merge"], &folders[..], &["--out", path(&out)], more].concat());
+        (output.status.code(), text(&output.stderr))
+    };
+    let refused = |names: &[&str], reason: &str| {
+        let (status, said) = merged(names, &[]);
+        assert_eq!(status, Some(2), "{said}");
+        assert!(said.contains(reason), "{said}");
+    };
+    refused(&["a", "c"], "2 of 7 blocks are missing or not complete, the first is 1");
+    refused(&["a", "b", "c", "b"], "which another folder has as well");
+    assert_eq!(merged(&["a", "c"], &["--partial"]).0, Some(0));
+    assert_eq!(samples(&at("merged")).len(), 5 * 4 * 2);
+
+    // A machine that was stopped in the middle of a line has not taken that start.
+    let path = at("b").join("samples.jsonl");
+    let whole = fs::read_to_string(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() - 9]).unwrap();
+    refused(&["a", "b", "c"], "1 of 7 blocks are missing or not complete, the first is 4");
+    let program = samples(&at("a"))[0].program.clone();
+    fs::write(&path, whole.replace(&program, "0123456789abcdef")).unwrap();
+    refused(&["a", "b", "c"], "has started another program as");
+    let plan = file::read(&at("b")).unwrap();
+    fs::write(at("b").join("plan.json"), serde_json::to_string(&Plan { seed: 99, ..plan }).unwrap()).unwrap();
+    refused(&["a", "b", "c"], "are of different plans");
+}
