@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::sandbox::http;
+use crate::sandbox::journal::What;
 use crate::sandbox::platform::{Fatal, Platform};
 use crate::sandbox::setup::{Origin, Pipe};
 
@@ -188,9 +189,11 @@ impl Worker {
         match end {
             End::Hang => {}
             End::Exit(code) => self.platform.ended(&Origin::Function, format!("exit status: {code}")),
+            // One failure, not two: the second might find the next environment.
             End::OutOfMemory => {
+                let status = "signal: 9 (SIGKILL)".to_owned();
+                self.platform.journal.write(What::Exited { origin: Origin::Function, status });
                 self.platform.fail(Fatal::OutOfMemory);
-                self.platform.ended(&Origin::Function, "signal: 9 (SIGKILL)".to_owned());
             }
         }
     }
