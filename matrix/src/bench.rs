@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::{fs, io};
 
 use crate::cli;
 use crate::invoke::build::target_directory;
@@ -17,6 +18,11 @@ const FAULT_BLOCKS: u32 = 2;
 pub fn run(blocks: Option<u32>, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
     let folder = target_directory().join("matrix/bench");
     eprintln!("The first run builds three extensions, which takes minutes; then it starts each of them many times.");
+    match set_aside(&folder) {
+        Ok(true) => eprintln!("What the last run left is kept as {}", folder.join("*.before.*").display()),
+        Ok(false) => {}
+        Err(error) => return cli::complain(&error, cli::SETUP_FAILED),
+    }
     let mut differs = false;
     for line in steps(&folder, blocks.unwrap_or(BLOCKS)) {
         eprintln!("\n$ cargo matrix {}", line.join(" "));
@@ -29,6 +35,24 @@ pub fn run(blocks: Option<u32>, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCod
     }
     eprintln!("\nThe report with its pictures is {}", folder.join("report.html").display());
     if differs { cli::DELIVERS_DIFFERENTLY.into() } else { ExitCode::SUCCESS }
+}
+
+/// A run that has come to its report is not gone on with: the programs or the number of blocks may be others by now. One that was interrupted is.
+fn set_aside(folder: &Path) -> io::Result<bool> {
+    if !folder.join("report.html").exists() {
+        return Ok(false);
+    }
+    for (now, before) in [
+        ("samples.jsonl", "samples.before.jsonl"),
+        ("faults/samples.jsonl", "faults/samples.before.jsonl"),
+        ("report.html", "report.before.html"),
+    ] {
+        match fs::rename(folder.join(now), folder.join(before)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(true)
 }
 
 fn steps(folder: &Path, blocks: u32) -> Vec<Vec<String>> {
@@ -51,4 +75,29 @@ fn steps(folder: &Path, blocks: u32) -> Vec<Vec<String>> {
         &["report", &at(folder, "analysis.json")],
     ];
     lines.iter().map(|line| line.iter().map(|word| (*word).to_owned()).collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_has_ended_makes_room_for_the_next_and_an_interrupted_one_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str| directory.path().join(name);
+        fs::create_dir(file("faults")).unwrap();
+        for name in ["samples.jsonl", "faults/samples.jsonl"] {
+            fs::write(file(name), "").unwrap();
+        }
+        assert!(!set_aside(directory.path()).unwrap());
+        assert!(file("samples.jsonl").exists());
+        fs::write(file("report.html"), "").unwrap();
+        assert!(set_aside(directory.path()).unwrap());
+        for (now, before) in
+            [("samples.jsonl", "samples.before.jsonl"), ("faults/samples.jsonl", "faults/samples.before.jsonl")]
+        {
+            assert!(!file(now).exists() && file(before).exists(), "{now}");
+        }
+        assert!(!set_aside(directory.path()).unwrap(), "the next one has not ended yet");
+    }
 }

@@ -62,7 +62,7 @@ pub enum Error {
     #[error("the program of {cell} is not the one that was built; build it again")]
     Changed { cell: String },
     /// The output directory holds another run.
-    #[error("{} holds samples of another {what}; choose another --out", path.display())]
+    #[error("{} holds samples of another {what}; choose another --out, or move its samples.jsonl away", path.display())]
     OtherRun { path: PathBuf, what: &'static str },
     /// A condition names a runtime that does not exist.
     #[error("the runtime \"{0}\" is none of null, python and sleep:<ms>")]
