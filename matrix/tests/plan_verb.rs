@@ -52,9 +52,13 @@ fn a_dry_run_shows_everything_and_writes_nothing() {
 
 #[test]
 fn what_cannot_be_planned_ends_with_status_2() {
-    for words in
-        [&["plan", "full"][..], &["plan", "list"], &["plan", "sets", "--partition", "3/3"], &["build", "/nowhere/x"]]
-    {
+    for words in [
+        &["plan", "full"][..],
+        &["plan", "list"],
+        &["plan", "sets", "--partition", "3/3"],
+        &["plan", "sets", "--shards", "3", "--dry-run"],
+        &["build", "/nowhere/x"],
+    ] {
         let output = matrix(words);
         assert_eq!(output.status.code(), Some(2), "{words:?}");
         assert!(text(&output.stderr).contains("error: "), "{words:?}");

@@ -18,6 +18,8 @@ pub enum Error {
     Cell { cell: String, reason: String },
     #[error("the design {design} has no use for --{option}")]
     Option { design: &'static str, option: &'static str },
+    #[error("--shards is for the formats github and gitlab; say which with --format")]
+    Shards,
     #[error("the design list needs --cells")]
     NoCells,
     #[error(transparent)]

@@ -33,6 +33,9 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn decide(arguments: &Arguments) -> Result<(), Error> {
+    if arguments.shards > 1 && matches!(arguments.format, Format::Text | Format::Json) {
+        return Err(Error::Shards);
+    }
     let manifest = Manifest::embedded().map_err(|_| Error::Manifest)?;
     let (plan, notes) = cells::plan(manifest, arguments)?;
     let experiments = target_directory().join("matrix");
