@@ -16,6 +16,7 @@ Designs:
   resolution-5     a larger fraction: main effects and every interaction of two factors
   full             every combination of up to 8 factors
   list             the cells that --cells names
+  subsets          every Cargo feature by itself, none, all, and a random sample of combinations: whether all work and deliver the same
 
 Examples:
   cargo matrix plan sets --dry-run
@@ -25,6 +26,7 @@ Examples:
   cargo matrix plan list --cells 'ship,ship+jemalloc,ship-webpki-roots' \\
       --external public=./datadog-agent --external-env public:DD_API_KEY=none
   cargo matrix plan sets --shards 4 --format github
+  cargo matrix plan subsets --sample 10 --seed 7 --blocks 1
 
 Exit status:
   0  the plan is written, or shown
@@ -57,6 +59,10 @@ pub struct Arguments {
     /// The cells of the design `list`: a set, with `+` before what is added and `-` before what is taken away
     #[arg(long, value_delimiter = ',', value_name = "CELL")]
     pub cells: Vec<String>,
+
+    /// How many combinations the design `subsets` draws [default: 6]
+    #[arg(long, value_name = "N")]
+    pub sample: Option<u32>,
 
     /// Memory tiers in MB
     #[arg(long, value_delimiter = ',', value_name = "MB", default_value = "1024", value_parser = clap::value_parser!(u32).range(128..=10_240))]
@@ -144,6 +150,7 @@ pub enum DesignName {
     Resolution5,
     Full,
     List,
+    Subsets,
 }
 
 impl DesignName {
@@ -158,6 +165,7 @@ impl DesignName {
             Self::Resolution5 => "resolution-5",
             Self::Full => "full",
             Self::List => "list",
+            Self::Subsets => "subsets",
         }
     }
 }

@@ -107,7 +107,7 @@ fn obstacle(manifest: &Manifest, levels: &Levels, choice: &Choice) -> Option<Str
 
 impl Draft {
     /// Adds a cell, unless there is the same under another name.
-    fn add(&mut self, id: &str, levels: Levels) {
+    pub(super) fn add(&mut self, id: &str, levels: Levels) {
         let same = |cell: &&Cell| cell.levels == levels;
         if let Some(same) = self.cells.iter().find(same) {
             self.notes.push(format!("{id} is left out: it is the same as {}", same.id));

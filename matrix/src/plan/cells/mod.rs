@@ -1,6 +1,7 @@
 //! From a design and the manifest to cells: which factors can vary together, and what has to be left out.
 
 mod comparisons;
+mod subsets;
 mod two_levels;
 
 use std::collections::BTreeMap;
@@ -61,6 +62,7 @@ fn draft(manifest: &Manifest, arguments: &Arguments) -> Result<Draft, Error> {
         DesignName::PlackettBurman | DesignName::Resolution4 | DesignName::Resolution5 | DesignName::Full => {
             two_levels::draft(manifest, Base::of(manifest, arguments)?, arguments)
         }
+        DesignName::Subsets => subsets::draft(manifest, arguments),
     }
 }
 
@@ -71,7 +73,8 @@ fn refuse_options(arguments: &Arguments) -> Result<(), Error> {
     let unheeded = [
         ("factors", named && !arguments.factors.is_empty()),
         ("exclude", named && !arguments.exclude.is_empty()),
-        ("base", named && arguments.base.is_some()),
+        ("base", (named || arguments.design == DesignName::Subsets) && arguments.base.is_some()),
+        ("sample", arguments.design != DesignName::Subsets && arguments.sample.is_some()),
         ("cells", arguments.design != DesignName::List && !arguments.cells.is_empty()),
     ];
     match unheeded.into_iter().find(|(_, unheeded)| *unheeded) {
@@ -100,13 +103,11 @@ impl Base {
 
 /// The choices that a design is to look at: those of the command line, or all that nobody has given up yet.
 fn wanted(manifest: &Manifest, arguments: &Arguments) -> Result<Vec<Wanted>, Error> {
-    let excluded = |factor: &str| arguments.exclude.iter().any(|name| name == factor);
     if arguments.factors.is_empty() {
-        let open =
-            manifest.factors.iter().filter(|factor| !matches!(factor.status, Status::Refuted | Status::External));
-        let wanted = open.filter(|factor| !excluded(&factor.name));
-        return Ok(wanted.map(|factor| Wanted { factor: factor.name.clone(), level: None }).collect());
+        let open = |factor: &Factor| !matches!(factor.status, Status::Refuted | Status::External);
+        return Ok(remaining(manifest, arguments, open));
     }
+    let excluded = |factor: &str| arguments.exclude.iter().any(|name| name == factor);
     let mut wanted: Vec<Wanted> = Vec::new();
     for text in &arguments.factors {
         let known = if let Some((factor, level)) = text.split_once('=') {
@@ -121,6 +122,12 @@ fn wanted(manifest: &Manifest, arguments: &Arguments) -> Result<Vec<Wanted>, Err
         }
     }
     Ok(wanted)
+}
+
+/// Every factor of that kind that the command line does not exclude.
+fn remaining(manifest: &Manifest, arguments: &Arguments, kind: impl Fn(&Factor) -> bool) -> Vec<Wanted> {
+    let wanted = manifest.factors.iter().filter(|factor| kind(factor) && !arguments.exclude.contains(&factor.name));
+    wanted.map(|factor| Wanted { factor: factor.name.clone(), level: None }).collect()
 }
 
 /// A factor that is to vary, to one level if that was said.

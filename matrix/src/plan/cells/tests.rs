@@ -191,3 +191,34 @@ fn a_share_has_its_own_blocks_and_the_same_cells() {
     assert_eq!(whole.blocks_here().count(), 7);
     assert_eq!(share.blocks_here().collect::<Vec<_>>(), [1, 4]);
 }
+
+#[test]
+fn subsets_are_each_none_all_and_a_sample_that_the_seed_decides() {
+    let (plan, notes) = planned("subsets --sample 3 --seed 5").unwrap();
+    let ids = ids(&plan);
+    assert_eq!(ids.first(), Some(&"none"));
+    assert_eq!(chosen(&plan, "none"), Vec::<String>::new());
+    assert!(
+        ["only-tag-cache", "only-early-subscribe", "only-crypto-aws-lc", "only-allocator-jemalloc"]
+            .iter()
+            .all(|id| ids.contains(id))
+    );
+    assert!(!ids.contains(&"only-static") && !ids.contains(&"only-opt-level-3"), "no feature: {ids:?}");
+    assert_eq!(chosen(&plan, "only-late-runtime"), ["raw-control-plane", "late-runtime"], "with what it needs");
+    let most = chosen(&plan, "all");
+    assert!(ids.iter().filter_map(|id| id.strip_prefix("only-")).count() == most.len(), "{most:?}");
+    assert_eq!(ids.iter().filter(|id| id.starts_with("subset-")).count(), 3);
+    assert!(notes.iter().any(|note| note.contains("with the seed 5")), "{notes:?}");
+    assert_eq!(planned("subsets --sample 3 --seed 5").unwrap().0, plan);
+    assert_ne!(planned("subsets --sample 3 --seed 6").unwrap().0.cells, plan.cells);
+    assert_eq!(crate::manifest::check::plan(manifest(), &plan), Vec::<String>::new());
+}
+
+#[test]
+fn a_sample_is_no_larger_than_what_there_is() {
+    let (plan, notes) = planned("subsets --factors tag-cache,init-trace --sample 9").unwrap();
+    assert_eq!(ids(&plan), ["none", "only-tag-cache", "only-init-trace", "all", "floor", "again"]);
+    assert!(notes.iter().any(|note| note == "there are no more than 0 combinations to be drawn"), "{notes:?}");
+    assert!(refusal("subsets --base ship").contains("base"));
+    assert!(refusal("sets --sample 3").contains("sample"));
+}
