@@ -86,7 +86,7 @@ fn what_is_read_is_what_was_written() {
     let directory = TempDir::new().unwrap();
     let mut experiment = report_support::troubled();
     experiment.run = Some(report_support::run_of(7));
-    let read = Experiment::read(&arguments(&[&left(directory.path(), &experiment)])).unwrap();
+    let read = Experiment::read(&arguments(&[&left(directory.path(), &experiment)]).files).unwrap();
     assert_eq!((read.plan, read.builds, read.run), (experiment.plan, experiment.builds, experiment.run));
     // The last bit of a number may be lost on the way to text and back.
     let text = serde_json::to_string(&experiment.analysis).unwrap();
@@ -99,7 +99,7 @@ fn the_later_of_two_builds_of_a_cell_holds() {
     let mut experiment = report_support::troubled();
     let again = Built { failure: None, program: Some("/tmp/static".into()), ..experiment.builds[0].clone() };
     experiment.builds.push(again.clone());
-    let read = Experiment::read(&arguments(&[&left(directory.path(), &experiment)])).unwrap();
+    let read = Experiment::read(&arguments(&[&left(directory.path(), &experiment)]).files).unwrap();
     assert_eq!(read.builds, [experiment.builds[1].clone(), again]);
 }
 
@@ -108,7 +108,7 @@ fn a_file_of_another_version_is_refused() {
     let directory = TempDir::new().unwrap();
     let mut experiment = report_support::plausible();
     experiment.plan.schema += 1;
-    let error = Experiment::read(&arguments(&[&left(directory.path(), &experiment)])).unwrap_err();
+    let error = Experiment::read(&arguments(&[&left(directory.path(), &experiment)]).files).unwrap_err();
     assert!(matches!(&error, Error::Schema { path, .. } if path.ends_with("plan.json")), "{error}");
 }
 
@@ -117,9 +117,9 @@ fn a_file_that_is_something_else_is_named() {
     let directory = TempDir::new().unwrap();
     let analysis = left(directory.path(), &report_support::plausible());
     std::fs::write(&analysis, "[]").unwrap();
-    let error = Experiment::read(&arguments(&[&analysis])).unwrap_err();
+    let error = Experiment::read(&arguments(&[&analysis]).files).unwrap_err();
     assert!(error.to_string().ends_with("analysis.json is not an analysis"), "{error}");
     std::fs::remove_file(&analysis).unwrap();
-    let error = Experiment::read(&arguments(&[&analysis])).unwrap_err();
+    let error = Experiment::read(&arguments(&[&analysis]).files).unwrap_err();
     assert!(matches!(error, Error::Read { .. }), "{error}");
 }

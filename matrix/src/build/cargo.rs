@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::Failure;
 use super::paths;
 use super::recipe::Recipe;
+use crate::invoke::build::Profile;
 use crate::workspace;
 
 /// How much of the compiler's output is kept of a failure, in lines from its end.
@@ -39,6 +40,7 @@ pub struct Call {
     features: Vec<String>,
     variables: BTreeMap<String, String>,
     target_directory: PathBuf,
+    profile: Profile,
 }
 
 /// What came of it.
@@ -51,9 +53,10 @@ pub struct Outcome {
 
 impl Call {
     /// Builds `binary` of the workspace in `root` as the recipe says, in the directory of its group under `builds`.
-    pub fn new(binary: &'static str, recipe: &Recipe, root: &Path, builds: &Path) -> Self {
+    pub fn new(binary: &'static str, recipe: &Recipe, profile: Profile, root: &Path, builds: &Path) -> Self {
         Self {
             binary,
+            profile,
             features: recipe.features.clone(),
             variables: recipe.variables(&paths::remapped(root)),
             target_directory: builds.join(recipe.group().0),
@@ -61,8 +64,11 @@ impl Call {
     }
 
     fn arguments(&self) -> Vec<OsString> {
+        let profile = self.profile.as_str();
         let mut arguments: Vec<OsString> =
-            ["build", "--release", "--locked", "--package", "bottlecap", "--bin", self.binary].map(Into::into).into();
+            ["build", "--profile", profile, "--locked", "--package", "bottlecap", "--bin", self.binary]
+                .map(Into::into)
+                .into();
         arguments.extend(["--target".into(), target().into()]);
         arguments.extend(["--target-dir".into(), self.target_directory.clone().into()]);
         arguments.push("--no-default-features".into());
@@ -181,7 +187,7 @@ mod tests {
             profile: BTreeMap::from([("opt-level".to_owned(), "3".to_owned())]),
             ..Recipe::default()
         };
-        Call::new("bottlecap", &recipe, Path::new("/the/root"), Path::new("/builds"))
+        Call::new("bottlecap", &recipe, Profile::Release, Path::new("/the/root"), Path::new("/builds"))
     }
 
     #[test]
@@ -190,7 +196,7 @@ mod tests {
         let start =
             "CARGO_PROFILE_RELEASE_OPT_LEVEL=3 RUSTFLAGS='-C link-arg=-Wl,-z,now --remap-path-prefix=/the/root=.";
         assert!(shell.starts_with(start), "{shell}");
-        assert!(shell.contains("' cargo build --release --locked "), "{shell}");
+        assert!(shell.contains("' cargo build --profile release --locked "), "{shell}");
         assert!(shell.ends_with(" --no-default-features --features a,b"), "{shell}");
         assert!(shell.contains(&format!(" --target {} --target-dir /builds/", target())), "{shell}");
     }

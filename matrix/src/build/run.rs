@@ -14,7 +14,7 @@ use super::progress::Progress;
 use super::work::{Job, Workshop};
 use super::{Built, Error, Origin, sources};
 use crate::cli;
-use crate::invoke::build::target_directory;
+use crate::invoke::build::{Profile, target_directory};
 use crate::manifest::{Manifest, check};
 use crate::plan::{self, Cell, file};
 use crate::workspace;
@@ -25,6 +25,7 @@ Examples:
   cargo matrix build ship+jemalloc-tag-cache
   cargo matrix build target/matrix/sets
   cargo matrix build target/matrix/leave-one-out/plan.json
+  cargo matrix build target/matrix/subsets --profile dev
 
 A set, with `+` before what is added and `-` before what is taken away, is built by itself under `target/matrix/single`. The programs of a plan come to
 lie in `programs` beside it. There is a line for each in `builds.jsonl`. What is there already and would not become anything else is not built again, so
@@ -44,6 +45,10 @@ pub struct Arguments {
     /// A set with what is added or taken away, or a plan's file or folder
     #[arg(value_name = "SET|PLAN")]
     pub what: String,
+
+    /// With which profile: `dev` is built many times faster, and is for seeing whether a combination works, never for measuring
+    #[arg(long, value_enum, default_value_t, value_name = "PROFILE")]
+    pub profile: Profile,
 }
 
 /// How it ended.
@@ -61,7 +66,7 @@ struct Order {
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    match build(&arguments.what) {
+    match build(&arguments.what, arguments.profile) {
         Ok(End::All(lines)) => summary(&lines),
         Ok(End::Interrupted(lines)) => {
             eprintln!("interrupted; {} cells are built, and the same command goes on from there", lines.len());
@@ -72,25 +77,25 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn build(what: &str) -> Result<End, Error> {
+fn build(what: &str, profile: Profile) -> Result<End, Error> {
     let manifest = Manifest::embedded().map_err(|_| plan::Error::Manifest)?;
     let order = if what.contains('/') || Path::new(what).exists() {
         Order::of_plan(manifest, Path::new(what))?
     } else {
         Order::of_cell(manifest, what)?
     };
-    carry_out(manifest, &order)
+    carry_out(manifest, &order, profile)
 }
 
 /// Builds one cell where `cargo matrix build` would, or finds that it is there already. None if it was interrupted.
 pub fn one(manifest: &Manifest, cell: Cell) -> Result<Option<Built>, Error> {
-    match carry_out(manifest, &Order::of_one(cell))? {
+    match carry_out(manifest, &Order::of_one(cell), Profile::Release)? {
         End::All(lines) => Ok(lines.into_iter().next()),
         End::Interrupted(_) => Ok(None),
     }
 }
 
-fn carry_out(manifest: &Manifest, order: &Order) -> Result<End, Error> {
+fn carry_out(manifest: &Manifest, order: &Order, profile: Profile) -> Result<End, Error> {
     // Whoever reads the lines may be somewhere else.
     let folder = &order.folder;
     let folder = std::path::absolute(folder).map_err(|source| Error::File { path: folder.clone(), source })?;
@@ -104,6 +109,7 @@ fn carry_out(manifest: &Manifest, order: &Order) -> Result<End, Error> {
         root,
         builds: target_directory().join("matrix/build"),
         programs: folder.join("programs"),
+        profile,
     };
     all(&workshop, &order.cells, &mut Ledger::open(&folder)?)
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::recipe::Recipe;
+use crate::invoke::build::Profile;
 
 /// The part of `--version=json` that a cell decides.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -36,7 +37,7 @@ impl Testimony {
     }
 
     /// In what the program differs from what it was built for.
-    pub fn differences(&self, recipe: &Recipe) -> Vec<String> {
+    pub fn differences(&self, recipe: &Recipe, profile: Profile) -> Vec<String> {
         let wanted = |name: &String| recipe.features.contains(name);
         let mut differences: Vec<String> = Vec::new();
         for (name, on) in self.switches.iter().filter(|(name, on)| **on != wanted(name)) {
@@ -48,10 +49,12 @@ impl Testimony {
         if self.flags != recipe.rustflags {
             differences.push(format!("its flags are {:?}, not {:?}", self.flags, recipe.rustflags));
         }
-        if let Some(level) = recipe.profile.get("opt-level").filter(|level| **level != self.opt_level) {
+        // What a recipe asks of the profile is asked of the one for use.
+        let level = recipe.profile.get("opt-level").filter(|_| profile == Profile::Release);
+        if let Some(level) = level.filter(|level| **level != self.opt_level) {
             differences.push(format!("its opt-level is {}, not {level}", self.opt_level));
         }
-        if self.profile != "release" {
+        if self.profile != profile.told() {
             differences.push(format!("its profile is {}", self.profile));
         }
         differences
@@ -82,18 +85,21 @@ mod tests {
 
     #[test]
     fn a_program_that_is_its_cell_has_no_differences() {
-        assert_eq!(testimony().differences(&recipe()), Vec::<String>::new());
+        assert_eq!(testimony().differences(&recipe(), Profile::Release), Vec::<String>::new());
     }
 
     #[test]
     fn every_deviation_is_told() {
         let wrong = Recipe { features: vec!["two".to_owned(), "three".to_owned()], ..Recipe::default() };
-        let told = Testimony { profile: "debug".to_owned(), ..testimony() }.differences(&wrong).join("; ");
+        let told =
+            Testimony { profile: "debug".to_owned(), ..testimony() }.differences(&wrong, Profile::Release).join("; ");
         for part in ["one is on", "two is off", "it does not know three", "its flags are", "its profile is debug"] {
             assert!(told.contains(part), "{part} is not in: {told}");
         }
         let slow = Recipe { profile: BTreeMap::from([("opt-level".to_owned(), "3".to_owned())]), ..recipe() };
-        assert_eq!(testimony().differences(&slow), ["its opt-level is z, not 3"]);
+        assert_eq!(testimony().differences(&slow, Profile::Release), ["its opt-level is z, not 3"]);
+        let quick = Testimony { profile: "debug".to_owned(), opt_level: "0".to_owned(), ..testimony() };
+        assert_eq!(quick.differences(&slow, Profile::Dev), Vec::<String>::new());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::cargo::{self, Call, Outcome};
 use super::recipe::Recipe;
 use super::testimony::Testimony;
 use super::{Built, Failure, Origin, hash};
+use crate::invoke::build::Profile;
 use crate::manifest::Manifest;
 use crate::plan::{Cell, CellKind, SCHEMA};
 
@@ -34,6 +35,8 @@ pub struct Workshop<'w> {
     pub programs: PathBuf,
     /// What the extension is built from.
     pub origin: Origin,
+    /// How it is built: for use, or quickly to see whether it works.
+    pub profile: Profile,
 }
 
 /// What is to be done for a cell, and a text that changes whenever the outcome would.
@@ -78,10 +81,10 @@ impl Workshop<'_> {
             CellKind::External { path, .. } => Task::External(path.clone()),
             CellKind::Build => {
                 let recipe = Recipe::of(self.manifest, &cell.levels);
-                let agent = Call::new("bottlecap", &recipe, &self.root, &self.builds);
+                let agent = Call::new("bottlecap", &recipe, self.profile, &self.root, &self.builds);
                 let launcher = recipe.launcher.then(|| {
                     let recipe = Recipe::of_launcher(self.manifest, &cell.levels);
-                    Launcher { call: Call::new("launcher", &recipe, &self.root, &self.builds), recipe }
+                    Launcher { call: Call::new("launcher", &recipe, self.profile, &self.root, &self.builds), recipe }
                 });
                 Task::Build(Box::new(Calls { recipe, agent, launcher }))
             }
@@ -155,7 +158,7 @@ impl Workshop<'_> {
     /// Builds a program and asks it what it is.
     fn believed(&self, call: &Call, recipe: &Recipe, progress: &(dyn Fn(&str) + Sync)) -> Result<Outcome, Failure> {
         let outcome = call.run(&self.root, progress)?;
-        let told = Testimony::of(&outcome.program).map(|told| told.differences(recipe));
+        let told = Testimony::of(&outcome.program).map(|told| told.differences(recipe, self.profile));
         let differences = told.map_or_else(|error| error, |differences| differences.join("\n"));
         if differences.is_empty() {
             return Ok(outcome);

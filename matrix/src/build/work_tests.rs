@@ -9,6 +9,7 @@ fn workshop(folder: &Path) -> Workshop<'static> {
         builds: folder.join("build"),
         programs: folder.join("programs"),
         origin: Origin { sources: "commit".to_owned(), compiler: "rustc 1".to_owned() },
+        profile: Profile::Release,
     }
 }
 
@@ -71,7 +72,11 @@ fn a_cell_that_cannot_be_built_says_how_to_see_it() {
     let built = workshop.work(&workshop.job(&cell).unwrap(), &|_| {});
     let failure = built.failure.unwrap();
     assert!(failure.output.contains("Cargo.toml"), "there is no workspace here: {}", failure.output);
-    assert!(failure.command.contains("cargo build --release --locked --package bottlecap"), "{}", failure.command);
+    assert!(
+        failure.command.contains("cargo build --profile release --locked --package bottlecap"),
+        "{}",
+        failure.command
+    );
 }
 
 #[test]

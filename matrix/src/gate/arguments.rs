@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::report::Files;
+
 const AFTER: &str = "\
 Examples:
   cargo matrix gate run/analysis.json --budgets ci/budgets.toml
@@ -33,17 +35,8 @@ Exit status, the worst of all conditions and gates:
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
-    /// What `analyze` has written
-    #[arg(value_name = "ANALYSIS.JSON")]
-    pub analysis: PathBuf,
-
-    /// What `plan` has written [default: plan.json beside the analysis]
-    #[arg(value_name = "PLAN.JSON")]
-    pub plan: Option<PathBuf>,
-
-    /// What `build` has written [default: builds.jsonl beside the analysis, if it is there]
-    #[arg(value_name = "BUILDS.JSONL")]
-    pub builds: Option<PathBuf>,
+    #[command(flatten)]
+    pub files: Files,
 
     /// How much may grow, by memory tier and regime
     #[arg(long, value_name = "BUDGETS.TOML")]

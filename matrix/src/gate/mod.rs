@@ -51,7 +51,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn gate(arguments: &Arguments) -> Result<Outcome, Error> {
-    let experiment = Experiment::beside(&arguments.analysis, arguments.plan.as_deref(), arguments.builds.as_deref())?;
+    let experiment = Experiment::read(&arguments.files)?;
     let budgets = Budgets::read(&arguments.budgets)?;
     let baseline = arguments.baseline.as_deref().map(Baseline::read).transpose()?;
     let sides = Sides::of(&experiment.plan, &arguments.candidate, arguments.reference.as_deref())?;

@@ -103,6 +103,24 @@ pub enum Profile {
     Release,
 }
 
+impl Profile {
+    /// As cargo calls it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Release => "release",
+        }
+    }
+
+    /// As cargo tells it to build scripts.
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::Dev => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Network {
     #[default]

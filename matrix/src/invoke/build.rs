@@ -20,10 +20,7 @@ pub fn extension(profile: Profile) -> Result<PathBuf, Error> {
     let spinner = spinner();
     let mut command = cargo();
     command.args(["build", "--package", "bottlecap", "--bin", "bottlecap"]);
-    command.args(["--message-format", "json-render-diagnostics"]);
-    if profile == Profile::Release {
-        command.arg("--release");
-    }
+    command.args(["--message-format", "json-render-diagnostics", "--profile", profile.as_str()]);
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(Error::NoCargo)?;
     let (messages, progress) = (child.stdout.take(), child.stderr.take());

@@ -20,6 +20,21 @@ Exit status:
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
+    #[command(flatten)]
+    pub files: Files,
+
+    /// The form of the report; may be repeated with --out [default: text, or all of them with --out]
+    #[arg(long = "format", value_enum, value_delimiter = ',', value_name = "FORMAT")]
+    pub formats: Vec<Format>,
+
+    /// A directory for report.txt, report.md, report.csv, report.json, report.html, report.benchstat.txt and report.bencher.json
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// What a run has left behind.
+#[derive(Args, Clone, Debug)]
+pub struct Files {
     /// What `analyze` has written; run.json beside it says where
     #[arg(value_name = "ANALYSIS.JSON")]
     pub analysis: PathBuf,
@@ -31,14 +46,6 @@ pub struct Arguments {
     /// What `build` has written [default: builds.jsonl beside the analysis, if it is there]
     #[arg(value_name = "BUILDS.JSONL")]
     pub builds: Option<PathBuf>,
-
-    /// The form of the report; may be repeated with --out [default: text, or all of them with --out]
-    #[arg(long = "format", value_enum, value_delimiter = ',', value_name = "FORMAT")]
-    pub formats: Vec<Format>,
-
-    /// A directory for report.txt, report.md, report.csv, report.json, report.html, report.benchstat.txt and report.bencher.json
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
 }
 
 /// What a report can be written as.

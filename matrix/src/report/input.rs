@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::provenance::Provenance;
-use super::{Arguments, Error};
+use super::{Error, Files};
 use crate::analyze::Analysis;
 use crate::build::{Built, latest};
 use crate::measure::Run;
@@ -24,16 +24,11 @@ pub struct Experiment {
 
 impl Experiment {
     /// Reads the files that the command line names, or those beside the analysis.
-    pub fn read(arguments: &Arguments) -> Result<Self, Error> {
-        Self::beside(&arguments.analysis, arguments.plan.as_deref(), arguments.builds.as_deref())
-    }
-
-    /// The same for whoever has another command line.
-    pub fn beside(analysis: &Path, plan: Option<&Path>, builds: Option<&Path>) -> Result<Self, Error> {
-        let beside = |name: &str| analysis.with_file_name(name);
-        let plan = plan.map_or_else(|| beside("plan.json"), Path::to_owned);
-        let builds = builds.map(Path::to_owned).or_else(|| Some(beside("builds.jsonl")).filter(|path| path.exists()));
-        let path = analysis;
+    pub fn read(files: &Files) -> Result<Self, Error> {
+        let Files { analysis: path, plan, builds } = files;
+        let beside = |name: &str| path.with_file_name(name);
+        let plan = plan.clone().unwrap_or_else(|| beside("plan.json"));
+        let builds = builds.clone().or_else(|| Some(beside("builds.jsonl")).filter(|path| path.exists()));
         let analysis: Analysis = document(path, "an analysis")?;
         same_schema(path, analysis.schema)?;
         let planned: Plan = document(&plan, "a plan")?;

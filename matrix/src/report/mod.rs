@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-pub use arguments::{Arguments, Format};
+pub use arguments::{Arguments, Files, Format};
 pub use error::Error;
 pub use input::Experiment;
 pub use markdown::escaped;
@@ -76,7 +76,7 @@ fn report(arguments: &Arguments) -> Result<(), Error> {
         ([_, _, ..], None) => return Err(Error::SeveralFormats),
         (formats, _) => formats,
     };
-    let experiment = Experiment::read(arguments)?;
+    let experiment = Experiment::read(&arguments.files)?;
     for format in formats {
         match &arguments.out {
             Some(directory) => save(directory, *format, &write(&experiment, *format, false)?)?,
