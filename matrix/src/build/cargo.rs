@@ -39,7 +39,8 @@ pub struct Call {
     binary: &'static str,
     features: Vec<String>,
     variables: BTreeMap<String, String>,
-    target_directory: PathBuf,
+    /// None for where the workspace itself is built, and what it needs is there already.
+    target_directory: Option<PathBuf>,
     profile: Profile,
 }
 
@@ -52,14 +53,17 @@ pub struct Outcome {
 }
 
 impl Call {
-    /// Builds `binary` of the workspace in `root` as the recipe says, in the directory of its group under `builds`.
+    /// Builds `binary` of the workspace in `root` as the recipe says, in the directory of its group under `builds`; to see whether features work, where
+    /// the tests are built.
     pub fn new(binary: &'static str, recipe: &Recipe, profile: Profile, root: &Path, builds: &Path) -> Self {
+        let shared = profile == Profile::Dev && recipe.rustflags.is_empty() && recipe.env.is_empty();
+        let beside = if shared { Vec::new() } else { paths::remapped(root) };
         Self {
             binary,
             profile,
             features: recipe.features.clone(),
-            variables: recipe.variables(&paths::remapped(root)),
-            target_directory: builds.join(recipe.group().0),
+            variables: recipe.variables(&beside),
+            target_directory: (!shared).then(|| builds.join(recipe.group().0)),
         }
     }
 
@@ -69,8 +73,9 @@ impl Call {
             ["build", "--profile", profile, "--locked", "--package", "bottlecap", "--bin", self.binary]
                 .map(Into::into)
                 .into();
-        arguments.extend(["--target".into(), target().into()]);
-        arguments.extend(["--target-dir".into(), self.target_directory.clone().into()]);
+        if let Some(directory) = &self.target_directory {
+            arguments.extend(["--target".into(), target().into(), "--target-dir".into(), directory.into()]);
+        }
         arguments.push("--no-default-features".into());
         if !self.features.is_empty() {
             arguments.extend(["--features".into(), self.features.join(",").into()]);
@@ -199,6 +204,20 @@ mod tests {
         assert!(shell.contains("' cargo build --profile release --locked "), "{shell}");
         assert!(shell.ends_with(" --no-default-features --features a,b"), "{shell}");
         assert!(shell.contains(&format!(" --target {} --target-dir /builds/", target())), "{shell}");
+    }
+
+    #[test]
+    fn features_are_tried_where_the_tests_are_built() {
+        let call =
+            |recipe: &Recipe| Call::new("bottlecap", recipe, Profile::Dev, Path::new("/root"), Path::new("/builds"));
+        let features = Recipe { features: vec!["a".to_owned()], ..Recipe::default() };
+        assert_eq!(
+            call(&features).shell(),
+            "cargo build --profile dev --locked --package bottlecap --bin bottlecap --no-default-features --features a"
+        );
+        // Flags would have everything there compiled anew.
+        let flags = Recipe { rustflags: vec!["-C".to_owned(), "x".to_owned()], ..features };
+        assert!(call(&flags).shell().contains(" --target-dir /builds/"));
     }
 
     #[test]
