@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::Failure;
 use super::paths;
 use super::recipe::Recipe;
+use crate::flavour::Tools;
 use crate::invoke::build::Profile;
 use crate::workspace;
 
@@ -19,16 +20,18 @@ use crate::workspace;
 const OUTPUT_LINES: usize = 40;
 
 /// Variables of the surroundings that would change what is built, or where it is looked for.
-const FOREIGN: [&str; 6] = [
+const FOREIGN: [&str; 7] = [
     "RUSTFLAGS",
     "CARGO_ENCODED_RUSTFLAGS",
     "CARGO_BUILD_RUSTFLAGS",
     "CARGO_BUILD_TARGET",
     "CARGO_TARGET_DIR",
     "JEMALLOC_SYS_WITH_MALLOC_CONF",
+    // Where cargo runs this program, it has put the libraries of its own compiler there, and there are others.
+    "LD_LIBRARY_PATH",
 ];
 
-/// The target of all builds. It is always given, because flags for no target in particular are also those of build scripts.
+/// The target of plain builds. It is always given, because flags for no target in particular are also those of build scripts.
 pub fn target() -> String {
     format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }
@@ -37,6 +40,11 @@ pub fn target() -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     binary: &'static str,
+    /// The program that takes the options of cargo's `build`, where it is not cargo itself.
+    command: Option<PathBuf>,
+    verb: &'static str,
+    target: String,
+    options: Vec<&'static str>,
     features: Vec<String>,
     variables: BTreeMap<String, String>,
     /// None for where the workspace itself is built, and what it needs is there already.
@@ -53,28 +61,38 @@ pub struct Outcome {
 }
 
 impl Call {
-    /// Builds `binary` of the workspace in `root` as the recipe says, in the directory of its group under `builds`; to see whether features work, where
-    /// the tests are built.
-    pub fn new(binary: &'static str, recipe: &Recipe, profile: Profile, root: &Path, builds: &Path) -> Self {
-        let shared = profile == Profile::Dev && recipe.rustflags.is_empty() && recipe.env.is_empty();
+    /// Builds `binary` of the workspace in `root` as the recipe says and with these tools, in the directory of its group under `builds`; to see whether
+    /// features work, where the tests are built.
+    pub fn new(binary: &'static str, recipe: &Recipe, tools: &Tools, root: &Path, builds: &Path) -> Self {
+        let shared = tools.profile == Profile::Dev && recipe.rustflags.is_empty() && recipe.env.is_empty();
         let beside = if shared { Vec::new() } else { paths::remapped(root) };
+        let mut variables = recipe.variables(&beside);
+        variables.extend(tools.variables.clone());
+        let group = recipe.group().0;
+        let folder = tools.folder().map_or_else(|| group.clone(), |of| format!("{of}-{group}"));
         Self {
             binary,
-            profile,
+            command: tools.command.clone(),
+            verb: tools.verb(),
+            target: tools.target.clone(),
+            options: tools.options(),
             features: recipe.features.clone(),
-            variables: recipe.variables(&beside),
-            target_directory: (!shared).then(|| builds.join(recipe.group().0)),
+            variables,
+            target_directory: (!shared).then(|| builds.join(folder)),
+            profile: tools.profile,
         }
     }
 
     fn arguments(&self) -> Vec<OsString> {
         let profile = self.profile.as_str();
         let mut arguments: Vec<OsString> =
-            ["build", "--profile", profile, "--locked", "--package", "bottlecap", "--bin", self.binary]
+            [self.verb, "--profile", profile, "--locked", "--package", "bottlecap", "--bin", self.binary]
                 .map(Into::into)
                 .into();
+        arguments.extend(self.options.iter().map(Into::into));
         if let Some(directory) = &self.target_directory {
-            arguments.extend(["--target".into(), target().into(), "--target-dir".into(), directory.into()]);
+            arguments.extend(["--target".into(), self.target.clone().into()]);
+            arguments.extend(["--target-dir".into(), directory.into()]);
         }
         arguments.push("--no-default-features".into());
         if !self.features.is_empty() {
@@ -88,13 +106,14 @@ impl Call {
         let variables = self.variables.iter().map(|(name, value)| format!("{name}={}", quoted(value)));
         let arguments = self.arguments();
         let arguments = arguments.iter().map(|argument| quoted(&argument.to_string_lossy()));
-        variables.chain(["cargo".to_owned()]).chain(arguments).collect::<Vec<_>>().join(" ")
+        let command = self.command.as_ref().map_or_else(|| "cargo".to_owned(), |path| quoted(&path.to_string_lossy()));
+        variables.chain([command]).chain(arguments).collect::<Vec<_>>().join(" ")
     }
 
     /// Runs it, and tells `progress` which crate is being compiled.
     pub fn run(&self, root: &Path, progress: &(dyn Fn(&str) + Sync)) -> Result<Outcome, Failure> {
         let failure = |output: String| Failure { command: self.shell(), output };
-        let mut command = workspace::cargo();
+        let mut command = self.command.as_ref().map_or_else(workspace::cargo, Command::new);
         let foreign = std::env::vars_os().map(|(name, _)| name).filter(|name| is_foreign(name));
         for name in foreign {
             command.env_remove(name);
@@ -184,6 +203,11 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::flavour::{Flavour, Linker, Toolbox};
+
+    fn tools() -> Tools {
+        Toolbox::plain(Path::new("."), Profile::Release).unwrap().agent
+    }
 
     fn call() -> Call {
         let recipe = Recipe {
@@ -192,7 +216,7 @@ mod tests {
             profile: BTreeMap::from([("opt-level".to_owned(), "3".to_owned())]),
             ..Recipe::default()
         };
-        Call::new("bottlecap", &recipe, Profile::Release, Path::new("/the/root"), Path::new("/builds"))
+        Call::new("bottlecap", &recipe, &tools(), Path::new("/the/root"), Path::new("/builds"))
     }
 
     #[test]
@@ -208,8 +232,8 @@ mod tests {
 
     #[test]
     fn features_are_tried_where_the_tests_are_built() {
-        let call =
-            |recipe: &Recipe| Call::new("bottlecap", recipe, Profile::Dev, Path::new("/root"), Path::new("/builds"));
+        let quick = Tools { profile: Profile::Dev, ..tools() };
+        let call = |recipe: &Recipe| Call::new("bottlecap", recipe, &quick, Path::new("/root"), Path::new("/builds"));
         let features = Recipe { features: vec!["a".to_owned()], ..Recipe::default() };
         assert_eq!(
             call(&features).shell(),
@@ -218,6 +242,25 @@ mod tests {
         // Flags would have everything there compiled anew.
         let flags = Recipe { rustflags: vec!["-C".to_owned(), "x".to_owned()], ..features };
         assert!(call(&flags).shell().contains(" --target-dir /builds/"));
+    }
+
+    #[test]
+    fn other_tools_are_called_in_cargos_stead_and_build_apart() {
+        let plain = tools();
+        let flavour = Flavour { linker: Linker::Zig, build_std: true, ..plain.flavour.clone() };
+        let zig = Tools {
+            flavour,
+            command: Some(PathBuf::from("/the/zig/cargo-zigbuild")),
+            target: "x86_64-unknown-linux-gnu.2.26".to_owned(),
+            variables: BTreeMap::from([("CARGO_ZIGBUILD_ZIG_PATH".to_owned(), "/the/zig/zig".to_owned())]),
+            ..plain
+        };
+        let call = Call::new("bottlecap", &Recipe::default(), &zig, Path::new("/root"), Path::new("/builds"));
+        let shell = call.shell();
+        assert!(shell.starts_with("CARGO_ZIGBUILD_ZIG_PATH=/the/zig/zig "), "{shell}");
+        assert!(shell.contains(" /the/zig/cargo-zigbuild zigbuild --profile release --locked "), "{shell}");
+        assert!(shell.contains(" -Zbuild-std=std,panic_abort --target x86_64-unknown-linux-gnu.2.26 "), "{shell}");
+        assert!(shell.contains(" --target-dir /builds/x86_64-unknown-linux-gnu.2.26-"), "{shell}");
     }
 
     #[test]

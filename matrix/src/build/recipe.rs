@@ -39,6 +39,13 @@ impl Recipe {
         recipe
     }
 
+    /// The same with flags that the flavour of a program asks for.
+    #[must_use]
+    pub fn with(mut self, rustflags: &[String]) -> Self {
+        self.rustflags.extend(rustflags.iter().cloned());
+        self
+    }
+
     /// For the launcher before such an agent. It registers, binds and subscribes as the agent would, and has nothing else in it. It is static,
     /// because the loader's search for libraries is what it is to spare, small, and at a fixed address, because relocating it would touch a third more pages
     /// of a program that holds no data of anybody and is gone within a millisecond.
@@ -113,6 +120,14 @@ mod tests {
         assert_eq!(variables["CARGO_PROFILE_RELEASE_OPT_LEVEL"], "z");
         assert!(seed.features.contains(&"jemalloc".to_owned()) && seed.features.is_sorted());
         assert!(!seed.launcher);
+    }
+
+    #[test]
+    fn flags_of_the_flavour_come_after_those_of_the_levels() {
+        let ship = recipe("ship", &[]);
+        let with = ship.clone().with(&["-C".to_owned(), "more".to_owned()]);
+        assert_eq!(with.rustflags, [&ship.rustflags[..], &["-C".to_owned(), "more".to_owned()]].concat());
+        assert_ne!(with.group(), ship.group());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::invoke::build::Profile;
 
 fn workshop(folder: &Path) -> Workshop<'static> {
     Workshop {
@@ -9,7 +10,7 @@ fn workshop(folder: &Path) -> Workshop<'static> {
         builds: folder.join("build"),
         programs: folder.join("programs"),
         origin: Origin { sources: "commit".to_owned(), compiler: "rustc 1".to_owned() },
-        profile: Profile::Release,
+        tools: Toolbox::plain(folder, Profile::Release).unwrap(),
     }
 }
 
