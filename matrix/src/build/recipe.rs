@@ -39,12 +39,13 @@ impl Recipe {
         recipe
     }
 
-    /// For the launcher before such an agent. It registers, binds and subscribes as the agent would, and has nothing else in it. It is static,
+    /// For the launcher before such an agent. It registers, binds and subscribes as the agent would, and has nothing else in it but the agent's cryptography, which
+    /// the linker leaves out again. It is static,
     /// because the loader's search for libraries is what it is to spare, small, and at a fixed address, because relocating it would touch a third more pages
     /// of a program that holds no data of anybody and is gone within a millisecond.
     pub fn of_launcher(manifest: &Manifest, levels: &Levels) -> Self {
-        let behaviour = manifest.chosen(levels).filter(|(factor, _)| factor.tier == Tier::A);
-        let settings = behaviour.filter_map(|(factor, choice)| factor.setting(&choice.level));
+        let kept = manifest.factors.iter().filter(|factor| factor.tier == Tier::A || factor.name == "crypto");
+        let settings = kept.filter_map(|factor| factor.setting(levels.get(&factor.name)?));
         let mut features: Vec<String> = settings.flat_map(|setting| setting.features.clone()).collect();
         features.sort();
         Self {
@@ -128,7 +129,7 @@ mod tests {
         let launcher = Recipe::of_launcher(manifest, &levels);
         assert_eq!(
             launcher.features,
-            ["bind-first", "early-subscribe", "register-overlap", "runtime-sizing", "tag-cache"]
+            ["bind-first", "early-subscribe", "register-overlap", "ring", "runtime-sizing", "tag-cache"]
         );
         assert_eq!(launcher.variables(&[])["RUSTFLAGS"], "-C target-feature=+crt-static -C relocation-model=static");
         assert_eq!(launcher.group(), Recipe::of_launcher(manifest, &manifest.reference_levels()).group());

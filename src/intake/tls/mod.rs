@@ -1,19 +1,41 @@
 //! Whom we trust, and whose arithmetic checks it.
 
+mod anybody;
 mod hash;
 mod provider;
 mod roots;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
+use anybody::Anybody;
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier,
     pki_types::{CertificateDer, pem::PemObject},
 };
 
 pub use hash::{Sha256, hex};
 
 use crate::{config::HttpProtocol, features};
+
+/// The module that the certificates 5314 (as a static library, which is how it is linked in here) and 5298 (as a dynamic one) of NIST's Cryptographic Module
+/// Validation Program are about, as it calls itself.
+///
+/// Source: the list of validations in AWS-LC's `crypto/fipsmodule/FIPS.md`, which names version 3.1 for both.
+pub const CERTIFIED: &str = "AWS-LC FIPS 3.1.0";
+
+/// Why there is no client configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The library refuses what it is asked for.
+    #[error(transparent)]
+    Library(#[from] rustls::Error),
+    /// The build promises a validated module, and another one is there.
+    #[error("the cryptographic module is {0}, and not {CERTIFIED} in its FIPS mode")]
+    Module(String),
+    /// The build promises what the configuration does not keep.
+    #[error("the TLS configuration allows what FIPS 140-3 does not approve of")]
+    NotApproved,
+}
 
 /// What can go wrong with the trust store. The client works on without what could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -47,30 +69,57 @@ pub fn install_provider() {
 }
 
 /// Trusts the build's roots and, beside them, the certificates in the customer's file.
-pub fn trust(cert_file: Option<&Path>, protocol: HttpProtocol) -> Result<Trust, rustls::Error> {
+pub fn trust(cert_file: Option<&Path>, protocol: HttpProtocol) -> Result<Trust, Error> {
     let mut problems = Vec::new();
-    let mut store = roots::load(&mut problems);
-    if let Some(path) = cert_file
-        && let Err(why) = add_file(&mut store, path)
-    {
-        problems.push(Problem::CertFile { path: path.to_owned(), why });
+    let store = roots(cert_file, &mut problems);
+    let config = vouched(versions()?.with_root_certificates(store).with_no_client_auth(), protocol)?;
+    Ok(Trust { config, problems })
+}
+
+/// Trusts everybody, for whoever has asked for that in so many words.
+pub fn trust_everybody(protocol: HttpProtocol) -> Result<ClientConfig, Error> {
+    let anybody = Arc::new(Anybody(provider::provider().signature_verification_algorithms));
+    vouched(versions()?.dangerous().with_custom_certificate_verifier(anybody).with_no_client_auth(), protocol)
+}
+
+fn versions() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
+    let builder = ClientConfig::builder_with_provider(provider::provider().into());
+    Ok(builder.with_safe_default_protocol_versions()?)
+}
+
+/// The configuration, if it is what the build promises.
+fn vouched(mut config: ClientConfig, protocol: HttpProtocol) -> Result<ClientConfig, Error> {
+    if features::FIPS {
+        match provider::module() {
+            Some(module) if module == CERTIFIED => {}
+            other => return Err(Error::Module(other.unwrap_or_else(|| "not validated".to_owned()))),
+        }
+        if !config.fips() {
+            return Err(Error::NotApproved);
+        }
     }
-    let provider = provider::provider().into();
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(store)
-        .with_no_client_auth();
     config.alpn_protocols = match protocol {
         HttpProtocol::Automatic => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         HttpProtocol::Http1 => vec![b"http/1.1".to_vec()],
         HttpProtocol::Http2 => vec![b"h2".to_vec()],
     };
-    Ok(Trust { config, problems })
+    Ok(config)
+}
+
+/// The build's, and beside them the customer's.
+fn roots(cert_file: Option<&Path>, problems: &mut Vec<Problem>) -> RootCertStore {
+    let mut store = roots::load(problems);
+    if let Some(path) = cert_file
+        && let Err(why) = add_file(&mut store, path)
+    {
+        problems.push(Problem::CertFile { path: path.to_owned(), why });
+    }
+    store
 }
 
 /// Where the roots come from, for the log and for `--version`.
 pub fn roots_origin() -> &'static str {
-    if features::WEBPKI_ROOTS { "compiled in" } else { "operating system" }
+    if features::COMPILED_ROOTS { "compiled in" } else { "operating system" }
 }
 
 fn add_file(store: &mut RootCertStore, path: &Path) -> Result<(), String> {
@@ -97,9 +146,46 @@ mod tests {
         assert_eq!(empty.config.alpn_protocols, [b"http/1.1".to_vec()]);
     }
 
+    /// No server on loopback can show a certificate of a public authority. That those of the public authorities are trusted which AWS and Datadog use is
+    /// shown by the names of the roots, in the distinguished encoding that has the text of a name as it is.
     #[test]
     fn the_build_has_roots() {
         let mut problems = Vec::new();
-        assert!(roots::load(&mut problems).roots.len() > 50, "{problems:?}");
+        let store = roots(None, &mut problems);
+        assert!(store.len() > 50, "{problems:?}");
+        for name in ["Amazon Root CA 1", "DigiCert Global Root G2", "ISRG Root X1"] {
+            let is_named = |subject: &[u8]| subject.windows(name.len()).any(|part| part == name.as_bytes());
+            assert!(store.roots.iter().any(|root| is_named(&root.subject)), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_usual_roots_stay_beside_the_customers() {
+        let mut problems = Vec::new();
+        let usual = roots(None, &mut problems);
+        let directory = tempfile::tempdir().unwrap();
+        let own = crate::intake::client::https::Authority::new("Own").save(directory.path());
+        let both = roots(Some(&own), &mut problems);
+        assert_eq!(both.len(), usual.len() + 1);
+        assert!(usual.roots.iter().all(|root| both.roots.contains(root)));
+    }
+
+    #[test]
+    fn a_build_that_promises_a_validated_module_has_it_in_every_configuration() {
+        let module = provider::module();
+        assert_eq!(module.as_deref(), features::FIPS.then_some(CERTIFIED));
+        assert_eq!(provider::provider().fips(), features::FIPS);
+        for protocol in [HttpProtocol::Automatic, HttpProtocol::Http1, HttpProtocol::Http2] {
+            assert_eq!(trust(None, protocol).unwrap().config.fips(), features::FIPS);
+            assert_eq!(trust_everybody(protocol).unwrap().fips(), features::FIPS);
+        }
+    }
+
+    #[test]
+    fn what_is_not_approved_is_noticed() {
+        let config = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into());
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        let config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        assert_eq!(vouched(config, HttpProtocol::Http1).is_err(), features::FIPS);
     }
 }
