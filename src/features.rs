@@ -32,11 +32,11 @@ switches! {
     BIND_FIRST = "bind-first";
     /// The telemetry subscription is on its way while the services are built; off: last.
     EARLY_SUBSCRIBE = "early-subscribe";
-    /// Checkpoints of the start are stamped and written out on request.
-    INIT_TRACE = "init-trace";
     /// AWS's cryptography in the version that holds a FIPS 140-3 certificate, before either of the others, and with the operating system's roots, whatever
     /// `webpki-roots` says.
     FIPS = "fips";
+    /// Checkpoints of the start are stamped and written out on request.
+    INIT_TRACE = "init-trace";
     /// jemalloc instead of the C library's allocator.
     JEMALLOC = "jemalloc";
     /// Async runtime, logger, settings and services come after the first request for an event, unless the sandbox is started ahead of its invocations. Needs
