@@ -11,7 +11,10 @@ use std::{
 use bytes::Bytes;
 
 use super::*;
-use https::{Agreed, Authority, Identity};
+use https::{
+    Agreed,
+    certificates::{Authority, Identity},
+};
 
 /// An HTTPS server that has to be trusted because of what is in a file.
 struct Server {

@@ -10,7 +10,11 @@ use matrix::sandbox::{
 use rustls::ServerConfig;
 
 use crate::{
-    https::{Agreed, Authority, Identity, serve},
+    https::{
+        Agreed,
+        certificates::{Authority, Identity},
+        serve,
+    },
     support::{Life, live, setup_with},
 };
 

@@ -135,6 +135,13 @@ fn add_file(store: &mut RootCertStore, path: &Path) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use rustls::{
+        client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
+        pki_types::{ServerName, UnixTime},
+    };
+
     use super::*;
 
     #[test]
@@ -146,8 +153,7 @@ mod tests {
         assert_eq!(empty.config.alpn_protocols, [b"http/1.1".to_vec()]);
     }
 
-    /// No server on loopback can show a certificate of a public authority. That those of the public authorities are trusted which AWS and Datadog use is
-    /// shown by the names of the roots, in the distinguished encoding that has the text of a name as it is.
+    /// Those of the authorities that AWS and Datadog use are known by their names, which stand as they are in the encoding of a root.
     #[test]
     fn the_build_has_roots() {
         let mut problems = Vec::new();
@@ -159,12 +165,45 @@ mod tests {
         }
     }
 
+    /// No server on loopback can have the key to a certificate of a public authority, so there is no handshake with one. What stands in for it is the chain that
+    /// `aws.amazon.com` showed to everybody until October 2026, checked by the verifier of every configuration of ours against the build's roots.
+    #[test]
+    fn what_a_public_server_shows_is_accepted_by_the_builds_roots_alone() {
+        const HELD: u64 = 1_780_272_000;
+        const OVER: u64 = 1_793_491_200;
+        let chain = CertificateDer::pem_slice_iter(include_bytes!("public_chain.pem"));
+        let chain: Vec<_> = chain.collect::<Result<_, _>>().unwrap();
+        let (server, others) = chain.split_first().unwrap();
+        let shown = |roots: RootCertStore, host: &str, at: u64| {
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider::provider().into());
+            let host = ServerName::try_from(host).unwrap();
+            let at = UnixTime::since_unix_epoch(Duration::from_secs(at));
+            verifier
+                .build()
+                .unwrap()
+                .verify_server_cert(server, others, &host, &[], at)
+                .map_err(|error| error.to_string())
+        };
+        let ours = || roots(None, &mut Vec::new());
+        shown(ours(), "aws.amazon.com", HELD).unwrap();
+        let mut stranger = RootCertStore::empty();
+        stranger.add(crate::intake::client::https::certificates::Authority::new("Own").certificate).unwrap();
+        for (roots, host, at, why) in [
+            (stranger, "aws.amazon.com", HELD, "UnknownIssuer"),
+            (ours(), "datadoghq.com", HELD, "not valid for name"),
+            (ours(), "aws.amazon.com", OVER, "expired"),
+        ] {
+            let error = shown(roots, host, at).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
     #[test]
     fn the_usual_roots_stay_beside_the_customers() {
         let mut problems = Vec::new();
         let usual = roots(None, &mut problems);
         let directory = tempfile::tempdir().unwrap();
-        let own = crate::intake::client::https::Authority::new("Own").save(directory.path());
+        let own = crate::intake::client::https::certificates::Authority::new("Own").save(directory.path());
         let both = roots(Some(&own), &mut problems);
         assert_eq!(both.len(), usual.len() + 1);
         assert!(usual.roots.iter().all(|root| both.roots.contains(root)));
