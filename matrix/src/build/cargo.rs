@@ -54,11 +54,14 @@ pub struct Outcome {
 impl Call {
     /// Builds `binary` of the workspace in `root` as the recipe says, in the directory of its group under `builds`.
     pub fn new(binary: &'static str, recipe: &Recipe, profile: Profile, root: &Path, builds: &Path) -> Self {
+        let mut variables = recipe.variables(&paths::remapped(root));
+        // For the target, which keeps out what the surroundings say for all of them.
+        variables.insert(format!("CFLAGS_{}", target().replace('-', "_")), paths::remapped_in_c(root).join(" "));
         Self {
             binary,
             profile,
             features: recipe.features.clone(),
-            variables: recipe.variables(&paths::remapped(root)),
+            variables,
             target_directory: builds.join(recipe.group().0),
         }
     }
@@ -193,9 +196,10 @@ mod tests {
     #[test]
     fn the_command_can_be_pasted() {
         let shell = call().shell();
-        let start =
-            "CARGO_PROFILE_RELEASE_OPT_LEVEL=3 RUSTFLAGS='-C link-arg=-Wl,-z,now --remap-path-prefix=/the/root=.";
-        assert!(shell.starts_with(start), "{shell}");
+        let start = "CARGO_PROFILE_RELEASE_OPT_LEVEL=3 CFLAGS_";
+        assert!(shell.starts_with(start) && shell.contains("-ffile-prefix-map=/the/root=."), "{shell}");
+        let flags = " RUSTFLAGS='-C link-arg=-Wl,-z,now --remap-path-prefix=/the/root=.";
+        assert!(shell.contains(flags), "{shell}");
         assert!(shell.contains("' cargo build --profile release --locked "), "{shell}");
         assert!(shell.ends_with(" --no-default-features --features a,b"), "{shell}");
         assert!(shell.contains(&format!(" --target {} --target-dir /builds/", target())), "{shell}");
