@@ -39,6 +39,7 @@ pub struct Call {
     binary: &'static str,
     features: Vec<String>,
     variables: BTreeMap<String, String>,
+    manifest: PathBuf,
     target_directory: PathBuf,
     profile: Profile,
 }
@@ -62,6 +63,7 @@ impl Call {
             profile,
             features: recipe.features.clone(),
             variables,
+            manifest: recipe.workspace(root).join("Cargo.toml"),
             target_directory: builds.join(recipe.group().0),
         }
     }
@@ -72,6 +74,7 @@ impl Call {
             ["build", "--profile", profile, "--locked", "--package", "bottlecap", "--bin", self.binary]
                 .map(Into::into)
                 .into();
+        arguments.extend(["--manifest-path".into(), self.manifest.clone().into()]);
         arguments.extend(["--target".into(), target().into()]);
         arguments.extend(["--target-dir".into(), self.target_directory.clone().into()]);
         arguments.push("--no-default-features".into());
@@ -201,6 +204,7 @@ mod tests {
         let flags = " RUSTFLAGS='-C link-arg=-Wl,-z,now --remap-path-prefix=/the/root=.";
         assert!(shell.contains(flags), "{shell}");
         assert!(shell.contains("' cargo build --profile release --locked "), "{shell}");
+        assert!(shell.contains(" --manifest-path /the/root/Cargo.toml "), "{shell}");
         assert!(shell.ends_with(" --no-default-features --features a,b"), "{shell}");
         assert!(shell.contains(&format!(" --target {} --target-dir /builds/", target())), "{shell}");
     }

@@ -52,9 +52,10 @@ pub(super) fn ingredients(
     }
     let sources = sources::state(root, &BESIDE).map_err(build::Error::Sources)?;
     let recipe = Recipe::of(manifest, &cell.levels);
+    let workspace = recipe.workspace(root);
     Ok(Ingredients {
         programs,
-        packages: Packages::of(root, &recipe, &target.triple)?,
+        packages: Packages::of(&workspace, &recipe, &target.triple)?,
         cell: cell.id,
         levels: cell.levels,
         target,
@@ -63,7 +64,7 @@ pub(super) fn ingredients(
         profile: profile(root, &recipe)?,
         recipe,
         texts: Texts {
-            lock: read(&root.join("Cargo.lock"))?,
+            lock: read(&workspace.join("Cargo.lock"))?,
             licence: read(&root.join("LICENSE"))?,
             notice: read(&root.join("NOTICE"))?,
             rust: read(&sysroot(root)?.join("share/doc/rust/COPYRIGHT-library.html"))?,

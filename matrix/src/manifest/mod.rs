@@ -156,6 +156,8 @@ pub struct Setting {
     pub profile: BTreeMap<String, String>,
     /// Whether the launcher comes before the agent.
     pub launcher: bool,
+    /// The folder of another view of this workspace, whose `Cargo.lock` has the versions that the level needs.
+    pub workspace: Option<String>,
 }
 
 /// One value of an axis.

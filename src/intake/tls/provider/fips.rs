@@ -4,10 +4,11 @@ use std::ffi::CStr;
 
 use crate::intake::tls::CERTIFIED;
 
-// Later versions of the crate hold later modules, most of which were never validated: whoever moves the pin in `Cargo.toml` is stopped here.
+// Later versions of the crate hold later modules, most of which were never validated: whoever builds with another version than the one in
+// `fips/Cargo.lock` is stopped here.
 const _: () = assert!(
     ends_with(CERTIFIED.as_bytes(), aws_lc_fips_sys::AWSLC_VERSION_NUMBER_STRING),
-    "aws-lc-fips-sys holds another module than the one that is certified"
+    "aws-lc-fips-sys holds another module than the certified one, which is in the lock file of the folder `fips`: build there"
 );
 
 /// What is approved of it.
