@@ -26,12 +26,15 @@ macro_rules! switches {
 }
 
 switches! {
-    /// AWS's cryptography instead of ring's.
+    /// AWS's cryptography instead of ring's, where both are on.
     AWS_LC = "aws-lc";
     /// Ports are bound while the answer to the registration is on its way; off: where the services are built.
     BIND_FIRST = "bind-first";
     /// The telemetry subscription is on its way while the services are built; off: last.
     EARLY_SUBSCRIBE = "early-subscribe";
+    /// AWS's cryptography in the version that holds a FIPS 140-3 certificate, before either of the others, and with the operating system's roots, whatever
+    /// `webpki-roots` says.
+    FIPS = "fips";
     /// Checkpoints of the start are stamped and written out on request.
     INIT_TRACE = "init-trace";
     /// jemalloc instead of the C library's allocator.
@@ -48,16 +51,24 @@ switches! {
     RAW_CONTROL_PLANE = "raw-control-plane";
     /// Settings and clients are built while the answer to the registration is on its way; off: after it.
     REGISTER_OVERLAP = "register-overlap";
+    /// ring's cryptography. A build needs this one, `aws-lc` or `fips`.
+    RING = "ring";
     /// As many workers as the memory tier has CPUs; off: as many as are visible.
     RUNTIME_SIZING = "runtime-sizing";
     /// The function's tags are put together once; off: whenever they are needed.
     TAG_CACHE = "tag-cache";
-    /// Mozilla's roots compiled in; off: the operating system's store, read when a client is built.
+    /// Mozilla's roots compiled in, unless `fips` is on; off: the operating system's store, read when a client is built.
     WEBPKI_ROOTS = "webpki-roots";
 }
 
+#[cfg(not(any(feature = "aws-lc", feature = "fips", feature = "ring")))]
+compile_error!("TLS needs somebody's cryptography: the feature ring, aws-lc or fips");
+
 /// Whether the order of birth is the short one.
 pub const EXPRESS: bool = LATE_RUNTIME && RAW_CONTROL_PLANE;
+
+/// Whether the roots of trust are those that are compiled in.
+pub const COMPILED_ROOTS: bool = WEBPKI_ROOTS && !FIPS;
 
 /// Whether the C library is a part of this binary. No feature of Cargo's: the switch `static` is a flag of the compiler.
 pub const STATIC: bool = cfg!(target_feature = "crt-static");

@@ -12,12 +12,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned, pki_types::ServerName,
 };
+
+use certificates::Authority;
+
+#[path = "../../tests/e2e/certificates.rs"]
+#[expect(dead_code, reason = "the tests have use for more kinds")]
+mod certificates;
 
 const ACCEPTED: &[u8] = b"HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
 
@@ -36,26 +39,14 @@ impl Server {
     pub fn start() -> Self {
         // Somebody else in this process may have chosen the same already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut params = CertificateParams::new([]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let authority = params.self_signed(&key).unwrap();
-        let issuer = Issuer::new(params, key);
-        let own = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&own, &issuer).unwrap();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.serialize_der()));
-        let server = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
+        let authority = Authority::new("Bench");
+        let server = authority.issue("localhost").config(&[]);
         let mut roots = RootCertStore::empty();
-        roots.add(authority.der().clone()).unwrap();
+        roots.add(authority.certificate.clone()).unwrap();
         let client = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
 
         let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("authority.pem");
-        let pem = STANDARD.encode(authority.der());
-        std::fs::write(&file, format!("-----BEGIN CERTIFICATE-----\n{pem}\n-----END CERTIFICATE-----\n")).unwrap();
+        let file = authority.save(directory.path());
 
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -272,6 +272,13 @@ keys! {
         meaning: "File of PEM certificates to trust besides the usual roots.",
         set: |draft, given, _| taken(given.filled().map(|path| draft.config.http.tls_cert_file = path.map(Into::into))),
     }
+    Datadog LAMBDA_FIPS_MODE {
+        yaml: None, kind: Kind::Boolean, default: "", example: "true",
+        reader: "start",
+        meaning: "Whether Datadog's libraries in the function use endpoints with validated cryptography; the default is true in `us-gov-` \
+                  regions. What the extension does is decided when it is built: it only warns where it does otherwise.",
+        set: |draft, given, _| taken(given.boolean().map(|on| draft.config.fips_mode = Some(on))),
+    }
     Datadog SKIP_SSL_VALIDATION {
         yaml: Some("skip_ssl_validation"), kind: Kind::Boolean, default: "false", example: "true",
         reader: "intake",

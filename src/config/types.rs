@@ -33,6 +33,8 @@ pub struct Config {
     pub logs: Logs,
     pub metrics: Metrics,
     pub dogstatsd: DogStatsd,
+    /// Whether the runtime's libraries use endpoints with validated cryptography; the region decides if it is not said.
+    pub fips_mode: Option<bool>,
 }
 
 impl Default for Config {
@@ -76,6 +78,7 @@ impl Default for Config {
                 excluded_tags: Vec::new(),
             },
             dogstatsd: DogStatsd { namespace: None, receive_buffer: None, buffer_size: 8192, queue_size: 1024 },
+            fips_mode: None,
         }
     }
 }

@@ -52,7 +52,7 @@ pub enum Error {
     BadKey,
     /// TLS cannot be set up.
     #[error("TLS could not be set up: {0}")]
-    Tls(#[source] rustls::Error),
+    Tls(#[source] tls::Error),
     /// The HTTP client cannot be built.
     #[error("the HTTP client could not be built: {0}")]
     Http(#[source] reqwest::Error),
@@ -194,7 +194,8 @@ fn http_client(http: &Http, problems: &mut Vec<Problem>) -> Result<reqwest::Clie
         HttpProtocol::Http2 => builder.http2_prior_knowledge(),
     };
     if http.skip_ssl_validation {
-        builder = builder.tls_certs_only([]).tls_danger_accept_invalid_certs(true);
+        let config = tls::trust_everybody(http.protocol).map_err(Error::Tls)?;
+        builder = builder.tls_backend_preconfigured(config);
     } else {
         let trust = tls::trust(http.tls_cert_file.as_deref(), http.protocol).map_err(Error::Tls)?;
         problems.extend(trust.problems);
@@ -259,6 +260,10 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "../../tests/e2e/https.rs"]
+pub(super) mod https;
 
 #[cfg(test)]
 #[path = "wire_tests.rs"]

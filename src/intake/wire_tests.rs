@@ -1,63 +1,42 @@
 //! The client against servers with certificates, protocols and proxies of every kind.
 
 use std::{
-    io::{self, BufRead as _, BufReader, Read, Write},
+    io::{self, BufRead as _, BufReader, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::PathBuf,
     sync::{Arc, Mutex},
     thread,
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::{
-    ServerConfig, ServerConnection, StreamOwned,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-};
 
 use super::*;
+use https::{
+    Agreed,
+    certificates::{Authority, Identity},
+};
 
-/// An HTTPS server that is called localhost, behind an authority that nobody knows.
+/// An HTTPS server that has to be trusted because of what is in a file.
 struct Server {
     port: u16,
-    authority: PathBuf,
-    /// What was agreed on in the handshake, for each connection.
-    agreed: Arc<Mutex<Vec<String>>>,
+    file: PathBuf,
+    agreed: Agreed,
     _directory: tempfile::TempDir,
 }
 
 impl Server {
+    /// That is called localhost, behind an authority that nobody knows.
     fn start(protocols: &[&str]) -> Self {
+        let authority = Authority::new("Own");
+        Self::with(authority.issue("localhost"), protocols, |directory| authority.save(directory))
+    }
+
+    fn with(identity: Identity, protocols: &[&str], save: impl FnOnce(&std::path::Path) -> PathBuf) -> Self {
         tls::install_provider();
-        let mut params = CertificateParams::new([]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let authority = params.self_signed(&key).unwrap();
-        let issuer = Issuer::new(params, key);
-        let own = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&own, &issuer).unwrap();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.serialize_der()));
-        let builder = ServerConfig::builder().with_no_client_auth();
-        let mut config = builder.with_single_cert(vec![certificate.der().clone()], key).unwrap();
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-
         let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("authority.pem");
-        let pem = STANDARD.encode(authority.der());
-        std::fs::write(&file, format!("-----BEGIN CERTIFICATE-----\n{pem}\n-----END CERTIFICATE-----\n")).unwrap();
-
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (config, agreed) = (Arc::new(config), Arc::<Mutex<Vec<_>>>::default());
-        let told = agreed.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                // A client that does not trust us breaks off, which is its right.
-                let _ = serve(stream.unwrap(), config.clone(), &told);
-            }
-        });
-        Self { port, authority: file, agreed, _directory: directory }
+        let (file, agreed) = (save(directory.path()), Agreed::default());
+        let port = https::serve(0, identity.config(protocols), &agreed);
+        Self { port, file, agreed, _directory: directory }
     }
 
     fn agreed(&self) -> Vec<String> {
@@ -67,35 +46,9 @@ impl Server {
     fn settings(&self) -> Config {
         let mut config = Config { api_key: ApiKey::clean("key"), ..Config::default() };
         config.logs.url = format!("https://localhost:{}", self.port);
-        config.http.tls_cert_file = Some(self.authority.clone());
+        config.http.tls_cert_file = Some(self.file.clone());
         config
     }
-}
-
-fn serve(stream: TcpStream, config: Arc<ServerConfig>, agreed: &Mutex<Vec<String>>) -> io::Result<()> {
-    let mut connection = ServerConnection::new(config).map_err(io::Error::other)?;
-    let mut stream = stream;
-    while connection.is_handshaking() {
-        connection.complete_io(&mut stream)?;
-    }
-    let protocol = connection.alpn_protocol().unwrap_or(b"none");
-    agreed.lock().unwrap().push(String::from_utf8_lossy(protocol).into_owned());
-    let mut stream = StreamOwned::new(connection, stream);
-    let length = head(&mut stream)?.iter().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-    stream.read_exact(&mut vec![0; length.unwrap_or(0)])?;
-    stream.write_all(b"HTTP/1.1 202 X\r\ncontent-length: 0\r\n\r\n")?;
-    stream.flush()
-}
-
-/// The lines of a request before its body, read byte by byte so that the body stays where it is.
-fn head(stream: &mut impl Read) -> io::Result<Vec<String>> {
-    let mut bytes = Vec::new();
-    while !bytes.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte)?;
-        bytes.extend(byte);
-    }
-    Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
 }
 
 async fn send(config: &Config) -> Result<(), String> {
@@ -121,6 +74,40 @@ async fn an_authority_of_the_customers_is_trusted_if_it_is_named() {
         let careless = Http { skip_ssl_validation: true, tls_cert_file, ..unnamed.http.clone() };
         assert_eq!(send(&Config { http: careless, ..unnamed.clone() }).await, Ok(()));
     }
+}
+
+/// What is wrong with a certificate is wrong whoever has issued it, and told in one line.
+#[tokio::test]
+async fn a_certificate_that_does_not_hold_is_refused_unless_nothing_is_checked() {
+    let authority = Authority::new("Own");
+    for (identity, why) in [
+        (authority.issue("example.com"), "not valid for name \"localhost\""),
+        (authority.issue_expired("localhost"), "expired"),
+    ] {
+        let server = Server::with(identity, &["http/1.1"], |directory| authority.save(directory));
+        let mut config = server.settings();
+        let error = send(&config).await.unwrap_err();
+        assert!(error.contains("invalid peer certificate: ") && error.contains(why), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert_eq!(server.agreed(), [""; 0], "no handshake was completed");
+        config.http.skip_ssl_validation = true;
+        assert_eq!(send(&config).await, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_vouches_for_itself_is_trusted_only_if_it_is_named() {
+    let identity = Identity::self_signed("localhost");
+    let directory = tempfile::tempdir().unwrap();
+    let file = identity.save(directory.path());
+    let server = Server::with(identity, &["http/1.1"], |_| file);
+    let mut config = server.settings();
+    assert_eq!(send(&config).await, Ok(()));
+    config.http.tls_cert_file = None;
+    let error = send(&config).await.unwrap_err();
+    assert!(error.contains("invalid peer certificate: UnknownIssuer"), "{error}");
+    config.http.skip_ssl_validation = true;
+    assert_eq!(send(&config).await, Ok(()));
 }
 
 #[tokio::test]

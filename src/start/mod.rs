@@ -5,6 +5,7 @@
 
 pub mod ask;
 mod express;
+mod fips;
 pub mod idle;
 pub mod inherit;
 mod ports;

@@ -7,11 +7,11 @@ use tokio::{
     sync::mpsc::Receiver,
 };
 
-use super::{Birth, Error};
+use super::{Birth, Error, fips};
 use crate::{
     build_info::BUILD_INFO,
     config::{self, Config, Loaded},
-    features::{LAZY_INTAKE, RUNTIME_SIZING},
+    features::{self, LAZY_INTAKE, RUNTIME_SIZING},
     ingest::{
         dogstatsd::{self, Inbox},
         telemetry::Bound,
@@ -89,6 +89,9 @@ pub fn settle(loaded: Loaded) -> Config {
 
 /// The way to Datadog: now, or in the background once the next event has been asked for.
 pub fn intake(config: &Config, environment: &Environment) -> Intake {
+    if let Some(disagreement) = fips::disagreement(features::FIPS, config.fips_mode, &environment.region) {
+        log::warn!("FIPS | {disagreement}");
+    }
     let function = Function { region: environment.region.clone(), name: environment.function_name.clone() };
     if LAZY_INTAKE && !environment.initialization().is_ahead() {
         let config = config.clone();
@@ -200,6 +203,9 @@ fn build_intake(config: &Config, function: Function) -> Option<intake::Client> {
     checkpoint(Checkpoint::Intake);
     match built {
         Ok(built) => {
+            if features::FIPS {
+                log::debug!("FIPS | {} and its approved cipher suites in every client", tls::CERTIFIED);
+            }
             log::debug!("Trusting the roots that are {}", tls::roots_origin());
             for problem in built.problems {
                 log::error!("TLS | {problem}");

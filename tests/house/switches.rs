@@ -12,8 +12,9 @@ pub fn homes(tree: &Tree) -> Vec<Complaint> {
     for file in tree.rust("src/").filter(|file| file.path != HOME) {
         let mut uses = Vec::new();
         collect(&tokens::of(file), &mut uses);
-        let is_pair =
-            uses.iter().any(|found| found.is(On::Module, true)) && uses.iter().any(|found| found.is(On::Module, false));
+        // A precedence between features negates some of them in both conditions.
+        let modules = || uses.iter().filter(|found| found.on == On::Module);
+        let is_pair = modules().count() >= 2 && modules().any(|found| found.negated);
         let may_choose = file.path.ends_with("/mod.rs") && is_pair;
         for found in uses.iter().filter(|found| !may_choose || found.on == On::Other) {
             complaints.push(complaint(file, found));
@@ -41,12 +42,6 @@ enum On {
     /// An attribute of an import, which gives the chosen module its common name.
     Import,
     Other,
-}
-
-impl Use {
-    fn is(&self, on: On, negated: bool) -> bool {
-        self.on == on && self.negated == negated
-    }
 }
 
 fn collect(tokens: &[TokenTree], uses: &mut Vec<Use>) {

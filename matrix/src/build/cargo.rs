@@ -47,6 +47,7 @@ pub struct Call {
     options: Vec<&'static str>,
     features: Vec<String>,
     variables: BTreeMap<String, String>,
+    manifest: PathBuf,
     /// None for where the workspace itself is built, and what it needs is there already.
     target_directory: Option<PathBuf>,
     profile: Profile,
@@ -64,9 +65,15 @@ impl Call {
     /// Builds `binary` of the workspace in `root` as the recipe says and with these tools, in the directory of its group under `builds`; to see whether
     /// features work, where the tests are built.
     pub fn new(binary: &'static str, recipe: &Recipe, tools: &Tools, root: &Path, builds: &Path) -> Self {
-        let shared = tools.profile == Profile::Dev && recipe.rustflags.is_empty() && recipe.env.is_empty();
+        let plain = recipe.rustflags.is_empty() && recipe.env.is_empty() && recipe.workspace.is_none();
+        let shared = tools.profile == Profile::Dev && plain;
         let beside = if shared { Vec::new() } else { paths::remapped(root) };
         let mut variables = recipe.variables(&beside);
+        if !shared {
+            // For the target, which keeps out what the surroundings say for all of them.
+            let name = format!("CFLAGS_{}", tools.flavour.triple.replace('-', "_"));
+            variables.insert(name, paths::remapped_in_c(root).join(" "));
+        }
         variables.extend(tools.variables.clone());
         let group = recipe.group().0;
         let folder = tools.folder().map_or_else(|| group.clone(), |of| format!("{of}-{group}"));
@@ -78,6 +85,7 @@ impl Call {
             options: tools.options(),
             features: recipe.features.clone(),
             variables,
+            manifest: recipe.workspace(root).join("Cargo.toml"),
             target_directory: (!shared).then(|| builds.join(folder)),
             profile: tools.profile,
         }
@@ -91,6 +99,7 @@ impl Call {
                 .into();
         arguments.extend(self.options.iter().map(Into::into));
         if let Some(directory) = &self.target_directory {
+            arguments.extend(["--manifest-path".into(), self.manifest.clone().into()]);
             arguments.extend(["--target".into(), self.target.clone().into()]);
             arguments.extend(["--target-dir".into(), directory.into()]);
         }
@@ -222,10 +231,12 @@ mod tests {
     #[test]
     fn the_command_can_be_pasted() {
         let shell = call().shell();
-        let start =
-            "CARGO_PROFILE_RELEASE_OPT_LEVEL=3 RUSTFLAGS='-C link-arg=-Wl,-z,now --remap-path-prefix=/the/root=.";
-        assert!(shell.starts_with(start), "{shell}");
+        let start = "CARGO_PROFILE_RELEASE_OPT_LEVEL=3 CFLAGS_";
+        assert!(shell.starts_with(start) && shell.contains("-ffile-prefix-map=/the/root=."), "{shell}");
+        let flags = " RUSTFLAGS='-C link-arg=-Wl,-z,now --remap-path-prefix=/the/root=.";
+        assert!(shell.contains(flags), "{shell}");
         assert!(shell.contains("' cargo build --profile release --locked "), "{shell}");
+        assert!(shell.contains(" --manifest-path /the/root/Cargo.toml "), "{shell}");
         assert!(shell.ends_with(" --no-default-features --features a,b"), "{shell}");
         assert!(shell.contains(&format!(" --target {} --target-dir /builds/", target())), "{shell}");
     }
@@ -259,7 +270,11 @@ mod tests {
         let shell = call.shell();
         assert!(shell.starts_with("CARGO_ZIGBUILD_ZIG_PATH=/the/zig/zig "), "{shell}");
         assert!(shell.contains(" /the/zig/cargo-zigbuild zigbuild --profile release --locked "), "{shell}");
-        assert!(shell.contains(" -Zbuild-std=std,panic_abort --target x86_64-unknown-linux-gnu.2.26 "), "{shell}");
+        assert!(
+            shell.contains(" -Zbuild-std=std,panic_abort ")
+                && shell.contains(" --target x86_64-unknown-linux-gnu.2.26 "),
+            "{shell}"
+        );
         assert!(shell.contains(" --target-dir /builds/x86_64-unknown-linux-gnu.2.26-"), "{shell}");
     }
 

@@ -1,18 +1,27 @@
 //! Directories of the machine that builds, kept out of what is built.
 //!
-//! Every place that can panic names its source file, by the path under which the compiler found it. So the same sources made other programs for another
-//! user or in another directory, and each program told where it was made.
+//! Every place that can panic names its source file, by the path under which the compiler found it, and so do errors of libraries in C. So the same sources
+//! made other programs for another user or in another directory, and each program told where it was made.
 
 use std::path::{Path, PathBuf};
 
 /// Flags of rustc that tell a path below the root as `./…`, and one of a dependency as `/crates/name-version/…`. A path with a blank in it cannot be told
 /// to cargo in a variable, and is left as it is.
 pub fn remapped(root: &Path) -> Vec<String> {
-    let mut prefixes = vec![(root.to_owned(), ".")];
-    prefixes.extend(sources().into_iter().map(|folder| (folder, "/crates")));
-    let told = prefixes.into_iter().filter_map(|(from, to)| Some((from.to_str()?.to_owned(), to)));
-    let told = told.filter(|(from, _)| !from.contains(char::is_whitespace));
-    told.map(|(from, to)| format!("--remap-path-prefix={from}={to}")).collect()
+    replaced(root).map(|(from, to)| format!("--remap-path-prefix={from}={to}")).collect()
+}
+
+/// The same for the C compiler. It is about the text of paths alone, and so no other code comes of it.
+pub fn remapped_in_c(root: &Path) -> Vec<String> {
+    replaced(root).map(|(from, to)| format!("-ffile-prefix-map={from}={to}")).collect()
+}
+
+/// What paths begin with here, and everywhere.
+fn replaced(root: &Path) -> impl Iterator<Item = (String, &'static str)> {
+    let ours = std::iter::once((root.to_owned(), "."));
+    let all = ours.chain(sources().into_iter().map(|folder| (folder, "/crates")));
+    let told = all.filter_map(|(from, to)| Some((from.to_str()?.to_owned(), to)));
+    told.filter(|(from, _)| !from.contains(char::is_whitespace))
 }
 
 /// The first directory of this machine that a program names. Elsewhere it would be another program.
@@ -45,6 +54,9 @@ mod tests {
         assert_eq!(flags.first().map(String::as_str), Some("--remap-path-prefix=/some/where=."));
         // This test is built from dependencies, wherever they are.
         assert!(flags.iter().skip(1).any(|flag| flag.ends_with("=/crates")), "{flags:?}");
+        let in_c = remapped_in_c(Path::new("/some/where"));
+        assert_eq!(in_c.first().map(String::as_str), Some("-ffile-prefix-map=/some/where=."));
+        assert_eq!(in_c.len(), flags.len());
     }
 
     #[test]

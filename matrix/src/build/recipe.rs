@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use crate::manifest::{Levels, Manifest, Setting, Tier};
 
@@ -18,6 +19,8 @@ pub struct Recipe {
     pub profile: BTreeMap<String, String>,
     /// Whether the launcher comes before the agent.
     pub launcher: bool,
+    /// The folder of the workspace whose `Cargo.lock` counts, if it is another one than the root's.
+    pub workspace: Option<String>,
 }
 
 /// Builds that share what is compiled: those with the same flags, variables and profile.
@@ -46,22 +49,29 @@ impl Recipe {
         self
     }
 
-    /// For the launcher before such an agent. It registers, binds and subscribes as the agent would, and has nothing else in it. It is static,
+    /// For the launcher before such an agent. It registers, binds and subscribes as the agent would, and has nothing else in it but the agent's cryptography, which
+    /// the linker leaves out again. It is static,
     /// because the loader's search for libraries is what it is to spare, small, and at a fixed address, because relocating it would touch a third more pages
     /// of a program that holds no data of anybody and is gone within a millisecond.
     pub fn of_launcher(manifest: &Manifest, levels: &Levels) -> Self {
-        let behaviour = manifest.chosen(levels).filter(|(factor, _)| factor.tier == Tier::A);
-        let settings = behaviour.filter_map(|(factor, choice)| factor.setting(&choice.level));
-        let mut features: Vec<String> = settings.flat_map(|setting| setting.features.clone()).collect();
+        let kept = manifest.factors.iter().filter(|factor| factor.tier == Tier::A || factor.name == "crypto");
+        let settings: Vec<&Setting> = kept.filter_map(|factor| factor.setting(levels.get(&factor.name)?)).collect();
+        let mut features: Vec<String> = settings.iter().flat_map(|setting| setting.features.clone()).collect();
         features.sort();
         Self {
             features,
+            workspace: settings.iter().find_map(|setting| setting.workspace.clone()),
             rustflags: ["-C", "target-feature=+crt-static", "-C", "relocation-model=static"]
                 .map(str::to_owned)
                 .to_vec(),
             profile: BTreeMap::from([("opt-level".to_owned(), "z".to_owned())]),
             ..Self::default()
         }
+    }
+
+    /// The folder whose `Cargo.toml` and `Cargo.lock` count, below this root.
+    pub fn workspace(&self, root: &Path) -> PathBuf {
+        self.workspace.as_ref().map_or_else(|| root.to_owned(), |folder| root.join(folder))
     }
 
     /// Features are not in it: they only decide how our own crates are compiled, and which others are needed.
@@ -92,6 +102,7 @@ impl Recipe {
         self.env.extend(setting.env.clone());
         self.profile.extend(setting.profile.clone());
         self.launcher |= setting.launcher;
+        self.workspace = self.workspace.take().or_else(|| setting.workspace.clone());
     }
 }
 
@@ -131,6 +142,18 @@ mod tests {
     }
 
     #[test]
+    fn a_level_may_need_another_lock_file_and_so_does_the_launcher_before_it() {
+        let manifest = Manifest::embedded().unwrap();
+        let of = |set: &str| {
+            let levels = manifest.set_levels(set).unwrap();
+            [Recipe::of(manifest, &levels), Recipe::of_launcher(manifest, &levels)]
+                .map(|recipe| recipe.workspace(Path::new("/root")))
+        };
+        assert_eq!(of("ship"), ["/root", "/root"].map(PathBuf::from));
+        assert_eq!(of("ship-fips"), ["/root/fips", "/root/fips"].map(PathBuf::from));
+    }
+
+    #[test]
     fn off_is_said_where_off_is_not_nothing() {
         assert!(recipe("baseline", &[("eager-binding", "off")]).rustflags.contains(&"link-arg=-Wl,-z,lazy".to_owned()));
     }
@@ -143,7 +166,7 @@ mod tests {
         let launcher = Recipe::of_launcher(manifest, &levels);
         assert_eq!(
             launcher.features,
-            ["bind-first", "early-subscribe", "register-overlap", "runtime-sizing", "tag-cache"]
+            ["bind-first", "early-subscribe", "register-overlap", "ring", "runtime-sizing", "tag-cache"]
         );
         assert_eq!(launcher.variables(&[])["RUSTFLAGS"], "-C target-feature=+crt-static -C relocation-model=static");
         assert_eq!(launcher.group(), Recipe::of_launcher(manifest, &manifest.reference_levels()).group());

@@ -8,8 +8,8 @@ use std::process::Command;
 use super::hash;
 
 /// What a build of the extension is made from, apart from the compiler that the toolchain file names.
-const PARTS: [&str; 7] =
-    ["src", "build.rs", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml", ".cargo", "matrix/Cargo.toml"];
+const PARTS: [&str; 8] =
+    ["src", "build.rs", "Cargo.toml", "Cargo.lock", "fips", "rust-toolchain.toml", ".cargo", "matrix/Cargo.toml"];
 
 /// A name for the sources as they are now: two builds with the same name are from the same sources. `beside` is what else in the repository decides what
 /// is made.

@@ -55,6 +55,7 @@ pub(super) fn ingredients(
     let sources = sources::state(root, &BESIDE).map_err(build::Error::Sources)?;
     let Toolbox { agent: tools, launcher } = tools;
     let recipe = Recipe::of(manifest, &cell.levels).with(&tools.rustflags);
+    let workspace = recipe.workspace(root);
     let mut c_compilers = vec![tools.c_compiler.clone(), launcher.c_compiler.clone()];
     c_compilers.dedup();
     let mut parts = tools.parts.clone();
@@ -63,7 +64,7 @@ pub(super) fn ingredients(
     let target = Target { flavour: name, triple, architecture: architecture.to_string(), glibc_floor };
     Ok(Ingredients {
         programs,
-        packages: Packages::of(root, &recipe, &target.triple)?,
+        packages: Packages::of(&workspace, &recipe, &target.triple)?,
         cell: cell.id,
         levels: cell.levels,
         target,
@@ -73,7 +74,7 @@ pub(super) fn ingredients(
         profile: profile(root, &recipe)?,
         recipe,
         texts: Texts {
-            lock: read(&root.join("Cargo.lock"))?,
+            lock: read(&workspace.join("Cargo.lock"))?,
             licence: read(&root.join("LICENSE"))?,
             notice: read(&root.join("NOTICE"))?,
             rust: read(&tools.terms)?,

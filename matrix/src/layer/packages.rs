@@ -49,18 +49,19 @@ pub struct Package {
 
 impl Packages {
     /// Those of the workspace's program in this cell. A launcher has no others: it is the same package with fewer features.
-    pub fn of(root: &Path, recipe: &Recipe, target: &str) -> Result<Self, Error> {
+    pub fn of(workspace: &Path, recipe: &Recipe, target: &str) -> Result<Self, Error> {
         let features = ["--no-default-features".to_owned(), format!("--features={}", recipe.features.join(","))];
         let tree = |edges: &str| {
             let of = ["--locked", "--package", ROOT, "--prefix", "depth", "--format", "|{p}", "--target", target];
-            cargo(root, "tree", of.into_iter().chain(["--edges", edges]), &features)
+            cargo(workspace, "tree", of.into_iter().chain(["--edges", edges]), &features)
         };
         let edges = edges(&tree("normal,build")?);
         // Macros are libraries for the compiler, and what only they need is not in the program either.
         let linked = self::edges(&tree("normal,no-proc-macro")?);
         let of = ["--locked", "--format-version", "1", "--filter-platform", target];
-        let described = Described::read(&cargo(root, "metadata", of.into_iter(), &features)?)?;
-        let lock = std::fs::read_to_string(root.join("Cargo.lock")).map_err(|error| Error::Lock(error.to_string()))?;
+        let described = Described::read(&cargo(workspace, "metadata", of.into_iter(), &features)?)?;
+        let lock =
+            std::fs::read_to_string(workspace.join("Cargo.lock")).map_err(|error| Error::Lock(error.to_string()))?;
         let lock: Lock = toml::from_str(&lock).map_err(|error| Error::Lock(error.to_string()))?;
         let packages = edges.into_iter().map(|(key, needs)| {
             let described = described.packages.iter().find(|package| key.is(&package.name, &package.version));
@@ -120,14 +121,14 @@ fn expression(licence: &str) -> String {
 }
 
 fn cargo<'a>(
-    root: &Path,
+    workspace: &Path,
     verb: &'static str,
     arguments: impl Iterator<Item = &'a str>,
     features: &[String],
 ) -> Result<String, Error> {
     let failed = |reason: String| Error::Cargo { verb, reason };
     let mut command: Command = workspace::cargo();
-    command.current_dir(root).arg(verb).args(arguments).args(features).stdin(Stdio::null());
+    command.current_dir(workspace).arg(verb).args(arguments).args(features).stdin(Stdio::null());
     let output = command.output().map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
         return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
@@ -176,7 +177,7 @@ mod tests {
         let manifest = Manifest::embedded().unwrap();
         let recipe = Recipe::of(manifest, &manifest.set_levels(set).unwrap());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        Packages::of(root, &recipe, &crate::build::target()).unwrap()
+        Packages::of(&recipe.workspace(root), &recipe, &crate::build::target()).unwrap()
     }
 
     fn named<'p>(packages: &'p Packages, name: &str) -> Option<&'p Package> {
@@ -201,6 +202,16 @@ mod tests {
         assert!(root.linked && root.checksum.is_none() && root.needs.iter().any(|key| key.name == "tokio"));
         let unchecked = ship.0.iter().filter(|(key, package)| key.name != ROOT && package.checksum.is_none());
         assert_eq!(unchecked.count(), 0);
+    }
+
+    #[test]
+    fn a_cell_with_a_lock_file_of_its_own_has_the_versions_in_it() {
+        let validated = of("ship-fips");
+        let key = Key::new("aws-lc-fips-sys", "0.13.11");
+        assert!(validated.0.get(&key).is_some_and(|package| package.linked && package.checksum.is_some()));
+        for other in ["ring", "webpki-roots"] {
+            assert!(named(&validated, other).is_none(), "{other}");
+        }
     }
 
     #[test]

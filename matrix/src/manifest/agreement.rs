@@ -57,7 +57,7 @@ pub fn features(manifest: &Manifest, package: &Package) -> Vec<String> {
             continue;
         }
         let levels = manifest.set_levels(&set.name).unwrap_or_default();
-        let settings = manifest.chosen(&levels).filter_map(|(factor, choice)| factor.setting(&choice.level));
+        let settings = manifest.factors.iter().filter_map(|factor| factor.setting(levels.get(&factor.name)?));
         let ours: BTreeSet<&str> = settings.flat_map(|setting| setting.features.iter().map(String::as_str)).collect();
         let theirs = package.switches(&set.name, &sets);
         if ours != theirs {

@@ -95,7 +95,7 @@ mod tests {
         let manifest = Manifest::embedded().unwrap();
         let table = table(manifest);
         assert_eq!(table.lines().count(), 2 + manifest.factors.len());
-        assert!(table.contains("\n| `crypto`: `ring`, `aws-lc` | axis | ready | "), "{table}");
+        assert!(table.contains("\n| `crypto`: `ring`, `aws-lc`, `fips` | axis | ready | "), "{table}");
         let columns = |line: &str| line.matches('|').count();
         assert!(table.lines().all(|line| columns(line) == 6), "a bar in a sentence would break the row");
     }

@@ -51,9 +51,13 @@ impl Manifest {
         self.chosen(levels).find_map(|(factor, choice)| {
             let missing = factor.requires.iter().find(|required| !required.holds(levels));
             let conflict = factor.conflicts.iter().find(|conflict| conflict.holds(levels));
+            let value = factor.values.iter().find(|value| value.name == choice.level);
+            let excluded =
+                value.and_then(|value| Some((value, value.excludes.iter().find(|other| other.holds(levels))?)));
             missing
                 .map(|required| format!("{choice} needs {required}"))
                 .or_else(|| conflict.map(|conflict| format!("{choice} and {conflict} exclude each other")))
+                .or_else(|| excluded.map(|(value, other)| format!("{choice} excludes {other}: {}", value.because)))
         })
     }
 
@@ -118,6 +122,14 @@ mod tests {
     }
 
     #[test]
+    fn a_value_may_exclude_what_its_axis_does_not() {
+        assert_eq!(manifest().illegal(&with(&["crypto=aws-lc", "webpki-roots"])), None);
+        assert_eq!(manifest().illegal(&with(&["crypto=fips"])), None);
+        let reason = manifest().illegal(&with(&["crypto=fips", "webpki-roots"])).unwrap();
+        assert!(reason.starts_with("crypto=fips excludes webpki-roots: who has to use a validated module"), "{reason}");
+    }
+
+    #[test]
     fn what_changes_nothing_is_named() {
         let levels = with(&["raw-control-plane", "late-runtime", "early-subscribe", "bind-first"]);
         assert_eq!(manifest().inert(&levels), ["early-subscribe changes nothing beside late-runtime"]);
@@ -127,7 +139,7 @@ mod tests {
     fn what_is_not_on_offer_is_refused_with_the_reason() {
         let error = |factor, level| manifest().offers(&Choice::new(factor, level)).unwrap_err().to_string();
         assert!(error("target-cpu", "x86-64-v3").contains("SIGILL"));
-        assert!(error("crypto", ON).ends_with("it has ring, aws-lc"));
+        assert!(error("crypto", ON).ends_with("it has ring, aws-lc, fips"));
         assert!(error("magic", ON).starts_with("there is no factor"));
         assert_eq!(manifest().offers(&Choice::new("crypto", "aws-lc")).unwrap().name, "crypto");
     }

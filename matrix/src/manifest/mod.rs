@@ -156,6 +156,8 @@ pub struct Setting {
     pub profile: BTreeMap<String, String>,
     /// Whether the launcher comes before the agent.
     pub launcher: bool,
+    /// The folder of another view of this workspace, whose `Cargo.lock` has the versions that the level needs.
+    pub workspace: Option<String>,
 }
 
 /// One value of an axis.
@@ -166,6 +168,15 @@ pub struct Value {
     /// What a build needs to have it, if anything.
     #[serde(default, rename = "with")]
     pub setting: Setting,
+    /// Choices that cannot be made together with it.
+    #[serde(default)]
+    pub excludes: Vec<Choice>,
+    /// Why, where it excludes any.
+    #[serde(default)]
+    pub because: String,
+    /// Whether only a cell that is asked for by its name has it, because building it takes more than a compiler.
+    #[serde(default)]
+    pub apart: bool,
 }
 
 /// A value that must not be used.
@@ -254,6 +265,11 @@ impl Factor {
     /// The level of a build that asks for nothing.
     pub fn reference(&self) -> &str {
         self.values.first().map_or(OFF, |value| &value.name)
+    }
+
+    /// Whether that level is left to cells that are asked for by their names.
+    pub fn is_apart(&self, level: &str) -> bool {
+        self.values.iter().any(|value| value.apart && value.name == level)
     }
 
     pub fn setting(&self, level: &str) -> Option<&Setting> {

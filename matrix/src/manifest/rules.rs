@@ -57,6 +57,9 @@ fn shape(factor: &Factor, complaints: &mut Vec<String>) {
         Kind::Launcher if !factor.on.launcher => complain("a launcher factor needs launcher"),
         _ => {}
     }
+    if factor.values.iter().any(|value| value.excludes.is_empty() != value.because.is_empty()) {
+        complain("what a value excludes needs a reason, and only that");
+    }
     let mut levels = BTreeSet::new();
     for level in factor.levels() {
         if !levels.insert(level.name) {
@@ -82,7 +85,8 @@ fn shape(factor: &Factor, complaints: &mut Vec<String>) {
 
 /// Whether what a factor says of others exists, and others say the same of it.
 fn relations(manifest: &Manifest, factor: &Factor, complaints: &mut Vec<String>) {
-    let all = factor.conflicts.iter().chain(&factor.requires).chain(&factor.subsumed_by);
+    let excluded = factor.values.iter().flat_map(|value| &value.excludes);
+    let all = factor.conflicts.iter().chain(&factor.requires).chain(&factor.subsumed_by).chain(excluded);
     for choice in all {
         match manifest.offers(choice) {
             Ok(other) if other.name == factor.name => complaints.push(format!("{0}: it names itself", factor.name)),

@@ -14,7 +14,7 @@ pub use credentials::Credentials;
 use credentials::Place;
 
 use super::{client::chain, tls::Sha256};
-use crate::config;
+use crate::{config, features};
 
 /// For each call. A VPC without an endpoint for the service swallows requests.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -132,6 +132,7 @@ impl Aws {
         }
     }
 
+    /// A build with a validated module asks endpoints with one. Where a region has none for the service there is no answer, unless a setting names another URL.
     fn url(&self, service: Service, region: &str) -> String {
         let own = match service {
             Service::Kms => &self.settings.kms_url,
@@ -142,7 +143,8 @@ impl Aws {
             return format!("{url}/");
         }
         let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        format!("https://{}.{region}.{domain}/", service.name())
+        let endpoint = if features::FIPS { "-fips" } else { "" };
+        format!("https://{}{endpoint}.{region}.{domain}/", service.name())
     }
 }
 
@@ -193,10 +195,14 @@ mod tests {
     fn hosts_follow_service_region_and_partition() {
         crate::intake::tls::install_provider();
         let settings = Config::default().aws;
-        assert_eq!(url(&settings, Service::Kms, "eu-west-1"), "https://kms.eu-west-1.amazonaws.com/");
-        let gov = "https://secretsmanager.us-gov-west-1.amazonaws.com/";
-        assert_eq!(url(&settings, Service::SecretsManager, "us-gov-west-1"), gov);
-        assert_eq!(url(&settings, Service::Ssm, "cn-north-1"), "https://ssm.cn-north-1.amazonaws.com.cn/");
+        let fips = if features::FIPS { "-fips" } else { "" };
+        for (service, region, host) in [
+            (Service::Kms, "eu-west-1", format!("kms{fips}.eu-west-1.amazonaws.com")),
+            (Service::SecretsManager, "us-gov-west-1", format!("secretsmanager{fips}.us-gov-west-1.amazonaws.com")),
+            (Service::Ssm, "cn-north-1", format!("ssm{fips}.cn-north-1.amazonaws.com.cn")),
+        ] {
+            assert_eq!(url(&settings, service, region), format!("https://{host}/"));
+        }
     }
 
     #[test]

@@ -1,19 +1,41 @@
 //! Whom we trust, and whose arithmetic checks it.
 
+mod anybody;
 mod hash;
 mod provider;
 mod roots;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
+use anybody::Anybody;
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier,
     pki_types::{CertificateDer, pem::PemObject},
 };
 
 pub use hash::{Sha256, hex};
 
 use crate::{config::HttpProtocol, features};
+
+/// The module that the certificates 5314 (as a static library, which is how it is linked in here) and 5298 (as a dynamic one) of NIST's Cryptographic Module
+/// Validation Program are about, as it calls itself.
+///
+/// Source: the list of validations in AWS-LC's `crypto/fipsmodule/FIPS.md`, which names version 3.1 for both.
+pub const CERTIFIED: &str = "AWS-LC FIPS 3.1.0";
+
+/// Why there is no client configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The library refuses what it is asked for.
+    #[error(transparent)]
+    Library(#[from] rustls::Error),
+    /// The build promises a validated module, and another one is there.
+    #[error("the cryptographic module is {0}, and not {CERTIFIED} in its FIPS mode")]
+    Module(String),
+    /// The build promises what the configuration does not keep.
+    #[error("the TLS configuration allows what FIPS 140-3 does not approve of")]
+    NotApproved,
+}
 
 /// What can go wrong with the trust store. The client works on without what could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -47,30 +69,57 @@ pub fn install_provider() {
 }
 
 /// Trusts the build's roots and, beside them, the certificates in the customer's file.
-pub fn trust(cert_file: Option<&Path>, protocol: HttpProtocol) -> Result<Trust, rustls::Error> {
+pub fn trust(cert_file: Option<&Path>, protocol: HttpProtocol) -> Result<Trust, Error> {
     let mut problems = Vec::new();
-    let mut store = roots::load(&mut problems);
-    if let Some(path) = cert_file
-        && let Err(why) = add_file(&mut store, path)
-    {
-        problems.push(Problem::CertFile { path: path.to_owned(), why });
+    let store = roots(cert_file, &mut problems);
+    let config = vouched(versions()?.with_root_certificates(store).with_no_client_auth(), protocol)?;
+    Ok(Trust { config, problems })
+}
+
+/// Trusts everybody, for whoever has asked for that in so many words.
+pub fn trust_everybody(protocol: HttpProtocol) -> Result<ClientConfig, Error> {
+    let anybody = Arc::new(Anybody(provider::provider().signature_verification_algorithms));
+    vouched(versions()?.dangerous().with_custom_certificate_verifier(anybody).with_no_client_auth(), protocol)
+}
+
+fn versions() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
+    let builder = ClientConfig::builder_with_provider(provider::provider().into());
+    Ok(builder.with_safe_default_protocol_versions()?)
+}
+
+/// The configuration, if it is what the build promises.
+fn vouched(mut config: ClientConfig, protocol: HttpProtocol) -> Result<ClientConfig, Error> {
+    if features::FIPS {
+        match provider::module() {
+            Some(module) if module == CERTIFIED => {}
+            other => return Err(Error::Module(other.unwrap_or_else(|| "not validated".to_owned()))),
+        }
+        if !config.fips() {
+            return Err(Error::NotApproved);
+        }
     }
-    let provider = provider::provider().into();
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(store)
-        .with_no_client_auth();
     config.alpn_protocols = match protocol {
         HttpProtocol::Automatic => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         HttpProtocol::Http1 => vec![b"http/1.1".to_vec()],
         HttpProtocol::Http2 => vec![b"h2".to_vec()],
     };
-    Ok(Trust { config, problems })
+    Ok(config)
+}
+
+/// The build's, and beside them the customer's.
+fn roots(cert_file: Option<&Path>, problems: &mut Vec<Problem>) -> RootCertStore {
+    let mut store = roots::load(problems);
+    if let Some(path) = cert_file
+        && let Err(why) = add_file(&mut store, path)
+    {
+        problems.push(Problem::CertFile { path: path.to_owned(), why });
+    }
+    store
 }
 
 /// Where the roots come from, for the log and for `--version`.
 pub fn roots_origin() -> &'static str {
-    if features::WEBPKI_ROOTS { "compiled in" } else { "operating system" }
+    if features::COMPILED_ROOTS { "compiled in" } else { "operating system" }
 }
 
 fn add_file(store: &mut RootCertStore, path: &Path) -> Result<(), String> {
@@ -86,6 +135,13 @@ fn add_file(store: &mut RootCertStore, path: &Path) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use rustls::{
+        client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
+        pki_types::{ServerName, UnixTime},
+    };
+
     use super::*;
 
     #[test]
@@ -97,9 +153,78 @@ mod tests {
         assert_eq!(empty.config.alpn_protocols, [b"http/1.1".to_vec()]);
     }
 
+    /// Those of the authorities that AWS and Datadog use are known by their names, which stand as they are in the encoding of a root.
     #[test]
     fn the_build_has_roots() {
         let mut problems = Vec::new();
-        assert!(roots::load(&mut problems).roots.len() > 50, "{problems:?}");
+        let store = roots(None, &mut problems);
+        assert!(store.len() > 50, "{problems:?}");
+        for name in ["Amazon Root CA 1", "DigiCert Global Root G2", "ISRG Root X1"] {
+            let is_named = |subject: &[u8]| subject.windows(name.len()).any(|part| part == name.as_bytes());
+            assert!(store.roots.iter().any(|root| is_named(&root.subject)), "{name}");
+        }
+    }
+
+    /// No server on loopback can have the key to a certificate of a public authority, so there is no handshake with one. What stands in for it is the chain that
+    /// `aws.amazon.com` showed to everybody until October 2026, checked by the verifier of every configuration of ours against the build's roots.
+    #[test]
+    fn what_a_public_server_shows_is_accepted_by_the_builds_roots_alone() {
+        const HELD: u64 = 1_780_272_000;
+        const OVER: u64 = 1_793_491_200;
+        let chain = CertificateDer::pem_slice_iter(include_bytes!("public_chain.pem"));
+        let chain: Vec<_> = chain.collect::<Result<_, _>>().unwrap();
+        let (server, others) = chain.split_first().unwrap();
+        let shown = |roots: RootCertStore, host: &str, at: u64| {
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider::provider().into());
+            let host = ServerName::try_from(host).unwrap();
+            let at = UnixTime::since_unix_epoch(Duration::from_secs(at));
+            verifier
+                .build()
+                .unwrap()
+                .verify_server_cert(server, others, &host, &[], at)
+                .map_err(|error| error.to_string())
+        };
+        let ours = || roots(None, &mut Vec::new());
+        shown(ours(), "aws.amazon.com", HELD).unwrap();
+        let mut stranger = RootCertStore::empty();
+        stranger.add(crate::intake::client::https::certificates::Authority::new("Own").certificate).unwrap();
+        for (roots, host, at, why) in [
+            (stranger, "aws.amazon.com", HELD, "UnknownIssuer"),
+            (ours(), "datadoghq.com", HELD, "not valid for name"),
+            (ours(), "aws.amazon.com", OVER, "expired"),
+        ] {
+            let error = shown(roots, host, at).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_usual_roots_stay_beside_the_customers() {
+        let mut problems = Vec::new();
+        let usual = roots(None, &mut problems);
+        let directory = tempfile::tempdir().unwrap();
+        let own = crate::intake::client::https::certificates::Authority::new("Own").save(directory.path());
+        let both = roots(Some(&own), &mut problems);
+        assert_eq!(both.len(), usual.len() + 1);
+        assert!(usual.roots.iter().all(|root| both.roots.contains(root)));
+    }
+
+    #[test]
+    fn a_build_that_promises_a_validated_module_has_it_in_every_configuration() {
+        let module = provider::module();
+        assert_eq!(module.as_deref(), features::FIPS.then_some(CERTIFIED));
+        assert_eq!(provider::provider().fips(), features::FIPS);
+        for protocol in [HttpProtocol::Automatic, HttpProtocol::Http1, HttpProtocol::Http2] {
+            assert_eq!(trust(None, protocol).unwrap().config.fips(), features::FIPS);
+            assert_eq!(trust_everybody(protocol).unwrap().fips(), features::FIPS);
+        }
+    }
+
+    #[test]
+    fn what_is_not_approved_is_noticed() {
+        let config = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into());
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        let config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        assert_eq!(vouched(config, HttpProtocol::Http1).is_err(), features::FIPS);
     }
 }

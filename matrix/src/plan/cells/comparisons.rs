@@ -5,11 +5,16 @@ use crate::manifest::{Choice, Levels, Manifest};
 use crate::plan::names::{self, Named};
 use crate::plan::{Arguments, Cell};
 
-/// Every named set.
+/// Every named set, but for those that are only to be had by their names.
 pub(super) fn sets(manifest: &Manifest) -> Result<Draft, Error> {
     let mut draft = Draft::default();
     for set in &manifest.sets {
-        draft.add(&set.name, names::read(manifest, &set.name)?.levels);
+        let levels = names::read(manifest, &set.name)?.levels;
+        if let Some((_, choice)) = manifest.chosen(&levels).find(|(factor, choice)| factor.is_apart(&choice.level)) {
+            draft.notes.push(format!("{} is left out: {choice} is built only where it is asked for", set.name));
+            continue;
+        }
+        draft.add(&set.name, levels);
     }
     Ok(draft)
 }

@@ -138,10 +138,13 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// The levels other than that of the base.
+    /// The levels other than that of the base; one that is apart only if it was asked for.
     fn others<'m>(&self, factor: &'m Factor, base: &Levels) -> Vec<&'m str> {
         let levels = factor.levels().into_iter().map(|level| level.name);
-        let asked = |level: &&str| self.level.as_deref().is_none_or(|asked| asked == *level);
+        let asked = |level: &&str| match self.level.as_deref() {
+            Some(asked) => asked == *level,
+            None => !factor.is_apart(level),
+        };
         levels.filter(|level| base.get(&factor.name).is_none_or(|base| base != level)).filter(asked).collect()
     }
 }

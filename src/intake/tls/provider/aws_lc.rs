@@ -4,3 +4,8 @@
 pub fn provider() -> rustls::crypto::CryptoProvider {
     rustls::crypto::aws_lc_rs::default_provider()
 }
+
+/// It holds no certificate in this shape.
+pub fn module() -> Option<String> {
+    None
+}

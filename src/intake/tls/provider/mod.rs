@@ -1,11 +1,15 @@
-//! Whose arithmetic checks signatures: one of two files, chosen by the switch `aws-lc`.
+//! Whose arithmetic checks signatures: one of three files, chosen by the switches `fips`, `aws-lc` and `ring`; where several are on, by the first of them.
 
-#[cfg(feature = "aws-lc")]
+#[cfg(all(feature = "aws-lc", not(feature = "fips")))]
 mod aws_lc;
-#[cfg(not(feature = "aws-lc"))]
+#[cfg(feature = "fips")]
+mod fips;
+#[cfg(not(any(feature = "aws-lc", feature = "fips")))]
 mod ring;
 
-#[cfg(feature = "aws-lc")]
-pub use aws_lc::provider;
-#[cfg(not(feature = "aws-lc"))]
-pub use ring::provider;
+#[cfg(all(feature = "aws-lc", not(feature = "fips")))]
+pub use aws_lc::{module, provider};
+#[cfg(feature = "fips")]
+pub use fips::{module, provider};
+#[cfg(not(any(feature = "aws-lc", feature = "fips")))]
+pub use ring::{module, provider};

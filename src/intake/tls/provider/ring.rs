@@ -4,3 +4,8 @@
 pub fn provider() -> rustls::crypto::CryptoProvider {
     rustls::crypto::ring::default_provider()
 }
+
+/// It holds no certificate.
+pub fn module() -> Option<String> {
+    None
+}

@@ -1,11 +1,11 @@
-//! The roots of trust: one of two files, chosen by the switch `webpki-roots`.
+//! The roots of trust: one of two files, chosen by the switch `webpki-roots`; beside `fips` always the operating system's, which its owner keeps.
 
-#[cfg(feature = "webpki-roots")]
+#[cfg(all(feature = "webpki-roots", not(feature = "fips")))]
 mod bundled;
-#[cfg(not(feature = "webpki-roots"))]
+#[cfg(any(feature = "fips", not(feature = "webpki-roots")))]
 mod system;
 
-#[cfg(feature = "webpki-roots")]
+#[cfg(all(feature = "webpki-roots", not(feature = "fips")))]
 pub use bundled::load;
-#[cfg(not(feature = "webpki-roots"))]
+#[cfg(any(feature = "fips", not(feature = "webpki-roots")))]
 pub use system::load;
