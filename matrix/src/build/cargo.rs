@@ -71,8 +71,10 @@ impl Call {
         let mut variables = recipe.variables(&beside);
         if !shared {
             // For the target, which keeps out what the surroundings say for all of them.
-            let name = format!("CFLAGS_{}", tools.flavour.triple.replace('-', "_"));
-            variables.insert(name, paths::remapped_in_c(root).join(" "));
+            let name = tools.c_flags_variable();
+            let flags = variables.get(&name).into_iter().cloned().chain(paths::remapped_in_c(root));
+            let flags = flags.collect::<Vec<_>>().join(" ");
+            variables.insert(name, flags);
         }
         variables.extend(tools.variables.clone());
         let group = recipe.group().0;
@@ -276,6 +278,10 @@ mod tests {
             "{shell}"
         );
         assert!(shell.contains(" --target-dir /builds/x86_64-unknown-linux-gnu.2.26-"), "{shell}");
+        let told = Tools { c_flags: vec!["-O1".to_owned()], ..tools() };
+        let call =
+            Call::new("bottlecap", &Recipe::default().with(&told), &told, Path::new("/root"), Path::new("/builds"));
+        assert!(call.shell().contains("='-O1 -ffile-prefix-map=/root=. "), "{}", call.shell());
     }
 
     #[test]

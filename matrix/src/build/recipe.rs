@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::flavour::Tools;
 use crate::manifest::{Levels, Manifest, Setting, Tier};
 
 /// Everything that decides what a build becomes, apart from the sources and the compiler.
@@ -42,10 +43,13 @@ impl Recipe {
         recipe
     }
 
-    /// The same with flags that the flavour of a program asks for.
+    /// The same with the flags that the flavour of a program asks for.
     #[must_use]
-    pub fn with(mut self, rustflags: &[String]) -> Self {
-        self.rustflags.extend(rustflags.iter().cloned());
+    pub fn with(mut self, tools: &Tools) -> Self {
+        self.rustflags.extend(tools.rustflags.iter().cloned());
+        if !tools.c_flags.is_empty() {
+            self.env.insert(tools.c_flags_variable(), tools.c_flags.join(" "));
+        }
         self
     }
 
@@ -114,6 +118,8 @@ fn profile_variable(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flavour::Toolbox;
+    use crate::invoke::build::Profile;
 
     fn recipe(set: &str, choices: &[(&str, &str)]) -> Recipe {
         let manifest = Manifest::embedded().unwrap();
@@ -136,8 +142,14 @@ mod tests {
     #[test]
     fn flags_of_the_flavour_come_after_those_of_the_levels() {
         let ship = recipe("ship", &[]);
-        let with = ship.clone().with(&["-C".to_owned(), "more".to_owned()]);
-        assert_eq!(with.rustflags, [&ship.rustflags[..], &["-C".to_owned(), "more".to_owned()]].concat());
+        let plain = Toolbox::plain(Path::new("."), Profile::Release).unwrap().agent;
+        assert_eq!(ship.clone().with(&plain), ship);
+        let more = Tools { rustflags: vec!["-C".to_owned(), "more".to_owned()], ..plain.clone() };
+        let with = ship.clone().with(&more);
+        assert_eq!(with.rustflags, [&ship.rustflags[..], &more.rustflags[..]].concat());
+        assert_ne!(with.group(), ship.group());
+        let with = ship.clone().with(&Tools { c_flags: vec!["-O1".to_owned()], ..plain });
+        assert_eq!(with.env.values().collect::<Vec<_>>(), ["-O1"]);
         assert_ne!(with.group(), ship.group());
     }
 

@@ -81,10 +81,10 @@ impl Workshop<'_> {
             CellKind::External { path, .. } => Task::External(path.clone()),
             CellKind::Build => {
                 let Toolbox { agent: tools, launcher: before } = &self.tools;
-                let recipe = Recipe::of(self.manifest, &cell.levels).with(&tools.rustflags);
+                let recipe = Recipe::of(self.manifest, &cell.levels).with(tools);
                 let agent = Call::new("bottlecap", &recipe, tools, &self.root, &self.builds);
                 let launcher = recipe.launcher.then(|| {
-                    let recipe = Recipe::of_launcher(self.manifest, &cell.levels).with(&before.rustflags);
+                    let recipe = Recipe::of_launcher(self.manifest, &cell.levels).with(before);
                     Launcher { call: Call::new("launcher", &recipe, before, &self.root, &self.builds), recipe }
                 });
                 Task::Build(Box::new(Calls { recipe, agent, launcher }))

@@ -131,12 +131,18 @@ pub enum Linker {
 
 /// A switch that some flavours cannot have.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Refused {
     pub choice: Choice,
     pub architecture: Option<Architecture>,
     pub libc: Option<Libc>,
     pub linker: Option<Linker>,
+    /// Whether it can be built, and nobody here can say what the program is worth then.
+    #[serde(default)]
+    pub open: bool,
+    /// What the C compiler has to be told where it is built.
+    #[serde(default)]
+    pub c_flags: Vec<String>,
     /// With what to do instead.
     pub reason: String,
 }
@@ -147,6 +153,8 @@ pub struct Wanted {
     pub architecture: Architecture,
     pub libc: Libc,
     pub glibc_floor: Glibc,
+    /// Whether what is open is accepted.
+    pub accepts_open: bool,
 }
 
 impl Flavours {
@@ -159,7 +167,7 @@ impl Flavours {
     pub fn of(&self, machine: Architecture, wanted: &Wanted, levels: &Levels) -> Result<&Flavour, Error> {
         let is_static = levels.get("static").is_some_and(|level| level == ON);
         let links = if is_static { Links::Static } else { Links::Dynamic };
-        let Wanted { architecture, libc, glibc_floor } = *wanted;
+        let Wanted { architecture, libc, glibc_floor, .. } = *wanted;
         // First, because a switch may be what stands against all of them.
         self.accept(wanted, None, levels)?;
         let fits = |flavour: &&Flavour| {
@@ -182,8 +190,14 @@ impl Flavours {
         self.all.iter().find(plain).ok_or(missing)
     }
 
+    /// What stands against these switches, accepted or not.
+    fn objections(&self, wanted: &Wanted, linker: Option<Linker>, levels: &Levels) -> impl Iterator<Item = &Refused> {
+        self.refused.iter().filter(move |refused| refused.holds(wanted, linker) && refused.choice.holds(levels))
+    }
+
     fn accept(&self, wanted: &Wanted, linker: Option<Linker>, levels: &Levels) -> Result<(), Error> {
-        let refused = self.refused.iter().find(|refused| refused.holds(wanted, linker) && refused.choice.holds(levels));
+        let mut objections = self.objections(wanted, linker, levels);
+        let refused = objections.find(|refused| !(refused.open && wanted.accepts_open));
         refused.map_or(Ok(()), |refused| {
             let Refused { choice, reason, .. } = refused.clone();
             Err(Error::Refused { choice, reason })

@@ -3,7 +3,7 @@ use crate::manifest::Manifest;
 use crate::plan;
 
 fn wanted(architecture: Architecture, libc: Libc, floor: &str) -> Wanted {
-    Wanted { architecture, libc, glibc_floor: floor.parse().unwrap() }
+    Wanted { architecture, libc, glibc_floor: floor.parse().unwrap(), accepts_open: false }
 }
 
 fn levels(cell: &str) -> Levels {
@@ -39,6 +39,9 @@ fn a_switch_that_a_flavour_cannot_have_is_refused_with_the_reason_and_the_remedy
         ("ship+x86-64-v2", Arm64, Libc::Musl, "target-cpu=x86-64-v2", "no processor of arm64"),
         ("baseline", X86_64, Libc::Musl, "static=off", "`--features static`"),
         ("baseline+static-libgcc", X86_64, Libc::Gnu, "static-libgcc", "`--features -static-libgcc`"),
+        ("ship-fips", X86_64, Libc::Musl, "crypto=fips", "leave --libc out"),
+        ("ship-fips-fixed-address-static", X86_64, Libc::Gnu, "crypto=fips", "`--features static`"),
+        ("ship-fips", Arm64, Libc::Gnu, "crypto=fips", "`--accept-open-compliance`"),
     ];
     for (cell, architecture, libc, choice, reason) in cases {
         let error = chosen(cell, architecture, libc, "2.26").unwrap_err();
@@ -46,6 +49,22 @@ fn a_switch_that_a_flavour_cannot_have_is_refused_with_the_reason_and_the_remedy
         assert!(error.to_string().starts_with(choice) && error.to_string().contains(reason), "{error}");
     }
     assert!(chosen("baseline+static-libgcc", X86_64, Libc::Gnu, "2.34").is_ok(), "the machine's linker can do it");
+}
+
+#[test]
+fn what_is_open_is_built_with_its_flags_where_somebody_accepts_that() {
+    let flavours = Flavours::embedded().unwrap();
+    let accepting = Wanted { accepts_open: true, ..wanted(Architecture::Arm64, Libc::Gnu, "2.26") };
+    let validated = levels("ship-fips");
+    let flavour = flavours.of(Architecture::X86_64, &accepting, &validated).unwrap();
+    let flags = |levels: &Levels| {
+        let objections = flavours.objections(&accepting, Some(flavour.linker), levels);
+        objections.flat_map(|accepted| accepted.c_flags.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!((flavour.name.as_str(), flags(&validated)), ("arm64", vec!["-fno-jump-tables".to_owned()]));
+    assert!(flags(&levels("ship")).is_empty());
+    let musl = Wanted { libc: Libc::Musl, ..accepting };
+    assert!(flavours.of(Architecture::X86_64, &musl, &validated).is_err(), "that is not open, but refused");
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub struct Tools {
     pub target: String,
     /// Flags of rustc that every program of this flavour needs, and tells of itself.
     pub rustflags: Vec<String>,
+    /// Flags of the C compiler that this flavour needs.
+    pub c_flags: Vec<String>,
     /// Variables for cargo.
     pub variables: BTreeMap<String, String>,
     /// The terms of the standard library.
@@ -76,7 +78,12 @@ impl Toolbox {
         if !missing.is_empty() {
             return Err(Error::Missing { packages: missing });
         }
-        let ready = |flavour: &Flavour| Tools::ready(flavours, flavour, wanted.glibc_floor, root, target, progress);
+        let ready = |flavour: &Flavour| -> Result<Tools, Error> {
+            let tools = Tools::ready(flavours, flavour, wanted.glibc_floor, root, target, progress)?;
+            let objections = flavours.objections(wanted, Some(flavour.linker), levels);
+            let c_flags = objections.flat_map(|accepted| accepted.c_flags.clone()).collect();
+            Ok(Tools { c_flags, ..tools })
+        };
         Ok(Self { agent: ready(agent)?, launcher: ready(launcher)? })
     }
 }
@@ -125,6 +132,7 @@ impl Tools {
             command: None,
             target: flavour.triple.clone(),
             rustflags: Vec::new(),
+            c_flags: Vec::new(),
             variables: BTreeMap::new(),
             terms,
             parts: Vec::new(),
@@ -196,6 +204,11 @@ impl Tools {
     /// A name for what is built with these tools; none of plain builds.
     pub fn folder(&self) -> Option<&str> {
         (self.flavour.linker != Linker::Cc).then_some(self.target.as_str())
+    }
+
+    /// The variable that has flags of the C compiler for this target.
+    pub fn c_flags_variable(&self) -> String {
+        format!("CFLAGS_{}", self.flavour.triple.replace('-', "_"))
     }
 
     /// The ending of the file with the terms of the standard library.

@@ -54,7 +54,7 @@ pub(super) fn ingredients(
     }
     let sources = sources::state(root, &BESIDE).map_err(build::Error::Sources)?;
     let Toolbox { agent: tools, launcher } = tools;
-    let recipe = Recipe::of(manifest, &cell.levels).with(&tools.rustflags);
+    let recipe = Recipe::of(manifest, &cell.levels).with(tools);
     let workspace = recipe.workspace(root);
     let mut c_compilers = vec![tools.c_compiler.clone(), launcher.c_compiler.clone()];
     c_compilers.dedup();

@@ -98,6 +98,10 @@ pub struct Arguments {
     #[arg(long, value_name = "VERSION")]
     pub glibc_floor: Option<Glibc>,
 
+    /// Makes what can be built where nobody here can say whether it still is what it is called: FIPS for arm64
+    #[arg(long)]
+    pub accept_open_compliance: bool,
+
     /// The zip file [default: target/matrix/layers/SET-FLAVOUR.zip]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -154,7 +158,8 @@ fn wanted(arguments: &Arguments) -> Result<Wanted, Error> {
         return Err(Error::Floor(glibc_floor));
     }
     let architecture = arguments.arch.unwrap_or_else(Architecture::of_this_machine);
-    Ok(Wanted { architecture, libc: arguments.libc, glibc_floor })
+    let accepts_open = arguments.accept_open_compliance;
+    Ok(Wanted { architecture, libc: arguments.libc, glibc_floor, accepts_open })
 }
 
 /// The name of a cell as `cargo matrix build` reads it.
