@@ -26,6 +26,8 @@ pub enum Error {
     Layer { path: PathBuf, source: layer::archive::Error },
     #[error("a function has at most {} layers", layer::limits::LAYERS)]
     TooManyLayers,
+    #[error("{} is not a directory; name what a function has in /opt, such as the directory `opt` of an unpacked container image", .0.display())]
+    NoOpt(PathBuf),
     #[error("the layers cannot be laid out")]
     Opt(#[source] io::Error),
     #[error("--{option} says nothing about the null function")]

@@ -90,6 +90,10 @@ pub struct Arguments {
     /// The zip file [default: target/matrix/layers/SET-ARCHITECTURE.zip]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+
+    /// Where it is unpacked as well, as the platform would below `/opt`; for container images, which take no layers
+    #[arg(long, value_name = "DIRECTORY")]
+    pub opt: Option<PathBuf>,
 }
 
 /// Runs the verb.
@@ -129,18 +133,22 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
         target_directory().join("matrix/layers").join(format!("{}-{}.zip", contents.cell, contents.architecture))
     });
     keep(&path, &layer.zip)?;
+    if let Some(opt) = &arguments.opt {
+        archive::unpack(&layer.zip, opt)?;
+    }
     let budget =
         if layer.budgeted { "within its budget" } else { "it has no budget of its own, and is within Lambda's limits" };
     eprintln!("{}: {} bytes zipped, {} unzipped; {budget}", layer.contents.cell, layer.zip.len(), layer.unzipped);
     Ok(path)
 }
 
-/// The name of a cell as `cargo matrix build` reads it.
+/// The name of a cell as `cargo matrix build` reads it. An empty feature is none, so that scripts need not care whether there are any.
 fn cell_name(set: &str, features: &[String]) -> String {
-    let signed = features.iter().map(|feature| match feature.strip_prefix(['-', '+']) {
-        Some(_) => feature.clone(),
-        None => format!("+{feature}"),
-    });
+    let signed =
+        features.iter().filter(|feature| !feature.is_empty()).map(|feature| match feature.strip_prefix(['-', '+']) {
+            Some(_) => feature.clone(),
+            None => format!("+{feature}"),
+        });
     set.to_owned() + &signed.collect::<String>()
 }
 
@@ -161,5 +169,6 @@ mod tests {
             cell_name("ship", &features("jemalloc,-webpki-roots,+launcher")),
             "ship+jemalloc-webpki-roots+launcher"
         );
+        assert_eq!(cell_name("ship", &features(",static,")), "ship+static");
     }
 }
