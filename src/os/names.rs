@@ -4,7 +4,7 @@
 //! plug-ins of whatever C library the machine has into its own. Two of them are part of every C library since 2.34, and they are all that Lambda has a use for:
 //! the hosts file and DNS.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::CStr;
 
 use crate::features::STATIC;
 
@@ -22,6 +22,8 @@ pub fn prepare() {
 #[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "nothing but the C library itself can be told this")]
 fn choose(database: &CStr, services: &CStr) -> bool {
+    use std::ffi::{c_char, c_int};
+
     unsafe extern "C" {
         fn __nss_configure_lookup(database: *const c_char, services: *const c_char) -> c_int;
     }

@@ -12,22 +12,25 @@ use serde::Deserialize;
 use super::Failure;
 use super::paths;
 use super::recipe::Recipe;
+use crate::flavour::Tools;
 use crate::workspace;
 
 /// How much of the compiler's output is kept of a failure, in lines from its end.
 const OUTPUT_LINES: usize = 40;
 
 /// Variables of the surroundings that would change what is built, or where it is looked for.
-const FOREIGN: [&str; 6] = [
+const FOREIGN: [&str; 7] = [
     "RUSTFLAGS",
     "CARGO_ENCODED_RUSTFLAGS",
     "CARGO_BUILD_RUSTFLAGS",
     "CARGO_BUILD_TARGET",
     "CARGO_TARGET_DIR",
     "JEMALLOC_SYS_WITH_MALLOC_CONF",
+    // Where cargo runs this program, it has put the libraries of its own compiler there, and there are others.
+    "LD_LIBRARY_PATH",
 ];
 
-/// The target of all builds. It is always given, because flags for no target in particular are also those of build scripts.
+/// The target of plain builds. It is always given, because flags for no target in particular are also those of build scripts.
 pub fn target() -> String {
     format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }
@@ -36,6 +39,11 @@ pub fn target() -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     binary: &'static str,
+    /// The program that takes the options of cargo's `build`, where it is not cargo itself.
+    command: Option<PathBuf>,
+    verb: &'static str,
+    target: String,
+    options: Vec<&'static str>,
     features: Vec<String>,
     variables: BTreeMap<String, String>,
     target_directory: PathBuf,
@@ -50,20 +58,28 @@ pub struct Outcome {
 }
 
 impl Call {
-    /// Builds `binary` of the workspace in `root` as the recipe says, in the directory of its group under `builds`.
-    pub fn new(binary: &'static str, recipe: &Recipe, root: &Path, builds: &Path) -> Self {
+    /// Builds `binary` of the workspace in `root` as the recipe says and with these tools, in the directory of its group under `builds`.
+    pub fn new(binary: &'static str, recipe: &Recipe, tools: &Tools, root: &Path, builds: &Path) -> Self {
+        let mut variables = recipe.variables(&paths::remapped(root));
+        variables.extend(tools.variables.clone());
+        let group = recipe.group().0;
         Self {
             binary,
+            command: tools.command.clone(),
+            verb: tools.verb(),
+            target: tools.target.clone(),
+            options: tools.options(),
             features: recipe.features.clone(),
-            variables: recipe.variables(&paths::remapped(root)),
-            target_directory: builds.join(recipe.group().0),
+            variables,
+            target_directory: builds.join(tools.folder().map_or_else(|| group.clone(), |of| format!("{of}-{group}"))),
         }
     }
 
     fn arguments(&self) -> Vec<OsString> {
         let mut arguments: Vec<OsString> =
-            ["build", "--release", "--locked", "--package", "bottlecap", "--bin", self.binary].map(Into::into).into();
-        arguments.extend(["--target".into(), target().into()]);
+            [self.verb, "--release", "--locked", "--package", "bottlecap", "--bin", self.binary].map(Into::into).into();
+        arguments.extend(self.options.iter().map(Into::into));
+        arguments.extend(["--target".into(), self.target.clone().into()]);
         arguments.extend(["--target-dir".into(), self.target_directory.clone().into()]);
         arguments.push("--no-default-features".into());
         if !self.features.is_empty() {
@@ -77,13 +93,14 @@ impl Call {
         let variables = self.variables.iter().map(|(name, value)| format!("{name}={}", quoted(value)));
         let arguments = self.arguments();
         let arguments = arguments.iter().map(|argument| quoted(&argument.to_string_lossy()));
-        variables.chain(["cargo".to_owned()]).chain(arguments).collect::<Vec<_>>().join(" ")
+        let command = self.command.as_ref().map_or_else(|| "cargo".to_owned(), |path| quoted(&path.to_string_lossy()));
+        variables.chain([command]).chain(arguments).collect::<Vec<_>>().join(" ")
     }
 
     /// Runs it, and tells `progress` which crate is being compiled.
     pub fn run(&self, root: &Path, progress: &(dyn Fn(&str) + Sync)) -> Result<Outcome, Failure> {
         let failure = |output: String| Failure { command: self.shell(), output };
-        let mut command = workspace::cargo();
+        let mut command = self.command.as_ref().map_or_else(workspace::cargo, Command::new);
         let foreign = std::env::vars_os().map(|(name, _)| name).filter(|name| is_foreign(name));
         for name in foreign {
             command.env_remove(name);
@@ -173,6 +190,11 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::flavour::Toolbox;
+
+    fn tools() -> Tools {
+        Toolbox::plain(Path::new(".")).unwrap().agent
+    }
 
     fn call() -> Call {
         let recipe = Recipe {
@@ -181,7 +203,7 @@ mod tests {
             profile: BTreeMap::from([("opt-level".to_owned(), "3".to_owned())]),
             ..Recipe::default()
         };
-        Call::new("bottlecap", &recipe, Path::new("/the/root"), Path::new("/builds"))
+        Call::new("bottlecap", &recipe, &tools(), Path::new("/the/root"), Path::new("/builds"))
     }
 
     #[test]

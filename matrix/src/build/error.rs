@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::plan;
+use crate::{flavour, plan};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -13,6 +13,8 @@ pub enum Error {
     Misfit(Vec<String>),
     #[error("the state of the sources cannot be told; git has to be there and the sources in a repository")]
     Sources(#[source] io::Error),
+    #[error(transparent)]
+    Flavour(#[from] flavour::Error),
     #[error("{} cannot be read or written", path.display())]
     File { path: PathBuf, source: io::Error },
 }

@@ -39,6 +39,12 @@ impl Recipe {
         recipe
     }
 
+    /// The same with flags that the flavour of a program asks for.
+    pub fn with(mut self, rustflags: &[String]) -> Self {
+        self.rustflags.extend(rustflags.iter().cloned());
+        self
+    }
+
     /// For the launcher before such an agent. It registers, binds and subscribes as the agent would, and has nothing else in it. It is static,
     /// because the loader's search for libraries is what it is to spare, small, and at a fixed address, because relocating it would touch a third more pages
     /// of a program that holds no data of anybody and is gone within a millisecond.

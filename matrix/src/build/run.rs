@@ -14,6 +14,7 @@ use super::progress::Progress;
 use super::work::{Job, Workshop};
 use super::{Built, Error, Origin, sources};
 use crate::cli;
+use crate::flavour::Toolbox;
 use crate::invoke::build::target_directory;
 use crate::manifest::{Manifest, check};
 use crate::plan::{self, Cell, file};
@@ -79,18 +80,20 @@ fn build(what: &str) -> Result<End, Error> {
     } else {
         Order::of_cell(manifest, what)?
     };
-    carry_out(manifest, &order)
+    carry_out(manifest, &order, Toolbox::plain(&workspace::root())?)
 }
 
-/// Builds one cell where `cargo matrix build` would, or finds that it is there already. None if it was interrupted.
-pub fn one(manifest: &Manifest, cell: Cell) -> Result<Option<Built>, Error> {
-    match carry_out(manifest, &Order::of_one(cell))? {
+/// Builds one cell with these tools, or finds that it is there already: with those of a plain build, where `cargo matrix build` would. None if it was
+/// interrupted.
+pub fn one(manifest: &Manifest, cell: Cell, tools: Toolbox) -> Result<Option<Built>, Error> {
+    let order = Order::of_one(cell, tools.agent.folder());
+    match carry_out(manifest, &order, tools)? {
         End::All(lines) => Ok(lines.into_iter().next()),
         End::Interrupted(_) => Ok(None),
     }
 }
 
-fn carry_out(manifest: &Manifest, order: &Order) -> Result<End, Error> {
+fn carry_out(manifest: &Manifest, order: &Order, tools: Toolbox) -> Result<End, Error> {
     // Whoever reads the lines may be somewhere else.
     let folder = &order.folder;
     let folder = std::path::absolute(folder).map_err(|source| Error::File { path: folder.clone(), source })?;
@@ -99,11 +102,12 @@ fn carry_out(manifest: &Manifest, order: &Order) -> Result<End, Error> {
         manifest,
         origin: Origin {
             sources: sources::state(&root, &[]).map_err(Error::Sources)?,
-            compiler: sources::compiler(&root),
+            compiler: tools.agent.compiler.clone(),
         },
         root,
         builds: target_directory().join("matrix/build"),
         programs: folder.join("programs"),
+        tools,
     };
     all(&workshop, &order.cells, &mut Ledger::open(&folder)?)
 }
@@ -124,11 +128,13 @@ impl Order {
         for note in notes {
             eprintln!("note: {note}");
         }
-        Ok(Self::of_one(cell))
+        Ok(Self::of_one(cell, None))
     }
 
-    fn of_one(cell: Cell) -> Self {
-        let folder = target_directory().join("matrix/single").join(&cell.id);
+    /// `flavour` is the folder of programs that are not built plainly.
+    fn of_one(cell: Cell, flavour: Option<&str>) -> Self {
+        let flavour = flavour.map_or_else(|| "single".to_owned(), |flavour| format!("flavours/{flavour}"));
+        let folder = target_directory().join("matrix").join(flavour).join(&cell.id);
         Self { cells: vec![cell], folder }
     }
 }

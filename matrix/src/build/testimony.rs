@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::recipe::Recipe;
+use crate::emulator;
 
 /// The part of `--version=json` that a cell decides.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -27,7 +28,10 @@ impl Testimony {
 
     /// All that the program says, in its order.
     pub fn document(program: &Path) -> Result<Value, String> {
-        let output = Command::new(program).arg("--version=json").stdin(Stdio::null()).output();
+        let start = emulator::start(program).map_err(|missing| missing.to_string())?;
+        let mut command = Command::new(start.program);
+        command.args(start.arguments).arg("--version=json");
+        let output = command.stdin(Stdio::null()).output();
         let output = output.map_err(|error| format!("it cannot be started: {error}"))?;
         if !output.status.success() {
             return Err(format!("--version=json ended with {}", output.status));

@@ -10,6 +10,7 @@ use super::cargo::{self, Call, Outcome};
 use super::recipe::Recipe;
 use super::testimony::Testimony;
 use super::{Built, Failure, Origin, hash};
+use crate::flavour::Toolbox;
 use crate::manifest::Manifest;
 use crate::plan::{Cell, CellKind, SCHEMA};
 
@@ -34,6 +35,8 @@ pub struct Workshop<'w> {
     pub programs: PathBuf,
     /// What the extension is built from.
     pub origin: Origin,
+    /// What it is built with.
+    pub tools: Toolbox,
 }
 
 /// What is to be done for a cell, and a text that changes whenever the outcome would.
@@ -77,11 +80,12 @@ impl Workshop<'_> {
             CellKind::Floor => Task::Floor,
             CellKind::External { path, .. } => Task::External(path.clone()),
             CellKind::Build => {
-                let recipe = Recipe::of(self.manifest, &cell.levels);
-                let agent = Call::new("bottlecap", &recipe, &self.root, &self.builds);
+                let Toolbox { agent: tools, launcher: before } = &self.tools;
+                let recipe = Recipe::of(self.manifest, &cell.levels).with(&tools.rustflags);
+                let agent = Call::new("bottlecap", &recipe, tools, &self.root, &self.builds);
                 let launcher = recipe.launcher.then(|| {
-                    let recipe = Recipe::of_launcher(self.manifest, &cell.levels);
-                    Launcher { call: Call::new("launcher", &recipe, &self.root, &self.builds), recipe }
+                    let recipe = Recipe::of_launcher(self.manifest, &cell.levels).with(&before.rustflags);
+                    Launcher { call: Call::new("launcher", &recipe, before, &self.root, &self.builds), recipe }
                 });
                 Task::Build(Box::new(Calls { recipe, agent, launcher }))
             }
@@ -90,7 +94,8 @@ impl Workshop<'_> {
             Task::Build(calls) => {
                 let Calls { agent, launcher, .. } = calls.as_ref();
                 let launcher = launcher.as_ref().map(|launcher| launcher.call.shell()).unwrap_or_default();
-                format!("{}\n{}\n{launcher}\n", self.origin.sources, agent.shell())
+                let compilers = format!("{}\n{}", self.tools.agent.compiler, self.tools.agent.c_compiler);
+                format!("{}\n{compilers}\n{}\n{launcher}\n", self.origin.sources, agent.shell())
             }
             Task::Floor => format!("{}\n", hash::hexadecimal(FLOOR.as_bytes())),
             // Another program under the same path has another hash, which is looked at anyway.

@@ -9,6 +9,7 @@ fn workshop(folder: &Path) -> Workshop<'static> {
         builds: folder.join("build"),
         programs: folder.join("programs"),
         origin: Origin { sources: "commit".to_owned(), compiler: "rustc 1".to_owned() },
+        tools: Toolbox::plain(folder).unwrap(),
     }
 }
 

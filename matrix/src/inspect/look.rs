@@ -106,7 +106,7 @@ impl Document {
         if !ask::knows_the_question(bytes) {
             self.notes.push("it is no build of this extension, and was not asked what it is".to_owned());
         } else if run {
-            match ask::ask(bytes, &program.linkage) {
+            match ask::ask(bytes) {
                 Ok(told) => program.told = Some(told),
                 Err(reason) => self.notes.push(format!("it was not asked what it is: {reason}")),
             }
@@ -202,7 +202,7 @@ impl Document {
                 self.notes.push(format!("{} was not asked what it is, because it is another program", program.place));
                 continue;
             }
-            match ask::ask(&file.bytes, &program.linkage) {
+            match ask::ask(&file.bytes) {
                 Ok(told) if told == *expected => program.told = Some(told),
                 Ok(told) => {
                     self.problems.push(format!("{} says something else of itself than the manifest", program.place));

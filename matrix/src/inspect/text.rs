@@ -58,19 +58,23 @@ fn head(document: &Document) -> String {
 fn contents(manifest: &Contents) -> String {
     let Contents { sources, toolchain, build, .. } = manifest;
     let changes = sources.changes.as_ref().map(|changes| format!(", changed ({changes})")).unwrap_or_default();
-    let glibc = toolchain.glibc.as_ref().map(|glibc| format!("; glibc {glibc} linked in")).unwrap_or_default();
+    let linked = |name: &str, version: &Option<String>| {
+        version.as_ref().map(|version| format!("; {name} {version} linked in")).unwrap_or_default()
+    };
+    let library = linked("glibc", &toolchain.glibc) + &linked("musl", &toolchain.musl);
     let pairs = |pairs: &std::collections::BTreeMap<String, String>| {
         pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
     };
     [
         fact("cell", &manifest.cell),
+        fact("flavour", &manifest.flavour),
         fact(
             "for",
             &format!("{} ({}), glibc {} and later", manifest.architecture, manifest.target, manifest.glibc_floor),
         ),
         fact("sources", &format!("{}{changes}", sources.revision)),
         fact("Cargo.lock", &sources.lock_sha256),
-        fact("toolchain", &format!("{}; {}{glibc}", toolchain.rustc, toolchain.cc)),
+        fact("toolchain", &format!("{}; {}{library}", toolchain.rustc, toolchain.cc)),
         fact("features", &build.features.join(" ")),
         fact("flags", &build.rustflags.join(" ")),
         fact("variables", &pairs(&build.variables)),

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::layer;
-use crate::sandbox::function::python;
+use crate::venv;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -28,6 +28,11 @@ pub enum Error {
     TooManyLayers,
     #[error("{} is not a directory; name what a function has in /opt, such as the directory `opt` of an unpacked container image", .0.display())]
     NoOpt(PathBuf),
+    #[error(
+        "the launcher of this layer is for another processor than this machine's, and so is what it executes: the kernel has to know an emulator, which \
+         Debian's qemu-user-static tells it together with binfmt-support; a layer without the launcher needs none of that"
+    )]
+    Launcher,
     #[error("the layers cannot be laid out")]
     Opt(#[source] io::Error),
     #[error("--{option} says nothing about the null function")]
@@ -37,7 +42,7 @@ pub enum Error {
     #[error("the event is neither a file nor JSON: {start}")]
     Event { start: String, source: serde_json::Error },
     #[error(transparent)]
-    Python(#[from] python::Error),
+    Python(#[from] venv::Error),
     #[error("cargo cannot be started; install Rust from https://rustup.rs, or name a built extension with --extension")]
     NoCargo(#[source] io::Error),
     #[error(
@@ -49,6 +54,6 @@ pub enum Error {
 impl Error {
     /// Whether another command line would help, as opposed to another machine.
     pub fn is_usage(&self) -> bool {
-        !matches!(self, Self::Python(_) | Self::NoCargo(_) | Self::Build(_) | Self::Opt(_))
+        !matches!(self, Self::Python(_) | Self::Launcher | Self::NoCargo(_) | Self::Build(_) | Self::Opt(_))
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::error::Error;
+use crate::emulator;
 use crate::layer::{archive, limits, places};
 use crate::sandbox::Extension;
 
@@ -23,6 +24,10 @@ pub(super) fn unpacked(layers: &[PathBuf]) -> Result<Option<TempDir>, Error> {
         let refused = |source| Error::Layer { path: path.clone(), source };
         let bytes = fs::read(path).map_err(|source| refused(archive::Error::File { path: path.clone(), source }))?;
         archive::unpack(&bytes, opt.path()).map_err(refused)?;
+    }
+    // An emulator that was put before a program does not come before what that program executes.
+    if emulator::is_emulated(&opt.path().join(places::AGENT)) {
+        return Err(Error::Launcher);
     }
     Ok(Some(opt))
 }

@@ -20,6 +20,8 @@ pub struct Contents {
     pub schema: u32,
     /// As in `cargo matrix build`, such as `ship+launcher`.
     pub cell: String,
+    /// The flavour of `matrix/flavours.toml`.
+    pub flavour: String,
     /// Lambda's name of the processor.
     pub architecture: String,
     /// rustc's name of the target.
@@ -55,6 +57,8 @@ pub struct Toolchain {
     pub cc: String,
     /// The C library that was linked in, if it was and tells its version.
     pub glibc: Option<String>,
+    /// The other one.
+    pub musl: Option<String>,
 }
 
 /// What cargo was told, apart from the switches that the programs tell themselves.

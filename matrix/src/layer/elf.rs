@@ -43,12 +43,10 @@ pub fn newest() -> Glibc {
     newest.glibc
 }
 
-/// Lambda's name of the processor of this machine.
-pub fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "aarch64" => "arm64",
-        other => other,
-    }
+/// The oldest C library that a function can have.
+pub fn oldest() -> Glibc {
+    let [oldest, _] = SYSTEMS;
+    oldest.glibc
 }
 
 /// A version of the GNU C library, such as `2.26`.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::elf::Glibc;
 use super::{archive, licences, packages};
 use crate::build::{self, Failure};
-use crate::{cli, plan};
+use crate::{cli, flavour, plan};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -18,11 +18,10 @@ pub enum Error {
     Failed { cell: String, failure: Failure },
     #[error("interrupted")]
     Interrupted,
-    #[error(
-        "this would be built with {found}, and the toolchain of this workspace is {pinned}\n  \
-         install it with `rustup toolchain install {pinned}`, and unset RUSTUP_TOOLCHAIN and RUSTC, which override rust-toolchain.toml"
-    )]
-    Toolchain { pinned: String, found: String },
+    #[error(transparent)]
+    Flavour(#[from] flavour::Error),
+    #[error("--glibc-floor says nothing about musl, which is in the program: leave one of them out")]
+    FloorOfMusl,
     #[error("no system of Lambda's has a glibc as new as {0}; Amazon Linux 2023 has {newest}", newest = super::elf::newest())]
     Floor(Glibc),
     #[error("{}", .0.join("\n"))]
@@ -59,7 +58,8 @@ impl Error {
     /// The status of the process, as in the help.
     pub fn status(&self) -> u8 {
         match self {
-            Self::Plan(_) | Self::Floor(_) => cli::USAGE,
+            Self::Plan(_) | Self::Floor(_) | Self::FloorOfMusl => cli::USAGE,
+            Self::Flavour(error) => error.status(),
             Self::Failed { .. } => cli::BUILD_FAILED,
             Self::Interrupted => cli::INTERRUPTED,
             Self::WouldNotStart(_)

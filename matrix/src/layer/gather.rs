@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::make::{Ingredients, Program, Target, Texts};
 use super::packages::Packages;
-use super::{Error, places, toolchain};
+use super::elf::Glibc;
+use super::{Error, places};
 use crate::build::recipe::Recipe;
 use crate::build::{self, Built, Origin, Testimony, paths, sources};
+use crate::flavour::{Flavour, Toolbox};
 use crate::manifest::Manifest;
 use crate::plan::Cell;
 
@@ -36,7 +37,8 @@ pub(super) fn ingredients(
     manifest: &Manifest,
     cell: Cell,
     built: Built,
-    target: Target,
+    tools: &Toolbox,
+    glibc_floor: Glibc,
 ) -> Result<Ingredients, Error> {
     let Built { program: Some(program), agent, origin: Some(origin), failure: None, .. } = built else {
         let failure = built.failure.unwrap_or_default();
@@ -51,7 +53,14 @@ pub(super) fn ingredients(
         }
     }
     let sources = sources::state(root, &BESIDE).map_err(build::Error::Sources)?;
-    let recipe = Recipe::of(manifest, &cell.levels);
+    let Toolbox { agent: tools, launcher } = tools;
+    let recipe = Recipe::of(manifest, &cell.levels).with(&tools.rustflags);
+    let mut c_compilers = vec![tools.c_compiler.clone(), launcher.c_compiler.clone()];
+    c_compilers.dedup();
+    let mut parts = tools.parts.clone();
+    parts.extend(launcher.parts.iter().filter(|part| !tools.parts.contains(part)).cloned());
+    let Flavour { name, triple, architecture, .. } = tools.flavour.clone();
+    let target = Target { flavour: name, triple, architecture: architecture.to_string(), glibc_floor };
     Ok(Ingredients {
         programs,
         packages: Packages::of(root, &recipe, &target.triple)?,
@@ -59,14 +68,16 @@ pub(super) fn ingredients(
         levels: cell.levels,
         target,
         origin: Origin { sources, ..origin },
-        c_compiler: toolchain::c_compiler(),
+        c_compiler: c_compilers.join("; "),
+        parts,
         profile: profile(root, &recipe)?,
         recipe,
         texts: Texts {
             lock: read(&root.join("Cargo.lock"))?,
             licence: read(&root.join("LICENSE"))?,
             notice: read(&root.join("NOTICE"))?,
-            rust: read(&sysroot(root)?.join("share/doc/rust/COPYRIGHT-library.html"))?,
+            rust: read(&tools.terms)?,
+            rust_place: format!("{}.{}", places::RUST_LICENCES, tools.terms_ending()),
         },
     })
 }
@@ -85,14 +96,6 @@ fn profile(root: &Path, recipe: &Recipe) -> Result<BTreeMap<String, String>, Err
     let plain = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let said = file.profile.release.into_iter().map(|(key, value)| (key, plain(value)));
     Ok(said.chain(recipe.profile.clone()).collect())
-}
-
-/// Where the toolchain is that the workspace names.
-fn sysroot(root: &Path) -> Result<PathBuf, Error> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(&rustc).current_dir(root).args(["--print", "sysroot"]).output();
-    let output = output.map_err(|source| Error::File { path: rustc.into(), source })?;
-    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {

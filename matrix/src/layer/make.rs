@@ -9,6 +9,7 @@ use super::budget::Budgets;
 use super::contents::{Build, Contents, Listed, SCHEMA, Sources, Toolchain};
 use super::elf::{Glibc, Linkage, SYSTEMS};
 use super::packages::Packages;
+use super::parts::Part;
 use super::{Error, licences, limits, parts, places, sbom};
 use crate::build::Origin;
 use crate::build::recipe::Recipe;
@@ -28,8 +29,10 @@ pub struct Ingredients {
     pub programs: Vec<Program>,
     pub packages: Packages,
     pub origin: Origin,
-    /// The first line of the C compiler's `--version`.
+    /// The first line of the C compiler's `--version`; several, where not all programs have the same.
     pub c_compiler: String,
+    /// What the linker has added to the programs.
+    pub parts: Vec<Part>,
     /// The whole release profile.
     pub profile: BTreeMap<String, String>,
     pub texts: Texts,
@@ -38,6 +41,8 @@ pub struct Ingredients {
 /// For what a layer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
+    /// By which it has its budget, together with the cell.
+    pub flavour: String,
     /// rustc's name.
     pub triple: String,
     /// Lambda's name of the processor.
@@ -65,6 +70,8 @@ pub struct Texts {
     pub notice: Vec<u8>,
     /// The terms of the standard library and of all that is in it.
     pub rust: Vec<u8>,
+    /// Where those stand below `/opt`.
+    pub rust_place: String,
 }
 
 /// What was made.
@@ -82,20 +89,25 @@ pub struct Layer {
 pub fn make(ingredients: Ingredients, budgets: &Budgets) -> Result<Layer, Error> {
     refuse_what_would_not_start(&ingredients)?;
     let programs: Vec<&[u8]> = ingredients.programs.iter().map(|program| program.bytes.as_slice()).collect();
-    let parts = parts::of(&programs, &ingredients.origin.compiler, &ingredients.target.triple);
-    let glibc = parts.iter().find(|part| part.name == "glibc" && !part.version.is_empty());
-    let glibc = glibc.map(|part| part.version.clone());
+    let mut parts = parts::of(&programs, &ingredients.origin.compiler, &ingredients.target.triple);
+    parts.extend(ingredients.parts.iter().cloned());
+    let linked = |name: &str| {
+        let part = parts.iter().find(|part| part.name == name && !part.version.is_empty());
+        part.map(|part| part.version.clone())
+    };
+    let (glibc, musl) = (linked("glibc"), linked("musl"));
     let licences = licences::text(&ingredients.packages, &parts)?;
-    let Ingredients { cell, levels, recipe, target, programs, packages, origin, c_compiler, profile, texts } =
+    let Ingredients { cell, levels, recipe, target, programs, packages, origin, c_compiler, profile, texts, .. } =
         ingredients;
     let mut contents = Contents {
         schema: SCHEMA,
         cell,
+        flavour: target.flavour,
         architecture: target.architecture,
         target: target.triple,
         glibc_floor: target.glibc_floor,
         sources: Sources::of(&origin.sources, &texts.lock),
-        toolchain: Toolchain { rustc: origin.compiler, cc: c_compiler, glibc },
+        toolchain: Toolchain { rustc: origin.compiler, cc: c_compiler, glibc, musl },
         levels,
         build: Build { features: recipe.features, rustflags: recipe.rustflags, variables: recipe.env, profile },
         programs: programs.iter().map(|program| (program.place.clone(), program.told.clone())).collect(),
@@ -108,7 +120,7 @@ pub fn make(ingredients: Ingredients, budgets: &Budgets) -> Result<Layer, Error>
     let plain = |place: &str, bytes| File { place: place.to_owned(), bytes, executable: false };
     files.push(plain(places::SBOM, sbom));
     files.push(plain(places::LICENCES, licences.into_bytes()));
-    files.push(plain(places::RUST_LICENCES, texts.rust));
+    files.push(plain(&texts.rust_place, texts.rust));
     files.push(plain(places::LICENCE, texts.licence));
     files.push(plain(places::NOTICE, texts.notice));
     contents.files = files.iter().map(|file| (file.place.clone(), Listed::of(file))).collect();
@@ -160,11 +172,11 @@ fn refuse_what_would_not_start(ingredients: &Ingredients) -> Result<(), Error> {
 /// Whether there was a budget.
 fn refuse_what_is_too_large(of: &Contents, zipped: u64, unzipped: u64, budgets: &Budgets) -> Result<bool, Error> {
     let mut complaints = limits::complaints(zipped, unzipped);
-    let budget = budgets.of(&of.cell);
+    let budget = budgets.of(&of.cell, &of.flavour);
     complaints.extend(budget.map(|budget| budget.complaints(zipped, unzipped, &of.files)).unwrap_or_default());
     if complaints.is_empty() {
         Ok(budget.is_some())
     } else {
-        Err(Error::TooLarge { cell: of.cell.clone(), complaints })
+        Err(Error::TooLarge { cell: Budgets::name(&of.cell, &of.flavour), complaints })
     }
 }

@@ -14,7 +14,6 @@ pub mod make;
 pub mod packages;
 pub mod parts;
 mod sbom;
-mod toolchain;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,6 +21,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::flavour::{Architecture, Libc, Toolbox, Wanted};
 use crate::invoke::build::target_directory;
 use crate::manifest::Manifest;
 use crate::{build, cli, plan, workspace};
@@ -30,7 +30,7 @@ pub use error::Error;
 
 use budget::Budgets;
 use elf::Glibc;
-use make::{Layer, Target};
+use make::Layer;
 
 /// Where things stand below `/opt`.
 pub mod places {
@@ -49,7 +49,8 @@ pub mod places {
     pub const LICENCE: &str = "bottlecap/LICENSE";
     pub const NOTICE: &str = "bottlecap/NOTICE";
     pub const LICENCES: &str = "bottlecap/licenses.txt";
-    pub const RUST_LICENCES: &str = "bottlecap/licenses-rust.html";
+    /// With the ending of the file that the compiler brings.
+    pub const RUST_LICENCES: &str = "bottlecap/licenses-rust";
 }
 
 const AFTER: &str = "\
@@ -57,11 +58,13 @@ Examples:
   cargo matrix layer
   cargo matrix layer --set ship+launcher --out layer.zip
   cargo matrix layer --set ship --features jemalloc,-webpki-roots
-  cargo matrix layer --set baseline --glibc-floor 2.34
+  cargo matrix layer --arch arm64
+  cargo matrix layer --libc musl
+  cargo matrix layer --features -static,-fixed-address --glibc-floor 2.26
 
 The zip file has the extension, what a launcher executes, the exec wrapper `datadog_wrapper`, and in `bottlecap/` what it was made from: the build
 manifest, a CycloneDX document of all that is in it, and the licences. The same sources, toolchain and C library give the same bytes, wherever they
-are built. `cargo matrix inspect` checks it, `cargo matrix invoke --layer` runs a function with it.
+are built; what builds which of them, and what that needs, is in matrix/flavours.toml. `cargo matrix inspect` checks it, `cargo matrix invoke --layer` runs a function with it.
 
 Exit status:
   0    the layer is made
@@ -83,11 +86,19 @@ pub struct Arguments {
     #[arg(long, value_name = "SWITCH,…", value_delimiter = ',', allow_hyphen_values = true)]
     pub features: Vec<String>,
 
-    /// The oldest C library with which the layer has to start: 2.26 is that of Amazon Linux 2, 2.34 that of Amazon Linux 2023
-    #[arg(long, value_name = "VERSION", default_value = "2.26")]
-    pub glibc_floor: Glibc,
+    /// The processor that it is for [default: that of this machine]
+    #[arg(long, value_enum)]
+    pub arch: Option<Architecture>,
 
-    /// The zip file [default: target/matrix/layers/SET-ARCHITECTURE.zip]
+    /// The C library that it is built with; musl is always in the program
+    #[arg(long, value_enum, default_value_t)]
+    pub libc: Libc,
+
+    /// The oldest glibc with which the layer has to start: 2.26 is that of Amazon Linux 2, 2.34 that of Amazon Linux 2023 [default: 2.26]
+    #[arg(long, value_name = "VERSION")]
+    pub glibc_floor: Option<Glibc>,
+
+    /// The zip file [default: target/matrix/layers/SET-FLAVOUR.zip]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
@@ -116,21 +127,14 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
         eprintln!("note: {note}");
     }
     // Before minutes are spent on building.
-    if arguments.glibc_floor > elf::newest() {
-        return Err(Error::Floor(arguments.glibc_floor));
-    }
-    toolchain::check(&root, &build::sources::compiler(&root))?;
-    let built = build::one(manifest, cell.clone())?.ok_or(Error::Interrupted)?;
-    let target = Target {
-        triple: build::target(),
-        architecture: elf::architecture().to_owned(),
-        glibc_floor: arguments.glibc_floor,
-    };
-    let ingredients = gather::ingredients(&root, manifest, cell, built, target)?;
+    let wanted = wanted(arguments)?;
+    let tools = Toolbox::of(&wanted, &cell.levels, &root, &target_directory(), &|step| eprintln!("{step}"))?;
+    let built = build::one(manifest, cell.clone(), tools.clone())?.ok_or(Error::Interrupted)?;
+    let ingredients = gather::ingredients(&root, manifest, cell, built, &tools, wanted.glibc_floor)?;
     let layer = make::make(ingredients, &Budgets::embedded()?)?;
     let path = arguments.out.clone().unwrap_or_else(|| {
         let Layer { contents, .. } = &layer;
-        target_directory().join("matrix/layers").join(format!("{}-{}.zip", contents.cell, contents.architecture))
+        target_directory().join("matrix/layers").join(format!("{}-{}.zip", contents.cell, contents.flavour))
     });
     keep(&path, &layer.zip)?;
     if let Some(opt) = &arguments.opt {
@@ -138,8 +142,21 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
     }
     let budget =
         if layer.budgeted { "within its budget" } else { "it has no budget of its own, and is within Lambda's limits" };
-    eprintln!("{}: {} bytes zipped, {} unzipped; {budget}", layer.contents.cell, layer.zip.len(), layer.unzipped);
+    eprintln!("{} for {}: {} bytes zipped, {} unzipped; {budget}", layer.contents.cell, layer.contents.flavour, layer.zip.len(), layer.unzipped);
     Ok(path)
+}
+
+fn wanted(arguments: &Arguments) -> Result<Wanted, Error> {
+    // The default is no demand, even where a script spells it out.
+    if arguments.libc == Libc::Musl && arguments.glibc_floor.is_some_and(|floor| floor != elf::oldest()) {
+        return Err(Error::FloorOfMusl);
+    }
+    let glibc_floor = arguments.glibc_floor.unwrap_or_else(elf::oldest);
+    if glibc_floor > elf::newest() {
+        return Err(Error::Floor(glibc_floor));
+    }
+    let architecture = arguments.arch.unwrap_or_else(Architecture::of_this_machine);
+    Ok(Wanted { architecture, libc: arguments.libc, glibc_floor })
 }
 
 /// The name of a cell as `cargo matrix build` reads it. An empty feature is none, so that scripts need not care whether there are any.

@@ -26,7 +26,7 @@ pub fn of(programs: &[&[u8]], compiler: &str, target: &str) -> Vec<Part> {
         name: "rust-std",
         version: version(compiler).to_owned(),
         licence: "MIT OR Apache-2.0",
-        about: "the standard library; its terms, and those of what it is made of, are in licenses-rust.html",
+        about: "the standard library; its terms, and those of what it is made of, are in the file licenses-rust beside this one",
         texts: Vec::new(),
     }];
     let is_static = |program: &&[u8]| Linkage::of(program).is_some_and(|linkage| linkage.is_static());

@@ -69,7 +69,7 @@ pub enum Error {
     Runtime(String),
     /// The Python runtime is not there and cannot be had.
     #[error(transparent)]
-    Python(#[from] crate::sandbox::function::python::Error),
+    Python(#[from] crate::venv::Error),
     /// There is nothing to make a trust store from.
     #[error("{} has no certificates, and the trust stores are made from it; install it with: apt-get install ca-certificates", .0.display())]
     NoCertificates(PathBuf),

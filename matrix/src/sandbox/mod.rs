@@ -48,6 +48,7 @@ use self::platform::Platform;
 use self::platform::telemetry::Event;
 pub use self::setup::{Extension, Setup};
 use self::thread::Command;
+use crate::emulator;
 
 /// What the sandbox itself can't do. Whatever Lambda would report about a function or an extension is no error here.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,14 @@ pub enum Error {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The program of an extension is for another processor.
+    #[error("cannot start the extension {path}")]
+    Foreign {
+        /// Where it is.
+        path: PathBuf,
+        /// What is missing.
+        source: emulator::Missing,
     },
     /// The thread, its runtime, its directory or its sockets could not be made.
     #[error("cannot {what}")]

@@ -11,6 +11,7 @@ use super::Error;
 use super::faults::Fault;
 use super::function::Function;
 use super::intake;
+use crate::emulator;
 
 /// A function with its extensions, as it would be deployed. `Setup::default()` is the null function alone.
 #[derive(Clone, Debug)]
@@ -124,6 +125,8 @@ impl Setup {
             for file in std::iter::once(&extension.program).chain(companions) {
                 std::fs::metadata(file).map_err(|source| Error::Program { path: file.clone(), source })?;
             }
+            let started = emulator::start(&extension.program);
+            started.map_err(|source| Error::Foreign { path: extension.program.clone(), source })?;
         }
         Ok(())
     }

@@ -1,34 +1,18 @@
-//! A private Python environment with Lambda's runtime client, made once and shared by every run.
-//!
-//! The machine's own Python is never changed: the packages are installed into a virtual environment below the target directory,
-//! whose name changes whenever the pins or the interpreter do.
+//! A Python environment with Lambda's runtime client.
 
-use std::fs::{self, File};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use crate::venv::{Error, Venv, Wanted, digest, once, run};
 
 /// Exact versions of the runtime client and its dependencies.
-const REQUIREMENTS: &str = include_str!("python-requirements.txt");
-/// Written last: a directory without it was interrupted and is made anew.
-const MARKER: &str = "complete";
-/// How much of a failed command's output is worth showing, in lines from its end.
-const OUTPUT_LINES: usize = 15;
-/// Prints what tells two interpreters apart.
-const IDENTITY: &str = "import platform, sys; print(platform.python_version()); print(sys.version, sys.base_prefix)";
-/// The user's settings for pip and Python that would send the packages elsewhere.
-const FOREIGN: [&str; 6] =
-    ["PYTHONHOME", "PYTHONPATH", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV", "PIP_TARGET", "PIP_USER"];
+const RUNTIME_CLIENT: Wanted<'_> =
+    Wanted { name: "awslambdaric", requirements: include_str!("python-requirements.txt") };
 
 /// A virtual environment in which `awslambdaric` is installed.
 #[derive(Clone, Debug)]
-pub struct PythonEnvironment {
-    /// Where this environment and its neighbours are.
-    home: PathBuf,
-    /// Names the environment; part of the name of everything that was built with it.
-    key: String,
-}
+pub struct PythonEnvironment(Venv);
 
 /// How a Python function is started. The working directory has to be the function's: the runtime client looks for the handler there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,34 +21,23 @@ pub struct PythonCommand {
     pub arguments: Vec<String>,
 }
 
-/// Why there is no Python environment.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("{what} is missing, and Python functions need it; install it with: apt-get install python3 python3-venv")]
-    Missing { what: &'static str },
-    #[error("{step} failed; its last lines were:\n{output}")]
-    Failed { step: String, output: String },
-    #[error("cannot write {}", path.display())]
-    Write { path: PathBuf, source: io::Error },
-}
-
 impl PythonEnvironment {
     /// Makes the environment below `target_dir`, or finds it there. Another process that makes the same one is waited for.
     /// `progress` hears of every step that takes time; it hears nothing when the environment is there already.
     pub fn ensure(target_dir: &Path, progress: impl Fn(&str)) -> Result<Self, Error> {
-        Self::ensure_with("python3", target_dir, &progress)
+        Venv::ensure("python3", &target_dir.join("python"), &RUNTIME_CLIENT, &progress).map(Self)
     }
 
     /// The interpreter's version without its last part, such as `3.11`: what Lambda names its runtimes by.
     pub fn version(&self) -> &str {
-        let version = self.key.split('-').next().unwrap_or_default();
+        let version = self.0.key.split('-').next().unwrap_or_default();
         version.rsplit_once('.').map_or(version, |(version, _)| version)
     }
 
     /// How to start the function whose handler is `module.function`.
     pub fn command(&self, handler: &str) -> PythonCommand {
         let arguments = ["-m", "awslambdaric", handler].map(str::to_owned).to_vec();
-        PythonCommand { program: self.python(), arguments }
+        PythonCommand { program: self.0.python(), arguments }
     }
 
     /// Installs what the `requirements.txt` of a function names, and returns the directory for `PYTHONPATH`; `None` without such a file.
@@ -78,168 +51,15 @@ impl PythonEnvironment {
                 return Err(Error::Failed { step: format!("reading {}", file.display()), output: error.to_string() });
             }
         };
-        let directory = self.home.join(format!("{}-packages-{}", self.key, digest(&requirements)));
+        let Venv { home, key } = &self.0;
+        let directory = home.join(format!("{key}-packages-{}", digest(&requirements)));
         once(&directory, || {
-            progress(&format!("installing {}", file.display()));
-            let mut pip = self.pip();
+            let step = format!("installing {}", file.display());
+            progress(&step);
+            let mut pip = self.0.pip();
             pip.arg("--target").arg(&directory).args(["--requirement", "requirements.txt"]).current_dir(function_dir);
-            run(&mut pip, &format!("installing {}", file.display())).map(drop)
+            run(&mut pip, &step).map(drop)
         })?;
         Ok(Some(directory))
-    }
-
-    fn ensure_with(python: &str, target_dir: &Path, progress: &dyn Fn(&str)) -> Result<Self, Error> {
-        let identity = run(Command::new(python).args(["-c", IDENTITY]), "asking python3 for its version")?;
-        let version = identity.lines().next().unwrap_or_default().trim();
-        let key = format!("{version}-{}", digest(&(identity.as_str(), REQUIREMENTS)));
-        // Absolute, because the function runs elsewhere.
-        let home = std::path::absolute(target_dir.join("python"))
-            .map_err(|source| Error::Write { path: target_dir.to_owned(), source })?;
-        let environment = Self { home, key };
-        let directory = environment.directory();
-        once(&directory, || {
-            progress(&format!("creating an environment for Python {version}"));
-            run(Command::new(python).args(["-m", "venv"]).arg(&directory), "python3 -m venv")?;
-            let pins = directory.join("requirements.txt");
-            fs::write(&pins, REQUIREMENTS).map_err(|source| Error::Write { path: pins.clone(), source })?;
-            progress("installing awslambdaric");
-            let mut pip = environment.pip();
-            pip.arg("--no-deps").arg("--requirement").arg(&pins);
-            run(&mut pip, "installing awslambdaric").map(drop)
-        })?;
-        Ok(environment)
-    }
-
-    fn directory(&self) -> PathBuf {
-        self.home.join(&self.key)
-    }
-
-    fn python(&self) -> PathBuf {
-        self.directory().join("bin/python3")
-    }
-
-    fn pip(&self) -> Command {
-        let mut pip = Command::new(self.python());
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
-        pip
-    }
-}
-
-/// Makes a directory unless it is complete. One process at a time: the others wait and then find it made.
-fn once(directory: &Path, make: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| Error::Write { path, source }
-    };
-    let marker = directory.join(MARKER);
-    if marker.exists() {
-        return Ok(());
-    }
-    let home = directory.parent().unwrap_or(directory);
-    fs::create_dir_all(home).map_err(failed(home))?;
-    let lock_path = directory.with_added_extension("lock");
-    let lock = File::create(&lock_path).map_err(failed(&lock_path))?;
-    // Released with the file, also when this process is killed.
-    lock.lock().map_err(failed(&lock_path))?;
-    if marker.exists() {
-        return Ok(());
-    }
-    if directory.exists() {
-        fs::remove_dir_all(directory).map_err(failed(directory))?;
-    }
-    make()?;
-    File::create(&marker).map_err(failed(&marker))?;
-    Ok(())
-}
-
-/// Runs a command to its end and returns what it printed.
-fn run(command: &mut Command, step: &str) -> Result<String, Error> {
-    for variable in FOREIGN {
-        command.env_remove(variable);
-    }
-    let output = match command.output() {
-        Ok(output) => output,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::Missing { what: "python3" }),
-        Err(error) => return Err(Error::Failed { step: step.to_owned(), output: error.to_string() }),
-    };
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    if output.status.success() {
-        return Ok(printed);
-    }
-    let all = printed + &String::from_utf8_lossy(&output.stderr);
-    // Debian ships the module without the part that installs pip, which is a package of its own.
-    if all.contains("ensurepip is not available") || all.contains("No module named venv") {
-        return Err(Error::Missing { what: "Python's venv module" });
-    }
-    if all.contains("No module named pip") {
-        return Err(Error::Missing { what: "pip" });
-    }
-    let lines: Vec<&str> = all.lines().collect();
-    let last = lines.get(lines.len().saturating_sub(OUTPUT_LINES)..).unwrap_or_default();
-    Err(Error::Failed { step: step.to_owned(), output: last.join("\n") })
-}
-
-/// Not the same in every release of the compiler, which costs one more installation and nothing else.
-fn digest(value: &(impl Hash + ?Sized)) -> String {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    /// An interpreter that answers the question for its version and then does `rest`.
-    fn python(directory: &Path, rest: &str) -> String {
-        let path = directory.join("python3");
-        let script = format!("#!/bin/sh\ncase $1 in -c) echo 3.11.0; exit 0;; esac\n{rest}\n");
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-
-    #[test]
-    fn a_missing_interpreter_is_named_with_its_cure() {
-        let directory = tempfile::tempdir().unwrap();
-        let error = PythonEnvironment::ensure_with("/nonexistent/python3", directory.path(), &|_| ()).unwrap_err();
-        assert!(matches!(error, Error::Missing { what: "python3" }));
-        assert!(error.to_string().contains("apt-get install python3 python3-venv"), "{error}");
-    }
-
-    #[test]
-    fn a_missing_venv_module_is_told_from_other_failures() {
-        let directory = tempfile::tempdir().unwrap();
-        let bare = python(directory.path(), "echo 'ensurepip is not available.'; exit 1");
-        let error = PythonEnvironment::ensure_with(&bare, directory.path(), &|_| ()).unwrap_err();
-        assert!(matches!(error, Error::Missing { what: "Python's venv module" }), "{error}");
-
-        let broken = python(directory.path(), "echo 'disk on fire' >&2; exit 1");
-        let error = PythonEnvironment::ensure_with(&broken, directory.path(), &|_| ()).unwrap_err();
-        assert!(
-            error.to_string().contains("python3 -m venv failed") && error.to_string().contains("disk on fire"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn what_was_interrupted_is_made_anew() {
-        let directory = tempfile::tempdir().unwrap();
-        let made = directory.path().join("made");
-        let fill = |content: &'static str| {
-            let path = made.join("file");
-            move || {
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-                assert!(!path.exists(), "what an interrupted run has left");
-                fs::write(&path, content).map_err(|source| Error::Write { path, source })
-            }
-        };
-        once(&made, fill("interrupted")).unwrap();
-        fs::remove_file(made.join(MARKER)).unwrap();
-        once(&made, fill("whole")).unwrap();
-        once(&made, || unreachable!("it is complete")).unwrap();
-        assert_eq!(fs::read_to_string(made.join("file")).unwrap(), "whole");
     }
 }

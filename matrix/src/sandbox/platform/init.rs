@@ -8,6 +8,7 @@ use super::agents::{Agent, Body};
 use super::events::{self, End, Status};
 use super::lifecycle::{Life, Member, Running};
 use super::{Fatal, State, wrapper};
+use crate::emulator;
 use crate::sandbox::environment::{self, Code};
 use crate::sandbox::function::{Function, Handler, InProcess, Null};
 use crate::sandbox::journal::What;
@@ -125,9 +126,10 @@ impl Life {
         let name: Arc<str> = Arc::from(extension.name.as_str());
         let program = self.opt.join("extensions").join(&extension.name);
         let variables = environment::of_extension(&self.platform.setup, self.addresses, &extension.environment);
+        let start = emulator::start(&program).map_err(|_| Fatal::NotExecuted { name: name.to_string() })?;
         let launch = Launch {
-            program: &program,
-            arguments: &[],
+            program: &start.program,
+            arguments: &start.arguments,
             environment: &variables,
             directory: Path::new("/"),
             line_bytes: self.platform.setup.limits.line_bytes,

@@ -1,12 +1,12 @@
-//! With what a layer is built: the same compiler everywhere, or none.
+//! The compilers at hand, by what they say of themselves: the same ones everywhere, or none.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
 
 use super::Error;
-use super::parts::version;
+use crate::layer::parts::version;
 
 #[derive(Deserialize)]
 struct File {
@@ -19,7 +19,7 @@ struct Toolchain {
 }
 
 /// Refuses a compiler that is not the one that `rust-toolchain.toml` names. `compiler` is as in `rustc --version`.
-pub fn check(root: &Path, compiler: &str) -> Result<(), Error> {
+pub(super) fn check(root: &Path, compiler: &str) -> Result<(), Error> {
     let path = root.join("rust-toolchain.toml");
     let failed = |source| Error::File { path: path.clone(), source };
     let text = std::fs::read_to_string(&path).map_err(failed)?;
@@ -28,11 +28,18 @@ pub fn check(root: &Path, compiler: &str) -> Result<(), Error> {
     if version(compiler) == pinned { Ok(()) } else { Err(Error::Toolchain { pinned, found: compiler.to_owned() }) }
 }
 
-/// The compiler of the C code in some packages, as the first line of its `--version` has it.
-pub fn c_compiler() -> String {
-    let output = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into())).arg("--version").output();
+/// The first line that a program prints when it is asked so; `unknown` where it does not answer.
+pub(super) fn first_line(program: &Path, question: &str) -> String {
+    let output = Command::new(program).arg(question).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     text.lines().next().unwrap_or("unknown").to_owned()
+}
+
+/// Where the toolchain is that the workspace in `root` names.
+pub(super) fn sysroot(root: &Path) -> PathBuf {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).current_dir(root).args(["--print", "sysroot"]).output();
+    output.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,0 +1,198 @@
+//! A flavour on this machine: what has to be called, and with what.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::compiler::{check, first_line, sysroot};
+use super::zig::Installed;
+use super::{Architecture, Compiler, Error, Flavour, Flavours, Libc, Linker, Wanted};
+use crate::build::sources;
+use crate::layer::elf::Glibc;
+use crate::layer::parts::{Part, version};
+use crate::manifest::{Levels, ON};
+
+/// How compilers are asked what they are.
+const VERSION: &str = "--version";
+
+/// What the programs of a cell are built with.
+#[derive(Clone, Debug)]
+pub struct Toolbox {
+    pub agent: Tools,
+    /// A launcher is static whatever the agent is.
+    pub launcher: Tools,
+}
+
+/// What one program is built with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tools {
+    pub flavour: Flavour,
+    /// As in `rustc --version`.
+    pub compiler: String,
+    /// The first line of the C compiler's `--version`.
+    pub c_compiler: String,
+    /// The program in whose stead cargo's `build` is called; cargo's own where there is none.
+    pub command: Option<PathBuf>,
+    /// The target, with the C library's version where the command takes it.
+    pub target: String,
+    /// Flags of rustc that every program of this flavour needs, and tells of itself.
+    pub rustflags: Vec<String>,
+    /// Variables for cargo.
+    pub variables: BTreeMap<String, String>,
+    /// The terms of the standard library.
+    pub terms: PathBuf,
+    /// What the linker adds.
+    pub parts: Vec<Part>,
+}
+
+impl Toolbox {
+    /// For a plain build, with whatever toolchain is at hand.
+    pub fn plain(root: &Path) -> Result<Self, Error> {
+        let flavour = Flavours::embedded()?.plain(Architecture::of_this_machine())?;
+        let tools = Tools::of_workspace(flavour, root);
+        Ok(Self { agent: tools.clone(), launcher: tools })
+    }
+
+    /// For a layer. Refuses what is not the pinned toolchain, and tells what is missing; installs what is private to this workspace below `target`.
+    pub fn of(wanted: &Wanted, levels: &Levels, root: &Path, target: &Path, progress: &dyn Fn(&str)) -> Result<Self, Error> {
+        let flavours = Flavours::embedded()?;
+        let machine = Architecture::of_this_machine();
+        let agent = flavours.of(machine, wanted, levels)?;
+        let has_launcher = levels.get("launcher").is_some_and(|level| level == ON);
+        let before = BTreeMap::from([("static".to_owned(), ON.to_owned())]);
+        let launcher = if has_launcher { flavours.of(machine, wanted, &before)? } else { agent };
+        let mut needed: Vec<&String> = agent.packages.iter().chain(&launcher.packages).collect();
+        needed.sort();
+        needed.dedup();
+        let missing = needed.into_iter().filter(|package| !flavours.has(package)).cloned().collect::<Vec<_>>();
+        if !missing.is_empty() {
+            return Err(Error::Missing { packages: missing });
+        }
+        let ready = |flavour: &Flavour| Tools::ready(flavours, flavour, wanted.glibc_floor, root, target, progress);
+        Ok(Self { agent: ready(agent)?, launcher: ready(launcher)? })
+    }
+}
+
+impl Flavours {
+    /// Whether a package is installed.
+    fn has(&self, package: &str) -> bool {
+        self.packages.get(package).is_some_and(|file| file.exists())
+    }
+}
+
+impl Tools {
+    fn ready(
+        flavours: &Flavours,
+        flavour: &Flavour,
+        floor: Glibc,
+        root: &Path,
+        target: &Path,
+        progress: &dyn Fn(&str),
+    ) -> Result<Self, Error> {
+        let mut tools = match flavour.compiler {
+            Compiler::Workspace => {
+                let tools = Self::of_workspace(flavour, root);
+                check(root, &tools.compiler)?;
+                tools
+            }
+            Compiler::Debian => Self::of_debian(flavours, flavour, root)?,
+        };
+        match flavour.linker {
+            Linker::Cc => {}
+            Linker::Gcc => tools.link_with_gcc(),
+            Linker::Zig => {
+                let zig = Installed::ensure(&flavours.zig, target, progress)?;
+                tools.link_with_zig(flavours, &zig, floor, target)?;
+            }
+        }
+        Ok(tools)
+    }
+
+    fn of_workspace(flavour: &Flavour, root: &Path) -> Self {
+        let terms = sysroot(root).join("share/doc/rust/COPYRIGHT-library.html");
+        Self {
+            flavour: flavour.clone(),
+            compiler: sources::compiler(root),
+            c_compiler: first_line(&PathBuf::from(std::env::var_os("CC").unwrap_or_else(|| "cc".into())), VERSION),
+            command: None,
+            target: flavour.triple.clone(),
+            rustflags: Vec::new(),
+            variables: BTreeMap::new(),
+            terms,
+            parts: Vec::new(),
+        }
+    }
+
+    fn of_debian(flavours: &Flavours, flavour: &Flavour, root: &Path) -> Result<Self, Error> {
+        let debian = &flavours.debian;
+        for path in [&debian.rustc, &debian.cargo] {
+            let found = first_line(path, VERSION);
+            if version(&found) != debian.version {
+                let packages = flavour.packages.clone();
+                return Err(Error::Distribution { path: path.clone(), pinned: debian.version.clone(), found, packages });
+            }
+        }
+        let mut tools = Self::of_workspace(flavour, root);
+        tools.compiler = first_line(&debian.rustc, VERSION);
+        tools.terms.clone_from(&debian.terms);
+        tools.command = Some(debian.cargo.clone());
+        tools.set("CARGO", &debian.cargo);
+        tools.set("RUSTC", &debian.rustc);
+        if flavour.build_std {
+            // The options for it are open to every compiler that is told so.
+            tools.variables.insert("RUSTC_BOOTSTRAP".to_owned(), "1".to_owned());
+        }
+        if flavour.libc == Libc::Musl {
+            // The start files of musl are the linker's; a compiler that is not the project's own has none.
+            tools.rustflags = ["-C", "link-self-contained=no"].map(str::to_owned).to_vec();
+        }
+        Ok(tools)
+    }
+
+    fn link_with_gcc(&mut self) {
+        const GCC: &str = "aarch64-linux-gnu-gcc";
+        self.c_compiler = first_line(Path::new(GCC), VERSION);
+        let variable = format!("CARGO_TARGET_{}_LINKER", self.flavour.triple.to_uppercase().replace('-', "_"));
+        self.variables.insert(variable, GCC.to_owned());
+    }
+
+    fn link_with_zig(&mut self, flavours: &Flavours, zig: &Installed, floor: Glibc, target: &Path) -> Result<(), Error> {
+        let caches = target.join("matrix/zig");
+        let caches = std::path::absolute(&caches).map_err(|source| Error::File { path: caches, source })?;
+        self.command = Some(zig.command.clone());
+        self.set("CARGO_ZIGBUILD_ZIG_PATH", &zig.program());
+        self.set("CARGO_ZIGBUILD_CACHE_DIR", &caches.join("commands"));
+        self.set("ZIG_GLOBAL_CACHE_DIR", &caches.join("libraries"));
+        self.set("ZIG_LOCAL_CACHE_DIR", &caches.join("objects"));
+        if self.flavour.libc == Libc::Gnu {
+            self.target += &format!(".{floor}");
+        }
+        self.c_compiler = flavours.zig.requirements.join(" ").replace("==", " ");
+        let zig_version = first_line(&zig.program(), "version");
+        self.parts = zig.parts(&self.flavour, &zig_version)?;
+        Ok(())
+    }
+
+    /// A name for what is built with these tools; none of plain builds.
+    pub fn folder(&self) -> Option<&str> {
+        (self.flavour.linker != Linker::Cc).then_some(self.target.as_str())
+    }
+
+    /// The ending of the file with the terms of the standard library.
+    pub fn terms_ending(&self) -> &'static str {
+        if self.flavour.compiler == Compiler::Debian { "txt" } else { "html" }
+    }
+
+    /// What the command is told to do.
+    pub fn verb(&self) -> &'static str {
+        if self.flavour.linker == Linker::Zig { "zigbuild" } else { "build" }
+    }
+
+    /// What cargo is told beside.
+    pub fn options(&self) -> Vec<&'static str> {
+        if self.flavour.build_std { vec!["-Zbuild-std=std,panic_abort"] } else { Vec::new() }
+    }
+
+    fn set(&mut self, variable: &str, path: &Path) {
+        self.variables.insert(variable.to_owned(), path.display().to_string());
+    }
+}

@@ -1,0 +1,76 @@
+//! Zig and the command of cargo that links with it: where they are, and what of them is in a program.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Error, Flavour, Libc, Zig};
+use crate::layer::parts::Part;
+use crate::venv::{Venv, Wanted};
+
+/// Both of them on this machine.
+#[derive(Clone, Debug)]
+pub(super) struct Installed {
+    /// The command of cargo.
+    pub command: PathBuf,
+    /// The folder with the compiler and the sources of its libraries.
+    pub folder: PathBuf,
+}
+
+impl Installed {
+    /// Installs them below `target`, or finds them there.
+    pub fn ensure(zig: &Zig, target: &Path, progress: &dyn Fn(&str)) -> Result<Self, Error> {
+        let requirements = zig.requirements.join("\n");
+        let wanted = Wanted { name: "zig", requirements: &requirements };
+        let environment = Venv::ensure("python3", &target.join("zig"), &wanted, progress)?.directory();
+        let libraries = environment.join("lib");
+        let failed = |source| Error::File { path: libraries.clone(), source };
+        let versions = fs::read_dir(&libraries).map_err(failed)?.flatten();
+        let mut folders = versions.map(|version| version.path().join("site-packages/ziglang"));
+        let folder = folders.find(|folder| folder.is_dir());
+        let folder = folder.ok_or_else(|| failed(std::io::Error::other("ziglang is not in it")))?;
+        Ok(Self { command: environment.join("bin/cargo-zigbuild"), folder })
+    }
+
+    pub fn program(&self) -> PathBuf {
+        self.folder.join("zig")
+    }
+
+    /// What zig itself puts into a program of this flavour.
+    pub fn parts(&self, flavour: &Flavour, version: &str) -> Result<Vec<Part>, Error> {
+        let text = |place: &str| {
+            let path = self.folder.join(place);
+            fs::read_to_string(&path).map_err(|source| Error::File { path, source })
+        };
+        let mut parts = vec![
+            Part {
+                name: "zig-compiler-rt",
+                version: version.to_owned(),
+                licence: "MIT",
+                about: "what zig links into every program: arithmetic that the processor does not have",
+                texts: vec![text("LICENSE")?],
+            },
+            Part {
+                name: "llvm-libunwind",
+                version: String::new(),
+                licence: "Apache-2.0 WITH LLVM-exception",
+                about: "the unwinder, of the sources that come with zig",
+                texts: vec![text("lib/libunwind/LICENSE.TXT")?],
+            },
+        ];
+        if flavour.libc == Libc::Musl {
+            parts.push(Part {
+                name: "musl",
+                version: quoted(&text("lib/libc/musl/src/internal/version.h")?).to_owned(),
+                licence: "MIT",
+                about: "the C library, linked into the programs, of the sources that come with zig",
+                texts: vec![text("lib/libc/musl/COPYRIGHT")?],
+            });
+        }
+        Ok(parts)
+    }
+}
+
+/// What stands between the first two quotation marks.
+fn quoted(text: &str) -> &str {
+    text.split('"').nth(1).unwrap_or_default()
+}
