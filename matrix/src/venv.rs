@@ -39,7 +39,9 @@ pub struct Venv {
 /// Why there is no Python environment.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{what} is missing, and Python functions and the linker zig need it; install it with: apt-get install python3 python3-venv")]
+    #[error(
+        "{what} is missing, and Python functions and the linker zig need it; install it with: apt-get install python3 python3-venv"
+    )]
     Missing { what: &'static str },
     #[error("{step} failed; its last lines were:\n{output}")]
     Failed { step: String, output: String },
@@ -55,8 +57,7 @@ impl Venv {
         let version = identity.lines().next().unwrap_or_default().trim();
         let key = format!("{version}-{}", digest(&(identity.as_str(), wanted.requirements)));
         // Absolute, because what is in it is started elsewhere.
-        let home =
-            std::path::absolute(home).map_err(|source| Error::Write { path: home.to_owned(), source })?;
+        let home = std::path::absolute(home).map_err(|source| Error::Write { path: home.to_owned(), source })?;
         let venv = Self { home, key };
         let directory = venv.directory();
         once(&directory, || {

@@ -7,7 +7,9 @@ mod layer_support;
 use std::fs;
 use std::path::PathBuf;
 
-use layer_support::{dynamic_program, ended, foreign, ingredients, made, matrix, program, rewritten, told};
+use layer_support::{
+    arm64_program, dynamic_program, ended, foreign, ingredients, made, matrix, program, rewritten, told,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -61,6 +63,20 @@ fn a_layer_of_ours_is_what_it_says() {
     assert_eq!(document["manifest"]["cell"], "ship");
     assert_eq!(document["programs"][0]["told"], told(), "it was asked");
     assert_eq!(document["files"].as_array().unwrap().len(), 8);
+}
+
+#[test]
+fn a_layer_for_another_processor_is_told_without_being_able_to_start_it() {
+    let mut ingredients = ingredients(arm64_program());
+    ingredients.target.architecture = "arm64".to_owned();
+    ingredients.target.flavour = "arm64".to_owned();
+    let subject = Subject::new("layer.zip", &made(ingredients).unwrap().zip);
+    let (status, page) = subject.page(&[]);
+    assert_eq!(status, 0, "{page}");
+    for part in ["flavour       arm64", "linked        static, arm64", "Amazon Linux 2 (glibc 2.26): starts"] {
+        assert!(page.contains(part), "{part} is not in:\n{page}");
+    }
+    assert!(page.contains("Note: extensions/datadog-agent was not asked what it is: "), "{page}");
 }
 
 #[test]

@@ -6,12 +6,13 @@ mod layer_support;
 
 use std::collections::BTreeSet;
 
-use layer_support::{dynamic_program, ended, ingredients, made, matrix, program, told};
+use layer_support::{arm64_program, dynamic_program, ended, ingredients, made, matrix, program, told};
 use matrix::build::hash;
 use matrix::layer::Error;
 use matrix::layer::archive;
 use matrix::layer::budget::Budgets;
-use matrix::layer::make::{Layer, Program, make};
+use matrix::layer::make::{Layer, Program, Target, make};
+use matrix::layer::parts::Part;
 use serde_json::Value;
 
 fn files(layer: &Layer) -> Vec<archive::File> {
@@ -155,6 +156,50 @@ fn a_program_for_another_processor_is_refused() {
 }
 
 #[test]
+fn a_layer_for_another_processor_has_what_was_linked_into_it() {
+    let part = |name: &'static str, version: &str| Part {
+        name,
+        version: version.to_owned(),
+        licence: "MIT",
+        about: "linked in",
+        texts: vec![format!("The terms of {name}.")],
+    };
+    let mut ingredients = ingredients(arm64_program());
+    ingredients.target = Target {
+        flavour: "arm64-musl".to_owned(),
+        triple: "aarch64-unknown-linux-musl".to_owned(),
+        architecture: "arm64".to_owned(),
+        glibc_floor: "2.26".parse().unwrap(),
+    };
+    ingredients.parts = vec![part("musl", "9.8.7"), part("llvm-libunwind", "")];
+    ingredients.texts.rust_place = "bottlecap/licenses-rust.txt".to_owned();
+    let layer = made(ingredients).unwrap();
+    let manifest: Value = serde_json::from_slice(&file(&layer, "bottlecap/manifest.json")).unwrap();
+    assert_eq!((&manifest["flavour"], &manifest["architecture"]), (&"arm64-musl".into(), &"arm64".into()));
+    assert_eq!(manifest["target"], "aarch64-unknown-linux-musl");
+    assert_eq!((&manifest["toolchain"]["musl"], &manifest["toolchain"]["glibc"]), (&"9.8.7".into(), &Value::Null));
+    let components = sbom(&layer)["components"].clone();
+    let names: Vec<_> = components.as_array().unwrap().iter().map(|part| part["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["zstd-sys", "rust-std", "musl", "llvm-libunwind"], "and nothing of another C library");
+    let terms = String::from_utf8(file(&layer, "bottlecap/licenses.txt")).unwrap();
+    assert!(terms.contains("musl 9.8.7: MIT; linked in") && terms.contains("The terms of musl."), "{terms}");
+    assert_eq!(file(&layer, "bottlecap/licenses-rust.txt"), b"<p>");
+}
+
+#[test]
+fn a_flavour_has_a_budget_of_its_own() {
+    let budgets: Budgets = toml::from_str("[\"ship@arm64\"]\nzipped = 1\nunzipped = 1\nfiles = {}").unwrap();
+    let of = |flavour: &str| {
+        let mut ingredients = ingredients(program());
+        ingredients.target.flavour = flavour.to_owned();
+        make(ingredients, &budgets)
+    };
+    assert!(!of("x86_64").unwrap().budgeted);
+    let error = of("arm64").unwrap_err().to_string();
+    assert!(error.contains("the layer of ship@arm64 is too large"), "{error}");
+}
+
+#[test]
 fn a_layer_beyond_its_budget_is_refused_with_what_grew() {
     let unzipped = made(ingredients(program())).unwrap().unzipped;
     let budget = |unzipped: u64| {
@@ -190,11 +235,15 @@ fn what_has_no_licence_is_refused() {
 
 #[test]
 fn what_cannot_be_built_is_refused_before_anything_is() {
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 8] = [
         (&["--set", "ship-late-runtime"], "pipelined-next needs late-runtime"),
         (&["--features", "-static"], "fixed-address needs static"),
         (&["--features", "x86-64-v3"], "is refused: Lambda does not promise AVX2"),
         (&["--glibc-floor", "2.36"], "Amazon Linux 2023 has 2.34"),
+        (&["--libc", "musl", "--glibc-floor", "2.26"], "says nothing about musl"),
+        (&["--libc", "musl", "--set", "baseline"], "static=off cannot be had in this flavour"),
+        (&["--arch", "arm64", "--set", "seed"], "no processor of arm64"),
+        (&["--set", "baseline+static-libgcc"], "zig links an unwinder of its own"),
     ];
     for (arguments, reason) in cases {
         let (status, said) = ended(matrix(&["layer"]).args(arguments).current_dir(layer_support::root()));

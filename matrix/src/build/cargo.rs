@@ -190,7 +190,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::flavour::Toolbox;
+    use crate::flavour::{Flavour, Linker, Toolbox};
 
     fn tools() -> Tools {
         Toolbox::plain(Path::new(".")).unwrap().agent
@@ -215,6 +215,25 @@ mod tests {
         assert!(shell.contains("' cargo build --release --locked "), "{shell}");
         assert!(shell.ends_with(" --no-default-features --features a,b"), "{shell}");
         assert!(shell.contains(&format!(" --target {} --target-dir /builds/", target())), "{shell}");
+    }
+
+    #[test]
+    fn other_tools_are_called_in_cargos_stead_and_build_apart() {
+        let plain = tools();
+        let flavour = Flavour { linker: Linker::Zig, build_std: true, ..plain.flavour.clone() };
+        let zig = Tools {
+            flavour,
+            command: Some(PathBuf::from("/the/zig/cargo-zigbuild")),
+            target: "x86_64-unknown-linux-gnu.2.26".to_owned(),
+            variables: BTreeMap::from([("CARGO_ZIGBUILD_ZIG_PATH".to_owned(), "/the/zig/zig".to_owned())]),
+            ..plain
+        };
+        let call = Call::new("bottlecap", &Recipe::default(), &zig, Path::new("/root"), Path::new("/builds"));
+        let shell = call.shell();
+        assert!(shell.starts_with("CARGO_ZIGBUILD_ZIG_PATH=/the/zig/zig "), "{shell}");
+        assert!(shell.contains(" /the/zig/cargo-zigbuild zigbuild --release --locked "), "{shell}");
+        assert!(shell.contains(" -Zbuild-std=std,panic_abort --target x86_64-unknown-linux-gnu.2.26 "), "{shell}");
+        assert!(shell.contains(" --target-dir /builds/x86_64-unknown-linux-gnu.2.26-"), "{shell}");
     }
 
     #[test]

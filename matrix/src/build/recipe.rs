@@ -40,6 +40,7 @@ impl Recipe {
     }
 
     /// The same with flags that the flavour of a program asks for.
+    #[must_use]
     pub fn with(mut self, rustflags: &[String]) -> Self {
         self.rustflags.extend(rustflags.iter().cloned());
         self
@@ -119,6 +120,14 @@ mod tests {
         assert_eq!(variables["CARGO_PROFILE_RELEASE_OPT_LEVEL"], "z");
         assert!(seed.features.contains(&"jemalloc".to_owned()) && seed.features.is_sorted());
         assert!(!seed.launcher);
+    }
+
+    #[test]
+    fn flags_of_the_flavour_come_after_those_of_the_levels() {
+        let ship = recipe("ship", &[]);
+        let with = ship.clone().with(&["-C".to_owned(), "more".to_owned()]);
+        assert_eq!(with.rustflags, [&ship.rustflags[..], &["-C".to_owned(), "more".to_owned()]].concat());
+        assert_ne!(with.group(), ship.group());
     }
 
     #[test]

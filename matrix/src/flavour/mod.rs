@@ -17,7 +17,7 @@ use crate::layer::elf::{self, Glibc};
 use crate::manifest::{Choice, Levels, ON};
 
 pub use error::Error;
-pub use tools::{Tools, Toolbox};
+pub use tools::{Toolbox, Tools};
 
 /// The text of the table, as it was when this program was built.
 const TEXT: &str = include_str!("../../flavours.toml");

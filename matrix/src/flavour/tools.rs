@@ -53,7 +53,13 @@ impl Toolbox {
     }
 
     /// For a layer. Refuses what is not the pinned toolchain, and tells what is missing; installs what is private to this workspace below `target`.
-    pub fn of(wanted: &Wanted, levels: &Levels, root: &Path, target: &Path, progress: &dyn Fn(&str)) -> Result<Self, Error> {
+    pub fn of(
+        wanted: &Wanted,
+        levels: &Levels,
+        root: &Path,
+        target: &Path,
+        progress: &dyn Fn(&str),
+    ) -> Result<Self, Error> {
         let flavours = Flavours::embedded()?;
         let machine = Architecture::of_this_machine();
         let agent = flavours.of(machine, wanted, levels)?;
@@ -128,7 +134,12 @@ impl Tools {
             let found = first_line(path, VERSION);
             if version(&found) != debian.version {
                 let packages = flavour.packages.clone();
-                return Err(Error::Distribution { path: path.clone(), pinned: debian.version.clone(), found, packages });
+                return Err(Error::Distribution {
+                    path: path.clone(),
+                    pinned: debian.version.clone(),
+                    found,
+                    packages,
+                });
             }
         }
         let mut tools = Self::of_workspace(flavour, root);
@@ -155,7 +166,13 @@ impl Tools {
         self.variables.insert(variable, GCC.to_owned());
     }
 
-    fn link_with_zig(&mut self, flavours: &Flavours, zig: &Installed, floor: Glibc, target: &Path) -> Result<(), Error> {
+    fn link_with_zig(
+        &mut self,
+        flavours: &Flavours,
+        zig: &Installed,
+        floor: Glibc,
+        target: &Path,
+    ) -> Result<(), Error> {
         let caches = target.join("matrix/zig");
         let caches = std::path::absolute(&caches).map_err(|source| Error::File { path: caches, source })?;
         self.command = Some(zig.command.clone());

@@ -74,3 +74,39 @@ impl Installed {
 fn quoted(text: &str) -> &str {
     text.split('"').nth(1).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flavour::Flavours;
+
+    #[test]
+    fn what_zig_adds_is_told_with_its_terms_and_its_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [
+            ("LICENSE", "Zig's terms"),
+            ("lib/libunwind/LICENSE.TXT", "LLVM's terms"),
+            ("lib/libc/musl/src/internal/version.h", "#define VERSION \"9.8.7\"\n"),
+            ("lib/libc/musl/COPYRIGHT", "musl's terms"),
+        ];
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let installed = Installed { command: PathBuf::new(), folder: folder.path().to_owned() };
+        let told = |name: &str| {
+            let flavours = Flavours::embedded().unwrap();
+            let flavour = flavours.all.iter().find(|flavour| flavour.name == name).unwrap();
+            let parts = installed.parts(flavour, "1.2.3").unwrap().into_iter();
+            parts.map(|part| (part.name, part.version, part.texts.concat())).collect::<Vec<_>>()
+        };
+        let (old, musl) = (told("x86_64-old"), told("arm64-musl"));
+        assert_eq!(old[0], ("zig-compiler-rt", "1.2.3".to_owned(), "Zig's terms".to_owned()));
+        assert_eq!((old.len(), old[1].0), (2, "llvm-libunwind"), "glibc is the system's");
+        assert_eq!(musl[2], ("musl", "9.8.7".to_owned(), "musl's terms".to_owned()));
+        fs::remove_file(folder.path().join("LICENSE")).unwrap();
+        let flavour = Flavours::embedded().unwrap().all[0].clone();
+        assert!(installed.parts(&flavour, "1").unwrap_err().to_string().contains("LICENSE"), "nothing is left out");
+    }
+}

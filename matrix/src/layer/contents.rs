@@ -20,7 +20,8 @@ pub struct Contents {
     pub schema: u32,
     /// As in `cargo matrix build`, such as `ship+launcher`.
     pub cell: String,
-    /// The flavour of `matrix/flavours.toml`.
+    /// The flavour of `matrix/flavours.toml`; empty in documents from before there were any.
+    #[serde(default)]
     pub flavour: String,
     /// Lambda's name of the processor.
     pub architecture: String,

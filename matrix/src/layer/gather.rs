@@ -7,9 +7,9 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::elf::Glibc;
 use super::make::{Ingredients, Program, Target, Texts};
 use super::packages::Packages;
-use super::elf::Glibc;
 use super::{Error, places};
 use crate::build::recipe::Recipe;
 use crate::build::{self, Built, Origin, Testimony, paths, sources};

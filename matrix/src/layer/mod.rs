@@ -142,7 +142,13 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
     }
     let budget =
         if layer.budgeted { "within its budget" } else { "it has no budget of its own, and is within Lambda's limits" };
-    eprintln!("{} for {}: {} bytes zipped, {} unzipped; {budget}", layer.contents.cell, layer.contents.flavour, layer.zip.len(), layer.unzipped);
+    eprintln!(
+        "{} for {}: {} bytes zipped, {} unzipped; {budget}",
+        layer.contents.cell,
+        layer.contents.flavour,
+        layer.zip.len(),
+        layer.unzipped
+    );
     Ok(path)
 }
 

@@ -11,11 +11,12 @@ use std::sync::OnceLock;
 
 use matrix::build::Origin;
 use matrix::build::recipe::Recipe;
+use matrix::flavour::Architecture;
 use matrix::layer::Error;
 use matrix::layer::budget::Budgets;
 use matrix::layer::make::{Ingredients, Layer, Program, Target, Texts, make};
 use matrix::layer::packages::{Key, Package, Packages};
-use matrix::layer::{elf, places};
+use matrix::layer::places;
 use matrix::manifest::Manifest;
 use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
@@ -45,6 +46,23 @@ pub fn program() -> Vec<u8> {
         fs::read(folder.path().join("program")).unwrap()
     };
     PROGRAM.get_or_init(compile).clone()
+}
+
+/// A static program for another processor than x86_64: a header with one segment and no code, which nothing can start.
+pub fn arm64_program() -> Vec<u8> {
+    let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+    file.resize(16, 0);
+    // An executable for AArch64, of version 1.
+    file.extend([2, 0, 183, 0, 1, 0, 0, 0]);
+    // The entry point; where the program headers are, and that there are no section headers.
+    file.extend([0_u64, 64, 0].iter().flat_map(|word| word.to_le_bytes()));
+    // No flags; the sizes of this header and of a program header, of which there is one, and of section headers, of which there is none.
+    file.extend([0, 0, 0, 0]);
+    file.extend([64_u16, 56, 1, 64, 0, 0].iter().flat_map(|word| word.to_le_bytes()));
+    // A segment to be loaded, with nothing in it.
+    file.extend([1, 0, 0, 0, 5, 0, 0, 0]);
+    file.resize(64 + 56, 0);
+    file
 }
 
 /// A program that needs a loader and a C library as new as this machine's.
@@ -77,20 +95,23 @@ pub fn ingredients(program: Vec<u8>) -> Ingredients {
         recipe: Recipe::of(Manifest::embedded().unwrap(), &levels),
         levels,
         target: Target {
+            flavour: "x86_64".to_owned(),
             triple: matrix::build::target(),
-            architecture: elf::architecture().to_owned(),
+            architecture: Architecture::of_this_machine().to_string(),
             glibc_floor: "2.26".parse().unwrap(),
         },
         programs: vec![Program { place: places::EXTENSION.to_owned(), bytes: program, told: told() }],
         packages: Packages(packages),
         origin: Origin { sources: "0123456789".to_owned(), compiler: "rustc 9.9.9 (abc 2026-01-01)".to_owned() },
         c_compiler: "cc 1".to_owned(),
+        parts: Vec::new(),
         profile: BTreeMap::from([("opt-level".to_owned(), "z".to_owned())]),
         texts: Texts {
             lock: b"lock".into(),
             licence: b"licence".into(),
             notice: b"notice".into(),
             rust: b"<p>".into(),
+            rust_place: "bottlecap/licenses-rust.html".to_owned(),
         },
     }
 }

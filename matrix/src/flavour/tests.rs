@@ -1,0 +1,123 @@
+use super::*;
+use crate::manifest::Manifest;
+use crate::plan;
+
+fn wanted(architecture: Architecture, libc: Libc, floor: &str) -> Wanted {
+    Wanted { architecture, libc, glibc_floor: floor.parse().unwrap() }
+}
+
+fn levels(cell: &str) -> Levels {
+    plan::cell(Manifest::embedded().unwrap(), cell).unwrap().0.levels
+}
+
+/// The name, the compiler and the linker that an Intel machine takes.
+fn chosen(cell: &str, architecture: Architecture, libc: Libc, floor: &str) -> Result<String, Error> {
+    let wanted = wanted(architecture, libc, floor);
+    let flavour = Flavours::embedded()?.of(Architecture::X86_64, &wanted, &levels(cell))?;
+    Ok(format!("{} {:?} {:?}", flavour.name, flavour.compiler, flavour.linker))
+}
+
+#[test]
+fn a_flavour_is_chosen_by_what_the_layer_is_for_and_how_it_is_linked() {
+    use Architecture::{Arm64, X86_64};
+    let is = |cell, architecture, libc, floor| chosen(cell, architecture, libc, floor).unwrap();
+    assert_eq!(is("ship", X86_64, Libc::Gnu, "2.26"), "x86_64 Workspace Cc", "a static program has no floor");
+    assert_eq!(is("baseline", X86_64, Libc::Gnu, "2.34"), "x86_64 Workspace Cc");
+    assert_eq!(is("baseline", X86_64, Libc::Gnu, "2.26"), "x86_64-old Workspace Zig");
+    assert_eq!(is("baseline", X86_64, Libc::Gnu, "2.33"), "x86_64-old Workspace Zig");
+    assert_eq!(is("ship", X86_64, Libc::Musl, "2.26"), "x86_64-musl Debian Zig");
+    assert_eq!(is("ship", Arm64, Libc::Gnu, "2.26"), "arm64 Debian Gcc");
+    assert_eq!(is("baseline", Arm64, Libc::Gnu, "2.26"), "arm64-old Debian Zig");
+    assert_eq!(is("ship", Arm64, Libc::Musl, "2.26"), "arm64-musl Debian Zig");
+}
+
+#[test]
+fn a_switch_that_a_flavour_cannot_have_is_refused_with_the_reason_and_the_remedy() {
+    use Architecture::{Arm64, X86_64};
+    let cases = [
+        ("seed", Arm64, Libc::Gnu, "target-cpu=x86-64-v2", "`--features generic`"),
+        ("ship+x86-64-v2", Arm64, Libc::Musl, "target-cpu=x86-64-v2", "no processor of arm64"),
+        ("baseline", X86_64, Libc::Musl, "static=off", "`--features static`"),
+        ("baseline+static-libgcc", X86_64, Libc::Gnu, "static-libgcc", "`--features -static-libgcc`"),
+    ];
+    for (cell, architecture, libc, choice, reason) in cases {
+        let error = chosen(cell, architecture, libc, "2.26").unwrap_err();
+        assert_eq!(error.status(), 2);
+        assert!(error.to_string().starts_with(choice) && error.to_string().contains(reason), "{error}");
+    }
+    assert!(chosen("baseline+static-libgcc", X86_64, Libc::Gnu, "2.34").is_ok(), "the machine's linker can do it");
+}
+
+#[test]
+fn what_a_machine_cannot_build_is_refused() {
+    let foreign = wanted(Architecture::X86_64, Libc::Gnu, "2.26");
+    let error = Flavours::embedded().unwrap().of(Architecture::Arm64, &foreign, &levels("ship")).unwrap_err();
+    assert_eq!(error.status(), 2);
+    assert!(error.to_string().contains("static program for x86_64 with gnu on a machine of arm64"), "{error}");
+}
+
+#[test]
+fn every_machine_builds_plainly_for_itself() {
+    for machine in [Architecture::X86_64, Architecture::Arm64] {
+        let plain = Flavours::embedded().unwrap().plain(machine).unwrap();
+        assert_eq!((plain.name.as_str(), plain.architecture), (machine.to_string().as_str(), machine));
+    }
+}
+
+#[test]
+fn the_table_tells_how_each_of_its_packages_is_found_and_uses_all_of_them() {
+    let flavours = Flavours::embedded().unwrap();
+    let mut used: Vec<&String> = flavours.all.iter().flat_map(|flavour| &flavour.packages).collect();
+    used.sort();
+    used.dedup();
+    assert_eq!(used, flavours.packages.keys().collect::<Vec<_>>());
+    for flavour in &flavours.all {
+        assert!(flavour.packages.is_sorted(), "{}", flavour.name);
+        let emulated = flavour.architecture != flavour.machine;
+        assert_eq!(
+            flavour.packages.contains(&"qemu-user-static".to_owned()),
+            emulated,
+            "{}: it is asked",
+            flavour.name
+        );
+        assert_eq!(flavour.packages.contains(&"rust-web-src".to_owned()), flavour.build_std, "{}", flavour.name);
+    }
+    assert!(flavours.zig.requirements.iter().all(|requirement| requirement.contains("==")), "{:?}", flavours.zig);
+}
+
+#[test]
+fn what_is_refused_is_something_that_can_be_chosen() {
+    let manifest = Manifest::embedded().unwrap();
+    for refused in &Flavours::embedded().unwrap().refused {
+        assert!(manifest.offers(&refused.choice).is_ok(), "{}", refused.choice);
+    }
+}
+
+#[test]
+fn what_is_missing_is_installed_by_one_command() {
+    let missing = |packages: &[&str]| {
+        let packages = packages.iter().map(|package| (*package).to_owned()).collect();
+        let error = Error::Missing { packages };
+        assert_eq!(error.status(), 6);
+        error.to_string()
+    };
+    let plain = missing(&["cargo-web", "rustc-web"]);
+    assert!(plain.contains("cargo-web, rustc-web\n  apt-get update && apt-get install "), "{plain}");
+    assert!(plain.ends_with(" cargo-web rustc-web"), "{plain}");
+    let foreign = missing(&["libstd-rust-web-dev:arm64"]);
+    assert!(foreign.contains("\n  dpkg --add-architecture arm64 && apt-get update && apt-get install "), "{foreign}");
+}
+
+#[test]
+fn another_compiler_of_the_distribution_is_refused_with_the_remedy() {
+    let (pinned, found) = ("1.2.3".to_owned(), "rustc 1.2.4 (abc 2026-01-01)".to_owned());
+    let error = Error::Distribution {
+        path: PathBuf::from("/usr/bin/rustc"),
+        pinned,
+        found,
+        packages: vec!["rustc-web".to_owned()],
+    };
+    assert_eq!(error.status(), 6);
+    let said = error.to_string();
+    assert!(said.contains("1.2.4") && said.contains("names is 1.2.3") && said.contains("rustc-web"), "{said}");
+}
