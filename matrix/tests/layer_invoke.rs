@@ -5,6 +5,7 @@
 mod layer_support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -90,6 +91,29 @@ fn the_function_sees_its_layers_one_over_the_other() {
     if has_opt() {
         assert_eq!(seen[..3], ["/opt/share/one 1", "/opt/share/both later", "/opt/share/none is missing"]);
     }
+}
+
+#[test]
+fn what_a_container_image_has_in_opt_is_used_where_it_is() {
+    let place = Place::new();
+    let opt = place.path().join("image/opt");
+    for (file, text) in [("extensions/datadog-agent", LAUNCHER), ("bottlecap/agent", AGENT), ("share/one", b"1")] {
+        fs::create_dir_all(opt.join(file).parent().unwrap()).unwrap();
+        fs::write(opt.join(file), text).unwrap();
+        fs::set_permissions(opt.join(file), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let option = ["--opt", opt.to_str().unwrap()];
+    let seen = place.lines(&[], r#"["/opt/share/one"]"#, &option);
+    assert_eq!(seen.last().unwrap(), "WRAPPED None");
+    if has_opt() {
+        assert_eq!(seen[0], "/opt/share/one 1");
+    }
+    let mut left: Vec<_> =
+        fs::read_dir(opt.join("extensions")).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!((left.pop().unwrap(), left.len()), ("datadog-agent".into(), 0), "nothing is added to the image");
+
+    let (status, said) = place.invoke(&[], &["--opt", "/nonexistent"]);
+    assert!(status == 2 && said.contains("/nonexistent is not a directory"), "{status}: {said}");
 }
 
 #[test]

@@ -240,7 +240,7 @@ fn what_cannot_be_built_is_refused_before_anything_is() {
         (&["--features", "-static"], "fixed-address needs static"),
         (&["--features", "x86-64-v3"], "is refused: Lambda does not promise AVX2"),
         (&["--glibc-floor", "2.36"], "Amazon Linux 2023 has 2.34"),
-        (&["--libc", "musl", "--glibc-floor", "2.26"], "says nothing about musl"),
+        (&["--libc", "musl", "--glibc-floor", "2.34"], "says nothing about musl"),
         (&["--libc", "musl", "--set", "baseline"], "static=off cannot be had in this flavour"),
         (&["--arch", "arm64", "--set", "seed"], "no processor of arm64"),
         (&["--set", "baseline+static-libgcc"], "zig links an unwinder of its own"),

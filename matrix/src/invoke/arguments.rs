@@ -12,6 +12,7 @@ Examples:
   cargo matrix invoke ./custom-runtime --program ./target/debug/bootstrap
   cargo matrix invoke null --extension ./target/release/bottlecap --json > run.json
   cargo matrix invoke examples/hello-python --layer target/matrix/layers/ship-x86_64.zip
+  cargo matrix invoke ./image/var/task --opt ./image/opt
 
 The extension finds a stand-in for Datadog's intake: nothing leaves this machine, and no API key is needed.
 
@@ -63,6 +64,10 @@ pub struct Arguments {
     /// A layer's zip file, whose extensions are started instead of bottlecap; may be repeated, and a later one lies over the earlier ones
     #[arg(long = "layer", value_name = "ZIP", conflicts_with_all = ["extension", "no_extension", "profile"])]
     pub layers: Vec<PathBuf>,
+
+    /// A directory that is the function's `/opt`, such as that of a container image, whose extensions are started instead of bottlecap
+    #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["extension", "layers", "no_extension", "profile"])]
+    pub opt: Option<PathBuf>,
 
     /// The profile with which bottlecap is built
     #[arg(long, value_enum, default_value_t, conflicts_with_all = ["extension", "no_extension"])]

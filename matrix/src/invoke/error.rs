@@ -26,6 +26,8 @@ pub enum Error {
     Layer { path: PathBuf, source: layer::archive::Error },
     #[error("a function has at most {} layers", layer::limits::LAYERS)]
     TooManyLayers,
+    #[error("{} is not a directory; name what a function has in /opt, such as the directory `opt` of an unpacked container image", .0.display())]
+    NoOpt(PathBuf),
     #[error(
         "the launcher of this layer is for another processor than this machine's, and so is what it executes: the kernel has to know an emulator, which \
          Debian's qemu-user-static tells it together with binfmt-support; a layer without the launcher needs none of that"

@@ -1,4 +1,4 @@
-//! What a function's layers bring along.
+//! What a function has in `/opt`: its layers bring it along, or a container image has it in it.
 
 use std::fs;
 use std::io;
@@ -30,6 +30,11 @@ pub(super) fn unpacked(layers: &[PathBuf]) -> Result<Option<TempDir>, Error> {
         return Err(Error::Launcher);
     }
     Ok(Some(opt))
+}
+
+/// The directory of a container image, which is used where it is.
+pub(super) fn of_image(opt: &Path) -> Result<PathBuf, Error> {
+    fs::canonicalize(opt).ok().filter(|opt| opt.is_dir()).ok_or_else(|| Error::NoOpt(opt.to_owned()))
 }
 
 /// Everything that stands in `extensions` and is a file, by its name.

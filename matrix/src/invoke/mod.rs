@@ -105,8 +105,8 @@ fn complain(error: &dyn std::error::Error, status: u8) -> ExitCode {
 struct Plan {
     setup: Setup,
     event: Vec<u8>,
-    /// What the setup has for `/opt`, removed with this.
-    _opt: Option<TempDir>,
+    /// Where the layers are unpacked, removed with this.
+    _unpacked: Option<TempDir>,
 }
 
 impl Plan {
@@ -114,17 +114,19 @@ impl Plan {
         let target = Target::of(arguments)?;
         let event = target.event(arguments.event.as_deref())?;
         let program = arguments.extension.as_deref().map(target::executable).transpose()?;
-        let opt = layers::unpacked(&arguments.layers)?;
+        let unpacked = layers::unpacked(&arguments.layers)?;
+        let image = arguments.opt.as_deref().map(layers::of_image).transpose()?;
+        let opt = image.or_else(|| unpacked.as_ref().map(|opt| opt.path().to_owned()));
         let extensions = match (program, &opt) {
             (Some(program), _) => vec![extension(program)],
-            (None, Some(opt)) => layers::extensions(opt.path()).map_err(Error::Opt)?,
+            (None, Some(opt)) => layers::extensions(opt).map_err(Error::Opt)?,
             (None, None) if arguments.no_extension => Vec::new(),
             (None, None) => vec![Extension::new(AGENT, build::extension(arguments.profile)?)],
         };
         let setup = Setup {
             function: function(target)?,
             extensions,
-            opt: opt.as_ref().map(|opt| opt.path().to_owned()),
+            opt,
             memory_mb: arguments.memory,
             timeout: Duration::from_secs(arguments.timeout.into()),
             environment: arguments.environment.iter().map(|all| (all.name.clone(), all.value.clone())).collect(),
@@ -135,7 +137,7 @@ impl Plan {
             output: output(printer),
             ..Setup::default()
         };
-        Ok(Self { setup, event, _opt: opt })
+        Ok(Self { setup, event, _unpacked: unpacked })
     }
 }
 

@@ -105,6 +105,10 @@ pub struct Arguments {
     /// The zip file [default: target/matrix/layers/SET-FLAVOUR.zip]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+
+    /// Where it is unpacked as well, as the platform would below `/opt`; for container images, which take no layers
+    #[arg(long, value_name = "DIRECTORY")]
+    pub opt: Option<PathBuf>,
 }
 
 /// Runs the verb.
@@ -137,6 +141,9 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
         target_directory().join("matrix/layers").join(format!("{}-{}.zip", contents.cell, contents.flavour))
     });
     keep(&path, &layer.zip)?;
+    if let Some(opt) = &arguments.opt {
+        archive::unpack(&layer.zip, opt)?;
+    }
     let budget =
         if layer.budgeted { "within its budget" } else { "it has no budget of its own, and is within Lambda's limits" };
     eprintln!(
@@ -150,7 +157,8 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
 }
 
 fn wanted(arguments: &Arguments) -> Result<Wanted, Error> {
-    if arguments.libc == Libc::Musl && arguments.glibc_floor.is_some() {
+    // The default is no demand, even where a script spells it out.
+    if arguments.libc == Libc::Musl && arguments.glibc_floor.is_some_and(|floor| floor != elf::oldest()) {
         return Err(Error::FloorOfMusl);
     }
     let glibc_floor = arguments.glibc_floor.unwrap_or_else(elf::oldest);
@@ -162,12 +170,13 @@ fn wanted(arguments: &Arguments) -> Result<Wanted, Error> {
     Ok(Wanted { architecture, libc: arguments.libc, glibc_floor, accepts_open })
 }
 
-/// The name of a cell as `cargo matrix build` reads it.
+/// The name of a cell as `cargo matrix build` reads it. An empty feature is none, so that scripts need not care whether there are any.
 fn cell_name(set: &str, features: &[String]) -> String {
-    let signed = features.iter().map(|feature| match feature.strip_prefix(['-', '+']) {
-        Some(_) => feature.clone(),
-        None => format!("+{feature}"),
-    });
+    let signed =
+        features.iter().filter(|feature| !feature.is_empty()).map(|feature| match feature.strip_prefix(['-', '+']) {
+            Some(_) => feature.clone(),
+            None => format!("+{feature}"),
+        });
     set.to_owned() + &signed.collect::<String>()
 }
 
@@ -188,5 +197,6 @@ mod tests {
             cell_name("ship", &features("jemalloc,-webpki-roots,+launcher")),
             "ship+jemalloc-webpki-roots+launcher"
         );
+        assert_eq!(cell_name("ship", &features(",static,")), "ship+static");
     }
 }
