@@ -9,10 +9,12 @@ use std::thread;
 
 use clap::Args;
 
+use super::cargo::Call;
 use super::ledger::Ledger;
 use super::progress::Progress;
+use super::recipe::Recipe;
 use super::work::{Job, Workshop};
-use super::{Built, Error, Origin, sources};
+use super::{Built, Error, Failure, Origin, sources};
 use crate::cli;
 use crate::invoke::build::{Profile, target_directory};
 use crate::manifest::{Manifest, check};
@@ -93,6 +95,25 @@ pub fn one(manifest: &Manifest, cell: Cell) -> Result<Option<Built>, Error> {
         End::All(lines) => Ok(lines.into_iter().next()),
         End::Interrupted(_) => Ok(None),
     }
+}
+
+/// The agent of a cell with the names of everything in it, and the command that makes it.
+pub fn named(manifest: &Manifest, cell: &Cell) -> (String, Result<PathBuf, Failure>) {
+    let call = agent(manifest, cell).named();
+    let progress = Progress::new(1);
+    let outcome = call.run(&workspace::root(), &|package| progress.at(&cell.id, package));
+    progress.finish();
+    (call.shell(), outcome.map(|outcome| outcome.program))
+}
+
+/// The command that makes the agent of a cell.
+pub fn command(manifest: &Manifest, cell: &Cell) -> String {
+    agent(manifest, cell).shell()
+}
+
+fn agent(manifest: &Manifest, cell: &Cell) -> Call {
+    let recipe = Recipe::of(manifest, &cell.levels);
+    Call::new("bottlecap", &recipe, Profile::Release, &workspace::root(), &target_directory().join("matrix/build"))
 }
 
 fn carry_out(manifest: &Manifest, order: &Order, profile: Profile) -> Result<End, Error> {
@@ -212,7 +233,7 @@ fn summary(lines: &[Built]) -> ExitCode {
 }
 
 /// True from the first Ctrl-C on. The compiler gets that signal as well and ends, so that there is never long to wait.
-fn watch_for_interrupt() -> Arc<AtomicBool> {
+pub fn watch_for_interrupt() -> Arc<AtomicBool> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&interrupted);
     thread::spawn(move || {

@@ -27,6 +27,7 @@ use crate::manifest::Manifest;
 use crate::{build, cli, plan, workspace};
 
 pub use error::Error;
+pub use toolchain::c_compiler;
 
 use budget::Budgets;
 use elf::Glibc;
