@@ -12,7 +12,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some("--version=json") => {
-            println!("{}", BUILD_INFO.json(Some(tls::testimony())));
+            println!("{}", BUILD_INFO.json(Some(&tls::testimony())));
             ExitCode::SUCCESS
         }
         Some(other) => {

@@ -72,7 +72,6 @@ impl Document {
 
 /// A report with one proof.
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 pub(super) fn sample(holds: bool) -> Document {
     let mut facts = super::proof::Facts::default();
     facts.note(true, "ring_core | is not in it");

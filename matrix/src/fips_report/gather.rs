@@ -60,7 +60,7 @@ pub fn proofs(set: &str, interrupted: &AtomicBool) -> Result<Found, Error> {
     proofs.push(chacha.refused("chacha", "nothing but suites with ChaCha20-Poly1305"));
     proofs.push(x25519.refused("x25519", "AES-GCM, but exchanges keys over X25519 alone,"));
     proofs.push(told.roots(approved.trusts(), &asked));
-    let subject = program.described(&root, &cell, &built, manifest)?;
+    let subject = described(&root, &cell, &built, manifest)?;
     Ok(Found { proofs, subject, certified })
 }
 
@@ -105,22 +105,22 @@ impl Program {
     fn agent(&self) -> &Path {
         self.subject.agent.as_ref().unwrap_or(&self.subject.program)
     }
+}
 
-    fn described(&self, root: &Path, cell: &Cell, built: &Built, manifest: &Manifest) -> Result<Subject, Error> {
-        let origin = built.origin.as_ref();
-        let lock = Recipe::of(manifest, &cell.levels).workspace(root).join("Cargo.lock");
-        Ok(Subject {
-            cell: cell.id.clone(),
-            sha256: built.sha256.clone(),
-            bytes: built.bytes,
-            sources: origin.map(|origin| origin.sources.clone()).unwrap_or_default(),
-            lock_sha256: hash::hexadecimal(&read(&lock)?),
-            rustc: origin.map(|origin| origin.compiler.clone()).unwrap_or_default(),
-            cc: c_compiler(),
-            target: build::target(),
-            command: build::command(manifest, cell),
-        })
-    }
+fn described(root: &Path, cell: &Cell, built: &Built, manifest: &Manifest) -> Result<Subject, Error> {
+    let origin = built.origin.as_ref();
+    let lock = Recipe::of(manifest, &cell.levels).workspace(root).join("Cargo.lock");
+    Ok(Subject {
+        cell: cell.id.clone(),
+        sha256: built.sha256.clone(),
+        bytes: built.bytes,
+        sources: origin.map(|origin| origin.sources.clone()).unwrap_or_default(),
+        lock_sha256: hash::hexadecimal(&read(&lock)?),
+        rustc: origin.map(|origin| origin.compiler.clone()).unwrap_or_default(),
+        cc: c_compiler(),
+        target: build::target(),
+        command: build::command(manifest, cell),
+    })
 }
 
 fn dependencies(root: &Path, manifest: &Manifest, cell: &Cell, certified: &Certified) -> Result<Proof, Error> {

@@ -192,6 +192,7 @@ fn difference(condition: &ConditionAnalysis, pair: [&String; 2], gate: &'static 
 
 impl Price {
     /// Says so if the program that was measured is not the one that the proofs are about.
+    #[must_use]
     pub fn beside(mut self, cell: &str, sha256: &str) -> Self {
         if let Some(row) = self.rows.iter().find(|row| row.cell == cell && row.sha256 != sha256) {
             let note = format!(
@@ -217,8 +218,13 @@ impl Price {
                 continue;
             };
             facts.evidence.push(format!("{gate}: in front of the gate the module costs {}", open.text()));
-            let is_hidden = behind.low <= 0.0;
-            let words = if is_hidden { "nothing that this measurement could see" } else { "more than nothing" };
+            // A measurement that could not have seen the price behind the launcher shows nothing by not seeing it.
+            let is_hidden = behind.low <= 0.0 && behind.high < open.value;
+            let words = match (behind.low <= 0.0, is_hidden) {
+                (true, true) => "nothing that was seen, and less than that",
+                (true, false) => "nothing that was seen, but this measurement is too coarse to tell",
+                (false, _) => "more than nothing",
+            };
             facts.note(is_hidden, format!("{gate}: behind the launcher it costs {words}: {}", behind.text()));
         }
         let launcher = if self.launcher_has_module {
@@ -272,6 +278,8 @@ mod tests {
         let seen = price([6.5, 6.3, 6.7], [0.2, 0.1, 0.3]);
         assert!(!seen.hidden(&cells).holds);
         assert!(seen.hidden(&cells).against.concat().contains("more than nothing: +0.20 ms [0.10, 0.30]"));
+        let coarse = price([1.0, 0.8, 1.2], [0.2, -0.8, 1.2]).hidden(&cells);
+        assert!(!coarse.holds && coarse.against.concat().contains("too coarse to tell"), "{coarse:?}");
         assert!(!Price { launcher_has_module: true, ..good.clone() }.hidden(&cells).holds);
         assert!(names(b"..AWS-LC FIPS 3.1.0..", "AWS-LC FIPS 3.1.0") && !names(b"AWS-LC", "AWS-LC FIPS 3.1.0"));
         let void = Price { void: Some("the same program differed".to_owned()), ..good };
