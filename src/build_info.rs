@@ -66,8 +66,9 @@ impl BuildInfo {
         text
     }
 
-    /// For tools: one JSON object on one line; `switches` maps each name to a boolean.
-    pub fn json(&self) -> String {
+    /// For tools: one JSON object on one line; `switches` maps each name to a boolean. What the cryptography says of itself is for the program to ask, because
+    /// the launcher has none in it.
+    pub fn json(&self, crypto: Option<&serde_json::Value>) -> String {
         let switches: serde_json::Map<_, _> =
             self.switches.iter().map(|switch| (switch.name.to_owned(), switch.on.into())).collect();
         serde_json::json!({
@@ -80,6 +81,7 @@ impl BuildInfo {
             "target_features": self.target_features.split(',').collect::<Vec<_>>(),
             "flags": self.flags.split_whitespace().collect::<Vec<_>>(),
             "switches": switches,
+            "crypto": crypto,
         })
         .to_string()
     }
@@ -104,7 +106,8 @@ mod tests {
 
     #[test]
     fn json_maps_every_switch_to_its_state() {
-        let value: serde_json::Value = serde_json::from_str(&SAMPLE.json()).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&SAMPLE.json(Some(&"any".into()))).unwrap();
+        assert_eq!(value["crypto"], "any");
         assert_eq!(value["switches"], serde_json::json!({"off-one": false, "on-one": true}));
         assert_eq!(value["flags"], serde_json::json!(["-C", "target-cpu=x86-64-v2"]));
         assert_eq!(value["target"], BUILD_INFO.target);

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use bottlecap::{build_info::BUILD_INFO, start};
+use bottlecap::{build_info::BUILD_INFO, intake::tls, start};
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
@@ -12,7 +12,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some("--version=json") => {
-            println!("{}", BUILD_INFO.json());
+            println!("{}", BUILD_INFO.json(Some(&tls::testimony())));
             ExitCode::SUCCESS
         }
         Some(other) => {

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use serde::Serialize;
 
 use crate::manifest::{check, docs, list};
-use crate::{analyze, bench, build, gate, inspect, invoke, layer, measure, merge, plan, report};
+use crate::{analyze, bench, build, fips_report, gate, inspect, invoke, layer, measure, merge, plan, report};
 
 /// What was made or looked at is not as it has to be.
 pub const REFUSED: u8 = 1;
@@ -18,6 +18,8 @@ pub const USAGE: u8 = 2;
 pub const BUILD_FAILED: u8 = 3;
 /// Cells of one experiment do not deliver the same.
 pub const DELIVERS_DIFFERENTLY: u8 = 4;
+/// What is claimed of a program does not hold.
+pub const UNPROVEN: u8 = 5;
 /// Something is missing, or cannot be read or written.
 pub const SETUP_FAILED: u8 = 6;
 /// As shells report a process that SIGINT has ended.
@@ -44,6 +46,7 @@ enum Verb {
     Analyze(analyze::Arguments),
     Report(report::Arguments),
     Gate(gate::Arguments),
+    FipsReport(fips_report::Arguments),
     Check(check::Arguments),
     Docs(docs::Arguments),
 }
@@ -62,17 +65,21 @@ fn dispatch(cli: Cli) -> ExitCode {
         Verb::Layer(arguments) => layer::run(&arguments),
         Verb::Inspect(arguments) => inspect::run(&arguments),
         Verb::Bench(arguments) if arguments.is_planned() => measure::bench(&arguments),
-        Verb::Bench(arguments) => bench::run(arguments.blocks, &|line| {
-            let words = std::iter::once("matrix").chain(line.iter().map(String::as_str));
-            Cli::try_parse_from(words).map_or_else(|error| complain(&error, USAGE), dispatch)
-        }),
+        Verb::Bench(arguments) => bench::run(arguments.blocks, &typed),
         Verb::Merge(arguments) => merge::run(&arguments),
         Verb::Analyze(arguments) => analyze::run(&arguments),
         Verb::Report(arguments) => report::run(&arguments),
         Verb::Gate(arguments) => gate::run(&arguments),
+        Verb::FipsReport(arguments) => fips_report::run(&arguments, &typed),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Docs(arguments) => docs::run(&arguments),
     }
+}
+
+/// Does what a person could have typed behind `cargo matrix`.
+fn typed(line: &[String]) -> ExitCode {
+    let words = std::iter::once("matrix").chain(line.iter().map(String::as_str));
+    Cli::try_parse_from(words).map_or_else(|error| complain(&error, USAGE), dispatch)
 }
 
 /// Says an error with all that is behind it.

@@ -9,13 +9,14 @@
 //! `merge` puts together what several machines have measured, and `gate` holds what was found to budgets, for a merge.
 //!
 //! `invoke` uses the sandbox by itself: a function, the extension, and what would reach Datadog. `layer` makes of a cell what is published to Lambda,
-//! and `inspect` says what somebody else has made.
+//! and `inspect` says what somebody else has made. `fips-report` shows of a build with a validated cryptographic module what can be shown of it.
 
 pub mod analyze;
 pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod emulator;
+pub mod fips_report;
 pub mod flavour;
 pub mod gate;
 pub mod inspect;

@@ -34,7 +34,7 @@ const FAILURE: c_int = 1;
 )]
 extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
     if env::args().nth(1).as_deref() == Some("--version=json") {
-        println!("{}", BUILD_INFO.json());
+        println!("{}", BUILD_INFO.json(None));
         return SUCCESS;
     }
     let environment = Environment::of_process();

@@ -51,6 +51,8 @@ pub struct Call {
     /// None for where the workspace itself is built, and what it needs is there already.
     target_directory: Option<PathBuf>,
     profile: Profile,
+    /// Whether the program keeps its names.
+    named: bool,
 }
 
 /// What came of it.
@@ -90,13 +92,21 @@ impl Call {
             manifest: recipe.workspace(root).join("Cargo.toml"),
             target_directory: (!shared).then(|| builds.join(folder)),
             profile: tools.profile,
+            named: false,
         }
     }
 
-    fn arguments(&self) -> Vec<OsString> {
+    /// The same program, with the names of everything in it. Only the last step is done again for that: a profile that keeps them would be another one for
+    /// all dependencies.
+    pub fn named(self) -> Self {
+        Self { named: true, ..self }
+    }
+
+    fn arguments(&self, format: Option<&str>) -> Vec<OsString> {
+        let verb = if self.named { "rustc" } else { self.verb };
         let profile = self.profile.as_str();
         let mut arguments: Vec<OsString> =
-            [self.verb, "--profile", profile, "--locked", "--package", "bottlecap", "--bin", self.binary]
+            [verb, "--profile", profile, "--locked", "--package", "bottlecap", "--bin", self.binary]
                 .map(Into::into)
                 .into();
         arguments.extend(self.options.iter().map(Into::into));
@@ -109,13 +119,19 @@ impl Call {
         if !self.features.is_empty() {
             arguments.extend(["--features".into(), self.features.join(",").into()]);
         }
+        if let Some(format) = format {
+            arguments.extend(["--message-format".into(), format.into()]);
+        }
+        if self.named {
+            arguments.extend(["--", "-C", "strip=none"].map(Into::into));
+        }
         arguments
     }
 
     /// For a shell, in the root of the workspace.
     pub fn shell(&self) -> String {
         let variables = self.variables.iter().map(|(name, value)| format!("{name}={}", quoted(value)));
-        let arguments = self.arguments();
+        let arguments = self.arguments(None);
         let arguments = arguments.iter().map(|argument| quoted(&argument.to_string_lossy()));
         let command = self.command.as_ref().map_or_else(|| "cargo".to_owned(), |path| quoted(&path.to_string_lossy()));
         variables.chain([command]).chain(arguments).collect::<Vec<_>>().join(" ")
@@ -129,7 +145,7 @@ impl Call {
         for name in foreign {
             command.env_remove(name);
         }
-        command.args(self.arguments()).args(["--message-format", "json-render-diagnostics"]);
+        command.args(self.arguments(Some("json-render-diagnostics")));
         command.envs(&self.variables).current_dir(root);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| failure(format!("cargo cannot be started: {error}")))?;
@@ -241,6 +257,15 @@ mod tests {
         assert!(shell.contains(" --manifest-path /the/root/Cargo.toml "), "{shell}");
         assert!(shell.ends_with(" --no-default-features --features a,b"), "{shell}");
         assert!(shell.contains(&format!(" --target {} --target-dir /builds/", target())), "{shell}");
+    }
+
+    #[test]
+    fn names_are_kept_by_the_last_step_alone() {
+        let shell = call().named().shell();
+        assert!(
+            shell.contains(" cargo rustc --profile release --locked ") && shell.ends_with(" a,b -- -C strip=none"),
+            "{shell}"
+        );
     }
 
     #[test]

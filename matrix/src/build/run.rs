@@ -9,12 +9,14 @@ use std::thread;
 
 use clap::Args;
 
+use super::cargo::Call;
 use super::ledger::Ledger;
 use super::progress::Progress;
+use super::recipe::Recipe;
 use super::work::{Job, Workshop};
-use super::{Built, Error, Origin, sources};
+use super::{Built, Error, Failure, Origin, sources};
 use crate::cli;
-use crate::flavour::Toolbox;
+use crate::flavour::{Toolbox, Tools};
 use crate::invoke::build::{Profile, target_directory};
 use crate::manifest::{Manifest, check};
 use crate::plan::{self, Cell, file};
@@ -96,6 +98,25 @@ pub fn one(manifest: &Manifest, cell: Cell, tools: Toolbox) -> Result<Option<Bui
         End::All(lines) => Ok(lines.into_iter().next()),
         End::Interrupted(_) => Ok(None),
     }
+}
+
+/// The agent of a cell with the names of everything in it, and the command that makes it.
+pub fn named(manifest: &Manifest, cell: &Cell, tools: &Tools) -> (String, Result<PathBuf, Failure>) {
+    let call = agent(manifest, cell, tools).named();
+    let progress = Progress::new(1);
+    let outcome = call.run(&workspace::root(), &|package| progress.at(&cell.id, package));
+    progress.finish();
+    (call.shell(), outcome.map(|outcome| outcome.program))
+}
+
+/// The command that makes the agent of a cell.
+pub fn command(manifest: &Manifest, cell: &Cell, tools: &Tools) -> String {
+    agent(manifest, cell, tools).shell()
+}
+
+fn agent(manifest: &Manifest, cell: &Cell, tools: &Tools) -> Call {
+    let recipe = Recipe::of(manifest, &cell.levels).with(tools);
+    Call::new("bottlecap", &recipe, tools, &workspace::root(), &target_directory().join("matrix/build"))
 }
 
 fn carry_out(manifest: &Manifest, order: &Order, tools: Toolbox) -> Result<End, Error> {
@@ -217,7 +238,7 @@ fn summary(lines: &[Built]) -> ExitCode {
 }
 
 /// True from the first Ctrl-C on. The compiler gets that signal as well and ends, so that there is never long to wait.
-fn watch_for_interrupt() -> Arc<AtomicBool> {
+pub fn watch_for_interrupt() -> Arc<AtomicBool> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&interrupted);
     thread::spawn(move || {

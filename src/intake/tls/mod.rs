@@ -117,7 +117,19 @@ fn roots(cert_file: Option<&Path>, problems: &mut Vec<Problem>) -> RootCertStore
     store
 }
 
-/// Where the roots come from, for the log and for `--version`.
+/// What this build's cryptography says of itself when it is asked, for `--version=json`: who it is, the validated module that is linked in, if there is one
+/// and it is in its FIPS mode, whether the configuration that every client gets keeps to what is approved, and where the roots come from. Nothing that
+/// differs from machine to machine, because a layer's manifest has it.
+pub fn testimony() -> serde_json::Value {
+    serde_json::json!({
+        "provider": provider::NAME,
+        "module": provider::module(),
+        "fips": trust(None, HttpProtocol::Automatic).is_ok_and(|trust| trust.config.fips()),
+        "roots": roots_origin(),
+    })
+}
+
+/// Where the roots come from, for the log and for `--version=json`.
 pub fn roots_origin() -> &'static str {
     if features::COMPILED_ROOTS { "compiled in" } else { "operating system" }
 }
@@ -218,6 +230,15 @@ mod tests {
             assert_eq!(trust(None, protocol).unwrap().config.fips(), features::FIPS);
             assert_eq!(trust_everybody(protocol).unwrap().fips(), features::FIPS);
         }
+    }
+
+    #[test]
+    fn the_testimony_is_what_the_clients_have() {
+        let told = testimony();
+        assert_eq!(told["module"].as_str(), features::FIPS.then_some(CERTIFIED));
+        assert_eq!(told["fips"], features::FIPS);
+        assert_eq!(told["provider"] == "aws-lc-fips", features::FIPS);
+        assert_eq!(told["roots"] == "compiled in", features::COMPILED_ROOTS);
     }
 
     #[test]

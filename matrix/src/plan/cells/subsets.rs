@@ -37,13 +37,11 @@ pub(super) fn draft(manifest: &Manifest, arguments: &Arguments) -> Result<Draft,
     let mut random = StdRng::seed_from_u64(arguments.seed);
     for number in 1..=sample {
         let mut draws = (0..DRAWS).map(|_| draw(manifest, &none, &choices, &mut random));
-        match draws.find(|levels| draft.cells.iter().all(|cell| cell.levels != *levels)) {
-            Some(levels) => draft.add(&format!("subset-{number}"), levels),
-            None => {
-                draft.notes.push(format!("there are no more than {} combinations to be drawn", number - 1));
-                break;
-            }
-        }
+        let Some(levels) = draws.find(|levels| draft.cells.iter().all(|cell| cell.levels != *levels)) else {
+            draft.notes.push(format!("there are no more than {} combinations to be drawn", number - 1));
+            break;
+        };
+        draft.add(&format!("subset-{number}"), levels);
     }
     Ok(draft)
 }

@@ -1,5 +1,8 @@
 //! AWS-LC: what AWS's own clients use.
 
+/// As `--version=json` has it.
+pub const NAME: &str = "aws-lc";
+
 /// All of it.
 pub fn provider() -> rustls::crypto::CryptoProvider {
     rustls::crypto::aws_lc_rs::default_provider()

@@ -4,6 +4,9 @@ use std::ffi::CStr;
 
 use crate::intake::tls::CERTIFIED;
 
+/// As `--version=json` has it.
+pub const NAME: &str = "aws-lc-fips";
+
 // Later versions of the crate hold later modules, most of which were never validated: whoever builds with another version than the one in
 // `fips/Cargo.lock` is stopped here.
 const _: () = assert!(

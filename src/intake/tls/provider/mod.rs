@@ -8,8 +8,8 @@ mod fips;
 mod ring;
 
 #[cfg(all(feature = "aws-lc", not(feature = "fips")))]
-pub use aws_lc::{module, provider};
+pub use aws_lc::{NAME, module, provider};
 #[cfg(feature = "fips")]
-pub use fips::{module, provider};
+pub use fips::{NAME, module, provider};
 #[cfg(not(any(feature = "aws-lc", feature = "fips")))]
-pub use ring::{module, provider};
+pub use ring::{NAME, module, provider};

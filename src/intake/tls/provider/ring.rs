@@ -1,5 +1,8 @@
 //! ring: small.
 
+/// As `--version=json` has it.
+pub const NAME: &str = "ring";
+
 /// All of it.
 pub fn provider() -> rustls::crypto::CryptoProvider {
     rustls::crypto::ring::default_provider()

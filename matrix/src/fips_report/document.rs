@@ -1,0 +1,103 @@
+//! All that an auditor gets.
+
+use serde::Serialize;
+
+use super::certificate::Certified;
+use super::price::Price;
+use super::proof::Proof;
+
+/// What nothing here answers, for whoever signs.
+pub const NOT_CLAIMED: [&str; 5] = [
+    "That a build of this module is the validated module. A certificate is for one that is built as its security policy says, in the environments that the policy lists. This one goes through the build script of its package, with the compiler of the machine: names get a prefix, tools and tests are left out, flags are added.",
+    "That Lambda is an environment of the certificate.",
+    "That a validated version has every correction: it is an old version. Read the security advisories of AWS-LC before you choose it.",
+    "That everything random comes from the module: names of no secret, and the checksums of data formats, do not.",
+    "Anything about the function beside the extension, its runtime, or who else is in the sandbox.",
+];
+
+/// `fips-report.json`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Document {
+    /// The version of this document.
+    pub schema: u32,
+    /// Whether every proof holds.
+    pub holds: bool,
+    /// RFC 3339, UTC.
+    pub date: String,
+    pub subject: Subject,
+    pub certified: Certified,
+    pub proofs: Vec<Proof>,
+    /// None if it was not asked for.
+    pub price: Option<Price>,
+    pub machine: Machine,
+    pub not_claimed: Vec<&'static str>,
+}
+
+/// The program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Subject {
+    /// The cell.
+    pub cell: String,
+    pub sha256: String,
+    pub bytes: u64,
+    /// The commit; where the sources differ from it, `+` and a hash of the differences follow.
+    pub sources: String,
+    /// Of `Cargo.lock`.
+    pub lock_sha256: String,
+    /// As in `rustc --version`.
+    pub rustc: String,
+    /// The first line of the C compiler's `--version`.
+    pub cc: String,
+    pub target: String,
+    /// What makes it.
+    pub command: String,
+}
+
+/// Where it was made and measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Machine {
+    pub cpu: String,
+    pub cores: usize,
+    pub kernel: String,
+    /// Programs that wanted a CPU in the last minute, five and fifteen, as in `/proc/loadavg`, when the report was written.
+    pub load: String,
+}
+
+impl Document {
+    /// The names of the proofs that fail.
+    pub fn failed(&self) -> Vec<&'static str> {
+        self.proofs.iter().filter(|proof| !proof.holds).map(|proof| proof.name).collect()
+    }
+}
+
+/// A report with one proof.
+#[cfg(test)]
+pub(super) fn sample(holds: bool) -> Document {
+    let mut facts = super::proof::Facts::default();
+    facts.note(true, "ring_core | is not in it");
+    if !holds {
+        facts.note(false, "aws_lc_0_42_0 is in it");
+    }
+    let text = str::to_owned;
+    Document {
+        schema: 1,
+        holds,
+        date: text("2026-01-02T03:04:05Z"),
+        subject: Subject {
+            cell: text("ship-fips"),
+            sha256: text("00ff"),
+            bytes: 12,
+            sources: text("abc"),
+            lock_sha256: text("11ee"),
+            rustc: text("rustc 1"),
+            cc: text("cc 1"),
+            target: text("x"),
+            command: text("RUSTFLAGS='-C a_b' cargo build"),
+        },
+        certified: Certified::embedded().unwrap(),
+        proofs: vec![Proof::new("symbols", "Nothing else is in it.", "`nm a_program`", facts)],
+        price: None,
+        machine: Machine { cpu: text("Cpu"), cores: 2, kernel: text("Linux 6"), load: text("7.00 6.00 5.00") },
+        not_claimed: NOT_CLAIMED.to_vec(),
+    }
+}

@@ -1,0 +1,58 @@
+//! Why there is no report. A proof that fails is no error: it is in the report.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::server;
+use crate::build::{self, Failure};
+use crate::layer::packages;
+use crate::{analyze, cli, plan, sandbox};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Plan(#[from] plan::Error),
+    #[error(transparent)]
+    Build(#[from] build::Error),
+    #[error("{cell} could not be built:\n{}\n\nto see it again:\n  {}", failure.output, failure.command)]
+    Failed { cell: String, failure: Failure },
+    #[error("what is known of the module cannot be read")]
+    Certified(#[from] toml::de::Error),
+    #[error(transparent)]
+    Packages(#[from] packages::Error),
+    #[error("{} is no program of 64 bits", .0.display())]
+    Program(PathBuf),
+    #[error("{} cannot be asked what it is: {reason}", program.display())]
+    Mute { program: PathBuf, reason: String },
+    #[error(transparent)]
+    Server(#[from] server::Error),
+    #[error("the sandbox does not work here")]
+    Sandbox(#[from] sandbox::Error),
+    #[error("there is no room for what the sandbox is to see")]
+    Directory(#[source] io::Error),
+    #[error("the measurement cannot be used")]
+    Measured(#[from] analyze::Error),
+    #[error("{0} is not among the cells that were measured")]
+    NotMeasured(String),
+    #[error("there is no measurement: cargo matrix {verb} has failed")]
+    Measurement { verb: String, code: ExitCode },
+    #[error("{} cannot be read or written", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("the report cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// The status of the process.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Plan(_) | Self::Measured(_) | Self::NotMeasured(_) | Self::Build(build::Error::Plan(_)) => cli::USAGE,
+            Self::Failed { .. } => cli::BUILD_FAILED,
+            Self::Interrupted => cli::INTERRUPTED,
+            _ => cli::SETUP_FAILED,
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The report as a page that is read from top to bottom.
+
+use super::certificate::{Certificate, Certified, Environments};
+use super::document::{Document, Subject};
+use super::price::Price;
+use super::proof::Proof;
+use crate::report::escaped;
+
+/// The whole page.
+pub fn write(document: &Document) -> String {
+    let mut blocks = vec![format!("# FIPS report: {}", escaped(&document.subject.cell)), verdict(document)];
+    blocks.push("## Proofs".to_owned());
+    blocks.push(overview(&document.proofs));
+    blocks.extend(document.proofs.iter().map(proof));
+    blocks.push("## The module".to_owned());
+    blocks.extend(module(&document.certified));
+    if let Some(price) = &document.price {
+        blocks.push("## What it costs at the start".to_owned());
+        blocks.extend(self::price(price, document));
+    }
+    blocks.push("## What is not claimed".to_owned());
+    let claims: Vec<_> = document.not_claimed.iter().map(|claim| format!("- {}", escaped(claim))).collect();
+    blocks.push(claims.join("\n"));
+    blocks.push("## The program".to_owned());
+    blocks.push(subject(document));
+    blocks.join("\n\n") + "\n"
+}
+
+fn verdict(document: &Document) -> String {
+    let count = document.proofs.len();
+    let failed = document.failed();
+    let verdict = if failed.is_empty() {
+        format!("**All {count} proofs hold.**")
+    } else {
+        format!("**{} of {count} proofs fail: {}.**", failed.len(), failed.join(", "))
+    };
+    let about = "Each is computed from what was found, as written below it; none of them makes a validated module of a build. What is not claimed stands further down.";
+    format!("{verdict} {about}")
+}
+
+fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let line = |fields: Vec<String>| format!("| {} |", fields.join(" | "));
+    let head: Vec<String> = head.iter().map(|name| (*name).to_owned()).collect();
+    let rule = vec!["---".to_owned(); head.len()];
+    let rows = rows.into_iter().map(|row| line(row.iter().map(|field| escaped(field)).collect()));
+    [line(head), line(rule)].into_iter().chain(rows).collect::<Vec<_>>().join("\n")
+}
+
+fn overview(proofs: &[Proof]) -> String {
+    let mark = |proof: &Proof| if proof.holds { "holds" } else { "**fails**" };
+    let mut lines = vec!["| Proof | | Claim |".to_owned(), "| --- | --- | --- |".to_owned()];
+    lines.extend(
+        proofs.iter().map(|proof| format!("| {} | {} | {} |", proof.name, mark(proof), sentence(&proof.claim))),
+    );
+    lines.join("\n")
+}
+
+fn proof(proof: &Proof) -> String {
+    let verdict = if proof.holds { "holds" } else { "fails" };
+    let mut lines = vec![
+        format!("### {}: {verdict}", proof.name),
+        String::new(),
+        format!("By {}.", sentence(&proof.how)),
+        String::new(),
+    ];
+    lines.extend(proof.against.iter().map(|fact| format!("- **Against it:** {}", escaped(fact))));
+    lines.extend(proof.evidence.iter().map(|fact| format!("- {}", escaped(fact))));
+    lines.join("\n")
+}
+
+/// Our own words, in which what stands between backquotes is code.
+fn sentence(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    parts.map(|(place, part)| if place % 2 == 1 { format!("`{part}`") } else { escaped(part) }).collect()
+}
+
+fn module(certified: &Certified) -> Vec<String> {
+    let Certificate { standard, number, name, page, policy, source, read } = &certified.certificate;
+    let Environments { tested, affirmed, lambda, source: environments, read: since } = &certified.environments;
+    let facts = [
+        ["Module", &certified.module],
+        [
+            "From",
+            &format!("{} {}, as its lock file has it, linked statically", certified.package, certified.package_version),
+        ],
+        ["Certificate", &format!("{standard}, number {number}, {name}")],
+        ["Page", page],
+        ["Security policy", policy],
+        ["Source of the number", &format!("{source}; read {read}")],
+        ["Affirmed environments", affirmed],
+    ];
+    let rows = facts.iter().map(|fact| fact.iter().map(|text| (*text).to_owned()).collect());
+    let environment = tested.iter().map(|one| vec![one.system.clone(), one.architecture.clone(), one.machine.clone()]);
+    vec![
+        table(&["", ""], rows),
+        "The environments in which it was tested:".to_owned(),
+        table(&["System", "Processor", "Machine"], environment),
+        format!("{}.", escaped(lambda)),
+        format!("Source of these: {}; read {since}.", escaped(environments)),
+    ]
+}
+
+fn price(price: &Price, document: &Document) -> Vec<String> {
+    let number = |value: f64| format!("{value:.2}");
+    let rows = price.rows.iter().map(|row| {
+        let counts = [row.starts.to_string(), row.bytes.to_string()];
+        [vec![row.cell.clone()], counts.to_vec(), vec![number(row.register), number(row.ready)]].concat()
+    });
+    let differences = price.differences.iter().map(|difference| {
+        vec![difference.cell.clone(), difference.reference.clone(), difference.gate.to_owned(), difference.text()]
+    });
+    let machine = &document.machine;
+    let mut blocks = vec![
+        format!(
+            "Medians in ms, from exec to the registration and to the first request for an event. {} blocks; {}. The programs differ in whose cryptography they have, and in whether a launcher comes before them; with the module, five packages have the older versions that it needs.",
+            price.blocks,
+            escaped(&price.circumstances)
+        ),
+        table(&["Cell", "Starts", "Bytes", "Register", "Ready"], rows),
+        "Differences, with 95 % intervals:".to_owned(),
+        table(&["Cell", "Against", "Gate", "Difference"], differences),
+        format!(
+            "Measured on {}, {} CPUs, {}, with a load of {} when the report was written: with more than the CPUs, others were at work, and the intervals are wider than the machine's own.",
+            escaped(&machine.cpu),
+            machine.cores,
+            escaped(&machine.kernel),
+            machine.load
+        ),
+    ];
+    blocks.extend(price.void.as_ref().map(|void| format!("**Nothing of it may be believed:** {}", escaped(void))));
+    blocks.extend(price.notes.iter().map(|note| escaped(note)));
+    blocks
+}
+
+fn subject(document: &Document) -> String {
+    let Subject { cell, sha256, bytes, sources, lock_sha256, rustc, cc, target, command } = &document.subject;
+    let bytes = bytes.to_string();
+    let facts = [
+        ["Cell", cell],
+        ["SHA-256", sha256],
+        ["Bytes", &bytes],
+        ["Sources", sources],
+        ["SHA-256 of Cargo.lock", lock_sha256],
+        ["Compiler", rustc],
+        ["C compiler", cc],
+        ["Target", target],
+        ["Date", &document.date],
+    ];
+    let rows = facts.iter().map(|fact| fact.iter().map(|text| (*text).to_owned()).collect());
+    // Indented, not fenced: no command ends an indented block.
+    format!("{}\n\nMade, in the root of the sources, by:\n\n    {command}", table(&["", ""], rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fips_report::document::sample;
+    use crate::fips_report::price::{Difference, Row};
+
+    #[test]
+    fn a_page_begins_with_its_verdict_and_names_what_fails() {
+        let page = write(&sample(true));
+        assert!(page.starts_with("# FIPS report: ship-fips\n\n**All 1 proofs hold.**"), "{page}");
+        let page = write(&sample(false));
+        assert!(
+            page.contains("**1 of 1 proofs fail: symbols.**") && page.contains("| symbols | **fails** |"),
+            "{page}"
+        );
+        assert!(page.contains("- **Against it:** aws\\_lc\\_0\\_42\\_0 is in it"), "{page}");
+    }
+
+    #[test]
+    fn what_an_auditor_needs_is_on_it() {
+        let page = write(&sample(true));
+        for part in [
+            "number 5314",
+            "Graviton4",
+            "Lambda is not among them",
+            "second hand",
+            "`nm a_program`",
+            "00ff",
+            "11ee",
+            "## What is not claimed",
+        ] {
+            assert!(page.contains(part), "{part} is not in: {page}");
+        }
+        assert!(page.contains("ring\\_core \\| is not in it"), "what was found is no markup: {page}");
+        assert!(page.ends_with("\n    RUSTFLAGS='-C a_b' cargo build\n"), "{page}");
+        assert!(!page.contains("What it costs"), "it was not measured");
+    }
+
+    #[test]
+    fn a_price_has_its_intervals_and_the_state_of_the_machine() {
+        let (cell, reference) = ("ship-fips".to_owned(), "ship-fips+crypto-ring".to_owned());
+        let sha256 = String::new();
+        let row = Row { cell: cell.clone(), starts: 20, bytes: 6_818_568, sha256, register: 9.25, ready: 9.5 };
+        let difference = Difference { cell, reference, gate: "register", value: 6.5, low: 6.25, high: 6.75 };
+        let price = Price {
+            circumstances: "1024 MB".to_owned(),
+            blocks: 20,
+            rows: vec![row],
+            differences: vec![difference],
+            launcher_has_module: false,
+            notes: vec!["A note.".to_owned()],
+            void: None,
+        };
+        let page = write(&Document { price: Some(price), ..sample(true) });
+        for part in [
+            "| ship-fips | 20 | 6818568 | 9.25 | 9.50 |",
+            "+6.50 ms \\[6.25, 6.75\\]",
+            "load of 7.00 6.00 5.00",
+            "A note.",
+        ] {
+            assert!(page.contains(part), "{part} is not in: {page}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! `cargo matrix fips-report`: what can be shown of a build with a validated cryptographic module, for an auditor.
+//!
+//! ```text
+//!   certificate    graph ─┐
+//!   what is known  symbols ─┤
+//!                  testimony ─┼─▶ proof: holds or not ──▶ document ──▶ markdown
+//!   server ──▶ handshake ─┤
+//!   cold starts ──▶ price ─┘
+//! ```
+//!
+//! Every judgement is a pure function of what was found; `gather` finds it.
+
+pub mod certificate;
+pub mod document;
+mod error;
+pub mod gather;
+pub mod graph;
+pub mod handshake;
+pub mod markdown;
+pub mod price;
+pub mod proof;
+pub mod server;
+pub mod symbols;
+pub mod testimony;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+
+use crate::invoke::build::target_directory;
+use crate::{build, cli};
+
+pub use error::Error;
+
+use document::Document;
+use price::Cells;
+
+const AFTER: &str = "\
+Examples:
+  cargo matrix fips-report
+  cargo matrix fips-report --no-price --out target/audit
+  cargo matrix fips-report --blocks 60
+  cargo matrix fips-report --measured target/matrix/fips-report
+
+Builds the set, and shows: that no other cryptography is among its dependencies or in the program, which module it has and in which mode when it runs, what
+it offers in a handshake, that a TLS server on loopback which speaks something else gets nothing, and whom it trusts. Then it starts the program many times
+beside others that differ in nothing but their cryptography, to tell what the module costs. fips-report.json has all of it, fips-report.md is to be read.
+
+Exit status:
+  0    every proof holds
+  2    the command line asks for something that cannot be, or the measurement is another one
+  3    something could not be built
+  5    a proof fails; the report is written, and the last line names the proof
+  6    something is missing on this machine
+  130  interrupted";
+
+/// Shows what a build with a validated cryptographic module is, for an auditor
+#[derive(Args, Debug)]
+#[command(after_help = AFTER)]
+pub struct Arguments {
+    /// A set with a validated module
+    #[arg(long, value_name = "SET", default_value = "ship-fips")]
+    pub set: String,
+
+    /// The folder for fips-report.json and fips-report.md [default: target/matrix/fips-report]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// How often each program is started to tell what the module costs
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub blocks: u32,
+
+    /// Leaves that out
+    #[arg(long, conflicts_with_all = ["blocks", "measured"])]
+    pub no_price: bool,
+
+    /// Takes it from a folder with plan.json, builds.jsonl and samples.jsonl, instead of measuring
+    #[arg(long, value_name = "DIR", conflicts_with = "blocks")]
+    pub measured: Option<PathBuf>,
+}
+
+/// Runs the verb. `verb` runs one command line of this program's.
+pub fn run(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
+    match report(arguments, verb) {
+        Ok(document) => verdict(&document),
+        Err(error) => {
+            let status = cli::complain(&error, error.status());
+            if let Error::Measurement { code, .. } = error { code } else { status }
+        }
+    }
+}
+
+fn verdict(document: &Document) -> ExitCode {
+    let failed = document.failed();
+    if failed.is_empty() {
+        eprintln!("{}: all {} proofs hold", document.subject.cell, document.proofs.len());
+        return ExitCode::SUCCESS;
+    }
+    for proof in document.proofs.iter().filter(|proof| !proof.holds) {
+        eprintln!("{}: {}", proof.name, proof.against.join("; "));
+    }
+    eprintln!("error: {}: not proven: {}", document.subject.cell, failed.join(", "));
+    cli::UNPROVEN.into()
+}
+
+fn report(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> Result<Document, Error> {
+    let folder = target_directory().join("matrix/fips-report");
+    let out = arguments.out.as_ref().unwrap_or(&folder);
+    let interrupted = build::watch_for_interrupt();
+    let cells = Cells::of(&arguments.set);
+    let mut found = gather::proofs(&arguments.set, &interrupted)?;
+    let price = match &arguments.measured {
+        _ if arguments.no_price => None,
+        Some(measured) => Some(price::read(measured, &cells, &found.certified.module)?),
+        None => {
+            measure(&folder, &cells, arguments.blocks, verb, &interrupted)?;
+            Some(price::read(&folder, &cells, &found.certified.module)?)
+        }
+    };
+    let price = price.map(|price| price.beside(&found.subject.cell, &found.subject.sha256));
+    found.proofs.extend(price.as_ref().map(|price| price.hidden(&cells)));
+    let document = found.document(price);
+    write(out, "fips-report.json", &(serde_json::to_string_pretty(&document)? + "\n"))?;
+    write(out, "fips-report.md", &markdown::write(&document))?;
+    cli::print(&format!("{}\n", out.join("fips-report.md").display()));
+    Ok(document)
+}
+
+/// The way of any experiment, by the verbs that a person would type.
+fn measure(
+    folder: &Path,
+    cells: &Cells,
+    blocks: u32,
+    verb: &dyn Fn(&[String]) -> ExitCode,
+    interrupted: &AtomicBool,
+) -> Result<(), Error> {
+    let (here, blocks, list) = (folder.display().to_string(), blocks.to_string(), cells.list());
+    // Samples of other programs are no part of this measurement.
+    match fs::remove_file(folder.join("samples.jsonl")) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::File { path: folder.join("samples.jsonl"), source });
+        }
+        _ => {}
+    }
+    let lines: [&[&str]; 3] = [
+        &["plan", "list", "--cells", &list, "--blocks", &blocks, "--out", &here],
+        &["build", &here],
+        &["bench", "--out", &here],
+    ];
+    for line in lines {
+        let line: Vec<String> = line.iter().map(|word| (*word).to_owned()).collect();
+        eprintln!("\n$ cargo matrix {}", line.join(" "));
+        let code = verb(&line);
+        if interrupted.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        if code != ExitCode::SUCCESS {
+            return Err(Error::Measurement { verb: line.first().cloned().unwrap_or_default(), code });
+        }
+    }
+    Ok(())
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> Result<(), Error> {
+    let path = folder.join(name);
+    fs::create_dir_all(folder).and_then(|()| fs::write(&path, text)).map_err(|source| Error::File { path, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use document::sample;
+
+    #[test]
+    fn a_proof_that_fails_is_a_status_of_its_own() {
+        assert_eq!(verdict(&sample(true)), ExitCode::SUCCESS);
+        assert_eq!(verdict(&sample(false)), cli::UNPROVEN.into());
+    }
+
+    #[test]
+    fn a_set_that_is_none_and_a_measurement_that_is_none_are_told_apart() {
+        let interrupted = AtomicBool::new(false);
+        let error = gather::proofs("no-such-set", &interrupted).err().unwrap();
+        assert_eq!(error.status(), cli::USAGE, "{error}");
+        let verb = |line: &[String]| if line[0] == "build" { cli::BUILD_FAILED.into() } else { ExitCode::SUCCESS };
+        let folder = tempfile::tempdir().unwrap();
+        let error = measure(folder.path(), &Cells::of("ship-fips"), 2, &verb, &interrupted).unwrap_err();
+        assert!(
+            matches!(error, Error::Measurement { ref verb, code } if verb == "build" && code == cli::BUILD_FAILED.into())
+        );
+        interrupted.store(true, Ordering::Relaxed);
+        let error = measure(folder.path(), &Cells::of("ship-fips"), 2, &verb, &interrupted).unwrap_err();
+        assert_eq!(error.status(), cli::INTERRUPTED);
+    }
+}

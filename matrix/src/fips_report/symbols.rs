@@ -1,0 +1,147 @@
+//! What is in the program, by the names that its linker has left.
+
+use std::collections::BTreeMap;
+
+use object::read::elf::{ElfFile64, SectionHeader as _};
+use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, elf::SHF_EXECINSTR};
+use regex::Regex;
+
+use super::certificate::Certified;
+use super::proof::{Facts, Proof};
+use crate::build::hash;
+use crate::layer::elf::Linkage;
+
+/// How the names of a library begin that is built with its version before each of them.
+const MARKED: &str = r"^(aws_lc_fips|aws_lc|ring_core)_[0-9]+_[0-9]+_[0-9]+";
+
+/// One name of each library that has no such mark.
+const TELLING: [&str; 6] =
+    ["EVP_CIPHER_CTX_new", "SSL_CTX_new", "gnutls_init", "mbedtls_ssl_init", "wolfSSL_Init", "NSS_Init"];
+
+/// What the loader would bring in at the start.
+const LOADED: [&str; 5] = ["libcrypto", "libgnutls", "libmbedtls", "libnss3", "libssl"];
+
+/// What a program's file tells of its cryptography.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Symbols {
+    /// How many names each library has in it.
+    pub marked: BTreeMap<String, usize>,
+    /// Names of libraries without a mark.
+    pub telling: Vec<String>,
+    /// Libraries that are loaded at the start.
+    pub loaded: Vec<String>,
+    /// All names there are.
+    pub count: usize,
+    /// The SHA-256 of everything in the file that the processor can execute.
+    pub code: String,
+}
+
+impl Symbols {
+    /// None of what is no 64-bit ELF file.
+    pub fn of(file: &[u8]) -> Option<Self> {
+        let marks = Regex::new(MARKED).ok()?;
+        let elf = ElfFile64::<Endianness>::parse(file).ok()?;
+        let mut symbols = Self { loaded: Linkage::of(file)?.libraries, code: code(&elf)?, ..Self::default() };
+        let defined =
+            elf.symbols().filter(|symbol| symbol.is_definition() || symbol.kind() == object::SymbolKind::Unknown);
+        for name in defined.filter_map(|symbol| symbol.name().ok().filter(|name| !name.is_empty())) {
+            symbols.count += 1;
+            if let Some(mark) = marks.find(name) {
+                *symbols.marked.entry(mark.as_str().to_owned()).or_default() += 1;
+            } else if TELLING.contains(&name) {
+                symbols.telling.push(name.to_owned());
+            }
+        }
+        Some(symbols)
+    }
+}
+
+fn code(elf: &ElfFile64<'_, Endianness>) -> Option<String> {
+    let sections = elf.sections();
+    let executable =
+        sections.filter(|section| section.elf_section_header().sh_flags(elf.endian()).contains(SHF_EXECINSTR));
+    let code = executable.map(|section| section.data()).collect::<Result<Vec<_>, _>>().ok()?;
+    Some(hash::hexadecimal(&code.concat()))
+}
+
+/// The module is the only cryptography in a program. `named` has the names; `shipped` is the program as it is used, which has none any more, but the
+/// same code.
+pub fn judge(named: &Symbols, shipped: &Symbols, certified: &Certified, command: &str) -> Proof {
+    let mut facts = Facts::default();
+    let expected =
+        format!("{}_{}", certified.package, certified.package_version).replace("-sys", "").replace(['-', '.'], "_");
+    facts.note(named.count > 0, format!("{} names are left in the program", named.count));
+    for (library, count) in &named.marked {
+        facts.note(*library == expected, format!("{count} of them are of {library}"));
+    }
+    if !named.marked.contains_key(&expected) {
+        facts.note(false, format!("none of them is of {expected}"));
+    }
+    for name in &named.telling {
+        facts.note(false, format!("{name} is in it"));
+    }
+    let is_cryptography = |library: &&String| LOADED.iter().any(|name| library.starts_with(name));
+    for library in named.loaded.iter().chain(&shipped.loaded).filter(is_cryptography) {
+        facts.note(false, format!("{library} is loaded at the start"));
+    }
+    let same = if named.code == shipped.code { "the same code as" } else { "other code than" };
+    facts.note(
+        named.code == shipped.code,
+        format!("it has {same} the program that is shipped, byte for byte: SHA-256 {}", named.code),
+    );
+    let claim = "In the program there is the certified module and no other cryptography.";
+    Proof::new("symbols", claim, format!("`{command}`, and `nm` of what it makes"), facts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn symbols(marked: &[&str]) -> Symbols {
+        let marked = marked.iter().map(|mark| ((*mark).to_owned(), 9)).collect();
+        Symbols { marked, count: 99, code: "c".to_owned(), loaded: vec!["libc.so.6".to_owned()], ..Symbols::default() }
+    }
+
+    fn holds(named: &Symbols, shipped: &Symbols) -> bool {
+        judge(named, shipped, &Certified::embedded().unwrap(), "cargo").holds
+    }
+
+    #[test]
+    fn the_module_alone_is_what_is_claimed() {
+        let good = symbols(&["aws_lc_fips_0_13_11"]);
+        assert!(holds(&good, &good));
+        for marked in [
+            &["aws_lc_fips_0_13_11", "aws_lc_0_42_0"][..],
+            &["aws_lc_fips_0_13_11", "ring_core_0_17_14"],
+            &["aws_lc_fips_0_14_4"],
+            &[],
+        ] {
+            assert!(!holds(&symbols(marked), &good), "{marked:?}");
+        }
+    }
+
+    #[test]
+    fn a_library_without_a_mark_is_against_it_linked_or_loaded() {
+        let good = symbols(&["aws_lc_fips_0_13_11"]);
+        assert!(!holds(&Symbols { telling: vec!["SSL_CTX_new".to_owned()], ..good.clone() }, &good));
+        let loads = Symbols { loaded: vec!["libssl.so.3".to_owned()], ..good.clone() };
+        assert!(!holds(&loads, &good) && !holds(&good, &loads));
+    }
+
+    #[test]
+    fn the_program_that_is_shipped_has_to_be_the_one_that_was_looked_at() {
+        let good = symbols(&["aws_lc_fips_0_13_11"]);
+        assert!(!holds(&good, &Symbols { code: "d".to_owned(), ..good.clone() }));
+        assert!(!holds(&Symbols { count: 0, ..good.clone() }, &good), "a program without names tells nothing");
+    }
+
+    /// This program checks certificates with ring.
+    #[test]
+    fn the_names_of_a_real_program_are_read() {
+        let file = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let symbols = Symbols::of(&file).unwrap();
+        assert!(symbols.count > 1000 && symbols.code.len() == 64);
+        assert!(symbols.marked.keys().any(|mark| mark.starts_with("ring_core_0_")), "{:?}", symbols.marked);
+        assert_eq!(Symbols::of(b"#!/bin/sh\n"), None);
+    }
+}
