@@ -48,7 +48,7 @@ pub fn program() -> Vec<u8> {
     PROGRAM.get_or_init(compile).clone()
 }
 
-/// A static program for another processor than x86_64: a header with one segment and no code, which nothing can start.
+/// A static program for arm64: a header with one segment and no code, which nothing can start.
 pub fn arm64_program() -> Vec<u8> {
     let mut file = b"\x7fELF\x02\x01\x01".to_vec();
     file.resize(16, 0);
