@@ -38,6 +38,10 @@ pub enum Error {
          a path with a blank in it cannot be kept out: build where there is none"
     )]
     NamesItsPlace { place: String, folder: String },
+    #[error(
+        "the sources have changed while {cell} was built, so that nobody could say what it was made from; the same command builds it again"
+    )]
+    Moved { cell: String },
     #[error("{place} does not say what it is: {reason}")]
     Silent { place: String, reason: String },
     #[error(transparent)]
@@ -66,6 +70,7 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::Architecture { .. }
             | Self::NamesItsPlace { .. }
+            | Self::Moved { .. }
             | Self::Licences(_) => cli::REFUSED,
             _ => cli::SETUP_FAILED,
         }

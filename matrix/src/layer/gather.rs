@@ -52,6 +52,7 @@ pub(super) fn ingredients(
             return Err(Error::NamesItsPlace { place: place.clone(), folder });
         }
     }
+    unmoved(root, &cell, &origin)?;
     let sources = sources::state(root, &BESIDE).map_err(build::Error::Sources)?;
     let Toolbox { agent: tools, launcher } = tools;
     let recipe = Recipe::of(manifest, &cell.levels).with(tools);
@@ -83,6 +84,12 @@ pub(super) fn ingredients(
     })
 }
 
+/// Refuses what was built while its sources became others, as by a commit in the middle.
+fn unmoved(root: &Path, cell: &Cell, origin: &Origin) -> Result<(), Error> {
+    let now = sources::state(root, &[]).map_err(build::Error::Sources)?;
+    if now == origin.sources { Ok(()) } else { Err(Error::Moved { cell: cell.id.clone() }) }
+}
+
 fn ask(place: &str, file: &Path) -> Result<Program, Error> {
     let told = Testimony::document(file).map_err(|reason| Error::Silent { place: place.to_owned(), reason })?;
     Ok(Program { place: place.to_owned(), bytes: read(file)?, told })
@@ -106,6 +113,17 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_built_from_other_sources_than_are_there_now_is_refused() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let (cell, _) = crate::plan::cell(Manifest::embedded().unwrap(), "ship").unwrap();
+        let origin = |sources: String| Origin { sources, compiler: String::new() };
+        assert!(unmoved(root, &cell, &origin(sources::state(root, &[]).unwrap())).is_ok());
+        let error = unmoved(root, &cell, &origin("another commit".to_owned())).unwrap_err();
+        assert_eq!(error.status(), crate::cli::REFUSED);
+        assert!(error.to_string().ends_with("the same command builds it again"), "{error}");
+    }
 
     #[test]
     fn the_profile_is_that_of_the_workspace_with_what_the_cell_replaces() {
