@@ -234,7 +234,7 @@ impl Price {
         };
         facts.note(!self.launcher_has_module, launcher);
         let claim = "Behind the launcher, the module's self-test is off both gates: it runs when nobody waits for the extension any more.";
-        let how = "cold starts in randomised blocks of programs that differ in nothing but their cryptography; brackets are 95 % intervals";
+        let how = "cold starts in randomised blocks of programs that differ in their cryptography and in the packages that the module holds back, and in nothing else; brackets are 95 % intervals";
         Proof::new("price", claim, how, facts)
     }
 }
