@@ -12,7 +12,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use matrix::sandbox::intake::{After, Answer, Answered, Closed, Intake, Plan, Route, Rule, Window};
+use matrix::sandbox::intake::{After, Answer, Answered, Closed, Intake, Plan, Request, Route, Rule, Window};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -73,6 +73,66 @@ async fn until_connects(address: SocketAddr, wanted: bool) -> bool {
     false
 }
 
+/// Waits until the intake's first request is as wanted.
+async fn first_request(intake: &Intake, wanted: impl Fn(&Request) -> bool) -> Request {
+    let start = Instant::now();
+    loop {
+        let first = intake.requests().into_iter().next();
+        if let Some(request) = first.as_ref().filter(|request| wanted(request)) {
+            return request.clone();
+        }
+        assert!(start.elapsed() < PATIENCE, "the first request is {first:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A client whose request the intake has read and does not answer for longer than any test takes.
+async fn held_client() -> (Intake, TcpStream) {
+    let intake = start(Plan::rule(Route::Logs, Window::ALWAYS, Answer::Delay(Duration::from_hours(1)))).await;
+    let mut stream = TcpStream::connect(intake.address()).await.unwrap();
+    stream.write_all(request("/api/v2/logs", r#"[{"message":"m"}]"#).as_bytes()).await.unwrap();
+    let held = first_request(&intake, |_| true).await;
+    assert_eq!((held.answer, held.ended), (Answered::Pending, None));
+    (intake, stream)
+}
+
+#[tokio::test]
+async fn a_delayed_answer_is_not_delivered_before_it_is_written() {
+    let (intake, _stream) = held_client().await;
+    assert!(intake.delivered().is_empty() && intake.logs().is_empty());
+    assert!(intake.requests()[0].is_open_at(time::OffsetDateTime::now_utc()));
+}
+
+#[tokio::test]
+async fn an_answer_to_a_client_that_has_gone_is_recorded_as_aborted() {
+    let (intake, stream) = held_client().await;
+    drop(stream);
+    let aborted = first_request(&intake, |request| request.ended.is_some()).await;
+    assert_eq!(aborted.answer, Answered::Aborted);
+    assert!(!aborted.delivered() && intake.logs().is_empty());
+    assert!(aborted.is_open_at(aborted.at) && !aborted.is_open_at(aborted.ended.unwrap()));
+}
+
+#[tokio::test]
+async fn the_stop_resets_delayed_answers() {
+    let (intake, mut stream) = held_client().await;
+    intake.stop().await;
+    let ended = tokio::time::timeout(PATIENCE, stream.read(&mut [0])).await.expect("the connection ends");
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(first_request(&intake, |request| request.ended.is_some()).await.answer, Answered::Aborted);
+}
+
+/// A client that has its answer can rely on the record: the intake locks it while it writes.
+#[tokio::test]
+async fn whoever_has_an_answer_finds_it_recorded() {
+    let intake = start(Plan::default()).await;
+    let mut stream = TcpStream::connect(intake.address()).await.unwrap();
+    for count in 1..=50 {
+        assert_eq!(code(&post(&mut stream, "/api/v2/logs").await.unwrap()), "202");
+        assert_eq!(intake.delivered().len(), count);
+    }
+}
+
 #[tokio::test]
 async fn a_connection_is_kept_and_failures_are_not_delivered() {
     let rule = Rule { route: Route::Logs, window: Window::first(2), answer: Answer::status(503) };
@@ -104,7 +164,7 @@ async fn a_reset_reaches_the_client_and_the_next_connection_works() {
     assert_eq!(code(&post_once(intake.address(), "/api/v2/logs").await.unwrap()), "202");
     let requests = intake.requests();
     assert_eq!(requests[0].answer, Answered::Reset);
-    assert_eq!(requests.iter().map(matrix::sandbox::intake::Request::delivered).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(requests.iter().map(Request::delivered).collect::<Vec<_>>(), [false, true]);
 }
 
 #[tokio::test]

@@ -165,7 +165,8 @@ impl Text {
             let answer = match refused.answer {
                 Answered::Status { code, .. } => format!("refused with {code}"),
                 Answered::Reset => "reset".to_owned(),
-                Answered::Silence => "left without an answer".to_owned(),
+                Answered::Silence | Answered::Pending => "left without an answer".to_owned(),
+                Answered::Aborted => "aborted before its answer was written".to_owned(),
             };
             let problems = refused.problems.join("; ");
             say(format!("request {} to {} was {answer}: {problems}", refused.number, refused.path));

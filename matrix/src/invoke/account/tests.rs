@@ -17,6 +17,7 @@ fn request(number: usize, path: &str, payload: Payload) -> Request {
         body_bytes: 100,
         payload,
         answer: Answered::Status { code: 202, delay_ms: 0 },
+        ended: Some(OffsetDateTime::UNIX_EPOCH),
         problems: Vec::new(),
     }
 }

@@ -24,6 +24,7 @@ fn request(payload: Payload) -> Request {
         body_bytes: 0,
         payload,
         answer: Answered::Status { code: 202, delay_ms: 0 },
+        ended: Some(OffsetDateTime::UNIX_EPOCH),
         problems: Vec::new(),
     }
 }

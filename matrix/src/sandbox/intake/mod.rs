@@ -13,7 +13,8 @@ mod proto;
 mod series;
 mod sketches;
 
-mod line;
+mod connection;
+mod record;
 mod server;
 
 use std::io;
@@ -30,7 +31,7 @@ pub use series::{Kind, Origin, Resource, Series, SeriesPoint};
 pub use sketches::{Bin, Distribution, Sketch};
 pub use view::Point;
 
-use server::Desk;
+use server::IntakeState;
 
 /// How long [`Intake::stop`] waits for answers that are still being written.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
@@ -44,7 +45,7 @@ pub struct Intake {
 #[derive(Debug)]
 struct Handle {
     address: SocketAddr,
-    desk: Arc<Desk>,
+    state: Arc<IntakeState>,
     stop: watch::Sender<bool>,
 }
 
@@ -62,9 +63,9 @@ impl Intake {
         let listener = TcpListener::bind(address).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let (stop, stopping) = watch::channel(false);
-        let desk = Arc::new(Desk::new(plan, stopping));
-        tokio::spawn(server::run(listener, address, Arc::clone(&desk)));
-        Ok(Self { handle: Arc::new(Handle { address, desk, stop }) })
+        let state = Arc::new(IntakeState::new(plan, stopping));
+        tokio::spawn(server::run(listener, address, Arc::clone(&state)));
+        Ok(Self { handle: Arc::new(Handle { address, state, stop }) })
     }
 
     /// Where it listens, with the port that was chosen.
@@ -74,10 +75,10 @@ impl Intake {
 
     /// Every request so far, in the order in which their last byte arrived.
     pub fn requests(&self) -> Vec<Request> {
-        self.handle.desk.requests()
+        self.handle.state.requests()
     }
 
-    /// The requests that were answered with a 2xx status: what Datadog would have.
+    /// The requests whose 2xx status was written to a connection that was still open: what Datadog has, and what the extension may forget.
     pub fn delivered(&self) -> Vec<Request> {
         self.requests().into_iter().filter(Request::delivered).collect()
     }
@@ -94,14 +95,14 @@ impl Intake {
 
     /// Replaces the plan. Its clocks and counters start at zero now; a closed port follows within moments, not at once.
     pub fn set_plan(&self, plan: Plan) {
-        self.handle.desk.set_plan(plan);
+        self.handle.state.set_plan(plan);
     }
 
-    /// Stops serving: silent and delayed answers are given up, and the port is free when this returns. What was received stays readable.
+    /// Stops serving: connections whose answers are silent or delayed are reset, and the port is free when this returns. What was received stays readable.
     pub async fn stop(&self) {
         self.handle.stop.send_replace(true);
         // A client that never finishes its request must not hold up the sandbox.
-        let _ = tokio::time::timeout(STOP_LIMIT, self.handle.desk.finished()).await;
+        let _ = tokio::time::timeout(STOP_LIMIT, self.handle.state.finished()).await;
     }
 }
 

@@ -29,6 +29,9 @@ pub struct Request {
     pub body_bytes: usize,
     pub payload: Payload,
     pub answer: Answered,
+    /// When the answer was written or the connection ended, UTC. None while the request is open.
+    #[serde(serialize_with = "optional_rfc3339")]
+    pub ended: Option<OffsetDateTime>,
     /// All that Datadog's documentation does not allow about this request, one sentence each.
     pub problems: Vec<String>,
 }
@@ -50,22 +53,31 @@ pub enum Payload {
     },
 }
 
-/// How the intake reacted.
+/// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answered {
-    /// A status, sent this many milliseconds after the request had arrived because the plan asked for a delay.
+    /// The answer is still to come.
+    Pending,
+    /// A status was written to the open connection, this many milliseconds after the request had arrived because the plan asked for a delay.
     Status { code: u16, delay_ms: u64 },
-    /// The connection was reset.
+    /// The connection was reset, as planned.
     Reset,
-    /// Nothing, for ever.
+    /// Nothing is ever answered, as planned.
     Silence,
+    /// The connection ended before the answer was written: the client closed it, or the intake stopped.
+    Aborted,
 }
 
 impl Request {
-    /// Whether the payload was accepted, which is what a 2xx status says.
+    /// Whether the payload was accepted: a 2xx status was written while the client still had the connection open.
     pub fn delivered(&self) -> bool {
         matches!(self.answer, Answered::Status { code: 200..=299, .. })
+    }
+
+    /// Whether the client had sent the request by this moment and did not have its answer yet.
+    pub fn is_open_at(&self, moment: OffsetDateTime) -> bool {
+        self.at <= moment && self.ended.is_none_or(|ended| ended > moment)
     }
 
     /// `None` for a path that the intake does not know.
@@ -81,4 +93,12 @@ impl Request {
 
 fn rfc3339<S: Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
     at.format(&Rfc3339).map_err(serde::ser::Error::custom)?.serialize(serializer)
+}
+
+#[expect(clippy::ref_option, reason = "the signature is serde's")]
+fn optional_rfc3339<S: Serializer>(at: &Option<OffsetDateTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => rfc3339(at, serializer),
+        None => serializer.serialize_none(),
+    }
 }

@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
+use super::connection::{Control, Listener};
 use super::examine::{Examined, examine};
-use super::line::{Cut, Door};
-use super::plan::Schedule;
+use super::plan::{Decision, Schedule};
+use super::record::{OpenRequest, Records};
 use super::{Answer, Answered, Payload, Plan, Request, Route};
 
 /// More than any intake accepts; a larger body is cut off here so that it cannot exhaust the memory.
@@ -25,8 +27,9 @@ const REBIND: Duration = Duration::from_millis(20);
 
 /// What all connections share.
 #[derive(Debug)]
-pub(super) struct Desk {
-    records: Mutex<Records>,
+pub(super) struct IntakeState {
+    records: Records,
+    plan: Mutex<PlanInForce>,
     /// Told of every request and every new plan, after which the port may have to be closed or opened.
     turn: watch::Sender<()>,
     stopping: watch::Receiver<bool>,
@@ -34,18 +37,17 @@ pub(super) struct Desk {
 }
 
 #[derive(Debug)]
-struct Records {
-    requests: Vec<Request>,
+struct PlanInForce {
     schedule: Schedule,
     /// When the plan was set.
     since: Instant,
 }
 
-impl Desk {
+impl IntakeState {
     pub(super) fn new(plan: Plan, stopping: watch::Receiver<bool>) -> Self {
-        let records = Records { requests: Vec::new(), schedule: Schedule::new(plan), since: Instant::now() };
         Self {
-            records: Mutex::new(records),
+            records: Records::default(),
+            plan: Mutex::new(PlanInForce { schedule: Schedule::new(plan), since: Instant::now() }),
             turn: watch::Sender::new(()),
             stopping,
             finished: watch::Sender::new(false),
@@ -53,14 +55,11 @@ impl Desk {
     }
 
     pub(super) fn requests(&self) -> Vec<Request> {
-        self.records().requests.clone()
+        self.records.read()
     }
 
     pub(super) fn set_plan(&self, plan: Plan) {
-        let mut records = self.records();
-        records.schedule = Schedule::new(plan);
-        records.since = Instant::now();
-        drop(records);
+        *self.plan() = PlanInForce { schedule: Schedule::new(plan), since: Instant::now() };
         self.turn.send_replace(());
     }
 
@@ -74,22 +73,22 @@ impl Desk {
         let _ = self.stopping.clone().wait_for(|stopping| *stopping).await;
     }
 
-    fn records(&self) -> MutexGuard<'_, Records> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    fn plan(&self) -> MutexGuard<'_, PlanInForce> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Serves until the intake is stopped.
-pub(super) async fn run(listener: TcpListener, address: SocketAddr, desk: Arc<Desk>) {
-    let mut turn = desk.turn.subscribe();
+pub(super) async fn run(listener: TcpListener, address: SocketAddr, state: Arc<IntakeState>) {
+    let mut turn = state.turn.subscribe();
     let mut listener = Some(listener);
     let mut server = None;
     loop {
         turn.mark_unchanged();
         let (door, elapsed) = {
-            let records = desk.records();
-            let elapsed = records.since.elapsed();
-            (records.schedule.door(elapsed), elapsed)
+            let plan = state.plan();
+            let elapsed = plan.since.elapsed();
+            (plan.schedule.door(elapsed), elapsed)
         };
         let mut wait = door.until.map(|until| until.saturating_sub(elapsed));
         if !door.open {
@@ -103,12 +102,12 @@ pub(super) async fn run(listener: TcpListener, address: SocketAddr, desk: Arc<De
                 None => TcpListener::bind(address).await,
             };
             match bound {
-                Ok(listener) => server = Some(Server::open(listener, &desk)),
+                Ok(listener) => server = Some(Server::open(listener, &state)),
                 Err(_) => wait = Some(REBIND),
             }
         }
         tokio::select! {
-            () = desk.stopped() => break,
+            () = state.stopped() => break,
             _ = turn.changed() => {}
             () = sleep(wait) => {}
         }
@@ -117,7 +116,7 @@ pub(super) async fn run(listener: TcpListener, address: SocketAddr, desk: Arc<De
         let serving = Server::close(server).await;
         let _ = serving.await;
     }
-    desk.finished.send_replace(true);
+    state.finished.send_replace(true);
 }
 
 async fn sleep(wait: Option<Duration>) {
@@ -135,16 +134,18 @@ struct Server {
 }
 
 impl Server {
-    fn open(listener: TcpListener, desk: &Arc<Desk>) -> Self {
+    fn open(listener: TcpListener, state: &Arc<IntakeState>) -> Self {
         let (close, closing) = oneshot::channel::<()>();
-        let (door, closed) = Door::new(listener);
-        let service =
-            Router::new().fallback(receive).with_state(Arc::clone(desk)).into_make_service_with_connect_info::<Cut>();
+        let (listener, closed) = Listener::new(listener);
+        let service = Router::new()
+            .fallback(receive)
+            .with_state(Arc::clone(state))
+            .into_make_service_with_connect_info::<Control>();
         let serving = tokio::spawn(async move {
             let closing = async move {
                 let _ = closing.await;
             };
-            let _ = axum::serve(door, service).with_graceful_shutdown(closing).await;
+            let _ = axum::serve(listener, service).with_graceful_shutdown(closing).await;
         });
         Self { close, closed, serving }
     }
@@ -158,8 +159,8 @@ impl Server {
 }
 
 async fn receive(
-    State(desk): State<Arc<Desk>>,
-    ConnectInfo(cut): ConnectInfo<Cut>,
+    State(state): State<Arc<IntakeState>>,
+    ConnectInfo(connection): ConnectInfo<Control>,
     request: axum::extract::Request,
 ) -> Response {
     let (head, body) = request.into_parts();
@@ -167,59 +168,67 @@ async fn receive(
         Ok(body) => (body, None),
         Err(error) => (Bytes::new(), Some(format!("the body could not be read: {error}"))),
     };
-    let expected_key = desk.records().schedule.api_key().map(str::to_owned);
+    let expected_key = state.plan().schedule.api_key().map(str::to_owned);
     let mut examined = examine(&head, &body, expected_key.as_deref());
     if let Some(reason) = broken {
         examined.payload = Payload::Undecodable { reason: reason.clone() };
         examined.problems = vec![reason];
         examined.refusal = Some(400);
     }
-    let reply = desk.take_down(&head, body.len(), examined);
-    desk.turn.send_replace(());
-    tokio::select! {
-        () = tokio::time::sleep(reply.delay) => {}
-        () = desk.stopped() => {}
-    }
-    match reply.answer {
-        Some(Answer::Status { code, headers, body }) => respond(code, &headers, body),
+    let refusal = examined.refusal;
+    let (decision, open) = state.record(&head, body.len(), examined);
+    state.turn.send_replace(());
+    let stopped = tokio::select! {
+        () = tokio::time::sleep(decision.delay) => false,
+        () = state.stopped() => true,
+    };
+    let response = match decision.answer {
+        // A delayed answer that the stop overtakes is never written.
+        _ if stopped => None,
+        Some(Answer::Status { code, headers, body }) => Some(respond(code, &headers, body)),
         Some(Answer::Reset) => {
-            cut.reset();
-            Response::new(Body::empty())
+            open.close();
+            connection.reset();
+            return Response::new(Body::empty());
         }
         Some(Answer::Silence) => {
-            desk.stopped().await;
-            cut.reset();
-            Response::new(Body::empty())
+            state.stopped().await;
+            None
         }
-        Some(Answer::Delay(_)) | None => match reply.refusal {
+        Some(Answer::Delay(_)) | None => Some(match refusal {
             Some(code) => respond(code, &[], r#"{"errors":["refused"]}"#.to_owned()),
             None => respond(202, &[], "{}".to_owned()),
-        },
+        }),
+    };
+    match response {
+        Some(response) => {
+            connection.answer(open);
+            response
+        }
+        None => {
+            connection.reset();
+            Response::new(Body::empty())
+        }
     }
 }
 
-struct Reply {
-    delay: Duration,
-    answer: Option<Answer>,
-    refusal: Option<u16>,
-}
-
-impl Desk {
+impl IntakeState {
     /// Keeps a request together with what will be answered.
-    fn take_down(&self, head: &axum::http::request::Parts, wire_bytes: usize, examined: Examined) -> Reply {
-        let mut records = self.records();
-        let elapsed = records.since.elapsed();
-        let decision = records.schedule.decide(Route::of(head.uri.path()), elapsed);
+    fn record(&self, head: &Parts, wire_bytes: usize, examined: Examined) -> (Decision, OpenRequest) {
+        let mut plan = self.plan();
+        let elapsed = plan.since.elapsed();
+        let decision = plan.schedule.decide(Route::of(head.uri.path()), elapsed);
         let delay_ms = u64::try_from(decision.delay.as_millis()).unwrap_or(u64::MAX);
-        let answer = match &decision.answer {
-            Some(Answer::Reset) => Answered::Reset,
-            Some(Answer::Silence) => Answered::Silence,
-            Some(Answer::Status { code, .. }) => Answered::Status { code: *code, delay_ms },
-            Some(Answer::Delay(_)) | None => Answered::Status { code: examined.refusal.unwrap_or(202), delay_ms },
+        let (answer, outcome) = match &decision.answer {
+            Some(Answer::Reset) => (Answered::Pending, Answered::Reset),
+            Some(Answer::Silence) => (Answered::Silence, Answered::Silence),
+            Some(Answer::Status { code, .. }) => (Answered::Pending, Answered::Status { code: *code, delay_ms }),
+            Some(Answer::Delay(_)) | None => {
+                (Answered::Pending, Answered::Status { code: examined.refusal.unwrap_or(202), delay_ms })
+            }
         };
-        let number = records.requests.len() + 1;
-        records.requests.push(Request {
-            number,
+        let request = Request {
+            number: 0,
             at: OffsetDateTime::now_utc(),
             method: head.method.to_string(),
             path: head.uri.path().to_owned(),
@@ -230,9 +239,11 @@ impl Desk {
             body_bytes: examined.body_bytes,
             payload: examined.payload,
             answer,
+            ended: None,
             problems: examined.problems,
-        });
-        Reply { delay: decision.delay, answer: decision.answer, refusal: examined.refusal }
+        };
+        // Under the lock of the plan, so that requests are counted in the order in which they are kept.
+        (decision, self.records.add(request, outcome))
     }
 }
 

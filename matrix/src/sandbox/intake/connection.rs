@@ -1,38 +1,47 @@
-//! The connection: a TCP stream that can be cut with a reset, and a listener that says when it is gone.
+//! The connection: a TCP stream that the intake can reset and that says when an answer was written, and a listener that says when it is closed.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
+use axum::serve::IncomingStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
+use super::record::OpenRequest;
+
 /// A listener whose drop, after which the port refuses connections, can be waited for.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct Listener {
     listener: TcpListener,
     _open: oneshot::Sender<()>,
 }
 
 /// An accepted connection.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct Connection {
     stream: TcpStream,
-    cut: Cut,
+    control: Control,
 }
 
-/// Cuts the connection it belongs to: instead of the next byte the client gets a reset.
+/// What the handler of a request decides about the connection that the request came on.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Cut(Arc<AtomicBool>);
+pub(super) struct Control(Arc<State>);
 
-impl Door {
+#[derive(Debug, Default)]
+struct State {
+    reset: AtomicBool,
+    /// The request whose answer is written next: HTTP/1.1 answers one at a time.
+    answering: Mutex<Option<OpenRequest>>,
+}
+
+impl Listener {
     /// The receiver ends when the listener is closed.
     pub(super) fn new(listener: TcpListener) -> (Self, oneshot::Receiver<()>) {
         let (open, closed) = oneshot::channel();
@@ -40,14 +49,14 @@ impl Door {
     }
 }
 
-impl Listener for Door {
-    type Io = Line;
+impl axum::serve::Listener for Listener {
+    type Io = Connection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Line, SocketAddr) {
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
             match self.listener.accept().await {
-                Ok((stream, peer)) => return (Line { stream, cut: Cut::default() }, peer),
+                Ok((stream, peer)) => return (Connection { stream, control: Control::default() }, peer),
                 // Such as too many open files: the connection stays in the backlog until some are closed.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
@@ -59,24 +68,29 @@ impl Listener for Door {
     }
 }
 
-impl Connected<IncomingStream<'_, Door>> for Cut {
-    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
-        stream.io().cut.clone()
+impl Connected<IncomingStream<'_, Listener>> for Control {
+    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
+        stream.io().control.clone()
     }
 }
 
-impl Cut {
-    /// Takes effect when the server next writes.
+impl Control {
+    /// Resets the connection in place of the next byte that the server would write.
     pub(super) fn reset(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.reset.store(true, Ordering::Release);
+    }
+
+    /// The next bytes that are written are this request's answer.
+    pub(super) fn answer(&self, request: OpenRequest) {
+        *self.0.answering.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);
     }
 }
 
-impl Line {
-    /// Fails once the connection is to be cut. A socket that lingers for no time sends a reset instead of its last bytes when it is
+impl Connection {
+    /// Fails once the connection is to be reset. A socket that lingers for no time sends a reset instead of its last bytes when it is
     /// closed, and the server closes it on this failure.
     fn check(&self) -> io::Result<()> {
-        if self.cut.0.load(Ordering::Acquire) {
+        if self.control.0.reset.load(Ordering::Acquire) {
             self.stream.set_zero_linger()?;
             return Err(io::ErrorKind::ConnectionReset.into());
         }
@@ -84,7 +98,7 @@ impl Line {
     }
 }
 
-impl AsyncRead for Line {
+impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -95,10 +109,17 @@ impl AsyncRead for Line {
     }
 }
 
-impl AsyncWrite for Line {
+impl AsyncWrite for Connection {
+    /// The server writes an answer, head and body, from one buffer, so the answer is out when such a write takes all bytes.
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check()?;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let control = self.control.clone();
+        let mut answering = control.0.answering.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut write = || Pin::new(&mut self.stream).poll_write(context, bytes);
+        let Some(request) = answering.take() else { return write() };
+        let (written, unfinished) = request.write_answer(bytes.len(), write);
+        *answering = unfinished;
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
