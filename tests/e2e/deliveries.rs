@@ -100,9 +100,18 @@ fn events_that_nobody_knows_cost_nobody_else() {
 
 #[test]
 fn a_shutdown_in_the_middle_of_a_flush_waits_for_it() {
-    let slow = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(Duration::from_millis(600)));
+    let slow = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(Duration::from_millis(700)));
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,1")];
-    let life = live(Setup { intake: Some(slow), ..setup_with(echo(), &variables) }, 3);
+    let sandbox = Sandbox::start(Setup { intake: Some(slow), ..setup_with(echo(), &variables) }).unwrap();
+    let mut invocations = vec![sandbox.invoke(b"0").unwrap()];
+    // A flush in the background has begun when one of its requests has arrived.
+    while !sandbox.intake().unwrap().requests().iter().any(|request| request.ended.is_none()) {
+        assert!(invocations.len() < 1000, "nothing is flushed in the background");
+        let number = invocations.len().to_string();
+        invocations.push(sandbox.invoke(number.as_bytes()).unwrap());
+    }
+    let life = end(sandbox, invocations);
+    life.assert_shutdown_waited_for_an_open_request();
     life.assert_unharmed();
     life.assert_exactly_once();
 }

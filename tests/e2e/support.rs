@@ -7,9 +7,11 @@ use std::{
 };
 
 use matrix::sandbox::{
-    Ending, Extension, Function, Invocation, Outcome, Sandbox, Setup,
+    Ending, Extension, Function, Invocation, Outcome, Sandbox, Setup, Status,
     function::{Answer, python::PythonEnvironment},
     intake::{Intake, Plan},
+    journal::What,
+    setup::Origin,
 };
 use serde_json::Value;
 
@@ -102,12 +104,49 @@ impl Life {
         self.intake.points(&format!("aws.lambda.enhanced.{metric}")).iter().map(|point| point.cnt).sum()
     }
 
-    /// Every invocation succeeded, and our extension ended by itself when it was asked to.
+    /// Every invocation succeeded, for the caller and in the platform's report; no extension was started twice; the sandbox ended once, because it was no
+    /// longer needed; and our extension ended by itself when it was asked to.
     pub fn assert_unharmed(&self) {
         for invocation in &self.invocations {
             assert_eq!(invocation.outcome, Outcome::Success, "{}", self.own_lines());
+            let reported = (invocation.status, invocation.error_type.as_deref());
+            assert_eq!(reported, (Status::Success, None), "{invocation:?}\n{}", self.own_lines());
         }
+        let starts = self.extension_starts();
+        assert!(!starts.is_empty() && starts.values().all(|count| *count == 1), "{starts:?}\n{}", self.own_lines());
+        assert_eq!(self.shutdown_reasons(), ["spindown"], "{}", self.own_lines());
         self.assert_orderly_end();
+    }
+
+    /// How often each extension was executed.
+    fn extension_starts(&self) -> BTreeMap<String, usize> {
+        let mut starts = BTreeMap::new();
+        for entry in &self.ending.journal {
+            match &entry.what {
+                What::Executed { origin: Origin::Extension(name), .. } => {
+                    *starts.entry(name.to_string()).or_default() += 1;
+                }
+                What::NotExecuted { origin, reason } => panic!("{origin:?} was not executed: {reason}"),
+                _ => {}
+            }
+        }
+        starts
+    }
+
+    fn shutdown_reasons(&self) -> Vec<&'static str> {
+        let reason = |what: &What| if let What::ShutdownStarted { reason } = what { Some(*reason) } else { None };
+        self.ending.journal.iter().filter_map(|entry| reason(&entry.what)).collect()
+    }
+
+    /// A request was open when our extension got its SHUTDOWN event, and the extension waited for its answer.
+    pub fn assert_shutdown_waited_for_an_open_request(&self) {
+        let is_sent = |what: &What| matches!(what, What::ShutdownSent { name } if name == "datadog-agent");
+        let sent = self.ending.journal.iter().find(|entry| is_sent(&entry.what)).unwrap().wall;
+        let open: Vec<_> = self.ending.requests.iter().filter(|request| request.is_open_at(sent)).collect();
+        assert!(!open.is_empty(), "no request was open at the shutdown, so nothing is tested");
+        for request in open {
+            assert!(request.delivered(), "{} {:?}\n{}", request.path, request.answer, self.own_lines());
+        }
     }
 
     /// Our extension ended by itself when it was asked to.
@@ -123,16 +162,24 @@ impl Life {
         }
     }
 
-    /// Every invocation left `<number> <its own request id>` exactly once, under its own request id, and was counted exactly once.
+    /// Every invocation left `<number> <its own request id>` once, under its own request id and no other, and so its START, END and REPORT lines; and was
+    /// counted once, with its own durations.
     pub fn assert_exactly_once(&self) {
-        let mut seen = BTreeMap::new();
-        for log in self.intake.logs() {
-            *seen.entry((text(&log).to_owned(), request_id(&log).map(str::to_owned))).or_insert(0) += 1;
-        }
+        let logs = self.intake.logs();
+        let ids_of = |is_wanted: &dyn Fn(&str) -> bool| {
+            logs.iter()
+                .filter(|log| is_wanted(text(log)))
+                .map(|log| request_id(log).map(str::to_owned))
+                .collect::<Vec<_>>()
+        };
         for (number, invocation) in self.invocations.iter().enumerate() {
-            let id = Some(invocation.request_id.clone());
-            let line = format!("{number} {}", invocation.request_id);
-            assert_eq!(seen.get(&(line.clone(), id)), Some(&1), "{line}\n{}", self.own_lines());
+            let id = &invocation.request_id;
+            let own = [Some(id.clone())];
+            assert_eq!(ids_of(&|text| text == format!("{number} {id}")), own, "line {number}\n{}", self.own_lines());
+            for beginning in ["START", "END", "REPORT"] {
+                let line = format!("{beginning} RequestId: {id}");
+                assert_eq!(ids_of(&|text| text.starts_with(&line)), own, "{line}\n{}", self.own_lines());
+            }
         }
         let times = self.invocations.len();
         for beginning in ["START RequestId: ", "END RequestId: ", "REPORT RequestId: "] {
@@ -141,6 +188,23 @@ impl Life {
         for metric in ["invocations", "duration", "runtime_duration", "billed_duration", "estimated_cost"] {
             assert_eq!(self.count(metric), i64::try_from(times).unwrap(), "{metric}");
         }
+        self.assert_measured("duration", 0.001, "platform.report", "durationMs");
+        self.assert_measured("billed_duration", 0.001, "platform.report", "billedDurationMs");
+        self.assert_measured("runtime_duration", 1.0, "platform.runtimeDone", "durationMs");
+    }
+
+    /// An enhanced metric has the values that the platform's telemetry has for these invocations. Points of one second are one sketch, so what can be compared
+    /// is their sum: a value that is missing and another that is there twice make a difference.
+    fn assert_measured(&self, metric: &str, unit: f64, kind: &str, field: &str) {
+        let value = |id: &str| {
+            let of = |event: &&Value| event["type"] == kind && event["record"]["requestId"] == id;
+            let event = self.ending.telemetry.iter().find(of).unwrap();
+            event["record"]["metrics"][field].as_f64().unwrap() * unit
+        };
+        let expected: f64 = self.invocations.iter().map(|invocation| value(&invocation.request_id)).sum();
+        let points = self.intake.points(&format!("aws.lambda.enhanced.{metric}"));
+        let found: f64 = points.iter().map(|point| point.sum).sum();
+        assert!((found - expected).abs() <= 1e-9 * expected, "{metric}: {found} instead of {expected}");
     }
 
     /// How much was sent to a path, in bytes of bodies as they were sent.
