@@ -1,63 +1,163 @@
-//! What `docs/parity.md` claims: every row has a test that exists, or the reason why there is none.
+//! The rules of `docs/parity.md`: rows are numbered without gaps, and every row names tests that exist and run, or gives the reason why there is none.
 
 use crate::tree::{Complaint, File, Tree};
 
-/// Where the claims stand.
+/// The page with the rows.
 pub const PAGE: &str = "docs/parity.md";
 
-/// Rows without a test or a reason, rows that stand there twice, and tests that do not exist.
+/// Breaches of the rules, each with the line of its row.
 pub fn unproven(tree: &Tree) -> Vec<Complaint> {
     let Some(page) = tree.files.iter().find(|file| file.path == PAGE) else {
         return vec![Complaint { path: PAGE.to_owned(), line: 1, what: "there is no such page".to_owned() }];
     };
-    let rows: Vec<Row> = rows(page).collect();
-    let twice = rows.iter().enumerate().filter(|(at, row)| rows[..*at].iter().any(|other| other.number == row.number));
-    let twice = twice.map(|(_, row)| Complaint::new(page, row.line, format!("{} stands here twice", row.number)));
-    let bare = rows.iter().filter(|row| row.proofs.is_empty() && row.reason.is_empty());
-    let bare = bare.map(|row| Complaint::new(page, row.line, format!("{} has neither test nor reason", row.number)));
-    let missing = rows.iter().flat_map(|row| row.proofs.iter().map(move |proof| (row, proof)));
-    let missing = missing.filter(|(_, proof)| !is_test(tree, proof));
-    let missing = missing.map(|(row, proof)| Complaint::new(page, row.line, format!("there is no test {proof}")));
-    twice.chain(bare).chain(missing).collect()
+    let mut complaints = Vec::new();
+    let mut last = [0, 0];
+    for (line, cells) in numbered_lines(page) {
+        let mut complain = |what: String| complaints.push(Complaint::new(page, line, what));
+        let Some(row) = Row::of(&cells) else {
+            complain(format!("row {} does not have four cells", cells[0]));
+            continue;
+        };
+        let last = &mut last[usize::from(row.is_defect)];
+        if row.number != *last + 1 {
+            complain(format!("row {} follows row {last}", row.number));
+        }
+        *last = row.number;
+        if row.proofs.is_empty() && !is_reason(row.reason) {
+            complain(format!("row {} has neither a test nor a reason", row.number));
+        }
+        for fault in row.proofs.iter().filter_map(|proof| fault(tree, proof)) {
+            complain(fault);
+        }
+    }
+    complaints
 }
 
-/// How many rows the page has.
+/// The number of rows.
 pub fn count(tree: &Tree) -> usize {
-    tree.files.iter().filter(|file| file.path == PAGE).flat_map(rows).count()
+    tree.files.iter().filter(|file| file.path == PAGE).flat_map(numbered_lines).count()
 }
 
 struct Row<'t> {
-    line: usize,
-    number: &'t str,
+    number: u32,
+    /// Whether it is one of the numbers with a D: a defect of the public extension.
+    is_defect: bool,
     /// As `file::test`.
     proofs: Vec<&'t str>,
     reason: &'t str,
 }
 
-/// Lines of the form `| number | what | tests | reason |`.
-fn rows(page: &File) -> impl Iterator<Item = Row<'_>> {
+/// Lines of the form `| number | …`, with their cells.
+fn numbered_lines(page: &File) -> impl Iterator<Item = (usize, Vec<&str>)> {
     page.text.lines().enumerate().filter_map(|(at, line)| {
-        let mut cells = line.strip_prefix('|')?.split('|').map(str::trim);
-        let number = cells.next()?;
-        number.trim_start_matches('D').parse::<u32>().ok()?;
-        let (_, proofs, reason) = (cells.next()?, cells.next()?, cells.next()?);
-        Some(Row {
-            line: at + 1,
-            number,
-            proofs: proofs.split('`').skip(1).step_by(2).collect(),
-            reason: reason.trim(),
-        })
+        let cells: Vec<&str> =
+            line.trim_end().strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim).collect();
+        cells.first()?.trim_start_matches('D').parse::<u32>().ok()?;
+        Some((at + 1, cells))
     })
 }
 
-/// Whether a file has a function of that name below an attribute that makes it a test.
-fn is_test(tree: &Tree, proof: &str) -> bool {
-    let Some((path, name)) = proof.split_once("::") else { return false };
-    let Some(file) = tree.files.iter().find(|file| file.path == path) else { return false };
+impl<'t> Row<'t> {
+    /// None unless there are four cells: number, what, tests and reason.
+    fn of(cells: &[&'t str]) -> Option<Self> {
+        let [number, _, proofs, reason] = cells else { return None };
+        Some(Self {
+            number: number.trim_start_matches('D').parse().ok()?,
+            is_defect: number.starts_with('D'),
+            proofs: proofs.split('`').skip(1).step_by(2).collect(),
+            reason,
+        })
+    }
+}
+
+/// Whether a text can be a reason: a dash or a single word such as `none` cannot.
+fn is_reason(text: &str) -> bool {
+    text.split_whitespace().filter(|word| word.chars().any(char::is_alphabetic)).count() >= 2
+}
+
+/// What is wrong with a proof, if anything.
+fn fault(tree: &Tree, proof: &str) -> Option<String> {
+    match attributes(tree, proof) {
+        Some(attributes) if !attributes.iter().any(|line| line == "#[test]" || line.starts_with("#[tokio::test")) => {
+            Some(format!("{proof} is not a test"))
+        }
+        Some(attributes) if attributes.iter().any(|line| is_ignore(line)) => {
+            Some(format!("the test {proof} is ignored"))
+        }
+        Some(_) => None,
+        None => Some(format!("there is no test {proof}")),
+    }
+}
+
+fn is_ignore(attribute: &str) -> bool {
+    attribute.starts_with("#[ignore") || (attribute.starts_with("#[cfg_attr") && attribute.contains("ignore"))
+}
+
+/// The lines of attributes above the function that `file::function` names.
+fn attributes(tree: &Tree, proof: &str) -> Option<Vec<String>> {
+    let (path, name) = proof.split_once("::")?;
+    let file = tree.files.iter().find(|file| file.path == path)?;
     let head = format!("fn {name}(");
     let mut above = file.text.lines().map(str::trim).rev();
-    above.any(|line| line.trim_start_matches("async ").starts_with(&head))
-        && above
-            .take_while(|line| line.starts_with("#[") || line.starts_with("//"))
-            .any(|line| line == "#[test]" || line.starts_with("#[tokio::test"))
+    above.find(|line| line.trim_start_matches("async ").starts_with(&head))?;
+    let above = above.take_while(|line| !line.is_empty() && !line.ends_with(['}', '{', ';']));
+    Some(above.filter(|line| !line.starts_with("//")).map(str::to_owned).collect())
+}
+
+const TESTS: &str = "#[test]\nfn proven() {}\n\n/// Slow.\n#[test]\n#[ignore = \"slow\"]\nfn ignored() {}\n\n\
+                     #[cfg_attr(miri, ignore)]\n#[tokio::test]\nasync fn ignored_sometimes() {}\n\n\
+                     // What others ignore.\n#[tokio::test(start_paused = true)]\nasync fn paused() {}\n\nfn helper() {}\n";
+
+/// The lines complained about in a page with these rows.
+fn found(rows: &str) -> Vec<usize> {
+    let tree = Tree::default().with("tests/a.rs", TESTS).with(PAGE, rows);
+    unproven(&tree).iter().map(|complaint| complaint.line).collect()
+}
+
+#[test]
+fn parity_rows_with_running_tests_or_reasons_pass() {
+    assert_eq!(found("| 1 | a | `tests/a.rs::proven`, `tests/a.rs::paused` | |\n| 2 | b | | comes later |"), [0; 0]);
+}
+
+#[test]
+fn parity_refuses_ignored_tests() {
+    for ignored in ["ignored", "ignored_sometimes"] {
+        assert_eq!(found(&format!("| 1 | a | `tests/a.rs::{ignored}` | |")), [1], "{ignored}");
+    }
+    assert_eq!(found("| 1 | a | `tests/a.rs::proven`, `tests/a.rs::ignored` | |"), [1]);
+}
+
+#[test]
+fn parity_refuses_missing_tests_and_helpers() {
+    for proof in ["tests/a.rs::missing", "tests/b.rs::proven", "tests/a.rs::helper", "proven"] {
+        assert_eq!(found(&format!("| 1 | a | `{proof}` | a good reason |")), [1], "{proof}");
+    }
+}
+
+#[test]
+fn parity_refuses_gaps_repetitions_and_disorder_in_the_numbering() {
+    let page = |numbers: &[&str]| {
+        let rows = numbers.iter().map(|number| format!("| {number} | a | `tests/a.rs::proven` | |\n"));
+        found(&rows.collect::<String>())
+    };
+    assert_eq!(page(&["1", "2", "D1", "3", "D2"]), [0; 0]);
+    assert_eq!(page(&["2"]), [1]);
+    assert_eq!(page(&["1", "3"]), [2]);
+    assert_eq!(page(&["1", "1", "2"]), [2]);
+    assert_eq!(page(&["D1", "D3"]), [2]);
+    assert_eq!(page(&["1", "D2"]), [2]);
+}
+
+#[test]
+fn parity_refuses_empty_reasons() {
+    for reason in ["", " ", "-", "–", "?", "none", "`x`", "— —"] {
+        assert_eq!(found(&format!("| 1 | a | | {reason} |")), [1], "{reason:?}");
+    }
+}
+
+#[test]
+fn parity_refuses_rows_without_four_cells() {
+    for row in ["| 1 | a |", "| 1 | a | `tests/a.rs::proven` |", "| 1 | a | b | `tests/a.rs::proven` | |"] {
+        assert_eq!(found(row), [1], "{row}");
+    }
 }

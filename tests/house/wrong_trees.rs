@@ -179,7 +179,7 @@ fn claims_of_parity_without_a_test_or_a_reason_are_found() {
     assert_eq!(found("| 1 | it works | `tests/a.rs::proven` | |\n| D1 | better | | comes with the rest |\n"), [""; 0]);
     assert_eq!(found("| 1 | it works | | |"), ["docs/parity.md:1"]);
     assert_eq!(found("| 1 | it works | `tests/a.rs::helper` | |"), ["docs/parity.md:1"]);
-    assert_eq!(found("| 1 | it works | `tests/b.rs::proven` | no |"), ["docs/parity.md:1"]);
-    assert_eq!(found("| 1 | a | | no |\n| 1 | b | | no |"), ["docs/parity.md:2"]);
+    assert_eq!(found("| 1 | it works | `tests/b.rs::proven` | comes later |"), ["docs/parity.md:1"]);
+    assert_eq!(found("| 1 | a | | comes later |\n| 1 | b | | comes later |"), ["docs/parity.md:2"]);
     assert_eq!(places(&parity::unproven(&Tree::default())), ["docs/parity.md:1"]);
 }
