@@ -131,6 +131,11 @@ async fn receive(
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        future::Future as _,
+        task::{Context, Poll, Waker},
+    };
+
     use super::*;
 
     fn inbox() -> Inbox {
@@ -157,5 +162,21 @@ mod tests {
             assert_ne!(bound.port, TELEMETRY_PORT);
         }
         assert_ne!(bound.port, 0);
+    }
+
+    /// An answer that is held back is what makes Lambda keep the events on its side.
+    #[tokio::test]
+    async fn a_batch_is_answered_only_once_the_queue_has_room_for_it() {
+        const EVENT: &[u8] = br#"[{"time":"2026-11-23T09:45:46.221Z","type":"function","record":"x"}]"#;
+        let (sender, mut receiver) = channel(1);
+        let inbox = Arc::new(Inbox { sender, recent: Mutex::default() });
+        let post = |body: &'static [u8]| Box::pin(receive(State(Arc::clone(&inbox)), Ok(Bytes::from_static(body))));
+        let mut context = Context::from_waker(Waker::noop());
+        assert_eq!(post(EVENT).as_mut().poll(&mut context), Poll::Ready("OK"));
+        let mut held = post(b"[]");
+        assert!(held.as_mut().poll(&mut context).is_pending(), "the queue is full");
+        assert_eq!(receiver.recv().await.unwrap().events.len(), 1);
+        assert_eq!(held.as_mut().poll(&mut context), Poll::Ready("OK"));
+        assert_eq!(receiver.recv().await.unwrap().events.len(), 0);
     }
 }

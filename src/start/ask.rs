@@ -52,13 +52,21 @@ pub enum Answer {
 
 /// Registers, binds, subscribes and asks. Fails only as long as the platform has not accepted the registration. `logs_wanted` is asked while that is on its way.
 pub fn ask(environment: Environment, logs_wanted: impl FnOnce(&Environment) -> bool) -> Result<Asked, Error> {
+    ask_with(environment, ports::bind, logs_wanted)
+}
+
+fn ask_with(
+    environment: Environment,
+    bind: fn() -> Ports,
+    logs_wanted: impl FnOnce(&Environment) -> bool,
+) -> Result<Asked, Error> {
     let initialization = environment.initialization();
     let registering = Connection::register(environment.runtime_api.clone(), initialization)?;
-    let early = BIND_FIRST.then(ports::bind);
+    let early = BIND_FIRST.then(bind);
     let logs = logs_wanted(&environment);
     let Established { mut connection, registered } = registering.registered()?;
     checkpoint(Checkpoint::Registered);
-    let ports = early.unwrap_or_else(ports::bind);
+    let ports = early.unwrap_or_else(bind);
     let subscription =
         ports.telemetry.as_ref().ok().map(|bound| Subscription { port: bound.port, logs, initialization });
     let line = match subscribe_and_ask(&mut connection, &registered.id, subscription) {
@@ -90,4 +98,44 @@ fn subscribe_and_ask(
     };
     connection.ask(id)?;
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{ErrorKind, Read as _, Write as _},
+        net::{Ipv4Addr, TcpListener},
+        time::Duration,
+    };
+
+    use super::*;
+
+    const REGISTERED: &[u8] = b"HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: id-1\r\ncontent-length: 2\r\n\r\n{}";
+
+    fn no_ports() -> Ports {
+        Ports { telemetry: Err(ErrorKind::AddrInUse.into()), dogstatsd: Err(ErrorKind::AddrInUse.into()) }
+    }
+
+    /// The platform answers the registration only once the settings have been read, and finds the request there before.
+    #[test]
+    fn settings_are_read_while_the_registration_is_in_flight() {
+        let platform = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        platform.set_nonblocking(true).unwrap();
+        let address = platform.local_addr().unwrap().to_string();
+        let environment = Environment::read(|name| (name == "AWS_LAMBDA_RUNTIME_API").then(|| address.clone()));
+        let mut connections = Vec::new();
+        let asked = ask_with(environment, no_ports, |_| {
+            let (mut connection, _) = platform.accept().expect("a connection before the settings");
+            connection.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let mut request = [0; 1024];
+            let length = connection.read(&mut request).unwrap();
+            assert!(request[..length].starts_with(b"POST /2020-01-01/extension/register "));
+            connection.write_all(REGISTERED).unwrap();
+            connections.push(connection);
+            true
+        });
+        let asked = asked.unwrap();
+        assert_eq!(asked.registered.id.0, "id-1");
+        assert!(matches!(asked.line, Line::Open { subscription: Answer::Never, .. }), "{:?}", asked.line);
+    }
 }

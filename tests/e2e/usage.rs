@@ -156,6 +156,7 @@ fn the_traffic_of_lambdas_interface_is_told_once_an_invocation() {
 fn the_runtime_is_named_on_every_metric_of_an_invocation() {
     let directory = tempfile::tempdir().unwrap();
     let life = live(Setup { timeout: Duration::from_secs(30), ..setup(busy(&directory)) }, 1);
+    life.assert_unharmed();
     for metric in ["invocations", "duration", "init_duration", "cpu_total_time", "fd_use", "shutdowns"] {
         let points = points(&life, metric);
         assert!(!points.is_empty(), "{metric}");
@@ -173,6 +174,8 @@ fn what_is_read_from_the_machine_can_be_turned_off_without_the_rest() {
     assert_eq!(read_from_the_machine(&life), BTreeSet::new());
     assert_eq!((life.count("shutdowns"), life.count("memorysize")), (1, 3));
     let life = live(setup_with(echo(), &[("DD_ENHANCED_METRICS", "false")]), 3);
+    life.assert_unharmed();
+    assert_eq!(life.count_messages("REPORT RequestId: "), 3, "the extension is at work");
     assert_eq!(read_from_the_machine(&life), BTreeSet::new());
     assert_eq!(life.count("shutdowns"), 0);
 }
@@ -232,6 +235,7 @@ fn the_end_of_a_sandbox_is_told_and_whether_it_was_ever_used() {
 #[test]
 fn a_restoration_from_a_snapshot_is_told_once() {
     let life = live(Setup { initialization: Initialization::SnapStart, ..setup(echo()) }, 3);
+    life.assert_unharmed();
     assert_eq!(life.count("snapstart_restore_duration"), 1, "{}", life.own_lines());
     let restored = &points(&life, "snapstart_restore_duration")[0];
     assert!(restored.sum >= 0.0 && restored.tags.contains(&"init_type:snap-start".to_owned()), "{restored:?}");

@@ -132,7 +132,7 @@ impl Aws {
         }
     }
 
-    /// A build with a validated module asks endpoints with one. Where a region has none for the service there is no answer, unless a setting names another URL.
+    /// The URL that a setting names, or the service's own.
     fn url(&self, service: Service, region: &str) -> String {
         let own = match service {
             Service::Kms => &self.settings.kms_url,
@@ -142,10 +142,15 @@ impl Aws {
         if let Some(url) = own.as_ref().or(self.settings.url.as_ref()) {
             return format!("{url}/");
         }
-        let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        let endpoint = if features::FIPS { "-fips" } else { "" };
-        format!("https://{}{endpoint}.{region}.{domain}/", service.name())
+        default_url(service, region, features::FIPS)
     }
+}
+
+/// A build with a validated module asks endpoints with one. Where a region has none for the service there is no answer, unless a setting names another URL.
+fn default_url(service: Service, region: &str, fips: bool) -> String {
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    let endpoint = if fips { "-fips" } else { "" };
+    format!("https://{}{endpoint}.{region}.{domain}/", service.name())
 }
 
 impl Service {
@@ -194,14 +199,20 @@ mod tests {
     #[test]
     fn hosts_follow_service_region_and_partition() {
         crate::intake::tls::install_provider();
-        let settings = Config::default().aws;
-        let fips = if features::FIPS { "-fips" } else { "" };
-        for (service, region, host) in [
-            (Service::Kms, "eu-west-1", format!("kms{fips}.eu-west-1.amazonaws.com")),
-            (Service::SecretsManager, "us-gov-west-1", format!("secretsmanager{fips}.us-gov-west-1.amazonaws.com")),
-            (Service::Ssm, "cn-north-1", format!("ssm{fips}.cn-north-1.amazonaws.com.cn")),
+        for (service, region, host, fips_host) in [
+            (Service::Kms, "eu-west-1", "kms.eu-west-1.amazonaws.com", "kms-fips.eu-west-1.amazonaws.com"),
+            (
+                Service::SecretsManager,
+                "us-gov-west-1",
+                "secretsmanager.us-gov-west-1.amazonaws.com",
+                "secretsmanager-fips.us-gov-west-1.amazonaws.com",
+            ),
+            (Service::Ssm, "cn-north-1", "ssm.cn-north-1.amazonaws.com.cn", "ssm-fips.cn-north-1.amazonaws.com.cn"),
         ] {
-            assert_eq!(url(&settings, service, region), format!("https://{host}/"));
+            assert_eq!(default_url(service, region, false), format!("https://{host}/"));
+            assert_eq!(default_url(service, region, true), format!("https://{fips_host}/"));
+            let used = if features::FIPS { fips_host } else { host };
+            assert_eq!(url(&Config::default().aws, service, region), format!("https://{used}/"));
         }
     }
 

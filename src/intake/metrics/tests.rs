@@ -7,17 +7,8 @@ use crate::{
     process::dogstatsd::read,
 };
 
-#[derive(Clone, PartialEq, prost::Message)]
-struct SketchPayload {
-    #[prost(message, repeated, tag = "1")]
-    sketches: Vec<sketches::Entry>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct MetricPayload {
-    #[prost(message, repeated, tag = "1")]
-    series: Vec<series::Entry>,
-}
+#[path = "wire_tests.rs"]
+mod wire;
 
 fn distribution(second: i64) -> Distribution {
     let mut sketch = Sketch::default();
@@ -45,14 +36,14 @@ fn settings() -> Metrics {
     Config::default().metrics
 }
 
-fn sketches(drafts: &[Draft]) -> Vec<sketches::Entry> {
+fn sketches(drafts: &[Draft]) -> Vec<wire::Sketch> {
     let of_kind = drafts.iter().filter(|draft| draft.kind == Kind::Sketches);
-    of_kind.flat_map(|draft| SketchPayload::decode(&draft.body[..]).unwrap().sketches).collect()
+    of_kind.flat_map(|draft| wire::SketchPayload::decode(&draft.body[..]).unwrap().sketches).collect()
 }
 
-fn series(drafts: &[Draft]) -> Vec<series::Entry> {
+fn series(drafts: &[Draft]) -> Vec<wire::MetricSeries> {
     let of_kind = drafts.iter().filter(|draft| draft.kind == Kind::Series);
-    of_kind.flat_map(|draft| MetricPayload::decode(&draft.body[..]).unwrap().series).collect()
+    of_kind.flat_map(|draft| wire::MetricPayload::decode(&draft.body[..]).unwrap().series).collect()
 }
 
 #[test]
