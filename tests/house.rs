@@ -9,12 +9,18 @@
     reason = "the helpers of a test fail like a test, but only functions marked as tests are exempt by themselves"
 )]
 
+#[path = "house/exempt.rs"]
+mod exempt;
 #[path = "house/imports.rs"]
 mod imports;
 #[path = "house/lengths.rs"]
 mod lengths;
 #[path = "house/parity.rs"]
 mod parity;
+#[path = "house/programs.rs"]
+mod programs;
+#[path = "house/renames.rs"]
+mod renames;
 #[path = "house/switches.rs"]
 mod switches;
 #[path = "house/testimony.rs"]
@@ -51,6 +57,26 @@ fn modules_import_only_what_the_table_allows() {
 #[test]
 fn the_middle_is_pure() {
     assert_clean(&imports::purity(&Tree::of_repository()));
+}
+
+#[test]
+fn imports_keep_the_names_of_what_they_import() {
+    assert_clean(&renames::renamed(&Tree::of_repository()));
+}
+
+#[test]
+fn the_crate_root_only_declares_modules() {
+    assert_clean(&renames::items_of_the_map(&Tree::of_repository()));
+}
+
+#[test]
+fn programs_are_written_by_one_function() {
+    assert_clean(&programs::written(&Tree::of_repository(), programs::MODES));
+}
+
+#[test]
+fn cargo_is_started_by_one_function() {
+    assert_clean(&programs::built(&Tree::of_repository(), programs::CARGO));
 }
 
 #[test]
