@@ -9,6 +9,8 @@
     reason = "the helpers of a test fail like a test, but only functions marked as tests are exempt by themselves"
 )]
 
+#[path = "house/commands.rs"]
+mod commands;
 #[path = "house/exempt.rs"]
 mod exempt;
 #[path = "house/imports.rs"]
@@ -99,6 +101,13 @@ fn what_the_parity_page_claims_is_tested() {
     let tree = Tree::of_repository();
     assert!(parity::count(&tree) > 100);
     assert_clean(&parity::unproven(&tree));
+}
+
+#[test]
+fn commands_of_the_documentation_are_run() {
+    let tree = Tree::of_repository();
+    assert!(commands::count(&tree) >= 20);
+    assert_clean(&commands::not_run(&tree));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::lengths::{self, Exempt};
 use crate::tree::{Complaint, Tree};
-use crate::{imports, parity, programs, renames, switches, testimony, toolchain};
+use crate::{commands, imports, parity, programs, renames, switches, testimony, toolchain};
 
 /// The places complained about.
 fn places(complaints: &[Complaint]) -> Vec<String> {
@@ -225,6 +225,20 @@ fn leftovers_are_found() {
     }
     let fine = Tree::default().with("src/a.rs", "let todos = mastodon();").with("a.md", "Say toDo or TODOS.");
     assert_eq!(places(&lengths::leftovers(&fine)), [""; 0]);
+}
+
+#[test]
+fn commands_that_nobody_runs_are_found() {
+    let ci = "cargo matrix bench --blocks 6\nas_root ci/images ship\n# cargo matrix check\n";
+    let tree = |page: &str| Tree::default().with("ci/test", ci).with("ci/images", "").with("docs/a.md", page);
+    let found = |page: &str| places(&commands::not_run(&tree(page)));
+    assert_eq!(found("    cargo matrix bench\n\n    ci/images ship\n\nor `cargo matrix check`\n    ci/test"), [""; 0]);
+    for command in ["cargo matrix check", "cargo matrix ben", "cargo matrix bench --blocks 60", "ci/images"] {
+        let expected = if command == "ci/images" { vec![] } else { vec!["docs/a.md:2"] };
+        assert_eq!(found(&format!("Type\n    {command}")), expected, "{command}");
+    }
+    let gone = Tree::default().with("ci/test", "ci/gone").with("README.md", "    ci/gone");
+    assert_eq!(places(&commands::not_run(&gone)), ["README.md:1"]);
 }
 
 #[test]
