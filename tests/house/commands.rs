@@ -1,5 +1,7 @@
 //! What README and docs tell people to type is run before every merge: each command of a block is a line of `ci/test`, where it may have further options.
 
+use std::path::Path;
+
 use crate::tree::{Complaint, File, Tree};
 
 const CI: &str = "ci/test";
@@ -29,9 +31,10 @@ pub fn count(tree: &Tree) -> usize {
 }
 
 fn pages(tree: &Tree) -> impl Iterator<Item = &File> {
-    tree.files
-        .iter()
-        .filter(|file| file.path == "README.md" || (file.path.starts_with("docs/") && file.path.ends_with(".md")))
+    let is_page = |path: &Path| {
+        path == Path::new("README.md") || (path.starts_with("docs") && path.extension().is_some_and(|it| it == "md"))
+    };
+    tree.files.iter().filter(move |file| is_page(Path::new(&file.path)))
 }
 
 /// The commands of a page's indented blocks, with their lines.
