@@ -9,12 +9,20 @@
     reason = "the helpers of a test fail like a test, but only functions marked as tests are exempt by themselves"
 )]
 
+#[path = "house/commands.rs"]
+mod commands;
+#[path = "house/exempt.rs"]
+mod exempt;
 #[path = "house/imports.rs"]
 mod imports;
 #[path = "house/lengths.rs"]
 mod lengths;
 #[path = "house/parity.rs"]
 mod parity;
+#[path = "house/programs.rs"]
+mod programs;
+#[path = "house/renames.rs"]
+mod renames;
 #[path = "house/switches.rs"]
 mod switches;
 #[path = "house/testimony.rs"]
@@ -54,6 +62,26 @@ fn the_middle_is_pure() {
 }
 
 #[test]
+fn imports_keep_the_names_of_what_they_import() {
+    assert_clean(&renames::renamed(&Tree::of_repository()));
+}
+
+#[test]
+fn the_crate_root_only_declares_modules() {
+    assert_clean(&renames::items_of_the_map(&Tree::of_repository()));
+}
+
+#[test]
+fn programs_are_written_by_one_function() {
+    assert_clean(&programs::written(&Tree::of_repository(), programs::MODES));
+}
+
+#[test]
+fn cargo_is_started_by_one_function() {
+    assert_clean(&programs::built(&Tree::of_repository(), programs::CARGO));
+}
+
+#[test]
 fn switches_are_read_in_their_one_home() {
     assert_clean(&switches::homes(&Tree::of_repository()));
 }
@@ -73,6 +101,13 @@ fn what_the_parity_page_claims_is_tested() {
     let tree = Tree::of_repository();
     assert!(parity::count(&tree) > 100);
     assert_clean(&parity::unproven(&tree));
+}
+
+#[test]
+fn commands_of_the_documentation_are_run() {
+    let tree = Tree::of_repository();
+    assert!(commands::count(&tree) >= 20);
+    assert_clean(&commands::not_run(&tree));
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod emulator;
+pub mod executable;
 pub mod fips_report;
 pub mod flavour;
 pub mod gate;

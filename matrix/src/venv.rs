@@ -153,16 +153,14 @@ pub fn digest(value: &(impl Hash + ?Sized)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
+    use crate::executable;
 
     /// An interpreter that answers the question for its version and then does `rest`.
     fn python(directory: &Path, rest: &str) -> String {
         let path = directory.join("python3");
         let script = format!("#!/bin/sh\ncase $1 in -c) echo 3.11.0; exit 0;; esac\n{rest}\n");
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        executable::write(&path, script).unwrap();
         path.to_str().unwrap().to_owned()
     }
 

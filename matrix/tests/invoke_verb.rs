@@ -9,10 +9,10 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use matrix::executable;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -35,9 +35,7 @@ impl Place {
     }
 
     fn executable(&self, name: &str, content: &str) {
-        let path = self.path().join(name);
-        fs::write(&path, content).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        executable::write(&self.path().join(name), content).unwrap();
     }
 
     /// The verb for a function, with the extension in one of its modes.

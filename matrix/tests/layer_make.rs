@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use layer_support::{arm64_program, dynamic_program, ended, ingredients, made, matrix, program, told};
 use matrix::build::hash;
+use matrix::executable;
 use matrix::layer::Error;
 use matrix::layer::archive;
 use matrix::layer::budget::Budgets;
@@ -253,11 +254,30 @@ fn what_cannot_be_built_is_refused_before_anything_is() {
 }
 
 #[test]
+fn missing_tools_of_the_fips_module_are_named_in_one_line_before_anything_is_built() {
+    let tools = tempfile::tempdir().unwrap();
+    let path = std::env::var_os("PATH").unwrap();
+    for name in ["cargo", "cc", "git", "make", "rustc"] {
+        let program = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.exists());
+        std::os::unix::fs::symlink(program.unwrap(), tools.path().join(name)).unwrap();
+    }
+    for arguments in [&["layer", "--set", "ship-fips"][..], &["fips-report", "--no-price"], &["build", "ship-fips"]] {
+        let mut command = matrix(arguments);
+        command.env("PATH", tools.path()).env_remove("CMAKE").env_remove("GO").current_dir(layer_support::root());
+        // Where nothing is built already.
+        let (status, said) = ended(command.env("CARGO_TARGET_DIR", tools.path().join("target")));
+        assert_eq!(status, 6, "{said}");
+        let line = "error: not installed: cmake, golang-go; install with: apt-get update && apt-get install \
+            --no-install-recommends cmake golang-go";
+        assert_eq!(said.lines().filter(|said| !said.starts_with("note: ")).collect::<Vec<_>>(), [line]);
+    }
+}
+
+#[test]
 fn another_compiler_is_refused_before_anything_is_built() {
     let folder = tempfile::tempdir().unwrap();
     let rustc = folder.path().join("rustc");
-    std::fs::write(&rustc, "#!/bin/sh\necho 'rustc 1.2.3 (abc 2015-01-01)'\n").unwrap();
-    std::fs::set_permissions(&rustc, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    executable::write(&rustc, "#!/bin/sh\necho 'rustc 1.2.3 (abc 2015-01-01)'\n").unwrap();
     let (status, said) = ended(matrix(&["layer"]).env("RUSTC", &rustc).current_dir(layer_support::root()));
     assert_eq!(status, 6, "{said}");
     assert!(said.contains("rustc 1.2.3 (abc 2015-01-01)") && said.contains("rustup toolchain install"), "{said}");

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use matrix::executable;
 use tempfile::TempDir;
 
 /// `/opt` with the wrapper, and with what a test puts there.
@@ -30,8 +30,7 @@ impl Opt {
             fs::write(path, "").unwrap();
         }
         let wrapper = opt.path().join("datadog_wrapper");
-        fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/src/layer/datadog_wrapper"), &wrapper).unwrap();
-        fs::set_permissions(wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+        executable::write(&wrapper, include_bytes!("../src/layer/datadog_wrapper")).unwrap();
         opt
     }
 
@@ -45,12 +44,8 @@ impl Opt {
 
     fn start(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Started {
         let runtime = self.path().join("runtime");
-        fs::write(
-            &runtime,
-            "#!/bin/sh\necho arguments:\nfor a in \"$@\"; do echo \"$a\"; done\necho variables:\nenv\n",
-        )
-        .unwrap();
-        fs::set_permissions(&runtime, fs::Permissions::from_mode(0o755)).unwrap();
+        let script = "#!/bin/sh\necho arguments:\nfor a in \"$@\"; do echo \"$a\"; done\necho variables:\nenv\n";
+        executable::write(&runtime, script).unwrap();
         let mut command = Command::new(self.path().join("datadog_wrapper"));
         command.arg(runtime).args(arguments).env_clear().env("PATH", "/usr/bin:/bin");
         let output = command.envs(variables.iter().copied()).output().unwrap();

@@ -1,11 +1,10 @@
 //! What an extension had used at the moment at which it first asked for an event, and not a moment later.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use matrix::executable;
 use matrix::sandbox::faults::{Calls, Effect, Endpoint, Fault};
 use matrix::sandbox::journal::{Entry, What};
 use matrix::sandbox::setup::Limits;
@@ -82,8 +81,7 @@ fn program(directory: &tempfile::TempDir) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap();
     let python = std::env::split_paths(&path).map(|folder| folder.join("python3")).find(|file| file.exists()).unwrap();
     let program = directory.path().join("program");
-    fs::write(&program, PROGRAM.replacen("/usr/bin/env python3", python.to_str().unwrap(), 1)).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    executable::write(&program, PROGRAM.replacen("/usr/bin/env python3", python.to_str().unwrap(), 1)).unwrap();
     program
 }
 

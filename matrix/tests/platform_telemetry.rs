@@ -14,7 +14,8 @@ use platform_support::{
 };
 use serde_json::json;
 
-const LISTENER: &str = "listen register subscribe loop:0.4 sleep:0.6";
+/// Hears the end of every invocation before it asks for the next event, and all reports before it ends.
+const LISTENER: &str = "listen register subscribe loop:platform.runtimeDone hear:platform.report";
 
 fn printing() -> Function {
     Function::from_fn(|call| {
@@ -27,7 +28,8 @@ fn printing() -> Function {
 #[test]
 fn a_late_subscriber_gets_the_whole_init() {
     let file = fresh_file("replay");
-    let extension = listening("late", "listen register sleep:0.3 subscribe loop:0.4 sleep:0.6", &file);
+    let extension =
+        listening("late", "listen register sleep:0.3 subscribe loop:platform.runtimeDone hear:platform.report", &file);
     let sandbox = start(Setup { extensions: vec![extension], function: printing(), ..Setup::default() });
     sandbox.invoke(b"{}").unwrap();
     sandbox.shutdown().unwrap();
@@ -80,7 +82,11 @@ fn a_second_subscription_is_refused() {
 #[test]
 fn a_refused_batch_is_offered_again_and_then_given_up_with_a_notice() {
     let file = fresh_file("refused");
-    let extension = listening("a", "listen answers:500:500 register subscribe loop:0.6 sleep:0.6", &file);
+    let extension = listening(
+        "a",
+        "listen answers:500:500 register subscribe loop:platform.logsDropped hear:platform.report",
+        &file,
+    );
     let limits = Limits { telemetry_attempts: 2, telemetry_pause: Duration::from_millis(5), ..Limits::default() };
     let sandbox = start(Setup { extensions: vec![extension], limits, ..Setup::default() });
     sandbox.invoke(b"{}").unwrap();
@@ -97,7 +103,8 @@ fn a_refused_batch_is_offered_again_and_then_given_up_with_a_notice() {
 #[test]
 fn a_refusal_that_passes_loses_nothing() {
     let file = fresh_file("passing");
-    let extension = listening("a", "listen answers:500 register subscribe loop:0.4 sleep:0.6", &file);
+    let extension =
+        listening("a", "listen answers:500 register subscribe loop:platform.runtimeDone hear:platform.report", &file);
     let sandbox = start(Setup { extensions: vec![extension], function: printing(), ..Setup::default() });
     sandbox.invoke(b"{}").unwrap();
     let ending = sandbox.shutdown().unwrap();
@@ -121,7 +128,8 @@ fn a_subscriber_that_falls_behind_is_told_what_it_missed() {
         Answer::Response(Vec::new())
     });
     let limits = Limits { telemetry_backlog_bytes: 20_000, ..Limits::default() };
-    let extensions = vec![listening("a", "listen register subscribe loop:0.4 sleep:0.6", &file)];
+    let extensions =
+        vec![listening("a", "listen register subscribe loop:platform.logsDropped hear:platform.report", &file)];
     let sandbox = start(Setup { extensions, function, limits, ..Setup::default() });
     sandbox.invoke(b"{}").unwrap();
     sandbox.shutdown().unwrap();
@@ -168,7 +176,7 @@ fn telemetry_can_be_shuffled_and_delayed_without_breaking_requests() {
     let file = fresh_file("shuffled");
     let order = Order::Shuffled { seed: 3 };
     let delivery = Delivery { order, delay: Duration::from_millis(200), ..Delivery::default() };
-    let extensions = vec![listening("a", "listen register subscribe loop:0.5 sleep:0.6", &file)];
+    let extensions = vec![listening("a", LISTENER, &file)];
     let sandbox = start(Setup { extensions, delivery, function: printing(), ..Setup::default() });
     sandbox.invoke(b"{}").unwrap();
     sandbox.shutdown().unwrap();
@@ -184,7 +192,7 @@ fn telemetry_can_be_shuffled_and_delayed_without_breaking_requests() {
 fn telemetry_can_be_missing_altogether() {
     let file = fresh_file("unsupported");
     let delivery = Delivery { supported: false, ..Delivery::default() };
-    let extensions = vec![listening("a", LISTENER, &file)];
+    let extensions = vec![listening("a", "listen register subscribe loop:0.2 sleep:0.2", &file)];
     let sandbox = start(Setup { extensions, delivery, ..Setup::default() });
     sandbox.invoke(b"{}").unwrap();
     let answer = answer_to(&sandbox.output(), "a", "subscribe");
@@ -235,7 +243,7 @@ fn managed_instances_are_told_by_telemetry_alone() {
         std::thread::sleep(Duration::from_millis(if call.event == b"slow" { 1300 } else { 0 }));
         Answer::Response(Vec::new())
     });
-    let script = "listen register:a:SHUTDOWN subscribe:2025-01-29 loop sleep:0.6";
+    let script = "listen register:a:SHUTDOWN subscribe:2025-01-29 loop hear:platform.report:2";
     let sandbox = start(Setup {
         function,
         extensions: vec![listening("a", script, &file)],
@@ -266,7 +274,7 @@ fn managed_instances_are_told_by_telemetry_alone() {
 #[test]
 fn telemetry_can_be_lines_over_tcp() {
     let file = fresh_file("tcp");
-    let script = "listen_tcp register subscribe_tcp loop:0.4 sleep:0.6";
+    let script = "listen_tcp register subscribe_tcp loop:platform.runtimeDone hear:platform.report";
     let sandbox = start(Setup { extensions: vec![listening("a", script, &file)], ..Setup::default() });
     sandbox.invoke(b"{}").unwrap();
     sandbox.shutdown().unwrap();

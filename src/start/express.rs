@@ -12,7 +12,7 @@ use crate::{
     build_info::BUILD_INFO,
     config::{self, Loaded},
     os,
-    platform::{Control, Environment, Error as PlatformError, raw::Raw},
+    platform::{self, Control, Environment, raw::Raw},
     run::{self, Ended, Parts},
 };
 
@@ -55,7 +55,7 @@ fn go_on(asked: Asked, loaded: Option<Loaded>, birth: Birth) -> Ended {
 }
 
 /// Within the async runtime. Fails only if not even a connection to be opened later can be had.
-fn build(asked: Asked, loaded: Option<Loaded>, birth: Birth) -> Result<Parts<Raw>, PlatformError> {
+fn build(asked: Asked, loaded: Option<Loaded>, birth: Birth) -> Result<Parts<Raw>, platform::Error> {
     let Asked { environment, registered, ports, line } = asked;
     let listening = services::listen(ports.telemetry);
     let config = services::settle(loaded.unwrap_or_else(|| services::config(&environment)));
@@ -74,7 +74,7 @@ fn establish(
     line: Line,
     listening: Option<services::Listening>,
     environment: &Environment,
-) -> Result<Established, PlatformError> {
+) -> Result<Established, platform::Error> {
     let fresh = || Control::<Raw>::new(environment.runtime_api.clone());
     match line {
         Line::Open { mut connection, subscription } => {

@@ -1,8 +1,9 @@
 //! Starts that go wrong: whatever fails once the extension has registered, the function lives.
 
-use std::{net::TcpListener, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
+use std::{net::TcpListener, path::PathBuf, time::Duration};
 
 use bottlecap::features;
+use matrix::executable;
 use matrix::sandbox::{
     Extension, Footprint, Sandbox, Setup,
     faults::{Calls, Effect, Endpoint, Fault},
@@ -12,7 +13,7 @@ use matrix::sandbox::{
 
 use crate::{
     launcher::launched,
-    support::{Life, agent, echo, end, invoke, live, setup, setup_with},
+    support::{Life, agent, echo, end, in_own_network, invoke, live, setup, setup_with},
 };
 
 fn with_fault(endpoint: Endpoint, calls: Calls, effect: Effect) -> Life {
@@ -145,12 +146,13 @@ fn a_bad_value_of_every_setting_is_told_and_disturbs_nothing() {
 
 #[test]
 fn a_telemetry_port_that_is_taken_is_no_obstacle() {
-    // Whether we or another test holds it: it is taken while the sandbox starts.
-    let _holder = TcpListener::bind(("0.0.0.0", 8999));
-    let life = live(Setup { network: Network::Host, ..setup(echo()) }, 3);
-    life.assert_unharmed();
-    life.assert_exactly_once();
-    assert!(life.own_lines().contains("Port 8999 cannot be bound"), "{}", life.own_lines());
+    in_own_network(|| {
+        let _holder = TcpListener::bind(("0.0.0.0", 8999)).unwrap();
+        let life = live(Setup { network: Network::Host, ..setup(echo()) }, 3);
+        life.assert_unharmed();
+        life.assert_exactly_once();
+        assert!(life.own_lines().contains("Port 8999 cannot be bound"), "{}", life.own_lines());
+    });
 }
 
 /// A second extension, in Python, that takes its time before it registers.
@@ -176,8 +178,7 @@ while True:
     let python = std::env::var_os("PATH")
         .and_then(|path| std::env::split_paths(&path).map(|dir| dir.join("python3")).find(|python| python.exists()))
         .expect("python3 on the PATH");
-    std::fs::write(&program, source.replacen("/usr/bin/env python3", python.to_str().unwrap(), 1)).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    executable::write(&program, source.replacen("/usr/bin/env python3", python.to_str().unwrap(), 1)).unwrap();
     program
 }
 

@@ -233,17 +233,18 @@ fn a_flood_is_survived_and_every_datagram_accounted_for() {
 
 #[test]
 fn a_taken_port_costs_the_functions_metrics_and_nothing_else() {
-    // Whether we or another test holds it: it is taken while the sandbox starts.
-    let _holder = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 8125));
-    let mut extensions = vec![agent()];
-    extensions.extend(features::EXPRESS.then(launched));
-    for extension in extensions {
-        let setup = Setup { network: Network::Host, extensions: vec![extension], ..setup(support::echo()) };
-        let life = support::live(setup, 3);
-        life.assert_unharmed();
-        life.assert_exactly_once();
-        assert!(life.own_lines().contains("Port 8125 cannot be bound"), "{}", life.own_lines());
-    }
+    support::in_own_network(|| {
+        let _holder = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 8125)).unwrap();
+        let mut extensions = vec![agent()];
+        extensions.extend(features::EXPRESS.then(launched));
+        for extension in extensions {
+            let setup = Setup { network: Network::Host, extensions: vec![extension], ..setup(support::echo()) };
+            let life = support::live(setup, 3);
+            life.assert_unharmed();
+            life.assert_exactly_once();
+            assert!(life.own_lines().contains("Port 8125 cannot be bound"), "{}", life.own_lines());
+        }
+    });
 }
 
 #[test]

@@ -10,6 +10,7 @@ use matrix::sandbox::{
     Ending, Extension, Function, Invocation, Outcome, Sandbox, Setup, Status,
     function::{Answer, python::PythonEnvironment},
     intake::{Intake, Plan},
+    isolation,
     journal::What,
     setup::Origin,
 };
@@ -59,6 +60,14 @@ pub fn python_through(directory: &tempfile::TempDir, source: &str, handler: &str
         task_root: directory.path().to_owned(),
         handler: handler.to_owned(),
         environment: path.into_iter().collect(),
+    }
+}
+
+/// Runs a test whose sandboxes have the network of their host in a network of its own, so that no port of another test's or of the machine's is in its way.
+pub fn in_own_network(test: impl FnOnce() + Send) {
+    if let Err(refused) = matrix::sandbox::in_own_network(test) {
+        assert!(!isolation::is_required(), "no network of its own: {refused}");
+        eprintln!("not tested: this machine gives a test no network of its own: {refused}");
     }
 }
 

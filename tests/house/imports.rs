@@ -1,7 +1,10 @@
 //! Which top-level module of `src/` may use which, and what the pure ones must not know at all.
 
+use std::collections::BTreeSet;
+
 use proc_macro2::{Delimiter, TokenTree};
 
+use crate::exempt;
 use crate::tokens;
 use crate::tree::{Complaint, File, Tree};
 
@@ -29,25 +32,38 @@ const TABLE: &[Row] = &[
 /// Modules that turn values into values: time, sockets and files come in from the edges.
 const PURE: [&str; 2] = ["process", "aggregate"];
 
-const IMPURE: [&[&str]; 7] = [
+const IMPURE: &[&[&str]] = &[
     &["tokio"],
     &["reqwest"],
+    &["rand"],
     &["std", "net"],
     &["std", "fs"],
     &["std", "env"],
+    &["std", "thread"],
+    &["std", "process"],
+    &["std", "*"],
     &["Instant", "now"],
+    &["Instant", "elapsed"],
     &["SystemTime", "now"],
+    &["SystemTime", "elapsed"],
+    &["OffsetDateTime", "now_utc"],
+    &["OffsetDateTime", "now_local"],
+    &["UtcDateTime", "now"],
 ];
+
+/// A method that reads the clock, whatever it is called on.
+const ELAPSED: &str = "elapsed";
 
 pub fn table(tree: &Tree) -> Vec<Complaint> {
     let mut complaints = Vec::new();
+    let names: BTreeSet<&str> = modules(tree).map(|(_, module)| module).collect();
     for (file, module) in modules(tree) {
         let Some(row) = TABLE.iter().find(|row| row.module == module) else {
             complaints.push(Complaint::new(file, 1, format!("module `{module}` has no row in the table of imports")));
             continue;
         };
         for import in imports(file) {
-            let known = import.path == "*" || modules(tree).any(|(_, module)| module == top(&import.path));
+            let known = import.path == "*" || names.contains(top(&import.path));
             if known && !row.allows(&import.path) {
                 complaints.push(Complaint::new(file, import.line, format!("`{module}` may not use `{}`", import.path)));
             }
@@ -62,6 +78,11 @@ pub fn purity(tree: &Tree) -> Vec<Complaint> {
         visit(&tokens::of(file), 0, &mut |tokens, at, _| {
             if !matches!(tokens[at], TokenTree::Ident(_)) {
                 return;
+            }
+            let is_method = tokens::is_punct(before(tokens, at, 1), '.');
+            if is_method && tokens::is_ident(tokens.get(at), ELAPSED) {
+                let what = format!("`{module}` may not ask how much time has `{ELAPSED}`");
+                complaints.push(Complaint::new(file, tokens::line(&tokens[at]), what));
             }
             for path in tokens::paths(tokens, at, 2) {
                 let starts_path =
@@ -90,12 +111,11 @@ impl Row {
 /// The files of each top-level module. The crate's roots belong to none, and neither do files of tests, which may
 /// reach across to set a scene.
 fn modules(tree: &Tree) -> impl Iterator<Item = (&File, &str)> {
-    tree.rust("src/").filter_map(|file| {
+    let tests = exempt::test_files(tree);
+    tree.rust("src/").filter_map(move |file| {
         let path = file.path.strip_prefix("src/")?.strip_suffix(".rs")?;
         let is_root = matches!(path, "lib" | "main") || path.starts_with("bin/");
-        let name = path.rsplit('/').next()?;
-        let is_test = name == "tests" || name.ends_with("_tests") || path.contains("/tests/");
-        (!is_root && !is_test).then(|| (file, top_of_file(path)))
+        (!is_root && !tests.contains(&file.path)).then(|| (file, top_of_file(path)))
     })
 }
 
@@ -162,7 +182,7 @@ fn visit(tokens: &[TokenTree], inline_modules: usize, see: &mut impl FnMut(&[Tok
         see(tokens, at, inline_modules);
         if let TokenTree::Group(group) = token {
             let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-            in_test = tokens::is_punct(before(tokens, at, 1), '#') && is_cfg_test(&inner);
+            in_test = tokens::is_punct(before(tokens, at, 1), '#') && tokens::is_cfg_test(&inner);
             let is_module = body.is_some() && tokens::is_ident(before(tokens, at, 2), "mod");
             visit(&inner, inline_modules + usize::from(is_module), see);
         }
@@ -171,10 +191,4 @@ fn visit(tokens: &[TokenTree], inline_modules: usize, see: &mut impl FnMut(&[Tok
 
 fn before(tokens: &[TokenTree], at: usize, by: usize) -> Option<&TokenTree> {
     tokens.get(at.checked_sub(by)?)
-}
-
-fn is_cfg_test(attribute: &[TokenTree]) -> bool {
-    tokens::is_ident(attribute.first(), "cfg")
-        && tokens::group(attribute.get(1), Delimiter::Parenthesis)
-            .is_some_and(|condition| condition.len() == 1 && tokens::is_ident(condition.first(), "test"))
 }

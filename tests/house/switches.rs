@@ -48,13 +48,16 @@ fn collect(tokens: &[TokenTree], uses: &mut Vec<Use>) {
     for (at, token) in tokens.iter().enumerate() {
         let TokenTree::Group(group) = token else { continue };
         let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-        let is_attribute =
-            group.delimiter() == Delimiter::Bracket && at > 0 && tokens::is_punct(tokens.get(at - 1), '#');
+        let before = |by: usize| tokens.get(at.wrapping_sub(by));
+        // `#![cfg(…)]` is about the file that it is in, which no mod.rs has chosen.
+        let is_inner = tokens::is_punct(before(1), '!') && tokens::is_punct(before(2), '#');
+        let is_attribute = group.delimiter() == Delimiter::Bracket && (is_inner || tokens::is_punct(before(1), '#'));
         let attribute = condition(&inner, 0).filter(|_| is_attribute);
         if let Some(condition) = attribute {
             if tokens::mentions(&condition, "feature") {
                 let negated = tokens::mentions(&condition, "not");
-                uses.push(Use { line: tokens::line(token), on: item_after(tokens, at + 1), negated });
+                let on = if is_inner { On::Other } else { item_after(tokens, at + 1) };
+                uses.push(Use { line: tokens::line(token), on, negated });
             }
         } else {
             collect(&inner, uses);

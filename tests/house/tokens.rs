@@ -41,6 +41,21 @@ pub fn mentions(tokens: &[TokenTree], name: &str) -> bool {
     })
 }
 
+/// Whether a string occurs at any depth, in whatever case.
+pub fn has_text(tokens: &[TokenTree], text: &str) -> bool {
+    tokens.iter().any(|token| match token {
+        TokenTree::Group(group) => has_text(&group.stream().into_iter().collect::<Vec<_>>(), text),
+        other => other.to_string().eq_ignore_ascii_case(&format!("\"{text}\"")),
+    })
+}
+
+/// Whether an attribute is `cfg(test)`.
+pub fn is_cfg_test(attribute: &[TokenTree]) -> bool {
+    is_ident(attribute.first(), "cfg")
+        && group(attribute.get(1), Delimiter::Parenthesis)
+            .is_some_and(|condition| condition.len() == 1 && is_ident(condition.first(), "test"))
+}
+
 /// The paths that start at `at`, with their groups spread out: `a::{b, c::d}` is `a::b` and `a::c::d`. No path is
 /// followed further than `depth` names.
 pub fn paths(tokens: &[TokenTree], at: usize, depth: usize) -> Vec<Vec<String>> {

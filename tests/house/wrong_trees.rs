@@ -2,7 +2,7 @@
 
 use crate::lengths::{self, Exempt};
 use crate::tree::{Complaint, Tree};
-use crate::{imports, parity, switches, testimony, toolchain};
+use crate::{commands, imports, parity, programs, renames, switches, testimony, toolchain};
 
 /// The places complained about.
 fn places(complaints: &[Complaint]) -> Vec<String> {
@@ -54,8 +54,28 @@ fn allowed_imports_are_left_alone() {
         use crate::start::go;
     "#;
     let tree = modules().with("src/process/tags.rs", source).with("src/main.rs", "use bottlecap::start;");
-    let tree = tree.with("src/lib.rs", "pub mod start;").with("src/process/tests.rs", "use crate::start::go;");
+    let tree = tree.with("src/lib.rs", "pub mod start;");
     assert_eq!(places(&imports::table(&tree)), [""; 0]);
+}
+
+#[test]
+fn only_files_that_are_declared_as_tests_are_exempt() {
+    let foreign = "use crate::start::go;";
+    let found = |declared: &str, path: &str| {
+        let tree = modules().with("src/process/log.rs", declared).with(path, foreign);
+        places(&imports::table(&tree))
+    };
+    for path in ["src/process/log_tests.rs", "src/process/log/tests.rs", "src/process/tests/log.rs"] {
+        assert_eq!(found("", path), [format!("{path}:1")], "by its name alone");
+    }
+    let test = "#[cfg(test)]\nmod tests;\nmod other;";
+    assert_eq!(found(test, "src/process/log/tests.rs"), [""; 0]);
+    assert_eq!(found(test, "src/process/log/tests/mod.rs"), [""; 0]);
+    assert_eq!(found(test, "src/process/log/other.rs"), ["src/process/log/other.rs:1"]);
+    let elsewhere = "#[cfg(test)]\n#[path = \"log_tests.rs\"]\nmod tests;";
+    assert_eq!(found(elsewhere, "src/process/log_tests.rs"), [""; 0]);
+    let part = modules().with("src/process/log.rs", test).with("src/process/log/tests.rs", "mod part;");
+    assert_eq!(places(&imports::table(&part.with("src/process/log/tests/part.rs", foreign))), [""; 0]);
 }
 
 #[test]
@@ -82,6 +102,15 @@ fn impure_middles_are_found() {
         "fn f() { reqwest::get(\"x\"); }",
         "fn f() { let t = std::time::Instant::now(); }",
         "fn f() { g(|| SystemTime::now()); }",
+        "fn f(start: Instant) { start.elapsed(); }",
+        "fn f(start: Instant) { Some(start).map(Instant::elapsed); }",
+        "fn f() { time::OffsetDateTime::now_utc(); }",
+        "use rand::RngExt;",
+        "fn f() -> u64 { rand::random() }",
+        "use std::thread;",
+        "use std::{fmt, process::Command};",
+        "fn f() { std::process::exit(1); }",
+        "use std::*;",
     ];
     for source in impure {
         for module in ["process", "aggregate"] {
@@ -114,6 +143,62 @@ fn features_outside_of_their_homes_are_found() {
     assert_eq!(found("src/lib.rs", "#[cfg(all(unix, feature = \"x\"))]\nmod y;"), ["src/lib.rs:1"]);
     assert_eq!(found("src/a/b.rs", "#[cfg_attr(feature = \"x\", inline)]\nfn f() {}"), ["src/a/b.rs:1"]);
     assert_eq!(found("src/a/b.rs", "// cfg!(feature = \"x\")\n#[cfg(test)]\nmod tests {}"), [""; 0]);
+    assert_eq!(found("src/a/b.rs", "#![cfg(feature = \"x\")]\nfn f() {}"), ["src/a/b.rs:1"]);
+    assert_eq!(found("src/a/mod.rs", &format!("#![cfg_attr(feature = \"x\", allow(y))]\n{pair}")), ["src/a/mod.rs:1"]);
+}
+
+#[test]
+fn imports_under_another_name_are_found() {
+    let found = |source: &str| places(&renames::renamed(&Tree::default().with("src/a.rs", source)));
+    for source in [
+        "use std as s;",
+        "pub use crate::start as begin;",
+        "use std::{fmt, time::{Duration, Instant as Moment}};",
+        "extern crate tokio as t;",
+        "mod inner { fn f() { use crate::{self as root}; } }",
+    ] {
+        assert_eq!(found(source), ["src/a.rs:1"], "{source}");
+    }
+    assert_eq!(found("use std::io::{Read as _, Write as _};\nfn f(x: u8) -> u32 { let y = { x as u32 }; y }"), [""; 0]);
+}
+
+#[test]
+fn anything_but_modules_in_the_crate_root_is_found() {
+    let found = |source: &str| places(&renames::items_of_the_map(&Tree::default().with("src/lib.rs", source)));
+    assert_eq!(found("//! A map.\n\npub mod a;\n/// A module.\n#[cfg(test)]\nmod b;\n"), [""; 0]);
+    for source in [
+        "pub use start::Services;",
+        "pub use start::{self, Services};",
+        "use start::Services;",
+        "pub fn f() {}",
+        "pub type Clock = std::time::Instant;",
+        "pub mod inner { pub use crate::start; }",
+    ] {
+        assert_eq!(found(&format!("pub mod a;\n{source}")), ["src/lib.rs:2"], "{source}");
+    }
+}
+
+#[test]
+fn programs_that_are_written_or_built_in_another_way_are_found() {
+    let allowed = [programs::Allowed { path: "src/a.rs", reason: "it is allowed to" }];
+    let written = |path: &str, source: &str| places(&programs::written(&Tree::default().with(path, source), &allowed));
+    let modes = "fn f() {\n    fs::set_permissions(p, Permissions::from_mode(0o755));\n}";
+    assert_eq!(written("tests/e2e/x.rs", modes), ["tests/e2e/x.rs:2"]);
+    assert_eq!(written("matrix/src/x.rs", "use std::os::unix::fs::OpenOptionsExt as _;"), ["matrix/src/x.rs:1"]);
+    assert_eq!(written("src/a.rs", modes), [""; 0]);
+    assert_eq!(written("src/a.rs", ""), ["src/a.rs:1"], "the exemption is not needed");
+    assert_eq!(written("src/b.rs", "// set_permissions\nfn f() { executable::write(p, b); }"), [""; 0]);
+
+    let built = |path: &str, source: &str| places(&programs::built(&Tree::default().with(path, source), &allowed));
+    for source in [
+        "fn f() { Command::new(\"cargo\").arg(\"build\"); }",
+        "fn f() { std::process::Command::new(env!(\"CARGO\")); }",
+        "fn f() { Command::new(std::env::var_os(\"CARGO\").unwrap_or_else(|| \"cargo\".into())); }",
+    ] {
+        assert_eq!(built("matrix/tests/x.rs", source), ["matrix/tests/x.rs:1"], "{source}");
+        assert_eq!(built("src/a.rs", source), [""; 0]);
+    }
+    assert_eq!(built("src/b.rs", "fn f() { Command::new(\"git\").arg(\"cargo\"); }"), [""; 0]);
 }
 
 #[test]
@@ -140,6 +225,20 @@ fn leftovers_are_found() {
     }
     let fine = Tree::default().with("src/a.rs", "let todos = mastodon();").with("a.md", "Say toDo or TODOS.");
     assert_eq!(places(&lengths::leftovers(&fine)), [""; 0]);
+}
+
+#[test]
+fn commands_that_nobody_runs_are_found() {
+    let ci = "cargo matrix bench --blocks 6\nas_root ci/images ship\n# cargo matrix check\n";
+    let tree = |page: &str| Tree::default().with("ci/test", ci).with("ci/images", "").with("docs/a.md", page);
+    let found = |page: &str| places(&commands::not_run(&tree(page)));
+    assert_eq!(found("    cargo matrix bench\n\n    ci/images ship\n\nor `cargo matrix check`\n    ci/test"), [""; 0]);
+    for command in ["cargo matrix check", "cargo matrix ben", "cargo matrix bench --blocks 60", "ci/images"] {
+        let expected = if command == "ci/images" { vec![] } else { vec!["docs/a.md:2"] };
+        assert_eq!(found(&format!("Type\n    {command}")), expected, "{command}");
+    }
+    let gone = Tree::default().with("ci/test", "ci/gone").with("README.md", "    ci/gone");
+    assert_eq!(places(&commands::not_run(&gone)), ["README.md:1"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! One call of cargo: what it is told, what it says, and how a person repeats it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -114,6 +114,8 @@ impl Call {
             arguments.extend(["--manifest-path".into(), self.manifest.clone().into()]);
             arguments.extend(["--target".into(), self.target.clone().into()]);
             arguments.extend(["--target-dir".into(), directory.into()]);
+        } else {
+            arguments.extend(workspace::AS_TESTS_ARE_BUILT.map(Into::into));
         }
         arguments.push("--no-default-features".into());
         if !self.features.is_empty() {
@@ -140,8 +142,13 @@ impl Call {
     /// Runs it, and tells `progress` which crate is being compiled.
     pub fn run(&self, root: &Path, progress: &(dyn Fn(&str) + Sync)) -> Result<Outcome, Failure> {
         let failure = |output: String| Failure { command: self.shell(), output };
-        let mut command = self.command.as_ref().map_or_else(workspace::cargo, Command::new);
-        let foreign = std::env::vars_os().map(|(name, _)| name).filter(|name| is_foreign(name));
+        let mut command = self
+            .command
+            .as_ref()
+            .map_or_else(workspace::cargo, |program| workspace::shell_environment(Command::new(program)));
+        // Where the workspace itself is built, is for the surroundings to say.
+        let stays = |name: &OsStr| self.target_directory.is_none() && name == "CARGO_TARGET_DIR";
+        let foreign = std::env::vars_os().map(|(name, _)| name).filter(|name| is_foreign(name) && !stays(name));
         for name in foreign {
             command.env_remove(name);
         }
@@ -170,7 +177,7 @@ pub fn quietly(command: &mut Command) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-fn is_foreign(name: &std::ffi::OsStr) -> bool {
+fn is_foreign(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     FOREIGN.contains(&name.as_ref())
         || name.starts_with("CARGO_PROFILE_")
@@ -275,7 +282,8 @@ mod tests {
         let features = Recipe { features: vec!["a".to_owned()], ..Recipe::default() };
         assert_eq!(
             call(&features).shell(),
-            "cargo build --profile dev --locked --package bottlecap --bin bottlecap --no-default-features --features a"
+            "cargo build --profile dev --locked --package bottlecap --bin bottlecap --package matrix \
+             --no-default-features --features a"
         );
         // Flags would have everything there compiled anew.
         let flags = Recipe { rustflags: vec!["-C".to_owned(), "x".to_owned()], ..features };

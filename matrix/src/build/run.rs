@@ -16,7 +16,7 @@ use super::recipe::Recipe;
 use super::work::{Job, Workshop};
 use super::{Built, Error, Failure, Origin, sources};
 use crate::cli;
-use crate::flavour::{Toolbox, Tools};
+use crate::flavour::{Flavours, Toolbox, Tools};
 use crate::invoke::build::{Profile, target_directory};
 use crate::manifest::{Manifest, check};
 use crate::plan::{self, Cell, file};
@@ -168,13 +168,15 @@ impl Order {
 fn all(workshop: &Workshop, cells: &[Cell], ledger: &mut Ledger) -> Result<End, Error> {
     let interrupted = watch_for_interrupt();
     let jobs = in_groups(cells.iter().filter_map(|cell| workshop.job(cell)));
-    let progress = Progress::new(jobs.len());
-    for job in &jobs {
+    let is_current = |job: &Job| ledger.line(&job.cell().id).is_some_and(|line| workshop.is_current(job, line));
+    let (current, due): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_current);
+    Flavours::embedded()?.check_programs(due.iter().map(|job| &job.cell().levels))?;
+    let progress = Progress::new(current.len() + due.len());
+    for job in &current {
+        progress.done(&job.cell().id, "is there already");
+    }
+    for job in &due {
         let cell = &job.cell().id;
-        if ledger.line(cell).is_some_and(|line| workshop.is_current(job, line)) {
-            progress.done(cell, "is there already");
-            continue;
-        }
         progress.at(cell, "starting");
         let built = workshop.work(job, &|step| progress.at(cell, step));
         // The signal has reached the compiler as well, so that its failure says nothing about the cell.

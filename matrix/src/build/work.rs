@@ -10,6 +10,7 @@ use super::cargo::{self, Call, Outcome};
 use super::recipe::Recipe;
 use super::testimony::Testimony;
 use super::{Built, Failure, Origin, hash};
+use crate::executable;
 use crate::flavour::Toolbox;
 use crate::manifest::Manifest;
 use crate::plan::{Cell, CellKind, SCHEMA};
@@ -135,7 +136,7 @@ impl Workshop<'_> {
         fs::create_dir_all(&folder).map_err(|error| self.trouble(job, &error))?;
         let place = |from: &Path, name: &str| -> Result<PathBuf, Failure> {
             let to = folder.join(name);
-            fs::copy(from, &to).map(|_| to).map_err(|error| self.trouble(job, &error))
+            executable::copy(from, &to).map(|()| to).map_err(|error| self.trouble(job, &error))
         };
         match &job.task {
             Task::Floor => self.floor(&folder),

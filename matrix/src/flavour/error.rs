@@ -18,7 +18,7 @@ pub enum Error {
     NotHere { architecture: Architecture, libc: Libc, links: Links, glibc_floor: Glibc, machine: Architecture },
     #[error("{choice} cannot be had in this flavour: {reason}")]
     Refused { choice: Choice, reason: String },
-    #[error("this flavour needs what is not installed here: {}\n  {}", packages.join(", "), installation(packages))]
+    #[error("not installed: {}; install with: {}", packages.join(", "), installation(packages))]
     Missing { packages: Vec<String> },
     #[error(
         "this would be built with {found}, and the toolchain of this workspace is {pinned}\n  \

@@ -35,6 +35,7 @@ pub struct Flavours {
     #[serde(rename = "flavour")]
     pub all: Vec<Flavour>,
     pub refused: Vec<Refused>,
+    pub required: Vec<Required>,
 }
 
 /// The compiler of the distribution.
@@ -145,6 +146,15 @@ pub struct Refused {
     pub c_flags: Vec<String>,
     /// With what to do instead.
     pub reason: String,
+}
+
+/// What a switch needs on the machine that builds.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Required {
+    pub choice: Choice,
+    /// Programs on the path, each with the package that has it.
+    pub programs: BTreeMap<String, String>,
 }
 
 /// What a layer is to be for.

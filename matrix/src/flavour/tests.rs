@@ -105,10 +105,12 @@ fn the_table_tells_how_each_of_its_packages_is_found_and_uses_all_of_them() {
 }
 
 #[test]
-fn what_is_refused_is_something_that_can_be_chosen() {
+fn what_is_refused_or_required_is_something_that_can_be_chosen() {
     let manifest = Manifest::embedded().unwrap();
-    for refused in &Flavours::embedded().unwrap().refused {
-        assert!(manifest.offers(&refused.choice).is_ok(), "{}", refused.choice);
+    let flavours = Flavours::embedded().unwrap();
+    let refused = flavours.refused.iter().map(|refused| &refused.choice);
+    for choice in refused.chain(flavours.required.iter().map(|required| &required.choice)) {
+        assert!(manifest.offers(choice).is_ok(), "{choice}");
     }
 }
 
@@ -121,10 +123,24 @@ fn what_is_missing_is_installed_by_one_command() {
         error.to_string()
     };
     let plain = missing(&["cargo-web", "rustc-web"]);
-    assert!(plain.contains("cargo-web, rustc-web\n  apt-get update && apt-get install "), "{plain}");
-    assert!(plain.ends_with(" cargo-web rustc-web"), "{plain}");
+    let start = "not installed: cargo-web, rustc-web; install with: apt-get update && apt-get install ";
+    assert!(plain.starts_with(start) && plain.ends_with(" cargo-web rustc-web"), "{plain}");
     let foreign = missing(&["libstd-rust-web-dev:arm64"]);
-    assert!(foreign.contains("\n  dpkg --add-architecture arm64 && apt-get update && apt-get install "), "{foreign}");
+    assert!(foreign.contains("with: dpkg --add-architecture arm64 && apt-get update && apt-get install "), "{foreign}");
+}
+
+#[test]
+fn a_switch_names_the_packages_of_missing_programs() {
+    let flavours = Flavours::embedded().unwrap();
+    let missing = |cell: &str, there: &[&str]| {
+        let levels = levels(cell);
+        let packages = flavours.missing_for(&levels, |program| there.contains(&program));
+        packages.cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(missing("ship-fips", &[]), ["cmake", "golang-go", "make"]);
+    assert_eq!(missing("ship-fips", &["make", "cmake"]), ["golang-go"]);
+    assert_eq!(missing("ship-fips", &["make", "cmake", "go"]), [""; 0]);
+    assert_eq!(missing("ship", &[]), [""; 0]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A flavour on this machine: what has to be called, and with what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::compiler::{check, first_line, sysroot};
@@ -71,13 +71,8 @@ impl Toolbox {
         let has_launcher = levels.get("launcher").is_some_and(|level| level == ON);
         let before = BTreeMap::from([("static".to_owned(), ON.to_owned())]);
         let launcher = if has_launcher { flavours.of(machine, wanted, &before)? } else { agent };
-        let mut needed: Vec<&String> = agent.packages.iter().chain(&launcher.packages).collect();
-        needed.sort();
-        needed.dedup();
-        let missing = needed.into_iter().filter(|package| !flavours.has(package)).cloned().collect::<Vec<_>>();
-        if !missing.is_empty() {
-            return Err(Error::Missing { packages: missing });
-        }
+        let needed = agent.packages.iter().chain(&launcher.packages).filter(|package| !flavours.has(package));
+        present(needed.chain(flavours.missing_for(levels, is_on_path)))?;
         let ready = |flavour: &Flavour| -> Result<Tools, Error> {
             let tools = Tools::ready(flavours, flavour, wanted.glibc_floor, root, target, progress)?;
             let objections = flavours.objections(wanted, Some(flavour.linker), levels);
@@ -89,10 +84,41 @@ impl Toolbox {
 }
 
 impl Flavours {
+    /// Refuses to build cells with these switches if a program that they need is missing.
+    pub fn check_programs<'l>(&self, cells: impl Iterator<Item = &'l Levels>) -> Result<(), Error> {
+        present(cells.flat_map(|levels| self.missing_for(levels, is_on_path)))
+    }
+
+    /// The packages with programs that these switches need and `is_there` does not find.
+    pub(super) fn missing_for(
+        &self,
+        levels: &Levels,
+        is_there: impl Fn(&str) -> bool,
+    ) -> impl Iterator<Item = &String> {
+        let required = self.required.iter().filter(|required| required.choice.holds(levels));
+        required
+            .flat_map(|required| &required.programs)
+            .filter(move |(program, _)| !is_there(program))
+            .map(|(_, package)| package)
+    }
+
     /// Whether a package is installed.
     fn has(&self, package: &str) -> bool {
         self.packages.get(package).is_some_and(|file| file.exists())
     }
+}
+
+/// An error if packages are missing.
+fn present<'p>(missing: impl Iterator<Item = &'p String>) -> Result<(), Error> {
+    let packages: BTreeSet<&String> = missing.collect();
+    if packages.is_empty() { Ok(()) } else { Err(Error::Missing { packages: packages.into_iter().cloned().collect() }) }
+}
+
+/// Whether a program is on the path, or a variable names another one, as `CMAKE` does for the crate of that name.
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    is_there || std::env::var_os(program.to_uppercase()).is_some()
 }
 
 impl Tools {

@@ -1,18 +1,15 @@
 //! A program that is only at hand as bytes is asked what it is.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-
 use serde_json::Value;
 
 use crate::build::Testimony;
+use crate::executable;
 
 /// Its `--version=json`, or why it was not asked or did not answer.
 pub(super) fn ask(program: &[u8]) -> Result<Value, String> {
     let place = tempfile::tempdir().map_err(|error| error.to_string())?;
     let file = place.path().join("program");
-    fs::write(&file, program).map_err(|error| error.to_string())?;
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o700)).map_err(|error| error.to_string())?;
+    executable::write(&file, program).map_err(|error| error.to_string())?;
     Testimony::document(&file)
 }
 

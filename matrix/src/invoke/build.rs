@@ -1,8 +1,8 @@
 //! Builds the extension of this workspace, and shows on standard error how far it is.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 pub use super::arguments::Profile;
 use super::error::Error;
+use crate::workspace;
 
 /// How much of cargo's output is shown when it fails, in lines from its end.
 const OUTPUT_LINES: usize = 40;
@@ -18,8 +19,11 @@ const OUTPUT_LINES: usize = 40;
 /// Builds bottlecap and returns where it is.
 pub fn extension(profile: Profile) -> Result<PathBuf, Error> {
     let spinner = spinner();
-    let mut command = cargo();
+    let mut command = workspace::cargo();
     command.args(["build", "--package", "bottlecap", "--bin", "bottlecap"]);
+    if profile == Profile::Dev {
+        command.args(workspace::AS_TESTS_ARE_BUILT);
+    }
     command.args(["--message-format", "json-render-diagnostics", "--profile", profile.as_str()]);
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(Error::NoCargo)?;
@@ -46,16 +50,7 @@ pub fn target_directory() -> PathBuf {
     if let Some(directory) = std::env::var_os("CARGO_TARGET_DIR") {
         return directory.into();
     }
-    let located = cargo().args(["locate-project", "--workspace", "--message-format", "plain"]).output();
-    let manifest = located.ok().filter(|output| output.status.success()).map(|output| output.stdout);
-    let manifest = manifest.and_then(|manifest| String::from_utf8(manifest).ok());
-    let root = manifest.as_deref().and_then(|manifest| Path::new(manifest.trim_end()).parent());
-    root.map_or_else(|| std::env::temp_dir().join("matrix"), |root| root.join("target"))
-}
-
-/// The cargo that runs this program, or the first one on the path.
-fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    workspace::located().map_or_else(|| std::env::temp_dir().join("matrix"), |root| root.join("target"))
 }
 
 /// Shows the steps of something slow on standard error, if that is a terminal.

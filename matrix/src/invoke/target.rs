@@ -140,6 +140,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::executable;
 
     #[derive(Parser)]
     struct Line {
@@ -188,7 +189,7 @@ mod tests {
         let error = target(directory.path(), &[]).unwrap_err();
         assert!(error.to_string().contains("chmod +x"), "{error}");
         let bootstrap = directory.path().join("bootstrap");
-        fs::set_permissions(&bootstrap, fs::Permissions::from_mode(0o755)).unwrap();
+        executable::write(&bootstrap, "").unwrap();
         assert!(
             matches!(target(directory.path(), &[]), Ok(Target::Program { program, .. }) if program.ends_with("bootstrap"))
         );

@@ -10,6 +10,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use super::limits;
+use crate::executable;
 
 /// The best that Deflate can do. Starts do not depend on it: the platform unpacks a layer when it is published.
 const LEVEL: i64 = 9;
@@ -106,7 +107,7 @@ pub fn unpack(bytes: &[u8], directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn lay(path: &Path, bytes: &[u8], link: bool, executable: bool) -> io::Result<()> {
+fn lay(path: &Path, bytes: &[u8], link: bool, is_program: bool) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
     if fs::symlink_metadata(path).is_ok() {
         fs::remove_file(path)?;
@@ -114,9 +115,11 @@ fn lay(path: &Path, bytes: &[u8], link: bool, executable: bool) -> io::Result<()
     if link {
         return symlink(String::from_utf8_lossy(bytes).as_ref(), path);
     }
+    if is_program {
+        return executable::write(path, bytes);
+    }
     fs::write(path, bytes)?;
-    let [plain, program] = MODES;
-    fs::set_permissions(path, fs::Permissions::from_mode(if executable { program } else { plain }))
+    fs::set_permissions(path, fs::Permissions::from_mode(MODES[0]))
 }
 
 /// Whether a name has nothing in it that leads elsewhere.

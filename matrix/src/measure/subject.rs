@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::elf::Loading;
 use super::{Error, hexadecimal, page_cache, reading, writing};
 use crate::build::Built;
+use crate::executable;
 use crate::plan::{Cache, Cell, CellKind, Plan};
 use crate::sandbox::Extension;
 use crate::sandbox::setup::Companion;
@@ -151,7 +152,7 @@ pub(super) fn number(count: u64) -> f64 {
 fn copy(file: &Path, to: &Path) -> Result<PathBuf, Error> {
     if !to.exists() {
         let unfinished = to.with_extension("unfinished");
-        fs::copy(file, &unfinished).map_err(writing(&unfinished))?;
+        executable::copy(file, &unfinished).map_err(writing(&unfinished))?;
         fs::rename(&unfinished, to).map_err(writing(to))?;
     }
     Ok(to.to_owned())

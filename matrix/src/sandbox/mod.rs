@@ -16,6 +16,7 @@ mod halt;
 pub mod http;
 pub mod intake;
 mod invocation;
+pub mod isolation;
 pub mod journal;
 mod lines;
 mod memory;
@@ -42,7 +43,7 @@ pub use self::function::Function;
 pub use self::gates::{ExtensionGates, Gates};
 pub use self::invocation::{ExitOf, Invocation, Outcome, Status};
 use self::journal::Entry;
-pub use self::network::OUTSIDE;
+pub use self::network::{OUTSIDE, in_own_network};
 pub use self::output::Line;
 use self::platform::Platform;
 use self::platform::telemetry::Event;
@@ -83,6 +84,12 @@ pub enum Error {
         what: &'static str,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The machine refuses the sandbox something of its own, and [`isolation::REQUIRED`] says that it must not.
+    #[error("{reason}; {} is set, so that this is an error: run as root, or unset it", isolation::REQUIRED)]
+    Isolation {
+        /// What was refused, and what the system said.
+        reason: String,
     },
     /// The HTTP client for telemetry could not be built.
     #[error("cannot build the telemetry client")]

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd as _;
+use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
 
@@ -36,6 +37,13 @@ pub(crate) fn isolate() -> io::Result<()> {
     Ok(Netlink::open()?.set_up(LOOPBACK)?)
 }
 
+/// Does something in a network namespace of its own, with nothing but a loopback device. A sandbox that is started there with the network of its host has
+/// that one, so that a test can take a port before an extension does.
+pub fn in_own_network<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let done = thread::scope(|scope| scope.spawn(|| isolate().map(|()| work())).join());
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 /// Gives the calling thread's network namespace, which must be its own, the interface that Lambda has for this kind of sandbox.
 pub(crate) fn connect(initialization: Initialization) -> io::Result<Outside> {
     // The names are what extensions read the traffic by; Lambda documents neither.
@@ -44,7 +52,7 @@ pub(crate) fn connect(initialization: Initialization) -> io::Result<Outside> {
         _ => "vinternal_1",
     };
     // A thread of its own takes the other namespace along, and leaves this one alone.
-    let (namespace, outside) = std::thread::scope(|scope| {
+    let (namespace, outside) = thread::scope(|scope| {
         let made = scope.spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET)?;
             io::Result::Ok((File::open("/proc/thread-self/ns/net")?, Netlink::open()?))
@@ -64,11 +72,11 @@ pub(crate) fn connect(initialization: Initialization) -> io::Result<Outside> {
 mod tests {
     use std::io::ErrorKind;
     use std::net::{TcpListener, TcpStream};
-    use std::thread;
 
     use nix::errno::Errno;
 
     use super::*;
+    use crate::sandbox::isolation;
 
     #[test]
     fn two_isolated_threads_can_own_the_same_port_and_reach_it() {
@@ -86,7 +94,19 @@ mod tests {
         });
         match first.join().unwrap() {
             Ok(reached) => assert!(reached),
-            Err(refused) => assert_eq!(refused.kind(), ErrorKind::PermissionDenied, "the only reason: {refused}"),
+            Err(refused) => {
+                assert_eq!(refused.kind(), ErrorKind::PermissionDenied, "the only reason: {refused}");
+                assert!(!isolation::is_required(), "{refused}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_port_in_a_network_of_its_own_is_nobody_elses() {
+        let bound = || TcpListener::bind("127.0.0.1:8127");
+        match in_own_network(|| (bound(), in_own_network(bound).unwrap())) {
+            Ok((first, second)) => assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}"),
+            Err(refused) => assert!(!isolation::is_required(), "{refused}"),
         }
     }
 
@@ -109,6 +129,7 @@ mod tests {
                 Err(refused) => {
                     let reason = refused.raw_os_error().map(Errno::from_raw);
                     assert!(matches!(reason, Some(Errno::EPERM | Errno::EOPNOTSUPP)), "{refused}");
+                    assert!(!isolation::is_required(), "{refused}");
                     continue;
                 }
             };

@@ -93,6 +93,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::sandbox::isolation;
 
     /// The ids that a process sees, if there is a namespace to be had.
     fn seen() -> io::Result<String> {
@@ -125,6 +126,7 @@ mod tests {
             Ok(ids) => assert_eq!(ids, "1 2\n"),
             Err(refused) => {
                 assert_eq!(refused.raw_os_error(), Some(1), "only a missing privilege is a reason: {refused}");
+                assert!(!isolation::is_required(), "{refused}");
             }
         }
     }

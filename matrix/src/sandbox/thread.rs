@@ -25,7 +25,7 @@ use super::platform::shutdown::Reason;
 use super::platform::{Platform, router};
 use super::processes::Processes;
 use super::setup::{Cpu, Mount, Network, Setup};
-use super::{Error, intake, mounts, network};
+use super::{Error, intake, isolation, mounts, network};
 
 /// What the handle asks for.
 pub(crate) enum Command {
@@ -57,6 +57,9 @@ pub(crate) fn run(setup: Setup, told: &mpsc::SyncSender<Result<Started, Error>>)
     let group = settle_cpu(&setup, &journal);
     settle_mounts(&setup, &directory, &opt, &journal);
     let processes = settle_processes(&setup, &journal);
+    if let Some(reason) = isolation::refusal(&journal).filter(|_| isolation::is_required()) {
+        return tell(told, Err(Error::Isolation { reason }));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime.map_err(|source| Error::System { what: "build the sandbox's runtime", source }) {
         Ok(runtime) => runtime,

@@ -16,7 +16,12 @@ import time
 
 HOST = os.environ["AWS_LAMBDA_RUNTIME_API"]
 NAME = os.path.basename(sys.argv[0])
-STATE = {"id": "none", "statuses": []}
+STATE = {"id": "none", "statuses": [], "invocations": 0}
+# The types of the telemetry events that have been written to the file.
+HEARD = []
+ARRIVED = threading.Condition()
+# Longer than the platform lets anybody wait.
+PATIENCE = 60
 
 
 def call(method, path, body=None, headers=None):
@@ -40,13 +45,32 @@ def register(name=NAME, events="INVOKE,SHUTDOWN", body=None):
     say("register", response, text)
 
 
+def keep(text):
+    """Writes a batch to the file, and only then counts its events as heard."""
+    with open(os.environ["TELEMETRY"], "a", encoding="utf-8") as out:
+        out.write(text + "\n")
+    try:
+        kinds = [event.get("type") for event in json.loads(text) if isinstance(event, dict)]
+    except ValueError:
+        kinds = []
+    with ARRIVED:
+        HEARD.extend(kinds)
+        ARRIVED.notify_all()
+
+
+def hear(kind, count=None):
+    """Waits until so many events of a type have arrived; as many as there were invocations, if no number is given."""
+    count = STATE["invocations"] if count is None else int(count)
+    with ARRIVED:
+        ARRIVED.wait_for(lambda: HEARD.count(kind) >= count, PATIENCE)
+
+
 class Sink(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         status = STATE["statuses"].pop(0) if STATE["statuses"] else 200
         if status == 200:
-            with open(os.environ["TELEMETRY"], "a", encoding="utf-8") as out:
-                out.write(body.decode() + "\n")
+            keep(body.decode())
         self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -66,8 +90,7 @@ def listen_tcp():
     def run():
         connection, _ = server.accept()
         for line in connection.makefile():
-            with open(os.environ["TELEMETRY"], "a", encoding="utf-8") as out:
-                out.write(f"[{line.strip()}]\n")
+            keep(f"[{line.strip()}]")
 
     threading.Thread(target=run, daemon=True).start()
 
@@ -100,8 +123,13 @@ def next_event():
 
 
 def loop(work="0"):
+    """Works at each event for so many seconds, or until an event of this type has arrived for it."""
     while next_event() == "INVOKE":
-        time.sleep(float(work))
+        STATE["invocations"] += 1
+        if work.startswith("platform."):
+            hear(work)
+        else:
+            time.sleep(float(work))
 
 
 def error(kind):
@@ -145,6 +173,7 @@ COMMANDS = {
     "subscribe_tcp": subscribe_tcp,
     "next": next_event,
     "loop": loop,
+    "hear": hear,
     "error": error,
     "twice": twice,
     "tick": tick,

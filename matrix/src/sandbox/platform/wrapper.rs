@@ -37,9 +37,9 @@ pub(crate) fn command(
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::executable;
 
     fn variables(wrapper: &str, runtime: Option<&str>) -> BTreeMap<String, String> {
         let runtime = runtime.map(|runtime| ("AWS_EXECUTION_ENV".to_owned(), runtime.to_owned()));
@@ -58,12 +58,13 @@ mod tests {
     fn the_wrapper_of_a_layer_gets_the_command() {
         let opt = tempfile::tempdir().unwrap();
         let file = opt.path().join("wrap");
-        fs::write(&file, "#!/bin/sh\necho wrapped $#\nexec \"$@\"\n").unwrap();
+        let script = "#!/bin/sh\necho wrapped $#\nexec \"$@\"\n";
+        fs::write(&file, script).unwrap();
         assert_eq!(
             started("/opt/wrap", opt.path()),
             (Some(126), format!("{}: is not an executable\n", file.display()))
         );
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        executable::write(&file, script).unwrap();
         assert_eq!(started("/opt/wrap", opt.path()), (Some(0), "wrapped 3\na b c\n".to_owned()));
         assert_eq!(started("/nowhere", opt.path()), (Some(127), "/nowhere: does not exist\n".to_owned()));
     }

@@ -1,0 +1,107 @@
+//! Programs that are written and then executed, without "Text file busy".
+//!
+//! Linux refuses to execute a file that any process has open for writing (`ETXTBSY`). A process with several threads may fork in one of them while another one
+//! has the program open: until the child executes its own program, it holds a copy of that descriptor. So a child process writes the file, and nobody
+//! can inherit a descriptor of it. Every program that this crate or a test writes is written here.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// Replaces the file `$0`, with the mode of a program, by what is read from standard input.
+const WRITE: &str = r#"rm -f -- "$0" && cat > "$0" && chmod 755 -- "$0""#;
+
+/// Writes `bytes` to `path`, with mode 755. What was there before is replaced, not changed: a process that executes it goes on with the old program.
+pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+    let mut child = shell(path)?.stdin(Stdio::piped()).spawn()?;
+    let written = child.stdin.take().map_or(Ok(()), |mut input| input.write_all(bytes.as_ref()));
+    // A child that could not open the file says why, and then nobody reads what is written to it.
+    outcome(path, &child.wait_with_output()?)?;
+    written
+}
+
+/// Copies the program `from` to `to`, with mode 755.
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let source = std::fs::File::open(from)?;
+    outcome(to, &shell(to)?.stdin(source).spawn()?.wait_with_output()?)
+}
+
+/// The child that writes a program, still without anything to read. The path is absolute, because the shell would take one that begins with `-` for an option.
+fn shell(path: &Path) -> io::Result<Command> {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", WRITE]).arg(std::path::absolute(path)?);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    Ok(command)
+}
+
+fn outcome(path: &Path, output: &Output) -> io::Result<()> {
+    if output.status.success() {
+        return Ok(());
+    }
+    let reason = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(format!("cannot write {}: {}", path.display(), reason.trim())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::{fs, thread};
+
+    use super::*;
+
+    const SCRIPT: &str = "#!/bin/sh\necho \"$1\"\nexit\n";
+    /// Written with `fs::write`, one of the first ten was busy.
+    const PROGRAMS: usize = 60;
+
+    #[test]
+    fn a_written_program_starts_while_other_threads_start_children() {
+        let folder = tempfile::tempdir().unwrap();
+        let original = folder.path().join("original");
+        // The longer it takes to write a program, the more children are started meanwhile.
+        let script = SCRIPT.to_owned() + &"#".repeat(1 << 20);
+        write(&original, &script).unwrap();
+        let finished = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !finished.load(Ordering::Relaxed) {
+                        assert!(Command::new("/bin/true").status().unwrap().success());
+                    }
+                });
+            }
+            let started = (0..PROGRAMS).try_for_each(|number| {
+                let program = folder.path().join(format!("program-{}", number % 2));
+                if number % 3 == 0 {
+                    copy(&original, &program)?
+                } else {
+                    write(&program, &script)?
+                }
+                let output = Command::new(&program).arg("started").output()?;
+                fs::remove_file(&program)?;
+                if output.stdout == b"started\n" { Ok(()) } else { Err(io::Error::other(format!("{output:?}"))) }
+            });
+            finished.store(true, Ordering::Relaxed);
+            started.unwrap();
+        });
+    }
+
+    #[test]
+    fn a_program_is_replaced_with_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("program");
+        fs::write(&program, "a longer text that was there before").unwrap();
+        write(&program, b"binary \0 text").unwrap();
+        assert_eq!(fs::read(&program).unwrap(), b"binary \0 text");
+        assert_eq!(fs::metadata(&program).unwrap().permissions().mode() & 0o777, 0o755);
+        copy(&program, &folder.path().join("copy")).unwrap();
+        assert_eq!(fs::read(folder.path().join("copy")).unwrap(), b"binary \0 text");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_named_with_the_reason() {
+        let error = write(Path::new("/nonexistent/program"), vec![0; 1 << 20]).unwrap_err().to_string();
+        assert!(error.starts_with("cannot write /nonexistent/program: ") && error.contains("irectory"), "{error}");
+        assert!(copy(Path::new("/nonexistent/program"), Path::new("/nonexistent/copy")).is_err());
+    }
+}

@@ -1,0 +1,52 @@
+//! What README and docs tell people to type is run before every merge: each command of a block is a line of `ci/test`, where it may have further options.
+
+use std::path::Path;
+
+use crate::tree::{Complaint, File, Tree};
+
+const CI: &str = "ci/test";
+
+/// Commands in blocks that `ci/test` does not run, and scripts that do not exist.
+pub fn not_run(tree: &Tree) -> Vec<Complaint> {
+    let ci = tree.files.iter().find(|file| file.path == CI);
+    let run: Vec<&str> = ci.iter().flat_map(|file| file.text.lines()).map(plain).collect();
+    let mut complaints = Vec::new();
+    for (file, line, command) in pages(tree).flat_map(commands) {
+        let is_run =
+            |run: &&str| run.strip_prefix(command).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
+        if command != CI && !run.iter().any(is_run) {
+            complaints.push(Complaint::new(file, line, format!("{CI} does not run `{command}`")));
+        }
+        let script = command.split(' ').next().filter(|word| word.starts_with("ci/"));
+        if script.is_some_and(|script| !tree.files.iter().any(|file| file.path == script)) {
+            complaints.push(Complaint::new(file, line, format!("there is no script for `{command}`")));
+        }
+    }
+    complaints
+}
+
+/// How many commands there are.
+pub fn count(tree: &Tree) -> usize {
+    pages(tree).flat_map(commands).count()
+}
+
+fn pages(tree: &Tree) -> impl Iterator<Item = &File> {
+    let is_page = |path: &Path| {
+        path == Path::new("README.md") || (path.starts_with("docs") && path.extension().is_some_and(|it| it == "md"))
+    };
+    tree.files.iter().filter(move |file| is_page(Path::new(&file.path)))
+}
+
+/// The commands of a page's indented blocks, with their lines.
+fn commands(page: &File) -> impl Iterator<Item = (&File, usize, &str)> {
+    page.text.lines().enumerate().filter_map(move |(at, line)| {
+        let command = line.strip_prefix("    ")?.trim();
+        ["cargo ", "ci/"].iter().any(|start| command.starts_with(start)).then_some((page, at + 1, command))
+    })
+}
+
+/// A line of the script without the privileges that it may ask for.
+fn plain(line: &str) -> &str {
+    let line = line.trim();
+    line.strip_prefix("as_root ").unwrap_or(line)
+}
