@@ -2,6 +2,7 @@
 
 mod custom;
 mod engine;
+mod ignored_lines;
 mod managed;
 mod meter;
 mod next;
