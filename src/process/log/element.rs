@@ -174,7 +174,7 @@ mod tests {
             let length = random.random_range(0..longest);
             random.random::<bool>().then(|| ["t", "\"", "é"][random.random_range(0..3)].repeat(length))
         };
-        for _ in 0..100 {
+        for _ in 0..8 {
             let execution = text(700_000).map(|id| Box::new(Execution { id, name: "order".to_owned() }));
             let log = Log {
                 tags: text(1_500_000),
