@@ -1,16 +1,51 @@
-//! What the customer's metrics take while they wait: measured in a process of its own, so that nobody else's memory counts.
+//! What is held in memory while it waits: measured in a process of its own, one test after the other, so that nobody else's memory counts.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use bottlecap::{aggregate::Contexts, process::dogstatsd::read};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use bottlecap::{
+    aggregate::{Contexts, contexts::MAX_BUCKETS},
+    config::Config,
+    ingest::telemetry::Bound,
+    intake::metrics::{Measured, drafts},
+    process::dogstatsd::read,
+};
 
 const ENTRIES: usize = 10_000;
+const MEBIBYTE: usize = 1 << 20;
+
+/// Held by the test that measures.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A number of bytes from the kernel's description of this process.
+fn status(name: &str) -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+}
 
 /// Bytes of this process that are in memory.
 fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    status("VmRSS")
+}
+
+/// The most bytes that were in memory while this ran, beyond those at its beginning.
+fn peak(run: impl FnOnce()) -> usize {
+    // Source: proc(5), `/proc/pid/clear_refs`: 5 sets the peak back to what is resident now.
+    fs::write("/proc/self/clear_refs", "5").unwrap();
+    let before = resident();
+    run();
+    status("VmHWM").saturating_sub(before)
 }
 
 /// A metric with tags of its own, as long as they are in practice, and ten values of which each has a bin of its own.
@@ -23,6 +58,7 @@ fn line(number: usize) -> String {
 
 #[test]
 fn ten_thousand_entries_take_at_most_a_kibibyte_each() {
+    let _turn = alone();
     let lines: Vec<_> = (0..ENTRIES).map(line).collect();
     let mut contexts = Contexts::default();
     let before = resident();
@@ -35,4 +71,102 @@ fn ten_thousand_entries_take_at_most_a_kibibyte_each() {
     assert!(each > 100, "{each} bytes cannot be: this measures something else");
     assert!(each <= 1024, "{each} bytes for each of {ENTRIES} entries");
     println!("{each} bytes each");
+}
+
+#[test]
+fn metrics_of_every_shape_fill_the_same_memory_at_most() {
+    let _turn = alone();
+    // Shapes of which each meets another of the bounds: entries, text, members, bins in rising and in scattered order, buckets of one entry.
+    let shapes: [(&str, fn(u64) -> String); 6] = [
+        ("gauges", |number| format!("{number}:1|g")),
+        ("texts", |number| format!("a:1|c|#{}{number}", "t".repeat(1 << (number % 13)))),
+        ("members", |number| format!("s:{number}|s")),
+        ("rising bins", |number| format!("d{}:{}|d", number / 4_000, (0.02 * (number % 4_000) as f64 - 20.0).exp())),
+        ("scattered bins", |number| format!("d{}:{}|d", number % 97, (0.02 * (number * 7_919 % 4_000) as f64).exp())),
+        ("buckets", |number| format!("b:1|d|T{}", number * 10)),
+    ];
+    let mut kept = Vec::new();
+    for (shape, line) in shapes {
+        let mut contexts = Contexts::default();
+        let before = resident();
+        let mut number = 0;
+        while contexts.take_refused() == 0 {
+            read(line(number).as_bytes(), i64::MAX, None, |metric| contexts.push(metric));
+            number += 1;
+        }
+        let grown = resident().saturating_sub(before);
+        println!("{shape}: {number} lines, {} KiB", grown >> 10);
+        assert!(grown <= (MAX_BUCKETS << 10) + MEBIBYTE, "{shape}: {grown} bytes for {number} lines");
+        kept.push(contexts);
+    }
+    assert_eq!(kept.len(), shapes.len(), "and none gave its memory to the next");
+}
+
+/// Every value stands for a million.
+#[test]
+fn absurd_sample_rates_take_no_more_memory_than_others() {
+    let _turn = alone();
+    let datagram = format!("a{}|d|@0.000001", ":1".repeat(4_000));
+    let mut sent = 0;
+    let grown = peak(|| {
+        let mut contexts = Contexts::default();
+        for _ in 0..100 {
+            read(datagram.as_bytes(), 0, None, |metric| contexts.push(metric));
+        }
+        let measured = Measured { custom: contexts.drain(), ..Measured::default() };
+        let drafts = drafts(&measured, &[], &Config::default().metrics);
+        sent = drafts.iter().map(|draft| draft.body.len()).sum();
+    });
+    assert!((1..64 << 10).contains(&sent), "{sent} bytes are sent");
+    assert!(grown < 2 * MEBIBYTE, "{grown} bytes");
+    println!("{} KiB, {sent} bytes sent", grown >> 10);
+}
+
+/// Posts a body that comes in parts, and waits for the answer.
+fn post(port: u16, parts: &[&[u8]]) {
+    let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let head = format!("POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+    connection.write_all(head.as_bytes()).unwrap();
+    for part in parts {
+        connection.write_all(part).unwrap();
+    }
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn twenty_parallel_bodies_of_telemetry_take_the_memory_of_one() {
+    const SENDERS: usize = 20;
+    let _turn = alone();
+    // All senders share the text, and each has a number in front of it.
+    let text: Arc<[u8]> = vec![b'x'; 15 << 20].into();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let grown = peak(|| {
+        runtime.block_on(async {
+            let bound = Bound::inherit(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).unwrap();
+            let port = bound.port;
+            let mut batches = bound.serve().unwrap();
+            let sender = |number: usize| {
+                let text = Arc::clone(&text);
+                let begin = format!(r#"[{{"type":"function","record":"{number} "#);
+                thread::spawn(move || post(port, &[begin.as_bytes(), &text, br#""}]"#]))
+            };
+            let senders: Vec<_> = (0..SENDERS).map(sender).collect();
+            for _ in 0..SENDERS {
+                assert_eq!(batches.recv().await.unwrap().events.len(), 1);
+            }
+            join(senders).await;
+        });
+    });
+    // A body and the text that was read from it, and what the allocator keeps.
+    assert!(grown < 64 * MEBIBYTE, "{} MiB", grown / MEBIBYTE);
+    println!("{} MiB", grown / MEBIBYTE);
+}
+
+/// Waits for threads without holding up the listener, which runs on this one.
+async fn join(senders: Vec<thread::JoinHandle<()>>) {
+    let joined = tokio::task::spawn_blocking(|| senders.into_iter().for_each(|sender| sender.join().unwrap()));
+    joined.await.unwrap();
 }

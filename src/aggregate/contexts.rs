@@ -6,21 +6,17 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
-use super::Sketch;
+use super::{
+    Sketch,
+    capacity::{self, BIN_BYTES, Capacity, MEMBER_BYTES},
+};
 use crate::process::dogstatsd::{Metric, Value};
 
 /// The width of a bucket in seconds; the backend's own resolution, and the agent's interval of counts.
 pub const BUCKET_SECONDS: i64 = 10;
 
-/// How many buckets of all entries may wait; the agent's own bound. New ones are refused and counted.
-pub const MAX_BUCKETS: usize = 10_240;
-
-/// What all of them may take, in bytes: a kibibyte each. Long tags, large sets and wide distributions meet this bound first.
-const MAX_BYTES: usize = MAX_BUCKETS << 10;
-/// What a bucket takes beside its entry's text: its share of the map, the entry itself and a first bin or member.
-const BUCKET_BYTES: usize = 320;
-/// What another member of a set or bin of a distribution takes at most.
-const ELEMENT_BYTES: usize = 24;
+/// How many buckets of all entries may wait. New ones are refused and counted.
+pub const MAX_BUCKETS: usize = capacity::MAX_ENTRIES;
 
 /// The metrics. Those of different types never mix, whatever their names.
 #[derive(Debug, Default)]
@@ -30,7 +26,7 @@ pub struct Contexts {
     /// The members' hashes.
     sets: Table<BTreeSet<u64>>,
     distributions: Table<Sketch>,
-    room: Room,
+    capacity: Capacity,
     /// Where the text of an entry is put together.
     text: String,
     refused: u64,
@@ -77,29 +73,29 @@ impl Contexts {
             let _ = write!(self.text, "{comma}{tag}");
         }
         let second = metric.second.div_euclid(BUCKET_SECONDS) * BUCKET_SECONDS;
-        let place = Place { text: &self.text, second };
+        let bucket = BucketKey { text: &self.text, second };
         let refused = match &metric.value {
-            Value::Count(count) => u64::from(!place.update(&mut self.counts, &mut self.room, |sum, _| {
+            Value::Count(count) => u64::from(!bucket.update(&mut self.counts, &mut self.capacity, |sum, _| {
                 // One sum that is no number any more would cost the whole request.
                 let fits = (*sum + count).is_finite();
                 *sum += if fits { *count } else { 0.0 };
                 fits
             })),
-            Value::Gauge(state) => u64::from(!place.update(&mut self.gauges, &mut self.room, |last, _| {
+            Value::Gauge(state) => u64::from(!bucket.update(&mut self.gauges, &mut self.capacity, |last, _| {
                 *last = *state;
                 true
             })),
             Value::Set(member) => {
                 let hash = hash(member);
-                u64::from(!place.update(&mut self.sets, &mut self.room, |members, room| {
-                    members.contains(&hash) || (room.take(ELEMENT_BYTES) && members.insert(hash))
+                u64::from(!bucket.update(&mut self.sets, &mut self.capacity, |members, capacity| {
+                    members.contains(&hash) || (capacity.take(MEMBER_BYTES) && members.insert(hash))
                 }))
             }
             Value::Distribution { values, weight } => {
                 let mut taken = 0;
-                place.update(&mut self.distributions, &mut self.room, |sketch, room| {
+                bucket.update(&mut self.distributions, &mut self.capacity, |sketch, capacity| {
                     for value in values {
-                        if sketch.has_bin_of(*value) || room.take(ELEMENT_BYTES) {
+                        if !sketch.grows_with(*value) || capacity.take(BIN_BYTES) {
                             sketch.insert_times(*value, *weight);
                             taken += 1;
                         }
@@ -114,7 +110,7 @@ impl Contexts {
 
     /// Takes everything, sorted, so that equal metrics make equal payloads.
     pub fn drain(&mut self) -> Drained {
-        self.room = Room::default();
+        self.capacity = Capacity::default();
         let mut gauges = drain(&mut self.gauges, |state| state);
         gauges.extend(drain(&mut self.sets, |members| size(&members)));
         gauges.sort_by(|left, right| left.text.cmp(&right.text));
@@ -151,51 +147,31 @@ impl<T> Context<T> {
     }
 }
 
-/// What is taken of the bounds.
-#[derive(Debug, Default)]
-struct Room {
-    buckets: usize,
-    bytes: usize,
-}
-
-impl Room {
-    /// Takes so many bytes, if there are as many.
-    fn take(&mut self, bytes: usize) -> bool {
-        let fits = self.bytes + bytes <= MAX_BYTES;
-        self.bytes += if fits { bytes } else { 0 };
-        fits
-    }
-
-    fn take_bucket(&mut self, text: usize) -> bool {
-        let fits = self.buckets < MAX_BUCKETS && self.take(BUCKET_BYTES + text);
-        self.buckets += usize::from(fits);
-        fits
-    }
-}
-
 /// Which bucket of which entry.
-struct Place<'a> {
+struct BucketKey<'a> {
     text: &'a str,
     second: i64,
 }
 
-impl Place<'_> {
+impl BucketKey<'_> {
     /// Changes the bucket, which is made if need be; false if there was no room for that or for the change.
     fn update<T: Default>(
         &self,
         table: &mut Table<T>,
-        room: &mut Room,
-        change: impl FnOnce(&mut T, &mut Room) -> bool,
+        capacity: &mut Capacity,
+        change: impl FnOnce(&mut T, &mut Capacity) -> bool,
     ) -> bool {
         let found = table.get_mut(self.text);
         if let Some(bucket) = found.and_then(|all| all.iter_mut().find(|bucket| bucket.second == self.second)) {
-            return change(&mut bucket.value, room);
+            return change(&mut bucket.value, capacity);
         }
-        if !room.take_bucket(self.text.len()) {
+        let before = *capacity;
+        if !capacity.take_entry(self.text.len()) {
             return false;
         }
         let mut value = T::default();
-        if !change(&mut value, room) {
+        if !change(&mut value, capacity) {
+            *capacity = before;
             return false;
         }
         // Most entries have one bucket only: a vector's own guess would be four.
@@ -218,7 +194,7 @@ fn drain<T, U>(table: &mut Table<T>, value: impl Fn(T) -> U) -> Vec<Context<U>> 
     all
 }
 
-#[expect(clippy::cast_precision_loss, reason = "there is room for far less than 2^53 members")]
+#[expect(clippy::cast_precision_loss, reason = "the bound is far below 2^53 members")]
 fn size(members: &BTreeSet<u64>) -> f64 {
     members.len() as f64
 }

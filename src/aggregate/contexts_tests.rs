@@ -1,5 +1,10 @@
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
 use super::*;
-use crate::process::dogstatsd::read;
+use crate::{
+    aggregate::{capacity::ENTRY_BYTES, sketch::MAX_BINS},
+    process::dogstatsd::read,
+};
 
 const NOW: i64 = 1_000_009;
 
@@ -65,7 +70,7 @@ fn a_drain_leaves_nothing_behind() {
     let mut contexts = gathered("a:1|c\nb:1|g\nc:1|s\nd:1|d");
     assert!(!contexts.drain().is_empty());
     assert!(contexts.drain().is_empty());
-    assert_eq!(contexts.room.bytes, 0);
+    assert_eq!(contexts.capacity.bytes(), 0);
 }
 
 #[test]
@@ -85,7 +90,7 @@ fn new_entries_are_refused_when_full_and_known_ones_are_not() {
 
 /// Almost full: this many bytes are left.
 fn crowded(left: usize) -> Contexts {
-    Contexts { room: Room { buckets: 0, bytes: MAX_BYTES - left }, ..Contexts::default() }
+    Contexts { capacity: Capacity::with_bytes_left(left), ..Contexts::default() }
 }
 
 fn push(contexts: &mut Contexts, line: &str) {
@@ -99,7 +104,7 @@ fn a_set_does_not_grow_without_bound() {
         push(&mut contexts, &format!("s:{}|s", number % 1000));
     }
     let members = contexts.sets.values().next().unwrap()[0].value.len();
-    assert!((350..420).contains(&members), "{members}");
+    assert_eq!(members, (10_000 - ENTRY_BYTES - "s|".len()) / MEMBER_BYTES);
     // Those that are known are not refused when they come again.
     assert_eq!(contexts.take_refused(), 2000 - 2 * members as u64);
 }
@@ -111,9 +116,45 @@ fn a_distribution_does_not_grow_without_bound() {
         push(&mut contexts, &format!("d:{}|d", 1.02_f64.powi(number % 1000)));
     }
     let sketch = &contexts.distributions.values().next().unwrap()[0].value;
-    let (bins, counted) = (sketch.bins().count(), sketch.count());
-    assert!((350..420).contains(&bins), "{bins}");
+    let (bins, counted) = (sketch.bins().len(), sketch.count());
+    assert_eq!(bins, (10_000 - ENTRY_BYTES - "d|".len()) / BIN_BYTES);
     assert_eq!(counted + contexts.take_refused(), 2000);
+}
+
+#[test]
+fn a_distribution_with_all_its_bins_takes_no_more_of_the_bound() {
+    let mut contexts = Contexts::default();
+    for number in 0..20_000 {
+        push(&mut contexts, &format!("d:{}|d", 1.02_f64.powi(number % 10_000)));
+    }
+    assert_eq!(contexts.take_refused(), 0);
+    assert_eq!(contexts.capacity.bytes(), ENTRY_BYTES + "d|".len() + MAX_BINS * BIN_BYTES);
+}
+
+#[test]
+fn metrics_of_mixed_sizes_stay_within_both_bounds_and_every_value_is_accounted_for() {
+    let mut random = StdRng::seed_from_u64(12);
+    let mut contexts = Contexts::default();
+    let mut values = 0;
+    for number in 0..60_000_u32 {
+        let tag = "t".repeat(1 << random.random_range(0..13));
+        let (name, second) = (number % 7_000, random.random_range(0..40));
+        let line = match random.random_range(0..4) {
+            0 => format!("c{name}:1|c|#{tag}|T{second}"),
+            1 => format!("g{name}:1|g|#{tag}"),
+            2 => format!("s{}:{number}|s", name % 3),
+            _ => format!("d{}:{}|d|@0.01", name % 5, f64::from(number).exp2().min(1e300)),
+        };
+        values += 1;
+        push(&mut contexts, &line);
+    }
+    assert!(contexts.capacity.bytes() <= capacity::MAX_BYTES);
+    let refused = contexts.take_refused();
+    let drained = contexts.drain();
+    let buckets = |contexts: &[Context<f64>]| contexts.iter().map(|context| context.buckets.len()).sum::<usize>();
+    assert!(buckets(&drained.counts) + buckets(&drained.gauges) + drained.distributions.len() <= MAX_BUCKETS);
+    let counts: f64 = drained.counts.iter().flat_map(|context| &context.buckets).map(|bucket| bucket.value).sum();
+    assert!(refused > 0 && refused < values && counts > 0.0, "{refused} of {values} refused");
 }
 
 #[test]
@@ -123,14 +164,16 @@ fn long_texts_count_for_what_they_are() {
     for number in 0..20 {
         push(&mut contexts, &format!("{text}{number}:1|c"));
     }
-    assert_eq!((contexts.counts.len() as u64, contexts.take_refused()), (12, 8));
+    assert_eq!((contexts.counts.len() as u64, contexts.take_refused()), (11, 9));
 }
 
 #[test]
 fn nothing_empty_is_left_of_what_was_refused() {
-    let mut contexts = crowded(BUCKET_BYTES + 10);
+    let mut contexts = crowded(ENTRY_BYTES + 10);
     push(&mut contexts, "d:1|d");
     push(&mut contexts, "s:1|s");
     assert_eq!(contexts.take_refused(), 2);
-    assert!(contexts.drain().is_empty());
+    push(&mut contexts, "g:1|g");
+    assert_eq!(contexts.take_refused(), 0, "what was refused takes none of the bound");
+    assert_eq!(contexts.drain().gauges.len(), 1);
 }

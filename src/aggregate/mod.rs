@@ -1,5 +1,6 @@
 //! Bounded memory: what waits to leave. Knows neither HTTP nor Lambda.
 
+mod capacity;
 pub mod contexts;
 pub mod logs;
 pub mod points;

@@ -1,15 +1,21 @@
 //! Points that wait to leave, merged by metric, tags and time.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
-use super::Sketch;
+use super::{
+    Sketch,
+    capacity::{self, BIN_BYTES, Capacity},
+};
 use crate::process::metric::Point;
 
 /// The width of a bucket in milliseconds; the backend's own resolution.
 const BUCKET_MS: i64 = 10_000;
 
-/// How many distinct series may wait; the agent's own bound. New ones are refused and counted.
-pub const MAX_SERIES: usize = 10_240;
+/// How many distinct series may wait. New ones are refused and counted.
+pub const MAX_SERIES: usize = capacity::MAX_ENTRIES;
 
 /// What makes two points one series.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,6 +41,7 @@ pub struct Distribution {
 #[derive(Debug, Default)]
 pub struct Points {
     series: HashMap<Series, Sketch>,
+    capacity: Capacity,
     dropped: u64,
 }
 
@@ -43,15 +50,26 @@ impl Points {
     pub fn push(&mut self, point: &Point) {
         let second = point.time.div_euclid(BUCKET_MS) * (BUCKET_MS / 1000);
         let series = Series { name: point.name, tags: point.tags.clone(), second };
-        if self.series.len() < MAX_SERIES || self.series.contains_key(&series) {
-            self.series.entry(series).or_default().insert(point.value);
-        } else {
-            self.dropped += 1;
+        let capacity = &mut self.capacity;
+        let sketch = match self.series.entry(series) {
+            Entry::Occupied(known) => {
+                let known = known.into_mut();
+                (!known.grows_with(point.value) || capacity.take(BIN_BYTES)).then_some(known)
+            }
+            Entry::Vacant(new) => {
+                let text = new.key().tags.iter().map(|tag| size_of::<String>() + tag.len()).sum();
+                capacity.take_entry(text).then(|| new.insert(Sketch::default()))
+            }
+        };
+        match sketch {
+            Some(sketch) => sketch.insert(point.value),
+            None => self.dropped += 1,
         }
     }
 
     /// Takes everything, sorted, so that equal points make equal payloads.
     pub fn drain(&mut self) -> Vec<Distribution> {
+        self.capacity = Capacity::default();
         let mut all: Vec<_> = self.series.drain().map(|(series, sketch)| Distribution { series, sketch }).collect();
         all.sort_by(|left, right| left.series.cmp(&right.series));
         all
@@ -65,6 +83,8 @@ impl Points {
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
     use super::*;
 
     fn point(name: &'static str, tag: &str, time: i64, value: f64) -> Point {
@@ -107,5 +127,21 @@ mod tests {
         let all = points.drain();
         assert_eq!(all.len(), MAX_SERIES);
         assert_eq!(all.iter().map(|it| it.sketch.count()).sum::<u64>(), MAX_SERIES as u64 + 1);
+    }
+    #[test]
+    fn points_of_mixed_sizes_stay_within_both_bounds_and_are_all_accounted_for() {
+        let mut random = StdRng::seed_from_u64(12);
+        let mut points = Points::default();
+        for number in 0..60_000_i64 {
+            let tag = "t".repeat(1 << random.random_range(0..14));
+            let value = random.random_range(-300.0_f64..300.0).exp();
+            points.push(&point("a", &tag, number % 2_000 * BUCKET_MS, value));
+            assert!(points.series.len() <= MAX_SERIES && points.capacity.bytes() <= capacity::MAX_BYTES);
+        }
+        let dropped = points.take_dropped();
+        let kept = points.drain().iter().map(|it| it.sketch.count()).sum::<u64>();
+        assert!(dropped > 0 && kept > 0, "{dropped} {kept}");
+        assert_eq!(dropped + kept, 60_000);
+        assert_eq!(points.capacity.bytes(), 0);
     }
 }

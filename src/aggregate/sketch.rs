@@ -10,8 +10,10 @@ const GAMMA_LN: f64 = 0.015_504_186_535_965_254;
 const BIAS: i32 = 1338;
 /// The smallest magnitude that is told from zero.
 const MIN_VALUE: f64 = 9.941_854_089_121_45e-10;
-/// How many bins a sketch may have; beyond that the lowest are merged.
-const MAX_BINS: usize = 4096;
+/// Maximum number of bins of a sketch, in memory and on the wire; beyond that the lowest are merged.
+pub const MAX_BINS: usize = 4096;
+/// Maximum count of a bin on the wire, as the agent has it: a higher bin becomes several of the same key.
+const MAX_BIN_COUNT: u32 = 65_535;
 
 /// A distribution.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -34,18 +36,19 @@ impl Sketch {
         if !value.is_finite() || times == 0 {
             return;
         }
-        *self.bins.entry(key(value)).or_default() += u64::from(times);
+        let bin = self.bins.entry(key(value)).or_default();
+        *bin = bin.saturating_add(times.into());
         (self.min, self.max) =
             if self.count == 0 { (value, value) } else { (self.min.min(value), self.max.max(value)) };
-        self.count += u64::from(times);
+        self.count = self.count.saturating_add(times.into());
         // An infinite sum would make the intake refuse the whole request.
         self.sum = (self.sum + value * f64::from(times)).clamp(f64::MIN, f64::MAX);
         self.trim();
     }
 
-    /// Whether another value like this one would take no more memory.
-    pub fn has_bin_of(&self, value: f64) -> bool {
-        self.bins.contains_key(&key(value))
+    /// Whether another value like this one would take more memory.
+    pub fn grows_with(&self, value: f64) -> bool {
+        self.bins.len() < MAX_BINS && !self.bins.contains_key(&key(value))
     }
 
     /// How many values.
@@ -74,14 +77,22 @@ impl Sketch {
         if self.count == 0 { 0.0 } else { self.sum / self.count as f64 }
     }
 
-    /// The bins by rising key, each at most 65,535 high as the wire wants it: a higher one comes in several pieces, the remainder first.
-    pub fn bins(&self) -> impl Iterator<Item = Bin> {
-        const FULL: u16 = u16::MAX;
-        self.bins.iter().flat_map(|(&key, &count)| {
-            let remainder = u16::try_from(count % u64::from(FULL)).ok().filter(|remainder| *remainder > 0);
-            let full = std::iter::repeat_n(FULL, usize::try_from(count / u64::from(FULL)).unwrap_or(usize::MAX));
-            remainder.into_iter().chain(full).map(move |count| Bin { key, count: count.into() })
-        })
+    /// At most [`MAX_BINS`] bins for the wire, by rising key. A count above [`MAX_BIN_COUNT`] comes in several of the same key, the remainder first; where
+    /// they would be too many, as under a sample rate of one in a million, they hold as much as the wire's 32 bits can, and what is beyond that is in the count only.
+    pub fn bins(&self) -> Vec<Bin> {
+        let usual: u64 = self.bins.values().map(|count| count.div_ceil(MAX_BIN_COUNT.into())).sum();
+        let most = if usual <= MAX_BINS as u64 { MAX_BIN_COUNT } else { u32::MAX };
+        let mut spare = MAX_BINS.saturating_sub(self.bins.len());
+        let mut bins = Vec::with_capacity(self.bins.len());
+        for (&key, &count) in &self.bins {
+            let full = count.saturating_sub(1) / u64::from(most);
+            let remainder = u32::try_from(count - full * u64::from(most)).unwrap_or(most);
+            let full = usize::try_from(full).unwrap_or(usize::MAX).min(spare);
+            spare -= full;
+            bins.push(Bin { key, count: remainder });
+            bins.extend(std::iter::repeat_n(Bin { key, count: most }, full));
+        }
+        bins
     }
 
     /// Merges the lowest bins into the first that stays.
@@ -90,7 +101,7 @@ impl Sketch {
             && let Some((_, lowest)) = self.bins.pop_first()
             && let Some(mut next) = self.bins.first_entry()
         {
-            *next.get_mut() += lowest;
+            *next.get_mut() = next.get().saturating_add(lowest);
         }
     }
 }
@@ -168,7 +179,7 @@ mod tests {
         sketch.insert(3.15);
         assert_eq!((sketch.count(), sketch.min(), sketch.max()), (1, 3.15, 3.15));
         assert_eq!((sketch.average(), sketch.sum()), (3.15, 3.15));
-        assert_eq!(sketch.bins().collect::<Vec<_>>(), [Bin { key: 1412, count: 1 }]);
+        assert_eq!(sketch.bins(), [Bin { key: 1412, count: 1 }]);
     }
 
     #[test]
@@ -187,8 +198,7 @@ mod tests {
         for _ in 0..3 {
             sketch.insert(1.0);
         }
-        let counts: Vec<_> = sketch.bins().map(|bin| bin.count).collect();
-        assert_eq!(counts, [3, 65_535, 65_535]);
+        assert_eq!(counts(&sketch), [3, 65_535, 65_535]);
     }
 
     #[test]
@@ -200,7 +210,7 @@ mod tests {
         assert_eq!(once, each);
         once.insert_times(7.0, 0);
         assert_eq!(once, each);
-        assert!(once.has_bin_of(2.5) && !once.has_bin_of(7.0));
+        assert!(!once.grows_with(2.5) && once.grows_with(7.0));
     }
 
     /// Values of every size and sign, as they come in practice: round, spread over orders of magnitude, and all alike.
@@ -241,7 +251,7 @@ mod tests {
     /// The value that the bins give for a rank, counted from zero.
     fn at(sketch: &Sketch, rank: u64) -> f64 {
         let mut seen = 0;
-        let bin = sketch.bins().find(|bin| {
+        let bin = sketch.bins().into_iter().find(|bin| {
             seen += u64::from(bin.count);
             seen > rank
         });
@@ -257,8 +267,47 @@ mod tests {
             let sign = if number < 0 { -1.0 } else { 1.0 };
             sketch.insert(sign * (f64::from(number).abs() * GAMMA_LN - 20.0).exp());
         }
-        assert_eq!(sketch.bins().count(), MAX_BINS);
-        assert_eq!(sketch.bins().map(|bin| u64::from(bin.count)).sum::<u64>(), sketch.count());
-        assert!(sketch.bins().next().unwrap().count > 1);
+        assert_eq!(sketch.bins().len(), MAX_BINS);
+        assert_eq!(total(&sketch), sketch.count());
+        assert!(sketch.bins()[0].count > 1);
+        assert!(!sketch.grows_with(f64::MAX), "whatever comes, the lowest make room");
+        sketch.insert(f64::MAX);
+        assert_eq!(sketch.bins().len(), MAX_BINS);
+        assert_eq!(total(&sketch), sketch.count());
+    }
+
+    #[test]
+    fn wire_bins_stay_within_their_bound_at_any_weight() {
+        let mut random = StdRng::seed_from_u64(4096);
+        for (values, keys) in [(10, 1), (4_000, 1), (4_000, 300), (20_000, 3_000), (20_000, 20_000)] {
+            let mut sketch = Sketch::default();
+            for _ in 0..values {
+                let weight = if random.random() { 1_000_000 } else { random.random_range(1..100_000) };
+                sketch.insert_times((f64::from(random.random_range(0..keys)) * GAMMA_LN - 20.0).exp(), weight);
+            }
+            let bins = sketch.bins();
+            assert!(bins.len() <= MAX_BINS, "{} bins", bins.len());
+            assert!(bins.is_sorted_by_key(|bin| bin.key) && bins.iter().all(|bin| bin.count > 0));
+            // Where every bin is taken, the lowest has no other to give to what the wire cannot count.
+            let whole = total(&sketch) == sketch.count() || sketch.bins.len() == MAX_BINS;
+            assert!(whole && total(&sketch) <= sketch.count(), "{values} values in {keys} bins");
+        }
+    }
+
+    #[test]
+    fn bins_of_more_than_the_wire_can_count_saturate() {
+        let mut sketch = Sketch { count: u64::MAX, max: 1.0, ..Sketch::default() };
+        sketch.bins.extend([(1, u64::MAX), (2, 5)]);
+        let bins = sketch.bins();
+        assert_eq!(bins.len(), MAX_BINS);
+        assert_eq!(bins.last(), Some(&Bin { key: 2, count: 5 }));
+    }
+
+    fn counts(sketch: &Sketch) -> Vec<u32> {
+        sketch.bins().iter().map(|bin| bin.count).collect()
+    }
+
+    fn total(sketch: &Sketch) -> u64 {
+        sketch.bins().iter().map(|bin| u64::from(bin.count)).sum()
     }
 }

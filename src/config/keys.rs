@@ -418,8 +418,8 @@ keys! {
     Datadog DOGSTATSD_SO_RCVBUF {
         yaml: Some("dogstatsd_so_rcvbuf"), kind: Kind::Integer { from: 1, to: 1_073_741_823 }, default: "",
         example: "1048576", reader: "ingest",
-        meaning: "Bytes of datagrams that the system may keep until they are read. The default, and the most that it \
-                  gives, is the system's own.",
+        meaning: "Bytes of datagrams that the system may keep until they are read, at most 16 MiB. The default, and \
+                  the most that it gives, is the system's own.",
         set: |draft, given, _| {
             taken(given.integer(&(1..=1_073_741_823)).map(|size| draft.config.dogstatsd.receive_buffer = Some(size)))
         },

@@ -22,8 +22,10 @@ pub const PORT: u16 = 8125;
 
 /// How many datagrams are read before somebody else gets a turn.
 const TURN: usize = 256;
-/// What may wait at most, however many datagrams that is.
+/// What may wait at most, however many datagrams that is: in the queue, and as far as it is up to us, with the system.
 const MAX_WAITING_BYTES: usize = 16 << 20;
+/// Maximum size of a UDP datagram over IPv4, rounded up.
+const MAX_DATAGRAM_BYTES: usize = 64 << 10;
 /// How often the queue is emptied for a flush at most: a flood must not keep the flush from happening.
 const MAX_ROUNDS: usize = 16;
 
@@ -49,11 +51,11 @@ impl Bound {
         self.socket.set_nonblocking(true)?;
         let socket = tokio::net::UdpSocket::from_std(self.socket)?;
         if let Some(size) = settings.receive_buffer
-            && let Err(error) = SockRef::from(&socket).set_recv_buffer_size(size)
+            && let Err(error) = SockRef::from(&socket).set_recv_buffer_size(size.min(MAX_WAITING_BYTES))
         {
             log::warn!("DOGSTATSD | The receive buffer stays as it is: {error}");
         }
-        let queue = Mutex::new(Queue::new(settings));
+        let queue = Mutex::new(Queue::new(settings)?);
         let shared = Arc::new(Shared { socket, queue, arrived: Notify::new() });
         tokio::spawn(read(Arc::clone(&shared)));
         Ok(Inbox { shared, lost_before: 0 })
@@ -168,9 +170,13 @@ enum Received {
 }
 
 impl Queue {
-    fn new(settings: &DogStatsd) -> Self {
-        let buffer = vec![0; settings.buffer_size + 1].into();
-        Self { bytes: Vec::new(), datagrams: 0, max_datagrams: settings.queue_size, buffer, seen: 0, lost: 0 }
+    fn new(settings: &DogStatsd) -> io::Result<Self> {
+        let length = settings.buffer_size.min(MAX_DATAGRAM_BYTES) + 1;
+        let mut buffer = Vec::new();
+        buffer.try_reserve_exact(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        buffer.resize(length, 0);
+        let (bytes, max_datagrams) = (Vec::new(), settings.queue_size);
+        Ok(Self { bytes, datagrams: 0, max_datagrams, buffer: buffer.into(), seen: 0, lost: 0 })
     }
 
     /// Reads for a turn, and loses what does not fit; false if nothing is left to be read.
@@ -225,17 +231,32 @@ impl Queue {
         } else {
             read
         };
-        if !whole.is_empty() {
-            self.bytes.extend_from_slice(whole);
-            self.bytes.push(b'\n');
-            self.datagrams += 1;
+        if whole.is_empty() {
+            return;
         }
+        if !reserve(&mut self.bytes, whole.len() + 1) {
+            self.lost += 1;
+            return;
+        }
+        self.bytes.extend_from_slice(whole);
+        self.bytes.push(b'\n');
+        self.datagrams += 1;
     }
 
     fn take(&mut self) -> Vec<u8> {
         self.datagrams = 0;
         std::mem::take(&mut self.bytes)
     }
+}
+
+/// Makes room for so many more bytes, as a vector does by itself, but never for more than [`MAX_WAITING_BYTES`] altogether; false if there is no memory.
+fn reserve(bytes: &mut Vec<u8>, more: usize) -> bool {
+    let needed = bytes.len() + more;
+    if needed <= bytes.capacity() {
+        return true;
+    }
+    let capacity = needed.max(bytes.capacity() * 2).min(MAX_WAITING_BYTES.max(needed));
+    bytes.try_reserve_exact(capacity - bytes.len()).is_ok()
 }
 
 /// How many datagrams the system has lost of a socket since there is one, because they came faster than they were read; None if it does not say.

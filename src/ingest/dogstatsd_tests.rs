@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
 use super::*;
 use crate::config::Config;
 
@@ -69,6 +71,34 @@ async fn what_the_system_cannot_hold_is_counted_too() {
     let arrived = drained(&inbox).lines().count() as u64;
     assert!(arrived < 500, "the receive buffer is as small as the system makes it");
     assert_eq!(arrived + inbox.take_lost(), 500);
+}
+
+#[tokio::test]
+async fn datagrams_of_mixed_sizes_stay_within_both_bounds_and_are_all_accounted_for() {
+    let mut random = StdRng::seed_from_u64(12);
+    for (queue_size, longest) in [(1_048_576, 60_000), (700, 60_000), (700, 50)] {
+        let settings = DogStatsd { buffer_size: 65_536, queue_size, ..settings() };
+        let Pair { mut inbox, sender } = pair(&settings);
+        let mut sent = 0;
+        while inbox.shared.queue().lost < 100 {
+            let datagram = vec![b'x'; random.random_range(1..=longest)];
+            sent += u64::from(sender.send(&datagram).is_ok());
+            let mut queue = inbox.shared.queue();
+            queue.read(&inbox.shared.socket);
+            assert!(queue.bytes.len() <= MAX_WAITING_BYTES && queue.bytes.capacity() <= MAX_WAITING_BYTES);
+            assert!(queue.datagrams <= queue_size);
+        }
+        let kept = drained(&inbox).lines().count() as u64;
+        assert!(kept > 100, "{kept}");
+        assert_eq!(kept + inbox.take_lost(), sent);
+    }
+}
+
+#[test]
+fn memory_that_is_not_there_is_no_room() {
+    let mut bytes = b"abc".to_vec();
+    assert!(!reserve(&mut bytes, isize::MAX as usize));
+    assert_eq!(bytes, b"abc");
 }
 
 #[tokio::test]

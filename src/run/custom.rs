@@ -1,5 +1,8 @@
 //! The customer's metrics, from datagrams to what waits to leave.
 
+use tokio::time::Instant;
+
+use super::ignored_lines::IgnoredLines;
 use crate::{
     aggregate::{
         Contexts,
@@ -8,7 +11,7 @@ use crate::{
     flush::Dropped,
     ingest::dogstatsd::Inbox,
     os::clock,
-    process::dogstatsd::{Tally, read},
+    process::dogstatsd::read,
 };
 
 /// What the function measures.
@@ -16,6 +19,7 @@ pub struct Custom {
     inbox: Option<Inbox>,
     namespace: Option<String>,
     contexts: Contexts,
+    ignored: IgnoredLines,
     told: Told,
 }
 
@@ -29,7 +33,13 @@ struct Told {
 impl Custom {
     /// Without an inbox, nothing will ever come.
     pub fn new(inbox: Option<Inbox>, namespace: Option<String>) -> Self {
-        Self { inbox, namespace, contexts: Contexts::default(), told: Told::default() }
+        Self {
+            inbox,
+            namespace,
+            contexts: Contexts::default(),
+            ignored: IgnoredLines::default(),
+            told: Told::default(),
+        }
     }
 
     /// Waits until there is something to take; never ends if nothing will come. May be cancelled.
@@ -43,16 +53,29 @@ impl Custom {
     /// Takes in what has arrived.
     pub fn take(&mut self) {
         if let Some(inbox) = &self.inbox {
-            gather(&mut self.contexts, self.namespace.as_deref(), &inbox.take());
+            let datagrams = inbox.take();
+            self.gather(&datagrams);
         }
     }
 
     /// Takes in everything that was sent before this was called, and gives all that was measured.
     pub fn drain(&mut self) -> Drained {
-        if let Some(inbox) = &self.inbox {
-            inbox.drain(|datagrams| gather(&mut self.contexts, self.namespace.as_deref(), datagrams));
+        if let Some(inbox) = self.inbox.take() {
+            inbox.drain(|datagrams| self.gather(datagrams));
+            self.inbox = Some(inbox);
+        }
+        for warning in self.ignored.take_warnings(Instant::now()) {
+            log::warn!("{warning}");
         }
         self.contexts.drain()
+    }
+
+    fn gather(&mut self, datagrams: &[u8]) {
+        if datagrams.is_empty() {
+            return;
+        }
+        let (now, namespace) = (clock::epoch_ms() / 1000, self.namespace.as_deref());
+        self.ignored.add(read(datagrams, now, namespace, |metric| self.contexts.push(metric)));
     }
 
     /// What was given up since this was last asked.
@@ -72,15 +95,5 @@ impl Custom {
             );
         }
         Dropped { values, datagrams, ..Dropped::default() }
-    }
-}
-
-fn gather(contexts: &mut Contexts, namespace: Option<&str>, datagrams: &[u8]) {
-    if datagrams.is_empty() {
-        return;
-    }
-    let tally = read(datagrams, clock::epoch_ms() / 1000, namespace, |metric| contexts.push(metric));
-    if tally != Tally::default() {
-        log::debug!("DOGSTATSD | {tally}");
     }
 }

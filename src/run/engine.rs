@@ -1,12 +1,11 @@
 //! Everything between the telemetry and the network, moved by the loops.
 
-use tokio::sync::mpsc::Receiver;
-
 use super::{custom::Custom, meter::Meter};
 use crate::{
     aggregate::{LogQueue, Points},
     config::Config,
     flush::{Dropped, Flusher},
+    ingest::telemetry::Batches,
     intake::{self, Draft, metrics::Measured},
     os::{
         clock,
@@ -31,7 +30,7 @@ pub struct Engine {
     /// None where nobody wants to know what the function uses of the machine.
     pub meter: Option<Meter>,
     pub flusher: Flusher,
-    pub telemetry: Option<Receiver<Batch>>,
+    pub telemetry: Option<Batches>,
     pub config: Config,
 }
 
@@ -76,7 +75,7 @@ impl Engine {
 
     /// Takes in what has arrived already.
     fn ingest_waiting(&mut self) {
-        while let Some(batch) = self.telemetry.as_mut().and_then(|receiver| receiver.try_recv().ok()) {
+        while let Some(batch) = self.telemetry.as_mut().and_then(|batches| batches.try_recv().ok()) {
             self.ingest(batch);
         }
     }
@@ -146,9 +145,9 @@ impl Engine {
 }
 
 /// The next batch; never, if there is none to come.
-async fn receive(telemetry: &mut Option<Receiver<Batch>>) -> Batch {
-    if let Some(receiver) = telemetry {
-        if let Some(batch) = receiver.recv().await {
+async fn receive(telemetry: &mut Option<Batches>) -> Batch {
+    if let Some(batches) = telemetry {
+        if let Some(batch) = batches.recv().await {
             return batch;
         }
         *telemetry = None;

@@ -2,6 +2,7 @@
 
 mod custom;
 mod engine;
+mod ignored_lines;
 mod managed;
 mod meter;
 mod next;
@@ -10,20 +11,19 @@ mod sampler;
 mod shutdown;
 
 use custom::Custom;
-use tokio::sync::mpsc::Receiver;
 
 use crate::{
     aggregate::{LogQueue, Points},
     config::Config,
     flush::Flusher,
-    ingest::dogstatsd::Inbox,
+    ingest::{dogstatsd::Inbox, telemetry::Batches},
     intake,
     os::{
         proc::Proc,
         trace::{self, Checkpoint, checkpoint},
     },
     platform::{Control, Exchange, Initialization, Registered},
-    process::{event::Batch, invocation::Processor, log::Origin, tags::FunctionTags},
+    process::{invocation::Processor, log::Origin, tags::FunctionTags},
 };
 
 /// Everything that the loops work with, built by `start`.
@@ -43,7 +43,7 @@ pub struct Parts<E> {
     /// The way to Datadog.
     pub intake: Intake,
     /// Telemetry; None where no event will ever come (the subscription failed, or the platform has none).
-    pub telemetry: Option<Receiver<Batch>>,
+    pub telemetry: Option<Batches>,
     /// What the function measures; None where it cannot be had.
     pub dogstatsd: Option<Inbox>,
 }

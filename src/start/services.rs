@@ -2,10 +2,7 @@
 
 use std::{env, fs, io, path::Path, thread};
 
-use tokio::{
-    runtime::{Builder, Runtime},
-    sync::mpsc::Receiver,
-};
+use tokio::runtime::{Builder, Runtime};
 
 use super::{Birth, Error, fips};
 use crate::{
@@ -14,7 +11,7 @@ use crate::{
     features::{self, LAZY_INTAKE, RUNTIME_SIZING},
     ingest::{
         dogstatsd::{self, Inbox},
-        telemetry::Bound,
+        telemetry::{Batches, Bound},
     },
     intake::{self, key::Function, tls},
     os::{
@@ -23,7 +20,6 @@ use crate::{
     },
     platform::{self, Control, Environment, Initialization, Registered, Subscribed, subscription::Subscription},
     process::{
-        event::Batch,
         invocation::{Processor, Settings},
         log::Rules,
         tags::FunctionTags,
@@ -131,7 +127,7 @@ pub struct Listening {
     /// Where.
     pub port: u16,
     /// What arrives.
-    pub batches: Receiver<Batch>,
+    pub batches: Batches,
 }
 
 impl Listening {
@@ -158,7 +154,7 @@ impl Listening {
 }
 
 /// What will arrive; None where nothing will.
-pub type Telemetry = Option<Receiver<Batch>>;
+pub type Telemetry = Option<Batches>;
 
 /// What is known once everything that can fail has been tried.
 pub struct Known<E> {

@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, fmt::Write as _, sync::Arc, time::Duration};
 
 use matrix::sandbox::{
-    Function, Setup,
+    Function, Sandbox, Setup,
     function::{Answer, Call, Handler, InitError},
 };
 
-use crate::support::{self, Life, babble, echo, live, request_id, setup, setup_with, text};
+use crate::support::{self, Life, babble, echo, end, invoke, live, request_id, setup, setup_with, text};
 
 /// One invocation of a function that prints these lines.
 fn printing(lines: Vec<Vec<u8>>, variables: &[(&str, &str)]) -> Life {
@@ -69,6 +69,47 @@ fn json_keeps_its_text_and_gives_its_severity_and_tags() {
     let tagged = printed(&life, r#"{"text":"tagged"}"#);
     assert!(tagged["ddtags"].as_str().unwrap().ends_with(",color:red"));
     printed(&life, "{\"broken\":");
+}
+
+#[test]
+fn status_codes_are_no_severities_and_every_status_attribute_counts() {
+    let expected = [
+        (r#"{"method":"GET","path":"/x","status":404}"#, "info"),
+        (r#"{"method":"GET","path":"/y","status":500}"#, "info"),
+        (r#"{"event":"job done","status":0}"#, "info"),
+        (r#"{"level":50,"msg":"pino"}"#, "error"),
+        (r#"{"severity":"WARNING"}"#, "warn"),
+        (r#"{"syslog":{"severity":3}}"#, "error"),
+        (r#"{"level":{"name":"error"}}"#, "error"),
+        (r#"{"status":"error"}"#, "error"),
+    ];
+    let life = printing(expected.iter().map(|(line, _)| line.as_bytes().to_vec()).collect(), &[]);
+    for (line, severity) in expected {
+        assert_eq!(printed(&life, line)["message"]["status"], severity, "{line}");
+    }
+}
+
+#[test]
+fn taking_tags_out_of_a_line_leaves_its_other_bytes_alone() {
+    let line = br#"{"ddtags":"a:b", "id":12345678901234567890123, "price":1.50, "twice":1, "twice":2}"#;
+    let life = printing(vec![line.to_vec()], &[]);
+    let log = printed(&life, r#"{"id":12345678901234567890123, "price":1.50, "twice":1, "twice":2}"#);
+    assert!(log["ddtags"].as_str().unwrap().ends_with(",a:b"));
+}
+
+#[test]
+fn equal_batches_of_telemetry_all_count() {
+    let line = serde_json::json!({"time": "2026-11-23T09:45:46.221Z", "type": "function", "record": "the same"});
+    let sandbox = Sandbox::start(setup(echo())).unwrap();
+    let mut invocations = Vec::new();
+    for number in 0..3 {
+        assert!(sandbox.inject("datadog-agent", std::slice::from_ref(&line)));
+        invocations.extend(invoke(&sandbox, number..number + 1));
+    }
+    let life = end(sandbox, invocations);
+    life.assert_unharmed();
+    life.assert_exactly_once();
+    assert_eq!(life.count_messages("the same"), 3, "{}", life.own_lines());
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn datadogs_own_client_is_understood() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("requirements.txt"), "datadog==0.56.0\n").unwrap();
     let function = support::python(&directory, WITH_DATADOGS_CLIENT);
-    let variables = [("DD_LOG_LEVEL", "debug"), ("DD_TAGS", "layer:api")];
+    let variables = [("DD_TAGS", "layer:api")];
     let Some(life) = live(Setup { timeout: Duration::from_secs(30), ..setup_with(function, &variables) }, 3) else {
         return;
     };
@@ -139,14 +139,16 @@ fn datadogs_own_client_is_understood() {
     assert_eq!(life.intake.points("shop.then")[0].ts, 1_600_000_000);
     assert_sum(&life, "shop.then.count", 12.0);
     let own = life.own_lines();
-    assert!(own.contains("1 events") && own.contains("1 service checks"), "{own}");
-    assert!(!own.contains("make no sense"), "{own}");
+    for what in ["events", "service checks"] {
+        assert_eq!(own.matches(&format!("{what} are not supported and are ignored")).count(), 1, "{own}");
+    }
+    assert!(!own.contains("DOGSTATSD | the line"), "{own}");
 }
 
 #[test]
 fn what_was_sent_before_the_end_has_arrived_before_the_freeze() {
     let function = sending(&["a:1|c\nb:2|g", "c:3:4|ms", "d:x|s", "nonsense", "e:1|c|@0.25"]);
-    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end"), ("DD_LOG_LEVEL", "debug")];
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
     let Some(sandbox) = start(setup_with(function, &variables)) else { return };
     for times in 1..=3 {
         let invocation = sandbox.invoke(b"0").unwrap();
@@ -160,11 +162,40 @@ fn what_was_sent_before_the_end_has_arrived_before_the_freeze() {
     let life = end(sandbox, Vec::new());
     life.assert_orderly_end();
     life.assert_no_problems();
+}
+
+#[test]
+fn unparsable_lines_are_one_warning_that_counts_them() {
+    let function = sending(&["first\x1b nonsense", "a:1|c\nb:x|c", "c:1"]);
+    let Some(life) = live(setup_with(function, &[("DD_SERVERLESS_FLUSH_STRATEGY", "end")]), 1) else { return };
+    assert_sum(&life, "a", 1.0);
+    let own = life.own_lines();
+    let warnings: Vec<_> = own.lines().filter(|line| line.contains("DOGSTATSD | the line")).collect();
+    let [warning] = warnings[..] else { panic!("{own}") };
+    assert!(warning.contains(r#""status":"WARN""#), "{warning}");
     assert!(
-        life.own_lines().contains(r#"1 lines that make no sense; the first: \"nonsense\" has no name"#),
-        "{}",
-        life.own_lines()
+        warning.contains(r#"\"first\\u{1b} nonsense\" has no name and is ignored, and so are 2 other"#),
+        "{warning}"
     );
+}
+
+#[test]
+fn absurd_sample_rates_harm_nobody() {
+    const VALUES: i64 = 4_000;
+    let datagram = format!("rare{}|d|@0.000001", ":1".repeat(4_000));
+    let function = Function::from_fn(move |_| {
+        send(std::iter::repeat_n(&datagram, 100));
+        send(["usual:1|c"]);
+        Answer::Response(b"null".to_vec())
+    });
+    let Some(life) = live(setup(function), 1) else { return };
+    let lost = i64::from(given_up(&life, "datagrams"));
+    let points = life.intake.points("rare");
+    let counted: i64 = points.iter().map(|point| point.cnt).sum();
+    // The last one may be among those that the system could not keep.
+    let usual = i64::from(sum(&life.intake, "usual") > 0.0);
+    assert_eq!(counted, (101 - lost - usual) * VALUES * 1_000_000, "{lost} lost\n{}", life.own_lines());
+    assert!(counted > 0 && life.sent_bytes("/api/beta/sketches") < 100_000);
 }
 
 #[test]

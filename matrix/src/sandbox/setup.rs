@@ -301,7 +301,7 @@ impl Default for Limits {
 pub struct Delivery {
     /// The order.
     pub order: Order,
-    /// Every so-manieth accepted batch is delivered a second time.
+    /// Every so-manieth accepted batch is delivered a second time, as if its answer had been lost with its connection.
     pub duplicate_every: Option<NonZeroU32>,
     /// Events wait at least this long, whatever the subscriber's own buffering says.
     pub delay: Duration,

@@ -31,7 +31,7 @@ pub(super) fn custom(context: &Context<Sketch>, function_tags: &[String]) -> Ent
 }
 
 fn dogsketch(second: i64, sketch: &Sketch) -> Dogsketch {
-    let bins: Vec<_> = sketch.bins().collect();
+    let bins = sketch.bins();
     Dogsketch {
         ts: second,
         cnt: i64::try_from(sketch.count()).unwrap_or(i64::MAX),

@@ -1,4 +1,5 @@
 use prost::Message as _;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::*;
 use crate::{
@@ -126,6 +127,25 @@ fn series_stay_within_the_intakes_bytes() {
     assert!(all.iter().all(|draft| draft.body.len() <= series::MAX_BYTES));
     assert!(all[0].body.len() > series::MAX_BYTES - 9000, "as full as it can be");
     assert_eq!(series(&all).len(), 900);
+}
+
+#[test]
+fn requests_of_entries_of_mixed_sizes_stay_within_both_bounds_and_none_is_lost() {
+    let mut random = StdRng::seed_from_u64(12);
+    let settings = settings();
+    for longest in [20, 2_000, 200_000] {
+        let max_bytes = 100_000;
+        let mut requests = Requests::new(Kind::Series, max_bytes, &settings);
+        let names: Vec<_> = (0..3_000).map(|_| "m".repeat(random.random_range(1..longest))).collect();
+        for metric in &names {
+            requests.push(&series::Entry { metric: metric.clone(), ..series::Entry::default() });
+        }
+        let all = requests.finish();
+        for draft in &all {
+            assert!(draft.items <= MAX_ENTRIES && (draft.body.len() <= max_bytes || draft.items == 1));
+        }
+        assert!(series(&all).into_iter().map(|series| series.metric).eq(names));
+    }
 }
 
 #[test]

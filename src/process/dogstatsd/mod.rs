@@ -4,8 +4,6 @@ mod line;
 #[cfg(test)]
 mod line_tests;
 
-use std::fmt;
-
 pub use line::{Fault, Line, Metric, Value, parse};
 
 /// How much of a line that makes no sense is shown, in characters.
@@ -41,25 +39,19 @@ pub fn read(datagrams: &[u8], now: i64, namespace: Option<&str>, mut take: impl 
             Ok(Line::Invocations) => {}
             Err(fault) => {
                 tally.malformed += 1;
-                tally.first_malformed.get_or_insert_with(|| {
-                    let shown: String = String::from_utf8_lossy(text).chars().take(SHOWN).collect();
-                    format!("{shown:?} {fault}")
-                });
+                tally.first_malformed.get_or_insert_with(|| format!("{} {fault}", shown(text)));
             }
         }
     }
     tally
 }
 
-impl fmt::Display for Tally {
-    /// As our log names it.
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Self { events, service_checks, malformed, first_malformed } = self;
-        write!(f, "{events} events and {service_checks} service checks are not supported and ignored")?;
-        match first_malformed {
-            Some(first) => write!(f, ", and so are {malformed} lines that make no sense; the first: {first}"),
-            None => Ok(()),
-        }
+/// The beginning of a line in quotes, with everything escaped that is no visible character.
+fn shown(line: &[u8]) -> String {
+    let line = String::from_utf8_lossy(line);
+    match line.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}…", line.get(..end).unwrap_or_default()),
+        None => format!("{line:?}"),
     }
 }
 
@@ -80,8 +72,6 @@ mod tests {
         assert_eq!(names, ["a", "b", "c"]);
         let first_malformed = Some("\"nonsense\" has no name".to_owned());
         assert_eq!(tally, Tally { events: 1, service_checks: 2, malformed: 2, first_malformed });
-        let told = tally.to_string();
-        assert!(told.contains("1 events and 2 service checks") && told.ends_with("has no name"), "{told}");
     }
 
     #[test]
@@ -97,8 +87,10 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_shown_in_part() {
-        let (_, tally) = names("é".repeat(5000).as_bytes(), None);
-        assert_eq!(tally.first_malformed.unwrap().chars().filter(|c| *c == 'é').count(), SHOWN);
+    fn a_long_line_is_shown_in_part_and_control_characters_are_escaped() {
+        let first = |line: &[u8]| names(line, None).1.first_malformed.unwrap();
+        assert_eq!(first("é".repeat(SHOWN).as_bytes()), format!("\"{}\" has no name", "é".repeat(SHOWN)));
+        assert_eq!(first("é".repeat(5000).as_bytes()), format!("\"{}\"… has no name", "é".repeat(SHOWN)));
+        assert_eq!(first(b"a\x1b[2J\0\r\"\xff"), "\"a\\u{1b}[2J\\0\\r\\\"\u{fffd}\" is not UTF-8");
     }
 }

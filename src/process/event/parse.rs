@@ -1,8 +1,11 @@
 //! Bytes from Lambda to events, one element at a time: a neighbour that makes no sense costs nobody else anything.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeOwned, Visitor},
+};
 use serde_json::value::RawValue;
 use time::{Date, OffsetDateTime, Time, UtcDateTime, format_description::well_known::Rfc3339};
 
@@ -106,7 +109,37 @@ fn text(record: &str) -> Option<Text> {
     if record.starts_with('{') {
         return Some(Text::Object(record.to_owned()));
     }
-    serde_json::from_str(record).ok().map(Text::Plain)
+    let plain = serde_json::from_str(record).ok();
+    plain.or_else(|| serde_json::from_str(record).ok().map(|LenientText(text)| text)).map(Text::Plain)
+}
+
+/// A JSON string in which half of a surrogate pair, which is no character, becomes U+FFFD instead of an error: UTF-16 languages cut their lines anywhere.
+struct LenientText(String);
+
+impl<'de> Deserialize<'de> for LenientText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes;
+        impl Visitor<'_> for Bytes {
+            type Value = LenientText;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+                let mut text = String::with_capacity(bytes.len());
+                for chunk in bytes.utf8_chunks() {
+                    text.push_str(chunk.valid());
+                    // The library writes such a half in three bytes, each of which is a chunk; this is the first.
+                    if chunk.invalid().first() == Some(&0xed) {
+                        text.push(char::REPLACEMENT_CHARACTER);
+                    }
+                }
+                Ok(LenientText(text))
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
 }
 
 fn epoch_ms(time: &str) -> Option<Timestamp> {

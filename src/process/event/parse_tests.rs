@@ -36,6 +36,22 @@ fn invalid_utf8_in_a_line_is_replaced() {
 }
 
 #[test]
+fn half_of_a_surrogate_pair_is_replaced() {
+    for (record, expected) in [
+        (r#""a\ud83db""#, "a\u{fffd}b"),
+        (r#""\udc00\ud800 \ud83d\ude00\n""#, "\u{fffd}\u{fffd} \u{1f600}\n"),
+        (r#""\ud800\u0041\ud800""#, "\u{fffd}A\u{fffd}"),
+        (r#""\u00ed\ud800é\ufffd""#, "\u{ed}\u{fffd}é\u{fffd}"),
+    ] {
+        let event = one(&format!(r#"{{"type":"function","record":{record}}}"#));
+        assert_eq!(event.record, Record::Function(Text::Plain(expected.to_owned())), "{record}");
+    }
+    let object = r#"{"level":"error","text":"a\ud83d"}"#;
+    let event = one(&format!(r#"{{"type":"extension","record":{object}}}"#));
+    assert_eq!(event.record, Record::Extension(Text::Object(object.to_owned())));
+}
+
+#[test]
 fn times_are_epoch_milliseconds_and_an_unreadable_one_is_the_arrival() {
     assert_eq!(one(r#"{"time":"2022-10-21T14:05:03.165Z","type":"function","record":""}"#).time, 1_666_361_103_165);
     assert_eq!(

@@ -39,13 +39,16 @@ impl Origin {
         &self.tags
     }
 
-    /// The element's JSON, at most [`MAX_ELEMENT_BYTES`] long: a longer message is cut and marked.
+    /// The element's JSON, at most [`MAX_ELEMENT_BYTES`] long: a longer message is cut and marked, and tags or ids of its own that are as long are left out.
     pub fn encode(&self, log: &Log) -> Vec<u8> {
         let json = self.element(log, &log.message);
         if json.len() <= MAX_ELEMENT_BYTES {
             return json;
         }
         let overhead = self.element(log, CUT).len();
+        if overhead > MAX_ELEMENT_BYTES && log.has_own_fields() {
+            return self.encode(&Log { request_id: None, tags: None, execution: None, ..log.clone() });
+        }
         let kept = fitting(&log.message, MAX_ELEMENT_BYTES.saturating_sub(overhead));
         self.element(log, &format!("{kept}{CUT}"))
     }
@@ -103,6 +106,7 @@ fn fitting(text: &str, bytes: usize) -> &str {
 mod tests {
     use super::*;
     use crate::{config::Tag, platform::environment::Environment, process::log::Status};
+    use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
     use serde_json::{Value, json};
 
     const ARN: &str = "arn:aws:lambda:us-east-1:none:function:f";
@@ -160,6 +164,29 @@ mod tests {
             assert!(encoded.len() > MAX_ELEMENT_BYTES - 6, "{piece:?}: {}", encoded.len());
             let json: Value = serde_json::from_slice(&encoded).unwrap();
             assert!(json["message"]["message"].as_str().unwrap().ends_with(CUT), "{piece:?}");
+        }
+    }
+
+    #[test]
+    fn elements_of_mixed_sizes_stay_within_their_bound() {
+        let mut random = StdRng::seed_from_u64(12);
+        let mut text = |longest: usize| {
+            let length = random.random_range(0..longest);
+            random.random::<bool>().then(|| ["t", "\"", "é"][random.random_range(0..3)].repeat(length))
+        };
+        for _ in 0..8 {
+            let execution = text(700_000).map(|id| Box::new(Execution { id, name: "order".to_owned() }));
+            let log = Log {
+                tags: text(1_500_000),
+                request_id: text(300_000).map(|id| id.as_str().into()),
+                execution,
+                ..log(text(2_000_000).unwrap_or_default())
+            };
+            let encoded = origin().encode(&log);
+            assert!(encoded.len() <= MAX_ELEMENT_BYTES, "{}", encoded.len());
+            let json: Value = serde_json::from_slice(&encoded).unwrap();
+            let message = json["message"]["message"].as_str().unwrap();
+            assert!(message == log.message || message.ends_with(CUT));
         }
     }
 

@@ -3,6 +3,7 @@
 mod durable;
 pub mod element;
 mod json;
+mod line_tags;
 mod platform_line;
 pub mod rules;
 mod status;
@@ -36,11 +37,22 @@ pub struct Log {
     pub execution: Option<Box<Execution>>,
 }
 
-/// What a line that is a JSON object says of itself.
+impl Log {
+    /// Whether it has any field whose length is up to the line.
+    fn has_own_fields(&self) -> bool {
+        self.request_id.is_some() || self.tags.is_some() || self.execution.is_some()
+    }
+}
+
+/// The fields of a JSON line that this extension reads.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Said {
+struct JsonLogFields {
     level: Option<Value>,
+    severity: Option<Value>,
+    #[serde(rename = "syslog.severity")]
+    syslog_severity: Option<Value>,
+    syslog: Option<Value>,
     status: Option<Value>,
     request_id: Option<Value>,
     #[serde(rename = "AWSRequestId")]
@@ -48,69 +60,54 @@ struct Said {
     execution_arn: Option<Value>,
 }
 
+impl JsonLogFields {
+    /// None if the line is no JSON object.
+    fn read(line: &str) -> Option<Self> {
+        serde_json::from_str(line).ok().or_else(|| {
+            // Of a key that comes twice the last one counts.
+            let object: Map<String, Value> = serde_json::from_str(line).ok()?;
+            serde_json::from_value(Value::Object(object)).ok()
+        })
+    }
+
+    fn severity(&self) -> Status {
+        let syslog = self.syslog.as_ref().and_then(|syslog| syslog.get("severity"));
+        let levels = [self.level.as_ref(), self.severity.as_ref(), self.syslog_severity.as_ref(), syslog];
+        status::of(levels.into_iter().flatten(), self.status.as_ref())
+    }
+}
+
 /// Reads a line that the function or an extension wrote. A line that is a JSON object may name its severity, its request id and tags of its own; its text is
-/// kept byte for byte unless something is taken out of it.
+/// kept byte for byte but for the tags that are taken out.
 pub fn read(text: Text, time: Timestamp) -> Log {
     let (Text::Plain(message) | Text::Object(message)) = text;
     // Most lines are not JSON, and the attempt costs.
     if !looks_like_object(&message) {
         return Log { message, status: Status::Info, time, request_id: None, tags: None, execution: None };
     }
-    let (message, tags) = match take_tags(&message) {
-        Some(Tagged { rest, tags }) => (rest, Some(tags)),
+    let (message, tags) = match line_tags::take(&message) {
+        Some(line_tags::Taken { rest, tags }) => (rest, Some(tags)),
         None => (message, None),
     };
-    let said = said(&message).unwrap_or_default();
+    let fields = JsonLogFields::read(&message).unwrap_or_default();
     let text = |value: &Option<Value>| {
         value.as_ref().and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
     };
     Log {
         message,
-        status: status::of([&said.level, &said.status].into_iter().flatten()),
+        status: fields.severity(),
         time,
-        request_id: text(&said.request_id)
-            .or_else(|| text(&said.aws_request_id))
+        request_id: text(&fields.request_id)
+            .or_else(|| text(&fields.aws_request_id))
             .map(|id| RequestId::from(id.as_str())),
         tags,
-        execution: said.execution_arn.as_ref().and_then(Value::as_str).and_then(durable::of),
+        execution: fields.execution_arn.as_ref().and_then(Value::as_str).and_then(durable::of),
     }
 }
 
 fn looks_like_object(message: &str) -> bool {
     let candidate = message.trim_ascii();
     candidate.starts_with('{') && candidate.ends_with('}')
-}
-
-/// None if the line is no JSON object.
-fn said(message: &str) -> Option<Said> {
-    serde_json::from_str(message).ok().or_else(|| {
-        // Of a key that comes twice the last one counts.
-        let object: Map<String, Value> = serde_json::from_str(message).ok()?;
-        serde_json::from_value(Value::Object(object)).ok()
-    })
-}
-
-/// A JSON object of which something was taken.
-struct Tagged {
-    rest: String,
-    tags: String,
-}
-
-/// Takes `ddtags` out of the object, or out of the object under `message`; what is around it stays, in its order.
-fn take_tags(message: &str) -> Option<Tagged> {
-    fn take(object: &mut Map<String, Value>) -> Option<String> {
-        object.get("ddtags")?.as_str()?;
-        match object.shift_remove("ddtags") {
-            Some(Value::String(tags)) => Some(tags),
-            _ => None,
-        }
-    }
-    if !message.contains("\"ddtags\"") {
-        return None;
-    }
-    let mut object: Map<String, Value> = serde_json::from_str(message).ok()?;
-    let tags = take(&mut object).or_else(|| take(object.get_mut("message")?.as_object_mut()?))?;
-    (!tags.is_empty()).then(|| Tagged { rest: Value::Object(object).to_string(), tags })
 }
 
 #[cfg(test)]
@@ -170,5 +167,39 @@ mod tests {
     #[test]
     fn of_a_key_that_comes_twice_the_last_one_counts() {
         assert_eq!(plain(r#"{"level":"warn","level":"error"}"#).status, Status::Error);
+    }
+
+    #[test]
+    fn every_status_attribute_gives_the_severity_in_its_order() {
+        for (line, expected) in [
+            (r#"{"level":"warn","severity":"error","status":"debug"}"#, Status::Warn),
+            (r#"{"severity":"error","syslog.severity":7,"status":"debug"}"#, Status::Error),
+            (r#"{"syslog.severity":4,"status":"debug"}"#, Status::Warn),
+            (r#"{"syslog":{"severity":3,"hostname":"h"}}"#, Status::Error),
+            (r#"{"status":"debug"}"#, Status::Debug),
+            (r#"{"level":{"name":"error"}}"#, Status::Error),
+            (r#"{"level":{"depth":3},"severity":"warning"}"#, Status::Warn),
+        ] {
+            assert_eq!(plain(line).status, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn codes_of_requests_and_jobs_are_no_severities() {
+        for line in [
+            r#"{"method":"GET","path":"/x","status":404}"#,
+            r#"{"method":"GET","path":"/x","status":500}"#,
+            r#"{"event":"job done","status":0}"#,
+            r#"{"severity":404.5,"status":200}"#,
+        ] {
+            assert_eq!(plain(line).status, Status::Info, "{line}");
+        }
+    }
+
+    #[test]
+    fn taking_tags_out_leaves_all_other_bytes_as_they_are() {
+        let log = plain(r#"{"id":12345678901234567890123, "price":1.50, "ddtags":"a:b", "x":1, "x":2}"#);
+        assert_eq!(log.message, r#"{"id":12345678901234567890123, "price":1.50, "x":1, "x":2}"#);
+        assert_eq!(log.tags.as_deref(), Some("a:b"));
     }
 }

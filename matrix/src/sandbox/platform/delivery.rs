@@ -22,6 +22,15 @@ pub(crate) async fn deliver(platform: Arc<Platform>, subscriber: Arc<Subscriber>
     }
 }
 
+/// What becomes of a subscriber's answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// It arrives, and the connection is used again.
+    Read,
+    /// The connection ends with it, so that the subscriber cannot know whether it arrived.
+    Lost,
+}
+
 struct Courier {
     platform: Arc<Platform>,
     subscriber: Arc<Subscriber>,
@@ -116,12 +125,14 @@ impl Courier {
     async fn hand_over(&mut self, batch: &[Arc<Event>]) {
         let limits = &self.platform.setup.limits;
         let (attempts, mut pause) = (limits.telemetry_attempts.max(1), limits.telemetry_pause);
+        let every = self.platform.setup.delivery.duplicate_every;
+        let duplicated = every.is_some_and(|every| (self.accepted + 1).is_multiple_of(every.get()));
+        let answer = if duplicated { Answer::Lost } else { Answer::Read };
         for _ in 0..attempts {
-            if self.offer(batch).await {
+            if self.offer(batch, answer).await {
                 self.accepted += 1;
-                let every = self.platform.setup.delivery.duplicate_every;
-                if every.is_some_and(|every| self.accepted.is_multiple_of(every.get())) {
-                    self.offer(batch).await;
+                if duplicated {
+                    self.offer(batch, Answer::Read).await;
                 }
                 return;
             }
@@ -134,11 +145,11 @@ impl Courier {
         queue.dropped.bytes += batch.iter().map(|event| event.json.len()).sum::<usize>();
     }
 
-    async fn offer(&mut self, batch: &[Arc<Event>]) -> bool {
+    async fn offer(&mut self, batch: &[Arc<Event>], answer: Answer) -> bool {
         let body = body(&self.subscriber.subscription.destination, batch);
         let bytes = body.len();
         let result = match self.subscriber.subscription.destination.clone() {
-            Destination::Http(url) => self.post(&url, body).await,
+            Destination::Http(url) => self.post(&url, body, answer).await,
             Destination::Tcp(port) => self.write(port, &body).await.map_err(|error| error.to_string()),
         };
         let subscriber = self.subscriber.subscription.name.clone();
@@ -151,8 +162,11 @@ impl Courier {
         accepted
     }
 
-    async fn post(&self, url: &str, body: String) -> Result<(), String> {
-        let request = self.platform.client.post(url).header("content-type", "application/json").body(body);
+    async fn post(&self, url: &str, body: String, answer: Answer) -> Result<(), String> {
+        let mut request = self.platform.client.post(url).header("content-type", "application/json").body(body);
+        if answer == Answer::Lost {
+            request = request.header("connection", "close");
+        }
         let answer = request.send().await.map_err(|error| error.to_string())?;
         if answer.status() == reqwest::StatusCode::OK { Ok(()) } else { Err(answer.status().to_string()) }
     }

@@ -1,0 +1,126 @@
+//! A request's body, read into memory that is bounded and asked for before it is used.
+
+use std::{collections::TryReserveError, future::poll_fn, pin::Pin, time::Duration};
+
+use axum::body::{Body, Bytes, HttpBody as _};
+use tokio::time::timeout;
+
+/// What a body may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Maximum length in bytes.
+    pub bytes: usize,
+    /// Maximum time in which nothing of it comes.
+    pub silence: Duration,
+}
+
+/// Why a body was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It is longer than allowed. It was received nonetheless, so that the sender can read its answer.
+    #[error("it is longer than {limit} bytes")]
+    TooLong {
+        /// In bytes.
+        limit: usize,
+    },
+    /// There is no memory for it.
+    #[error("there is no memory for it")]
+    NoMemory(#[from] TryReserveError),
+    /// Nothing of it came for the longest time allowed.
+    #[error("nothing more of it came for {silence:?}")]
+    Stalled {
+        /// That time.
+        silence: Duration,
+    },
+    /// The connection broke, or what came is no HTTP.
+    #[error(transparent)]
+    Transport(axum::Error),
+}
+
+/// How long it will be, where the request says so.
+pub fn declared_bytes(body: &Body) -> Option<u64> {
+    body.size_hint().exact()
+}
+
+/// Reads a body.
+pub async fn read(mut body: Body, limits: Limits) -> Result<Vec<u8>, ReadError> {
+    let Limits { bytes: limit, silence } = limits;
+    let declared = declared_bytes(&body).map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    if declared > limit {
+        return Err(discard(body, silence, ReadError::TooLong { limit }).await);
+    }
+    let mut whole = Vec::new();
+    if let Err(error) = whole.try_reserve_exact(declared) {
+        return Err(discard(body, silence, error.into()).await);
+    }
+    while let Some(piece) = next_piece(&mut body, silence).await? {
+        if whole.len() + piece.len() > limit {
+            drop(whole);
+            return Err(discard(body, silence, ReadError::TooLong { limit }).await);
+        }
+        if let Err(error) = whole.try_reserve(piece.len()) {
+            return Err(discard(body, silence, error.into()).await);
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole)
+}
+
+/// Receives the rest and keeps nothing of it: a sender that still writes would not see its answer. Gives the reason back.
+async fn discard(mut body: Body, silence: Duration, reason: ReadError) -> ReadError {
+    while let Ok(Some(_)) = next_piece(&mut body, silence).await {}
+    reason
+}
+
+async fn next_piece(body: &mut Body, silence: Duration) -> Result<Option<Bytes>, ReadError> {
+    loop {
+        let frame = timeout(silence, poll_fn(|context| Pin::new(&mut *body).poll_frame(context)));
+        match frame.await.map_err(|_| ReadError::Stalled { silence })? {
+            Some(frame) => {
+                // Trailers say nothing that we want to know.
+                if let Ok(piece) = frame.map_err(ReadError::Transport)?.into_data() {
+                    return Ok(Some(piece));
+                }
+            }
+            None => return Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use axum::{Router, routing::post};
+    use tokio::{
+        io::AsyncWriteExt as _,
+        net::{TcpListener, TcpStream},
+        sync::mpsc,
+    };
+
+    use super::*;
+
+    fn up_to(bytes: usize) -> Limits {
+        Limits { bytes, silence: Duration::from_mins(1) }
+    }
+
+    #[tokio::test]
+    async fn a_body_up_to_the_limit_is_read_and_a_longer_one_is_not() {
+        assert_eq!(read(Body::from("1234"), up_to(4)).await.unwrap(), b"1234");
+        assert!(matches!(read(Body::from("12345"), up_to(4)).await, Err(ReadError::TooLong { limit: 4 })));
+        assert_eq!(read(Body::empty(), up_to(0)).await.unwrap(), b"");
+    }
+
+    #[tokio::test]
+    async fn memory_that_is_not_there_is_an_error() {
+        let (told, mut hear) = mpsc::channel(1);
+        let handler = async move |body: Body| drop(told.send(read(body, up_to(usize::MAX)).await).await);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let mut sender = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        tokio::spawn(async { axum::serve(listener, Router::new().route("/", post(handler))).await });
+        let head = format!("POST / HTTP/1.1\r\nhost: sandbox\r\ncontent-length: {}\r\n\r\n", i64::MAX);
+        sender.write_all(head.as_bytes()).await.unwrap();
+        sender.shutdown().await.unwrap();
+        assert!(matches!(hear.recv().await, Some(Err(ReadError::NoMemory(_)))));
+    }
+}

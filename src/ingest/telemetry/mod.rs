@@ -1,0 +1,187 @@
+//! The Telemetry API's listener.
+//!
+//! Lambda sends a batch again until it is answered with 200, so anything else for a batch that cannot be read would make it come back for ever.
+
+mod body;
+mod repetition;
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::fd::{AsFd, BorrowedFd},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, DefaultBodyLimit, State},
+    http::StatusCode,
+    routing::post,
+};
+use tokio::sync::{
+    OwnedSemaphorePermit, Semaphore,
+    mpsc::{Receiver, Sender, channel, error::TryRecvError},
+};
+
+use crate::{
+    os::clock,
+    platform::subscription::TELEMETRY_PORT,
+    process::event::{Batch, parse},
+};
+use body::{Limits, ReadError};
+use repetition::UnconfirmedAnswers;
+
+/// How many batches may wait to be processed. When they do, Lambda waits for its answer and buffers on its own side.
+const QUEUE: usize = 16;
+/// We subscribe with batches of 256 KiB; a single long line, with its escapes, makes one longer. More than this no event can be.
+const MAX_BODY_BYTES: u32 = 16 << 20;
+/// Others wait for the room that a body takes, and Lambda never pauses within a request.
+const LIMITS: Limits = Limits { bytes: MAX_BODY_BYTES as usize, silence: Duration::from_secs(5) };
+/// Maximum of all bodies that are being read or wait to be processed, in bytes. Further requests wait until there is room for the whole of theirs.
+const MAX_BYTES_IN_FLIGHT: u32 = MAX_BODY_BYTES;
+
+/// A listener that is bound, so that what Lambda sends from now on waits in its backlog. Needs no async runtime yet.
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    /// Where, to be told to Lambda.
+    pub port: u16,
+}
+
+/// Binds the usual port, or any other if that one is taken: the subscription names it, so nothing is lost by it.
+pub fn bind() -> io::Result<Bound> {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, TELEMETRY_PORT))
+        .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
+    Bound::inherit(listener)
+}
+
+impl Bound {
+    /// Goes on with a listener that another program of ours has left us.
+    pub fn inherit(listener: TcpListener) -> io::Result<Self> {
+        let port = listener.local_addr()?.port();
+        Ok(Self { listener, port })
+    }
+
+    /// Answers from now on, as a task of its own.
+    pub fn serve(self) -> io::Result<Batches> {
+        self.serve_within(LIMITS)
+    }
+
+    fn serve_within(self, limits: Limits) -> io::Result<Batches> {
+        if self.port != TELEMETRY_PORT {
+            log::warn!("TELEMETRY | Port {TELEMETRY_PORT} cannot be bound; using {} instead", self.port);
+        }
+        self.listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        let (sender, receiver) = channel(QUEUE);
+        let room = Arc::new(Semaphore::new(MAX_BYTES_IN_FLIGHT as usize));
+        let inbox = Arc::new(Inbox { sender, limits, room, unconfirmed: Mutex::default() });
+        // The handler holds bodies to its own limit.
+        let router = Router::new().route("/", post(receive)).layer(DefaultBodyLimit::disable()).with_state(inbox);
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move {
+            // axum keeps accepting whatever happens to single connections; it returns only if asked to.
+            if let Err(error) = axum::serve(listener, service).await {
+                log::error!("TELEMETRY | The listener has ended: {error}");
+            }
+        });
+        Ok(Batches(receiver))
+    }
+}
+
+impl AsFd for Bound {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}
+
+/// The batches that have arrived, in the order in which they were answered.
+#[derive(Debug)]
+pub struct Batches(Receiver<QueuedBatch>);
+
+impl Batches {
+    /// The next batch; None if none will come any more. May be cancelled without losing one.
+    pub async fn recv(&mut self) -> Option<Batch> {
+        self.0.recv().await.map(QueuedBatch::leave)
+    }
+
+    /// The next batch, if it is here.
+    pub fn try_recv(&mut self) -> Result<Batch, TryRecvError> {
+        self.0.try_recv().map(QueuedBatch::leave)
+    }
+}
+
+/// A batch with its share of [`MAX_BYTES_IN_FLIGHT`], which ends when it leaves the queue.
+#[derive(Debug)]
+struct QueuedBatch {
+    batch: Batch,
+    room: OwnedSemaphorePermit,
+}
+
+impl QueuedBatch {
+    fn leave(self) -> Batch {
+        drop(self.room);
+        self.batch
+    }
+}
+
+struct Inbox {
+    sender: Sender<QueuedBatch>,
+    limits: Limits,
+    room: Arc<Semaphore>,
+    unconfirmed: Mutex<UnconfirmedAnswers>,
+}
+
+impl Inbox {
+    fn with_unconfirmed<T>(&self, act: impl FnOnce(&mut UnconfirmedAnswers) -> T) -> T {
+        // They are whole at every step, whoever may have died while holding them.
+        act(&mut self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+async fn receive(
+    State(inbox): State<Arc<Inbox>>,
+    ConnectInfo(connection): ConnectInfo<SocketAddr>,
+    body: Body,
+) -> (StatusCode, &'static str) {
+    inbox.with_unconfirmed(|answers| answers.confirm(connection));
+    let bytes = body::declared_bytes(&body).map_or(MAX_BODY_BYTES, |bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
+    // What is too long is not kept, so it needs no room.
+    let wanted = if bytes > MAX_BODY_BYTES { 0 } else { bytes };
+    let Ok(room) = Arc::clone(&inbox.room).acquire_many_owned(wanted).await else {
+        return (StatusCode::OK, "closing");
+    };
+    let body = match body::read(body, inbox.limits).await {
+        Ok(body) => body,
+        Err(error) => return refuse(&error),
+    };
+    // A place is taken first: if Lambda gives up waiting for it, the batch is not remembered and may come again.
+    let Ok(place) = inbox.sender.reserve().await else { return (StatusCode::OK, "closing") };
+    if !inbox.with_unconfirmed(|answers| answers.is_new(connection, &body)) {
+        log::debug!("TELEMETRY | A batch of {} bytes came twice", body.len());
+        return (StatusCode::OK, "known");
+    }
+    let batch = parse(&body, clock::epoch_ms());
+    if batch.malformed > 0 {
+        log::warn!("TELEMETRY | {} events made no sense and are lost", batch.malformed);
+    }
+    if batch.unknown > 0 {
+        log::debug!("TELEMETRY | {} events of unknown type are ignored", batch.unknown);
+    }
+    place.send(QueuedBatch { batch, room });
+    (StatusCode::OK, "OK")
+}
+
+fn refuse(error: &ReadError) -> (StatusCode, &'static str) {
+    if matches!(error, ReadError::Stalled { .. }) {
+        log::warn!("TELEMETRY | A batch did not arrive as a whole: {error}");
+        return (StatusCode::REQUEST_TIMEOUT, "stalled");
+    }
+    log::warn!("TELEMETRY | A batch could not be read and is lost: {error}");
+    (StatusCode::OK, "unreadable")
+}
+
+#[cfg(test)]
+mod tests;
