@@ -67,6 +67,9 @@ fn assert_plausible(sample: &Sample) {
     assert!((value("init_null") - value("ready")).abs() < 1e-6, "beside a runtime that takes no time");
     assert!(value("first_invocation") > 0.0);
     assert!(0.0 < value("cpu_settled") && value("cpu_settled") < 100.0, "it has next to nothing to do");
+    assert!(0.0 < value("cpu_invocation") && value("cpu_invocation") < value("cpu_total"));
+    // It asks for the next event at once.
+    assert!(value("next_after_done").abs() < 1e-6);
     assert!(0.0 < value("cpu_total") && value("cpu_total") < 100.0);
     assert!(value("minor_faults") > 10.0 && value("resident_peak") > 100.0);
     // It starts a second one just after its first request for an event, which has stopped it.

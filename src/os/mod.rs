@@ -5,5 +5,7 @@ pub mod clock;
 pub mod log;
 pub mod names;
 pub mod proc;
+pub mod processes;
+mod read;
 pub mod tmp;
 pub mod trace;

@@ -1,26 +1,24 @@
 //! The kernel's account of the machine and of its processes, as text and as numbers. Reading it never waits for a disk.
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
+    fs::{self, File},
+    io::Read as _,
+    path::PathBuf,
 };
+
+use super::processes::Processes;
 
 /// The variable in which Lambda tells a function's process what its runtime is called.
 const EXECUTION_ENVIRONMENT: &[u8] = b"AWS_EXECUTION_ENV=";
+/// Bytes of the texts on a machine with a few cores.
+const USUAL_BYTES: usize = 4096;
+/// Bytes of the longest text that is read.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// A directory like `/proc`.
 #[derive(Debug, Clone)]
 pub struct Proc {
     root: PathBuf,
-}
-
-/// What all processes together have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Census {
-    /// Open files, of those processes that let us see theirs.
-    pub files: u64,
-    /// Threads; None if a living process does not let us see its own.
-    pub threads: Option<u64>,
 }
 
 impl Default for Proc {
@@ -51,27 +49,9 @@ impl Proc {
         self.text("net/dev")
     }
 
-    /// The limits of every process that lets us see them.
-    pub fn limits(&self) -> impl Iterator<Item = String> {
-        self.processes().filter_map(|process| fs::read_to_string(process.join("limits")).ok())
-    }
-
-    /// Counts what the processes have; None if not even they can be seen.
-    pub fn census(&self) -> Option<Census> {
-        let mut census = Census { files: 0, threads: Some(0) };
-        let mut any = false;
-        for process in self.processes() {
-            any = true;
-            census.files += count(&process.join("fd")).unwrap_or_default();
-            let threads = match count(&process.join("task")) {
-                Ok(threads) => Some(threads),
-                // It has ended since its name was read, and has none any more.
-                Err(_) if !process.exists() => Some(0),
-                Err(_) => None,
-            };
-            census.threads = census.threads.zip(threads).map(|(sum, threads)| sum + threads);
-        }
-        any.then_some(census)
+    /// Its processes, of which none is known yet.
+    pub fn open_processes(&self) -> Processes {
+        Processes::new(&self.root)
     }
 
     /// The value of `AWS_EXECUTION_ENV` of the first process that has it; the first of all processes is the machine's own.
@@ -85,7 +65,11 @@ impl Proc {
 
     fn text(&self, file: &str) -> Option<String> {
         let path = self.root.join(file);
-        fs::read_to_string(&path).inspect_err(|error| log::debug!("{}: {error}", path.display())).ok()
+        // With room for what there usually is, the file is read in one go.
+        let mut text = String::with_capacity(USUAL_BYTES);
+        let read = File::open(&path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text));
+        read.inspect_err(|error| log::debug!("{}: {error}", path.display())).ok()?;
+        Some(text)
     }
 
     fn processes(&self) -> impl Iterator<Item = PathBuf> {
@@ -98,10 +82,6 @@ impl Proc {
 /// The text that says which system this is; None if there is none.
 pub fn os_release() -> Option<String> {
     fs::read_to_string("/etc/os-release").ok()
-}
-
-fn count(directory: &Path) -> io::Result<u64> {
-    Ok(fs::read_dir(directory)?.map(|_| 1).sum())
 }
 
 #[cfg(test)]
@@ -125,33 +105,6 @@ mod tests {
     }
 
     #[test]
-    fn processes_are_counted_with_what_they_have() {
-        let (_directory, proc) = machine(&[
-            ("13/fd/0", ""),
-            ("13/fd/1", ""),
-            ("13/task/13/", ""),
-            ("13/limits", "thirteen"),
-            ("142/fd/0", ""),
-            ("142/fd/1", ""),
-            ("142/fd/2", ""),
-            ("142/task/142/", ""),
-            ("142/task/143/", ""),
-            ("142/task/144/", ""),
-            ("142/task/145/", ""),
-            ("self/fd/0", ""),
-            ("meminfo", ""),
-        ]);
-        assert_eq!(proc.census(), Some(Census { files: 5, threads: Some(5) }));
-        assert_eq!(proc.limits().collect::<Vec<_>>(), ["thirteen"]);
-    }
-
-    #[test]
-    fn a_process_that_hides_its_threads_voids_their_count_only() {
-        let (_directory, proc) = machine(&[("13/fd/0", ""), ("13/task/13/", ""), ("14/fd/0", "")]);
-        assert_eq!(proc.census(), Some(Census { files: 2, threads: None }));
-    }
-
-    #[test]
     fn the_runtime_is_told_by_the_first_process_that_knows_it_and_not_by_the_first_of_all() {
         let (_directory, proc) = machine(&[
             ("1/environ", "AWS_EXECUTION_ENV=AWS_Lambda_init\0"),
@@ -165,7 +118,16 @@ mod tests {
     fn where_nothing_is_nothing_is_read() {
         let proc = Proc::at("/nonexistent");
         assert_eq!((proc.stat(), proc.uptime(), proc.net_dev()), (None, None, None));
-        assert_eq!((proc.census(), proc.execution_environment(), proc.limits().count()), (None, None, 0));
+        assert_eq!(proc.execution_environment(), None);
+    }
+
+    #[test]
+    fn a_text_is_read_whole_up_to_its_bound() {
+        let long = "x".repeat(3 * USUAL_BYTES);
+        let (directory, proc) = machine(&[("stat", &long)]);
+        assert_eq!(proc.stat().as_deref(), Some(long.as_str()));
+        fs::write(directory.path().join("stat"), "x".repeat(3 << 20)).unwrap();
+        assert_eq!(proc.stat().unwrap().len() as u64, MAX_BYTES);
     }
 
     #[test]
@@ -173,7 +135,5 @@ mod tests {
         let proc = Proc::default();
         assert!(proc.stat().unwrap().starts_with("cpu "));
         assert!(proc.uptime().is_some() && proc.net_dev().is_some());
-        assert!(proc.census().unwrap().files > 0);
-        assert!(proc.limits().any(|limits| limits.contains("Max open files")));
     }
 }

@@ -41,12 +41,14 @@ pub enum Progress {
     Telemetry,
     /// Metrics of the function's own code.
     Metrics,
+    /// A sample of what the function uses.
+    Usage,
     /// A request to Datadog that has ended.
     Request,
 }
 
 impl Engine {
-    /// Serves whatever comes first: telemetry or metrics that arrive, or a request that ends. May be cancelled without losing any.
+    /// Serves whatever comes first: telemetry or metrics that arrive, a sample that is due, or a request that ends. May be cancelled without losing any.
     pub async fn progress(&mut self) -> Progress {
         tokio::select! {
             batch = receive(&mut self.telemetry) => {
@@ -56,6 +58,10 @@ impl Engine {
             () = self.custom.arrived() => {
                 self.custom.take();
                 Progress::Metrics
+            }
+            () = sample_due(self.meter.as_ref()) => {
+                self.sample_usage();
+                Progress::Usage
             }
             () = self.flusher.settle_one() => Progress::Request,
         }
@@ -130,6 +136,12 @@ impl Engine {
         }
     }
 
+    fn sample_usage(&mut self) {
+        if let Some(meter) = &mut self.meter {
+            meter.sample();
+        }
+    }
+
     /// Finds out once what the runtime is called. Its process may not be there before the first invocation.
     fn name_runtime(&mut self) {
         if !self.processor.wants_runtime() {
@@ -153,4 +165,12 @@ async fn receive(telemetry: &mut Option<Batches>) -> Batch {
         *telemetry = None;
     }
     std::future::pending().await
+}
+
+/// Waits until a sample is due; never ends if nobody wants one.
+async fn sample_due(meter: Option<&Meter>) {
+    match meter {
+        Some(meter) => meter.sample_due().await,
+        None => std::future::pending().await,
+    }
 }

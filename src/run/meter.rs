@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 
+use tokio::time::sleep_until;
+
 use super::sampler::{Sampler, Seen};
 use crate::{
     os::{clock, proc::Proc},
@@ -44,11 +46,20 @@ struct End {
     seen: Seen,
 }
 
+/// Which counters are read: the kernel takes a while to write each text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counters {
+    All,
+    /// Those of [`usage::utilization`].
+    Utilization,
+    /// Those of [`usage::consumption`].
+    Consumption,
+}
+
 impl Meter {
     /// A meter that has read nothing yet.
     pub fn new(proc: Proc, overlapping: bool) -> Self {
-        let sampler = Sampler::new(proc.clone());
-        Self { overlapping, proc, sampler, open: VecDeque::new(), used: false }
+        Self { overlapping, sampler: Sampler::new(&proc), proc, open: VecDeque::new(), used: false }
     }
 
     /// Takes a moment, and gives what can be told now.
@@ -65,10 +76,10 @@ impl Meter {
     }
 
     fn begin(&mut self, id: &RequestId) {
-        let begin = self.read();
+        let begin = self.read(Counters::All);
         if !self.overlapping {
             self.cut_off(&begin);
-            self.sampler.set_back();
+            self.sampler.reset();
         }
         if self.open.len() == CAPACITY {
             self.open.pop_front();
@@ -87,9 +98,14 @@ impl Meter {
 
     fn done(&mut self, id: &RequestId) -> Values {
         let Some(measured) = self.open.iter().find(|measured| measured.id == *id) else { return Values::new() };
-        let mut values = usage::utilization(&measured.begin, &self.end_of(measured));
+        let mut values = usage::utilization(&measured.begin, &self.end_of(measured, Counters::Utilization));
         if !self.overlapping {
-            let seen = measured.end.as_ref().map_or_else(|| self.sampler.seen(), |end| end.seen);
+            let sample = || {
+                // What the function has left behind is seen however short the invocation was.
+                self.sampler.sample();
+                self.sampler.seen()
+            };
+            let seen = measured.end.as_ref().map_or_else(sample, |end| end.seen);
             values.extend(usage::footprint(&seen.peak, seen.limits));
         }
         self.told(id, |measured| measured.done = true);
@@ -98,12 +114,12 @@ impl Meter {
 
     fn reported(&mut self, id: &RequestId) -> Values {
         let Some(measured) = self.open.iter().find(|measured| measured.id == *id) else { return Values::new() };
-        let values = usage::consumption(&measured.begin, &self.end_of(measured));
+        let values = usage::consumption(&measured.begin, &self.end_of(measured, Counters::Consumption));
         self.told(id, |measured| measured.reported = true);
         values
     }
 
-    fn ending(&self) -> Values {
+    fn ending(&mut self) -> Values {
         self.sampler.stop();
         if self.overlapping && self.used {
             let seen = self.sampler.seen();
@@ -112,8 +128,8 @@ impl Meter {
         Values::new()
     }
 
-    fn end_of<'a>(&self, measured: &'a Measured) -> Cow<'a, Reading> {
-        measured.end.as_ref().map_or_else(|| Cow::Owned(self.read()), |end| Cow::Borrowed(&end.reading))
+    fn end_of<'a>(&self, measured: &'a Measured, counters: Counters) -> Cow<'a, Reading> {
+        measured.end.as_ref().map_or_else(|| Cow::Owned(self.read(counters)), |end| Cow::Borrowed(&end.reading))
     }
 
     /// Forgets an invocation of which both ends have been told, and lets the sampler rest once none runs.
@@ -125,9 +141,23 @@ impl Meter {
         self.open.retain(|measured| !(measured.done && measured.reported));
     }
 
-    fn read(&self) -> Reading {
-        let (stat, uptime, devices) = (self.proc.stat(), self.proc.uptime(), self.proc.net_dev());
-        Reading::parse(stat.as_deref(), uptime.as_deref(), devices.as_deref())
+    /// Waits until a sample is due; never ends if none will be. May be cancelled.
+    pub async fn sample_due(&self) {
+        match self.sampler.due() {
+            Some(due) => sleep_until(due.into()).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes the sample that is due.
+    pub fn sample(&mut self) {
+        self.sampler.sample();
+    }
+
+    fn read(&self, counters: Counters) -> Reading {
+        let uptime = (counters != Counters::Consumption).then(|| self.proc.uptime()).flatten();
+        let devices = (counters != Counters::Utilization).then(|| self.proc.net_dev()).flatten();
+        Reading::parse(self.proc.stat().as_deref(), uptime.as_deref(), devices.as_deref())
     }
 }
 

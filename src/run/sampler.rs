@@ -1,163 +1,138 @@
-//! Looks again and again at what the function uses while it runs.
+//! Samples what the function uses while it runs: files, threads and space of `/tmp`.
 //!
-//! It is a thread of its own, because a look at every process takes a while on a small share of a CPU and would hold up whatever else its thread
-//! has to do. It is started by the first invocation, and sleeps without a timer between two.
+//! The engine's loop takes the samples between its other work, so that no thread has to be had for them. A sample takes a few dozen microseconds, and
+//! samples become rarer while they show no change.
 
-use std::{
-    io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use crate::{
-    os::{proc::Proc, tmp},
+    os::{proc::Proc, processes::Processes, tmp},
     process::usage::{Limits, Peak, Space},
 };
 
-/// How often it looks.
-const INTERVAL: Duration = Duration::from_millis(10);
-/// Of how many parts of the time it takes one at most: where looking takes long, it looks less often.
+/// The pause after a sample that showed a change, as long as the public extension's.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+/// The longest pause while nothing changes; each is twice as long as the one before.
+const LONGEST_UNCHANGED: Duration = Duration::from_millis(100);
+/// How many times as long as a sample took the pause after it is at least: where there are many processes, samples are rarer.
 const SHARE: u32 = 50;
-/// How long it looks away at most.
+/// The longest pause of all.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// How long limits count as known. A process hardly ever changes its own.
+const LIMITS_VALID: Duration = Duration::from_secs(1);
 
-/// What was seen of the function's use since the peaks were last set back.
+/// What the samples since the last reset have shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seen {
     pub peak: Peak,
     pub limits: Limits,
 }
 
-/// The hand that holds the thread.
+/// Takes samples and keeps their peaks.
 #[derive(Debug)]
 pub struct Sampler {
-    proc: Proc,
-    shared: Arc<Shared>,
-    running: bool,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    wanted: Wanted,
-    /// Counts the times that the peaks were set back: what was looked at before belongs to nobody after.
-    turn: u64,
+    processes: Processes,
+    /// When the next sample is due; None while nothing is to be sampled.
+    due: Option<Instant>,
+    pause: Duration,
+    latest: Peak,
     seen: Option<Seen>,
+    limits: Option<KnownLimits>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Wanted {
-    #[default]
-    Rest,
-    Samples,
-    End,
+#[derive(Debug, Clone, Copy)]
+struct KnownLimits {
+    limits: Limits,
+    read: Instant,
 }
 
 impl Sampler {
-    /// One that has not looked yet.
-    pub fn new(proc: Proc) -> Self {
-        Self { proc, shared: Arc::default(), running: false }
+    /// A sampler that has taken no sample yet.
+    pub fn new(proc: &Proc) -> Self {
+        Self {
+            processes: proc.open_processes(),
+            due: None,
+            pause: Duration::ZERO,
+            latest: Peak::default(),
+            seen: None,
+            limits: None,
+        }
     }
 
-    /// Looks from now on.
+    /// Makes the first sample due, unless one is due already.
     pub fn start(&mut self) {
-        if !self.running {
-            match spawn(self.proc.clone(), self.shared.clone()) {
-                Ok(()) => self.running = true,
-                // What the function uses is then looked at when it ends, and the next invocation tries again.
-                Err(error) => log::debug!("no thread to sample what the function uses: {error}"),
-            }
+        if self.due.is_none() {
+            self.due = Some(Instant::now());
+            self.pause = Duration::ZERO;
         }
-        self.shared.want(Wanted::Samples);
     }
 
-    /// Looks no more. What was seen stays.
-    pub fn stop(&self) {
-        self.shared.want(Wanted::Rest);
+    /// Makes no further sample due. The peaks stay.
+    pub fn stop(&mut self) {
+        self.due = None;
     }
 
-    /// Forgets what was seen.
-    pub fn set_back(&self) {
-        let mut state = self.shared.lock();
-        state.turn += 1;
-        state.seen = None;
-        self.shared.changed.notify_one();
+    /// Stops and forgets the peaks.
+    pub fn reset(&mut self) {
+        self.stop();
+        self.seen = None;
     }
 
-    /// What was seen. If that is nothing because everything was over too soon, it is seen now.
-    pub fn seen(&self) -> Seen {
-        let seen = self.shared.lock().seen;
-        seen.unwrap_or_else(|| look(&self.proc, None))
-    }
-}
-
-impl Drop for Sampler {
-    fn drop(&mut self) {
-        self.shared.want(Wanted::End);
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// When the next sample is due.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
     }
 
-    fn want(&self, wanted: Wanted) {
-        self.lock().wanted = wanted;
-        self.changed.notify_one();
-    }
-}
-
-fn spawn(proc: Proc, shared: Arc<Shared>) -> io::Result<()> {
-    thread::Builder::new().name("usage".to_owned()).spawn(move || sample(&proc, &shared))?;
-    Ok(())
-}
-
-fn sample(proc: &Proc, shared: &Shared) {
-    loop {
-        let resting = |state: &mut State| state.wanted == Wanted::Rest;
-        let state = shared.changed.wait_while(shared.lock(), resting).unwrap_or_else(PoisonError::into_inner);
-        if state.wanted == Wanted::End {
-            return;
-        }
-        let (turn, before) = (state.turn, state.seen);
-        drop(state);
+    /// Takes a sample, due or not.
+    pub fn sample(&mut self) {
         let began = Instant::now();
-        let seen = look(proc, before);
-        let pause = (began.elapsed() * SHARE).clamp(INTERVAL, LONGEST_PAUSE);
-        let mut state = shared.lock();
-        if state.turn == turn {
-            state.seen = Some(seen);
+        let totals = self.processes.count();
+        let now = Peak {
+            files: totals.map(|totals| totals.files),
+            threads: totals.and_then(|totals| totals.threads),
+            tmp: tmp::space().map(|tmp::Space { size, used }| Space { size, used }),
+        };
+        let limits = self.seen.map_or_else(|| self.limits(began), |seen| seen.limits);
+        self.note(now, limits, began, began.elapsed());
+    }
+
+    /// Takes a sample in, and says when the next one is due.
+    fn note(&mut self, now: Peak, limits: Limits, began: Instant, took: Duration) {
+        let mut peak = self.seen.map_or_else(Peak::default, |seen| seen.peak);
+        peak.raise(now);
+        self.seen = Some(Seen { peak, limits });
+        let changed = now != self.latest;
+        self.latest = now;
+        self.pause = pause_after(self.pause, changed, took);
+        self.due = self.due.map(|_| began + self.pause);
+    }
+
+    /// The peaks since the last reset. If there was no sample, one is taken.
+    pub fn seen(&mut self) -> Seen {
+        if self.seen.is_none() {
+            self.sample();
         }
-        let unchanged = |state: &mut State| state.wanted == Wanted::Samples && state.turn == turn;
-        // Whether time was up or something has changed, the loop looks for itself.
-        drop(shared.changed.wait_timeout_while(state, pause, unchanged));
+        self.seen.unwrap_or_default()
+    }
+
+    /// The limits as they are at the first sample after a reset: whoever may change them does so before the function runs.
+    fn limits(&mut self, now: Instant) -> Limits {
+        if let Some(known) = self.limits
+            && now.saturating_duration_since(known.read) < LIMITS_VALID
+        {
+            return known.limits;
+        }
+        let mut limits = Limits::default();
+        self.processes.each_limits(|text| limits.tighten(text));
+        self.limits = Some(KnownLimits { limits, read: now });
+        limits
     }
 }
 
-/// Looks once. Limits are read the first time only: whoever may change them does so before the function runs.
-fn look(proc: &Proc, before: Option<Seen>) -> Seen {
-    let census = proc.census();
-    let now = Peak {
-        files: census.map(|census| census.files),
-        threads: census.and_then(|census| census.threads),
-        tmp: tmp::space().map(|tmp::Space { size, used }| Space { size, used }),
-    };
-    let mut seen = before.unwrap_or_else(|| Seen { peak: Peak::default(), limits: limits(proc) });
-    seen.peak.raise(now);
-    seen
-}
-
-fn limits(proc: &Proc) -> Limits {
-    let mut limits = Limits::default();
-    proc.limits().for_each(|text| limits.tighten(&text));
-    limits
+/// The pause after a sample that took so long.
+fn pause_after(previous: Duration, changed: bool, took: Duration) -> Duration {
+    let pause = if changed { SHORTEST_PAUSE } else { (previous * 2).clamp(SHORTEST_PAUSE, LONGEST_UNCHANGED) };
+    pause.max(took.saturating_mul(SHARE)).min(LONGEST_PAUSE)
 }
 
 #[cfg(test)]
@@ -167,78 +142,147 @@ mod tests {
     use super::*;
 
     /// A machine with one process, and its open files.
-    fn machine(files: &[&str]) -> (tempfile::TempDir, Proc) {
-        let directory = tempfile::tempdir().unwrap();
-        fs::create_dir_all(directory.path().join("7/task/7")).unwrap();
-        fs::create_dir_all(directory.path().join("7/fd")).unwrap();
-        for file in files {
-            open(&directory, file);
+    struct Machine {
+        directory: tempfile::TempDir,
+    }
+
+    impl Machine {
+        fn new(files: &[&str]) -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            fs::create_dir_all(directory.path().join("7/task/7")).unwrap();
+            fs::create_dir_all(directory.path().join("7/fd")).unwrap();
+            let machine = Self { directory };
+            files.iter().for_each(|file| machine.open(file));
+            machine.limit_files(900);
+            machine
         }
-        let proc = Proc::at(directory.path());
-        (directory, proc)
-    }
 
-    fn open(directory: &tempfile::TempDir, file: &str) {
-        fs::write(directory.path().join("7/fd").join(file), "").unwrap();
-    }
-
-    fn close(directory: &tempfile::TempDir, file: &str) {
-        fs::remove_file(directory.path().join("7/fd").join(file)).unwrap();
-    }
-
-    fn has_seen(sampler: &Sampler) -> bool {
-        sampler.shared.lock().seen.is_some()
-    }
-
-    /// Waits until that many files have been seen.
-    fn await_files(sampler: &Sampler, files: u64) {
-        let until = Instant::now() + Duration::from_secs(20);
-        while sampler.shared.lock().seen.and_then(|seen| seen.peak.files) != Some(files) {
-            assert!(Instant::now() < until, "{sampler:?}");
-            thread::sleep(Duration::from_millis(1));
+        fn open(&self, file: &str) {
+            fs::write(self.directory.path().join("7/fd").join(file), "").unwrap();
         }
+
+        fn close(&self, file: &str) {
+            fs::remove_file(self.directory.path().join("7/fd").join(file)).unwrap();
+        }
+
+        fn limit_files(&self, most: u64) {
+            let text = format!("Max open files            {most}                 1024                 files\n");
+            fs::write(self.directory.path().join("7/limits"), text).unwrap();
+        }
+
+        fn sampler(&self) -> Sampler {
+            Sampler::new(&Proc::at(self.directory.path()))
+        }
+    }
+
+    fn milliseconds(count: u64) -> Duration {
+        Duration::from_millis(count)
     }
 
     #[test]
-    fn it_keeps_the_most_that_it_has_seen_until_that_is_set_back() {
-        let (directory, proc) = machine(&["0"]);
-        let mut sampler = Sampler::new(proc);
-        assert!(!has_seen(&sampler));
+    fn peaks_are_kept_until_a_reset() {
+        let machine = Machine::new(&["0"]);
+        let mut sampler = machine.sampler();
         sampler.start();
-        await_files(&sampler, 1);
-        open(&directory, "1");
-        await_files(&sampler, 2);
-        close(&directory, "1");
+        sampler.sample();
+        machine.open("1");
+        sampler.sample();
+        machine.close("1");
+        sampler.sample();
         sampler.stop();
         let seen = sampler.seen();
         assert_eq!((seen.peak.files, seen.peak.threads), (Some(2), Some(1)));
-        assert_eq!(seen.limits, Limits::default());
+        assert_eq!(seen.limits, Limits { files: 900, ..Limits::default() });
         assert!(seen.peak.tmp.is_some());
-        sampler.set_back();
-        assert_eq!(sampler.seen().peak.files, Some(1), "looked at once more");
-        assert!(!has_seen(&sampler), "by the one who asked");
+        sampler.reset();
+        assert_eq!(sampler.seen().peak.files, Some(1), "sampled once more, because there was no sample");
     }
 
     #[test]
-    fn it_rests_between_two_invocations_and_ends_with_its_holder() {
-        let (directory, proc) = machine(&["0"]);
-        let mut sampler = Sampler::new(proc);
+    fn samples_are_due_from_start_to_stop() {
+        let machine = Machine::new(&["0"]);
+        let mut sampler = machine.sampler();
+        assert_eq!(sampler.due(), None);
+        sampler.sample();
+        assert_eq!(sampler.due(), None, "a sample out of turn makes none due");
         sampler.start();
-        await_files(&sampler, 1);
+        let began = Instant::now();
+        assert!(sampler.due().unwrap() <= began, "at once");
+        sampler.sample();
+        let due = sampler.due().unwrap();
+        assert!(due >= began + SHORTEST_PAUSE);
+        sampler.start();
+        assert_eq!(sampler.due(), Some(due), "a second start changes nothing");
         sampler.stop();
-        sampler.set_back();
-        open(&directory, "1");
-        // Several times as long as it would take to look.
-        thread::sleep(INTERVAL * 10);
-        assert!(!has_seen(&sampler));
+        assert_eq!(sampler.due(), None);
         sampler.start();
-        await_files(&sampler, 2);
-        let shared = Arc::downgrade(&sampler.shared);
-        drop(sampler);
-        let until = Instant::now() + Duration::from_secs(20);
-        while shared.strong_count() > 0 {
-            assert!(Instant::now() < until, "the thread lives");
-            thread::sleep(Duration::from_millis(1));
-        }
+        sampler.reset();
+        assert_eq!((sampler.due(), sampler.seen), (None, None));
+    }
+
+    #[test]
+    fn a_start_begins_with_the_shortest_pause() {
+        let machine = Machine::new(&["0"]);
+        let mut sampler = machine.sampler();
+        sampler.pause = LONGEST_UNCHANGED;
+        sampler.start();
+        assert_eq!(sampler.pause, Duration::ZERO);
+    }
+
+    #[test]
+    fn samples_become_rarer_until_one_shows_a_change() {
+        let machine = Machine::new(&[]);
+        let mut sampler = machine.sampler();
+        let began = Instant::now();
+        let mut due_after = |files, used| {
+            let tmp = Some(Space { size: 1000, used });
+            sampler.start();
+            sampler.note(Peak { files: Some(files), threads: None, tmp }, Limits::default(), began, Duration::ZERO);
+            sampler.due().unwrap() - began
+        };
+        let dues = [(1, 0), (1, 0), (1, 0), (2, 0), (2, 0), (2, 8), (2, 8), (2, 7)]
+            .map(|(files, used)| due_after(files, used));
+        assert_eq!(dues, [10, 20, 40, 10, 20, 10, 20, 10].map(milliseconds));
+    }
+
+    #[test]
+    fn pauses_double_while_nothing_changes() {
+        let mut pause = Duration::ZERO;
+        let pauses = [false; 6].map(|changed| {
+            pause = pause_after(pause, changed, Duration::ZERO);
+            pause
+        });
+        assert_eq!(pauses, [10, 20, 40, 80, 100, 100].map(milliseconds));
+        assert_eq!(pause_after(pause, true, Duration::ZERO), SHORTEST_PAUSE);
+    }
+
+    #[test]
+    fn pauses_are_longer_where_samples_take_long() {
+        assert_eq!(pause_after(Duration::ZERO, true, milliseconds(1)), milliseconds(50));
+        assert_eq!(pause_after(Duration::ZERO, true, milliseconds(20)), LONGEST_PAUSE);
+        assert_eq!(pause_after(Duration::ZERO, false, Duration::MAX), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn a_sample_counts_files_and_threads() {
+        let machine = Machine::new(&["0"]);
+        let mut sampler = machine.sampler();
+        sampler.sample();
+        assert_eq!((sampler.latest.files, sampler.latest.threads), (Some(1), Some(1)));
+        machine.open("1");
+        fs::create_dir_all(machine.directory.path().join("7/task/8")).unwrap();
+        sampler.sample();
+        assert_eq!((sampler.latest.files, sampler.latest.threads), (Some(2), Some(2)));
+    }
+
+    #[test]
+    fn limits_are_read_again_after_their_time() {
+        let machine = Machine::new(&["0"]);
+        let mut sampler = machine.sampler();
+        let read = Instant::now();
+        assert_eq!(sampler.limits(read).files, 900);
+        machine.limit_files(800);
+        assert_eq!(sampler.limits(read + LIMITS_VALID / 2).files, 900, "known");
+        assert_eq!(sampler.limits(read + LIMITS_VALID).files, 800);
     }
 }

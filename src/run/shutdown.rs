@@ -44,7 +44,7 @@ async fn await_telemetry(engine: &mut Engine, until: Instant) {
         let silence = if engine.processor.awaits_report() { SILENCE_BEFORE_REPORT } else { SILENCE_AFTER_REPORT };
         match timeout_at(until.min(last + silence), engine.progress()).await {
             Ok(Progress::Telemetry) => last = Instant::now(),
-            Ok(Progress::Metrics | Progress::Request) => {}
+            Ok(Progress::Metrics | Progress::Usage | Progress::Request) => {}
             Err(_) => return,
         }
     }

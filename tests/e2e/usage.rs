@@ -189,6 +189,28 @@ fn short_invocations_are_measured_too() {
     }
 }
 
+/// Opens files in no time and leaves them open until the next invocation.
+const LEAVES_FILES_OPEN: &str = r"
+files = []
+
+def handler(event, context):
+    global files
+    for file in files:
+        file.close()
+    files = [open('/dev/null') for _ in range(120)]
+";
+
+#[test]
+fn files_that_a_short_invocation_leaves_open_are_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let function = support::python(&directory, LEAVES_FILES_OPEN);
+    let life = live(Setup { timeout: Duration::from_secs(30), ..setup(function) }, 5);
+    life.assert_unharmed();
+    let points = points(&life, "fd_use");
+    assert_eq!(points.iter().map(|point| point.cnt).sum::<i64>(), 5, "{}", life.own_lines());
+    assert!(points.iter().all(|point| point.min >= 120.0), "{points:?}");
+}
+
 #[test]
 fn what_is_read_from_the_machine_makes_no_run_differ_from_another() {
     let directory = tempfile::tempdir().unwrap();

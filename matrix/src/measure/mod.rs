@@ -11,6 +11,7 @@ pub mod sample;
 
 mod scene;
 mod start;
+mod steady;
 mod subject;
 
 mod digest;
@@ -30,6 +31,7 @@ pub use digest::digest;
 pub use machine::{Machine, Run};
 pub use record::Samples;
 pub use run::{Options, Step, Summary, run};
+pub use steady::next_after_done;
 pub use trust::settle as settle_trust_store;
 pub use verb::{Arguments, run as bench};
 

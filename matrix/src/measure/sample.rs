@@ -67,6 +67,11 @@ pub const MEASURES: &[Measure] = &[
     timed("init_null", "Initialization as Lambda would report it beside a runtime that needs no time of its own."),
     timed("first_invocation", "From the first event to the end of everybody's work on it."),
     timed("cpu_settled", "CPU time until all services are up, before the first event."),
+    timed("cpu_invocation", "CPU time of an invocation of 50 ms, once the extension is at rest."),
+    timed(
+        "next_after_done",
+        "From the delivery of the function's end to the request for the next event: the function's caller does not wait for it, but it is billed.",
+    ),
     timed("cpu_total", "CPU time over start, one invocation and shutdown."),
     counted("minor_faults", "pages", "Pages that were mapped on first touch, up to the first request for an event."),
     counted("major_faults", "pages", "Pages that had to be read from disk, up to the first request for an event."),

@@ -27,6 +27,8 @@ const REGISTER: Duration = Duration::from_micros(2500);
 const SUBSCRIBE: Duration = Duration::from_millis(25);
 /// How slow a platform is that is disturbed.
 const SLOW: Duration = Duration::from_millis(20);
+/// How long the function works that is invoked at rest.
+const WORK: Duration = Duration::from_millis(50);
 /// Long enough for the smallest tier under a throttle.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -80,7 +82,7 @@ impl Scene {
         }
     }
 
-    /// The sandbox of one start. Footprints cost time, so that no time must be measured where they are taken.
+    /// The sandbox of one start. Footprints cost time, so that no time of a start must be measured where they are taken.
     pub(super) fn setup(&self, subject: &Subject, footprints: bool) -> Setup {
         let mut extension = subject.extension();
         if subject.ours {
@@ -90,6 +92,10 @@ impl Scene {
             extensions: vec![extension],
             intake: Some(intake(self.condition.disturbance)),
             footprints,
+            function: match &self.function {
+                Function::Null if footprints => Function::from_fn(work),
+                function => function.clone(),
+            },
             ..self.empty()
         }
     }
@@ -176,6 +182,12 @@ fn function(runtime: &str, directory: &Path, notice: &dyn Fn(&str)) -> Result<Fu
         }
         _ => Err(unknown()),
     }
+}
+
+/// An invocation of the length for which its cost is stated, beside a runtime that takes no time to start.
+fn work(_call: &Call<'_>) -> Answer {
+    std::thread::sleep(WORK);
+    Answer::Response(b"null".to_vec())
 }
 
 /// A runtime that takes a while to start and does nothing.

@@ -2,16 +2,16 @@
 //!
 //! It takes two sandboxes. In the first the event follows the init at once, as on Lambda: whatever the extension has put off until then is in the
 //! way of the invocation, and shows. In the second it is stopped when it first asks for an event, to see what it has used by then, and after that nobody disturbs the extension until it has come to rest: what it has used by then is the CPU time
-//! of all that it does to get ready, put off or not.
+//! of all that it does to get ready, put off or not. Then some further events follow, to see what an invocation costs that is not the first.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::phases;
 use super::sample::Phase;
 use super::scene::{EVENT, Scene};
 use super::subject::{Subject, number};
+use super::{phases, steady};
 use crate::plan::{Cache, Disturbance};
 use crate::sandbox::cpu::PERIOD;
 use crate::sandbox::intake::Request;
@@ -117,7 +117,7 @@ impl Taken {
         }
     }
 
-    /// The second sandbox: init, and then nothing.
+    /// The second sandbox: init, then nothing, and invocations of an extension that is at rest.
     fn rest(&mut self, subject: &Subject, scene: &Scene) -> Result<(), String> {
         settle(subject, scene.condition.cache)?;
         scene.clear_trace();
@@ -137,6 +137,9 @@ impl Taken {
             }
         }
         self.set("cpu_settled", milliseconds(seen));
+        let steady = steady::measure(&sandbox)?;
+        self.set("cpu_invocation", milliseconds(steady.cpu));
+        self.set("next_after_done", milliseconds(steady.next_after_done));
         Ok(())
     }
 }

@@ -96,10 +96,12 @@ pub fn gates(chapter: &Chapter) -> Table {
 
 /// What every cell needs besides time; only what was measured.
 pub fn costs(chapter: &Chapter) -> Table {
-    const COSTS: [&str; 10] = [
+    const COSTS: [&str; 12] = [
         "init_null",
         "first_invocation",
         "cpu_settled",
+        "cpu_invocation",
+        "next_after_done",
         "cpu_total",
         "minor_faults",
         "threads",

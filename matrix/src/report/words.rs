@@ -48,6 +48,8 @@ pub fn title(measure: &str) -> &str {
         "init_null" => "init, idle runtime",
         "first_invocation" => "first invocation",
         "cpu_settled" => "CPU until settled",
+        "cpu_invocation" => "CPU, one invocation",
+        "next_after_done" => "next after the end",
         "cpu_total" => "CPU, whole life",
         "minor_faults" => "page faults",
         "major_faults" => "disk faults",

@@ -1,0 +1,123 @@
+//! What an invocation costs once the extension is at rest.
+
+use std::time::Duration;
+
+use super::AGENT;
+use super::scene::EVENT;
+use crate::sandbox::journal::{Entry, What};
+use crate::sandbox::{Outcome, Sandbox};
+
+/// Invocations that are measured, after one that is not: the first one does what is done once.
+const INVOCATIONS: u32 = 3;
+
+/// Means over some invocations, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Steady {
+    /// CPU time of the extension, from the event to its request for the next one.
+    pub cpu: Duration,
+    /// As of [`next_after_done`].
+    pub next_after_done: Duration,
+}
+
+/// Invokes the function, whose extension is at rest.
+pub(super) fn measure(sandbox: &Sandbox) -> Result<Steady, String> {
+    let used = || sandbox.cpu_time(AGENT).ok_or("the extension ended while it was invoked");
+    invoke(sandbox)?;
+    let (before, mut waited) = (used()?, Duration::ZERO);
+    for _ in 0..INVOCATIONS {
+        let request_id = invoke(sandbox)?;
+        let delay = next_after_done(&sandbox.journal(), &request_id, AGENT);
+        waited += delay.ok_or("the extension asked for no event after an invocation")?;
+    }
+    let cpu = used()?.saturating_sub(before) / INVOCATIONS;
+    Ok(Steady { cpu, next_after_done: waited / INVOCATIONS })
+}
+
+fn invoke(sandbox: &Sandbox) -> Result<String, String> {
+    let invocation = sandbox.invoke(EVENT).map_err(|error| error.to_string())?;
+    match invocation.outcome {
+        Outcome::Success => Ok(invocation.request_id),
+        other => Err(format!("an invocation at rest did not succeed: {other:?}")),
+    }
+}
+
+/// From the delivery of `platform.runtimeDone` to the extension's request for the next event; zero if it did not wait for that delivery. None if the
+/// extension asked for no event, or the invocation is not in the journal.
+pub fn next_after_done(journal: &[Entry], request_id: &str, extension: &str) -> Option<Duration> {
+    let is_begin = |entry: &Entry| matches!(&entry.what, What::Invoked { request_id: id } if id == request_id);
+    let is_done = |entry: &Entry| matches!(&entry.what, What::RuntimeDone { request_id: id, .. } if id == request_id);
+    let begin = journal.iter().position(is_begin)?;
+    let invocation = journal.get(begin..)?;
+    let done = invocation.iter().position(is_done)?;
+    let next =
+        invocation.iter().position(|entry| matches!(&entry.what, What::ExtensionNext { name } if name == extension))?;
+    // What is delivered first after the end has the end in it, or is a moment before it.
+    let after = invocation.get(done..)?;
+    let delivered =
+        after.iter().find(|entry| matches!(&entry.what, What::Delivered { subscriber, .. } if subscriber == extension));
+    let next = invocation.get(next)?.at;
+    Some(delivered.map_or(Duration::ZERO, |delivered| next.saturating_sub(delivered.at)))
+}
+
+#[cfg(test)]
+mod tests {
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    fn journal(events: &[(u64, What)]) -> Vec<Entry> {
+        let entry = |(at, what): &(u64, What)| Entry {
+            at: Duration::from_millis(*at),
+            wall: OffsetDateTime::UNIX_EPOCH,
+            what: what.clone(),
+        };
+        events.iter().map(entry).collect()
+    }
+
+    fn invoked(id: &str) -> What {
+        What::Invoked { request_id: id.to_owned() }
+    }
+
+    fn done(id: &str) -> What {
+        What::RuntimeDone { request_id: id.to_owned(), status: "success" }
+    }
+
+    fn next(name: &str) -> What {
+        What::ExtensionNext { name: name.to_owned() }
+    }
+
+    fn delivered(name: &str) -> What {
+        What::Delivered { subscriber: name.to_owned(), events: 1, bytes: 1 }
+    }
+
+    #[test]
+    fn the_request_for_the_next_event_is_timed_from_the_delivery_of_the_end() {
+        let journal = journal(&[
+            (0, next("a")),
+            (1, invoked("before")),
+            (2, done("before")),
+            (3, delivered("a")),
+            (4, next("a")),
+            (10, invoked("id")),
+            (20, delivered("a")),
+            (60, done("id")),
+            (70, delivered("b")),
+            (71, next("b")),
+            (80, delivered("a")),
+            (95, next("a")),
+            (96, invoked("after")),
+        ]);
+        let after = |id: &str, name: &str| next_after_done(&journal, id, name).map(|delay| delay.as_millis());
+        assert_eq!((after("id", "a"), after("id", "b"), after("before", "a")), (Some(15), Some(1), Some(1)));
+        assert_eq!((after("after", "a"), after("unknown", "a"), after("id", "c")), (None, None, None));
+    }
+
+    #[test]
+    fn an_extension_that_does_not_wait_for_the_end_takes_no_time() {
+        let early = journal(&[(10, invoked("id")), (11, next("a")), (60, done("id")), (80, delivered("a"))]);
+        let undelivered = journal(&[(10, invoked("id")), (11, next("a")), (60, done("id"))]);
+        for journal in [early, undelivered] {
+            assert_eq!(next_after_done(&journal, "id", "a"), Some(Duration::ZERO));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+use std::{
+    fs::File,
+    process::{Child, Command, Stdio},
+};
+
+use super::*;
+
+/// A directory like `/proc`.
+struct Machine {
+    directory: tempfile::TempDir,
+}
+
+impl Machine {
+    /// With these files; names that end with `/` are directories.
+    fn new(files: &[(&str, &str)]) -> Self {
+        let machine = Self { directory: tempfile::tempdir().unwrap() };
+        files.iter().for_each(|(name, text)| machine.add(name, text));
+        machine
+    }
+
+    fn add(&self, name: &str, text: &str) {
+        let path = self.directory.path().join(name);
+        if name.ends_with('/') {
+            fs::create_dir_all(path).unwrap();
+        } else {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    }
+
+    fn remove(&self, process: &str) {
+        fs::remove_dir_all(self.directory.path().join(process)).unwrap();
+    }
+
+    fn processes(&self) -> Processes {
+        Processes::new(self.directory.path())
+    }
+}
+
+fn totals(files: u64, threads: impl Into<Option<u64>>) -> Option<ProcessTotals> {
+    Some(ProcessTotals { files, threads: threads.into() })
+}
+
+fn limits(processes: &mut Processes) -> Vec<String> {
+    let mut limits = Vec::new();
+    processes.each_limits(|text| limits.push(text.to_owned()));
+    limits
+}
+
+#[test]
+fn files_and_threads_of_all_processes_are_added_up() {
+    let machine = Machine::new(&[
+        ("13/fd/0", ""),
+        ("13/fd/1", ""),
+        ("13/task/13/", ""),
+        ("13/limits", "thirteen"),
+        ("142/fd/0", ""),
+        ("142/fd/1", ""),
+        ("142/fd/2", ""),
+        ("142/task/142/", ""),
+        ("142/task/143/", ""),
+        ("142/task/144/", ""),
+        ("142/task/145/", ""),
+        ("self/fd/0", ""),
+        ("meminfo", ""),
+    ]);
+    let mut processes = machine.processes();
+    assert_eq!(processes.count(), totals(5, 5));
+    assert_eq!(limits(&mut processes), ["thirteen"]);
+}
+
+#[test]
+fn a_process_that_hides_its_threads_voids_their_count_only() {
+    let machine = Machine::new(&[("13/fd/0", ""), ("13/task/13/", ""), ("14/fd/0", "")]);
+    assert_eq!(machine.processes().count(), totals(2, None));
+}
+
+#[test]
+fn a_process_that_has_ended_counts_no_more() {
+    let machine = Machine::new(&[("loadavg", "0 0 0 1/2 14\n"), ("13/fd/0", ""), ("13/task/13/", "")]);
+    machine.add("14/fd/0", "");
+    machine.add("14/task/14/", "");
+    let mut processes = machine.processes();
+    assert_eq!(processes.count(), totals(2, 2));
+    machine.remove("14");
+    assert_eq!(processes.count(), totals(1, 1));
+    machine.remove("13");
+    assert_eq!(processes.count(), totals(0, 0));
+    assert_eq!(processes.count(), None);
+}
+
+#[test]
+fn processes_are_listed_again_only_after_one_was_started() {
+    let machine = Machine::new(&[("loadavg", "0.5 0.1 0.0 1/80 13\n"), ("13/fd/0", ""), ("13/task/13/", "")]);
+    let mut processes = machine.processes();
+    assert_eq!(processes.count(), totals(1, 1));
+    machine.add("14/fd/0", "");
+    machine.add("14/task/14/", "");
+    machine.add("13/fd/1", "");
+    assert_eq!(processes.count(), totals(2, 1), "the known process only");
+    machine.add("loadavg", "0.5 0.1 0.0 1/81 14\n");
+    assert_eq!(processes.count(), totals(3, 2));
+}
+
+#[test]
+fn processes_are_listed_every_time_where_the_kernel_names_no_newest() {
+    for loadavg in ["0.00 0.00 0.00 0/0 0\n", "", "nonsense"] {
+        let machine = Machine::new(&[("loadavg", loadavg), ("13/fd/0", ""), ("13/task/13/", "")]);
+        let mut processes = machine.processes();
+        assert_eq!(processes.count(), totals(1, 1));
+        machine.add("14/fd/0", "");
+        machine.add("14/task/14/", "");
+        assert_eq!(processes.count(), totals(2, 2), "{loadavg:?}");
+    }
+}
+
+#[test]
+fn the_number_of_known_processes_is_bounded() {
+    let machine = Machine::new(&[]);
+    for process in 0..MAX_PROCESSES + 10 {
+        fs::create_dir(machine.directory.path().join(process.to_string())).unwrap();
+    }
+    let mut processes = machine.processes();
+    processes.count();
+    assert_eq!(processes.known.len(), MAX_PROCESSES);
+}
+
+#[test]
+fn a_directory_that_does_not_exist_has_no_processes() {
+    let mut processes = Processes::new(Path::new("/nonexistent"));
+    assert_eq!(processes.count(), None);
+    assert!(limits(&mut processes).is_empty());
+}
+
+/// A process that waits for its input to end.
+struct Waiting(Child);
+
+impl Waiting {
+    fn new() -> Self {
+        Self(Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn what_the_kernel_has_counted_is_what_its_directories_list() {
+    let other = Waiting::new();
+    let process = other.0.id();
+    let mut counted = Processes::new(Path::new("/proc"));
+    let mut listed = Processes::new(Path::new("/proc"));
+    listed.kernel = KernelCounts::default();
+    assert_eq!(counted.threads(process).unwrap(), 1);
+    assert_eq!(listed.threads(process).unwrap(), 1);
+    // Between fork and exec it has more open.
+    let settled = (0..10_000).any(|_| counted.files(process).unwrap() == listed.files(process).unwrap());
+    assert!(settled, "{counted:?}");
+}
+
+#[test]
+fn this_machines_processes_are_counted() {
+    let mut processes = Processes::new(Path::new("/proc"));
+    let own = std::process::id();
+    let before = processes.files(own).unwrap();
+    let files: Vec<_> = (0..200).map(|_| File::open("/dev/null").unwrap()).collect();
+    assert!(processes.files(own).unwrap() > before + 100, "{before} before, and other tests close some");
+    drop(files);
+    let totals = processes.count().unwrap();
+    assert!(totals.files > 0 && totals.threads.unwrap() > 0, "{totals:?}");
+    let other = Waiting::new();
+    processes.count();
+    assert!(processes.known.contains(&other.0.id()), "a new one is found");
+    assert!(limits(&mut processes).iter().any(|limits| limits.contains("Max open files")));
+}
