@@ -161,7 +161,11 @@ impl Pipeline {
         trim();
         let budget = MemoryBudget::default();
         let begin = Instant::now();
-        let sealed: Vec<_> = self.unsealed(batch).into_iter().flat_map(|payload| payload.compress(&budget, &AtomicBool::default())).collect();
+        let sealed: Vec<_> = self
+            .unsealed(batch)
+            .into_iter()
+            .flat_map(|payload| payload.compress(&budget, &AtomicBool::default()))
+            .collect();
         let took = begin.elapsed();
         assert_eq!(sealed.iter().map(|payload| payload.items).sum::<u64>(), lines as u64);
         (took, self.unsealed(batch).remove(0).body.to_vec())

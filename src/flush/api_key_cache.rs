@@ -108,7 +108,7 @@ mod tests {
     fn a_key_that_was_given_is_never_asked_for() {
         let mut cache = ApiKeyCache::new(Key::Known(key("k")), Some(RELOAD));
         assert_eq!(cache.key(), Some(&key("k")));
-        assert!(cache.ask(Instant::now() + RELOAD * 100).is_none() && !cache.is_failing());
+        assert!(cache.ask(Instant::now() + RELOAD * 100).is_none() && !cache.is_awaited());
     }
 
     #[test]

@@ -138,10 +138,12 @@ impl Destination {
 
     /// What may be expected of the requests that a flush waits for.
     pub fn hold(&self) -> Hold {
-        match self.requests.iter().any(|request| !request.left_behind) {
-            false => Hold::None,
-            true if self.backoff.is_failing() || self.outlasted_hold => Hold::Short,
-            true => Hold::Full,
+        if self.requests.iter().all(|request| request.left_behind) {
+            Hold::None
+        } else if self.backoff.is_failing() || self.outlasted_hold {
+            Hold::Short
+        } else {
+            Hold::Full
         }
     }
 
@@ -280,9 +282,9 @@ impl Destinations {
     fn droppable(&self) -> impl Iterator<Item = &QueuedPayload> {
         let requests = || self.all.iter().flat_map(|destination| &destination.requests);
         let in_flight = move |body: usize| requests().any(|request| request.body == body);
-        self.all.iter().filter_map(move |destination| {
-            destination.queue.iter().find(|payload| !in_flight(payload.body_address()))
-        })
+        self.all
+            .iter()
+            .filter_map(move |destination| destination.queue.iter().find(|payload| !in_flight(payload.body_address())))
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::{
 use super::{
     Dropped, Hold,
     api_key_cache::ApiKeyCache,
-    destination::Destinations,
+    destination::{Destination, Destinations},
     dropped::{DropLog, DropReason},
     request::{ATTEMPTS, RequestId, Sent, advice, retry_after, send},
     send_queue::{Limit, QueuedPayload},
@@ -173,7 +173,7 @@ impl Flusher {
         if self.is_preparing() && !self.preparation_left_behind {
             return Hold::Full;
         }
-        self.destinations.iter().map(|destination| destination.hold()).max().unwrap_or(Hold::None)
+        self.destinations.iter().map(Destination::hold).max().unwrap_or(Hold::None)
     }
 
     /// Whether a flush is under way that can be expected to end.
@@ -190,7 +190,7 @@ impl Flusher {
     /// No flush waits any more for what is under way.
     pub fn leave_behind(&mut self) {
         self.preparation_left_behind |= self.is_preparing();
-        self.destinations.iter_mut().for_each(|destination| destination.leave_behind());
+        self.destinations.iter_mut().for_each(Destination::leave_behind);
     }
 
     /// Waits until one task has ended, and starts what waited for it. Never ends while there is none. May be cancelled.
@@ -343,6 +343,9 @@ impl Flusher {
                 expired.add(payload.items());
             }
             let ClientState::Ready(ready) = &self.client else { continue };
+            if destination.queued().is_empty() {
+                continue;
+            }
             let Some(key) = ready.key_for(&destination.to) else { continue };
             while let Some(payload) = destination.next_to_send(now) {
                 // A destination that fails gets one attempt only, so that the function does not wait for three failures each time.

@@ -8,6 +8,8 @@ mod flusher;
 mod request;
 mod send_queue;
 pub mod strategy;
+#[cfg(test)]
+mod test_intake;
 mod worker;
 
 pub use destination::Hold;

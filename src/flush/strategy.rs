@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn intervals_are_kept() {
-        use Decision::{Skip, End, Periodic};
+        use Decision::{End, Periodic, Skip};
         let periodically = FlushStrategy::Periodically(seconds(10));
         assert_eq!(decisions(periodically, 6, 5), [Periodic, Skip, Periodic, Skip, Periodic]);
         let end = FlushStrategy::EndPeriodically(seconds(10));
@@ -139,9 +139,9 @@ mod tests {
 
     #[test]
     fn long_invocations_flush_on_the_way() {
-        let race = |strategy| FlushDecider::new(strategy, seconds(30), seconds(0)).long_invocation_interval();
-        assert_eq!(race(FlushStrategy::Default), seconds(60));
-        assert_eq!(race(FlushStrategy::EndPeriodically(seconds(7))), seconds(7));
-        assert_eq!(race(FlushStrategy::End), seconds(900));
+        let interval = |strategy| FlushDecider::new(strategy, seconds(30), seconds(0)).long_invocation_interval();
+        assert_eq!(interval(FlushStrategy::Default), seconds(60));
+        assert_eq!(interval(FlushStrategy::EndPeriodically(seconds(7))), seconds(7));
+        assert_eq!(interval(FlushStrategy::End), seconds(900));
     }
 }

@@ -1,9 +1,14 @@
 //! Nothing is lost and nothing comes twice, whatever the order and the strategy.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    num::NonZeroU32,
+    thread,
+    time::{Duration, Instant},
+};
 
 use matrix::sandbox::{
-    Sandbox, Setup,
+    Function, Sandbox, Setup,
+    function::Answer as FunctionAnswer,
     intake::{Answer, Plan, Route, Window},
     setup::{Delivery, Initialization, Order},
 };
@@ -52,6 +57,109 @@ fn the_end_strategy_delivers_before_the_sandbox_freezes() {
     let line = format!("0 {}", invocation.request_id);
     assert!(arrived.iter().any(|log| text(log) == line), "{arrived:?}");
     end(sandbox, vec![invocation]).assert_exactly_once();
+}
+
+/// Whether the line of the invocation with this number has arrived.
+fn has_line(sandbox: &Sandbox, number: usize) -> bool {
+    sandbox.intake().unwrap().logs().iter().any(|log| text(log).starts_with(&format!("{number} ")))
+}
+
+fn start(strategy: &str) -> Sandbox {
+    Sandbox::start(setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", strategy)])).unwrap()
+}
+
+#[test]
+fn the_end_strategy_with_an_interval_delivers_before_the_freeze_once_the_interval_is_over() {
+    let sandbox = start("end,1");
+    let mut invocations = Vec::new();
+    for number in 0..3 {
+        invocations.extend(invoke(&sandbox, number..number + 1));
+        assert!(has_line(&sandbox, number), "{number}");
+    }
+    end(sandbox, invocations).assert_exactly_once();
+}
+
+#[test]
+fn the_periodic_strategy_delivers_the_last_invocation_before_the_next_one_ends() {
+    let sandbox = start("periodically,1");
+    let mut invocations = invoke(&sandbox, 0..1);
+    for number in 1..4 {
+        invocations.extend(invoke(&sandbox, number..number + 1));
+        assert!(has_line(&sandbox, number - 1), "{number}");
+    }
+    end(sandbox, invocations).assert_exactly_once();
+}
+
+#[test]
+fn the_continuous_strategy_delivers_in_later_invocations() {
+    let slow = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(Duration::from_millis(50)));
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,1")];
+    let sandbox = Sandbox::start(Setup { intake: Some(slow), ..setup_with(echo(), &variables) }).unwrap();
+    let mut invocations = invoke(&sandbox, 0..1);
+    // The sandbox is frozen between two invocations, so that a request may need several until it ends.
+    for number in 1..500 {
+        invocations.extend(invoke(&sandbox, number..number + 1));
+        if has_line(&sandbox, 0) {
+            break;
+        }
+    }
+    assert!(has_line(&sandbox, 0));
+    end(sandbox, invocations).assert_exactly_once();
+}
+
+#[test]
+fn no_strategy_delivers_before_its_interval_is_over() {
+    for strategy in ["end,600000", "periodically,600000", "continuously,600000"] {
+        let sandbox = start(strategy);
+        let invocations = invoke(&sandbox, 0..5);
+        assert!(sandbox.intake().unwrap().requests().is_empty(), "{strategy}");
+        let life = end(sandbox, invocations);
+        life.assert_unharmed();
+        life.assert_exactly_once();
+    }
+}
+
+#[test]
+fn managed_instances_flush_in_the_background() {
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,50")];
+    let setup = Setup { initialization: Initialization::ManagedInstances, ..setup_with(echo(), &variables) };
+    let sandbox = Sandbox::start(setup).unwrap();
+    let invocations = invoke(&sandbox, 0..2);
+    // No event of the platform's follows: only the extension's own clock can bring this about.
+    let begin = Instant::now();
+    while !(has_line(&sandbox, 0) && has_line(&sandbox, 1)) {
+        assert!(begin.elapsed() < Duration::from_mins(1), "nothing has arrived");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let life = end(sandbox, invocations);
+    life.assert_unharmed();
+    assert_eq!(life.count("invocations"), 2);
+}
+
+/// Far more than may wait in memory uncompressed, and than Lambda's largest batches.
+#[test]
+fn a_talkative_invocation_loses_no_line() {
+    const LINES: usize = 40_000;
+    let function = Function::from_fn(|call| {
+        for number in 0..LINES {
+            call.print(format!(
+                "line {number} {}",
+                "of a function that has very much to say about everything it does. ".repeat(5)
+            ));
+        }
+        FunctionAnswer::Response(b"null".to_vec())
+    });
+    for strategy in ["end", "continuously,600000"] {
+        let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", strategy)];
+        let setup = Setup { timeout: Duration::from_mins(2), ..setup_with(function.clone(), &variables) };
+        let sandbox = Sandbox::start(setup).unwrap();
+        let invocations = vec![sandbox.invoke(b"0").unwrap()];
+        assert!(!sandbox.intake().unwrap().logs().is_empty(), "full batches leave at once");
+        let life = end(sandbox, invocations);
+        life.assert_unharmed();
+        assert_eq!(life.count_messages("line "), LINES, "{strategy}\n{}", life.own_lines());
+        assert!(!life.own_lines().contains("dropped"), "{}", life.own_lines());
+    }
 }
 
 fn with_delivery(delivery: Delivery) -> Life {
