@@ -69,7 +69,12 @@ impl ApiKeyCache {
 
     /// Whether nothing can be sent before the answer is there. With an old key, however long a new one takes, everything can.
     pub fn is_awaited(&self) -> bool {
-        self.key.is_none() && self.asking && !self.backoff.is_failing()
+        self.key.is_none() && self.asking
+    }
+
+    /// Whether the last answer was none.
+    pub fn is_failing(&self) -> bool {
+        self.backoff.is_failing()
     }
 
     /// The sandbox ends: there is no later.
@@ -128,7 +133,7 @@ mod tests {
         cache.answered(now, Err(Error::Format));
         assert!(cache.ask(now).is_none());
         assert!(cache.ask(now + Duration::from_secs(1)).is_some());
-        assert!(!cache.is_awaited(), "the first attempt has failed, this one may too");
+        assert!(cache.is_awaited() && cache.is_failing());
         cache.answered(now, Err(Error::Format));
         cache.reset_backoff();
         assert!(cache.ask(now).is_some());

@@ -170,10 +170,8 @@ impl Flusher {
 
     /// What can be expected of what is under way, that no flush waited for in vain yet.
     pub fn hold(&self) -> Hold {
-        if self.is_preparing() && !self.preparation_left_behind {
-            return Hold::Full;
-        }
-        self.destinations.iter().map(Destination::hold).max().unwrap_or(Hold::None)
+        let preparation = if self.preparation_left_behind { Hold::None } else { self.preparation() };
+        self.destinations.iter().map(Destination::hold).max().unwrap_or(Hold::None).max(preparation)
     }
 
     /// Whether a flush is under way that can be expected to end.
@@ -254,13 +252,23 @@ impl Flusher {
 
     /// Whether something has to end before all that is to be sent can be.
     fn is_preparing(&self) -> bool {
-        let needs_key = || !self.destinations.have_nothing_queued();
-        self.compressing.is_some()
-            || match &self.client {
-                ClientState::Building => true,
-                ClientState::Ready(ready) => ready.api_key.is_awaited() && needs_key(),
-                ClientState::Unavailable => false,
+        self.preparation() > Hold::None
+    }
+
+    /// What may be expected of that.
+    fn preparation(&self) -> Hold {
+        match &self.client {
+            _ if self.compressing.is_some() => Hold::Full,
+            ClientState::Building => Hold::Full,
+            ClientState::Ready(ready) if ready.api_key.is_awaited() && !self.destinations.have_nothing_queued() => {
+                if ready.api_key.is_failing() {
+                    Hold::Short
+                } else {
+                    Hold::Full
+                }
             }
+            ClientState::Ready(_) | ClientState::Unavailable => Hold::None,
+        }
     }
 
     /// Whether nothing is left to be sent or waited for.
@@ -315,7 +323,7 @@ impl Flusher {
             }
             self.compressing = Some(Compressing { sequence, since, items: items(&batch) });
             let compressed = self.worker.run(move || batch.compress(&budget, &urgent));
-            self.tasks.spawn(async { compressed.await.map_or(TaskResult::Nothing, TaskResult::Compressed) });
+            self.tasks.spawn(async { TaskResult::Compressed(compressed.await.unwrap_or_default()) });
         }
     }
 
