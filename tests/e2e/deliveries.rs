@@ -7,13 +7,13 @@ use std::{
 };
 
 use matrix::sandbox::{
-    Function, Sandbox, Setup,
+    Function, Invocation, Sandbox, Setup,
     function::Answer as FunctionAnswer,
     intake::{Answer, Plan, Route, Window},
     setup::{Delivery, Initialization, Order},
 };
 
-use crate::support::{self, Life, echo, end, live, request_id, setup, setup_with, text};
+use crate::support::{self, Life, echo, end, invoke, live, request_id, setup, setup_with, text};
 
 #[test]
 fn a_thousand_python_invocations_are_told_exactly_once() {
@@ -79,32 +79,24 @@ fn the_end_strategy_with_an_interval_delivers_before_the_freeze_once_the_interva
     end(sandbox, invocations).assert_exactly_once();
 }
 
-#[test]
-fn the_periodic_strategy_delivers_the_last_invocation_before_the_next_one_ends() {
-    let sandbox = start("periodically,1");
-    let mut invocations = invoke(&sandbox, 0..1);
-    for number in 1..4 {
-        invocations.extend(invoke(&sandbox, number..number + 1));
-        assert!(has_line(&sandbox, number - 1), "{number}");
+/// Invokes the function until the line of its first invocation has arrived: the sandbox is frozen between two invocations, so that telemetry and requests may
+/// need several.
+fn invoke_until_delivered(sandbox: &Sandbox) -> Vec<Invocation> {
+    let mut invocations = invoke(sandbox, 0..1);
+    while !has_line(sandbox, 0) {
+        assert!(invocations.len() < 500, "nothing arrives");
+        invocations.extend(invoke(sandbox, invocations.len()..invocations.len() + 1));
     }
-    end(sandbox, invocations).assert_exactly_once();
+    invocations
 }
 
 #[test]
-fn the_continuous_strategy_delivers_in_later_invocations() {
-    let slow = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(Duration::from_millis(50)));
-    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,1")];
-    let sandbox = Sandbox::start(Setup { intake: Some(slow), ..setup_with(echo(), &variables) }).unwrap();
-    let mut invocations = invoke(&sandbox, 0..1);
-    // The sandbox is frozen between two invocations, so that a request may need several until it ends.
-    for number in 1..500 {
-        invocations.extend(invoke(&sandbox, number..number + 1));
-        if has_line(&sandbox, 0) {
-            break;
-        }
+fn the_periodic_and_the_continuous_strategy_deliver_in_later_invocations() {
+    for strategy in ["periodically,1", "continuously,1"] {
+        let sandbox = start(strategy);
+        let invocations = invoke_until_delivered(&sandbox);
+        end(sandbox, invocations).assert_exactly_once();
     }
-    assert!(has_line(&sandbox, 0));
-    end(sandbox, invocations).assert_exactly_once();
 }
 
 #[test]
@@ -136,29 +128,37 @@ fn managed_instances_flush_in_the_background() {
     assert_eq!(life.count("invocations"), 2);
 }
 
-/// Far more than may wait in memory uncompressed, and than Lambda's largest batches.
+/// A function that writes so many lines.
+fn talkative(lines: usize) -> Function {
+    let text = "of a function that has very much to say about everything it does. ".repeat(5);
+    Function::from_fn(move |call| {
+        for number in 0..lines {
+            call.print(format!("{number} line {text}"));
+        }
+        FunctionAnswer::Response(b"null".to_vec())
+    })
+}
+
 #[test]
 fn a_talkative_invocation_loses_no_line() {
     const LINES: usize = 40_000;
-    let function = Function::from_fn(|call| {
-        for number in 0..LINES {
-            call.print(format!(
-                "line {number} {}",
-                "of a function that has very much to say about everything it does. ".repeat(5)
-            ));
-        }
-        FunctionAnswer::Response(b"null".to_vec())
-    });
-    for strategy in ["end", "continuously,600000"] {
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
+    let setup = Setup { timeout: Duration::from_mins(2), ..setup_with(talkative(LINES), &variables) };
+    let life = live(setup, 1);
+    life.assert_unharmed();
+    let delivered = life.messages().iter().filter(|message| message.contains(" line of a function")).count();
+    assert_eq!(delivered, LINES, "{}", life.own_lines());
+    assert!(!life.own_lines().contains("dropped"), "{}", life.own_lines());
+}
+
+#[test]
+fn a_full_batch_of_logs_leaves_at_once_whatever_the_strategy_is() {
+    for strategy in ["end,600000", "periodically,600000", "continuously,600000"] {
         let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", strategy)];
-        let setup = Setup { timeout: Duration::from_mins(2), ..setup_with(function.clone(), &variables) };
+        let setup = Setup { timeout: Duration::from_mins(2), ..setup_with(talkative(1500), &variables) };
         let sandbox = Sandbox::start(setup).unwrap();
-        let invocations = vec![sandbox.invoke(b"0").unwrap()];
-        assert!(!sandbox.intake().unwrap().logs().is_empty(), "full batches leave at once");
-        let life = end(sandbox, invocations);
-        life.assert_unharmed();
-        assert_eq!(life.count_messages("line "), LINES, "{strategy}\n{}", life.own_lines());
-        assert!(!life.own_lines().contains("dropped"), "{}", life.own_lines());
+        let invocations = invoke_until_delivered(&sandbox);
+        end(sandbox, invocations).assert_unharmed();
     }
 }
 
