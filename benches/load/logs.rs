@@ -2,13 +2,14 @@
 
 use std::{
     hint::black_box,
+    sync::atomic::AtomicBool,
     time::{Duration, Instant},
 };
 
 use bottlecap::{
     aggregate::LogQueue,
     config::Config,
-    intake,
+    intake::{self, MemoryBudget, UnsealedPayload},
     platform::{Environment, RequestId},
     process::{
         event::parse,
@@ -158,14 +159,19 @@ impl Pipeline {
     /// How long a batch takes, and what it has become before it was compressed.
     fn take(&mut self, batch: &[u8], lines: usize) -> (Duration, Vec<u8>) {
         trim();
+        let budget = MemoryBudget::default();
         let begin = Instant::now();
-        let sealed: Vec<_> = self.draft(batch).into_iter().flat_map(intake::Draft::seal).collect();
+        let sealed: Vec<_> = self
+            .unsealed(batch)
+            .into_iter()
+            .flat_map(|payload| payload.compress(&budget, &AtomicBool::default()))
+            .collect();
         let took = begin.elapsed();
         assert_eq!(sealed.iter().map(|payload| payload.items).sum::<u64>(), lines as u64);
-        (took, self.draft(batch).remove(0).body)
+        (took, self.unsealed(batch).remove(0).body.to_vec())
     }
 
-    fn draft(&mut self, batch: &[u8]) -> Vec<intake::Draft> {
+    fn unsealed(&mut self, batch: &[u8]) -> Vec<UnsealedPayload> {
         for event in parse(black_box(batch), 0).events {
             let mut produced = Produced::default();
             self.processor.event(event, &mut produced);
@@ -173,6 +179,6 @@ impl Pipeline {
                 self.queue.push(&self.origin.encode(log));
             }
         }
-        intake::logs::drafts(self.queue.drain(), &self.config.logs).collect()
+        self.queue.drain().into_iter().map(|batch| intake::logs::unsealed(batch, &self.config.logs)).collect()
     }
 }

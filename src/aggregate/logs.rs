@@ -1,15 +1,10 @@
 //! Logs that wait to leave, already encoded and already in batches, so that a flush has nothing left to do but compress.
 
-use std::collections::VecDeque;
-
 /// The intake's limits on one request.
 ///
 /// Source: Datadog API reference, "Send logs": 1,000 entries and 5 MB uncompressed.
 const MAX_BATCH_ENTRIES: usize = 1000;
 const MAX_BATCH_BYTES: usize = 5 << 20;
-
-/// What may wait altogether. A function at 128 MB keeps most of its memory; three full batches fit.
-pub const MAX_QUEUED_BYTES: usize = 16 << 20;
 
 /// One request's worth of logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,17 +15,15 @@ pub struct LogBatch {
     pub entries: usize,
 }
 
-/// The queue. When it is full the oldest batch gives way and its logs are counted.
+/// The queue. Full batches are to be taken as soon as there are any; what is not full yet, at most 5 MB, waits for a flush.
 #[derive(Debug, Default)]
 pub struct LogQueue {
-    full: VecDeque<LogBatch>,
+    full: Vec<LogBatch>,
     /// Begins with the opening bracket and lacks the closing one; empty when there is nothing.
     open: Vec<u8>,
     open_entries: usize,
-    full_bytes: usize,
     /// How long the last batch was that was taken: the next one gets that much room at once, where growing would move it again and again.
     usual_bytes: usize,
-    dropped: u64,
 }
 
 impl LogQueue {
@@ -46,32 +39,25 @@ impl LogQueue {
         self.open.push(if self.open_entries == 0 { b'[' } else { b',' });
         self.open.extend_from_slice(element);
         self.open_entries += 1;
-        while self.full_bytes + self.open.len() > MAX_QUEUED_BYTES {
-            let Some(oldest) = self.full.pop_front() else { break };
-            self.full_bytes -= oldest.json.len();
-            self.dropped += oldest.entries as u64;
-        }
+    }
+
+    /// Takes the batches to which nothing more can be added, in order.
+    pub fn take_full(&mut self) -> Vec<LogBatch> {
+        std::mem::take(&mut self.full)
     }
 
     /// Takes everything, in order.
     pub fn drain(&mut self) -> Vec<LogBatch> {
         self.usual_bytes = self.open.len();
         self.close();
-        self.full_bytes = 0;
-        std::mem::take(&mut self.full).into()
-    }
-
-    /// How many logs have given way since this was last asked.
-    pub fn take_dropped(&mut self) -> u64 {
-        std::mem::take(&mut self.dropped)
+        self.take_full()
     }
 
     fn close(&mut self) {
         if self.open_entries > 0 {
             let mut json = std::mem::take(&mut self.open);
             json.push(b']');
-            self.full_bytes += json.len();
-            self.full.push_back(LogBatch { json, entries: std::mem::take(&mut self.open_entries) });
+            self.full.push(LogBatch { json, entries: std::mem::take(&mut self.open_entries) });
         }
     }
 }
@@ -125,18 +111,16 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_give_way_and_are_counted() {
+    fn only_full_batches_are_taken_before_a_flush() {
         let mut queue = LogQueue::default();
-        let element = format!("\"{}\"", "x".repeat(1 << 20));
-        for _ in 0..40 {
-            queue.push(element.as_bytes());
+        for number in 0..2000 {
+            queue.push(number.to_string().as_bytes());
         }
-        let dropped = queue.take_dropped();
-        let batches = queue.drain();
-        let left = batches.iter().map(|batch| batch.entries as u64).sum::<u64>();
-        assert!(dropped > 0);
-        assert_eq!(dropped + left, 40);
-        assert!(batches.iter().map(|batch| batch.json.len()).sum::<usize>() <= MAX_QUEUED_BYTES + 1);
-        assert_eq!(queue.take_dropped(), 0);
+        assert_eq!(queue.take_full().len(), 1, "the second is full, but what comes next may be taken in");
+        queue.push(b"2000");
+        let full = queue.take_full();
+        assert_eq!(entries(&full), (1000..2000).map(serde_json::Value::from).collect::<Vec<_>>());
+        assert_eq!(queue.take_full(), []);
+        assert_eq!(entries(&queue.drain()), [2000]);
     }
 }

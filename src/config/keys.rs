@@ -202,7 +202,8 @@ keys! {
     Datadog COMPRESSION_LEVEL {
         yaml: Some("compression_level"), kind: Kind::Integer { from: -7, to: 22 }, default: "3", example: "6",
         reader: "intake",
-        meaning: "Zstandard level of every payload kind that has no level of its own, wherever that one is set.",
+        meaning: "Zstandard level of every payload kind that has no level of its own, wherever that one is set. \
+                  Lowered with a warning where the function's memory is too small for it: above 9 at 128 MB.",
         set: |draft, given, _| taken(given.integer(&ZSTD).map(|level| draft.levels.any = Some(level))),
     }
     Datadog ENV {

@@ -1,7 +1,10 @@
-//! What was given up, wherever on the way to Datadog.
+//! What was given up, wherever on the way to Datadog, and when the log says so.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
+use tokio::time::Instant;
+
+use super::send_queue::{Limit, MAX_AGE, MAX_FLUSHES, MAX_UNANSWERED};
 use crate::intake::{Kind, Payload};
 
 /// Counts of what was given up.
@@ -41,14 +44,6 @@ impl Dropped {
         self.values += other.values;
         self.datagrams += other.datagrams;
     }
-
-    pub(super) fn remove(&mut self, other: Self) {
-        self.logs -= other.logs;
-        self.sketches -= other.sketches;
-        self.series -= other.series;
-        self.values -= other.values;
-        self.datagrams -= other.datagrams;
-    }
 }
 
 impl fmt::Display for Dropped {
@@ -70,9 +65,125 @@ impl fmt::Display for Dropped {
     }
 }
 
+/// Why payloads are dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropReason {
+    /// There is nobody to send them.
+    NoClient,
+    /// Too much waits.
+    Memory,
+    /// They were not sent within [`MAX_AGE`].
+    Age,
+    /// Sending them failed in [`MAX_FLUSHES`] flushes.
+    Flushes,
+    /// [`MAX_UNANSWERED`] requests with them got no answer.
+    Unanswered,
+    /// Datadog refused them.
+    Rejected(Kind),
+}
+
+impl From<Limit> for DropReason {
+    fn from(limit: Limit) -> Self {
+        match limit {
+            Limit::Age => Self::Age,
+            Limit::Flushes => Self::Flushes,
+            Limit::Unanswered => Self::Unanswered,
+        }
+    }
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::NoClient => f.write_str("nothing can be sent in this sandbox; further ones are counted"),
+            Self::Memory => write!(f, "more than {} MiB wait to be sent", super::flusher::MAX_BYTES >> 20),
+            Self::Age => write!(f, "they could not be sent within {} minutes", MAX_AGE.as_secs() / 60),
+            Self::Flushes => write!(f, "sending them failed in {MAX_FLUSHES} flushes"),
+            Self::Unanswered => {
+                write!(f, "{MAX_UNANSWERED} requests with them got no answer in time and may have arrived")
+            }
+            Self::Rejected(_) => f.write_str("Datadog refused them"),
+        }
+    }
+}
+
+/// How long the log says nothing more about the same reason: an outage must not fill the customer's logs.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Counts everything that was dropped, and decides when the log says so.
+#[derive(Debug, Default)]
+pub struct DropLog {
+    total: Dropped,
+    reasons: Vec<Logged>,
+}
+
+#[derive(Debug)]
+struct Logged {
+    reason: DropReason,
+    at: Instant,
+    /// What was dropped since.
+    unlogged: Dropped,
+}
+
+impl DropLog {
+    /// Counts what is not to be logged here.
+    pub fn count(&mut self, dropped: Dropped) {
+        self.total.add(dropped);
+    }
+
+    /// Counts what is dropped now. Returns what is to be logged with the reason, if anything is: that, and what was dropped since the last time.
+    pub fn record(&mut self, reason: DropReason, dropped: Dropped, now: Instant) -> Option<Dropped> {
+        if dropped == Dropped::default() {
+            return None;
+        }
+        self.total.add(dropped);
+        let Some(logged) = self.reasons.iter_mut().find(|logged| logged.reason == reason) else {
+            self.reasons.push(Logged { reason, at: now, unlogged: Dropped::default() });
+            return Some(dropped);
+        };
+        logged.unlogged.add(dropped);
+        // A sandbox without a client has none for its whole life.
+        if reason == DropReason::NoClient || now - logged.at < LOG_INTERVAL {
+            return None;
+        }
+        logged.at = now;
+        Some(std::mem::take(&mut logged.unlogged))
+    }
+
+    /// Everything that was dropped.
+    pub fn total(&self) -> Dropped {
+        self.total
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn logs(logs: u64) -> Dropped {
+        Dropped { logs, ..Dropped::default() }
+    }
+
+    #[test]
+    fn drops_are_logged_at_once_and_then_at_intervals() {
+        let (mut log, now) = (DropLog::default(), Instant::now());
+        assert_eq!(log.record(DropReason::Memory, logs(0), now), None);
+        assert_eq!(log.record(DropReason::Memory, logs(1), now), Some(logs(1)));
+        assert_eq!(log.record(DropReason::Memory, logs(2), now), None);
+        assert_eq!(log.record(DropReason::Age, logs(4), now), Some(logs(4)), "another reason");
+        assert_eq!(log.record(DropReason::Memory, logs(8), now + LOG_INTERVAL), Some(logs(10)));
+        assert_eq!(log.record(DropReason::Memory, logs(16), now + LOG_INTERVAL), None);
+        log.count(logs(32));
+        assert_eq!(log.total(), logs(63));
+    }
+
+    #[test]
+    fn a_sandbox_that_cannot_send_says_so_once() {
+        let (mut log, now) = (DropLog::default(), Instant::now());
+        assert_eq!(log.record(DropReason::NoClient, logs(1), now), Some(logs(1)));
+        assert_eq!(log.record(DropReason::NoClient, logs(1), now + LOG_INTERVAL * 100), None);
+        assert_eq!(log.total(), logs(2));
+    }
 
     #[test]
     fn only_what_there_is_any_of_is_listed() {
@@ -80,7 +191,5 @@ mod tests {
         assert_eq!(dropped.to_string(), "4 series");
         dropped.add(Dropped { logs: 2, datagrams: 7, ..Dropped::default() });
         assert_eq!(dropped.to_string(), "2 logs, 4 series, 7 datagrams");
-        dropped.remove(Dropped { logs: 2, series: 1, ..Dropped::default() });
-        assert_eq!(dropped.to_string(), "3 series, 7 datagrams");
     }
 }

@@ -1,11 +1,18 @@
-//! When data leaves, and what becomes of it if it cannot.
+//! When data leaves, and what becomes of it if it cannot: docs/delivery.md states the policy.
 
-mod cycle;
+mod api_key_cache;
+mod backoff;
+mod destination;
 mod dropped;
-mod keyring;
-mod retry;
+mod flusher;
+mod request;
+mod send_queue;
 pub mod strategy;
+#[cfg(test)]
+mod test_intake;
+mod worker;
 
-pub use cycle::Flusher;
+pub use destination::Hold;
 pub use dropped::Dropped;
-pub use strategy::{Decision, Strategist};
+pub use flusher::{Flusher, MAX_BYTES};
+pub use strategy::{Decision, FlushDecider};

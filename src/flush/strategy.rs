@@ -25,12 +25,12 @@ pub enum Decision {
     /// Start a flush and do not wait for it.
     Continuous,
     /// Not now.
-    Dont,
+    Skip,
 }
 
-/// Decides.
+/// Decides once an invocation when data leaves.
 #[derive(Debug)]
-pub struct Strategist {
+pub struct FlushDecider {
     strategy: FlushStrategy,
     /// Under the adaptive strategy, a look-back that is shorter than this counts as busy.
     busy_within: Duration,
@@ -38,7 +38,7 @@ pub struct Strategist {
     invocations: VecDeque<Duration>,
 }
 
-impl Strategist {
+impl FlushDecider {
     /// `now`, here and below, counts from any fixed instant.
     pub fn new(strategy: FlushStrategy, flush_timeout: Duration, now: Duration) -> Self {
         Self { strategy, busy_within: flush_timeout, last_flush: now, invocations: VecDeque::with_capacity(LOOK_BACK) }
@@ -60,12 +60,12 @@ impl Strategist {
             self.last_flush = now;
             decision
         } else {
-            Decision::Dont
+            Decision::Skip
         }
     }
 
     /// How often data leaves during a long invocation.
-    pub fn race_interval(&self) -> Duration {
+    pub fn long_invocation_interval(&self) -> Duration {
         match self.strategy {
             FlushStrategy::Default => LONG_INVOCATION,
             FlushStrategy::EndPeriodically(interval) => interval,
@@ -102,8 +102,8 @@ mod tests {
 
     /// The decisions of `count` invocations that are `apart` seconds apart.
     fn decisions(strategy: FlushStrategy, apart: u64, count: u64) -> Vec<Decision> {
-        let mut strategist = Strategist::new(strategy, seconds(30), seconds(0));
-        (0..count).map(|number| strategist.decide(seconds(100 + number * apart))).collect()
+        let mut decider = FlushDecider::new(strategy, seconds(30), seconds(0));
+        (0..count).map(|number| decider.decide(seconds(100 + number * apart))).collect()
     }
 
     #[test]
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_busy_function_flushes_in_the_background_a_less_busy_one_at_intervals_and_a_rare_one_at_the_end() {
         assert_eq!(decisions(FlushStrategy::Default, 1, 20).last(), Some(&Decision::Continuous));
-        assert_eq!(decisions(FlushStrategy::Default, 1, 21).last(), Some(&Decision::Dont));
+        assert_eq!(decisions(FlushStrategy::Default, 1, 21).last(), Some(&Decision::Skip));
         assert_eq!(decisions(FlushStrategy::Default, 1, 41).last(), Some(&Decision::Continuous));
         assert_eq!(decisions(FlushStrategy::Default, 2, 20).last(), Some(&Decision::Periodic));
         assert_eq!(decisions(FlushStrategy::Default, 119, 20).last(), Some(&Decision::Periodic));
@@ -128,20 +128,20 @@ mod tests {
 
     #[test]
     fn intervals_are_kept() {
-        use Decision::{Dont, End, Periodic};
+        use Decision::{End, Periodic, Skip};
         let periodically = FlushStrategy::Periodically(seconds(10));
-        assert_eq!(decisions(periodically, 6, 5), [Periodic, Dont, Periodic, Dont, Periodic]);
+        assert_eq!(decisions(periodically, 6, 5), [Periodic, Skip, Periodic, Skip, Periodic]);
         let end = FlushStrategy::EndPeriodically(seconds(10));
-        assert_eq!(decisions(end, 6, 3), [End, Dont, End]);
+        assert_eq!(decisions(end, 6, 3), [End, Skip, End]);
         let continuously = FlushStrategy::Continuously(Duration::from_millis(1500));
-        assert_eq!(decisions(continuously, 1, 3), [Decision::Continuous, Dont, Decision::Continuous]);
+        assert_eq!(decisions(continuously, 1, 3), [Decision::Continuous, Skip, Decision::Continuous]);
     }
 
     #[test]
     fn long_invocations_flush_on_the_way() {
-        let race = |strategy| Strategist::new(strategy, seconds(30), seconds(0)).race_interval();
-        assert_eq!(race(FlushStrategy::Default), seconds(60));
-        assert_eq!(race(FlushStrategy::EndPeriodically(seconds(7))), seconds(7));
-        assert_eq!(race(FlushStrategy::End), seconds(900));
+        let interval = |strategy| FlushDecider::new(strategy, seconds(30), seconds(0)).long_invocation_interval();
+        assert_eq!(interval(FlushStrategy::Default), seconds(60));
+        assert_eq!(interval(FlushStrategy::EndPeriodically(seconds(7))), seconds(7));
+        assert_eq!(interval(FlushStrategy::End), seconds(900));
     }
 }

@@ -9,6 +9,7 @@ use super::{
     aws::{self, Aws},
     key::{self, Datadog, Function, Key, Resolver},
     tls::{self, Problem},
+    written::Written,
 };
 use crate::config::{ApiKey, Config, Http, HttpProtocol};
 
@@ -75,6 +76,9 @@ pub enum Failure {
     /// It did not get there, or the answer did not get here.
     #[error("{0}")]
     Transport(String),
+    /// The connection took the whole request and no answer came in time: it may have arrived.
+    #[error("no answer: {0}")]
+    NoAnswer(String),
 }
 
 impl Failure {
@@ -118,9 +122,13 @@ impl Client {
             To::Primary => self.to_primary(payload.kind),
             To::Additional(endpoint) => self.to_datadog(payload.kind, &endpoint.url),
         };
-        let request = request.header("dd-api-key", key.expose()).body(payload.body.clone());
+        let written = Written::default();
+        let request = request.header("dd-api-key", key.expose()).body(written.body(payload.body.clone()));
         let request = if payload.zstd { request.header(header::CONTENT_ENCODING, "zstd") } else { request };
-        let response = request.send().await.map_err(|error| Failure::Transport(chain(&error)))?;
+        let response = request.send().await.map_err(|error| match chain(&error) {
+            text if error.is_timeout() && written.is_complete() => Failure::NoAnswer(text),
+            text => Failure::Transport(text),
+        })?;
         let status = response.status();
         if status.is_success() {
             return Ok(());

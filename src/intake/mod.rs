@@ -2,12 +2,16 @@
 
 mod aws;
 pub mod client;
+pub mod compression;
 pub mod key;
 pub mod logs;
+mod memory;
 pub mod metrics;
 mod payload;
 pub mod tls;
+mod written;
 
 pub use aws::Aws;
 pub use client::{Client, Failure};
-pub use payload::{Draft, Kind, Payload, To};
+pub use memory::{Body, MemoryBudget};
+pub use payload::{Kind, Payload, To, UnsealedPayload};

@@ -1,9 +1,13 @@
-//! One request's worth of data: drafted where it is gathered, sealed where time does not matter, sent as often as it takes.
+//! One request's worth of data: gathered as an [`UnsealedPayload`], compressed where time does not matter, sent as a [`Payload`] to each of its destinations.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use bytes::Bytes;
 
+use super::{Body, MemoryBudget, compression::compress};
 use crate::config::Endpoint;
 
 /// The series intake's limit on a body as it is sent.
@@ -43,19 +47,21 @@ impl To {
     }
 }
 
-/// A body as it was gathered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Draft {
+/// A batch as it was gathered, not compressed yet.
+#[derive(Debug)]
+pub struct UnsealedPayload {
     /// Where it goes.
     pub kind: Kind,
     /// What is to be sent.
-    pub body: Vec<u8>,
+    pub body: Body,
     /// The zstd level; None sends the body as it is.
     pub level: Option<i32>,
     /// How many logs, distributions or series it holds.
     pub items: usize,
     /// Whose intakes it goes to.
     pub to: Vec<To>,
+    /// Whose intakes it goes to besides, uncompressed whatever the level is.
+    pub plain_to: Vec<To>,
 }
 
 /// A body with what must be said about it.
@@ -65,7 +71,7 @@ pub struct Payload {
     pub kind: Kind,
     /// Whose it goes to.
     pub to: To,
-    /// What is sent; shared, so that another attempt copies nothing.
+    /// What is sent; shared, so that neither another attempt nor another destination copies anything.
     pub body: Bytes,
     /// Whether the body is compressed.
     pub zstd: bool,
@@ -73,30 +79,59 @@ pub struct Payload {
     pub items: u64,
 }
 
-impl Draft {
-    /// Compresses, which takes its time, and gives one payload for each destination. If compressing fails the body is sent as it is. What is
-    /// still too large for the intake becomes several payloads.
-    pub fn seal(self) -> Vec<Payload> {
-        let compressed = self.level.and_then(|level| zstd::bulk::compress(&self.body, level).ok());
-        let sealed_bytes = compressed.as_ref().unwrap_or(&self.body).len();
-        if self.kind == Kind::Series && sealed_bytes > MAX_SERIES_BYTES && self.items > 1 {
-            return self.halves().into_iter().flat_map(Self::seal).collect();
-        }
-        let (kind, zstd, items) = (self.kind, compressed.is_some(), self.items as u64);
-        let body = Bytes::from(compressed.unwrap_or(self.body));
-        self.to.into_iter().map(|to| Payload { kind, to, body: body.clone(), zstd, items }).collect()
+impl UnsealedPayload {
+    /// How many items are lost if it is: each counts for every destination.
+    pub fn total_items(&self) -> u64 {
+        (self.items * (self.to.len() + self.plain_to.len())) as u64
     }
 
-    /// Two drafts with half the entries each. The body is a protobuf message of nothing but entries.
-    fn halves(mut self) -> [Self; 2] {
-        let first = self.items / 2;
-        let mut rest = &self.body[..];
-        for _ in 0..first {
+    /// Whether there is anything to compress, which takes its time.
+    pub fn is_compressed(&self) -> bool {
+        self.level.is_some() && !self.to.is_empty()
+    }
+
+    /// Compresses, and gives one payload for each destination; their bodies count in the budget. If compressing fails the body is sent as it is. What is still
+    /// too large for the intake becomes several payloads. Once it is `urgent`, a high level is given up for a fast one.
+    pub fn compress(self, budget: &MemoryBudget, urgent: &AtomicBool) -> Vec<Payload> {
+        let level = self.level.filter(|_| self.is_compressed());
+        let compressed = level.and_then(|level| compress(&self.body, level, urgent).ok());
+        let sealed_bytes = compressed.as_ref().map_or(self.body.len(), Vec::len);
+        if self.kind == Kind::Series && sealed_bytes > MAX_SERIES_BYTES && self.items > 1 {
+            return self.split().into_iter().flat_map(|half| half.compress(budget, urgent)).collect();
+        }
+        let Self { kind, body, items, to, plain_to, .. } = self;
+        let payload = |to, body: &Bytes, zstd| Payload { kind, to, body: body.clone(), zstd, items: items as u64 };
+        let mut payloads = Vec::with_capacity(to.len() + plain_to.len());
+        let (compressed_to, plain_to) = match &compressed {
+            Some(_) => (to, plain_to),
+            None => (Vec::new(), to.into_iter().chain(plain_to).collect()),
+        };
+        if let Some(compressed) = compressed {
+            let body = Body::from(compressed).share(budget);
+            payloads.extend(compressed_to.into_iter().map(|to| payload(to, &body, true)));
+        }
+        if !plain_to.is_empty() {
+            let body = body.share(budget);
+            payloads.extend(plain_to.into_iter().map(|to| payload(to, &body, false)));
+        }
+        payloads
+    }
+
+    /// Two batches with half the entries each. The body is a protobuf message of nothing but entries.
+    fn split(self) -> [Self; 2] {
+        let Self { kind, body, level, items, to, plain_to } = self;
+        let first_items = items / 2;
+        let mut rest = &body[..];
+        for _ in 0..first_items {
             rest = without_entry(rest);
         }
-        let second_body = self.body.split_off(self.body.len() - rest.len());
-        let second = Self { body: second_body, items: self.items - first, to: self.to.clone(), ..self };
-        [Self { items: first, ..self }, second]
+        let at = body.len() - rest.len();
+        let [first, second] = body.split_off(at);
+        let (second_to, second_plain_to) = (to.clone(), plain_to.clone());
+        [
+            Self { kind, body: first, level, items: first_items, to, plain_to },
+            Self { kind, body: second, level, items: items - first_items, to: second_to, plain_to: second_plain_to },
+        ]
     }
 }
 
@@ -123,13 +158,25 @@ mod tests {
 
     use super::*;
 
-    fn draft(body: Vec<u8>, level: Option<i32>) -> Draft {
-        Draft { kind: Kind::Logs, body, level, items: 1, to: To::all(&[]) }
+    fn unsealed(body: Vec<u8>, level: Option<i32>) -> UnsealedPayload {
+        let (to, plain_to) = (To::all(&[]), Vec::new());
+        UnsealedPayload { kind: Kind::Logs, body: body.into(), level, items: 1, to, plain_to }
+    }
+
+    fn seal(payload: UnsealedPayload) -> Vec<Payload> {
+        payload.compress(&MemoryBudget::default(), &AtomicBool::default())
+    }
+
+    fn endpoints() -> [Arc<Endpoint>; 2] {
+        ["https://a.example", "https://b.example"].map(|url| {
+            let api_key = crate::config::ApiKey::clean("key").unwrap();
+            Arc::new(Endpoint { url: url.to_owned(), api_key })
+        })
     }
 
     #[test]
     fn a_compressed_body_can_be_read_back_and_says_so() {
-        let payload = draft(vec![b'x'; 10_000], Some(3)).seal().remove(0);
+        let payload = seal(unsealed(vec![b'x'; 10_000], Some(3))).remove(0);
         assert!(payload.zstd);
         assert!(payload.body.len() < 1000);
         assert_eq!(zstd::bulk::decompress(&payload.body, 10_000).unwrap(), vec![b'x'; 10_000]);
@@ -137,23 +184,34 @@ mod tests {
 
     #[test]
     fn without_a_level_the_body_is_sent_as_it_is() {
-        let payload = draft(b"[]".to_vec(), None).seal().remove(0);
+        let payload = seal(unsealed(b"[]".to_vec(), None)).remove(0);
         assert!(!payload.zstd);
         assert_eq!(&payload.body[..], b"[]");
     }
 
     #[test]
     fn every_destination_gets_the_same_body() {
-        let endpoint = |url: &str| {
-            let api_key = crate::config::ApiKey::clean("key").unwrap();
-            Arc::new(Endpoint { url: url.to_owned(), api_key })
-        };
-        let also_to = ["https://a.example", "https://b.example"].map(endpoint);
-        let payloads: Vec<_> = Draft { to: To::all(&also_to), ..draft(vec![b'x'; 100], Some(3)) }.seal();
+        let also_to = endpoints();
+        let payloads = seal(UnsealedPayload { to: To::all(&also_to), ..unsealed(vec![b'x'; 100], Some(3)) });
         let [first, second, third] = &payloads[..] else { panic!("{payloads:?}") };
         assert_eq!(first.to, To::Primary);
         assert_eq!(vec![second.to.clone(), third.to.clone()], also_to.map(To::Additional));
         assert!(first.body == second.body && second.body.as_ptr() == third.body.as_ptr(), "and shares it");
+    }
+
+    #[test]
+    fn bodies_count_once_however_many_destinations_share_them() {
+        let budget = MemoryBudget::default();
+        let (to, plain_to) = (To::others(&endpoints()).collect(), vec![To::Primary]);
+        let mut whole = UnsealedPayload { to, plain_to, ..unsealed(vec![b'x'; 100_000], Some(3)) };
+        whole.body.count_in(&budget);
+        let payloads = whole.compress(&budget, &AtomicBool::default());
+        let [first, second, plain] = &payloads[..] else { panic!("{payloads:?}") };
+        assert!(first.zstd && first.body.as_ptr() == second.body.as_ptr());
+        assert_eq!((plain.zstd, plain.body.len(), &plain.to), (false, 100_000, &To::Primary));
+        assert!((100_000..102_000).contains(&budget.used()), "{}", budget.used());
+        drop(payloads);
+        assert_eq!(budget.used(), 0);
     }
 
     /// Entries of a kilobyte that nothing can compress.
@@ -171,22 +229,22 @@ mod tests {
     fn series_that_stay_too_large_are_split_between_entries() {
         let entries = entries(1801);
         for level in [Some(3), None] {
-            let whole = Draft { kind: Kind::Series, items: 1801, ..draft(entries.concat(), level) };
-            let payloads = whole.clone().seal();
+            let payloads =
+                seal(UnsealedPayload { kind: Kind::Series, items: 1801, ..unsealed(entries.concat(), level) });
             assert_eq!(payloads.len(), 4);
             assert!(payloads.iter().all(|payload| payload.body.len() <= MAX_SERIES_BYTES));
             assert_eq!(payloads.iter().map(|payload| payload.items).collect::<Vec<_>>(), [450, 450, 450, 451]);
             let unzipped = |payload: &Payload| zstd::bulk::decompress(&payload.body, 1 << 20).unwrap();
             let plain = |payload: &Payload| if payload.zstd { unzipped(payload) } else { payload.body.to_vec() };
-            assert!(payloads.iter().map(plain).collect::<Vec<_>>().concat() == whole.body);
+            assert!(payloads.iter().map(plain).collect::<Vec<_>>().concat() == entries.concat());
         }
-        let sketches = Draft { kind: Kind::Sketches, items: 1801, ..draft(entries.concat(), None) };
-        assert_eq!(sketches.seal().len(), 1, "their intake takes far more");
+        let sketches = UnsealedPayload { kind: Kind::Sketches, items: 1801, ..unsealed(entries.concat(), None) };
+        assert_eq!(seal(sketches).len(), 1, "their intake takes far more");
     }
 
     #[test]
     fn one_entry_that_is_too_large_is_sent_as_it_is() {
         let body = entries(600).concat();
-        assert_eq!(Draft { kind: Kind::Series, ..draft(body, None) }.seal().len(), 1);
+        assert_eq!(seal(UnsealedPayload { kind: Kind::Series, ..unsealed(body, None) }).len(), 1);
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     config::Config,
     flush::{Dropped, Flusher},
     ingest::telemetry::Batches,
-    intake::{self, Draft, metrics::Measured},
+    intake::{self, UnsealedPayload, metrics::Measured},
     os::{
         clock,
         proc::{self, Proc},
@@ -48,10 +48,11 @@ pub enum Progress {
 }
 
 impl Engine {
-    /// Serves whatever comes first: telemetry or metrics that arrive, a sample that is due, or a request that ends. May be cancelled without losing any.
+    /// Serves whatever comes first: telemetry or metrics that arrive, a sample that is due, or a request that ends. May be cancelled without losing any. While
+    /// memory is full and can be expected to be freed, telemetry waits with the platform.
     pub async fn progress(&mut self) -> Progress {
         tokio::select! {
-            batch = receive(&mut self.telemetry) => {
+            batch = receive(&mut self.telemetry), if self.flusher.has_room() => {
                 self.ingest(batch);
                 Progress::Telemetry
             }
@@ -76,6 +77,11 @@ impl Engine {
             let mut produced = Produced::default();
             self.processor.event(event, &mut produced);
             self.store(&produced);
+        }
+        // What is full need not wait for a flush: it would only take memory meanwhile.
+        let full = self.logs.take_full();
+        if !full.is_empty() {
+            self.flusher.start(full.into_iter().map(|batch| intake::logs::unsealed(batch, &self.config.logs)));
         }
     }
 
@@ -111,12 +117,13 @@ impl Engine {
     /// Starts a flush of everything that has come in.
     pub fn start_flush(&mut self) {
         self.ingest_waiting();
-        let mut drafts: Vec<Draft> = intake::logs::drafts(self.logs.drain(), &self.config.logs).collect();
+        let logs = self.logs.drain().into_iter().map(|batch| intake::logs::unsealed(batch, &self.config.logs));
+        let mut payloads: Vec<UnsealedPayload> = logs.collect();
         let measured = Measured { enhanced: self.points.drain(), custom: self.custom.drain() };
-        drafts.extend(intake::metrics::drafts(&measured, &self.origin.tags().list(), &self.config.metrics));
-        let (logs, sketches) = (self.logs.take_dropped(), self.points.take_dropped());
-        self.flusher.count_dropped(Dropped { logs, sketches, ..self.custom.take_dropped() });
-        self.flusher.start(drafts);
+        payloads.extend(intake::metrics::unsealed(&measured, &self.origin.tags().list(), &self.config.metrics));
+        let sketches = self.points.take_dropped();
+        self.flusher.count_dropped(Dropped { sketches, ..self.custom.take_dropped() });
+        self.flusher.start(payloads);
     }
 
     fn store(&mut self, produced: &Produced) {

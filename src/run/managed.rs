@@ -44,7 +44,7 @@ pub async fn run<E: Exchange>(mut engine: Engine, mut next: Next<E>) -> Ended {
                 Err(Gone) => return Ended::PlatformGone,
             },
             _ = ticks.tick() => {
-                if engine.flusher.is_idle() {
+                if !engine.flusher.is_flushing() {
                     engine.start_flush();
                 }
             }

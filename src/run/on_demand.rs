@@ -14,7 +14,7 @@ use super::{
     shutdown,
 };
 use crate::{
-    flush::{Decision, Strategist},
+    flush::{Decision, FlushDecider, Hold},
     os::clock,
     platform::{Event, Exchange, Invoke, RequestId},
 };
@@ -23,7 +23,7 @@ use crate::{
 const DEADLINE_MARGIN_MS: i64 = 100;
 /// How long a flush may hold the sandbox at most. It goes on in the background after that, and after a freeze.
 const LONGEST_HOLD: Duration = Duration::from_secs(5);
-/// The same for intakes that are known to fail: the function is not to pay for an outage again and again.
+/// The same for intakes that fail or did not answer in time before: the function is not to pay for an outage again and again.
 const HOLD_WHILE_FAILING: Duration = Duration::from_millis(100);
 
 /// Why the next event is not being asked for, if it is not.
@@ -42,7 +42,7 @@ impl State {
         match self {
             Self::Polling => None,
             Self::Running { until, .. } => Some(*until),
-            Self::Flushing { until, .. } if engine.flusher.is_worth_waiting_for() => Some(*until),
+            Self::Flushing { until, .. } if engine.flusher.hold() == Hold::Full => Some(*until),
             Self::Flushing { until_if_failing, .. } => Some(*until_if_failing),
         }
     }
@@ -51,10 +51,10 @@ impl State {
 /// Runs until the sandbox ends.
 pub async fn run<E: Exchange>(mut engine: Engine, mut next: Next<E>) -> Ended {
     let born = Instant::now();
-    let mut strategist = Strategist::new(engine.config.flush_strategy, engine.config.flush_timeout, Duration::ZERO);
-    let race_interval = strategist.race_interval();
-    let mut race = interval_at(born + race_interval, race_interval);
-    race.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut decider = FlushDecider::new(engine.config.flush_strategy, engine.config.flush_timeout, Duration::ZERO);
+    let long_invocation_interval = decider.long_invocation_interval();
+    let mut long_invocation = interval_at(born + long_invocation_interval, long_invocation_interval);
+    long_invocation.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut state = State::Polling;
     loop {
         let until = state.until(&engine);
@@ -64,9 +64,9 @@ pub async fn run<E: Exchange>(mut engine: Engine, mut next: Next<E>) -> Ended {
             biased;
             event = next.event(), if until.is_none() => match event {
                 Ok(Event::Invoke(invoke)) => {
-                    let decision = strategist.decide(born.elapsed());
+                    let decision = decider.decide(born.elapsed());
                     state = begin(&mut engine, &invoke, decision);
-                    race.reset();
+                    long_invocation.reset();
                 }
                 Ok(Event::Shutdown(event)) => return shutdown::run(engine, &event).await,
                 Err(Gone) => return Ended::PlatformGone,
@@ -75,7 +75,7 @@ pub async fn run<E: Exchange>(mut engine: Engine, mut next: Next<E>) -> Ended {
                 engine.flusher.leave_behind();
                 state = State::Polling;
             }
-            _ = race.tick() => engine.start_flush(),
+            _ = long_invocation.tick() => engine.start_flush(),
             _ = engine.progress() => {}
         }
         state = advance(&mut engine, state);
@@ -92,12 +92,12 @@ fn begin(engine: &mut Engine, invoke: &Invoke, decision: Decision) -> State {
         Decision::Periodic => flush(engine, until),
         // Without telemetry the end cannot be seen, so what there is leaves while the function runs.
         Decision::End | Decision::Continuous => {
-            if engine.flusher.is_idle() {
+            if !engine.flusher.is_flushing() {
                 engine.start_flush();
             }
             State::Polling
         }
-        Decision::Dont => State::Polling,
+        Decision::Skip => State::Polling,
     }
 }
 
@@ -105,7 +105,7 @@ fn begin(engine: &mut Engine, invoke: &Invoke, decision: Decision) -> State {
 fn advance(engine: &mut Engine, state: State) -> State {
     match state {
         State::Running { id, until } if engine.processor.is_done(&id) => flush(engine, until),
-        State::Flushing { .. } if engine.flusher.is_idle() => State::Polling,
+        State::Flushing { .. } if engine.flusher.hold() == Hold::None => State::Polling,
         state => state,
     }
 }
@@ -114,7 +114,7 @@ fn advance(engine: &mut Engine, state: State) -> State {
 fn flush(engine: &mut Engine, until: Instant) -> State {
     engine.start_flush();
     let now = Instant::now();
-    if engine.flusher.is_idle() || until <= now {
+    if engine.flusher.hold() == Hold::None || until <= now {
         State::Polling
     } else {
         State::Flushing { until: until.min(now + LONGEST_HOLD), until_if_failing: until.min(now + HOLD_WHILE_FAILING) }

@@ -168,7 +168,8 @@ pub struct Known<E> {
 
 /// Puts the rest around it.
 pub fn parts<E>(known: Known<E>, environment: &Environment, birth: Birth) -> Parts<E> {
-    let Known { platform, registered, config, intake, telemetry, dogstatsd } = known;
+    let Known { platform, registered, mut config, intake, telemetry, dogstatsd } = known;
+    intake::compression::limit_levels(&mut config, environment.memory_size.as_deref());
     let initialization = environment.initialization();
     let tags = FunctionTags::collect(environment, registered.account_id.as_deref(), &config);
     let processor = processor(&config, environment, telemetry.is_some(), birth);

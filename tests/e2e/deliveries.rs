@@ -1,14 +1,19 @@
 //! Nothing is lost and nothing comes twice, whatever the order and the strategy.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    num::NonZeroU32,
+    thread,
+    time::{Duration, Instant},
+};
 
 use matrix::sandbox::{
-    Sandbox, Setup,
+    Function, Invocation, Sandbox, Setup,
+    function::Answer as FunctionAnswer,
     intake::{Answer, Plan, Route, Window},
     setup::{Delivery, Initialization, Order},
 };
 
-use crate::support::{self, Life, echo, end, live, request_id, setup, setup_with, text};
+use crate::support::{self, Life, echo, end, invoke, live, request_id, setup, setup_with, text};
 
 #[test]
 fn a_thousand_python_invocations_are_told_exactly_once() {
@@ -52,6 +57,109 @@ fn the_end_strategy_delivers_before_the_sandbox_freezes() {
     let line = format!("0 {}", invocation.request_id);
     assert!(arrived.iter().any(|log| text(log) == line), "{arrived:?}");
     end(sandbox, vec![invocation]).assert_exactly_once();
+}
+
+/// Whether the line of the invocation with this number has arrived.
+fn has_line(sandbox: &Sandbox, number: usize) -> bool {
+    sandbox.intake().unwrap().logs().iter().any(|log| text(log).starts_with(&format!("{number} ")))
+}
+
+fn start(strategy: &str) -> Sandbox {
+    Sandbox::start(setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", strategy)])).unwrap()
+}
+
+#[test]
+fn the_end_strategy_with_an_interval_delivers_before_the_freeze_once_the_interval_is_over() {
+    let sandbox = start("end,1");
+    let mut invocations = Vec::new();
+    for number in 0..3 {
+        invocations.extend(invoke(&sandbox, number..number + 1));
+        assert!(has_line(&sandbox, number), "{number}");
+    }
+    end(sandbox, invocations).assert_exactly_once();
+}
+
+/// Invokes the function until the line of its first invocation has arrived: the sandbox is frozen between two invocations, so that telemetry and requests may
+/// need several.
+fn invoke_until_delivered(sandbox: &Sandbox) -> Vec<Invocation> {
+    let mut invocations = invoke(sandbox, 0..1);
+    while !has_line(sandbox, 0) {
+        assert!(invocations.len() < 500, "nothing arrives");
+        invocations.extend(invoke(sandbox, invocations.len()..invocations.len() + 1));
+    }
+    invocations
+}
+
+#[test]
+fn the_periodic_and_the_continuous_strategy_deliver_in_later_invocations() {
+    for strategy in ["periodically,1", "continuously,1"] {
+        let sandbox = start(strategy);
+        let invocations = invoke_until_delivered(&sandbox);
+        end(sandbox, invocations).assert_exactly_once();
+    }
+}
+
+#[test]
+fn no_strategy_delivers_before_its_interval_is_over() {
+    for strategy in ["end,600000", "periodically,600000", "continuously,600000"] {
+        let sandbox = start(strategy);
+        let invocations = invoke(&sandbox, 0..5);
+        assert!(sandbox.intake().unwrap().requests().is_empty(), "{strategy}");
+        let life = end(sandbox, invocations);
+        life.assert_unharmed();
+        life.assert_exactly_once();
+    }
+}
+
+#[test]
+fn managed_instances_flush_in_the_background() {
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,50")];
+    let setup = Setup { initialization: Initialization::ManagedInstances, ..setup_with(echo(), &variables) };
+    let sandbox = Sandbox::start(setup).unwrap();
+    let invocations = invoke(&sandbox, 0..2);
+    // No event of the platform's follows: only the extension's own clock can bring this about.
+    let begin = Instant::now();
+    while !(has_line(&sandbox, 0) && has_line(&sandbox, 1)) {
+        assert!(begin.elapsed() < Duration::from_mins(1), "nothing has arrived");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let life = end(sandbox, invocations);
+    life.assert_unharmed();
+    assert_eq!(life.count("invocations"), 2);
+}
+
+/// A function that writes so many lines.
+fn talkative(lines: usize) -> Function {
+    let text = "of a function that has very much to say about everything it does. ".repeat(5);
+    Function::from_fn(move |call| {
+        for number in 0..lines {
+            call.print(format!("{number} line {text}"));
+        }
+        FunctionAnswer::Response(b"null".to_vec())
+    })
+}
+
+#[test]
+fn a_talkative_invocation_loses_no_line() {
+    const LINES: usize = 40_000;
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
+    let setup = Setup { timeout: Duration::from_mins(2), ..setup_with(talkative(LINES), &variables) };
+    let life = live(setup, 1);
+    life.assert_unharmed();
+    let delivered = life.messages().iter().filter(|message| message.contains(" line of a function")).count();
+    assert_eq!(delivered, LINES, "{}", life.own_lines());
+    assert!(!life.own_lines().contains("dropped"), "{}", life.own_lines());
+}
+
+#[test]
+fn a_full_batch_of_logs_leaves_at_once_whatever_the_strategy_is() {
+    for strategy in ["end,600000", "periodically,600000", "continuously,600000"] {
+        let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", strategy)];
+        let setup = Setup { timeout: Duration::from_mins(2), ..setup_with(talkative(1500), &variables) };
+        let sandbox = Sandbox::start(setup).unwrap();
+        let invocations = invoke_until_delivered(&sandbox);
+        end(sandbox, invocations).assert_unharmed();
+    }
 }
 
 fn with_delivery(delivery: Delivery) -> Life {

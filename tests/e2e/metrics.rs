@@ -1,7 +1,7 @@
 //! What the function's own code measures, from its datagrams to the intake.
 
 use std::{
-    net::{Ipv4Addr, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
@@ -15,6 +15,7 @@ use matrix::sandbox::{
     journal::What,
     setup::{Initialization, Network},
 };
+use socket2::{Domain, Socket, Type};
 
 use crate::{
     launcher::launched,
@@ -315,6 +316,16 @@ struct Another {
 }
 
 const ANOTHER: u16 = 28_125;
+/// Nobody accepts connections here, and as many wait already as may: further ones get no answer at all.
+const SWALLOWING: u16 = 28_124;
+
+fn swallow_connections() -> impl Sized {
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, SWALLOWING));
+    listener.bind(&address.into()).unwrap();
+    listener.listen(0).unwrap();
+    (listener, TcpStream::connect(address).unwrap())
+}
 
 impl Another {
     fn new(plan: Plan) -> Self {
@@ -327,6 +338,7 @@ impl Handler for Another {
         let (told, hear) = std::sync::mpsc::channel();
         let plan = self.plan.clone();
         thread::spawn(move || {
+            let _swallowing = swallow_connections();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 told.send(intake::Intake::start((Ipv4Addr::LOCALHOST, ANOTHER).into(), plan).await.unwrap()).unwrap();
@@ -369,24 +381,31 @@ fn every_account_gets_all_metrics_under_its_own_key() {
     assert!(given_up(&life, "series") > 0, "nobody answers for the third key\n{}", life.own_lines());
 }
 
-/// One account is out of reach or never answers; the other is slow, and still gets everything before the function's answer counts.
+/// One account refuses connections, never answers, or is not reached at all; the other is slow, and still gets everything before the function's answer counts, and
+/// what is left at the end.
 #[test]
 fn an_account_that_fails_costs_another_no_time() {
-    let silent = Arc::new(Another::new(Plan::rule(Route::Any, Window::ALWAYS, intake::Answer::Silence)));
-    for port in [1, ANOTHER] {
-        let endpoints = format!(r#"{{"http://127.0.0.1:{port}": ["another"]}}"#);
-        let variables = [("DD_ADDITIONAL_ENDPOINTS", endpoints.as_str()), ("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
-        let slow = Plan::rule(Route::Any, Window::ALWAYS, intake::Answer::Delay(Duration::from_millis(400)));
-        let setup = setup_with(Function::InProcess(silent.clone()), &variables);
-        let Some(sandbox) = start(Setup { intake: Some(slow), timeout: Duration::from_secs(3), ..setup }) else {
-            return;
-        };
-        for times in 1..=4 {
-            let invocation = sandbox.invoke(b"0").unwrap();
-            let delivered = sum(sandbox.intake().unwrap(), "a");
-            assert!((delivered - f64::from(times)).abs() < 1e-9, "{port}: {delivered} of {times}, {invocation:?}");
+    for port in [1, ANOTHER, SWALLOWING] {
+        for strategy in ["end", "continuously,1"] {
+            let another = Arc::new(Another::new(Plan::rule(Route::Any, Window::ALWAYS, intake::Answer::Silence)));
+            let endpoints = format!(r#"{{"http://127.0.0.1:{port}": ["another"]}}"#);
+            let variables =
+                [("DD_ADDITIONAL_ENDPOINTS", endpoints.as_str()), ("DD_SERVERLESS_FLUSH_STRATEGY", strategy)];
+            let slow = Plan::rule(Route::Any, Window::ALWAYS, intake::Answer::Delay(Duration::from_millis(400)));
+            let setup = setup_with(Function::InProcess(another), &variables);
+            let Some(sandbox) = start(Setup { intake: Some(slow), timeout: Duration::from_secs(3), ..setup }) else {
+                return;
+            };
+            for times in 1..=6 {
+                let invocation = sandbox.invoke(b"0").unwrap();
+                let delivered = sum(sandbox.intake().unwrap(), "a");
+                let all = (delivered - f64::from(times)).abs() < 1e-9;
+                assert!(all || strategy != "end", "{port}: {delivered} of {times}, {invocation:?}");
+            }
+            let life = end(sandbox, Vec::new());
+            life.assert_orderly_end();
+            assert_sum(&life, "a", 6.0);
         }
-        end(sandbox, Vec::new()).assert_orderly_end();
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use matrix::sandbox::{
-    Sandbox, Setup,
+    Function, Sandbox, Setup,
+    function::Answer as FunctionAnswer,
     intake::{After, Answer, Closed, Plan, Route, Window},
 };
 
@@ -84,5 +85,55 @@ fn a_slow_intake_gets_everything_in_the_end() {
         let life = live(Setup { intake: Some(plan.clone()), ..setup_with(echo(), &variables) }, 4);
         life.assert_unharmed();
         life.assert_exactly_once();
+    }
+}
+
+#[test]
+fn a_request_that_hangs_is_waited_for_once() {
+    let plan = Plan::rule(Route::Logs, Window::first(1), Answer::Silence);
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
+    let setup = Setup { intake: Some(plan), timeout: Duration::from_secs(10), ..setup_with(echo(), &variables) };
+    let sandbox = Sandbox::start(setup).unwrap();
+    let invocations = invoke(&sandbox, 0..6);
+    for invocation in &invocations[1..] {
+        assert!(invocation.duration < invocations[0].duration, "only the first may wait: {invocations:?}");
+    }
+    let life = end(sandbox, invocations);
+    life.assert_unharmed();
+    assert_eq!(life.count("invocations"), 6);
+    for (number, invocation) in life.invocations.iter().enumerate().skip(1) {
+        let line = format!("{number} {}", invocation.request_id);
+        assert_eq!(life.count_messages(&line), 1, "the intake is healthy: {line}");
+    }
+}
+
+#[test]
+fn what_no_memory_is_left_for_is_logged_when_it_is_dropped() {
+    let closed = Closed { after: After::Elapsed(Duration::ZERO), lasting: None };
+    let plan = Plan { closed: vec![closed], ..Plan::default() };
+    let function = Function::from_fn(|call| {
+        for _ in 0..60 {
+            call.print("x".repeat(100_000));
+        }
+        FunctionAnswer::Response(b"null".to_vec())
+    });
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end"), ("DD_LOGS_CONFIG_USE_COMPRESSION", "false")];
+    let setup = Setup { intake: Some(plan), timeout: Duration::from_mins(1), ..setup_with(function, &variables) };
+    let life = live(setup, 6);
+    life.assert_unharmed();
+    let own = life.own_lines();
+    let at_once = own.find("were dropped: more than 24 MiB wait to be sent").unwrap_or_else(|| panic!("{own}"));
+    assert!(at_once < own.find("Exiting: ").unwrap(), "{own}");
+}
+
+#[test]
+fn levels_that_need_too_much_memory_are_lowered_with_a_warning() {
+    let variables = [("DD_COMPRESSION_LEVEL", "22"), ("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
+    let life = live(Setup { memory_mb: 128, ..setup_with(echo(), &variables) }, 2);
+    life.assert_unharmed();
+    life.assert_exactly_once();
+    for what in ["logs", "metrics"] {
+        let warning = format!("{what} compression level 22 needs more memory than a function of 128 MB");
+        assert!(life.own_lines().contains(&warning), "{}", life.own_lines());
     }
 }

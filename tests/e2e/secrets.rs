@@ -287,3 +287,31 @@ fn a_key_that_is_old_is_asked_for_again_and_stays_if_there_is_no_answer() {
     let keys: Vec<_> = life.intake.requests().iter().filter_map(|request| request.api_key.clone()).collect();
     assert!(keys.starts_with(&[KEY.to_owned()]) && keys.ends_with(&[OTHER.to_owned()]), "{keys:?}");
 }
+
+/// The old key is good enough for as long as it takes.
+#[test]
+fn a_key_reload_that_hangs_holds_no_invocation() {
+    let aws = Aws::new(28_139, |number, _| (number == 0).then(|| (200, json!({"SecretString": KEY}))));
+    let url = format!("http://127.0.0.1:{}", aws.port);
+    let variables = [
+        ("DD_API_KEY", ""),
+        ("AWS_ENDPOINT_URL", url.as_str()),
+        ("DD_API_KEY_SECRET_ARN", "s"),
+        ("DD_API_KEY_SECRET_RELOAD_INTERVAL", "1"),
+        ("DD_SERVERLESS_FLUSH_STRATEGY", "end"),
+    ];
+    let setup = setup_with(Function::InProcess(aws.clone()), &variables);
+    let sandbox = matrix::sandbox::Sandbox::start(Setup { timeout: Duration::from_secs(30), ..setup }).unwrap();
+    let mut invocations = crate::support::invoke(&sandbox, 0..1);
+    // Until the key is old and a new one has been asked for, which is never answered.
+    while aws.heard().len() < 2 {
+        invocations.extend(crate::support::invoke(&sandbox, invocations.len()..invocations.len() + 1));
+    }
+    // Waiting for the answer would mean waiting for the end of that call, after which there is another.
+    for _ in 0..3 {
+        invocations.extend(crate::support::invoke(&sandbox, invocations.len()..invocations.len() + 1));
+    }
+    assert_eq!(aws.heard().len(), 2);
+    let life = crate::support::end(sandbox, invocations);
+    assert_delivered_under_the_key(&life);
+}

@@ -8,7 +8,7 @@ mod sketches;
 
 use std::sync::Arc;
 
-use super::{Draft, Kind, To};
+use super::{Kind, To, UnsealedPayload};
 use crate::{
     aggregate::{contexts::Drained, points::Distribution},
     config::{Endpoint, Metrics},
@@ -29,7 +29,7 @@ pub struct Measured {
 }
 
 /// As many requests as the limits ask for. Every entry carries the function's tags beside its own, sorted.
-pub fn drafts(measured: &Measured, function_tags: &[String], settings: &Metrics) -> Vec<Draft> {
+pub fn unsealed(measured: &Measured, function_tags: &[String], settings: &Metrics) -> Vec<UnsealedPayload> {
     let custom_tags = without(function_tags, &settings.excluded_tags);
     let Measured { enhanced, custom } = measured;
     let mut sketches = Requests::new(Kind::Sketches, sketches::MAX_BYTES, settings);
@@ -46,9 +46,9 @@ pub fn drafts(measured: &Measured, function_tags: &[String], settings: &Metrics)
     for context in &custom.gauges {
         series.push(&series::gauge(context, &custom_tags));
     }
-    let mut drafts = sketches.finish();
-    drafts.extend(series.finish());
-    drafts
+    let mut payloads = sketches.finish();
+    payloads.extend(series.finish());
+    payloads
 }
 
 fn without(tags: &[String], excluded: &[String]) -> Vec<String> {
@@ -72,7 +72,7 @@ struct Requests<'a> {
     also_to: &'a [Arc<Endpoint>],
     open: Vec<u8>,
     open_entries: usize,
-    full: Vec<Draft>,
+    full: Vec<UnsealedPayload>,
 }
 
 impl<'a> Requests<'a> {
@@ -94,17 +94,18 @@ impl<'a> Requests<'a> {
 
     fn close(&mut self) {
         if self.open_entries > 0 {
-            self.full.push(Draft {
+            self.full.push(UnsealedPayload {
                 kind: self.kind,
-                body: std::mem::take(&mut self.open),
+                body: std::mem::take(&mut self.open).into(),
                 level: Some(self.level),
                 items: std::mem::take(&mut self.open_entries),
                 to: To::all(self.also_to),
+                plain_to: Vec::new(),
             });
         }
     }
 
-    fn finish(mut self) -> Vec<Draft> {
+    fn finish(mut self) -> Vec<UnsealedPayload> {
         self.close();
         self.full
     }

@@ -37,19 +37,19 @@ fn settings() -> Metrics {
     Config::default().metrics
 }
 
-fn sketches(drafts: &[Draft]) -> Vec<wire::Sketch> {
+fn sketches(drafts: &[UnsealedPayload]) -> Vec<wire::Sketch> {
     let of_kind = drafts.iter().filter(|draft| draft.kind == Kind::Sketches);
     of_kind.flat_map(|draft| wire::SketchPayload::decode(&draft.body[..]).unwrap().sketches).collect()
 }
 
-fn series(drafts: &[Draft]) -> Vec<wire::MetricSeries> {
+fn series(drafts: &[UnsealedPayload]) -> Vec<wire::MetricSeries> {
     let of_kind = drafts.iter().filter(|draft| draft.kind == Kind::Series);
     of_kind.flat_map(|draft| wire::MetricPayload::decode(&draft.body[..]).unwrap().series).collect()
 }
 
 #[test]
 fn an_entry_carries_both_kinds_of_tags_and_the_whole_sketch() {
-    let decoded = sketches(&drafts(&enhanced(10..11), &function_tags(), &settings()));
+    let decoded = sketches(&unsealed(&enhanced(10..11), &function_tags(), &settings()));
     let sketch = &decoded[0];
     assert_eq!(sketch.metric, "aws.lambda.enhanced.duration");
     assert_eq!(sketch.tags, ["a:1", "b:2", "cold_start:true", "region:eu"]);
@@ -63,8 +63,8 @@ fn an_entry_carries_both_kinds_of_tags_and_the_whole_sketch() {
 fn the_functions_tags_are_there_however_many_they_are() {
     let many: Vec<String> = (0..150).map(|number| format!("tag{number:03}:x")).collect();
     for tags in [
-        &sketches(&drafts(&enhanced(10..11), &many, &settings()))[0].tags,
-        &series(&drafts(&custom("c:2|c"), &many, &settings()))[0].tags,
+        &sketches(&unsealed(&enhanced(10..11), &many, &settings()))[0].tags,
+        &series(&unsealed(&custom("c:2|c"), &many, &settings()))[0].tags,
     ] {
         assert!(many.iter().all(|tag| tags.contains(tag)), "{} of {}", tags.len(), many.len());
     }
@@ -73,7 +73,7 @@ fn the_functions_tags_are_there_however_many_they_are() {
 #[test]
 fn counts_and_gauges_have_the_types_of_the_api() {
     let measured = custom("c:2|c|#own:x\nc:1|c|T3|#own:x\ng:7|g\nd:1|d");
-    let decoded = series(&drafts(&measured, &function_tags(), &settings()));
+    let decoded = series(&unsealed(&measured, &function_tags(), &settings()));
     let [count, gauge] = &decoded[..] else { panic!("{decoded:?}") };
     assert_eq!((count.metric.as_str(), count.kind, count.interval), ("c", 1, 10));
     assert_eq!(count.tags, ["a:1", "b:2", "own:x", "region:eu"]);
@@ -90,7 +90,7 @@ fn excluded_tags_are_left_out_of_the_customers_metrics_only() {
     let mut measured = custom("c:1|c|#region:mine\nd:1|d");
     measured.enhanced.push(distribution(10));
     let settings = Metrics { excluded_tags: vec!["region".to_owned(), "b".to_owned()], ..settings() };
-    let drafts = drafts(&measured, &function_tags(), &settings);
+    let drafts = unsealed(&measured, &function_tags(), &settings);
     assert_eq!(series(&drafts)[0].tags, ["a:1", "region:mine"]);
     let tags: Vec<_> = sketches(&drafts).into_iter().map(|sketch| sketch.tags.join(" ")).collect();
     assert_eq!(tags, ["a:1 b:2 cold_start:true region:eu", "a:1"]);
@@ -99,7 +99,7 @@ fn excluded_tags_are_left_out_of_the_customers_metrics_only() {
 #[test]
 fn a_resource_is_no_tag() {
     let measured = custom("c:1|c|#dd.internal.resource:database_instance:orders:1,x:y");
-    let entry = &series(&drafts(&measured, &[], &settings()))[0];
+    let entry = &series(&unsealed(&measured, &[], &settings()))[0];
     assert_eq!(entry.tags, ["x:y"]);
     let resource = &entry.resources[0];
     assert_eq!((resource.kind.as_str(), resource.name.as_str()), ("database_instance", "orders:1"));
@@ -107,13 +107,13 @@ fn a_resource_is_no_tag() {
 
 #[test]
 fn no_payload_has_more_than_a_thousand_entries_and_none_is_lost() {
-    let all = drafts(&enhanced(0..2001), &[], &settings());
+    let all = unsealed(&enhanced(0..2001), &[], &settings());
     assert_eq!(all.iter().map(|draft| draft.items).collect::<Vec<_>>(), [1000, 1000, 1]);
     let seconds: Vec<_> = sketches(&all).iter().map(|sketch| sketch.dogsketches[0].ts).collect();
     assert_eq!(seconds, (0..2001).collect::<Vec<_>>());
 
     let lines: Vec<_> = (0..2500).map(|number| format!("m{number}:1|c")).collect();
-    let all = drafts(&custom(&lines.join("\n")), &[], &settings());
+    let all = unsealed(&custom(&lines.join("\n")), &[], &settings());
     assert_eq!(all.iter().map(|draft| draft.items).collect::<Vec<_>>(), [1000, 1000, 500]);
     assert_eq!(series(&all).len(), 2500);
 }
@@ -122,7 +122,7 @@ fn no_payload_has_more_than_a_thousand_entries_and_none_is_lost() {
 fn series_stay_within_the_intakes_bytes() {
     let tag = "t".repeat(8000);
     let lines: Vec<_> = (0..900).map(|number| format!("m{number}:1|c|#{tag}")).collect();
-    let all = drafts(&custom(&lines.join("\n")), &[], &settings());
+    let all = unsealed(&custom(&lines.join("\n")), &[], &settings());
     assert_eq!(all.len(), 2);
     assert!(all.iter().all(|draft| draft.body.len() <= series::MAX_BYTES));
     assert!(all[0].body.len() > series::MAX_BYTES - 9000, "as full as it can be");
@@ -164,12 +164,12 @@ fn an_entry_that_is_too_large_goes_alone() {
 fn every_draft_goes_to_the_additional_endpoints_too() {
     let endpoint = Endpoint { url: "https://a.example".to_owned(), api_key: ApiKey::clean("key").unwrap() };
     let settings = Metrics { additional_endpoints: vec![Arc::new(endpoint)], ..settings() };
-    let all = drafts(&custom("c:1|c\nd:1|d"), &[], &settings);
+    let all = unsealed(&custom("c:1|c\nd:1|d"), &[], &settings);
     assert_eq!(all.len(), 2);
     assert!(all.iter().all(|draft| draft.to == To::all(&settings.additional_endpoints)));
 }
 
 #[test]
 fn nothing_makes_no_payload() {
-    assert_eq!(drafts(&Measured::default(), &function_tags(), &settings()), []);
+    assert!(unsealed(&Measured::default(), &function_tags(), &settings()).is_empty());
 }

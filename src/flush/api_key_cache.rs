@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::retry::BackOff;
+use super::backoff::Backoff;
 use crate::{
     config::ApiKey,
     intake::key::{Error, Key, Resolver},
@@ -12,7 +12,7 @@ use crate::{
 
 /// Knows the key, or when to ask for it. Its owner asks, one question at a time.
 #[derive(Debug)]
-pub struct Keyring {
+pub struct ApiKeyCache {
     key: Option<ApiKey>,
     /// None: the key was given and stays.
     resolver: Option<Resolver>,
@@ -20,17 +20,17 @@ pub struct Keyring {
     reload: Option<Duration>,
     learned: Option<Instant>,
     asking: bool,
-    back_off: BackOff,
+    backoff: Backoff,
 }
 
-impl Keyring {
+impl ApiKeyCache {
     /// `reload`: how long a key that had to be asked for is used.
     pub fn new(key: Key, reload: Option<Duration>) -> Self {
         let (key, resolver) = match key {
             Key::Known(key) => (Some(key), None),
             Key::Secret(resolver) => (None, Some(resolver)),
         };
-        Self { key, resolver, reload, learned: None, asking: false, back_off: BackOff::default() }
+        Self { key, resolver, reload, learned: None, asking: false, backoff: Backoff::default() }
     }
 
     /// The key, if there is one. An old one is used until there is another.
@@ -42,7 +42,7 @@ impl Keyring {
     pub fn ask(&mut self, now: Instant) -> Option<Resolver> {
         let resolver = self.resolver.as_ref()?;
         let old = || self.reload.zip(self.learned).is_some_and(|(reload, learned)| now - learned > reload);
-        if self.asking || !self.back_off.is_over(now) || !(self.key.is_none() || old()) {
+        if self.asking || !self.backoff.is_ready(now) || !(self.key.is_none() || old()) {
             return None;
         }
         self.asking = true;
@@ -56,25 +56,30 @@ impl Keyring {
             Ok(key) => {
                 self.key = Some(key);
                 self.learned = Some(now);
-                self.back_off.succeeded();
+                self.backoff.succeed();
             }
             Err(error) => {
                 // Every one would fill the customer's logs; the powers of two tell as much.
-                if self.back_off.failed(now, None).is_power_of_two() {
+                if self.backoff.fail(now, None).is_power_of_two() {
                     log::error!("{error}");
                 }
             }
         }
     }
 
-    /// Whether there is no key although it has been asked for.
+    /// Whether nothing can be sent before the answer is there. With an old key, however long a new one takes, everything can.
+    pub fn is_awaited(&self) -> bool {
+        self.key.is_none() && self.asking
+    }
+
+    /// Whether the last answer was none.
     pub fn is_failing(&self) -> bool {
-        self.key.is_none() && self.back_off.is_failing()
+        self.backoff.is_failing()
     }
 
     /// The sandbox ends: there is no later.
-    pub fn forget_pause(&mut self) {
-        self.back_off.forget();
+    pub fn reset_backoff(&mut self) {
+        self.backoff.reset();
     }
 }
 
@@ -96,59 +101,61 @@ mod tests {
         ApiKey::clean(text).unwrap()
     }
 
-    fn secret(reload: Option<Duration>) -> Keyring {
+    fn secret(reload: Option<Duration>) -> ApiKeyCache {
         tls::install_provider();
         let aws = Aws::new(reqwest::Client::default(), Config::default().aws);
         let function = Function { region: String::new(), name: String::new() };
         let datadog = Datadog { http: reqwest::Client::default(), url: String::new() };
-        Keyring::new(Key::Secret(Resolver::new(aws, datadog, Secret::Kms(String::new()), function)), reload)
+        ApiKeyCache::new(Key::Secret(Resolver::new(aws, datadog, Secret::Kms(String::new()), function)), reload)
     }
 
     #[test]
     fn a_key_that_was_given_is_never_asked_for() {
-        let mut keyring = Keyring::new(Key::Known(key("k")), Some(RELOAD));
-        assert_eq!(keyring.key(), Some(&key("k")));
-        assert!(keyring.ask(Instant::now() + RELOAD * 100).is_none() && !keyring.is_failing());
+        let mut cache = ApiKeyCache::new(Key::Known(key("k")), Some(RELOAD));
+        assert_eq!(cache.key(), Some(&key("k")));
+        assert!(cache.ask(Instant::now() + RELOAD * 100).is_none() && !cache.is_awaited());
     }
 
     #[test]
     fn one_question_at_a_time_and_no_other_after_the_answer() {
-        let (mut keyring, now) = (secret(None), Instant::now());
-        assert!(keyring.ask(now).is_some());
-        assert!(keyring.ask(now).is_none());
-        keyring.answered(now, Ok(key("k")));
-        assert_eq!(keyring.key(), Some(&key("k")));
-        assert!(keyring.ask(now + RELOAD * 100).is_none());
+        let (mut cache, now) = (secret(None), Instant::now());
+        assert!(cache.ask(now).is_some());
+        assert!(cache.ask(now).is_none() && cache.is_awaited());
+        cache.answered(now, Ok(key("k")));
+        assert_eq!(cache.key(), Some(&key("k")));
+        assert!(cache.ask(now + RELOAD * 100).is_none() && !cache.is_awaited());
     }
 
     #[test]
     fn a_failure_is_followed_by_a_pause_and_another_question() {
-        let (mut keyring, now) = (secret(None), Instant::now());
-        keyring.ask(now);
-        keyring.answered(now, Err(Error::Format));
-        assert!(keyring.ask(now).is_none() && keyring.is_failing());
-        assert!(keyring.ask(now + Duration::from_secs(1)).is_some());
-        keyring.answered(now, Err(Error::Format));
-        keyring.forget_pause();
-        assert!(keyring.ask(now).is_some());
-        keyring.answered(now, Ok(key("k")));
-        assert!(!keyring.is_failing());
+        let (mut cache, now) = (secret(None), Instant::now());
+        cache.ask(now);
+        cache.answered(now, Err(Error::Format));
+        assert!(cache.ask(now).is_none());
+        assert!(cache.ask(now + Duration::from_secs(1)).is_some());
+        assert!(cache.is_awaited() && cache.is_failing());
+        cache.answered(now, Err(Error::Format));
+        cache.reset_backoff();
+        assert!(cache.ask(now).is_some());
+        cache.answered(now, Ok(key("k")));
+        assert!(!cache.is_awaited());
     }
 
     #[test]
     fn an_old_key_is_used_until_there_is_another() {
-        let (mut keyring, now) = (secret(Some(RELOAD)), Instant::now());
-        keyring.ask(now);
-        keyring.answered(now, Ok(key("old")));
-        assert!(keyring.ask(now + RELOAD).is_none());
+        let (mut cache, now) = (secret(Some(RELOAD)), Instant::now());
+        cache.ask(now);
+        cache.answered(now, Ok(key("old")));
+        assert!(cache.ask(now + RELOAD).is_none());
         let later = now + RELOAD + Duration::from_secs(1);
-        assert!(keyring.ask(later).is_some());
-        keyring.answered(later, Err(Error::Format));
-        assert_eq!(keyring.key(), Some(&key("old")));
-        assert!(!keyring.is_failing(), "nothing is held up");
-        assert!(keyring.ask(later + Duration::from_secs(1)).is_some());
-        keyring.answered(later, Ok(key("new")));
-        assert_eq!(keyring.key(), Some(&key("new")));
-        assert!(keyring.ask(later + RELOAD).is_none());
+        assert!(cache.ask(later).is_some());
+        assert!(!cache.is_awaited(), "the old one is good enough");
+        cache.answered(later, Err(Error::Format));
+        assert_eq!(cache.key(), Some(&key("old")));
+        assert!(!cache.is_awaited(), "nothing is held up");
+        assert!(cache.ask(later + Duration::from_secs(1)).is_some());
+        cache.answered(later, Ok(key("new")));
+        assert_eq!(cache.key(), Some(&key("new")));
+        assert!(cache.ask(later + RELOAD).is_none());
     }
 }

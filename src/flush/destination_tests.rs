@@ -1,0 +1,174 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::{
+    config::{ApiKey, Endpoint},
+    intake::Payload,
+};
+
+const MOMENT: Duration = Duration::from_millis(1);
+
+fn queued(sequence: u64) -> QueuedPayload {
+    let payload = Payload { kind: Kind::Logs, to: To::Primary, body: vec![0; 1].into(), zstd: false, items: 1 };
+    QueuedPayload::new(payload, sequence, Instant::now())
+}
+
+/// A destination with so many payloads in its queue.
+fn destination(payloads: u64) -> Destination {
+    let mut destination = Destination::new(Kind::Logs, To::Primary, false);
+    (0..payloads).for_each(|number| destination.queue(queued(number)));
+    destination
+}
+
+impl Destination {
+    /// Sends all that may be sent now; the sequences of those payloads are the numbers of the requests.
+    fn send_all(&mut self, now: Instant) -> Vec<u64> {
+        let mut sent = Vec::new();
+        while let Some(payload) = self.next_to_send(now) {
+            self.begin(payload.sequence, now, &payload);
+            sent.push(payload.sequence);
+        }
+        sent
+    }
+}
+
+#[test]
+fn requests_in_flight_are_limited_to_the_share_of_a_destination() {
+    let (mut destination, now) = (destination(10), Instant::now());
+    assert_eq!(destination.send_all(now), [0, 1, 2, 3]);
+    destination.succeed(1, MOMENT);
+    assert_eq!(destination.send_all(now), [4]);
+}
+
+#[test]
+fn a_failing_destination_gets_one_request_at_a_time_until_one_arrives() {
+    let (mut destination, now) = (destination(10), Instant::now());
+    assert_eq!(destination.send_all(now).len(), MAX_IN_FLIGHT);
+    for number in 0..3 {
+        destination.fail(number, now, None);
+    }
+    assert!(destination.send_all(now).is_empty(), "it pauses");
+    let later = now + Duration::from_secs(1);
+    assert!(destination.send_all(later).is_empty(), "the fourth is still in flight");
+    destination.fail(3, later, None);
+    let later = later + Duration::from_secs(2);
+    assert_eq!(destination.send_all(later), [4]);
+    destination.succeed(4, MOMENT);
+    assert_eq!(destination.send_all(later).len(), MAX_IN_FLIGHT);
+}
+
+#[test]
+fn a_destination_with_an_overdue_request_gets_no_other_until_a_pause_is_over() {
+    let (mut destination, now) = (destination(3), Instant::now());
+    let first = destination.next_to_send(now).unwrap();
+    destination.begin(0, now, &first);
+    let overdue = now + SHORTEST_PATIENCE + MOMENT;
+    assert!(destination.is_sending(overdue - MOMENT) && !destination.is_sending(overdue));
+    assert!(destination.send_all(overdue).is_empty());
+    assert!(destination.send_all(overdue + OVERDUE_PAUSE - MOMENT).is_empty());
+    assert_eq!(destination.send_all(overdue + OVERDUE_PAUSE), [1], "it finds out whether the destination answers");
+    destination.succeed(1, MOMENT);
+    assert_eq!(destination.send_all(overdue + OVERDUE_PAUSE), [2], "it does; only the first hangs");
+}
+
+#[test]
+fn requests_that_hang_are_limited_too() {
+    let (mut destination, mut now) = (destination(20), Instant::now());
+    let mut sent = 0;
+    for _ in 0..50 {
+        sent += destination.send_all(now).len();
+        now += Duration::from_secs(31);
+    }
+    assert_eq!(sent, MAX_IN_FLIGHT, "all of the first flush hang");
+    destination.fail(0, now, None);
+    now += Duration::from_secs(31);
+    assert_eq!(destination.send_all(now).len(), 1, "one of them has ended");
+}
+
+#[test]
+fn a_request_is_overdue_after_longer_than_any_took() {
+    let (mut destination, now) = (destination(2), Instant::now());
+    let first = destination.next_to_send(now).unwrap();
+    destination.begin(0, now, &first);
+    destination.succeed(0, Duration::from_secs(3));
+    assert_eq!(destination.send_all(now), [1]);
+    assert!(destination.is_sending(now + Duration::from_secs(3)));
+    assert!(!destination.is_sending(now + Duration::from_secs(3) + MOMENT));
+    destination.succeed(1, Duration::from_hours(1));
+    assert_eq!(destination.patience(), LONGEST_PATIENCE, "the sandbox was frozen meanwhile");
+}
+
+#[test]
+fn a_flush_waits_for_a_request_once() {
+    let (mut destination, now) = (destination(3), Instant::now());
+    assert_eq!(destination.hold(), Hold::None);
+    let first = destination.next_to_send(now).unwrap();
+    destination.begin(0, now, &first);
+    assert_eq!(destination.hold(), Hold::Full);
+    destination.leave_behind();
+    assert_eq!(destination.hold(), Hold::None);
+    assert!(!destination.is_sending(now));
+    let second = destination.next_to_send(now).unwrap();
+    destination.begin(1, now, &second);
+    assert_eq!(destination.hold(), Hold::Short, "it is not known to answer in time");
+    destination.leave_behind();
+    assert_eq!(destination.hold(), Hold::None);
+    destination.succeed(0, MOMENT);
+    let third = destination.next_to_send(now).unwrap();
+    destination.begin(2, now, &third);
+    assert_eq!(destination.hold(), Hold::Short, "that answer was late");
+    destination.succeed(1, MOMENT);
+    assert_eq!(destination.hold(), Hold::Full, "the second one was never waited for in full");
+    destination.fail(2, now, None);
+    assert_eq!(destination.hold(), Hold::None);
+}
+
+#[test]
+fn every_destination_fails_and_recovers_on_its_own() {
+    let endpoint = Endpoint { url: "https://a.example".to_owned(), api_key: ApiKey::clean("key").unwrap() };
+    let other = To::Additional(Arc::new(endpoint));
+    let (mut destinations, now) = (Destinations::default(), Instant::now());
+    for sequence in 0..2 {
+        for to in [To::Primary, other.clone()] {
+            let payload = queued(sequence);
+            destinations.queue(QueuedPayload { payload: Payload { to, ..payload.payload }, ..payload });
+        }
+    }
+    assert_eq!(destinations.iter().count(), 2);
+    let first = destinations.get_mut(1).unwrap().next_to_send(now).unwrap();
+    let failing = destinations.get_mut(1).unwrap();
+    failing.begin(9, now, &first);
+    failing.fail(9, now, Some(Duration::from_secs(20)));
+    assert!(failing.send_all(now).is_empty());
+    assert_eq!(destinations.get_mut(0).unwrap().send_all(now), [0, 1]);
+    destinations.finish();
+    assert_eq!(destinations.get_mut(1).unwrap().send_all(now), [1], "pauses are cut short at the end");
+    let failing = destinations.get_mut(1).unwrap();
+    failing.fail(1, now, Some(Duration::from_secs(20)));
+    failing.queue(queued(2));
+    assert!(failing.send_all(now).is_empty());
+    assert_eq!(failing.send_all(now + LAST_PAUSE), [2], "and stay short");
+}
+
+#[test]
+fn the_oldest_body_is_dropped_for_all_destinations_unless_it_is_in_flight() {
+    let endpoint = Endpoint { url: "https://a.example".to_owned(), api_key: ApiKey::clean("key").unwrap() };
+    let other = To::Additional(Arc::new(endpoint));
+    let (mut destinations, now) = (Destinations::default(), Instant::now());
+    for sequence in 0..3 {
+        let payload = queued(sequence).payload;
+        for to in [To::Primary, other.clone()] {
+            destinations.queue(QueuedPayload::new(Payload { to, ..payload.clone() }, sequence, now));
+        }
+    }
+    let primary = destinations.get_mut(0).unwrap();
+    let first = primary.next_to_send(now).unwrap();
+    primary.begin(0, now, &first);
+    assert_eq!(destinations.oldest_to_drop(), Some(1), "the first is in flight");
+    assert_eq!(destinations.drop_oldest(), Dropped { logs: 2, ..Dropped::default() });
+    assert_eq!(destinations.oldest_to_drop(), Some(2));
+    destinations.drop_oldest();
+    assert_eq!(destinations.oldest_to_drop(), None);
+    assert_eq!(destinations.drop_oldest(), Dropped::default());
+    assert!(!destinations.have_nothing_queued(), "the first still waits for the other");
+}

@@ -1,0 +1,447 @@
+//! Compresses and sends, several requests at a time, and takes back what did not arrive.
+//!
+//! A request that is in flight when the sandbox freezes stays in flight; it ends after the thaw, one way or the other. Nothing is ever cancelled, because a
+//! payload whose request was cut off may have arrived.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    Dropped, Hold,
+    api_key_cache::ApiKeyCache,
+    destination::{Destination, Destinations},
+    dropped::{DropLog, DropReason},
+    request::{ATTEMPTS, RequestId, Sent, advice, retry_after, send},
+    send_queue::{Limit, QueuedPayload},
+    worker::Worker,
+};
+use crate::{
+    config::ApiKey,
+    intake::{Client, Failure, MemoryBudget, Payload, To, UnsealedPayload, compression::FAST_LEVEL, key},
+};
+
+/// The memory that may be held between the aggregates and the network, in bytes: batches, compressed or not, and payloads, waiting or in flight. A body that
+/// several destinations share counts once.
+pub const MAX_BYTES: usize = 24 << 20;
+/// With so much held, no more telemetry is taken in as long as what is held can leave.
+const FULL_BYTES: usize = MAX_BYTES / 4 * 3;
+/// With so much waiting to be compressed, the level that was asked for takes too long.
+const MAX_BACKLOG: usize = 2 << 20;
+/// The pause between two attempts at all that waits once the sandbox is about to end.
+const LAST_PAUSE: Duration = Duration::from_millis(100);
+/// What is as small as this, at an ordinary level, is compressed in less time than another thread takes to begin.
+const SMALL_BODY: usize = 16 << 10;
+const ORDINARY_LEVEL: i32 = 6;
+
+/// Owns everything between the aggregates and the network.
+#[derive(Debug)]
+pub struct Flusher {
+    client: ClientState,
+    /// How long a key that had to be asked for is used.
+    key_reload: Option<Duration>,
+    /// Batches that wait to be compressed, the oldest first.
+    unsealed: VecDeque<UnsealedBatch>,
+    /// The one that is being compressed.
+    compressing: Option<Compressing>,
+    worker: Worker,
+    destinations: Destinations,
+    tasks: JoinSet<TaskResult>,
+    budget: MemoryBudget,
+    /// A flush stopped waiting for something else than a request, such as a compression or the key, and nothing arrived since.
+    preparation_left_behind: bool,
+    /// The sandbox is about to end.
+    finishing: Arc<AtomicBool>,
+    /// Numbers batches and requests in the order in which they come.
+    count: u64,
+    drops: DropLog,
+}
+
+/// The way to Datadog.
+#[derive(Debug)]
+enum ClientState {
+    /// Being built: everything waits.
+    Building,
+    Ready(ReadyClient),
+    /// There is none: everything is dropped and counted.
+    Unavailable,
+}
+
+#[derive(Debug)]
+struct ReadyClient {
+    client: Client,
+    api_key: ApiKeyCache,
+}
+
+#[derive(Debug)]
+struct UnsealedBatch {
+    batch: UnsealedPayload,
+    sequence: u64,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Compressing {
+    sequence: u64,
+    since: Instant,
+    items: Dropped,
+}
+
+/// A task that has ended.
+#[derive(Debug)]
+enum TaskResult {
+    ClientBuilt(Option<Client>),
+    KeyResolved(Result<ApiKey, key::Error>),
+    Compressed(Vec<Payload>),
+    Sent(Sent),
+    /// It ended without a result, which no task does.
+    Nothing,
+}
+
+impl ClientState {
+    fn with(client: Option<Client>, key_reload: Option<Duration>) -> Self {
+        client.map_or(Self::Unavailable, |client| {
+            let api_key = ApiKeyCache::new(client.key().clone(), key_reload);
+            Self::Ready(ReadyClient { client, api_key })
+        })
+    }
+}
+
+impl ReadyClient {
+    fn key_for(&self, to: &To) -> Option<ApiKey> {
+        match to {
+            To::Primary => self.api_key.key().cloned(),
+            To::Additional(endpoint) => Some(endpoint.api_key.clone()),
+        }
+    }
+}
+
+impl Flusher {
+    /// Sends through the client, if there is one. `key_reload`: how long a key that had to be asked for is used.
+    pub fn new(client: Option<Client>, key_reload: Option<Duration>) -> Self {
+        Self {
+            client: ClientState::with(client, key_reload),
+            key_reload,
+            unsealed: VecDeque::new(),
+            compressing: None,
+            worker: Worker::default(),
+            destinations: Destinations::default(),
+            tasks: JoinSet::new(),
+            budget: MemoryBudget::default(),
+            preparation_left_behind: false,
+            finishing: Arc::default(),
+            count: 0,
+            drops: DropLog::default(),
+        }
+    }
+
+    /// Sends through a client that is built in the background from now on. Until then everything waits.
+    pub fn building(build: impl FnOnce() -> Option<Client> + Send + 'static, key_reload: Option<Duration>) -> Self {
+        let mut flusher = Self { client: ClientState::Building, ..Self::new(None, key_reload) };
+        let built = flusher.worker.run(build);
+        flusher.tasks.spawn(async { TaskResult::ClientBuilt(built.await.ok().flatten()) });
+        flusher
+    }
+
+    /// Takes over what is to leave as soon as it can, and sends what waits as far as its destination does not pause.
+    pub fn start(&mut self, batches: impl IntoIterator<Item = UnsealedPayload>) {
+        let now = Instant::now();
+        for mut batch in batches {
+            if matches!(self.client, ClientState::Unavailable) {
+                self.drop_items(DropReason::NoClient, items(&batch), now);
+                continue;
+            }
+            batch.body.count_in(&self.budget);
+            let sequence = self.number();
+            self.unsealed.push_back(UnsealedBatch { batch, sequence, since: now });
+        }
+        self.go_on();
+    }
+
+    /// What can be expected of what is under way, that no flush waited for in vain yet.
+    pub fn hold(&self) -> Hold {
+        let preparation = if self.preparation_left_behind { Hold::None } else { self.preparation() };
+        self.destinations.iter().map(Destination::hold).max().unwrap_or(Hold::None).max(preparation)
+    }
+
+    /// Whether a flush is under way that can be expected to end.
+    pub fn is_flushing(&self) -> bool {
+        let now = Instant::now();
+        self.is_preparing() || self.destinations.iter().any(|destination| destination.is_sending(now))
+    }
+
+    /// Whether more can be taken in. If not, room will be made by what is under way.
+    pub fn has_room(&self) -> bool {
+        self.budget.used() < FULL_BYTES || !self.is_flushing()
+    }
+
+    /// No flush waits any more for what is under way.
+    pub fn leave_behind(&mut self) {
+        self.preparation_left_behind |= self.is_preparing();
+        self.destinations.iter_mut().for_each(Destination::leave_behind);
+    }
+
+    /// Waits until one task has ended, and starts what waited for it. Never ends while there is none. May be cancelled.
+    pub async fn settle_one(&mut self) {
+        let result = match self.tasks.join_next().await {
+            // A task that was neither cancelled nor has panicked always ends well.
+            Some(result) => result.unwrap_or(TaskResult::Nothing),
+            None => std::future::pending().await,
+        };
+        self.handle(result);
+    }
+
+    /// Sends everything that waits, again and again if need be, until nothing is left or the time has come. Pauses are cut short: there is no later.
+    pub async fn finish(&mut self, until: Instant) {
+        self.finishing.store(true, Ordering::Relaxed);
+        self.destinations.finish();
+        self.go_on();
+        while !self.is_finished() {
+            let wake_at = until.min(Instant::now() + LAST_PAUSE);
+            if timeout_at(wake_at, self.settle_one()).await.is_err() {
+                if wake_at == until {
+                    return;
+                }
+                if let ClientState::Ready(ready) = &mut self.client {
+                    ready.api_key.reset_backoff();
+                }
+                self.go_on();
+            }
+        }
+    }
+
+    /// Counts data that was given up before it became a payload.
+    pub fn count_dropped(&mut self, dropped: Dropped) {
+        self.drops.count(dropped);
+    }
+
+    /// Gives up everything whose arrival was not confirmed; all that was given up in this sandbox's life.
+    pub fn give_up(&mut self) -> Dropped {
+        let keyless = matches!(&self.client, ClientState::Ready(ready) if ready.api_key.key().is_none());
+        if keyless && !self.destinations.have_nothing_queued() {
+            log::error!("LOGS | METRICS | Skipping flushing: Failed to resolve API key");
+        }
+        let mut unconfirmed = self.compressing.take().map_or(Dropped::default(), |compressing| compressing.items);
+        self.unsealed.drain(..).for_each(|unsealed| unconfirmed.add(items(&unsealed.batch)));
+        for destination in self.destinations.iter_mut() {
+            unconfirmed.add(destination.in_flight());
+            destination.queued().drain().for_each(|queued| unconfirmed.add(queued.items()));
+        }
+        self.drops.count(unconfirmed);
+        self.drops.total()
+    }
+
+    /// Asks for the key, if it is not known or has got old and nobody is asking. Without this, it is asked for at the first flush.
+    pub fn ask_for_key(&mut self) {
+        if let ClientState::Ready(ready) = &mut self.client
+            && let Some(resolver) = ready.api_key.ask(Instant::now())
+        {
+            self.tasks.spawn(async move { TaskResult::KeyResolved(resolver.resolve().await) });
+        }
+    }
+
+    /// Whether something has to end before all that is to be sent can be.
+    fn is_preparing(&self) -> bool {
+        self.preparation() > Hold::None
+    }
+
+    /// What may be expected of that.
+    fn preparation(&self) -> Hold {
+        match &self.client {
+            _ if self.compressing.is_some() => Hold::Full,
+            ClientState::Building => Hold::Full,
+            ClientState::Ready(ready) if ready.api_key.is_awaited() && !self.destinations.have_nothing_queued() => {
+                if ready.api_key.is_failing() {
+                    Hold::Short
+                } else {
+                    Hold::Full
+                }
+            }
+            ClientState::Ready(_) | ClientState::Unavailable => Hold::None,
+        }
+    }
+
+    /// Whether nothing is left to be sent or waited for.
+    fn is_finished(&self) -> bool {
+        let nothing_queued = self.unsealed.is_empty() && self.destinations.have_nothing_queued();
+        self.tasks.is_empty() && (nothing_queued || !matches!(self.client, ClientState::Ready(_)))
+    }
+
+    fn handle(&mut self, result: TaskResult) {
+        match result {
+            TaskResult::ClientBuilt(client) => {
+                self.client = ClientState::with(client, self.key_reload);
+                self.ask_for_key();
+            }
+            TaskResult::KeyResolved(answer) => {
+                if let ClientState::Ready(ready) = &mut self.client {
+                    ready.api_key.answered(Instant::now(), answer);
+                }
+            }
+            TaskResult::Compressed(payloads) => {
+                if let Some(Compressing { sequence, since, .. }) = self.compressing.take() {
+                    self.queue(payloads, sequence, since);
+                }
+            }
+            TaskResult::Sent(sent) => self.handle_sent(sent),
+            TaskResult::Nothing => {}
+        }
+        self.go_on();
+    }
+
+    /// Does everything that can be done now.
+    fn go_on(&mut self) {
+        if matches!(self.client, ClientState::Unavailable) {
+            self.drop_unsendable();
+        }
+        self.compress();
+        self.send();
+        self.keep_within_budget();
+    }
+
+    /// Makes payloads of the batches that wait: small ones at once, others one at a time and on a thread of their own, so that the loop, on which the function's
+    /// time depends, never stands still and only one compressor takes memory.
+    fn compress(&mut self) {
+        while self.compressing.is_none()
+            && let Some(UnsealedBatch { mut batch, sequence, since }) = self.unsealed.pop_front()
+        {
+            batch.level = batch.level.map(|level| self.affordable(level));
+            let (budget, urgent) = (self.budget.clone(), self.finishing.clone());
+            if !batch.is_compressed() || (batch.body.len() <= SMALL_BODY && batch.level <= Some(ORDINARY_LEVEL)) {
+                self.queue(batch.compress(&budget, &urgent), sequence, since);
+                continue;
+            }
+            self.compressing = Some(Compressing { sequence, since, items: items(&batch) });
+            let compressed = self.worker.run(move || batch.compress(&budget, &urgent));
+            self.tasks.spawn(async { TaskResult::Compressed(compressed.await.unwrap_or_default()) });
+        }
+    }
+
+    /// The level for which there is time.
+    fn affordable(&self, level: i32) -> i32 {
+        let backlog: usize = self.unsealed.iter().map(|unsealed| unsealed.batch.body.len()).sum();
+        let hurries = self.finishing.load(Ordering::Relaxed) || backlog > MAX_BACKLOG;
+        if hurries { level.min(FAST_LEVEL) } else { level }
+    }
+
+    fn queue(&mut self, payloads: Vec<Payload>, sequence: u64, since: Instant) {
+        for payload in payloads {
+            self.destinations.queue(QueuedPayload::new(payload, sequence, since));
+        }
+    }
+
+    fn send(&mut self) {
+        if !self.destinations.have_nothing_queued() {
+            self.ask_for_key();
+        }
+        let now = Instant::now();
+        let mut expired = Dropped::default();
+        for (index, destination) in self.destinations.iter_mut().enumerate() {
+            while let Some(payload) = destination.queued().pop_expired(now) {
+                expired.add(payload.items());
+            }
+            let ClientState::Ready(ready) = &self.client else { continue };
+            if destination.queued().is_empty() {
+                continue;
+            }
+            let Some(key) = ready.key_for(&destination.to) else { continue };
+            while let Some(payload) = destination.next_to_send(now) {
+                // A destination that fails gets one attempt only, so that the function does not wait for three failures each time.
+                let attempts = if destination.is_failing() { 1 } else { ATTEMPTS };
+                self.count += 1;
+                destination.begin(self.count, now, &payload);
+                let id = RequestId { destination: index, number: self.count };
+                let request = send(ready.client.clone(), id, payload, key.clone(), attempts);
+                self.tasks.spawn(async { TaskResult::Sent(request.await) });
+            }
+        }
+        self.drop_items(DropReason::Age, expired, now);
+    }
+
+    fn handle_sent(&mut self, sent: Sent) {
+        let Sent { id, mut queued, attempts, took, last_took, result } = sent;
+        let (now, kind) = (Instant::now(), queued.payload.kind);
+        let Some(destination) = self.destinations.get_mut(id.destination) else { return };
+        match result {
+            Ok(()) => {
+                destination.succeed(id.number, last_took);
+                self.preparation_left_behind = false;
+            }
+            Err(failure) if failure.is_temporary() => {
+                let failures = destination.fail(id.number, now, retry_after(&failure));
+                // Every one would fill the customer's logs during an outage; the powers of two tell as much.
+                if failures.is_power_of_two() {
+                    let took = took.as_millis();
+                    log::error!("{kind} | Failed to send request after {took} ms and {attempts} attempts: {failure}");
+                }
+                queued.failed_flushes += 1;
+                queued.unanswered += u32::from(matches!(failure, Failure::NoAnswer(_)));
+                let last_chance = self.finishing.load(Ordering::Relaxed);
+                match queued.limit(now).filter(|limit| *limit != Limit::Flushes || !last_chance) {
+                    Some(limit) => self.drop_items(limit.into(), queued.items(), now),
+                    None => destination.queue(queued),
+                }
+            }
+            Err(failure) => {
+                destination.refuse(id.number);
+                if self.drops.record(DropReason::Rejected(kind), queued.items(), now).is_some() {
+                    log::error!("{kind} | Request was denied by Datadog: {failure}; {}", advice(&failure));
+                }
+            }
+        }
+    }
+
+    /// Drops the oldest until what is held is within the bound.
+    fn keep_within_budget(&mut self) {
+        let mut dropped = Dropped::default();
+        while self.budget.used() > MAX_BYTES {
+            let unsealed = self.unsealed.front().map(|unsealed| unsealed.sequence);
+            match (self.destinations.oldest_to_drop(), unsealed) {
+                (Some(payload), unsealed) if unsealed.is_none_or(|unsealed| payload < unsealed) => {
+                    dropped.add(self.destinations.drop_oldest());
+                }
+                (_, Some(_)) => self.unsealed.pop_front().iter().for_each(|oldest| dropped.add(items(&oldest.batch))),
+                _ => break,
+            }
+        }
+        self.drop_items(DropReason::Memory, dropped, Instant::now());
+    }
+
+    fn drop_unsendable(&mut self) {
+        let mut dropped = Dropped::default();
+        self.unsealed.drain(..).for_each(|unsealed| dropped.add(items(&unsealed.batch)));
+        for destination in self.destinations.iter_mut() {
+            destination.queued().drain().for_each(|queued| dropped.add(queued.items()));
+        }
+        self.drop_items(DropReason::NoClient, dropped, Instant::now());
+    }
+
+    fn drop_items(&mut self, reason: DropReason, dropped: Dropped, now: Instant) {
+        if let Some(dropped) = self.drops.record(reason, dropped, now) {
+            log::warn!("FLUSH | {dropped} were dropped: {reason}");
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.count += 1;
+        self.count
+    }
+}
+
+fn items(batch: &UnsealedPayload) -> Dropped {
+    Dropped::one(batch.kind, batch.total_items())
+}
+
+#[cfg(test)]
+#[path = "flusher_tests.rs"]
+mod tests;

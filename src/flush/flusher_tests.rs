@@ -1,0 +1,360 @@
+//! The flusher against intakes on loopback, in paused time.
+
+use std::sync::Arc;
+
+use super::{
+    super::{send_queue::MAX_AGE, test_intake::*},
+    *,
+};
+use crate::{config::Endpoint, intake::Kind};
+
+/// Uncompressed logs that go to the primary intake and to these others.
+fn batch(name: impl Into<Vec<u8>>, bytes: usize, others: &[Arc<Endpoint>]) -> UnsealedPayload {
+    let mut body = name.into();
+    body.resize(bytes.max(body.len()), b' ');
+    let (to, plain_to) = (To::all(others), Vec::new());
+    UnsealedPayload { kind: Kind::Logs, body: body.into(), level: None, items: 1, to, plain_to }
+}
+
+fn named(name: &str) -> UnsealedPayload {
+    batch(name, 0, &[])
+}
+
+fn numbered(numbers: std::ops::Range<u32>, others: &[Arc<Endpoint>]) -> Vec<UnsealedPayload> {
+    numbers.map(|number| batch(format!("{number:08}"), 0, others)).collect()
+}
+
+/// Lets everything happen that can happen without time passing.
+async fn settle(flusher: &mut Flusher) {
+    tokio::select! {
+        () = async { loop { flusher.settle_one().await } } => {}
+        () = let_everything_happen() => {}
+    }
+}
+
+/// Lets time pass, and then everything happen that can.
+async fn pass(flusher: &mut Flusher, time: Duration) {
+    tokio::time::advance(time).await;
+    settle(flusher).await;
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn flush_tries_three_times_after_pauses_that_double_and_then_leaves_the_payload_to_the_next() {
+    let intake = TestIntake::start(Reply::Status(500)).await;
+    let mut flusher = Flusher::new(Some(intake.client()), None);
+    flusher.start([named("a")]);
+    let mut requests = Vec::new();
+    for pause in [0, 35, 10, 70, 15, 10_000] {
+        pass(&mut flusher, Duration::from_millis(pause)).await;
+        requests.push(intake.requests());
+    }
+    assert_eq!(requests, [1, 1, 2, 2, 3, 3]);
+    intake.reply(Reply::Status(202));
+    flusher.start([]);
+    settle(&mut flusher).await;
+    assert_eq!((intake.requests(), intake.arrived()), (4, 1));
+    assert_eq!(flusher.give_up(), Dropped::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_destination_gets_one_request_with_one_attempt() {
+    let intake = TestIntake::start(Reply::Status(500)).await;
+    let mut flusher = Flusher::new(Some(intake.client()), None);
+    flusher.start([named("a")]);
+    for _ in 0..4 {
+        pass(&mut flusher, SECOND / 10).await;
+    }
+    assert_eq!(intake.requests(), 3);
+    flusher.start(numbered(0..5, &[]));
+    assert_eq!(flusher.hold(), Hold::Short);
+    for _ in 0..4 {
+        pass(&mut flusher, SECOND / 10).await;
+    }
+    assert_eq!(intake.requests(), 4);
+    intake.reply(Reply::Status(202));
+    flusher.start([]);
+    settle(&mut flusher).await;
+    assert_eq!(intake.arrived(), 6, "one that arrives shows that the others will");
+    assert_eq!(flusher.hold(), Hold::None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_destination_costs_another_neither_requests_nor_time() {
+    let intake = TestIntake::start(Reply::Status(202)).await;
+    let silent = TestIntake::start(Reply::Silence).await;
+    let mut flusher = Flusher::new(Some(intake.client()), None);
+    let mut expected = 0;
+    for flush in 0..6 {
+        flusher.start(numbered(flush * 10..flush * 10 + 10, &[silent.endpoint()]));
+        assert_eq!(flusher.hold(), Hold::Full);
+        settle(&mut flusher).await;
+        expected += 10;
+        assert_eq!(intake.arrived(), expected);
+        flusher.leave_behind();
+        assert_eq!(flusher.hold(), Hold::None, "what waits for it holds nobody");
+    }
+    assert_eq!(silent.requests(), 4, "its own share");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_left_behind_is_never_waited_for_again() {
+    let intake = TestIntake::start(Reply::Silence).await;
+    let mut flusher = Flusher::new(Some(intake.client()), None);
+    flusher.start([named("hangs")]);
+    settle(&mut flusher).await;
+    assert_eq!(flusher.hold(), Hold::Full);
+    assert!(flusher.is_flushing());
+    flusher.leave_behind();
+    intake.reply(Reply::Status(202));
+    for flush in 1..6 {
+        assert_eq!(flusher.hold(), Hold::None);
+        assert!(!flusher.is_flushing());
+        flusher.start([named("a")]);
+        settle(&mut flusher).await;
+        assert_eq!(intake.arrived(), flush);
+    }
+    assert_eq!(flusher.give_up().logs, 1, "only the first is not confirmed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_with_an_overdue_request_is_tried_again_after_a_pause() {
+    let intake = TestIntake::start(Reply::Silence).await;
+    let mut flusher = Flusher::new(Some(intake.client()), None);
+    flusher.start([named("hangs")]);
+    pass(&mut flusher, SECOND * 2).await;
+    assert!(!flusher.is_flushing(), "longer than any request took");
+    intake.reply(Reply::Status(202));
+    flusher.start([named("a")]);
+    pass(&mut flusher, SECOND / 2).await;
+    flusher.start([named("b")]);
+    settle(&mut flusher).await;
+    assert_eq!(intake.requests(), 1);
+    pass(&mut flusher, SECOND).await;
+    flusher.start([named("c")]);
+    settle(&mut flusher).await;
+    assert_eq!((intake.requests(), intake.arrived()), (4, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_the_intake_asks_for_is_kept() {
+    let intake = TestIntake::start(Reply::RetryAfter(5)).await;
+    let mut flusher = Flusher::new(Some(intake.client()), None);
+    flusher.start([named("a")]);
+    settle(&mut flusher).await;
+    intake.reply(Reply::Status(202));
+    pass(&mut flusher, SECOND * 4).await;
+    flusher.start([]);
+    settle(&mut flusher).await;
+    assert_eq!(intake.requests(), 1);
+    pass(&mut flusher, SECOND).await;
+    flusher.start([]);
+    settle(&mut flusher).await;
+    assert_eq!((intake.requests(), intake.arrived()), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payload_is_dropped_after_two_requests_without_an_answer() {
+    let intake = TestIntake::start(Reply::Silence).await;
+    let mut flusher = Flusher::new(Some(intake.client()), None);
+    flusher.start([named("a")]);
+    for _ in 0..10 {
+        settle(&mut flusher).await;
+        pass(&mut flusher, SECOND * 31).await;
+        flusher.start([]);
+    }
+    assert_eq!(intake.times()["a"], 2, "it may have arrived twice");
+    assert_eq!(flusher.drops.total().logs, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payload_that_fails_in_sixteen_flushes_is_dropped() {
+    let intake = TestIntake::start(Reply::Status(500)).await;
+    let mut flusher = Flusher::new(Some(intake.client()), None);
+    flusher.start([named("poison")]);
+    for _ in 0..4 {
+        pass(&mut flusher, SECOND / 10).await;
+    }
+    for _ in 0..20 {
+        pass(&mut flusher, SECOND * 31).await;
+        flusher.start([]);
+        settle(&mut flusher).await;
+    }
+    assert_eq!(flusher.drops.total().logs, 1);
+    assert_eq!(intake.times()["poison"], 3 + 15, "three attempts in the first of sixteen flushes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payload_is_dropped_once_it_is_an_hour_old() {
+    let intake = TestIntake::start(Reply::Status(503)).await;
+    let mut flusher = Flusher::new(Some(intake.client()), None);
+    flusher.start([named("old")]);
+    for _ in 0..4 {
+        pass(&mut flusher, SECOND).await;
+    }
+    intake.reply(Reply::Status(202));
+    pass(&mut flusher, MAX_AGE).await;
+    flusher.start([named("new")]);
+    settle(&mut flusher).await;
+    assert_eq!(*intake.accepted.lock().unwrap(), ["new"]);
+    assert_eq!(flusher.give_up().logs, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn finish_sends_what_pauses_while_another_request_hangs() {
+    let intake = TestIntake::start(Reply::RetryAfter(1)).await;
+    let silent = TestIntake::start(Reply::Silence).await;
+    let mut flusher = Flusher::new(Some(intake.client()), None);
+    flusher.start(numbered(0..1, &[silent.endpoint()]));
+    settle(&mut flusher).await;
+    let until = Instant::now() + SECOND * 2;
+    let recovers = async {
+        tokio::time::sleep(SECOND / 2).await;
+        intake.reply(Reply::Status(202));
+        std::future::pending::<()>().await;
+    };
+    in_small_steps(async {
+        tokio::select! {
+            () = flusher.finish(until) => {}
+            () = recovers => {}
+        }
+    })
+    .await;
+    assert_eq!(intake.arrived(), 1);
+    assert!(intake.requests() > 3, "{} requests: again and again", intake.requests());
+    assert!(Instant::now() >= until, "the other may still be answered");
+    assert_eq!(flusher.give_up().logs, 1, "it was not");
+}
+
+#[tokio::test(start_paused = true)]
+async fn finish_ends_at_once_if_everything_has_arrived_and_at_its_deadline_if_not() {
+    let intake = TestIntake::start(Reply::Status(202)).await;
+    let mut flusher = Flusher::new(Some(intake.client()), None);
+    flusher.start(numbered(0..20, &[]));
+    let begin = Instant::now();
+    in_small_steps(flusher.finish(begin + SECOND * 2)).await;
+    assert!(Instant::now() < begin + SECOND);
+    assert_eq!((intake.arrived(), flusher.give_up()), (20, Dropped::default()));
+
+    intake.reply(Reply::Status(503));
+    flusher.start(numbered(20..21, &[]));
+    let until = Instant::now() + SECOND * 2;
+    in_small_steps(flusher.finish(until)).await;
+    assert!(Instant::now() >= until && Instant::now() < until + SECOND / 10);
+    assert_eq!(flusher.give_up().logs, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_in_the_middle_of_an_outage_of_another_destination_loses_nothing_of_ours() {
+    let intake = TestIntake::start(Reply::Status(202)).await;
+    let silent = TestIntake::start(Reply::Silence).await;
+    let mut flusher = Flusher::new(Some(intake.client()), None);
+    for flush in 0..10 {
+        flusher.start(numbered(flush * 10..flush * 10 + 10, &[silent.endpoint()]));
+    }
+    let until = Instant::now() + SECOND;
+    in_small_steps(flusher.finish(until)).await;
+    assert_eq!(intake.arrived(), 100);
+    assert_eq!(flusher.give_up().logs, 100, "the other got none");
+}
+
+/// A flusher whose client is not there yet, so that everything waits.
+fn waiting() -> (Flusher, std::sync::mpsc::Sender<()>) {
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let build = move || {
+        let _ = receiver.recv();
+        None
+    };
+    let mut flusher = Flusher::building(build, None);
+    // The other builds the client until the test ends.
+    flusher.worker = Worker::default();
+    (flusher, sender)
+}
+
+const MEBIBYTE: usize = 1 << 20;
+
+#[tokio::test]
+async fn a_body_that_two_destinations_share_counts_once() {
+    let (mut flusher, _building) = waiting();
+    let other = Arc::new(Endpoint { url: "http://other".into(), api_key: ApiKey::clean("other").unwrap() });
+    flusher.start((0..3).map(|_| batch("", 3 * MEBIBYTE, std::slice::from_ref(&other))));
+    assert_eq!(flusher.drops.total(), Dropped::default());
+    assert!((9 * MEBIBYTE..10 * MEBIBYTE).contains(&flusher.budget.used()));
+}
+
+#[tokio::test]
+async fn logs_for_a_worker_and_another_endpoint_count_for_what_they_hold() {
+    let (mut flusher, _building) = waiting();
+    let other = Arc::new(Endpoint { url: "http://other".into(), api_key: ApiKey::clean("other").unwrap() });
+    let to = To::others(&[other]).collect::<Vec<_>>();
+    let batch = || {
+        let (to, plain_to) = (to.clone(), vec![To::Primary]);
+        UnsealedPayload { level: Some(3), to, plain_to, ..batch("", 5 * MEBIBYTE, &[]) }
+    };
+    flusher.start([batch(), batch()]);
+    while flusher.compressing.is_some() {
+        flusher.settle_one().await;
+    }
+    assert_eq!(flusher.drops.total(), Dropped::default());
+    assert!((10 * MEBIBYTE..11 * MEBIBYTE).contains(&flusher.budget.used()), "plain for one, compressed for the other");
+}
+
+#[tokio::test]
+async fn logs_of_sixteen_mebibytes_and_ten_thousand_metrics_fit() {
+    let (mut flusher, _building) = waiting();
+    let logs = (0..4).map(|_| batch("", 4 * MEBIBYTE, &[]));
+    let series = (0..10).map(|_| UnsealedPayload { kind: Kind::Series, items: 1000, ..batch("", 400 << 10, &[]) });
+    flusher.start(logs.chain(series));
+    assert_eq!(flusher.drops.total(), Dropped::default());
+}
+
+#[tokio::test]
+async fn only_what_is_above_the_bound_is_dropped_and_of_that_the_oldest() {
+    let (mut flusher, _building) = waiting();
+    let items = [1, 2, 4, 8, 16, 32, 64];
+    flusher.start(items.map(|items| UnsealedPayload { items, ..batch("", 4 * MEBIBYTE, &[]) }));
+    assert_eq!(flusher.drops.total().logs, 1 + 2, "six of four MiB do not fit into 24 with what they take besides");
+    assert!(flusher.budget.used() <= MAX_BYTES);
+    flusher.start([UnsealedPayload { items: 128, ..batch("", MEBIBYTE, &[]) }]);
+    assert_eq!(flusher.drops.total().logs, 1 + 2, "there is room again");
+    assert!(flusher.budget.used() > FULL_BYTES && !flusher.has_room());
+    assert_eq!(flusher.give_up().logs, 255);
+    assert_eq!(flusher.budget.used(), 0, "all memory is free again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_client_everything_is_dropped_and_counted() {
+    let mut flusher = Flusher::new(None, None);
+    flusher.start(numbered(0..3, &[]));
+    assert_eq!((flusher.hold(), flusher.give_up().logs), (Hold::None, 3));
+    let (mut flusher, building) = waiting();
+    flusher.start(numbered(0..3, &[]));
+    assert_eq!(flusher.hold(), Hold::Full);
+    drop(building);
+    flusher.settle_one().await;
+    assert_eq!((flusher.hold(), flusher.drops.total().logs), (Hold::None, 3));
+}
+
+#[tokio::test]
+async fn one_batch_is_compressed_at_a_time_and_a_backlog_at_a_fast_level() {
+    let (mut flusher, _building) = waiting();
+    let word = |number: u32| (number.wrapping_mul(0x9E37_79B1) >> 20).to_string().into_bytes();
+    let text: Vec<u8> = (0..200_000).flat_map(|number: u32| word(number ^ number >> 7)).collect();
+    let batch = || UnsealedPayload { level: Some(9), ..batch(text.clone(), 0, &[]) };
+    let sizes = async |flusher: &mut Flusher| {
+        while flusher.compressing.is_some() {
+            flusher.settle_one().await;
+        }
+        let destination = flusher.destinations.get_mut(0).unwrap();
+        destination.queued().drain().map(|queued| queued.payload.body.len()).collect::<Vec<_>>()
+    };
+    flusher.start([batch()]);
+    assert_eq!(flusher.hold(), Hold::Full);
+    let slow = sizes(&mut flusher).await[0];
+    flusher.start((0..5).map(|_| batch()));
+    assert_eq!(flusher.unsealed.len(), 4, "the others wait for the first");
+    let sizes = sizes(&mut flusher).await;
+    assert_eq!(sizes.len(), 5);
+    assert!(sizes[0] > slow && sizes[4] == slow, "{slow} {sizes:?}");
+}

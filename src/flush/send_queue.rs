@@ -1,0 +1,192 @@
+//! Payloads that wait to be sent to one destination.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+use super::Dropped;
+use crate::intake::Payload;
+
+/// A payload that is older than this is not sent any more: Datadog takes no older points.
+///
+/// Source: Datadog API reference, "Submit metrics": timestamps are at most an hour in the past.
+pub const MAX_AGE: Duration = Duration::from_hours(1);
+/// A payload that failed in so many flushes is not sent any more: it may be the reason.
+pub const MAX_FLUSHES: u32 = 16;
+/// A payload of which so many requests were written and not answered in time is not sent any more: each may have arrived, and counts again then.
+pub const MAX_UNANSWERED: u32 = 2;
+
+/// A payload, and what became of it so far.
+#[derive(Debug)]
+pub struct QueuedPayload {
+    /// What is to be sent.
+    pub payload: Payload,
+    /// Rises with the age of the data: the smallest is the oldest.
+    pub sequence: u64,
+    /// When it was taken from the aggregates.
+    pub since: Instant,
+    /// In how many flushes sending it failed.
+    pub failed_flushes: u32,
+    /// How many of its requests got no answer in time.
+    pub unanswered: u32,
+}
+
+/// Why a payload is not sent any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// [`MAX_AGE`].
+    Age,
+    /// [`MAX_FLUSHES`].
+    Flushes,
+    /// [`MAX_UNANSWERED`].
+    Unanswered,
+}
+
+impl QueuedPayload {
+    /// One that was never sent.
+    pub fn new(payload: Payload, sequence: u64, since: Instant) -> Self {
+        Self { payload, sequence, since, failed_flushes: 0, unanswered: 0 }
+    }
+
+    /// Why it is not to be sent again, if it is not.
+    pub fn limit(&self, now: Instant) -> Option<Limit> {
+        if self.unanswered >= MAX_UNANSWERED {
+            Some(Limit::Unanswered)
+        } else if self.failed_flushes >= MAX_FLUSHES {
+            Some(Limit::Flushes)
+        } else {
+            (now - self.since > MAX_AGE).then_some(Limit::Age)
+        }
+    }
+
+    /// What identifies its body, which other destinations may share.
+    pub fn body_address(&self) -> usize {
+        self.payload.body.as_ptr().addr()
+    }
+
+    /// What is lost if it is.
+    pub fn items(&self) -> Dropped {
+        Dropped::of(&self.payload)
+    }
+}
+
+/// The queue, the oldest first.
+#[derive(Debug, Default)]
+pub struct SendQueue(VecDeque<QueuedPayload>);
+
+impl SendQueue {
+    /// Adds a payload where its age puts it.
+    pub fn push(&mut self, payload: QueuedPayload) {
+        let index = self.0.partition_point(|other| other.sequence <= payload.sequence);
+        self.0.insert(index, payload);
+    }
+
+    /// Takes the oldest.
+    pub fn pop_oldest(&mut self) -> Option<QueuedPayload> {
+        self.0.pop_front()
+    }
+
+    /// Takes the one that failed least often, and of those the oldest: one that always fails does not keep the others from being tried.
+    pub fn pop_least_failed(&mut self) -> Option<QueuedPayload> {
+        let least = self.0.iter().enumerate().min_by_key(|(_, payload)| payload.failed_flushes);
+        let index = least.map(|(index, _)| index)?;
+        self.0.remove(index)
+    }
+
+    /// Takes the oldest if it is too old to be sent.
+    pub fn pop_expired(&mut self, now: Instant) -> Option<QueuedPayload> {
+        self.0.pop_front_if(|oldest| now - oldest.since > MAX_AGE)
+    }
+
+    /// Takes all payloads with the body at that address.
+    pub fn take_body(&mut self, body: usize) -> Dropped {
+        let mut items = Dropped::default();
+        self.0.retain(|queued| {
+            let found = queued.body_address() == body;
+            if found {
+                items.add(queued.items());
+            }
+            !found
+        });
+        items
+    }
+
+    /// Takes everything.
+    pub fn drain(&mut self) -> impl Iterator<Item = QueuedPayload> {
+        self.0.drain(..)
+    }
+
+    /// The oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &QueuedPayload> {
+        self.0.iter()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::{Kind, To};
+
+    fn queued(sequence: u64, since: Instant) -> QueuedPayload {
+        let body = vec![0; 1].into();
+        let payload = Payload { kind: Kind::Logs, to: To::Primary, body, zstd: false, items: sequence };
+        QueuedPayload::new(payload, sequence, since)
+    }
+
+    fn sequence(payload: Option<QueuedPayload>) -> Option<u64> {
+        payload.map(|payload| payload.sequence)
+    }
+
+    #[test]
+    fn the_oldest_leaves_first_however_often_it_came_back() {
+        let (mut queue, now) = (SendQueue::default(), Instant::now());
+        for number in [1, 2, 3] {
+            queue.push(queued(number, now));
+        }
+        let oldest = queue.pop_oldest().unwrap();
+        assert_eq!(oldest.sequence, 1);
+        queue.push(oldest);
+        assert_eq!([(); 4].map(|()| sequence(queue.pop_oldest())), [Some(1), Some(2), Some(3), None]);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_payload_that_always_fails_does_not_keep_the_others_from_being_tried() {
+        let (mut queue, now) = (SendQueue::default(), Instant::now());
+        queue.push(QueuedPayload { failed_flushes: 2, ..queued(1, now) });
+        queue.push(QueuedPayload { failed_flushes: 1, ..queued(2, now) });
+        queue.push(QueuedPayload { failed_flushes: 1, ..queued(3, now) });
+        assert_eq!([(); 3].map(|()| sequence(queue.pop_least_failed())), [Some(2), Some(3), Some(1)]);
+    }
+
+    #[test]
+    fn a_payload_is_given_up_at_its_age_its_failed_flushes_or_its_unanswered_requests() {
+        let now = Instant::now();
+        let payload = queued(1, now);
+        assert_eq!(payload.limit(now + MAX_AGE), None);
+        assert_eq!(payload.limit(now + MAX_AGE + Duration::from_secs(1)), Some(Limit::Age));
+        assert_eq!(QueuedPayload { failed_flushes: MAX_FLUSHES - 1, ..queued(1, now) }.limit(now), None);
+        let failed = QueuedPayload { failed_flushes: MAX_FLUSHES, ..queued(1, now) };
+        assert_eq!(failed.limit(now), Some(Limit::Flushes));
+        assert_eq!(QueuedPayload { unanswered: MAX_UNANSWERED - 1, ..queued(1, now) }.limit(now), None);
+        let unanswered = QueuedPayload { unanswered: MAX_UNANSWERED, ..queued(1, now) };
+        assert_eq!(unanswered.limit(now), Some(Limit::Unanswered));
+    }
+
+    #[test]
+    fn only_what_is_too_old_expires() {
+        let (mut queue, now) = (SendQueue::default(), Instant::now());
+        queue.push(queued(1, now));
+        queue.push(queued(2, now + MAX_AGE));
+        let later = now + MAX_AGE + Duration::from_secs(1);
+        assert_eq!(sequence(queue.pop_expired(now + MAX_AGE)), None);
+        assert_eq!(sequence(queue.pop_expired(later)), Some(1));
+        assert_eq!(sequence(queue.pop_expired(later)), None);
+        assert_eq!(queue.drain().count(), 1);
+    }
+}

@@ -1,0 +1,140 @@
+//! How hard bodies are compressed, bounded by the memory of the sandbox.
+
+use std::{
+    io::{self, Write as _},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use crate::config::Config;
+
+/// The level of what cannot wait for a higher one.
+pub const FAST_LEVEL: i32 = 3;
+
+/// Up to this level a body takes at most tens of milliseconds of a whole CPU.
+const QUICK_LEVEL: i32 = 6;
+/// How much is compressed between two looks at whether it has become urgent, in bytes.
+const STEP: usize = 64 << 10;
+
+/// What one compression may take of the sandbox's memory: one part in so many.
+const SHARE_OF_MEMORY: u64 = 8;
+/// The smallest function that Lambda offers, in MB; assumed where the size is not known.
+const SMALLEST_FUNCTION: u64 = 128;
+
+/// Levels, and the memory in MB that the compressor takes for the largest body (5 MiB) at each of them and at those below.
+///
+/// Source: `ZSTD_sizeof_CCtx` of zstd 1.5.7 with a source of that size.
+const LEVELS: [(i32, u64); 8] = [(8, 9), (9, 16), (11, 26), (13, 47), (18, 73), (19, 91), (20, 108), (22, 142)];
+
+/// The highest level whose memory the function's tier allows; `memory_mb` as Lambda says it.
+pub fn highest_level(memory_mb: Option<&str>) -> i32 {
+    let memory = memory_mb.and_then(|memory| memory.trim().parse().ok()).unwrap_or(SMALLEST_FUNCTION);
+    let fits = |needed: u64| needed <= memory.max(SMALLEST_FUNCTION) / SHARE_OF_MEMORY;
+    LEVELS.iter().rev().find(|(_, needed)| fits(*needed)).map_or(FAST_LEVEL, |(level, _)| *level)
+}
+
+/// Lowers the levels that the function's memory does not allow, and says so.
+pub fn limit_levels(config: &mut Config, memory_mb: Option<&str>) {
+    let highest = highest_level(memory_mb);
+    let limit = |what: &str, level: &mut i32| {
+        if *level > highest {
+            log::warn!(
+                "CONFIG | {what} compression level {level} needs more memory than a function of {} MB has to spare; using {highest}",
+                memory_mb.unwrap_or("unknown")
+            );
+            *level = highest;
+        }
+    };
+    if let Some(level) = &mut config.logs.compression {
+        limit("logs", level);
+    }
+    limit("metrics", &mut config.metrics.compression_level);
+}
+
+/// Compresses; once that is `urgent`, from the beginning and at a fast level.
+pub(super) fn compress(body: &[u8], level: i32, urgent: &AtomicBool) -> io::Result<Vec<u8>> {
+    if level > QUICK_LEVEL
+        && let Some(compressed) = compress_unless_urgent(body, level, urgent)?
+    {
+        return Ok(compressed);
+    }
+    let level = if level > QUICK_LEVEL { FAST_LEVEL } else { level };
+    zstd::bulk::compress(body, level)
+}
+
+/// None if it became urgent before it was done.
+fn compress_unless_urgent(body: &[u8], level: i32, urgent: &AtomicBool) -> io::Result<Option<Vec<u8>>> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), level)?;
+    // The window, and with it the memory, is no larger than the body.
+    encoder.set_pledged_src_size(Some(body.len() as u64))?;
+    for step in body.chunks(STEP) {
+        if urgent.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        encoder.write_all(step)?;
+    }
+    encoder.finish().map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn highest_level_follows_the_memory_tier() {
+        for (memory, expected) in [
+            (None, 9),
+            (Some("nonsense"), 9),
+            (Some("0"), 9),
+            (Some("128"), 9),
+            (Some("256"), 11),
+            (Some("512"), 13),
+            (Some("1024"), 20),
+            (Some(" 1769 "), 22),
+            (Some("10240"), 22),
+        ] {
+            assert_eq!(highest_level(memory), expected, "{memory:?}");
+        }
+    }
+
+    #[test]
+    fn only_levels_above_the_highest_are_lowered() {
+        let mut config = Config::default();
+        config.logs.compression = Some(22);
+        config.metrics.compression_level = -3;
+        limit_levels(&mut config, Some("128"));
+        assert_eq!((config.logs.compression, config.metrics.compression_level), (Some(9), -3));
+        config.logs.compression = None;
+        config.metrics.compression_level = 12;
+        limit_levels(&mut config, Some("256"));
+        assert_eq!((config.logs.compression, config.metrics.compression_level), (None, 11));
+    }
+
+    #[test]
+    fn high_levels_are_given_up_once_it_is_urgent() {
+        let word = |number: u32| (number.wrapping_mul(0x9E37_79B1) >> 20).to_string().into_bytes();
+        let body: Vec<u8> = (0..100_000).flat_map(|number: u32| word(number ^ number >> 7)).collect();
+        let compressed = |level, urgent| compress(&body, level, &AtomicBool::new(urgent)).unwrap();
+        for (level, urgent) in [(19, false), (19, true), (3, false), (3, true)] {
+            assert_eq!(zstd::bulk::decompress(&compressed(level, urgent), body.len()).unwrap(), body);
+        }
+        assert!(compressed(19, false).len() < compressed(3, false).len());
+        assert_eq!(compressed(19, true), compressed(FAST_LEVEL, false));
+    }
+
+    #[test]
+    fn compressor_takes_no_more_memory_than_the_table_says() {
+        let body = vec![b'x'; 5 << 20];
+        for level in 1..=22 {
+            let mut context = zstd::zstd_safe::CCtx::create();
+            context.set_parameter(zstd::zstd_safe::CParameter::CompressionLevel(level)).unwrap();
+            context.set_pledged_src_size(Some(body.len() as u64)).unwrap();
+            let mut out = vec![0; 1 << 10];
+            // All that it needs it takes at the beginning.
+            let mut out = zstd::zstd_safe::OutBuffer::around(&mut out[..]);
+            context.compress_stream(&mut out, &mut zstd::zstd_safe::InBuffer::around(&body[..1])).unwrap();
+            let (_, megabytes) = LEVELS.into_iter().find(|(highest, _)| level <= *highest).unwrap();
+            let taken = context.sizeof() as u64;
+            assert!(taken <= megabytes * 1_000_000, "level {level} takes {taken} bytes");
+        }
+    }
+}
