@@ -225,14 +225,13 @@ impl Destinations {
     pub fn queue(&mut self, payload: QueuedPayload) {
         let (kind, to) = (payload.payload.kind, &payload.payload.to);
         let known = self.all.iter_mut().find(|destination| destination.kind == kind && destination.to == *to);
-        match known {
-            Some(destination) => destination.queue(payload),
-            None => {
-                let mut destination = Destination::new(kind, to.clone(), self.finishing);
-                destination.queue(payload);
-                self.all.push(destination);
-            }
+        if let Some(destination) = known {
+            destination.queue(payload);
+            return;
         }
+        let mut destination = Destination::new(kind, to.clone(), self.finishing);
+        destination.queue(payload);
+        self.all.push(destination);
     }
 
     /// One of them. The index of a destination never changes.

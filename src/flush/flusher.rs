@@ -220,9 +220,9 @@ impl Flusher {
         }
     }
 
-    /// Counts data that was given up before it became a payload.
+    /// Counts data that was dropped before it became a payload.
     pub fn count_dropped(&mut self, dropped: Dropped) {
-        self.drops.count(dropped);
+        self.drop_items(DropReason::Aggregates, dropped, Instant::now());
     }
 
     /// Gives up everything whose arrival was not confirmed; all that was given up in this sandbox's life.
