@@ -163,6 +163,11 @@ impl Destination {
         self.requests.iter().any(|request| !request.left_behind && !request.is_overdue(now, patience))
     }
 
+    /// Whether nothing waits and nothing is in flight.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.requests.is_empty()
+    }
+
     /// The sandbox is about to end: no pause is long from now on.
     pub fn finish(&mut self) {
         self.finishing = true;
