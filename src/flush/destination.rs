@@ -163,6 +163,11 @@ impl Destination {
         self.requests.iter().any(|request| !request.left_behind && !request.is_overdue(now, patience))
     }
 
+    /// Whether nothing waits and nothing is in flight.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.requests.is_empty()
+    }
+
     /// The sandbox is about to end: no pause is long from now on.
     pub fn finish(&mut self) {
         self.finishing = true;
@@ -225,14 +230,13 @@ impl Destinations {
     pub fn queue(&mut self, payload: QueuedPayload) {
         let (kind, to) = (payload.payload.kind, &payload.payload.to);
         let known = self.all.iter_mut().find(|destination| destination.kind == kind && destination.to == *to);
-        match known {
-            Some(destination) => destination.queue(payload),
-            None => {
-                let mut destination = Destination::new(kind, to.clone(), self.finishing);
-                destination.queue(payload);
-                self.all.push(destination);
-            }
+        if let Some(destination) = known {
+            destination.queue(payload);
+            return;
         }
+        let mut destination = Destination::new(kind, to.clone(), self.finishing);
+        destination.queue(payload);
+        self.all.push(destination);
     }
 
     /// One of them. The index of a destination never changes.

@@ -70,6 +70,8 @@ impl fmt::Display for Dropped {
 pub enum DropReason {
     /// There is nobody to send them.
     NoClient,
+    /// More was measured or sent to us than can be kept until a flush.
+    Aggregates,
     /// Too much waits.
     Memory,
     /// They were not sent within [`MAX_AGE`].
@@ -96,6 +98,7 @@ impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::NoClient => f.write_str("nothing can be sent in this sandbox; further ones are counted"),
+            Self::Aggregates => f.write_str("there is no room for more of them until a flush"),
             Self::Memory => write!(f, "more than {} MiB wait to be sent", super::flusher::MAX_BYTES >> 20),
             Self::Age => write!(f, "they could not be sent within {} minutes", MAX_AGE.as_secs() / 60),
             Self::Flushes => write!(f, "sending them failed in {MAX_FLUSHES} flushes"),
@@ -126,7 +129,7 @@ struct Logged {
 }
 
 impl DropLog {
-    /// Counts what is not to be logged here.
+    /// Counts what is lost at the end, of which the log says the total.
     pub fn count(&mut self, dropped: Dropped) {
         self.total.add(dropped);
     }

@@ -220,9 +220,9 @@ impl Flusher {
         }
     }
 
-    /// Counts data that was given up before it became a payload.
+    /// Counts data that was dropped before it became a payload.
     pub fn count_dropped(&mut self, dropped: Dropped) {
-        self.drops.count(dropped);
+        self.drop_items(DropReason::Aggregates, dropped, Instant::now());
     }
 
     /// Gives up everything whose arrival was not confirmed; all that was given up in this sandbox's life.
@@ -271,10 +271,9 @@ impl Flusher {
         }
     }
 
-    /// Whether nothing is left to be sent or waited for.
+    /// Whether nothing is left to be sent or to be answered. That a new key is still being asked for does not matter then.
     fn is_finished(&self) -> bool {
-        let nothing_queued = self.unsealed.is_empty() && self.destinations.have_nothing_queued();
-        self.tasks.is_empty() && (nothing_queued || !matches!(self.client, ClientState::Ready(_)))
+        self.unsealed.is_empty() && self.compressing.is_none() && self.destinations.iter().all(Destination::is_idle)
     }
 
     fn handle(&mut self, result: TaskResult) {

@@ -246,6 +246,18 @@ async fn finish_ends_at_once_if_everything_has_arrived_and_at_its_deadline_if_no
 }
 
 #[tokio::test(start_paused = true)]
+async fn finish_does_not_wait_for_a_new_key_once_everything_has_arrived() {
+    let intake = TestIntake::start(Reply::Status(202)).await;
+    let mut flusher = Flusher::new(Some(intake.client()), None);
+    flusher.tasks.spawn(std::future::pending());
+    flusher.start([named("a")]);
+    let begin = Instant::now();
+    in_small_steps(flusher.finish(begin + SECOND * 2)).await;
+    assert!(Instant::now() < begin + SECOND);
+    assert_eq!((intake.arrived(), flusher.give_up()), (1, Dropped::default()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shutdown_in_the_middle_of_an_outage_of_another_destination_loses_nothing_of_ours() {
     let intake = TestIntake::start(Reply::Status(202)).await;
     let silent = TestIntake::start(Reply::Silence).await;
