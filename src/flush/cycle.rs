@@ -3,9 +3,14 @@
 //! A request that is on its way when the sandbox freezes stays on its way; it ends after the thaw, one way or the other. Nothing is ever cancelled,
 //! because a payload whose request was cut off may have arrived.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use tokio::{
+    sync::oneshot,
     task::JoinSet,
     time::{Instant, timeout_at},
 };
@@ -109,7 +114,7 @@ impl Flusher {
     /// Sends through a client that is built in the background from now on. Until then everything waits.
     pub fn building(build: impl FnOnce() -> Option<Client> + Send + 'static, key_reload: Option<Duration>) -> Self {
         let mut flusher = Self { way: Way::Building, ..Self::new(None, key_reload) };
-        flusher.at_work.spawn_blocking(move || Done::Built(build()));
+        flusher.at_work.spawn(on_a_thread(move || Done::Built(build())));
         flusher
     }
 
@@ -125,7 +130,7 @@ impl Flusher {
             let drafted_bytes = draft.body.len();
             self.busy_bytes += drafted_bytes;
             self.busy_items.add(items);
-            self.at_work.spawn_blocking(move || Done::Sealed { payloads: draft.seal(), drafted_bytes, items });
+            self.at_work.spawn(on_a_thread(move || Done::Sealed { payloads: draft.seal(), drafted_bytes, items }));
         }
         self.launch();
     }
@@ -290,6 +295,29 @@ impl Flusher {
                 self.dropped.add(Dropped::of(&payload));
             }
         }
+    }
+}
+
+/// Does a piece of work on a thread of its own, or on this one where none can be had.
+async fn on_a_thread(work: impl FnOnce() -> Done + Send + 'static) -> Done {
+    let (sender, receiver) = oneshot::channel();
+    let work = Arc::new(Mutex::new(Some(work)));
+    let take = |work: &Mutex<Option<_>>| work.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let theirs = Arc::clone(&work);
+    let thread = thread::Builder::new().spawn(move || {
+        if let Some(work) = take(&theirs) {
+            // Nobody waits any more if the sandbox ends.
+            let _ = sender.send(work());
+        }
+    });
+    let here = thread.err().and_then(|_| take(&work));
+    match here {
+        Some(work) => work(),
+        None => match receiver.await {
+            Ok(done) => done,
+            // The thread has panicked, and the process with it.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 

@@ -15,7 +15,7 @@ use axum::{Router, body::Bytes, extract::DefaultBodyLimit, extract::State, routi
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::{
-    os::clock,
+    os::{clock, streams},
     platform::subscription::TELEMETRY_PORT,
     process::event::{Batch, parse},
 };
@@ -39,7 +39,7 @@ pub struct Bound {
 pub fn bind() -> io::Result<Bound> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, TELEMETRY_PORT))
         .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
-    Bound::inherit(listener)
+    Bound::inherit(streams::above_standard(listener, TcpListener::try_clone)?)
 }
 
 impl Bound {

@@ -1,9 +1,11 @@
-//! The machine: its memory, what time it is, where our own words go, who is behind a name, and what its processes use.
+//! The machine: its memory, what time it is, where our own words go, the signals that it gets, who is behind a name, and what its processes use.
 
 mod allocator;
 pub mod clock;
 pub mod log;
 pub mod names;
 pub mod proc;
+pub mod signal;
+pub mod streams;
 pub mod tmp;
 pub mod trace;

@@ -95,8 +95,17 @@ impl Parser {
             Length::Open
         };
         let identifier = text(IDENTIFIER).map(str::to_owned);
-        Ok(Some(Head { response: Response { status, identifier, body: Vec::new() }, length, bytes }))
+        let closes = matches!(length, Length::Open) || closes(parsed.version, text("connection"));
+        Ok(Some(Head { response: Response { status, identifier, body: Vec::new(), closes }, length, bytes }))
     }
+}
+
+/// Whether the connection ends with this response: HTTP/1.1 keeps it unless it says otherwise, HTTP/1.0 only if it says so.
+fn closes(version: Option<u8>, connection: Option<&str>) -> bool {
+    let says = |option: &str| {
+        connection.is_some_and(|options| options.split(',').any(|other| other.trim().eq_ignore_ascii_case(option)))
+    };
+    says("close") || (version == Some(0) && !says("keep-alive"))
 }
 
 struct Body {

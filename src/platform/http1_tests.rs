@@ -7,7 +7,7 @@ const ANSWERS: &[&str] = &[
 ];
 
 fn ok() -> Response {
-    Response { status: 200, identifier: Some("id-1".to_owned()), body: b"OK".to_vec() }
+    Response { status: 200, identifier: Some("id-1".to_owned()), body: b"OK".to_vec(), closes: false }
 }
 
 #[test]
@@ -45,6 +45,21 @@ fn an_answer_without_a_length_ends_with_the_connection() {
     assert_eq!(parser.response(false).unwrap(), None);
     let response = parser.response(true).unwrap().unwrap();
     assert_eq!((response.status, &response.body[..]), (500, &b"why"[..]));
+}
+
+#[test]
+fn a_response_says_whether_the_connection_ends_with_it() {
+    for (head, closes) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", false),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nConnection: Close\r\n\r\n", true),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: x, close\r\n\r\n", true),
+        ("HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n", true),
+        ("HTTP/1.0 200 OK\r\ncontent-length: 0\r\nconnection: keep-alive\r\n\r\n", false),
+    ] {
+        let mut parser = Parser::default();
+        parser.feed(head.as_bytes());
+        assert_eq!(parser.response(false).unwrap().unwrap().closes, closes, "{head:?}");
+    }
 }
 
 #[test]

@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{
-    Ended,
-    engine::{Engine, Progress},
+use super::engine::{Engine, Progress};
+use crate::{
+    flush::Dropped,
+    os::{clock, streams},
+    platform::Shutdown,
 };
-use crate::{flush::Dropped, os::clock, platform::Shutdown};
 
 /// What stays of the budget for the process to end by itself; after it, the platform kills.
 const MARGIN_MS: i64 = 150;
-/// What stays of the budget for the last flush when telemetry does not stop coming.
+/// The budget at least, whatever the deadline says: it is told by another clock than ours, and may not be told at all.
+const MIN_BUDGET: Duration = Duration::from_millis(500);
+/// What stays of the budget for the last flush when telemetry does not stop coming; half of a budget that is shorter than twice this.
 const LAST_FLUSH: Duration = Duration::from_millis(700);
 /// How long a silence means that nothing more will come while the report of an invocation is still owed.
 const SILENCE_BEFORE_REPORT: Duration = Duration::from_millis(300);
@@ -20,13 +23,15 @@ const SILENCE_BEFORE_REPORT: Duration = Duration::from_millis(300);
 const SILENCE_AFTER_REPORT: Duration = Duration::from_millis(50);
 
 /// Ends everything in order.
-pub async fn run(mut engine: Engine, event: &Shutdown) -> Ended {
-    println!("Exiting: {}, deadline: {}", event.shutdown_reason, event.deadline_ms);
-    let deadline = clock::instant_at(event.deadline_ms.saturating_sub(MARGIN_MS));
+pub async fn run(mut engine: Engine, event: &Shutdown) {
+    streams::print(&format!("Exiting: {}, deadline: {}", event.shutdown_reason, event.deadline_ms));
+    let now = Instant::now();
+    let budget = budget(event, now);
+    let deadline = now + budget;
     engine.ending();
     // What is here leaves while the rest arrives.
     engine.start_flush();
-    await_telemetry(&mut engine, deadline - LAST_FLUSH.min(deadline - Instant::now())).await;
+    await_telemetry(&mut engine, deadline - LAST_FLUSH.min(budget / 2)).await;
     engine.ended();
     engine.start_flush();
     engine.flusher.finish(deadline).await;
@@ -34,7 +39,11 @@ pub async fn run(mut engine: Engine, event: &Shutdown) -> Ended {
     if lost != Dropped::default() {
         log::warn!("{lost} were dropped or not confirmed by Datadog in this sandbox's life");
     }
-    Ended::Shutdown
+}
+
+/// How long everything may take.
+fn budget(event: &Shutdown, now: Instant) -> Duration {
+    clock::instant_at(event.deadline_ms.saturating_sub(MARGIN_MS)).duration_since(now).max(MIN_BUDGET)
 }
 
 async fn await_telemetry(engine: &mut Engine, until: Instant) {
@@ -49,3 +58,7 @@ async fn await_telemetry(engine: &mut Engine, until: Instant) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "shutdown_tests.rs"]
+mod tests;
