@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use bottlecap::{build_info::BUILD_INFO, intake::tls, os::streams, start};
 
 fn main() -> ExitCode {
-    match std::env::args().nth(1).as_deref() {
+    let argument = std::env::args_os().nth(1).map(|argument| argument.to_string_lossy().into_owned());
+    match argument.as_deref() {
         None => start::extension(),
         Some("--version") => {
             streams::print(&BUILD_INFO.text());

@@ -37,7 +37,7 @@ const FAILURE: c_int = 1;
     reason = "this is the name under which the C library looks for a program's beginning, and nothing else here has it"
 )]
 extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
-    if env::args().nth(1).as_deref() == Some("--version=json") {
+    if env::args_os().nth(1).is_some_and(|argument| argument == "--version=json") {
         streams::print(&BUILD_INFO.json(None));
         return SUCCESS;
     }

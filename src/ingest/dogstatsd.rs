@@ -226,7 +226,9 @@ impl Queue {
         } else {
             read
         };
-        if !whole.is_empty() {
+        if self.bytes.try_reserve(whole.len() + 1).is_err() {
+            self.lost += 1;
+        } else if !whole.is_empty() {
             self.bytes.extend_from_slice(whole);
             self.bytes.push(b'\n');
             self.datagrams += 1;

@@ -9,7 +9,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 pub const INIT_RETRIES: usize = 7;
 
 /// Pauses without end. Start again with a new one after a success.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Backoff {
     next: Duration,
 }

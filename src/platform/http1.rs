@@ -2,8 +2,8 @@
 
 use super::calls::{IDENTIFIER, Response};
 
-/// More than this no answer of the platform is long; whatever sends more is not the platform.
-const MAX_BYTES: usize = 4 << 20;
+/// Maximum size of a response in bytes; a longer one is an error. Events hold ids and times, never what the function is invoked with.
+const MAX_BYTES: usize = 256 << 10;
 const MAX_HEADERS: usize = 64;
 
 /// Takes bytes and gives answers, one after the other on the same connection.
@@ -34,16 +34,18 @@ struct Head {
 }
 
 impl Parser {
-    /// Takes what has been read.
-    pub fn feed(&mut self, bytes: &[u8]) {
+    /// Takes what has been read. Fails if the response is too long, or if there is no memory for it.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        if self.buffer.len() + bytes.len() > MAX_BYTES {
+            return Err(Malformed(format!("more than {MAX_BYTES} bytes")));
+        }
+        self.buffer.try_reserve(bytes.len()).map_err(|error| Malformed(error.to_string()))?;
         self.buffer.extend_from_slice(bytes);
+        Ok(())
     }
 
     /// The next whole answer; None if it is not all there. `ended`: no more bytes will come.
     pub fn response(&mut self, ended: bool) -> Result<Option<Response>, Malformed> {
-        if self.buffer.len() > MAX_BYTES {
-            return Err(Malformed(format!("more than {MAX_BYTES} bytes")));
-        }
         loop {
             let Some(mut head) = self.head()? else { return self.incomplete(ended) };
             // 1xx only announces the answer.

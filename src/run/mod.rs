@@ -2,6 +2,8 @@
 
 mod custom;
 mod engine;
+#[cfg(test)]
+mod loop_tests;
 mod managed;
 mod meter;
 pub mod next;

@@ -1,44 +1,11 @@
 //! The long poll against a real socket, in virtual time.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::Ordering;
 
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
-    time::timeout,
-};
+use tokio::time::timeout;
 
 use super::*;
-use crate::platform::{RuntimeApi, raw::Raw};
-
-const INVOKE: &str =
-    "HTTP/1.1 200 OK\r\ncontent-length: 53\r\n\r\n{\"eventType\":\"INVOKE\",\"deadlineMs\":1,\"requestId\":\"r\"}";
-const REFUSED: &str = "HTTP/1.1 500 Oops\r\ncontent-length: 2\r\n\r\nno";
-
-/// Answers each connection's only request: without an answer while `answer` says so.
-async fn platform(
-    answer: impl Fn(usize) -> Option<&'static str> + Send + 'static,
-) -> (NextPoller<Raw>, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let api = RuntimeApi(listener.local_addr().unwrap().to_string());
-    let requests = Arc::new(AtomicUsize::new(0));
-    let count = requests.clone();
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let _ = stream.read(&mut [0; 1024]).await;
-            let number = count.fetch_add(1, Ordering::Relaxed) + 1;
-            if let Some(answer) = answer(number) {
-                let _ = stream.write_all(answer.as_bytes()).await;
-            }
-        }
-    });
-    let platform = Control::<Raw>::new(api).unwrap();
-    (NextPoller::new(platform, ExtensionId("id-1".to_owned())), requests)
-}
+use crate::run::loop_tests::{INVOKE, REFUSED, platform};
 
 #[tokio::test(start_paused = true)]
 async fn thirty_seconds_of_silence_are_reported_once_and_asking_goes_on() {

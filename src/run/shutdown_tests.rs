@@ -1,51 +1,15 @@
 //! The end of a sandbox in virtual time: each pause is exactly as long as what it waits for.
 
 use serde_json::json;
-use tokio::sync::mpsc::{Sender, channel};
+use tokio::sync::mpsc::Sender;
 
 use super::*;
 use crate::{
-    aggregate::{LogQueue, Points},
-    config::Config,
-    flush::Flusher,
-    platform::Environment,
-    process::{
-        event::{Batch, parse},
-        invocation::{Processor, Settings},
-        log::{Origin, Rules},
-        tags::FunctionTags,
-    },
-    run::custom::Custom,
+    process::event::{Batch, parse},
+    run::loop_tests::engine,
 };
 
 const TOLERANCE: Duration = Duration::from_millis(2);
-
-/// An engine without a way to Datadog, and where its telemetry comes from.
-fn engine() -> (Engine, Sender<Batch>) {
-    let config = Config::default();
-    let tags = FunctionTags::collect(&Environment::read(|_| None), None, &config);
-    let settings = Settings {
-        managed: false,
-        enhanced_metrics: true,
-        logs: true,
-        telemetry: true,
-        init_type_tagged: false,
-        architecture: "x86_64",
-    };
-    let (sender, receiver) = channel(16);
-    let engine = Engine {
-        origin: Origin::new(tags, &config),
-        processor: Processor::new(settings, Rules::default(), 0),
-        logs: LogQueue::default(),
-        points: Points::default(),
-        custom: Custom::new(None, None),
-        meter: None,
-        flusher: Flusher::new(None, None),
-        telemetry: Some(receiver),
-        config,
-    };
-    (engine, sender)
-}
 
 fn batch(kind: &str) -> Batch {
     let metrics = json!({"durationMs": 1.0, "billedDurationMs": 1, "memorySizeMB": 128, "maxMemoryUsedMB": 1});
@@ -130,6 +94,6 @@ async fn the_budget_ends_before_the_deadline_and_is_never_shorter_than_its_minim
         assert_eq!(budget_of(left_ms), MIN_BUDGET, "{left_ms}");
     }
     let usual = budget_of(2000);
-    assert!(usual <= Duration::from_millis(1850) && usual > Duration::from_millis(1000), "{usual:?}");
+    assert!(usual <= Duration::from_millis(1850) && usual > Duration::from_secs(1), "{usual:?}");
     assert_eq!(budget_of(i64::MIN / 2), MIN_BUDGET);
 }

@@ -10,7 +10,7 @@ use crate::{
     platform::{
         Environment, Error, ExtensionId, Registered, Subscribed,
         backoff::{Backoff, INIT_RETRIES},
-        raw::blocking::{Connection, RegisteredConnection},
+        raw::blocking::{Connection, PendingRegistration, RegisteredConnection},
         subscription::Subscription,
     },
 };
@@ -53,7 +53,7 @@ pub fn register(
     let early = BIND_FIRST.then(ports::bind);
     let logs = logs_wanted(&environment);
     let RegisteredConnection { mut connection, registered } =
-        registration.and_then(|pending| pending.registered()).or_else(|error| register_again(&environment, error))?;
+        registration.and_then(PendingRegistration::registered).or_else(|error| register_again(&environment, error))?;
     checkpoint(Checkpoint::Registered);
     let ports = early.unwrap_or_else(ports::bind);
     let subscription =
@@ -74,7 +74,7 @@ fn register_again(environment: &Environment, mut error: Error) -> Result<Registe
         }
         thread::sleep(pause);
         let registration = Connection::register(environment.runtime_api.clone(), environment.initialization());
-        match registration.and_then(|pending| pending.registered()) {
+        match registration.and_then(PendingRegistration::registered) {
             Ok(connection) => return Ok(connection),
             Err(again) => error = again,
         }

@@ -15,5 +15,5 @@ case $CONDITION in
             bash -c 'exec -a "$0" "$PROGRAM"' "$0"
         ;;
 esac
-echo "the condition $CONDITION could not be had"
+echo "the condition $CONDITION cannot be set up"
 exit 1

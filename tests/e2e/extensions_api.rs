@@ -11,7 +11,7 @@ use matrix::sandbox::{
     faults::{Calls, Effect, Endpoint, Fault},
     function::{Answer, Call, Handler, InitError},
     journal::What,
-    setup::{Companion, Delivery, Output},
+    setup::{Companion, Delivery, Origin, Output},
 };
 
 use crate::{
@@ -96,6 +96,9 @@ fn a_registration_that_fails_once_is_sent_again() {
             let life = live(Setup { extensions: vec![extension.clone()], faults, ..setup(echo()) }, 3);
             life.assert_unharmed();
             life.assert_exactly_once();
+            let executed = |what: &What| matches!(what, What::Executed { origin: Origin::Extension(_), .. });
+            let executed = life.ending.journal.iter().filter(|entry| executed(&entry.what)).count();
+            assert_eq!(executed, 1, "{effect:?}: the init was not repeated");
         }
     }
 }

@@ -117,7 +117,7 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 read => read?,
             };
-            self.parser.feed(buffer.get(..read).unwrap_or_default());
+            self.parser.feed(buffer.get(..read).unwrap_or_default()).map_err(io::Error::other)?;
             if read == 0 {
                 return ended(&mut self.parser);
             }

@@ -116,7 +116,7 @@ impl Connection {
                 return Ok(response);
             }
             let read = self.stream.read(&mut buffer).await?;
-            self.parser.feed(buffer.get(..read).unwrap_or_default());
+            self.parser.feed(buffer.get(..read).unwrap_or_default()).map_err(io::Error::other)?;
             if read == 0 {
                 return ended(&mut self.parser);
             }
