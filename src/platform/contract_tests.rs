@@ -201,3 +201,11 @@ async fn a_request_behind_a_connection_that_ends_is_sent_again() {
         assert!(matches!(control.next(&id).await.unwrap(), Event::Shutdown(_)));
     }
 }
+
+#[tokio::test]
+async fn a_platform_may_have_a_name() {
+    let platform = Platform::start(vec![REGISTERED, SUBSCRIBED, SHUTDOWN], false).await;
+    let port = platform.api.0.rsplit(':').next().unwrap().to_owned();
+    let mut control = Control::<Raw>::new(RuntimeApi(format!("localhost:{port}"))).unwrap();
+    assert!(control.register(Initialization::OnDemand).await.is_ok());
+}

@@ -34,11 +34,8 @@ struct Head {
 }
 
 impl Parser {
-    /// Takes what has been read. Fails if the response is too long, or if there is no memory for it.
+    /// Takes what has been read. Fails if there is no memory for it.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        if self.buffer.len() + bytes.len() > MAX_BYTES {
-            return Err(Malformed(format!("more than {MAX_BYTES} bytes")));
-        }
         self.buffer.try_reserve(bytes.len()).map_err(|error| Malformed(error.to_string()))?;
         self.buffer.extend_from_slice(bytes);
         Ok(())
@@ -48,6 +45,7 @@ impl Parser {
     pub fn response(&mut self, ended: bool) -> Result<Option<Response>, Malformed> {
         loop {
             let Some(mut head) = self.head()? else { return self.incomplete(ended) };
+            bounded(head.bytes)?;
             // 1xx only announces the answer.
             if (100..200).contains(&head.response.status) {
                 self.buffer.drain(..head.bytes);
@@ -60,6 +58,7 @@ impl Parser {
                 Length::Open => ended.then(|| Body { bytes: rest.to_vec(), taken: rest.len() }),
             };
             let Some(body) = body else { return self.incomplete(ended) };
+            bounded(head.bytes + body.taken)?;
             self.buffer.drain(..head.bytes + body.taken);
             head.response.body = body.bytes;
             return Ok(Some(head.response));
@@ -67,6 +66,7 @@ impl Parser {
     }
 
     fn incomplete(&self, ended: bool) -> Result<Option<Response>, Malformed> {
+        bounded(self.buffer.len())?;
         if ended { Err(Malformed(format!("it ends after {} bytes", self.buffer.len()))) } else { Ok(None) }
     }
 
@@ -100,6 +100,10 @@ impl Parser {
         let closes = matches!(length, Length::Open) || closes(parsed.version, text("connection"));
         Ok(Some(Head { response: Response { status, identifier, body: Vec::new(), closes }, length, bytes }))
     }
+}
+
+fn bounded(bytes: usize) -> Result<(), Malformed> {
+    if bytes > MAX_BYTES { Err(Malformed(format!("more than {MAX_BYTES} bytes"))) } else { Ok(()) }
 }
 
 /// Whether the connection ends with this response: HTTP/1.1 keeps it unless it says otherwise, HTTP/1.0 only if it says so.

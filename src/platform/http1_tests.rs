@@ -87,9 +87,18 @@ fn what_is_no_answer_is_refused_and_never_waited_for() {
     parser.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc").unwrap();
     assert!(parser.response(true).is_err(), "cut off");
     let mut parser = Parser::default();
-    assert!(parser.feed(&vec![b'x'; MAX_BYTES + 1]).is_err(), "endless");
-    parser.feed(&vec![b'x'; MAX_BYTES]).unwrap();
-    assert!(parser.feed(b"x").is_err(), "endless in pieces");
+    parser.feed(&vec![b'x'; MAX_BYTES + 1]).unwrap();
+    assert!(parser.response(false).is_err(), "endless");
+    for (head, body) in [("content-length: 300000", "x".repeat(300_000)), ("transfer-encoding: chunked", endless())] {
+        let mut parser = Parser::default();
+        parser.feed(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}").as_bytes()).unwrap();
+        assert!(parser.response(false).is_err(), "{head}: too long");
+    }
+}
+
+/// Small chunks that are too much together.
+fn endless() -> String {
+    "1000\r\n".to_owned() + &("x".repeat(0x1000) + "\r\n1000\r\n").repeat(70) + &"x".repeat(0x1000) + "\r\n0\r\n\r\n"
 }
 
 /// Bytes at random, near enough to HTTP to get deep into the parser; it may refuse them but must not panic or wait for ever.

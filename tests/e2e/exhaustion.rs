@@ -78,6 +78,20 @@ fn threads_that_are_refused_cost_nothing() {
     }
 }
 
+/// The library's own resolver would end the process for want of a thread.
+#[test]
+fn names_that_cannot_be_resolved_cost_only_what_goes_there() {
+    let endpoints = [
+        ("DD_ADDITIONAL_ENDPOINTS", r#"{"https://metrics.invalid": ["key"]}"#),
+        ("DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS", r#"[{"api_key": "key", "Host": "logs.invalid", "Port": 443}]"#),
+    ];
+    let extensions = vec![under("no-threads", &agent())];
+    let life = live(Setup { extensions, ..setup_with(echo(), &endpoints) }, 3);
+    life.assert_unharmed();
+    life.assert_exactly_once();
+    assert!(life.own_lines().contains("metrics.invalid"), "{}", life.own_lines());
+}
+
 #[test]
 fn sigterm_flushes_and_ends_the_extension() {
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "periodically,60000")];
