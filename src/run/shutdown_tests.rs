@@ -19,7 +19,13 @@ fn batch(kind: &str) -> Batch {
 }
 
 /// How long the wait takes if these events come at these times.
-async fn waits(engine: &mut Engine, telemetry: Sender<Batch>, events: &'static [(u64, &'static str)]) -> Duration {
+async fn waits(
+    engine: &mut Engine,
+    telemetry: Sender<Batch>,
+    reason: &str,
+    events: &'static [(u64, &'static str)],
+) -> Duration {
+    let before_report = silence_before_report(&Shutdown { shutdown_reason: reason.to_owned(), deadline_ms: 0 });
     let began = Instant::now();
     tokio::spawn(async move {
         for (at_ms, kind) in events {
@@ -30,7 +36,7 @@ async fn waits(engine: &mut Engine, telemetry: Sender<Batch>, events: &'static [
         std::future::pending::<()>().await;
         drop(telemetry);
     });
-    await_telemetry(engine, began + Duration::from_secs(1)).await;
+    await_telemetry(engine, began + Duration::from_secs(1), before_report).await;
     began.elapsed()
 }
 
@@ -42,7 +48,8 @@ fn assert_about(took: Duration, expected: Duration) {
 async fn shutdown_waits_for_the_report_and_then_only_for_what_is_buffered() {
     let (mut engine, telemetry) = engine();
     engine.invoked(&"r".into());
-    let took = waits(&mut engine, telemetry, &[(200, "platform.runtimeDone"), (450, "platform.report")]).await;
+    let took =
+        waits(&mut engine, telemetry, "timeout", &[(200, "platform.runtimeDone"), (450, "platform.report")]).await;
     assert_about(took, Duration::from_millis(450) + SILENCE_AFTER_REPORT);
 }
 
@@ -50,14 +57,29 @@ async fn shutdown_waits_for_the_report_and_then_only_for_what_is_buffered() {
 async fn shutdown_gives_up_on_a_report_that_does_not_come() {
     let (mut engine, telemetry) = engine();
     engine.invoked(&"r".into());
-    let took = waits(&mut engine, telemetry, &[(100, "platform.runtimeDone")]).await;
+    let took = waits(&mut engine, telemetry, "timeout", &[(100, "platform.runtimeDone")]).await;
     assert_about(took, Duration::from_millis(100) + SILENCE_BEFORE_REPORT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_that_is_not_needed_any_more_waits_longer_for_the_report() {
+    let (mut engine, telemetry) = engine();
+    engine.invoked(&"r".into());
+    let took = waits(&mut engine, telemetry, "spindown", &[(700, "platform.report")]).await;
+    assert_about(took, Duration::from_millis(700) + SILENCE_AFTER_REPORT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_never_comes_costs_no_more_than_the_budget() {
+    let (mut engine, telemetry) = engine();
+    engine.invoked(&"r".into());
+    assert_about(waits(&mut engine, telemetry, "spindown", &[]).await, Duration::from_secs(1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_without_an_open_invocation_waits_only_for_what_is_buffered() {
     let (mut engine, telemetry) = engine();
-    assert_about(waits(&mut engine, telemetry, &[]).await, SILENCE_AFTER_REPORT);
+    assert_about(waits(&mut engine, telemetry, "timeout", &[]).await, SILENCE_AFTER_REPORT);
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,7 +88,7 @@ async fn shutdown_without_telemetry_waits_for_nothing() {
     engine.invoked(&"r".into());
     engine.telemetry = None;
     let began = Instant::now();
-    await_telemetry(&mut engine, began + Duration::from_secs(1)).await;
+    await_telemetry(&mut engine, began + Duration::from_secs(1), SILENCE_BEFORE_REPORT).await;
     assert_about(began.elapsed(), Duration::ZERO);
 }
 
@@ -80,7 +102,7 @@ async fn telemetry_that_never_stops_ends_with_the_budget() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
-    await_telemetry(&mut engine, began + Duration::from_secs(1)).await;
+    await_telemetry(&mut engine, began + Duration::from_secs(1), SILENCE_BEFORE_REPORT).await;
     assert_about(began.elapsed(), Duration::from_secs(1));
 }
 
