@@ -13,7 +13,7 @@ use nix::{
 };
 
 use crate::{
-    launcher::launched,
+    launcher::{agents, launched},
     support::{agent, echo, end, invoke, live, setup, setup_with},
 };
 
@@ -29,7 +29,7 @@ fn under(condition: &str, extension: &Extension) -> Extension {
 #[test]
 fn standard_streams_that_are_closed_or_full_cost_nothing() {
     for condition in ["closed-stdin", "closed-stdout", "full-stdout"] {
-        for extension in [agent(), launched()] {
+        for extension in agents() {
             // The data of all invocations leaves at the very end, behind what is printed there.
             let setup = setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", "periodically,60000")]);
             let life = live(Setup { extensions: vec![under(condition, &extension)], ..setup }, 3);
@@ -66,10 +66,13 @@ fn descriptors_that_are_refused_cost_data_and_never_the_function() {
 
 #[test]
 fn threads_that_are_refused_cost_nothing() {
-    // A tier with one worker, and one with two, which the conventional order starts before it registers.
-    let tiers: &[u32] = if features::EXPRESS { &[512, 3538] } else { &[512] };
-    for &memory_mb in tiers {
-        for extension in [agent(), launched()] {
+    // The conventional order starts its workers before it registers.
+    if !features::EXPRESS {
+        return;
+    }
+    // A tier with one worker, and one with two.
+    for memory_mb in [512, 3538] {
+        for extension in agents() {
             let extensions = vec![under("no-threads", &extension)];
             let life = live(Setup { extensions, memory_mb, ..setup(echo()) }, 3);
             life.assert_unharmed();
@@ -81,6 +84,9 @@ fn threads_that_are_refused_cost_nothing() {
 /// The library's own resolver would end the process for want of a thread.
 #[test]
 fn names_that_cannot_be_resolved_cost_only_what_goes_there() {
+    if !features::EXPRESS {
+        return;
+    }
     let endpoints = [
         ("DD_ADDITIONAL_ENDPOINTS", r#"{"https://metrics.invalid": ["key"]}"#),
         ("DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS", r#"[{"api_key": "key", "Host": "logs.invalid", "Port": 443}]"#),

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use bottlecap::features;
 use matrix::sandbox::{
     Extension, Function, Setup,
     faults::{Calls, Effect, Endpoint, Fault},
@@ -15,7 +16,7 @@ use matrix::sandbox::{
 };
 
 use crate::{
-    launcher::launched,
+    launcher::{agents, launched},
     support::{Life, agent, echo, live, setup, setup_with},
 };
 
@@ -68,7 +69,7 @@ fn count_faults(life: &Life, disturbed: Endpoint) -> usize {
 
 #[test]
 fn a_subscription_that_fails_once_is_sent_again() {
-    for extension in [agent(), launched()] {
+    for extension in agents() {
         for effect in [Effect::Status(429), Effect::Status(500), Effect::Reset, Effect::Close] {
             let life = live(slow(extension.clone(), vec![fault(Endpoint::Subscribe, Calls::Only(1), effect)]), 3);
             life.assert_unharmed();
@@ -79,7 +80,7 @@ fn a_subscription_that_fails_once_is_sent_again() {
 
 #[test]
 fn a_platform_that_closes_every_connection_costs_nothing() {
-    for extension in [agent(), launched()] {
+    for extension in agents() {
         let endpoints = [Endpoint::Register, Endpoint::Subscribe, Endpoint::ExtensionNext];
         let faults = endpoints.map(|endpoint| fault(endpoint, Calls::Every, Effect::Close)).to_vec();
         let life = live(slow(extension, faults), 3);
@@ -90,7 +91,7 @@ fn a_platform_that_closes_every_connection_costs_nothing() {
 
 #[test]
 fn a_registration_that_fails_once_is_sent_again() {
-    for extension in [agent(), launched()] {
+    for extension in agents() {
         for effect in [Effect::Status(429), Effect::Status(500), Effect::Reset] {
             let faults = vec![fault(Endpoint::Register, Calls::Only(1), effect)];
             let life = live(Setup { extensions: vec![extension.clone()], faults, ..setup(echo()) }, 3);
@@ -118,6 +119,9 @@ fn only_temporary_errors_of_the_subscription_are_repeated() {
 
 #[test]
 fn a_launched_agent_learns_what_became_of_the_subscription() {
+    if !features::EXPRESS {
+        return;
+    }
     let unsupported = Delivery { supported: false, ..Delivery::default() };
     let refused = vec![fault(Endpoint::Subscribe, Calls::Every, Effect::Status(403))];
     for (delivery, faults) in [(unsupported, Vec::new()), (Delivery::default(), refused)] {
