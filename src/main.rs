@@ -2,23 +2,24 @@
 
 use std::process::ExitCode;
 
-use bottlecap::{build_info::BUILD_INFO, intake::tls, start};
+use bottlecap::{build_info::BUILD_INFO, intake::tls, os::streams, start};
 
 fn main() -> ExitCode {
-    match std::env::args().nth(1).as_deref() {
+    let argument = std::env::args_os().nth(1).map(|argument| argument.to_string_lossy().into_owned());
+    match argument.as_deref() {
         None => start::extension(),
         Some("--version") => {
-            println!("{}", BUILD_INFO.text());
+            streams::print(&BUILD_INFO.text());
             ExitCode::SUCCESS
         }
         Some("--version=json") => {
-            println!("{}", BUILD_INFO.json(Some(&tls::testimony())));
+            streams::print(&BUILD_INFO.json(Some(&tls::testimony())));
             ExitCode::SUCCESS
         }
         Some(other) => {
-            eprintln!(
+            streams::print_error(&format!(
                 "bottlecap takes no arguments but --version and --version=json (got {other:?}); Lambda starts it with none"
-            );
+            ));
             ExitCode::from(2)
         }
     }

@@ -214,7 +214,9 @@ fn answers(bytes: &[u8], cuts: &[usize]) -> (Vec<Response>, bool) {
     let mut found = Vec::new();
     let mut from = 0;
     for (at, cut) in cuts.iter().enumerate() {
-        parser.feed(&bytes[from..*cut]);
+        if parser.feed(&bytes[from..*cut]).is_err() {
+            return (found, false);
+        }
         from = *cut;
         let ended = at + 1 == cuts.len();
         loop {

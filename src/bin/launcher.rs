@@ -9,19 +9,23 @@
 
 use std::{
     env,
-    ffi::{c_char, c_int},
-    os::unix::process::CommandExt as _,
+    ffi::{CString, c_char, c_int},
+    io,
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
     path::PathBuf,
-    process::Command,
 };
 
 use bottlecap::{
     build_info::BUILD_INFO,
-    os::log,
+    os::{log, signal, streams},
     platform::Environment,
-    run::Ended,
-    start::{ask::ask, idle::idle, inherit},
+    start::{
+        handover::{self, Handover},
+        idle::idle,
+        register::register,
+    },
 };
+use nix::unistd::execve;
 
 const SUCCESS: c_int = 0;
 const FAILURE: c_int = 1;
@@ -33,33 +37,46 @@ const FAILURE: c_int = 1;
     reason = "this is the name under which the C library looks for a program's beginning, and nothing else here has it"
 )]
 extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
-    if env::args().nth(1).as_deref() == Some("--version=json") {
-        println!("{}", BUILD_INFO.json(None));
+    if env::args_os().nth(1).is_some_and(|argument| argument == "--version=json") {
+        streams::print(&BUILD_INFO.json(None));
         return SUCCESS;
     }
     let environment = Environment::of_process();
     // Where nobody waits for the start there is nothing to be gained by doing it in two steps. This comes back only if it fails.
-    let refused = environment.initialization().is_ahead().then(|| Command::new(agent()).exec());
+    let refused = environment.initialization().is_ahead().then(|| execute_agent(None));
     // The agent drops lines that are not wanted; asking for them here would need all of the settings.
-    let asked = match ask(environment, |_| true) {
-        Ok(asked) => asked,
+    let state = match register(environment, |_| true) {
+        Ok(state) => state,
         Err(error) => {
-            log::write(::log::Level::Error, &format!("EXTENSION | {error}"));
+            complain(&format!("EXTENSION | {error}"));
             return FAILURE;
         }
     };
-    let why = match (refused, inherit::leave(&asked)) {
-        (Some(refused), _) => refused.to_string(),
-        (None, Some(bequest)) => Command::new(agent()).env(bequest.name, bequest.value).exec().to_string(),
-        (None, None) => "the connection to the platform has broken".to_owned(),
-    };
-    log::write(
-        ::log::Level::Error,
-        &format!("EXTENSION | The agent cannot be started, nothing will be collected: {why}"),
-    );
-    match idle(asked) {
-        Ended::Shutdown => SUCCESS,
-        Ended::PlatformGone => FAILURE,
+    let refused = refused.unwrap_or_else(|| execute_agent(Some(&handover::export(&state))));
+    complain(&format!("EXTENSION | The agent cannot be started, nothing will be collected: {refused}"));
+    idle(state);
+    SUCCESS
+}
+
+/// An error for the log. Nobody may be reading it.
+fn complain(text: &str) {
+    signal::block();
+    log::write(::log::Level::Error, text);
+}
+
+/// Becomes the agent. Comes back only if that is refused: the standard library and the C library would give a file that is no program to a shell, which ends.
+fn execute_agent(handover: Option<&Handover>) -> io::Error {
+    let variables = env::vars_os().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
+    let handover = handover.map(|handover| format!("{}={handover}", handover::VARIABLE).into_bytes());
+    // No variable holds a zero byte, because each has come to this process as a string that ends with one.
+    let environment: Vec<CString> =
+        variables.chain(handover).filter_map(|variable| CString::new(variable).ok()).collect();
+    match CString::new(agent().into_os_string().into_vec()) {
+        Ok(agent) => match execve(&agent, &[&agent], &environment) {
+            Ok(never) => match never {},
+            Err(error) => error.into(),
+        },
+        Err(error) => error.into(),
     }
 }
 

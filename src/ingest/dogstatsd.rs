@@ -15,7 +15,7 @@ use nix::sys::stat::fstat;
 use socket2::SockRef;
 use tokio::{io::Interest, sync::Notify};
 
-use crate::config::DogStatsd;
+use crate::{config::DogStatsd, os::streams};
 
 /// Where all clients send to unless they are told otherwise.
 pub const PORT: u16 = 8125;
@@ -37,7 +37,8 @@ pub struct Bound {
 
 /// Binds the usual port. Nobody could be told of another one.
 pub fn bind() -> io::Result<Bound> {
-    UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT)).map(Bound::inherit)
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT))?;
+    streams::above_standard(socket, UdpSocket::try_clone).map(Bound::inherit)
 }
 
 impl Bound {

@@ -1,6 +1,6 @@
 //! Carries payloads to Datadog over HTTPS.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use reqwest::{NoProxy, Proxy, RequestBuilder, StatusCode, header};
 
@@ -11,7 +11,10 @@ use super::{
     tls::{self, Problem},
     written::Written,
 };
-use crate::config::{ApiKey, Config, Http, HttpProtocol};
+use crate::{
+    config::{ApiKey, Config, Http, HttpProtocol},
+    os::names::HostResolver,
+};
 
 /// Knows the way to the intakes.
 #[derive(Debug, Clone)]
@@ -191,6 +194,7 @@ fn http_client(http: &Http, problems: &mut Vec<Problem>) -> Result<reqwest::Clie
         .timeout(http.timeout)
         // A frozen sandbox cannot keep a connection alive, and finds out only by failing on it.
         .pool_max_idle_per_host(0)
+        .dns_resolver(Arc::new(HostResolver))
         .no_proxy();
     if let Some(proxy) = &http.proxy {
         let proxy = Proxy::https(proxy).map_err(Error::Http)?;

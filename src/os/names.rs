@@ -4,7 +4,15 @@
 //! plug-ins of whatever C library the machine has into its own. Two of them are part of every C library since 2.34, and they are all that Lambda has a use for:
 //! the hosts file and DNS.
 
-use std::ffi::CStr;
+use std::{
+    ffi::CStr,
+    io,
+    net::{SocketAddr, ToSocketAddrs as _},
+    thread,
+};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::oneshot;
 
 use crate::features::STATIC;
 
@@ -15,6 +23,30 @@ const SERVICES: &CStr = c"files dns";
 pub fn prepare() {
     if STATIC && !choose(DATABASE, SERVICES) {
         log::warn!("the C library does not let us choose how names are resolved; it reads /etc/nsswitch.conf");
+    }
+}
+
+/// Resolves `host:port` on a thread of its own. An error where no thread can be had: the async runtime's own threads would end the process then.
+pub async fn resolve(host: String) -> io::Result<Vec<SocketAddr>> {
+    let (sender, receiver) = oneshot::channel();
+    thread::Builder::new().name("resolve".to_owned()).spawn(move || {
+        // Nobody waits any more if the request has timed out.
+        let _ = sender.send(host.to_socket_addrs().map(Iterator::collect));
+    })?;
+    receiver.await.map_err(io::Error::other)?
+}
+
+/// Resolves host names for HTTP clients by [`resolve`].
+#[derive(Debug, Clone, Copy)]
+pub struct HostResolver;
+
+impl Resolve for HostResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let host = format!("{}:0", name.as_str());
+        Box::pin(async move {
+            let addresses: Addrs = Box::new(resolve(host).await?.into_iter());
+            Ok(addresses)
+        })
     }
 }
 
@@ -48,5 +80,12 @@ mod tests {
         assert!(choose(DATABASE, SERVICES));
         assert!(("localhost", 80).to_socket_addrs().unwrap().all(|address| address.ip().is_loopback()));
         assert!(!choose(c"no such database", SERVICES));
+    }
+
+    #[tokio::test]
+    async fn names_are_resolved_and_others_are_an_error() {
+        let addresses = resolve("localhost:80".to_owned()).await.unwrap();
+        assert!(!addresses.is_empty() && addresses.iter().all(|address| address.ip().is_loopback()), "{addresses:?}");
+        assert!(resolve("a name without a port".to_owned()).await.is_err());
     }
 }

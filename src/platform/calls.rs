@@ -46,6 +46,8 @@ pub struct Response {
     /// The header [`IDENTIFIER`].
     pub identifier: Option<String>,
     pub body: Vec<u8>,
+    /// The connection ends with this response.
+    pub closes: bool,
 }
 
 /// What registration gives.
@@ -64,15 +66,6 @@ pub enum Subscribed {
     Yes,
     /// The platform has no Telemetry API (the public emulator): no event will ever come.
     NotSupported,
-}
-
-/// When we give up, which of the two error endpoints hears of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// Before the first event.
-    Init,
-    /// After it.
-    Exit,
 }
 
 /// Registration. The runtime is started only after every extension has done this.
@@ -99,20 +92,6 @@ pub fn next(id: &ExtensionId) -> Request {
     request("next", "GET", "2020-01-01/extension/event/next", vec![identify(id)], String::new())
 }
 
-/// The last words. The platform ends the sandbox after them.
-pub fn give_up(id: &ExtensionId, stage: Stage, reason: &str) -> Request {
-    const ERROR_TYPE: &str = "Extension.PlatformUnreachable";
-    let (call, path) = match stage {
-        Stage::Init => ("init/error", "2020-01-01/extension/init/error"),
-        Stage::Exit => ("exit/error", "2020-01-01/extension/exit/error"),
-    };
-    let headers =
-        vec![identify(id), Header { name: "lambda-extension-function-error-type", value: ERROR_TYPE.to_owned() }];
-    let reason = serde_json::Value::from(reason);
-    let body = format!(r#"{{"errorMessage":{reason},"errorType":"{ERROR_TYPE}","stackTrace":[]}}"#);
-    request(call, "POST", path, headers, body)
-}
-
 /// What the answer to [`register`] says.
 pub fn registered(response: Response) -> Result<Registered, Error> {
     #[derive(Default, Deserialize)]
@@ -130,9 +109,12 @@ pub fn registered(response: Response) -> Result<Registered, Error> {
     Ok(Registered { id, account_id: body.account_id })
 }
 
-/// What the answer to [`subscribe`] says.
+/// What the answer to [`subscribe`] says. A subscription whose answer was lost is there when it is repeated.
 pub fn subscribed(response: Response) -> Result<Subscribed, Error> {
     const ACCEPTED: u16 = 202;
+    if String::from_utf8_lossy(&response.body).contains("AlreadySubscribed") {
+        return Ok(Subscribed::Yes);
+    }
     let response = accept("subscribe", response)?;
     let unsupported = response.status == ACCEPTED && String::from_utf8_lossy(&response.body).contains("NotSupported");
     Ok(if unsupported { Subscribed::NotSupported } else { Subscribed::Yes })
@@ -146,10 +128,13 @@ pub fn event(response: Response) -> Result<Event, Error> {
 
 /// Lets through what the platform has not refused.
 pub fn accept(call: &'static str, response: Response) -> Result<Response, Error> {
+    // Enough for Lambda's error messages; whatever is longer must not flood the log.
+    const MAX_ERROR_BYTES: usize = 1024;
     if (200..300).contains(&response.status) {
         return Ok(response);
     }
-    let body = String::from_utf8_lossy(&response.body).into_owned();
+    let body = response.body.get(..MAX_ERROR_BYTES).unwrap_or(&response.body);
+    let body = String::from_utf8_lossy(body).into_owned();
     Err(Error::Status { call, status: response.status, body })
 }
 
@@ -188,7 +173,7 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &str) -> Response {
-        Response { status, identifier: Some("id".to_owned()), body: body.as_bytes().to_vec() }
+        Response { status, identifier: Some("id".to_owned()), body: body.as_bytes().to_vec(), closes: false }
     }
 
     #[test]
@@ -219,5 +204,23 @@ mod tests {
         let unsupported = answer(202, r#"{"errorType":"Telemetry.NotSupported"}"#);
         assert_eq!(subscribed(unsupported).unwrap(), Subscribed::NotSupported);
         assert!(subscribed(answer(403, "")).is_err());
+        let repeated = answer(403, r#"{"errorType":"Telemetry.AlreadySubscribed"}"#);
+        assert_eq!(subscribed(repeated).unwrap(), Subscribed::Yes);
+    }
+
+    #[test]
+    fn only_silence_overload_and_server_errors_are_temporary() {
+        let temporary = |status| accept("next", answer(status, "")).is_err_and(|error| error.is_temporary());
+        assert!([429, 500, 503, 599].into_iter().all(temporary));
+        assert!(![400, 403, 404].into_iter().any(temporary));
+        let silence = Error::Transport { call: "next", api: RuntimeApi("h".to_owned()), source: "reset".into() };
+        assert!(silence.is_temporary());
+        assert!(!event(answer(200, "{")).unwrap_err().is_temporary());
+    }
+
+    #[test]
+    fn a_long_error_is_shortened_for_the_log() {
+        let error = accept("next", answer(500, &"x".repeat(1 << 20))).unwrap_err().to_string();
+        assert!(error.starts_with("next: Lambda answered 500 - Response: xx") && error.len() < 2000, "{}", error.len());
     }
 }

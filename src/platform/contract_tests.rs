@@ -10,7 +10,7 @@ use tokio::{
 use super::*;
 use crate::platform::{general::General, raw::Raw};
 
-/// A platform that answers from a list, and closes the connection after each answer if told to.
+/// A platform that answers from a list, and closes the connection after each answer if told to, or after one that says so.
 struct Platform {
     api: RuntimeApi,
     seen: Arc<Mutex<Vec<String>>>,
@@ -28,13 +28,16 @@ impl Platform {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let mut bytes = Vec::new();
                 let mut answered = false;
-                while stream.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {
+                'connection: while stream.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {
                     while let Some(request) = whole(&mut bytes) {
                         log.lock().unwrap().push(request);
                         // Out of answers: the request waits, as for an event that does not come.
                         let Some(answer) = answers.next() else { continue };
                         stream.write_all(answer.as_bytes()).await.unwrap();
                         answered = true;
+                        if !answer.starts_with("HTTP/1.1") || answer.contains("connection: close") {
+                            break 'connection;
+                        }
                     }
                     if close && answered {
                         break;
@@ -156,8 +159,53 @@ async fn a_blocking_connection_goes_on_where_it_got_to() {
         })
         .await
         .unwrap();
-        let mut control = Control::resume(established.connection, true).unwrap();
+        let mut control = Control::resume(platform.api.clone(), Some(established.connection));
         assert!(matches!(control.next(&established.registered.id).await.unwrap(), Event::Shutdown(_)));
         assert_eq!(platform.seen().len(), 3, "pipelined: {pipelined}");
     }
+}
+
+/// A connection on which the subscription and the request for the next event are in flight.
+async fn pipelined(platform: &Platform) -> (Control<Raw>, ExtensionId) {
+    use crate::platform::raw::blocking::Connection;
+    let api = platform.api.clone();
+    let registered = tokio::task::spawn_blocking(move || {
+        let mut registered = Connection::register(api, Initialization::OnDemand).unwrap().registered().unwrap();
+        let subscription = Subscription { port: 1, logs: true, initialization: Initialization::OnDemand };
+        registered.connection.subscribe_and_ask(&registered.registered.id, subscription).unwrap();
+        registered
+    });
+    let registered = registered.await.unwrap();
+    (Control::resume(platform.api.clone(), Some(registered.connection)), registered.registered.id)
+}
+
+#[tokio::test]
+async fn the_reply_to_a_pipelined_subscription_comes_before_the_event() {
+    let platform = Platform::start(vec![REGISTERED, SUBSCRIBED, SHUTDOWN], false).await;
+    let (mut control, id) = pipelined(&platform).await;
+    assert_eq!(control.pending_subscription().await.unwrap(), Subscribed::Yes);
+    assert!(control.next_is_in_flight());
+    assert!(matches!(control.next(&id).await.unwrap(), Event::Shutdown(_)));
+    assert_eq!(platform.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn a_request_behind_a_connection_that_ends_is_sent_again() {
+    const CLOSED: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nOK";
+    for (reply, active) in [(CLOSED, true), ("HTTP/1.0 500 Oops\r\n\r\n", false), ("nonsense\r\n\r\n", false)] {
+        let platform = Platform::start(vec![REGISTERED, reply, SHUTDOWN], false).await;
+        let (mut control, id) = pipelined(&platform).await;
+        let reply = control.pending_subscription().await;
+        assert_eq!(reply.is_ok(), active, "{reply:?}");
+        assert!(!control.next_is_in_flight());
+        assert!(matches!(control.next(&id).await.unwrap(), Event::Shutdown(_)));
+    }
+}
+
+#[tokio::test]
+async fn a_platform_may_have_a_name() {
+    let platform = Platform::start(vec![REGISTERED, SUBSCRIBED, SHUTDOWN], false).await;
+    let port = platform.api.0.rsplit(':').next().unwrap().to_owned();
+    let mut control = Control::<Raw>::new(RuntimeApi(format!("localhost:{port}"))).unwrap();
+    assert!(control.register(Initialization::OnDemand).await.is_ok());
 }

@@ -1,7 +1,8 @@
 //! The calls in the order in which types allow them, over either way to the platform.
 
 use super::{
-    calls::{self, Registered, Request, Response, Stage, Subscribed},
+    backoff::{Backoff, INIT_RETRIES},
+    calls::{self, Registered, Request, Response, Subscribed},
     environment::Initialization,
     event::Event,
     ids::{ExtensionId, RuntimeApi},
@@ -60,20 +61,31 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether the same request may succeed later: no response came, or one that speaks of overload or of an error of the platform's own.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Transport { .. } => true,
+            Self::Status { status, .. } => *status == 429 || *status >= 500,
+            Self::Build(_) | Self::Answer { .. } => false,
+        }
+    }
+}
+
 impl<E: Exchange> Control<E> {
     /// Ready to register.
     pub fn new(api: RuntimeApi) -> Result<Self, Error> {
         Ok(Self { exchange: E::new(api)? })
     }
 
-    /// Registers.
+    /// Registers. Retries temporary errors [`INIT_RETRIES`] times.
     pub async fn register(&mut self, initialization: Initialization) -> Result<Registered, Error> {
-        calls::registered(self.exchange.exchange(&calls::register(initialization)).await?)
+        self.retry(&calls::register(initialization), calls::registered).await
     }
 
-    /// Subscribes a listener that is bound already to the Telemetry API.
+    /// Subscribes a listener that is bound already to the Telemetry API. Retries temporary errors [`INIT_RETRIES`] times.
     pub async fn subscribe(&mut self, id: &ExtensionId, subscription: Subscription) -> Result<Subscribed, Error> {
-        calls::subscribed(self.exchange.exchange(&calls::subscribe(id, subscription)).await?)
+        self.retry(&calls::subscribe(id, subscription), calls::subscribed).await
     }
 
     /// Waits for the next event.
@@ -81,10 +93,18 @@ impl<E: Exchange> Control<E> {
         calls::event(self.exchange.exchange(&calls::next(id)).await?)
     }
 
-    /// Tells the platform that we give up: the very last thing to do.
-    pub async fn give_up(&mut self, id: &ExtensionId, stage: Stage, reason: &str) -> Result<(), Error> {
-        let request = calls::give_up(id, stage, reason);
-        calls::accept(request.call, self.exchange.exchange(&request).await?).map(drop)
+    async fn retry<T>(&mut self, request: &Request, read: fn(Response) -> Result<T, Error>) -> Result<T, Error> {
+        let mut pauses = Backoff::default().take(INIT_RETRIES);
+        loop {
+            let reply = self.exchange.exchange(request).await.and_then(read);
+            match (reply, pauses.next()) {
+                (Err(error), Some(pause)) if error.is_temporary() => {
+                    log::debug!("EXTENSION | {error}; trying again in {} ms", pause.as_millis());
+                    tokio::time::sleep(pause).await;
+                }
+                (reply, _) => return reply,
+            }
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! To the platform with the same HTTP client as to everywhere else.
 
+use std::sync::Arc;
+
 use super::{
     calls::{Header, IDENTIFIER, Request, Response},
     control::{Error, Exchange},
     ids::RuntimeApi,
 };
+use crate::os::names::HostResolver;
 
 /// A general HTTP client.
 #[derive(Debug)]
@@ -17,7 +20,12 @@ impl Exchange for General {
     /// A client that never goes through a proxy and never times out, because the next event may be hours away.
     fn new(api: RuntimeApi) -> Result<Self, Error> {
         // No roots: everything here is plain HTTP inside the sandbox, and reading the trust store would cost milliseconds.
-        let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().map_err(Error::Build)?;
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .dns_resolver(Arc::new(HostResolver))
+            .tls_certs_only([])
+            .build()
+            .map_err(Error::Build)?;
         Ok(Self { http, api })
     }
 
@@ -40,6 +48,6 @@ impl Exchange for General {
         let status = response.status().as_u16();
         let identifier = response.headers().get(IDENTIFIER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = response.bytes().await.map_err(transport)?.to_vec();
-        Ok(Response { status, identifier, body })
+        Ok(Response { status, identifier, body, closes: false })
     }
 }

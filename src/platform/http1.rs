@@ -2,8 +2,8 @@
 
 use super::calls::{IDENTIFIER, Response};
 
-/// More than this no answer of the platform is long; whatever sends more is not the platform.
-const MAX_BYTES: usize = 4 << 20;
+/// Maximum size of a response in bytes; a longer one is an error. Events hold ids and times, never what the function is invoked with.
+const MAX_BYTES: usize = 256 << 10;
 const MAX_HEADERS: usize = 64;
 
 /// Takes bytes and gives answers, one after the other on the same connection.
@@ -34,18 +34,18 @@ struct Head {
 }
 
 impl Parser {
-    /// Takes what has been read.
-    pub fn feed(&mut self, bytes: &[u8]) {
+    /// Takes what has been read. Fails if there is no memory for it.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        self.buffer.try_reserve(bytes.len()).map_err(|error| Malformed(error.to_string()))?;
         self.buffer.extend_from_slice(bytes);
+        Ok(())
     }
 
     /// The next whole answer; None if it is not all there. `ended`: no more bytes will come.
     pub fn response(&mut self, ended: bool) -> Result<Option<Response>, Malformed> {
-        if self.buffer.len() > MAX_BYTES {
-            return Err(Malformed(format!("more than {MAX_BYTES} bytes")));
-        }
         loop {
             let Some(mut head) = self.head()? else { return self.incomplete(ended) };
+            bounded(head.bytes)?;
             // 1xx only announces the answer.
             if (100..200).contains(&head.response.status) {
                 self.buffer.drain(..head.bytes);
@@ -58,6 +58,7 @@ impl Parser {
                 Length::Open => ended.then(|| Body { bytes: rest.to_vec(), taken: rest.len() }),
             };
             let Some(body) = body else { return self.incomplete(ended) };
+            bounded(head.bytes + body.taken)?;
             self.buffer.drain(..head.bytes + body.taken);
             head.response.body = body.bytes;
             return Ok(Some(head.response));
@@ -65,6 +66,7 @@ impl Parser {
     }
 
     fn incomplete(&self, ended: bool) -> Result<Option<Response>, Malformed> {
+        bounded(self.buffer.len())?;
         if ended { Err(Malformed(format!("it ends after {} bytes", self.buffer.len()))) } else { Ok(None) }
     }
 
@@ -95,8 +97,21 @@ impl Parser {
             Length::Open
         };
         let identifier = text(IDENTIFIER).map(str::to_owned);
-        Ok(Some(Head { response: Response { status, identifier, body: Vec::new() }, length, bytes }))
+        let closes = matches!(length, Length::Open) || closes(parsed.version, text("connection"));
+        Ok(Some(Head { response: Response { status, identifier, body: Vec::new(), closes }, length, bytes }))
     }
+}
+
+fn bounded(bytes: usize) -> Result<(), Malformed> {
+    if bytes > MAX_BYTES { Err(Malformed(format!("more than {MAX_BYTES} bytes"))) } else { Ok(()) }
+}
+
+/// Whether the connection ends with this response: HTTP/1.1 keeps it unless it says otherwise, HTTP/1.0 only if it says so.
+fn closes(version: Option<u8>, connection: Option<&str>) -> bool {
+    let says = |option: &str| {
+        connection.is_some_and(|options| options.split(',').any(|other| other.trim().eq_ignore_ascii_case(option)))
+    };
+    says("close") || (version == Some(0) && !says("keep-alive"))
 }
 
 struct Body {

@@ -3,6 +3,7 @@
 //! What is asked and what the answers mean stands in `calls`, once. How it gets there is one of two ways with the same face: `general`, any HTTP client's
 //! way, or `raw`, one plain socket.
 
+pub mod backoff;
 mod calls;
 pub mod control;
 pub mod environment;
@@ -13,7 +14,7 @@ pub mod ids;
 pub mod raw;
 pub mod subscription;
 
-pub use calls::{EXTENSION_NAME, Registered, Response, Stage, Subscribed};
+pub use calls::{EXTENSION_NAME, Registered, Response, Subscribed};
 pub use control::{Control, Error, Exchange};
 pub use environment::{Environment, Initialization};
 pub use event::{Event, Invoke, Shutdown};

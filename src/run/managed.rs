@@ -5,21 +5,19 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::{
-    Ended,
     engine::Engine,
-    next::{Gone, Next},
-    shutdown,
+    next::{NextPoller, PlatformUnreachable},
 };
 use crate::{
     config::FlushStrategy,
-    platform::{Event, Exchange},
+    platform::{Event, Exchange, Shutdown},
 };
 
 /// How often data leaves unless the customer says otherwise.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// Runs until the instance ends.
-pub async fn run<E: Exchange>(mut engine: Engine, mut next: Next<E>) -> Ended {
+/// Serves events until SHUTDOWN. May be cancelled.
+pub async fn run<E: Exchange>(engine: &mut Engine, mut next: NextPoller<E>) -> Shutdown {
     let interval = match engine.config.flush_strategy {
         FlushStrategy::Continuously(interval) => interval,
         FlushStrategy::Default => INTERVAL,
@@ -37,11 +35,11 @@ pub async fn run<E: Exchange>(mut engine: Engine, mut next: Next<E>) -> Ended {
         tokio::select! {
             _ = engine.progress() => {}
             event = next.event() => match event {
-                Ok(Event::Shutdown(event)) => return shutdown::run(engine, &event).await,
+                Ok(Event::Shutdown(event)) => return event,
                 Ok(Event::Invoke(invoke)) => {
                     log::warn!("EXTENSION | INVOKE {} is not expected on a managed instance", invoke.request_id);
                 }
-                Err(Gone) => return Ended::PlatformGone,
+                Err(PlatformUnreachable) => engine.start_flush(),
             },
             _ = ticks.tick() => {
                 if !engine.flusher.is_flushing() {

@@ -3,14 +3,18 @@
 mod custom;
 mod engine;
 mod ignored_lines;
+#[cfg(test)]
+mod loop_tests;
 mod managed;
 mod meter;
-mod next;
+pub mod next;
 mod on_demand;
 mod sampler;
 mod shutdown;
 
 use custom::Custom;
+use engine::Engine;
+use next::NextPoller;
 
 use crate::{
     aggregate::{LogQueue, Points},
@@ -20,18 +24,17 @@ use crate::{
     intake,
     os::{
         proc::Proc,
+        signal::Termination,
         trace::{self, Checkpoint, checkpoint},
     },
-    platform::{Control, Exchange, Initialization, Registered},
+    platform::{Exchange, Initialization, Shutdown},
     process::{invocation::Processor, log::Origin, tags::FunctionTags},
 };
 
 /// Everything that the loops work with, built by `start`.
 pub struct Parts<E> {
-    /// The way to the platform.
-    pub platform: Control<E>,
-    /// Who we are there.
-    pub registered: Registered,
+    /// The way to the next event.
+    pub next: NextPoller<E>,
     /// What kind of sandbox this is.
     pub initialization: Initialization,
     /// The settings.
@@ -56,19 +59,10 @@ pub enum Intake {
     Deferred(Box<dyn FnOnce() -> Option<intake::Client> + Send>),
 }
 
-/// How the extension's life ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// The platform asked us to.
-    Shutdown,
-    /// The platform was not to be reached any more.
-    PlatformGone,
-}
-
-/// Runs until the sandbox ends.
-pub async fn run<E: Exchange>(parts: Parts<E>) -> Ended {
-    let mut next = next::Next::new(parts.platform, parts.registered.id);
-    next.ask().await;
+/// Runs until SHUTDOWN or SIGTERM, and flushes.
+pub async fn run<E: Exchange>(parts: Parts<E>) {
+    let mut next = parts.next;
+    next.send().await;
     checkpoint(Checkpoint::Asked);
     let flusher = match parts.intake {
         Intake::Eager(client) => {
@@ -93,7 +87,7 @@ pub async fn run<E: Exchange>(parts: Parts<E>) -> Ended {
     let metrics = &parts.config.metrics;
     let measures = metrics.enhanced && metrics.usage && parts.telemetry.is_some();
     let overlapping = parts.initialization == Initialization::ManagedInstances;
-    let engine = engine::Engine {
+    let mut engine = Engine {
         meter: measures.then(|| meter::Meter::new(Proc::default(), overlapping)),
         origin: Origin::new(parts.tags, &parts.config),
         processor: parts.processor,
@@ -104,7 +98,18 @@ pub async fn run<E: Exchange>(parts: Parts<E>) -> Ended {
         telemetry: parts.telemetry,
         config: parts.config,
     };
-    match parts.initialization {
+    let termination = Termination::watch();
+    let shutdown = tokio::select! {
+        shutdown = serve(&mut engine, next, parts.initialization) => shutdown,
+        // The default is to be killed soon, and nobody says when.
+        signal = termination.received() => Shutdown { shutdown_reason: signal.to_owned(), deadline_ms: 0 },
+    };
+    shutdown::run(engine, &shutdown).await;
+}
+
+/// Serves events until SHUTDOWN. May be cancelled.
+async fn serve<E: Exchange>(engine: &mut Engine, next: NextPoller<E>, initialization: Initialization) -> Shutdown {
+    match initialization {
         Initialization::ManagedInstances => managed::run(engine, next).await,
         _ => on_demand::run(engine, next).await,
     }

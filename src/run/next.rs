@@ -1,83 +1,96 @@
 //! Asks for the next event, whatever happens: as long as this is asked, the function lives.
 
-use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
+use std::{
+    future::{poll_fn, ready},
+    pin::Pin,
+    task::Poll,
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
-use crate::platform::{Control, Error, Event, Exchange, ExtensionId, Stage};
+use crate::platform::{Control, Error, Event, Exchange, ExtensionId, backoff::Backoff};
 
-/// The pause after the first failure; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// A platform that has not answered for so long is gone, and so is the function.
-const GONE_AFTER: Duration = Duration::from_secs(30);
+/// After so long without any response, what has been collected is flushed: nobody knows whether there will be another occasion.
+const UNREACHABLE_AFTER: Duration = Duration::from_secs(30);
 
 /// The platform is lent to the request while it is open.
-type Open<E> = Pin<Box<dyn Future<Output = Answer<E>> + Send>>;
+type Request<E> = Pin<Box<dyn Future<Output = Reply<E>> + Send>>;
 
-struct Answer<E> {
+struct Reply<E> {
     platform: Control<E>,
     event: Result<Event, Error>,
 }
 
 /// The long poll. It survives being dropped in the middle of a wait: the request stays open and the next wait goes on with it.
-pub struct Next<E> {
+pub struct NextPoller<E> {
     id: ExtensionId,
-    open: Open<E>,
-    failing: Option<Failing>,
-    answered: bool,
+    request: Request<E>,
+    backoff: Backoff,
+    outage: Option<Outage>,
 }
 
-struct Failing {
-    since: Instant,
-    pause: Duration,
+/// Since when nothing but errors has come.
+struct Outage {
+    /// The first transport error after the last response of any kind.
+    silent_since: Instant,
+    reported: bool,
 }
 
-/// The platform was not to be reached for [`GONE_AFTER`].
+/// The platform has not been reached for [`UNREACHABLE_AFTER`]. Asking goes on with the next wait.
 #[derive(Debug)]
-pub struct Gone;
+pub struct PlatformUnreachable;
 
-impl<E: Exchange> Next<E> {
-    /// Polls in the name of that extension.
+impl<E: Exchange> NextPoller<E> {
+    /// Polls in the name of that extension. Nothing is sent yet.
     pub fn new(platform: Control<E>, id: ExtensionId) -> Self {
-        let open = open(platform, id.clone(), Duration::ZERO);
-        Self { id, open, failing: None, answered: false }
+        let request = open(platform, id.clone(), None);
+        Self { id, request, backoff: Backoff::default(), outage: None }
     }
 
     /// Sends the request, as far as that goes without waiting.
-    pub async fn ask(&mut self) {
+    pub async fn send(&mut self) {
         poll_fn(|context| {
-            // An answer that is here already is kept for the one who waits for it: a future that has ended is not to be polled again.
-            if let Poll::Ready(answer) = self.open.as_mut().poll(context) {
-                self.open = Box::pin(std::future::ready(answer));
-            }
+            self.poll(context);
             Poll::Ready(())
         })
         .await;
     }
 
-    /// The next event. May be cancelled and called again without losing one.
-    pub async fn event(&mut self) -> Result<Event, Gone> {
+    /// Waits until the request is answered, and leaves the answer to [`event`](Self::event). May be cancelled.
+    pub async fn answered(&mut self) {
+        poll_fn(|context| if self.poll(context) { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
+    /// The next event. May be cancelled and called again without losing one, also after an error. Each outage is reported once.
+    pub async fn event(&mut self) -> Result<Event, PlatformUnreachable> {
         loop {
-            let Answer { mut platform, event } = (&mut self.open).await;
+            let Reply { platform, event } = (&mut self.request).await;
+            // Nothing is waited for until there is another request: one that has ended must never be polled again.
             match event {
                 Ok(event) => {
-                    self.failing = None;
-                    self.answered = true;
-                    self.open = open(platform, self.id.clone(), Duration::ZERO);
+                    (self.backoff, self.outage) = (Backoff::default(), None);
+                    self.request = open(platform, self.id.clone(), None);
                     return Ok(event);
                 }
                 Err(error) => {
-                    let pause = self.failed(&error, &mut platform).await?;
-                    self.open = open(platform, self.id.clone(), pause);
+                    self.request = open(platform, self.id.clone(), Some(self.backoff.pause()));
+                    self.failed(&error)?;
                 }
             }
         }
     }
 
-    /// How long to wait before the next attempt.
-    async fn failed(&mut self, error: &Error, platform: &mut Control<E>) -> Result<Duration, Gone> {
-        let failing = self.failing.get_or_insert_with(|| {
+    /// Polls the request; true if its answer is here. It is kept, because a future that has ended must not be polled again.
+    fn poll(&mut self, context: &mut std::task::Context) -> bool {
+        let Poll::Ready(reply) = self.request.as_mut().poll(context) else { return false };
+        self.request = Box::pin(ready(reply));
+        true
+    }
+
+    fn failed(&mut self, error: &Error) -> Result<(), PlatformUnreachable> {
+        let now = Instant::now();
+        let outage = self.outage.get_or_insert_with(|| {
             match error {
                 // The words by which runbooks know it.
                 Error::Status { status, body, .. } => {
@@ -85,30 +98,32 @@ impl<E: Exchange> Next<E> {
                 }
                 error => log::error!("EXTENSION | {error}"),
             }
-            Failing { since: Instant::now(), pause: FIRST_PAUSE }
+            Outage { silent_since: now, reported: false }
         });
-        failing.pause = (failing.pause * 2).min(LONGEST_PAUSE);
         // A refusal or a strange answer shows that the platform is there; only silence counts.
         if !matches!(error, Error::Transport { .. }) {
-            failing.since = Instant::now();
+            outage.silent_since = now;
         }
-        if failing.since.elapsed() < GONE_AFTER {
-            return Ok(failing.pause);
+        if outage.reported || now.duration_since(outage.silent_since) < UNREACHABLE_AFTER {
+            return Ok(());
         }
-        let stage = if self.answered { Stage::Exit } else { Stage::Init };
-        if let Err(error) = platform.give_up(&self.id, stage, "the Extensions API does not answer").await {
-            log::error!("EXTENSION | {error}");
-        }
-        Err(Gone)
+        outage.reported = true;
+        let seconds = UNREACHABLE_AFTER.as_secs();
+        log::error!("EXTENSION | the Extensions API has not answered for {seconds} s; flushing and asking again");
+        Err(PlatformUnreachable)
     }
 }
 
-fn open<E: Exchange>(mut platform: Control<E>, id: ExtensionId, pause: Duration) -> Open<E> {
+fn open<E: Exchange>(mut platform: Control<E>, id: ExtensionId, pause: Option<Duration>) -> Request<E> {
     Box::pin(async move {
-        if !pause.is_zero() {
+        if let Some(pause) = pause {
             tokio::time::sleep(pause).await;
         }
         let event = platform.next(&id).await;
-        Answer { platform, event }
+        Reply { platform, event }
     })
 }
+
+#[cfg(test)]
+#[path = "next_tests.rs"]
+mod tests;

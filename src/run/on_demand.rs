@@ -8,15 +8,13 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::{
-    Ended,
     engine::Engine,
-    next::{Gone, Next},
-    shutdown,
+    next::{NextPoller, PlatformUnreachable},
 };
 use crate::{
     flush::{Decision, FlushDecider, Hold},
     os::clock,
-    platform::{Event, Exchange, Invoke, RequestId},
+    platform::{Event, Exchange, Invoke, RequestId, Shutdown},
 };
 
 /// What stays of the function's time, in milliseconds, for our answer to the platform: on a throttled CPU even that takes tens of them.
@@ -48,8 +46,8 @@ impl State {
     }
 }
 
-/// Runs until the sandbox ends.
-pub async fn run<E: Exchange>(mut engine: Engine, mut next: Next<E>) -> Ended {
+/// Serves events until SHUTDOWN. May be cancelled.
+pub async fn run<E: Exchange>(engine: &mut Engine, mut next: NextPoller<E>) -> Shutdown {
     let born = Instant::now();
     let mut decider = FlushDecider::new(engine.config.flush_strategy, engine.config.flush_timeout, Duration::ZERO);
     let long_invocation_interval = decider.long_invocation_interval();
@@ -57,7 +55,7 @@ pub async fn run<E: Exchange>(mut engine: Engine, mut next: Next<E>) -> Ended {
     long_invocation.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut state = State::Polling;
     loop {
-        let until = state.until(&engine);
+        let until = state.until(engine);
         tokio::select! {
             // What ends waits and begins invocations is rare, and comes before telemetry, of which there may be any amount: an invocation whose
             // beginning and end are both here is to be seen to begin first.
@@ -65,11 +63,11 @@ pub async fn run<E: Exchange>(mut engine: Engine, mut next: Next<E>) -> Ended {
             event = next.event(), if until.is_none() => match event {
                 Ok(Event::Invoke(invoke)) => {
                     let decision = decider.decide(born.elapsed());
-                    state = begin(&mut engine, &invoke, decision);
+                    state = begin(engine, &invoke, decision);
                     long_invocation.reset();
                 }
-                Ok(Event::Shutdown(event)) => return shutdown::run(engine, &event).await,
-                Err(Gone) => return Ended::PlatformGone,
+                Ok(Event::Shutdown(event)) => return event,
+                Err(PlatformUnreachable) => engine.start_flush(),
             },
             () = sleep_until(until.unwrap_or(born)), if until.is_some() => {
                 engine.flusher.leave_behind();
@@ -78,7 +76,7 @@ pub async fn run<E: Exchange>(mut engine: Engine, mut next: Next<E>) -> Ended {
             _ = long_invocation.tick() => engine.start_flush(),
             _ = engine.progress() => {}
         }
-        state = advance(&mut engine, state);
+        state = advance(engine, state);
     }
 }
 

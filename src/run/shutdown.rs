@@ -4,29 +4,35 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{
-    Ended,
-    engine::{Engine, Progress},
+use super::engine::{Engine, Progress};
+use crate::{
+    flush::Dropped,
+    os::{clock, streams},
+    platform::Shutdown,
 };
-use crate::{flush::Dropped, os::clock, platform::Shutdown};
 
 /// What stays of the budget for the process to end by itself; after it, the platform kills.
 const MARGIN_MS: i64 = 150;
-/// What stays of the budget for the last flush when telemetry does not stop coming.
+/// The budget at least, whatever the deadline says: it is told by another clock than ours, and may not be told at all.
+const MIN_BUDGET: Duration = Duration::from_millis(500);
+/// What stays of the budget for the last flush when telemetry does not stop coming; half of a budget that is shorter than twice this.
 const LAST_FLUSH: Duration = Duration::from_millis(700);
-/// How long a silence means that nothing more will come while the report of an invocation is still owed.
+/// How long a silence means that nothing more will come while the report of an invocation is still owed, and while the next invocation waits for the end of this
+/// environment. A sandbox that is not needed any more has all of the budget.
 const SILENCE_BEFORE_REPORT: Duration = Duration::from_millis(300);
 /// The same after that: two of the platform's buffering periods.
 const SILENCE_AFTER_REPORT: Duration = Duration::from_millis(50);
 
 /// Ends everything in order.
-pub async fn run(mut engine: Engine, event: &Shutdown) -> Ended {
-    println!("Exiting: {}, deadline: {}", event.shutdown_reason, event.deadline_ms);
-    let deadline = clock::instant_at(event.deadline_ms.saturating_sub(MARGIN_MS));
+pub async fn run(mut engine: Engine, event: &Shutdown) {
+    streams::print(&format!("Exiting: {}, deadline: {}", event.shutdown_reason, event.deadline_ms));
+    let now = Instant::now();
+    let budget = budget(event, now);
+    let deadline = now + budget;
     engine.ending();
     // What is here leaves while the rest arrives.
     engine.start_flush();
-    await_telemetry(&mut engine, deadline - LAST_FLUSH.min(deadline - Instant::now())).await;
+    await_telemetry(&mut engine, deadline - LAST_FLUSH.min(budget / 2), silence_before_report(event)).await;
     engine.ended();
     engine.start_flush();
     engine.flusher.finish(deadline).await;
@@ -34,18 +40,31 @@ pub async fn run(mut engine: Engine, event: &Shutdown) -> Ended {
     if lost != Dropped::default() {
         log::warn!("{lost} were dropped or not confirmed by Datadog in this sandbox's life");
     }
-    Ended::Shutdown
 }
 
-async fn await_telemetry(engine: &mut Engine, until: Instant) {
+/// How long everything may take.
+fn budget(event: &Shutdown, now: Instant) -> Duration {
+    clock::instant_at(event.deadline_ms.saturating_sub(MARGIN_MS)).duration_since(now).max(MIN_BUDGET)
+}
+
+fn silence_before_report(event: &Shutdown) -> Duration {
+    if event.shutdown_reason == "spindown" { Duration::MAX } else { SILENCE_BEFORE_REPORT }
+}
+
+async fn await_telemetry(engine: &mut Engine, until: Instant, before_report: Duration) {
     let mut last = Instant::now();
     // Asked at each turn, because a flood of metrics leaves no moment in which nothing is ready.
     while engine.telemetry.is_some() && Instant::now() < until {
-        let silence = if engine.processor.awaits_report() { SILENCE_BEFORE_REPORT } else { SILENCE_AFTER_REPORT };
-        match timeout_at(until.min(last + silence), engine.progress()).await {
+        let silence = if engine.processor.awaits_report() { before_report } else { SILENCE_AFTER_REPORT };
+        let end = last.checked_add(silence).map_or(until, |end| end.min(until));
+        match timeout_at(end, engine.progress()).await {
             Ok(Progress::Telemetry) => last = Instant::now(),
             Ok(Progress::Metrics | Progress::Usage | Progress::Request) => {}
             Err(_) => return,
         }
     }
 }
+
+#[cfg(test)]
+#[path = "shutdown_tests.rs"]
+mod tests;

@@ -1,99 +1,145 @@
 //! The short order: the next event is asked for before anything else is built, and everything else is built while the runtime starts.
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, io, thread};
 
 use super::{
     Birth, Error,
-    ask::{Answer, Asked, Line, ask},
     idle::idle,
-    services::{self, Known},
+    register::{StartupState, SubscriptionReply, register},
+    services::{self, Known, Listening},
 };
 use crate::{
     build_info::BUILD_INFO,
-    config::{self, Loaded},
+    config::{self, Config, Loaded},
     os,
-    platform::{self, Control, Environment, raw::Raw},
-    run::{self, Ended, Parts},
+    platform::{self, Control, Environment, ExtensionId, Subscribed, raw::Raw, subscription::Subscription},
+    run::{self, Parts, next::NextPoller},
 };
 
-/// Asks, and lives until the sandbox ends.
-pub fn live(environment: Environment, birth: Birth) -> Result<Ended, Error> {
+/// Registers, and runs until the sandbox ends.
+pub fn live(environment: Environment, birth: Birth) -> Result<(), Error> {
     // Read while the registration is on its way, because whether logs are wanted is part of the subscription.
     let loaded = OnceCell::new();
-    let asked =
-        ask(environment, |environment| loaded.get_or_init(|| services::config(environment)).config.logs.enabled)?;
-    Ok(go_on(asked, loaded.into_inner(), birth))
+    let logs_wanted =
+        |environment: &Environment| loaded.get_or_init(|| services::config(environment)).config.logs.enabled;
+    let state = register(environment, logs_wanted)?;
+    go_on(state, loaded.into_inner(), birth);
+    Ok(())
 }
 
-/// Lives on with what the launcher has asked.
-pub fn resume(asked: Asked, birth: Birth) -> Ended {
-    go_on(asked, None, birth)
+/// Runs with what the launcher has registered.
+pub fn resume(state: StartupState, birth: Birth) {
+    go_on(state, None, birth);
 }
 
-fn go_on(asked: Asked, loaded: Option<Loaded>, birth: Birth) -> Ended {
+fn go_on(state: StartupState, loaded: Option<Loaded>, birth: Birth) {
     os::log::start(config::log_level(std::env::vars_os()));
     log::debug!("Starting Datadog Extension v{}", BUILD_INFO.version);
-    let runtime = match services::runtime(&asked.environment) {
+    let runtime = spare_descriptors().and_then(|()| services::runtime(&state.environment, threads_can_be_started));
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             log::error!("EXTENSION | {error}; nothing will be collected");
-            return idle(asked);
+            return idle(state);
         }
     };
-    let ended = runtime.block_on(async {
-        match build(asked, loaded, birth) {
-            Ok(parts) => run::run(parts).await,
-            Err(error) => {
-                log::error!("EXTENSION | {error}");
-                Ended::PlatformGone
-            }
-        }
-    });
+    runtime.block_on(async { run::run(build(state, loaded, birth).await).await });
     // What still runs in the background has had its time.
     runtime.shutdown_background();
-    ended
 }
 
-/// Within the async runtime. Fails only if not even a connection to be opened later can be had.
-fn build(asked: Asked, loaded: Option<Loaded>, birth: Birth) -> Result<Parts<Raw>, platform::Error> {
-    let Asked { environment, registered, ports, line } = asked;
+/// Fails where so few descriptors are left that neither telemetry could be accepted nor anything sent: the end of every invocation would be waited for in vain.
+fn spare_descriptors() -> Result<(), Error> {
+    /// Two descriptors each.
+    const PIPES: usize = 6;
+    let pipes: io::Result<Vec<_>> = (0..PIPES).map(|_| io::pipe()).collect();
+    pipes.map(drop).map_err(Error::Runtime)
+}
+
+/// By now the function runs too, and may have used up the threads of the sandbox; an async runtime with workers would end the process then.
+fn threads_can_be_started() -> bool {
+    let started = thread::Builder::new().spawn(|| {});
+    started.inspect_err(|error| log::warn!("EXTENSION | no thread can be started: {error}")).is_ok()
+}
+
+/// Within the async runtime.
+async fn build(state: StartupState, loaded: Option<Loaded>, birth: Birth) -> Parts<Raw> {
+    let StartupState { environment, registered, ports, connection, subscription } = state;
     let listening = services::listen(ports.telemetry);
     let config = services::settle(loaded.unwrap_or_else(|| services::config(&environment)));
     let intake = services::intake(&config, &environment);
     let dogstatsd = services::measure(ports.dogstatsd, &config);
-    let Established { platform, telemetry } = establish(line, listening, &environment)?;
-    Ok(services::parts(Known { platform, registered, config, intake, telemetry, dogstatsd }, &environment, birth))
+    let platform = Control::resume(environment.runtime_api.clone(), connection);
+    let startup = Startup { environment: &environment, config: &config, id: &registered.id };
+    let Subscribing { next, telemetry } = startup.subscribe(platform, subscription, listening).await;
+    services::parts(Known { next, registered, config, intake, telemetry, dogstatsd }, &environment, birth)
 }
 
-struct Established {
-    platform: Control<Raw>,
+struct Startup<'a> {
+    environment: &'a Environment,
+    config: &'a Config,
+    id: &'a ExtensionId,
+}
+
+struct Subscribing {
+    next: NextPoller<Raw>,
     telemetry: services::Telemetry,
 }
 
-fn establish(
-    line: Line,
-    listening: Option<services::Listening>,
-    environment: &Environment,
-) -> Result<Established, platform::Error> {
-    let fresh = || Control::<Raw>::new(environment.runtime_api.clone());
-    match line {
-        Line::Open { mut connection, subscription } => {
-            let answer = match subscription {
-                Answer::Here(answer) => Some(answer),
-                // The listener answers already, and the next event can wait behind this answer only.
-                Answer::Owed => Some(connection.subscribed()),
-                Answer::Never => None,
-            };
-            let telemetry = listening.zip(answer).and_then(|(listening, answer)| listening.after(answer));
-            let platform = Control::resume(connection, true).or_else(|error| {
-                log::error!("EXTENSION | {error}");
-                fresh()
-            })?;
-            Ok(Established { platform, telemetry })
-        }
-        Line::Broken(error) => {
-            log::error!("EXTENSION | {error}");
-            Ok(Established { platform: fresh()?, telemetry: None })
-        }
+impl Startup<'_> {
+    /// Waits for the response to the subscription. Where it is lost or says that it may succeed later, the subscription is repeated as long as init is open:
+    /// before the next event is asked for, or else until that has come.
+    async fn subscribe(
+        &self,
+        mut platform: Control<Raw>,
+        reply: SubscriptionReply,
+        listening: Option<Listening>,
+    ) -> Subscribing {
+        let reply = match reply {
+            SubscriptionReply::Received(reply) => Some(reply),
+            SubscriptionReply::Pending => Some(platform.pending_subscription().await),
+            SubscriptionReply::NotSent => None,
+        };
+        let Some(listening) = listening else {
+            return Subscribing { next: self.poller(platform), telemetry: None };
+        };
+        let subscription = listening.subscription(self.config, self.environment.initialization());
+        let (next, reply) = match reply {
+            Some(Err(error)) if error.is_temporary() => self.subscribe_again(platform, subscription, Some(error)).await,
+            None => self.subscribe_again(platform, subscription, None).await,
+            Some(reply) => (self.poller(platform), reply),
+        };
+        Subscribing { next, telemetry: listening.after(reply) }
     }
+
+    async fn subscribe_again(
+        &self,
+        mut platform: Control<Raw>,
+        subscription: Subscription,
+        error: Option<platform::Error>,
+    ) -> (NextPoller<Raw>, Result<Subscribed, platform::Error>) {
+        if let Some(error) = &error {
+            log::warn!("TELEMETRY | {error}; subscribing again");
+        }
+        if !platform.next_is_in_flight() {
+            let reply = platform.subscribe(self.id, subscription).await;
+            return (self.poller(platform), reply);
+        }
+        let mut next = self.poller(platform);
+        let mut other = Control::<Raw>::resume(self.environment.runtime_api.clone(), None);
+        let reply = tokio::select! {
+            biased;
+            reply = other.subscribe(self.id, subscription) => reply,
+            () = next.answered() => Err(error.unwrap_or_else(init_is_over)),
+        };
+        (next, reply)
+    }
+
+    fn poller(&self, platform: Control<Raw>) -> NextPoller<Raw> {
+        NextPoller::new(platform, self.id.clone())
+    }
+}
+
+fn init_is_over() -> platform::Error {
+    platform::Error::Answer { call: "subscribe", why: "the first event came before the subscription".to_owned() }
 }

@@ -1,23 +1,64 @@
-//! The least life: the function is served, and nothing is collected.
+//! The least that keeps the function alive: events are asked for, and nothing is collected.
 
-use super::ask::{Answer, Asked, Line};
-use crate::{platform::Event, run::Ended};
+use std::thread;
 
-/// Asks for one event after the other until the sandbox ends.
-pub fn idle(asked: Asked) -> Ended {
-    let Asked { registered, line, .. } = asked;
-    let Line::Open { mut connection, subscription } = line else { return Ended::PlatformGone };
-    if matches!(subscription, Answer::Owed) && connection.subscribed().is_err() {
-        return Ended::PlatformGone;
-    }
-    loop {
-        match connection.event() {
-            Ok(Event::Shutdown(_)) => return Ended::Shutdown,
-            Ok(Event::Invoke(_)) => {}
-            Err(_) => return Ended::PlatformGone,
+use super::register::{StartupState, SubscriptionReply};
+use crate::{
+    os::signal,
+    platform::{Error, Event, ExtensionId, RuntimeApi, backoff::Backoff, raw::blocking::Connection},
+};
+
+/// Asks for one event after the other until SHUTDOWN, whatever the platform answers.
+pub fn idle(state: StartupState) {
+    signal::block();
+    signal::unblock_termination();
+    let StartupState { environment, registered, ports, connection, subscription } = state;
+    // Nobody is going to answer: senders learn that at once.
+    drop(ports);
+    let connection = connection.and_then(|mut connection| {
+        if matches!(subscription, SubscriptionReply::Pending) {
+            // Whatever it says, the next event comes behind it unless the connection has ended.
+            let _ = connection.subscribed();
         }
-        if connection.ask(&registered.id).is_err() {
-            return Ended::PlatformGone;
+        (!connection.has_ended()).then_some(connection)
+    });
+    let in_flight = connection.is_some();
+    let mut poller = Poller { api: environment.runtime_api, id: registered.id, connection, in_flight };
+    let mut backoff = Backoff::default();
+    loop {
+        match poller.event() {
+            Ok(Event::Shutdown(_)) => return,
+            Ok(Event::Invoke(_)) => backoff = Backoff::default(),
+            Err(_) => thread::sleep(backoff.pause()),
         }
     }
 }
+
+struct Poller {
+    api: RuntimeApi,
+    id: ExtensionId,
+    connection: Option<Connection>,
+    /// The next event has been asked for on the connection.
+    in_flight: bool,
+}
+
+impl Poller {
+    /// One attempt to get the next event.
+    fn event(&mut self) -> Result<Event, Error> {
+        let in_flight = std::mem::take(&mut self.in_flight);
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => Connection::open(self.api.clone())?,
+        };
+        if !in_flight {
+            connection.ask(&self.id)?;
+        }
+        let event = connection.event();
+        self.connection = (!connection.has_ended()).then_some(connection);
+        event
+    }
+}
+
+#[cfg(test)]
+#[path = "idle_tests.rs"]
+mod tests;

@@ -3,13 +3,13 @@
 //! Registering comes first because the platform starts the runtime only after it; once it has succeeded, nothing that fails may end the process: whatever
 //! cannot be built is done without, and the loop runs.
 
-pub mod ask;
 mod express;
 mod fips;
+pub mod handover;
 pub mod idle;
-pub mod inherit;
 mod ports;
 mod reference;
+pub mod register;
 mod services;
 
 use std::{env, io, process::ExitCode, time::Instant};
@@ -22,7 +22,6 @@ use crate::{
     },
     platform::{self, Environment},
     process::event::Timestamp,
-    run::Ended,
 };
 
 /// When this process began, on both clocks.
@@ -46,8 +45,7 @@ pub fn extension() -> ExitCode {
     checkpoint(Checkpoint::Start);
     let birth = Birth { wall: clock::epoch_ms(), monotonic: Instant::now() };
     match live(birth) {
-        Ok(Ended::Shutdown) => ExitCode::SUCCESS,
-        Ok(Ended::PlatformGone) => ExitCode::FAILURE,
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The short order does not come to starting the logger before it fails.
             os::log::start(log::LevelFilter::Error);
@@ -57,11 +55,12 @@ pub fn extension() -> ExitCode {
     }
 }
 
-fn live(birth: Birth) -> Result<Ended, Error> {
+fn live(birth: Birth) -> Result<(), Error> {
     if features::EXPRESS
-        && let Some(asked) = inherit::asked()
+        && let Some(state) = handover::import()
     {
-        return Ok(express::resume(asked, birth));
+        express::resume(state, birth);
+        return Ok(());
     }
     let environment = Environment::of_process();
     if features::EXPRESS && !environment.initialization().is_ahead() {

@@ -15,13 +15,17 @@ use crate::{
     intake::tls,
     os::trace::{Checkpoint, checkpoint},
     platform::{self, Client, Environment, ExtensionId, Registered, Subscribed, subscription::Subscription},
-    run::{self, Ended, Intake, Parts},
+    run::{self, Intake, Parts, next::NextPoller},
 };
 
 /// Lives until the sandbox ends.
-pub fn live(environment: &Environment, birth: Birth) -> Result<Ended, Error> {
-    let runtime = services::runtime(environment)?;
-    let ended = runtime.block_on(async { Ok(run::run(build(environment, birth).await?).await) });
+pub fn live(environment: &Environment, birth: Birth) -> Result<(), Error> {
+    // Nothing else of the sandbox has been started yet, so nobody has used up its threads.
+    let runtime = services::runtime(environment, || true)?;
+    let ended = runtime.block_on(async {
+        run::run(build(environment, birth).await?).await;
+        Ok(())
+    });
     // What still runs in the background has had its time.
     runtime.shutdown_background();
     ended
@@ -54,7 +58,8 @@ async fn build(environment: &Environment, birth: Birth) -> Result<Parts<ControlP
     let Answered { platform, answer } = joined(subscribing.await)?;
     let telemetry = listening.zip(answer).and_then(|(listening, answer)| listening.after(answer));
     let intake = intake.unwrap_or_else(build_intake);
-    Ok(services::parts(Known { platform, registered, config, intake, telemetry, dogstatsd }, environment, birth))
+    let next = NextPoller::new(platform, registered.id.clone());
+    Ok(services::parts(Known { next, registered, config, intake, telemetry, dogstatsd }, environment, birth))
 }
 
 /// The settings, and the way to Datadog unless that is still to be built.

@@ -18,20 +18,24 @@ use crate::{
         self,
         trace::{Checkpoint, checkpoint},
     },
-    platform::{self, Control, Environment, Initialization, Registered, Subscribed, subscription::Subscription},
+    platform::{self, Environment, Initialization, Registered, Subscribed, subscription::Subscription},
     process::{
         invocation::{Processor, Settings},
         log::Rules,
         tags::FunctionTags,
     },
-    run::{Intake, Parts},
+    run::{Intake, Parts, next::NextPoller},
 };
 
-/// The async runtime. Where one worker is enough it is the thread that waits for everything anyway: two would wake each other for every event.
-pub fn runtime(environment: &Environment) -> Result<Runtime, Error> {
+/// The async runtime. Where one worker is enough it is the thread that waits for everything anyway: two would wake each other for every event. The same
+/// where `threads_can_be_started` says no.
+pub fn runtime(environment: &Environment, threads_can_be_started: impl FnOnce() -> bool) -> Result<Runtime, Error> {
+    // What is started from here on inherits it.
+    os::signal::block();
     let visible = || thread::available_parallelism().map_or(1, usize::from);
     let mut builder = match RUNTIME_SIZING.then(|| workers(environment.memory_size.as_deref())) {
         Some(1) => Builder::new_current_thread(),
+        _ if !threads_can_be_started() => Builder::new_current_thread(),
         workers => {
             let mut builder = Builder::new_multi_thread();
             builder.worker_threads(workers.unwrap_or_else(visible));
@@ -158,7 +162,7 @@ pub type Telemetry = Option<Batches>;
 
 /// What is known once everything that can fail has been tried.
 pub struct Known<E> {
-    pub platform: Control<E>,
+    pub next: NextPoller<E>,
     pub registered: Registered,
     pub config: Config,
     pub intake: Intake,
@@ -168,13 +172,13 @@ pub struct Known<E> {
 
 /// Puts the rest around it.
 pub fn parts<E>(known: Known<E>, environment: &Environment, birth: Birth) -> Parts<E> {
-    let Known { platform, registered, mut config, intake, telemetry, dogstatsd } = known;
+    let Known { next, registered, mut config, intake, telemetry, dogstatsd } = known;
     intake::compression::limit_levels(&mut config, environment.memory_size.as_deref());
     let initialization = environment.initialization();
     let tags = FunctionTags::collect(environment, registered.account_id.as_deref(), &config);
     let processor = processor(&config, environment, telemetry.is_some(), birth);
     log::debug!("Datadog Next-Gen Extension ready in {}ms", birth.monotonic.elapsed().as_millis());
-    Parts { platform, registered, initialization, config, tags, processor, intake, telemetry, dogstatsd }
+    Parts { next, initialization, config, tags, processor, intake, telemetry, dogstatsd }
 }
 
 fn processor(config: &Config, environment: &Environment, telemetry: bool, birth: Birth) -> Processor {

@@ -8,12 +8,18 @@ use matrix::sandbox::{
     setup::{Companion, Delivery, Initialization, Order},
 };
 
-use crate::support::{echo, live, setup, setup_with};
+use crate::support::{agent, echo, live, setup, setup_with};
 
 /// The launcher under the extension's name, and the agent where it looks for it.
 pub fn launched() -> Extension {
     let agent = Companion { place: "bottlecap/agent".into(), source: env!("CARGO_BIN_EXE_bottlecap").into() };
     Extension { companions: vec![agent], ..Extension::new("datadog-agent", env!("CARGO_BIN_EXE_launcher")) }
+}
+
+/// The agent alone, and behind the launcher where it can go on with somebody else's sockets.
+pub fn agents() -> Vec<Extension> {
+    let launched = features::EXPRESS.then(launched);
+    [agent()].into_iter().chain(launched).collect()
 }
 
 #[test]

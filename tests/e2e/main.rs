@@ -12,6 +12,8 @@ mod births;
 mod deliveries;
 mod destinations;
 mod durable;
+mod exhaustion;
+mod extensions_api;
 mod failures;
 mod fips;
 mod https;

@@ -78,6 +78,8 @@ pub enum Effect {
     Status(u16),
     /// It is not handled; the connection is reset without an answer.
     Reset,
+    /// It is handled, and the connection is closed after the answer, which says so.
+    Close,
     /// It is not handled; the answer is 200 with a body that breaks off in the middle of a JSON object.
     Malformed,
 }

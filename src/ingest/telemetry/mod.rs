@@ -26,7 +26,7 @@ use tokio::sync::{
 };
 
 use crate::{
-    os::clock,
+    os::{clock, streams},
     platform::subscription::TELEMETRY_PORT,
     process::event::{Batch, parse},
 };
@@ -54,7 +54,7 @@ pub struct Bound {
 pub fn bind() -> io::Result<Bound> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, TELEMETRY_PORT))
         .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
-    Bound::inherit(listener)
+    Bound::inherit(streams::above_standard(listener, TcpListener::try_clone)?)
 }
 
 impl Bound {

@@ -7,45 +7,56 @@ use std::{
 };
 
 use super::{ended, transport};
-use crate::platform::{
-    calls::{self, Registered, Request, Response, Subscribed},
-    control::Error,
-    environment::Initialization,
-    event::Event,
-    http1::Parser,
-    ids::{ExtensionId, RuntimeApi},
-    subscription::Subscription,
+use crate::{
+    os::streams,
+    platform::{
+        calls::{self, Registered, Request, Response, Subscribed},
+        control::Error,
+        environment::Initialization,
+        event::Event,
+        http1::Parser,
+        ids::{ExtensionId, RuntimeApi},
+        subscription::Subscription,
+    },
 };
 
-/// A connection with nothing on its way.
+/// A connection to the platform. It never opens itself again: once it has failed, or the platform has announced its end, every request fails.
 #[derive(Debug)]
 pub struct Connection {
     pub(super) api: RuntimeApi,
     pub(super) stream: TcpStream,
     pub(super) parser: Parser,
+    ended: bool,
 }
 
 /// A registration is on its way.
 #[derive(Debug)]
-pub struct Registering(Connection);
+pub struct PendingRegistration(Connection);
 
 impl Connection {
-    /// Connects, and sends the registration.
-    pub fn register(api: RuntimeApi, initialization: Initialization) -> Result<Registering, Error> {
+    /// Connects. Nothing is sent.
+    pub fn open(api: RuntimeApi) -> Result<Self, Error> {
         let connect = || {
             let stream = TcpStream::connect(&api.0)?;
             stream.set_nodelay(true)?;
-            Ok(stream)
+            streams::above_standard(stream, TcpStream::try_clone)
         };
-        let stream = connect().map_err(|source| transport("register", &api, source))?;
-        let mut connection = Self { api, stream, parser: Parser::default() };
+        match connect() {
+            Ok(stream) => Ok(Self::inherit(api, stream)),
+            Err(source) => Err(transport("connect", &api, source)),
+        }
+    }
+
+    /// Connects, and sends the registration.
+    pub fn register(api: RuntimeApi, initialization: Initialization) -> Result<PendingRegistration, Error> {
+        let mut connection = Self::open(api)?;
         connection.send(&[calls::register(initialization)])?;
-        Ok(Registering(connection))
+        Ok(PendingRegistration(connection))
     }
 
     /// Goes on with a socket that another program of ours has left us.
     pub fn inherit(api: RuntimeApi, stream: TcpStream) -> Self {
-        Self { api, stream, parser: Parser::default() }
+        Self { api, stream, parser: Parser::default(), ended: false }
     }
 
     /// Sends the subscription.
@@ -74,17 +85,26 @@ impl Connection {
         calls::event(self.receive("next")?)
     }
 
+    /// Whether it has failed, or the platform has announced its end.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     fn send(&mut self, requests: &[Request]) -> Result<(), Error> {
         let mut bytes = Vec::with_capacity(1024);
         for request in requests {
             request.write(&self.api, &mut bytes);
         }
+        let sent = if self.ended { Err(io::ErrorKind::NotConnected.into()) } else { self.stream.write_all(&bytes) };
+        self.ended |= sent.is_err();
         let call = requests.first().map_or("", |request| request.call);
-        self.stream.write_all(&bytes).map_err(|source| transport(call, &self.api, source))
+        sent.map_err(|source| transport(call, &self.api, source))
     }
 
     fn receive(&mut self, call: &'static str) -> Result<Response, Error> {
-        self.read().map_err(|source| transport(call, &self.api, source))
+        let received = self.read();
+        self.ended |= received.as_ref().map_or(true, |response| response.closes);
+        received.map_err(|source| transport(call, &self.api, source))
     }
 
     fn read(&mut self) -> io::Result<Response> {
@@ -93,8 +113,11 @@ impl Connection {
             if let Some(response) = self.parser.response(false).map_err(io::Error::other)? {
                 return Ok(response);
             }
-            let read = self.stream.read(&mut buffer)?;
-            self.parser.feed(buffer.get(..read).unwrap_or_default());
+            let read = match self.stream.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
+            self.parser.feed(buffer.get(..read).unwrap_or_default()).map_err(io::Error::other)?;
             if read == 0 {
                 return ended(&mut self.parser);
             }
@@ -108,18 +131,18 @@ impl AsFd for Connection {
     }
 }
 
-impl Registering {
+impl PendingRegistration {
     /// Waits for the answer.
-    pub fn registered(self) -> Result<Established, Error> {
+    pub fn registered(self) -> Result<RegisteredConnection, Error> {
         let mut connection = self.0;
         let registered = calls::registered(connection.receive("register")?)?;
-        Ok(Established { connection, registered })
+        Ok(RegisteredConnection { connection, registered })
     }
 }
 
 /// Registered, and ready to go on.
 #[derive(Debug)]
-pub struct Established {
+pub struct RegisteredConnection {
     /// With nothing on its way.
     pub connection: Connection,
     /// Who we are to the platform.

@@ -2,7 +2,7 @@
 
 pub mod blocking;
 
-use std::io;
+use std::{io, net::SocketAddr};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -10,19 +10,20 @@ use tokio::{
 };
 
 use super::{
-    calls::{Request, Response},
+    calls::{self, Request, Response, Subscribed},
     control::{Control, Error, Exchange},
     http1::Parser,
     ids::RuntimeApi,
 };
+use crate::os::names;
 
 /// One connection, opened when it is needed and again when it has failed.
 #[derive(Debug)]
 pub struct Raw {
     api: RuntimeApi,
     open: Option<Connection>,
-    /// The next event has been asked for before; only its answer is still to come.
-    asked: bool,
+    /// The request for the next event was written on the open connection; only its response is still to come.
+    next_in_flight: bool,
 }
 
 #[derive(Debug)]
@@ -33,65 +34,101 @@ struct Connection {
 
 impl Exchange for Raw {
     fn new(api: RuntimeApi) -> Result<Self, Error> {
-        Ok(Self { api, open: None, asked: false })
+        Ok(Self { api, open: None, next_in_flight: false })
     }
 
     async fn exchange(&mut self, request: &Request) -> Result<Response, Error> {
-        let asked = request.call == "next" && std::mem::take(&mut self.asked);
-        let reused = self.open.take();
-        // The platform may have closed a connection since its last answer; then nobody has seen the request, and another connection takes it.
-        let answer = match reused {
-            Some(mut connection) => match connection.exchange(&self.api, request, asked).await {
-                Ok(answer) => Ok((connection, answer)),
-                Err(error) if asked || !is_stale(&error) => Err(error),
-                Err(_) => self.fresh(request).await,
+        let in_flight = request.call == "next" && std::mem::take(&mut self.next_in_flight);
+        let answer = match self.open.take() {
+            Some(mut connection) if in_flight => connection.receive().await.map(|response| (connection, response)),
+            // The platform may have closed a connection since its last answer; then nobody has seen the request, and another connection takes it.
+            Some(mut connection) => match connection.exchange(&self.api, request).await {
+                Ok(response) => Ok((connection, response)),
+                Err(error) if is_stale(&error) => self.fresh(request).await,
+                Err(error) => Err(error),
             },
             None => self.fresh(request).await,
         };
         let (connection, response) = answer.map_err(|source| transport(request.call, &self.api, source))?;
-        self.open = Some(connection);
+        self.open = (!response.closes).then_some(connection);
         Ok(response)
     }
 }
 
 impl Raw {
     async fn fresh(&self, request: &Request) -> io::Result<(Connection, Response)> {
-        let stream = TcpStream::connect(&self.api.0).await?;
+        let stream = connect(&self.api).await?;
         stream.set_nodelay(true)?;
         let mut connection = Connection { stream, parser: Parser::default() };
-        let response = connection.exchange(&self.api, request, false).await?;
+        let response = connection.exchange(&self.api, request).await?;
         Ok((connection, response))
     }
 }
 
 impl Control<Raw> {
-    /// Goes on where a blocking connection has got to, within an async runtime. `asked`: the next event has been asked for.
-    pub fn resume(connection: blocking::Connection, asked: bool) -> io::Result<Self> {
-        let blocking::Connection { api, stream, parser } = connection;
-        stream.set_nonblocking(true)?;
-        let stream = TcpStream::from_std(stream)?;
-        Ok(Self { exchange: Raw { api, open: Some(Connection { stream, parser }), asked } })
+    /// Goes on within an async runtime where a blocking connection has got to, with the request for the next event in flight. Without a connection, or if it
+    /// cannot be used any more, another one is opened for the next request.
+    pub fn resume(api: RuntimeApi, connection: Option<blocking::Connection>) -> Self {
+        let adopt = |connection: blocking::Connection| {
+            let blocking::Connection { stream, parser, .. } = connection;
+            stream.set_nonblocking(true)?;
+            Ok::<_, io::Error>(Connection { stream: TcpStream::from_std(stream)?, parser })
+        };
+        let open = connection.and_then(|connection| {
+            adopt(connection).inspect_err(|error| log::error!("EXTENSION | the connection is lost: {error}")).ok()
+        });
+        let next_in_flight = open.is_some();
+        Self { exchange: Raw { api, open, next_in_flight } }
+    }
+
+    /// Whether the request for the next event has been written, and its response can still come.
+    pub fn next_is_in_flight(&self) -> bool {
+        self.exchange.next_in_flight
+    }
+
+    /// The response to a subscription that was written before the request for the next event.
+    pub async fn pending_subscription(&mut self) -> Result<Subscribed, Error> {
+        let Raw { api, open, next_in_flight } = &mut self.exchange;
+        let received = match open {
+            Some(connection) => connection.receive().await,
+            None => Err(io::ErrorKind::NotConnected.into()),
+        };
+        if received.as_ref().map_or(true, |response| response.closes) {
+            // With the connection, the request behind this one is gone.
+            (*open, *next_in_flight) = (None, false);
+        }
+        calls::subscribed(received.map_err(|source| transport("subscribe", api, source))?)
     }
 }
 
 impl Connection {
-    async fn exchange(&mut self, api: &RuntimeApi, request: &Request, asked: bool) -> io::Result<Response> {
-        if !asked {
-            let mut bytes = Vec::with_capacity(512);
-            request.write(api, &mut bytes);
-            self.stream.write_all(&bytes).await?;
-        }
+    async fn exchange(&mut self, api: &RuntimeApi, request: &Request) -> io::Result<Response> {
+        let mut bytes = Vec::with_capacity(512);
+        request.write(api, &mut bytes);
+        self.stream.write_all(&bytes).await?;
+        self.receive().await
+    }
+
+    async fn receive(&mut self) -> io::Result<Response> {
         let mut buffer = [0; 4096];
         loop {
             if let Some(response) = self.parser.response(false).map_err(io::Error::other)? {
                 return Ok(response);
             }
             let read = self.stream.read(&mut buffer).await?;
-            self.parser.feed(buffer.get(..read).unwrap_or_default());
+            self.parser.feed(buffer.get(..read).unwrap_or_default()).map_err(io::Error::other)?;
             if read == 0 {
                 return ended(&mut self.parser);
             }
         }
+    }
+}
+
+/// Lambda's APIs have an IP address; emulators may have a name.
+async fn connect(api: &RuntimeApi) -> io::Result<TcpStream> {
+    match api.0.parse::<SocketAddr>() {
+        Ok(address) => TcpStream::connect(address).await,
+        Err(_) => TcpStream::connect(&names::resolve(api.0.clone()).await?[..]).await,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
@@ -67,10 +67,12 @@ async fn meddle(
         return next.run(request).await;
     }
     let endpoint = Endpoint::of(request.method(), request.uri().path());
+    let mut close = false;
     for effect in platform.faults.strike(endpoint) {
         platform.journal.write(What::Fault { endpoint, effect });
         match effect {
             Effect::Delay(delay) => tokio::time::sleep(delay).await,
+            Effect::Close => close = true,
             Effect::Status(code) => {
                 let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 return refusal(status, "InternalServerError", "a planned fault");
@@ -84,7 +86,11 @@ async fn meddle(
     }
     // A planned delay is latency of the platform: the request has only arrived after it.
     request.extensions_mut().insert(Arrived(Instant::now()));
-    next.run(request).await
+    let mut response = next.run(request).await;
+    if close {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// The credentials of environments that are restored from a snapshot.

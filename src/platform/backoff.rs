@@ -1,0 +1,55 @@
+//! The pauses between attempts at the platform's APIs: 10 ms, doubled, at most 1 s.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// How often a registration or a subscription that has failed for the time being is repeated: for 1.3 s, of the 10 s that Lambda gives an init.
+pub const INIT_RETRIES: usize = 7;
+
+/// Pauses without end. Start again with a new one after a success.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    next: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { next: FIRST }
+    }
+}
+
+impl Backoff {
+    /// The pause before the next attempt.
+    pub fn pause(&mut self) -> Duration {
+        let pause = self.next;
+        self.next = (pause * 2).min(LONGEST);
+        pause
+    }
+}
+
+impl Iterator for Backoff {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(self.pause())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_second_and_never_end() {
+        let pauses: Vec<u128> = Backoff::default().take(9).map(|pause| pause.as_millis()).collect();
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+        assert_eq!(Backoff::default().nth(10_000), Some(LONGEST));
+    }
+
+    #[test]
+    fn retries_of_the_init_phase_take_less_than_two_seconds() {
+        assert!(Backoff::default().take(INIT_RETRIES).sum::<Duration>() < Duration::from_secs(2));
+    }
+}

@@ -1,0 +1,105 @@
+//! The loops beside a platform on a real socket, in virtual time.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    sync::mpsc::{Sender, channel},
+};
+
+use super::{custom::Custom, engine::Engine, managed, next::NextPoller, on_demand};
+use crate::{
+    aggregate::{LogQueue, Points},
+    config::{Config, FlushStrategy},
+    flush::Flusher,
+    platform::{Control, Environment, ExtensionId, RuntimeApi, raw::Raw},
+    process::{
+        event::Batch,
+        invocation::{Processor, Settings},
+        log::{Origin, Rules},
+        tags::FunctionTags,
+    },
+};
+
+pub const INVOKE: &str =
+    "HTTP/1.1 200 OK\r\ncontent-length: 53\r\n\r\n{\"eventType\":\"INVOKE\",\"deadlineMs\":1,\"requestId\":\"r\"}";
+pub const SHUTDOWN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 39\r\n\r\n{\"eventType\":\"SHUTDOWN\",\"deadlineMs\":1}";
+pub const REFUSED: &str = "HTTP/1.1 500 Oops\r\ncontent-length: 2\r\n\r\nno";
+
+/// Answers each connection's only request: without an answer while `answer` says so.
+pub async fn platform(
+    answer: impl Fn(usize) -> Option<&'static str> + Send + 'static,
+) -> (NextPoller<Raw>, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api = RuntimeApi(listener.local_addr().unwrap().to_string());
+    let requests = Arc::new(AtomicUsize::new(0));
+    let count = requests.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await;
+            let number = count.fetch_add(1, Ordering::Relaxed) + 1;
+            if let Some(answer) = answer(number) {
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        }
+    });
+    let platform = Control::<Raw>::new(api).unwrap();
+    (NextPoller::new(platform, ExtensionId("id-1".to_owned())), requests)
+}
+
+/// An engine without a way to Datadog, and where its telemetry comes from.
+pub fn engine() -> (Engine, Sender<Batch>) {
+    let config = Config::default();
+    let tags = FunctionTags::collect(&Environment::read(|_| None), None, &config);
+    let settings = Settings {
+        managed: false,
+        enhanced_metrics: true,
+        logs: true,
+        telemetry: true,
+        init_type_tagged: false,
+        architecture: "x86_64",
+    };
+    let (sender, receiver) = channel(16);
+    let engine = Engine {
+        origin: Origin::new(tags, &config),
+        processor: Processor::new(settings, Rules::default(), 0),
+        logs: LogQueue::default(),
+        points: Points::default(),
+        custom: Custom::new(None, None),
+        meter: None,
+        flusher: Flusher::new(None, None),
+        telemetry: Some(receiver),
+        config,
+    };
+    (engine, sender)
+}
+
+/// Nothing for more than 30 s, and then the end. Gives the engine, which had a log to send and no other occasion for it.
+async fn outage(strategy: FlushStrategy, managed: bool) -> Engine {
+    let (mut engine, _telemetry) = engine();
+    engine.config.flush_strategy = strategy;
+    engine.logs.push(b"{}");
+    let (next, _requests) = platform(|number| (number > 60).then_some(SHUTDOWN)).await;
+    let shutdown =
+        if managed { managed::run(&mut engine, next).await } else { on_demand::run(&mut engine, next).await };
+    assert_eq!(shutdown.deadline_ms, 1);
+    engine
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_platform_that_is_unreachable_for_thirty_seconds_causes_a_flush_and_is_asked_on() {
+    const NEVER: Duration = Duration::from_hours(1);
+    for (strategy, managed) in [(FlushStrategy::Periodically(NEVER), false), (FlushStrategy::Continuously(NEVER), true)]
+    {
+        let mut engine = outage(strategy, managed).await;
+        assert_eq!(engine.logs.drain().len(), 0, "flushed; managed: {managed}");
+    }
+}

@@ -1,0 +1,67 @@
+//! The long poll against a real socket, in virtual time.
+
+use std::sync::atomic::Ordering;
+
+use tokio::time::timeout;
+
+use super::*;
+use crate::run::loop_tests::{INVOKE, REFUSED, platform};
+
+#[tokio::test(start_paused = true)]
+async fn thirty_seconds_of_silence_are_reported_once_and_asking_goes_on() {
+    let (mut next, requests) = platform(|number| (number > 60).then_some(INVOKE)).await;
+    let began = Instant::now();
+    assert!(next.event().await.is_err());
+    assert!(began.elapsed() >= UNREACHABLE_AFTER && began.elapsed() < UNREACHABLE_AFTER * 2);
+    let before = requests.load(Ordering::Relaxed);
+    assert!(matches!(next.event().await, Ok(Event::Invoke(_))));
+    assert!(requests.load(Ordering::Relaxed) > before && requests.load(Ordering::Relaxed) == 61);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_platform_that_refuses_is_asked_for_ever_and_is_not_unreachable() {
+    let (mut next, _requests) = platform(|number| Some(if number > 300 { INVOKE } else { REFUSED })).await;
+    let began = Instant::now();
+    assert!(matches!(next.event().await, Ok(Event::Invoke(_))));
+    assert!(began.elapsed() > UNREACHABLE_AFTER * 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_after_a_recovery_is_another_one() {
+    let (mut next, _requests) = platform(|number| (number % 50 == 0).then_some(INVOKE)).await;
+    for _ in 0..3 {
+        assert!(next.event().await.is_err());
+        assert!(matches!(next.event().await, Ok(Event::Invoke(_))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_may_be_dropped_at_any_moment_and_goes_on() {
+    let (mut next, requests) = platform(|number| (number > 40).then_some(INVOKE)).await;
+    let mut unreachable = 0;
+    let event = loop {
+        // Waits of many lengths end before, after and in the middle of requests and pauses.
+        for micros in (0..200).step_by(7) {
+            next.send().await;
+            let _ = timeout(Duration::from_micros(micros), next.answered()).await;
+        }
+        match timeout(Duration::from_millis(11), next.event()).await {
+            Ok(Ok(event)) => break event,
+            Ok(Err(PlatformUnreachable)) => unreachable += 1,
+            Err(_) => {}
+        }
+    };
+    assert!(matches!(event, Event::Invoke(_)));
+    assert_eq!(requests.load(Ordering::Relaxed), 41, "no request was given up or sent twice");
+    assert!(unreachable <= 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_waited_for_is_not_lost() {
+    let (mut next, requests) = platform(|_| Some(INVOKE)).await;
+    next.answered().await;
+    next.answered().await;
+    next.send().await;
+    assert!(matches!(next.event().await, Ok(Event::Invoke(_))));
+    assert_eq!(requests.load(Ordering::Relaxed), 1);
+}

@@ -1,0 +1,121 @@
+//! The end of a sandbox in virtual time: each pause is exactly as long as what it waits for.
+
+use serde_json::json;
+use tokio::sync::mpsc::Sender;
+
+use super::*;
+use crate::{
+    process::event::{Batch, parse},
+    run::loop_tests::engine,
+};
+
+const TOLERANCE: Duration = Duration::from_millis(2);
+
+fn batch(kind: &str) -> Batch {
+    let metrics = json!({"durationMs": 1.0, "billedDurationMs": 1, "memorySizeMB": 128, "maxMemoryUsedMB": 1});
+    let record = json!({"requestId": "r", "status": "success", "metrics": metrics});
+    let event = json!([{"time": "2022-10-21T14:05:03.165Z", "type": kind, "record": record}]);
+    parse(event.to_string().as_bytes(), 0)
+}
+
+/// How long the wait takes if these events come at these times.
+async fn waits(
+    engine: &mut Engine,
+    telemetry: Sender<Batch>,
+    reason: &str,
+    events: &'static [(u64, &'static str)],
+) -> Duration {
+    let before_report = silence_before_report(&Shutdown { shutdown_reason: reason.to_owned(), deadline_ms: 0 });
+    let began = Instant::now();
+    tokio::spawn(async move {
+        for (at_ms, kind) in events {
+            tokio::time::sleep_until(began + Duration::from_millis(*at_ms)).await;
+            let _ = telemetry.send(batch(kind)).await;
+        }
+        // Lambda's side stays open.
+        std::future::pending::<()>().await;
+        drop(telemetry);
+    });
+    await_telemetry(engine, began + Duration::from_secs(1), before_report).await;
+    began.elapsed()
+}
+
+fn assert_about(took: Duration, expected: Duration) {
+    assert!(took >= expected && took <= expected + TOLERANCE, "{took:?} instead of {expected:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_waits_for_the_report_and_then_only_for_what_is_buffered() {
+    let (mut engine, telemetry) = engine();
+    engine.invoked(&"r".into());
+    let took =
+        waits(&mut engine, telemetry, "timeout", &[(200, "platform.runtimeDone"), (450, "platform.report")]).await;
+    assert_about(took, Duration::from_millis(450) + SILENCE_AFTER_REPORT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_gives_up_on_a_report_that_does_not_come() {
+    let (mut engine, telemetry) = engine();
+    engine.invoked(&"r".into());
+    let took = waits(&mut engine, telemetry, "timeout", &[(100, "platform.runtimeDone")]).await;
+    assert_about(took, Duration::from_millis(100) + SILENCE_BEFORE_REPORT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sandbox_that_is_not_needed_any_more_waits_longer_for_the_report() {
+    let (mut engine, telemetry) = engine();
+    engine.invoked(&"r".into());
+    let took = waits(&mut engine, telemetry, "spindown", &[(700, "platform.report")]).await;
+    assert_about(took, Duration::from_millis(700) + SILENCE_AFTER_REPORT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_never_comes_costs_no_more_than_the_budget() {
+    let (mut engine, telemetry) = engine();
+    engine.invoked(&"r".into());
+    assert_about(waits(&mut engine, telemetry, "spindown", &[]).await, Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_without_an_open_invocation_waits_only_for_what_is_buffered() {
+    let (mut engine, telemetry) = engine();
+    assert_about(waits(&mut engine, telemetry, "timeout", &[]).await, SILENCE_AFTER_REPORT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_without_telemetry_waits_for_nothing() {
+    let (mut engine, _telemetry) = engine();
+    engine.invoked(&"r".into());
+    engine.telemetry = None;
+    let began = Instant::now();
+    await_telemetry(&mut engine, began + Duration::from_secs(1), SILENCE_BEFORE_REPORT).await;
+    assert_about(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn telemetry_that_never_stops_ends_with_the_budget() {
+    let (mut engine, telemetry) = engine();
+    engine.invoked(&"r".into());
+    let began = Instant::now();
+    tokio::spawn(async move {
+        while telemetry.send(batch("platform.telemetrySubscription")).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    await_telemetry(&mut engine, began + Duration::from_secs(1), SILENCE_BEFORE_REPORT).await;
+    assert_about(began.elapsed(), Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_budget_ends_before_the_deadline_and_is_never_shorter_than_its_minimum() {
+    let budget_of = |left_ms: i64| {
+        let deadline_ms = clock::epoch_ms() + left_ms;
+        budget(&Shutdown { shutdown_reason: String::new(), deadline_ms }, Instant::now())
+    };
+    for left_ms in [-3000, -1, 0, 500] {
+        assert_eq!(budget_of(left_ms), MIN_BUDGET, "{left_ms}");
+    }
+    let usual = budget_of(2000);
+    assert!(usual <= Duration::from_millis(1850) && usual > Duration::from_secs(1), "{usual:?}");
+    assert_eq!(budget_of(i64::MIN / 2), MIN_BUDGET);
+}

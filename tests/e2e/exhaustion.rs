@@ -1,0 +1,127 @@
+//! What the extension needs of the system is refused or gone: descriptors, threads, standard streams. And SIGTERM.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use bottlecap::features;
+use matrix::sandbox::{Extension, Sandbox, Setup, journal::What, setup::Origin};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::{
+    launcher::{agents, launched},
+    support::{agent, echo, end, invoke, live, setup, setup_with},
+};
+
+/// The extension under this condition: `conditions.sh`.
+fn under(condition: &str, extension: &Extension) -> Extension {
+    let program = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/conditions.sh");
+    let mut under = Extension { program, ..extension.clone() };
+    under.environment.insert("PROGRAM".to_owned(), extension.program.display().to_string());
+    under.environment.insert("CONDITION".to_owned(), condition.to_owned());
+    under
+}
+
+#[test]
+fn standard_streams_that_are_closed_or_full_cost_nothing() {
+    for condition in ["closed-stdin", "closed-stdout", "full-stdout"] {
+        for extension in agents() {
+            // The data of all invocations leaves at the very end, behind what is printed there.
+            let setup = setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", "periodically,60000")]);
+            let life = live(Setup { extensions: vec![under(condition, &extension)], ..setup }, 3);
+            life.assert_unharmed();
+            life.assert_exactly_once();
+        }
+    }
+}
+
+#[test]
+fn a_launcher_without_an_agent_needs_no_standard_streams() {
+    let launcher = Extension::new("datadog-agent", env!("CARGO_BIN_EXE_launcher"));
+    for condition in ["closed-stdin", "closed-stdout", "full-stdout"] {
+        let life = live(Setup { extensions: vec![under(condition, &launcher)], ..setup(echo()) }, 2);
+        life.assert_unharmed();
+    }
+}
+
+/// Three are the standard streams', the fourth is needed to register. An agent that is linked dynamically needs one to be loaded, beside what the launcher holds.
+#[test]
+fn descriptors_that_are_refused_cost_data_and_never_the_function() {
+    // The conventional order needs more than these before it registers.
+    if !features::EXPRESS {
+        return;
+    }
+    for (extension, fewest) in [(agent(), 4), (launched(), 7)] {
+        for descriptors in (fewest..=20).step_by(2) {
+            let extensions = vec![under(&format!("descriptors={descriptors}"), &extension)];
+            let life = live(Setup { extensions, ..setup(echo()) }, 2);
+            life.assert_unharmed();
+        }
+    }
+}
+
+#[test]
+fn threads_that_are_refused_cost_nothing() {
+    // The conventional order starts its workers before it registers.
+    if !features::EXPRESS {
+        return;
+    }
+    // A tier with one worker, and one with two.
+    for memory_mb in [512, 3538] {
+        for extension in agents() {
+            let extensions = vec![under("no-threads", &extension)];
+            let life = live(Setup { extensions, memory_mb, ..setup(echo()) }, 3);
+            life.assert_unharmed();
+            life.assert_exactly_once();
+        }
+    }
+}
+
+/// The library's own resolver would end the process for want of a thread.
+#[test]
+fn names_that_cannot_be_resolved_cost_only_what_goes_there() {
+    if !features::EXPRESS {
+        return;
+    }
+    let endpoints = [
+        ("DD_ADDITIONAL_ENDPOINTS", r#"{"https://metrics.invalid": ["key"]}"#),
+        ("DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS", r#"[{"api_key": "key", "Host": "logs.invalid", "Port": 443}]"#),
+    ];
+    let extensions = vec![under("no-threads", &agent())];
+    let life = live(Setup { extensions, ..setup_with(echo(), &endpoints) }, 3);
+    life.assert_unharmed();
+    life.assert_exactly_once();
+    assert!(life.own_lines().contains("metrics.invalid"), "{}", life.own_lines());
+}
+
+#[test]
+fn sigterm_flushes_and_ends_the_extension() {
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "periodically,60000")];
+    let sandbox = Sandbox::start(Setup { freeze: false, ..setup_with(echo(), &variables) }).unwrap();
+    let invocations = invoke(&sandbox, 0..2);
+    let ours = Origin::Extension("datadog-agent".into());
+    let executed = sandbox.journal().into_iter().find_map(|entry| match entry.what {
+        What::Executed { origin, pid } if origin == ours => Some(pid),
+        _ => None,
+    });
+    kill(Pid::from_raw(executed.unwrap()), Signal::SIGTERM).unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    let exited =
+        |entry: &matrix::sandbox::journal::Entry| matches!(&entry.what, What::Exited { origin, .. } if *origin == ours);
+    while !sandbox.journal().iter().any(exited) {
+        assert!(Instant::now() < until, "it lives");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let life = end(sandbox, invocations);
+    assert_eq!(life.count("invocations"), 2, "{}", life.own_lines());
+    assert!(life.own_lines().contains("Exiting: SIGTERM"), "{}", life.own_lines());
+    let status = life.ending.journal.iter().find_map(|entry| match &entry.what {
+        What::Exited { origin, status } if *origin == ours => Some(status.clone()),
+        _ => None,
+    });
+    assert_eq!(status.as_deref(), Some("exit status: 0"));
+}

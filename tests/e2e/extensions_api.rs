@@ -1,0 +1,169 @@
+//! Lambda's APIs refuse, fail or hang up: what can be repeated is repeated, and the function lives.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bottlecap::features;
+use matrix::sandbox::{
+    Extension, Function, Setup,
+    faults::{Calls, Effect, Endpoint, Fault},
+    function::{Answer, Call, Handler, InitError},
+    journal::What,
+    setup::{Companion, Delivery, Origin, Output},
+};
+
+use crate::{
+    launcher::{agents, launched},
+    support::{Life, agent, echo, live, setup, setup_with},
+};
+
+/// More than a loaded machine needs; only a test that fails takes so long.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// A function whose init takes until the extension has come through its own: until then subscriptions are accepted.
+struct Slow {
+    ready: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Handler for Slow {
+    fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
+        let (ready, changed) = &*self.ready;
+        let waiting = ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = changed.wait_timeout_while(waiting, PATIENCE, |ready| !*ready);
+        Ok(())
+    }
+
+    fn handle(&self, call: &Call<'_>) -> Answer {
+        call.print(format!("{} {}", String::from_utf8_lossy(call.event), call.request_id));
+        Answer::Response(call.event.to_vec())
+    }
+}
+
+/// That function, with these faults, beside this extension.
+fn slow(extension: Extension, faults: Vec<Fault>) -> Setup {
+    let ready = Arc::new((Mutex::new(false), Condvar::new()));
+    let notify = ready.clone();
+    let output = Output::To(Arc::new(move |_, line: &str| {
+        if line.contains("Datadog Next-Gen Extension ready") {
+            *notify.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            notify.1.notify_all();
+        }
+    }));
+    let function = Function::InProcess(Arc::new(Slow { ready }));
+    let setup = setup_with(function, &[("DD_LOG_LEVEL", "debug")]);
+    Setup { extensions: vec![extension], faults, output, ..setup }
+}
+
+fn fault(endpoint: Endpoint, calls: Calls, effect: Effect) -> Fault {
+    Fault { endpoint, calls, effect }
+}
+
+/// How often an endpoint was disturbed.
+fn count_faults(life: &Life, disturbed: Endpoint) -> usize {
+    let is_it = |what: &What| matches!(what, What::Fault { endpoint, .. } if *endpoint == disturbed);
+    life.ending.journal.iter().filter(|entry| is_it(&entry.what)).count()
+}
+
+#[test]
+fn a_subscription_that_fails_once_is_sent_again() {
+    for extension in agents() {
+        for effect in [Effect::Status(429), Effect::Status(500), Effect::Reset, Effect::Close] {
+            let life = live(slow(extension.clone(), vec![fault(Endpoint::Subscribe, Calls::Only(1), effect)]), 3);
+            life.assert_unharmed();
+            life.assert_exactly_once();
+        }
+    }
+}
+
+#[test]
+fn a_platform_that_closes_every_connection_costs_nothing() {
+    for extension in agents() {
+        let endpoints = [Endpoint::Register, Endpoint::Subscribe, Endpoint::ExtensionNext];
+        let faults = endpoints.map(|endpoint| fault(endpoint, Calls::Every, Effect::Close)).to_vec();
+        let life = live(slow(extension, faults), 3);
+        life.assert_unharmed();
+        life.assert_exactly_once();
+    }
+}
+
+#[test]
+fn a_registration_that_fails_once_is_sent_again() {
+    for extension in agents() {
+        for effect in [Effect::Status(429), Effect::Status(500), Effect::Reset] {
+            let faults = vec![fault(Endpoint::Register, Calls::Only(1), effect)];
+            let life = live(Setup { extensions: vec![extension.clone()], faults, ..setup(echo()) }, 3);
+            life.assert_unharmed();
+            life.assert_exactly_once();
+            let executed = |what: &What| matches!(what, What::Executed { origin: Origin::Extension(_), .. });
+            let executed = life.ending.journal.iter().filter(|entry| executed(&entry.what)).count();
+            assert_eq!(executed, 1, "{effect:?}: the init was not repeated");
+        }
+    }
+}
+
+#[test]
+fn only_temporary_errors_of_the_subscription_are_repeated() {
+    let life = |status| {
+        let faults = vec![fault(Endpoint::Subscribe, Calls::Every, Effect::Status(status))];
+        let life = live(slow(agent(), faults), 2);
+        life.assert_unharmed();
+        assert_eq!(life.count("invocations"), 2, "{}", life.own_lines());
+        count_faults(&life, Endpoint::Subscribe)
+    };
+    assert_eq!(life(403), 1);
+    assert!(life(503) > 3);
+}
+
+#[test]
+fn a_launched_agent_learns_what_became_of_the_subscription() {
+    if !features::EXPRESS {
+        return;
+    }
+    let unsupported = Delivery { supported: false, ..Delivery::default() };
+    let refused = vec![fault(Endpoint::Subscribe, Calls::Every, Effect::Status(403))];
+    for (delivery, faults) in [(unsupported, Vec::new()), (Delivery::default(), refused)] {
+        let life = live(Setup { extensions: vec![launched()], delivery, faults, ..setup(echo()) }, 3);
+        life.assert_unharmed();
+        assert_eq!(life.count("invocations"), 3, "{}", life.own_lines());
+    }
+}
+
+/// A launcher whose agent is this file, or is missing.
+fn launcher(agent: Option<PathBuf>) -> Extension {
+    let companions = agent.map(|source| Companion { place: "bottlecap/agent".into(), source });
+    let launcher = Extension::new("datadog-agent", env!("CARGO_BIN_EXE_launcher"));
+    Extension { companions: companions.into_iter().collect(), ..launcher }
+}
+
+#[test]
+fn a_launcher_without_an_agent_outlives_every_odd_answer() {
+    let effects = [Effect::Status(403), Effect::Status(500), Effect::Reset, Effect::Malformed, Effect::Close];
+    for effect in effects {
+        for (endpoint, calls) in [
+            (Endpoint::Subscribe, Calls::Every),
+            (Endpoint::ExtensionNext, Calls::Only(1)),
+            (Endpoint::ExtensionNext, Calls::Only(2)),
+        ] {
+            let faults = vec![fault(endpoint, calls, effect)];
+            let life = live(Setup { extensions: vec![launcher(None)], faults, ..setup(echo()) }, 2);
+            life.assert_unharmed();
+            assert!(life.own_lines().contains("The agent cannot be started"), "{}", life.own_lines());
+        }
+    }
+}
+
+#[test]
+fn a_launcher_whose_agent_is_no_program_keeps_the_function_alive() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let agent = directory.path().join("agent");
+    // A C library would give it to a shell.
+    std::fs::write(&agent, "exit 1\n").unwrap();
+    std::fs::set_permissions(&agent, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let life = live(Setup { extensions: vec![launcher(Some(agent))], ..setup(echo()) }, 2);
+    life.assert_unharmed();
+    assert!(life.own_lines().contains("The agent cannot be started"), "{}", life.own_lines());
+}
