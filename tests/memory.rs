@@ -73,16 +73,24 @@ fn ten_thousand_entries_take_at_most_a_kibibyte_each() {
     println!("{each} bytes each");
 }
 
+/// A value that has a bin of its own among four thousand.
+fn bin(number: u32) -> f64 {
+    (0.02 * f64::from(number % 4_000) - 20.0).exp()
+}
+
+/// What it is called, and a line by its number.
+type Shape = (&'static str, fn(u32) -> String);
+
 #[test]
 fn metrics_of_every_shape_fill_the_same_memory_at_most() {
     let _turn = alone();
     // Shapes of which each meets another of the bounds: entries, text, members, bins in rising and in scattered order, buckets of one entry.
-    let shapes: [(&str, fn(u64) -> String); 6] = [
+    let shapes: [Shape; 6] = [
         ("gauges", |number| format!("{number}:1|g")),
         ("texts", |number| format!("a:1|c|#{}{number}", "t".repeat(1 << (number % 13)))),
         ("members", |number| format!("s:{number}|s")),
-        ("rising bins", |number| format!("d{}:{}|d", number / 4_000, (0.02 * (number % 4_000) as f64 - 20.0).exp())),
-        ("scattered bins", |number| format!("d{}:{}|d", number % 97, (0.02 * (number * 7_919 % 4_000) as f64).exp())),
+        ("rising bins", |number| format!("d{}:{}|d", number / 4_000, bin(number))),
+        ("scattered bins", |number| format!("d{}:{}|d", number % 97, bin(number % 4_000 * 7_919))),
         ("buckets", |number| format!("b:1|d|T{}", number * 10)),
     ];
     let mut kept = Vec::new();

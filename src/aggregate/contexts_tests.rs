@@ -132,6 +132,18 @@ fn a_distribution_with_all_its_bins_takes_no_more_of_the_bound() {
 }
 
 #[test]
+fn absurd_sample_rates_of_counts_and_sets_take_one_entry_each() {
+    let mut contexts = Contexts::default();
+    for _ in 0..10_000 {
+        push(&mut contexts, "c:1|c|@0.000001\ns:x|s|@0.000001");
+    }
+    assert_eq!(contexts.capacity.bytes(), 2 * (ENTRY_BYTES + "c|".len()) + MEMBER_BYTES);
+    let drained = contexts.drain();
+    assert!((drained.counts[0].buckets[0].value / 1e10 - 1.0).abs() < 1e-9);
+    assert_eq!(numbers(&drained.gauges), ["s [] 1@1000000"]);
+}
+
+#[test]
 fn metrics_of_mixed_sizes_stay_within_both_bounds_and_every_value_is_accounted_for() {
     let mut random = StdRng::seed_from_u64(12);
     let mut contexts = Contexts::default();

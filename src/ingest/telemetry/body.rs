@@ -113,14 +113,14 @@ mod tests {
 
     #[tokio::test]
     async fn memory_that_is_not_there_is_an_error() {
-        let (told, mut hear) = mpsc::channel(1);
-        let handler = async move |body: Body| drop(told.send(read(body, up_to(usize::MAX)).await).await);
+        let (result, mut results) = mpsc::channel(1);
+        let handler = async move |body: Body| drop(result.send(read(body, up_to(usize::MAX)).await).await);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let mut sender = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         tokio::spawn(async { axum::serve(listener, Router::new().route("/", post(handler))).await });
         let head = format!("POST / HTTP/1.1\r\nhost: sandbox\r\ncontent-length: {}\r\n\r\n", i64::MAX);
         sender.write_all(head.as_bytes()).await.unwrap();
         sender.shutdown().await.unwrap();
-        assert!(matches!(hear.recv().await, Some(Err(ReadError::NoMemory(_)))));
+        assert!(matches!(results.recv().await, Some(Err(ReadError::NoMemory(_)))));
     }
 }
