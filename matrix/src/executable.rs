@@ -73,9 +73,9 @@ mod tests {
             let started = (0..PROGRAMS).try_for_each(|number| {
                 let program = folder.path().join(format!("program-{}", number % 2));
                 if number % 3 == 0 {
-                    copy(&original, &program)?
+                    copy(&original, &program)?;
                 } else {
-                    write(&program, &script)?
+                    write(&program, &script)?;
                 }
                 let output = Command::new(&program).arg("started").output()?;
                 fs::remove_file(&program)?;
