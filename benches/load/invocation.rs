@@ -88,7 +88,7 @@ fn post(server: &Server) -> Duration {
 /// The least that an extension can do. It spends its time in the kernel, so that it need not be optimized.
 fn floor(server: &Server, effort: Effort) -> Vec<String> {
     let cargo =
-        Command::new(env!("CARGO")).args(["build", "--quiet", "--package", "matrix", "--bin", "floor"]).status();
+        Command::new(env!("CARGO")).args(["build", "--quiet", "--workspace", "--bin", "floor"]).status();
     assert!(cargo.unwrap().success(), "the floor cannot be built");
     let program = target_directory().join("debug/floor");
     columns("(the floor)", Load::default(), &cost(&program, &[], Load::default(), server, effort))

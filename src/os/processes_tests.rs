@@ -121,7 +121,7 @@ fn the_number_of_known_processes_is_bounded() {
         fs::create_dir(machine.directory.path().join(process.to_string())).unwrap();
     }
     let mut processes = machine.processes();
-    processes.count();
+    processes.update();
     assert_eq!(processes.known.len(), MAX_PROCESSES);
 }
 
