@@ -21,6 +21,7 @@ mod messages;
 mod metrics;
 mod node;
 mod outages;
+mod retries;
 mod secrets;
 mod settings;
 mod support;
