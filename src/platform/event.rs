@@ -143,8 +143,7 @@ mod tests {
                         Some(odd) => changed[name] = odd,
                     }
                     let expected = match (name.as_str(), kind) {
-                        ("eventType", _) => "an error",
-                        ("requestId", "INVOKE") => "an error",
+                        ("eventType", _) | ("requestId", "INVOKE") => "an error",
                         _ => kind,
                     };
                     let parsed = match parse(&changed) {

@@ -51,6 +51,7 @@ impl<'a> Object<'a> {
     }
 
     /// An object; an empty one in place of anything else.
+    #[must_use]
     pub fn object(&self, name: &str) -> Self {
         self.raw(name).and_then(Self::parse).unwrap_or_default()
     }

@@ -83,8 +83,7 @@ fn is_mandatory(pointer: &str, kind: &str) -> bool {
     let of_invocation = matches!(kind, "platform.start" | "platform.runtimeDone" | "platform.report");
     match pointer {
         "/type" => true,
-        "/record" => of_invocation,
-        "/record/requestId" => of_invocation,
+        "/record" | "/record/requestId" => of_invocation,
         _ => false,
     }
 }
