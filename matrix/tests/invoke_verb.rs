@@ -114,6 +114,28 @@ fn a_failing_function_and_a_crashing_extension_have_their_own_status() {
 }
 
 #[test]
+fn an_asynchronous_event_is_retried_and_judged_by_its_last_attempt() {
+    let place = Place::new();
+    let source = "import os\n\ndef handler(event, context):\n    attempts = os.environ['ATTEMPTS']\n    \
+        with open(attempts, 'a') as file:\n        file.write('x')\n    \
+        if os.path.getsize(attempts) < event['succeeds']:\n        raise ValueError('not yet')\n    return 'done'\n";
+    fs::write(place.path().join("app.py"), source).unwrap();
+    for (succeeds, expected) in [(3, 0), (4, 3)] {
+        let attempts = place.path().join(format!("attempts-{succeeds}"));
+        let mut command = place.invoke(place.path().to_str().unwrap(), "sound");
+        command.args(["--async", "--json", "--event", &format!(r#"{{"succeeds": {succeeds}}}"#)]);
+        command.args(["--env", &format!("ATTEMPTS={}", attempts.display())]);
+        let output = command.output().unwrap();
+        let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!(status(&output), expected, "{document:#}");
+        let invocations = document["invocations"].as_array().unwrap();
+        let numbers: Vec<_> = invocations.iter().map(|invocation| invocation["attempt"].as_u64().unwrap()).collect();
+        assert_eq!(numbers, [1, 2, 3]);
+        assert!(invocations.iter().all(|invocation| invocation["request_id"] == invocations[0]["request_id"]));
+    }
+}
+
+#[test]
 fn a_bootstrap_runs_as_the_runtime() {
     let place = Place::new();
     let bootstrap = "#!/usr/bin/env python3\n\

@@ -325,3 +325,47 @@ fn dropping_a_sandbox_leaves_nobody_behind() {
     drop(sandbox);
     eventually("the child of the extension is gone", || !alive());
 }
+
+/// "How Lambda handles errors and retries with asynchronous invocation": two retries, under the id of the first attempt, in the environment that was frozen.
+#[test]
+fn an_asynchronous_event_that_fails_is_retried_under_the_same_request_id() {
+    for failures in 0..4 {
+        let calls = std::sync::atomic::AtomicU32::new(0);
+        let function = Function::from_fn(move |_| {
+            if calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < failures {
+                Answer::Error { error_type: "Busy".to_owned(), message: "later".to_owned() }
+            } else {
+                Answer::Response(b"null".to_vec())
+            }
+        });
+        let extensions = vec![scripted("a", "register loop")];
+        let sandbox = start(Setup { function, extensions, ..Setup::default() });
+        let attempts = sandbox.invoke_async(b"{}").unwrap();
+        let numbers: Vec<u32> = attempts.iter().map(|attempt| attempt.attempt).collect();
+        assert_eq!(numbers, (1..=(failures + 1).min(3)).collect::<Vec<_>>());
+        assert_eq!(attempts.last().unwrap().has_failed(), failures > 2);
+        let id = &attempts[0].request_id;
+        assert!(attempts.iter().all(|attempt| attempt.request_id == *id));
+        let journal = sandbox.journal();
+        let steps = journal.iter().filter_map(|entry| match &entry.what {
+            What::Invoked { request_id } => Some(if request_id == id { "invoked" } else { "another" }),
+            What::Frozen => Some("frozen"),
+            _ => None,
+        });
+        assert_eq!(
+            steps.collect::<Vec<_>>(),
+            [&["frozen"][..], ["invoked", "frozen"].repeat(attempts.len()).as_slice()].concat()
+        );
+        let events = said(&sandbox.output(), "a");
+        let invokes: Vec<_> = events.iter().filter_map(|said| said.get("event")).collect();
+        assert_eq!(invokes.len(), attempts.len());
+        assert!(invokes.iter().all(|event| event["requestId"] == json!(id)), "{invokes:?}");
+        let telemetry = sandbox.telemetry();
+        for kind in ["platform.start", "platform.runtimeDone", "platform.report"] {
+            let records = records(&telemetry, kind);
+            assert_eq!(records.len(), attempts.len(), "{kind}");
+            assert!(records.iter().all(|record| record["requestId"] == json!(id)), "{records:?}");
+        }
+        assert_ne!(sandbox.invoke(b"{}").unwrap().request_id, *id);
+    }
+}

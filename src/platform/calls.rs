@@ -13,6 +13,7 @@ use super::{
     ids::{ExtensionId, RuntimeApi},
     subscription::Subscription,
 };
+use crate::os::clock;
 
 /// The name that we register under. It must be the file name in `/opt/extensions`, which a drop-in cannot choose.
 pub const EXTENSION_NAME: &str = "datadog-agent";
@@ -123,7 +124,8 @@ pub fn subscribed(response: Response) -> Result<Subscribed, Error> {
 /// What the answer to [`next`] says.
 pub fn event(response: Response) -> Result<Event, Error> {
     let response = accept("next", response)?;
-    serde_json::from_slice(&response.body).map_err(|error| Error::Answer { call: "next", why: error.to_string() })
+    Event::parse(&response.body, clock::epoch_ms())
+        .map_err(|unreadable| Error::Answer { call: "next", why: unreadable.to_string() })
 }
 
 /// Lets through what the platform has not refused.

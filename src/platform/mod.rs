@@ -11,6 +11,7 @@ pub mod event;
 pub mod general;
 pub mod http1;
 pub mod ids;
+pub mod json;
 pub mod raw;
 pub mod subscription;
 

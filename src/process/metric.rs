@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::event::{Billed, Timestamp};
+use super::event::{ReportMetrics, Timestamp};
 
 /// One measurement of a distribution.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,10 +91,10 @@ pub const TMP_USED: &str = "aws.lambda.enhanced.tmp_used";
 /// What was left of it then.
 pub const TMP_FREE: &str = "aws.lambda.enhanced.tmp_free";
 
-/// What one invocation costs in US dollars, rounded to a millionth of a millionth; None for an architecture without a known price.
+/// What one invocation costs in US dollars, rounded to a millionth of a millionth; None without a bill, or for an architecture without a known price.
 ///
 /// Source: AWS Lambda pricing, first tier: 0.20 USD a million requests, and a price for each GB-second by architecture.
-pub fn estimated_cost(billed: &Billed, architecture: &str) -> Option<f64> {
+pub fn estimated_cost(metrics: &ReportMetrics, architecture: &str) -> Option<f64> {
     const REQUEST: f64 = 0.000_000_2;
     const ROUNDING: f64 = 1e12;
     let gigabyte_second = match architecture {
@@ -102,7 +102,7 @@ pub fn estimated_cost(billed: &Billed, architecture: &str) -> Option<f64> {
         "arm64" => 0.000_013_333_4,
         _ => return None,
     };
-    let gigabyte_seconds = (billed.duration_ms / 1000.0) * (billed.memory_size_mb / 1024.0);
+    let gigabyte_seconds = (metrics.billed_duration_ms? / 1000.0) * (metrics.memory_size_mb? / 1024.0);
     Some(((REQUEST + gigabyte_seconds * gigabyte_second) * ROUNDING).round() / ROUNDING)
 }
 
@@ -117,10 +117,15 @@ mod tests {
             (1000.0, 1024.0, 1.686_67e-05, 1.353_34e-05),
             (2600.0, 128.0, 5.616_678e-06, 4.533_355e-06),
         ] {
-            let billed = Billed { duration_ms, memory_size_mb, max_memory_used_mb: 0.0 };
-            assert_eq!(estimated_cost(&billed, "x86_64"), Some(x86_64));
-            assert_eq!(estimated_cost(&billed, "arm64"), Some(arm64));
-            assert_eq!(estimated_cost(&billed, "riscv64"), None);
+            let metrics = ReportMetrics {
+                billed_duration_ms: Some(duration_ms),
+                memory_size_mb: Some(memory_size_mb),
+                ..ReportMetrics::default()
+            };
+            assert_eq!(estimated_cost(&metrics, "x86_64"), Some(x86_64));
+            assert_eq!(estimated_cost(&metrics, "arm64"), Some(arm64));
+            assert_eq!(estimated_cost(&metrics, "riscv64"), None);
         }
+        assert_eq!(estimated_cost(&ReportMetrics::default(), "arm64"), None);
     }
 }

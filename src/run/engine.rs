@@ -14,7 +14,7 @@ use crate::{
     platform::RequestId,
     process::{
         event::Batch,
-        invocation::{Processor, Produced},
+        invocation::{AttemptId, Processor, Produced},
         log::Origin,
         runtime,
     },
@@ -92,12 +92,13 @@ impl Engine {
         }
     }
 
-    /// The function has been invoked.
-    pub fn invoked(&mut self, id: &RequestId) {
+    /// The function has been invoked. Gives the attempt at the request that this is.
+    pub fn invoked(&mut self, id: &RequestId) -> AttemptId {
         self.name_runtime();
         let mut produced = Produced::default();
-        self.processor.invoke(id, clock::epoch_ms(), &mut produced);
+        let attempt = self.processor.invoke(id, clock::epoch_ms(), &mut produced);
         self.store(&produced);
+        attempt
     }
 
     /// The sandbox is about to end.

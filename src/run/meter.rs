@@ -7,9 +7,8 @@ use tokio::time::sleep_until;
 use super::sampler::{Sampler, Seen};
 use crate::{
     os::{clock, proc::Proc},
-    platform::RequestId,
     process::{
-        invocation::Moment,
+        invocation::{AttemptId, Moment},
         metric::Point,
         usage::{self, Reading, Values},
     },
@@ -32,7 +31,7 @@ pub struct Meter {
 
 #[derive(Debug)]
 struct Measured {
-    id: RequestId,
+    id: AttemptId,
     begin: Reading,
     /// What there was to be seen when the next invocation began before this one's end was told.
     end: Option<End>,
@@ -75,7 +74,7 @@ impl Meter {
         }
     }
 
-    fn begin(&mut self, id: &RequestId) {
+    fn begin(&mut self, id: &AttemptId) {
         let begin = self.read(Counters::All);
         if !self.overlapping {
             self.cut_off(&begin);
@@ -96,7 +95,7 @@ impl Meter {
         }
     }
 
-    fn done(&mut self, id: &RequestId) -> Values {
+    fn done(&mut self, id: &AttemptId) -> Values {
         let Some(measured) = self.open.iter().find(|measured| measured.id == *id) else { return Values::new() };
         let mut values = usage::utilization(&measured.begin, &self.end_of(measured, Counters::Utilization));
         if !self.overlapping {
@@ -112,7 +111,7 @@ impl Meter {
         values
     }
 
-    fn reported(&mut self, id: &RequestId) -> Values {
+    fn reported(&mut self, id: &AttemptId) -> Values {
         let Some(measured) = self.open.iter().find(|measured| measured.id == *id) else { return Values::new() };
         let values = usage::consumption(&measured.begin, &self.end_of(measured, Counters::Consumption));
         self.told(id, |measured| measured.reported = true);
@@ -133,7 +132,7 @@ impl Meter {
     }
 
     /// Forgets an invocation of which both ends have been told, and lets the sampler rest once none runs.
-    fn told(&mut self, id: &RequestId, note: impl Fn(&mut Measured)) {
+    fn told(&mut self, id: &AttemptId, note: impl Fn(&mut Measured)) {
         self.open.iter_mut().filter(|measured| measured.id == *id).for_each(note);
         if self.open.iter().all(|measured| measured.done || measured.reported || measured.end.is_some()) {
             self.sampler.stop();

@@ -42,16 +42,20 @@ fn tags() -> Arc<[String]> {
     Arc::from(["cold_start:true".to_owned()])
 }
 
+fn attempt(id: &str, attempt: u32) -> AttemptId {
+    AttemptId { request_id: id.into(), attempt }
+}
+
 fn begun(id: &str) -> Moment {
-    Moment::Begun(id.into())
+    Moment::Begun(attempt(id, 1))
 }
 
 fn done(id: &str) -> Moment {
-    Moment::Done(id.into(), tags())
+    Moment::Done(attempt(id, 1), tags())
 }
 
 fn reported(id: &str) -> Moment {
-    Moment::Reported(id.into(), tags())
+    Moment::Reported(attempt(id, 1), tags())
 }
 
 /// `name=value` of every point, sorted, without those of the real `/tmp`.
@@ -117,6 +121,18 @@ fn what_the_next_invocation_uses_is_not_this_ones_however_late_its_end_is_told()
     assert!(told(&mut meter, &done("a")).contains(&"fd_use=1".to_owned()));
     assert_eq!(told(&mut meter, &reported("a")), consumed(1));
     assert_eq!(told(&mut meter, &reported("b")), consumed(4));
+}
+
+#[test]
+fn each_attempt_at_a_request_is_measured_by_itself() {
+    let machine = Machine::new();
+    let mut meter = machine.meter(false);
+    meter.observe(&begun("a"));
+    machine.set(1);
+    meter.observe(&Moment::Begun(attempt("a", 2)));
+    machine.set(5);
+    assert_eq!(told(&mut meter, &Moment::Reported(attempt("a", 2), tags())), consumed(4));
+    assert_eq!(told(&mut meter, &reported("a")), consumed(1));
 }
 
 #[test]

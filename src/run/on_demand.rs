@@ -14,7 +14,8 @@ use super::{
 use crate::{
     flush::{Decision, FlushDecider, Hold},
     os::clock,
-    platform::{Event, Exchange, Invoke, RequestId, Shutdown},
+    platform::{Event, Exchange, Invoke, Shutdown},
+    process::invocation::AttemptId,
 };
 
 /// What stays of the function's time, in milliseconds, for our answer to the platform: on a throttled CPU even that takes tens of them.
@@ -29,7 +30,7 @@ enum State {
     /// It is.
     Polling,
     /// The function runs, and its data is to leave when it ends.
-    Running { id: RequestId, until: Instant },
+    Running { id: AttemptId, until: Instant },
     /// A flush is on its way that is to end first, or at least what of it can be expected to end well.
     Flushing { until: Instant, until_if_failing: Instant },
 }
@@ -83,10 +84,10 @@ pub async fn run<E: Exchange>(engine: &mut Engine, mut next: NextPoller<E>) -> S
 /// An invocation begins.
 fn begin(engine: &mut Engine, invoke: &Invoke, decision: Decision) -> State {
     log::debug!("Invocation {}: flush decision {decision:?}", invoke.request_id);
-    engine.invoked(&invoke.request_id);
+    let id = engine.invoked(&invoke.request_id);
     let until = clock::instant_at(invoke.deadline_ms.saturating_sub(DEADLINE_MARGIN_MS));
     match decision {
-        Decision::End if engine.telemetry.is_some() => State::Running { id: invoke.request_id.clone(), until },
+        Decision::End if engine.telemetry.is_some() => State::Running { id, until },
         Decision::Periodic => flush(engine, until),
         // Without telemetry the end cannot be seen, so what there is leaves while the function runs.
         Decision::End | Decision::Continuous => {

@@ -188,6 +188,7 @@ fn processor(config: &Config, environment: &Environment, telemetry: bool, birth:
     }
     let settings = Settings {
         managed: environment.initialization() == Initialization::ManagedInstances,
+        snap_start: environment.initialization() == Initialization::SnapStart,
         enhanced_metrics: config.metrics.enhanced,
         logs: config.logs.enabled,
         telemetry,

@@ -7,8 +7,7 @@ use std::{
 };
 
 use matrix::sandbox::{
-    Function, Invocation, Sandbox, Setup,
-    function::Answer as FunctionAnswer,
+    Function, Invocation, Sandbox, Setup, function,
     intake::{Answer, Plan, Route, Window},
     setup::{Delivery, Initialization, Order},
 };
@@ -136,7 +135,7 @@ fn talkative(lines: usize) -> Function {
         for number in 0..lines {
             call.print(format!("{number} line {text}"));
         }
-        FunctionAnswer::Response(b"null".to_vec())
+        function::Answer::Response(b"null".to_vec())
     })
 }
 
@@ -177,6 +176,19 @@ fn telemetry_may_come_in_any_order() {
             life.assert_unharmed();
             life.assert_exactly_once();
             assert_eq!(life.count("init_duration"), 1, "{order:?}");
+        }
+    }
+}
+
+#[test]
+fn a_restore_may_be_told_after_the_first_invoke() {
+    for order in [Order::Rapid, Order::InitAfterInvoke, Order::Shuffled { seed: 1 }] {
+        let delivery = Delivery { order, ..Delivery::default() };
+        let life = live(Setup { initialization: Initialization::SnapStart, delivery, ..setup(echo()) }, 3);
+        life.assert_unharmed();
+        life.assert_exactly_once();
+        for metric in ["init_duration", "snapstart_restore_duration"] {
+            assert_eq!(life.count(metric), 1, "{metric} with {order:?}");
         }
     }
 }
@@ -266,6 +278,25 @@ fn the_logs_say_whose_they_are() {
     for request in life.intake.requests() {
         assert_eq!(request.api_key.as_deref(), Some("0123456789abcdef0123456789abcdef"));
         assert_eq!(request.encoding, "zstd");
+    }
+}
+
+#[test]
+fn a_line_that_names_a_foreign_request_belongs_to_the_invocation_that_wrote_it() {
+    let function = Function::from_fn(|call| {
+        call.print(r#"{"requestId":"8f0c2f0e-1111-2222-3333-444444444444","text":"foreign"}"#);
+        call.print(format!(r#"{{"requestId":"{}","text":"own"}}"#, call.request_id));
+        function::Answer::Response(b"null".to_vec())
+    });
+    let life = live(setup(function), 2);
+    let logs = life.intake.logs();
+    for invocation in &life.invocations {
+        for line in ["\"foreign\"", "\"own\""] {
+            let mine = logs
+                .iter()
+                .filter(|log| request_id(log) == Some(invocation.request_id.as_str()) && text(log).contains(line));
+            assert_eq!(mine.count(), 1, "{line}");
+        }
     }
 }
 

@@ -25,6 +25,7 @@ mod metrics;
 mod node;
 mod outages;
 mod report_metrics;
+mod retries;
 mod secrets;
 mod settings;
 mod support;

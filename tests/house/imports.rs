@@ -20,7 +20,10 @@ const TABLE: &[Row] = &[
     Row { module: "os", may_use: &["features"] },
     Row { module: "config", may_use: &["os"] },
     Row { module: "platform", may_use: &["os", "features", "build_info"] },
-    Row { module: "process", may_use: &["platform::ids", "platform::environment", "config", "build_info", "features"] },
+    Row {
+        module: "process",
+        may_use: &["platform::ids", "platform::environment", "platform::json", "config", "build_info", "features"],
+    },
     Row { module: "ingest", may_use: &["process", "platform", "config", "os", "features"] },
     Row { module: "aggregate", may_use: &["process"] },
     Row { module: "intake", may_use: &["aggregate", "process", "config", "os", "features", "build_info"] },

@@ -40,6 +40,8 @@ pub struct Expected {
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
     pub request_id: String,
+    /// 1, or more for a retry of an asynchronous event.
+    pub attempt: u32,
     pub succeeded: bool,
     /// `success`, or what went wrong.
     pub outcome: String,
@@ -200,13 +202,19 @@ fn verdict(run: &Run, missing: &Missing) -> Verdict {
         Verdict::Interrupted
     } else if run.crash.is_some() {
         Verdict::ExtensionCrashed
-    } else if run.invocations.iter().any(|outcome| !outcome.succeeded) {
+    } else if run.invocations.iter().any(|outcome| !outcome.succeeded && !is_retried(run, outcome)) {
         Verdict::FunctionFailed
     } else if missing.is_empty() {
         Verdict::Delivered
     } else {
         Verdict::PayloadLost
     }
+}
+
+/// Whether there was a later attempt at the same event, which counts in the place of this one.
+fn is_retried(run: &Run, outcome: &Outcome) -> bool {
+    let later = |other: &Outcome| other.request_id == outcome.request_id && other.attempt > outcome.attempt;
+    run.invocations.iter().any(later)
 }
 
 fn traffic(requests: &[Request]) -> Vec<Traffic> {

@@ -9,6 +9,7 @@ Examples:
   cargo matrix invoke examples/hello-python
   cargo matrix invoke ./my-function --handler app.main --event order.json --times 3
   cargo matrix invoke ./my-function --event '{\"id\": 1}' --env DD_SERVICE=orders --env DD_ENV=dev
+  cargo matrix invoke ./my-function --async
   cargo matrix invoke ./custom-runtime --program ./target/debug/bootstrap
   cargo matrix invoke null --extension ./target/release/bottlecap --json > run.json
   cargo matrix invoke examples/hello-python --layer target/matrix/layers/ship-x86_64.zip
@@ -19,7 +20,7 @@ The extension finds a stand-in for Datadog's intake: nothing leaves this machine
 Exit status:
   0    everything that was expected has arrived
   2    the command line is wrong
-  3    the function failed
+  3    the function failed, with --async at the last attempt at an event
   4    the extension ended before it was told to
   5    something is missing at the intake
   6    the extension could not be built or the sandbox could not be set up
@@ -44,6 +45,10 @@ pub struct Arguments {
     /// How often the function is invoked, one after the other
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub times: u32,
+
+    /// Invokes asynchronously: a failed event is retried twice under the same request id, as on Lambda but without its pauses of minutes
+    #[arg(long = "async")]
+    pub asynchronous: bool,
 
     /// The memory of the function in MB
     #[arg(long, value_name = "MB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(128..=10_240))]

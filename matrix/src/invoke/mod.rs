@@ -26,7 +26,7 @@ use arguments::{Init, Network};
 use document::Document;
 use observe::Seen;
 use render::{Page, render};
-use session::End;
+use session::{End, Load};
 use stream::Printer;
 use target::Target;
 use tempfile::TempDir;
@@ -61,7 +61,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     };
     let expected = expected(&plan.setup);
     let noticed = || eprintln!("Interrupted: waiting for this invocation and its flush; once more ends it at once.");
-    match session::run(plan.setup, plan.event, arguments.times, noticed) {
+    let load = Load { event: plan.event, times: arguments.times, asynchronous: arguments.asynchronous };
+    match session::run(plan.setup, load, noticed) {
         End::Seen(seen) => report(arguments, &seen, expected, &printer),
         End::Nothing => ExitCode::from(status::INTERRUPTED),
         End::Failed(error) => complain(&error, status::SETUP_FAILED),

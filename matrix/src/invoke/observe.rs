@@ -53,6 +53,7 @@ fn outcome(invocation: &Invocation) -> Outcome {
     };
     Outcome {
         request_id: invocation.request_id.clone(),
+        attempt: invocation.attempt,
         succeeded: outcome == "success",
         outcome,
         response: serde_json::from_slice(&invocation.response)

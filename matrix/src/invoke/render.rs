@@ -5,7 +5,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::account::{Account, Missing, Verdict};
+use super::account::{Account, Missing, Outcome, Verdict};
 use crate::sandbox::intake::Answered;
 
 /// What the text is written on.
@@ -45,7 +45,7 @@ impl Text {
         self.title("Invocations");
         let rows = account.invocations.iter().map(|outcome| {
             vec![
-                short(&outcome.request_id),
+                attempt(outcome),
                 outcome.outcome.clone(),
                 outcome.init_ms.map_or_else(|| "-".to_owned(), milliseconds),
                 milliseconds(outcome.answered_ms),
@@ -264,6 +264,12 @@ fn is_number(cell: &str) -> bool {
 /// Enough of a request id to tell it from its neighbours.
 fn short(request_id: &str) -> String {
     request_id.chars().take(8).collect()
+}
+
+/// The request, and which attempt at it this is where there are several.
+fn attempt(outcome: &Outcome) -> String {
+    let request = short(&outcome.request_id);
+    if outcome.attempt > 1 { format!("{request} attempt {}", outcome.attempt) } else { request }
 }
 
 /// Control characters would move the cursor.

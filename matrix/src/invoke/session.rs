@@ -8,7 +8,7 @@ use std::thread;
 use tokio::runtime::Builder;
 
 use super::observe::Seen;
-use crate::sandbox::{self, Ending, Invocation, Sandbox, Setup, intake};
+use crate::sandbox::{self, Ending, Invocation, RETRIES, Sandbox, Setup, intake};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -20,17 +20,27 @@ pub enum End {
     Failed(sandbox::Error),
 }
 
-/// Sends `event` through a new sandbox so many times.
+/// What is sent through the sandbox.
+#[derive(Debug)]
+pub struct Load {
+    pub event: Vec<u8>,
+    /// How many events, one after the other.
+    pub times: u32,
+    /// Whether a failed event is retried.
+    pub asynchronous: bool,
+}
+
+/// Sends a load through a new sandbox.
 ///
 /// The first Ctrl-C lets the invocation that is under way end, with the flush that follows it. The second one ends everything at once.
 /// `noticed` is called at the first.
-pub fn run(setup: Setup, event: Vec<u8>, times: u32, noticed: impl Fn()) -> End {
+pub fn run(setup: Setup, load: Load, noticed: impl Fn()) -> End {
     let (tell, told) = channel();
     let run = Arc::new(Run::default());
     listen(tell.clone());
     let worker = Arc::clone(&run);
     thread::spawn(move || {
-        let _ = tell.send(Message::Over(worker.work(setup, &event, times)));
+        let _ = tell.send(Message::Over(worker.work(setup, &load)));
     });
     follow(&run, &told, noticed)
 }
@@ -78,19 +88,15 @@ enum Stage {
 }
 
 impl Run {
-    fn work(&self, setup: Setup, event: &[u8], times: u32) -> End {
+    fn work(&self, setup: Setup, load: &Load) -> End {
         let sandbox = match Sandbox::start(setup) {
             Ok(sandbox) => Arc::new(sandbox),
             Err(error) => return End::Failed(error),
         };
         *self.stage() = Stage::Running(Arc::clone(&sandbox));
-        for _ in 0..times {
-            if self.interrupted.load(Ordering::SeqCst) {
-                break;
-            }
-            match sandbox.invoke(event) {
-                Ok(invocation) => self.invocations.lock().unwrap_or_else(PoisonError::into_inner).push(invocation),
-                Err(error) => return End::Failed(error),
+        for _ in 0..load.times {
+            if let Err(error) = self.send(&sandbox, load) {
+                return End::Failed(error);
             }
         }
         *self.stage() = Stage::Ending;
@@ -100,6 +106,23 @@ impl Run {
             Ok(ending) => End::Seen(Box::new(self.seen(gates, ending))),
             Err(error) => End::Failed(error),
         }
+    }
+
+    /// Sends one event with its retries, unless interrupted.
+    fn send(&self, sandbox: &Sandbox, load: &Load) -> Result<(), sandbox::Error> {
+        let mut failed: Option<Invocation> = None;
+        while !self.interrupted.load(Ordering::SeqCst) {
+            let invocation = match &failed {
+                None => sandbox.invoke(&load.event)?,
+                Some(failed) => sandbox.retry(&load.event, failed)?,
+            };
+            self.invocations.lock().unwrap_or_else(PoisonError::into_inner).push(invocation.clone());
+            if !(load.asynchronous && invocation.has_failed() && invocation.attempt <= RETRIES) {
+                break;
+            }
+            failed = Some(invocation);
+        }
+        Ok(())
     }
 
     /// What there is to see without an end.

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 pub use super::platform::events::Status;
 
 /// An invocation after everything about it is done, extensions included.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// The id of the request.
+    /// The id of the request, which all attempts at it share.
     pub request_id: String,
+    /// 1 for the first attempt at the request, more for Lambda's retries of an asynchronous one.
+    pub attempt: u32,
     /// What the caller was told.
     pub outcome: Outcome,
     /// What the caller got: the function's bytes, or Lambda's error object.
@@ -31,6 +35,32 @@ pub struct Invocation {
     pub extension_overhead: Duration,
     /// The most memory that was in use, in MB.
     pub max_memory_mb: u32,
+}
+
+impl Invocation {
+    /// Whether Lambda retries it if it was asynchronous.
+    pub fn has_failed(&self) -> bool {
+        self.outcome != Outcome::Success
+    }
+}
+
+/// An attempt at a request that is about to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub request_id: String,
+    pub number: u32,
+}
+
+impl Attempt {
+    /// At a request of its own.
+    pub(crate) fn first() -> Self {
+        Self { request_id: Uuid::new_v4().to_string(), number: 1 }
+    }
+
+    /// At the same request.
+    pub(crate) fn after(failed: &Invocation) -> Self {
+        Self { request_id: failed.request_id.clone(), number: failed.attempt.saturating_add(1) }
+    }
 }
 
 /// What a caller is told.

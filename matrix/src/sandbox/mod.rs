@@ -41,6 +41,7 @@ use tokio::sync::mpsc::UnboundedSender;
 pub use self::footprint::Footprint;
 pub use self::function::Function;
 pub use self::gates::{ExtensionGates, Gates};
+use self::invocation::Attempt;
 pub use self::invocation::{ExitOf, Invocation, Outcome, Status};
 use self::journal::Entry;
 pub use self::network::{OUTSIDE, in_own_network};
@@ -102,6 +103,10 @@ pub enum Error {
     Gone,
 }
 
+/// How often Lambda retries an asynchronous invocation that has failed, unless the function is configured otherwise ("How Lambda handles errors and retries with
+/// asynchronous invocation").
+pub const RETRIES: u32 = 2;
+
 /// An environment at work. Dropping it kills everything in it.
 #[derive(Debug)]
 pub struct Sandbox {
@@ -143,8 +148,27 @@ impl Sandbox {
 
     /// Sends an event through the environment and returns when everything about it is done, extensions included.
     pub fn invoke(&self, event: &[u8]) -> Result<Invocation, Error> {
+        self.attempt(event, Attempt::first())
+    }
+
+    /// Sends an event again under the same request id, as Lambda does a minute or two after an asynchronous invocation has failed.
+    pub fn retry(&self, event: &[u8], failed: &Invocation) -> Result<Invocation, Error> {
+        self.attempt(event, Attempt::after(failed))
+    }
+
+    /// Sends an event as an asynchronous caller does: a failed attempt is retried at most [`RETRIES`] times. Gives all attempts. The environment is frozen
+    /// between them, though not for minutes.
+    pub fn invoke_async(&self, event: &[u8]) -> Result<Vec<Invocation>, Error> {
+        let mut attempts = vec![self.invoke(event)?];
+        while let Some(failed) = attempts.last().filter(|last| last.has_failed() && last.attempt <= RETRIES) {
+            attempts.push(self.retry(event, failed)?);
+        }
+        Ok(attempts)
+    }
+
+    fn attempt(&self, event: &[u8], attempt: Attempt) -> Result<Invocation, Error> {
         let event = Bytes::copy_from_slice(event);
-        self.ask(|answer| Command::Invoke { event, answer })
+        self.ask(|answer| Command::Invoke { event, attempt, answer })
     }
 
     /// The intake, when the setup has one.

@@ -16,7 +16,7 @@ use super::cpu::{Entrance, Group};
 use super::environment::Addresses;
 use super::function::Function;
 use super::halt::Halt;
-use super::invocation::{ExitOf, Invocation};
+use super::invocation::{Attempt, ExitOf, Invocation};
 use super::journal::{Journal, What};
 use super::network::Outside;
 use super::platform::init::{Failure, Phase};
@@ -29,7 +29,7 @@ use super::{Error, intake, isolation, mounts, network};
 
 /// What the handle asks for.
 pub(crate) enum Command {
-    Invoke { event: Bytes, answer: mpsc::SyncSender<Invocation> },
+    Invoke { event: Bytes, attempt: Attempt, answer: mpsc::SyncSender<Invocation> },
     Within { work: Box<dyn FnOnce() + Send> },
     Shutdown { answer: mpsc::SyncSender<Vec<ExitOf>> },
 }
@@ -240,8 +240,8 @@ impl House {
     async fn obey(&mut self, mut commands: UnboundedReceiver<Command>) {
         while let Some(command) = commands.recv().await {
             match command {
-                Command::Invoke { event, answer } => {
-                    let _ = answer.send(self.life.invoke(event).await);
+                Command::Invoke { event, attempt, answer } => {
+                    let _ = answer.send(self.life.invoke(event, attempt).await);
                 }
                 // A thread is born into the network of the one that starts it.
                 Command::Within { work } => {

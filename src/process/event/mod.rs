@@ -1,11 +1,11 @@
 //! What the Telemetry API delivers, as types.
 //!
 //! Source: AWS Lambda developer guide, "Lambda Telemetry API Event schema reference". Only fields that somebody reads are kept; everything
-//! else is ignored, so that a field that Lambda adds tomorrow changes nothing.
+//! else is ignored, so that a field that Lambda adds tomorrow changes nothing. An event needs its type and, where it is about an invocation, its request id;
+//! every other field may be missing or of another type, which counts as missing.
 
 mod parse;
-
-use serde::Deserialize;
+mod platform;
 
 pub use parse::{Batch, parse};
 
@@ -66,7 +66,7 @@ pub enum Platform {
     /// The restore is over.
     RestoreReport(RestoreReport),
     /// An invocation begins.
-    Start(Start),
+    Start(InvocationStart),
     /// The runtime has answered, failed, or run out of time.
     RuntimeDone(RuntimeDone),
     /// The invocation is over for everybody.
@@ -80,8 +80,7 @@ pub enum Platform {
 }
 
 /// `platform.initStart`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct InitStart {
     /// For example `python:3.12.v10`.
     pub runtime_version: Option<String>,
@@ -97,43 +96,32 @@ impl InitStart {
 }
 
 /// `platform.initReport`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct InitReport {
     /// How the sandbox came to be, for example `on-demand`.
     pub initialization_type: Option<String>,
-    /// The measurements.
-    pub metrics: Duration,
+    /// Milliseconds of initialization.
+    pub duration_ms: Option<f64>,
 }
 
 /// `platform.restoreReport`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RestoreReport {
-    /// The measurements; absent when the restore did not live to be measured.
-    pub metrics: Option<Duration>,
-}
-
-/// A bare duration.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Duration {
-    /// Milliseconds.
-    pub duration_ms: f64,
+    /// Milliseconds of the restore; absent when it did not live to be measured.
+    pub duration_ms: Option<f64>,
 }
 
 /// `platform.start`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Start {
+#[derive(Debug, Clone, PartialEq)]
+pub struct InvocationStart {
     /// Which invocation.
     pub request_id: RequestId,
     /// The function's version.
     pub version: Option<String>,
 }
 
-/// How an invocation or a phase ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// How an invocation ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Status {
     /// Well.
     Success,
@@ -143,11 +131,13 @@ pub enum Status {
     Failure,
     /// Time ran out.
     Timeout,
+    /// The event has no status, or one that this version does not know.
+    #[default]
+    Unknown,
 }
 
 /// `platform.runtimeDone`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RuntimeDone {
     /// Which invocation.
     pub request_id: RequestId,
@@ -155,27 +145,24 @@ pub struct RuntimeDone {
     pub status: Status,
     /// Why it failed.
     pub error_type: Option<String>,
-    /// Absent when the runtime did not live to be measured.
-    pub metrics: Option<RuntimeMetrics>,
+    /// Nothing is measured when the runtime did not live to be.
+    pub metrics: RuntimeMetrics,
     /// `responseLatency`, `responseDuration`, `runtimeOverhead`.
-    #[serde(default)]
-    pub spans: Vec<Span>,
+    pub spans: Vec<PhaseSpan>,
 }
 
 /// What `platform.runtimeDone` measures.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct RuntimeMetrics {
     /// Milliseconds in the runtime.
-    pub duration_ms: f64,
+    pub duration_ms: Option<f64>,
     /// Bytes of the response.
-    pub produced_bytes: Option<u64>,
+    pub produced_bytes: Option<f64>,
 }
 
-/// A named stretch of an invocation.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Span {
+/// A named phase of an invocation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PhaseSpan {
     /// For example `responseLatency`.
     pub name: String,
     /// Milliseconds.
@@ -183,8 +170,7 @@ pub struct Span {
 }
 
 /// `platform.report`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Report {
     /// Which invocation.
     pub request_id: RequestId,
@@ -195,47 +181,38 @@ pub struct Report {
     /// The bill.
     pub metrics: ReportMetrics,
     /// On managed instances, `responseLatency` stands here because there is no `platform.runtimeDone`.
-    #[serde(default)]
-    pub spans: Vec<Span>,
+    pub spans: Vec<PhaseSpan>,
 }
 
 /// What `platform.report` measures; managed instances report the duration only.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ReportMetrics {
     /// Milliseconds from the invocation to the end of everybody's work.
-    pub duration_ms: f64,
-    /// What is paid for and how much memory it took; on-demand only.
-    #[serde(flatten)]
-    pub billed: Option<Billed>,
+    pub duration_ms: Option<f64>,
+    /// Billed milliseconds; on-demand only.
+    pub billed_duration_ms: Option<f64>,
+    /// Configured memory, MB; on-demand only.
+    pub memory_size_mb: Option<f64>,
+    /// The most memory that was in use, MB; on-demand only.
+    pub max_memory_used_mb: Option<f64>,
     /// Milliseconds of initialization, in the report of a cold start.
     pub init_duration_ms: Option<f64>,
 }
 
-/// The on-demand part of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-pub struct Billed {
-    /// Billed milliseconds.
-    #[serde(rename = "billedDurationMs")]
-    pub duration_ms: f64,
-    /// Configured memory, MB.
-    #[serde(rename = "memorySizeMB")]
-    pub memory_size_mb: f64,
-    /// The most memory that was in use, MB.
-    #[serde(rename = "maxMemoryUsedMB")]
-    pub max_memory_used_mb: f64,
+impl ReportMetrics {
+    /// Whether all of the configured memory was in use.
+    pub fn memory_is_exhausted(&self) -> bool {
+        self.max_memory_used_mb.zip(self.memory_size_mb).is_some_and(|(used, size)| used >= size)
+    }
 }
 
 /// `platform.logsDropped`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct LogsDropped {
     /// Why.
-    #[serde(default)]
-    pub reason: String,
+    pub reason: Option<String>,
     /// How many events.
-    pub dropped_records: u64,
+    pub dropped_records: Option<f64>,
     /// How many bytes.
-    #[serde(default)]
-    pub dropped_bytes: u64,
+    pub dropped_bytes: Option<f64>,
 }

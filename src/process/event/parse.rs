@@ -4,12 +4,16 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, DeserializeOwned, Visitor},
+    de::{self, Visitor},
 };
 use serde_json::value::RawValue;
 use time::{Date, OffsetDateTime, Time, UtcDateTime, format_description::well_known::Rfc3339};
 
-use super::{Event, Platform, Record, Text, Timestamp};
+use super::{
+    Event, Record, Text, Timestamp,
+    platform::{self, UnknownType},
+};
+use crate::platform::json::Object;
 
 /// What one delivery held.
 #[derive(Debug, Default, PartialEq)]
@@ -32,7 +36,7 @@ pub fn parse(body: &[u8], arrived: Timestamp) -> Batch {
     let envelopes = serde_json::from_str::<Vec<Envelope>>(&text).map(|all| all.into_iter().map(Some).collect());
     let envelopes = envelopes.or_else(|_| {
         let elements = serde_json::from_str::<Vec<&RawValue>>(&text)?;
-        Ok::<Vec<_>, serde_json::Error>(elements.iter().map(|it| serde_json::from_str(it.get()).ok()).collect())
+        Ok::<Vec<_>, serde_json::Error>(elements.iter().map(|element| Envelope::read(element.get())).collect())
     });
     let Ok(envelopes) = envelopes else {
         batch.malformed = 1;
@@ -59,6 +63,15 @@ struct Envelope<'a> {
     record: Option<&'a RawValue>,
 }
 
+impl<'a> Envelope<'a> {
+    /// The same of an element that only a lenient reader understands.
+    fn read(element: &'a str) -> Option<Self> {
+        let element = Object::parse(element)?;
+        let (time, kind, record) = (element.value("time"), element.text("type")?, element.value("record"));
+        Some(Self { time, kind: kind.into(), record })
+    }
+}
+
 enum Element {
     Event(Event),
     Unknown,
@@ -70,47 +83,25 @@ fn parse_element(envelope: &Envelope, arrived: Timestamp) -> Element {
     let record = match envelope.kind.as_ref() {
         "function" => text(record).map(Record::Function),
         "extension" => text(record).map(Record::Extension),
-        kind => match platform(kind, record) {
+        kind => match platform::read(kind, record) {
             Ok(platform) => platform.map(Record::Platform),
-            Err(Unknown) => return Element::Unknown,
+            Err(UnknownType) => return Element::Unknown,
         },
     };
     let time = envelope.time.and_then(|time| epoch_ms(time.get().trim_matches('"'))).unwrap_or(arrived);
     record.map_or(Element::Malformed, |record| Element::Event(Event { time, record }))
 }
 
-/// A type that this version does not know.
-struct Unknown;
-
-/// None: a type that we know, in a shape that we cannot read.
-fn platform(kind: &str, record: &str) -> Result<Option<Platform>, Unknown> {
-    Ok(match kind {
-        "platform.initStart" => read(record).map(Platform::InitStart),
-        "platform.initRuntimeDone" => Some(Platform::InitRuntimeDone),
-        "platform.initReport" => read(record).map(Platform::InitReport),
-        "platform.restoreStart" => Some(Platform::RestoreStart),
-        "platform.restoreRuntimeDone" => Some(Platform::RestoreRuntimeDone),
-        "platform.restoreReport" => read(record).map(Platform::RestoreReport),
-        "platform.start" => read(record).map(Platform::Start),
-        "platform.runtimeDone" => read(record).map(Platform::RuntimeDone),
-        "platform.report" => read(record).map(Platform::Report),
-        "platform.extension" => Some(Platform::Extension),
-        "platform.telemetrySubscription" => Some(Platform::TelemetrySubscription),
-        "platform.logsDropped" => read(record).map(Platform::LogsDropped),
-        _ => return Err(Unknown),
-    })
-}
-
-fn read<T: DeserializeOwned>(record: &str) -> Option<T> {
-    serde_json::from_str(record).ok()
-}
-
+/// None for null. A line that is neither a string nor an object is its JSON text.
 fn text(record: &str) -> Option<Text> {
-    if record.starts_with('{') {
-        return Some(Text::Object(record.to_owned()));
+    match record.as_bytes().first() {
+        Some(b'{') => Some(Text::Object(record.to_owned())),
+        Some(b'"') => {
+            let plain = serde_json::from_str(record).ok();
+            plain.or_else(|| serde_json::from_str(record).ok().map(|LenientText(text)| text)).map(Text::Plain)
+        }
+        _ => (record != "null").then(|| Text::Plain(record.to_owned())),
     }
-    let plain = serde_json::from_str(record).ok();
-    plain.or_else(|| serde_json::from_str(record).ok().map(|LenientText(text)| text)).map(Text::Plain)
 }
 
 /// A JSON string in which half of a surrogate pair, which is no character, becomes U+FFFD instead of an error: UTF-16 languages cut their lines anywhere.

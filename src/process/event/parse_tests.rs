@@ -1,5 +1,5 @@
 use super::*;
-use crate::process::event::{Billed, Status};
+use crate::process::event::{Platform, ReportMetrics, Status};
 
 fn one(element: &str) -> Event {
     let batch = parse(format!("[{element}]").as_bytes(), 5);
@@ -13,7 +13,7 @@ fn a_bad_neighbour_costs_nobody_else() {
         br#"[{"time":"2026-11-23T09:45:46.221Z","type":"function","record":"a"},
              {"time":"2026-11-23T09:45:46.221Z","type":"platform.somethingNew","record":{}},
              {"time":"2026-11-23T09:45:46.221Z","type":"platform.start","record":{"version":"1"}},
-             {"type":"function","record":17}, 42, {"record":"no type"},
+             {"type":"function","record":null}, 42, {"record":"no type"},
              {"time":"2026-11-23T09:45:46.222Z","type":"function","record":"b"}]"#,
         0,
     );
@@ -83,6 +83,20 @@ fn the_usual_form_of_a_time_is_read_as_any_other() {
 }
 
 #[test]
+fn a_line_that_is_neither_text_nor_object_is_its_json() {
+    for line in ["17", "[1, 2]", "true", "-1.50"] {
+        let event = one(&format!(r#"{{"type":"function","record":{line}}}"#));
+        assert_eq!(event.record, Record::Function(Text::Plain(line.to_owned())));
+    }
+}
+
+#[test]
+fn of_a_field_of_the_envelope_that_comes_twice_the_last_one_counts() {
+    let event = one(r#"{"type":"extension","type":"function","record":"a","record":"b","time":null}"#);
+    assert_eq!(event, Event { time: 5, record: Record::Function(Text::Plain("b".to_owned())) });
+}
+
+#[test]
 fn an_object_line_is_kept_as_it_is() {
     let Record::Function(Text::Object(object)) = one(r#"{"type":"function","record":{"z":1, "a":2.50}}"#).record else {
         panic!("not an object")
@@ -99,12 +113,17 @@ fn an_on_demand_report_carries_the_bill_and_a_managed_one_does_not() {
         "spans":[{"name":"responseLatency","start":"2026-11-23T09:45:47.721Z","durationMs":1.095}]}}"#);
     let Record::Platform(Platform::Report(on_demand)) = on_demand.record else { panic!("no report") };
     let Record::Platform(Platform::Report(managed)) = managed.record else { panic!("no report") };
-    assert_eq!(on_demand.metrics.init_duration_ms, Some(7.25));
     assert_eq!(
-        on_demand.metrics.billed,
-        Some(Billed { duration_ms: 2.0, memory_size_mb: 128.0, max_memory_used_mb: 90.0 })
+        on_demand.metrics,
+        ReportMetrics {
+            duration_ms: Some(1.5),
+            billed_duration_ms: Some(2.0),
+            memory_size_mb: Some(128.0),
+            max_memory_used_mb: Some(90.0),
+            init_duration_ms: Some(7.25)
+        }
     );
-    assert_eq!(managed.metrics.billed, None);
+    assert_eq!(managed.metrics, ReportMetrics { duration_ms: Some(1.398), ..ReportMetrics::default() });
     assert_eq!(managed.status, Status::Timeout);
     assert_eq!(managed.spans.len(), 1);
 }

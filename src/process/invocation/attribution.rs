@@ -5,176 +5,154 @@
 
 use std::collections::VecDeque;
 
-use crate::{
-    platform::ids::RequestId,
-    process::{event::Timestamp, log::Log},
-};
+use super::context::AttemptId;
+use crate::process::{event::Timestamp, log::Log};
 
-/// How many lines may wait for an invocation, and how many bytes of text.
-const MAX_ORPHANS: usize = 1000;
-const MAX_ORPHAN_BYTES: usize = 2 << 20;
+/// How many invocations back a late line finds its own.
+const WINDOWS: usize = 16;
+/// How many lines are held for the next invocation, and how many bytes of text.
+const MAX_HELD_LOGS: usize = 1000;
+const MAX_HELD_BYTES: usize = 2 << 20;
 
 /// Whose line it is.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Owner {
+pub enum LogOwner {
     /// This invocation's.
-    Known(RequestId),
-    /// An invocation's that has not begun.
-    Unborn,
+    Invocation(AttemptId),
+    /// The next invocation's, of which nothing is known yet.
+    NextInvocation,
     /// Nobody can tell: several invocations run at once.
-    Nobody,
+    Unknown,
 }
 
 /// The invocations in time, and the lines that wait for one.
 #[derive(Debug)]
 pub struct Attribution {
     concurrent: bool,
-    first: Option<Begun>,
-    current: Option<Begun>,
-    last: Option<Past>,
-    orphans: VecDeque<Log>,
-    orphan_bytes: usize,
+    /// In order of time.
+    windows: VecDeque<Window>,
+    held_logs: VecDeque<Log>,
+    held_bytes: usize,
 }
 
-#[derive(Debug, Clone)]
-struct Begun {
-    id: RequestId,
-    at: Timestamp,
-}
-
+/// The time in which lines are an invocation's: from the end of the invocation before it to its own.
 #[derive(Debug)]
-struct Past {
-    id: RequestId,
-    from: Timestamp,
-    to: Timestamp,
+struct Window {
+    id: AttemptId,
+    /// When the invocation began, or ended where only that is known.
+    at: Timestamp,
+    /// Open while it runs, for all that is known.
+    end: Option<Timestamp>,
 }
 
 impl Attribution {
     /// `concurrent`: several invocations may run at once, so that time says nothing.
     pub fn new(concurrent: bool) -> Self {
-        Self { concurrent, first: None, current: None, last: None, orphans: VecDeque::new(), orphan_bytes: 0 }
+        Self { concurrent, windows: VecDeque::new(), held_logs: VecDeque::new(), held_bytes: 0 }
     }
 
     /// Whose line it is that was written then.
-    pub fn owner(&self, time: Timestamp) -> Owner {
+    pub fn owner(&self, time: Timestamp) -> LogOwner {
         if self.concurrent {
-            return Owner::Nobody;
+            return LogOwner::Unknown;
         }
-        let known = |id: &RequestId| Owner::Known(id.clone());
-        match (&self.current, &self.last, &self.first) {
-            (Some(current), ..) if time >= current.at => known(&current.id),
-            (_, Some(last), _) if (last.from..=last.to).contains(&time) => known(&last.id),
-            // Written during init but delivered late.
-            (_, _, Some(first)) if time < first.at => known(&first.id),
-            (Some(current), ..) => known(&current.id),
-            _ => Owner::Unborn,
-        }
+        let lasts = |window: &&Window| window.end.is_none_or(|end| time <= end);
+        let during = self.windows.iter().rev().find(|window| window.at <= time && lasts(window));
+        let window = during.or_else(|| self.windows.iter().find(lasts));
+        window.map_or(LogOwner::NextInvocation, |window| LogOwner::Invocation(window.id.clone()))
     }
 
     /// The invocation that runs, or else the last one that did.
-    pub fn latest(&self) -> Option<&RequestId> {
-        self.current.as_ref().map(|current| &current.id).or_else(|| self.last.as_ref().map(|last| &last.id))
+    pub fn latest(&self) -> Option<&AttemptId> {
+        self.windows.back().map(|window| &window.id)
     }
 
-    /// An invocation begins; the lines that waited for it. `done`: its end was told before its beginning.
-    pub fn begin(&mut self, id: &RequestId, at: Timestamp, done: bool) -> VecDeque<Log> {
-        let begun = Begun { id: id.clone(), at };
-        self.first.get_or_insert_with(|| begun.clone());
-        match self.last.as_mut().filter(|last| done && last.id == *id) {
-            Some(last) => last.from = at,
-            None if !done => self.current = Some(begun),
-            None => {}
+    /// An invocation begins; gives the lines that waited for it.
+    pub fn begin(&mut self, id: &AttemptId, at: Timestamp) -> Vec<Log> {
+        if self.concurrent {
+            return Vec::new();
         }
-        self.take_orphans()
-    }
-
-    /// An invocation ends.
-    pub fn end(&mut self, id: &RequestId, at: Timestamp) {
-        let from = match self.current.take_if(|current| current.id == *id) {
-            Some(current) => current.at,
-            None => at,
-        };
-        self.last = Some(Past { id: id.clone(), from, to: at });
-    }
-
-    /// Keeps a line for the next invocation. The oldest one comes back if there are too many.
-    pub fn adopt(&mut self, log: Log) -> Option<Log> {
-        self.orphan_bytes += log.message.len();
-        self.orphans.push_back(log);
-        if self.orphans.len() <= MAX_ORPHANS && self.orphan_bytes <= MAX_ORPHAN_BYTES {
-            return None;
+        match self.windows.iter().position(|window| window.id == *id) {
+            Some(index) => {
+                self.end_before(index, at);
+                if let Some(window) = self.windows.get_mut(index) {
+                    window.at = at;
+                }
+            }
+            None => self.insert(Window { id: id.clone(), at, end: None }),
         }
-        let oldest = self.orphans.pop_front()?;
-        self.orphan_bytes -= oldest.message.len();
-        Some(oldest)
+        self.claim_held_logs()
     }
 
-    /// All lines that wait.
-    pub fn take_orphans(&mut self) -> VecDeque<Log> {
-        self.orphan_bytes = 0;
-        std::mem::take(&mut self.orphans)
+    /// An invocation ends; gives the lines that waited for it.
+    pub fn end(&mut self, id: &AttemptId, at: Timestamp) -> Vec<Log> {
+        if self.concurrent {
+            return Vec::new();
+        }
+        match self.windows.iter_mut().find(|window| window.id == *id) {
+            Some(window) => window.end = Some(window.end.map_or(at, |end| end.min(at))),
+            None => self.insert(Window { id: id.clone(), at, end: Some(at) }),
+        }
+        self.claim_held_logs()
+    }
+
+    fn insert(&mut self, mut window: Window) {
+        let index = self.windows.partition_point(|other| other.at <= window.at);
+        self.end_before(index, window.at);
+        if let Some(next) = self.windows.get(index) {
+            window.end.get_or_insert(next.at.saturating_sub(1));
+        }
+        self.windows.insert(index, window);
+        if self.windows.len() > WINDOWS {
+            self.windows.pop_front();
+        }
+    }
+
+    /// One invocation runs at a time: what is earlier than one that begins has ended by then.
+    fn end_before(&mut self, index: usize, at: Timestamp) {
+        for earlier in self.windows.range_mut(..index).filter(|earlier| earlier.end.is_none_or(|end| end > at)) {
+            earlier.end = Some(at.saturating_sub(1));
+        }
+    }
+
+    /// Takes the lines out whose invocation is known by now.
+    fn claim_held_logs(&mut self) -> Vec<Log> {
+        let mut claimed = Vec::new();
+        for mut log in self.take_held_logs() {
+            match self.owner(log.time) {
+                LogOwner::Invocation(id) => {
+                    log.request_id = Some(id.request_id);
+                    claimed.push(log);
+                }
+                LogOwner::NextInvocation | LogOwner::Unknown => {
+                    self.held_bytes += log.message.len();
+                    self.held_logs.push_back(log);
+                }
+            }
+        }
+        claimed
+    }
+
+    /// Holds a line for the next invocation; gives the oldest ones if there are too many.
+    pub fn hold_log(&mut self, log: Log) -> Vec<Log> {
+        self.held_bytes += log.message.len();
+        self.held_logs.push_back(log);
+        let mut evicted = Vec::new();
+        while self.held_logs.len() > MAX_HELD_LOGS || self.held_bytes > MAX_HELD_BYTES {
+            let Some(oldest) = self.held_logs.pop_front() else { break };
+            self.held_bytes -= oldest.message.len();
+            evicted.push(oldest);
+        }
+        evicted
+    }
+
+    /// All lines that are held.
+    pub fn take_held_logs(&mut self) -> VecDeque<Log> {
+        self.held_bytes = 0;
+        std::mem::take(&mut self.held_logs)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::process::log::Status;
-
-    fn known(id: &str) -> Owner {
-        Owner::Known(id.into())
-    }
-
-    #[test]
-    fn lines_belong_to_the_invocation_during_which_they_were_written() {
-        let mut attribution = Attribution::new(false);
-        assert_eq!(attribution.owner(5), Owner::Unborn);
-        attribution.begin(&"a".into(), 10, false);
-        assert_eq!(attribution.owner(11), known("a"));
-        assert_eq!(attribution.owner(5), known("a"), "init lines that come late are the first invocation's");
-        attribution.end(&"a".into(), 20);
-        assert_eq!(attribution.owner(15), known("a"), "a line that comes after the end but was written before it");
-        assert_eq!(attribution.owner(25), Owner::Unborn);
-        attribution.begin(&"b".into(), 30, false);
-        assert_eq!(attribution.owner(25), known("b"), "what was written between two belongs to the next");
-        assert_eq!(attribution.owner(15), known("a"));
-        assert_eq!(attribution.owner(31), known("b"));
-        assert_eq!(attribution.latest(), Some(&"b".into()));
-    }
-
-    #[test]
-    fn an_end_that_is_told_before_its_beginning_leaves_nothing_open() {
-        let mut attribution = Attribution::new(false);
-        attribution.end(&"a".into(), 20);
-        attribution.begin(&"a".into(), 10, true);
-        assert_eq!(attribution.owner(15), known("a"));
-        assert_eq!(attribution.owner(25), Owner::Unborn);
-    }
-
-    #[test]
-    fn concurrent_invocations_leave_lines_to_nobody() {
-        let mut attribution = Attribution::new(true);
-        attribution.begin(&"a".into(), 10, false);
-        assert_eq!(attribution.owner(11), Owner::Nobody);
-    }
-
-    #[test]
-    fn orphans_are_bounded_in_number_and_bytes() {
-        let line = |message: String| Log {
-            message,
-            status: Status::Info,
-            time: 0,
-            request_id: None,
-            tags: None,
-            execution: None,
-        };
-        let mut attribution = Attribution::new(false);
-        for number in 0..MAX_ORPHANS {
-            assert_eq!(attribution.adopt(line(number.to_string())), None);
-        }
-        assert_eq!(attribution.adopt(line("more".to_owned())).unwrap().message, "0");
-        assert_eq!(attribution.take_orphans().len(), MAX_ORPHANS);
-        assert_eq!(attribution.adopt(line("x".repeat(MAX_ORPHAN_BYTES))), None);
-        assert!(attribution.adopt(line("y".to_owned())).unwrap().message.starts_with('x'));
-    }
-}
+#[path = "attribution_tests.rs"]
+mod tests;

@@ -1,26 +1,23 @@
-//! What is told of a sandbox's own life: how it was initialized or restored, its first invocation, and its end.
+//! The sandbox's own life: how it was initialized or restored, its first invocation, and its end.
 //!
-//! Measurements of its start are told once each, with the tags of the first invocation, whichever of the two comes first.
+//! Once-per-sandbox metrics (init, restore) carry the tags of the first invocation, so they are held until it has begun and its tags are known.
 
-use super::{Moment, Processor, Produced};
-use crate::{
-    platform::ids::RequestId,
-    process::{
-        event::{InitReport, InitStart, RestoreReport, Timestamp},
-        log, metric,
-    },
+use super::{Moment, Processor, Produced, Settings, context::AttemptId};
+use crate::process::{
+    event::{InitReport, InitStart, RestoreReport, Timestamp},
+    log, metric,
 };
 
-/// A measurement that is told once.
+/// A metric that is sent once per sandbox.
 #[derive(Debug, Default)]
-pub enum Once {
-    /// Nobody has measured it yet.
+pub enum OnceMetric {
+    /// Not measured yet.
     #[default]
     Unknown,
-    /// It waits for the first invocation.
-    Waiting(Measured),
-    /// It has been told.
-    Told,
+    /// Held for the tags of the first invocation.
+    Held(Measured),
+    /// Sent.
+    Sent,
 }
 
 /// What was measured.
@@ -32,109 +29,151 @@ pub struct Measured {
     pub time: Timestamp,
 }
 
-impl Once {
-    /// It was measured; only the first time counts.
+impl OnceMetric {
+    /// Records a measurement; only the first one counts.
     pub fn measure(&mut self, measured: Measured) {
         if matches!(self, Self::Unknown) {
-            *self = Self::Waiting(measured);
+            *self = Self::Held(measured);
         }
     }
 
-    /// Takes what waits, to be told.
+    /// Takes what is held, to be sent.
     pub fn take(&mut self) -> Option<Measured> {
-        let Self::Waiting(measured) = *self else { return None };
-        *self = Self::Told;
+        let Self::Held(measured) = *self else { return None };
+        *self = Self::Sent;
         Some(measured)
     }
 }
 
-/// The count of the sandbox's first invocation. It waits for `platform.initStart`, which says whether the function is a durable one: that is what
-/// the cold starts of such functions are found by.
+/// The sandbox's first invocation. Its count is held until the events have come that decide on its tags: `platform.initStart` says whether the function is a
+/// durable one, by which the cold starts of such functions are found, and `platform.restoreStart` when a sandbox that was made from a snapshot started.
 #[derive(Debug)]
-pub enum First {
-    /// It may have to wait.
-    Awaited,
-    /// It waits.
-    Held { id: RequestId, time: Timestamp },
-    /// It need not wait.
-    Free,
+pub struct FirstInvocation {
+    awaits_init: bool,
+    awaits_restore: bool,
+    held: Option<HeldCount>,
+}
+
+/// A count of an invocation that is held.
+#[derive(Debug)]
+struct HeldCount {
+    id: AttemptId,
+    time: Timestamp,
+}
+
+impl FirstInvocation {
+    /// Waits for the events that will come. A managed instance has its invocations from events alone, behind those of its initialization.
+    pub fn new(settings: Settings) -> Self {
+        let waits = settings.telemetry && !settings.managed;
+        Self { awaits_init: waits, awaits_restore: waits && settings.snap_start, held: None }
+    }
+
+    /// Whether its tags are known.
+    pub fn is_settled(&self) -> bool {
+        !self.awaits_init && !self.awaits_restore
+    }
+
+    /// Holds its count.
+    pub fn hold(&mut self, id: AttemptId, time: Timestamp) {
+        self.held = Some(HeldCount { id, time });
+    }
+
+    /// Whether its count is held.
+    pub fn holds(&self, id: &AttemptId) -> bool {
+        self.held.as_ref().is_some_and(|held| held.id == *id)
+    }
 }
 
 impl Processor {
     /// Whether the runtime's name is wanted before the next invocation is told of.
     pub fn wants_runtime(&self) -> bool {
-        self.settings.enhanced_metrics && !self.dynamic.knows_runtime()
+        self.settings.enhanced_metrics && !self.sandbox.knows_runtime()
     }
 
     /// The runtime's name.
     pub fn learn_runtime(&mut self, name: &str) {
-        self.dynamic.learn_runtime(name);
+        self.sandbox.learn_runtime(name);
     }
 
     /// SHUTDOWN: the sandbox is about to end, though events may still come.
     pub fn ending(&mut self, now: Timestamp, out: &mut Produced) {
-        let tags = self.dynamic.tags(self.dynamic.latest());
+        let tags = self.sandbox.tags(self.sandbox.latest());
         self.point(metric::SHUTDOWNS, 1.0, now, &tags, out);
     }
 
     /// No event will come any more: what still waits for one leaves without it.
     pub fn ended(&mut self, now: Timestamp, out: &mut Produced) {
-        for log in self.attribution.take_orphans() {
+        for log in self.attribution.take_held_logs() {
             self.emit(log, out);
         }
-        self.release_first(out);
-        self.tell_births(out);
-        self.moment(Moment::Ending(self.dynamic.tags(self.dynamic.latest())), out);
-        if self.dynamic.first().is_none() {
-            self.point(metric::UNUSED_INIT, 1.0, now, &self.dynamic.tags(None), out);
+        self.settle_first(out);
+        self.send_once_metrics(out);
+        self.moment(Moment::Ending(self.sandbox.tags(self.sandbox.latest())), out);
+        if self.sandbox.first().is_none() {
+            self.point(metric::UNUSED_INIT, 1.0, now, &self.sandbox.tags(None), out);
         }
     }
 
     pub(super) fn init_start(&mut self, init: &InitStart, time: Timestamp, out: &mut Produced) {
         if init.is_durable() {
-            self.dynamic.learn_durable();
+            self.sandbox.learn_durable();
         }
         self.own(log::init_start(init, time), out);
-        self.release_first(out);
+        self.first.awaits_init = false;
+        self.release_held(out);
     }
 
     pub(super) fn init_report(&mut self, report: &InitReport, time: Timestamp, out: &mut Produced) {
         if let Some(init_type) = report.initialization_type.as_deref().filter(|_| !self.settings.init_type_tagged) {
-            self.dynamic.learn_init_type(init_type);
+            self.sandbox.learn_init_type(init_type);
         }
-        self.init.measure(Measured { seconds: report.metrics.duration_ms / 1000.0, time });
-        self.release_births(out);
+        if let Some(duration_ms) = report.duration_ms {
+            self.init.measure(Measured { seconds: duration_ms / 1000.0, time });
+        }
+        self.release_held(out);
+    }
+
+    pub(super) fn restore_start(&mut self, time: Timestamp, out: &mut Produced) {
+        self.sandbox.restored(time);
+        self.first.awaits_restore = false;
+        self.release_held(out);
     }
 
     pub(super) fn restore_report(&mut self, report: &RestoreReport, time: Timestamp, out: &mut Produced) {
-        let Some(metrics) = &report.metrics else {
+        let Some(duration_ms) = report.duration_ms else {
             out.warnings.push("Lambda did not say how long the restoration from the snapshot took".to_owned());
             return;
         };
-        self.restore.measure(Measured { seconds: metrics.duration_ms / 1000.0, time });
-        self.release_births(out);
+        self.restore.measure(Measured { seconds: duration_ms / 1000.0, time });
+        self.release_held(out);
     }
 
-    pub(super) fn release_births(&mut self, out: &mut Produced) {
-        if self.dynamic.first().is_some() {
-            self.tell_births(out);
+    /// Sends what is held for the first invocation once its tags are known.
+    pub(super) fn release_held(&mut self, out: &mut Produced) {
+        if !self.first.is_settled() {
+            return;
+        }
+        if let Some(HeldCount { time, .. }) = self.first.held.take() {
+            self.point(metric::INVOCATIONS, 1.0, time, &self.sandbox.tags(self.sandbox.first()), out);
+        }
+        if self.sandbox.first().is_some() {
+            self.send_once_metrics(out);
         }
     }
 
-    fn tell_births(&mut self, out: &mut Produced) {
-        let tags = self.dynamic.tags(self.dynamic.first());
-        for (name, told) in [(metric::INIT_DURATION, self.init.take()), (metric::RESTORE_DURATION, self.restore.take())]
-        {
-            if let Some(Measured { seconds, time }) = told {
+    /// What has not come by the end of the first invocation was lost on its way.
+    pub(super) fn settle_first(&mut self, out: &mut Produced) {
+        (self.first.awaits_init, self.first.awaits_restore) = (false, false);
+        self.release_held(out);
+    }
+
+    fn send_once_metrics(&mut self, out: &mut Produced) {
+        let tags = self.sandbox.tags(self.sandbox.first());
+        let metrics = [(metric::INIT_DURATION, self.init.take()), (metric::RESTORE_DURATION, self.restore.take())];
+        for (name, held) in metrics {
+            if let Some(Measured { seconds, time }) = held {
                 self.point(name, seconds, time, &tags, out);
             }
-        }
-    }
-
-    pub(super) fn release_first(&mut self, out: &mut Produced) {
-        let first = std::mem::replace(&mut self.first, First::Free);
-        if let First::Held { time, .. } = first {
-            self.point(metric::INVOCATIONS, 1.0, time, &self.dynamic.tags(self.dynamic.first()), out);
         }
     }
 }
@@ -144,8 +183,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_measurement_is_told_once() {
-        let mut once = Once::default();
+    fn the_first_measurement_is_sent_once() {
+        let mut once = OnceMetric::default();
         assert_eq!(once.take(), None);
         let first = Measured { seconds: 1.0, time: 5 };
         once.measure(first);

@@ -1,30 +1,48 @@
 //! What is known of each invocation, in bounded memory.
+//!
+//! Lambda sends an asynchronous request again under the same id, often to the same sandbox, so an invocation is an attempt at a request. Each attempt has at most
+//! one of each [`Input`], and they come in any order: an input belongs to the oldest attempt that still lacks it, and begins the next attempt if none does.
 
 use std::collections::VecDeque;
 
-use super::dynamic::Start;
-use crate::platform::ids::RequestId;
+use crate::{platform::ids::RequestId, process::event::Timestamp};
 
-/// How many invocations are remembered while they are open, and how many after they are over.
+/// How many invocations are remembered.
 const CAPACITY: usize = 500;
 
-/// One invocation.
+/// One invocation: an attempt at a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptId {
+    /// The request's id, which all attempts share.
+    pub request_id: RequestId,
+    /// 1 for the first attempt in this sandbox.
+    pub attempt: u32,
+}
+
+/// What reaches us of an invocation, each at most once an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// INVOKE from the Extensions API.
+    Invoke,
+    /// `platform.start`.
+    Start,
+    /// `platform.runtimeDone`.
+    RuntimeDone,
+    /// `platform.report`.
+    Report,
+}
+
+/// One invocation and what has been seen and counted of it.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact that was told or not, in any order")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a count that was made or not")]
 pub struct Context {
-    id: RequestId,
-    /// How it found the sandbox.
-    pub start: Start,
+    id: AttemptId,
+    /// Whether it is the sandbox's first.
+    pub is_first: bool,
+    /// When each input happened that has been seen.
+    inputs: [Option<Timestamp>; 4],
     /// Its use of the machine is being measured.
-    pub begun: bool,
-    /// INVOKE was seen.
-    pub invoked: bool,
-    /// `platform.start` was seen.
-    pub started: bool,
-    /// `platform.runtimeDone` was seen.
-    pub done: bool,
-    /// `platform.report` was seen.
-    pub reported: bool,
+    pub sampled: bool,
     /// It was counted as an error.
     pub failed: bool,
     /// It was counted as a timeout.
@@ -38,16 +56,12 @@ pub struct Context {
 }
 
 impl Context {
-    /// An invocation of which nothing is known yet.
-    fn new(id: RequestId, start: Start) -> Self {
+    fn new(id: AttemptId, is_first: bool) -> Self {
         Self {
             id,
-            start,
-            begun: false,
-            invoked: false,
-            started: false,
-            done: false,
-            reported: false,
+            is_first,
+            inputs: [None; 4],
+            sampled: false,
             failed: false,
             timed_out: false,
             out_of_memory: false,
@@ -55,113 +69,157 @@ impl Context {
             total_ms: None,
         }
     }
+
+    /// Which attempt it is.
+    pub fn id(&self) -> &AttemptId {
+        &self.id
+    }
+
+    /// Whether an input has been seen.
+    pub fn has(&self, input: Input) -> bool {
+        self.at(input).is_some()
+    }
+
+    /// Records an input; whether it is the first of its kind.
+    pub fn record(&mut self, input: Input, time: Timestamp) -> bool {
+        let slot = self.slot(input);
+        let is_new = slot.is_none();
+        slot.get_or_insert(time);
+        is_new
+    }
+
+    /// How many inputs have been seen.
+    pub fn inputs_seen(&self) -> usize {
+        self.inputs.iter().flatten().count()
+    }
+
+    /// Whether the runtime is done with it.
+    pub fn is_done(&self) -> bool {
+        self.has(Input::RuntimeDone) || self.has(Input::Report)
+    }
+
+    /// Whether it has begun and ended for everybody.
+    pub fn is_over(&self) -> bool {
+        [Input::Invoke, Input::RuntimeDone, Input::Report].into_iter().all(|input| self.has(input))
+    }
+
+    fn is_complete(&self) -> bool {
+        self.inputs_seen() == self.inputs.len()
+    }
+
+    fn at(&self, input: Input) -> Option<Timestamp> {
+        let [invoke, start, runtime_done, report] = self.inputs;
+        match input {
+            Input::Invoke => invoke,
+            Input::Start => start,
+            Input::RuntimeDone => runtime_done,
+            Input::Report => report,
+        }
+    }
+
+    fn slot(&mut self, input: Input) -> &mut Option<Timestamp> {
+        let [invoke, start, runtime_done, report] = &mut self.inputs;
+        match input {
+            Input::Invoke => invoke,
+            Input::Start => start,
+            Input::RuntimeDone => runtime_done,
+            Input::Report => report,
+        }
+    }
 }
 
-/// The newest invocations, open and over. Most of the time a sandbox has one or two open ones, at the back.
+/// The newest invocations, oldest first. The ones that are under way are mostly at the back.
 #[derive(Debug, Default)]
 pub struct Contexts {
-    open: VecDeque<Context>,
-    finished: VecDeque<Finished>,
-}
-
-#[derive(Debug)]
-struct Finished {
-    id: RequestId,
-    out_of_memory: bool,
+    contexts: VecDeque<Context>,
+    /// Whether there has been one.
+    used: bool,
 }
 
 impl Contexts {
-    /// The open invocation of that id.
-    pub fn find(&self, id: &RequestId) -> Option<&Context> {
-        self.open.iter().rev().find(|context| context.id == *id)
+    /// The invocation that an input belongs to, in which it is recorded: a new one if no attempt at the request lacks it. None for a telemetry event that comes
+    /// again, which has the type and the time of one that has been seen.
+    pub fn record(&mut self, id: &RequestId, input: Input, time: Timestamp) -> Option<&mut Context> {
+        let index = match self.lacking(id, input, time) {
+            Some(index) => index,
+            None if self.is_repetition(id, input, time) => return None,
+            None => self.open(id),
+        };
+        let context = self.contexts.get_mut(index)?;
+        context.record(input, time);
+        Some(context)
+    }
+
+    /// The invocation, if it is remembered.
+    pub fn find(&self, id: &AttemptId) -> Option<&Context> {
+        self.contexts.iter().rev().find(|context| context.id == *id)
     }
 
     /// The same, to be changed.
-    pub fn find_mut(&mut self, id: &RequestId) -> Option<&mut Context> {
-        self.open.iter_mut().rev().find(|context| context.id == *id)
+    pub fn find_mut(&mut self, id: &AttemptId) -> Option<&mut Context> {
+        self.contexts.iter_mut().rev().find(|context| context.id == *id)
     }
 
-    /// The open invocation of that id, made with this start if it is not known; then the oldest gives way if there are too many.
-    #[expect(clippy::indexing_slicing, reason = "the index has just been found")]
-    pub fn open(&mut self, id: &RequestId, start: impl FnOnce() -> Start) -> &mut Context {
-        if let Some(index) = self.open.iter().rposition(|context| context.id == *id) {
-            return &mut self.open[index];
-        }
-        if self.open.len() == CAPACITY
-            && let Some(oldest) = self.open.pop_front()
-        {
-            self.finish(&oldest);
-        }
-        self.open.push_back_mut(Context::new(id.clone(), start()))
+    /// The newest attempt at a request, if any is remembered.
+    pub fn newest(&self, id: &RequestId) -> Option<&Context> {
+        self.attempts(id).next().map(|found| found.context)
     }
 
-    /// Forgets all but the id once everything about the invocation has been told; whether that is so.
-    pub fn close_if_over(&mut self, id: &RequestId) -> bool {
-        let over = |context: &Context| context.id == *id && context.invoked && context.done && context.reported;
-        let index = self.open.iter().rposition(over);
-        let Some(context) = index.and_then(|index| self.open.remove(index)) else { return false };
-        self.finish(&context);
-        true
-    }
-
-    /// Whether that invocation is over, so that whatever still comes of it has come before.
-    pub fn is_finished(&self, id: &RequestId) -> bool {
-        self.finished.iter().rev().any(|finished| finished.id == *id)
-    }
-
-    /// Whether that invocation is over and ran out of memory.
-    pub fn ran_out_of_memory(&self, id: &RequestId) -> bool {
-        self.finished.iter().rev().any(|finished| finished.id == *id && finished.out_of_memory)
-    }
-
-    /// The open ones, oldest first.
+    /// All of them, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Context> {
-        self.open.iter()
+        self.contexts.iter()
     }
 
-    fn finish(&mut self, context: &Context) {
-        if self.finished.len() == CAPACITY {
-            self.finished.pop_front();
-        }
-        self.finished.push_back(Finished { id: context.id.clone(), out_of_memory: context.out_of_memory });
+    /// The attempts at a request, newest first. Nearly always that is one, which is found at the back.
+    fn attempts(&self, id: &RequestId) -> impl Iterator<Item = Found<'_>> {
+        let mut is_over = false;
+        let newest_first = self.contexts.iter().enumerate().rev().map(|(index, context)| Found { index, context });
+        // Nothing is older than the first attempt, so nobody need look further.
+        let up_to_the_first = newest_first.take_while(move |Found { context, .. }| {
+            let is_wanted = !is_over;
+            is_over |= context.id.attempt == 1 && context.id.request_id == *id;
+            is_wanted
+        });
+        up_to_the_first.filter(|found| found.context.id.request_id == *id)
     }
+
+    /// The oldest attempt without this input. What ends an attempt belongs to no earlier one than the last that had started by then: the end of an earlier one
+    /// was lost on its way.
+    fn lacking(&self, id: &RequestId, input: Input, time: Timestamp) -> Option<usize> {
+        let is_end = matches!(input, Input::RuntimeDone | Input::Report);
+        let mut oldest = None;
+        for found in self.attempts(id).filter(|found| !found.context.has(input)) {
+            oldest = Some(found.index);
+            if is_end && found.context.at(Input::Start).is_some_and(|started| started <= time) {
+                break;
+            }
+        }
+        oldest
+    }
+
+    /// INVOKE has no time of Lambda's, and never comes twice.
+    fn is_repetition(&self, id: &RequestId, input: Input, time: Timestamp) -> bool {
+        input != Input::Invoke && self.attempts(id).any(|found| found.context.at(input) == Some(time))
+    }
+
+    /// Makes the next attempt at a request, and room for it if there is none: the oldest that is complete is forgotten, or else the oldest.
+    fn open(&mut self, id: &RequestId) -> usize {
+        let attempt = self.newest(id).map_or(1, |newest| newest.id.attempt.saturating_add(1));
+        if self.contexts.len() >= CAPACITY {
+            let oldest = self.contexts.iter().position(Context::is_complete).unwrap_or_default();
+            self.contexts.remove(oldest);
+        }
+        let is_first = !std::mem::replace(&mut self.used, true);
+        self.contexts.push_back(Context::new(AttemptId { request_id: id.clone(), attempt }, is_first));
+        self.contexts.len() - 1
+    }
+}
+
+struct Found<'a> {
+    index: usize,
+    context: &'a Context,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn insert(contexts: &mut Contexts, id: &str) {
-        contexts.open(&id.into(), || Start::Warm);
-    }
-
-    #[test]
-    fn memory_is_bounded_and_the_oldest_gives_way() {
-        let mut contexts = Contexts::default();
-        for number in 0..2000 {
-            insert(&mut contexts, &number.to_string());
-        }
-        assert_eq!(contexts.iter().count(), CAPACITY);
-        assert!(contexts.find(&"1999".into()).is_some());
-        assert!(contexts.find(&"1000".into()).is_none());
-        assert!(contexts.is_finished(&"1499".into()));
-        assert!(!contexts.is_finished(&"10".into()));
-    }
-
-    #[test]
-    fn an_invocation_is_over_only_when_everything_has_been_told() {
-        let mut contexts = Contexts::default();
-        insert(&mut contexts, "r");
-        let id = "r".into();
-        contexts.find_mut(&id).unwrap().reported = true;
-        assert!(!contexts.close_if_over(&id));
-        assert!(contexts.find(&id).is_some());
-        contexts.find_mut(&id).unwrap().done = true;
-        assert!(!contexts.close_if_over(&id));
-        assert!(contexts.find(&id).is_some());
-        contexts.find_mut(&id).unwrap().invoked = true;
-        assert!(contexts.close_if_over(&id));
-        assert!(contexts.find(&id).is_none());
-        assert!(contexts.is_finished(&id));
-    }
-}
+#[path = "context_tests.rs"]
+mod tests;

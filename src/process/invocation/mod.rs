@@ -1,26 +1,28 @@
 //! Turns the platform's story of each invocation into logs and points.
 //!
 //! Nobody guarantees the order in which INVOKE and the telemetry events reach us, nor that an event comes only once. So every event is taken when it comes, each
-//! fact of an invocation is counted once, and what belongs to an invocation that is not known yet waits for it.
+//! fact of an invocation is counted once, and what belongs to an invocation that is not known yet waits for it. An invocation is an attempt at a request: Lambda
+//! retries an asynchronous one under the same request id.
 
 mod attribution;
 mod births;
 mod context;
-mod dynamic;
 mod out_of_memory;
+mod sandbox_state;
 
 use std::sync::Arc;
 
 use super::{
-    event::{Event, Platform, Record, Report, RuntimeDone, Span, Start, Status, Text, Timestamp},
+    event::{Event, InvocationStart, PhaseSpan, Platform, Record, Report, RuntimeDone, Status, Text, Timestamp},
     log::{self, Log, Rules},
     metric::{self, Point},
 };
 use crate::platform::ids::RequestId;
-use attribution::{Attribution, Owner};
-use births::{First, Measured, Once};
-use context::Contexts;
-use dynamic::Dynamic;
+use attribution::{Attribution, LogOwner};
+use births::{FirstInvocation, Measured, OnceMetric};
+pub use context::AttemptId;
+use context::{Context, Contexts, Input};
+use sandbox_state::SandboxState;
 
 /// What decides how events are read.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +30,8 @@ use dynamic::Dynamic;
 pub struct Settings {
     /// Several invocations at once, no INVOKE and no `platform.runtimeDone`.
     pub managed: bool,
+    /// The sandbox is restored from a snapshot, so that its process is older than it is itself.
+    pub snap_start: bool,
     /// Whether enhanced metrics are wanted.
     pub enhanced_metrics: bool,
     /// Whether logs are wanted.
@@ -58,11 +62,11 @@ pub struct Produced {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Moment {
     /// An invocation begins.
-    Begun(RequestId),
+    Begun(AttemptId),
     /// Its runtime is through with it.
-    Done(RequestId, Arc<[String]>),
+    Done(AttemptId, Arc<[String]>),
     /// It is over for everybody.
-    Reported(RequestId, Arc<[String]>),
+    Reported(AttemptId, Arc<[String]>),
     /// The sandbox ends, and no event will come any more.
     Ending(Arc<[String]>),
 }
@@ -74,62 +78,78 @@ pub struct Processor {
     rules: Rules,
     contexts: Contexts,
     attribution: Attribution,
-    dynamic: Dynamic,
-    init: Once,
-    restore: Once,
-    first: First,
+    sandbox: SandboxState,
+    init: OnceMetric,
+    restore: OnceMetric,
+    first: FirstInvocation,
 }
 
 impl Processor {
     /// A processor for a sandbox whose process started at `started`.
     pub fn new(settings: Settings, rules: Rules, started: Timestamp) -> Self {
-        // A managed instance tells of invocations by events only, behind those of its initialization; and where no events come there is none to wait for.
-        let waits = settings.telemetry && !settings.managed;
         Self {
             settings,
             rules,
             contexts: Contexts::default(),
             attribution: Attribution::new(settings.managed),
-            dynamic: Dynamic::new(started),
-            init: Once::default(),
-            restore: Once::default(),
-            first: if waits { First::Awaited } else { First::Free },
+            sandbox: SandboxState::new(started),
+            init: OnceMetric::default(),
+            restore: OnceMetric::default(),
+            first: FirstInvocation::new(settings),
         }
     }
 
-    /// INVOKE: the function has been called.
-    pub fn invoke(&mut self, id: &RequestId, now: Timestamp, out: &mut Produced) {
-        if self.contexts.is_finished(id) {
-            return;
-        }
-        self.begin(id, now, out);
-        let Some(context) = self.contexts.find_mut(id) else { return };
-        if !std::mem::replace(&mut context.invoked, true) {
-            let start = context.start;
-            if matches!(self.first, First::Awaited) {
-                self.first = First::Held { id: id.clone(), time: now };
-            } else {
-                self.point(metric::INVOCATIONS, 1.0, now, &self.dynamic.tags(start), out);
-            }
-        }
-        self.release_births(out);
-        self.close_if_over(id, out);
+    /// INVOKE: the function has been called. Gives the attempt at the request that this is.
+    pub fn invoke(&mut self, request_id: &RequestId, now: Timestamp, out: &mut Produced) -> AttemptId {
+        let Some(id) = self.record(request_id, Input::Invoke, now) else {
+            return AttemptId { request_id: request_id.clone(), attempt: 1 };
+        };
+        self.start_sampling(&id, out);
+        self.count(&id, now, out);
+        self.settle_if_over(&id, out);
+        id
     }
 
-    /// Opens an invocation that is not known yet, and has its use of the machine measured from here on unless its end has been told already.
-    fn begin(&mut self, id: &RequestId, now: Timestamp, out: &mut Produced) {
-        let context = self.contexts.open(id, || self.dynamic.begin(now));
-        let over = context.done || context.reported;
-        if !over && !std::mem::replace(&mut context.begun, true) {
+    /// Records an input in the invocation that it belongs to; None if it came before.
+    fn record(&mut self, request_id: &RequestId, input: Input, time: Timestamp) -> Option<AttemptId> {
+        let context = self.contexts.record(request_id, input, time)?;
+        if context.inputs_seen() == 1 {
+            self.sandbox.begin(context.is_first, time);
+        }
+        Some(context.id().clone())
+    }
+
+    /// Has the use of the machine measured from here on, unless the invocation has ended already.
+    fn start_sampling(&mut self, id: &AttemptId, out: &mut Produced) {
+        let context = self.contexts.find_mut(id).filter(|context| !context.is_done());
+        if context.is_some_and(|context| !std::mem::replace(&mut context.sampled, true)) {
             self.moment(Moment::Begun(id.clone()), out);
         }
     }
 
-    fn close_if_over(&mut self, id: &RequestId, out: &mut Produced) {
-        // What has not been told of the initialization by the end of the first invocation was lost on its way.
-        if self.contexts.close_if_over(id) && matches!(&self.first, First::Held { id: held, .. } if held == id) {
-            self.release_first(out);
+    /// Counts an invocation, or holds the count until its tags are known.
+    fn count(&mut self, id: &AttemptId, time: Timestamp, out: &mut Produced) {
+        let Some(context) = self.contexts.find(id) else { return };
+        if context.is_first && !self.first.is_settled() {
+            self.first.hold(id.clone(), time);
+        } else {
+            self.point(metric::INVOCATIONS, 1.0, time, &self.tags(context), out);
         }
+        self.release_held(out);
+    }
+
+    fn settle_if_over(&mut self, id: &AttemptId, out: &mut Produced) {
+        if self.first.holds(id) && self.contexts.find(id).is_none_or(Context::is_over) {
+            self.settle_first(out);
+        }
+    }
+
+    fn tags(&self, context: &Context) -> Arc<[String]> {
+        self.sandbox.tags(self.sandbox.start_kind(context.is_first))
+    }
+
+    fn tags_of(&self, id: &AttemptId) -> Arc<[String]> {
+        self.contexts.find(id).map_or_else(|| self.sandbox.tags(None), |context| self.tags(context))
     }
 
     /// A telemetry event.
@@ -139,14 +159,16 @@ impl Processor {
             Record::Function(text) | Record::Extension(text) => self.line(text, time, out),
             Record::Platform(Platform::InitStart(init)) => self.init_start(&init, time, out),
             Record::Platform(Platform::InitReport(report)) => self.init_report(&report, time, out),
-            Record::Platform(Platform::RestoreStart) => self.dynamic.restored(time),
+            Record::Platform(Platform::RestoreStart) => self.restore_start(time, out),
             Record::Platform(Platform::RestoreReport(report)) => self.restore_report(&report, time, out),
             Record::Platform(Platform::Start(start)) => self.start(&start, time, out),
             Record::Platform(Platform::RuntimeDone(done)) => self.runtime_done(&done, time, out),
             Record::Platform(Platform::Report(report)) => self.report(&report, time, out),
             Record::Platform(Platform::LogsDropped(lost)) => out.warnings.push(format!(
                 "Lambda dropped {} telemetry records ({} bytes) before we could read them: {}",
-                lost.dropped_records, lost.dropped_bytes, lost.reason
+                lost.dropped_records.unwrap_or_default(),
+                lost.dropped_bytes.unwrap_or_default(),
+                lost.reason.unwrap_or_default()
             )),
             Record::Platform(
                 Platform::InitRuntimeDone
@@ -157,22 +179,24 @@ impl Processor {
         }
     }
 
-    /// Whether the runtime is through with this invocation.
-    pub fn is_done(&self, id: &RequestId) -> bool {
-        self.contexts.is_finished(id) || self.contexts.find(id).is_some_and(|context| context.done || context.reported)
+    /// Whether the runtime is done with this invocation. One that has been forgotten is long over.
+    pub fn is_done(&self, id: &AttemptId) -> bool {
+        self.contexts.find(id).is_none_or(Context::is_done)
     }
 
     /// Whether Lambda still owes us the report of an invocation.
     pub fn awaits_report(&self) -> bool {
-        self.contexts.iter().any(|context| !context.reported)
+        self.contexts.iter().any(|context| !context.has(Input::Report))
     }
 
     fn line(&mut self, text: Text, time: Timestamp, out: &mut Produced) {
-        let log = log::read(text, time);
+        let mut log = log::read(text, time);
         let out_of_memory = out_of_memory::is_told_by(&log.message);
-        let named = log.request_id.clone();
-        match named {
-            Some(_) => self.emit(log, out),
+        // What a line calls its request may be anybody's.
+        let named = log.request_id.take().and_then(|request_id| self.contexts.newest(&request_id));
+        let named = named.map(|context| context.id().clone());
+        match &named {
+            Some(id) => self.emit(Log { request_id: Some(id.request_id.clone()), ..log }, out),
             None => self.own(log, out),
         }
         if out_of_memory {
@@ -181,17 +205,17 @@ impl Processor {
         }
     }
 
-    /// Finds the invocation that a log without an id belongs to; keeps it if that one is still to come.
+    /// Finds the invocation that a log without an id belongs to; holds it if that one is still to come.
     fn own(&mut self, mut log: Log, out: &mut Produced) {
         match self.attribution.owner(log.time) {
-            Owner::Known(id) => {
-                log.request_id = Some(id);
+            LogOwner::Invocation(id) => {
+                log.request_id = Some(id.request_id);
                 self.emit(log, out);
             }
-            Owner::Nobody => self.emit(log, out),
-            Owner::Unborn => {
-                if let Some(oldest) = self.attribution.adopt(log) {
-                    self.emit(oldest, out);
+            LogOwner::Unknown => self.emit(log, out),
+            LogOwner::NextInvocation => {
+                for evicted in self.attribution.hold_log(log) {
+                    self.emit(evicted, out);
                 }
             }
         }
@@ -205,108 +229,93 @@ impl Processor {
         }
     }
 
-    fn start(&mut self, start: &Start, time: Timestamp, out: &mut Produced) {
-        let id = &start.request_id;
-        if self.contexts.is_finished(id) {
-            return;
-        }
-        if self.settings.managed {
-            self.invoke(id, time, out);
-        }
-        self.begin(id, time, out);
-        let Some(context) = self.contexts.find_mut(id) else { return };
-        let done = context.done;
-        if std::mem::replace(&mut context.started, true) {
-            return;
+    fn start(&mut self, start: &InvocationStart, time: Timestamp, out: &mut Produced) {
+        let Some(id) = self.record(&start.request_id, Input::Start, time) else { return };
+        self.start_sampling(&id, out);
+        if self.settings.managed && self.contexts.find_mut(&id).is_some_and(|it| it.record(Input::Invoke, time)) {
+            self.count(&id, time, out);
         }
         self.emit(log::start(start, time), out);
-        for mut orphan in self.attribution.begin(id, time, done) {
-            orphan.request_id = Some(id.clone());
-            self.emit(orphan, out);
+        for held in self.attribution.begin(&id, time) {
+            self.emit(held, out);
         }
-        self.release_births(out);
+        self.release_held(out);
     }
 
     fn runtime_done(&mut self, done: &RuntimeDone, time: Timestamp, out: &mut Produced) {
-        let id = &done.request_id;
-        if self.contexts.is_finished(id) {
-            return;
-        }
-        let context = self.contexts.open(id, || self.dynamic.begin(time));
-        if std::mem::replace(&mut context.done, true) {
-            return;
-        }
-        context.runtime_ms = done.metrics.map(|metrics| metrics.duration_ms);
-        let tags = self.dynamic.tags(context.start);
+        let Some(id) = self.record(&done.request_id, Input::RuntimeDone, time) else { return };
+        let Some(context) = self.contexts.find_mut(&id) else { return };
+        context.runtime_ms = done.metrics.duration_ms;
+        let tags = self.tags_of(&id);
         self.moment(Moment::Done(id.clone(), tags.clone()), out);
-        self.attribution.end(id, time);
-        self.emit(log::runtime_done(done, time), out);
-        if let Some(metrics) = &done.metrics {
-            self.point(metric::RUNTIME_DURATION, metrics.duration_ms, time, &tags, out);
-            if let Some(bytes) = metrics.produced_bytes {
-                #[expect(clippy::cast_precision_loss, reason = "Lambda's responses end far below 2^53 bytes")]
-                self.point(metric::PRODUCED_BYTES, bytes as f64, time, &tags, out);
-            }
+        for held in self.attribution.end(&id, time) {
+            self.emit(held, out);
         }
+        self.emit(log::runtime_done(done, time), out);
+        self.measured(metric::RUNTIME_DURATION, done.metrics.duration_ms, time, &tags, out);
+        self.measured(metric::PRODUCED_BYTES, done.metrics.produced_bytes, time, &tags, out);
         self.spans(&done.spans, time, &tags, out);
-        self.outcome(id, done.status, done.error_type.as_deref(), time, out);
-        self.post_runtime(id, time, out);
-        self.close_if_over(id, out);
+        self.outcome(&id, done.status, done.error_type.as_deref(), time, out);
+        self.post_runtime(&id, time, out);
+        self.settle_if_over(&id, out);
     }
 
     fn report(&mut self, report: &Report, time: Timestamp, out: &mut Produced) {
-        let id = &report.request_id;
-        if self.contexts.is_finished(id) {
-            return;
-        }
+        let Some(id) = self.record(&report.request_id, Input::Report, time) else { return };
         let managed = self.settings.managed;
-        let context = self.contexts.open(id, || self.dynamic.begin(time));
-        if std::mem::replace(&mut context.reported, true) {
-            return;
-        }
-        context.total_ms = Some(report.metrics.duration_ms);
-        let ends_runtime = managed && !context.done;
-        context.done |= managed;
-        let (tags, runtime_ms) = (self.dynamic.tags(context.start), context.runtime_ms);
+        let Some(context) = self.contexts.find_mut(&id) else { return };
+        context.total_ms = report.metrics.duration_ms;
+        let ends_runtime = managed && context.record(Input::RuntimeDone, time);
+        let runtime_ms = context.runtime_ms;
+        let tags = self.tags_of(&id);
         if ends_runtime {
             self.moment(Moment::Done(id.clone(), tags.clone()), out);
         }
         self.moment(Moment::Reported(id.clone(), tags.clone()), out);
         self.emit(log::report(report, runtime_ms, time), out);
-        let metrics = &report.metrics;
-        self.point(metric::DURATION, metrics.duration_ms / 1000.0, time, &tags, out);
         if managed {
             let latency = report.spans.iter().find(|span| span.name == "responseLatency");
-            let runtime_ms = latency.map_or(metrics.duration_ms, |span| span.duration_ms);
-            self.point(metric::RUNTIME_DURATION, runtime_ms, time, &tags, out);
+            let runtime_ms = latency.map(|span| span.duration_ms).or(report.metrics.duration_ms);
+            self.measured(metric::RUNTIME_DURATION, runtime_ms, time, &tags, out);
             self.spans(&report.spans, time, &tags, out);
         }
-        if let Some(billed) = &metrics.billed {
-            self.point(metric::BILLED_DURATION, billed.duration_ms / 1000.0, time, &tags, out);
-            self.point(metric::MEMORY_SIZE, billed.memory_size_mb, time, &tags, out);
-            self.point(metric::MAX_MEMORY_USED, billed.max_memory_used_mb, time, &tags, out);
-            if let Some(cost) = metric::estimated_cost(billed, self.settings.architecture) {
-                self.point(metric::ESTIMATED_COST, cost, time, &tags, out);
-            }
-            if billed.max_memory_used_mb >= billed.memory_size_mb {
-                self.out_of_memory(Some(id), time, out);
-            }
+        self.bill(report, time, &tags, out);
+        if report.metrics.memory_is_exhausted() {
+            self.out_of_memory(Some(&id), time, out);
         }
-        if let Some(init_ms) = metrics.init_duration_ms {
+        if let Some(init_ms) = report.metrics.init_duration_ms {
             self.init.measure(Measured { seconds: init_ms / 1000.0, time });
-            self.release_births(out);
+            self.release_held(out);
         }
-        self.outcome(id, report.status, report.error_type.as_deref(), time, out);
-        self.post_runtime(id, time, out);
-        self.close_if_over(id, out);
+        self.outcome(&id, report.status, report.error_type.as_deref(), time, out);
+        self.post_runtime(&id, time, out);
+        self.settle_if_over(&id, out);
+    }
+
+    /// What Lambda measured of the whole invocation; each measurement stands for itself.
+    fn bill(&self, report: &Report, time: Timestamp, tags: &Arc<[String]>, out: &mut Produced) {
+        let metrics = &report.metrics;
+        let seconds = |ms: Option<f64>| ms.map(|ms| ms / 1000.0);
+        self.measured(metric::DURATION, seconds(metrics.duration_ms), time, tags, out);
+        self.measured(metric::BILLED_DURATION, seconds(metrics.billed_duration_ms), time, tags, out);
+        self.measured(metric::MEMORY_SIZE, metrics.memory_size_mb, time, tags, out);
+        self.measured(metric::MAX_MEMORY_USED, metrics.max_memory_used_mb, time, tags, out);
+        let cost = metric::estimated_cost(metrics, self.settings.architecture);
+        self.measured(metric::ESTIMATED_COST, cost, time, tags, out);
     }
 
     /// `platform.runtimeDone` and `platform.report` both say how it ended; whichever comes first counts.
-    fn outcome(&mut self, id: &RequestId, status: Status, error: Option<&str>, time: Timestamp, out: &mut Produced) {
+    fn outcome(&mut self, id: &AttemptId, status: Status, error: Option<&str>, time: Timestamp, out: &mut Produced) {
         let Some(context) = self.contexts.find_mut(id) else { return };
-        let tags = self.dynamic.tags(context.start);
-        let error_is_new = status != Status::Success && !std::mem::replace(&mut context.failed, true);
+        // A status that says nothing leaves it to the type of the error.
+        let is_error = match status {
+            Status::Success => false,
+            Status::Error | Status::Failure | Status::Timeout => true,
+            Status::Unknown => error.is_some(),
+        };
+        let error_is_new = is_error && !std::mem::replace(&mut context.failed, true);
         let timeout_is_new = status == Status::Timeout && !std::mem::replace(&mut context.timed_out, true);
+        let tags = self.tags_of(id);
         if error_is_new {
             self.point(metric::ERRORS, 1.0, time, &tags, out);
         }
@@ -319,35 +328,45 @@ impl Processor {
     }
 
     /// Known once both the runtime's and the whole duration are.
-    fn post_runtime(&self, id: &RequestId, time: Timestamp, out: &mut Produced) {
+    fn post_runtime(&self, id: &AttemptId, time: Timestamp, out: &mut Produced) {
         let Some(context) = self.contexts.find(id) else { return };
         if let (Some(runtime_ms), Some(total_ms)) = (context.runtime_ms, context.total_ms)
             && runtime_ms > 0.0
         {
-            let tags = self.dynamic.tags(context.start);
-            self.point(metric::POST_RUNTIME_DURATION, total_ms - runtime_ms, time, &tags, out);
+            self.point(metric::POST_RUNTIME_DURATION, total_ms - runtime_ms, time, &self.tags(context), out);
         }
     }
 
-    /// Counts once an invocation; without one, or after it was forgotten, better once too often than never.
-    fn out_of_memory(&mut self, id: Option<&RequestId>, time: Timestamp, out: &mut Produced) {
+    /// Counts once an invocation; without one, better once too often than never.
+    fn out_of_memory(&mut self, id: Option<&AttemptId>, time: Timestamp, out: &mut Produced) {
         let context = id.and_then(|id| self.contexts.find_mut(id));
-        let (counted, tags) = match context {
-            Some(context) => (std::mem::replace(&mut context.out_of_memory, true), self.dynamic.tags(context.start)),
-            None => (id.is_some_and(|id| self.contexts.ran_out_of_memory(id)), self.dynamic.tags(None)),
-        };
-        if !counted {
+        if context.is_none_or(|context| !std::mem::replace(&mut context.out_of_memory, true)) {
+            let context = id.and_then(|id| self.contexts.find(id));
+            let tags = context.map_or_else(|| self.sandbox.tags(None), |context| self.tags(context));
             self.point(metric::OUT_OF_MEMORY, 1.0, time, &tags, out);
         }
     }
 
-    fn spans(&self, spans: &[Span], time: Timestamp, tags: &Arc<[String]>, out: &mut Produced) {
+    fn spans(&self, spans: &[PhaseSpan], time: Timestamp, tags: &Arc<[String]>, out: &mut Produced) {
         for span in spans {
             match span.name.as_str() {
                 "responseLatency" => self.point(metric::RESPONSE_LATENCY, span.duration_ms, time, tags, out),
                 "responseDuration" => self.point(metric::RESPONSE_DURATION, span.duration_ms, time, tags, out),
                 _ => {}
             }
+        }
+    }
+
+    fn measured(
+        &self,
+        name: &'static str,
+        value: Option<f64>,
+        time: Timestamp,
+        tags: &Arc<[String]>,
+        out: &mut Produced,
+    ) {
+        if let Some(value) = value {
+            self.point(name, value, time, tags, out);
         }
     }
 

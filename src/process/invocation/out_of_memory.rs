@@ -5,7 +5,7 @@
 //! or a tab (Lambda's own prefix of what a function logs) before them. A JSON line counts by its error type alone, because only the runtime
 //! writes one. A function that prints a dead runtime's line to the letter can't be told from one.
 
-use serde::Deserialize;
+use crate::platform::json::Object;
 
 /// What the runtimes print, by language.
 const LAST_WORDS: &[&str] = &[
@@ -66,27 +66,9 @@ fn is_last(line: &str) -> bool {
 
 /// The runtimes' JSON log format puts the type of the error at the top or under `message`.
 fn is_told_by_json(message: &str) -> bool {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Line {
-        error_type: Option<String>,
-        message: Option<Message>,
-    }
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Message {
-        #[serde(rename_all = "camelCase")]
-        Error {
-            error_type: String,
-        },
-        Other(serde::de::IgnoredAny),
-    }
-    let Ok(line) = serde_json::from_str::<Line>(message) else { return false };
-    let nested = match line.message {
-        Some(Message::Error { error_type }) => Some(error_type),
-        Some(Message::Other(_)) | None => None,
-    };
-    line.error_type.or(nested).is_some_and(|error_type| is_named_by(&error_type))
+    let Some(line) = Object::parse(message) else { return false };
+    let error_type = line.text("errorType").or_else(|| line.object("message").text("errorType"));
+    error_type.is_some_and(|error_type| is_named_by(&error_type))
 }
 
 #[cfg(test)]
@@ -112,6 +94,7 @@ mod tests {
             "MemoryError: ",
             r#"{"level":"ERROR","errorType":"MemoryError","errorMessage":"","stackTrace":[]}"#,
             r#"{"level":"ERROR","message":{"errorType":"java.lang.OutOfMemoryError","errorMessage":"Java heap space"}}"#,
+            r#"{"level":"ERROR","errorType":7,"message":{"errorType":"java.lang.OutOfMemoryError"}}"#,
         ] {
             assert!(is_told_by(line), "{line}");
         }

@@ -43,6 +43,7 @@ fn sketch(metric: &str, tags: &[&str], cnt: i64, sum: f64, min: f64, max: f64) -
 fn outcome(succeeded: bool) -> Outcome {
     Outcome {
         request_id: "r1".into(),
+        attempt: 1,
         succeeded,
         outcome: if succeeded { "success" } else { "timeout" }.into(),
         response: Value::Null,
@@ -179,4 +180,14 @@ fn the_verdict_names_the_cause_before_its_consequences() {
     assert_eq!(Account::of(&crashed).verdict, Verdict::ExtensionCrashed);
     let interrupted = Run { interrupted: true, ..crashed };
     assert_eq!(Account::of(&interrupted).verdict, Verdict::Interrupted);
+}
+
+#[test]
+fn an_asynchronous_event_fails_with_its_last_attempt() {
+    let attempt = |attempt, succeeded| Outcome { attempt, ..outcome(succeeded) };
+    let verdict = |invocations| Account::of(&Run { invocations, ..sound() }).verdict;
+    assert_eq!(verdict(vec![attempt(1, false), attempt(2, false), attempt(3, true)]), Verdict::Delivered);
+    assert_eq!(verdict(vec![attempt(1, false), attempt(2, false), attempt(3, false)]), Verdict::FunctionFailed);
+    let other = Outcome { request_id: "r2".into(), ..outcome(false) };
+    assert_eq!(verdict(vec![attempt(1, false), attempt(2, true), other]), Verdict::FunctionFailed);
 }

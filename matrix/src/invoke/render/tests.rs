@@ -8,6 +8,7 @@ fn account() -> Account {
         verdict: Verdict::PayloadLost,
         invocations: vec![Outcome {
             request_id: "8f0c2f0e-1111-2222-3333-444444444444".into(),
+            attempt: 1,
             succeeded: true,
             outcome: "success".into(),
             response: Value::String("all\nwell".into()),

@@ -13,7 +13,7 @@ use super::lifecycle::Life;
 use super::runtime::{Answer, Current, Work};
 use super::shutdown::Reason;
 use super::{Fatal, State};
-use crate::sandbox::invocation::{Invocation, Outcome};
+use crate::sandbox::invocation::{Attempt, Invocation, Outcome};
 use crate::sandbox::journal::What;
 use crate::sandbox::setup::{Initialization, Order};
 
@@ -23,6 +23,7 @@ const BEHIND_INVOKE: Duration = Duration::from_millis(10);
 /// An event with what belongs to it.
 struct Request {
     work: Work,
+    attempt: u32,
     began: Instant,
     deadline: Instant,
 }
@@ -50,8 +51,8 @@ impl FunctionPart {
 
 impl Life {
     /// Takes an event through the environment, starting a new one when there is none that is ready.
-    pub(crate) async fn invoke(&mut self, event: Bytes) -> Invocation {
-        let request = self.request(event);
+    pub(crate) async fn invoke(&mut self, event: Bytes, attempt: Attempt) -> Invocation {
+        let request = self.request(event, attempt);
         self.thaw();
         let broken = self.platform.lock().fatal.is_some();
         if broken {
@@ -84,22 +85,23 @@ impl Life {
         self.settle(&request, &part, extensions).await
     }
 
-    fn request(&self, event: Bytes) -> Request {
+    fn request(&self, event: Bytes, attempt: Attempt) -> Request {
         let setup = &self.platform.setup;
         let began = Instant::now();
         let deadline = began + setup.timeout;
-        let root = Uuid::new_v4().simple().to_string();
-        let (time, rest) = root.split_at(8);
+        // All attempts at a request are in one trace.
+        let root = attempt.request_id.replace('-', "");
+        let (time, rest) = root.split_at_checked(8).unwrap_or_default();
         let parent = Uuid::new_v4().simple().to_string();
         let trace = format!("Root=1-{time}-{rest};Parent={};Sampled=0", parent.get(..16).unwrap_or_default());
         let work = Work {
-            request_id: Uuid::new_v4().to_string(),
+            request_id: attempt.request_id,
             event,
             deadline_ms: self.epoch_ms(deadline),
             function_arn: setup.function_arn(),
             trace,
         };
-        Request { work, began, deadline }
+        Request { work, attempt: attempt.number, began, deadline }
     }
 
     /// Hands the event to the runtime and to the extensions at once.
@@ -279,6 +281,7 @@ impl Life {
         };
         Invocation {
             request_id: id.clone(),
+            attempt: request.attempt,
             outcome: outcome(part),
             response,
             status: end.status,

@@ -36,7 +36,7 @@ impl Event {
             json: value.to_string(),
             chains: Chains::of(kind, request_id),
             category: Category::of_event(kind),
-            of_init: kind.starts_with("platform.init"),
+            of_init: kind.starts_with("platform.init") || kind.starts_with("platform.restore"),
         }
     }
 }
@@ -130,7 +130,7 @@ struct Hub {
     emitted: Vec<Value>,
     /// The events of the current init, for those who subscribe late; none once subscriptions are closed.
     replay: Option<Vec<Arc<Event>>>,
-    /// Events of the init that wait for the first INVOKE; none once it was handed out or when the order isn't asked for.
+    /// Events of the init, and of a restore, that wait for the first INVOKE; none once it was handed out or when the order isn't asked for.
     held: Option<Vec<Arc<Event>>>,
     subscribers: Vec<(Arc<Subscriber>, AbortHandle)>,
 }

@@ -73,22 +73,48 @@ fn how_the_sandbox_came_to_be_is_tagged_where_the_functions_own_tags_do_not_say_
 
 #[test]
 fn a_restoration_counts_once_with_the_tags_of_the_first_invocation() {
-    let restored = |metrics| Platform::RestoreReport(RestoreReport { metrics });
-    let measured = || restored(Some(crate::process::event::Duration { duration_ms: 250.0 }));
-    let mut bench = Bench::new(ON_DEMAND);
-    bench.platform(1, restored(None));
+    let restored = |duration_ms| Platform::RestoreReport(RestoreReport { duration_ms });
+    let measured = || restored(Some(250.0));
+    let mut bench = Bench::new(Settings { snap_start: true, ..ON_DEMAND });
+    bench.platform(0, init_start("python:3.13.v7")).platform(1, Platform::RestoreStart).platform(1, restored(None));
     assert_eq!(bench.out.warnings.len(), 1);
     bench.platform(1, measured()).platform(1, measured());
     assert_eq!(bench.count(metric::RESTORE_DURATION), 0);
     bench.invoke("r", 2).platform(1, measured());
-    assert_eq!(bench.points(), ["snapstart_restore_duration=0.25 cold_start:true"]);
+    assert_eq!(bench.points(), ["invocations=1 cold_start:true", "snapstart_restore_duration=0.25 cold_start:true"]);
+}
+
+/// A snapshot is days older than the sandboxes that are restored from it.
+#[test]
+fn a_restore_that_is_told_after_invoke_revises_how_the_first_invocation_found_the_sandbox() {
+    let settings = Settings { snap_start: true, ..ON_DEMAND };
+    let restored_at = 86_400_000;
+    let mut bench = Bench::new(settings);
+    bench.platform(1, init_start("python:3.13.v7")).platform(2, init_report(80.0)).invoke("r", restored_at + 50);
+    assert_eq!(bench.points(), [""; 0], "held until it is known when the sandbox started");
+    bench.platform(restored_at, Platform::RestoreStart);
+    let restored = Platform::RestoreReport(RestoreReport { duration_ms: Some(40.0) });
+    bench.platform(restored_at + 40, restored).start("r", restored_at + 49);
+    bench.done("r", restored_at + 60, Status::Success).report("r", restored_at + 70, Status::Success);
+    assert_eq!(bench.count(metric::INVOCATIONS), 1);
+    assert!(bench.out.points.iter().all(|point| *point.tags == ["cold_start:true"]), "{:?}", bench.points());
+
+    let mut bench = Bench::new(settings);
+    bench.platform(1, init_start("python:3.13.v7"));
+    whole(&mut bench, "r", restored_at);
+    assert_eq!(
+        bench.count(metric::INVOCATIONS),
+        1,
+        "a restore that is never told holds the count no longer than the invocation"
+    );
 }
 
 #[test]
 fn the_machine_is_looked_at_once_in_each_phase_of_an_invocation() {
     let tags: Arc<[String]> = Arc::from(["cold_start:true".to_owned()]);
-    let begun = || Moment::Begun("r".into());
-    let [done, reported] = [Moment::Done("r".into(), tags.clone()), Moment::Reported("r".into(), tags.clone())];
+    let id = |attempt| AttemptId { request_id: "r".into(), attempt };
+    let begun = || Moment::Begun(id(1));
+    let [done, reported] = [Moment::Done(id(1), tags.clone()), Moment::Reported(id(1), tags.clone())];
     let ending = Moment::Ending(tags);
     let moments = |settings, steps: &dyn Fn(&mut Bench)| {
         let mut bench = Bench::new(settings);
@@ -96,11 +122,25 @@ fn the_machine_is_looked_at_once_in_each_phase_of_an_invocation() {
         bench.end(9);
         bench.out.moments
     };
+    let once = |bench: &mut Bench| whole(bench, "r", 0);
+    assert_eq!(moments(ON_DEMAND, &once), [begun(), done.clone(), reported.clone(), ending.clone()]);
     let twice = |bench: &mut Bench| {
         whole(bench, "r", 0);
-        whole(bench, "r", 0);
+        whole(bench, "r", 60_000);
     };
-    assert_eq!(moments(ON_DEMAND, &twice), [begun(), done.clone(), reported.clone(), ending.clone()]);
+    let warm: Arc<[String]> = Arc::from(["cold_start:false".to_owned()]);
+    assert_eq!(
+        moments(ON_DEMAND, &twice),
+        [
+            begun(),
+            done.clone(),
+            reported.clone(),
+            Moment::Begun(id(2)),
+            Moment::Done(id(2), warm.clone()),
+            Moment::Reported(id(2), warm.clone()),
+            Moment::Ending(warm)
+        ]
+    );
     let started_first = |bench: &mut Bench| {
         bench.start("r", 0).invoke("r", 1);
     };

@@ -9,7 +9,7 @@ const PROACTIVE_AFTER_MS: i64 = 10_000;
 
 /// How an invocation found the sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
+pub enum StartKind {
     /// It waited for the sandbox to start.
     Cold,
     /// It is the first one, but the sandbox had been started ahead of it.
@@ -18,12 +18,14 @@ pub enum Start {
     Warm,
 }
 
-/// The state of the tags.
+/// What is known of the sandbox.
 #[derive(Debug)]
-pub struct Dynamic {
+pub struct SandboxState {
     started: Timestamp,
-    first: Option<Start>,
-    latest: Option<Start>,
+    /// When the first invocation began.
+    first: Option<Timestamp>,
+    /// Whether there was another one after it.
+    reused: bool,
     facts: Facts,
     forms: OnceLock<Forms>,
 }
@@ -45,46 +47,52 @@ struct Forms {
     none: Arc<[String]>,
 }
 
-impl Dynamic {
+impl SandboxState {
     /// A sandbox whose process started then.
     pub fn new(started: Timestamp) -> Self {
-        Self { started, first: None, latest: None, facts: Facts::default(), forms: OnceLock::new() }
+        Self { started, first: None, reused: false, facts: Facts::default(), forms: OnceLock::new() }
     }
 
-    /// The sandbox was restored from a snapshot: that is when it started.
+    /// The sandbox was restored from a snapshot: that is when it started, for its first invocation too if that has begun already.
     pub fn restored(&mut self, at: Timestamp) {
         self.started = at;
     }
 
-    /// An invocation that was not known before. Only the first one in a sandbox's life can be a cold start.
-    pub fn begin(&mut self, now: Timestamp) -> Start {
-        let start = match self.first {
-            Some(_) => Start::Warm,
-            None if now - self.started > PROACTIVE_AFTER_MS => Start::Proactive,
-            None => Start::Cold,
-        };
-        self.first.get_or_insert(start);
-        self.latest = Some(start);
-        start
+    /// The sandbox's first invocation, or another one, begins.
+    pub fn begin(&mut self, is_first: bool, now: Timestamp) {
+        if is_first {
+            self.first = Some(now);
+        } else {
+            self.reused = true;
+        }
+    }
+
+    /// How an invocation found the sandbox, for all that is known by now. Only the first one in a sandbox's life can be a cold start.
+    pub fn start_kind(&self, is_first: bool) -> StartKind {
+        match self.first {
+            Some(first) if is_first && first - self.started > PROACTIVE_AFTER_MS => StartKind::Proactive,
+            _ if is_first => StartKind::Cold,
+            _ => StartKind::Warm,
+        }
     }
 
     /// How the first invocation found the sandbox, if there has been one.
-    pub fn first(&self) -> Option<Start> {
-        self.first
+    pub fn first(&self) -> Option<StartKind> {
+        self.first.map(|_| self.start_kind(true))
     }
 
     /// How the latest invocation found the sandbox, if there has been one.
-    pub fn latest(&self) -> Option<Start> {
-        self.latest
+    pub fn latest(&self) -> Option<StartKind> {
+        self.first.map(|_| self.start_kind(!self.reused))
     }
 
     /// The tags of an invocation that found the sandbox like this, sorted; without one, those of the sandbox alone.
-    pub fn tags(&self, start: impl Into<Option<Start>>) -> Arc<[String]> {
+    pub fn tags(&self, start: impl Into<Option<StartKind>>) -> Arc<[String]> {
         let forms = self.forms.get_or_init(|| self.facts.forms());
         let form = match start.into() {
-            Some(Start::Cold) => &forms.cold,
-            Some(Start::Proactive) => &forms.proactive,
-            Some(Start::Warm) => &forms.warm,
+            Some(StartKind::Cold) => &forms.cold,
+            Some(StartKind::Proactive) => &forms.proactive,
+            Some(StartKind::Warm) => &forms.warm,
             None => &forms.none,
         };
         form.clone()
@@ -142,44 +150,53 @@ mod tests {
 
     #[test]
     fn only_the_first_invocation_is_cold() {
-        let mut dynamic = Dynamic::new(0);
-        assert_eq!((dynamic.first(), dynamic.latest()), (None, None));
-        assert_eq!(dynamic.begin(10_000), Start::Cold);
-        assert_eq!(dynamic.begin(10_001), Start::Warm);
-        assert_eq!(dynamic.begin(99_999), Start::Warm);
-        assert_eq!((dynamic.first(), dynamic.latest()), (Some(Start::Cold), Some(Start::Warm)));
-        assert_eq!(*dynamic.tags(Start::Cold), ["cold_start:true"]);
-        assert_eq!(*dynamic.tags(Start::Warm), ["cold_start:false"]);
-        assert!(dynamic.tags(None).is_empty());
+        let mut sandbox = SandboxState::new(0);
+        assert_eq!((sandbox.first(), sandbox.latest()), (None, None));
+        sandbox.begin(true, 10_000);
+        assert_eq!((sandbox.first(), sandbox.latest()), (Some(StartKind::Cold), Some(StartKind::Cold)));
+        sandbox.begin(false, 10_001);
+        assert_eq!((sandbox.first(), sandbox.latest()), (Some(StartKind::Cold), Some(StartKind::Warm)));
+        assert_eq!(*sandbox.tags(StartKind::Cold), ["cold_start:true"]);
+        assert_eq!(*sandbox.tags(StartKind::Warm), ["cold_start:false"]);
+        assert!(sandbox.tags(None).is_empty());
     }
 
     #[test]
     fn a_late_first_invocation_found_a_sandbox_that_was_started_ahead() {
-        let mut dynamic = Dynamic::new(0);
-        let start = dynamic.begin(10_001);
-        assert_eq!(*dynamic.tags(start), ["cold_start:false", "proactive_initialization:true"]);
-        assert_eq!(dynamic.begin(10_002), Start::Warm);
+        let mut sandbox = SandboxState::new(0);
+        sandbox.begin(true, 10_001);
+        assert_eq!(*sandbox.tags(sandbox.start_kind(true)), ["cold_start:false", "proactive_initialization:true"]);
+        assert_eq!(sandbox.start_kind(false), StartKind::Warm);
     }
 
     #[test]
-    fn a_restore_counts_as_the_start() {
-        let mut dynamic = Dynamic::new(0);
-        dynamic.restored(1_000_000);
-        assert_eq!(dynamic.begin(1_005_000), Start::Cold);
+    fn a_restore_counts_as_the_start_though_the_first_invocation_is_known_before_it() {
+        for restored_first in [true, false] {
+            let mut sandbox = SandboxState::new(0);
+            if restored_first {
+                sandbox.restored(1_000_000);
+            }
+            sandbox.begin(true, 1_005_000);
+            if !restored_first {
+                assert_eq!(sandbox.first(), Some(StartKind::Proactive), "for all that is known by now");
+                sandbox.restored(1_000_000);
+            }
+            assert_eq!((sandbox.first(), sandbox.latest()), (Some(StartKind::Cold), Some(StartKind::Cold)));
+        }
     }
 
     #[test]
     fn what_is_learnt_of_the_sandbox_is_on_every_form_in_order() {
-        let mut dynamic = Dynamic::new(0);
-        assert!(!dynamic.knows_runtime());
-        dynamic.learn_runtime("python3.13");
-        dynamic.learn_durable();
-        dynamic.learn_init_type("on-demand");
-        assert!(dynamic.knows_runtime());
-        let sandbox = ["durable_function:true", "init_type:on-demand", "runtime:python3.13"];
-        assert_eq!(*dynamic.tags(None), sandbox);
-        assert_eq!(*dynamic.tags(Start::Cold), [&["cold_start:true"], &sandbox[..]].concat());
-        let proactive = dynamic.tags(Start::Proactive);
+        let mut sandbox = SandboxState::new(0);
+        assert!(!sandbox.knows_runtime());
+        sandbox.learn_runtime("python3.13");
+        sandbox.learn_durable();
+        sandbox.learn_init_type("on-demand");
+        assert!(sandbox.knows_runtime());
+        let learnt = ["durable_function:true", "init_type:on-demand", "runtime:python3.13"];
+        assert_eq!(*sandbox.tags(None), learnt);
+        assert_eq!(*sandbox.tags(StartKind::Cold), [&["cold_start:true"], &learnt[..]].concat());
+        let proactive = sandbox.tags(StartKind::Proactive);
         assert!(proactive.is_sorted() && proactive.len() == 5, "{proactive:?}");
     }
 }

@@ -1,0 +1,127 @@
+use super::*;
+use crate::process::log::Status;
+
+fn id(name: &str) -> AttemptId {
+    AttemptId { request_id: name.into(), attempt: 1 }
+}
+
+fn of(name: &str) -> LogOwner {
+    LogOwner::Invocation(id(name))
+}
+
+fn line(time: Timestamp, message: String) -> Log {
+    Log { message, status: Status::Info, time, request_id: None, tags: None, execution: None }
+}
+
+#[test]
+fn lines_belong_to_the_invocation_during_which_they_were_written() {
+    let mut attribution = Attribution::new(false);
+    assert_eq!(attribution.owner(5), LogOwner::NextInvocation);
+    attribution.begin(&id("a"), 10);
+    assert_eq!(attribution.owner(11), of("a"));
+    assert_eq!(attribution.owner(5), of("a"), "init lines that come late are the first invocation's");
+    attribution.end(&id("a"), 20);
+    assert_eq!(attribution.owner(15), of("a"), "a line that comes after the end but was written before it");
+    assert_eq!(attribution.owner(25), LogOwner::NextInvocation);
+    attribution.begin(&id("b"), 30);
+    assert_eq!(attribution.owner(25), of("b"), "what was written between two belongs to the next");
+    assert_eq!(attribution.owner(15), of("a"));
+    assert_eq!(attribution.owner(31), of("b"));
+    attribution.end(&id("b"), 40);
+    attribution.begin(&id("c"), 50);
+    assert_eq!([attribution.owner(15), attribution.owner(25), attribution.owner(45)], [of("a"), of("b"), of("c")]);
+    assert_eq!(attribution.latest(), Some(&id("c")));
+}
+
+#[test]
+fn an_end_that_comes_before_its_beginning_leaves_nothing_open() {
+    let mut attribution = Attribution::new(false);
+    attribution.end(&id("a"), 20);
+    attribution.begin(&id("a"), 10);
+    assert_eq!(attribution.owner(15), of("a"));
+    assert_eq!(attribution.owner(25), LogOwner::NextInvocation);
+}
+
+#[test]
+fn an_end_that_is_late_or_never_comes_does_not_take_the_next_invocations_lines() {
+    let mut attribution = Attribution::new(false);
+    attribution.begin(&id("a"), 10);
+    attribution.begin(&id("b"), 30);
+    assert_eq!([attribution.owner(29), attribution.owner(30)], [of("a"), of("b")]);
+    attribution.end(&id("a"), 20);
+    assert_eq!([attribution.owner(20), attribution.owner(21), attribution.owner(35)], [of("a"), of("b"), of("b")]);
+    attribution.end(&id("c"), 50);
+    attribution.begin(&id("c"), 40);
+    assert_eq!([attribution.owner(35), attribution.owner(41)], [of("b"), of("c")]);
+    assert_eq!(attribution.owner(51), LogOwner::NextInvocation);
+}
+
+#[test]
+fn invocations_within_one_millisecond_keep_their_order() {
+    let mut attribution = Attribution::new(false);
+    for name in ["a", "b"] {
+        attribution.begin(&id(name), 10);
+        assert_eq!(attribution.owner(10), of(name));
+        attribution.end(&id(name), 10);
+    }
+}
+
+#[test]
+fn concurrent_invocations_leave_lines_to_nobody() {
+    let mut attribution = Attribution::new(true);
+    attribution.begin(&id("a"), 10);
+    assert_eq!(attribution.owner(11), LogOwner::Unknown);
+}
+
+#[test]
+fn the_past_is_bounded() {
+    let mut attribution = Attribution::new(false);
+    for number in 0..1000 {
+        attribution.begin(&id(&number.to_string()), number * 10);
+        attribution.end(&id(&number.to_string()), number * 10 + 5);
+    }
+    assert_eq!(attribution.windows.len(), WINDOWS);
+    assert_eq!(attribution.owner(9_985), of("998"));
+}
+
+#[test]
+fn held_lines_that_were_written_after_an_end_stay_for_the_next_invocation() {
+    let mut attribution = Attribution::new(false);
+    for time in [15, 25] {
+        assert!(attribution.hold_log(line(time, time.to_string())).is_empty());
+    }
+    let claimed = attribution.end(&id("a"), 20);
+    assert_eq!(claimed.iter().map(|log| log.message.as_str()).collect::<Vec<_>>(), ["15"]);
+    assert_eq!(claimed[0].request_id, Some("a".into()));
+    let claimed = attribution.begin(&id("b"), 30);
+    assert_eq!(claimed.iter().map(|log| log.message.as_str()).collect::<Vec<_>>(), ["25"]);
+    assert_eq!(attribution.held_bytes, 0);
+}
+
+#[test]
+fn held_lines_are_bounded_in_number() {
+    let mut attribution = Attribution::new(false);
+    for number in 0..MAX_HELD_LOGS {
+        assert!(attribution.hold_log(line(0, number.to_string())).is_empty());
+    }
+    assert_eq!(attribution.hold_log(line(0, "more".to_owned()))[0].message, "0");
+    assert_eq!(attribution.take_held_logs().len(), MAX_HELD_LOGS);
+}
+
+#[test]
+fn held_lines_of_mixed_sizes_never_exceed_the_bound_in_bytes_and_none_is_lost() {
+    let mut attribution = Attribution::new(false);
+    let sizes = [1, MAX_HELD_BYTES / 3, 7, 700_000, 1, MAX_HELD_BYTES, 0, 500_000, MAX_HELD_BYTES + 1, 2, 1_999_999];
+    let mut evicted = 0;
+    for round in 0..3 {
+        for (number, size) in sizes.into_iter().enumerate() {
+            evicted += attribution.hold_log(line(0, "x".repeat(size))).len();
+            let held: usize = attribution.held_logs.iter().map(|log| log.message.len()).sum();
+            assert!(
+                held <= MAX_HELD_BYTES && held == attribution.held_bytes,
+                "{held} after line {number} of round {round}"
+            );
+        }
+    }
+    assert_eq!(evicted + attribution.take_held_logs().len(), 3 * sizes.len());
+}
