@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::ApiKey,
-    intake::{Client, Draft, Failure, Payload, To, key},
+    intake::{Client, Draft, Payload, SendError, To, key},
 };
 
 /// How many requests may be on their way at once.
@@ -86,7 +86,7 @@ struct Sent {
     payload: Payload,
     attempts: u32,
     took: Duration,
-    result: Result<(), Failure>,
+    result: Result<(), SendError>,
 }
 
 impl Flusher {
@@ -273,11 +273,7 @@ impl Flusher {
                 back_off.succeeded();
             }
             Err(failure) if failure.is_temporary() => {
-                let asked = match &failure {
-                    Failure::Busy { retry_after, .. } => *retry_after,
-                    _ => None,
-                };
-                let failures = back_off.failed(Instant::now(), asked);
+                let failures = back_off.failed(Instant::now(), failure.retry_after());
                 // Every one would fill the customer's logs during an outage; the powers of two tell as much.
                 if failures.is_power_of_two() {
                     let took = took.as_millis();
@@ -300,7 +296,7 @@ async fn send(client: Client, payload: Payload, key: ApiKey, attempts: u32) -> S
     loop {
         let result = client.send(&payload, &key).await;
         // An intake that names a pause gets it: the payload goes back to wait.
-        let again = matches!(&result, Err(Failure::Busy { retry_after: None, .. } | Failure::Transport(_)));
+        let again = matches!(&result, Err(error) if error.is_temporary() && error.retry_after().is_none());
         if !again || attempt >= attempts {
             return Sent { payload, attempts: attempt, took: started.elapsed(), result };
         }
@@ -310,10 +306,10 @@ async fn send(client: Client, payload: Payload, key: ApiKey, attempts: u32) -> S
     }
 }
 
-fn advice(failure: &Failure) -> &'static str {
+fn advice(failure: &SendError) -> &'static str {
     match failure {
-        Failure::Refused(status) if matches!(status.as_u16(), 401 | 403) => "verify DD_API_KEY and DD_SITE",
-        Failure::Refused(status) if status.as_u16() == 413 => "the payload was too large",
+        SendError::Rejected(status) if matches!(status.as_u16(), 401 | 403) => "verify DD_API_KEY and DD_SITE",
+        SendError::Rejected(status) if status.as_u16() == 413 => "the payload was too large",
         _ => "the payload is dropped",
     }
 }

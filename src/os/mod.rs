@@ -1,7 +1,8 @@
-//! The machine: its memory, what time it is, where our own words go, who is behind a name, and what its processes use.
+//! The machine: its memory, its clocks and files, our own log, host names, and what its processes use.
 
 mod allocator;
 pub mod clock;
+pub mod file;
 pub mod log;
 pub mod names;
 pub mod proc;

@@ -13,12 +13,16 @@ use super::{
     ids::{ExtensionId, RuntimeApi},
     subscription::Subscription,
 };
+use crate::os::log::excerpt;
 
 /// The name that we register under. It must be the file name in `/opt/extensions`, which a drop-in cannot choose.
 pub const EXTENSION_NAME: &str = "datadog-agent";
 
 /// Carries the extension's id in answers and requests.
 pub const IDENTIFIER: &str = "lambda-extension-identifier";
+
+/// Of a refusal's body, which is logged.
+const MAX_LOGGED_BYTES: usize = 512;
 
 /// A request, before it is known how it will travel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,7 +153,7 @@ pub fn accept(call: &'static str, response: Response) -> Result<Response, Error>
     if (200..300).contains(&response.status) {
         return Ok(response);
     }
-    let body = String::from_utf8_lossy(&response.body).into_owned();
+    let body = excerpt(&String::from_utf8_lossy(&response.body), MAX_LOGGED_BYTES);
     Err(Error::Status { call, status: response.status, body })
 }
 

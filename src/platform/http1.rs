@@ -3,7 +3,7 @@
 use super::calls::{IDENTIFIER, Response};
 
 /// More than this no answer of the platform is long; whatever sends more is not the platform.
-const MAX_BYTES: usize = 4 << 20;
+pub const MAX_BYTES: usize = 4 << 20;
 const MAX_HEADERS: usize = 64;
 
 /// Takes bytes and gives answers, one after the other on the same connection.

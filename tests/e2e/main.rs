@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod answers;
 mod births;
 mod deliveries;
 mod destinations;
@@ -21,8 +22,10 @@ mod messages;
 mod metrics;
 mod node;
 mod outages;
+mod redirects;
 mod secrets;
 mod settings;
+mod stand_in;
 mod support;
 mod trust;
 mod usage;
