@@ -20,7 +20,7 @@ fn other(port: u16) -> Arc<Server> {
 }
 
 fn target(port: u16) -> String {
-    format!("http://user:secret@127.0.0.2:{port}/path/secret?query=secret")
+    format!("http://user:hunter2@127.0.0.2:{port}/path/hunter2?query=hunter2")
 }
 
 fn assert_not_followed(life: &Life, other: &Server, port: u16) {
@@ -28,7 +28,7 @@ fn assert_not_followed(life: &Life, other: &Server, port: u16) {
     assert!(other.requests().is_empty(), "{:?}", other.requests());
     let own = life.own_lines();
     assert!(own.contains(&format!("a redirect to 127.0.0.2:{port}, which is not followed")), "{own}");
-    assert!(!own.contains("secret"), "{own}");
+    assert!(!own.contains("hunter2"), "{own}");
 }
 
 fn redirected(code: u16, window: Window, port: u16) -> (Life, Arc<Server>) {
@@ -54,8 +54,10 @@ fn an_intake_that_redirects_is_not_followed() {
         assert_eq!(own.contains("Request was denied by Datadog"), !matches!(code, 302 | 307), "{code}: {own}");
     }
     for code in [302, 307] {
+        // The attempt after it is answered with 202, so that there is nothing to be told.
         let (life, other) = redirected(code, Window::first(1), PORT);
-        assert_not_followed(&life, &other, PORT);
+        assert!(other.requests().is_empty(), "{:?}", other.requests());
+        life.assert_unharmed();
         life.assert_exactly_once();
     }
 }

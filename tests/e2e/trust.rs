@@ -100,6 +100,7 @@ fn http2_is_spoken_where_the_server_offers_it() {
     let (life, journal) = life_with(28_148, identity, &["h2", "http/1.1"], &[(OWN, &file)]);
     let requests = journal.requests();
     assert!(requests.iter().all(|request| request.protocol == "h2" && request.path == "/api/v2/logs"));
+    assert!(requests.iter().all(|request| request.headers["dd-protocol"] == "agent-json"), "{requests:?}");
     let bodies = requests.iter().map(|request| zstd::bulk::decompress(&request.body, 1 << 20).unwrap());
     let logs = bodies.flat_map(|body| serde_json::from_slice::<Vec<Value>>(&body).unwrap());
     let messages: Vec<_> = logs.map(|log| log["message"]["message"].as_str().unwrap().to_owned()).collect();

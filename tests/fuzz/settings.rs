@@ -4,48 +4,68 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bottlecap::config::{self, Config, Loaded};
 
-/// A row of the table in `docs/configuration.md`.
-pub struct Documented {
+/// A row of the table in `docs/configuration.md`, and what its setting means beside the examples of all others.
+pub struct Setting {
     pub name: &'static str,
     example: String,
+    /// What there is without it.
+    absent: Loaded,
+    /// The fields that it may change.
+    about: BTreeSet<String>,
 }
 
 /// Every setting but the API key, which is not shown by any configuration.
-pub fn documented() -> Vec<Documented> {
+pub fn documented() -> Vec<Setting> {
     let page = include_str!("../../docs/configuration.md");
     let rows = page.lines().filter(|line| line.starts_with("| `"));
     let cells = rows.map(|row| row.split(" | ").collect::<Vec<_>>()).filter(|cells| cells.len() == 7);
-    let all = cells.map(|cells| {
+    let examples = cells.map(|cells| {
         let plain = |cell: &'static str| cell.trim_start_matches("| ").trim_matches('`');
-        Documented { name: plain(cells[0]), example: plain(cells[4]).replace("\\|", "|") }
+        (plain(cells[0]), plain(cells[4]).replace("\\|", "|"))
     });
-    all.filter(|key| key.name != "DD_API_KEY").collect()
+    let examples: Vec<_> = examples.filter(|(name, _)| *name != "DD_API_KEY").collect();
+    let mut settings: Vec<_> = examples.into_iter().map(|(name, example)| Setting::new(name, example)).collect();
+    for index in 0..settings.len() {
+        let example = settings[index].example.clone();
+        let absent = load(&settings, index, None);
+        // Some settings count only beside others, and some only without.
+        let mut about = changed(&absent.config, &load(&settings, index, Some(&example)).config);
+        about.extend(changed(&Config::default(), &config::load([(settings[index].name, &*example)], None).config));
+        settings[index] = Setting { absent, about, ..Setting::new(settings[index].name, example) };
+    }
+    settings
+}
+
+impl Setting {
+    fn new(name: &'static str, example: String) -> Self {
+        Self { name, example, absent: config::load([("", ""); 0], None), about: BTreeSet::new() }
+    }
+}
+
+/// Loads this value of one setting, or none of it, beside the examples of all others.
+fn load(settings: &[Setting], index: usize, value: Option<&str>) -> Loaded {
+    let others = settings.iter().enumerate().filter(|(at, _)| *at != index);
+    let others = others.map(|(_, other)| (other.name, other.example.as_str()));
+    config::load(others.chain(value.map(|value| (settings[index].name, value))), None)
 }
 
 /// Loads this value of one setting beside the examples of all others. What changes, compared with its absence, is at most what the setting is about; and nothing
 /// if the value is refused.
-pub fn assert_alone(keys: &[Documented], index: usize, value: &str) -> Loaded {
-    let key = &keys[index];
-    let load = |value: Option<&str>, others: bool| {
-        let others = keys.iter().enumerate().filter(|(at, _)| others && *at != index);
-        let others = others.map(|(_, other)| (other.name, other.example.as_str()));
-        config::load(others.chain(value.map(|value| (key.name, value))), None)
-    };
-    let absent = load(None, true);
-    let loaded = load(Some(value), true);
+pub fn assert_alone(settings: &[Setting], index: usize, value: &str) -> Loaded {
+    let loaded = load(settings, index, Some(value));
+    let Setting { name, absent, about, .. } = &settings[index];
     // One setting may miss this one, with any unusable value as without one.
     let new = loaded.warnings.iter().filter(|warning| !absent.warnings.contains(warning));
-    let (of_key, others): (Vec<_>, Vec<_>) = new.partition(|warning| warning.key == key.name);
-    assert!(others.iter().all(|warning| warning.why.contains(key.name)), "{}: {others:?}", key.name);
-    assert!(of_key.len() <= 1, "{}: {:?}", key.name, loaded.warnings);
-    if of_key.iter().any(|warning| !warning.why.starts_with("has items that can't be used")) {
-        assert_eq!(loaded.config, absent.config, "{}={value} is refused", key.name);
+    let (own, others): (Vec<_>, Vec<_>) = new.partition(|warning| warning.key == *name);
+    assert!(others.iter().all(|warning| warning.why.contains(name)), "{name}: {others:?}");
+    assert!(own.len() <= 1, "{name}: {own:?}");
+    if own.iter().any(|warning| !warning.why.starts_with("has items that can't be used")) {
+        assert_eq!(loaded.config, absent.config, "{name}={value} is refused");
     }
-    // Some settings count only beside others, and some only without.
-    let mut about = changed(&absent.config, &load(Some(&key.example), true).config);
-    about.extend(changed(&load(None, false).config, &load(Some(&key.example), false).config));
-    let changed = changed(&absent.config, &loaded.config);
-    assert!(changed.is_subset(&about), "{}={value} changes {changed:?}, and is about {about:?}", key.name);
+    if loaded.config != absent.config {
+        let changed = changed(&absent.config, &loaded.config);
+        assert!(changed.is_subset(about), "{name}={value} changes {changed:?}, and is about {about:?}");
+    }
     loaded
 }
 
