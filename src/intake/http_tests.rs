@@ -62,7 +62,8 @@ pub(in crate::intake) fn client() -> HttpClient {
 }
 
 fn with_headers(count: usize) -> String {
-    let headers: String = (0..count).map(|number| format!("x-header-{number}: {}\r\n", "v".repeat(100))).collect();
+    let headers = (0..count).map(|number| format!("x-header-{number}: {}\r\n", "v".repeat(100)));
+    let headers = headers.collect::<Vec<_>>().concat();
     format!("HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n{headers}\r\n{{}}")
 }
 

@@ -46,7 +46,8 @@ pub enum Reply {
 impl Reply {
     /// With these headers besides those that every answer needs.
     pub fn new(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+        let headers = headers.collect::<Vec<_>>().concat();
         let length = body.len();
         Self::Bytes(
             format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}")
@@ -106,7 +107,9 @@ pub struct Beside(pub Vec<Arc<Server>>);
 impl Handler for Beside {
     /// A thread is in the network of the thread that started it.
     fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
-        self.0.iter().for_each(|server| server.start());
+        for server in &self.0 {
+            server.start();
+        }
         Ok(())
     }
 
