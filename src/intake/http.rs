@@ -1,7 +1,7 @@
 //! What all requests to Datadog and AWS have in common: no redirect is followed, no answer is read without a bound, and a timeout counts only the time in which
 //! the sandbox was not frozen.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use reqwest::{NoProxy, Proxy, RequestBuilder, Response, StatusCode, header, redirect::Policy};
 
@@ -23,7 +23,10 @@ const MAX_ERROR_BYTES: usize = 512;
 
 /// A client for one set of settings. Clones share it.
 #[derive(Debug, Clone)]
-pub struct HttpClient {
+pub struct HttpClient(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     http: reqwest::Client,
     timeout: Duration,
 }
@@ -101,23 +104,23 @@ impl HttpClient {
             trust.config
         };
         let http = builder.tls_backend_preconfigured(config).build().map_err(BuildError::Http)?;
-        Ok(Self { http, timeout: settings.timeout })
+        Ok(Self(Arc::new(Inner { http, timeout: settings.timeout })))
     }
 
     /// A GET request, to be sent by this client.
     pub fn get(&self, url: impl reqwest::IntoUrl) -> RequestBuilder {
-        self.http.get(url)
+        self.0.http.get(url)
     }
 
     /// A POST request, to be sent by this client.
     pub fn post(&self, url: impl reqwest::IntoUrl) -> RequestBuilder {
-        self.http.post(url)
+        self.0.http.post(url)
     }
 
     /// Sends, and gives the head of the answer. The body, which may echo what was sent, is not read.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, RequestError> {
-        let answer = timeout_awake(self.timeout, request.send()).await;
-        answer.ok_or(RequestError::Timeout(self.timeout))?.map_err(transport)
+        let answer = timeout_awake(self.0.timeout, request.send()).await;
+        answer.ok_or(RequestError::Timeout(self.0.timeout))?.map_err(transport)
     }
 
     /// Sends, and reads the whole answer as far as it has at most `max_bytes`.
@@ -128,7 +131,7 @@ impl HttpClient {
             let headers = response.headers().clone();
             Ok::<_, RequestError>(Reply { error, headers, body: body(response, max_bytes).await? })
         };
-        timeout_awake(self.timeout, exchange).await.ok_or(RequestError::Timeout(self.timeout))?
+        timeout_awake(self.0.timeout, exchange).await.ok_or(RequestError::Timeout(self.0.timeout))?
     }
 }
 

@@ -149,7 +149,7 @@ fn serve(
         Reply::Endless(head) => drop(thread::spawn(move || {
             let mut sent = stream.write_all(&head);
             while sent.is_ok() {
-                sent = stream.write_all(&[b'x'; 1 << 16]);
+                sent = stream.write_all(&[b'x'; 1 << 12]);
             }
         })),
         Reply::Silence => {
