@@ -12,6 +12,8 @@
 
 #[path = "fuzz/mutation.rs"]
 mod mutation;
+#[path = "fuzz/settings.rs"]
+mod settings;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -159,11 +161,8 @@ fn a_document_of_settings_disturbs_no_setting_of_the_environment() {
 
 #[test]
 fn a_value_in_the_environment_disturbs_no_other_setting() {
-    // The names of all settings, from the page about them.
-    let page = include_str!("../docs/configuration.md");
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
-    let names: Vec<&str> = rows.filter_map(|row| row.split('`').next()).filter(|name| *name != "DD_ENV").collect();
-    assert!(names.len() > 30);
+    let keys = settings::documented();
+    assert!(keys.len() > 40);
     let corpus: [&[u8]; 9] = [
         b"true",
         b"a:b,c:d e:f",
@@ -175,14 +174,20 @@ fn a_value_in_the_environment_disturbs_no_other_setting() {
         b"30.5",
         b"10.0.0.0/8,.internal.example,*",
     ];
+    let mut tried = vec![0; keys.len()];
     fuzz(&corpus, |input, mutations| {
         let value = String::from_utf8_lossy(input);
-        let name = names[mutations.cuts(names.len() - 1).first().copied().unwrap_or_default()];
-        let loaded = config::load([(name, &*value), ("DD_ENV", "staging")], None);
-        assert_eq!(loaded.config.env.as_deref(), Some("staging"), "{name}");
-        assert!(loaded.warnings.iter().all(|warning| warning.to_string().len() < 1_000), "{name}");
+        let index = mutations.index(keys.len());
+        tried[index] += 1;
+        let loaded = settings::assert_alone(&keys, index, &value);
+        assert!(loaded.warnings.iter().all(|warning| warning.to_string().len() < 1_000), "{}", keys[index].name);
         assert_usable(&loaded.config);
     });
+    if given("FUZZ_INPUTS", INPUTS) >= INPUTS {
+        let least = tried.iter().min().unwrap();
+        let most = tried.iter().max().unwrap();
+        assert!(most < &(least * 4), "every key gets its share: {least} to {most}");
+    }
 }
 
 fn assert_usable(config: &Config) {

@@ -14,7 +14,7 @@ use bottlecap::{
     aggregate::{Contexts, contexts::MAX_BUCKETS},
     config::Config,
     ingest::telemetry::Bound,
-    intake::metrics::{Measured, drafts},
+    intake::metrics::{Measured, unsealed},
     process::dogstatsd::read,
 };
 
@@ -122,8 +122,8 @@ fn absurd_sample_rates_take_no_more_memory_than_others() {
             read(datagram.as_bytes(), 0, None, |metric| contexts.push(metric));
         }
         let measured = Measured { custom: contexts.drain(), ..Measured::default() };
-        let drafts = drafts(&measured, &[], &Config::default().metrics);
-        sent = drafts.iter().map(|draft| draft.body.len()).sum();
+        let batches = unsealed(&measured, &[], &Config::default().metrics);
+        sent = batches.iter().map(|batch| batch.body.len()).sum();
     });
     assert!((1..64 << 10).contains(&sent), "{sent} bytes are sent");
     assert!(grown < 2 * MEBIBYTE, "{grown} bytes");

@@ -178,6 +178,9 @@ Names of variables are matched in any letter case; names that are not in the tab
 A value that can't be used is reported in one warning and leaves the setting to the next place; no other setting is
 affected. A file that is not YAML is reported once and counts as empty.
 
+A file is read only if it is a regular file of at most 1 MiB (`datadog.yaml`), 8 MiB (certificates) or 64 KiB (a token). Anything else at
+its path, such as a FIFO or a device, is reported once and counts as missing.
+
 Text is taken as it is written, in both places, without the blanks around it: `1.10` is not a number, and an API key of
 digits is a key. Lists replace each other as a whole: `DD_TAGS` does not add to `tags`.
 

@@ -187,8 +187,8 @@ keys! {
     Datadog FLUSH_TIMEOUT {
         yaml: Some("flush_timeout"), kind: Kind::Integer { from: 1, to: 86_400 }, default: "30", example: "5",
         reader: "intake, flush",
-        meaning: "Seconds that one request to Datadog may take. Also, the default strategy stops waiting for \
-                  flushes once 20 invocations fit into this time.",
+        meaning: "Seconds that one request to Datadog may take, not counting the time in which the sandbox is frozen. Also, the default strategy \
+                  stops waiting for flushes once 20 invocations fit into this time.",
         set: |draft, given, _| {
             taken(given.integer(&(1..=86_400)).map(|s| draft.config.flush_timeout = Duration::from_secs(s)))
         },
@@ -270,7 +270,7 @@ keys! {
     Datadog TLS_CERT_FILE {
         yaml: Some("tls_cert_file"), kind: Kind::Text, default: "", example: "/opt/certs/ca.pem",
         reader: "intake",
-        meaning: "File of PEM certificates to trust besides the usual roots.",
+        meaning: "File of PEM certificates to trust besides the usual roots: every one in it that can be used.",
         set: |draft, given, _| taken(given.filled().map(|path| draft.config.http.tls_cert_file = path.map(Into::into))),
     }
     Datadog LAMBDA_FIPS_MODE {

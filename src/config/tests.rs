@@ -83,6 +83,24 @@ fn every_bad_value_costs_one_warning_and_nothing_else() {
     }
 }
 
+/// Every setting has a value, and then one of them a bad one: all others keep theirs.
+#[test]
+fn every_bad_value_changes_no_other_setting() {
+    let others = |index: usize| {
+        let others = KEYS.iter().enumerate().filter(move |(at, _)| *at != index);
+        others.map(|(_, key)| (key.variable(), key.doc.example))
+    };
+    for (index, key) in KEYS.iter().enumerate() {
+        // That a worker lacks its URL is worth a warning, which a bad URL does not change.
+        let absent = load(others(index), None);
+        let Some(bad) = key.doc.kind.bad() else { continue };
+        let mut loaded = load(others(index).chain([(key.variable(), bad)]), None);
+        assert_eq!(loaded.config, absent.config, "{}", key.name);
+        loaded.warnings.retain(|warning| !absent.warnings.contains(warning));
+        assert_one_warning(&loaded, &key.variable(), bad);
+    }
+}
+
 fn assert_one_warning(loaded: &Loaded, name: &str, value: &str) {
     let [warning] = loaded.warnings.as_slice() else { panic!("{name}: {:?}", loaded.warnings) };
     assert_eq!(warning.key, name);

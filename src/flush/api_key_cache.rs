@@ -89,7 +89,7 @@ mod tests {
     use crate::{
         config::{Config, Secret},
         intake::{
-            Aws,
+            Aws, HttpClient,
             key::{Datadog, Function},
             tls,
         },
@@ -103,9 +103,10 @@ mod tests {
 
     fn secret(reload: Option<Duration>) -> ApiKeyCache {
         tls::install_provider();
-        let aws = Aws::new(reqwest::Client::default(), Config::default().aws);
+        let http = HttpClient::build(&Config::default().http, &mut Vec::new()).unwrap();
+        let aws = Aws::new(http.clone(), Config::default().aws);
         let function = Function { region: String::new(), name: String::new() };
-        let datadog = Datadog { http: reqwest::Client::default(), url: String::new() };
+        let datadog = Datadog { http, url: String::new() };
         ApiKeyCache::new(Key::Secret(Resolver::new(aws, datadog, Secret::Kms(String::new()), function)), reload)
     }
 

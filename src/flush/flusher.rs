@@ -22,13 +22,13 @@ use super::{
     api_key_cache::ApiKeyCache,
     destination::{Destination, Destinations},
     dropped::{DropLog, DropReason},
-    request::{ATTEMPTS, RequestId, Sent, advice, retry_after, send},
+    request::{ATTEMPTS, RequestId, Sent, advice, send},
     send_queue::{Limit, QueuedPayload},
     worker::Worker,
 };
 use crate::{
     config::ApiKey,
-    intake::{Client, Failure, MemoryBudget, Payload, To, UnsealedPayload, compression::FAST_LEVEL, key},
+    intake::{Client, MemoryBudget, Payload, SendError, To, UnsealedPayload, compression::FAST_LEVEL, key},
 };
 
 /// The memory that may be held between the aggregates and the network, in bytes: batches, compressed or not, and payloads, waiting or in flight. A body that
@@ -376,25 +376,25 @@ impl Flusher {
                 destination.succeed(id.number, last_took);
                 self.preparation_left_behind = false;
             }
-            Err(failure) if failure.is_temporary() => {
-                let failures = destination.fail(id.number, now, retry_after(&failure));
+            Err(error) if error.is_temporary() => {
+                let failures = destination.fail(id.number, now, error.retry_after());
                 // Every one would fill the customer's logs during an outage; the powers of two tell as much.
                 if failures.is_power_of_two() {
                     let took = took.as_millis();
-                    log::error!("{kind} | Failed to send request after {took} ms and {attempts} attempts: {failure}");
+                    log::error!("{kind} | Failed to send request after {took} ms and {attempts} attempts: {error}");
                 }
                 queued.failed_flushes += 1;
-                queued.unanswered += u32::from(matches!(failure, Failure::NoAnswer(_)));
+                queued.unanswered += u32::from(matches!(error, SendError::NoAnswer(_)));
                 let last_chance = self.finishing.load(Ordering::Relaxed);
                 match queued.limit(now).filter(|limit| *limit != Limit::Flushes || !last_chance) {
                     Some(limit) => self.drop_items(limit.into(), queued.items(), now),
                     None => destination.queue(queued),
                 }
             }
-            Err(failure) => {
+            Err(error) => {
                 destination.refuse(id.number);
                 if self.drops.record(DropReason::Rejected(kind), queued.items(), now).is_some() {
-                    log::error!("{kind} | Request was denied by Datadog: {failure}; {}", advice(&failure));
+                    log::error!("{kind} | Request was denied by Datadog: {error}; {}", advice(&error));
                 }
             }
         }

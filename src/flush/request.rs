@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::send_queue::QueuedPayload;
 use crate::{
     config::ApiKey,
-    intake::{Client, Failure},
+    intake::{Client, SendError},
 };
 
 /// How often a request is tried in one flush, while its destination does not fail.
@@ -40,7 +40,7 @@ pub struct Sent {
     /// How long the last one took.
     pub last_took: Duration,
     /// What came of the last one.
-    pub result: Result<(), Failure>,
+    pub result: Result<(), SendError>,
 }
 
 /// Sends a payload, up to so many times as long as that makes sense within one flush.
@@ -52,7 +52,7 @@ pub async fn send(client: Client, id: RequestId, queued: QueuedPayload, key: Api
         let attempt_started = Instant::now();
         let result = client.send(&queued.payload, &key).await;
         // An intake that names a pause gets it, and one that takes its time is not asked again at once: the payload goes back to wait.
-        let is_quick = matches!(&result, Err(Failure::Busy { retry_after: None, .. } | Failure::Transport(_)));
+        let is_quick = matches!(&result, Err(SendError::Retryable { retry_after: None, .. } | SendError::Transport(_)));
         if !is_quick || attempts >= most || started.elapsed() > ATTEMPT_WINDOW {
             let (took, last_took) = (started.elapsed(), attempt_started.elapsed());
             return Sent { id, queued, attempts, took, last_took, result };
@@ -63,19 +63,11 @@ pub async fn send(client: Client, id: RequestId, queued: QueuedPayload, key: Api
     }
 }
 
-/// How long the intake asked us to wait.
-pub fn retry_after(failure: &Failure) -> Option<Duration> {
-    match failure {
-        Failure::Busy { retry_after, .. } => *retry_after,
-        _ => None,
-    }
-}
-
 /// What to do about a final refusal.
-pub fn advice(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::Refused(status) if matches!(status.as_u16(), 401 | 403) => "verify DD_API_KEY and DD_SITE",
-        Failure::Refused(status) if status.as_u16() == 413 => "the payload was too large",
+pub fn advice(error: &SendError) -> &'static str {
+    match error {
+        SendError::Rejected(status) if matches!(status.as_u16(), 401 | 403) => "verify DD_API_KEY and DD_SITE",
+        SendError::Rejected(status) if status.as_u16() == 413 => "the payload was too large",
         _ => "the payload is dropped",
     }
 }

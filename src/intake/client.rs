@@ -1,25 +1,23 @@
 //! Carries payloads to Datadog over HTTPS.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use reqwest::{NoProxy, Proxy, RequestBuilder, StatusCode, header};
+use reqwest::{RequestBuilder, Response, header};
 
 use super::{
     Kind, Payload, To,
     aws::{self, Aws},
+    http::{BuildError, ErrorStatus, HttpClient, RequestError},
     key::{self, Datadog, Function, Key, Resolver},
-    tls::{self, Problem},
+    tls::TlsWarning,
     written::Written,
 };
-use crate::{
-    config::{ApiKey, Config, Http, HttpProtocol},
-    os::names::HostResolver,
-};
+use crate::config::{ApiKey, Config, Http, HttpProtocol};
 
 /// Knows the way to the intakes.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    http: HttpClient,
     logs: Logs,
     metrics_url: String,
     key: Key,
@@ -40,7 +38,7 @@ pub struct Built {
     /// Ready to send.
     pub client: Client,
     /// To be logged.
-    pub problems: Vec<Problem>,
+    pub warnings: Vec<TlsWarning>,
 }
 
 /// Why there is no client. Data is dropped and counted then.
@@ -54,49 +52,66 @@ pub enum Error {
     /// The key cannot stand in a header.
     #[error("API key has invalid format")]
     BadKey,
-    /// TLS cannot be set up.
-    #[error("TLS could not be set up: {0}")]
-    Tls(#[source] tls::Error),
-    /// The HTTP client cannot be built.
-    #[error("the HTTP client could not be built: {0}")]
-    Http(#[source] reqwest::Error),
+    /// There is no HTTP client.
+    #[error(transparent)]
+    Http(#[from] BuildError),
 }
 
-/// Why a payload did not arrive.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// Datadog will not take it, however often it is asked.
+/// Why a payload did not arrive, or may not have arrived.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The intake will not take it, however often it is sent.
     #[error("Datadog answered {0}")]
-    Refused(StatusCode),
-    /// Datadog may take it later.
+    Rejected(ErrorStatus),
+    /// The intake may take it later.
     #[error("Datadog answered {status}")]
-    Busy {
+    Retryable {
         /// What it answered.
-        status: StatusCode,
+        status: ErrorStatus,
         /// How long it asked us to wait.
         retry_after: Option<Duration>,
     },
+    /// The connection did not take the whole request in time.
+    #[error("the request was not sent within {0:?} (DD_FLUSH_TIMEOUT)")]
+    NotSent(Duration),
+    /// The connection took the whole request and no answer came in time: it may have arrived.
+    #[error("no answer within {0:?} (DD_FLUSH_TIMEOUT)")]
+    NoAnswer(Duration),
     /// It did not get there, or the answer did not get here.
     #[error("{0}")]
     Transport(String),
-    /// The connection took the whole request and no answer came in time: it may have arrived.
-    #[error("no answer: {0}")]
-    NoAnswer(String),
 }
 
-impl Failure {
+impl SendError {
     /// Whether it makes sense to try again.
     pub fn is_temporary(&self) -> bool {
-        !matches!(self, Self::Refused(_))
+        !matches!(self, Self::Rejected(_))
+    }
+
+    /// How long the intake asked us to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Retryable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl From<RequestError> for SendError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Timeout(limit) => Self::NoAnswer(limit),
+            other => Self::Transport(other.to_string()),
+        }
     }
 }
 
 impl Client {
     /// Builds the one client that all payloads share.
     pub fn build(config: &Config, function: Function) -> Result<Built, Error> {
-        let mut problems = Vec::new();
+        let mut warnings = Vec::new();
         let known = if config.secret.is_none() { Some(known(config)?) } else { None };
-        let http = http_client(&config.http, &mut problems)?;
+        let http = HttpClient::build(&config.http, &mut warnings)?;
         let logs = match &config.logs.worker {
             Some(url) => Logs::Worker(url.clone()),
             None => Logs::Datadog(config.logs.url.clone()),
@@ -106,12 +121,12 @@ impl Client {
             (Some(key), _) => Key::Known(key),
             (None, Some(secret)) => {
                 let datadog = Datadog { http: http.clone(), url: metrics_url.clone() };
-                Key::Secret(Resolver::new(aws(config, &mut problems)?, datadog, secret, function))
+                Key::Secret(Resolver::new(aws(config, &mut warnings)?, datadog, secret, function))
             }
             (None, None) => return Err(Error::NoKey),
         };
         let client = Self { http, logs, metrics_url, key };
-        Ok(Built { client, problems })
+        Ok(Built { client, warnings })
     }
 
     /// What the primary intakes know us by.
@@ -120,7 +135,7 @@ impl Client {
     }
 
     /// One attempt, under that key. The response's body is not read: it may echo what the customer sent.
-    pub async fn send(&self, payload: &Payload, key: &ApiKey) -> Result<(), Failure> {
+    pub async fn send(&self, payload: &Payload, key: &ApiKey) -> Result<(), SendError> {
         let request = match &payload.to {
             To::Primary => self.to_primary(payload.kind),
             To::Additional(endpoint) => self.to_datadog(payload.kind, &endpoint.url),
@@ -128,20 +143,16 @@ impl Client {
         let written = Written::default();
         let request = request.header("dd-api-key", key.expose()).body(written.body(payload.body.clone()));
         let request = if payload.zstd { request.header(header::CONTENT_ENCODING, "zstd") } else { request };
-        let response = request.send().await.map_err(|error| match chain(&error) {
-            text if error.is_timeout() && written.is_complete() => Failure::NoAnswer(text),
-            text => Failure::Transport(text),
+        let response = self.http.send(request).await.map_err(|error| match error {
+            RequestError::Timeout(limit) if !written.is_complete() => SendError::NotSent(limit),
+            error => error.into(),
         })?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(());
-        }
-        Err(match status {
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
-                Failure::Busy { status, retry_after: retry_after(&response) }
+        Err(match ErrorStatus::of(&response) {
+            None => return Ok(()),
+            Some(status) if status.is_temporary() => {
+                SendError::Retryable { status, retry_after: retry_after(&response) }
             }
-            status if status.is_server_error() => Failure::Busy { status, retry_after: retry_after(&response) },
-            status => Failure::Refused(status),
+            Some(status) => SendError::Rejected(status),
         })
     }
 
@@ -174,8 +185,8 @@ fn known(config: &Config) -> Result<ApiKey, Error> {
     key::usable(given.expose()).ok_or(Error::BadKey)
 }
 
-/// The way to AWS; nobody is asked here.
-fn aws(config: &Config, problems: &mut Vec<Problem>) -> Result<Aws, Error> {
+/// The way to AWS; no request is made here.
+fn aws(config: &Config, warnings: &mut Vec<TlsWarning>) -> Result<Aws, Error> {
     let aws = &config.aws;
     // What is set for Datadog's intakes is none of AWS's business; a certificate that is trusted is trusted everywhere.
     let http = Http {
@@ -186,51 +197,13 @@ fn aws(config: &Config, problems: &mut Vec<Problem>) -> Result<Aws, Error> {
         skip_ssl_validation: false,
         timeout: aws::TIMEOUT,
     };
-    Ok(Aws::new(http_client(&http, problems)?, aws.clone()))
-}
-
-fn http_client(http: &Http, problems: &mut Vec<Problem>) -> Result<reqwest::Client, Error> {
-    let mut builder = reqwest::Client::builder()
-        .timeout(http.timeout)
-        // A frozen sandbox cannot keep a connection alive, and finds out only by failing on it.
-        .pool_max_idle_per_host(0)
-        .dns_resolver(Arc::new(HostResolver))
-        .no_proxy();
-    if let Some(proxy) = &http.proxy {
-        let proxy = Proxy::https(proxy).map_err(Error::Http)?;
-        builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&http.no_proxy.join(","))));
-    }
-    builder = match http.protocol {
-        HttpProtocol::Automatic => builder,
-        HttpProtocol::Http1 => builder.http1_only(),
-        HttpProtocol::Http2 => builder.http2_prior_knowledge(),
-    };
-    if http.skip_ssl_validation {
-        let config = tls::trust_everybody(http.protocol).map_err(Error::Tls)?;
-        builder = builder.tls_backend_preconfigured(config);
-    } else {
-        let trust = tls::trust(http.tls_cert_file.as_deref(), http.protocol).map_err(Error::Tls)?;
-        problems.extend(trust.problems);
-        builder = builder.tls_backend_preconfigured(trust.config);
-    }
-    builder.build().map_err(Error::Http)
+    Ok(Aws::new(HttpClient::build(&http, warnings)?, aws.clone()))
 }
 
 /// Seconds only; the other form, a date, is not used by Datadog.
-fn retry_after(response: &reqwest::Response) -> Option<Duration> {
+fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
-}
-
-/// The whole chain of causes on one line: the outermost alone says only that sending failed.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -250,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_secret_beats_the_key_in_plain_text_and_is_not_asked_for_yet() {
-        tls::install_provider();
+        crate::intake::tls::install_provider();
         let secret = Some(crate::config::Secret::Ssm("name".to_owned()));
         let config = Config { api_key: ApiKey::clean("key"), secret, ..Config::default() };
         let built = Client::build(&config, function()).unwrap();
@@ -259,7 +232,7 @@ mod tests {
 
     #[test]
     fn every_setting_of_the_client_builds() {
-        tls::install_provider();
+        crate::intake::tls::install_provider();
         for protocol in [HttpProtocol::Automatic, HttpProtocol::Http1, HttpProtocol::Http2] {
             for skip_ssl_validation in [false, true] {
                 let mut config = Config { api_key: ApiKey::clean("key"), ..Config::default() };

@@ -3,15 +3,18 @@
 mod aws;
 pub mod client;
 pub mod compression;
+mod http;
 pub mod key;
 pub mod logs;
 mod memory;
 pub mod metrics;
 mod payload;
+mod timeout;
 pub mod tls;
 mod written;
 
 pub use aws::Aws;
-pub use client::{Client, Failure};
+pub use client::{Client, SendError};
+pub use http::{ErrorStatus, HttpClient};
 pub use memory::{Body, MemoryBudget};
 pub use payload::{Kind, Payload, To, UnsealedPayload};

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::*;
 use https::{
-    Agreed,
+    Journal,
     certificates::{Authority, Identity},
 };
 
@@ -20,7 +20,7 @@ use https::{
 struct Server {
     port: u16,
     file: PathBuf,
-    agreed: Agreed,
+    journal: Journal,
     _directory: tempfile::TempDir,
 }
 
@@ -32,15 +32,15 @@ impl Server {
     }
 
     fn with(identity: Identity, protocols: &[&str], save: impl FnOnce(&std::path::Path) -> PathBuf) -> Self {
-        tls::install_provider();
+        crate::intake::tls::install_provider();
         let directory = tempfile::tempdir().unwrap();
-        let (file, agreed) = (save(directory.path()), Agreed::default());
-        let port = https::serve(0, identity.config(protocols), &agreed);
-        Self { port, file, agreed, _directory: directory }
+        let (file, journal) = (save(directory.path()), Journal::default());
+        let port = https::serve(0, identity.config(protocols), &journal);
+        Self { port, file, journal, _directory: directory }
     }
 
     fn agreed(&self) -> Vec<String> {
-        self.agreed.lock().unwrap().clone()
+        self.journal.agreed()
     }
 
     fn settings(&self) -> Config {
@@ -122,11 +122,27 @@ async fn the_protocol_is_agreed_on_unless_it_is_set() {
         let server = Server::start(offered);
         let mut config = server.settings();
         config.http.protocol = set;
-        let arrived = send(&config).await;
+        assert_eq!(send(&config).await, Ok(()), "{offered:?} {set:?}");
         assert_eq!(server.agreed(), [expected], "{offered:?} {set:?}");
-        // The server speaks no HTTP/2: what counts there is what was agreed on.
-        assert_eq!(arrived.is_ok(), expected != "h2", "{offered:?} {set:?} {arrived:?}");
+        let [request] = &server.journal.requests()[..] else { panic!("{offered:?} {set:?}") };
+        let spoken = if expected == "h2" { "h2" } else { "http/1.1" };
+        assert_eq!((request.protocol, request.path.as_str()), (spoken, "/api/v2/logs"), "{offered:?} {set:?}");
+        assert_eq!((request.headers["dd-api-key"].as_str(), &request.body[..]), ("key", &b"[]"[..]));
     }
+}
+
+/// What is larger than a window of HTTP/2 (65,535 bytes) waits for the server to make room.
+#[tokio::test]
+async fn a_large_body_arrives_over_http2() {
+    let server = Server::start(&["h2"]);
+    let function = Function { region: String::new(), name: String::new() };
+    let client = Client::build(&server.settings(), function).unwrap().client;
+    let body = Bytes::from(vec![7; 3 << 20]);
+    let payload = Payload { kind: Kind::Logs, to: To::Primary, body: body.clone(), zstd: true, items: 1 };
+    assert_eq!(client.send(&payload, &ApiKey::clean("key").unwrap()).await, Ok(()));
+    let [request] = &server.journal.requests()[..] else { panic!("one request") };
+    assert_eq!((request.protocol, request.headers["content-encoding"].as_str()), ("h2", "zstd"));
+    assert!(request.body == body);
 }
 
 #[tokio::test]
@@ -189,4 +205,46 @@ async fn a_proxy_leads_to_every_host_but_those_that_are_named() {
         assert_eq!(send(&config).await, Ok(()));
         assert_eq!(asked.lock().unwrap().len(), 2, "{direct}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payload_without_an_answer_fails_after_the_flush_timeout() {
+    crate::intake::tls::install_provider();
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    for (timeout, seconds) in [("2", 2), ("45", 45)] {
+        let variables = [("DD_FLUSH_TIMEOUT", timeout), ("DD_API_KEY", "key"), ("DD_LOGS_CONFIG_LOGS_DD_URL", &url)];
+        let config = crate::config::load(variables, None).config;
+        let started = tokio::time::Instant::now();
+        let error = send(&config).await.unwrap_err();
+        assert_eq!(error, format!("no answer within {timeout}s (DD_FLUSH_TIMEOUT)"));
+        assert_eq!(started.elapsed().as_secs(), seconds);
+    }
+}
+
+#[tokio::test]
+async fn a_pause_is_asked_for_in_whole_seconds() {
+    crate::intake::tls::install_provider();
+    for (status, header, expected) in [
+        (429, "retry-after: 7", Some(7)),
+        (503, "Retry-After:  0 ", Some(0)),
+        (503, "retry-after: Wed, 21 Oct 2026 07:28:00 GMT", None),
+        (503, "retry-after: -1", None),
+        (500, "x: y", None),
+    ] {
+        let answer = format!("HTTP/1.1 {status} X\r\n{header}\r\ncontent-length: 0\r\n\r\n");
+        let server = http_server(&answer);
+        let mut config = Config { api_key: ApiKey::clean("key"), ..Config::default() };
+        config.logs.url = server.url.clone();
+        let client = Client::build(&config, Function { region: String::new(), name: String::new() }).unwrap().client;
+        let payload =
+            Payload { kind: Kind::Logs, to: To::Primary, body: Bytes::from_static(b"[]"), zstd: false, items: 1 };
+        let error = client.send(&payload, &ApiKey::clean("key").unwrap()).await.unwrap_err();
+        assert!(error.is_temporary(), "{error}");
+        assert_eq!(error.retry_after(), expected.map(Duration::from_secs), "{header}");
+    }
+}
+
+fn http_server(answer: &str) -> crate::intake::http::tests::Server {
+    crate::intake::http::tests::Server::start("127.0.0.1", answer, b"")
 }

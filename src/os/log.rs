@@ -2,7 +2,7 @@
 //!
 //! The level stands under `status`, not `level`, because Lambda filters JSON lines of its own accord by `level`.
 
-use std::io::Write as _;
+use std::{fmt::Write as _, io::Write as _};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
@@ -13,10 +13,30 @@ pub fn start(level: LevelFilter) {
     log::set_max_level(level);
 }
 
+/// Bytes of one line's text. Much of what is logged comes from outside: file names, answers, names of hosts.
+const MAX_TEXT: usize = 8 << 10;
+
+/// Text from outside as a log line can hold it: control characters are escaped, and after about `max_bytes` only the number of bytes is left.
+pub fn excerpt(text: &str, max_bytes: usize) -> String {
+    let mut excerpt = String::with_capacity(text.len().min(max_bytes));
+    for character in text.chars() {
+        if excerpt.len() >= max_bytes {
+            let _ = write!(excerpt, "... ({} bytes)", text.len());
+            break;
+        }
+        if character.is_control() {
+            excerpt.extend(character.escape_default());
+        } else {
+            excerpt.push(character);
+        }
+    }
+    excerpt
+}
+
 /// Writes one line whatever the level is, for programs that are too small to keep a logger.
 pub fn write(level: Level, text: &str) {
     // One write a line, so that lines of several threads do not mix. A closed stdout is not our problem.
-    let _ = std::io::stdout().lock().write_all(line(level.as_str(), text).as_bytes());
+    let _ = std::io::stdout().lock().write_all(line(level.as_str(), &excerpt(text, MAX_TEXT)).as_bytes());
 }
 
 struct Lines;
@@ -54,6 +74,16 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["status"], "WARN");
         assert_eq!(value["message"], "DD_EXTENSION | WARN | a \"b\"\\\n\tc \u{1} é");
+    }
+
+    #[test]
+    fn an_excerpt_is_one_short_line_whatever_the_text_is() {
+        assert_eq!(excerpt("a é \"b\"", 100), "a é \"b\"");
+        assert_eq!(excerpt("a\nb\u{1b}[2K\u{85}", 100), "a\\nb\\u{1b}[2K\\u{85}");
+        assert_eq!(excerpt("abcdef", 6), "abcdef");
+        assert_eq!(excerpt("abcdefg", 6), "abcdef... (7 bytes)");
+        assert_eq!(excerpt("ääää", 3), "ää... (8 bytes)");
+        assert!(excerpt(&"\u{0}".repeat(1 << 20), MAX_TEXT).len() < MAX_TEXT + 100);
     }
 
     #[test]

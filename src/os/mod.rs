@@ -1,7 +1,8 @@
-//! The machine: its memory, what time it is, where our own words go, the signals that it gets, who is behind a name, and what its processes use.
+//! The machine: its memory, its clocks and files, our own log, signals, threads, host names, and what its processes use.
 
 mod allocator;
 pub mod clock;
+pub mod file;
 pub mod log;
 pub mod names;
 pub mod proc;
@@ -9,5 +10,6 @@ pub mod processes;
 mod read;
 pub mod signal;
 pub mod streams;
+pub mod thread;
 pub mod tmp;
 pub mod trace;

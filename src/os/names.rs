@@ -8,12 +8,11 @@ use std::{
     ffi::CStr,
     io,
     net::{SocketAddr, ToSocketAddrs as _},
-    thread,
 };
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::sync::oneshot;
 
+use super::thread::run_blocking;
 use crate::features::STATIC;
 
 const DATABASE: &CStr = c"hosts";
@@ -26,14 +25,9 @@ pub fn prepare() {
     }
 }
 
-/// Resolves `host:port` on a thread of its own. An error where no thread can be had: the async runtime's own threads would end the process then.
+/// Resolves `host:port` on a thread of its own.
 pub async fn resolve(host: String) -> io::Result<Vec<SocketAddr>> {
-    let (sender, receiver) = oneshot::channel();
-    thread::Builder::new().name("resolve".to_owned()).spawn(move || {
-        // Nobody waits any more if the request has timed out.
-        let _ = sender.send(host.to_socket_addrs().map(Iterator::collect));
-    })?;
-    receiver.await.map_err(io::Error::other)?
+    run_blocking("resolve", move || host.to_socket_addrs().map(Iterator::collect)).await?
 }
 
 /// Resolves host names for HTTP clients by [`resolve`].

@@ -2,11 +2,17 @@
 
 use std::{
     fmt::Write as _,
-    fs,
+    fs::OpenOptions,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use nix::time::{ClockId, clock_gettime};
+use nix::{
+    fcntl::OFlag,
+    time::{ClockId, clock_gettime},
+};
 
 use crate::features::INIT_TRACE;
 
@@ -56,10 +62,17 @@ pub fn checkpoint(at: Checkpoint) {
 pub fn write_if_asked() {
     if INIT_TRACE
         && let Some(path) = std::env::var_os(ASKED_BY)
-        && let Err(error) = fs::write(path, lines())
+        && let Err(error) = write(Path::new(&path))
     {
         log::warn!("the trace of the start could not be written: {error}");
     }
+}
+
+/// Opening a FIFO without the flag would wait for a reader.
+fn write(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    file.write_all(lines().as_bytes())
 }
 
 fn lines() -> String {
@@ -93,6 +106,18 @@ mod tests {
         {
             assert_eq!(NAMES[checkpoint as usize], name);
         }
+    }
+
+    #[test]
+    fn a_trace_that_nobody_reads_is_an_error_and_no_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR).unwrap();
+        assert!(write(&fifo).is_err());
+        let file = directory.path().join("file");
+        std::fs::write(&file, "old").unwrap();
+        write(&file).unwrap();
+        assert!(!std::fs::read_to_string(&file).unwrap().contains("old"));
     }
 
     #[test]

@@ -13,13 +13,16 @@ use super::{
     ids::{ExtensionId, RuntimeApi},
     subscription::Subscription,
 };
-use crate::os::clock;
+use crate::os::{clock, log::excerpt};
 
 /// The name that we register under. It must be the file name in `/opt/extensions`, which a drop-in cannot choose.
 pub const EXTENSION_NAME: &str = "datadog-agent";
 
 /// Carries the extension's id in answers and requests.
 pub const IDENTIFIER: &str = "lambda-extension-identifier";
+
+/// Of a refusal's body, which is logged.
+const MAX_LOGGED_BYTES: usize = 512;
 
 /// A request, before it is known how it will travel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,12 +134,10 @@ pub fn event(response: Response) -> Result<Event, Error> {
 /// Lets through what the platform has not refused.
 pub fn accept(call: &'static str, response: Response) -> Result<Response, Error> {
     // Enough for Lambda's error messages; whatever is longer must not flood the log.
-    const MAX_ERROR_BYTES: usize = 1024;
     if (200..300).contains(&response.status) {
         return Ok(response);
     }
-    let body = response.body.get(..MAX_ERROR_BYTES).unwrap_or(&response.body);
-    let body = String::from_utf8_lossy(body).into_owned();
+    let body = excerpt(&String::from_utf8_lossy(&response.body), MAX_LOGGED_BYTES);
     Err(Error::Status { call, status: response.status, body })
 }
 

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use reqwest::redirect::Policy;
+
 use super::{
     calls::{Header, IDENTIFIER, Request, Response},
     control::{Error, Exchange},
+    http1::MAX_BYTES,
     ids::RuntimeApi,
 };
 use crate::os::names::HostResolver;
@@ -21,6 +24,7 @@ impl Exchange for General {
     fn new(api: RuntimeApi) -> Result<Self, Error> {
         // No roots: everything here is plain HTTP inside the sandbox, and reading the trust store would cost milliseconds.
         let http = reqwest::Client::builder()
+            .redirect(Policy::none())
             .no_proxy()
             .dns_resolver(Arc::new(HostResolver))
             .tls_certs_only([])
@@ -44,10 +48,16 @@ impl Exchange for General {
         for Header { name, value } in &request.headers {
             builder = builder.header(*name, value);
         }
-        let response = builder.send().await.map_err(transport)?;
+        let mut response = builder.send().await.map_err(transport)?;
         let status = response.status().as_u16();
         let identifier = response.headers().get(IDENTIFIER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let body = response.bytes().await.map_err(transport)?.to_vec();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(transport)? {
+            if body.len() + chunk.len() > MAX_BYTES {
+                return Err(Error::Answer { call: request.call, why: format!("more than {MAX_BYTES} bytes") });
+            }
+            body.extend_from_slice(&chunk);
+        }
         Ok(Response { status, identifier, body, closes: false })
     }
 }

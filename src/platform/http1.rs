@@ -3,7 +3,7 @@
 use super::calls::{IDENTIFIER, Response};
 
 /// Maximum size of a response in bytes; a longer one is an error. Events hold ids and times, never what the function is invoked with.
-const MAX_BYTES: usize = 256 << 10;
+pub const MAX_BYTES: usize = 256 << 10;
 const MAX_HEADERS: usize = 64;
 
 /// Takes bytes and gives answers, one after the other on the same connection.

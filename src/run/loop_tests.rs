@@ -11,7 +11,6 @@ use std::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
-    sync::mpsc::{Sender, channel},
 };
 
 use super::{custom::Custom, engine::Engine, managed, next::NextPoller, on_demand};
@@ -19,9 +18,9 @@ use crate::{
     aggregate::{LogQueue, Points},
     config::{Config, FlushStrategy},
     flush::Flusher,
+    ingest::telemetry::test_batches::{Sender, channel},
     platform::{Control, Environment, ExtensionId, RuntimeApi, raw::Raw},
     process::{
-        event::Batch,
         invocation::{Processor, Settings},
         log::{Origin, Rules},
         tags::FunctionTags,
@@ -56,7 +55,7 @@ pub async fn platform(
 }
 
 /// An engine without a way to Datadog, and where its telemetry comes from.
-pub fn engine() -> (Engine, Sender<Batch>) {
+pub fn engine() -> (Engine, Sender) {
     let config = Config::default();
     let tags = FunctionTags::collect(&Environment::read(|_| None), None, &config);
     let settings = Settings {
@@ -65,9 +64,10 @@ pub fn engine() -> (Engine, Sender<Batch>) {
         logs: true,
         telemetry: true,
         init_type_tagged: false,
+        snap_start: false,
         architecture: "x86_64",
     };
-    let (sender, receiver) = channel(16);
+    let (sender, receiver) = channel();
     let engine = Engine {
         origin: Origin::new(tags, &config),
         processor: Processor::new(settings, Rules::default(), 0),

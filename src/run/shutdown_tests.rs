@@ -1,10 +1,10 @@
 //! The end of a sandbox in virtual time: each pause is exactly as long as what it waits for.
 
 use serde_json::json;
-use tokio::sync::mpsc::Sender;
 
 use super::*;
 use crate::{
+    ingest::telemetry::test_batches::Sender,
     process::event::{Batch, parse},
     run::loop_tests::engine,
 };
@@ -21,7 +21,7 @@ fn batch(kind: &str) -> Batch {
 /// How long the wait takes if these events come at these times.
 async fn waits(
     engine: &mut Engine,
-    telemetry: Sender<Batch>,
+    telemetry: Sender,
     reason: &str,
     events: &'static [(u64, &'static str)],
 ) -> Duration {
@@ -30,7 +30,7 @@ async fn waits(
     tokio::spawn(async move {
         for (at_ms, kind) in events {
             tokio::time::sleep_until(began + Duration::from_millis(*at_ms)).await;
-            let _ = telemetry.send(batch(kind)).await;
+            assert!(telemetry.send(batch(kind)).await);
         }
         // Lambda's side stays open.
         std::future::pending::<()>().await;
@@ -98,7 +98,7 @@ async fn telemetry_that_never_stops_ends_with_the_budget() {
     engine.invoked(&"r".into());
     let began = Instant::now();
     tokio::spawn(async move {
-        while telemetry.send(batch("platform.telemetrySubscription")).await.is_ok() {
+        while telemetry.send(batch("platform.telemetrySubscription")).await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });

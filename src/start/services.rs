@@ -1,6 +1,6 @@
 //! The steps that both orders take.
 
-use std::{env, fs, io, path::Path, thread};
+use std::{env, io, path::Path, thread};
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -15,7 +15,7 @@ use crate::{
     },
     intake::{self, key::Function, tls},
     os::{
-        self,
+        self, file,
         trace::{Checkpoint, checkpoint},
     },
     platform::{self, Environment, Initialization, Registered, Subscribed, subscription::Subscription},
@@ -56,10 +56,13 @@ fn workers(memory_mb: Option<&str>) -> usize {
     tier.map_or(2, |memory| (memory.saturating_add(MB_PER_CPU / 2) / MB_PER_CPU).clamp(1, 4))
 }
 
+/// The largest `datadog.yaml` that is read.
+const MAX_SETTINGS_BYTES: usize = 1 << 20;
+
 /// The settings, from the environment and from the function's folder.
 pub fn config(environment: &Environment) -> Loaded {
     let path = Path::new(&environment.task_root).join("datadog.yaml");
-    let yaml = match fs::read_to_string(path) {
+    let yaml = match file::read_text(&path, MAX_SETTINGS_BYTES) {
         Ok(yaml) => Ok(Some(yaml)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("cannot be read: {error}")),
@@ -87,13 +90,15 @@ pub fn settle(loaded: Loaded) -> Config {
     loaded.config
 }
 
-/// The way to Datadog: now, or in the background once the next event has been asked for.
+/// The way to Datadog: now, or in the background once the next event has been asked for. A file that a setting names is read in the background wherever the
+/// function can be invoked meanwhile: its file system may be slow.
 pub fn intake(config: &Config, environment: &Environment) -> Intake {
     if let Some(disagreement) = fips::disagreement(features::FIPS, config.fips_mode, &environment.region) {
         log::warn!("FIPS | {disagreement}");
     }
     let function = Function { region: environment.region.clone(), name: environment.function_name.clone() };
-    if LAZY_INTAKE && !environment.initialization().is_ahead() {
+    let deferred = LAZY_INTAKE || config.http.tls_cert_file.is_some();
+    if deferred && !environment.initialization().is_ahead() {
         let config = config.clone();
         Intake::Deferred(Box::new(move || build_intake(&config, function)))
     } else {
@@ -209,8 +214,8 @@ fn build_intake(config: &Config, function: Function) -> Option<intake::Client> {
                 log::debug!("FIPS | {} and its approved cipher suites in every client", tls::CERTIFIED);
             }
             log::debug!("Trusting the roots that are {}", tls::roots_origin());
-            for problem in built.problems {
-                log::error!("TLS | {problem}");
+            for warning in built.warnings {
+                log::error!("TLS | {warning}");
             }
             Some(built.client)
         }
@@ -252,5 +257,13 @@ mod tests {
         }
         let on_demand = intake(&Config::default(), &environment("on-demand"));
         assert_eq!(matches!(on_demand, Intake::Deferred(_)), LAZY_INTAKE);
+    }
+
+    #[test]
+    fn a_certificate_file_is_not_read_before_the_first_event() {
+        let mut config = Config::default();
+        config.http.tls_cert_file = Some("/nonexistent/ca.pem".into());
+        let environment = Environment::read(|_| None);
+        assert!(matches!(intake(&config, &environment), Intake::Deferred(_)));
     }
 }

@@ -1,56 +1,130 @@
-//! HTTPS servers on loopback. The unit tests of the client use them, too.
+//! HTTPS servers on loopback that speak HTTP/2 and HTTP/1.1. The unit tests of the client use them, too.
 
 use std::{
-    io::{self, Read, Write},
-    net::{Ipv4Addr, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    collections::BTreeMap,
+    io,
+    net::{Ipv4Addr, TcpListener},
+    sync::{Arc, Mutex, PoisonError},
     thread,
 };
 
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::ServerConfig;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 #[path = "certificates.rs"]
 pub mod certificates;
 
-/// What was agreed on in the handshake, for each connection.
-pub type Agreed = Arc<Mutex<Vec<String>>>;
+/// What clients have done so far.
+#[derive(Clone, Default)]
+pub struct Journal(Arc<Mutex<Entries>>);
+
+#[derive(Default)]
+struct Entries {
+    agreed: Vec<String>,
+    requests: Vec<Request>,
+}
+
+/// A request, answered with 202.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The protocol that it was sent in, as ALPN names it.
+    pub protocol: &'static str,
+    pub path: String,
+    /// Names in lower case.
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+impl Journal {
+    /// The protocol that was agreed on in the handshake, for each connection; `none` without ALPN.
+    pub fn agreed(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).agreed.clone()
+    }
+
+    /// All requests.
+    pub fn requests(&self) -> Vec<Request> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).requests.clone()
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Entries)) {
+        note(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
 
 /// Answers every request on that port, or on any if it is zero, with 202. Returns the port.
-pub fn serve(port: u16, config: ServerConfig, agreed: &Agreed) -> u16 {
+pub fn serve(port: u16, config: ServerConfig, journal: &Journal) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (config, told) = (Arc::new(config), agreed.clone());
+    listener.set_nonblocking(true).unwrap();
+    let (acceptor, journal) = (TlsAcceptor::from(Arc::new(config)), journal.clone());
     thread::spawn(move || {
-        for stream in listener.incoming() {
-            // A client that does not trust us breaks off, which is its right.
-            let _ = answer(stream.unwrap(), config.clone(), &told);
-        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (acceptor, journal) = (acceptor.clone(), journal.clone());
+                // A client that does not trust us breaks off, which is its right.
+                tokio::spawn(async move { answer(stream, &acceptor, &journal).await });
+            }
+        });
     });
     port
 }
 
-fn answer(stream: TcpStream, config: Arc<ServerConfig>, agreed: &Mutex<Vec<String>>) -> io::Result<()> {
-    let mut connection = ServerConnection::new(config).map_err(io::Error::other)?;
-    let mut stream = stream;
-    while connection.is_handshaking() {
-        connection.complete_io(&mut stream)?;
+async fn answer(stream: TcpStream, acceptor: &TlsAcceptor, journal: &Journal) -> io::Result<()> {
+    let stream = acceptor.accept(stream).await?;
+    let protocol = stream.get_ref().1.alpn_protocol().unwrap_or(b"none").to_vec();
+    journal.note(|entries| entries.agreed.push(String::from_utf8_lossy(&protocol).into_owned()));
+    if protocol == b"h2" {
+        answer_h2(stream, journal).await.map_err(io::Error::other)
+    } else {
+        answer_h1(stream, journal).await
     }
-    let protocol = connection.alpn_protocol().unwrap_or(b"none");
-    agreed.lock().unwrap().push(String::from_utf8_lossy(protocol).into_owned());
-    let mut stream = StreamOwned::new(connection, stream);
-    let length = head(&mut stream)?.iter().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-    stream.read_exact(&mut vec![0; length.unwrap_or(0)])?;
-    stream.write_all(b"HTTP/1.1 202 X\r\ncontent-length: 0\r\n\r\n")?;
-    stream.flush()
 }
 
-/// The lines of a request before its body, read byte by byte so that the body stays where it is.
-fn head(stream: &mut impl Read) -> io::Result<Vec<String>> {
-    let mut bytes = Vec::new();
-    while !bytes.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte)?;
-        bytes.extend(byte);
+async fn answer_h2(stream: TlsStream<TcpStream>, journal: &Journal) -> Result<(), h2::Error> {
+    let mut connection = h2::server::handshake(stream).await?;
+    while let Some(accepted) = connection.accept().await {
+        let (request, mut respond) = accepted?;
+        let (head, mut stream) = request.into_parts();
+        let journal = journal.clone();
+        // The connection has to be polled for the body to come.
+        tokio::spawn(async move {
+            let mut body = Vec::new();
+            while let Some(Ok(data)) = stream.data().await {
+                let _ = stream.flow_control().release_capacity(data.len());
+                body.extend_from_slice(&data);
+            }
+            let headers = head.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let request = Request { protocol: "h2", path: head.uri.path().to_owned(), headers, body };
+            journal.note(|entries| entries.requests.push(request));
+            let mut response = axum::http::Response::new(());
+            *response.status_mut() = axum::http::StatusCode::ACCEPTED;
+            let _ = respond.send_response(response, true);
+        });
     }
-    Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
+    Ok(())
+}
+
+async fn answer_h1(mut stream: TlsStream<TcpStream>, journal: &Journal) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    // Byte by byte, so that the body stays where it is.
+    while !bytes.ends_with(b"\r\n\r\n") {
+        bytes.push(stream.read_u8().await?);
+    }
+    let head = String::from_utf8_lossy(&bytes).into_owned();
+    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    let pairs = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    let headers: BTreeMap<_, _> = pairs.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+    let mut body = vec![0; headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)];
+    stream.read_exact(&mut body).await?;
+    journal.note(|entries| entries.requests.push(Request { protocol: "http/1.1", path, headers, body }));
+    stream.write_all(b"HTTP/1.1 202 X\r\ncontent-length: 0\r\n\r\n").await?;
+    stream.flush().await
 }

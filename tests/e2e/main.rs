@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod answers;
 mod births;
 mod deliveries;
 mod destinations;
@@ -24,10 +25,12 @@ mod messages;
 mod metrics;
 mod node;
 mod outages;
+mod redirects;
 mod report_metrics;
 mod retries;
 mod secrets;
 mod settings;
+mod stand_in;
 mod support;
 mod trust;
 mod usage;

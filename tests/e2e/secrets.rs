@@ -1,21 +1,18 @@
 //! API keys that AWS keeps, from a small stand-in for AWS in the sandbox's network.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{Ipv4Addr, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use matrix::sandbox::{
-    Function, Setup,
-    function::{Answer, Call, Handler, InitError},
-    setup::Initialization,
-};
+use matrix::sandbox::{Function, Setup, setup::Initialization};
 use serde_json::{Value, json};
 
-use crate::support::{Life, echo, live, setup_with};
+use crate::{
+    stand_in::{Beside, Reply, Request, Server},
+    support::{Life, live, setup_with},
+};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -29,91 +26,52 @@ struct Heard {
     body: Value,
 }
 
-/// None: no answer at all.
-type Replying = dyn Fn(usize, &Heard) -> Option<(u16, Value)> + Send + Sync;
+impl Heard {
+    fn of(request: &Request) -> Self {
+        Self {
+            path: request.path.clone(),
+            operation: request.header("x-amz-target").to_owned(),
+            authorization: request.header("authorization").to_owned(),
+            token: request.header("x-amz-security-token").to_owned(),
+            body: request.json(),
+        }
+    }
+}
 
 /// A function that echoes, beside an AWS that answers as it is told.
 struct Aws {
     port: u16,
-    reply: Arc<Replying>,
-    heard: Arc<Mutex<Vec<Heard>>>,
+    server: Arc<Server>,
 }
 
 impl Aws {
-    fn new(port: u16, reply: impl Fn(usize, &Heard) -> Option<(u16, Value)> + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { port, reply: Arc::new(reply), heard: Arc::default() })
+    /// None: no answer at all.
+    fn new(port: u16, reply: impl Fn(usize, &Heard) -> Option<(u16, Value)> + Send + Sync + 'static) -> Self {
+        Self::replying(port, move |number, request| match reply(number, &Heard::of(request)) {
+            Some((status, json)) => Reply::json(status, &json),
+            None => Reply::Silence,
+        })
+    }
+
+    fn replying(port: u16, reply: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self { port, server: Arc::new(Server::new(&format!("127.0.0.1:{port}"), reply)) }
     }
 
     fn heard(&self) -> Vec<Heard> {
-        self.heard.lock().unwrap().clone()
+        self.server.requests().iter().map(Heard::of).collect()
     }
 
-    /// A life in which the key is to be found with these variables.
-    fn live(self: &Arc<Self>, variables: &[(&str, &str)], initialization: Initialization, times: usize) -> Life {
+    /// What a sandbox is made of in which the key is to be found with these variables.
+    fn setup(&self, variables: &[(&str, &str)]) -> Setup {
         let url = format!("http://127.0.0.1:{}", self.port);
         let own = [("DD_API_KEY", ""), ("AWS_ENDPOINT_URL", url.as_str()), ("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
-        let setup = setup_with(Function::InProcess(self.clone()), &[&own, variables].concat());
-        live(Setup { initialization, timeout: Duration::from_secs(30), ..setup }, times)
-    }
-}
-
-impl Handler for Aws {
-    fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).unwrap();
-        let (reply, heard) = (self.reply.clone(), self.heard.clone());
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                serve(stream.unwrap(), &*reply, &heard);
-            }
-        });
-        Ok(())
+        let function = Function::InProcess(Arc::new(Beside(vec![self.server.clone()])));
+        Setup { timeout: Duration::from_secs(30), ..setup_with(function, &[&own, variables].concat()) }
     }
 
-    fn handle(&self, call: &Call<'_>) -> Answer {
-        call.print(format!("{} {}", String::from_utf8_lossy(call.event), call.request_id));
-        Answer::Response(call.event.to_vec())
-    }
-}
-
-fn serve(stream: TcpStream, reply: &Replying, heard: &Mutex<Vec<Heard>>) {
-    let mut reader = BufReader::new(stream);
-    let mut headers = Vec::new();
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
-            break;
-        }
-        headers.push(line);
-    }
-    let header = |wanted: &str| {
-        let mut pairs = headers.iter().filter_map(|line| line.split_once(':'));
-        let found = pairs.find(|(name, _)| name.eq_ignore_ascii_case(wanted));
-        found.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
-    };
-    let mut body = vec![0; header("content-length").parse().unwrap_or(0)];
-    reader.read_exact(&mut body).unwrap();
-    let call = Heard {
-        path: headers.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned(),
-        operation: header("x-amz-target"),
-        authorization: header("authorization"),
-        token: header("x-amz-security-token"),
-        body: serde_json::from_slice(&body).unwrap_or_default(),
-    };
-    let number = heard.lock().unwrap().len();
-    let answer = reply(number, &call);
-    heard.lock().unwrap().push(call);
-    let mut stream = reader.into_inner();
-    match answer {
-        Some((status, json)) => {
-            let json = json.to_string();
-            let length = json.len();
-            let _ =
-                write!(stream, "HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{json}");
-        }
-        None => drop(thread::spawn(move || {
-            thread::sleep(Duration::from_mins(1));
-            drop(stream);
-        })),
+    /// A life in such a sandbox.
+    fn live(&self, variables: &[(&str, &str)], initialization: Initialization, times: usize) -> Life {
+        live(Setup { initialization, ..self.setup(variables) }, times)
     }
 }
 
@@ -127,7 +85,7 @@ fn assert_delivered_under_the_key(life: &Life) {
 #[test]
 fn a_plain_key_is_cleaned_before_it_is_used() {
     for written in [format!("{KEY}\n\n"), format!(" {} {} ", &KEY[..7], &KEY[7..])] {
-        assert_delivered_under_the_key(&live(setup_with(echo(), &[("DD_API_KEY", &written)]), 2));
+        assert_delivered_under_the_key(&live(setup_with(crate::support::echo(), &[("DD_API_KEY", &written)]), 2));
     }
 }
 
@@ -270,12 +228,7 @@ fn a_key_that_is_old_is_asked_for_again_and_stays_if_there_is_no_answer() {
         _ => Some((200, json!({"SecretString": OTHER}))),
     });
     let variables = [("DD_API_KEY_SECRET_ARN", "s"), ("DD_API_KEY_SECRET_RELOAD_INTERVAL", "1")];
-    let sandbox = {
-        let url = format!("http://127.0.0.1:{}", aws.port);
-        let own = [("DD_API_KEY", ""), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", url.as_str())];
-        matrix::sandbox::Sandbox::start(setup_with(Function::InProcess(aws.clone()), &[&own, &variables[..]].concat()))
-            .unwrap()
-    };
+    let sandbox = matrix::sandbox::Sandbox::start(aws.setup(&variables)).unwrap();
     let mut invocations = crate::support::invoke(&sandbox, 0..1);
     for number in 1..5 {
         thread::sleep(Duration::from_millis(1100));
@@ -292,16 +245,8 @@ fn a_key_that_is_old_is_asked_for_again_and_stays_if_there_is_no_answer() {
 #[test]
 fn a_key_reload_that_hangs_holds_no_invocation() {
     let aws = Aws::new(28_139, |number, _| (number == 0).then(|| (200, json!({"SecretString": KEY}))));
-    let url = format!("http://127.0.0.1:{}", aws.port);
-    let variables = [
-        ("DD_API_KEY", ""),
-        ("AWS_ENDPOINT_URL", url.as_str()),
-        ("DD_API_KEY_SECRET_ARN", "s"),
-        ("DD_API_KEY_SECRET_RELOAD_INTERVAL", "1"),
-        ("DD_SERVERLESS_FLUSH_STRATEGY", "end"),
-    ];
-    let setup = setup_with(Function::InProcess(aws.clone()), &variables);
-    let sandbox = matrix::sandbox::Sandbox::start(Setup { timeout: Duration::from_secs(30), ..setup }).unwrap();
+    let variables = [("DD_API_KEY_SECRET_ARN", "s"), ("DD_API_KEY_SECRET_RELOAD_INTERVAL", "1")];
+    let sandbox = matrix::sandbox::Sandbox::start(aws.setup(&variables)).unwrap();
     let mut invocations = crate::support::invoke(&sandbox, 0..1);
     // Until the key is old and a new one has been asked for, which is never answered.
     while aws.heard().len() < 2 {
@@ -314,4 +259,63 @@ fn a_key_reload_that_hangs_holds_no_invocation() {
     assert_eq!(aws.heard().len(), 2);
     let life = crate::support::end(sandbox, invocations);
     assert_delivered_under_the_key(&life);
+}
+
+/// The message can quote the request as AWS has read it, with the session token. The type may come with a namespace or a URL.
+#[test]
+fn an_error_of_aws_is_logged_without_its_message() {
+    const MESSAGE: &str =
+        "The Canonical String should have been 'POST\n/\n\nx-amz-security-token:sandbox-session-token\n'";
+    for (port, error_type, shown) in [
+        (28_160, "com.amazonaws.kms#InvalidSignatureException", "InvalidSignatureException"),
+        (28_161, "sandbox-session-token with blanks", "unknown"),
+    ] {
+        let aws = Aws::replying(port, move |_, _| {
+            let json = json!({"__type": error_type, "message": MESSAGE, "Message": MESSAGE}).to_string();
+            Reply::new(400, &[("x-amzn-RequestId", "0a1b-2c3d")], &json)
+        });
+        let life = aws.live(&[("DD_API_KEY_SECRET_ARN", "s")], Initialization::OnDemand, 1);
+        life.assert_unharmed();
+        let own = life.own_lines();
+        let line = format!("Error decrypting key: secretsmanager: 400 Bad Request: {shown}, request id 0a1b-2c3d");
+        assert!(own.contains(&line), "{own}");
+        assert!(!own.contains("sandbox-session-token") && !own.contains("Canonical"), "{own}");
+    }
+}
+
+/// Two gigabytes would be the end of any sandbox.
+#[test]
+fn an_answer_without_end_is_not_read_to_its_end() {
+    let endless = |_: usize, _: &Request| Reply::Endless(b"HTTP/1.1 200 OK\r\n\r\n".to_vec());
+    let aws = Aws::replying(28_162, endless);
+    let life = aws.live(&[("DD_API_KEY_SSM_ARN", "p")], Initialization::OnDemand, 2);
+    life.assert_unharmed();
+    let own = life.own_lines();
+    assert!(own.contains("Error decrypting key: ssm: an answer of more than 524288 bytes"), "{own}");
+    let datadog = Aws::replying(28_163, endless);
+    let variables = [("DD_ORG_UUID", "org-1"), ("DD_DD_URL", "http://127.0.0.1:28163")];
+    let life = datadog.live(&variables, Initialization::OnDemand, 2);
+    life.assert_unharmed();
+    let own = life.own_lines();
+    assert!(own.contains("the API key of DD_ORG_UUID: an answer of more than 524288 bytes"), "{own}");
+}
+
+/// Whatever a request to Datadog may take. The function is invoked until the client has hung up.
+#[test]
+fn a_call_to_aws_ends_after_five_seconds() {
+    let aws = Aws::new(28_164, |_, _| None);
+    let variables = [("DD_API_KEY_SECRET_ARN", "s"), ("DD_FLUSH_TIMEOUT", "600")];
+    let sandbox = matrix::sandbox::Sandbox::start(aws.setup(&variables)).unwrap();
+    let mut invocations = Vec::new();
+    let latest = Instant::now() + Duration::from_mins(1);
+    while aws.server.given_up().is_empty() && Instant::now() < latest {
+        let number = invocations.len();
+        invocations.extend(crate::support::invoke(&sandbox, number..number + 1));
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(aws.server.given_up()[0] >= Duration::from_millis(4_990), "{:?}", aws.server.given_up());
+    invocations.extend(crate::support::invoke(&sandbox, invocations.len()..invocations.len() + 1));
+    let life = crate::support::end(sandbox, invocations);
+    life.assert_unharmed();
+    assert!(life.own_lines().contains("secretsmanager: no answer within 5s"), "{}", life.own_lines());
 }

@@ -1,10 +1,15 @@
 //! Settings, good and bad, as the customer hears of them.
 
-use std::fs;
+use std::{fs, os::unix::fs::symlink};
 
+use bottlecap::features;
 use matrix::sandbox::{Sandbox, Setup, journal::What, setup::Mount};
+use nix::{sys::stat::Mode, unistd::mkfifo};
 
-use crate::support::{echo, end, invoke, live, setup_with};
+use crate::{
+    launcher::launched,
+    support::{Life, agent, echo, end, invoke, live, setup_with},
+};
 
 #[test]
 fn settings_that_are_not_supported_are_named_in_one_warning() {
@@ -46,6 +51,100 @@ fn values_that_make_no_sense_are_told_and_done_without() {
     let own = life.own_lines();
     for (name, _) in variables.iter().filter(|(name, _)| *name != "HTTPS_PROXY") {
         assert!(own.contains(name), "{name} in {own}");
+    }
+}
+
+/// What no setting accepts, except for those that accept every text.
+const BAD: &str = "[{";
+
+/// The names of the settings that refuse something, from the page about them.
+fn demanding_settings() -> Vec<&'static str> {
+    let page = include_str!("../../docs/configuration.md");
+    let rows = page.lines().filter(|line| line.starts_with("| `")).map(|row| row.split(" | ").collect::<Vec<_>>());
+    let demanding = |cells: &Vec<&str>| cells.len() == 7 && cells[2] != "text" && !cells[2].starts_with("items ");
+    rows.filter(demanding).map(|cells| cells[0].trim_start_matches("| ").trim_matches('`')).collect()
+}
+
+#[test]
+fn a_bad_value_of_every_setting_is_named_in_one_warning() {
+    // Without these two, nothing would reach the sandbox's intake.
+    const WHERE: [&str; 2] = ["DD_DD_URL", "DD_LOGS_CONFIG_LOGS_DD_URL"];
+    let (urls, names): (Vec<_>, Vec<_>) = demanding_settings().into_iter().partition(|name| WHERE.contains(name));
+    assert!(urls.len() == WHERE.len() && names.len() > 30, "{names:?}");
+    assert_named(&names).assert_exactly_once();
+    assert_named(&urls);
+}
+
+/// A life in which all of these have a bad value.
+fn assert_named(names: &[&str]) -> Life {
+    let variables: Vec<_> = names.iter().map(|name| (*name, BAD)).collect();
+    let life = live(setup_with(echo(), &variables), 3);
+    life.assert_unharmed();
+    let own = life.own_lines();
+    // The sandbox itself sets one that is not supported yet.
+    let is_about_a_value = |line: &&str| line.contains("WARN | CONFIG | ") && !line.contains("not supported yet");
+    let warnings: Vec<_> = own.lines().filter(is_about_a_value).collect();
+    for name in names {
+        let named = warnings.iter().filter(|line| line.contains(&format!(" | {name} (environment): ")));
+        assert_eq!(named.count(), 1, "{name} in {own}");
+    }
+    assert_eq!(warnings.len(), names.len(), "{own}");
+    assert!(!own.contains(BAD), "{own}");
+    life
+}
+
+/// A pattern that is to mask a secret may hold the secret.
+#[test]
+fn a_rule_that_does_not_compile_is_named_without_its_pattern() {
+    let rules = r#"[{"type":"mask_sequences","name":"mine","pattern":"hunter2("}]"#;
+    let life = live(setup_with(echo(), &[("DD_LOGS_CONFIG_PROCESSING_RULES", rules)]), 1);
+    life.assert_unharmed();
+    let own = life.own_lines();
+    assert!(
+        own.contains(
+            "log processing rule \\\"mine\\\" is ignored: its pattern is no regular expression: unclosed group"
+        ),
+        "{own}"
+    );
+    assert!(!own.contains("hunter2"), "{own}");
+}
+
+/// A FIFO gives nothing until somebody writes into it, a device gives bytes without end, and a large file is no settings file.
+#[test]
+fn a_settings_file_without_an_end_costs_a_warning() {
+    for (kind, why) in [
+        ("fifo", "it is not a regular file"),
+        ("device", "it is not a regular file"),
+        ("folder", "it is not a regular file"),
+        ("large", "it has more than 1048576 bytes"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("datadog.yaml");
+        match kind {
+            "fifo" => mkfifo(&file, Mode::S_IRUSR | Mode::S_IWUSR).unwrap(),
+            "device" => symlink("/dev/zero", &file).unwrap(),
+            "folder" => fs::create_dir(&file).unwrap(),
+            _ => fs::write(&file, " ".repeat((1 << 20) + 1)).unwrap(),
+        }
+        let mount = Mount { source: directory.path().to_owned(), target: "/var/task".into() };
+        // Only the short order can go on behind the launcher.
+        let launched = features::EXPRESS.then(launched);
+        for extension in launched.into_iter().chain([agent()]) {
+            let extensions = vec![extension];
+            let setup = Setup { mounts: vec![mount.clone()], extensions, ..setup_with(echo(), &[]) };
+            let sandbox = Sandbox::start(setup).unwrap();
+            if !sandbox.journal().iter().any(|entry| entry.what == What::MountsPrivate) {
+                eprintln!("not tested: this machine gives a sandbox no mounts of its own");
+                return;
+            }
+            let invocations = invoke(&sandbox, 0..2);
+            let life = end(sandbox, invocations);
+            life.assert_unharmed();
+            life.assert_exactly_once();
+            let own = life.own_lines();
+            let line = format!("Failed to load config: datadog.yaml cannot be read: {why}; using the environment");
+            assert_eq!(own.matches(&line).count(), 1, "{kind}: {own}");
+        }
     }
 }
 

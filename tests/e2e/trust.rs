@@ -1,33 +1,35 @@
 //! Whom the extension trusts, and what it says of others: an HTTPS server in the sandbox's network, under an authority that is known here or there.
 
-use std::{path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use bottlecap::features;
 use matrix::sandbox::{
     Function,
     function::{Answer, Call, Handler, InitError},
 };
+use nix::{sys::stat::Mode, unistd::mkfifo};
 use rustls::ServerConfig;
+use serde_json::Value;
 
 use crate::{
     https::{
-        Agreed,
+        Journal,
         certificates::{Authority, Identity},
         serve,
     },
-    support::{Life, live, setup_with},
+    support::{Life, echo, live, setup_with},
 };
 
 /// A function beside a server that stands for the intake of logs.
 struct Served {
     port: u16,
     config: ServerConfig,
-    agreed: Agreed,
+    journal: Journal,
 }
 
 impl Handler for Served {
     fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
-        serve(self.port, self.config.clone(), &self.agreed);
+        serve(self.port, self.config.clone(), &self.journal);
         Ok(())
     }
 
@@ -38,16 +40,20 @@ impl Handler for Served {
 
 /// A life of one invocation, and how many handshakes with the server were completed in it.
 fn life(port: u16, identity: Identity, variables: &[(&str, &Path)]) -> (Life, usize) {
-    let config = identity.config(&["http/1.1"]);
-    let served = Arc::new(Served { port, config, agreed: Agreed::default() });
+    let (life, journal) = life_with(port, identity, &["http/1.1"], variables);
+    (life, journal.agreed().len())
+}
+
+/// A life of one invocation beside a server that offers these protocols, and what the server saw of it.
+fn life_with(port: u16, identity: Identity, protocols: &[&str], variables: &[(&str, &Path)]) -> (Life, Journal) {
+    let served = Arc::new(Served { port, config: identity.config(protocols), journal: Journal::default() });
     let url = format!("https://localhost:{port}");
     let files = variables.iter().map(|(name, path)| (*name, path.to_str().unwrap()));
     let own = [("DD_LOGS_CONFIG_LOGS_DD_URL", url.as_str()), ("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
     let variables: Vec<_> = own.into_iter().chain(files).collect();
     let life = live(setup_with(Function::InProcess(served.clone()), &variables), 1);
     life.assert_unharmed();
-    let agreed = served.agreed.lock().unwrap().len();
-    (life, agreed)
+    (life, served.journal.clone())
 }
 
 /// The store is named as OpenSSL names it.
@@ -82,6 +88,60 @@ fn a_certificate_that_vouches_for_itself_is_trusted_if_it_is_named() {
     let file = identity.save(directory.path());
     let (life, agreed) = life(28_143, identity, &[(OWN, &file)]);
     assert!(agreed > 0, "{}", life.own_lines());
+}
+
+/// Both ends agree on HTTP/2 in the handshake, and it is spoken: what was sent can be read there.
+#[test]
+fn http2_is_spoken_where_the_server_offers_it() {
+    let authority = Authority::new("Own");
+    let directory = tempfile::tempdir().unwrap();
+    let file = authority.save(directory.path());
+    let identity = authority.issue("localhost");
+    let (life, journal) = life_with(28_148, identity, &["h2", "http/1.1"], &[(OWN, &file)]);
+    let requests = journal.requests();
+    assert!(requests.iter().all(|request| request.protocol == "h2" && request.path == "/api/v2/logs"));
+    assert!(requests.iter().all(|request| request.headers["dd-protocol"] == "agent-json"), "{requests:?}");
+    let bodies = requests.iter().map(|request| zstd::bulk::decompress(&request.body, 1 << 20).unwrap());
+    let logs = bodies.flat_map(|body| serde_json::from_slice::<Vec<Value>>(&body).unwrap());
+    let messages: Vec<_> = logs.map(|log| log["message"]["message"].as_str().unwrap().to_owned()).collect();
+    for beginning in ["START RequestId: ", "END RequestId: ", "REPORT RequestId: "] {
+        let count = messages.iter().filter(|message| message.starts_with(beginning)).count();
+        assert_eq!(count, 1, "{beginning} in {messages:?}\n{}", life.own_lines());
+    }
+}
+
+/// A company's bundle holds certificates that are older than anybody remembers.
+#[test]
+fn a_certificate_that_cannot_be_used_takes_none_of_its_neighbours_along() {
+    let authority = Authority::new("Own");
+    let directory = tempfile::tempdir().unwrap();
+    let file = authority.save(directory.path());
+    let own = fs::read_to_string(&file).unwrap();
+    let odd = "-----BEGIN CERTIFICATE-----\nb2Rk\n-----END CERTIFICATE-----\n";
+    fs::write(&file, format!("{odd}{odd}{own}")).unwrap();
+    let (life, agreed) = life(28_149, authority.issue("localhost"), &[(OWN, &file)]);
+    let own = life.own_lines();
+    assert!(agreed > 0, "{own}");
+    assert_eq!(own.matches("2 of 3 certificates cannot be used").count(), 1, "{own}");
+}
+
+/// A FIFO gives nothing until somebody writes into it, a device gives bytes without end.
+#[test]
+fn a_certificate_file_without_an_end_costs_a_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
+    mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    for path in [fifo.as_path(), Path::new("/dev/zero"), directory.path()] {
+        for setting in [OWN, STORE] {
+            let life = live(setup_with(echo(), &[(setting, path.to_str().unwrap())]), 2);
+            life.assert_unharmed();
+            life.assert_exactly_once();
+            let own = life.own_lines();
+            let told = own.matches("is not used: it is not a regular file").count();
+            let read = setting == OWN || !features::COMPILED_ROOTS;
+            assert_eq!(told, usize::from(read), "{setting} {}: {own}", path.display());
+        }
+    }
 }
 
 #[test]

@@ -62,6 +62,11 @@ impl<'c> Mutations<'c> {
         cuts
     }
 
+    /// One of so many, each as often as any other.
+    pub fn index(&mut self, length: usize) -> usize {
+        self.random.random_range(0..length)
+    }
+
     fn example(&mut self) -> &'c [u8] {
         self.corpus.choose(&mut self.random).copied().unwrap_or_default()
     }

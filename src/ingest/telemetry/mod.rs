@@ -184,4 +184,7 @@ fn refuse(error: &ReadError) -> (StatusCode, &'static str) {
 }
 
 #[cfg(test)]
+pub mod test_batches;
+
+#[cfg(test)]
 mod tests;

@@ -1,8 +1,11 @@
 //! Who we are to AWS: the function's role.
 
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
-use super::{Cause, reply};
+use super::{AwsErrorKind, HttpClient, reply};
+use crate::os::{file, thread::run_blocking};
 
 /// Temporary credentials of the function's role.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -23,48 +26,96 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// Where they are to be had.
+/// Where credentials come from.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Place {
-    /// In the environment, as on demand.
-    Here(Credentials),
-    /// Behind an URL, as in a sandbox that comes from a snapshot: those in the snapshot would be over.
-    There { url: String, token: String },
-    /// Nowhere.
-    Nowhere,
+pub enum CredentialSource {
+    /// Variables, as on demand.
+    Environment(Credentials),
+    /// A URL, as in a sandbox that comes from a snapshot: those in the snapshot would have expired.
+    Container { url: String, token: Token },
+    /// Neither.
+    Absent,
 }
+
+/// What the URL asks for.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Token {
+    /// The token itself.
+    Text(String),
+    /// The file that holds it, read for every request because it is replaced from time to time; and the token to use if it cannot be read.
+    File { path: PathBuf, otherwise: Option<String> },
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(redacted)")
+    }
+}
+
+/// The longest token that is read from a file.
+const MAX_TOKEN_BYTES: usize = 64 << 10;
 
 /// Looks into the environment.
 ///
 /// Source: AWS Lambda developer guide, "Improving startup performance with Lambda `SnapStart`"; AWS SDKs and tools reference guide, "Container
-/// credential provider".
-pub fn find(variable: impl Fn(&str) -> Option<String>) -> Place {
+/// credential provider", for the file.
+pub fn find(variable: impl Fn(&str) -> Option<String>) -> CredentialSource {
     let filled = |name| variable(name).filter(|value| !value.is_empty());
     let session_token = filled("AWS_SESSION_TOKEN");
     if let (Some(access_key_id), Some(secret_access_key)) =
         (filled("AWS_ACCESS_KEY_ID"), filled("AWS_SECRET_ACCESS_KEY"))
     {
-        return Place::Here(Credentials { access_key_id, secret_access_key, session_token });
+        return CredentialSource::Environment(Credentials { access_key_id, secret_access_key, session_token });
     }
-    match (filled("AWS_CONTAINER_CREDENTIALS_FULL_URI"), filled("AWS_CONTAINER_AUTHORIZATION_TOKEN")) {
-        (Some(url), Some(token)) => Place::There { url, token },
-        _ => Place::Nowhere,
+    let text = filled("AWS_CONTAINER_AUTHORIZATION_TOKEN");
+    let token = match filled("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
+        Some(path) => Some(Token::File { path: path.into(), otherwise: text }),
+        None => text.map(Token::Text),
+    };
+    match (filled("AWS_CONTAINER_CREDENTIALS_FULL_URI"), token) {
+        (Some(url), Some(token)) => CredentialSource::Container { url, token },
+        _ => CredentialSource::Absent,
     }
 }
 
 /// Fetches them.
-pub async fn fetch(http: &reqwest::Client, url: &str, token: &str) -> Result<Credentials, Cause> {
-    let request = http.get(url).header(reqwest::header::AUTHORIZATION, token);
-    let found: Credentials = serde_json::from_value(reply(request).await?).map_err(|_| Cause::Unexpected)?;
+pub async fn fetch(http: &HttpClient, url: &str, token: &Token) -> Result<Credentials, AwsErrorKind> {
+    let request = http.get(url).header(reqwest::header::AUTHORIZATION, token.read().await?);
+    let found = serde_json::from_value(reply(http, request).await?);
+    let found: Credentials = found.map_err(|_| AwsErrorKind::Unexpected)?;
     let session_token = found.session_token.filter(|token| !token.is_empty());
     Ok(Credentials { session_token, ..found })
+}
+
+impl Token {
+    async fn read(&self) -> Result<String, AwsErrorKind> {
+        let (path, otherwise) = match self {
+            Self::Text(text) => return Ok(text.clone()),
+            Self::File { path, otherwise } => (path.clone(), otherwise),
+        };
+        let unusable = |source| AwsErrorKind::TokenFile { path: path.clone(), source };
+        let file = path.clone();
+        // A file system may be slow; nothing else waits for it on another thread.
+        let read = run_blocking("token", move || file::read_text(&file, MAX_TOKEN_BYTES)).await;
+        match read.flatten() {
+            Ok(text) => Ok(text.trim().to_owned()),
+            Err(source) => match otherwise {
+                Some(token) => {
+                    log::warn!("{}; using AWS_CONTAINER_AUTHORIZATION_TOKEN", unusable(source));
+                    Ok(token.clone())
+                }
+                None => Err(unusable(source)),
+            },
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intake::http::tests::{Server, client};
 
-    fn place(variables: &[(&str, &str)]) -> Place {
+    fn place(variables: &[(&str, &str)]) -> CredentialSource {
         find(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
     }
 
@@ -74,14 +125,76 @@ mod tests {
         let there = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://x"), ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "t")];
         let here = |session_token| {
             let (access_key_id, secret_access_key) = ("id".to_owned(), "secret".to_owned());
-            Place::Here(Credentials { access_key_id, secret_access_key, session_token })
+            CredentialSource::Environment(Credentials { access_key_id, secret_access_key, session_token })
         };
         assert_eq!(place(&[keys[0], keys[1], there[0], there[1]]), here(None));
         let all = [keys[0], keys[1], ("AWS_SESSION_TOKEN", "session")];
         assert_eq!(place(&all), here(Some("session".to_owned())));
-        let url = Place::There { url: "http://x".to_owned(), token: "t".to_owned() };
+        let token = Token::Text("t".to_owned());
+        let url = CredentialSource::Container { url: "http://x".to_owned(), token };
         assert_eq!(place(&[("AWS_ACCESS_KEY_ID", ""), there[0], there[1]]), url);
-        assert_eq!(place(&[there[0], ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")]), Place::Nowhere);
-        assert_eq!(format!("{:?}", place(&all)), "Here(Credentials(redacted))");
+        assert_eq!(place(&[there[0], ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")]), CredentialSource::Absent);
+        assert_eq!(format!("{:?}", place(&all)), "Environment(Credentials(redacted))");
+    }
+
+    const ANSWER: &str = r#"{"AccessKeyId":"id","SecretAccessKey":"secret","Token":""}"#;
+
+    fn answering(status: u16, headers: &str, body: &str) -> Server {
+        let length = body.len();
+        Server::start(
+            "127.0.0.1",
+            &format!("HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\n\r\n{body}"),
+            b"",
+        )
+    }
+
+    #[tokio::test]
+    async fn a_redirect_gets_no_token_to_another_host() {
+        for code in [301, 302, 303, 307, 308] {
+            let other = Server::start("127.0.0.2", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", b"");
+            let server = answering(code, &format!("location: {}/\r\n", other.url), "");
+            let error = fetch(&client(), &server.url, &Token::Text("t".to_owned())).await.unwrap_err();
+            assert!(error.to_string().contains("a redirect to 127.0.0.2:"), "{error}");
+            assert_eq!((server.connections(), other.connections()), (1, 0), "{code}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_without_its_message() {
+        let headers = "x-amzn-errortype: ExpiredToken:http://x\r\nx-amz-request-id: r-1\r\n";
+        let server = answering(403, headers, r#"{"code":"Other","message":"token t"}"#);
+        let error = fetch(&client(), &server.url, &Token::Text("t".to_owned())).await.unwrap_err();
+        assert_eq!(error.to_string(), "403 Forbidden: ExpiredToken, request id r-1");
+        let server = answering(500, "", r#"{"__type":"x#y z","message":"token t"}"#);
+        let error = fetch(&client(), &server.url, &Token::Text("t".to_owned())).await.unwrap_err();
+        assert_eq!(error.to_string(), "500 Internal Server Error: unknown, request id unknown");
+    }
+
+    #[tokio::test]
+    async fn a_token_may_stand_in_a_file() {
+        let server = answering(200, "", ANSWER);
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token");
+        std::fs::write(&file, "token\n").unwrap();
+        let token = |path: &std::path::Path, otherwise: Option<&str>| Token::File {
+            path: path.to_owned(),
+            otherwise: otherwise.map(str::to_owned),
+        };
+        assert_eq!(token(&file, None).read().await.unwrap(), "token");
+        assert_eq!(token(&file, Some("other")).read().await.unwrap(), "token");
+        let found = fetch(&client(), &server.url, &token(&file, None)).await.unwrap();
+        assert_eq!((found.access_key_id.as_str(), found.session_token), ("id", None));
+        for path in [std::path::Path::new("/dev/zero"), directory.path()] {
+            assert_eq!(token(path, Some("other")).read().await.unwrap(), "other");
+            let error = fetch(&client(), &server.url, &token(path, None)).await.unwrap_err().to_string();
+            assert!(error.contains("cannot be used: it is not a regular file"), "{error}");
+        }
+        let variables = [
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://x"),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "t"),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/f"),
+        ];
+        let token = token(std::path::Path::new("/f"), Some("t"));
+        assert_eq!(place(&variables), CredentialSource::Container { url: "http://x".to_owned(), token });
     }
 }

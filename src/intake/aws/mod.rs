@@ -6,14 +6,17 @@ mod signature;
 
 use std::{env, time::Duration};
 
-use reqwest::{RequestBuilder, StatusCode, header};
+use reqwest::{RequestBuilder, header};
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use credentials::CredentialSource;
 pub use credentials::Credentials;
-use credentials::Place;
 
-use super::{client::chain, tls::Sha256};
+use super::{
+    http::{ErrorStatus, HttpClient, Reply, RequestError},
+    tls::Sha256,
+};
 use crate::{config, features};
 
 /// For each call. A VPC without an endpoint for the service swallows requests.
@@ -45,61 +48,112 @@ pub struct Call<'a> {
     pub parameters: Value,
 }
 
+/// The longest answer that is read. Secrets Manager keeps up to 64 KiB in a secret, of which JSON may make six times as much.
+pub const MAX_REPLY_BYTES: usize = 512 << 10;
+
+/// The longest error type or request id that is logged.
+const MAX_WORD_BYTES: usize = 100;
+
 /// Why a call gave nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The role's credentials were not to be had where a sandbox from a snapshot has them.
+    /// The role's credentials cannot be fetched, in a sandbox that comes from a snapshot.
     #[error("Error getting SnapStart credentials: {0}")]
-    Credentials(#[source] Cause),
-    /// The role's credentials are nowhere.
+    Credentials(#[source] AwsErrorKind),
+    /// There are no credentials of the role.
     #[error("Error decrypting key: there are no AWS credentials in the environment")]
     NoCredentials,
     /// The TLS provider lacks what a signature needs.
     #[error("Error decrypting key: requests to AWS cannot be signed, the TLS provider has no SHA-256")]
     NoSha256,
     /// The service.
-    #[error("Error decrypting key: {service}: {cause}")]
+    #[error("Error decrypting key: {service}: {kind}")]
     Service {
         service: &'static str,
         #[source]
-        cause: Cause,
+        kind: AwsErrorKind,
     },
 }
 
 /// What went wrong on the way, or at the other end.
 #[derive(Debug, thiserror::Error)]
-pub enum Cause {
-    /// It did not get there, or the answer did not get here.
-    #[error("{0}")]
-    Transport(String),
-    /// An error of AWS, in its own words.
-    #[error("{status} {kind}: {message}")]
-    Refused { status: StatusCode, kind: String, message: String },
+pub enum AwsErrorKind {
+    /// There is no answer.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// AWS refuses.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
     /// An answer in another shape than is documented.
     #[error("an answer that cannot be understood")]
     Unexpected,
+    /// The URL of a setting cannot be used.
+    #[error("its endpoint is not a URL")]
+    Url,
+    /// The token for credentials cannot be read from its file.
+    #[error("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE {path:?} cannot be used: {source}")]
+    TokenFile {
+        path: std::path::PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// An error of AWS, without its message: that may quote the request, with the session token in it.
+#[derive(Debug, thiserror::Error)]
+#[error("{status}: {error_type}, request id {request_id}")]
+pub struct Rejection {
+    status: ErrorStatus,
+    /// Such as `AccessDeniedException`.
+    error_type: String,
+    /// By which AWS finds the request.
+    request_id: String,
+}
+
+impl Rejection {
+    /// Source: AWS JSON 1.1 protocol, "Operation error serialization": the type stands in a header or in the body, perhaps between a namespace and a URL.
+    fn of(status: ErrorStatus, reply: &Reply) -> Self {
+        let json = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
+        let header = |name: &str| reply.headers.get(name)?.to_str().ok();
+        let in_body = || ["__type", "code"].iter().find_map(|name| json.get(*name)?.as_str());
+        let error_type = header("x-amzn-errortype").or_else(in_body).map(|text| {
+            let name = text.split(':').next().unwrap_or_default();
+            name.rsplit('#').next().unwrap_or_default()
+        });
+        let request_id = ["x-amzn-requestid", "x-amz-request-id"].iter().find_map(|name| header(name));
+        Self { status, error_type: word(error_type), request_id: word(request_id) }
+    }
+}
+
+/// The text if it is one short word, as types and ids are.
+fn word(text: Option<&str>) -> String {
+    let is_word = |text: &&str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        !text.is_empty() && text.len() <= MAX_WORD_BYTES && text.chars().all(plain)
+    };
+    text.filter(is_word).unwrap_or("unknown").to_owned()
 }
 
 /// Makes calls.
 #[derive(Debug, Clone)]
 pub struct Aws {
-    http: reqwest::Client,
+    http: HttpClient,
     settings: config::Aws,
 }
 
 impl Aws {
-    /// Over that client, which should give up after [`TIMEOUT`].
-    pub fn new(http: reqwest::Client, settings: config::Aws) -> Self {
+    /// Over that client, whose timeout should be [`TIMEOUT`].
+    pub fn new(http: HttpClient, settings: config::Aws) -> Self {
         Self { http, settings }
     }
 
     /// Makes one call, with the credentials of the moment.
     pub async fn call(&self, call: &Call<'_>) -> Result<Value, Error> {
         let credentials = self.credentials().await?;
-        let failed = |cause| Error::Service { service: call.service.name(), cause };
+        let failed = |kind| Error::Service { service: call.service.name(), kind };
         let url = self.url(call.service, call.region);
         let body = call.parameters.to_string();
-        let url = reqwest::Url::parse(&url).map_err(|error| failed(Cause::Transport(error.to_string())))?;
+        let url = reqwest::Url::parse(&url).map_err(|_| failed(AwsErrorKind::Url))?;
         let signed = signature::Request {
             host: &host(&url),
             path: url.path(),
@@ -112,7 +166,7 @@ impl Aws {
         let headers = signature::sign(sha256, &signed, &credentials, OffsetDateTime::now_utc());
         let request = headers.iter().filter(|(name, _)| **name != header::HOST.as_str());
         let request = request.fold(self.http.post(url), |request, (name, value)| request.header(*name, value));
-        reply(request.body(body)).await.map_err(failed)
+        reply(&self.http, request.body(body)).await.map_err(failed)
     }
 
     /// A proof of the function's role that only this organization can make use of.
@@ -124,11 +178,11 @@ impl Aws {
 
     async fn credentials(&self) -> Result<Credentials, Error> {
         match credentials::find(|name| env::var(name).ok()) {
-            Place::Here(credentials) => Ok(credentials),
-            Place::There { url, token } => {
+            CredentialSource::Environment(credentials) => Ok(credentials),
+            CredentialSource::Container { url, token } => {
                 credentials::fetch(&self.http, &url, &token).await.map_err(Error::Credentials)
             }
-            Place::Nowhere => Err(Error::NoCredentials),
+            CredentialSource::Absent => Err(Error::NoCredentials),
         }
     }
 
@@ -164,21 +218,13 @@ impl Service {
     }
 }
 
-/// The JSON of an answer. What it says in words is told only if it is an error of AWS, because anything else may hold a secret.
-async fn reply(request: RequestBuilder) -> Result<Value, Cause> {
-    let transport = |error: reqwest::Error| Cause::Transport(chain(&error));
-    let response = request.send().await.map_err(transport)?;
-    let status = response.status();
-    let body = response.bytes().await.map_err(transport)?;
-    let json = serde_json::from_slice::<Value>(&body).unwrap_or_default();
-    if status.is_success() {
-        return if json.is_object() { Ok(json) } else { Err(Cause::Unexpected) };
+/// The JSON of an answer.
+async fn reply(http: &HttpClient, request: RequestBuilder) -> Result<Value, AwsErrorKind> {
+    let mut reply = http.fetch(request, MAX_REPLY_BYTES).await?;
+    if let Some(status) = reply.error.take() {
+        return Err(Rejection::of(status, &reply).into());
     }
-    let text = |names: [&str; 2]| {
-        let found = names.iter().find_map(|name| json.get(*name).and_then(Value::as_str));
-        found.unwrap_or("no reason given").to_owned()
-    };
-    Err(Cause::Refused { status, kind: text(["__type", "code"]), message: text(["message", "Message"]) })
+    serde_json::from_slice(&reply.body).ok().filter(Value::is_object).ok_or(AwsErrorKind::Unexpected)
 }
 
 /// As the HTTP client writes it into the request.
@@ -193,7 +239,7 @@ mod tests {
     use crate::config::Config;
 
     fn url(settings: &config::Aws, service: Service, region: &str) -> String {
-        Aws::new(reqwest::Client::default(), settings.clone()).url(service, region)
+        Aws::new(crate::intake::http::tests::client(), settings.clone()).url(service, region)
     }
 
     #[test]

@@ -8,8 +8,9 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 
 use super::{
-    aws::{self, Aws, Call, Service},
-    client::{Failure, chain},
+    aws::{self, Aws, AwsErrorKind, Call, Service},
+    client::SendError,
+    http::HttpClient,
 };
 use crate::config::{ApiKey, Secret};
 
@@ -35,7 +36,7 @@ pub struct Function {
 #[derive(Debug, Clone)]
 pub struct Datadog {
     /// As for everything else that goes there.
-    pub http: reqwest::Client,
+    pub http: HttpClient,
     /// Without a path.
     pub url: String,
 }
@@ -63,7 +64,7 @@ pub enum Error {
     NoSecret(&'static str),
     /// Datadog did not give it.
     #[error("Error getting the API key of DD_ORG_UUID: {0}; check that the organization trusts the function's role")]
-    Datadog(#[source] Failure),
+    Datadog(#[source] SendError),
     /// Datadog answered, but not with a key.
     #[error("Error getting the API key of DD_ORG_UUID: the answer holds no key")]
     NoKey,
@@ -101,14 +102,13 @@ impl Question {
         let proof = self.aws.prove_to(organization, &self.function.region).await?;
         let request = self.datadog.http.post(format!("{}/api/v2/intake-key", self.datadog.url));
         let request = request.header(CONTENT_TYPE, "application/json").header(CONTENT_LENGTH, 0);
-        let transport = |error: reqwest::Error| Error::Datadog(Failure::Transport(chain(&error)));
-        let response = request.header(AUTHORIZATION, format!("Delegated {proof}")).send().await.map_err(transport)?;
-        let status = response.status();
-        if !status.is_success() {
-            return Err(Error::Datadog(Failure::Refused(status)));
+        let request = request.header(AUTHORIZATION, format!("Delegated {proof}"));
+        let reply = self.datadog.http.fetch(request, aws::MAX_REPLY_BYTES).await;
+        let reply = reply.map_err(|error| Error::Datadog(error.into()))?;
+        if let Some(status) = reply.error {
+            return Err(Error::Datadog(SendError::Rejected(status)));
         }
-        let body = response.bytes().await.map_err(transport)?;
-        let json = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+        let json = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
         let key = json.pointer("/data/attributes/api_key").and_then(Value::as_str).filter(|key| !key.is_empty());
         key.map(str::to_owned).ok_or(Error::NoKey)
     }
@@ -122,7 +122,7 @@ impl Question {
             secret::plaintext(&reply).ok_or(Error::NoSecret(Service::Kms.name()))
         };
         match decrypt(json!({"CiphertextBlob": ciphertext})).await {
-            Err(Error::Aws(aws::Error::Service { cause: aws::Cause::Refused { .. }, .. }) | Error::NoSecret(_)) => {
+            Err(Error::Aws(aws::Error::Service { kind: AwsErrorKind::Rejected(_), .. }) | Error::NoSecret(_)) => {
                 let context = json!({"LambdaFunctionName": self.function.name});
                 decrypt(json!({"CiphertextBlob": ciphertext, "EncryptionContext": context})).await
             }

@@ -137,7 +137,7 @@ fn a_sketch_payload_is_these_bytes() {
     .concat();
     let length = u8::try_from(sketch.len() - 128).unwrap();
     let expected = [&[0x0a, 0x80 | length, 1][..], &sketch].concat();
-    assert_eq!(drafts(&enhanced(10..11), &function_tags(), &settings())[0].body, expected);
+    assert_eq!(unsealed(&enhanced(10..11), &function_tags(), &settings())[0].body[..], expected);
 }
 
 /// A count of 2 in the interval that begins at 20 s.
@@ -153,6 +153,6 @@ fn a_series_payload_is_these_bytes() {
         // Product 1, category 38, service 472 = 3 * 128 + 88.
         bytes(0x4a, &bytes(0x0a, &[0x20, 1, 0x28, 38, 0x30, 0x80 | 88, 3])),
     ];
-    let [draft] = &drafts(&custom("c:2|c|#own:x"), &[], &settings())[..] else { panic!("one payload") };
-    assert_eq!(draft.body, bytes(0x0a, &series.concat()));
+    let [batch] = &unsealed(&custom("c:2|c|#own:x"), &[], &settings())[..] else { panic!("one payload") };
+    assert_eq!(batch.body[..], bytes(0x0a, &series.concat()));
 }

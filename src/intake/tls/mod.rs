@@ -1,17 +1,18 @@
 //! Whom we trust, and whose arithmetic checks it.
 
 mod anybody;
+mod bundle;
 mod hash;
 mod provider;
 mod roots;
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anybody::Anybody;
-use rustls::{
-    ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
 pub use hash::{Sha256, hex};
 
@@ -22,6 +23,9 @@ use crate::{config::HttpProtocol, features};
 ///
 /// Source: the list of validations in AWS-LC's `crypto/fipsmodule/FIPS.md`, which names version 3.1 for both.
 pub const CERTIFIED: &str = "AWS-LC FIPS 3.1.0";
+
+/// Names a file of certificates to trust besides the build's roots.
+const CERT_FILE: &str = "DD_TLS_CERT_FILE";
 
 /// Why there is no client configuration.
 #[derive(Debug, thiserror::Error)]
@@ -37,18 +41,36 @@ pub enum Error {
     NotApproved,
 }
 
-/// What can go wrong with the trust store. The client works on without what could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum Problem {
+/// What of the trust store cannot be used. The client works with the rest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TlsWarning {
     /// The operating system's store.
     #[error("the operating system's roots could not all be read: {0}")]
     Roots(String),
-    /// The customer's file.
-    #[error("DD_TLS_CERT_FILE {path:?} is not used: {why}")]
+    /// A file that a setting names, as a whole.
+    #[error("{setting} {path:?} is not used: {why}")]
     CertFile {
+        /// The setting.
+        setting: &'static str,
         /// Which file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// What is wrong with it.
+        why: String,
+    },
+    /// Some of the certificates in it.
+    #[error(
+        "{setting} {path:?}: {unusable} of {total} certificates cannot be used, the first of them because of {why}"
+    )]
+    Certificates {
+        /// The setting.
+        setting: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// How many are not trusted.
+        unusable: usize,
+        /// How many there are.
+        total: usize,
+        /// What is wrong with the first of them.
         why: String,
     },
 }
@@ -59,7 +81,7 @@ pub struct Trust {
     /// For every client that talks to Datadog.
     pub config: ClientConfig,
     /// To be logged.
-    pub problems: Vec<Problem>,
+    pub warnings: Vec<TlsWarning>,
 }
 
 /// Makes our provider the process's, once and for all, for clients that do not bring their own configuration. A second call changes nothing.
@@ -70,10 +92,10 @@ pub fn install_provider() {
 
 /// Trusts the build's roots and, beside them, the certificates in the customer's file.
 pub fn trust(cert_file: Option<&Path>, protocol: HttpProtocol) -> Result<Trust, Error> {
-    let mut problems = Vec::new();
-    let store = roots(cert_file, &mut problems);
+    let mut warnings = Vec::new();
+    let store = roots(cert_file, &mut warnings);
     let config = vouched(versions()?.with_root_certificates(store).with_no_client_auth(), protocol)?;
-    Ok(Trust { config, problems })
+    Ok(Trust { config, warnings })
 }
 
 /// Trusts everybody, for whoever has asked for that in so many words.
@@ -107,12 +129,10 @@ fn vouched(mut config: ClientConfig, protocol: HttpProtocol) -> Result<ClientCon
 }
 
 /// The build's, and beside them the customer's.
-fn roots(cert_file: Option<&Path>, problems: &mut Vec<Problem>) -> RootCertStore {
-    let mut store = roots::load(problems);
-    if let Some(path) = cert_file
-        && let Err(why) = add_file(&mut store, path)
-    {
-        problems.push(Problem::CertFile { path: path.to_owned(), why });
+fn roots(cert_file: Option<&Path>, warnings: &mut Vec<TlsWarning>) -> RootCertStore {
+    let mut store = roots::load(warnings);
+    if let Some(path) = cert_file {
+        warnings.extend(bundle::add(&mut store, CERT_FILE, path));
     }
     store
 }
@@ -134,43 +154,30 @@ pub fn roots_origin() -> &'static str {
     if features::COMPILED_ROOTS { "compiled in" } else { "operating system" }
 }
 
-fn add_file(store: &mut RootCertStore, path: &Path) -> Result<(), String> {
-    let pem = fs::read(path).map_err(|error| error.to_string())?;
-    let mut added = 0;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| error.to_string())?;
-        store.add(certificate).map_err(|error| error.to_string())?;
-        added += 1;
-    }
-    if added == 0 { Err("it holds no certificate".to_owned()) } else { Ok(()) }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use rustls::{
         client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
-        pki_types::{ServerName, UnixTime},
+        pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
     };
 
     use super::*;
 
     #[test]
     fn a_file_that_cannot_be_used_is_a_problem_not_a_failure() {
-        let missing = trust(Some(Path::new("/nonexistent/ca.pem")), HttpProtocol::Automatic).unwrap();
-        assert!(missing.problems.iter().any(|problem| problem.to_string().contains("/nonexistent/ca.pem")));
-        let empty = trust(Some(Path::new("/dev/null")), HttpProtocol::Http1).unwrap();
-        assert!(empty.problems.iter().any(|problem| problem.to_string().contains("no certificate")));
-        assert_eq!(empty.config.alpn_protocols, [b"http/1.1".to_vec()]);
+        let missing = trust(Some(Path::new("/nonexistent/ca.pem")), HttpProtocol::Http1).unwrap();
+        assert!(missing.warnings.iter().any(|warning| warning.to_string().contains("/nonexistent/ca.pem")));
+        assert_eq!(missing.config.alpn_protocols, [b"http/1.1".to_vec()]);
     }
 
     /// Those of the authorities that AWS and Datadog use are known by their names, which stand as they are in the encoding of a root.
     #[test]
     fn the_build_has_roots() {
-        let mut problems = Vec::new();
-        let store = roots(None, &mut problems);
-        assert!(store.len() > 50, "{problems:?}");
+        let mut warnings = Vec::new();
+        let store = roots(None, &mut warnings);
+        assert!(store.len() > 50, "{warnings:?}");
         for name in ["Amazon Root CA 1", "DigiCert Global Root G2", "ISRG Root X1"] {
             let is_named = |subject: &[u8]| subject.windows(name.len()).any(|part| part == name.as_bytes());
             assert!(store.roots.iter().any(|root| is_named(&root.subject)), "{name}");
@@ -212,11 +219,11 @@ mod tests {
 
     #[test]
     fn the_usual_roots_stay_beside_the_customers() {
-        let mut problems = Vec::new();
-        let usual = roots(None, &mut problems);
+        let mut warnings = Vec::new();
+        let usual = roots(None, &mut warnings);
         let directory = tempfile::tempdir().unwrap();
         let own = crate::intake::client::https::certificates::Authority::new("Own").save(directory.path());
-        let both = roots(Some(&own), &mut problems);
+        let both = roots(Some(&own), &mut warnings);
         assert_eq!(both.len(), usual.len() + 1);
         assert!(usual.roots.iter().all(|root| both.roots.contains(root)));
     }

@@ -17,13 +17,24 @@ struct Compiled {
     placeholder: String,
 }
 
-/// A rule that cannot work, and why.
+/// A rule that cannot work, and why. Its pattern is not shown: a pattern that is to mask a secret may hold the secret.
 #[derive(Debug, thiserror::Error)]
-#[error("log processing rule {name:?} is ignored: {source}")]
+#[error("log processing rule {name:?} is ignored: its pattern is no regular expression: {why}")]
 pub struct BadRule {
     name: String,
-    #[source]
-    source: regex::Error,
+    why: String,
+}
+
+/// What is wrong, without the pattern, which the library's own text quotes in the lines above the last one.
+fn why(error: &regex::Error) -> String {
+    match error {
+        regex::Error::CompiledTooBig(bytes) => format!("compiled it has more than {bytes} bytes"),
+        other => {
+            let text = other.to_string();
+            let why = text.rsplit_once("\nerror: ").map(|(_, why)| why.lines().next().unwrap_or_default());
+            why.unwrap_or("syntax error").to_owned()
+        }
+    }
 }
 
 impl Rules {
@@ -34,8 +45,8 @@ impl Rules {
             .iter()
             .filter_map(|rule| match Regex::new(&rule.pattern) {
                 Ok(regex) => Some(Compiled { kind: rule.kind, regex, placeholder: rule.placeholder.clone() }),
-                Err(source) => {
-                    bad.push(BadRule { name: rule.name.clone(), source });
+                Err(error) => {
+                    bad.push(BadRule { name: rule.name.clone(), why: why(&error) });
                     None
                 }
             })
@@ -91,5 +102,24 @@ mod tests {
         assert_eq!(bad.len(), 1);
         assert!(bad[0].to_string().contains("\"n\""));
         assert_eq!(compiled.apply("abc".to_owned()).as_deref(), Some("ac"));
+    }
+
+    #[test]
+    fn a_bad_rule_does_not_show_its_pattern() {
+        for (pattern, why) in [
+            ("hunter2(", "unclosed group"),
+            ("(?x)hunter2\nhunter2 [", "unclosed character class"),
+            ("hunter2\\p{hunter2}", "Unicode property not found"),
+            ("hunter2(?<hunter2", "unclosed capture group name"),
+            ("hunter2\nerror: hunter2(", "unclosed group"),
+            ("(?P<hunter2>a)(?P<hunter2>b)", "duplicate capture group name"),
+            ("hunter2{1000}{1000}", "compiled it has more than"),
+            ("hunter2(?=x)", "look-around, including look-ahead and look-behind, is not supported"),
+        ] {
+            let (_, bad) = Rules::compile(&[rule(RuleKind::MaskSequences, pattern, "")]);
+            let [bad] = &bad[..] else { panic!("{pattern}") };
+            let text = bad.to_string();
+            assert!(text.contains(why) && !text.contains("hunter2") && text.lines().count() == 1, "{text}");
+        }
     }
 }

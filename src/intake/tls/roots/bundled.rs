@@ -2,9 +2,9 @@
 
 use rustls::RootCertStore;
 
-use crate::intake::tls::Problem;
+use crate::intake::tls::TlsWarning;
 
 /// All of them; nothing can go wrong.
-pub fn load(_problems: &mut Vec<Problem>) -> RootCertStore {
+pub fn load(_warnings: &mut Vec<TlsWarning>) -> RootCertStore {
     RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
 }

@@ -1,0 +1,209 @@
+//! What all requests to Datadog and AWS have in common: no redirect is followed, no answer is read without a bound, and a timeout counts only the time in which
+//! the sandbox was not frozen.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use reqwest::{NoProxy, Proxy, RequestBuilder, Response, StatusCode, header, redirect::Policy};
+
+use super::{
+    timeout::timeout_awake,
+    tls::{self, TlsWarning},
+};
+use crate::{
+    config::{Http, HttpProtocol},
+    os::{log::excerpt, names::HostResolver},
+};
+
+/// The most header lines of an HTTP/1.1 answer. The library's own limit, 100, makes an error of what was accepted.
+const MAX_HEADERS: usize = 1_024;
+/// The same for HTTP/2, in bytes of names and values and 32 for each header. The library's own limit is 16 KiB.
+const MAX_HEADER_LIST_BYTES: u32 = 256 << 10;
+/// Of a transport error's text, which may quote certificates.
+const MAX_ERROR_BYTES: usize = 512;
+
+/// A client for one set of settings. Clones share it.
+#[derive(Debug, Clone)]
+pub struct HttpClient(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    http: reqwest::Client,
+    timeout: Duration,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// TLS cannot be set up.
+    #[error("TLS could not be set up: {0}")]
+    Tls(#[source] tls::Error),
+    /// The HTTP client cannot be built.
+    #[error("the HTTP client could not be built: {0}")]
+    Http(#[source] reqwest::Error),
+}
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The time was up.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// The request did not get there, or the answer did not get here.
+    #[error("{0}")]
+    Transport(String),
+    /// The answer's body is longer than any that is expected.
+    #[error("an answer of more than {0} bytes")]
+    TooLarge(usize),
+}
+
+/// A status other than 2xx, and the host that it leads to if it is a redirect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorStatus {
+    status: StatusCode,
+    redirect: Option<String>,
+}
+
+/// A whole answer, within a bound.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status and the redirect, if it is not 2xx.
+    pub error: Option<ErrorStatus>,
+    /// The headers.
+    pub headers: header::HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl HttpClient {
+    /// A client that connects for every request anew.
+    pub fn build(settings: &Http, warnings: &mut Vec<TlsWarning>) -> Result<Self, BuildError> {
+        let mut builder = reqwest::Client::builder()
+            // The target of a redirect was named by nobody whom the customer trusts with a key and with data.
+            .redirect(Policy::none())
+            .http1_max_headers(MAX_HEADERS)
+            .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)
+            // A frozen sandbox cannot keep a connection alive, and finds out only by failing on it.
+            .pool_max_idle_per_host(0)
+            .dns_resolver(Arc::new(HostResolver))
+            .no_proxy();
+        if let Some(proxy) = &settings.proxy {
+            let proxy = Proxy::https(proxy).map_err(BuildError::Http)?;
+            builder = builder.proxy(proxy.no_proxy(NoProxy::from_string(&settings.no_proxy.join(","))));
+        }
+        builder = match settings.protocol {
+            HttpProtocol::Automatic => builder,
+            HttpProtocol::Http1 => builder.http1_only(),
+            HttpProtocol::Http2 => builder.http2_prior_knowledge(),
+        };
+        let config = if settings.skip_ssl_validation {
+            tls::trust_everybody(settings.protocol).map_err(BuildError::Tls)?
+        } else {
+            let trust = tls::trust(settings.tls_cert_file.as_deref(), settings.protocol).map_err(BuildError::Tls)?;
+            // Two clients that trust the same files have the same warnings.
+            let known = warnings.clone();
+            warnings.extend(trust.warnings.into_iter().filter(|warning| !known.contains(warning)));
+            trust.config
+        };
+        let http = builder.tls_backend_preconfigured(config).build().map_err(BuildError::Http)?;
+        Ok(Self(Arc::new(Inner { http, timeout: settings.timeout })))
+    }
+
+    /// A GET request, to be sent by this client.
+    pub fn get(&self, url: impl reqwest::IntoUrl) -> RequestBuilder {
+        self.0.http.get(url)
+    }
+
+    /// A POST request, to be sent by this client.
+    pub fn post(&self, url: impl reqwest::IntoUrl) -> RequestBuilder {
+        self.0.http.post(url)
+    }
+
+    /// Sends, and gives the head of the answer. The body, which may echo what was sent, is not read.
+    pub async fn send(&self, request: RequestBuilder) -> Result<Response, RequestError> {
+        let answer = timeout_awake(self.0.timeout, request.send()).await;
+        answer.ok_or(RequestError::Timeout(self.0.timeout))?.map_err(transport)
+    }
+
+    /// Sends, and reads the whole answer as far as it has at most `max_bytes`.
+    pub async fn fetch(&self, request: RequestBuilder, max_bytes: usize) -> Result<Reply, RequestError> {
+        let exchange = async {
+            let response = request.send().await.map_err(transport)?;
+            let error = ErrorStatus::of(&response);
+            let headers = response.headers().clone();
+            Ok::<_, RequestError>(Reply { error, headers, body: body(response, max_bytes).await? })
+        };
+        timeout_awake(self.0.timeout, exchange).await.ok_or(RequestError::Timeout(self.0.timeout))?
+    }
+}
+
+impl ErrorStatus {
+    /// None if the request succeeded.
+    pub fn of(response: &Response) -> Option<Self> {
+        let status = response.status();
+        (!status.is_success()).then(|| Self { status, redirect: redirect_target(response) })
+    }
+
+    /// The number of the status.
+    pub fn as_u16(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// Whether the same request may succeed later. Of the redirects those are temporary that say so; the others are a mistake in a setting.
+    pub fn is_temporary(&self) -> bool {
+        self.status.is_server_error() || matches!(self.as_u16(), 302 | 307 | 408 | 429)
+    }
+}
+
+impl fmt::Display for ErrorStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status)?;
+        match &self.redirect {
+            Some(target) => write!(f, ", a redirect to {target}, which is not followed"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Host and port that a redirect names. Nothing else of its target is shown: a path may hold secrets.
+fn redirect_target(response: &Response) -> Option<String> {
+    if !response.status().is_redirection() {
+        return None;
+    }
+    let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
+    let target = response.url().join(location).ok()?;
+    let port = target.port().map(|port| format!(":{port}")).unwrap_or_default();
+    Some(excerpt(&format!("{}{port}", target.host_str()?), MAX_ERROR_BYTES))
+}
+
+async fn body(mut response: Response, max_bytes: usize) -> Result<Vec<u8>, RequestError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(transport)? {
+        if body.len() + chunk.len() > max_bytes {
+            return Err(RequestError::TooLarge(max_bytes));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The host, and the whole chain of causes: the outermost alone says only that sending failed. Nothing else of the URL is shown.
+fn transport(error: reqwest::Error) -> RequestError {
+    let host = error.url().and_then(|url| url.host_str().map(|host| format!("{host}: "))).unwrap_or_default();
+    let text = host + &chain(&error.without_url());
+    RequestError::Transport(excerpt(&text, MAX_ERROR_BYTES))
+}
+
+/// The whole chain of causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+pub(super) mod tests;

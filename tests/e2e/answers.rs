@@ -1,0 +1,78 @@
+//! What the intake answers, and when: nothing that was accepted is sent again, and a pause that is asked for is kept.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use matrix::sandbox::{
+    Sandbox, Setup,
+    intake::{Answer, Intake, Plan, Request, Route, Window},
+};
+
+use crate::support::{echo, end, invoke, live, setup_with};
+
+#[test]
+fn an_answer_with_many_headers_is_an_answer() {
+    let headers = (0..150).map(|number| (format!("x-header-{number}"), "value".to_owned())).collect();
+    let plan = Plan::rule(Route::Any, Window::ALWAYS, Answer::Status { code: 202, headers, body: "{}".to_owned() });
+    let life = live(Setup { intake: Some(plan), ..setup_with(echo(), &[("DD_SERVERLESS_FLUSH_STRATEGY", "end")]) }, 3);
+    life.assert_unharmed();
+    life.assert_exactly_once();
+    assert!(!life.own_lines().contains("Failed to send"), "{}", life.own_lines());
+}
+
+fn logs(intake: &Intake) -> Vec<Request> {
+    intake.requests().into_iter().filter(|request| request.path == "/api/v2/logs").collect()
+}
+
+/// The function is invoked again and again meanwhile, so that there is always a reason to send.
+#[test]
+fn an_intake_that_asks_for_two_seconds_gets_them() {
+    const PAUSE: i64 = 2;
+    let headers = vec![("retry-after".to_owned(), PAUSE.to_string())];
+    let busy = Answer::Status { code: 429, headers, body: String::new() };
+    let plan = Plan::rule(Route::Logs, Window::first(1), busy);
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
+    let sandbox = Sandbox::start(Setup { intake: Some(plan), ..setup_with(echo(), &variables) }).unwrap();
+    let mut invocations = invoke(&sandbox, 0..1);
+    // Far longer than the pause: whoever comes that late has forgotten about it.
+    let latest = Instant::now() + Duration::from_mins(1);
+    while logs(sandbox.intake().unwrap()).len() < 2 && Instant::now() < latest {
+        let number = invocations.len();
+        invocations.extend(invoke(&sandbox, number..number + 1));
+        thread::sleep(Duration::from_millis(20));
+    }
+    let requests = logs(sandbox.intake().unwrap());
+    let waited = requests[1].at - requests[0].at;
+    assert!(waited >= time::Duration::seconds(PAUSE), "{waited}");
+    let series = sandbox.intake().unwrap().requests();
+    let meanwhile = series.iter().filter(|it| it.path != "/api/v2/logs" && it.at < requests[1].at).count();
+    assert!(meanwhile > 2, "the other intakes asked for nothing");
+    let life = end(sandbox, invocations);
+    life.assert_unharmed();
+    life.assert_exactly_once();
+}
+
+/// The answer comes while the sandbox is frozen, for longer than the request may take. After the thaw it lies in the socket.
+#[test]
+fn an_answer_that_came_during_a_freeze_counts() {
+    const DELAY: Duration = Duration::from_millis(400);
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,1"), ("DD_FLUSH_TIMEOUT", "1")];
+    let plan = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(DELAY));
+    let sandbox = Sandbox::start(Setup { intake: Some(plan), ..setup_with(echo(), &variables) }).unwrap();
+    let mut invocations = Vec::new();
+    let mut frozen_requests = 0;
+    for number in 0..6 {
+        let before = sandbox.intake().unwrap().requests().len();
+        invocations.extend(invoke(&sandbox, number..number + 1));
+        frozen_requests += sandbox.intake().unwrap().requests().len() - before;
+        // The sandbox is frozen for this time, which is longer than the delay and the timeout together.
+        thread::sleep(DELAY + Duration::from_millis(1_300));
+    }
+    assert!(frozen_requests > 0, "no request was on its way when the sandbox froze");
+    let life = end(sandbox, invocations);
+    life.assert_unharmed();
+    life.assert_exactly_once();
+    assert!(!life.own_lines().contains("no answer within"), "{}", life.own_lines());
+}

@@ -1,0 +1,164 @@
+//! Small HTTP servers in the sandbox's network, for what is neither Lambda nor the fake intake. They answer as a test tells them.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use matrix::sandbox::function::{Answer, Call, Handler, InitError};
+use serde_json::Value;
+
+/// A request as the server reads it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub path: String,
+    headers: Vec<String>,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// Empty if there is no such header.
+    pub fn header(&self, wanted: &str) -> &str {
+        let mut pairs = self.headers.iter().filter_map(|line| line.split_once(':'));
+        pairs.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim()).unwrap_or_default()
+    }
+
+    /// Null if it is not JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+/// What a server answers.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// These bytes; the connection is closed after them.
+    Bytes(Vec<u8>),
+    /// These bytes, and then more of a body without end.
+    Endless(Vec<u8>),
+    /// Nothing, while the connection stays open.
+    Silence,
+}
+
+impl Reply {
+    /// With these headers besides those that every answer needs.
+    pub fn new(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
+        let headers = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+        let headers = headers.collect::<Vec<_>>().concat();
+        let length = body.len();
+        Self::Bytes(
+            format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}")
+                .into_bytes(),
+        )
+    }
+
+    pub fn json(status: u16, json: &Value) -> Self {
+        Self::new(status, &[], &json.to_string())
+    }
+}
+
+/// Gets a request with its number, counted from zero.
+type Answering = dyn Fn(usize, &Request) -> Reply + Send + Sync;
+
+/// A server that is started with the function.
+pub struct Server {
+    address: SocketAddr,
+    answering: Arc<Answering>,
+    requests: Arc<Mutex<Vec<Request>>>,
+    given_up: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl Server {
+    pub fn new(address: &str, answering: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self {
+            address: address.parse().unwrap(),
+            answering: Arc::new(answering),
+            requests: Arc::default(),
+            given_up: Arc::default(),
+        }
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// How long clients have waited that got no answer and closed the connection.
+    pub fn given_up(&self) -> Vec<Duration> {
+        self.given_up.lock().unwrap().clone()
+    }
+
+    fn start(&self) {
+        let listener = TcpListener::bind(self.address).unwrap();
+        let (answering, requests, given_up) = (self.answering.clone(), self.requests.clone(), self.given_up.clone());
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                serve(stream.unwrap(), &*answering, &requests, &given_up);
+            }
+        });
+    }
+}
+
+/// A function that prints `<event> <request id>` and answers with the event, beside servers.
+pub struct Beside(pub Vec<Arc<Server>>);
+
+impl Handler for Beside {
+    /// A thread is in the network of the thread that started it.
+    fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
+        for server in &self.0 {
+            server.start();
+        }
+        Ok(())
+    }
+
+    fn handle(&self, call: &Call<'_>) -> Answer {
+        call.print(format!("{} {}", String::from_utf8_lossy(call.event), call.request_id));
+        Answer::Response(call.event.to_vec())
+    }
+}
+
+fn serve(
+    stream: TcpStream,
+    answering: &Answering,
+    requests: &Mutex<Vec<Request>>,
+    given_up: &Arc<Mutex<Vec<Duration>>>,
+) {
+    let mut reader = BufReader::new(stream);
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
+            break;
+        }
+        headers.push(line);
+    }
+    let path = headers.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default().to_owned();
+    let mut request = Request { path, headers, body: Vec::new() };
+    request.body = vec![0; request.header("content-length").parse().unwrap_or(0)];
+    if reader.read_exact(&mut request.body).is_err() {
+        return;
+    }
+    let number = requests.lock().unwrap().len();
+    let reply = answering(number, &request);
+    requests.lock().unwrap().push(request);
+    let mut stream = reader.into_inner();
+    match reply {
+        Reply::Bytes(bytes) => drop(stream.write_all(&bytes)),
+        Reply::Endless(head) => drop(thread::spawn(move || {
+            let mut sent = stream.write_all(&head);
+            while sent.is_ok() {
+                sent = stream.write_all(&[b'x'; 1 << 12]);
+            }
+        })),
+        Reply::Silence => {
+            let (asked, given_up) = (Instant::now(), given_up.clone());
+            thread::spawn(move || {
+                // Nothing more comes but the end.
+                let _ = stream.read(&mut [0]);
+                given_up.lock().unwrap().push(asked.elapsed());
+            });
+        }
+    }
+}
