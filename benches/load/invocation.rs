@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, UdpSocket},
     path::{Path, PathBuf},
-    process::Command,
     thread,
     time::Duration,
 };
@@ -87,9 +86,8 @@ fn post(server: &Server) -> Duration {
 
 /// The least that an extension can do. It spends its time in the kernel, so that it need not be optimized.
 fn floor(server: &Server, effort: Effort) -> Vec<String> {
-    let cargo =
-        Command::new(env!("CARGO")).args(["build", "--quiet", "--workspace", "--bin", "floor"]).status();
-    assert!(cargo.unwrap().success(), "the floor cannot be built");
+    let build = matrix::workspace::cargo().args(["build", "--quiet", "--workspace", "--bin", "floor"]).status();
+    assert!(build.unwrap().success(), "the floor cannot be built");
     let program = target_directory().join("debug/floor");
     columns("(the floor)", Load::default(), &cost(&program, &[], Load::default(), server, effort))
 }

@@ -157,12 +157,10 @@ fn a_launcher_without_an_agent_outlives_every_odd_answer() {
 
 #[test]
 fn a_launcher_whose_agent_is_no_program_keeps_the_function_alive() {
-    use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().unwrap();
     let agent = directory.path().join("agent");
     // A C library would give it to a shell.
-    std::fs::write(&agent, "exit 1\n").unwrap();
-    std::fs::set_permissions(&agent, std::fs::Permissions::from_mode(0o755)).unwrap();
+    matrix::executable::write(&agent, b"exit 1\n").unwrap();
     let life = live(Setup { extensions: vec![launcher(Some(agent))], ..setup(echo()) }, 2);
     life.assert_unharmed();
     assert!(life.own_lines().contains("The agent cannot be started"), "{}", life.own_lines());
