@@ -102,7 +102,7 @@ fn assert_waits_for_each_end(life: &Life) {
 #[test]
 fn at_the_end_of_an_attempt_its_data_has_left_and_next_waits_for_that_end() {
     let slow = Function::from_fn(|call| {
-        call.print("at work".to_owned());
+        call.print("at work");
         std::thread::sleep(Duration::from_millis(150));
         Answer::Error { error_type: "Busy".to_owned(), message: "later".to_owned() }
     });

@@ -200,15 +200,12 @@ async fn receive(
             None => respond(202, &[], "{}".to_owned()),
         }),
     };
-    match response {
-        Some(response) => {
-            connection.answer(open);
-            response
-        }
-        None => {
-            connection.reset();
-            Response::new(Body::empty())
-        }
+    if let Some(response) = response {
+        connection.answer(open);
+        response
+    } else {
+        connection.reset();
+        Response::new(Body::empty())
     }
 }
 
