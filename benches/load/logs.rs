@@ -143,6 +143,7 @@ impl Pipeline {
             logs: true,
             telemetry: true,
             init_type_tagged: true,
+            snap_start: false,
             architecture: "x86_64",
         };
         let mut processor = Processor::new(settings, Rules::default(), 0);

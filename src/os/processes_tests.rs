@@ -14,7 +14,9 @@ impl Machine {
     /// With these files; names that end with `/` are directories.
     fn new(files: &[(&str, &str)]) -> Self {
         let machine = Self { directory: tempfile::tempdir().unwrap() };
-        files.iter().for_each(|(name, text)| machine.add(name, text));
+        for (name, text) in files {
+            machine.add(name, text);
+        }
         machine
     }
 
@@ -37,6 +39,7 @@ impl Machine {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as the count is")]
 fn totals(files: u64, threads: impl Into<Option<u64>>) -> Option<ProcessTotals> {
     Some(ProcessTotals { files, threads: threads.into() })
 }

@@ -152,7 +152,9 @@ mod tests {
             fs::create_dir_all(directory.path().join("7/task/7")).unwrap();
             fs::create_dir_all(directory.path().join("7/fd")).unwrap();
             let machine = Self { directory };
-            files.iter().for_each(|file| machine.open(file));
+            for file in files {
+                machine.open(file);
+            }
             machine.limit_files(900);
             machine
         }

@@ -19,7 +19,7 @@ pub fn channel() -> (Sender, Batches) {
 impl Sender {
     /// Sends a batch; false if nobody receives it any more.
     pub async fn send(&self, batch: Batch) -> bool {
-        let room = Arc::new(Semaphore::new(0)).try_acquire_many_owned(0).unwrap();
+        let Ok(room) = Arc::new(Semaphore::new(0)).try_acquire_many_owned(0) else { return false };
         self.0.send(QueuedBatch { batch, room }).await.is_ok()
     }
 }

@@ -121,7 +121,7 @@ fn a_sketch_payload_is_these_bytes() {
         double(0x29, 3.0),
         double(0x31, 6.0),
         // Zigzag: 2 * 1383 = 21 * 128 + 78 and 2 * 1427 = 22 * 128 + 38.
-        bytes(0x3a, &[0x80 | 78, 21, 0x80 | 38, 22]),
+        bytes(0x3a, &[0xce, 21, 0xa6, 22]),
         bytes(0x42, &[1, 1]),
     ];
     let sketch = [
@@ -132,7 +132,7 @@ fn a_sketch_payload_is_these_bytes() {
         text(0x22, "region:eu"),
         bytes(0x3a, &dogsketch.concat()),
         // Product 1, category 38, service 473 = 3 * 128 + 89.
-        bytes(0x42, &bytes(0x0a, &[0x20, 1, 0x28, 38, 0x30, 0x80 | 89, 3])),
+        bytes(0x42, &bytes(0x0a, &[0x20, 1, 0x28, 38, 0x30, 0xd9, 3])),
     ]
     .concat();
     let length = u8::try_from(sketch.len() - 128).unwrap();
@@ -151,7 +151,7 @@ fn a_series_payload_is_these_bytes() {
         vec![0x28, 1],
         vec![0x40, 10],
         // Product 1, category 38, service 472 = 3 * 128 + 88.
-        bytes(0x4a, &bytes(0x0a, &[0x20, 1, 0x28, 38, 0x30, 0x80 | 88, 3])),
+        bytes(0x4a, &bytes(0x0a, &[0x20, 1, 0x28, 38, 0x30, 0xd8, 3])),
     ];
     let [batch] = &unsealed(&custom("c:2|c|#own:x"), &[], &settings())[..] else { panic!("one payload") };
     assert_eq!(batch.body[..], bytes(0x0a, &series.concat()));
