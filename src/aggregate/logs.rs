@@ -57,6 +57,8 @@ impl LogQueue {
         if self.open_entries > 0 {
             let mut json = std::mem::take(&mut self.open);
             json.push(b']');
+            // What is allocated counts in the memory budget, and is held until the batch is compressed.
+            json.shrink_to_fit();
             self.full.push(LogBatch { json, entries: std::mem::take(&mut self.open_entries) });
         }
     }
@@ -108,6 +110,16 @@ mod tests {
         let batches = queue.drain();
         assert_eq!(batches.len(), 1);
         assert_eq!(batches[0].json.len(), MAX_BATCH_BYTES - 1);
+    }
+
+    #[test]
+    fn batches_hold_no_memory_beyond_their_bytes() {
+        let mut queue = LogQueue::default();
+        for bytes in [MAX_BATCH_BYTES / 2, 10] {
+            queue.push(&vec![b'1'; bytes]);
+            let batches = queue.drain();
+            assert_eq!(batches[0].json.capacity(), batches[0].json.len());
+        }
     }
 
     #[test]

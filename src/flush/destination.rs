@@ -1,20 +1,28 @@
 //! One intake of one account: its queue, its share of the requests in flight, and how it has answered so far. None costs another anything.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     Dropped,
     backoff::Backoff,
+    flusher::MAX_BYTES,
     send_queue::{QueuedPayload, SendQueue},
 };
 use crate::intake::{Kind, To};
 
 /// How many requests may be in flight to one destination, beside those that are overdue.
 pub const MAX_IN_FLIGHT: usize = 4;
-/// How many requests may be overdue at one destination. With that many, nothing is sent there until one ends.
+/// Maximum of the bodies in flight to one destination beside the first, in bytes. Overdue requests do not count here.
+const MAX_IN_FLIGHT_BYTES: usize = MAX_BYTES / 8;
+/// How many requests may be overdue at one destination while another one finds out whether it answers.
 pub const MAX_OVERDUE: usize = 4;
+/// Maximum of their bodies, in bytes.
+const MAX_OVERDUE_BYTES: usize = MAX_BYTES / 4;
+/// Above these bounds, the oldest request makes room for another one once it is in flight for so long. The time for which the sandbox was frozen counts: the
+/// request's own timeout does not count it, and may be hours away.
+const ABANDON_AFTER: Duration = Duration::from_secs(30);
 /// A request is overdue once it is in flight for longer than any that was answered, within these bounds: a quick intake may have a slow moment, and the time for
 /// which the sandbox was frozen is no measure of anything.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
@@ -34,6 +42,8 @@ pub struct Destination {
     queue: SendQueue,
     requests: Vec<Request>,
     backoff: Backoff,
+    /// How many requests in a row ended without success.
+    failures: u32,
     /// The longest that it took to answer.
     longest_answer: Duration,
     /// A flush waited for one of its requests as long as it could, in vain, and none was answered since.
@@ -48,12 +58,16 @@ struct Request {
     number: u64,
     since: Instant,
     body: usize,
+    bytes: usize,
     items: Dropped,
     /// No flush waits for it any more.
     left_behind: bool,
     /// It was left behind by a flush that waited as long as it could.
     outlasted_hold: bool,
     overdue: bool,
+    abandon: Arc<Notify>,
+    /// It was told to end, and is about to.
+    abandoned: bool,
 }
 
 /// What may be expected of the requests that a flush waits for.
@@ -75,6 +89,7 @@ impl Destination {
             queue: SendQueue::default(),
             requests: Vec::new(),
             backoff: Backoff::default(),
+            failures: 0,
             longest_answer: Duration::ZERO,
             outlasted_hold: false,
             finishing,
@@ -94,27 +109,38 @@ impl Destination {
     /// The payload that is to be sent now, if one is. Where requests fail one is sent at a time, until one arrives.
     pub fn next_to_send(&mut self, now: Instant) -> Option<QueuedPayload> {
         self.notice_overdue(now);
-        let in_flight = self.requests.iter().filter(|request| !request.overdue).count();
-        let overdue = self.requests.len() - in_flight;
-        let most = if self.backoff.is_failing() { 1 } else { MAX_IN_FLIGHT };
-        if in_flight >= most || overdue >= MAX_OVERDUE || !self.backoff.is_ready(now) {
+        let failing = self.backoff.is_failing();
+        let next = if failing { self.queue.least_failed() } else { self.queue.oldest() };
+        let bytes = next.map(|payload| payload.payload.body.len())?;
+        if !self.backoff.is_ready(now) || !self.may_be_in_flight(bytes) || !self.make_room(now) {
             return None;
         }
-        if self.backoff.is_failing() { self.queue.pop_least_failed() } else { self.queue.pop_oldest() }
+        if failing { self.queue.pop_least_failed() } else { self.queue.pop_oldest() }
     }
 
-    /// A payload is in flight from now on.
-    pub fn begin(&mut self, number: u64, now: Instant, payload: &QueuedPayload) {
-        let (body, items) = (payload.body_address(), payload.items());
-        let request =
-            Request { number, since: now, body, items, left_behind: false, outlasted_hold: false, overdue: false };
-        self.requests.push(request);
+    /// A payload is in flight from now on. Its request ends early when it is notified.
+    pub fn begin(&mut self, number: u64, now: Instant, payload: &QueuedPayload) -> Arc<Notify> {
+        let abandon = Arc::new(Notify::new());
+        self.requests.push(Request {
+            number,
+            since: now,
+            body: payload.body_address(),
+            bytes: payload.payload.body.len(),
+            items: payload.items(),
+            left_behind: false,
+            outlasted_hold: false,
+            overdue: false,
+            abandon: abandon.clone(),
+            abandoned: false,
+        });
+        abandon
     }
 
     /// A request was answered: the payload arrived.
     pub fn succeed(&mut self, number: u64, took: Duration) {
         self.longest_answer = self.longest_answer.max(took);
         self.backoff.succeed();
+        self.failures = 0;
         // That a request was answered at some time after a flush stopped waiting for it does not show that the next will be answered in time.
         let request = self.end(number);
         self.outlasted_hold &= request.is_some_and(|request| request.outlasted_hold);
@@ -122,8 +148,12 @@ impl Destination {
 
     /// A request failed. Returns how many did so in a row.
     pub fn fail(&mut self, number: u64, now: Instant, retry_after: Option<Duration>) -> u32 {
-        self.end(number);
-        self.pause(now, retry_after)
+        // One that was overdue has caused its pause already.
+        if !self.end(number).is_some_and(|request| request.overdue) || retry_after.is_some() {
+            self.pause(now, retry_after);
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.failures
     }
 
     /// A request was refused for good: nothing follows from that for others.
@@ -186,6 +216,34 @@ impl Destination {
         Some(self.requests.swap_remove(index))
     }
 
+    /// Whether a request of so many bytes may join those that are not overdue.
+    fn may_be_in_flight(&self, bytes: usize) -> bool {
+        let most = if self.backoff.is_failing() { 1 } else { MAX_IN_FLIGHT };
+        let in_flight = || self.requests.iter().filter(|request| !request.overdue);
+        let beside_first: usize = in_flight().skip(1).map(|request| request.bytes).sum();
+        in_flight().next().is_none() || (in_flight().count() < most && beside_first + bytes <= MAX_IN_FLIGHT_BYTES)
+    }
+
+    /// Whether the overdue requests allow another one. If they are too many or too large, the oldest end if they are old enough.
+    fn make_room(&mut self, now: Instant) -> bool {
+        // There is no later to which a payload could be left.
+        while !self.finishing {
+            let mut overdue: Vec<_> = self.requests.iter_mut().filter(|request| request.is_held_open()).collect();
+            let bytes: usize = overdue.iter().map(|request| request.bytes).sum();
+            if overdue.len() <= MAX_OVERDUE && bytes <= MAX_OVERDUE_BYTES {
+                return true;
+            }
+            let oldest = overdue
+                .iter_mut()
+                .min_by_key(|request| request.since)
+                .filter(|oldest| now - oldest.since >= ABANDON_AFTER);
+            let Some(oldest) = oldest else { return false };
+            oldest.abandoned = true;
+            oldest.abandon.notify_one();
+        }
+        true
+    }
+
     /// A request that is overdue counts as one that failed, until it or another is answered.
     fn notice_overdue(&mut self, now: Instant) {
         let patience = self.patience();
@@ -199,12 +257,11 @@ impl Destination {
         }
     }
 
-    fn pause(&mut self, now: Instant, at_least: Option<Duration>) -> u32 {
-        let failures = self.backoff.fail(now, at_least);
+    fn pause(&mut self, now: Instant, at_least: Option<Duration>) {
+        self.backoff.fail(now, at_least);
         if self.finishing {
             self.backoff.shorten(now + LAST_PAUSE);
         }
-        failures
     }
 
     fn patience(&self) -> Duration {
@@ -213,6 +270,11 @@ impl Destination {
 }
 
 impl Request {
+    /// Whether it takes a place among those that are overdue.
+    fn is_held_open(&self) -> bool {
+        self.overdue && !self.abandoned
+    }
+
     fn is_overdue(&self, now: Instant, patience: Duration) -> bool {
         self.overdue || now - self.since > patience
     }

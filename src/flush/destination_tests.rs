@@ -71,18 +71,100 @@ fn a_destination_with_an_overdue_request_gets_no_other_until_a_pause_is_over() {
     assert_eq!(destination.send_all(overdue + OVERDUE_PAUSE), [2], "it does; only the first hangs");
 }
 
+/// A destination of which as many requests are overdue as may be, and one more.
+fn hanging(now: Instant) -> Destination {
+    let mut destination = destination(20);
+    assert_eq!(destination.send_all(now), [0, 1, 2, 3]);
+    assert!(destination.send_all(now + Duration::from_secs(2)).is_empty(), "it pauses");
+    assert_eq!(destination.send_all(now + Duration::from_secs(4)), [4], "one beyond the bound");
+    destination
+}
+
 #[test]
-fn requests_that_hang_are_limited_too() {
-    let (mut destination, mut now) = (destination(20), Instant::now());
-    let mut sent = 0;
-    for _ in 0..50 {
-        sent += destination.send_all(now).len();
-        now += Duration::from_secs(31);
+fn recovered_destination_gets_a_request_although_others_hang() {
+    let now = Instant::now();
+    let mut destination = hanging(now);
+    destination.succeed(4, MOMENT);
+    assert_eq!(destination.send_all(now + Duration::from_secs(4)), [5, 6, 7, 8], "it answers again");
+}
+
+#[test]
+fn oldest_overdue_request_is_abandoned_for_another_one() {
+    let start = Instant::now();
+    let mut destination = hanging(start);
+    assert!(destination.send_all(start + Duration::from_secs(20)).is_empty(), "it may still be answered");
+    let mut now = start + Duration::from_secs(60);
+    for number in 5..15 {
+        assert_eq!(destination.send_all(now), [number], "one at a time");
+        let abandoned = destination.requests.iter().filter(|request| request.abandoned).map(|request| request.number);
+        let [abandoned] = abandoned.collect::<Vec<_>>()[..] else { panic!("exactly one") };
+        assert_eq!(destination.fail(abandoned, now, None), u32::try_from(number).unwrap() - 4);
+        assert_eq!(destination.requests.len(), MAX_OVERDUE + 1);
+        now += Duration::from_secs(10);
+        destination.send_all(now);
+        now += Duration::from_secs(50);
     }
-    assert_eq!(sent, MAX_IN_FLIGHT, "all of the first flush hang");
-    destination.fail(0, now, None);
-    now += Duration::from_secs(31);
-    assert_eq!(destination.send_all(now).len(), 1, "one of them has ended");
+}
+
+#[test]
+fn overdue_requests_do_not_keep_others_from_being_sent_at_the_end() {
+    let now = Instant::now();
+    let mut destination = hanging(now);
+    let later = now + Duration::from_secs(10);
+    destination.send_all(later);
+    destination.finish();
+    assert_eq!(destination.send_all(later), [5]);
+    assert!(destination.requests.iter().all(|request| !request.abandoned), "they may still be answered");
+}
+
+#[test]
+fn only_requests_that_ended_count_as_failures() {
+    let now = Instant::now();
+    let mut destination = hanging(now);
+    for (number, failures) in [(0, 1), (1, 2), (2, 3)] {
+        assert_eq!(destination.fail(number, now + Duration::from_secs(10), None), failures);
+    }
+    destination.succeed(3, MOMENT);
+    assert_eq!(destination.fail(4, now, None), 1);
+}
+
+#[test]
+fn overdue_request_that_fails_causes_no_second_pause() {
+    let now = Instant::now();
+    let mut destination = hanging(now);
+    let later = now + Duration::from_secs(60);
+    assert!(destination.send_all(now + Duration::from_secs(20)).is_empty(), "all are overdue");
+    destination.fail(0, later, None);
+    assert_eq!(destination.send_all(later), [5]);
+}
+
+#[test]
+fn bodies_in_flight_are_limited_beside_the_first() {
+    let (mut destination, now) = (destination(0), Instant::now());
+    for (sequence, bytes) in [(0, 5 << 20), (1, 1 << 20), (2, 2 << 20), (3, 5 << 20)] {
+        let payload = queued(sequence);
+        let payload = Payload { body: vec![0; bytes].into(), ..payload.payload };
+        destination.queue(QueuedPayload::new(payload, sequence, now));
+    }
+    assert_eq!(destination.send_all(now), [0, 1, 2]);
+    for number in 0..3 {
+        assert!(destination.send_all(now).is_empty());
+        destination.succeed(number, MOMENT);
+    }
+    assert_eq!(destination.send_all(now), [3], "one alone may be of any size");
+}
+
+#[test]
+fn overdue_bodies_are_limited_too() {
+    let (mut destination, now) = (destination(0), Instant::now());
+    for sequence in 0..9 {
+        let payload = Payload { body: vec![0; 5 << 20].into(), ..queued(sequence).payload };
+        destination.queue(QueuedPayload::new(payload, sequence, now));
+    }
+    let sent: Vec<_> = (0..20).map(|second| destination.send_all(now + Duration::from_secs(second))).collect();
+    assert_eq!(sent.concat(), [0, 1], "the second finds out whether it answers");
+    assert_eq!(destination.send_all(now + Duration::from_secs(60)), [2]);
+    assert!(destination.requests.iter().all(|request| request.abandoned == (request.number == 0)));
 }
 
 #[test]

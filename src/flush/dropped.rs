@@ -80,8 +80,8 @@ pub enum DropReason {
     Flushes,
     /// [`MAX_UNANSWERED`] requests with them got no answer.
     Unanswered,
-    /// Datadog refused them.
-    Rejected(Kind),
+    /// The intake with this index refused them.
+    Rejected(usize),
 }
 
 impl From<Limit> for DropReason {
@@ -178,6 +178,14 @@ mod tests {
         assert_eq!(log.record(DropReason::Memory, logs(16), now + LOG_INTERVAL), None);
         log.count(logs(32));
         assert_eq!(log.total(), logs(63));
+    }
+
+    #[test]
+    fn refusals_are_logged_for_each_intake() {
+        let (mut log, now) = (DropLog::default(), Instant::now());
+        assert_eq!(log.record(DropReason::Rejected(0), logs(1), now), Some(logs(1)));
+        assert_eq!(log.record(DropReason::Rejected(1), logs(2), now), Some(logs(2)));
+        assert_eq!(log.record(DropReason::Rejected(0), logs(4), now), None);
     }
 
     #[test]

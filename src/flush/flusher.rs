@@ -22,13 +22,13 @@ use super::{
     api_key_cache::ApiKeyCache,
     destination::{Destination, Destinations},
     dropped::{DropLog, DropReason},
-    request::{ATTEMPTS, RequestId, Sent, advice, send},
+    request::{ATTEMPTS, Request, RequestId, Sent, refusal},
     send_queue::{Limit, QueuedPayload},
     worker::Worker,
 };
 use crate::{
     config::ApiKey,
-    intake::{Client, MemoryBudget, Payload, SendError, To, UnsealedPayload, compression::FAST_LEVEL, key},
+    intake::{Client, MemoryBudget, Payload, To, UnsealedPayload, compression::FAST_LEVEL, key},
 };
 
 /// The memory that may be held between the aggregates and the network, in bytes: batches, compressed or not, and payloads, waiting or in flight. A body that
@@ -358,10 +358,11 @@ impl Flusher {
                 // A destination that fails gets one attempt only, so that the function does not wait for three failures each time.
                 let attempts = if destination.is_failing() { 1 } else { ATTEMPTS };
                 self.count += 1;
-                destination.begin(self.count, now, &payload);
+                let abandon = destination.begin(self.count, now, &payload);
                 let id = RequestId { destination: index, number: self.count };
-                let request = send(ready.client.clone(), id, payload, key.clone(), attempts);
-                self.tasks.spawn(async { TaskResult::Sent(request.await) });
+                let request =
+                    Request { client: ready.client.clone(), id, queued: payload, key: key.clone(), attempts, abandon };
+                self.tasks.spawn(async { TaskResult::Sent(request.send().await) });
             }
         }
         self.drop_items(DropReason::Age, expired, now);
@@ -384,7 +385,7 @@ impl Flusher {
                     log::error!("{kind} | Failed to send request after {took} ms and {attempts} attempts: {error}");
                 }
                 queued.failed_flushes += 1;
-                queued.unanswered += u32::from(matches!(error, SendError::NoAnswer(_)));
+                queued.unanswered += u32::from(error.may_have_arrived());
                 let last_chance = self.finishing.load(Ordering::Relaxed);
                 match queued.limit(now).filter(|limit| *limit != Limit::Flushes || !last_chance) {
                     Some(limit) => self.drop_items(limit.into(), queued.items(), now),
@@ -393,8 +394,9 @@ impl Flusher {
             }
             Err(error) => {
                 destination.refuse(id.number);
-                if self.drops.record(DropReason::Rejected(kind), queued.items(), now).is_some() {
-                    log::error!("{kind} | Request was denied by Datadog: {error}; {}", advice(&error));
+                let reason = DropReason::Rejected(id.destination);
+                if let Some(dropped) = self.drops.record(reason, queued.items(), now) {
+                    log::error!("{kind} | {}", refusal(&error, dropped));
                 }
             }
         }

@@ -146,6 +146,28 @@ async fn a_destination_with_an_overdue_request_is_tried_again_after_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn recovered_intake_gets_what_waits_although_requests_hang_that_were_frozen() {
+    let intake = TestIntake::start(Reply::Silence).await;
+    let mut flusher = Flusher::new(Some(intake.client()), None);
+    flusher.start(numbered(0..20, &[]));
+    // Time that passes at once is a freeze, which no timeout counts.
+    let freezes = async |flusher: &mut Flusher, count| {
+        for _ in 0..count {
+            settle(flusher).await;
+            flusher.start([]);
+            settle(flusher).await;
+            tokio::time::advance(SECOND * 40).await;
+        }
+    };
+    freezes(&mut flusher, 8).await;
+    assert!(intake.requests() > 5, "{} requests", intake.requests());
+    assert_eq!(flusher.tasks.len(), 5, "no more are in flight at a time");
+    intake.reply(Reply::Status(202));
+    freezes(&mut flusher, 3).await;
+    assert_eq!((intake.arrived(), flusher.tasks.len()), (16, 4));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pause_that_the_intake_asks_for_is_kept() {
     let intake = TestIntake::start(Reply::RetryAfter(5)).await;
     let mut flusher = Flusher::new(Some(intake.client()), None);

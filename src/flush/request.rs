@@ -1,10 +1,10 @@
 //! One payload's requests in one flush.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
-use super::send_queue::QueuedPayload;
+use super::{Dropped, send_queue::QueuedPayload};
 use crate::{
     config::ApiKey,
     intake::{Client, SendError},
@@ -43,31 +43,64 @@ pub struct Sent {
     pub result: Result<(), SendError>,
 }
 
-/// Sends a payload, up to so many times as long as that makes sense within one flush.
-pub async fn send(client: Client, id: RequestId, queued: QueuedPayload, key: ApiKey, most: u32) -> Sent {
-    let started = Instant::now();
-    let mut pause = ATTEMPT_PAUSE;
-    let mut attempts = 1;
-    loop {
-        let attempt_started = Instant::now();
-        let result = client.send(&queued.payload, &key).await;
-        // An intake that names a pause gets it, and one that takes its time is not asked again at once: the payload goes back to wait.
-        let is_quick = matches!(&result, Err(SendError::Retryable { retry_after: None, .. } | SendError::Transport(_)));
-        if !is_quick || attempts >= most || started.elapsed() > ATTEMPT_WINDOW {
-            let (took, last_took) = (started.elapsed(), attempt_started.elapsed());
-            return Sent { id, queued, attempts, took, last_took, result };
+/// A request that is to be sent.
+pub struct Request {
+    /// What sends it.
+    pub client: Client,
+    /// Which it is.
+    pub id: RequestId,
+    /// What is sent.
+    pub queued: QueuedPayload,
+    /// The API key of the destination.
+    pub key: ApiKey,
+    /// Maximum number of attempts.
+    pub attempts: u32,
+    /// Ends the request as if its time were up.
+    pub abandon: Arc<Notify>,
+}
+
+impl Request {
+    /// Sends it, again and again as long as that makes sense within one flush.
+    pub async fn send(self) -> Sent {
+        let Self { client, id, queued, key, attempts: most, abandon } = self;
+        let started = Instant::now();
+        let mut pause = ATTEMPT_PAUSE;
+        let mut attempts = 1;
+        loop {
+            let attempt_started = Instant::now();
+            let result = client.send(&queued.payload, &key, abandon.notified()).await;
+            // An intake that names a pause gets it, and one that takes its time is not asked again at once: the payload goes back to wait.
+            let is_quick =
+                matches!(&result, Err(SendError::Retryable { retry_after: None, .. } | SendError::Transport(_)));
+            if !is_quick || attempts >= most || started.elapsed() > ATTEMPT_WINDOW {
+                let (took, last_took) = (started.elapsed(), attempt_started.elapsed());
+                return Sent { id, queued, attempts, took, last_took, result };
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+            attempts += 1;
         }
-        tokio::time::sleep(pause).await;
-        pause *= 2;
-        attempts += 1;
     }
 }
 
-/// What to do about a final refusal.
-pub fn advice(error: &SendError) -> &'static str {
-    match error {
-        SendError::Rejected(status) if matches!(status.as_u16(), 401 | 403) => "verify DD_API_KEY and DD_SITE",
-        SendError::Rejected(status) if status.as_u16() == 413 => "the payload was too large",
-        _ => "the payload is dropped",
+/// The log line of a final refusal, and of what was dropped because of it since the last one.
+pub fn refusal(error: &SendError, dropped: Dropped) -> String {
+    let advice = match error {
+        SendError::Rejected(status) if matches!(status.as_u16(), 401 | 403) => "; verify DD_API_KEY and DD_SITE",
+        SendError::Rejected(status) if status.as_u16() == 413 => "; the payload was too large",
+        _ => "",
+    };
+    format!("Request was denied by Datadog: {error}{advice}; {dropped} were dropped")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusal_says_what_was_dropped() {
+        let error = SendError::Transport("odd".to_owned());
+        let dropped = Dropped { logs: 7, ..Dropped::default() };
+        assert_eq!(refusal(&error, dropped), "Request was denied by Datadog: odd; 7 logs were dropped");
     }
 }

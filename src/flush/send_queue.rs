@@ -81,6 +81,16 @@ impl SendQueue {
         self.0.insert(index, payload);
     }
 
+    /// The oldest.
+    pub fn oldest(&self) -> Option<&QueuedPayload> {
+        self.0.front()
+    }
+
+    /// The one that [`Self::pop_least_failed`] takes.
+    pub fn least_failed(&self) -> Option<&QueuedPayload> {
+        self.0.iter().min_by_key(|payload| payload.failed_flushes)
+    }
+
     /// Takes the oldest.
     pub fn pop_oldest(&mut self) -> Option<QueuedPayload> {
         self.0.pop_front()

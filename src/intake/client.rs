@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{RequestBuilder, Response, header};
+use tokio::time::Instant;
 
 use super::{
     Kind, Payload, To,
@@ -77,7 +78,13 @@ pub enum SendError {
     /// The connection took the whole request and no answer came in time: it may have arrived.
     #[error("no answer within {0:?} (DD_FLUSH_TIMEOUT)")]
     NoAnswer(Duration),
-    /// It did not get there, or the answer did not get here.
+    /// The connection took the whole request, and more time passed than others are left waiting for.
+    #[error("no answer within {0:?}, so the request was abandoned")]
+    Abandoned(Duration),
+    /// The connection took the whole request and broke before an answer came: it may have arrived.
+    #[error("no answer: {0}")]
+    ConnectionLost(String),
+    /// No connection took the whole request.
     #[error("{0}")]
     Transport(String),
 }
@@ -86,6 +93,11 @@ impl SendError {
     /// Whether it makes sense to try again.
     pub fn is_temporary(&self) -> bool {
         !matches!(self, Self::Rejected(_))
+    }
+
+    /// Whether the payload may have arrived although no answer says so.
+    pub fn may_have_arrived(&self) -> bool {
+        matches!(self, Self::NoAnswer(_) | Self::Abandoned(_) | Self::ConnectionLost(_))
     }
 
     /// How long the intake asked us to wait.
@@ -134,8 +146,13 @@ impl Client {
         &self.key
     }
 
-    /// One attempt, under that key. The response's body is not read: it may echo what the customer sent.
-    pub async fn send(&self, payload: &Payload, key: &ApiKey) -> Result<(), SendError> {
+    /// One attempt, under that key, until it is `abandoned`. The response's body is not read: it may echo what the customer sent.
+    pub async fn send(
+        &self,
+        payload: &Payload,
+        key: &ApiKey,
+        abandoned: impl Future<Output = ()>,
+    ) -> Result<(), SendError> {
         let request = match &payload.to {
             To::Primary => self.to_primary(payload.kind),
             To::Additional(endpoint) => self.to_datadog(payload.kind, &endpoint.url),
@@ -143,10 +160,20 @@ impl Client {
         let written = Written::default();
         let request = request.header("dd-api-key", key.expose()).body(written.body(payload.body.clone()));
         let request = if payload.zstd { request.header(header::CONTENT_ENCODING, "zstd") } else { request };
-        let response = self.http.send(request).await.map_err(|error| match error {
-            RequestError::Timeout(limit) if !written.is_complete() => SendError::NotSent(limit),
-            error => error.into(),
-        })?;
+        let started = Instant::now();
+        let response = tokio::select! {
+            // An answer that is here counts, even if it is late.
+            biased;
+            response = self.http.send(request) => response.map_err(|error| match (error, written.is_complete()) {
+                (RequestError::Timeout(limit), false) => SendError::NotSent(limit),
+                (RequestError::Transport(error), true) => SendError::ConnectionLost(error),
+                (error, _) => error.into(),
+            })?,
+            () = abandoned => return Err(match (started.elapsed(), written.is_complete()) {
+                (waited, true) => SendError::Abandoned(waited),
+                (waited, false) => SendError::NotSent(waited),
+            }),
+        };
         Err(match ErrorStatus::of(&response) {
             None => return Ok(()),
             Some(status) if status.is_temporary() => {

@@ -1,6 +1,7 @@
 //! The client against servers with certificates, protocols and proxies of every kind.
 
 use std::{
+    future::pending,
     io::{self, BufRead as _, BufReader, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::PathBuf,
@@ -59,7 +60,7 @@ async fn send(config: &Config) -> Result<(), String> {
 
 async fn deliver(client: &Client) -> Result<(), String> {
     let payload = Payload { kind: Kind::Logs, to: To::Primary, body: Bytes::from_static(b"[]"), zstd: false, items: 1 };
-    client.send(&payload, &ApiKey::clean("key").unwrap()).await.map_err(|failure| failure.to_string())
+    client.send(&payload, &ApiKey::clean("key").unwrap(), pending()).await.map_err(|failure| failure.to_string())
 }
 
 #[tokio::test]
@@ -139,7 +140,7 @@ async fn a_large_body_arrives_over_http2() {
     let client = Client::build(&server.settings(), function).unwrap().client;
     let body = Bytes::from(vec![7; 3 << 20]);
     let payload = Payload { kind: Kind::Logs, to: To::Primary, body: body.clone(), zstd: true, items: 1 };
-    assert_eq!(client.send(&payload, &ApiKey::clean("key").unwrap()).await, Ok(()));
+    assert_eq!(client.send(&payload, &ApiKey::clean("key").unwrap(), pending()).await, Ok(()));
     let [request] = &server.journal.requests()[..] else { panic!("one request") };
     assert_eq!((request.protocol, request.headers["content-encoding"].as_str()), ("h2", "zstd"));
     assert!(request.body == body);
@@ -222,6 +223,34 @@ async fn a_payload_without_an_answer_fails_after_the_flush_timeout() {
     }
 }
 
+/// What becomes of a request to a server that closes the connection once it has read the request, or of one that takes no connection.
+async fn send_to_closing_server(reads_request: bool) -> SendError {
+    crate::intake::tls::install_provider();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut config = Config { api_key: ApiKey::clean("key"), ..Config::default() };
+    config.logs.url = format!("http://{}", listener.local_addr().unwrap());
+    if reads_request {
+        thread::spawn(move || {
+            let mut client = BufReader::new(listener.accept().unwrap().0);
+            head_after_first(&mut client);
+            io::Read::read_exact(&mut client, &mut [0; 2]).unwrap();
+        });
+    } else {
+        drop(listener);
+    }
+    let client = Client::build(&config, Function { region: String::new(), name: String::new() }).unwrap().client;
+    let payload = Payload { kind: Kind::Logs, to: To::Primary, body: Bytes::from_static(b"[]"), zstd: false, items: 1 };
+    client.send(&payload, &ApiKey::clean("key").unwrap(), pending()).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn request_may_have_arrived_if_the_connection_breaks_after_the_body() {
+    let lost = send_to_closing_server(true).await;
+    assert!(matches!(lost, SendError::ConnectionLost(_)) && lost.may_have_arrived(), "{lost:?}");
+    let refused = send_to_closing_server(false).await;
+    assert!(matches!(refused, SendError::Transport(_)) && !refused.may_have_arrived(), "{refused:?}");
+}
+
 #[tokio::test]
 async fn a_pause_is_asked_for_in_whole_seconds() {
     crate::intake::tls::install_provider();
@@ -239,7 +268,7 @@ async fn a_pause_is_asked_for_in_whole_seconds() {
         let client = Client::build(&config, Function { region: String::new(), name: String::new() }).unwrap().client;
         let payload =
             Payload { kind: Kind::Logs, to: To::Primary, body: Bytes::from_static(b"[]"), zstd: false, items: 1 };
-        let error = client.send(&payload, &ApiKey::clean("key").unwrap()).await.unwrap_err();
+        let error = client.send(&payload, &ApiKey::clean("key").unwrap(), pending()).await.unwrap_err();
         assert!(error.is_temporary(), "{error}");
         assert_eq!(error.retry_after(), expected.map(Duration::from_secs), "{header}");
     }

@@ -32,12 +32,20 @@ fn an_outage_of_three_flushes_loses_nothing() {
 
 #[test]
 fn temporary_refusals_are_retried_until_everything_has_arrived() {
-    for answer in [Answer::status(429), Answer::status(500), Answer::status(503), Answer::Reset] {
+    for answer in [Answer::status(429), Answer::status(500), Answer::status(503)] {
         let life = with_plan(Plan::rule(Route::Any, Window::first(7), answer.clone()), 5);
         life.assert_unharmed();
         life.assert_exactly_once();
         assert!(life.ending.requests.iter().filter(|request| !request.delivered()).count() >= 7, "{answer:?}");
     }
+}
+
+#[test]
+fn payload_is_retried_once_after_the_connection_breaks_before_the_answer() {
+    let life = with_plan(Plan::rule(Route::Logs, Window::first(1), Answer::Reset), 3);
+    life.assert_unharmed();
+    life.assert_exactly_once();
+    assert_eq!(life.ending.requests.iter().filter(|request| !request.delivered()).count(), 1);
 }
 
 #[test]

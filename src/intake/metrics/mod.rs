@@ -94,9 +94,12 @@ impl<'a> Requests<'a> {
 
     fn close(&mut self) {
         if self.open_entries > 0 {
+            let mut body = std::mem::take(&mut self.open);
+            // What is allocated counts in the memory budget.
+            body.shrink_to_fit();
             self.full.push(UnsealedPayload {
                 kind: self.kind,
-                body: std::mem::take(&mut self.open).into(),
+                body: body.into(),
                 level: Some(self.level),
                 items: std::mem::take(&mut self.open_entries),
                 to: To::all(self.also_to),

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::aggregate::{Sketch, contexts::Context, points::Distribution};
 
-/// The intake's limit on one request before compression.
-pub(super) const MAX_BYTES: usize = 62 << 20;
+/// Maximum size of one request before compression, in bytes. The intake takes 62 MiB; a batch as large as one of series needs no more memory to be compressed.
+pub(super) const MAX_BYTES: usize = 5 << 20;
 
 /// A distribution of the extension's own.
 pub(super) fn enhanced(distribution: &Distribution, function_tags: &[String]) -> Entry {

@@ -119,14 +119,16 @@ fn no_payload_has_more_than_a_thousand_entries_and_none_is_lost() {
 }
 
 #[test]
-fn series_stay_within_the_intakes_bytes() {
+fn requests_stay_within_their_bytes() {
     let tag = "t".repeat(8000);
-    let lines: Vec<_> = (0..900).map(|number| format!("m{number}:1|c|#{tag}")).collect();
-    let all = unsealed(&custom(&lines.join("\n")), &[], &settings());
-    assert_eq!(all.len(), 2);
-    assert!(all.iter().all(|draft| draft.body.len() <= series::MAX_BYTES));
-    assert!(all[0].body.len() > series::MAX_BYTES - 9000, "as full as it can be");
-    assert_eq!(series(&all).len(), 900);
+    for (kind, max_bytes) in [("c", series::MAX_BYTES), ("d", sketches::MAX_BYTES)] {
+        let lines: Vec<_> = (0..900).map(|number| format!("m{number}:1|{kind}|#{tag}")).collect();
+        let all = unsealed(&custom(&lines.join("\n")), &[], &settings());
+        assert_eq!(all.len(), 2);
+        assert!(all.iter().all(|draft| draft.body.len() <= max_bytes && max_bytes <= 5 << 20));
+        assert!(all[0].body.len() > max_bytes - 9000, "as full as it can be");
+        assert_eq!(series(&all).len() + sketches(&all).len(), 900);
+    }
 }
 
 #[test]
