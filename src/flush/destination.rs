@@ -81,6 +81,15 @@ pub enum Hold {
     Full,
 }
 
+/// Why a flush does not wait any longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldEnd {
+    /// It has waited as long as it may.
+    TimeUp,
+    /// The function's time ends: nothing follows from that for what is under way.
+    Deadline,
+}
+
 impl Destination {
     fn new(kind: Kind, to: To, finishing: bool) -> Self {
         Self {
@@ -178,8 +187,8 @@ impl Destination {
     }
 
     /// No flush waits any more for what is in flight.
-    pub fn leave_behind(&mut self) {
-        let outlasted = self.hold() == Hold::Full;
+    pub fn stop_waiting(&mut self, reason: HoldEnd) {
+        let outlasted = reason == HoldEnd::TimeUp && self.hold() == Hold::Full;
         for request in self.requests.iter_mut().filter(|request| !request.left_behind) {
             request.left_behind = true;
             request.outlasted_hold = outlasted;

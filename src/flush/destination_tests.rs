@@ -187,13 +187,13 @@ fn a_flush_waits_for_a_request_once() {
     let first = destination.next_to_send(now).unwrap();
     destination.begin(0, now, &first);
     assert_eq!(destination.hold(), Hold::Full);
-    destination.leave_behind();
+    destination.stop_waiting(HoldEnd::TimeUp);
     assert_eq!(destination.hold(), Hold::None);
     assert!(!destination.is_sending(now));
     let second = destination.next_to_send(now).unwrap();
     destination.begin(1, now, &second);
     assert_eq!(destination.hold(), Hold::Short, "it is not known to answer in time");
-    destination.leave_behind();
+    destination.stop_waiting(HoldEnd::TimeUp);
     assert_eq!(destination.hold(), Hold::None);
     destination.succeed(0, MOMENT);
     let third = destination.next_to_send(now).unwrap();
@@ -203,6 +203,18 @@ fn a_flush_waits_for_a_request_once() {
     assert_eq!(destination.hold(), Hold::Full, "the second one was never waited for in full");
     destination.fail(2, now, None);
     assert_eq!(destination.hold(), Hold::None);
+}
+
+#[test]
+fn hold_that_the_deadline_ended_says_nothing_about_the_destination() {
+    let (mut destination, now) = (destination(2), Instant::now());
+    for _ in 0..2 {
+        let payload = destination.next_to_send(now).unwrap();
+        destination.begin(payload.sequence, now, &payload);
+        assert_eq!(destination.hold(), Hold::Full);
+        destination.stop_waiting(HoldEnd::Deadline);
+        assert_eq!(destination.hold(), Hold::None, "it is not waited for again");
+    }
 }
 
 #[test]

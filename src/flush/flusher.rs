@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    Dropped, Hold,
+    Dropped, Hold, HoldEnd,
     api_key_cache::ApiKeyCache,
     destination::{Destination, Destinations},
     dropped::{DropLog, DropReason},
@@ -36,6 +36,8 @@ use crate::{
 pub const MAX_BYTES: usize = 24 << 20;
 /// With so much held, no more telemetry is taken in as long as what is held can leave.
 const FULL_BYTES: usize = MAX_BYTES / 4 * 3;
+/// For how long nothing more is taken in while nothing that was held leaves.
+const LONGEST_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
 /// With so much waiting to be compressed, the level that was asked for takes too long.
 const MAX_BACKLOG: usize = 2 << 20;
 /// The pause between two attempts at all that waits once the sandbox is about to end.
@@ -58,6 +60,8 @@ pub struct Flusher {
     destinations: Destinations,
     tasks: JoinSet<TaskResult>,
     budget: MemoryBudget,
+    /// Since when nothing more is taken in and nothing has left.
+    full_since: Option<Instant>,
     /// A flush stopped waiting for something else than a request, such as a compression or the key, and nothing arrived since.
     preparation_left_behind: bool,
     /// The sandbox is about to end.
@@ -138,6 +142,7 @@ impl Flusher {
             destinations: Destinations::default(),
             tasks: JoinSet::new(),
             budget: MemoryBudget::default(),
+            full_since: None,
             preparation_left_behind: false,
             finishing: Arc::default(),
             count: 0,
@@ -165,7 +170,7 @@ impl Flusher {
             let sequence = self.number();
             self.unsealed.push_back(UnsealedBatch { batch, sequence, since: now });
         }
-        self.go_on();
+        self.start_requests();
     }
 
     /// What can be expected of what is under way, that no flush waited for in vain yet.
@@ -180,19 +185,25 @@ impl Flusher {
         self.is_preparing() || self.destinations.iter().any(|destination| destination.is_sending(now))
     }
 
-    /// Whether more can be taken in. If not, room will be made by what is under way.
-    pub fn has_room(&self) -> bool {
-        self.budget.used() < FULL_BYTES || !self.is_flushing()
+    /// Whether more can be taken in. If not, room can be expected to be made soon by what is under way; as time passes the answer changes by itself.
+    pub fn has_room(&mut self) -> bool {
+        let finishing = self.finishing.load(Ordering::Relaxed);
+        if self.budget.used() < FULL_BYTES || finishing || self.hold() != Hold::Full || !self.is_flushing() {
+            self.full_since = None;
+            return true;
+        }
+        let now = Instant::now();
+        now - *self.full_since.get_or_insert(now) >= LONGEST_WAIT_FOR_ROOM
     }
 
     /// No flush waits any more for what is under way.
-    pub fn leave_behind(&mut self) {
-        self.preparation_left_behind |= self.is_preparing();
-        self.destinations.iter_mut().for_each(Destination::leave_behind);
+    pub fn stop_waiting(&mut self, reason: HoldEnd) {
+        self.preparation_left_behind |= reason == HoldEnd::TimeUp && self.is_preparing();
+        self.destinations.iter_mut().for_each(|destination| destination.stop_waiting(reason));
     }
 
     /// Waits until one task has ended, and starts what waited for it. Never ends while there is none. May be cancelled.
-    pub async fn settle_one(&mut self) {
+    pub async fn handle_next_completion(&mut self) {
         let result = match self.tasks.join_next().await {
             // A task that was neither cancelled nor has panicked always ends well.
             Some(result) => result.unwrap_or(TaskResult::Nothing),
@@ -201,22 +212,36 @@ impl Flusher {
         self.handle(result);
     }
 
-    /// Sends everything that waits, again and again if need be, until nothing is left or the time has come. Pauses are cut short: there is no later.
-    pub async fn finish(&mut self, until: Instant) {
+    /// The sandbox is about to end: from now on pauses are short and everything is taken in.
+    pub fn start_finishing(&mut self) {
         self.finishing.store(true, Ordering::Relaxed);
         self.destinations.finish();
-        self.go_on();
+        self.reset_key_backoff();
+    }
+
+    /// Sends everything that waits, again and again if need be, until nothing is left or the time has come. Pauses are cut short: there is no later.
+    pub async fn finish(&mut self, until: Instant) {
+        self.start_finishing();
+        self.start_requests();
+        let mut retry_at = Instant::now() + LAST_PAUSE;
         while !self.is_finished() {
-            let wake_at = until.min(Instant::now() + LAST_PAUSE);
-            if timeout_at(wake_at, self.settle_one()).await.is_err() {
-                if wake_at == until {
-                    return;
-                }
-                if let ClientState::Ready(ready) = &mut self.client {
-                    ready.api_key.reset_backoff();
-                }
-                self.go_on();
+            // Completions may come so fast that the time is never waited for.
+            let _ = timeout_at(until.min(retry_at), self.handle_next_completion()).await;
+            let now = Instant::now();
+            if now >= until {
+                return;
             }
+            if now >= retry_at {
+                self.reset_key_backoff();
+                self.start_requests();
+                retry_at = now + LAST_PAUSE;
+            }
+        }
+    }
+
+    fn reset_key_backoff(&mut self) {
+        if let ClientState::Ready(ready) = &mut self.client {
+            ready.api_key.reset_backoff();
         }
     }
 
@@ -226,7 +251,7 @@ impl Flusher {
     }
 
     /// Gives up everything whose arrival was not confirmed; all that was given up in this sandbox's life.
-    pub fn give_up(&mut self) -> Dropped {
+    pub fn drop_unconfirmed(&mut self) -> Dropped {
         let keyless = matches!(&self.client, ClientState::Ready(ready) if ready.api_key.key().is_none());
         if keyless && !self.destinations.have_nothing_queued() {
             log::error!("LOGS | METRICS | Skipping flushing: Failed to resolve API key");
@@ -288,6 +313,7 @@ impl Flusher {
                 }
             }
             TaskResult::Compressed(payloads) => {
+                self.full_since = None;
                 if let Some(Compressing { sequence, since, .. }) = self.compressing.take() {
                     self.queue(payloads, sequence, since);
                 }
@@ -295,11 +321,11 @@ impl Flusher {
             TaskResult::Sent(sent) => self.handle_sent(sent),
             TaskResult::Nothing => {}
         }
-        self.go_on();
+        self.start_requests();
     }
 
     /// Does everything that can be done now.
-    fn go_on(&mut self) {
+    fn start_requests(&mut self) {
         if matches!(self.client, ClientState::Unavailable) {
             self.drop_unsendable();
         }
@@ -376,6 +402,7 @@ impl Flusher {
             Ok(()) => {
                 destination.succeed(id.number, last_took);
                 self.preparation_left_behind = false;
+                self.full_since = None;
             }
             Err(error) if error.is_temporary() => {
                 let failures = destination.fail(id.number, now, error.retry_after());

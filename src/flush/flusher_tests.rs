@@ -27,7 +27,7 @@ fn numbered(numbers: std::ops::Range<u32>, others: &[Arc<Endpoint>]) -> Vec<Unse
 /// Lets everything happen that can happen without time passing.
 async fn settle(flusher: &mut Flusher) {
     tokio::select! {
-        () = async { loop { flusher.settle_one().await } } => {}
+        () = async { loop { flusher.handle_next_completion().await } } => {}
         () = let_everything_happen() => {}
     }
 }
@@ -63,7 +63,7 @@ async fn flush_tries_three_times_after_pauses_that_double_and_then_leaves_the_pa
     flusher.start([]);
     settle(&mut flusher).await;
     assert_eq!((intake.requests(), intake.arrived()), (4, 1));
-    assert_eq!(flusher.give_up(), Dropped::default());
+    assert_eq!(flusher.drop_unconfirmed(), Dropped::default());
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,7 +100,7 @@ async fn a_silent_destination_costs_another_neither_requests_nor_time() {
         settle(&mut flusher).await;
         expected += 10;
         assert_eq!(intake.arrived(), expected);
-        flusher.leave_behind();
+        flusher.stop_waiting(HoldEnd::TimeUp);
         assert_eq!(flusher.hold(), Hold::None, "what waits for it holds nobody");
     }
     assert_eq!(silent.requests(), 4, "its own share");
@@ -114,7 +114,7 @@ async fn a_request_that_was_left_behind_is_never_waited_for_again() {
     settle(&mut flusher).await;
     assert_eq!(flusher.hold(), Hold::Full);
     assert!(flusher.is_flushing());
-    flusher.leave_behind();
+    flusher.stop_waiting(HoldEnd::TimeUp);
     intake.reply(Reply::Status(202));
     for flush in 1..6 {
         assert_eq!(flusher.hold(), Hold::None);
@@ -123,7 +123,7 @@ async fn a_request_that_was_left_behind_is_never_waited_for_again() {
         settle(&mut flusher).await;
         assert_eq!(intake.arrived(), flush);
     }
-    assert_eq!(flusher.give_up().logs, 1, "only the first is not confirmed");
+    assert_eq!(flusher.drop_unconfirmed().logs, 1, "only the first is not confirmed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -228,7 +228,7 @@ async fn a_payload_is_dropped_once_it_is_an_hour_old() {
     flusher.start([named("new")]);
     settle(&mut flusher).await;
     assert_eq!(*intake.accepted.lock().unwrap(), ["new"]);
-    assert_eq!(flusher.give_up().logs, 1);
+    assert_eq!(flusher.drop_unconfirmed().logs, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -254,7 +254,7 @@ async fn finish_sends_what_pauses_while_another_request_hangs() {
     assert_eq!(intake.arrived(), 1);
     assert!(intake.requests() > 3, "{} requests: again and again", intake.requests());
     assert!(Instant::now() >= until, "the other may still be answered");
-    assert_eq!(flusher.give_up().logs, 1, "it was not");
+    assert_eq!(flusher.drop_unconfirmed().logs, 1, "it was not");
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,14 +265,14 @@ async fn finish_ends_at_once_if_everything_has_arrived_and_at_its_deadline_if_no
     let begin = Instant::now();
     in_small_steps(flusher.finish(begin + SECOND * 2)).await;
     assert!(Instant::now() < begin + SECOND);
-    assert_eq!((intake.arrived(), flusher.give_up()), (20, Dropped::default()));
+    assert_eq!((intake.arrived(), flusher.drop_unconfirmed()), (20, Dropped::default()));
 
     intake.reply(Reply::Status(503));
     flusher.start(numbered(20..21, &[]));
     let until = Instant::now() + SECOND * 2;
     in_small_steps(flusher.finish(until)).await;
     assert!(Instant::now() >= until && Instant::now() < until + SECOND / 10);
-    assert_eq!(flusher.give_up().logs, 1);
+    assert_eq!(flusher.drop_unconfirmed().logs, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -284,7 +284,7 @@ async fn finish_does_not_wait_for_a_new_key_once_everything_has_arrived() {
     let begin = Instant::now();
     in_small_steps(flusher.finish(begin + SECOND * 2)).await;
     assert!(Instant::now() < begin + SECOND);
-    assert_eq!((intake.arrived(), flusher.give_up()), (1, Dropped::default()));
+    assert_eq!((intake.arrived(), flusher.drop_unconfirmed()), (1, Dropped::default()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -298,7 +298,7 @@ async fn a_shutdown_in_the_middle_of_an_outage_of_another_destination_loses_noth
     let until = Instant::now() + SECOND;
     in_small_steps(flusher.finish(until)).await;
     assert_eq!(intake.arrived(), 100);
-    assert_eq!(flusher.give_up().logs, 100, "the other got none");
+    assert_eq!(flusher.drop_unconfirmed().logs, 100, "the other got none");
 }
 
 /// A flusher whose client is not there yet, so that everything waits.
@@ -336,7 +336,7 @@ async fn logs_for_a_worker_and_another_endpoint_count_for_what_they_hold() {
     };
     flusher.start([batch(), batch()]);
     while flusher.compressing.is_some() {
-        flusher.settle_one().await;
+        flusher.handle_next_completion().await;
     }
     assert_eq!(flusher.drops.total(), Dropped::default());
     assert!((10 * MEBIBYTE..11 * MEBIBYTE).contains(&flusher.budget.used()), "plain for one, compressed for the other");
@@ -361,20 +361,58 @@ async fn only_what_is_above_the_bound_is_dropped_and_of_that_the_oldest() {
     flusher.start([UnsealedPayload { items: 128, ..batch("", MEBIBYTE, &[]) }]);
     assert_eq!(flusher.drops.total().logs, 1 + 2, "there is room again");
     assert!(flusher.budget.used() > FULL_BYTES && !flusher.has_room());
-    assert_eq!(flusher.give_up().logs, 255);
+    assert_eq!(flusher.drop_unconfirmed().logs, 255);
     assert_eq!(flusher.budget.used(), 0, "all memory is free again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn telemetry_waits_a_second_at_most_for_room_that_is_not_made() {
+    let (mut flusher, _building) = waiting();
+    flusher.start((0..5).map(|_| batch("", 4 * MEBIBYTE, &[])));
+    assert!(!flusher.has_room());
+    tokio::time::advance(LONGEST_WAIT_FOR_ROOM).await;
+    assert!(flusher.has_room());
+    flusher.handle(TaskResult::Compressed(Vec::new()));
+    assert!(!flusher.has_room(), "something leaves");
+    flusher.stop_waiting(HoldEnd::Deadline);
+    assert!(!flusher.has_room(), "it can still be expected to end");
+    flusher.stop_waiting(HoldEnd::TimeUp);
+    assert!(flusher.has_room());
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_is_taken_in_at_the_end() {
+    let (mut flusher, _building) = waiting();
+    flusher.start((0..5).map(|_| batch("", 4 * MEBIBYTE, &[])));
+    assert!(!flusher.has_room());
+    flusher.start_finishing();
+    assert!(flusher.has_room());
+}
+
+#[tokio::test(start_paused = true)]
+async fn finish_ends_at_its_deadline_although_completions_never_stop() {
+    let intake = TestIntake::start(Reply::Silence).await;
+    let mut flusher = Flusher::new(Some(intake.client()), None);
+    flusher.start([named("a")]);
+    let until = Instant::now() + SECOND;
+    // The deadline has come before the first of them is handled.
+    (0..100).for_each(|_| drop(flusher.tasks.spawn(async { TaskResult::Nothing })));
+    let_everything_happen().await;
+    tokio::time::advance(SECOND).await;
+    flusher.finish(until).await;
+    assert!(flusher.tasks.len() > 90, "{} are left", flusher.tasks.len());
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_client_everything_is_dropped_and_counted() {
     let mut flusher = Flusher::new(None, None);
     flusher.start(numbered(0..3, &[]));
-    assert_eq!((flusher.hold(), flusher.give_up().logs), (Hold::None, 3));
+    assert_eq!((flusher.hold(), flusher.drop_unconfirmed().logs), (Hold::None, 3));
     let (mut flusher, building) = waiting();
     flusher.start(numbered(0..3, &[]));
     assert_eq!(flusher.hold(), Hold::Full);
     drop(building);
-    flusher.settle_one().await;
+    flusher.handle_next_completion().await;
     assert_eq!((flusher.hold(), flusher.drops.total().logs), (Hold::None, 3));
 }
 
@@ -386,7 +424,7 @@ async fn one_batch_is_compressed_at_a_time_and_a_backlog_at_a_fast_level() {
     let batch = || UnsealedPayload { level: Some(9), ..batch(text.clone(), 0, &[]) };
     let sizes = async |flusher: &mut Flusher| {
         while flusher.compressing.is_some() {
-            flusher.settle_one().await;
+            flusher.handle_next_completion().await;
         }
         let destination = flusher.destinations.get_mut(0).unwrap();
         destination.queued().drain().map(|queued| queued.payload.body.len()).collect::<Vec<_>>()

@@ -12,7 +12,7 @@ pub mod strategy;
 mod test_intake;
 mod worker;
 
-pub use destination::Hold;
+pub use destination::{Hold, HoldEnd};
 pub use dropped::Dropped;
 pub use flusher::{Flusher, MAX_BYTES};
 pub use strategy::{Decision, FlushDecider};

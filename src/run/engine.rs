@@ -1,5 +1,9 @@
 //! Everything between the telemetry and the network, moved by the loops.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+
 use super::{custom::Custom, meter::Meter};
 use crate::{
     aggregate::{LogQueue, Points},
@@ -19,6 +23,9 @@ use crate::{
         runtime,
     },
 };
+
+/// How often it is found out whether there is room for telemetry again.
+const ROOM_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The pipeline, owned by one loop, so that nothing needs a lock.
 pub struct Engine {
@@ -45,14 +52,17 @@ pub enum Progress {
     Usage,
     /// A request to Datadog that has ended.
     Request,
+    /// Nothing: there was no room for telemetry for a while.
+    NoRoom,
 }
 
 impl Engine {
     /// Serves whatever comes first: telemetry or metrics that arrive, a sample that is due, or a request that ends. May be cancelled without losing any. While
     /// memory is full and can be expected to be freed, telemetry waits with the platform.
     pub async fn progress(&mut self) -> Progress {
+        let has_room = self.flusher.has_room();
         tokio::select! {
-            batch = receive(&mut self.telemetry), if self.flusher.has_room() => {
+            batch = receive(&mut self.telemetry), if has_room => {
                 self.ingest(batch);
                 Progress::Telemetry
             }
@@ -64,7 +74,9 @@ impl Engine {
                 self.sample_usage();
                 Progress::Usage
             }
-            () = self.flusher.settle_one() => Progress::Request,
+            () = self.flusher.handle_next_completion() => Progress::Request,
+            // Whether there is room depends on time, too.
+            () = sleep(ROOM_CHECK_INTERVAL), if !has_room => Progress::NoRoom,
         }
     }
 
@@ -85,9 +97,11 @@ impl Engine {
         }
     }
 
-    /// Takes in what has arrived already.
+    /// Takes in what has arrived already, as far as there is room.
     fn ingest_waiting(&mut self) {
-        while let Some(batch) = self.telemetry.as_mut().and_then(|batches| batches.try_recv().ok()) {
+        while self.flusher.has_room()
+            && let Some(batch) = self.telemetry.as_mut().and_then(|batches| batches.try_recv().ok())
+        {
             self.ingest(batch);
         }
     }
@@ -103,13 +117,15 @@ impl Engine {
 
     /// The sandbox is about to end.
     pub fn ending(&mut self) {
+        self.flusher.start_finishing();
         let mut produced = Produced::default();
         self.processor.ending(clock::epoch_ms(), &mut produced);
         self.store(&produced);
     }
 
-    /// No event will come any more.
+    /// No event will come any more but those that have arrived.
     pub fn ended(&mut self) {
+        self.ingest_waiting();
         let mut produced = Produced::default();
         self.processor.ended(clock::epoch_ms(), &mut produced);
         self.store(&produced);

@@ -13,14 +13,22 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{custom::Custom, engine::Engine, managed, next::NextPoller, on_demand};
+use super::{
+    custom::Custom,
+    engine::{Engine, Progress},
+    managed,
+    next::NextPoller,
+    on_demand,
+};
 use crate::{
-    aggregate::{LogQueue, Points},
+    aggregate::{LogQueue, Points, logs::LogBatch},
     config::{Config, FlushStrategy},
-    flush::Flusher,
+    flush::{Flusher, MAX_BYTES},
     ingest::telemetry::test_batches::{Sender, channel},
+    intake,
     platform::{Control, Environment, ExtensionId, RuntimeApi, raw::Raw},
     process::{
+        event::{Batch, parse},
         invocation::{Processor, Settings},
         log::{Origin, Rules},
         tags::FunctionTags,
@@ -102,4 +110,60 @@ async fn a_platform_that_is_unreachable_for_thirty_seconds_causes_a_flush_and_is
         let mut engine = outage(strategy, managed).await;
         assert_eq!(engine.logs.drain().len(), 0, "flushed; managed: {managed}");
     }
+}
+
+fn log_line() -> Batch {
+    parse(br#"[{"time": "2022-10-21T14:05:03.165Z", "type": "function", "record": "hello"}]"#, 0)
+}
+
+/// A flusher that is full and whose client is never built.
+fn full() -> (Flusher, std::sync::mpsc::Sender<()>) {
+    let (building, built) = std::sync::mpsc::channel::<()>();
+    let build = move || {
+        let _ = built.recv();
+        None
+    };
+    let mut flusher = Flusher::building(build, None);
+    let batch = || LogBatch { json: vec![b' '; MAX_BYTES / 6], entries: 1 };
+    flusher.start([(); 5].map(|()| intake::logs::unsealed(batch(), &Config::default().logs)));
+    assert!(!flusher.has_room());
+    (flusher, building)
+}
+
+#[tokio::test(start_paused = true)]
+async fn telemetry_is_read_although_nothing_that_is_held_leaves() {
+    let (mut engine, telemetry) = engine();
+    let (flusher, _building) = full();
+    engine.flusher = flusher;
+    assert!(telemetry.send(log_line()).await);
+    let read = async { while engine.progress().await != Progress::Telemetry {} };
+    tokio::time::timeout(Duration::from_secs(10), read).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn telemetry_that_has_arrived_is_read_before_held_lines_are_released() {
+    let (mut engine, telemetry) = engine();
+    assert!(telemetry.send(log_line()).await);
+    engine.ended();
+    assert_eq!(engine.logs.drain().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_of_what_has_arrived_is_read_than_there_is_room_for() {
+    let (mut engine, telemetry) = engine();
+    let (flusher, _building) = full();
+    engine.flusher = flusher;
+    assert!(telemetry.send(log_line()).await);
+    engine.start_flush();
+    assert!(engine.telemetry.as_mut().unwrap().try_recv().is_ok(), "it waits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn telemetry_is_read_at_the_end_whatever_is_held() {
+    let (mut engine, telemetry) = engine();
+    let (flusher, _building) = full();
+    engine.flusher = flusher;
+    assert!(telemetry.send(log_line()).await);
+    engine.ending();
+    assert_eq!(engine.progress().await, Progress::Telemetry);
 }

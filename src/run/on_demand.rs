@@ -12,7 +12,7 @@ use super::{
     next::{NextPoller, PlatformUnreachable},
 };
 use crate::{
-    flush::{Decision, FlushDecider, Hold},
+    flush::{Decision, FlushDecider, Hold, HoldEnd},
     os::clock,
     platform::{Event, Exchange, Invoke, Shutdown},
     process::invocation::AttemptId,
@@ -32,7 +32,7 @@ enum State {
     /// The function runs, and its data is to leave when it ends.
     Running { id: AttemptId, until: Instant },
     /// A flush is on its way that is to end first, or at least what of it can be expected to end well.
-    Flushing { until: Instant, until_if_failing: Instant },
+    Flushing { until: Instant, until_if_failing: Instant, deadline: Instant },
 }
 
 impl State {
@@ -43,6 +43,15 @@ impl State {
             Self::Running { until, .. } => Some(*until),
             Self::Flushing { until, .. } if engine.flusher.hold() == Hold::Full => Some(*until),
             Self::Flushing { until_if_failing, .. } => Some(*until_if_failing),
+        }
+    }
+
+    /// Why a flush does not hold the sandbox any longer; None if none did.
+    fn hold_end(&self, now: Instant) -> Option<HoldEnd> {
+        match self {
+            Self::Polling | Self::Running { .. } => None,
+            Self::Flushing { deadline, .. } if now >= *deadline => Some(HoldEnd::Deadline),
+            Self::Flushing { .. } => Some(HoldEnd::TimeUp),
         }
     }
 }
@@ -71,7 +80,9 @@ pub async fn run<E: Exchange>(engine: &mut Engine, mut next: NextPoller<E>) -> S
                 Err(PlatformUnreachable) => engine.start_flush(),
             },
             () = sleep_until(until.unwrap_or(born)), if until.is_some() => {
-                engine.flusher.leave_behind();
+                if let Some(reason) = state.hold_end(Instant::now()) {
+                    engine.flusher.stop_waiting(reason);
+                }
                 state = State::Polling;
             }
             _ = long_invocation.tick() => engine.start_flush(),
@@ -110,12 +121,27 @@ fn advance(engine: &mut Engine, state: State) -> State {
 }
 
 /// Starts a flush and holds the sandbox for it, as long as the function has time left.
-fn flush(engine: &mut Engine, until: Instant) -> State {
+fn flush(engine: &mut Engine, deadline: Instant) -> State {
     engine.start_flush();
     let now = Instant::now();
-    if engine.flusher.hold() == Hold::None || until <= now {
-        State::Polling
-    } else {
-        State::Flushing { until: until.min(now + LONGEST_HOLD), until_if_failing: until.min(now + HOLD_WHILE_FAILING) }
+    if engine.flusher.hold() == Hold::None || deadline <= now {
+        return State::Polling;
+    }
+    let [until, until_if_failing] = [LONGEST_HOLD, HOLD_WHILE_FAILING].map(|longest| deadline.min(now + longest));
+    State::Flushing { until, until_if_failing, deadline }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_hold_that_lasted_as_long_as_it_may_says_anything_about_an_intake() {
+        let now = Instant::now();
+        let flushing = |deadline| State::Flushing { until: now, until_if_failing: now, deadline };
+        assert_eq!(flushing(now + HOLD_WHILE_FAILING).hold_end(now), Some(HoldEnd::TimeUp));
+        assert_eq!(flushing(now).hold_end(now), Some(HoldEnd::Deadline));
+        let running = State::Running { id: crate::run::loop_tests::engine().0.invoked(&"r".into()), until: now };
+        assert_eq!(running.hold_end(now), None, "no flush was waited for");
     }
 }

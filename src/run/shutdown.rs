@@ -36,7 +36,7 @@ pub async fn run(mut engine: Engine, event: &Shutdown) {
     engine.ended();
     engine.start_flush();
     engine.flusher.finish(deadline).await;
-    let lost = engine.flusher.give_up();
+    let lost = engine.flusher.drop_unconfirmed();
     if lost != Dropped::default() {
         log::warn!("{lost} were dropped or not confirmed by Datadog in this sandbox's life");
     }
@@ -59,7 +59,7 @@ async fn await_telemetry(engine: &mut Engine, until: Instant, before_report: Dur
         let end = last.checked_add(silence).map_or(until, |end| end.min(until));
         match timeout_at(end, engine.progress()).await {
             Ok(Progress::Telemetry) => last = Instant::now(),
-            Ok(Progress::Metrics | Progress::Usage | Progress::Request) => {}
+            Ok(Progress::Metrics | Progress::Usage | Progress::Request | Progress::NoRoom) => {}
             Err(_) => return,
         }
     }
