@@ -65,9 +65,8 @@ struct Request {
     /// It was left behind by a flush that waited as long as it could.
     outlasted_hold: bool,
     overdue: bool,
-    abandon: Arc<Notify>,
-    /// It was told to end, and is about to.
-    abandoned: bool,
+    /// Ends it early; None once that has been done.
+    abandon: Option<Arc<Notify>>,
 }
 
 /// What may be expected of the requests that a flush waits for.
@@ -139,8 +138,7 @@ impl Destination {
             left_behind: false,
             outlasted_hold: false,
             overdue: false,
-            abandon: abandon.clone(),
-            abandoned: false,
+            abandon: Some(abandon.clone()),
         });
         abandon
     }
@@ -247,8 +245,7 @@ impl Destination {
                 .min_by_key(|request| request.since)
                 .filter(|oldest| now - oldest.since >= ABANDON_AFTER);
             let Some(oldest) = oldest else { return false };
-            oldest.abandoned = true;
-            oldest.abandon.notify_one();
+            oldest.abandon.take().iter().for_each(|abandon| abandon.notify_one());
         }
         true
     }
@@ -281,7 +278,7 @@ impl Destination {
 impl Request {
     /// Whether it takes a place among those that are overdue.
     fn is_held_open(&self) -> bool {
-        self.overdue && !self.abandoned
+        self.overdue && self.abandon.is_some()
     }
 
     fn is_overdue(&self, now: Instant, patience: Duration) -> bool {

@@ -6,7 +6,10 @@ use super::{
     super::{send_queue::MAX_AGE, test_intake::*},
     *,
 };
-use crate::{config::Endpoint, intake::Kind};
+use crate::{
+    config::{Config, Endpoint, Secret},
+    intake::{Kind, key::Function},
+};
 
 /// Uncompressed logs that go to the primary intake and to these others.
 fn batch(name: impl Into<Vec<u8>>, bytes: usize, others: &[Arc<Endpoint>]) -> UnsealedPayload {
@@ -387,6 +390,22 @@ async fn everything_is_taken_in_at_the_end() {
     assert!(!flusher.has_room());
     flusher.start_finishing();
     assert!(flusher.has_room());
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_is_asked_for_again_at_the_beginning_of_the_end() {
+    crate::intake::tls::install_provider();
+    let config = Config { secret: Some(Secret::Kms(String::new())), ..Config::default() };
+    let function = Function { region: String::new(), name: String::new() };
+    let client = Client::build(&config, function).unwrap().client;
+    let mut flusher = Flusher::new(Some(client), None);
+    flusher.start([named("a")]);
+    flusher.handle(TaskResult::KeyResolved(Err(key::Error::Format)));
+    flusher.start([]);
+    assert_eq!(flusher.tasks.len(), 1, "it pauses");
+    flusher.start_finishing();
+    flusher.start([]);
+    assert_eq!(flusher.tasks.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
