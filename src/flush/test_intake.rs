@@ -28,16 +28,16 @@ pub enum Reply {
     Silence,
 }
 
-/// What has arrived: the first bytes of each body, which name it.
-type Arrived = Arc<Mutex<Vec<String>>>;
+/// The first bytes of bodies, which name their payloads.
+type PayloadNames = Arc<Mutex<Vec<String>>>;
 
 /// An intake on a port of its own.
 pub struct TestIntake {
     pub url: String,
     /// All requests.
-    pub heard: Arrived,
+    pub received: PayloadNames,
     /// Those that were answered with 202.
-    pub accepted: Arrived,
+    pub accepted: PayloadNames,
     reply: Arc<Mutex<Reply>>,
 }
 
@@ -46,12 +46,14 @@ impl TestIntake {
     pub async fn start(reply: Reply) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (heard, accepted, reply) = (Arrived::default(), Arrived::default(), Arc::new(Mutex::new(reply)));
-        let served = Self { url: url.clone(), heard: heard.clone(), accepted: accepted.clone(), reply: reply.clone() };
+        let (received, accepted, reply) =
+            (PayloadNames::default(), PayloadNames::default(), Arc::new(Mutex::new(reply)));
+        let served =
+            Self { url: url.clone(), received: received.clone(), accepted: accepted.clone(), reply: reply.clone() };
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, heard.clone(), accepted.clone(), reply.clone()));
+                tokio::spawn(serve(stream, received.clone(), accepted.clone(), reply.clone()));
             }
         });
         served
@@ -64,7 +66,7 @@ impl TestIntake {
 
     /// How many requests there were.
     pub fn requests(&self) -> usize {
-        self.heard.lock().unwrap().len()
+        self.received.lock().unwrap().len()
     }
 
     /// How many payloads have arrived.
@@ -75,7 +77,7 @@ impl TestIntake {
     /// How often each payload was sent.
     pub fn times(&self) -> HashMap<String, usize> {
         let mut times = HashMap::new();
-        self.heard.lock().unwrap().iter().for_each(|name| *times.entry(name.clone()).or_default() += 1);
+        self.received.lock().unwrap().iter().for_each(|name| *times.entry(name.clone()).or_default() += 1);
         times
     }
 
@@ -95,7 +97,7 @@ impl TestIntake {
     }
 }
 
-async fn serve(mut stream: TcpStream, heard: Arrived, accepted: Arrived, reply: Arc<Mutex<Reply>>) {
+async fn serve(mut stream: TcpStream, received: PayloadNames, accepted: PayloadNames, reply: Arc<Mutex<Reply>>) {
     let mut bytes = Vec::new();
     let (head, length) = loop {
         if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
@@ -112,7 +114,7 @@ async fn serve(mut stream: TcpStream, heard: Arrived, accepted: Arrived, reply: 
         }
     }
     let name = String::from_utf8_lossy(&bytes[head..head + length.min(8)]).into_owned();
-    heard.lock().unwrap().push(name.clone());
+    received.lock().unwrap().push(name.clone());
     let reply = *reply.lock().unwrap();
     let answer = match reply {
         Reply::Status(status) => format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
