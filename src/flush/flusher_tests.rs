@@ -202,6 +202,21 @@ async fn a_payload_is_dropped_after_two_requests_without_an_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn payload_is_sent_twice_at_most_if_connections_break_before_the_answer() {
+    let intake = TestIntake::start(Reply::Close).await;
+    let mut flusher = Flusher::new(Some(intake.client()), None);
+    flusher.start([named("a")]);
+    pass(&mut flusher, SECOND).await;
+    assert_eq!(intake.times()["a"], 1, "it is not repeated at once");
+    for _ in 0..3 {
+        pass(&mut flusher, SECOND * 31).await;
+        flusher.start([]);
+        settle(&mut flusher).await;
+    }
+    assert_eq!((intake.times()["a"], flusher.drops.total().logs), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_payload_that_fails_in_sixteen_flushes_is_dropped() {
     let intake = TestIntake::start(Reply::Status(500)).await;
     let mut flusher = Flusher::new(Some(intake.client()), None);

@@ -24,6 +24,8 @@ pub enum Reply {
     Status(u16),
     /// Answers 503 and asks for a pause of so many seconds.
     RetryAfter(u64),
+    /// Closes the connection without an answer.
+    Close,
     /// Never answers.
     Silence,
 }
@@ -121,6 +123,7 @@ async fn serve(mut stream: TcpStream, received: PayloadNames, accepted: PayloadN
         Reply::RetryAfter(seconds) => {
             format!("HTTP/1.1 503 X\r\nretry-after: {seconds}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         }
+        Reply::Close => return,
         Reply::Silence => std::future::pending().await,
     };
     if reply == Reply::Status(202) {
