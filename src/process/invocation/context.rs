@@ -9,6 +9,8 @@ use crate::{platform::ids::RequestId, process::event::Timestamp};
 
 /// How many invocations are remembered.
 const CAPACITY: usize = 500;
+/// How many milliseconds after INVOKE an end may still be that of the attempt before, where `platform.start` is not known: the two have different clocks.
+const INVOKE_MARGIN: Timestamp = 50;
 
 /// One invocation: an attempt at a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,9 +105,10 @@ impl Context {
         [Input::Invoke, Input::RuntimeDone, Input::Report].into_iter().all(|input| self.has(input))
     }
 
-    /// Whether it had begun at a time.
+    /// Whether it had begun at a time, for all that is known.
     fn has_begun_by(&self, time: Timestamp) -> bool {
-        [Input::Start, Input::Invoke].into_iter().filter_map(|input| self.at(input)).any(|begun| begun <= time)
+        let invoked = || self.at(Input::Invoke).map(|invoked| invoked.saturating_add(INVOKE_MARGIN));
+        self.at(Input::Start).or_else(invoked).is_some_and(|begun| begun <= time)
     }
 
     /// Whether its telemetry events keep their order in time with another one: `platform.start`, `platform.runtimeDone`, `platform.report`.

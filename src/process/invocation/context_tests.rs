@@ -83,6 +83,17 @@ fn events_of_a_retry_go_to_it_whichever_events_of_the_first_attempt_were_lost() 
 }
 
 #[test]
+fn an_end_in_the_millisecond_of_the_next_invoke_is_that_of_the_attempt_before() {
+    let mut contexts = Contexts::default();
+    record(&mut contexts, "r", Input::Invoke, 0);
+    record(&mut contexts, "r", Input::Start, 0);
+    record(&mut contexts, "r", Input::Invoke, 5);
+    for input in [Input::RuntimeDone, Input::Report] {
+        assert_eq!(record(&mut contexts, "r", input, 5), Some(attempt("r", 1)), "{input:?}");
+    }
+}
+
+#[test]
 fn a_repeated_event_is_recorded_in_no_attempt_however_far_the_retry_is() {
     let events = [(Input::Start, 1), (Input::RuntimeDone, 3), (Input::Report, 4)];
     for events_of_retry in 0..=events.len() {
