@@ -11,7 +11,7 @@ use std::{
     env,
     ffi::{CString, c_char, c_int},
     io,
-    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    os::unix::ffi::OsStringExt as _,
     path::PathBuf,
 };
 
@@ -66,11 +66,7 @@ fn complain(text: &str) {
 
 /// Becomes the agent. Comes back only if that is refused: the standard library and the C library would give a file that is no program to a shell, which ends.
 fn execute_agent(handover: Option<&Handover>) -> io::Error {
-    let variables = env::vars_os().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
-    let handover = handover.map(|handover| format!("{}={handover}", handover::VARIABLE).into_bytes());
-    // No variable holds a zero byte, because each has come to this process as a string that ends with one.
-    let environment: Vec<CString> =
-        variables.chain(handover).filter_map(|variable| CString::new(variable).ok()).collect();
+    let environment = handover::environment(env::vars_os(), handover);
     match CString::new(agent().into_os_string().into_vec()) {
         Ok(agent) => match execve(&agent, &[&agent], &environment) {
             Ok(never) => match never {},

@@ -1,7 +1,8 @@
-//! The two clocks: wall time for what is written down, monotonic time for what is waited for.
+//! The clocks: wall time for what is written down, monotonic time for what is waited for, processor time for what work costs.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 /// Now, in milliseconds since the Unix epoch. A clock set before 1970 reads as the epoch.
@@ -15,6 +16,11 @@ pub fn instant_at(deadline_ms: i64) -> Instant {
     let left = u64::try_from(deadline_ms.saturating_sub(epoch_ms())).unwrap_or(0);
     // Lambda's longest deadline is minutes away; a day keeps a nonsensical value from overflowing the monotonic clock.
     Instant::now() + Duration::from_millis(left).min(Duration::from_hours(24))
+}
+
+/// Processor time that this thread has used. Time in which the sandbox is frozen, or has used up its share of the processor, does not count.
+pub fn thread_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -31,5 +37,14 @@ mod tests {
     #[test]
     fn a_future_deadline_lies_ahead() {
         assert!(instant_at(epoch_ms() + 60_000) > Instant::now() + Duration::from_secs(30));
+    }
+
+    #[test]
+    fn thread_time_grows_with_work() {
+        let before = thread_time();
+        while thread_time() == before {
+            std::hint::spin_loop();
+        }
+        assert!(thread_time() > before);
     }
 }

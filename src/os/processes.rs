@@ -1,14 +1,22 @@
 //! How many files and threads the machine's processes have open, counted again and again at little cost: nothing is allocated, and the list of processes is
-//! read again only if one may have been added to it.
+//! read again only if one may have been added to it. Where there are many processes, a count is spread over several calls.
 
-use std::{fmt::Write as _, fs, io, mem, os::unix::fs::MetadataExt as _, path::Path};
+use std::{fmt::Write as _, fs, io, mem, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
-use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
+use nix::{
+    errno::Errno,
+    sys::statfs::{PROC_SUPER_MAGIC, statfs},
+};
 
-use super::read::{count_entries, each_entry, read_start};
+use super::{
+    clock::thread_time,
+    read::{count_entries, each_entry, read_start},
+};
 
 /// At most so many processes are counted. A Lambda sandbox can have 1,024 processes and threads.
 const MAX_PROCESSES: usize = 4096;
+/// How many processes are looked at, at least, however short the time is: as many as most sandboxes have.
+const MIN_PROCESSES: usize = 16;
 /// Bytes of the longest file that is read here, `limits`: 16 lines of 80.
 const LONGEST_FILE: usize = 4096;
 /// Links that every directory has: its name and its own `.`.
@@ -17,10 +25,56 @@ const OWN_LINKS: u64 = 2;
 /// What all processes together have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessTotals {
-    /// Open files, of those processes that let us see theirs.
-    pub files: u64,
+    /// Open files, of those processes that let us see theirs; None if descriptors are used up, so that nobody's can be seen.
+    pub files: Option<u64>,
     /// Threads; None if a living process does not let us see its own.
     pub threads: Option<u64>,
+}
+
+impl ProcessTotals {
+    /// Of no process.
+    const NONE: Self = Self { files: Some(0), threads: Some(0) };
+
+    fn add(&mut self, files: io::Result<u64>, threads: io::Result<u64>) {
+        self.threads = self.threads.zip(threads.ok()).map(|(sum, threads)| sum + threads);
+        self.files = match files {
+            Ok(files) => self.files.map(|sum| sum + files),
+            Err(error) if is_shortage(&error) => None,
+            // It does not let us see them.
+            Err(_) => self.files,
+        };
+    }
+}
+
+/// A count under way.
+#[derive(Debug)]
+struct Count {
+    totals: ProcessTotals,
+    /// How many of the known processes have been counted.
+    counted: usize,
+    /// Whether there was any process.
+    any: bool,
+}
+
+/// A limit on processor time, which is read only now and then.
+#[derive(Debug)]
+struct Budget {
+    began: Duration,
+    limit: Duration,
+    processes: usize,
+}
+
+impl Budget {
+    fn new(limit: Duration) -> Self {
+        Self { began: thread_time(), limit, processes: 0 }
+    }
+
+    /// Whether there is time for another process.
+    fn has_time(&mut self) -> bool {
+        let is_due = self.processes > 0 && self.processes.is_multiple_of(MIN_PROCESSES);
+        self.processes += 1;
+        !is_due || thread_time().saturating_sub(self.began) < self.limit
+    }
 }
 
 /// The processes of a machine that are known so far.
@@ -33,6 +87,10 @@ pub struct Processes {
     known: Vec<u32>,
     /// The process or thread that had been started last when the list was read; None if the kernel did not tell.
     newest: Option<u64>,
+    /// The count that the next call goes on with.
+    count: Option<Count>,
+    /// The last count that was completed.
+    latest: Option<ProcessTotals>,
 }
 
 /// What the kernel has counted itself, so that a directory need not be read.
@@ -50,36 +108,51 @@ impl Processes {
     /// The processes of a directory like `/proc`, of which none is known yet.
     pub fn new(root: &Path) -> Self {
         let path = root.display().to_string();
-        Self { root_length: path.len(), path, kernel: KernelCounts::of(root), known: Vec::new(), newest: None }
+        Self {
+            root_length: path.len(),
+            path,
+            kernel: KernelCounts::of(root),
+            known: Vec::new(),
+            newest: None,
+            count: None,
+            latest: None,
+        }
     }
 
-    /// Counts what the processes have; None if not even they can be seen.
-    pub fn count(&mut self) -> Option<ProcessTotals> {
+    /// Counts what the processes have, within about `limit` of processor time. If that is not enough the next call goes on, and the result is that of the last
+    /// complete count. None without one, and if not even the processes can be seen.
+    pub fn count(&mut self, limit: Duration) -> Option<ProcessTotals> {
         self.update();
-        let mut known = mem::take(&mut self.known);
-        let mut totals = (!known.is_empty()).then_some(ProcessTotals { files: 0, threads: Some(0) });
-        known.retain(|process| match self.threads(*process) {
-            // It has ended since it was listed, and has neither any more.
-            Err(_) if !self.path(*process, "").exists() => false,
-            threads => {
-                let files = self.files(*process);
-                if let Some(totals) = &mut totals {
-                    totals.files += files.unwrap_or_default();
-                    totals.threads = totals.threads.zip(threads.ok()).map(|(sum, threads)| sum + threads);
-                }
-                true
+        let mut budget = Budget::new(limit);
+        let any = !self.known.is_empty();
+        let mut count = self.count.take().unwrap_or(Count { totals: ProcessTotals::NONE, counted: 0, any });
+        while let Some(process) = self.known.get(count.counted).copied() {
+            if !budget.has_time() {
+                self.count = Some(count);
+                return self.latest;
             }
-        });
-        self.known = known;
-        totals
+            match self.threads(process) {
+                // It has ended since it was listed, and has neither any more.
+                Err(_) if !self.path(process, "").exists() => {
+                    self.known.swap_remove(count.counted);
+                }
+                threads => {
+                    count.totals.add(self.files(process), threads);
+                    count.counted += 1;
+                }
+            }
+        }
+        self.latest = count.any.then_some(count.totals);
+        self.latest
     }
 
-    /// Calls `each` with the limits of every known process that lets us see them.
-    pub fn each_limits(&mut self, mut each: impl FnMut(&str)) {
+    /// Calls `each` with the limits of every known process that lets us see them, as far as that takes about `limit` of processor time.
+    pub fn each_limits(&mut self, limit: Duration, mut each: impl FnMut(&str)) {
         self.update();
+        let mut budget = Budget::new(limit);
         let known = mem::take(&mut self.known);
         let mut buffer = [0; LONGEST_FILE];
-        for process in &known {
+        for process in known.iter().take_while(|_| budget.has_time()) {
             if let Ok(limits) = read_start(self.path(*process, "limits"), &mut buffer) {
                 each(limits);
             }
@@ -87,8 +160,11 @@ impl Processes {
         self.known = known;
     }
 
-    /// Reads the list again, unless no process and no thread has been started since it was read.
+    /// Reads the list again, unless a count is under way, or no process and no thread has been started since it was read.
     fn update(&mut self) {
+        if self.count.is_some() {
+            return;
+        }
         // The number is read first: what is started in between changes it, and is found the next time at the latest.
         let newest = self.newest();
         if newest.is_some() && newest == self.newest {
@@ -145,6 +221,12 @@ impl Processes {
         let _ = write!(self.path, "/{process}/{file}");
         Path::new(&self.path)
     }
+}
+
+/// Whether an error says that no further file can be opened, and nothing of the file.
+fn is_shortage(error: &io::Error) -> bool {
+    let number = error.raw_os_error().map(Errno::from_raw);
+    matches!(number, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM))
 }
 
 impl KernelCounts {

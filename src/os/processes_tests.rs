@@ -41,12 +41,14 @@ impl Machine {
 
 #[expect(clippy::unnecessary_wraps, reason = "as the count is")]
 fn totals(files: u64, threads: impl Into<Option<u64>>) -> Option<ProcessTotals> {
-    Some(ProcessTotals { files, threads: threads.into() })
+    Some(ProcessTotals { files: Some(files), threads: threads.into() })
 }
+
+const UNLIMITED: Duration = Duration::MAX;
 
 fn limits(processes: &mut Processes) -> Vec<String> {
     let mut limits = Vec::new();
-    processes.each_limits(|text| limits.push(text.to_owned()));
+    processes.each_limits(UNLIMITED, |text| limits.push(text.to_owned()));
     limits
 }
 
@@ -68,14 +70,14 @@ fn files_and_threads_of_all_processes_are_added_up() {
         ("meminfo", ""),
     ]);
     let mut processes = machine.processes();
-    assert_eq!(processes.count(), totals(5, 5));
+    assert_eq!(processes.count(UNLIMITED), totals(5, 5));
     assert_eq!(limits(&mut processes), ["thirteen"]);
 }
 
 #[test]
 fn a_process_that_hides_its_threads_voids_their_count_only() {
     let machine = Machine::new(&[("13/fd/0", ""), ("13/task/13/", ""), ("14/fd/0", "")]);
-    assert_eq!(machine.processes().count(), totals(2, None));
+    assert_eq!(machine.processes().count(UNLIMITED), totals(2, None));
 }
 
 #[test]
@@ -84,25 +86,25 @@ fn a_process_that_has_ended_counts_no_more() {
     machine.add("14/fd/0", "");
     machine.add("14/task/14/", "");
     let mut processes = machine.processes();
-    assert_eq!(processes.count(), totals(2, 2));
+    assert_eq!(processes.count(UNLIMITED), totals(2, 2));
     machine.remove("14");
-    assert_eq!(processes.count(), totals(1, 1));
+    assert_eq!(processes.count(UNLIMITED), totals(1, 1));
     machine.remove("13");
-    assert_eq!(processes.count(), totals(0, 0));
-    assert_eq!(processes.count(), None);
+    assert_eq!(processes.count(UNLIMITED), totals(0, 0));
+    assert_eq!(processes.count(UNLIMITED), None);
 }
 
 #[test]
 fn processes_are_listed_again_only_after_one_was_started() {
     let machine = Machine::new(&[("loadavg", "0.5 0.1 0.0 1/80 13\n"), ("13/fd/0", ""), ("13/task/13/", "")]);
     let mut processes = machine.processes();
-    assert_eq!(processes.count(), totals(1, 1));
+    assert_eq!(processes.count(UNLIMITED), totals(1, 1));
     machine.add("14/fd/0", "");
     machine.add("14/task/14/", "");
     machine.add("13/fd/1", "");
-    assert_eq!(processes.count(), totals(2, 1), "the known process only");
+    assert_eq!(processes.count(UNLIMITED), totals(2, 1), "the known process only");
     machine.add("loadavg", "0.5 0.1 0.0 1/81 14\n");
-    assert_eq!(processes.count(), totals(3, 2));
+    assert_eq!(processes.count(UNLIMITED), totals(3, 2));
 }
 
 #[test]
@@ -110,10 +112,10 @@ fn processes_are_listed_every_time_where_the_kernel_names_no_newest() {
     for loadavg in ["0.00 0.00 0.00 0/0 0\n", "", "nonsense"] {
         let machine = Machine::new(&[("loadavg", loadavg), ("13/fd/0", ""), ("13/task/13/", "")]);
         let mut processes = machine.processes();
-        assert_eq!(processes.count(), totals(1, 1));
+        assert_eq!(processes.count(UNLIMITED), totals(1, 1));
         machine.add("14/fd/0", "");
         machine.add("14/task/14/", "");
-        assert_eq!(processes.count(), totals(2, 2), "{loadavg:?}");
+        assert_eq!(processes.count(UNLIMITED), totals(2, 2), "{loadavg:?}");
     }
 }
 
@@ -129,9 +131,51 @@ fn the_number_of_known_processes_is_bounded() {
 }
 
 #[test]
+fn a_count_without_time_goes_on_with_the_next_call_and_gives_the_last_complete_one_until_then() {
+    let machine = Machine::new(&[("loadavg", "0 0 0 1/2 1\n")]);
+    let add = |process: usize| {
+        machine.add(&format!("{process}/fd/0"), "");
+        machine.add(&format!("{process}/task/{process}/"), "");
+        machine.add(&format!("{process}/limits"), "limits");
+    };
+    let count = MIN_PROCESSES * 2 + 3;
+    (0..count).for_each(add);
+    let mut processes = machine.processes();
+    let all = totals(count as u64, count as u64);
+    assert_eq!([(); 3].map(|()| processes.count(Duration::ZERO)), [None, None, all]);
+    add(count);
+    machine.add("loadavg", "0 0 0 1/2 2\n");
+    machine.remove("0");
+    assert_eq!([(); 2].map(|()| processes.count(Duration::ZERO)), [all; 2]);
+    let mut limits = 0;
+    processes.each_limits(Duration::ZERO, |_| limits += 1);
+    assert_eq!(limits, MIN_PROCESSES);
+    assert_eq!(processes.count(Duration::ZERO), all, "one more, one less");
+    machine.remove("1");
+    assert_eq!(processes.count(UNLIMITED), totals(count as u64 - 1, count as u64 - 1));
+}
+
+#[test]
+fn files_are_unknown_where_descriptors_are_used_up() {
+    let of = |error: Errno| {
+        let mut totals = ProcessTotals::NONE;
+        totals.add(Ok(3), Ok(1));
+        totals.add(Err(error.into()), Ok(1));
+        totals.add(Ok(4), Ok(1));
+        totals
+    };
+    for error in [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM] {
+        assert_eq!(of(error), ProcessTotals { files: None, threads: Some(3) }, "{error}");
+    }
+    for error in [Errno::EACCES, Errno::ENOENT] {
+        assert_eq!(of(error), ProcessTotals { files: Some(7), threads: Some(3) }, "{error}");
+    }
+}
+
+#[test]
 fn a_directory_that_does_not_exist_has_no_processes() {
     let mut processes = Processes::new(Path::new("/nonexistent"));
-    assert_eq!(processes.count(), None);
+    assert_eq!(processes.count(UNLIMITED), None);
     assert!(limits(&mut processes).is_empty());
 }
 
@@ -173,10 +217,10 @@ fn this_machines_processes_are_counted() {
     let files: Vec<_> = (0..200).map(|_| File::open("/dev/null").unwrap()).collect();
     assert!(processes.files(own).unwrap() > before + 100, "{before} before, and other tests close some");
     drop(files);
-    let totals = processes.count().unwrap();
-    assert!(totals.files > 0 && totals.threads.unwrap() > 0, "{totals:?}");
+    let totals = processes.count(UNLIMITED).unwrap();
+    assert!(totals.files.unwrap() > 0 && totals.threads.unwrap() > 0, "{totals:?}");
     let other = Waiting::new();
-    processes.count();
+    processes.count(UNLIMITED);
     assert!(processes.known.contains(&other.0.id()), "a new one is found");
     assert!(limits(&mut processes).iter().any(|limits| limits.contains("Max open files")));
 }

@@ -11,14 +11,28 @@ use tokio::io::{Interest, unix::AsyncFd};
 /// A container or an emulator asks the extension to end by the first, a person at a terminal by the second.
 const TERMINATION: [Signal; 2] = [Signal::SIGTERM, Signal::SIGINT];
 
-/// SIGPIPE comes of writing where nobody reads, which is an error then; the others mean nothing to us.
-const IGNORED: [Signal; 5] = [Signal::SIGPIPE, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM];
+/// Those that come of what a thread itself does, after which it cannot go on, and the one of ended children, which ends nobody. All others mean nothing to us:
+/// SIGPIPE comes of writing where nobody reads, which is an error then. Nobody can block SIGKILL and SIGSTOP.
+const NOT_BLOCKED: [Signal; 8] = [
+    Signal::SIGILL,
+    Signal::SIGTRAP,
+    Signal::SIGABRT,
+    Signal::SIGBUS,
+    Signal::SIGFPE,
+    Signal::SIGSEGV,
+    Signal::SIGSYS,
+    Signal::SIGCHLD,
+];
 
-/// Keeps all of them from ending the process. Threads inherit this from the one that starts them, so it has to be called before there are others.
+/// Keeps all others from ending the process, real-time signals too. Threads inherit this from the one that starts them, so it has to be called before there are
+/// others.
 pub fn block() {
+    let mut blocked = SigSet::all();
+    for signal in NOT_BLOCKED {
+        blocked.remove(signal);
+    }
     // It fails for signals that do not exist only.
-    let _ = set(&TERMINATION).thread_block();
-    let _ = set(&IGNORED).thread_block();
+    let _ = blocked.thread_block();
 }
 
 /// Lets those that ask the process to end do it at once, on this thread: where nothing has been collected there is nothing to be flushed.
@@ -79,12 +93,32 @@ mod tests {
     async fn signals_do_not_end_the_process_and_those_that_ask_for_it_are_received() {
         block();
         let termination = Termination::watch();
-        for ignored in IGNORED {
-            raise(ignored).unwrap();
+        let ends = |signal: &Signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP);
+        for ignored in Signal::iterator().filter(|signal| !NOT_BLOCKED.contains(signal) && ends(signal)) {
+            if !TERMINATION.contains(&ignored) {
+                raise(ignored).unwrap();
+            }
         }
         for signal in TERMINATION {
             raise(signal).unwrap();
             assert_eq!(termination.received().await, signal.as_str());
+        }
+    }
+
+    #[test]
+    fn every_signal_but_synchronous_ones_is_blocked() {
+        block();
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
+        let blocked = u64::from_str_radix(blocked.trim(), 16).unwrap();
+        let excluded = NOT_BLOCKED.into_iter().chain([Signal::SIGKILL, Signal::SIGSTOP]).map(|signal| signal as i32);
+        // The C library keeps the first real-time signals for itself.
+        let excluded: Vec<i32> = excluded.chain(32..35).collect();
+        for signal in (1..=64).filter(|signal| !excluded.contains(signal)) {
+            assert!(blocked & (1 << (signal - 1)) != 0, "{signal}");
+        }
+        for signal in NOT_BLOCKED {
+            assert!(blocked & (1 << (signal as i32 - 1)) == 0, "{signal}");
         }
     }
 }

@@ -99,12 +99,8 @@ impl Meter {
         let Some(measured) = self.open.iter().find(|measured| measured.id == *id) else { return Values::new() };
         let mut values = usage::utilization(&measured.begin, &self.end_of(measured, Counters::Utilization));
         if !self.overlapping {
-            let sample = || {
-                // What the function has left behind is seen however short the invocation was.
-                self.sampler.sample();
-                self.sampler.seen()
-            };
-            let seen = measured.end.as_ref().map_or_else(sample, |end| end.seen);
+            // What the function has left behind is seen however short the invocation was.
+            let seen = measured.end.as_ref().map_or_else(|| self.sampler.finish(), |end| end.seen);
             values.extend(usage::footprint(&seen.peak, seen.limits));
         }
         self.told(id, |measured| measured.done = true);

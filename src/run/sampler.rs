@@ -1,12 +1,12 @@
 //! Samples what the function uses while it runs: files, threads and space of `/tmp`.
 //!
-//! The engine's loop takes the samples between its other work, so that no thread has to be had for them. A sample takes a few dozen microseconds, and
-//! samples become rarer while they show no change.
+//! The engine's loop takes the samples between its other work, so that no thread has to be had for them. A sample takes a few dozen microseconds, and at most
+//! about two milliseconds of processor time; samples become rarer while they show no change.
 
 use std::time::{Duration, Instant};
 
 use crate::{
-    os::{proc::Proc, processes::Processes, tmp},
+    os::{clock::thread_time, proc::Proc, processes::Processes, tmp},
     process::usage::{Limits, Peak, Space},
 };
 
@@ -14,10 +14,12 @@ use crate::{
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause while nothing changes; each is twice as long as the one before.
 const LONGEST_UNCHANGED: Duration = Duration::from_millis(100);
-/// How many times as long as a sample took the pause after it is at least: where there are many processes, samples are rarer.
+/// How many times as much as a sample's processor time the pause after it is at least: where there are many processes, samples are rarer.
 const SHARE: u32 = 50;
-/// The longest pause of all.
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// Processor time for a sample's counts, and as much again for limits.
+const BUDGET: Duration = Duration::from_millis(1);
+/// A sample that took more processor time is not repeated at the end of an invocation, where Lambda waits for the extension.
+const SLOW: Duration = Duration::from_millis(2);
 /// How long limits count as known. A process hardly ever changes its own.
 const LIMITS_VALID: Duration = Duration::from_secs(1);
 
@@ -36,6 +38,8 @@ pub struct Sampler {
     due: Option<Instant>,
     pause: Duration,
     latest: Peak,
+    /// Processor time of the last sample.
+    took: Duration,
     seen: Option<Seen>,
     limits: Option<KnownLimits>,
 }
@@ -54,6 +58,7 @@ impl Sampler {
             due: None,
             pause: Duration::ZERO,
             latest: Peak::default(),
+            took: Duration::ZERO,
             seen: None,
             limits: None,
         }
@@ -85,26 +90,35 @@ impl Sampler {
 
     /// Takes a sample, due or not.
     pub fn sample(&mut self) {
-        let began = Instant::now();
-        let totals = self.processes.count();
+        let began = thread_time();
+        let totals = self.processes.count(BUDGET);
         let now = Peak {
-            files: totals.map(|totals| totals.files),
+            files: totals.and_then(|totals| totals.files),
             threads: totals.and_then(|totals| totals.threads),
             tmp: tmp::space().map(|tmp::Space { size, used }| Space { size, used }),
         };
-        let limits = self.seen.map_or_else(|| self.limits(began), |seen| seen.limits);
-        self.note(now, limits, began, began.elapsed());
+        let limits = self.seen.map_or_else(|| self.limits(Instant::now()), |seen| seen.limits);
+        self.note(now, limits, Instant::now(), thread_time().saturating_sub(began));
+    }
+
+    /// Takes a last sample, unless samples are slow: then the earlier ones have to do. Gives the peaks.
+    pub fn finish(&mut self) -> Seen {
+        if self.took <= SLOW {
+            self.sample();
+        }
+        self.seen()
     }
 
     /// Takes a sample in, and says when the next one is due.
-    fn note(&mut self, now: Peak, limits: Limits, began: Instant, took: Duration) {
+    fn note(&mut self, now: Peak, limits: Limits, ended: Instant, took: Duration) {
         let mut peak = self.seen.map_or_else(Peak::default, |seen| seen.peak);
         peak.raise(now);
         self.seen = Some(Seen { peak, limits });
         let changed = now != self.latest;
         self.latest = now;
+        self.took = took;
         self.pause = pause_after(self.pause, changed, took);
-        self.due = self.due.map(|_| began + self.pause);
+        self.due = self.due.map(|_| ended + self.pause);
     }
 
     /// The peaks since the last reset. If there was no sample, one is taken.
@@ -123,16 +137,16 @@ impl Sampler {
             return known.limits;
         }
         let mut limits = Limits::default();
-        self.processes.each_limits(|text| limits.tighten(text));
+        self.processes.each_limits(BUDGET, |text| limits.tighten(text));
         self.limits = Some(KnownLimits { limits, read: now });
         limits
     }
 }
 
-/// The pause after a sample that took so long.
+/// The pause after a sample that took so much processor time.
 fn pause_after(previous: Duration, changed: bool, took: Duration) -> Duration {
     let pause = if changed { SHORTEST_PAUSE } else { (previous * 2).clamp(SHORTEST_PAUSE, LONGEST_UNCHANGED) };
-    pause.max(took.saturating_mul(SHARE)).min(LONGEST_PAUSE)
+    pause.max(took.saturating_mul(SHARE))
 }
 
 #[cfg(test)]
@@ -223,6 +237,22 @@ mod tests {
     }
 
     #[test]
+    fn the_last_sample_of_an_invocation_is_left_out_where_samples_are_slow() {
+        for (took, expected) in [(SLOW, 2), (SLOW + Duration::from_nanos(1), 1)] {
+            let machine = Machine::new(&["0"]);
+            let mut sampler = machine.sampler();
+            sampler.sample();
+            machine.open("1");
+            sampler.took = took;
+            assert_eq!(sampler.finish().peak.files, Some(expected), "{took:?}");
+        }
+        let machine = Machine::new(&["0"]);
+        let mut sampler = machine.sampler();
+        sampler.took = SLOW * 2;
+        assert_eq!(sampler.finish().peak.files, Some(1), "without any sample one is taken");
+    }
+
+    #[test]
     fn a_start_begins_with_the_shortest_pause() {
         let machine = Machine::new(&["0"]);
         let mut sampler = machine.sampler();
@@ -261,8 +291,8 @@ mod tests {
     #[test]
     fn pauses_are_longer_where_samples_take_long() {
         assert_eq!(pause_after(Duration::ZERO, true, milliseconds(1)), milliseconds(50));
-        assert_eq!(pause_after(Duration::ZERO, true, milliseconds(20)), LONGEST_PAUSE);
-        assert_eq!(pause_after(Duration::ZERO, false, Duration::MAX), LONGEST_PAUSE);
+        assert_eq!(pause_after(Duration::ZERO, true, milliseconds(20)), milliseconds(1000));
+        assert_eq!(pause_after(Duration::ZERO, false, milliseconds(20)), milliseconds(1000));
     }
 
     #[test]

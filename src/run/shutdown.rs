@@ -15,6 +15,11 @@ use crate::{
 const MARGIN_MS: i64 = 150;
 /// The budget at least, whatever the deadline says: it is told by another clock than ours, and may not be told at all.
 const MIN_BUDGET: Duration = Duration::from_millis(500);
+/// The budget at most, whatever the deadline says: 2,000 ms less the margin.
+///
+/// Source: AWS Lambda developer guide, "Understanding the Lambda execution environment lifecycle": the shutdown phase of a function with external extensions is
+/// limited to 2,000 ms; then Lambda kills all processes.
+const MAX_BUDGET: Duration = Duration::from_millis(2000 - MARGIN_MS.unsigned_abs());
 /// What stays of the budget for the last flush when telemetry does not stop coming; half of a budget that is shorter than twice this.
 const LAST_FLUSH: Duration = Duration::from_millis(700);
 /// How long a silence means that nothing more will come while the report of an invocation is still owed, and while the next invocation waits for the end of this
@@ -44,7 +49,7 @@ pub async fn run(mut engine: Engine, event: &Shutdown) {
 
 /// How long everything may take.
 fn budget(event: &Shutdown, now: Instant) -> Duration {
-    clock::instant_at(event.deadline_ms.saturating_sub(MARGIN_MS)).duration_since(now).max(MIN_BUDGET)
+    clock::instant_at(event.deadline_ms.saturating_sub(MARGIN_MS)).duration_since(now).clamp(MIN_BUDGET, MAX_BUDGET)
 }
 
 fn silence_before_report(event: &Shutdown) -> Duration {

@@ -119,3 +119,23 @@ async fn the_budget_ends_before_the_deadline_and_is_never_shorter_than_its_minim
     assert!(usual <= Duration::from_millis(1850) && usual > Duration::from_secs(1), "{usual:?}");
     assert_eq!(budget_of(i64::MIN / 2), MIN_BUDGET);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_budget_is_never_longer_than_lambda_lets_the_extension_live() {
+    let now = clock::epoch_ms();
+    for deadline_ms in [now + 10_000, now + 86_400_000, i64::MAX] {
+        let event = Shutdown { shutdown_reason: "spindown".to_owned(), deadline_ms };
+        assert_eq!(budget(&event, Instant::now()), MAX_BUDGET, "{deadline_ms}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_ends_within_two_seconds_though_a_report_is_owed_and_the_deadline_is_far_away() {
+    for deadline_ms in [i64::MAX, clock::epoch_ms() + 10_000] {
+        let (mut engine, _telemetry) = engine();
+        engine.invoked(&"r".into());
+        let began = Instant::now();
+        run(engine, &Shutdown { shutdown_reason: "spindown".to_owned(), deadline_ms }).await;
+        assert_about(began.elapsed(), MAX_BUDGET - LAST_FLUSH);
+    }
+}

@@ -1,6 +1,8 @@
 //! The short order: the next event is asked for before anything else is built, and everything else is built while the runtime starts.
 
-use std::{cell::OnceCell, io, thread};
+use std::{cell::OnceCell, io, pin::pin, thread, time::Duration};
+
+use tokio::time::timeout;
 
 use super::{
     Birth, Error,
@@ -15,6 +17,9 @@ use crate::{
     platform::{self, Control, Environment, ExtensionId, Subscribed, raw::Raw, subscription::Subscription},
     run::{self, Parts, next::NextPoller},
 };
+
+/// How long the extension waits for the response to a repeated subscription once the first event has come. Meanwhile the function runs.
+const LATE_REPLY: Duration = Duration::from_secs(1);
 
 /// Registers, and runs until the sandbox ends.
 pub fn live(environment: Environment, birth: Birth) -> Result<(), Error> {
@@ -88,7 +93,7 @@ struct Subscribing {
 
 impl Startup<'_> {
     /// Waits for the response to the subscription. Where it is lost or says that it may succeed later, the subscription is repeated as long as init is open:
-    /// before the next event is asked for, or else until that has come.
+    /// before the next event is asked for, or else until shortly after that has come.
     async fn subscribe(
         &self,
         mut platform: Control<Raw>,
@@ -127,12 +132,8 @@ impl Startup<'_> {
         }
         let mut next = self.poller(platform);
         let mut other = Control::<Raw>::resume(self.environment.runtime_api.clone(), None);
-        let reply = tokio::select! {
-            biased;
-            reply = other.subscribe(self.id, subscription) => reply,
-            () = next.answered() => Err(error.unwrap_or_else(init_is_over)),
-        };
-        (next, reply)
+        let reply = reply_around(next.answered(), other.subscribe(self.id, subscription)).await;
+        (next, reply.unwrap_or_else(|| Err(error.unwrap_or_else(init_is_over))))
     }
 
     fn poller(&self, platform: Control<Raw>) -> NextPoller<Raw> {
@@ -140,6 +141,44 @@ impl Startup<'_> {
     }
 }
 
+/// The reply, if it comes before the first event or shortly after it: Lambda may have accepted the subscription before it sent the event.
+async fn reply_around<T>(first_event: impl Future<Output = ()>, reply: impl Future<Output = T>) -> Option<T> {
+    let mut reply = pin!(reply);
+    tokio::select! {
+        biased;
+        reply = &mut reply => Some(reply),
+        () = first_event => timeout(LATE_REPLY, reply).await.ok(),
+    }
+}
+
 fn init_is_over() -> platform::Error {
     platform::Error::Answer { call: "subscribe", why: "the first event came before the subscription".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_reply_to_a_subscription_counts_though_the_first_event_comes_before_it() {
+        let reply_after = async |time| {
+            sleep(time).await;
+            "reply"
+        };
+        for after in [Duration::ZERO, LATE_REPLY / 2] {
+            assert_eq!(reply_around(ready(()), reply_after(after)).await, Some("reply"));
+        }
+        assert_eq!(reply_around(pending(), reply_after(LATE_REPLY * 100)).await, Some("reply"), "init is open");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_subscription_without_a_reply_is_given_up_shortly_after_the_first_event() {
+        let began = Instant::now();
+        assert_eq!(reply_around(sleep(LATE_REPLY), pending::<()>()).await, None);
+        assert!(began.elapsed() >= LATE_REPLY * 2);
+    }
 }

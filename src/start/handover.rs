@@ -1,9 +1,14 @@
 //! What the launcher hands over to the agent in an environment variable: sockets, by their numbers, and how far they have got.
 
 use std::{
-    env, fmt, io,
+    env,
+    ffi::{CString, OsString},
+    fmt, io,
     net::{TcpListener, TcpStream, UdpSocket},
-    os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+    os::{
+        fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+        unix::ffi::OsStrExt as _,
+    },
 };
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -72,6 +77,18 @@ pub fn export(state: &StartupState) -> Handover {
 /// What the launcher has handed over; None if it has not started this program.
 pub fn import() -> Option<StartupState> {
     Handover::parse(&env::var(VARIABLE).ok()?).map(Handover::take)
+}
+
+/// The environment of the agent: the variables of this process and the handover. A variable of the handover's name in the customer's settings is left out.
+pub fn environment(
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    handover: Option<&Handover>,
+) -> Vec<CString> {
+    let others = variables.into_iter().filter(|(name, _)| name != VARIABLE);
+    let others = others.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
+    let handover = handover.map(|handover| format!("{VARIABLE}={handover}").into_bytes());
+    // No variable holds a zero byte, because each has come to this process as a string that ends with one.
+    others.chain(handover).filter_map(|variable| CString::new(variable).ok()).collect()
 }
 
 impl Handover {
@@ -240,6 +257,19 @@ mod tests {
         assert_eq!(Handover::parse(&text), Some(expected));
         assert_eq!(Handover::parse("version=1 connection=3"), None);
         assert_eq!(Handover::parse(""), None);
+    }
+
+    #[test]
+    fn a_variable_of_the_customer_does_not_replace_the_handover() {
+        let handover = handover(Subscription::Active);
+        let variables = [("A", "1"), (VARIABLE, "version=1 id=other"), ("B", "")];
+        let variables = variables.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let texts = |handover| {
+            let environment = environment(variables.clone(), handover);
+            environment.into_iter().map(|variable| variable.into_string().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(Some(&handover)), ["A=1".to_owned(), "B=".to_owned(), format!("{VARIABLE}={handover}")]);
+        assert_eq!(texts(None), ["A=1", "B="]);
     }
 
     #[test]

@@ -154,6 +154,10 @@ impl Listening {
                 log::info!("TELEMETRY | This platform has no Telemetry API; only invocations are counted");
                 None
             }
+            Err(error) if !matches!(error, platform::Error::Status { .. }) && !self.batches.is_empty() => {
+                log::warn!("TELEMETRY | {error}; but Lambda sends telemetry, so it has accepted the subscription");
+                Some(self.batches)
+            }
             Err(error) => {
                 log::error!("TELEMETRY | {error}");
                 None
@@ -229,6 +233,7 @@ fn build_intake(config: &Config, function: Function) -> Option<intake::Client> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ingest::telemetry::test_batches, process::event::Batch};
 
     #[test]
     fn workers_follow_the_memory_tier() {
@@ -244,6 +249,20 @@ mod tests {
             (Some("99999999999999999999"), 2),
         ] {
             assert_eq!(workers(memory), expected, "{memory:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn telemetry_that_has_arrived_shows_that_the_subscription_was_accepted_though_the_reply_was_lost() {
+        let lost = || platform::Error::Answer { call: "subscribe", why: String::new() };
+        let refusal = || platform::Error::Status { call: "subscribe", status: 400, body: String::new() };
+        for (has_arrived, error, expected) in [(false, lost(), false), (true, lost(), true), (true, refusal(), false)] {
+            let (sender, batches) = test_batches::channel();
+            if has_arrived {
+                assert!(sender.send(Batch::default()).await);
+            }
+            let telemetry = Listening { port: 1, batches }.after(Err(error));
+            assert_eq!(telemetry.is_some(), expected);
         }
     }
 

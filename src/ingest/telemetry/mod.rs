@@ -107,6 +107,11 @@ impl Batches {
         self.0.recv().await.map(QueuedBatch::leave)
     }
 
+    /// Whether no batch is here.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The next batch, if it is here.
     pub fn try_recv(&mut self) -> Result<Batch, TryRecvError> {
         self.0.try_recv().map(QueuedBatch::leave)

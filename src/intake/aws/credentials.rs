@@ -1,11 +1,14 @@
 //! Who we are to AWS: the function's role.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use serde::Deserialize;
 
-use super::{AwsErrorKind, HttpClient, reply};
-use crate::os::{file, thread::run_blocking};
+use super::{AwsErrorKind, HttpClient, TIMEOUT, reply};
+use crate::{
+    intake::timeout::timeout_awake,
+    os::{file, thread::run_blocking},
+};
 
 /// Temporary credentials of the function's role.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -93,11 +96,21 @@ impl Token {
             Self::Text(text) => return Ok(text.clone()),
             Self::File { path, otherwise } => (path.clone(), otherwise),
         };
-        let unusable = |source| AwsErrorKind::TokenFile { path: path.clone(), source };
         let file = path.clone();
         // A file system may be slow; nothing else waits for it on another thread.
-        let read = run_blocking("token", move || file::read_text(&file, MAX_TOKEN_BYTES)).await;
-        match read.flatten() {
+        let read = run_blocking("token", move || file::read_text(&file, MAX_TOKEN_BYTES));
+        Self::choose(path, async { read.await.flatten() }, otherwise.as_ref()).await
+    }
+
+    /// What is read from the file, or the other token if that fails or takes longer than [`TIMEOUT`].
+    async fn choose(
+        path: PathBuf,
+        read: impl Future<Output = io::Result<String>>,
+        otherwise: Option<&String>,
+    ) -> Result<String, AwsErrorKind> {
+        let read = timeout_awake(TIMEOUT, read).await;
+        let unusable = |source| AwsErrorKind::TokenFile { path: path.clone(), source };
+        match read.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into())) {
             Ok(text) => Ok(text.trim().to_owned()),
             Err(source) => match otherwise {
                 Some(token) => {
@@ -168,6 +181,16 @@ mod tests {
         let server = answering(500, "", r#"{"__type":"x#y z","message":"token t"}"#);
         let error = fetch(&client(), &server.url, &Token::Text("t".to_owned())).await.unwrap_err();
         assert_eq!(error.to_string(), "500 Internal Server Error: unknown, request id unknown");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_file_that_cannot_be_read_in_time_is_not_waited_for() {
+        let read = |otherwise: Option<String>| async move {
+            Token::choose("/f".into(), std::future::pending(), otherwise.as_ref()).await
+        };
+        assert_eq!(read(Some("other".to_owned())).await.unwrap(), "other");
+        let error = read(None).await.unwrap_err().to_string();
+        assert!(error.contains("\"/f\" cannot be used: timed out"), "{error}");
     }
 
     #[tokio::test]

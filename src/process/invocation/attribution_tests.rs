@@ -1,5 +1,5 @@
 use super::*;
-use crate::process::log::Status;
+use crate::process::log::{Execution, Status};
 
 fn id(name: &str) -> AttemptId {
     AttemptId { request_id: name.into(), attempt: 1 }
@@ -9,27 +9,38 @@ fn of(name: &str) -> LogOwner {
     LogOwner::Invocation(id(name))
 }
 
-fn line(time: Timestamp, message: String) -> Log {
-    Log { message, status: Status::Info, time, request_id: None, tags: None, execution: None }
+fn line(time: Timestamp, message: String) -> HeldLog {
+    Log { message, status: Status::Info, time, request_id: None, tags: None, execution: None }.into()
+}
+
+fn line_of(name: &str, time: Timestamp) -> HeldLog {
+    HeldLog { request_ids: vec!["other".into(), name.into()], ..line(time, time.to_string()) }
+}
+
+fn messages(logs: &[Log]) -> Vec<&str> {
+    logs.iter().map(|log| log.message.as_str()).collect()
 }
 
 #[test]
 fn lines_belong_to_the_invocation_during_which_they_were_written() {
     let mut attribution = Attribution::new(false);
-    assert_eq!(attribution.owner(5), LogOwner::NextInvocation);
+    assert_eq!(attribution.owner_at(5), LogOwner::NextInvocation);
     attribution.begin(&id("a"), 10);
-    assert_eq!(attribution.owner(11), of("a"));
-    assert_eq!(attribution.owner(5), of("a"), "init lines that come late are the first invocation's");
+    assert_eq!(attribution.owner_at(11), of("a"));
+    assert_eq!(attribution.owner_at(5), of("a"), "init lines that come late are the first invocation's");
     attribution.end(&id("a"), 20);
-    assert_eq!(attribution.owner(15), of("a"), "a line that comes after the end but was written before it");
-    assert_eq!(attribution.owner(25), LogOwner::NextInvocation);
+    assert_eq!(attribution.owner_at(15), of("a"), "a line that comes after the end but was written before it");
+    assert_eq!(attribution.owner_at(25), LogOwner::NextInvocation);
     attribution.begin(&id("b"), 30);
-    assert_eq!(attribution.owner(25), of("b"), "what was written between two belongs to the next");
-    assert_eq!(attribution.owner(15), of("a"));
-    assert_eq!(attribution.owner(31), of("b"));
+    assert_eq!(attribution.owner_at(25), of("b"), "what was written between two belongs to the next");
+    assert_eq!(attribution.owner_at(15), of("a"));
+    assert_eq!(attribution.owner_at(31), of("b"));
     attribution.end(&id("b"), 40);
     attribution.begin(&id("c"), 50);
-    assert_eq!([attribution.owner(15), attribution.owner(25), attribution.owner(45)], [of("a"), of("b"), of("c")]);
+    assert_eq!(
+        [attribution.owner_at(15), attribution.owner_at(25), attribution.owner_at(45)],
+        [of("a"), of("b"), of("c")]
+    );
     assert_eq!(attribution.latest(), Some(&id("c")));
 }
 
@@ -38,8 +49,8 @@ fn an_end_that_comes_before_its_beginning_leaves_nothing_open() {
     let mut attribution = Attribution::new(false);
     attribution.end(&id("a"), 20);
     attribution.begin(&id("a"), 10);
-    assert_eq!(attribution.owner(15), of("a"));
-    assert_eq!(attribution.owner(25), LogOwner::NextInvocation);
+    assert_eq!(attribution.owner_at(15), of("a"));
+    assert_eq!(attribution.owner_at(25), LogOwner::NextInvocation);
 }
 
 #[test]
@@ -47,13 +58,16 @@ fn an_end_that_is_late_or_never_comes_does_not_take_the_next_invocations_lines()
     let mut attribution = Attribution::new(false);
     attribution.begin(&id("a"), 10);
     attribution.begin(&id("b"), 30);
-    assert_eq!([attribution.owner(29), attribution.owner(30)], [of("a"), of("b")]);
+    assert_eq!([attribution.owner_at(29), attribution.owner_at(30)], [of("a"), of("b")]);
     attribution.end(&id("a"), 20);
-    assert_eq!([attribution.owner(20), attribution.owner(21), attribution.owner(35)], [of("a"), of("b"), of("b")]);
+    assert_eq!(
+        [attribution.owner_at(20), attribution.owner_at(21), attribution.owner_at(35)],
+        [of("a"), of("b"), of("b")]
+    );
     attribution.end(&id("c"), 50);
     attribution.begin(&id("c"), 40);
-    assert_eq!([attribution.owner(35), attribution.owner(41)], [of("b"), of("c")]);
-    assert_eq!(attribution.owner(51), LogOwner::NextInvocation);
+    assert_eq!([attribution.owner_at(35), attribution.owner_at(41)], [of("b"), of("c")]);
+    assert_eq!(attribution.owner_at(51), LogOwner::NextInvocation);
 }
 
 #[test]
@@ -61,7 +75,7 @@ fn invocations_within_one_millisecond_keep_their_order() {
     let mut attribution = Attribution::new(false);
     for name in ["a", "b"] {
         attribution.begin(&id(name), 10);
-        assert_eq!(attribution.owner(10), of(name));
+        assert_eq!(attribution.owner_at(10), of(name));
         attribution.end(&id(name), 10);
     }
 }
@@ -70,7 +84,30 @@ fn invocations_within_one_millisecond_keep_their_order() {
 fn concurrent_invocations_leave_lines_to_nobody() {
     let mut attribution = Attribution::new(true);
     attribution.begin(&id("a"), 10);
-    assert_eq!(attribution.owner(11), LogOwner::Unknown);
+    assert_eq!(attribution.owner(&line(11, String::new())), LogOwner::Unknown);
+    assert_eq!(attribution.owner(&line_of("b", 11)), LogOwner::NextInvocation);
+}
+
+#[test]
+fn where_invocations_overlap_lines_wait_for_the_one_that_they_name() {
+    let mut attribution = Attribution::new(true);
+    for (name, time) in [("b", 1), ("a", 2), ("b", 3)] {
+        assert!(attribution.hold_log(line_of(name, time)).is_empty());
+    }
+    let claimed = attribution.begin(&id("b"), 5);
+    assert_eq!(messages(&claimed), ["1", "3"]);
+    assert!(claimed.iter().all(|log| log.request_id == Some("b".into())));
+    let claimed = attribution.end(&id("a"), 6);
+    assert_eq!((messages(&claimed), attribution.held_bytes), (vec!["2"], 0));
+}
+
+#[test]
+fn where_invocations_overlap_a_line_that_names_an_unknown_id_is_held_for_a_limited_time() {
+    let mut attribution = Attribution::new(true);
+    assert!(attribution.hold_log(line_of("a", 0)).is_empty());
+    assert!(attribution.hold_log(line_of("b", MAX_HELD_MS)).is_empty());
+    let evicted = attribution.hold_log(line_of("c", MAX_HELD_MS + 1));
+    assert_eq!((messages(&evicted), evicted[0].request_id.clone()), (vec!["0"], None));
 }
 
 #[test]
@@ -81,7 +118,7 @@ fn the_past_is_bounded() {
         attribution.end(&id(&number.to_string()), number * 10 + 5);
     }
     assert_eq!(attribution.windows.len(), WINDOWS);
-    assert_eq!(attribution.owner(9_985), of("998"));
+    assert_eq!(attribution.owner_at(9_985), of("998"));
 }
 
 #[test]
@@ -91,10 +128,10 @@ fn held_lines_that_were_written_after_an_end_stay_for_the_next_invocation() {
         assert!(attribution.hold_log(line(time, time.to_string())).is_empty());
     }
     let claimed = attribution.end(&id("a"), 20);
-    assert_eq!(claimed.iter().map(|log| log.message.as_str()).collect::<Vec<_>>(), ["15"]);
+    assert_eq!(messages(&claimed), ["15"]);
     assert_eq!(claimed[0].request_id, Some("a".into()));
     let claimed = attribution.begin(&id("b"), 30);
-    assert_eq!(claimed.iter().map(|log| log.message.as_str()).collect::<Vec<_>>(), ["25"]);
+    assert_eq!(messages(&claimed), ["25"]);
     assert_eq!(attribution.held_bytes, 0);
 }
 
@@ -105,7 +142,20 @@ fn held_lines_are_bounded_in_number() {
         assert!(attribution.hold_log(line(0, number.to_string())).is_empty());
     }
     assert_eq!(attribution.hold_log(line(0, "more".to_owned()))[0].message, "0");
-    assert_eq!(attribution.take_held_logs().len(), MAX_HELD_LOGS);
+    assert_eq!(attribution.take_held_logs().count(), MAX_HELD_LOGS);
+}
+
+/// A line of that length, which is all message, tags, request ids or execution.
+fn with_text_somewhere(place: usize, text: String) -> HeldLog {
+    let mut held = line(0, String::new());
+    match place % 5 {
+        0 => held.log.message = text,
+        1 => held.log.tags = Some(text),
+        2 => held.request_ids = vec![text.as_str().into()],
+        3 => held.log.execution = Some(Box::new(Execution { id: text, name: String::new() })),
+        _ => held.log.execution = Some(Box::new(Execution { id: String::new(), name: text })),
+    }
+    held
 }
 
 #[test]
@@ -113,15 +163,15 @@ fn held_lines_of_mixed_sizes_never_exceed_the_bound_in_bytes_and_none_is_lost() 
     let mut attribution = Attribution::new(false);
     let sizes = [1, MAX_HELD_BYTES / 3, 7, 700_000, 1, MAX_HELD_BYTES, 0, 500_000, MAX_HELD_BYTES + 1, 2, 1_999_999];
     let mut evicted = 0;
-    for round in 0..3 {
+    for round in 0..5 {
         for (number, size) in sizes.into_iter().enumerate() {
-            evicted += attribution.hold_log(line(0, "x".repeat(size))).len();
-            let held: usize = attribution.held_logs.iter().map(|log| log.message.len()).sum();
+            evicted += attribution.hold_log(with_text_somewhere(round + number, "x".repeat(size))).len();
+            let held: usize = attribution.held_logs.iter().map(HeldLog::bytes).sum();
             assert!(
                 held <= MAX_HELD_BYTES && held == attribution.held_bytes,
                 "{held} after line {number} of round {round}"
             );
         }
     }
-    assert_eq!(evicted + attribution.take_held_logs().len(), 3 * sizes.len());
+    assert_eq!(evicted + attribution.take_held_logs().count(), 5 * sizes.len());
 }

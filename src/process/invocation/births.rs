@@ -118,7 +118,7 @@ impl Processor {
         if init.is_durable() {
             self.sandbox.learn_durable();
         }
-        self.own(log::init_start(init, time), out);
+        self.own(log::init_start(init, time).into(), out);
         self.first.awaits_init = false;
         self.release_held(out);
     }

@@ -1,7 +1,7 @@
 //! What is known of each invocation, in bounded memory.
 //!
 //! Lambda sends an asynchronous request again under the same id, often to the same sandbox, so an invocation is an attempt at a request. Each attempt has at most
-//! one of each [`Input`], and they come in any order: an input belongs to the oldest attempt that still lacks it, and begins the next attempt if none does.
+//! one of each [`Input`], and they come in any order: an input belongs to an attempt that still lacks it, and begins the next attempt if none does.
 
 use std::collections::VecDeque;
 
@@ -9,6 +9,8 @@ use crate::{platform::ids::RequestId, process::event::Timestamp};
 
 /// How many invocations are remembered.
 const CAPACITY: usize = 500;
+/// How many milliseconds after INVOKE an end may still be that of the attempt before, where `platform.start` is not known: the two have different clocks.
+const INVOKE_MARGIN: Timestamp = 50;
 
 /// One invocation: an attempt at a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +105,24 @@ impl Context {
         [Input::Invoke, Input::RuntimeDone, Input::Report].into_iter().all(|input| self.has(input))
     }
 
+    /// Whether it had begun at a time, for all that is known.
+    fn has_begun_by(&self, time: Timestamp) -> bool {
+        let invoked = || self.at(Input::Invoke).map(|invoked| invoked.saturating_add(INVOKE_MARGIN));
+        self.at(Input::Start).or_else(invoked).is_some_and(|begun| begun <= time)
+    }
+
+    /// Whether its telemetry events keep their order in time with another one: `platform.start`, `platform.runtimeDone`, `platform.report`.
+    fn is_in_order(&self, input: Input, time: Timestamp) -> bool {
+        let is_before = |other: Input| self.at(other).is_none_or(|other| other <= time);
+        let is_after = |other: Input| self.at(other).is_none_or(|other| time <= other);
+        match input {
+            Input::Invoke => true,
+            Input::Start => is_after(Input::RuntimeDone) && is_after(Input::Report),
+            Input::RuntimeDone => is_before(Input::Start) && is_after(Input::Report),
+            Input::Report => is_before(Input::Start) && is_before(Input::RuntimeDone),
+        }
+    }
+
     fn is_complete(&self) -> bool {
         self.inputs_seen() == self.inputs.len()
     }
@@ -140,11 +160,10 @@ impl Contexts {
     /// The invocation that an input belongs to, in which it is recorded: a new one if no attempt at the request lacks it. None for a telemetry event that comes
     /// again, which has the type and the time of one that has been seen.
     pub fn record(&mut self, id: &RequestId, input: Input, time: Timestamp) -> Option<&mut Context> {
-        let index = match self.lacking(id, input, time) {
-            Some(index) => index,
-            None if self.is_repetition(id, input, time) => return None,
-            None => self.open(id),
-        };
+        if self.is_repetition(id, input, time) {
+            return None;
+        }
+        let index = self.lacking(id, input, time).unwrap_or_else(|| self.open(id));
         let context = self.contexts.get_mut(index)?;
         context.record(input, time);
         Some(context)
@@ -183,21 +202,25 @@ impl Contexts {
         up_to_the_first.filter(|found| found.context.id.request_id == *id)
     }
 
-    /// The oldest attempt without this input. What ends an attempt belongs to no earlier one than the last that had started by then: the end of an earlier one
-    /// was lost on its way.
+    /// Which of the attempts without this input it belongs to; Lambda may have dropped any event, so an attempt may lack one that never comes. An end belongs to
+    /// the newest attempt that had begun by then, and `platform.start` to the one that was invoked at about the same time: INVOKE may reach this process later.
+    /// Otherwise the oldest counts, and attempts whose events would get out of order only if there is no other.
     fn lacking(&self, id: &RequestId, input: Input, time: Timestamp) -> Option<usize> {
-        let is_end = matches!(input, Input::RuntimeDone | Input::Report);
-        let mut oldest = None;
-        for found in self.attempts(id).filter(|found| !found.context.has(input)) {
-            oldest = Some(found.index);
-            if is_end && found.context.at(Input::Start).is_some_and(|started| started <= time) {
-                break;
+        let lacking = || self.attempts(id).filter(|found| !found.context.has(input));
+        let in_order = || lacking().filter(|found| found.context.is_in_order(input, time));
+        let likely = match input {
+            Input::Invoke => None,
+            Input::Start => {
+                let invoked = in_order().filter(|found| found.context.has(Input::Invoke));
+                invoked.min_by_key(|found| found.context.at(Input::Invoke).map(|invoked| invoked.abs_diff(time)))
             }
-        }
-        oldest
+            Input::RuntimeDone | Input::Report => in_order().find(|found| found.context.has_begun_by(time)),
+        };
+        likely.or_else(|| in_order().last()).or_else(|| lacking().last()).map(|found| found.index)
     }
 
-    /// INVOKE has no time of Lambda's, and never comes twice.
+    /// Whether the same telemetry event has been recorded. Two attempts cannot have events of the same type and time, because Lambda waits a minute before it
+    /// retries. INVOKE has no time of Lambda's, and never comes twice.
     fn is_repetition(&self, id: &RequestId, input: Input, time: Timestamp) -> bool {
         input != Input::Invoke && self.attempts(id).any(|found| found.context.at(input) == Some(time))
     }

@@ -53,12 +53,67 @@ fn an_input_that_an_attempt_lacks_is_its_own_and_one_that_it_has_begins_the_next
     record(&mut contexts, "r", Input::Invoke, 0);
     record(&mut contexts, "r", Input::RuntimeDone, 3);
     record(&mut contexts, "r", Input::Report, 4);
-    assert_eq!(record(&mut contexts, "r", Input::Invoke, 100), Some(attempt("r", 2)));
+    assert_eq!(record(&mut contexts, "r", Input::Invoke, 60_000), Some(attempt("r", 2)));
     assert_eq!(record(&mut contexts, "r", Input::Start, 1), Some(attempt("r", 1)), "late, but its own");
-    assert_eq!(record(&mut contexts, "r", Input::Start, 101), Some(attempt("r", 2)));
-    assert_eq!(record(&mut contexts, "r", Input::Start, 101), None, "the same event again");
-    assert_eq!(record(&mut contexts, "r", Input::Start, 201), Some(attempt("r", 3)));
-    assert_eq!(record(&mut contexts, "s", Input::Start, 201), Some(attempt("s", 1)));
+    assert_eq!(record(&mut contexts, "r", Input::Start, 60_001), Some(attempt("r", 2)));
+    assert_eq!(record(&mut contexts, "r", Input::Start, 60_001), None, "the same event again");
+    assert_eq!(record(&mut contexts, "r", Input::Start, 180_001), Some(attempt("r", 3)));
+    assert_eq!(record(&mut contexts, "s", Input::Start, 180_001), Some(attempt("s", 1)));
+}
+
+#[test]
+fn events_of_a_retry_go_to_it_whichever_events_of_the_first_attempt_were_lost() {
+    let events = [(Input::Start, 1), (Input::RuntimeDone, 3), (Input::Report, 4)];
+    for lost in 0..8 {
+        for invoke_delay in [0, 500] {
+            let mut contexts = Contexts::default();
+            record(&mut contexts, "r", Input::Invoke, 0);
+            for (number, (input, time)) in events.into_iter().enumerate() {
+                if lost & (1 << number) == 0 {
+                    assert_eq!(record(&mut contexts, "r", input, time), Some(attempt("r", 1)));
+                }
+            }
+            assert_eq!(record(&mut contexts, "r", Input::Invoke, 60_000 + invoke_delay), Some(attempt("r", 2)));
+            for (input, time) in events {
+                let owner = record(&mut contexts, "r", input, 60_000 + time);
+                assert_eq!(owner, Some(attempt("r", 2)), "{input:?} without {lost:03b} after {invoke_delay} ms");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_end_in_the_millisecond_of_the_next_invoke_is_that_of_the_attempt_before() {
+    let mut contexts = Contexts::default();
+    record(&mut contexts, "r", Input::Invoke, 0);
+    record(&mut contexts, "r", Input::Start, 0);
+    record(&mut contexts, "r", Input::Invoke, 5);
+    for input in [Input::RuntimeDone, Input::Report] {
+        assert_eq!(record(&mut contexts, "r", input, 5), Some(attempt("r", 1)), "{input:?}");
+    }
+}
+
+#[test]
+fn a_repeated_event_is_recorded_in_no_attempt_however_far_the_retry_is() {
+    let events = [(Input::Start, 1), (Input::RuntimeDone, 3), (Input::Report, 4)];
+    for events_of_retry in 0..=events.len() {
+        let mut contexts = Contexts::default();
+        complete(&mut contexts, "s");
+        record(&mut contexts, "r", Input::Invoke, 0);
+        for (input, time) in events {
+            record(&mut contexts, "r", input, time);
+        }
+        record(&mut contexts, "r", Input::Invoke, 60_000);
+        for (input, time) in events.into_iter().take(events_of_retry) {
+            record(&mut contexts, "r", input, 60_000 + time);
+        }
+        for (input, time) in events {
+            assert_eq!(record(&mut contexts, "r", input, time), None, "{input:?} after {events_of_retry} events");
+        }
+        let retry = contexts.find(&attempt("r", 2)).unwrap();
+        assert_eq!(retry.inputs_seen(), 1 + events_of_retry);
+        assert!(contexts.find(&attempt("r", 3)).is_none());
+    }
 }
 
 #[test]

@@ -14,11 +14,11 @@ use std::sync::Arc;
 
 use super::{
     event::{Event, InvocationStart, PhaseSpan, Platform, Record, Report, RuntimeDone, Status, Text, Timestamp},
-    log::{self, Log, Rules},
+    log::{self, Line, Log, Rules},
     metric::{self, Point},
 };
 use crate::platform::ids::RequestId;
-use attribution::{Attribution, LogOwner};
+use attribution::{Attribution, HeldLog, LogOwner};
 use births::{FirstInvocation, Measured, OnceMetric};
 pub use context::AttemptId;
 use context::{Context, Contexts, Input};
@@ -190,14 +190,14 @@ impl Processor {
     }
 
     fn line(&mut self, text: Text, time: Timestamp, out: &mut Produced) {
-        let mut log = log::read(text, time);
+        let Line { log, request_ids } = log::read(text, time);
         let out_of_memory = out_of_memory::is_told_by(&log.message);
         // What a line calls its request may be anybody's.
-        let named = log.request_id.take().and_then(|request_id| self.contexts.newest(&request_id));
+        let named = request_ids.iter().find_map(|request_id| self.contexts.newest(request_id));
         let named = named.map(|context| context.id().clone());
         match &named {
             Some(id) => self.emit(Log { request_id: Some(id.request_id.clone()), ..log }, out),
-            None => self.own(log, out),
+            None => self.own(HeldLog { log, request_ids }, out),
         }
         if out_of_memory {
             let id = named.or_else(|| self.attribution.latest().cloned());
@@ -205,16 +205,16 @@ impl Processor {
         }
     }
 
-    /// Finds the invocation that a log without an id belongs to; holds it if that one is still to come.
-    fn own(&mut self, mut log: Log, out: &mut Produced) {
-        match self.attribution.owner(log.time) {
+    /// Finds the invocation that a log without a known id belongs to; holds it if that one is still to come.
+    fn own(&mut self, mut held: HeldLog, out: &mut Produced) {
+        match self.attribution.owner(&held) {
             LogOwner::Invocation(id) => {
-                log.request_id = Some(id.request_id);
-                self.emit(log, out);
+                held.log.request_id = Some(id.request_id);
+                self.emit(held.log, out);
             }
-            LogOwner::Unknown => self.emit(log, out),
+            LogOwner::Unknown => self.emit(held.log, out),
             LogOwner::NextInvocation => {
-                for evicted in self.attribution.hold_log(log) {
+                for evicted in self.attribution.hold_log(held) {
                     self.emit(evicted, out);
                 }
             }
@@ -270,6 +270,9 @@ impl Processor {
         let tags = self.tags_of(&id);
         if ends_runtime {
             self.moment(Moment::Done(id.clone(), tags.clone()), out);
+            for held in self.attribution.end(&id, time) {
+                self.emit(held, out);
+            }
         }
         self.moment(Moment::Reported(id.clone(), tags.clone()), out);
         self.emit(log::report(report, runtime_ms, time), out);

@@ -42,6 +42,22 @@ impl Log {
     fn has_own_fields(&self) -> bool {
         self.request_id.is_some() || self.tags.is_some() || self.execution.is_some()
     }
+
+    /// Bytes of all text that it holds.
+    pub fn bytes(&self) -> usize {
+        let request_id = self.request_id.as_ref().map_or(0, |id| id.as_str().len());
+        let execution = self.execution.as_ref().map_or(0, |execution| execution.id.len() + execution.name.len());
+        self.message.len() + request_id + self.tags.as_ref().map_or(0, String::len) + execution
+    }
+}
+
+/// A line that the function or an extension wrote.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// The log that it becomes, without a request id.
+    pub log: Log,
+    /// What it names as its request: the text of `requestId`, then that of `AWSRequestId`. Either may be an id of the application's own.
+    pub request_ids: Vec<RequestId>,
 }
 
 /// The fields of a JSON line that this extension reads.
@@ -79,30 +95,29 @@ impl JsonLogFields {
 
 /// Reads a line that the function or an extension wrote. A line that is a JSON object may name its severity, its request id and tags of its own; its text is
 /// kept byte for byte but for the tags that are taken out.
-pub fn read(text: Text, time: Timestamp) -> Log {
+pub fn read(text: Text, time: Timestamp) -> Line {
     let (Text::Plain(message) | Text::Object(message)) = text;
     // Most lines are not JSON, and the attempt costs.
     if !looks_like_object(&message) {
-        return Log { message, status: Status::Info, time, request_id: None, tags: None, execution: None };
+        let log = Log { message, status: Status::Info, time, request_id: None, tags: None, execution: None };
+        return Line { log, request_ids: Vec::new() };
     }
     let (message, tags) = match line_tags::take(&message) {
         Some(line_tags::Taken { rest, tags }) => (rest, Some(tags)),
         None => (message, None),
     };
     let fields = JsonLogFields::read(&message).unwrap_or_default();
-    let text = |value: &Option<Value>| {
-        value.as_ref().and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
-    };
-    Log {
+    let text = |value: &Option<Value>| value.as_ref().and_then(Value::as_str).map(RequestId::from);
+    let request_ids = [text(&fields.request_id), text(&fields.aws_request_id)];
+    let log = Log {
         message,
         status: fields.severity(),
         time,
-        request_id: text(&fields.request_id)
-            .or_else(|| text(&fields.aws_request_id))
-            .map(|id| RequestId::from(id.as_str())),
+        request_id: None,
         tags,
         execution: fields.execution_arn.as_ref().and_then(Value::as_str).and_then(durable::of),
-    }
+    };
+    Line { log, request_ids: request_ids.into_iter().flatten().filter(|id| !id.as_str().is_empty()).collect() }
 }
 
 fn looks_like_object(message: &str) -> bool {
@@ -114,8 +129,12 @@ fn looks_like_object(message: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn plain(text: &str) -> Log {
+    fn line(text: &str) -> Line {
         read(Text::Plain(text.to_owned()), 1)
+    }
+
+    fn plain(text: &str) -> Log {
+        line(text).log
     }
 
     #[test]
@@ -127,13 +146,27 @@ mod tests {
     }
 
     #[test]
-    fn a_json_line_keeps_its_text_and_gives_its_severity_and_request_id() {
+    fn a_json_line_keeps_its_text_and_gives_its_severity_and_request_ids() {
         let text = r#"{ "level" : "ERROR", "AWSRequestId":"r-1", "b":1.50 }"#;
-        let log = plain(text);
+        let Line { log, request_ids } = line(text);
         assert_eq!(log.message, text);
         assert_eq!(log.status, Status::Error);
-        assert_eq!(log.request_id, Some("r-1".into()));
-        assert_eq!(plain(r#"{"requestId":"a","AWSRequestId":"b"}"#).request_id, Some("a".into()));
+        assert_eq!(request_ids, ["r-1".into()]);
+        assert_eq!(line(r#"{"AWSRequestId":"b","requestId":"a"}"#).request_ids, ["a".into(), "b".into()]);
+        assert_eq!(line(r#"{"requestId":"","AWSRequestId":7}"#).request_ids, []);
+    }
+
+    #[test]
+    fn the_size_of_a_log_includes_every_text_that_it_holds() {
+        let execution = Execution { id: "12345".to_owned(), name: "123456".to_owned() };
+        let log = Log {
+            message: "1".to_owned(),
+            request_id: Some("12".into()),
+            tags: Some("123".to_owned()),
+            execution: Some(Box::new(execution)),
+            ..plain("")
+        };
+        assert_eq!((log.bytes(), plain("").bytes()), (1 + 2 + 3 + 5 + 6, 0));
     }
 
     #[test]
@@ -160,7 +193,7 @@ mod tests {
     #[test]
     fn an_object_from_lambda_keeps_its_text_too() {
         let text = r#"{"z":{"b":12345678901234567890123},"a":"x","level":"debug"}"#;
-        let log = read(Text::Object(text.to_owned()), 1);
+        let log = read(Text::Object(text.to_owned()), 1).log;
         assert_eq!((log.message.as_str(), log.status), (text, Status::Debug));
     }
 

@@ -150,6 +150,40 @@ fn an_end_is_that_of_the_attempt_that_runs_though_the_one_before_was_never_told(
 }
 
 #[test]
+fn a_retry_ends_with_its_own_runtime_done_though_start_and_end_of_the_first_attempt_were_lost() {
+    for is_reported in [false, true] {
+        let mut bench = Bench::new(ON_DEMAND);
+        bench.invoke("r", 0);
+        if is_reported {
+            bench.report("r", 4, Status::Error);
+        }
+        bench.invoke("r", 60_000).start("r", 60_001);
+        assert!(!bench.is_done("r", 2));
+        bench.done("r", 60_003, Status::Success);
+        assert_eq!((bench.is_done("r", 1), bench.is_done("r", 2)), (is_reported, true));
+    }
+}
+
+#[test]
+fn a_repeated_end_of_the_first_attempt_does_not_end_the_retry() {
+    for is_started in [false, true] {
+        let mut bench = Bench::new(ON_DEMAND);
+        bench
+            .invoke("r", 0)
+            .start("r", 1)
+            .done("r", 3, Status::Error)
+            .report("r", 4, Status::Error)
+            .invoke("r", 60_000);
+        if is_started {
+            bench.start("r", 60_001);
+        }
+        bench.start("r", 1).done("r", 3, Status::Error).report("r", 4, Status::Error);
+        assert!(!bench.is_done("r", 2));
+        assert_eq!(bench.count(metric::DURATION), 1);
+    }
+}
+
+#[test]
 fn without_telemetry_every_invoke_is_an_invocation() {
     let mut bench = Bench::new(Settings { telemetry: false, ..ON_DEMAND });
     bench.invoke("r", 0).invoke("r", 60_000).invoke("r", 120_000);

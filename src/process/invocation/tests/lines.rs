@@ -100,8 +100,36 @@ fn a_request_id_in_a_line_counts_only_if_it_is_one_of_this_sandbox() {
     assert_eq!(owners(&bench), ["a", "a", "a", "b"]);
 
     let mut bench = Bench::new(Settings { managed: true, ..ON_DEMAND });
-    bench.start("a", 10).start("b", 10).line(11, &line("b")).line(11, &line("of-another-function"));
+    bench.start("a", 10).start("b", 10).line(11, &line("b")).line(11, &line("of-another-function")).end(12);
     assert_eq!(owners(&bench), ["b", "-"]);
+}
+
+#[test]
+fn an_application_id_does_not_hide_the_id_of_the_invocation() {
+    let line = r#"{"requestId":"of-the-application","AWSRequestId":"b","message":": line "}"#;
+    for settings in [ON_DEMAND, Settings { managed: true, ..ON_DEMAND }] {
+        let mut bench = Bench::new(settings);
+        bench.start("a", 10).start("b", 20).line(15, line);
+        assert_eq!(owners(&bench), ["b"]);
+    }
+}
+
+#[test]
+fn a_line_that_comes_before_the_start_of_its_concurrent_invocation_gets_its_id() {
+    let line = r#"{"requestId":"b","message":": line "}"#;
+    for ends in [false, true] {
+        let mut bench = Bench::new(Settings { managed: true, ..ON_DEMAND });
+        bench.start("a", 10).line(21, line).line(22, r#"{"requestId":"other","message":": line "}"#);
+        assert!(owners(&bench).is_empty());
+        if ends {
+            bench.report("b", 30, Status::Success);
+        } else {
+            bench.start("b", 20);
+        }
+        assert_eq!(owners(&bench), ["b"]);
+        bench.end(40);
+        assert_eq!(owners(&bench), ["b", "-"]);
+    }
 }
 
 #[test]
