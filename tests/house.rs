@@ -11,6 +11,8 @@
 
 #[path = "house/commands.rs"]
 mod commands;
+#[path = "house/declarations.rs"]
+mod declarations;
 #[path = "house/exempt.rs"]
 mod exempt;
 #[path = "house/imports.rs"]

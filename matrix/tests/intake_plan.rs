@@ -124,7 +124,7 @@ async fn the_stop_resets_delayed_answers() {
 
 /// A client that has its answer can rely on the record: the intake locks it while it writes.
 #[tokio::test]
-async fn whoever_has_an_answer_finds_it_recorded() {
+async fn request_is_recorded_before_its_response() {
     let intake = start(Plan::default()).await;
     let mut stream = TcpStream::connect(intake.address()).await.unwrap();
     for count in 1..=50 {

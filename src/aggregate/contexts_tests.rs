@@ -147,13 +147,14 @@ fn absurd_sample_rates_of_counts_and_sets_take_one_entry_each() {
 fn metrics_of_mixed_sizes_stay_within_both_bounds_and_every_value_is_accounted_for() {
     let mut random = StdRng::seed_from_u64(12);
     let mut contexts = Contexts::default();
-    let mut values = 0;
+    let mut values = 0_u32;
     for number in 0..60_000_u32 {
         let tag = "t".repeat(1 << random.random_range(0..13));
         let (name, second) = (number % 7_000, random.random_range(0..40));
         let line = match random.random_range(0..4) {
             0 => format!("c{name}:1|c|#{tag}|T{second}"),
-            1 => format!("g{name}:1|g|#{tag}"),
+            // Each has a name of its own, since a later state replaces an earlier one.
+            1 => format!("g{number}:1|g|#{tag}"),
             2 => format!("s{}:{number}|s", name % 3),
             _ => format!("d{}:{}|d|@0.01", name % 5, f64::from(number).exp2().min(1e300)),
         };
@@ -165,8 +166,17 @@ fn metrics_of_mixed_sizes_stay_within_both_bounds_and_every_value_is_accounted_f
     let drained = contexts.drain();
     let buckets = |contexts: &[Context<f64>]| contexts.iter().map(|context| context.buckets.len()).sum::<usize>();
     assert!(buckets(&drained.counts) + buckets(&drained.gauges) + drained.distributions.len() <= MAX_BUCKETS);
-    let counts: f64 = drained.counts.iter().flat_map(|context| &context.buckets).map(|bucket| bucket.value).sum();
-    assert!(refused > 0 && refused < values && counts > 0.0, "{refused} of {values} refused");
+    let sum = |contexts: &[Context<f64>], value: &dyn Fn(f64) -> f64| -> f64 {
+        contexts.iter().flat_map(|context| &context.buckets).map(|bucket| value(bucket.value)).sum()
+    };
+    let sketches = drained.distributions.iter().flat_map(|context| &context.buckets);
+    // At its sample rate, each value counts a hundred times.
+    let distributed = sketches.map(|bucket| bucket.value.count()).sum::<u64>() / 100;
+    // A set has the number of its members, of which none came twice; a gauge of one value has 1.
+    let kept = sum(&drained.counts, &|sum| sum) + sum(&drained.gauges, &|state| state);
+    assert!(refused > 0 && distributed > 0 && kept > 0.0, "{refused} of {values} refused");
+    let counted = f64::from(u32::try_from(distributed + refused).unwrap());
+    assert!((kept + counted - f64::from(values)).abs() < 1e-9, "{kept} + {counted} of {values}");
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::{net::TcpListener, path::PathBuf, time::Duration};
 
-use bottlecap::features;
 use matrix::executable;
 use matrix::sandbox::{
     Extension, Footprint, Sandbox, Setup,
@@ -13,7 +12,7 @@ use matrix::sandbox::{
 
 use crate::{
     launcher::launched,
-    support::{Life, agent, echo, end, in_own_network, invoke, live, setup, setup_with},
+    support::{Life, agent, echo, end, has_short_order, in_own_network, invoke, live, setup, setup_with},
 };
 
 fn with_fault(endpoint: Endpoint, calls: Calls, effect: Effect) -> Life {
@@ -40,7 +39,7 @@ fn footprint(sandbox: &Sandbox) -> Footprint {
 
 #[test]
 fn with_the_short_order_one_thread_is_alive_when_the_first_next_arrives() {
-    if !features::EXPRESS {
+    if !has_short_order("one thread at the first next") {
         return;
     }
     for _ in 0..5 {

@@ -1,18 +1,18 @@
 //! Nothing is lost and nothing comes twice, whatever the order and the strategy.
 
-use std::{
-    num::NonZeroU32,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{num::NonZeroU32, thread, time::Duration};
 
 use matrix::sandbox::{
     Function, Invocation, Sandbox, Setup, function,
-    intake::{Answer, Plan, Route, Window},
+    intake::{Answer, Intake, Payload, Plan, Route, Window},
     setup::{Delivery, Initialization, Order},
 };
+use serde_json::Value;
 
-use crate::support::{self, Life, echo, end, invoke, live, request_id, setup, setup_with, text};
+use crate::support::{
+    self, Life, echo, end, eventually, has_open_request, invoke, invoke_next, invoke_until_request_is_open, live,
+    request_id, setup, setup_with, text,
+};
 
 #[test]
 fn a_thousand_python_invocations_are_told_exactly_once() {
@@ -79,24 +79,60 @@ fn the_end_strategy_with_an_interval_delivers_before_the_freeze_once_the_interva
     end(sandbox, invocations).assert_exactly_once();
 }
 
-/// Invokes the function until the line of its first invocation has arrived: the sandbox is frozen between two invocations, so that telemetry and requests may
-/// need several.
-fn invoke_until_delivered(sandbox: &Sandbox) -> Vec<Invocation> {
-    let mut invocations = invoke(sandbox, 0..1);
-    while !has_line(sandbox, 0) {
-        assert!(invocations.len() < 500, "nothing arrives");
-        invocations.extend(invoke(sandbox, invocations.len()..invocations.len() + 1));
-    }
-    invocations
+/// A sandbox whose intake takes a second for each response. An invocation prints its line long after the extension has its INVOKE event.
+fn start_with_slow_intake(strategy: &str) -> Sandbox {
+    let slow = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(Duration::from_secs(1)));
+    let function = Function::from_fn(|call| {
+        thread::sleep(Duration::from_millis(200));
+        call.print(format!("{} {}", String::from_utf8_lossy(call.event), call.request_id));
+        function::Answer::Response(call.event.to_vec())
+    });
+    let setup = setup_with(function, &[("DD_SERVERLESS_FLUSH_STRATEGY", strategy)]);
+    Sandbox::start(Setup { intake: Some(slow), timeout: Duration::from_secs(30), ..setup }).unwrap()
+}
+
+/// Whether a request has brought the line of the invocation with this number, with or without a response.
+fn has_received_line(sandbox: &Sandbox, number: usize) -> bool {
+    let beginning = format!("{number} ");
+    sandbox.intake().unwrap().requests().iter().any(|request| match &request.payload {
+        Payload::Logs(logs) => logs.iter().any(|log| text(log).starts_with(&beginning)),
+        _ => false,
+    })
+}
+
+/// Invokes the function once more. Its line is not sent in the same invocation: the flush comes before the function's end.
+fn invoke_flushing_before_the_end(sandbox: &Sandbox, invocations: &mut Vec<Invocation>) {
+    invoke_next(sandbox, invocations);
+    let number = invocations.len() - 1;
+    assert!(!has_received_line(sandbox, number), "line {number} was sent at the function's end");
 }
 
 #[test]
-fn the_periodic_and_the_continuous_strategy_deliver_in_later_invocations() {
-    for strategy in ["periodically,1", "continuously,1"] {
-        let sandbox = start(strategy);
-        let invocations = invoke_until_delivered(&sandbox);
-        end(sandbox, invocations).assert_exactly_once();
-    }
+fn periodic_flush_ends_before_the_freeze_of_a_later_invocation() {
+    let sandbox = start_with_slow_intake("periodically,1");
+    let mut invocations = Vec::new();
+    // The first invocation may come before the interval is over; each later one flushes.
+    eventually("the second line is delivered", || {
+        invoke_flushing_before_the_end(&sandbox, &mut invocations);
+        assert!(!has_open_request(&sandbox), "the flush was not waited for");
+        has_line(&sandbox, 1)
+    });
+    sandbox.intake().unwrap().set_plan(Plan::default());
+    end(sandbox, invocations).assert_exactly_once();
+}
+
+#[test]
+fn continuous_flush_is_open_at_the_freeze() {
+    let sandbox = start_with_slow_intake("continuously,1");
+    let mut invocations = Vec::new();
+    let mut was_open = false;
+    eventually("a request is open at the freeze, and the second line is delivered", || {
+        invoke_flushing_before_the_end(&sandbox, &mut invocations);
+        was_open |= has_open_request(&sandbox);
+        was_open && has_line(&sandbox, 1)
+    });
+    sandbox.intake().unwrap().set_plan(Plan::default());
+    end(sandbox, invocations).assert_exactly_once();
 }
 
 #[test]
@@ -118,11 +154,7 @@ fn managed_instances_flush_in_the_background() {
     let sandbox = Sandbox::start(setup).unwrap();
     let invocations = invoke(&sandbox, 0..2);
     // No event of the platform's follows: only the extension's own clock can bring this about.
-    let begin = Instant::now();
-    while !(has_line(&sandbox, 0) && has_line(&sandbox, 1)) {
-        assert!(begin.elapsed() < Duration::from_mins(1), "nothing has arrived");
-        thread::sleep(Duration::from_millis(5));
-    }
+    eventually("both lines arrive", || has_line(&sandbox, 0) && has_line(&sandbox, 1));
     let life = end(sandbox, invocations);
     life.assert_unharmed();
     assert_eq!(life.count("invocations"), 2);
@@ -153,12 +185,23 @@ fn a_talkative_invocation_loses_no_line() {
 
 #[test]
 fn a_full_batch_of_logs_leaves_at_once_whatever_the_strategy_is() {
+    /// More than the thousand logs that a request may have, and less than twice as many.
+    const LINES: usize = 1500;
     for strategy in ["end,600000", "periodically,600000", "continuously,600000"] {
         let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", strategy)];
-        let setup = Setup { timeout: Duration::from_mins(2), ..setup_with(talkative(1500), &variables) };
+        let setup = setup_with(talkative(LINES), &variables);
+        // The telemetry may come after the function's end, when no event follows.
+        let setup = Setup { timeout: Duration::from_mins(2), freeze: false, ..setup };
         let sandbox = Sandbox::start(setup).unwrap();
-        let invocations = invoke_until_delivered(&sandbox);
-        end(sandbox, invocations).assert_unharmed();
+        let invocations = invoke(&sandbox, 0..1);
+        let id = invocations[0].request_id.clone();
+        let is_own = |log: &Value| request_id(log) == Some(&id) && text(log).contains(" line of a function");
+        let count = |intake: &Intake| intake.logs().iter().filter(|log| is_own(log)).count();
+        eventually("a full batch arrives", || count(sandbox.intake().unwrap()) > 0);
+        assert!(count(sandbox.intake().unwrap()) < LINES, "{strategy}: the rest waits for the shutdown");
+        let life = end(sandbox, invocations);
+        life.assert_unharmed();
+        assert_eq!(count(&life.intake), LINES, "{strategy}\n{}", life.own_lines());
     }
 }
 
@@ -181,7 +224,7 @@ fn telemetry_may_come_in_any_order() {
 }
 
 #[test]
-fn a_restore_may_be_told_after_the_first_invoke() {
+fn restore_events_after_first_invoke_count_once() {
     for order in [Order::Rapid, Order::InitAfterInvoke, Order::Shuffled { seed: 1 }] {
         let delivery = Delivery { order, ..Delivery::default() };
         let life = live(Setup { initialization: Initialization::SnapStart, delivery, ..setup(echo()) }, 3);
@@ -224,13 +267,8 @@ fn a_shutdown_in_the_middle_of_a_flush_waits_for_it() {
     let slow = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(Duration::from_millis(700)));
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,1")];
     let sandbox = Sandbox::start(Setup { intake: Some(slow), ..setup_with(echo(), &variables) }).unwrap();
-    let mut invocations = vec![sandbox.invoke(b"0").unwrap()];
-    // A flush in the background has begun when one of its requests has arrived.
-    while !sandbox.intake().unwrap().requests().iter().any(|request| request.ended.is_none()) {
-        assert!(invocations.len() < 1000, "nothing is flushed in the background");
-        let number = invocations.len().to_string();
-        invocations.push(sandbox.invoke(number.as_bytes()).unwrap());
-    }
+    let mut invocations = Vec::new();
+    invoke_until_request_is_open(&sandbox, &mut invocations);
     let life = end(sandbox, invocations);
     life.assert_shutdown_waited_for_an_open_request();
     life.assert_unharmed();

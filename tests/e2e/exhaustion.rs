@@ -1,11 +1,7 @@
 //! What the extension needs of the system is refused or gone: descriptors, threads, standard streams. And SIGTERM.
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{fs, path::PathBuf};
 
-use bottlecap::features;
 use matrix::sandbox::{Extension, Sandbox, Setup, journal::What, setup::Origin};
 use nix::{
     sys::signal::{Signal, kill},
@@ -14,7 +10,7 @@ use nix::{
 
 use crate::{
     launcher::{agents, launched},
-    support::{agent, echo, end, invoke, live, setup, setup_with},
+    support::{agent, echo, end, eventually, has_short_order, invoke, live, setup, setup_with},
 };
 
 /// The extension under this condition: `conditions.sh`.
@@ -52,7 +48,7 @@ fn a_launcher_without_an_agent_needs_no_standard_streams() {
 #[test]
 fn descriptors_that_are_refused_cost_data_and_never_the_function() {
     // The conventional order needs more than these before it registers.
-    if !features::EXPRESS {
+    if !has_short_order("refused descriptors") {
         return;
     }
     for (extension, fewest) in [(agent(), 4), (launched(), 7)] {
@@ -64,19 +60,44 @@ fn descriptors_that_are_refused_cost_data_and_never_the_function() {
     }
 }
 
+/// The process id of our extension, in the namespace of the test.
+fn process_id(sandbox: &Sandbox) -> i32 {
+    let executed = sandbox.journal().into_iter().find_map(|entry| match entry.what {
+        What::Executed { origin: Origin::Extension(name), pid } if &*name == "datadog-agent" => Some(pid),
+        _ => None,
+    });
+    executed.unwrap()
+}
+
+/// The condition has taken effect: the system refuses a second thread, and there is none.
+fn assert_no_second_thread(sandbox: &Sandbox) {
+    let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", process_id(sandbox))).unwrap();
+    let limits = read("limits");
+    let limit = limits.lines().find_map(|line| line.strip_prefix("Max processes")).unwrap();
+    assert_eq!(limit.split_whitespace().next(), Some("1"), "{limits}");
+    let status = read("status");
+    assert!(status.contains("\nThreads:\t1\n"), "{status}");
+}
+
 #[test]
 fn threads_that_are_refused_cost_nothing() {
     // The conventional order starts its workers before it registers.
-    if !features::EXPRESS {
+    if !has_short_order("refused threads") {
         return;
     }
     // A tier with one worker, and one with two.
     for memory_mb in [512, 3538] {
         for extension in agents() {
             let extensions = vec![under("no-threads", &extension)];
-            let life = live(Setup { extensions, memory_mb, ..setup(echo()) }, 3);
+            let sandbox = Sandbox::start(Setup { extensions, memory_mb, ..setup(echo()) }).unwrap();
+            let invocations = invoke(&sandbox, 0..3);
+            assert_no_second_thread(&sandbox);
+            let life = end(sandbox, invocations);
             life.assert_unharmed();
             life.assert_exactly_once();
+            let own = life.own_lines();
+            // One worker is the thread that waits anyway.
+            assert!(memory_mb == 512 || own.contains("no thread can be started"), "{own}");
         }
     }
 }
@@ -84,7 +105,7 @@ fn threads_that_are_refused_cost_nothing() {
 /// The library's own resolver would end the process for want of a thread.
 #[test]
 fn names_that_cannot_be_resolved_cost_only_what_goes_there() {
-    if !features::EXPRESS {
+    if !has_short_order("names without a thread to resolve them") {
         return;
     }
     let endpoints = [
@@ -95,7 +116,9 @@ fn names_that_cannot_be_resolved_cost_only_what_goes_there() {
     let life = live(Setup { extensions, ..setup_with(echo(), &endpoints) }, 3);
     life.assert_unharmed();
     life.assert_exactly_once();
-    assert!(life.own_lines().contains("metrics.invalid"), "{}", life.own_lines());
+    let own = life.own_lines();
+    let line = own.lines().find(|line| line.contains("metrics.invalid")).unwrap_or_else(|| panic!("{own}"));
+    assert!(line.contains("Resource temporarily unavailable"), "no thread was refused: {own}");
 }
 
 #[test]
@@ -104,18 +127,10 @@ fn sigterm_flushes_and_ends_the_extension() {
     let sandbox = Sandbox::start(Setup { freeze: false, ..setup_with(echo(), &variables) }).unwrap();
     let invocations = invoke(&sandbox, 0..2);
     let ours = Origin::Extension("datadog-agent".into());
-    let executed = sandbox.journal().into_iter().find_map(|entry| match entry.what {
-        What::Executed { origin, pid } if origin == ours => Some(pid),
-        _ => None,
-    });
-    kill(Pid::from_raw(executed.unwrap()), Signal::SIGTERM).unwrap();
-    let until = Instant::now() + Duration::from_secs(20);
+    kill(Pid::from_raw(process_id(&sandbox)), Signal::SIGTERM).unwrap();
     let exited =
         |entry: &matrix::sandbox::journal::Entry| matches!(&entry.what, What::Exited { origin, .. } if *origin == ours);
-    while !sandbox.journal().iter().any(exited) {
-        assert!(Instant::now() < until, "it lives");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    eventually("the extension ends", || sandbox.journal().iter().any(exited));
     let life = end(sandbox, invocations);
     assert_eq!(life.count("invocations"), 2, "{}", life.own_lines());
     assert!(life.own_lines().contains("Exiting: SIGTERM"), "{}", life.own_lines());

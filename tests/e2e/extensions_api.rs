@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use bottlecap::features;
 use matrix::sandbox::{
     Extension, Function, Setup,
     faults::{Calls, Effect, Endpoint, Fault},
@@ -17,7 +16,7 @@ use matrix::sandbox::{
 
 use crate::{
     launcher::{agents, launched},
-    support::{Life, agent, echo, live, setup, setup_with},
+    support::{Life, agent, echo, has_short_order, live, setup, setup_with},
 };
 
 /// More than a loaded machine needs; only a test that fails takes so long.
@@ -119,7 +118,7 @@ fn only_temporary_errors_of_the_subscription_are_repeated() {
 
 #[test]
 fn a_launched_agent_learns_what_became_of_the_subscription() {
-    if !features::EXPRESS {
+    if !has_short_order("the launcher") {
         return;
     }
     let unsupported = Delivery { supported: false, ..Delivery::default() };

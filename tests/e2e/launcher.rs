@@ -2,13 +2,12 @@
 
 use std::num::NonZeroU32;
 
-use bottlecap::features;
 use matrix::sandbox::{
     Extension, Setup,
     setup::{Companion, Delivery, Initialization, Order},
 };
 
-use crate::support::{agent, echo, live, setup, setup_with};
+use crate::support::{agent, echo, has_short_order, live, setup, setup_with};
 
 /// The launcher under the extension's name, and the agent where it looks for it.
 pub fn launched() -> Extension {
@@ -18,14 +17,14 @@ pub fn launched() -> Extension {
 
 /// The agent alone, and behind the launcher where it can go on with somebody else's sockets.
 pub fn agents() -> Vec<Extension> {
-    let launched = features::EXPRESS.then(launched);
+    let launched = has_short_order("the launcher").then(launched);
     [agent()].into_iter().chain(launched).collect()
 }
 
 #[test]
 fn the_agent_goes_on_where_the_launcher_got_to() {
     // Only the short order can go on with somebody else's sockets; the manifest builds no launcher without it.
-    if !features::EXPRESS {
+    if !has_short_order("the launcher") {
         return;
     }
     for order in [Order::Rapid, Order::InitAfterInvoke] {
@@ -40,7 +39,7 @@ fn the_agent_goes_on_where_the_launcher_got_to() {
 
 #[test]
 fn a_launched_agent_still_leaves_out_logs_that_are_not_wanted() {
-    if !features::EXPRESS {
+    if !has_short_order("the launcher") {
         return;
     }
     let variables = [("DD_SERVERLESS_LOGS_ENABLED", "false")];

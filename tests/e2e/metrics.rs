@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bottlecap::features;
 use matrix::sandbox::{
     Function, Sandbox, Setup,
     function::{Answer, Call, Handler, InitError},
@@ -19,7 +18,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::{
     launcher::launched,
-    support::{self, Life, agent, babble, end, invoke, setup, setup_with},
+    support::{self, Life, agent, babble, end, has_short_order, invoke, setup, setup_with},
 };
 
 /// Sends every item as a datagram of its own, from whatever network the calling thread is in.
@@ -238,7 +237,7 @@ impl Handler for Early {
 #[test]
 fn what_is_sent_before_the_first_event_waits_for_us() {
     let mut extensions = vec![agent()];
-    extensions.extend(features::EXPRESS.then(launched));
+    extensions.extend(has_short_order("the launcher").then(launched));
     for extension in extensions {
         let setup = setup(Function::InProcess(Arc::new(Early)));
         let Some(life) = live(Setup { extensions: vec![extension], ..setup }, 1) else { return };
@@ -268,7 +267,7 @@ fn a_taken_port_costs_the_functions_metrics_and_nothing_else() {
     support::in_own_network(|| {
         let _holder = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 8125)).unwrap();
         let mut extensions = vec![agent()];
-        extensions.extend(features::EXPRESS.then(launched));
+        extensions.extend(has_short_order("the launcher").then(launched));
         for extension in extensions {
             let setup = Setup { network: Network::Host, extensions: vec![extension], ..setup(support::echo()) };
             let life = support::live(setup, 3);

@@ -8,7 +8,7 @@ use matrix::sandbox::{
     intake::{After, Answer, Closed, Plan, Route, Window},
 };
 
-use crate::support::{Life, echo, end, invoke, live, setup_with};
+use crate::support::{Life, echo, end, invoke, invoke_until_request_is_open, live, setup_with};
 
 fn with_plan(plan: Plan, times: usize) -> Life {
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
@@ -94,6 +94,20 @@ fn a_slow_intake_gets_everything_in_the_end() {
         life.assert_unharmed();
         life.assert_exactly_once();
     }
+}
+
+/// All others are answered at once, so that nothing but the wait for the slow one keeps the extension alive until its response comes.
+#[test]
+fn shutdown_waits_for_open_request_of_slow_intake() {
+    let slow = Plan::rule(Route::Any, Window::first(1), Answer::Delay(Duration::from_millis(1500)));
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,1")];
+    let sandbox = Sandbox::start(Setup { intake: Some(slow), ..setup_with(echo(), &variables) }).unwrap();
+    let mut invocations = Vec::new();
+    invoke_until_request_is_open(&sandbox, &mut invocations);
+    let life = end(sandbox, invocations);
+    life.assert_shutdown_waited_for_an_open_request();
+    life.assert_unharmed();
+    life.assert_exactly_once();
 }
 
 #[test]

@@ -1,4 +1,6 @@
 //! A server that names another host gets no request of ours repeated there: neither data nor keys nor signatures.
+//!
+//! Several sandboxes of one test use the same port, so each test needs networks of their own.
 
 use std::sync::Arc;
 
@@ -8,8 +10,8 @@ use matrix::sandbox::{
 };
 
 use crate::{
-    stand_in::{Beside, Reply, Server},
-    support::{Life, live, setup_with},
+    stand_in::{EchoWithServers, Reply, Server},
+    support::{Life, in_own_network, live, setup_with},
 };
 
 const CODES: [u16; 5] = [301, 302, 303, 307, 308];
@@ -33,7 +35,7 @@ fn assert_not_followed(life: &Life, other: &Server, port: u16) {
 
 fn redirected(code: u16, window: Window, port: u16) -> (Life, Arc<Server>) {
     let other = other(port);
-    let function = Function::InProcess(Arc::new(Beside(vec![other.clone()])));
+    let function = Function::InProcess(Arc::new(EchoWithServers(vec![other.clone()])));
     let headers = vec![("location".to_owned(), target(port))];
     let plan = Plan::rule(Route::Any, window, intake::Answer::Status { code, headers, body: String::new() });
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
@@ -44,22 +46,24 @@ fn redirected(code: u16, window: Window, port: u16) -> (Life, Arc<Server>) {
 /// The two that say that they are temporary are kept and sent again; after the others the data is dropped, and counted.
 #[test]
 fn an_intake_that_redirects_is_not_followed() {
-    const PORT: u16 = 28_170;
-    for code in CODES {
-        let (life, other) = redirected(code, Window::ALWAYS, PORT);
-        assert_not_followed(&life, &other, PORT);
-        assert!(life.intake.requests().iter().all(|request| request.method == "POST"), "{code}");
-        let own = life.own_lines();
-        assert!(own.contains("were dropped or not confirmed"), "{code}: {own}");
-        assert_eq!(own.contains("Request was denied by Datadog"), !matches!(code, 302 | 307), "{code}: {own}");
-    }
-    for code in [302, 307] {
-        // The attempt after it is answered with 202, so that there is nothing to be told.
-        let (life, other) = redirected(code, Window::first(1), PORT);
-        assert!(other.requests().is_empty(), "{:?}", other.requests());
-        life.assert_unharmed();
-        life.assert_exactly_once();
-    }
+    in_own_network(|| {
+        const PORT: u16 = 28_170;
+        for code in CODES {
+            let (life, other) = redirected(code, Window::ALWAYS, PORT);
+            assert_not_followed(&life, &other, PORT);
+            assert!(life.intake.requests().iter().all(|request| request.method == "POST"), "{code}");
+            let own = life.own_lines();
+            assert!(own.contains("were dropped or not confirmed"), "{code}: {own}");
+            assert_eq!(own.contains("Request was denied by Datadog"), !matches!(code, 302 | 307), "{code}: {own}");
+        }
+        for code in [302, 307] {
+            // The attempt after it is answered with 202, so that there is nothing to be told.
+            let (life, other) = redirected(code, Window::first(1), PORT);
+            assert!(other.requests().is_empty(), "{:?}", other.requests());
+            life.assert_unharmed();
+            life.assert_exactly_once();
+        }
+    });
 }
 
 /// A life in which the key comes from a server that redirects.
@@ -69,7 +73,7 @@ fn key_from(code: u16, ports: [u16; 2], variables: &[(&str, &str)]) -> (Life, Ar
     let redirecting = Arc::new(Server::new(&format!("127.0.0.1:{port}"), move |_, _| {
         Reply::new(code, &[("location", &target(other_port))], "")
     }));
-    let function = Function::InProcess(Arc::new(Beside(vec![redirecting.clone(), other.clone()])));
+    let function = Function::InProcess(Arc::new(EchoWithServers(vec![redirecting.clone(), other.clone()])));
     let url = format!("http://127.0.0.1:{port}");
     let own = [("DD_API_KEY", ""), ("AWS_ENDPOINT_URL", url.as_str()), ("DD_DD_URL", url.as_str())];
     let life = live(setup_with(function, &[&own, variables].concat()), 1);
@@ -79,24 +83,31 @@ fn key_from(code: u16, ports: [u16; 2], variables: &[(&str, &str)]) -> (Life, Ar
 
 #[test]
 fn an_aws_service_that_redirects_gets_no_signature_to_the_other_host() {
-    for code in CODES {
-        for (variable, service) in
-            [("DD_API_KEY_SECRET_ARN", "secretsmanager"), ("DD_API_KEY_SSM_ARN", "ssm"), ("DD_KMS_API_KEY", "kms")]
-        {
-            let (life, redirecting) = key_from(code, [28_171, 28_172], &[(variable, "Y2lwaGVy")]);
-            assert!(!redirecting.requests().is_empty());
-            let own = life.own_lines();
-            assert!(own.contains(&format!("Error decrypting key: {service}: {code} ")), "{own}");
+    in_own_network(|| {
+        for code in CODES {
+            for (variable, service) in
+                [("DD_API_KEY_SECRET_ARN", "secretsmanager"), ("DD_API_KEY_SSM_ARN", "ssm"), ("DD_KMS_API_KEY", "kms")]
+            {
+                let (life, redirecting) = key_from(code, [28_171, 28_172], &[(variable, "Y2lwaGVy")]);
+                assert!(!redirecting.requests().is_empty());
+                let own = life.own_lines();
+                assert!(own.contains(&format!("Error decrypting key: {service}: {code} ")), "{own}");
+            }
         }
-    }
+    });
 }
 
 #[test]
-fn delegated_authentication_that_is_redirected_gives_the_proof_to_nobody_else() {
-    for code in CODES {
-        let (life, redirecting) = key_from(code, [28_173, 28_174], &[("DD_ORG_UUID", "org-1")]);
-        assert!(redirecting.requests().iter().any(|request| request.path == "/api/v2/intake-key"));
-        let own = life.own_lines();
-        assert!(own.contains(&format!("Error getting the API key of DD_ORG_UUID: Datadog answered {code} ")), "{own}");
-    }
+fn delegated_auth_proof_is_not_sent_to_redirect_target() {
+    in_own_network(|| {
+        for code in CODES {
+            let (life, redirecting) = key_from(code, [28_173, 28_174], &[("DD_ORG_UUID", "org-1")]);
+            assert!(redirecting.requests().iter().any(|request| request.path == "/api/v2/intake-key"));
+            let own = life.own_lines();
+            assert!(
+                own.contains(&format!("Error getting the API key of DD_ORG_UUID: Datadog answered {code} ")),
+                "{own}"
+            );
+        }
+    });
 }

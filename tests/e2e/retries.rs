@@ -9,7 +9,7 @@ use matrix::sandbox::{
     setup::{Delivery, Order},
 };
 
-use crate::support::{Life, echo, end, request_id, setup_with, text};
+use crate::support::{Life, echo, end, eventually, request_id, setup_with, text};
 
 /// Prints its attempt, and fails at the first two.
 fn flaky() -> Function {
@@ -142,7 +142,7 @@ fn the_end_of_another_request_does_not_end_the_wait() {
             let is_invoke = |what: &What| matches!(what, What::Invoked { .. });
             sandbox.journal().iter().filter(|entry| is_invoke(&entry.what)).count()
         };
-        eventually(|| invoked() == 2);
+        eventually("the second event arrives", || invoked() == 2);
         // Each batch gives an extension that has taken the end for its own the time to ask for its next event.
         for number in 0..5 {
             let before = batches();
@@ -152,7 +152,7 @@ fn the_end_of_another_request_does_not_end_the_wait() {
                 let event = serde_json::json!({"time": time, "type": "platform.runtimeDone", "record": record});
                 assert!(sandbox.inject("datadog-agent", &[event]));
             }
-            eventually(|| batches() > before);
+            eventually("the batch is delivered", || batches() > before);
         }
         delivered.send(()).unwrap();
         second.join().unwrap()
@@ -160,13 +160,6 @@ fn the_end_of_another_request_does_not_end_the_wait() {
     let life = end(sandbox, vec![first, second]);
     life.assert_unharmed();
     assert_waits_for_each_end(&life);
-}
-
-/// Polls until something has happened; a test that waits in vain is ended by its runner.
-fn eventually(happened: impl Fn() -> bool) {
-    while !happened() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]

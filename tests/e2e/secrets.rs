@@ -1,17 +1,13 @@
 //! API keys that AWS keeps, from a small stand-in for AWS in the sandbox's network.
 
-use std::{
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, thread, time::Duration};
 
 use matrix::sandbox::{Function, Setup, setup::Initialization};
 use serde_json::{Value, json};
 
 use crate::{
-    stand_in::{Beside, Reply, Request, Server},
-    support::{Life, live, setup_with},
+    stand_in::{EchoWithServers, Reply, Request, Server},
+    support::{Life, eventually, invoke_next, live, setup_with},
 };
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -65,7 +61,7 @@ impl Aws {
     fn setup(&self, variables: &[(&str, &str)]) -> Setup {
         let url = format!("http://127.0.0.1:{}", self.port);
         let own = [("DD_API_KEY", ""), ("AWS_ENDPOINT_URL", url.as_str()), ("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
-        let function = Function::InProcess(Arc::new(Beside(vec![self.server.clone()])));
+        let function = Function::InProcess(Arc::new(EchoWithServers(vec![self.server.clone()])));
         Setup { timeout: Duration::from_secs(30), ..setup_with(function, &[&own, variables].concat()) }
     }
 
@@ -244,18 +240,18 @@ fn a_key_that_is_old_is_asked_for_again_and_stays_if_there_is_no_answer() {
 /// The old key is good enough for as long as it takes.
 #[test]
 fn a_key_reload_that_hangs_holds_no_invocation() {
-    let aws = Aws::new(28_139, |number, _| (number == 0).then(|| (200, json!({"SecretString": KEY}))));
+    let aws = Aws::new(28_165, |number, _| (number == 0).then(|| (200, json!({"SecretString": KEY}))));
     let variables = [("DD_API_KEY_SECRET_ARN", "s"), ("DD_API_KEY_SECRET_RELOAD_INTERVAL", "1")];
     let sandbox = matrix::sandbox::Sandbox::start(aws.setup(&variables)).unwrap();
     let mut invocations = crate::support::invoke(&sandbox, 0..1);
-    // Until the key is old and a new one has been asked for, which is never answered.
-    while aws.heard().len() < 2 {
-        invocations.extend(crate::support::invoke(&sandbox, invocations.len()..invocations.len() + 1));
-    }
-    // Waiting for the answer would mean waiting for the end of that call, after which there is another.
+    eventually("the extension asks for a new key, and gets no response", || {
+        invoke_next(&sandbox, &mut invocations);
+        aws.heard().len() >= 2
+    });
     for _ in 0..3 {
-        invocations.extend(crate::support::invoke(&sandbox, invocations.len()..invocations.len() + 1));
+        invoke_next(&sandbox, &mut invocations);
     }
+    assert!(aws.server.client_timeouts().is_empty(), "an invocation waited until that request timed out");
     assert_eq!(aws.heard().len(), 2);
     let life = crate::support::end(sandbox, invocations);
     assert_delivered_under_the_key(&life);
@@ -307,14 +303,13 @@ fn a_call_to_aws_ends_after_five_seconds() {
     let variables = [("DD_API_KEY_SECRET_ARN", "s"), ("DD_FLUSH_TIMEOUT", "600")];
     let sandbox = matrix::sandbox::Sandbox::start(aws.setup(&variables)).unwrap();
     let mut invocations = Vec::new();
-    let latest = Instant::now() + Duration::from_mins(1);
-    while aws.server.given_up().is_empty() && Instant::now() < latest {
-        let number = invocations.len();
-        invocations.extend(crate::support::invoke(&sandbox, number..number + 1));
-        thread::sleep(Duration::from_millis(20));
-    }
-    assert!(aws.server.given_up()[0] >= Duration::from_millis(4_990), "{:?}", aws.server.given_up());
-    invocations.extend(crate::support::invoke(&sandbox, invocations.len()..invocations.len() + 1));
+    eventually("the client closes the connection", || {
+        invoke_next(&sandbox, &mut invocations);
+        !aws.server.client_timeouts().is_empty()
+    });
+    // The server starts its clock later than the client.
+    assert!(aws.server.client_timeouts()[0] >= Duration::from_secs(4), "{:?}", aws.server.client_timeouts());
+    invoke_next(&sandbox, &mut invocations);
     let life = crate::support::end(sandbox, invocations);
     life.assert_unharmed();
     assert!(life.own_lines().contains("secretsmanager: no answer within 5s"), "{}", life.own_lines());

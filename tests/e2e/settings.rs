@@ -2,13 +2,12 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use bottlecap::features;
 use matrix::sandbox::{Sandbox, Setup, journal::What, setup::Mount};
 use nix::{sys::stat::Mode, unistd::mkfifo};
 
 use crate::{
     launcher::launched,
-    support::{Life, agent, echo, end, invoke, live, setup_with},
+    support::{Life, agent, echo, end, has_short_order, invoke, live, setup_with},
 };
 
 #[test]
@@ -128,7 +127,7 @@ fn a_settings_file_without_an_end_costs_a_warning() {
         }
         let mount = Mount { source: directory.path().to_owned(), target: "/var/task".into() };
         // Only the short order can go on behind the launcher.
-        let launched = features::EXPRESS.then(launched);
+        let launched = has_short_order("the launcher").then(launched);
         for extension in launched.into_iter().chain([agent()]) {
             let extensions = vec![extension];
             let setup = Setup { mounts: vec![mount.clone()], extensions, ..setup_with(echo(), &[]) };

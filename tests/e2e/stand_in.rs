@@ -2,9 +2,10 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    os::fd::OwnedFd,
     sync::{Arc, Mutex},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -61,23 +62,25 @@ impl Reply {
 }
 
 /// Gets a request with its number, counted from zero.
-type Answering = dyn Fn(usize, &Request) -> Reply + Send + Sync;
+type Responder = dyn Fn(usize, &Request) -> Reply + Send + Sync;
 
-/// A server that is started with the function.
+/// A server that is started with the function. When it is dropped, its port is free again.
 pub struct Server {
     address: SocketAddr,
-    answering: Arc<Answering>,
+    responder: Arc<Responder>,
     requests: Arc<Mutex<Vec<Request>>>,
-    given_up: Arc<Mutex<Vec<Duration>>>,
+    client_timeouts: Arc<Mutex<Vec<Duration>>>,
+    running: Mutex<Option<(TcpListener, JoinHandle<()>)>>,
 }
 
 impl Server {
-    pub fn new(address: &str, answering: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
+    pub fn new(address: &str, responder: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
         Self {
             address: address.parse().unwrap(),
-            answering: Arc::new(answering),
+            responder: Arc::new(responder),
             requests: Arc::default(),
-            given_up: Arc::default(),
+            client_timeouts: Arc::default(),
+            running: Mutex::default(),
         }
     }
 
@@ -86,25 +89,44 @@ impl Server {
     }
 
     /// How long clients have waited that got no answer and closed the connection.
-    pub fn given_up(&self) -> Vec<Duration> {
-        self.given_up.lock().unwrap().clone()
+    pub fn client_timeouts(&self) -> Vec<Duration> {
+        self.client_timeouts.lock().unwrap().clone()
     }
 
+    /// Listens in the network of the calling thread.
     fn start(&self) {
+        self.stop();
         let listener = TcpListener::bind(self.address).unwrap();
-        let (answering, requests, given_up) = (self.answering.clone(), self.requests.clone(), self.given_up.clone());
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                serve(stream.unwrap(), &*answering, &requests, &given_up);
+        let handle = listener.try_clone().unwrap();
+        let (responder, requests) = (self.responder.clone(), self.requests.clone());
+        let client_timeouts = self.client_timeouts.clone();
+        let accepting = thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                serve(stream, &*responder, &requests, &client_timeouts);
             }
         });
+        *self.running.lock().unwrap() = Some((handle, accepting));
+    }
+
+    /// Ends the thread that accepts connections, and frees the port.
+    fn stop(&self) {
+        let Some((listener, accepting)) = self.running.lock().unwrap().take() else { return };
+        // Linux ends an accept that waits for a connection when its socket is shut down.
+        TcpStream::from(OwnedFd::from(listener)).shutdown(Shutdown::Both).unwrap();
+        accepting.join().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
 /// A function that prints `<event> <request id>` and answers with the event, beside servers.
-pub struct Beside(pub Vec<Arc<Server>>);
+pub struct EchoWithServers(pub Vec<Arc<Server>>);
 
-impl Handler for Beside {
+impl Handler for EchoWithServers {
     /// A thread is in the network of the thread that started it.
     fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
         for server in &self.0 {
@@ -121,9 +143,9 @@ impl Handler for Beside {
 
 fn serve(
     stream: TcpStream,
-    answering: &Answering,
+    responder: &Responder,
     requests: &Mutex<Vec<Request>>,
-    given_up: &Arc<Mutex<Vec<Duration>>>,
+    client_timeouts: &Arc<Mutex<Vec<Duration>>>,
 ) {
     let mut reader = BufReader::new(stream);
     let mut headers = Vec::new();
@@ -141,7 +163,7 @@ fn serve(
         return;
     }
     let number = requests.lock().unwrap().len();
-    let reply = answering(number, &request);
+    let reply = responder(number, &request);
     requests.lock().unwrap().push(request);
     let mut stream = reader.into_inner();
     match reply {
@@ -153,11 +175,11 @@ fn serve(
             }
         })),
         Reply::Silence => {
-            let (asked, given_up) = (Instant::now(), given_up.clone());
+            let (asked, client_timeouts) = (Instant::now(), client_timeouts.clone());
             thread::spawn(move || {
                 // Nothing more comes but the end.
                 let _ = stream.read(&mut [0]);
-                given_up.lock().unwrap().push(asked.elapsed());
+                client_timeouts.lock().unwrap().push(asked.elapsed());
             });
         }
     }

@@ -4,8 +4,11 @@ use std::{
     collections::BTreeMap,
     path::Path,
     sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
 };
 
+use bottlecap::features;
 use matrix::sandbox::{
     Ending, Extension, Function, Invocation, Outcome, Sandbox, Setup, Status,
     function::{Answer, python::PythonEnvironment},
@@ -69,6 +72,45 @@ pub fn in_own_network(test: impl FnOnce() + Send) {
         assert!(!isolation::is_required(), "no network of its own: {refused}");
         eprintln!("not tested: this machine gives a test no network of its own: {refused}");
     }
+}
+
+/// How long a test waits for an event. Much longer than a loaded machine needs, since only a failing test waits that long.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Polls until something has happened; fails after a minute.
+pub fn eventually(what: &str, mut has_happened: impl FnMut() -> bool) {
+    let latest = Instant::now() + PATIENCE;
+    while !has_happened() {
+        assert!(Instant::now() < latest, "did not happen: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Whether this build has the short startup order, without which there is no launcher either. Prints what is not tested otherwise.
+pub fn has_short_order(what: &str) -> bool {
+    if !features::EXPRESS {
+        eprintln!("not tested: {what}: this build does not have the short startup order");
+    }
+    features::EXPRESS
+}
+
+/// Whether a request waits for its response. Right after an invocation: whether one is open while the sandbox is frozen.
+pub fn has_open_request(sandbox: &Sandbox) -> bool {
+    sandbox.intake().unwrap().requests().iter().any(|request| request.ended.is_none())
+}
+
+/// Invokes the function until a request is open while the sandbox is frozen, which needs a flush in the background.
+pub fn invoke_until_request_is_open(sandbox: &Sandbox, invocations: &mut Vec<Invocation>) {
+    eventually("a request is open while the sandbox is frozen", || {
+        invoke_next(sandbox, invocations);
+        has_open_request(sandbox)
+    });
+}
+
+/// Sends one more event, which holds its number.
+pub fn invoke_next(sandbox: &Sandbox, invocations: &mut Vec<Invocation>) {
+    let number = invocations.len();
+    invocations.extend(invoke(sandbox, number..number + 1));
 }
 
 /// Everything about one sandbox's life.

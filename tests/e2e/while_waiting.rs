@@ -3,26 +3,15 @@
 use std::{
     fs,
     net::{Ipv4Addr, UdpSocket},
-    time::{Duration, Instant},
 };
 
 use matrix::sandbox::{Sandbox, Setup, journal::What};
 use serde_json::json;
 
-use crate::support::{echo, end, invoke, setup_with};
+use crate::support::{echo, end, eventually, invoke, setup_with};
 
-/// Long enough for a loaded machine; only a failure waits for it.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// More batches than the telemetry listener queues.
 const BATCHES: usize = 40;
-
-fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "{what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
 
 fn count(sandbox: &Sandbox, is_wanted: impl Fn(&What) -> bool) -> usize {
     sandbox.journal().iter().filter(|entry| is_wanted(&entry.what)).count()

@@ -1,5 +1,6 @@
 //! The rules of `docs/parity.md`: rows are numbered without gaps, and every row names tests that exist and run, or gives the reason why there is none.
 
+use crate::declarations::{Chain, Declarations, attributes_above, file_attributes};
 use crate::tree::{Complaint, File, Tree};
 
 /// The page with the rows.
@@ -10,6 +11,7 @@ pub fn unproven(tree: &Tree) -> Vec<Complaint> {
     let Some(page) = tree.files.iter().find(|file| file.path == PAGE) else {
         return vec![Complaint { path: PAGE.to_owned(), line: 1, what: "there is no such page".to_owned() }];
     };
+    let declarations = Declarations::of(tree);
     let mut complaints = Vec::new();
     let mut last = [0, 0];
     for (line, cells) in numbered_lines(page) {
@@ -26,7 +28,7 @@ pub fn unproven(tree: &Tree) -> Vec<Complaint> {
         if row.proofs.is_empty() && !is_reason(row.reason) {
             complain(format!("row {} has neither a test nor a reason", row.number));
         }
-        for fault in row.proofs.iter().filter_map(|proof| fault(tree, proof)) {
+        for fault in row.proofs.iter().filter_map(|proof| fault(tree, &declarations, proof)) {
             complain(fault);
         }
     }
@@ -76,7 +78,7 @@ fn is_reason(text: &str) -> bool {
 }
 
 /// What is wrong with a proof, if anything.
-fn fault(tree: &Tree, proof: &str) -> Option<String> {
+fn fault(tree: &Tree, declarations: &Declarations, proof: &str) -> Option<String> {
     match attributes(tree, proof) {
         Some(attributes) if !attributes.iter().any(|line| line == "#[test]" || line.starts_with("#[tokio::test")) => {
             Some(format!("{proof} is not a test"))
@@ -84,24 +86,58 @@ fn fault(tree: &Tree, proof: &str) -> Option<String> {
         Some(attributes) if attributes.iter().any(|line| is_ignore(line)) => {
             Some(format!("the test {proof} is ignored"))
         }
-        Some(_) => None,
+        Some(attributes) => {
+            if let Some(condition) = attributes.iter().find(|line| is_condition(line)) {
+                return Some(format!("the test {proof} is left out of some builds: {condition}"));
+            }
+            undeclared(declarations, proof)
+        }
         None => Some(format!("there is no test {proof}")),
     }
+}
+
+/// What is wrong with the declarations of a proof's file, if anything. One way without conditions is enough.
+fn undeclared(declarations: &Declarations, proof: &str) -> Option<String> {
+    let (path, _) = proof.split_once("::")?;
+    let chains = declarations.chains(path);
+    if chains.is_empty() {
+        return Some(format!("no `mod` declares the file of the test {proof}"));
+    }
+    let is_conditional = |chain: &Chain| chain.iter().flatten().any(|line| is_condition(line));
+    chains.iter().all(is_conditional).then(|| format!("the file of the test {proof} is left out of some builds"))
+}
+
+fn is_condition(attribute: &str) -> bool {
+    attribute.starts_with("#[cfg(") && attribute != "#[cfg(test)]"
 }
 
 fn is_ignore(attribute: &str) -> bool {
     attribute.starts_with("#[ignore") || (attribute.starts_with("#[cfg_attr") && attribute.contains("ignore"))
 }
 
-/// The lines of attributes above the function that `file::function` names.
+/// The lines of attributes above the function that `file::function` names, above the modules of the file that it is in, and of the whole file.
 fn attributes(tree: &Tree, proof: &str) -> Option<Vec<String>> {
     let (path, name) = proof.split_once("::")?;
     let file = tree.files.iter().find(|file| file.path == path)?;
     let head = format!("fn {name}(");
-    let mut above = file.text.lines().map(str::trim).rev();
-    above.find(|line| line.trim_start_matches("async ").starts_with(&head))?;
-    let above = above.take_while(|line| !line.is_empty() && !line.ends_with(['}', '{', ';']));
-    Some(above.filter(|line| !line.starts_with("//")).map(str::to_owned).collect())
+    let lines: Vec<&str> = file.text.lines().collect();
+    let at = lines.iter().rposition(|line| line.trim().trim_start_matches("async ").starts_with(&head))?;
+    let above = |at: usize| attributes_above(lines[..at].iter().map(|line| line.trim()));
+    let mut attributes = above(at);
+    // What a function is in begins with the nearest line above that is indented less.
+    let mut indent = indent_of(lines[at]);
+    for (at, line) in lines[..at].iter().enumerate().rev() {
+        if !line.is_empty() && indent_of(line) < indent {
+            indent = indent_of(line);
+            attributes.extend(above(at));
+        }
+    }
+    attributes.extend(file_attributes(file));
+    Some(attributes)
+}
+
+fn indent_of(line: &str) -> usize {
+    line.len() - line.trim_start().len()
 }
 
 const TESTS: &str = "#[test]\nfn proven() {}\n\n/// Slow.\n#[test]\n#[ignore = \"slow\"]\nfn ignored() {}\n\n\
@@ -125,6 +161,38 @@ fn parity_refuses_ignored_tests() {
         assert_eq!(found(&format!("| 1 | a | `tests/a.rs::{ignored}` | |")), [1], "{ignored}");
     }
     assert_eq!(found("| 1 | a | `tests/a.rs::proven`, `tests/a.rs::ignored` | |"), [1]);
+}
+
+#[test]
+fn parity_refuses_tests_that_some_builds_leave_out() {
+    let found = |source: &str, declaration: &str| {
+        let tree = Tree::default().with("src/lib.rs", declaration).with("src/a.rs", source);
+        unproven(&tree.with(PAGE, "| 1 | a | `src/a.rs::proven` | |")).len()
+    };
+    let plain = "#[cfg(test)]\nmod tests {\n    #[test]\n    fn proven() {}\n}\n";
+    assert_eq!(found(plain, "mod a;"), 0);
+    assert_eq!(found(plain, "#[cfg(test)]\nmod a;"), 0);
+    assert_eq!(found(plain, "#[cfg(feature = \"x\")]\nmod a;"), 1);
+    for source in [
+        "#[test]\n#[cfg(unix)]\nfn proven() {}\n",
+        "#[cfg(feature = \"x\")]\nmod tests {\n    fn other() {\n    }\n\n    #[test]\n    fn proven() {}\n}\n",
+        "#![cfg(unix)]\n#[test]\nfn proven() {}\n",
+    ] {
+        assert_eq!(found(source, "mod a;"), 1, "{source}");
+    }
+}
+
+#[test]
+fn parity_refuses_tests_in_files_that_no_mod_declares() {
+    let tree = |declaration: &str| {
+        let page = "| 1 | a | `src/a.rs::proven` | |";
+        Tree::default().with("src/lib.rs", declaration).with("src/a.rs", "#[test]\nfn proven() {}\n").with(PAGE, page)
+    };
+    assert_eq!(unproven(&tree("pub mod a;")).len(), 0);
+    for declaration in ["", "// mod a;", "pub mod b;"] {
+        let complaints = unproven(&tree(declaration));
+        assert!(complaints[0].what.contains("no `mod` declares"), "{declaration}: {complaints:?}");
+    }
 }
 
 #[test]

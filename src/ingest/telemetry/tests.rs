@@ -1,4 +1,5 @@
 use std::{
+    collections::VecDeque,
     io::{Read as _, Write as _},
     net::TcpStream,
 };
@@ -49,6 +50,13 @@ fn answer(connection: &mut TcpStream) -> String {
 /// Runs a sender that blocks beside the listener.
 async fn beside<T: Send + 'static>(sender: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(sender).await.unwrap()
+}
+
+fn text_bytes(event: &Event) -> usize {
+    match &event.record {
+        Record::Function(Text::Plain(line)) => line.len(),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn lines(batch: Batch) -> Vec<String> {
@@ -176,9 +184,26 @@ async fn bodies_in_flight_of_mixed_sizes_stay_within_their_bound() {
             }))
         })
         .into();
+    // Nothing leaves the queue until a body waits for room, which has then taken all that was left.
+    let mut held = VecDeque::from([batches.0.recv().await.unwrap()]);
+    let room = Arc::clone(held[0].room.semaphore());
+    while room.available_permits() > 0 && held.len() < sizes.len() {
+        match batches.0.try_recv() {
+            Ok(queued) => held.push_back(queued),
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+    let length = |queued: &QueuedBatch| queued.batch.events.iter().map(text_bytes).sum::<usize>();
+    let in_flight: usize = held.iter().map(length).sum();
+    assert!(held.len() < sizes.len() && in_flight <= MAX_BYTES_IN_FLIGHT as usize, "{in_flight} bytes in flight");
+    let unanswered = senders.iter().filter(|sender| !sender.is_finished()).count();
+    assert!(unanswered >= sizes.len() - held.len() - batches.0.len(), "only what is queued is answered");
     let mut received = Vec::new();
     while received.len() < sizes.len() {
-        let queued = batches.0.recv().await.unwrap();
+        let queued = match held.pop_front() {
+            Some(queued) => queued,
+            None => batches.0.recv().await.unwrap(),
+        };
         let room = queued.room.num_permits();
         let [line] = &lines(queued.leave())[..] else { panic!() };
         assert!(room >= line.len(), "it holds its share until it has left");
