@@ -123,7 +123,7 @@ fn every_line_becomes_one_element_that_the_intake_takes() {
             _ => None,
         });
         for text in lines.chain(whole) {
-            let log = log::read(text, 7);
+            let log = log::read(text, 7).log;
             let encoded = origin.encode(&log);
             assert!(encoded.len() <= element::MAX_ELEMENT_BYTES);
             let element: Value = serde_json::from_slice(&encoded).unwrap();
