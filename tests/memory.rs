@@ -1,12 +1,13 @@
-//! What is held in memory while it waits: measured in a process of its own, one test after the other, so that nobody else's memory counts.
+//! What is held in memory while it waits. Each test measures in a process of its own: memory that another test has used and freed stays with its process.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
-    fs,
+    env, fs,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    process::Command,
+    sync::Arc,
     thread,
 };
 
@@ -21,10 +22,19 @@ use bottlecap::{
 const ENTRIES: usize = 10_000;
 const MEBIBYTE: usize = 1 << 20;
 
-/// Held by the test that measures.
-fn alone() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+/// Set in the processes that measure.
+const MEASURES: &str = "BOTTLECAP_TEST_MEASURES_MEMORY";
+
+/// Runs the measurement of the test of that name in a process of its own.
+fn in_own_process(test: &str, measure: impl FnOnce()) {
+    if env::var_os(MEASURES).is_some() {
+        return measure();
+    }
+    let program = env::current_exe().unwrap();
+    let child = Command::new(program).args(["--exact", test, "--nocapture"]).env(MEASURES, "1").output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
+    assert!(child.status.success() && text.contains("1 passed"), "{text}");
+    println!("{text}");
 }
 
 /// A number of bytes from the kernel's description of this process.
@@ -58,7 +68,10 @@ fn line(number: usize) -> String {
 
 #[test]
 fn ten_thousand_entries_take_at_most_a_kibibyte_each() {
-    let _turn = alone();
+    in_own_process("ten_thousand_entries_take_at_most_a_kibibyte_each", measure_ten_thousand_entries);
+}
+
+fn measure_ten_thousand_entries() {
     let lines: Vec<_> = (0..ENTRIES).map(line).collect();
     let mut contexts = Contexts::default();
     let before = resident();
@@ -83,7 +96,10 @@ type Shape = (&'static str, fn(u32) -> String);
 
 #[test]
 fn metrics_of_every_shape_fill_the_same_memory_at_most() {
-    let _turn = alone();
+    in_own_process("metrics_of_every_shape_fill_the_same_memory_at_most", measure_metrics_of_every_shape);
+}
+
+fn measure_metrics_of_every_shape() {
     // Shapes of which each meets another of the bounds: entries, text, members, bins in rising and in scattered order, buckets of one entry.
     let shapes: [Shape; 6] = [
         ("gauges", |number| format!("{number}:1|g")),
@@ -113,7 +129,10 @@ fn metrics_of_every_shape_fill_the_same_memory_at_most() {
 /// Every value stands for a million.
 #[test]
 fn absurd_sample_rates_take_no_more_memory_than_others() {
-    let _turn = alone();
+    in_own_process("absurd_sample_rates_take_no_more_memory_than_others", measure_absurd_sample_rates);
+}
+
+fn measure_absurd_sample_rates() {
     let datagram = format!("a{}|d|@0.000001", ":1".repeat(4_000));
     let mut sent = 0;
     let grown = peak(|| {
@@ -146,8 +165,11 @@ fn post(port: u16, parts: &[&[u8]]) {
 
 #[test]
 fn twenty_parallel_bodies_of_telemetry_take_the_memory_of_one() {
+    in_own_process("twenty_parallel_bodies_of_telemetry_take_the_memory_of_one", measure_twenty_parallel_bodies);
+}
+
+fn measure_twenty_parallel_bodies() {
     const SENDERS: usize = 20;
-    let _turn = alone();
     // All senders share the text, and each has a number in front of it.
     let text: Arc<[u8]> = vec![b'x'; 15 << 20].into();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
