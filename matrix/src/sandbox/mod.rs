@@ -107,6 +107,9 @@ pub enum Error {
 /// asynchronous invocation").
 pub const RETRIES: u32 = 2;
 
+/// The pause before a retry. Lambda waits one minute and then two; this is as long as no two events of different attempts have the same time.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
 /// An environment at work. Dropping it kills everything in it.
 #[derive(Debug)]
 pub struct Sandbox {
@@ -151,8 +154,10 @@ impl Sandbox {
         self.attempt(event, Attempt::first())
     }
 
-    /// Sends an event again under the same request id, as Lambda does a minute or two after an asynchronous invocation has failed.
+    /// Sends an event again under the same request id, as Lambda does a minute or two after an asynchronous invocation has failed. Waits for [`RETRY_PAUSE`]
+    /// before it does.
     pub fn retry(&self, event: &[u8], failed: &Invocation) -> Result<Invocation, Error> {
+        std::thread::sleep(RETRY_PAUSE);
         self.attempt(event, Attempt::after(failed))
     }
 
