@@ -137,7 +137,7 @@ fn chains_lead_from_crate_roots_to_files() {
         .with("src/a/b/mod.rs", "mod c;\n")
         .with("src/a/b/c.rs", "#![cfg(y)]\nmod d;\n")
         .with("tests/e2e/main.rs", "mod one;\n")
-        .with("tests/e2e/one.rs", "#[path = \"../shared/two.rs\"]\nmod two;\n");
+        .with("tests/e2e/one.rs", "#[path = \"../common/two.rs\"]\nmod two;\n");
     let declarations = Declarations::of(&tree);
     let chains = |path: &str| declarations.chains(path);
     let attributes = |path: &str| -> Vec<String> { chains(path).into_iter().flatten().flatten().collect() };
@@ -145,7 +145,7 @@ fn chains_lead_from_crate_roots_to_files() {
     assert_eq!(attributes("src/a/b/c/d.rs"), ["#[cfg(y)]"]);
     assert_eq!(attributes("src/gated.rs"), ["#[cfg(x)]"]);
     assert_eq!(attributes("src/a_tests.rs"), ["#[path = \"a_tests.rs\"]", "#[cfg(test)]"]);
-    assert_eq!(chains("tests/shared/two.rs").len(), 1);
+    assert_eq!(chains("tests/common/two.rs").len(), 1);
     for undeclared in ["src/a/c.rs", "src/b.rs", "tests/e2e/two.rs", "src/a/a_tests.rs"] {
         assert_eq!(chains(undeclared), Vec::<Chain>::new(), "{undeclared}");
     }
