@@ -4,11 +4,13 @@
 
 mod layer_support;
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use layer_support::{
-    arm64_program, dynamic_program, ended, foreign, ingredients, made, matrix, program, rewritten, told,
+    arm64_program, below, dynamic_program, ended, foreign, ingredients, made, matrix, program, rewritten, told,
+    with_modes,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -32,8 +34,22 @@ impl Subject {
     }
 
     fn document(&self) -> (i32, Value) {
-        let (status, said) = self.page(&["--json"]);
+        self.document_with(&[])
+    }
+
+    fn document_with(&self, options: &[&str]) -> (i32, Value) {
+        let (status, said) = self.page(&[&["--json"], options].concat());
         (status, serde_json::from_str(&said).unwrap())
+    }
+
+    /// Asserts that a pipeline would stop at this file, and why.
+    fn assert_refused(&self, options: &[&str], problem: &str) {
+        let (status, document) = self.document_with(options);
+        let problems = document["problems"].as_array().unwrap();
+        assert!(
+            status == 1 && problems.iter().any(|it| it.as_str().unwrap().contains(problem)),
+            "{problem}: {document:#}"
+        );
     }
 }
 
@@ -61,7 +77,9 @@ fn a_layer_of_ours_is_what_it_says() {
     let (status, document) = subject.document();
     assert_eq!((status, &document["kind"], &document["problems"]), (0, &"layer".into(), &Value::Array(Vec::new())));
     assert_eq!(document["manifest"]["cell"], "ship");
-    assert_eq!(document["programs"][0]["told"], told(), "it was asked");
+    assert_eq!(document["programs"][0]["told"], Value::Null, "nothing is started");
+    let (status, document) = subject.document_with(&["--run"]);
+    assert_eq!((status, &document["programs"][0]["told"]), (0, &told()), "{document:#}");
     assert_eq!(document["files"].as_array().unwrap().len(), 8);
 }
 
@@ -76,14 +94,128 @@ fn a_layer_for_another_processor_is_told_without_being_able_to_start_it() {
     for part in ["flavour       arm64", "linked        static, arm64", "Amazon Linux 2 (glibc 2.26): starts"] {
         assert!(page.contains(part), "{part} is not in:\n{page}");
     }
-    assert!(page.contains("Note: extensions/datadog-agent was not asked what it is: "), "{page}");
+    subject.assert_refused(&["--run"], "extensions/datadog-agent did not say what it is: ");
+}
+
+/// A program that leaves a trace where it is started.
+fn program_that_writes(trace: &Path) -> Vec<u8> {
+    format!("#!/bin/sh\n# --version=json\nid -u > {0}; ls /sys/class/net >> {0}; echo '{{}}'\n", trace.display()).into()
 }
 
 #[test]
-fn nothing_is_started_where_that_is_not_wanted() {
-    let (status, said) = Subject::new("layer.zip", &layer()).page(&["--json", "--no-run"]);
-    let document: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!((status, &document["programs"][0]["told"]), (0, &Value::Null));
+fn programs_are_started_by_run_only_and_without_privileges() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+    let trace = folder.path().join("trace");
+    // Anybody may write to it; the limit on files' sizes is what stops a program from that.
+    fs::write(&trace, "").unwrap();
+    fs::set_permissions(&trace, Permissions::from_mode(0o666)).unwrap();
+    let mut zip = layer();
+    let script = program_that_writes(&trace);
+    zip = rewritten(&zip, |name, bytes| match name {
+        "extensions/datadog-agent" => Some(script.clone()),
+        "bottlecap/manifest.json" => {
+            let mut manifest: Value = serde_json::from_slice(&bytes).unwrap();
+            let listed = &mut manifest["files"]["extensions/datadog-agent"];
+            listed["bytes"] = script.len().into();
+            listed["sha256"] = matrix::build::hash::hexadecimal(&script).into();
+            Some(serde_json::to_vec(&manifest).unwrap())
+        }
+        _ => Some(bytes),
+    });
+    let subject = Subject::new("layer.zip", &zip);
+    for options in [&[][..], &["--run"]] {
+        assert_eq!(subject.document_with(options).0, 1, "it is no build of the extension");
+        assert_eq!(fs::read_to_string(&trace).unwrap(), "", "nothing could be written: {options:?}");
+    }
+}
+
+#[test]
+fn only_mode_755_and_644_are_accepted() {
+    const EXTENSION: &str = "extensions/datadog-agent";
+    let cases = [
+        (EXTENSION, 0o700, "not executable for everybody"),
+        (EXTENSION, 0o644, "not executable for everybody"),
+        (EXTENSION, 0o777, "writable by others"),
+        (EXTENSION, 0o4755, "setuid"),
+        (EXTENSION, 0o555, "neither 0644 nor 0755"),
+        ("bottlecap/sbom.cdx.json", 0o600, "not readable for everybody"),
+        ("bottlecap/NOTICE", 0o664, "writable by others"),
+    ];
+    for (place, mode, problem) in cases {
+        let zip = with_modes(&layer(), |name| (name == place).then_some(mode));
+        Subject::new("layer.zip", &zip).assert_refused(&[], &format!("{place} has mode {mode:04o}: it is"));
+        Subject::new("layer.zip", &zip).assert_refused(&[], problem);
+    }
+    // Somebody else's files may have other modes, as long as Lambda can use them and nobody else can change them.
+    let other = foreign(&[("extensions/other", &dynamic_program())]);
+    assert_eq!(Subject::new("zip", &with_modes(&other, |_| Some(0o555))).document().0, 0);
+    Subject::new("zip", &with_modes(&other, |_| Some(0o700))).assert_refused(&[], "not executable for everybody");
+}
+
+#[test]
+fn a_folder_around_the_layer_is_refused() {
+    Subject::new("layer.zip", &below("layer", &layer())).assert_refused(&[], "everything is below layer/");
+    let (status, _) = Subject::new("python.zip", &foreign(&[("python/module.py", b"pass")])).document();
+    assert_eq!(status, 0, "a library has no extension");
+}
+
+#[test]
+fn a_manifest_can_be_required() {
+    let without = rewritten(&layer(), |name, bytes| (name != "bottlecap/manifest.json").then_some(bytes));
+    let subject = Subject::new("layer.zip", &without);
+    assert_eq!(subject.document().0, 0, "it could be anybody's");
+    subject.assert_refused(&["--require-manifest"], "there is no manifest in it, and one is required");
+    assert_eq!(Subject::new("layer.zip", &layer()).document_with(&["--require-manifest"]).0, 0);
+}
+
+#[test]
+fn a_hash_can_be_expected() {
+    let zip = layer();
+    let sha256 = matrix::build::hash::hexadecimal(&zip);
+    let subject = Subject::new("layer.zip", &zip);
+    assert_eq!(subject.document_with(&["--expect-sha256", &sha256.to_uppercase()]).0, 0);
+    let other = "0".repeat(64);
+    subject.assert_refused(&["--expect-sha256", &other], &format!("its SHA-256 is {sha256}, and {other} was expected"));
+}
+
+#[test]
+fn a_manifest_that_contradicts_itself_is_refused_without_a_start() {
+    let with = |change: fn(&mut Value)| {
+        let zip = rewritten(&layer(), |name, bytes| {
+            if name != "bottlecap/manifest.json" {
+                return Some(bytes);
+            }
+            let mut manifest = serde_json::from_slice(&bytes).unwrap();
+            change(&mut manifest);
+            Some(serde_json::to_vec(&manifest).unwrap())
+        });
+        Subject::new("layer.zip", &zip)
+    };
+    let of_program = "the manifest contradicts extensions/datadog-agent: ";
+    with(|it| it["build"]["features"] = Value::Array(Vec::new()))
+        .assert_refused(&[], &format!("{of_program}bind-first is on"));
+    with(|it| it["build"]["profile"]["opt-level"] = "3".into()).assert_refused(&[], "its opt-level is z, not 3");
+    with(|it| it["sources"]["revision"] = "abc".into())
+        .assert_refused(&[], "it was built from commit 0123456789, not abc");
+    let commit = |it: &mut Value| {
+        it["sources"]["revision"] = "c0ffee00c0ffee".into();
+        it["programs"]["extensions/datadog-agent"]["git_sha"] = "c0ffee00c0ffee".into();
+    };
+    with(commit).assert_refused(&[], "commit c0ffee00c0ffee is not in the file");
+    with(|it| it["programs"] = Value::Object(serde_json::Map::new()))
+        .assert_refused(&[], "the manifest does not say what");
+}
+
+#[test]
+fn a_bill_of_materials_that_cannot_be_read_is_refused() {
+    for (content, reason) in [("{\"bomFormat\":\"SPDX\"}", "it is no CycloneDX document"), ("{", "EOF while parsing")] {
+        let zip = rewritten(&layer(), |name, bytes| {
+            Some(if name == "bottlecap/sbom.cdx.json" { content.into() } else { bytes })
+        });
+        Subject::new("layer.zip", &zip)
+            .assert_refused(&[], &format!("bottlecap/sbom.cdx.json cannot be used: {reason}"));
+    }
 }
 
 #[test]
@@ -100,6 +232,7 @@ fn a_file_that_was_changed_is_named_and_its_program_is_not_started() {
     let problem = document["problems"][0].as_str().unwrap();
     assert!(problem.starts_with("extensions/datadog-agent is not what the manifest says: it has"), "{problem}");
     assert_eq!(document["problems"].as_array().unwrap().len(), 1);
+    let (_, document) = subject.document_with(&["--run"]);
     assert_eq!(document["programs"][0]["told"], Value::Null);
     let (_, page) = subject.page(&[]);
     assert!(page.contains("Wrong: extensions/datadog-agent") && !page.contains("Every file"), "{page}");
@@ -129,12 +262,11 @@ fn a_manifest_that_tells_of_other_switches_is_found_out() {
             return Some(bytes);
         }
         let mut manifest: Value = serde_json::from_slice(&bytes).unwrap();
-        manifest["programs"]["extensions/datadog-agent"]["switches"]["one"] = false.into();
+        manifest["programs"]["extensions/datadog-agent"]["name"] = "other".into();
         Some(serde_json::to_vec(&manifest).unwrap())
     });
-    let (status, document) = Subject::new("layer.zip", &lying).document();
-    assert_eq!(status, 1);
-    assert_eq!(document["problems"][0], "extensions/datadog-agent says something else of itself than the manifest");
+    let subject = Subject::new("layer.zip", &lying);
+    subject.assert_refused(&["--run"], "extensions/datadog-agent says something else of itself than the manifest");
 }
 
 #[test]
@@ -173,7 +305,7 @@ fn a_layer_of_somebody_else_is_told_as_far_as_it_can_be() {
 
 #[test]
 fn a_program_by_itself_is_told_as_well() {
-    let (status, document) = Subject::new("datadog-agent", &program()).document();
+    let (status, document) = Subject::new("datadog-agent", &program()).document_with(&["--run"]);
     assert_eq!((status, &document["kind"], &document["programs"][0]["told"]), (0, &"program".into(), &told()));
     let (status, page) = Subject::new("other", &dynamic_program()).page(&[]);
     assert!(status == 0 && page.contains("it is no build of this extension, and was not asked"), "{page}");

@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, File},
-    io::Read as _,
+    io,
+    os::unix::fs::FileExt as _,
     path::PathBuf,
 };
 
@@ -13,7 +14,7 @@ const EXECUTION_ENVIRONMENT: &[u8] = b"AWS_EXECUTION_ENV=";
 /// Bytes of the texts on a machine with a few cores.
 const USUAL_BYTES: usize = 4096;
 /// Bytes of the longest text that is read.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// A directory like `/proc`.
 #[derive(Debug, Clone)]
@@ -34,19 +35,10 @@ impl Proc {
         Self { root: root.into() }
     }
 
-    /// What the cores have done.
-    pub fn stat(&self) -> Option<String> {
-        self.text("stat")
-    }
-
-    /// How long the machine has been up.
-    pub fn uptime(&self) -> Option<String> {
-        self.text("uptime")
-    }
-
-    /// What the network interfaces have carried.
-    pub fn net_dev(&self) -> Option<String> {
-        self.text("net/dev")
+    /// Its counters, none of which has been opened yet.
+    pub fn counter_files(&self) -> CounterFiles {
+        let file = |name: &str| KeptFile::new(self.root.join(name));
+        CounterFiles { stat: file("stat"), uptime: file("uptime"), net_dev: file("net/dev") }
     }
 
     /// Its processes, of which none is known yet.
@@ -63,19 +55,69 @@ impl Proc {
         })
     }
 
-    fn text(&self, file: &str) -> Option<String> {
-        let path = self.root.join(file);
-        // With room for what there usually is, the file is read in one go.
-        let mut text = String::with_capacity(USUAL_BYTES);
-        let read = File::open(&path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text));
-        read.inspect_err(|error| log::debug!("{}: {error}", path.display())).ok()?;
-        Some(text)
-    }
-
     fn processes(&self) -> impl Iterator<Item = PathBuf> {
         let entries = fs::read_dir(&self.root).into_iter().flatten().filter_map(Result::ok);
         let is_process = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
         entries.filter(move |entry| is_process(&entry.file_name())).map(|entry| entry.path())
+    }
+}
+
+/// The kernel's counters as texts.
+#[derive(Debug)]
+pub struct CounterFiles {
+    /// What the cores have done.
+    pub stat: KeptFile,
+    /// How long the machine has been up.
+    pub uptime: KeptFile,
+    /// What the network interfaces have carried.
+    pub net_dev: KeptFile,
+}
+
+/// A file that is opened once and read from its start each time: for files of `/proc`, opening costs more than reading.
+#[derive(Debug)]
+pub struct KeptFile {
+    path: PathBuf,
+    file: Option<File>,
+    buffer: Vec<u8>,
+}
+
+impl KeptFile {
+    fn new(path: PathBuf) -> Self {
+        Self { path, file: None, buffer: Vec::new() }
+    }
+
+    /// The whole text, up to [`MAX_BYTES`]; None if it cannot be read.
+    pub fn read(&mut self) -> Option<&str> {
+        let read = self.fill().inspect_err(|error| log::debug!("{}: {error}", self.path.display()));
+        let Ok(length) = read else {
+            self.file = None;
+            return None;
+        };
+        str::from_utf8(self.buffer.get(..length)?).ok()
+    }
+
+    /// Reads into the buffer, which grows as long as the text does.
+    fn fill(&mut self) -> io::Result<usize> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(File::open(&self.path)?),
+        };
+        let mut length = 0;
+        loop {
+            if length == self.buffer.len() {
+                if length >= MAX_BYTES {
+                    return Ok(length);
+                }
+                self.buffer.resize((length * 2).max(USUAL_BYTES), 0);
+            }
+            let rest = self.buffer.get_mut(length..).unwrap_or_default();
+            match file.read_at(rest, u64::try_from(length).unwrap_or(u64::MAX)) {
+                Ok(0) => return Ok(length),
+                Ok(read) => length += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 
@@ -117,23 +159,38 @@ mod tests {
     #[test]
     fn where_nothing_is_nothing_is_read() {
         let proc = Proc::at("/nonexistent");
-        assert_eq!((proc.stat(), proc.uptime(), proc.net_dev()), (None, None, None));
+        let mut files = proc.counter_files();
+        assert_eq!([&mut files.stat, &mut files.uptime, &mut files.net_dev].map(|file| file.read().is_none()), [true; 3]);
         assert_eq!(proc.execution_environment(), None);
+    }
+
+    #[test]
+    fn kept_file_is_read_from_its_start_each_time() {
+        let (directory, proc) = machine(&[]);
+        let mut files = proc.counter_files();
+        assert_eq!(files.uptime.read(), None);
+        for text in ["100.5 200.25", "7", "a longer text than before"] {
+            fs::write(directory.path().join("uptime"), text).unwrap();
+            assert_eq!(files.uptime.read(), Some(text));
+        }
+        fs::write(directory.path().join("uptime"), [0xff]).unwrap();
+        assert_eq!(files.uptime.read(), None, "it is no text");
     }
 
     #[test]
     fn a_text_is_read_whole_up_to_its_bound() {
         let long = "x".repeat(3 * USUAL_BYTES);
         let (directory, proc) = machine(&[("stat", &long)]);
-        assert_eq!(proc.stat().as_deref(), Some(long.as_str()));
+        let mut stat = proc.counter_files().stat;
+        assert_eq!(stat.read(), Some(long.as_str()));
         fs::write(directory.path().join("stat"), "x".repeat(3 << 20)).unwrap();
-        assert_eq!(proc.stat().unwrap().len() as u64, MAX_BYTES);
+        assert_eq!(stat.read().unwrap().len(), MAX_BYTES);
     }
 
     #[test]
     fn this_machine_can_be_read() {
-        let proc = Proc::default();
-        assert!(proc.stat().unwrap().starts_with("cpu "));
-        assert!(proc.uptime().is_some() && proc.net_dev().is_some());
+        let mut files = Proc::default().counter_files();
+        assert!(files.stat.read().unwrap().starts_with("cpu "));
+        assert!(files.uptime.read().is_some() && files.net_dev.read().is_some());
     }
 }

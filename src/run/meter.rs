@@ -6,7 +6,10 @@ use tokio::time::sleep_until;
 
 use super::sampler::{Sampler, Seen};
 use crate::{
-    os::{clock, proc::Proc},
+    os::{
+        clock,
+        proc::{CounterFiles, Proc},
+    },
     process::{
         invocation::{AttemptId, Moment},
         metric::Point,
@@ -22,7 +25,7 @@ const CAPACITY: usize = 500;
 pub struct Meter {
     /// Whether invocations overlap: then peaks are the sandbox's, and told when it ends.
     overlapping: bool,
-    proc: Proc,
+    files: CounterFiles,
     sampler: Sampler,
     open: VecDeque<Measured>,
     /// Whether there has been an invocation.
@@ -57,8 +60,8 @@ enum Counters {
 
 impl Meter {
     /// A meter that has read nothing yet.
-    pub fn new(proc: Proc, overlapping: bool) -> Self {
-        Self { overlapping, sampler: Sampler::new(&proc), proc, open: VecDeque::new(), used: false }
+    pub fn new(proc: &Proc, overlapping: bool) -> Self {
+        Self { overlapping, sampler: Sampler::new(proc), files: proc.counter_files(), open: VecDeque::new(), used: false }
     }
 
     /// Takes a moment, and gives what can be told now.
@@ -75,7 +78,7 @@ impl Meter {
     }
 
     fn begin(&mut self, id: &AttemptId) {
-        let begin = self.read(Counters::All);
+        let begin = read(&mut self.files, Counters::All);
         if !self.overlapping {
             self.cut_off(&begin);
             self.sampler.reset();
@@ -97,7 +100,7 @@ impl Meter {
 
     fn done(&mut self, id: &AttemptId) -> Values {
         let Some(measured) = self.open.iter().find(|measured| measured.id == *id) else { return Values::new() };
-        let mut values = usage::utilization(&measured.begin, &self.end_of(measured, Counters::Utilization));
+        let mut values = usage::utilization(&measured.begin, &end_of(measured, &mut self.files, Counters::Utilization));
         if !self.overlapping {
             // What the function has left behind is seen however short the invocation was.
             let seen = measured.end.as_ref().map_or_else(|| self.sampler.finish(), |end| end.seen);
@@ -109,7 +112,7 @@ impl Meter {
 
     fn reported(&mut self, id: &AttemptId) -> Values {
         let Some(measured) = self.open.iter().find(|measured| measured.id == *id) else { return Values::new() };
-        let values = usage::consumption(&measured.begin, &self.end_of(measured, Counters::Consumption));
+        let values = usage::consumption(&measured.begin, &end_of(measured, &mut self.files, Counters::Consumption));
         self.told(id, |measured| measured.reported = true);
         values
     }
@@ -121,10 +124,6 @@ impl Meter {
             return usage::footprint(&seen.peak, seen.limits);
         }
         Values::new()
-    }
-
-    fn end_of<'a>(&self, measured: &'a Measured, counters: Counters) -> Cow<'a, Reading> {
-        measured.end.as_ref().map_or_else(|| Cow::Owned(self.read(counters)), |end| Cow::Borrowed(&end.reading))
     }
 
     /// Forgets an invocation of which both ends have been told, and lets the sampler rest once none runs.
@@ -148,12 +147,16 @@ impl Meter {
     pub fn sample(&mut self) {
         self.sampler.sample();
     }
+}
 
-    fn read(&self, counters: Counters) -> Reading {
-        let uptime = (counters != Counters::Consumption).then(|| self.proc.uptime()).flatten();
-        let devices = (counters != Counters::Utilization).then(|| self.proc.net_dev()).flatten();
-        Reading::parse(self.proc.stat().as_deref(), uptime.as_deref(), devices.as_deref())
-    }
+fn end_of<'a>(measured: &'a Measured, files: &mut CounterFiles, counters: Counters) -> Cow<'a, Reading> {
+    measured.end.as_ref().map_or_else(|| Cow::Owned(read(files, counters)), |end| Cow::Borrowed(&end.reading))
+}
+
+fn read(files: &mut CounterFiles, counters: Counters) -> Reading {
+    let uptime = if counters == Counters::Consumption { None } else { files.uptime.read() };
+    let devices = if counters == Counters::Utilization { None } else { files.net_dev.read() };
+    Reading::parse(files.stat.read(), uptime, devices)
 }
 
 fn points(values: Values, tags: &Arc<[String]>) -> Vec<Point> {

@@ -34,7 +34,7 @@ impl Machine {
     }
 
     fn meter(&self, overlapping: bool) -> Meter {
-        Meter::new(Proc::at(self.directory.path()), overlapping)
+        Meter::new(&Proc::at(self.directory.path()), overlapping)
     }
 }
 
@@ -161,7 +161,7 @@ fn a_sandbox_that_was_never_used_has_no_peaks() {
 
 #[test]
 fn a_machine_that_tells_nothing_costs_only_what_it_does_not_tell() {
-    let mut meter = Meter::new(Proc::at("/nonexistent"), false);
+    let mut meter = Meter::new(&Proc::at("/nonexistent"), false);
     meter.observe(&begun("a"));
     assert_eq!(told(&mut meter, &done("a")), ["fd_max=1024", "threads_max=1024"]);
     assert!(told(&mut meter, &reported("a")).is_empty());

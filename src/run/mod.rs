@@ -88,7 +88,7 @@ pub async fn run<E: Exchange>(parts: Parts<E>) {
     let measures = metrics.enhanced && metrics.usage && parts.telemetry.is_some();
     let overlapping = parts.initialization == Initialization::ManagedInstances;
     let mut engine = Engine {
-        meter: measures.then(|| meter::Meter::new(Proc::default(), overlapping)),
+        meter: measures.then(|| meter::Meter::new(&Proc::default(), overlapping)),
         origin: Origin::new(parts.tags, &parts.config),
         processor: parts.processor,
         logs: LogQueue::default(),

@@ -1,7 +1,9 @@
 //! Samples what the function uses while it runs: files, threads and space of `/tmp`.
 //!
-//! The engine's loop takes the samples between its other work, so that no thread has to be had for them. A sample takes a few dozen microseconds, and at most
-//! about two milliseconds of processor time; samples become rarer while they show no change.
+//! The engine's loop takes the samples between its other work, on its own thread. A sample takes a few dozen microseconds, and at most about two milliseconds of
+//! CPU time. The last sample of an invocation is taken at its end; it is also what the next one starts from, because the sandbox is frozen in between. The
+//! others are taken by a timer whose pauses double while nothing changes. A pause continues in the next invocation: many short invocations together
+//! have as many timed samples as a long one.
 
 use std::time::{Duration, Instant};
 
@@ -36,8 +38,12 @@ pub struct Sampler {
     processes: Processes,
     /// When the next sample is due; None while nothing is to be sampled.
     due: Option<Instant>,
+    /// The pause that ends when the next sample is due.
     pause: Duration,
-    latest: Peak,
+    /// What was left of the pause when sampling stopped.
+    left: Duration,
+    /// What the last sample has shown, before a reset or after it.
+    latest: Option<Peak>,
     /// Processor time of the last sample.
     took: Duration,
     seen: Option<Seen>,
@@ -57,24 +63,34 @@ impl Sampler {
             processes: proc.open_processes(),
             due: None,
             pause: Duration::ZERO,
-            latest: Peak::default(),
+            left: Duration::ZERO,
+            latest: None,
             took: Duration::ZERO,
             seen: None,
             limits: None,
         }
     }
 
-    /// Makes the first sample due, unless one is due already.
+    /// Schedules the next sample for when the rest of the last pause is over, and takes one now if there was none yet. Does nothing while one is scheduled.
     pub fn start(&mut self) {
         if self.due.is_none() {
-            self.due = Some(Instant::now());
-            self.pause = Duration::ZERO;
+            self.resume(Instant::now());
+            if self.latest.is_none() {
+                self.sample();
+            }
         }
     }
 
-    /// Makes no further sample due. The peaks stay.
+    /// Schedules the next sample for when the rest of the last pause is over.
+    fn resume(&mut self, now: Instant) {
+        self.due = Some(now + self.left);
+    }
+
+    /// Schedules no further sample. The peaks stay.
     pub fn stop(&mut self) {
-        self.due = None;
+        if let Some(due) = self.due.take() {
+            self.left = due.saturating_duration_since(Instant::now());
+        }
     }
 
     /// Stops and forgets the peaks.
@@ -109,16 +125,21 @@ impl Sampler {
         self.seen()
     }
 
-    /// Takes a sample in, and says when the next one is due.
+    /// Records a sample and schedules the next: anew after a change and after a timed sample. One out of turn that shows no change, at an invocation's start or end,
+    /// leaves the pause as it is.
     fn note(&mut self, now: Peak, limits: Limits, ended: Instant, took: Duration) {
-        let mut peak = self.seen.map_or_else(Peak::default, |seen| seen.peak);
+        let mut peak = self.seen.map_or_else(|| self.latest.unwrap_or_default(), |seen| seen.peak);
         peak.raise(now);
         self.seen = Some(Seen { peak, limits });
-        let changed = now != self.latest;
-        self.latest = now;
+        let changed = self.latest.replace(now) != Some(now);
         self.took = took;
-        self.pause = pause_after(self.pause, changed, took);
-        self.due = self.due.map(|_| ended + self.pause);
+        let is_timed = self.due.is_some_and(|due| due <= ended);
+        if changed || is_timed {
+            self.pause = pause_after(self.pause, changed, took);
+            self.due = self.due.map(|_| ended + self.pause);
+        } else {
+            self.due = self.due.map(|due| due.max(ended + took.saturating_mul(SHARE)));
+        }
     }
 
     /// The peaks since the last reset. If there was no sample, one is taken.
@@ -221,10 +242,10 @@ mod tests {
         assert_eq!(sampler.due(), None);
         sampler.sample();
         assert_eq!(sampler.due(), None, "a sample out of turn makes none due");
-        sampler.start();
+        let mut sampler = machine.sampler();
         let began = Instant::now();
-        assert!(sampler.due().unwrap() <= began, "at once");
-        sampler.sample();
+        sampler.start();
+        assert_eq!(sampler.seen.unwrap().peak.files, Some(1), "the first start takes a sample");
         let due = sampler.due().unwrap();
         assert!(due >= began + SHORTEST_PAUSE);
         sampler.start();
@@ -234,6 +255,53 @@ mod tests {
         sampler.start();
         sampler.reset();
         assert_eq!((sampler.due(), sampler.seen), (None, None));
+    }
+
+    #[test]
+    fn pause_continues_after_a_stop() {
+        let machine = Machine::new(&["0"]);
+        let mut sampler = machine.sampler();
+        sampler.sample();
+        let hour = Duration::from_hours(1);
+        sampler.due = Some(Instant::now() + hour);
+        sampler.stop();
+        sampler.reset();
+        assert_eq!(sampler.due(), None);
+        let now = Instant::now();
+        sampler.resume(now);
+        let left = sampler.due().unwrap() - now;
+        assert!(left > hour / 2 && left <= hour, "{left:?}");
+    }
+
+    #[test]
+    fn peak_of_an_invocation_starts_from_the_last_sample_before_it() {
+        let machine = Machine::new(&["0", "1"]);
+        let mut sampler = machine.sampler();
+        sampler.sample();
+        sampler.reset();
+        sampler.start();
+        machine.close("1");
+        assert_eq!(sampler.finish().peak.files, Some(2), "it was open when the invocation began");
+        sampler.reset();
+        sampler.start();
+        assert_eq!(sampler.finish().peak.files, Some(1));
+    }
+
+    #[test]
+    fn only_a_change_moves_a_sample_that_is_not_due() {
+        let mut sampler = Machine::new(&[]).sampler();
+        let began = Instant::now();
+        let later = began + milliseconds(70);
+        sampler.due = Some(later);
+        sampler.pause = milliseconds(80);
+        sampler.latest = Some(Peak::default());
+        sampler.note(Peak::default(), Limits::default(), began, Duration::ZERO);
+        assert_eq!((sampler.due(), sampler.pause), (Some(later), milliseconds(80)));
+        sampler.note(Peak::default(), Limits::default(), began, milliseconds(2));
+        assert_eq!(sampler.due(), Some(began + milliseconds(100)), "not before its share of the time allows");
+        let changed = Peak { files: Some(1), ..Peak::default() };
+        sampler.note(changed, Limits::default(), began, Duration::ZERO);
+        assert_eq!((sampler.due(), sampler.pause), (Some(began + SHORTEST_PAUSE), SHORTEST_PAUSE));
     }
 
     #[test]
@@ -253,22 +321,13 @@ mod tests {
     }
 
     #[test]
-    fn a_start_begins_with_the_shortest_pause() {
-        let machine = Machine::new(&["0"]);
-        let mut sampler = machine.sampler();
-        sampler.pause = LONGEST_UNCHANGED;
-        sampler.start();
-        assert_eq!(sampler.pause, Duration::ZERO);
-    }
-
-    #[test]
     fn samples_become_rarer_until_one_shows_a_change() {
         let machine = Machine::new(&[]);
         let mut sampler = machine.sampler();
         let began = Instant::now();
         let mut due_after = |files, used| {
             let tmp = Some(Space { size: 1000, used });
-            sampler.start();
+            sampler.due = Some(began);
             sampler.note(Peak { files: Some(files), threads: None, tmp }, Limits::default(), began, Duration::ZERO);
             sampler.due().unwrap() - began
         };
@@ -300,11 +359,12 @@ mod tests {
         let machine = Machine::new(&["0"]);
         let mut sampler = machine.sampler();
         sampler.sample();
-        assert_eq!((sampler.latest.files, sampler.latest.threads), (Some(1), Some(1)));
+        let latest = |sampler: &Sampler| sampler.latest.map(|latest| (latest.files, latest.threads));
+        assert_eq!(latest(&sampler), Some((Some(1), Some(1))));
         machine.open("1");
         fs::create_dir_all(machine.directory.path().join("7/task/8")).unwrap();
         sampler.sample();
-        assert_eq!((sampler.latest.files, sampler.latest.threads), (Some(2), Some(2)));
+        assert_eq!(latest(&sampler), Some((Some(2), Some(2))));
     }
 
     #[test]

@@ -264,19 +264,6 @@ fn events_that_nobody_knows_cost_nobody_else() {
 }
 
 #[test]
-fn a_shutdown_in_the_middle_of_a_flush_waits_for_it() {
-    let slow = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(Duration::from_millis(700)));
-    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,1")];
-    let sandbox = Sandbox::start(Setup { intake: Some(slow), ..setup_with(echo(), &variables) }).unwrap();
-    let mut invocations = Vec::new();
-    invoke_until_request_is_open(&sandbox, &mut invocations);
-    let life = end(sandbox, invocations);
-    life.assert_shutdown_waited_for_an_open_request();
-    life.assert_unharmed();
-    life.assert_exactly_once();
-}
-
-#[test]
 fn a_sandbox_that_is_never_invoked_ends_in_order() {
     let life = live(setup(echo()), 0);
     life.assert_orderly_end();

@@ -1,16 +1,86 @@
-//! A program that is only at hand as bytes is asked what it is.
+//! Asks a program that is only at hand as bytes what it is, with `--version=json`, as nobody and without a network.
 
+use std::fs::{self, Permissions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{Resource, setrlimit};
+use rustix::process::geteuid;
 use serde_json::Value;
 
-use crate::build::Testimony;
+use crate::emulator;
 use crate::executable;
 
-/// Its `--version=json`, or why it was not asked or did not answer.
+/// How long a program may take.
+const TIME: Duration = Duration::from_secs(10);
+/// Bytes of an answer that are read.
+const MAX_ANSWER: u64 = 1 << 20;
+/// Bytes of memory, processes, and bytes of a file that a program may have.
+const LIMITS: [(Resource, u64); 3] =
+    [(Resource::RLIMIT_AS, 4 << 30), (Resource::RLIMIT_NPROC, 64), (Resource::RLIMIT_FSIZE, 0)];
+/// User and group of nobody, on every Linux system.
+const NOBODY: u32 = 65_534;
+
+/// Its answer, or why there is none.
 pub(super) fn ask(program: &[u8]) -> Result<Value, String> {
     let place = tempfile::tempdir().map_err(|error| error.to_string())?;
     let file = place.path().join("program");
-    executable::write(&file, program).map_err(|error| error.to_string())?;
-    Testimony::document(&file)
+    let readable = |()| fs::set_permissions(place.path(), Permissions::from_mode(0o755));
+    executable::write(&file, program).and_then(readable).map_err(|error| error.to_string())?;
+    let start = emulator::start(&file).map_err(|missing| missing.to_string())?;
+    let mut command = Command::new(start.program);
+    command.args(start.arguments).arg("--version=json").current_dir("/").env_clear();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    if geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    isolate(&mut command);
+    let child = command.spawn().map_err(|error| format!("it cannot be started without privileges: {error}"))?;
+    serde_json::from_slice(&answer(child)?).map_err(|error| format!("--version=json cannot be read: {error}"))
+}
+
+/// Waits for the end of a program, and kills it if that does not come.
+fn answer(mut child: Child) -> Result<Vec<u8>, String> {
+    let output = child.stdout.take();
+    let reader = thread::spawn(move || {
+        let mut answer = Vec::new();
+        output.map_or(Ok(0), |output| output.take(MAX_ANSWER).read_to_end(&mut answer)).map(|_| answer)
+    });
+    let end = Instant::now() + TIME;
+    let status = loop {
+        match child.try_wait().map_err(|error| error.to_string())? {
+            Some(status) => break status,
+            None if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
+            None => {
+                let _ = child.kill().and_then(|()| child.wait());
+                return Err(format!("--version=json took longer than {} s", TIME.as_secs()));
+            }
+        }
+    };
+    if !status.success() {
+        return Err(format!("--version=json ended with {status}"));
+    }
+    reader.join().map_err(|_| "its answer cannot be read".to_owned())?.map_err(|error| error.to_string())
+}
+
+#[expect(unsafe_code, reason = "the only way to act in the child between fork and exec")]
+fn isolate(command: &mut Command) {
+    let hook = || -> io::Result<()> {
+        nix::sys::prctl::set_no_new_privs()?;
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+        unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC)?;
+        for (resource, limit) in LIMITS {
+            setrlimit(resource, limit, limit)?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed. The hook makes system calls, allocates nothing and takes no lock.
+    unsafe { command.pre_exec(hook) };
 }
 
 /// Whether a program knows the question: it has it in it. One that does not would do what it is there for.

@@ -1,11 +1,9 @@
 //! Everything that a file tells.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Error, ask};
+use super::{Error, ask, check};
 use crate::build::hash;
 use crate::layer::archive::{self, Entry, count};
 use crate::layer::contents::{Contents, Listed};
@@ -53,6 +51,8 @@ pub struct Seen {
     pub is: Listed,
     /// Bytes in the zip file.
     pub zipped: u64,
+    /// The permission bits, in octal; none if the zip file has none.
+    pub mode: Option<String>,
     /// Where a symbolic link leads.
     pub link: Option<String>,
 }
@@ -105,10 +105,12 @@ impl Document {
         let mut program = Program::new(&self.file, linkage, &[]);
         if !ask::knows_the_question(bytes) {
             self.notes.push("it is no build of this extension, and was not asked what it is".to_owned());
-        } else if run {
+        } else if !run {
+            self.notes.push("it was not started; --run asks it what it is".to_owned());
+        } else {
             match ask::ask(bytes) {
                 Ok(told) => program.told = Some(told),
-                Err(reason) => self.notes.push(format!("it was not asked what it is: {reason}")),
+                Err(reason) => self.problems.push(format!("it did not say what it is: {reason}")),
             }
         }
         self.programs.push(program);
@@ -128,23 +130,18 @@ impl Document {
                 self.programs.push(Program::new(&entry.file.place, linkage, &brought));
             }
         }
-        for seen in self.files.iter().filter(|seen| is_extension(&seen.place) && !seen.is.executable) {
-            self.problems.push(format!("{} is not executable, so that Lambda cannot start it", seen.place));
+        let manifest = entries.iter().find(|entry| entry.file.place == places::MANIFEST);
+        self.problems.extend(check::modes(&entries, manifest.is_some()));
+        match check::nested(&self.files) {
+            Some(problem) => self.problems.push(problem),
+            None if !self.files.iter().any(|seen| check::is_extension(&seen.place)) => {
+                self.notes.push("there is no extension in it: nothing stands in extensions/".to_owned());
+            }
+            None => {}
         }
-        if !self.files.iter().any(|seen| is_extension(&seen.place)) {
-            self.notes.push("there is no extension in it: nothing stands in extensions/".to_owned());
-        }
-        match entries.iter().find(|entry| entry.file.place == places::MANIFEST) {
-            Some(entry) => match Contents::read(&entry.file.bytes) {
-                Ok(contents) => {
-                    self.hold_to(&contents);
-                    if run {
-                        self.ask(&contents, &entries);
-                    }
-                    self.manifest = Some(contents);
-                }
-                Err(reason) => self.problems.push(format!("its manifest cannot be used: {reason}")),
-            },
+        match manifest.map(|entry| Contents::read(&entry.file.bytes)) {
+            Some(Ok(contents)) => self.hold_to(contents, &entries, run),
+            Some(Err(reason)) => self.problems.push(format!("its manifest cannot be used: {reason}")),
             None => self.notes.push(
                 "there is no manifest in it: what it was built from, and whether anybody has changed it since, cannot be told".to_owned(),
             ),
@@ -153,43 +150,16 @@ impl Document {
     }
 
     /// Compares what is there with what the manifest says.
-    fn hold_to(&mut self, contents: &Contents) {
-        let mut missing: BTreeMap<&String, &Listed> = contents.files.iter().collect();
-        let mut before = BTreeSet::new();
-        for seen in &self.files {
-            if !before.insert(&seen.place) {
-                self.problems.push(format!("{} is in it twice", seen.place));
-            }
-            match missing.remove(&seen.place) {
-                _ if seen.place == places::MANIFEST => {}
-                None => self.problems.push(format!("{} is not in the manifest", seen.place)),
-                Some(listed) if *listed != seen.is || seen.link.is_some() => self.problems.push(format!(
-                    "{} is not what the manifest says: it has {} and SHA-256 {}, and should have {} and {}",
-                    seen.place,
-                    size(&seen.is),
-                    seen.is.sha256,
-                    size(listed),
-                    listed.sha256
-                )),
-                Some(_) => {}
-            }
+    fn hold_to(&mut self, contents: Contents, entries: &[Entry], run: bool) {
+        self.problems.extend(check::manifest(&contents, &self.files, &self.programs));
+        self.problems.extend(check::build(&contents, entries));
+        self.problems.extend(check::bill_of_materials(entries));
+        if run {
+            self.ask(&contents, entries);
+        } else {
+            self.notes.push("its programs were not started; --run asks them what they are".to_owned());
         }
-        self.problems.extend(missing.keys().map(|place| format!("{place} is in the manifest and not in the layer")));
-        for program in self.programs.iter().filter(|program| contents.programs.contains_key(&program.place)) {
-            let Linkage { architecture, .. } = &program.linkage;
-            if *architecture != contents.architecture {
-                self.problems.push(format!("{} is for {architecture}, not {}", program.place, contents.architecture));
-            }
-            let obstacles = program.linkage.obstacles(contents.glibc_floor);
-            if !obstacles.is_empty() {
-                let floor = contents.glibc_floor;
-                self.problems.push(format!(
-                    "{} does not start with glibc {floor}: {}",
-                    program.place,
-                    obstacles.join("; ")
-                ));
-            }
-        }
+        self.manifest = Some(contents);
     }
 
     /// Asks those programs that are what the manifest lists, and compares what they say.
@@ -208,7 +178,7 @@ impl Document {
                     self.problems.push(format!("{} says something else of itself than the manifest", program.place));
                     program.told = Some(told);
                 }
-                Err(reason) => self.notes.push(format!("{} was not asked what it is: {reason}", program.place)),
+                Err(reason) => self.problems.push(format!("{} did not say what it is: {reason}", program.place)),
             }
         }
     }
@@ -228,23 +198,19 @@ impl Program {
 impl Seen {
     fn of(entry: &Entry) -> Self {
         let link = entry.link.then(|| String::from_utf8_lossy(&entry.file.bytes).into_owned());
-        Self { place: entry.file.place.clone(), is: Listed::of(&entry.file), zipped: entry.zipped, link }
+        Self {
+            place: entry.file.place.clone(),
+            is: Listed::of(&entry.file),
+            zipped: entry.zipped,
+            mode: entry.mode.map(|mode| format!("{mode:04o}")),
+            link,
+        }
     }
-}
-
-fn size(listed: &Listed) -> String {
-    let executable = if listed.executable { ", is executable" } else { "" };
-    format!("{} bytes{executable}", listed.bytes)
-}
-
-fn is_extension(place: &str) -> bool {
-    let name = place.strip_prefix(places::EXTENSIONS).and_then(|rest| rest.strip_prefix('/'));
-    name.is_some_and(|name| !name.contains('/'))
 }
 
 /// Libraries are no programs: they have no loader of their own, and nobody executes them.
 fn is_program(entry: &Entry, linkage: &Linkage) -> bool {
-    is_extension(&entry.file.place)
+    check::is_extension(&entry.file.place)
         || !linkage.is_static()
         || (entry.file.executable && !entry.file.place.contains(".so"))
 }

@@ -1,6 +1,7 @@
 //! `cargo matrix inspect`: what a layer or a program is, whoever has made it, and whether it is what it says.
 
 mod ask;
+mod check;
 mod look;
 mod text;
 
@@ -19,19 +20,20 @@ pub use look::{Document, Kind, Program, Seen, Start, look};
 const AFTER: &str = "\
 Examples:
   cargo matrix inspect target/matrix/layers/ship-x86_64.zip
-  cargo matrix inspect ./downloaded-layer.zip --json
-  cargo matrix inspect target/release/bottlecap
+  cargo matrix inspect --run target/release/bottlecap
+  cargo matrix inspect --require-manifest --expect-sha256 SHA256 --json layer.zip
 
-A layer of ours has a manifest, and every file of it is held to that. Its programs, or a program of ours by itself, are asked for their switches if this
-machine can run them, unless --no-run is given. Of other layers is told what their files tell; nothing of them is started.
+Checks of every layer: its size, the modes of its files, that extensions stand where Lambda looks for them. A layer of ours has a manifest, and every file,
+the build and the bill of materials are held to that. Nothing of the file is started, unless --run is given: then programs that the manifest lists, or a program of ours by
+itself, are asked for their switches, as the user nobody, without a network.
 
 Exit status:
   0  nothing is wrong
-  1  a file is not what the manifest says, or Lambda would not take the layer
+  1  something is: a file is not what the manifest says, Lambda would not take or start the layer, or it is not the one that was expected
   2  it is neither a zip file nor a program
   6  the file cannot be read";
 
-/// Says what a layer or a program is, and checks it against its manifest
+/// Say what a layer or program is, and check it
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
@@ -39,9 +41,17 @@ pub struct Arguments {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// Never starts a program of the file
+    /// Asks programs of ours what they are, as nobody and without a network
     #[arg(long)]
-    pub no_run: bool,
+    pub run: bool,
+
+    /// Fails if the layer has no manifest
+    #[arg(long)]
+    pub require_manifest: bool,
+
+    /// Fails if the file has another SHA-256
+    #[arg(long, value_name = "HEX")]
+    pub expect_sha256: Option<String>,
 
     /// Writes one JSON document to standard output
     #[arg(long)]
@@ -72,15 +82,28 @@ impl Error {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let file = &arguments.file;
     let bytes = fs::read(file).map_err(|source| Error::Read { path: file.clone(), source });
-    let document = bytes.and_then(|bytes| look(&file.display().to_string(), &bytes, !arguments.no_run));
-    let document = match document {
+    let document = bytes.and_then(|bytes| look(&file.display().to_string(), &bytes, arguments.run));
+    let mut document = match document {
         Ok(document) => document,
         Err(error) => return cli::complain(&error, error.status()),
     };
+    document.problems.extend(arguments.unmet(&document));
     if arguments.json {
         let _ = cli::print_json(&document);
     } else {
         cli::print(&text::page(&document));
     }
     if document.problems.is_empty() { ExitCode::SUCCESS } else { cli::REFUSED.into() }
+}
+
+impl Arguments {
+    /// What was asked for and is not so.
+    fn unmet(&self, document: &Document) -> Vec<String> {
+        let lacks = self.require_manifest && document.manifest.is_none();
+        let manifest = lacks.then(|| "there is no manifest in it, and one is required".to_owned());
+        let is_other = |expected: &&String| !expected.eq_ignore_ascii_case(&document.sha256);
+        let sha256 = self.expect_sha256.as_ref().filter(is_other);
+        let sha256 = sha256.map(|expected| format!("its SHA-256 is {}, and {expected} was expected", document.sha256));
+        manifest.into_iter().chain(sha256).collect()
+    }
 }

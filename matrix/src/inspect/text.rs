@@ -20,11 +20,11 @@ pub(super) fn page(document: &Document) -> String {
         page += &self::program(program);
     }
     if document.kind == Kind::Layer {
-        page += "\nFiles, with their bytes unpacked and packed:\n";
+        page += "\nFiles, with their bytes unpacked and packed, and their modes:\n";
         for seen in &document.files {
-            let mark = if seen.is.executable { 'x' } else { ' ' };
+            let mode = seen.mode.as_deref().unwrap_or("-");
             let link = seen.link.as_ref().map(|link| format!(" -> {link}")).unwrap_or_default();
-            let _ = writeln!(page, "  {:>11} {:>11} {mark} {}{link}", seen.is.bytes, seen.zipped, seen.place);
+            let _ = writeln!(page, "  {:>11} {:>11} {mode:>4} {}{link}", seen.is.bytes, seen.zipped, seen.place);
         }
     }
     page.push('\n');

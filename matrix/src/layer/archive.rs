@@ -15,7 +15,7 @@ use crate::executable;
 /// The best that Deflate can do. Starts do not depend on it: the platform unpacks a layer when it is published.
 const LEVEL: i64 = 9;
 /// Of files and of what may be executed.
-const MODES: [u32; 2] = [0o644, 0o755];
+pub const MODES: [u32; 2] = [0o644, 0o755];
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -46,6 +46,8 @@ pub struct Entry {
     pub zipped: u64,
     /// Whether the bytes are the path to which a symbolic link leads.
     pub link: bool,
+    /// The permission bits with setuid, setgid and sticky; none if the zip file was not made on a Unix system.
+    pub mode: Option<u32>,
 }
 
 /// A zip file of these, in the order of their places, all of one time, with two modes.
@@ -82,12 +84,13 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Entry>, Error> {
             continue;
         }
         let (zipped, link) = (entry.compressed_size(), entry.is_symlink());
-        let executable = entry.unix_mode().is_some_and(|mode| mode & 0o111 != 0);
+        let mode = entry.unix_mode().map(|mode| mode & 0o7777);
+        let executable = mode.is_some_and(|mode| mode & 0o111 != 0);
         let mut bytes = Vec::new();
         // One byte more than may be, whatever the entry says of its own size.
         (&mut entry).take(left + 1).read_to_end(&mut bytes).map_err(ZipError::from)?;
         left = left.checked_sub(count(&bytes)).ok_or(Error::TooLarge)?;
-        entries.push(Entry { file: File { place, bytes, executable }, zipped, link });
+        entries.push(Entry { file: File { place, bytes, executable }, zipped, link, mode });
     }
     Ok(entries)
 }

@@ -1,6 +1,6 @@
 //! Layers without a release build: of a program that only says what it is.
 #![allow(dead_code, reason = "every test binary uses another part")]
-#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,7 +24,20 @@ use zip::{ZipArchive, ZipWriter};
 
 /// What the program of these layers says of itself.
 pub fn told() -> Value {
-    json!({ "name": "bottlecap", "switches": { "one": true } })
+    let recipe = recipe();
+    let switches: BTreeMap<&String, bool> = recipe.features.iter().map(|feature| (feature, true)).collect();
+    json!({
+        "name": "bottlecap", "git_sha": REVISION, "profile": "release", "opt_level": "z",
+        "flags": recipe.rustflags, "switches": switches,
+    })
+}
+
+/// The commit from which these layers say that they were built.
+const REVISION: &str = "0123456789";
+
+fn recipe() -> Recipe {
+    let manifest = Manifest::embedded().unwrap();
+    Recipe::of(manifest, &manifest.set_levels("ship").unwrap())
 }
 
 /// A static program, which starts on every system.
@@ -62,6 +75,7 @@ pub fn arm64_program() -> Vec<u8> {
     // A segment to be loaded, with nothing in it.
     file.extend([1, 0, 0, 0, 5, 0, 0, 0]);
     file.resize(64 + 56, 0);
+    file.extend(REVISION.as_bytes());
     file
 }
 
@@ -92,7 +106,7 @@ pub fn ingredients(program: Vec<u8>) -> Ingredients {
     ]);
     Ingredients {
         cell: "ship".to_owned(),
-        recipe: Recipe::of(Manifest::embedded().unwrap(), &levels),
+        recipe: recipe(),
         levels,
         target: Target {
             flavour: "x86_64".to_owned(),
@@ -102,7 +116,7 @@ pub fn ingredients(program: Vec<u8>) -> Ingredients {
         },
         programs: vec![Program { place: places::EXTENSION.to_owned(), bytes: program, told: told() }],
         packages: Packages(packages),
-        origin: Origin { sources: "0123456789".to_owned(), compiler: "rustc 9.9.9 (abc 2026-01-01)".to_owned() },
+        origin: Origin { sources: REVISION.to_owned(), compiler: "rustc 9.9.9 (abc 2026-01-01)".to_owned() },
         c_compiler: "cc 1".to_owned(),
         parts: Vec::new(),
         profile: BTreeMap::from([("opt-level".to_owned(), "z".to_owned())]),
@@ -123,6 +137,37 @@ pub fn made(ingredients: Ingredients) -> Result<Layer, Error> {
 
 /// The same zip file after each file has been changed, or left out where there is nothing for it.
 pub fn rewritten(zip: &[u8], change: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) -> Vec<u8> {
+    rezipped(zip, |name, mode, bytes| Some((name.to_owned(), mode, change(name, bytes)?)))
+}
+
+/// The same zip file with each file of this mode instead of its own where one is given. The library that writes zip files has no setuid.
+pub fn with_modes(zip: &[u8], mode_of: impl Fn(&str) -> Option<u32>) -> Vec<u8> {
+    const HEADER: &[u8] = b"PK\x01\x02";
+    const NAME_LENGTH: usize = 28;
+    const MODE: usize = 40;
+    const NAME: usize = 46;
+    let mut zip = zip.to_vec();
+    let headers: Vec<usize> = (0..zip.len()).filter(|start| zip[*start..].starts_with(HEADER)).collect();
+    for start in headers {
+        let length = u16::from_le_bytes([zip[start + NAME_LENGTH], zip[start + NAME_LENGTH + 1]]);
+        let name = String::from_utf8(zip[start + NAME..start + NAME + usize::from(length)].to_vec()).unwrap();
+        if let Some(mode) = mode_of(&name) {
+            let regular = u16::try_from(0o100_000 | mode).unwrap();
+            zip[start + MODE..start + MODE + 2].copy_from_slice(&regular.to_le_bytes());
+        }
+    }
+    zip
+}
+
+/// The same files below this folder.
+pub fn below(folder: &str, zip: &[u8]) -> Vec<u8> {
+    rezipped(zip, |name, mode, bytes| Some((format!("{folder}/{name}"), mode, bytes)))
+}
+
+/// Name, mode and content.
+type Entry = (String, u32, Vec<u8>);
+
+fn rezipped(zip: &[u8], change: impl Fn(&str, u32, Vec<u8>) -> Option<Entry>) -> Vec<u8> {
     let mut archive = ZipArchive::new(Cursor::new(zip)).unwrap();
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for index in 0..archive.len() {
@@ -130,7 +175,7 @@ pub fn rewritten(zip: &[u8], change: impl Fn(&str, Vec<u8>) -> Option<Vec<u8>>) 
         let (name, mode) = (file.name().unwrap().into_owned(), file.unix_mode().unwrap());
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut file, &mut bytes).unwrap();
-        if let Some(bytes) = change(&name, bytes) {
+        if let Some((name, mode, bytes)) = change(&name, mode, bytes) {
             writer.start_file(name, SimpleFileOptions::default().unix_permissions(mode)).unwrap();
             writer.write_all(&bytes).unwrap();
         }

@@ -1,0 +1,157 @@
+//! Checks of a layer that need none of its programs to be started.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::build::Testimony;
+use crate::build::recipe::Recipe;
+use crate::invoke::build::Profile;
+use crate::layer::archive::{Entry, MODES};
+use crate::layer::contents::{Contents, Listed};
+use crate::layer::elf::Linkage;
+use crate::layer::places;
+
+use super::look::{Program, Seen};
+
+/// Permission bits that let somebody else change a file or act as its owner: setuid, setgid, writable by the group or by everybody.
+const DANGEROUS: u32 = 0o6022;
+const READABLE_BY_ALL: u32 = 0o444;
+const EXECUTABLE_BY_ALL: u32 = 0o111;
+
+/// Whether Lambda starts the file at this place as an extension.
+pub(super) fn is_extension(place: &str) -> bool {
+    let name = place.strip_prefix(places::EXTENSIONS).and_then(|rest| rest.strip_prefix('/'));
+    name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
+}
+
+/// What is wrong with the modes of a layer's files. Lambda runs functions and extensions as a user who does not own them.
+pub(super) fn modes(entries: &[Entry], has_manifest: bool) -> Vec<String> {
+    let checked = entries.iter().filter(|entry| !entry.link);
+    checked.filter_map(|entry| mode(entry, has_manifest)).collect()
+}
+
+fn mode(entry: &Entry, has_manifest: bool) -> Option<String> {
+    let place = &entry.file.place;
+    let Some(mode) = entry.mode else {
+        return is_extension(place).then(|| format!("{place} has no mode, so that Lambda cannot execute it"));
+    };
+    let [plain, executable] = MODES;
+    let says = |what: &str| Some(format!("{place} has mode {mode:04o}: {what}"));
+    match () {
+        () if mode & DANGEROUS != 0 => says("it is setuid, setgid, or writable by others than its owner"),
+        () if is_extension(place) && mode & EXECUTABLE_BY_ALL != EXECUTABLE_BY_ALL => {
+            says("it is not executable for everybody, so that Lambda cannot start it")
+        }
+        () if mode & READABLE_BY_ALL != READABLE_BY_ALL => says("it is not readable for everybody"),
+        () if has_manifest && !MODES.contains(&mode) => {
+            says(&format!("it is neither {plain:04o} nor {executable:04o}"))
+        }
+        () => None,
+    }
+}
+
+/// The folder that everything is in although its content was meant: Lambda looks for `extensions/`, not for `layer/extensions/`.
+pub(super) fn nested(files: &[Seen]) -> Option<String> {
+    let first = files.first()?.place.split_once('/')?.0;
+    let inner: Option<Vec<&str>> =
+        files.iter().map(|seen| seen.place.strip_prefix(first).and_then(|rest| rest.strip_prefix('/'))).collect();
+    inner?.into_iter().any(is_extension).then(|| {
+        format!("everything is below {first}/, where Lambda finds no extension: zip the content of that folder, not the folder")
+    })
+}
+
+/// Compares the files and programs with what the manifest says of them.
+pub(super) fn manifest(contents: &Contents, files: &[Seen], programs: &[Program]) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut missing: BTreeMap<&String, &Listed> = contents.files.iter().collect();
+    let mut before = BTreeSet::new();
+    for seen in files {
+        if !before.insert(&seen.place) {
+            problems.push(format!("{} is in it twice", seen.place));
+        }
+        match missing.remove(&seen.place) {
+            _ if seen.place == places::MANIFEST => {}
+            None => problems.push(format!("{} is not in the manifest", seen.place)),
+            Some(listed) if *listed != seen.is || seen.link.is_some() => problems.push(format!(
+                "{} is not what the manifest says: it has {} and SHA-256 {}, and should have {} and {}",
+                seen.place,
+                size(&seen.is),
+                seen.is.sha256,
+                size(listed),
+                listed.sha256
+            )),
+            Some(_) => {}
+        }
+    }
+    problems.extend(missing.keys().map(|place| format!("{place} is in the manifest and not in the layer")));
+    if !files.iter().any(|seen| seen.place == places::EXTENSION) {
+        problems.push(format!("there is no {}, which Lambda would start", places::EXTENSION));
+    }
+    let listed = programs.iter().filter(|program| contents.programs.contains_key(&program.place));
+    problems.extend(listed.flat_map(|program| linkage(contents, program)));
+    problems
+}
+
+fn linkage(contents: &Contents, program: &Program) -> Vec<String> {
+    let Linkage { architecture, .. } = &program.linkage;
+    let mut problems = Vec::new();
+    if *architecture != contents.architecture {
+        problems.push(format!("{} is for {architecture}, not {}", program.place, contents.architecture));
+    }
+    let obstacles = program.linkage.obstacles(contents.glibc_floor);
+    if !obstacles.is_empty() {
+        let floor = contents.glibc_floor;
+        problems.push(format!("{} does not start with glibc {floor}: {}", program.place, obstacles.join("; ")));
+    }
+    problems
+}
+
+/// Compares what the manifest says of the build with what it says that the program says, and with the commit that the program has in it.
+pub(super) fn build(contents: &Contents, entries: &[Entry]) -> Vec<String> {
+    let place = if contents.programs.contains_key(places::AGENT) { places::AGENT } else { places::EXTENSION };
+    let Some(told) = contents.programs.get(place) else {
+        return vec![format!("the manifest does not say what {place} says of itself")];
+    };
+    let recipe = Recipe {
+        features: contents.build.features.clone(),
+        rustflags: contents.build.rustflags.clone(),
+        profile: contents.build.profile.clone(),
+        ..Recipe::default()
+    };
+    let mut problems: Vec<String> = match serde_json::from_value::<Testimony>(told.clone()) {
+        Ok(testimony) => testimony.differences(&recipe, Profile::Release),
+        Err(error) => vec![error.to_string()],
+    };
+    let revision = &contents.sources.revision;
+    let sha = told.get("git_sha").and_then(Value::as_str).unwrap_or_default();
+    if !revision.starts_with(sha) {
+        problems.push(format!("it was built from commit {sha}, not {revision}"));
+    }
+    let entry = entries.iter().find(|entry| entry.file.place == place);
+    if entry.is_some_and(|entry| !contains(&entry.file.bytes, sha.as_bytes())) {
+        problems.push(format!("commit {sha} is not in the file"));
+    }
+    problems.iter_mut().for_each(|problem| problem.insert_str(0, &format!("the manifest contradicts {place}: ")));
+    problems
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// Why the bill of materials cannot be used, if there is one.
+pub(super) fn bill_of_materials(entries: &[Entry]) -> Option<String> {
+    let entry = entries.iter().find(|entry| entry.file.place == places::SBOM)?;
+    let reason = match serde_json::from_slice::<Value>(&entry.file.bytes) {
+        Ok(document) if document.get("bomFormat").and_then(Value::as_str) == Some("CycloneDX") => return None,
+        Ok(_) => "it is no CycloneDX document".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Some(format!("{} cannot be used: {reason}", places::SBOM))
+}
+
+fn size(listed: &Listed) -> String {
+    let executable = if listed.executable { ", is executable" } else { "" };
+    format!("{} bytes{executable}", listed.bytes)
+}
