@@ -152,6 +152,11 @@ fn layers_that_lambda_would_not_take_are_refused() {
     let fine = place.layer("fine.zip", &[("file", b"x")]);
     let (status, said) = place.invoke(&vec![fine; 6], &[]);
     assert!(status == 2 && said.contains("at most 5 layers"), "{status}: {said}");
+    let nested = place.layer("nested.zip", &[("layer/extensions/datadog-agent", AGENT)]);
+    let (status, said) = place.invoke(&[nested], &[]);
+    assert!(status == 2 && said.contains("the layer has no extension"), "{status}: {said}");
+    let (status, said) = place.invoke(&[], &["--opt", place.path().to_str().unwrap()]);
+    assert!(status == 2 && said.contains("the directory has no extension"), "{status}: {said}");
     let (status, said) = place.invoke(&[PathBuf::from("/nonexistent.zip")], &[]);
     assert!(status == 2 && said.contains("/nonexistent.zip"), "{status}: {said}");
 }

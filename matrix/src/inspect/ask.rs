@@ -20,9 +20,9 @@ use crate::executable;
 const TIME: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are read.
 const MAX_ANSWER: u64 = 1 << 20;
-/// Bytes of memory, processes, and bytes of a file that a program may have.
+/// Bytes of memory, processes, and bytes of a file that a program may have. An emulator reserves more addresses than any machine has memory, and uses few.
 const LIMITS: [(Resource, u64); 3] =
-    [(Resource::RLIMIT_AS, 4 << 30), (Resource::RLIMIT_NPROC, 64), (Resource::RLIMIT_FSIZE, 0)];
+    [(Resource::RLIMIT_DATA, 1 << 30), (Resource::RLIMIT_NPROC, 64), (Resource::RLIMIT_FSIZE, 0)];
 /// User and group of nobody, on every Linux system.
 const NOBODY: u32 = 65_534;
 

@@ -37,9 +37,17 @@ pub(super) fn of_image(opt: &Path) -> Result<PathBuf, Error> {
     fs::canonicalize(opt).ok().filter(|opt| opt.is_dir()).ok_or_else(|| Error::NoOpt(opt.to_owned()))
 }
 
-/// Everything that stands in `extensions` and is a file, by its name.
-pub(super) fn extensions(opt: &Path) -> io::Result<Vec<Extension>> {
-    let folder = opt.join(places::EXTENSIONS);
+/// Everything that stands in `extensions` and is a file, by its name. Nothing there is an error: a run without any extension is not what was asked for.
+pub(super) fn extensions(opt: &Path, of_image: bool) -> Result<Vec<Extension>, Error> {
+    let files = files(&opt.join(places::EXTENSIONS)).map_err(Error::Opt)?;
+    if files.is_empty() {
+        return Err(Error::NothingToStart { what: if of_image { "the directory" } else { "the layer" } });
+    }
+    let name = |file: &Path| file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(files.into_iter().map(|file| Extension::new(name(&file), file)).collect())
+}
+
+fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     if !folder.exists() {
         return Ok(Vec::new());
     }
@@ -47,6 +55,5 @@ pub(super) fn extensions(opt: &Path) -> io::Result<Vec<Extension>> {
     let mut files = files.collect::<io::Result<Vec<PathBuf>>>()?;
     files.retain(|file| file.is_file());
     files.sort();
-    let name = |file: &Path| file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(files.into_iter().map(|file| Extension::new(name(&file), file)).collect())
+    Ok(files)
 }

@@ -120,7 +120,7 @@ impl Plan {
         let opt = image.or_else(|| unpacked.as_ref().map(|opt| opt.path().to_owned()));
         let extensions = match (program, &opt) {
             (Some(program), _) => vec![extension(program)],
-            (None, Some(opt)) => layers::extensions(opt).map_err(Error::Opt)?,
+            (None, Some(opt)) => layers::extensions(opt, arguments.opt.is_some())?,
             (None, None) if arguments.no_extension => Vec::new(),
             (None, None) => vec![Extension::new(AGENT, build::extension(arguments.profile)?)],
         };

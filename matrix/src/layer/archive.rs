@@ -84,7 +84,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Entry>, Error> {
             continue;
         }
         let (zipped, link) = (entry.compressed_size(), entry.is_symlink());
-        let mode = entry.unix_mode().map(|mode| mode & 0o7777);
+        let mode = entry.unix_mode().map(|mode| mode & 0o777 | special_bits(bytes, entry.central_header_start()));
         let executable = mode.is_some_and(|mode| mode & 0o111 != 0);
         let mut bytes = Vec::new();
         // One byte more than may be, whatever the entry says of its own size.
@@ -93,6 +93,14 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Entry>, Error> {
         entries.push(Entry { file: File { place, bytes, executable }, zipped, link, mode });
     }
     Ok(entries)
+}
+
+/// setuid, setgid and sticky of the entry whose central header starts here. The library for zip files leaves them out. Source: APPNOTE.TXT 4.3.12, where
+/// the upper half of the external file attributes, at offset 38, is the mode on Unix.
+fn special_bits(zip: &[u8], header: u64) -> u32 {
+    const MODE: usize = 40;
+    let mode = usize::try_from(header).ok().and_then(|header| zip.get(header.checked_add(MODE)?..)?.first_chunk());
+    mode.map_or(0, |mode| u32::from(u16::from_le_bytes(*mode)) & 0o7000)
 }
 
 /// Unpacks a zip file below a directory, as the platform does below `/opt`: over what other layers have put there.
