@@ -9,7 +9,7 @@ use super::{Error, ask};
 use crate::build::hash;
 use crate::layer::archive::{self, Entry, count};
 use crate::layer::contents::{Contents, Listed};
-use crate::layer::elf::{Glibc, Linkage, SYSTEMS};
+use crate::layer::elf::{self, Glibc, Linkage, Relro, SYSTEMS};
 use crate::layer::{limits, places};
 
 /// How every zip file begins that has something in it.
@@ -179,6 +179,10 @@ impl Document {
             let Linkage { architecture, .. } = &program.linkage;
             if *architecture != contents.architecture {
                 self.problems.push(format!("{} is for {architecture}, not {}", program.place, contents.architecture));
+            }
+            let relro = program.linkage.relro;
+            if relro != Relro::Full && elf::binds_eagerly(&contents.levels) {
+                self.problems.push(format!("{} has {relro} RELRO, and the manifest promises full", program.place));
             }
             let obstacles = program.linkage.obstacles(contents.glibc_floor);
             if !obstacles.is_empty() {
