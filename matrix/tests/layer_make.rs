@@ -155,8 +155,7 @@ fn a_program_that_would_not_start_is_refused_with_the_reason_and_the_remedy() {
 fn a_program_that_is_bound_lazily_is_refused() {
     let manifest = Manifest::embedded().unwrap();
     let binding = manifest.factor("binding").unwrap();
-    let linked: [&[&str]; 3] =
-        [&[], &["-C", "relocation-model=static"], &["-C", "target-feature=-crt-static"]];
+    let linked: [&[&str]; 3] = [&[], &["-C", "relocation-model=static"], &["-C", "target-feature=-crt-static"]];
     for link in linked {
         for (level, expected) in [("eager", Relro::Full), ("lazy", Relro::Partial)] {
             let flags = binding.setting(level).unwrap().rustflags.iter().map(String::as_str);

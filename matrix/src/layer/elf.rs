@@ -4,7 +4,9 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use object::elf::{DF_1_NOW, DF_BIND_NOW, DT_FLAGS, DT_FLAGS_1, DT_NEEDED, EM_AARCH64, EM_X86_64, FileHeader64, PT_GNU_RELRO};
+use object::elf::{
+    DF_1_NOW, DF_BIND_NOW, DT_FLAGS, DT_FLAGS_1, DT_NEEDED, EM_AARCH64, EM_X86_64, FileHeader64, PT_GNU_RELRO,
+};
 use object::read::elf::{Dyn as _, ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable};
 use serde::{Deserialize, Serialize};
 
