@@ -179,6 +179,12 @@ impl Life {
         self.calls.iter().filter(|call| call.contains(text)).count()
     }
 
+    /// The same, before the first call with one of these texts.
+    pub fn count_before(&self, text: &str, texts: &[&str]) -> usize {
+        let end = self.first(texts).unwrap_or(self.calls.len());
+        self.calls.iter().take(end).filter(|call| call.contains(text)).count()
+    }
+
     /// The bytes of all functions of the program whose names have this text in them.
     pub fn bytes_of_functions(&self, text: &str) -> u64 {
         let file = fs::read(&self.program).unwrap();
