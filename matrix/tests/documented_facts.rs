@@ -69,7 +69,7 @@ fn the_starts_of_the_benchmark_are_those_of_its_plans() {
 #[test]
 fn the_starts_of_the_published_table_are_those_of_its_command() {
     let readme = prose("README.md");
-    let sentence = between(&readme, "The table is from ", " ship` is faster");
+    let sentence = between(&readme, "The table is from ", " `ship` is faster");
     let command = between(sentence, "`cargo matrix ", "`");
     let (starts, conditions) = planned(&command.split(' ').collect::<Vec<_>>());
     let said = sentence.split(' ').next().unwrap();
@@ -229,7 +229,7 @@ fn options_that_are_named_are_options() {
         "docs/parity.md",
         "docs/release-profile.md",
     ];
-    // Of the extension, of cargo, and of what is measured with.
+    // Of the extension, of cargo, of benches and of Dockerfiles.
     let others = [
         "--version",
         "--release",
@@ -240,6 +240,7 @@ fn options_that_are_named_are_options() {
         "--profile",
         "--lib",
         "--record",
+        "--from",
     ];
     for page in pages {
         for word in read(page).split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {

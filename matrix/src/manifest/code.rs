@@ -76,9 +76,10 @@ impl Sources {
         elsewhere || words(&self.home).filter(|word| *word == name).count() > 1
     }
 
+    /// A module or a part of the home is there for it.
     fn chooses_a_module(&self, feature: &str) -> bool {
         let condition = format!("feature = \"{feature}\"");
-        self.others.iter().any(|text| text.contains(&condition))
+        self.others.iter().chain([&self.home]).any(|text| text.contains(&condition))
     }
 }
 
