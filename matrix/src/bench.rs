@@ -9,7 +9,7 @@ use crate::invoke::build::target_directory;
 
 /// Starts of each program under each condition, unless told otherwise. Enough for the intervals of the gates to be some tenths of a millisecond wide on a
 /// quiet machine.
-const BLOCKS: u32 = 40;
+pub const BLOCKS: u32 = 40;
 /// Starts of each program under each fault: whether the same arrives, one start shows; a second one shows that it was no accident.
 const FAULT_BLOCKS: u32 = 2;
 
@@ -55,7 +55,8 @@ fn set_aside(folder: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-fn steps(folder: &Path, blocks: u32) -> Vec<Vec<String>> {
+/// The command lines, without `cargo matrix`.
+pub fn steps(folder: &Path, blocks: u32) -> Vec<Vec<String>> {
     let faults = folder.join("faults");
     let at = |folder: &Path, name: &str| folder.join(name).display().to_string();
     let path = |folder: &Path| folder.display().to_string();

@@ -66,6 +66,7 @@ fn a_layer_of_ours_is_what_it_says() {
         "cell          ship",
         "rustc 9.9.9 (abc 2026-01-01)",
         "linked        static",
+        "RELRO         full",
         "Amazon Linux 2 (glibc 2.26): starts",
         "Amazon Linux 2023 (glibc 2.34): starts",
         "52428800 can be uploaded directly",

@@ -6,14 +6,16 @@ mod layer_support;
 
 use std::collections::BTreeSet;
 
-use layer_support::{arm64_program, dynamic_program, ended, ingredients, made, matrix, program, told};
+use layer_support::{arm64_program, compiled, dynamic_program, ended, ingredients, made, matrix, program, told};
 use matrix::build::hash;
 use matrix::executable;
 use matrix::layer::Error;
 use matrix::layer::archive;
 use matrix::layer::budget::Budgets;
+use matrix::layer::elf::{Linkage, Relro};
 use matrix::layer::make::{Layer, Program, Target, make};
 use matrix::layer::parts::Part;
+use matrix::manifest::Manifest;
 use serde_json::Value;
 
 fn files(layer: &Layer) -> Vec<archive::File> {
@@ -146,6 +148,29 @@ fn a_program_that_would_not_start_is_refused_with_the_reason_and_the_remedy() {
     let components = sbom(&made(for_the_newer).unwrap())["components"].clone();
     let names: Vec<_> = components.as_array().unwrap().iter().map(|part| part["name"].to_string()).collect();
     assert_eq!(names, ["\"zstd-sys\"", "\"rust-std\""], "nothing of the C library is in it");
+}
+
+/// What each level of `binding` asks of the compiler, for each way in which programs of layers are linked.
+#[test]
+fn a_program_that_is_bound_lazily_is_refused() {
+    let manifest = Manifest::embedded().unwrap();
+    let binding = manifest.factor("binding").unwrap();
+    let linked: [&[&str]; 3] = [&[], &["-C", "relocation-model=static"], &["-C", "target-feature=-crt-static"]];
+    for link in linked {
+        for (level, expected) in [("eager", Relro::Full), ("lazy", Relro::Partial)] {
+            let flags = binding.setting(level).unwrap().rustflags.iter().map(String::as_str);
+            let program = compiled(&link.iter().copied().chain(flags).collect::<Vec<_>>());
+            assert_eq!(Linkage::of(&program).unwrap().relro, expected, "{link:?} {level}");
+            let mut ingredients = ingredients(program);
+            ingredients.target.glibc_floor = "2.34".parse().unwrap();
+            let refused = made(ingredients.clone()).err();
+            let is_refused = matches!(refused, Some(Error::Writable { relro: Relro::Partial, .. }));
+            assert_eq!(is_refused, level == "lazy", "{link:?} {level}: {refused:?}");
+            // Who asks for it has it.
+            ingredients.levels.insert("binding".to_owned(), level.to_owned());
+            made(ingredients).unwrap();
+        }
+    }
 }
 
 #[test]

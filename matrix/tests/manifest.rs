@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use matrix::manifest::{Manifest, Status, agreement, docs};
 
@@ -76,6 +77,12 @@ fn every_set_can_be_built() {
     for set in &manifest().sets {
         assert_eq!(manifest().illegal(&manifest().set_levels(&set.name).unwrap()), None, "{}", set.name);
     }
+}
+
+#[test]
+fn check_finds_no_contradiction_in_the_repository() {
+    let output = Command::new(env!("CARGO_BIN_EXE_matrix")).arg("check").current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -160,7 +160,10 @@ mod tests {
     fn where_nothing_is_nothing_is_read() {
         let proc = Proc::at("/nonexistent");
         let mut files = proc.counter_files();
-        assert_eq!([&mut files.stat, &mut files.uptime, &mut files.net_dev].map(|file| file.read().is_none()), [true; 3]);
+        assert_eq!(
+            [&mut files.stat, &mut files.uptime, &mut files.net_dev].map(|file| file.read().is_none()),
+            [true; 3]
+        );
         assert_eq!(proc.execution_environment(), None);
     }
 

@@ -61,7 +61,13 @@ enum Counters {
 impl Meter {
     /// A meter that has read nothing yet.
     pub fn new(proc: &Proc, overlapping: bool) -> Self {
-        Self { overlapping, sampler: Sampler::new(proc), files: proc.counter_files(), open: VecDeque::new(), used: false }
+        Self {
+            overlapping,
+            sampler: Sampler::new(proc),
+            files: proc.counter_files(),
+            open: VecDeque::new(),
+            used: false,
+        }
     }
 
     /// Takes a moment, and gives what can be told now.

@@ -2,7 +2,10 @@
 
 use std::io;
 
-use tokio::task::JoinError;
+use tokio::{
+    sync::oneshot,
+    task::{JoinError, JoinHandle},
+};
 
 use super::{
     Birth, Error, ports,
@@ -13,7 +16,10 @@ use crate::{
     config::Config,
     features::{BIND_FIRST, ControlPlane, EARLY_SUBSCRIBE, RAW_CONTROL_PLANE, REGISTER_OVERLAP},
     intake::tls,
-    os::trace::{Checkpoint, checkpoint},
+    os::{
+        thread::run_blocking,
+        trace::{Checkpoint, checkpoint},
+    },
     platform::{self, Client, Environment, ExtensionId, Registered, Subscribed, subscription::Subscription},
     run::{self, Intake, Parts, next::NextPoller},
 };
@@ -34,45 +40,86 @@ pub fn live(environment: &Environment, birth: Birth) -> Result<(), Error> {
 async fn build(environment: &Environment, birth: Birth) -> Result<Parts<ControlPlane>, Error> {
     log::debug!("Starting Datadog Extension v{}", BUILD_INFO.version);
     let initialization = environment.initialization();
-    let settings = || Settings::build(environment);
     let registering = tokio::spawn(register(environment.clone()));
+    let overlapped = REGISTER_OVERLAP.then(|| Overlapped::start(environment.clone()));
     let early_bound = BIND_FIRST.then(ports::bind);
-    // Settings and clients are built on this thread while a worker registers.
-    let early = REGISTER_OVERLAP.then(settings);
     let Established { platform, registered } = joined(registering.await)??;
-    let Settings { config, mut intake } = match early {
-        Some(settings) => settings,
-        // The subscription needs the settings but not the clients, and is on its way while those are built.
-        None if EARLY_SUBSCRIBE => Settings { config: services::settle(services::config(environment)), intake: None },
-        None => settings(),
+    let (config, mut intake) = match overlapped {
+        Some(overlapped) => overlapped.config(environment).await,
+        None => (services::settle(services::config(environment)), PendingIntake::NotStarted),
     };
+    if !EARLY_SUBSCRIBE {
+        intake = intake.build_here(&config, environment).await?;
+    }
     let ports = early_bound.unwrap_or_else(ports::bind);
     let listening = services::listen(ports.telemetry);
     let dogstatsd = services::measure(ports.dogstatsd, &config);
     let subscription = listening.as_ref().map(|listening| listening.subscription(&config, initialization));
     let subscribing = tokio::spawn(subscribe(platform, registered.id.clone(), subscription));
-    let build_intake = || services::intake(&config, environment);
-    if EARLY_SUBSCRIBE && intake.is_none() {
-        intake = Some(build_intake());
-    }
+    let intake = intake.build_in_background(&config, environment).await?;
     let Answered { platform, answer } = joined(subscribing.await)?;
     let telemetry = listening.zip(answer).and_then(|(listening, answer)| listening.after(answer));
-    let intake = intake.unwrap_or_else(build_intake);
     let next = NextPoller::new(platform, registered.id.clone());
     Ok(services::parts(Known { next, registered, config, intake, telemetry, dogstatsd }, environment, birth))
 }
 
-/// The settings, and the way to Datadog unless that is still to be built.
-struct Settings {
-    config: Config,
-    intake: Option<Intake>,
+/// Settings and clients that are built on a thread of their own. The async runtime may have only this thread, which makes the requests then.
+struct Overlapped {
+    config: oneshot::Receiver<Config>,
+    intake: JoinHandle<io::Result<Intake>>,
 }
 
-impl Settings {
-    fn build(environment: &Environment) -> Self {
-        let config = services::settle(services::config(environment));
-        let intake = Some(services::intake(&config, environment));
+impl Overlapped {
+    fn start(environment: Environment) -> Self {
+        let (sender, config) = oneshot::channel();
+        let intake = tokio::spawn(run_blocking("start", move || {
+            let config = services::settle(services::config(&environment));
+            // The subscription needs the settings but not the clients. An error means that the start has failed meanwhile.
+            let _ = sender.send(config.clone());
+            services::intake(&config, &environment)
+        }));
         Self { config, intake }
+    }
+
+    /// The settings as soon as they are there, and the clients on their way. Where no thread could be started, both are left to this one.
+    async fn config(self, environment: &Environment) -> (Config, PendingIntake) {
+        match self.config.await {
+            Ok(config) => (config, PendingIntake::Building(self.intake)),
+            Err(_) => (services::settle(services::config(environment)), PendingIntake::NotStarted),
+        }
+    }
+}
+
+/// The clients to Datadog on their way.
+enum PendingIntake {
+    NotStarted,
+    Building(JoinHandle<io::Result<Intake>>),
+    Built(Intake),
+}
+
+impl PendingIntake {
+    /// Waits for clients that are being built, and builds them on this thread where nobody does.
+    async fn build_here(self, config: &Config, environment: &Environment) -> Result<Self, Error> {
+        let here = || services::intake(config, environment);
+        Ok(Self::Built(match self {
+            Self::NotStarted => here(),
+            Self::Building(intake) => joined(intake.await)?.unwrap_or_else(|_| here()),
+            Self::Built(intake) => intake,
+        }))
+    }
+
+    /// Leaves this thread to the requests that are in flight meanwhile, unless no other can be started.
+    async fn build_in_background(self, config: &Config, environment: &Environment) -> Result<Intake, Error> {
+        let here = || services::intake(config, environment);
+        Ok(match self {
+            Self::Built(intake) => intake,
+            Self::Building(intake) => joined(intake.await)?.unwrap_or_else(|_| here()),
+            Self::NotStarted => {
+                let (config, environment) = (config.clone(), environment.clone());
+                let built = run_blocking("start", move || services::intake(&config, &environment)).await;
+                built.unwrap_or_else(|_| here())
+            }
+        })
     }
 }
 

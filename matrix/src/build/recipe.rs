@@ -166,8 +166,9 @@ mod tests {
     }
 
     #[test]
-    fn off_is_said_where_off_is_not_nothing() {
-        assert!(recipe("baseline", &[("eager-binding", "off")]).rustflags.contains(&"link-arg=-Wl,-z,lazy".to_owned()));
+    fn lazy_binding_has_flags_and_eager_binding_none() {
+        assert!(recipe("baseline", &[]).rustflags.is_empty());
+        assert!(recipe("baseline", &[("binding", "lazy")]).rustflags.contains(&"link-arg=-Wl,-z,lazy".to_owned()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::build::recipe::Recipe;
 use crate::invoke::build::Profile;
 use crate::layer::archive::{Entry, MODES};
 use crate::layer::contents::{Contents, Listed};
-use crate::layer::elf::Linkage;
+use crate::layer::elf::{self, Linkage, Relro};
 use crate::layer::places;
 
 use super::look::{Program, Seen};
@@ -98,6 +98,10 @@ fn linkage(contents: &Contents, program: &Program) -> Vec<String> {
     let mut problems = Vec::new();
     if *architecture != contents.architecture {
         problems.push(format!("{} is for {architecture}, not {}", program.place, contents.architecture));
+    }
+    let relro = program.linkage.relro;
+    if relro != Relro::Full && elf::binds_eagerly(&contents.levels) {
+        problems.push(format!("{} has {relro} RELRO, and the manifest promises full", program.place));
     }
     let obstacles = program.linkage.obstacles(contents.glibc_floor);
     if !obstacles.is_empty() {

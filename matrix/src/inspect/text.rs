@@ -92,6 +92,7 @@ fn program(program: &Program) -> String {
     };
     let mut text = format!("\n{}\n", program.place);
     text += &fact("linked", &how);
+    text += &fact("RELRO", &linkage.relro.to_string());
     if !linkage.is_static() {
         text += &fact("libraries", &linkage.libraries.join(" "));
         let newest =

@@ -33,7 +33,9 @@ pub enum Error {
          Debian's qemu-user-static tells it together with binfmt-support; a layer without the launcher needs none of that"
     )]
     Launcher,
-    #[error("{what} has no extension: Lambda starts the files in extensions/, and there is none; give the directory or the zip file that has extensions/ at its top")]
+    #[error(
+        "{what} has no extension: Lambda starts the files in extensions/, and there is none; give the directory or the zip file that has extensions/ at its top"
+    )]
     NothingToStart { what: &'static str },
     #[error("the layers cannot be laid out")]
     Opt(#[source] io::Error),

@@ -1,11 +1,16 @@
 //! What a program needs to be started, read from its file.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
-use object::elf::{DT_NEEDED, EM_AARCH64, EM_X86_64};
-use object::read::elf::{Dyn as _, ElfFile64, FileHeader as _, ProgramHeader as _};
+use object::elf::{
+    DF_1_NOW, DF_BIND_NOW, DT_FLAGS, DT_FLAGS_1, DT_NEEDED, EM_AARCH64, EM_X86_64, FileHeader64, PT_GNU_RELRO,
+};
+use object::read::elf::{Dyn as _, ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable};
 use serde::{Deserialize, Serialize};
+
+use crate::manifest::Levels;
 
 /// The systems of Lambda's runtimes, with their C library.
 pub const SYSTEMS: [System; 2] = [
@@ -68,6 +73,19 @@ pub struct Linkage {
     pub libraries: Vec<String>,
     /// The newest glibc of which it needs a symbol.
     pub glibc: Option<Glibc>,
+    pub relro: Relro,
+}
+
+/// How much of what a program calls by is read-only once it is loaded ("RELRO").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Relro {
+    /// Every table of addresses; nothing is bound later.
+    Full,
+    /// Some of them.
+    Partial,
+    /// None of them.
+    None,
 }
 
 impl Linkage {
@@ -83,9 +101,23 @@ impl Linkage {
         let segments = header.program_headers(endian, file).ok()?;
         let interpreter = segments.iter().find_map(|segment| segment.interpreter(endian, file).ok().flatten());
         let sections = header.sections(endian, file).ok()?;
+        let protected = segments.iter().find(|segment| segment.p_type(endian) == PT_GNU_RELRO);
+        let protected = protected.map(|segment| {
+            let start = segment.p_vaddr(endian);
+            start..start.saturating_add(segment.p_memsz(endian))
+        });
+        let mut relro = relro(&sections, endian, protected);
         let mut libraries = Vec::new();
         if let Some((entries, link)) = sections.dynamic(endian, file).ok()? {
             let strings = sections.strings(endian, file, link).ok()?;
+            let binds_now = |entry: &object::elf::Dyn64<_>| match entry.d_tag(endian) {
+                DT_FLAGS => entry.d_val(endian) & DF_BIND_NOW.0 != 0,
+                DT_FLAGS_1 => entry.d_val(endian) & DF_1_NOW.0 != 0,
+                _ => false,
+            };
+            if relro == Relro::Full && interpreter.is_some() && !entries.iter().any(binds_now) {
+                relro = Relro::Partial;
+            }
             for entry in entries.iter().filter(|entry| entry.d_tag(endian) == DT_NEEDED) {
                 libraries.push(text(entry.string(endian, strings).ok()?));
             }
@@ -99,7 +131,7 @@ impl Linkage {
                 }
             }
         }
-        Some(Self { architecture, interpreter: interpreter.map(text), libraries, glibc })
+        Some(Self { architecture, interpreter: interpreter.map(text), libraries, glibc, relro })
     }
 
     pub fn is_static(&self) -> bool {
@@ -127,6 +159,33 @@ impl Linkage {
         let missing = self.libraries.iter().filter(|library| !is_there(library));
         obstacles.extend(missing.map(|library| format!("it needs {library}, which is not there")));
         obstacles
+    }
+}
+
+/// Whether programs with these levels have full RELRO.
+pub fn binds_eagerly(levels: &Levels) -> bool {
+    levels.get("binding").is_none_or(|level| level == "eager")
+}
+
+/// What is protected of the tables of addresses; where there are none, all of them are.
+fn relro(
+    sections: &SectionTable<'_, FileHeader64<object::Endianness>>,
+    endian: object::Endianness,
+    protected: Option<Range<u64>>,
+) -> Relro {
+    let tables = sections.iter().filter(|section| {
+        let name = sections.section_name(endian, section).unwrap_or_default();
+        name == b".got" || name == b".got.plt"
+    });
+    let is_within = |start: u64, size: u64| {
+        let last = start.saturating_add(size.saturating_sub(1));
+        protected.as_ref().is_some_and(|range| range.contains(&start) && range.contains(&last))
+    };
+    let open = tables.filter(|table| !is_within(table.sh_addr(endian), table.sh_size(endian))).count();
+    match (open, protected.is_some()) {
+        (0, _) => Relro::Full,
+        (_, true) => Relro::Partial,
+        (_, false) => Relro::None,
     }
 }
 
@@ -167,6 +226,16 @@ impl From<Glibc> for String {
     }
 }
 
+impl fmt::Display for Relro {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "full",
+            Self::Partial => "partial",
+            Self::None => "none",
+        })
+    }
+}
+
 impl fmt::Display for Glibc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)
@@ -187,6 +256,7 @@ mod tests {
             interpreter: Some("/lib64/ld-linux-x86-64.so.2".to_owned()),
             libraries: libraries.iter().map(|library| (*library).to_owned()).collect(),
             glibc: needed.map(glibc),
+            relro: Relro::Full,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::elf::Glibc;
+use super::elf::{Glibc, Relro};
 use super::{archive, licences, packages};
 use crate::build::{self, Failure};
 use crate::{cli, flavour, plan};
@@ -33,6 +33,10 @@ pub enum Error {
     TooLarge { cell: String, complaints: Vec<String> },
     #[error("{place} is for {found}, and the layer for {wanted}")]
     Architecture { place: String, found: String, wanted: String },
+    #[error(
+        "{place} has {relro} RELRO, so that addresses which it calls by stay writable, and a layer has full RELRO: see which flags the linker was given"
+    )]
+    Writable { place: String, relro: Relro },
     #[error(
         "{place} names {folder}, a directory of this machine, so that it would be another program if it were built elsewhere; \
          a path with a blank in it cannot be kept out: build where there is none"
@@ -69,6 +73,7 @@ impl Error {
             Self::WouldNotStart(_)
             | Self::TooLarge { .. }
             | Self::Architecture { .. }
+            | Self::Writable { .. }
             | Self::NamesItsPlace { .. }
             | Self::Moved { .. }
             | Self::Licences(_) => cli::REFUSED,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::archive::{self, File, count};
 use super::budget::Budgets;
 use super::contents::{Build, Contents, Listed, SCHEMA, Sources, Toolchain};
-use super::elf::{Glibc, Linkage, SYSTEMS};
+use super::elf::{Glibc, Linkage, Relro, SYSTEMS, binds_eagerly};
 use super::packages::Packages;
 use super::parts::Part;
 use super::{Error, licences, limits, parts, places, sbom};
@@ -146,6 +146,9 @@ fn refuse_what_would_not_start(ingredients: &Ingredients) -> Result<(), Error> {
         if linkage.architecture != *architecture {
             let (place, found, wanted) = (place.clone(), linkage.architecture, architecture.clone());
             return Err(Error::Architecture { place, found, wanted });
+        }
+        if linkage.relro != Relro::Full && binds_eagerly(&ingredients.levels) {
+            return Err(Error::Writable { place: place.clone(), relro: linkage.relro });
         }
         let obstacles = linkage.obstacles(*floor);
         if obstacles.is_empty() {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Manifest, agreement};
+use super::{Manifest, agreement, code};
 use crate::plan::{Plan, file};
 use crate::workspace;
 
@@ -64,6 +64,8 @@ fn repository(manifest: &Manifest, root: &Path) -> Vec<String> {
         .and_then(|text| agreement::Package::parse(&text).map_err(|error| format!("Cargo.toml: {error}")));
     let mut complaints = package.map_or_else(|error| vec![error], |package| agreement::features(manifest, &package));
     complaints.extend(agreement::proofs(manifest, root));
+    complaints
+        .extend(code::Sources::read(root).map_or_else(|error| vec![error], |sources| sources.complaints(manifest)));
     complaints.extend(read("README.md").map_or_else(|error| vec![error], |text| agreement::readme(manifest, &text)));
     complaints
 }

@@ -2,6 +2,7 @@
 
 pub mod agreement;
 pub mod check;
+mod code;
 pub mod docs;
 mod levels;
 pub mod list;
@@ -15,12 +16,26 @@ use serde::{Deserialize, Serialize};
 
 pub use levels::{Levels, WrongChoice};
 
-/// The text of the manifest, as it was when this program was built.
-const TEXT: &str = include_str!("../../optimizations.toml");
+/// The text of the manifest. One that is developed reads it from its place, so that a change of it compiles nothing.
+#[cfg(debug_assertions)]
+fn text() -> Result<std::borrow::Cow<'static, str>, Error> {
+    const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/optimizations.toml");
+    std::fs::read_to_string(PATH).map(Into::into).map_err(|source| Error::File { path: PATH, source })
+}
+
+/// The text of the manifest, as it was when this program was built: one that is installed has no sources beside it.
+#[cfg(not(debug_assertions))]
+#[expect(clippy::unnecessary_wraps, reason = "reading it elsewhere can fail")]
+fn text() -> Result<std::borrow::Cow<'static, str>, Error> {
+    Ok(include_str!("../../optimizations.toml").into())
+}
 
 /// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// It is not where this program was built.
+    #[error("{path} cannot be read")]
+    File { path: &'static str, source: std::io::Error },
     /// It is not TOML, or says something that nobody reads.
     #[error("the manifest cannot be read")]
     Syntax(#[from] toml::de::Error),
@@ -211,10 +226,10 @@ pub const ON: &str = "on";
 /// The level of a factor that is off.
 pub const OFF: &str = "off";
 
-static EMBEDDED: LazyLock<Result<Manifest, Error>> = LazyLock::new(|| Manifest::parse(TEXT));
+static EMBEDDED: LazyLock<Result<Manifest, Error>> = LazyLock::new(|| Manifest::parse(&text()?));
 
 impl Manifest {
-    /// The manifest that this program was built with.
+    /// The manifest of this program's own sources.
     pub fn embedded() -> Result<&'static Self, &'static Error> {
         EMBEDDED.as_ref()
     }

@@ -137,7 +137,7 @@ mod tests {
         match Manifest::parse(&(factor("first", first) + &factor("second", second) + &set)) {
             Ok(_) => String::new(),
             Err(Error::Rules(complaints)) => complaints.join("; "),
-            Err(Error::Syntax(error)) => panic!("{error}"),
+            Err(error) => panic!("{error}"),
         }
     }
 

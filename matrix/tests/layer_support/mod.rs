@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Cursor, Write as _};
 use std::path::Path;
@@ -43,22 +44,27 @@ fn recipe() -> Recipe {
 /// A static program, which starts on every system.
 pub fn program() -> Vec<u8> {
     static PROGRAM: OnceLock<Vec<u8>> = OnceLock::new();
-    let compile = || {
-        let folder = tempfile::tempdir().unwrap();
-        let source = folder.path().join("program.rs");
-        let code = format!(
-            "fn main() {{ if std::env::args().nth(1).as_deref() == Some(\"--version=json\") {{ println!(\"{{}}\", {:?}) }} }}",
-            told().to_string()
-        );
-        fs::write(&source, code).unwrap();
-        let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-        rustc.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-C", "target-feature=+crt-static", "-C", "strip=symbols"]);
-        let made =
-            rustc.args(["--target", &matrix::build::target(), "-o"]).arg(folder.path().join("program")).arg(source);
-        assert!(made.status().unwrap().success());
-        fs::read(folder.path().join("program")).unwrap()
-    };
-    PROGRAM.get_or_init(compile).clone()
+    PROGRAM.get_or_init(|| compiled::<&str>(&[])).clone()
+}
+
+/// The same, with further options of the compiler.
+pub fn compiled<S: AsRef<OsStr>>(options: &[S]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("program.rs");
+    let code = format!(
+        "fn main() {{ if std::env::args().nth(1).as_deref() == Some(\"--version=json\") {{ println!(\"{{}}\", {:?}) }} }}",
+        told().to_string()
+    );
+    fs::write(&source, code).unwrap();
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-C", "target-feature=+crt-static", "-C", "strip=symbols"]);
+    let made = rustc
+        .args(options)
+        .args(["--target", &matrix::build::target(), "-o"])
+        .arg(folder.path().join("program"))
+        .arg(source);
+    assert!(made.status().unwrap().success());
+    fs::read(folder.path().join("program")).unwrap()
 }
 
 /// A static program for arm64: a header with one segment and no code, which nothing can start.

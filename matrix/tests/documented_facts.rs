@@ -1,0 +1,316 @@
+//! Numbers and promises of README and docs that a command or a file can confirm.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use matrix::bench;
+use matrix::manifest::Manifest;
+use serde_json::Value;
+use toml::Table;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// A page without its line ends, so that a sentence is found wherever it is broken.
+fn prose(path: &str) -> String {
+    read(path).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn assert_says(path: &str, sentence: &str) {
+    assert!(prose(path).contains(sentence), "{path} does not say `{sentence}`");
+}
+
+/// What follows the first text, up to the next other one.
+fn between<'t>(text: &'t str, before: &str, after: &str) -> &'t str {
+    let (_, rest) = text.split_once(before).unwrap_or_else(|| panic!("nothing begins with `{before}`"));
+    rest.split_once(after).unwrap_or_else(|| panic!("nothing after `{before}` ends with `{after}`")).0
+}
+
+fn matrix(words: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_matrix")).args(words).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a plan would start, and under how many conditions.
+fn planned(words: &[&str]) -> (u64, usize) {
+    let document: Value = serde_json::from_str(&matrix(&[words, &["--dry-run", "--format", "json"]].concat())).unwrap();
+    (document["estimate"]["cold_starts"].as_u64().unwrap(), document["plan"]["conditions"].as_array().unwrap().len())
+}
+
+/// As English has large numbers.
+fn with_commas(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|group| str::from_utf8(group).unwrap()).collect();
+    groups.join(",")
+}
+
+fn toml(path: &str) -> Table {
+    toml::from_str(&read(path)).unwrap()
+}
+
+#[test]
+fn the_starts_of_the_benchmark_are_those_of_its_plans() {
+    let steps = bench::steps(Path::new("anywhere"), bench::BLOCKS);
+    let plans = steps.iter().filter(|line| line.first().is_some_and(|verb| verb == "plan"));
+    let starts = plans.map(|line| planned(&line.iter().map(String::as_str).collect::<Vec<_>>()).0).sum();
+    assert_says("README.md", &format!("the {} cold starts", with_commas(starts)));
+}
+
+#[test]
+fn the_starts_of_the_published_table_are_those_of_its_command() {
+    let readme = prose("README.md");
+    let sentence = between(&readme, "The table is from ", " `ship` is faster");
+    let command = between(sentence, "`cargo matrix ", "`");
+    let (starts, conditions) = planned(&command.split(' ').collect::<Vec<_>>());
+    let said = sentence.split(' ').next().unwrap();
+    assert_eq!(said, with_commas(starts), "{command}");
+    assert!(sentence.contains(&format!("in all {conditions} conditions")), "{sentence}: {conditions}");
+}
+
+/// The rows of a page's table whose cells begin like this.
+fn rows(path: &str, begins: &str) -> Vec<Vec<String>> {
+    let text = read(path);
+    let rows = text.lines().filter(|line| line.starts_with(begins));
+    rows.map(|row| row.split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+}
+
+/// Each word after a number at the beginning of a line of the help's exit statuses.
+fn statuses(verb: &str) -> BTreeMap<u8, String> {
+    let help = matrix(&[verb, "--help"]);
+    let (_, list) = help.split_once("Exit status").unwrap();
+    let lines = list.lines().filter_map(|line| line.strip_prefix("  ")?.split_once(char::is_whitespace));
+    lines.filter_map(|(number, meaning)| Some((number.parse().ok()?, meaning.trim().to_owned()))).collect()
+}
+
+#[test]
+fn the_verdicts_of_the_gate_are_those_of_its_help() {
+    let readme = read("README.md");
+    let table = between(&readme, "| status | verdict |", "\n\n");
+    let told: BTreeMap<u8, String> = table
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| ")?.split(" | ");
+            Some((cells.next()?.parse().ok()?, cells.next()?.to_owned()))
+        })
+        .collect();
+    let verdicts = statuses("gate").into_iter().filter_map(|(status, meaning)| {
+        let (verdict, _) = meaning.split_once(": ")?;
+        (!verdict.contains(' ')).then(|| (status, verdict.to_owned()))
+    });
+    assert!(told.len() > 3);
+    assert_eq!(told, verdicts.collect());
+}
+
+#[test]
+fn statuses_that_are_promised_are_in_the_help() {
+    for (page, promise, verb, status, meaning) in [
+        ("README.md", "It ends with status 5 if a proof does not hold", "fips-report", 5, "a proof fails"),
+        ("docs/fips.md", "It ends with 5 if a proof fails", "fips-report", 5, "a proof fails"),
+    ] {
+        assert_says(page, promise);
+        let statuses = statuses(verb);
+        assert!(statuses.get(&status).is_some_and(|said| said.starts_with(meaning)), "{verb}: {statuses:?}");
+    }
+}
+
+/// `cargo matrix layer` refuses a layer beyond its budget, and `ci/sizes` holds what was built to the sizes beside it.
+#[test]
+fn the_bytes_of_programs_are_those_beside_the_budgets() {
+    let budgets = toml("matrix/layer-budgets.toml");
+    let bytes = |layer: &str| {
+        let files = budgets.get(layer)?.as_table()?.get("files")?.as_table()?;
+        u64::try_from(files.get("extensions/datadog-agent")?.as_integer()?).ok()
+    };
+    let mut rows = rows("README.md", "| `--");
+    rows.extend(self::rows("README.md", "| nothing | the pinned toolchain"));
+    assert_eq!(rows.len(), 8);
+    let mut unknown = Vec::new();
+    for row in &rows {
+        let options = row.get(1).unwrap().trim_matches('`');
+        let layer = match options {
+            "nothing" => "ship",
+            "--features=-static,-fixed-address" => "ship-static-fixed-address@x86_64-old",
+            "--libc musl" => "ship@x86_64-musl",
+            "--arch arm64" => "ship@arm64",
+            "--arch arm64 --libc musl" => "ship@arm64-musl",
+            "--set ship-fips" => "ship-fips",
+            other => {
+                unknown.push(other);
+                continue;
+            }
+        };
+        assert_eq!(row.get(3).unwrap(), &with_commas(bytes(layer).unwrap()), "{options}");
+    }
+    // Nothing before a merge builds these two.
+    assert_eq!(unknown.len(), 2, "{unknown:?}");
+    let tenths = (bytes("ship").unwrap() + 50_000) / 100_000;
+    let megabytes = format!("{}.{} MB", tenths / 10, tenths % 10);
+    assert_says("README.md", &format!("On disk it is not: its {megabytes} have to be read"));
+}
+
+#[test]
+fn what_is_said_of_the_published_table_follows_from_it() {
+    let text = read("README.md");
+    let number = |text: &str| text.trim().parse::<f64>().unwrap();
+    let gates = |cell: &str| cell.split('/').map(number).collect::<Vec<_>>();
+    let table = between(&text, "| register / ready, ms |", "\n\n");
+    let rows: Vec<Vec<&str>> = table.lines().skip(2).map(|line| line.split('|').map(str::trim).collect()).collect();
+    let (disk, memory): (Vec<_>, Vec<_>) = rows
+        .iter()
+        .filter(|row| row.iter().any(|cell| cell.contains("MB") && !cell.contains("faults")))
+        .partition(|row| row[1].contains("on disk"));
+    assert!(memory.len() >= 4 && disk.len() == 1);
+    for row in memory {
+        let (ship, floor) = (gates(row[3]), gates(row[5]));
+        let worst = ship.iter().zip(&floor).map(|(ship, floor)| ship / floor).fold(0.0, f64::max);
+        assert!(worst <= 1.2, "{}: {worst}", row[1]);
+    }
+    for row in disk {
+        let (launcher, floor) = (gates(row[4]), gates(row[5]));
+        assert!(launcher.iter().zip(&floor).all(|(launcher, floor)| launcher < floor), "{row:?}");
+    }
+}
+
+#[test]
+fn measurements_that_are_told_twice_are_the_same() {
+    let evidence = |factor: &str| Manifest::embedded().unwrap().factor(factor).unwrap().evidence.clone();
+    assert_says(
+        "README.md",
+        "0.15 ms would have been seen; after the start, the bench `load` saw a hundred log lines take 126 µs instead of 172",
+    );
+    let tag_cache = evidence("tag-cache");
+    assert!(
+        tag_cache.contains("0.15 and 0.23 ms would have been seen")
+            && tag_cache.contains("take 126 us with it and 172 us without")
+    );
+    assert_says("docs/fips.md", "**+1.05 [1.00, 1.10] and +1.03 [0.97, 1.10]**");
+    assert_says("docs/fips.md", "+0.01 [−0.05, 0.07] and +0.05 [−0.10, 0.19]");
+    let crypto = evidence("crypto");
+    assert!(crypto.contains("1.05 ms later [1.00, 1.10] and asks 1.03 ms later [0.97, 1.10]"));
+    assert!(crypto.contains("+0.01 [-0.05, 0.07] and +0.05 [-0.10, 0.19]"));
+}
+
+#[test]
+fn options_that_are_named_are_options() {
+    let verbs = matrix(&["--help"]);
+    let verbs =
+        between(&verbs, "Commands:\n", "\n\n").lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let mut known = String::new();
+    for verb in verbs.filter(|verb| !verb.is_empty() && *verb != "help") {
+        known += &matrix(&[verb, "--help"]);
+    }
+    for script in [
+        "ci/test",
+        "ci/features",
+        "ci/combinations",
+        "ci/images",
+        "ci/flavours",
+        "ci/profile-sweep",
+        "ci/reproduce",
+        "ci/fips",
+    ] {
+        known += &read(script);
+    }
+    let pages = [
+        "README.md",
+        "docs/benchmarks.md",
+        "docs/delivery.md",
+        "docs/fips.md",
+        "docs/parity.md",
+        "docs/release-profile.md",
+    ];
+    // Of the extension, of cargo, of benches and of Dockerfiles.
+    let others = [
+        "--version",
+        "--release",
+        "--no-default-features",
+        "--features",
+        "--workspace",
+        "--bench",
+        "--profile",
+        "--lib",
+        "--record",
+        "--from",
+    ];
+    for page in pages {
+        for word in read(page).split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {
+            let is_option =
+                word.strip_prefix("--").is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase()));
+            let is_known = others.contains(&word)
+                || known.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).any(|known| known == word);
+            assert!(!is_option || is_known, "{page}: nothing has an option {word}");
+        }
+    }
+}
+
+#[test]
+fn the_usual_glibc_is_that_of_the_help() {
+    let help = matrix(&["layer", "--help"]);
+    let usual = between(between(&help, "--glibc-floor <VERSION>", "--accept"), "[default: ", "]");
+    assert_says("README.md", &format!("`--glibc-floor`, {usual} if nothing is said"));
+}
+
+#[test]
+fn the_arguments_of_the_image_are_those_of_its_recipe() {
+    let recipe = read("images/Dockerfile");
+    let known: BTreeSet<&str> =
+        recipe.lines().filter_map(|line| line.strip_prefix("ARG ")?.split('=').next()).collect();
+    let readme = prose("README.md");
+    let section =
+        between(&readme, "The other arguments are those of `cargo matrix layer`:", "those of the usual layers");
+    let mut named: BTreeSet<&str> = section
+        .split('`')
+        .filter(|word| word.chars().all(|c| c.is_ascii_uppercase() || c == '_') && !word.is_empty())
+        .collect();
+    named.extend(["TOOLCHAIN", "FUNCTION"]);
+    assert_eq!(named, known);
+}
+
+#[test]
+fn the_profile_is_the_one_of_the_package() {
+    let cargo = read("Cargo.toml");
+    let profile = between(&cargo, "[profile.release]\n", "\n\n").lines().collect::<Vec<_>>().join(", ");
+    assert!(read("docs/release-profile.md").contains(&format!("    {profile}\n")), "{profile}");
+}
+
+/// Each package of a lock file with its newest version.
+fn locked(path: &str) -> BTreeMap<String, Vec<u64>> {
+    let mut versions: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for package in toml(path)["package"].as_array().unwrap() {
+        let text = |key: &str| package[key].as_str().unwrap();
+        let version: Vec<u64> = text("version").split(['.', '+']).map_while(|part| part.parse().ok()).collect();
+        let newest = versions.entry(text("name").to_owned()).or_default();
+        *newest = version.max(std::mem::take(newest));
+    }
+    versions
+}
+
+#[test]
+fn what_the_fips_module_holds_back_is_what_its_lock_file_holds_back() {
+    let (usual, fips) = (locked("Cargo.lock"), locked("fips/Cargo.lock"));
+    let older: BTreeSet<&str> = fips
+        .iter()
+        .filter(|(name, version)| usual.get(*name).is_some_and(|usual| usual > *version))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let page = prose("docs/fips.md");
+    let section = between(&page, "with a `Cargo.lock` in which", "are older");
+    let named: BTreeSet<&str> = section.split('`').skip(1).step_by(2).collect();
+    assert_eq!(named, older);
+    let version = |name: &str| fips[name].iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
+    assert_says(
+        "docs/fips.md",
+        &format!("`aws-lc-fips-sys` {}, by way of `aws-lc-rs` {},", version("aws-lc-fips-sys"), version("aws-lc-rs")),
+    );
+    assert_says("docs/fips.md", &format!("at {} and {},", version("rustls"), version("rustls-webpki")));
+}

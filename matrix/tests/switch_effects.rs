@@ -1,0 +1,144 @@
+//! Every switch of the manifest makes a difference that can be seen from outside, in each named set where the manifest does not say otherwise.
+//!
+//! What only tells the compiler or the linker something is seen in a small program. All else is built, quickly, and started in a sandbox under strace, whose
+//! platform takes its time to answer. That takes minutes, and so `ci/features` calls it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on has failed")]
+
+mod switch_support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use matrix::build::recipe::Recipe;
+use matrix::layer::elf::Linkage;
+use matrix::manifest::{Levels, Manifest};
+use object::read::elf::{ElfFile64, FileHeader as _};
+use switch_support::{Case, Life, built, cases, compiled, is_flag, jemalloc, name, told, without_flags};
+
+/// Sets to look at, separated by commas.
+const SETS: &str = "MATRIX_SWITCH_SETS";
+
+const REGISTERS: &[&str] = &["POST /2020-01-01/extension/register"];
+const REGISTERED: &[&str] = &["Lambda-Extension-Identifier", "lambda-extension-identifier"];
+const SUBSCRIBES: &[&str] = &["PUT /2022-07-01/telemetry"];
+const NEXT: &[&str] = &["GET /2020-01-01/extension/event/next"];
+const FIRST_EVENT: &[&str] = &["eventType"];
+const SETTINGS: &[&str] = &["datadog.yaml"];
+const TRUST_STORE: &[&str] = &["/ca-certificates.crt", "/ca-bundle.crt", "/etc/ssl/certs", "/etc/pki/tls/certs"];
+const DOGSTATSD: &[&str] = &["htons(8125)"];
+
+fn manifest() -> &'static Manifest {
+    Manifest::embedded().unwrap()
+}
+
+fn set_names() -> Vec<&'static str> {
+    manifest().sets.iter().map(|set| set.name.as_str()).collect()
+}
+
+#[test]
+fn every_switch_matters_in_some_set() {
+    let cases = cases(manifest(), &set_names());
+    let matter: BTreeSet<&str> = cases.iter().map(|case| case.factor.name.as_str()).collect();
+    let missing: Vec<&str> =
+        manifest().factors.iter().map(|factor| factor.name.as_str()).filter(|name| !matter.contains(name)).collect();
+    assert!(missing.is_empty(), "{missing:?} change nothing in any set");
+}
+
+/// What the flags of a level come to: how the file is linked, how large it is, and which instructions the compiler may use.
+fn flag_effect(factor: &str, levels: &Levels) -> String {
+    let mut recipe = Recipe::of(manifest(), levels);
+    if let Some(level) = recipe.profile.get("opt-level") {
+        recipe.rustflags.extend(["-C".to_owned(), format!("opt-level={level}")]);
+    }
+    if factor == "target-cpu" {
+        return format!("SSE 4.2: {}", told(&recipe.rustflags).contains("target_feature=\"sse4.2\""));
+    }
+    if factor == "jemalloc-narenas" {
+        // That it gets into the library is another test's.
+        return format!("{:?}", recipe.env);
+    }
+    let file = compiled(&recipe.rustflags);
+    let linkage = Linkage::of(&file).unwrap();
+    let elf = ElfFile64::<object::Endianness>::parse(file.as_slice()).unwrap();
+    match factor {
+        "binding" => linkage.relro.to_string(),
+        "static" => format!("{:?}", linkage.interpreter),
+        "fixed-address" => format!("{:?}", elf.elf_header().e_type(elf.endian())),
+        "static-libgcc" => linkage.libraries.join(" "),
+        "opt-level" => format!("{} bytes", file.len()),
+        other => panic!("say what can be seen of {other}"),
+    }
+}
+
+#[test]
+fn a_flag_shows_in_the_file() {
+    for case in cases(manifest(), &set_names()).iter().filter(|case| is_flag(case.factor)) {
+        let [before, after] = [&case.before, &case.after].map(|levels| flag_effect(&case.factor.name, levels));
+        assert_ne!(before, after, "{}", name(case));
+    }
+}
+
+#[test]
+#[ignore = "compiles jemalloc twice; ci/features calls it"]
+fn the_variable_of_narenas_gets_into_jemalloc() {
+    let setting = &manifest().factor("jemalloc-narenas").unwrap().on;
+    let (name, value) = setting.env.iter().next().unwrap();
+    let has = |library: &[u8]| library.windows(value.len()).any(|window| window == value.as_bytes());
+    assert!(has(&jemalloc(&[(name, value)])) && !has(&jemalloc(&[])), "{name}={value}");
+}
+
+/// What can be seen of a switch in the life of an extension.
+fn effect(case: &Case<'_>, life: &Life) -> String {
+    match case.factor.name.as_str() {
+        // Where it is off, the clients are built before the subscription is sent.
+        "early-subscribe" => format!("clients first: {:?}", life.is_before(TRUST_STORE, SUBSCRIBES)),
+        "register-overlap" => format!("settings before the answer: {:?}", life.is_before(SETTINGS, REGISTERED)),
+        "runtime-sizing" => format!("counts CPUs: {}", life.count("/proc/self/cgroup") > 0),
+        "tag-cache" => format!("{} bytes", life.bytes_of_functions("FunctionTags7collect")),
+        "raw-control-plane" => format!("a general client's headers: {:?}", life.has(REGISTERS, "accept: */*")),
+        "bind-first" => format!("ports before the answer: {:?}", life.is_before(DOGSTATSD, REGISTERED)),
+        "pipelined-next" => format!("one write: {}", life.first(SUBSCRIBES) == life.first(NEXT)),
+        "late-runtime" => format!("runtime before next: {:?}", life.is_before(&["epoll_create1"], NEXT)),
+        // Clients without a store to be read make no calls, but where they are lazy they have a thread.
+        "lazy-intake" => match life.is_before(TRUST_STORE, NEXT) {
+            Some(is_before) => format!("clients before next: {is_before}"),
+            None => format!("{} threads before the first event", life.count_before("CLONE_THREAD", FIRST_EVENT)),
+        },
+        "init-trace" => format!("checkpoints: {}", life.wrote_checkpoints),
+        "webpki-roots" => format!("reads the store: {}", life.first(TRUST_STORE).is_some()),
+        "crypto" => format!("aws-lc: {}", life.bytes_of_functions("aws_lc") > 0),
+        "allocator" => format!("jemalloc: {}", life.count("/proc/sys/vm/overcommit_memory") > 0),
+        "launcher" => format!("{} programs", life.count("execve(")),
+        other => panic!("say what can be seen of {other}"),
+    }
+}
+
+#[test]
+#[ignore = "builds dozens of programs; ci/features calls it"]
+fn a_switch_shows_in_the_life_of_the_extension() {
+    let asked = std::env::var(SETS).unwrap_or_else(|_| "baseline,seed,ship".to_owned());
+    let sets: Vec<&str> = set_names().into_iter().filter(|set| asked.split(',').any(|asked| asked == *set)).collect();
+    let cases: Vec<Case<'_>> = cases(manifest(), &sets).into_iter().filter(|case| !is_flag(case.factor)).collect();
+    let mut levels: Vec<Levels> = Vec::new();
+    let mut place = |of: &Levels| {
+        let plain = without_flags(manifest(), of);
+        levels.iter().position(|known| *known == plain).unwrap_or_else(|| {
+            levels.push(plain);
+            levels.len() - 1
+        })
+    };
+    let places: Vec<[usize; 2]> = cases.iter().map(|case| [place(&case.before), place(&case.after)]).collect();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("switches");
+    let programs = built(&folder, &levels);
+    let lives: Vec<Life> = programs.iter().map(|program| Life::of(&folder, program)).collect();
+    let mut same = Vec::new();
+    for (case, places) in cases.iter().zip(places) {
+        let [before, after] = places.map(|place| effect(case, lives.get(place).unwrap()));
+        eprintln!("{}: {before}, then {after}", name(case));
+        if before == after {
+            same.push(format!("{}: {before} either way (cells {places:?})", name(case)));
+        }
+    }
+    assert!(same.is_empty(), "\n{}", same.join("\n"));
+}
