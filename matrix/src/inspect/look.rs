@@ -7,7 +7,7 @@ use super::{Error, ask, check};
 use crate::build::hash;
 use crate::layer::archive::{self, Entry, count};
 use crate::layer::contents::{Contents, Listed};
-use crate::layer::elf::{self, Glibc, Linkage, Relro, SYSTEMS};
+use crate::layer::elf::{Glibc, Linkage, SYSTEMS};
 use crate::layer::{limits, places};
 
 /// How every zip file begins that has something in it.
