@@ -13,6 +13,9 @@ const BLOCKS: u32 = 40;
 /// Starts of each program under each fault: whether the same arrives, one start shows; a second one shows that it was no accident.
 const FAULT_BLOCKS: u32 = 2;
 
+/// What `analyze` says of deliveries, the worst first.
+const JUDGED: [u8; 3] = [cli::PAYLOAD_MISMATCH, cli::DID_NOT_START, cli::HARNESS_FAILED];
+
 /// Compares the named sets with each other and with the floor: plans, builds, measures, analyzes and reports, and then starts them beside faults, to see that
 /// they still deliver the same. `verb` runs one command line.
 pub fn run(blocks: Option<u32>, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
@@ -23,18 +26,25 @@ pub fn run(blocks: Option<u32>, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCod
         Ok(false) => {}
         Err(error) => return cli::complain(&error, cli::SETUP_FAILED),
     }
-    let mut differs = false;
+    let mut worst = None;
     for line in steps(&folder, blocks.unwrap_or(BLOCKS)) {
         eprintln!("\n$ cargo matrix {}", line.join(" "));
         let code = verb(&line);
-        // What differs is in the report, which is still to come.
-        differs |= code == cli::DELIVERS_DIFFERENTLY.into();
-        if code != ExitCode::SUCCESS && code != cli::DELIVERS_DIFFERENTLY.into() {
-            return code;
+        if code == ExitCode::SUCCESS {
+            continue;
+        }
+        // What does not deliver or start is in the report, which is still to come.
+        match JUDGED.iter().position(|status| code == (*status).into()).filter(|_| is_analysis(&line)) {
+            Some(place) => worst = Some(worst.map_or(place, |worst: usize| worst.min(place))),
+            None => return code,
         }
     }
     eprintln!("\nThe report with its pictures is {}", folder.join("report.html").display());
-    if differs { cli::DELIVERS_DIFFERENTLY.into() } else { ExitCode::SUCCESS }
+    worst.and_then(|place| JUDGED.get(place)).map_or(ExitCode::SUCCESS, |status| (*status).into())
+}
+
+fn is_analysis(line: &[String]) -> bool {
+    line.first().is_some_and(|verb| verb == "analyze")
 }
 
 /// A run that has come to its report is not gone on with: the programs or the number of blocks may be others by now. One that was interrupted is.

@@ -7,7 +7,7 @@ use super::comparisons::{Pair, comparisons, pairs, pairs_with_floor};
 use super::context::Context;
 use super::control;
 use super::design::{Contrasts, contrasts};
-use super::digest::Delivered;
+use super::delivery::{Delivery, DeliveryOutcome, failures, outcomes};
 use super::effects::effects;
 use super::estimate::blocks_needed;
 use super::summary::summary;
@@ -20,33 +20,31 @@ pub fn analysis(
     context: &Context<'_>,
     condition: &Condition,
     blocks: &Blocks<'_>,
+    delivered: &[Delivery],
     notes: &mut Vec<String>,
 ) -> ConditionAnalysis {
     let cells = &context.plan.cells;
-    let delivered: BTreeMap<&str, Delivered> = cells
-        .iter()
-        .map(|cell| (cell.id.as_str(), Delivered::of(blocks.starts(context.measured_as(&cell.id)))))
-        .collect();
     let void = control::void(context, condition, blocks);
     let all: Vec<Pair<'_>> = pairs(context);
     let seed = format!("{condition:?}");
     let mut analysis = ConditionAnalysis {
         condition: condition.clone(),
         blocks: blocks.complete(&started(context, blocks)).len(),
-        cells: cells.iter().map(|cell| cell_summary(cell, blocks, &delivered)).collect(),
+        cells: cells.iter().map(|cell| cell_summary(cell, blocks, delivered)).collect(),
         comparisons: comparisons(context, &seed, blocks, &all),
         to_floor: comparisons(context, &seed, blocks, &pairs_with_floor(context)),
         effects: Vec::new(),
         interactions: Vec::new(),
         void,
     };
-    let found = designed(context, blocks, &delivered, notes);
+    let outcomes = outcomes(delivered);
+    let found = designed(context, blocks, &outcomes, notes);
     analysis.effects = effects(context, &seed, blocks, &found.mains);
     analysis.interactions = effects(context, &seed, blocks, &found.interactions);
     notes.extend(found.directions.iter().cloned());
     notes.extend(lost(&found.lost));
     notes.extend(too_few(&analysis));
-    overrule(context, &mut analysis, &delivered);
+    overrule(&mut analysis, &outcomes);
     analysis
 }
 
@@ -56,7 +54,7 @@ fn started<'a>(context: &'a Context<'_>, blocks: &Blocks<'_>) -> Vec<&'a str> {
     ids.filter(|id| blocks.starts(id).is_some_and(|starts| !starts.good.is_empty())).collect()
 }
 
-fn cell_summary(cell: &Cell, blocks: &Blocks<'_>, delivered: &BTreeMap<&str, Delivered>) -> CellSummary {
+fn cell_summary(cell: &Cell, blocks: &Blocks<'_>, delivered: &[Delivery]) -> CellSummary {
     let none = Starts::default();
     let starts = blocks.starts(&cell.id).unwrap_or(&none);
     let first = starts.good.values().chain(starts.failed.values()).next();
@@ -66,16 +64,10 @@ fn cell_summary(cell: &Cell, blocks: &Blocks<'_>, delivered: &BTreeMap<&str, Del
         program: first.map(|start| start.program.clone()).unwrap_or_default(),
         starts: starts.good.len(),
         failures: failures(starts),
-        digest: delivered.get(cell.id.as_str()).cloned().and_then(Delivered::digest),
+        digest: delivered.iter().find(|delivery| delivery.cell == cell.id).and_then(|delivery| delivery.digest.clone()),
         measures: measures.filter_map(|name| Some((name.to_owned(), summary(starts.values(name))?))).collect(),
         phases: phases(starts),
     }
-}
-
-fn failures(starts: &Starts<'_>) -> Option<String> {
-    let reason = starts.failed.values().next()?.failure.as_deref().unwrap_or_default();
-    let all = starts.failed.len() + starts.good.len();
-    Some(format!("{} of {all} starts failed, the first because {reason}", starts.failed.len()))
 }
 
 /// The mean of each checkpoint over the starts that have it, in the order in which they are first met.
@@ -98,7 +90,7 @@ fn phases(starts: &Starts<'_>) -> Vec<Phase> {
 fn designed(
     context: &Context<'_>,
     blocks: &Blocks<'_>,
-    delivered: &BTreeMap<&str, Delivered>,
+    outcomes: &BTreeMap<&str, DeliveryOutcome>,
     notes: &mut Vec<String>,
 ) -> Contrasts {
     let plan = context.plan;
@@ -111,7 +103,7 @@ fn designed(
         .cells
         .iter()
         .filter(|cell| cell.kind == CellKind::Build)
-        .partition(|cell| enough(cell) && !mismatches(context, delivered, &cell.id));
+        .partition(|cell| enough(cell) && !mismatches(outcomes, &cell.id));
     if !dropped.is_empty() {
         let names: Vec<&str> = dropped.iter().map(|cell| cell.id.as_str()).collect();
         notes.push(format!("Effects were estimated without {}: too few starts, or another digest.", names.join(", ")));
@@ -119,13 +111,8 @@ fn designed(
     contrasts(&plan.factors, &kept, &plan.aliases)
 }
 
-fn mismatches(context: &Context<'_>, delivered: &BTreeMap<&str, Delivered>, id: &str) -> bool {
-    let Some(cell) = context.plan.cells.iter().find(|cell| cell.id == id) else { return false };
-    let reference = context.reference_of(cell).unwrap_or(id);
-    match (delivered.get(id), delivered.get(reference)) {
-        (Some(of_cell), Some(of_reference)) => of_cell.mismatches(of_reference, context.is_ours(cell)),
-        _ => false,
-    }
+fn mismatches(outcomes: &BTreeMap<&str, DeliveryOutcome>, id: &str) -> bool {
+    outcomes.get(id) == Some(&DeliveryOutcome::PayloadMismatch)
 }
 
 fn lost(effects: &[String]) -> Option<String> {
@@ -157,7 +144,7 @@ fn too_few(analysis: &ConditionAnalysis) -> Option<String> {
 }
 
 /// What is known beside the numbers goes before them. A digest goes before noise, as no quiet machine would change it.
-fn overrule(context: &Context<'_>, analysis: &mut ConditionAnalysis, delivered: &BTreeMap<&str, Delivered>) {
+fn overrule(analysis: &mut ConditionAnalysis, outcomes: &BTreeMap<&str, DeliveryOutcome>) {
     let void = analysis.void.is_some();
     let overruled = |estimate: &mut Estimate, mismatch: bool| match estimate.verdict {
         Verdict::NoOp => {}
@@ -166,7 +153,7 @@ fn overrule(context: &Context<'_>, analysis: &mut ConditionAnalysis, delivered: 
         _ => {}
     };
     for comparison in &mut analysis.comparisons {
-        let mismatch = mismatches(context, delivered, &comparison.cell);
+        let mismatch = mismatches(outcomes, &comparison.cell) || mismatches(outcomes, &comparison.reference);
         let estimates = comparison.differences.values_mut().chain(comparison.ratios.values_mut());
         estimates.for_each(|estimate| overruled(estimate, mismatch));
     }

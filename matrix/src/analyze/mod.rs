@@ -18,8 +18,8 @@ mod comparisons;
 mod condition;
 mod context;
 mod control;
+pub mod delivery;
 mod design;
-mod digest;
 mod effects;
 mod error;
 pub mod estimate;
@@ -38,6 +38,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use arguments::Arguments;
+pub use delivery::{Delivery, DeliveryOutcome};
 pub use error::Error;
 pub use verb::run;
 pub use whole::{RESAMPLES, analyze};
@@ -58,6 +59,9 @@ pub struct Analysis {
     pub conditions: Vec<ConditionAnalysis>,
     /// Which effects the design cannot tell apart.
     pub aliases: Vec<Alias>,
+    /// Whether every cell does its work, under each condition and in the starts that are not timed: judged before any number.
+    #[serde(default)]
+    pub deliveries: Vec<Delivery>,
     /// What a reader has to know beside the numbers, in sentences: unfinished lines, cells without a start, effects that are left out.
     #[serde(default)]
     pub notes: Vec<String>,

@@ -7,7 +7,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, writing};
-use crate::analyze::{ConditionAnalysis, Estimate};
+use crate::analyze::{ConditionAnalysis, Delivery, Estimate};
+use crate::plan::circumstances::describe;
 use crate::plan::{Condition, SCHEMA};
 use crate::report::{Experiment, GATES};
 
@@ -18,6 +19,18 @@ pub struct Baseline {
     /// [`SCHEMA`].
     schema: u32,
     conditions: Vec<Stored>,
+    /// What every cell delivered, in the timed starts and in the others. Empty in a file of an earlier version.
+    #[serde(default)]
+    deliveries: Vec<StoredDelivery>,
+}
+
+/// The digest of what a cell delivered under a condition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredDelivery {
+    condition: Condition,
+    cell: String,
+    digest: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,7 +66,11 @@ impl Baseline {
         if conditions.iter().all(|stored| stored.cells.is_empty()) {
             return Err(Error::NoFloor);
         }
-        Ok(Self { schema: SCHEMA, conditions })
+        let delivered = experiment.analysis.deliveries.iter().filter_map(|delivery| {
+            let (condition, cell, digest) = (delivery.condition.clone(), delivery.cell.clone(), delivery.digest.clone()?);
+            Some(StoredDelivery { condition, cell, digest })
+        });
+        Ok(Self { schema: SCHEMA, conditions, deliveries: delivered.collect() })
     }
 
     pub fn read(path: &Path) -> Result<Self, Error> {
@@ -67,6 +84,19 @@ impl Baseline {
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(self).map_err(Error::Json)?;
         fs::write(path, text + "\n").map_err(writing(path))
+    }
+
+    /// The digest that a cell is held to. An error where none is stored although the cell has one now.
+    pub fn digest(&self, delivery: &Delivery) -> Result<Option<&str>, Error> {
+        let Delivery { condition, cell, digest, .. } = delivery;
+        let stored = self.deliveries.iter().find(|stored| stored.condition == *condition && stored.cell == *cell);
+        match stored {
+            None if digest.is_some() => {
+                let condition = describe(condition);
+                Err(Error::NoDigestInBaseline { cell: cell.clone(), condition })
+            }
+            stored => Ok(stored.map(|stored| stored.digest.as_str())),
+        }
     }
 
     /// What is stored of a cell's gate.

@@ -3,8 +3,8 @@
 //! ```text
 //!   analysis.json ┐
 //!   budgets.toml  ├─▶ questions ──▶ judge ──▶ decision ──▶ text, markdown, JSON, exit status
-//!   baseline.json ┘   growth of a    one of    the worst
-//!                     cell's gate    six       of them
+//!   baseline.json ┘   growth of a    one      the worst
+//!                     cell's gate    outcome  of them
 //! ```
 //!
 //! Within a run a candidate is compared with another cell in milliseconds, by paired differences. From run to run, and from machine to machine,
@@ -17,6 +17,7 @@ mod decision;
 mod error;
 mod judge;
 mod markdown;
+mod outcome;
 mod questions;
 mod text;
 
@@ -28,19 +29,13 @@ use std::process::ExitCode;
 pub use arguments::{Arguments, Format};
 pub use baseline::Baseline;
 pub use budget::Budgets;
-pub use decision::{Decision, Judgement, Outcome};
+pub use decision::{Decision, Finding, Judgement};
 pub use error::Error;
+pub use outcome::Outcome;
 pub use questions::Sides;
 
 use crate::cli;
 use crate::report::Experiment;
-
-/// A candidate has grown by more than its budget.
-pub const REGRESSED: u8 = 10;
-/// The run cannot tell.
-pub const INCONCLUSIVE: u8 = 11;
-/// The machine was too noisy for the run to be believed.
-pub const VOID: u8 = 12;
 
 /// Runs the verb and says how it went.
 pub fn run(arguments: &Arguments) -> ExitCode {
@@ -60,12 +55,11 @@ fn gate(arguments: &Arguments) -> Result<Outcome, Error> {
     }
     let decision = decide(&experiment, &sides, &budgets, baseline.as_ref())?;
     if let Some(path) = &arguments.save_baseline {
-        // What cannot be believed must not become what others are held to.
-        if matches!(decision.outcome, Outcome::Pass | Outcome::Inconclusive | Outcome::Regressed) {
+        if decision.may_be_stored() {
             Baseline::of(&experiment)?.write(path)?;
             eprintln!("stored {}", path.display());
         } else {
-            eprintln!("not stored: {}", path.display());
+            eprintln!("not stored, because the run is {}: {}", decision.outcome.name(), path.display());
         }
     }
     if let Some(directory) = &arguments.out {
@@ -88,7 +82,8 @@ pub fn decide(
     baseline: Option<&Baseline>,
 ) -> Result<Decision, Error> {
     let questions = questions::all(experiment, sides, budgets, baseline)?;
-    Ok(Decision::of(experiment, sides, questions.iter().map(judge::judge).collect()))
+    let checks = questions::checks(experiment, sides, budgets, baseline)?;
+    Ok(Decision::of(experiment, questions.iter().map(judge::judge).collect(), checks))
 }
 
 fn document(decision: &Decision) -> Result<String, Error> {

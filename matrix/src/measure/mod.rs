@@ -15,6 +15,8 @@ mod steady;
 mod subject;
 
 mod digest;
+mod exercise;
+mod expected;
 mod elf;
 mod page_cache;
 mod phases;
@@ -75,6 +77,12 @@ pub enum Error {
     /// There is nothing to make a trust store from.
     #[error("{} has no certificates, and the trust stores are made from it; install it with: apt-get install ca-certificates", .0.display())]
     NoCertificates(PathBuf),
+    /// The sandbox could not make a start, however often.
+    #[error("{cell} could not be started in block {block}, and that is not its fault: {reason}; the same command goes on from here")]
+    Harness { cell: String, block: u32, reason: String },
+    /// A start could not be written down.
+    #[error("a start cannot be recorded; the same command goes on from here")]
+    Unrecorded(#[source] Box<Error>),
     /// A sandbox could not be set up at all.
     #[error("the sandbox does not work here")]
     Sandbox(#[from] crate::sandbox::Error),

@@ -47,7 +47,7 @@ impl Samples {
         Ok(samples)
     }
 
-    /// Whether this start is there already, failed or not.
+    /// Whether this start is there already, failed or not. One that the sandbox could not make is not.
     pub fn has(&self, cell: &str, condition: &Condition, block: u32) -> bool {
         self.there.contains(&Key { cell: cell.to_owned(), condition: condition.clone(), block })
     }
@@ -73,7 +73,10 @@ impl Samples {
 
     fn note(&mut self, sample: &Sample) {
         let Sample { cell, condition, block, program, .. } = sample;
-        self.there.insert(Key { cell: cell.clone(), condition: condition.clone(), block: *block });
         self.programs.insert(cell.clone(), program.clone());
+        if sample.harness {
+            return;
+        }
+        self.there.insert(Key { cell: cell.clone(), condition: condition.clone(), block: *block });
     }
 }

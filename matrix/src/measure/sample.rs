@@ -28,10 +28,16 @@ pub struct Sample {
     pub measures: BTreeMap<String, f64>,
     /// The extension's own checkpoints in milliseconds since exec, in order, if it was built to leave them.
     pub phases: Vec<Phase>,
-    /// A digest of everything that the fake intake received, without what differs between any two runs. Absent for programs that are not ours.
+    /// A digest of everything that the fake intake received, without what differs between any two runs.
     pub digest: Option<String>,
+    /// What the function printed and sent, or the platform reported, and the intake did not get. Absent if nothing is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undelivered: Option<String>,
     /// Why this start does not count: the extension crashed, the function failed, a payload was refused.
     pub failure: Option<String>,
+    /// Whether the sandbox is to blame for the failure and not the program. Such a start is made again when the run is resumed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub harness: bool,
 }
 
 /// A checkpoint.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::subject::Subject;
-use super::{Error, phases, trust, writing};
+use super::{Error, exercise, phases, trust, writing};
 use crate::invoke::build::target_directory;
-use crate::plan::{Condition, Disturbance, Latency, Regime};
+use crate::plan::{Condition, DELIVERY, Disturbance, Latency, Regime};
 use crate::sandbox::faults::{Calls, Effect, Endpoint, Fault};
 use crate::sandbox::function::python::PythonEnvironment;
 use crate::sandbox::function::{Answer, Call, Handler, InitError};
@@ -31,6 +31,9 @@ const SLOW: Duration = Duration::from_millis(20);
 const WORK: Duration = Duration::from_millis(50);
 /// Long enough for the smallest tier under a throttle.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How the refusal of a network of its own begins.
+pub(super) const SHARED_NETWORK: &str = "no network of its own";
 
 /// A condition with everything that it needs.
 #[derive(Debug)]
@@ -61,6 +64,17 @@ impl Scene {
     pub(super) fn clear_trace(&self) -> &Path {
         let _ = fs::remove_file(&self.trace);
         &self.trace
+    }
+
+    /// The sandbox of a start that is not timed, and shows what is delivered.
+    pub(super) fn delivery_setup(&self, subject: &Subject) -> Setup {
+        Setup {
+            extensions: vec![subject.extension()],
+            intake: Some(intake(self.condition.disturbance)),
+            timeout: exercise::TIMEOUT,
+            cpu: Cpu::Unlimited,
+            ..self.empty()
+        }
     }
 
     /// A sandbox with nobody in it.
@@ -104,20 +118,20 @@ impl Scene {
     pub(super) fn refusals(&self) -> Result<Vec<String>, Error> {
         let setup = Setup { function: Function::Null, footprints: true, ..self.empty() };
         let journal = Sandbox::start(setup)?.shutdown()?.journal;
-        let told = journal.into_iter().filter_map(|entry| match entry.what {
-            What::NetworkShared { reason } => Some(format!("no network of its own: {reason}")),
-            What::InterfaceMissing { reason } => Some(format!("no network interface as on Lambda: {reason}")),
-            What::ProcessesShared { reason } => Some(format!("the machine's processes are in sight: {reason}")),
-            What::MountsShared { reason } => {
-                Some(format!("no trust store of its own, control groups visible: {reason}"))
-            }
-            What::CpuUnlimited { reason } => Some(format!("no CPU share of the memory tier: {reason}")),
-            What::FootprintsLate { reason } => {
-                Some(format!("no stop for footprints, which are a little late: {reason}"))
-            }
-            _ => None,
-        });
-        Ok(told.collect())
+        Ok(journal.iter().filter_map(|entry| refusal(&entry.what)).collect())
+    }
+}
+
+/// What the machine did not let the sandbox do, in a sentence that begins with what that was.
+pub(super) fn refusal(what: &What) -> Option<String> {
+    match what {
+        What::NetworkShared { reason } => Some(format!("{SHARED_NETWORK}: {reason}")),
+        What::InterfaceMissing { reason } => Some(format!("no network interface as on Lambda: {reason}")),
+        What::ProcessesShared { reason } => Some(format!("the machine's processes are in sight: {reason}")),
+        What::MountsShared { reason } => Some(format!("no trust store of its own, control groups visible: {reason}")),
+        What::CpuUnlimited { reason } => Some(format!("no CPU share of the memory tier: {reason}")),
+        What::FootprintsLate { reason } => Some(format!("no stop for footprints, which are a little late: {reason}")),
+        _ => None,
     }
 }
 
@@ -176,6 +190,7 @@ fn function(runtime: &str, directory: &Path, notice: &dyn Fn(&str)) -> Result<Fu
     match (runtime, runtime.strip_prefix("sleep:")) {
         ("null", _) => Ok(Function::Null),
         ("python", _) => python(directory, notice),
+        (DELIVERY, _) => Ok(Function::InProcess(Arc::new(exercise::Exercise))),
         (_, Some(milliseconds)) => {
             let milliseconds = milliseconds.parse().map_err(|_| unknown())?;
             Ok(Function::InProcess(Arc::new(Sleeper(Duration::from_millis(milliseconds)))))

@@ -25,6 +25,8 @@ pub(super) struct Subject {
     pub program: String,
     /// Whether it was built from this workspace, so that everything that it sends must arrive.
     pub ours: bool,
+    /// Whether it has to deliver what every other program delivers.
+    pub held: bool,
     /// What the files tell without being started.
     pub fixed: BTreeMap<String, f64>,
     environment: BTreeMap<String, String>,
@@ -123,6 +125,7 @@ fn subject(
         cell: cell.id.clone(),
         program: head(&sha256).to_owned(),
         ours: source.kind == CellKind::Build,
+        held: matches!(source.kind, CellKind::Build | CellKind::External { own_payload: false, .. }),
         fixed: fixed(&contents),
         environment,
         files: copies,

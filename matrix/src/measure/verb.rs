@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use super::run::{Options, Step, Summary};
 use super::{Error, reading};
 use crate::build::{Built, latest};
+use crate::cli;
 use crate::invoke::build::target_directory;
 use crate::plan::{Partition, Plan, SCHEMA};
 
@@ -24,15 +25,22 @@ Examples:
   cargo matrix bench --plan plan.json --builds builds.jsonl --out measured --partition 0/4
 
 Without --plan, --builds or --out, the named sets are planned, built, measured, analyzed and reported, in target/matrix/bench, and started beside faults of
-the intake, of telemetry and of the platform, to see that all of them still deliver the same; if one does not, the exit status is 4.
+the intake, of telemetry and of the platform, to see that all of them still deliver the same; if one does not, the exit status is 4, and if one does not start, 8.
+
+Before the timed blocks every cell is started beside a function that prints records of every kind and level, sends DogStatsD of every kind, fails once and
+times out once, without faults and with each of them: what arrives of that is judged by `analyze`, like what arrives of every timed start.
 
 Every start is written to samples.jsonl as soon as it is over. Ctrl-C ends the run after the one that is under way; the same command goes on from
 there. What several partitions have left is put together by `cargo matrix merge`.
+
+A start that the sandbox cannot make (no space, no process, no control group, a file that stays in memory) is tried three times. If it cannot be made, the run ends
+with status 7, and that is not counted against the program.
 
 Exit status:
   0    everything is measured; starts that failed are recorded as such
   2    the command line or one of the files is wrong
   6    the sandbox does not work here
+  7    the sandbox stopped working; the same command goes on from there
   130  interrupted";
 
 /// Cold-starts every cell of a plan in randomised blocks and writes down what each start cost
@@ -67,20 +75,12 @@ impl Arguments {
     }
 }
 
-/// Statuses of the process, as in the help.
-mod status {
-    pub(super) const USAGE: u8 = 2;
-    pub(super) const SETUP_FAILED: u8 = 6;
-    /// As shells report a process that SIGINT has ended.
-    pub(super) const INTERRUPTED: u8 = 130;
-}
-
 /// Runs the verb and says how it went.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match bench(arguments) {
         Ok(summary) => {
             eprintln!("{}", told(&summary));
-            if summary.stopped { status::INTERRUPTED.into() } else { ExitCode::SUCCESS }
+            if summary.stopped { cli::INTERRUPTED.into() } else { ExitCode::SUCCESS }
         }
         Err(error) => {
             eprintln!("error: {error}");
@@ -90,10 +90,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
                 source = error.source();
             }
             match error {
+                Error::Harness { .. } | Error::Unrecorded(_) => cli::HARNESS_FAILED.into(),
                 Error::Sandbox(_) | Error::Python(_) | Error::NoCertificates(_) | Error::Write { .. } => {
-                    status::SETUP_FAILED.into()
+                    cli::SETUP_FAILED.into()
                 }
-                _ => status::USAGE.into(),
+                _ => cli::USAGE.into(),
             }
         }
     }
@@ -115,7 +116,7 @@ fn bench(arguments: &Arguments) -> Result<Summary, Error> {
 
     let stop = Arc::new(AtomicBool::new(false));
     listen(Arc::clone(&stop));
-    let options = Options { out: out.clone(), blocks: arguments.blocks, partition: arguments.partition, stop };
+    let options = Options { out: out.clone(), blocks: arguments.blocks, partition: arguments.partition, stop, deliveries: true };
     let shown = Shown::new();
     let summary = super::run(&plan, &built, &options, &|step| shown.step(&step));
     shown.bar.finish_and_clear();
@@ -131,13 +132,16 @@ fn of_this_schema(path: &Path, found: u32) -> Result<(), Error> {
 }
 
 fn told(summary: &Summary) -> String {
-    let Summary { started, resumed, failed, .. } = summary;
+    let Summary { started, resumed, failed, retried, .. } = summary;
     let mut told = format!("{started} starts measured");
     if *resumed > 0 {
         told += &format!(", {resumed} had been there");
     }
     if *failed > 0 {
         told += &format!(", {failed} of them failed");
+    }
+    if *retried > 0 {
+        told += &format!(", {retried} attempts failed for the sandbox's own sake and were made again");
     }
     if summary.stopped {
         told += "; stopped early, and the same command goes on from here";
@@ -168,6 +172,9 @@ impl Shown {
                 self.bar.set_length(*starts as u64);
                 self.say(&format!("{starts} starts, after a round that is not recorded"));
                 self.bar.reset_eta();
+            }
+            Step::Retried { cell, block, reason } => {
+                self.say(&format!("the sandbox could not start {cell} in block {block} and tries again: {reason}"));
             }
             Step::Started { cell, block, failure } => {
                 if let Some(failure) = failure {

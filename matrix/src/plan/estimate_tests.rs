@@ -40,7 +40,9 @@ fn sample(cell: &str, at_ms: i64, ready: f64) -> Sample {
         measures: BTreeMap::from([("ready".to_owned(), ready)]),
         phases: Vec::new(),
         digest: None,
+        undelivered: None,
         failure: None,
+        harness: false,
     }
 }
 

@@ -44,7 +44,7 @@ fn model(name: &str, kind: CellKind, gates: [f64; 2], faults: f64, mebibytes: f6
 }
 
 fn models() -> Vec<Model> {
-    let elsewhere = CellKind::External { path: "/opt/other/agent".into(), environment: BTreeMap::new() };
+    let elsewhere = CellKind::External { path: "/opt/other/agent".into(), environment: BTreeMap::new(), own_payload: true };
     let again = CellKind::Again { of: "ship".to_owned() };
     vec![
         model("baseline", CellKind::Build, [4.3, 8.3], 2885.0, 8.4),
@@ -119,6 +119,7 @@ fn simulate(models: &[Model]) -> Experiment {
         seed: 20_241,
         conditions: conditions.iter().map(|condition| found(models, condition, &mut random)).collect(),
         aliases: aliases.clone(),
+        deliveries: Vec::new(),
         notes: Vec::new(),
     };
     let cell = |model: &Model| Cell { id: model.name.clone(), kind: model.kind.clone(), levels: BTreeMap::new() };
