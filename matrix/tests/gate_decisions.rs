@@ -36,7 +36,10 @@ fn samples(plan: &Plan, seed: u64, more: f64) -> Vec<Sample> {
         _ => 3.0,
     };
     let mut samples = Machine::new(seed).run(plan, &["register", "ready"], truth);
-    samples.iter_mut().filter(|sample| sample.cell == "floor").for_each(|sample| sample.digest = Some("bare".to_owned()));
+    samples
+        .iter_mut()
+        .filter(|sample| sample.cell == "floor")
+        .for_each(|sample| sample.digest = Some("bare".to_owned()));
     samples
 }
 
@@ -174,7 +177,11 @@ fn every_outcome_has_a_status_of_its_own_and_a_sentence_with_what_can_be_done() 
         Case { reason: "against a budget of 3.00 ms", remedy: "Nothing has grown", ms: 3.0, ..case(&calm, "pass", 0) },
         Case { reason: "budget of 2.00 ms", remedy: "raise the budget", ..case(&slow, "regressed", 10) },
         Case { reason: "would have been seen", remedy: "--blocks", ms: 0.01, ..case(&calm, "inconclusive", 11) },
-        Case { reason: "again is the same program as main", remedy: "quieter machine", ..case(&noisy, "invalid-run", 12) },
+        Case {
+            reason: "again is the same program as main",
+            remedy: "quieter machine",
+            ..case(&noisy, "invalid-run", 12)
+        },
         Case {
             reason: "none of 30 starts delivers what main delivers",
             remedy: "cargo matrix invoke",
@@ -262,7 +269,10 @@ fn what_cannot_be_decided_ends_with_status_2_and_says_what_is_missing() {
         (vec!["--budgets", other.to_str().unwrap()], "no budget in ms for the register gate under 1024 MB"),
         (vec!["--budgets", budgets, "--candidate", "nobody"], "no cell nobody that could be compared; there are main"),
         (vec!["--budgets", budgets, "--candidate", "main"], "name a --baseline"),
-        (vec!["--budgets", budgets, "--baseline", empty.to_str().unwrap()], "the baseline has nothing about candidate"),
+        (
+            vec!["--budgets", budgets, "--baseline", empty.to_str().unwrap()],
+            "the baseline does not say what candidate delivers",
+        ),
         (vec!["--budgets", &analysis], "no file of budgets"),
     ];
     for (arguments, expected) in cases {

@@ -54,7 +54,7 @@ impl Run {
     fn new(plan: &Plan, samples: &[Sample]) -> Self {
         let run = Self(tempfile::tempdir().unwrap());
         let lines: String = samples.iter().map(|sample| serde_json::to_string(sample).unwrap() + "\n").collect();
-        let limits = "{ ms = 5.0, ratio = 3.0 }";
+        let limits = "{ ms = 5.0, ratio = 1.1 }";
         run.write("plan.json", &serde_json::to_string(plan).unwrap());
         run.write("samples.jsonl", &lines);
         run.write("budgets.toml", &format!("[[budget]]\nregister = {limits}\nready = {limits}\n"));
@@ -114,7 +114,12 @@ fn gate_fails_when_nothing_is_delivered() {
     };
     assert_ends(&usual(), &with(&usual(), &["ship", "again"], nothing), 4, "ship");
     let both = with(&usual(), &["ship", "main", "again"], nothing);
-    let run = assert_ends(&usual(), &both, 4, "60 of 60 starts lost something, the first in block 0: missing: nothing arrived");
+    let run = assert_ends(
+        &usual(),
+        &both,
+        4,
+        "60 of 60 starts lost something, the first in block 0: missing: nothing arrived",
+    );
     assert_eq!(run.judgement()["outcome"], "payload-mismatch");
     // What is declared to send something else is not held to anything.
     let mut own = usual();
@@ -163,7 +168,12 @@ fn one_failed_start_in_fifty_is_forgiven_and_told_and_two_are_not() {
             start.failure = (start.block < count).then(|| "exit status: 1".to_owned());
         })
     };
-    assert_ends(&usual(), &failing(1), 0, "1 of 60 starts failed, the first because exit status: 1; one in 50 is forgiven");
+    assert_ends(
+        &usual(),
+        &failing(1),
+        0,
+        "1 of 60 starts failed, the first because exit status: 1; one in 50 is forgiven",
+    );
     assert_ends(&usual(), &failing(2), 8, "2 of 60 starts failed");
 }
 
@@ -177,7 +187,8 @@ fn a_start_that_the_sandbox_could_not_make_is_no_failure_of_the_program() {
             }
         })
     };
-    let run = assert_ends(&usual(), &hindered(7), 7, "the sandbox could not make 1 of its starts: cannot make a directory");
+    let run =
+        assert_ends(&usual(), &hindered(7), 7, "the sandbox could not make 1 of its starts: cannot make a directory");
     assert_eq!(run.judgement()["outcome"], "harness-failure");
     // The run was resumed, and the start was made.
     let mut resumed = hindered(7);
@@ -193,7 +204,8 @@ fn the_cell_that_changes_is_accused_and_not_its_neighbours() {
                 start.digest = Some("less".to_owned());
             }
         });
-        let reason = "what it delivers changes: 1 of 60 starts, the first in block 9, do not deliver what ship delivers";
+        let reason =
+            "what it delivers changes: 1 of 60 starts, the first in block 9, do not deliver what ship delivers";
         let run = assert_ends(&usual(), &wavers, 4, reason);
         let findings = run.judgement()["findings"].clone();
         let accused: Vec<&str> = findings.as_array().unwrap().iter().map(|one| one["cell"].as_str().unwrap()).collect();

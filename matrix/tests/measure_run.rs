@@ -11,7 +11,7 @@ use matrix::build::Built;
 use matrix::measure::sample::Sample;
 use matrix::measure::{Error, Options, Run, Step, run};
 use matrix::plan::Partition;
-use matrix::plan::{Cache, CellKind, Condition, Latency, SCHEMA};
+use matrix::plan::{Cache, CellKind, Condition, DELIVERY, Latency, SCHEMA};
 use measure_support::*;
 
 fn built(cell: &str, program: impl Into<std::path::PathBuf>) -> Built {
@@ -238,4 +238,61 @@ fn a_real_runtime_runs_beside_the_extension() {
     assert!(samples[0].digest.is_some() && samples[0].measures.contains_key("first_invocation"));
     let refused = run(&plan_of(unknown), &builds, &options(directory().path()), &|_| {}).unwrap_err();
     assert!(refused.to_string().contains("cobol"), "{refused}");
+}
+
+#[test]
+fn every_cell_is_started_beside_a_function_that_gives_it_everything_to_deliver() {
+    let out = directory();
+    let plan = plan(vec![cell("ship", CellKind::Build), floor()], vec![condition()], 1);
+    let options = Options { deliveries: true, ..options(out.path()) };
+    let builds = [built("ship", agent())];
+    let summary = run(&plan, &builds, &options, &|_| {}).unwrap();
+    let all = samples(out.path());
+    let (untimed, timed): (Vec<_>, Vec<_>) = all.iter().partition(|sample| sample.condition.runtime == DELIVERY);
+    assert_eq!((summary.started, summary.failed, untimed.len(), timed.len()), (6, 0, 4, 2), "{all:?}");
+    let faults: BTreeSet<_> = untimed.iter().map(|sample| sample.condition.disturbance).collect();
+    assert_eq!(faults.len(), 4, "none, and each fault");
+    for sample in untimed {
+        assert_eq!((sample.cell.as_str(), &sample.failure, sample.measures.len()), ("ship", &None, 0), "{sample:?}");
+        let missing = sample.undelivered.as_deref().unwrap();
+        assert!(missing.starts_with("missing: ") && missing.contains("lines "), "{missing}");
+    }
+    let ship = timed.iter().find(|sample| sample.cell == "ship").unwrap();
+    assert!(ship.undelivered.as_deref().unwrap().contains("the report of the request"), "{ship:?}");
+    assert_eq!(run(&plan, &builds, &options, &|_| {}).unwrap().started, 0, "there is nothing left to do");
+}
+
+#[test]
+fn a_file_that_stays_in_memory_ends_the_run_and_accuses_nobody() {
+    // Files in memory are never cold.
+    let memory = std::path::Path::new("/dev/shm");
+    if !memory.is_dir() {
+        eprintln!("not tested: there is no /dev/shm");
+        return;
+    }
+    let out = tempfile::tempdir_in(memory).unwrap();
+    let cold = Condition { cache: Cache::Cold, ..condition() };
+    let plan = plan(vec![floor()], vec![cold], 2);
+    let told = Told::default();
+    let error = run(&plan, &[], &options(out.path()), &|step| told.step(&step)).unwrap_err();
+    assert!(matches!(&error, Error::Harness { cell, block: 0, .. } if cell == "floor"), "{error}");
+    assert!(error.to_string().contains("could not be dropped from the page cache"), "{error}");
+    assert_eq!(told.0.borrow().iter().filter(|step| step.starts_with("Retried")).count(), 2);
+    let recorded = samples(out.path());
+    assert_eq!(recorded.len(), 1, "the first one ends the run");
+    assert!(recorded[0].harness && recorded[0].failure.is_some() && recorded[0].digest.is_none());
+
+    fs::write(out.path().join("plan.json"), serde_json::to_string(&plan).unwrap()).unwrap();
+    fs::write(out.path().join("builds.jsonl"), "").unwrap();
+    let matrix = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_matrix"));
+        let output = command.args(arguments).current_dir(out.path()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (status, said) = matrix(&["bench", "--out", "."]);
+    assert_eq!(status, Some(7), "{said}");
+    assert!(said.contains("that is not its fault") && said.contains("tries again"), "{said}");
+    let (status, said) = matrix(&["analyze", "plan.json", "samples.jsonl"]);
+    assert_eq!(status, Some(7), "{said}");
+    assert!(said.contains("floor: harness-failure"), "{said}");
 }

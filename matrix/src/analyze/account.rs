@@ -24,7 +24,7 @@ impl Display for Account<'_> {
 fn show(out: &mut Formatter<'_>, analysis: &ConditionAnalysis) -> fmt::Result {
     writeln!(out, "\n{}: {} complete blocks", describe(&analysis.condition), analysis.blocks)?;
     if let Some(reason) = &analysis.void {
-        writeln!(out, "  VOID: {reason}")?;
+        writeln!(out, "  invalid: {reason}")?;
     }
     for failure in analysis.cells.iter().filter_map(|cell| Some((&cell.cell, cell.failures.as_ref()?))) {
         writeln!(out, "  {}: {}", failure.0, failure.1)?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::blocks::{Blocks, Starts};
 use super::context::Context;
 use crate::measure::sample::Sample;
-use crate::plan::{Cell, CellKind, Condition};
+use crate::plan::{Cell, CellKind, Condition, DELIVERY};
 
 /// One failed start is forgiven in so many starts of a cell under a condition: fewer starts forgive none.
 pub const FORGIVEN_IN: usize = 50;
@@ -79,11 +79,12 @@ pub fn deliveries(context: &Context<'_>, condition: &Condition, blocks: &Blocks<
     let of = |cell: &Cell| {
         let starts = blocks.starts(context.measured_as(&cell.id)).unwrap_or(&none);
         let is_absent = starts.good.is_empty() && starts.failed.is_empty() && starts.harness.is_empty();
+        let held = is_held(context, cell).then_some(Held { standard: standard.as_ref() });
         // The floor is started where it was built, and what differs by design is started for its times only.
-        if is_absent && (cell.kind == CellKind::Floor || condition.runtime == crate::plan::DELIVERY && !is_held(context, cell)) {
+        if is_absent && (cell.kind == CellKind::Floor || condition.runtime == DELIVERY && held.is_none()) {
             return None;
         }
-        let judged = judge(starts, standard.as_ref().filter(|_| is_held(context, cell)));
+        let judged = judge(starts, held.as_ref());
         Some(Delivery {
             condition: condition.clone(),
             cell: cell.id.clone(),
@@ -103,10 +104,17 @@ pub fn is_held(context: &Context<'_>, cell: &Cell) -> bool {
         CellKind::Build => true,
         CellKind::External { own_payload, .. } => !own_payload,
         CellKind::Floor => false,
-        CellKind::Again { of } => context.plan.cells.iter().any(|other| {
-            other.id == *of && !matches!(other.kind, CellKind::Again { .. }) && is_held(context, other)
-        }),
+        CellKind::Again { of } => {
+            context.plan.cells.iter().any(|other| {
+                other.id == *of && !matches!(other.kind, CellKind::Again { .. }) && is_held(context, other)
+            })
+        }
     }
+}
+
+/// That a cell has to deliver everything, and what the others deliver if that is known.
+struct Held<'a> {
+    standard: Option<&'a Standard<'a>>,
 }
 
 /// What the cells of a condition are held to.
@@ -122,8 +130,10 @@ impl<'a> Standard<'a> {
     fn of(context: &'a Context<'_>, blocks: &Blocks<'a>) -> Option<Self> {
         let held: Vec<&Cell> = context.plan.cells.iter().filter(|cell| is_held(context, cell)).collect();
         let complete = |cell: &Cell| {
-            let starts = blocks.starts(context.measured_as(&cell.id)).into_iter().flat_map(|starts| starts.good.values());
-            let digests = starts.filter(|start| start.undelivered.is_none()).filter_map(|start| start.digest.as_deref());
+            let starts =
+                blocks.starts(context.measured_as(&cell.id)).into_iter().flat_map(|starts| starts.good.values());
+            let digests =
+                starts.filter(|start| start.undelivered.is_none()).filter_map(|start| start.digest.as_deref());
             digests.collect::<Vec<&'a str>>()
         };
         let all: Vec<(&str, &str)> =
@@ -145,9 +155,9 @@ impl<'a> Standard<'a> {
 }
 
 /// The outcome and its reason.
-fn judge(starts: &Starts<'_>, standard: Option<&Standard<'_>>) -> (DeliveryOutcome, Option<String>) {
+fn judge(starts: &Starts<'_>, held: Option<&Held<'_>>) -> (DeliveryOutcome, Option<String>) {
     use DeliveryOutcome::{Delivered, DidNotStart, HarnessFailure, NotCompared, PayloadMismatch};
-    let lost = standard.and_then(|standard| mismatch(starts, standard));
+    let lost = held.and_then(|held| incomplete(starts).or_else(|| mismatch(starts, held.standard?)));
     let (good, failed) = (starts.good.len(), starts.failed.len());
     let failures = failures(starts);
     match () {
@@ -156,20 +166,23 @@ fn judge(starts: &Starts<'_>, standard: Option<&Standard<'_>>) -> (DeliveryOutco
         () if !starts.harness.is_empty() => (HarnessFailure, harness(starts)),
         () if good == 0 => (DidNotStart, Some("it was never started".to_owned())),
         () => (
-            if standard.is_some() { Delivered } else { NotCompared },
+            if held.is_some_and(|held| held.standard.is_some()) { Delivered } else { NotCompared },
             failures.map(|failures| format!("{failures}; one in {FORGIVEN_IN} is forgiven")),
         ),
     }
 }
 
-fn mismatch(starts: &Starts<'_>, standard: &Standard<'_>) -> Option<String> {
+fn incomplete(starts: &Starts<'_>) -> Option<String> {
     let all = starts.good.len();
     let lacks = |start: &&&Sample| start.undelivered.is_some();
-    if let Some(first) = starts.good.values().find(lacks) {
-        let count = starts.good.values().filter(lacks).count();
-        let what = first.undelivered.as_deref().unwrap_or_default();
-        return Some(format!("{count} of {all} starts lost something, the first in block {}: {what}", first.block));
-    }
+    let first = starts.good.values().find(lacks)?;
+    let count = starts.good.values().filter(lacks).count();
+    let what = first.undelivered.as_deref().unwrap_or_default();
+    Some(format!("{count} of {all} starts lost something, the first in block {}: {what}", first.block))
+}
+
+fn mismatch(starts: &Starts<'_>, standard: &Standard<'_>) -> Option<String> {
+    let all = starts.good.len();
     let differs = |start: &&&Sample| start.digest.as_deref() != Some(standard.digest);
     let first = starts.good.values().find(differs)?;
     let count = starts.good.values().filter(differs).count();
@@ -177,7 +190,9 @@ fn mismatch(starts: &Starts<'_>, standard: &Standard<'_>) -> Option<String> {
     Some(if count == all {
         format!("none of {all} starts delivers what {of} delivers")
     } else {
-        format!("what it delivers changes: {count} of {all} starts, the first in block {block}, do not deliver what {of} delivers")
+        format!(
+            "what it delivers changes: {count} of {all} starts, the first in block {block}, do not deliver what {of} delivers"
+        )
     })
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Analysis, Delivery};
 use super::blocks::Blocks;
 use super::condition;
 use super::context::Context;
 use super::delivery;
 use super::estimate::Bootstrap;
+use super::{Analysis, Delivery};
 use crate::build::Built;
 use crate::measure::sample::Sample;
 use crate::plan::circumstances::describe;

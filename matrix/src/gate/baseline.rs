@@ -67,7 +67,8 @@ impl Baseline {
             return Err(Error::NoFloor);
         }
         let delivered = experiment.analysis.deliveries.iter().filter_map(|delivery| {
-            let (condition, cell, digest) = (delivery.condition.clone(), delivery.cell.clone(), delivery.digest.clone()?);
+            let (condition, cell, digest) =
+                (delivery.condition.clone(), delivery.cell.clone(), delivery.digest.clone()?);
             Some(StoredDelivery { condition, cell, digest })
         });
         Ok(Self { schema: SCHEMA, conditions, deliveries: delivered.collect() })

@@ -141,7 +141,9 @@ mod tests {
             let judged = outcome(|question| (question.growth, question.finding) = (Some(slow), found(wrong)));
             assert_eq!(judged, (wrong, "so it is".to_owned()));
         }
-        let same = |finding| move |question: &mut Question<'_>| (question.verdict, question.finding) = (Some(Verdict::NoOp), finding);
+        let same = |finding| {
+            move |question: &mut Question<'_>| (question.verdict, question.finding) = (Some(Verdict::NoOp), finding)
+        };
         assert_eq!(outcome(same(found(Outcome::InvalidRun))).0, Outcome::Pass, "a program is itself on any machine");
         assert_eq!(outcome(same(found(Outcome::PayloadMismatch))).0, Outcome::PayloadMismatch);
         assert_eq!(outcome(|question| question.verdict = Some(Verdict::NoOp)).0, Outcome::Pass);

@@ -136,7 +136,8 @@ pub fn checks<'a>(
     let mut checks: Vec<Check<'a>> = Vec::new();
     let compared = |cell: &str| sides.candidates.iter().chain(&sides.reference).any(|side| side == cell);
     for delivery in experiment.analysis.deliveries.iter().filter(|delivery| compared(&delivery.cell)) {
-        let check = |outcome, reason| Check { condition: &delivery.condition, cell: Some(&delivery.cell), outcome, reason };
+        let check =
+            |outcome, reason| Check { condition: &delivery.condition, cell: Some(&delivery.cell), outcome, reason };
         if delivery.outcome.is_failure() {
             checks.push(check(delivery.outcome.into(), delivery.reason.clone().unwrap_or_default()));
         } else if let Some(baseline) = baseline
@@ -164,7 +165,8 @@ fn control(plan: &Plan, found: &ConditionAnalysis) -> Option<String> {
     if found.void.is_some() {
         return found.void.clone();
     }
-    let is_control = |id: &str| plan.cells.iter().any(|cell| cell.id == id && matches!(cell.kind, CellKind::Again { .. }));
+    let is_control =
+        |id: &str| plan.cells.iter().any(|cell| cell.id == id && matches!(cell.kind, CellKind::Again { .. }));
     let controls = || found.comparisons.iter().filter(|comparison| is_control(&comparison.cell));
     let counts = |comparison: &Comparison| GATES.iter().all(|gate| comparison.differences.contains_key(*gate));
     if controls().any(counts) {

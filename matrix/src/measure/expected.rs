@@ -84,7 +84,8 @@ fn totals<'a>(delivered: &[&'a Request]) -> BTreeMap<&'a str, (i64, f64)> {
         match &request.payload {
             Payload::Series(all) => all.iter().for_each(|series| {
                 // A rate is given by the second, and a count is what it was over the interval.
-                let factor = if series.kind == Kind::Rate { float(usize::try_from(series.interval).unwrap_or(1)) } else { 1.0 };
+                let factor =
+                    if series.kind == Kind::Rate { float(usize::try_from(series.interval).unwrap_or(1)) } else { 1.0 };
                 series.points.iter().for_each(|point| add(&series.metric, 1, point.value * factor));
             }),
             Payload::Sketches(all) => all.iter().for_each(|sketch| {

@@ -15,9 +15,9 @@ mod steady;
 mod subject;
 
 mod digest;
+mod elf;
 mod exercise;
 mod expected;
-mod elf;
 mod page_cache;
 mod phases;
 mod trust;
@@ -78,7 +78,9 @@ pub enum Error {
     #[error("{} has no certificates, and the trust stores are made from it; install it with: apt-get install ca-certificates", .0.display())]
     NoCertificates(PathBuf),
     /// The sandbox could not make a start, however often.
-    #[error("{cell} could not be started in block {block}, and that is not its fault: {reason}; the same command goes on from here")]
+    #[error(
+        "{cell} could not be started in block {block}, and that is not its fault: {reason}; the same command goes on from here"
+    )]
     Harness { cell: String, block: u32, reason: String },
     /// A start could not be written down.
     #[error("a start cannot be recorded; the same command goes on from here")]

@@ -106,7 +106,8 @@ pub fn run(plan: &Plan, built: &[Built], options: &Options, progress: &dyn Fn(St
     let partition = options.partition.or(plan.partition).unwrap_or_default();
     let blocks = (0..blocks).filter(|block| partition.has(*block)).collect();
     let untimed = Untimed { scenes: untimed, block: partition.index };
-    let mut round = Round { plan, options, subjects, scenes, untimed, blocks, samples, refused: refused.clone(), progress };
+    let mut round =
+        Round { plan, options, subjects, scenes, untimed, blocks, samples, refused: refused.clone(), progress };
     let mut summary = Summary {
         samples: round.samples.path().to_owned(),
         started: 0,
@@ -177,7 +178,7 @@ impl Round<'_> {
                 return Ok(());
             }
             let due = Due { block, position: u32::try_from(position).unwrap_or(u32::MAX) };
-            let attempts = attempts(subject, scene, &self.refused);
+            let attempts = attempts(|| start(subject, scene, &self.refused));
             record(&mut self.samples, self.progress, &Start { subject, scene, due, attempts }, summary)?;
         }
         Ok(())
@@ -188,7 +189,7 @@ impl Round<'_> {
     fn deliver(&mut self, summary: &mut Summary) -> Result<(), Error> {
         let block = self.untimed.block;
         let together = !self.refused.iter().any(|reason| reason.starts_with(SHARED_NETWORK));
-        for subject in self.subjects.iter().filter(|subject| subject.held) {
+        for (position, subject) in (0..).zip(&self.subjects).filter(|(_, subject)| subject.held) {
             let is_missing = |scene: &&Scene| !self.samples.has(&subject.cell, &scene.condition, block);
             let missing: Vec<&Scene> = self.untimed.scenes.iter().filter(is_missing).collect();
             for scenes in missing.chunks(if together { missing.len().max(1) } else { 1 }) {
@@ -197,13 +198,13 @@ impl Round<'_> {
                 }
                 let refused = self.refused.as_slice();
                 let attempts = thread::scope(|scope| {
-                    let start = |scene| scope.spawn(move || attempts(subject, scene, refused));
-                    let started: Vec<_> = scenes.iter().map(|scene| start(*scene)).collect();
+                    let spawn = |scene| scope.spawn(move || attempts(|| start(subject, scene, refused)));
+                    let started: Vec<_> = scenes.iter().map(|scene| spawn(*scene)).collect();
                     started.into_iter().map(thread::ScopedJoinHandle::join).collect::<Vec<_>>()
                 });
                 for (scene, attempts) in scenes.iter().zip(attempts) {
                     let attempts = attempts.unwrap_or_else(|_| vec![Taken::panicked()]);
-                    let due = Due { block, position: 0 };
+                    let due = Due { block, position };
                     record(&mut self.samples, self.progress, &Start { subject, scene, due, attempts }, summary)?;
                 }
             }
@@ -255,17 +256,22 @@ struct Due {
 }
 
 /// Makes a start, again if the sandbox cannot, and at most [`ATTEMPTS`] times.
-fn attempts(subject: &Subject, scene: &Scene, refused: &[String]) -> Vec<Taken> {
-    let mut attempts = vec![start(subject, scene, refused)];
+fn attempts(make: impl Fn() -> Taken) -> Vec<Taken> {
+    let mut attempts = vec![make()];
     while attempts.len() < ATTEMPTS && matches!(attempts.last(), Some(Taken { failure: Some(Failure::Harness(_)), .. })) {
         thread::sleep(PAUSE);
-        attempts.push(start(subject, scene, refused));
+        attempts.push(make());
     }
     attempts
 }
 
 /// Writes a start down and tells it. One that the sandbox could not make ends the run: what hinders it hinders the next ones.
-fn record(samples: &mut Samples, progress: &dyn Fn(Step<'_>), start: &Start<'_>, summary: &mut Summary) -> Result<(), Error> {
+fn record(
+    samples: &mut Samples,
+    progress: &dyn Fn(Step<'_>),
+    start: &Start<'_>,
+    summary: &mut Summary,
+) -> Result<(), Error> {
     let Start { subject, scene, due: Due { block, position }, attempts } = start;
     let Some((taken, before)) = attempts.split_last() else { return Ok(()) };
     for reason in before.iter().filter_map(|taken| taken.failure.as_ref()).map(Failure::reason) {
@@ -331,4 +337,30 @@ fn refusals(scenes: &[Scene], subjects: &[Subject]) -> Result<Vec<String>, Error
     refused.sort();
     refused.dedup();
     Ok(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_start_is_made_again_only_if_the_sandbox_could_not_make_it() {
+        let attempted = |failures: &[Option<Failure>]| {
+            let number = Cell::new(0);
+            let make = || {
+                let failure = failures.get(number.replace(number.get() + 1)).cloned().flatten();
+                Taken { failure, ..Taken::default() }
+            };
+            attempts(make).into_iter().map(|taken| taken.failure).collect::<Vec<_>>()
+        };
+        let harness = Some(Failure::Harness("no space left on device".to_owned()));
+        let program = Some(Failure::Program("it crashed".to_owned()));
+        assert_eq!(attempted(&[]), [None]);
+        assert_eq!(attempted(&[program.clone()]), [program.clone()]);
+        assert_eq!(attempted(&[harness.clone()]), [harness.clone(), None]);
+        assert_eq!(attempted(&[harness.clone(), program.clone()]), [harness.clone(), program]);
+        assert_eq!(attempted(&vec![harness.clone(); 9]), vec![harness; ATTEMPTS]);
+    }
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::sample::Phase;
 use super::expected::Sent;
+use super::sample::Phase;
 use super::scene::{EVENT, Scene, refusal};
 use super::subject::{Subject, number};
 use super::{exercise, expected, phases, steady};
@@ -244,9 +244,9 @@ fn as_agreed(journal: &[Entry], refused: &[String]) -> Result<(), Failure> {
         }
         _ => None,
     };
-    let mut reasons = journal.iter().filter_map(|entry| {
-        refusal(&entry.what).filter(|reason| !known(reason)).or_else(|| exhausted(&entry.what))
-    });
+    let mut reasons = journal
+        .iter()
+        .filter_map(|entry| refusal(&entry.what).filter(|reason| !known(reason)).or_else(|| exhausted(&entry.what)));
     reasons.next().map_or(Ok(()), |reason| Err(Failure::Harness(reason)))
 }
 

@@ -116,7 +116,8 @@ fn bench(arguments: &Arguments) -> Result<Summary, Error> {
 
     let stop = Arc::new(AtomicBool::new(false));
     listen(Arc::clone(&stop));
-    let options = Options { out: out.clone(), blocks: arguments.blocks, partition: arguments.partition, stop, deliveries: true };
+    let options =
+        Options { out: out.clone(), blocks: arguments.blocks, partition: arguments.partition, stop, deliveries: true };
     let shown = Shown::new();
     let summary = super::run(&plan, &built, &options, &|step| shown.step(&step));
     shown.bar.finish_and_clear();

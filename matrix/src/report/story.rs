@@ -94,6 +94,7 @@ impl<'a> Story<'a> {
         let labels = circumstances::labels(&conditions);
         let chapters = found.iter().zip(labels).map(|(found, label)| Chapter::of(experiment, found, label)).collect();
         let mut alarms = alarm::of_builds(experiment);
+        alarms.extend(alarm::of_untimed(experiment));
         // Where there are several conditions, a void one may be far down or behind another's tab.
         if found.len() > 1 {
             alarms.extend(found.iter().filter(|found| found.void.is_some()).map(alarm::of_void));

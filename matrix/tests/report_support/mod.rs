@@ -44,7 +44,8 @@ fn model(name: &str, kind: CellKind, gates: [f64; 2], faults: f64, mebibytes: f6
 }
 
 fn models() -> Vec<Model> {
-    let elsewhere = CellKind::External { path: "/opt/other/agent".into(), environment: BTreeMap::new(), own_payload: true };
+    let elsewhere =
+        CellKind::External { path: "/opt/other/agent".into(), environment: BTreeMap::new(), own_payload: true };
     let again = CellKind::Again { of: "ship".to_owned() };
     vec![
         model("baseline", CellKind::Build, [4.3, 8.3], 2885.0, 8.4),
