@@ -6,6 +6,9 @@ use std::{fs, io};
 
 use crate::cli;
 use crate::invoke::build::target_directory;
+use crate::measure::{self, DirectoryLock};
+use crate::plan::circumstances::describe;
+use crate::plan::{Condition, Regime, TrustStore};
 
 /// Starts of each program under each condition, unless told otherwise. Enough for the intervals of the gates to be some tenths of a millisecond wide on a
 /// quiet machine.
@@ -18,16 +21,28 @@ const JUDGED: [u8; 3] = [cli::PAYLOAD_MISMATCH, cli::DID_NOT_START, cli::HARNESS
 
 /// Compares the named sets with each other and with the floor: plans, builds, measures, analyzes and reports, and then starts them beside faults, to see that
 /// they still deliver the same. `verb` runs one command line.
-pub fn run(blocks: Option<u32>, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
+///
+/// What this machine cannot produce is left out at once, before anything is built; with `require` that is an error.
+pub fn run(blocks: Option<u32>, require: bool, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
     let folder = target_directory().join("matrix/bench");
+    let circumstances = match Circumstances::here(require) {
+        Ok(circumstances) => circumstances,
+        Err(error) => return cli::complain(&error, cli::SETUP_FAILED),
+    };
+    // Its steps take the directory's own lock one after the other, and between them it is still in use.
+    let _alone = match DirectoryLock::take(&folder, "bench.lock") {
+        Ok(lock) => lock,
+        Err(error) => return cli::complain(&error, cli::USAGE),
+    };
     eprintln!("The first run builds three extensions, which takes minutes; then it starts each of them many times.");
-    match set_aside(&folder) {
+    let aside = DirectoryLock::take(&folder, measure::LOCK).and_then(|_lock| set_aside(&folder));
+    match aside {
         Ok(true) => eprintln!("What the last run left is kept as {}", folder.join("*.before.*").display()),
         Ok(false) => {}
-        Err(error) => return cli::complain(&error, cli::SETUP_FAILED),
+        Err(error) => return cli::complain(&error, cli::USAGE),
     }
     let mut worst = None;
-    for line in steps(&folder, blocks.unwrap_or(BLOCKS)) {
+    for line in steps(&folder, blocks.unwrap_or(BLOCKS), &circumstances) {
         eprintln!("\n$ cargo matrix {}", line.join(" "));
         let code = verb(&line);
         if code == ExitCode::SUCCESS {
@@ -48,7 +63,7 @@ fn is_analysis(line: &[String]) -> bool {
 }
 
 /// A run that has come to its report is not gone on with: the programs or the number of blocks may be others by now. One that was interrupted is.
-fn set_aside(folder: &Path) -> io::Result<bool> {
+fn set_aside(folder: &Path) -> Result<bool, measure::Error> {
     if !folder.join("report.html").exists() {
         return Ok(false);
     }
@@ -58,14 +73,44 @@ fn set_aside(folder: &Path) -> io::Result<bool> {
         ("report.html", "report.before.html"),
     ] {
         match fs::rename(folder.join(now), folder.join(before)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(measure::Error::Write { path: folder.join(now), source });
+            }
             _ => {}
         }
     }
     Ok(true)
 }
 
-fn steps(folder: &Path, blocks: u32) -> Vec<Vec<String>> {
+/// The conditions that this machine produces.
+struct Circumstances {
+    regimes: &'static str,
+    store: &'static str,
+}
+
+impl Circumstances {
+    fn here(require: bool) -> Result<Self, measure::Error> {
+        let refused = |condition: &Condition, instead: &str| -> Result<bool, measure::Error> {
+            let Some(reason) = measure::not_produced_here(condition)? else { return Ok(false) };
+            if require {
+                return Err(measure::Error::NotProduced { condition: describe(condition), reason });
+            }
+            eprintln!("This machine has {reason}. {instead}; run as root to measure more.");
+            Ok(true)
+        };
+        let host = Condition { trust_store: TrustStore::Host, ..Condition::default() };
+        let throttled = Condition { regime: Regime::Throttled, ..host.clone() };
+        let no_store = refused(&Condition::default(), "Starts see its own trust store instead, and are named so")?;
+        let no_share = refused(&throttled, "Throttled starts are left out")?;
+        Ok(Self {
+            regimes: if no_share { "boosted" } else { "boosted,throttled" },
+            store: if no_store { "host" } else { "al2023" },
+        })
+    }
+}
+
+fn steps(folder: &Path, blocks: u32, circumstances: &Circumstances) -> Vec<Vec<String>> {
+    let Circumstances { regimes, store } = circumstances;
     let faults = folder.join("faults");
     let at = |folder: &Path, name: &str| folder.join(name).display().to_string();
     let path = |folder: &Path| folder.display().to_string();
@@ -73,10 +118,34 @@ fn steps(folder: &Path, blocks: u32) -> Vec<Vec<String>> {
     let (blocks, fault_blocks) = (blocks.to_string(), FAULT_BLOCKS.to_string());
     let disturbances = "intake,telemetry,platform";
     let lines: [&[&str]; 10] = [
-        &["plan", "sets", "--out", &here, "--blocks", &blocks, "--memory", "1024", "--regime", "boosted,throttled"],
+        &[
+            "plan",
+            "sets",
+            "--out",
+            &here,
+            "--blocks",
+            &blocks,
+            "--memory",
+            "1024",
+            "--regime",
+            regimes,
+            "--trust-store",
+            store,
+        ],
         &["build", &here],
         &["bench", "--out", &here],
-        &["plan", "sets", "--out", &there, "--blocks", &fault_blocks, "--disturb", disturbances],
+        &[
+            "plan",
+            "sets",
+            "--out",
+            &there,
+            "--blocks",
+            &fault_blocks,
+            "--disturb",
+            disturbances,
+            "--trust-store",
+            store,
+        ],
         &["build", &there],
         &["bench", "--out", &there],
         &["analyze", &at(&faults, "plan.json"), &at(&faults, "samples.jsonl"), "--out", &at(&faults, "analysis.json")],

@@ -75,7 +75,7 @@ fn dispatch(cli: Cli) -> ExitCode {
         Verb::Layer(arguments) => layer::run(&arguments),
         Verb::Inspect(arguments) => inspect::run(&arguments),
         Verb::Bench(arguments) if arguments.is_planned() => measure::bench(&arguments),
-        Verb::Bench(arguments) => bench::run(arguments.blocks, &typed),
+        Verb::Bench(arguments) => bench::run(arguments.blocks, arguments.require, &typed),
         Verb::Merge(arguments) => merge::run(&arguments),
         Verb::Analyze(arguments) => analyze::run(&arguments),
         Verb::Report(arguments) => report::run(&arguments),

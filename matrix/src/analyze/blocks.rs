@@ -41,6 +41,11 @@ impl<'a> Blocks<'a> {
         Ok(())
     }
 
+    /// Whether nothing was started.
+    pub fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
     pub fn starts(&self, cell: &str) -> Option<&Starts<'a>> {
         self.cells.get(cell)
     }

@@ -72,8 +72,11 @@ impl Delivery {
     }
 }
 
-/// Every cell that has a program, in the order of the plan.
+/// Every cell that has a program, in the order of the plan. None under a condition that was left out.
 pub fn deliveries(context: &Context<'_>, condition: &Condition, blocks: &Blocks<'_>) -> Vec<Delivery> {
+    if blocks.is_empty() {
+        return Vec::new();
+    }
     let standard = Standard::of(context, blocks);
     let none = Starts::default();
     let of = |cell: &Cell| {

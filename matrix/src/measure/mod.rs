@@ -18,8 +18,9 @@ mod digest;
 mod elf;
 mod exercise;
 mod expected;
-mod page_cache;
+mod lock;
 mod phases;
+mod produced;
 mod trust;
 
 mod machine;
@@ -30,9 +31,11 @@ mod verb;
 use std::path::PathBuf;
 
 pub use digest::digest;
-pub use machine::{Machine, Run};
+pub use lock::DirectoryLock;
+pub use machine::{Certificates, LeftOut, Machine, Run};
+pub use produced::not_produced_here;
 pub use record::Samples;
-pub use run::{Options, Step, Summary, run};
+pub use run::{LOCK, Options, Step, Summary, run};
 pub use steady::next_after_done;
 pub use trust::settle as settle_trust_store;
 pub use verb::{Arguments, run as bench};
@@ -65,6 +68,17 @@ pub enum Error {
     /// A cell's program changed after it was built.
     #[error("the program of {cell} is not the one that was built; build it again")]
     Changed { cell: String },
+    /// Somebody else measures in the output directory.
+    #[error("{} is in use by another run, of process {owner}; wait for it, or choose another --out", path.display())]
+    Busy { path: PathBuf, owner: String },
+    /// This machine does not produce a condition, and the run insists on all of them.
+    #[error("{condition} cannot be measured here: {reason}; run as root, or plan without that condition")]
+    NotProduced { condition: String, reason: String },
+    /// It produces none of them.
+    #[error(
+        "no condition of the plan can be measured here: {reason}; run as root, or plan others, such as --regime boosted --trust-store host"
+    )]
+    NothingProduced { reason: String },
     /// The output directory holds another run.
     #[error("{} holds samples of another {what}; choose another --out, or move its samples.jsonl away", path.display())]
     OtherRun { path: PathBuf, what: &'static str },

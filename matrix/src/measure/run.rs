@@ -12,15 +12,17 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
-use super::machine::Run;
+use super::lock::DirectoryLock;
+use super::machine::{LeftOut, Run};
+use super::produced::{NOT_COLD, Refusals, SHARED_NETWORK};
 use super::record::Samples;
 use super::sample::Sample;
-use super::scene::{SHARED_NETWORK, Scene};
+use super::scene::Scene;
 use super::start::{Failure, Taken, start};
 use super::subject::{self, Subject};
 use super::{Error, writing};
 use crate::build::Built;
-use crate::plan::{Cache, Condition, DELIVERY, Disturbance, Partition, Plan, SCHEMA, TrustStore};
+use crate::plan::{Cache, Condition, DELIVERY, Disturbance, Partition, Plan, SCHEMA, TrustStore, circumstances};
 
 /// How often a start is tried that the sandbox cannot make.
 const ATTEMPTS: usize = 3;
@@ -36,6 +38,8 @@ pub struct Options {
     pub blocks: Option<u32>,
     /// Which blocks are run here.
     pub partition: Option<Partition>,
+    /// Whether the run stops if this machine cannot produce one of the conditions.
+    pub require: bool,
     /// Ends the run after the start that is under way, once it is true.
     pub stop: Arc<AtomicBool>,
     /// Whether every cell is also started beside a function that gives it everything there is to deliver, with and without faults. Nothing is timed there.
@@ -49,6 +53,8 @@ pub enum Step<'a> {
     Preparing(&'a str),
     /// The machine does not let the sandbox do something.
     Refused(&'a str),
+    /// A condition is left out, because the machine cannot produce it.
+    LeftOut { condition: &'a Condition, reason: &'a str },
     /// A round of starts begins that is not recorded; so many recorded ones follow.
     WarmUp { starts: usize },
     /// The sandbox could not make a start, which is tried again.
@@ -74,7 +80,12 @@ pub struct Summary {
     pub stopped: bool,
     /// What the machine did not let the sandbox do.
     pub refused: Vec<String>,
+    /// The conditions that it could not produce, of which nothing was measured.
+    pub left_out: Vec<LeftOut>,
 }
+
+/// The file whose lock a run holds.
+pub const LOCK: &str = "run.lock";
 
 /// Runs what is not there yet.
 ///
@@ -82,6 +93,10 @@ pub struct Summary {
 /// the same on every machine and after every interruption. The blocks of the conditions alternate, so that a machine that gets slower does so for all of
 /// them alike. Before the first block of a condition comes a round that is not recorded.
 pub fn run(plan: &Plan, built: &[Built], options: &Options, progress: &dyn Fn(Step<'_>)) -> Result<Summary, Error> {
+    // Until it is known whose the directory is, nothing in it is changed.
+    let _alone = DirectoryLock::take(&options.out, LOCK)?;
+    let record = options.out.join("run.json");
+    Run::check(&record, plan)?;
     let programs = options.out.join("programs");
     fs::create_dir_all(&programs).map_err(writing(&programs))?;
     let subjects = subject::of(plan, built, &programs)?;
@@ -96,11 +111,17 @@ pub fn run(plan: &Plan, built: &[Built], options: &Options, progress: &dyn Fn(St
     let scenes = plan.conditions.iter().map(&scene).collect::<Result<Vec<_>, _>>()?;
     let untimed = if options.deliveries { deliveries(plan) } else { Vec::new() };
     let untimed = untimed.iter().map(&scene).collect::<Result<Vec<_>, _>>()?;
-    let refused = refusals(&scenes, &subjects)?;
+    let Producible { scenes, left_out, refused } = producible(scenes, &subjects, options.require)?;
     for reason in &refused {
         progress(Step::Refused(reason));
     }
-    Run::here(plan, refused.clone(), &programs).write(&options.out.join("run.json"))?;
+    for LeftOut { condition, reason } in &left_out {
+        progress(Step::LeftOut { condition, reason });
+    }
+    Run::here(plan, refused.clone(), left_out.clone(), &programs).write(&record)?;
+    if let ([], Some(LeftOut { reason, .. })) = (scenes.as_slice(), left_out.first()) {
+        return Err(Error::NothingProduced { reason: reason.clone() });
+    }
 
     let blocks = options.blocks.unwrap_or(plan.blocks);
     let partition = options.partition.or(plan.partition).unwrap_or_default();
@@ -116,6 +137,7 @@ pub fn run(plan: &Plan, built: &[Built], options: &Options, progress: &dyn Fn(St
         retried: 0,
         stopped: false,
         refused,
+        left_out,
     };
     round.go(&mut summary)?;
     Ok(summary)
@@ -324,19 +346,35 @@ fn order<'a>(seed: u64, scene: &Scene, block: u32, subjects: &'a [Subject]) -> V
     order
 }
 
-/// What the machine refuses under any of the conditions, each once.
-fn refusals(scenes: &[Scene], subjects: &[Subject]) -> Result<Vec<String>, Error> {
-    let mut refused = Vec::new();
-    for scene in scenes {
-        refused.extend(scene.refusals()?);
-        let cold = scene.condition.cache == Cache::Cold;
-        if cold && subjects.iter().any(|subject| !matches!(subject.settle(Cache::Cold), Ok(0))) {
-            refused.push("no cold cache: programs stay in memory; choose an --out on a disk".to_owned());
+/// What of a plan can be measured here.
+struct Producible {
+    scenes: Vec<Scene>,
+    left_out: Vec<LeftOut>,
+    /// What the machine refuses under any of the conditions, each once.
+    refused: Vec<String>,
+}
+
+/// Finds out which conditions this machine produces. With `require`, one that it does not produce is an error.
+fn producible(all: Vec<Scene>, subjects: &[Subject], require: bool) -> Result<Producible, Error> {
+    let (mut scenes, mut left_out, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    for scene in all {
+        let Refusals { sentences, missing } = scene.refusals()?;
+        refused.extend(sentences);
+        let as_cold_as_wanted =
+            scene.condition.cache == Cache::Warm || subjects.iter().all(|subject| matches!(subject.forget(), Ok(0)));
+        let not_cold = || format!("{NOT_COLD}: programs stay in memory; choose an --out on a disk");
+        let missing = missing.or_else(|| (!as_cold_as_wanted).then(not_cold));
+        match missing {
+            Some(reason) if require => {
+                return Err(Error::NotProduced { condition: circumstances::describe(&scene.condition), reason });
+            }
+            Some(reason) => left_out.push(LeftOut { condition: scene.condition, reason }),
+            None => scenes.push(scene),
         }
     }
     refused.sort();
     refused.dedup();
-    Ok(refused)
+    Ok(Producible { scenes, left_out, refused })
 }
 
 #[cfg(test)]

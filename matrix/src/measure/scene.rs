@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::produced::Refusals;
 use super::subject::Subject;
 use super::{Error, exercise, phases, trust, writing};
 use crate::invoke::build::target_directory;
-use crate::plan::{Condition, DELIVERY, Disturbance, Latency, Regime};
+use crate::plan::{Cache, Condition, DELIVERY, Disturbance, Latency, Regime};
 use crate::sandbox::faults::{Calls, Effect, Endpoint, Fault};
 use crate::sandbox::function::python::PythonEnvironment;
 use crate::sandbox::function::{Answer, Call, Handler, InitError};
-use crate::sandbox::journal::What;
 use crate::sandbox::setup::{Cpu, Delivery, Mount, Order, Setup};
 use crate::sandbox::{Function, Sandbox, intake};
 
@@ -31,9 +31,6 @@ const SLOW: Duration = Duration::from_millis(20);
 const WORK: Duration = Duration::from_millis(50);
 /// Long enough for the smallest tier under a throttle.
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How the refusal of a network of its own begins.
-pub(super) const SHARED_NETWORK: &str = "no network of its own";
 
 /// A condition with everything that it needs.
 #[derive(Debug)]
@@ -106,6 +103,7 @@ impl Scene {
             extensions: vec![extension],
             intake: Some(intake(self.condition.disturbance)),
             footprints,
+            cold: self.condition.cache == Cache::Cold,
             function: match &self.function {
                 Function::Null if footprints => Function::from_fn(work),
                 function => function.clone(),
@@ -114,24 +112,10 @@ impl Scene {
         }
     }
 
-    /// What this machine does not let the sandbox do under these circumstances, one sentence each.
-    pub(super) fn refusals(&self) -> Result<Vec<String>, Error> {
+    /// What this machine does not let the sandbox do under these circumstances.
+    pub(super) fn refusals(&self) -> Result<Refusals, Error> {
         let setup = Setup { function: Function::Null, footprints: true, ..self.empty() };
-        let journal = Sandbox::start(setup)?.shutdown()?.journal;
-        Ok(journal.iter().filter_map(|entry| refusal(&entry.what)).collect())
-    }
-}
-
-/// What the machine did not let the sandbox do, in a sentence that begins with what that was.
-pub(super) fn refusal(what: &What) -> Option<String> {
-    match what {
-        What::NetworkShared { reason } => Some(format!("{SHARED_NETWORK}: {reason}")),
-        What::InterfaceMissing { reason } => Some(format!("no network interface as on Lambda: {reason}")),
-        What::ProcessesShared { reason } => Some(format!("the machine's processes are in sight: {reason}")),
-        What::MountsShared { reason } => Some(format!("no trust store of its own, control groups visible: {reason}")),
-        What::CpuUnlimited { reason } => Some(format!("no CPU share of the memory tier: {reason}")),
-        What::FootprintsLate { reason } => Some(format!("no stop for footprints, which are a little late: {reason}")),
-        _ => None,
+        Ok(Refusals::of(&self.condition, &Sandbox::start(setup)?.shutdown()?.journal))
     }
 }
 

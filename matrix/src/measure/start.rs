@@ -9,8 +9,9 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use super::expected::Sent;
+use super::produced::{has_share, missing, sentence};
 use super::sample::Phase;
-use super::scene::{EVENT, Scene, refusal};
+use super::scene::{EVENT, Scene};
 use super::subject::{Subject, number};
 use super::{exercise, expected, phases, steady};
 use crate::plan::{Cache, DELIVERY, Disturbance};
@@ -97,13 +98,14 @@ impl Taken {
         settle(subject, scene.condition.cache)?;
         let trace = scene.clear_trace();
         let sandbox = Sandbox::start(scene.setup(subject, false)).map_err(|error| Failure::harness(&error))?;
+        as_agreed(scene, &sandbox.journal(), refused)?;
         let started = sandbox.monotonic();
         let gates = sandbox.gates();
         let passed = self.gates(&gates);
         let invocation = passed.is_ok().then(|| sandbox.invoke(EVENT)).transpose();
         let invocation = invocation.map_err(|error| Failure::harness(&error))?;
         let ending = sandbox.shutdown().map_err(|error| Failure::harness(&error))?;
-        as_agreed(&ending.journal, refused)?;
+        as_agreed(scene, &ending.journal, refused)?;
         self.journal(&ending.journal);
         if let (Some(executed), Ok(trace)) = (executed(&ending.journal), fs::read_to_string(trace)) {
             self.phases = phases::read(&trace, started + executed);
@@ -121,7 +123,8 @@ impl Taken {
             }
         }
         judge(subject, scene, &ending).map_err(Failure::Program)?;
-        if let Some(invocation) = invocation {
+        // Where the share of the memory tier cannot be had, an invocation is faster than its name says.
+        if let Some(invocation) = invocation.filter(|_| has_share(&ending.journal)) {
             self.set("first_invocation", milliseconds(invocation.duration));
         }
         Ok(())
@@ -136,7 +139,7 @@ impl Taken {
             ended = ended.and(action.judge(number, &invocation));
         }
         let ending = sandbox.shutdown().map_err(|error| Failure::harness(&error))?;
-        as_agreed(&ending.journal, refused)?;
+        as_agreed(scene, &ending.journal, refused)?;
         self.delivered(subject, &ending, &exercise::sent());
         ended.map_err(|reason| Failure::Program(format!("{reason}{}", last_words(&ending))))?;
         judge(subject, scene, &ending).map_err(Failure::Program)
@@ -192,7 +195,7 @@ impl Taken {
         settle(subject, scene.condition.cache)?;
         scene.clear_trace();
         let sandbox = Sandbox::start(scene.setup(subject, true)).map_err(|error| Failure::harness(&error))?;
-        as_agreed(&sandbox.journal(), refused)?;
+        as_agreed(scene, &sandbox.journal(), refused)?;
         self.footprint(&sandbox.journal());
         let ended = || Failure::program("the extension ended before it came to rest");
         let used = || sandbox.cpu_time(super::AGENT).ok_or_else(ended);
@@ -211,7 +214,9 @@ impl Taken {
         self.set("cpu_settled", milliseconds(seen));
         let steady = steady::measure(&sandbox)?;
         self.set("cpu_invocation", milliseconds(steady.cpu));
-        self.set("next_after_done", milliseconds(steady.next_after_done));
+        if has_share(&sandbox.journal()) {
+            self.set("next_after_done", milliseconds(steady.next_after_done));
+        }
         Ok(())
     }
 }
@@ -222,21 +227,18 @@ fn executed(journal: &[Entry]) -> Option<Duration> {
     journal.iter().find(is_exec).map(|entry| entry.at)
 }
 
-/// Brings the files where the condition wants them.
+/// Brings the files into memory where the condition wants them there. The sandbox drops them otherwise.
 fn settle(subject: &Subject, cache: Cache) -> Result<(), Failure> {
-    match subject.settle(cache) {
-        Ok(0) => Ok(()),
-        Ok(bytes) => {
-            Err(Failure::Harness(format!("{bytes} bytes of the program could not be dropped from the page cache")))
-        }
-        Err(error) => Err(Failure::harness(&error)),
+    match cache {
+        Cache::Warm => subject.read().map_err(|error| Failure::harness(&error)),
+        Cache::Cold => Ok(()),
     }
 }
 
-/// A start for which the machine refuses what it allowed at the beginning of the run is not the start that was asked for. Neither is one for which it had no
-/// process left, or no memory, files or space for one.
-fn as_agreed(journal: &[Entry], refused: &[String]) -> Result<(), Failure> {
-    let kind = |reason: &str| reason.split(':').next().unwrap_or_default().to_owned();
+/// Refuses a start that was not under its condition, or for which the machine refused what it allowed at the beginning of the run, or had no process, memory,
+/// file or space left.
+fn as_agreed(scene: &Scene, journal: &[Entry], refused: &[String]) -> Result<(), Failure> {
+    let kind = |reason: &str| reason.split([':', ',']).next().unwrap_or_default().to_owned();
     let known = |reason: &String| refused.iter().any(|known| kind(known) == kind(reason));
     let exhausted = |what: &What| match what {
         What::NotExecuted { reason, .. } if EXHAUSTED.iter().any(|error| reason.contains(error)) => {
@@ -244,10 +246,11 @@ fn as_agreed(journal: &[Entry], refused: &[String]) -> Result<(), Failure> {
         }
         _ => None,
     };
-    let mut reasons = journal
-        .iter()
-        .filter_map(|entry| refusal(&entry.what).filter(|reason| !known(reason)).or_else(|| exhausted(&entry.what)));
-    reasons.next().map_or(Ok(()), |reason| Err(Failure::Harness(reason)))
+    let new = |what: &What| sentence(what).filter(|reason| !known(reason)).or_else(|| exhausted(what));
+    let timed = scene.condition.runtime != DELIVERY;
+    let missing = missing(&scene.condition, journal).filter(|_| timed);
+    let reason = missing.or_else(|| journal.iter().find_map(|entry| new(&entry.what)));
+    reason.map_or(Ok(()), |reason| Err(Failure::Harness(reason)))
 }
 
 /// Whether the extension ended as it should have, and sent nothing that was refused.

@@ -174,9 +174,16 @@ fn builds(shards: &[Shard]) -> Vec<&Built> {
 fn run_of(shards: &[Shard]) -> Option<Run> {
     let mut runs = shards.iter().filter_map(|shard| shard.run.clone());
     let mut first = runs.next()?;
-    for refused in runs.flat_map(|run| run.refused) {
-        if !first.refused.contains(&refused) {
-            first.refused.push(refused);
+    for run in runs {
+        for refused in run.refused {
+            if !first.refused.contains(&refused) {
+                first.refused.push(refused);
+            }
+        }
+        for left_out in run.left_out {
+            if first.left_out.iter().all(|known| known.condition != left_out.condition) {
+                first.left_out.push(left_out);
+            }
         }
     }
     Some(first)

@@ -47,6 +47,10 @@ pub enum What {
     InitStarted { phase: &'static str },
     /// A process came to life: the moment just before its `execve`, read by the child itself.
     Executed { origin: Origin, pid: i32 },
+    /// The files of an extension that is about to be executed were dropped from the page cache; so many bytes of them are in memory nevertheless.
+    PagesDropped { name: String, remaining: u64 },
+    /// They could not be dropped; the reason is the system's.
+    PagesNotDropped { name: String, reason: String },
     /// A process could not be started.
     NotExecuted { origin: Origin, reason: String },
     /// An extension registered. The moment is that of the request's arrival.

@@ -60,7 +60,7 @@ pub fn directory() -> tempfile::TempDir {
 
 pub fn options(out: &Path) -> Options {
     let stop = Arc::new(AtomicBool::new(false));
-    Options { out: out.to_owned(), blocks: None, partition: None, stop, deliveries: false }
+    Options { out: out.to_owned(), blocks: None, partition: None, require: false, stop, deliveries: false }
 }
 
 pub fn measure(plan: &Plan, out: &Path) -> Result<Summary, Error> {

@@ -94,8 +94,10 @@ pub fn run_of(seed: u64) -> Run {
             memory_mb: 8000,
             control_groups: Some(2),
             read_ahead_kib: None,
+            certificates: None,
         },
         refused: vec!["no CPU share of the memory tier: not permitted".to_owned()],
+        left_out: Vec::new(),
     }
 }
 
