@@ -329,3 +329,32 @@ fn a_baseline_is_never_stored_of_a_run_that_is_invalid_or_inconclusive_somewhere
     few.retain(|start| start.condition.memory_mb == 1024 || start.block < 2);
     assert_eq!(stores(&few), (11, false));
 }
+
+#[test]
+fn shards_bring_their_starts_that_are_not_timed() {
+    let plan = Plan { blocks: 2, ..usual() };
+    let folder = tempfile::tempdir().unwrap();
+    for block in 0..2 {
+        let shard = folder.path().join(block.to_string());
+        fs::create_dir(&shard).unwrap();
+        let mut samples: Vec<Sample> = calm(&plan).into_iter().filter(|start| start.block == block).collect();
+        for (position, cell) in (0..).zip(["ship", "main", "again"]) {
+            samples.push(Sample { block, position, ..untimed(cell, Disturbance::Platform, "all") });
+        }
+        // One that the sandbox could not make at first.
+        let hindered = Sample { harness: true, failure: Some("no space".to_owned()), ..samples[0].clone() };
+        samples.insert(0, hindered);
+        let lines: String = samples.iter().map(|sample| serde_json::to_string(sample).unwrap() + "\n").collect();
+        fs::write(shard.join("plan.json"), serde_json::to_string(&plan).unwrap()).unwrap();
+        fs::write(shard.join("samples.jsonl"), lines).unwrap();
+    }
+    let matrix = |line: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_matrix")).args(line).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    matrix(&["merge", "1", "0", "--out", "merged"]);
+    let lines = fs::read_to_string(folder.path().join("merged/samples.jsonl")).unwrap();
+    assert_eq!(lines.lines().count(), 2 * (4 + 3));
+    assert!(!lines.contains("no space"));
+    matrix(&["analyze", "merged/plan.json", "merged/samples.jsonl", "--out", "analysis.json"]);
+}
