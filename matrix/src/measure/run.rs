@@ -280,7 +280,8 @@ struct Due {
 /// Makes a start, again if the sandbox cannot, and at most [`ATTEMPTS`] times.
 fn attempts(make: impl Fn() -> Taken) -> Vec<Taken> {
     let mut attempts = vec![make()];
-    while attempts.len() < ATTEMPTS && matches!(attempts.last(), Some(Taken { failure: Some(Failure::Harness(_)), .. })) {
+    while attempts.len() < ATTEMPTS && matches!(attempts.last(), Some(Taken { failure: Some(Failure::Harness(_)), .. }))
+    {
         thread::sleep(PAUSE);
         attempts.push(make());
     }
