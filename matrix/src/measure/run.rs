@@ -386,7 +386,7 @@ mod tests {
 
     #[test]
     fn a_start_is_made_again_only_if_the_sandbox_could_not_make_it() {
-        let attempted = |failures: &[Option<Failure>]| {
+        let attempted = |failures: Vec<Option<Failure>>| {
             let number = Cell::new(0);
             let make = || {
                 let failure = failures.get(number.replace(number.get() + 1)).cloned().flatten();
@@ -394,12 +394,12 @@ mod tests {
             };
             attempts(make).into_iter().map(|taken| taken.failure).collect::<Vec<_>>()
         };
-        let harness = Some(Failure::Harness("no space left on device".to_owned()));
-        let program = Some(Failure::Program("it crashed".to_owned()));
-        assert_eq!(attempted(&[]), [None]);
-        assert_eq!(attempted(&[program.clone()]), [program.clone()]);
-        assert_eq!(attempted(&[harness.clone()]), [harness.clone(), None]);
-        assert_eq!(attempted(&[harness.clone(), program.clone()]), [harness.clone(), program]);
-        assert_eq!(attempted(&vec![harness.clone(); 9]), vec![harness; ATTEMPTS]);
+        let harness = || Some(Failure::Harness("no space left on device".to_owned()));
+        let program = || Some(Failure::Program("it crashed".to_owned()));
+        assert_eq!(attempted(Vec::new()), [None]);
+        assert_eq!(attempted(vec![program()]), [program()]);
+        assert_eq!(attempted(vec![harness()]), [harness(), None]);
+        assert_eq!(attempted(vec![harness(), program()]), [harness(), program()]);
+        assert_eq!(attempted(vec![harness(); 9]), vec![harness(); ATTEMPTS]);
     }
 }
