@@ -50,9 +50,11 @@ pub struct Arguments {
     #[arg(long, value_name = "CELL")]
     pub reference: Option<String>,
 
-    /// Ratios to the floor that an earlier run has stored
+    /// Ratios to the floor that an earlier run has stored; may be repeated, with a file for each kind of machine
+    ///
+    /// A run is held to what the same kind of machine has stored, and besides to what two other kinds have stored alike.
     #[arg(long, value_name = "BASELINE.JSON")]
-    pub baseline: Option<PathBuf>,
+    pub baseline: Vec<PathBuf>,
 
     /// Stores this run's ratios to the floor, unless the run cannot be believed
     #[arg(long, value_name = "BASELINE.JSON")]

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Error, writing};
 use crate::analyze::{ConditionAnalysis, Estimate};
+use crate::measure::Machine;
 use crate::plan::{Condition, SCHEMA};
 use crate::report::{Experiment, GATES};
 
@@ -17,7 +18,13 @@ use crate::report::{Experiment, GATES};
 pub struct Baseline {
     /// [`SCHEMA`].
     schema: u32,
+    /// Where the ratios were measured. None where nobody has recorded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    machine: Option<Machine>,
     conditions: Vec<Stored>,
+    /// What other machines have stored.
+    #[serde(skip)]
+    others: Vec<Self>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,7 +60,24 @@ impl Baseline {
         if conditions.iter().all(|stored| stored.cells.is_empty()) {
             return Err(Error::NoFloor);
         }
-        Ok(Self { schema: SCHEMA, conditions })
+        let machine = experiment.run.as_ref().map(|run| run.machine.clone());
+        Ok(Self { schema: SCHEMA, machine, conditions, others: Vec::new() })
+    }
+
+    /// The files of several machines, the first of which stands for all where they are not told apart.
+    pub fn read_all(paths: &[PathBuf]) -> Result<Option<Self>, Error> {
+        let mut all = paths.iter().map(|path| Self::read(path)).collect::<Result<Vec<_>, _>>()?.into_iter();
+        let first = all.next();
+        Ok(first.map(|first| Self { others: all.collect(), ..first }))
+    }
+
+    /// What each machine has stored.
+    pub fn runs(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
+    }
+
+    pub fn machine(&self) -> Option<&Machine> {
+        self.machine.as_ref()
     }
 
     pub fn read(path: &Path) -> Result<Self, Error> {

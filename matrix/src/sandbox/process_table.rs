@@ -68,7 +68,9 @@ impl ProcessTable {
         for _ in 0..ROUNDS {
             let mut new = self.members(leaders);
             new.retain(|member| reached.insert(member.id));
-            new.iter().for_each(|member| member.signal(signal));
+            for member in &new {
+                member.signal(signal);
+            }
             // Whoever goes on may fork again and again.
             if new.is_empty() || signal == Signal::SIGCONT {
                 return;
@@ -86,7 +88,9 @@ impl ProcessTable {
             if living.is_empty() || began.elapsed() > PATIENCE {
                 return;
             }
-            living.iter().for_each(|member| member.signal(Signal::SIGKILL));
+            for member in &living {
+                member.signal(Signal::SIGKILL);
+            }
             tokio::time::sleep(GLANCE).await;
             living.extend(self.members(&[]));
         }
