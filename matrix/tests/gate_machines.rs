@@ -107,6 +107,42 @@ fn a_throttled_run_that_was_not_throttled_is_invalid() {
     }
 }
 
+#[test]
+fn a_condition_that_machines_leave_out_is_missing_from_no_merged_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let throttled = Condition { regime: Regime::Throttled, ..Condition::default() };
+    let merged = |left_out: &[LeftOut], name: &str| {
+        let shards = [0, 1].map(|index| {
+            let shard = folder.path().join(format!("{name}-{index}"));
+            let machine = Described { kernel: format!("Linux 6.{index}"), ..machine() };
+            left(&shard, &Condition::default(), 1.5, &record(Some(machine), &[], left_out.to_vec()));
+            let conditions = vec![Condition::default(), throttled.clone()];
+            let plan = Plan { conditions, ..planned(&Condition::default()) };
+            fs::write(shard.join("plan.json"), serde_json::to_string(&plan).unwrap()).unwrap();
+            let samples = fs::read_to_string(shard.join("samples.jsonl")).unwrap();
+            let own = |line: &&str| {
+                let sample: matrix::measure::sample::Sample = serde_json::from_str(line).unwrap();
+                sample.block % 2 == index
+            };
+            let own: String = samples.lines().filter(own).map(|line| line.to_owned() + "\n").collect();
+            fs::write(shard.join("samples.jsonl"), own).unwrap();
+            shard.display().to_string()
+        });
+        let out = folder.path().join(name);
+        let output = matrix(&["merge", &shards[0], &shards[1], "--out", out.to_str().unwrap()]);
+        (output.status.code(), told(&output), out.join("run.json"))
+    };
+    let (status, said, _) = merged(&[], "incomplete");
+    assert_eq!(status, Some(2), "{said}");
+    let left_out =
+        LeftOut { condition: throttled.clone(), reason: "no CPU share of the memory tier: EPERM".to_owned() };
+    let (status, said, run) = merged(std::slice::from_ref(&left_out), "complete");
+    assert_eq!(status, Some(0), "{said}");
+    let run: Run = serde_json::from_str(&fs::read_to_string(run).unwrap()).unwrap();
+    assert_eq!(run.left_out, [left_out]);
+    assert_eq!(run.machine.kernel, "Linux 6.0 and Linux 6.1", "no kind of machine stands for both");
+}
+
 /// Baselines of some machines, and a later run that is held to them.
 struct Held<'a> {
     condition: Condition,

@@ -51,9 +51,11 @@ impl ProcessTable {
         Self { directory: "/proc".into(), is_namespace: false }
     }
 
-    /// The processes of a namespace, as its first process sees them. The argument is the id of that one on the machine.
+    /// The processes of a namespace, as its first process sees them. The argument is the id of that one on the machine. Without the right to look through its
+    /// eyes, the processes of the machine.
     pub(crate) fn of_namespace(first: u32) -> Self {
-        Self { directory: format!("/proc/{first}/root/proc").into(), is_namespace: true }
+        let directory = PathBuf::from(format!("/proc/{first}/root/proc"));
+        if fs::read_dir(&directory).is_ok() { Self { directory, is_namespace: true } } else { Self::of_machine() }
     }
 
     /// The processes that are there. `leaders` are those that the sandbox has started; only without a namespace is it they who matter.
