@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::thread;
 
-use crate::cli;
+use nix::sys::signal::{SigHandler, Signal, raise, signal};
 
 /// What is set by the next Ctrl-C, as long as somebody keeps it.
 static LISTENERS: Mutex<Vec<Weak<AtomicBool>>> = Mutex::new(Vec::new());
@@ -27,10 +27,18 @@ fn listen() {
             if tell_everybody() {
                 eprintln!("Interrupted: what is under way is finished first.");
             } else {
-                std::process::exit(cli::INTERRUPTED.into());
+                end();
             }
         }
     });
+}
+
+/// Ends this process as the signal would have without a handler, so that a shell reports 130.
+#[expect(unsafe_code, reason = "a handler can be taken away by no safe call")]
+fn end() {
+    // SAFETY: the default action runs no code of this process.
+    let _ = unsafe { signal(Signal::SIGINT, SigHandler::SigDfl) };
+    let _ = raise(Signal::SIGINT);
 }
 
 /// Whether there was anybody.
@@ -48,7 +56,35 @@ fn tell_everybody() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    /// The test runs itself once more, as a process that is interrupted twice.
+    #[test]
+    fn ctrl_c_ends_a_process_in_which_nobody_listens_any_more() {
+        use std::os::unix::process::ExitStatusExt as _;
+        const VICTIM: &str = "MATRIX_TEST_INTERRUPTED";
+        if std::env::var_os(VICTIM).is_some() {
+            let interrupted = watch();
+            while !interrupted.load(Ordering::SeqCst) {
+                // Until the handler is there, the signal would end the process here.
+                thread::sleep(Duration::from_millis(200));
+                raise(Signal::SIGINT).unwrap();
+                thread::sleep(Duration::from_millis(200));
+            }
+            println!("told");
+            drop(interrupted);
+            raise(Signal::SIGINT).unwrap();
+            thread::sleep(Duration::from_mins(1));
+            return;
+        }
+        let mut victim = std::process::Command::new(std::env::current_exe().unwrap());
+        let name = "interrupt::tests::ctrl_c_ends_a_process_in_which_nobody_listens_any_more";
+        let output = victim.args(["--exact", name, "--nocapture"]).env(VICTIM, "1").output().unwrap();
+        assert_eq!(output.status.signal(), Some(2), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("told"), "{output:?}");
+    }
 
     #[test]
     fn a_listener_is_told_until_it_is_dropped() {

@@ -5,20 +5,21 @@ mod measure_support;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use matrix::build::Built;
+use matrix::build::hash::of_files;
+use matrix::executable;
 use matrix::measure::sample::Sample;
-use matrix::measure::{Error, Options, Run, Step, run};
+use matrix::measure::{DirectoryLock, Error, LOCK, Options, Run, Step, run};
 use matrix::plan::Partition;
-use matrix::plan::{Cache, CellKind, Condition, DELIVERY, Latency, SCHEMA};
+use matrix::plan::{Cache, CellKind, Condition, DELIVERY, Latency, Plan, SCHEMA};
 use measure_support::*;
 
-fn built(cell: &str, program: impl Into<std::path::PathBuf>) -> Built {
-    use sha2::Digest as _;
+fn built(cell: &str, program: impl Into<PathBuf>) -> Built {
     let program = program.into();
-    let hash = sha2::Sha256::digest(fs::read(&program).unwrap());
-    let sha256 = hash.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let sha256 = of_files([program.as_path()]).unwrap();
     Built {
         schema: SCHEMA,
         cell: cell.to_owned(),
@@ -203,14 +204,76 @@ fn a_twin_of_another_build_is_not_measured_and_another_program_is_not_mixed_in()
 #[test]
 fn a_launcher_is_measured_with_what_it_executes() {
     let out = directory();
-    let launched = Built { agent: Some(env!("CARGO_BIN_EXE_floor").into()), ..built("launcher", agent()) };
+    let behind = out.path().join("agent");
+    executable::copy(env!("CARGO_BIN_EXE_floor").as_ref(), &behind).unwrap();
+    let sha256 = of_files([agent().as_path(), &behind]).unwrap();
+    let launched = Built { agent: Some(behind.clone()), sha256, ..built("launcher", agent()) };
     let plan = plan(vec![cell("launcher", CellKind::Build)], vec![condition()], 1);
-    run(&plan, &[launched], &options(out.path()), &|_| {}).unwrap();
+    run(&plan, std::slice::from_ref(&launched), &options(out.path()), &|_| {}).unwrap();
     let sample = &samples(out.path())[0];
     assert_eq!(sample.failure, None);
     let bytes = |path: &std::path::Path| fs::metadata(path).unwrap().len();
     let both = bytes(&agent()) + bytes(env!("CARGO_BIN_EXE_floor").as_ref());
     assert_eq!(sample.measures["file_size"].to_string(), both.to_string());
+
+    executable::write(&behind, "#!/bin/sh\nexit 1\n").unwrap();
+    let refused = run(&plan, &[launched], &options(directory().path()), &|_| {}).unwrap_err();
+    assert!(matches!(refused, Error::Changed { .. }), "the agent has changed since it was built: {refused}");
+}
+
+#[test]
+fn a_run_changes_nothing_in_a_directory_that_is_not_its_own() {
+    let out = directory();
+    let plan_of = |cells| plan(cells, vec![condition()], 1);
+    measure(&plan_of(vec![floor()]), out.path()).unwrap();
+    let path = out.path().join("samples.jsonl");
+    let torn = fs::read_to_string(&path).unwrap() + "{\"schema\":1,\"cell\":\"fl";
+    fs::write(&path, &torn).unwrap();
+    let record = fs::read(out.path().join("run.json")).unwrap();
+    let unchanged = || {
+        assert_eq!(fs::read_to_string(&path).unwrap(), torn);
+        assert_eq!(fs::read(out.path().join("run.json")).unwrap(), record);
+    };
+    let refused = measure(&plan_of(vec![external("floor", agent(), &[])]), out.path()).unwrap_err();
+    assert!(matches!(refused, Error::OtherRun { what: "program", .. }), "{refused}");
+    unchanged();
+    let refused = measure(&Plan { seed: 8, ..plan_of(vec![floor()]) }, out.path()).unwrap_err();
+    assert!(matches!(refused, Error::OtherRun { what: "plan", .. }), "{refused}");
+    unchanged();
+    let other = DirectoryLock::take(out.path(), LOCK).unwrap();
+    let refused = measure(&plan_of(vec![floor(), again("twin", "floor")]), out.path()).unwrap_err();
+    assert!(matches!(refused, Error::Busy { .. }), "{refused}");
+    unchanged();
+    drop(other);
+    assert_eq!(measure(&plan_of(vec![floor(), again("twin", "floor")]), out.path()).unwrap().started, 1);
+    assert_eq!(samples(out.path()).len(), 2, "what was torn has made room");
+}
+
+#[test]
+fn a_condition_that_the_machine_does_not_produce_is_left_out() {
+    // What is in memory anyway is never cold.
+    let Ok(out) = tempfile::tempdir_in("/dev/shm") else {
+        println!("not tested: it takes a file system in memory");
+        return;
+    };
+    let cold = Condition { cache: Cache::Cold, ..condition() };
+    let both = plan(vec![floor()], vec![condition(), cold.clone()], 2);
+    let required = Options { require: true, ..options(out.path()) };
+    let refused = run(&both, &[], &required, &|_| {}).unwrap_err();
+    assert!(matches!(refused, Error::NotProduced { .. }) && refused.to_string().contains("file on disk"), "{refused}");
+    assert!(!out.path().join("run.json").exists(), "nothing was measured");
+
+    let told = Told::default();
+    let summary = run(&both, &[], &options(out.path()), &|step| told.step(&step)).unwrap();
+    assert_eq!((summary.started, summary.left_out.len()), (2, 1));
+    assert!(samples(out.path()).iter().all(|sample| sample.condition == condition() && sample.failure.is_none()));
+    assert!(told.0.borrow().iter().any(|step| step.starts_with("LeftOut")), "{told:?}");
+    let record: Run = serde_json::from_str(&fs::read_to_string(out.path().join("run.json")).unwrap()).unwrap();
+    assert!(record.not_produced(&cold).unwrap().contains("no cold cache"), "{record:?}");
+    assert_eq!(record.not_produced(&condition()), None);
+
+    let refused = measure(&plan(vec![floor()], vec![cold], 2), out.path()).unwrap_err();
+    assert!(matches!(refused, Error::NothingProduced { .. }), "{refused}");
 }
 
 #[test]

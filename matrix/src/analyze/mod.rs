@@ -67,6 +67,21 @@ pub struct Analysis {
     pub notes: Vec<String>,
 }
 
+impl Analysis {
+    /// Takes back what is said of conditions that the machine has not produced; `reason` says why.
+    pub fn invalidate<'r>(&mut self, reason: impl Fn(&Condition) -> Option<&'r str>) {
+        for found in &mut self.conditions {
+            let Some(reason) = reason(&found.condition) else { continue };
+            found.void = Some(format!("The machine has not produced this condition: {reason}."));
+            let compared = found.comparisons.iter_mut().chain(&mut found.to_floor);
+            let compared = compared.flat_map(|one| one.differences.values_mut().chain(one.ratios.values_mut()));
+            let effects = found.effects.iter_mut().chain(&mut found.interactions);
+            let estimates = compared.chain(effects.flat_map(|effect| effect.estimates.values_mut()));
+            estimates.filter(|one| one.verdict != Verdict::NoOp).for_each(|one| one.verdict = Verdict::Void);
+        }
+    }
+}
+
 /// What was found under one condition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

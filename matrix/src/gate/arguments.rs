@@ -51,9 +51,11 @@ pub struct Arguments {
     #[arg(long, value_name = "CELL")]
     pub reference: Option<String>,
 
-    /// What an earlier run has stored: ratios to the floor, and digests of what was delivered
+    /// What an earlier run has stored, ratios to the floor and digests of what was delivered; may be repeated, with a file for each kind of machine
+    ///
+    /// A run is held to what the same kind of machine has stored, and besides to what two other kinds have stored alike.
     #[arg(long, value_name = "BASELINE.JSON")]
-    pub baseline: Option<PathBuf>,
+    pub baseline: Vec<PathBuf>,
 
     /// Stores this run's ratios to the floor and what its cells deliver, unless the run is invalid, inconclusive or not complete
     #[arg(long, value_name = "BASELINE.JSON")]

@@ -16,6 +16,7 @@ mod budget;
 mod decision;
 mod error;
 mod judge;
+mod machines;
 mod markdown;
 mod outcome;
 mod questions;
@@ -34,7 +35,9 @@ pub use error::Error;
 pub use outcome::Outcome;
 pub use questions::Sides;
 
+use self::questions::{Against, Question};
 use crate::cli;
+use crate::plan::circumstances::describe;
 use crate::report::Experiment;
 
 /// Runs the verb and says how it went.
@@ -48,7 +51,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 fn gate(arguments: &Arguments) -> Result<Outcome, Error> {
     let experiment = Experiment::read(&arguments.files)?;
     let budgets = Budgets::read(&arguments.budgets)?;
-    let baseline = arguments.baseline.as_deref().map(Baseline::read).transpose()?;
+    let baseline = Baseline::read_all(&arguments.baseline)?;
     let sides = Sides::of(&experiment.plan, &arguments.candidate, arguments.reference.as_deref())?;
     if sides.reference.is_none() && baseline.is_none() && arguments.save_baseline.is_none() {
         return Err(Error::NothingToCompare);
@@ -83,7 +86,38 @@ pub fn decide(
 ) -> Result<Decision, Error> {
     let questions = questions::all(experiment, sides, budgets, baseline)?;
     let checks = questions::checks(experiment, sides, budgets, baseline)?;
-    Ok(Decision::of(experiment, questions.iter().map(judge::judge).collect(), checks))
+    let mut decision = Decision::of(experiment, questions.iter().map(judge::judge).collect(), checks);
+    if let Some(baseline) = baseline {
+        tell_machines(baseline, experiment, &questions, &mut decision);
+    }
+    Ok(decision)
+}
+
+/// Says how the machine differs from that of the baseline. A run that is held to nothing of it has not passed.
+fn tell_machines(baseline: &Baseline, experiment: &Experiment, questions: &[Question<'_>], decision: &mut Decision) {
+    let mut held = false;
+    for found in &experiment.analysis.conditions {
+        let here = baseline.other_machines(experiment.machine(), &found.condition);
+        let is_held = questions
+            .iter()
+            .any(|question| *question.condition == found.condition && question.against == Against::Baseline);
+        held |= is_held;
+        decision
+            .notes
+            .extend(here.into_iter().filter(|sentence| !decision.notes.contains(sentence)).collect::<Vec<_>>());
+        if !is_held {
+            let condition = describe(&found.condition);
+            decision.notes.push(format!(
+                "No ratio is held to the baseline under {condition}: it has none of this kind of machine, and none that two kinds have stored alike. Store \
+                 one here with --save-baseline, and name the files of all machines with --baseline."
+            ));
+        }
+    }
+    if !held && decision.outcome == Outcome::Pass {
+        decision.outcome = Outcome::Inconclusive;
+        "The baseline is from another machine, and nothing of it is known to hold on this one."
+            .clone_into(&mut decision.sentence);
+    }
 }
 
 fn document(decision: &Decision) -> Result<String, Error> {

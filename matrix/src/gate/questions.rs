@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use super::baseline::{Baseline, Ratio};
+use super::machines::StoredRatio;
 use super::{Budgets, Error, Outcome};
 use crate::analyze::{Comparison, ConditionAnalysis, Estimate, Verdict};
+use crate::measure::Machine;
 use crate::plan::circumstances::describe;
 use crate::plan::{CellKind, Condition, Plan};
 use crate::report::{Experiment, GATES};
@@ -93,7 +95,7 @@ pub fn all<'a>(
                     questions.push(in_this_run(found, [candidate, reference], gate, budgets)?);
                 }
                 if let Some(baseline) = baseline {
-                    questions.push(since(baseline, found, candidate, gate, budgets)?);
+                    questions.extend(since(baseline, experiment.machine(), found, candidate, gate, budgets)?);
                 }
             }
         }
@@ -230,22 +232,23 @@ fn in_this_run<'a>(
     Ok(Question { growth, verdict, ..question(found, candidate, Against::Cell(reference), gate, limit) })
 }
 
+/// None where the baseline is of other machines, and its ratio is not known to hold on this one.
 fn since<'a>(
     baseline: &Baseline,
+    here: Option<&Machine>,
     found: &'a ConditionAnalysis,
     candidate: &'a str,
     gate: &'static str,
     budgets: &Budgets,
-) -> Result<Question<'a>, Error> {
+) -> Result<Option<Question<'a>>, Error> {
     let limit = budgets.of(&found.condition, gate).ratio.ok_or_else(|| no_budget(found, gate, "ratio"))?;
     let comparison = found.to_floor.iter().find(|comparison| comparison.cell == candidate).ok_or(Error::NoFloor)?;
-    let before = baseline
-        .ratio(&found.condition, candidate, gate)
-        .ok_or_else(|| Error::NotInBaseline { cell: candidate.to_owned(), condition: describe(&found.condition) })?;
+    let stored = baseline.stored(here, &found.condition, candidate, gate, limit - 1.0)?;
+    let StoredRatio::Held(before) = stored else { return Ok(None) };
     let estimate = comparison.ratios.get(gate);
     let growth = estimate.map(|estimate| grown(Ratio::from(estimate), before));
     let verdict = estimate.map(|estimate| estimate.verdict);
-    Ok(Question { growth, verdict, ..question(found, candidate, Against::Baseline, gate, limit - 1.0) })
+    Ok(Some(Question { growth, verdict, ..question(found, candidate, Against::Baseline, gate, limit - 1.0) }))
 }
 
 fn question<'a>(
@@ -279,7 +282,7 @@ fn turned(estimate: &Estimate) -> Estimate {
 
 /// From a stored ratio to one of today. The two runs are independent, so that the distances from the middle to the ends of their intervals add up as squares;
 /// on the scale of logarithms, where a ratio of ratios is a difference (Zou and Donner 2008, "Construction of confidence limits about effect measures").
-fn grown(now: Ratio, before: Ratio) -> Growth {
+pub fn grown(now: Ratio, before: Ratio) -> Growth {
     let ratio = (now.value / before.value).ln();
     let below = (now.value / now.low).ln().hypot((before.high / before.value).ln());
     let above = (now.high / now.value).ln().hypot((before.value / before.low).ln());

@@ -123,6 +123,22 @@ impl Run {
 }
 
 impl Machine {
+    /// Two machines that one run is spread over. A number that differs is not known of the whole.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        Self {
+            cpu: both(self.cpu, &other.cpu),
+            cores: self.cores.min(other.cores),
+            kernel: both(self.kernel, &other.kernel),
+            architecture: both(self.architecture, &other.architecture),
+            governor: self.governor.filter(|governor| other.governor.as_ref() == Some(governor)),
+            memory_mb: self.memory_mb.min(other.memory_mb),
+            control_groups: self.control_groups.filter(|version| other.control_groups == Some(*version)),
+            read_ahead_kib: self.read_ahead_kib.filter(|kib| other.read_ahead_kib == Some(*kib)),
+            certificates: self.certificates.filter(|bundle| other.certificates.as_ref() == Some(bundle)),
+        }
+    }
+
     /// This one, with `directory` on the disk that counts. What cannot be found out reads `unknown`.
     pub fn here(directory: &Path) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -162,6 +178,11 @@ fn is_refused(condition: &Condition, sentence: &str) -> bool {
     .any(|(refusal, matters)| matters && sentence.starts_with(refusal))
 }
 
+/// Two facts of the same kind.
+fn both(one: String, other: &str) -> String {
+    if one.split(" and ").any(|known| known == other) { one } else { format!("{one} and {other}") }
+}
+
 fn read_ahead(directory: &Path) -> Option<u64> {
     let device = fs::metadata(directory).ok()?.dev();
     let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
@@ -176,4 +197,19 @@ fn commit() -> Option<String> {
     let commit = git(&["rev-parse", "HEAD"])?;
     let dirty = !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
     Some(if dirty { commit + "-dirty" } else { commit })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_machines_what_they_have_in_common_is_known() {
+        let here = Machine::here(Path::new("."));
+        assert_eq!(here.clone().and(&here), here);
+        let other = Machine { kernel: "Linux 6.1".to_owned(), read_ahead_kib: Some(1 << 30), ..here.clone() };
+        let both = here.clone().and(&other).and(&other);
+        assert_eq!(both.kernel, format!("{} and Linux 6.1", here.kernel));
+        assert_eq!((both.read_ahead_kib, both.cpu), (None, here.cpu));
+    }
 }

@@ -107,8 +107,7 @@ fn subject(
     let contents = files.iter().map(|file| fs::read(file).map_err(reading(file))).collect::<Result<Vec<_>, _>>()?;
     let changed = || Error::Changed { cell: cell.id.clone() };
     // Of all files one after the other, as the build has hashed them.
-    let sha256 =
-        hexadecimal(&contents.iter().fold(Sha256::new(), |hash, content| hash.chain_update(content)).finalize());
+    let sha256 = hexadecimal(&contents.iter().fold(Sha256::new(), sha2::Digest::chain_update).finalize());
     if built.is_some_and(|built| built.sha256 != sha256) {
         return Err(changed());
     }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{ArgGroup, Args};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -86,11 +88,14 @@ impl Arguments {
 
 /// Runs the verb and says how it went.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    match bench(arguments) {
+    let stop = interrupt::watch();
+    match bench(arguments, Arc::clone(&stop)) {
         Ok(summary) => {
             eprintln!("{}", told(&summary));
             if summary.stopped { cli::INTERRUPTED.into() } else { ExitCode::SUCCESS }
         }
+        // The signal has reached what was under way as well, so that its failure says nothing.
+        Err(_) if stop.load(Ordering::SeqCst) => cli::INTERRUPTED.into(),
         Err(error) => {
             eprintln!("error: {error}");
             let mut source = std::error::Error::source(&error);
@@ -112,7 +117,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn bench(arguments: &Arguments) -> Result<Summary, Error> {
+fn bench(arguments: &Arguments, stop: Arc<AtomicBool>) -> Result<Summary, Error> {
     let out = arguments.out.clone().unwrap_or_else(|| target_directory().join("matrix"));
     let in_out = |given: &Option<PathBuf>, name: &str| given.clone().unwrap_or_else(|| out.join(name));
     let path = in_out(&arguments.plan, "plan.json");
@@ -127,7 +132,6 @@ fn bench(arguments: &Arguments) -> Result<Summary, Error> {
     built.iter().try_for_each(|built| of_this_schema(&path, built.schema))?;
 
     let Arguments { blocks, partition, require, .. } = *arguments;
-    let stop = interrupt::watch();
     let options = Options { out: out.clone(), blocks, partition, require, stop, deliveries: true };
     let shown = Shown::new();
     let summary = super::run(&plan, &built, &options, &|step| shown.step(&step));

@@ -67,7 +67,7 @@ fn merge(arguments: &Arguments) -> Result<String, Error> {
     let plan = plan(&shards)?;
     let starts = starts(&plan, &shards)?;
     if !arguments.partial {
-        complete(&plan, &starts)?;
+        complete(&plan, &starts, &left_out(&shards))?;
     }
     let out = &arguments.out;
     file::write(&plan, out)?;
@@ -145,13 +145,19 @@ fn place(plan: &Plan, condition: &Condition) -> Option<usize> {
 }
 
 /// Whether every cell that was started was started as often as planned.
-fn complete(plan: &Plan, starts: &BTreeMap<Due, &Start>) -> Result<(), Error> {
+///
+/// Of a condition that machines have left out, because they do not produce it, no machine must have starts: then it is left out of the whole.
+fn complete(plan: &Plan, starts: &BTreeMap<Due, &Start>, left_out: &[&Condition]) -> Result<(), Error> {
     let there: BTreeSet<(usize, u32, &str)> =
         starts.iter().map(|(due, start)| (due.condition, due.block, start.sample.cell.as_str())).collect();
     let cells: BTreeSet<&str> = there.iter().map(|(_, _, cell)| *cell).collect();
+    let is_started = |condition: usize| there.iter().any(|(started, _, _)| *started == condition);
+    let conditions = plan.conditions.iter().enumerate();
+    let due = conditions.filter(|(index, condition)| is_started(*index) || !left_out.contains(condition));
+    let due: Vec<usize> = due.map(|(index, _)| index).collect();
     let lacks = |block: &u32| {
         let all = |condition| cells.iter().all(|cell| there.contains(&(condition, *block, *cell)));
-        !(0..plan.conditions.len()).all(all)
+        !due.iter().all(|condition| all(*condition))
     };
     let missing: Vec<u32> = (0..plan.blocks).filter(lacks).collect();
     if missing.is_empty() { Ok(()) } else { Err(Error::Missing { missing, planned: plan.blocks }) }
@@ -170,11 +176,18 @@ fn builds(shards: &[Shard]) -> Vec<&Built> {
     builds
 }
 
-/// The first machine stands for all of them, and whatever any of them refused is refused.
+/// The conditions that machines have left out.
+fn left_out(shards: &[Shard]) -> Vec<&Condition> {
+    let runs = shards.iter().filter_map(|shard| shard.run.as_ref());
+    runs.flat_map(|run| &run.left_out).map(|left_out| &left_out.condition).collect()
+}
+
+/// What is the same on all machines is known of the whole, and whatever any of them refused is refused.
 fn run_of(shards: &[Shard]) -> Option<Run> {
     let mut runs = shards.iter().filter_map(|shard| shard.run.clone());
     let mut first = runs.next()?;
     for run in runs {
+        first.machine = first.machine.and(&run.machine);
         for refused in run.refused {
             if !first.refused.contains(&refused) {
                 first.refused.push(refused);

@@ -51,9 +51,11 @@ impl ProcessTable {
         Self { directory: "/proc".into(), is_namespace: false }
     }
 
-    /// The processes of a namespace, as its first process sees them. The argument is the id of that one on the machine.
+    /// The processes of a namespace, as its first process sees them. The argument is the id of that one on the machine. Without the right to look through its
+    /// eyes, the processes of the machine.
     pub(crate) fn of_namespace(first: u32) -> Self {
-        Self { directory: format!("/proc/{first}/root/proc").into(), is_namespace: true }
+        let directory = PathBuf::from(format!("/proc/{first}/root/proc"));
+        if fs::read_dir(&directory).is_ok() { Self { directory, is_namespace: true } } else { Self::of_machine() }
     }
 
     /// The processes that are there. `leaders` are those that the sandbox has started; only without a namespace is it they who matter.
@@ -68,7 +70,9 @@ impl ProcessTable {
         for _ in 0..ROUNDS {
             let mut new = self.members(leaders);
             new.retain(|member| reached.insert(member.id));
-            new.iter().for_each(|member| member.signal(signal));
+            for member in &new {
+                member.signal(signal);
+            }
             // Whoever goes on may fork again and again.
             if new.is_empty() || signal == Signal::SIGCONT {
                 return;
@@ -86,7 +90,9 @@ impl ProcessTable {
             if living.is_empty() || began.elapsed() > PATIENCE {
                 return;
             }
-            living.iter().for_each(|member| member.signal(Signal::SIGKILL));
+            for member in &living {
+                member.signal(Signal::SIGKILL);
+            }
             tokio::time::sleep(GLANCE).await;
             living.extend(self.members(&[]));
         }

@@ -79,7 +79,7 @@ pub fn keys(samples: &[Sample]) -> Vec<(u32, &Condition, u32, &str)> {
 }
 
 /// The words of a run: warm-ups, starts and refusals.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Told(pub RefCell<Vec<String>>);
 
 impl Told {

@@ -132,17 +132,24 @@ impl Life {
     }
 
     fn signal_all(&self, signal: Signal) {
+        // Without a namespace, a process that has lost its parent is still known by its group.
+        for process in self.processes_started() {
+            process.signal(signal);
+        }
         self.table.signal(&self.leaders(), signal);
     }
 
     /// The processes that the sandbox has started and that have not ended.
     fn leaders(&self) -> Vec<Pid> {
+        self.processes_started().filter(|process| process.ended().is_none()).map(|process| process.pid).collect()
+    }
+
+    fn processes_started(&self) -> impl Iterator<Item = &Process> {
         let function = match &self.function {
             Some(Running::Process { process, .. }) => Some(process),
             _ => None,
         };
-        let all = self.extensions.iter().map(|member| &member.process).chain(function);
-        all.filter(|process| process.ended().is_none()).map(|process| process.pid).collect()
+        self.extensions.iter().map(|member| &member.process).chain(function)
     }
 
     /// Everyone in the environment, those that have left their process group or lost their parent included.
@@ -152,6 +159,7 @@ impl Life {
 
     /// Kills whoever is left, without a word, and waits until nothing of them remains, not even a zombie.
     pub(crate) async fn abandon(&mut self) {
+        self.processes_started().for_each(|process| process.signal(Signal::SIGKILL));
         self.table.end(self.everybody()).await;
         if let Some(Running::Process { process, .. }) = self.function.take() {
             process.wait().await;
