@@ -10,7 +10,7 @@ use super::estimate::Bootstrap;
 use crate::build::Built;
 use crate::measure::sample::Sample;
 use crate::plan::circumstances::describe;
-use crate::plan::{Condition, Plan, SCHEMA};
+use crate::plan::{Alias, Condition, Plan, SCHEMA};
 
 /// Resamples behind each interval, unless a simulation needs thousands of analyses.
 pub const RESAMPLES: usize = 3999;
@@ -21,23 +21,31 @@ pub const RESAMPLES: usize = 3999;
 pub fn analyze(plan: &Plan, builds: &[Built], samples: &[Sample], resamples: usize) -> Analysis {
     let context = Context::new(plan, builds, Bootstrap { seed: plan.seed, resamples });
     let mut notes = strangers(plan, samples);
+    let mut aliases: Vec<Alias> = Vec::new();
     let conditions = plan.conditions.iter().map(|one| {
         let mut own = Vec::new();
         let blocks = sorted(plan, one, samples, &mut own);
         own.extend(condition::missing(&context, &blocks));
-        let analysis = condition::analysis(&context, one, &blocks, &mut own);
+        let found = condition::analysis(&context, one, &blocks, &mut own);
+        merge(&mut aliases, found.aliases);
         let prefix = if plan.conditions.len() > 1 { format!("{}: ", describe(one)) } else { String::new() };
         notes.extend(own.into_iter().map(|note| format!("{prefix}{note}")));
-        analysis
+        found.analysis
     });
     let conditions = conditions.collect();
-    Analysis {
-        schema: SCHEMA,
-        design: plan.design.clone(),
-        seed: plan.seed,
-        conditions,
-        aliases: plan.aliases.clone(),
-        notes,
+    Analysis { schema: SCHEMA, design: plan.design.clone(), seed: plan.seed, conditions, aliases, notes }
+}
+
+/// Under another condition other cells may be missing.
+fn merge(aliases: &mut Vec<Alias>, others: Vec<Alias>) {
+    for other in others {
+        match aliases.iter_mut().find(|alias| alias.effect == other.effect) {
+            Some(alias) => {
+                let new: Vec<String> = other.with.into_iter().filter(|name| !alias.with.contains(name)).collect();
+                alias.with.extend(new);
+            }
+            None => aliases.push(other),
+        }
     }
 }
 

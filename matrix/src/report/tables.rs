@@ -237,7 +237,7 @@ fn tone(finding: &Finding) -> Tone {
     match finding.estimate.verdict {
         Verdict::Faster => Tone::Good,
         Verdict::Slower | Verdict::DigestMismatch | Verdict::Void => Tone::Bad,
-        Verdict::NoDetectableChange | Verdict::NoOp => Tone::Quiet,
+        Verdict::NoDetectableChange | Verdict::Inconclusive | Verdict::NoOp => Tone::Quiet,
     }
 }
 

@@ -84,7 +84,8 @@ pub fn difference(measure: &str, estimate: &Estimate) -> String {
         Verdict::NoDetectableChange => nothing(measure, estimate),
         Verdict::NoOp => "no-op: the same program".to_owned(),
         Verdict::DigestMismatch => "delivers something else: not compared".to_owned(),
-        Verdict::Void => "void: the machine was too noisy".to_owned(),
+        Verdict::Inconclusive => inconclusive(measure, estimate),
+        Verdict::Void => "void: the same program under two names differs".to_owned(),
     }
 }
 
@@ -103,7 +104,7 @@ pub fn ratio(estimate: &Estimate) -> String {
         Verdict::NoOp => "no-op".to_owned(),
         Verdict::DigestMismatch => "not compared".to_owned(),
         Verdict::Void => "void".to_owned(),
-        Verdict::Faster | Verdict::Slower | Verdict::NoDetectableChange => {
+        Verdict::Faster | Verdict::Slower | Verdict::NoDetectableChange | Verdict::Inconclusive => {
             let write = super::number::ratio;
             format!("{} [{}, {}]", write(estimate.value), write(estimate.low), write(estimate.high))
         }
@@ -113,6 +114,15 @@ pub fn ratio(estimate: &Estimate) -> String {
 /// A value with its sign and interval, for where the sentence is not enough.
 pub fn signed(measure: &str, estimate: &Estimate) -> String {
     bracket(measure, estimate, 1.0)
+}
+
+/// With what it takes: blocks, or cells that tell it from its aliases.
+fn inconclusive(measure: &str, estimate: &Estimate) -> String {
+    let found = bracket(measure, estimate, 1.0);
+    match estimate.needed {
+        Some(needed) => format!("inconclusive: {found}; it takes {needed} blocks"),
+        None => format!("inconclusive: {found}"),
+    }
 }
 
 fn nothing(measure: &str, estimate: &Estimate) -> String {
@@ -156,7 +166,7 @@ mod tests {
     use super::*;
 
     fn estimate(value: f64, low: f64, high: f64, verdict: Verdict) -> Estimate {
-        Estimate { value, low, high, p: 0.01, detectable: 1.2, verdict }
+        Estimate { value, low, high, p: 0.01, detectable: 1.2, verdict, pairs: 30, family: 8, needed: None }
     }
 
     #[test]
