@@ -138,7 +138,7 @@ fn what_is_wrong_is_said_in_every_format_for_people() {
         "published-2024 did not always start; 41 starts can be used.",
         "delivers something else: not compared",
         "no-op: the same program",
-        "void: the machine was too noisy",
+        "void: the same program under two names differs",
     ];
     for format in [Format::Text, Format::Markdown, Format::Html] {
         let text = plain(&written(&experiment, format)).split_whitespace().collect::<Vec<_>>().join(" ");

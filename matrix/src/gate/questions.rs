@@ -34,7 +34,7 @@ pub struct Question<'a> {
     pub failures: Option<&'a str>,
     /// Why nothing under this condition may be believed.
     pub void: Option<&'a str>,
-    /// Complete blocks behind the answer.
+    /// Blocks behind the answer: those in which both sides have a start that counts.
     pub blocks: usize,
 }
 
@@ -126,8 +126,10 @@ fn in_this_run<'a>(
         high: *high,
         detectable: *detectable,
     });
+    let pairs = estimate.as_ref().map_or(0, |estimate| estimate.pairs);
     let verdict = estimate.map(|estimate| estimate.verdict);
-    Ok(Question { growth, verdict, ..question(found, candidate, Against::Cell(reference), gate, limit) })
+    let question = question(found, candidate, Against::Cell(reference), gate, limit);
+    Ok(Question { growth, verdict, blocks: pairs, ..question })
 }
 
 fn since<'a>(

@@ -55,6 +55,11 @@ pub fn of_builds(experiment: &Experiment) -> Vec<Alarm> {
     alarms
 }
 
+/// What the analysis has to say beside its numbers.
+pub fn of_notes(experiment: &Experiment) -> Vec<Alarm> {
+    experiment.analysis.notes.iter().map(|note| Alarm::note(note.clone())).collect()
+}
+
 /// That there is nothing to believe under one of several conditions.
 pub fn of_void(found: &ConditionAnalysis) -> Alarm {
     Alarm::broken(format!(

@@ -31,6 +31,23 @@ pub const IDEAS: &[Idea] = &[
         about: "The difference is too small for this run. “Would have seen 1.2 ms” is the smallest one that the run \
                 finds four times out of five; a smaller one may still be there.",
     },
+    Idea {
+        name: "Inconclusive",
+        about: "The run can't tell: there are fewer than six blocks, or the interval is clear of zero only as long as nothing else \
+                is asked, or the cells do not tell the effect from others. “It takes 90 blocks” is what finds a difference of this size \
+                four times out of five.",
+    },
+    Idea {
+        name: "Faster, slower",
+        about: "All verdicts of a condition about both gates are judged together: where there is no difference at all, at most 5 of 100 \
+                experiments call anything faster or slower. In a designed experiment these are all effects and interactions. Comparisons of \
+                cells, and all other measures, are judged together in the same way.",
+    },
+    Idea {
+        name: "Control",
+        about: "The same program under two names. If the two differ, the measurement is biased, and there is no verdict about that \
+                measure. It does not show noise: noise makes intervals wide.",
+    },
 ];
 
 /// An idea and the sentence that explains it.

@@ -56,7 +56,7 @@ fn picture(chapter: &Chapter, kind: Kind, measure: &str) -> Option<Element> {
         drawing = drawing.child(row(chapter, finding, &axis, scale, y));
     }
     let about = format!(
-        "{} The dot is the best guess, the line its interval; a line clear of zero was found. The pale bar is what this \
+        "{} The dot is the best guess, the line its interval; what is coloured was found. The pale bar is what this \
          run could not have seen four times out of five.",
         words::about(measure).unwrap_or_default()
     );
