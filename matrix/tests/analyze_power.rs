@@ -73,7 +73,8 @@ fn dry_run(words: &str) -> (Plan, f64) {
     let plan: Plan = serde_json::from_value(dry(&[])["plan"].clone()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("samples.jsonl");
-    let earlier = Plan { blocks: 60, ..plan.clone() };
+    // How many starts are late in an earlier run is itself chance: a long one, as it is not the history that is tested.
+    let earlier = Plan { blocks: 300, ..plan.clone() };
     let samples = Machine::new(99).run(&earlier, &["register", "ready"], |_, _| 3.0);
     fs::write(&path, samples.iter().map(|start| serde_json::to_string(start).unwrap() + "\n").collect::<String>())
         .unwrap();
@@ -100,8 +101,8 @@ fn promise_of_a_comparison_is_reached() {
 #[test]
 fn promise_of_few_blocks_and_many_cells_is_reached() {
     holds(
-        "add-one --factors lazy-intake,tag-cache,bind-first,static-libgcc,jemalloc --blocks 10",
-        Planted::Cell("baseline-with-jemalloc"),
+        "add-one --factors lazy-intake,tag-cache,bind-first,static-libgcc,webpki-roots --blocks 10",
+        Planted::Cell("baseline-with-webpki-roots"),
     );
 }
 

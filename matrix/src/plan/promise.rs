@@ -100,7 +100,7 @@ enum Noise {
 }
 
 impl Noise {
-    /// From earlier samples: each cell with the first one that was started under the same condition, block by block, less what they differ by.
+    /// From earlier samples: each cell with each other that was started under the same condition, block by block, less what they differ by.
     fn of(samples: &[Sample]) -> Self {
         let mut conditions: BTreeMap<_, BTreeMap<&str, BTreeMap<u32, f64>>> = BTreeMap::new();
         let mut starts = 0;
@@ -113,10 +113,11 @@ impl Noise {
         }
         let mut differences = Vec::new();
         for cells in conditions.values() {
-            let Some(reference) = cells.values().next() else { continue };
-            for cell in cells.values().skip(1) {
-                let paired = cell.iter().filter_map(|(block, value)| Some(value - reference.get(block)?));
-                differences.extend(around_zero(paired.collect()));
+            for (place, cell) in cells.values().enumerate() {
+                for other in cells.values().skip(place + 1) {
+                    let paired = cell.iter().filter_map(|(block, value)| Some(value - other.get(block)?));
+                    differences.extend(around_zero(paired.collect()));
+                }
             }
         }
         if differences.is_empty() { Self::Guess } else { Self::Known { differences, starts } }
