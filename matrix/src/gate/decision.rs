@@ -145,7 +145,7 @@ fn notes(experiment: &Experiment, sides: &Sides) -> Vec<String> {
     };
     let compared = sides.candidates.iter().chain(&sides.reference);
     if !compared.map(String::as_str).any(controlled) {
-        notes.push("No program was started under two names, so that a noisy machine would not show.".to_owned());
+        notes.push("No program was started under two names, so that a biased measurement would not show.".to_owned());
     }
     notes
 }

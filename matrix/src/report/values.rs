@@ -20,8 +20,9 @@ struct Line<'a> {
 pub fn write(story: &Story) -> Result<String, Error> {
     let mut sheet = Sheet { writer: Writer::from_writer(Vec::new()) };
     sheet.writer.write_record(["condition", "cell", "measure", "statistic", "value"]).map_err(Error::Csv)?;
-    for note in &story.experiment.analysis.notes {
-        sheet.line(&Line { condition: "", cell: "", measure: "", statistic: "note", value: note.clone() })?;
+    for (number, note) in (1_u32..).zip(&story.experiment.analysis.notes) {
+        let statistic = format!("note {number}");
+        sheet.line(&Line { condition: "", cell: "", measure: "", statistic: &statistic, value: note.clone() })?;
     }
     for chapter in &story.chapters {
         sheet.chapter(chapter)?;
