@@ -92,8 +92,3 @@ impl Starts<'_> {
         self.good.values().filter_map(|start| start.measures.get(measure).copied()).collect()
     }
 }
-
-/// Whether a measure is counted; one that is not known is not.
-pub fn is_counted(measure: &str) -> bool {
-    MEASURES.iter().any(|known| known.name == measure && known.counted)
-}

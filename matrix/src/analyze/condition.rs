@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::blocks::{Blocks, Starts};
 use super::comparisons::{Pair, comparisons, pairs, pairs_with_floor};
 use super::context::Context;
-use super::control;
+use super::control::{self, Bias};
 use super::delivery::{Delivery, DeliveryOutcome, failures, outcomes};
 use super::design::{Contrasts, contrasts};
 use super::effects::effects;
-use super::estimate::blocks_needed;
+use super::estimate::ENOUGH;
 use super::summary::summary;
-use super::{CellSummary, ConditionAnalysis, Estimate, Verdict};
+use super::{CellSummary, ConditionAnalysis, Direction, Estimate, Verdict};
 use crate::measure::sample::Phase;
-use crate::plan::{Cell, CellKind, Condition};
+use crate::plan::{Alias, Cell, CellKind, Condition};
 
 /// The analysis of one condition; what a reader has to know beside it is added to `notes`.
 pub fn analysis(
@@ -22,9 +22,9 @@ pub fn analysis(
     blocks: &Blocks<'_>,
     delivered: &[Delivery],
     notes: &mut Vec<String>,
-) -> ConditionAnalysis {
+) -> Found {
     let cells = &context.plan.cells;
-    let void = control::void(context, condition, blocks);
+    let biases = control::biases(context, condition, blocks);
     let all: Vec<Pair<'_>> = pairs(context);
     let seed = format!("{condition:?}");
     let mut analysis = ConditionAnalysis {
@@ -35,17 +35,28 @@ pub fn analysis(
         to_floor: comparisons(context, &seed, blocks, &pairs_with_floor(context)),
         effects: Vec::new(),
         interactions: Vec::new(),
-        void,
+        void: biases.first().filter(|bias| bias.is_of_a_gate()).map(|bias| bias.reason.clone()),
     };
     let outcomes = outcomes(delivered);
     let found = designed(context, blocks, &outcomes, notes);
-    analysis.effects = effects(context, &seed, blocks, &found.mains);
-    analysis.interactions = effects(context, &seed, blocks, &found.interactions);
-    notes.extend(found.directions.iter().cloned());
-    notes.extend(lost(&found.lost));
+    // Effects and interactions are read as one list of results: they share the chance of a false alarm.
+    let parts = 1 + usize::from(!found.interactions.is_empty());
+    analysis.effects = effects(context, &seed, blocks, &found.mains, parts);
+    analysis.interactions = effects(context, &seed, blocks, &found.interactions, parts);
+    notes.extend(directions(&analysis));
+    notes.extend(lost(context, &found));
+    notes.extend(confounded(&found));
     notes.extend(too_few(&analysis));
-    overrule(&mut analysis, &outcomes);
-    analysis
+    let others = biases.iter().filter(|bias| analysis.void.is_none() && !bias.is_of_a_gate());
+    notes.extend(others.map(|bias| format!("No verdict about {}: {}", bias.measure, bias.reason)));
+    overrule(&mut analysis, &outcomes, &biases);
+    Found { analysis, aliases: found.aliases }
+}
+
+/// What was found under one condition, with what its cells cannot tell apart.
+pub struct Found {
+    pub analysis: ConditionAnalysis,
+    pub aliases: Vec<Alias>,
 }
 
 /// The cells that have a start that counts.
@@ -108,61 +119,85 @@ fn designed(
         let names: Vec<&str> = dropped.iter().map(|cell| cell.id.as_str()).collect();
         notes.push(format!("Effects were estimated without {}: too few starts, or another digest.", names.join(", ")));
     }
-    contrasts(&plan.factors, &kept, &plan.aliases)
+    contrasts(&plan.factors, plan.cells.first(), &kept)
 }
 
 fn mismatches(outcomes: &BTreeMap<&str, DeliveryOutcome>, id: &str) -> bool {
     outcomes.get(id) == Some(&DeliveryOutcome::PayloadMismatch)
 }
 
-fn lost(effects: &[String]) -> Option<String> {
-    const SHOWN: usize = 6;
-    let shown: Vec<&str> = effects.iter().map(String::as_str).take(SHOWN).collect();
-    let more = match effects.len().checked_sub(SHOWN) {
-        Some(more @ 1..) => format!(" and {more} more"),
-        _ => String::new(),
-    };
-    let names = shown.join(", ");
-    (!shown.is_empty())
-        .then(|| format!("The cells do not tell these effects apart, and they are left out: {names}{more}."))
+/// What is meant by the effect of a factor that has values instead of on and off.
+fn directions(analysis: &ConditionAnalysis) -> Vec<String> {
+    let directions = analysis.effects.iter().filter_map(|effect| Some((&effect.name, effect.direction.as_ref()?)));
+    let axes = directions.filter(|(_, direction)| direction.to != "on" || direction.from != "off");
+    axes.map(|(name, Direction { from, to })| format!("The effect of {name} is that of going from {from} to {to}."))
+        .collect()
 }
 
-/// Flipping the signs of a few blocks gives too few arrangements for any of them to be surprising.
-fn too_few(analysis: &ConditionAnalysis) -> Option<String> {
-    let estimated = |estimate: &Estimate| estimate.verdict != Verdict::NoOp;
-    let compared =
-        analysis.comparisons.iter().filter(|comparison| comparison.differences.values().any(estimated)).count();
-    let asked = compared.max(analysis.effects.len()).max(analysis.interactions.len());
-    let needed = blocks_needed(asked);
-    let few = asked > 0 && (1..needed).contains(&analysis.blocks);
-    few.then(|| {
+/// Effects that the plan held apart from others and these cells do not, by name.
+fn lost(context: &Context<'_>, found: &Contrasts) -> Option<String> {
+    let is_known = |name: &str| name.contains('*') && context.plan.aliases.iter().any(|alias| alias.effect == name);
+    let lost: Vec<&str> = found.lost.iter().map(String::as_str).filter(|name| !is_known(name)).collect();
+    (!lost.is_empty()).then(|| {
+        format!("These effects can't be estimated from the cells that count, and are left out: {}.", lost.join(", "))
+    })
+}
+
+/// Main effects that may be nothing but an interaction.
+fn confounded(found: &Contrasts) -> Option<String> {
+    let names: Vec<&str> =
+        found.mains.iter().filter(|main| main.is_confounded()).map(|main| main.name.as_str()).collect();
+    (!names.is_empty()).then(|| {
         format!(
-            "Complete blocks: {}. Before any of {asked} timed differences can be told from chance, however large, it takes {needed}.",
-            analysis.blocks
+            "The cells that count do not tell these main effects from interactions, so that none of them is called found: {}.",
+            names.join(", ")
+        )
+    })
+}
+
+/// With fewer blocks, all differences lie on one side by chance alone too often.
+fn too_few(analysis: &ConditionAnalysis) -> Option<String> {
+    let compared =
+        analysis.comparisons.iter().map(|one| (format!("{} against {}", one.cell, one.reference), &one.differences));
+    let effects = analysis.effects.iter().chain(&analysis.interactions);
+    let all = compared.chain(effects.map(|effect| (format!("the effect of {}", effect.name), &effect.estimates)));
+    let few: Vec<String> = all
+        .filter_map(|(name, estimates)| {
+            let pairs =
+                estimates.values().filter(|estimate| estimate.family > 0).map(|estimate| estimate.pairs).min()?;
+            (pairs < ENOUGH).then(|| format!("{name} ({pairs})"))
+        })
+        .collect();
+    (!few.is_empty()).then(|| {
+        format!(
+            "No measured difference, however large, can be told from chance before it has {ENOUGH} blocks with a start of each of its cells. \
+             There are fewer of: {}.",
+            few.join(", ")
         )
     })
 }
 
 /// What is known beside the numbers goes before them. A digest goes before noise, as no quiet machine would change it.
-fn overrule(analysis: &mut ConditionAnalysis, outcomes: &BTreeMap<&str, DeliveryOutcome>) {
+fn overrule(analysis: &mut ConditionAnalysis, outcomes: &BTreeMap<&str, DeliveryOutcome>, biases: &[Bias]) {
     let void = analysis.void.is_some();
-    let overruled = |estimate: &mut Estimate, mismatch: bool| match estimate.verdict {
+    let is_biased = |measure: &str| void || biases.iter().any(|bias| bias.measure == measure);
+    let overruled = |(measure, estimate): (&String, &mut Estimate), mismatch: bool| match estimate.verdict {
         Verdict::NoOp => {}
         _ if mismatch => estimate.verdict = Verdict::DigestMismatch,
-        _ if void => estimate.verdict = Verdict::Void,
+        _ if is_biased(measure) => estimate.verdict = Verdict::Void,
         _ => {}
     };
     for comparison in &mut analysis.comparisons {
         let mismatch = mismatches(outcomes, &comparison.cell) || mismatches(outcomes, &comparison.reference);
-        let estimates = comparison.differences.values_mut().chain(comparison.ratios.values_mut());
+        let estimates = comparison.differences.iter_mut().chain(&mut comparison.ratios);
         estimates.for_each(|estimate| overruled(estimate, mismatch));
     }
     for comparison in &mut analysis.to_floor {
-        let estimates = comparison.differences.values_mut().chain(comparison.ratios.values_mut());
+        let estimates = comparison.differences.iter_mut().chain(&mut comparison.ratios);
         estimates.for_each(|estimate| overruled(estimate, false));
     }
     for effect in analysis.effects.iter_mut().chain(&mut analysis.interactions) {
-        effect.estimates.values_mut().for_each(|estimate| overruled(estimate, false));
+        effect.estimates.iter_mut().for_each(|estimate| overruled(estimate, false));
     }
 }
 

@@ -11,7 +11,7 @@ use super::{Analysis, Delivery};
 use crate::build::Built;
 use crate::measure::sample::Sample;
 use crate::plan::circumstances::describe;
-use crate::plan::{Condition, DELIVERY, Plan, SCHEMA};
+use crate::plan::{Alias, Condition, DELIVERY, Plan, SCHEMA};
 
 /// Resamples behind each interval, unless a simulation needs thousands of analyses.
 pub const RESAMPLES: usize = 3999;
@@ -23,16 +23,18 @@ pub fn analyze(plan: &Plan, builds: &[Built], samples: &[Sample], resamples: usi
     let context = Context::new(plan, builds, Bootstrap { seed: plan.seed, resamples });
     let mut notes = strangers(plan, samples);
     let mut deliveries = Vec::new();
+    let mut aliases: Vec<Alias> = Vec::new();
     let conditions = plan.conditions.iter().map(|one| {
         let mut own = Vec::new();
         let blocks = sorted(plan, one, samples, &mut own);
         own.extend(condition::missing(&context, &blocks));
         let delivered = delivery::deliveries(&context, one, &blocks);
-        let analysis = condition::analysis(&context, one, &blocks, &delivered, &mut own);
+        let found = condition::analysis(&context, one, &blocks, &delivered, &mut own);
+        merge(&mut aliases, found.aliases);
         deliveries.extend(delivered);
         let prefix = if plan.conditions.len() > 1 { format!("{}: ", describe(one)) } else { String::new() };
         notes.extend(own.into_iter().map(|note| format!("{prefix}{note}")));
-        analysis
+        found.analysis
     });
     let conditions = conditions.collect();
     for untimed in untimed(samples) {
@@ -40,14 +42,20 @@ pub fn analyze(plan: &Plan, builds: &[Built], samples: &[Sample], resamples: usi
         deliveries.extend(delivery::deliveries(&context, untimed, &blocks));
     }
     notes.extend(deliveries.iter().filter_map(forgiven));
-    Analysis {
-        schema: SCHEMA,
-        design: plan.design.clone(),
-        seed: plan.seed,
-        conditions,
-        aliases: plan.aliases.clone(),
-        deliveries,
-        notes,
+    let (design, seed) = (plan.design.clone(), plan.seed);
+    Analysis { schema: SCHEMA, design, seed, conditions, aliases, deliveries, notes }
+}
+
+/// Under another condition other cells may be missing.
+fn merge(aliases: &mut Vec<Alias>, others: Vec<Alias>) {
+    for other in others {
+        match aliases.iter_mut().find(|alias| alias.effect == other.effect) {
+            Some(alias) => {
+                let new: Vec<String> = other.with.into_iter().filter(|name| !alias.with.contains(name)).collect();
+                alias.with.extend(new);
+            }
+            None => aliases.push(other),
+        }
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Question<'a> {
     pub verdict: Option<Verdict>,
     /// What is wrong whatever the numbers are, the worst of it, with the reason.
     pub finding: Option<(Outcome, String)>,
-    /// Complete blocks behind the answer.
+    /// Blocks behind the answer: those in which both sides have a start that counts.
     pub blocks: usize,
 }
 
@@ -228,8 +228,10 @@ fn in_this_run<'a>(
         high: *high,
         detectable: *detectable,
     });
+    let pairs = estimate.as_ref().map_or(0, |estimate| estimate.pairs);
     let verdict = estimate.map(|estimate| estimate.verdict);
-    Ok(Question { growth, verdict, ..question(found, candidate, Against::Cell(reference), gate, limit) })
+    let question = question(found, candidate, Against::Cell(reference), gate, limit);
+    Ok(Question { growth, verdict, blocks: pairs, ..question })
 }
 
 /// None where the baseline is of other machines, and its ratio is not known to hold on this one.

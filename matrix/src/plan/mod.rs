@@ -11,6 +11,7 @@ pub mod file;
 mod hosted;
 mod names;
 mod partition;
+mod promise;
 mod run;
 mod text;
 

@@ -74,6 +74,11 @@ fn of_delivery(delivery: &Delivery, place: &str) -> Option<Alarm> {
     Some(Alarm::broken(format!("{}{place}{times}.", sentence.trim_end_matches('.'))))
 }
 
+/// What the analysis has to say beside its numbers.
+pub fn of_notes(experiment: &Experiment) -> Vec<Alarm> {
+    experiment.analysis.notes.iter().map(|note| Alarm::note(note.clone())).collect()
+}
+
 /// That there is nothing to believe under one of several conditions.
 pub fn of_void(found: &ConditionAnalysis) -> Alarm {
     Alarm::broken(format!("Void: nothing may be believed under {}.", describe(&found.condition)))

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use matrix::analyze::{Analysis, CellSummary, Comparison, ConditionAnalysis, Effect, Estimate, Summary, Verdict};
+use matrix::analyze::{
+    Analysis, CellSummary, Comparison, ConditionAnalysis, Direction, Effect, Estimate, Summary, Verdict,
+};
 use matrix::build::{Built, Failure};
 use matrix::measure::sample::Phase;
 use matrix::measure::{Machine, Run};
@@ -254,7 +256,8 @@ fn comparison(cell: &CellSummary, reference: &CellSummary) -> Comparison {
         let ratio = own.p50 / other.p50;
         let verdict = if ratio < 0.99 { Verdict::Faster } else { Verdict::NoDetectableChange };
         let (low, high) = (ratio * 0.98, ratio * 1.02);
-        (name.clone(), Estimate { value: ratio, low, high, p: 0.01, detectable: 0.03, verdict })
+        let counts = estimate(0.0, 0.0);
+        (name.clone(), Estimate { value: ratio, low, high, p: 0.01, detectable: 0.03, verdict, ..counts })
     });
     Comparison {
         cell: cell.cell.clone(),
@@ -269,8 +272,11 @@ fn effect(name: &str, worth: f64, noise: f64, random: &mut StdRng) -> Effect {
         let value = worth + noise * (random.random::<f64>() - 0.5);
         estimate(value, noise)
     };
+    let switched = Direction { from: "off".to_owned(), to: "on".to_owned() };
     Effect {
         name: name.to_owned(),
+        direction: (!name.contains('*')).then_some(switched),
+        aliases: Vec::new(),
         estimates: BTreeMap::from([
             ("ready".to_owned(), about(worth)),
             ("register".to_owned(), about(worth * 0.4)),
@@ -285,7 +291,8 @@ pub fn estimate(value: f64, width: f64) -> Estimate {
         value if value - width > 0.0 => Verdict::Slower,
         _ => Verdict::NoDetectableChange,
     };
-    Estimate { value, low: value - width, high: value + width, p: 0.02, detectable: 1.4 * width, verdict }
+    let (low, high) = (value - width, value + width);
+    Estimate { value, low, high, p: 0.02, detectable: 1.4 * width, verdict, pairs: 60, family: 14, needed: None }
 }
 
 /// A comparison of sets: no factors, so no effects.
