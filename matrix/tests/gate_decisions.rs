@@ -145,6 +145,22 @@ struct Case<'a> {
     remedy: &'a str,
 }
 
+fn unbuilt() -> Built {
+    Built {
+        schema: SCHEMA,
+        cell: "candidate".to_owned(),
+        program: None,
+        agent: None,
+        sha256: String::new(),
+        bytes: 0,
+        seconds: 1.0,
+        cached: false,
+        origin: None,
+        same_as: None,
+        failure: Some(Failure { command: "cargo build --x".to_owned(), output: "error: no linker".to_owned() }),
+    }
+}
+
 #[test]
 fn every_outcome_has_a_status_of_its_own_and_a_sentence_with_what_can_be_done() {
     let plan = planned();
@@ -158,19 +174,6 @@ fn every_outcome_has_a_status_of_its_own_and_a_sentence_with_what_can_be_done() 
     let mut failing = calm.clone();
     let start = failing.iter_mut().find(|sample| sample.cell == "candidate").unwrap();
     start.failure = Some("it crashed".to_owned());
-    let failed = Built {
-        schema: SCHEMA,
-        cell: "candidate".to_owned(),
-        program: None,
-        agent: None,
-        sha256: String::new(),
-        bytes: 0,
-        seconds: 1.0,
-        cached: false,
-        origin: None,
-        same_as: None,
-        failure: Some(Failure { command: "cargo build --x".to_owned(), output: "error: no linker".to_owned() }),
-    };
     let slow = samples(&plan, 1, 9.0);
     let case = |samples, name, status| Case { samples, builds: &[], ms: 2.0, name, status, reason: "", remedy: "" };
     let cases = [
@@ -191,7 +194,7 @@ fn every_outcome_has_a_status_of_its_own_and_a_sentence_with_what_can_be_done() 
         Case {
             reason: "cargo build --x",
             remedy: "the command below",
-            builds: &[failed],
+            builds: &[unbuilt()],
             ..case(&calm, "build-failed", 3)
         },
     ];

@@ -7,6 +7,7 @@
 
 mod analyze_support;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -24,7 +25,7 @@ fn floor() -> Cell {
 }
 
 fn external(id: &str, own_payload: bool) -> Cell {
-    let kind = CellKind::External { path: "/bin/true".into(), environment: Default::default(), own_payload };
+    let kind = CellKind::External { path: "/bin/true".into(), environment: BTreeMap::default(), own_payload };
     Cell { kind, ..cell(id) }
 }
 
@@ -216,7 +217,7 @@ fn the_cell_that_changes_is_accused_and_not_its_neighbours() {
 /// A start of a cell that is not timed.
 fn untimed(cell: &str, disturbance: Disturbance, digest: &str) -> Sample {
     let condition = Condition { runtime: DELIVERY.to_owned(), disturbance, ..Condition::default() };
-    Sample { condition, digest: Some(digest.to_owned()), ..sample(cell, 0, 0, Default::default()) }
+    Sample { condition, digest: Some(digest.to_owned()), ..sample(cell, 0, 0, BTreeMap::default()) }
 }
 
 #[test]

@@ -115,7 +115,10 @@ impl Baseline {
     /// The digest that a cell is held to, on any machine. An error where none is stored although the cell has one now.
     pub fn digest(&self, delivery: &Delivery) -> Result<Option<&str>, Error> {
         let Delivery { condition, cell, digest, .. } = delivery;
-        let stored = self.runs().flat_map(|run| &run.deliveries).find(|stored| stored.condition == *condition && stored.cell == *cell);
+        let stored = self
+            .runs()
+            .flat_map(|run| &run.deliveries)
+            .find(|stored| stored.condition == *condition && stored.cell == *cell);
         match stored {
             None if digest.is_some() => {
                 let condition = describe(condition);
