@@ -246,7 +246,10 @@ fn as_agreed(scene: &Scene, journal: &[Entry], refused: &[String]) -> Result<(),
         }
         _ => None,
     };
-    let new = |what: &What| sentence(what).filter(|reason| !known(reason)).or_else(|| exhausted(what));
+    // What is refused to processes is not known at the beginning, when there are none.
+    let of_processes = |what: &What| matches!(what, What::ProcessesShared { .. } | What::FootprintsLate { .. });
+    let refusal = |what: &What| sentence(what).filter(|reason| !of_processes(what) && !known(reason));
+    let new = |what: &What| refusal(what).or_else(|| exhausted(what));
     let timed = scene.condition.runtime != DELIVERY;
     let missing = missing(&scene.condition, journal).filter(|_| timed);
     let reason = missing.or_else(|| journal.iter().find_map(|entry| new(&entry.what)));
