@@ -98,6 +98,16 @@ fn counts_that_vary_together_have_an_interval_with_a_width() {
 }
 
 #[test]
+fn a_count_that_varied_in_any_start_of_its_cell_is_not_exact() {
+    let mut samples = counted(12, "minor_faults", |_| 900.0, |_| 901.0);
+    // The block has no partner, and still shows that the count is not always the same.
+    samples.push(start("baseline", 12, "minor_faults", 903.0));
+    let analysis = analyze(&pair(13), &[], &samples, RESAMPLES);
+    let estimate = difference(&analysis, "other", "minor_faults");
+    assert!(estimate.low < 1.0 && 1.0 < estimate.high && estimate.p > 0.0, "{estimate:?}");
+}
+
+#[test]
 fn threads_and_memory_are_measured_and_not_counted() {
     for measure in ["threads", "major_faults", "resident_peak"] {
         let analysis = analyze(&pair(3), &[], &counted(3, measure, |_| 4.0, |_| 5.0), RESAMPLES);
@@ -414,4 +424,5 @@ fn an_account_can_be_quoted() {
     );
     assert!(text.contains("fast against baseline") && text.contains("faster by 1.51 ms [1.5"), "{text}");
     assert!(text.contains("no detectable change (0."), "{text}");
+    assert!(text.contains("2 verdicts share a chance of 5 %"), "{text}");
 }

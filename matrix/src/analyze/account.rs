@@ -1,5 +1,6 @@
 //! An analysis in a few lines. The whole of it is the business of `cargo matrix report`.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use super::{Analysis, ConditionAnalysis, Direction, Effect, Estimate, Verdict};
@@ -25,6 +26,9 @@ fn show(out: &mut Formatter<'_>, analysis: &ConditionAnalysis) -> fmt::Result {
     writeln!(out, "\n{}: {} complete blocks", describe(&analysis.condition), analysis.blocks)?;
     if let Some(reason) = &analysis.void {
         writeln!(out, "  invalid: {reason}")?;
+    }
+    if let Some(family @ 1..) = headline(analysis) {
+        writeln!(out, "  {family} verdicts share a chance of 5 % for a false alarm")?;
     }
     for failure in analysis.cells.iter().filter_map(|cell| Some((&cell.cell, cell.failures.as_ref()?))) {
         writeln!(out, "  {}: {}", failure.0, failure.1)?;
@@ -52,6 +56,15 @@ fn show(out: &mut Formatter<'_>, analysis: &ConditionAnalysis) -> fmt::Result {
         }
     }
     Ok(())
+}
+
+/// How many verdicts about the gates are judged together.
+fn headline(analysis: &ConditionAnalysis) -> Option<usize> {
+    let gate = |estimates: &BTreeMap<String, Estimate>| {
+        SHOWN.iter().filter_map(|gate| Some(estimates.get(*gate)?.family)).max()
+    };
+    let effects = analysis.effects.iter().filter_map(|effect| gate(&effect.estimates)).max();
+    effects.or_else(|| analysis.comparisons.iter().filter_map(|one| gate(&one.differences)).max())
 }
 
 /// An estimate that can be quoted.

@@ -186,12 +186,11 @@ fn aliases(all: &[Column], estimated: &BTreeMap<usize, Contrast>) -> Vec<Alias> 
         one.centred.iter().zip(&other.centred).map(|(one, other)| one * other).sum::<f64>().abs() > ROUNDING
     };
     let with = |(place, column): (usize, &Column)| -> Alias {
-        let with = match estimated.get(&place) {
-            Some(contrast) => contrast.aliases.iter().map(|alias| alias.name.clone()).collect(),
-            None => {
-                let others = all.iter().enumerate().filter(|(other, _)| *other != place && !is_clear(*other));
-                others.filter(|(_, other)| shares(column, other)).map(|(_, other)| other.name.clone()).collect()
-            }
+        let with = if let Some(contrast) = estimated.get(&place) {
+            contrast.aliases.iter().map(|alias| alias.name.clone()).collect()
+        } else {
+            let others = all.iter().enumerate().filter(|(other, _)| *other != place && !is_clear(*other));
+            others.filter(|(_, other)| shares(column, other)).map(|(_, other)| other.name.clone()).collect()
         };
         Alias { effect: column.name.clone(), with }
     };

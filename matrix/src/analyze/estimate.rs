@@ -147,7 +147,8 @@ impl Family {
     /// How many estimated standard errors a difference has to have so that it is found with [`POWER`].
     pub fn reach(&mut self, freedom: f64) -> f64 {
         let level = FAMILY_WISE / to_f64(self.asked.max(1));
-        let compute = || detectable(critical(level, freedom), freedom, POWER);
+        // The error of a trimmed mean varies more than the root of a χ², for power as for the critical value.
+        let compute = || detectable(critical(level, freedom), freedom, POWER) * heavier(freedom);
         *self.reaches.entry(freedom.to_bits()).or_insert_with(compute)
     }
 

@@ -58,7 +58,10 @@ pub fn question(blocks: &Blocks<'_>, sum: &Contrasted<'_>, measure: &str, scale:
     };
     let row = |row: &Vec<f64>| row.iter().map(|&value| transformed(value)).collect();
     let rows: Vec<Vec<f64>> = rows.iter().map(row).collect::<Option<_>>()?;
-    let step = step(&rows, &sum.weights);
+    // Every start of a cell, not only those that have a partner: an exact count is the same in all of them.
+    let starts = |cell: &&str| blocks.starts(cell).map(|starts| starts.values(measure)).unwrap_or_default();
+    let columns = sum.cells.iter().map(|cell| starts(cell).into_iter().filter_map(transformed).collect());
+    let step = step(columns, &sum.weights);
     let repeat = MEASURES.iter().find(|known| known.name == measure).map(|known| known.repeat);
     let exactness = match repeat {
         Some(Repeat::Fixed) if step == 0.0 => Exactness::Fixed,
@@ -76,14 +79,12 @@ fn weighted(row: &[f64], weights: &[f64]) -> f64 {
 }
 
 /// The smallest step between two values of each cell, added as errors are.
-fn step(rows: &[Vec<f64>], weights: &[f64]) -> f64 {
-    let of_cell = |place: usize| {
-        let mut values: Vec<f64> = rows.iter().filter_map(|row| row.get(place).copied()).collect();
+fn step(columns: impl Iterator<Item = Vec<f64>>, weights: &[f64]) -> f64 {
+    let of_cell = |mut values: Vec<f64>| {
         values.sort_unstable_by(f64::total_cmp);
         let steps = values.windows(2).filter_map(|pair| Some((pair.last()? - pair.first()?, pair.last()?.abs())));
         let real = steps.filter(|(step, size)| *step > ROUNDING * size).map(|(step, _)| step);
         real.min_by(f64::total_cmp).unwrap_or(0.0)
     };
-    let squares = weights.iter().enumerate().map(|(place, weight)| (weight * of_cell(place)).powi(2));
-    squares.sum::<f64>().sqrt()
+    columns.zip(weights).map(|(values, weight)| (weight * of_cell(values)).powi(2)).sum::<f64>().sqrt()
 }

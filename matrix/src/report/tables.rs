@@ -143,12 +143,12 @@ pub fn results(chapter: &Chapter, kind: Kind) -> Table {
     let (title, about, column) = match kind {
         Kind::Comparison => (
             format!("Against {against}, the largest difference first"),
-            "20 % trimmed mean of the paired differences: between starts of the same block, less a fifth of them at each end.",
+            "20\u{a0}% trimmed mean of the paired differences: between starts of the same block, less a fifth of them at each end.",
             "cell",
         ),
         Kind::Effect => (
             "What each switch is worth, the largest effect first".to_owned(),
-            "Going from the first value to the second, averaged over all settings of the others: 20 % trimmed mean over the blocks.",
+            "Going from the first value to the second, averaged over all settings of the others: 20\u{a0}% trimmed mean over the blocks.",
             "switch",
         ),
         Kind::Interaction => (
