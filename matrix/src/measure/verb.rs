@@ -155,8 +155,10 @@ fn told(summary: &Summary) -> String {
     if *failed > 0 {
         told += &format!(", {failed} of them failed");
     }
-    if !summary.left_out.is_empty() {
-        told += &format!(", {} conditions left out", summary.left_out.len());
+    match summary.left_out.len() {
+        0 => {}
+        1 => told += ", 1 condition left out",
+        conditions => told += &format!(", {conditions} conditions left out"),
     }
     if summary.stopped {
         told += "; stopped early, and the same command goes on from here";
