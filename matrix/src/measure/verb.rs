@@ -159,8 +159,10 @@ fn told(summary: &Summary) -> String {
     if *retried > 0 {
         told += &format!(", {retried} attempts failed for the sandbox's own sake and were made again");
     }
-    if !summary.left_out.is_empty() {
-        told += &format!(", {} conditions left out", summary.left_out.len());
+    match summary.left_out.len() {
+        0 => {}
+        1 => told += ", 1 condition left out",
+        conditions => told += &format!(", {conditions} conditions left out"),
     }
     if summary.stopped {
         told += "; stopped early, and the same command goes on from here";
