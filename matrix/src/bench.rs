@@ -6,6 +6,9 @@ use std::{fs, io};
 
 use crate::cli;
 use crate::invoke::build::target_directory;
+use crate::measure::{self, DirectoryLock};
+use crate::plan::circumstances::describe;
+use crate::plan::{Condition, Regime, TrustStore};
 
 /// Starts of each program under each condition, unless told otherwise. Enough for the intervals of the gates to be some tenths of a millisecond wide on a
 /// quiet machine.
@@ -13,32 +16,54 @@ pub const BLOCKS: u32 = 40;
 /// Starts of each program under each fault: whether the same arrives, one start shows; a second one shows that it was no accident.
 const FAULT_BLOCKS: u32 = 2;
 
+/// What `analyze` says of deliveries, the worst first.
+const JUDGED: [u8; 3] = [cli::PAYLOAD_MISMATCH, cli::DID_NOT_START, cli::HARNESS_FAILED];
+
 /// Compares the named sets with each other and with the floor: plans, builds, measures, analyzes and reports, and then starts them beside faults, to see that
 /// they still deliver the same. `verb` runs one command line.
-pub fn run(blocks: Option<u32>, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
+///
+/// What this machine cannot produce is left out at once, before anything is built; with `require` that is an error.
+pub fn run(blocks: Option<u32>, require: bool, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
     let folder = target_directory().join("matrix/bench");
+    let circumstances = match Circumstances::here(require) {
+        Ok(circumstances) => circumstances,
+        Err(error) => return cli::complain(&error, cli::SETUP_FAILED),
+    };
+    // Its steps take the directory's own lock one after the other, and between them it is still in use.
+    let _alone = match DirectoryLock::take(&folder, "bench.lock") {
+        Ok(lock) => lock,
+        Err(error) => return cli::complain(&error, cli::USAGE),
+    };
     eprintln!("The first run builds three extensions, which takes minutes; then it starts each of them many times.");
-    match set_aside(&folder) {
+    let aside = DirectoryLock::take(&folder, measure::LOCK).and_then(|_lock| set_aside(&folder));
+    match aside {
         Ok(true) => eprintln!("What the last run left is kept as {}", folder.join("*.before.*").display()),
         Ok(false) => {}
-        Err(error) => return cli::complain(&error, cli::SETUP_FAILED),
+        Err(error) => return cli::complain(&error, cli::USAGE),
     }
-    let mut differs = false;
-    for line in steps(&folder, blocks.unwrap_or(BLOCKS)) {
+    let mut worst = None;
+    for line in steps(&folder, blocks.unwrap_or(BLOCKS), &circumstances) {
         eprintln!("\n$ cargo matrix {}", line.join(" "));
         let code = verb(&line);
-        // What differs is in the report, which is still to come.
-        differs |= code == cli::DELIVERS_DIFFERENTLY.into();
-        if code != ExitCode::SUCCESS && code != cli::DELIVERS_DIFFERENTLY.into() {
-            return code;
+        if code == ExitCode::SUCCESS {
+            continue;
+        }
+        // What does not deliver or start is in the report, which is still to come.
+        match JUDGED.iter().position(|status| code == (*status).into()).filter(|_| is_analysis(&line)) {
+            Some(place) => worst = Some(worst.map_or(place, |worst: usize| worst.min(place))),
+            None => return code,
         }
     }
     eprintln!("\nThe report with its pictures is {}", folder.join("report.html").display());
-    if differs { cli::DELIVERS_DIFFERENTLY.into() } else { ExitCode::SUCCESS }
+    worst.and_then(|place| JUDGED.get(place)).map_or(ExitCode::SUCCESS, |status| (*status).into())
+}
+
+fn is_analysis(line: &[String]) -> bool {
+    line.first().is_some_and(|verb| verb == "analyze")
 }
 
 /// A run that has come to its report is not gone on with: the programs or the number of blocks may be others by now. One that was interrupted is.
-fn set_aside(folder: &Path) -> io::Result<bool> {
+fn set_aside(folder: &Path) -> Result<bool, measure::Error> {
     if !folder.join("report.html").exists() {
         return Ok(false);
     }
@@ -48,15 +73,49 @@ fn set_aside(folder: &Path) -> io::Result<bool> {
         ("report.html", "report.before.html"),
     ] {
         match fs::rename(folder.join(now), folder.join(before)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(measure::Error::Write { path: folder.join(now), source });
+            }
             _ => {}
         }
     }
     Ok(true)
 }
 
+/// The conditions that a machine produces.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances {
+    regimes: &'static str,
+    store: &'static str,
+}
+
+impl Circumstances {
+    /// Those of a machine that refuses nothing.
+    pub const ALL: Self = Self { regimes: "boosted,throttled", store: "al2023" };
+
+    fn here(require: bool) -> Result<Self, measure::Error> {
+        let refused = |condition: &Condition, instead: &str| -> Result<bool, measure::Error> {
+            let Some(reason) = measure::not_produced_here(condition)? else { return Ok(false) };
+            if require {
+                return Err(measure::Error::NotProduced { condition: describe(condition), reason });
+            }
+            eprintln!("This machine has {reason}. {instead}; run as root to measure more.");
+            Ok(true)
+        };
+        let host = Condition { trust_store: TrustStore::Host, ..Condition::default() };
+        let throttled = Condition { regime: Regime::Throttled, ..host.clone() };
+        let no_store = refused(&Condition::default(), "Starts see its own trust store instead, and are named so")?;
+        let no_share = refused(&throttled, "Throttled starts are left out")?;
+        Ok(Self {
+            regimes: if no_share { "boosted" } else { Self::ALL.regimes },
+            store: if no_store { "host" } else { Self::ALL.store },
+        })
+    }
+}
+
 /// The command lines, without `cargo matrix`.
-pub fn steps(folder: &Path, blocks: u32) -> Vec<Vec<String>> {
+pub fn steps(folder: &Path, blocks: u32, circumstances: &Circumstances) -> Vec<Vec<String>> {
+    let Circumstances { regimes, store } = circumstances;
     let faults = folder.join("faults");
     let at = |folder: &Path, name: &str| folder.join(name).display().to_string();
     let path = |folder: &Path| folder.display().to_string();
@@ -64,10 +123,34 @@ pub fn steps(folder: &Path, blocks: u32) -> Vec<Vec<String>> {
     let (blocks, fault_blocks) = (blocks.to_string(), FAULT_BLOCKS.to_string());
     let disturbances = "intake,telemetry,platform";
     let lines: [&[&str]; 10] = [
-        &["plan", "sets", "--out", &here, "--blocks", &blocks, "--memory", "1024", "--regime", "boosted,throttled"],
+        &[
+            "plan",
+            "sets",
+            "--out",
+            &here,
+            "--blocks",
+            &blocks,
+            "--memory",
+            "1024",
+            "--regime",
+            regimes,
+            "--trust-store",
+            store,
+        ],
         &["build", &here],
         &["bench", "--out", &here],
-        &["plan", "sets", "--out", &there, "--blocks", &fault_blocks, "--disturb", disturbances],
+        &[
+            "plan",
+            "sets",
+            "--out",
+            &there,
+            "--blocks",
+            &fault_blocks,
+            "--disturb",
+            disturbances,
+            "--trust-store",
+            store,
+        ],
         &["build", &there],
         &["bench", "--out", &there],
         &["analyze", &at(&faults, "plan.json"), &at(&faults, "samples.jsonl"), "--out", &at(&faults, "analysis.json")],

@@ -16,12 +16,22 @@ pub const REFUSED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// Something could not be built.
 pub const BUILD_FAILED: u8 = 3;
-/// Cells of one experiment do not deliver the same.
-pub const DELIVERS_DIFFERENTLY: u8 = 4;
+/// A cell does not deliver what its function printed and sent, or not what the reference delivers.
+pub const PAYLOAD_MISMATCH: u8 = 4;
 /// What is claimed of a program does not hold.
 pub const UNPROVEN: u8 = 5;
 /// Something is missing, or cannot be read or written.
 pub const SETUP_FAILED: u8 = 6;
+/// The sandbox could not make a start, however often; no program is to blame.
+pub const HARNESS_FAILED: u8 = 7;
+/// A cell did not start, or not often enough.
+pub const DID_NOT_START: u8 = 8;
+/// A candidate has grown by more than its budget.
+pub const REGRESSED: u8 = 10;
+/// The run cannot tell: it has too few starts, or they vary too much.
+pub const INCONCLUSIVE: u8 = 11;
+/// The control differs or is missing, so that nothing in the run may be believed.
+pub const INVALID_RUN: u8 = 12;
 /// As shells report a process that SIGINT has ended.
 pub const INTERRUPTED: u8 = 130;
 
@@ -65,7 +75,7 @@ fn dispatch(cli: Cli) -> ExitCode {
         Verb::Layer(arguments) => layer::run(&arguments),
         Verb::Inspect(arguments) => inspect::run(&arguments),
         Verb::Bench(arguments) if arguments.is_planned() => measure::bench(&arguments),
-        Verb::Bench(arguments) => bench::run(arguments.blocks, &typed),
+        Verb::Bench(arguments) => bench::run(arguments.blocks, arguments.require, &typed),
         Verb::Merge(arguments) => merge::run(&arguments),
         Verb::Analyze(arguments) => analyze::run(&arguments),
         Verb::Report(arguments) => report::run(&arguments),

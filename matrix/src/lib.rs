@@ -21,6 +21,7 @@ pub mod fips_report;
 pub mod flavour;
 pub mod gate;
 pub mod inspect;
+pub mod interrupt;
 pub mod invoke;
 pub mod layer;
 pub mod manifest;

@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 use analyze_support::*;
 use matrix::analyze::{Analysis, Effect, Verdict, analyze};
 use matrix::build::Built;
+use matrix::plan::design::fraction::fraction;
+use matrix::plan::design::plackett_burman::plackett_burman as screen;
+use matrix::plan::design::{Matrix, full};
 use matrix::plan::{Cell, CellKind, Plan, SCHEMA};
 
 /// What `a` and `b` change on their own, and what `a` and `b` change together, in ms from off to on.
@@ -81,10 +84,9 @@ fn a_folded_plackett_burman_design_holds_every_main_effect_clear_of_interactions
 }
 
 #[test]
-fn an_interaction_appears_in_what_the_plan_says_it_is_an_alias_of() {
+fn main_effect_of_an_unfolded_screen_names_its_aliases_and_is_not_found() {
     let design = plackett_burman();
-    let mut plan = designed(&rows(&design), 12);
-    plan.aliases = vec![alias("c", &["a*b"])];
+    let plan = designed(&rows(&design), 12);
     // A third of the interaction goes into each main effect that is not its own, as the columns' product says.
     let product = |row: &&String| {
         let sign = |at: usize| if row.as_bytes()[at] == b'+' { 1.0 } else { -1.0 };
@@ -95,8 +97,14 @@ fn an_interaction_appears_in_what_the_plan_says_it_is_an_alias_of() {
     let c = typical(&plan, 30, "c");
     assert!((c - share * BOTH).abs() < 0.06, "{c} {share}");
     let analysis = simulate(&plan, 1);
-    assert_eq!(analysis.aliases, plan.aliases);
-    assert!(!names(&only(&analysis).interactions).contains(&"a*b"));
+    let found = only(&analysis);
+    assert_eq!((found.effects.len(), found.interactions.len()), (11, 0));
+    for effect in &found.effects {
+        assert_eq!(effect.aliases.len(), 45, "{}: all pairs of other factors", effect.name);
+        assert!(!is_found(&effect.estimates["ready"]), "{effect:?}");
+    }
+    assert!(found.effects[2].aliases.contains(&"a*b".to_owned()));
+    noted(&analysis, "do not tell these main effects from interactions");
 }
 
 #[test]
@@ -141,20 +149,23 @@ fn what_the_cells_do_not_determine_is_left_out_and_named() {
     assert_eq!(names(&only(&analysis).effects), ["a", "b", "c"]);
     assert!(only(&analysis).interactions.is_empty());
     assert!(noted(&analysis, "left out").contains("d, a*b, a*c, b*c"), "{:?}", analysis.notes);
-    // An alias of the plan is known before, and no news.
+    assert!(only(&analysis).effects.iter().all(|effect| !is_found(&effect.estimates["ready"])));
+    // An interaction that the plan knew to be lost is no news.
     plan.factors.pop();
-    plan.aliases = vec![alias("c", &["a*b"]), alias("b", &["a*c"]), alias("a", &["b*c"])];
-    assert_eq!(simulate(&plan, 3).notes, Vec::<String>::new());
+    plan.aliases = vec![alias("a*b", &["c"]), alias("a*c", &["b"]), alias("b*c", &["a"])];
+    let notes = simulate(&plan, 3).notes;
+    assert!(notes.len() == 1 && notes[0].contains("none of them is called found: a, b, c"), "{notes:?}");
 }
 
 #[test]
 fn of_interactions_that_are_aliases_the_reported_one_is_estimated() {
     // Resolution IV: d = a·b·c, so that a·b and c·d are one column.
-    let mut plan = designed(&["----", "--++", "-+-+", "-++-", "+--+", "+-+-", "++--", "++++"], 16);
-    plan.aliases = vec![alias("b*a", &["c*d"]), alias("a*c", &["b*d"]), alias("a*d", &["b*c"])];
+    let plan = designed(&["----", "--++", "-+-+", "-++-", "+--+", "+-+-", "++--", "++++"], 16);
     let analysis = simulate(&plan, 2);
-    assert_eq!(names(&only(&analysis).interactions), ["b*a", "a*c", "a*d"]);
-    assert!(covers(effect(&only(&analysis).interactions, "b*a"), BOTH));
+    assert_eq!(names(&only(&analysis).interactions), ["a*b", "a*c", "a*d"]);
+    assert!(covers(effect(&only(&analysis).interactions, "a*b"), BOTH));
+    assert_eq!(only(&analysis).interactions[0].aliases, ["c*d"]);
+    assert_eq!(analysis.notes, Vec::<String>::new());
 }
 
 #[test]
@@ -206,5 +217,100 @@ fn an_axis_is_read_from_its_first_value_to_the_other() {
     let samples = Machine::new(8).run(&plan, &["ready"], |cell, _| if cell.id == "cell-1" { 9.0 } else { 5.0 });
     let analysis = analyze(&plan, &[], &samples, RESAMPLES);
     assert!(covers(effect(&only(&analysis).effects, "a"), 4.0));
-    noted(&analysis, "that of aws-lc in place of ring");
+    noted(&analysis, "The effect of a is that of going from ring to aws-lc.");
+    // The direction is the plan's, whatever cell comes first among those that are left.
+    let samples: Vec<_> = Machine::new(8)
+        .run(&plan, &["ready"], |cell, _| if cell.id == "cell-1" { 9.0 } else { 5.0 })
+        .into_iter()
+        .filter(|start| start.cell != "cell-0")
+        .collect();
+    assert!(only(&analyze(&plan, &[], &samples, RESAMPLES)).effects.is_empty());
+}
+
+/// What is true of a simulated experiment: these effects are worth 1.5 ms each, and nothing else is worth anything.
+const TRUTHS: [&[&str]; 4] = [&[], &["a"], &["a", "b"], &["a*b"]];
+const WORTH: f64 = 1.5;
+const RUNS_OF_EACH: u64 = 25;
+
+fn planted(cell: &Cell, truth: &[&str]) -> f64 {
+    let of = |name: &&str| name.split('*').map(|factor| sign(cell, factor)).product::<f64>() * WORTH / 2.0;
+    5.0 + truth.iter().map(of).sum::<f64>()
+}
+
+fn signs(design: &Matrix) -> Vec<String> {
+    design.runs.iter().map(|run| run.iter().map(|high| if *high { '+' } else { '-' }).collect()).collect()
+}
+
+/// Whether a run calls something found that is not there: a main effect that is none, an interaction that neither is one nor stands for one.
+fn is_wrong(analysis: &Analysis, truth: &[&str]) -> bool {
+    let found = only(analysis);
+    let is_true = |effect: &Effect| {
+        let named = |name: &str| truth.contains(&name);
+        let stands_for = effect.name.contains('*') && effect.aliases.iter().any(|alias| named(alias));
+        named(&effect.name) || stands_for
+    };
+    let mut claimed = found.effects.iter().chain(&found.interactions);
+    claimed.any(|effect| effect.estimates.values().any(is_found) && !is_true(effect))
+}
+
+#[test]
+fn simulated_truths_hold_the_error_rate_with_and_without_a_missing_cell() {
+    let designs = [screen(11).unwrap(), fraction(6, 4).unwrap(), fraction(8, 4).unwrap(), full(3).unwrap()];
+    let (mut wrong, mut found) = (Rate::default(), Rate::default());
+    for (number, design) in designs.iter().enumerate() {
+        let rows: Vec<String> = signs(design);
+        let plan = designed(&rows.iter().map(String::as_str).collect::<Vec<_>>(), 12);
+        for truth in TRUTHS {
+            for missing in [false, true] {
+                let mut here = Rate::default();
+                for seed in 0..RUNS_OF_EACH {
+                    let mut samples =
+                        Machine::new(seed + 1000 * number as u64)
+                            .run(&plan, &["register", "ready"], |cell, _| planted(cell, truth));
+                    let gone = &plan.cells[usize::try_from(seed).unwrap() % plan.cells.len()].id;
+                    samples.retain(|start| !missing || start.cell != *gone);
+                    let analysis = analyze(&plan, &[], &samples, RESAMPLES);
+                    here.count(is_wrong(&analysis, truth));
+                    wrong.count(is_wrong(&analysis, truth));
+                    if truth == ["a", "b"] && !missing {
+                        found.count(is_found(effect(&only(&analysis).effects, "a")));
+                    }
+                }
+                assert!(here.share() <= 0.16, "design {number}, {truth:?}, missing {missing}: {here:?}");
+            }
+        }
+    }
+    assert!(wrong.share() <= 0.055, "{wrong:?}");
+    assert!(found.share() >= 0.9, "{found:?}");
+}
+
+#[test]
+fn a_missing_cell_of_a_screen_costs_certainty_and_no_truth() {
+    let rows = signs(&screen(11).unwrap());
+    let plan = designed(&rows.iter().map(String::as_str).collect::<Vec<_>>(), 20);
+    let mut samples = Machine::new(3).run(&plan, &["ready"], |cell, _| planted(cell, &["a*b"]));
+    samples.retain(|start| start.cell != "cell-5");
+    let analysis = analyze(&plan, &[], &samples, RESAMPLES);
+    assert_eq!(only(&analysis).effects.len(), 11);
+    assert!(only(&analysis).effects.iter().all(|effect| effect.aliases.is_empty()), "{:?}", only(&analysis).effects);
+    let found: Vec<&str> = only(&analysis)
+        .effects
+        .iter()
+        .filter(|effect| is_found(&effect.estimates["ready"]))
+        .map(|effect| effect.name.as_str())
+        .collect();
+    assert_eq!(found, Vec::<&str>::new());
+}
+
+#[test]
+fn effects_that_a_missing_cell_takes_are_named() {
+    // Eight main effects and seven sums of interactions of 16 cells: 15 cells hold none of them apart.
+    let rows = signs(&fraction(8, 4).unwrap());
+    let plan = designed(&rows.iter().map(String::as_str).collect::<Vec<_>>(), 12);
+    let mut samples = Machine::new(3).run(&plan, &["ready"], |cell, _| planted(cell, &["a"]));
+    samples.retain(|start| start.cell != "cell-5");
+    let analysis = analyze(&plan, &[], &samples, RESAMPLES);
+    noted(&analysis, "none of them is called found: a, b, c, d, e, f, g, h");
+    assert!(noted(&analysis, "are left out").contains("a*b"), "{:?}", analysis.notes);
+    assert!(only(&analysis).effects.iter().all(|effect| !effect.aliases.is_empty()));
 }

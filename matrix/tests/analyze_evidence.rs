@@ -34,8 +34,17 @@ fn counted(blocks: u32, measure: &str, baseline: impl Fn(u32) -> f64, other: imp
 #[test]
 fn a_counter_that_never_varies_is_certain() {
     let analysis = analyze(&pair(3), &[], &counted(3, "relocations", |_| 900.0, |_| 650.0), RESAMPLES);
-    let expected =
-        Estimate { value: -250.0, low: -250.0, high: -250.0, p: 0.0, detectable: 0.0, verdict: Verdict::Faster };
+    let expected = Estimate {
+        value: -250.0,
+        low: -250.0,
+        high: -250.0,
+        p: 0.0,
+        detectable: 0.0,
+        verdict: Verdict::Faster,
+        pairs: 3,
+        family: 0,
+        needed: None,
+    };
     assert_eq!(*difference(&analysis, "other", "relocations"), expected);
     let ratio = &comparison(&analysis, "other").ratios["relocations"];
     assert!((ratio.value - 650.0 / 900.0).abs() < 1e-12 && ratio.low.to_bits() == ratio.high.to_bits(), "{ratio:?}");
@@ -67,17 +76,129 @@ fn a_counter_that_hardly_varies_has_an_interval_and_never_a_number_that_is_none(
 }
 
 #[test]
+fn two_blocks_of_one_more_are_no_proof_for_a_count() {
+    for (blocks, verdict) in [(2, Verdict::Inconclusive), (5, Verdict::Inconclusive), (6, Verdict::Slower)] {
+        let analysis = analyze(&pair(blocks), &[], &counted(blocks, "minor_faults", |_| 900.0, |_| 901.0), RESAMPLES);
+        assert_eq!(difference(&analysis, "other", "minor_faults").verdict, verdict, "{blocks} blocks");
+    }
+}
+
+#[test]
+fn counts_that_vary_together_have_an_interval_with_a_width() {
+    // One more in every block, but the cells themselves are not the same in all of their starts.
+    let base = |block: u32| 900.0 + f64::from(block % 3);
+    for measure in ["minor_faults", "threads", "major_faults", "resident_peak", "file_size"] {
+        let analysis = analyze(&pair(12), &[], &counted(12, measure, base, |block| base(block) + 1.0), RESAMPLES);
+        let comparison = comparison(&analysis, "other");
+        for estimate in comparison.differences.values().chain(comparison.ratios.values()) {
+            assert!(estimate.low < estimate.value && estimate.value < estimate.high, "{measure}: {estimate:?}");
+            assert!(estimate.p > 0.0 && estimate.family > 0, "{measure}: {estimate:?}");
+        }
+    }
+}
+
+#[test]
+fn a_count_that_varied_in_any_start_of_its_cell_is_not_exact() {
+    let mut samples = counted(12, "minor_faults", |_| 900.0, |_| 901.0);
+    // The block has no partner, and still shows that the count is not always the same.
+    samples.push(start("baseline", 12, "minor_faults", 903.0));
+    let analysis = analyze(&pair(13), &[], &samples, RESAMPLES);
+    let estimate = difference(&analysis, "other", "minor_faults");
+    assert!(estimate.low < 1.0 && 1.0 < estimate.high && estimate.p > 0.0, "{estimate:?}");
+}
+
+#[test]
+fn threads_and_memory_are_measured_and_not_counted() {
+    for measure in ["threads", "major_faults", "resident_peak"] {
+        let analysis = analyze(&pair(3), &[], &counted(3, measure, |_| 4.0, |_| 5.0), RESAMPLES);
+        assert_eq!(difference(&analysis, "other", measure).verdict, Verdict::Inconclusive, "{measure}");
+    }
+}
+
+#[test]
 fn one_timed_block_is_no_evidence_and_few_are_too_few() {
     let timed = |blocks: u32| counted(blocks, "ready", |block| 5.0 + f64::from(block) / 10.0, |_| 3.0);
     let analysis = analyze(&pair(1), &[], &timed(1), RESAMPLES);
     assert!(comparison(&analysis, "other").differences.is_empty());
     let analysis = analyze(&pair(5), &[], &timed(5), RESAMPLES);
-    assert_eq!(difference(&analysis, "other", "ready").verdict, Verdict::NoDetectableChange);
+    let estimate = difference(&analysis, "other", "ready");
+    assert_eq!((estimate.verdict, estimate.pairs, estimate.needed), (Verdict::Inconclusive, 5, Some(6)));
     let note = &analysis.notes[0];
-    assert!(note.starts_with("Complete blocks: 5.") && note.ends_with("it takes 6."), "{note}");
+    assert!(note.contains("before it has 6 blocks") && note.ends_with("other against baseline (5)."), "{note}");
     let analysis = analyze(&pair(6), &[], &timed(6), RESAMPLES);
     assert_eq!(difference(&analysis, "other", "ready").verdict, Verdict::Faster);
     assert_eq!(analysis.notes, Vec::<String>::new());
+}
+
+#[test]
+fn six_blocks_find_a_difference_however_much_is_asked_beside_it() {
+    let names: Vec<String> = (0..12).map(|index| format!("cell-{index}")).collect();
+    let plan = plan(names.iter().map(|name| cell(name)).collect(), 6);
+    for seed in 0..20 {
+        let samples = Machine::new(seed).run(&plan, &["register", "ready"], |_, _| 3.0);
+        let steady = samples.into_iter().map(|mut start| {
+            let slower = if start.cell == "cell-7" { 2.7 } else { 0.0 };
+            start.measures.values_mut().for_each(|value| *value = 5.0 + slower + (*value % 1.0) / 20.0);
+            start
+        });
+        let analysis = analyze(&plan, &[], &steady.collect::<Vec<_>>(), RESAMPLES);
+        for measure in ["register", "ready"] {
+            let estimate = difference(&analysis, "cell-7", measure);
+            assert_eq!((estimate.verdict, estimate.family), (Verdict::Slower, 22), "{seed} {measure}: {estimate:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_called_undetectable_that_is_larger_than_what_is_detected() {
+    let names: Vec<String> = (0..8).map(|index| format!("cell-{index}")).collect();
+    for (blocks, seed) in (2..30).zip(0..) {
+        let plan = plan(names.iter().map(|name| cell(name)).collect(), blocks);
+        let truth = |id: &str| if id == "cell-3" { 3.6 } else { 3.0 };
+        let samples = Machine::new(seed).run(&plan, &["register", "ready", "cpu_total"], |cell, _| truth(&cell.id));
+        for comparison in &only(&analyze(&plan, &[], &samples, RESAMPLES)).comparisons {
+            for estimate in comparison.differences.values() {
+                let silent = estimate.verdict == Verdict::NoDetectableChange;
+                assert!(!silent || estimate.value.abs() < estimate.detectable, "{blocks}: {estimate:?}");
+                assert!(!silent || covers(estimate, 0.0), "{blocks}: {estimate:?}");
+                let needed = estimate.needed.unwrap_or(usize::MAX);
+                assert!(needed > estimate.pairs && needed >= 6, "{blocks}: {estimate:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn advice_counts_the_pairs_of_its_own_comparison() {
+    let plan = plan(vec![cell("baseline"), cell("fragile"), cell("sound")], 20);
+    let mut samples = Machine::new(1).run(&plan, &["ready"], |_, _| 3.0);
+    samples.retain(|start| start.cell != "fragile" || start.block < 3);
+    let analysis = analyze(&plan, &[], &samples, RESAMPLES);
+    let of = |id: &str| difference(&analysis, id, "ready");
+    assert_eq!((of("fragile").pairs, of("sound").pairs, only(&analysis).blocks), (3, 20, 3));
+    assert_eq!(of("fragile").verdict, Verdict::Inconclusive);
+    assert_ne!(of("sound").verdict, Verdict::Inconclusive);
+    assert!(analysis.notes[0].ends_with("There are fewer of: fragile against baseline (3)."), "{:?}", analysis.notes);
+}
+
+#[test]
+fn a_control_covers_every_measure_and_takes_only_what_it_is_about() {
+    let plan = plan(vec![cell("baseline"), again("baseline-again", "baseline"), cell("fast")], 24);
+    let samples = |biased: &str| {
+        let truth = |cell: &Cell, measure: &str| {
+            if cell.id == "baseline-again" && measure == biased { 6.0 } else { 3.0 }
+        };
+        Machine::new(5).run(&plan, &["register", "ready", "cpu_total", "minor_faults"], truth)
+    };
+    let analysis = analyze(&plan, &[], &samples("cpu_total"), RESAMPLES);
+    assert_eq!(only(&analysis).void, None);
+    assert_eq!(difference(&analysis, "fast", "cpu_total").verdict, Verdict::Void);
+    assert_ne!(difference(&analysis, "fast", "ready").verdict, Verdict::Void);
+    let note = analysis.notes.iter().find(|note| note.contains("cpu_total")).unwrap();
+    assert!(note.starts_with("No verdict about cpu_total: baseline-again is the same program"), "{note}");
+    assert!(only(&analyze(&plan, &[], &samples("register"), RESAMPLES)).void.is_some());
+    let counts = analyze(&plan, &[], &samples("minor_faults"), RESAMPLES);
+    assert_eq!(difference(&counts, "fast", "minor_faults").verdict, Verdict::Void);
 }
 
 #[test]
@@ -164,7 +285,7 @@ fn a_script_hears_of_another_digest() {
     assert_eq!(status("same"), (0, String::new()));
     let (code, said) = status("less");
     assert_eq!(code, 4);
-    assert!(said.contains("not everybody delivers what the reference delivers: other"), "{said}");
+    assert!(said.contains("other: payload-mismatch: none of 8 starts delivers what baseline delivers"), "{said}");
     assert!(path("analysis.json").exists(), "it is told in the analysis, too");
 }
 
@@ -303,4 +424,5 @@ fn an_account_can_be_quoted() {
     );
     assert!(text.contains("fast against baseline") && text.contains("faster by 1.51 ms [1.5"), "{text}");
     assert!(text.contains("no detectable change (0."), "{text}");
+    assert!(text.contains("2 verdicts share a chance of 5 %"), "{text}");
 }

@@ -36,7 +36,10 @@ fn samples(plan: &Plan, seed: u64, more: f64) -> Vec<Sample> {
         _ => 3.0,
     };
     let mut samples = Machine::new(seed).run(plan, &["register", "ready"], truth);
-    samples.iter_mut().filter(|sample| sample.cell == "floor").for_each(|sample| sample.digest = None);
+    samples
+        .iter_mut()
+        .filter(|sample| sample.cell == "floor")
+        .for_each(|sample| sample.digest = Some("bare".to_owned()));
     samples
 }
 
@@ -70,7 +73,7 @@ fn outcomes(more: f64, ms: f64) -> impl Fn(Outcome) -> usize {
 fn an_unchanged_build_is_never_called_a_regression_in_a_thousand_runs() {
     let count = outcomes(0.0, 2.0);
     assert_eq!(count(Outcome::Regressed), 0);
-    assert!(count(Outcome::Void) <= 20, "{} void", count(Outcome::Void));
+    assert!(count(Outcome::InvalidRun) <= 20, "{} invalid", count(Outcome::InvalidRun));
     assert!(count(Outcome::Pass) >= 900, "{} passed", count(Outcome::Pass));
 }
 
@@ -142,6 +145,22 @@ struct Case<'a> {
     remedy: &'a str,
 }
 
+fn unbuilt() -> Built {
+    Built {
+        schema: SCHEMA,
+        cell: "candidate".to_owned(),
+        program: None,
+        agent: None,
+        sha256: String::new(),
+        bytes: 0,
+        seconds: 1.0,
+        cached: false,
+        origin: None,
+        same_as: None,
+        failure: Some(Failure { command: "cargo build --x".to_owned(), output: "error: no linker".to_owned() }),
+    }
+}
+
 #[test]
 fn every_outcome_has_a_status_of_its_own_and_a_sentence_with_what_can_be_done() {
     let plan = planned();
@@ -155,32 +174,27 @@ fn every_outcome_has_a_status_of_its_own_and_a_sentence_with_what_can_be_done() 
     let mut failing = calm.clone();
     let start = failing.iter_mut().find(|sample| sample.cell == "candidate").unwrap();
     start.failure = Some("it crashed".to_owned());
-    let failed = Built {
-        schema: SCHEMA,
-        cell: "candidate".to_owned(),
-        program: None,
-        agent: None,
-        sha256: String::new(),
-        bytes: 0,
-        seconds: 1.0,
-        cached: false,
-        origin: None,
-        same_as: None,
-        failure: Some(Failure { command: "cargo build --x".to_owned(), output: "error: no linker".to_owned() }),
-    };
     let slow = samples(&plan, 1, 9.0);
     let case = |samples, name, status| Case { samples, builds: &[], ms: 2.0, name, status, reason: "", remedy: "" };
     let cases = [
         Case { reason: "against a budget of 3.00 ms", remedy: "Nothing has grown", ms: 3.0, ..case(&calm, "pass", 0) },
         Case { reason: "budget of 2.00 ms", remedy: "raise the budget", ..case(&slow, "regressed", 10) },
         Case { reason: "would have been seen", remedy: "--blocks", ms: 0.01, ..case(&calm, "inconclusive", 11) },
-        Case { reason: "again is the same program as main", remedy: "quieter machine", ..case(&noisy, "void", 12) },
-        Case { reason: "does not deliver", remedy: "cargo matrix invoke", ..case(&silent, "differs", 4) },
-        Case { reason: "it crashed", remedy: "cargo matrix invoke", ..case(&failing, "differs", 4) },
+        Case {
+            reason: "again is the same program as main",
+            remedy: "quieter machine",
+            ..case(&noisy, "invalid-run", 12)
+        },
+        Case {
+            reason: "none of 30 starts delivers what main delivers",
+            remedy: "cargo matrix invoke",
+            ..case(&silent, "payload-mismatch", 4)
+        },
+        Case { reason: "it crashed", remedy: "cargo matrix invoke", ..case(&failing, "did-not-start", 8) },
         Case {
             reason: "cargo build --x",
             remedy: "the command below",
-            builds: &[failed],
+            builds: &[unbuilt()],
             ..case(&calm, "build-failed", 3)
         },
     ];
@@ -239,9 +253,9 @@ fn what_is_stored_is_what_the_next_run_is_held_to() {
         })
         .collect();
     let analysis = left(slow.path(), &noisy, &[]);
-    let void = slow.path().join("void.json");
-    let refused = gate(&[&analysis, "--budgets", budgets, "--save-baseline", void.to_str().unwrap()]);
-    assert_eq!((refused.status.code(), void.exists()), (Some(12), false), "{}", told(&refused));
+    let invalid = slow.path().join("invalid.json");
+    let refused = gate(&[&analysis, "--budgets", budgets, "--save-baseline", invalid.to_str().unwrap()]);
+    assert_eq!((refused.status.code(), invalid.exists()), (Some(12), false), "{}", told(&refused));
 }
 
 #[test]
@@ -258,7 +272,10 @@ fn what_cannot_be_decided_ends_with_status_2_and_says_what_is_missing() {
         (vec!["--budgets", other.to_str().unwrap()], "no budget in ms for the register gate under 1024 MB"),
         (vec!["--budgets", budgets, "--candidate", "nobody"], "no cell nobody that could be compared; there are main"),
         (vec!["--budgets", budgets, "--candidate", "main"], "name a --baseline"),
-        (vec!["--budgets", budgets, "--baseline", empty.to_str().unwrap()], "the baseline has nothing about candidate"),
+        (
+            vec!["--budgets", budgets, "--baseline", empty.to_str().unwrap()],
+            "the baseline does not say what candidate delivers",
+        ),
         (vec!["--budgets", &analysis], "no file of budgets"),
     ];
     for (arguments, expected) in cases {

@@ -51,7 +51,7 @@ fn a_planted_regression_is_found_and_an_unchanged_build_is_never_called_one() {
     // A machine that was too noisy says so, and is asked again.
     let clear = |seconds: &str| {
         let mut decisions = (0..PATIENCE).map(|_| decided(&planned(seconds)));
-        decisions.find(|decision| !matches!(decision.outcome, Outcome::Void | Outcome::Inconclusive))
+        decisions.find(|decision| !matches!(decision.outcome, Outcome::InvalidRun | Outcome::Inconclusive))
     };
     let late = clear(PLANTED_SECONDS).unwrap();
     assert_eq!(late.outcome, Outcome::Regressed, "{late:?}");

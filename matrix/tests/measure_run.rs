@@ -5,20 +5,21 @@ mod measure_support;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use matrix::build::Built;
+use matrix::build::hash::of_files;
+use matrix::executable;
 use matrix::measure::sample::Sample;
-use matrix::measure::{Error, Options, Run, Step, run};
+use matrix::measure::{DirectoryLock, Error, LOCK, Options, Run, Step, Summary, run};
 use matrix::plan::Partition;
-use matrix::plan::{Cache, CellKind, Condition, Latency, SCHEMA};
+use matrix::plan::{Cache, CellKind, Condition, DELIVERY, Latency, Plan, SCHEMA};
 use measure_support::*;
 
-fn built(cell: &str, program: impl Into<std::path::PathBuf>) -> Built {
-    use sha2::Digest as _;
+fn built(cell: &str, program: impl Into<PathBuf>) -> Built {
     let program = program.into();
-    let hash = sha2::Sha256::digest(fs::read(&program).unwrap());
-    let sha256 = hash.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let sha256 = of_files([program.as_path()]).unwrap();
     Built {
         schema: SCHEMA,
         cell: cell.to_owned(),
@@ -50,26 +51,36 @@ fn every_cell_starts_once_in_every_block_of_every_condition() {
         keys(&samples).into_iter().map(|(block, condition, _, cell)| (block, condition, cell)).collect();
     assert_eq!(distinct.len(), 12);
     assert!(samples.iter().any(|sample| sample.position == 0 && sample.cell == "twin"), "the order is drawn");
+    let limited = has_share(&summary);
     for sample in &samples {
-        assert_plausible(sample);
+        assert_plausible(sample, limited);
     }
     let run: Run = serde_json::from_str(&fs::read_to_string(out.path().join("run.json")).unwrap()).unwrap();
     assert!(run.seed == 7 && run.machine.cores > 0 && run.machine.kernel.starts_with("Linux "), "{run:?}");
     // Whoever can limit the CPU has control groups to do it with.
-    let limited = !run.refused.iter().any(|reason| reason.starts_with("no CPU share"));
     assert!(!limited || matches!(run.machine.control_groups, Some(1 | 2)), "{run:?}");
     assert_eq!(run.refused, summary.refused);
 }
 
-fn assert_plausible(sample: &Sample) {
+/// Whether processes have the CPU share of their memory tier after init. Without it nothing is said of how long an invocation takes.
+fn has_share(summary: &Summary) -> bool {
+    !summary.refused.iter().any(|reason| reason.starts_with("no CPU share"))
+}
+
+fn assert_plausible(sample: &Sample, limited: bool) {
     let value = |measure: &str| *sample.measures.get(measure).unwrap_or_else(|| panic!("no {measure}: {sample:?}"));
     assert!(0.0 < value("register") && value("register") <= value("ready"));
     assert!((value("init_null") - value("ready")).abs() < 1e-6, "beside a runtime that takes no time");
-    assert!(value("first_invocation") > 0.0);
+    for measure in ["first_invocation", "next_after_done"] {
+        assert_eq!(sample.measures.contains_key(measure), limited, "{measure}");
+    }
+    if limited {
+        assert!(value("first_invocation") > 0.0);
+        // It asks for the next event at once.
+        assert!(value("next_after_done").abs() < 1e-6);
+    }
     assert!(0.0 < value("cpu_settled") && value("cpu_settled") < 100.0, "it has next to nothing to do");
     assert!(0.0 < value("cpu_invocation") && value("cpu_invocation") < value("cpu_total"));
-    // It asks for the next event at once.
-    assert!(value("next_after_done").abs() < 1e-6);
     assert!(0.0 < value("cpu_total") && value("cpu_total") < 100.0);
     assert!(value("minor_faults") > 10.0 && value("resident_peak") > 100.0);
     // It starts a second one just after its first request for an event, which has stopped it.
@@ -79,7 +90,8 @@ fn assert_plausible(sample: &Sample) {
     if sample.condition.cache == Cache::Cold {
         assert!(0.0 < value("file_touched") && value("file_touched") * 1024.0 <= value("file_size"));
     }
-    assert_eq!((sample.digest.as_deref(), &sample.phases[..]), (None, &[][..]), "it is not ours");
+    assert!(sample.digest.is_some() && sample.undelivered.is_none(), "{sample:?}");
+    assert!(sample.phases.is_empty(), "it is not ours");
     let known: BTreeSet<_> = matrix::measure::sample::MEASURES.iter().map(|measure| measure.name).collect();
     assert!(sample.measures.keys().all(|name| known.contains(name.as_str())), "{:?}", sample.measures.keys());
 }
@@ -202,14 +214,76 @@ fn a_twin_of_another_build_is_not_measured_and_another_program_is_not_mixed_in()
 #[test]
 fn a_launcher_is_measured_with_what_it_executes() {
     let out = directory();
-    let launched = Built { agent: Some(env!("CARGO_BIN_EXE_floor").into()), ..built("launcher", agent()) };
+    let behind = out.path().join("agent");
+    executable::copy(env!("CARGO_BIN_EXE_floor").as_ref(), &behind).unwrap();
+    let sha256 = of_files([agent().as_path(), &behind]).unwrap();
+    let launched = Built { agent: Some(behind.clone()), sha256, ..built("launcher", agent()) };
     let plan = plan(vec![cell("launcher", CellKind::Build)], vec![condition()], 1);
-    run(&plan, &[launched], &options(out.path()), &|_| {}).unwrap();
+    run(&plan, std::slice::from_ref(&launched), &options(out.path()), &|_| {}).unwrap();
     let sample = &samples(out.path())[0];
     assert_eq!(sample.failure, None);
     let bytes = |path: &std::path::Path| fs::metadata(path).unwrap().len();
     let both = bytes(&agent()) + bytes(env!("CARGO_BIN_EXE_floor").as_ref());
     assert_eq!(sample.measures["file_size"].to_string(), both.to_string());
+
+    executable::write(&behind, "#!/bin/sh\nexit 1\n").unwrap();
+    let refused = run(&plan, &[launched], &options(directory().path()), &|_| {}).unwrap_err();
+    assert!(matches!(refused, Error::Changed { .. }), "the agent has changed since it was built: {refused}");
+}
+
+#[test]
+fn a_run_changes_nothing_in_a_directory_that_is_not_its_own() {
+    let out = directory();
+    let plan_of = |cells| plan(cells, vec![condition()], 1);
+    measure(&plan_of(vec![floor()]), out.path()).unwrap();
+    let path = out.path().join("samples.jsonl");
+    let torn = fs::read_to_string(&path).unwrap() + "{\"schema\":1,\"cell\":\"fl";
+    fs::write(&path, &torn).unwrap();
+    let record = fs::read(out.path().join("run.json")).unwrap();
+    let unchanged = || {
+        assert_eq!(fs::read_to_string(&path).unwrap(), torn);
+        assert_eq!(fs::read(out.path().join("run.json")).unwrap(), record);
+    };
+    let refused = measure(&plan_of(vec![external("floor", agent(), &[])]), out.path()).unwrap_err();
+    assert!(matches!(refused, Error::OtherRun { what: "program", .. }), "{refused}");
+    unchanged();
+    let refused = measure(&Plan { seed: 8, ..plan_of(vec![floor()]) }, out.path()).unwrap_err();
+    assert!(matches!(refused, Error::OtherRun { what: "plan", .. }), "{refused}");
+    unchanged();
+    let other = DirectoryLock::take(out.path(), LOCK).unwrap();
+    let refused = measure(&plan_of(vec![floor(), again("twin", "floor")]), out.path()).unwrap_err();
+    assert!(matches!(refused, Error::Busy { .. }), "{refused}");
+    unchanged();
+    drop(other);
+    assert_eq!(measure(&plan_of(vec![floor(), again("twin", "floor")]), out.path()).unwrap().started, 1);
+    assert_eq!(samples(out.path()).len(), 2, "what was torn has made room");
+}
+
+#[test]
+fn a_condition_that_the_machine_does_not_produce_is_left_out() {
+    // What is in memory anyway is never cold.
+    let Ok(out) = tempfile::tempdir_in("/dev/shm") else {
+        println!("not tested: it takes a file system in memory");
+        return;
+    };
+    let cold = Condition { cache: Cache::Cold, ..condition() };
+    let both = plan(vec![floor()], vec![condition(), cold.clone()], 2);
+    let required = Options { require: true, ..options(out.path()) };
+    let refused = run(&both, &[], &required, &|_| {}).unwrap_err();
+    assert!(matches!(refused, Error::NotProduced { .. }) && refused.to_string().contains("file on disk"), "{refused}");
+    assert!(!out.path().join("run.json").exists(), "nothing was measured");
+
+    let told = Told::default();
+    let summary = run(&both, &[], &options(out.path()), &|step| told.step(&step)).unwrap();
+    assert_eq!((summary.started, summary.left_out.len()), (2, 1));
+    assert!(samples(out.path()).iter().all(|sample| sample.condition == condition() && sample.failure.is_none()));
+    assert!(told.0.borrow().iter().any(|step| step.starts_with("LeftOut")), "{told:?}");
+    let record: Run = serde_json::from_str(&fs::read_to_string(out.path().join("run.json")).unwrap()).unwrap();
+    assert!(record.not_produced(&cold).unwrap().contains("no cold cache"), "{record:?}");
+    assert_eq!(record.not_produced(&condition()), None);
+
+    let refused = measure(&plan(vec![floor()], vec![cold], 2), out.path()).unwrap_err();
+    assert!(matches!(refused, Error::NothingProduced { .. }), "{refused}");
 }
 
 #[test]
@@ -234,7 +308,73 @@ fn a_real_runtime_runs_beside_the_extension() {
     let summary = run(&plan_of(python), &builds, &options(out.path()), &|step| told.step(&step)).unwrap();
     let samples = samples(out.path());
     assert_eq!((summary.started, summary.failed), (1, 0), "{samples:?}");
-    assert!(samples[0].digest.is_some() && samples[0].measures.contains_key("first_invocation"));
+    assert!(samples[0].digest.is_some() && samples[0].measures.contains_key("register"));
+    assert_eq!(samples[0].measures.contains_key("first_invocation"), has_share(&summary));
     let refused = run(&plan_of(unknown), &builds, &options(directory().path()), &|_| {}).unwrap_err();
     assert!(refused.to_string().contains("cobol"), "{refused}");
+}
+
+#[test]
+fn every_cell_is_started_beside_a_function_that_gives_it_everything_to_deliver() {
+    let out = directory();
+    let plan = plan(vec![cell("ship", CellKind::Build), floor()], vec![condition()], 1);
+    let options = Options { deliveries: true, ..options(out.path()) };
+    let builds = [built("ship", agent())];
+    let summary = run(&plan, &builds, &options, &|_| {}).unwrap();
+    let all = samples(out.path());
+    let (untimed, timed): (Vec<_>, Vec<_>) = all.iter().partition(|sample| sample.condition.runtime == DELIVERY);
+    assert_eq!((summary.started, summary.failed, untimed.len(), timed.len()), (6, 0, 4, 2), "{all:?}");
+    let faults: BTreeSet<_> = untimed.iter().map(|sample| sample.condition.disturbance).collect();
+    assert_eq!(faults.len(), 4, "none, and each fault");
+    for sample in untimed {
+        assert_eq!((sample.cell.as_str(), &sample.failure, sample.measures.len()), ("ship", &None, 0), "{sample:?}");
+        let missing = sample.undelivered.as_deref().unwrap();
+        assert!(missing.starts_with("missing: ") && missing.contains("lines "), "{missing}");
+    }
+    let ship = timed.iter().find(|sample| sample.cell == "ship").unwrap();
+    assert!(ship.undelivered.as_deref().unwrap().contains("the report of the request"), "{ship:?}");
+    assert_eq!(run(&plan, &builds, &options, &|_| {}).unwrap().started, 0, "there is nothing left to do");
+}
+
+/// The only program of a run, which is out of the sandbox's reach while it has another name.
+fn program(out: &std::path::Path) -> std::path::PathBuf {
+    let mut programs = fs::read_dir(out.join("programs")).unwrap().map(|entry| entry.unwrap().path());
+    programs.next().unwrap()
+}
+
+#[test]
+fn a_start_that_the_sandbox_cannot_make_is_made_again() {
+    let (out, elsewhere) = (directory(), directory());
+    let away = elsewhere.path().join("program");
+    let plan = plan(vec![floor()], vec![condition()], 3);
+    let told = Told::default();
+    let summary = run(&plan, &[], &options(out.path()), &|step| {
+        told.step(&step);
+        if matches!(step, Step::Started { block: 0, .. }) {
+            fs::rename(program(out.path()), &away).unwrap();
+        }
+    });
+    let error = summary.unwrap_err();
+    assert!(matches!(&error, Error::Harness { cell, block: 1, .. } if cell == "floor"), "{error}");
+    assert_eq!(told.0.borrow().iter().filter(|step| step.starts_with("Retried")).count(), 2);
+    let recorded = samples(out.path());
+    assert_eq!(recorded.iter().map(|sample| sample.harness).collect::<Vec<_>>(), [false, true], "it ends the run");
+    assert!(recorded[1].failure.is_some() && recorded[1].digest.is_none(), "{recorded:?}");
+
+    fs::write(out.path().join("plan.json"), serde_json::to_string(&plan).unwrap()).unwrap();
+    fs::write(out.path().join("builds.jsonl"), "").unwrap();
+    let matrix = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_matrix"));
+        let output = command.args(arguments).current_dir(out.path()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (status, said) = matrix(&["analyze", "plan.json", "samples.jsonl"]);
+    assert_eq!(status, Some(7), "{said}");
+    assert!(said.contains("floor: harness-failure: the sandbox could not make 1 of its starts"), "{said}");
+
+    // The same command goes on from there, and what was made good counts for nobody.
+    let (status, said) = matrix(&["bench", "--out", "."]);
+    assert_eq!(status, Some(0), "{said}");
+    let (status, said) = matrix(&["analyze", "plan.json", "samples.jsonl"]);
+    assert_eq!(status, Some(0), "{said}");
 }

@@ -153,6 +153,58 @@ fn a_companion_stands_beside_the_extensions_and_cpu_time_and_footprint_are_told(
     );
 }
 
+/// Bytes of the two files of an extension that were in memory at its exec.
+fn remaining(files: &Path, cold: bool) -> Option<u64> {
+    let companion = Companion { place: "bottlecap/agent".into(), source: files.join("agent") };
+    let mut extension = Extension::new("datadog-agent", files.join("program"));
+    extension.companions = vec![companion];
+    let sandbox = Sandbox::start(Setup { extensions: vec![extension], cold, ..Setup::default() }).unwrap();
+    assert!(sandbox.gates().extensions[0].next.is_some());
+    sandbox.journal().iter().find_map(|entry| match entry.what {
+        What::PagesDropped { remaining, .. } => Some(remaining),
+        _ => None,
+    })
+}
+
+#[test]
+fn files_of_a_cold_extension_are_on_disk_at_exec() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let files = directory();
+    for name in ["program", "agent"] {
+        matrix::executable::copy(Path::new(env!("CARGO_BIN_EXE_floor")), &files.path().join(name)).unwrap();
+    }
+    for _ in 0..3 {
+        // Whoever prepares the start reads the first of them.
+        assert_eq!(fs::read(files.path().join("program")).unwrap(), fs::read(files.path().join("agent")).unwrap());
+        assert_eq!(remaining(files.path(), true), Some(0));
+    }
+    assert_eq!(remaining(files.path(), false), None);
+    let mapped = memory_map(&files.path().join("agent"));
+    assert!(remaining(files.path(), true).unwrap() > 0, "what is mapped cannot be dropped, and that is told");
+    drop(mapped);
+}
+
+/// A process that has a file's pages mapped for as long as it lives.
+fn memory_map(file: &Path) -> Killed {
+    use std::io::BufRead as _;
+    const MAP: &str = "import mmap, sys, time; f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ); sum(m[::4096]); \
+                       print(flush=True); time.sleep(600)";
+    let mut command = std::process::Command::new("python3");
+    let mut child = command.args(["-c", MAP]).arg(file).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut ready = String::new();
+    std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    Killed(child)
+}
+
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn groups_of_this_process(directory: &Path) -> Vec<String> {
     let mine = format!("matrix-{}-", std::process::id());
     let mut found = Vec::new();

@@ -1,15 +1,16 @@
-//! The verb: files in, files out, and an end that can be asked for. One test, because a signal is for the whole process.
+//! The verb: files in, files out, and an end that can be asked for. One test raises a signal, which is for the whole process.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod measure_support;
 
 use std::fs;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use matrix::measure::{Arguments, bench};
+use matrix::plan::{Condition, TrustStore};
 use measure_support::*;
 use nix::sys::signal::{Signal, raise};
 
@@ -21,6 +22,49 @@ struct Line {
 
 fn arguments(rest: &[&str]) -> Arguments {
     Line::try_parse_from(["bench"].iter().chain(rest)).unwrap().arguments
+}
+
+#[test]
+fn options_that_take_a_plan_are_refused_without_one() {
+    let refused = Line::try_parse_from(["bench", "--partition", "0/2"]).err().unwrap().to_string();
+    assert!(refused.contains("--out"), "{refused}");
+    let parsed = arguments(&["--partition", "0/2", "--out", "somewhere"]);
+    assert!(parsed.is_planned() && parsed.partition.is_some());
+}
+
+/// Without privileges the sandbox sees the machine's trust store, which is then not measured under another's name.
+#[test]
+fn a_trust_store_that_cannot_be_shown_is_left_out() {
+    let out = directory();
+    let conditions = vec![Condition { trust_store: TrustStore::Al2023, ..condition() }, condition()];
+    let plan = plan(vec![floor()], conditions, 1);
+    fs::write(out.path().join("plan.json"), serde_json::to_string(&plan).unwrap()).unwrap();
+    fs::write(out.path().join("builds.jsonl"), "").unwrap();
+    let unprivileged = |rest: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-all", "--inh-caps=-all", "--", env!("CARGO_BIN_EXE_matrix"), "bench", "--out"]);
+        command.arg(out.path()).args(rest).env_remove("MATRIX_REQUIRE_ISOLATION").output()
+    };
+    let Ok(required) = unprivileged(&["--require"]) else {
+        println!("not tested: it takes setpriv");
+        return;
+    };
+    let said = String::from_utf8_lossy(&required.stderr);
+    if required.status.code() == Some(127) || said.contains("setpriv:") {
+        println!("not tested: {said}");
+        return;
+    }
+    assert_eq!(required.status.code(), Some(6), "{said}");
+    assert!(
+        said.contains("al2023 trust store cannot be measured here") || said.contains("cannot be measured here"),
+        "{said}"
+    );
+    assert!(!out.path().join("samples.jsonl").exists() || samples(out.path()).is_empty());
+    let measured = unprivileged(&[]).unwrap();
+    let said = String::from_utf8_lossy(&measured.stderr);
+    assert!(measured.status.success() && said.contains("left out: 1769 MB") && said.contains("al2023"), "{said}");
+    assert!(samples(out.path()).iter().all(|sample| sample.condition.trust_store == TrustStore::Host));
+    assert_eq!(samples(out.path()).len(), 1);
 }
 
 #[test]

@@ -93,3 +93,19 @@ fn the_manifest_can_be_read_by_programs() {
     assert_eq!(named("jemalloc-narenas")["requires"], serde_json::json!(["allocator=jemalloc"]));
     assert!(text(&matrix(&["docs"]).stdout).starts_with("| Switch |"));
 }
+
+#[test]
+fn a_plan_that_can_decide_nothing_warns_before_anything_is_built() {
+    let shown = |words: &[&str]| {
+        let output = matrix(&[&["plan"], words, &["--dry-run"]].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let warning = "note: WARNING: every difference in time will be inconclusive";
+    let few = shown(&["sets", "--blocks", "5"]);
+    assert!(few.contains(warning) && few.contains("before there are 6 blocks"), "{few}");
+    assert!(!shown(&["sets", "--blocks", "6"]).contains(warning));
+    // What is started for its payloads alone has no times to compare.
+    assert!(!shown(&["subsets", "--blocks", "1"]).contains(warning));
+    assert!(!shown(&["sets", "--blocks", "2", "--disturb", "intake,telemetry"]).contains(warning));
+}

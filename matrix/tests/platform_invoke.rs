@@ -166,6 +166,81 @@ fn a_function_that_outgrows_its_memory_is_killed() {
     assert_eq!(report["metrics"]["maxMemoryUsedMB"], report["metrics"]["memorySizeMB"]);
 }
 
+/// Whether the sandbox has processes of its own, without which nobody knows of those that have left their parents.
+fn knows_all_processes(sandbox: &Sandbox) -> bool {
+    let shared = happened(&sandbox.journal(), |what| matches!(what, What::ProcessesShared { .. }));
+    if shared {
+        println!("not tested: it takes a process namespace");
+    }
+    !shared
+}
+
+#[test]
+fn shared_pages_of_forked_processes_count_once() {
+    let sandbox = start(Setup { function: python(), memory_mb: 512, ..Setup::default() });
+    let invocation = sandbox.invoke(b"{\"hold_mb\":150,\"forks\":4,\"sleep\":0.5}").unwrap();
+    assert_eq!(invocation.outcome, Outcome::Success);
+    assert!((150..260).contains(&invocation.max_memory_mb), "{}", invocation.max_memory_mb);
+    let grown = sandbox.invoke(b"{\"hold_mb\":400,\"sleep\":2}").unwrap();
+    assert_eq!(grown.outcome, Outcome::OutOfMemory, "what is not shared counts as well");
+}
+
+#[test]
+fn memory_of_a_daemon_counts() {
+    let sandbox = start(Setup { function: python(), memory_mb: 128, ..Setup::default() });
+    if knows_all_processes(&sandbox) {
+        assert_eq!(sandbox.invoke(b"{\"daemon_mb\":300,\"sleep\":2}").unwrap().outcome, Outcome::OutOfMemory);
+        assert_eq!(
+            sandbox.invoke(b"{\"sleep\":0.2}").unwrap().outcome,
+            Outcome::Success,
+            "it has ended with its environment"
+        );
+    }
+}
+
+/// An extension that starts a daemon, and the file that the daemon writes to.
+fn with_daemon() -> (Setup, PathBuf) {
+    let ticks = fresh_file("ticks");
+    let mut extension = scripted("parent", "daemon register loop");
+    extension.environment.insert("TICKS".to_owned(), ticks.to_string_lossy().into_owned());
+    (Setup { extensions: vec![extension], function: python(), ..Setup::default() }, ticks)
+}
+
+#[test]
+fn a_daemon_is_frozen_and_continued_like_any_other_process() {
+    let (setup, ticks) = with_daemon();
+    let sandbox = start(setup);
+    if !knows_all_processes(&sandbox) {
+        return;
+    }
+    sandbox.invoke(b"{\"sleep\":0.2}").unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    let frozen = size(&ticks);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(size(&ticks), frozen);
+    sandbox.invoke(b"{\"sleep\":0.2}").unwrap();
+    assert!(frozen > 0 && size(&ticks) > frozen);
+}
+
+#[test]
+fn a_daemon_ends_with_its_environment_and_its_port_is_free() {
+    let (setup, ticks) = with_daemon();
+    let sandbox = start(setup);
+    if !knows_all_processes(&sandbox) {
+        return;
+    }
+    assert!(matches!(sandbox.invoke(b"{\"exit\":1}").unwrap().outcome, Outcome::RuntimeExited { .. }));
+    assert!(sandbox.within(|| std::net::TcpListener::bind("127.0.0.1:8126")).unwrap().is_ok());
+    assert_eq!(sandbox.invoke(b"{}").unwrap().outcome, Outcome::Success);
+    let ending = sandbox.shutdown().unwrap();
+    let daemons: Vec<_> =
+        said(&ending.output, "parent").into_iter().filter_map(|said| said.get("daemon").cloned()).collect();
+    assert_eq!(daemons, ["bound", "bound"]);
+    let ended = size(&ticks);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(size(&ticks), ended);
+}
+
 #[test]
 fn an_in_process_function_can_report_exit_and_run_out_of_memory() {
     let function = Function::from_fn(|call| match call.event {

@@ -13,7 +13,8 @@ use serde_json::Value;
 fn experiment() -> Experiment {
     let mut experiment = report_support::plausible();
     experiment.run = Some(report_support::run_of(experiment.analysis.seed));
-    let estimate = Estimate { value: 1.28, low: 1.21, high: 1.36, p: 0.01, detectable: 0.05, verdict: Verdict::Slower };
+    let known = report_support::estimate(0.0, 0.0);
+    let estimate = Estimate { value: 1.28, low: 1.21, high: 1.36, verdict: Verdict::Slower, ..known };
     for condition in &mut experiment.analysis.conditions {
         condition.to_floor = vec![Comparison {
             cell: "ship".to_owned(),

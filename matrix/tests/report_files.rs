@@ -85,7 +85,7 @@ fn several_formats_do_not_fit_on_standard_output() {
 fn what_is_read_is_what_was_written() {
     let directory = TempDir::new().unwrap();
     let mut experiment = report_support::troubled();
-    experiment.run = Some(report_support::run_of(7));
+    experiment.run = Some(matrix::measure::Run { refused: Vec::new(), ..report_support::run_of(7) });
     let read = Experiment::read(&arguments(&[&left(directory.path(), &experiment)]).files).unwrap();
     assert_eq!((read.plan, read.builds, read.run), (experiment.plan, experiment.builds, experiment.run));
     // The last bit of a number may be lost on the way to text and back.

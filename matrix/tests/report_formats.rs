@@ -1,11 +1,12 @@
 //! The same analysis says the same in every format.
-#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
 mod report_support;
 
 use std::collections::BTreeMap;
 
 use clap::ValueEnum;
+use matrix::analyze::{Direction, Verdict};
 use matrix::build::Origin;
 use matrix::report::{Experiment, Format, write};
 use serde_json::Value;
@@ -138,7 +139,7 @@ fn what_is_wrong_is_said_in_every_format_for_people() {
         "published-2024 did not always start; 41 starts can be used.",
         "delivers something else: not compared",
         "no-op: the same program",
-        "void: the machine was too noisy",
+        "void: the same program under two names differs",
     ];
     for format in [Format::Text, Format::Markdown, Format::Html] {
         let text = plain(&written(&experiment, format)).split_whitespace().collect::<Vec<_>>().join(" ");
@@ -166,14 +167,15 @@ fn a_cell_that_delivers_something_else_is_named_without_any_comparison() {
 #[test]
 fn an_effect_that_was_not_found_says_what_would_have_been() {
     let text = written(&report_support::plausible(), Format::Text);
-    assert!(text.contains("eager-binding      no detectable change (would have seen 0.17 ms)"), "{text}");
+    assert!(text.contains("eager-binding (off → on)      no detectable change (would have seen 0.17 ms)"), "{text}");
     assert!(text.contains("of 66 pairs show no detectable interaction at the ready gate"), "{text}");
 }
 
 #[test]
 fn results_are_never_percentages() {
     for format in [Format::Text, Format::Markdown] {
-        let text = written(&report_support::plausible(), format);
+        // The estimator has its name from what it leaves out.
+        let text = written(&report_support::plausible(), format).replace("20\u{a0}% trimmed", "trimmed");
         assert!(!text.contains('%'), "{format:?}");
     }
 }
@@ -259,4 +261,43 @@ fn a_comment_fits_a_pull_request_even_with_forty_cells() {
     let comment = written(&report_support::crowded(), Format::Markdown);
     assert!(comment.len() < 65_536, "{} bytes", comment.len());
     assert_eq!(comment.matches("<details>").count(), comment.matches("</details>").count());
+}
+
+#[test]
+fn every_format_prints_the_notes_of_the_analysis() {
+    let mut experiment = report_support::plausible();
+    experiment.analysis.notes =
+        ["No start counts of ship-static.", "There are fewer of: seed (3)."].map(str::to_owned).to_vec();
+    for format in Format::value_variants().iter().filter(|format| **format != Format::Bencher) {
+        let text = plain(&written(&experiment, *format));
+        for note in &experiment.analysis.notes {
+            assert!(text.contains(note), "{format:?} lacks {note}");
+        }
+    }
+    assert!(!values(&written(&experiment, Format::Csv)).is_empty());
+}
+
+#[test]
+fn inconclusive_says_what_it_takes_and_what_it_may_be_instead() {
+    let mut experiment = report_support::plausible();
+    let effect = &mut experiment.analysis.conditions[0].effects[0];
+    effect.aliases = ["tag-cache*lazy-intake".to_owned()].to_vec();
+    let estimate = effect.estimates.get_mut("ready").unwrap();
+    (estimate.value, estimate.low, estimate.high) = (-0.5, -0.9, -0.1);
+    (estimate.verdict, estimate.needed) = (Verdict::Inconclusive, Some(90));
+    let (name, axis) = (effect.name.clone(), Direction { from: "z".to_owned(), to: "3".to_owned() });
+    effect.direction = Some(axis);
+    for format in [Format::Text, Format::Markdown, Format::Html] {
+        let text = plain(&written(&experiment, format));
+        assert!(text.contains("inconclusive: −0.50 ms [−0.90, −0.10]; it takes 90 blocks"), "{format:?}: {text}");
+        assert!(text.contains("this may be tag-cache × lazy-intake instead"), "{format:?}");
+        assert!(text.contains(&format!("{name} (z → 3)")), "{format:?}");
+        assert!(text.contains("20 % trimmed mean"), "{format:?}");
+        assert!(text.contains("judged together"), "{format:?}: the family is stated");
+    }
+    let json: Value = serde_json::from_str(&written(&experiment, Format::Json)).unwrap();
+    let told = json["conditions"][0]["findings"].as_array().unwrap();
+    let told = told.iter().find(|told| told["subject"] == name && told["measure"] == "ready").unwrap();
+    assert_eq!((&told["direction"]["to"], &told["verdict"]), (&"3".into(), &"inconclusive".into()));
+    assert_eq!(told["aliases"], serde_json::json!(["tag-cache*lazy-intake"]));
 }

@@ -13,6 +13,7 @@ mod births;
 mod deliveries;
 mod destinations;
 mod durable;
+mod exercise;
 mod exhaustion;
 mod extensions_api;
 mod failures;

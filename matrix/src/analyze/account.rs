@@ -1,8 +1,9 @@
 //! An analysis in a few lines. The whole of it is the business of `cargo matrix report`.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
-use super::{Analysis, ConditionAnalysis, Estimate, Verdict};
+use super::{Analysis, ConditionAnalysis, Direction, Effect, Estimate, Verdict};
 use crate::measure::sample::MEASURES;
 use crate::plan::circumstances::describe;
 
@@ -24,7 +25,10 @@ impl Display for Account<'_> {
 fn show(out: &mut Formatter<'_>, analysis: &ConditionAnalysis) -> fmt::Result {
     writeln!(out, "\n{}: {} complete blocks", describe(&analysis.condition), analysis.blocks)?;
     if let Some(reason) = &analysis.void {
-        writeln!(out, "  VOID: {reason}")?;
+        writeln!(out, "  invalid: {reason}")?;
+    }
+    if let Some(family @ 1..) = headline(analysis) {
+        writeln!(out, "  {family} verdicts share a chance of 5 % for a false alarm")?;
     }
     for failure in analysis.cells.iter().filter_map(|cell| Some((&cell.cell, cell.failures.as_ref()?))) {
         writeln!(out, "  {}: {}", failure.0, failure.1)?;
@@ -40,8 +44,11 @@ fn show(out: &mut Formatter<'_>, analysis: &ConditionAnalysis) -> fmt::Result {
             )
         });
         let effects = analysis.effects.iter().chain(&analysis.interactions);
-        let effects =
-            effects.filter_map(|effect| row(&format!("effect of {}", effect.name), effect.estimates.get(measure.name)));
+        let named = |effect: &Effect| match &effect.direction {
+            Some(Direction { from, to }) => format!("{} from {from} to {to}", effect.name),
+            None => format!("interaction {}", effect.name),
+        };
+        let effects = effects.filter_map(|effect| row(&named(effect), effect.estimates.get(measure.name)));
         // In a designed experiment a cell by itself is only a means.
         let rows: Vec<String> = if analysis.effects.is_empty() { comparisons.collect() } else { effects.collect() };
         if !rows.is_empty() {
@@ -49,6 +56,15 @@ fn show(out: &mut Formatter<'_>, analysis: &ConditionAnalysis) -> fmt::Result {
         }
     }
     Ok(())
+}
+
+/// How many verdicts about the gates are judged together.
+fn headline(analysis: &ConditionAnalysis) -> Option<usize> {
+    let gate = |estimates: &BTreeMap<String, Estimate>| {
+        SHOWN.iter().filter_map(|gate| Some(estimates.get(*gate)?.family)).max()
+    };
+    let effects = analysis.effects.iter().filter_map(|effect| gate(&effect.estimates)).max();
+    effects.or_else(|| analysis.comparisons.iter().filter_map(|one| gate(&one.differences)).max())
 }
 
 /// An estimate that can be quoted.
@@ -59,16 +75,20 @@ struct Words<'a> {
 
 impl Display for Words<'_> {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let Self { estimate: Estimate { value, low, high, detectable, verdict, .. }, unit } = self;
+        let Self { estimate: Estimate { value, low, high, detectable, verdict, needed, .. }, unit } = self;
         match verdict {
             Verdict::Faster => write!(out, "faster by {:.2} {unit} [{:.2}, {:.2}]", -value, -high, -low),
             Verdict::Slower => write!(out, "slower by {value:.2} {unit} [{low:.2}, {high:.2}]"),
             Verdict::NoDetectableChange => {
                 write!(out, "no detectable change ({detectable:.2} {unit} would have been found)")
             }
+            Verdict::Inconclusive => {
+                write!(out, "inconclusive: {value:.2} {unit} [{low:.2}, {high:.2}]")?;
+                needed.map_or(Ok(()), |needed| write!(out, "; it takes {needed} blocks"))
+            }
             Verdict::NoOp => write!(out, "the same program"),
             Verdict::DigestMismatch => write!(out, "delivers something else"),
-            Verdict::Void => write!(out, "nothing can be said"),
+            Verdict::Void => write!(out, "the measurement is biased"),
         }
     }
 }

@@ -17,18 +17,33 @@ pub struct Starts<'a> {
     pub good: BTreeMap<u32, &'a Sample>,
     /// Those that do not, by block.
     pub failed: BTreeMap<u32, &'a Sample>,
+    /// Those that the sandbox could not make, by block, unless they were made later.
+    pub harness: BTreeMap<u32, &'a Sample>,
 }
 
 impl<'a> Blocks<'a> {
     /// A cell's second start in the same block is not taken, and handed back.
     pub fn add(&mut self, sample: &'a Sample) -> Result<(), &'a Sample> {
         let starts = self.cells.entry(&sample.cell).or_default();
-        if starts.good.contains_key(&sample.block) || starts.failed.contains_key(&sample.block) {
+        let is_made = starts.good.contains_key(&sample.block) || starts.failed.contains_key(&sample.block);
+        if sample.harness {
+            if !is_made {
+                starts.harness.insert(sample.block, sample);
+            }
+            return Ok(());
+        }
+        if is_made {
             return Err(sample);
         }
+        starts.harness.remove(&sample.block);
         let side = if sample.failure.is_none() { &mut starts.good } else { &mut starts.failed };
         side.insert(sample.block, sample);
         Ok(())
+    }
+
+    /// Whether nothing was started.
+    pub fn is_empty(&self) -> bool {
+        self.cells.is_empty()
     }
 
     pub fn starts(&self, cell: &str) -> Option<&Starts<'a>> {
@@ -76,9 +91,4 @@ impl Starts<'_> {
     pub fn values(&self, measure: &str) -> Vec<f64> {
         self.good.values().filter_map(|start| start.measures.get(measure).copied()).collect()
     }
-}
-
-/// Whether a measure is counted; one that is not known is not.
-pub fn is_counted(measure: &str) -> bool {
-    MEASURES.iter().any(|known| known.name == measure && known.counted)
 }

@@ -5,49 +5,58 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::blocks::{Blocks, Starts};
 use super::comparisons::{Pair, comparisons, pairs, pairs_with_floor};
 use super::context::Context;
-use super::control;
+use super::control::{self, Bias};
+use super::delivery::{Delivery, DeliveryOutcome, failures, outcomes};
 use super::design::{Contrasts, contrasts};
-use super::digest::Delivered;
 use super::effects::effects;
-use super::estimate::blocks_needed;
+use super::estimate::ENOUGH;
 use super::summary::summary;
-use super::{CellSummary, ConditionAnalysis, Estimate, Verdict};
+use super::{CellSummary, ConditionAnalysis, Direction, Estimate, Verdict};
 use crate::measure::sample::Phase;
-use crate::plan::{Cell, CellKind, Condition};
+use crate::plan::{Alias, Cell, CellKind, Condition};
 
 /// The analysis of one condition; what a reader has to know beside it is added to `notes`.
 pub fn analysis(
     context: &Context<'_>,
     condition: &Condition,
     blocks: &Blocks<'_>,
+    delivered: &[Delivery],
     notes: &mut Vec<String>,
-) -> ConditionAnalysis {
+) -> Found {
     let cells = &context.plan.cells;
-    let delivered: BTreeMap<&str, Delivered> = cells
-        .iter()
-        .map(|cell| (cell.id.as_str(), Delivered::of(blocks.starts(context.measured_as(&cell.id)))))
-        .collect();
-    let void = control::void(context, condition, blocks);
+    let biases = control::biases(context, condition, blocks);
     let all: Vec<Pair<'_>> = pairs(context);
     let seed = format!("{condition:?}");
     let mut analysis = ConditionAnalysis {
         condition: condition.clone(),
         blocks: blocks.complete(&started(context, blocks)).len(),
-        cells: cells.iter().map(|cell| cell_summary(cell, blocks, &delivered)).collect(),
+        cells: cells.iter().map(|cell| cell_summary(cell, blocks, delivered)).collect(),
         comparisons: comparisons(context, &seed, blocks, &all),
         to_floor: comparisons(context, &seed, blocks, &pairs_with_floor(context)),
         effects: Vec::new(),
         interactions: Vec::new(),
-        void,
+        void: biases.first().filter(|bias| bias.is_of_a_gate()).map(|bias| bias.reason.clone()),
     };
-    let found = designed(context, blocks, &delivered, notes);
-    analysis.effects = effects(context, &seed, blocks, &found.mains);
-    analysis.interactions = effects(context, &seed, blocks, &found.interactions);
-    notes.extend(found.directions.iter().cloned());
-    notes.extend(lost(&found.lost));
+    let outcomes = outcomes(delivered);
+    let found = designed(context, blocks, &outcomes, notes);
+    // Effects and interactions are read as one list of results: they share the chance of a false alarm.
+    let parts = 1 + usize::from(!found.interactions.is_empty());
+    analysis.effects = effects(context, &seed, blocks, &found.mains, parts);
+    analysis.interactions = effects(context, &seed, blocks, &found.interactions, parts);
+    notes.extend(directions(&analysis));
+    notes.extend(lost(context, &found));
+    notes.extend(confounded(&found));
     notes.extend(too_few(&analysis));
-    overrule(context, &mut analysis, &delivered);
-    analysis
+    let others = biases.iter().filter(|bias| analysis.void.is_none() && !bias.is_of_a_gate());
+    notes.extend(others.map(|bias| format!("No verdict about {}: {}", bias.measure, bias.reason)));
+    overrule(&mut analysis, &outcomes, &biases);
+    Found { analysis, aliases: found.aliases }
+}
+
+/// What was found under one condition, with what its cells cannot tell apart.
+pub struct Found {
+    pub analysis: ConditionAnalysis,
+    pub aliases: Vec<Alias>,
 }
 
 /// The cells that have a start that counts.
@@ -56,7 +65,7 @@ fn started<'a>(context: &'a Context<'_>, blocks: &Blocks<'_>) -> Vec<&'a str> {
     ids.filter(|id| blocks.starts(id).is_some_and(|starts| !starts.good.is_empty())).collect()
 }
 
-fn cell_summary(cell: &Cell, blocks: &Blocks<'_>, delivered: &BTreeMap<&str, Delivered>) -> CellSummary {
+fn cell_summary(cell: &Cell, blocks: &Blocks<'_>, delivered: &[Delivery]) -> CellSummary {
     let none = Starts::default();
     let starts = blocks.starts(&cell.id).unwrap_or(&none);
     let first = starts.good.values().chain(starts.failed.values()).next();
@@ -66,16 +75,10 @@ fn cell_summary(cell: &Cell, blocks: &Blocks<'_>, delivered: &BTreeMap<&str, Del
         program: first.map(|start| start.program.clone()).unwrap_or_default(),
         starts: starts.good.len(),
         failures: failures(starts),
-        digest: delivered.get(cell.id.as_str()).cloned().and_then(Delivered::digest),
+        digest: delivered.iter().find(|delivery| delivery.cell == cell.id).and_then(|delivery| delivery.digest.clone()),
         measures: measures.filter_map(|name| Some((name.to_owned(), summary(starts.values(name))?))).collect(),
         phases: phases(starts),
     }
-}
-
-fn failures(starts: &Starts<'_>) -> Option<String> {
-    let reason = starts.failed.values().next()?.failure.as_deref().unwrap_or_default();
-    let all = starts.failed.len() + starts.good.len();
-    Some(format!("{} of {all} starts failed, the first because {reason}", starts.failed.len()))
 }
 
 /// The mean of each checkpoint over the starts that have it, in the order in which they are first met.
@@ -98,7 +101,7 @@ fn phases(starts: &Starts<'_>) -> Vec<Phase> {
 fn designed(
     context: &Context<'_>,
     blocks: &Blocks<'_>,
-    delivered: &BTreeMap<&str, Delivered>,
+    outcomes: &BTreeMap<&str, DeliveryOutcome>,
     notes: &mut Vec<String>,
 ) -> Contrasts {
     let plan = context.plan;
@@ -111,71 +114,90 @@ fn designed(
         .cells
         .iter()
         .filter(|cell| cell.kind == CellKind::Build)
-        .partition(|cell| enough(cell) && !mismatches(context, delivered, &cell.id));
+        .partition(|cell| enough(cell) && !mismatches(outcomes, &cell.id));
     if !dropped.is_empty() {
         let names: Vec<&str> = dropped.iter().map(|cell| cell.id.as_str()).collect();
         notes.push(format!("Effects were estimated without {}: too few starts, or another digest.", names.join(", ")));
     }
-    contrasts(&plan.factors, &kept, &plan.aliases)
+    contrasts(&plan.factors, plan.cells.first(), &kept)
 }
 
-fn mismatches(context: &Context<'_>, delivered: &BTreeMap<&str, Delivered>, id: &str) -> bool {
-    let Some(cell) = context.plan.cells.iter().find(|cell| cell.id == id) else { return false };
-    let reference = context.reference_of(cell).unwrap_or(id);
-    match (delivered.get(id), delivered.get(reference)) {
-        (Some(of_cell), Some(of_reference)) => of_cell.mismatches(of_reference, context.is_ours(cell)),
-        _ => false,
-    }
+fn mismatches(outcomes: &BTreeMap<&str, DeliveryOutcome>, id: &str) -> bool {
+    outcomes.get(id) == Some(&DeliveryOutcome::PayloadMismatch)
 }
 
-fn lost(effects: &[String]) -> Option<String> {
-    const SHOWN: usize = 6;
-    let shown: Vec<&str> = effects.iter().map(String::as_str).take(SHOWN).collect();
-    let more = match effects.len().checked_sub(SHOWN) {
-        Some(more @ 1..) => format!(" and {more} more"),
-        _ => String::new(),
-    };
-    let names = shown.join(", ");
-    (!shown.is_empty())
-        .then(|| format!("The cells do not tell these effects apart, and they are left out: {names}{more}."))
+/// What is meant by the effect of a factor that has values instead of on and off.
+fn directions(analysis: &ConditionAnalysis) -> Vec<String> {
+    let directions = analysis.effects.iter().filter_map(|effect| Some((&effect.name, effect.direction.as_ref()?)));
+    let axes = directions.filter(|(_, direction)| direction.to != "on" || direction.from != "off");
+    axes.map(|(name, Direction { from, to })| format!("The effect of {name} is that of going from {from} to {to}."))
+        .collect()
 }
 
-/// Flipping the signs of a few blocks gives too few arrangements for any of them to be surprising.
-fn too_few(analysis: &ConditionAnalysis) -> Option<String> {
-    let estimated = |estimate: &Estimate| estimate.verdict != Verdict::NoOp;
-    let compared =
-        analysis.comparisons.iter().filter(|comparison| comparison.differences.values().any(estimated)).count();
-    let asked = compared.max(analysis.effects.len()).max(analysis.interactions.len());
-    let needed = blocks_needed(asked);
-    let few = asked > 0 && (1..needed).contains(&analysis.blocks);
-    few.then(|| {
+/// Effects that the plan held apart from others and these cells do not, by name.
+fn lost(context: &Context<'_>, found: &Contrasts) -> Option<String> {
+    let is_known = |name: &str| name.contains('*') && context.plan.aliases.iter().any(|alias| alias.effect == name);
+    let lost: Vec<&str> = found.lost.iter().map(String::as_str).filter(|name| !is_known(name)).collect();
+    (!lost.is_empty()).then(|| {
+        format!("These effects can't be estimated from the cells that count, and are left out: {}.", lost.join(", "))
+    })
+}
+
+/// Main effects that may be nothing but an interaction.
+fn confounded(found: &Contrasts) -> Option<String> {
+    let names: Vec<&str> =
+        found.mains.iter().filter(|main| main.is_confounded()).map(|main| main.name.as_str()).collect();
+    (!names.is_empty()).then(|| {
         format!(
-            "Complete blocks: {}. Before any of {asked} timed differences can be told from chance, however large, it takes {needed}.",
-            analysis.blocks
+            "The cells that count do not tell these main effects from interactions, so that none of them is called found: {}.",
+            names.join(", ")
+        )
+    })
+}
+
+/// With fewer blocks, all differences lie on one side by chance alone too often.
+fn too_few(analysis: &ConditionAnalysis) -> Option<String> {
+    let compared =
+        analysis.comparisons.iter().map(|one| (format!("{} against {}", one.cell, one.reference), &one.differences));
+    let effects = analysis.effects.iter().chain(&analysis.interactions);
+    let all = compared.chain(effects.map(|effect| (format!("the effect of {}", effect.name), &effect.estimates)));
+    let few: Vec<String> = all
+        .filter_map(|(name, estimates)| {
+            let pairs =
+                estimates.values().filter(|estimate| estimate.family > 0).map(|estimate| estimate.pairs).min()?;
+            (pairs < ENOUGH).then(|| format!("{name} ({pairs})"))
+        })
+        .collect();
+    (!few.is_empty()).then(|| {
+        format!(
+            "No measured difference, however large, can be told from chance before it has {ENOUGH} blocks with a start of each of its cells. \
+             There are fewer of: {}.",
+            few.join(", ")
         )
     })
 }
 
 /// What is known beside the numbers goes before them. A digest goes before noise, as no quiet machine would change it.
-fn overrule(context: &Context<'_>, analysis: &mut ConditionAnalysis, delivered: &BTreeMap<&str, Delivered>) {
+fn overrule(analysis: &mut ConditionAnalysis, outcomes: &BTreeMap<&str, DeliveryOutcome>, biases: &[Bias]) {
     let void = analysis.void.is_some();
-    let overruled = |estimate: &mut Estimate, mismatch: bool| match estimate.verdict {
+    let is_biased = |measure: &str| void || biases.iter().any(|bias| bias.measure == measure);
+    let overruled = |(measure, estimate): (&String, &mut Estimate), mismatch: bool| match estimate.verdict {
         Verdict::NoOp => {}
         _ if mismatch => estimate.verdict = Verdict::DigestMismatch,
-        _ if void => estimate.verdict = Verdict::Void,
+        _ if is_biased(measure) => estimate.verdict = Verdict::Void,
         _ => {}
     };
     for comparison in &mut analysis.comparisons {
-        let mismatch = mismatches(context, delivered, &comparison.cell);
-        let estimates = comparison.differences.values_mut().chain(comparison.ratios.values_mut());
+        let mismatch = mismatches(outcomes, &comparison.cell) || mismatches(outcomes, &comparison.reference);
+        let estimates = comparison.differences.iter_mut().chain(&mut comparison.ratios);
         estimates.for_each(|estimate| overruled(estimate, mismatch));
     }
     for comparison in &mut analysis.to_floor {
-        let estimates = comparison.differences.values_mut().chain(comparison.ratios.values_mut());
+        let estimates = comparison.differences.iter_mut().chain(&mut comparison.ratios);
         estimates.for_each(|estimate| overruled(estimate, false));
     }
     for effect in analysis.effects.iter_mut().chain(&mut analysis.interactions) {
-        effect.estimates.values_mut().for_each(|estimate| overruled(estimate, false));
+        effect.estimates.iter_mut().for_each(|estimate| overruled(estimate, false));
     }
 }
 

@@ -1,6 +1,6 @@
 //! What every condition's analysis starts from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::estimate::Bootstrap;
 use crate::build::Built;
@@ -12,12 +12,14 @@ pub struct Context<'a> {
     pub plan: &'a Plan,
     pub bootstrap: Bootstrap,
     same_as: BTreeMap<&'a str, &'a str>,
+    unbuilt: BTreeSet<&'a str>,
 }
 
 impl<'a> Context<'a> {
     pub fn new(plan: &'a Plan, builds: &'a [Built], bootstrap: Bootstrap) -> Self {
         let same = builds.iter().filter_map(|built| Some((built.cell.as_str(), built.same_as.as_deref()?)));
-        Self { plan, bootstrap, same_as: same.collect() }
+        let unbuilt = builds.iter().filter(|built| built.failure.is_some()).map(|built| built.cell.as_str());
+        Self { plan, bootstrap, same_as: same.collect(), unbuilt: unbuilt.collect() }
     }
 
     /// The cell that was started in this one's stead: itself, unless it is the same program as another.
@@ -45,12 +47,11 @@ impl<'a> Context<'a> {
         (reference != cell.id).then_some(reference)
     }
 
-    /// Whether a cell's program is built from this workspace.
-    pub fn is_ours(&self, cell: &Cell) -> bool {
+    /// Whether a cell could be built, or need not be.
+    pub fn has_program(&self, cell: &Cell) -> bool {
         match &cell.kind {
-            CellKind::Build => true,
-            CellKind::Again { of } => self.plan.cells.iter().any(|cell| cell.id == *of && cell.kind == CellKind::Build),
-            CellKind::Floor | CellKind::External { .. } => false,
+            CellKind::Again { of } => !self.unbuilt.contains(of.as_str()),
+            _ => !self.unbuilt.contains(cell.id.as_str()),
         }
     }
 }

@@ -1,59 +1,88 @@
-//! Whether the machine was quiet enough: the same program under two names must not differ.
+//! Whether the measurement is biased: the same program under two names must not differ.
+//!
+//! That is all it shows. Noise that hits both alike does not make them differ: it widens the intervals, and is seen there.
 
 use super::blocks::Blocks;
 use super::context::Context;
-use super::estimate::{Question, Scale};
-use super::interval::Ends;
-use super::location::to_f64;
+use super::estimate::{ENOUGH, Exactness, Scale, p_value};
+use super::interval::Interval;
+use super::questions::{Contrasted, GATES, question};
+use crate::measure::sample::MEASURES;
 use crate::plan::{Cell, CellKind, Condition};
 
-/// What a run is believed for.
-const MEASURES: [&str; 2] = ["register", "ready"];
-
-/// How often one condition of a healthy run is thrown away, at most: it is shared among all its checks. In simulated runs with skewed
-/// noise and late starts it is 7 in 1,000.
+/// How often one condition of a healthy run is thrown away, at most: it is shared among all its checks.
 const FALSE_ALARMS: f64 = 0.01;
 
-/// Why nothing under this condition may be believed.
-pub fn void(context: &Context<'_>, condition: &Condition, blocks: &Blocks<'_>) -> Option<String> {
-    let checks: Vec<Check<'_>> = checks(context, blocks);
-    let level = 1.0 - FALSE_ALARMS / to_f64(checks.len().max(1));
-    checks.iter().find_map(|check| {
-        let names = ["control", &format!("{condition:?}"), check.again, check.measure];
-        let interval = context.bootstrap.interval(&check.question, &names)?;
-        let Ends { low, high } = interval.ends(level);
-        (!Ends { low, high }.contains(0.0)).then(|| {
-            format!(
-                "{} is the same program as {}, but its {} differs by {:.3} ms ({:.1} % interval {low:.3} to {high:.3} ms): \
-                 the machine was too noisy.",
-                check.again,
-                check.of,
-                check.measure,
-                interval.location.mean,
-                level * 100.0,
-            )
-        })
-    })
+/// A measure in which the control differs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bias {
+    pub measure: String,
+    pub reason: String,
+}
+
+impl Bias {
+    /// Whether it concerns what a cold start is judged by, so that nothing may be believed.
+    pub fn is_of_a_gate(&self) -> bool {
+        GATES.contains(&self.measure.as_str())
+    }
+}
+
+/// Every measure in which a control differs from its original, the gates first.
+pub fn biases(context: &Context<'_>, condition: &Condition, blocks: &Blocks<'_>) -> Vec<Bias> {
+    let checks: Vec<Check<'_>> = checks(context, condition, blocks);
+    let level = FALSE_ALARMS / super::location::to_f64(checks.len().max(1));
+    let mut biases: Vec<Bias> =
+        checks.iter().filter(|check| p_value(&check.interval) <= level).map(|check| check.bias(level)).collect();
+    biases.sort_by_key(|bias| !bias.is_of_a_gate());
+    biases
 }
 
 struct Check<'a> {
     again: &'a str,
     of: &'a str,
-    measure: &'static str,
-    question: Question,
+    measure: &'a str,
+    interval: Interval,
 }
 
-fn checks<'a>(context: &Context<'a>, blocks: &Blocks<'_>) -> Vec<Check<'a>> {
+impl Check<'_> {
+    fn bias(&self, level: f64) -> Bias {
+        let Self { again, of, measure, interval } = self;
+        let unit = MEASURES.iter().find(|known| known.name == *measure).map_or("", |known| known.unit);
+        let ends = interval.ends(1.0 - level);
+        let reason = format!(
+            "{again} is the same program as {of}, but its {measure} differs by {:.3} {unit} ({:.2} % interval {:.3} to {:.3} {unit}): the \
+             measurement is biased.",
+            interval.location.mean,
+            (1.0 - level) * 100.0,
+            ends.low,
+            ends.high,
+        );
+        Bias { measure: (*measure).to_owned(), reason }
+    }
+}
+
+fn checks<'a>(context: &Context<'a>, condition: &Condition, blocks: &Blocks<'a>) -> Vec<Check<'a>> {
     let controls = context.plan.cells.iter().filter_map(|Cell { id, kind, .. }| match kind {
         CellKind::Again { of } => Some((id.as_str(), of.as_str())),
         _ => None,
     });
-    let all = controls.flat_map(|(again, of)| {
-        MEASURES.map(|measure| {
-            let rows = blocks.rows(&[again, context.measured_as(of)], measure);
-            let values = rows.iter().filter_map(|row| Some(row.first()? - row.last()?)).collect();
-            Check { again, of, measure, question: Question { values, counted: false, scale: Scale::Difference } }
-        })
-    });
-    all.filter(|check| check.question.values.len() >= 2).collect()
+    let seed = format!("{condition:?}");
+    let mut checks = Vec::new();
+    for (again, of) in controls {
+        let names = vec!["control", seed.as_str(), again];
+        let pair = Contrasted { names, cells: vec![again, context.measured_as(of)], weights: vec![1.0, -1.0] };
+        for measure in blocks.measures() {
+            let interval = question(blocks, &pair, measure, Scale::Difference).and_then(|question| {
+                let names = [&pair.names[..], &[measure]].concat();
+                let interval = context.bootstrap.interval(&question, &names)?;
+                // Two starts that agree do not show that a third one does.
+                let shows = question.exactness == Exactness::Fixed
+                    || interval.location.error > 0.0
+                    || question.values.len() >= ENOUGH;
+                shows.then_some(interval)
+            });
+            checks.extend(interval.map(|interval| Check { again, of, measure, interval }));
+        }
+    }
+    checks
 }

@@ -1,8 +1,14 @@
 //! What a designed experiment can tell: weights of cells whose sum is an effect.
+//!
+//! Everything is computed from the cells that remain. An effect that they determine whatever all other main effects and interactions of two factors are is
+//! estimated clear of them. Interactions that are one column are estimated as their sum, under the first one's name. A main effect that is not
+//! determined is estimated as if there were no interactions, and carries the aliases that may explain it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::linear::{centred, determined, least_squares};
+use super::Direction;
+use super::linear::{centred, determined, independent, least_squares};
+use super::questions::ROUNDING;
 use crate::plan::{Alias, Cell};
 
 /// The effects that the cells determine.
@@ -10,113 +16,183 @@ use crate::plan::{Alias, Cell};
 pub struct Contrasts {
     pub mains: Vec<Contrast>,
     pub interactions: Vec<Contrast>,
-    /// Effects that were asked for and are not determined.
+    /// Effects that can't be estimated from these cells.
     pub lost: Vec<String>,
-    /// What is meant by the effect of a factor that has values instead of on and off.
-    pub directions: Vec<String>,
+    /// What these cells do not tell apart: of the effects that are estimated, and of those that are lost.
+    pub aliases: Vec<Alias>,
 }
 
 /// An effect: the sum of every cell's value times its weight.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contrast {
     pub name: String,
+    pub direction: Option<Direction>,
     /// By the id of the cell.
     pub weights: BTreeMap<String, f64>,
+    /// Every other effect that has a part in the sum.
+    pub aliases: Vec<Share>,
 }
 
-/// A factor with its level in each cell: −1 for off, +1 for on.
+/// An effect with its part in another's estimate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Share {
+    pub name: String,
+    pub part: f64,
+}
+
+impl Contrast {
+    /// Whether it may be nothing but an alias: a main effect that has any, an interaction of which an alias has only a part.
+    pub fn is_confounded(&self) -> bool {
+        let partial = |alias: &Share| (alias.part.abs() - 1.0).abs() > ROUNDING;
+        if self.direction.is_some() { !self.aliases.is_empty() } else { self.aliases.iter().any(partial) }
+    }
+}
+
+/// A factor, or two, with its level in each cell, less their mean: −1 for the low level, +1 for the high one.
+#[derive(Clone, Debug)]
 struct Column {
     name: String,
+    direction: Option<Direction>,
     levels: Vec<f64>,
+    centred: Vec<f64>,
 }
 
-/// The contrasts of `factors` and their interactions over `cells`.
-///
-/// An interaction that the plan names as another effect's alias is not asked for. Main effects are estimated beside all interactions
-/// that are determined; as long as they are not, they are taken to be zero, which is what an alias says.
-pub fn contrasts(factors: &[String], cells: &[&Cell], aliases: &[Alias]) -> Contrasts {
+/// The contrasts of `factors` and their interactions over `cells`. `first` has every factor at its low level.
+pub fn contrasts(factors: &[String], first: Option<&Cell>, cells: &[&Cell]) -> Contrasts {
     let mut found = Contrasts::default();
-    let mut mains = Vec::new();
+    let mut all = Vec::new();
     for factor in factors {
-        match column(factor, cells, &mut found.directions) {
-            Some(column) => mains.push(column),
+        match column(factor, first, cells) {
+            Some(column) => all.push(column),
             None => found.lost.push(factor.clone()),
         }
     }
-    let pairs = pairs(&mains, aliases);
-    let mains = keep(mains, &[], &mut found.lost);
-    let interactions = keep(pairs, &mains, &mut found.lost);
-    let count = mains.len();
-    let columns: Vec<Column> = mains.into_iter().chain(interactions).collect();
-    let weights = least_squares(&centred(&rows(&columns.iter().collect::<Vec<_>>())), columns.len());
-    let contrast = |(column, weights): (Column, Vec<f64>)| Contrast {
-        name: column.name,
-        // From −1 to +1 is twice the coefficient; for a product of two factors that is half the difference of two such effects.
-        weights: cells.iter().zip(weights).map(|(cell, weight)| (cell.id.clone(), 2.0 * weight)).collect(),
-    };
-    found.mains = columns.into_iter().zip(weights).map(contrast).collect();
-    found.interactions = found.mains.split_off(count.min(found.mains.len()));
+    let mains = all.len();
+    let pairs = pairs(&all);
+    all.extend(pairs);
+    let estimated = estimated(&all, mains, cells);
+    for (place, column) in all.iter().enumerate() {
+        match estimated.get(&place) {
+            Some(contrast) if place < mains => found.mains.push(contrast.clone()),
+            Some(contrast) => found.interactions.push(contrast.clone()),
+            // It is told as the alias of the one that it is the same column as.
+            None if is_told(&estimated, &column.name) => {}
+            None => found.lost.push(column.name.clone()),
+        }
+    }
+    found.aliases = aliases(&all, &estimated);
     found
 }
 
-/// None if the factor does not have exactly two levels among the cells.
-fn column(factor: &str, cells: &[&Cell], directions: &mut Vec<String>) -> Option<Column> {
-    let levels: Vec<&str> =
-        cells.iter().map(|cell| cell.levels.get(factor).map(String::as_str)).collect::<Option<_>>()?;
-    let first = *levels.first()?;
-    let other = *levels.iter().find(|&&level| level != first)?;
-    if levels.iter().any(|&level| level != first && level != other) {
-        return None;
-    }
-    let is_switch = [first, other].contains(&"on") && [first, other].contains(&"off");
-    let low = if is_switch { "off" } else { first };
-    if !is_switch {
-        directions.push(format!("The effect of {factor} is that of {other} in place of {first}."));
-    }
-    let level = |level: &str| if level == low { -1.0 } else { 1.0 };
-    Some(Column { name: factor.to_owned(), levels: levels.into_iter().map(level).collect() })
+fn is_told(estimated: &BTreeMap<usize, Contrast>, name: &str) -> bool {
+    let whole = |alias: &Share| alias.name == name && (alias.part.abs() - 1.0).abs() <= ROUNDING;
+    estimated.values().any(|contrast| contrast.direction.is_none() && contrast.aliases.iter().any(whole))
 }
 
-/// All interactions of two that are not hidden behind another effect.
-fn pairs(mains: &[Column], aliases: &[Alias]) -> Vec<Column> {
+/// The effects that have an estimate, by their places.
+fn estimated(all: &[Column], mains: usize, cells: &[&Cell]) -> BTreeMap<usize, Contrast> {
+    // Columns that are the same but for the sign stand for each other.
+    let mut places: Vec<usize> = Vec::new();
+    for (place, column) in all.iter().enumerate() {
+        if !places.iter().filter_map(|&other| all.get(other)).any(|other| is_same(column, other)) {
+            places.push(place);
+        }
+    }
+    let mut weights = clear(all, &places);
+    let alone: Vec<usize> = places.iter().copied().filter(|&place| place < mains).collect();
+    for (place, of_main) in clear(all, &alone) {
+        weights.entry(place).or_insert(of_main);
+    }
+    let contrast = |(place, weights): (usize, Vec<f64>)| {
+        let column = all.get(place)?;
+        let shares = all.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, other)| Share {
+            name: other.name.clone(),
+            part: weights.iter().zip(&other.levels).map(|(weight, level)| weight * level).sum::<f64>(),
+        });
+        let aliases = shares.filter(|share| share.part.abs() > ROUNDING).collect();
+        // From −1 to +1 is twice the coefficient; for a product of two factors that is half the difference of two such effects.
+        let of_cells = cells.iter().zip(&weights).map(|(cell, weight)| (cell.id.clone(), 2.0 * weight)).collect();
+        let Column { name, direction, .. } = column.clone();
+        Some((place, Contrast { name, direction, weights: of_cells, aliases }))
+    };
+    weights.into_iter().filter_map(contrast).collect()
+}
+
+/// The weights of those of these columns that are determined beside all the others of them.
+fn clear(all: &[Column], places: &[usize]) -> BTreeMap<usize, Vec<f64>> {
+    let rows = |places: &[usize]| {
+        let columns: Vec<&Column> = places.iter().filter_map(|&place| all.get(place)).collect();
+        let cells = columns.first().map_or(0, |column| column.centred.len());
+        let level = |column: &&Column, cell: usize| column.centred.get(cell).copied().unwrap_or_default();
+        (0..cells).map(|cell| columns.iter().map(|column| level(column, cell)).collect()).collect::<Vec<Vec<f64>>>()
+    };
+    let determined = determined(rows(places), places.len());
+    // Other columns may depend on each other: as many of them as are independent explain as much as all.
+    let kept = independent(rows(places), places.len());
+    let basis: Vec<usize> = kept.into_iter().filter_map(|index| places.get(index).copied()).collect();
+    let weights: BTreeMap<usize, Vec<f64>> =
+        basis.iter().copied().zip(least_squares(&rows(&basis), basis.len())).collect();
+    let wanted: BTreeSet<usize> =
+        places.iter().zip(determined).filter(|(_, determined)| *determined).map(|(&place, _)| place).collect();
+    weights.into_iter().filter(|(place, _)| wanted.contains(place)).collect()
+}
+
+/// None if the factor does not have exactly two levels among the cells.
+fn column(factor: &str, first: Option<&Cell>, cells: &[&Cell]) -> Option<Column> {
+    let levels: Vec<&str> =
+        cells.iter().map(|cell| cell.levels.get(factor).map(String::as_str)).collect::<Option<_>>()?;
+    let one = *levels.first()?;
+    let other = *levels.iter().find(|&&level| level != one)?;
+    if levels.iter().any(|&level| level != one && level != other) {
+        return None;
+    }
+    let is_switch = [one, other].contains(&"on") && [one, other].contains(&"off");
+    let usual = first.and_then(|first| first.levels.get(factor)).map(String::as_str);
+    let from = if is_switch { "off" } else { usual.filter(|usual| [one, other].contains(usual)).unwrap_or(one) };
+    let to = if from == one { other } else { one };
+    let direction = Some(Direction { from: from.to_owned(), to: to.to_owned() });
+    let levels: Vec<f64> = levels.into_iter().map(|level| if level == from { -1.0 } else { 1.0 }).collect();
+    Some(Column { name: factor.to_owned(), direction, centred: centre(&levels), levels })
+}
+
+fn centre(levels: &[f64]) -> Vec<f64> {
+    let rows: Vec<Vec<f64>> = levels.iter().map(|&level| vec![level]).collect();
+    centred(&rows).into_iter().flatten().collect()
+}
+
+/// All interactions of two.
+fn pairs(mains: &[Column]) -> Vec<Column> {
     let mut pairs: Vec<Column> = Vec::new();
     for (place, one) in mains.iter().enumerate() {
         for other in mains.iter().skip(place + 1) {
-            let straight = format!("{}*{}", one.name, other.name);
-            let crossed = format!("{}*{}", other.name, one.name);
-            let is_it = |name: &str| name == straight || name == crossed;
-            let reported = aliases.iter().find(|alias| is_it(&alias.effect)).map(|alias| alias.effect.clone());
-            let hidden = aliases.iter().filter(|alias| alias.with.iter().any(|name| is_it(name))).any(|alias| {
-                let before = pairs.iter().any(|pair| pair.name == alias.effect) || !alias.effect.contains('*');
-                before || reported.is_none()
-            });
-            if !hidden {
-                let levels = one.levels.iter().zip(&other.levels).map(|(one, other)| one * other).collect();
-                pairs.push(Column { name: reported.unwrap_or(straight), levels });
-            }
+            let levels: Vec<f64> = one.levels.iter().zip(&other.levels).map(|(one, other)| one * other).collect();
+            let name = format!("{}*{}", one.name, other.name);
+            pairs.push(Column { name, direction: None, centred: centre(&levels), levels });
         }
     }
     pairs
 }
 
-/// Those columns whose coefficients are determined beside `others`.
-fn keep(columns: Vec<Column>, others: &[Column], lost: &mut Vec<String>) -> Vec<Column> {
-    let all = rows(&others.iter().chain(&columns).collect::<Vec<_>>());
-    let determined = determined(centred(&all), others.len() + columns.len());
-    let mut kept = Vec::new();
-    for (column, determined) in columns.into_iter().zip(determined.into_iter().skip(others.len())) {
-        if determined {
-            kept.push(column);
-        } else {
-            lost.push(column.name);
-        }
-    }
-    kept
+/// Whether two interactions are one column, or the mirror image of it.
+fn is_same(one: &Column, other: &Column) -> bool {
+    let equal = |sign: f64| one.centred.iter().zip(&other.centred).all(|(a, b)| (a - sign * b).abs() < ROUNDING);
+    one.direction.is_none() && other.direction.is_none() && (equal(1.0) || equal(-1.0))
 }
 
-/// One row for each cell.
-fn rows(columns: &[&Column]) -> Vec<Vec<f64>> {
-    let cells = columns.first().map_or(0, |column| column.levels.len());
-    let level = |column: &Column, cell: usize| column.levels.get(cell).copied().unwrap_or_default();
-    (0..cells).map(|cell| columns.iter().map(|column| level(column, cell)).collect()).collect()
+/// Of what is estimated, what has a part in it; of what is not, the others like it that it shares a part of its column with.
+fn aliases(all: &[Column], estimated: &BTreeMap<usize, Contrast>) -> Vec<Alias> {
+    let is_clear = |place: usize| estimated.get(&place).is_some_and(|contrast| contrast.aliases.is_empty());
+    let shares = |one: &Column, other: &Column| {
+        one.centred.iter().zip(&other.centred).map(|(one, other)| one * other).sum::<f64>().abs() > ROUNDING
+    };
+    let with = |(place, column): (usize, &Column)| -> Alias {
+        let with = if let Some(contrast) = estimated.get(&place) {
+            contrast.aliases.iter().map(|alias| alias.name.clone()).collect()
+        } else {
+            let others = all.iter().enumerate().filter(|(other, _)| *other != place && !is_clear(*other));
+            others.filter(|(_, other)| shares(column, other)).map(|(_, other)| other.name.clone()).collect()
+        };
+        Alias { effect: column.name.clone(), with }
+    };
+    all.iter().enumerate().map(with).filter(|alias| !alias.with.is_empty()).collect()
 }

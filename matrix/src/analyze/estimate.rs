@@ -1,28 +1,46 @@
 //! Questions of one family become estimates.
 
+use std::collections::BTreeMap;
+
 use rand::SeedableRng as _;
 use rand::rngs::Xoshiro256PlusPlus;
 
-use super::holm::adjusted;
-use super::interval::{Ends, Interval, student};
-use super::location::to_f64;
-use super::signed_rank;
+use super::interval::{Ends, Interval, student_sf};
+use super::location::{Location, freedom, to_f64};
+use super::power::{critical, detectable, heavier};
 use super::{Estimate, Verdict};
 
 /// Chance of a false alarm in a family of questions.
-const FAMILY_WISE: f64 = 0.05;
+pub const FAMILY_WISE: f64 = 0.05;
 /// Of the intervals that are shown.
 const LEVEL: f64 = 0.95;
-/// How often the smallest detectable difference would have been found.
+/// How often the smallest detectable difference is found.
 const POWER: f64 = 0.8;
+/// Blocks from which on a difference is judged. With fewer, five of a hundred runs have all their differences on one side by chance alone, and no start
+/// that is late is trimmed.
+pub const ENOUGH: usize = 6;
+/// More blocks than this are no advice.
+const MOST: usize = 100_000;
 
 /// One value for each block, of which it is asked whether they lie off zero.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Question {
     pub values: Vec<f64>,
-    /// See [`crate::measure::sample::Measure::counted`].
-    pub counted: bool,
+    pub exactness: Exactness,
+    /// The smallest step between any two values of a cell that went into this; 0 if none ever varied.
+    pub step: f64,
     pub scale: Scale,
+}
+
+/// Whether a difference can be known without a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exactness {
+    /// A property of the programs' files: one start shows it.
+    Fixed,
+    /// Counted, and the same in every start of each cell.
+    Counted,
+    /// Measured, or counted with different results.
+    Measured,
 }
 
 /// What the values are.
@@ -67,7 +85,7 @@ impl Bootstrap {
     pub fn interval(self, question: &Question, names: &[&str]) -> Option<Interval> {
         let mut sorted = question.values.clone();
         sorted.sort_unstable_by(f64::total_cmp);
-        Interval::of(&sorted, self.resamples, &mut self.generator(names))
+        Interval::of(&sorted, question.step, self.resamples, &mut self.generator(names))
     }
 }
 
@@ -75,7 +93,9 @@ impl Bootstrap {
 #[derive(Clone, Debug)]
 pub struct Answer {
     interval: Interval,
-    p: f64,
+    pairs: usize,
+    /// Nothing is left to chance.
+    is_certain: bool,
     scale: Scale,
 }
 
@@ -83,62 +103,110 @@ impl Answer {
     /// None of fewer than two blocks: their spread is unknown.
     pub fn of(question: &Question, bootstrap: Bootstrap, names: &[&str]) -> Option<Self> {
         let interval = bootstrap.interval(question, names)?;
-        Some(Self { interval, p: p_value(question), scale: question.scale })
+        let is_certain = match question.exactness {
+            Exactness::Fixed => interval.location.error == 0.0,
+            Exactness::Counted => interval.location.error == 0.0 && question.values.len() >= ENOUGH,
+            Exactness::Measured => false,
+        };
+        Some(Self { interval, pairs: question.values.len(), is_certain, scale: question.scale })
     }
 }
 
-/// Estimates of all questions of a family that have an answer, in their places, with p values that are adjusted for their number.
-pub fn family(answers: &[Option<Answer>]) -> Vec<Option<Estimate>> {
-    let p_values: Vec<f64> = answers.iter().flatten().map(|answer| answer.p).collect();
-    let mut adjusted = adjusted(&p_values).into_iter();
-    let mut next = |answer: &Answer| adjusted.next().map(|p| estimate(answer, p, p_values.len()));
-    answers.iter().map(|answer| next(answer.as_ref()?)).collect()
-}
-
-/// How many blocks it takes before any of so many questions can be answered with more than "no detectable change".
-pub fn blocks_needed(asked: usize) -> usize {
-    let shows = |blocks: &usize| signed_rank::smallest(*blocks) * to_f64(asked) <= FAMILY_WISE;
-    (1..=usize::MAX).find(shows).unwrap_or(usize::MAX)
-}
-
-/// A counter that shows the same difference in every block is certain: how often it was counted adds nothing.
-fn p_value(question: &Question) -> f64 {
-    let first = question.values.first().copied().unwrap_or_default();
-    #[expect(clippy::float_cmp, reason = "counters that are the same")]
-    let same = question.values.iter().all(|&value| value == first);
-    match (question.counted && same, first == 0.0) {
-        (true, true) => 1.0,
-        (true, false) => 0.0,
-        (false, _) => signed_rank::p_value(&question.values),
+/// The p value of the hypothesis that there is nothing, by itself.
+pub fn p_value(interval: &Interval) -> f64 {
+    let location = interval.location;
+    match (location.mean == 0.0, location.error == 0.0) {
+        (true, _) => 1.0,
+        (false, true) => 0.0,
+        (false, false) => {
+            let statistic = (location.mean / location.error).abs() / heavier(location.freedom);
+            2.0 * student_sf(statistic, location.freedom)
+        }
     }
 }
 
-fn estimate(answer: &Answer, p: f64, asked: usize) -> Estimate {
-    let location = answer.interval.location;
-    let Ends { low, high } = answer.interval.ends(LEVEL);
-    let detectable = location.error * reach(asked, location.freedom);
-    let verdict = match () {
-        () if p > FAMILY_WISE || (Ends { low, high }).contains(0.0) => Verdict::NoDetectableChange,
-        () if location.mean < 0.0 => Verdict::Faster,
-        () => Verdict::Slower,
-    };
-    match answer.scale {
-        Scale::Difference => Estimate { value: location.mean, low, high, p, detectable, verdict },
-        Scale::LogRatio => Estimate {
-            value: finite(location.mean.exp()),
-            low: finite(low.exp()),
-            high: finite(high.exp()),
-            p,
-            detectable: finite(detectable.exp_m1()),
+/// Estimates of all questions of a family that have an answer, in their places. They share [`FAMILY_WISE`] in equal parts with each other and with
+/// `parts` − 1 families of the same size.
+pub fn family(answers: &[Option<Answer>], parts: usize) -> Vec<Option<Estimate>> {
+    let asked = answers.iter().flatten().filter(|answer| !answer.is_certain).count() * parts;
+    let mut family = Family::new(asked);
+    answers.iter().map(|answer| Some(family.estimate(answer.as_ref()?))).collect()
+}
+
+/// What a family of so many tests can find, by the degrees of freedom of their errors.
+pub struct Family {
+    asked: usize,
+    reaches: BTreeMap<u64, f64>,
+}
+
+impl Family {
+    pub fn new(asked: usize) -> Self {
+        Self { asked, reaches: BTreeMap::new() }
+    }
+
+    /// How many estimated standard errors a difference has to have so that it is found with [`POWER`].
+    pub fn reach(&mut self, freedom: f64) -> f64 {
+        let level = FAMILY_WISE / to_f64(self.asked.max(1));
+        // The error of a trimmed mean varies more than the root of a χ², for power as for the critical value.
+        let compute = || detectable(critical(level, freedom), freedom, POWER) * heavier(freedom);
+        *self.reaches.entry(freedom.to_bits()).or_insert_with(compute)
+    }
+
+    fn estimate(&mut self, answer: &Answer) -> Estimate {
+        let Location { mean, error, freedom } = answer.interval.location;
+        let Ends { low, high } = answer.interval.ends(LEVEL);
+        let detectable = if error == 0.0 { 0.0 } else { error * self.reach(freedom) };
+        let p = (p_value(&answer.interval) * to_f64(self.asked.max(1))).min(1.0);
+        let clear = !(Ends { low, high }).contains(0.0);
+        let verdict = match () {
+            () if answer.is_certain && mean == 0.0 => Verdict::NoDetectableChange,
+            () if !answer.is_certain && answer.pairs < ENOUGH => Verdict::Inconclusive,
+            () if clear && p > FAMILY_WISE => Verdict::Inconclusive,
+            () if !clear => Verdict::NoDetectableChange,
+            () if mean < 0.0 => Verdict::Faster,
+            () => Verdict::Slower,
+        };
+        let needed = (verdict == Verdict::Inconclusive).then(|| self.needed(answer)).flatten();
+        let estimate = Estimate {
+            value: mean,
+            low,
+            high,
+            p: if answer.is_certain && mean != 0.0 { 0.0 } else { p },
+            detectable,
             verdict,
-        },
+            pairs: answer.pairs,
+            family: if answer.is_certain { 0 } else { self.asked },
+            needed,
+        };
+        match answer.scale {
+            Scale::Difference => estimate,
+            Scale::LogRatio => Estimate {
+                value: finite(mean.exp()),
+                low: finite(low.exp()),
+                high: finite(high.exp()),
+                detectable: finite(detectable.exp_m1()),
+                ..estimate
+            },
+        }
     }
-}
 
-/// How many standard errors a difference has to have, so that it is found with [`POWER`] when `asked` questions share
-/// [`FAMILY_WISE`].
-fn reach(asked: usize, freedom: f64) -> f64 {
-    student(1.0 - FAMILY_WISE / (2.0 * to_f64(asked)), freedom) + student(POWER, freedom)
+    /// How many blocks it takes to find a difference of this size; more than there were, and enough for any.
+    fn needed(&mut self, answer: &Answer) -> Option<usize> {
+        let Location { mean, error, .. } = answer.interval.location;
+        let mut blocks = (answer.pairs + 1).max(ENOUGH);
+        // An error of two blocks may be anything; that many are needed in any case.
+        if answer.pairs < ENOUGH {
+            return Some(blocks);
+        }
+        while blocks < MOST {
+            let error = error * (to_f64(answer.pairs) / to_f64(blocks)).sqrt();
+            if error * self.reach(freedom(blocks)) <= mean.abs() {
+                return Some(blocks);
+            }
+            blocks += (blocks / 20).max(1);
+        }
+        None
+    }
 }
 
 /// JSON knows no infinity, which a ratio of two noisy blocks can reach.

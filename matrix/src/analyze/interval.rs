@@ -3,7 +3,7 @@
 use rand::Rng;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use super::location::{Location, location, resampled};
+use super::location::{Location, location, resampled, widened};
 
 /// Below this many blocks, resamples repeat so few values that their own errors say nothing; Student's t is used instead.
 const ENOUGH: usize = 10;
@@ -28,9 +28,12 @@ pub struct Ends {
 }
 
 impl Interval {
-    /// None of fewer than two values.
-    pub fn of<R: Rng>(sorted: &[f64], resamples: usize, rng: &mut R) -> Option<Self> {
+    /// None of fewer than two values. `step` is the smallest step in which they are counted, 0 if what they come from never varied.
+    pub fn of<R: Rng>(sorted: &[f64], step: f64, resamples: usize, rng: &mut R) -> Option<Self> {
         let location = location(sorted)?;
+        if location.error == 0.0 && step > 0.0 {
+            return Some(Self { location: widened(location, sorted, step), distances: Vec::new() });
+        }
         let mut distances = Vec::new();
         if sorted.len() >= ENOUGH && location.error > 0.0 {
             let drawn = resampled(sorted, rng).take(resamples);
@@ -64,6 +67,11 @@ impl Ends {
 /// The quantile of Student's t.
 pub fn student(probability: f64, freedom: f64) -> f64 {
     StudentsT::new(0.0, 1.0, freedom).map_or(f64::NAN, |t| t.inverse_cdf(probability))
+}
+
+/// How likely Student's t exceeds a value.
+pub fn student_sf(value: f64, freedom: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, freedom).map_or(f64::NAN, |t| t.sf(value))
 }
 
 fn distance(resample: Location, centre: f64) -> f64 {

@@ -48,6 +48,11 @@ pub fn determined(rows: Vec<Vec<f64>>, columns: usize) -> Vec<bool> {
     (0..columns).map(|column| rows.iter().any(|leading| leading.column == column && alone(leading))).collect()
 }
 
+/// The first columns of which none depends on those before it.
+pub fn independent(rows: Vec<Vec<f64>>, columns: usize) -> Vec<usize> {
+    echelon(rows, columns).rows.into_iter().map(|leading| leading.column).collect()
+}
+
 /// For each column the weights of the rows whose sum is its least-squares coefficient. The columns have to be independent.
 pub fn least_squares(rows: &[Vec<f64>], columns: usize) -> Vec<Vec<f64>> {
     let column = |index: usize| -> Vec<f64> { rows.iter().map(|row| at(row, index)).collect() };

@@ -25,6 +25,21 @@ pub fn location(sorted: &[f64]) -> Option<Location> {
     repeated(sorted, &vec![1; sorted.len()])
 }
 
+/// The same location with an error that is not zero, for values of which the middle three fifths are equal though what they come from varies: the plain
+/// standard error, and at least that of rounding to `step`.
+pub fn widened(location: Location, sorted: &[f64], step: f64) -> Location {
+    let count = to_f64(sorted.len());
+    let mean = sorted.iter().sum::<f64>() / count;
+    let variance = sorted.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    Location { error: (variance.max(step * step / 12.0) / count).sqrt(), freedom: count - 1.0, ..location }
+}
+
+/// How many of so many values are kept, less one.
+pub fn freedom(count: usize) -> f64 {
+    let count = to_f64(count);
+    count - 2.0 * (TRIM * count).floor() - 1.0
+}
+
 /// Trimmed means of samples of the same size drawn from `sorted` with replacement.
 pub fn resampled<'a, R: Rng>(sorted: &'a [f64], rng: &'a mut R) -> impl Iterator<Item = Location> + 'a {
     let mut times = vec![0; sorted.len()];

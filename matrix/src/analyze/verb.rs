@@ -1,6 +1,5 @@
 //! `cargo matrix analyze`: files in, a file and a few lines out.
 
-use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::fs;
 use std::io::Write;
@@ -8,13 +7,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::account::Account;
-use super::{Analysis, Arguments, Comparison, Error, RESAMPLES, Verdict, analyze, read};
+use super::{Analysis, Arguments, DeliveryOutcome, Error, RESAMPLES, analyze, read};
 use crate::build::{Built, latest};
-use crate::cli::DELIVERS_DIFFERENTLY;
+use crate::cli;
 use crate::measure::sample::Sample;
-
-/// Another command line, or other files, would help.
-const USAGE: u8 = 2;
+use crate::plan::circumstances::describe;
 
 /// Runs the verb and says how it went.
 pub fn run(arguments: &Arguments) -> ExitCode {
@@ -27,24 +24,23 @@ pub fn run(arguments: &Arguments) -> ExitCode {
                 eprintln!("  because {error}");
                 source = error.source();
             }
-            USAGE.into()
+            cli::USAGE.into()
         }
     }
 }
 
-/// What is wrong with a program whatever it gains is told to scripts as well.
+/// Whether every cell does its work is told to scripts as well, whatever it gains.
 fn verdict(analysis: &Analysis) -> ExitCode {
-    let comparisons = analysis.conditions.iter().flat_map(|condition| &condition.comparisons);
-    let differs = |comparison: &&Comparison| {
-        comparison.differences.values().any(|estimate| estimate.verdict == Verdict::DigestMismatch)
-    };
-    let different: BTreeSet<&str> = comparisons.filter(differs).map(|comparison| comparison.cell.as_str()).collect();
-    if different.is_empty() {
-        return ExitCode::SUCCESS;
+    let failing = || analysis.deliveries.iter().filter(|delivery| delivery.outcome.is_failure());
+    for delivery in failing() {
+        eprintln!("error: {} ({})", delivery.sentence(), describe(&delivery.condition));
     }
-    let different: Vec<_> = different.into_iter().collect();
-    eprintln!("error: not everybody delivers what the reference delivers: {}", different.join(", "));
-    DELIVERS_DIFFERENTLY.into()
+    match failing().map(|delivery| delivery.outcome).max() {
+        Some(DeliveryOutcome::PayloadMismatch) => cli::PAYLOAD_MISMATCH.into(),
+        Some(DeliveryOutcome::DidNotStart) => cli::DID_NOT_START.into(),
+        Some(DeliveryOutcome::HarnessFailure) => cli::HARNESS_FAILED.into(),
+        Some(DeliveryOutcome::Delivered | DeliveryOutcome::NotCompared) | None => ExitCode::SUCCESS,
+    }
 }
 
 fn try_run(arguments: &Arguments) -> Result<Analysis, Error> {

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::Analysis;
 use super::blocks::Blocks;
 use super::condition;
 use super::context::Context;
+use super::delivery;
 use super::estimate::Bootstrap;
+use super::{Analysis, Delivery};
 use crate::build::Built;
 use crate::measure::sample::Sample;
 use crate::plan::circumstances::describe;
-use crate::plan::{Condition, Plan, SCHEMA};
+use crate::plan::{Alias, Condition, DELIVERY, Plan, SCHEMA};
 
 /// Resamples behind each interval, unless a simulation needs thousands of analyses.
 pub const RESAMPLES: usize = 3999;
@@ -21,24 +22,52 @@ pub const RESAMPLES: usize = 3999;
 pub fn analyze(plan: &Plan, builds: &[Built], samples: &[Sample], resamples: usize) -> Analysis {
     let context = Context::new(plan, builds, Bootstrap { seed: plan.seed, resamples });
     let mut notes = strangers(plan, samples);
+    let mut deliveries = Vec::new();
+    let mut aliases: Vec<Alias> = Vec::new();
     let conditions = plan.conditions.iter().map(|one| {
         let mut own = Vec::new();
         let blocks = sorted(plan, one, samples, &mut own);
         own.extend(condition::missing(&context, &blocks));
-        let analysis = condition::analysis(&context, one, &blocks, &mut own);
+        let delivered = delivery::deliveries(&context, one, &blocks);
+        let found = condition::analysis(&context, one, &blocks, &delivered, &mut own);
+        merge(&mut aliases, found.aliases);
+        deliveries.extend(delivered);
         let prefix = if plan.conditions.len() > 1 { format!("{}: ", describe(one)) } else { String::new() };
         notes.extend(own.into_iter().map(|note| format!("{prefix}{note}")));
-        analysis
+        found.analysis
     });
     let conditions = conditions.collect();
-    Analysis {
-        schema: SCHEMA,
-        design: plan.design.clone(),
-        seed: plan.seed,
-        conditions,
-        aliases: plan.aliases.clone(),
-        notes,
+    for untimed in untimed(samples) {
+        let blocks = sorted(plan, untimed, samples, &mut notes);
+        deliveries.extend(delivery::deliveries(&context, untimed, &blocks));
     }
+    notes.extend(deliveries.iter().filter_map(forgiven));
+    let (design, seed) = (plan.design.clone(), plan.seed);
+    Analysis { schema: SCHEMA, design, seed, conditions, aliases, deliveries, notes }
+}
+
+/// Under another condition other cells may be missing.
+fn merge(aliases: &mut Vec<Alias>, others: Vec<Alias>) {
+    for other in others {
+        match aliases.iter_mut().find(|alias| alias.effect == other.effect) {
+            Some(alias) => {
+                let new: Vec<String> = other.with.into_iter().filter(|name| !alias.with.contains(name)).collect();
+                alias.with.extend(new);
+            }
+            None => aliases.push(other),
+        }
+    }
+}
+
+/// The conditions of the starts that are not timed.
+fn untimed(samples: &[Sample]) -> BTreeSet<&Condition> {
+    samples.iter().map(|sample| &sample.condition).filter(|condition| condition.runtime == DELIVERY).collect()
+}
+
+/// A failed start that does not count against its cell is told nevertheless.
+fn forgiven(delivery: &Delivery) -> Option<String> {
+    let reason = delivery.reason.as_deref().filter(|_| !delivery.outcome.is_failure())?;
+    Some(format!("{}, {}: {reason}.", describe(&delivery.condition), delivery.cell))
 }
 
 fn sorted<'a>(plan: &Plan, condition: &Condition, samples: &'a [Sample], notes: &mut Vec<String>) -> Blocks<'a> {
@@ -59,7 +88,10 @@ fn knows(plan: &Plan, sample: &Sample) -> bool {
 
 /// Samples of another plan.
 fn strangers(plan: &Plan, samples: &[Sample]) -> Vec<String> {
-    let known = |sample: &&Sample| knows(plan, sample) && plan.conditions.contains(&sample.condition);
+    let known = |sample: &&Sample| {
+        let condition = &sample.condition;
+        knows(plan, sample) && (condition.runtime == DELIVERY || plan.conditions.contains(condition))
+    };
     let cells: BTreeSet<&str> =
         samples.iter().filter(|sample| !known(sample)).map(|sample| sample.cell.as_str()).collect();
     let names: Vec<&str> = cells.into_iter().collect();

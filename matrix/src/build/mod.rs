@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cargo::target;
 pub use error::Error;
-pub use run::{Arguments, command, named, one, run, watch_for_interrupt};
+pub use run::{Arguments, command, named, one, run};
 pub use testimony::Testimony;
 
 /// The name of the file beside the plan that has a line for each cell. If a cell has several, the last one counts.

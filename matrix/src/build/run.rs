@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::atomic::Ordering;
 
 use clap::Args;
 
@@ -15,12 +13,12 @@ use super::progress::Progress;
 use super::recipe::Recipe;
 use super::work::{Job, Workshop};
 use super::{Built, Error, Failure, Origin, sources};
-use crate::cli;
 use crate::flavour::{Flavours, Toolbox, Tools};
 use crate::invoke::build::{Profile, target_directory};
 use crate::manifest::{Manifest, check};
 use crate::plan::{self, Cell, file};
 use crate::workspace;
+use crate::{cli, interrupt};
 
 const AFTER: &str = "\
 Examples:
@@ -166,7 +164,7 @@ impl Order {
 }
 
 fn all(workshop: &Workshop, cells: &[Cell], ledger: &mut Ledger) -> Result<End, Error> {
-    let interrupted = watch_for_interrupt();
+    let interrupted = interrupt::watch();
     let jobs = in_groups(cells.iter().filter_map(|cell| workshop.job(cell)));
     let is_current = |job: &Job| ledger.line(&job.cell().id).is_some_and(|line| workshop.is_current(job, line));
     let (current, due): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_current);
@@ -237,19 +235,4 @@ fn summary(lines: &[Built]) -> ExitCode {
     }
     println!("\n{} of {} cells are built", lines.len() - failed.len(), lines.len());
     if failed.is_empty() { ExitCode::SUCCESS } else { cli::BUILD_FAILED.into() }
-}
-
-/// True from the first Ctrl-C on. The compiler gets that signal as well and ends, so that there is never long to wait.
-pub fn watch_for_interrupt() -> Arc<AtomicBool> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&interrupted);
-    thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        if let Ok(runtime) = runtime
-            && runtime.block_on(tokio::signal::ctrl_c()).is_ok()
-        {
-            seen.store(true, Ordering::Relaxed);
-        }
-    });
-    interrupted
 }

@@ -19,7 +19,7 @@ fn cell(kind: CellKind) -> Cell {
 }
 
 fn external(path: &str) -> Cell {
-    cell(CellKind::External { path: PathBuf::from(path), environment: BTreeMap::new() })
+    cell(CellKind::External { path: PathBuf::from(path), environment: BTreeMap::new(), own_payload: false })
 }
 
 #[test]

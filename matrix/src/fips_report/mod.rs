@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 
 use crate::invoke::build::target_directory;
-use crate::{build, cli};
+use crate::{cli, interrupt};
 
 pub use error::Error;
 
@@ -109,7 +109,7 @@ fn verdict(document: &Document) -> ExitCode {
 fn report(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> Result<Document, Error> {
     let folder = target_directory().join("matrix/fips-report");
     let out = arguments.out.as_ref().unwrap_or(&folder);
-    let interrupted = build::watch_for_interrupt();
+    let interrupted = interrupt::watch();
     let cells = Cells::of(&arguments.set);
     let mut found = gather::proofs(&arguments.set, &interrupted)?;
     let price = match &arguments.measured {

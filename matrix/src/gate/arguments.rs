@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::outcome;
 use crate::report::Files;
 
-const AFTER: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   cargo matrix gate run/analysis.json --budgets ci/budgets.toml
   cargo matrix gate run/analysis.json --budgets ci/budgets.toml --candidate ship --reference main --out run
@@ -19,21 +20,21 @@ Budgets, the first that fits a condition holds:
   regime = \"throttled\"                  # any regime if it is left out
   register = { ms = 1.0, ratio = 1.2 }  # the largest growth in ms against a cell of the same run,
   ready = { ms = 2.0, ratio = 1.2 }     # and of the ratio to the floor against the baseline
+";
 
-Exit status, the worst of all conditions and gates:
-  0   pass: the 95 % interval of every growth ends within its budget, and the run would have seen more
-  3   build-failed: a cell of the plan has no program
-  4   differs: a candidate fails to start, or does not deliver what the reference delivers
-  10  regressed: an interval lies beyond the budget as a whole
-  11  inconclusive: the run could not have seen a growth as large as the budget, or the interval has the budget in it; not if the candidate is
-      faster beyond doubt
-  12  void: the same program under two names differed, so that nothing may be believed
-  2   the command line or a file is not what it should be, or there is no budget
-  6   a file cannot be read or written";
+fn after() -> String {
+    let table = outcome::help();
+    format!(
+        "{EXAMPLES}
+What arrived is judged before any time, under every condition and in the starts that are not timed. Exit status, the worst of all conditions and gates:
+{table}  2   the command line or a file is not what it should be, or there is no budget
+  6   a file cannot be read or written"
+    )
+}
 
 /// Decides whether a candidate may be merged: holds what it has grown to budgets
 #[derive(Args, Debug)]
-#[command(after_help = AFTER)]
+#[command(after_help = after())]
 pub struct Arguments {
     #[command(flatten)]
     pub files: Files,
@@ -50,11 +51,13 @@ pub struct Arguments {
     #[arg(long, value_name = "CELL")]
     pub reference: Option<String>,
 
-    /// Ratios to the floor that an earlier run has stored
+    /// What an earlier run has stored, ratios to the floor and digests of what was delivered; may be repeated, with a file for each kind of machine
+    ///
+    /// A run is held to what the same kind of machine has stored, and besides to what two other kinds have stored alike.
     #[arg(long, value_name = "BASELINE.JSON")]
-    pub baseline: Option<PathBuf>,
+    pub baseline: Vec<PathBuf>,
 
-    /// Stores this run's ratios to the floor, unless the run cannot be believed
+    /// Stores this run's ratios to the floor and what its cells deliver, unless the run is invalid, inconclusive or not complete
     #[arg(long, value_name = "BASELINE.JSON")]
     pub save_baseline: Option<PathBuf>,
 

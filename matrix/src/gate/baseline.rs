@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Error, writing};
-use crate::analyze::{ConditionAnalysis, Estimate};
+use crate::analyze::{ConditionAnalysis, Delivery, Estimate};
+use crate::measure::Machine;
+use crate::plan::circumstances::describe;
 use crate::plan::{Condition, SCHEMA};
 use crate::report::{Experiment, GATES};
 
@@ -17,7 +19,25 @@ use crate::report::{Experiment, GATES};
 pub struct Baseline {
     /// [`SCHEMA`].
     schema: u32,
+    /// Where the ratios were measured. None where nobody has recorded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    machine: Option<Machine>,
     conditions: Vec<Stored>,
+    /// What every cell delivered, in the timed starts and in the others. Empty in a file of an earlier version.
+    #[serde(default)]
+    deliveries: Vec<StoredDelivery>,
+    /// What other machines have stored.
+    #[serde(skip)]
+    others: Vec<Self>,
+}
+
+/// The digest of what a cell delivered under a condition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredDelivery {
+    condition: Condition,
+    cell: String,
+    digest: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,7 +73,30 @@ impl Baseline {
         if conditions.iter().all(|stored| stored.cells.is_empty()) {
             return Err(Error::NoFloor);
         }
-        Ok(Self { schema: SCHEMA, conditions })
+        let delivered = experiment.analysis.deliveries.iter().filter_map(|delivery| {
+            let (condition, cell, digest) =
+                (delivery.condition.clone(), delivery.cell.clone(), delivery.digest.clone()?);
+            Some(StoredDelivery { condition, cell, digest })
+        });
+        let deliveries = delivered.collect();
+        let machine = experiment.run.as_ref().map(|run| run.machine.clone());
+        Ok(Self { schema: SCHEMA, machine, conditions, deliveries, others: Vec::new() })
+    }
+
+    /// The files of several machines, the first of which stands for all where they are not told apart.
+    pub fn read_all(paths: &[PathBuf]) -> Result<Option<Self>, Error> {
+        let mut all = paths.iter().map(|path| Self::read(path)).collect::<Result<Vec<_>, _>>()?.into_iter();
+        let first = all.next();
+        Ok(first.map(|first| Self { others: all.collect(), ..first }))
+    }
+
+    /// What each machine has stored.
+    pub fn runs(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
+    }
+
+    pub fn machine(&self) -> Option<&Machine> {
+        self.machine.as_ref()
     }
 
     pub fn read(path: &Path) -> Result<Self, Error> {
@@ -67,6 +110,22 @@ impl Baseline {
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(self).map_err(Error::Json)?;
         fs::write(path, text + "\n").map_err(writing(path))
+    }
+
+    /// The digest that a cell is held to, on any machine. An error where none is stored although the cell has one now.
+    pub fn digest(&self, delivery: &Delivery) -> Result<Option<&str>, Error> {
+        let Delivery { condition, cell, digest, .. } = delivery;
+        let stored = self
+            .runs()
+            .flat_map(|run| &run.deliveries)
+            .find(|stored| stored.condition == *condition && stored.cell == *cell);
+        match stored {
+            None if digest.is_some() => {
+                let condition = describe(condition);
+                Err(Error::NoDigestInBaseline { cell: cell.clone(), condition })
+            }
+            stored => Ok(stored.map(|stored| stored.digest.as_str())),
+        }
     }
 
     /// What is stored of a cell's gate.

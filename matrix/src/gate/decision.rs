@@ -2,10 +2,9 @@
 
 use serde::Serialize;
 
-use super::questions::{Growth, Sides};
-use super::{INCONCLUSIVE, REGRESSED, VOID};
-use crate::cli;
-use crate::plan::{CellKind, Condition, SCHEMA};
+use super::Outcome;
+use super::questions::{Check, Growth};
+use crate::plan::{Condition, SCHEMA};
 use crate::report::Experiment;
 use crate::report::number::counted;
 
@@ -19,24 +18,14 @@ pub struct Decision {
     /// The outcome in one sentence, with what can be done.
     pub sentence: String,
     pub judgements: Vec<Judgement>,
+    /// What is wrong besides: with what a candidate or the reference delivers, and with the control.
+    pub findings: Vec<Finding>,
     /// Cells without a program.
     pub builds: Vec<FailedBuild>,
     /// What has to be known beside the numbers.
     pub notes: Vec<String>,
     /// Where it was measured, if that is known.
     pub measured_on: Option<String>,
-}
-
-/// What a run says of a change, from the best to the worst.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    Pass,
-    Inconclusive,
-    Void,
-    Regressed,
-    Differs,
-    BuildFailed,
 }
 
 /// What is said of one gate of one candidate.
@@ -56,6 +45,16 @@ pub struct Judgement {
     pub reason: String,
 }
 
+/// Something that is wrong whatever the numbers are.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    pub condition: Condition,
+    /// None where it concerns the whole condition.
+    pub cell: Option<String>,
+    pub outcome: Outcome,
+    pub reason: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FailedBuild {
     pub cell: String,
@@ -65,71 +64,38 @@ pub struct FailedBuild {
     pub output: String,
 }
 
-impl Outcome {
-    /// Of the process.
-    pub fn status(self) -> u8 {
-        match self {
-            Self::Pass => 0,
-            Self::Inconclusive => INCONCLUSIVE,
-            Self::Void => VOID,
-            Self::Regressed => REGRESSED,
-            Self::Differs => cli::DELIVERS_DIFFERENTLY,
-            Self::BuildFailed => cli::BUILD_FAILED,
-        }
-    }
-
-    /// As in JSON and in the help.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Inconclusive => "inconclusive",
-            Self::Void => "void",
-            Self::Regressed => "regressed",
-            Self::Differs => "differs",
-            Self::BuildFailed => "build-failed",
-        }
-    }
-
-    fn sentence(self) -> &'static str {
-        match self {
-            Self::Pass => "Nothing has grown by more than its budget.",
-            Self::Inconclusive => {
-                "This run cannot tell whether the budget is kept: start every cell more often with `--blocks`, or allow more."
-            }
-            Self::Void => {
-                "The same program under two names differed, so nothing here may be believed: run it again on a quieter machine."
-            }
-            Self::Regressed => {
-                "More has grown than the budget allows: find out which part of the change it is, or raise the budget and say what for."
-            }
-            Self::Differs => {
-                "A candidate does not do its work, and its times do not count: `cargo matrix invoke` shows what arrives of it."
-            }
-            Self::BuildFailed => "There is no program to measure: the command below shows why.",
-        }
-    }
-}
-
 impl Decision {
-    pub fn of(experiment: &Experiment, sides: &Sides, judgements: Vec<Judgement>) -> Self {
+    pub fn of(experiment: &Experiment, judgements: Vec<Judgement>, checks: Vec<Check<'_>>) -> Self {
         let failed = experiment.builds.iter().filter_map(|built| {
             let failure = built.failure.as_ref()?;
             let (command, output) = (failure.command.clone(), failure.output.clone());
             Some(FailedBuild { cell: built.cell.clone(), command, output })
         });
         let builds: Vec<FailedBuild> = failed.collect();
-        let worst = judgements.iter().map(|judgement| judgement.outcome).max().unwrap_or(Outcome::Pass);
+        let findings: Vec<Finding> = checks.into_iter().map(Finding::from).collect();
+        // A program that is compared with itself passes on any machine; otherwise an invalid condition is the judgement of its comparisons already.
+        let weighs = |finding: &&Finding| finding.outcome != Outcome::InvalidRun || judgements.is_empty();
+        let found = findings.iter().filter(weighs).map(|finding| finding.outcome);
+        let worst = judgements.iter().map(|judgement| judgement.outcome).chain(found).max().unwrap_or(Outcome::Pass);
         let outcome = if builds.is_empty() { worst } else { Outcome::BuildFailed };
-        let nothing = judgements.is_empty() && builds.is_empty();
+        let nothing = judgements.is_empty() && outcome == Outcome::Pass;
         Self {
             schema: SCHEMA,
             outcome,
             sentence: if nothing { "Nothing was compared." } else { outcome.sentence() }.to_owned(),
             judgements,
+            findings,
             builds,
-            notes: notes(experiment, sides),
+            notes: experiment.analysis.notes.clone(),
             measured_on: experiment.measured_on(),
         }
+    }
+
+    /// Whether others may be held to this run. An invalid or inconclusive one never becomes a baseline, whatever else it contains.
+    pub fn may_be_stored(&self) -> bool {
+        let outcomes = self.judgements.iter().map(|judgement| judgement.outcome);
+        let mut all = outcomes.chain(self.findings.iter().map(|finding| finding.outcome)).chain([self.outcome]);
+        all.all(|outcome| matches!(outcome, Outcome::Pass | Outcome::Regressed))
     }
 
     /// What is compared, in one line.
@@ -138,14 +104,9 @@ impl Decision {
     }
 }
 
-fn notes(experiment: &Experiment, sides: &Sides) -> Vec<String> {
-    let mut notes = experiment.analysis.notes.clone();
-    let controlled = |cell: &str| {
-        experiment.plan.cells.iter().any(|again| matches!(&again.kind, CellKind::Again { of } if of == cell))
-    };
-    let compared = sides.candidates.iter().chain(&sides.reference);
-    if !compared.map(String::as_str).any(controlled) {
-        notes.push("No program was started under two names, so that a noisy machine would not show.".to_owned());
+impl From<Check<'_>> for Finding {
+    fn from(check: Check<'_>) -> Self {
+        let Check { condition, cell, outcome, reason } = check;
+        Self { condition: condition.clone(), cell: cell.map(str::to_owned), outcome, reason }
     }
-    notes
 }

@@ -26,6 +26,8 @@ pub enum Error {
     NoBudget { gate: &'static str, unit: &'static str, condition: String },
     #[error("the baseline has nothing about {cell} under {condition}; store it anew with --save-baseline")]
     NotInBaseline { cell: String, condition: String },
+    #[error("the baseline does not say what {cell} delivers under {condition}; store it anew with --save-baseline")]
+    NoDigestInBaseline { cell: String, condition: String },
     #[error("the plan has no cell {cell} that could be compared; there are {}", known.join(", "))]
     NoCell { cell: String, known: Vec<String> },
     #[error("{candidate} and {reference} are compared by nobody: one of them has to be the first cell of the plan")]

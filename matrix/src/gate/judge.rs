@@ -1,19 +1,17 @@
 //! One question, one outcome.
 
-use super::decision::{Judgement, Outcome};
+use super::Outcome;
+use super::decision::Judgement;
 use super::questions::{Against, Growth, Question};
 use crate::analyze::Verdict;
 use crate::report::number::Scale;
 
 /// What a question amounts to. A run that cannot be believed is not asked anything else; a program that does not do its work is not asked how fast it is.
 pub fn judge(question: &Question<'_>) -> Judgement {
-    let (outcome, reason) = match (question.failures, question.verdict, question.growth) {
-        (Some(failures), _, _) => (Outcome::Differs, failures.to_owned()),
-        (None, Some(Verdict::DigestMismatch), _) => {
-            (Outcome::Differs, "it does not deliver what the reference delivers".to_owned())
-        }
-        (None, Some(Verdict::NoOp), _) => (Outcome::Pass, "it is the same program".to_owned()),
-        _ if question.void.is_some() => (Outcome::Void, question.void.unwrap_or_default().to_owned()),
+    let (outcome, reason) = match (&question.finding, question.verdict, question.growth) {
+        (Some((outcome, reason)), _, _) if *outcome != Outcome::InvalidRun => (*outcome, reason.clone()),
+        (_, Some(Verdict::NoOp), _) => (Outcome::Pass, "it is the same program".to_owned()),
+        (Some((outcome, reason)), _, _) => (*outcome, reason.clone()),
         (None, _, Some(growth)) => weigh(question, growth),
         (None, _, None) => (Outcome::Inconclusive, "too few starts count".to_owned()),
     };
@@ -65,8 +63,10 @@ fn weigh(question: &Question<'_>, growth: Growth) -> (Outcome, String) {
 fn remedy(question: &Question<'_>, growth: Growth) -> String {
     let factor = (growth.detectable / question.limit).powi(2);
     let blocks = crate::report::number::float(question.blocks) * factor;
+    // Less than there was would not do: it did not.
+    let blocks = ((blocks / 10.0).ceil() * 10.0).max(crate::report::number::float(question.blocks + 1));
     let tells = question.against != Against::Baseline && blocks.is_finite() && blocks < 10_000.0;
-    if tells { format!("; {:.0} blocks would do", (blocks / 10.0).ceil() * 10.0) } else { String::new() }
+    if tells { format!("; {blocks:.0} blocks would do") } else { String::new() }
 }
 
 /// `+0.31 ms [0.12, 0.50]`, or for a ratio `× 1.05 [1.01, 1.09]`.
@@ -105,8 +105,7 @@ mod tests {
             limit: 0.5,
             growth: Some(CALM),
             verdict: Some(Verdict::NoDetectableChange),
-            failures: None,
-            void: None,
+            finding: None,
             blocks: 30,
         }
     }
@@ -139,10 +138,16 @@ mod tests {
     #[test]
     fn what_is_known_otherwise_goes_before_the_numbers() {
         let slow = Growth { value: 9.0, low: 8.0, high: 10.0, detectable: 0.3 };
-        assert_eq!(outcome(|question| (question.growth, question.void) = (Some(slow), Some("noise"))).0, Outcome::Void);
-        let failed = |question: &mut Question<'_>| (question.failures, question.void) = (Some("1 of 9"), Some("noise"));
-        assert_eq!(outcome(failed), (Outcome::Differs, "1 of 9".to_owned()));
-        assert_eq!(outcome(|question| question.verdict = Some(Verdict::DigestMismatch)).0, Outcome::Differs);
+        let found = |outcome: Outcome| Some((outcome, "so it is".to_owned()));
+        for wrong in [Outcome::InvalidRun, Outcome::PayloadMismatch, Outcome::DidNotStart, Outcome::HarnessFailure] {
+            let judged = outcome(|question| (question.growth, question.finding) = (Some(slow), found(wrong)));
+            assert_eq!(judged, (wrong, "so it is".to_owned()));
+        }
+        let same = |finding| {
+            move |question: &mut Question<'_>| (question.verdict, question.finding) = (Some(Verdict::NoOp), finding)
+        };
+        assert_eq!(outcome(same(found(Outcome::InvalidRun))).0, Outcome::Pass, "a program is itself on any machine");
+        assert_eq!(outcome(same(found(Outcome::PayloadMismatch))).0, Outcome::PayloadMismatch);
         assert_eq!(outcome(|question| question.verdict = Some(Verdict::NoOp)).0, Outcome::Pass);
         assert_eq!(outcome(|question| (question.growth, question.verdict) = (None, None)).0, Outcome::Inconclusive);
     }

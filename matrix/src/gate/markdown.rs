@@ -1,7 +1,7 @@
 //! A decision as a comment on a pull request.
 
-use super::{Decision, Outcome};
-use crate::plan::circumstances::labels;
+use super::{Decision, Finding, Outcome};
+use crate::plan::circumstances::{describe, labels};
 use crate::report::escaped;
 
 /// Lets whoever posts the comment find the one of the run before, to replace it. Nobody sees it.
@@ -19,12 +19,23 @@ pub fn write(decision: &Decision) -> String {
         let lines: Vec<_> = build.output.lines().map(|line| format!("    {line}")).collect();
         blocks.push(format!("<details><summary>What was said</summary>\n\n{}\n\n</details>", lines.join("\n")));
     }
+    blocks.extend(findings(decision));
     if !decision.judgements.is_empty() {
         blocks.push(table(decision));
     }
     blocks.extend(decision.notes.iter().map(|note| escaped(note)));
     blocks.extend(decision.measured_on.as_deref().map(escaped));
     blocks.join("\n\n") + "\n"
+}
+
+fn findings(decision: &Decision) -> Option<String> {
+    let line = |finding: &Finding| {
+        let cell = finding.cell.as_ref().map(|cell| format!("{cell}, ")).unwrap_or_default();
+        let text = format!("{cell}{}: {}", describe(&finding.condition), finding.reason);
+        format!("- **{}** {}", finding.outcome.name(), escaped(&text))
+    };
+    let lines: Vec<_> = decision.findings.iter().map(line).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 fn table(decision: &Decision) -> String {
@@ -45,7 +56,7 @@ fn table(decision: &Decision) -> String {
 fn alert(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Pass => "NOTE",
-        Outcome::Inconclusive | Outcome::Void => "WARNING",
-        Outcome::Regressed | Outcome::Differs | Outcome::BuildFailed => "CAUTION",
+        Outcome::Inconclusive | Outcome::InvalidRun | Outcome::HarnessFailure => "WARNING",
+        Outcome::Regressed | Outcome::DidNotStart | Outcome::PayloadMismatch | Outcome::BuildFailed => "CAUTION",
     }
 }

@@ -3,8 +3,8 @@
 //! ```text
 //!   analysis.json ┐
 //!   budgets.toml  ├─▶ questions ──▶ judge ──▶ decision ──▶ text, markdown, JSON, exit status
-//!   baseline.json ┘   growth of a    one of    the worst
-//!                     cell's gate    six       of them
+//!   baseline.json ┘   growth of a    one      the worst
+//!                     cell's gate    outcome  of them
 //! ```
 //!
 //! Within a run a candidate is compared with another cell in milliseconds, by paired differences. From run to run, and from machine to machine,
@@ -16,7 +16,9 @@ mod budget;
 mod decision;
 mod error;
 mod judge;
+mod machines;
 mod markdown;
+mod outcome;
 mod questions;
 mod text;
 
@@ -28,19 +30,15 @@ use std::process::ExitCode;
 pub use arguments::{Arguments, Format};
 pub use baseline::Baseline;
 pub use budget::Budgets;
-pub use decision::{Decision, Judgement, Outcome};
+pub use decision::{Decision, Finding, Judgement};
 pub use error::Error;
+pub use outcome::Outcome;
 pub use questions::Sides;
 
+use self::questions::{Against, Question};
 use crate::cli;
+use crate::plan::circumstances::describe;
 use crate::report::Experiment;
-
-/// A candidate has grown by more than its budget.
-pub const REGRESSED: u8 = 10;
-/// The run cannot tell.
-pub const INCONCLUSIVE: u8 = 11;
-/// The machine was too noisy for the run to be believed.
-pub const VOID: u8 = 12;
 
 /// Runs the verb and says how it went.
 pub fn run(arguments: &Arguments) -> ExitCode {
@@ -53,19 +51,18 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 fn gate(arguments: &Arguments) -> Result<Outcome, Error> {
     let experiment = Experiment::read(&arguments.files)?;
     let budgets = Budgets::read(&arguments.budgets)?;
-    let baseline = arguments.baseline.as_deref().map(Baseline::read).transpose()?;
+    let baseline = Baseline::read_all(&arguments.baseline)?;
     let sides = Sides::of(&experiment.plan, &arguments.candidate, arguments.reference.as_deref())?;
     if sides.reference.is_none() && baseline.is_none() && arguments.save_baseline.is_none() {
         return Err(Error::NothingToCompare);
     }
     let decision = decide(&experiment, &sides, &budgets, baseline.as_ref())?;
     if let Some(path) = &arguments.save_baseline {
-        // What cannot be believed must not become what others are held to.
-        if matches!(decision.outcome, Outcome::Pass | Outcome::Inconclusive | Outcome::Regressed) {
+        if decision.may_be_stored() {
             Baseline::of(&experiment)?.write(path)?;
             eprintln!("stored {}", path.display());
         } else {
-            eprintln!("not stored: {}", path.display());
+            eprintln!("not stored, because the run is {}: {}", decision.outcome.name(), path.display());
         }
     }
     if let Some(directory) = &arguments.out {
@@ -88,7 +85,39 @@ pub fn decide(
     baseline: Option<&Baseline>,
 ) -> Result<Decision, Error> {
     let questions = questions::all(experiment, sides, budgets, baseline)?;
-    Ok(Decision::of(experiment, sides, questions.iter().map(judge::judge).collect()))
+    let checks = questions::checks(experiment, sides, budgets, baseline)?;
+    let mut decision = Decision::of(experiment, questions.iter().map(judge::judge).collect(), checks);
+    if let Some(baseline) = baseline {
+        tell_machines(baseline, experiment, &questions, &mut decision);
+    }
+    Ok(decision)
+}
+
+/// Says how the machine differs from that of the baseline. A run that is held to nothing of it has not passed.
+fn tell_machines(baseline: &Baseline, experiment: &Experiment, questions: &[Question<'_>], decision: &mut Decision) {
+    let mut held = false;
+    for found in &experiment.analysis.conditions {
+        let here = baseline.other_machines(experiment.machine(), &found.condition);
+        let is_held = questions
+            .iter()
+            .any(|question| *question.condition == found.condition && question.against == Against::Baseline);
+        held |= is_held;
+        decision
+            .notes
+            .extend(here.into_iter().filter(|sentence| !decision.notes.contains(sentence)).collect::<Vec<_>>());
+        if !is_held {
+            let condition = describe(&found.condition);
+            decision.notes.push(format!(
+                "No ratio is held to the baseline under {condition}: it has none of this kind of machine, and none that two kinds have stored alike. Store \
+                 one here with --save-baseline, and name the files of all machines with --baseline."
+            ));
+        }
+    }
+    if !held && decision.outcome == Outcome::Pass {
+        decision.outcome = Outcome::Inconclusive;
+        "The baseline is from another machine, and nothing of it is known to hold on this one."
+            .clone_into(&mut decision.sentence);
+    }
 }
 
 fn document(decision: &Decision) -> Result<String, Error> {

@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use super::baseline::{Baseline, Ratio};
-use super::{Budgets, Error};
+use super::machines::StoredRatio;
+use super::{Budgets, Error, Outcome};
 use crate::analyze::{Comparison, ConditionAnalysis, Estimate, Verdict};
+use crate::measure::Machine;
 use crate::plan::circumstances::describe;
 use crate::plan::{CellKind, Condition, Plan};
 use crate::report::{Experiment, GATES};
@@ -30,11 +32,9 @@ pub struct Question<'a> {
     pub growth: Option<Growth>,
     /// What the analysis has found; none where there is no estimate.
     pub verdict: Option<Verdict>,
-    /// Why starts of the candidate failed.
-    pub failures: Option<&'a str>,
-    /// Why nothing under this condition may be believed.
-    pub void: Option<&'a str>,
-    /// Complete blocks behind the answer.
+    /// What is wrong whatever the numbers are, the worst of it, with the reason.
+    pub finding: Option<(Outcome, String)>,
+    /// Blocks behind the answer: those in which both sides have a start that counts.
     pub blocks: usize,
 }
 
@@ -86,6 +86,7 @@ pub fn all<'a>(
     budgets: &Budgets,
     baseline: Option<&Baseline>,
 ) -> Result<Vec<Question<'a>>, Error> {
+    let checks = checks(experiment, sides, budgets, baseline)?;
     let mut questions = Vec::new();
     for found in &experiment.analysis.conditions {
         for candidate in &sides.candidates {
@@ -94,12 +95,113 @@ pub fn all<'a>(
                     questions.push(in_this_run(found, [candidate, reference], gate, budgets)?);
                 }
                 if let Some(baseline) = baseline {
-                    questions.push(since(baseline, found, candidate, gate, budgets)?);
+                    questions.extend(since(baseline, experiment.machine(), found, candidate, gate, budgets)?);
                 }
             }
         }
     }
+    for question in &mut questions {
+        let concerns = |check: &&Check<'_>| {
+            let sides = [Some(question.candidate), question.against.cell()];
+            check.condition == question.condition && check.cell.is_none_or(|cell| sides.contains(&Some(cell)))
+        };
+        let worst = checks.iter().filter(concerns).max_by_key(|check| check.outcome);
+        question.finding = worst.map(|check| (check.outcome, check.sentence()));
+    }
     Ok(questions)
+}
+
+/// Something that is wrong whatever the numbers are.
+#[derive(Clone, Debug)]
+pub struct Check<'a> {
+    pub condition: &'a Condition,
+    /// None where it concerns everybody.
+    pub cell: Option<&'a str>,
+    pub outcome: Outcome,
+    pub reason: String,
+}
+
+impl Check<'_> {
+    fn sentence(&self) -> String {
+        self.cell.map_or_else(|| self.reason.clone(), |cell| format!("{cell}: {}", self.reason))
+    }
+}
+
+/// What candidates and reference deliver, under every condition and in the starts that are not timed, held to each other and to the baseline; and whether the
+/// control holds.
+pub fn checks<'a>(
+    experiment: &'a Experiment,
+    sides: &'a Sides,
+    budgets: &Budgets,
+    baseline: Option<&Baseline>,
+) -> Result<Vec<Check<'a>>, Error> {
+    let mut checks: Vec<Check<'a>> = Vec::new();
+    let compared = |cell: &str| sides.candidates.iter().chain(&sides.reference).any(|side| side == cell);
+    for delivery in experiment.analysis.deliveries.iter().filter(|delivery| compared(&delivery.cell)) {
+        let check =
+            |outcome, reason| Check { condition: &delivery.condition, cell: Some(&delivery.cell), outcome, reason };
+        if delivery.outcome.is_failure() {
+            checks.push(check(delivery.outcome.into(), delivery.reason.clone().unwrap_or_default()));
+        } else if let Some(baseline) = baseline
+            && sides.candidates.contains(&delivery.cell)
+            && baseline.digest(delivery)? != delivery.digest.as_deref()
+        {
+            let reason = "it does not deliver what the baseline's program delivered".to_owned();
+            checks.push(check(Outcome::PayloadMismatch, reason));
+        }
+    }
+    for found in &experiment.analysis.conditions {
+        let check = |cell, outcome, reason| Check { condition: &found.condition, cell, outcome, reason };
+        checks.extend(control(&experiment.plan, found).map(|reason| check(None, Outcome::InvalidRun, reason)));
+        if sides.reference.is_none() && baseline.is_none() {
+            let unsure = |cell: &&'a String| Some((cell.as_str(), uncertain(found, cell, budgets)?));
+            let unsure = sides.candidates.iter().filter_map(|cell| unsure(&cell));
+            checks.extend(unsure.map(|(cell, reason)| check(Some(cell), Outcome::Inconclusive, reason)));
+        }
+    }
+    Ok(checks)
+}
+
+/// Why the control says that nothing under this condition may be believed.
+fn control(plan: &Plan, found: &ConditionAnalysis) -> Option<String> {
+    if found.void.is_some() {
+        return found.void.clone();
+    }
+    let is_control =
+        |id: &str| plan.cells.iter().any(|cell| cell.id == id && matches!(cell.kind, CellKind::Again { .. }));
+    let controls = || found.comparisons.iter().filter(|comparison| is_control(&comparison.cell));
+    let counts = |comparison: &Comparison| GATES.iter().all(|gate| comparison.differences.contains_key(*gate));
+    if controls().any(counts) {
+        None
+    } else if controls().next().is_some() {
+        Some("the control is missing: too few starts of it count".to_owned())
+    } else {
+        Some("the control is missing: no program was started under two names".to_owned())
+    }
+}
+
+/// Why the ratios of a cell to the floor are nothing to hold others to.
+fn uncertain(found: &ConditionAnalysis, cell: &str, budgets: &Budgets) -> Option<String> {
+    let comparison = found.to_floor.iter().find(|comparison| comparison.cell == cell)?;
+    GATES.into_iter().find_map(|gate| {
+        let Some(estimate) = comparison.ratios.get(gate) else {
+            return Some(format!("too few starts count for the ratio of its {gate} gate to the floor's"));
+        };
+        let limit = budgets.of(&found.condition, gate).ratio? - 1.0;
+        (estimate.detectable > limit).then(|| {
+            let (seen, limit) = (1.0 + estimate.detectable, 1.0 + limit);
+            format!("growth of its {gate} gate by less than × {seen:.3} cannot be seen, and the budget is × {limit:.3}")
+        })
+    })
+}
+
+impl<'a> Against<'a> {
+    fn cell(self) -> Option<&'a str> {
+        match self {
+            Self::Cell(cell) => Some(cell),
+            Self::Baseline => None,
+        }
+    }
 }
 
 fn in_this_run<'a>(
@@ -126,26 +228,29 @@ fn in_this_run<'a>(
         high: *high,
         detectable: *detectable,
     });
+    let pairs = estimate.as_ref().map_or(0, |estimate| estimate.pairs);
     let verdict = estimate.map(|estimate| estimate.verdict);
-    Ok(Question { growth, verdict, ..question(found, candidate, Against::Cell(reference), gate, limit) })
+    let question = question(found, candidate, Against::Cell(reference), gate, limit);
+    Ok(Question { growth, verdict, blocks: pairs, ..question })
 }
 
+/// None where the baseline is of other machines, and its ratio is not known to hold on this one.
 fn since<'a>(
     baseline: &Baseline,
+    here: Option<&Machine>,
     found: &'a ConditionAnalysis,
     candidate: &'a str,
     gate: &'static str,
     budgets: &Budgets,
-) -> Result<Question<'a>, Error> {
+) -> Result<Option<Question<'a>>, Error> {
     let limit = budgets.of(&found.condition, gate).ratio.ok_or_else(|| no_budget(found, gate, "ratio"))?;
     let comparison = found.to_floor.iter().find(|comparison| comparison.cell == candidate).ok_or(Error::NoFloor)?;
-    let before = baseline
-        .ratio(&found.condition, candidate, gate)
-        .ok_or_else(|| Error::NotInBaseline { cell: candidate.to_owned(), condition: describe(&found.condition) })?;
+    let stored = baseline.stored(here, &found.condition, candidate, gate, limit - 1.0)?;
+    let StoredRatio::Held(before) = stored else { return Ok(None) };
     let estimate = comparison.ratios.get(gate);
     let growth = estimate.map(|estimate| grown(Ratio::from(estimate), before));
     let verdict = estimate.map(|estimate| estimate.verdict);
-    Ok(Question { growth, verdict, ..question(found, candidate, Against::Baseline, gate, limit - 1.0) })
+    Ok(Some(Question { growth, verdict, ..question(found, candidate, Against::Baseline, gate, limit - 1.0) }))
 }
 
 fn question<'a>(
@@ -155,7 +260,6 @@ fn question<'a>(
     gate: &'static str,
     limit: f64,
 ) -> Question<'a> {
-    let summary = found.cells.iter().find(|cell| cell.cell == candidate);
     Question {
         condition: &found.condition,
         candidate,
@@ -164,8 +268,7 @@ fn question<'a>(
         limit,
         growth: None,
         verdict: None,
-        failures: summary.and_then(|summary| summary.failures.as_deref()),
-        void: found.void.as_deref(),
+        finding: None,
         blocks: found.blocks,
     }
 }
@@ -181,7 +284,7 @@ fn turned(estimate: &Estimate) -> Estimate {
 
 /// From a stored ratio to one of today. The two runs are independent, so that the distances from the middle to the ends of their intervals add up as squares;
 /// on the scale of logarithms, where a ratio of ratios is a difference (Zou and Donner 2008, "Construction of confidence limits about effect measures").
-fn grown(now: Ratio, before: Ratio) -> Growth {
+pub fn grown(now: Ratio, before: Ratio) -> Growth {
     let ratio = (now.value / before.value).ln();
     let below = (now.value / now.low).ln().hypot((before.high / before.value).ln());
     let above = (now.high / now.value).ln().hypot((before.value / before.low).ln());

@@ -11,6 +11,11 @@ pub fn write(decision: &Decision) -> String {
     for build in &decision.builds {
         let _ = writeln!(text, "\n{} could not be built: {}\n{}", build.cell, build.command, build.output.trim_end());
     }
+    for finding in &decision.findings {
+        let cell = finding.cell.as_ref().map(|cell| format!("{cell}, ")).unwrap_or_default();
+        let (name, condition) = (finding.outcome.name(), describe(&finding.condition));
+        let _ = writeln!(text, "\n{name}: {cell}{condition}: {}", finding.reason);
+    }
     let mut condition = None;
     for judgement in &decision.judgements {
         if condition != Some(&judgement.condition) {
@@ -18,7 +23,7 @@ pub fn write(decision: &Decision) -> String {
             condition = Some(&judgement.condition);
         }
         let who = format!("{} against {}, {}", judgement.candidate, judgement.against, judgement.gate);
-        let _ = writeln!(text, "  {:<12} {who}: {}", judgement.outcome.name(), judgement.reason);
+        let _ = writeln!(text, "  {:<16} {who}: {}", judgement.outcome.name(), judgement.reason);
     }
     for note in &decision.notes {
         let _ = writeln!(text, "\nNote: {note}");

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, reading, writing};
-use crate::plan::{Plan, SCHEMA};
+use super::{Error, produced, reading, trust, writing};
+use crate::plan::{Cache, Condition, Plan, Regime, SCHEMA, TrustStore};
 use crate::sandbox::cpu::control_groups;
 
 /// What a reader has to know of a run besides its samples.
@@ -29,6 +29,18 @@ pub struct Run {
     pub machine: Machine,
     /// What the machine did not let the sandbox do, one sentence each. Empty when every condition is what it says.
     pub refused: Vec<String>,
+    /// Conditions of the plan that were not measured, because the machine does not produce them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A condition that a machine does not produce.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeftOut {
+    pub condition: Condition,
+    /// What the machine refuses.
+    pub reason: String,
 }
 
 /// The machine, as far as it decides on milliseconds.
@@ -52,11 +64,23 @@ pub struct Machine {
     /// How many KiB the disk with the programs reads at once: with more than a program has, a cold start touches all of it. None where the
     /// machine does not tell.
     pub read_ahead_kib: Option<u64>,
+    /// The certificates that the trust stores of the conditions are made from. None where the machine has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<Certificates>,
+}
+
+/// A bundle of certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificates {
+    pub count: usize,
+    /// The first 16 hexadecimal digits of the bundle's SHA-256.
+    pub sha256: String,
 }
 
 impl Run {
     /// A run of this plan, here and now, with its programs in `directory`.
-    pub fn here(plan: &Plan, refused: Vec<String>, directory: &Path) -> Self {
+    pub fn here(plan: &Plan, refused: Vec<String>, left_out: Vec<LeftOut>, directory: &Path) -> Self {
         Self {
             schema: SCHEMA,
             seed: plan.seed,
@@ -65,25 +89,56 @@ impl Run {
             commit: commit(),
             machine: Machine::here(directory),
             refused,
+            left_out,
         }
     }
 
-    /// Writes the file. One that is there already must be of the same plan: its samples would be mixed with others.
-    pub fn write(&self, path: &Path) -> Result<(), Error> {
-        if path.exists() {
-            let text = fs::read_to_string(path).map_err(reading(path))?;
-            let malformed = |source| Error::Malformed { path: path.to_owned(), line: 1, source };
-            let before: Self = serde_json::from_str(&text).map_err(malformed)?;
-            if before.seed != self.seed || before.design != self.design {
-                return Err(Error::OtherRun { path: path.to_owned(), what: "plan" });
-            }
+    /// Refuses a file that is of another plan: the samples of the two would be mixed.
+    pub fn check(path: &Path, plan: &Plan) -> Result<(), Error> {
+        let text = match fs::read_to_string(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            read => read.map_err(reading(path))?,
+        };
+        let malformed = |source| Error::Malformed { path: path.to_owned(), line: 1, source };
+        let before: Self = serde_json::from_str(&text).map_err(malformed)?;
+        if before.seed == plan.seed && before.design == plan.design {
+            Ok(())
+        } else {
+            Err(Error::OtherRun { path: path.to_owned(), what: "plan" })
         }
+    }
+
+    /// Why starts under a condition were not what they are called; none where the machine has produced it.
+    pub fn not_produced(&self, condition: &Condition) -> Option<&str> {
+        let left_out = self.left_out.iter().find(|left_out| left_out.condition == *condition);
+        let refused = self.refused.iter().find(|sentence| is_refused(condition, sentence));
+        left_out.map(|left_out| left_out.reason.as_str()).or(refused.map(String::as_str))
+    }
+
+    /// Writes the file, which [`Run::check`] has found to be of the same plan if it is there already.
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(self).map_err(std::io::Error::from).map_err(writing(path))?;
         fs::write(path, text + "\n").map_err(writing(path))
     }
 }
 
 impl Machine {
+    /// Two machines that one run is spread over. A number that differs is not known of the whole.
+    #[must_use]
+    pub fn and(self, other: &Self) -> Self {
+        Self {
+            cpu: both(self.cpu, &other.cpu),
+            cores: self.cores.min(other.cores),
+            kernel: both(self.kernel, &other.kernel),
+            architecture: both(self.architecture, &other.architecture),
+            governor: self.governor.filter(|governor| other.governor.as_ref() == Some(governor)),
+            memory_mb: self.memory_mb.min(other.memory_mb),
+            control_groups: self.control_groups.filter(|version| other.control_groups == Some(*version)),
+            read_ahead_kib: self.read_ahead_kib.filter(|kib| other.read_ahead_kib == Some(*kib)),
+            certificates: self.certificates.filter(|bundle| other.certificates.as_ref() == Some(bundle)),
+        }
+    }
+
     /// This one, with `directory` on the disk that counts. What cannot be found out reads `unknown`.
     pub fn here(directory: &Path) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -107,8 +162,25 @@ impl Machine {
             memory_mb: kilobytes.unwrap_or_default() / 1024,
             control_groups: control_groups(),
             read_ahead_kib: read_ahead(directory),
+            certificates: trust::certificates(),
         }
     }
+}
+
+/// Whether a refusal takes from a condition what it is named after. Runs of earlier versions have measured it all the same.
+fn is_refused(condition: &Condition, sentence: &str) -> bool {
+    [
+        (produced::NO_SHARE, condition.regime == Regime::Throttled),
+        (produced::NO_STORE, condition.trust_store != TrustStore::Host),
+        (produced::NOT_COLD, condition.cache == Cache::Cold),
+    ]
+    .into_iter()
+    .any(|(refusal, matters)| matters && sentence.starts_with(refusal))
+}
+
+/// Two facts of the same kind.
+fn both(one: String, other: &str) -> String {
+    if one.split(" and ").any(|known| known == other) { one } else { format!("{one} and {other}") }
 }
 
 fn read_ahead(directory: &Path) -> Option<u64> {
@@ -125,4 +197,19 @@ fn commit() -> Option<String> {
     let commit = git(&["rev-parse", "HEAD"])?;
     let dirty = !git(&["status", "--porcelain", "--untracked-files=no"])?.is_empty();
     Some(if dirty { commit + "-dirty" } else { commit })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_machines_what_they_have_in_common_is_known() {
+        let here = Machine::here(Path::new("."));
+        assert_eq!(here.clone().and(&here), here);
+        let other = Machine { kernel: "Linux 6.1".to_owned(), read_ahead_kib: Some(1 << 30), ..here.clone() };
+        let both = here.clone().and(&other).and(&other);
+        assert_eq!(both.kernel, format!("{} and Linux 6.1", here.kernel));
+        assert_eq!((both.read_ahead_kib, both.cpu), (None, here.cpu));
+    }
 }

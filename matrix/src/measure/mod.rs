@@ -16,8 +16,11 @@ mod subject;
 
 mod digest;
 mod elf;
-mod page_cache;
+mod exercise;
+mod expected;
+mod lock;
 mod phases;
+mod produced;
 mod trust;
 
 mod machine;
@@ -28,9 +31,11 @@ mod verb;
 use std::path::PathBuf;
 
 pub use digest::digest;
-pub use machine::{Machine, Run};
+pub use lock::DirectoryLock;
+pub use machine::{Certificates, LeftOut, Machine, Run};
+pub use produced::not_produced_here;
 pub use record::Samples;
-pub use run::{Options, Step, Summary, run};
+pub use run::{LOCK, Options, Step, Summary, run};
 pub use steady::next_after_done;
 pub use trust::settle as settle_trust_store;
 pub use verb::{Arguments, run as bench};
@@ -63,6 +68,17 @@ pub enum Error {
     /// A cell's program changed after it was built.
     #[error("the program of {cell} is not the one that was built; build it again")]
     Changed { cell: String },
+    /// Somebody else measures in the output directory.
+    #[error("{} is in use by another run, of process {owner}; wait for it, or choose another --out", path.display())]
+    Busy { path: PathBuf, owner: String },
+    /// This machine does not produce a condition, and the run insists on all of them.
+    #[error("{condition} cannot be measured here: {reason}; run as root, or plan without that condition")]
+    NotProduced { condition: String, reason: String },
+    /// It produces none of them.
+    #[error(
+        "no condition of the plan can be measured here: {reason}; run as root, or plan others, such as --regime boosted --trust-store host"
+    )]
+    NothingProduced { reason: String },
     /// The output directory holds another run.
     #[error("{} holds samples of another {what}; choose another --out, or move its samples.jsonl away", path.display())]
     OtherRun { path: PathBuf, what: &'static str },
@@ -75,6 +91,14 @@ pub enum Error {
     /// There is nothing to make a trust store from.
     #[error("{} has no certificates, and the trust stores are made from it; install it with: apt-get install ca-certificates", .0.display())]
     NoCertificates(PathBuf),
+    /// The sandbox could not make a start, however often.
+    #[error(
+        "{cell} could not be started in block {block}, and that is not its fault: {reason}; the same command goes on from here"
+    )]
+    Harness { cell: String, block: u32, reason: String },
+    /// A start could not be written down.
+    #[error("a start cannot be recorded; the same command goes on from here")]
+    Unrecorded(#[source] Box<Error>),
     /// A sandbox could not be set up at all.
     #[error("the sandbox does not work here")]
     Sandbox(#[from] crate::sandbox::Error),

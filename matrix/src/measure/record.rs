@@ -14,6 +14,8 @@ use crate::plan::{Condition, SCHEMA};
 pub struct Samples {
     path: PathBuf,
     file: File,
+    /// Where what an interrupted run has left unfinished begins.
+    torn: Option<u64>,
     there: BTreeSet<Key>,
     programs: BTreeMap<String, String>,
 }
@@ -26,7 +28,8 @@ struct Key {
 }
 
 impl Samples {
-    /// Opens the file, or makes it. What the last line of an interrupted run has left unfinished is cut off.
+    /// Opens the file, or makes it. What the last line of an interrupted run has left unfinished is cut off before anything is added, and not before it is
+    /// known that the file is of this run.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let text = match fs::read_to_string(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -34,8 +37,8 @@ impl Samples {
         };
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let file = OpenOptions::new().append(true).create(true).open(path).map_err(writing(path))?;
-        file.set_len(whole as u64).map_err(writing(path))?;
-        let mut samples = Self { path: path.to_owned(), file, there: BTreeSet::new(), programs: BTreeMap::new() };
+        let torn = (whole < text.len()).then_some(whole as u64);
+        let mut samples = Self { path: path.to_owned(), file, torn, there: BTreeSet::new(), programs: BTreeMap::new() };
         for (number, line) in text.get(..whole).unwrap_or_default().lines().enumerate() {
             let malformed = |source| Error::Malformed { path: path.to_owned(), line: number + 1, source };
             let sample: Sample = serde_json::from_str(line).map_err(malformed)?;
@@ -47,7 +50,7 @@ impl Samples {
         Ok(samples)
     }
 
-    /// Whether this start is there already, failed or not.
+    /// Whether this start is there already, failed or not. One that the sandbox could not make is not.
     pub fn has(&self, cell: &str, condition: &Condition, block: u32) -> bool {
         self.there.contains(&Key { cell: cell.to_owned(), condition: condition.clone(), block })
     }
@@ -66,6 +69,9 @@ impl Samples {
     pub fn append(&mut self, sample: &Sample) -> Result<(), Error> {
         let mut line = serde_json::to_string(sample).map_err(io::Error::from).map_err(writing(&self.path))?;
         line.push('\n');
+        if let Some(whole) = self.torn.take() {
+            self.file.set_len(whole).map_err(writing(&self.path))?;
+        }
         self.file.write_all(line.as_bytes()).map_err(writing(&self.path))?;
         self.note(sample);
         Ok(())
@@ -73,7 +79,10 @@ impl Samples {
 
     fn note(&mut self, sample: &Sample) {
         let Sample { cell, condition, block, program, .. } = sample;
-        self.there.insert(Key { cell: cell.clone(), condition: condition.clone(), block: *block });
         self.programs.insert(cell.clone(), program.clone());
+        if sample.harness {
+            return;
+        }
+        self.there.insert(Key { cell: cell.clone(), condition: condition.clone(), block: *block });
     }
 }

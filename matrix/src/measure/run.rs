@@ -4,20 +4,30 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
+use clap::ValueEnum as _;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
-use super::machine::Run;
+use super::lock::DirectoryLock;
+use super::machine::{LeftOut, Run};
+use super::produced::{NOT_COLD, Refusals, SHARED_NETWORK};
 use super::record::Samples;
 use super::sample::Sample;
 use super::scene::Scene;
-use super::start::{Taken, start};
+use super::start::{Failure, Taken, start};
 use super::subject::{self, Subject};
 use super::{Error, writing};
 use crate::build::Built;
-use crate::plan::{Cache, Partition, Plan, SCHEMA};
+use crate::plan::{Cache, Condition, DELIVERY, Disturbance, Partition, Plan, SCHEMA, TrustStore, circumstances};
+
+/// How often a start is tried that the sandbox cannot make.
+const ATTEMPTS: usize = 3;
+/// What passes before it is tried again.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// How a plan is run.
 #[derive(Clone, Debug)]
@@ -28,8 +38,12 @@ pub struct Options {
     pub blocks: Option<u32>,
     /// Which blocks are run here.
     pub partition: Option<Partition>,
+    /// Whether the run stops if this machine cannot produce one of the conditions.
+    pub require: bool,
     /// Ends the run after the start that is under way, once it is true.
     pub stop: Arc<AtomicBool>,
+    /// Whether every cell is also started beside a function that gives it everything there is to deliver, with and without faults. Nothing is timed there.
+    pub deliveries: bool,
 }
 
 /// What a run tells while it goes on.
@@ -39,8 +53,12 @@ pub enum Step<'a> {
     Preparing(&'a str),
     /// The machine does not let the sandbox do something.
     Refused(&'a str),
+    /// A condition is left out, because the machine cannot produce it.
+    LeftOut { condition: &'a Condition, reason: &'a str },
     /// A round of starts begins that is not recorded; so many recorded ones follow.
     WarmUp { starts: usize },
+    /// The sandbox could not make a start, which is tried again.
+    Retried { cell: &'a str, block: u32, reason: &'a str },
     /// A start is over and recorded.
     Started { cell: &'a str, block: u32, failure: Option<&'a str> },
 }
@@ -56,11 +74,18 @@ pub struct Summary {
     pub resumed: usize,
     /// Those of now that failed.
     pub failed: usize,
+    /// How often the sandbox could not make a start of now, which was then made again.
+    pub retried: usize,
     /// Whether it was stopped before it was done. What is missing is made up for by running it again.
     pub stopped: bool,
     /// What the machine did not let the sandbox do.
     pub refused: Vec<String>,
+    /// The conditions that it could not produce, of which nothing was measured.
+    pub left_out: Vec<LeftOut>,
 }
+
+/// The file whose lock a run holds.
+pub const LOCK: &str = "run.lock";
 
 /// Runs what is not there yet.
 ///
@@ -68,6 +93,10 @@ pub struct Summary {
 /// the same on every machine and after every interruption. The blocks of the conditions alternate, so that a machine that gets slower does so for all of
 /// them alike. Before the first block of a condition comes a round that is not recorded.
 pub fn run(plan: &Plan, built: &[Built], options: &Options, progress: &dyn Fn(Step<'_>)) -> Result<Summary, Error> {
+    // Until it is known whose the directory is, nothing in it is changed.
+    let _alone = DirectoryLock::take(&options.out, LOCK)?;
+    let record = options.out.join("run.json");
+    Run::check(&record, plan)?;
     let programs = options.out.join("programs");
     fs::create_dir_all(&programs).map_err(writing(&programs))?;
     let subjects = subject::of(plan, built, &programs)?;
@@ -79,27 +108,46 @@ pub fn run(plan: &Plan, built: &[Built], options: &Options, progress: &dyn Fn(St
     }
     let scratch = tempfile::tempdir().map_err(writing(&std::env::temp_dir()))?;
     let scene = |condition| Scene::prepare(condition, scratch.path(), &|what| progress(Step::Preparing(what)));
-    let scenes = plan.conditions.iter().map(scene).collect::<Result<Vec<_>, _>>()?;
-    let refused = refusals(&scenes, &subjects)?;
+    let scenes = plan.conditions.iter().map(&scene).collect::<Result<Vec<_>, _>>()?;
+    let untimed = if options.deliveries { deliveries(plan) } else { Vec::new() };
+    let untimed = untimed.iter().map(&scene).collect::<Result<Vec<_>, _>>()?;
+    let Producible { scenes, left_out, refused } = producible(scenes, &subjects, options.require)?;
     for reason in &refused {
         progress(Step::Refused(reason));
     }
-    Run::here(plan, refused.clone(), &programs).write(&options.out.join("run.json"))?;
+    for LeftOut { condition, reason } in &left_out {
+        progress(Step::LeftOut { condition, reason });
+    }
+    Run::here(plan, refused.clone(), left_out.clone(), &programs).write(&record)?;
+    if let ([], Some(LeftOut { reason, .. })) = (scenes.as_slice(), left_out.first()) {
+        return Err(Error::NothingProduced { reason: reason.clone() });
+    }
 
     let blocks = options.blocks.unwrap_or(plan.blocks);
     let partition = options.partition.or(plan.partition).unwrap_or_default();
     let blocks = (0..blocks).filter(|block| partition.has(*block)).collect();
-    let mut round = Round { plan, options, subjects, scenes, blocks, samples, progress };
+    let untimed = Untimed { scenes: untimed, block: partition.index };
+    let mut round =
+        Round { plan, options, subjects, scenes, untimed, blocks, samples, refused: refused.clone(), progress };
     let mut summary = Summary {
         samples: round.samples.path().to_owned(),
         started: 0,
         resumed: round.resumed(),
         failed: 0,
+        retried: 0,
         stopped: false,
         refused,
+        left_out,
     };
     round.go(&mut summary)?;
     Ok(summary)
+}
+
+/// The starts that show what is delivered.
+struct Untimed {
+    scenes: Vec<Scene>,
+    /// Their block: of several machines each has its own.
+    block: u32,
 }
 
 /// A run at work.
@@ -108,25 +156,30 @@ struct Round<'a> {
     options: &'a Options,
     subjects: Vec<Subject>,
     scenes: Vec<Scene>,
+    untimed: Untimed,
     blocks: Vec<u32>,
     samples: Samples,
+    /// What the machine does not let the sandbox do.
+    refused: Vec<String>,
     progress: &'a dyn Fn(Step<'_>),
 }
 
 impl Round<'_> {
     fn go(&mut self, summary: &mut Summary) -> Result<(), Error> {
-        let starts = self.subjects.len() * self.scenes.len() * self.blocks.len() - summary.resumed;
-        if starts == 0 {
+        let untimed = self.missing_deliveries();
+        let timed = self.subjects.len() * self.scenes.len() * self.blocks.len() - self.resumed();
+        if timed + untimed == 0 {
             return Ok(());
         }
-        (self.progress)(Step::WarmUp { starts });
+        (self.progress)(Step::WarmUp { starts: timed + untimed });
+        self.deliver(summary)?;
         for scene in self.scenes.iter().filter(|scene| self.blocks.iter().any(|block| self.lacks(scene, *block))) {
             for subject in &self.subjects {
                 if self.stopped(summary) {
                     return Ok(());
                 }
                 // What goes wrong here goes wrong again when it is recorded.
-                let _ = start(subject, scene);
+                let _ = start(subject, scene, &self.refused);
             }
         }
         for block in self.blocks.clone() {
@@ -146,27 +199,49 @@ impl Round<'_> {
             if self.stopped(summary) {
                 return Ok(());
             }
-            let at = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
-            let Taken { measures, phases, digest, failure } = start(subject, scene);
-            let sample = Sample {
-                schema: SCHEMA,
-                cell: subject.cell.clone(),
-                program: subject.program.clone(),
-                condition: scene.condition.clone(),
-                block,
-                position: u32::try_from(position).unwrap_or(u32::MAX),
-                at_ms: i64::try_from(at).unwrap_or(i64::MAX),
-                measures,
-                phases,
-                digest,
-                failure,
-            };
-            self.samples.append(&sample)?;
-            summary.started += 1;
-            summary.failed += usize::from(sample.failure.is_some());
-            (self.progress)(Step::Started { cell: &sample.cell, block, failure: sample.failure.as_deref() });
+            let due = Due { block, position: u32::try_from(position).unwrap_or(u32::MAX) };
+            let attempts = attempts(|| start(subject, scene, &self.refused));
+            record(&mut self.samples, self.progress, &Start { subject, scene, due, attempts }, summary)?;
         }
         Ok(())
+    }
+
+    /// The starts that show what is delivered. Nothing is timed, so that those of a cell under all faults go on at the same time, if each has a network of
+    /// its own.
+    fn deliver(&mut self, summary: &mut Summary) -> Result<(), Error> {
+        let block = self.untimed.block;
+        let together = !self.refused.iter().any(|reason| reason.starts_with(SHARED_NETWORK));
+        for (position, subject) in (0..).zip(&self.subjects).filter(|(_, subject)| subject.held) {
+            let is_missing = |scene: &&Scene| !self.samples.has(&subject.cell, &scene.condition, block);
+            let missing: Vec<&Scene> = self.untimed.scenes.iter().filter(is_missing).collect();
+            for scenes in missing.chunks(if together { missing.len().max(1) } else { 1 }) {
+                if self.stopped(summary) {
+                    return Ok(());
+                }
+                let refused = self.refused.as_slice();
+                let attempts = thread::scope(|scope| {
+                    let spawn = |scene| scope.spawn(move || attempts(|| start(subject, scene, refused)));
+                    let started: Vec<_> = scenes.iter().map(|scene| spawn(*scene)).collect();
+                    started.into_iter().map(thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+                });
+                for (scene, attempts) in scenes.iter().zip(attempts) {
+                    let attempts = attempts.unwrap_or_else(|_| vec![Taken::panicked()]);
+                    let due = Due { block, position };
+                    record(&mut self.samples, self.progress, &Start { subject, scene, due, attempts }, summary)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many of them are not there yet.
+    fn missing_deliveries(&self) -> usize {
+        let held = self.subjects.iter().filter(|subject| subject.held);
+        let missing = |subject: &Subject| {
+            let has = |scene: &&Scene| !self.samples.has(&subject.cell, &scene.condition, self.untimed.block);
+            self.untimed.scenes.iter().filter(has).count()
+        };
+        held.map(missing).sum()
     }
 
     fn stopped(&self, summary: &mut Summary) -> bool {
@@ -186,6 +261,84 @@ impl Round<'_> {
     }
 }
 
+/// A start with all attempts at it.
+struct Start<'a> {
+    subject: &'a Subject,
+    scene: &'a Scene,
+    due: Due,
+    /// All but the last one are failures of the sandbox.
+    attempts: Vec<Taken>,
+}
+
+/// When a start was due.
+#[derive(Clone, Copy)]
+struct Due {
+    block: u32,
+    position: u32,
+}
+
+/// Makes a start, again if the sandbox cannot, and at most [`ATTEMPTS`] times.
+fn attempts(make: impl Fn() -> Taken) -> Vec<Taken> {
+    let mut attempts = vec![make()];
+    while attempts.len() < ATTEMPTS && matches!(attempts.last(), Some(Taken { failure: Some(Failure::Harness(_)), .. }))
+    {
+        thread::sleep(PAUSE);
+        attempts.push(make());
+    }
+    attempts
+}
+
+/// Writes a start down and tells it. One that the sandbox could not make ends the run: what hinders it hinders the next ones.
+fn record(
+    samples: &mut Samples,
+    progress: &dyn Fn(Step<'_>),
+    start: &Start<'_>,
+    summary: &mut Summary,
+) -> Result<(), Error> {
+    let Start { subject, scene, due: Due { block, position }, attempts } = start;
+    let Some((taken, before)) = attempts.split_last() else { return Ok(()) };
+    for reason in before.iter().filter_map(|taken| taken.failure.as_ref()).map(Failure::reason) {
+        progress(Step::Retried { cell: &subject.cell, block: *block, reason });
+        summary.retried += 1;
+    }
+    let at = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
+    let sample = Sample {
+        schema: SCHEMA,
+        cell: subject.cell.clone(),
+        program: subject.program.clone(),
+        condition: scene.condition.clone(),
+        block: *block,
+        position: *position,
+        at_ms: i64::try_from(at).unwrap_or(i64::MAX),
+        measures: taken.measures.clone(),
+        phases: taken.phases.clone(),
+        digest: taken.digest.clone(),
+        undelivered: taken.undelivered.clone(),
+        failure: taken.failure.as_ref().map(|failure| failure.reason().to_owned()),
+        harness: matches!(taken.failure, Some(Failure::Harness(_))),
+    };
+    samples.append(&sample).map_err(|error| Error::Unrecorded(Box::new(error)))?;
+    if let Some(Failure::Harness(reason)) = &taken.failure {
+        return Err(Error::Harness { cell: sample.cell, block: *block, reason: reason.clone() });
+    }
+    summary.started += 1;
+    summary.failed += usize::from(sample.failure.is_some());
+    progress(Step::Started { cell: &sample.cell, block: *block, failure: sample.failure.as_deref() });
+    Ok(())
+}
+
+/// The conditions of the starts that show what is delivered: every fault, and none.
+fn deliveries(plan: &Plan) -> Vec<Condition> {
+    let trust_store = plan.conditions.first().map_or(TrustStore::Al2023, |condition| condition.trust_store);
+    let under = |disturbance: &Disturbance| Condition {
+        trust_store,
+        runtime: DELIVERY.to_owned(),
+        disturbance: *disturbance,
+        ..Condition::default()
+    };
+    Disturbance::value_variants().iter().map(under).collect()
+}
+
 /// The cells of a block in the order of hashes that nobody can know beforehand: a shuffle that does not depend on any generator's version.
 fn order<'a>(seed: u64, scene: &Scene, block: u32, subjects: &'a [Subject]) -> Vec<&'a Subject> {
     let condition = json!(scene.condition);
@@ -194,17 +347,59 @@ fn order<'a>(seed: u64, scene: &Scene, block: u32, subjects: &'a [Subject]) -> V
     order
 }
 
-/// What the machine refuses under any of the conditions, each once.
-fn refusals(scenes: &[Scene], subjects: &[Subject]) -> Result<Vec<String>, Error> {
-    let mut refused = Vec::new();
-    for scene in scenes {
-        refused.extend(scene.refusals()?);
-        let cold = scene.condition.cache == Cache::Cold;
-        if cold && subjects.iter().any(|subject| !matches!(subject.settle(Cache::Cold), Ok(0))) {
-            refused.push("no cold cache: programs stay in memory; choose an --out on a disk".to_owned());
+/// What of a plan can be measured here.
+struct Producible {
+    scenes: Vec<Scene>,
+    left_out: Vec<LeftOut>,
+    /// What the machine refuses under any of the conditions, each once.
+    refused: Vec<String>,
+}
+
+/// Finds out which conditions this machine produces. With `require`, one that it does not produce is an error.
+fn producible(all: Vec<Scene>, subjects: &[Subject], require: bool) -> Result<Producible, Error> {
+    let (mut scenes, mut left_out, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    for scene in all {
+        let Refusals { sentences, missing } = scene.refusals()?;
+        refused.extend(sentences);
+        let as_cold_as_wanted =
+            scene.condition.cache == Cache::Warm || subjects.iter().all(|subject| matches!(subject.forget(), Ok(0)));
+        let not_cold = || format!("{NOT_COLD}: programs stay in memory; choose an --out on a disk");
+        let missing = missing.or_else(|| (!as_cold_as_wanted).then(not_cold));
+        match missing {
+            Some(reason) if require => {
+                return Err(Error::NotProduced { condition: circumstances::describe(&scene.condition), reason });
+            }
+            Some(reason) => left_out.push(LeftOut { condition: scene.condition, reason }),
+            None => scenes.push(scene),
         }
     }
     refused.sort();
     refused.dedup();
-    Ok(refused)
+    Ok(Producible { scenes, left_out, refused })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_start_is_made_again_only_if_the_sandbox_could_not_make_it() {
+        let attempted = |failures: Vec<Option<Failure>>| {
+            let number = Cell::new(0);
+            let make = || {
+                let failure = failures.get(number.replace(number.get() + 1)).cloned().flatten();
+                Taken { failure, ..Taken::default() }
+            };
+            attempts(make).into_iter().map(|taken| taken.failure).collect::<Vec<_>>()
+        };
+        let harness = || Some(Failure::Harness("no space left on device".to_owned()));
+        let program = || Some(Failure::Program("it crashed".to_owned()));
+        assert_eq!(attempted(Vec::new()), [None]);
+        assert_eq!(attempted(vec![program()]), [program()]);
+        assert_eq!(attempted(vec![harness()]), [harness(), None]);
+        assert_eq!(attempted(vec![harness(), program()]), [harness(), program()]);
+        assert_eq!(attempted(vec![harness(); 9]), vec![harness(); ATTEMPTS]);
+    }
 }

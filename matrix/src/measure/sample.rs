@@ -28,10 +28,16 @@ pub struct Sample {
     pub measures: BTreeMap<String, f64>,
     /// The extension's own checkpoints in milliseconds since exec, in order, if it was built to leave them.
     pub phases: Vec<Phase>,
-    /// A digest of everything that the fake intake received, without what differs between any two runs. Absent for programs that are not ours.
+    /// A digest of everything that the fake intake received, without what differs between any two runs.
     pub digest: Option<String>,
+    /// What the function printed and sent, or the platform reported, and the intake did not get. Absent if nothing is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undelivered: Option<String>,
     /// Why this start does not count: the extension crashed, the function failed, a payload was refused.
     pub failure: Option<String>,
+    /// Whether the sandbox is to blame for the failure and not the program. Such a start is made again when the run is resumed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub harness: bool,
 }
 
 /// A checkpoint.
@@ -44,17 +50,28 @@ pub struct Phase {
     pub at_ms: f64,
 }
 
-/// A measure: its name in samples, its unit, and whether the same program gives the same value every time.
+/// A measure: its name in samples, its unit, and what makes it vary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measure {
     /// As in [`Sample::measures`].
     pub name: &'static str,
     /// As shown to people.
     pub unit: &'static str,
-    /// Counted, not timed: it does not depend on how busy the machine is.
-    pub counted: bool,
+    /// What the same program gives the next time.
+    pub repeat: Repeat,
     /// What it is, in one sentence.
     pub about: &'static str,
+}
+
+/// What one start says about the next of the same program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// Another value: it depends on how busy the machine is, and on what comes first.
+    Varies,
+    /// As a rule the same value, but only starts that agree show it.
+    Counted,
+    /// The same value: it is read from the program's file.
+    Fixed,
 }
 
 /// Every measure. Less is better for all of them.
@@ -74,19 +91,27 @@ pub const MEASURES: &[Measure] = &[
     ),
     timed("cpu_total", "CPU time over start, one invocation and shutdown."),
     counted("minor_faults", "pages", "Pages that were mapped on first touch, up to the first request for an event."),
-    counted("major_faults", "pages", "Pages that had to be read from disk, up to the first request for an event."),
-    counted("resident_peak", "KiB", "The most memory that was resident, up to the first request for an event."),
-    counted("threads", "threads", "Threads that were alive when the first request for an event arrived."),
+    varying("major_faults", "pages", "Pages that had to be read from disk, up to the first request for an event."),
+    varying("resident_peak", "KiB", "The most memory that was resident, up to the first request for an event."),
+    varying("threads", "threads", "Threads that were alive when the first request for an event arrived."),
     counted("file_touched", "KiB", "How much of the program's file was in memory after a start from a cold cache."),
-    counted("file_size", "bytes", "The program's file, with the agent's if a launcher comes before it."),
-    counted("relocations", "relocations", "What the loader has to patch before main."),
-    counted("libraries", "libraries", "Shared libraries that the loader has to find."),
+    fixed("file_size", "bytes", "The program's file, with the agent's if a launcher comes before it."),
+    fixed("relocations", "relocations", "What the loader has to patch before main."),
+    fixed("libraries", "libraries", "Shared libraries that the loader has to find."),
 ];
 
 const fn timed(name: &'static str, about: &'static str) -> Measure {
-    Measure { name, unit: "ms", counted: false, about }
+    varying(name, "ms", about)
+}
+
+const fn varying(name: &'static str, unit: &'static str, about: &'static str) -> Measure {
+    Measure { name, unit, repeat: Repeat::Varies, about }
 }
 
 const fn counted(name: &'static str, unit: &'static str, about: &'static str) -> Measure {
-    Measure { name, unit, counted: true, about }
+    Measure { name, unit, repeat: Repeat::Counted, about }
+}
+
+const fn fixed(name: &'static str, unit: &'static str, about: &'static str) -> Measure {
+    Measure { name, unit, repeat: Repeat::Fixed, about }
 }

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::produced::Refusals;
 use super::subject::Subject;
-use super::{Error, phases, trust, writing};
+use super::{Error, exercise, phases, trust, writing};
 use crate::invoke::build::target_directory;
-use crate::plan::{Condition, Disturbance, Latency, Regime};
+use crate::plan::{Cache, Condition, DELIVERY, Disturbance, Latency, Regime};
 use crate::sandbox::faults::{Calls, Effect, Endpoint, Fault};
 use crate::sandbox::function::python::PythonEnvironment;
 use crate::sandbox::function::{Answer, Call, Handler, InitError};
-use crate::sandbox::journal::What;
 use crate::sandbox::setup::{Cpu, Delivery, Mount, Order, Setup};
 use crate::sandbox::{Function, Sandbox, intake};
 
@@ -63,6 +63,17 @@ impl Scene {
         &self.trace
     }
 
+    /// The sandbox of a start that is not timed, and shows what is delivered.
+    pub(super) fn delivery_setup(&self, subject: &Subject) -> Setup {
+        Setup {
+            extensions: vec![subject.extension()],
+            intake: Some(intake(self.condition.disturbance)),
+            timeout: exercise::TIMEOUT,
+            cpu: Cpu::Unlimited,
+            ..self.empty()
+        }
+    }
+
     /// A sandbox with nobody in it.
     fn empty(&self) -> Setup {
         Setup {
@@ -92,6 +103,7 @@ impl Scene {
             extensions: vec![extension],
             intake: Some(intake(self.condition.disturbance)),
             footprints,
+            cold: self.condition.cache == Cache::Cold,
             function: match &self.function {
                 Function::Null if footprints => Function::from_fn(work),
                 function => function.clone(),
@@ -100,24 +112,10 @@ impl Scene {
         }
     }
 
-    /// What this machine does not let the sandbox do under these circumstances, one sentence each.
-    pub(super) fn refusals(&self) -> Result<Vec<String>, Error> {
+    /// What this machine does not let the sandbox do under these circumstances.
+    pub(super) fn refusals(&self) -> Result<Refusals, Error> {
         let setup = Setup { function: Function::Null, footprints: true, ..self.empty() };
-        let journal = Sandbox::start(setup)?.shutdown()?.journal;
-        let told = journal.into_iter().filter_map(|entry| match entry.what {
-            What::NetworkShared { reason } => Some(format!("no network of its own: {reason}")),
-            What::InterfaceMissing { reason } => Some(format!("no network interface as on Lambda: {reason}")),
-            What::ProcessesShared { reason } => Some(format!("the machine's processes are in sight: {reason}")),
-            What::MountsShared { reason } => {
-                Some(format!("no trust store of its own, control groups visible: {reason}"))
-            }
-            What::CpuUnlimited { reason } => Some(format!("no CPU share of the memory tier: {reason}")),
-            What::FootprintsLate { reason } => {
-                Some(format!("no stop for footprints, which are a little late: {reason}"))
-            }
-            _ => None,
-        });
-        Ok(told.collect())
+        Ok(Refusals::of(&self.condition, &Sandbox::start(setup)?.shutdown()?.journal))
     }
 }
 
@@ -176,6 +174,7 @@ fn function(runtime: &str, directory: &Path, notice: &dyn Fn(&str)) -> Result<Fu
     match (runtime, runtime.strip_prefix("sleep:")) {
         ("null", _) => Ok(Function::Null),
         ("python", _) => python(directory, notice),
+        (DELIVERY, _) => Ok(Function::InProcess(Arc::new(exercise::Exercise))),
         (_, Some(milliseconds)) => {
             let milliseconds = milliseconds.parse().map_err(|_| unknown())?;
             Ok(Function::InProcess(Arc::new(Sleeper(Duration::from_millis(milliseconds)))))

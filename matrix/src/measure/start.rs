@@ -8,16 +8,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use super::expected::Sent;
+use super::produced::{has_share, missing, sentence};
 use super::sample::Phase;
 use super::scene::{EVENT, Scene};
 use super::subject::{Subject, number};
-use super::{phases, steady};
-use crate::plan::{Cache, Disturbance};
+use super::{exercise, expected, phases, steady};
+use crate::plan::{Cache, DELIVERY, Disturbance};
 use crate::sandbox::cpu::PERIOD;
 use crate::sandbox::intake::Request;
 use crate::sandbox::journal::{Entry, What};
 use crate::sandbox::setup::Origin;
-use crate::sandbox::{Ending, ExtensionGates, Gates, Invocation, Outcome, Sandbox};
+use crate::sandbox::{Ending, ExtensionGates, Gates, Outcome, Sandbox};
 
 /// An extension that uses next to nothing for so long is at rest. A throttled one that has work to do uses its share in every period.
 const REST: Duration = PERIOD.saturating_mul(2);
@@ -28,54 +30,125 @@ const RESTLESS: Duration = Duration::from_secs(3);
 /// How often rest is looked for.
 const LOOK: Duration = Duration::from_millis(4);
 
+/// What the system says when it has none left: EAGAIN, ENOMEM, ENFILE, EMFILE, ENOSPC.
+const EXHAUSTED: [&str; 5] = ["(os error 11)", "(os error 12)", "(os error 23)", "(os error 24)", "(os error 28)"];
+
 /// What was measured.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     pub measures: BTreeMap<String, f64>,
     pub phases: Vec<Phase>,
     pub digest: Option<String>,
-    pub failure: Option<String>,
+    pub undelivered: Option<String>,
+    pub failure: Option<Failure>,
 }
 
-/// Starts a cell's program under a condition.
-pub(super) fn start(subject: &Subject, scene: &Scene) -> Taken {
+/// Why a start does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The program did not do what it has to.
+    Program(String),
+    /// The sandbox could not make the start, which says nothing about the program.
+    Harness(String),
+}
+
+impl Failure {
+    pub(super) fn reason(&self) -> &str {
+        match self {
+            Self::Program(reason) | Self::Harness(reason) => reason,
+        }
+    }
+
+    /// Of the program.
+    pub(super) fn program(reason: impl Into<String>) -> Self {
+        Self::Program(reason.into())
+    }
+
+    /// What the system or the sandbox refused us.
+    pub(super) fn harness(error: &dyn std::error::Error) -> Self {
+        Self::Harness(told(error))
+    }
+}
+
+/// Starts a cell's program under a condition, on a machine that refuses the sandbox what is in `refused`.
+pub(super) fn start(subject: &Subject, scene: &Scene, refused: &[String]) -> Taken {
     let mut taken = Taken { measures: subject.fixed.clone(), ..Taken::default() };
-    let attempt = taken.invoke(subject, scene).and_then(|()| taken.rest(subject, scene));
+    let attempt = if scene.condition.runtime == DELIVERY {
+        taken = Taken::default();
+        taken.deliver(subject, scene, refused)
+    } else {
+        taken.invoke(subject, scene, refused).and_then(|()| taken.rest(subject, scene, refused))
+    };
     taken.failure = attempt.err();
     taken
 }
 
 impl Taken {
+    /// A start whose thread has panicked.
+    pub(super) fn panicked() -> Self {
+        Self { failure: Some(Failure::Harness("a thread of the sandbox panicked".to_owned())), ..Self::default() }
+    }
+
     fn set(&mut self, measure: &str, value: f64) {
         self.measures.insert(measure.to_owned(), value);
     }
 
     /// The first sandbox: init, one invocation, shutdown.
-    fn invoke(&mut self, subject: &Subject, scene: &Scene) -> Result<(), String> {
+    fn invoke(&mut self, subject: &Subject, scene: &Scene, refused: &[String]) -> Result<(), Failure> {
         settle(subject, scene.condition.cache)?;
         let trace = scene.clear_trace();
-        let sandbox = Sandbox::start(scene.setup(subject, false)).map_err(|error| told(&error))?;
+        let sandbox = Sandbox::start(scene.setup(subject, false)).map_err(|error| Failure::harness(&error))?;
+        as_agreed(scene, &sandbox.journal(), refused)?;
         let started = sandbox.monotonic();
         let gates = sandbox.gates();
         let passed = self.gates(&gates);
-        let invocation = passed.is_ok().then(|| sandbox.invoke(EVENT)).transpose().map_err(|error| told(&error))?;
-        let ending = sandbox.shutdown().map_err(|error| told(&error))?;
+        let invocation = passed.is_ok().then(|| sandbox.invoke(EVENT)).transpose();
+        let invocation = invocation.map_err(|error| Failure::harness(&error))?;
+        let ending = sandbox.shutdown().map_err(|error| Failure::harness(&error))?;
+        as_agreed(scene, &ending.journal, refused)?;
         self.journal(&ending.journal);
         if let (Some(executed), Ok(trace)) = (executed(&ending.journal), fs::read_to_string(trace)) {
             self.phases = phases::read(&trace, started + executed);
         }
-        passed.map_err(|what| format!("{what}{}", last_words(&ending)))?;
+        passed.map_err(|what| Failure::Program(format!("{what}{}", last_words(&ending))))?;
         if scene.condition.cache == Cache::Cold {
-            self.set("file_touched", number(subject.resident().map_err(|error| told(&error))? / 1024));
+            self.set("file_touched", number(subject.resident().map_err(|error| Failure::harness(&error))? / 1024));
         }
-        if subject.ours {
-            self.digest = Some(super::digest(&ending.requests, &ending.output));
+        self.delivered(subject, &ending, &[]);
+        match invocation.as_ref().map(|invocation| &invocation.outcome) {
+            Some(Outcome::Success) => {}
+            other => {
+                let reason = format!("the invocation did not succeed: {other:?}{}", last_words(&ending));
+                return Err(Failure::Program(reason));
+            }
         }
-        judge(subject, scene, invocation.as_ref(), &ending)?;
-        if let Some(invocation) = invocation {
+        judge(subject, scene, &ending).map_err(Failure::Program)?;
+        // Where the share of the memory tier cannot be had, an invocation is faster than its name says.
+        if let Some(invocation) = invocation.filter(|_| has_share(&ending.journal)) {
             self.set("first_invocation", milliseconds(invocation.duration));
         }
         Ok(())
+    }
+
+    /// A start that is not timed: everything that there is to deliver, in several invocations.
+    fn deliver(&mut self, subject: &Subject, scene: &Scene, refused: &[String]) -> Result<(), Failure> {
+        let sandbox = Sandbox::start(scene.delivery_setup(subject)).map_err(|error| Failure::harness(&error))?;
+        let mut ended = Ok(());
+        for (number, action) in exercise::INVOCATIONS.into_iter().enumerate() {
+            let invocation = sandbox.invoke(&action.event(number)).map_err(|error| Failure::harness(&error))?;
+            ended = ended.and(action.judge(number, &invocation));
+        }
+        let ending = sandbox.shutdown().map_err(|error| Failure::harness(&error))?;
+        as_agreed(scene, &ending.journal, refused)?;
+        self.delivered(subject, &ending, &exercise::sent());
+        ended.map_err(|reason| Failure::Program(format!("{reason}{}", last_words(&ending))))?;
+        judge(subject, scene, &ending).map_err(Failure::Program)
+    }
+
+    /// What arrived, and what did not.
+    fn delivered(&mut self, subject: &Subject, ending: &Ending, sent: &[Sent]) {
+        self.digest = Some(super::digest(&ending.requests, &ending.output));
+        self.undelivered = if subject.held { expected::undelivered(ending, sent) } else { None };
     }
 
     fn gates(&mut self, gates: &Gates) -> Result<(), &'static str> {
@@ -118,12 +191,14 @@ impl Taken {
     }
 
     /// The second sandbox: init, then nothing, and invocations of an extension that is at rest.
-    fn rest(&mut self, subject: &Subject, scene: &Scene) -> Result<(), String> {
+    fn rest(&mut self, subject: &Subject, scene: &Scene, refused: &[String]) -> Result<(), Failure> {
         settle(subject, scene.condition.cache)?;
         scene.clear_trace();
-        let sandbox = Sandbox::start(scene.setup(subject, true)).map_err(|error| told(&error))?;
+        let sandbox = Sandbox::start(scene.setup(subject, true)).map_err(|error| Failure::harness(&error))?;
+        as_agreed(scene, &sandbox.journal(), refused)?;
         self.footprint(&sandbox.journal());
-        let used = || sandbox.cpu_time(super::AGENT).ok_or("the extension ended before it came to rest");
+        let ended = || Failure::program("the extension ended before it came to rest");
+        let used = || sandbox.cpu_time(super::AGENT).ok_or_else(ended);
         let (began, mut since, mut seen) = (Instant::now(), Instant::now(), used()?);
         while since.elapsed() < REST {
             if began.elapsed() > RESTLESS {
@@ -139,7 +214,9 @@ impl Taken {
         self.set("cpu_settled", milliseconds(seen));
         let steady = steady::measure(&sandbox)?;
         self.set("cpu_invocation", milliseconds(steady.cpu));
-        self.set("next_after_done", milliseconds(steady.next_after_done));
+        if has_share(&sandbox.journal()) {
+            self.set("next_after_done", milliseconds(steady.next_after_done));
+        }
         Ok(())
     }
 }
@@ -150,21 +227,37 @@ fn executed(journal: &[Entry]) -> Option<Duration> {
     journal.iter().find(is_exec).map(|entry| entry.at)
 }
 
-/// Brings the files where the condition wants them.
-fn settle(subject: &Subject, cache: Cache) -> Result<(), String> {
-    match subject.settle(cache) {
-        Ok(0) => Ok(()),
-        Ok(bytes) => Err(format!("{bytes} bytes of the program could not be dropped from the page cache")),
-        Err(error) => Err(told(&error)),
+/// Brings the files into memory where the condition wants them there. The sandbox drops them otherwise.
+fn settle(subject: &Subject, cache: Cache) -> Result<(), Failure> {
+    match cache {
+        Cache::Warm => subject.read().map_err(|error| Failure::harness(&error)),
+        Cache::Cold => Ok(()),
     }
 }
 
-/// Whether the start counts.
-fn judge(subject: &Subject, scene: &Scene, invocation: Option<&Invocation>, ending: &Ending) -> Result<(), String> {
-    match invocation.map(|invocation| &invocation.outcome) {
-        Some(Outcome::Success) => {}
-        other => return Err(format!("the invocation did not succeed: {other:?}{}", last_words(ending))),
-    }
+/// Refuses a start that was not under its condition, or for which the machine refused what it allowed at the beginning of the run, or had no process, memory,
+/// file or space left.
+fn as_agreed(scene: &Scene, journal: &[Entry], refused: &[String]) -> Result<(), Failure> {
+    let kind = |reason: &str| reason.split([':', ',']).next().unwrap_or_default().to_owned();
+    let known = |reason: &String| refused.iter().any(|known| kind(known) == kind(reason));
+    let exhausted = |what: &What| match what {
+        What::NotExecuted { reason, .. } if EXHAUSTED.iter().any(|error| reason.contains(error)) => {
+            Some(format!("no process could be started: {reason}"))
+        }
+        _ => None,
+    };
+    // What is refused to processes is not known at the beginning, when there are none.
+    let of_processes = |what: &What| matches!(what, What::ProcessesShared { .. } | What::FootprintsLate { .. });
+    let refusal = |what: &What| sentence(what).filter(|reason| !of_processes(what) && !known(reason));
+    let new = |what: &What| refusal(what).or_else(|| exhausted(what));
+    let timed = scene.condition.runtime != DELIVERY;
+    let missing = missing(&scene.condition, journal).filter(|_| timed);
+    let reason = missing.or_else(|| journal.iter().find_map(|entry| new(&entry.what)));
+    reason.map_or(Ok(()), |reason| Err(Failure::Harness(reason)))
+}
+
+/// Whether the extension ended as it should have, and sent nothing that was refused.
+fn judge(subject: &Subject, scene: &Scene, ending: &Ending) -> Result<(), String> {
     let extension = ending.extensions.iter().find(|exit| exit.name == super::AGENT);
     match extension {
         Some(exit) if exit.killed => return Err("the extension had to be killed at the shutdown".to_owned()),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::AGENT;
 use super::scene::EVENT;
+use super::start::Failure;
 use crate::sandbox::journal::{Entry, What};
 use crate::sandbox::{Outcome, Sandbox};
 
@@ -20,24 +21,25 @@ pub(super) struct Steady {
 }
 
 /// Invokes the function, whose extension is at rest.
-pub(super) fn measure(sandbox: &Sandbox) -> Result<Steady, String> {
-    let used = || sandbox.cpu_time(AGENT).ok_or("the extension ended while it was invoked");
+pub(super) fn measure(sandbox: &Sandbox) -> Result<Steady, Failure> {
+    let ended = || Failure::program("the extension ended while it was invoked");
+    let used = || sandbox.cpu_time(AGENT).ok_or_else(ended);
     invoke(sandbox)?;
     let (before, mut waited) = (used()?, Duration::ZERO);
     for _ in 0..INVOCATIONS {
         let request_id = invoke(sandbox)?;
         let delay = next_after_done(&sandbox.journal(), &request_id, AGENT);
-        waited += delay.ok_or("the extension asked for no event after an invocation")?;
+        waited += delay.ok_or_else(|| Failure::program("the extension asked for no event after an invocation"))?;
     }
     let cpu = used()?.saturating_sub(before) / INVOCATIONS;
     Ok(Steady { cpu, next_after_done: waited / INVOCATIONS })
 }
 
-fn invoke(sandbox: &Sandbox) -> Result<String, String> {
-    let invocation = sandbox.invoke(EVENT).map_err(|error| error.to_string())?;
+fn invoke(sandbox: &Sandbox) -> Result<String, Failure> {
+    let invocation = sandbox.invoke(EVENT).map_err(|error| Failure::harness(&error))?;
     match invocation.outcome {
         Outcome::Success => Ok(invocation.request_id),
-        other => Err(format!("an invocation at rest did not succeed: {other:?}")),
+        other => Err(Failure::Program(format!("an invocation at rest did not succeed: {other:?}"))),
     }
 }
 

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::elf::Loading;
-use super::{Error, hexadecimal, page_cache, reading, writing};
+use super::{Error, hexadecimal, reading, writing};
 use crate::build::Built;
 use crate::executable;
-use crate::plan::{Cache, Cell, CellKind, Plan};
-use crate::sandbox::Extension;
+use crate::plan::{Cell, CellKind, Plan};
 use crate::sandbox::setup::Companion;
+use crate::sandbox::{Extension, page_cache};
 
 /// Where a launcher finds what it executes, below `/opt`.
 const AGENT_PLACE: &str = "bottlecap/agent";
@@ -25,6 +25,8 @@ pub(super) struct Subject {
     pub program: String,
     /// Whether it was built from this workspace, so that everything that it sends must arrive.
     pub ours: bool,
+    /// Whether it has to deliver what every other program delivers.
+    pub held: bool,
     /// What the files tell without being started.
     pub fixed: BTreeMap<String, f64>,
     environment: BTreeMap<String, String>,
@@ -43,16 +45,15 @@ impl Subject {
         extension
     }
 
-    /// Brings the files into memory or out of it. What stays there although it should not is told in bytes.
-    pub(super) fn settle(&self, cache: Cache) -> std::io::Result<u64> {
-        let mut stayed = 0;
-        for file in &self.files {
-            match cache {
-                Cache::Warm => page_cache::read_pages(file)?,
-                Cache::Cold => stayed += page_cache::drop_pages(file)?,
-            }
-        }
-        Ok(stayed)
+    /// Brings the files into memory.
+    pub(super) fn read(&self) -> std::io::Result<()> {
+        self.files.iter().try_for_each(|file| page_cache::read_pages(file))
+    }
+
+    /// Drops the files from the page cache, to find out whether that can be done here. Tells how many bytes stay there.
+    pub(super) fn forget(&self) -> std::io::Result<u64> {
+        self.files.iter().try_for_each(|file| page_cache::drop_pages(file))?;
+        self.resident()
     }
 
     /// Bytes of the files that are in memory.
@@ -104,16 +105,16 @@ fn subject(
     directory: &Path,
 ) -> Result<Subject, Error> {
     let contents = files.iter().map(|file| fs::read(file).map_err(reading(file))).collect::<Result<Vec<_>, _>>()?;
-    let hashes: Vec<_> = contents.iter().map(|content| hexadecimal(&Sha256::digest(content))).collect();
-    if let (Some(built), [hash]) = (built, hashes.as_slice())
-        && built.sha256 != *hash
-    {
-        return Err(Error::Changed { cell: cell.id.clone() });
+    let changed = || Error::Changed { cell: cell.id.clone() };
+    // Of all files one after the other, as the build has hashed them.
+    let sha256 = hexadecimal(&contents.iter().fold(Sha256::new(), sha2::Digest::chain_update).finalize());
+    if built.is_some_and(|built| built.sha256 != sha256) {
+        return Err(changed());
     }
-    let sha256 = built.map_or_else(|| hashes.concat(), |built| built.sha256.clone());
     let mut copies = Vec::new();
-    for (file, hash) in files.iter().zip(&hashes) {
-        copies.push(copy(file, &directory.join(head(hash)))?);
+    for (file, content) in files.iter().zip(&contents) {
+        let to = directory.join(head(&hexadecimal(&Sha256::digest(content))));
+        copies.push(copy(file, content, &to)?.ok_or_else(changed)?);
     }
     let environment = match &source.kind {
         CellKind::External { environment, .. } => environment.clone(),
@@ -123,6 +124,7 @@ fn subject(
         cell: cell.id.clone(),
         program: head(&sha256).to_owned(),
         ours: source.kind == CellKind::Build,
+        held: matches!(source.kind, CellKind::Build | CellKind::External { own_payload: false, .. }),
         fixed: fixed(&contents),
         environment,
         files: copies,
@@ -148,14 +150,15 @@ pub(super) fn number(count: u64) -> f64 {
     count as f64
 }
 
-/// A copy that is named after its content needs to be made once.
-fn copy(file: &Path, to: &Path) -> Result<PathBuf, Error> {
-    if !to.exists() {
+/// A copy that is named after its content needs to be made once. None if the file has changed since its content was read.
+fn copy(file: &Path, content: &[u8], to: &Path) -> Result<Option<PathBuf>, Error> {
+    let is_whole = || fs::read(to).is_ok_and(|copied| copied == content);
+    if !is_whole() {
         let unfinished = to.with_extension("unfinished");
         executable::copy(file, &unfinished).map_err(writing(&unfinished))?;
         fs::rename(&unfinished, to).map_err(writing(to))?;
     }
-    Ok(to.to_owned())
+    Ok(is_whole().then(|| to.to_owned()))
 }
 
 fn head(sha256: &str) -> &str {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use super::machine::Certificates;
 use super::{Error, hexadecimal, reading, writing};
 use crate::plan::TrustStore;
 use crate::sandbox::setup::Mount;
@@ -23,8 +24,18 @@ pub fn settle(store: TrustStore, directory: &Path) -> Result<Vec<Mount>, Error> 
     if store == TrustStore::Host {
         return Ok(Vec::new());
     }
-    let bundle = BUNDLES.iter().map(Path::new).find(|bundle| bundle.exists()).unwrap_or(Path::new(BUNDLES[0]));
-    from_bundle(store, bundle, directory)
+    from_bundle(store, bundle(), directory)
+}
+
+/// What the stores are made from here.
+pub(super) fn certificates() -> Option<Certificates> {
+    let pem = fs::read_to_string(bundle()).ok()?;
+    let sha256 = hexadecimal(Sha256::digest(&pem).get(..8).unwrap_or_default());
+    Some(Certificates { count: split(&pem).len(), sha256 })
+}
+
+fn bundle() -> &'static Path {
+    BUNDLES.iter().map(Path::new).find(|bundle| bundle.exists()).unwrap_or(Path::new(BUNDLES[0]))
 }
 
 fn from_bundle(store: TrustStore, bundle: &Path, directory: &Path) -> Result<Vec<Mount>, Error> {

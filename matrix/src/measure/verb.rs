@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::de::DeserializeOwned;
 
 use super::run::{Options, Step, Summary};
 use super::{Error, reading};
 use crate::build::{Built, latest};
+use crate::cli;
+use crate::interrupt;
 use crate::invoke::build::target_directory;
+use crate::plan::circumstances::describe;
 use crate::plan::{Partition, Plan, SCHEMA};
 
 const AFTER: &str = "\
@@ -24,20 +26,33 @@ Examples:
   cargo matrix bench --plan plan.json --builds builds.jsonl --out measured --partition 0/4
 
 Without --plan, --builds or --out, the named sets are planned, built, measured, analyzed and reported, in target/matrix/bench, and started beside faults of
-the intake, of telemetry and of the platform, to see that all of them still deliver the same; if one does not, the exit status is 4.
+the intake, of telemetry and of the platform, to see that all of them still deliver the same; if one does not, the exit status is 4, and if one does not start, 8.
+
+Before the timed blocks every cell is started beside a function that prints records of every kind and level, sends DogStatsD of every kind, fails once and
+times out once, without faults and with each of them: what arrives of that is judged by `analyze`, like what arrives of every timed start.
+
+Only root, or a user with CAP_SYS_ADMIN, can throttle a start to the share of its memory tier or show it another trust store. A condition that this machine
+cannot produce is left out, and `gate` refuses to judge it; with --require nothing is measured at all.
+
+One run at a time works in a directory.
 
 Every start is written to samples.jsonl as soon as it is over. Ctrl-C ends the run after the one that is under way; the same command goes on from
 there. What several partitions have left is put together by `cargo matrix merge`.
 
+A start that the sandbox cannot make (no space, no process, no control group, a file that stays in memory) is tried three times. If it cannot be made, the run ends
+with status 7, and that is not counted against the program.
+
 Exit status:
   0    everything is measured; starts that failed are recorded as such
   2    the command line or one of the files is wrong
-  6    the sandbox does not work here
+  6    the sandbox does not work here, or does not produce the conditions
+  7    the sandbox stopped working; the same command goes on from there
   130  interrupted";
 
 /// Cold-starts every cell of a plan in randomised blocks and writes down what each start cost
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
+#[command(group = ArgGroup::new("planned").args(["plan", "builds", "out"]).multiple(true))]
 pub struct Arguments {
     /// The plan [default: plan.json in the output directory]
     #[arg(long, value_name = "FILE")]
@@ -56,8 +71,12 @@ pub struct Arguments {
     pub blocks: Option<u32>,
 
     /// Runs every n-th block only, beginning with the m-th, counted from 0 [default: as planned]
-    #[arg(long, value_name = "M/N")]
+    #[arg(long, value_name = "M/N", requires = "planned")]
     pub partition: Option<Partition>,
+
+    /// Stops if this machine cannot produce one of the conditions, instead of leaving it out
+    #[arg(long)]
+    pub require: bool,
 }
 
 impl Arguments {
@@ -67,21 +86,16 @@ impl Arguments {
     }
 }
 
-/// Statuses of the process, as in the help.
-mod status {
-    pub(super) const USAGE: u8 = 2;
-    pub(super) const SETUP_FAILED: u8 = 6;
-    /// As shells report a process that SIGINT has ended.
-    pub(super) const INTERRUPTED: u8 = 130;
-}
-
 /// Runs the verb and says how it went.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    match bench(arguments) {
+    let stop = interrupt::watch();
+    match bench(arguments, Arc::clone(&stop)) {
         Ok(summary) => {
             eprintln!("{}", told(&summary));
-            if summary.stopped { status::INTERRUPTED.into() } else { ExitCode::SUCCESS }
+            if summary.stopped { cli::INTERRUPTED.into() } else { ExitCode::SUCCESS }
         }
+        // The signal has reached what was under way as well, so that its failure says nothing.
+        Err(_) if stop.load(Ordering::SeqCst) => cli::INTERRUPTED.into(),
         Err(error) => {
             eprintln!("error: {error}");
             let mut source = std::error::Error::source(&error);
@@ -90,16 +104,20 @@ pub fn run(arguments: &Arguments) -> ExitCode {
                 source = error.source();
             }
             match error {
-                Error::Sandbox(_) | Error::Python(_) | Error::NoCertificates(_) | Error::Write { .. } => {
-                    status::SETUP_FAILED.into()
-                }
-                _ => status::USAGE.into(),
+                Error::Harness { .. } | Error::Unrecorded(_) => cli::HARNESS_FAILED.into(),
+                Error::Sandbox(_)
+                | Error::Python(_)
+                | Error::NoCertificates(_)
+                | Error::NotProduced { .. }
+                | Error::NothingProduced { .. }
+                | Error::Write { .. } => cli::SETUP_FAILED.into(),
+                _ => cli::USAGE.into(),
             }
         }
     }
 }
 
-fn bench(arguments: &Arguments) -> Result<Summary, Error> {
+fn bench(arguments: &Arguments, stop: Arc<AtomicBool>) -> Result<Summary, Error> {
     let out = arguments.out.clone().unwrap_or_else(|| target_directory().join("matrix"));
     let in_out = |given: &Option<PathBuf>, name: &str| given.clone().unwrap_or_else(|| out.join(name));
     let path = in_out(&arguments.plan, "plan.json");
@@ -113,9 +131,8 @@ fn bench(arguments: &Arguments) -> Result<Summary, Error> {
     let built = latest(built);
     built.iter().try_for_each(|built| of_this_schema(&path, built.schema))?;
 
-    let stop = Arc::new(AtomicBool::new(false));
-    listen(Arc::clone(&stop));
-    let options = Options { out: out.clone(), blocks: arguments.blocks, partition: arguments.partition, stop };
+    let Arguments { blocks, partition, require, .. } = *arguments;
+    let options = Options { out: out.clone(), blocks, partition, require, stop, deliveries: true };
     let shown = Shown::new();
     let summary = super::run(&plan, &built, &options, &|step| shown.step(&step));
     shown.bar.finish_and_clear();
@@ -131,13 +148,21 @@ fn of_this_schema(path: &Path, found: u32) -> Result<(), Error> {
 }
 
 fn told(summary: &Summary) -> String {
-    let Summary { started, resumed, failed, .. } = summary;
+    let Summary { started, resumed, failed, retried, .. } = summary;
     let mut told = format!("{started} starts measured");
     if *resumed > 0 {
         told += &format!(", {resumed} had been there");
     }
     if *failed > 0 {
         told += &format!(", {failed} of them failed");
+    }
+    if *retried > 0 {
+        told += &format!(", {retried} attempts failed for the sandbox's own sake and were made again");
+    }
+    match summary.left_out.len() {
+        0 => {}
+        1 => told += ", 1 condition left out",
+        conditions => told += &format!(", {conditions} conditions left out"),
     }
     if summary.stopped {
         told += "; stopped early, and the same command goes on from here";
@@ -164,10 +189,16 @@ impl Shown {
         match step {
             Step::Preparing(what) => self.say(what),
             Step::Refused(reason) => self.say(&format!("this machine refuses: {reason}")),
+            Step::LeftOut { condition, reason } => {
+                self.say(&format!("left out: {}, because this machine has {reason}", describe(condition)));
+            }
             Step::WarmUp { starts } => {
                 self.bar.set_length(*starts as u64);
                 self.say(&format!("{starts} starts, after a round that is not recorded"));
                 self.bar.reset_eta();
+            }
+            Step::Retried { cell, block, reason } => {
+                self.say(&format!("the sandbox could not start {cell} in block {block} and tries again: {reason}"));
             }
             Step::Started { cell, block, failure } => {
                 if let Some(failure) = failure {
@@ -195,17 +226,4 @@ impl Shown {
             self.bar.println(line);
         }
     }
-}
-
-/// The first Ctrl-C, and every further one, ends the run when the start that is under way is over.
-fn listen(stop: Arc<AtomicBool>) {
-    thread::spawn(move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        runtime.block_on(async {
-            while tokio::signal::ctrl_c().await.is_ok() {
-                eprintln!("Interrupted: the start that is under way is finished first.");
-                stop.store(true, Ordering::SeqCst);
-            }
-        });
-    });
 }

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum as _};
 use serde::Serialize;
 
 pub use error::Error;
@@ -19,7 +19,7 @@ use shard::{Shard, Start};
 use crate::build::{Built, FILE};
 use crate::cli;
 use crate::measure::Run;
-use crate::plan::{Plan, file};
+use crate::plan::{Condition, DELIVERY, Disturbance, Plan, file};
 
 const AFTER: &str = "\
 Examples:
@@ -67,7 +67,7 @@ fn merge(arguments: &Arguments) -> Result<String, Error> {
     let plan = plan(&shards)?;
     let starts = starts(&plan, &shards)?;
     if !arguments.partial {
-        complete(&plan, &starts)?;
+        complete(&plan, &starts, &left_out(&shards))?;
     }
     let out = &arguments.out;
     file::write(&plan, out)?;
@@ -117,12 +117,18 @@ fn starts<'a>(plan: &Plan, shards: &'a [Shard]) -> Result<BTreeMap<Due, &'a Star
     for (shard, start) in shards.iter().flat_map(|shard| shard.starts.iter().map(move |start| (shard, start))) {
         let sample = &start.sample;
         let stranger = || Error::Stranger { folder: shard.folder.clone(), cell: sample.cell.clone() };
-        let condition = plan.conditions.iter().position(|condition| *condition == sample.condition);
+        let condition = place(plan, &sample.condition);
         let condition = condition.filter(|_| plan.cells.iter().any(|cell| cell.id == sample.cell));
         let due = Due { block: sample.block, condition: condition.ok_or_else(stranger)?, position: sample.position };
-        if starts.insert(due, start).is_some() {
+        // A start that the sandbox could not make may have been made later.
+        let before = starts.get(&due).is_some_and(|before: &&Start| !before.sample.harness);
+        if sample.harness && starts.contains_key(&due) {
+            continue;
+        }
+        if before {
             return Err(Error::Twice { folder: shard.folder.clone(), cell: sample.cell.clone(), block: sample.block });
         }
+        starts.insert(due, start);
         if programs.entry(&sample.cell).or_insert(start).sample.program != sample.program {
             return Err(Error::Program { folder: shard.folder.clone(), cell: sample.cell.clone() });
         }
@@ -130,14 +136,28 @@ fn starts<'a>(plan: &Plan, shards: &'a [Shard]) -> Result<BTreeMap<Due, &'a Star
     Ok(starts)
 }
 
+/// The place of a condition; those of the starts that are not timed come after the plan's.
+fn place(plan: &Plan, condition: &Condition) -> Option<usize> {
+    let planned = plan.conditions.iter().position(|planned| planned == condition);
+    let fault = || Disturbance::value_variants().iter().position(|fault| *fault == condition.disturbance);
+    let untimed = || fault().filter(|_| condition.runtime == DELIVERY).map(|fault| plan.conditions.len() + fault);
+    planned.or_else(untimed)
+}
+
 /// Whether every cell that was started was started as often as planned.
-fn complete(plan: &Plan, starts: &BTreeMap<Due, &Start>) -> Result<(), Error> {
+///
+/// Of a condition that machines have left out, because they do not produce it, no machine must have starts: then it is left out of the whole.
+fn complete(plan: &Plan, starts: &BTreeMap<Due, &Start>, left_out: &[&Condition]) -> Result<(), Error> {
     let there: BTreeSet<(usize, u32, &str)> =
         starts.iter().map(|(due, start)| (due.condition, due.block, start.sample.cell.as_str())).collect();
     let cells: BTreeSet<&str> = there.iter().map(|(_, _, cell)| *cell).collect();
+    let is_started = |condition: usize| there.iter().any(|(started, _, _)| *started == condition);
+    let conditions = plan.conditions.iter().enumerate();
+    let due = conditions.filter(|(index, condition)| is_started(*index) || !left_out.contains(condition));
+    let due: Vec<usize> = due.map(|(index, _)| index).collect();
     let lacks = |block: &u32| {
         let all = |condition| cells.iter().all(|cell| there.contains(&(condition, *block, *cell)));
-        !(0..plan.conditions.len()).all(all)
+        !due.iter().all(|condition| all(*condition))
     };
     let missing: Vec<u32> = (0..plan.blocks).filter(lacks).collect();
     if missing.is_empty() { Ok(()) } else { Err(Error::Missing { missing, planned: plan.blocks }) }
@@ -156,13 +176,27 @@ fn builds(shards: &[Shard]) -> Vec<&Built> {
     builds
 }
 
-/// The first machine stands for all of them, and whatever any of them refused is refused.
+/// The conditions that machines have left out.
+fn left_out(shards: &[Shard]) -> Vec<&Condition> {
+    let runs = shards.iter().filter_map(|shard| shard.run.as_ref());
+    runs.flat_map(|run| &run.left_out).map(|left_out| &left_out.condition).collect()
+}
+
+/// What is the same on all machines is known of the whole, and whatever any of them refused is refused.
 fn run_of(shards: &[Shard]) -> Option<Run> {
     let mut runs = shards.iter().filter_map(|shard| shard.run.clone());
     let mut first = runs.next()?;
-    for refused in runs.flat_map(|run| run.refused) {
-        if !first.refused.contains(&refused) {
-            first.refused.push(refused);
+    for run in runs {
+        first.machine = first.machine.and(&run.machine);
+        for refused in run.refused {
+            if !first.refused.contains(&refused) {
+                first.refused.push(refused);
+            }
+        }
+        for left_out in run.left_out {
+            if first.left_out.iter().all(|known| known.condition != left_out.condition) {
+                first.left_out.push(left_out);
+            }
         }
     }
     Some(first)

@@ -116,6 +116,10 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME:KEY=VALUE", value_parser = external_variable)]
     pub external_env: Vec<ExternalVariable>,
 
+    /// One of those whose payloads differ from ours by design, so that they are not compared; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub own_payload: Vec<String>,
+
     /// What the experiment is called, and its folder under `target/matrix` [default: the design]
     #[arg(long, value_parser = file_name)]
     pub name: Option<String>,

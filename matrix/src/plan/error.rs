@@ -28,8 +28,8 @@ pub enum Error {
     Axis { factor: String },
     #[error("{choice} is what the base has already: it would not vary")]
     Same { choice: String },
-    #[error("--external-env names {0}, which no --external brings in")]
-    ExternalName(String),
+    #[error("--{option} names {name}, which no --external brings in")]
+    ExternalName { option: &'static str, name: String },
     #[error("{}: it has to be an executable file", .0.display())]
     ExternalPath(PathBuf),
     #[error("the plan would contradict itself: {}", .0.join("; "))]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::promise::Promise;
 use super::{CellKind, Plan};
 use crate::build::{Built, recipe::Recipe};
 use crate::manifest::Manifest;
@@ -17,12 +18,6 @@ const FURTHER_BUILD_SECONDS: f64 = 60.0;
 const START_SECONDS: f64 = 1.0;
 const GROUP_MB: f64 = 700.0;
 const PROGRAM_MB: f64 = 10.0;
-/// Standard deviation of one start's time to ready, in milliseconds.
-const DEVIATION_MS: f64 = 0.5;
-/// What is told to vary.
-const MEASURE: &str = "ready";
-/// 1.96 for two sides of 5 %, and 0.84 to be found four times out of five.
-const DETECTABLE: f64 = 2.8;
 
 /// The price and the worth.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,8 +32,8 @@ pub struct Estimate {
     pub cold_starts: u64,
     pub start_minutes: f64,
     pub start_basis: String,
-    /// The smallest change of `ready`, in milliseconds, that would be found four times out of five.
-    pub detectable_ms: f64,
+    /// The smallest change of `ready`, in milliseconds, that will be found four times out of five; none if the run can decide nothing.
+    pub detectable_ms: Option<f64>,
     pub detectable_basis: String,
 }
 
@@ -51,7 +46,7 @@ impl Estimate {
         let further_builds = number(count) - number(groups.len());
         let starts = plan.blocks_here().count() * plan.cells.len() * plan.conditions.len();
         let (each, start_basis) = start_seconds(samples);
-        let (detectable_ms, detectable_basis) = detectable(plan, samples);
+        let Promise { detectable_ms, basis } = Promise::of(plan, samples);
         Self {
             build_minutes: (number(groups.len()) * seconds.first + further_builds * seconds.further) / 60.0,
             builds: count,
@@ -62,7 +57,7 @@ impl Estimate {
             start_minutes: number(starts) * each / 60.0,
             start_basis,
             detectable_ms,
-            detectable_basis,
+            detectable_basis: basis,
         }
     }
 }
@@ -120,39 +115,6 @@ fn start_seconds(samples: &[Sample]) -> (f64, String) {
         Some(&gap) if gap > 0 => (gap as f64 / 1000.0, format!("the median of {} earlier starts", samples.len())),
         _ => (START_SECONDS, format!("a guess of {START_SECONDS} s for each")),
     }
-}
-
-/// The smallest change that the design would find, and the formula.
-fn detectable(plan: &Plan, samples: &[Sample]) -> (f64, String) {
-    let (deviation, source) = deviation(samples)
-        .map_or_else(|| (DEVIATION_MS, "a guess".to_owned()), |known| (known, "as in the samples given".to_owned()));
-    let blocks = f64::from(plan.blocks).sqrt();
-    let spread = format!("one start of standard deviation {deviation:.2} ms ({source})");
-    if plan.factors.is_empty() {
-        let detectable = DETECTABLE * deviation * 2_f64.sqrt() / blocks;
-        (detectable, format!("2.8 × deviation × √2 / √blocks, for {spread}"))
-    } else {
-        let runs = number(plan.cells.iter().filter(|cell| cell.kind == CellKind::Build).count());
-        let detectable = DETECTABLE * 2.0 * deviation / (blocks * runs.sqrt());
-        (detectable, format!("2.8 × 2 × deviation / √(blocks × {runs} cells), for {spread}"))
-    }
-}
-
-/// The standard deviation of one start, pooled over cells and conditions.
-fn deviation(samples: &[Sample]) -> Option<f64> {
-    let mut cells: BTreeMap<_, Vec<f64>> = BTreeMap::new();
-    for sample in samples.iter().filter(|sample| sample.failure.is_none()) {
-        if let Some(value) = sample.measures.get(MEASURE) {
-            cells.entry((&sample.cell, &sample.condition)).or_default().push(*value);
-        }
-    }
-    let (mut squares, mut freedom) = (0.0, 0.0);
-    for values in cells.values().filter(|values| values.len() > 1) {
-        let mean = values.iter().sum::<f64>() / number(values.len());
-        squares += values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
-        freedom += number(values.len()) - 1.0;
-    }
-    (freedom > 0.0).then(|| (squares / freedom).sqrt())
 }
 
 /// Counts here are of cells and starts, far below where a float loses whole numbers.

@@ -40,7 +40,9 @@ fn sample(cell: &str, at_ms: i64, ready: f64) -> Sample {
         measures: BTreeMap::from([("ready".to_owned(), ready)]),
         phases: Vec::new(),
         digest: None,
+        undelivered: None,
         failure: None,
+        harness: false,
     }
 }
 
@@ -90,28 +92,44 @@ fn earlier_builds_are_better_than_guesses() {
     assert!(estimate.build_basis.contains("3 earlier builds"), "{}", estimate.build_basis);
 }
 
-#[test]
-fn what_can_be_seen_follows_from_how_much_earlier_starts_varied() {
-    let samples = [sample("a", 0, 1.0), sample("a", 2000, 3.0), sample("b", 4000, 11.0), sample("b", 6000, 13.0)];
-    let compared = estimate(&plan(&["", "static=on"], 16), &[], &samples);
-    // Within each cell the two values are 1 from their mean: 4 / 2 degrees of freedom.
-    let deviation = 2.0_f64.sqrt();
-    assert!(close(compared.detectable_ms, 2.8 * deviation * 2.0_f64.sqrt() / 4.0), "{}", compared.detectable_ms);
-    assert!(close(compared.start_minutes, 64.0 * 2.0 / 60.0), "{}", compared.start_minutes);
+/// Two cells in so many blocks, which differ by ±`spread` around 10 ms.
+fn history(spread: f64) -> Vec<Sample> {
+    let start = |block: u32| {
+        let side = if block % 4 < 2 { spread } else { -spread };
+        let at = |cell: &str, ready: f64| Sample { block, ..sample(cell, i64::from(block) * 1000, ready) };
+        [at("a", 1.0 + f64::from(block)), at("b", 11.0 + f64::from(block) + side)]
+    };
+    (0..40).flat_map(start).collect()
+}
 
-    let designed = Plan { factors: vec!["static".to_owned()], ..plan(&["", "static=on"], 16) };
-    let designed = estimate(&designed, &[], &samples);
-    assert!(
-        close(designed.detectable_ms, 2.8 * 2.0 * deviation / (4.0 * 2.0_f64.sqrt())),
-        "{}",
-        designed.detectable_ms
-    );
+#[test]
+fn promise_grows_with_the_noise_of_earlier_starts_and_falls_with_blocks() {
+    let promised =
+        |blocks, spread| estimate(&plan(&["", "static=on"], blocks), &[], &history(spread)).detectable_ms.unwrap();
+    let once = promised(20, 1.0);
+    assert!((promised(20, 2.0) / once - 2.0).abs() < 0.01);
+    assert!((promised(80, 1.0) / once - 0.5).abs() < 0.08, "{once} {}", promised(80, 1.0));
+    let basis = estimate(&plan(&["", "static=on"], 20), &[], &history(1.0)).detectable_basis;
+    assert!(basis.contains("2 verdicts") && basis.contains("80 earlier starts"), "{basis}");
 }
 
 #[test]
 fn failed_starts_say_nothing_about_noise() {
+    let mut samples = history(1.0);
     let failed = Sample { failure: Some("it crashed".to_owned()), ..sample("a", 0, 900.0) };
-    assert_eq!(deviation(&[sample("a", 0, 1.0), failed]), None);
+    let before = estimate(&plan(&["", "static=on"], 16), &[], &samples);
+    samples.push(failed);
+    assert_eq!(estimate(&plan(&["", "static=on"], 16), &[], &samples).detectable_ms, before.detectable_ms);
+}
+
+#[test]
+fn too_few_blocks_and_a_single_cell_can_decide_nothing() {
+    let few = estimate(&plan(&["", "static=on"], 5), &[], &[]);
+    assert_eq!(few.detectable_ms, None);
+    assert!(few.detectable_basis.ends_with("before there are 6 blocks"), "{}", few.detectable_basis);
+    assert_eq!(estimate(&plan(&[""], 50), &[], &[]).detectable_ms, None);
+    let alike = Plan { factors: vec!["lazy-intake".to_owned()], ..plan(&["", "static=on"], 50) };
+    assert_eq!(estimate(&alike, &[], &[]).detectable_ms, None, "the factor never varies");
 }
 
 #[test]

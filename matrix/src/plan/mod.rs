@@ -11,6 +11,7 @@ pub mod file;
 mod hosted;
 mod names;
 mod partition;
+mod promise;
 mod run;
 mod text;
 
@@ -27,6 +28,9 @@ pub use run::run;
 
 /// The version of every file that the verbs exchange. A file of another version is refused, not guessed at.
 pub const SCHEMA: u32 = 1;
+
+/// The runtime of the starts that are not timed, and show what a cell delivers: see [`crate::measure`].
+pub const DELIVERY: &str = "delivery";
 
 /// A whole experiment: `plan.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -116,6 +120,9 @@ pub enum CellKind {
         path: std::path::PathBuf,
         /// Variables that it needs on top of Lambda's.
         environment: BTreeMap<String, String>,
+        /// Whether its payloads differ from ours by design, so that they are compared with nobody's.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        own_payload: bool,
     },
     /// The same program as another cell's under another name: if the two differ, the machine was too noisy.
     Again {
@@ -148,7 +155,7 @@ pub struct Condition {
     pub platform: Latency,
     /// The operating system's trust store.
     pub trust_store: TrustStore,
-    /// What runs beside the extension: `null`, `python` or `sleep:<ms>`.
+    /// What runs beside the extension: `null`, `python` or `sleep:<ms>`; in starts that are not timed, [`DELIVERY`].
     pub runtime: String,
     /// What goes wrong. Whatever it is, every cell has to deliver the same.
     #[serde(default)]

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::arguments::Format;
 use super::estimate::{Estimate, earlier_builds, lines};
-use super::{Arguments, Error, Plan, cells, file, hosted, text};
+use super::{Arguments, DesignName, Disturbance, Error, Plan, cells, file, hosted, text};
 use crate::cli;
 use crate::invoke::build::target_directory;
 use crate::manifest::Manifest;
@@ -37,13 +37,14 @@ fn decide(arguments: &Arguments) -> Result<(), Error> {
         return Err(Error::Shards);
     }
     let manifest = Manifest::embedded().map_err(|_| Error::Manifest)?;
-    let (plan, notes) = cells::plan(manifest, arguments)?;
+    let (plan, mut notes) = cells::plan(manifest, arguments)?;
     let experiments = target_directory().join("matrix");
     let samples: Vec<Sample> = match &arguments.history {
         None => Vec::new(),
         Some(path) => lines(&fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?),
     };
     let estimate = Estimate::of(manifest, &plan, &earlier_builds(&experiments), &samples);
+    notes.extend(undecided(arguments, &plan, &estimate));
     let folder = arguments
         .out
         .clone()
@@ -69,4 +70,13 @@ fn decide(arguments: &Arguments) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// A warning, before anything is built, where times are to be compared and the run can decide nothing about them.
+fn undecided(arguments: &Arguments, plan: &Plan, estimate: &Estimate) -> Option<String> {
+    let is_timed = arguments.design != DesignName::Subsets
+        && plan.conditions.iter().any(|condition| condition.disturbance == Disturbance::None);
+    (is_timed && estimate.detectable_ms.is_none()).then(|| {
+        format!("WARNING: every difference in time will be inconclusive: {}; see --blocks", estimate.detectable_basis)
+    })
 }

@@ -92,11 +92,11 @@ fn costs(estimate: &Estimate) -> String {
         "cold starts: {}, about {:.0} min ({})",
         estimate.cold_starts, estimate.start_minutes, estimate.start_basis
     );
-    let _ = writeln!(
-        text,
-        "smallest visible change of ready: {:.3} ms = {}",
-        estimate.detectable_ms, estimate.detectable_basis
-    );
+    let basis = &estimate.detectable_basis;
+    let _ = match estimate.detectable_ms {
+        Some(detectable) => writeln!(text, "smallest change of ready that is found: {detectable:.2} ms, {basis}"),
+        None => writeln!(text, "this run can decide no difference in time: {basis}"),
+    };
     text
 }
 

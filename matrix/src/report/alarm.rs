@@ -1,7 +1,8 @@
 //! What has to be said before any number.
 
 use super::input::Experiment;
-use crate::analyze::{CellSummary, Comparison, ConditionAnalysis, Verdict};
+use crate::analyze::{CellSummary, Comparison, ConditionAnalysis, Delivery, DeliveryOutcome, Verdict};
+use crate::plan::circumstances::describe;
 
 /// Something that decides whether a number may be believed, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,12 +56,32 @@ pub fn of_builds(experiment: &Experiment) -> Vec<Alarm> {
     alarms
 }
 
+/// What is lost in the starts that are not timed.
+pub fn of_untimed(experiment: &Experiment) -> Vec<Alarm> {
+    let conditions = &experiment.analysis.conditions;
+    let is_untimed = |delivery: &&Delivery| !conditions.iter().any(|found| found.condition == delivery.condition);
+    let untimed = experiment.analysis.deliveries.iter().filter(is_untimed);
+    untimed.filter_map(|delivery| of_delivery(delivery, &format!(" ({})", describe(&delivery.condition)))).collect()
+}
+
+fn of_delivery(delivery: &Delivery, place: &str) -> Option<Alarm> {
+    let times = match delivery.outcome {
+        DeliveryOutcome::PayloadMismatch => ", so its times do not count: faster that loses data is a failure",
+        outcome if outcome.is_failure() => "",
+        _ => return None,
+    };
+    let sentence = delivery.sentence();
+    Some(Alarm::broken(format!("{}{place}{times}.", sentence.trim_end_matches('.'))))
+}
+
+/// What the analysis has to say beside its numbers.
+pub fn of_notes(experiment: &Experiment) -> Vec<Alarm> {
+    experiment.analysis.notes.iter().map(|note| Alarm::note(note.clone())).collect()
+}
+
 /// That there is nothing to believe under one of several conditions.
 pub fn of_void(found: &ConditionAnalysis) -> Alarm {
-    Alarm::broken(format!(
-        "Void: nothing may be believed under {}.",
-        crate::plan::circumstances::describe(&found.condition)
-    ))
+    Alarm::broken(format!("Void: nothing may be believed under {}.", describe(&found.condition)))
 }
 
 /// What is wrong with one condition.
@@ -72,7 +93,14 @@ pub fn of_condition(experiment: &Experiment, found: &ConditionAnalysis, referenc
             reason.trim_end_matches('.')
         )));
     }
-    alarms.extend(found.cells.iter().filter_map(|cell| mismatch(found, cell, reference)));
+    let judged: Vec<&Delivery> =
+        experiment.analysis.deliveries.iter().filter(|delivery| delivery.condition == found.condition).collect();
+    if judged.is_empty() {
+        alarms.extend(found.cells.iter().filter_map(|cell| mismatch(found, cell, reference)));
+    }
+    // Starts that failed are told below.
+    let is_told = |delivery: &&&Delivery| delivery.outcome == DeliveryOutcome::DidNotStart && delivery.failed > 0;
+    alarms.extend(judged.iter().filter(|delivery| !is_told(delivery)).filter_map(|delivery| of_delivery(delivery, "")));
     alarms.extend(found.cells.iter().filter_map(failed));
     if found.cells.is_empty() {
         alarms.push(Alarm::broken("No start counts under this condition, so there is nothing to compare.".to_owned()));

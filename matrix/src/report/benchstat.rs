@@ -20,6 +20,9 @@ pub fn write(story: &Story) -> String {
     for (key, value) in machine(story) {
         let _ = writeln!(text, "{key}: {value}");
     }
+    for (number, note) in (1_u32..).zip(&story.experiment.analysis.notes) {
+        let _ = writeln!(text, "note-{number}: {}", note.replace(['\n', '\r'], " "));
+    }
     for gate in GATES {
         let _ = writeln!(text, "Unit {gate}-sec better=lower");
     }

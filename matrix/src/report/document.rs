@@ -7,7 +7,7 @@ use super::alarm::{Alarm, Weight};
 use super::provenance::Provenance;
 use super::story::{Chapter, Finding, Kind, Story};
 use super::words;
-use crate::analyze::{Analysis, Verdict};
+use crate::analyze::{Analysis, Direction, Verdict};
 use crate::plan::SCHEMA;
 
 #[derive(Serialize)]
@@ -55,10 +55,13 @@ struct Told<'a> {
     against: Option<&'a str>,
     measure: &'a str,
     verdict: Verdict,
+    /// Between which values of a factor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    direction: Option<&'a Direction>,
     sentence: &'a str,
     /// Value and interval with sign and unit, also where the sentence names no number.
     estimate: String,
-    /// What the effect may be mistaken for under this design.
+    /// What the estimate may be due to as well.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     aliases: &'a [String],
 }
@@ -70,7 +73,7 @@ pub fn write(story: &Story) -> Result<String, Error> {
         summary: story.summary(),
         measured_on: story.provenance(),
         alarms: story.alarms.iter().map(said).collect(),
-        conditions: story.chapters.iter().map(|chapter| condition(story, chapter)).collect(),
+        conditions: story.chapters.iter().map(condition).collect(),
         analysis: &story.experiment.analysis,
     };
     let mut text = serde_json::to_string_pretty(&document).map_err(Error::Json)?;
@@ -78,18 +81,18 @@ pub fn write(story: &Story) -> Result<String, Error> {
     Ok(text)
 }
 
-fn condition<'a>(story: &'a Story, chapter: &'a Chapter) -> Condition<'a> {
+fn condition<'a>(chapter: &'a Chapter) -> Condition<'a> {
     let cells = chapter.rows.iter();
     Condition {
         title: &chapter.title,
         alarms: chapter.alarms.iter().map(said).collect(),
         reference: chapter.reference,
         cells: cells.map(|row| Row { cell: row.name(), title: row.title(), to_floor: &row.to_floor }).collect(),
-        findings: chapter.findings.iter().map(|finding| sentence(story, finding)).collect(),
+        findings: chapter.findings.iter().map(sentence).collect(),
     }
 }
 
-fn sentence<'a>(story: &'a Story, finding: &'a Finding) -> Told<'a> {
+fn sentence<'a>(finding: &'a Finding) -> Told<'a> {
     Told {
         kind: match finding.kind {
             Kind::Comparison => "comparison",
@@ -100,9 +103,10 @@ fn sentence<'a>(story: &'a Story, finding: &'a Finding) -> Told<'a> {
         against: finding.against,
         measure: finding.measure,
         verdict: finding.estimate.verdict,
+        direction: finding.direction,
         sentence: &finding.sentence,
         estimate: words::signed(finding.measure, finding.estimate),
-        aliases: if finding.kind == Kind::Comparison { &[] } else { story.aliases(finding.subject) },
+        aliases: finding.aliases,
     }
 }
 

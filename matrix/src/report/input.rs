@@ -8,7 +8,7 @@ use super::provenance::Provenance;
 use super::{Error, Files};
 use crate::analyze::Analysis;
 use crate::build::{Built, latest};
-use crate::measure::Run;
+use crate::measure::{Machine, Run};
 use crate::plan::{Plan, SCHEMA};
 
 /// What the earlier verbs have left.
@@ -29,7 +29,7 @@ impl Experiment {
         let beside = |name: &str| path.with_file_name(name);
         let plan = plan.clone().unwrap_or_else(|| beside("plan.json"));
         let builds = builds.clone().or_else(|| Some(beside("builds.jsonl")).filter(|path| path.exists()));
-        let analysis: Analysis = document(path, "an analysis")?;
+        let mut analysis: Analysis = document(path, "an analysis")?;
         same_schema(path, analysis.schema)?;
         let planned: Plan = document(&plan, "a plan")?;
         same_schema(&plan, planned.schema)?;
@@ -37,6 +37,7 @@ impl Experiment {
         let run: Option<Run> = recorded.as_deref().map(|path| document(path, "the record of a run")).transpose()?;
         if let (Some(path), Some(run)) = (&recorded, &run) {
             same_schema(path, run.schema)?;
+            analysis.invalidate(|condition| run.not_produced(condition));
         }
         Ok(Self {
             analysis,
@@ -44,6 +45,11 @@ impl Experiment {
             run,
             builds: builds.map_or_else(|| Ok(Vec::new()), |path| builds_of(&path))?,
         })
+    }
+
+    /// The machine, where somebody has recorded it.
+    pub fn machine(&self) -> Option<&Machine> {
+        self.run.as_ref().map(|run| &run.machine)
     }
 
     /// Where the numbers are from, in a sentence, where that is known.

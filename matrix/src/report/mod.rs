@@ -78,6 +78,10 @@ fn report(arguments: &Arguments) -> Result<(), Error> {
     };
     let experiment = Experiment::read(&arguments.files)?;
     for format in formats {
+        // A format that has no place for a sentence.
+        if *format == Format::Bencher {
+            experiment.analysis.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        }
         match &arguments.out {
             Some(directory) => save(directory, *format, &write(&experiment, *format, false)?)?,
             None => show(&write(&experiment, *format, console::colors_enabled())?)?,

@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::input::Experiment;
 use super::number::counted;
 use crate::build::Origin;
-use crate::measure::{Machine, Run};
+use crate::measure::{LeftOut, Machine, Run};
+use crate::plan::circumstances::describe;
 
 /// Digits of a commit that are enough to find it.
 const COMMIT: usize = 12;
@@ -42,6 +43,9 @@ fn sentence(run: &Run, built_from: &[&Origin]) -> String {
     if !run.refused.is_empty() {
         parts.push(format!("The machine refused: {}.", run.refused.join("; ")));
     }
+    parts.extend(run.left_out.iter().map(|LeftOut { condition, reason }| {
+        format!("Not measured: {}, because the machine has {reason}.", describe(condition))
+    }));
     parts.join(" ")
 }
 

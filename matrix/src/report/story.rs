@@ -7,7 +7,7 @@ use super::alarm::{self, Alarm};
 use super::input::Experiment;
 use super::provenance::Provenance;
 use super::words;
-use crate::analyze::{CellSummary, Comparison, ConditionAnalysis, Effect, Estimate, Summary, Verdict};
+use crate::analyze::{CellSummary, Comparison, ConditionAnalysis, Direction, Effect, Estimate, Summary, Verdict};
 use crate::measure::sample::MEASURES;
 use crate::plan::CellKind;
 use crate::plan::circumstances;
@@ -72,6 +72,10 @@ pub struct Finding<'a> {
     pub measure: &'a str,
     /// The cell that it is compared with; none for effects.
     pub against: Option<&'a str>,
+    /// Between which values of a factor; none but for main effects.
+    pub direction: Option<&'a Direction>,
+    /// What the estimate may be due to as well.
+    pub aliases: &'a [String],
     pub estimate: &'a Estimate,
     pub sentence: String,
 }
@@ -94,10 +98,12 @@ impl<'a> Story<'a> {
         let labels = circumstances::labels(&conditions);
         let chapters = found.iter().zip(labels).map(|(found, label)| Chapter::of(experiment, found, label)).collect();
         let mut alarms = alarm::of_builds(experiment);
+        alarms.extend(alarm::of_untimed(experiment));
         // Where there are several conditions, a void one may be far down or behind another's tab.
         if found.len() > 1 {
             alarms.extend(found.iter().filter(|found| found.void.is_some()).map(alarm::of_void));
         }
+        alarms.extend(alarm::of_notes(experiment));
         alarms.sort_by_key(|alarm| alarm.weight);
         Self { experiment, alarms, chapters }
     }
@@ -120,12 +126,6 @@ impl<'a> Story<'a> {
     /// Where the numbers are from, where that is known.
     pub fn provenance(&self) -> Option<Provenance<'a>> {
         Provenance::of(self.experiment)
-    }
-
-    /// What an effect may be mistaken for under this design.
-    pub fn aliases(&self, effect: &str) -> &[String] {
-        let known = self.experiment.analysis.aliases.iter().find(|alias| alias.effect == effect);
-        known.map_or(&[], |alias| alias.with.as_slice())
     }
 }
 
@@ -256,6 +256,8 @@ fn findings(found: &ConditionAnalysis) -> Vec<Finding<'_>> {
             subject: &comparison.cell,
             measure,
             against: Some(&comparison.reference),
+            direction: None,
+            aliases: &[],
             estimate,
             sentence: words::difference(measure, estimate),
         })
@@ -271,6 +273,21 @@ fn findings(found: &ConditionAnalysis) -> Vec<Finding<'_>> {
     findings
 }
 
+/// What was found of an effect with aliases is found of all of them together.
+fn confounded(sentence: String, estimate: &Estimate, aliases: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let says = matches!(estimate.verdict, Verdict::Faster | Verdict::Slower | Verdict::Inconclusive);
+    if !says || aliases.is_empty() {
+        return sentence;
+    }
+    let names: Vec<String> = aliases.iter().take(SHOWN).map(|name| name.replace('*', " × ")).collect();
+    let more = match aliases.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" or {more} others"),
+    };
+    format!("{sentence}; this may be {}{more} instead", names.join(", "))
+}
+
 fn estimated(kind: Kind, effects: &[Effect], say: fn(&str, &Estimate) -> String) -> impl Iterator<Item = Finding<'_>> {
     effects.iter().flat_map(move |effect| {
         effect.estimates.iter().map(move |(measure, estimate)| Finding {
@@ -278,8 +295,10 @@ fn estimated(kind: Kind, effects: &[Effect], say: fn(&str, &Estimate) -> String)
             subject: &effect.name,
             measure,
             against: None,
+            direction: effect.direction.as_ref(),
+            aliases: &effect.aliases,
             estimate,
-            sentence: say(measure, estimate),
+            sentence: confounded(say(measure, estimate), estimate, &effect.aliases),
         })
     })
 }

@@ -3,6 +3,7 @@
 use super::number::{self, NOTHING, Scale};
 use super::story::{Chapter, Finding, GATES, Kind, Row};
 use super::words;
+use crate::analyze::{Direction, Verdict};
 
 /// A table before it is drawn.
 #[derive(Clone, Debug)]
@@ -126,8 +127,7 @@ pub fn costs(chapter: &Chapter) -> Table {
         std::iter::once(Field::plain(row.title())).chain(numbers).collect()
     };
     let rows = if measures.is_empty() { Vec::new() } else { chapter.rows.iter().map(fields).collect() };
-    let about =
-        "Medians. Counted things come out the same on a busy machine, so they can be trusted where times cannot.";
+    let about = "Medians. Size, relocations and libraries are read from the file; page faults are counted; the rest depends on timing.";
     Table { title: "What it costs".to_owned(), about: about.to_owned(), columns, rows }
 }
 
@@ -143,12 +143,12 @@ pub fn results(chapter: &Chapter, kind: Kind) -> Table {
     let (title, about, column) = match kind {
         Kind::Comparison => (
             format!("Against {against}, the largest difference first"),
-            "Median of the differences between starts of the same block.",
+            "20\u{a0}% trimmed mean of the paired differences: between starts of the same block, less a fifth of them at each end.",
             "cell",
         ),
         Kind::Effect => (
             "What each switch is worth, the largest effect first".to_owned(),
-            "From off to on, averaged over all settings of the others.",
+            "Going from the first value to the second, averaged over all settings of the others: 20\u{a0}% trimmed mean over the blocks.",
             "switch",
         ),
         Kind::Interaction => (
@@ -180,7 +180,7 @@ pub fn others(chapter: &Chapter) -> Table {
     };
     Table {
         title: "Changes in other measures".to_owned(),
-        about: "Only what was found; everything else shows no detectable change.".to_owned(),
+        about: "Only what was found. These measures are judged together, apart from the gates.".to_owned(),
         columns: vec![Column::text("measure"), Column::text("of"), Column::text("change")],
         rows: found.map(fields).collect(),
     }
@@ -191,13 +191,20 @@ pub fn quiet_pairs(chapter: &Chapter) -> Option<String> {
     let gate = GATES.into_iter().rev().find(|gate| chapter.about(Kind::Interaction, gate).next().is_some())?;
     let (found, quiet): (Vec<_>, Vec<_>) =
         chapter.about(Kind::Interaction, gate).partition(|finding| finding.is_found());
+    let (open, quiet): (Vec<_>, Vec<_>) =
+        quiet.into_iter().partition(|finding| finding.estimate.verdict == Verdict::Inconclusive);
     let seen = quiet.iter().map(|finding| finding.estimate.detectable).fold(f64::NAN, f64::max);
     let seen = Scale::of(words::unit(gate), seen, seen).quantity(seen);
-    let all = number::counted(found.len() + quiet.len(), "pair");
-    Some(match quiet.len() {
-        0 => format!("All of {all} interact at the {}.", words::title(gate)),
-        silent => format!(
-            "{silent} of {all} show no detectable interaction at the {} (would have seen {seen}).",
+    let all = number::counted(found.len() + open.len() + quiet.len(), "pair");
+    let open = match open.len() {
+        0 => String::new(),
+        open => format!(" Of {open} the run can't tell."),
+    };
+    Some(match (quiet.len(), open.is_empty()) {
+        (0, true) => format!("All of {all} interact at the {}.", words::title(gate)),
+        (0, false) => format!("{} of {all} interact at the {}.{open}", found.len(), words::title(gate)),
+        (silent, _) => format!(
+            "{silent} of {all} show no detectable interaction at the {} (would have seen {seen}).{open}",
             words::title(gate)
         ),
     })
@@ -217,7 +224,10 @@ impl Column {
 fn subject(finding: &Finding, chapter: &Chapter) -> String {
     match finding.against {
         Some(against) if Some(against) != chapter.reference => format!("{} against {against}", finding.subject),
-        _ => finding.subject.replace('*', " × "),
+        _ => match finding.direction {
+            Some(Direction { from, to }) => format!("{} ({from} → {to})", finding.subject),
+            None => finding.subject.replace('*', " × "),
+        },
     }
 }
 
@@ -233,11 +243,10 @@ fn by_size<'s, 'a>(chapter: &'s Chapter<'a>, kind: Kind) -> Vec<&'s Finding<'a>>
 }
 
 fn tone(finding: &Finding) -> Tone {
-    use crate::analyze::Verdict;
     match finding.estimate.verdict {
         Verdict::Faster => Tone::Good,
         Verdict::Slower | Verdict::DigestMismatch | Verdict::Void => Tone::Bad,
-        Verdict::NoDetectableChange | Verdict::NoOp => Tone::Quiet,
+        Verdict::NoDetectableChange | Verdict::Inconclusive | Verdict::NoOp => Tone::Quiet,
     }
 }
 

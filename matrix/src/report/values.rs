@@ -20,6 +20,10 @@ struct Line<'a> {
 pub fn write(story: &Story) -> Result<String, Error> {
     let mut sheet = Sheet { writer: Writer::from_writer(Vec::new()) };
     sheet.writer.write_record(["condition", "cell", "measure", "statistic", "value"]).map_err(Error::Csv)?;
+    for (number, note) in (1_u32..).zip(&story.experiment.analysis.notes) {
+        let statistic = format!("note {number}");
+        sheet.line(&Line { condition: "", cell: "", measure: "", statistic: &statistic, value: note.clone() })?;
+    }
     for chapter in &story.chapters {
         sheet.chapter(chapter)?;
     }
@@ -97,6 +101,8 @@ impl Sheet {
             (", p", estimate.p.to_string()),
             (", detectable", estimate.detectable.to_string()),
             (", verdict", verdict.as_str().unwrap_or_default().to_owned()),
+            (", pairs", estimate.pairs.to_string()),
+            (", family", estimate.family.to_string()),
         ];
         for (part, value) in parts {
             let statistic = format!("{}{part}", line.statistic);

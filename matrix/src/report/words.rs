@@ -23,13 +23,30 @@ pub const IDEAS: &[Idea] = &[
     },
     Idea {
         name: "Interval",
-        about: "“faster by 3.1 ms [1.9, 4.4]” means that 3.1 ms is the best guess, and that 95 of 100 such experiments \
-                would give a bracket with the true difference inside.",
+        about: "“faster by 3.1 ms [1.9, 4.4]” means that 3.1 ms is the best guess, the 20\u{a0}% trimmed mean of paired differences, and that \
+                95 of 100 such experiments would give a bracket with the true difference inside.",
     },
     Idea {
         name: "No detectable change",
         about: "The difference is too small for this run. “Would have seen 1.2 ms” is the smallest one that the run \
                 finds four times out of five; a smaller one may still be there.",
+    },
+    Idea {
+        name: "Inconclusive",
+        about: "The run can't tell: there are fewer than six blocks, or the interval is clear of zero only as long as nothing else \
+                is asked, or the cells do not tell the effect from others. “It takes 90 blocks” is what finds a difference of this size \
+                four times out of five.",
+    },
+    Idea {
+        name: "Faster, slower",
+        about: "All verdicts of a condition about both gates are judged together: where there is no difference at all, at most 5 of 100 \
+                experiments call anything faster or slower. In a designed experiment these are all effects and interactions. Comparisons of \
+                cells, and all other measures, are judged together in the same way.",
+    },
+    Idea {
+        name: "Control",
+        about: "The same program under two names. If the two differ, the measurement is biased, and there is no verdict about that \
+                measure. It does not show noise: noise makes intervals wide.",
     },
 ];
 
@@ -84,7 +101,8 @@ pub fn difference(measure: &str, estimate: &Estimate) -> String {
         Verdict::NoDetectableChange => nothing(measure, estimate),
         Verdict::NoOp => "no-op: the same program".to_owned(),
         Verdict::DigestMismatch => "delivers something else: not compared".to_owned(),
-        Verdict::Void => "void: the machine was too noisy".to_owned(),
+        Verdict::Inconclusive => inconclusive(measure, estimate),
+        Verdict::Void => "void: the same program under two names differs".to_owned(),
     }
 }
 
@@ -103,7 +121,7 @@ pub fn ratio(estimate: &Estimate) -> String {
         Verdict::NoOp => "no-op".to_owned(),
         Verdict::DigestMismatch => "not compared".to_owned(),
         Verdict::Void => "void".to_owned(),
-        Verdict::Faster | Verdict::Slower | Verdict::NoDetectableChange => {
+        Verdict::Faster | Verdict::Slower | Verdict::NoDetectableChange | Verdict::Inconclusive => {
             let write = super::number::ratio;
             format!("{} [{}, {}]", write(estimate.value), write(estimate.low), write(estimate.high))
         }
@@ -113,6 +131,15 @@ pub fn ratio(estimate: &Estimate) -> String {
 /// A value with its sign and interval, for where the sentence is not enough.
 pub fn signed(measure: &str, estimate: &Estimate) -> String {
     bracket(measure, estimate, 1.0)
+}
+
+/// With what it takes: blocks, or cells that tell it from its aliases.
+fn inconclusive(measure: &str, estimate: &Estimate) -> String {
+    let found = bracket(measure, estimate, 1.0);
+    match estimate.needed {
+        Some(needed) => format!("inconclusive: {found}; it takes {needed} blocks"),
+        None => format!("inconclusive: {found}"),
+    }
 }
 
 fn nothing(measure: &str, estimate: &Estimate) -> String {
@@ -156,7 +183,7 @@ mod tests {
     use super::*;
 
     fn estimate(value: f64, low: f64, high: f64, verdict: Verdict) -> Estimate {
-        Estimate { value, low, high, p: 0.01, detectable: 1.2, verdict }
+        Estimate { value, low, high, p: 0.01, detectable: 1.2, verdict, pairs: 30, family: 8, needed: None }
     }
 
     #[test]
@@ -193,6 +220,6 @@ mod tests {
 
     #[test]
     fn no_idea_and_no_sentence_uses_a_percentage_as_a_result() {
-        assert!(IDEAS.iter().all(|idea| !idea.about.contains('%')));
+        assert!(IDEAS.iter().all(|idea| !idea.about.replace("20\u{a0}% trimmed mean", "").contains('%')));
     }
 }

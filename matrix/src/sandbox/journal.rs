@@ -31,7 +31,8 @@ pub enum What {
     NetworkShared { reason: String },
     /// The sandbox's own network lacks the interface that Lambda's has, so nothing can be read about its traffic; the reason is the system's.
     InterfaceMissing { reason: String },
-    /// The sandbox sees the machine's processes beside its own, and what they use counts as used by the function; the reason is the system's.
+    /// The sandbox sees the machine's processes beside its own, and what they use counts as used by the function. A process that has left its parent as well as
+    /// its session is not known to be the sandbox's. The reason is the system's.
     ProcessesShared { reason: String },
     /// The sandbox has directories of its own in the place of the machine's.
     MountsPrivate,
@@ -47,6 +48,10 @@ pub enum What {
     InitStarted { phase: &'static str },
     /// A process came to life: the moment just before its `execve`, read by the child itself.
     Executed { origin: Origin, pid: i32 },
+    /// The files of an extension that is about to be executed were dropped from the page cache; so many bytes of them are in memory nevertheless.
+    PagesDropped { name: String, remaining: u64 },
+    /// They could not be dropped; the reason is the system's.
+    PagesNotDropped { name: String, reason: String },
     /// A process could not be started.
     NotExecuted { origin: Origin, reason: String },
     /// An extension registered. The moment is that of the request's arrival.

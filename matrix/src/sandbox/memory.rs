@@ -1,6 +1,6 @@
 //! How much memory processes use, read from `/proc`.
 
-use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,8 +9,9 @@ use nix::unistd::Pid;
 use tokio::task::AbortHandle;
 
 use super::platform::{Fatal, Platform};
+use super::process_table::{ProcessTable, kilobytes};
 
-/// Watches the function's processes and kills them when they outgrow the function's memory.
+/// Watches the processes of an environment and kills the function when together they outgrow its memory.
 #[derive(Debug)]
 pub(crate) struct Watch {
     peak_kb: Arc<AtomicU64>,
@@ -18,7 +19,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn start(platform: Arc<Platform>, leader: Pid) -> Self {
+    /// `leader` is the function's process.
+    pub(crate) fn start(platform: Arc<Platform>, table: Arc<ProcessTable>, leader: Pid) -> Self {
         let peak_kb = Arc::new(AtomicU64::new(0));
         let peak = Arc::clone(&peak_kb);
         let task = tokio::spawn(async move {
@@ -27,7 +29,7 @@ impl Watch {
                 tokio::time::sleep(platform.setup.limits.memory_interval).await;
                 // Frozen processes don't grow, and looking at them would only cost time.
                 platform.telemetry.awake().await;
-                let used_kb = tree_kb(leader);
+                let used_kb = table.used_kb(&[leader]);
                 peak.fetch_max(used_kb, Ordering::Relaxed);
                 if used_kb > limit_kb {
                     platform.fail(Fatal::OutOfMemory);
@@ -53,20 +55,7 @@ impl Drop for Watch {
 
 /// The peak resident size of one process in kB; zero when it is gone.
 pub(crate) fn peak_kb(process: Pid) -> u64 {
-    status_kb(process, "VmHWM:")
-}
-
-/// The resident size of a process and of all its descendants in kB.
-fn tree_kb(process: Pid) -> u64 {
-    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
-    let children = children.split_ascii_whitespace().filter_map(|child| child.parse().ok()).map(Pid::from_raw);
-    status_kb(process, "VmRSS:") + children.map(tree_kb).sum::<u64>()
-}
-
-fn status_kb(process: Pid, field: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let value = status.lines().find_map(|line| line.strip_prefix(field));
-    value.and_then(|value| value.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
+    kilobytes(Path::new(&format!("/proc/{process}/status")), "VmHWM:").unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -74,9 +63,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_uses_memory_and_nobody_does_not() {
-        assert!(tree_kb(nix::unistd::getpid()) > 1000);
+    fn this_process_has_used_memory_and_nobody_has_not() {
         assert!(peak_kb(nix::unistd::getpid()) >= 1000);
-        assert_eq!(tree_kb(Pid::from_raw(i32::MAX)), 0);
+        assert_eq!(peak_kb(Pid::from_raw(i32::MAX)), 0);
     }
 }

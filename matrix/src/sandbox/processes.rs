@@ -11,7 +11,9 @@ use std::process::{Child, Command, Stdio};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigHandler, Signal, signal};
+
+use super::process_table::ProcessTable;
 
 /// A process namespace. All of its processes end with it.
 #[derive(Debug)]
@@ -37,6 +39,11 @@ impl Processes {
         let first = first?;
         let own = File::open(format!("/proc/{}/ns/pid", first.id()))?;
         Ok(Self { first: Some(first), own, machine })
+    }
+
+    /// Everyone in it but the first process.
+    pub(crate) fn table(&self) -> ProcessTable {
+        self.first.as_ref().map_or_else(ProcessTable::of_machine, |first| ProcessTable::of_namespace(first.id()))
     }
 
     /// Has children born into it.
@@ -80,6 +87,9 @@ fn first_process() -> io::Result<Child> {
     command.arg("infinity").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let hook = || {
         set_pdeathsig(Signal::SIGKILL)?;
+        // It becomes the parent of whoever has lost his own, and the kernel takes away zombies whose parent ignores them.
+        // SAFETY: no handler is installed.
+        unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
         look_around()
     };
     // SAFETY: between fork and exec only async-signal-safe calls are allowed. The hook makes system calls, allocates nothing and takes no lock.

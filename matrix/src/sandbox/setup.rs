@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::path::{Component, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +65,9 @@ pub struct Setup {
     /// some ten microseconds at everything else that it sends to the APIs before, so its gates are later than without. Where that cannot be, or
     /// where there are several extensions, the footprint is taken a little later, and the journal says so.
     pub footprints: bool,
+    /// Whether the files of every extension are dropped from the page cache before its first exec, after everything that reads them. What stays in memory
+    /// nevertheless is in the journal.
+    pub cold: bool,
 }
 
 impl Default for Setup {
@@ -92,6 +95,7 @@ impl Default for Setup {
             cpu: Cpu::Unlimited,
             mounts: Vec::new(),
             footprints: false,
+            cold: false,
         }
     }
 }
@@ -121,9 +125,8 @@ impl Setup {
                     return refuse("a companion's place is a path below /opt");
                 }
             }
-            let companions = extension.companions.iter().map(|companion| &companion.source);
-            for file in std::iter::once(&extension.program).chain(companions) {
-                std::fs::metadata(file).map_err(|source| Error::Program { path: file.clone(), source })?;
+            for file in extension.files() {
+                std::fs::metadata(file).map_err(|source| Error::Program { path: file.to_owned(), source })?;
             }
             let started = emulator::start(&extension.program);
             started.map_err(|source| Error::Foreign { path: extension.program.clone(), source })?;
@@ -181,6 +184,13 @@ impl Extension {
     /// An extension without variables or files of its own.
     pub fn new(name: impl Into<String>, program: impl Into<PathBuf>) -> Self {
         Self { name: name.into(), program: program.into(), environment: BTreeMap::new(), companions: Vec::new() }
+    }
+
+    /// The program and what its layer brings along.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(&self.program)
+            .chain(self.companions.iter().map(|companion| &companion.source))
+            .map(PathBuf::as_path)
     }
 }
 

@@ -137,7 +137,9 @@ pub fn sample(cell: &str, block: u32, position: u32, measures: BTreeMap<String, 
         measures,
         phases: Vec::new(),
         digest: Some("same".to_owned()),
+        undelivered: None,
         failure: None,
+        harness: false,
     }
 }
 

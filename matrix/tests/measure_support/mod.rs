@@ -21,9 +21,10 @@ pub fn cell(id: &str, kind: CellKind) -> Cell {
     Cell { id: id.to_owned(), kind, levels: BTreeMap::new() }
 }
 
+/// A program from elsewhere that sends what it likes.
 pub fn external(id: &str, path: impl Into<PathBuf>, environment: &[(&str, &str)]) -> Cell {
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    cell(id, CellKind::External { path: path.into(), environment })
+    cell(id, CellKind::External { path: path.into(), environment, own_payload: true })
 }
 
 pub fn floor() -> Cell {
@@ -59,7 +60,7 @@ pub fn directory() -> tempfile::TempDir {
 
 pub fn options(out: &Path) -> Options {
     let stop = Arc::new(AtomicBool::new(false));
-    Options { out: out.to_owned(), blocks: None, partition: None, stop }
+    Options { out: out.to_owned(), blocks: None, partition: None, require: false, stop, deliveries: false }
 }
 
 pub fn measure(plan: &Plan, out: &Path) -> Result<Summary, Error> {
@@ -78,7 +79,7 @@ pub fn keys(samples: &[Sample]) -> Vec<(u32, &Condition, u32, &str)> {
 }
 
 /// The words of a run: warm-ups, starts and refusals.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Told(pub RefCell<Vec<String>>);
 
 impl Told {

@@ -160,6 +160,24 @@ def child():
     print(json.dumps({"child": pid}), flush=True)
 
 
+def daemon():
+    """Starts a process that leaves its session and its parent, owns a port, and ticks."""
+    told, tell = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            try:
+                server = socket.create_server(("127.0.0.1", 8126))
+                os.write(tell, b"bound")
+            except OSError as error:
+                os.write(tell, error.strerror.encode())
+            tick()
+            time.sleep(600)
+        os._exit(0)
+    os.wait()
+    print(json.dumps({"daemon": os.read(told, 100).decode()}), flush=True)
+
+
 def unknown():
     say("unknown", *call("GET", "/2020-01-01/extension/event/next", headers={
         "Lambda-Extension-Identifier": "00000000-0000-4000-8000-000000000000"}))
@@ -178,6 +196,7 @@ COMMANDS = {
     "twice": twice,
     "tick": tick,
     "child": child,
+    "daemon": daemon,
     "unknown": unknown,
     "sleep": lambda seconds: time.sleep(float(seconds)),
     "exit": lambda code: os._exit(int(code)),

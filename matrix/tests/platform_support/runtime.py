@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A custom runtime whose events say what to do: {"print": …, "exit": code, "sleep": seconds, "hold_mb": MB, "tick": file}."""
+"""A custom runtime whose events say what to do: {"print": …, "exit": code, "sleep": seconds, "hold_mb": MB, "tick": file,
+"forks": idle children, "daemon_mb": MB that a process holds that has left its session and its parent}."""
 
 import http.client
 import json
@@ -29,6 +30,25 @@ def tick(file):
     threading.Thread(target=run, daemon=True).start()
 
 
+def hold(megabytes):
+    HELD.append(bytearray(os.urandom(1024)) * (1024 * megabytes))
+
+
+def fork(work):
+    if os.fork() == 0:
+        work()
+        os._exit(0)
+
+
+def daemon(work):
+    def leave():
+        os.setsid()
+        fork(work)
+
+    fork(leave)
+    os.wait()
+
+
 if os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"] == "snap-start":
     call("GET", "restore/next")
     print("restored", flush=True)
@@ -43,7 +63,11 @@ while True:
     if "tick" in event:
         tick(event["tick"])
     if "hold_mb" in event:
-        HELD.append(bytearray(os.urandom(1024)) * (1024 * event["hold_mb"]))
+        hold(event["hold_mb"])
+    for _ in range(event.get("forks", 0)):
+        fork(lambda: time.sleep(600))
+    if "daemon_mb" in event:
+        daemon(lambda: (hold(event["daemon_mb"]), time.sleep(600)))
     time.sleep(event.get("sleep", 0))
     if "exit" in event:
         sys.exit(event["exit"])

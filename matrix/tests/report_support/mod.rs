@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use matrix::analyze::{Analysis, CellSummary, Comparison, ConditionAnalysis, Effect, Estimate, Summary, Verdict};
+use matrix::analyze::{
+    Analysis, CellSummary, Comparison, ConditionAnalysis, Direction, Effect, Estimate, Summary, Verdict,
+};
 use matrix::build::{Built, Failure};
 use matrix::measure::sample::Phase;
 use matrix::measure::{Machine, Run};
@@ -44,7 +46,8 @@ fn model(name: &str, kind: CellKind, gates: [f64; 2], faults: f64, mebibytes: f6
 }
 
 fn models() -> Vec<Model> {
-    let elsewhere = CellKind::External { path: "/opt/other/agent".into(), environment: BTreeMap::new() };
+    let elsewhere =
+        CellKind::External { path: "/opt/other/agent".into(), environment: BTreeMap::new(), own_payload: true };
     let again = CellKind::Again { of: "ship".to_owned() };
     vec![
         model("baseline", CellKind::Build, [4.3, 8.3], 2885.0, 8.4),
@@ -93,8 +96,10 @@ pub fn run_of(seed: u64) -> Run {
             memory_mb: 8000,
             control_groups: Some(2),
             read_ahead_kib: None,
+            certificates: None,
         },
         refused: vec!["no CPU share of the memory tier: not permitted".to_owned()],
+        left_out: Vec::new(),
     }
 }
 
@@ -119,6 +124,7 @@ fn simulate(models: &[Model]) -> Experiment {
         seed: 20_241,
         conditions: conditions.iter().map(|condition| found(models, condition, &mut random)).collect(),
         aliases: aliases.clone(),
+        deliveries: Vec::new(),
         notes: Vec::new(),
     };
     let cell = |model: &Model| Cell { id: model.name.clone(), kind: model.kind.clone(), levels: BTreeMap::new() };
@@ -250,7 +256,8 @@ fn comparison(cell: &CellSummary, reference: &CellSummary) -> Comparison {
         let ratio = own.p50 / other.p50;
         let verdict = if ratio < 0.99 { Verdict::Faster } else { Verdict::NoDetectableChange };
         let (low, high) = (ratio * 0.98, ratio * 1.02);
-        (name.clone(), Estimate { value: ratio, low, high, p: 0.01, detectable: 0.03, verdict })
+        let counts = estimate(0.0, 0.0);
+        (name.clone(), Estimate { value: ratio, low, high, p: 0.01, detectable: 0.03, verdict, ..counts })
     });
     Comparison {
         cell: cell.cell.clone(),
@@ -265,8 +272,11 @@ fn effect(name: &str, worth: f64, noise: f64, random: &mut StdRng) -> Effect {
         let value = worth + noise * (random.random::<f64>() - 0.5);
         estimate(value, noise)
     };
+    let switched = Direction { from: "off".to_owned(), to: "on".to_owned() };
     Effect {
         name: name.to_owned(),
+        direction: (!name.contains('*')).then_some(switched),
+        aliases: Vec::new(),
         estimates: BTreeMap::from([
             ("ready".to_owned(), about(worth)),
             ("register".to_owned(), about(worth * 0.4)),
@@ -281,7 +291,8 @@ pub fn estimate(value: f64, width: f64) -> Estimate {
         value if value - width > 0.0 => Verdict::Slower,
         _ => Verdict::NoDetectableChange,
     };
-    Estimate { value, low: value - width, high: value + width, p: 0.02, detectable: 1.4 * width, verdict }
+    let (low, high) = (value - width, value + width);
+    Estimate { value, low, high, p: 0.02, detectable: 1.4 * width, verdict, pairs: 60, family: 14, needed: None }
 }
 
 /// A comparison of sets: no factors, so no effects.

@@ -185,7 +185,11 @@ fn externals(arguments: &Arguments) -> Result<Vec<Cell>, Error> {
         .iter()
         .find(|variable| !arguments.external.iter().any(|external| external.name == variable.external));
     if let Some(variable) = unknown {
-        return Err(Error::ExternalName(variable.external.clone()));
+        return Err(Error::ExternalName { option: "external-env", name: variable.external.clone() });
+    }
+    let unknown = |name: &&String| !arguments.external.iter().any(|external| external.name == **name);
+    if let Some(name) = arguments.own_payload.iter().find(unknown) {
+        return Err(Error::ExternalName { option: "own-payload", name: name.clone() });
     }
     let cells = arguments.external.iter().map(|external| {
         let path = external.path.canonicalize().ok().filter(|path| {
@@ -194,7 +198,9 @@ fn externals(arguments: &Arguments) -> Result<Vec<Cell>, Error> {
         let variables = arguments.external_env.iter().filter(|variable| variable.external == external.name);
         let environment = variables.map(|variable| (variable.key.clone(), variable.value.clone())).collect();
         let path = path.ok_or_else(|| Error::ExternalPath(external.path.clone()))?;
-        Ok(Cell { id: external.name.clone(), kind: CellKind::External { path, environment }, levels: BTreeMap::new() })
+        let own_payload = arguments.own_payload.contains(&external.name);
+        let kind = CellKind::External { path, environment, own_payload };
+        Ok(Cell { id: external.name.clone(), kind, levels: BTreeMap::new() })
     });
     cells.collect()
 }

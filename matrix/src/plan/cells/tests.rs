@@ -161,10 +161,13 @@ fn conditions_are_every_combination() {
 
 #[test]
 fn other_programs_come_with_their_variables() {
-    let (plan, _) = planned("sets --external sh=/bin/sh --external-env sh:A=b=c").unwrap();
-    let cell = plan.cells.iter().find(|cell| cell.id == "sh").unwrap();
-    let CellKind::External { path, environment } = &cell.kind else { panic!("{cell:?}") };
-    assert!(path.is_absolute() && environment["A"] == "b=c");
+    let line = "sets --external sh=/bin/sh --external-env sh:A=b=c --external cat=/bin/cat --own-payload cat";
+    let (plan, _) = planned(line).unwrap();
+    let kind = |id: &str| plan.cells.iter().find(|cell| cell.id == id).unwrap().kind.clone();
+    let CellKind::External { path, environment, own_payload } = kind("sh") else { panic!("{plan:?}") };
+    assert!(path.is_absolute() && environment["A"] == "b=c" && !own_payload);
+    assert!(matches!(kind("cat"), CellKind::External { own_payload: true, .. }));
+    assert!(refusal("sets --own-payload sh").contains("--own-payload names sh, which no --external brings in"));
     assert!(refusal("sets --external x=/etc/passwd").contains("executable"));
     assert!(refusal("sets --external-env x:A=b").contains("no --external brings in"));
     assert!(refusal("sets --external ship=/bin/sh").contains("cell ship is there twice"));

@@ -56,7 +56,7 @@ fn picture(chapter: &Chapter, kind: Kind, measure: &str) -> Option<Element> {
         drawing = drawing.child(row(chapter, finding, &axis, scale, y));
     }
     let about = format!(
-        "{} The dot is the best guess, the line its interval; a line clear of zero was found. The pale bar is what this \
+        "{} The dot is the best guess, the line its interval; what is coloured was found. The pale bar is what this \
          run could not have seen four times out of five.",
         words::about(measure).unwrap_or_default()
     );
@@ -70,7 +70,7 @@ fn row(chapter: &Chapter, finding: &Finding, axis: &Axis, scale: Scale, y: f64) 
         Verdict::Faster => "good",
         Verdict::Slower => "bad",
         Verdict::DigestMismatch | Verdict::Void => "broken",
-        Verdict::NoDetectableChange | Verdict::NoOp => "quiet",
+        Verdict::NoDetectableChange | Verdict::Inconclusive | Verdict::NoOp => "quiet",
     };
     let name = match chapter.rows.iter().find(|row| row.name() == finding.subject).map(|row| row.role) {
         Some(Role::Again { of }) => format!("{} (A/A of {of})", finding.subject),
@@ -94,8 +94,8 @@ fn row(chapter: &Chapter, finding: &Finding, axis: &Axis, scale: Scale, y: f64) 
 
 /// Estimates of what must not be compared are not drawn.
 fn has_numbers(estimate: &Estimate) -> bool {
-    matches!(estimate.verdict, Verdict::Faster | Verdict::Slower | Verdict::NoDetectableChange)
-        && estimate.value.is_finite()
+    use Verdict::{Faster, Inconclusive, NoDetectableChange, Slower};
+    matches!(estimate.verdict, Faster | Slower | NoDetectableChange | Inconclusive) && estimate.value.is_finite()
 }
 
 fn heading(chapter: &Chapter, kind: Kind) -> String {

@@ -8,11 +8,12 @@ use super::agents::{Agent, Body};
 use super::events::{self, End, Status};
 use super::lifecycle::{Life, Member, Running};
 use super::{Fatal, State, wrapper};
-use crate::emulator;
+use crate::emulator::{self, Start};
 use crate::sandbox::environment::{self, Code};
 use crate::sandbox::function::{Function, Handler, InProcess, Null};
 use crate::sandbox::journal::What;
 use crate::sandbox::memory::Watch;
+use crate::sandbox::page_cache;
 use crate::sandbox::process::{Launch, Process, Sink};
 use crate::sandbox::setup::{Cpu, Extension, Initialization, Origin};
 
@@ -50,13 +51,23 @@ impl Failure {
     }
 }
 
+/// What is done before an init begins.
+struct Prepared {
+    /// Of an in-process function.
+    thread: Option<InProcess>,
+    /// How each extension is started.
+    starts: Vec<Start>,
+    /// Whether the files of the extensions were dropped from the page cache.
+    is_cold: bool,
+}
+
 impl Life {
     /// Starts everything and waits until everyone is ready, no longer than `limit`. Ends the environment when that fails.
     pub(crate) async fn init(&mut self, phase: Phase, limit: Duration) -> Result<(), Failure> {
         let platform = Arc::clone(&self.platform);
         let initialization = platform.setup.initialization;
-        // The thread of an in-process function is made before anything is measured.
-        let prepared = self.prepare_thread();
+        // The thread of an in-process function is made before anything is measured, and whatever reads the files of extensions is done before they are dropped.
+        let prepared = self.prepare(phase);
         let began = Instant::now();
         platform.telemetry.open();
         platform.journal.write_at(began, What::InitStarted { phase: phase.name() });
@@ -87,20 +98,20 @@ impl Life {
     }
 
     /// Executes the extensions, waits for their registration, starts the runtime, waits for everyone's first request.
-    async fn bring_up(&mut self, prepared: Result<Option<InProcess>, Fatal>) -> Result<(), Fatal> {
+    async fn bring_up(&mut self, prepared: Result<Prepared, Fatal>) -> Result<(), Fatal> {
         let platform = Arc::clone(&self.platform);
         let setup = &platform.setup;
         let agents = setup.extensions.iter().map(|extension| Agent::new(&extension.name, false)).collect();
         platform.change(|state| {
             *state = State { registration_open: true, subscription_open: true, agents, ..State::default() };
         });
-        let prepared = prepared?;
-        for extension in &setup.extensions {
-            self.execute(extension)?;
+        let Prepared { thread, starts, is_cold } = prepared?;
+        for (extension, start) in setup.extensions.iter().zip(&starts) {
+            self.execute(extension, start, is_cold)?;
         }
         platform.until(|state| settled(state, |state| state.agents.iter().all(|agent| agent.registered))).await?;
         platform.journal.write(What::RuntimeStarted);
-        self.function = Some(match prepared {
+        self.function = Some(match thread {
             Some(thread) => {
                 thread.go();
                 Running::Thread(thread)
@@ -110,6 +121,34 @@ impl Life {
         let waits = |state: &State| state.runtime.parked.is_some() || state.runtime.awaits_restore;
         platform.until(|state| settled(state, waits)).await?;
         platform.until(|state| settled(state, |state| state.agents.iter().all(|agent| agent.ready))).await
+    }
+
+    fn prepare(&self, phase: Phase) -> Result<Prepared, Fatal> {
+        let thread = self.prepare_thread()?;
+        let extensions = &self.platform.setup.extensions;
+        let start = |extension: &Extension| {
+            let program = self.opt.join("extensions").join(&extension.name);
+            emulator::start(&program).map_err(|_| Fatal::NotExecuted { name: extension.name.clone() })
+        };
+        let starts = extensions.iter().map(start).collect::<Result<Vec<_>, _>>()?;
+        let is_cold = self.platform.setup.cold && phase == Phase::Init;
+        for extension in extensions.iter().filter(|_| is_cold) {
+            if let Err(error) = extension.files().try_for_each(page_cache::drop_pages) {
+                let (name, reason) = (extension.name.clone(), error.to_string());
+                self.platform.journal.write(What::PagesNotDropped { name, reason });
+            }
+        }
+        Ok(Prepared { thread, starts, is_cold })
+    }
+
+    /// Looks at the last moment before the exec, so that nothing that has read the files since they were dropped is missed. Looking reads none of them.
+    fn check_pages(&self, extension: &Extension) {
+        let name = extension.name.clone();
+        let remaining = extension.files().map(page_cache::resident).sum::<std::io::Result<u64>>();
+        self.platform.journal.write(match remaining {
+            Ok(remaining) => What::PagesDropped { name, remaining },
+            Err(error) => What::PagesNotDropped { name, reason: error.to_string() },
+        });
     }
 
     fn prepare_thread(&self) -> Result<Option<InProcess>, Fatal> {
@@ -122,11 +161,9 @@ impl Life {
         prepared.map(Some).map_err(|error| Fatal::RuntimeExit { status: error.to_string() })
     }
 
-    fn execute(&mut self, extension: &Extension) -> Result<(), Fatal> {
+    fn execute(&mut self, extension: &Extension, start: &Start, is_cold: bool) -> Result<(), Fatal> {
         let name: Arc<str> = Arc::from(extension.name.as_str());
-        let program = self.opt.join("extensions").join(&extension.name);
         let variables = environment::of_extension(&self.platform.setup, self.addresses, &extension.environment);
-        let start = emulator::start(&program).map_err(|_| Fatal::NotExecuted { name: name.to_string() })?;
         let launch = Launch {
             program: &start.program,
             arguments: &start.arguments,
@@ -137,6 +174,9 @@ impl Life {
             halt: self.platform.halt.as_ref(),
             processes: self.processes.as_ref(),
         };
+        if is_cold {
+            self.check_pages(extension);
+        }
         match self.start(&Origin::Extension(Arc::clone(&name)), &launch) {
             Some(process) => {
                 if let Some(halt) = &self.platform.halt {
@@ -184,7 +224,7 @@ impl Life {
             error_type: "Runtime.InvalidEntrypoint".to_owned(),
             body: Vec::new(),
         })?;
-        let memory = Watch::start(Arc::clone(&self.platform), process.pid);
+        let memory = Watch::start(Arc::clone(&self.platform), Arc::clone(&self.table), process.pid);
         Ok(Running::Process { process, memory })
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use super::Platform;
 use super::init::Failure;
@@ -14,8 +15,10 @@ use crate::sandbox::environment::Addresses;
 use crate::sandbox::function::InProcess;
 use crate::sandbox::invocation::ExitOf;
 use crate::sandbox::journal::What;
+
 use crate::sandbox::memory::{Watch, peak_kb};
 use crate::sandbox::process::Process;
+use crate::sandbox::process_table::{ProcessHandle, ProcessTable};
 use crate::sandbox::processes::Processes;
 use crate::sandbox::setup::Initialization;
 
@@ -37,6 +40,8 @@ pub(crate) struct Life {
     /// How the extensions of the last environment that has ended did so.
     pub exits: Vec<ExitOf>,
     pub frozen: bool,
+    /// Where all processes of the environment are found.
+    pub table: Arc<ProcessTable>,
     /// Whose processes the processes see.
     pub processes: Option<Processes>,
     /// The last field, because it can only be removed when its processes have ended.
@@ -69,9 +74,11 @@ pub(crate) enum Running {
 
 impl Life {
     pub(crate) fn new(platform: Arc<Platform>, addresses: Addresses, place: Place) -> Self {
+        let table = place.processes.as_ref().map_or_else(ProcessTable::of_machine, Processes::table);
         Self {
             platform,
             addresses,
+            table: Arc::new(table),
             opt: place.opt,
             entrance: place.entrance,
             processes: place.processes,
@@ -125,17 +132,35 @@ impl Life {
     }
 
     fn signal_all(&self, signal: Signal) {
-        if let Some(Running::Process { process, .. }) = &self.function {
+        // Without a namespace, a process that has lost its parent is still known by its group.
+        for process in self.processes_started() {
             process.signal(signal);
         }
-        for member in &self.extensions {
-            member.process.signal(signal);
-        }
+        self.table.signal(&self.leaders(), signal);
+    }
+
+    /// The processes that the sandbox has started and that have not ended.
+    fn leaders(&self) -> Vec<Pid> {
+        self.processes_started().filter(|process| process.ended().is_none()).map(|process| process.pid).collect()
+    }
+
+    fn processes_started(&self) -> impl Iterator<Item = &Process> {
+        let function = match &self.function {
+            Some(Running::Process { process, .. }) => Some(process),
+            _ => None,
+        };
+        self.extensions.iter().map(|member| &member.process).chain(function)
+    }
+
+    /// Everyone in the environment, those that have left their process group or lost their parent included.
+    pub(crate) fn everybody(&self) -> Vec<ProcessHandle> {
+        self.table.members(&self.leaders())
     }
 
     /// Kills whoever is left, without a word, and waits until nothing of them remains, not even a zombie.
     pub(crate) async fn abandon(&mut self) {
-        self.signal_all(Signal::SIGKILL);
+        self.processes_started().for_each(|process| process.signal(Signal::SIGKILL));
+        self.table.end(self.everybody()).await;
         if let Some(Running::Process { process, .. }) = self.function.take() {
             process.wait().await;
         }
@@ -156,12 +181,15 @@ impl Life {
 
     /// The most memory that function and extensions have used, in MB, 1 or more.
     pub(crate) fn max_memory_mb(&self) -> u32 {
-        let function_kb = match &self.function {
-            Some(Running::Process { process, memory }) => memory.peak_kb().max(peak_kb(process.pid)),
+        let leaders = self.leaders();
+        let watched_kb = match &self.function {
+            Some(Running::Process { memory, .. }) => memory.peak_kb(),
             _ => 0,
         };
-        let extensions_kb: u64 = self.extensions.iter().map(|member| peak_kb(member.process.pid)).sum();
-        let seen = u32::try_from((function_kb + extensions_kb).div_ceil(1024)).unwrap_or(u32::MAX);
+        // The watch looks now and then, and of each process by itself the kernel remembers the peak.
+        let alone_kb = leaders.iter().map(|leader| peak_kb(*leader)).sum();
+        let most_kb = self.table.used_kb(&leaders).max(watched_kb).max(alone_kb);
+        let seen = u32::try_from(most_kb.div_ceil(1024)).unwrap_or(u32::MAX);
         let claimed = self.platform.claimed_mb.load(std::sync::atomic::Ordering::Relaxed);
         seen.saturating_add(claimed).clamp(1, self.platform.setup.memory_mb)
     }

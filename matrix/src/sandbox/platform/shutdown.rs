@@ -46,6 +46,7 @@ impl Life {
         platform.change(|state| state.leaving = true);
         self.thaw();
         platform.telemetry.hurry();
+        let known = self.everybody();
         let window = self.window();
         self.end_runtime(window * platform.setup.limits.shutdown_runtime_percent.min(100) / 100).await;
 
@@ -62,6 +63,8 @@ impl Life {
             }
         });
         self.end_extensions(began, deadline).await;
+        // What they have left behind must not be in the way of the next environment.
+        self.table.end(known).await;
         platform.telemetry.end();
         // Whoever still waits for an event learns that there is none.
         platform.change(|state| *state = State { leaving: true, ..State::default() });

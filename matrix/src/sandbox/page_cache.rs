@@ -11,23 +11,21 @@ use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::unistd::{SysconfVar, sysconf};
 
-/// Asks the kernel to forget a file's pages and returns how many bytes of it are in memory nevertheless: a file in memory (tmpfs) cannot be forgotten,
-/// nor can pages that somebody has mapped.
-pub(super) fn drop_pages(path: &Path) -> io::Result<u64> {
+/// Asks the kernel to forget a file's pages. A file in memory (tmpfs) cannot be forgotten, nor can pages that somebody has mapped: see [`resident`].
+pub(crate) fn drop_pages(path: &Path) -> io::Result<()> {
     let file = File::open(path)?;
     // Only what is on disk can be forgotten.
     file.sync_all()?;
-    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
-    resident(path)
+    Ok(posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?)
 }
 
 /// Reads a file into memory.
-pub(super) fn read_pages(path: &Path) -> io::Result<()> {
+pub(crate) fn read_pages(path: &Path) -> io::Result<()> {
     io::copy(&mut File::open(path)?, &mut io::sink()).map(drop)
 }
 
 /// Bytes of a file that are in memory. The kernel tells that only to the owner of the file.
-pub(super) fn resident(path: &Path) -> io::Result<u64> {
+pub(crate) fn resident(path: &Path) -> io::Result<u64> {
     let file = File::open(path)?;
     let bytes = file.metadata()?.len();
     let Some(length) = usize::try_from(bytes).ok().and_then(NonZeroUsize::new) else {
@@ -66,7 +64,7 @@ mod tests {
         let path = directory.path().join("file");
         fs::write(&path, vec![7; 300_000]).unwrap();
         assert_eq!(resident(&path).unwrap(), 300_000);
-        assert_eq!(drop_pages(&path).unwrap(), 0);
+        drop_pages(&path).unwrap();
         assert_eq!(resident(&path).unwrap(), 0);
         read_pages(&path).unwrap();
         assert_eq!(resident(&path).unwrap(), 300_000);

@@ -1,0 +1,224 @@
+//! Whether each cell does its work: judged start by start, by what arrived, before and without any time.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::blocks::{Blocks, Starts};
+use super::context::Context;
+use crate::measure::sample::Sample;
+use crate::plan::{Cell, CellKind, Condition, DELIVERY};
+
+/// One failed start is forgiven in so many starts of a cell under a condition: fewer starts forgive none.
+pub const FORGIVEN_IN: usize = 50;
+
+/// What a cell delivered under one condition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delivery {
+    pub condition: Condition,
+    /// The cell's id.
+    pub cell: String,
+    /// Starts that count.
+    pub starts: usize,
+    /// Starts that failed.
+    pub failed: usize,
+    /// The digest of what was delivered, if all starts that count agree on it.
+    pub digest: Option<String>,
+    pub outcome: DeliveryOutcome,
+    /// What is wrong, with counts; or what was forgiven.
+    pub reason: Option<String>,
+}
+
+/// What a cell's starts amount to, from the best to the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeliveryOutcome {
+    /// Everything arrived in every start, and it is what the reference delivers.
+    Delivered,
+    /// The cell sends something else by design, or nobody recorded what arrived.
+    NotCompared,
+    /// The sandbox could not make a start.
+    HarnessFailure,
+    /// The cell never started, or not as often as it had to.
+    DidNotStart,
+    /// Something is missing, differs from what the reference delivers, or changes from start to start.
+    PayloadMismatch,
+}
+
+impl DeliveryOutcome {
+    /// As in JSON and in the help.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::NotCompared => "not-compared",
+            Self::HarnessFailure => "harness-failure",
+            Self::DidNotStart => "did-not-start",
+            Self::PayloadMismatch => "payload-mismatch",
+        }
+    }
+
+    /// Whether the cell does not do its work, or nobody can say whether it does.
+    pub fn is_failure(self) -> bool {
+        self > Self::NotCompared
+    }
+}
+
+impl Delivery {
+    /// What is wrong in one sentence that names the cell.
+    pub fn sentence(&self) -> String {
+        let reason = self.reason.as_deref().unwrap_or("nothing is wrong");
+        format!("{}: {}: {reason}", self.cell, self.outcome.name())
+    }
+}
+
+/// Every cell that has a program, in the order of the plan. None under a condition that was left out.
+pub fn deliveries(context: &Context<'_>, condition: &Condition, blocks: &Blocks<'_>) -> Vec<Delivery> {
+    if blocks.is_empty() {
+        return Vec::new();
+    }
+    let standard = Standard::of(context, blocks);
+    let none = Starts::default();
+    let of = |cell: &Cell| {
+        let starts = blocks.starts(context.measured_as(&cell.id)).unwrap_or(&none);
+        let is_absent = starts.good.is_empty() && starts.failed.is_empty() && starts.harness.is_empty();
+        let held = is_held(context, cell).then_some(Held { standard: standard.as_ref() });
+        // The floor is started where it was built, and what differs by design is started for its times only.
+        if is_absent && (cell.kind == CellKind::Floor || condition.runtime == DELIVERY && held.is_none()) {
+            return None;
+        }
+        let judged = judge(starts, held.as_ref());
+        Some(Delivery {
+            condition: condition.clone(),
+            cell: cell.id.clone(),
+            starts: starts.good.len(),
+            failed: starts.failed.len(),
+            digest: steady(starts),
+            outcome: judged.0,
+            reason: judged.1,
+        })
+    };
+    context.plan.cells.iter().filter(|cell| context.has_program(cell)).filter_map(of).collect()
+}
+
+/// Whether a cell has to deliver what the reference delivers.
+pub fn is_held(context: &Context<'_>, cell: &Cell) -> bool {
+    match &cell.kind {
+        CellKind::Build => true,
+        CellKind::External { own_payload, .. } => !own_payload,
+        CellKind::Floor => false,
+        CellKind::Again { of } => {
+            context.plan.cells.iter().any(|other| {
+                other.id == *of && !matches!(other.kind, CellKind::Again { .. }) && is_held(context, other)
+            })
+        }
+    }
+}
+
+/// That a cell has to deliver everything, and what the others deliver if that is known.
+struct Held<'a> {
+    standard: Option<&'a Standard<'a>>,
+}
+
+/// What the cells of a condition are held to.
+struct Standard<'a> {
+    digest: &'a str,
+    /// The cell that delivers it.
+    cell: &'a str,
+}
+
+impl<'a> Standard<'a> {
+    /// The digest of the plan's first cell. If that changes from start to start it is the most frequent one; if the cell loses something or sends something
+    /// else by design, that of all cells. None where no digest is known.
+    fn of(context: &'a Context<'_>, blocks: &Blocks<'a>) -> Option<Self> {
+        let held: Vec<&Cell> = context.plan.cells.iter().filter(|cell| is_held(context, cell)).collect();
+        let complete = |cell: &Cell| {
+            let starts =
+                blocks.starts(context.measured_as(&cell.id)).into_iter().flat_map(|starts| starts.good.values());
+            let digests =
+                starts.filter(|start| start.undelivered.is_none()).filter_map(|start| start.digest.as_deref());
+            digests.collect::<Vec<&'a str>>()
+        };
+        let all: Vec<(&str, &str)> =
+            held.iter().flat_map(|cell| complete(cell).into_iter().map(|digest| (cell.id.as_str(), digest))).collect();
+        let first = context.plan.cells.first().filter(|first| is_held(context, first));
+        let count = |digest: &str, cell: Option<&str>| {
+            all.iter().filter(|(of, other)| *other == digest && cell.is_none_or(|cell| cell == *of)).count()
+        };
+        let first = first.map(|first| first.id.as_str()).filter(|first| all.iter().any(|(of, _)| of == first));
+        let mut best: Option<(usize, usize, Self)> = None;
+        for (cell, digest) in all.iter().filter(|(cell, _)| first.is_none_or(|first| first == *cell)) {
+            let score = (count(digest, first), count(digest, None));
+            if best.as_ref().is_none_or(|(own, every, _)| score > (*own, *every)) {
+                best = Some((score.0, score.1, Self { digest, cell }));
+            }
+        }
+        best.map(|(_, _, standard)| standard)
+    }
+}
+
+/// The outcome and its reason.
+fn judge(starts: &Starts<'_>, held: Option<&Held<'_>>) -> (DeliveryOutcome, Option<String>) {
+    use DeliveryOutcome::{Delivered, DidNotStart, HarnessFailure, NotCompared, PayloadMismatch};
+    let lost = held.and_then(|held| incomplete(starts).or_else(|| mismatch(starts, held.standard?)));
+    let (good, failed) = (starts.good.len(), starts.failed.len());
+    let failures = failures(starts);
+    match () {
+        () if lost.is_some() => (PayloadMismatch, lost),
+        () if failed > (good + failed) / FORGIVEN_IN => (DidNotStart, failures),
+        () if !starts.harness.is_empty() => (HarnessFailure, harness(starts)),
+        () if good == 0 => (DidNotStart, Some("it was never started".to_owned())),
+        () => (
+            if held.is_some_and(|held| held.standard.is_some()) { Delivered } else { NotCompared },
+            failures.map(|failures| format!("{failures}; one in {FORGIVEN_IN} is forgiven")),
+        ),
+    }
+}
+
+fn incomplete(starts: &Starts<'_>) -> Option<String> {
+    let all = starts.good.len();
+    let lacks = |start: &&&Sample| start.undelivered.is_some();
+    let first = starts.good.values().find(lacks)?;
+    let count = starts.good.values().filter(lacks).count();
+    let what = first.undelivered.as_deref().unwrap_or_default();
+    Some(format!("{count} of {all} starts lost something, the first in block {}: {what}", first.block))
+}
+
+fn mismatch(starts: &Starts<'_>, standard: &Standard<'_>) -> Option<String> {
+    let all = starts.good.len();
+    let differs = |start: &&&Sample| start.digest.as_deref() != Some(standard.digest);
+    let first = starts.good.values().find(differs)?;
+    let count = starts.good.values().filter(differs).count();
+    let (of, block) = (standard.cell, first.block);
+    Some(if count == all {
+        format!("none of {all} starts delivers what {of} delivers")
+    } else {
+        format!(
+            "what it delivers changes: {count} of {all} starts, the first in block {block}, do not deliver what {of} delivers"
+        )
+    })
+}
+
+/// Starts that failed, with the first reason.
+pub fn failures(starts: &Starts<'_>) -> Option<String> {
+    let reason = starts.failed.values().next()?.failure.as_deref().unwrap_or_default();
+    let all = starts.failed.len() + starts.good.len();
+    Some(format!("{} of {all} starts failed, the first because {reason}", starts.failed.len()))
+}
+
+fn harness(starts: &Starts<'_>) -> Option<String> {
+    let reason = starts.harness.values().next()?.failure.as_deref().unwrap_or_default();
+    Some(format!("the sandbox could not make {} of its starts: {reason}", starts.harness.len()))
+}
+
+/// The digest that all starts agree on.
+fn steady(starts: &Starts<'_>) -> Option<String> {
+    let mut digests = starts.good.values().map(|start| start.digest.as_ref());
+    let first = digests.next()??;
+    digests.all(|digest| digest == Some(first)).then(|| first.clone())
+}
+
+/// The outcome of every cell, by its id.
+pub fn outcomes(deliveries: &[Delivery]) -> BTreeMap<&str, DeliveryOutcome> {
+    deliveries.iter().map(|delivery| (delivery.cell.as_str(), delivery.outcome)).collect()
+}

@@ -1,0 +1,90 @@
+//! From starts to questions: one value for each block, and what is known of the counts behind it.
+
+use super::Estimate;
+use super::blocks::Blocks;
+use super::context::Context;
+use super::estimate::{Answer, Exactness, Question, Scale, family};
+use crate::measure::sample::{MEASURES, Repeat};
+
+/// The two gates: what a condition is judged by, in the headline table of every report.
+pub const GATES: [&str; 2] = ["register", "ready"];
+
+/// What is smaller than this share of the values it is computed from comes from rounding.
+pub const ROUNDING: f64 = 1e-9;
+
+/// A weighted sum of cells: a comparison is one cell less another.
+#[derive(Clone, Debug)]
+pub struct Contrasted<'a> {
+    /// What the random numbers of its intervals are drawn for.
+    pub names: Vec<&'a str>,
+    /// Empty if all the cells are one program.
+    pub cells: Vec<&'a str>,
+    pub weights: Vec<f64>,
+}
+
+/// Estimates of all these sums, by measure and in their places. Both gates are one family, all other measures another; `parts` as in [`family`].
+pub fn ask<'a>(
+    context: &Context<'_>,
+    blocks: &Blocks<'a>,
+    asked: &[Contrasted<'_>],
+    scale: Scale,
+    parts: usize,
+) -> Vec<(&'a str, Vec<Option<Estimate>>)> {
+    let (gates, others): (Vec<&str>, Vec<&str>) = blocks.measures().into_iter().partition(|name| GATES.contains(name));
+    let mut estimates = Vec::new();
+    for measures in [gates, others] {
+        let answer = |measure: &str, sum: &Contrasted<'_>| {
+            let question = question(blocks, sum, measure, scale)?;
+            let names = [&sum.names[..], &[measure, scale.name()]].concat();
+            Answer::of(&question, context.bootstrap, &names)
+        };
+        let answers = measures.iter().flat_map(|measure| asked.iter().map(move |sum| answer(measure, sum)));
+        let mut all = family(&answers.collect::<Vec<_>>(), parts).into_iter();
+        estimates.extend(measures.into_iter().map(|measure| (measure, all.by_ref().take(asked.len()).collect())));
+    }
+    estimates
+}
+
+/// None if there is nothing to compare, or if a ratio is asked for and anything is zero.
+pub fn question(blocks: &Blocks<'_>, sum: &Contrasted<'_>, measure: &str, scale: Scale) -> Option<Question> {
+    if sum.cells.is_empty() {
+        return None;
+    }
+    let rows = blocks.rows(&sum.cells, measure);
+    let transformed = |value: f64| match scale {
+        Scale::Difference => Some(value),
+        // Nothing is a multiple of nothing.
+        Scale::LogRatio => (value > 0.0).then(|| value.ln()),
+    };
+    let row = |row: &Vec<f64>| row.iter().map(|&value| transformed(value)).collect();
+    let rows: Vec<Vec<f64>> = rows.iter().map(row).collect::<Option<_>>()?;
+    // Every start of a cell, not only those that have a partner: an exact count is the same in all of them.
+    let starts = |cell: &&str| blocks.starts(cell).map(|starts| starts.values(measure)).unwrap_or_default();
+    let columns = sum.cells.iter().map(|cell| starts(cell).into_iter().filter_map(transformed).collect());
+    let step = step(columns, &sum.weights);
+    let repeat = MEASURES.iter().find(|known| known.name == measure).map(|known| known.repeat);
+    let exactness = match repeat {
+        Some(Repeat::Fixed) if step == 0.0 => Exactness::Fixed,
+        Some(Repeat::Counted) if step == 0.0 => Exactness::Counted,
+        _ => Exactness::Measured,
+    };
+    let values = rows.iter().map(|row| weighted(row, &sum.weights)).collect();
+    Some(Question { values, exactness, step, scale })
+}
+
+fn weighted(row: &[f64], weights: &[f64]) -> f64 {
+    let products = || row.iter().zip(weights).map(|(value, weight)| value * weight);
+    let (sum, size): (f64, f64) = (products().sum(), products().map(f64::abs).sum());
+    if sum.abs() <= ROUNDING * size { 0.0 } else { sum }
+}
+
+/// The smallest step between two values of each cell, added as errors are.
+fn step(columns: impl Iterator<Item = Vec<f64>>, weights: &[f64]) -> f64 {
+    let of_cell = |mut values: Vec<f64>| {
+        values.sort_unstable_by(f64::total_cmp);
+        let steps = values.windows(2).filter_map(|pair| Some((pair.last()? - pair.first()?, pair.last()?.abs())));
+        let real = steps.filter(|(step, size)| *step > ROUNDING * size).map(|(step, _)| step);
+        real.min_by(f64::total_cmp).unwrap_or(0.0)
+    };
+    columns.zip(weights).map(|(values, weight)| (weight * of_cell(values)).powi(2)).sum::<f64>().sqrt()
+}

@@ -1,0 +1,153 @@
+//! What a gate can say: one table, from which the help is made and to which the documentation is held.
+
+use serde::Serialize;
+
+use crate::analyze::DeliveryOutcome;
+use crate::cli;
+
+/// What a run says of a change, from the best to the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    Pass,
+    Inconclusive,
+    InvalidRun,
+    HarnessFailure,
+    Regressed,
+    DidNotStart,
+    PayloadMismatch,
+    BuildFailed,
+}
+
+impl Outcome {
+    /// All of them, by their statuses.
+    pub const ALL: [Self; 8] = [
+        Self::Pass,
+        Self::BuildFailed,
+        Self::PayloadMismatch,
+        Self::HarnessFailure,
+        Self::DidNotStart,
+        Self::Regressed,
+        Self::Inconclusive,
+        Self::InvalidRun,
+    ];
+
+    /// The exit status.
+    pub fn status(self) -> u8 {
+        match self {
+            Self::Pass => 0,
+            Self::BuildFailed => cli::BUILD_FAILED,
+            Self::PayloadMismatch => cli::PAYLOAD_MISMATCH,
+            Self::HarnessFailure => cli::HARNESS_FAILED,
+            Self::DidNotStart => cli::DID_NOT_START,
+            Self::Regressed => cli::REGRESSED,
+            Self::Inconclusive => cli::INCONCLUSIVE,
+            Self::InvalidRun => cli::INVALID_RUN,
+        }
+    }
+
+    /// As in JSON, in the help and in the documentation.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::BuildFailed => "build-failed",
+            Self::PayloadMismatch => "payload-mismatch",
+            Self::HarnessFailure => "harness-failure",
+            Self::DidNotStart => "did-not-start",
+            Self::Regressed => "regressed",
+            Self::Inconclusive => "inconclusive",
+            Self::InvalidRun => "invalid-run",
+        }
+    }
+
+    /// What it means, as in the help and in the documentation.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Pass => "everything arrived, and every growth is within its budget by its 95 % interval",
+            Self::BuildFailed => "a cell has no program",
+            Self::PayloadMismatch => {
+                "a candidate or its reference does not deliver everything, not the same as the other or as the baseline, or not the same in every start"
+            }
+            Self::HarnessFailure => "the sandbox could not make a start, which says nothing about a program",
+            Self::DidNotStart => "a candidate or its reference never started, or failed in more than one of 50 starts",
+            Self::Regressed => "an interval lies beyond the budget as a whole",
+            Self::Inconclusive => "the run has too few starts, or they vary too much, to see as little as the budget",
+            Self::InvalidRun => "the control, one program under two names, differs or is missing",
+        }
+    }
+
+    /// What helps, for a person.
+    pub(super) fn sentence(self) -> &'static str {
+        match self {
+            Self::Pass => "Nothing has grown by more than its budget.",
+            Self::Inconclusive => {
+                "This run cannot tell whether the budget is kept: start every cell more often with `--blocks`, or allow more."
+            }
+            Self::InvalidRun => {
+                "The control differs or is missing, so nothing here may be believed: run it again on a quieter machine."
+            }
+            Self::HarnessFailure => {
+                "The sandbox could not make a start, so the run is not complete: mend what it names, and run the same command again."
+            }
+            Self::Regressed => {
+                "More has grown than the budget allows: find out which part of the change it is, or raise the budget and say what for."
+            }
+            Self::DidNotStart => {
+                "A program does not always start, and its times do not count: `cargo matrix invoke` shows what it says."
+            }
+            Self::PayloadMismatch => {
+                "A program does not deliver what it has to, and its times do not count: `cargo matrix invoke` shows what arrives of it."
+            }
+            Self::BuildFailed => "There is no program to measure: the command below shows why.",
+        }
+    }
+}
+
+impl From<DeliveryOutcome> for Outcome {
+    fn from(outcome: DeliveryOutcome) -> Self {
+        match outcome {
+            DeliveryOutcome::Delivered | DeliveryOutcome::NotCompared => Self::Pass,
+            DeliveryOutcome::HarnessFailure => Self::HarnessFailure,
+            DeliveryOutcome::DidNotStart => Self::DidNotStart,
+            DeliveryOutcome::PayloadMismatch => Self::PayloadMismatch,
+        }
+    }
+}
+
+/// The table for the help, a line for each.
+pub fn help() -> String {
+    let line = |outcome: Outcome| format!("  {:<3} {}: {}\n", outcome.status(), outcome.name(), outcome.meaning());
+    Outcome::ALL.into_iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_outcome_has_a_name_and_a_status_of_its_own() {
+        let statuses: BTreeSet<u8> = Outcome::ALL.into_iter().map(Outcome::status).collect();
+        let names: BTreeSet<&str> = Outcome::ALL.into_iter().map(Outcome::name).collect();
+        assert_eq!((statuses.len(), names.len()), (Outcome::ALL.len(), Outcome::ALL.len()));
+        for other in [cli::USAGE, cli::SETUP_FAILED, cli::REFUSED, cli::UNPROVEN, cli::INTERRUPTED] {
+            assert!(!statuses.contains(&other), "{other}");
+        }
+        for outcome in Outcome::ALL {
+            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.name());
+        }
+    }
+
+    #[test]
+    fn the_documented_table_is_this_one() {
+        for name in ["README.md", "docs/gate.md"] {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+            let page = std::fs::read_to_string(path).unwrap();
+            for outcome in Outcome::ALL {
+                let row = format!("| {} | {} | {}", outcome.status(), outcome.name(), outcome.meaning());
+                assert!(page.contains(&row), "{name} has no row that begins with {row}");
+            }
+        }
+    }
+}

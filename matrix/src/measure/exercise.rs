@@ -1,0 +1,142 @@
+//! A function that gives an extension everything there is to deliver, for the starts that are not timed.
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::expected::Sent;
+use crate::sandbox::function::{Answer, Call, Handler, InitError};
+use crate::sandbox::{Invocation, Outcome};
+
+/// Where an extension listens for DogStatsD.
+const DOGSTATSD: &str = "127.0.0.1:8125";
+/// The function's own time limit, which one of the invocations runs into.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
+/// As long as the function sleeps in that one.
+const TOO_LONG: Duration = TIMEOUT.saturating_mul(2);
+/// The levels of a record, as the runtimes of Lambda name them.
+const LEVELS: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
+/// The type of the error that one invocation reports.
+const ERROR: &str = "PlannedError";
+
+/// What the invocations do, in this order. After the timeout the environment is a new one, whose init prints again.
+pub(super) const INVOCATIONS: [Action; 5] =
+    [Action::Answer, Action::Fail, Action::Answer, Action::TimeOut, Action::Answer];
+
+/// How an invocation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Answer,
+    Fail,
+    TimeOut,
+}
+
+impl Action {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Fail => "fail",
+            Self::TimeOut => "time out",
+        }
+    }
+
+    /// The event that asks for it.
+    pub(super) fn event(self, number: usize) -> Vec<u8> {
+        json!({"invocation": number, "action": self.name()}).to_string().into_bytes()
+    }
+
+    /// Why an invocation did not end as it should have.
+    pub(super) fn judge(self, number: usize, invocation: &Invocation) -> Result<(), String> {
+        let is_expected = match (self, &invocation.outcome) {
+            (Self::Answer, Outcome::Success) | (Self::TimeOut, Outcome::Timeout) => true,
+            (Self::Fail, Outcome::FunctionError { error_type }) => error_type == ERROR,
+            _ => false,
+        };
+        let name = self.name();
+        let ended = || format!("invocation {number} was to {name} and ended otherwise: {:?}", invocation.outcome);
+        if is_expected { Ok(()) } else { Err(ended()) }
+    }
+}
+
+/// Prints plain, JSON and multi-line records at every level in its init and in each invocation, and sends DogStatsD of every kind in each invocation.
+#[derive(Debug)]
+pub(super) struct Exercise;
+
+impl Handler for Exercise {
+    fn init(&self, init: &Call<'_>) -> Result<(), InitError> {
+        print(init, "the init");
+        Ok(())
+    }
+
+    fn handle(&self, call: &Call<'_>) -> Answer {
+        let event: Value = serde_json::from_slice(call.event).unwrap_or_default();
+        let number = event.get("invocation").and_then(Value::as_u64).unwrap_or_default();
+        let action = event.get("action").and_then(Value::as_str).unwrap_or_default();
+        print(call, &format!("invocation {number}"));
+        send(number);
+        match action {
+            name if name == Action::Fail.name() => {
+                Answer::Error { error_type: ERROR.to_owned(), message: "as planned".to_owned() }
+            }
+            name if name == Action::TimeOut.name() => {
+                std::thread::sleep(TOO_LONG);
+                Answer::Response(b"too late".to_vec())
+            }
+            _ => Answer::Response(b"null".to_vec()),
+        }
+    }
+}
+
+fn print(call: &Call<'_>, place: &str) {
+    for level in LEVELS {
+        call.print(format!("{level} a plain record of {place}"));
+        call.print(json!({"level": level, "message": format!("a JSON record of {place}"), "answer": 42}).to_string());
+        call.print(format!("{level} the first line of {place}\n  the second line\n  the third line"));
+    }
+    call.print_error(format!("a record of {place} for standard error"));
+}
+
+/// The datagrams of an invocation. A gauge and a set have names of their own in each of them: how many points they become depends on when they are flushed.
+fn datagrams(number: u64) -> [String; 6] {
+    [
+        "delivery.count:2|c|#kind:count".to_owned(),
+        format!("delivery.gauge.{number}:7.5|g|#kind:gauge"),
+        format!("delivery.set.{number}:member|s|#kind:set"),
+        "delivery.histogram:3.5|h|#kind:histogram".to_owned(),
+        "delivery.timing:12|ms|#kind:timing".to_owned(),
+        "delivery.distribution:1.25:2.25|d|#kind:distribution".to_owned(),
+    ]
+}
+
+fn send(number: u64) {
+    // What cannot be sent is missing where it should arrive, which is where it is told.
+    let Ok(socket) = UdpSocket::bind("127.0.0.1:0") else { return };
+    for datagram in datagrams(number) {
+        let _ = socket.send_to(datagram.as_bytes(), DOGSTATSD);
+    }
+}
+
+/// What the invocations send, all together.
+pub(super) fn sent() -> Vec<Sent> {
+    let count = INVOCATIONS.len();
+    let times = |points: i64, sum: f64| (points * i64::try_from(count).unwrap_or(0), sum * number(count));
+    let total = |name: &str, (points, sum): (i64, f64)| Sent { name: name.to_owned(), points, sum };
+    let mut sent = vec![
+        // Points of a count may be added up on the way.
+        Sent { points: 1, ..total("delivery.count", times(1, 2.0)) },
+        total("delivery.histogram", times(1, 3.5)),
+        total("delivery.timing", times(1, 12.0)),
+        total("delivery.distribution", times(2, 3.5)),
+    ];
+    for invocation in 0..count {
+        sent.push(total(&format!("delivery.gauge.{invocation}"), (1, 7.5)));
+        sent.push(total(&format!("delivery.set.{invocation}"), (1, 1.0)));
+    }
+    sent
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a handful of invocations")]
+fn number(count: usize) -> f64 {
+    count as f64
+}

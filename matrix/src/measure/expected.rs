@@ -1,0 +1,118 @@
+//! What has to arrive of a start, whoever starts: what the function printed and sent, and what the platform reported of its invocations.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::sandbox::Ending;
+use crate::sandbox::intake::{Kind, Payload, Request};
+use crate::sandbox::journal::What;
+use crate::sandbox::setup::Origin;
+
+/// Counts every invocation, in any extension that speaks Datadog's protocols.
+const INVOCATIONS: &str = "aws.lambda.enhanced.invocations";
+/// How many things that are missing are named.
+const NAMED: usize = 3;
+
+/// A metric that the function has sent, with all that it sent of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Sent {
+    pub name: String,
+    /// Points; zero where they may be added up on the way.
+    pub points: i64,
+    /// Their sum.
+    pub sum: f64,
+}
+
+/// What is missing, in words; none if everything arrived. More than what has to arrive is the digest's business.
+pub(super) fn undelivered(ending: &Ending, sent: &[Sent]) -> Option<String> {
+    let delivered: Vec<&Request> = ending.requests.iter().filter(|request| request.delivered()).collect();
+    let mut missing = Vec::new();
+    if delivered.is_empty() {
+        missing.push("nothing arrived".to_owned());
+    }
+    let texts = texts(&delivered);
+    missing.extend(lines(ending, &texts));
+    let invoked = ending.journal.iter().filter_map(|entry| match &entry.what {
+        What::Invoked { request_id } => Some(request_id.as_str()),
+        _ => None,
+    });
+    let ids: Vec<&str> = invoked.collect();
+    let unseen = ids.iter().filter(|id| !texts.keys().any(|text| text.starts_with("REPORT ") && text.contains(*id)));
+    missing.extend(unseen.map(|id| format!("the report of the request {id}")));
+    let totals = totals(&delivered);
+    let invocations = Sent { name: INVOCATIONS.to_owned(), points: 0, sum: float(ids.len()) };
+    missing.extend(std::iter::once(&invocations).chain(sent).filter_map(|sent| lacks(&totals, sent)));
+    told(&missing)
+}
+
+/// How often every text of a log arrived.
+fn texts<'a>(delivered: &[&'a Request]) -> BTreeMap<&'a str, usize> {
+    let mut texts: BTreeMap<&str, usize> = BTreeMap::new();
+    let logs = delivered.iter().filter_map(|request| match &request.payload {
+        Payload::Logs(elements) => Some(elements),
+        _ => None,
+    });
+    for element in logs.flatten() {
+        let text = element.pointer("/message/message").or_else(|| element.get("message")).and_then(Value::as_str);
+        *texts.entry(text.unwrap_or_default()).or_default() += 1;
+    }
+    texts
+}
+
+/// Records of the function that did not arrive as often as they were printed.
+fn lines(ending: &Ending, texts: &BTreeMap<&str, usize>) -> Vec<String> {
+    let mut printed: BTreeMap<String, usize> = BTreeMap::new();
+    for line in ending.output.iter().filter(|line| line.stream.origin == Origin::Function) {
+        *printed.entry(String::from_utf8_lossy(&line.bytes).into_owned()).or_default() += 1;
+    }
+    let missing = printed.iter().filter_map(|(text, count)| {
+        let arrived = texts.get(text.as_str()).copied().unwrap_or_default();
+        (arrived < *count).then(|| format!("{} of {count} lines {text:?}", count - arrived))
+    });
+    missing.collect()
+}
+
+/// Points and sums by metric.
+fn totals<'a>(delivered: &[&'a Request]) -> BTreeMap<&'a str, (i64, f64)> {
+    let mut totals: BTreeMap<&str, (i64, f64)> = BTreeMap::new();
+    let mut add = |metric: &'a str, points: i64, sum: f64| {
+        let total = totals.entry(metric).or_default();
+        *total = (total.0 + points, total.1 + sum);
+    };
+    for request in delivered {
+        match &request.payload {
+            Payload::Series(all) => all.iter().for_each(|series| {
+                // A rate is given by the second, and a count is what it was over the interval.
+                let factor =
+                    if series.kind == Kind::Rate { float(usize::try_from(series.interval).unwrap_or(1)) } else { 1.0 };
+                series.points.iter().for_each(|point| add(&series.metric, 1, point.value * factor));
+            }),
+            Payload::Sketches(all) => all.iter().for_each(|sketch| {
+                sketch.distributions.iter().for_each(|points| add(&sketch.metric, points.cnt, points.sum));
+            }),
+            Payload::Logs(_) | Payload::Unknown { .. } | Payload::Undecodable { .. } => {}
+        }
+    }
+    totals
+}
+
+fn lacks(totals: &BTreeMap<&str, (i64, f64)>, sent: &Sent) -> Option<String> {
+    let (points, sum) = totals.get(sent.name.as_str()).copied().unwrap_or_default();
+    let is_whole = points >= sent.points && sum >= sent.sum - 1e-6 * sent.sum.abs();
+    (!is_whole).then(|| format!("{}: {sum} of {} in {points} points", sent.name, sent.sum))
+}
+
+fn told(missing: &[String]) -> Option<String> {
+    let named = missing.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join("; ");
+    let more = match missing.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    (!missing.is_empty()).then(|| format!("missing: {named}{more}"))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a handful of invocations")]
+fn float(count: usize) -> f64 {
+    count as f64
+}

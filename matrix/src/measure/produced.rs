@@ -1,0 +1,105 @@
+//! Whether a sandbox has produced the condition that it was asked for. Nothing is measured under the name of one that it has not.
+
+use std::path::Path;
+
+use super::Error;
+use super::scene::Scene;
+use crate::plan::{Condition, Regime, TrustStore};
+use crate::sandbox::journal::{Entry, What};
+
+/// How sentences begin; all but the first take from a condition what it is named after.
+pub(super) const SHARED_NETWORK: &str = "no network of its own";
+pub(super) const NO_SHARE: &str = "no CPU share of the memory tier";
+pub(super) const NO_STORE: &str = "no trust store of its own";
+pub(super) const NOT_COLD: &str = "no cold cache";
+
+/// What a machine does not let a sandbox do under a condition.
+pub(super) struct Refusals {
+    /// One sentence for each thing.
+    pub sentences: Vec<String>,
+    /// Why the condition is not what it is called; none where it is.
+    pub missing: Option<String>,
+}
+
+impl Refusals {
+    pub(super) fn of(condition: &Condition, journal: &[Entry]) -> Self {
+        Self {
+            sentences: journal.iter().filter_map(|entry| sentence(&entry.what)).collect(),
+            missing: missing(condition, journal),
+        }
+    }
+}
+
+/// Why a sandbox with this journal was not under this condition.
+pub(super) fn missing(condition: &Condition, journal: &[Entry]) -> Option<String> {
+    journal.iter().find(|entry| is_essential(condition, &entry.what)).and_then(|entry| sentence(&entry.what))
+}
+
+/// Why this machine cannot produce a condition; none where it can.
+pub fn not_produced_here(condition: &Condition) -> Result<Option<String>, Error> {
+    let scratch = tempfile::tempdir().map_err(super::writing(Path::new("a temporary directory")))?;
+    Ok(Scene::prepare(condition, scratch.path(), &|_| {})?.refusals()?.missing)
+}
+
+/// Whether the processes have their tier's share of CPU time after an init that had all of it.
+pub(super) fn has_share(journal: &[Entry]) -> bool {
+    !journal.iter().any(|entry| matches!(entry.what, What::CpuUnlimited { .. }))
+}
+
+fn is_essential(condition: &Condition, what: &What) -> bool {
+    match what {
+        // A boosted init has all of the CPU time anyway.
+        What::CpuUnlimited { .. } => condition.regime == Regime::Throttled,
+        What::MountsShared { .. } => condition.trust_store != TrustStore::Host,
+        What::PagesNotDropped { .. } => true,
+        What::PagesDropped { remaining, .. } => *remaining > 0,
+        _ => false,
+    }
+}
+
+/// What the machine did not let the sandbox do, in a sentence that begins with what that was.
+pub(super) fn sentence(what: &What) -> Option<String> {
+    match what {
+        What::NetworkShared { reason } => Some(format!("{SHARED_NETWORK}: {reason}")),
+        What::InterfaceMissing { reason } => Some(format!("no network interface as on Lambda: {reason}")),
+        What::ProcessesShared { reason } => Some(format!("the machine's processes are in sight: {reason}")),
+        What::MountsShared { reason } => Some(format!("{NO_STORE}, control groups visible: {reason}")),
+        What::CpuUnlimited { reason } => Some(format!("{NO_SHARE}: {reason}")),
+        What::FootprintsLate { reason } => Some(format!("no stop for footprints, which are a little late: {reason}")),
+        What::PagesNotDropped { reason, .. } => Some(format!("{NOT_COLD}: {reason}")),
+        What::PagesDropped { remaining, .. } if *remaining > 0 => {
+            Some(format!("{NOT_COLD}: {remaining} bytes of the program stay in memory"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    fn journal(what: What) -> Vec<Entry> {
+        vec![Entry { at: Duration::ZERO, wall: OffsetDateTime::UNIX_EPOCH, what }]
+    }
+
+    #[test]
+    fn a_condition_is_missing_where_what_it_is_named_after_is_refused() {
+        let reason = || "EPERM".to_owned();
+        let boosted = Condition { trust_store: TrustStore::Host, ..Condition::default() };
+        let throttled = Condition { regime: Regime::Throttled, ..boosted.clone() };
+        let of = |condition: &Condition, what: What| missing(condition, &journal(what));
+        assert_eq!(of(&boosted, What::CpuUnlimited { reason: reason() }), None);
+        let expected = "no CPU share of the memory tier: EPERM";
+        assert_eq!(of(&throttled, What::CpuUnlimited { reason: reason() }).as_deref(), Some(expected));
+        assert_eq!(of(&boosted, What::MountsShared { reason: reason() }), None);
+        assert!(of(&Condition::default(), What::MountsShared { reason: reason() }).is_some());
+        let dropped = |remaining| What::PagesDropped { name: "a".to_owned(), remaining };
+        assert_eq!(of(&boosted, dropped(0)), None);
+        assert!(of(&boosted, dropped(4096)).is_some());
+        assert_eq!(of(&throttled, What::NetworkShared { reason: reason() }), None, "it is not in the name");
+    }
+}

@@ -1,0 +1,234 @@
+//! All processes of an environment, whoever has started them. They are stopped, counted and ended together.
+//!
+//! A process can leave its process group (`setsid`) and its parent (by forking twice), but never its process namespace. Without a namespace, what is known
+//! of an environment are its extensions, its runtime and their descendants.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+/// How often processes are looked for that were forked while the others were signalled.
+const ROUNDS: u32 = 20;
+/// How long processes that were killed may take to end.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is looked whether they have.
+const GLANCE: Duration = Duration::from_millis(1);
+/// The first process of a namespace, which is none of the environment's.
+const FIRST: i32 = 1;
+/// The parent of a process that was started from outside of its namespace.
+const OUTSIDE: i32 = 0;
+
+/// A directory of processes: that of a process namespace or the machine's.
+#[derive(Debug)]
+pub(crate) struct ProcessTable {
+    directory: PathBuf,
+    is_namespace: bool,
+}
+
+/// A process, by a descriptor that never means another one.
+#[derive(Debug)]
+pub(crate) struct ProcessHandle {
+    id: i32,
+    directory: PathBuf,
+    handle: File,
+}
+
+/// What `/proc` says of a process.
+#[derive(Clone, Copy, Debug)]
+struct Stat {
+    state: char,
+    parent: i32,
+    threads: u32,
+}
+
+impl ProcessTable {
+    /// The processes of the machine.
+    pub(crate) fn of_machine() -> Self {
+        Self { directory: "/proc".into(), is_namespace: false }
+    }
+
+    /// The processes of a namespace, as its first process sees them. The argument is the id of that one on the machine. Without the right to look through its
+    /// eyes, the processes of the machine.
+    pub(crate) fn of_namespace(first: u32) -> Self {
+        let directory = PathBuf::from(format!("/proc/{first}/root/proc"));
+        if fs::read_dir(&directory).is_ok() { Self { directory, is_namespace: true } } else { Self::of_machine() }
+    }
+
+    /// The processes that are there. `leaders` are those that the sandbox has started; only without a namespace is it they who matter.
+    pub(crate) fn members(&self, leaders: &[Pid]) -> Vec<ProcessHandle> {
+        let ids = if self.is_namespace { self.everybody() } else { self.descendants(leaders) };
+        ids.into_iter().filter_map(|id| ProcessHandle::open(&self.directory, id)).collect()
+    }
+
+    /// Sends a signal to all of them. A process for which a signal waits cannot fork, so that a round that finds nobody new has found them all.
+    pub(crate) fn signal(&self, leaders: &[Pid], signal: Signal) {
+        let mut reached = BTreeSet::new();
+        for _ in 0..ROUNDS {
+            let mut new = self.members(leaders);
+            new.retain(|member| reached.insert(member.id));
+            for member in &new {
+                member.signal(signal);
+            }
+            // Whoever goes on may fork again and again.
+            if new.is_empty() || signal == Signal::SIGCONT {
+                return;
+            }
+        }
+    }
+
+    /// Kills all of them, those in `known` as well, and waits until they are gone, and with them their ports.
+    pub(crate) async fn end(&self, known: Vec<ProcessHandle>) {
+        let began = Instant::now();
+        let mut living = known;
+        living.extend(self.members(&[]));
+        loop {
+            living.retain(ProcessHandle::is_alive);
+            if living.is_empty() || began.elapsed() > PATIENCE {
+                return;
+            }
+            for member in &living {
+                member.signal(Signal::SIGKILL);
+            }
+            tokio::time::sleep(GLANCE).await;
+            living.extend(self.members(&[]));
+        }
+    }
+
+    /// The memory that all of them use together, in kB.
+    ///
+    /// What is forked shares its memory with its parent, and what is shared counts once: there the kernel divides every page by the number of processes that
+    /// have it ("Pss", proc(5)). That takes a walk over all of their pages. Where nobody has forked, the resident sizes are as good and cost nothing.
+    pub(crate) fn used_kb(&self, leaders: &[Pid]) -> u64 {
+        let members = self.members(leaders);
+        let is_leader = |member: &ProcessHandle| match member.stat() {
+            Some(stat) if self.is_namespace => stat.parent == OUTSIDE,
+            _ => leaders.iter().any(|leader| leader.as_raw() == member.id),
+        };
+        let each: fn(&ProcessHandle) -> u64 =
+            if members.iter().all(is_leader) { ProcessHandle::resident_kb } else { ProcessHandle::proportional_kb };
+        members.iter().map(each).sum()
+    }
+
+    fn everybody(&self) -> Vec<i32> {
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        ids.filter(|id| *id != FIRST).collect()
+    }
+
+    fn descendants(&self, leaders: &[Pid]) -> Vec<i32> {
+        let mut found: Vec<i32> = leaders.iter().map(|leader| leader.as_raw()).collect();
+        let mut next = 0;
+        while let Some(id) = found.get(next).copied() {
+            next += 1;
+            // Children are listed by the thread that has forked them.
+            let threads = fs::read_dir(self.directory.join(format!("{id}/task"))).into_iter().flatten().flatten();
+            let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+            for child in lists.flat_map(|list| list.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>()) {
+                found.extend(child.parse::<i32>().ok().filter(|child| !found.contains(child)));
+            }
+        }
+        found
+    }
+}
+
+impl ProcessHandle {
+    fn open(table: &Path, id: i32) -> Option<Self> {
+        let directory = table.join(id.to_string());
+        Some(Self { id, handle: File::open(&directory).ok()?, directory })
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(signal) = rustix::process::Signal::from_named_raw(signal as i32) {
+            // Who is gone needs none.
+            let _ = rustix::process::pidfd_send_signal(&self.handle, signal);
+        }
+    }
+
+    /// Whether any thread of it is alive. A zombie has closed everything that it had open.
+    fn is_alive(&self) -> bool {
+        self.stat().is_some_and(|stat| !matches!(stat.state, 'Z' | 'X') || stat.threads > 1)
+    }
+
+    fn stat(&self) -> Option<Stat> {
+        let stat = fs::read_to_string(self.directory.join("stat")).ok()?;
+        // The name in parentheses may hold blanks and parentheses; the first field after it is the state, the third of the file.
+        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+        let state = fields.next()?.chars().next()?;
+        let parent = fields.next()?.parse().ok()?;
+        Some(Stat { state, parent, threads: fields.nth(15)?.parse().ok()? })
+    }
+
+    fn resident_kb(&self) -> u64 {
+        kilobytes(&self.directory.join("status"), "VmRSS:").unwrap_or_default()
+    }
+
+    fn proportional_kb(&self) -> u64 {
+        kilobytes(&self.directory.join("smaps_rollup"), "Pss:").unwrap_or_else(|| self.resident_kb())
+    }
+}
+
+/// A field of a file in `/proc` that is a size in kB.
+pub(crate) fn kilobytes(file: &Path, field: &str) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix(field))?;
+    value.trim().trim_end_matches(" kB").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    fn sleeper() -> Child {
+        // The shell waits for a child of its own.
+        Command::new("sh").args(["-c", "sleep 60 & wait"]).spawn().unwrap()
+    }
+
+    fn id(child: &Child) -> Pid {
+        Pid::from_raw(i32::try_from(child.id()).unwrap())
+    }
+
+    fn grown(table: &ProcessTable, leader: Pid, count: usize) -> Vec<ProcessHandle> {
+        for _ in 0..2000 {
+            let members = table.members(&[leader]);
+            if members.len() == count {
+                return members;
+            }
+            std::thread::sleep(GLANCE);
+        }
+        panic!("never {count} processes")
+    }
+
+    #[tokio::test]
+    async fn descendants_are_stopped_continued_and_ended() {
+        let (table, mut child) = (ProcessTable::of_machine(), sleeper());
+        let leader = id(&child);
+        let states = || grown(&table, leader, 2).iter().map(|member| member.stat().unwrap().state).collect::<String>();
+        let reaches = |state: &str| {
+            (0..2000).any(|_| {
+                std::thread::sleep(GLANCE);
+                states() == state
+            })
+        };
+        grown(&table, leader, 2);
+        table.signal(&[leader], Signal::SIGSTOP);
+        assert!(reaches("TT"), "{}", states());
+        table.signal(&[leader], Signal::SIGCONT);
+        assert!(reaches("SS"), "{}", states());
+        table.end(grown(&table, leader, 2)).await;
+        child.wait().unwrap();
+        assert!(table.members(&[leader]).iter().all(|member| !member.is_alive()));
+    }
+
+    #[test]
+    fn memory_of_a_process_that_is_gone_is_none() {
+        let table = ProcessTable::of_machine();
+        assert!(table.used_kb(&[nix::unistd::getpid()]) > 1000);
+        assert_eq!(table.used_kb(&[Pid::from_raw(i32::MAX)]), 0);
+    }
+}
