@@ -10,8 +10,7 @@ use matrix::sandbox::{
 use serde_json::Value;
 
 use crate::support::{
-    self, Life, echo, end, eventually, has_open_request, invoke, invoke_next, invoke_until_request_is_open, live,
-    request_id, setup, setup_with, text,
+    self, Life, echo, end, eventually, has_open_request, invoke, invoke_next, live, request_id, setup, setup_with, text,
 };
 
 #[test]
