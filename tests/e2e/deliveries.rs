@@ -69,9 +69,10 @@ fn start(strategy: &str) -> Sandbox {
 #[test]
 fn the_end_strategy_with_an_interval_delivers_before_the_freeze_once_the_interval_is_over() {
     let sandbox = start("end,1");
-    let mut invocations = Vec::new();
-    for number in 0..4 {
-        // An invocation that begins within a millisecond of the last flush, or of the start, does not flush.
+    // The first may come within a millisecond of the start, which ends after the extension has asked for it.
+    let mut invocations = invoke(&sandbox, 0..1);
+    for number in 1..4 {
+        // An invocation that begins within a millisecond of the last flush or of the start does not flush.
         thread::sleep(Duration::from_millis(10));
         invocations.extend(invoke(&sandbox, number..number + 1));
         assert!(has_line(&sandbox, number), "{number}");

@@ -1,6 +1,6 @@
 //! Asks a program that is only at hand as bytes what it is, with `--version=json`, as nobody and without a network.
 
-use std::fs::{self, Permissions};
+use std::fs::Permissions;
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -28,10 +28,10 @@ const NOBODY: u32 = 65_534;
 
 /// Its answer, or why there is none.
 pub(super) fn ask(program: &[u8]) -> Result<Value, String> {
-    let place = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let place = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir();
+    let place = place.map_err(|error| error.to_string())?;
     let file = place.path().join("program");
-    let readable = |()| fs::set_permissions(place.path(), Permissions::from_mode(0o755));
-    executable::write(&file, program).and_then(readable).map_err(|error| error.to_string())?;
+    executable::write(&file, program).map_err(|error| error.to_string())?;
     let start = emulator::start(&file).map_err(|missing| missing.to_string())?;
     let mut command = Command::new(start.program);
     command.args(start.arguments).arg("--version=json").current_dir("/").env_clear();

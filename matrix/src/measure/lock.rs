@@ -3,8 +3,13 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{Error, writing};
+
+/// How long a lock may be held by nobody that counts: a process that has just been forked has a copy of it until it executes its program.
+const INHERITED: Duration = Duration::from_millis(500);
 
 /// A directory that nobody else may measure in. The system takes the lock away when the process that holds it ends, however it ends.
 #[derive(Debug)]
@@ -19,7 +24,7 @@ impl DirectoryLock {
         let path = directory.join(name);
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = options.map_err(writing(&path))?;
-        match file.try_lock() {
+        match try_for(INHERITED, || file.try_lock()) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut owner = String::new();
@@ -35,9 +40,35 @@ impl DirectoryLock {
     }
 }
 
+/// Tries to take a lock until somebody else has held it for this long.
+fn try_for(limit: Duration, take: impl Fn() -> Result<(), TryLockError>) -> Result<(), TryLockError> {
+    let end = Instant::now() + limit;
+    loop {
+        match take() {
+            Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
+            taken => return taken,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    #[test]
+    fn a_lock_that_is_released_soon_is_waited_for() {
+        let tries = Cell::new(0);
+        let take = || {
+            tries.set(tries.get() + 1);
+            if tries.get() < 3 { Err(TryLockError::WouldBlock) } else { Ok(()) }
+        };
+        try_for(Duration::from_secs(60), take).unwrap();
+        assert_eq!(tries.get(), 3);
+        let never = try_for(Duration::ZERO, || Err(TryLockError::WouldBlock));
+        assert!(matches!(never, Err(TryLockError::WouldBlock)));
+    }
 
     #[test]
     fn a_second_run_is_refused_until_the_first_has_ended() {
