@@ -136,8 +136,7 @@ pub(super) fn build(contents: &Contents, entries: &[Entry]) -> Vec<String> {
     if entry.is_some_and(|entry| !contains(&entry.file.bytes, sha.as_bytes())) {
         problems.push(format!("commit {sha} is not in the file"));
     }
-    problems.iter_mut().for_each(|problem| problem.insert_str(0, &format!("the manifest contradicts {place}: ")));
-    problems
+    problems.into_iter().map(|problem| format!("the manifest contradicts {place}: {problem}")).collect()
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {

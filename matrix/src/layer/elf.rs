@@ -106,7 +106,7 @@ impl Linkage {
             let start = segment.p_vaddr(endian);
             start..start.saturating_add(segment.p_memsz(endian))
         });
-        let mut relro = relro(&sections, endian, protected);
+        let mut relro = relro(&sections, endian, protected.as_ref());
         let mut libraries = Vec::new();
         if let Some((entries, link)) = sections.dynamic(endian, file).ok()? {
             let strings = sections.strings(endian, file, link).ok()?;
@@ -171,7 +171,7 @@ pub fn binds_eagerly(levels: &Levels) -> bool {
 fn relro(
     sections: &SectionTable<'_, FileHeader64<object::Endianness>>,
     endian: object::Endianness,
-    protected: Option<Range<u64>>,
+    protected: Option<&Range<u64>>,
 ) -> Relro {
     let tables = sections.iter().filter(|section| {
         let name = sections.section_name(endian, section).unwrap_or_default();
@@ -179,7 +179,7 @@ fn relro(
     });
     let is_within = |start: u64, size: u64| {
         let last = start.saturating_add(size.saturating_sub(1));
-        protected.as_ref().is_some_and(|range| range.contains(&start) && range.contains(&last))
+        protected.is_some_and(|range| range.contains(&start) && range.contains(&last))
     };
     let open = tables.filter(|table| !is_within(table.sh_addr(endian), table.sh_size(endian))).count();
     match (open, protected.is_some()) {
