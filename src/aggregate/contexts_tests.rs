@@ -66,6 +66,13 @@ fn types_of_one_name_do_not_mix() {
 }
 
 #[test]
+fn one_type_alone_is_not_nothing() {
+    for line in ["a:1|c", "a:1|g", "a:1|s", "a:1|d"] {
+        assert!(!gathered(line).drain().is_empty(), "{line}");
+    }
+}
+
+#[test]
 fn a_drain_leaves_nothing_behind() {
     let mut contexts = gathered("a:1|c\nb:1|g\nc:1|s\nd:1|d");
     assert!(!contexts.drain().is_empty());

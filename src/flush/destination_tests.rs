@@ -266,4 +266,6 @@ fn the_oldest_body_is_dropped_for_all_destinations_unless_it_is_in_flight() {
     assert_eq!(destinations.oldest_to_drop(), None);
     assert_eq!(destinations.drop_oldest(), Dropped::default());
     assert!(!destinations.have_nothing_queued(), "the first still waits for the other");
+    destinations.get_mut(1).unwrap().next_to_send(now).unwrap();
+    assert!(destinations.have_nothing_queued(), "all are gone or in flight");
 }

@@ -23,6 +23,21 @@ fn a_bad_neighbour_costs_nobody_else() {
 }
 
 #[test]
+fn records_of_an_invocation_are_its_start_its_end_and_its_report() {
+    let of_invocation = |kind: &str| {
+        let record = r#"{"requestId":"3f1b4c6e-8a2d-4e5f-9b7a-1c2d3e4f5a6b","status":"success"}"#;
+        let event = one(&format!(r#"{{"time":"2026-11-23T09:45:46.221Z","type":"{kind}","record":{record}}}"#));
+        event.record.is_of_invocation()
+    };
+    for kind in ["platform.start", "platform.runtimeDone", "platform.report"] {
+        assert!(of_invocation(kind), "{kind}");
+    }
+    for kind in ["platform.initStart", "platform.initRuntimeDone", "platform.initReport", "function", "extension"] {
+        assert!(!of_invocation(kind), "{kind}");
+    }
+}
+
+#[test]
 fn what_is_no_array_is_one_malformed_element() {
     for body in [&b""[..], b"{}", b"[", b"\xff\xfe", b"null"] {
         assert_eq!(parse(body, 0), Batch { malformed: 1, ..Batch::default() }, "{body:?}");
