@@ -168,6 +168,16 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_is_counted_by_itself() {
+        let mut sum = Dropped { values: 1, datagrams: 2, ..Dropped::default() };
+        for (kind, items) in [(Kind::Logs, 4), (Kind::Sketches, 8), (Kind::Series, 16)] {
+            sum.add(Dropped::one(kind, items));
+        }
+        sum.add(sum);
+        assert_eq!(sum, Dropped { logs: 8, sketches: 16, series: 32, values: 2, datagrams: 4 });
+    }
+
+    #[test]
     fn drops_are_logged_at_once_and_then_at_intervals() {
         let (mut log, now) = (DropLog::default(), Instant::now());
         assert_eq!(log.record(DropReason::Memory, logs(0), now), None);
