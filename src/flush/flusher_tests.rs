@@ -384,6 +384,28 @@ async fn only_what_is_above_the_bound_is_dropped_and_of_that_the_oldest() {
     assert_eq!(flusher.budget.used(), 0, "all memory is free again");
 }
 
+fn compressible(items: usize, bytes: usize) -> UnsealedPayload {
+    UnsealedPayload { items, level: Some(ORDINARY_LEVEL), ..batch("", bytes, &[]) }
+}
+
+#[tokio::test]
+async fn only_small_bodies_are_compressed_at_once() {
+    let (mut flusher, _building) = waiting();
+    flusher.start([compressible(1, SMALL_BODY)]);
+    assert!(flusher.compressing.is_none());
+    flusher.start([compressible(1, SMALL_BODY + 1)]);
+    assert!(flusher.compressing.is_some());
+}
+
+#[tokio::test]
+async fn the_oldest_is_dropped_whether_it_waits_to_be_sent_or_to_be_compressed() {
+    let (mut flusher, _building) = waiting();
+    let sent_as_it_is = UnsealedPayload { items: 1, ..batch("", 4 * MEBIBYTE, &[]) };
+    let compressed = [2, 4, 8, 16, 32, 64].map(|items| compressible(items, 4 * MEBIBYTE));
+    flusher.start(std::iter::once(sent_as_it_is).chain(compressed));
+    assert_eq!(flusher.drops.total().logs, 1 + 4, "the second is being compressed");
+}
+
 #[tokio::test(start_paused = true)]
 async fn telemetry_waits_a_second_at_most_for_room_that_is_not_made() {
     let (mut flusher, _building) = waiting();

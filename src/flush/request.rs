@@ -85,12 +85,17 @@ impl Request {
 
 /// The log line of a final refusal, and of what was dropped because of it since the last one.
 pub fn refusal(error: &SendError, dropped: Dropped) -> String {
-    let advice = match error {
-        SendError::Rejected(status) if matches!(status.as_u16(), 401 | 403) => "; verify DD_API_KEY and DD_SITE",
-        SendError::Rejected(status) if status.as_u16() == 413 => "; the payload was too large",
-        _ => "",
-    };
+    let advice = if let SendError::Rejected(status) = error { advice(status.as_u16()) } else { "" };
     format!("Request was denied by Datadog: {error}{advice}; {dropped} were dropped")
+}
+
+/// What helps against a status.
+fn advice(status: u16) -> &'static str {
+    match status {
+        401 | 403 => "; verify DD_API_KEY and DD_SITE",
+        413 => "; the payload was too large",
+        _ => "",
+    }
 }
 
 #[cfg(test)]
@@ -102,5 +107,11 @@ mod tests {
         let error = SendError::Transport("odd".to_owned());
         let dropped = Dropped { logs: 7, ..Dropped::default() };
         assert_eq!(refusal(&error, dropped), "Request was denied by Datadog: odd; 7 logs were dropped");
+    }
+
+    #[test]
+    fn advice_is_given_where_something_helps() {
+        assert_eq!(advice(401), advice(403));
+        assert_eq!([403, 413, 400].map(advice), ["; verify DD_API_KEY and DD_SITE", "; the payload was too large", ""]);
     }
 }
