@@ -14,10 +14,12 @@ use matrix::build::recipe::Recipe;
 use matrix::layer::elf::Linkage;
 use matrix::manifest::{Levels, Manifest};
 use object::read::elf::{ElfFile64, FileHeader as _};
-use switch_support::{Case, Life, built, cases, compiled, is_flag, jemalloc, name, told, without_flags};
+use switch_support::{Case, Life, built, cases, compiled, is_flag, name, told, without_flags};
 
-/// Sets to look at, separated by commas.
+/// Sets to look at, separated by commas; with `launcher` among them also at the launcher, whose flags have every dependency compiled once more.
 const SETS: &str = "MATRIX_SWITCH_SETS";
+
+const LAUNCHER: &str = "launcher";
 
 const REGISTERS: &[&str] = &["POST /2020-01-01/extension/register"];
 const REGISTERED: &[&str] = &["Lambda-Extension-Identifier", "lambda-extension-identifier"];
@@ -55,7 +57,7 @@ fn flag_effect(factor: &str, levels: &Levels) -> String {
         return format!("SSE 4.2: {}", told(&recipe.rustflags).contains("target_feature=\"sse4.2\""));
     }
     if factor == "jemalloc-narenas" {
-        // That it gets into the library is another test's.
+        // That it gets into the library is for `ci/test` to see, which has the whole program.
         return format!("{:?}", recipe.env);
     }
     let file = compiled(&recipe.rustflags);
@@ -79,15 +81,6 @@ fn a_flag_shows_in_the_file() {
     }
 }
 
-#[test]
-#[ignore = "compiles jemalloc twice; ci/features calls it"]
-fn the_variable_of_narenas_gets_into_jemalloc() {
-    let setting = &manifest().factor("jemalloc-narenas").unwrap().on;
-    let (name, value) = setting.env.iter().next().unwrap();
-    let has = |library: &[u8]| library.windows(value.len()).any(|window| window == value.as_bytes());
-    assert!(has(&jemalloc(&[(name, value)])) && !has(&jemalloc(&[])), "{name}={value}");
-}
-
 /// What can be seen of a switch in the life of an extension.
 fn effect(case: &Case<'_>, life: &Life) -> String {
     match case.factor.name.as_str() {
@@ -109,7 +102,7 @@ fn effect(case: &Case<'_>, life: &Life) -> String {
         "webpki-roots" => format!("reads the store: {}", life.first(TRUST_STORE).is_some()),
         "crypto" => format!("aws-lc: {}", life.bytes_of_functions("aws_lc") > 0),
         "allocator" => format!("jemalloc: {}", life.count("/proc/sys/vm/overcommit_memory") > 0),
-        "launcher" => format!("{} programs", life.count("execve(")),
+        LAUNCHER => format!("{} programs", life.count("execve(")),
         other => panic!("say what can be seen of {other}"),
     }
 }
@@ -119,7 +112,9 @@ fn effect(case: &Case<'_>, life: &Life) -> String {
 fn a_switch_shows_in_the_life_of_the_extension() {
     let asked = std::env::var(SETS).unwrap_or_else(|_| "baseline,seed,ship".to_owned());
     let sets: Vec<&str> = set_names().into_iter().filter(|set| asked.split(',').any(|asked| asked == *set)).collect();
-    let cases: Vec<Case<'_>> = cases(manifest(), &sets).into_iter().filter(|case| !is_flag(case.factor)).collect();
+    let is_asked = |factor: &str| factor != LAUNCHER || asked.split(',').any(|asked| asked == LAUNCHER);
+    let cases = cases(manifest(), &sets).into_iter();
+    let cases: Vec<Case<'_>> = cases.filter(|case| !is_flag(case.factor) && is_asked(&case.factor.name)).collect();
     let mut levels: Vec<Levels> = Vec::new();
     let mut place = |of: &Levels| {
         let plain = without_flags(manifest(), of);

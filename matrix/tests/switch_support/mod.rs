@@ -15,7 +15,6 @@ use matrix::plan::{Cell, CellKind, Condition, Plan, SCHEMA, file};
 use matrix::sandbox::faults::{Calls, Effect, Endpoint, Fault};
 use matrix::sandbox::setup::Companion;
 use matrix::sandbox::{Extension, Sandbox, Setup, intake};
-use matrix::workspace;
 use object::{Object as _, ObjectSymbol as _};
 
 /// How long the platform takes to answer the registration and the subscription. What the extension does meanwhile comes before the answer.
@@ -211,18 +210,6 @@ pub fn told<S: AsRef<OsStr>>(flags: &[S]) -> String {
     let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     rustc.current_dir(env!("CARGO_MANIFEST_DIR")).args(["--target", &build::target(), "--print", "cfg"]).args(flags);
     String::from_utf8(rustc.output().unwrap().stdout).unwrap()
-}
-
-/// The library of jemalloc, compiled with these variables.
-pub fn jemalloc(variables: &[(&String, &String)]) -> Vec<u8> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("jemalloc-{}", variables.len()));
-    let mut cargo = workspace::cargo();
-    cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
-    cargo.args(["build", "--quiet", "--locked", "--package", "tikv-jemalloc-sys", "--target-dir"]).arg(&folder);
-    assert!(cargo.envs(variables.iter().copied()).status().unwrap().success());
-    let builds = fs::read_dir(folder.join("debug/build")).unwrap();
-    let mut libraries = builds.map(|build| build.unwrap().path().join("out/lib/libjemalloc.a"));
-    fs::read(libraries.find(|library| library.exists()).unwrap()).unwrap()
 }
 
 /// What a switch is called in messages.
