@@ -20,9 +20,10 @@ use crate::executable;
 const TIME: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are read.
 const MAX_ANSWER: u64 = 1 << 20;
-/// Bytes of memory, processes, and bytes of a file that a program may have. An emulator reserves more addresses than any machine has memory, and uses few.
-const LIMITS: [(Resource, u64); 3] =
-    [(Resource::RLIMIT_DATA, 1 << 30), (Resource::RLIMIT_NPROC, 64), (Resource::RLIMIT_FSIZE, 0)];
+/// Bytes of memory and processes that a program may have. An emulator reserves more addresses than any machine has memory, and uses few.
+const LIMITS: [(Resource, u64); 2] = [(Resource::RLIMIT_DATA, 1 << 30), (Resource::RLIMIT_NPROC, 64)];
+/// Bytes that an emulator may write to a file: it keeps some of what it needs in one. A program that needs no emulator may write none.
+const EMULATORS_FILE: u64 = 64 << 20;
 /// User and group of nobody, on every Linux system.
 const NOBODY: u32 = 65_534;
 
@@ -33,13 +34,14 @@ pub(super) fn ask(program: &[u8]) -> Result<Value, String> {
     let file = place.path().join("program");
     executable::write(&file, program).map_err(|error| error.to_string())?;
     let start = emulator::start(&file).map_err(|missing| missing.to_string())?;
+    let file_size = if start.program == file { 0 } else { EMULATORS_FILE };
     let mut command = Command::new(start.program);
     command.args(start.arguments).arg("--version=json").current_dir("/").env_clear();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     if geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);
     }
-    isolate(&mut command);
+    isolate(&mut command, file_size);
     let child = command.spawn().map_err(|error| format!("it cannot be started without privileges: {error}"))?;
     serde_json::from_slice(&answer(child)?).map_err(|error| format!("--version=json cannot be read: {error}"))
 }
@@ -69,12 +71,12 @@ fn answer(mut child: Child) -> Result<Vec<u8>, String> {
 }
 
 #[expect(unsafe_code, reason = "the only way to act in the child between fork and exec")]
-fn isolate(command: &mut Command) {
-    let hook = || -> io::Result<()> {
+fn isolate(command: &mut Command, file_size: u64) {
+    let hook = move || -> io::Result<()> {
         nix::sys::prctl::set_no_new_privs()?;
         nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
         unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC)?;
-        for (resource, limit) in LIMITS {
+        for (resource, limit) in LIMITS.into_iter().chain([(Resource::RLIMIT_FSIZE, file_size)]) {
             setrlimit(resource, limit, limit)?;
         }
         Ok(())
