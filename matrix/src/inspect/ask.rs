@@ -5,11 +5,14 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use rustix::process::geteuid;
 use serde_json::Value;
 
@@ -36,7 +39,7 @@ pub(super) fn ask(program: &[u8]) -> Result<Value, String> {
     let start = emulator::start(&file).map_err(|missing| missing.to_string())?;
     let file_size = if start.program == file { 0 } else { EMULATORS_FILE };
     let mut command = Command::new(start.program);
-    command.args(start.arguments).arg("--version=json").current_dir("/").env_clear();
+    command.args(start.arguments).arg("--version=json").current_dir("/").env_clear().process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     if geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);
@@ -46,35 +49,43 @@ pub(super) fn ask(program: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(&answer(child)?).map_err(|error| format!("--version=json cannot be read: {error}"))
 }
 
-/// Waits for the end of a program, and kills it if that does not come.
+/// Waits for the end of a program, and kills it if that does not come. What it has started ends with it: it could keep the answer's pipe open for ever.
 fn answer(mut child: Child) -> Result<Vec<u8>, String> {
+    let (sender, receiver) = mpsc::channel();
     let output = child.stdout.take();
-    let reader = thread::spawn(move || {
+    thread::spawn(move || {
         let mut answer = Vec::new();
-        output.map_or(Ok(0), |output| output.take(MAX_ANSWER).read_to_end(&mut answer)).map(|_| answer)
+        let read = output.map_or(Ok(0), |output| output.take(MAX_ANSWER).read_to_end(&mut answer));
+        // Nobody waits any more if the time is up.
+        let _ = sender.send(read.map(|_| answer));
     });
     let end = Instant::now() + TIME;
     let status = loop {
         match child.try_wait().map_err(|error| error.to_string())? {
-            Some(status) => break status,
             None if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
-            None => {
-                let _ = child.kill().and_then(|()| child.wait());
-                return Err(format!("--version=json took longer than {} s", TIME.as_secs()));
-            }
+            status => break status,
         }
+    };
+    if let Some(group) = i32::try_from(child.id()).ok().map(Pid::from_raw) {
+        let _ = killpg(group, Signal::SIGKILL);
+    }
+    let late = || format!("--version=json took longer than {} s", TIME.as_secs());
+    let Some(status) = status else {
+        let _ = child.wait();
+        return Err(late());
     };
     if !status.success() {
         return Err(format!("--version=json ended with {status}"));
     }
-    reader.join().map_err(|_| "its answer cannot be read".to_owned())?.map_err(|error| error.to_string())
+    let left = end.saturating_duration_since(Instant::now());
+    receiver.recv_timeout(left).map_err(|_| late())?.map_err(|error| error.to_string())
 }
 
 #[expect(unsafe_code, reason = "the only way to act in the child between fork and exec")]
 fn isolate(command: &mut Command, file_size: u64) {
     let hook = move || -> io::Result<()> {
         nix::sys::prctl::set_no_new_privs()?;
-        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
         unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC)?;
         for (resource, limit) in LIMITS.into_iter().chain([(Resource::RLIMIT_FSIZE, file_size)]) {
             setrlimit(resource, limit, limit)?;

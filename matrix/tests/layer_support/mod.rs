@@ -49,12 +49,15 @@ pub fn program() -> Vec<u8> {
 
 /// The same, with further options of the compiler.
 pub fn compiled<S: AsRef<OsStr>>(options: &[S]) -> Vec<u8> {
+    answering(&format!("println!(\"{{}}\", {:?});", told().to_string()), options)
+}
+
+/// A program that does this if it is asked what it is.
+pub fn answering<S: AsRef<OsStr>>(answer: &str, options: &[S]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("program.rs");
-    let code = format!(
-        "fn main() {{ if std::env::args().nth(1).as_deref() == Some(\"--version=json\") {{ println!(\"{{}}\", {:?}) }} }}",
-        told().to_string()
-    );
+    let code =
+        format!("fn main() {{ if std::env::args().nth(1).as_deref() == Some(\"--version=json\") {{ {answer} }} }}");
     fs::write(&source, code).unwrap();
     let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     rustc.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-C", "target-feature=+crt-static", "-C", "strip=symbols"]);
