@@ -52,13 +52,13 @@ pub fn limit_levels(config: &mut Config, memory_mb: Option<&str>) {
 
 /// Compresses; once that is `urgent`, from the beginning and at a fast level.
 pub(super) fn compress(body: &[u8], level: i32, urgent: &AtomicBool) -> io::Result<Vec<u8>> {
-    if level > QUICK_LEVEL
-        && let Some(compressed) = compress_unless_urgent(body, level, urgent)?
-    {
-        return Ok(compressed);
+    if level <= QUICK_LEVEL {
+        return zstd::bulk::compress(body, level);
     }
-    let level = if level > QUICK_LEVEL { FAST_LEVEL } else { level };
-    zstd::bulk::compress(body, level)
+    match compress_unless_urgent(body, level, urgent)? {
+        Some(compressed) => Ok(compressed),
+        None => zstd::bulk::compress(body, FAST_LEVEL),
+    }
 }
 
 /// None if it became urgent before it was done.
@@ -118,7 +118,11 @@ mod tests {
             assert_eq!(zstd::bulk::decompress(&compressed(level, urgent), body.len()).unwrap(), body);
         }
         assert!(compressed(19, false).len() < compressed(3, false).len());
-        assert_eq!(compressed(19, true), compressed(FAST_LEVEL, false));
+        for level in [19, QUICK_LEVEL + 1] {
+            assert_eq!(compressed(level, true), compressed(FAST_LEVEL, false), "{level}");
+        }
+        assert_eq!(compressed(QUICK_LEVEL, true), compressed(QUICK_LEVEL, false));
+        assert_ne!(compressed(QUICK_LEVEL, true), compressed(FAST_LEVEL, true));
     }
 
     #[test]

@@ -81,19 +81,56 @@ impl Custom {
     /// What was given up since this was last asked.
     pub fn take_dropped(&mut self) -> Dropped {
         let values = self.contexts.take_refused();
-        if values > 0 && !std::mem::replace(&mut self.told.refused, true) {
-            log::warn!(
-                "DOGSTATSD | Failed to insert metric: more than {MAX_BUCKETS} combinations of name and tags between two flushes, or too \
-                 large ones; what is new is dropped and counted"
-            );
-        }
         let datagrams = self.inbox.as_mut().map_or(0, Inbox::take_lost);
-        if datagrams > 0 && !std::mem::replace(&mut self.told.lost, true) {
-            log::warn!(
-                "DOGSTATSD | {datagrams} datagrams came faster than they could be read, or were too long; they and further ones are \
-                 dropped and counted (DD_DOGSTATSD_QUEUE_SIZE, DD_DOGSTATSD_SO_RCVBUF and DD_DOGSTATSD_BUFFER_SIZE make room)"
-            );
+        for warning in self.told.warnings(values, datagrams) {
+            log::warn!("{warning}");
         }
         Dropped { values, datagrams, ..Dropped::default() }
+    }
+}
+
+impl Told {
+    /// One for each kind of loss that has not been told yet.
+    fn warnings(&mut self, values: u64, datagrams: u64) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if values > 0 && !std::mem::replace(&mut self.refused, true) {
+            warnings.push(format!(
+                "DOGSTATSD | Failed to insert metric: more than {MAX_BUCKETS} combinations of name and tags between two flushes, or too \
+                 large ones; what is new is dropped and counted"
+            ));
+        }
+        if datagrams > 0 && !std::mem::replace(&mut self.lost, true) {
+            warnings.push(format!(
+                "DOGSTATSD | {datagrams} datagrams came faster than they could be read, or were too long; they and further ones are \
+                 dropped and counted (DD_DOGSTATSD_QUEUE_SIZE, DD_DOGSTATSD_SO_RCVBUF and DD_DOGSTATSD_BUFFER_SIZE make room)"
+            ));
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_loss_is_told_once_when_it_first_happens() {
+        let mut told = Told::default();
+        assert!(told.warnings(0, 0).is_empty());
+        let refused = told.warnings(1, 0);
+        assert!(refused.len() == 1 && refused[0].contains("Failed to insert metric"), "{refused:?}");
+        let lost = told.warnings(1, 7);
+        assert!(lost.len() == 1 && lost[0].contains("7 datagrams"), "{lost:?}");
+        assert!(told.warnings(1, 1).is_empty());
+    }
+
+    #[test]
+    fn values_that_do_not_fit_are_counted_once() {
+        let mut custom = Custom::new(None, None);
+        for number in 0..MAX_BUCKETS + 3 {
+            custom.gather(format!("m:1|c|#number:{number}").as_bytes());
+        }
+        assert_eq!(custom.take_dropped(), Dropped { values: 3, ..Dropped::default() });
+        assert_eq!(custom.take_dropped(), Dropped::default());
     }
 }

@@ -21,9 +21,9 @@ use super::{
     on_demand,
 };
 use crate::{
-    aggregate::{LogQueue, Points, logs::LogBatch},
+    aggregate::{LogQueue, Points, logs::LogBatch, points::MAX_SERIES},
     config::{Config, FlushStrategy},
-    flush::{Flusher, MAX_BYTES},
+    flush::{Dropped, Flusher, MAX_BYTES},
     ingest::telemetry::test_batches::{Sender, channel},
     intake,
     platform::{Control, Environment, ExtensionId, RuntimeApi, raw::Raw},
@@ -31,6 +31,7 @@ use crate::{
         event::{Batch, parse},
         invocation::{Processor, Settings},
         log::{Origin, Rules},
+        metric::Point,
         tags::FunctionTags,
     },
 };
@@ -114,6 +115,26 @@ async fn a_platform_that_is_unreachable_for_thirty_seconds_causes_a_flush_and_is
 
 fn log_line() -> Batch {
     parse(br#"[{"time": "2022-10-21T14:05:03.165Z", "type": "function", "record": "hello"}]"#, 0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn points_that_do_not_fit_are_counted_with_the_next_flush() {
+    let (mut engine, _telemetry) = engine();
+    for number in 0..MAX_SERIES + 2 {
+        let tags = Arc::from([number.to_string()]);
+        engine.points.push(&Point { name: "m", value: 1.0, time: 0, tags });
+    }
+    engine.points.drain();
+    engine.start_flush();
+    assert_eq!(engine.flusher.drop_unconfirmed(), Dropped { sketches: 2, ..Dropped::default() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn runtime_is_named_at_the_first_invocation() {
+    let (mut engine, _telemetry) = engine();
+    assert!(engine.processor.wants_runtime());
+    engine.invoked(&"r".into());
+    assert!(!engine.processor.wants_runtime());
 }
 
 /// A flusher that is full and whose client is never built.

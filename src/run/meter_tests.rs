@@ -33,6 +33,12 @@ impl Machine {
         }
     }
 
+    fn close_files(&self) {
+        for file in fs::read_dir(self.directory.path().join("7/fd")).unwrap() {
+            fs::remove_file(file.unwrap().path()).unwrap();
+        }
+    }
+
     fn meter(&self, overlapping: bool) -> Meter {
         Meter::new(&Proc::at(self.directory.path()), overlapping)
     }
@@ -106,6 +112,17 @@ fn an_invocation_is_measured_from_its_beginning_to_each_of_its_ends() {
     assert_eq!(told(&mut meter, &reported("a")), consumed(3));
     assert!(meter.open.is_empty());
     assert!(told(&mut meter, &done("a")).is_empty(), "what is over is over");
+}
+
+#[test]
+fn a_peak_between_start_and_end_is_seen_by_the_sample_that_was_due() {
+    let machine = Machine::new();
+    let mut meter = machine.meter(false);
+    meter.observe(&begun("a"));
+    machine.open_files(5);
+    meter.sample();
+    machine.close_files();
+    assert!(told(&mut meter, &done("a")).contains(&"fd_use=5".to_owned()));
 }
 
 #[test]
