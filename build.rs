@@ -1,6 +1,11 @@
 //! Exports what cargo knows about this build, for `build_info.rs`; decides nothing.
 
-use std::{env, process::Command};
+use std::{env, fs, path::Path, process::Command};
+
+/// What the extension is built from, without the crates of others.
+const SOURCES: [&str; 4] = ["src", "build.rs", "Cargo.toml", "Cargo.lock"];
+/// Has the commit in it where git has made an archive of it.
+const ARCHIVED: &str = ".git_archival.txt";
 
 fn main() {
     let fact = |name: &str| env::var(name).unwrap_or_default();
@@ -16,21 +21,37 @@ fn main() {
     println!("cargo::rustc-env=BOTTLECAP_TARGET_FEATURES={}", fact("CARGO_CFG_TARGET_FEATURE"));
     println!("cargo::rustc-env=BOTTLECAP_FLAGS={flags}");
     println!("cargo::rustc-env=BOTTLECAP_GIT_SHA={}", git_sha());
-    println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=BOTTLECAP_GIT_SHA");
+    for path in SOURCES.into_iter().chain([ARCHIVED]).filter(|path| Path::new(path).exists()) {
+        println!("cargo::rerun-if-changed={path}");
+    }
     if let Some(head) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo::rerun-if-changed={head}");
     }
 }
 
-/// The commit that is built: from the environment where the sources come without their history (a container image), else from git.
+/// The commit that is built, with `-dirty` behind it where the sources differ from it: from the environment where they come without their history (a container
+/// image), else from git, else from what git writes into an archive of a commit.
 fn git_sha() -> String {
-    env::var("BOTTLECAP_GIT_SHA")
-        .ok()
-        .or_else(|| git(&["rev-parse", "--short=12", "HEAD"]))
-        .unwrap_or_else(|| "unknown".to_owned())
+    let told = env::var("BOTTLECAP_GIT_SHA").ok().filter(|sha| !sha.is_empty());
+    told.or_else(committed).or_else(archived).unwrap_or_else(|| "unknown".to_owned())
 }
 
+/// None where the folder is not a part of a repository, though it may lie in one.
+fn committed() -> Option<String> {
+    git(&["ls-files", "--error-unmatch", "--", "build.rs"])?;
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let differs = git(&[&["--no-optional-locks", "status", "--porcelain", "--"], &SOURCES[..]].concat());
+    Some(if differs.is_some() { commit + "-dirty" } else { commit })
+}
+
+fn archived() -> Option<String> {
+    let text = fs::read_to_string(ARCHIVED).ok()?;
+    let commit = text.trim().strip_prefix("node: ")?.get(..12)?;
+    commit.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| commit.to_owned())
+}
+
+/// What git answers; None if it fails, or says nothing.
 fn git(arguments: &[&str]) -> Option<String> {
     let output = Command::new("git").args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

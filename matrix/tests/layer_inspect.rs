@@ -190,6 +190,8 @@ fn a_manifest_that_contradicts_itself_is_refused_without_a_start() {
         it["programs"]["extensions/datadog-agent"]["git_sha"] = "c0ffee00c0ffee".into();
     };
     with(commit).assert_refused(&[], "commit c0ffee00c0ffee is not in the file");
+    let dirty = |it: &mut Value| it["programs"]["extensions/datadog-agent"]["git_sha"] = "0123456789-dirty".into();
+    with(dirty).assert_refused(&[], "it was built from sources that differ from their commit");
     with(|it| it["programs"] = Value::Object(serde_json::Map::new()))
         .assert_refused(&[], "the manifest does not say what");
 }

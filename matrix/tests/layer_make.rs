@@ -307,3 +307,14 @@ fn another_compiler_is_refused_before_anything_is_built() {
     assert_eq!(status, 6, "{said}");
     assert!(said.contains("rustc 1.2.3 (abc 2015-01-01)") && said.contains("rustup toolchain install"), "{said}");
 }
+
+#[test]
+fn sources_that_are_no_commits_are_refused_where_that_was_asked_for() {
+    let workspace = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(workspace.path().join(name), text).unwrap();
+    std::fs::create_dir(workspace.path().join("src")).unwrap();
+    write("Cargo.toml", "[package]\nname = \"bottlecap\"\nversion = \"1.0.0\"\n");
+    write("src/main.rs", "fn main() {}");
+    let (status, said) = ended(matrix(&["layer", "--refuse-dirty"]).current_dir(workspace.path()));
+    assert!(status == 1 && said.contains("the sources are not those of a commit (unknown+"), "{status} {said}");
+}

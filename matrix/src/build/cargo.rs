@@ -1,7 +1,7 @@
 //! One call of cargo: what it is told, what it says, and how a person repeats it.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,26 +10,14 @@ use std::thread;
 use serde::Deserialize;
 
 use super::Failure;
-use super::paths;
 use super::recipe::Recipe;
+use super::{paths, surroundings};
 use crate::flavour::Tools;
 use crate::invoke::build::Profile;
 use crate::workspace;
 
 /// How much of the compiler's output is kept of a failure, in lines from its end.
 const OUTPUT_LINES: usize = 40;
-
-/// Variables of the surroundings that would change what is built, or where it is looked for.
-const FOREIGN: [&str; 7] = [
-    "RUSTFLAGS",
-    "CARGO_ENCODED_RUSTFLAGS",
-    "CARGO_BUILD_RUSTFLAGS",
-    "CARGO_BUILD_TARGET",
-    "CARGO_TARGET_DIR",
-    "JEMALLOC_SYS_WITH_MALLOC_CONF",
-    // Where cargo runs this program, it has put the libraries of its own compiler there, and there are others.
-    "LD_LIBRARY_PATH",
-];
 
 /// The target of plain builds. It is always given, because flags for no target in particular are also those of build scripts.
 pub fn target() -> String {
@@ -49,16 +37,26 @@ pub struct Call {
     variables: BTreeMap<String, String>,
     manifest: PathBuf,
     /// None for where the workspace itself is built, and what it needs is there already.
-    target_directory: Option<PathBuf>,
+    apart: Option<Apart>,
     profile: Profile,
     /// Whether the program keeps its names.
     named: bool,
+}
+
+/// A place in which nothing but the call decides what is built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Apart {
+    target_directory: PathBuf,
+    /// Cargo's.
+    home: PathBuf,
 }
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub program: PathBuf,
+    /// With which optimization cargo says that it was compiled.
+    pub opt_level: String,
     /// Whether cargo had nothing to compile.
     pub fresh: bool,
 }
@@ -69,18 +67,24 @@ impl Call {
     pub fn new(binary: &'static str, recipe: &Recipe, tools: &Tools, root: &Path, builds: &Path) -> Self {
         let plain = recipe.rustflags.is_empty() && recipe.env.is_empty() && recipe.workspace.is_none();
         let shared = tools.profile == Profile::Dev && plain;
-        let beside = if shared { Vec::new() } else { paths::remapped(root) };
-        let mut variables = recipe.variables(&beside);
-        if !shared {
-            // For the target, which keeps out what the surroundings say for all of them.
-            let name = tools.c_flags_variable();
-            let flags = variables.get(&name).into_iter().cloned().chain(paths::remapped_in_c(root));
-            let flags = flags.collect::<Vec<_>>().join(" ");
-            variables.insert(name, flags);
-        }
-        variables.extend(tools.variables.clone());
         let group = recipe.group().0;
         let folder = tools.folder().map_or_else(|| group.clone(), |of| format!("{of}-{group}"));
+        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        let builds = absolute(builds.to_owned());
+        let apart =
+            (!shared).then(|| Apart { target_directory: builds.join(folder), home: surroundings::home(&builds) });
+        let mut variables = recipe.variables(&[]);
+        if let Some(apart) = &apart {
+            let homes: Vec<PathBuf> = surroundings::users_home().into_iter().chain([apart.home.clone()]).collect();
+            variables = recipe.variables(&paths::remapped(root, &homes));
+            // For the target, which keeps out what the surroundings say for all of them.
+            let name = tools.c_flags_variable();
+            let flags = variables.get(&name).into_iter().cloned().chain(paths::remapped_in_c(root, &homes));
+            let flags = flags.collect::<Vec<_>>().join(" ");
+            variables.insert(name, flags);
+            variables.extend(apart.variables(root));
+        }
+        variables.extend(tools.variables.clone());
         Self {
             binary,
             command: tools.command.clone(),
@@ -89,8 +93,8 @@ impl Call {
             options: tools.options(),
             features: recipe.features.clone(),
             variables,
-            manifest: recipe.workspace(root).join("Cargo.toml"),
-            target_directory: (!shared).then(|| builds.join(folder)),
+            manifest: absolute(recipe.workspace(root).join("Cargo.toml")),
+            apart,
             profile: tools.profile,
             named: false,
         }
@@ -110,10 +114,10 @@ impl Call {
                 .map(Into::into)
                 .into();
         arguments.extend(self.options.iter().map(Into::into));
-        if let Some(directory) = &self.target_directory {
+        if let Some(apart) = &self.apart {
             arguments.extend(["--manifest-path".into(), self.manifest.clone().into()]);
             arguments.extend(["--target".into(), self.target.clone().into()]);
-            arguments.extend(["--target-dir".into(), directory.into()]);
+            arguments.extend(["--target-dir".into(), apart.target_directory.clone().into()]);
         } else {
             arguments.extend(workspace::AS_TESTS_ARE_BUILT.map(Into::into));
         }
@@ -136,24 +140,39 @@ impl Call {
         let arguments = self.arguments(None);
         let arguments = arguments.iter().map(|argument| quoted(&argument.to_string_lossy()));
         let command = self.command.as_ref().map_or_else(|| "cargo".to_owned(), |path| quoted(&path.to_string_lossy()));
-        variables.chain([command]).chain(arguments).collect::<Vec<_>>().join(" ")
+        let call = variables.chain([command]).chain(arguments).collect::<Vec<_>>().join(" ");
+        match &self.apart {
+            Some(_) => format!("(cd {} && env -i PATH=\"$PATH\" HOME=\"$HOME\" {call})", surroundings::TOP),
+            None => call,
+        }
     }
 
     /// Runs it, and tells `progress` which crate is being compiled.
     pub fn run(&self, root: &Path, progress: &(dyn Fn(&str) + Sync)) -> Result<Outcome, Failure> {
+        self.run_beside(root, std::env::vars_os(), progress)
+    }
+
+    /// The same where these are the variables of the surroundings.
+    pub(super) fn run_beside(
+        &self,
+        root: &Path,
+        surroundings: impl Iterator<Item = (OsString, OsString)>,
+        progress: &(dyn Fn(&str) + Sync),
+    ) -> Result<Outcome, Failure> {
         let failure = |output: String| Failure { command: self.shell(), output };
         let mut command = self
             .command
             .as_ref()
             .map_or_else(workspace::cargo, |program| workspace::shell_environment(Command::new(program)));
-        // Where the workspace itself is built, is for the surroundings to say.
-        let stays = |name: &OsStr| self.target_directory.is_none() && name == "CARGO_TARGET_DIR";
-        let foreign = std::env::vars_os().map(|(name, _)| name).filter(|name| is_foreign(name) && !stays(name));
-        for name in foreign {
-            command.env_remove(name);
+        command.current_dir(root);
+        if let Some(apart) = &self.apart {
+            surroundings::close(&mut command, surroundings);
+            surroundings::prepare(&apart.home, root, surroundings::users_home().as_deref())
+                .map_err(|error| failure(error.to_string()))?;
+            command.current_dir(surroundings::TOP);
         }
         command.args(self.arguments(Some("json-render-diagnostics")));
-        command.envs(&self.variables).current_dir(root);
+        command.envs(&self.variables);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| failure(format!("cargo cannot be started: {error}")))?;
         let (messages, words) = (child.stdout.take(), child.stderr.take());
@@ -165,7 +184,9 @@ impl Call {
         });
         let status = child.wait().map_err(|error| failure(error.to_string()))?;
         match messages.program {
-            Some(program) if status.success() => Ok(Outcome { program, fresh: messages.fresh }),
+            Some(program) if status.success() => {
+                Ok(Outcome { program, opt_level: messages.opt_level, fresh: messages.fresh })
+            }
             _ => Err(failure(said.get(said.len().saturating_sub(OUTPUT_LINES)..).unwrap_or_default().join("\n"))),
         }
     }
@@ -177,11 +198,14 @@ pub fn quietly(command: &mut Command) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-fn is_foreign(name: &OsStr) -> bool {
-    let name = name.to_string_lossy();
-    FOREIGN.contains(&name.as_ref())
-        || name.starts_with("CARGO_PROFILE_")
-        || (name.starts_with("CARGO_TARGET_") && name.ends_with("_RUSTFLAGS"))
+impl Apart {
+    /// What cargo is told of the place. Above the workspace, it does not see which toolchain that names.
+    fn variables(&self, root: &Path) -> BTreeMap<String, String> {
+        let home = ("CARGO_HOME".to_owned(), self.home.to_string_lossy().into_owned());
+        let told = std::env::var("RUSTUP_TOOLCHAIN").ok().or_else(|| surroundings::toolchain(root));
+        let toolchain = told.map(|toolchain| ("RUSTUP_TOOLCHAIN".to_owned(), toolchain));
+        toolchain.into_iter().chain([home]).collect()
+    }
 }
 
 fn quoted(text: &str) -> String {
@@ -198,23 +222,33 @@ fn quoted(text: &str) -> String {
 struct Message {
     executable: Option<PathBuf>,
     fresh: Option<bool>,
+    profile: Option<Compiled>,
+}
+
+#[derive(Default, Deserialize)]
+struct Compiled {
+    opt_level: String,
 }
 
 /// What cargo's messages come to.
 #[derive(Default)]
 struct Messages {
     program: Option<PathBuf>,
+    opt_level: String,
     fresh: bool,
 }
 
 impl Messages {
     fn read(messages: impl Read, binary: &str) -> Self {
         let lines = BufReader::new(messages).lines().map_while(Result::ok);
-        let mut read = Self { program: None, fresh: true };
+        let mut read = Self { fresh: true, ..Self::default() };
         for message in lines.filter_map(|line| serde_json::from_str::<Message>(&line).ok()) {
             read.fresh &= message.fresh.unwrap_or(true);
             let ours = message.executable.filter(|path| path.file_name().is_some_and(|name| name == binary));
-            read.program = ours.or(read.program);
+            if let Some(program) = ours {
+                read.program = Some(program);
+                read.opt_level = message.profile.unwrap_or_default().opt_level;
+            }
         }
         read
     }
@@ -256,13 +290,18 @@ mod tests {
     #[test]
     fn the_command_can_be_pasted() {
         let shell = call().shell();
-        let start = "CARGO_PROFILE_RELEASE_OPT_LEVEL=3 CFLAGS_";
-        assert!(shell.starts_with(start) && shell.contains("-ffile-prefix-map=/the/root=."), "{shell}");
+        let start = "(cd / && env -i PATH=\"$PATH\" HOME=\"$HOME\" CARGO_HOME=/builds/cargo-home ";
+        assert!(shell.starts_with(start), "{shell}");
+        assert!(
+            shell.contains(" CARGO_PROFILE_RELEASE_OPT_LEVEL=3 CFLAGS_")
+                && shell.contains("-ffile-prefix-map=/the/root=."),
+            "{shell}"
+        );
         let flags = " RUSTFLAGS='-C link-arg=-Wl,-z,now --remap-path-prefix=/the/root=.";
         assert!(shell.contains(flags), "{shell}");
-        assert!(shell.contains("' cargo build --profile release --locked "), "{shell}");
+        assert!(shell.contains(" cargo build --profile release --locked "), "{shell}");
         assert!(shell.contains(" --manifest-path /the/root/Cargo.toml "), "{shell}");
-        assert!(shell.ends_with(" --no-default-features --features a,b"), "{shell}");
+        assert!(shell.ends_with(" --no-default-features --features a,b)"), "{shell}");
         assert!(shell.contains(&format!(" --target {} --target-dir /builds/", target())), "{shell}");
     }
 
@@ -270,7 +309,7 @@ mod tests {
     fn names_are_kept_by_the_last_step_alone() {
         let shell = call().named().shell();
         assert!(
-            shell.contains(" cargo rustc --profile release --locked ") && shell.ends_with(" a,b -- -C strip=none"),
+            shell.contains(" cargo rustc --profile release --locked ") && shell.ends_with(" a,b -- -C strip=none)"),
             "{shell}"
         );
     }
@@ -303,7 +342,7 @@ mod tests {
         };
         let call = Call::new("bottlecap", &Recipe::default(), &zig, Path::new("/root"), Path::new("/builds"));
         let shell = call.shell();
-        assert!(shell.starts_with("CARGO_ZIGBUILD_ZIG_PATH=/the/zig/zig "), "{shell}");
+        assert!(shell.contains(" CARGO_ZIGBUILD_ZIG_PATH=/the/zig/zig "), "{shell}");
         assert!(shell.contains(" /the/zig/cargo-zigbuild zigbuild --profile release --locked "), "{shell}");
         assert!(
             shell.contains(" -Zbuild-std=std,panic_abort ")
@@ -323,16 +362,6 @@ mod tests {
         assert_eq!(quoted("a b"), "'a b'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
         assert_eq!(quoted(""), "''");
-    }
-
-    #[test]
-    fn what_would_change_a_build_is_kept_out() {
-        for name in ["RUSTFLAGS", "CARGO_PROFILE_RELEASE_LTO", "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS"] {
-            assert!(is_foreign(name.as_ref()), "{name}");
-        }
-        for name in ["PATH", "CARGO_HOME", "CC", "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER"] {
-            assert!(!is_foreign(name.as_ref()), "{name}");
-        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod progress;
 pub mod recipe;
 mod run;
 pub mod sources;
+mod surroundings;
 mod testimony;
 mod work;
 

@@ -5,21 +5,23 @@
 
 use std::path::{Path, PathBuf};
 
-/// Flags of rustc that tell a path below the root as `./…`, and one of a dependency as `/crates/name-version/…`. A path with a blank in it cannot be told
-/// to cargo in a variable, and is left as it is.
-pub fn remapped(root: &Path) -> Vec<String> {
-    replaced(root).map(|(from, to)| format!("--remap-path-prefix={from}={to}")).collect()
+use super::surroundings::users_home;
+
+/// Flags of rustc that tell a path below the root as `./…`, and one of a dependency, seen through one of these homes of cargo's, as `/crates/name-version/…`. A
+/// path with a blank in it cannot be told to cargo in a variable, and is left as it is.
+pub fn remapped(root: &Path, homes: &[PathBuf]) -> Vec<String> {
+    replaced(root, homes).map(|(from, to)| format!("--remap-path-prefix={from}={to}")).collect()
 }
 
 /// The same for the C compiler. It is about the text of paths alone, and so no other code comes of it.
-pub fn remapped_in_c(root: &Path) -> Vec<String> {
-    replaced(root).map(|(from, to)| format!("-ffile-prefix-map={from}={to}")).collect()
+pub fn remapped_in_c(root: &Path, homes: &[PathBuf]) -> Vec<String> {
+    replaced(root, homes).map(|(from, to)| format!("-ffile-prefix-map={from}={to}")).collect()
 }
 
-/// What paths begin with here, and everywhere.
-fn replaced(root: &Path) -> impl Iterator<Item = (String, &'static str)> {
+/// What paths begin with here, and everywhere. What comes later counts first.
+fn replaced(root: &Path, homes: &[PathBuf]) -> impl Iterator<Item = (String, &'static str)> {
     let ours = std::iter::once((root.to_owned(), "."));
-    let all = ours.chain(sources().into_iter().map(|folder| (folder, "/crates")));
+    let all = ours.chain(sources(homes).into_iter().map(|folder| (folder, "/crates")));
     let told = all.filter_map(|(from, to)| Some((from.to_str()?.to_owned(), to)));
     told.filter(|(from, _)| !from.contains(char::is_whitespace))
 }
@@ -28,20 +30,18 @@ fn replaced(root: &Path) -> impl Iterator<Item = (String, &'static str)> {
 pub fn named(program: &[u8], root: &Path) -> Option<String> {
     // Our own sources, and what is generated beside them; the root by itself may be as short as `/src`.
     let ours = ["src/", "target/"].map(|part| root.join(part));
-    let folders = ours.into_iter().chain(sources().into_iter().map(|folder| folder.join("")));
-    let mut texts = folders.filter_map(|folder| folder.to_str().map(str::to_owned));
+    let folders = ours.into_iter().chain(sources(&users_home().into_iter().collect::<Vec<_>>()));
+    let mut texts = folders.map(|folder| folder.join("")).filter_map(|folder| folder.to_str().map(str::to_owned));
     texts.find(|text| program.windows(text.len()).any(|window| window == text.as_bytes()))
 }
 
-/// Where cargo has unpacked the dependencies, one folder for each registry, sorted. It is there before anything is built here, because this program has
-/// dependencies as well.
-fn sources() -> Vec<PathBuf> {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
-    let folders = home.and_then(|home| std::fs::read_dir(home.join("registry/src")).ok());
-    let mut folders: Vec<PathBuf> = folders.into_iter().flatten().flatten().map(|folder| folder.path()).collect();
-    folders.sort();
-    folders
+/// Where cargo has unpacked the dependencies, one folder for each registry, sorted, as seen through each of these homes. They are there before anything is
+/// built here, because this program has dependencies as well.
+fn sources(homes: &[PathBuf]) -> Vec<PathBuf> {
+    let folders = users_home().and_then(|home| std::fs::read_dir(home.join("registry/src")).ok());
+    let mut names: Vec<_> = folders.into_iter().flatten().flatten().map(|folder| folder.file_name()).collect();
+    names.sort();
+    homes.iter().flat_map(|home| names.iter().map(|name| home.join("registry/src").join(name))).collect()
 }
 
 #[cfg(test)]
@@ -50,11 +50,15 @@ mod tests {
 
     #[test]
     fn neither_the_workspace_nor_the_dependencies_are_told_by_their_place() {
-        let flags = remapped(Path::new("/some/where"));
+        let homes = [PathBuf::from("/a/home"), PathBuf::from("/another")];
+        let flags = remapped(Path::new("/some/where"), &homes);
         assert_eq!(flags.first().map(String::as_str), Some("--remap-path-prefix=/some/where=."));
         // This test is built from dependencies, wherever they are.
-        assert!(flags.iter().skip(1).any(|flag| flag.ends_with("=/crates")), "{flags:?}");
-        let in_c = remapped_in_c(Path::new("/some/where"));
+        for home in ["/a/home", "/another"] {
+            let start = format!("--remap-path-prefix={home}/registry/src/");
+            assert!(flags.iter().any(|flag| flag.starts_with(&start) && flag.ends_with("=/crates")), "{flags:?}");
+        }
+        let in_c = remapped_in_c(Path::new("/some/where"), &homes);
         assert_eq!(in_c.first().map(String::as_str), Some("-ffile-prefix-map=/some/where=."));
         assert_eq!(in_c.len(), flags.len());
     }
@@ -71,6 +75,6 @@ mod tests {
 
     #[test]
     fn a_path_that_cannot_be_told_is_left_out() {
-        assert!(!remapped(Path::new("/some where")).iter().any(|flag| flag.contains("some where")));
+        assert!(!remapped(Path::new("/some where"), &[]).iter().any(|flag| flag.contains("some where")));
     }
 }

@@ -12,7 +12,7 @@ use super::ledger::Ledger;
 use super::progress::Progress;
 use super::recipe::Recipe;
 use super::work::{Job, Workshop};
-use super::{Built, Error, Failure, Origin, sources};
+use super::{Built, Error, Failure, Origin, sources, surroundings};
 use crate::flavour::{Flavours, Toolbox, Tools};
 use crate::invoke::build::{Profile, target_directory};
 use crate::manifest::{Manifest, check};
@@ -169,6 +169,13 @@ fn all(workshop: &Workshop, cells: &[Cell], ledger: &mut Ledger) -> Result<End, 
     let is_current = |job: &Job| ledger.line(&job.cell().id).is_some_and(|line| workshop.is_current(job, line));
     let (current, due): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_current);
     Flavours::embedded()?.check_programs(due.iter().map(|job| &job.cell().levels))?;
+    let ignored = surroundings::ignored(std::env::vars_os().map(|(name, _)| name));
+    if !due.is_empty() && !ignored.is_empty() {
+        eprintln!(
+            "note: set here, and kept out of every build so that it is the same everywhere: {}",
+            ignored.join(", ")
+        );
+    }
     let progress = Progress::new(current.len() + due.len());
     for job in &current {
         progress.done(&job.cell().id, "is there already");

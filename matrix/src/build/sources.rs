@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::hash;
@@ -11,9 +11,31 @@ use super::hash;
 const PARTS: [&str; 8] =
     ["src", "build.rs", "Cargo.toml", "Cargo.lock", "fips", "rust-toolchain.toml", ".cargo", "matrix/Cargo.toml"];
 
-/// A name for the sources as they are now: two builds with the same name are from the same sources. `beside` is what else in the repository decides what
-/// is made.
+/// What a program's own word for its commit ends with where the sources differed from that.
+pub const DIRTY: &str = "-dirty";
+
+/// Has the commit in it where git has made an archive of it.
+const ARCHIVED: &str = ".git_archival.txt";
+/// Names the commit for sources without a history.
+const TOLD: &str = "BOTTLECAP_GIT_SHA";
+
+/// A name for the sources as they are now: two builds with the same name are from the same sources. It is the commit, with `+` and a hash behind it where they
+/// differ from it, or where there is no history to compare them with. `beside` is what else in the repository decides what is made.
 pub fn state(root: &Path, beside: &[&'static str]) -> io::Result<String> {
+    // A folder may lie in a repository without being a part of it.
+    if git(root, &["ls-files", "--error-unmatch", "--", PARTS[2]]).is_ok() {
+        of_repository(root, beside)
+    } else {
+        of_folder(root, beside, std::env::var(TOLD).ok())
+    }
+}
+
+/// Whether this name is that of a commit, from which nothing differs.
+pub fn is_clean(state: &str) -> bool {
+    !state.contains('+')
+}
+
+fn of_repository(root: &Path, beside: &[&'static str]) -> io::Result<String> {
     let commit = git(root, &["rev-parse", "HEAD"])?;
     // The commit is printed by the program, so another commit is another program even if nothing else has changed.
     let mut parts = git(root, &with(&["diff", "HEAD", "--no-ext-diff", "--binary", "--"], beside))?;
@@ -24,6 +46,45 @@ pub fn state(root: &Path, beside: &[&'static str]) -> io::Result<String> {
     }
     let commit = String::from_utf8_lossy(&commit).trim().to_owned();
     Ok(if parts.is_empty() { commit } else { format!("{commit}+{}", hash::hexadecimal(&parts)) })
+}
+
+fn of_folder(root: &Path, beside: &[&'static str], told: Option<String>) -> io::Result<String> {
+    let archived = || {
+        let text = fs::read_to_string(root.join(ARCHIVED)).ok()?;
+        let commit = text.trim().strip_prefix("node: ")?.to_owned();
+        commit.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(commit)
+    };
+    let commit = told.filter(|told| !told.is_empty()).or_else(archived).unwrap_or_else(|| "unknown".to_owned());
+    let mut files = Vec::new();
+    for part in PARTS.iter().chain(beside) {
+        list(root, Path::new(part), &mut files)?;
+    }
+    files.sort();
+    files.dedup();
+    let mut all = Vec::new();
+    for name in files {
+        all.extend_from_slice(name.as_os_str().as_encoded_bytes());
+        all.push(0);
+        all.extend(hash::hexadecimal(&fs::read(root.join(&name))?).into_bytes());
+    }
+    Ok(format!("{commit}+{}", hash::hexadecimal(&all)))
+}
+
+/// Adds the file, or all files below the folder, by their names below the root. A link to a folder, as `fips` has, is not followed: what it leads to is listed
+/// by itself.
+fn list(root: &Path, name: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    let path = root.join(name);
+    match fs::symlink_metadata(&path) {
+        Ok(of) if of.is_dir() => {
+            for entry in fs::read_dir(&path)? {
+                list(root, &name.join(entry?.file_name()), files)?;
+            }
+        }
+        Ok(_) if path.is_file() => files.push(name.to_owned()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    Ok(())
 }
 
 /// The compiler that the folder's toolchain file names, as it calls itself; `unknown` where there is none.
@@ -59,11 +120,12 @@ mod tests {
         git(root, &["init", "--quiet"]).unwrap();
         fs::create_dir(root.join("src")).unwrap();
         fs::write(root.join("src/main.rs"), "1").unwrap();
+        fs::write(root.join("Cargo.toml"), "").unwrap();
         git(root, &["add", "."]).unwrap();
         git(root, &[&identity[..], &["commit", "--quiet", "-m", "One"]].concat()).unwrap();
 
         let clean = state(root, &[]).unwrap();
-        assert!(!clean.contains('+') && clean.len() >= 40, "{clean}");
+        assert!(is_clean(&clean) && clean.len() >= 40, "{clean}");
         fs::write(root.join("README.md"), "not built").unwrap();
         assert_eq!(state(root, &[]).unwrap(), clean);
         assert!(state(root, &["README.md"]).unwrap().starts_with(&format!("{clean}+")), "where it counts, it is told");
@@ -82,7 +144,36 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_git_has_no_state() {
-        assert!(state(tempfile::tempdir().unwrap().path(), &[]).is_err());
+    fn sources_without_a_history_are_named_by_all_that_is_in_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir_all(root.join("src/deep")).unwrap();
+        let write = |name: &str, text: &str| fs::write(root.join(name), text).unwrap();
+        write("src/deep/main.rs", "1");
+        write("README.md", "not built");
+        let of = |told: Option<&str>| of_folder(root, &[], told.map(str::to_owned)).unwrap();
+        let plain = state(root, &[]).unwrap();
+        assert_eq!(plain, of(None));
+        assert!(plain.starts_with("unknown+") && !is_clean(&plain), "{plain}");
+        assert!(of(Some("abc")).starts_with("abc+"));
+        write(ARCHIVED, "node: $Format:%H$\n");
+        assert_eq!(of(None), plain, "not an archive that git has made");
+        write(ARCHIVED, "node: 0123456789abcdef0123456789abcdef01234567\n");
+        assert!(of(None).starts_with("0123456789abcdef0123456789abcdef01234567+"));
+        write(ARCHIVED, "");
+        write("README.md", "still not built");
+        assert_eq!(of(None), plain);
+        write("src/deep/main.rs", "2");
+        assert_ne!(of(None), plain);
+    }
+
+    #[test]
+    fn a_folder_that_only_lies_in_a_repository_has_no_commit_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        git(folder.path(), &["init", "--quiet"]).unwrap();
+        let inner = folder.path().join("unpacked");
+        fs::create_dir(&inner).unwrap();
+        fs::write(inner.join("Cargo.toml"), "").unwrap();
+        assert!(state(&inner, &[]).unwrap().starts_with("unknown+"));
     }
 }

@@ -40,8 +40,8 @@ impl Testimony {
         serde_json::from_slice(&output.stdout).map_err(|error| format!("--version=json cannot be read: {error}"))
     }
 
-    /// In what the program differs from what it was built for.
-    pub fn differences(&self, recipe: &Recipe, profile: Profile) -> Vec<String> {
+    /// In what the program differs from what it was built for. `opt_level` is what the release profile asks for.
+    pub fn differences(&self, recipe: &Recipe, profile: Profile, opt_level: &str) -> Vec<String> {
         let wanted = |name: &String| recipe.features.contains(name);
         let mut differences: Vec<String> = Vec::new();
         for (name, on) in self.switches.iter().filter(|(name, on)| **on != wanted(name)) {
@@ -53,10 +53,8 @@ impl Testimony {
         if self.flags != recipe.rustflags {
             differences.push(format!("its flags are {:?}, not {:?}", self.flags, recipe.rustflags));
         }
-        // What a recipe asks of the profile is asked of the one for use.
-        let level = recipe.profile.get("opt-level").filter(|_| profile == Profile::Release);
-        if let Some(level) = level.filter(|level| **level != self.opt_level) {
-            differences.push(format!("its opt-level is {}, not {level}", self.opt_level));
+        if profile == Profile::Release && opt_level != self.opt_level {
+            differences.push(format!("its opt-level is {}, not {opt_level}", self.opt_level));
         }
         if self.profile != profile.told() {
             differences.push(format!("its profile is {}", self.profile));
@@ -82,28 +80,27 @@ mod tests {
         Recipe {
             features: vec!["one".to_owned()],
             rustflags: vec!["-C".to_owned(), "x".to_owned()],
-            profile: BTreeMap::from([("opt-level".to_owned(), "z".to_owned())]),
             ..Recipe::default()
         }
     }
 
     #[test]
     fn a_program_that_is_its_cell_has_no_differences() {
-        assert_eq!(testimony().differences(&recipe(), Profile::Release), Vec::<String>::new());
+        assert_eq!(testimony().differences(&recipe(), Profile::Release, "z"), Vec::<String>::new());
     }
 
     #[test]
     fn every_deviation_is_told() {
         let wrong = Recipe { features: vec!["two".to_owned(), "three".to_owned()], ..Recipe::default() };
-        let told =
-            Testimony { profile: "debug".to_owned(), ..testimony() }.differences(&wrong, Profile::Release).join("; ");
+        let told = Testimony { profile: "debug".to_owned(), ..testimony() }
+            .differences(&wrong, Profile::Release, "z")
+            .join("; ");
         for part in ["one is on", "two is off", "it does not know three", "its flags are", "its profile is debug"] {
             assert!(told.contains(part), "{part} is not in: {told}");
         }
-        let slow = Recipe { profile: BTreeMap::from([("opt-level".to_owned(), "3".to_owned())]), ..recipe() };
-        assert_eq!(testimony().differences(&slow, Profile::Release), ["its opt-level is z, not 3"]);
+        assert_eq!(testimony().differences(&recipe(), Profile::Release, "3"), ["its opt-level is z, not 3"]);
         let quick = Testimony { profile: "debug".to_owned(), opt_level: "0".to_owned(), ..testimony() };
-        assert_eq!(quick.differences(&slow, Profile::Dev), Vec::<String>::new());
+        assert_eq!(quick.differences(&recipe(), Profile::Dev, "3"), Vec::<String>::new());
     }
 
     #[test]

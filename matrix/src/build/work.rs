@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
 use super::cargo::{self, Call, Outcome};
-use super::recipe::Recipe;
+use super::recipe::{DEFAULT_OPT_LEVEL, Recipe};
 use super::testimony::Testimony;
-use super::{Built, Failure, Origin, hash};
+use super::{Built, Failure, Origin, hash, surroundings};
 use crate::executable;
 use crate::flavour::Toolbox;
+use crate::invoke::build::Profile;
 use crate::manifest::Manifest;
 use crate::plan::{Cell, CellKind, SCHEMA};
 
@@ -130,59 +134,89 @@ impl Workshop<'_> {
     }
 
     fn make(&self, job: &Job, progress: &(dyn Fn(&str) + Sync)) -> Result<Made, Failure> {
-        let folder = self.folder(job.cell);
-        // Without a stamp, whatever a former run has left there counts for nothing.
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).map_err(|error| self.trouble(job, &error))?;
-        let place = |from: &Path, name: &str| -> Result<PathBuf, Failure> {
-            let to = folder.join(name);
-            executable::copy(from, &to).map(|()| to).map_err(|error| self.trouble(job, &error))
+        let calls = match &job.task {
+            Task::Floor => return self.floor(job),
+            Task::External(path) => return Ok(Made { program: path.clone(), agent: None, fresh: true }),
+            Task::Build(calls) => calls.as_ref(),
         };
-        match &job.task {
-            Task::Floor => self.floor(&folder),
-            Task::External(path) => Ok(Made { program: path.clone(), agent: None, fresh: true }),
-            Task::Build(calls) => {
-                let Calls { recipe, agent, launcher } = calls.as_ref();
-                let main = self.believed(agent, recipe, progress)?;
-                match launcher {
-                    None => Ok(Made { program: place(&main.program, PROGRAM)?, agent: None, fresh: main.fresh }),
-                    Some(launcher) => {
-                        // The agent is copied first: the other build may replace it where both share their flags.
-                        let agent = place(&main.program, AGENT)?;
-                        let first = self.believed(&launcher.call, &launcher.recipe, progress)?;
-                        let program = place(&first.program, PROGRAM)?;
-                        Ok(Made { program, agent: Some(agent), fresh: main.fresh && first.fresh })
-                    }
-                }
+        let new = self.fresh(job)?;
+        let place = |from: &Path, name: &str| {
+            executable::copy(from, &new.join(name)).map_err(|error| self.trouble(job, &error))
+        };
+        let main = self.believed(&calls.agent, &calls.recipe, progress)?;
+        let folder = self.folder(job.cell);
+        let mut made = Made { program: folder.join(PROGRAM), agent: None, fresh: main.fresh };
+        match &calls.launcher {
+            None => place(&main.program, PROGRAM)?,
+            Some(launcher) => {
+                // The agent is copied first: the other build may replace it where both share their flags.
+                place(&main.program, AGENT)?;
+                let first = self.believed(&launcher.call, &launcher.recipe, progress)?;
+                place(&first.program, PROGRAM)?;
+                made.agent = Some(folder.join(AGENT));
+                made.fresh &= first.fresh;
             }
         }
+        self.replace(job, &new)?;
+        Ok(made)
+    }
+
+    /// An empty folder beside the cell's, for what is not finished yet. What a former run has left of it counts for nothing.
+    fn fresh(&self, job: &Job) -> Result<PathBuf, Failure> {
+        let new = self.programs.join(format!(".{}.new", job.cell.id));
+        let _ = fs::remove_dir_all(&new);
+        fs::create_dir_all(&new).map_err(|error| self.trouble(job, &error))?;
+        Ok(new)
+    }
+
+    /// Puts what is finished where the cell's programs are. Until then those of the last build are there, of which the lines of that build tell.
+    fn replace(&self, job: &Job, new: &Path) -> Result<(), Failure> {
+        let folder = self.folder(job.cell);
+        let replaced = match renameat2(AT_FDCWD, new, AT_FDCWD, &folder, RenameFlags::RENAME_EXCHANGE) {
+            Ok(()) => fs::remove_dir_all(new),
+            Err(Errno::ENOENT) => fs::rename(new, &folder),
+            // Not every file system can exchange two folders.
+            Err(_) => fs::remove_dir_all(&folder).and_then(|()| fs::rename(new, &folder)),
+        };
+        replaced.map_err(|error| self.trouble(job, &error))
     }
 
     /// Builds a program and asks it what it is.
     fn believed(&self, call: &Call, recipe: &Recipe, progress: &(dyn Fn(&str) + Sync)) -> Result<Outcome, Failure> {
         let outcome = call.run(&self.root, progress)?;
-        let told = Testimony::of(&outcome.program).map(|told| told.differences(recipe, self.tools.agent.profile));
-        let differences = told.map_or_else(|error| error, |differences| differences.join("\n"));
-        if differences.is_empty() {
-            return Ok(outcome);
+        let profile = self.tools.agent.profile;
+        let failure = |output: String| {
+            let command = format!("{} && {} --version=json", call.shell(), outcome.program.display());
+            Failure { command, output: format!("the program is not what it was built to be:\n{output}") }
+        };
+        let asked = recipe.release_profile(&self.root).map_err(|error| failure(error.to_string()))?;
+        let opt_level = asked.get("opt-level").map_or(DEFAULT_OPT_LEVEL, String::as_str);
+        let mut differences = match Testimony::of(&outcome.program) {
+            Ok(told) => told.differences(recipe, profile, opt_level),
+            Err(error) => vec![error],
+        };
+        if profile == Profile::Release && outcome.opt_level != opt_level {
+            differences.push(format!("cargo has compiled it with opt-level {}, not {opt_level}", outcome.opt_level));
         }
-        let command = format!("{} && {} --version=json", call.shell(), outcome.program.display());
-        Err(Failure { command, output: format!("the program is not what it was built to be:\n{differences}") })
+        if differences.is_empty() { Ok(outcome) } else { Err(failure(differences.join("\n"))) }
     }
 
     /// The yardstick, static and small.
-    fn floor(&self, folder: &Path) -> Result<Made, Failure> {
-        let (source, program) = (folder.join("floor.rs"), folder.join(PROGRAM));
-        let mut command = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    fn floor(&self, job: &Job) -> Result<Made, Failure> {
+        let new = self.fresh(job)?;
+        let source = new.join("floor.rs");
+        let mut command = Command::new("rustc");
+        surroundings::close(&mut command, std::env::vars_os());
         command.current_dir(&self.root).args(["--edition", "2024", "--target", &cargo::target()]);
         for option in ["opt-level=z", "panic=abort", "strip=symbols", "codegen-units=1", "target-feature=+crt-static"] {
             command.args(["-C", option]);
         }
-        command.arg("-o").arg(&program).arg(&source);
+        command.arg("-o").arg(new.join(PROGRAM)).arg(&source);
         let made =
             fs::write(&source, FLOOR).map_err(|error| error.to_string()).and_then(|()| cargo::quietly(&mut command));
         made.map_err(|output| Failure { command: format!("{command:?}"), output })?;
-        Ok(Made { program, agent: None, fresh: false })
+        self.replace(job, &new)?;
+        Ok(Made { program: self.folder(job.cell).join(PROGRAM), agent: None, fresh: false })
     }
 
     fn account(&self, job: &Job, made: Made) -> io::Result<Built> {
@@ -190,6 +224,7 @@ impl Workshop<'_> {
         let sizes = files.iter().map(|file| Ok(fs::metadata(file)?.len()));
         let bytes = sizes.sum::<io::Result<u64>>()?;
         let sha256 = hash::of_files(files)?;
+        fs::create_dir_all(self.folder(job.cell))?;
         fs::write(self.folder(job.cell).join(STAMP), &job.stamp)?;
         let Made { program, agent, fresh } = made;
         let origin = matches!(job.task, Task::Build(_)).then(|| self.origin.clone());

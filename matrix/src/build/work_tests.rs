@@ -81,6 +81,24 @@ fn a_cell_that_cannot_be_built_says_how_to_see_it() {
 }
 
 #[test]
+fn what_the_last_build_has_made_stays_until_the_next_one_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let workshop = workshop(folder.path());
+    let floor = cell(CellKind::Floor);
+    let built = workshop.work(&workshop.job(&floor).unwrap(), &|_| {});
+    let program = built.program.clone().unwrap();
+    let levels = Manifest::embedded().unwrap().set_levels("baseline").unwrap();
+    let broken = Cell { levels, ..cell(CellKind::Build) };
+    assert!(workshop.work(&workshop.job(&broken).unwrap(), &|_| {}).failure.is_some());
+    assert_eq!(hash::of_files([program.as_path()]).unwrap(), built.sha256);
+    let again = workshop.work(&workshop.job(&floor).unwrap(), &|_| {});
+    assert_eq!((again.failure, again.sha256), (None, built.sha256));
+    let there = fs::read_dir(&workshop.programs).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    assert!(there.contains(&"one".into()), "{there:?}");
+    assert!(there.iter().all(|name| name == "one" || name == ".one.new"), "{there:?}");
+}
+
+#[test]
 fn other_sources_or_flags_make_another_program() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = Manifest::embedded().unwrap();

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::build::Testimony;
-use crate::build::recipe::Recipe;
+use crate::build::recipe::{DEFAULT_OPT_LEVEL, Recipe};
+use crate::build::sources::DIRTY;
 use crate::invoke::build::Profile;
 use crate::layer::archive::{Entry, MODES};
 use crate::layer::contents::{Contents, Listed};
@@ -120,17 +121,21 @@ pub(super) fn build(contents: &Contents, entries: &[Entry]) -> Vec<String> {
     let recipe = Recipe {
         features: contents.build.features.clone(),
         rustflags: contents.build.rustflags.clone(),
-        profile: contents.build.profile.clone(),
         ..Recipe::default()
     };
+    let opt_level = contents.build.profile.get("opt-level").map_or(DEFAULT_OPT_LEVEL, String::as_str);
     let mut problems: Vec<String> = match serde_json::from_value::<Testimony>(told.clone()) {
-        Ok(testimony) => testimony.differences(&recipe, Profile::Release),
+        Ok(testimony) => testimony.differences(&recipe, Profile::Release, opt_level),
         Err(error) => vec![error.to_string()],
     };
     let revision = &contents.sources.revision;
     let sha = told.get("git_sha").and_then(Value::as_str).unwrap_or_default();
-    if !revision.starts_with(sha) {
+    let commit = sha.strip_suffix(DIRTY);
+    if !revision.starts_with(commit.unwrap_or(sha)) {
         problems.push(format!("it was built from commit {sha}, not {revision}"));
+    }
+    if commit.is_some() && contents.sources.changes.is_none() {
+        problems.push("it was built from sources that differ from their commit, not from that commit".to_owned());
     }
     let entry = entries.iter().find(|entry| entry.file.place == place);
     if entry.is_some_and(|entry| !contains(&entry.file.bytes, sha.as_bytes())) {

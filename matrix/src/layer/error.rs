@@ -46,6 +46,10 @@ pub enum Error {
         "the sources have changed while {cell} was built, so that nobody could say what it was made from; the same command builds it again"
     )]
     Moved { cell: String },
+    #[error(
+        "the sources are not those of a commit ({sources}); commit what has changed, or leave out --refuse-dirty: the manifest of the layer tells it"
+    )]
+    Dirty { sources: String },
     #[error("{place} does not say what it is: {reason}")]
     Silent { place: String, reason: String },
     #[error(transparent)]
@@ -76,6 +80,7 @@ impl Error {
             | Self::Writable { .. }
             | Self::NamesItsPlace { .. }
             | Self::Moved { .. }
+            | Self::Dirty { .. }
             | Self::Licences(_) => cli::REFUSED,
             _ => cli::SETUP_FAILED,
         }

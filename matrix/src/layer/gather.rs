@@ -1,11 +1,7 @@
 //! What a layer is made of, from where it lies.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::elf::Glibc;
 use super::make::{Ingredients, Program, Target, Texts};
@@ -19,17 +15,6 @@ use crate::plan::Cell;
 
 /// What decides a layer beside what its programs are built from: this tool, with the wrapper, and two texts.
 const BESIDE: [&str; 3] = ["matrix", "LICENSE", "NOTICE"];
-
-/// The part of `Cargo.toml` that counts here.
-#[derive(Deserialize)]
-struct Profiles {
-    profile: Release,
-}
-
-#[derive(Deserialize)]
-struct Release {
-    release: BTreeMap<String, Value>,
-}
 
 /// Everything for a cell that was built from the workspace in `root`.
 pub(super) fn ingredients(
@@ -53,7 +38,7 @@ pub(super) fn ingredients(
         }
     }
     unmoved(root, &cell, &origin)?;
-    let sources = sources::state(root, &BESIDE).map_err(build::Error::Sources)?;
+    let sources = self::sources(root)?;
     let Toolbox { agent: tools, launcher } = tools;
     let recipe = Recipe::of(manifest, &cell.levels).with(tools);
     let workspace = recipe.workspace(root);
@@ -72,7 +57,7 @@ pub(super) fn ingredients(
         origin: Origin { sources, ..origin },
         c_compiler: c_compilers.join("; "),
         parts,
-        profile: profile(root, &recipe)?,
+        profile: recipe.release_profile(root).map_err(build::Error::Sources)?,
         recipe,
         texts: Texts {
             lock: read(&workspace.join("Cargo.lock"))?,
@@ -84,6 +69,11 @@ pub(super) fn ingredients(
     })
 }
 
+/// A name for everything in the workspace that decides a layer.
+pub(super) fn sources(root: &Path) -> Result<String, Error> {
+    Ok(sources::state(root, &BESIDE).map_err(build::Error::Sources)?)
+}
+
 /// Refuses what was built while its sources became others, as by a commit in the middle.
 fn unmoved(root: &Path, cell: &Cell, origin: &Origin) -> Result<(), Error> {
     let now = sources::state(root, &[]).map_err(build::Error::Sources)?;
@@ -93,17 +83,6 @@ fn unmoved(root: &Path, cell: &Cell, origin: &Origin) -> Result<(), Error> {
 fn ask(place: &str, file: &Path) -> Result<Program, Error> {
     let told = Testimony::document(file).map_err(|reason| Error::Silent { place: place.to_owned(), reason })?;
     Ok(Program { place: place.to_owned(), bytes: read(file)?, told })
-}
-
-/// The release profile of the workspace, with what the recipe replaces.
-fn profile(root: &Path, recipe: &Recipe) -> Result<BTreeMap<String, String>, Error> {
-    let path = root.join("Cargo.toml");
-    let text = fs::read_to_string(&path).map_err(|source| Error::File { path: path.clone(), source })?;
-    let file: Profiles =
-        toml::from_str(&text).map_err(|error| Error::File { path, source: std::io::Error::other(error) })?;
-    let plain = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let said = file.profile.release.into_iter().map(|(key, value)| (key, plain(value)));
-    Ok(said.chain(recipe.profile.clone()).collect())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
@@ -123,21 +102,5 @@ mod tests {
         let error = unmoved(root, &cell, &origin("another commit".to_owned())).unwrap_err();
         assert_eq!(error.status(), crate::cli::REFUSED);
         assert!(error.to_string().ends_with("the same command builds it again"), "{error}");
-    }
-
-    #[test]
-    fn the_profile_is_that_of_the_workspace_with_what_the_cell_replaces() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let of = |choices: &[(&str, &str)]| {
-            let replaced = choices.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-            profile(root, &Recipe { profile: replaced.collect(), ..Recipe::default() }).unwrap()
-        };
-        let plain = of(&[]);
-        for (key, value) in
-            [("codegen-units", "1"), ("lto", "fat"), ("opt-level", "z"), ("panic", "abort"), ("strip", "true")]
-        {
-            assert_eq!(plain.get(key).map(String::as_str), Some(value), "{key}");
-        }
-        assert_eq!(of(&[("opt-level", "3")]).get("opt-level").map(String::as_str), Some("3"));
     }
 }

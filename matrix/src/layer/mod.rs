@@ -21,10 +21,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::build::{self, sources};
 use crate::flavour::{Architecture, Libc, Toolbox, Wanted};
 use crate::invoke::build::target_directory;
 use crate::manifest::Manifest;
-use crate::{build, cli, plan, workspace};
+use crate::{cli, plan, workspace};
 
 pub use error::Error;
 
@@ -102,6 +103,10 @@ pub struct Arguments {
     #[arg(long)]
     pub accept_open_compliance: bool,
 
+    /// Refuses sources that differ from their commit, or have none
+    #[arg(long)]
+    pub refuse_dirty: bool,
+
     /// The zip file [default: target/matrix/layers/SET-FLAVOUR.zip]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -132,6 +137,10 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
     }
     // Before minutes are spent on building.
     let wanted = wanted(arguments)?;
+    let sources = gather::sources(&root)?;
+    if arguments.refuse_dirty && !sources::is_clean(&sources) {
+        return Err(Error::Dirty { sources });
+    }
     let tools = Toolbox::of(&wanted, &cell.levels, &root, &target_directory(), &|step| eprintln!("{step}"))?;
     let built = build::one(manifest, cell.clone(), tools.clone())?.ok_or(Error::Interrupted)?;
     let ingredients = gather::ingredients(&root, manifest, cell, built, &tools, wanted.glibc_floor)?;

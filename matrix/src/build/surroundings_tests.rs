@@ -1,0 +1,130 @@
+use std::collections::BTreeMap;
+use std::process::Stdio;
+
+use super::*;
+use crate::build::cargo::Call;
+use crate::build::recipe::Recipe;
+use crate::flavour::Toolbox;
+use crate::invoke::build::Profile;
+
+/// A workspace whose program tells with which optimization it was compiled, and prints the variables of its build, but those of cargo's own.
+fn workspace(folder: &Path) -> PathBuf {
+    let root = folder.join("workspace");
+    fs::create_dir_all(root.join("src")).unwrap();
+    let write = |name: &str, text: &str| fs::write(root.join(name), text).unwrap();
+    write(
+        "Cargo.toml",
+        "[package]\nname = \"bottlecap\"\nversion = \"1.0.0\"\nedition = \"2024\"\n[profile.release]\nopt-level = 1\n",
+    );
+    write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"bottlecap\"\nversion = \"1.0.0\"\n");
+    write(
+        "build.rs",
+        r#"
+fn main() {
+    let all = std::env::vars().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(";");
+    println!("cargo::rustc-env=BUILT_WITH={}", all.replace('\n', " "));
+}
+"#,
+    );
+    write("src/main.rs", r#"fn main() { println!("{}", env!("BUILT_WITH")); }"#);
+    root
+}
+
+/// The variables of a build beside which there are these.
+fn built(root: &Path, builds: &Path, recipe: &Recipe, variables: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let tools = Toolbox::plain(root, Profile::Release).unwrap().agent;
+    let call = Call::new("bottlecap", recipe, &tools, root, builds);
+    let there = std::env::vars_os().chain(variables.iter().map(|(name, value)| (name.into(), value.into())));
+    let outcome = call.run_beside(root, there, &|_| {}).unwrap_or_else(|failure| panic!("{}", failure.output));
+    let output = Command::new(outcome.program).stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.trim().split(';').filter_map(|one| one.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+}
+
+#[test]
+fn neither_variables_nor_configuration_of_the_user_reach_a_build() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = workspace(folder.path());
+    let config =
+        "[profile.release]\nopt-level = 3\n[env]\nCFLAGS = \"-O1\"\n[build]\nrustflags = [\"--cfg=foreign\"]\n";
+    // As in a home with the workspace below it, and as in the workspace itself.
+    for around in [folder.path(), &root] {
+        fs::create_dir(around.join(".cargo")).unwrap();
+        fs::write(around.join(".cargo/config.toml"), config).unwrap();
+    }
+    let foreign = [
+        ("CFLAGS", "-O1"),
+        ("TARGET_CFLAGS", "-O1"),
+        ("AWS_LC_FIPS_SYS_CMAKE_BUILDER", "0"),
+        ("RUSTC_WRAPPER", "/nowhere"),
+        ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3"),
+        ("RUSTFLAGS", "--cfg=foreign"),
+        ("http_proxy", "http://localhost:1"),
+    ];
+    let seen = built(&root, &folder.path().join("builds"), &Recipe::default(), &foreign);
+    assert_eq!(seen["OPT_LEVEL"], "1");
+    for name in ["CFLAGS", "TARGET_CFLAGS", "AWS_LC_FIPS_SYS_CMAKE_BUILDER", "CARGO_PROFILE_RELEASE_OPT_LEVEL"] {
+        assert!(!seen.contains_key(name), "{name}");
+    }
+    assert!(!seen["CARGO_ENCODED_RUSTFLAGS"].contains("foreign"), "{seen:?}");
+    assert_eq!(seen["http_proxy"], "http://localhost:1");
+    let recipe = Recipe { profile: BTreeMap::from([("opt-level".to_owned(), "2".to_owned())]), ..Recipe::default() };
+    assert_eq!(built(&root, &folder.path().join("builds"), &recipe, &foreign)["OPT_LEVEL"], "2");
+}
+
+#[test]
+fn where_crates_come_from_is_what_the_nearest_configuration_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, users) = (folder.path().join("a/b"), folder.path().join("user/.cargo"));
+    for at in [&root.join(".cargo"), &folder.path().join("a/.cargo"), &users] {
+        fs::create_dir_all(at).unwrap();
+    }
+    fs::write(root.join(".cargo/config.toml"), "[alias]\nx = \"y\"\n[net]\nretry = 1\n").unwrap();
+    let near = "[net]\nretry = 2\noffline = true\n[source.mine]\ndirectory = \"vendor\"\n";
+    fs::write(folder.path().join("a/.cargo/config"), near).unwrap();
+    fs::write(users.join("config.toml"), "[http]\ncainfo = \"/ca.pem\"\n[build]\njobs = 1\n").unwrap();
+    fs::write(users.join("credentials.toml"), "").unwrap();
+    let home = folder.path().join("home");
+    for _ in 0..2 {
+        prepare(&home, &root, Some(&users)).unwrap();
+    }
+    let config = read(&home).unwrap();
+    let expected = format!(
+        "[net]\nretry = 1\noffline = true\n[source.mine]\ndirectory = \"{}\"\n[http]\ncainfo = \"/ca.pem\"\n",
+        folder.path().join("a/vendor").display()
+    );
+    assert_eq!(config, expected.parse().unwrap());
+    assert_eq!(fs::canonicalize(home.join("registry")).unwrap(), users.join("registry").canonicalize().unwrap());
+    assert!(home.join("credentials.toml").exists());
+    let another = folder.path().join("another");
+    prepare(&home, &root, Some(&another)).unwrap();
+    assert_eq!(fs::read_link(home.join("git")).unwrap(), another.join("git"), "the user's home has moved");
+}
+
+#[test]
+fn broken_configuration_is_told_by_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join(".cargo")).unwrap();
+    fs::write(folder.path().join(".cargo/config.toml"), "no").unwrap();
+    let error = prepare(&folder.path().join("home"), folder.path(), None).unwrap_err().to_string();
+    assert!(error.contains(".cargo/config.toml cannot be read"), "{error}");
+}
+
+#[test]
+fn what_no_build_can_be_kept_from_is_refused() {
+    assert!(refuse_the_systems(&"[source.a]\n[alias]\n".parse().unwrap()).is_ok());
+    let error = refuse_the_systems(&"[profile.release]\nlto = false".parse().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("[profile]"), "{error}");
+}
+
+#[test]
+fn variables_that_reach_nothing_are_named() {
+    let names = ["CFLAGS", "CC_x86_64", "CARGO_TARGET_DIR", "CARGO_TARGET_X_LINKER", "PATH", "HOME", "TARGET_CFLAGS"];
+    assert_eq!(
+        ignored(names.map(OsString::from).into_iter()),
+        ["CARGO_TARGET_X_LINKER", "CC_x86_64", "CFLAGS", "TARGET_CFLAGS"]
+    );
+    for name in names.into_iter().chain(DECIDING) {
+        assert!(!(is_passed(name.as_ref()) && is_deciding(name)), "{name}");
+    }
+}
