@@ -5,6 +5,7 @@
 
 mod cargo;
 mod error;
+pub mod external;
 pub mod hash;
 mod ledger;
 pub mod paths;

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use super::cargo::{self, Call, Outcome};
+use super::external::{self, Files, Form};
 use super::recipe::{DEFAULT_OPT_LEVEL, Recipe};
 use super::testimony::Testimony;
 use super::{Built, Failure, Origin, hash, surroundings};
@@ -103,8 +104,11 @@ impl Workshop<'_> {
                 format!("{}\n{compilers}\n{}\n{launcher}\n", self.origin.sources, agent.shell())
             }
             Task::Floor => format!("{}\n", hash::hexadecimal(FLOOR.as_bytes())),
-            // Another program under the same path has another hash, which is looked at anyway.
-            Task::External(path) => format!("{}\n", path.display()),
+            // Another program under the same path has another hash, which is looked at anyway; but not that of what a program was unpacked from.
+            Task::External(path) => {
+                let layer = (Form::of(path) == Some(Form::Layer)).then(|| hash::of_files([path.as_path()]).ok());
+                format!("{}\n{}\n", path.display(), layer.flatten().unwrap_or_default())
+            }
         };
         Some(Job { cell, task, stamp })
     }
@@ -136,7 +140,7 @@ impl Workshop<'_> {
     fn make(&self, job: &Job, progress: &(dyn Fn(&str) + Sync)) -> Result<Made, Failure> {
         let calls = match &job.task {
             Task::Floor => return self.floor(job),
-            Task::External(path) => return Ok(Made { program: path.clone(), agent: None, fresh: true }),
+            Task::External(path) => return self.external(job, path),
             Task::Build(calls) => calls.as_ref(),
         };
         let new = self.fresh(job)?;
@@ -159,6 +163,22 @@ impl Workshop<'_> {
         }
         self.replace(job, &new)?;
         Ok(made)
+    }
+
+    /// What was made elsewhere is measured from where it is, unless it has to be unpacked.
+    fn external(&self, job: &Job, path: &Path) -> Result<Made, Failure> {
+        let folder = match Form::of(path) {
+            Some(Form::Folder) => path.to_owned(),
+            Some(Form::Layer) => {
+                let new = self.fresh(job)?;
+                external::unpack(path, &new).map_err(|error| self.trouble(job, &error))?;
+                self.replace(job, &new)?;
+                self.folder(job.cell)
+            }
+            Some(Form::Program) | None => return Ok(Made { program: path.to_owned(), agent: None, fresh: true }),
+        };
+        let Files { program, agent } = external::of_folder(&folder).map_err(|error| self.trouble(job, &error))?;
+        Ok(Made { program, agent, fresh: true })
     }
 
     /// An empty folder beside the cell's, for what is not finished yet. What a former run has left of it counts for nothing.

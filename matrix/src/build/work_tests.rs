@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::invoke::build::Profile;
+use crate::layer::archive::{self, File};
+use crate::layer::places;
 
 fn workshop(folder: &Path) -> Workshop<'static> {
     Workshop {
@@ -36,6 +38,30 @@ fn a_program_from_elsewhere_is_hashed_where_it_is() {
     assert!(workshop.is_current(&job, &built));
     fs::write(&program, "abd").unwrap();
     assert!(!workshop.is_current(&job, &built), "another program has come to lie there");
+}
+
+#[test]
+fn a_layer_from_elsewhere_is_unpacked_and_another_one_in_its_place_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("layer.zip");
+    let layer = |agent: &str| {
+        let file = |place: &str, text: &str| File { place: place.to_owned(), bytes: text.into(), executable: true };
+        let files = [file(places::EXTENSION, "launcher"), file(places::AGENT, agent)];
+        fs::write(&path, archive::write(&files).unwrap()).unwrap();
+    };
+    layer("agent");
+    let cell = external(path.to_str().unwrap());
+    let workshop = workshop(folder.path());
+    let job = workshop.job(&cell).unwrap();
+    let built = workshop.work(&job, &|_| {});
+    assert_eq!(built.failure, None);
+    let text = |path: &Option<PathBuf>| fs::read_to_string(path.as_ref().unwrap()).unwrap();
+    assert_eq!((text(&built.program), text(&built.agent)), ("launcher".to_owned(), "agent".to_owned()));
+    assert!(workshop.is_current(&workshop.job(&cell).unwrap(), &built));
+    layer("other");
+    let job = workshop.job(&cell).unwrap();
+    assert!(!workshop.is_current(&job, &built));
+    assert_eq!(text(&workshop.work(&job, &|_| {}).agent), "other");
 }
 
 #[test]

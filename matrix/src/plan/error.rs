@@ -30,7 +30,7 @@ pub enum Error {
     Same { choice: String },
     #[error("--{option} names {name}, which no --external brings in")]
     ExternalName { option: &'static str, name: String },
-    #[error("{}: it has to be an executable file", .0.display())]
+    #[error("{}: it has to be an executable file, a layer, or a folder with what comes to stand below /opt, and in both exactly one extension", .0.display())]
     ExternalPath(PathBuf),
     #[error("the plan would contradict itself: {}", .0.join("; "))]
     Contradiction(Vec<String>),

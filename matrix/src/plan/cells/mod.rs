@@ -5,9 +5,9 @@ mod subsets;
 mod two_levels;
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
 
 use super::{Alias, Arguments, Cell, CellKind, DesignName, Error, Plan, SCHEMA, conditions};
+use crate::build::external::Form;
 use crate::manifest::{Choice, Factor, Levels, Manifest, Status, WrongChoice};
 
 /// The cells of a design, and what one has to know about them.
@@ -192,9 +192,7 @@ fn externals(arguments: &Arguments) -> Result<Vec<Cell>, Error> {
         return Err(Error::ExternalName { option: "own-payload", name: name.clone() });
     }
     let cells = arguments.external.iter().map(|external| {
-        let path = external.path.canonicalize().ok().filter(|path| {
-            path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-        });
+        let path = external.path.canonicalize().ok().filter(|path| Form::of(path).is_some());
         let variables = arguments.external_env.iter().filter(|variable| variable.external == external.name);
         let environment = variables.map(|variable| (variable.key.clone(), variable.value.clone())).collect();
         let path = path.ok_or_else(|| Error::ExternalPath(external.path.clone()))?;
