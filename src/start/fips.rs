@@ -1,9 +1,65 @@
-//! Whether what was built is what is asked for.
+//! Whether what was built is what is asked for, and what the settings make of it.
+
+use std::sync::Arc;
+
+use crate::config::{Config, Endpoint};
+
+/// What the regions of AWS `GovCloud` begin with.
+const GOVCLOUD: &str = "us-gov-";
+
+/// What a build with a validated module has to say of settings that take data past it. They are heeded all the same: an endpoint without TLS may be a proxy of
+/// the customer's in the same sandbox, whose own module counts, and an extension that sent nothing would be found out too late.
+pub fn exposures(config: &Config) -> Vec<String> {
+    let mut exposures = Vec::new();
+    if config.http.skip_ssl_validation {
+        exposures.push(
+            "DD_SKIP_SSL_VALIDATION is on: no certificate is checked, so that nobody can say with whom the validated module shares its keys"
+                .to_owned(),
+        );
+    }
+    let without_tls = without_tls(config);
+    if !without_tls.is_empty() {
+        exposures.push(format!(
+            "set to URLs without TLS, which no validated module protects: {}; use https://",
+            without_tls.join(", ")
+        ));
+    }
+    exposures
+}
+
+/// What goes to URLs without TLS, each once.
+fn without_tls(config: &Config) -> Vec<&'static str> {
+    let Config { logs, metrics, aws, .. } = config;
+    let ours = [
+        ("logs", logs.worker.as_deref().or(Some(&logs.url)).filter(|_| logs.enabled)),
+        ("metrics", Some(metrics.url.as_str())),
+        ("AWS_ENDPOINT_URL", aws.url.as_deref()),
+        ("AWS_ENDPOINT_URL_KMS", aws.kms_url.as_deref()),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", aws.secrets_manager_url.as_deref()),
+        ("AWS_ENDPOINT_URL_SSM", aws.ssm_url.as_deref()),
+    ];
+    let of = |name: &'static str| move |endpoint: &Arc<Endpoint>| (name, endpoint.url.clone());
+    let additional = logs.additional_endpoints.iter().map(of("additional endpoints of logs"));
+    let additional = additional.chain(metrics.additional_endpoints.iter().map(of("additional endpoints of metrics")));
+    let ours = ours.into_iter().filter_map(|(name, url)| Some((name, url?.to_owned())));
+    let mut names: Vec<_> =
+        ours.chain(additional).filter(|(_, url)| url.starts_with("http://")).map(|(name, _)| name).collect();
+    names.dedup();
+    names
+}
+
+/// What to tell whoever runs in AWS `GovCloud` and sends to a site of Datadog's that is not for it.
+pub fn foreign_site(region: &str, site: &str) -> Option<String> {
+    const SITE: &str = "ddog-gov.com";
+    (region.starts_with(GOVCLOUD) && site != SITE).then(|| {
+        format!("DD_SITE is {site}, and {region} is a region of AWS GovCloud, for which Datadog's site is {SITE}")
+    })
+}
 
 /// What to tell whoever asks for validated cryptography and has an extension without it, or the other way round. Datadog's libraries in the function do without
 /// unless `DD_LAMBDA_FIPS_MODE` says otherwise, except in the regions of AWS `GovCloud`.
 pub fn disagreement(built: bool, mode: Option<bool>, region: &str) -> Option<String> {
-    let asked = mode.unwrap_or_else(|| region.starts_with("us-gov-"));
+    let asked = mode.unwrap_or_else(|| region.starts_with(GOVCLOUD));
     let by = match mode {
         Some(mode) => format!("DD_LAMBDA_FIPS_MODE is {mode}"),
         None => format!("DD_LAMBDA_FIPS_MODE is not set, which means {asked} in {region}"),
@@ -22,6 +78,32 @@ pub fn disagreement(built: bool, mode: Option<bool>, region: &str) -> Option<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ApiKey;
+
+    #[test]
+    fn settings_that_take_data_past_the_module_are_told_by_name() {
+        assert_eq!(exposures(&Config::default()), [""; 0]);
+        let mut config = Config::default();
+        config.http.skip_ssl_validation = true;
+        assert!(matches!(&exposures(&config)[..], [one] if one.contains("DD_SKIP_SSL_VALIDATION")));
+        let mut config = Config::default();
+        let endpoint = Endpoint { url: "http://user:secret@other".to_owned(), api_key: ApiKey::clean("key").unwrap() };
+        config.metrics.additional_endpoints = vec![endpoint.clone().into(), endpoint.into()];
+        config.logs.url = "http://logs".to_owned();
+        config.aws.ssm_url = Some("http://ssm".to_owned());
+        let told = exposures(&config).join("\n");
+        let names = "logs, AWS_ENDPOINT_URL_SSM, additional endpoints of metrics; ";
+        assert!(told.contains(names) && !told.contains("secret"), "{told}");
+        config.logs.worker = Some("https://worker".to_owned());
+        assert!(!exposures(&config).join("").contains("logs,"), "logs go to the worker");
+    }
+
+    #[test]
+    fn a_site_that_is_not_for_govcloud_is_told_there_alone() {
+        assert!(foreign_site("us-gov-west-1", "datadoghq.com").unwrap().contains("ddog-gov.com"));
+        assert_eq!(foreign_site("us-gov-west-1", "ddog-gov.com"), None);
+        assert_eq!(foreign_site("us-east-1", "datadoghq.com"), None);
+    }
 
     #[test]
     fn the_setting_counts_before_the_region() {

@@ -96,6 +96,12 @@ pub fn intake(config: &Config, environment: &Environment) -> Intake {
     if let Some(disagreement) = fips::disagreement(features::FIPS, config.fips_mode, &environment.region) {
         log::warn!("FIPS | {disagreement}");
     }
+    if let Some(foreign) = fips::foreign_site(&environment.region, &config.site) {
+        log::warn!("CONFIG | {foreign}");
+    }
+    for exposure in fips::exposures(config).iter().filter(|_| features::FIPS) {
+        log::warn!("FIPS | {exposure}");
+    }
     let function = Function { region: environment.region.clone(), name: environment.function_name.clone() };
     let deferred = LAZY_INTAKE || config.http.tls_cert_file.is_some();
     if deferred && !environment.initialization().is_ahead() {
@@ -214,10 +220,12 @@ fn build_intake(config: &Config, function: Function) -> Option<intake::Client> {
     checkpoint(Checkpoint::Intake);
     match built {
         Ok(built) => {
-            if features::FIPS {
-                log::debug!("FIPS | {} and its approved cipher suites in every client", tls::CERTIFIED);
+            if let Some(module) = tls::module() {
+                log::info!("FIPS | {module}, in its FIPS mode, in every client ({})", tls::provider_name());
             }
-            log::debug!("Trusting the roots that are {}", tls::roots_origin());
+            if !config.http.skip_ssl_validation {
+                log::debug!("Trusting the roots that are {}", tls::roots_origin());
+            }
             for warning in built.warnings {
                 log::error!("TLS | {warning}");
             }

@@ -1,4 +1,4 @@
-//! What a customer reads who asks for validated cryptography and has a build without it.
+//! What a customer reads of validated cryptography: of a build without it where it was asked for, and of one that has it.
 
 use bottlecap::features;
 use matrix::sandbox::{Function, Setup};
@@ -26,4 +26,18 @@ fn a_fips_mode_that_the_build_does_not_have_is_warned_about_once() {
             assert!(warning.contains("WARN") && warning.contains("use the FIPS layer") == is_wanted, "{warning}");
         }
     }
+}
+
+#[test]
+fn a_build_with_a_validated_module_says_so_and_what_is_sent_past_it() {
+    let life = live(setup_with(Function::null(), &[("DD_SKIP_SSL_VALIDATION", "true")]), 1);
+    life.assert_unharmed();
+    let own = life.own_lines();
+    let told = |part: &str| own.lines().filter(|line| line.contains(part)).count();
+    let wanted = usize::from(features::FIPS);
+    // The sandbox's intake has no TLS.
+    for part in ["FIPS | AWS-LC FIPS ", "FIPS | DD_SKIP_SSL_VALIDATION is on", "FIPS | set to URLs without TLS"] {
+        assert_eq!(told(part), wanted, "{part}: {own}");
+    }
+    assert_eq!(told("Trusting the roots"), 0, "nobody is trusted by roots: {own}");
 }

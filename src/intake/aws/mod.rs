@@ -1,6 +1,7 @@
 //! The few AWS calls that find an API key.
 
 mod credentials;
+mod endpoints;
 mod identity;
 mod signature;
 
@@ -66,6 +67,12 @@ pub enum Error {
     /// The TLS provider lacks what a signature needs.
     #[error("Error decrypting key: requests to AWS cannot be signed, the TLS provider has no SHA-256")]
     NoSha256,
+    /// AWS has no endpoint with validated cryptography there, and this build asks no other.
+    #[error(
+        "Error decrypting key: AWS has no FIPS endpoint for {service} in {region}; keep the secret in a region with one, or name the URL of an endpoint with \
+         {setting}"
+    )]
+    NoFipsEndpoint { service: &'static str, region: String, setting: &'static str },
     /// The service.
     #[error("Error decrypting key: {service}: {kind}")]
     Service {
@@ -151,7 +158,7 @@ impl Aws {
     pub async fn call(&self, call: &Call<'_>) -> Result<Value, Error> {
         let credentials = self.credentials().await?;
         let failed = |kind| Error::Service { service: call.service.name(), kind };
-        let url = self.url(call.service, call.region);
+        let url = self.url(call.service, call.region)?;
         let body = call.parameters.to_string();
         let url = reqwest::Url::parse(&url).map_err(|_| failed(AwsErrorKind::Url))?;
         let signed = signature::Request {
@@ -187,24 +194,18 @@ impl Aws {
     }
 
     /// The URL that a setting names, or the service's own.
-    fn url(&self, service: Service, region: &str) -> String {
+    fn url(&self, service: Service, region: &str) -> Result<String, Error> {
         let own = match service {
             Service::Kms => &self.settings.kms_url,
             Service::SecretsManager => &self.settings.secrets_manager_url,
             Service::Ssm => &self.settings.ssm_url,
         };
         if let Some(url) = own.as_ref().or(self.settings.url.as_ref()) {
-            return format!("{url}/");
+            return Ok(format!("{url}/"));
         }
-        default_url(service, region, features::FIPS)
+        // A build with a validated module asks endpoints with one.
+        endpoints::url(service, region, features::FIPS)
     }
-}
-
-/// A build with a validated module asks endpoints with one. Where a region has none for the service there is no answer, unless a setting names another URL.
-fn default_url(service: Service, region: &str, fips: bool) -> String {
-    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    let endpoint = if fips { "-fips" } else { "" };
-    format!("https://{}{endpoint}.{region}.{domain}/", service.name())
 }
 
 impl Service {
@@ -239,27 +240,7 @@ mod tests {
     use crate::config::Config;
 
     fn url(settings: &config::Aws, service: Service, region: &str) -> String {
-        Aws::new(crate::intake::http::tests::client(), settings.clone()).url(service, region)
-    }
-
-    #[test]
-    fn hosts_follow_service_region_and_partition() {
-        crate::intake::tls::install_provider();
-        for (service, region, host, fips_host) in [
-            (Service::Kms, "eu-west-1", "kms.eu-west-1.amazonaws.com", "kms-fips.eu-west-1.amazonaws.com"),
-            (
-                Service::SecretsManager,
-                "us-gov-west-1",
-                "secretsmanager.us-gov-west-1.amazonaws.com",
-                "secretsmanager-fips.us-gov-west-1.amazonaws.com",
-            ),
-            (Service::Ssm, "cn-north-1", "ssm.cn-north-1.amazonaws.com.cn", "ssm-fips.cn-north-1.amazonaws.com.cn"),
-        ] {
-            assert_eq!(default_url(service, region, false), format!("https://{host}/"));
-            assert_eq!(default_url(service, region, true), format!("https://{fips_host}/"));
-            let used = if features::FIPS { fips_host } else { host };
-            assert_eq!(url(&Config::default().aws, service, region), format!("https://{used}/"));
-        }
+        Aws::new(crate::intake::http::tests::client(), settings.clone()).url(service, region).unwrap()
     }
 
     #[test]
@@ -270,6 +251,9 @@ mod tests {
         assert_eq!(url(&all, Service::Kms, "eu-west-1"), "http://all:1/");
         assert_eq!(url(&own, Service::Kms, "eu-west-1"), "http://own:2/base/");
         assert_eq!(url(&own, Service::Ssm, "eu-west-1"), "http://all:1/");
+        let none = config::Aws::default();
+        let host = if features::FIPS { "kms-fips" } else { "kms" };
+        assert_eq!(url(&none, Service::Kms, "eu-west-1"), format!("https://{host}.eu-west-1.amazonaws.com/"));
     }
 
     #[test]

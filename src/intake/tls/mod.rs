@@ -137,13 +137,24 @@ fn roots(cert_file: Option<&Path>, warnings: &mut Vec<TlsWarning>) -> RootCertSt
     store
 }
 
+/// What the validated module that is linked in calls itself; None without one. No client is built if it is another one than [`CERTIFIED`], or if its configuration
+/// allows what is not approved.
+pub fn module() -> Option<String> {
+    provider::module()
+}
+
+/// Whose cryptography this build has.
+pub fn provider_name() -> &'static str {
+    provider::NAME
+}
+
 /// What this build's cryptography says of itself when it is asked, for `--version=json`: who it is, the validated module that is linked in, if there is one
 /// and it is in its FIPS mode, whether the configuration that every client gets keeps to what is approved, and where the roots come from. Nothing that
 /// differs from machine to machine, because a layer's manifest has it.
 pub fn testimony() -> serde_json::Value {
     serde_json::json!({
-        "provider": provider::NAME,
-        "module": provider::module(),
+        "provider": provider_name(),
+        "module": module(),
         "fips": trust(None, HttpProtocol::Automatic).is_ok_and(|trust| trust.config.fips()),
         "roots": roots_origin(),
     })

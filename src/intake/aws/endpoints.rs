@@ -1,0 +1,97 @@
+//! Where AWS's services are, with and without validated cryptography.
+
+use super::{Error, Service};
+
+/// The regions in which Secrets Manager and Systems Manager have endpoints with validated cryptography; KMS has one there as well. Source: the endpoint data of
+/// botocore 1.44.8 (`endpoints.json`, and the rule sets of the three services), November 2026. The partition `aws-cn` has none.
+const WITH_FIPS: [&str; 8] =
+    ["ca-central-1", "ca-west-1", "us-east-1", "us-east-2", "us-gov-east-1", "us-gov-west-1", "us-west-1", "us-west-2"];
+/// The regions in which KMS alone has one. Source: as above.
+const WITH_FIPS_OF_KMS: [&str; 26] = [
+    "af-south-1",
+    "ap-east-1",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-south-2",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "ap-southeast-7",
+    "eu-central-1",
+    "eu-central-2",
+    "eu-north-1",
+    "eu-south-1",
+    "eu-south-2",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "il-central-1",
+    "me-central-1",
+    "me-south-1",
+    "mx-central-1",
+    "sa-east-1",
+];
+
+/// The service's own URL in a region. With `fips` it is that of an endpoint with validated cryptography; an error where AWS has none.
+pub(super) fn url(service: Service, region: &str, fips: bool) -> Result<String, Error> {
+    let name = service.name();
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    if !fips {
+        return Ok(format!("https://{name}.{region}.{domain}/"));
+    }
+    let everywhere = WITH_FIPS.contains(&region);
+    if !everywhere && !(service == Service::Kms && WITH_FIPS_OF_KMS.contains(&region)) {
+        return Err(Error::NoFipsEndpoint { service: name, region: region.to_owned(), setting: service.setting() });
+    }
+    // In GovCloud, the one endpoint of Systems Manager is such a one.
+    let is_plain = service == Service::Ssm && region.starts_with("us-gov-");
+    Ok(format!("https://{name}{}.{region}.{domain}/", if is_plain { "" } else { "-fips" }))
+}
+
+impl Service {
+    /// The variable that names another endpoint for it.
+    fn setting(self) -> &'static str {
+        match self {
+            Self::Kms => "AWS_ENDPOINT_URL_KMS",
+            Self::SecretsManager => "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+            Self::Ssm => "AWS_ENDPOINT_URL_SSM",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_follow_service_region_and_partition() {
+        for (service, region, host, fips_host) in [
+            (Service::Kms, "eu-west-1", "kms.eu-west-1.amazonaws.com", Some("kms-fips.eu-west-1.amazonaws.com")),
+            (
+                Service::SecretsManager,
+                "us-gov-west-1",
+                "secretsmanager.us-gov-west-1.amazonaws.com",
+                Some("secretsmanager-fips.us-gov-west-1.amazonaws.com"),
+            ),
+            (Service::SecretsManager, "eu-west-1", "secretsmanager.eu-west-1.amazonaws.com", None),
+            (Service::Ssm, "us-east-1", "ssm.us-east-1.amazonaws.com", Some("ssm-fips.us-east-1.amazonaws.com")),
+            (Service::Ssm, "us-gov-east-1", "ssm.us-gov-east-1.amazonaws.com", Some("ssm.us-gov-east-1.amazonaws.com")),
+            (Service::Ssm, "cn-north-1", "ssm.cn-north-1.amazonaws.com.cn", None),
+        ] {
+            assert_eq!(url(service, region, false).unwrap(), format!("https://{host}/"));
+            assert_eq!(url(service, region, true).ok(), fips_host.map(|host| format!("https://{host}/")), "{region}");
+        }
+    }
+
+    #[test]
+    fn a_region_without_validated_cryptography_is_told_with_the_setting_that_helps() {
+        let error = url(Service::SecretsManager, "eu-west-1", true).unwrap_err().to_string();
+        for part in ["secretsmanager", "eu-west-1", "AWS_ENDPOINT_URL_SECRETS_MANAGER"] {
+            assert!(error.contains(part), "{part} is not in: {error}");
+        }
+    }
+}
