@@ -29,27 +29,42 @@ pub fn run(blocks: Option<u32>, require: bool, verb: &dyn Fn(&[String]) -> ExitC
         Ok(circumstances) => circumstances,
         Err(error) => return cli::complain(&error, cli::SETUP_FAILED),
     };
+    let lines = steps(&folder, blocks.unwrap_or(BLOCKS), &circumstances);
+    alone(&folder, || {
+        eprintln!(
+            "The first run builds three extensions, which takes minutes; then it starts each of them many times."
+        );
+        follow(&folder, &lines, verb)
+    })
+}
+
+/// Does something in a folder in which nobody else does anything meanwhile, and which has nothing of a run that has ended.
+pub fn alone(folder: &Path, work: impl FnOnce() -> ExitCode) -> ExitCode {
     // Its steps take the directory's own lock one after the other, and between them it is still in use.
-    let _alone = match DirectoryLock::take(&folder, "bench.lock") {
+    let _alone = match DirectoryLock::take(folder, "bench.lock") {
         Ok(lock) => lock,
         Err(error) => return cli::complain(&error, cli::USAGE),
     };
-    eprintln!("The first run builds three extensions, which takes minutes; then it starts each of them many times.");
-    let aside = DirectoryLock::take(&folder, measure::LOCK).and_then(|_lock| set_aside(&folder));
+    let aside = DirectoryLock::take(folder, measure::LOCK).and_then(|_lock| set_aside(folder));
     match aside {
         Ok(true) => eprintln!("What the last run left is kept as {}", folder.join("*.before.*").display()),
         Ok(false) => {}
         Err(error) => return cli::complain(&error, cli::USAGE),
     }
+    work()
+}
+
+/// Runs these command lines up to the report, and ends as the analysis does.
+pub fn follow(folder: &Path, lines: &[Vec<String>], verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
     let mut worst = None;
-    for line in steps(&folder, blocks.unwrap_or(BLOCKS), &circumstances) {
+    for line in lines {
         eprintln!("\n$ cargo matrix {}", line.join(" "));
-        let code = verb(&line);
+        let code = verb(line);
         if code == ExitCode::SUCCESS {
             continue;
         }
         // What does not deliver or start is in the report, which is still to come.
-        match JUDGED.iter().position(|status| code == (*status).into()).filter(|_| is_analysis(&line)) {
+        match JUDGED.iter().position(|status| code == (*status).into()).filter(|_| is_analysis(line)) {
             Some(place) => worst = Some(worst.map_or(place, |worst: usize| worst.min(place))),
             None => return code,
         }
@@ -90,10 +105,16 @@ pub struct Circumstances {
 }
 
 impl Circumstances {
+    /// The operating system's trust store, as starts see it.
+    pub fn store(&self) -> &'static str {
+        self.store
+    }
+
     /// Those of a machine that refuses nothing.
     pub const ALL: Self = Self { regimes: "boosted,throttled", store: "al2023" };
 
-    fn here(require: bool) -> Result<Self, measure::Error> {
+    /// Those of this machine.
+    pub fn here(require: bool) -> Result<Self, measure::Error> {
         let refused = |condition: &Condition, instead: &str| -> Result<bool, measure::Error> {
             let Some(reason) = measure::not_produced_here(condition)? else { return Ok(false) };
             if require {

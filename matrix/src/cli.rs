@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use serde::Serialize;
 
 use crate::manifest::{check, docs, list};
-use crate::{analyze, bench, build, fips_report, gate, inspect, invoke, layer, measure, merge, plan, report};
+use crate::{analyze, bench, build, compare, fips_report, gate, inspect, invoke, layer, measure, merge, plan, report};
 
 /// What was made or looked at is not as it has to be.
 pub const REFUSED: u8 = 1;
@@ -52,6 +52,7 @@ enum Verb {
     Layer(layer::Arguments),
     Inspect(inspect::Arguments),
     Bench(measure::Arguments),
+    Compare(compare::Arguments),
     Merge(merge::Arguments),
     Analyze(analyze::Arguments),
     Report(report::Arguments),
@@ -76,6 +77,7 @@ fn dispatch(cli: Cli) -> ExitCode {
         Verb::Inspect(arguments) => inspect::run(&arguments),
         Verb::Bench(arguments) if arguments.is_planned() => measure::bench(&arguments),
         Verb::Bench(arguments) => bench::run(arguments.blocks, arguments.require, &typed),
+        Verb::Compare(arguments) => compare::run(&arguments, &typed),
         Verb::Merge(arguments) => merge::run(&arguments),
         Verb::Analyze(arguments) => analyze::run(&arguments),
         Verb::Report(arguments) => report::run(&arguments),

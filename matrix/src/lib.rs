@@ -15,6 +15,7 @@ pub mod analyze;
 pub mod bench;
 pub mod build;
 pub mod cli;
+pub mod compare;
 pub mod emulator;
 pub mod executable;
 pub mod fips_report;

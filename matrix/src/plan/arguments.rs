@@ -56,7 +56,7 @@ pub struct Arguments {
     #[arg(long, value_name = "SET")]
     pub base: Option<String>,
 
-    /// The cells of the design `list`: a set, with `+` before what is added and `-` before what is taken away
+    /// The cells of the design `list`: a set, with `+` before what is added and `-` before what is taken away, or the name of an --external
     #[arg(long, value_delimiter = ',', value_name = "CELL")]
     pub cells: Vec<String>,
 
@@ -108,7 +108,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "partition", value_parser = clap::value_parser!(u32).range(1..=SHARDS))]
     pub shards: u32,
 
-    /// Another extension to start beside ours; may be repeated
+    /// Another extension to start beside ours: a program, a layer, or a folder as it stands below /opt; may be repeated
     #[arg(long, value_name = "NAME=PATH", value_parser = external)]
     pub external: Vec<External>,
 

@@ -24,6 +24,9 @@ pub struct Draft {
 pub fn plan(manifest: &Manifest, arguments: &Arguments) -> Result<(Plan, Vec<String>), Error> {
     let mut draft = draft(manifest, arguments)?;
     draft.cells.extend(externals(arguments)?);
+    // In the order of the list, which may name them as well: the first is what the others are compared with.
+    let place = |cell: &Cell| arguments.cells.iter().position(|name| id(name) == cell.id).unwrap_or(usize::MAX);
+    draft.cells.sort_by_key(place);
     draft.cells.push(Cell { id: "floor".to_owned(), kind: CellKind::Floor, levels: BTreeMap::new() });
     if let Some(of) = draft.cells.first().map(|cell| cell.id.clone()) {
         draft.cells.push(Cell { id: "again".to_owned(), kind: CellKind::Again { of }, levels: BTreeMap::new() });
@@ -56,7 +59,11 @@ fn draft(manifest: &Manifest, arguments: &Arguments) -> Result<Draft, Error> {
     }
     match arguments.design {
         DesignName::Sets => comparisons::sets(manifest),
-        DesignName::List => comparisons::list(manifest, &arguments.cells),
+        DesignName::List => {
+            let is_external = |name: &&String| arguments.external.iter().any(|external| external.name == **name);
+            let ours: Vec<String> = arguments.cells.iter().filter(|name| !is_external(name)).cloned().collect();
+            comparisons::list(manifest, &ours)
+        }
         DesignName::AddOne => comparisons::add_one(manifest, &Base::of(manifest, arguments)?, arguments),
         DesignName::LeaveOneOut => comparisons::leave_one_out(manifest, &Base::of(manifest, arguments)?, arguments),
         DesignName::PlackettBurman | DesignName::Resolution4 | DesignName::Resolution5 | DesignName::Full => {
@@ -174,8 +181,13 @@ fn join(choices: &[Choice]) -> String {
     choices.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn build(id: &str, levels: Levels) -> Cell {
-    Cell { id: id.replace('=', "-"), kind: CellKind::Build, levels }
+fn build(name: &str, levels: Levels) -> Cell {
+    Cell { id: id(name), kind: CellKind::Build, levels }
+}
+
+/// By which a cell of this name is known, and its folder called.
+fn id(name: &str) -> String {
+    name.replace('=', "-")
 }
 
 /// The programs from elsewhere, with their variables.

@@ -46,6 +46,20 @@ fn every_plan_has_the_floor_and_the_first_cell_twice() {
 }
 
 #[test]
+fn a_list_has_its_cells_in_its_order_wherever_they_come_from() {
+    let order = |cells: &str| {
+        let (plan, _) =
+            planned(&format!("list --cells {cells} --external sh=/bin/sh --external cat=/bin/cat")).unwrap();
+        ids(&plan).join(" ")
+    };
+    assert_eq!(order("sh,ship+opt-level=3,cat"), "sh ship+opt-level-3 cat floor again");
+    assert_eq!(order("cat,sh"), "cat sh floor again");
+    assert_eq!(order("ship"), "ship sh cat floor again");
+    let (plan, _) = planned("list --cells sh --external sh=/bin/sh").unwrap();
+    assert!(plan.cells.iter().any(|cell| cell.kind == CellKind::Again { of: "sh".to_owned() }));
+}
+
+#[test]
 fn the_sets_are_cells() {
     let (plan, _) = planned("sets").unwrap();
     assert_eq!(ids(&plan), ["baseline", "seed", "ship", "floor", "again"]);
