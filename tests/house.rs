@@ -110,6 +110,7 @@ fn commands_of_the_documentation_are_run() {
     let tree = Tree::of_repository();
     assert!(commands::count(&tree) >= 20);
     assert_clean(&commands::not_run(&tree));
+    assert_clean(&commands::not_marked(&tree));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use matrix::bench::{self, Circumstances};
+use matrix::layer::publish;
 use matrix::manifest::Manifest;
 use serde_json::Value;
 use toml::Table;
@@ -131,8 +132,8 @@ fn the_bytes_of_programs_are_those_beside_the_budgets() {
         let files = budgets.get(layer)?.as_table()?.get("files")?.as_table()?;
         u64::try_from(files.get("extensions/datadog-agent")?.as_integer()?).ok()
     };
-    let mut rows = rows("README.md", "| `--");
-    rows.extend(self::rows("README.md", "| nothing | the pinned toolchain"));
+    let mut rows = rows("docs/layers.md", "| `--");
+    rows.extend(self::rows("docs/layers.md", "| nothing | the pinned toolchain"));
     assert_eq!(rows.len(), 8);
     let mut unknown = Vec::new();
     for row in &rows {
@@ -200,6 +201,22 @@ fn measurements_that_are_told_twice_are_the_same() {
     assert!(crypto.contains("+0.01 [-0.05, 0.07] and +0.05 [-0.10, 0.19]"));
 }
 
+/// A page without the commands in its blocks that are neither cargo's nor ours: `ci/aws` holds those of the AWS CLI to it, and the others are examples.
+fn without_commands_of_others(text: &str) -> String {
+    let mut kept = String::new();
+    let mut goes_on = false;
+    for line in text.lines() {
+        let block = line.strip_prefix("    ").map(str::trim_start);
+        let is_theirs =
+            goes_on || block.is_some_and(|line| ["aws ", "cosign ", "gh "].iter().any(|it| line.starts_with(it)));
+        goes_on = is_theirs && line.ends_with('\\');
+        if !is_theirs {
+            kept = kept + line + "\n";
+        }
+    }
+    kept
+}
+
 #[test]
 fn options_that_are_named_are_options() {
     let verbs = matrix(&["--help"]);
@@ -218,18 +235,21 @@ fn options_that_are_named_are_options() {
         "ci/profile-sweep",
         "ci/reproduce",
         "ci/fips",
+        "ci/version",
     ] {
         known += &read(script);
     }
     let pages = [
         "README.md",
         "docs/benchmarks.md",
+        "docs/ci.md",
         "docs/delivery.md",
         "docs/fips.md",
+        "docs/layers.md",
         "docs/parity.md",
         "docs/release-profile.md",
     ];
-    // Of the extension, of cargo, of benches and of Dockerfiles.
+    // Of the extension, of cargo, of benches, of Dockerfiles, of containers and of the AWS CLI.
     let others = [
         "--version",
         "--release",
@@ -241,9 +261,12 @@ fn options_that_are_named_are_options() {
         "--lib",
         "--record",
         "--from",
+        "--layers",
+        "--privileged",
+        "--region",
     ];
     for page in pages {
-        for word in read(page).split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {
+        for word in without_commands_of_others(&read(page)).split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')) {
             let is_option =
                 word.strip_prefix("--").is_some_and(|name| name.starts_with(|c: char| c.is_ascii_lowercase()));
             let is_known = others.contains(&word)
@@ -257,7 +280,20 @@ fn options_that_are_named_are_options() {
 fn the_usual_glibc_is_that_of_the_help() {
     let help = matrix(&["layer", "--help"]);
     let usual = between(between(&help, "--glibc-floor <VERSION>", "--accept"), "[default: ", "]");
-    assert_says("README.md", &format!("`--glibc-floor`, {usual} if nothing is said"));
+    assert_says("docs/layers.md", &format!("`--glibc-floor`, {usual} if nothing is said"));
+}
+
+#[test]
+fn the_publish_command_of_the_page_is_that_of_a_layer() {
+    assert_says("docs/layers.md", &format!("--compatible-runtimes {} \\", publish::RUNTIMES.join(" ")));
+    let rows = rows("docs/layers.md", "| `Datadog-Extension");
+    assert_eq!(rows.len(), 4);
+    for row in rows {
+        let options: Vec<&str> = row[2].trim_matches('`').split(' ').collect();
+        let value = |option| options.iter().skip_while(|word| **word != option).nth(1);
+        let (cell, flavour) = (value("--set").unwrap(), value("--arch").unwrap_or(&"x86_64"));
+        assert_eq!(row[3], format!("`{}`", publish::layer_name(cell, flavour)), "{row:?}");
+    }
 }
 
 #[test]
@@ -265,9 +301,8 @@ fn the_arguments_of_the_image_are_those_of_its_recipe() {
     let recipe = read("images/Dockerfile");
     let known: BTreeSet<&str> =
         recipe.lines().filter_map(|line| line.strip_prefix("ARG ")?.split('=').next()).collect();
-    let readme = prose("README.md");
-    let section =
-        between(&readme, "The other arguments are those of `cargo matrix layer`:", "those of the usual layers");
+    let page = prose("docs/layers.md");
+    let section = between(&page, "The other arguments are those of `cargo matrix layer`:", "those of the usual layers");
     let mut named: BTreeSet<&str> = section
         .split('`')
         .filter(|word| word.chars().all(|c| c.is_ascii_uppercase() || c == '_') && !word.is_empty())

@@ -5,16 +5,18 @@
 mod layer_support;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use layer_support::{arm64_program, compiled, dynamic_program, ended, ingredients, made, matrix, program, told};
 use matrix::build::hash;
 use matrix::executable;
 use matrix::layer::Error;
 use matrix::layer::archive;
-use matrix::layer::budget::Budgets;
+use matrix::layer::budget::{Budgets, Scope};
 use matrix::layer::elf::{Linkage, Relro};
 use matrix::layer::make::{Layer, Program, Target, make};
 use matrix::layer::parts::Part;
+use matrix::layer::publish;
 use matrix::manifest::Manifest;
 use serde_json::Value;
 
@@ -220,7 +222,7 @@ fn a_flavour_has_a_budget_of_its_own() {
         ingredients.target.flavour = flavour.to_owned();
         make(ingredients, &budgets)
     };
-    assert!(!of("x86_64").unwrap().budgeted);
+    assert_eq!(of("x86_64").unwrap().budget, None);
     let error = of("arm64").unwrap_err().to_string();
     assert!(error.contains("the layer of ship@arm64 is too large"), "{error}");
 }
@@ -235,7 +237,7 @@ fn a_layer_beyond_its_budget_is_refused_with_what_grew() {
         );
         toml::from_str::<Budgets>(&text).unwrap()
     };
-    assert!(make(ingredients(program()), &budget(unzipped)).unwrap().budgeted);
+    assert_eq!(make(ingredients(program()), &budget(unzipped)).unwrap().budget, Some(Scope::Cell));
     let error = make(ingredients(program()), &budget(unzipped - 1)).unwrap_err();
     let said = error.to_string();
     assert_eq!(error.status(), 1);
@@ -243,7 +245,48 @@ fn a_layer_beyond_its_budget_is_refused_with_what_grew() {
     assert!(said.contains("extensions/datadog-agent has grown by 1 bytes"), "{said}");
     let mut other = ingredients(program());
     other.cell = "ship+launcher".to_owned();
-    assert!(!make(other, &budget(1)).unwrap().budgeted, "the budget is that of the set alone");
+    assert_eq!(make(other, &budget(1)).unwrap().budget, None, "the budget is that of the set alone");
+}
+
+#[test]
+fn a_cell_without_a_budget_is_held_to_the_general_one() {
+    let small = made(ingredients(program())).unwrap();
+    let budgets = format!(
+        "[general]\nzipped = {}\nunzipped = {}\n[general.more.launcher]\nzipped = 0\nunzipped = 10",
+        small.zip.len() + 100,
+        small.unzipped - 10
+    );
+    let budgets: Budgets = toml::from_str(&budgets).unwrap();
+    let error = make(ingredients(program()), &budgets).unwrap_err();
+    assert_eq!(error.status(), 1);
+    assert!(error.to_string().contains("10 more than its budget"), "{error}");
+    let mut with_launcher = ingredients(program());
+    with_launcher.levels.insert("launcher".to_owned(), "on".to_owned());
+    assert_eq!(make(with_launcher, &budgets).unwrap().budget, Some(Scope::General));
+}
+
+#[test]
+fn the_publish_command_is_that_of_the_layer() {
+    let mut ingredients = ingredients(program());
+    ingredients.cell = "ship+launcher".to_owned();
+    ingredients.origin.sources = "0123456789+fedcba".to_owned();
+    ingredients.programs[0].told["version"] = "1.2.3".into();
+    let layer = made(ingredients).unwrap();
+    let command = publish::command(&layer.contents, Path::new("my layers/layer.zip"));
+    let expected = [
+        "aws lambda publish-layer-version",
+        "--layer-name bottlecap-ship-launcher-x86_64",
+        "--description 'bottlecap 1.2.3 ship+launcher from 0123456789 with changes'",
+        "--license-info Apache-2.0",
+        &format!("--compatible-architectures {}", layer.contents.architecture),
+        "--zip-file 'fileb://my layers/layer.zip'",
+    ];
+    let lines: Vec<&str> = command.split(" \\\n  ").collect();
+    for part in expected {
+        assert!(lines.contains(&part), "{part} is not in\n{command}");
+    }
+    let runtimes = lines.iter().find_map(|line| line.strip_prefix("--compatible-runtimes ")).unwrap();
+    assert!(runtimes.split(' ').any(|runtime| runtime == "provided.al2023"), "{runtimes}");
 }
 
 #[test]

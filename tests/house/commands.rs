@@ -1,10 +1,14 @@
 //! What README and docs tell people to type is run before every merge: each command of a block is a line of `ci/test`, where it may have further options.
+//! Commands of others, which need an account, are tried by `ci/aws` or marked as examples.
 
 use std::path::Path;
 
 use crate::tree::{Complaint, File, Tree};
 
 const CI: &str = "ci/test";
+const AWS: &str = "aws ";
+/// How commands begin that nothing here can run.
+const OTHERS: [&str; 5] = ["cosign ", "docker ", "gh ", "openssl ", "podman "];
 
 /// Commands in blocks that `ci/test` does not run, and scripts that do not exist.
 pub fn not_run(tree: &Tree) -> Vec<Complaint> {
@@ -20,6 +24,30 @@ pub fn not_run(tree: &Tree) -> Vec<Complaint> {
         let script = command.split(' ').next().filter(|word| word.starts_with("ci/"));
         if script.is_some_and(|script| !tree.files.iter().any(|file| file.path == script)) {
             complaints.push(Complaint::new(file, line, format!("there is no script for `{command}`")));
+        }
+    }
+    complaints
+}
+
+/// Commands of others that `ci/test` does not try, where nothing says that they are examples.
+pub fn not_marked(tree: &Tree) -> Vec<Complaint> {
+    let ci = tree.files.iter().find(|file| file.path == CI);
+    let tried: Vec<&str> =
+        ci.iter().flat_map(|file| file.text.lines()).filter_map(|line| line.trim().strip_prefix("ci/aws ")).collect();
+    let mut complaints = Vec::new();
+    for page in pages(tree) {
+        let is_tried = tried.iter().any(|line| line.split(' ').any(|path| path == page.path));
+        let mut is_example = false;
+        for (at, line) in page.text.lines().enumerate() {
+            let Some(command) = line.strip_prefix("    ").map(str::trim) else {
+                is_example = if line.is_empty() { is_example } else { line.contains("Example") };
+                continue;
+            };
+            if command.starts_with(AWS) && !is_tried {
+                complaints.push(Complaint::new(page, at + 1, format!("{CI} does not have ci/aws try `{command}`")));
+            } else if OTHERS.iter().any(|start| command.starts_with(start)) && !is_example {
+                complaints.push(Complaint::new(page, at + 1, format!("nothing says that `{command}` is an example")));
+            }
         }
     }
     complaints

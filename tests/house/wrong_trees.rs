@@ -242,6 +242,18 @@ fn commands_that_nobody_runs_are_found() {
 }
 
 #[test]
+fn commands_of_others_that_nobody_tries_or_marks_are_found() {
+    let found = |ci: &str, page: &str| {
+        places(&commands::not_marked(&Tree::default().with("ci/test", ci).with("docs/a.md", page)))
+    };
+    let aws = "Type\n\n    aws lambda list-layers \\\n      --output text";
+    assert_eq!(found("ci/aws docs/b.md\nci/other docs/a.md", aws), ["docs/a.md:3"]);
+    assert_eq!(found("ci/aws docs/a.md target/layer.txt", aws), [""; 0]);
+    assert_eq!(found("", "Example:\n\n    gh release list\n\n    gh api\nText.\n    gh api"), ["docs/a.md:7"]);
+    assert_eq!(found("", "Text about gh, and `openssl dgst`."), [""; 0]);
+}
+
+#[test]
 fn repeated_toolchain_versions_are_found() {
     let home = || Tree::default().with("rust-toolchain.toml", "[toolchain]\nchannel = \"1.80.1\"\n");
     for repeated in ["FROM rust:1.80", "Needs 1.80.1.", "rustup default 1.80.1", "Rust 1.80 is needed"] {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::archive::{self, File, count};
-use super::budget::Budgets;
+use super::budget::{Budgets, Scope};
 use super::contents::{Build, Contents, Listed, SCHEMA, Sources, Toolchain};
 use super::elf::{Glibc, Linkage, Relro, SYSTEMS, binds_eagerly};
 use super::packages::Packages;
@@ -81,8 +81,8 @@ pub struct Layer {
     pub zip: Vec<u8>,
     /// Bytes of all files together.
     pub unzipped: u64,
-    /// Whether there is a budget that it was held to.
-    pub budgeted: bool,
+    /// The budget that it was held to, if there is one.
+    pub budget: Option<Scope>,
 }
 
 /// Makes the layer, and refuses one that would not start or is too large.
@@ -129,8 +129,8 @@ pub fn make(ingredients: Ingredients, budgets: &Budgets) -> Result<Layer, Error>
     files.push(plain(places::MANIFEST, document));
     let unzipped = files.iter().map(|file| count(&file.bytes)).sum();
     let zip = archive::write(&files)?;
-    let budgeted = refuse_what_is_too_large(&contents, count(&zip), unzipped, budgets)?;
-    Ok(Layer { contents, zip, unzipped, budgeted })
+    let budget = refuse_what_is_too_large(&contents, count(&zip), unzipped, budgets)?;
+    Ok(Layer { contents, zip, unzipped, budget })
 }
 
 fn refuse_what_would_not_start(ingredients: &Ingredients) -> Result<(), Error> {
@@ -172,13 +172,20 @@ fn refuse_what_would_not_start(ingredients: &Ingredients) -> Result<(), Error> {
     if refusals.is_empty() { Ok(()) } else { Err(Error::WouldNotStart(refusals)) }
 }
 
-/// Whether there was a budget.
-fn refuse_what_is_too_large(of: &Contents, zipped: u64, unzipped: u64, budgets: &Budgets) -> Result<bool, Error> {
+/// Which budget there was.
+fn refuse_what_is_too_large(
+    of: &Contents,
+    zipped: u64,
+    unzipped: u64,
+    budgets: &Budgets,
+) -> Result<Option<Scope>, Error> {
     let mut complaints = limits::complaints(zipped, unzipped);
-    let budget = budgets.of(&of.cell, &of.flavour);
-    complaints.extend(budget.map(|budget| budget.complaints(zipped, unzipped, &of.files)).unwrap_or_default());
+    let budget = budgets.of(&of.cell, &of.flavour, &of.levels);
+    if let Some((_, budget)) = &budget {
+        complaints.extend(budget.complaints(zipped, unzipped, &of.files));
+    }
     if complaints.is_empty() {
-        Ok(budget.is_some())
+        Ok(budget.map(|(scope, _)| scope))
     } else {
         Err(Error::TooLarge { cell: Budgets::name(&of.cell, &of.flavour), complaints })
     }

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod make;
 pub mod packages;
 pub mod parts;
+pub mod publish;
 mod sbom;
 
 use std::fs;
@@ -29,7 +30,7 @@ use crate::{cli, plan, workspace};
 
 pub use error::Error;
 
-use budget::Budgets;
+use budget::{Budgets, Scope};
 use elf::Glibc;
 use make::Layer;
 
@@ -66,6 +67,7 @@ Examples:
 The zip file has the extension, what a launcher executes, the exec wrapper `datadog_wrapper`, and in `bottlecap/` what it was made from: the build
 manifest, a CycloneDX document of all that is in it, and the licences. The same sources, toolchain and C library give the same bytes, wherever they
 are built; what builds which of them, and what that needs, is in matrix/flavours.toml. `cargo matrix inspect` checks it, `cargo matrix invoke --layer` runs a function with it.
+Standard output has the path; standard error ends with the command that publishes it.
 
 Exit status:
   0    the layer is made
@@ -153,8 +155,11 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
     if let Some(opt) = &arguments.opt {
         archive::unpack(&layer.zip, opt)?;
     }
-    let budget =
-        if layer.budgeted { "within its budget" } else { "it has no budget of its own, and is within Lambda's limits" };
+    let budget = match layer.budget {
+        Some(Scope::Cell) => "within its budget",
+        Some(Scope::General) => "within the general budget, as it has none of its own",
+        None => "within Lambda's limits",
+    };
     eprintln!(
         "{} for {}: {} bytes zipped, {} unzipped; {budget}",
         layer.contents.cell,
@@ -162,6 +167,7 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
         layer.zip.len(),
         layer.unzipped
     );
+    eprintln!("to publish it:\n\n{}\n", publish::command(&layer.contents, &path));
     Ok(path)
 }
 
