@@ -26,6 +26,12 @@ pub fn state(root: &Path, beside: &[&'static str]) -> io::Result<String> {
     Ok(if parts.is_empty() { commit } else { format!("{commit}+{}", hash::hexadecimal(&parts)) })
 }
 
+/// When the commit was made, in seconds since 1970.
+pub fn commit_time(root: &Path) -> io::Result<String> {
+    let time = git(root, &["show", "--no-patch", "--format=%ct", "HEAD"])?;
+    Ok(String::from_utf8_lossy(&time).trim().to_owned())
+}
+
 /// The compiler that the folder's toolchain file names, as it calls itself; `unknown` where there is none.
 pub fn compiler(root: &Path) -> String {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
@@ -64,6 +70,8 @@ mod tests {
 
         let clean = state(root, &[]).unwrap();
         assert!(!clean.contains('+') && clean.len() >= 40, "{clean}");
+        let time = git(root, &["log", "-1", "--date=unix", "--format=%cd"]).unwrap();
+        assert_eq!(commit_time(root).unwrap(), String::from_utf8_lossy(&time).trim());
         fs::write(root.join("README.md"), "not built").unwrap();
         assert_eq!(state(root, &[]).unwrap(), clean);
         assert!(state(root, &["README.md"]).unwrap().starts_with(&format!("{clean}+")), "where it counts, it is told");
@@ -83,6 +91,7 @@ mod tests {
 
     #[test]
     fn a_folder_without_git_has_no_state() {
-        assert!(state(tempfile::tempdir().unwrap().path(), &[]).is_err());
+        let folder = tempfile::tempdir().unwrap();
+        assert!(state(folder.path(), &[]).is_err() && commit_time(folder.path()).is_err());
     }
 }

@@ -6,11 +6,13 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use super::elf::Glibc;
 use super::make::{Ingredients, Program, Target, Texts};
 use super::packages::Packages;
-use super::{Error, places};
+use super::system::Libraries;
+use super::{Error, bundled, places};
 use crate::build::recipe::Recipe;
 use crate::build::{self, Built, Origin, Testimony, paths, sources};
 use crate::flavour::{Flavour, Toolbox};
@@ -61,17 +63,25 @@ pub(super) fn ingredients(
     c_compilers.dedup();
     let mut parts = tools.parts.clone();
     parts.extend(launcher.parts.iter().filter(|part| !tools.parts.contains(part)).cloned());
+    let mut packages = Packages::of(&workspace, &recipe, &tools.flavour.triple)?;
+    bundled::mark_replaced(&mut packages)?;
+    parts.extend(bundled::of(&packages)?);
+    // Where there is a launcher, only that may be static.
+    let linker = tools.system_linker().or_else(|| launcher.system_linker());
+    let libraries = linker.map(|linker| Libraries::of(&linker)).unwrap_or_default();
     let Flavour { name, triple, architecture, .. } = tools.flavour.clone();
     let target = Target { flavour: name, triple, architecture: architecture.to_string(), glibc_floor };
     Ok(Ingredients {
         programs,
-        packages: Packages::of(&workspace, &recipe, &target.triple)?,
+        packages,
         cell: cell.id,
         levels: cell.levels,
         target,
         origin: Origin { sources, ..origin },
         c_compiler: c_compilers.join("; "),
         parts,
+        libraries,
+        time: time(root)?,
         profile: profile(root, &recipe)?,
         recipe,
         texts: Texts {
@@ -82,6 +92,21 @@ pub(super) fn ingredients(
             rust_place: format!("{}.{}", places::RUST_LICENCES, tools.terms_ending()),
         },
     })
+}
+
+/// The time of the sources: what `SOURCE_DATE_EPOCH` says, or that of the commit. Never the clock's: the same sources are the same bytes.
+///
+/// Source: "`SOURCE_DATE_EPOCH` specification" of reproducible-builds.org.
+fn time(root: &Path) -> Result<OffsetDateTime, Error> {
+    match std::env::var_os("SOURCE_DATE_EPOCH").filter(|epoch| !epoch.is_empty()) {
+        Some(epoch) => moment(&epoch.to_string_lossy()),
+        None => moment(&sources::commit_time(root).map_err(build::Error::Sources)?),
+    }
+}
+
+fn moment(epoch: &str) -> Result<OffsetDateTime, Error> {
+    let moment = epoch.parse().ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    moment.ok_or_else(|| Error::Epoch(epoch.to_owned()))
 }
 
 /// Refuses what was built while its sources became others, as by a commit in the middle.
@@ -123,6 +148,18 @@ mod tests {
         let error = unmoved(root, &cell, &origin("another commit".to_owned())).unwrap_err();
         assert_eq!(error.status(), crate::cli::REFUSED);
         assert!(error.to_string().ends_with("the same command builds it again"), "{error}");
+    }
+
+    #[test]
+    fn the_time_is_that_of_the_sources() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        assert_eq!(moment(&sources::commit_time(root).unwrap()).unwrap(), time(root).unwrap());
+        assert_eq!(moment("86400").unwrap().unix_timestamp(), 86_400);
+        for epoch in ["", "yesterday", "1.5", "99999999999999"] {
+            let error = moment(epoch).unwrap_err();
+            assert_eq!(error.status(), crate::cli::USAGE);
+            assert!(error.to_string().starts_with(&format!("SOURCE_DATE_EPOCH={epoch:?} is not")), "{error}");
+        }
     }
 
     #[test]
