@@ -28,7 +28,7 @@ pub fn state(root: &Path, beside: &[&'static str]) -> io::Result<String> {
 
 /// When the commit was made, in seconds since 1970.
 pub fn commit_time(root: &Path) -> io::Result<String> {
-    let time = git(root, &["show", "--no-patch", "--format=%ct", "HEAD"])?;
+    let time = git(root, &["show", "--no-patch", "--no-show-signature", "--format=%ct", "HEAD"])?;
     Ok(String::from_utf8_lossy(&time).trim().to_owned())
 }
 

@@ -1,6 +1,7 @@
 //! What a layer is made of, from where it lies.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
@@ -81,7 +82,7 @@ pub(super) fn ingredients(
         c_compiler: c_compilers.join("; "),
         parts,
         libraries,
-        time: time(root)?,
+        time: time(root, std::env::var_os("SOURCE_DATE_EPOCH"))?,
         profile: profile(root, &recipe)?,
         recipe,
         texts: Texts {
@@ -94,11 +95,11 @@ pub(super) fn ingredients(
     })
 }
 
-/// The time of the sources: what `SOURCE_DATE_EPOCH` says, or that of the commit. Never the clock's: the same sources are the same bytes.
+/// The time of the sources: what the variable `SOURCE_DATE_EPOCH` says, or that of the commit. Never the clock's: the same sources are the same bytes.
 ///
 /// Source: "`SOURCE_DATE_EPOCH` specification" of reproducible-builds.org.
-fn time(root: &Path) -> Result<OffsetDateTime, Error> {
-    match std::env::var_os("SOURCE_DATE_EPOCH").filter(|epoch| !epoch.is_empty()) {
+fn time(root: &Path, epoch: Option<OsString>) -> Result<OffsetDateTime, Error> {
+    match epoch.filter(|epoch| !epoch.is_empty()) {
         Some(epoch) => moment(&epoch.to_string_lossy()),
         None => moment(&sources::commit_time(root).map_err(build::Error::Sources)?),
     }
@@ -153,10 +154,14 @@ mod tests {
     #[test]
     fn the_time_is_that_of_the_sources() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        assert_eq!(moment(&sources::commit_time(root).unwrap()).unwrap(), time(root).unwrap());
-        assert_eq!(moment("86400").unwrap().unix_timestamp(), 86_400);
-        for epoch in ["", "yesterday", "1.5", "99999999999999"] {
-            let error = moment(epoch).unwrap_err();
+        let of = |epoch: Option<&str>| time(root, epoch.map(OsString::from)).map(OffsetDateTime::unix_timestamp);
+        let commit = sources::commit_time(root).unwrap();
+        for none in [None, Some("")] {
+            assert_eq!(of(none).unwrap().to_string(), commit);
+        }
+        assert_eq!(of(Some("86400")).unwrap(), 86_400);
+        for epoch in ["yesterday", "1.5", "99999999999999"] {
+            let error = of(Some(epoch)).unwrap_err();
             assert_eq!(error.status(), crate::cli::USAGE);
             assert!(error.to_string().starts_with(&format!("SOURCE_DATE_EPOCH={epoch:?} is not")), "{error}");
         }
