@@ -47,7 +47,7 @@ fn committed() -> Option<String> {
 
 fn archived() -> Option<String> {
     let text = fs::read_to_string(ARCHIVED).ok()?;
-    let commit = text.trim().strip_prefix("node: ")?.get(..12)?;
+    let commit = text.lines().find_map(|line| line.strip_prefix("node: "))?.get(..12)?;
     commit.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| commit.to_owned())
 }
 

@@ -70,6 +70,8 @@ fn a_layer_of_ours_is_what_it_says() {
         "Amazon Linux 2023 (glibc 2.34): starts",
         "52428800 can be uploaded directly",
         "262144000 may be in a function with all of its layers",
+        "Its bill of materials: CycloneDX 1.5 of 2026-09-21T14:13:20Z made by matrix",
+        "supplied by Somebody <somebody@example.com>: 5 components, 1 pkg:cargo, 1 pkg:deb, 3 pkg:generic",
         "Every file is what the manifest says.",
     ] {
         assert!(page.contains(part), "{part} is not in:\n{page}");
@@ -77,6 +79,8 @@ fn a_layer_of_ours_is_what_it_says() {
     let (status, document) = subject.document();
     assert_eq!((status, &document["kind"], &document["problems"]), (0, &"layer".into(), &Value::Array(Vec::new())));
     assert_eq!(document["manifest"]["cell"], "ship");
+    let materials = &document["materials"];
+    assert_eq!((&materials["timestamp"], &materials["components"]["deb"]), (&"2026-09-21T14:13:20Z".into(), &1.into()));
     assert_eq!(document["programs"][0]["told"], Value::Null, "nothing is started");
     let (status, document) = subject.document_with(&["--run"]);
     assert_eq!((status, &document["programs"][0]["told"]), (0, &told()), "{document:#}");
@@ -204,6 +208,25 @@ fn a_bill_of_materials_that_cannot_be_read_is_refused() {
         });
         Subject::new("layer.zip", &zip)
             .assert_refused(&[], &format!("bottlecap/sbom.cdx.json cannot be used: {reason}"));
+    }
+}
+
+#[test]
+fn a_bill_of_materials_of_another_layer_is_refused() {
+    for (said, other, problem) in [
+        ("\"cell\": \"ship\"", "\"cell\": \"seed\"", "its cell is ship, and that of the manifest seed"),
+        (
+            "\"revision\": \"0123456789\"",
+            "\"revision\": \"98\"",
+            "its revision is 0123456789, and that of the manifest 98",
+        ),
+    ] {
+        let zip = rewritten(&layer(), |name, bytes| {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            Some(if name == "bottlecap/manifest.json" { text.replace(said, other).into_bytes() } else { bytes })
+        });
+        let problem = format!("bottlecap/sbom.cdx.json is of another layer: {problem}");
+        Subject::new("layer.zip", &zip).assert_refused(&[], &problem);
     }
 }
 

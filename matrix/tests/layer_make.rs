@@ -15,10 +15,10 @@ use matrix::layer::archive;
 use matrix::layer::budget::{Budgets, Scope};
 use matrix::layer::elf::{Linkage, Relro};
 use matrix::layer::make::{Layer, Program, Target, make};
-use matrix::layer::parts::Part;
+use matrix::layer::parts::{Part, Source};
 use matrix::layer::publish;
 use matrix::manifest::Manifest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn files(layer: &Layer) -> Vec<archive::File> {
     archive::read(&layer.zip).unwrap().into_iter().map(|entry| entry.file).collect()
@@ -81,43 +81,95 @@ fn the_manifest_tells_everything_that_the_layer_was_made_from() {
     assert_eq!((agent["bytes"].as_u64(), &agent["executable"]), (Some(program().len() as u64), &Value::Bool(true)));
 }
 
+/// The component of this name.
+fn component(bom: &Value, name: &str) -> Value {
+    let mut components = bom["components"].as_array().unwrap().iter();
+    components.find(|component| component["name"] == name).unwrap_or_else(|| panic!("{name} is missing")).clone()
+}
+
 #[test]
-fn the_bill_of_materials_is_complete_and_has_no_time_in_it() {
-    let layer = made(ingredients(program())).unwrap();
-    let bom = sbom(&layer);
+fn the_bill_of_materials_names_its_time_its_tool_and_its_supplier() {
+    let bom = sbom(&made(ingredients(program())).unwrap());
     assert_eq!(
         (&bom["bomFormat"], &bom["specVersion"], &bom["version"]),
         (&"CycloneDX".into(), &"1.5".into(), &1.into())
     );
-    assert!(bom["metadata"].get("timestamp").is_none());
+    let metadata = &bom["metadata"];
+    assert_eq!(metadata["timestamp"], "2026-09-21T14:13:20Z", "that of the sources");
+    let tool = json!({"type": "application", "name": "matrix", "version": env!("CARGO_PKG_VERSION")});
+    assert_eq!(metadata["tools"]["components"], json!([tool]));
+    let supplier = json!({"name": "Somebody <somebody@example.com>", "url": ["https://example.com/repository"]});
+    assert_eq!((&metadata["supplier"], &metadata["component"]["supplier"]), (&supplier, &supplier));
+    assert_eq!(metadata["component"]["licenses"][0]["expression"], "Apache-2.0");
     let serial = bom["serialNumber"].as_str().unwrap().strip_prefix("urn:uuid:").unwrap();
     assert_eq!(serial.split('-').map(str::len).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
     assert!(serial.chars().all(|c| c == '-' || (c.is_ascii_hexdigit() && !c.is_ascii_uppercase())), "{serial}");
+}
 
-    let components = bom["components"].as_array().unwrap();
-    let zstd = components.iter().find(|component| component["name"] == "zstd-sys").unwrap();
-    assert_eq!(zstd["type"], "library");
+#[test]
+fn every_component_has_the_package_url_of_what_publishes_it() {
+    let bom = sbom(&made(ingredients(program())).unwrap());
+    let zstd = component(&bom, "zstd-sys");
+    assert_eq!((&zstd["type"], &zstd["scope"]), (&"library".into(), &"required".into()));
     assert_eq!(zstd["purl"], "pkg:cargo/zstd-sys@2.1.3%2Bzstd.1.5.7");
     assert_eq!(zstd["licenses"][0]["expression"], "BSD-3-Clause");
-    assert_eq!(
-        (&zstd["hashes"][0]["alg"], &zstd["hashes"][0]["content"]),
-        (&"SHA-256".into(), &"ab".repeat(32).into())
-    );
-    let glibc = components.iter().find(|component| component["name"] == "glibc").unwrap();
-    assert_eq!(glibc["licenses"][0]["expression"], "LGPL-2.1-or-later");
+    assert_eq!(zstd["author"], "Somebody <somebody@example.com>");
+    assert_eq!(zstd["hashes"], json!([{"alg": "SHA-256", "content": "ab".repeat(32)}]));
+    assert!(bom["metadata"]["component"].get("purl").is_none(), "nobody publishes our own package");
 
+    let code = component(&bom, "zstd");
+    assert_eq!((&code["version"], &code["purl"]), (&"1.5.7".into(), &"pkg:generic/zstd@1.5.7".into()));
+    assert_eq!(code["cpe"], "cpe:2.3:a:facebook:zstandard:1.5.7:*:*:*:*:*:*:*");
+    assert_eq!(code["licenses"][0]["expression"], "BSD-3-Clause OR GPL-2.0-only");
+    assert_eq!(code["externalReferences"], json!([{"type": "vcs", "url": "https://example.com/zstd"}]));
+
+    let libgcc = component(&bom, "libgcc-12-dev");
+    let expected = "pkg:deb/debian/libgcc-12-dev@12.2.0-14%2Bx?arch=amd64&distro=debian-12&upstream=gcc-12";
+    assert_eq!(
+        (&libgcc["purl"], &libgcc["supplier"]["name"]),
+        (&expected.into(), &"Somebody <gcc@example.com>".into())
+    );
+    let glibc = component(&bom, "glibc");
+    assert_eq!(glibc["licenses"][0]["expression"], "LGPL-2.1-or-later");
+    assert!(glibc["purl"].as_str().unwrap().starts_with("pkg:generic/glibc"), "dpkg knows nothing of it");
+    assert_eq!(component(&bom, "rust-std")["version"], "9.9.9");
+}
+
+#[test]
+fn the_graph_of_dependencies_is_whole() {
+    let bom = sbom(&made(ingredients(program())).unwrap());
+    let components = bom["components"].as_array().unwrap();
     // Every reference is one of a component, each is there once, and the whole graph hangs on ours.
     let root = &bom["metadata"]["component"]["bom-ref"];
     let known: Vec<&Value> = components.iter().map(|component| &component["bom-ref"]).chain([root]).collect();
     let dependencies = bom["dependencies"].as_array().unwrap();
-    let told: BTreeSet<String> = dependencies.iter().map(|dependency| dependency["ref"].to_string()).collect();
-    assert_eq!((told.len(), known.len()), (dependencies.len(), dependencies.len()));
+    let listed: BTreeSet<String> = dependencies.iter().map(|dependency| dependency["ref"].to_string()).collect();
+    assert_eq!((listed.len(), known.len()), (dependencies.len(), dependencies.len()));
     for dependency in dependencies {
         let needs = dependency["dependsOn"].as_array().into_iter().flatten();
         assert!(needs.chain([&dependency["ref"]]).all(|reference| known.contains(&reference)), "{dependency}");
     }
-    let ours = dependencies.iter().find(|dependency| dependency["ref"] == *root).unwrap();
-    assert_eq!(ours["dependsOn"].as_array().unwrap().len(), components.len(), "{ours}");
+    let needs = |reference: &Value| {
+        let dependency = dependencies.iter().find(|dependency| dependency["ref"] == *reference).unwrap();
+        dependency["dependsOn"].clone()
+    };
+    let reference = |name: &str| component(&bom, name)["bom-ref"].clone();
+    let linked = ["zstd-sys", "rust-std", "glibc", "libgcc-12-dev"].map(reference);
+    assert_eq!(needs(root), Value::from(linked.to_vec()));
+    assert_eq!(needs(&reference("zstd-sys")), json!([reference("zstd")]), "C code hangs on the crate that brings it");
+}
+
+#[test]
+fn the_licences_are_those_of_the_bill_of_materials() {
+    let layer = made(ingredients(program())).unwrap();
+    let terms = String::from_utf8(file(&layer, "bottlecap/licenses.txt")).unwrap();
+    for component in sbom(&layer)["components"].as_array().unwrap() {
+        let text = |name: &str| component[name].as_str().unwrap_or_default();
+        let title = format!("{} {}", text("name"), text("version"));
+        let line = format!("\n{}: {}", title.trim_end(), component["licenses"][0]["expression"].as_str().unwrap());
+        assert!(terms.contains(&line), "{line} is not in:\n{terms}");
+    }
+    assert!(terms.contains("\nzstd 1.5.7\n\nThe terms of zstd.\n"), "{terms}");
 }
 
 #[test]
@@ -149,7 +201,7 @@ fn a_program_that_would_not_start_is_refused_with_the_reason_and_the_remedy() {
     for_the_newer.target.glibc_floor = "2.34".parse().unwrap();
     let components = sbom(&made(for_the_newer).unwrap())["components"].clone();
     let names: Vec<_> = components.as_array().unwrap().iter().map(|part| part["name"].to_string()).collect();
-    assert_eq!(names, ["\"zstd-sys\"", "\"rust-std\""], "nothing of the C library is in it");
+    assert_eq!(names, ["\"zstd-sys\"", "\"rust-std\"", "\"zstd\""], "nothing of the C library is in it");
 }
 
 /// What each level of `binding` asks of the compiler, for each way in which programs of layers are linked.
@@ -190,6 +242,8 @@ fn a_layer_for_another_processor_has_what_was_linked_into_it() {
         version: version.to_owned(),
         licence: "MIT",
         about: "linked in",
+        source: Source::Compiler,
+        product: None,
         texts: vec![format!("The terms of {name}.")],
     };
     let mut ingredients = ingredients(arm64_program());

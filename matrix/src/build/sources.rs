@@ -22,17 +22,24 @@ const TOLD: &str = "BOTTLECAP_GIT_SHA";
 /// A name for the sources as they are now: two builds with the same name are from the same sources. It is the commit, with `+` and a hash behind it where they
 /// differ from it, or where there is no history to compare them with. `beside` is what else in the repository decides what is made.
 pub fn state(root: &Path, beside: &[&'static str]) -> io::Result<String> {
-    // A folder may lie in a repository without being a part of it.
-    if git(root, &["ls-files", "--error-unmatch", "--", PARTS[2]]).is_ok() {
-        of_repository(root, beside)
-    } else {
-        of_folder(root, beside, std::env::var(TOLD).ok())
-    }
+    if is_of_repository(root) { of_repository(root, beside) } else { of_folder(root, beside, std::env::var(TOLD).ok()) }
 }
 
 /// Whether this name is that of a commit, from which nothing differs.
 pub fn is_clean(state: &str) -> bool {
     !state.contains('+')
+}
+
+/// A folder may lie in a repository without being a part of it.
+fn is_of_repository(root: &Path) -> bool {
+    git(root, &["ls-files", "--error-unmatch", "--", "Cargo.toml"]).is_ok()
+}
+
+/// What git has written behind this word into an archive of a commit.
+fn archived(root: &Path, word: &str, is_of_it: impl Fn(u8) -> bool) -> Option<String> {
+    let text = fs::read_to_string(root.join(ARCHIVED)).ok()?;
+    let fact = text.lines().find_map(|line| line.strip_prefix(word))?;
+    (!fact.is_empty() && fact.bytes().all(is_of_it)).then(|| fact.to_owned())
 }
 
 fn of_repository(root: &Path, beside: &[&'static str]) -> io::Result<String> {
@@ -49,11 +56,7 @@ fn of_repository(root: &Path, beside: &[&'static str]) -> io::Result<String> {
 }
 
 fn of_folder(root: &Path, beside: &[&'static str], told: Option<String>) -> io::Result<String> {
-    let archived = || {
-        let text = fs::read_to_string(root.join(ARCHIVED)).ok()?;
-        let commit = text.trim().strip_prefix("node: ")?.to_owned();
-        commit.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(commit)
-    };
+    let archived = || archived(root, "node: ", |byte| byte.is_ascii_hexdigit());
     let commit = told.filter(|told| !told.is_empty()).or_else(archived).unwrap_or_else(|| "unknown".to_owned());
     let mut files = Vec::new();
     for part in PARTS.iter().chain(beside) {
@@ -85,6 +88,17 @@ fn list(root: &Path, name: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+/// When the commit was made, in seconds since 1970; that of an archive of a commit is in it.
+pub fn commit_time(root: &Path) -> io::Result<String> {
+    if !is_of_repository(root) {
+        let none =
+            "the sources have no history that would tell their time: set SOURCE_DATE_EPOCH to that of their release";
+        return archived(root, "time: ", |byte| byte.is_ascii_digit()).ok_or_else(|| io::Error::other(none));
+    }
+    let time = git(root, &["show", "--no-patch", "--no-show-signature", "--format=%ct", "HEAD"])?;
+    Ok(String::from_utf8_lossy(&time).trim().to_owned())
 }
 
 /// The compiler that the folder's toolchain file names, as it calls itself; `unknown` where there is none.
@@ -126,6 +140,8 @@ mod tests {
 
         let clean = state(root, &[]).unwrap();
         assert!(is_clean(&clean) && clean.len() >= 40, "{clean}");
+        let time = git(root, &["log", "-1", "--date=unix", "--format=%cd"]).unwrap();
+        assert_eq!(commit_time(root).unwrap(), String::from_utf8_lossy(&time).trim());
         fs::write(root.join("README.md"), "not built").unwrap();
         assert_eq!(state(root, &[]).unwrap(), clean);
         assert!(state(root, &["README.md"]).unwrap().starts_with(&format!("{clean}+")), "where it counts, it is told");
@@ -158,7 +174,9 @@ mod tests {
         assert!(of(Some("abc")).starts_with("abc+"));
         write(ARCHIVED, "node: $Format:%H$\n");
         assert_eq!(of(None), plain, "not an archive that git has made");
-        write(ARCHIVED, "node: 0123456789abcdef0123456789abcdef01234567\n");
+        assert!(commit_time(root).unwrap_err().to_string().contains("SOURCE_DATE_EPOCH"));
+        write(ARCHIVED, "node: 0123456789abcdef0123456789abcdef01234567\ntime: 1764281234\n");
+        assert_eq!(commit_time(root).unwrap(), "1764281234");
         assert!(of(None).starts_with("0123456789abcdef0123456789abcdef01234567+"));
         write(ARCHIVED, "");
         write("README.md", "still not built");

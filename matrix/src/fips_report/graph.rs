@@ -57,7 +57,7 @@ pub fn judge(packages: &Packages, certified: &Certified, command: &str) -> Proof
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeMap;
 
     use super::*;
     use crate::layer::packages::{Key, Package};
@@ -65,13 +65,7 @@ mod tests {
     /// Names with their versions; a name that ends with `!` is of a package that only runs while the program is built.
     fn packages(names: &[[&str; 2]]) -> Packages {
         let keyed = names.iter().map(|[name, version]| {
-            let package = Package {
-                licence: None,
-                folder: std::path::PathBuf::new(),
-                checksum: None,
-                linked: !name.ends_with('!'),
-                needs: BTreeSet::new(),
-            };
+            let package = Package { linked: !name.ends_with('!'), ..Package::default() };
             (Key::new(name.trim_end_matches('!'), version), package)
         });
         Packages(keyed.collect::<BTreeMap<_, _>>())

@@ -1,6 +1,7 @@
 //! A flavour on this machine: what has to be called, and with what.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::compiler::{check, first_line, sysroot};
@@ -12,6 +13,8 @@ use crate::layer::elf::Glibc;
 use crate::layer::parts::{Part, version};
 use crate::manifest::{Levels, ON};
 
+/// The compiler of the distribution for another processor.
+const GCC: &str = "aarch64-linux-gnu-gcc";
 /// How compilers are asked what they are.
 const VERSION: &str = "--version";
 
@@ -197,8 +200,16 @@ impl Tools {
         Ok(tools)
     }
 
+    /// The C compiler that links with the libraries of its machine; none where zig brings its own.
+    pub fn system_linker(&self) -> Option<OsString> {
+        match self.flavour.linker {
+            Linker::Cc => Some(std::env::var_os("CC").unwrap_or_else(|| "cc".into())),
+            Linker::Gcc => Some(GCC.into()),
+            Linker::Zig => None,
+        }
+    }
+
     fn link_with_gcc(&mut self) {
-        const GCC: &str = "aarch64-linux-gnu-gcc";
         self.c_compiler = first_line(Path::new(GCC), VERSION);
         let variable = format!("CARGO_TARGET_{}_LINKER", self.flavour.triple.to_uppercase().replace('-', "_"));
         self.variables.insert(variable, GCC.to_owned());

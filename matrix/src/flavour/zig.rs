@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Error, Flavour, Libc, Zig};
-use crate::layer::parts::Part;
+use crate::layer::parts::{Part, Source};
 use crate::venv::{Venv, Wanted};
 
 /// Both of them on this machine.
@@ -47,6 +47,8 @@ impl Installed {
                 version: version.to_owned(),
                 licence: "MIT",
                 about: "what zig links into every program: arithmetic that the processor does not have",
+                source: Source::Compiler,
+                product: None,
                 texts: vec![text("LICENSE")?],
             },
             Part {
@@ -54,6 +56,8 @@ impl Installed {
                 version: String::new(),
                 licence: "Apache-2.0 WITH LLVM-exception",
                 about: "the unwinder, of the sources that come with zig",
+                source: Source::Compiler,
+                product: None,
                 texts: vec![text("lib/libunwind/LICENSE.TXT")?],
             },
         ];
@@ -63,6 +67,8 @@ impl Installed {
                 version: quoted(&text("lib/libc/musl/src/internal/version.h")?).to_owned(),
                 licence: "MIT",
                 about: "the C library, linked into the programs, of the sources that come with zig",
+                source: Source::Compiler,
+                product: Some("musl-libc:musl"),
                 texts: vec![text("lib/libc/musl/COPYRIGHT")?],
             });
         }

@@ -148,17 +148,6 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     part.is_empty() || bytes.windows(part.len()).any(|window| window == part)
 }
 
-/// Why the bill of materials cannot be used, if there is one.
-pub(super) fn bill_of_materials(entries: &[Entry]) -> Option<String> {
-    let entry = entries.iter().find(|entry| entry.file.place == places::SBOM)?;
-    let reason = match serde_json::from_slice::<Value>(&entry.file.bytes) {
-        Ok(document) if document.get("bomFormat").and_then(Value::as_str) == Some("CycloneDX") => return None,
-        Ok(_) => "it is no CycloneDX document".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    Some(format!("{} cannot be used: {reason}", places::SBOM))
-}
-
 fn size(listed: &Listed) -> String {
     let executable = if listed.executable { ", is executable" } else { "" };
     format!("{} bytes{executable}", listed.bytes)

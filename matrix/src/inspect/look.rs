@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::materials::{self, Materials};
 use super::{Error, ask, check};
 use crate::build::hash;
 use crate::layer::archive::{self, Entry, count};
@@ -28,6 +29,8 @@ pub struct Document {
     pub unzipped: u64,
     /// What the layer says of itself; none of layers that are not ours.
     pub manifest: Option<Contents>,
+    /// What its bill of materials says; none of layers without a manifest.
+    pub materials: Option<Materials>,
     pub programs: Vec<Program>,
     pub files: Vec<Seen>,
     /// What is not as it has to be.
@@ -88,6 +91,7 @@ pub fn look(name: &str, bytes: &[u8], run: bool) -> Result<Document, Error> {
         sha256: hash::hexadecimal(bytes),
         unzipped: count(bytes),
         manifest: None,
+        materials: None,
         programs: Vec::new(),
         files: Vec::new(),
         problems: Vec::new(),
@@ -153,7 +157,7 @@ impl Document {
     fn hold_to(&mut self, contents: Contents, entries: &[Entry], run: bool) {
         self.problems.extend(check::manifest(&contents, &self.files, &self.programs));
         self.problems.extend(check::build(&contents, entries));
-        self.problems.extend(check::bill_of_materials(entries));
+        self.materials = materials::of(&contents, entries, &mut self.problems);
         if run {
             self.ask(&contents, entries);
         } else {

@@ -3,6 +3,7 @@
 mod ask;
 mod check;
 mod look;
+mod materials;
 mod text;
 
 use std::fs;
@@ -16,6 +17,7 @@ use crate::cli;
 use crate::layer::archive;
 
 pub use look::{Document, Kind, Program, Seen, Start, look};
+pub use materials::Materials;
 
 const AFTER: &str = "\
 Examples:

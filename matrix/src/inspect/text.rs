@@ -16,6 +16,9 @@ pub(super) fn page(document: &Document) -> String {
         page += "\nIts manifest says:\n";
         page += &contents(manifest);
     }
+    if let Some(materials) = &document.materials {
+        page += &format!("\nIts bill of materials: {}\n", materials.line());
+    }
     for program in &document.programs {
         page += &self::program(program);
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::elf::{Glibc, Relro};
-use super::{archive, licences, packages};
+use super::{archive, bundled, licences, packages};
 use crate::build::{self, Failure};
 use crate::{cli, flavour, plan};
 
@@ -55,6 +55,12 @@ pub enum Error {
     #[error(transparent)]
     Packages(#[from] packages::Error),
     #[error(transparent)]
+    Bundled(#[from] bundled::Error),
+    #[error(
+        "SOURCE_DATE_EPOCH={0:?} is not a number of seconds since 1970 that a date can be of; unset it, or set it to that of the sources"
+    )]
+    Epoch(String),
+    #[error(transparent)]
     Licences(#[from] licences::Error),
     #[error("the layer cannot be written")]
     Archive(#[from] archive::Error),
@@ -70,7 +76,7 @@ impl Error {
     /// The status of the process, as in the help.
     pub fn status(&self) -> u8 {
         match self {
-            Self::Plan(_) | Self::Floor(_) | Self::FloorOfMusl => cli::USAGE,
+            Self::Plan(_) | Self::Floor(_) | Self::FloorOfMusl | Self::Epoch(_) => cli::USAGE,
             Self::Flavour(error) => error.status(),
             Self::Failed { .. } => cli::BUILD_FAILED,
             Self::Interrupted => cli::INTERRUPTED,
@@ -81,7 +87,8 @@ impl Error {
             | Self::NamesItsPlace { .. }
             | Self::Moved { .. }
             | Self::Dirty { .. }
-            | Self::Licences(_) => cli::REFUSED,
+            | Self::Licences(_)
+            | Self::Bundled(bundled::Error::Unknown(_) | bundled::Error::Licence { .. }) => cli::REFUSED,
             _ => cli::SETUP_FAILED,
         }
     }

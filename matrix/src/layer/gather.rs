@@ -1,12 +1,16 @@
 //! What a layer is made of, from where it lies.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
+
+use time::OffsetDateTime;
 
 use super::elf::Glibc;
 use super::make::{Ingredients, Program, Target, Texts};
 use super::packages::Packages;
-use super::{Error, places};
+use super::system::Libraries;
+use super::{Error, bundled, places};
 use crate::build::recipe::Recipe;
 use crate::build::{self, Built, Origin, Testimony, paths, sources};
 use crate::flavour::{Flavour, Toolbox};
@@ -46,17 +50,25 @@ pub(super) fn ingredients(
     c_compilers.dedup();
     let mut parts = tools.parts.clone();
     parts.extend(launcher.parts.iter().filter(|part| !tools.parts.contains(part)).cloned());
+    let mut packages = Packages::of(&workspace, &recipe, &tools.flavour.triple)?;
+    bundled::mark_replaced(&mut packages)?;
+    parts.extend(bundled::of(&packages)?);
+    // Where there is a launcher, only that may be static.
+    let linker = tools.system_linker().or_else(|| launcher.system_linker());
+    let libraries = linker.map(|linker| Libraries::of(&linker)).unwrap_or_default();
     let Flavour { name, triple, architecture, .. } = tools.flavour.clone();
     let target = Target { flavour: name, triple, architecture: architecture.to_string(), glibc_floor };
     Ok(Ingredients {
         programs,
-        packages: Packages::of(&workspace, &recipe, &target.triple)?,
+        packages,
         cell: cell.id,
         levels: cell.levels,
         target,
         origin: Origin { sources, ..origin },
         c_compiler: c_compilers.join("; "),
         parts,
+        libraries,
+        time: time(root, std::env::var_os("SOURCE_DATE_EPOCH"))?,
         profile: recipe.release_profile(root).map_err(build::Error::Sources)?,
         recipe,
         texts: Texts {
@@ -72,6 +84,21 @@ pub(super) fn ingredients(
 /// A name for everything in the workspace that decides a layer.
 pub(super) fn sources(root: &Path) -> Result<String, Error> {
     Ok(sources::state(root, &BESIDE).map_err(build::Error::Sources)?)
+}
+
+/// The time of the sources: what the variable `SOURCE_DATE_EPOCH` says, or that of the commit. Never the clock's: the same sources are the same bytes.
+///
+/// Source: "`SOURCE_DATE_EPOCH` specification" of reproducible-builds.org.
+fn time(root: &Path, epoch: Option<OsString>) -> Result<OffsetDateTime, Error> {
+    match epoch.filter(|epoch| !epoch.is_empty()) {
+        Some(epoch) => moment(&epoch.to_string_lossy()),
+        None => moment(&sources::commit_time(root).map_err(build::Error::Sources)?),
+    }
+}
+
+fn moment(epoch: &str) -> Result<OffsetDateTime, Error> {
+    let moment = epoch.parse().ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    moment.ok_or_else(|| Error::Epoch(epoch.to_owned()))
 }
 
 /// Refuses what was built while its sources became others, as by a commit in the middle.
@@ -102,5 +129,21 @@ mod tests {
         let error = unmoved(root, &cell, &origin("another commit".to_owned())).unwrap_err();
         assert_eq!(error.status(), crate::cli::REFUSED);
         assert!(error.to_string().ends_with("the same command builds it again"), "{error}");
+    }
+
+    #[test]
+    fn the_time_is_that_of_the_sources() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let of = |epoch: Option<&str>| time(root, epoch.map(OsString::from)).map(OffsetDateTime::unix_timestamp);
+        let commit = sources::commit_time(root).unwrap();
+        for none in [None, Some("")] {
+            assert_eq!(of(none).unwrap().to_string(), commit);
+        }
+        assert_eq!(of(Some("86400")).unwrap(), 86_400);
+        for epoch in ["yesterday", "1.5", "99999999999999"] {
+            let error = of(Some(epoch)).unwrap_err();
+            assert_eq!(error.status(), crate::cli::USAGE);
+            assert!(error.to_string().starts_with(&format!("SOURCE_DATE_EPOCH={epoch:?} is not")), "{error}");
+        }
     }
 }

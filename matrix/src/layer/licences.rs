@@ -43,11 +43,9 @@ pub fn text(packages: &Packages, parts: &[Part]) -> Result<String, Error> {
         return Err(Error::Unlicensed(unlicensed));
     }
     for part in parts {
-        let name = format!("{} {}", part.name, part.version);
-        let name = name.trim_end();
-        overview += &format!("{name}: {}; {}\n", part.licence, part.about);
+        overview += &format!("{}\n", part.line());
         for text in &part.texts {
-            holders.entry(normal(text)).or_default().push(name.to_owned());
+            holders.entry(normal(text)).or_default().push(part.title());
         }
     }
     let mut all = format!(
@@ -105,14 +103,13 @@ fn normal(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::layer::packages::Package;
+    use crate::layer::parts::Source;
 
     fn package(folder: &Path, licence: Option<&str>) -> Package {
         let (licence, folder) = (licence.map(str::to_owned), folder.to_owned());
-        Package { licence, folder, checksum: None, linked: true, needs: BTreeSet::new() }
+        Package { licence, folder, linked: true, ..Package::default() }
     }
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -144,9 +141,14 @@ mod tests {
             version: "9".to_owned(),
             licence: "LGPL-2.1-or-later",
             about: "linked in",
+            source: Source::Compiler,
+            product: None,
             texts: vec!["Lesser.".to_owned()],
         };
-        let text = text(&packages, &[part]).unwrap();
+        let source = Source::Crate { key: Key::new("one", "1.0.0"), upstream: "https://example.com/liby" };
+        let bundled =
+            Part { name: "liby", licence: "Zlib", source, texts: vec!["Bundled.".to_owned()], ..part.clone() };
+        let text = text(&packages, &[part, bundled]).unwrap();
         assert_eq!(text.matches("Do what you like.").count(), 1, "{text}");
         for expected in [
             "one 1.0.0: MIT\n",
@@ -154,7 +156,8 @@ mod tests {
             "three 3.0.0: ISC; it comes without a text\n",
             "libx 9: LGPL-2.1-or-later; linked in\n",
             "\none 1.0.0, two 2.0.0\n\nDo what you like.\n",
-            "\none 1.0.0\n\nBundled.\n",
+            "liby 9: Zlib; in one 1.0.0: linked in\n",
+            "\none 1.0.0, liby 9\n\nBundled.\n",
             "\nlibx 9\n\nLesser.\n",
         ] {
             assert!(text.contains(expected), "{expected} is not in:\n{text}");

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use super::archive::{self, File, count};
 use super::budget::{Budgets, Scope};
 use super::contents::{Build, Contents, Listed, SCHEMA, Sources, Toolchain};
 use super::elf::{Glibc, Linkage, Relro, SYSTEMS, binds_eagerly};
 use super::packages::Packages;
-use super::parts::Part;
+use super::parts::{Linker, Part};
+use super::system::Libraries;
 use super::{Error, licences, limits, parts, places, sbom};
 use crate::build::Origin;
 use crate::build::recipe::Recipe;
-use crate::manifest::Levels;
+use crate::manifest::{Levels, ON};
 
 /// What starts managed runtimes.
 const WRAPPER: &[u8] = include_bytes!("datadog_wrapper");
@@ -31,8 +33,12 @@ pub struct Ingredients {
     pub origin: Origin,
     /// The first line of the C compiler's `--version`; several, where not all programs have the same.
     pub c_compiler: String,
-    /// What the linker has added to the programs.
+    /// What the linker has added to the programs, of what comes with it or with the packages.
     pub parts: Vec<Part>,
+    /// What static programs have their C library from.
+    pub libraries: Libraries,
+    /// The time of the sources.
+    pub time: OffsetDateTime,
     /// The whole release profile.
     pub profile: BTreeMap<String, String>,
     pub texts: Texts,
@@ -89,7 +95,13 @@ pub struct Layer {
 pub fn make(ingredients: Ingredients, budgets: &Budgets) -> Result<Layer, Error> {
     refuse_what_would_not_start(&ingredients)?;
     let programs: Vec<&[u8]> = ingredients.programs.iter().map(|program| program.bytes.as_slice()).collect();
-    let mut parts = parts::of(&programs, &ingredients.origin.compiler, &ingredients.target.triple);
+    let linker = Linker {
+        compiler: &ingredients.origin.compiler,
+        target: &ingredients.target.triple,
+        libraries: &ingredients.libraries,
+        has_libgcc: ingredients.levels.get("static-libgcc").is_some_and(|level| level == ON),
+    };
+    let mut parts = parts::of(&programs, &linker);
     parts.extend(ingredients.parts.iter().cloned());
     let linked = |name: &str| {
         let part = parts.iter().find(|part| part.name == name && !part.version.is_empty());
@@ -97,8 +109,9 @@ pub fn make(ingredients: Ingredients, budgets: &Budgets) -> Result<Layer, Error>
     };
     let (glibc, musl) = (linked("glibc"), linked("musl"));
     let licences = licences::text(&ingredients.packages, &parts)?;
-    let Ingredients { cell, levels, recipe, target, programs, packages, origin, c_compiler, profile, texts, .. } =
-        ingredients;
+    let Ingredients {
+        cell, levels, recipe, target, programs, packages, origin, c_compiler, profile, texts, time, ..
+    } = ingredients;
     let mut contents = Contents {
         schema: SCHEMA,
         cell,
@@ -113,7 +126,7 @@ pub fn make(ingredients: Ingredients, budgets: &Budgets) -> Result<Layer, Error>
         programs: programs.iter().map(|program| (program.place.clone(), program.told.clone())).collect(),
         files: BTreeMap::new(),
     };
-    let sbom = sbom::document(&contents, &packages, &parts)?;
+    let sbom = sbom::document(&contents, time, &packages, &parts)?;
     let mut files: Vec<File> =
         programs.into_iter().map(|Program { place, bytes, .. }| File { place, bytes, executable: true }).collect();
     files.push(File { place: places::WRAPPER.to_owned(), bytes: WRAPPER.to_vec(), executable: true });

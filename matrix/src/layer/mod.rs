@@ -4,6 +4,7 @@
 
 pub mod archive;
 pub mod budget;
+mod bundled;
 pub mod contents;
 pub mod elf;
 mod error;
@@ -14,7 +15,10 @@ pub mod make;
 pub mod packages;
 pub mod parts;
 pub mod publish;
+pub mod purl;
 mod sbom;
+pub mod system;
+mod terms;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,9 +69,10 @@ Examples:
   cargo matrix layer --features -static,-fixed-address --glibc-floor 2.26
 
 The zip file has the extension, what a launcher executes, the exec wrapper `datadog_wrapper`, and in `bottlecap/` what it was made from: the build
-manifest, a CycloneDX document of all that is in it, and the licences. The same sources, toolchain and C library give the same bytes, wherever they
-are built; what builds which of them, and what that needs, is in matrix/flavours.toml. `cargo matrix inspect` checks it, `cargo matrix invoke --layer` runs a function with it.
-Standard output has the path; standard error ends with the command that publishes it.
+manifest, a CycloneDX document of all that is in it, and the licences. The time in that document is that of the commit, or SOURCE_DATE_EPOCH. The same
+sources, toolchain and C library give the same bytes, wherever they are built; what builds which of them, and what that needs, is in
+matrix/flavours.toml. `cargo matrix inspect` checks it, `cargo matrix invoke --layer` runs a function with it. Standard output has the path; standard error
+ends with the command that publishes it.
 
 Exit status:
   0    the layer is made

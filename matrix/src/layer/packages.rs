@@ -11,6 +11,8 @@ use crate::workspace;
 
 /// Our own package.
 pub const ROOT: &str = "bottlecap";
+/// How `Cargo.lock` names the public registry, wherever cargo downloads from.
+const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -34,10 +36,15 @@ pub struct Key {
 }
 
 /// A package.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Package {
     /// An SPDX expression.
     pub licence: Option<String>,
+    /// As its `Cargo.toml` names them; many name nobody.
+    pub authors: Vec<String>,
+    /// Where its sources are, by its `Cargo.toml`.
+    pub repository: Option<String>,
+    pub origin: Origin,
     /// Where its files are on this machine.
     pub folder: PathBuf,
     /// SHA-256 of the archive that the registry has, in hexadecimal; none of our own.
@@ -45,6 +52,35 @@ pub struct Package {
     /// Whether its code is in the program; that of others runs while it is built.
     pub linked: bool,
     pub needs: BTreeSet<Key>,
+}
+
+/// Where cargo gets a package from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// This workspace, or another directory: it is published nowhere.
+    #[default]
+    Path,
+    CratesIo,
+    /// The address of another registry's index.
+    Registry(String),
+    /// The address of a repository with the commit, as package URLs have it.
+    Git(String),
+}
+
+impl Origin {
+    /// From the `source` of a package in `Cargo.lock`.
+    pub fn of(source: Option<&str>) -> Self {
+        match source.and_then(|source| source.split_once('+')) {
+            None => Self::Path,
+            Some(_) if source == Some(CRATES_IO) => Self::CratesIo,
+            Some(("git", address)) => {
+                let (repository, commit) = address.split_once('#').unwrap_or((address, ""));
+                let repository = repository.split('?').next().unwrap_or_default();
+                Self::Git(format!("git+{repository}@{commit}"))
+            }
+            Some((_, address)) => Self::Registry(address.to_owned()),
+        }
+    }
 }
 
 impl Packages {
@@ -69,6 +105,9 @@ impl Packages {
             let locked = lock.package.iter().find(|package| key.is(&package.name, &package.version));
             let package = Package {
                 licence: described.license.as_deref().map(expression),
+                authors: described.authors.clone(),
+                repository: described.repository.clone(),
+                origin: Origin::of(locked.and_then(|package| package.source.as_deref())),
                 folder: described.manifest_path.parent().map(Path::to_owned).unwrap_or_default(),
                 checksum: locked.and_then(|package| package.checksum.clone()),
                 linked: linked.contains_key(&key),
@@ -147,6 +186,8 @@ struct DescribedPackage {
     name: String,
     version: String,
     license: Option<String>,
+    authors: Vec<String>,
+    repository: Option<String>,
     manifest_path: PathBuf,
 }
 
@@ -165,6 +206,7 @@ struct Lock {
 struct LockedPackage {
     name: String,
     version: String,
+    source: Option<String>,
     checksum: Option<String>,
 }
 
@@ -202,6 +244,9 @@ mod tests {
         assert!(root.linked && root.checksum.is_none() && root.needs.iter().any(|key| key.name == "tokio"));
         let unchecked = ship.0.iter().filter(|(key, package)| key.name != ROOT && package.checksum.is_none());
         assert_eq!(unchecked.count(), 0);
+        let published = ship.0.iter().filter(|(_, package)| package.origin == Origin::CratesIo);
+        assert_eq!((published.count(), &root.origin), (ship.0.len() - 1, &Origin::Path));
+        assert!(!root.authors.is_empty() && root.repository.is_some(), "who supplies it is what Cargo.toml says");
     }
 
     #[test]

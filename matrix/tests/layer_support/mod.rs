@@ -10,16 +10,19 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use matrix::build::Origin;
+use matrix::build;
 use matrix::build::recipe::Recipe;
 use matrix::flavour::Architecture;
 use matrix::layer::Error;
 use matrix::layer::budget::Budgets;
 use matrix::layer::make::{Ingredients, Layer, Program, Target, Texts, make};
-use matrix::layer::packages::{Key, Package, Packages};
+use matrix::layer::packages::{Key, Origin, Package, Packages};
+use matrix::layer::parts::{Part, Source};
 use matrix::layer::places;
+use matrix::layer::system::{self, Libraries};
 use matrix::manifest::Manifest;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
@@ -103,6 +106,9 @@ pub fn ingredients(program: Vec<u8>) -> Ingredients {
     let folder = root().to_owned();
     let package = |licence: &str, checksum: Option<&str>, needs: &[Key]| Package {
         licence: Some(licence.to_owned()),
+        authors: vec!["Somebody <somebody@example.com>".to_owned()],
+        repository: Some("https://example.com/repository".to_owned()),
+        origin: if checksum.is_some() { Origin::CratesIo } else { Origin::Path },
         folder: folder.clone(),
         checksum: checksum.map(str::to_owned),
         linked: true,
@@ -111,7 +117,7 @@ pub fn ingredients(program: Vec<u8>) -> Ingredients {
     let dependency = Key::new("zstd-sys", "2.1.3+zstd.1.5.7");
     let packages = BTreeMap::from([
         (Key::new("bottlecap", "0.1.0"), package("Apache-2.0", None, std::slice::from_ref(&dependency))),
-        (dependency, package("BSD-3-Clause", Some(&"ab".repeat(32)), &[])),
+        (dependency.clone(), package("BSD-3-Clause", Some(&"ab".repeat(32)), &[])),
     ]);
     Ingredients {
         cell: "ship".to_owned(),
@@ -125,9 +131,11 @@ pub fn ingredients(program: Vec<u8>) -> Ingredients {
         },
         programs: vec![Program { place: places::EXTENSION.to_owned(), bytes: program, told: told() }],
         packages: Packages(packages),
-        origin: Origin { sources: REVISION.to_owned(), compiler: "rustc 9.9.9 (abc 2026-01-01)".to_owned() },
+        origin: build::Origin { sources: REVISION.to_owned(), compiler: "rustc 9.9.9 (abc 2026-01-01)".to_owned() },
         c_compiler: "cc 1".to_owned(),
-        parts: Vec::new(),
+        parts: vec![bundled(dependency)],
+        libraries: Libraries { c: None, compiler: Some(libgcc()) },
+        time: OffsetDateTime::from_unix_timestamp(1_790_000_000).unwrap(),
         profile: BTreeMap::from([("opt-level".to_owned(), "z".to_owned())]),
         texts: Texts {
             lock: b"lock".into(),
@@ -137,6 +145,27 @@ pub fn ingredients(program: Vec<u8>) -> Ingredients {
             rust_place: "bottlecap/licenses-rust.html".to_owned(),
         },
     }
+}
+
+/// C code in the sources of a crate.
+fn bundled(key: Key) -> Part {
+    Part {
+        name: "zstd",
+        version: "1.5.7".to_owned(),
+        licence: "BSD-3-Clause OR GPL-2.0-only",
+        about: "C code",
+        source: Source::Crate { key, upstream: "https://example.com/zstd" },
+        product: Some("facebook:zstandard"),
+        texts: vec!["The terms of zstd.".to_owned()],
+    }
+}
+
+/// A package with the compiler's library.
+fn libgcc() -> system::Package {
+    let [name, version, architecture, source, maintainer, distribution] =
+        ["libgcc-12-dev", "12.2.0-14+x", "amd64", "gcc-12", "Somebody <gcc@example.com>", "debian-12"]
+            .map(str::to_owned);
+    system::Package { name, version, architecture, source, maintainer, distribution }
 }
 
 /// Made without a budget.
