@@ -17,6 +17,7 @@ pub mod build;
 pub mod cli;
 pub mod emulator;
 pub mod executable;
+pub mod files;
 pub mod fips_report;
 pub mod flavour;
 pub mod gate;

@@ -20,7 +20,8 @@ Exit status, the first that fits:
   8  did-not-start: a cell never started, or not in all its starts
   7  harness-failure: the sandbox could not make a start
   0  the analysis was written; in the cases above it was, too
-  2  the command line is wrong, or a file is not what it should be";
+  2  the command line is wrong, or a file is not what it should be
+  6  a file cannot be read or written";
 
 /// Says what the samples of a run mean, and how certain that is
 #[derive(Args, Debug)]

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::{Built, Error, FILE};
+use crate::files;
 use crate::plan::{Cell, SCHEMA};
 
 /// The lines of one experiment, the last one of each cell.
@@ -54,11 +55,7 @@ impl Ledger {
         }
         let lines: Result<Vec<String>, _> =
             settled.iter().map(|built| serde_json::to_string(built).map(|line| line + "\n")).collect();
-        let beside = self.path.with_extension("jsonl.new");
-        let written = lines
-            .map_err(io::Error::other)
-            .and_then(|lines| fs::write(&beside, lines.concat()))
-            .and_then(|()| fs::rename(&beside, &self.path));
+        let written = lines.map_err(io::Error::other).and_then(|lines| files::write(&self.path, lines.concat()));
         written.map_err(|source| Error::File { path: self.path.clone(), source })?;
         Ok(settled)
     }

@@ -66,7 +66,8 @@ impl Error {
     /// The status of the process, as in the help.
     pub fn status(&self) -> u8 {
         match self {
-            Self::Plan(_) | Self::Floor(_) | Self::FloorOfMusl => cli::USAGE,
+            Self::Plan(error) if error.is_usage() => cli::USAGE,
+            Self::Floor(_) | Self::FloorOfMusl => cli::USAGE,
             Self::Flavour(error) => error.status(),
             Self::Failed { .. } => cli::BUILD_FAILED,
             Self::Interrupted => cli::INTERRUPTED,

@@ -15,7 +15,6 @@ pub mod packages;
 pub mod parts;
 mod sbom;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -24,7 +23,7 @@ use clap::Args;
 use crate::flavour::{Architecture, Libc, Toolbox, Wanted};
 use crate::invoke::build::target_directory;
 use crate::manifest::Manifest;
-use crate::{build, cli, plan, workspace};
+use crate::{build, cli, files, plan, workspace};
 
 pub use error::Error;
 
@@ -181,8 +180,7 @@ fn cell_name(set: &str, features: &[String]) -> String {
 }
 
 fn keep(path: &Path, zip: &[u8]) -> Result<(), Error> {
-    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
-    folder.and_then(|()| fs::write(path, zip)).map_err(|source| Error::File { path: path.to_owned(), source })
+    files::write(path, zip).map_err(|source| Error::File { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -97,22 +97,18 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         // The signal has reached what was under way as well, so that its failure says nothing.
         Err(_) if stop.load(Ordering::SeqCst) => cli::INTERRUPTED.into(),
         Err(error) => {
-            eprintln!("error: {error}");
-            let mut source = std::error::Error::source(&error);
-            while let Some(error) = source {
-                eprintln!("  because {error}");
-                source = error.source();
-            }
-            match error {
-                Error::Harness { .. } | Error::Unrecorded(_) => cli::HARNESS_FAILED.into(),
+            let status = match error {
+                Error::Harness { .. } | Error::Unrecorded(_) => cli::HARNESS_FAILED,
                 Error::Sandbox(_)
                 | Error::Python(_)
                 | Error::NoCertificates(_)
                 | Error::NotProduced { .. }
                 | Error::NothingProduced { .. }
-                | Error::Write { .. } => cli::SETUP_FAILED.into(),
-                _ => cli::USAGE.into(),
-            }
+                | Error::Read { .. }
+                | Error::Write { .. } => cli::SETUP_FAILED,
+                _ => cli::USAGE,
+            };
+            cli::complain(&error, status)
         }
     }
 }

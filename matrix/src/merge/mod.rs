@@ -4,8 +4,6 @@ mod error;
 mod shard;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -17,9 +15,9 @@ pub use error::Error;
 use shard::{Shard, Start};
 
 use crate::build::{Built, FILE};
-use crate::cli;
 use crate::measure::Run;
 use crate::plan::{Condition, DELIVERY, Disturbance, Plan, file};
+use crate::{cli, files};
 
 const AFTER: &str = "\
 Examples:
@@ -203,5 +201,5 @@ fn run_of(shards: &[Shard]) -> Option<Run> {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {
-    fs::write(path, text).map_err(|source: io::Error| Error::Write { path: path.to_owned(), source })
+    files::write(path, text).map_err(|source| Error::Write { path: path.to_owned(), source })
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{Error, Plan, SCHEMA};
+use crate::files;
 
 /// The file's name in the folder of its experiment.
 pub const NAME: &str = "plan.json";
@@ -36,8 +37,7 @@ pub fn write(plan: &Plan, folder: &Path) -> Result<(), Error> {
         return Err(Error::Taken(folder.to_owned()));
     }
     let text = serde_json::to_string_pretty(plan).map_err(io::Error::other);
-    text.and_then(|text| fs::create_dir_all(folder).and_then(|()| fs::write(&path, text + "\n")))
-        .map_err(|source| Error::Write { path, source })
+    text.and_then(|text| files::write(&path, text + "\n")).map_err(|source| Error::Write { path, source })
 }
 
 #[cfg(test)]

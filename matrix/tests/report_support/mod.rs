@@ -179,7 +179,7 @@ fn found(models: &[Model], condition: &Condition, random: &mut StdRng) -> Condit
     }
     ConditionAnalysis {
         condition: condition.clone(),
-        void: None,
+        invalid: None,
         blocks: 60,
         cells,
         comparisons,
@@ -310,12 +310,12 @@ pub fn sets() -> Experiment {
     experiment
 }
 
-/// Everything that can go wrong: a void condition, a loss, a no-op, failed starts and a failed build.
+/// Everything that can go wrong: an invalid condition, a loss, a no-op, failed starts and a failed build.
 pub fn troubled() -> Experiment {
     let mut experiment = sets();
     let [first, second] = experiment.analysis.conditions.as_mut_slice() else { unreachable!("two are simulated") };
-    second.void = Some("ship and ship-again differ at the ready gate by 0.4 ms [0.1, 0.7]".to_owned());
-    judge(second, "", Verdict::Void);
+    second.invalid = Some("ship and ship-again differ at the ready gate by 0.4 ms [0.1, 0.7]".to_owned());
+    judge(second, "", Verdict::InvalidRun);
     judge(first, "seed", Verdict::DigestMismatch);
     judge(first, "ship-fips", Verdict::NoOp);
     first.cells[7].failures = Some("the extension ended with status 101".to_owned());
