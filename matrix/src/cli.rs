@@ -95,7 +95,14 @@ fn dispatch(cli: Cli) -> ExitCode {
 /// Does what a person could have typed behind `cargo matrix`.
 fn typed(line: &[String]) -> ExitCode {
     let words = std::iter::once("matrix").chain(line.iter().map(String::as_str));
-    Cli::try_parse_from(words).map_or_else(|error| complain(&error, USAGE), dispatch)
+    match Cli::try_parse_from(words) {
+        Ok(cli) => dispatch(cli),
+        // It says by itself that it is an error.
+        Err(error) => {
+            let _ = error.print();
+            USAGE.into()
+        }
+    }
 }
 
 /// Says an error with all that is behind it.

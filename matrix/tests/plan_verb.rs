@@ -36,6 +36,23 @@ fn a_plan_is_written_for_the_other_verbs() {
 }
 
 #[test]
+fn machines_without_a_block_and_conditions_that_are_named_twice_are_left_out_and_told() {
+    let words =
+        ["plan", "list", "--cells", "ship", "--dry-run", "--blocks", "3", "--shards", "8", "--format", "github"];
+    let output = matrix(&[&words[..], &["--memory", "128,512,128", "--regime", "boosted,boosted"]].concat());
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let shards: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(shards, serde_json::json!({ "partition": ["0/3", "1/3", "2/3"] }));
+    assert!(said.contains("note: --shards 8 is cut to 3"), "{said}");
+    assert!(said.contains("note: --memory names 128 more than once; each is measured once"), "{said}");
+    assert!(said.contains("note: --regime names boosted more than once"), "{said}");
+    assert_eq!(said.matches("128 MB, boosted init").count(), 1, "{said}");
+    let output = matrix(&["plan", "list", "--cells", "ship", "--dry-run", "--memory", "128,512"]);
+    assert!(!text(&output.stdout).contains("more than once"));
+}
+
+#[test]
 fn a_dry_run_shows_everything_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");

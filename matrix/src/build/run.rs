@@ -121,8 +121,7 @@ fn agent(manifest: &Manifest, cell: &Cell, tools: &Tools) -> Call {
 
 fn carry_out(manifest: &Manifest, order: &Order, tools: Toolbox) -> Result<End, Error> {
     // Whoever reads the lines may be somewhere else.
-    let folder = &order.folder;
-    let folder = std::path::absolute(folder).map_err(|source| Error::File { path: folder.clone(), source })?;
+    let folder = absolute(&order.folder)?;
     let root = workspace::root();
     let workshop = Workshop {
         manifest,
@@ -138,6 +137,10 @@ fn carry_out(manifest: &Manifest, order: &Order, tools: Toolbox) -> Result<End, 
     all(&workshop, &order.cells, &mut Ledger::open(&folder)?)
 }
 
+fn absolute(folder: &Path) -> Result<PathBuf, Error> {
+    std::path::absolute(folder).map_err(|source| Error::File { path: folder.to_owned(), source })
+}
+
 impl Order {
     fn of_plan(manifest: &Manifest, path: &Path) -> Result<Self, Error> {
         let plan = file::read(path)?;
@@ -146,7 +149,7 @@ impl Order {
             return Err(Error::Misfit(misfits));
         }
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
-        Ok(Self { cells: plan.cells, folder: folder.to_owned() })
+        Ok(Self { cells: plan.located(&absolute(folder)?).cells, folder: folder.to_owned() })
     }
 
     fn of_cell(manifest: &Manifest, name: &str) -> Result<Self, Error> {

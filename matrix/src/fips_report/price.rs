@@ -93,7 +93,7 @@ pub fn read(folder: &Path, cells: &Cells, module: &str) -> Result<Price, Error> 
     let cells = cells.in_files();
     let price = of(&plan, &builds, &samples, &cells)?;
     let launcher = builds.iter().find(|built| built.cell == cells.fips_launched);
-    let launcher = launcher.and_then(|built| built.program.clone());
+    let launcher = launcher.and_then(|built| built.clone().located(folder).program);
     let launcher = launcher.ok_or_else(|| Error::NotMeasured(cells.fips_launched.clone()))?;
     let bytes = std::fs::read(&launcher).map_err(|source| Error::File { path: launcher, source })?;
     Ok(Price { launcher_has_module: names(&bytes, module), ..price })

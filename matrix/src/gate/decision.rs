@@ -101,9 +101,10 @@ impl Decision {
 
     /// The judgements that do not only repeat a finding.
     pub fn own_judgements(&self) -> impl Iterator<Item = &Judgement> {
-        self.judgements
-            .iter()
-            .filter(|judgement| judgement.growth.is_some() || judgement.outcome == Outcome::Inconclusive)
+        let repeats = |judgement: &Judgement, finding: &Finding| {
+            finding.condition == judgement.condition && finding.outcome == judgement.outcome
+        };
+        self.judgements.iter().filter(move |judgement| !self.findings.iter().any(|finding| repeats(judgement, finding)))
     }
 
     /// What is compared, in one line.

@@ -16,7 +16,7 @@ use shard::{Shard, Start};
 
 use crate::build::{Built, FILE};
 use crate::measure::Run;
-use crate::plan::{Condition, DELIVERY, Disturbance, Plan, file};
+use crate::plan::{Cell, CellKind, Condition, DELIVERY, Disturbance, Plan, file};
 use crate::{cli, files};
 
 const AFTER: &str = "\
@@ -29,7 +29,7 @@ plan.json, builds.jsonl, run.json and samples.jsonl. Blocks are never split, so 
 
 Exit status:
   0  the folders are put together
-  2  they are of different plans or programs, have a start twice, or lack some that were planned
+  2  they are of different plans or programs, have a start twice, or lack a start that was planned: a folder without any, a cell, a block
   6  a file cannot be read or written";
 
 /// Puts together what several machines have measured of one plan
@@ -44,7 +44,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 
-    /// Does not mind that planned starts are missing
+    /// Does not mind that planned starts, whole cells or all starts of a folder are missing
     #[arg(long)]
     pub partial: bool,
 }
@@ -65,6 +65,10 @@ fn merge(arguments: &Arguments) -> Result<String, Error> {
     let plan = plan(&shards)?;
     let starts = starts(&plan, &shards)?;
     if !arguments.partial {
+        if let Some(empty) = shards.iter().find(|shard| shard.starts.is_empty()) {
+            return Err(Error::Empty(empty.folder.clone()));
+        }
+        all_cells(&plan, &starts, &builds(&shards))?;
         complete(&plan, &starts, &left_out(&shards))?;
     }
     let out = &arguments.out;
@@ -140,6 +144,21 @@ fn place(plan: &Plan, condition: &Condition) -> Option<usize> {
     let fault = || Disturbance::value_variants().iter().position(|fault| *fault == condition.disturbance);
     let untimed = || fault().filter(|_| condition.runtime == DELIVERY).map(|fault| plan.conditions.len() + fault);
     planned.or_else(untimed)
+}
+
+/// Whether every cell was started that has a program. The floor is started where it was built, and one of several cells with the same program stands for all.
+fn all_cells(plan: &Plan, starts: &BTreeMap<Due, &Start>, builds: &[&Built]) -> Result<(), Error> {
+    let started: BTreeSet<&str> = starts.values().map(|start| start.sample.cell.as_str()).collect();
+    let has_program = |cell: &str| !builds.iter().any(|built| built.cell == cell && built.failure.is_some());
+    let is_twin = |cell: &str| builds.iter().any(|built| built.cell == cell && built.same_as.is_some());
+    let is_due = |cell: &Cell| match &cell.kind {
+        CellKind::Floor => false,
+        CellKind::Again { of } => has_program(of),
+        CellKind::Build | CellKind::External { .. } => has_program(&cell.id) && !is_twin(&cell.id),
+    };
+    let missing = plan.cells.iter().filter(|cell| is_due(cell) && !started.contains(cell.id.as_str()));
+    let cells: Vec<String> = missing.map(|cell| cell.id.clone()).collect();
+    if cells.is_empty() { Ok(()) } else { Err(Error::MissingCells { cells }) }
 }
 
 /// Whether every cell that was started was started as often as planned.

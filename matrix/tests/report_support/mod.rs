@@ -8,12 +8,17 @@ use matrix::analyze::{
     Analysis, CellSummary, Comparison, ConditionAnalysis, Direction, Effect, Estimate, Summary, Verdict,
 };
 use matrix::build::{Built, Failure};
+use matrix::measure::Run;
 use matrix::measure::sample::Phase;
-use matrix::measure::{Machine, Run};
 use matrix::plan::{Alias, Cache, Cell, CellKind, Condition, Disturbance, Latency, Plan, Regime, SCHEMA, TrustStore};
 use matrix::report::Experiment;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+
+#[path = "../machine_support/mod.rs"]
+mod machine_support;
+
+use machine_support::machine;
 
 pub const FACTORS: [&str; 12] = [
     "init-trace",
@@ -87,17 +92,7 @@ pub fn run_of(seed: u64) -> Run {
         design: "resolution-5".to_owned(),
         matrix: "0.1.0".to_owned(),
         commit: Some("51c92f8a0d1e2f3a4b5c-dirty".to_owned()),
-        machine: Machine {
-            cpu: "Some CPU <at> 2.5 GHz".to_owned(),
-            cores: 2,
-            kernel: "Linux 6.1.0".to_owned(),
-            architecture: "x86_64".to_owned(),
-            governor: None,
-            memory_mb: 8000,
-            control_groups: Some(2),
-            read_ahead_kib: None,
-            certificates: None,
-        },
+        machine: machine(),
         refused: vec!["no CPU share of the memory tier: not permitted".to_owned()],
         left_out: Vec::new(),
     }

@@ -23,6 +23,7 @@ pub struct Draft {
 /// The whole plan, with what was decided on the way.
 pub fn plan(manifest: &Manifest, arguments: &Arguments) -> Result<(Plan, Vec<String>), Error> {
     let mut draft = draft(manifest, arguments)?;
+    draft.notes.extend(conditions::repeated(arguments));
     draft.cells.extend(externals(arguments)?);
     draft.cells.push(Cell { id: "floor".to_owned(), kind: CellKind::Floor, levels: BTreeMap::new() });
     if let Some(of) = draft.cells.first().map(|cell| cell.id.clone()) {
