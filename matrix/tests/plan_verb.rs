@@ -126,3 +126,55 @@ fn a_plan_that_can_decide_nothing_warns_before_anything_is_built() {
     assert!(!shown(&["subsets", "--blocks", "1"]).contains(warning));
     assert!(!shown(&["sets", "--blocks", "2", "--disturb", "intake,telemetry"]).contains(warning));
 }
+
+/// A repository with the script that plans in hosted CI, and the output of a command in it.
+fn repository(folder: &Path) -> impl Fn(&str) -> (bool, String) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (file, content) in
+        [("src/main.rs", "1"), ("matrix/src/build/run.rs", "1"), ("docs/page.md", "1"), ("README.md", "1")]
+    {
+        std::fs::create_dir_all(folder.join(file).parent().unwrap()).unwrap();
+        std::fs::write(folder.join(file), content).unwrap();
+    }
+    std::fs::create_dir_all(folder.join("ci/lib")).unwrap();
+    std::fs::write(folder.join(".gitignore"), "target\n").unwrap();
+    std::fs::copy(root.join("ci/lib/sources.sh"), folder.join("ci/lib/sources.sh")).unwrap();
+    matrix::executable::copy(&root.join("ci/ablation"), &folder.join("ci/ablation")).unwrap();
+    let folder = folder.to_owned();
+    move |line: &str| {
+        let output = Command::new("bash")
+            .args(["-c", line])
+            .current_dir(&folder)
+            .envs([
+                ("GIT_AUTHOR_NAME", "a"),
+                ("GIT_AUTHOR_EMAIL", "a@b"),
+                ("GIT_COMMITTER_NAME", "a"),
+                ("GIT_COMMITTER_EMAIL", "a@b"),
+            ])
+            .env("GITHUB_OUTPUT", folder.join("target/output"))
+            .env("BASE", "HEAD^")
+            .output()
+            .unwrap();
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    }
+}
+
+#[test]
+fn a_change_that_does_not_touch_the_program_is_recognised_before_anything_is_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let sh = repository(folder.path());
+    let commit = "git add --all && git commit --quiet --message x";
+    let (done, said) = sh(&format!(
+        "git init --quiet && mkdir target && {commit} && echo 2 >docs/page.md && echo 2 >README.md && {commit}"
+    ));
+    assert!(done, "{said}");
+    let (done, said) = sh("ci/ablation plan 2 github && cat target/output");
+    assert!(done && said.contains("{\"partition\":[]}\n") && said.contains("unchanged=true\n"), "{said}");
+    let (done, said) = sh("ci/ablation plan 2 gitlab");
+    assert!(done && said.contains("nothing that goes into the program differs from HEAD^"), "{said}");
+    for file in ["src/main.rs", "matrix/src/build/run.rs", "Cargo.lock"] {
+        let (done, said) =
+            sh(&format!("echo {file} >{file} && {commit} && source ci/lib/sources.sh && same_program HEAD^"));
+        assert!(!done, "{file} goes into the program: {said}");
+    }
+}
