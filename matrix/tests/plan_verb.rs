@@ -74,7 +74,6 @@ fn what_cannot_be_planned_ends_with_status_2() {
         &["plan", "list"],
         &["plan", "sets", "--partition", "3/3"],
         &["plan", "sets", "--shards", "3", "--dry-run"],
-        &["build", "/nowhere/x"],
     ] {
         let output = matrix(words);
         assert_eq!(output.status.code(), Some(2), "{words:?}");

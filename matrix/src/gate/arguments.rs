@@ -22,8 +22,8 @@ Budgets, the first that fits a condition holds:
   register = { ms = 1.0, ratio = 1.2 }  # the largest growth in ms against a cell of the same run,
   ready = { ms = 2.0, ratio = 1.2 }     # and of the ratio to the floor against the baseline
   [[measure]]
-  name = \"file_size\"                  # any measure of a start but the two gates; memory and regime as above
-  growth = 65536                        # the largest growth against a cell of the same run, in the measure's unit
+  name = \"file_size\"                    # any measure but the gates; docs/gate.md has them all
+  growth = 65536                        # the largest growth against a cell of the same run
 ";
 
 fn after() -> String {
