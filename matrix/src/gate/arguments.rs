@@ -69,7 +69,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
-    /// A file for the decision as JUnit's XML, a test case for each candidate, condition and gate
+    /// A file for the decision in the XML of `JUnit`, a test case for each candidate, condition and gate
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
 
@@ -92,6 +92,6 @@ pub enum Format {
     Markdown,
     /// All numbers.
     Json,
-    /// Annotations for GitHub Actions, which go to standard error beside any other format where GITHUB_ACTIONS is `true`.
+    /// Annotations for GitHub Actions, which go to standard error beside any other format where `GITHUB_ACTIONS` is `true`.
     Github,
 }

@@ -1,4 +1,4 @@
-//! A decision as JUnit's XML, which every CI system shows: a test case for each candidate, condition and gate.
+//! A decision as the XML of `JUnit`, which every CI system shows: a test case for each candidate, condition and gate.
 //!
 //! There is no standard. These elements and attributes are those that Jenkins, GitLab and GitHub's reporters read:
 //! <https://github.com/jenkinsci/xunit-plugin/blob/master/src/main/resources/org/jenkinsci/plugins/xunit/types/model/xsd/junit-10.xsd>
