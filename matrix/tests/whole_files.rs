@@ -11,7 +11,6 @@ mod gate_support;
 use std::fs::{self, OpenOptions};
 use std::process::{Command, Output};
 
-use analyze_support::*;
 use gate_support::*;
 
 const MATRIX: &str = env!("CARGO_BIN_EXE_matrix");
