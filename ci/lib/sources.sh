@@ -1,4 +1,10 @@
-# Sourced by scripts that build the workspace somewhere else.
+# Sourced by scripts that build the workspace somewhere else, or ask what it is built from.
+
+# Whether nothing that goes into the program differs from a commit: its sources and dependencies, the compiler, and the part of the tool that decides how it is built.
+same_program() {
+    git diff --quiet "$1" -- src Cargo.toml Cargo.lock build.rs fips rust-toolchain.toml .cargo \
+        matrix/optimizations.toml matrix/flavours.toml matrix/src/build matrix/src/flavour matrix/src/manifest
+}
 
 # Copies the sources with their history, wherever that is kept, into a directory that is not there yet. What is not committed yet is copied as well.
 copy_sources() {

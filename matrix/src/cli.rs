@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 use serde::Serialize;
@@ -35,6 +36,9 @@ pub const INVALID_RUN: u8 = 12;
 /// As shells report a process that SIGINT has ended.
 pub const INTERRUPTED: u8 = 130;
 
+/// Whether something that was printed has not arrived.
+static LOST: AtomicBool = AtomicBool::new(false);
+
 /// Runs the bottlecap extension in a local Lambda sandbox, says what arrived, and finds out what each of its optimizations is worth.
 #[derive(Debug, Parser)]
 #[command(name = "cargo matrix", bin_name = "cargo matrix", version, arg_required_else_help = true)]
@@ -64,7 +68,9 @@ enum Verb {
 
 /// Does what the command line says. A wrong command line ends the process here, with clap's own message and status 2.
 pub fn run() -> ExitCode {
-    dispatch(Cli::parse())
+    let code = dispatch(Cli::parse());
+    // A verdict goes before the loss of what was to be said about it.
+    if LOST.load(Ordering::Relaxed) && code == ExitCode::SUCCESS { SETUP_FAILED.into() } else { code }
 }
 
 fn dispatch(cli: Cli) -> ExitCode {
@@ -91,7 +97,14 @@ fn dispatch(cli: Cli) -> ExitCode {
 /// Does what a person could have typed behind `cargo matrix`.
 fn typed(line: &[String]) -> ExitCode {
     let words = std::iter::once("matrix").chain(line.iter().map(String::as_str));
-    Cli::try_parse_from(words).map_or_else(|error| complain(&error, USAGE), dispatch)
+    match Cli::try_parse_from(words) {
+        Ok(cli) => dispatch(cli),
+        // It says by itself that it is an error.
+        Err(error) => {
+            let _ = error.print();
+            USAGE.into()
+        }
+    }
 }
 
 /// Says an error with all that is behind it.
@@ -111,9 +124,16 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Writes to standard output. A reader that has gone away, such as `head`, is no reason to panic.
+/// Writes to standard output. A reader that has gone away, such as `head`, is no error; anything else, such as a full disk, is one at the end of the process.
 pub fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let mut out = std::io::stdout();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = written
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+        && !LOST.swap(true, Ordering::Relaxed)
+    {
+        eprintln!("error: standard output cannot be written\n  because {error}");
+    }
 }
 
 /// Writes one JSON document to standard output.

@@ -9,7 +9,12 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// Replaces the file `$0`, with the mode of a program, by what is read from standard input.
-const WRITE: &str = r#"rm -f -- "$0" && cat > "$0" && chmod 755 -- "$0""#;
+///
+/// It has this name only when it is whole: a full disk leaves nothing.
+const WRITE: &str = r#"
+new=$0.$$.unfinished
+{ cat > "$new" && chmod 755 -- "$new" && mv -f -- "$new" "$0"; } || { rm -f -- "$new"; exit 1; }
+"#;
 
 /// Writes `bytes` to `path`, with mode 755. What was there before is replaced, not changed: a process that executes it goes on with the old program.
 pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {

@@ -18,6 +18,7 @@ pub mod cli;
 pub mod compare;
 pub mod emulator;
 pub mod executable;
+pub mod files;
 pub mod fips_report;
 pub mod flavour;
 pub mod gate;

@@ -191,14 +191,14 @@ fn a_control_covers_every_measure_and_takes_only_what_it_is_about() {
         Machine::new(5).run(&plan, &["register", "ready", "cpu_total", "minor_faults"], truth)
     };
     let analysis = analyze(&plan, &[], &samples("cpu_total"), RESAMPLES);
-    assert_eq!(only(&analysis).void, None);
-    assert_eq!(difference(&analysis, "fast", "cpu_total").verdict, Verdict::Void);
-    assert_ne!(difference(&analysis, "fast", "ready").verdict, Verdict::Void);
+    assert_eq!(only(&analysis).invalid, None);
+    assert_eq!(difference(&analysis, "fast", "cpu_total").verdict, Verdict::InvalidRun);
+    assert_ne!(difference(&analysis, "fast", "ready").verdict, Verdict::InvalidRun);
     let note = analysis.notes.iter().find(|note| note.contains("cpu_total")).unwrap();
     assert!(note.starts_with("No verdict about cpu_total: baseline-again is the same program"), "{note}");
-    assert!(only(&analyze(&plan, &[], &samples("register"), RESAMPLES)).void.is_some());
+    assert!(only(&analyze(&plan, &[], &samples("register"), RESAMPLES)).invalid.is_some());
     let counts = analyze(&plan, &[], &samples("minor_faults"), RESAMPLES);
-    assert_eq!(difference(&counts, "fast", "minor_faults").verdict, Verdict::Void);
+    assert_eq!(difference(&counts, "fast", "minor_faults").verdict, Verdict::InvalidRun);
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn another_digest_goes_before_any_speed() {
     let analysis = analyze(&plan, &[], &samples, RESAMPLES);
     let verdict = |id: &str| difference(&analysis, id, "ready").verdict;
     assert_eq!(["loses", "wavers", "silent"].map(verdict), [Verdict::DigestMismatch; 3]);
-    assert_eq!(["floor", "baseline-again"].map(verdict), [Verdict::Void; 2]);
+    assert_eq!(["floor", "baseline-again"].map(verdict), [Verdict::InvalidRun; 2]);
     let digests: Vec<Option<&str>> = only(&analysis).cells.iter().map(|cell| cell.digest.as_deref()).collect();
     assert_eq!(digests, [Some("same"), Some("less"), None, None, None, Some("same")]);
 }
@@ -369,11 +369,9 @@ fn shards_are_put_together_and_an_unfinished_line_is_left_out() {
     let analysis = run.analyze(&["first.jsonl", "second.jsonl"]);
     assert_eq!(only(&analysis).blocks, 11);
     assert!(analysis.notes[0].contains("first.jsonl:12 was left unfinished"), "{:?}", analysis.notes);
-    // The same with cat.
-    run.write("both.jsonl", &(first.get(..first.len() - 30).unwrap().to_owned() + &lines(second)));
-    let together = run.analyze(&["both.jsonl"]);
-    assert_eq!(together.conditions, analysis.conditions);
-    assert!(together.notes[0].contains("both.jsonl:12 was left unfinished"), "{:?}", together.notes);
+    // With cat, it is a line in the middle.
+    let both = run.write("both.jsonl", &(first.get(..first.len() - 30).unwrap().to_owned() + &lines(second)));
+    assert!(matches!(read::lines::<Sample>(&both), Err(Error::Line { line: 12, .. })));
 }
 
 #[test]

@@ -18,7 +18,7 @@ const RUNS: u64 = 1000;
 #[test]
 fn intervals_hold_the_truth_in_95_of_100_runs_and_a_healthy_run_is_seldom_thrown_away() {
     let plan = plan(vec![cell("baseline"), again("baseline-again", "baseline"), cell("same"), cell("fast")], 24);
-    let (mut differences, mut void, mut found) = (Rate::default(), Rate::default(), Rate::default());
+    let (mut differences, mut invalid, mut found) = (Rate::default(), Rate::default(), Rate::default());
     for seed in 0..RUNS {
         let truth = |id: &str| if id == "fast" { -1.0 } else { 0.0 };
         let samples = Machine::new(seed).run(&plan, &["register", "ready"], |cell, _| 3.0 + truth(&cell.id));
@@ -29,10 +29,10 @@ fn intervals_hold_the_truth_in_95_of_100_runs_and_a_healthy_run_is_seldom_thrown
             }
         }
         found.count(difference(&analysis, "fast", "ready").verdict == Verdict::Faster);
-        void.count(only(&analysis).void.is_some());
+        invalid.count(only(&analysis).invalid.is_some());
     }
     assert!((0.93..=0.97).contains(&differences.share()), "{differences:?}");
-    assert!(void.share() <= 0.02, "{void:?}");
+    assert!(invalid.share() <= 0.02, "{invalid:?}");
     assert!(found.share() >= 0.95, "{found:?}");
 }
 
@@ -123,17 +123,17 @@ fn drift_makes_no_difference_to_blocks_and_a_false_one_to_a_sequence() {
 }
 
 #[test]
-fn a_run_whose_control_differs_is_void() {
+fn a_run_whose_control_differs_is_invalid() {
     let plan = plan(vec![cell("baseline"), again("baseline-again", "baseline"), cell("fast")], 24);
     for seed in 0..40 {
         let truth = |id: &str| if id == "baseline" { 5.0 } else { 3.5 };
         let samples = Machine::new(seed).run(&plan, &["register", "ready", "cpu_total"], |cell, _| truth(&cell.id));
         let analysis = analyze(&plan, &[], &samples, RESAMPLES);
-        let reason = only(&analysis).void.as_deref().unwrap();
+        let reason = only(&analysis).invalid.as_deref().unwrap();
         assert!(reason.starts_with("baseline-again is the same program as baseline"), "{reason}");
         for comparison in &only(&analysis).comparisons {
             let estimates = comparison.differences.values().chain(comparison.ratios.values());
-            estimates.for_each(|estimate| assert_eq!(estimate.verdict, Verdict::Void));
+            estimates.for_each(|estimate| assert_eq!(estimate.verdict, Verdict::InvalidRun));
         }
     }
 }

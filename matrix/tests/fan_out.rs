@@ -110,6 +110,28 @@ fn a_run_that_is_spread_over_machines_is_the_run_of_one() {
 }
 
 #[test]
+fn a_program_from_elsewhere_travels_with_the_plan() {
+    let folder = directory();
+    let at = |name: &str| folder.path().join(name);
+    let program = at("program");
+    fs::copy(env!("CARGO_BIN_EXE_floor"), &program).unwrap();
+    let external = format!("other={}", path(&program));
+    let words = ["plan", "list", "--cells", "ship", "--blocks", "1", "--trust-store", "host", "--external", &external];
+    succeed(&[&words[..], &["--own-payload", "other", "--out", path(&at("plan"))]].concat());
+    let plan = file::read(&at("plan")).unwrap();
+    let cells: Vec<_> = plan.cells.into_iter().filter(|cell| cell.id == "other").collect();
+    assert!(serde_json::to_string(&cells).unwrap().contains(r#""path":"externals/other""#), "{cells:?}");
+    file::write(&Plan { cells, ..file::read(&at("plan")).unwrap() }, &at("plan")).unwrap();
+    fs::write(at("plan").join("builds.jsonl"), "").unwrap();
+    // Another machine has neither the program nor the directory in which the plan was made.
+    fs::remove_file(program).unwrap();
+    fs::rename(at("plan"), at("moved")).unwrap();
+    let (plan, builds) = (at("moved").join("plan.json"), at("moved").join("builds.jsonl"));
+    succeed(&["bench", "--plan", path(&plan), "--builds", path(&builds), "--out", path(&at("out"))]);
+    assert!(samples(&at("out")).iter().any(|sample| sample.cell == "other" && sample.failure.is_none()));
+}
+
+#[test]
 fn folders_that_are_not_one_run_are_refused() {
     let folder = directory();
     let at = |name: &str| folder.path().join(name);

@@ -269,7 +269,10 @@ fn what_cannot_be_decided_ends_with_status_2_and_says_what_is_missing() {
     let empty = folder.path().join("empty.json");
     fs::write(&empty, r#"{"schema":1,"conditions":[]}"#).unwrap();
     let cases = [
-        (vec!["--budgets", other.to_str().unwrap()], "no budget in ms for the register gate under 1024 MB"),
+        (
+            vec!["--budgets", other.to_str().unwrap(), "--unused-budgets"],
+            "no budget in ms for the register gate under 1024 MB",
+        ),
         (vec!["--budgets", budgets, "--candidate", "nobody"], "no cell nobody that could be compared; there are main"),
         (vec!["--budgets", budgets, "--candidate", "main"], "name a --baseline"),
         (

@@ -6,13 +6,15 @@
 )]
 
 mod analyze_support;
+mod machine_support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use analyze_support::*;
-use matrix::measure::{Certificates, LeftOut, Run};
+use machine_support::machine;
+use matrix::measure::{LeftOut, Run};
 use matrix::plan::{Cache, Cell, CellKind, Condition, Plan, Regime, SCHEMA};
 
 type Described = matrix::measure::Machine;
@@ -23,20 +25,6 @@ fn planned(condition: &Condition) -> Plan {
     Plan { conditions: vec![condition.clone()], ..plan(cells, 30) }
 }
 
-fn machine() -> Described {
-    Described {
-        cpu: "Some CPU".to_owned(),
-        cores: 2,
-        kernel: "Linux 6.1.0".to_owned(),
-        architecture: "x86_64".to_owned(),
-        governor: None,
-        memory_mb: 8000,
-        control_groups: Some(2),
-        read_ahead_kib: Some(128),
-        certificates: Some(Certificates { count: 140, sha256: "0123456789abcdef".to_owned() }),
-    }
-}
-
 fn record(machine: Option<Described>, refused: &[&str], left_out: Vec<LeftOut>) -> Run {
     Run {
         schema: SCHEMA,
@@ -44,7 +32,7 @@ fn record(machine: Option<Described>, refused: &[&str], left_out: Vec<LeftOut>) 
         design: "sets".to_owned(),
         matrix: "0.1.0".to_owned(),
         commit: None,
-        machine: machine.unwrap_or_else(self::machine),
+        machine: machine.unwrap_or_else(machine_support::machine),
         refused: refused.iter().map(|&sentence| sentence.to_owned()).collect(),
         left_out,
     }

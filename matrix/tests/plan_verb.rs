@@ -36,6 +36,23 @@ fn a_plan_is_written_for_the_other_verbs() {
 }
 
 #[test]
+fn machines_without_a_block_and_conditions_that_are_named_twice_are_left_out_and_told() {
+    let words =
+        ["plan", "list", "--cells", "ship", "--dry-run", "--blocks", "3", "--shards", "8", "--format", "github"];
+    let output = matrix(&[&words[..], &["--memory", "128,512,128", "--regime", "boosted,boosted"]].concat());
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let shards: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(shards, serde_json::json!({ "partition": ["0/3", "1/3", "2/3"] }));
+    assert!(said.contains("note: --shards 8 is cut to 3"), "{said}");
+    assert!(said.contains("note: --memory names 128 more than once; each is measured once"), "{said}");
+    assert!(said.contains("note: --regime names boosted more than once"), "{said}");
+    assert_eq!(said.matches("128 MB, boosted init").count(), 1, "{said}");
+    let output = matrix(&["plan", "list", "--cells", "ship", "--dry-run", "--memory", "128,512"]);
+    assert!(!text(&output.stdout).contains("more than once"));
+}
+
+#[test]
 fn a_dry_run_shows_everything_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
@@ -57,7 +74,6 @@ fn what_cannot_be_planned_ends_with_status_2() {
         &["plan", "list"],
         &["plan", "sets", "--partition", "3/3"],
         &["plan", "sets", "--shards", "3", "--dry-run"],
-        &["build", "/nowhere/x"],
     ] {
         let output = matrix(words);
         assert_eq!(output.status.code(), Some(2), "{words:?}");
@@ -108,4 +124,56 @@ fn a_plan_that_can_decide_nothing_warns_before_anything_is_built() {
     // What is started for its payloads alone has no times to compare.
     assert!(!shown(&["subsets", "--blocks", "1"]).contains(warning));
     assert!(!shown(&["sets", "--blocks", "2", "--disturb", "intake,telemetry"]).contains(warning));
+}
+
+/// A repository with the script that plans in hosted CI, and the output of a command in it.
+fn repository(folder: &Path) -> impl Fn(&str) -> (bool, String) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (file, content) in
+        [("src/main.rs", "1"), ("matrix/src/build/run.rs", "1"), ("docs/page.md", "1"), ("README.md", "1")]
+    {
+        std::fs::create_dir_all(folder.join(file).parent().unwrap()).unwrap();
+        std::fs::write(folder.join(file), content).unwrap();
+    }
+    std::fs::create_dir_all(folder.join("ci/lib")).unwrap();
+    std::fs::write(folder.join(".gitignore"), "target\n").unwrap();
+    std::fs::copy(root.join("ci/lib/sources.sh"), folder.join("ci/lib/sources.sh")).unwrap();
+    matrix::executable::copy(&root.join("ci/ablation"), &folder.join("ci/ablation")).unwrap();
+    let folder = folder.to_owned();
+    move |line: &str| {
+        let output = Command::new("bash")
+            .args(["-c", line])
+            .current_dir(&folder)
+            .envs([
+                ("GIT_AUTHOR_NAME", "a"),
+                ("GIT_AUTHOR_EMAIL", "a@b"),
+                ("GIT_COMMITTER_NAME", "a"),
+                ("GIT_COMMITTER_EMAIL", "a@b"),
+            ])
+            .env("GITHUB_OUTPUT", folder.join("target/output"))
+            .env("BASE", "HEAD^")
+            .output()
+            .unwrap();
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    }
+}
+
+#[test]
+fn a_change_that_does_not_touch_the_program_is_recognised_before_anything_is_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let sh = repository(folder.path());
+    let commit = "git add --all && git commit --quiet --message x";
+    let (done, said) = sh(&format!(
+        "git init --quiet && mkdir target && {commit} && echo 2 >docs/page.md && echo 2 >README.md && {commit}"
+    ));
+    assert!(done, "{said}");
+    let (done, said) = sh("ci/ablation plan 2 github && cat target/output");
+    assert!(done && said.contains("{\"partition\":[]}\n") && said.contains("unchanged=true\n"), "{said}");
+    let (done, said) = sh("ci/ablation plan 2 gitlab");
+    assert!(done && said.contains("nothing that goes into the program differs from HEAD^"), "{said}");
+    for file in ["src/main.rs", "matrix/src/build/run.rs", "Cargo.lock"] {
+        let (done, said) =
+            sh(&format!("echo {file} >{file} && {commit} && source ci/lib/sources.sh && same_program HEAD^"));
+        assert!(!done, "{file} goes into the program: {said}");
+    }
 }

@@ -129,8 +129,8 @@ fn what_was_analyzed_comes_back_from_json_unchanged() {
 fn what_is_wrong_is_said_in_every_format_for_people() {
     let experiment = report_support::troubled();
     let sentences = [
-        "Void: nothing may be believed under 128 MB",
-        "Void: ship and ship-again differ at the ready gate by 0.4 ms [0.1, 0.7]. Believe nothing below",
+        "Invalid run: nothing may be believed under 128 MB",
+        "Invalid run: ship and ship-again differ at the ready gate by 0.4 ms [0.1, 0.7]. Believe nothing below",
         "seed does not deliver what baseline delivers (digest mismatch)",
         "ship-fips is a no-op: its program is the same file as that of baseline.",
         "ship-eager is a no-op: its program is the same file as that of ship",
@@ -139,7 +139,7 @@ fn what_is_wrong_is_said_in_every_format_for_people() {
         "published-2024 did not always start; 41 starts can be used.",
         "delivers something else: not compared",
         "no-op: the same program",
-        "void: the same program under two names differs",
+        "invalid run: the same program under two names differs",
     ];
     for format in [Format::Text, Format::Markdown, Format::Html] {
         let text = plain(&written(&experiment, format)).split_whitespace().collect::<Vec<_>>().join(" ");
@@ -150,7 +150,7 @@ fn what_is_wrong_is_said_in_every_format_for_people() {
     }
     let text = plain(&written(&experiment, Format::Text));
     let first = |what: &str| text.find(what).unwrap();
-    assert!(first("Void") < first("The two gates") && first("digest mismatch") < first("The two gates"));
+    assert!(first("Invalid run") < first("The two gates") && first("digest mismatch") < first("The two gates"));
 }
 
 #[test]

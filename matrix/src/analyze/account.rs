@@ -24,7 +24,7 @@ impl Display for Account<'_> {
 
 fn show(out: &mut Formatter<'_>, analysis: &ConditionAnalysis) -> fmt::Result {
     writeln!(out, "\n{}: {} complete blocks", describe(&analysis.condition), analysis.blocks)?;
-    if let Some(reason) = &analysis.void {
+    if let Some(reason) = &analysis.invalid {
         writeln!(out, "  invalid: {reason}")?;
     }
     if let Some(family @ 1..) = headline(analysis) {
@@ -88,7 +88,7 @@ impl Display for Words<'_> {
             }
             Verdict::NoOp => write!(out, "the same program"),
             Verdict::DigestMismatch => write!(out, "delivers something else"),
-            Verdict::Void => write!(out, "the measurement is biased"),
+            Verdict::InvalidRun => write!(out, "the measurement is biased"),
         }
     }
 }

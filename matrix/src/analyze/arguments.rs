@@ -15,12 +15,15 @@ than \"no detectable change\" is wrong for any of a condition's cells in 5 of 10
 What arrived is judged first, start by start: everything that the function printed and sent and that the platform reported has to be there, and it has to be
 what the plan's first cell delivers. That needs no times, so one block is enough. One failed start in 50 of a cell under a condition is forgiven, and told.
 
+The last line of a file may be unfinished, as an interrupted run leaves it: it is left out, and told. Any other line that cannot be read is refused.
+
 Exit status, the first that fits:
   4  payload-mismatch: a cell does not deliver everything, or not what the first one delivers
   8  did-not-start: a cell never started, or not in all its starts
   7  harness-failure: the sandbox could not make a start
   0  the analysis was written; in the cases above it was, too
-  2  the command line is wrong, or a file is not what it should be";
+  2  the command line is wrong, or a file is not what it should be
+  6  a file cannot be read or written";
 
 /// Says what the samples of a run mean, and how certain that is
 #[derive(Args, Debug)]

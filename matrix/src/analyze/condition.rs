@@ -35,7 +35,7 @@ pub fn analysis(
         to_floor: comparisons(context, &seed, blocks, &pairs_with_floor(context)),
         effects: Vec::new(),
         interactions: Vec::new(),
-        void: biases.first().filter(|bias| bias.is_of_a_gate()).map(|bias| bias.reason.clone()),
+        invalid: biases.first().filter(|bias| bias.is_of_a_gate()).map(|bias| bias.reason.clone()),
     };
     let outcomes = outcomes(delivered);
     let found = designed(context, blocks, &outcomes, notes);
@@ -47,7 +47,7 @@ pub fn analysis(
     notes.extend(lost(context, &found));
     notes.extend(confounded(&found));
     notes.extend(too_few(&analysis));
-    let others = biases.iter().filter(|bias| analysis.void.is_none() && !bias.is_of_a_gate());
+    let others = biases.iter().filter(|bias| analysis.invalid.is_none() && !bias.is_of_a_gate());
     notes.extend(others.map(|bias| format!("No verdict about {}: {}", bias.measure, bias.reason)));
     overrule(&mut analysis, &outcomes, &biases);
     Found { analysis, aliases: found.aliases }
@@ -179,12 +179,12 @@ fn too_few(analysis: &ConditionAnalysis) -> Option<String> {
 
 /// What is known beside the numbers goes before them. A digest goes before noise, as no quiet machine would change it.
 fn overrule(analysis: &mut ConditionAnalysis, outcomes: &BTreeMap<&str, DeliveryOutcome>, biases: &[Bias]) {
-    let void = analysis.void.is_some();
-    let is_biased = |measure: &str| void || biases.iter().any(|bias| bias.measure == measure);
+    let is_invalid = analysis.invalid.is_some();
+    let is_biased = |measure: &str| is_invalid || biases.iter().any(|bias| bias.measure == measure);
     let overruled = |(measure, estimate): (&String, &mut Estimate), mismatch: bool| match estimate.verdict {
         Verdict::NoOp => {}
         _ if mismatch => estimate.verdict = Verdict::DigestMismatch,
-        _ if is_biased(measure) => estimate.verdict = Verdict::Void,
+        _ if is_biased(measure) => estimate.verdict = Verdict::InvalidRun,
         _ => {}
     };
     for comparison in &mut analysis.comparisons {

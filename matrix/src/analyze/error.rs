@@ -22,3 +22,10 @@ pub enum Error {
     #[error("the analysis cannot be written as JSON")]
     Json(#[from] serde_json::Error),
 }
+
+impl Error {
+    /// Whether another command line or other files would help.
+    pub fn is_usage(&self) -> bool {
+        !matches!(self, Self::Read { .. } | Self::Write { .. } | Self::Json(_))
+    }
+}

@@ -73,12 +73,12 @@ impl Analysis {
     pub fn invalidate<'r>(&mut self, reason: impl Fn(&Condition) -> Option<&'r str>) {
         for found in &mut self.conditions {
             let Some(reason) = reason(&found.condition) else { continue };
-            found.void = Some(format!("The machine has not produced this condition: {reason}."));
+            found.invalid = Some(format!("The machine has not produced this condition: {reason}."));
             let compared = found.comparisons.iter_mut().chain(&mut found.to_floor);
             let compared = compared.flat_map(|one| one.differences.values_mut().chain(one.ratios.values_mut()));
             let effects = found.effects.iter_mut().chain(&mut found.interactions);
             let estimates = compared.chain(effects.flat_map(|effect| effect.estimates.values_mut()));
-            estimates.filter(|one| one.verdict != Verdict::NoOp).for_each(|one| one.verdict = Verdict::Void);
+            estimates.filter(|one| one.verdict != Verdict::NoOp).for_each(|one| one.verdict = Verdict::InvalidRun);
         }
     }
 }
@@ -89,8 +89,9 @@ impl Analysis {
 pub struct ConditionAnalysis {
     /// The condition.
     pub condition: Condition,
-    /// Whether a gate of the same program under two names differed, so that nothing here may be believed.
-    pub void: Option<String>,
+    /// Why the run is invalid under this condition, so that nothing here may be believed: a gate of the same program under two names differed, or the machine has not
+    /// produced the condition.
+    pub invalid: Option<String>,
     /// Complete blocks that went into it.
     pub blocks: usize,
     /// Each cell by itself.
@@ -183,8 +184,8 @@ pub enum Verdict {
     NoOp,
     /// What was delivered differs: nothing else matters.
     DigestMismatch,
-    /// The control differs: the measurement is biased.
-    Void,
+    /// The control differs, so the measurement is biased; or the machine has not produced the condition.
+    InvalidRun,
 }
 
 /// A cell against the reference.

@@ -9,9 +9,6 @@ use serde::de::DeserializeOwned;
 use super::Error;
 use crate::plan::{Plan, SCHEMA};
 
-/// With this, every line begins.
-const BEGINNING: &[u8] = b"{\"schema\":";
-
 /// Reads `plan.json`.
 pub fn plan(path: &Path) -> Result<Plan, Error> {
     let bytes = read(path)?;
@@ -29,8 +26,8 @@ pub struct Lines<T> {
 
 /// Reads one value from each line of a file such as `samples.jsonl`.
 ///
-/// A run that was interrupted leaves its last line unfinished. That is no reason to give up the rest: it is left out, also where another
-/// run or another shard's file was appended right behind it. Any other line that cannot be read is an error.
+/// A run that was interrupted leaves its last line unfinished. That is no reason to give up the rest: it is left out, and said. Any other line that cannot be
+/// read is an error, also where another file was appended right behind an unfinished line: what stands before it is lost, and nobody has said so.
 pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<Lines<T>, Error> {
     let bytes = read(path)?;
     let mut found = Lines { values: Vec::new(), torn: Vec::new() };
@@ -45,24 +42,12 @@ pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<Lines<T>, Error> {
         match document(line, path, number) {
             Ok(value) => found.values.push(value),
             Err(error @ Error::Schema { .. }) => return Err(error),
-            Err(error) => match appended(line) {
-                Some(second) => {
-                    found.values.push(document(second, path, number)?);
-                    found.torn.push(torn());
-                }
-                // A file that ends without a line's end has nothing behind its last line, not even an empty one.
-                None if lines.peek().is_none() => found.torn.push(torn()),
-                None => return Err(error),
-            },
+            // A file that ends without a line's end has nothing behind its last line, not even an empty one.
+            Err(_) if lines.peek().is_none() => found.torn.push(torn()),
+            Err(error) => return Err(error),
         }
     }
     Ok(found)
-}
-
-/// What begins again in the middle of a line.
-fn appended(line: &[u8]) -> Option<&[u8]> {
-    let begins = line.windows(BEGINNING.len()).rposition(|window| window == BEGINNING).filter(|&place| place > 0)?;
-    line.get(begins..)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {

@@ -1,8 +1,5 @@
 //! `cargo matrix analyze`: files in, a file and a few lines out.
 
-use std::error::Error as _;
-use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,6 +7,7 @@ use super::account::Account;
 use super::{Analysis, Arguments, DeliveryOutcome, Error, RESAMPLES, analyze, read};
 use crate::build::{Built, latest};
 use crate::cli;
+use crate::files;
 use crate::measure::sample::Sample;
 use crate::plan::circumstances::describe;
 
@@ -17,15 +15,7 @@ use crate::plan::circumstances::describe;
 pub fn run(arguments: &Arguments) -> ExitCode {
     match try_run(arguments) {
         Ok(analysis) => verdict(&analysis),
-        Err(error) => {
-            eprintln!("error: {error}");
-            let mut source = error.source();
-            while let Some(error) = source {
-                eprintln!("  because {error}");
-                source = error.source();
-            }
-            cli::USAGE.into()
-        }
+        Err(error) => cli::complain(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
     }
 }
 
@@ -47,10 +37,9 @@ fn try_run(arguments: &Arguments) -> Result<Analysis, Error> {
     let analysis = analysis(arguments)?;
     let document = serde_json::to_string_pretty(&analysis)?;
     let out = &arguments.out;
-    fs::write(out, format!("{document}\n")).map_err(|source| Error::Write { path: out.clone(), source })?;
+    files::write(out, document.clone() + "\n").map_err(|source| Error::Write { path: out.clone(), source })?;
     let shown = if arguments.json { document } else { Account(&analysis).to_string() };
-    // A reader that has gone away, such as `head`, is no reason to panic.
-    drop(writeln!(std::io::stdout(), "{}", shown.trim_end()));
+    cli::print(&format!("{}\n", shown.trim_end()));
     Ok(analysis)
 }
 

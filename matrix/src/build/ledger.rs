@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::{Built, Error, FILE};
+use crate::files;
 use crate::plan::{Cell, SCHEMA};
 
 /// The lines of one experiment, the last one of each cell.
@@ -24,7 +25,8 @@ impl Ledger {
             read => read.map_err(|source| Error::File { path: path.clone(), source })?,
         };
         let lines = text.lines().filter_map(|line| serde_json::from_str::<Built>(line).ok());
-        let lines = lines.filter(|built| built.schema == SCHEMA).map(|built| (built.cell.clone(), built)).collect();
+        let lines = lines.filter(|built| built.schema == SCHEMA).map(|built| built.located(folder));
+        let lines = lines.map(|built| (built.cell.clone(), built)).collect();
         Ok(Self { path, lines })
     }
 
@@ -37,7 +39,7 @@ impl Ledger {
         let written = OpenOptions::new().create(true).append(true).open(&self.path).and_then(|mut file| {
             // A line that was cut off must not run into this one.
             let start = if ends_line(&self.path) { "" } else { "\n" };
-            writeln!(file, "{start}{}", serde_json::to_string(&built)?)
+            writeln!(file, "{start}{}", serde_json::to_string(&self.written(&built))?)
         });
         written.map_err(|source| Error::File { path: self.path.clone(), source })?;
         self.lines.insert(built.cell.clone(), built);
@@ -53,14 +55,14 @@ impl Ledger {
             settled.push(built);
         }
         let lines: Result<Vec<String>, _> =
-            settled.iter().map(|built| serde_json::to_string(built).map(|line| line + "\n")).collect();
-        let beside = self.path.with_extension("jsonl.new");
-        let written = lines
-            .map_err(io::Error::other)
-            .and_then(|lines| fs::write(&beside, lines.concat()))
-            .and_then(|()| fs::rename(&beside, &self.path));
+            settled.iter().map(|built| serde_json::to_string(&self.written(built)).map(|line| line + "\n")).collect();
+        let written = lines.map_err(io::Error::other).and_then(|lines| files::write(&self.path, lines.concat()));
         written.map_err(|source| Error::File { path: self.path.clone(), source })?;
         Ok(settled)
+    }
+
+    fn written(&self, built: &Built) -> Built {
+        built.clone().beside(self.path.parent().unwrap_or(Path::new("")))
     }
 }
 
@@ -108,6 +110,21 @@ mod tests {
         assert_eq!(ledger.line("b"), None);
         ledger.record(built("c", "2")).unwrap();
         assert_eq!(Ledger::open(folder.path()).unwrap().line("c"), Some(&built("c", "2")));
+    }
+
+    #[test]
+    fn programs_beside_the_lines_are_found_where_the_folder_has_been_moved() {
+        let folder = tempfile::tempdir().unwrap();
+        let (before, after) = (folder.path().join("before"), folder.path().join("after"));
+        fs::create_dir(&before).unwrap();
+        let mut ledger = Ledger::open(&before).unwrap();
+        let program = |folder: &Path| Some(folder.join("programs/a/agent"));
+        ledger.record(Built { program: program(&before), ..built("a", "1") }).unwrap();
+        ledger.record(built("elsewhere", "2")).unwrap();
+        fs::rename(&before, &after).unwrap();
+        let ledger = Ledger::open(&after).unwrap();
+        assert_eq!(ledger.line("a").unwrap().program, program(&after));
+        assert_eq!(ledger.line("elsewhere").unwrap().program, Some(PathBuf::from("/p")));
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod surroundings;
 mod testimony;
 mod work;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,7 @@ pub struct Built {
     pub schema: u32,
     /// The cell's id in the plan.
     pub cell: String,
-    /// What stands in `/opt/extensions`; none if the build failed.
+    /// What stands in `/opt/extensions`, relative to the file with this line if it lies beside it; none if the build failed.
     pub program: Option<PathBuf>,
     /// What a launcher executes; stands beside `/opt/extensions`, as `/opt/bottlecap/agent`.
     pub agent: Option<PathBuf>,
@@ -77,6 +77,28 @@ pub struct Failure {
     pub command: String,
     /// The end of what the compiler said.
     pub output: String,
+}
+
+impl Built {
+    /// With the places of its files on this machine, where the line is from this folder.
+    #[must_use]
+    pub fn located(mut self, folder: &Path) -> Self {
+        for file in self.program.iter_mut().chain(&mut self.agent) {
+            *file = folder.join(&*file);
+        }
+        self
+    }
+
+    /// As it is written in this folder: what lies in it is named relative to it, so that the folder can be moved and sent to other machines.
+    #[must_use]
+    pub fn beside(mut self, folder: &Path) -> Self {
+        for file in self.program.iter_mut().chain(&mut self.agent) {
+            if let Ok(relative) = file.strip_prefix(folder) {
+                *file = relative.to_owned();
+            }
+        }
+        self
+    }
 }
 
 /// The last line of each cell, in the order of those lines: a build that was cut off leaves the earlier ones in the file.

@@ -73,8 +73,10 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             eprintln!("interrupted; {} cells are built, and the same command goes on from there", lines.len());
             cli::INTERRUPTED.into()
         }
-        Err(error @ (Error::Plan(_) | Error::Misfit(_))) => cli::complain(&error, cli::USAGE),
-        Err(error) => cli::complain(&error, cli::SETUP_FAILED),
+        Err(error) => {
+            let is_usage = matches!(&error, Error::Misfit(_)) || matches!(&error, Error::Plan(plan) if plan.is_usage());
+            cli::complain(&error, if is_usage { cli::USAGE } else { cli::SETUP_FAILED })
+        }
     }
 }
 
@@ -119,8 +121,7 @@ fn agent(manifest: &Manifest, cell: &Cell, tools: &Tools) -> Call {
 
 fn carry_out(manifest: &Manifest, order: &Order, tools: Toolbox) -> Result<End, Error> {
     // Whoever reads the lines may be somewhere else.
-    let folder = &order.folder;
-    let folder = std::path::absolute(folder).map_err(|source| Error::File { path: folder.clone(), source })?;
+    let folder = absolute(&order.folder)?;
     let root = workspace::root();
     let workshop = Workshop {
         manifest,
@@ -136,6 +137,10 @@ fn carry_out(manifest: &Manifest, order: &Order, tools: Toolbox) -> Result<End, 
     all(&workshop, &order.cells, &mut Ledger::open(&folder)?)
 }
 
+fn absolute(folder: &Path) -> Result<PathBuf, Error> {
+    std::path::absolute(folder).map_err(|source| Error::File { path: folder.to_owned(), source })
+}
+
 impl Order {
     fn of_plan(manifest: &Manifest, path: &Path) -> Result<Self, Error> {
         let plan = file::read(path)?;
@@ -144,7 +149,7 @@ impl Order {
             return Err(Error::Misfit(misfits));
         }
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
-        Ok(Self { cells: plan.cells, folder: folder.to_owned() })
+        Ok(Self { cells: plan.located(&absolute(folder)?).cells, folder: folder.to_owned() })
     }
 
     fn of_cell(manifest: &Manifest, name: &str) -> Result<Self, Error> {
@@ -224,22 +229,25 @@ fn outcome(built: &Built) -> String {
 fn summary(lines: &[Built]) -> ExitCode {
     for built in lines {
         if let Some(same) = &built.same_as {
-            println!("{} is the same program as {same}: what differs between them changes nothing", built.cell);
+            cli::print(&format!(
+                "{} is the same program as {same}: what differs between them changes nothing\n",
+                built.cell
+            ));
         }
     }
     let failed: Vec<&Built> = lines.iter().filter(|built| built.failure.is_some()).collect();
     for built in &failed {
         if let Some(failure) = &built.failure {
-            println!(
-                "\n{} could not be built:\n{}\n\nto see it again:\n  {}",
+            cli::print(&format!(
+                "\n{} could not be built:\n{}\n\nto see it again:\n  {}\n",
                 built.cell, failure.output, failure.command
-            );
+            ));
         }
     }
     if let ([Built { program: Some(program), .. }], []) = (lines, failed.as_slice()) {
-        println!("{}", program.display());
+        cli::print(&format!("{}\n", program.display()));
         return ExitCode::SUCCESS;
     }
-    println!("\n{} of {} cells are built", lines.len() - failed.len(), lines.len());
+    cli::print(&format!("\n{} of {} cells are built\n", lines.len() - failed.len(), lines.len()));
     if failed.is_empty() { ExitCode::SUCCESS } else { cli::BUILD_FAILED.into() }
 }

@@ -49,7 +49,9 @@ impl Error {
     /// The status of the process.
     pub fn status(&self) -> u8 {
         match self {
-            Self::Plan(_) | Self::Measured(_) | Self::NotMeasured(_) | Self::Build(build::Error::Plan(_)) => cli::USAGE,
+            Self::Plan(error) | Self::Build(build::Error::Plan(error)) if error.is_usage() => cli::USAGE,
+            Self::Measured(error) if error.is_usage() => cli::USAGE,
+            Self::NotMeasured(_) => cli::USAGE,
             Self::Failed { .. } => cli::BUILD_FAILED,
             Self::Interrupted => cli::INTERRUPTED,
             _ => cli::SETUP_FAILED,

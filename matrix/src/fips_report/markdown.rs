@@ -127,7 +127,8 @@ fn price(price: &Price, document: &Document) -> Vec<String> {
             machine.load
         ),
     ];
-    blocks.extend(price.void.as_ref().map(|void| format!("**Nothing of it may be believed:** {}", escaped(void))));
+    blocks
+        .extend(price.invalid.as_ref().map(|reason| format!("**Nothing of it may be believed:** {}", escaped(reason))));
     blocks.extend(price.notes.iter().map(|note| escaped(note)));
     blocks
 }
@@ -202,7 +203,7 @@ mod tests {
             differences: vec![difference],
             launcher_has_module: false,
             notes: vec!["A note.".to_owned()],
-            void: None,
+            invalid: None,
         };
         let page = write(&Document { price: Some(price), ..sample(true) });
         for part in [

@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Args;
 
 use crate::invoke::build::target_directory;
-use crate::{cli, interrupt};
+use crate::{cli, files, interrupt};
 
 pub use error::Error;
 
@@ -166,7 +166,7 @@ fn measure(
 
 fn write(folder: &Path, name: &str, text: &str) -> Result<(), Error> {
     let path = folder.join(name);
-    fs::create_dir_all(folder).and_then(|()| fs::write(&path, text)).map_err(|source| Error::File { path, source })
+    files::write(&path, text).map_err(|source| Error::File { path, source })
 }
 
 #[cfg(test)]

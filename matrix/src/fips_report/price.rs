@@ -38,7 +38,7 @@ pub struct Price {
     /// What a reader has to know beside the numbers.
     pub notes: Vec<String>,
     /// Why nothing of it may be believed, if that is so.
-    pub void: Option<String>,
+    pub invalid: Option<String>,
 }
 
 /// One cell.
@@ -93,7 +93,7 @@ pub fn read(folder: &Path, cells: &Cells, module: &str) -> Result<Price, Error> 
     let cells = cells.in_files();
     let price = of(&plan, &builds, &samples, &cells)?;
     let launcher = builds.iter().find(|built| built.cell == cells.fips_launched);
-    let launcher = launcher.and_then(|built| built.program.clone());
+    let launcher = launcher.and_then(|built| built.clone().located(folder).program);
     let launcher = launcher.ok_or_else(|| Error::NotMeasured(cells.fips_launched.clone()))?;
     let bytes = std::fs::read(&launcher).map_err(|source| Error::File { path: launcher, source })?;
     Ok(Price { launcher_has_module: names(&bytes, module), ..price })
@@ -140,7 +140,7 @@ fn of(plan: &Plan, builds: &[Built], samples: &[Sample], cells: &Cells) -> Resul
         differences,
         launcher_has_module: true,
         notes: analysis.notes.clone(),
-        void: condition.void.clone(),
+        invalid: condition.invalid.clone(),
     })
 }
 
@@ -208,8 +208,8 @@ impl Price {
     pub fn hidden(&self, cells: &Cells) -> Proof {
         let cells = cells.in_files();
         let mut facts = Facts::default();
-        if let Some(void) = &self.void {
-            facts.note(false, format!("the measurement is void: {void}"));
+        if let Some(reason) = &self.invalid {
+            facts.note(false, format!("the run is invalid: {reason}"));
         }
         for gate in GATES {
             let at = |cell: &str| self.differences.iter().find(|one| one.cell == cell && one.gate == gate);
@@ -266,7 +266,7 @@ mod tests {
             differences,
             launcher_has_module: false,
             notes: Vec::new(),
-            void: None,
+            invalid: None,
         }
     }
 
@@ -282,8 +282,8 @@ mod tests {
         assert!(!coarse.holds && coarse.against.concat().contains("too coarse to tell"), "{coarse:?}");
         assert!(!Price { launcher_has_module: true, ..good.clone() }.hidden(&cells).holds);
         assert!(names(b"..AWS-LC FIPS 3.1.0..", "AWS-LC FIPS 3.1.0") && !names(b"AWS-LC", "AWS-LC FIPS 3.1.0"));
-        let void = Price { void: Some("the same program differed".to_owned()), ..good };
-        assert!(!void.hidden(&cells).holds);
+        let invalid = Price { invalid: Some("the same program differed".to_owned()), ..good };
+        assert!(!invalid.hidden(&cells).holds);
     }
 
     #[test]

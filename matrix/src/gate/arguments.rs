@@ -13,6 +13,7 @@ Examples:
   cargo matrix gate run/analysis.json --budgets ci/budgets.toml --candidate ship --reference main --out run
   cargo matrix gate run/analysis.json --budgets ci/budgets.toml --candidate ship --save-baseline baseline.json
   cargo matrix gate run/analysis.json --budgets ci/budgets.toml --candidate ship --baseline baseline.json
+  cargo matrix gate run/analysis.json --budgets ci/budgets.toml --junit gate.xml --format github
 
 Budgets, the first that fits a condition holds:
   [[budget]]
@@ -20,6 +21,9 @@ Budgets, the first that fits a condition holds:
   regime = \"throttled\"                  # any regime if it is left out
   register = { ms = 1.0, ratio = 1.2 }  # the largest growth in ms against a cell of the same run,
   ready = { ms = 2.0, ratio = 1.2 }     # and of the ratio to the floor against the baseline
+  [[measure]]
+  name = \"file_size\"                    # any measure but the gates; docs/gate.md has them all
+  growth = 65536                        # the largest growth against a cell of the same run
 ";
 
 fn after() -> String {
@@ -65,6 +69,14 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
+    /// A file for the decision in the XML of `JUnit`, a test case for each candidate, condition and gate
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+
+    /// Does not mind budgets that no condition of this run uses
+    #[arg(long)]
+    pub unused_budgets: bool,
+
     /// What is written to standard output
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -80,4 +92,6 @@ pub enum Format {
     Markdown,
     /// All numbers.
     Json,
+    /// Annotations for GitHub Actions, which go to standard error beside any other format where `GITHUB_ACTIONS` is `true`.
+    Github,
 }

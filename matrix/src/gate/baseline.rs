@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, writing};
 use crate::analyze::{ConditionAnalysis, Delivery, Estimate};
+use crate::files;
 use crate::measure::Machine;
 use crate::plan::circumstances::describe;
 use crate::plan::{Condition, SCHEMA};
@@ -109,7 +110,7 @@ impl Baseline {
 
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(self).map_err(Error::Json)?;
-        fs::write(path, text + "\n").map_err(writing(path))
+        files::write(path, text + "\n").map_err(writing(path))
     }
 
     /// The digest that a cell is held to, on any machine. An error where none is stored although the cell has one now.

@@ -3,22 +3,30 @@
 use std::fs;
 use std::path::Path;
 
+use clap::ValueEnum as _;
 use serde::Deserialize;
 
 use super::Error;
+use crate::measure::sample::{MEASURES, Measure};
+use crate::plan::circumstances::describe;
 use crate::plan::{Condition, Regime};
+use crate::report::GATES;
 
-/// The budgets of all conditions; the first that fits holds.
+/// The budgets of all conditions; of the rows for one thing, the first that fits a condition holds.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Budgets {
-    budget: Vec<Budget>,
+    /// Of the gates.
+    budget: Vec<GateBudget>,
+    /// Of other measures.
+    #[serde(default)]
+    measure: Vec<MeasureBudget>,
 }
 
-/// What holds under some conditions.
+/// What holds for the gates under some conditions.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Budget {
+struct GateBudget {
     /// In MB; every tier if it is left out.
     memory: Option<u32>,
     regime: Option<Regime>,
@@ -26,6 +34,18 @@ struct Budget {
     register: Limits,
     #[serde(default)]
     ready: Limits,
+}
+
+/// What holds for another measure under some conditions.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MeasureBudget {
+    /// One of [`MEASURES`].
+    name: String,
+    memory: Option<u32>,
+    regime: Option<Regime>,
+    /// The largest growth against a cell of the same run, in the measure's unit, from 0.
+    growth: f64,
 }
 
 /// The largest growth of one gate.
@@ -43,8 +63,7 @@ impl Budgets {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         let budgets: Self = toml::from_str(&text).map_err(|source| Error::Budgets { path: path.to_owned(), source })?;
-        let mut limits = budgets.budget.iter().flat_map(|budget| [budget.register, budget.ready]);
-        match limits.find_map(Limits::complaint) {
+        match budgets.complaint() {
             Some(what) => Err(Error::Limit { path: path.to_owned(), what }),
             None => Ok(budgets),
         }
@@ -52,12 +71,127 @@ impl Budgets {
 
     /// What holds for a gate under a condition; nothing where no budget fits.
     pub fn of(&self, condition: &Condition, gate: &str) -> Limits {
-        let fits = |budget: &&Budget| {
-            budget.memory.is_none_or(|memory| memory == condition.memory_mb)
-                && budget.regime.is_none_or(|regime| regime == condition.regime)
-        };
-        let budget = self.budget.iter().find(fits);
+        let budget = self.budget.iter().find(|budget| budget.scope().fits(condition.memory_mb, condition.regime));
         budget.map_or_else(Limits::default, |budget| if gate == "register" { budget.register } else { budget.ready })
+    }
+
+    /// The other measures that have a budget under a condition, with the largest growth of each.
+    pub fn measures(&self, condition: &Condition) -> Vec<(&'static Measure, f64)> {
+        let limit = |measure: &'static Measure| {
+            let mut rows = self.measure.iter().filter(|row| row.name == measure.name);
+            let row = rows.find(|row| row.scope().fits(condition.memory_mb, condition.regime))?;
+            Some((measure, row.growth))
+        };
+        MEASURES.iter().filter_map(limit).collect()
+    }
+
+    /// What is wrong with a budget that holds under none of these conditions: most likely a typo.
+    pub fn unused(&self, conditions: &[Condition]) -> Option<String> {
+        let all: Vec<String> = conditions.iter().map(describe).collect();
+        let used = |rows: &[Row], row: &Row| {
+            conditions.iter().any(|at| first(rows, at.memory_mb, at.regime).is_some_and(|first| first.name == row.name))
+        };
+        let unused = |rows: Vec<Row>| rows.iter().find(|row| !used(&rows, row)).cloned();
+        self.groups().into_iter().find_map(unused).map(|row| {
+            let name = row.name;
+            format!(
+                "{name} holds under no condition of this run, which has {}; mend it, or say --unused-budgets if it is for other runs",
+                all.join("; ")
+            )
+        })
+    }
+
+    fn complaint(&self) -> Option<String> {
+        let mut limits = self.budget.iter().flat_map(|budget| [budget.register, budget.ready]);
+        let measures = || self.measure.iter().find_map(MeasureBudget::complaint);
+        limits
+            .find_map(Limits::complaint)
+            .or_else(measures)
+            .or_else(|| self.groups().iter().find_map(|rows| hidden(rows)))
+    }
+
+    /// The rows among which the first that fits holds: those of the gates, and those of each measure.
+    fn groups(&self) -> Vec<Vec<Row>> {
+        let gates = (1..).zip(&self.budget).map(|(number, budget)| budget.scope().row("budget", number, None));
+        let measures = MEASURES.iter().map(|measure| {
+            let rows = (1..).zip(&self.measure).filter(|(_, row)| row.name == measure.name);
+            rows.map(|(number, row)| row.scope().row("measure", number, Some(measure.name))).collect()
+        });
+        std::iter::once(gates.collect()).chain(measures).collect()
+    }
+}
+
+/// The conditions that a row is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Scope {
+    memory: Option<u32>,
+    regime: Option<Regime>,
+}
+
+/// A row with its name for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Row {
+    scope: Scope,
+    name: String,
+}
+
+impl Scope {
+    fn fits(self, memory: u32, regime: Regime) -> bool {
+        self.memory.is_none_or(|own| own == memory) && self.regime.is_none_or(|own| own == regime)
+    }
+
+    /// As it stands in the file: `[[budget]] number 2 (memory = 128)`.
+    fn row(self, table: &str, number: usize, measure: Option<&str>) -> Row {
+        let regime = self.regime.and_then(|regime| Some(regime.to_possible_value()?.get_name().to_owned()));
+        let fields = [
+            measure.map(|name| format!("name = \"{name}\"")),
+            self.memory.map(|memory| format!("memory = {memory}")),
+            regime.map(|regime| format!("regime = \"{regime}\"")),
+        ];
+        let fields: Vec<String> = fields.into_iter().flatten().collect();
+        let fields = if fields.is_empty() { "for every condition".to_owned() } else { fields.join(", ") };
+        Row { scope: self, name: format!("[[{table}]] number {number} ({fields})") }
+    }
+}
+
+fn first(rows: &[Row], memory: u32, regime: Regime) -> Option<&Row> {
+    rows.iter().find(|row| row.scope.fits(memory, regime))
+}
+
+/// A row that holds nowhere, because others come before it wherever it fits.
+fn hidden(rows: &[Row]) -> Option<String> {
+    // No tier has no memory: it stands for all that no row names.
+    let memories = || rows.iter().filter_map(|row| row.scope.memory).chain([0]);
+    let points: Vec<(u32, Regime)> =
+        memories().flat_map(|memory| Regime::value_variants().iter().map(move |regime| (memory, *regime))).collect();
+    rows.iter().find_map(|row| {
+        let fits: Vec<_> = points.iter().filter(|(memory, regime)| row.scope.fits(*memory, *regime)).collect();
+        let before: Vec<&Row> = fits.iter().filter_map(|(memory, regime)| first(rows, *memory, *regime)).collect();
+        let other = before.iter().all(|first| first.name != row.name).then(|| before.first())??;
+        Some(format!("{} never holds, because {} comes first; put it before that, or remove it", row.name, other.name))
+    })
+}
+
+impl GateBudget {
+    fn scope(&self) -> Scope {
+        Scope { memory: self.memory, regime: self.regime }
+    }
+}
+
+impl MeasureBudget {
+    fn scope(&self) -> Scope {
+        Scope { memory: self.memory, regime: self.regime }
+    }
+
+    fn complaint(&self) -> Option<String> {
+        let Self { name, growth, .. } = self;
+        let known = || MEASURES.iter().map(|measure| measure.name).filter(|name| !GATES.contains(name));
+        if !known().any(|known| known == name) {
+            let all: Vec<&str> = known().collect();
+            return Some(format!("name = \"{name}\": a measure is one of {}", all.join(", ")));
+        }
+        let wrong = !(growth.is_finite() && *growth >= 0.0);
+        wrong.then(|| format!("growth = {growth} of {name}: a budget is 0 or more"))
     }
 }
 
@@ -80,20 +214,31 @@ mod tests {
         Budgets::read(&path)
     }
 
+    fn at(memory_mb: u32, regime: Regime) -> Condition {
+        Condition { memory_mb, regime, ..Condition::default() }
+    }
+
     #[test]
     fn the_first_budget_that_fits_holds() {
         let budgets = read(
             "[[budget]]\nmemory = 128\nregime = \"throttled\"\nready = { ms = 2 }\n\
              [[budget]]\nmemory = 128\nready = { ms = 1.5 }\n\
-             [[budget]]\nregister = { ms = 0.5, ratio = 1.1 }",
+             [[budget]]\nregister = { ms = 0.5, ratio = 1.1 }\n\
+             [[measure]]\nname = \"threads\"\nmemory = 128\ngrowth = 1\n\
+             [[measure]]\nname = \"threads\"\ngrowth = 0\n\
+             [[measure]]\nname = \"file_size\"\nregime = \"throttled\"\ngrowth = 100",
         )
         .unwrap();
-        let at = |memory_mb, regime| Condition { memory_mb, regime, ..Condition::default() };
         assert_eq!(budgets.of(&at(128, Regime::Throttled), "ready").ms, Some(2.0));
         assert_eq!(budgets.of(&at(128, Regime::Boosted), "ready").ms, Some(1.5));
         let rest = budgets.of(&at(512, Regime::Boosted), "register");
         assert_eq!(rest, Limits { ms: Some(0.5), ratio: Some(1.1) });
         assert_eq!(budgets.of(&at(512, Regime::Boosted), "ready"), Limits::default());
+        let measures = |condition: &Condition| {
+            budgets.measures(condition).into_iter().map(|(measure, growth)| (measure.name, growth)).collect::<Vec<_>>()
+        };
+        assert_eq!(measures(&at(128, Regime::Boosted)), [("threads", 1.0)]);
+        assert_eq!(measures(&at(512, Regime::Throttled)), [("threads", 0.0), ("file_size", 100.0)]);
     }
 
     #[test]
@@ -105,9 +250,61 @@ mod tests {
             "[[budget]]\nready = { ratio = 0.9 }",
             "[[budget]]\nready = { ms = nan }",
             "[[budget]]\nregime = \"slow\"",
+            "[[budget]]\n[[measure]]\nname = \"sise\"\ngrowth = 1",
+            "[[budget]]\n[[measure]]\nname = \"ready\"\ngrowth = 1",
+            "[[budget]]\n[[measure]]\nname = \"threads\"\ngrowth = -1",
+            "[[budget]]\n[[measure]]\nname = \"threads\"",
         ] {
             let error = read(text).unwrap_err();
             assert!(matches!(error, Error::Budgets { .. } | Error::Limit { .. }), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_budget_that_others_hide_is_refused_by_name() {
+        let refused = |text: &str, hidden: &str, by: &str| {
+            let said = read(text).unwrap_err().to_string();
+            let expected = format!("{hidden} never holds, because {by} comes first");
+            assert!(said.contains(&expected), "{said} has no {expected}");
+        };
+        refused(
+            "[[budget]]\nmemory = 128\n[[budget]]\nmemory = 128\nregime = \"boosted\"",
+            "[[budget]] number 2 (memory = 128, regime = \"boosted\")",
+            "[[budget]] number 1 (memory = 128)",
+        );
+        refused(
+            "[[budget]]\nregime = \"boosted\"\n[[budget]]\nregime = \"throttled\"\n[[budget]]\nmemory = 128",
+            "[[budget]] number 3 (memory = 128)",
+            "[[budget]] number 1 (regime = \"boosted\")",
+        );
+        refused(
+            "[[budget]]\n[[measure]]\nname = \"threads\"\ngrowth = 1\n[[measure]]\nname = \"threads\"\nmemory = 128\ngrowth = 2",
+            "[[measure]] number 2 (name = \"threads\", memory = 128)",
+            "[[measure]] number 1 (name = \"threads\")",
+        );
+        let kept = "[[budget]]\nmemory = 128\n[[budget]]\n[[measure]]\nname = \"threads\"\ngrowth = 1\n[[measure]]\nname = \"file_size\"\ngrowth = 1";
+        assert!(read(kept).is_ok());
+    }
+
+    #[test]
+    fn a_budget_that_no_condition_uses_is_named() {
+        let budgets = read("[[budget]]\nmemory = 1204\nready = { ms = 1 }\n[[budget]]\nready = { ms = 2 }").unwrap();
+        let said = budgets.unused(&[at(1024, Regime::Boosted)]).unwrap();
+        assert!(said.starts_with("[[budget]] number 1 (memory = 1204) holds under no condition of this run"), "{said}");
+        assert!(said.contains("1024 MB, boosted init"), "{said}");
+        let conditions = [at(1204, Regime::Boosted), at(128, Regime::Boosted)];
+        assert_eq!(budgets.unused(&conditions), None);
+        let said = budgets.unused(&conditions[..1]).unwrap();
+        assert!(said.starts_with("[[budget]] number 2 (for every condition)"), "{said}");
+    }
+
+    #[test]
+    fn the_documented_measures_are_those_that_can_have_a_budget() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/gate.md");
+        let page = fs::read_to_string(path).unwrap();
+        for Measure { name, unit, about, .. } in MEASURES.iter().filter(|measure| !GATES.contains(&measure.name)) {
+            let row = format!("| `{name}` | {unit} | {about} |");
+            assert!(page.contains(&row), "docs/gate.md has no row {row}");
         }
     }
 }

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::Outcome;
-use super::questions::{Check, Growth};
+use super::checks::Check;
+use super::questions::Growth;
 use crate::plan::{Condition, SCHEMA};
 use crate::report::Experiment;
 use crate::report::number::counted;
@@ -28,7 +29,7 @@ pub struct Decision {
     pub measured_on: Option<String>,
 }
 
-/// What is said of one gate of one candidate.
+/// What is said of one gate, or another measure, of one candidate.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Judgement {
     pub condition: Condition,
@@ -40,7 +41,7 @@ pub struct Judgement {
     pub growth: Option<Growth>,
     /// The largest growth that is allowed.
     pub limit: f64,
-    /// Of the growth and the limit: `ms`, or `ratio` for a factor less one.
+    /// Of the growth and the limit: the measure's, such as `ms`, or `ratio` for a factor less one.
     pub unit: &'static str,
     pub reason: String,
 }
@@ -98,9 +99,24 @@ impl Decision {
         all.all(|outcome| matches!(outcome, Outcome::Pass | Outcome::Regressed))
     }
 
+    /// The judgements that do not only repeat a finding.
+    pub fn own_judgements(&self) -> impl Iterator<Item = &Judgement> {
+        let repeats = |judgement: &Judgement, finding: &Finding| {
+            finding.condition == judgement.condition && finding.outcome == judgement.outcome
+        };
+        self.judgements.iter().filter(move |judgement| !self.findings.iter().any(|finding| repeats(judgement, finding)))
+    }
+
     /// What is compared, in one line.
     pub fn title(&self) -> String {
         format!("{}: {}", self.outcome.name(), counted(self.judgements.len(), "comparison"))
+    }
+}
+
+impl Judgement {
+    /// Who is compared with whom, and by what.
+    pub fn title(&self) -> String {
+        format!("{} against {}, {}", self.candidate, self.against, self.gate)
     }
 }
 

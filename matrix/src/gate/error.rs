@@ -43,6 +43,10 @@ pub enum Error {
 impl Error {
     /// Whether another command line or other files would help.
     pub fn is_usage(&self) -> bool {
-        !matches!(self, Self::Read { .. } | Self::Write { .. } | Self::Json(_) | Self::Experiment(_))
+        match self {
+            Self::Experiment(error) => error.is_usage(),
+            Self::Read { .. } | Self::Write { .. } | Self::Json(_) => false,
+            _ => true,
+        }
     }
 }

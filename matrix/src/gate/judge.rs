@@ -6,14 +6,20 @@ use super::questions::{Against, Growth, Question};
 use crate::analyze::Verdict;
 use crate::report::number::Scale;
 
+/// The unit of a comparison with a baseline.
+const RATIO: &str = "ratio";
+
 /// What a question amounts to. A run that cannot be believed is not asked anything else; a program that does not do its work is not asked how fast it is.
 pub fn judge(question: &Question<'_>) -> Judgement {
     let (outcome, reason) = match (&question.finding, question.verdict, question.growth) {
         (Some((outcome, reason)), _, _) if *outcome != Outcome::InvalidRun => (*outcome, reason.clone()),
         (_, Some(Verdict::NoOp), _) => (Outcome::Pass, "it is the same program".to_owned()),
         (Some((outcome, reason)), _, _) => (*outcome, reason.clone()),
+        (None, Some(Verdict::InvalidRun), _) => {
+            (Outcome::InvalidRun, format!("the control differs in {}: the measurement is biased", question.gate))
+        }
         (None, _, Some(growth)) => weigh(question, growth),
-        (None, _, None) => (Outcome::Inconclusive, "too few starts count".to_owned()),
+        (None, _, None) => (Outcome::Inconclusive, format!("too few starts count that have {}", question.gate)),
     };
     Judgement {
         condition: question.condition.clone(),
@@ -28,17 +34,14 @@ pub fn judge(question: &Question<'_>) -> Judgement {
             .growth
             .filter(|_| matches!(outcome, Outcome::Pass | Outcome::Regressed | Outcome::Inconclusive)),
         limit: question.limit,
-        unit: match question.against {
-            Against::Cell(_) => "ms",
-            Against::Baseline => "ratio",
-        },
+        unit: question.unit,
         reason,
     }
 }
 
 fn weigh(question: &Question<'_>, growth: Growth) -> (Outcome, String) {
-    let limit = question.limit;
-    let found = format!("{} against a budget of {}", told(question.against, growth), amount(question.against, limit));
+    let Question { unit, limit, .. } = *question;
+    let found = format!("{} against a budget of {}", told(unit, growth), amount(unit, limit));
     if growth.low > limit {
         return (Outcome::Regressed, found);
     }
@@ -47,7 +50,7 @@ fn weigh(question: &Question<'_>, growth: Growth) -> (Outcome, String) {
         return (Outcome::Pass, found);
     }
     if growth.detectable > limit {
-        let seen = amount(question.against, growth.detectable);
+        let seen = amount(unit, growth.detectable);
         return (
             Outcome::Inconclusive,
             format!("{found}, and only {seen} would have been seen{}", remedy(question, growth)),
@@ -69,24 +72,32 @@ fn remedy(question: &Question<'_>, growth: Growth) -> String {
     if tells { format!("; {blocks:.0} blocks would do") } else { String::new() }
 }
 
-/// `+0.31 ms [0.12, 0.50]`, or for a ratio `× 1.05 [1.01, 1.09]`.
-fn told(against: Against<'_>, growth: Growth) -> String {
+/// `+0.31 ms [0.12, 0.50]`, `+64.0 KiB` where nothing varies, or for a ratio `× 1.05 [1.01, 1.09]`.
+fn told(unit: &'static str, growth: Growth) -> String {
     let Growth { value, low, high, .. } = growth;
-    match against {
-        Against::Cell(_) => {
-            let scale = Scale::of("ms", value, high - low);
-            let sign = if value > 0.0 { "+" } else { "" };
-            format!("{sign}{} [{}, {}]", scale.quantity(value), scale.number(low), scale.number(high))
-        }
-        Against::Baseline => format!("× {:.3} [{:.3}, {:.3}]", 1.0 + value, 1.0 + low, 1.0 + high),
+    if unit == RATIO {
+        return format!("× {:.3} [{:.3}, {:.3}]", 1.0 + value, 1.0 + low, 1.0 + high);
+    }
+    let scale = scale(unit, value, high - low, &[value, low, high]);
+    let sign = if value > 0.0 { "+" } else { "" };
+    let found = format!("{sign}{}", scale.quantity(value));
+    // A test would be silent about what every start has alike; the two ends are then the value.
+    if (high - low).abs() > 0.0 { format!("{found} [{}, {}]", scale.number(low), scale.number(high)) } else { found }
+}
+
+fn amount(unit: &'static str, growth: f64) -> String {
+    match unit {
+        RATIO => format!("× {:.3}", 1.0 + growth),
+        "ms" => format!("{growth:.2} ms"),
+        _ => scale(unit, growth, 0.0, &[growth]).quantity(growth),
     }
 }
 
-fn amount(against: Against<'_>, growth: f64) -> String {
-    match against {
-        Against::Cell(_) => format!("{growth:.2} ms"),
-        Against::Baseline => format!("× {:.3}", 1.0 + growth),
-    }
+/// How values are written. The mean of counts need not be a whole number.
+fn scale(unit: &'static str, magnitude: f64, spread: f64, values: &[f64]) -> Scale {
+    let scale = Scale::of(unit, magnitude, spread);
+    let counts = !["ms", "bytes", "KiB"].contains(&unit);
+    if counts && values.iter().any(|value| value.fract() != 0.0) { Scale { decimals: 2, ..scale } } else { scale }
 }
 
 #[cfg(test)]
@@ -102,6 +113,7 @@ mod tests {
             candidate: "ship",
             against: Against::Cell("main"),
             gate: "ready",
+            unit: "ms",
             limit: 0.5,
             growth: Some(CALM),
             verdict: Some(Verdict::NoDetectableChange),
@@ -136,6 +148,31 @@ mod tests {
     }
 
     #[test]
+    fn other_measures_are_judged_in_their_units_and_exactly_where_nothing_varies() {
+        let exact = |value: f64| Growth { value, low: value, high: value, detectable: 0.0 };
+        let size = |growth| {
+            outcome(move |question| {
+                (question.gate, question.unit, question.limit) = ("file_size", "bytes", 65_536.0);
+                question.growth = Some(growth);
+            })
+        };
+        assert_eq!(size(exact(65_536.0)), (Outcome::Pass, "+64.0 KiB against a budget of 64.0 KiB".to_owned()));
+        assert_eq!(size(exact(65_537.0)).0, Outcome::Regressed, "one byte too many is one too many");
+        let threads = |growth| {
+            outcome(move |question| {
+                (question.gate, question.unit, question.limit) = ("threads", "threads", 0.5);
+                question.growth = Some(growth);
+            })
+        };
+        let varying = Growth { value: 0.25, low: 0.0, high: 0.5, detectable: 0.4 };
+        let expected = "+0.25 threads [0.00, 0.50] against a budget of 0.50 threads";
+        assert_eq!(threads(varying), (Outcome::Pass, expected.to_owned()));
+        assert_eq!(threads(exact(1.0)).0, Outcome::Regressed);
+        let biased = outcome(|question| (question.gate, question.verdict) = ("threads", Some(Verdict::InvalidRun)));
+        assert_eq!(biased.0, Outcome::InvalidRun);
+    }
+
+    #[test]
     fn what_is_known_otherwise_goes_before_the_numbers() {
         let slow = Growth { value: 9.0, low: 8.0, high: 10.0, detectable: 0.3 };
         let found = |outcome: Outcome| Some((outcome, "so it is".to_owned()));
@@ -158,7 +195,9 @@ mod tests {
         let expected = "+0.10 ms [0.00, 0.20] against a budget of 0.50 ms, and only 1.00 ms would have been seen; \
                         120 blocks would do";
         assert_eq!(reason, expected);
-        let (_, reason) = outcome(|question| (question.against, question.limit) = (Against::Baseline, 0.2));
+        let (_, reason) = outcome(|question| {
+            (question.against, question.unit, question.limit) = (Against::Baseline, RATIO, 0.2);
+        });
         assert_eq!(reason, "× 1.100 [1.000, 1.200] against a budget of × 1.200, and only × 1.300 would have been seen");
     }
 }

@@ -56,7 +56,7 @@ fn table(decision: &Decision) -> String {
 fn alert(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Pass => "NOTE",
-        Outcome::Inconclusive | Outcome::InvalidRun | Outcome::HarnessFailure => "WARNING",
-        Outcome::Regressed | Outcome::DidNotStart | Outcome::PayloadMismatch | Outcome::BuildFailed => "CAUTION",
+        failure if failure.is_failure() => "CAUTION",
+        _ => "WARNING",
     }
 }

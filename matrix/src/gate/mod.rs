@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   analysis.json ┐
-//!   budgets.toml  ├─▶ questions ──▶ judge ──▶ decision ──▶ text, markdown, JSON, exit status
+//!   budgets.toml  ├─▶ questions ──▶ judge ──▶ decision ──▶ text, markdown, JSON, JUnit, annotations, exit status
 //!   baseline.json ┘   growth of a    one      the worst
 //!                     cell's gate    outcome  of them
 //! ```
@@ -10,19 +10,21 @@
 //! Within a run a candidate is compared with another cell in milliseconds, by paired differences. From run to run, and from machine to machine,
 //! milliseconds do not carry over: there it is the ratio to the floor, measured in both runs, that is compared.
 
+mod annotations;
 mod arguments;
 mod baseline;
 mod budget;
+mod checks;
 mod decision;
 mod error;
 mod judge;
+mod junit;
 mod machines;
 mod markdown;
 mod outcome;
 mod questions;
 mod text;
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -37,6 +39,7 @@ pub use questions::Sides;
 
 use self::questions::{Against, Question};
 use crate::cli;
+use crate::files;
 use crate::plan::circumstances::describe;
 use crate::report::Experiment;
 
@@ -51,6 +54,10 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 fn gate(arguments: &Arguments) -> Result<Outcome, Error> {
     let experiment = Experiment::read(&arguments.files)?;
     let budgets = Budgets::read(&arguments.budgets)?;
+    let unused = budgets.unused(&experiment.plan.conditions).filter(|_| !arguments.unused_budgets);
+    if let Some(what) = unused {
+        return Err(Error::Limit { path: arguments.budgets.clone(), what });
+    }
     let baseline = Baseline::read_all(&arguments.baseline)?;
     let sides = Sides::of(&experiment.plan, &arguments.candidate, arguments.reference.as_deref())?;
     if sides.reference.is_none() && baseline.is_none() && arguments.save_baseline.is_none() {
@@ -69,11 +76,19 @@ fn gate(arguments: &Arguments) -> Result<Outcome, Error> {
         save(directory, "gate.md", &markdown::write(&decision))?;
         save(directory, "gate.json", &document(&decision)?)?;
     }
+    if let Some(path) = &arguments.junit {
+        files::write(path, junit::write(&decision)).map_err(writing(path))?;
+    }
     cli::print(&match arguments.format {
         Format::Text => text::write(&decision),
         Format::Markdown => markdown::write(&decision),
         Format::Json => document(&decision)?,
+        Format::Github => annotations::write(&decision),
     });
+    // GitHub reads them from either stream, and what is on standard output stays one document.
+    if arguments.format != Format::Github && std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true") {
+        eprint!("{}", annotations::write(&decision));
+    }
     Ok(decision.outcome)
 }
 
@@ -84,8 +99,8 @@ pub fn decide(
     budgets: &Budgets,
     baseline: Option<&Baseline>,
 ) -> Result<Decision, Error> {
-    let questions = questions::all(experiment, sides, budgets, baseline)?;
-    let checks = questions::checks(experiment, sides, budgets, baseline)?;
+    let checks = checks::all(experiment, sides, budgets, baseline)?;
+    let questions = questions::all(experiment, sides, budgets, baseline, &checks)?;
     let mut decision = Decision::of(experiment, questions.iter().map(judge::judge).collect(), checks);
     if let Some(baseline) = baseline {
         tell_machines(baseline, experiment, &questions, &mut decision);
@@ -126,7 +141,7 @@ fn document(decision: &Decision) -> Result<String, Error> {
 
 fn save(directory: &Path, name: &str, content: &str) -> Result<(), Error> {
     let path = directory.join(name);
-    fs::create_dir_all(directory).and_then(|()| fs::write(&path, content)).map_err(writing(&path))
+    files::write(&path, content).map_err(writing(&path))
 }
 
 fn writing(path: &Path) -> impl FnOnce(io::Error) -> Error {

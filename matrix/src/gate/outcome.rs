@@ -72,8 +72,15 @@ impl Outcome {
             Self::DidNotStart => "a candidate or its reference never started, or failed in more than one of 50 starts",
             Self::Regressed => "an interval lies beyond the budget as a whole",
             Self::Inconclusive => "the run has too few starts, or they vary too much, to see as little as the budget",
-            Self::InvalidRun => "the control, one program under two names, differs or is missing",
+            Self::InvalidRun => {
+                "the control, one program under two names, differs or is missing, or the machine has not produced the condition"
+            }
         }
+    }
+
+    /// Whether it speaks against a change, and not against the run.
+    pub(super) fn is_failure(self) -> bool {
+        matches!(self, Self::Regressed | Self::DidNotStart | Self::PayloadMismatch | Self::BuildFailed)
     }
 
     /// What helps, for a person.
@@ -84,7 +91,7 @@ impl Outcome {
                 "This run cannot tell whether the budget is kept: start every cell more often with `--blocks`, or allow more."
             }
             Self::InvalidRun => {
-                "The control differs or is missing, so nothing here may be believed: run it again on a quieter machine."
+                "The control differs or is missing, or the machine has not produced the condition, so nothing here may be believed: run it again on a quieter machine, or as root."
             }
             Self::HarnessFailure => {
                 "The sandbox could not make a start, so the run is not complete: mend what it names, and run the same command again."

@@ -1,8 +1,9 @@
-//! What is asked of a run: how much each gate of each candidate has grown, and how much it may.
+//! What is asked of a run: how much each gate of each candidate, and each other measure that has a budget, has grown, and how much it may.
 
 use serde::Serialize;
 
 use super::baseline::{Baseline, Ratio};
+use super::checks::Check;
 use super::machines::StoredRatio;
 use super::{Budgets, Error, Outcome};
 use crate::analyze::{Comparison, ConditionAnalysis, Estimate, Verdict};
@@ -25,8 +26,11 @@ pub struct Question<'a> {
     pub condition: &'a Condition,
     pub candidate: &'a str,
     pub against: Against<'a>,
+    /// A gate, or another measure that has a budget.
     pub gate: &'static str,
-    /// The largest growth, in the unit of [`Question::against`].
+    /// Of the limit and the growth: the measure's, or `ratio` for a factor less one.
+    pub unit: &'static str,
+    /// The largest growth.
     pub limit: f64,
     /// None where no start counts.
     pub growth: Option<Growth>,
@@ -41,13 +45,13 @@ pub struct Question<'a> {
 /// What a candidate is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Against<'a> {
-    /// A cell of the same run, in milliseconds.
+    /// A cell of the same run, in the measure's unit.
     Cell(&'a str),
     /// A stored ratio to the floor, by a factor less one.
     Baseline,
 }
 
-/// How much something has grown: 0 is not at all, in milliseconds or as a factor less one.
+/// How much something has grown: 0 is not at all, in the measure's unit or as a factor less one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Growth {
     pub value: f64,
@@ -79,23 +83,30 @@ fn knows(names: &[String], name: &str) -> bool {
     names.iter().any(|known| known == name)
 }
 
-/// Every question, in the order of the conditions.
+/// Every question, in the order of the conditions; what is wrong besides is known from the checks.
 pub fn all<'a>(
     experiment: &'a Experiment,
     sides: &'a Sides,
     budgets: &Budgets,
     baseline: Option<&Baseline>,
+    checks: &[Check<'_>],
 ) -> Result<Vec<Question<'a>>, Error> {
-    let checks = checks(experiment, sides, budgets, baseline)?;
     let mut questions = Vec::new();
     for found in &experiment.analysis.conditions {
+        let measures = budgets.measures(&found.condition);
         for candidate in &sides.candidates {
             for gate in GATES {
                 if let Some(reference) = &sides.reference {
-                    questions.push(in_this_run(found, [candidate, reference], gate, budgets)?);
+                    let limit = budgets.of(&found.condition, gate).ms.ok_or_else(|| no_budget(found, gate, "ms"))?;
+                    questions.push(in_this_run(found, [candidate, reference], gate, "ms", limit)?);
                 }
                 if let Some(baseline) = baseline {
                     questions.extend(since(baseline, experiment.machine(), found, candidate, gate, budgets)?);
+                }
+            }
+            if let Some(reference) = &sides.reference {
+                for (measure, limit) in &measures {
+                    questions.push(in_this_run(found, [candidate, reference], measure.name, measure.unit, *limit)?);
                 }
             }
         }
@@ -111,90 +122,6 @@ pub fn all<'a>(
     Ok(questions)
 }
 
-/// Something that is wrong whatever the numbers are.
-#[derive(Clone, Debug)]
-pub struct Check<'a> {
-    pub condition: &'a Condition,
-    /// None where it concerns everybody.
-    pub cell: Option<&'a str>,
-    pub outcome: Outcome,
-    pub reason: String,
-}
-
-impl Check<'_> {
-    fn sentence(&self) -> String {
-        self.cell.map_or_else(|| self.reason.clone(), |cell| format!("{cell}: {}", self.reason))
-    }
-}
-
-/// What candidates and reference deliver, under every condition and in the starts that are not timed, held to each other and to the baseline; and whether the
-/// control holds.
-pub fn checks<'a>(
-    experiment: &'a Experiment,
-    sides: &'a Sides,
-    budgets: &Budgets,
-    baseline: Option<&Baseline>,
-) -> Result<Vec<Check<'a>>, Error> {
-    let mut checks: Vec<Check<'a>> = Vec::new();
-    let compared = |cell: &str| sides.candidates.iter().chain(&sides.reference).any(|side| side == cell);
-    for delivery in experiment.analysis.deliveries.iter().filter(|delivery| compared(&delivery.cell)) {
-        let check =
-            |outcome, reason| Check { condition: &delivery.condition, cell: Some(&delivery.cell), outcome, reason };
-        if delivery.outcome.is_failure() {
-            checks.push(check(delivery.outcome.into(), delivery.reason.clone().unwrap_or_default()));
-        } else if let Some(baseline) = baseline
-            && sides.candidates.contains(&delivery.cell)
-            && baseline.digest(delivery)? != delivery.digest.as_deref()
-        {
-            let reason = "it does not deliver what the baseline's program delivered".to_owned();
-            checks.push(check(Outcome::PayloadMismatch, reason));
-        }
-    }
-    for found in &experiment.analysis.conditions {
-        let check = |cell, outcome, reason| Check { condition: &found.condition, cell, outcome, reason };
-        checks.extend(control(&experiment.plan, found).map(|reason| check(None, Outcome::InvalidRun, reason)));
-        if sides.reference.is_none() && baseline.is_none() {
-            let unsure = |cell: &&'a String| Some((cell.as_str(), uncertain(found, cell, budgets)?));
-            let unsure = sides.candidates.iter().filter_map(|cell| unsure(&cell));
-            checks.extend(unsure.map(|(cell, reason)| check(Some(cell), Outcome::Inconclusive, reason)));
-        }
-    }
-    Ok(checks)
-}
-
-/// Why the control says that nothing under this condition may be believed.
-fn control(plan: &Plan, found: &ConditionAnalysis) -> Option<String> {
-    if found.void.is_some() {
-        return found.void.clone();
-    }
-    let is_control =
-        |id: &str| plan.cells.iter().any(|cell| cell.id == id && matches!(cell.kind, CellKind::Again { .. }));
-    let controls = || found.comparisons.iter().filter(|comparison| is_control(&comparison.cell));
-    let counts = |comparison: &Comparison| GATES.iter().all(|gate| comparison.differences.contains_key(*gate));
-    if controls().any(counts) {
-        None
-    } else if controls().next().is_some() {
-        Some("the control is missing: too few starts of it count".to_owned())
-    } else {
-        Some("the control is missing: no program was started under two names".to_owned())
-    }
-}
-
-/// Why the ratios of a cell to the floor are nothing to hold others to.
-fn uncertain(found: &ConditionAnalysis, cell: &str, budgets: &Budgets) -> Option<String> {
-    let comparison = found.to_floor.iter().find(|comparison| comparison.cell == cell)?;
-    GATES.into_iter().find_map(|gate| {
-        let Some(estimate) = comparison.ratios.get(gate) else {
-            return Some(format!("too few starts count for the ratio of its {gate} gate to the floor's"));
-        };
-        let limit = budgets.of(&found.condition, gate).ratio? - 1.0;
-        (estimate.detectable > limit).then(|| {
-            let (seen, limit) = (1.0 + estimate.detectable, 1.0 + limit);
-            format!("growth of its {gate} gate by less than × {seen:.3} cannot be seen, and the budget is × {limit:.3}")
-        })
-    })
-}
-
 impl<'a> Against<'a> {
     fn cell(self) -> Option<&'a str> {
         match self {
@@ -208,9 +135,9 @@ fn in_this_run<'a>(
     found: &'a ConditionAnalysis,
     [candidate, reference]: [&'a str; 2],
     gate: &'static str,
-    budgets: &Budgets,
+    unit: &'static str,
+    limit: f64,
 ) -> Result<Question<'a>, Error> {
-    let limit = budgets.of(&found.condition, gate).ms.ok_or_else(|| no_budget(found, gate, "ms"))?;
     let pair = |one: &str, other: &str| {
         found.comparisons.iter().find(|comparison| comparison.cell == one && comparison.reference == other)
     };
@@ -230,8 +157,8 @@ fn in_this_run<'a>(
     });
     let pairs = estimate.as_ref().map_or(0, |estimate| estimate.pairs);
     let verdict = estimate.map(|estimate| estimate.verdict);
-    let question = question(found, candidate, Against::Cell(reference), gate, limit);
-    Ok(Question { growth, verdict, blocks: pairs, ..question })
+    let question = question(found, candidate, Against::Cell(reference), gate);
+    Ok(Question { unit, limit, growth, verdict, blocks: pairs, ..question })
 }
 
 /// None where the baseline is of other machines, and its ratio is not known to hold on this one.
@@ -250,7 +177,8 @@ fn since<'a>(
     let estimate = comparison.ratios.get(gate);
     let growth = estimate.map(|estimate| grown(Ratio::from(estimate), before));
     let verdict = estimate.map(|estimate| estimate.verdict);
-    Ok(Some(Question { growth, verdict, ..question(found, candidate, Against::Baseline, gate, limit - 1.0) }))
+    let question = question(found, candidate, Against::Baseline, gate);
+    Ok(Some(Question { limit: limit - 1.0, growth, verdict, ..question }))
 }
 
 fn question<'a>(
@@ -258,14 +186,14 @@ fn question<'a>(
     candidate: &'a str,
     against: Against<'a>,
     gate: &'static str,
-    limit: f64,
 ) -> Question<'a> {
     Question {
         condition: &found.condition,
         candidate,
         against,
         gate,
-        limit,
+        unit: "ratio",
+        limit: 0.0,
         growth: None,
         verdict: None,
         finding: None,

@@ -22,8 +22,7 @@ pub fn write(decision: &Decision) -> String {
             let _ = writeln!(text, "\n{}", describe(&judgement.condition));
             condition = Some(&judgement.condition);
         }
-        let who = format!("{} against {}, {}", judgement.candidate, judgement.against, judgement.gate);
-        let _ = writeln!(text, "  {:<16} {who}: {}", judgement.outcome.name(), judgement.reason);
+        let _ = writeln!(text, "  {:<16} {}: {}", judgement.outcome.name(), judgement.title(), judgement.reason);
     }
     for note in &decision.notes {
         let _ = writeln!(text, "\nNote: {note}");

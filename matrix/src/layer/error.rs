@@ -10,8 +10,9 @@ use crate::{cli, flavour, plan};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{0}\n  `cargo matrix list` shows every switch, with what it needs and what it excludes")]
-    Plan(#[from] plan::Error),
+    /// Its sources are in its own text, before the advice.
+    #[error("{}\n  `cargo matrix list` shows every switch, with what it needs and what it excludes", cli::chain(.0))]
+    Plan(plan::Error),
     #[error(transparent)]
     Build(#[from] build::Error),
     #[error("{cell} could not be built:\n{}\n\nto see it again:\n  {}", failure.output, failure.command)]
@@ -72,11 +73,18 @@ pub enum Error {
     File { path: PathBuf, source: io::Error },
 }
 
+impl From<plan::Error> for Error {
+    fn from(error: plan::Error) -> Self {
+        Self::Plan(error)
+    }
+}
+
 impl Error {
     /// The status of the process, as in the help.
     pub fn status(&self) -> u8 {
         match self {
-            Self::Plan(_) | Self::Floor(_) | Self::FloorOfMusl | Self::Epoch(_) => cli::USAGE,
+            Self::Plan(error) if error.is_usage() => cli::USAGE,
+            Self::Floor(_) | Self::FloorOfMusl | Self::Epoch(_) => cli::USAGE,
             Self::Flavour(error) => error.status(),
             Self::Failed { .. } => cli::BUILD_FAILED,
             Self::Interrupted => cli::INTERRUPTED,

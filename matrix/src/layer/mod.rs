@@ -20,7 +20,6 @@ mod sbom;
 pub mod system;
 mod terms;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -30,7 +29,7 @@ use crate::build::{self, sources};
 use crate::flavour::{Architecture, Libc, Toolbox, Wanted};
 use crate::invoke::build::target_directory;
 use crate::manifest::Manifest;
-use crate::{cli, plan, workspace};
+use crate::{cli, files, plan, workspace};
 
 pub use error::Error;
 
@@ -201,8 +200,7 @@ fn cell_name(set: &str, features: &[String]) -> String {
 }
 
 fn keep(path: &Path, zip: &[u8]) -> Result<(), Error> {
-    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
-    folder.and_then(|()| fs::write(path, zip)).map_err(|source| Error::File { path: path.to_owned(), source })
+    files::write(path, zip).map_err(|source| Error::File { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -49,12 +49,12 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     if !complaints.is_empty() {
         return ExitCode::FAILURE;
     }
-    println!(
-        "{} factors, {} sets, {} plans: all agree",
+    crate::cli::print(&format!(
+        "{} factors, {} sets, {} plans: all agree\n",
         manifest.factors.len(),
         manifest.sets.len(),
         arguments.plans.len()
-    );
+    ));
     ExitCode::SUCCESS
 }
 

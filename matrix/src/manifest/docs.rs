@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::Manifest;
-use crate::workspace;
+use crate::{files, workspace};
 
 /// The line of the README before the table.
 pub const BEGIN: &str = "<!-- switches -->";
@@ -46,7 +46,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     let path = workspace::root().join("README.md");
     let written = fs::read_to_string(&path).map_err(|error| error.to_string()).and_then(|text| {
         let text = with_table(&text, &table(manifest)).ok_or(format!("there are no lines {BEGIN} and {END}"))?;
-        fs::write(&path, text).map_err(|error| error.to_string())
+        files::write(&path, text).map_err(|error| error.to_string())
     });
     match written {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,6 +8,7 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, produced, reading, trust, writing};
+use crate::files;
 use crate::plan::{Cache, Condition, Plan, Regime, SCHEMA, TrustStore};
 use crate::sandbox::cpu::control_groups;
 
@@ -118,7 +119,7 @@ impl Run {
     /// Writes the file, which [`Run::check`] has found to be of the same plan if it is there already.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(self).map_err(std::io::Error::from).map_err(writing(path))?;
-        fs::write(path, text + "\n").map_err(writing(path))
+        files::write(path, text + "\n").map_err(writing(path))
     }
 }
 

@@ -97,22 +97,18 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         // The signal has reached what was under way as well, so that its failure says nothing.
         Err(_) if stop.load(Ordering::SeqCst) => cli::INTERRUPTED.into(),
         Err(error) => {
-            eprintln!("error: {error}");
-            let mut source = std::error::Error::source(&error);
-            while let Some(error) = source {
-                eprintln!("  because {error}");
-                source = error.source();
-            }
-            match error {
-                Error::Harness { .. } | Error::Unrecorded(_) => cli::HARNESS_FAILED.into(),
+            let status = match error {
+                Error::Harness { .. } | Error::Unrecorded(_) => cli::HARNESS_FAILED,
                 Error::Sandbox(_)
                 | Error::Python(_)
                 | Error::NoCertificates(_)
                 | Error::NotProduced { .. }
                 | Error::NothingProduced { .. }
-                | Error::Write { .. } => cli::SETUP_FAILED.into(),
-                _ => cli::USAGE.into(),
-            }
+                | Error::Read { .. }
+                | Error::Write { .. } => cli::SETUP_FAILED,
+                _ => cli::USAGE,
+            };
+            cli::complain(&error, status)
         }
     }
 }
@@ -124,12 +120,14 @@ fn bench(arguments: &Arguments, stop: Arc<AtomicBool>) -> Result<Summary, Error>
     let text = fs::read_to_string(&path).map_err(reading(&path))?;
     let plan: Plan = parse(&path, 1, &text)?;
     of_this_schema(&path, plan.schema)?;
+    let plan = plan.located(folder_of(&path));
     let path = in_out(&arguments.builds, "builds.jsonl");
     let text = fs::read_to_string(&path).map_err(reading(&path))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let built = lines.map(|(number, line)| parse(&path, number + 1, line)).collect::<Result<Vec<Built>, _>>()?;
     let built = latest(built);
     built.iter().try_for_each(|built| of_this_schema(&path, built.schema))?;
+    let built: Vec<Built> = built.into_iter().map(|built| built.located(folder_of(&path))).collect();
 
     let Arguments { blocks, partition, require, .. } = *arguments;
     let options = Options { out: out.clone(), blocks, partition, require, stop, deliveries: true };
@@ -137,6 +135,11 @@ fn bench(arguments: &Arguments, stop: Arc<AtomicBool>) -> Result<Summary, Error>
     let summary = super::run(&plan, &built, &options, &|step| shown.step(&step));
     shown.bar.finish_and_clear();
     summary
+}
+
+/// What the paths in a file are relative to.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, line: usize, text: &str) -> Result<T, Error> {

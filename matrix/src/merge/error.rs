@@ -27,6 +27,10 @@ pub enum Error {
     Twice { folder: PathBuf, cell: String, block: u32 },
     #[error("{} has started another program as {cell} than the folders before: build once, or from the same sources", folder.display())]
     Program { folder: PathBuf, cell: String },
+    #[error("{} has no start; add a folder with starts in its stead, or say --partial", .0.display())]
+    Empty(PathBuf),
+    #[error("no folder has a start of {}, which the plan has; run what is missing, or say --partial", cells.join(", "))]
+    MissingCells { cells: Vec<String> },
     #[error("{} of {planned} blocks are missing or not complete, the first is {}; add the folder that has them, or say --partial", missing.len(), missing.first().copied().unwrap_or_default())]
     Missing { missing: Vec<u32>, planned: u32 },
     #[error("a file cannot be written as JSON")]

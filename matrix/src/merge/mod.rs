@@ -4,8 +4,6 @@ mod error;
 mod shard;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -17,9 +15,9 @@ pub use error::Error;
 use shard::{Shard, Start};
 
 use crate::build::{Built, FILE};
-use crate::cli;
 use crate::measure::Run;
-use crate::plan::{Condition, DELIVERY, Disturbance, Plan, file};
+use crate::plan::{Cell, CellKind, Condition, DELIVERY, Disturbance, Plan, file};
+use crate::{cli, files};
 
 const AFTER: &str = "\
 Examples:
@@ -31,7 +29,7 @@ plan.json, builds.jsonl, run.json and samples.jsonl. Blocks are never split, so 
 
 Exit status:
   0  the folders are put together
-  2  they are of different plans or programs, have a start twice, or lack some that were planned
+  2  they are of different plans or programs, have a start twice, or lack a start that was planned: a folder without any, a cell, a block
   6  a file cannot be read or written";
 
 /// Puts together what several machines have measured of one plan
@@ -46,7 +44,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 
-    /// Does not mind that planned starts are missing
+    /// Does not mind that planned starts, whole cells or all starts of a folder are missing
     #[arg(long)]
     pub partial: bool,
 }
@@ -67,6 +65,10 @@ fn merge(arguments: &Arguments) -> Result<String, Error> {
     let plan = plan(&shards)?;
     let starts = starts(&plan, &shards)?;
     if !arguments.partial {
+        if let Some(empty) = shards.iter().find(|shard| shard.starts.is_empty()) {
+            return Err(Error::Empty(empty.folder.clone()));
+        }
+        all_cells(&plan, &starts, &builds(&shards))?;
         complete(&plan, &starts, &left_out(&shards))?;
     }
     let out = &arguments.out;
@@ -144,6 +146,21 @@ fn place(plan: &Plan, condition: &Condition) -> Option<usize> {
     planned.or_else(untimed)
 }
 
+/// Whether every cell was started that has a program. The floor is started where it was built, and one of several cells with the same program stands for all.
+fn all_cells(plan: &Plan, starts: &BTreeMap<Due, &Start>, builds: &[&Built]) -> Result<(), Error> {
+    let started: BTreeSet<&str> = starts.values().map(|start| start.sample.cell.as_str()).collect();
+    let has_program = |cell: &str| !builds.iter().any(|built| built.cell == cell && built.failure.is_some());
+    let is_twin = |cell: &str| builds.iter().any(|built| built.cell == cell && built.same_as.is_some());
+    let is_due = |cell: &Cell| match &cell.kind {
+        CellKind::Floor => false,
+        CellKind::Again { of } => has_program(of),
+        CellKind::Build | CellKind::External { .. } => has_program(&cell.id) && !is_twin(&cell.id),
+    };
+    let missing = plan.cells.iter().filter(|cell| is_due(cell) && !started.contains(cell.id.as_str()));
+    let cells: Vec<String> = missing.map(|cell| cell.id.clone()).collect();
+    if cells.is_empty() { Ok(()) } else { Err(Error::MissingCells { cells }) }
+}
+
 /// Whether every cell that was started was started as often as planned.
 ///
 /// Of a condition that machines have left out, because they do not produce it, no machine must have starts: then it is left out of the whole.
@@ -203,5 +220,5 @@ fn run_of(shards: &[Shard]) -> Option<Run> {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {
-    fs::write(path, text).map_err(|source: io::Error| Error::Write { path: path.to_owned(), source })
+    files::write(path, text).map_err(|source| Error::Write { path: path.to_owned(), source })
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{Error, Plan, SCHEMA};
+use crate::files;
 
 /// The file's name in the folder of its experiment.
 pub const NAME: &str = "plan.json";
@@ -29,15 +30,18 @@ pub fn read(path: &Path) -> Result<Plan, Error> {
     serde_json::from_str(&text).map_err(parse)
 }
 
-/// Writes a plan into its folder. One with samples of another plan is left alone.
+/// Whether a plan may be written into a folder: one with samples of another plan is left alone.
+pub fn check(plan: &Plan, folder: &Path) -> Result<(), Error> {
+    let is_other = || read(&folder.join(NAME)).ok().is_none_or(|there| there != *plan);
+    if folder.join("samples.jsonl").exists() && is_other() { Err(Error::Taken(folder.to_owned())) } else { Ok(()) }
+}
+
+/// Writes a plan into its folder, if it [may be](check).
 pub fn write(plan: &Plan, folder: &Path) -> Result<(), Error> {
     let path = folder.join(NAME);
-    if folder.join("samples.jsonl").exists() && read(&path).ok().is_none_or(|there| there != *plan) {
-        return Err(Error::Taken(folder.to_owned()));
-    }
+    check(plan, folder)?;
     let text = serde_json::to_string_pretty(plan).map_err(io::Error::other);
-    text.and_then(|text| fs::create_dir_all(folder).and_then(|()| fs::write(&path, text + "\n")))
-        .map_err(|source| Error::Write { path, source })
+    text.and_then(|text| files::write(&path, text + "\n")).map_err(|source| Error::Write { path, source })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod conditions;
 pub mod design;
 mod error;
 mod estimate;
+mod externals;
 pub mod file;
 mod hosted;
 mod names;
@@ -116,7 +117,7 @@ pub enum CellKind {
     Floor,
     /// A program from elsewhere.
     External {
-        /// Where it is.
+        /// Where it is, on this machine or relative to the plan: see [`Plan::located`].
         path: std::path::PathBuf,
         /// Variables that it needs on top of Lambda's.
         environment: BTreeMap<String, String>,

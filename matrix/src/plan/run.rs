@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::arguments::Format;
 use super::estimate::{Estimate, earlier_builds, lines};
-use super::{Arguments, DesignName, Disturbance, Error, Plan, cells, file, hosted, text};
+use super::{Arguments, DesignName, Disturbance, Error, Plan, cells, externals, file, hosted, text};
 use crate::cli;
 use crate::invoke::build::target_directory;
 use crate::manifest::Manifest;
@@ -45,22 +45,33 @@ fn decide(arguments: &Arguments) -> Result<(), Error> {
     };
     let estimate = Estimate::of(manifest, &plan, &earlier_builds(&experiments), &samples);
     notes.extend(undecided(arguments, &plan, &estimate));
+    let shards = arguments.shards.min(plan.blocks);
+    if shards < arguments.shards {
+        let asked = arguments.shards;
+        notes.push(format!(
+            "--shards {asked} is cut to {shards}: a machine runs whole blocks, and there are no more of them"
+        ));
+    }
     let folder = arguments
         .out
         .clone()
         .unwrap_or_else(|| experiments.join(arguments.name.as_deref().unwrap_or(arguments.design.as_str())));
+    let packed = externals::packed(&plan);
     if !arguments.dry_run {
-        file::write(&plan, &folder)?;
+        file::check(&packed, &folder)?;
+        externals::copy(&plan, &folder)?;
+        file::write(&packed, &folder)?;
     }
     let written = (!arguments.dry_run).then(|| folder.join(file::NAME));
     match arguments.format {
         Format::Json => {
-            cli::print_json(&Document { plan: &plan, notes: &notes, estimate: &estimate, written });
+            let plan = if arguments.dry_run { &plan } else { &packed };
+            cli::print_json(&Document { plan, notes: &notes, estimate: &estimate, written });
         }
         Format::Github | Format::Gitlab => {
             eprint!("{}", text::render(manifest, &plan, &notes, &estimate));
             let matrix = if arguments.format == Format::Github { hosted::github } else { hosted::gitlab };
-            cli::print(&(matrix(arguments.shards) + "\n"));
+            cli::print(&(matrix(shards) + "\n"));
         }
         Format::Text => {
             cli::print(&text::render(manifest, &plan, &notes, &estimate));

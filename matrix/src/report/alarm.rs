@@ -80,16 +80,16 @@ pub fn of_notes(experiment: &Experiment) -> Vec<Alarm> {
 }
 
 /// That there is nothing to believe under one of several conditions.
-pub fn of_void(found: &ConditionAnalysis) -> Alarm {
-    Alarm::broken(format!("Void: nothing may be believed under {}.", describe(&found.condition)))
+pub fn of_invalid(found: &ConditionAnalysis) -> Alarm {
+    Alarm::broken(format!("Invalid run: nothing may be believed under {}.", describe(&found.condition)))
 }
 
 /// What is wrong with one condition.
 pub fn of_condition(experiment: &Experiment, found: &ConditionAnalysis, reference: Option<&str>) -> Vec<Alarm> {
     let mut alarms = Vec::new();
-    if let Some(reason) = &found.void {
+    if let Some(reason) = &found.invalid {
         alarms.push(Alarm::broken(format!(
-            "Void: {}. Believe nothing below; the numbers are here only to find the cause.",
+            "Invalid run: {}. Believe nothing below; the numbers are here only to find the cause.",
             reason.trim_end_matches('.')
         )));
     }

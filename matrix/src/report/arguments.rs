@@ -12,9 +12,9 @@ Examples:
   cargo matrix report run/analysis.json run/plan.json run/builds.jsonl --out run/report
 
 Exit status:
-  0    the report is written
-  2    the command line is wrong
-  6    a file cannot be read or written, or is not what it should be";
+  0  the report is written
+  2  the command line is wrong, or a file is not what it should be
+  6  a file cannot be read or written";
 
 /// Writes what was found as a table, a comment for a pull request, a page with pictures, or data
 #[derive(Args, Debug)]

@@ -16,8 +16,6 @@ pub enum Error {
     SeveralFormats,
     #[error("{} cannot be written", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("the report cannot be written to standard output")]
-    Output(#[source] io::Error),
     #[error("the numbers cannot be written as JSON")]
     Json(#[source] serde_json::Error),
     #[error("the numbers cannot be written as CSV")]
@@ -25,8 +23,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether another command line would help.
+    /// Whether another command line or other files would help.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::SeveralFormats)
+        matches!(self, Self::SeveralFormats | Self::Content { .. } | Self::Schema { .. })
     }
 }

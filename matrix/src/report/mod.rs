@@ -24,7 +24,6 @@ mod text;
 mod values;
 mod words;
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -38,20 +37,13 @@ pub use story::GATES;
 
 use story::Story;
 
-/// Statuses of the process, as in the help.
-mod status {
-    pub(super) const USAGE: u8 = 2;
-    pub(super) const FILES: u8 = 6;
-}
+use crate::{cli, files};
 
 /// Runs the verb and says how it went.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match report(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error);
-            if error.is_usage() { status::USAGE.into() } else { status::FILES.into() }
-        }
+        Err(error) => cli::complain(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
     }
 }
 
@@ -84,7 +76,7 @@ fn report(arguments: &Arguments) -> Result<(), Error> {
         }
         match &arguments.out {
             Some(directory) => save(directory, *format, &write(&experiment, *format, false)?)?,
-            None => show(&write(&experiment, *format, console::colors_enabled())?)?,
+            None => cli::print(&write(&experiment, *format, console::colors_enabled())?),
         }
     }
     Ok(())
@@ -92,26 +84,7 @@ fn report(arguments: &Arguments) -> Result<(), Error> {
 
 fn save(directory: &Path, format: Format, content: &str) -> Result<(), Error> {
     let path = directory.join(format.file_name());
-    let written = std::fs::create_dir_all(directory).and_then(|()| std::fs::write(&path, content));
-    written.map_err(|source| Error::Write { path: path.clone(), source })?;
+    files::write(&path, content).map_err(|source| Error::Write { path: path.clone(), source })?;
     eprintln!("{}", path.display());
     Ok(())
-}
-
-fn show(content: &str) -> Result<(), Error> {
-    match std::io::stdout().write_all(content.as_bytes()) {
-        // A reader that has gone away, such as `head`, has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(Error::Output),
-    }
-}
-
-/// Says an error with all that is behind it.
-fn complain(error: &dyn std::error::Error) {
-    eprintln!("error: {error}");
-    let mut source = error.source();
-    while let Some(error) = source {
-        eprintln!("  because {error}");
-        source = error.source();
-    }
 }

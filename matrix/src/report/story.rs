@@ -99,9 +99,9 @@ impl<'a> Story<'a> {
         let chapters = found.iter().zip(labels).map(|(found, label)| Chapter::of(experiment, found, label)).collect();
         let mut alarms = alarm::of_builds(experiment);
         alarms.extend(alarm::of_untimed(experiment));
-        // Where there are several conditions, a void one may be far down or behind another's tab.
+        // Where there are several conditions, an invalid one may be far down or behind another's tab.
         if found.len() > 1 {
-            alarms.extend(found.iter().filter(|found| found.void.is_some()).map(alarm::of_void));
+            alarms.extend(found.iter().filter(|found| found.invalid.is_some()).map(alarm::of_invalid));
         }
         alarms.extend(alarm::of_notes(experiment));
         alarms.sort_by_key(|alarm| alarm.weight);

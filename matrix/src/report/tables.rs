@@ -245,7 +245,7 @@ fn by_size<'s, 'a>(chapter: &'s Chapter<'a>, kind: Kind) -> Vec<&'s Finding<'a>>
 fn tone(finding: &Finding) -> Tone {
     match finding.estimate.verdict {
         Verdict::Faster => Tone::Good,
-        Verdict::Slower | Verdict::DigestMismatch | Verdict::Void => Tone::Bad,
+        Verdict::Slower | Verdict::DigestMismatch | Verdict::InvalidRun => Tone::Bad,
         Verdict::NoDetectableChange | Verdict::Inconclusive | Verdict::NoOp => Tone::Quiet,
     }
 }

@@ -27,7 +27,7 @@ pub fn write(story: &Story) -> Result<String, Error> {
     for chapter in &story.chapters {
         sheet.chapter(chapter)?;
     }
-    let bytes = sheet.writer.into_inner().map_err(|error| Error::Output(error.into_error()))?;
+    let bytes = sheet.writer.into_inner().map_err(|error| Error::Csv(error.into_error().into()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -102,7 +102,10 @@ pub fn difference(measure: &str, estimate: &Estimate) -> String {
         Verdict::NoOp => "no-op: the same program".to_owned(),
         Verdict::DigestMismatch => "delivers something else: not compared".to_owned(),
         Verdict::Inconclusive => inconclusive(measure, estimate),
-        Verdict::Void => "void: the same program under two names differs".to_owned(),
+        Verdict::InvalidRun => {
+            "invalid run: the same program under two names differs, or the machine did not produce the condition"
+                .to_owned()
+        }
     }
 }
 
@@ -120,7 +123,7 @@ pub fn ratio(estimate: &Estimate) -> String {
     match estimate.verdict {
         Verdict::NoOp => "no-op".to_owned(),
         Verdict::DigestMismatch => "not compared".to_owned(),
-        Verdict::Void => "void".to_owned(),
+        Verdict::InvalidRun => "invalid run".to_owned(),
         Verdict::Faster | Verdict::Slower | Verdict::NoDetectableChange | Verdict::Inconclusive => {
             let write = super::number::ratio;
             format!("{} [{}, {}]", write(estimate.value), write(estimate.low), write(estimate.high))
@@ -204,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_must_not_be_compared_has_no_number() {
-        for verdict in [Verdict::NoOp, Verdict::DigestMismatch, Verdict::Void] {
+        for verdict in [Verdict::NoOp, Verdict::DigestMismatch, Verdict::InvalidRun] {
             let said = difference("ready", &estimate(-3.1, -4.4, -1.9, verdict));
             assert!(!said.contains("3.1") && !super::ratio(&estimate(0.5, 0.4, 0.6, verdict)).contains('['), "{said}");
         }

@@ -8,12 +8,17 @@ use matrix::analyze::{
     Analysis, CellSummary, Comparison, ConditionAnalysis, Direction, Effect, Estimate, Summary, Verdict,
 };
 use matrix::build::{Built, Failure};
+use matrix::measure::Run;
 use matrix::measure::sample::Phase;
-use matrix::measure::{Machine, Run};
 use matrix::plan::{Alias, Cache, Cell, CellKind, Condition, Disturbance, Latency, Plan, Regime, SCHEMA, TrustStore};
 use matrix::report::Experiment;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+
+#[path = "../machine_support/mod.rs"]
+mod machine_support;
+
+use machine_support::machine;
 
 pub const FACTORS: [&str; 12] = [
     "init-trace",
@@ -87,17 +92,7 @@ pub fn run_of(seed: u64) -> Run {
         design: "resolution-5".to_owned(),
         matrix: "0.1.0".to_owned(),
         commit: Some("51c92f8a0d1e2f3a4b5c-dirty".to_owned()),
-        machine: Machine {
-            cpu: "Some CPU <at> 2.5 GHz".to_owned(),
-            cores: 2,
-            kernel: "Linux 6.1.0".to_owned(),
-            architecture: "x86_64".to_owned(),
-            governor: None,
-            memory_mb: 8000,
-            control_groups: Some(2),
-            read_ahead_kib: None,
-            certificates: None,
-        },
+        machine: machine(),
         refused: vec!["no CPU share of the memory tier: not permitted".to_owned()],
         left_out: Vec::new(),
     }
@@ -179,7 +174,7 @@ fn found(models: &[Model], condition: &Condition, random: &mut StdRng) -> Condit
     }
     ConditionAnalysis {
         condition: condition.clone(),
-        void: None,
+        invalid: None,
         blocks: 60,
         cells,
         comparisons,
@@ -310,12 +305,12 @@ pub fn sets() -> Experiment {
     experiment
 }
 
-/// Everything that can go wrong: a void condition, a loss, a no-op, failed starts and a failed build.
+/// Everything that can go wrong: an invalid condition, a loss, a no-op, failed starts and a failed build.
 pub fn troubled() -> Experiment {
     let mut experiment = sets();
     let [first, second] = experiment.analysis.conditions.as_mut_slice() else { unreachable!("two are simulated") };
-    second.void = Some("ship and ship-again differ at the ready gate by 0.4 ms [0.1, 0.7]".to_owned());
-    judge(second, "", Verdict::Void);
+    second.invalid = Some("ship and ship-again differ at the ready gate by 0.4 ms [0.1, 0.7]".to_owned());
+    judge(second, "", Verdict::InvalidRun);
     judge(first, "seed", Verdict::DigestMismatch);
     judge(first, "ship-fips", Verdict::NoOp);
     first.cells[7].failures = Some("the extension ended with status 101".to_owned());

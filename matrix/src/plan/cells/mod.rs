@@ -23,6 +23,7 @@ pub struct Draft {
 /// The whole plan, with what was decided on the way.
 pub fn plan(manifest: &Manifest, arguments: &Arguments) -> Result<(Plan, Vec<String>), Error> {
     let mut draft = draft(manifest, arguments)?;
+    draft.notes.extend(conditions::repeated(arguments));
     draft.cells.extend(externals(arguments)?);
     // In the order of the list, which may name them as well: the first is what the others are compared with.
     let place = |cell: &Cell| arguments.cells.iter().position(|name| id(name) == cell.id).unwrap_or(usize::MAX);

@@ -69,7 +69,7 @@ fn row(chapter: &Chapter, finding: &Finding, axis: &Axis, scale: Scale, y: f64) 
     let class = match estimate.verdict {
         Verdict::Faster => "good",
         Verdict::Slower => "bad",
-        Verdict::DigestMismatch | Verdict::Void => "broken",
+        Verdict::DigestMismatch | Verdict::InvalidRun => "broken",
         Verdict::NoDetectableChange | Verdict::Inconclusive | Verdict::NoOp => "quiet",
     };
     let name = match chapter.rows.iter().find(|row| row.name() == finding.subject).map(|row| row.role) {

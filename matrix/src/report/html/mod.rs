@@ -44,9 +44,9 @@ fn header(story: &Story) -> Element {
 
 fn main(story: &Story) -> Element {
     let chapters = story.chapters.iter().map(|chapter| {
-        let void = if chapter.found.void.is_some() { " (void)" } else { "" };
+        let invalid = if chapter.found.invalid.is_some() { " (invalid run)" } else { "" };
         Element::new("section")
-            .with("data-tab", format!("{}{void}", chapter.label))
+            .with("data-tab", format!("{}{invalid}", chapter.label))
             .child(Element::new("h2").text(&chapter.title))
             .children(chapter_parts(story, chapter))
     });
@@ -91,7 +91,7 @@ fn lede(chapter: &Chapter) -> Option<Element> {
         Some(item.text(format!(" is {first}{against} {rest}")))
     };
     let items: Vec<Element> = GATES.iter().filter_map(sentence).collect();
-    (!items.is_empty() && chapter.found.void.is_none()).then(|| {
+    (!items.is_empty() && chapter.found.invalid.is_none()).then(|| {
         let heading = Element::new("p").text("The largest changes that were found:");
         Element::new("div").class("lede").child(heading).child(Element::new("ul").children(items))
     })

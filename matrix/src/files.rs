@@ -1,0 +1,66 @@
+//! Files that are whole or not there: what the tool writes for people and for its other commands.
+//!
+//! A full disk, a signal or a crash in the middle of writing would leave half a file under a name that promises a whole one. So the bytes go to another name in the
+//! same directory first, and the file gets its name when they are all there. What was there before stays until then.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+/// Mode of a file that did not exist before, less the umask.
+const MODE: u32 = 0o666;
+
+/// Writes `bytes` to `path`, and makes the directory if it is not there. A link is followed; a device or a pipe is written to as it is.
+pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let there = fs::metadata(&path).ok();
+    if there.as_ref().is_some_and(|there| !there.is_file()) {
+        return OpenOptions::new().write(true).open(&path)?.write_all(bytes.as_ref());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let permissions = there.map_or_else(|| Permissions::from_mode(MODE), |there| there.permissions());
+    let mut unfinished =
+        tempfile::Builder::new().prefix(".unfinished-").permissions(permissions).tempfile_in(folder)?;
+    unfinished.write_all(bytes.as_ref())?;
+    unfinished.persist(&path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_and_keeps_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/file");
+        write(&path, "a longer text").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        write(&path, "short").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "short");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_is_followed_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "before").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write(&link, "after").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "after");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_not_replaced() {
+        write(Path::new("/dev/null"), "nothing").unwrap();
+        let error = write(Path::new("/dev/full"), "too much").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(!fs::metadata("/dev/full").unwrap().is_file());
+        assert!(write(Path::new("/proc"), "a directory").is_err());
+    }
+}

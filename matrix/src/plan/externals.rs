@@ -1,0 +1,90 @@
+//! Programs from elsewhere travel with their plan: as copies in its folder, which the plan names relative to itself.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use super::{CellKind, Error, Plan};
+use crate::build::external::{self, Files, Form};
+use crate::executable;
+
+/// The folder of the copies, beside the plan.
+const FOLDER: &str = "externals";
+
+/// The plan as it is written: with the copies in the place of the originals.
+pub(super) fn packed(plan: &Plan) -> Plan {
+    let mut packed = plan.clone();
+    for cell in &mut packed.cells {
+        if let CellKind::External { path, .. } = &mut cell.kind {
+            *path = place(&cell.id);
+        }
+    }
+    packed
+}
+
+/// Makes the copies.
+pub(super) fn copy(plan: &Plan, folder: &Path) -> Result<(), Error> {
+    for cell in &plan.cells {
+        if let CellKind::External { path, .. } = &cell.kind {
+            let to = folder.join(place(&cell.id));
+            let made = fs::create_dir_all(folder.join(FOLDER)).and_then(|()| take(path, &to));
+            made.map_err(|source| Error::Write { path: to, source })?;
+        }
+    }
+    Ok(())
+}
+
+/// Of a folder only what is started.
+fn take(from: &Path, to: &Path) -> io::Result<()> {
+    if Form::of(from) != Some(Form::Folder) {
+        return executable::copy(from, to);
+    }
+    let Files { program, agent } = external::of_folder(from)?;
+    if to.exists() {
+        fs::remove_dir_all(to)?;
+    }
+    for file in std::iter::once(&program).chain(&agent) {
+        let copy = to.join(file.strip_prefix(from).map_err(io::Error::other)?);
+        copy.parent().map_or(Ok(()), fs::create_dir_all)?;
+        executable::copy(file, &copy)?;
+    }
+    Ok(())
+}
+
+fn place(id: &str) -> PathBuf {
+    Path::new(FOLDER).join(id)
+}
+
+impl Plan {
+    /// The plan with the places that its programs from elsewhere have on this machine, where it was read from this folder.
+    #[must_use]
+    pub fn located(mut self, folder: &Path) -> Self {
+        for cell in &mut self.cells {
+            if let CellKind::External { path, .. } = &mut cell.kind {
+                *path = folder.join(&*path);
+            }
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_folder_what_is_started_travels_with_the_plan() {
+        let folder = tempfile::tempdir().unwrap();
+        let opt = folder.path().join("opt");
+        for name in ["extensions/agent", "bottlecap/agent", "bottlecap/manifest.json"] {
+            fs::create_dir_all(opt.join(name).parent().unwrap()).unwrap();
+            fs::write(opt.join(name), name).unwrap();
+        }
+        let to = folder.path().join("copy");
+        for _ in 0..2 {
+            take(&opt, &to).unwrap();
+        }
+        let agent = Some(to.join("bottlecap/agent"));
+        assert_eq!(external::of_folder(&to).unwrap(), Files { program: to.join("extensions/agent"), agent });
+        assert!(!to.join("bottlecap/manifest.json").exists());
+    }
+}
