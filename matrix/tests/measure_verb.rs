@@ -71,7 +71,7 @@ fn a_trust_store_that_cannot_be_shown_is_left_out() {
 fn a_run_is_asked_to_end_and_goes_on_from_there() {
     let out = directory();
     let directory = out.path().to_str().unwrap();
-    assert_eq!(bench(&arguments(&["--out", directory])), ExitCode::from(2), "there is no plan");
+    assert_eq!(bench(&arguments(&["--out", directory])), ExitCode::from(6), "there is no plan");
     let plan = plan(vec![floor(), again("twin", "floor")], vec![condition()], 60);
     fs::write(out.path().join("plan.json"), serde_json::to_string(&plan).unwrap()).unwrap();
     fs::write(out.path().join("builds.jsonl"), "").unwrap();

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::elf::Loading;
 use super::{Error, hexadecimal, reading, writing};
 use crate::build::Built;
+use crate::build::external::Form;
 use crate::executable;
 use crate::plan::{Cell, CellKind, Plan};
 use crate::sandbox::setup::Companion;
@@ -89,7 +90,8 @@ fn files(cell: &Cell, built: Option<&Built>) -> Option<Vec<PathBuf>> {
         return Some(std::iter::once(built.program.clone()?).chain(built.agent.clone()).collect());
     }
     match &cell.kind {
-        CellKind::External { path, .. } => Some(vec![path.clone()]),
+        // What has to be unpacked first is for `build` to do.
+        CellKind::External { path, .. } => Some(vec![path.clone()]).filter(|_| Form::of(path) == Some(Form::Program)),
         // It is built together with this program.
         CellKind::Floor => Some(vec![std::env::current_exe().ok()?.with_file_name("floor")])
             .filter(|floor| floor.iter().all(|floor| floor.exists())),
