@@ -128,6 +128,18 @@ mod tests {
         assert_eq!(all.len(), MAX_SERIES);
         assert_eq!(all.iter().map(|it| it.sketch.count()).sum::<u64>(), MAX_SERIES as u64 + 1);
     }
+
+    #[test]
+    fn where_no_memory_is_left_only_values_that_need_none_are_taken() {
+        let mut points = Points::default();
+        points.push(&point("a", "x", 0, 1.0));
+        points.capacity = Capacity::with_bytes_left(BIN_BYTES);
+        for (value, dropped) in [(1.0, 0), (100.0, 0), (100.0, 0), (1.0, 0), (10_000.0, 1)] {
+            points.push(&point("a", "x", 0, value));
+            assert_eq!(points.take_dropped(), dropped, "{value}");
+        }
+    }
+
     #[test]
     fn points_of_mixed_sizes_stay_within_both_bounds_and_are_all_accounted_for() {
         let mut random = StdRng::seed_from_u64(12);

@@ -301,6 +301,9 @@ mod tests {
         let bins = sketch.bins();
         assert_eq!(bins.len(), MAX_BINS);
         assert_eq!(bins.last(), Some(&Bin { key: 2, count: 5 }));
+        // What the first bin takes of the bound, the second has no more.
+        sketch.bins.extend([(1, 3000 * u64::from(u32::MAX)), (2, u64::MAX)]);
+        assert_eq!(sketch.bins().len(), MAX_BINS);
     }
 
     fn counts(sketch: &Sketch) -> Vec<u32> {

@@ -20,7 +20,8 @@ mod sbom;
 pub mod system;
 mod terms;
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -34,6 +35,7 @@ use crate::{cli, files, plan, workspace};
 pub use error::Error;
 
 use budget::{Budgets, Scope};
+use contents::Contents;
 use elf::Glibc;
 use make::Layer;
 
@@ -157,7 +159,7 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
     });
     keep(&path, &layer.zip)?;
     if let Some(opt) = &arguments.opt {
-        archive::unpack(&layer.zip, opt)?;
+        replace(opt, &layer)?;
     }
     let budget = match layer.budget {
         Some(Scope::Cell) => "within its budget",
@@ -199,13 +201,56 @@ fn cell_name(set: &str, features: &[String]) -> String {
     set.to_owned() + &signed.collect::<String>()
 }
 
+/// Unpacks the layer, and takes away what an earlier one of ours has there and this one has not. What somebody else has put there stays.
+fn replace(opt: &Path, layer: &Layer) -> Result<(), Error> {
+    let earlier = fs::read(opt.join(places::MANIFEST)).ok().and_then(|text| Contents::read(&text).ok());
+    let plain = |place: &str| Path::new(place).components().all(|part| matches!(part, Component::Normal(_)));
+    for place in earlier.iter().flat_map(|earlier| earlier.files.keys()).filter(|place| plain(place)) {
+        let path = opt.join(place);
+        if !layer.contents.files.contains_key(place) && path.is_file() {
+            fs::remove_file(&path).map_err(|source| Error::File { path, source })?;
+        }
+    }
+    Ok(archive::unpack(&layer.zip, opt)?)
+}
+
 fn keep(path: &Path, zip: &[u8]) -> Result<(), Error> {
     files::write(path, zip).map_err(|source| Error::File { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use contents::{Listed, SCHEMA};
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn of_an_earlier_layer_nothing_is_left_and_of_others_everything() {
+        let folder = tempfile::tempdir().unwrap();
+        let opt = folder.path();
+        let layer = |places: &[&str]| {
+            let of = |place: &&str| archive::File { place: (*place).to_owned(), bytes: Vec::new(), executable: false };
+            let mut files: Vec<archive::File> = places.iter().map(of).collect();
+            let listed: BTreeMap<_, _> = files.iter().map(|file| (&file.place, Listed::of(file))).collect();
+            let document = json!({
+                "schema": SCHEMA, "cell": "", "architecture": "", "target": "", "glibc_floor": "2.26", "levels": {}, "programs": {},
+                "sources": {"revision": "", "lock_sha256": ""}, "toolchain": {"rustc": "", "cc": ""},
+                "build": {"features": [], "rustflags": [], "variables": {}, "profile": {}}, "files": listed,
+            });
+            let contents = Contents::read(document.to_string().as_bytes()).unwrap();
+            files.push(archive::File { bytes: document.to_string().into(), ..of(&places::MANIFEST) });
+            Layer { contents, zip: archive::write(&files).unwrap(), unzipped: 0, budget: None }
+        };
+        fs::write(opt.join("theirs"), "").unwrap();
+        replace(opt, &layer(&[places::EXTENSION, places::AGENT])).unwrap();
+        assert!(opt.join(places::AGENT).exists());
+        replace(opt, &layer(&[places::EXTENSION])).unwrap();
+        let there = [places::EXTENSION, places::AGENT, "theirs"].map(|place| opt.join(place).exists());
+        assert_eq!(there, [true, false, true]);
+    }
 
     #[test]
     fn features_are_added_and_taken_away() {

@@ -276,6 +276,20 @@ fn out_of_memory_counts_once_an_invocation_whichever_of_three_signs_shows_it() {
 }
 
 #[test]
+fn a_report_of_full_memory_is_a_sign_by_itself() {
+    let mut bench = Bench::new(ON_DEMAND);
+    for (id, time, left, expected) in [("r", 0, 1.0, 0), ("s", 5, 0.0, 1)] {
+        let mut ended = report(id, Status::Success);
+        if let Platform::Report(report) = &mut ended {
+            report.metrics.memory_size_mb = Some(128.0);
+            report.metrics.max_memory_used_mb = Some(128.0 - left);
+        }
+        bench.invoke(id, time).start(id, time).done(id, time + 1, Status::Success).platform(time + 2, ended);
+        assert_eq!(bench.count(metric::OUT_OF_MEMORY), expected);
+    }
+}
+
+#[test]
 fn a_runtime_that_was_not_measured_still_ends_its_invocation() {
     let mut bench = Bench::new(ON_DEMAND);
     bench.invoke("r", 0).start("r", 0);
