@@ -171,7 +171,7 @@ keys! {
     Datadog SITE {
         yaml: Some("site"), kind: Kind::Site, default: "datadoghq.com", example: "datadoghq.eu",
         reader: "intake",
-        meaning: "Datadog site that all intake URLs are made from unless they are set themselves. For AWS GovCloud it is `ddog-gov.com`; another one there is warned about.",
+        meaning: "Datadog site that all intake URLs are made from unless they are set themselves. For AWS GovCloud it is `ddog-gov.com` or a site below it; another one there is warned about.",
         set: |draft, given, _| {
             given.site()?.unwrap_or(DEFAULT_SITE).clone_into(&mut draft.config.site);
             Ok(Effect::Taken)

@@ -1,4 +1,4 @@
-//! Whether what was built is what is asked for, and what the settings make of it.
+//! Compares the build with `DD_LAMBDA_FIPS_MODE`, and finds settings that send data past a validated module.
 
 use std::sync::Arc;
 
@@ -7,24 +7,21 @@ use crate::config::{Config, Endpoint};
 /// What the regions of AWS `GovCloud` begin with.
 const GOVCLOUD: &str = "us-gov-";
 
-/// What a build with a validated module has to say of settings that take data past it. They are heeded all the same: an endpoint without TLS may be a proxy of
-/// the customer's in the same sandbox, whose own module counts, and an extension that sent nothing would be found out too late.
-pub fn exposures(config: &Config) -> Vec<String> {
-    let mut exposures = Vec::new();
+/// Warnings for a build with a validated module about settings that send data past it. The settings still apply: an endpoint without TLS may be a proxy of the
+/// customer's in the same sandbox, whose own module counts, and an extension that sent nothing would be noticed too late.
+pub fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
     if config.http.skip_ssl_validation {
-        exposures.push(
-            "DD_SKIP_SSL_VALIDATION is on: no certificate is checked, so that nobody can say with whom the validated module shares its keys"
-                .to_owned(),
-        );
+        warnings.push("DD_SKIP_SSL_VALIDATION is on: servers are not authenticated".to_owned());
     }
     let without_tls = without_tls(config);
     if !without_tls.is_empty() {
-        exposures.push(format!(
+        warnings.push(format!(
             "set to URLs without TLS, which no validated module protects: {}; use https://",
             without_tls.join(", ")
         ));
     }
-    exposures
+    warnings
 }
 
 /// What goes to URLs without TLS, each once.
@@ -42,8 +39,11 @@ fn without_tls(config: &Config) -> Vec<&'static str> {
     let additional = logs.additional_endpoints.iter().map(of("additional endpoints of logs"));
     let additional = additional.chain(metrics.additional_endpoints.iter().map(of("additional endpoints of metrics")));
     let ours = ours.into_iter().filter_map(|(name, url)| Some((name, url?.to_owned())));
-    let mut names: Vec<_> =
-        ours.chain(additional).filter(|(_, url)| url.starts_with("http://")).map(|(name, _)| name).collect();
+    let mut names: Vec<_> = ours
+        .chain(additional)
+        .filter(|(_, url)| url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://")))
+        .map(|(name, _)| name)
+        .collect();
     names.dedup();
     names
 }
@@ -51,7 +51,8 @@ fn without_tls(config: &Config) -> Vec<&'static str> {
 /// What to tell whoever runs in AWS `GovCloud` and sends to a site of Datadog's that is not for it.
 pub fn foreign_site(region: &str, site: &str) -> Option<String> {
     const SITE: &str = "ddog-gov.com";
-    (region.starts_with(GOVCLOUD) && site != SITE).then(|| {
+    let is_for_it = site == SITE || site.ends_with(".ddog-gov.com");
+    (region.starts_with(GOVCLOUD) && !is_for_it).then(|| {
         format!("DD_SITE is {site}, and {region} is a region of AWS GovCloud, for which Datadog's site is {SITE}")
     })
 }
@@ -82,26 +83,29 @@ mod tests {
 
     #[test]
     fn settings_that_take_data_past_the_module_are_told_by_name() {
-        assert_eq!(exposures(&Config::default()), [""; 0]);
+        assert_eq!(warnings(&Config::default()), [""; 0]);
         let mut config = Config::default();
         config.http.skip_ssl_validation = true;
-        assert!(matches!(&exposures(&config)[..], [one] if one.contains("DD_SKIP_SSL_VALIDATION")));
+        assert!(matches!(&warnings(&config)[..], [one] if one.contains("DD_SKIP_SSL_VALIDATION")));
         let mut config = Config::default();
         let endpoint = Endpoint { url: "http://user:secret@other".to_owned(), api_key: ApiKey::clean("key").unwrap() };
         config.metrics.additional_endpoints = vec![endpoint.clone().into(), endpoint.into()];
         config.logs.url = "http://logs".to_owned();
-        config.aws.ssm_url = Some("http://ssm".to_owned());
-        let told = exposures(&config).join("\n");
+        config.aws.ssm_url = Some("HTTP://ssm".to_owned());
+        let told = warnings(&config).join("\n");
         let names = "logs, AWS_ENDPOINT_URL_SSM, additional endpoints of metrics; ";
         assert!(told.contains(names) && !told.contains("secret"), "{told}");
         config.logs.worker = Some("https://worker".to_owned());
-        assert!(!exposures(&config).join("").contains("logs,"), "logs go to the worker");
+        assert!(!warnings(&config).join("").contains("logs,"), "logs go to the worker");
     }
 
     #[test]
     fn a_site_that_is_not_for_govcloud_is_told_there_alone() {
         assert!(foreign_site("us-gov-west-1", "datadoghq.com").unwrap().contains("ddog-gov.com"));
-        assert_eq!(foreign_site("us-gov-west-1", "ddog-gov.com"), None);
+        assert!(foreign_site("us-gov-west-1", "not-ddog-gov.com").is_some());
+        for site in ["ddog-gov.com", "us2.ddog-gov.com"] {
+            assert_eq!(foreign_site("us-gov-west-1", site), None);
+        }
         assert_eq!(foreign_site("us-east-1", "datadoghq.com"), None);
     }
 

@@ -99,8 +99,10 @@ pub fn intake(config: &Config, environment: &Environment) -> Intake {
     if let Some(foreign) = fips::foreign_site(&environment.region, &config.site) {
         log::warn!("CONFIG | {foreign}");
     }
-    for exposure in fips::exposures(config).iter().filter(|_| features::FIPS) {
-        log::warn!("FIPS | {exposure}");
+    if features::FIPS {
+        for warning in fips::warnings(config) {
+            log::warn!("FIPS | {warning}");
+        }
     }
     let function = Function { region: environment.region.clone(), name: environment.function_name.clone() };
     let deferred = LAZY_INTAKE || config.http.tls_cert_file.is_some();

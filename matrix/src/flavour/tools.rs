@@ -15,6 +15,9 @@ use crate::manifest::{Levels, ON};
 
 /// The compiler of the distribution for another processor.
 const GCC: &str = "aarch64-linux-gnu-gcc";
+/// The C compiler of this machine, for itself. No variable names another one: it would not reach the build.
+const CC: &str = "cc";
+
 /// How compilers are asked what they are.
 const VERSION: &str = "--version";
 
@@ -117,11 +120,10 @@ fn present<'p>(missing: impl Iterator<Item = &'p String>) -> Result<(), Error> {
     if packages.is_empty() { Ok(()) } else { Err(Error::Missing { packages: packages.into_iter().cloned().collect() }) }
 }
 
-/// Whether a program is on the path, or a variable names another one, as `CMAKE` does for the crate of that name.
+/// Whether a program is on the path.
 fn is_on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    is_there || std::env::var_os(program.to_uppercase()).is_some()
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 impl Tools {
@@ -157,7 +159,7 @@ impl Tools {
         Self {
             flavour: flavour.clone(),
             compiler: sources::compiler(root),
-            c_compiler: first_line(&PathBuf::from(std::env::var_os("CC").unwrap_or_else(|| "cc".into())), VERSION),
+            c_compiler: first_line(Path::new(CC), VERSION),
             command: None,
             target: flavour.triple.clone(),
             rustflags: Vec::new(),
@@ -203,7 +205,7 @@ impl Tools {
     /// The C compiler that links with the libraries of its machine; none where zig brings its own.
     pub fn system_linker(&self) -> Option<OsString> {
         match self.flavour.linker {
-            Linker::Cc => Some(std::env::var_os("CC").unwrap_or_else(|| "cc".into())),
+            Linker::Cc => Some(CC.into()),
             Linker::Gcc => Some(GCC.into()),
             Linker::Zig => None,
         }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::layer::archive::Entry;
-use crate::layer::contents::Contents;
+use crate::layer::contents::{Contents, refuse_control_characters};
 use crate::layer::places;
 
 /// The head of a bill of materials, and how many components it lists.
@@ -40,6 +40,8 @@ pub(super) fn of(contents: &Contents, entries: &[Entry], problems: &mut Vec<Stri
 
 fn read(text: &[u8]) -> Result<Value, String> {
     let document: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let head = ["/specVersion", "/metadata", "/components"].map(|pointer| document.pointer(pointer));
+    head.into_iter().flatten().try_for_each(refuse_control_characters)?;
     let format = document.get("bomFormat").and_then(Value::as_str);
     if format == Some("CycloneDX") { Ok(document) } else { Err("it is no CycloneDX document".to_owned()) }
 }

@@ -23,6 +23,8 @@ pub enum Error {
     Zip(#[from] ZipError),
     #[error("its entry \"{0}\" would not stay below /opt; a layer like that must not be unpacked")]
     Escapes(String),
+    #[error("the name of its entry {0:?} has characters that would change what a terminal shows")]
+    Hides(String),
     #[error("it unpacks to more than {} bytes, which is all that a function may have", limits::UNZIPPED)]
     TooLarge,
     #[error("{} cannot be read or written", path.display())]
@@ -79,6 +81,9 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Entry>, Error> {
         let place = entry.name()?.into_owned();
         if !stays(&place) {
             return Err(Error::Escapes(place));
+        }
+        if place.contains(char::is_control) {
+            return Err(Error::Hides(place));
         }
         if entry.is_dir() {
             continue;

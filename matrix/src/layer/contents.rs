@@ -83,12 +83,30 @@ pub struct Listed {
 impl Contents {
     /// Reads the document, or says why it cannot be used.
     pub fn read(text: &[u8]) -> Result<Self, String> {
+        let document: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        refuse_control_characters(&document)?;
         let schema = serde_json::from_slice::<Versioned>(text).map_err(|error| error.to_string())?.schema;
         if schema == SCHEMA {
             serde_json::from_slice(text).map_err(|error| error.to_string())
         } else {
             Err(format!("it is of schema {schema}, not {SCHEMA}"))
         }
+    }
+}
+
+/// Refuses texts that would change what a terminal shows, as those of a stranger may.
+pub fn refuse_control_characters(document: &Value) -> Result<(), String> {
+    let refused = |text: &str| {
+        let hides = text.contains(char::is_control);
+        if hides { Err(format!("it has control characters in {text:?}")) } else { Ok(()) }
+    };
+    match document {
+        Value::String(text) => refused(text),
+        Value::Array(values) => values.iter().try_for_each(refuse_control_characters),
+        Value::Object(fields) => {
+            fields.iter().try_for_each(|(name, value)| refused(name).and_then(|()| refuse_control_characters(value)))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
 }
 
@@ -127,6 +145,9 @@ mod tests {
         assert_eq!(reason(r#"{"schema": 2, "new": true}"#), "it is of schema 2, not 1");
         assert!(reason(r#"{"schema": 1}"#).contains("missing field"));
         assert!(reason("no JSON").contains("expected"));
+        for text in [r#"{"schema": 1, "cell": "\u001b[8m"}"#, r#"{"schema": 1, "a": [{"b\nc": 1}]}"#] {
+            assert!(reason(text).starts_with("it has control characters in"), "{text}");
+        }
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub(super) fn sources(root: &Path) -> Result<String, Error> {
 /// The time of the sources: what the variable `SOURCE_DATE_EPOCH` says, or that of the commit. Never the clock's: the same sources are the same bytes.
 ///
 /// Source: "`SOURCE_DATE_EPOCH` specification" of reproducible-builds.org.
-fn time(root: &Path, epoch: Option<OsString>) -> Result<OffsetDateTime, Error> {
+pub(super) fn time(root: &Path, epoch: Option<OsString>) -> Result<OffsetDateTime, Error> {
     match epoch.filter(|epoch| !epoch.is_empty()) {
         Some(epoch) => moment(&epoch.to_string_lossy()),
         None => moment(&sources::commit_time(root).map_err(build::Error::Sources)?),

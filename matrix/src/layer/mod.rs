@@ -149,6 +149,7 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
     if arguments.refuse_dirty && !sources::is_clean(&sources) {
         return Err(Error::Dirty { sources });
     }
+    gather::time(&root, std::env::var_os("SOURCE_DATE_EPOCH"))?;
     let tools = Toolbox::of(&wanted, &cell.levels, &root, &target_directory(), &|step| eprintln!("{step}"))?;
     let built = build::one(manifest, cell.clone(), tools.clone())?.ok_or(Error::Interrupted)?;
     let ingredients = gather::ingredients(&root, manifest, cell, built, &tools, wanted.glibc_floor)?;

@@ -3,7 +3,7 @@
 use super::{Error, Service};
 
 /// The regions in which Secrets Manager and Systems Manager have endpoints with validated cryptography; KMS has one there as well. Source: the endpoint data of
-/// botocore 1.44.8 (`endpoints.json`, and the rule sets of the three services), November 2026. The partition `aws-cn` has none.
+/// botocore 1.44.8 (`endpoints.json`, and the rule sets of the three services), November 2026. The partitions `aws-cn` and `aws-eusc` have none.
 const WITH_FIPS: [&str; 8] =
     ["ca-central-1", "ca-west-1", "us-east-1", "us-east-2", "us-gov-east-1", "us-gov-west-1", "us-west-1", "us-west-2"];
 /// The regions in which KMS alone has one. Source: as above.
@@ -39,12 +39,16 @@ const WITH_FIPS_OF_KMS: [&str; 26] = [
 /// The service's own URL in a region. With `fips` it is that of an endpoint with validated cryptography; an error where AWS has none.
 pub(super) fn url(service: Service, region: &str, fips: bool) -> Result<String, Error> {
     let name = service.name();
-    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    let domain = match region.split('-').next() {
+        Some("cn") => "amazonaws.com.cn",
+        Some("eusc") => "amazonaws.eu",
+        _ => "amazonaws.com",
+    };
     if !fips {
         return Ok(format!("https://{name}.{region}.{domain}/"));
     }
-    let everywhere = WITH_FIPS.contains(&region);
-    if !everywhere && !(service == Service::Kms && WITH_FIPS_OF_KMS.contains(&region)) {
+    let is_there = WITH_FIPS.contains(&region) || service == Service::Kms && WITH_FIPS_OF_KMS.contains(&region);
+    if !is_there {
         return Err(Error::NoFipsEndpoint { service: name, region: region.to_owned(), setting: service.setting() });
     }
     // In GovCloud, the one endpoint of Systems Manager is such a one.
@@ -81,6 +85,7 @@ mod tests {
             (Service::Ssm, "us-east-1", "ssm.us-east-1.amazonaws.com", Some("ssm-fips.us-east-1.amazonaws.com")),
             (Service::Ssm, "us-gov-east-1", "ssm.us-gov-east-1.amazonaws.com", Some("ssm.us-gov-east-1.amazonaws.com")),
             (Service::Ssm, "cn-north-1", "ssm.cn-north-1.amazonaws.com.cn", None),
+            (Service::Kms, "eusc-de-east-1", "kms.eusc-de-east-1.amazonaws.eu", None),
         ] {
             assert_eq!(url(service, region, false).unwrap(), format!("https://{host}/"));
             assert_eq!(url(service, region, true).ok(), fips_host.map(|host| format!("https://{host}/")), "{region}");
