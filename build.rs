@@ -1,6 +1,10 @@
 //! Exports what cargo knows about this build, for `build_info.rs`; decides nothing.
 
-use std::{env, fs, path::Path, process::Command};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// What the extension is built from, without the crates of others.
 const SOURCES: [&str; 4] = ["src", "build.rs", "Cargo.toml", "Cargo.lock"];
@@ -22,11 +26,11 @@ fn main() {
     println!("cargo::rustc-env=BOTTLECAP_FLAGS={flags}");
     println!("cargo::rustc-env=BOTTLECAP_GIT_SHA={}", git_sha());
     println!("cargo::rerun-if-env-changed=BOTTLECAP_GIT_SHA");
-    for path in SOURCES.into_iter().chain([ARCHIVED]).filter(|path| Path::new(path).exists()) {
-        println!("cargo::rerun-if-changed={path}");
+    for path in SOURCES.into_iter().chain([ARCHIVED]).map(|path| home().join(path)).filter(|path| path.exists()) {
+        println!("cargo::rerun-if-changed={}", path.display());
     }
     if let Some(head) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
-        println!("cargo::rerun-if-changed={head}");
+        println!("cargo::rerun-if-changed={}", home().join(head).display());
     }
 }
 
@@ -41,19 +45,26 @@ fn git_sha() -> String {
 fn committed() -> Option<String> {
     git(&["ls-files", "--error-unmatch", "--", "build.rs"])?;
     let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
-    let differs = git(&[&["--no-optional-locks", "status", "--porcelain", "--"], &SOURCES[..]].concat());
+    let differs =
+        git(&[&["--no-optional-locks", "status", "--porcelain", "--untracked-files=all", "--"], &SOURCES[..]].concat());
     Some(if differs.is_some() { commit + "-dirty" } else { commit })
 }
 
 fn archived() -> Option<String> {
-    let text = fs::read_to_string(ARCHIVED).ok()?;
+    let text = fs::read_to_string(home().join(ARCHIVED)).ok()?;
     let commit = text.lines().find_map(|line| line.strip_prefix("node: "))?.get(..12)?;
     commit.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| commit.to_owned())
 }
 
+/// Where the sources are: the folder with another lock file has only links to them.
+fn home() -> PathBuf {
+    let real = fs::canonicalize("build.rs").ok();
+    real.and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default()
+}
+
 /// What git answers; None if it fails, or says nothing.
 fn git(arguments: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(arguments).output().ok()?;
+    let output = Command::new("git").current_dir(home()).args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned()).filter(|text| !text.is_empty())
 }

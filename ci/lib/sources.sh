@@ -6,6 +6,11 @@ same_program() {
         matrix/optimizations.toml matrix/flavours.toml matrix/src/build matrix/src/flavour matrix/src/manifest
 }
 
+# Whether nothing but documents differs from a commit.
+only_documents_differ() {
+    git diff --quiet "$1" -- . ':(exclude)docs' ':(exclude,glob)**/*.md' ':(exclude)LICENSE' ':(exclude)NOTICE'
+}
+
 # Copies the sources with their history, wherever that is kept, into a directory that is not there yet. What is not committed yet is copied as well.
 copy_sources() {
     git clone --quiet --no-checkout . "$1"

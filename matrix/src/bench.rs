@@ -43,15 +43,19 @@ pub fn alone(folder: &Path, work: impl FnOnce() -> ExitCode) -> ExitCode {
     // Its steps take the directory's own lock one after the other, and between them it is still in use.
     let _alone = match DirectoryLock::take(folder, "bench.lock") {
         Ok(lock) => lock,
-        Err(error) => return cli::complain(&error, cli::USAGE),
+        Err(error) => return cli::complain(&error, status(&error)),
     };
     let aside = DirectoryLock::take(folder, measure::LOCK).and_then(|_lock| set_aside(folder));
     match aside {
         Ok(true) => eprintln!("What the last run left is kept as {}", folder.join("*.before.*").display()),
         Ok(false) => {}
-        Err(error) => return cli::complain(&error, cli::USAGE),
+        Err(error) => return cli::complain(&error, status(&error)),
     }
     work()
+}
+
+fn status(error: &measure::Error) -> u8 {
+    if matches!(error, measure::Error::Busy { .. }) { cli::USAGE } else { cli::SETUP_FAILED }
 }
 
 /// Runs these command lines up to the report, and ends as the analysis does.

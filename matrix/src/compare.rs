@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::bench::{Circumstances, alone, follow};
-use crate::build::external::Form;
+use crate::build::external::{self, Form};
+use crate::build::hash;
 use crate::cli;
 use crate::invoke::build::target_directory;
 
@@ -17,7 +18,8 @@ Examples:
   cargo matrix compare ./datadog-agent ship --memory 128,1024 --cache warm,cold
 
 Each is started many times, in turn and in random order; the table says by how much the second differs from the first, with an interval. What both deliver
-is compared as well. The plan, the samples and the report stay in target/matrix/compare; an interrupted comparison goes on with the same command.
+is compared as well. The plan, the samples and the report stay in a folder below target/matrix/compare, a new one for other programs or conditions; an
+interrupted comparison goes on with the same command.
 
 Exit status:
   0    they were compared
@@ -57,10 +59,18 @@ pub struct Arguments {
     #[arg(long, value_name = "CACHE,…", default_value = "warm")]
     pub cache: String,
 
-    /// Does not compare what the two deliver, because it differs by design
+    /// Does not compare what the two deliver, because it differs by design; one of them has to be a file
     #[arg(long)]
     pub own_payload: bool,
 }
+
+/// Cells that every plan has.
+const RESERVED: [&str; 2] = ["floor", "again"];
+
+/// Why two cannot be compared.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Error(String);
 
 /// One of the two.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,22 +86,40 @@ pub fn run(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitC
         Ok(circumstances) => circumstances.store(),
         Err(error) => return cli::complain(&error, cli::SETUP_FAILED),
     };
-    let folder = target_directory().join("matrix/compare");
-    let lines = steps(&folder, arguments, store);
+    let sides = match sides(arguments) {
+        Ok(sides) => sides,
+        Err(reason) => return cli::complain(&Error(reason), cli::USAGE),
+    };
+    let folder = target_directory().join("matrix/compare").join(name(arguments, &sides));
+    let lines = steps(&folder, arguments, &sides, store);
     alone(&folder, || follow(&folder, &lines, verb))
 }
 
+/// What a comparison is called: another one, of other bytes or under other conditions, has another name.
+fn name(arguments: &Arguments, sides: &[Side; 2]) -> String {
+    let mut all = format!("{arguments:?}");
+    for path in sides.iter().filter_map(|side| side.path.as_deref()).map(Path::new) {
+        let files = match external::of_folder(path) {
+            Ok(files) if path.is_dir() => std::iter::once(files.program).chain(files.agent).collect(),
+            _ => vec![path.to_owned()],
+        };
+        all += &hash::of_files(files.iter().map(AsRef::as_ref)).unwrap_or_default();
+    }
+    let hash: String = hash::hexadecimal(all.as_bytes()).chars().take(8).collect();
+    let names = sides.each_ref().map(|side| side.name.replace('=', "-")).join("-and-");
+    format!("{names}-{hash}")
+}
+
 /// The command lines, without `cargo matrix`.
-fn steps(folder: &Path, arguments: &Arguments, store: &str) -> Vec<Vec<String>> {
+fn steps(folder: &Path, arguments: &Arguments, sides: &[Side; 2], store: &str) -> Vec<Vec<String>> {
     let here = folder.display().to_string();
     let at = |name: &str| folder.join(name).display().to_string();
-    let sides = sides(&arguments.first, &arguments.second);
     let cells = sides.each_ref().map(|side| side.name.as_str()).join(",");
     let mut plan =
         words(&["plan", "list", "--out", &here, "--cells", &cells, "--blocks", &arguments.blocks.to_string()]);
     plan.extend(words(&["--memory", &arguments.memory, "--regime", &arguments.regime, "--cache", &arguments.cache]));
     plan.extend(words(&["--trust-store", store]));
-    for Side { name, path } in &sides {
+    for Side { name, path } in sides {
         let Some(path) = path else { continue };
         plan.extend(words(&["--external", &format!("{name}={path}")]));
         if arguments.own_payload {
@@ -113,27 +141,35 @@ fn words(words: &[&str]) -> Vec<String> {
 }
 
 /// What is there as a file is taken from there; everything else is the name of a set. Files are called by their names, and by numbers behind them where both have
-/// the same.
-fn sides(first: &str, second: &str) -> [Side; 2] {
-    let mut sides = [first, second].map(|given| {
-        if Form::of(Path::new(given)).is_none() {
-            return Side { name: given.to_owned(), path: None };
-        }
-        let stem = Path::new(given)
-            .file_stem()
-            .map_or_else(|| "program".to_owned(), |stem| stem.to_string_lossy().into_owned());
-        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
-        Side { name: stem.chars().map(plain).collect(), path: Some(given.to_owned()) }
-    });
-    let [one, other] = &mut sides;
-    if one.name == other.name {
-        for (number, side) in [(1, one), (2, other)] {
-            if side.path.is_some() {
-                side.name = format!("{}-{number}", side.name);
-            }
+/// the same, or one that the plan gives to a cell of its own.
+fn sides(arguments: &Arguments) -> Result<[Side; 2], String> {
+    let Arguments { first, second, own_payload, .. } = arguments;
+    let mut sides = [side(first)?, side(second)?];
+    if *own_payload && sides.iter().all(|side| side.path.is_none()) {
+        return Err("--own-payload is for programs from elsewhere: what our own deliver is always compared".to_owned());
+    }
+    let same = sides[0].name == sides[1].name;
+    for (number, side) in [1, 2].into_iter().zip(&mut sides) {
+        if side.path.is_some() && (same || RESERVED.contains(&side.name.as_str())) {
+            side.name = format!("{}-{number}", side.name);
         }
     }
-    sides
+    Ok(sides)
+}
+
+fn side(given: &str) -> Result<Side, String> {
+    let path = Path::new(given);
+    if Form::of(path).is_none() {
+        if given.contains('/') || path.exists() || path.extension().is_some_and(|ending| ending == "zip") {
+            return Err(format!("{given}: there is no executable file, layer or folder with an extension"));
+        }
+        return Ok(Side { name: given.to_owned(), path: None });
+    }
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
+    let name: String = stem.chars().map(plain).collect();
+    let name = name.trim_start_matches(['-', '_']);
+    Ok(Side { name: if name.is_empty() { "program" } else { name }.to_owned(), path: Some(given.to_owned()) })
 }
 
 #[cfg(test)]
@@ -154,10 +190,15 @@ mod tests {
         arguments: crate::plan::Arguments,
     }
 
+    fn arguments(words: &[&str]) -> Arguments {
+        Line::try_parse_from([&["compare"], words].concat()).unwrap().arguments
+    }
+
     #[test]
     fn the_plan_is_what_was_asked_for() {
-        let line = ["compare", "/bin/true", "ship+jemalloc", "--blocks", "7", "--cache", "warm,cold", "--own-payload"];
-        let lines = steps(Path::new("/here"), &Line::try_parse_from(line).unwrap().arguments, "host");
+        let asked =
+            arguments(&["/bin/true", "ship+jemalloc", "--blocks", "7", "--cache", "warm,cold", "--own-payload"]);
+        let lines = steps(Path::new("/here"), &asked, &sides(&asked).unwrap(), "host");
         let verbs: Vec<&str> = lines.iter().map(|line| line[0].as_str()).collect();
         assert_eq!(verbs, ["plan", "build", "bench", "analyze", "report", "report"]);
         let plan = Planned::try_parse_from(&lines[0]).unwrap().arguments;
@@ -174,12 +215,33 @@ mod tests {
             std::fs::write(&path, b"PK\x03\x04").unwrap();
             path.display().to_string()
         };
-        let (old, new) = (layer("old.v1.zip"), layer("new.zip"));
-        let names = |first: &str, second: &str| sides(first, second).map(|side| (side.name, side.path.is_some()));
+        let names = |first: &str, second: &str| {
+            sides(&arguments(&[first, second])).unwrap().map(|side| (side.name, side.path.is_some()))
+        };
         let told = |name: &str, is_file: bool| (name.to_owned(), is_file);
+        let (old, new) = (layer("old.v1.zip"), layer("_new.zip"));
         assert_eq!(names(&old, &new), [told("old-v1", true), told("new", true)]);
         assert_eq!(names(&new, &new), [told("new-1", true), told("new-2", true)]);
-        assert_eq!(names("ship", &new), [told("ship", false), told("new", true)]);
+        assert_eq!(names("ship", &layer("floor.zip")), [told("ship", false), told("floor-2", true)]);
         assert_eq!(names("ship", "ship+jemalloc"), [told("ship", false), told("ship+jemalloc", false)]);
+        for wrong in ["./gone", "gone.zip"] {
+            assert!(sides(&arguments(&[wrong, "ship"])).unwrap_err().starts_with(wrong));
+        }
+        assert!(sides(&arguments(&["ship", "seed", "--own-payload"])).is_err());
+    }
+
+    #[test]
+    fn other_bytes_are_another_comparison() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("layer.zip");
+        let named = |content: &str, blocks: &str| {
+            std::fs::write(&path, format!("PK\x03\x04{content}")).unwrap();
+            let asked = arguments(&[path.to_str().unwrap(), "ship", "--blocks", blocks]);
+            name(&asked, &sides(&asked).unwrap())
+        };
+        let first = named("a", "7");
+        assert!(first.starts_with("layer-and-ship-"), "{first}");
+        assert_eq!(named("a", "7"), first);
+        assert!(named("b", "7") != first && named("a", "8") != first);
     }
 }

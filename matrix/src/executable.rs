@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 /// It has this name only when it is whole: a full disk leaves nothing.
 const WRITE: &str = r#"
 new=$0.$$.unfinished
-{ cat > "$new" && chmod 755 -- "$new" && mv -f -- "$new" "$0"; } || { rm -f -- "$new"; exit 1; }
+{ cat > "$new" && chmod 755 -- "$new" && mv -fT -- "$new" "$0"; } || { rm -f -- "$new"; exit 1; }
 "#;
 
 /// Writes `bytes` to `path`, with mode 755. What was there before is replaced, not changed: a process that executes it goes on with the old program.

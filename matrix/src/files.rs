@@ -20,9 +20,12 @@ pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let permissions = there.map_or_else(|| Permissions::from_mode(MODE), |there| there.permissions());
-    let mut unfinished =
-        tempfile::Builder::new().prefix(".unfinished-").permissions(permissions).tempfile_in(folder)?;
+    let new = Permissions::from_mode(MODE);
+    let mut unfinished = tempfile::Builder::new().prefix(".unfinished-").permissions(new).tempfile_in(folder)?;
+    if let Some(there) = there {
+        // The umask does not hold for what is there already.
+        unfinished.as_file().set_permissions(there.permissions())?;
+    }
     unfinished.write_all(bytes.as_ref())?;
     unfinished.persist(&path)?;
     Ok(())
@@ -37,10 +40,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/file");
         write(&path, "a longer text").unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
         write(&path, "short").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "short");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 

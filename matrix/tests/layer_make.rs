@@ -400,7 +400,8 @@ fn another_compiler_is_refused_before_anything_is_built() {
     let folder = tempfile::tempdir().unwrap();
     let rustc = folder.path().join("rustc");
     executable::write(&rustc, "#!/bin/sh\necho 'rustc 1.2.3 (abc 2015-01-01)'\n").unwrap();
-    let (status, said) = ended(matrix(&["layer"]).env("RUSTC", &rustc).current_dir(layer_support::root()));
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let (status, said) = ended(matrix(&["layer"]).env("PATH", path).current_dir(layer_support::root()));
     assert_eq!(status, 6, "{said}");
     assert!(said.contains("rustc 1.2.3 (abc 2015-01-01)") && said.contains("rustup toolchain install"), "{said}");
 }

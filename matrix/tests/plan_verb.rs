@@ -170,10 +170,12 @@ fn a_change_that_does_not_touch_the_program_is_recognised_before_anything_is_bui
     let (done, said) = sh("ci/ablation plan 2 github && cat target/output");
     assert!(done && said.contains("{\"partition\":[]}\n") && said.contains("unchanged=true\n"), "{said}");
     let (done, said) = sh("ci/ablation plan 2 gitlab");
-    assert!(done && said.contains("nothing that goes into the program differs from HEAD^"), "{said}");
+    assert!(done && said.contains("nothing but documents differs from HEAD^"), "{said}");
     for file in ["src/main.rs", "matrix/src/build/run.rs", "Cargo.lock"] {
         let (done, said) =
             sh(&format!("echo {file} >{file} && {commit} && source ci/lib/sources.sh && same_program HEAD^"));
         assert!(!done, "{file} goes into the program: {said}");
+        let (done, said) = sh("source ci/lib/sources.sh && only_documents_differ HEAD^");
+        assert!(!done, "{file} is no document: {said}");
     }
 }

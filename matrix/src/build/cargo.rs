@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::Failure;
 use super::recipe::Recipe;
-use super::{paths, surroundings};
+use super::{paths, sources, surroundings};
 use crate::flavour::Tools;
 use crate::invoke::build::Profile;
 use crate::workspace;
@@ -83,6 +83,10 @@ impl Call {
             let flags = flags.collect::<Vec<_>>().join(" ");
             variables.insert(name, flags);
             variables.extend(apart.variables(root));
+            // The tool knows it even where the build script would not: as root in somebody else's folder, or in the folder of another lock file.
+            if let Ok(revision) = sources::revision(root) {
+                variables.insert("BOTTLECAP_GIT_SHA".to_owned(), revision);
+            }
         }
         variables.extend(tools.variables.clone());
         Self {
@@ -142,7 +146,10 @@ impl Call {
         let command = self.command.as_ref().map_or_else(|| "cargo".to_owned(), |path| quoted(&path.to_string_lossy()));
         let call = variables.chain([command]).chain(arguments).collect::<Vec<_>>().join(" ");
         match &self.apart {
-            Some(_) => format!("(cd {} && env -i PATH=\"$PATH\" HOME=\"$HOME\" {call})", surroundings::TOP),
+            Some(_) => {
+                let home = r#"PATH="$PATH" HOME="$HOME" ${RUSTUP_HOME:+RUSTUP_HOME="$RUSTUP_HOME"}"#;
+                format!("(cd {} && env -i {home} {call})", surroundings::TOP)
+            }
             None => call,
         }
     }
@@ -202,7 +209,7 @@ impl Apart {
     /// What cargo is told of the place. Above the workspace, it does not see which toolchain that names.
     fn variables(&self, root: &Path) -> BTreeMap<String, String> {
         let home = ("CARGO_HOME".to_owned(), self.home.to_string_lossy().into_owned());
-        let told = std::env::var("RUSTUP_TOOLCHAIN").ok().or_else(|| surroundings::toolchain(root));
+        let told = std::env::var("RUSTUP_TOOLCHAIN").ok().or_else(|| surroundings::toolchain(root).ok());
         let toolchain = told.map(|toolchain| ("RUSTUP_TOOLCHAIN".to_owned(), toolchain));
         toolchain.into_iter().chain([home]).collect()
     }
@@ -290,8 +297,8 @@ mod tests {
     #[test]
     fn the_command_can_be_pasted() {
         let shell = call().shell();
-        let start = "(cd / && env -i PATH=\"$PATH\" HOME=\"$HOME\" CARGO_HOME=/builds/cargo-home ";
-        assert!(shell.starts_with(start), "{shell}");
+        let start = "(cd / && env -i PATH=\"$PATH\" HOME=\"$HOME\" ${RUSTUP_HOME:+RUSTUP_HOME=\"$RUSTUP_HOME\"} BOTTLECAP_GIT_SHA=unknown ";
+        assert!(shell.starts_with(start) && shell.contains(" CARGO_HOME=/builds/cargo-home "), "{shell}");
         assert!(
             shell.contains(" CARGO_PROFILE_RELEASE_OPT_LEVEL=3 CFLAGS_")
                 && shell.contains("-ffile-prefix-map=/the/root=."),

@@ -13,7 +13,7 @@ mod progress;
 pub mod recipe;
 mod run;
 pub mod sources;
-mod surroundings;
+pub mod surroundings;
 mod testimony;
 mod work;
 

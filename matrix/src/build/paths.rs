@@ -35,12 +35,16 @@ pub fn named(program: &[u8], root: &Path) -> Option<String> {
     texts.find(|text| program.windows(text.len()).any(|window| window == text.as_bytes()))
 }
 
-/// Where cargo has unpacked the dependencies, one folder for each registry, sorted, as seen through each of these homes. They are there before anything is
-/// built here, because this program has dependencies as well.
+/// The folder of the usual registry. It is told even where nothing is unpacked yet, so that the first build is the same as those after it.
+const USUAL: &str = "index.crates.io-1949cf8c6b5b557f";
+
+/// Where cargo unpacks the dependencies, one folder for each registry, sorted, as seen through each of these homes.
 fn sources(homes: &[PathBuf]) -> Vec<PathBuf> {
     let folders = users_home().and_then(|home| std::fs::read_dir(home.join("registry/src")).ok());
     let mut names: Vec<_> = folders.into_iter().flatten().flatten().map(|folder| folder.file_name()).collect();
+    names.push(USUAL.into());
     names.sort();
+    names.dedup();
     homes.iter().flat_map(|home| names.iter().map(|name| home.join("registry/src").join(name))).collect()
 }
 

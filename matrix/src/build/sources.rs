@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::hash;
+use super::{hash, surroundings};
 
 /// What a build of the extension is made from, apart from the compiler that the toolchain file names.
 const PARTS: [&str; 8] =
@@ -23,6 +23,14 @@ const TOLD: &str = "BOTTLECAP_GIT_SHA";
 /// differ from it, or where there is no history to compare them with. `beside` is what else in the repository decides what is made.
 pub fn state(root: &Path, beside: &[&'static str]) -> io::Result<String> {
     if is_of_repository(root) { of_repository(root, beside) } else { of_folder(root, beside, std::env::var(TOLD).ok()) }
+}
+
+/// What a program is to say of its commit: twelve digits, with [`DIRTY`] behind them where its sources differ from it; `unknown` where nobody says.
+pub fn revision(root: &Path) -> io::Result<String> {
+    let state = state(root, &[])?;
+    let commit = state.split('+').next().unwrap_or_default();
+    let short = commit.get(..12).unwrap_or(commit).to_owned();
+    Ok(if is_of_repository(root) && !is_clean(&state) { short + DIRTY } else { short })
 }
 
 /// Whether this name is that of a commit, from which nothing differs.
@@ -103,8 +111,7 @@ pub fn commit_time(root: &Path) -> io::Result<String> {
 
 /// The compiler that the folder's toolchain file names, as it calls itself; `unknown` where there is none.
 pub fn compiler(root: &Path) -> String {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc).current_dir(root).arg("--version").output();
+    let output = surroundings::rustc(root).arg("--version").output();
     let output = output.ok().filter(|output| output.status.success());
     output.map_or_else(|| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
@@ -151,6 +158,11 @@ mod tests {
         let changed = state(root, &[]).unwrap();
         assert!(untracked != clean && changed != untracked && changed.starts_with(&clean), "{untracked} {changed}");
         assert_eq!(state(root, &[]).unwrap(), changed);
+        assert_eq!(revision(root).unwrap(), format!("{}-dirty", &clean[..12]));
+        git(root, &["add", "."]).unwrap();
+        git(root, &[&identity[..], &["commit", "--quiet", "-m", "Two"]].concat()).unwrap();
+        let clean = state(root, &[]).unwrap();
+        assert_eq!(revision(root).unwrap(), clean[..12]);
     }
 
     #[test]
@@ -177,6 +189,7 @@ mod tests {
         assert!(commit_time(root).unwrap_err().to_string().contains("SOURCE_DATE_EPOCH"));
         write(ARCHIVED, "node: 0123456789abcdef0123456789abcdef01234567\ntime: 1764281234\n");
         assert_eq!(commit_time(root).unwrap(), "1764281234");
+        assert_eq!(revision(root).unwrap(), "0123456789ab", "nobody knows whether it was changed");
         assert!(of(None).starts_with("0123456789abcdef0123456789abcdef01234567+"));
         write(ARCHIVED, "");
         write("README.md", "still not built");

@@ -15,9 +15,10 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 /// Variables that say who and where somebody is, how to reach the network, and how loud to be.
-const PASSED: [&str; 21] = [
-    "BOTTLECAP_GIT_SHA",
+const PASSED: [&str; 23] = [
     "CARGO_BUILD_JOBS",
+    "GIT_ASKPASS",
+    "GIT_SSH_COMMAND",
     "GOCACHE",
     "GOMODCACHE",
     "GOPATH",
@@ -31,6 +32,7 @@ const PASSED: [&str; 21] = [
     "RUSTUP_DIST_SERVER",
     "RUSTUP_HOME",
     "RUSTUP_TOOLCHAIN",
+    "SSH_AUTH_SOCK",
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
     "TERM",
@@ -39,10 +41,11 @@ const PASSED: [&str; 21] = [
     "XDG_CACHE_HOME",
 ];
 const PASSED_IN_ANY_CASE: [&str; 4] = ["all_proxy", "http_proxy", "https_proxy", "no_proxy"];
-const PASSED_FAMILIES: [&str; 5] = ["CARGO_CACHE_", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_TERM_"];
+const PASSED_FAMILIES: [&str; 6] =
+    ["CARGO_CACHE_", "CARGO_CREDENTIAL_ALIAS_", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_TERM_"];
 
 /// Variables of which somebody may believe that they change what is built, because elsewhere they do.
-const DECIDING: [&str; 19] = [
+const DECIDING: [&str; 21] = [
     "AR",
     "C_INCLUDE_PATH",
     "CARGO_BUILD_RUSTFLAGS",
@@ -58,12 +61,14 @@ const DECIDING: [&str; 19] = [
     "GOFLAGS",
     "LDFLAGS",
     "LIBRARY_PATH",
+    "RANLIB",
     "RUSTC",
+    "RUSTC_BOOTSTRAP",
     "RUSTC_WORKSPACE_WRAPPER",
     "RUSTC_WRAPPER",
     "RUSTFLAGS",
 ];
-const DECIDING_FAMILIES: [&str; 12] = [
+const DECIDING_FAMILIES: [&str; 13] = [
     "AR_",
     "AWS_LC_",
     "CARGO_PROFILE_",
@@ -74,17 +79,18 @@ const DECIDING_FAMILIES: [&str; 12] = [
     "CXX_",
     "HOST_C",
     "JEMALLOC_SYS_",
+    "TARGET_AR",
     "TARGET_C",
     "ZSTD_SYS_",
 ];
 
 /// The tables of cargo's configuration that tell where crates come from and how to get there.
-const KEPT: [&str; 5] = ["http", "net", "registries", "registry", "source"];
+const KEPT: [&str; 6] = ["credential-alias", "http", "net", "registries", "registry", "source"];
 /// Keys of those whose values are paths, relative to the folder around `.cargo`.
-const PATHS: [&str; 3] = ["cainfo", "directory", "local-registry"];
+const PATHS: [&str; 4] = ["cainfo", "directory", "local-registry", "proxy-cainfo"];
 /// What cargo keeps in its home beside its configuration. Its locks are shared as well, so that two builds do not unpack the same crate.
-const CACHES: [&str; 6] =
-    ["registry", "git", "credentials.toml", ".package-cache", ".package-cache-mutate", ".global-cache"];
+const CACHES: [&str; 7] =
+    ["registry", "git", "credentials", "credentials.toml", ".package-cache", ".package-cache-mutate", ".global-cache"];
 
 /// A folder above which cargo finds no configuration but the system's.
 pub const TOP: &str = "/";
@@ -138,10 +144,38 @@ pub fn users_home() -> Option<PathBuf> {
     home.and_then(|home| std::path::absolute(home).ok())
 }
 
-/// The toolchain that the workspace names, for where the folder does not tell it.
-pub fn toolchain(root: &Path) -> Option<String> {
-    let text = fs::read_to_string(root.join("rust-toolchain.toml")).ok()?;
-    toml::from_str::<ToolchainFile>(&text).ok().map(|file| file.toolchain.channel)
+/// The toolchain that the workspace names.
+pub fn toolchain(root: &Path) -> io::Result<String> {
+    let text = fs::read_to_string(root.join("rust-toolchain.toml"))?;
+    toml::from_str::<ToolchainFile>(&text).map(|file| file.toolchain.channel).map_err(io::Error::other)
+}
+
+/// The compiler with which builds of the workspace in `root` compile.
+pub fn rustc(root: &Path) -> Command {
+    let mut command = Command::new("rustc");
+    close(&mut command, std::env::vars_os());
+    command.current_dir(root);
+    command
+}
+
+/// The tables of cargo's configuration that do not reach a build of the workspace in `root`, with their folders.
+pub fn dropped(root: &Path, users: Option<&Path>) -> Vec<String> {
+    let folders = root.ancestors().map(|folder| folder.join(".cargo")).chain(users.map(Path::to_owned));
+    let mut dropped: Vec<String> = folders
+        .filter_map(|folder| Some((read(&folder).ok()?, folder)))
+        .flat_map(|(config, folder)| {
+            let names: Vec<String> = config.keys().filter(|name| !is_harmless(name)).cloned().collect();
+            names.into_iter().map(move |name| format!("[{name}] of {}", folder.display()))
+        })
+        .collect();
+    dropped.sort();
+    dropped.dedup();
+    dropped
+}
+
+/// Whether a table tells where crates come from, or nothing about builds.
+fn is_harmless(name: &str) -> bool {
+    KEPT.contains(&name) || ["alias", "cache", "term"].contains(&name)
 }
 
 /// Makes a home of cargo's for builds of the workspace in `root`, beside the user's own.
@@ -187,8 +221,7 @@ fn read(folder: &Path) -> io::Result<Table> {
 
 /// Cargo reads the configuration at the top for every folder, and nothing keeps it out.
 fn refuse_the_systems(config: &Table) -> io::Result<()> {
-    let harmless = |name: &str| KEPT.contains(&name) || ["alias", "cache", "term"].contains(&name);
-    match config.keys().find(|name| !harmless(name)) {
+    match config.keys().find(|name| !is_harmless(name)) {
         Some(name) => Err(io::Error::other(format!(
             "cargo's configuration in {TOP}.cargo has [{name}], which would reach every build on this machine; take it out, or move it to the home of a user"
         ))),
@@ -232,18 +265,20 @@ fn link(to: &Path, from: &Path) -> io::Result<()> {
     if fs::read_link(from).is_ok_and(|there| there == to) {
         return Ok(());
     }
-    // Directories have to be there; cargo makes a file through a link by itself.
+    // Directories have to be there, unless nobody may make them; cargo makes a file through a link by itself.
     if to.file_name().is_some_and(|name| name == "registry" || name == "git") {
-        fs::create_dir_all(to)?;
+        let _ = fs::create_dir_all(to);
     }
-    match fs::remove_file(from) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    match symlink(to, from) {
+    // Without a home of the user's, cargo has made its own folders here.
+    let removed = if from.is_dir() && !from.is_symlink() { fs::remove_dir_all(from) } else { fs::remove_file(from) };
+    let linked = match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => symlink(to, from),
+    };
+    match linked {
         // Another build has been faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        linked => linked,
+        linked => linked.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", from.display()))),
     }
 }
 

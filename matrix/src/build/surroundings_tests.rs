@@ -99,6 +99,13 @@ fn where_crates_come_from_is_what_the_nearest_configuration_says() {
     let another = folder.path().join("another");
     prepare(&home, &root, Some(&another)).unwrap();
     assert_eq!(fs::read_link(home.join("git")).unwrap(), another.join("git"), "the user's home has moved");
+    fs::remove_file(home.join("git")).unwrap();
+    fs::create_dir_all(home.join("git/db")).unwrap();
+    prepare(&home, &root, Some(&another)).unwrap();
+    assert!(home.join("git").is_symlink(), "cargo had made a folder of its own");
+    let told = dropped(&root, Some(&users));
+    let expected = format!("[build] of {}", users.display());
+    assert!(told.contains(&expected) && !told.iter().any(|table| table.contains("[net]")), "{told:?}");
 }
 
 #[test]

@@ -18,6 +18,9 @@ pub struct Testimony {
     pub flags: Vec<String>,
     pub opt_level: String,
     pub profile: String,
+    /// Of its sources.
+    #[serde(default)]
+    pub git_sha: String,
 }
 
 impl Testimony {
@@ -73,6 +76,7 @@ mod tests {
             flags: vec!["-C".to_owned(), "x".to_owned()],
             opt_level: "z".to_owned(),
             profile: "release".to_owned(),
+            git_sha: "abc".to_owned(),
         }
     }
 

@@ -3,17 +3,17 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use tempfile::TempDir;
 
 use super::cargo::{self, Call, Outcome};
 use super::external::{self, Files, Form};
 use super::recipe::{DEFAULT_OPT_LEVEL, Recipe};
 use super::testimony::Testimony;
-use super::{Built, Failure, Origin, hash, surroundings};
+use super::{Built, Failure, Origin, hash, sources, surroundings};
 use crate::executable;
 use crate::flavour::Toolbox;
 use crate::invoke::build::Profile;
@@ -143,11 +143,11 @@ impl Workshop<'_> {
             Task::External(path) => return self.external(job, path),
             Task::Build(calls) => calls.as_ref(),
         };
-        let new = self.fresh(job)?;
-        let place = |from: &Path, name: &str| {
-            executable::copy(from, &new.join(name)).map_err(|error| self.trouble(job, &error))
-        };
         let main = self.believed(&calls.agent, &calls.recipe, progress)?;
+        let new = self.unfinished(job)?;
+        let place = |from: &Path, name: &str| {
+            executable::copy(from, &new.path().join(name)).map_err(|error| self.trouble(job, &error))
+        };
         let folder = self.folder(job.cell);
         let mut made = Made { program: folder.join(PROGRAM), agent: None, fresh: main.fresh };
         match &calls.launcher {
@@ -161,7 +161,7 @@ impl Workshop<'_> {
                 made.fresh &= first.fresh;
             }
         }
-        self.replace(job, &new)?;
+        self.replace(job, new)?;
         Ok(made)
     }
 
@@ -170,9 +170,9 @@ impl Workshop<'_> {
         let folder = match Form::of(path) {
             Some(Form::Folder) => path.to_owned(),
             Some(Form::Layer) => {
-                let new = self.fresh(job)?;
-                external::unpack(path, &new).map_err(|error| self.trouble(job, &error))?;
-                self.replace(job, &new)?;
+                let new = self.unfinished(job)?;
+                external::unpack(path, new.path()).map_err(|error| self.trouble(job, &error))?;
+                self.replace(job, new)?;
                 self.folder(job.cell)
             }
             Some(Form::Program) | None => return Ok(Made { program: path.to_owned(), agent: None, fresh: true }),
@@ -181,22 +181,22 @@ impl Workshop<'_> {
         Ok(Made { program, agent, fresh: true })
     }
 
-    /// An empty folder beside the cell's, for what is not finished yet. What a former run has left of it counts for nothing.
-    fn fresh(&self, job: &Job) -> Result<PathBuf, Failure> {
-        let new = self.programs.join(format!(".{}.new", job.cell.id));
-        let _ = fs::remove_dir_all(&new);
-        fs::create_dir_all(&new).map_err(|error| self.trouble(job, &error))?;
-        Ok(new)
+    /// An empty folder beside the cell's, for what is not finished yet: one for each process, because two may build the same cell.
+    fn unfinished(&self, job: &Job) -> Result<TempDir, Failure> {
+        let prefix = format!(".{}-", job.cell.id);
+        let made = fs::create_dir_all(&self.programs)
+            .and_then(|()| tempfile::Builder::new().prefix(&prefix).tempdir_in(&self.programs));
+        made.map_err(|error| self.trouble(job, &error))
     }
 
     /// Puts what is finished where the cell's programs are. Until then those of the last build are there, of which the lines of that build tell.
-    fn replace(&self, job: &Job, new: &Path) -> Result<(), Failure> {
-        let folder = self.folder(job.cell);
-        let replaced = match renameat2(AT_FDCWD, new, AT_FDCWD, &folder, RenameFlags::RENAME_EXCHANGE) {
-            Ok(()) => fs::remove_dir_all(new),
-            Err(Errno::ENOENT) => fs::rename(new, &folder),
+    fn replace(&self, job: &Job, new: TempDir) -> Result<(), Failure> {
+        let (folder, new) = (self.folder(job.cell), new.keep());
+        let replaced = match renameat2(AT_FDCWD, &new, AT_FDCWD, &folder, RenameFlags::RENAME_EXCHANGE) {
+            Ok(()) => fs::remove_dir_all(&new),
+            Err(Errno::ENOENT) => fs::rename(&new, &folder),
             // Not every file system can exchange two folders.
-            Err(_) => fs::remove_dir_all(&folder).and_then(|()| fs::rename(new, &folder)),
+            Err(_) => fs::remove_dir_all(&folder).and_then(|()| fs::rename(&new, &folder)),
         };
         replaced.map_err(|error| self.trouble(job, &error))
     }
@@ -211,10 +211,15 @@ impl Workshop<'_> {
         };
         let asked = recipe.release_profile(&self.root).map_err(|error| failure(error.to_string()))?;
         let opt_level = asked.get("opt-level").map_or(DEFAULT_OPT_LEVEL, String::as_str);
-        let mut differences = match Testimony::of(&outcome.program) {
+        let told = Testimony::of(&outcome.program);
+        let mut differences = match &told {
             Ok(told) => told.differences(recipe, profile, opt_level),
-            Err(error) => vec![error],
+            Err(error) => vec![error.clone()],
         };
+        let revision = sources::revision(&self.root).unwrap_or_default();
+        if let Some(told) = told.ok().filter(|told| profile == Profile::Release && told.git_sha != revision) {
+            differences.push(format!("its commit is {}, not {revision}", told.git_sha));
+        }
         if profile == Profile::Release && outcome.opt_level != opt_level {
             differences.push(format!("cargo has compiled it with opt-level {}, not {opt_level}", outcome.opt_level));
         }
@@ -223,19 +228,18 @@ impl Workshop<'_> {
 
     /// The yardstick, static and small.
     fn floor(&self, job: &Job) -> Result<Made, Failure> {
-        let new = self.fresh(job)?;
-        let source = new.join("floor.rs");
-        let mut command = Command::new("rustc");
-        surroundings::close(&mut command, std::env::vars_os());
-        command.current_dir(&self.root).args(["--edition", "2024", "--target", &cargo::target()]);
+        let new = self.unfinished(job)?;
+        let source = new.path().join("floor.rs");
+        let mut command = surroundings::rustc(&self.root);
+        command.args(["--edition", "2024", "--target", &cargo::target()]);
         for option in ["opt-level=z", "panic=abort", "strip=symbols", "codegen-units=1", "target-feature=+crt-static"] {
             command.args(["-C", option]);
         }
-        command.arg("-o").arg(new.join(PROGRAM)).arg(&source);
+        command.arg("-o").arg(new.path().join(PROGRAM)).arg(&source);
         let made =
             fs::write(&source, FLOOR).map_err(|error| error.to_string()).and_then(|()| cargo::quietly(&mut command));
         made.map_err(|output| Failure { command: format!("{command:?}"), output })?;
-        self.replace(job, &new)?;
+        self.replace(job, new)?;
         Ok(Made { program: self.folder(job.cell).join(PROGRAM), agent: None, fresh: false })
     }
 

@@ -120,8 +120,21 @@ fn what_the_last_build_has_made_stays_until_the_next_one_has_ended() {
     let again = workshop.work(&workshop.job(&floor).unwrap(), &|_| {});
     assert_eq!((again.failure, again.sha256), (None, built.sha256));
     let there = fs::read_dir(&workshop.programs).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
-    assert!(there.contains(&"one".into()), "{there:?}");
-    assert!(there.iter().all(|name| name == "one" || name == ".one.new"), "{there:?}");
+    assert_eq!(there, ["one"]);
+}
+
+#[test]
+fn two_builds_of_a_cell_do_not_disturb_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (workshop, cell) = (workshop(folder.path()), cell(CellKind::Floor));
+    std::thread::scope(|scope| {
+        let both = [(); 2].map(|()| scope.spawn(|| workshop.work(&workshop.job(&cell).unwrap(), &|_| {})));
+        for built in both.map(|one| one.join().unwrap()) {
+            assert_eq!(built.failure, None);
+        }
+    });
+    let built = workshop.work(&workshop.job(&cell).unwrap(), &|_| {});
+    assert!(workshop.is_current(&workshop.job(&cell).unwrap(), &built));
 }
 
 #[test]

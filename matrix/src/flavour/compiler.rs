@@ -3,28 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde::Deserialize;
-
 use super::Error;
+use crate::build::surroundings;
 use crate::layer::parts::version;
-
-#[derive(Deserialize)]
-struct File {
-    toolchain: Toolchain,
-}
-
-#[derive(Deserialize)]
-struct Toolchain {
-    channel: String,
-}
 
 /// Refuses a compiler that is not the one that `rust-toolchain.toml` names. `compiler` is as in `rustc --version`.
 pub(super) fn check(root: &Path, compiler: &str) -> Result<(), Error> {
-    let path = root.join("rust-toolchain.toml");
-    let failed = |source| Error::File { path: path.clone(), source };
-    let text = std::fs::read_to_string(&path).map_err(failed)?;
-    let file: File = toml::from_str(&text).map_err(|error| failed(std::io::Error::other(error)))?;
-    let pinned = file.toolchain.channel;
+    let pinned = surroundings::toolchain(root)
+        .map_err(|source| Error::File { path: root.join("rust-toolchain.toml"), source })?;
     if version(compiler) == pinned { Ok(()) } else { Err(Error::Toolchain { pinned, found: compiler.to_owned() }) }
 }
 
@@ -37,8 +23,7 @@ pub(super) fn first_line(program: &Path, question: &str) -> String {
 
 /// Where the toolchain is that the workspace in `root` names.
 pub(super) fn sysroot(root: &Path) -> PathBuf {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc).current_dir(root).args(["--print", "sysroot"]).output();
+    let output = surroundings::rustc(root).args(["--print", "sysroot"]).output();
     output.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())).unwrap_or_default()
 }
 

@@ -22,7 +22,7 @@ pub enum Error {
     Missing { packages: Vec<String> },
     #[error(
         "this would be built with {found}, and the toolchain of this workspace is {pinned}\n  \
-         install it with `rustup toolchain install {pinned}`, and unset RUSTUP_TOOLCHAIN and RUSTC, which override rust-toolchain.toml"
+         install it with `rustup toolchain install {pinned}`, and unset RUSTUP_TOOLCHAIN, which overrides rust-toolchain.toml"
     )]
     Toolchain { pinned: String, found: String },
     #[error(

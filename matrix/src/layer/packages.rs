@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use serde::Deserialize;
 
 use crate::build::recipe::Recipe;
+use crate::build::surroundings;
 use crate::workspace;
 
 /// Our own package.
@@ -166,7 +167,9 @@ fn cargo<'a>(
     features: &[String],
 ) -> Result<String, Error> {
     let failed = |reason: String| Error::Cargo { verb, reason };
+    // With the variables that the build had.
     let mut command: Command = workspace::cargo();
+    surroundings::close(&mut command, std::env::vars_os());
     command.current_dir(workspace).arg(verb).args(arguments).args(features).stdin(Stdio::null());
     let output = command.output().map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {

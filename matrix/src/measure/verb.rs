@@ -45,7 +45,7 @@ with status 7, and that is not counted against the program.
 Exit status:
   0    everything is measured; starts that failed are recorded as such
   2    the command line or one of the files is wrong
-  6    the sandbox does not work here, or does not produce the conditions
+  6    a file cannot be read or written, or the sandbox does not work here or does not produce the conditions
   7    the sandbox stopped working; the same command goes on from there
   130  interrupted";
 

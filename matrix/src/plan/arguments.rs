@@ -108,7 +108,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "partition", value_parser = clap::value_parser!(u32).range(1..=SHARDS))]
     pub shards: u32,
 
-    /// Another extension to start beside ours: a program, a layer, or a folder as it stands below /opt; copied into the folder of the plan; may be repeated
+    /// Another extension to start beside ours: a program, or a layer or a folder as it stands below /opt, of which the extension and what a launcher of ours executes are started; copied into the folder of the plan; may be repeated
     #[arg(long, value_name = "NAME=PATH", value_parser = external)]
     pub external: Vec<External>,
 

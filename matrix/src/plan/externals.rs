@@ -33,21 +33,26 @@ pub(super) fn copy(plan: &Plan, folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Of a folder only what is started.
+/// Of a folder only what is started. What was there before is replaced, whatever it was, once everything is copied.
 fn take(from: &Path, to: &Path) -> io::Result<()> {
-    if Form::of(from) != Some(Form::Folder) {
-        return executable::copy(from, to);
+    let folder = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(to.parent().unwrap_or(to))?;
+    let new = folder.path().join("new");
+    if Form::of(from) == Some(Form::Folder) {
+        let Files { program, agent } = external::of_folder(from)?;
+        for file in std::iter::once(&program).chain(&agent) {
+            let copy = new.join(file.strip_prefix(from).map_err(io::Error::other)?);
+            copy.parent().map_or(Ok(()), fs::create_dir_all)?;
+            executable::copy(file, &copy)?;
+        }
+    } else {
+        executable::copy(from, &new)?;
     }
-    let Files { program, agent } = external::of_folder(from)?;
-    if to.exists() {
+    if to.is_dir() && !to.is_symlink() {
         fs::remove_dir_all(to)?;
+    } else if fs::symlink_metadata(to).is_ok() {
+        fs::remove_file(to)?;
     }
-    for file in std::iter::once(&program).chain(&agent) {
-        let copy = to.join(file.strip_prefix(from).map_err(io::Error::other)?);
-        copy.parent().map_or(Ok(()), fs::create_dir_all)?;
-        executable::copy(file, &copy)?;
-    }
-    Ok(())
+    fs::rename(new, to)
 }
 
 fn place(id: &str) -> PathBuf {
@@ -80,11 +85,15 @@ mod tests {
             fs::write(opt.join(name), name).unwrap();
         }
         let to = folder.path().join("copy");
-        for _ in 0..2 {
-            take(&opt, &to).unwrap();
+        // Another kind of program was there before, or the same one.
+        for from in [Path::new("/bin/true"), &opt, &opt, &to] {
+            take(from, &to).unwrap();
         }
         let agent = Some(to.join("bottlecap/agent"));
         assert_eq!(external::of_folder(&to).unwrap(), Files { program: to.join("extensions/agent"), agent });
         assert!(!to.join("bottlecap/manifest.json").exists());
+        take(Path::new("/bin/true"), &to).unwrap();
+        assert!(to.is_file());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing unfinished is left");
     }
 }

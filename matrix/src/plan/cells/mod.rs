@@ -5,9 +5,10 @@ mod subsets;
 mod two_levels;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::{Alias, Arguments, Cell, CellKind, DesignName, Error, Plan, SCHEMA, conditions};
-use crate::build::external::Form;
+use crate::build::external::{self, Form};
 use crate::manifest::{Choice, Factor, Levels, Manifest, Status, WrongChoice};
 
 /// The cells of a design, and what one has to know about them.
@@ -204,14 +205,18 @@ fn externals(arguments: &Arguments) -> Result<Vec<Cell>, Error> {
     if let Some(name) = arguments.own_payload.iter().find(unknown) {
         return Err(Error::ExternalName { option: "own-payload", name: name.clone() });
     }
-    let cells = arguments.external.iter().map(|external| {
-        let path = external.path.canonicalize().ok().filter(|path| Form::of(path).is_some());
-        let variables = arguments.external_env.iter().filter(|variable| variable.external == external.name);
+    let cells = arguments.external.iter().map(|given| {
+        let is_one = |path: &PathBuf| match Form::of(path) {
+            Some(Form::Folder) => external::of_folder(path).is_ok(),
+            form => form.is_some(),
+        };
+        let path = given.path.canonicalize().ok().filter(is_one);
+        let variables = arguments.external_env.iter().filter(|variable| variable.external == given.name);
         let environment = variables.map(|variable| (variable.key.clone(), variable.value.clone())).collect();
-        let path = path.ok_or_else(|| Error::ExternalPath(external.path.clone()))?;
-        let own_payload = arguments.own_payload.contains(&external.name);
+        let path = path.ok_or_else(|| Error::ExternalPath(given.path.clone()))?;
+        let own_payload = arguments.own_payload.contains(&given.name);
         let kind = CellKind::External { path, environment, own_payload };
-        Ok(Cell { id: external.name.clone(), kind, levels: BTreeMap::new() })
+        Ok(Cell { id: given.name.clone(), kind, levels: BTreeMap::new() })
     });
     cells.collect()
 }
