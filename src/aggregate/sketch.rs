@@ -295,6 +295,12 @@ mod tests {
     }
 
     #[test]
+    fn the_least_value_that_counts_has_a_bin_of_its_own() {
+        assert_eq!((key(MIN_VALUE), key(-MIN_VALUE)), (1, -1));
+        assert_eq!(key(MIN_VALUE / 2.0), 0);
+    }
+
+    #[test]
     fn bins_of_more_than_the_wire_can_count_saturate() {
         let mut sketch = Sketch { count: u64::MAX, max: 1.0, ..Sketch::default() };
         sketch.bins.extend([(1, u64::MAX), (2, 5)]);

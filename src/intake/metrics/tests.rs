@@ -163,6 +163,19 @@ fn an_entry_that_is_too_large_goes_alone() {
 }
 
 #[test]
+fn a_request_may_be_as_long_as_the_bound_and_no_longer() {
+    let (settings, entry) = (settings(), series::Entry { metric: "a".to_owned(), ..series::Entry::default() });
+    let drafts_within = |max_bytes: usize| {
+        let mut requests = Requests::new(Kind::Series, max_bytes, &settings);
+        requests.push(&entry);
+        requests.push(&entry);
+        requests.finish()
+    };
+    let both = drafts_within(1000)[0].body.len();
+    assert_eq!((drafts_within(both).len(), drafts_within(both - 1).len()), (1, 2));
+}
+
+#[test]
 fn every_draft_goes_to_the_additional_endpoints_too() {
     let endpoint = Endpoint { url: "https://a.example".to_owned(), api_key: ApiKey::clean("key").unwrap() };
     let settings = Metrics { additional_endpoints: vec![Arc::new(endpoint)], ..settings() };
