@@ -279,7 +279,7 @@ fn options_that_are_named_are_options() {
 #[test]
 fn the_usual_glibc_is_that_of_the_help() {
     let help = matrix(&["layer", "--help"]);
-    let usual = between(between(&help, "--glibc-floor <VERSION>", "--accept"), "[default: ", "]");
+    let usual = between(between(&help, "--glibc-floor <VERSION>", "--outside"), "[default: ", "]");
     assert_says("docs/layers.md", &format!("`--glibc-floor`, {usual} if nothing is said"));
 }
 

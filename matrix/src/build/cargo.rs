@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::Failure;
 use super::recipe::Recipe;
-use super::{paths, sources, surroundings};
+use super::{environment, paths, sources};
 use crate::flavour::Tools;
 use crate::invoke::build::Profile;
 use crate::workspace;
@@ -37,15 +37,15 @@ pub struct Call {
     variables: BTreeMap<String, String>,
     manifest: PathBuf,
     /// None for where the workspace itself is built, and what it needs is there already.
-    apart: Option<Apart>,
+    isolation: Option<Isolation>,
     profile: Profile,
     /// Whether the program keeps its names.
     named: bool,
 }
 
-/// A place in which nothing but the call decides what is built.
+/// Directories of an isolated build.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Apart {
+struct Isolation {
     target_directory: PathBuf,
     /// Cargo's.
     home: PathBuf,
@@ -71,18 +71,21 @@ impl Call {
         let folder = tools.folder().map_or_else(|| group.clone(), |of| format!("{of}-{group}"));
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
         let builds = absolute(builds.to_owned());
-        let apart =
-            (!shared).then(|| Apart { target_directory: builds.join(folder), home: surroundings::home(&builds) });
+        let isolation = (!shared).then(|| Isolation {
+            target_directory: builds.join(folder),
+            home: environment::isolated_cargo_home(&builds),
+        });
         let mut variables = recipe.variables(&[]);
-        if let Some(apart) = &apart {
-            let homes: Vec<PathBuf> = surroundings::users_home().into_iter().chain([apart.home.clone()]).collect();
+        if let Some(isolation) = &isolation {
+            let homes: Vec<PathBuf> =
+                environment::user_cargo_home().into_iter().chain([isolation.home.clone()]).collect();
             variables = recipe.variables(&paths::remapped(root, &homes));
-            // For the target, which keeps out what the surroundings say for all of them.
+            // For the target, which keeps out what the environment says for all of them.
             let name = tools.c_flags_variable();
             let flags = variables.get(&name).into_iter().cloned().chain(paths::remapped_in_c(root, &homes));
             let flags = flags.collect::<Vec<_>>().join(" ");
             variables.insert(name, flags);
-            variables.extend(apart.variables(root));
+            variables.extend(isolation.variables(root));
             // The tool knows it even where the build script would not: as root in somebody else's folder, or in the folder of another lock file.
             if let Ok(revision) = sources::revision(root) {
                 variables.insert("BOTTLECAP_GIT_SHA".to_owned(), revision);
@@ -98,7 +101,7 @@ impl Call {
             features: recipe.features.clone(),
             variables,
             manifest: absolute(recipe.workspace(root).join("Cargo.toml")),
-            apart,
+            isolation,
             profile: tools.profile,
             named: false,
         }
@@ -118,10 +121,10 @@ impl Call {
                 .map(Into::into)
                 .into();
         arguments.extend(self.options.iter().map(Into::into));
-        if let Some(apart) = &self.apart {
+        if let Some(isolation) = &self.isolation {
             arguments.extend(["--manifest-path".into(), self.manifest.clone().into()]);
             arguments.extend(["--target".into(), self.target.clone().into()]);
-            arguments.extend(["--target-dir".into(), apart.target_directory.clone().into()]);
+            arguments.extend(["--target-dir".into(), isolation.target_directory.clone().into()]);
         } else {
             arguments.extend(workspace::AS_TESTS_ARE_BUILT.map(Into::into));
         }
@@ -145,10 +148,10 @@ impl Call {
         let arguments = arguments.iter().map(|argument| quoted(&argument.to_string_lossy()));
         let command = self.command.as_ref().map_or_else(|| "cargo".to_owned(), |path| quoted(&path.to_string_lossy()));
         let call = variables.chain([command]).chain(arguments).collect::<Vec<_>>().join(" ");
-        match &self.apart {
+        match &self.isolation {
             Some(_) => {
                 let home = r#"PATH="$PATH" HOME="$HOME" ${RUSTUP_HOME:+RUSTUP_HOME="$RUSTUP_HOME"}"#;
-                format!("(cd {} && env -i {home} {call})", surroundings::TOP)
+                format!("(cd {} && env -i {home} {call})", environment::WORKING_DIRECTORY)
             }
             None => call,
         }
@@ -159,11 +162,11 @@ impl Call {
         self.run_beside(root, std::env::vars_os(), progress)
     }
 
-    /// The same where these are the variables of the surroundings.
+    /// The same where these are the variables of the calling process.
     pub(super) fn run_beside(
         &self,
         root: &Path,
-        surroundings: impl Iterator<Item = (OsString, OsString)>,
+        variables: impl Iterator<Item = (OsString, OsString)>,
         progress: &(dyn Fn(&str) + Sync),
     ) -> Result<Outcome, Failure> {
         let failure = |output: String| Failure { command: self.shell(), output };
@@ -172,11 +175,11 @@ impl Call {
             .as_ref()
             .map_or_else(workspace::cargo, |program| workspace::shell_environment(Command::new(program)));
         command.current_dir(root);
-        if let Some(apart) = &self.apart {
-            surroundings::close(&mut command, surroundings);
-            surroundings::prepare(&apart.home, root, surroundings::users_home().as_deref())
+        if let Some(isolation) = &self.isolation {
+            environment::restrict(&mut command, variables);
+            environment::prepare_cargo_home(&isolation.home, root, environment::user_cargo_home().as_deref())
                 .map_err(|error| failure(error.to_string()))?;
-            command.current_dir(surroundings::TOP);
+            command.current_dir(environment::WORKING_DIRECTORY);
         }
         command.args(self.arguments(Some("json-render-diagnostics")));
         command.envs(&self.variables);
@@ -205,11 +208,11 @@ pub fn quietly(command: &mut Command) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-impl Apart {
+impl Isolation {
     /// What cargo is told of the place. Above the workspace, it does not see which toolchain that names.
     fn variables(&self, root: &Path) -> BTreeMap<String, String> {
         let home = ("CARGO_HOME".to_owned(), self.home.to_string_lossy().into_owned());
-        let told = std::env::var("RUSTUP_TOOLCHAIN").ok().or_else(|| surroundings::toolchain(root).ok());
+        let told = std::env::var("RUSTUP_TOOLCHAIN").ok().or_else(|| environment::pinned_toolchain(root).ok());
         let toolchain = told.map(|toolchain| ("RUSTUP_TOOLCHAIN".to_owned(), toolchain));
         toolchain.into_iter().chain([home]).collect()
     }
@@ -229,11 +232,11 @@ fn quoted(text: &str) -> String {
 struct Message {
     executable: Option<PathBuf>,
     fresh: Option<bool>,
-    profile: Option<Compiled>,
+    profile: Option<ArtifactProfile>,
 }
 
 #[derive(Default, Deserialize)]
-struct Compiled {
+struct ArtifactProfile {
     opt_level: String,
 }
 

@@ -4,6 +4,7 @@
 //! features. What is built is asked what it is, copied away, hashed, and told in a line of `builds.jsonl`.
 
 mod cargo;
+pub mod environment;
 mod error;
 pub mod external;
 pub mod hash;
@@ -13,7 +14,6 @@ mod progress;
 pub mod recipe;
 mod run;
 pub mod sources;
-pub mod surroundings;
 mod testimony;
 mod work;
 

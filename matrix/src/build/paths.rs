@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::surroundings::users_home;
+use super::environment::user_cargo_home;
 
 /// Flags of rustc that tell a path below the root as `./…`, and one of a dependency, seen through one of these homes of cargo's, as `/crates/name-version/…`. A
 /// path with a blank in it cannot be told to cargo in a variable, and is left as it is.
@@ -30,7 +30,7 @@ fn replaced(root: &Path, homes: &[PathBuf]) -> impl Iterator<Item = (String, &'s
 pub fn named(program: &[u8], root: &Path) -> Option<String> {
     // Our own sources, and what is generated beside them; the root by itself may be as short as `/src`.
     let ours = ["src/", "target/"].map(|part| root.join(part));
-    let folders = ours.into_iter().chain(sources(&users_home().into_iter().collect::<Vec<_>>()));
+    let folders = ours.into_iter().chain(sources(&user_cargo_home().into_iter().collect::<Vec<_>>()));
     let mut texts = folders.map(|folder| folder.join("")).filter_map(|folder| folder.to_str().map(str::to_owned));
     texts.find(|text| program.windows(text.len()).any(|window| window == text.as_bytes()))
 }
@@ -40,7 +40,7 @@ const USUAL: &str = "index.crates.io-1949cf8c6b5b557f";
 
 /// Where cargo unpacks the dependencies, one folder for each registry, sorted, as seen through each of these homes.
 fn sources(homes: &[PathBuf]) -> Vec<PathBuf> {
-    let folders = users_home().and_then(|home| std::fs::read_dir(home.join("registry/src")).ok());
+    let folders = user_cargo_home().and_then(|home| std::fs::read_dir(home.join("registry/src")).ok());
     let mut names: Vec<_> = folders.into_iter().flatten().flatten().map(|folder| folder.file_name()).collect();
     names.push(USUAL.into());
     names.sort();

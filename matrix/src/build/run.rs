@@ -12,7 +12,7 @@ use super::ledger::Ledger;
 use super::progress::Progress;
 use super::recipe::Recipe;
 use super::work::{Job, Workshop};
-use super::{Built, Error, Failure, Origin, sources, surroundings};
+use super::{Built, Error, Failure, Origin, environment, sources};
 use crate::flavour::{Flavours, Toolbox, Tools};
 use crate::invoke::build::{Profile, target_directory};
 use crate::manifest::{Manifest, check};
@@ -174,8 +174,8 @@ fn all(workshop: &Workshop, cells: &[Cell], ledger: &mut Ledger) -> Result<End, 
     let is_current = |job: &Job| ledger.line(&job.cell().id).is_some_and(|line| workshop.is_current(job, line));
     let (current, due): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_current);
     Flavours::embedded()?.check_programs(due.iter().map(|job| &job.cell().levels))?;
-    let mut ignored = surroundings::ignored(std::env::vars_os().map(|(name, _)| name));
-    ignored.extend(surroundings::dropped(&workshop.root, surroundings::users_home().as_deref()));
+    let mut ignored = environment::ignored_variables(std::env::vars_os().map(|(name, _)| name));
+    ignored.extend(environment::ignored_config_tables(&workshop.root, environment::user_cargo_home().as_deref()));
     if !due.is_empty() && !ignored.is_empty() {
         eprintln!(
             "note: set here, and kept out of every build so that it is the same everywhere: {}",

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{hash, surroundings};
+use super::{environment, hash};
 
 /// What a build of the extension is made from, apart from the compiler that the toolchain file names.
 const PARTS: [&str; 8] =
@@ -111,7 +111,7 @@ pub fn commit_time(root: &Path) -> io::Result<String> {
 
 /// The compiler that the folder's toolchain file names, as it calls itself; `unknown` where there is none.
 pub fn compiler(root: &Path) -> String {
-    let output = surroundings::rustc(root).arg("--version").output();
+    let output = environment::rustc(root).arg("--version").output();
     let output = output.ok().filter(|output| output.status.success());
     output.map_or_else(|| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

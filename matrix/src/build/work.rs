@@ -13,7 +13,7 @@ use super::cargo::{self, Call, Outcome};
 use super::external::{self, Files, Form};
 use super::recipe::{DEFAULT_OPT_LEVEL, Recipe};
 use super::testimony::Testimony;
-use super::{Built, Failure, Origin, hash, sources, surroundings};
+use super::{Built, Failure, Origin, environment, hash, sources};
 use crate::executable;
 use crate::flavour::Toolbox;
 use crate::invoke::build::Profile;
@@ -230,7 +230,7 @@ impl Workshop<'_> {
     fn floor(&self, job: &Job) -> Result<Made, Failure> {
         let new = self.unfinished(job)?;
         let source = new.path().join("floor.rs");
-        let mut command = surroundings::rustc(&self.root);
+        let mut command = environment::rustc(&self.root);
         command.args(["--edition", "2024", "--target", &cargo::target()]);
         for option in ["opt-level=z", "panic=abort", "strip=symbols", "codegen-units=1", "target-feature=+crt-static"] {
             command.args(["-C", option]);

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Error;
-use crate::build::surroundings;
+use crate::build::environment;
 use crate::layer::parts::version;
 
 /// Refuses a compiler that is not the one that `rust-toolchain.toml` names. `compiler` is as in `rustc --version`.
 pub(super) fn check(root: &Path, compiler: &str) -> Result<(), Error> {
-    let pinned = surroundings::toolchain(root)
+    let pinned = environment::pinned_toolchain(root)
         .map_err(|source| Error::File { path: root.join("rust-toolchain.toml"), source })?;
     if version(compiler) == pinned { Ok(()) } else { Err(Error::Toolchain { pinned, found: compiler.to_owned() }) }
 }
@@ -23,7 +23,7 @@ pub(super) fn first_line(program: &Path, question: &str) -> String {
 
 /// Where the toolchain is that the workspace in `root` names.
 pub(super) fn sysroot(root: &Path) -> PathBuf {
-    let output = surroundings::rustc(root).args(["--print", "sysroot"]).output();
+    let output = environment::rustc(root).args(["--print", "sysroot"]).output();
     output.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())).unwrap_or_default()
 }
 

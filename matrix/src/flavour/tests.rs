@@ -41,7 +41,7 @@ fn a_switch_that_a_flavour_cannot_have_is_refused_with_the_reason_and_the_remedy
         ("baseline", Arm64, Libc::Gnu, "static=off", "`--features static,fixed-address`"),
         ("ship-fips", X86_64, Libc::Musl, "crypto=fips", "leave --libc out"),
         ("ship-fips-fixed-address-static", X86_64, Libc::Gnu, "crypto=fips", "`--features static`"),
-        ("ship-fips", Arm64, Libc::Gnu, "crypto=fips", "`--accept-open-compliance`"),
+        ("ship-fips", Arm64, Libc::Gnu, "crypto=fips", "`--outside-certificate`"),
     ];
     for (cell, architecture, libc, choice, reason) in cases {
         let error = chosen(cell, architecture, libc, "2.26").unwrap_err();

@@ -109,7 +109,7 @@ pub struct Arguments {
 
     /// Makes what can be built where nobody here can say whether it still is what it is called: FIPS for arm64
     #[arg(long)]
-    pub accept_open_compliance: bool,
+    pub outside_certificate: bool,
 
     /// Refuses sources that differ from their commit, or have none
     #[arg(long)]
@@ -188,7 +188,7 @@ fn wanted(arguments: &Arguments) -> Result<Wanted, Error> {
         return Err(Error::Floor(glibc_floor));
     }
     let architecture = arguments.arch.unwrap_or_else(Architecture::of_this_machine);
-    let accepts_open = arguments.accept_open_compliance;
+    let accepts_open = arguments.outside_certificate;
     Ok(Wanted { architecture, libc: arguments.libc, glibc_floor, accepts_open })
 }
 

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
+use crate::build::environment;
 use crate::build::recipe::Recipe;
-use crate::build::surroundings;
 use crate::workspace;
 
 /// Our own package.
@@ -169,7 +169,7 @@ fn cargo<'a>(
     let failed = |reason: String| Error::Cargo { verb, reason };
     // With the variables that the build had.
     let mut command: Command = workspace::cargo();
-    surroundings::close(&mut command, std::env::vars_os());
+    environment::restrict(&mut command, std::env::vars_os());
     command.current_dir(workspace).arg(verb).args(arguments).args(features).stdin(Stdio::null());
     let output = command.output().map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {

@@ -1,8 +1,8 @@
-//! What of the machine reaches a build: nothing that decides what comes of it.
+//! The environment of isolated builds: an allowlist of variables, and a cargo home without the user's build settings.
 //!
-//! `CFLAGS` in a shell, or `[profile.release]` in the user's own configuration of cargo, would make another program under the name of the one that was asked
-//! for, and it would stay when they are gone. So what is measured or shipped is built with the variables that are named here alone, and with a home of cargo's
-//! whose caches are the user's, and whose configuration is the part of the user's that tells where crates come from.
+//! `CFLAGS` in a shell, or `[profile.release]` in the user's cargo configuration, would change the program under its name, and the changed program would stay
+//! after they are gone. Programs that are measured or shipped are therefore built with the variables listed here, and with a cargo home of their own: it shares the
+//! user's caches and credentials, and its configuration has only the tables that say where crates come from.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -14,8 +14,8 @@ use std::process::Command;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-/// Variables that say who and where somebody is, how to reach the network, and how loud to be.
-const PASSED: [&str; 23] = [
+/// Variables that a build inherits: user, paths, network access and verbosity.
+const ALLOWED_VARIABLES: [&str; 23] = [
     "CARGO_BUILD_JOBS",
     "GIT_ASKPASS",
     "GIT_SSH_COMMAND",
@@ -40,12 +40,12 @@ const PASSED: [&str; 23] = [
     "USER",
     "XDG_CACHE_HOME",
 ];
-const PASSED_IN_ANY_CASE: [&str; 4] = ["all_proxy", "http_proxy", "https_proxy", "no_proxy"];
-const PASSED_FAMILIES: [&str; 6] =
+const PROXY_VARIABLES: [&str; 4] = ["all_proxy", "http_proxy", "https_proxy", "no_proxy"];
+const ALLOWED_PREFIXES: [&str; 6] =
     ["CARGO_CACHE_", "CARGO_CREDENTIAL_ALIAS_", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_TERM_"];
 
-/// Variables of which somebody may believe that they change what is built, because elsewhere they do.
-const DECIDING: [&str; 21] = [
+/// Variables that change ordinary builds and are ignored in isolated ones; a note names those that are set.
+const BUILD_VARIABLES: [&str; 21] = [
     "AR",
     "C_INCLUDE_PATH",
     "CARGO_BUILD_RUSTFLAGS",
@@ -68,7 +68,7 @@ const DECIDING: [&str; 21] = [
     "RUSTC_WRAPPER",
     "RUSTFLAGS",
 ];
-const DECIDING_FAMILIES: [&str; 13] = [
+const BUILD_PREFIXES: [&str; 13] = [
     "AR_",
     "AWS_LC_",
     "CARGO_PROFILE_",
@@ -84,16 +84,16 @@ const DECIDING_FAMILIES: [&str; 13] = [
     "ZSTD_SYS_",
 ];
 
-/// The tables of cargo's configuration that tell where crates come from and how to get there.
-const KEPT: [&str; 6] = ["credential-alias", "http", "net", "registries", "registry", "source"];
-/// Keys of those whose values are paths, relative to the folder around `.cargo`.
-const PATHS: [&str; 4] = ["cainfo", "directory", "local-registry", "proxy-cainfo"];
-/// What cargo keeps in its home beside its configuration. Its locks are shared as well, so that two builds do not unpack the same crate.
-const CACHES: [&str; 7] =
+/// Tables of cargo's configuration that say where crates come from and how to download them.
+const KEPT_TABLES: [&str; 6] = ["credential-alias", "http", "net", "registries", "registry", "source"];
+/// Keys in those tables whose values are paths relative to the parent directory of `.cargo`.
+const PATH_KEYS: [&str; 4] = ["cainfo", "directory", "local-registry", "proxy-cainfo"];
+/// Entries of the user's cargo home that the isolated one links to. The lock files are among them, so that two builds do not unpack the same crate.
+const SHARED_ENTRIES: [&str; 7] =
     ["registry", "git", "credentials", "credentials.toml", ".package-cache", ".package-cache-mutate", ".global-cache"];
 
-/// A folder above which cargo finds no configuration but the system's.
-pub const TOP: &str = "/";
+/// The working directory of isolated builds: from here, cargo finds no configuration but that of the root directory.
+pub const WORKING_DIRECTORY: &str = "/";
 
 /// The part of `rust-toolchain.toml` that counts here.
 #[derive(Deserialize)]
@@ -106,65 +106,65 @@ struct Toolchain {
     channel: String,
 }
 
-/// Takes from a command every variable but those of `all` that are passed on.
-pub fn close(command: &mut Command, all: impl Iterator<Item = (OsString, OsString)>) {
-    command.env_clear().envs(all.filter(|(name, _)| is_passed(name)));
+/// Replaces the environment of a command by the allowed variables among `all`.
+pub fn restrict(command: &mut Command, all: impl Iterator<Item = (OsString, OsString)>) {
+    command.env_clear().envs(all.filter(|(name, _)| is_allowed(name)));
 }
 
-/// Those of these variables that would decide what is built, if they reached it.
-pub fn ignored(all: impl Iterator<Item = OsString>) -> Vec<String> {
+/// The build variables among `all`, sorted; isolated builds ignore them.
+pub fn ignored_variables(all: impl Iterator<Item = OsString>) -> Vec<String> {
     let names = all.map(|name| name.to_string_lossy().into_owned());
-    let mut names: Vec<String> = names.filter(|name| is_deciding(name)).collect();
+    let mut names: Vec<String> = names.filter(|name| is_build_variable(name)).collect();
     names.sort();
     names
 }
 
-fn is_passed(name: &OsStr) -> bool {
+fn is_allowed(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
-    PASSED.contains(&name.as_ref())
-        || PASSED_IN_ANY_CASE.contains(&name.to_lowercase().as_str())
-        || PASSED_FAMILIES.iter().any(|family| name.starts_with(family))
+    ALLOWED_VARIABLES.contains(&name.as_ref())
+        || PROXY_VARIABLES.contains(&name.to_lowercase().as_str())
+        || ALLOWED_PREFIXES.iter().any(|family| name.starts_with(family))
 }
 
-fn is_deciding(name: &str) -> bool {
-    DECIDING.contains(&name)
-        || DECIDING_FAMILIES.iter().any(|family| name.starts_with(family))
+fn is_build_variable(name: &str) -> bool {
+    BUILD_VARIABLES.contains(&name)
+        || BUILD_PREFIXES.iter().any(|family| name.starts_with(family))
         || (name.starts_with("CARGO_TARGET_") && !["CARGO_TARGET_DIR", "CARGO_TARGET_TMPDIR"].contains(&name))
 }
 
-/// The home of cargo for what is built in this directory.
-pub fn home(builds: &Path) -> PathBuf {
+/// The cargo home of builds in this directory.
+pub fn isolated_cargo_home(builds: &Path) -> PathBuf {
     builds.join("cargo-home")
 }
 
-/// The user's home of cargo.
-pub fn users_home() -> Option<PathBuf> {
+/// The user's cargo home: `CARGO_HOME`, or `.cargo` in `HOME`.
+pub fn user_cargo_home() -> Option<PathBuf> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
     home.and_then(|home| std::path::absolute(home).ok())
 }
 
-/// The toolchain that the workspace names.
-pub fn toolchain(root: &Path) -> io::Result<String> {
+/// The channel in `rust-toolchain.toml` of the workspace in `root`.
+pub fn pinned_toolchain(root: &Path) -> io::Result<String> {
     let text = fs::read_to_string(root.join("rust-toolchain.toml"))?;
     toml::from_str::<ToolchainFile>(&text).map(|file| file.toolchain.channel).map_err(io::Error::other)
 }
 
-/// The compiler with which builds of the workspace in `root` compile.
+/// A command for the `rustc` of isolated builds of the workspace in `root`.
 pub fn rustc(root: &Path) -> Command {
     let mut command = Command::new("rustc");
-    close(&mut command, std::env::vars_os());
+    restrict(&mut command, std::env::vars_os());
     command.current_dir(root);
     command
 }
 
-/// The tables of cargo's configuration that do not reach a build of the workspace in `root`, with their folders.
-pub fn dropped(root: &Path, users: Option<&Path>) -> Vec<String> {
+/// Tables of cargo's configuration that isolated builds of the workspace in `root` ignore, with their directories.
+pub fn ignored_config_tables(root: &Path, users: Option<&Path>) -> Vec<String> {
     let folders = root.ancestors().map(|folder| folder.join(".cargo")).chain(users.map(Path::to_owned));
     let mut dropped: Vec<String> = folders
         .filter_map(|folder| Some((read(&folder).ok()?, folder)))
         .flat_map(|(config, folder)| {
-            let names: Vec<String> = config.keys().filter(|name| !is_harmless(name)).cloned().collect();
+            let names: Vec<String> = config.keys().filter(|name| !is_kept(name)).cloned().collect();
             names.into_iter().map(move |name| format!("[{name}] of {}", folder.display()))
         })
         .collect();
@@ -174,22 +174,22 @@ pub fn dropped(root: &Path, users: Option<&Path>) -> Vec<String> {
 }
 
 /// Whether a table tells where crates come from, or nothing about builds.
-fn is_harmless(name: &str) -> bool {
-    KEPT.contains(&name) || ["alias", "cache", "term"].contains(&name)
+fn is_kept(name: &str) -> bool {
+    KEPT_TABLES.contains(&name) || ["alias", "cache", "term"].contains(&name)
 }
 
-/// Makes a home of cargo's for builds of the workspace in `root`, beside the user's own.
-pub fn prepare(home: &Path, root: &Path, users: Option<&Path>) -> io::Result<()> {
-    refuse_the_systems(&read(&Path::new(TOP).join(".cargo"))?)?;
+/// Creates or updates the cargo home of isolated builds of the workspace in `root`.
+pub fn prepare_cargo_home(home: &Path, root: &Path, users: Option<&Path>) -> io::Result<()> {
+    check_root_config(&read(&Path::new(WORKING_DIRECTORY).join(".cargo"))?)?;
     fs::create_dir_all(home)?;
     let mut kept = Table::new();
     for folder in root.ancestors() {
-        merge(&mut kept, sources_of(read(&folder.join(".cargo"))?, folder));
+        merge(&mut kept, kept_tables(read(&folder.join(".cargo"))?, folder));
     }
     if let Some(users) = users {
         let around = users.parent().unwrap_or(users);
-        merge(&mut kept, sources_of(read(users)?, around));
-        for name in CACHES {
+        merge(&mut kept, kept_tables(read(users)?, around));
+        for name in SHARED_ENTRIES {
             link(&users.join(name), &home.join(name))?;
         }
     }
@@ -220,18 +220,18 @@ fn read(folder: &Path) -> io::Result<Table> {
 }
 
 /// Cargo reads the configuration at the top for every folder, and nothing keeps it out.
-fn refuse_the_systems(config: &Table) -> io::Result<()> {
-    match config.keys().find(|name| !is_harmless(name)) {
+fn check_root_config(config: &Table) -> io::Result<()> {
+    match config.keys().find(|name| !is_kept(name)) {
         Some(name) => Err(io::Error::other(format!(
-            "cargo's configuration in {TOP}.cargo has [{name}], which would reach every build on this machine; take it out, or move it to the home of a user"
+            "cargo's configuration in {WORKING_DIRECTORY}.cargo has [{name}], which would reach every build on this machine; take it out, or move it to the home of a user"
         ))),
         None => Ok(()),
     }
 }
 
 /// The part that tells where crates come from, with paths that hold elsewhere.
-fn sources_of(config: Table, around: &Path) -> Table {
-    let mut kept: Table = config.into_iter().filter(|(name, _)| KEPT.contains(&name.as_str())).collect();
+fn kept_tables(config: Table, around: &Path) -> Table {
+    let mut kept: Table = config.into_iter().filter(|(name, _)| KEPT_TABLES.contains(&name.as_str())).collect();
     make_absolute(&mut kept, around);
     kept
 }
@@ -240,7 +240,7 @@ fn make_absolute(table: &mut Table, around: &Path) {
     for (key, value) in table.iter_mut() {
         match value {
             Value::Table(table) => make_absolute(table, around),
-            Value::String(path) if PATHS.contains(&key.as_str()) => {
+            Value::String(path) if PATH_KEYS.contains(&key.as_str()) => {
                 *path = around.join(&*path).to_string_lossy().into_owned();
             }
             _ => {}
@@ -283,5 +283,5 @@ fn link(to: &Path, from: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[path = "surroundings_tests.rs"]
+#[path = "environment_tests.rs"]
 mod tests;

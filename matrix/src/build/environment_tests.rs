@@ -86,7 +86,7 @@ fn where_crates_come_from_is_what_the_nearest_configuration_says() {
     fs::write(users.join("credentials.toml"), "").unwrap();
     let home = folder.path().join("home");
     for _ in 0..2 {
-        prepare(&home, &root, Some(&users)).unwrap();
+        prepare_cargo_home(&home, &root, Some(&users)).unwrap();
     }
     let config = read(&home).unwrap();
     let expected = format!(
@@ -97,13 +97,13 @@ fn where_crates_come_from_is_what_the_nearest_configuration_says() {
     assert_eq!(fs::canonicalize(home.join("registry")).unwrap(), users.join("registry").canonicalize().unwrap());
     assert!(home.join("credentials.toml").exists());
     let another = folder.path().join("another");
-    prepare(&home, &root, Some(&another)).unwrap();
+    prepare_cargo_home(&home, &root, Some(&another)).unwrap();
     assert_eq!(fs::read_link(home.join("git")).unwrap(), another.join("git"), "the user's home has moved");
     fs::remove_file(home.join("git")).unwrap();
     fs::create_dir_all(home.join("git/db")).unwrap();
-    prepare(&home, &root, Some(&another)).unwrap();
+    prepare_cargo_home(&home, &root, Some(&another)).unwrap();
     assert!(home.join("git").is_symlink(), "cargo had made a folder of its own");
-    let told = dropped(&root, Some(&users));
+    let told = ignored_config_tables(&root, Some(&users));
     let expected = format!("[build] of {}", users.display());
     assert!(told.contains(&expected) && !told.iter().any(|table| table.contains("[net]")), "{told:?}");
 }
@@ -113,14 +113,14 @@ fn broken_configuration_is_told_by_its_place() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join(".cargo")).unwrap();
     fs::write(folder.path().join(".cargo/config.toml"), "no").unwrap();
-    let error = prepare(&folder.path().join("home"), folder.path(), None).unwrap_err().to_string();
+    let error = prepare_cargo_home(&folder.path().join("home"), folder.path(), None).unwrap_err().to_string();
     assert!(error.contains(".cargo/config.toml cannot be read"), "{error}");
 }
 
 #[test]
 fn what_no_build_can_be_kept_from_is_refused() {
-    assert!(refuse_the_systems(&"[source.a]\n[alias]\n".parse().unwrap()).is_ok());
-    let error = refuse_the_systems(&"[profile.release]\nlto = false".parse().unwrap()).unwrap_err().to_string();
+    assert!(check_root_config(&"[source.a]\n[alias]\n".parse().unwrap()).is_ok());
+    let error = check_root_config(&"[profile.release]\nlto = false".parse().unwrap()).unwrap_err().to_string();
     assert!(error.contains("[profile]"), "{error}");
 }
 
@@ -128,10 +128,10 @@ fn what_no_build_can_be_kept_from_is_refused() {
 fn variables_that_reach_nothing_are_named() {
     let names = ["CFLAGS", "CC_x86_64", "CARGO_TARGET_DIR", "CARGO_TARGET_X_LINKER", "PATH", "HOME", "TARGET_CFLAGS"];
     assert_eq!(
-        ignored(names.map(OsString::from).into_iter()),
+        ignored_variables(names.map(OsString::from).into_iter()),
         ["CARGO_TARGET_X_LINKER", "CC_x86_64", "CFLAGS", "TARGET_CFLAGS"]
     );
-    for name in names.into_iter().chain(DECIDING) {
-        assert!(!(is_passed(name.as_ref()) && is_deciding(name)), "{name}");
+    for name in names.into_iter().chain(BUILD_VARIABLES) {
+        assert!(!(is_allowed(name.as_ref()) && is_build_variable(name)), "{name}");
     }
 }
