@@ -113,7 +113,8 @@ pub fn built(folder: &Path, levels: &[Levels]) -> Vec<Built> {
     assert!(status.success(), "a cell of {} could not be built", folder.display());
     let lines = fs::read_to_string(folder.join(build::FILE)).unwrap();
     let lines = build::latest(lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect());
-    let by_cell: BTreeMap<String, Built> = lines.into_iter().map(|built| (built.cell.clone(), built)).collect();
+    let located = lines.into_iter().map(|built| (built.cell.clone(), built.located(folder)));
+    let by_cell: BTreeMap<String, Built> = located.collect();
     plan.cells.iter().map(|cell| by_cell.get(&cell.id).unwrap().clone()).collect()
 }
 
