@@ -186,7 +186,9 @@ mod tests {
                 levels.insert(factor.name.clone(), level.name.to_owned());
                 let cell = format!("ship+{}={}", factor.name, level.name);
                 for flavour in flavours {
-                    assert!(budgets.of(&cell, flavour, &levels).is_some(), "{cell}@{flavour}");
+                    let (_, budget) = budgets.of(&cell, flavour, &levels).unwrap();
+                    let complaints = limits::complaints(budget.zipped, budget.unzipped);
+                    assert_eq!(complaints, Vec::<String>::new(), "{cell}@{flavour}");
                 }
             }
         }

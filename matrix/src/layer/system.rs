@@ -45,10 +45,23 @@ impl Package {
     pub fn purl(&self) -> String {
         let vendor = self.distribution.split('-').next().unwrap_or_default();
         let mut qualifiers = vec![("arch", self.architecture.as_str()), ("distro", self.distribution.as_str())];
-        if self.source != self.name {
-            qualifiers.push(("upstream", &self.source));
+        let upstream = self.upstream();
+        if upstream != self.name {
+            qualifiers.push(("upstream", &upstream));
         }
         purl("deb", &format!("{vendor}/{}", self.name), &self.version, &qualifiers)
+    }
+}
+
+impl Package {
+    /// The source package that advisories name. Debian builds the libraries of its cross compilers from packages of their own, whose versions are those of the usual
+    /// sources with `cross` and a number behind them.
+    fn upstream(&self) -> String {
+        let Some((version, _)) = self.version.split_once("cross").filter(|_| self.name.ends_with("-cross")) else {
+            return self.source.clone();
+        };
+        let source = if self.name.starts_with("libc6") { "glibc" } else { self.source.trim_end_matches("-cross") };
+        format!("{source}@{version}")
     }
 }
 
@@ -113,6 +126,14 @@ mod tests {
         let own = Package { source: package.name.clone(), ..package };
         assert!(own.purl().ends_with("?arch=amd64&distro=debian-12"));
         assert_eq!(super::package("libc6-dev\n2.36-9\namd64\n\nSomebody\n"), None);
+        for (name, version, source, upstream) in [
+            ("libc6-dev-arm64-cross", "2.36-8cross1", "cross-toolchain-base", "glibc%402.36-8"),
+            ("libgcc-12-dev-arm64-cross", "12.2.0-14cross1", "gcc-12-cross", "gcc-12%4012.2.0-14"),
+        ] {
+            let answer = format!("{name}\n{version}\nall\n{source}\nSomebody\n");
+            let package = Package { distribution: "debian-12".to_owned(), ..super::package(&answer).unwrap() };
+            assert!(package.purl().ends_with(&format!("&upstream={upstream}")), "{}", package.purl());
+        }
     }
 
     #[test]
