@@ -68,7 +68,7 @@ const BUILD_VARIABLES: [&str; 21] = [
     "RUSTC_WRAPPER",
     "RUSTFLAGS",
 ];
-const BUILD_PREFIXES: [&str; 13] = [
+const BUILD_PREFIXES: [&str; 17] = [
     "AR_",
     "AWS_LC_",
     "CARGO_PROFILE_",
@@ -77,10 +77,14 @@ const BUILD_PREFIXES: [&str; 13] = [
     "CMAKE_",
     "CXXFLAGS_",
     "CXX_",
-    "HOST_C",
+    "HOST_CC",
+    "HOST_CFLAGS",
+    "HOST_CXX",
     "JEMALLOC_SYS_",
     "TARGET_AR",
-    "TARGET_C",
+    "TARGET_CC",
+    "TARGET_CFLAGS",
+    "TARGET_CXX",
     "ZSTD_SYS_",
 ];
 

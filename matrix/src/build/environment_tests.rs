@@ -126,7 +126,16 @@ fn what_no_build_can_be_kept_from_is_refused() {
 
 #[test]
 fn variables_that_reach_nothing_are_named() {
-    let names = ["CFLAGS", "CC_x86_64", "CARGO_TARGET_DIR", "CARGO_TARGET_X_LINKER", "PATH", "HOME", "TARGET_CFLAGS"];
+    let names = [
+        "CFLAGS",
+        "CC_x86_64",
+        "CARGO_TARGET_DIR",
+        "CARGO_TARGET_X_LINKER",
+        "PATH",
+        "HOME",
+        "TARGET_CFLAGS",
+        "TARGET_CPU",
+    ];
     assert_eq!(
         ignored_variables(names.map(OsString::from).into_iter()),
         ["CARGO_TARGET_X_LINKER", "CC_x86_64", "CFLAGS", "TARGET_CFLAGS"]
