@@ -15,8 +15,9 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 /// Variables that a build inherits: user, paths, network access and verbosity.
-const ALLOWED_VARIABLES: [&str; 23] = [
+const ALLOWED_VARIABLES: [&str; 24] = [
     "CARGO_BUILD_JOBS",
+    "CARGO_HOME",
     "GIT_ASKPASS",
     "GIT_SSH_COMMAND",
     "GOCACHE",

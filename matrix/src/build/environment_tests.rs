@@ -140,6 +140,8 @@ fn variables_that_reach_nothing_are_named() {
         ignored_variables(names.map(OsString::from).into_iter()),
         ["CARGO_TARGET_X_LINKER", "CC_x86_64", "CFLAGS", "TARGET_CFLAGS"]
     );
+    // Where cargo finds what it has downloaded, unless a build has a home of its own.
+    assert!(is_allowed("CARGO_HOME".as_ref()));
     for name in names.into_iter().chain(BUILD_VARIABLES) {
         assert!(!(is_allowed(name.as_ref()) && is_build_variable(name)), "{name}");
     }
