@@ -252,8 +252,7 @@ impl Flusher {
 
     /// Gives up everything whose arrival was not confirmed; all that was given up in this sandbox's life.
     pub fn drop_unconfirmed(&mut self) -> Dropped {
-        let keyless = matches!(&self.client, ClientState::Ready(ready) if ready.api_key.key().is_none());
-        if keyless && !self.destinations.have_nothing_queued() {
+        if self.lacks_key() {
             log::error!("LOGS | METRICS | Skipping flushing: Failed to resolve API key");
         }
         let mut unconfirmed = self.compressing.take().map_or(Dropped::default(), |compressing| compressing.items);
@@ -264,6 +263,12 @@ impl Flusher {
         }
         self.drops.count(unconfirmed);
         self.drops.total()
+    }
+
+    /// Whether something could not be sent because there is no API key.
+    fn lacks_key(&self) -> bool {
+        let keyless = matches!(&self.client, ClientState::Ready(ready) if ready.api_key.key().is_none());
+        keyless && !self.destinations.have_nothing_queued()
     }
 
     /// Asks for the key, if it is not known or has got old and nobody is asking. Without this, it is asked for at the first flush.

@@ -11,6 +11,9 @@ use crate::{
     intake::{Kind, key::Function},
 };
 
+#[path = "flusher_memory_tests.rs"]
+mod memory;
+
 /// Uncompressed logs that go to the primary intake and to these others.
 fn batch(name: impl Into<Vec<u8>>, bytes: usize, others: &[Arc<Endpoint>]) -> UnsealedPayload {
     let mut body = name.into();
@@ -56,6 +59,7 @@ async fn flush_tries_three_times_after_pauses_that_double_and_then_leaves_the_pa
     let intake = TestIntake::start(Reply::Status(500)).await;
     let mut flusher = Flusher::new(Some(intake.client()), None);
     flusher.start([named("a")]);
+    assert!(!flusher.lacks_key(), "what waits has one");
     let mut requests = Vec::new();
     for pause in [0, 35, 10, 70, 15, 10_000] {
         pass(&mut flusher, Duration::from_millis(pause)).await;
@@ -332,106 +336,6 @@ fn waiting_with_busy_worker() -> (Flusher, std::sync::mpsc::Sender<()>) {
     (Flusher::building(move || receiver.recv().ok().and(None), None), sender)
 }
 
-const MEBIBYTE: usize = 1 << 20;
-
-#[tokio::test]
-async fn a_body_that_two_destinations_share_counts_once() {
-    let (mut flusher, _building) = waiting();
-    let other = Arc::new(Endpoint { url: "http://other".into(), api_key: ApiKey::clean("other").unwrap() });
-    flusher.start((0..3).map(|_| batch("", 3 * MEBIBYTE, std::slice::from_ref(&other))));
-    assert_eq!(flusher.drops.total(), Dropped::default());
-    assert!((9 * MEBIBYTE..10 * MEBIBYTE).contains(&flusher.budget.used()));
-}
-
-#[tokio::test]
-async fn logs_for_a_worker_and_another_endpoint_count_for_what_they_hold() {
-    let (mut flusher, _building) = waiting();
-    let other = Arc::new(Endpoint { url: "http://other".into(), api_key: ApiKey::clean("other").unwrap() });
-    let to = To::others(&[other]).collect::<Vec<_>>();
-    let batch = || {
-        let (to, plain_to) = (to.clone(), vec![To::Primary]);
-        UnsealedPayload { level: Some(3), to, plain_to, ..batch("", 5 * MEBIBYTE, &[]) }
-    };
-    flusher.start([batch(), batch()]);
-    while flusher.compressing.is_some() {
-        flusher.handle_next_completion().await;
-    }
-    assert_eq!(flusher.drops.total(), Dropped::default());
-    assert!((10 * MEBIBYTE..11 * MEBIBYTE).contains(&flusher.budget.used()), "plain for one, compressed for the other");
-}
-
-#[tokio::test]
-async fn logs_of_sixteen_mebibytes_and_ten_thousand_metrics_fit() {
-    let (mut flusher, _building) = waiting();
-    let logs = (0..4).map(|_| batch("", 4 * MEBIBYTE, &[]));
-    let series = (0..10).map(|_| UnsealedPayload { kind: Kind::Series, items: 1000, ..batch("", 400 << 10, &[]) });
-    flusher.start(logs.chain(series));
-    assert_eq!(flusher.drops.total(), Dropped::default());
-}
-
-#[tokio::test]
-async fn only_what_is_above_the_bound_is_dropped_and_of_that_the_oldest() {
-    let (mut flusher, _building) = waiting();
-    let items = [1, 2, 4, 8, 16, 32, 64];
-    flusher.start(items.map(|items| UnsealedPayload { items, ..batch("", 4 * MEBIBYTE, &[]) }));
-    assert_eq!(flusher.drops.total().logs, 1 + 2, "six of four MiB do not fit into 24 with what they take besides");
-    assert!(flusher.budget.used() <= MAX_BYTES);
-    flusher.start([UnsealedPayload { items: 128, ..batch("", MEBIBYTE, &[]) }]);
-    assert_eq!(flusher.drops.total().logs, 1 + 2, "there is room again");
-    assert!(flusher.budget.used() > FULL_BYTES && !flusher.has_room());
-    assert_eq!(flusher.drop_unconfirmed().logs, 255);
-    assert_eq!(flusher.budget.used(), 0, "all memory is free again");
-}
-
-fn compressible(items: usize, bytes: usize) -> UnsealedPayload {
-    UnsealedPayload { items, level: Some(ORDINARY_LEVEL), ..batch("", bytes, &[]) }
-}
-
-#[tokio::test]
-async fn only_small_bodies_are_compressed_at_once() {
-    let (mut flusher, _building) = waiting();
-    flusher.start([compressible(1, SMALL_BODY)]);
-    assert!(flusher.compressing.is_none());
-    flusher.start([compressible(1, SMALL_BODY + 1)]);
-    assert!(flusher.compressing.is_some());
-}
-
-#[tokio::test]
-async fn the_oldest_is_dropped_whether_it_waits_to_be_sent_or_to_be_compressed() {
-    // A batch that is compressed needs other memory than one that waits, and for as long as the machine takes.
-    let (mut flusher, _building) = waiting_with_busy_worker();
-    let sent_as_it_is = UnsealedPayload { items: 1, ..batch("", 4 * MEBIBYTE, &[]) };
-    let compressed = [2, 4, 8, 16, 32, 64].map(|items| compressible(items, 4 * MEBIBYTE));
-    flusher.start(std::iter::once(sent_as_it_is).chain(compressed));
-    assert_eq!(flusher.drops.total().logs, 1 + 4, "the second is being compressed");
-}
-
-#[tokio::test(start_paused = true)]
-async fn telemetry_waits_a_second_at_most_for_room_that_is_not_made() {
-    let (mut flusher, _building) = waiting();
-    flusher.start((0..4).map(|_| batch("", 4 * MEBIBYTE, &[])));
-    assert!(flusher.has_room(), "16 of 24 MiB");
-    flusher.start([batch("", 4 * MEBIBYTE, &[])]);
-    assert!(!flusher.has_room(), "20 of 24 MiB");
-    tokio::time::advance(LONGEST_WAIT_FOR_ROOM).await;
-    assert!(flusher.has_room());
-    flusher.handle(TaskResult::Compressed(Vec::new()));
-    assert!(!flusher.has_room(), "something leaves");
-    flusher.stop_waiting(HoldEnd::Deadline);
-    assert!(!flusher.has_room(), "it can still be expected to end");
-    flusher.stop_waiting(HoldEnd::TimeUp);
-    assert!(flusher.has_room());
-}
-
-#[tokio::test(start_paused = true)]
-async fn everything_is_taken_in_at_the_end() {
-    let (mut flusher, _building) = waiting();
-    flusher.start((0..5).map(|_| batch("", 4 * MEBIBYTE, &[])));
-    assert!(!flusher.has_room());
-    flusher.start_finishing();
-    assert!(flusher.has_room());
-}
-
 #[tokio::test(start_paused = true)]
 async fn key_is_asked_for_again_at_the_beginning_of_the_end() {
     crate::intake::tls::install_provider();
@@ -439,7 +343,9 @@ async fn key_is_asked_for_again_at_the_beginning_of_the_end() {
     let function = Function { region: String::new(), name: String::new() };
     let client = Client::build(&config, function).unwrap().client;
     let mut flusher = Flusher::new(Some(client), None);
+    assert!(!flusher.lacks_key(), "nothing is to be sent");
     flusher.start([named("a")]);
+    assert!(flusher.lacks_key());
     flusher.handle(TaskResult::KeyResolved(Err(key::Error::Format)));
     flusher.start([]);
     assert_eq!(flusher.tasks.len(), 1, "it pauses");

@@ -179,3 +179,14 @@ async fn an_error_shows_the_host_and_nothing_else_of_the_url() {
     let text = client.send(request).await.unwrap_err().to_string();
     assert!(text.starts_with("127.0.0.1: ") && !text.contains("secret"), "{text}");
 }
+
+#[test]
+fn two_clients_that_trust_the_same_files_warn_once() {
+    tls::install_provider();
+    let settings = Http { tls_cert_file: Some("/nonexistent".into()), ..Config::default().http };
+    let mut warnings = Vec::new();
+    for _ in 0..2 {
+        HttpClient::build(&settings, &mut warnings).unwrap();
+        assert_eq!(warnings.iter().filter(|warning| warning.to_string().contains("/nonexistent")).count(), 1);
+    }
+}

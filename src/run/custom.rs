@@ -125,6 +125,15 @@ mod tests {
     }
 
     #[test]
+    fn a_metric_without_a_time_of_its_own_has_that_of_its_arrival() {
+        let mut custom = Custom::new(None, None);
+        let before = clock::epoch_ms() / 1000;
+        custom.gather(b"m:1|c");
+        let second = custom.contexts.drain().counts[0].buckets[0].second;
+        assert!((before - 10..=clock::epoch_ms() / 1000).contains(&second), "{second}");
+    }
+
+    #[test]
     fn values_that_do_not_fit_are_counted_once() {
         let mut custom = Custom::new(None, None);
         for number in 0..MAX_BUCKETS + 3 {

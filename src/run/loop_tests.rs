@@ -137,8 +137,29 @@ async fn runtime_is_named_at_the_first_invocation() {
     assert!(!engine.processor.wants_runtime());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_logs_that_is_full_leaves_at_once_and_what_is_not_waits() {
+    let (mut engine, telemetry) = engine();
+    engine.invoked(&"r".into());
+    let line = br#"{"time": "2022-10-21T14:05:03.165Z", "type": "function", "record": "hello"}"#;
+    let lines = |count| parse(format!("[{}]", vec![String::from_utf8_lossy(line); count].join(",")).as_bytes(), 0);
+    let start = br#"[{"time": "2022-10-21T14:05:03.165Z", "type": "platform.start", "record": {"requestId": "r"}}]"#;
+    assert!(telemetry.send(parse(start, 0)).await);
+    assert_eq!(engine.progress().await, Progress::Telemetry);
+    engine.logs.drain();
+    let mut left = Vec::new();
+    for count in [999, 1002] {
+        assert!(telemetry.send(lines(count)).await);
+        assert_eq!(engine.progress().await, Progress::Telemetry);
+        // What leaves is dropped and counted here, because there is no way to Datadog.
+        left.push(engine.flusher.drop_unconfirmed().logs);
+    }
+    assert_eq!(left, [0, 2000]);
+    assert_eq!(engine.logs.drain().iter().map(|batch| batch.entries).sum::<usize>(), 1);
+}
+
 /// A flusher that is full and whose client is never built.
-fn full() -> (Flusher, std::sync::mpsc::Sender<()>) {
+pub fn full() -> (Flusher, std::sync::mpsc::Sender<()>) {
     let (building, built) = std::sync::mpsc::channel::<()>();
     let build = move || {
         let _ = built.recv();

@@ -57,6 +57,16 @@ async fn a_wait_may_be_dropped_at_any_moment_and_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_answer_is_waited_for_until_it_is_here() {
+    // Connections are made, and nobody reads from them.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let api = crate::platform::RuntimeApi(listener.local_addr().unwrap().to_string());
+    let platform = Control::<crate::platform::raw::Raw>::new(api).unwrap();
+    let mut next = NextPoller::new(platform, ExtensionId("id-1".to_owned()));
+    assert!(timeout(Duration::from_secs(1), next.answered()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_was_waited_for_is_not_lost() {
     let (mut next, requests) = platform(|_| Some(INVOKE)).await;
     next.answered().await;

@@ -134,6 +134,39 @@ fn flush(engine: &mut Engine, deadline: Instant) -> State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        process::event::parse,
+        run::{
+            engine::Progress,
+            loop_tests::{engine, full},
+        },
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn next_is_asked_for_once_the_invocation_has_ended() {
+        let (mut engine, telemetry) = engine();
+        let until = Instant::now() + LONGEST_HOLD;
+        let id = engine.invoked(&"r".into());
+        let state = advance(&mut engine, State::Running { id, until });
+        assert!(matches!(state, State::Running { .. }));
+        let done =
+            br#"[{"time": "2022-10-21T14:05:03.165Z", "type": "platform.runtimeDone", "record": {"requestId": "r"}}]"#;
+        assert!(telemetry.send(parse(done, 0)).await);
+        assert_eq!(engine.progress().await, Progress::Telemetry);
+        assert!(matches!(advance(&mut engine, state), State::Polling), "there is nothing to wait for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flush_holds_the_sandbox_longer_while_it_can_be_expected_to_end_well() {
+        let (mut engine, _telemetry) = engine();
+        let now = Instant::now();
+        let [until, until_if_failing] = [LONGEST_HOLD, HOLD_WHILE_FAILING].map(|longest| now + longest);
+        let state = State::Flushing { until, until_if_failing, deadline: until };
+        assert_eq!(state.until(&engine), Some(until_if_failing), "nothing is under way");
+        let (flusher, _building) = full();
+        engine.flusher = flusher;
+        assert_eq!(state.until(&engine), Some(until));
+    }
 
     #[test]
     fn only_a_hold_that_lasted_as_long_as_it_may_says_anything_about_an_intake() {
@@ -141,7 +174,7 @@ mod tests {
         let flushing = |deadline| State::Flushing { until: now, until_if_failing: now, deadline };
         assert_eq!(flushing(now + HOLD_WHILE_FAILING).hold_end(now), Some(HoldEnd::TimeUp));
         assert_eq!(flushing(now).hold_end(now), Some(HoldEnd::Deadline));
-        let running = State::Running { id: crate::run::loop_tests::engine().0.invoked(&"r".into()), until: now };
+        let running = State::Running { id: engine().0.invoked(&"r".into()), until: now };
         assert_eq!(running.hold_end(now), None, "no flush was waited for");
     }
 }

@@ -191,6 +191,15 @@ mod tests {
     }
 
     #[test]
+    fn tags_of_the_function_that_are_longer_than_an_element_leave_room_for_no_message() {
+        let tag = Tag { key: "a".to_owned(), value: "b".repeat(MAX_ELEMENT_BYTES) };
+        let config = Config { tags: vec![tag], ..Config::default() };
+        let origin = Origin::new(FunctionTags::collect(&Environment::read(|_| None), None, &config), &config);
+        let json: Value = serde_json::from_slice(&origin.encode(&log("x".repeat(9)))).unwrap();
+        assert_eq!(json["message"]["message"], CUT);
+    }
+
+    #[test]
     fn a_message_that_just_fits_is_left_alone() {
         let overhead = origin().encode(&log(String::new())).len();
         let fits = origin().encode(&log("x".repeat(MAX_ELEMENT_BYTES - overhead)));

@@ -1,0 +1,115 @@
+//! What the flusher holds is bounded.
+
+use super::*;
+
+const MEBIBYTE: usize = 1 << 20;
+
+#[tokio::test]
+async fn a_body_that_two_destinations_share_counts_once() {
+    let (mut flusher, _building) = waiting();
+    let other = Arc::new(Endpoint { url: "http://other".into(), api_key: ApiKey::clean("other").unwrap() });
+    flusher.start((0..3).map(|_| batch("", 3 * MEBIBYTE, std::slice::from_ref(&other))));
+    assert_eq!(flusher.drops.total(), Dropped::default());
+    assert!((9 * MEBIBYTE..10 * MEBIBYTE).contains(&flusher.budget.used()));
+}
+
+#[tokio::test]
+async fn logs_for_a_worker_and_another_endpoint_count_for_what_they_hold() {
+    let (mut flusher, _building) = waiting();
+    let other = Arc::new(Endpoint { url: "http://other".into(), api_key: ApiKey::clean("other").unwrap() });
+    let to = To::others(&[other]).collect::<Vec<_>>();
+    let batch = || {
+        let (to, plain_to) = (to.clone(), vec![To::Primary]);
+        UnsealedPayload { level: Some(3), to, plain_to, ..batch("", 5 * MEBIBYTE, &[]) }
+    };
+    flusher.start([batch(), batch()]);
+    while flusher.compressing.is_some() {
+        flusher.handle_next_completion().await;
+    }
+    assert_eq!(flusher.drops.total(), Dropped::default());
+    assert!((10 * MEBIBYTE..11 * MEBIBYTE).contains(&flusher.budget.used()), "plain for one, compressed for the other");
+}
+
+#[tokio::test]
+async fn logs_of_sixteen_mebibytes_and_ten_thousand_metrics_fit() {
+    let (mut flusher, _building) = waiting();
+    let logs = (0..4).map(|_| batch("", 4 * MEBIBYTE, &[]));
+    let series = (0..10).map(|_| UnsealedPayload { kind: Kind::Series, items: 1000, ..batch("", 400 << 10, &[]) });
+    flusher.start(logs.chain(series));
+    assert_eq!(flusher.drops.total(), Dropped::default());
+}
+
+#[tokio::test]
+async fn only_what_is_above_the_bound_is_dropped_and_of_that_the_oldest() {
+    let (mut flusher, _building) = waiting();
+    let items = [1, 2, 4, 8, 16, 32, 64];
+    flusher.start(items.map(|items| UnsealedPayload { items, ..batch("", 4 * MEBIBYTE, &[]) }));
+    assert_eq!(flusher.drops.total().logs, 1 + 2, "six of four MiB do not fit into 24 with what they take besides");
+    assert!(flusher.budget.used() <= MAX_BYTES);
+    flusher.start([UnsealedPayload { items: 128, ..batch("", MEBIBYTE, &[]) }]);
+    assert_eq!(flusher.drops.total().logs, 1 + 2, "there is room again");
+    assert!(flusher.budget.used() > FULL_BYTES && !flusher.has_room());
+    assert_eq!(flusher.drop_unconfirmed().logs, 255);
+    assert_eq!(flusher.budget.used(), 0, "all memory is free again");
+}
+
+#[tokio::test]
+async fn exactly_as_much_as_the_bound_fits_and_nothing_more() {
+    let (mut flusher, _building) = waiting();
+    flusher.start([batch("", MEBIBYTE, &[])]);
+    let overhead = flusher.budget.used() - MEBIBYTE;
+    let (mut flusher, _building) = waiting();
+    flusher.start((0..6).map(|_| batch("", MAX_BYTES / 6 - overhead, &[])));
+    assert_eq!((flusher.budget.used(), flusher.drops.total()), (MAX_BYTES, Dropped::default()));
+    flusher.start([named("a")]);
+    assert_eq!(flusher.drops.total().logs, 1);
+}
+
+fn compressible(items: usize, bytes: usize) -> UnsealedPayload {
+    UnsealedPayload { items, level: Some(ORDINARY_LEVEL), ..batch("", bytes, &[]) }
+}
+
+#[tokio::test]
+async fn only_small_bodies_are_compressed_at_once() {
+    let (mut flusher, _building) = waiting();
+    flusher.start([compressible(1, SMALL_BODY)]);
+    assert!(flusher.compressing.is_none());
+    flusher.start([compressible(1, SMALL_BODY + 1)]);
+    assert!(flusher.compressing.is_some());
+}
+
+#[tokio::test]
+async fn the_oldest_is_dropped_whether_it_waits_to_be_sent_or_to_be_compressed() {
+    // A batch that is compressed needs other memory than one that waits, and for as long as the machine takes.
+    let (mut flusher, _building) = waiting_with_busy_worker();
+    let sent_as_it_is = UnsealedPayload { items: 1, ..batch("", 4 * MEBIBYTE, &[]) };
+    let compressed = [2, 4, 8, 16, 32, 64].map(|items| compressible(items, 4 * MEBIBYTE));
+    flusher.start(std::iter::once(sent_as_it_is).chain(compressed));
+    assert_eq!(flusher.drops.total().logs, 1 + 4, "the second is being compressed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn telemetry_waits_a_second_at_most_for_room_that_is_not_made() {
+    let (mut flusher, _building) = waiting();
+    flusher.start((0..4).map(|_| batch("", 4 * MEBIBYTE, &[])));
+    assert!(flusher.has_room(), "16 of 24 MiB");
+    flusher.start([batch("", 4 * MEBIBYTE, &[])]);
+    assert!(!flusher.has_room(), "20 of 24 MiB");
+    tokio::time::advance(LONGEST_WAIT_FOR_ROOM).await;
+    assert!(flusher.has_room());
+    flusher.handle(TaskResult::Compressed(Vec::new()));
+    assert!(!flusher.has_room(), "something leaves");
+    flusher.stop_waiting(HoldEnd::Deadline);
+    assert!(!flusher.has_room(), "it can still be expected to end");
+    flusher.stop_waiting(HoldEnd::TimeUp);
+    assert!(flusher.has_room());
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_is_taken_in_at_the_end() {
+    let (mut flusher, _building) = waiting();
+    flusher.start((0..5).map(|_| batch("", 4 * MEBIBYTE, &[])));
+    assert!(!flusher.has_room());
+    flusher.start_finishing();
+    assert!(flusher.has_room());
+}
