@@ -200,6 +200,16 @@ impl Destination {
         self.requests.iter().any(|request| !request.left_behind && !request.is_overdue(now, patience))
     }
 
+    /// Whether a request is in flight whose answer is not late by any measure: neither is one that has been in flight for as long as an intake may take, nor has
+    /// this one failed or been too slow before.
+    pub fn may_soon_answer(&self, now: Instant) -> bool {
+        let is_late = |request: &Request| now - request.since > LONGEST_PATIENCE;
+        self.failures == 0
+            && !self.outlasted_hold
+            && !self.requests.iter().any(is_late)
+            && self.requests.iter().any(|request| !request.left_behind)
+    }
+
     /// Whether nothing waits and nothing is in flight.
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.requests.is_empty()

@@ -20,6 +20,8 @@ pub struct Dropped {
     pub values: u64,
     /// Datagrams that nobody could read in time.
     pub datagrams: u64,
+    /// Batches of telemetry that were too long, broken, or more than there was memory for.
+    pub batches: u64,
 }
 
 impl Dropped {
@@ -43,6 +45,7 @@ impl Dropped {
         self.series += other.series;
         self.values += other.values;
         self.datagrams += other.datagrams;
+        self.batches += other.batches;
     }
 }
 
@@ -55,6 +58,7 @@ impl fmt::Display for Dropped {
             (self.series, "series"),
             (self.values, "values of metrics"),
             (self.datagrams, "datagrams"),
+            (self.batches, "batches of telemetry"),
         ];
         let mut before = "";
         for (count, what) in all.into_iter().filter(|(count, _)| *count > 0) {
@@ -169,12 +173,12 @@ mod tests {
 
     #[test]
     fn every_kind_is_counted_by_itself() {
-        let mut sum = Dropped { values: 1, datagrams: 2, ..Dropped::default() };
+        let mut sum = Dropped { values: 1, datagrams: 2, batches: 3, ..Dropped::default() };
         for (kind, items) in [(Kind::Logs, 4), (Kind::Sketches, 8), (Kind::Series, 16)] {
             sum.add(Dropped::one(kind, items));
         }
         sum.add(sum);
-        assert_eq!(sum, Dropped { logs: 8, sketches: 16, series: 32, values: 2, datagrams: 4 });
+        assert_eq!(sum, Dropped { logs: 8, sketches: 16, series: 32, values: 2, datagrams: 4, batches: 6 });
     }
 
     #[test]

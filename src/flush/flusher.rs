@@ -36,7 +36,7 @@ use crate::{
 pub const MAX_BYTES: usize = 24 << 20;
 /// With so much held, no more telemetry is taken in as long as what is held can leave.
 const FULL_BYTES: usize = MAX_BYTES / 4 * 3;
-/// For how long nothing more is taken in while nothing that was held leaves.
+/// For how long nothing more is taken in while nothing is being sent: until there is a client, a key or something compressed.
 const LONGEST_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
 /// With so much waiting to be compressed, the level that was asked for takes too long.
 const MAX_BACKLOG: usize = 2 << 20;
@@ -60,7 +60,7 @@ pub struct Flusher {
     destinations: Destinations,
     tasks: JoinSet<TaskResult>,
     budget: MemoryBudget,
-    /// Since when nothing more is taken in and nothing has left.
+    /// Since when nothing more is taken in although nothing is being sent.
     full_since: Option<Instant>,
     /// A flush stopped waiting for something else than a request, such as a compression or the key, and nothing arrived since.
     preparation_left_behind: bool,
@@ -187,12 +187,19 @@ impl Flusher {
 
     /// Whether more can be taken in. If not, room can be expected to be made soon by what is under way; as time passes the answer changes by itself.
     pub fn has_room(&mut self) -> bool {
-        let finishing = self.finishing.load(Ordering::Relaxed);
-        if self.budget.used() < FULL_BYTES || finishing || self.hold() != Hold::Full || !self.is_flushing() {
+        let now = Instant::now();
+        if self.budget.used() < FULL_BYTES || self.finishing.load(Ordering::Relaxed) {
             self.full_since = None;
             return true;
         }
-        let now = Instant::now();
+        if self.destinations.iter().any(|destination| destination.may_soon_answer(now)) {
+            self.full_since = None;
+            return false;
+        }
+        if self.preparation_left_behind || self.preparation() != Hold::Full {
+            self.full_since = None;
+            return true;
+        }
         now - *self.full_since.get_or_insert(now) >= LONGEST_WAIT_FOR_ROOM
     }
 

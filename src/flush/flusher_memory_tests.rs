@@ -113,3 +113,42 @@ async fn everything_is_taken_in_at_the_end() {
     flusher.start_finishing();
     assert!(flusher.has_room());
 }
+
+/// Full, with requests to this intake in flight.
+async fn full_and_sending(intake: &TestIntake) -> Flusher {
+    let mut flusher = Flusher::new(Some(intake.client()), None);
+    flusher.start((0..5).map(|_| batch("", 4 * MEBIBYTE, &[])));
+    settle(&mut flusher).await;
+    assert!(flusher.budget.used() > FULL_BYTES);
+    flusher
+}
+
+#[tokio::test(start_paused = true)]
+async fn telemetry_waits_while_a_slow_intake_may_still_answer() {
+    let intake = TestIntake::start(Reply::Silence).await;
+    let mut flusher = full_and_sending(&intake).await;
+    for _ in 0..5 {
+        assert!(!flusher.has_room());
+        flusher.start([]);
+        pass(&mut flusher, SECOND).await;
+    }
+    pass(&mut flusher, SECOND / 10).await;
+    assert!(flusher.has_room(), "longer than an intake may take");
+    flusher.start([]);
+    pass(&mut flusher, SECOND).await;
+    assert!(flusher.has_room(), "another request changes nothing as long as the first hangs");
+}
+
+#[tokio::test(start_paused = true)]
+async fn telemetry_does_not_wait_for_an_intake_that_fails() {
+    let intake = TestIntake::start(Reply::Status(500)).await;
+    let mut flusher = full_and_sending(&intake).await;
+    for _ in 0..4 {
+        pass(&mut flusher, SECOND / 10).await;
+    }
+    assert_eq!(intake.requests(), 3);
+    intake.reply(Reply::Silence);
+    flusher.start([]);
+    settle(&mut flusher).await;
+    assert!(flusher.has_room());
+}

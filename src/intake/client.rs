@@ -1,9 +1,9 @@
 //! Carries payloads to Datadog over HTTPS.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use reqwest::{RequestBuilder, Response, header};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{
     Kind, Payload, To,
@@ -161,10 +161,16 @@ impl Client {
         let request = request.header("dd-api-key", key.expose()).body(written.body(payload.body.clone()));
         let request = if payload.zstd { request.header(header::CONTENT_ENCODING, "zstd") } else { request };
         let started = Instant::now();
+        let mut response = pin!(self.http.send(request));
+        // After a freeze, the answer may be in the socket and not be read yet. What was sent and answered must not be sent again.
+        let abandoned = async {
+            abandoned.await;
+            sleep(READING_TIME).await;
+        };
         let response = tokio::select! {
             // An answer that is here counts, even if it is late.
             biased;
-            response = self.http.send(request) => response.map_err(|error| match (error, written.is_complete()) {
+            response = &mut response => response.map_err(|error| match (error, written.is_complete()) {
                 (RequestError::Timeout(limit), false) => SendError::NotSent(limit),
                 (RequestError::Transport(error), true) => SendError::ConnectionLost(error),
                 (error, _) => error.into(),
@@ -202,6 +208,9 @@ impl Client {
         }
     }
 }
+
+/// For how long a request that is abandoned is still listened to.
+const READING_TIME: Duration = Duration::from_millis(10);
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/x-protobuf";

@@ -277,3 +277,58 @@ async fn a_pause_is_asked_for_in_whole_seconds() {
 fn http_server(answer: &str) -> crate::intake::http::tests::Server {
     crate::intake::http::tests::Server::start("127.0.0.1", answer, b"")
 }
+
+/// A client for an intake at this address, with this timeout.
+fn client_for(address: std::net::SocketAddr, timeout: std::time::Duration) -> Client {
+    crate::intake::tls::install_provider();
+    let mut config = Config { api_key: ApiKey::clean("key"), ..Config::default() };
+    config.logs.url = format!("http://{address}");
+    config.http.timeout = timeout;
+    let function = Function { region: String::new(), name: String::new() };
+    Client::build(&config, function).unwrap().client
+}
+
+fn payload_of(bytes: usize) -> Payload {
+    Payload { kind: Kind::Logs, to: To::Primary, body: vec![b' '; bytes].into(), zstd: false, items: 1 }
+}
+
+#[tokio::test]
+async fn a_large_body_that_nobody_reads_has_not_been_sent() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let client = client_for(listener.local_addr().unwrap(), std::time::Duration::from_millis(300));
+    let key = ApiKey::clean("key").unwrap();
+    // More than the buffers of two sockets and of the HTTP client together.
+    let result = client.send(&payload_of(32 << 20), &key, pending()).await;
+    assert!(matches!(result, Err(SendError::NotSent(_))), "{result:?}");
+    let result = client.send(&payload_of(100), &key, pending()).await;
+    assert!(matches!(result, Err(SendError::NoAnswer(_))), "it is in the buffer of the socket: {result:?}");
+}
+
+/// As after a freeze: the answer is in the socket, and the same turn of the scheduler abandons the request.
+#[tokio::test]
+async fn an_answer_that_is_here_counts_though_the_request_is_abandoned() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let client = client_for(listener.local_addr().unwrap(), std::time::Duration::from_secs(30));
+    let answered = Arc::new(tokio::sync::Notify::new());
+    let served = answered.clone();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut line = String::new();
+        while line != "\r\n" {
+            line.clear();
+            reader.read_line(&mut line).unwrap();
+        }
+        stream.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n").unwrap();
+        served.notify_one();
+        // The connection stays open until the request has ended.
+        let _ = io::copy(&mut reader, &mut io::sink());
+    });
+    let abandoned = async {
+        answered.notified().await;
+        // This runtime has one thread, which reads nothing meanwhile.
+        thread::sleep(std::time::Duration::from_millis(50));
+    };
+    let result = client.send(&payload_of(100), &ApiKey::clean("key").unwrap(), abandoned).await;
+    assert!(result.is_ok(), "{result:?}");
+}

@@ -80,12 +80,21 @@ impl<E: Exchange> Control<E> {
 
     /// Registers. Retries temporary errors [`INIT_RETRIES`] times.
     pub async fn register(&mut self, initialization: Initialization) -> Result<Registered, Error> {
-        self.retry(&calls::register(initialization), calls::registered).await
+        self.retry(&calls::register(initialization), calls::registered, INIT_RETRIES).await
     }
 
     /// Subscribes a listener that is bound already to the Telemetry API. Retries temporary errors [`INIT_RETRIES`] times.
     pub async fn subscribe(&mut self, id: &ExtensionId, subscription: Subscription) -> Result<Subscribed, Error> {
-        self.retry(&calls::subscribe(id, subscription), calls::subscribed).await
+        self.retry(&calls::subscribe(id, subscription), calls::subscribed, INIT_RETRIES).await
+    }
+
+    /// As [`subscribe`](Self::subscribe), but retries temporary errors until it is cancelled.
+    pub async fn subscribe_persistently(
+        &mut self,
+        id: &ExtensionId,
+        subscription: Subscription,
+    ) -> Result<Subscribed, Error> {
+        self.retry(&calls::subscribe(id, subscription), calls::subscribed, usize::MAX).await
     }
 
     /// Waits for the next event.
@@ -93,8 +102,13 @@ impl<E: Exchange> Control<E> {
         calls::event(self.exchange.exchange(&calls::next(id)).await?)
     }
 
-    async fn retry<T>(&mut self, request: &Request, read: fn(Response) -> Result<T, Error>) -> Result<T, Error> {
-        let mut pauses = Backoff::default().take(INIT_RETRIES);
+    async fn retry<T>(
+        &mut self,
+        request: &Request,
+        read: fn(Response) -> Result<T, Error>,
+        retries: usize,
+    ) -> Result<T, Error> {
+        let mut pauses = Backoff::default().take(retries);
         loop {
             let reply = self.exchange.exchange(request).await.and_then(read);
             match (reply, pauses.next()) {

@@ -1,10 +1,13 @@
 //! The answers of HTTP/1.1, from bytes that come in any pieces. No I/O.
 
+use std::mem::MaybeUninit;
+
 use super::calls::{IDENTIFIER, Response};
 
 /// Maximum size of a response in bytes; a longer one is an error. Events hold ids and times, never what the function is invoked with.
 pub const MAX_BYTES: usize = 256 << 10;
-const MAX_HEADERS: usize = 64;
+/// Maximum number of header lines; more are an error. Proxies in front of emulators add some.
+const MAX_HEADERS: usize = 256;
 
 /// Takes bytes and gives answers, one after the other on the same connection.
 #[derive(Debug, Default)]
@@ -71,9 +74,10 @@ impl Parser {
     }
 
     fn head(&self) -> Result<Option<Head>, Malformed> {
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut parsed = httparse::Response::new(&mut headers);
-        let bytes = match parsed.parse(&self.buffer) {
+        let mut headers = [MaybeUninit::uninit(); MAX_HEADERS];
+        let mut parsed = httparse::Response::new(&mut []);
+        let parser = httparse::ParserConfig::default();
+        let bytes = match parser.parse_response_with_uninit_headers(&mut parsed, &self.buffer, &mut headers) {
             Ok(httparse::Status::Complete(bytes)) => bytes,
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(error) => return Err(Malformed(error.to_string())),

@@ -139,7 +139,8 @@ impl Engine {
         let measured = Measured { enhanced: self.points.drain(), custom: self.custom.drain() };
         payloads.extend(intake::metrics::unsealed(&measured, &self.origin.tags().list(), &self.config.metrics));
         let sketches = self.points.take_dropped();
-        self.flusher.count_dropped(Dropped { sketches, ..self.custom.take_dropped() });
+        let batches = self.telemetry.as_mut().map_or(0, Batches::take_lost);
+        self.flusher.count_dropped(Dropped { sketches, batches, ..self.custom.take_dropped() });
         self.flusher.start(payloads);
     }
 

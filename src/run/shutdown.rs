@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use super::engine::{Engine, Progress};
 use crate::{
     flush::Dropped,
-    os::{clock, streams},
+    os::{clock, log::excerpt, streams},
     platform::Shutdown,
 };
 
@@ -28,9 +28,13 @@ const SILENCE_BEFORE_REPORT: Duration = Duration::from_millis(300);
 /// The same after that: two of the platform's buffering periods.
 const SILENCE_AFTER_REPORT: Duration = Duration::from_millis(50);
 
+/// Of the reason that Lambda gives, which is printed, in bytes.
+const MAX_REASON: usize = 100;
+
 /// Ends everything in order.
 pub async fn run(mut engine: Engine, event: &Shutdown) {
-    streams::print(&format!("Exiting: {}, deadline: {}", event.shutdown_reason, event.deadline_ms));
+    let reason = excerpt(&event.shutdown_reason, MAX_REASON);
+    streams::print(&format!("Exiting: {reason}, deadline: {}", event.deadline_ms));
     let now = Instant::now();
     let budget = budget(event, now);
     let deadline = now + budget;

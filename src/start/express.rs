@@ -1,6 +1,13 @@
 //! The short order: the next event is asked for before anything else is built, and everything else is built while the runtime starts.
 
-use std::{cell::OnceCell, io, pin::pin, thread, time::Duration};
+use std::{
+    cell::OnceCell,
+    io,
+    pin::pin,
+    sync::{Arc, Mutex, mpsc},
+    thread,
+    time::Duration,
+};
 
 use tokio::time::timeout;
 
@@ -61,10 +68,25 @@ fn spare_descriptors() -> Result<(), Error> {
     pipes.map(drop).map_err(Error::Runtime)
 }
 
-/// By now the function runs too, and may have used up the threads of the sandbox; an async runtime with workers would end the process then.
-fn threads_can_be_started() -> bool {
-    let started = thread::Builder::new().spawn(|| {});
-    started.inspect_err(|error| log::warn!("EXTENSION | no thread can be started: {error}")).is_ok()
+/// By now the function runs too, and may have used up the threads of the sandbox; an async runtime with workers would end the process then. So as many threads
+/// as it starts, and one more, are started at once before it, and have ended when this returns.
+fn threads_can_be_started(workers: usize) -> bool {
+    let (release, wait) = mpsc::channel::<()>();
+    let wait = Arc::new(Mutex::new(wait));
+    let start = |_| {
+        let wait = Arc::clone(&wait);
+        // It ends once the sender is dropped.
+        thread::Builder::new().spawn(move || drop(wait.lock().map(|wait| wait.recv())))
+    };
+    let started: io::Result<Vec<_>> = (0..=workers).map(start).collect();
+    drop(release);
+    match started {
+        Ok(threads) => threads.into_iter().all(|thread| thread.join().is_ok()),
+        Err(error) => {
+            log::warn!("EXTENSION | no further thread can be started: {error}");
+            false
+        }
+    }
 }
 
 /// Within the async runtime.
@@ -132,7 +154,7 @@ impl Startup<'_> {
         }
         let mut next = self.poller(platform);
         let mut other = Control::<Raw>::resume(self.environment.runtime_api.clone(), None);
-        let reply = reply_around(next.answered(), other.subscribe(self.id, subscription)).await;
+        let reply = reply_around(next.answered(), other.subscribe_persistently(self.id, subscription)).await;
         (next, reply.unwrap_or_else(|| Err(error.unwrap_or_else(init_is_over))))
     }
 

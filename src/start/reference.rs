@@ -27,7 +27,7 @@ use crate::{
 /// Lives until the sandbox ends.
 pub fn live(environment: &Environment, birth: Birth) -> Result<(), Error> {
     // Nothing else of the sandbox has been started yet, so nobody has used up its threads.
-    let runtime = services::runtime(environment, || true)?;
+    let runtime = services::runtime(environment, |_| true)?;
     let ended = runtime.block_on(async {
         run::run(build(environment, birth).await?).await;
         Ok(())

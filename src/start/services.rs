@@ -29,18 +29,21 @@ use crate::{
 
 /// The async runtime. Where one worker is enough it is the thread that waits for everything anyway: two would wake each other for every event. The same
 /// where `threads_can_be_started` says no.
-pub fn runtime(environment: &Environment, threads_can_be_started: impl FnOnce() -> bool) -> Result<Runtime, Error> {
+pub fn runtime(
+    environment: &Environment,
+    threads_can_be_started: impl FnOnce(usize) -> bool,
+) -> Result<Runtime, Error> {
     // What is started from here on inherits it.
     os::signal::block();
     let visible = || thread::available_parallelism().map_or(1, usize::from);
-    let mut builder = match RUNTIME_SIZING.then(|| workers(environment.memory_size.as_deref())) {
-        Some(1) => Builder::new_current_thread(),
-        _ if !threads_can_be_started() => Builder::new_current_thread(),
-        workers => {
-            let mut builder = Builder::new_multi_thread();
-            builder.worker_threads(workers.unwrap_or_else(visible));
-            builder
-        }
+    let sized = RUNTIME_SIZING.then(|| workers(environment.memory_size.as_deref()));
+    let workers = sized.unwrap_or_else(visible);
+    let mut builder = if sized == Some(1) || !threads_can_be_started(workers) {
+        Builder::new_current_thread()
+    } else {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(workers);
+        builder
     };
     let runtime = builder.enable_all().build().map_err(Error::Runtime)?;
     checkpoint(Checkpoint::Runtime);
@@ -105,7 +108,7 @@ pub fn intake(config: &Config, environment: &Environment) -> Intake {
         }
     }
     let function = Function { region: environment.region.clone(), name: environment.function_name.clone() };
-    let deferred = LAZY_INTAKE || config.http.tls_cert_file.is_some();
+    let deferred = LAZY_INTAKE || config.http.tls_cert_file.is_some() || tls::roots_are_in_named_files();
     if deferred && !environment.initialization().is_ahead() {
         let config = config.clone();
         Intake::Deferred(Box::new(move || build_intake(&config, function)))

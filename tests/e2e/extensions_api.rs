@@ -77,6 +77,21 @@ fn a_subscription_that_fails_once_is_sent_again() {
     }
 }
 
+/// A registration and the subscription before the runtime are repeated for 1.3 s; beside an init that is still open the subscription is repeated until it ends.
+#[test]
+fn a_subscription_is_repeated_as_long_as_init_is_open() {
+    if !has_short_order("the launcher") {
+        return;
+    }
+    for extension in agents() {
+        let faults = (1..=10).map(|call| fault(Endpoint::Subscribe, Calls::Only(call), Effect::Status(500))).collect();
+        let life = live(slow(extension, faults), 2);
+        life.assert_unharmed();
+        assert_eq!(count_faults(&life, Endpoint::Subscribe), 10);
+        life.assert_exactly_once();
+    }
+}
+
 #[test]
 fn a_platform_that_closes_every_connection_costs_nothing() {
     for extension in agents() {

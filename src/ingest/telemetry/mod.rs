@@ -9,7 +9,10 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     os::fd::{AsFd, BorrowedFd},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -77,7 +80,8 @@ impl Bound {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let (sender, receiver) = channel(QUEUE);
         let room = Arc::new(Semaphore::new(MAX_BYTES_IN_FLIGHT as usize));
-        let inbox = Arc::new(Inbox { sender, limits, room, unconfirmed: Mutex::default() });
+        let lost = Arc::<AtomicU64>::default();
+        let inbox = Arc::new(Inbox { sender, limits, room, unconfirmed: Mutex::default(), lost: lost.clone() });
         // The handler holds bodies to its own limit.
         let router = Router::new().route("/", post(receive)).layer(DefaultBodyLimit::disable()).with_state(inbox);
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -87,7 +91,7 @@ impl Bound {
                 log::error!("TELEMETRY | The listener has ended: {error}");
             }
         });
-        Ok(Batches(receiver))
+        Ok(Batches { receiver, lost })
     }
 }
 
@@ -99,22 +103,30 @@ impl AsFd for Bound {
 
 /// The batches that have arrived, in the order in which they were answered.
 #[derive(Debug)]
-pub struct Batches(Receiver<QueuedBatch>);
+pub struct Batches {
+    receiver: Receiver<QueuedBatch>,
+    lost: Arc<AtomicU64>,
+}
 
 impl Batches {
     /// The next batch; None if none will come any more. May be cancelled without losing one.
     pub async fn recv(&mut self) -> Option<Batch> {
-        self.0.recv().await.map(QueuedBatch::leave)
+        self.receiver.recv().await.map(QueuedBatch::leave)
     }
 
     /// Whether no batch is here.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.receiver.is_empty()
     }
 
     /// The next batch, if it is here.
     pub fn try_recv(&mut self) -> Result<Batch, TryRecvError> {
-        self.0.try_recv().map(QueuedBatch::leave)
+        self.receiver.try_recv().map(QueuedBatch::leave)
+    }
+
+    /// How many batches were given up since this was last asked: too long, broken, or without memory for them.
+    pub fn take_lost(&mut self) -> u64 {
+        self.lost.swap(0, Ordering::Relaxed)
     }
 }
 
@@ -137,12 +149,33 @@ struct Inbox {
     limits: Limits,
     room: Arc<Semaphore>,
     unconfirmed: Mutex<UnconfirmedAnswers>,
+    lost: Arc<AtomicU64>,
 }
 
 impl Inbox {
     fn with_unconfirmed<T>(&self, act: impl FnOnce(&mut UnconfirmedAnswers) -> T) -> T {
         // They are whole at every step, whoever may have died while holding them.
         act(&mut self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Answers a request whose body could not be read. Lambda may send it again where that can help.
+    fn refuse(&self, error: &ReadError) -> (StatusCode, &'static str) {
+        match error {
+            ReadError::Stalled { .. } => {
+                log::warn!("TELEMETRY | A batch did not arrive as a whole: {error}");
+                (StatusCode::REQUEST_TIMEOUT, "stalled")
+            }
+            ReadError::NoMemory(_) => {
+                log::warn!("TELEMETRY | A batch is refused: {error}");
+                self.lost.fetch_add(1, Ordering::Relaxed);
+                (StatusCode::SERVICE_UNAVAILABLE, "no memory")
+            }
+            ReadError::TooLong { .. } | ReadError::Transport(_) => {
+                log::warn!("TELEMETRY | A batch could not be read and is lost: {error}");
+                self.lost.fetch_add(1, Ordering::Relaxed);
+                (StatusCode::OK, "unreadable")
+            }
+        }
     }
 }
 
@@ -160,7 +193,7 @@ async fn receive(
     };
     let body = match body::read(body, inbox.limits).await {
         Ok(body) => body,
-        Err(error) => return refuse(&error),
+        Err(error) => return inbox.refuse(&error),
     };
     // A place is taken first: if Lambda gives up waiting for it, the batch is not remembered and may come again.
     let Ok(place) = inbox.sender.reserve().await else { return (StatusCode::OK, "closing") };
@@ -177,15 +210,6 @@ async fn receive(
     }
     place.send(QueuedBatch { batch, room });
     (StatusCode::OK, "OK")
-}
-
-fn refuse(error: &ReadError) -> (StatusCode, &'static str) {
-    if matches!(error, ReadError::Stalled { .. }) {
-        log::warn!("TELEMETRY | A batch did not arrive as a whole: {error}");
-        return (StatusCode::REQUEST_TIMEOUT, "stalled");
-    }
-    log::warn!("TELEMETRY | A batch could not be read and is lost: {error}");
-    (StatusCode::OK, "unreadable")
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub struct Sender(mpsc::Sender<QueuedBatch>);
 /// A queue of batches.
 pub fn channel() -> (Sender, Batches) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    (Sender(sender), Batches(receiver))
+    (Sender(sender), Batches { receiver, lost: Arc::default() })
 }
 
 impl Sender {

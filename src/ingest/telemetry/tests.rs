@@ -139,7 +139,10 @@ async fn a_full_queue_holds_the_answer_and_loses_nothing() {
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }
-    assert!(!answered.is_finished() && batches.0.len() == QUEUE, "nobody is answered without a place in the queue");
+    assert!(
+        !answered.is_finished() && batches.receiver.len() == QUEUE,
+        "nobody is answered without a place in the queue"
+    );
     assert_eq!(lines(batches.recv().await.unwrap()), ["0"]);
     assert!(matches!(&*answered.await.unwrap(), "200 OK" | "200 known"));
     let expected: Vec<_> = (1..QUEUE).map(|number| number.to_string()).chain(["more".to_owned()]).collect();
@@ -169,6 +172,7 @@ async fn a_body_that_is_too_long_is_answered_and_costs_nobody_else() {
         assert_eq!(lines(batches.recv().await.unwrap()), [line]);
     }
     sender.await.unwrap();
+    assert_eq!([batches.take_lost(), batches.take_lost()], [2, 0], "counted once");
 }
 
 #[tokio::test]
@@ -185,10 +189,10 @@ async fn bodies_in_flight_of_mixed_sizes_stay_within_their_bound() {
         })
         .into();
     // Nothing leaves the queue until a body waits for room, which has then taken all that was left.
-    let mut held = VecDeque::from([batches.0.recv().await.unwrap()]);
+    let mut held = VecDeque::from([batches.receiver.recv().await.unwrap()]);
     let room = Arc::clone(held[0].room.semaphore());
     while room.available_permits() > 0 && held.len() < sizes.len() {
-        match batches.0.try_recv() {
+        match batches.receiver.try_recv() {
             Ok(queued) => held.push_back(queued),
             Err(_) => tokio::task::yield_now().await,
         }
@@ -197,17 +201,17 @@ async fn bodies_in_flight_of_mixed_sizes_stay_within_their_bound() {
     let in_flight: usize = held.iter().map(length).sum();
     assert!(held.len() < sizes.len() && in_flight <= MAX_BYTES_IN_FLIGHT as usize, "{in_flight} bytes in flight");
     let unanswered = senders.iter().filter(|sender| !sender.is_finished()).count();
-    assert!(unanswered >= sizes.len() - held.len() - batches.0.len(), "only what is queued is answered");
+    assert!(unanswered >= sizes.len() - held.len() - batches.receiver.len(), "only what is queued is answered");
     let mut received = Vec::new();
     while received.len() < sizes.len() {
         let queued = match held.pop_front() {
             Some(queued) => queued,
-            None => batches.0.recv().await.unwrap(),
+            None => batches.receiver.recv().await.unwrap(),
         };
         let room = queued.room.num_permits();
         let [line] = &lines(queued.leave())[..] else { panic!() };
         assert!(room >= line.len(), "it holds its share until it has left");
-        assert!(batches.0.len() <= QUEUE);
+        assert!(batches.receiver.len() <= QUEUE);
         received.push(line.len());
     }
     for sender in senders {

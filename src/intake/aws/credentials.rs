@@ -1,6 +1,10 @@
 //! Who we are to AWS: the function's role.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use serde::Deserialize;
 
@@ -108,13 +112,17 @@ impl Token {
         read: impl Future<Output = io::Result<String>>,
         otherwise: Option<&String>,
     ) -> Result<String, AwsErrorKind> {
+        /// The file is tried again with every request for credentials.
+        static WARNED: AtomicBool = AtomicBool::new(false);
         let read = timeout_awake(TIMEOUT, read).await;
         let unusable = |source| AwsErrorKind::TokenFile { path: path.clone(), source };
         match read.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into())) {
             Ok(text) => Ok(text.trim().to_owned()),
             Err(source) => match otherwise {
                 Some(token) => {
-                    log::warn!("{}; using AWS_CONTAINER_AUTHORIZATION_TOKEN", unusable(source));
+                    if !WARNED.swap(true, Ordering::Relaxed) {
+                        log::warn!("{}; using AWS_CONTAINER_AUTHORIZATION_TOKEN", unusable(source));
+                    }
                     Ok(token.clone())
                 }
                 None => Err(unusable(source)),

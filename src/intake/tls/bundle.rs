@@ -1,6 +1,6 @@
 //! Certificates from a file in PEM, as companies hand them out: often many in one file, some of them old and odd.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use rustls::{
     RootCertStore,
@@ -15,56 +15,72 @@ use crate::os::file;
 
 /// The largest file that is read. All of Mozilla's roots have 220 KB.
 const MAX_BYTES: usize = 8 << 20;
+/// What some editors put before a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Adds every certificate of the file that `setting` names and that can be a root, whatever the others are.
 pub fn add(store: &mut RootCertStore, setting: &'static str, path: &Path) -> Option<TlsWarning> {
     let unused = |why: String| Some(TlsWarning::CertFile { setting, path: path.to_owned(), why });
-    let pem = match file::read(path, MAX_BYTES) {
-        Ok(pem) => pem,
-        Err(error) => return unused(error.to_string()),
-    };
-    let Added { usable, unusable, why } = add_each(store, &pem);
-    match (usable, why) {
-        (0, None) => unused("it holds no certificate".to_owned()),
-        (0, Some(why)) => {
-            unused(format!("none of its {unusable} certificates can be used, the first because of {why}"))
-        }
-        (_, Some(why)) => {
-            let total = usable + unusable;
-            Some(TlsWarning::Certificates { setting, path: path.to_owned(), unusable, total, why })
-        }
-        (_, None) => None,
+    let mut added = Added::default();
+    if let Err(error) = added.add_file(store, path) {
+        return unused(error.to_string());
     }
+    if added.usable == 0 && added.why.is_none() {
+        return unused("it holds no certificate".to_owned());
+    }
+    added.warning(setting, path)
 }
 
-/// What became of the certificates of a file.
+/// What became of the certificates.
 #[derive(Debug, Default)]
-struct Added {
+pub struct Added {
     usable: usize,
     unusable: usize,
     /// What is wrong with the first unusable one.
     why: Option<String>,
 }
 
-fn add_each(store: &mut RootCertStore, pem: &[u8]) -> Added {
-    let mut added = Added::default();
-    for section in sections(pem) {
-        let why = match CertificateDer::from_pem_slice(section) {
-            Ok(certificate) => store.add(certificate).err().map(|error| error.to_string()),
-            // Another kind, such as a key.
-            Err(pem::Error::NoItemsFound) => continue,
-            // The reader's own words quote the file.
-            Err(_) => Some("invalid PEM".to_owned()),
-        };
-        match why {
-            None => added.usable += 1,
-            Some(why) => {
-                added.unusable += 1;
-                added.why.get_or_insert(why);
+impl Added {
+    /// Adds those of a file. An error if the file cannot be read.
+    pub fn add_file(&mut self, store: &mut RootCertStore, path: &Path) -> io::Result<()> {
+        let pem = file::read(path, MAX_BYTES)?;
+        for section in sections(pem.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&pem)) {
+            match CertificateDer::from_pem_slice(section).map(|certificate| store.add(certificate)) {
+                Ok(Ok(())) => self.usable += 1,
+                Ok(Err(error)) => self.refuse(error.to_string()),
+                // Another kind, such as a key.
+                Err(pem::Error::NoItemsFound) if !is_certificate(section) => {}
+                Err(pem::Error::NoItemsFound) => self.refuse("its label, which is not CERTIFICATE".to_owned()),
+                // The reader's own words quote the file.
+                Err(_) => self.refuse("invalid PEM".to_owned()),
             }
         }
+        Ok(())
     }
-    added
+
+    /// Counts one that cannot be used.
+    pub fn refuse(&mut self, why: String) {
+        self.unusable += 1;
+        self.why.get_or_insert(why);
+    }
+
+    /// What is wrong with what `setting` names, if anything is.
+    pub fn warning(self, setting: &'static str, path: &Path) -> Option<TlsWarning> {
+        let Self { usable, unusable, why } = self;
+        let (path, why) = (path.to_owned(), why?);
+        Some(if usable == 0 {
+            let why = format!("none of its {unusable} certificates can be used, the first because of {why}");
+            TlsWarning::CertFile { setting, path, why }
+        } else {
+            TlsWarning::Certificates { setting, path, unusable, total: usable + unusable, why }
+        })
+    }
+}
+
+/// Whether a section says that it is a certificate of some kind, such as `TRUSTED CERTIFICATE` or `X509 CERTIFICATE`.
+fn is_certificate(section: &[u8]) -> bool {
+    let line = section.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    line.trim_ascii_end().ends_with(b"CERTIFICATE-----")
 }
 
 /// The parts of a file that begin with a certificate. Each is read by itself, because one without an end would take the next one with it.
@@ -125,6 +141,25 @@ mod tests {
                 "DD_TLS_CERT_FILE \"ca.pem\": 1 of 3 certificates cannot be used, the first of them because of ";
             assert!(warning.starts_with(beginning), "{warning}");
         }
+    }
+
+    #[test]
+    fn a_mark_before_the_first_certificate_does_not_hide_it() {
+        let text = format!("\u{feff}{}{}", certificate("First"), certificate("Last"));
+        assert_eq!(add_text(&text), (2, None));
+    }
+
+    #[test]
+    fn a_certificate_under_another_label_is_counted() {
+        for label in ["TRUSTED CERTIFICATE", "X509 CERTIFICATE"] {
+            let other = certificate("Other").replace("CERTIFICATE", label);
+            let (roots, warning) = add_text(&format!("{}{other}", certificate("First")));
+            assert_eq!(roots, 1, "{label}");
+            let warning = warning.unwrap();
+            assert!(warning.contains("1 of 2 certificates cannot be used"), "{warning}");
+        }
+        let request = "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n";
+        assert_eq!(add_text(&format!("{}{request}", certificate("First"))), (1, None), "a request is none");
     }
 
     #[test]

@@ -160,6 +160,11 @@ pub fn testimony() -> serde_json::Value {
     })
 }
 
+/// Whether a variable of OpenSSL's names the files of the roots, which may be on a slow file system.
+pub fn roots_are_in_named_files() -> bool {
+    roots::are_in_named_files()
+}
+
 /// Where the roots come from, for the log and for `--version=json`.
 pub fn roots_origin() -> &'static str {
     if features::COMPILED_ROOTS { "compiled in" } else { "operating system" }

@@ -101,10 +101,10 @@ impl Attribution {
         self.windows.back().map(|window| &window.id)
     }
 
-    /// An invocation begins; gives the lines that waited for it.
+    /// An invocation begins; gives the lines that waited for it, and where invocations run at once those that have waited for too long.
     pub fn begin(&mut self, id: &AttemptId, at: Timestamp) -> Vec<Log> {
         if self.concurrent {
-            return self.claim_logs_that_name(&id.request_id);
+            return self.claim_logs_that_name(&id.request_id, at);
         }
         match self.windows.iter().position(|window| window.id == *id) {
             Some(index) => {
@@ -118,10 +118,10 @@ impl Attribution {
         self.claim_held_logs()
     }
 
-    /// An invocation ends; gives the lines that waited for it.
+    /// An invocation ends; gives the same lines.
     pub fn end(&mut self, id: &AttemptId, at: Timestamp) -> Vec<Log> {
         if self.concurrent {
-            return self.claim_logs_that_name(&id.request_id);
+            return self.claim_logs_that_name(&id.request_id, at);
         }
         match self.windows.iter_mut().find(|window| window.id == *id) {
             Some(window) => window.end = Some(window.end.map_or(at, |end| end.min(at))),
@@ -157,8 +157,10 @@ impl Attribution {
         })
     }
 
-    fn claim_logs_that_name(&mut self, id: &RequestId) -> Vec<Log> {
-        self.claim(|_, held| held.request_ids.contains(id).then(|| id.clone()))
+    fn claim_logs_that_name(&mut self, id: &RequestId, now: Timestamp) -> Vec<Log> {
+        let mut logs = self.claim(|_, held| held.request_ids.contains(id).then(|| id.clone()));
+        logs.extend(self.evict(now));
+        logs
     }
 
     /// Takes the lines out of which `owner` says whose they are.
@@ -177,6 +179,10 @@ impl Attribution {
     pub fn hold_log(&mut self, held: HeldLog) -> Vec<Log> {
         let now = held.log.time;
         self.push(held);
+        self.evict(now)
+    }
+
+    fn evict(&mut self, now: Timestamp) -> Vec<Log> {
         let mut evicted = Vec::new();
         while let Some(oldest) = self.held_logs.front() {
             let is_stale = self.concurrent && now.saturating_sub(oldest.log.time) > MAX_HELD_MS;

@@ -108,6 +108,11 @@ fn where_invocations_overlap_a_line_that_names_an_unknown_id_is_held_for_a_limit
     assert!(attribution.hold_log(line_of("b", MAX_HELD_MS)).is_empty());
     let evicted = attribution.hold_log(line_of("c", MAX_HELD_MS + 1));
     assert_eq!((messages(&evicted), evicted[0].request_id.clone()), (vec!["0"], None));
+    // Other invocations go on, and no such line comes any more.
+    let evicted = attribution.begin(&id("d"), MAX_HELD_MS * 2 + 1);
+    assert_eq!((messages(&evicted), evicted[0].request_id.clone()), (vec!["10000"], None));
+    let evicted = attribution.end(&id("d"), MAX_HELD_MS * 2 + 2);
+    assert_eq!((messages(&evicted), attribution.held_bytes), (vec!["10001"], 0));
 }
 
 #[test]

@@ -6,6 +6,6 @@ mod bundled;
 mod system;
 
 #[cfg(all(feature = "webpki-roots", not(feature = "fips")))]
-pub use bundled::load;
+pub use bundled::{are_in_named_files, load};
 #[cfg(any(feature = "fips", not(feature = "webpki-roots")))]
-pub use system::load;
+pub use system::{are_in_named_files, load};

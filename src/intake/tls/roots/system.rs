@@ -1,14 +1,17 @@
 //! The operating system's roots, read and parsed at each call.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
 };
 
 use rustls::RootCertStore;
 use rustls_native_certs::CertificateResult;
 
-use crate::intake::tls::{TlsWarning, bundle};
+use crate::intake::tls::{
+    TlsWarning,
+    bundle::{self, Added},
+};
 
 /// Name another store, as OpenSSL has it: a file, and folders separated by `:`.
 const FILE: &str = "SSL_CERT_FILE";
@@ -16,6 +19,11 @@ const FOLDERS: &str = "SSL_CERT_DIR";
 
 /// Where Amazon Linux and Debian keep all roots in one file.
 const USUAL_BUNDLES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
+
+/// Whether a setting names the files. They may be on a slow file system then.
+pub fn are_in_named_files() -> bool {
+    [FILE, FOLDERS].iter().any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
 
 /// Whatever can be read; what cannot is a warning. If the store that is named has nothing usable, the usual one counts.
 pub fn load(warnings: &mut Vec<TlsWarning>) -> RootCertStore {
@@ -28,7 +36,7 @@ pub fn load(warnings: &mut Vec<TlsWarning>) -> RootCertStore {
         warnings.extend(file.and_then(|path| bundle::add(&mut store, FILE, Path::new(&path))));
         let folders = folders.as_ref().map(env::split_paths).into_iter().flatten();
         for folder in folders.filter(|folder| !folder.as_os_str().is_empty()) {
-            add(&mut store, rustls_native_certs::load_certs_from_paths(None, Some(&folder)), warnings);
+            warnings.extend(add_folder(&mut store, FOLDERS, &folder));
         }
         if store.is_empty()
             && let Some(usual) = USUAL_BUNDLES.iter().map(PathBuf::from).find(|path| path.exists())
@@ -42,10 +50,63 @@ pub fn load(warnings: &mut Vec<TlsWarning>) -> RootCertStore {
     store
 }
 
+/// Adds every certificate in the regular files of the folder that `setting` names. Files without a certificate are nothing odd there.
+fn add_folder(store: &mut RootCertStore, setting: &'static str, folder: &Path) -> Option<TlsWarning> {
+    let unused = |why: String| Some(TlsWarning::CertFile { setting, path: folder.to_owned(), why });
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => return unused(error.to_string()),
+    };
+    // OpenSSL looks certificates up by links that are named by hashes: each file is there twice. A link to nowhere is left out.
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| fs::canonicalize(entry.ok()?.path()).ok()).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    let mut added = Added::default();
+    for path in paths.iter().filter(|path| path.is_file()) {
+        if let Err(error) = added.add_file(store, path) {
+            added.refuse(error.to_string());
+        }
+    }
+    added.warning(setting, folder)
+}
+
 fn add(store: &mut RootCertStore, found: CertificateResult, warnings: &mut Vec<TlsWarning>) {
     warnings.extend(found.errors.iter().map(|error| TlsWarning::Roots(error.to_string())));
     let (_, unusable) = store.add_parsable_certificates(found.certs);
     if unusable > 0 {
         warnings.push(TlsWarning::Roots(format!("{unusable} certificates cannot be used")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+    use super::*;
+    use crate::intake::client::https::certificates::Authority;
+
+    fn section(name: &str) -> String {
+        let der = STANDARD.encode(&Authority::new(name).certificate);
+        format!("-----BEGIN CERTIFICATE-----\n{der}\n-----END CERTIFICATE-----\n")
+    }
+
+    #[test]
+    fn all_regular_files_of_a_folder_are_read_once_and_within_the_bound() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = |name: &str| directory.path().join(name);
+        fs::write(place("a.pem"), section("First")).unwrap();
+        std::os::unix::fs::symlink("a.pem", place("0123abcd.0")).unwrap();
+        std::os::unix::fs::symlink("nowhere", place("89abcdef.0")).unwrap();
+        fs::write(place("README"), "no certificate").unwrap();
+        let cut = section("Cut").replace("-----END CERTIFICATE-----\n", "");
+        fs::write(place("b.pem"), cut + &section("Last")).unwrap();
+        nix::unistd::mkfifo(&place("fifo"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+        fs::File::create(place("huge")).unwrap().set_len(1 << 30).unwrap();
+        let mut store = RootCertStore::empty();
+        let warning = add_folder(&mut store, "SSL_CERT_DIR", directory.path()).unwrap().to_string();
+        assert_eq!(store.len(), 2);
+        assert!(warning.contains("2 of 4 certificates cannot be used"), "{warning}");
+        let missing = add_folder(&mut store, "SSL_CERT_DIR", &place("missing")).unwrap().to_string();
+        assert!(missing.contains("is not used: No such file"), "{missing}");
     }
 }
