@@ -48,14 +48,11 @@ impl Check<'_> {
     fn bias(&self, level: f64) -> Bias {
         let Self { again, of, measure, interval } = self;
         let unit = MEASURES.iter().find(|known| known.name == *measure).map_or("", |known| known.unit);
-        let ends = interval.ends(1.0 - level);
         let reason = format!(
-            "{again} is the same program as {of}, but its {measure} differs by {:.3} {unit} ({:.2} % interval {:.3} to {:.3} {unit}): the \
+            "{again} is the same program as {of}, but its {measure} differs by {:.3} {unit} (p = {:.1e}, and {level:.1e} is little enough): the \
              measurement is biased.",
             interval.location.mean,
-            (1.0 - level) * 100.0,
-            ends.low,
-            ends.high,
+            p_value(interval),
         );
         Bias { measure: (*measure).to_owned(), reason }
     }

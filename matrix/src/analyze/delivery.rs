@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::blocks::{Blocks, Starts};
 use super::context::Context;
+use crate::build::Built;
 use crate::measure::sample::Sample;
-use crate::plan::{Cell, CellKind, Condition, DELIVERY};
+use crate::plan::{Cell, CellKind, Condition, DELIVERY, Plan};
 
 /// One failed start is forgiven in so many starts of a cell under a condition: fewer starts forgive none.
 pub const FORGIVEN_IN: usize = 50;
@@ -79,6 +80,7 @@ pub fn deliveries(context: &Context<'_>, condition: &Condition, blocks: &Blocks<
     }
     let standard = Standard::of(context, blocks);
     let none = Starts::default();
+    let most = context.plan.cells.iter().filter_map(|cell| Some(made(blocks.starts(&cell.id)?))).max();
     let of = |cell: &Cell| {
         let starts = blocks.starts(context.measured_as(&cell.id)).unwrap_or(&none);
         let is_absent = starts.good.is_empty() && starts.failed.is_empty() && starts.harness.is_empty();
@@ -87,7 +89,9 @@ pub fn deliveries(context: &Context<'_>, condition: &Condition, blocks: &Blocks<
         if is_absent && (cell.kind == CellKind::Floor || condition.runtime == DELIVERY && held.is_none()) {
             return None;
         }
-        let judged = judge(starts, held.as_ref());
+        // The floor is not started wherever the others are. A run that was interrupted lacks the rest of its last block.
+        let due = most.filter(|most| cell.kind != CellKind::Floor && made(starts) + 1 < *most);
+        let judged = judge(starts, held.as_ref(), due);
         Some(Delivery {
             condition: condition.clone(),
             cell: cell.id.clone(),
@@ -99,6 +103,22 @@ pub fn deliveries(context: &Context<'_>, condition: &Condition, blocks: &Blocks<
         })
     };
     context.plan.cells.iter().filter(|cell| context.has_program(cell)).filter_map(of).collect()
+}
+
+/// Every cell that has a program, under a condition that was planned and of which there is no start at all.
+pub fn never_started(plan: &Plan, builds: &[Built], condition: &Condition) -> Vec<Delivery> {
+    let has_program = |cell: &&Cell| !builds.iter().any(|built| built.cell == cell.id && built.failure.is_some());
+    let cells = plan.cells.iter().filter(|cell| matches!(cell.kind, CellKind::Build | CellKind::External { .. }));
+    let never = |cell: &Cell| Delivery {
+        condition: condition.clone(),
+        cell: cell.id.clone(),
+        starts: 0,
+        failed: 0,
+        digest: None,
+        outcome: DeliveryOutcome::DidNotStart,
+        reason: Some("it was never started".to_owned()),
+    };
+    cells.filter(has_program).map(never).collect()
 }
 
 /// Whether a cell has to deliver what the reference delivers.
@@ -157,8 +177,13 @@ impl<'a> Standard<'a> {
     }
 }
 
-/// The outcome and its reason.
-fn judge(starts: &Starts<'_>, held: Option<&Held<'_>>) -> (DeliveryOutcome, Option<String>) {
+/// How often a start was tried.
+fn made(starts: &Starts<'_>) -> usize {
+    starts.good.len() + starts.failed.len() + starts.harness.len()
+}
+
+/// The outcome and its reason. `due`: how often it should have been started, if it was not.
+fn judge(starts: &Starts<'_>, held: Option<&Held<'_>>, due: Option<usize>) -> (DeliveryOutcome, Option<String>) {
     use DeliveryOutcome::{Delivered, DidNotStart, HarnessFailure, NotCompared, PayloadMismatch};
     let lost = held.and_then(|held| incomplete(starts).or_else(|| mismatch(starts, held.standard?)));
     let (good, failed) = (starts.good.len(), starts.failed.len());
@@ -168,6 +193,10 @@ fn judge(starts: &Starts<'_>, held: Option<&Held<'_>>) -> (DeliveryOutcome, Opti
         () if failed > (good + failed) / FORGIVEN_IN => (DidNotStart, failures),
         () if !starts.harness.is_empty() => (HarnessFailure, harness(starts)),
         () if good == 0 => (DidNotStart, Some("it was never started".to_owned())),
+        () if let Some(due) = due => {
+            let made = made(starts);
+            (DidNotStart, Some(format!("it was started {made} times, and others {due} times")))
+        }
         () => (
             if held.is_some_and(|held| held.standard.is_some()) { Delivered } else { NotCompared },
             failures.map(|failures| format!("{failures}; one in {FORGIVEN_IN} is forgiven")),

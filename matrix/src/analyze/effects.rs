@@ -25,8 +25,10 @@ pub fn effects(
             // A factor that changes no program.
             let same = asked.cells.is_empty().then(|| no_op(Scale::Difference));
             if let Some(mut estimate) = same.or(estimate) {
-                if contrast.is_confounded() && matches!(estimate.verdict, Verdict::Faster | Verdict::Slower) {
-                    estimate.verdict = Verdict::Inconclusive;
+                // What is found may be the other effect, and what is not may be cancelled by it.
+                let is_decided = !matches!(estimate.verdict, Verdict::NoOp | Verdict::Inconclusive);
+                if contrast.is_confounded() && is_decided {
+                    (estimate.verdict, estimate.needed) = (Verdict::Inconclusive, None);
                 }
                 effect.estimates.insert(measure.to_owned(), estimate);
             }

@@ -17,6 +17,16 @@ pub enum Error {
     NoCells(PathBuf),
     #[error("there is no start in {}", .0.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))]
     NoSamples(Vec<PathBuf>),
+    #[error("{} contradicts itself: {}", path.display(), complaints.join("; "))]
+    Plan { path: PathBuf, complaints: Vec<String> },
+    #[error("{cell} has two programs: starts of different builds do not belong together")]
+    Program { cell: String },
+    #[error("{again} is to be the same program as {of}, and is another one: it controls nothing")]
+    Control { again: String, of: String },
+    #[error("{cell} has two different starts in block {block} of one condition")]
+    Twice { cell: String, block: u32 },
+    #[error("{cell} has a negative {measure} in block {block}: {value}")]
+    Negative { cell: String, block: u32, measure: String, value: f64 },
     #[error("{} cannot be written", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("the analysis cannot be written as JSON")]

@@ -15,6 +15,7 @@
 pub mod account;
 mod arguments;
 mod blocks;
+mod checked;
 mod comparisons;
 mod condition;
 mod context;
@@ -56,6 +57,8 @@ pub struct Analysis {
     pub design: String,
     /// The plan's seed.
     pub seed: u64,
+    /// The ids of the plan's cells, in its order.
+    pub plan_cells: Vec<String>,
     /// One for each condition, in the plan's order.
     pub conditions: Vec<ConditionAnalysis>,
     /// Which effects the cells that were started cannot tell apart, under any of the conditions.

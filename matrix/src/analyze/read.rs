@@ -1,19 +1,24 @@
 //! Files of a run: the plan, the builds, and starts in as many files as there were shards.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::Error;
+use crate::measure::Run;
 use crate::plan::{Plan, SCHEMA};
 
 /// Reads `plan.json`.
 pub fn plan(path: &Path) -> Result<Plan, Error> {
     let bytes = read(path)?;
     let plan: Plan = document(&bytes, path, 1)?;
-    if plan.cells.is_empty() { Err(Error::NoCells(path.to_owned())) } else { Ok(plan) }
+    if plan.cells.is_empty() {
+        return Err(Error::NoCells(path.to_owned()));
+    }
+    let complaints = plan.contradictions();
+    if complaints.is_empty() { Ok(plan) } else { Err(Error::Plan { path: path.to_owned(), complaints }) }
 }
 
 /// What was read, and what could not be.
@@ -48,6 +53,15 @@ pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<Lines<T>, Error> {
         }
     }
     Ok(found)
+}
+
+/// Reads the `run.json` beside one of these files, if there is one.
+pub fn run_beside<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Result<Option<Run>, Error> {
+    let mut beside = paths.into_iter().map(|path| path.with_file_name("run.json"));
+    match beside.find(|path| path.exists()) {
+        Some(path) => Ok(Some(document(&read(&path)?, &path, 1)?)),
+        None => Ok(None),
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::account::Account;
-use super::{Analysis, Arguments, DeliveryOutcome, Error, RESAMPLES, analyze, read};
+use super::{Analysis, Arguments, Delivery, DeliveryOutcome, Error, RESAMPLES, analyze, checked, delivery, read};
 use crate::build::{Built, latest};
 use crate::cli;
 use crate::files;
 use crate::measure::sample::Sample;
+use crate::plan::Condition;
 use crate::plan::circumstances::describe;
 
 /// Runs the verb and says how it went.
@@ -56,8 +57,20 @@ fn analysis(arguments: &Arguments) -> Result<Analysis, Error> {
     if samples.is_empty() {
         return Err(Error::NoSamples(arguments.samples.clone()));
     }
-    let mut analysis = analyze(&plan, &latest(builds.values), &samples, RESAMPLES);
+    checked::samples(&plan, &samples)?;
+    let builds = latest(builds.values);
+    let mut analysis = analyze(&plan, &builds, &samples, RESAMPLES);
     analysis.notes.splice(0..0, torn);
+    let run = read::run_beside(std::iter::once(&arguments.plan).chain(&arguments.samples))?;
+    let not_produced = |condition: &Condition| run.as_ref().and_then(|run| run.not_produced(condition));
+    analysis.invalidate(&not_produced);
+    let measured = |condition: &&Condition| {
+        not_produced(condition).is_some() || analysis.deliveries.iter().any(|found| found.condition == **condition)
+    };
+    let unmeasured: Vec<&Condition> = plan.conditions.iter().filter(|condition| !measured(condition)).collect();
+    let never = unmeasured.into_iter().flat_map(|condition| delivery::never_started(&plan, &builds, condition));
+    let never: Vec<Delivery> = never.collect();
+    analysis.deliveries.extend(never);
     Ok(analysis)
 }
 

@@ -27,6 +27,7 @@ pub fn analyze(plan: &Plan, builds: &[Built], samples: &[Sample], resamples: usi
     let conditions = plan.conditions.iter().map(|one| {
         let mut own = Vec::new();
         let blocks = sorted(plan, one, samples, &mut own);
+        own.extend(interrupted(plan, &blocks));
         own.extend(condition::missing(&context, &blocks));
         let delivered = delivery::deliveries(&context, one, &blocks);
         let found = condition::analysis(&context, one, &blocks, &delivered, &mut own);
@@ -38,12 +39,15 @@ pub fn analyze(plan: &Plan, builds: &[Built], samples: &[Sample], resamples: usi
     });
     let conditions = conditions.collect();
     for untimed in untimed(samples) {
-        let blocks = sorted(plan, untimed, samples, &mut notes);
+        let mut own = Vec::new();
+        let blocks = sorted(plan, untimed, samples, &mut own);
+        notes.extend(own.into_iter().map(|note| format!("{}: {note}", describe(untimed))));
         deliveries.extend(delivery::deliveries(&context, untimed, &blocks));
     }
     notes.extend(deliveries.iter().filter_map(forgiven));
     let (design, seed) = (plan.design.clone(), plan.seed);
-    Analysis { schema: SCHEMA, design, seed, conditions, aliases, deliveries, notes }
+    let plan_cells = plan.cells.iter().map(|cell| cell.id.clone()).collect();
+    Analysis { schema: SCHEMA, design, seed, plan_cells, conditions, aliases, deliveries, notes }
 }
 
 /// Under another condition other cells may be missing.
@@ -80,6 +84,12 @@ fn sorted<'a>(plan: &Plan, condition: &Condition, samples: &'a [Sample], notes: 
         notes.push(format!("Starts left out because their cell was started before in the same block: {twice}."));
     }
     blocks
+}
+
+/// A run that was stopped, or of which a part is missing.
+fn interrupted(plan: &Plan, blocks: &Blocks<'_>) -> Option<String> {
+    let (started, planned) = (blocks.all().len(), plan.blocks_here().count());
+    (0 < started && started < planned).then(|| format!("Only {started} of {planned} planned blocks were started."))
 }
 
 fn knows(plan: &Plan, sample: &Sample) -> bool {

@@ -4,7 +4,7 @@ use super::baseline::Baseline;
 use super::questions::Sides;
 use super::{Budgets, Error, Outcome};
 use crate::analyze::{Comparison, ConditionAnalysis};
-use crate::plan::{CellKind, Condition, Plan};
+use crate::plan::{Cell, CellKind, Condition, Plan};
 use crate::report::{Experiment, GATES};
 
 /// Something that is wrong whatever the numbers are.
@@ -32,7 +32,12 @@ pub fn all<'a>(
     baseline: Option<&Baseline>,
 ) -> Result<Vec<Check<'a>>, Error> {
     let mut checks: Vec<Check<'a>> = Vec::new();
-    let compared = |cell: &str| sides.candidates.iter().chain(&sides.reference).any(|side| side == cell);
+    // A control is one of their programs under another name: what it loses, they lose.
+    let is_control = |cell: &Cell| matches!(cell.kind, CellKind::Again { .. });
+    let compared = |id: &str| {
+        let control = experiment.plan.cells.iter().any(|cell| cell.id == id && is_control(cell));
+        control || sides.candidates.iter().chain(&sides.reference).any(|side| side == id)
+    };
     for delivery in experiment.analysis.deliveries.iter().filter(|delivery| compared(&delivery.cell)) {
         let check =
             |outcome, reason| Check { condition: &delivery.condition, cell: Some(&delivery.cell), outcome, reason };

@@ -4,6 +4,7 @@ use super::Outcome;
 use super::decision::Judgement;
 use super::questions::{Against, Growth, Question};
 use crate::analyze::Verdict;
+use crate::analyze::estimate::ENOUGH;
 use crate::report::number::Scale;
 
 /// The unit of a comparison with a baseline.
@@ -42,6 +43,13 @@ pub fn judge(question: &Question<'_>) -> Judgement {
 fn weigh(question: &Question<'_>, growth: Growth) -> (Outcome, String) {
     let Question { unit, limit, .. } = *question;
     let found = format!("{} against a budget of {}", told(unit, growth), amount(unit, limit));
+    let varies = unit != RATIO && (growth.high - growth.low).abs() > 0.0;
+    let is_too_short = question.blocks < ENOUGH && question.against != Against::Baseline;
+    if is_too_short && (varies || question.verdict == Some(Verdict::Inconclusive)) {
+        let reason =
+            format!("{found}, of {} blocks: nothing can be told from chance before it has {ENOUGH}", question.blocks);
+        return (Outcome::Inconclusive, reason);
+    }
     if growth.low > limit {
         return (Outcome::Regressed, found);
     }
@@ -53,23 +61,30 @@ fn weigh(question: &Question<'_>, growth: Growth) -> (Outcome, String) {
         let seen = amount(unit, growth.detectable);
         return (
             Outcome::Inconclusive,
-            format!("{found}, and only {seen} would have been seen{}", remedy(question, growth)),
+            format!("{found}, and only {seen} would have been seen{}", remedy(question, growth, limit)),
         );
     }
     if growth.high > limit {
-        return (Outcome::Inconclusive, format!("{found}, which the interval has in it"));
+        // Growth that is about as large as the budget stays inside every interval, however short.
+        let distance = (limit - growth.value).abs();
+        let reach = (growth.high - growth.low) / 2.0;
+        let more = remedy(question, Growth { detectable: reach.max(0.0), ..growth }, distance);
+        return (Outcome::Inconclusive, format!("{found}, which the interval has in it{more}"));
     }
     (Outcome::Pass, found)
 }
 
-/// How many blocks would do: what can be seen shrinks with the square root of their number. A stored baseline does not get better by that.
-fn remedy(question: &Question<'_>, growth: Growth) -> String {
-    let factor = (growth.detectable / question.limit).powi(2);
+/// How many blocks would do to see `wanted`: what can be seen shrinks with the square root of their number. A stored baseline does not get better by that.
+fn remedy(question: &Question<'_>, growth: Growth, wanted: f64) -> String {
+    let factor = (growth.detectable / wanted).powi(2);
     let blocks = crate::report::number::float(question.blocks) * factor;
     // Less than there was would not do: it did not.
     let blocks = ((blocks / 10.0).ceil() * 10.0).max(crate::report::number::float(question.blocks + 1));
-    let tells = question.against != Against::Baseline && blocks.is_finite() && blocks < 10_000.0;
-    if tells { format!("; {blocks:.0} blocks would do") } else { String::new() }
+    match () {
+        () if question.against == Against::Baseline => String::new(),
+        () if blocks.is_finite() && blocks < 10_000.0 => format!("; {blocks:.0} blocks would do"),
+        () => "; no sensible number of blocks decides that".to_owned(),
+    }
 }
 
 /// `+0.31 ms [0.12, 0.50]`, `+64.0 KiB` where nothing varies, or for a ratio `× 1.05 [1.01, 1.09]`.

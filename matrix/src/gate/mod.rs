@@ -65,7 +65,9 @@ fn gate(arguments: &Arguments) -> Result<Outcome, Error> {
     }
     let decision = decide(&experiment, &sides, &budgets, baseline.as_ref())?;
     if let Some(path) = &arguments.save_baseline {
-        if decision.may_be_stored() {
+        if let Some(reason) = incomplete(&experiment).filter(|_| decision.may_be_stored()) {
+            eprintln!("not stored, because the run is not complete: {reason}: {}", path.display());
+        } else if decision.may_be_stored() {
             Baseline::of(&experiment)?.write(path)?;
             eprintln!("stored {}", path.display());
         } else {
@@ -90,6 +92,17 @@ fn gate(arguments: &Arguments) -> Result<Outcome, Error> {
         eprint!("{}", annotations::write(&decision));
     }
     Ok(decision.outcome)
+}
+
+/// What of a run is missing that was planned.
+fn incomplete(experiment: &Experiment) -> Option<String> {
+    let planned = experiment.plan.blocks_here().count();
+    let conditions = experiment.analysis.conditions.iter().filter(|found| found.invalid.is_none());
+    conditions.into_iter().find_map(|found| {
+        let started = experiment.analysis.deliveries.iter().filter(|delivery| delivery.condition == found.condition);
+        let started = started.map(|delivery| delivery.starts + delivery.failed).max().unwrap_or_default();
+        (started < planned).then(|| format!("{started} of {planned} blocks under {}", describe(&found.condition)))
+    })
 }
 
 /// What is to be said of the candidates. Nothing, where there is neither a reference nor a baseline.

@@ -91,7 +91,7 @@ impl Outcome {
                 "This run cannot tell whether the budget is kept: start every cell more often with `--blocks`, or allow more."
             }
             Self::InvalidRun => {
-                "The control differs or is missing, or the machine has not produced the condition, so nothing here may be believed: run it again on a quieter machine, or as root."
+                "The control differs or is missing, or the machine has not produced the condition, so nothing here may be believed: run it again, as root if the condition needs it."
             }
             Self::HarnessFailure => {
                 "The sandbox could not make a start, so the run is not complete: mend what it names, and run the same command again."

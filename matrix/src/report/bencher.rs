@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Error;
-use super::benchstat::parts;
+use super::benchstat::{delivers, parts};
 use super::story::{Chapter, GATES, Row, Story};
 use crate::analyze::Estimate;
 
@@ -22,15 +22,20 @@ struct Metric {
     upper_value: f64,
 }
 
-/// Writes medians with their tenth and ninetieth of a hundred, and ratios to the floor, which alone carry over from machine to machine, with their intervals.
+/// Writes, of cells that deliver what they have to, under conditions that are valid, medians with their tenth and ninetieth of a hundred, and ratios to the floor, which alone carry over from machine to machine, with their intervals.
 pub fn write(story: &Story) -> Result<String, Error> {
-    let benchmarks: BTreeMap<String, Measures> = story.chapters.iter().flat_map(of_chapter).collect();
+    let chapters = story.chapters.iter().filter(|chapter| chapter.found.invalid.is_none());
+    let benchmarks: BTreeMap<String, Measures> = chapters.flat_map(|chapter| of_chapter(story, chapter)).collect();
     Ok(serde_json::to_string_pretty(&benchmarks).map_err(Error::Json)? + "\n")
 }
 
-fn of_chapter<'a>(chapter: &'a Chapter<'_>) -> impl Iterator<Item = (String, Measures)> + 'a {
+fn of_chapter<'a>(story: &'a Story, chapter: &'a Chapter<'_>) -> impl Iterator<Item = (String, Measures)> + 'a {
     let place = parts(&chapter.found.condition);
-    let rows = chapter.rows.iter().map(move |row| (format!("{}{place}", row.name()), of_row(chapter, row)));
+    let rows = chapter
+        .rows
+        .iter()
+        .filter(|row| delivers(story, row.name()))
+        .map(move |row| (format!("{}{place}", row.name()), of_row(chapter, row)));
     rows.filter(|(_, measures)| !measures.is_empty())
 }
 

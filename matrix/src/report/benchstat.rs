@@ -14,7 +14,7 @@ use crate::plan::Condition;
 /// Times are written in seconds, which those tools scale by themselves.
 const MS_PER_SECOND: f64 = 1000.0;
 
-/// Writes every start that counts.
+/// Writes every start that counts, of cells that deliver what they have to, under conditions that are valid.
 pub fn write(story: &Story) -> String {
     let mut text = String::new();
     for (key, value) in machine(story) {
@@ -26,15 +26,21 @@ pub fn write(story: &Story) -> String {
     for gate in GATES {
         let _ = writeln!(text, "Unit {gate}-sec better=lower");
     }
-    for chapter in &story.chapters {
-        starts(&mut text, chapter);
+    for chapter in story.chapters.iter().filter(|chapter| chapter.found.invalid.is_none()) {
+        starts(&mut text, story, chapter);
     }
     text
 }
 
+/// Whether a cell does its work under all conditions: nobody wants to know how fast it is if not.
+pub fn delivers(story: &Story, cell: &str) -> bool {
+    let deliveries = &story.experiment.analysis.deliveries;
+    !deliveries.iter().any(|delivery| delivery.cell == cell && delivery.outcome.is_failure())
+}
+
 /// A start's two gates are not in the same line: an analysis has kept the values of each measure, not which belong together.
-fn starts(text: &mut String, chapter: &Chapter) {
-    for row in &chapter.rows {
+fn starts(text: &mut String, story: &Story, chapter: &Chapter) {
+    for row in chapter.rows.iter().filter(|row| delivers(story, row.name())) {
         let name = format!("BenchmarkColdStart/cell={}{}", row.name(), parts(&chapter.found.condition));
         for gate in GATES {
             for value in row.measure(gate).into_iter().flat_map(|summary| &summary.values) {

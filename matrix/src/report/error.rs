@@ -12,6 +12,8 @@ pub enum Error {
     Content { path: PathBuf, what: &'static str, source: serde_json::Error },
     #[error("{} has schema {found}; this program knows {known}: run the earlier verbs again", path.display())]
     Schema { path: PathBuf, found: u32, known: u32 },
+    #[error("{} is not the analysis of {}: analyze its samples again", analysis.display(), plan.display())]
+    OtherPlan { analysis: PathBuf, plan: PathBuf },
     #[error("one format fits on standard output; name a directory for several with --out")]
     SeveralFormats,
     #[error("{} cannot be written", path.display())]
@@ -25,6 +27,6 @@ pub enum Error {
 impl Error {
     /// Whether another command line or other files would help.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::SeveralFormats | Self::Content { .. } | Self::Schema { .. })
+        matches!(self, Self::SeveralFormats | Self::Content { .. } | Self::Schema { .. } | Self::OtherPlan { .. })
     }
 }

@@ -33,6 +33,9 @@ impl Experiment {
         same_schema(path, analysis.schema)?;
         let planned: Plan = document(&plan, "a plan")?;
         same_schema(&plan, planned.schema)?;
+        if !is_of(&analysis, &planned) {
+            return Err(Error::OtherPlan { analysis: path.clone(), plan });
+        }
         let recorded = Some(beside("run.json")).filter(|path| path.exists());
         let run: Option<Run> = recorded.as_deref().map(|path| document(path, "the record of a run")).transpose()?;
         if let (Some(path), Some(run)) = (&recorded, &run) {
@@ -56,6 +59,15 @@ impl Experiment {
     pub fn measured_on(&self) -> Option<String> {
         Provenance::of(self).map(|provenance| provenance.sentence)
     }
+}
+
+/// Whether an analysis is one of this plan.
+fn is_of(analysis: &Analysis, plan: &Plan) -> bool {
+    let conditions = analysis.conditions.iter().map(|found| &found.condition);
+    analysis.seed == plan.seed
+        && analysis.design == plan.design
+        && analysis.plan_cells.iter().eq(plan.cells.iter().map(|cell| &cell.id))
+        && conditions.eq(&plan.conditions)
 }
 
 fn builds_of(path: &Path) -> Result<Vec<Built>, Error> {

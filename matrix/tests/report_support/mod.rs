@@ -104,6 +104,7 @@ pub fn empty() -> Experiment {
     experiment.analysis.conditions.clear();
     experiment.analysis.aliases.clear();
     experiment.plan.cells.clear();
+    experiment.analysis.plan_cells.clear();
     experiment.plan.factors.clear();
     experiment.plan.conditions.clear();
     experiment
@@ -117,6 +118,7 @@ fn simulate(models: &[Model]) -> Experiment {
         schema: SCHEMA,
         design: "resolution-5".to_owned(),
         seed: 20_241,
+        plan_cells: models.iter().map(|model| model.name.clone()).collect(),
         conditions: conditions.iter().map(|condition| found(models, condition, &mut random)).collect(),
         aliases: aliases.clone(),
         deliveries: Vec::new(),

@@ -1,9 +1,8 @@
 //! The customer's log processing rules: what never leaves, and what is masked before it does.
 
-use std::borrow::Cow;
-
 use regex::Regex;
 
+use super::element::MAX_ELEMENT_BYTES;
 use crate::config::{Rule, RuleKind};
 
 /// Rules in their order, compiled. None is the usual case and costs nothing.
@@ -61,7 +60,7 @@ impl Rules {
                 RuleKind::ExcludeAtMatch if rule.regex.is_match(&message) => return None,
                 RuleKind::IncludeAtMatch if !rule.regex.is_match(&message) => return None,
                 RuleKind::MaskSequences => {
-                    if let Cow::Owned(masked) = rule.regex.replace_all(&message, rule.placeholder.as_str()) {
+                    if let Some(masked) = rule.mask(&message) {
                         message = masked;
                     }
                 }
@@ -69,6 +68,30 @@ impl Rules {
             }
         }
         Some(message)
+    }
+}
+
+impl Compiled {
+    /// The message with its sequences replaced; None if there are none. A message that the placeholders make longer than an element may be ends there, because
+    /// rules that double what they match would take all memory.
+    fn mask(&self, message: &str) -> Option<String> {
+        let (mut masked, mut copied, mut any) = (String::new(), 0, false);
+        for captures in self.regex.captures_iter(message) {
+            let found = captures.get(0)?;
+            any = true;
+            masked.push_str(message.get(copied..found.start()).unwrap_or_default());
+            copied = found.end();
+            // A group is a part of the match.
+            let longest = self.placeholder.len() + self.placeholder.matches('$').count() * found.len();
+            if longest <= MAX_ELEMENT_BYTES {
+                captures.expand(&self.placeholder, &mut masked);
+            }
+            if masked.len() > MAX_ELEMENT_BYTES {
+                return Some(masked);
+            }
+        }
+        masked.push_str(message.get(copied..).unwrap_or_default());
+        any.then_some(masked)
     }
 }
 
@@ -93,6 +116,20 @@ mod tests {
         let both =
             [rule(RuleKind::MaskSequences, r"key=(\w)\w+", "key=$1***"), rule(RuleKind::ExcludeAtMatch, "secret", "")];
         assert_eq!(apply(&both, "key=secret key=other").as_deref(), Some("key=s*** key=o***"));
+    }
+
+    #[test]
+    fn placeholders_that_grow_a_message_end_at_the_longest_element() {
+        let doubling: Vec<Rule> =
+            (0..600).map(|length| rule(RuleKind::MaskSequences, &format!(r"\w{{{length}}}"), "$0$0")).collect();
+        let masked = apply(&doubling, &"x".repeat(1000)).unwrap();
+        assert!((MAX_ELEMENT_BYTES..MAX_ELEMENT_BYTES * 2).contains(&masked.len()), "{}", masked.len());
+        let long = rule(RuleKind::MaskSequences, ".+", &"$0".repeat(2000));
+        assert_eq!(apply(std::slice::from_ref(&long), &"x".repeat(1 << 20)).as_deref(), Some(""), "nothing unmasked");
+        assert_eq!(apply(&[long], "x").unwrap().len(), 2000);
+        let empty = rule(RuleKind::MaskSequences, "", &"y".repeat(4000));
+        assert!(apply(&[empty], &"x".repeat(1 << 20)).unwrap().len() < MAX_ELEMENT_BYTES * 2);
+        assert_eq!(apply(&[rule(RuleKind::MaskSequences, "b|$", "[$0]")], "abc").as_deref(), Some("a[b]c[]"));
     }
 
     #[test]
