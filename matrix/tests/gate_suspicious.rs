@@ -44,8 +44,7 @@ fn a_condition_that_was_not_produced_is_invalid_wherever_the_analysis_is() {
     let run = Run::new(&plan, &samples);
     std::fs::create_dir(run.path("elsewhere")).unwrap();
     run.write("run.json", &record(&plan, &throttled).to_string());
-    let (status, text) =
-        run.matrix(&["analyze", "plan.json", "samples.jsonl", "--out", "elsewhere/analysis.json"]);
+    let (status, text) = run.matrix(&["analyze", "plan.json", "samples.jsonl", "--out", "elsewhere/analysis.json"]);
     assert!(status == 0 && text.contains("The machine has not produced this condition"), "{text}");
     let gate = ["gate", "elsewhere/analysis.json", "plan.json", "--budgets", "budgets.toml"];
     let (status, text) = run.matrix(&[&gate[..], GATE].concat());

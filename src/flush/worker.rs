@@ -1,8 +1,10 @@
 //! A thread for work that takes its time: one job after the other.
 
-use std::{sync::mpsc, thread};
+use std::sync::mpsc;
 
 use tokio::sync::oneshot;
+
+use crate::os::thread;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -46,7 +48,7 @@ impl Worker {
 fn start() -> Option<mpsc::Sender<Job>> {
     let (sender, receiver) = mpsc::channel::<Job>();
     let work = move || receiver.iter().for_each(|job| job());
-    match thread::Builder::new().name("compress".to_owned()).spawn(work) {
+    match thread::start("compress", work) {
         Ok(_) => Some(sender),
         Err(error) => {
             log::debug!("FLUSH | No thread can be started, so the loop does its work: {error}");
@@ -59,8 +61,8 @@ fn start() -> Option<mpsc::Sender<Job>> {
 mod tests {
     use super::*;
 
-    fn this_thread() -> thread::ThreadId {
-        thread::current().id()
+    fn this_thread() -> std::thread::ThreadId {
+        std::thread::current().id()
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //!
 //! The level stands under `status`, not `level`, because Lambda filters JSON lines of its own accord by `level`.
 
-use std::{fmt::Write as _, io::Write as _};
+use std::fmt::Write as _;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use super::streams;
 
 /// Makes `log`'s macros write Datadog's extension format from now on. A second call only changes the level.
 pub fn start(level: LevelFilter) {
@@ -35,8 +37,7 @@ pub fn excerpt(text: &str, max_bytes: usize) -> String {
 
 /// Writes one line whatever the level is, for programs that are too small to keep a logger.
 pub fn write(level: Level, text: &str) {
-    // One write a line, so that lines of several threads do not mix. A closed stdout is not our problem.
-    let _ = std::io::stdout().lock().write_all(line(level.as_str(), &excerpt(text, MAX_TEXT)).as_bytes());
+    streams::print(&line(level.as_str(), &excerpt(text, MAX_TEXT)));
 }
 
 struct Lines;
@@ -56,10 +57,10 @@ impl Log for Lines {
     fn flush(&self) {}
 }
 
-/// One whole line with its line feed.
+/// One whole line without its line feed.
 fn line(level: &str, text: &str) -> String {
     let message = serde_json::Value::from(format!("DD_EXTENSION | {level} | {text}"));
-    format!("{{\"status\":\"{level}\",\"message\":{message}}}\n")
+    format!("{{\"status\":\"{level}\",\"message\":{message}}}")
 }
 
 #[cfg(test)]
@@ -69,8 +70,8 @@ mod tests {
     #[test]
     fn a_line_is_json_in_the_extension_format() {
         let line = line("WARN", "a \"b\"\\\n\tc \u{1} é");
-        assert!(line.ends_with("}\n"));
-        assert_eq!(line.matches('\n').count(), 1);
+        assert!(line.ends_with("}"));
+        assert_eq!(line.matches('\n').count(), 0);
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["status"], "WARN");
         assert_eq!(value["message"], "DD_EXTENSION | WARN | a \"b\"\\\n\tc \u{1} é");

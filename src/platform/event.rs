@@ -8,7 +8,7 @@ use super::{ids::RequestId, json::Object};
 const SHUTDOWN_MS: i64 = 2000;
 /// A function's default timeout, in milliseconds: the deadline of an INVOKE that names none. One that is too early costs nothing but a flush that is not
 /// waited for.
-const TIMEOUT_MS: i64 = 3000;
+pub const DEFAULT_TIMEOUT_MS: i64 = 3000;
 
 /// The next thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Event {
         let deadline_ms = event.number("deadlineMs").map(|deadline| deadline as i64);
         match event.text("eventType").as_deref() {
             Some("INVOKE") => Ok(Self::Invoke(Invoke {
-                deadline_ms: deadline_ms.unwrap_or_else(|| now.saturating_add(TIMEOUT_MS)),
+                deadline_ms: deadline_ms.unwrap_or_else(|| now.saturating_add(DEFAULT_TIMEOUT_MS)),
                 request_id: event.text("requestId").ok_or(Unreadable::RequestId)?.as_str().into(),
             })),
             Some("SHUTDOWN") => Ok(Self::Shutdown(Shutdown {

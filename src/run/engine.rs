@@ -17,7 +17,7 @@ use crate::{
     },
     platform::RequestId,
     process::{
-        event::Batch,
+        event::{Batch, Event},
         invocation::{AttemptId, Processor, Produced},
         log::Origin,
         runtime,
@@ -38,6 +38,8 @@ pub struct Engine {
     pub meter: Option<Meter>,
     pub flusher: Flusher,
     pub telemetry: Option<Batches>,
+    /// What of the last batch is not ingested yet.
+    pub pending: std::vec::IntoIter<Event>,
     pub config: Config,
 }
 
@@ -61,9 +63,14 @@ impl Engine {
     /// memory is full and can be expected to be freed, telemetry waits with the platform.
     pub async fn progress(&mut self) -> Progress {
         let has_room = self.flusher.has_room();
+        if has_room && self.is_ingesting() {
+            self.ingest();
+            return Progress::Telemetry;
+        }
         tokio::select! {
             batch = receive(&mut self.telemetry), if has_room => {
-                self.ingest(batch);
+                self.pending = batch.events.into_iter();
+                self.ingest();
                 Progress::Telemetry
             }
             () = self.custom.arrived() => {
@@ -80,8 +87,14 @@ impl Engine {
         }
     }
 
-    fn ingest(&mut self, batch: Batch) {
-        for event in batch.events {
+    /// Whether a part of a batch waits for room.
+    pub fn is_ingesting(&self) -> bool {
+        self.pending.len() > 0
+    }
+
+    /// Ingests what is left of a batch, as far as there is room: encoded, it may be many times as long.
+    fn ingest(&mut self) {
+        while let Some(event) = self.pending.next() {
             if event.record.is_of_invocation() {
                 self.name_runtime();
             }
@@ -89,20 +102,25 @@ impl Engine {
             let mut produced = Produced::default();
             self.processor.event(event, &mut produced);
             self.store(&produced);
-        }
-        // What is full need not wait for a flush: it would only take memory meanwhile.
-        let full = self.logs.take_full();
-        if !full.is_empty() {
-            self.flusher.start(full.into_iter().map(|batch| intake::logs::unsealed(batch, &self.config.logs)));
+            // What is full need not wait for a flush: it would only take memory meanwhile.
+            let full = self.logs.take_full();
+            if !full.is_empty() {
+                self.flusher.start(full.into_iter().map(|batch| intake::logs::unsealed(batch, &self.config.logs)));
+                if !self.flusher.has_room() {
+                    return;
+                }
+            }
         }
     }
 
     /// Takes in what has arrived already, as far as there is room.
     fn ingest_waiting(&mut self) {
-        while self.flusher.has_room()
-            && let Some(batch) = self.telemetry.as_mut().and_then(|batches| batches.try_recv().ok())
-        {
-            self.ingest(batch);
+        while self.flusher.has_room() {
+            if !self.is_ingesting() {
+                let Some(batch) = self.telemetry.as_mut().and_then(|batches| batches.try_recv().ok()) else { return };
+                self.pending = batch.events.into_iter();
+            }
+            self.ingest();
         }
     }
 

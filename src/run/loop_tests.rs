@@ -86,6 +86,7 @@ pub fn engine() -> (Engine, Sender) {
         meter: None,
         flusher: Flusher::new(None, None),
         telemetry: Some(receiver),
+        pending: Vec::new().into_iter(),
         config,
     };
     (engine, sender)
@@ -158,14 +159,19 @@ async fn a_batch_of_logs_that_is_full_leaves_at_once_and_what_is_not_waits() {
     assert_eq!(engine.logs.drain().iter().map(|batch| batch.entries).sum::<usize>(), 1);
 }
 
-/// A flusher that is full and whose client is never built.
-pub fn full() -> (Flusher, std::sync::mpsc::Sender<()>) {
+/// A flusher whose client is never built.
+fn waiting_to_be_built() -> (Flusher, std::sync::mpsc::Sender<()>) {
     let (building, built) = std::sync::mpsc::channel::<()>();
     let build = move || {
         let _ = built.recv();
         None
     };
-    let mut flusher = Flusher::building(build, None);
+    (Flusher::building(build, None), building)
+}
+
+/// The same, full.
+pub fn full() -> (Flusher, std::sync::mpsc::Sender<()>) {
+    let (mut flusher, building) = waiting_to_be_built();
     let batch = || LogBatch { json: vec![b' '; MAX_BYTES / 6], entries: 1 };
     flusher.start([(); 5].map(|()| intake::logs::unsealed(batch(), &Config::default().logs)));
     assert!(!flusher.has_room());
@@ -208,4 +214,21 @@ async fn telemetry_is_read_at_the_end_whatever_is_held() {
     assert!(telemetry.send(log_line()).await);
     engine.ending();
     assert_eq!(engine.progress().await, Progress::Telemetry);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_ingested_only_as_far_as_there_is_room() {
+    let (mut engine, telemetry) = engine();
+    engine.invoked(&"r".into());
+    let (flusher, _building) = waiting_to_be_built();
+    engine.flusher = flusher;
+    let record = "x".repeat(900_000);
+    let line = format!(r#"{{"time": "2022-10-21T14:05:03.165Z", "type": "function", "record": "{record}"}}"#);
+    let start = r#"{"time": "2022-10-21T14:05:03.165Z", "type": "platform.start", "record": {"requestId": "r"}}"#;
+    let lines = [vec![start.to_owned()], vec![line; 40]].concat().join(",");
+    assert!(telemetry.send(parse(format!("[{lines}]").as_bytes(), 0)).await);
+    assert_eq!(engine.progress().await, Progress::Telemetry);
+    assert!(engine.is_ingesting(), "{} events wait", engine.pending.len());
+    // Five batches of five lines, the first with the line of the start. The sixth would not fit.
+    assert_eq!((engine.flusher.drop_unconfirmed().logs, engine.pending.len()), (26, 14));
 }

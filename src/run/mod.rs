@@ -96,6 +96,7 @@ pub async fn run<E: Exchange>(parts: Parts<E>) {
         custom: Custom::new(parts.dogstatsd, parts.config.dogstatsd.namespace.clone()),
         flusher,
         telemetry: parts.telemetry,
+        pending: Vec::new().into_iter(),
         config: parts.config,
     };
     let termination = Termination::watch();

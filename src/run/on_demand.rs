@@ -14,7 +14,7 @@ use super::{
 use crate::{
     flush::{Decision, FlushDecider, Hold, HoldEnd},
     os::clock,
-    platform::{Event, Exchange, Invoke, Shutdown},
+    platform::{Event, Exchange, Invoke, Shutdown, event::DEFAULT_TIMEOUT_MS},
     process::invocation::AttemptId,
 };
 
@@ -96,7 +96,7 @@ pub async fn run<E: Exchange>(engine: &mut Engine, mut next: NextPoller<E>) -> S
 fn begin(engine: &mut Engine, invoke: &Invoke, decision: Decision) -> State {
     log::debug!("Invocation {}: flush decision {decision:?}", invoke.request_id);
     let id = engine.invoked(&invoke.request_id);
-    let until = clock::instant_at(invoke.deadline_ms.saturating_sub(DEADLINE_MARGIN_MS));
+    let until = clock::instant_at(plausible_deadline(invoke.deadline_ms, clock::epoch_ms()) - DEADLINE_MARGIN_MS);
     match decision {
         Decision::End if engine.telemetry.is_some() => State::Running { id, until },
         Decision::Periodic => flush(engine, until),
@@ -109,6 +109,12 @@ fn begin(engine: &mut Engine, invoke: &Invoke, decision: Decision) -> State {
         }
         Decision::Skip => State::Polling,
     }
+}
+
+/// The deadline of an invocation that begins now. One that is past, by our clock, comes of another clock: then the function has the time that Lambda gives it by
+/// default. All in milliseconds since the epoch.
+fn plausible_deadline(deadline_ms: i64, now: i64) -> i64 {
+    if deadline_ms > now { deadline_ms } else { now.saturating_add(DEFAULT_TIMEOUT_MS) }
 }
 
 /// What follows from what has happened.
@@ -141,6 +147,14 @@ mod tests {
             loop_tests::{engine, full},
         },
     };
+
+    #[test]
+    fn a_deadline_that_is_past_at_the_beginning_is_none() {
+        for (deadline_ms, now, expected) in [(5000, 4000, 5000), (5000, 5000, 8000), (-1, 5000, 8000), (5, 5000, 8000)]
+        {
+            assert_eq!(plausible_deadline(deadline_ms, now), expected);
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn next_is_asked_for_once_the_invocation_has_ended() {

@@ -5,7 +5,6 @@ use std::{
     io,
     pin::pin,
     sync::{Arc, Mutex, mpsc},
-    thread,
     time::Duration,
 };
 
@@ -20,7 +19,7 @@ use super::{
 use crate::{
     build_info::BUILD_INFO,
     config::{self, Config, Loaded},
-    os,
+    os::{self, thread},
     platform::{self, Control, Environment, ExtensionId, Subscribed, raw::Raw, subscription::Subscription},
     run::{self, Parts, next::NextPoller},
 };
@@ -76,7 +75,7 @@ fn threads_can_be_started(workers: usize) -> bool {
     let start = |_| {
         let wait = Arc::clone(&wait);
         // It ends once the sender is dropped.
-        thread::Builder::new().spawn(move || drop(wait.lock().map(|wait| wait.recv())))
+        thread::start("probe", move || drop(wait.lock().map(|wait| wait.recv())))
     };
     let started: io::Result<Vec<_>> = (0..=workers).map(start).collect();
     drop(release);

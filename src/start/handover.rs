@@ -9,6 +9,7 @@ use std::{
         fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
         unix::ffi::OsStrExt as _,
     },
+    process,
 };
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -97,6 +98,10 @@ impl Handover {
         let text_of = |key: &str| {
             text.split(' ').find_map(|part| part.strip_prefix(key)?.strip_prefix('=')).filter(|value| !value.is_empty())
         };
+        // The launcher is replaced by the agent in the same process. What another one has left, or a customer has set, is not about this process.
+        if text_of("pid") != Some(&process::id().to_string()) {
+            return None;
+        }
         let known = text_of("version") == Some(VERSION);
         let socket = |key| text_of(key)?.parse().ok().filter(|number| known && *number > STDERR);
         let subscription = text_of("subscription").filter(|_| known);
@@ -144,7 +149,7 @@ const STDERR: RawFd = 2;
 impl fmt::Display for Handover {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let subscription = SUBSCRIPTIONS.iter().find(|(subscription, _)| *subscription == self.subscription);
-        write!(f, "version={VERSION} id={}", self.id)?;
+        write!(f, "version={VERSION} pid={} id={}", process::id(), self.id)?;
         if let Some((_, subscription)) = subscription {
             write!(f, " subscription={subscription}")?;
         }
@@ -255,7 +260,9 @@ mod tests {
             ..handover(Subscription::Active)
         };
         assert_eq!(Handover::parse(&text), Some(expected));
-        assert_eq!(Handover::parse("version=1 connection=3"), None);
+        assert_eq!(Handover::parse(&format!("version=1 pid={} connection=3", process::id())), None);
+        assert_eq!(Handover::parse("version=1 id=id-1 connection=3"), None, "of nobody");
+        assert_eq!(Handover::parse("version=1 pid=1 id=id-1 connection=3"), None, "of another process");
         assert_eq!(Handover::parse(""), None);
     }
 
@@ -275,7 +282,8 @@ mod tests {
     #[test]
     fn a_standard_stream_is_never_taken_for_a_socket() {
         for number in ["0", "1", "2", "-1", "x", ""] {
-            let parsed = Handover::parse(&format!("version=1 id=a connection={number} telemetry=9")).unwrap();
+            let text = format!("version=1 pid={} id=a connection={number} telemetry=9", process::id());
+            let parsed = Handover::parse(&text).unwrap();
             assert_eq!((parsed.connection, parsed.telemetry), (None, Some(9)), "{number}");
         }
     }
@@ -290,7 +298,7 @@ mod tests {
             subscription: SubscriptionReply::NotSent,
         };
         let text = export(&state).to_string();
-        assert_eq!(text, "version=1 id=id-1 subscription=missing");
+        assert_eq!(text, format!("version=1 pid={} id=id-1 subscription=missing", process::id()));
         let taken = Handover::parse(&text).map(Handover::take).unwrap();
         assert!(taken.connection.is_none() && taken.ports.telemetry.is_err() && taken.ports.dogstatsd.is_err());
         assert_eq!(taken.registered, state.registered);

@@ -43,6 +43,9 @@ enum Error {
 /// Lives until the sandbox ends.
 pub fn extension() -> ExitCode {
     checkpoint(Checkpoint::Start);
+    // Until something has been collected, those that ask for the end get it at once.
+    os::signal::block();
+    os::signal::unblock_termination();
     let birth = Birth { wall: clock::epoch_ms(), monotonic: Instant::now() };
     match live(birth) {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,6 +16,7 @@ use crate::{
     intake::{self, key::Function, tls},
     os::{
         self, file,
+        thread::STACK_BYTES,
         trace::{Checkpoint, checkpoint},
     },
     platform::{self, Environment, Initialization, Registered, Subscribed, subscription::Subscription},
@@ -45,7 +46,7 @@ pub fn runtime(
         builder.worker_threads(workers);
         builder
     };
-    let runtime = builder.enable_all().build().map_err(Error::Runtime)?;
+    let runtime = builder.thread_stack_size(STACK_BYTES).enable_all().build().map_err(Error::Runtime)?;
     checkpoint(Checkpoint::Runtime);
     Ok(runtime)
 }

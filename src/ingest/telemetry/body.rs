@@ -12,6 +12,8 @@ pub struct Limits {
     pub bytes: usize,
     /// Maximum time in which nothing of it comes.
     pub silence: Duration,
+    /// Maximum time for all of it.
+    pub total: Duration,
 }
 
 /// Why a body was not read.
@@ -43,8 +45,14 @@ pub fn declared_bytes(body: &Body) -> Option<u64> {
 }
 
 /// Reads a body.
-pub async fn read(mut body: Body, limits: Limits) -> Result<Vec<u8>, ReadError> {
-    let Limits { bytes: limit, silence } = limits;
+pub async fn read(body: Body, limits: Limits) -> Result<Vec<u8>, ReadError> {
+    // A byte now and then would hold the room that others wait for.
+    let whole = timeout(limits.total, read_pieces(body, limits));
+    whole.await.unwrap_or(Err(ReadError::Stalled { silence: limits.total }))
+}
+
+async fn read_pieces(mut body: Body, limits: Limits) -> Result<Vec<u8>, ReadError> {
+    let Limits { bytes: limit, silence, .. } = limits;
     let declared = declared_bytes(&body).map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     if declared > limit {
         return Err(discard(body, silence, ReadError::TooLong { limit }).await);
@@ -101,7 +109,7 @@ mod tests {
     use super::*;
 
     fn up_to(bytes: usize) -> Limits {
-        Limits { bytes, silence: Duration::from_mins(1) }
+        Limits { bytes, silence: Duration::from_mins(1), total: Duration::from_mins(1) }
     }
 
     #[tokio::test]
@@ -109,6 +117,30 @@ mod tests {
         assert_eq!(read(Body::from("1234"), up_to(4)).await.unwrap(), b"1234");
         assert!(matches!(read(Body::from("12345"), up_to(4)).await, Err(ReadError::TooLong { limit: 4 })));
         assert_eq!(read(Body::empty(), up_to(0)).await.unwrap(), b"");
+    }
+
+    /// A byte each second, for ever.
+    struct Trickle(tokio::time::Interval);
+
+    impl axum::body::HttpBody for Trickle {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut std::task::Context,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+            self.0.poll_tick(context).map(|_| Some(Ok(http_body::Frame::data(Bytes::from_static(b" ")))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_ends_is_given_up_though_something_always_comes() {
+        let body = Body::new(Trickle(tokio::time::interval(Duration::from_secs(1))));
+        let limits = Limits { total: Duration::from_secs(15), ..up_to(1000) };
+        let began = tokio::time::Instant::now();
+        assert!(matches!(read(body, limits).await, Err(ReadError::Stalled { .. })));
+        assert_eq!(began.elapsed(), limits.total);
     }
 
     #[tokio::test]

@@ -41,7 +41,8 @@ const QUEUE: usize = 16;
 /// We subscribe with batches of 256 KiB; a single long line, with its escapes, makes one longer. More than this no event can be.
 const MAX_BODY_BYTES: u32 = 16 << 20;
 /// Others wait for the room that a body takes, and Lambda never pauses within a request.
-const LIMITS: Limits = Limits { bytes: MAX_BODY_BYTES as usize, silence: Duration::from_secs(5) };
+const LIMITS: Limits =
+    Limits { bytes: MAX_BODY_BYTES as usize, silence: Duration::from_secs(5), total: Duration::from_secs(15) };
 /// Maximum of all bodies that are being read or wait to be processed, in bytes. Further requests wait until there is room for the whole of theirs.
 const MAX_BYTES_IN_FLIGHT: u32 = MAX_BODY_BYTES;
 
