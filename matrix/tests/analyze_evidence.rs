@@ -241,7 +241,7 @@ fn another_digest_goes_before_any_speed() {
         cell("loses"),
         cell("wavers"),
         cell("silent"),
-        Cell { kind: CellKind::Floor, ..cell("floor") },
+        Cell { id: "floor".to_owned(), kind: CellKind::Floor, levels: std::collections::BTreeMap::new() },
         again("baseline-again", "baseline"),
     ];
     let plan = plan(kinds.to_vec(), 12);
@@ -382,7 +382,7 @@ fn builds_beside_the_plan_name_programs_that_are_alike() {
     run.write("builds.jsonl", built);
     let analysis = run.analyze(&["samples.jsonl"]);
     assert_eq!(difference(&analysis, "other", "ready").verdict, Verdict::NoOp);
-    assert_eq!(analysis.notes, Vec::<String>::new());
+    assert_eq!(analysis.notes, ["Only 1 of 4 planned blocks were started."]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use matrix::plan::{Cache, Cell, CellKind, Condition, Plan, Regime, SCHEMA};
 type Described = matrix::measure::Machine;
 
 fn planned(condition: &Condition) -> Plan {
-    let floor = Cell { kind: CellKind::Floor, ..cell("floor") };
+    let floor = Cell { id: "floor".to_owned(), kind: CellKind::Floor, levels: std::collections::BTreeMap::new() };
     let cells = vec![cell("main"), cell("candidate"), floor, again("again", "main")];
     Plan { conditions: vec![condition.clone()], ..plan(cells, 30) }
 }

@@ -89,8 +89,10 @@ pub fn deliveries(context: &Context<'_>, condition: &Condition, blocks: &Blocks<
         if is_absent && (cell.kind == CellKind::Floor || condition.runtime == DELIVERY && held.is_none()) {
             return None;
         }
-        // The floor is not started wherever the others are. A run that was interrupted lacks the rest of its last block.
-        let due = most.filter(|most| cell.kind != CellKind::Floor && made(starts) + 1 < *most);
+        // The floor is not started wherever the others are, and how much of a control there has to be is its own question. A run that was interrupted lacks
+        // the rest of its last block.
+        let is_due = matches!(cell.kind, CellKind::Build | CellKind::External { .. });
+        let due = most.filter(|most| is_due && made(starts) + 1 < *most);
         let judged = judge(starts, held.as_ref(), due);
         Some(Delivery {
             condition: condition.clone(),

@@ -125,7 +125,7 @@ pub enum CellKind {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         own_payload: bool,
     },
-    /// The same program as another cell's under another name: if the two differ, the machine was too noisy.
+    /// The same program as another cell's under another name: if the two differ, the measurement is biased.
     Again {
         /// The other cell's id.
         of: String,

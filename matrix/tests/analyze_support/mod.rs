@@ -36,11 +36,12 @@ pub fn plan(cells: Vec<Cell>, blocks: u32) -> Plan {
 }
 
 pub fn cell(id: &str) -> Cell {
-    Cell { id: id.to_owned(), kind: CellKind::Build, levels: BTreeMap::new() }
+    let levels = BTreeMap::from([("static".to_owned(), "off".to_owned())]);
+    Cell { id: id.to_owned(), kind: CellKind::Build, levels }
 }
 
 pub fn again(id: &str, of: &str) -> Cell {
-    Cell { kind: CellKind::Again { of: of.to_owned() }, ..cell(id) }
+    Cell { id: id.to_owned(), kind: CellKind::Again { of: of.to_owned() }, levels: BTreeMap::new() }
 }
 
 pub fn alias(effect: &str, with: &[&str]) -> Alias {

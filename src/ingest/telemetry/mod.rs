@@ -3,6 +3,7 @@
 //! Lambda sends a batch again until it is answered with 200, so anything else for a batch that cannot be read would make it come back for ever.
 
 mod body;
+mod listener;
 mod repetition;
 
 use std::{
@@ -34,6 +35,7 @@ use crate::{
     process::event::{Batch, parse},
 };
 use body::{Limits, ReadError};
+use listener::{Listener, Peer};
 use repetition::UnconfirmedAnswers;
 
 /// How many batches may wait to be processed. When they do, Lambda waits for its answer and buffers on its own side.
@@ -84,8 +86,9 @@ impl Bound {
         let lost = Arc::<AtomicU64>::default();
         let inbox = Arc::new(Inbox { sender, limits, room, unconfirmed: Mutex::default(), lost: lost.clone() });
         // The handler holds bodies to its own limit.
-        let router = Router::new().route("/", post(receive)).layer(DefaultBodyLimit::disable()).with_state(inbox);
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let router = Router::new().route("/", post(receive)).layer(DefaultBodyLimit::disable());
+        let service = router.with_state(Arc::clone(&inbox)).into_make_service_with_connect_info::<Peer>();
+        let listener = Listener { listener, inbox };
         tokio::spawn(async move {
             // axum keeps accepting whatever happens to single connections; it returns only if asked to.
             if let Err(error) = axum::serve(listener, service).await {
@@ -182,7 +185,7 @@ impl Inbox {
 
 async fn receive(
     State(inbox): State<Arc<Inbox>>,
-    ConnectInfo(connection): ConnectInfo<SocketAddr>,
+    ConnectInfo(Peer(connection)): ConnectInfo<Peer>,
     body: Body,
 ) -> (StatusCode, &'static str) {
     inbox.with_unconfirmed(|answers| answers.confirm(connection));

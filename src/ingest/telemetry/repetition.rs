@@ -25,7 +25,7 @@ struct Answer {
 }
 
 impl UnconfirmedAnswers {
-    /// A request begins: what was answered on the same connection before has arrived, for otherwise the sender would have left it.
+    /// Another request begins on a connection, or its sender closes it in order: what was answered on it has arrived, for otherwise the sender would have left it.
     pub fn confirm(&mut self, connection: SocketAddr) {
         self.0.retain(|answer| answer.connection != connection);
     }

@@ -97,6 +97,23 @@ async fn equal_batches_whose_answers_arrived_all_count() {
 }
 
 #[tokio::test]
+async fn equal_batches_on_connections_that_are_closed_in_order_all_count() {
+    let (port, mut batches) = serve();
+    for _ in 0..3 {
+        beside(move || {
+            let mut connection = connect(port);
+            send(&mut connection, &batch("same"));
+            assert_eq!(answer(&mut connection), "200 OK");
+            connection.shutdown(std::net::Shutdown::Write).unwrap();
+            // The listener closes its end once it has seen that.
+            assert_eq!(connection.read(&mut [0]).unwrap(), 0);
+        })
+        .await;
+    }
+    assert_eq!(arrived(&mut batches), ["same"; 3]);
+}
+
+#[tokio::test]
 async fn a_batch_whose_answer_was_lost_counts_once() {
     let (port, mut batches) = serve();
     let mut unread = connect(port);
