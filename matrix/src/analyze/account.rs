@@ -45,8 +45,8 @@ fn show(out: &mut Formatter<'_>, analysis: &ConditionAnalysis) -> fmt::Result {
         });
         let effects = analysis.effects.iter().chain(&analysis.interactions);
         let named = |effect: &Effect| match &effect.direction {
-            Some(Direction { from, to }) => format!("{} from {from} to {to}", effect.name),
-            None => format!("interaction {}", effect.name),
+            Some(Direction { from, to }) => format!("{} from {from} to {to}{}", effect.name, or_aliases(effect)),
+            None => format!("interaction {}{}", effect.name, or_aliases(effect)),
         };
         let effects = effects.filter_map(|effect| row(&named(effect), effect.estimates.get(measure.name)));
         // In a designed experiment a cell by itself is only a means.
@@ -56,6 +56,11 @@ fn show(out: &mut Formatter<'_>, analysis: &ConditionAnalysis) -> fmt::Result {
         }
     }
     Ok(())
+}
+
+/// What an estimate may be due to as well.
+fn or_aliases(effect: &Effect) -> String {
+    if effect.aliases.is_empty() { String::new() } else { format!(" (or {})", effect.aliases.join(", ")) }
 }
 
 /// How many verdicts about the gates are judged together.

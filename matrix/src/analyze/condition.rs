@@ -49,6 +49,7 @@ pub fn analysis(
     notes.extend(too_few(&analysis));
     let others = biases.iter().filter(|bias| analysis.invalid.is_none() && !bias.is_of_a_gate());
     notes.extend(others.map(|bias| format!("No verdict about {}: {}", bias.measure, bias.reason)));
+    settle_controls(context, &mut analysis);
     overrule(&mut analysis, &outcomes, &biases);
     Found { analysis, aliases: found.aliases }
 }
@@ -175,6 +176,19 @@ fn too_few(analysis: &ConditionAnalysis) -> Option<String> {
             few.join(", ")
         )
     })
+}
+
+/// Whether a control differs is asked by itself, at a level of its own: what another test says of it is no verdict.
+fn settle_controls(context: &Context<'_>, analysis: &mut ConditionAnalysis) {
+    let is_control =
+        |id: &str| context.plan.cells.iter().any(|cell| cell.id == id && matches!(cell.kind, CellKind::Again { .. }));
+    for comparison in analysis.comparisons.iter_mut().filter(|comparison| is_control(&comparison.cell)) {
+        for estimate in comparison.differences.values_mut().chain(comparison.ratios.values_mut()) {
+            if matches!(estimate.verdict, Verdict::Faster | Verdict::Slower) {
+                estimate.verdict = Verdict::NoDetectableChange;
+            }
+        }
+    }
 }
 
 /// What is known beside the numbers goes before them. A digest goes before noise, as no quiet machine would change it.

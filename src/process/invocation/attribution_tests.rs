@@ -141,6 +141,11 @@ fn held_lines_that_were_written_after_an_end_stay_for_the_next_invocation() {
 }
 
 #[test]
+fn a_held_line_counts_with_its_text_and_the_ids_that_it_names() {
+    assert_eq!(line_of("abc", 10).bytes(), "10".len() + "other".len() + "abc".len());
+}
+
+#[test]
 fn held_lines_are_bounded_in_number() {
     let mut attribution = Attribution::new(false);
     for number in 0..MAX_HELD_LOGS {

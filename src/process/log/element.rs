@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_long_message_is_cut_to_fit_and_marked_whatever_it_is_made_of() {
-        for piece in ["x", "é", "\u{1}", "\"", "𝄞"] {
+        for piece in ["x", " ", "é", "\u{1}", "\"", "𝄞"] {
             let encoded = origin().encode(&log(piece.repeat(MAX_ELEMENT_BYTES)));
             assert!(encoded.len() <= MAX_ELEMENT_BYTES, "{piece:?}: {}", encoded.len());
             assert!(encoded.len() > MAX_ELEMENT_BYTES - 6, "{piece:?}: {}", encoded.len());
@@ -187,6 +187,19 @@ mod tests {
             let json: Value = serde_json::from_slice(&encoded).unwrap();
             let message = json["message"]["message"].as_str().unwrap();
             assert!(message == log.message || message.ends_with(CUT));
+        }
+    }
+
+    #[test]
+    fn a_field_of_its_own_that_is_longer_than_an_element_is_left_out() {
+        let long = || "x".repeat(MAX_ELEMENT_BYTES);
+        let execution = Execution { id: long(), name: String::new() };
+        for log in [
+            Log { request_id: Some(long().as_str().into()), ..log(String::new()) },
+            Log { tags: Some(long()), ..log(String::new()) },
+            Log { execution: Some(Box::new(execution)), ..log(String::new()) },
+        ] {
+            assert!(origin().encode(&log).len() < 1000);
         }
     }
 
