@@ -86,6 +86,7 @@ mod tests {
             bytes: 1,
             seconds: 1.5,
             cached: false,
+            compiled: None,
             origin: None,
             same_as: None,
             failure: None,
