@@ -8,8 +8,8 @@ use crate::venv;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{} cannot be read", path.display())]
-    Read { path: PathBuf, source: io::Error },
+    #[error("{} cannot be read; {advice}", path.display())]
+    Read { path: PathBuf, advice: &'static str, source: io::Error },
     #[error("{} is not a directory; name the directory of a function, or `null`", .0.display())]
     NotADirectory(PathBuf),
     #[error(

@@ -35,7 +35,7 @@ pub(super) fn unpacked(layers: &[PathBuf]) -> Result<Option<TempDir>, Error> {
 
 /// The directory of a container image, which is used where it is.
 pub(super) fn of_image(opt: &Path) -> Result<PathBuf, Error> {
-    let found = target::found(opt)?;
+    let found = target::found(opt, "name what a function has in /opt")?;
     if found.is_dir() { Ok(found) } else { Err(Error::NoOpt(opt.to_owned())) }
 }
 

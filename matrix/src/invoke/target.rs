@@ -30,7 +30,7 @@ impl Target {
                 (None, None) => Ok(Self::Null),
             };
         }
-        let directory = found(&arguments.function)?;
+        let directory = found(&arguments.function, "name the directory of a function, or `null`")?;
         if !directory.is_dir() {
             return Err(Error::NotADirectory(arguments.function.clone()));
         }
@@ -93,16 +93,17 @@ impl Target {
     }
 }
 
-/// Where a path leads.
-pub fn found(path: &Path) -> Result<PathBuf, Error> {
-    fs::canonicalize(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+/// Where a path leads; the advice is for where it leads nowhere.
+pub fn found(path: &Path, advice: &'static str) -> Result<PathBuf, Error> {
+    fs::canonicalize(path).map_err(|source| Error::Read { path: path.to_owned(), advice, source })
 }
 
 /// An absolute path to something that can be executed.
 pub fn executable(path: &Path) -> Result<PathBuf, Error> {
     let failed = |reason: String| Error::Program { path: path.to_owned(), reason };
-    let found = found(path)?;
-    let metadata = fs::metadata(&found).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let advice = "it has to be an executable file";
+    let found = found(path, advice)?;
+    let metadata = fs::metadata(&found).map_err(|source| Error::Read { path: path.to_owned(), advice, source })?;
     if !metadata.is_file() {
         return Err(failed("it is not a file".to_owned()));
     }
