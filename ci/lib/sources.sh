@@ -6,6 +6,11 @@ same_program() {
         matrix/optimizations.toml matrix/flavours.toml matrix/src/build matrix/src/flavour matrix/src/manifest
 }
 
+# Whether nothing that goes into the tool differs from a commit, nor how cargo builds it.
+same_tool() {
+    git diff --quiet "$1" -- matrix Cargo.toml Cargo.lock rust-toolchain.toml .cargo LICENSE
+}
+
 # Whether nothing but documents differs from a commit.
 only_documents_differ() {
     git diff --quiet "$1" -- . ':(exclude)docs' ':(exclude,glob)**/*.md' ':(exclude)LICENSE' ':(exclude)NOTICE'

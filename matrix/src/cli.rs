@@ -5,11 +5,14 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::{Parser, Subcommand};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 
 use crate::manifest::{check, docs, list};
-use crate::{analyze, bench, build, compare, fips_report, gate, inspect, invoke, layer, measure, merge, plan, report};
+use crate::sandbox::users;
+use crate::{
+    analyze, bench, build, compare, fips_report, gate, help, inspect, invoke, layer, measure, merge, plan, report,
+};
 
 /// What was made or looked at is not as it has to be.
 pub const REFUSED: u8 = 1;
@@ -39,9 +42,16 @@ pub const INTERRUPTED: u8 = 130;
 /// Whether something that was printed has not arrived.
 static LOST: AtomicBool = AtomicBool::new(false);
 
+/// The version, and what becomes of a panic: a tool that was built with the extension's profile aborts instead of cleaning up.
+const VERSION: &str = if cfg!(panic = "unwind") {
+    concat!(env!("CARGO_PKG_VERSION"), " (panic=unwind)")
+} else {
+    concat!(env!("CARGO_PKG_VERSION"), " (panic=abort)")
+};
+
 /// Runs the bottlecap extension in a local Lambda sandbox, says what arrived, and finds out what each of its optimizations is worth.
 #[derive(Debug, Parser)]
-#[command(name = "cargo matrix", bin_name = "cargo matrix", version, arg_required_else_help = true)]
+#[command(name = "cargo matrix", bin_name = "cargo matrix", version, long_version = VERSION, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -66,11 +76,34 @@ enum Verb {
     Docs(docs::Arguments),
 }
 
+impl Verb {
+    fn starts_sandboxes(&self) -> bool {
+        matches!(self, Self::Invoke(_) | Self::Plan(_) | Self::Bench(_) | Self::Compare(_))
+    }
+}
+
 /// Does what the command line says. A wrong command line ends the process here, with clap's own message and status 2.
 pub fn run() -> ExitCode {
-    let code = dispatch(Cli::parse());
+    let matches = help::fitted(command()).get_matches();
+    let code = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => {
+            // Before there is a second thread.
+            if cli.verb.starts_sandboxes()
+                && let Err(error) = users::gain_namespaces()
+            {
+                return complain(&error, SETUP_FAILED);
+            }
+            dispatch(cli)
+        }
+        Err(error) => error.exit(),
+    };
     // A verdict goes before the loss of what was to be said about it.
     if LOST.load(Ordering::Relaxed) && code == ExitCode::SUCCESS { SETUP_FAILED.into() } else { code }
+}
+
+/// What clap knows of the command line.
+pub fn command() -> Command {
+    Cli::command()
 }
 
 fn dispatch(cli: Cli) -> ExitCode {
@@ -127,7 +160,11 @@ pub fn chain(error: &dyn Error) -> String {
 /// Writes to standard output. A reader that has gone away, such as `head`, is no error; anything else, such as a full disk, is one at the end of the process.
 pub fn print(text: &str) {
     let mut out = std::io::stdout();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    remember_loss(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+}
+
+/// Has the process end as [`print`] does, given what became of writing to standard output.
+pub fn remember_loss(written: std::io::Result<()>) {
     if let Err(error) = written
         && error.kind() != std::io::ErrorKind::BrokenPipe
         && !LOST.swap(true, Ordering::Relaxed)
@@ -149,8 +186,6 @@ pub fn print_json(document: &impl Serialize) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -59,7 +59,7 @@ pub struct Arguments {
     #[arg(long, value_name = "CACHE,…", default_value = "warm")]
     pub cache: String,
 
-    /// Does not compare what the two deliver, because it differs by design; one of them has to be a file
+    /// Does not compare what the two deliver, because it differs by design: nothing is expected of a file then, and of two sets nothing of B
     #[arg(long)]
     pub own_payload: bool,
 }
@@ -119,10 +119,12 @@ fn steps(folder: &Path, arguments: &Arguments, sides: &[Side; 2], store: &str) -
         words(&["plan", "list", "--out", &here, "--cells", &cells, "--blocks", &arguments.blocks.to_string()]);
     plan.extend(words(&["--memory", &arguments.memory, "--regime", &arguments.regime, "--cache", &arguments.cache]));
     plan.extend(words(&["--trust-store", store]));
-    for Side { name, path } in sides {
-        let Some(path) = path else { continue };
-        plan.extend(words(&["--external", &format!("{name}={path}")]));
-        if arguments.own_payload {
+    let are_built = sides.iter().all(|side| side.path.is_none());
+    for (place, Side { name, path }) in sides.iter().enumerate() {
+        if let Some(path) = path {
+            plan.extend(words(&["--external", &format!("{name}={path}")]));
+        }
+        if arguments.own_payload && (path.is_some() || (are_built && place == 1)) {
             plan.extend(words(&["--own-payload", name]));
         }
     }
@@ -143,11 +145,8 @@ fn words(words: &[&str]) -> Vec<String> {
 /// What is there as a file is taken from there; everything else is the name of a set. Files are called by their names, and by numbers behind them where both have
 /// the same, or one that the plan gives to a cell of its own.
 fn sides(arguments: &Arguments) -> Result<[Side; 2], String> {
-    let Arguments { first, second, own_payload, .. } = arguments;
+    let Arguments { first, second, .. } = arguments;
     let mut sides = [side(first)?, side(second)?];
-    if *own_payload && sides.iter().all(|side| side.path.is_none()) {
-        return Err("--own-payload is for programs from elsewhere: what our own deliver is always compared".to_owned());
-    }
     let same = sides[0].name == sides[1].name;
     for (number, side) in [1, 2].into_iter().zip(&mut sides) {
         if side.path.is_some() && (same || RESERVED.contains(&side.name.as_str())) {
@@ -227,7 +226,9 @@ mod tests {
         for wrong in ["./gone", "gone.zip"] {
             assert!(sides(&arguments(&[wrong, "ship"])).unwrap_err().starts_with(wrong));
         }
-        assert!(sides(&arguments(&["ship", "seed", "--own-payload"])).is_err());
+        let arguments = arguments(&["ship", "seed+opt-level=3", "--own-payload"]);
+        let lines = steps(Path::new("/here"), &arguments, &sides(&arguments).unwrap(), "host");
+        assert!(lines[0].join(" ").contains(" --own-payload seed+opt-level=3"), "{:?}", lines[0]);
     }
 
     #[test]

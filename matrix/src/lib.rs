@@ -22,6 +22,7 @@ pub mod files;
 pub mod fips_report;
 pub mod flavour;
 pub mod gate;
+mod help;
 pub mod inspect;
 pub mod interrupt;
 pub mod invoke;

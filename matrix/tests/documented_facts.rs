@@ -233,7 +233,9 @@ fn options_that_are_named_are_options() {
         "ci/images",
         "ci/flavours",
         "ci/profile-sweep",
+        "ci/release",
         "ci/reproduce",
+        "ci/sizes",
         "ci/fips",
         "ci/version",
     ] {
@@ -316,6 +318,15 @@ fn the_profile_is_the_one_of_the_package() {
     let cargo = read("Cargo.toml");
     let profile = between(&cargo, "[profile.release]\n", "\n\n").lines().collect::<Vec<_>>().join(", ");
     assert!(read("docs/release-profile.md").contains(&format!("    {profile}\n")), "{profile}");
+}
+
+/// That cargo reads the file is for `ci/test --full` to see, which installs the tool.
+#[test]
+fn the_installed_tool_survives_a_panic_and_the_extension_does_not() {
+    let panic = |path: &str| toml(path)["profile"]["release"]["panic"].as_str().unwrap().to_owned();
+    assert_eq!((panic("matrix/.cargo/config.toml"), panic("Cargo.toml")), ("unwind".to_owned(), "abort".to_owned()));
+    assert!(matrix(&["--version"]).ends_with(" (panic=unwind)\n"), "{}", matrix(&["--version"]));
+    assert_says("docs/ci.md", "`matrix --version` says so: `panic=unwind`");
 }
 
 /// Each package of a lock file with its newest version.

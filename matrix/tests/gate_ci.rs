@@ -13,6 +13,7 @@ use std::process::Command;
 
 use analyze_support::*;
 use gate_support::*;
+use matrix::executable;
 use matrix::measure::sample::Sample;
 use matrix::plan::{Condition, Plan, Regime};
 
@@ -216,4 +217,47 @@ fn github_is_told_what_is_wrong_where_it_is_looked_for() {
     let failing = twice(|start| start.failure = Some("100 % lost\nand gone".to_owned()));
     let (_, failed) = failing.gate(&[&SIDES[..], &["--format", "github"]].concat());
     assert!(failed.contains("100 %25 lost%0Aand gone"), "a message is one line: {failed}");
+}
+
+/// What `ci/comment` asks of GitHub where a pull request has these comments, and the body of it.
+fn commented(comments: &serde_json::Value) -> (String, String) {
+    // In the place of GitHub's program: it evaluates the query as that does, and keeps what is written.
+    const GH: &str = r#"#!/bin/bash
+if [[ $* == *--paginate* ]]; then
+    jq --raw-output "${@: -1}" "$FOLDER/comments.json"
+else
+    printf '%s\n' "$*" >"$FOLDER/request"
+    file=${@: -1}
+    cat "${file#body=@}" >"$FOLDER/body"
+fi
+"#;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("comments.json"), comments.to_string()).unwrap();
+    fs::write(at("gate.md"), "a verdict\n").unwrap();
+    executable::write(&at("gh"), GH).unwrap();
+    let paths = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../ci/comment");
+    let mut command = Command::new(script);
+    command.args(["7", "gate.md"]).current_dir(folder.path()).env("GH_REPO", "a/b").env("PATH", paths);
+    let output = command.env("FOLDER", folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    (fs::read_to_string(at("request")).unwrap(), fs::read_to_string(at("body")).unwrap())
+}
+
+#[test]
+fn the_comment_replaces_its_own_and_no_other() {
+    let comment =
+        |id: u64, login: &str, body: &str| serde_json::json!({ "id": id, "user": { "login": login }, "body": body });
+    let bot = "github-actions[bot]";
+    let (_, written) = commented(&serde_json::json!([]));
+    assert!(written.starts_with("<!-- ") && written.ends_with("\na verdict\n"), "{written}");
+    let others =
+        [comment(1, bot, "coverage"), comment(2, "somebody", &written), comment(3, bot, &format!("> {written}"))];
+    let (request, _) = commented(&serde_json::json!(others));
+    assert!(request.contains("POST repos/a/b/issues/7/comments"), "{request}");
+    let own = [&others[..], &[comment(4, bot, &written), comment(5, bot, "later")]].concat();
+    let (request, body) = commented(&serde_json::json!(own));
+    assert!(request.contains("PATCH repos/a/b/issues/comments/4"), "{request}");
+    assert_eq!(body, written);
 }

@@ -54,6 +54,11 @@ fn gate_fails_when_nothing_is_delivered() {
     let mut own = usual();
     own.cells[1] = external("main", true);
     assert_ends(&own, &with(&own, &["main"], nothing), 0, "");
+    let mut built = usual();
+    built.cells[1] = cell("main");
+    assert_ends(&built, &with(&built, &["main"], nothing), 4, "main");
+    built.own_payload.push("main".to_owned());
+    assert_ends(&built, &with(&built, &["main"], nothing), 0, "");
 }
 
 #[test]

@@ -166,8 +166,8 @@ fn the_null_function_runs_alone() {
 fn errors_say_what_to_do_next() {
     let place = Place::new();
     let cases: [(&[&str], i32, &str); 4] = [
-        (&["invoke", "/nonexistent"], 2, "name the directory of a function"),
-        (&["invoke", "null", "--extension", "/nonexistent"], 2, "it has to be an executable file"),
+        (&["invoke", "/nonexistent"], 6, "name the directory of a function"),
+        (&["invoke", "null", "--extension", "/nonexistent"], 6, "it has to be an executable file"),
         (&["invoke", "null", "--no-extension", "--memory", "1"], 2, "128..=10240"),
         // There is no workspace here from which bottlecap could be built.
         (&["invoke", "null"], 6, "--no-extension"),

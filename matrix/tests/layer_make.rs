@@ -339,6 +339,10 @@ fn the_publish_command_is_that_of_the_layer() {
     for part in expected {
         assert!(lines.contains(&part), "{part} is not in\n{command}");
     }
+    let mut archived = layer.contents.clone();
+    archived.sources.changes = Some("all-fedcba".to_owned());
+    let command = publish::command(&archived, Path::new("layer.zip"));
+    assert!(command.contains("from 0123456789 without history'"), "nobody knows of changes: {command}");
     let runtimes = lines.iter().find_map(|line| line.strip_prefix("--compatible-runtimes ")).unwrap();
     assert!(runtimes.split(' ').any(|runtime| runtime == "provided.al2023"), "{runtimes}");
 }

@@ -29,6 +29,7 @@ fn built(cell: &str, program: impl Into<PathBuf>) -> Built {
         bytes: 1,
         seconds: 0.0,
         cached: true,
+        compiled: None,
         origin: None,
         same_as: None,
         failure: None,

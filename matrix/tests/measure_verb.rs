@@ -4,13 +4,15 @@
 mod measure_support;
 
 use std::fs;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use matrix::measure::{Arguments, bench};
-use matrix::plan::{Condition, TrustStore};
+use matrix::plan::{Condition, Regime, TrustStore};
 use measure_support::*;
 use nix::sys::signal::{Signal, raise};
 
@@ -65,6 +67,39 @@ fn a_trust_store_that_cannot_be_shown_is_left_out() {
     assert!(measured.status.success() && said.contains("left out: 1769 MB") && said.contains("al2023"), "{said}");
     assert!(samples(out.path()).iter().all(|sample| sample.condition.trust_store == TrustStore::Host));
     assert_eq!(samples(out.path()).len(), 1);
+}
+
+/// In a user namespace of his own, somebody without privileges shows a sandbox another trust store, but cannot limit its CPU time.
+#[test]
+fn a_user_without_privileges_measures_what_namespaces_make_possible() {
+    const NOBODY: u32 = 65_534;
+    let out = tempfile::tempdir().unwrap();
+    let as_nobody = |program: &str, words: &[&str]| {
+        Command::new(program).args(words).uid(NOBODY).gid(NOBODY).env_remove("MATRIX_REQUIRE_ISOLATION").output()
+    };
+    let possible = as_nobody("unshare", &["--user", "--net", "--mount", "true"]);
+    if !possible.is_ok_and(|output| output.status.success()) {
+        println!("not tested: it takes root to become nobody, and a kernel that lets nobody have namespaces");
+        return;
+    }
+    chown(out.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let store = Condition { trust_store: TrustStore::Al2023, ..condition() };
+    let bench = |condition: &Condition| {
+        let plan = plan(vec![floor()], vec![condition.clone()], 1);
+        fs::write(out.path().join("plan.json"), serde_json::to_string(&plan).unwrap()).unwrap();
+        fs::write(out.path().join("builds.jsonl"), "").unwrap();
+        let words = ["bench", "--require", "--out", out.path().to_str().unwrap()];
+        let output = as_nobody(env!("CARGO_BIN_EXE_matrix"), &words).unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (status, said) = bench(&store);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(!said.contains("no network of its own"), "{said}");
+    assert!(samples(out.path()).iter().any(|sample| sample.condition == store && sample.failure.is_none()));
+    fs::remove_file(out.path().join("samples.jsonl")).unwrap();
+    let (status, said) = bench(&Condition { regime: Regime::Throttled, ..store });
+    assert_eq!(status, Some(6), "{said}");
+    assert!(said.contains("no CPU share of the memory tier"), "{said}");
 }
 
 #[test]

@@ -9,9 +9,12 @@ mod analyze_support;
 mod gate_support;
 
 use std::fs::{self, OpenOptions};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use gate_support::*;
+use matrix::executable;
+use matrix::plan::file;
 
 const MATRIX: &str = env!("CARGO_BIN_EXE_matrix");
 
@@ -99,11 +102,39 @@ fn a_full_device_is_an_error_wherever_it_is_written_to() {
         vec!["plan", "sets", "--dry-run", "--format", "json"],
         vec!["list"],
         vec!["docs"],
+        vec!["check"],
+        vec!["invoke", "null", "--no-extension"],
+        vec!["invoke", "null", "--no-extension", "--json"],
+        vec!["inspect", MATRIX],
+        vec!["inspect", MATRIX, "--json"],
     ] {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let output = Command::new(MATRIX).args(&words).current_dir(run.path("")).stdout(full).output().unwrap();
+        // What looks at the repository is started in it.
+        let here = if words == ["check"] { Path::new(env!("CARGO_MANIFEST_DIR")).to_owned() } else { run.path("") };
+        let output = Command::new(MATRIX).args(&words).current_dir(here).stdout(full).output().unwrap();
         assert_unwritten(&output, &words);
     }
+}
+
+#[test]
+fn a_start_that_cannot_be_written_down_ends_as_a_file_that_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, program) = (folder.path().join("out"), folder.path().join("program"));
+    executable::write(&program, "#!/bin/sh\nexit 1\n").unwrap();
+    let external = format!("main={}", program.display());
+    let words = ["plan", "list", "--cells", "main", "--external", &external, "--blocks", "99", "--trust-store", "host"];
+    assert!(Command::new(MATRIX).args(words).arg("--out").arg(&out).output().unwrap().status.success());
+    fs::write(out.join("builds.jsonl"), "").unwrap();
+    // Without the floor, which is larger than what may be written here.
+    let mut plan = file::read(&out).unwrap();
+    plan.cells.retain(|cell| cell.id != "floor");
+    file::write(&plan, &out).unwrap();
+    // Enough for everything but the lines of so many starts.
+    let limited = "trap '' XFSZ; ulimit -f 32; exec \"$0\" bench --out \"$1\"";
+    let output = Command::new("sh").args(["-c", limited, MATRIX]).arg(&out).output().unwrap();
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(6), "{said}");
+    assert!(said.contains("a start cannot be recorded; the same command goes on from here\n  because "), "{said}");
 }
 
 #[test]
@@ -120,14 +151,29 @@ fn a_file_that_cannot_be_read_and_one_that_is_wrong_have_statuses_of_their_own()
         &["gate", "analysis.json", "--budgets", "budgets.toml", "--baseline", "FILE"],
         &["bench", "--plan", "FILE", "--out", "empty"],
         &["build", "./FILE"],
+        &["check", "FILE"],
+        &["inspect", "FILE"],
+        &["invoke", "FILE"],
+        &["invoke", "null", "--layer", "FILE"],
+        &["invoke", "null", "--extension", "FILE"],
+        &["invoke", "null", "--opt", "FILE"],
     ] {
         for (file, status) in [("absent", 6), ("wrong", 2)] {
             let words: Vec<String> = words.iter().map(|word| word.replace("FILE", file)).collect();
-            let output = Command::new(MATRIX).args(&words).current_dir(run.path("")).output().unwrap();
+            let here =
+                if words[0] == "check" { Path::new(env!("CARGO_MANIFEST_DIR")).to_owned() } else { run.path("") };
+            let words: Vec<String> = if words[0] == "check" {
+                vec![words[0].clone(), run.path(file).to_str().unwrap().to_owned()]
+            } else {
+                words
+            };
+            let output = Command::new(MATRIX).args(&words).current_dir(here).output().unwrap();
             assert_eq!(output.status.code(), Some(status), "{words:?}: {}", text(&output));
             assert_says_once(&output);
         }
     }
+    // Elsewhere than in the repository there is nothing to look at.
+    assert_eq!(run.matrix(&["check"]).0, 6);
     for words in
         [&["layer", "--set", "nobody", "--out", "x.zip"][..], &["plan", "full"], &["plan", "list", "--cells", "nobody"]]
     {

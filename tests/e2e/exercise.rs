@@ -25,6 +25,7 @@ fn everything_a_function_prints_and_sends_arrives_under_every_fault() {
         aliases: Vec::new(),
         conditions: vec![Condition::default()],
         blocks: 1,
+        own_payload: Vec::new(),
         partition: None,
     };
     let stop = Arc::new(AtomicBool::new(false));

@@ -126,8 +126,7 @@ pub fn never_started(plan: &Plan, builds: &[Built], condition: &Condition) -> Ve
 /// Whether a cell has to deliver what the reference delivers.
 pub fn is_held(context: &Context<'_>, cell: &Cell) -> bool {
     match &cell.kind {
-        CellKind::Build => true,
-        CellKind::External { own_payload, .. } => !own_payload,
+        CellKind::Build | CellKind::External { .. } => !context.plan.sends_its_own(cell),
         CellKind::Floor => false,
         CellKind::Again { of } => {
             context.plan.cells.iter().any(|other| {

@@ -57,8 +57,8 @@ pub struct Outcome {
     pub program: PathBuf,
     /// With which optimization cargo says that it was compiled.
     pub opt_level: String,
-    /// Whether cargo had nothing to compile.
-    pub fresh: bool,
+    /// How many crates and build scripts cargo has compiled.
+    pub compiled: usize,
 }
 
 impl Call {
@@ -195,7 +195,7 @@ impl Call {
         let status = child.wait().map_err(|error| failure(error.to_string()))?;
         match messages.program {
             Some(program) if status.success() => {
-                Ok(Outcome { program, opt_level: messages.opt_level, fresh: messages.fresh })
+                Ok(Outcome { program, opt_level: messages.opt_level, compiled: messages.compiled })
             }
             _ => Err(failure(said.get(said.len().saturating_sub(OUTPUT_LINES)..).unwrap_or_default().join("\n"))),
         }
@@ -222,6 +222,10 @@ fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=+:".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
+    } else if text.contains('\u{1f}') {
+        // What separates encoded flags would not survive a terminal.
+        let escaped = text.replace('\\', r"\\").replace('\'', r"\'").replace('\u{1f}', r"\x1f");
+        format!("$'{escaped}'")
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
     }
@@ -245,15 +249,15 @@ struct ArtifactProfile {
 struct Messages {
     program: Option<PathBuf>,
     opt_level: String,
-    fresh: bool,
+    compiled: usize,
 }
 
 impl Messages {
     fn read(messages: impl Read, binary: &str) -> Self {
         let lines = BufReader::new(messages).lines().map_while(Result::ok);
-        let mut read = Self { fresh: true, ..Self::default() };
+        let mut read = Self::default();
         for message in lines.filter_map(|line| serde_json::from_str::<Message>(&line).ok()) {
-            read.fresh &= message.fresh.unwrap_or(true);
+            read.compiled += usize::from(message.fresh == Some(false));
             let ours = message.executable.filter(|path| path.file_name().is_some_and(|name| name == binary));
             if let Some(program) = ours {
                 read.program = Some(program);
@@ -372,6 +376,7 @@ mod tests {
         assert_eq!(quoted("a b"), "'a b'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
         assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("-C\u{1f}it's a\\b"), r"$'-C\x1fit\'s a\\b'");
     }
 
     #[test]
@@ -381,9 +386,9 @@ mod tests {
         };
         let text = artifact("null", true) + "not json\n" + &artifact("\"/t/bottlecap\"", true);
         let read = Messages::read(text.as_bytes(), "bottlecap");
-        assert_eq!((read.program, read.fresh), (Some(PathBuf::from("/t/bottlecap")), true));
+        assert_eq!((read.program, read.compiled), (Some(PathBuf::from("/t/bottlecap")), 0));
         let read = Messages::read((text + &artifact("\"/t/other\"", false)).as_bytes(), "bottlecap");
-        assert_eq!((read.program, read.fresh), (Some(PathBuf::from("/t/bottlecap")), false));
+        assert_eq!((read.program, read.compiled), (Some(PathBuf::from("/t/bottlecap")), 1));
         assert_eq!(Messages::read("".as_bytes(), "bottlecap").program, None);
     }
 

@@ -73,6 +73,19 @@ fn neither_variables_nor_configuration_of_the_user_reach_a_build() {
 }
 
 #[test]
+fn a_directory_with_a_blank_in_its_name_builds_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let blank = folder.path().join("a folder");
+    fs::create_dir(&blank).unwrap();
+    let root = workspace(&blank);
+    let main = r#"fn main() { println!("place={}", include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/place.rs"))); }"#;
+    fs::write(root.join("src/main.rs"), main).unwrap();
+    fs::write(root.join("src/place.rs"), "file!()").unwrap();
+    let recipe = Recipe { rustflags: vec!["-C".to_owned(), "strip=symbols".to_owned()], ..Recipe::default() };
+    assert_eq!(built(&root, &blank.join("builds"), &recipe, &[])["place"], "./src/place.rs");
+}
+
+#[test]
 fn where_crates_come_from_is_what_the_nearest_configuration_says() {
     let folder = tempfile::tempdir().unwrap();
     let (root, users) = (folder.path().join("a/b"), folder.path().join("user/.cargo"));

@@ -36,7 +36,10 @@ impl Ledger {
 
     /// Adds a line.
     pub fn record(&mut self, built: Built) -> Result<(), Error> {
-        let written = OpenOptions::new().create(true).append(true).open(&self.path).and_then(|mut file| {
+        // A build that fails has made no folder, and its failure is to be told all the same.
+        let folder = self.path.parent().map_or(Ok(()), fs::create_dir_all);
+        let open = folder.and_then(|()| OpenOptions::new().create(true).append(true).open(&self.path));
+        let written = open.and_then(|mut file| {
             // A line that was cut off must not run into this one.
             let start = if ends_line(&self.path) { "" } else { "\n" };
             writeln!(file, "{start}{}", serde_json::to_string(&self.written(&built))?)
@@ -86,6 +89,7 @@ mod tests {
             bytes: 1,
             seconds: 1.5,
             cached: false,
+            compiled: None,
             origin: None,
             same_as: None,
             failure: None,
@@ -99,17 +103,18 @@ mod tests {
     #[test]
     fn what_is_recorded_is_there_after_a_crash() {
         let folder = tempfile::tempdir().unwrap();
-        let mut ledger = Ledger::open(folder.path()).unwrap();
+        let folder = folder.path().join("not there yet");
+        let mut ledger = Ledger::open(&folder).unwrap();
         ledger.record(built("a", "1")).unwrap();
-        let path = folder.path().join(FILE);
+        let path = folder.join(FILE);
         let cut = fs::read_to_string(&path).unwrap() + "{\"schema\":1,\"cell\":\"b\",\"pro";
         fs::write(&path, cut).unwrap();
 
-        let mut ledger = Ledger::open(folder.path()).unwrap();
+        let mut ledger = Ledger::open(&folder).unwrap();
         assert_eq!(ledger.line("a"), Some(&built("a", "1")));
         assert_eq!(ledger.line("b"), None);
         ledger.record(built("c", "2")).unwrap();
-        assert_eq!(Ledger::open(folder.path()).unwrap().line("c"), Some(&built("c", "2")));
+        assert_eq!(Ledger::open(&folder).unwrap().line("c"), Some(&built("c", "2")));
     }
 
     #[test]

@@ -49,6 +49,9 @@ pub struct Built {
     pub seconds: f64,
     /// Whether nothing had to be compiled.
     pub cached: bool,
+    /// How many crates that took, of a build of the extension as it is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compiled: Option<usize>,
     /// What it was built from; none of what is not a build of the extension.
     pub origin: Option<Origin>,
     /// Another cell of the plan that has the same file for a program, and is measured in this one's stead. A feature that changes no code makes another
@@ -124,6 +127,7 @@ mod tests {
             bytes,
             seconds: 0.0,
             cached: false,
+            compiled: None,
             origin: None,
             same_as: None,
             failure: None,

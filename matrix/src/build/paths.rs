@@ -7,30 +7,31 @@ use std::path::{Path, PathBuf};
 
 use super::environment::user_cargo_home;
 
-/// Flags of rustc that tell a path below the root as `./…`, and one of a dependency, seen through one of these homes of cargo's, as `/crates/name-version/…`. A
-/// path with a blank in it cannot be told to cargo in a variable, and is left as it is.
+/// Flags of rustc that tell a path below the root as `./…`, and one of a dependency, seen through one of these homes of cargo's, as `/crates/name-version/…`.
 pub fn remapped(root: &Path, homes: &[PathBuf]) -> Vec<String> {
     replaced(root, homes).map(|(from, to)| format!("--remap-path-prefix={from}={to}")).collect()
 }
 
-/// The same for the C compiler. It is about the text of paths alone, and so no other code comes of it.
+/// The same for the C compiler. It is about the text of paths alone, and so no other code comes of it. Build scripts split the variable at every blank, so a path
+/// that has one is left as it is.
 pub fn remapped_in_c(root: &Path, homes: &[PathBuf]) -> Vec<String> {
-    replaced(root, homes).map(|(from, to)| format!("-ffile-prefix-map={from}={to}")).collect()
+    let plain = replaced(root, homes).filter(|(from, _)| !from.contains(char::is_whitespace));
+    plain.map(|(from, to)| format!("-ffile-prefix-map={from}={to}")).collect()
 }
 
 /// What paths begin with here, and everywhere. What comes later counts first.
 fn replaced(root: &Path, homes: &[PathBuf]) -> impl Iterator<Item = (String, &'static str)> {
     let ours = std::iter::once((root.to_owned(), "."));
     let all = ours.chain(sources(homes).into_iter().map(|folder| (folder, "/crates")));
-    let told = all.filter_map(|(from, to)| Some((from.to_str()?.to_owned(), to)));
-    told.filter(|(from, _)| !from.contains(char::is_whitespace))
+    all.filter_map(|(from, to)| Some((from.to_str()?.to_owned(), to)))
 }
 
 /// The first directory of this machine that a program names. Elsewhere it would be another program.
 pub fn named(program: &[u8], root: &Path) -> Option<String> {
     // Our own sources, and what is generated beside them; the root by itself may be as short as `/src`.
     let ours = ["src/", "target/"].map(|part| root.join(part));
-    let folders = ours.into_iter().chain(sources(&user_cargo_home().into_iter().collect::<Vec<_>>()));
+    // Dependencies, in whichever home: builds have one of their own.
+    let folders = ours.into_iter().chain(sources(&[PathBuf::new()]));
     let mut texts = folders.map(|folder| folder.join("")).filter_map(|folder| folder.to_str().map(str::to_owned));
     texts.find(|text| program.windows(text.len()).any(|window| window == text.as_bytes()))
 }
@@ -71,6 +72,8 @@ mod tests {
     fn a_program_that_names_its_place_is_found_out() {
         let root = Path::new("/some where");
         assert_eq!(named(b"at /some where/src/main.rs:1", root).as_deref(), Some("/some where/src/"));
+        let dependency = b"at /a home/registry/src/index.crates.io-1949cf8c6b5b557f/a-1.0.0/src/lib.rs:1";
+        assert!(named(dependency, root).is_some_and(|named| named.starts_with("registry/src/")));
         assert_eq!(named(b"at ./src/main.rs:1 and /crates/a-1.0.0/src/lib.rs:1", root), None);
         // This test was built as all debug builds are.
         let this = std::fs::read(std::env::current_exe().unwrap()).unwrap();
@@ -78,7 +81,8 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_cannot_be_told_is_left_out() {
-        assert!(!remapped(Path::new("/some where"), &[]).iter().any(|flag| flag.contains("some where")));
+    fn a_path_with_a_blank_is_told_to_rustc_alone() {
+        assert_eq!(remapped(Path::new("/some where"), &[]), ["--remap-path-prefix=/some where=."]);
+        assert!(remapped_in_c(Path::new("/some where"), &[]).is_empty());
     }
 }

@@ -123,8 +123,11 @@ impl Recipe {
             variables.insert(profile_variable(key), value.clone());
         }
         let flags: Vec<&str> = self.rustflags.iter().chain(beside).map(String::as_str).collect();
+        // Cargo splits `RUSTFLAGS` at every blank.
+        let has_blank = flags.iter().any(|flag| flag.contains(char::is_whitespace));
+        let (name, between) = if has_blank { ("CARGO_ENCODED_RUSTFLAGS", "\u{1f}") } else { ("RUSTFLAGS", " ") };
         if !flags.is_empty() {
-            variables.insert("RUSTFLAGS".to_owned(), flags.join(" "));
+            variables.insert(name.to_owned(), flags.join(between));
         }
         variables
     }
@@ -164,6 +167,9 @@ mod tests {
         assert_eq!(variables["RUSTFLAGS"], "-C target-cpu=x86-64-v2 --beside");
         assert_eq!(variables["JEMALLOC_SYS_WITH_MALLOC_CONF"], "narenas:1");
         assert_eq!(variables["CARGO_PROFILE_RELEASE_OPT_LEVEL"], "z");
+        let variables = seed.variables(&["--a b".to_owned()]);
+        assert_eq!(variables["CARGO_ENCODED_RUSTFLAGS"], "-C\u{1f}target-cpu=x86-64-v2\u{1f}--a b");
+        assert!(!variables.contains_key("RUSTFLAGS"));
         assert!(seed.features.contains(&"jemalloc".to_owned()) && seed.features.is_sorted());
         assert!(!seed.launcher);
     }

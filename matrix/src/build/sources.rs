@@ -14,13 +14,17 @@ const PARTS: [&str; 8] =
 /// What a program's own word for its commit ends with where the sources differed from that.
 pub const DIRTY: &str = "-dirty";
 
+/// What the hash begins with where it is of all sources, because there is no history that tells what differs.
+const ALL: &str = "all-";
+
 /// Has the commit in it where git has made an archive of it.
 const ARCHIVED: &str = ".git_archival.txt";
 /// Names the commit for sources without a history.
 const TOLD: &str = "BOTTLECAP_GIT_SHA";
 
 /// A name for the sources as they are now: two builds with the same name are from the same sources. It is the commit, with `+` and a hash behind it where they
-/// differ from it, or where there is no history to compare them with. `beside` is what else in the repository decides what is made.
+/// differ from it, and with `+all-` and a hash of all of them where there is no history to compare them with. `beside` is what else in the repository decides
+/// what is made.
 pub fn state(root: &Path, beside: &[&'static str]) -> io::Result<String> {
     if is_of_repository(root) { of_repository(root, beside) } else { of_folder(root, beside, std::env::var(TOLD).ok()) }
 }
@@ -36,6 +40,15 @@ pub fn revision(root: &Path) -> io::Result<String> {
 /// Whether this name is that of a commit, from which nothing differs.
 pub fn is_clean(state: &str) -> bool {
     !state.contains('+')
+}
+
+/// What to say behind the commit, given what stands behind `+` in the name.
+pub fn remark(changes: Option<&str>) -> &'static str {
+    match changes {
+        None => "",
+        Some(hash) if hash.starts_with(ALL) => " without history",
+        Some(_) => " with changes",
+    }
 }
 
 /// A folder may lie in a repository without being a part of it.
@@ -78,7 +91,7 @@ fn of_folder(root: &Path, beside: &[&'static str], told: Option<String>) -> io::
         all.push(0);
         all.extend(hash::hexadecimal(&fs::read(root.join(&name))?).into_bytes());
     }
-    Ok(format!("{commit}+{}", hash::hexadecimal(&all)))
+    Ok(format!("{commit}+{ALL}{}", hash::hexadecimal(&all)))
 }
 
 /// Adds the file, or all files below the folder, by their names below the root. A link to a folder, as `fips` has, is not followed: what it leads to is listed
@@ -182,8 +195,13 @@ mod tests {
         let of = |told: Option<&str>| of_folder(root, &[], told.map(str::to_owned)).unwrap();
         let plain = state(root, &[]).unwrap();
         assert_eq!(plain, of(None));
-        assert!(plain.starts_with("unknown+") && !is_clean(&plain), "{plain}");
-        assert!(of(Some("abc")).starts_with("abc+"));
+        assert!(plain.starts_with("unknown+all-") && !is_clean(&plain), "{plain}");
+        let told = of(Some("abc"));
+        assert_eq!(
+            told.split_once('+').map(|(commit, changes)| (commit, remark(Some(changes)))),
+            Some(("abc", " without history"))
+        );
+        assert_eq!((remark(None), remark(Some("00ff"))), ("", " with changes"));
         write(ARCHIVED, "node: $Format:%H$\n");
         assert_eq!(of(None), plain, "not an archive that git has made");
         assert!(commit_time(root).unwrap_err().to_string().contains("SOURCE_DATE_EPOCH"));

@@ -75,7 +75,7 @@ struct Launcher {
 struct Made {
     program: PathBuf,
     agent: Option<PathBuf>,
-    fresh: bool,
+    compiled: usize,
 }
 
 impl Workshop<'_> {
@@ -149,7 +149,7 @@ impl Workshop<'_> {
             executable::copy(from, &new.path().join(name)).map_err(|error| self.trouble(job, &error))
         };
         let folder = self.folder(job.cell);
-        let mut made = Made { program: folder.join(PROGRAM), agent: None, fresh: main.fresh };
+        let mut made = Made { program: folder.join(PROGRAM), agent: None, compiled: main.compiled };
         match &calls.launcher {
             None => place(&main.program, PROGRAM)?,
             Some(launcher) => {
@@ -158,7 +158,7 @@ impl Workshop<'_> {
                 let first = self.believed(&launcher.call, &launcher.recipe, progress)?;
                 place(&first.program, PROGRAM)?;
                 made.agent = Some(folder.join(AGENT));
-                made.fresh &= first.fresh;
+                made.compiled += first.compiled;
             }
         }
         self.replace(job, new)?;
@@ -175,10 +175,10 @@ impl Workshop<'_> {
                 self.replace(job, new)?;
                 self.folder(job.cell)
             }
-            Some(Form::Program) | None => return Ok(Made { program: path.to_owned(), agent: None, fresh: true }),
+            Some(Form::Program) | None => return Ok(Made { program: path.to_owned(), agent: None, compiled: 0 }),
         };
         let Files { program, agent } = external::of_folder(&folder).map_err(|error| self.trouble(job, &error))?;
-        Ok(Made { program, agent, fresh: true })
+        Ok(Made { program, agent, compiled: 0 })
     }
 
     /// An empty folder beside the cell's, for what is not finished yet: one for each process, because two may build the same cell.
@@ -240,7 +240,7 @@ impl Workshop<'_> {
             fs::write(&source, FLOOR).map_err(|error| error.to_string()).and_then(|()| cargo::quietly(&mut command));
         made.map_err(|output| Failure { command: format!("{command:?}"), output })?;
         self.replace(job, new)?;
-        Ok(Made { program: self.folder(job.cell).join(PROGRAM), agent: None, fresh: false })
+        Ok(Made { program: self.folder(job.cell).join(PROGRAM), agent: None, compiled: 1 })
     }
 
     fn account(&self, job: &Job, made: Made) -> io::Result<Built> {
@@ -250,14 +250,15 @@ impl Workshop<'_> {
         let sha256 = hash::of_files(files)?;
         fs::create_dir_all(self.folder(job.cell))?;
         fs::write(self.folder(job.cell).join(STAMP), &job.stamp)?;
-        let Made { program, agent, fresh } = made;
+        let Made { program, agent, compiled } = made;
         let origin = matches!(job.task, Task::Build(_)).then(|| self.origin.clone());
         Ok(Built {
             program: Some(program),
             agent,
             sha256,
             bytes,
-            cached: fresh,
+            cached: compiled == 0,
+            compiled: (origin.is_some() && self.tools.agent.profile == Profile::Release).then_some(compiled),
             origin,
             ..Built::nothing(&job.cell.id)
         })
@@ -299,6 +300,7 @@ impl Built {
             bytes: 0,
             seconds: 0.0,
             cached: false,
+            compiled: None,
             origin: None,
             same_as: None,
             failure: None,

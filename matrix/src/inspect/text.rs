@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::look::{Document, Kind, Program};
+use crate::build::sources;
 use crate::layer::contents::Contents;
 use crate::layer::limits;
 
@@ -60,7 +61,8 @@ fn head(document: &Document) -> String {
 
 fn contents(manifest: &Contents) -> String {
     let Contents { sources, toolchain, build, .. } = manifest;
-    let changes = sources.changes.as_ref().map(|changes| format!(", changed ({changes})")).unwrap_or_default();
+    let remark = sources::remark(sources.changes.as_deref());
+    let changes = sources.changes.as_ref().map(|changes| format!("{remark} ({changes})")).unwrap_or_default();
     let linked = |name: &str, version: &Option<String>| {
         version.as_ref().map(|version| format!("; {name} {version} linked in")).unwrap_or_default()
     };

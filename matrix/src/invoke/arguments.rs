@@ -23,7 +23,7 @@ Exit status:
   3    the function failed, with --async at the last attempt at an event
   4    the extension ended before it was told to
   5    something is missing at the intake
-  6    the extension could not be built or the sandbox could not be set up
+  6    a file cannot be read or written, the extension could not be built, or the sandbox could not be set up
   130  interrupted";
 
 /// Runs a function with the extension in a local sandbox and shows what would reach Datadog

@@ -20,6 +20,8 @@ const OUTPUT_LINES: usize = 40;
 pub fn extension(profile: Profile) -> Result<PathBuf, Error> {
     let spinner = spinner();
     let mut command = workspace::cargo();
+    // The folder of the tool has a release profile of its own.
+    command.current_dir(workspace::root());
     command.args(["build", "--package", "bottlecap", "--bin", "bottlecap"]);
     if profile == Profile::Dev {
         command.args(workspace::AS_TESTS_ARE_BUILT);

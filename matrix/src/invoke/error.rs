@@ -8,6 +8,8 @@ use crate::venv;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("{} cannot be read; {advice}", path.display())]
+    Read { path: PathBuf, advice: &'static str, source: io::Error },
     #[error("{} is not a directory; name the directory of a function, or `null`", .0.display())]
     NotADirectory(PathBuf),
     #[error(
@@ -58,6 +60,16 @@ pub enum Error {
 impl Error {
     /// Whether another command line would help, as opposed to another machine.
     pub fn is_usage(&self) -> bool {
-        !matches!(self, Self::Python(_) | Self::Launcher | Self::NoCargo(_) | Self::Build(_) | Self::Opt(_))
+        match self {
+            Self::Read { .. }
+            | Self::Launcher
+            | Self::Opt(_)
+            | Self::EventFile { .. }
+            | Self::Python(_)
+            | Self::NoCargo(_)
+            | Self::Build(_) => false,
+            Self::Layer { source, .. } => !matches!(source, layer::archive::Error::File { .. }),
+            _ => true,
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::error::Error;
+use super::target;
 use crate::emulator;
 use crate::layer::{archive, limits, places};
 use crate::sandbox::Extension;
@@ -34,7 +35,8 @@ pub(super) fn unpacked(layers: &[PathBuf]) -> Result<Option<TempDir>, Error> {
 
 /// The directory of a container image, which is used where it is.
 pub(super) fn of_image(opt: &Path) -> Result<PathBuf, Error> {
-    fs::canonicalize(opt).ok().filter(|opt| opt.is_dir()).ok_or_else(|| Error::NoOpt(opt.to_owned()))
+    let found = target::found(opt, "name what a function has in /opt")?;
+    if found.is_dir() { Ok(found) } else { Err(Error::NoOpt(opt.to_owned())) }
 }
 
 /// Everything that stands in `extensions` and is a file, by its name. Nothing there is an error: a run without any extension is not what was asked for.

@@ -12,7 +12,6 @@ mod session;
 mod stream;
 mod target;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,6 +30,7 @@ use stream::Printer;
 use target::Target;
 use tempfile::TempDir;
 
+use crate::cli;
 use crate::sandbox::function::python::PythonEnvironment;
 use crate::sandbox::setup::{self, Extension, Initialization, Output, Setup};
 use crate::sandbox::{Function, intake};
@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Ok(plan) => plan,
         Err(error) => {
             let status = if error.is_usage() { status::USAGE } else { status::SETUP_FAILED };
-            return complain(&error, status);
+            return cli::complain(&error, status);
         }
     };
     let expected = expected(&plan.setup);
@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     match session::run(plan.setup, load, noticed) {
         End::Seen(seen) => report(arguments, &seen, expected, &printer),
         End::Nothing => ExitCode::from(status::INTERRUPTED),
-        End::Failed(error) => complain(&error, status::SETUP_FAILED),
+        End::Failed(error) => cli::complain(&error, status::SETUP_FAILED),
     }
 }
 
@@ -73,11 +73,7 @@ fn report(arguments: &Arguments, seen: &Seen, expected: Expected, printer: &Prin
     let account = Account::of(&seen.run(expected));
     if arguments.json {
         let function = arguments.function.display().to_string();
-        match serde_json::to_string_pretty(&Document::new(&function, &account, seen)) {
-            // A reader that has gone away, such as `head`, is no reason to panic.
-            Ok(document) => drop(writeln!(std::io::stdout(), "{document}")),
-            Err(error) => return complain(&error, status::SETUP_FAILED),
-        }
+        let _ = cli::print_json(&Document::new(&function, &account, seen));
     } else {
         let page = Page { width: printer.width(), colours: printer.colours() };
         printer.text(&render(&account, page));
@@ -89,17 +85,6 @@ fn report(arguments: &Arguments, seen: &Seen, expected: Expected, printer: &Prin
         Verdict::PayloadLost => status::PAYLOAD_LOST.into(),
         Verdict::Interrupted => status::INTERRUPTED.into(),
     }
-}
-
-/// Says an error with all that is behind it.
-fn complain(error: &dyn std::error::Error, status: u8) -> ExitCode {
-    eprintln!("error: {error}");
-    let mut source = error.source();
-    while let Some(error) = source {
-        eprintln!("  because {error}");
-        source = error.source();
-    }
-    status.into()
 }
 
 /// What the command line asks for, with everything built that it needs.

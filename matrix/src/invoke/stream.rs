@@ -4,26 +4,29 @@ use std::io::Write;
 
 use console::{Style, Term};
 
+use crate::cli;
+
 /// Writes lines with the name of their origin before them.
 #[derive(Debug)]
 pub struct Printer {
     terminal: Term,
     colours: bool,
+    to_stderr: bool,
 }
 
 impl Printer {
     /// `to_stderr` leaves standard output to a document.
     pub fn new(to_stderr: bool) -> Self {
         if to_stderr {
-            Self { terminal: Term::stderr(), colours: console::colors_enabled_stderr() }
+            Self { terminal: Term::stderr(), colours: console::colors_enabled_stderr(), to_stderr }
         } else {
-            Self { terminal: Term::stdout(), colours: console::colors_enabled() }
+            Self { terminal: Term::stdout(), colours: console::colors_enabled(), to_stderr }
         }
     }
 
-    /// A reader that has gone away, such as `head`, is no reason to end the run.
+    /// A line of that origin.
     pub fn line(&self, origin: &str, is_function: bool, line: &str) {
-        let _ = writeln!(&self.terminal, "{}", prefixed(origin, is_function, line, self.colours));
+        self.text(&(prefixed(origin, is_function, line, self.colours) + "\n"));
     }
 
     /// Columns of the terminal, or of an ordinary one when the output goes elsewhere.
@@ -37,7 +40,11 @@ impl Printer {
 
     /// A piece of text as it is.
     pub fn text(&self, text: &str) {
-        let _ = write!(&self.terminal, "{text}");
+        let written = write!(&self.terminal, "{text}");
+        // Where standard error is full there is nobody left to tell.
+        if !self.to_stderr {
+            cli::remember_loss(written);
+        }
     }
 }
 

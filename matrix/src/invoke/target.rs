@@ -30,10 +30,10 @@ impl Target {
                 (None, None) => Ok(Self::Null),
             };
         }
-        let directory = fs::canonicalize(&arguments.function)
-            .ok()
-            .filter(|directory| directory.is_dir())
-            .ok_or_else(|| Error::NotADirectory(arguments.function.clone()))?;
+        let directory = found(&arguments.function, "name the directory of a function, or `null`")?;
+        if !directory.is_dir() {
+            return Err(Error::NotADirectory(arguments.function.clone()));
+        }
         let bootstrap = directory.join("bootstrap");
         if let Some(program) = &arguments.program {
             return Self::program(directory, program, arguments);
@@ -93,11 +93,17 @@ impl Target {
     }
 }
 
+/// Where a path leads; the advice is for where it leads nowhere.
+pub fn found(path: &Path, advice: &'static str) -> Result<PathBuf, Error> {
+    fs::canonicalize(path).map_err(|source| Error::Read { path: path.to_owned(), advice, source })
+}
+
 /// An absolute path to something that can be executed.
 pub fn executable(path: &Path) -> Result<PathBuf, Error> {
     let failed = |reason: String| Error::Program { path: path.to_owned(), reason };
-    let found = fs::canonicalize(path).map_err(|error| failed(error.to_string()))?;
-    let metadata = fs::metadata(&found).map_err(|error| failed(error.to_string()))?;
+    let advice = "it has to be an executable file";
+    let found = found(path, advice)?;
+    let metadata = fs::metadata(&found).map_err(|source| Error::Read { path: path.to_owned(), advice, source })?;
     if !metadata.is_file() {
         return Err(failed("it is not a file".to_owned()));
     }
@@ -200,7 +206,8 @@ mod tests {
     fn the_null_function_takes_no_options_of_others() {
         assert_eq!(target(Path::new("null"), &[]).unwrap(), Target::Null);
         assert!(target(Path::new("null"), &["--handler", "app.main"]).unwrap_err().is_usage());
-        assert!(matches!(target(Path::new("/nonexistent"), &[]), Err(Error::NotADirectory(_))));
+        assert!(matches!(target(Path::new("/nonexistent"), &[]), Err(Error::Read { .. })));
+        assert!(matches!(target(Path::new("/dev/null"), &[]), Err(Error::NotADirectory(_))));
     }
 
     #[test]

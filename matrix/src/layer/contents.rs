@@ -44,7 +44,8 @@ pub struct Contents {
 pub struct Sources {
     /// The commit.
     pub revision: String,
-    /// A hash of what differed from that commit, in what the layer is made from; none if nothing did.
+    /// A hash of what differed from that commit, in what the layer is made from; none if nothing did. `all-` and a hash of everything it is made from where
+    /// there was no history that would tell.
     pub changes: Option<String>,
     /// SHA-256 of `Cargo.lock`, in hexadecimal.
     pub lock_sha256: String,

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::contents::Contents;
+use crate::build::sources;
 
 /// The managed runtimes on Amazon Linux 2023, by <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html>. `PublishLayerVersion` takes at most 15
 /// and only filters lists of layers by them: a layer for Amazon Linux 2 works with the runtimes there, too. `ci/aws` holds them to AWS's own list.
@@ -55,7 +56,7 @@ pub fn layer_name(cell: &str, flavour: &str) -> String {
 /// What tells one version of a layer from another: ours, and the commit that it was built from.
 fn description(contents: &Contents) -> String {
     let version = contents.programs.values().find_map(|said| said.get("version").and_then(Value::as_str));
-    let changes = if contents.sources.changes.is_some() { " with changes" } else { "" };
+    let changes = sources::remark(contents.sources.changes.as_deref());
     let about =
         format!("bottlecap {} {} from {}{changes}", version.unwrap_or("?"), contents.cell, contents.sources.revision);
     about.chars().take(DESCRIPTION).collect()

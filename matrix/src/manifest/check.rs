@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{Manifest, agreement, code};
 use crate::plan::{Plan, file};
-use crate::workspace;
+use crate::{cli, workspace};
 
 const AFTER: &str = "\
 Examples:
@@ -18,7 +18,8 @@ Examples:
 Exit status:
   0  everything agrees
   1  something does not
-  2  the command line is wrong";
+  2  the command line is wrong, or a file is no plan of this version
+  6  a file cannot be read";
 
 /// Looks for contradictions in the manifest and in plans
 #[derive(Args, Debug)]
@@ -33,23 +34,33 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let manifest = match Manifest::embedded() {
         Ok(manifest) => manifest,
-        Err(error) => return crate::cli::complain(error, 1),
+        Err(error @ super::Error::File { .. }) => return cli::complain(error, cli::SETUP_FAILED),
+        Err(error) => return cli::complain(error, cli::REFUSED),
     };
-    let mut complaints = repository(manifest, &workspace::root());
+    let Findings { mut complaints, unreadable } = repository(manifest, &workspace::root());
+    let mut unusable = None;
     for path in &arguments.plans {
         let about = |complaint: String| format!("{}: {complaint}", path.display());
         match file::read(path) {
             Ok(plan) => complaints.extend(self::plan(manifest, &plan).into_iter().map(about)),
-            Err(error) => complaints.push(crate::cli::chain(&error)),
+            Err(error) => {
+                let status = if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED };
+                let _ = cli::complain(&error, status);
+                unusable = unusable.max(Some(status));
+            }
         }
     }
-    for complaint in &complaints {
+    for complaint in complaints.iter().chain(&unreadable) {
         eprintln!("error: {complaint}");
     }
+    // A contradiction stays one, whatever else could not be looked at.
     if !complaints.is_empty() {
-        return ExitCode::FAILURE;
+        return cli::REFUSED.into();
     }
-    crate::cli::print(&format!(
+    if let Some(status) = unusable.max((!unreadable.is_empty()).then_some(cli::SETUP_FAILED)) {
+        return status.into();
+    }
+    cli::print(&format!(
         "{} factors, {} sets, {} plans: all agree\n",
         manifest.factors.len(),
         manifest.sets.len(),
@@ -58,16 +69,44 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn repository(manifest: &Manifest, root: &Path) -> Vec<String> {
-    let read = |name: &str| fs::read_to_string(root.join(name)).map_err(|error| format!("{name}: {error}"));
-    let package = read("Cargo.toml")
-        .and_then(|text| agreement::Package::parse(&text).map_err(|error| format!("Cargo.toml: {error}")));
-    let mut complaints = package.map_or_else(|error| vec![error], |package| agreement::features(manifest, &package));
-    complaints.extend(agreement::proofs(manifest, root));
-    complaints
-        .extend(code::Sources::read(root).map_or_else(|error| vec![error], |sources| sources.complaints(manifest)));
-    complaints.extend(read("README.md").map_or_else(|error| vec![error], |text| agreement::readme(manifest, &text)));
-    complaints
+/// What a look at the repository has found.
+#[derive(Default)]
+struct Findings {
+    complaints: Vec<String>,
+    /// Files that could not be looked at.
+    unreadable: Vec<String>,
+}
+
+impl Findings {
+    fn add(&mut self, found: Result<Vec<String>, String>) {
+        match found {
+            Ok(complaints) => self.complaints.extend(complaints),
+            Err(file) => self.unreadable.push(file),
+        }
+    }
+}
+
+fn repository(manifest: &Manifest, root: &Path) -> Findings {
+    let read = |name: &str| {
+        let path = root.join(name);
+        fs::read_to_string(&path).map_err(|error| format!("{} cannot be read\n  because {error}", path.display()))
+    };
+    let features = |text: String| match agreement::Package::parse(&text) {
+        Ok(package) => agreement::features(manifest, &package),
+        Err(error) => vec![format!("Cargo.toml: {error}")],
+    };
+    let mut findings = Findings::default();
+    let package = read("Cargo.toml");
+    let is_here = package.is_ok();
+    findings.add(package.map(features));
+    // Elsewhere than in the repository nothing else would be found, either.
+    if !is_here {
+        return findings;
+    }
+    findings.add(Ok(agreement::proofs(manifest, root)));
+    findings.add(code::Sources::read(root).map(|sources| sources.complaints(manifest)));
+    findings.add(read("README.md").map(|text| agreement::readme(manifest, &text)));
+    findings
 }
 
 /// What keeps a plan from being carried out with this manifest.

@@ -23,19 +23,23 @@ struct Constant<'s> {
     feature: &'s str,
 }
 
+fn unreadable(path: &Path, error: &std::io::Error) -> String {
+    format!("{} cannot be read\n  because {error}", path.display())
+}
+
 impl Sources {
     /// Reads them; the reason where that cannot be.
     pub fn read(root: &Path) -> Result<Self, String> {
         let mut sources = Self { home: String::new(), others: Vec::new() };
         let mut open = vec![root.join("src")];
         while let Some(folder) = open.pop() {
-            let failure = |error| format!("{}: {error}", folder.display());
+            let failure = |error| unreadable(&folder, &error);
             for entry in fs::read_dir(&folder).map_err(failure)? {
                 let path = entry.map_err(failure)?.path();
                 if path.is_dir() {
                     open.push(path);
                 } else if path.extension().is_some_and(|extension| extension == "rs") {
-                    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                    let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
                     let text = without_comments(&text);
                     if path == root.join(HOME) { sources.home = text } else { sources.others.push(text) }
                 }

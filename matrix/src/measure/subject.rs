@@ -72,7 +72,9 @@ pub(super) fn of(plan: &Plan, built: &[Built], directory: &Path) -> Result<Vec<S
         // A build that is another one's twin is measured once, but the same program under another name on purpose is measured twice.
         let is_twin = line.is_some_and(|built| built.same_as.is_some()) && source.id == cell.id;
         if let Some(files) = files(source, line).filter(|_| !is_twin) {
-            subjects.push(subject(cell, source, line, &files, directory)?);
+            let is_ours_or_external = matches!(source.kind, CellKind::Build | CellKind::External { .. });
+            let held = is_ours_or_external && !plan.sends_its_own(source);
+            subjects.push(Subject { held, ..subject(cell, source, line, &files, directory)? });
         }
     }
     if subjects.is_empty() { Err(Error::NothingToMeasure) } else { Ok(subjects) }
@@ -126,7 +128,7 @@ fn subject(
         cell: cell.id.clone(),
         program: head(&sha256).to_owned(),
         ours: source.kind == CellKind::Build,
-        held: matches!(source.kind, CellKind::Build | CellKind::External { own_payload: false, .. }),
+        held: false,
         fixed: fixed(&contents),
         environment,
         files: copies,

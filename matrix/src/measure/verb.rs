@@ -31,8 +31,8 @@ the intake, of telemetry and of the platform, to see that all of them still deli
 Before the timed blocks every cell is started beside a function that prints records of every kind and level, sends DogStatsD of every kind, fails once and
 times out once, without faults and with each of them: what arrives of that is judged by `analyze`, like what arrives of every timed start.
 
-Only root, or a user with CAP_SYS_ADMIN, can throttle a start to the share of its memory tier or show it another trust store. A condition that this machine
-cannot produce is left out, and `gate` refuses to judge it; with --require nothing is measured at all.
+Only root, or a user with CAP_SYS_ADMIN, can throttle a start to the share of its memory tier. Anybody can show it another trust store where the kernel
+allows user namespaces. A condition that this machine cannot produce is left out, and `gate` refuses to judge it; with --require nothing is measured at all.
 
 One run at a time works in a directory.
 
@@ -98,8 +98,9 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Err(_) if stop.load(Ordering::SeqCst) => cli::INTERRUPTED.into(),
         Err(error) => {
             let status = match error {
-                Error::Harness { .. } | Error::Unrecorded(_) => cli::HARNESS_FAILED,
-                Error::Sandbox(_)
+                Error::Harness { .. } => cli::HARNESS_FAILED,
+                Error::Unrecorded(_)
+                | Error::Sandbox(_)
                 | Error::Python(_)
                 | Error::NoCertificates(_)
                 | Error::NotProduced { .. }

@@ -116,7 +116,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME:KEY=VALUE", value_parser = external_variable)]
     pub external_env: Vec<ExternalVariable>,
 
-    /// One of those whose payloads differ from ours by design, so that they are not compared; may be repeated
+    /// An --external, or a cell that is built, whose payloads differ from the others' by design, so that they are not compared; may be repeated
     #[arg(long, value_name = "NAME")]
     pub own_payload: Vec<String>,
 

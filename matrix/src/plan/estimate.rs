@@ -2,22 +2,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::promise::Promise;
 use super::{CellKind, Plan};
-use crate::build::{Built, recipe::Recipe};
+use crate::build::recipe::{Group, Recipe};
+use crate::build::{Built, target as cargo_target};
 use crate::manifest::Manifest;
 use crate::measure::sample::Sample;
 
 /// Guesses for a machine of two cores, used until there is something better, and always named as guesses.
-const FIRST_BUILD_SECONDS: f64 = 240.0;
+const FIRST_BUILD_SECONDS: f64 = 120.0;
 const FURTHER_BUILD_SECONDS: f64 = 60.0;
+/// Crates of ours, and their build scripts: what is compiled where all dependencies are there.
+const ALONE: usize = 4;
 const START_SECONDS: f64 = 1.0;
 const GROUP_MB: f64 = 700.0;
 const PROGRAM_MB: f64 = 10.0;
+
+/// How deep experiments lie in their folder: plans, single cells and comparisons, single cells of a flavour.
+const FOLDERS: [usize; 3] = [1, 2, 3];
+/// What lies beside the experiments: a target directory for each group of flags.
+const BUILDS: &str = "build";
 
 /// The price and the worth.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,21 +46,32 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// From the plan, the lines of earlier builds and samples of an earlier run.
-    pub fn of(manifest: &Manifest, plan: &Plan, builds: &[Built], samples: &[Sample]) -> Self {
+    /// From the plan, the lines of earlier builds, the groups whose dependencies are compiled already, and samples of an earlier run.
+    pub fn of(
+        manifest: &Manifest,
+        plan: &Plan,
+        builds: &[Built],
+        is_compiled: impl Fn(&Group) -> bool,
+        samples: &[Sample],
+    ) -> Self {
         let groups = groups(manifest, plan);
-        let count: usize = groups.iter().map(Vec::len).sum();
+        let count: usize = groups.values().map(Vec::len).sum();
         let seconds = BuildSeconds::of(builds);
-        let further_builds = number(count) - number(groups.len());
+        let first_builds = groups.keys().filter(|group| !is_compiled(group)).count();
+        let further_builds = count - first_builds;
+        let mut build_basis = seconds.basis;
+        if first_builds < groups.len() {
+            build_basis += &format!("; what {} of the groups share is compiled already", groups.len() - first_builds);
+        }
         let starts = plan.blocks_here().count() * plan.cells.len() * plan.conditions.len();
         let (each, start_basis) = start_seconds(samples);
         let Promise { detectable_ms, basis } = Promise::of(plan, samples);
         Self {
-            build_minutes: (number(groups.len()) * seconds.first + further_builds * seconds.further) / 60.0,
+            build_minutes: (number(first_builds) * seconds.first + number(further_builds) * seconds.further) / 60.0,
             builds: count,
             disk_mb: number(groups.len()) * GROUP_MB + number(count) * PROGRAM_MB,
-            groups,
-            build_basis: seconds.basis,
+            groups: groups.into_values().collect(),
+            build_basis,
             cold_starts: starts as u64,
             start_minutes: number(starts) * each / 60.0,
             start_basis,
@@ -63,7 +82,7 @@ impl Estimate {
 }
 
 /// The cells of each set of flags; a launcher is a build of its own.
-fn groups(manifest: &Manifest, plan: &Plan) -> Vec<Vec<String>> {
+fn groups(manifest: &Manifest, plan: &Plan) -> BTreeMap<Group, Vec<String>> {
     let mut groups: BTreeMap<_, Vec<String>> = BTreeMap::new();
     let mut launchers = BTreeSet::new();
     for cell in plan.cells.iter().filter(|cell| cell.kind == CellKind::Build) {
@@ -76,7 +95,7 @@ fn groups(manifest: &Manifest, plan: &Plan) -> Vec<Vec<String>> {
     for launcher in launchers {
         groups.entry(launcher.group()).or_default().push("(launcher)".to_owned());
     }
-    groups.into_values().collect()
+    groups
 }
 
 /// How long builds take, and how we know.
@@ -89,18 +108,35 @@ struct BuildSeconds {
 }
 
 impl BuildSeconds {
+    /// From builds of one program each, as it is measured. Those that compiled more than half as many crates as any has compiled count as first ones of a group.
     fn of(builds: &[Built]) -> Self {
-        let real = builds.iter().filter(|built| built.failure.is_none() && !built.cached);
-        let mut seconds: Vec<f64> = real.map(|built| built.seconds).collect();
-        seconds.sort_by(f64::total_cmp);
-        if let (Some(&first), Some(&further)) = (seconds.last(), seconds.get(seconds.len() / 2)) {
-            let basis = format!("the longest and the median of {} earlier builds", seconds.len());
-            return Self { first, further, basis };
+        let is_real = |built: &&Built| built.failure.is_none() && !built.cached && built.agent.is_none();
+        let real: Vec<(usize, f64)> =
+            builds.iter().filter(is_real).filter_map(|built| Some((built.compiled?, built.seconds))).collect();
+        let most = real.iter().map(|(compiled, _)| *compiled).max().unwrap_or_default();
+        let seconds = |is_first: bool| {
+            let of = real.iter().filter(|(compiled, _)| (compiled * 2 > most && most > ALONE) == is_first);
+            of.map(|(_, seconds)| *seconds).collect::<Vec<f64>>()
+        };
+        let (first, further) = (seconds(true), seconds(false));
+        let told = format!("the medians of {} earlier builds of everything and {} of less", first.len(), further.len());
+        let ratio = FIRST_BUILD_SECONDS / FURTHER_BUILD_SECONDS;
+        match (median(first), median(further)) {
+            (Some(first), Some(further)) => Self { first, further, basis: told },
+            (Some(first), None) => Self { first, further: first / ratio, basis: told },
+            (None, Some(further)) => Self { first: further * ratio, further, basis: told },
+            (None, None) => {
+                let (first, further) = (FIRST_BUILD_SECONDS, FURTHER_BUILD_SECONDS);
+                let basis = format!("a guess of {first} s for the first build of each, {further} s for others");
+                Self { first, further, basis }
+            }
         }
-        let (first, further) = (FIRST_BUILD_SECONDS, FURTHER_BUILD_SECONDS);
-        let basis = format!("a guess of {first} s for the first build of each, {further} s for others");
-        Self { first, further, basis }
     }
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 /// Seconds from one start to the next, and how we know.
@@ -125,9 +161,26 @@ fn number(count: usize) -> f64 {
 
 /// What earlier builds took, from every experiment under this folder. What cannot be read tells nothing.
 pub fn earlier_builds(experiments: &Path) -> Vec<Built> {
-    let folders = fs::read_dir(experiments).into_iter().flatten().filter_map(Result::ok);
-    let files: BTreeSet<_> = folders.map(|folder| folder.path().join(crate::build::FILE)).collect();
+    let files = FOLDERS.into_iter().flat_map(|depth| below(experiments, depth));
+    let files: BTreeSet<_> = files.map(|folder| folder.join(crate::build::FILE)).collect();
     files.iter().filter_map(|file| fs::read_to_string(file).ok()).flat_map(|text| lines(&text)).collect()
+}
+
+/// The folders that lie so deep below this one.
+fn below(folder: &Path, depth: usize) -> Vec<PathBuf> {
+    if depth == 0 {
+        return vec![folder.to_owned()];
+    }
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let folders = entries.map(|entry| entry.path()).filter(|path| path.is_dir());
+    // Where cargo builds there are thousands of folders, and no experiment.
+    let folders = folders.filter(|path| path.file_name().is_none_or(|name| name != BUILDS));
+    folders.flat_map(|path| below(&path, depth - 1)).collect()
+}
+
+/// Whether the dependencies of a group are compiled already, where a plain build would have them.
+pub fn is_compiled(experiments: &Path, group: &Group) -> bool {
+    experiments.join(BUILDS).join(&group.0).join(cargo_target()).join("release/deps").is_dir()
 }
 
 /// Every line that can be read: the last one of an interrupted run may be half a line.

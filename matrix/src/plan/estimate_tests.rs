@@ -24,6 +24,7 @@ fn plan(choices: &[&str], blocks: u32) -> Plan {
         aliases: Vec::new(),
         conditions: vec![condition(), Condition { memory_mb: 128, ..condition() }],
         blocks,
+        own_payload: Vec::new(),
         partition: None,
     }
 }
@@ -56,6 +57,7 @@ fn built(seconds: f64, cached: bool) -> Built {
         bytes: 0,
         seconds,
         cached,
+        compiled: None,
         origin: None,
         same_as: None,
         failure: None,
@@ -63,7 +65,7 @@ fn built(seconds: f64, cached: bool) -> Built {
 }
 
 fn estimate(plan: &Plan, builds: &[Built], samples: &[Sample]) -> Estimate {
-    Estimate::of(Manifest::embedded().unwrap(), plan, builds, samples)
+    Estimate::of(Manifest::embedded().unwrap(), plan, builds, |_| false, samples)
 }
 
 fn close(a: f64, b: f64) -> bool {
@@ -86,10 +88,41 @@ fn cells_with_the_same_flags_are_built_together() {
 #[test]
 fn earlier_builds_are_better_than_guesses() {
     let plan = plan(&["", "lazy-intake=on", "opt-level=3"], 10);
-    let history = [built(300.0, false), built(30.0, false), built(20.0, false), built(0.5, true)];
-    let estimate = estimate(&plan, &history, &[]);
-    assert!(close(estimate.build_minutes, (2.0 * 300.0 + 30.0) / 60.0), "{}", estimate.build_minutes);
-    assert!(estimate.build_basis.contains("3 earlier builds"), "{}", estimate.build_basis);
+    let of = |seconds, compiled| Built { compiled: Some(compiled), ..built(seconds, false) };
+    let first = [of(80.0, 150), of(90.0, 160), of(300.0, 140)];
+    let further = [of(40.0, 2), of(30.0, 2), of(35.0, 20)];
+    // What is no build of the extension, was there, failed, is of another profile or is two programs at once tells nothing.
+    let failure = Some(crate::build::Failure::default());
+    let agent = Some(PathBuf::new());
+    let rest = [
+        built(0.3, false),
+        Built { cached: true, ..of(0.5, 0) },
+        Built { failure, ..of(1.0, 1) },
+        Built { agent, ..of(120.0, 2) },
+    ];
+    let minutes = |builds: &[&[Built]]| estimate(&plan, &builds.concat(), &[]).build_minutes * 60.0;
+    assert!(close(minutes(&[&first, &further, &rest]), 2.0 * 90.0 + 35.0));
+    assert!(close(minutes(&[&first, &rest]), 2.0 * 90.0 + 45.0), "half of the first, as is guessed");
+    assert!(close(minutes(&[&further[..2], &rest]), 2.0 * 80.0 + 40.0), "twice the others");
+    assert!(close(minutes(&[&rest]), minutes(&[])));
+    let basis = estimate(&plan, &[&first[..], &further].concat(), &[]).build_basis;
+    assert_eq!(basis, "the medians of 3 earlier builds of everything and 3 of less");
+}
+
+#[test]
+fn dependencies_that_are_there_are_not_built_again() {
+    let plan = plan(&["", "lazy-intake=on", "opt-level=3"], 10);
+    let plain = groups(Manifest::embedded().unwrap(), &plan).into_iter().find(|(_, cells)| cells.len() == 2).unwrap().0;
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("build").join(&plain.0).join(cargo_target()).join("release/deps")).unwrap();
+    let there = |group: &_| is_compiled(folder.path(), group);
+    let estimate = Estimate::of(Manifest::embedded().unwrap(), &plan, &[], there, &[]);
+    assert!(close(estimate.build_minutes * 60.0, FIRST_BUILD_SECONDS + 2.0 * FURTHER_BUILD_SECONDS));
+    assert!(
+        estimate.build_basis.ends_with("; what 1 of the groups share is compiled already"),
+        "{}",
+        estimate.build_basis
+    );
 }
 
 /// Two cells in so many blocks, which differ by ±`spread` around 10 ms.
@@ -139,5 +172,10 @@ fn what_others_built_is_found_and_half_lines_are_passed_over() {
     let line = serde_json::to_string(&built(7.0, false)).unwrap();
     fs::write(folder.path().join("sets/builds.jsonl"), format!("{line}\n{{\"schema\":1,")).unwrap();
     assert_eq!(earlier_builds(folder.path()), [built(7.0, false)]);
+    for place in ["single/ship", "flavours/arm64/ship", "build/no/experiment"] {
+        fs::create_dir_all(folder.path().join(place)).unwrap();
+        fs::write(folder.path().join(place).join("builds.jsonl"), &line).unwrap();
+    }
+    assert_eq!(earlier_builds(folder.path()).len(), 3);
     assert_eq!(earlier_builds(Path::new("/nowhere")), []);
 }

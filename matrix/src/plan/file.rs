@@ -59,6 +59,7 @@ mod tests {
             aliases: Vec::new(),
             conditions: Vec::new(),
             blocks: 3,
+            own_payload: Vec::new(),
             partition: None,
         }
     }

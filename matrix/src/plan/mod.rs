@@ -54,6 +54,9 @@ pub struct Plan {
     pub conditions: Vec<Condition>,
     /// Blocks for each condition: in each block, every cell starts once, in random order.
     pub blocks: u32,
+    /// Cells that are built and send something else by design: they are compared by their times only. Of programs from elsewhere, the cell itself says so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own_payload: Vec<String>,
     /// Which of the blocks this machine has to run, if the experiment is spread over several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<Partition>,
@@ -65,6 +68,11 @@ impl Plan {
     pub fn blocks_here(&self) -> impl Iterator<Item = u32> {
         let partition = self.partition.unwrap_or_default();
         (0..self.blocks).filter(move |block| partition.has(*block))
+    }
+
+    /// Whether a cell's payloads differ from the others' by design. What only starts another cell's program again is asked about by that cell.
+    pub fn sends_its_own(&self, cell: &Cell) -> bool {
+        matches!(cell.kind, CellKind::External { own_payload: true, .. }) || self.own_payload.contains(&cell.id)
     }
 
     /// What is wrong with the plan by itself, whatever the manifest says; one line for each contradiction.
@@ -87,6 +95,10 @@ impl Plan {
             {
                 complaints.push(format!("cell {}: there is no cell {of} to start again", cell.id));
             }
+        }
+        let is_built = |id: &&String| self.cells.iter().any(|cell| cell.id == **id && cell.kind == CellKind::Build);
+        for id in self.own_payload.iter().filter(|id| !is_built(id)) {
+            complaints.push(format!("there is no built cell {id} with payloads of its own"));
         }
         if self.cells.is_empty() || self.conditions.is_empty() || self.blocks == 0 {
             complaints.push("nothing would be started".to_owned());

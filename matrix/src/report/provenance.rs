@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::input::Experiment;
 use super::number::counted;
-use crate::build::Origin;
+use crate::build::{Origin, sources};
 use crate::measure::{LeftOut, Machine, Run};
 use crate::plan::circumstances::describe;
 
@@ -65,7 +65,9 @@ fn source(name: &str) -> String {
     let end = name.find(['-', '+']);
     let commit = name.get(..end.unwrap_or(name.len())).unwrap_or_default();
     let short = commit.get(..COMMIT).unwrap_or(commit);
-    if end.is_some() { format!("{short} with changes") } else { short.to_owned() }
+    // Behind the mark.
+    let changes = end.and_then(|end| name.get(end + 1..));
+    format!("{short}{}", sources::remark(changes))
 }
 
 #[cfg(test)]
@@ -78,6 +80,7 @@ mod tests {
         assert_eq!(source(commit), "51c92f8a0d1e");
         assert_eq!(source(&format!("{commit}-dirty")), "51c92f8a0d1e with changes");
         assert_eq!(source(&format!("{commit}+00ff")), "51c92f8a0d1e with changes");
+        assert_eq!(source(&format!("{commit}+all-00ff")), "51c92f8a0d1e without history");
         assert_eq!(source("unknown"), "unknown");
     }
 }

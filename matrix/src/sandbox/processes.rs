@@ -32,6 +32,8 @@ impl Processes {
     /// Makes one. It needs `CAP_SYS_ADMIN`.
     pub(crate) fn isolate() -> io::Result<Self> {
         let machine = File::open("/proc/thread-self/ns/pid")?;
+        // In a user namespace of one's own the way back is closed, and a thread that cannot go back could start nobody any more.
+        setns(&machine, CloneFlags::CLONE_NEWPID)?;
         unshare(CloneFlags::CLONE_NEWPID)?;
         let first = first_process();
         // Whatever has become of it, the thread goes back.
@@ -66,7 +68,7 @@ impl Drop for Processes {
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        // A namespace that one came from is never refused.
+        // Not refused: it was tried before.
         let _ = setns(self.0.machine.as_fd(), CloneFlags::CLONE_NEWPID);
     }
 }

@@ -31,6 +31,7 @@ pub fn plan(cells: Vec<Cell>, blocks: u32) -> Plan {
         aliases: Vec::new(),
         conditions: vec![condition()],
         blocks,
+        own_payload: Vec::new(),
         partition: None,
     }
 }

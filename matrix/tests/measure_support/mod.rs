@@ -50,7 +50,18 @@ pub fn condition() -> Condition {
 pub fn plan(cells: Vec<Cell>, conditions: Vec<Condition>, blocks: u32) -> Plan {
     let design = "list".to_owned();
     let (factors, aliases) = (Vec::new(), Vec::new());
-    Plan { schema: SCHEMA, seed: 7, design, factors, cells, aliases, conditions, blocks, partition: None }
+    Plan {
+        schema: SCHEMA,
+        seed: 7,
+        design,
+        factors,
+        cells,
+        aliases,
+        conditions,
+        blocks,
+        own_payload: Vec::new(),
+        partition: None,
+    }
 }
 
 /// A directory on a disk, which the one for temporary files need not be.

@@ -134,6 +134,7 @@ fn simulate(models: &[Model]) -> Experiment {
         aliases,
         conditions,
         blocks: 60,
+        own_payload: Vec::new(),
         partition: None,
     };
     Experiment { analysis, plan, run: None, builds: Vec::new() }
@@ -326,6 +327,7 @@ pub fn troubled() -> Experiment {
         bytes: 0,
         seconds: 3.0,
         cached: false,
+        compiled: None,
         origin: None,
         same_as: None,
         failure: Some(Failure {
@@ -342,6 +344,7 @@ pub fn troubled() -> Experiment {
         bytes: 4_000_000,
         seconds: 40.0,
         cached: false,
+        compiled: None,
         origin: None,
         same_as: Some("ship".to_owned()),
         failure: None,

@@ -104,6 +104,7 @@ pub fn built(folder: &Path, levels: &[Levels]) -> Vec<Built> {
         aliases: Vec::new(),
         conditions: vec![condition],
         blocks: 1,
+        own_payload: Vec::new(),
         partition: None,
     };
     fs::create_dir_all(folder).unwrap();

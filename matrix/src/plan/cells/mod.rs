@@ -42,6 +42,7 @@ pub fn plan(manifest: &Manifest, arguments: &Arguments) -> Result<(Plan, Vec<Str
         aliases: draft.aliases,
         conditions: conditions::all(arguments),
         blocks: arguments.blocks,
+        own_payload: own_payloads(arguments),
         partition: arguments.partition,
     };
     let contradictions = plan.contradictions();
@@ -192,6 +193,12 @@ fn id(name: &str) -> String {
     name.replace('=', "-")
 }
 
+/// The cells of ours that the command line says to send something else.
+fn own_payloads(arguments: &Arguments) -> Vec<String> {
+    let ours = |name: &&String| !arguments.external.iter().any(|external| external.name == **name);
+    arguments.own_payload.iter().filter(ours).map(|name| id(name)).collect()
+}
+
 /// The programs from elsewhere, with their variables.
 fn externals(arguments: &Arguments) -> Result<Vec<Cell>, Error> {
     let unknown = arguments
@@ -200,10 +207,6 @@ fn externals(arguments: &Arguments) -> Result<Vec<Cell>, Error> {
         .find(|variable| !arguments.external.iter().any(|external| external.name == variable.external));
     if let Some(variable) = unknown {
         return Err(Error::ExternalName { option: "external-env", name: variable.external.clone() });
-    }
-    let unknown = |name: &&String| !arguments.external.iter().any(|external| external.name == **name);
-    if let Some(name) = arguments.own_payload.iter().find(unknown) {
-        return Err(Error::ExternalName { option: "own-payload", name: name.clone() });
     }
     let cells = arguments.external.iter().map(|given| {
         let is_one = |path: &PathBuf| match Form::of(path) {

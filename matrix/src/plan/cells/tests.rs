@@ -181,7 +181,12 @@ fn other_programs_come_with_their_variables() {
     let CellKind::External { path, environment, own_payload } = kind("sh") else { panic!("{plan:?}") };
     assert!(path.is_absolute() && environment["A"] == "b=c" && !own_payload);
     assert!(matches!(kind("cat"), CellKind::External { own_payload: true, .. }));
-    assert!(refusal("sets --own-payload sh").contains("--own-payload names sh, which no --external brings in"));
+    assert!(refusal("sets --own-payload sh").contains("there is no built cell sh with payloads of its own"));
+    let (plan, _) = planned("list --cells ship,seed+opt-level=3 --own-payload seed+opt-level=3").unwrap();
+    let own = |plan: &Plan| {
+        plan.cells.iter().filter(|cell| plan.sends_its_own(cell)).map(|cell| cell.id.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(own(&plan), ["seed+opt-level-3"]);
     assert!(refusal("sets --external x=/etc/passwd").contains("executable"));
     assert!(refusal("sets --external-env x:A=b").contains("no --external brings in"));
     assert!(refusal("sets --external ship=/bin/sh").contains("cell ship is there twice"));
