@@ -147,6 +147,9 @@ fn words(words: &[&str]) -> Vec<String> {
 fn sides(arguments: &Arguments) -> Result<[Side; 2], String> {
     let Arguments { first, second, .. } = arguments;
     let mut sides = [side(first)?, side(second)?];
+    if sides[0] == sides[1] && sides[0].path.is_none() {
+        return Err(format!("{first} is to be compared with itself: every comparison has that as its control already"));
+    }
     let same = sides[0].name == sides[1].name;
     for (number, side) in [1, 2].into_iter().zip(&mut sides) {
         if side.path.is_some() && (same || RESERVED.contains(&side.name.as_str())) {
@@ -204,6 +207,12 @@ mod tests {
         assert_eq!((plan.cells, plan.blocks, plan.cache.len()), (words(&["true", "ship+jemalloc"]), 7, 2));
         assert_eq!(plan.own_payload, ["true"]);
         assert_eq!(plan.external.len(), 1);
+    }
+
+    #[test]
+    fn a_set_is_not_compared_with_itself() {
+        let reason = sides(&arguments(&["ship", "ship"])).unwrap_err();
+        assert!(reason.starts_with("ship is to be compared with itself"), "{reason}");
     }
 
     #[test]

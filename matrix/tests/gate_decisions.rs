@@ -155,6 +155,7 @@ fn unbuilt() -> Built {
         bytes: 0,
         seconds: 1.0,
         cached: false,
+        compiled: None,
         origin: None,
         same_as: None,
         failure: Some(Failure { command: "cargo build --x".to_owned(), output: "error: no linker".to_owned() }),
