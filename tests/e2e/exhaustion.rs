@@ -97,12 +97,12 @@ fn threads_that_are_refused_cost_nothing() {
             life.assert_exactly_once();
             let own = life.own_lines();
             // One worker is the thread that waits anyway.
-            assert!(memory_mb == 512 || own.contains("no thread can be started"), "{own}");
+            assert!(memory_mb == 512 || own.contains("no further thread can be started"), "{own}");
         }
     }
 }
 
-/// The library's own resolver would end the process for want of a thread.
+/// The library's own resolver would end the process for want of a thread; ours resolves on the thread at hand.
 #[test]
 fn names_that_cannot_be_resolved_cost_only_what_goes_there() {
     if !has_short_order("names without a thread to resolve them") {
@@ -118,7 +118,7 @@ fn names_that_cannot_be_resolved_cost_only_what_goes_there() {
     life.assert_exactly_once();
     let own = life.own_lines();
     let line = own.lines().find(|line| line.contains("metrics.invalid")).unwrap_or_else(|| panic!("{own}"));
-    assert!(line.contains("Resource temporarily unavailable"), "no thread was refused: {own}");
+    assert!(!line.contains("Resource temporarily unavailable"), "it was not even looked up: {own}");
 }
 
 #[test]

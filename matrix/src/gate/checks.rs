@@ -3,7 +3,7 @@
 use super::baseline::Baseline;
 use super::questions::Sides;
 use super::{Budgets, Error, Outcome};
-use crate::analyze::{Comparison, ConditionAnalysis};
+use crate::analyze::{Comparison, ConditionAnalysis, Delivery};
 use crate::plan::{Cell, CellKind, Condition, Plan};
 use crate::report::{Experiment, GATES};
 
@@ -32,13 +32,14 @@ pub fn all<'a>(
     baseline: Option<&Baseline>,
 ) -> Result<Vec<Check<'a>>, Error> {
     let mut checks: Vec<Check<'a>> = Vec::new();
-    // A control is one of their programs under another name: what it loses, they lose.
+    // A control is one of their programs under another name: what it loses, they lose. One that was never started is missing, which is judged below.
     let is_control = |cell: &Cell| matches!(cell.kind, CellKind::Again { .. });
-    let compared = |id: &str| {
-        let control = experiment.plan.cells.iter().any(|cell| cell.id == id && is_control(cell));
-        control || sides.candidates.iter().chain(&sides.reference).any(|side| side == id)
+    let compared = |delivery: &&Delivery| {
+        let control = experiment.plan.cells.iter().any(|cell| cell.id == delivery.cell && is_control(cell));
+        let is_side = sides.candidates.iter().chain(&sides.reference).any(|side| *side == delivery.cell);
+        is_side || control && delivery.starts + delivery.failed > 0
     };
-    for delivery in experiment.analysis.deliveries.iter().filter(|delivery| compared(&delivery.cell)) {
+    for delivery in experiment.analysis.deliveries.iter().filter(compared) {
         let check =
             |outcome, reason| Check { condition: &delivery.condition, cell: Some(&delivery.cell), outcome, reason };
         if delivery.outcome.is_failure() {
