@@ -59,6 +59,16 @@ pub struct Outcome {
     pub opt_level: String,
     /// Whether cargo had nothing to compile.
     pub fresh: bool,
+    /// Where the build script of each package that has one has put what it made, by the package's id.
+    pub scripts: BTreeMap<String, PathBuf>,
+}
+
+impl Outcome {
+    /// The folder of the build script of a package.
+    pub fn script(&self, name: &str, version: &str) -> Option<&Path> {
+        let ending = format!("#{name}@{version}");
+        self.scripts.iter().find(|(id, _)| id.ends_with(&ending)).map(|(_, folder)| folder.as_path())
+    }
 }
 
 impl Call {
@@ -195,7 +205,8 @@ impl Call {
         let status = child.wait().map_err(|error| failure(error.to_string()))?;
         match messages.program {
             Some(program) if status.success() => {
-                Ok(Outcome { program, opt_level: messages.opt_level, fresh: messages.fresh })
+                let Messages { opt_level, fresh, scripts, .. } = messages;
+                Ok(Outcome { program, opt_level, fresh, scripts })
             }
             _ => Err(failure(said.get(said.len().saturating_sub(OUTPUT_LINES)..).unwrap_or_default().join("\n"))),
         }
@@ -227,12 +238,14 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// One of cargo's messages; only those about artifacts have these.
+/// One of cargo's messages; those about artifacts have the first three, those about build scripts the last.
 #[derive(Deserialize)]
 struct Message {
     executable: Option<PathBuf>,
     fresh: Option<bool>,
     profile: Option<ArtifactProfile>,
+    package_id: Option<String>,
+    out_dir: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -246,6 +259,7 @@ struct Messages {
     program: Option<PathBuf>,
     opt_level: String,
     fresh: bool,
+    scripts: BTreeMap<String, PathBuf>,
 }
 
 impl Messages {
@@ -254,6 +268,7 @@ impl Messages {
         let mut read = Self { fresh: true, ..Self::default() };
         for message in lines.filter_map(|line| serde_json::from_str::<Message>(&line).ok()) {
             read.fresh &= message.fresh.unwrap_or(true);
+            read.scripts.extend(message.package_id.zip(message.out_dir));
             let ours = message.executable.filter(|path| path.file_name().is_some_and(|name| name == binary));
             if let Some(program) = ours {
                 read.program = Some(program);
@@ -385,6 +400,15 @@ mod tests {
         let read = Messages::read((text + &artifact("\"/t/other\"", false)).as_bytes(), "bottlecap");
         assert_eq!((read.program, read.fresh), (Some(PathBuf::from("/t/bottlecap")), false));
         assert_eq!(Messages::read("".as_bytes(), "bottlecap").program, None);
+    }
+
+    #[test]
+    fn the_folders_of_build_scripts_are_found_by_their_packages() {
+        let text = r#"{"reason":"build-script-executed","package_id":"registry+https://x#module-sys@1.0.0","out_dir":"/t/out"}"#;
+        let read = Messages::read(text.as_bytes(), "bottlecap");
+        let outcome = Outcome { program: PathBuf::new(), opt_level: String::new(), fresh: true, scripts: read.scripts };
+        assert_eq!(outcome.script("module-sys", "1.0.0"), Some(Path::new("/t/out")));
+        assert_eq!(outcome.script("module-sys", "1.0.1"), None);
     }
 
     #[test]
