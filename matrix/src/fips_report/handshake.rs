@@ -130,12 +130,13 @@ impl Client {
 }
 
 impl Meeting {
-    /// Starts the program beside a server of that taste, to which that client is sent and whose certificate its store knows.
+    /// Starts the program beside a server of that taste, to which that client is sent and whose certificate `DD_TLS_CERT_FILE` names: so that a build with other roots
+    /// talks to it as well, as far as it likes the taste.
     pub fn arrange(subject: &Subject, taste: Taste, client: Client) -> Result<Self, Error> {
         let server = Server::new(taste, Shown::Good)?;
         let directory = tempfile::tempdir().map_err(Error::Directory)?;
         let store = server.save(directory.path()).map_err(Error::Directory)?;
-        let environment = vec![("SSL_CERT_FILE".to_owned(), store.display().to_string())];
+        let environment = vec![("DD_TLS_CERT_FILE".to_owned(), store.display().to_string())];
         Self::with(subject, server, client, &Surroundings { environment, mounts: Vec::new() })
     }
 
@@ -263,7 +264,7 @@ pub fn offer(meetings: &[Meeting]) -> Proof {
     Proof::new("offer", claim, "the first message of every handshake, as the server got it, byte by byte", facts)
 }
 
-const HOW: &str = "the program as it is shipped, in a local sandbox of Lambda, one of whose clients is sent to a TLS server on loopback that `SSL_CERT_FILE` makes known to it";
+const HOW: &str = "the program as it is shipped, in a local sandbox of Lambda, one of whose clients is sent to a TLS server on loopback that `DD_TLS_CERT_FILE` makes known to it";
 
 fn list(facts: &mut Facts, what: &str, offered: &[String], approved: &[&str]) {
     let others: Vec<_> = offered.iter().filter(|name| !approved.contains(&name.as_str())).cloned().collect();
