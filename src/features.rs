@@ -64,6 +64,12 @@ switches! {
 #[cfg(not(any(feature = "aws-lc", feature = "fips", feature = "ring")))]
 compile_error!("TLS needs somebody's cryptography: the feature ring, aws-lc or fips");
 
+// Cargo adds the default features, with ring and compiled-in roots, to whatever is asked for.
+#[cfg(all(feature = "fips", any(feature = "ring", feature = "webpki-roots")))]
+compile_error!(
+    "a FIPS build has no other cryptography and no compiled-in roots, and the features ring or webpki-roots bring them: add --no-default-features"
+);
+
 /// Whether the order of birth is the short one.
 pub const EXPRESS: bool = LATE_RUNTIME && RAW_CONTROL_PLANE;
 

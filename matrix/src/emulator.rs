@@ -64,6 +64,13 @@ pub fn start(program: &Path) -> Result<Start, Missing> {
     start_here(program, Architecture::of_this_machine(), Path::new(REGISTERED), Path::exists)
 }
 
+/// Whether programs for a processor can be started here, by itself or in an emulator.
+pub fn can_start(architecture: Architecture) -> bool {
+    let emulated = |it: &Emulator| Path::new(REGISTERED).join(it.registered).exists() || Path::new(it.program).exists();
+    let emulator = EMULATORS.iter().find(|emulator| emulator.architecture == architecture);
+    architecture == Architecture::of_this_machine() || emulator.is_some_and(emulated)
+}
+
 /// Whether a program is for another processor and the kernel would not execute it by itself: what it executes in turn is not executed either.
 pub fn is_emulated(program: &Path) -> bool {
     start(program).map_or(true, |start| start.program != program)

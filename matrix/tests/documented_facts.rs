@@ -341,6 +341,16 @@ fn locked(path: &str) -> BTreeMap<String, Vec<u64>> {
     versions
 }
 
+/// The checksum of each package of a lock file, by name and version.
+fn packages(path: &str) -> BTreeMap<[String; 2], String> {
+    let file = toml(path);
+    let packages = file["package"].as_array().unwrap().iter().map(|package| {
+        let text = |key: &str| package.get(key).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+        ([text("name"), text("version")], text("checksum"))
+    });
+    packages.collect()
+}
+
 #[test]
 fn what_the_fips_module_holds_back_is_what_its_lock_file_holds_back() {
     let (usual, fips) = (locked("Cargo.lock"), locked("fips/Cargo.lock"));
@@ -353,6 +363,20 @@ fn what_the_fips_module_holds_back_is_what_its_lock_file_holds_back() {
     let section = between(&page, "with a `Cargo.lock` in which", "are older");
     let named: BTreeSet<&str> = section.split('`').skip(1).step_by(2).collect();
     assert_eq!(named, older);
+    let (usual, fips) = (packages("Cargo.lock"), packages("fips/Cargo.lock"));
+    let others = |lock: &BTreeMap<[String; 2], String>, other: &BTreeMap<[String; 2], String>| {
+        let own = lock.iter().filter(|(key, checksum)| other.get(*key) != Some(*checksum));
+        own.map(|([name, version], _)| format!("{name} {version}")).collect::<BTreeSet<_>>()
+    };
+    let more = between(&page, "are older, beside which there are", "which `bindgen` needs");
+    let more: BTreeSet<String> = more.split(" and ").map(|it| it.trim().trim_matches(',').replace('`', "")).collect();
+    let held_back = |lock: &BTreeMap<[String; 2], String>| {
+        let names = lock.keys().filter(|[name, _]| older.contains(name.as_str()));
+        names.map(|[name, version]| format!("{name} {version}")).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(others(&fips, &usual), held_back(&fips).union(&more).cloned().collect(), "everything else is the same");
+    assert_eq!(others(&usual, &fips), held_back(&usual), "and nothing is missing");
+    let fips = locked("fips/Cargo.lock");
     let version = |name: &str| fips[name].iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
     assert_says(
         "docs/fips.md",

@@ -18,6 +18,7 @@ mod exhaustion;
 mod extensions_api;
 mod failures;
 mod fips;
+mod fips_proofs;
 mod https;
 mod launcher;
 mod libraries;

@@ -59,6 +59,16 @@ pub struct Outcome {
     pub opt_level: String,
     /// How many crates and build scripts cargo has compiled.
     pub compiled: usize,
+    /// Where the build script of each package that has one has put what it made, by the package's id.
+    pub scripts: BTreeMap<String, PathBuf>,
+}
+
+impl Outcome {
+    /// The folder of the build script of a package.
+    pub fn script(&self, name: &str, version: &str) -> Option<&Path> {
+        let ending = format!("#{name}@{version}");
+        self.scripts.iter().find(|(id, _)| id.ends_with(&ending)).map(|(_, folder)| folder.as_path())
+    }
 }
 
 impl Call {
@@ -195,7 +205,8 @@ impl Call {
         let status = child.wait().map_err(|error| failure(error.to_string()))?;
         match messages.program {
             Some(program) if status.success() => {
-                Ok(Outcome { program, opt_level: messages.opt_level, compiled: messages.compiled })
+                let Messages { opt_level, compiled, scripts, .. } = messages;
+                Ok(Outcome { program, opt_level, compiled, scripts })
             }
             _ => Err(failure(said.get(said.len().saturating_sub(OUTPUT_LINES)..).unwrap_or_default().join("\n"))),
         }
@@ -231,12 +242,14 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// One of cargo's messages; only those about artifacts have these.
+/// One of cargo's messages; those about artifacts have the first three, those about build scripts the last.
 #[derive(Deserialize)]
 struct Message {
     executable: Option<PathBuf>,
     fresh: Option<bool>,
     profile: Option<ArtifactProfile>,
+    package_id: Option<String>,
+    out_dir: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -250,6 +263,7 @@ struct Messages {
     program: Option<PathBuf>,
     opt_level: String,
     compiled: usize,
+    scripts: BTreeMap<String, PathBuf>,
 }
 
 impl Messages {
@@ -258,6 +272,7 @@ impl Messages {
         let mut read = Self::default();
         for message in lines.filter_map(|line| serde_json::from_str::<Message>(&line).ok()) {
             read.compiled += usize::from(message.fresh == Some(false));
+            read.scripts.extend(message.package_id.zip(message.out_dir));
             let ours = message.executable.filter(|path| path.file_name().is_some_and(|name| name == binary));
             if let Some(program) = ours {
                 read.program = Some(program);
@@ -390,6 +405,15 @@ mod tests {
         let read = Messages::read((text + &artifact("\"/t/other\"", false)).as_bytes(), "bottlecap");
         assert_eq!((read.program, read.compiled), (Some(PathBuf::from("/t/bottlecap")), 1));
         assert_eq!(Messages::read("".as_bytes(), "bottlecap").program, None);
+    }
+
+    #[test]
+    fn the_folders_of_build_scripts_are_found_by_their_packages() {
+        let text = r#"{"reason":"build-script-executed","package_id":"registry+https://x#module-sys@1.0.0","out_dir":"/t/out"}"#;
+        let read = Messages::read(text.as_bytes(), "bottlecap");
+        let outcome = Outcome { program: PathBuf::new(), opt_level: String::new(), compiled: 0, scripts: read.scripts };
+        assert_eq!(outcome.script("module-sys", "1.0.0"), Some(Path::new("/t/out")));
+        assert_eq!(outcome.script("module-sys", "1.0.1"), None);
     }
 
     #[test]

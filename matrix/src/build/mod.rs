@@ -10,6 +10,7 @@ pub mod external;
 pub mod hash;
 mod ledger;
 pub mod paths;
+pub mod pinned;
 mod progress;
 pub mod recipe;
 mod run;
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use cargo::target;
+pub use cargo::{Outcome, target};
 pub use error::Error;
 pub use run::{Arguments, command, named, one, run};
 pub use testimony::Testimony;

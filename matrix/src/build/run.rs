@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use clap::Args;
 
-use super::cargo::Call;
+use super::cargo::{Call, Outcome};
 use super::ledger::Ledger;
 use super::progress::Progress;
 use super::recipe::Recipe;
@@ -101,12 +101,12 @@ pub fn one(manifest: &Manifest, cell: Cell, tools: Toolbox) -> Result<Option<Bui
 }
 
 /// The agent of a cell with the names of everything in it, and the command that makes it.
-pub fn named(manifest: &Manifest, cell: &Cell, tools: &Tools) -> (String, Result<PathBuf, Failure>) {
+pub fn named(manifest: &Manifest, cell: &Cell, tools: &Tools) -> (String, Result<Outcome, Failure>) {
     let call = agent(manifest, cell, tools).named();
     let progress = Progress::new(1);
     let outcome = call.run(&workspace::root(), &|package| progress.at(&cell.id, package));
     progress.finish();
-    (call.shell(), outcome.map(|outcome| outcome.program))
+    (call.shell(), outcome)
 }
 
 /// The command that makes the agent of a cell.

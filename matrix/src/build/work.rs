@@ -13,7 +13,7 @@ use super::cargo::{self, Call, Outcome};
 use super::external::{self, Files, Form};
 use super::recipe::{DEFAULT_OPT_LEVEL, Recipe};
 use super::testimony::Testimony;
-use super::{Built, Failure, Origin, environment, hash, sources};
+use super::{Built, Failure, Origin, environment, hash, pinned, sources};
 use crate::executable;
 use crate::flavour::Toolbox;
 use crate::invoke::build::Profile;
@@ -143,6 +143,9 @@ impl Workshop<'_> {
             Task::External(path) => return self.external(job, path),
             Task::Build(calls) => calls.as_ref(),
         };
+        let target = &self.tools.agent.flavour.triple;
+        pinned::check(&self.root, &calls.recipe, target)
+            .map_err(|output| Failure { command: calls.agent.shell(), output })?;
         let main = self.believed(&calls.agent, &calls.recipe, progress)?;
         let new = self.unfinished(job)?;
         let place = |from: &Path, name: &str| {

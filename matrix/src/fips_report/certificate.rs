@@ -1,6 +1,10 @@
 //! What is known of the module and of its certificate, from `matrix/fips.toml`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+use crate::build::pinned::PinnedSource;
 
 /// The file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -11,8 +15,45 @@ pub struct Certified {
     /// The package that it comes in.
     pub package: String,
     pub package_version: String,
+    /// Sources that lie on the machine that builds, each with a number for all of their files.
+    #[serde(rename(deserialize = "source"))]
+    pub sources: Vec<PinnedSource>,
+    pub build: ModuleOptions,
     pub certificate: Certificate,
     pub environments: Environments,
+    pub procedure: Procedure,
+}
+
+/// How the module has to be built.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModuleOptions {
+    /// Entries of CMake's cache.
+    pub options: BTreeMap<String, String>,
+    /// Entries that may not be there.
+    pub unset: Vec<String>,
+    /// Definitions and flags of the compiler, without those that only warn.
+    pub flags: Vec<String>,
+}
+
+/// What the security policy asks of a build, and what this one does.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Procedure {
+    /// Where the procedure was read, and when.
+    pub source: String,
+    pub read: String,
+    pub steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    pub about: String,
+    pub asked: String,
+    pub done: String,
+    /// Whether both are the same.
+    pub same: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -25,9 +66,24 @@ pub struct Certificate {
     pub page: String,
     /// The security policy.
     pub policy: String,
+    /// Status, validation date and sunset date, or where they are to be read.
+    pub status: String,
+    /// What limits the certificate.
+    pub caveats: Vec<String>,
+    /// What of this program's cryptography is approved by which standard.
+    pub algorithms: Vec<Algorithm>,
     /// Where the number was read, and when.
     pub source: String,
     pub read: String,
+}
+
+/// A use of cryptography.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Algorithm {
+    pub name: String,
+    pub purpose: String,
+    pub standard: String,
 }
 
 /// Where the module was tested.
@@ -72,5 +128,15 @@ mod tests {
         assert!(!certificate.source.is_empty() && !environments.source.is_empty());
         let architectures: Vec<_> = environments.tested.iter().map(|tested| tested.architecture.as_str()).collect();
         assert_eq!(architectures, ["x86_64", "arm64"]);
+        assert!(!certified.procedure.source.is_empty() && certified.procedure.steps.iter().any(|step| !step.same));
+        assert!(certificate.algorithms.iter().all(|algorithm| !algorithm.standard.is_empty()));
+    }
+
+    #[test]
+    fn the_module_is_among_the_pinned_sources() {
+        let certified = Certified::embedded().unwrap();
+        let module = certified.sources.iter().find(|source| source.package == certified.package).unwrap();
+        assert_eq!(module.version, certified.package_version);
+        assert!(certified.sources.iter().all(|source| source.sha256.len() == 64));
     }
 }

@@ -3,12 +3,14 @@
 use serde::Serialize;
 
 use super::certificate::Certified;
+use super::layer::{LayerDocument, ProgramFile};
+use super::module_build::BuildTool;
 use super::price::Price;
 use super::proof::Proof;
 
 /// What nothing here answers, for whoever signs.
 pub const NOT_CLAIMED: [&str; 5] = [
-    "That a build of this module is the validated module. A certificate is for one that is built as its security policy says, in the environments that the policy lists. This one goes through the build script of its package, with the compiler of the machine: names get a prefix, tools and tests are left out, flags are added.",
+    "That this is a validated module: it is a build of the module that was validated. A certificate is for one that is built as its security policy says, in the environments that the policy lists; what is different here stands under \"The build procedure\".",
     "That Lambda is an environment of the certificate.",
     "That a validated version has every correction: it is an old version. Read the security advisories of AWS-LC before you choose it.",
     "That everything random comes from the module: names of no secret, and the checksums of data formats, do not.",
@@ -20,11 +22,13 @@ pub const NOT_CLAIMED: [&str; 5] = [
 pub struct Document {
     /// The version of this document.
     pub schema: u32,
-    /// Whether every proof holds.
+    /// Whether every proof was run and holds.
     pub holds: bool,
     /// RFC 3339, UTC.
     pub date: String,
     pub subject: Subject,
+    /// The layer's zip file, if the report is about one.
+    pub layer: Option<LayerDocument>,
     pub certified: Certified,
     pub proofs: Vec<Proof>,
     /// None if it was not asked for.
@@ -51,6 +55,10 @@ pub struct Subject {
     pub target: String,
     /// What makes it.
     pub command: String,
+    /// Each program by itself, by its place below `/opt`.
+    pub programs: Vec<ProgramFile>,
+    /// What has built the module.
+    pub tools: Vec<BuildTool>,
 }
 
 /// Where it was made and measured.
@@ -66,7 +74,13 @@ pub struct Machine {
 impl Document {
     /// The names of the proofs that fail.
     pub fn failed(&self) -> Vec<&'static str> {
-        self.proofs.iter().filter(|proof| !proof.holds).map(|proof| proof.name).collect()
+        let failed = self.proofs.iter().filter(|proof| !proof.holds && proof.not_run.is_none());
+        failed.map(|proof| proof.name).collect()
+    }
+
+    /// The names of the proofs that were not run.
+    pub fn not_run(&self) -> Vec<&'static str> {
+        self.proofs.iter().filter(|proof| proof.not_run.is_some()).map(|proof| proof.name).collect()
     }
 }
 
@@ -80,7 +94,7 @@ pub(super) fn sample(holds: bool) -> Document {
     }
     let text = str::to_owned;
     Document {
-        schema: 1,
+        schema: 2,
         holds,
         date: text("2026-01-02T03:04:05Z"),
         subject: Subject {
@@ -93,7 +107,10 @@ pub(super) fn sample(holds: bool) -> Document {
             cc: text("cc 1"),
             target: text("x"),
             command: text("RUSTFLAGS='-C a_b' cargo build"),
+            programs: vec![ProgramFile::of("extensions/datadog-agent", b"program")],
+            tools: vec![BuildTool::of(text("cc"), "/nowhere/cc", false)],
         },
+        layer: None,
         certified: Certified::embedded().unwrap(),
         proofs: vec![Proof::new("symbols", "Nothing else is in it.", "`nm a_program`", facts)],
         price: None,

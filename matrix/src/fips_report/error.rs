@@ -4,9 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::server;
+use super::{layer, server};
 use crate::build::{self, Failure};
-use crate::layer::packages;
+use crate::layer::{bundled, packages};
 use crate::{analyze, cli, plan, sandbox};
 
 #[derive(Debug, thiserror::Error)]
@@ -19,8 +19,16 @@ pub enum Error {
     Failed { cell: String, failure: Failure },
     #[error("what is known of the module cannot be read")]
     Certified(#[from] toml::de::Error),
+    #[error("the list of packages cannot be read")]
+    Allowed(#[source] toml::de::Error),
     #[error(transparent)]
     Packages(#[from] packages::Error),
+    #[error(transparent)]
+    Bundled(#[from] bundled::Error),
+    #[error(transparent)]
+    Layer(#[from] layer::Error),
+    #[error("how the module was built cannot be told: {0}")]
+    ModuleBuild(String),
     #[error("{} is no program of 64 bits", .0.display())]
     Program(PathBuf),
     #[error("{} cannot be asked what it is: {reason}", program.display())]
@@ -52,6 +60,7 @@ impl Error {
             Self::Plan(error) | Self::Build(build::Error::Plan(error)) if error.is_usage() => cli::USAGE,
             Self::Measured(error) if error.is_usage() => cli::USAGE,
             Self::NotMeasured(_) => cli::USAGE,
+            Self::Layer(error) => error.status(),
             Self::Failed { .. } => cli::BUILD_FAILED,
             Self::Interrupted => cli::INTERRUPTED,
             _ => cli::SETUP_FAILED,

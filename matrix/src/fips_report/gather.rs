@@ -1,81 +1,99 @@
-//! Finds what the proofs are about: builds the program, looks at it, asks it, and lets it meet servers.
+//! Finds what the proofs are about: builds the program, compares the layer with it, looks at both, and has them run.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tempfile::TempDir;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::allowed::{self, Allowed};
 use super::certificate::Certified;
 use super::document::{Document, Machine, NOT_CLAIMED, Subject};
 use super::error::Error;
-use super::graph;
-use super::handshake::{self, Meeting};
+use super::integrity::ModuleBytes;
+use super::layer::{Expected, LayerFile, ProgramFile};
+use super::module_build::{self, BuildTool, ModuleBuild};
 use super::price::Price;
 use super::proof::Proof;
-use super::server::Taste;
+use super::runs::{self, Runs};
 use super::symbols::{self, Symbols};
-use super::testimony::Testimony;
+use super::{graph, handshake, sources};
 use crate::build::recipe::Recipe;
-use crate::build::{self, Built, hash};
-use crate::flavour::{Toolbox, Tools};
-use crate::invoke::build::Profile;
+use crate::build::{self, Built, Outcome, hash};
+use crate::flavour::{Architecture, Libc, Toolbox, Tools, Wanted};
+use crate::invoke::build::{Profile, target_directory};
 use crate::layer::packages::{self, Packages};
+use crate::layer::{bundled, elf, places};
 use crate::manifest::Manifest;
 use crate::plan::Cell;
-use crate::{measure, plan, workspace};
+use crate::{emulator, measure, plan, workspace};
+
+/// What a report is asked for.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub set: String,
+    /// A zip file that has to be of exactly these programs.
+    pub layer: Option<PathBuf>,
+    pub architecture: Architecture,
+}
 
 /// What was found, and judged.
 pub struct Found {
     pub proofs: Vec<Proof>,
     pub subject: Subject,
+    pub layer: Option<LayerFile>,
     pub certified: Certified,
 }
 
 /// All proofs but that of the price.
-pub fn proofs(set: &str, interrupted: &AtomicBool) -> Result<Found, Error> {
+pub fn proofs(request: &Request, interrupted: &AtomicBool) -> Result<Found, Error> {
     let manifest = Manifest::embedded().map_err(|_| plan::Error::Manifest)?;
     let certified = Certified::embedded()?;
-    let (cell, notes) = plan::cell(manifest, set)?;
+    let (cell, notes) = plan::cell(manifest, &request.set)?;
     for note in notes {
         eprintln!("note: {note}");
     }
+    // Before minutes are spent on building.
+    let layer = request.layer.as_ref().map(|path| {
+        let (architecture, runs) = (request.architecture.to_string(), emulator::can_start(request.architecture));
+        LayerFile::open(path, &Expected { cell: &cell.id, architecture: &architecture, runs })
+    });
+    let layer = layer.transpose()?;
     let root = workspace::root();
-    let tools = Toolbox::plain(&root, Profile::Release).map_err(build::Error::from)?;
+    let tools = toolbox(request.architecture, &cell, &root)?;
     let built = build::one(manifest, cell.clone(), tools.clone())?.ok_or(Error::Interrupted)?;
-    let program = Program::of(&cell, &built)?;
-    let mut proofs = vec![dependencies(&root, manifest, &cell, &certified)?];
-    eprintln!("{}: the same program once more, with the names of what is in it", cell.id);
-    proofs.push(names(manifest, &cell, &tools.agent, &program, &certified, interrupted)?);
-    let asked = format!("{} --version=json", program.agent().display());
-    let told = build::Testimony::document(program.agent());
-    let told = told.and_then(|told| Testimony::of(&told));
-    let told = told.map_err(|reason| Error::Mute { program: program.agent().to_owned(), reason })?;
-    proofs.push(told.module(&certified, &asked));
-    eprintln!("{}: handshakes", cell.id);
-    let approved = meet(&program.subject, Taste::Approved, interrupted)?;
-    let chacha = meet(&program.subject, Taste::ChaCha, interrupted)?;
-    let x25519 = meet(&program.subject, Taste::X25519, interrupted)?;
-    proofs.push(approved.offer());
-    proofs.push(approved.accepted());
-    proofs.push(chacha.refused("chacha", "nothing but suites with ChaCha20-Poly1305"));
-    proofs.push(x25519.refused("x25519", "AES-GCM, but exchanges keys over X25519 alone,"));
-    proofs.push(told.roots(approved.trusts(), &asked));
-    let subject = described(&root, manifest, &cell, &tools.agent, &built)?;
-    Ok(Found { proofs, subject, certified })
+    let program = Program::of(&cell, &built, layer.as_ref())?;
+    let context = Context { manifest, root, cell, tools: tools.agent, certified };
+    let mut proofs: Vec<Proof> = program.identity.iter().cloned().collect();
+    let packages = context.packages()?;
+    proofs.push(sources::judge(&packages, &context.certified.sources));
+    proofs.push(context.dependencies(&packages)?);
+    eprintln!("{}: the same program once more, with the names of what is in it", context.cell.id);
+    let named = context.named(interrupted)?;
+    let module = context.module(&named)?;
+    let build_tools = context.build_tools(&module);
+    proofs.push(context.module_build(&module, &packages, &build_tools));
+    let (names, place) = context.names(&named, &program)?;
+    proofs.push(names);
+    let runs = Runs { subject: &program.subject, bytes: &program.bytes, certified: &context.certified, interrupted };
+    proofs.extend(runs::proofs(&runs, request.architecture, place)?);
+    let subject = context.subject(&built, &program, build_tools)?;
+    Ok(Found { proofs, subject, layer, certified: context.certified })
 }
 
 impl Found {
     /// Here and now.
     pub fn document(self, price: Option<Price>) -> Document {
-        let Self { proofs, subject, certified } = self;
+        let Self { proofs, subject, layer, certified } = self;
         let date = OffsetDateTime::now_utc().replace_nanosecond(0).ok().and_then(|now| now.format(&Rfc3339).ok());
         Document {
-            schema: 1,
+            schema: 2,
             holds: proofs.iter().all(|proof| proof.holds),
             date: date.unwrap_or_default(),
             subject,
+            layer: layer.map(|layer| layer.document),
             certified,
             proofs,
             price,
@@ -85,84 +103,172 @@ impl Found {
     }
 }
 
-/// The files of a cell.
+/// Plain tools for this machine's processor, and those of a layer that nobody calls certified for another one.
+fn toolbox(architecture: Architecture, cell: &Cell, root: &Path) -> Result<Toolbox, Error> {
+    if architecture == Architecture::of_this_machine() {
+        return Ok(Toolbox::plain(root, Profile::Release).map_err(build::Error::from)?);
+    }
+    let wanted = Wanted { architecture, libc: Libc::Gnu, glibc_floor: elf::oldest(), accepts_open: true };
+    let tools = Toolbox::of(&wanted, &cell.levels, root, &target_directory(), &|step| eprintln!("{step}"));
+    Ok(tools.map_err(build::Error::from)?)
+}
+
+/// The files of a cell: those of the layer, if there is one.
 struct Program {
     subject: handshake::Subject,
     /// Of the agent.
     bytes: Vec<u8>,
+    files: Vec<ProgramFile>,
+    /// That the layer has no others.
+    identity: Option<Proof>,
+    /// Where the layer is unpacked.
+    _folder: Option<TempDir>,
 }
 
 impl Program {
-    fn of(cell: &Cell, built: &Built) -> Result<Self, Error> {
+    fn of(cell: &Cell, built: &Built, layer: Option<&LayerFile>) -> Result<Self, Error> {
         let Some(program) = built.program.clone() else {
             let failure = built.failure.clone().unwrap_or_default();
             return Err(Error::Failed { cell: cell.id.clone(), failure });
         };
-        let subject = handshake::Subject { program, agent: built.agent.clone() };
-        let bytes = read(subject.agent.as_ref().unwrap_or(&subject.program))?;
-        Ok(Self { subject, bytes })
+        let mut subject = handshake::Subject { program, agent: built.agent.clone() };
+        let placed = [(places::EXTENSION, Some(&subject.program)), (places::AGENT, subject.agent.as_ref())];
+        let placed = placed.into_iter().filter_map(|(place, file)| Some((place, file?)));
+        let files: Vec<ProgramFile> =
+            placed.map(|(place, file)| Ok(ProgramFile::of(place, &read(file)?))).collect::<Result<_, Error>>()?;
+        let (mut identity, mut folder) = (None, None);
+        if let Some(layer) = layer {
+            identity = Some(layer.identity(&files)?);
+            let place = tempfile::tempdir().map_err(Error::Directory)?;
+            let (program, agent) = layer.unpack(place.path())?;
+            subject = handshake::Subject { program, agent };
+            folder = Some(place);
+        }
+        let bytes = read(subject.agent())?;
+        Ok(Self { subject, bytes, files, identity, _folder: folder })
+    }
+}
+
+/// What is built, from what and with what.
+struct Context<'m> {
+    manifest: &'m Manifest,
+    root: PathBuf,
+    cell: Cell,
+    tools: Tools,
+    certified: Certified,
+}
+
+impl Context<'_> {
+    fn recipe(&self) -> Recipe {
+        Recipe::of(self.manifest, &self.cell.levels)
     }
 
-    /// The program that has the cryptography in it.
-    fn agent(&self) -> &Path {
-        self.subject.agent.as_ref().unwrap_or(&self.subject.program)
+    fn packages(&self) -> Result<Packages, Error> {
+        let recipe = self.recipe();
+        let mut packages = Packages::of(&recipe.workspace(&self.root), &recipe, &self.tools.flavour.triple)?;
+        bundled::mark_replaced(&mut packages)?;
+        Ok(packages)
+    }
+
+    fn dependencies(&self, packages: &Packages) -> Result<Proof, Error> {
+        let recipe = self.recipe();
+        let command = format!(
+            "cargo tree --manifest-path {} --locked --package {} --edges normal,build --target {} --no-default-features --features {}",
+            recipe.workspace(&self.root).join("Cargo.toml").display(),
+            packages::ROOT,
+            self.tools.flavour.triple,
+            recipe.features.join(",")
+        );
+        let allowed = Allowed::embedded().map_err(Error::Allowed)?;
+        Ok(graph::judge(packages, &self.certified, &allowed, allowed::is_foreign, &command))
+    }
+
+    /// The program with names, and the command that makes it.
+    fn named(&self, interrupted: &AtomicBool) -> Result<(String, Outcome), Error> {
+        let (command, named) = build::named(self.manifest, &self.cell, &self.tools);
+        // The signal has reached the compiler as well, so that its failure says nothing.
+        check(interrupted)?;
+        let named = named.map_err(|failure| Error::Failed { cell: self.cell.id.clone(), failure })?;
+        Ok((command, named))
+    }
+
+    fn module(&self, (_, named): &(String, Outcome)) -> Result<ModuleBuild, Error> {
+        let Certified { package, package_version, .. } = &self.certified;
+        let script = named.script(package, package_version);
+        let script = script.ok_or_else(|| Error::ModuleBuild(format!("cargo names no build of {package}")))?;
+        ModuleBuild::read(script).map_err(Error::ModuleBuild)
+    }
+
+    /// What has built the module, and the compiler of everything else.
+    fn build_tools(&self, module: &ModuleBuild) -> Vec<BuildTool> {
+        let mut tools = module.tools();
+        let mut rustc = build::environment::rustc(&self.root);
+        // As builds do, which run elsewhere: the variable counts before the file.
+        let pinned = std::env::var("RUSTUP_TOOLCHAIN").ok();
+        let pinned = pinned.or_else(|| build::environment::pinned_toolchain(&self.root).ok());
+        rustc.envs(pinned.map(|toolchain| ("RUSTUP_TOOLCHAIN", toolchain)));
+        let rustc = rustc.args(["--print", "sysroot"]).output();
+        let sysroot = rustc.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        let rustc = sysroot.map(|sysroot| format!("{sysroot}/bin/rustc")).unwrap_or_default();
+        let rustc = self.tools.variables.get("RUSTC").cloned().unwrap_or(rustc);
+        tools.push(BuildTool::of("rustc".to_owned(), &rustc, true));
+        tools
+    }
+
+    fn module_build(&self, module: &ModuleBuild, packages: &Packages, tools: &[BuildTool]) -> Proof {
+        let of_module = packages.0.iter().find(|(key, _)| key.name == self.certified.package);
+        let folder = of_module.map(|(_, package)| package.folder.clone()).unwrap_or_default();
+        module_build::judge(module, &folder, tools, &self.certified.build)
+    }
+
+    /// What is in the program by its names, and where the module is in it.
+    fn names(
+        &self,
+        (command, named): &(String, Outcome),
+        program: &Program,
+    ) -> Result<(Proof, Result<ModuleBytes, String>), Error> {
+        let symbols = |bytes: &[u8], path: &Path| Symbols::of(bytes).ok_or_else(|| Error::Program(path.to_owned()));
+        let with_names = read(&named.program)?;
+        let there = symbols(&with_names, &named.program)?;
+        let shipped = symbols(&program.bytes, program.subject.agent())?;
+        let proof = symbols::judge(&there, &shipped, &self.certified, command);
+        Ok((proof, ModuleBytes::of(&with_names, &program.bytes)))
+    }
+
+    fn subject(&self, built: &Built, program: &Program, tools: Vec<BuildTool>) -> Result<Subject, Error> {
+        let origin = built.origin.as_ref();
+        let lock = self.recipe().workspace(&self.root).join("Cargo.lock");
+        Ok(Subject {
+            cell: self.cell.id.clone(),
+            sha256: built.sha256.clone(),
+            bytes: built.bytes,
+            sources: origin.map(|origin| origin.sources.clone()).unwrap_or_default(),
+            lock_sha256: hash::hexadecimal(&read(&lock)?),
+            rustc: origin.map(|origin| origin.compiler.clone()).unwrap_or_default(),
+            cc: self.tools.c_compiler.clone(),
+            target: self.tools.flavour.triple.clone(),
+            command: build::command(self.manifest, &self.cell, &self.tools),
+            programs: program.files.clone(),
+            tools,
+        })
     }
 }
 
-fn described(root: &Path, manifest: &Manifest, cell: &Cell, tools: &Tools, built: &Built) -> Result<Subject, Error> {
-    let origin = built.origin.as_ref();
-    let lock = Recipe::of(manifest, &cell.levels).workspace(root).join("Cargo.lock");
-    Ok(Subject {
-        cell: cell.id.clone(),
-        sha256: built.sha256.clone(),
-        bytes: built.bytes,
-        sources: origin.map(|origin| origin.sources.clone()).unwrap_or_default(),
-        lock_sha256: hash::hexadecimal(&read(&lock)?),
-        rustc: origin.map(|origin| origin.compiler.clone()).unwrap_or_default(),
-        cc: tools.c_compiler.clone(),
-        target: build::target(),
-        command: build::command(manifest, cell, tools),
-    })
+/// Writes the list of packages anew, and returns where it is.
+pub fn write_packages(set: &str) -> Result<PathBuf, Error> {
+    let manifest = Manifest::embedded().map_err(|_| plan::Error::Manifest)?;
+    let (cell, _) = plan::cell(manifest, set)?;
+    let root = workspace::root();
+    let tools = Toolbox::plain(&root, Profile::Release).map_err(build::Error::from)?.agent;
+    let context = Context { manifest, root, cell, tools, certified: Certified::embedded()? };
+    let allowed = Allowed::embedded().map_err(Error::Allowed)?;
+    let path = context.root.join(allowed::FILE);
+    let text = allowed.rewritten(&context.packages()?, allowed::is_foreign);
+    fs::write(&path, text).map_err(|source| Error::File { path: path.clone(), source })?;
+    Ok(path)
 }
 
-fn dependencies(root: &Path, manifest: &Manifest, cell: &Cell, certified: &Certified) -> Result<Proof, Error> {
-    let recipe = Recipe::of(manifest, &cell.levels);
-    let workspace = recipe.workspace(root);
-    let packages = Packages::of(&workspace, &recipe, &build::target())?;
-    let command = format!(
-        "cargo tree --manifest-path {} --locked --package {} --edges normal,no-proc-macro --target {} --no-default-features --features {}",
-        workspace.join("Cargo.toml").display(),
-        packages::ROOT,
-        build::target(),
-        recipe.features.join(",")
-    );
-    Ok(graph::judge(&packages, certified, &command))
-}
-
-fn names(
-    manifest: &Manifest,
-    cell: &Cell,
-    tools: &Tools,
-    program: &Program,
-    certified: &Certified,
-    interrupted: &AtomicBool,
-) -> Result<Proof, Error> {
-    let (command, named) = build::named(manifest, cell, tools);
-    // The signal has reached the compiler as well, so that its failure says nothing.
-    check(interrupted)?;
-    let named = named.map_err(|failure| Error::Failed { cell: cell.id.clone(), failure })?;
-    let symbols = |bytes: &[u8], path: &Path| Symbols::of(bytes).ok_or_else(|| Error::Program(path.to_owned()));
-    let with_names = symbols(&read(&named)?, &named)?;
-    let shipped = symbols(&program.bytes, program.agent())?;
-    Ok(symbols::judge(&with_names, &shipped, certified, &command))
-}
-
-fn meet(subject: &handshake::Subject, taste: Taste, interrupted: &AtomicBool) -> Result<Meeting, Error> {
-    check(interrupted)?;
-    Meeting::arrange(subject, taste)
-}
-
-fn check(interrupted: &AtomicBool) -> Result<(), Error> {
+pub(super) fn check(interrupted: &AtomicBool) -> Result<(), Error> {
     if interrupted.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
 }
 

@@ -1,26 +1,9 @@
 //! What the program is made of, by its dependencies.
 
+use super::allowed::{Allowed, FILE};
 use super::certificate::Certified;
 use super::proof::{Facts, Proof};
-use crate::layer::packages::Packages;
-
-/// Packages that bring another cryptography along, or roots of trust.
-const OTHERS: [&str; 14] = [
-    "boring-sys",
-    "graviola",
-    "mbedtls-sys-auto",
-    "native-tls",
-    "openssl",
-    "openssl-sys",
-    "ring",
-    "rustls-openssl",
-    "sha2",
-    "aes-gcm",
-    "chacha20poly1305",
-    "webpki-root-certs",
-    "webpki-roots",
-    "wolfssl-sys",
-];
+use crate::layer::packages::{Package, Packages};
 
 /// What an auditor would ask about, with the answer.
 const REMARKS: [(&str, &str); 2] = [
@@ -31,28 +14,40 @@ const REMARKS: [(&str, &str); 2] = [
     ("chacha20", "mixes random numbers that name nothing secret, and encrypts nothing"),
 ];
 
-/// No other cryptography, and the module in the version that holds the certificate. `command` is what shows the same to a person.
-pub fn judge(packages: &Packages, certified: &Certified, command: &str) -> Proof {
-    let linked = || packages.0.iter().filter(|(_, package)| package.linked).map(|(key, _)| key);
+/// Nothing but what is on the list, and the module in the version that holds the certificate. `foreign` says whether a package has code in other languages than Rust,
+/// and `command` is what shows the same packages to a person.
+pub fn judge(
+    packages: &Packages,
+    certified: &Certified,
+    allowed: &Allowed,
+    foreign: impl Fn(&Package) -> bool,
+    command: &str,
+) -> Proof {
     let mut facts = Facts::default();
-    let versions: Vec<_> = linked().filter(|key| key.name == certified.package).map(|key| &key.version).collect();
+    let of_module = packages.0.keys().filter(|key| key.name == certified.package);
+    let versions: Vec<_> = of_module.map(|key| &key.version).collect();
     let found =
         versions.iter().map(|version| format!("{} {version}", certified.package)).collect::<Vec<_>>().join(", ");
     let found = if found.is_empty() { format!("{} is not among them", certified.package) } else { found };
     facts.note(versions == [&certified.package_version], found);
-    let mut others = 0_usize;
-    for key in linked().filter(|key| OTHERS.contains(&key.name.as_str())) {
-        others += 1;
-        facts.note(false, format!("{key} is among the dependencies"));
+    let problems = allowed.problems(packages, foreign);
+    if problems.is_empty() {
+        let linked = packages.0.values().filter(|package| package.linked).count();
+        let others = packages.0.len() - linked;
+        facts.note(true, format!("{linked} packages are linked, and {others} only compiled or run while it is built; each is on the list, with the checksum of its archive"));
+        let names: Vec<_> = allowed.foreign.iter().map(|(name, about)| format!("{name} ({about})")).collect();
+        facts.note(true, format!("code in other languages than Rust is in {} alone", names.join(", ")));
     }
-    if others == 0 {
-        facts.note(true, format!("of {} packages none is one of: {}", linked().count(), OTHERS.join(", ")));
+    for problem in problems {
+        facts.note(false, problem);
     }
     for (name, remark) in REMARKS {
-        facts.evidence.extend(linked().filter(|key| key.name == name).map(|key| format!("{key} {remark}")));
+        let there = packages.0.keys().filter(|key| key.name == name);
+        facts.evidence.extend(there.map(|key| format!("{key} {remark}")));
     }
-    let claim = "Among the dependencies there is the certified module and no other cryptography, and there are no compiled-in roots.";
-    Proof::new("graph", claim, format!("`{command}`"), facts)
+    let claim = "The program is made of listed packages alone, each with a checksum; among them are the certified module, no other cryptography, and no compiled-in roots.";
+    let how = format!("`{command}`, and the list in `{FILE}`");
+    Proof::new("graph", claim, how, facts)
 }
 
 #[cfg(test)]
@@ -60,43 +55,39 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::layer::packages::{Key, Package};
+    use crate::layer::packages::Key;
 
-    /// Names with their versions; a name that ends with `!` is of a package that only runs while the program is built.
+    /// Names with their versions.
     fn packages(names: &[[&str; 2]]) -> Packages {
         let keyed = names.iter().map(|[name, version]| {
-            let package = Package { linked: !name.ends_with('!'), ..Package::default() };
-            (Key::new(name.trim_end_matches('!'), version), package)
+            let package = Package { linked: true, checksum: Some("aa".to_owned()), ..Package::default() };
+            (Key::new(name, version), package)
         });
         Packages(keyed.collect::<BTreeMap<_, _>>())
     }
 
     fn judged(names: &[[&str; 2]]) -> Proof {
-        judge(&packages(names), &Certified::embedded().unwrap(), "cargo tree")
+        let listed = [MODULE, ["tokio", "1.0.0"]].map(|[name, version]| (format!("{name} {version}"), "aa".to_owned()));
+        let allowed = Allowed { linked: listed.into(), ..Allowed::default() };
+        judge(&packages(names), &Certified::embedded().unwrap(), &allowed, |_| false, "cargo tree")
     }
 
     const MODULE: [&str; 2] = ["aws-lc-fips-sys", "0.13.11"];
 
     #[test]
-    fn the_module_alone_is_what_is_claimed() {
-        let proof = judged(&[MODULE, ["aws-lc-sys", "0.42.0"], ["tokio", "1.0.0"]]);
+    fn the_module_among_listed_packages_is_what_is_claimed() {
+        let proof = judged(&[MODULE, ["tokio", "1.0.0"]]);
         assert!(proof.holds, "{proof:?}");
-        assert!(proof.evidence.iter().any(|fact| fact.starts_with("aws-lc-sys 0.42.0 is not validated")), "{proof:?}");
     }
 
     #[test]
-    fn another_cryptography_or_another_module_is_against_it() {
-        for other in OTHERS {
-            let proof = judged(&[MODULE, [other, "1.0.0"]]);
+    fn another_package_or_another_module_is_against_it() {
+        for other in ["ring", "sha1", "x25519-dalek", "webpki-roots", "a-name-that-nobody-knows"] {
+            let proof = judged(&[MODULE, ["tokio", "1.0.0"], [other, "1.0.0"]]);
             assert!(!proof.holds && proof.against.concat().contains(other), "{proof:?}");
         }
-        assert!(!judged(&[["aws-lc-fips-sys", "0.13.12"]]).holds);
-        assert!(!judged(&[MODULE, ["aws-lc-fips-sys", "0.14.4"]]).holds, "two of them");
+        assert!(!judged(&[["aws-lc-fips-sys", "0.13.12"], ["tokio", "1.0.0"]]).holds);
+        assert!(!judged(&[MODULE, ["aws-lc-fips-sys", "0.14.4"], ["tokio", "1.0.0"]]).holds, "two of them");
         assert!(!judged(&[["tokio", "1.0.0"]]).holds, "none of them");
-    }
-
-    #[test]
-    fn what_only_runs_while_it_is_built_is_not_in_it() {
-        assert!(judged(&[MODULE, ["sha2!", "0.11.0"]]).holds);
     }
 }

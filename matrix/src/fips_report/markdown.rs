@@ -1,6 +1,6 @@
 //! The report as a page that is read from top to bottom.
 
-use super::certificate::{Certificate, Certified, Environments};
+use super::certificate::{Certificate, Certified, Environments, Procedure, Step};
 use super::document::{Document, Subject};
 use super::price::Price;
 use super::proof::Proof;
@@ -14,6 +14,8 @@ pub fn write(document: &Document) -> String {
     blocks.extend(document.proofs.iter().map(proof));
     blocks.push("## The module".to_owned());
     blocks.extend(module(&document.certified));
+    blocks.push("## The build procedure".to_owned());
+    blocks.extend(procedure(&document.certified.procedure));
     if let Some(price) = &document.price {
         blocks.push("## What it costs at the start".to_owned());
         blocks.extend(self::price(price, document));
@@ -28,12 +30,15 @@ pub fn write(document: &Document) -> String {
 
 fn verdict(document: &Document) -> String {
     let count = document.proofs.len();
-    let failed = document.failed();
-    let verdict = if failed.is_empty() {
-        format!("**All {count} proofs hold.**")
-    } else {
-        format!("**{} of {count} proofs fail: {}.**", failed.len(), failed.join(", "))
+    let (failed, not_run) = (document.failed(), document.not_run());
+    let mut verdict = match failed.len() {
+        0 if not_run.is_empty() => format!("**All {count} proofs hold.**"),
+        0 => format!("**{} of {count} proofs hold.**", count - not_run.len()),
+        failures => format!("**{failures} of {count} proofs fail: {}.**", failed.join(", ")),
     };
+    if !not_run.is_empty() {
+        verdict += &format!(" **Not run, and so not proven: {}.**", not_run.join(", "));
+    }
     let about = "Each is computed from what was found, as written below it; none of them makes a validated module of a build. What is not claimed stands further down.";
     format!("{verdict} {about}")
 }
@@ -47,7 +52,8 @@ fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
 }
 
 fn overview(proofs: &[Proof]) -> String {
-    let mark = |proof: &Proof| if proof.holds { "holds" } else { "**fails**" };
+    let mark =
+        |proof: &Proof| if proof.holds { proof.outcome().to_owned() } else { format!("**{}**", proof.outcome()) };
     let mut lines = vec!["| Proof | | Claim |".to_owned(), "| --- | --- | --- |".to_owned()];
     lines.extend(
         proofs.iter().map(|proof| format!("| {} | {} | {} |", proof.name, mark(proof), sentence(&proof.claim))),
@@ -56,13 +62,14 @@ fn overview(proofs: &[Proof]) -> String {
 }
 
 fn proof(proof: &Proof) -> String {
-    let verdict = if proof.holds { "holds" } else { "fails" };
+    let verdict = proof.outcome();
     let mut lines = vec![
         format!("### {}: {verdict}", proof.name),
         String::new(),
         format!("By {}.", sentence(&proof.how)),
         String::new(),
     ];
+    lines.extend(proof.not_run.iter().map(|reason| format!("- **Not run:** {}", escaped(reason))));
     lines.extend(proof.against.iter().map(|fact| format!("- **Against it:** {}", escaped(fact))));
     lines.extend(proof.evidence.iter().map(|fact| format!("- {}", escaped(fact))));
     lines.join("\n")
@@ -75,7 +82,8 @@ fn sentence(text: &str) -> String {
 }
 
 fn module(certified: &Certified) -> Vec<String> {
-    let Certificate { standard, number, name, page, policy, source, read } = &certified.certificate;
+    let Certificate { standard, number, name, page, policy, status, source, read, caveats, algorithms } =
+        &certified.certificate;
     let Environments { tested, affirmed, lambda, source: environments, read: since } = &certified.environments;
     let facts = [
         ["Module", &certified.module],
@@ -84,6 +92,7 @@ fn module(certified: &Certified) -> Vec<String> {
             &format!("{} {}, as its lock file has it, linked statically", certified.package, certified.package_version),
         ],
         ["Certificate", &format!("{standard}, number {number}, {name}")],
+        ["Status and dates", status],
         ["Page", page],
         ["Security policy", policy],
         ["Source of the number", &format!("{source}; read {read}")],
@@ -91,13 +100,32 @@ fn module(certified: &Certified) -> Vec<String> {
     ];
     let rows = facts.iter().map(|fact| fact.iter().map(|text| (*text).to_owned()).collect());
     let environment = tested.iter().map(|one| vec![one.system.clone(), one.architecture.clone(), one.machine.clone()]);
+    let algorithms = algorithms.iter().map(|it| vec![it.name.clone(), it.purpose.clone(), it.standard.clone()]);
+    let caveats: Vec<_> = caveats.iter().map(|caveat| format!("- {}", escaped(caveat))).collect();
     vec![
         table(&["", ""], rows),
+        "Caveats:".to_owned(),
+        caveats.join("\n"),
+        "What the extension uses of it, and by which standard that is approved; whether the module's validation covers it is for the tables of the policy to say:".to_owned(),
+        table(&["Algorithm", "For", "Standard"], algorithms),
         "The environments in which it was tested:".to_owned(),
         table(&["System", "Processor", "Machine"], environment),
         format!("{}.", escaped(lambda)),
         format!("Source of these: {}; read {since}.", escaped(environments)),
     ]
+}
+
+/// What was asked beside what was done.
+fn procedure(procedure: &Procedure) -> Vec<String> {
+    let Procedure { source, read, steps } = procedure;
+    let same = |step: &Step| if step.same { "the same" } else { "**different**" };
+    let mut lines =
+        vec!["| | The security policy asks for | This build | |".to_owned(), "| --- | --- | --- | --- |".to_owned()];
+    lines.extend(steps.iter().map(|step| {
+        let Step { about, asked, done, .. } = step;
+        format!("| {} | {} | {} | {} |", escaped(about), escaped(asked), sentence(done), same(step))
+    }));
+    vec![lines.join("\n"), format!("Source of what is asked: {}; read {read}.", escaped(source))]
 }
 
 fn price(price: &Price, document: &Document) -> Vec<String> {
@@ -134,7 +162,8 @@ fn price(price: &Price, document: &Document) -> Vec<String> {
 }
 
 fn subject(document: &Document) -> String {
-    let Subject { cell, sha256, bytes, sources, lock_sha256, rustc, cc, target, command } = &document.subject;
+    let Subject { cell, sha256, bytes, sources, lock_sha256, rustc, cc, target, command, programs, tools } =
+        &document.subject;
     let bytes = bytes.to_string();
     let facts = [
         ["Cell", cell],
@@ -148,8 +177,17 @@ fn subject(document: &Document) -> String {
         ["Date", &document.date],
     ];
     let rows = facts.iter().map(|fact| fact.iter().map(|text| (*text).to_owned()).collect());
+    let of_layer =
+        document.layer.iter().map(|layer| vec![layer.file.clone(), layer.bytes.to_string(), layer.sha256.clone()]);
+    let of_programs = programs.iter().map(|it| vec![it.place.clone(), it.bytes.to_string(), it.sha256.clone()]);
+    let tools = tools.iter().map(|it| vec![it.name.clone(), it.path.clone(), it.version.clone(), it.sha256.clone()]);
+    let files = table(&["File", "Bytes", "SHA-256"], of_layer.chain(of_programs));
+    let tools = table(&["Tool", "Path", "Version", "SHA-256"], tools);
     // Indented, not fenced: no command ends an indented block.
-    format!("{}\n\nMade, in the root of the sources, by:\n\n    {command}", table(&["", ""], rows))
+    format!(
+        "{}\n\n{files}\n\nBuilt by:\n\n{tools}\n\nMade, in the root of the sources, by:\n\n    {command}",
+        table(&["", ""], rows)
+    )
 }
 
 #[cfg(test)]
@@ -167,6 +205,10 @@ mod tests {
             page.contains("**1 of 1 proofs fail: symbols.**") && page.contains("| symbols | **fails** |"),
             "{page}"
         );
+        let proof = Proof::not_run("roots", "Claim.", "how", "no such processor");
+        let not_run = write(&Document { holds: false, proofs: vec![proof], ..sample(true) });
+        assert!(not_run.contains("**0 of 1 proofs hold.** **Not run, and so not proven: roots.**"), "{not_run}");
+        assert!(not_run.contains("- **Not run:** no such processor"), "{not_run}");
         assert!(page.contains("- **Against it:** aws\\_lc\\_0\\_42\\_0 is in it"), "{page}");
     }
 
@@ -182,6 +224,12 @@ mod tests {
             "00ff",
             "11ee",
             "## What is not claimed",
+            "cmake3 -DFIPS=1",
+            "**different**",
+            "entropy source is passive",
+            "SP 800-56C revision 2",
+            "| extensions/datadog-agent | 7 |",
+            "/nowhere/cc",
         ] {
             assert!(page.contains(part), "{part} is not in: {page}");
         }

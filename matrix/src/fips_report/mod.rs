@@ -1,25 +1,36 @@
 //! `cargo matrix fips-report`: what can be shown of a build with a validated cryptographic module, for an auditor.
 //!
 //! ```text
-//!   certificate    graph ─┐
-//!   what is known  symbols ─┤
-//!                  testimony ─┼─▶ proof: holds or not ──▶ document ──▶ markdown
-//!   server ──▶ handshake ─┤
-//!   cold starts ──▶ price ─┘
+//!   zip file ─▶ layer ─┐
+//!    sources, allowed, │
+//!  module_build, symbols ─┤
+//!                      ├─▶ proof: holds, fails or was not run ─▶ document ─▶ markdown
+//!  testimony, integrity,│
+//!   handshake, roots ──┤
+//!  cold starts ─▶ price ┘
 //! ```
 //!
 //! Every judgement is a pure function of what was found; `gather` finds it.
 
+pub mod allowed;
 pub mod certificate;
 pub mod document;
 mod error;
 pub mod gather;
 pub mod graph;
 pub mod handshake;
+pub mod hello;
+pub mod integrity;
+pub mod layer;
+mod lenient;
 pub mod markdown;
+pub mod module_build;
 pub mod price;
 pub mod proof;
+pub mod roots;
+mod runs;
 pub mod server;
+pub mod sources;
 pub mod symbols;
 pub mod testimony;
 
@@ -30,30 +41,39 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 
+use crate::flavour::Architecture;
 use crate::invoke::build::target_directory;
 use crate::{cli, files, interrupt};
 
 pub use error::Error;
 
 use document::Document;
+use gather::Request;
 use price::Cells;
 
 const AFTER: &str = "\
 Examples:
   cargo matrix fips-report
   cargo matrix fips-report --no-price --out target/audit
+  cargo matrix fips-report --no-price --layer target/matrix/layers/ship-fips-x86_64.zip
+  cargo matrix fips-report --no-price --arch arm64
   cargo matrix fips-report --blocks 60
   cargo matrix fips-report --measured target/matrix/fips-report
 
-Builds the set, and shows: that no other cryptography is among its dependencies or in the program, which module it has and in which mode when it runs, what
-it offers in a handshake, that a TLS server on loopback which speaks something else gets nothing, and whom it trusts. Then it starts the program many times
-beside others that differ in nothing but their cryptography, to tell what the module costs. fips-report.json has all of it, fips-report.md is to be read.
+Builds the set, and shows: that the module's sources and its build are the pinned ones, that the program is made of listed packages and has no other cryptography in
+it, which module it has and in which mode when it runs, that it aborts if a bit of the module changes, what every client offers in a handshake, that TLS servers on
+loopback which speak something else get nothing, and whom it trusts. Then it starts the program many times beside others that differ in nothing but their
+cryptography, to tell what the module costs. fips-report.json has all of it, fips-report.md is to be read.
+
+With --layer all of that is about the programs in the zip file: it is inspected first, and refused unless they are, byte for byte, those that are built here. With
+--arch of another processor the program runs in an emulator; proofs that nothing here can run are marked as not run, and do not hold.
 
 Exit status:
   0    every proof holds
+  1    the layer is refused; nothing was proven
   2    the command line asks for something that cannot be, or the measurement is another one
   3    something could not be built
-  5    a proof fails; the report is written, and the last line names the proof
+  5    a proof fails or was not run; the report is written, and the last line names the proof
   6    something is missing on this machine
   130  interrupted";
 
@@ -64,6 +84,18 @@ pub struct Arguments {
     /// A set with a validated module
     #[arg(long, value_name = "SET", default_value = "ship-fips")]
     pub set: String,
+
+    /// A layer's zip file, which has to have exactly the programs that are proven
+    #[arg(long, value_name = "ZIP")]
+    pub layer: Option<PathBuf>,
+
+    /// The processor of the program [default: that of this machine]
+    #[arg(long, value_enum)]
+    pub arch: Option<Architecture>,
+
+    /// Writes matrix/fips-packages.toml for the packages of the lock file, to be read before it is committed, and does nothing else
+    #[arg(long, exclusive = true)]
+    pub write_packages: bool,
 
     /// The folder for fips-report.json and fips-report.md [default: target/matrix/fips-report]
     #[arg(long, value_name = "DIR")]
@@ -84,6 +116,15 @@ pub struct Arguments {
 
 /// Runs the verb. `verb` runs one command line of this program's.
 pub fn run(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
+    if arguments.write_packages {
+        return match gather::write_packages(&arguments.set) {
+            Ok(path) => {
+                cli::print(&format!("{}\n", path.display()));
+                ExitCode::SUCCESS
+            }
+            Err(error) => cli::complain(&error, error.status()),
+        };
+    }
     match report(arguments, verb) {
         Ok(document) => verdict(&document),
         Err(error) => {
@@ -94,15 +135,16 @@ pub fn run(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitC
 }
 
 fn verdict(document: &Document) -> ExitCode {
-    let failed = document.failed();
-    if failed.is_empty() {
+    let (failed, not_run) = (document.failed(), document.not_run());
+    if document.holds {
         eprintln!("{}: all {} proofs hold", document.subject.cell, document.proofs.len());
         return ExitCode::SUCCESS;
     }
     for proof in document.proofs.iter().filter(|proof| !proof.holds) {
-        eprintln!("{}: {}", proof.name, proof.against.join("; "));
+        let reason = proof.not_run.clone().unwrap_or_else(|| proof.against.join("; "));
+        eprintln!("{}: {}: {reason}", proof.name, proof.outcome());
     }
-    eprintln!("error: {}: not proven: {}", document.subject.cell, failed.join(", "));
+    eprintln!("error: {}: not proven: {}", document.subject.cell, [failed, not_run].concat().join(", "));
     cli::UNPROVEN.into()
 }
 
@@ -111,9 +153,12 @@ fn report(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> Result
     let out = arguments.out.as_ref().unwrap_or(&folder);
     let interrupted = interrupt::watch();
     let cells = Cells::of(&arguments.set);
-    let mut found = gather::proofs(&arguments.set, &interrupted)?;
+    let architecture = arguments.arch.unwrap_or_else(Architecture::of_this_machine);
+    let request = Request { set: arguments.set.clone(), layer: arguments.layer.clone(), architecture };
+    let mut found = gather::proofs(&request, &interrupted)?;
     let price = match &arguments.measured {
-        _ if arguments.no_price => None,
+        // What another processor costs, an emulator cannot tell.
+        _ if arguments.no_price || architecture != Architecture::of_this_machine() => None,
         Some(measured) => Some(price::read(measured, &cells, &found.certified.module)?),
         None => {
             measure(&folder, &cells, arguments.blocks, verb, &interrupted)?;
@@ -178,12 +223,17 @@ mod tests {
     fn a_proof_that_fails_is_a_status_of_its_own() {
         assert_eq!(verdict(&sample(true)), ExitCode::SUCCESS);
         assert_eq!(verdict(&sample(false)), cli::UNPROVEN.into());
+        let not_run = proof::Proof::not_run("roots", "claim", "how", "no such processor");
+        let document = Document { holds: false, proofs: vec![not_run], ..sample(true) };
+        assert_eq!(verdict(&document), cli::UNPROVEN.into(), "what was not run is not proven");
     }
 
     #[test]
     fn a_set_that_is_none_and_a_measurement_that_is_none_are_told_apart() {
         let interrupted = AtomicBool::new(false);
-        let error = gather::proofs("no-such-set", &interrupted).err().unwrap();
+        let architecture = Architecture::of_this_machine();
+        let request = Request { set: "no-such-set".to_owned(), layer: None, architecture };
+        let error = gather::proofs(&request, &interrupted).err().unwrap();
         assert_eq!(error.status(), cli::USAGE, "{error}");
         let verb = |line: &[String]| if line[0] == "build" { cli::BUILD_FAILED.into() } else { ExitCode::SUCCESS };
         let folder = tempfile::tempdir().unwrap();

@@ -16,6 +16,8 @@ pub struct Proof {
     /// What stands against it, one fact each.
     pub against: Vec<String>,
     pub holds: bool,
+    /// Why it was not run, if it was not: then it does not hold, and nothing stands against it.
+    pub not_run: Option<String>,
 }
 
 impl Proof {
@@ -23,7 +25,22 @@ impl Proof {
     pub fn new(name: &'static str, claim: impl Into<String>, how: impl Into<String>, facts: Facts) -> Self {
         let Facts { evidence, against } = facts;
         let holds = against.is_empty() && !evidence.is_empty();
-        Self { name, claim: claim.into(), how: how.into(), evidence, against, holds }
+        Self { name, claim: claim.into(), how: how.into(), evidence, against, holds, not_run: None }
+    }
+
+    /// The same claim, which nobody has tested.
+    pub fn not_run(name: &'static str, claim: impl Into<String>, how: impl Into<String>, reason: &str) -> Self {
+        let proof = Self::new(name, claim, how, Facts::default());
+        Self { not_run: Some(reason.to_owned()), ..proof }
+    }
+
+    /// A word for its outcome.
+    pub fn outcome(&self) -> &'static str {
+        match (&self.not_run, self.holds) {
+            (Some(_), _) => "not run",
+            (None, true) => "holds",
+            (None, false) => "fails",
+        }
     }
 }
 
@@ -35,9 +52,12 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Notes a fact that is for or against the claim.
+    /// Notes a fact that is for or against the claim, once.
     pub fn note(&mut self, is_for: bool, fact: impl Into<String>) {
-        if is_for { &mut self.evidence } else { &mut self.against }.push(fact.into());
+        let (facts, fact) = (if is_for { &mut self.evidence } else { &mut self.against }, fact.into());
+        if !facts.contains(&fact) {
+            facts.push(fact);
+        }
     }
 }
 
@@ -54,5 +74,12 @@ mod tests {
         assert!(proof(facts.clone()));
         facts.note(false, "against");
         assert!(!proof(facts));
+    }
+
+    #[test]
+    fn a_proof_that_was_not_run_does_not_hold() {
+        let proof = Proof::not_run("name", "claim", "how", "no such processor");
+        assert!(!proof.holds && proof.against.is_empty());
+        assert_eq!(proof.outcome(), "not run");
     }
 }

@@ -12,11 +12,16 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::{Accepted, Acceptor};
-use rustls::{ClientConfig, ClientConnection, NamedGroup, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, NamedGroup, ServerConfig, ServerConnection, StreamOwned};
 use serde::Serialize;
+
+use super::hello::Offer;
+use super::lenient::Lenient;
 
 /// Nobody on loopback needs as long.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The host of every URL that the program is given.
+pub const HOST: &str = "localhost";
 
 /// What a server agrees to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,19 +32,34 @@ pub enum Taste {
     ChaCha,
     /// The group X25519 alone.
     X25519,
+    /// TLS 1.2 without extended master secret. Such a server answers once, and goes no further.
+    NoExtendedMasterSecret,
+}
+
+/// What a server shows, issued by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// For [`HOST`], and valid.
+    Good,
+    /// For another host.
+    OtherHost,
+    /// Not valid any more.
+    Expired,
+    /// Not valid yet.
+    NotYetValid,
 }
 
 /// A client, as the server saw it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Seen {
-    /// Suites, in the client's order.
-    pub suites: Vec<String>,
-    /// Groups for the exchange of keys, in the client's order.
-    pub groups: Vec<String>,
+    #[serde(flatten)]
+    pub offer: Offer,
     /// The suite of a handshake that was completed.
     pub agreed: Option<String>,
     /// Bytes of application data that arrived.
     pub data: usize,
+    /// The alert with which the client answered a server that goes no further.
+    pub alert: Option<u8>,
 }
 
 /// All clients, in the order in which they came.
@@ -47,6 +67,7 @@ pub type Guests = Arc<Mutex<Vec<Seen>>>;
 
 /// A server that is not bound yet.
 pub struct Server {
+    taste: Taste,
     config: Arc<ServerConfig>,
     certificate: CertificateDer<'static>,
 }
@@ -56,13 +77,10 @@ impl Taste {
         let mut provider = ring::default_provider();
         provider.cipher_suites.retain(|suite| {
             let is_chacha = format!("{:?}", suite.suite()).contains("CHACHA20");
-            match self {
-                Self::Approved | Self::X25519 => !is_chacha,
-                Self::ChaCha => is_chacha,
-            }
+            is_chacha == (self == Self::ChaCha)
         });
         provider.kx_groups.retain(|group| match self {
-            Self::Approved => group.name() != NamedGroup::X25519,
+            Self::Approved | Self::NoExtendedMasterSecret => group.name() != NamedGroup::X25519,
             Self::ChaCha => true,
             Self::X25519 => group.name() == NamedGroup::X25519,
         });
@@ -71,21 +89,33 @@ impl Taste {
 }
 
 impl Server {
-    /// With a certificate for `localhost` that nobody else has issued.
-    pub fn new(taste: Taste) -> Result<Self, Error> {
-        let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-        let certificate = cert.der().clone();
+    /// With a certificate that nobody else has issued.
+    pub fn new(taste: Taste, shown: Shown) -> Result<Self, Error> {
+        let host = if shown == Shown::OtherHost { "other.example" } else { HOST };
+        let mut wanted = rcgen::CertificateParams::new(vec![host.to_owned()])?;
+        match shown {
+            Shown::Good | Shown::OtherHost => {}
+            Shown::Expired => wanted.not_after = rcgen::date_time_ymd(2001, 1, 1),
+            Shown::NotYetValid => wanted.not_before = rcgen::date_time_ymd(3001, 1, 1),
+        }
+        let signing_key = rcgen::KeyPair::generate()?;
+        let certificate = wanted.self_signed(&signing_key)?.der().clone();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
         let builder =
             ServerConfig::builder_with_provider(taste.provider().into()).with_safe_default_protocol_versions()?;
         let config = builder.with_no_client_auth().with_single_cert(vec![certificate.clone()], key)?;
-        Ok(Self { config: Arc::new(config), certificate })
+        Ok(Self { taste, config: Arc::new(config), certificate })
+    }
+
+    /// The certificate, as files with roots have it.
+    pub fn pem(&self) -> String {
+        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(&self.certificate))
     }
 
     /// Writes the certificate where a variable can name it.
     pub fn save(&self, directory: &Path) -> io::Result<PathBuf> {
         let file = directory.join("roots.pem");
-        std::fs::write(&file, pem(&self.certificate))?;
+        std::fs::write(&file, self.pem())?;
         Ok(file)
     }
 
@@ -93,34 +123,45 @@ impl Server {
     pub fn serve(&self, port: u16, guests: &Guests) -> io::Result<u16> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let port = listener.local_addr()?.port();
-        let (config, guests) = (Arc::clone(&self.config), Arc::clone(guests));
+        let (taste, config, guests) = (self.taste, Arc::clone(&self.config), Arc::clone(guests));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 // A client that is refused breaks off, which is what it is here for.
-                let _ = attend(stream, &config, &guests);
+                let _ = attend(stream, taste, &config, &guests);
             }
         });
         Ok(port)
     }
 
-    /// Whether a client with another cryptography, which offers everything, is served: a server that serves nobody would prove nothing.
+    /// What a client with another cryptography sees, which offers everything, trusts everybody and does without extended master secrets: a server that serves nobody
+    /// would prove nothing.
     pub fn serves_others(&self) -> Result<Seen, Error> {
         let guests = Guests::default();
         let port = self.serve(0, &guests)?;
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone())?;
-        let builder = ClientConfig::builder_with_provider(ring::default_provider().into());
-        let config = builder.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth();
-        let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+        let provider = Arc::new(ring::default_provider());
+        let lenient = Arc::new(Lenient(provider.signature_verification_algorithms));
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let config = builder.dangerous().with_custom_certificate_verifier(lenient).with_no_client_auth();
+        let name = ServerName::try_from(HOST).map_err(io::Error::other)?;
         let connection = ClientConnection::new(config.into(), name)?;
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut stream = StreamOwned::new(connection, stream);
-        stream.write_all(b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}")?;
-        let mut status = [0; 12];
-        stream.read_exact(&mut status)?;
-        let seen = guests.lock().unwrap_or_else(PoisonError::into_inner).first().cloned();
-        Ok(seen.unwrap_or_default())
+        let sent = stream.write_all(b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}");
+        let answered = sent.and_then(|()| stream.read_exact(&mut [0; 12]));
+        if self.taste != Taste::NoExtendedMasterSecret {
+            answered?;
+        }
+        // Its end is what the server waits for, and then it has written down all that it saw.
+        drop(stream);
+        let end = std::time::Instant::now() + PATIENCE;
+        loop {
+            let seen = guests.lock().unwrap_or_else(PoisonError::into_inner).first().cloned().unwrap_or_default();
+            if seen.data > 0 || seen.alert.is_some() || std::time::Instant::now() > end {
+                return Ok(seen);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -135,15 +176,26 @@ pub enum Error {
     Network(#[from] io::Error),
 }
 
-fn attend(mut stream: TcpStream, config: &Arc<ServerConfig>, guests: &Mutex<Vec<Seen>>) -> io::Result<()> {
+fn attend(
+    mut stream: TcpStream,
+    taste: Taste,
+    config: &Arc<ServerConfig>,
+    guests: &Mutex<Vec<Seen>>,
+) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
-    let accepted = hello(&mut stream)?;
-    let place = enter(&accepted, guests);
+    let first = record(&mut stream)?;
+    let place = enter(&first, guests);
     let update = |change: &dyn Fn(&mut Seen)| {
         if let Some(seen) = guests.lock().unwrap_or_else(PoisonError::into_inner).get_mut(place) {
             change(seen);
         }
     };
+    if taste == Taste::NoExtendedMasterSecret {
+        let alert = old_answer(&mut stream)?;
+        update(&|seen| seen.alert = alert);
+        return Ok(());
+    }
+    let accepted = hello(&first, &mut stream)?;
     let mut connection = match accepted.into_connection(Arc::clone(config)) {
         Ok(connection) => connection,
         Err((error, mut alert)) => {
@@ -163,11 +215,39 @@ fn attend(mut stream: TcpStream, config: &Arc<ServerConfig>, guests: &Mutex<Vec<
     stream.flush()
 }
 
-/// The client's first message.
-fn hello(stream: &mut TcpStream) -> io::Result<Accepted> {
+/// A record as it comes, with the five bytes before it.
+fn record(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut record = vec![0; 5];
+    stream.read_exact(&mut record)?;
+    let length = record.last_chunk::<2>().map_or(0, |length| usize::from(u16::from_be_bytes(*length)));
+    let mut rest = vec![0; length];
+    stream.read_exact(&mut rest)?;
+    record.extend(rest);
+    Ok(record)
+}
+
+/// The answer of a server with TLS 1.2 that knows nothing of extended master secrets (RFC 5246, section 7.4.1.3), and the end of its part of the handshake, which comes
+/// too early. Returns the client's alert: it is one (10) about that end if the client has taken the answer, and another one (40) if the answer was refused.
+fn old_answer(stream: &mut TcpStream) -> io::Result<Option<u8>> {
+    const ALERT: u8 = 21;
+    let mut hello = vec![0x03, 0x03];
+    hello.extend([0x5a; 32]);
+    // No session, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, no compression, and one extension: renegotiation is understood (RFC 5746).
+    hello.extend([0, 0xc0, 0x2f, 0, 0, 5, 0xff, 0x01, 0, 1, 0]);
+    let length = u8::try_from(hello.len()).unwrap_or(u8::MAX);
+    let messages = [&[2, 0, 0, length], &hello[..], &[14, 0, 0, 0]].concat();
+    let length = u8::try_from(messages.len()).unwrap_or(u8::MAX);
+    stream.write_all(&[&[22, 0x03, 0x03, 0, length], &messages[..]].concat())?;
+    let answer = record(stream)?;
+    Ok(answer.last().copied().filter(|_| answer.first() == Some(&ALERT)))
+}
+
+/// The client's first message, whose first record has been read already.
+fn hello(first: &[u8], stream: &mut TcpStream) -> io::Result<Accepted> {
     let mut acceptor = Acceptor::default();
+    let mut source = first.chain(stream.try_clone()?);
     loop {
-        if acceptor.read_tls(stream)? == 0 {
+        if acceptor.read_tls(&mut source)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         match acceptor.accept() {
@@ -181,12 +261,9 @@ fn hello(stream: &mut TcpStream) -> io::Result<Accepted> {
     }
 }
 
-/// Writes down what the client offers, and returns at which place.
-fn enter(accepted: &Accepted, guests: &Mutex<Vec<Seen>>) -> usize {
-    let hello = accepted.client_hello();
-    let suites = hello.cipher_suites().iter().map(|suite| format!("{suite:?}"));
-    let groups = hello.named_groups().unwrap_or_default().iter().map(|group| format!("{group:?}"));
-    let seen = Seen { suites: suites.collect(), groups: groups.collect(), ..Seen::default() };
+/// Writes down what the client offers, and returns at which place. What cannot be read is no offer.
+fn enter(first: &[u8], guests: &Mutex<Vec<Seen>>) -> usize {
+    let seen = Seen { offer: Offer::of(first).unwrap_or_default(), ..Seen::default() };
     let mut guests = guests.lock().unwrap_or_else(PoisonError::into_inner);
     guests.push(seen);
     guests.len() - 1
@@ -206,21 +283,35 @@ fn request(stream: &mut StreamOwned<ServerConnection, TcpStream>) -> io::Result<
     Ok(head.len() + length)
 }
 
-fn pem(certificate: &CertificateDer<'_>) -> String {
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(certificate))
-}
-
 #[cfg(test)]
 mod tests {
+    use rustls::RootCertStore;
+
     use super::*;
 
     #[test]
     fn every_taste_is_served_to_whoever_offers_it() {
         for (taste, name) in [(Taste::Approved, "GCM"), (Taste::ChaCha, "CHACHA20_POLY1305"), (Taste::X25519, "GCM")] {
-            let seen = Server::new(taste).unwrap().serves_others().unwrap();
+            let seen = Server::new(taste, Shown::Good).unwrap().serves_others().unwrap();
             assert!(seen.agreed.clone().unwrap().contains(name), "{taste:?}: {seen:?}");
-            assert!(seen.data > 2 && seen.groups.contains(&"X25519".to_owned()), "{taste:?}: {seen:?}");
+            assert!(seen.data > 2 && seen.offer.groups.contains(&"X25519".to_owned()), "{taste:?}: {seen:?}");
         }
+        for shown in [Shown::OtherHost, Shown::Expired, Shown::NotYetValid] {
+            assert!(Server::new(Taste::Approved, shown).unwrap().serves_others().unwrap().data > 2, "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_does_without_extended_master_secrets_takes_the_answer_of_such_a_server() {
+        let server = Server::new(Taste::NoExtendedMasterSecret, Shown::Good).unwrap();
+        let seen = server.serves_others().unwrap();
+        assert_eq!((seen.alert, seen.data), (Some(10), 0), "{seen:?}");
+        let guests = Guests::default();
+        let port = server.serve(0, &guests).unwrap();
+        let mut config = strict(&server);
+        config.require_ems = true;
+        assert!(talk(config, port).is_err());
+        wait(|| guests.lock().unwrap().first().is_some_and(|seen| seen.alert == Some(40)));
     }
 
     #[test]
@@ -234,22 +325,48 @@ mod tests {
 
     #[test]
     fn a_client_that_offers_nothing_common_is_refused_and_remembered() {
-        let server = Server::new(Taste::ChaCha).unwrap();
+        let server = Server::new(Taste::ChaCha, Shown::Good).unwrap();
         let guests = Guests::default();
         let port = server.serve(0, &guests).unwrap();
+        assert!(talk(strict(&server), port).is_err());
+        let seen = guests.lock().unwrap().clone();
+        assert_eq!(seen.len(), 1);
+        assert!(seen[0].agreed.is_none() && seen[0].data == 0 && !seen[0].offer.suites.is_empty(), "{seen:?}");
+    }
+
+    #[test]
+    fn a_client_that_checks_certificates_accepts_the_good_one_alone() {
+        for (shown, accepted) in
+            [(Shown::Good, true), (Shown::OtherHost, false), (Shown::Expired, false), (Shown::NotYetValid, false)]
+        {
+            let server = Server::new(Taste::Approved, shown).unwrap();
+            let port = server.serve(0, &Guests::default()).unwrap();
+            assert_eq!(talk(strict(&server), port).is_ok(), accepted, "{shown:?}");
+        }
+    }
+
+    /// A client that offers what is approved, and trusts this server.
+    fn strict(server: &Server) -> ClientConfig {
         let builder = ClientConfig::builder_with_provider(Taste::Approved.provider().into());
         let mut roots = RootCertStore::empty();
         roots.add(server.certificate.clone()).unwrap();
         let config = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
-        let name = ServerName::try_from("localhost").unwrap();
-        let connection = ClientConnection::new(config.with_no_client_auth().into(), name).unwrap();
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-        let mut stream = StreamOwned::new(connection, stream);
-        assert!(
-            stream.write_all(b"secret").and_then(|()| stream.flush()).and_then(|()| stream.read(&mut [0])).is_err()
-        );
-        let seen = guests.lock().unwrap().clone();
-        assert_eq!(seen.len(), 1);
-        assert!(seen[0].agreed.is_none() && seen[0].data == 0 && !seen[0].suites.is_empty(), "{seen:?}");
+        config.with_no_client_auth()
+    }
+
+    fn talk(config: ClientConfig, port: u16) -> io::Result<()> {
+        let connection = ClientConnection::new(config.into(), ServerName::try_from(HOST).unwrap()).unwrap();
+        let mut stream = StreamOwned::new(connection, TcpStream::connect((Ipv4Addr::LOCALHOST, port))?);
+        stream.write_all(b"POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n")?;
+        stream.flush()?;
+        stream.read_exact(&mut [0])
+    }
+
+    fn wait(until: impl Fn() -> bool) {
+        let end = std::time::Instant::now() + PATIENCE;
+        while !until() {
+            assert!(std::time::Instant::now() < end, "it does not come");
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }

@@ -45,14 +45,9 @@ impl Testimony {
         Proof::new("module", claim, how, facts)
     }
 
-    /// Whom it trusts. `trusts` says whether it has taken the word of a certificate that only its store knows.
-    pub fn roots(&self, trusts: bool, command: &str) -> Proof {
-        let mut facts = Facts::default();
-        facts.note(self.roots == ROOTS, format!("it says that its roots come from: {}", self.roots));
-        let took = if trusts { "was trusted" } else { "was not trusted" };
-        facts.note(trusts, format!("a certificate that nobody knew but the store in SSL_CERT_FILE {took}"));
-        let claim = "The roots are the operating system's: those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else the system's own store; and those in `DD_TLS_CERT_FILE`.";
-        Proof::new("roots", claim, format!("`{command}`, and the handshake that has to succeed"), facts)
+    /// Whether it says that its roots are the operating system's.
+    pub fn has_system_roots(&self) -> bool {
+        self.roots == ROOTS
     }
 }
 
@@ -76,13 +71,6 @@ mod tests {
         assert!(!holds(Testimony { module: None, ..testimony() }));
         assert!(!holds(Testimony { fips: false, ..testimony() }));
         assert!(!holds(Testimony { provider: "ring".to_owned(), ..testimony() }));
-    }
-
-    #[test]
-    fn roots_are_the_operating_systems_by_word_and_by_deed() {
-        assert!(testimony().roots(true, "").holds);
-        assert!(!testimony().roots(false, "").holds);
-        assert!(!Testimony { roots: "compiled in".to_owned(), ..testimony() }.roots(true, "").holds);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::build::recipe::Recipe;
 use crate::manifest::{Levels, ON};
 
 /// What starts managed runtimes.
-const WRAPPER: &[u8] = include_bytes!("datadog_wrapper");
+pub const WRAPPER: &[u8] = include_bytes!("datadog_wrapper");
 
 /// Everything that decides what a layer becomes.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 
 pub mod archive;
 pub mod budget;
-mod bundled;
+pub mod bundled;
 pub mod contents;
 pub mod elf;
 mod error;

@@ -1,0 +1,166 @@
+//! Whom the program trusts: each place that roots come from once, and certificates that nobody may accept.
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::error::Error;
+use super::handshake::{Client, Meeting, Subject, Surroundings};
+use super::proof::{Facts, Proof};
+use super::server::{Server, Shown, Taste};
+use super::testimony::Testimony;
+use crate::sandbox::setup::Mount;
+
+/// Where systems have their store, and where the bundle is below.
+const STORES: [(&str, &str); 2] = [("/etc/ssl", "certs/ca-certificates.crt"), ("/etc/pki", "tls/certs/ca-bundle.crt")];
+
+/// Where a program finds the certificate of its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    SslCertFile,
+    SslCertDir,
+    /// The operating system's own, with no variable set.
+    System,
+    /// Beside the system's.
+    TlsCertFile,
+    /// Nowhere: `SSL_CERT_FILE` has another authority's.
+    Nowhere,
+}
+
+/// What one server showed, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    pub name: &'static str,
+    /// Whether data may arrive.
+    pub trusted: bool,
+    pub meeting: Meeting,
+}
+
+/// The name of a case, what the server shows, and where its certificate is found.
+pub const CASES: [(&str, Shown, Store); 8] = [
+    ("a certificate in SSL_CERT_FILE", Shown::Good, Store::SslCertFile),
+    ("a certificate in a folder of SSL_CERT_DIR", Shown::Good, Store::SslCertDir),
+    ("a certificate in the operating system's store", Shown::Good, Store::System),
+    ("a certificate in DD_TLS_CERT_FILE", Shown::Good, Store::TlsCertFile),
+    ("a certificate of an unknown authority", Shown::Good, Store::Nowhere),
+    ("a certificate for another host", Shown::OtherHost, Store::SslCertFile),
+    ("a certificate that is not valid any more", Shown::Expired, Store::SslCertFile),
+    ("a certificate that is not valid yet", Shown::NotYetValid, Store::SslCertFile),
+];
+
+impl Case {
+    /// Starts the program beside a server, with further settings.
+    pub fn arrange(
+        subject: &Subject,
+        (name, shown, store): (&'static str, Shown, Store),
+        further: &[(&str, &str)],
+    ) -> Result<Self, Error> {
+        let server = Server::new(Taste::Approved, shown)?;
+        let stranger = Server::new(Taste::Approved, Shown::Good)?;
+        let folder = tempfile::tempdir().map_err(Error::Directory)?;
+        let mut around = store.surroundings(&server, &stranger, &folder).map_err(Error::Directory)?;
+        let further = further.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        around.environment.extend(further);
+        let trusted = shown == Shown::Good && store != Store::Nowhere;
+        Ok(Self { name, trusted, meeting: Meeting::with(subject, server, Client::Logs, &around)? })
+    }
+}
+
+impl Store {
+    fn surroundings(self, server: &Server, stranger: &Server, folder: &TempDir) -> std::io::Result<Surroundings> {
+        let place = folder.path();
+        let set = |name: &str, path: &Path| vec![(name.to_owned(), path.display().to_string())];
+        let (mut environment, mut mounts) = (Vec::new(), Vec::new());
+        match self {
+            Self::SslCertFile => environment = set("SSL_CERT_FILE", &server.save(place)?),
+            Self::Nowhere => environment = set("SSL_CERT_FILE", &stranger.save(place)?),
+            Self::TlsCertFile => environment = set("DD_TLS_CERT_FILE", &server.save(place)?),
+            Self::SslCertDir => {
+                // As OpenSSL names certificates: by a hash of their subject, whichever that is.
+                fs::write(place.join("0badc0de.0"), server.pem())?;
+                environment = set("SSL_CERT_DIR", place);
+            }
+            Self::System => {
+                for (number, (target, bundle)) in
+                    STORES.iter().enumerate().filter(|(_, (it, _))| Path::new(it).exists())
+                {
+                    let source = place.join(number.to_string());
+                    let file = source.join(bundle);
+                    file.parent().map_or(Ok(()), fs::create_dir_all)?;
+                    fs::write(file, server.pem())?;
+                    mounts.push(Mount { source, target: (*target).into() });
+                }
+            }
+        }
+        Ok(Surroundings { environment, mounts })
+    }
+}
+
+/// Judges whom the program trusted. `told` is what it says of where its roots come from.
+pub fn judge(told: &Testimony, cases: &[Case]) -> Proof {
+    let mut facts = Facts::default();
+    facts.note(told.has_system_roots(), format!("it says that its roots come from: {}", told.roots));
+    for Case { name, trusted, meeting } in cases {
+        meeting.note(&mut facts);
+        let as_expected = if *trusted { meeting.trusts() } else { meeting.refuses() };
+        let verdict = if meeting.trusts() { "is trusted" } else { "is not trusted" };
+        facts.note(as_expected, format!("{name} {verdict}: {}", meeting.outcome()));
+    }
+    let missing = CASES.iter().filter(|(name, ..)| !cases.iter().any(|case| case.name == *name));
+    for (name, ..) in missing {
+        facts.note(false, format!("{name} was not tried"));
+    }
+    let claim = "The roots are the operating system's: those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else the system's own store; and those in `DD_TLS_CERT_FILE`. Whatever they do not vouch for is refused.";
+    let how =
+        "a TLS server on loopback for each case, to which the program sends its logs in a local sandbox of Lambda";
+    Proof::new("roots", claim, how, facts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::server::Seen;
+    use super::*;
+
+    fn told(roots: &str) -> Testimony {
+        let crypto = serde_json::json!({ "provider": "p", "module": null, "fips": true, "roots": roots });
+        Testimony::of(&serde_json::json!({ "crypto": crypto })).unwrap()
+    }
+
+    /// What a program does that trusts as it should.
+    fn cases() -> Vec<Case> {
+        let case = |(name, shown, store): (&'static str, Shown, Store)| {
+            let trusted = shown == Shown::Good && store != Store::Nowhere;
+            let seen = if trusted {
+                Seen { agreed: Some("TLS13_X".to_owned()), data: 9, ..Seen::default() }
+            } else {
+                Seen::default()
+            };
+            let meeting =
+                Meeting { client: "logs", seen: vec![seen], harmed: None, control: Some("TLS13_X".to_owned()) };
+            Case { name, trusted, meeting }
+        };
+        CASES.into_iter().map(case).collect()
+    }
+
+    #[test]
+    fn every_case_has_to_end_as_it_should() {
+        let told = told("operating system");
+        assert!(judge(&told, &cases()).holds);
+        let (trusted, stranger) = (cases()[0].meeting.clone(), cases()[4].meeting.clone());
+        for number in 0..CASES.len() {
+            let mut doctored = cases();
+            let other = if doctored[number].trusted { &stranger } else { &trusted };
+            doctored[number].meeting = other.clone();
+            assert!(!judge(&told, &doctored).holds, "{}", doctored[number].name);
+            doctored.remove(number);
+            assert!(!judge(&told, &doctored).holds, "a case that was not tried");
+        }
+        assert!(!judge(&told, &[]).holds);
+    }
+
+    #[test]
+    fn roots_are_the_operating_systems_by_word_as_well() {
+        assert!(!judge(&told("compiled in"), &cases()).holds);
+    }
+}

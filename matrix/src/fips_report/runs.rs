@@ -1,0 +1,117 @@
+//! The proofs for which the program runs: asked what it is, changed by a bit, and beside servers that it must and must not talk to.
+
+use std::sync::atomic::AtomicBool;
+
+use super::certificate::Certified;
+use super::error::Error;
+use super::gather::check;
+use super::handshake::{self, CLIENTS, Client, Meeting, Subject};
+use super::integrity::{self, ModuleBytes};
+use super::proof::{Facts, Proof};
+use super::roots::{self, CASES, Case};
+use super::server::Taste;
+use super::testimony::Testimony;
+use crate::flavour::Architecture;
+use crate::{build, emulator};
+
+/// What is run.
+pub struct Runs<'a> {
+    pub subject: &'a Subject,
+    /// Of the agent.
+    pub bytes: &'a [u8],
+    pub certified: &'a Certified,
+    pub interrupted: &'a AtomicBool,
+}
+
+/// The names of these proofs, in their order.
+const NAMES: [&str; 8] =
+    ["module", integrity::NAME, "offer", "accepted", "chacha", "x25519", "extended-master-secret", "roots"];
+
+/// All of these proofs. `place` is where the module is in the program, or why that cannot be told.
+pub fn proofs(
+    runs: &Runs<'_>,
+    architecture: Architecture,
+    place: Result<ModuleBytes, String>,
+) -> Result<Vec<Proof>, Error> {
+    if !emulator::can_start(architecture) {
+        return Ok(not_run(architecture));
+    }
+    let asked = format!("{} --version=json", runs.subject.agent().display());
+    let told = build::Testimony::document(runs.subject.agent()).and_then(|told| Testimony::of(&told));
+    let told = told.map_err(|reason| Error::Mute { program: runs.subject.agent().to_owned(), reason })?;
+    let mut proofs = vec![told.module(runs.certified, &asked)];
+    proofs.push(runs.integrity(place)?);
+    eprintln!("handshakes");
+    proofs.extend(runs.handshakes()?);
+    proofs.push(runs.roots(&told)?);
+    if architecture != Architecture::of_this_machine() {
+        let note = format!("run in an emulator of {architecture}, not by such a processor");
+        proofs.iter_mut().for_each(|proof| proof.evidence.push(note.clone()));
+    }
+    Ok(proofs)
+}
+
+/// The same where nothing can start the program.
+fn not_run(architecture: Architecture) -> Vec<Proof> {
+    let reason = format!("the program is for {architecture}, and there is no emulator of that here");
+    let how = "the same command on such a machine";
+    NAMES.iter().map(|name| Proof::not_run(name, "What the program does when it runs.", how, &reason)).collect()
+}
+
+impl Runs<'_> {
+    fn integrity(&self, place: Result<ModuleBytes, String>) -> Result<Proof, Error> {
+        check(self.interrupted)?;
+        match place {
+            Ok(module) => Ok(integrity::judge(&module.run_copies(self.bytes).map_err(Error::Directory)?)),
+            Err(reason) => {
+                let mut facts = Facts::default();
+                facts.note(false, reason);
+                Ok(Proof::new(integrity::NAME, integrity::CLAIM, "the names in the program", facts))
+            }
+        }
+    }
+
+    fn handshakes(&self) -> Result<Vec<Proof>, Error> {
+        let approved = self.meet(Taste::Approved, &CLIENTS)?;
+        let chacha = self.meet(Taste::ChaCha, &[Client::Logs])?;
+        let x25519 = self.meet(Taste::X25519, &[Client::Logs])?;
+        let old = self.meet(Taste::NoExtendedMasterSecret, &CLIENTS)?;
+        Ok(vec![
+            handshake::offer(&approved),
+            handshake::accepted(&approved),
+            handshake::refused("chacha", "nothing but suites with ChaCha20-Poly1305", &chacha),
+            handshake::refused("x25519", "AES-GCM, but exchanges keys over X25519 alone,", &x25519),
+            handshake::extended_master_secret(&old),
+        ])
+    }
+
+    fn meet(&self, taste: Taste, clients: &[Client]) -> Result<Vec<Meeting>, Error> {
+        let meet = |client: &Client| {
+            check(self.interrupted)?;
+            Meeting::arrange(self.subject, taste, *client)
+        };
+        clients.iter().map(meet).collect()
+    }
+
+    fn roots(&self, told: &Testimony) -> Result<Proof, Error> {
+        let try_case = |case| {
+            check(self.interrupted)?;
+            Case::arrange(self.subject, case, &[])
+        };
+        let cases = CASES.into_iter().map(try_case).collect::<Result<Vec<_>, Error>>()?;
+        Ok(roots::judge(told, &cases))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_started_is_marked_as_not_run() {
+        let proofs = not_run(Architecture::Arm64);
+        assert_eq!(proofs.len(), NAMES.len());
+        assert!(proofs.iter().all(|proof| !proof.holds && proof.outcome() == "not run"));
+        assert!(proofs[0].not_run.as_ref().unwrap().contains("arm64"));
+    }
+}

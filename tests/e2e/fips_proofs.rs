@@ -1,0 +1,64 @@
+//! The proofs of `cargo matrix fips-report` for which a program runs, with this build: they hold of a FIPS build, and each catches what it is for in a build with
+//! another cryptography, or with settings that trust everybody.
+
+use std::path::PathBuf;
+
+use bottlecap::features;
+use matrix::fips_report::handshake::{self, CLIENTS, Client, Meeting, Subject};
+use matrix::fips_report::roots::{self, CASES, Case};
+use matrix::fips_report::server::Taste;
+use matrix::fips_report::testimony::Testimony;
+
+fn subject() -> Subject {
+    Subject { program: PathBuf::from(env!("CARGO_BIN_EXE_bottlecap")), agent: None }
+}
+
+fn meet(taste: Taste, client: Client) -> Meeting {
+    Meeting::arrange(&subject(), taste, client).unwrap()
+}
+
+fn told() -> Testimony {
+    Testimony::of(&matrix::build::Testimony::document(&subject().program).unwrap()).unwrap()
+}
+
+/// Whether the operating system's store makes a server of the test's own known.
+const OWN_ROOTS: bool = !features::COMPILED_ROOTS;
+
+#[test]
+fn every_client_offers_what_is_approved_and_nothing_else_in_a_fips_build_alone() {
+    for client in CLIENTS {
+        let meeting = meet(Taste::Approved, client);
+        let offer = handshake::offer(std::slice::from_ref(&meeting));
+        assert!(!meeting.seen.is_empty(), "{client:?} has connected: {meeting:?}");
+        assert_eq!(offer.holds, features::FIPS, "{client:?}: {offer:#?}");
+        assert!(handshake::accepted(std::slice::from_ref(&meeting)).holds, "{client:?}: {meeting:?}");
+    }
+}
+
+#[test]
+fn servers_that_speak_something_else_get_data_of_other_builds() {
+    for taste in [Taste::ChaCha, Taste::X25519] {
+        let meeting = meet(taste, Client::Logs);
+        let refused = handshake::refused("name", "it", std::slice::from_ref(&meeting));
+        assert_eq!(refused.holds, features::FIPS, "{taste:?}: {meeting:?}");
+    }
+}
+
+#[test]
+fn a_server_without_extended_master_secret_is_refused_by_every_client_of_a_fips_build_alone() {
+    for client in CLIENTS {
+        let proof = handshake::extended_master_secret(&[meet(Taste::NoExtendedMasterSecret, client)]);
+        assert_eq!(proof.holds, features::FIPS, "{client:?}: {proof:#?}");
+    }
+}
+
+#[test]
+fn roots_are_proven_of_builds_with_the_systems_and_never_of_a_program_that_trusts_everybody() {
+    let cases = |further: &[(&str, &str)]| CASES.map(|case| Case::arrange(&subject(), case, further).unwrap());
+    let proof = roots::judge(&told(), &cases(&[]));
+    assert_eq!(proof.holds, OWN_ROOTS, "{proof:#?}");
+    let careless = roots::judge(&told(), &cases(&[("DD_SKIP_SSL_VALIDATION", "true")]));
+    let caught = ["unknown authority", "another host", "not valid any more", "not valid yet"];
+    let against = careless.against.join("\n");
+    assert!(caught.iter().all(|case| against.contains(case)), "{careless:#?}");
+}
