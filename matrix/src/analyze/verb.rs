@@ -63,7 +63,7 @@ fn analysis(arguments: &Arguments) -> Result<Analysis, Error> {
     analysis.notes.splice(0..0, torn);
     let run = read::run_beside(std::iter::once(&arguments.plan).chain(&arguments.samples))?;
     let not_produced = |condition: &Condition| run.as_ref().and_then(|run| run.not_produced(condition));
-    analysis.invalidate(&not_produced);
+    analysis.invalidate(not_produced);
     let measured = |condition: &&Condition| {
         not_produced(condition).is_some() || analysis.deliveries.iter().any(|found| found.condition == **condition)
     };
