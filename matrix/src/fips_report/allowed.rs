@@ -65,9 +65,8 @@ impl Allowed {
 
     /// The text of the list for these packages, with what this one says of foreign code.
     pub fn rewritten(&self, packages: &Packages, foreign: impl Fn(&Package) -> bool) -> String {
-        let head: String =
-            TEXT.lines().take_while(|line| line.starts_with('#')).map(|line| format!("{line}\n")).collect();
-        let mut text = head;
+        let head: Vec<&str> = TEXT.lines().take_while(|line| line.starts_with('#')).collect();
+        let mut text = head.join("\n") + "\n";
         for (title, linked) in [("linked", true), ("build", false)] {
             let _ = writeln!(text, "\n[{title}]");
             for (key, package) in packages.0.iter().filter(|(key, it)| key.name != ROOT && it.linked == linked) {

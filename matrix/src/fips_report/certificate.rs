@@ -28,7 +28,7 @@ pub struct Certified {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModuleOptions {
-    /// Entries of CMake's cache.
+    /// Entries of `CMake`'s cache.
     pub options: BTreeMap<String, String>,
     /// Entries that may not be there.
     pub unset: Vec<String>,

@@ -19,7 +19,7 @@ pub enum Error {
     Read { path: PathBuf, source: io::Error },
     #[error("{} is no layer", path.display())]
     Inspect { path: PathBuf, source: inspect::Error },
-    #[error("{} is refused:{}", path.display(), problems.iter().map(|problem| format!("\n  {problem}")).collect::<String>())]
+    #[error("{} is refused:\n  {}", path.display(), problems.join("\n  "))]
     Refused { path: PathBuf, problems: Vec<String> },
     #[error("{} cannot be unpacked to {}", path.display(), place.display())]
     Unpack { path: PathBuf, place: PathBuf, source: io::Error },

@@ -1,4 +1,4 @@
-//! How the module was built: what CMake wrote down, the flags that its compiler really had, and the programs that did it, by their bytes.
+//! How the module was built: what `CMake` wrote down, the flags that its compiler really had, and the programs that did it, by their bytes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,10 +11,10 @@ use super::certificate::ModuleOptions;
 use super::proof::{Facts, Proof};
 use crate::build::hash;
 
-/// Relative to the folder of the build script: where CMake has built, and there the flags of the file that is the module.
+/// Relative to the folder of the build script: where `CMake` has built, and there the flags of the file that is the module.
 const BUILD: &str = "build";
 const FLAGS: &str = "aws-lc/crypto/fipsmodule/CMakeFiles/bcm_c_generated_asm.dir/flags.make";
-/// What names a program in CMake's cache.
+/// What names a program in `CMake`'s cache.
 const PROGRAMS: [(&str, &str); 5] = [
     ("C compiler", "CMAKE_C_COMPILER"),
     ("CMake", "CMAKE_COMMAND"),
@@ -36,15 +36,15 @@ pub struct BuildTool {
     pub version: String,
 }
 
-/// What CMake and make have left behind.
+/// What `CMake` and make have left behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ModuleBuild {
-    /// CMake's cache.
+    /// `CMake`'s cache.
     #[serde(skip)]
     pub cache: BTreeMap<String, String>,
     /// Definitions and flags of the compiler, without those that only warn and those that only replace paths in texts.
     pub flags: Vec<String>,
-    /// The version of the compiler, as CMake found it.
+    /// The version of the compiler, as `CMake` found it.
     pub compiler_version: String,
 }
 

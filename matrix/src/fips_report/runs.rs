@@ -46,7 +46,9 @@ pub fn proofs(
     proofs.push(runs.roots(&told)?);
     if architecture != Architecture::of_this_machine() {
         let note = format!("run in an emulator of {architecture}, not by such a processor");
-        proofs.iter_mut().for_each(|proof| proof.evidence.push(note.clone()));
+        for proof in &mut proofs {
+            proof.evidence.push(note.clone());
+        }
     }
     Ok(proofs)
 }
