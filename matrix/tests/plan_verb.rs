@@ -137,7 +137,8 @@ fn repository(folder: &Path) -> impl Fn(&str) -> (bool, String) {
     }
     std::fs::create_dir_all(folder.join("ci/lib")).unwrap();
     std::fs::write(folder.join(".gitignore"), "target\n").unwrap();
-    std::fs::copy(root.join("ci/lib/sources.sh"), folder.join("ci/lib/sources.sh")).unwrap();
+    let sources = std::fs::read(root.join("ci/lib/sources.sh")).unwrap();
+    std::fs::write(folder.join("ci/lib/sources.sh"), sources).unwrap();
     matrix::executable::copy(&root.join("ci/ablation"), &folder.join("ci/ablation")).unwrap();
     let folder = folder.to_owned();
     move |line: &str| {
