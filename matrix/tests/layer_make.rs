@@ -180,6 +180,7 @@ fn the_serial_number_follows_the_content() {
         sbom(&made(ingredients).unwrap())["serialNumber"].clone()
     };
     assert_eq!(serial(|_| {}), serial(|_| {}));
+    assert_ne!(serial(|program| program.bytes.push(0)), serial(|_| {}));
     let mut other = ingredients(program());
     other.cell = "another".to_owned();
     assert_ne!(sbom(&made(other).unwrap())["serialNumber"], serial(|_| {}));
