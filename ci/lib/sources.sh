@@ -6,6 +6,11 @@ same_program() {
         matrix/optimizations.toml matrix/flavours.toml matrix/src/build matrix/src/flavour matrix/src/manifest
 }
 
+# Whether nothing differs from a commit that measures programs and judges them.
+same_comparison() {
+    git diff --quiet "$1" -- ci matrix
+}
+
 # Whether nothing but documents differs from a commit.
 only_documents_differ() {
     git diff --quiet "$1" -- . ':(exclude)docs' ':(exclude,glob)**/*.md' ':(exclude)LICENSE' ':(exclude)NOTICE'
