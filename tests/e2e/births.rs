@@ -139,7 +139,7 @@ fn a_bad_value_of_every_setting_is_told_and_disturbs_nothing() {
     life.assert_exactly_once();
     let own = life.own_lines();
     for (key, _) in bad {
-        let named = own.lines().filter(|line| line.contains("CONFIG | ") && line.contains(&format!("{key} ")));
+        let named = own.lines().filter(|line| line.contains(&format!(" | {key} ")));
         assert_eq!(named.count(), 1, "{key} in {own}");
     }
 }
