@@ -122,11 +122,11 @@ fn columns(strategy: &str, load: Load, cost: &Cost) -> Vec<String> {
 
 fn cost(program: &Path, environment: &[(&str, &str)], load: Load, server: &Server, effort: Effort) -> Cost {
     let sandbox = Sandbox::start(setup(program, environment, load, server)).unwrap();
-    let agent = sandbox.journal().iter().find_map(|entry| match &entry.what {
+    let pid = sandbox.journal().iter().find_map(|entry| match &entry.what {
         What::Executed { origin: Origin::Extension(_), pid } => Some(Pid::from_raw(*pid)),
         _ => None,
     });
-    let cpu = || Duration::from(clock_gettime(clock_getcpuclockid(agent.unwrap()).unwrap()).unwrap());
+    let cpu = || Duration::from(clock_gettime(clock_getcpuclockid(pid.unwrap()).unwrap()).unwrap());
     invoke(&sandbox, effort.of(WARM_UP, 2));
     let (points_before, sent_before, before) = (server.sketches_with(POINT), server.accepted(), cpu());
     let invocations = effort.of(100, 3);
