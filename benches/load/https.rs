@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -24,6 +24,9 @@ mod certificates;
 
 const ACCEPTED: &[u8] = b"HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
 
+/// Bodies as they were sent.
+type Bodies = Arc<Mutex<Vec<Vec<u8>>>>;
+
 /// The intake; it lives as long as the process.
 pub struct Server {
     pub port: u16,
@@ -31,6 +34,7 @@ pub struct Server {
     pub authority: PathBuf,
     client: Arc<ClientConfig>,
     accepted: Arc<AtomicUsize>,
+    sketches: Bodies,
     _directory: tempfile::TempDir,
 }
 
@@ -51,15 +55,25 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let (server, accepted) = (Arc::new(server), Arc::<AtomicUsize>::default());
-        let count = accepted.clone();
+        let (count, sketches) = (accepted.clone(), Bodies::default());
+        let received = sketches.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (server, count) = (server.clone(), count.clone());
+                let (server, count, received) = (server.clone(), count.clone(), received.clone());
                 // A client that goes away is no news.
-                thread::spawn(move || serve(stream, server, &count));
+                thread::spawn(move || serve(stream, server, &count, &received));
             }
         });
-        Self { port, authority: file, client, accepted, _directory: directory }
+        Self { port, authority: file, client, accepted, sketches, _directory: directory }
+    }
+
+    /// How many payloads of sketches hold a metric of that name.
+    pub fn sketches_with(&self, name: &str) -> usize {
+        let has_name = |body: &Vec<u8>| {
+            let plain = zstd::bulk::decompress(body, 1 << 24).unwrap();
+            plain.windows(name.len()).any(|window| window == name.as_bytes())
+        };
+        self.sketches.lock().unwrap().iter().filter(|body| has_name(body)).count()
     }
 
     /// How many requests were accepted so far.
@@ -77,18 +91,24 @@ impl Server {
     }
 }
 
-fn serve(stream: TcpStream, config: Arc<ServerConfig>, accepted: &AtomicUsize) -> io::Result<()> {
+fn serve(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+    accepted: &AtomicUsize,
+    sketches: &Mutex<Vec<Vec<u8>>>,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let connection = ServerConnection::new(config).map_err(io::Error::other)?;
     let mut reader = BufReader::new(StreamOwned::new(connection, stream));
     loop {
-        let mut length = 0;
+        let (mut length, mut is_sketches) = (0, false);
         loop {
             let mut line = String::new();
             if reader.read_line(&mut line)? == 0 {
                 return Ok(());
             }
             let line = line.trim_ascii().to_ascii_lowercase();
+            is_sketches |= line.starts_with("post /api/beta/sketches ");
             if let Some(value) = line.strip_prefix("content-length:") {
                 length = value.trim().parse().map_err(io::Error::other)?;
             }
@@ -96,7 +116,11 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, accepted: &AtomicUsize) -
                 break;
             }
         }
-        io::copy(&mut (&mut reader).take(length), &mut io::sink())?;
+        let mut body = Vec::new();
+        (&mut reader).take(length).read_to_end(&mut body)?;
+        if is_sketches {
+            sketches.lock().unwrap().push(body);
+        }
         accepted.fetch_add(1, Ordering::Relaxed);
         reader.get_mut().write_all(ACCEPTED)?;
         reader.get_mut().flush()?;

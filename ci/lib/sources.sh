@@ -11,6 +11,11 @@ same_tool() {
     git diff --quiet "$1" -- matrix Cargo.toml Cargo.lock rust-toolchain.toml .cargo LICENSE
 }
 
+# Whether nothing differs from a commit that measures programs and judges them.
+same_comparison() {
+    git diff --quiet "$1" -- ci matrix
+}
+
 # Whether nothing but documents differs from a commit.
 only_documents_differ() {
     git diff --quiet "$1" -- . ':(exclude)docs' ':(exclude,glob)**/*.md' ':(exclude)LICENSE' ':(exclude)NOTICE'

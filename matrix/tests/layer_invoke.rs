@@ -74,7 +74,9 @@ impl Place {
 fn has_opt() -> bool {
     let unshared = Command::new("unshare").args(["--mount", "true"]).output();
     let has = Path::new("/opt").is_dir() && unshared.is_ok_and(|output| output.status.success());
-    assert!(has || !isolation::is_required(), "there is no /opt here, or no privilege to mount over it");
+    if !has {
+        isolation::skip("there is no /opt here, or no privilege to mount over it");
+    }
     has
 }
 
@@ -133,10 +135,12 @@ fn the_runtime_is_started_by_the_wrapper_of_a_layer() {
 
 #[test]
 fn a_launcher_for_another_processor_is_refused_where_the_kernel_knows_no_emulator() {
-    let agent = if cfg!(target_arch = "x86_64") { arm64_program() } else { return };
-    if Path::new("/proc/sys/fs/binfmt_misc/qemu-aarch64").exists() {
+    // Neither is a privilege that the machine could be given.
+    if !cfg!(target_arch = "x86_64") || Path::new("/proc/sys/fs/binfmt_misc/qemu-aarch64").exists() {
+        println!("not tested: this machine executes programs for arm64");
         return;
     }
+    let agent = arm64_program();
     let place = Place::new();
     let layer = place.layer("layer.zip", &[("extensions/datadog-agent", LAUNCHER), ("bottlecap/agent", &agent)]);
     let (status, said) = place.invoke(&[layer], &[]);

@@ -13,7 +13,7 @@ use matrix::plan::TrustStore;
 use matrix::sandbox::cpu::visible_cpus;
 use matrix::sandbox::journal::{Entry, What};
 use matrix::sandbox::setup::{Companion, Cpu, Setup};
-use matrix::sandbox::{Ending, Extension, Invocation, Sandbox, intake};
+use matrix::sandbox::{Ending, Extension, Invocation, Sandbox, intake, isolation};
 use measure_support::*;
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ fn a_throttled_start_takes_its_share_of_the_time_and_leaves_no_group_behind() {
         let left = groups_of_this_process(Path::new("/sys/fs/cgroup"));
         assert!(left.is_empty(), "{left:?}");
     } else {
-        assert!(refusal(journal).is_some_and(|reason| !reason.is_empty()), "{journal:?}");
+        isolation::skip(refusal(journal).filter(|reason| !reason.is_empty()).unwrap());
     }
 }
 
@@ -81,7 +81,7 @@ fn a_boost_ends_with_the_init() {
         assert!(happened(journal, |what| *what == What::Throttled));
         assert!(life.invocation.duration > Duration::from_millis(150), "{:?}", life.invocation.duration);
     } else {
-        assert!(refusal(journal).is_some_and(|reason| !reason.is_empty()), "{journal:?}");
+        isolation::skip(refusal(journal).filter(|reason| !reason.is_empty()).unwrap());
     }
 }
 
@@ -89,13 +89,16 @@ fn a_boost_ends_with_the_init() {
 fn a_tier_shows_its_cpus_and_hides_the_control_groups() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let here = std::thread::available_parallelism().unwrap().get();
+    if here <= visible_cpus(128) {
+        println!("not tested: every tier sees all {here} CPUs of this machine");
+    }
     let life = live(Setup { memory_mb: 10_240, cpu: Cpu::Boosted, ..Setup::default() }, &[]);
     assert_eq!(life.seen["cpus"], json!(visible_cpus(10_240).min(here)));
     let life = live(Setup { memory_mb: 128, cpu: Cpu::Boosted, ..Setup::default() }, &[]);
     assert_eq!(life.seen["cpus"], json!(visible_cpus(128).min(here)));
     match refusal(&life.ending.journal) {
         None => assert_eq!(life.seen["groups"], json!([])),
-        Some(reason) => assert!(!reason.is_empty()),
+        Some(reason) => isolation::skip(reason),
     }
 }
 
@@ -125,7 +128,7 @@ fn a_trust_store_is_seen_in_the_place_of_the_machines() {
                 assert!(hashed > 50 && names.len() > 2 * hashed, "{names:?}");
                 assert!(life.seen["pki"].is_string(), "{}", life.seen["pki"]);
             }
-            Some(reason) => assert!(!reason.is_empty()),
+            Some(reason) => isolation::skip(reason),
         }
     }
     assert_eq!(names(Path::new("/etc/ssl/certs")), before, "the machine is as it was");

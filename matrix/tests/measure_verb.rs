@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use matrix::measure::{Arguments, bench};
 use matrix::plan::{Condition, Regime, TrustStore};
+use matrix::sandbox::isolation;
 use measure_support::*;
 use nix::sys::signal::{Signal, raise};
 
@@ -48,12 +49,12 @@ fn a_trust_store_that_cannot_be_shown_is_left_out() {
         command.arg(out.path()).args(rest).env_remove("MATRIX_REQUIRE_ISOLATION").output()
     };
     let Ok(required) = unprivileged(&["--require"]) else {
-        println!("not tested: it takes setpriv");
+        isolation::skip("it takes setpriv");
         return;
     };
     let said = String::from_utf8_lossy(&required.stderr);
     if required.status.code() == Some(127) || said.contains("setpriv:") {
-        println!("not tested: {said}");
+        isolation::skip(&said);
         return;
     }
     assert_eq!(required.status.code(), Some(6), "{said}");

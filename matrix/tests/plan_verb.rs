@@ -138,7 +138,7 @@ fn repository(folder: &Path) -> impl Fn(&str) -> (bool, String) {
     std::fs::create_dir_all(folder.join("ci/lib")).unwrap();
     std::fs::write(folder.join(".gitignore"), "target\n").unwrap();
     for name in ["ci/lib/sources.sh", "ci/lib/target.sh"] {
-        std::fs::copy(root.join(name), folder.join(name)).unwrap();
+        std::fs::write(folder.join(name), std::fs::read(root.join(name)).unwrap()).unwrap();
     }
     matrix::executable::copy(&root.join("ci/ablation"), &folder.join("ci/ablation")).unwrap();
     let folder = folder.to_owned();

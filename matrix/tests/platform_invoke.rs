@@ -8,7 +8,7 @@ use std::time::Duration;
 use matrix::sandbox::function::{Answer, Call, Handler, InitError};
 use matrix::sandbox::journal::What;
 use matrix::sandbox::setup::{Initialization, Origin};
-use matrix::sandbox::{Function, Outcome, Sandbox, Setup, Status};
+use matrix::sandbox::{Function, Outcome, Sandbox, Setup, Status, isolation};
 use platform_support::{eventually, first, fresh_file, happened, kinds, records, request, said, scripted, start};
 use serde_json::{Value, json};
 
@@ -111,14 +111,15 @@ fn a_line_of_a_mebibyte_is_one_record() {
 fn a_timeout_ends_the_environment_and_the_next_invocation_starts_another() {
     let setup = Setup {
         function: python(),
-        timeout: Duration::from_secs(3),
+        // The second invocation starts everything anew within it, however busy the machine is.
+        timeout: Duration::from_secs(8),
         extensions: vec![scripted("a", "register loop")],
         ..Setup::default()
     };
     let sandbox = start(setup);
     let late = sandbox.invoke(b"{\"sleep\":60}").unwrap();
-    assert_eq!((late.outcome, late.status, late.duration), (Outcome::Timeout, Status::Timeout, Duration::from_secs(3)));
-    assert!(String::from_utf8(late.response).unwrap().contains("Task timed out after 3.00 seconds"));
+    assert_eq!((late.outcome, late.status, late.duration), (Outcome::Timeout, Status::Timeout, Duration::from_secs(8)));
+    assert!(String::from_utf8(late.response).unwrap().contains("Task timed out after 8.00 seconds"));
     let shutdown = said(&sandbox.output(), "a").pop().unwrap();
     assert_eq!(shutdown["event"]["shutdownReason"], "timeout");
 
@@ -170,7 +171,7 @@ fn a_function_that_outgrows_its_memory_is_killed() {
 fn knows_all_processes(sandbox: &Sandbox) -> bool {
     let shared = happened(&sandbox.journal(), |what| matches!(what, What::ProcessesShared { .. }));
     if shared {
-        println!("not tested: it takes a process namespace");
+        isolation::skip("it takes a process namespace");
     }
     !shared
 }
@@ -250,14 +251,20 @@ fn an_in_process_function_can_report_exit_and_run_out_of_memory() {
         b"hang" => Answer::Hang,
         event => Answer::Response(event.to_vec()),
     });
-    let sandbox = start(Setup { function, timeout: Duration::from_secs(1), ..Setup::default() });
+    let with_timeout = |seconds| {
+        let function = function.clone();
+        start(Setup { function, timeout: Duration::from_secs(seconds), ..Setup::default() })
+    };
+    // Where an environment is to start anew within it, the timeout is long.
+    let sandbox = with_timeout(30);
     let outcome = |event: &[u8]| sandbox.invoke(event).unwrap().outcome;
     assert_eq!(outcome(b"error"), Outcome::FunctionError { error_type: "ValueError".to_owned() });
     assert_eq!(sandbox.invoke(b"echo").unwrap().response, b"echo");
     assert_eq!(outcome(b"exit"), Outcome::RuntimeExited { status: "exit status 3".to_owned() });
     assert_eq!(outcome(b"memory"), Outcome::OutOfMemory);
-    assert_eq!(outcome(b"hang"), Outcome::Timeout);
     assert_eq!(outcome(b"echo"), Outcome::Success);
+    let sandbox = with_timeout(1);
+    assert_eq!(sandbox.invoke(b"hang").unwrap().outcome, Outcome::Timeout);
 }
 
 /// "Understanding the Lambda execution environment lifecycle": an extension's exit fails the invocation, even with code 0.

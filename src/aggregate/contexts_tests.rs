@@ -1,10 +1,7 @@
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::*;
-use crate::{
-    aggregate::{capacity::ENTRY_BYTES, sketch::MAX_BINS},
-    process::dogstatsd::read,
-};
+use crate::{aggregate::capacity::ENTRY_BYTES, process::dogstatsd::read};
 
 const NOW: i64 = 1_000_009;
 
@@ -82,13 +79,13 @@ fn a_drain_leaves_nothing_behind() {
 
 #[test]
 fn new_entries_are_refused_when_full_and_known_ones_are_not() {
-    let lines = (0..=MAX_BUCKETS).map(|number| format!("a:1|c|#n:{number}")).collect::<Vec<_>>().join("\n");
+    let lines = (0..10_241).map(|number| format!("a:1|c|#n:{number}")).collect::<Vec<_>>().join("\n");
     let mut contexts = gathered(&lines);
     assert_eq!(contexts.take_refused(), 1);
     read(b"a:1|c|#n:0\na:1:2|d\nb:1|g", NOW, None, |metric| contexts.push(metric));
     assert_eq!(contexts.take_refused(), 3);
     let drained = contexts.drain();
-    assert_eq!(drained.counts.len(), MAX_BUCKETS);
+    assert_eq!(drained.counts.len(), 10_240);
     let first = drained.counts.iter().find(|context| context.tags().eq(["n:0"])).unwrap();
     assert_eq!(first.buckets, [Bucket { second: 1_000_000, value: 2.0 }]);
     read(b"b:1|g", NOW, None, |metric| contexts.push(metric));
@@ -135,7 +132,7 @@ fn a_distribution_with_all_its_bins_takes_no_more_of_the_bound() {
         push(&mut contexts, &format!("d:{}|d", 1.02_f64.powi(number % 10_000)));
     }
     assert_eq!(contexts.take_refused(), 0);
-    assert_eq!(contexts.capacity.bytes(), ENTRY_BYTES + "d|".len() + MAX_BINS * BIN_BYTES);
+    assert_eq!(contexts.capacity.bytes(), ENTRY_BYTES + "d|".len() + 4096 * BIN_BYTES);
 }
 
 #[test]
@@ -168,11 +165,11 @@ fn metrics_of_mixed_sizes_stay_within_both_bounds_and_every_value_is_accounted_f
         values += 1;
         push(&mut contexts, &line);
     }
-    assert!(contexts.capacity.bytes() <= capacity::MAX_BYTES);
+    assert!(contexts.capacity.bytes() <= 10 << 20);
     let refused = contexts.take_refused();
     let drained = contexts.drain();
     let buckets = |contexts: &[Context<f64>]| contexts.iter().map(|context| context.buckets.len()).sum::<usize>();
-    assert!(buckets(&drained.counts) + buckets(&drained.gauges) + drained.distributions.len() <= MAX_BUCKETS);
+    assert!(buckets(&drained.counts) + buckets(&drained.gauges) + drained.distributions.len() <= 10_240);
     let sum = |contexts: &[Context<f64>], value: &dyn Fn(f64) -> f64| -> f64 {
         contexts.iter().flat_map(|context| &context.buckets).map(|bucket| value(bucket.value)).sum()
     };

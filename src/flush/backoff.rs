@@ -58,6 +58,8 @@ impl Backoff {
 mod tests {
     use super::*;
 
+    const MS: Duration = Duration::from_millis(1);
+
     #[test]
     fn pauses_grow_up_to_a_bound_and_end_with_the_first_success() {
         let now = Instant::now();
@@ -65,16 +67,16 @@ mod tests {
         assert!(backoff.is_ready(now) && !backoff.is_failing());
         backoff.fail(now, None);
         assert!(!backoff.is_ready(now) && backoff.is_failing());
-        assert!(!backoff.is_ready(now + FIRST_PAUSE / 3), "at least a half of it");
-        assert!(backoff.is_ready(now + FIRST_PAUSE));
+        assert!(!backoff.is_ready(now + MS * 33), "at least a half of it");
+        assert!(backoff.is_ready(now + MS * 100));
         backoff.fail(now, None);
-        assert!(!backoff.is_ready(now + FIRST_PAUSE * 9 / 10));
-        assert!(backoff.is_ready(now + FIRST_PAUSE * 2));
+        assert!(!backoff.is_ready(now + MS * 90));
+        assert!(backoff.is_ready(now + MS * 200));
         for _ in 0..40 {
             backoff.fail(now, None);
         }
-        assert!(!backoff.is_ready(now + LONGEST_PAUSE / 3));
-        assert!(backoff.is_ready(now + LONGEST_PAUSE));
+        assert!(!backoff.is_ready(now + MS * 10_000));
+        assert!(backoff.is_ready(now + MS * 30_000));
         backoff.succeed();
         assert!(backoff.is_ready(now) && !backoff.is_failing());
     }
@@ -86,7 +88,7 @@ mod tests {
         backoff.fail(now, Some(Duration::from_secs(5)));
         assert!(!backoff.is_ready(now + Duration::from_secs(4)));
         backoff.fail(now, Some(Duration::from_hours(9)));
-        assert!(backoff.is_ready(now + LONGEST_PAUSE));
+        assert!(backoff.is_ready(now + MS * 30_000));
     }
 
     #[test]

@@ -45,10 +45,10 @@ async fn only_what_is_above_the_bound_is_dropped_and_of_that_the_oldest() {
     let items = [1, 2, 4, 8, 16, 32, 64];
     flusher.start(items.map(|items| UnsealedPayload { items, ..batch("", 4 * MEBIBYTE, &[]) }));
     assert_eq!(flusher.drops.total().logs, 1 + 2, "six of four MiB do not fit into 24 with what they take besides");
-    assert!(flusher.budget.used() <= MAX_BYTES);
+    assert!(flusher.budget.used() <= 24 * MEBIBYTE);
     flusher.start([UnsealedPayload { items: 128, ..batch("", MEBIBYTE, &[]) }]);
     assert_eq!(flusher.drops.total().logs, 1 + 2, "there is room again");
-    assert!(flusher.budget.used() > FULL_BYTES && !flusher.has_room());
+    assert!(flusher.budget.used() > 18 * MEBIBYTE && !flusher.has_room());
     assert_eq!(flusher.drop_unconfirmed().logs, 255);
     assert_eq!(flusher.budget.used(), 0, "all memory is free again");
 }
@@ -59,8 +59,8 @@ async fn exactly_as_much_as_the_bound_fits_and_nothing_more() {
     flusher.start([batch("", MEBIBYTE, &[])]);
     let overhead = flusher.budget.used() - MEBIBYTE;
     let (mut flusher, _building) = waiting();
-    flusher.start((0..6).map(|_| batch("", MAX_BYTES / 6 - overhead, &[])));
-    assert_eq!((flusher.budget.used(), flusher.drops.total()), (MAX_BYTES, Dropped::default()));
+    flusher.start((0..6).map(|_| batch("", 4 * MEBIBYTE - overhead, &[])));
+    assert_eq!((flusher.budget.used(), flusher.drops.total()), (24 * MEBIBYTE, Dropped::default()));
     flusher.start([named("a")]);
     assert_eq!(flusher.drops.total().logs, 1);
 }
@@ -72,9 +72,9 @@ fn compressible(items: usize, bytes: usize) -> UnsealedPayload {
 #[tokio::test]
 async fn only_small_bodies_are_compressed_at_once() {
     let (mut flusher, _building) = waiting();
-    flusher.start([compressible(1, SMALL_BODY)]);
+    flusher.start([compressible(1, 16 << 10)]);
     assert!(flusher.compressing.is_none());
-    flusher.start([compressible(1, SMALL_BODY + 1)]);
+    flusher.start([compressible(1, (16 << 10) + 1)]);
     assert!(flusher.compressing.is_some());
 }
 
@@ -95,7 +95,7 @@ async fn telemetry_waits_a_second_at_most_for_room_that_is_not_made() {
     assert!(flusher.has_room(), "16 of 24 MiB");
     flusher.start([batch("", 4 * MEBIBYTE, &[])]);
     assert!(!flusher.has_room(), "20 of 24 MiB");
-    tokio::time::advance(LONGEST_WAIT_FOR_ROOM).await;
+    tokio::time::advance(SECOND).await;
     assert!(flusher.has_room());
     flusher.handle(TaskResult::Compressed(Vec::new()));
     assert!(!flusher.has_room(), "something leaves");

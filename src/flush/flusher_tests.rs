@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    super::{send_queue::MAX_AGE, test_intake::*},
-    *,
-};
+use super::{super::test_intake::*, *};
 use crate::{
     config::{Config, Endpoint, Secret},
     intake::{Kind, key::Function},
@@ -71,6 +68,20 @@ async fn flush_tries_three_times_after_pauses_that_double_and_then_leaves_the_pa
     settle(&mut flusher).await;
     assert_eq!((intake.requests(), intake.arrived()), (4, 1));
     assert_eq!(flusher.drop_unconfirmed(), Dropped::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_attempt_follows_in_a_flush_once_a_second_has_passed() {
+    for (milliseconds, attempts) in [(200, 3), (600, 2), (980, 2), (1020, 1)] {
+        let intake = TestIntake::start(Reply::After(milliseconds, 500)).await;
+        let mut flusher = Flusher::new(Some(intake.client()), None);
+        flusher.start([named("a")]);
+        for _ in 0..200 {
+            settle(&mut flusher).await;
+            tokio::time::advance(SECOND / 50).await;
+        }
+        assert_eq!(intake.requests(), attempts, "{milliseconds} ms for each answer");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -247,7 +258,7 @@ async fn a_payload_is_dropped_once_it_is_an_hour_old() {
     }
     intake.reply(Reply::Status(202));
     // At once: nothing is retried before the next flush.
-    tokio::time::advance(MAX_AGE).await;
+    tokio::time::advance(SECOND * 3600).await;
     flusher.start([named("new")]);
     settle(&mut flusher).await;
     assert_eq!(*intake.accepted.lock().unwrap(), ["new"]);

@@ -14,5 +14,5 @@ mod worker;
 
 pub use destination::{Hold, HoldEnd};
 pub use dropped::Dropped;
-pub use flusher::{Flusher, MAX_BYTES};
+pub use flusher::Flusher;
 pub use strategy::{Decision, FlushDecider};

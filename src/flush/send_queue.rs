@@ -140,6 +140,8 @@ impl SendQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
     use crate::intake::{Kind, To};
 
     fn queued(sequence: u64, since: Instant) -> QueuedPayload {
@@ -178,13 +180,13 @@ mod tests {
     fn a_payload_is_given_up_at_its_age_its_failed_flushes_or_its_unanswered_requests() {
         let now = Instant::now();
         let payload = queued(1, now);
-        assert_eq!(payload.limit(now + MAX_AGE), None);
-        assert_eq!(payload.limit(now + MAX_AGE + Duration::from_secs(1)), Some(Limit::Age));
-        assert_eq!(QueuedPayload { failed_flushes: MAX_FLUSHES - 1, ..queued(1, now) }.limit(now), None);
-        let failed = QueuedPayload { failed_flushes: MAX_FLUSHES, ..queued(1, now) };
+        assert_eq!(payload.limit(now + HOUR), None);
+        assert_eq!(payload.limit(now + HOUR + Duration::from_secs(1)), Some(Limit::Age));
+        assert_eq!(QueuedPayload { failed_flushes: 15, ..queued(1, now) }.limit(now), None);
+        let failed = QueuedPayload { failed_flushes: 16, ..queued(1, now) };
         assert_eq!(failed.limit(now), Some(Limit::Flushes));
-        assert_eq!(QueuedPayload { unanswered: MAX_UNANSWERED - 1, ..queued(1, now) }.limit(now), None);
-        let unanswered = QueuedPayload { unanswered: MAX_UNANSWERED, ..queued(1, now) };
+        assert_eq!(QueuedPayload { unanswered: 1, ..queued(1, now) }.limit(now), None);
+        let unanswered = QueuedPayload { unanswered: 2, ..queued(1, now) };
         assert_eq!(unanswered.limit(now), Some(Limit::Unanswered));
     }
 
@@ -192,9 +194,9 @@ mod tests {
     fn only_what_is_too_old_expires() {
         let (mut queue, now) = (SendQueue::default(), Instant::now());
         queue.push(queued(1, now));
-        queue.push(queued(2, now + MAX_AGE));
-        let later = now + MAX_AGE + Duration::from_secs(1);
-        assert_eq!(sequence(queue.pop_expired(now + MAX_AGE)), None);
+        queue.push(queued(2, now + HOUR));
+        let later = now + HOUR + Duration::from_secs(1);
+        assert_eq!(sequence(queue.pop_expired(now + HOUR)), None);
         assert_eq!(sequence(queue.pop_expired(later)), Some(1));
         assert_eq!(sequence(queue.pop_expired(later)), None);
         assert_eq!(queue.drain().count(), 1);

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     future::Future,
+    net::UdpSocket,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -22,6 +23,8 @@ use crate::{
 pub enum Reply {
     /// Answers with this status.
     Status(u16),
+    /// Answers with this status after so many milliseconds.
+    After(u64, u16),
     /// Answers 503 and asks for a pause of so many seconds.
     RetryAfter(u64),
     /// Closes the connection without an answer.
@@ -118,8 +121,13 @@ async fn serve(mut stream: TcpStream, received: PayloadNames, accepted: PayloadN
     let name = String::from_utf8_lossy(&bytes[head..head + length.min(8)]).into_owned();
     received.lock().unwrap().push(name.clone());
     let reply = *reply.lock().unwrap();
+    let of_status = |status| format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     let answer = match reply {
-        Reply::Status(status) => format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
+        Reply::Status(status) => of_status(status),
+        Reply::After(milliseconds, status) => {
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            of_status(status)
+        }
         Reply::RetryAfter(seconds) => {
             format!("HTTP/1.1 503 X\r\nretry-after: {seconds}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         }
@@ -132,11 +140,35 @@ async fn serve(mut stream: TcpStream, received: PayloadNames, accepted: PayloadN
     stream.write_all(answer.as_bytes()).await.unwrap();
 }
 
+/// More messages than follow from one another without time passing, in any test: a request and its answer are four.
+const LONGEST_CHAIN: usize = 64;
+/// As often as tasks wake each other within one such step; each time, the runtime looks for what has arrived.
+const TURNS: usize = 16;
+
 /// Lets everything happen that can happen without time passing. Paused time would go on by itself if nothing were ready, although bytes may be on their way.
 pub async fn let_everything_happen() {
-    for _ in 0..2000 {
-        tokio::task::yield_now().await;
+    for _ in 0..LONGEST_CHAIN {
+        wait_for_loopback();
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
     }
+}
+
+/// Waits until everything has arrived that this thread has sent on loopback: the kernel delivers in order, and may take its time on a busy machine.
+fn wait_for_loopback() {
+    thread_local! {
+        static PAIR: (UdpSocket, UdpSocket) = {
+            let [one, other] = [(); 2].map(|()| UdpSocket::bind(("127.0.0.1", 0)).unwrap());
+            one.connect(other.local_addr().unwrap()).unwrap();
+            other.connect(one.local_addr().unwrap()).unwrap();
+            (one, other)
+        };
+    }
+    PAIR.with(|(one, other)| {
+        one.send(b"x").unwrap();
+        other.recv(&mut [0]).unwrap();
+    });
 }
 
 /// Runs a future to its end; time passes in small steps, between which everything happens that can.

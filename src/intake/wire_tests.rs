@@ -226,21 +226,26 @@ async fn a_payload_without_an_answer_fails_after_the_flush_timeout() {
 /// What becomes of a request to a server that closes the connection once it has read the request, or of one that takes no connection.
 async fn send_to_closing_server(reads_request: bool) -> SendError {
     crate::intake::tls::install_provider();
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    // Bound, so that nobody else gets the port, and without a listener as long as nobody listens.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let mut config = Config { api_key: ApiKey::clean("key"), ..Config::default() };
-    config.logs.url = format!("http://{}", listener.local_addr().unwrap());
+    config.logs.url = format!("http://{}", socket.local_addr().unwrap());
+    let mut unused = Some(socket);
     if reads_request {
+        let listener = unused.take().unwrap().listen(1).unwrap().into_std().unwrap();
+        listener.set_nonblocking(false).unwrap();
         thread::spawn(move || {
             let mut client = BufReader::new(listener.accept().unwrap().0);
             head_after_first(&mut client);
             io::Read::read_exact(&mut client, &mut [0; 2]).unwrap();
         });
-    } else {
-        drop(listener);
     }
     let client = Client::build(&config, Function { region: String::new(), name: String::new() }).unwrap().client;
     let payload = Payload { kind: Kind::Logs, to: To::Primary, body: Bytes::from_static(b"[]"), zstd: false, items: 1 };
-    client.send(&payload, &ApiKey::clean("key").unwrap(), pending()).await.unwrap_err()
+    let error = client.send(&payload, &ApiKey::clean("key").unwrap(), pending()).await.unwrap_err();
+    drop(unused);
+    error
 }
 
 #[tokio::test]

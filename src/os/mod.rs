@@ -1,6 +1,6 @@
 //! The machine: its memory, its clocks and files, our own log, signals, threads, host names, and what its processes use.
 
-mod allocator;
+pub mod allocator;
 pub mod clock;
 pub mod file;
 pub mod log;

@@ -112,8 +112,10 @@ async fn refusals<E: Exchange>() {
 }
 
 async fn nobody_there<E: Exchange>() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let mut control = Control::<E>::new(RuntimeApi(free.to_string())).unwrap();
+    // Bound, so that nobody else gets the port, but without a listener.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let mut control = Control::<E>::new(RuntimeApi(socket.local_addr().unwrap().to_string())).unwrap();
     let error = control.register(Initialization::OnDemand).await.unwrap_err();
     assert!(error.to_string().contains("AWS_LAMBDA_RUNTIME_API"), "{error}");
 }

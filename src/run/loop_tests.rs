@@ -1,6 +1,7 @@
 //! The loops beside a platform on a real socket, in virtual time.
 
 use std::{
+    cell::Cell,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -11,6 +12,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
+    time::Instant,
 };
 
 use super::{
@@ -21,9 +23,9 @@ use super::{
     on_demand,
 };
 use crate::{
-    aggregate::{LogQueue, Points, logs::LogBatch, points::MAX_SERIES},
+    aggregate::{LogQueue, Points, logs::LogBatch},
     config::{Config, FlushStrategy},
-    flush::{Dropped, Flusher, MAX_BYTES},
+    flush::{Dropped, Flusher},
     ingest::telemetry::test_batches::{Sender, channel},
     intake,
     platform::{Control, Environment, ExtensionId, RuntimeApi, raw::Raw},
@@ -114,6 +116,34 @@ async fn a_platform_that_is_unreachable_for_thirty_seconds_causes_a_flush_and_is
     }
 }
 
+/// The platform answers nothing but an INVOKE after 15 s, and SHUTDOWN after this many. Gives what was not flushed.
+async fn left_after(seconds: u64) -> usize {
+    let (mut engine, _telemetry) = engine();
+    engine.config.flush_strategy = FlushStrategy::EndPeriodically(Duration::from_secs(20));
+    engine.logs.push(b"{}");
+    let (began, invoked) = (Instant::now(), Cell::new(false));
+    let (next, _requests) = platform(move |_| {
+        let elapsed = began.elapsed().as_secs();
+        match (invoked.get(), elapsed) {
+            (false, 15..) => {
+                invoked.set(true);
+                Some(INVOKE)
+            }
+            (true, elapsed) if elapsed >= seconds => Some(SHUTDOWN),
+            _ => None,
+        }
+    })
+    .await;
+    on_demand::run(&mut engine, next).await;
+    engine.logs.drain().len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_invocation_flushes_once_an_interval_after_its_beginning() {
+    assert_eq!(left_after(30).await, 1, "the interval does not count from the start of the sandbox");
+    assert_eq!(left_after(40).await, 0);
+}
+
 fn log_line() -> Batch {
     parse(br#"[{"time": "2022-10-21T14:05:03.165Z", "type": "function", "record": "hello"}]"#, 0)
 }
@@ -121,7 +151,7 @@ fn log_line() -> Batch {
 #[tokio::test(start_paused = true)]
 async fn points_that_do_not_fit_are_counted_with_the_next_flush() {
     let (mut engine, _telemetry) = engine();
-    for number in 0..MAX_SERIES + 2 {
+    for number in 0..10_242 {
         let tags = Arc::from([number.to_string()]);
         engine.points.push(&Point { name: "m", value: 1.0, time: 0, tags });
     }
@@ -172,7 +202,7 @@ fn waiting_to_be_built() -> (Flusher, std::sync::mpsc::Sender<()>) {
 /// The same, full.
 pub fn full() -> (Flusher, std::sync::mpsc::Sender<()>) {
     let (mut flusher, building) = waiting_to_be_built();
-    let batch = || LogBatch { json: vec![b' '; MAX_BYTES / 6], entries: 1 };
+    let batch = || LogBatch { json: vec![b' '; 4 << 20], entries: 1 };
     flusher.start([(); 5].map(|()| intake::logs::unsealed(batch(), &Config::default().logs)));
     assert!(!flusher.has_room());
     (flusher, building)

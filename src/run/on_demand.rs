@@ -156,6 +156,8 @@ mod tests {
         }
     }
 
+    const HOUR: Duration = Duration::from_hours(1);
+
     #[tokio::test(start_paused = true)]
     async fn next_is_asked_for_once_the_invocation_has_ended() {
         let (mut engine, telemetry) = engine();
@@ -174,12 +176,20 @@ mod tests {
     async fn a_flush_holds_the_sandbox_longer_while_it_can_be_expected_to_end_well() {
         let (mut engine, _telemetry) = engine();
         let now = Instant::now();
-        let [until, until_if_failing] = [LONGEST_HOLD, HOLD_WHILE_FAILING].map(|longest| now + longest);
+        let (until, until_if_failing) = (now + Duration::from_secs(5), now + Duration::from_millis(100));
         let state = State::Flushing { until, until_if_failing, deadline: until };
         assert_eq!(state.until(&engine), Some(until_if_failing), "nothing is under way");
         let (flusher, _building) = full();
         engine.flusher = flusher;
         assert_eq!(state.until(&engine), Some(until));
+        let State::Flushing { until: longest, until_if_failing: shortest, .. } = flush(&mut engine, now + HOUR) else {
+            panic!("a flush is under way")
+        };
+        assert_eq!((longest, shortest), (until, until_if_failing));
+        let deadline = now + Duration::from_millis(50);
+        let state = flush(&mut engine, deadline);
+        assert_eq!(state.until(&engine), Some(deadline));
+        assert!(matches!(state, State::Flushing { until_if_failing, .. } if until_if_failing == deadline));
     }
 
     #[test]

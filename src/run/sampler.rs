@@ -175,6 +175,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::os::allocator::counting::allocations;
 
     /// A machine with one process, and its open files.
     struct Machine {
@@ -214,6 +215,16 @@ mod tests {
 
     fn milliseconds(count: u64) -> Duration {
         Duration::from_millis(count)
+    }
+
+    #[test]
+    fn a_sample_allocates_nothing() {
+        let mut sampler = Sampler::new(&Proc::default());
+        sampler.start();
+        // Until the lists are as long as they have to be; processes of others may come in between.
+        let counts = (0..20).map(|_| allocations(|| sampler.sample()));
+        let counts: Vec<_> = counts.collect();
+        assert!(counts.iter().rev().take(10).any(|count| *count == 0), "{counts:?}");
     }
 
     #[test]

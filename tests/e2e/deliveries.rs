@@ -1,6 +1,11 @@
 //! Nothing is lost and nothing comes twice, whatever the order and the strategy.
 
-use std::{num::NonZeroU32, thread, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, OnceLock},
+    thread,
+    time::{Duration, Instant},
+};
 
 use matrix::sandbox::{
     Function, Invocation, Sandbox, Setup, function,
@@ -8,9 +13,11 @@ use matrix::sandbox::{
     setup::{Delivery, Initialization, Order},
 };
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use crate::support::{
-    self, Life, echo, end, eventually, has_open_request, invoke, invoke_next, live, request_id, setup, setup_with, text,
+    self, Life, echo, end, eventually, has_open_request, invoke, invoke_next, invoke_until_request_is_open, live,
+    request_id, setup, setup_with, text,
 };
 
 #[test]
@@ -136,6 +143,90 @@ fn continuous_flush_is_open_at_the_freeze() {
     end(sandbox, invocations).assert_exactly_once();
 }
 
+/// Whether a request waits for its response and came less than a second ago: later it is no flush any more that anybody expects to end.
+fn has_recent_request(sandbox: &Sandbox) -> bool {
+    let recent = |at: OffsetDateTime| OffsetDateTime::now_utc() - at < Duration::from_millis(700);
+    sandbox.intake().unwrap().requests().iter().any(|request| request.ended.is_none() && recent(request.at))
+}
+
+#[test]
+fn while_a_flush_is_open_in_the_background_no_other_starts() {
+    let slow = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(Duration::from_secs(5)));
+    let function = Function::from_fn(|call| {
+        call.print(format!("{} {}", String::from_utf8_lossy(call.event), call.request_id));
+        // As much time as a request takes to arrive.
+        thread::sleep(Duration::from_millis(50));
+        function::Answer::Response(call.event.to_vec())
+    });
+    let setup = setup_with(function, &[("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,1")]);
+    let sandbox = Sandbox::start(Setup { intake: Some(slow), timeout: Duration::from_secs(30), ..setup }).unwrap();
+    let mut invocations = Vec::new();
+    eventually("two invocations begin while a request is open", || {
+        invoke_until_request_is_open(&sandbox, &mut invocations);
+        let last = invocations.len() - 1;
+        for _ in 0..2 {
+            invoke_next(&sandbox, &mut invocations);
+        }
+        let sent = has_received_line(&sandbox, last);
+        let is_valid = has_recent_request(&sandbox);
+        assert!(!is_valid || !sent, "a second flush has brought line {last}");
+        is_valid
+    });
+    sandbox.intake().unwrap().set_plan(Plan::default());
+    end(sandbox, invocations).assert_unharmed();
+}
+
+#[test]
+fn managed_instances_start_no_flush_while_another_is_open() {
+    let slow = Plan::rule(Route::Any, Window::ALWAYS, Answer::Delay(Duration::from_secs(5)));
+    let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "continuously,20")];
+    let setup = Setup { initialization: Initialization::ManagedInstances, ..setup_with(echo(), &variables) };
+    let sandbox = Sandbox::start(Setup { intake: Some(slow), ..setup }).unwrap();
+    let mut invocations = Vec::new();
+    eventually("five intervals pass while a request is open", || {
+        eventually("a request is open", || {
+            invoke_next(&sandbox, &mut invocations);
+            has_recent_request(&sandbox)
+        });
+        invoke_next(&sandbox, &mut invocations);
+        let last = invocations.len() - 1;
+        thread::sleep(Duration::from_millis(100));
+        let sent = has_received_line(&sandbox, last);
+        let is_valid = has_recent_request(&sandbox);
+        assert!(!is_valid || !sent, "a second flush has brought line {last}");
+        is_valid
+    });
+    sandbox.intake().unwrap().set_plan(Plan::default());
+    let life = end(sandbox, invocations);
+    life.assert_unharmed();
+}
+
+/// A function that runs until its own line has been delivered; it answers whether that was so within a minute.
+#[test]
+fn a_long_invocation_flushes_on_its_way() {
+    let intake = Arc::new(OnceLock::<Intake>::new());
+    let arrived = intake.clone();
+    let function = Function::from_fn(move |call| {
+        call.print(format!("{} {}", String::from_utf8_lossy(call.event), call.request_id));
+        let (began, intake) = (Instant::now(), arrived.wait());
+        let is_here = || intake.logs().iter().any(|log| request_id(log) == Some(call.request_id));
+        while !is_here() && began.elapsed() < Duration::from_mins(1) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        function::Answer::Response(is_here().to_string().into_bytes())
+    });
+    let setup = setup_with(function, &[("DD_SERVERLESS_FLUSH_STRATEGY", "end,200")]);
+    let sandbox = Sandbox::start(Setup { timeout: Duration::from_mins(2), ..setup }).unwrap();
+    intake.set(sandbox.intake().unwrap().clone()).unwrap();
+    let invocations = invoke(&sandbox, 0..2);
+    for invocation in &invocations {
+        assert_eq!(invocation.response, b"true", "its line came before its end");
+    }
+    let life = end(sandbox, invocations);
+    life.assert_unharmed();
+    life.assert_exactly_once();
+}
+
 #[test]
 fn no_strategy_delivers_before_its_interval_is_over() {
     for strategy in ["end,600000", "periodically,600000", "continuously,600000"] {
@@ -172,6 +263,14 @@ fn talkative(lines: usize) -> Function {
     })
 }
 
+/// Every line of a talkative invocation was delivered once.
+fn assert_lines(intake: &Intake, lines: usize, context: &str) {
+    let number = |log: &Value| text(log).split_once(" line of a function")?.0.parse::<usize>().ok();
+    let mut numbers: Vec<_> = intake.logs().iter().filter_map(number).collect();
+    numbers.sort_unstable();
+    assert!(numbers.iter().copied().eq(0..lines), "{} of {lines} lines: {context}", numbers.len());
+}
+
 #[test]
 fn a_talkative_invocation_loses_no_line() {
     const LINES: usize = 40_000;
@@ -179,8 +278,7 @@ fn a_talkative_invocation_loses_no_line() {
     let setup = Setup { timeout: Duration::from_mins(2), ..setup_with(talkative(LINES), &variables) };
     let life = live(setup, 1);
     life.assert_unharmed();
-    let delivered = life.messages().iter().filter(|message| message.contains(" line of a function")).count();
-    assert_eq!(delivered, LINES, "{}", life.own_lines());
+    assert_lines(&life.intake, LINES, &life.own_lines());
     assert!(!life.own_lines().contains("dropped"), "{}", life.own_lines());
 }
 
@@ -203,6 +301,7 @@ fn a_full_batch_of_logs_leaves_at_once_whatever_the_strategy_is() {
         let life = end(sandbox, invocations);
         life.assert_unharmed();
         assert_eq!(count(&life.intake), LINES, "{strategy}\n{}", life.own_lines());
+        assert_lines(&life.intake, LINES, strategy);
     }
 }
 
@@ -357,8 +456,13 @@ fn logs_and_metrics_can_be_turned_off() {
     assert!(life.intake.logs().is_empty());
     assert_eq!(life.count("invocations"), 3);
     let life = live(setup_with(echo(), &[("DD_ENHANCED_METRICS", "false")]), 3);
-    assert_eq!(life.count("invocations"), 0);
     assert_eq!(life.count_messages("REPORT "), 3);
+    let enhanced = life.intake.delivered().into_iter().flat_map(|request| match request.payload {
+        Payload::Sketches(all) => all.into_iter().map(|sketch| sketch.metric).collect::<Vec<_>>(),
+        Payload::Series(all) => all.into_iter().map(|series| series.metric).collect(),
+        _ => Vec::new(),
+    });
+    assert_eq!(enhanced.collect::<Vec<_>>(), [""; 0], "of these, none is the customer's own");
 }
 
 #[test]

@@ -1,13 +1,23 @@
 //! API keys that AWS keeps, from a small stand-in for AWS in the sandbox's network.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
 
-use matrix::sandbox::{Function, Setup, setup::Initialization};
+use matrix::sandbox::{
+    Function, Sandbox, Setup,
+    function::{Answer, Call, Handler, InitError},
+    journal::What,
+    setup::{Initialization, Network},
+};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use crate::{
     stand_in::{EchoWithServers, Reply, Request, Server},
-    support::{Life, eventually, invoke_next, live, setup_with},
+    support::{self, Life, eventually, invoke_next, live, setup_with},
 };
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -182,8 +192,8 @@ fn a_sandbox_from_a_snapshot_asks_with_the_credentials_of_its_container() {
     assert_eq!(life.count_messages("REPORT "), 2, "{}", life.own_lines());
     assert!(life.intake.requests().iter().all(|request| request.api_key.as_deref() == Some(KEY)));
     let [call] = &aws.heard()[..] else { panic!("{:?}\n{}", aws.heard(), life.own_lines()) };
-    assert!(call.authorization.contains("Credential="), "{call:?}");
-    assert!(!call.authorization.contains("Credential=/"), "{call:?}");
+    assert!(call.authorization.contains("Credential=container-access-key-id/"), "{call:?}");
+    assert_eq!(call.token, "container-session-token");
 }
 
 #[test]
@@ -199,6 +209,75 @@ fn what_cannot_be_sent_yet_waits_until_the_key_is_known() {
     assert!(aws.heard().len() >= 4, "{:?}", aws.heard());
     let own = life.own_lines();
     assert!(own.contains("Error decrypting key: ssm: "), "{own}");
+}
+
+/// When something first happened in the sandbox.
+fn first_moment(sandbox: &Sandbox, is_it: impl Fn(&What) -> bool) -> OffsetDateTime {
+    sandbox.journal().iter().find(|entry| is_it(&entry.what)).unwrap().wall
+}
+
+/// AWS answers a second after it was asked, and no event ever comes.
+#[test]
+fn the_key_is_asked_for_after_the_first_next_and_not_waited_for() {
+    support::in_own_network(|| {
+        for initialization in [Initialization::OnDemand, Initialization::ProvisionedConcurrency] {
+            let answers = Arc::new(Mutex::new(Vec::new()));
+            let answered = answers.clone();
+            let aws = Aws::new(28_166, move |_, _| {
+                thread::sleep(Duration::from_secs(1));
+                answered.lock().unwrap().push(OffsetDateTime::now_utc());
+                Some((200, json!({"SecretString": KEY})))
+            });
+            aws.server.start();
+            let setup = aws.setup(&[("DD_API_KEY_SECRET_ARN", "s")]);
+            let setup = Setup { function: Function::null(), network: Network::Host, initialization, ..setup };
+            let sandbox = Sandbox::start(Setup { freeze: false, ..setup }).unwrap();
+            eventually("the key is asked for", || !aws.heard().is_empty());
+            let next = first_moment(&sandbox, |what| matches!(what, What::ExtensionNext { .. }));
+            let answers = answers.lock().unwrap().clone();
+            assert!(next < answers[0], "{initialization:?}: {next} came after {}", answers[0]);
+            let life = support::end(sandbox, Vec::new());
+            life.assert_orderly_end();
+            assert_eq!(aws.heard().len(), 1, "{}", life.own_lines());
+        }
+    });
+}
+
+/// A function that takes its time to be ready, which is longer than a question needs to be asked.
+struct SlowStart;
+
+impl Handler for SlowStart {
+    fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
+        thread::sleep(Duration::from_millis(500));
+        Ok(())
+    }
+
+    fn handle(&self, _: &Call<'_>) -> Answer {
+        Answer::Response(b"null".to_vec())
+    }
+}
+
+/// It would be old when the snapshot is restored.
+#[test]
+fn the_key_is_not_asked_for_before_the_snapshot() {
+    support::in_own_network(|| {
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let heard = calls.clone();
+        let aws = Aws::new(28_167, move |_, _| {
+            heard.lock().unwrap().push(OffsetDateTime::now_utc());
+            Some((200, json!({"SecretString": KEY})))
+        });
+        aws.server.start();
+        let setup = aws.setup(&[("DD_API_KEY_SECRET_ARN", "s")]);
+        let setup = Setup { function: Function::InProcess(Arc::new(SlowStart)), network: Network::Host, ..setup };
+        let sandbox = Sandbox::start(Setup { initialization: Initialization::SnapStart, ..setup }).unwrap();
+        let invocations = support::invoke(&sandbox, 0..1);
+        let restored = first_moment(&sandbox, |what| *what == What::RestoreStarted);
+        let life = support::end(sandbox, invocations);
+        life.assert_unharmed();
+        let calls = calls.lock().unwrap().clone();
+        assert!(!calls.is_empty() && calls.iter().all(|call| *call > restored), "{calls:?} and {restored}");
+    });
 }
 
 #[test]

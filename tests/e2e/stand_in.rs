@@ -94,7 +94,7 @@ impl Server {
     }
 
     /// Listens in the network of the calling thread.
-    fn start(&self) {
+    pub fn start(&self) {
         self.stop();
         let listener = TcpListener::bind(self.address).unwrap();
         let handle = listener.try_clone().unwrap();

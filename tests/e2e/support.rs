@@ -69,8 +69,7 @@ pub fn python_through(directory: &tempfile::TempDir, source: &str, handler: &str
 /// Runs a test whose sandboxes have the network of their host in a network of its own, so that no port of another test's or of the machine's is in its way.
 pub fn in_own_network(test: impl FnOnce() + Send) {
     if let Err(refused) = matrix::sandbox::in_own_network(test) {
-        assert!(!isolation::is_required(), "no network of its own: {refused}");
-        eprintln!("not tested: this machine gives a test no network of its own: {refused}");
+        isolation::skip(&format!("this machine gives a test no network of its own: {refused}"));
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
         certificates::{Authority, Identity},
         serve,
     },
+    stand_in::{Reply, Server},
     support::{Life, echo, live, setup_with},
 };
 
@@ -25,10 +26,13 @@ struct Served {
     port: u16,
     config: ServerConfig,
     journal: Journal,
+    /// Another server.
+    beside: Option<Arc<Server>>,
 }
 
 impl Handler for Served {
     fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
+        self.beside.iter().for_each(|server| server.start());
         serve(self.port, self.config.clone(), &self.journal);
         Ok(())
     }
@@ -46,7 +50,8 @@ fn life(port: u16, identity: Identity, variables: &[(&str, &Path)]) -> (Life, us
 
 /// A life of one invocation beside a server that offers these protocols, and what the server saw of it.
 fn life_with(port: u16, identity: Identity, protocols: &[&str], variables: &[(&str, &Path)]) -> (Life, Journal) {
-    let served = Arc::new(Served { port, config: identity.config(protocols), journal: Journal::default() });
+    let served =
+        Arc::new(Served { port, config: identity.config(protocols), journal: Journal::default(), beside: None });
     let url = format!("https://localhost:{port}");
     let files = variables.iter().map(|(name, path)| (*name, path.to_str().unwrap()));
     let own = [("DD_LOGS_CONFIG_LOGS_DD_URL", url.as_str()), ("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
@@ -88,6 +93,36 @@ fn a_certificate_that_vouches_for_itself_is_trusted_if_it_is_named() {
     let file = identity.save(directory.path());
     let (life, agreed) = life(28_143, identity, &[(OWN, &file)]);
     assert!(agreed > 0, "{}", life.own_lines());
+}
+
+/// What is set for Datadog's intakes is none of AWS's business, unless a certificate is named.
+#[test]
+fn aws_is_always_authenticated_and_never_reached_through_datadogs_proxy() {
+    let authority = Authority::new("Own");
+    let directory = tempfile::tempdir().unwrap();
+    let file = authority.save(directory.path());
+    let proxy = Arc::new(Server::new("127.0.0.1:28152", |_, _| Reply::new(502, &[], "")));
+    for (port, own, is_trusted) in [(28_150, "", false), (28_151, file.to_str().unwrap(), true)] {
+        let config = authority.issue("localhost").config(&["http/1.1"]);
+        let served = Arc::new(Served { port, config, journal: Journal::default(), beside: Some(proxy.clone()) });
+        let url = format!("https://localhost:{port}");
+        let variables = [
+            ("DD_API_KEY", ""),
+            ("DD_API_KEY_SECRET_ARN", "s"),
+            ("AWS_ENDPOINT_URL", url.as_str()),
+            ("DD_SKIP_SSL_VALIDATION", "true"),
+            ("DD_PROXY_HTTPS", "http://127.0.0.1:28152"),
+            (OWN, own),
+        ];
+        let life = live(setup_with(Function::InProcess(served.clone()), &variables), 2);
+        life.assert_unharmed();
+        let lines = life.own_lines();
+        assert_eq!(served.journal.requests().iter().any(|request| request.path == "/"), is_trusted, "{lines}");
+        let refused = lines.contains("secretsmanager: ") && lines.contains("invalid peer certificate: UnknownIssuer");
+        assert_eq!(refused, !is_trusted, "{lines}");
+        let target = format!("localhost:{port}");
+        assert!(proxy.requests().iter().all(|request| request.path != target), "{:?}", proxy.requests());
+    }
 }
 
 /// Both ends agree on HTTP/2 in the handshake, and it is spoken: what was sent can be read there.

@@ -4,6 +4,57 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bottlecap::config::{self, Config, Loaded};
 
+/// The fields that each setting is about, with the group that they are in.
+#[rustfmt::skip]
+const FIELDS: [(&str, &[&str]); 46] = [
+    ("DD_ORG_UUID", &[".secret"]),
+    ("DD_KMS_API_KEY", &[".secret"]),
+    ("DD_API_KEY_SECRET_ARN", &[".secret"]),
+    ("DD_API_KEY_SSM_ARN", &[".secret"]),
+    ("DD_API_KEY_SECRET_RELOAD_INTERVAL", &[".secret_reload"]),
+    ("AWS_ENDPOINT_URL", &["aws.url"]),
+    ("AWS_ENDPOINT_URL_KMS", &["aws.kms_url"]),
+    ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &["aws.secrets_manager_url"]),
+    ("AWS_ENDPOINT_URL_SSM", &["aws.ssm_url"]),
+    ("DD_SITE", &[".site", "logs.url", "metrics.url"]),
+    ("DD_LOG_LEVEL", &[".log_level"]),
+    ("DD_FLUSH_TIMEOUT", &[".flush_timeout", "http.timeout"]),
+    ("DD_SERVERLESS_FLUSH_STRATEGY", &[".flush_strategy"]),
+    ("DD_COMPRESSION_LEVEL", &["logs.compression", "metrics.compression_level"]),
+    ("DD_ENV", &[".env"]),
+    ("DD_SERVICE", &[".service"]),
+    ("DD_VERSION", &[".version"]),
+    ("DD_TAGS", &[".tags"]),
+    ("DD_PROXY_HTTPS", &["http.proxy"]),
+    ("DD_PROXY_NO_PROXY", &["http.no_proxy"]),
+    ("HTTPS_PROXY", &["aws.proxy", "http.proxy"]),
+    ("NO_PROXY", &["aws.no_proxy", "http.no_proxy"]),
+    ("DD_HTTP_PROTOCOL", &["http.protocol"]),
+    ("DD_TLS_CERT_FILE", &["http.tls_cert_file"]),
+    ("DD_LAMBDA_FIPS_MODE", &[".fips_mode"]),
+    ("DD_SKIP_SSL_VALIDATION", &["http.skip_ssl_validation"]),
+    ("DD_SERVERLESS_LOGS_ENABLED", &["logs.enabled"]),
+    ("DD_LOGS_ENABLED", &["logs.enabled"]),
+    ("DD_LOGS_CONFIG_LOGS_DD_URL", &["logs.url"]),
+    ("DD_LOGS_CONFIG_PROCESSING_RULES", &["logs.rules"]),
+    ("DD_LOGS_CONFIG_USE_COMPRESSION", &["logs.compression"]),
+    ("DD_LOGS_CONFIG_COMPRESSION_LEVEL", &["logs.compression"]),
+    ("DD_LOGS_CONFIG_ADDITIONAL_ENDPOINTS", &["logs.additional_endpoints"]),
+    ("DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED", &["logs.enabled", "logs.worker"]),
+    ("DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL", &["logs.worker"]),
+    ("DD_ENHANCED_METRICS", &["metrics.enhanced"]),
+    ("DD_LAMBDA_PROC_ENHANCED_METRICS", &["metrics.usage"]),
+    ("DD_METRICS_CONFIG_COMPRESSION_LEVEL", &["metrics.compression_level"]),
+    ("DD_DD_URL", &["metrics.url"]),
+    ("DD_URL", &["metrics.url"]),
+    ("DD_ADDITIONAL_ENDPOINTS", &["metrics.additional_endpoints"]),
+    ("DD_LAMBDA_CUSTOMER_METRICS_EXCLUDE_TAGS", &["metrics.excluded_tags"]),
+    ("DD_STATSD_METRIC_NAMESPACE", &["dogstatsd.namespace"]),
+    ("DD_DOGSTATSD_SO_RCVBUF", &["dogstatsd.receive_buffer"]),
+    ("DD_DOGSTATSD_BUFFER_SIZE", &["dogstatsd.buffer_size"]),
+    ("DD_DOGSTATSD_QUEUE_SIZE", &["dogstatsd.queue_size"]),
+];
+
 /// A row of the table in `docs/configuration.md`, and what its setting means beside the examples of all others.
 pub struct Setting {
     pub name: &'static str,
@@ -24,14 +75,20 @@ pub fn documented() -> Vec<Setting> {
         (plain(cells[0]), plain(cells[4]).replace("\\|", "|"))
     });
     let examples: Vec<_> = examples.filter(|(name, _)| *name != "DD_API_KEY").collect();
+    assert_eq!(examples.len(), FIELDS.len());
     let mut settings: Vec<_> = examples.into_iter().map(|(name, example)| Setting::new(name, example)).collect();
     for index in 0..settings.len() {
         let example = settings[index].example.clone();
         let absent = load(&settings, index, None);
         // Some settings count only beside others, and some only without.
-        let mut about = changed(&absent.config, &load(&settings, index, Some(&example)).config);
-        about.extend(changed(&Config::default(), &config::load([(settings[index].name, &*example)], None).config));
-        settings[index] = Setting { absent, about, ..Setting::new(settings[index].name, example) };
+        let mut shown = changed(&absent.config, &load(&settings, index, Some(&example)).config);
+        shown.extend(changed(&Config::default(), &config::load([(settings[index].name, &*example)], None).config));
+        let name = settings[index].name;
+        let about =
+            FIELDS.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("what is {name} about?")).1;
+        let about = about.iter().map(|field| (*field).to_owned()).collect();
+        assert_eq!(shown, about, "{name}={example}");
+        settings[index] = Setting { absent, about, ..Setting::new(name, example) };
     }
     settings
 }

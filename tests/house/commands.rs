@@ -13,7 +13,7 @@ const OTHERS: [&str; 5] = ["cosign ", "docker ", "gh ", "openssl ", "podman "];
 /// Commands in blocks that `ci/test` does not run, and scripts that do not exist.
 pub fn not_run(tree: &Tree) -> Vec<Complaint> {
     let ci = tree.files.iter().find(|file| file.path == CI);
-    let run: Vec<&str> = ci.iter().flat_map(|file| file.text.lines()).map(plain).collect();
+    let run: Vec<&str> = ci.iter().flat_map(|file| run_lines(&file.text)).map(plain).collect();
     let mut complaints = Vec::new();
     for (file, line, command) in pages(tree).flat_map(commands) {
         let is_run =
@@ -32,8 +32,11 @@ pub fn not_run(tree: &Tree) -> Vec<Complaint> {
 /// Commands of others that `ci/test` does not try, where nothing says that they are examples.
 pub fn not_marked(tree: &Tree) -> Vec<Complaint> {
     let ci = tree.files.iter().find(|file| file.path == CI);
-    let tried: Vec<&str> =
-        ci.iter().flat_map(|file| file.text.lines()).filter_map(|line| line.trim().strip_prefix("ci/aws ")).collect();
+    let tried: Vec<&str> = ci
+        .iter()
+        .flat_map(|file| run_lines(&file.text))
+        .filter_map(|line| line.trim().strip_prefix("ci/aws "))
+        .collect();
     let mut complaints = Vec::new();
     for page in pages(tree) {
         let is_tried = tried.iter().any(|line| line.split(' ').any(|path| path == page.path));
@@ -53,6 +56,14 @@ pub fn not_marked(tree: &Tree) -> Vec<Complaint> {
     complaints
 }
 
+/// Fences: the commands of a block are found by their indentation.
+pub fn fenced(tree: &Tree) -> Vec<Complaint> {
+    let fence = |line: &str| ["```", "~~~"].iter().any(|fence| line.trim_start().starts_with(fence));
+    let lines = pages(tree).flat_map(|page| page.text.lines().enumerate().map(move |(at, line)| (page, at + 1, line)));
+    let fences = lines.filter(|(_, _, line)| fence(line));
+    fences.map(|(page, at, _)| Complaint::new(page, at, "its commands are not looked at: indent the block")).collect()
+}
+
 /// How many commands there are.
 pub fn count(tree: &Tree) -> usize {
     pages(tree).flat_map(commands).count()
@@ -68,13 +79,45 @@ fn pages(tree: &Tree) -> impl Iterator<Item = &File> {
 /// The commands of a page's indented blocks, with their lines.
 fn commands(page: &File) -> impl Iterator<Item = (&File, usize, &str)> {
     page.text.lines().enumerate().filter_map(move |(at, line)| {
-        let command = line.strip_prefix("    ")?.trim();
+        let command = plain(line.strip_prefix("    ")?);
         ["cargo ", "ci/"].iter().any(|start| command.starts_with(start)).then_some((page, at + 1, command))
     })
 }
 
-/// A line of the script without the privileges that it may ask for.
+/// How the block begins that only `ci/test --full` runs.
+const FULL: &str = "if ((${#full[@]} > 0)); then";
+
+/// The lines of a script that it executes in any case, or with `--full`: none of a function, of a condition or of a text.
+fn run_lines(script: &str) -> Vec<&str> {
+    let (mut lines, mut text_end, mut is_full) = (Vec::new(), None, false);
+    for line in script.lines() {
+        if text_end.is_some() {
+            text_end = text_end.filter(|end| line.trim() != *end);
+            continue;
+        }
+        text_end = line
+            .split_once("<<")
+            .filter(|(_, word)| !word.starts_with('<'))
+            .map(|(_, word)| word.trim_matches(['-', '\'', '"', ' ']));
+        is_full = if is_full { line != "fi" } else { line == FULL };
+        let indent = line.len() - line.trim_start().len();
+        if indent == 0 || (is_full && indent == 4) {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+/// A command without a prompt, variables and the privileges that it may ask for.
 fn plain(line: &str) -> &str {
-    let line = line.trim();
-    line.strip_prefix("as_root ").unwrap_or(line)
+    let mut line = line.trim();
+    while let Some((first, rest)) = line.split_once(' ') {
+        let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        let is_variable = first.split_once('=').is_some_and(|(name, _)| is_name(name));
+        if !is_variable && !["$", "sudo", "as_root", "env"].contains(&first) {
+            break;
+        }
+        line = rest.trim_start();
+    }
+    line
 }

@@ -4,8 +4,14 @@ use std::collections::HashMap;
 
 use crate::tree::{File, Tree};
 
-/// The declarations from a crate root to a file, each with the lines of its attributes.
-pub type Chain = Vec<Vec<String>>;
+/// The way from a crate root to a file.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// The file of the crate root.
+    pub root: String,
+    /// The attributes of each declaration.
+    pub attributes: Vec<Vec<String>>,
+}
 
 /// A chain is not longer than this; a longer one is a circle.
 const MAX_DEPTH: usize = 12;
@@ -43,13 +49,13 @@ impl Declarations {
 
     fn chains_within(&self, path: &str, depth: usize) -> Vec<Chain> {
         if is_root(path) {
-            return vec![Chain::new()];
+            return vec![Chain { root: path.to_owned(), attributes: Vec::new() }];
         }
         let Some(depth) = depth.checked_sub(1) else { return Vec::new() };
         let mut chains = Vec::new();
         for declaration in self.by_target.get(path).into_iter().flatten() {
             for mut chain in self.chains_within(&declaration.path, depth) {
-                chain.push(declaration.attributes.clone());
+                chain.attributes.push(declaration.attributes.clone());
                 chains.push(chain);
             }
         }
@@ -123,10 +129,18 @@ fn resolved(folder: &str, relative: &str) -> String {
     parts.join("/")
 }
 
-/// The lines of attributes that end these lines.
+/// The attributes that end these lines, each as one line.
 pub fn attributes_above<'l>(lines: impl DoubleEndedIterator<Item = &'l str>) -> Vec<String> {
     let above = lines.rev().take_while(|line| !line.is_empty() && !line.ends_with(['}', '{', ';']));
-    above.filter(|line| line.starts_with("#[") || !line.starts_with(['/', '#'])).map(str::to_owned).collect()
+    let above = above.filter(|line| line.starts_with("#[") || !line.starts_with(['/', '#']));
+    let (mut attributes, mut rest) = (Vec::new(), String::new());
+    for line in above {
+        rest.insert_str(0, line);
+        if line.starts_with("#[") {
+            attributes.push(std::mem::take(&mut rest));
+        }
+    }
+    attributes
 }
 
 #[test]
@@ -140,8 +154,10 @@ fn chains_lead_from_crate_roots_to_files() {
         .with("tests/e2e/one.rs", "#[path = \"../common/two.rs\"]\nmod two;\n");
     let declarations = Declarations::of(&tree);
     let chains = |path: &str| declarations.chains(path);
-    let attributes = |path: &str| -> Vec<String> { chains(path).into_iter().flatten().flatten().collect() };
-    assert_eq!(chains("src/a/b/c.rs"), [vec![Vec::<String>::new(); 3]]);
+    let attributes =
+        |path: &str| -> Vec<String> { chains(path).into_iter().flat_map(|chain| chain.attributes).flatten().collect() };
+    let chain = Chain { root: "src/lib.rs".to_owned(), attributes: vec![Vec::new(); 3] };
+    assert_eq!(chains("src/a/b/c.rs"), [chain]);
     assert_eq!(attributes("src/a/b/c/d.rs"), ["#[cfg(y)]"]);
     assert_eq!(attributes("src/gated.rs"), ["#[cfg(x)]"]);
     assert_eq!(attributes("src/a_tests.rs"), ["#[path = \"a_tests.rs\"]", "#[cfg(test)]"]);

@@ -7,14 +7,22 @@ use proc_macro2::{Delimiter, TokenTree};
 use crate::tokens;
 use crate::tree::{File, Tree};
 
-/// The paths of the files below `src/` that only exist for tests: a `#[cfg(test)] mod name;` declares them, or a file that is one of them.
+/// The paths of the files below `src/` that only exist for tests: a `#[cfg(test)] mod name;` declares them, or a file that is one of them, and nothing else does.
 pub fn test_files(tree: &Tree) -> BTreeSet<String> {
     let declarations: Vec<Declaration> = tree.rust("src/").flat_map(declarations).collect();
-    let mut found = BTreeSet::new();
+    let tests = declared(&declarations, BTreeSet::new(), true);
+    let roots = tree.rust("src/").map(|file| file.path.clone());
+    let roots = roots.filter(|path| !declarations.iter().any(|declaration| declaration.files.contains(path)));
+    let program = declared(&declarations, roots.collect(), false);
+    tests.difference(&program).cloned().collect()
+}
+
+/// The files that these declare, and those that are declared there; with every declaration for tests, or without any.
+fn declared(declarations: &[Declaration<'_>], mut found: BTreeSet<String>, for_tests: bool) -> BTreeSet<String> {
     loop {
         let before = found.len();
-        for declaration in &declarations {
-            if declaration.for_tests || found.contains(declaration.by) {
+        for declaration in declarations.iter().filter(|declaration| for_tests || !declaration.for_tests) {
+            if (for_tests && declaration.for_tests) || found.contains(declaration.by) {
                 found.extend(declaration.files.iter().cloned());
             }
         }

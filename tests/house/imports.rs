@@ -1,4 +1,4 @@
-//! Which top-level module of `src/` may use which, and what the pure ones must not know at all.
+//! Which top-level module of `src/` may use which.
 
 use std::collections::BTreeSet;
 
@@ -32,31 +32,6 @@ const TABLE: &[Row] = &[
     Row { module: "start", may_use: &["*"] },
 ];
 
-/// Modules that turn values into values: time, sockets and files come in from the edges.
-const PURE: [&str; 2] = ["process", "aggregate"];
-
-const IMPURE: &[&[&str]] = &[
-    &["tokio"],
-    &["reqwest"],
-    &["rand"],
-    &["std", "net"],
-    &["std", "fs"],
-    &["std", "env"],
-    &["std", "thread"],
-    &["std", "process"],
-    &["std", "*"],
-    &["Instant", "now"],
-    &["Instant", "elapsed"],
-    &["SystemTime", "now"],
-    &["SystemTime", "elapsed"],
-    &["OffsetDateTime", "now_utc"],
-    &["OffsetDateTime", "now_local"],
-    &["UtcDateTime", "now"],
-];
-
-/// A method that reads the clock, whatever it is called on.
-const ELAPSED: &str = "elapsed";
-
 pub fn table(tree: &Tree) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     let names: BTreeSet<&str> = modules(tree).map(|(_, module)| module).collect();
@@ -69,33 +44,11 @@ pub fn table(tree: &Tree) -> Vec<Complaint> {
             let known = import.path == "*" || names.contains(top(&import.path));
             if known && !row.allows(&import.path) {
                 complaints.push(Complaint::new(file, import.line, format!("`{module}` may not use `{}`", import.path)));
+            } else if known && import.is_public && top(&import.path) != module {
+                let what = format!("`{module}` hands on `{}` to modules that may not use it", import.path);
+                complaints.push(Complaint::new(file, import.line, what));
             }
         }
-    }
-    complaints
-}
-
-pub fn purity(tree: &Tree) -> Vec<Complaint> {
-    let mut complaints = Vec::new();
-    for (file, module) in modules(tree).filter(|(_, module)| PURE.contains(module)) {
-        visit(&tokens::of(file), 0, &mut |tokens, at, _| {
-            if !matches!(tokens[at], TokenTree::Ident(_)) {
-                return;
-            }
-            let is_method = tokens::is_punct(before(tokens, at, 1), '.');
-            if is_method && tokens::is_ident(tokens.get(at), ELAPSED) {
-                let what = format!("`{module}` may not ask how much time has `{ELAPSED}`");
-                complaints.push(Complaint::new(file, tokens::line(&tokens[at]), what));
-            }
-            for path in tokens::paths(tokens, at, 2) {
-                let starts_path =
-                    |names: &&&[&str]| names.iter().enumerate().all(|(i, name)| path.get(i).is_some_and(|p| p == name));
-                if let Some(names) = IMPURE.iter().find(starts_path) {
-                    let what = format!("`{module}` may not use `{}`", names.join("::"));
-                    complaints.push(Complaint::new(file, tokens::line(&tokens[at]), what));
-                }
-            }
-        });
     }
     complaints
 }
@@ -113,7 +66,7 @@ impl Row {
 
 /// The files of each top-level module. The crate's roots belong to none, and neither do files of tests, which may
 /// reach across to set a scene.
-fn modules(tree: &Tree) -> impl Iterator<Item = (&File, &str)> {
+pub fn modules(tree: &Tree) -> impl Iterator<Item = (&File, &str)> {
     let tests = exempt::test_files(tree);
     tree.rust("src/").filter_map(move |file| {
         let path = file.path.strip_prefix("src/")?.strip_suffix(".rs")?;
@@ -132,6 +85,8 @@ fn top(path: &str) -> &str {
 
 struct Import {
     line: usize,
+    /// Whether others can import it from here.
+    is_public: bool,
     /// At most two names from the crate's root.
     path: String,
 }
@@ -144,15 +99,27 @@ fn imports(file: &File) -> Vec<Import> {
     let mut imports = Vec::new();
     visit(&tokens::of(file), 0, &mut |tokens, at, inline_modules| {
         // Only the first name of a path says where it starts.
-        if at > 0 && tokens::is_punct(tokens.get(at - 1), ':') {
+        if tokens::continues_path(tokens, at) {
             return;
         }
         let Some(start) = root_ends(tokens, at, depth_of_file + inline_modules) else { return };
+        let is_public = is_handed_on(tokens, at);
         for path in tokens::paths(tokens, start, 2).into_iter().filter(|path| !path.is_empty()) {
-            imports.push(Import { line: tokens::line(&tokens[at]), path: path.join("::") });
+            imports.push(Import { line: tokens::line(&tokens[at]), is_public, path: path.join("::") });
         }
     });
     imports
+}
+
+/// Whether the path at `at` is that of `pub use` or of `pub type … =`.
+fn is_handed_on(tokens: &[TokenTree], at: usize) -> bool {
+    let is_end = |token: &TokenTree| {
+        tokens::is_punct(Some(token), ';') || tokens::group(Some(token), Delimiter::Brace).is_some()
+    };
+    let item = tokens[..at].rsplit(is_end).next().unwrap_or_default();
+    let has = |word: &str| item.iter().any(|token| tokens::is_ident(Some(token), word));
+    let is_alias = has("type") && tokens::is_punct(before(tokens, at, 1), '=');
+    has("pub") && (has("use") || is_alias)
 }
 
 /// Where the first name after the crate's root is, if the path at `at` goes there.
@@ -172,26 +139,33 @@ fn root_ends(tokens: &[TokenTree], at: usize, depth: usize) -> Option<usize> {
     (supers > 0 && supers >= depth).then_some(next)
 }
 
-/// Shows every token outside of `#[cfg(test)]` items, with its neighbours and the number of inline modules around it.
-fn visit(tokens: &[TokenTree], inline_modules: usize, see: &mut impl FnMut(&[TokenTree], usize, usize)) {
-    let mut in_test = false;
+/// Shows every token outside of what is `#[cfg(test)]`, with its neighbours and the number of inline modules around it.
+pub fn visit(tokens: &[TokenTree], inline_modules: usize, see: &mut impl FnMut(&[TokenTree], usize, usize)) {
+    // While in what is for tests alone, how many angle brackets are open.
+    let mut in_test: Option<usize> = None;
     for (at, token) in tokens.iter().enumerate() {
         let body = tokens::group(Some(token), Delimiter::Brace);
-        if in_test {
-            // An item ends with its body, or with a semicolon if it has none.
-            in_test = body.is_none() && !tokens::is_punct(Some(token), ';');
+        if let Some(angles) = in_test {
+            let is = |sign| tokens::is_punct(Some(token), sign);
+            let is_arrow = ['-', '='].iter().any(|sign| tokens::is_punct(before(tokens, at, 1), *sign));
+            let angles = angles + usize::from(is('<'));
+            let angles = angles.saturating_sub(usize::from(is('>') && !is_arrow));
+            // An item ends with its body, or with a semicolon if it has none; a field, a variant, an arm or an argument with a comma.
+            let ends = body.is_some() || is(';') || (is(',') && angles == 0);
+            in_test = (!ends).then_some(angles);
             continue;
         }
         see(tokens, at, inline_modules);
         if let TokenTree::Group(group) = token {
             let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-            in_test = tokens::is_punct(before(tokens, at, 1), '#') && tokens::is_cfg_test(&inner);
+            let is_attribute = tokens::is_punct(before(tokens, at, 1), '#');
+            in_test = (is_attribute && tokens::is_cfg_test(&inner)).then_some(0);
             let is_module = body.is_some() && tokens::is_ident(before(tokens, at, 2), "mod");
             visit(&inner, inline_modules + usize::from(is_module), see);
         }
     }
 }
 
-fn before(tokens: &[TokenTree], at: usize, by: usize) -> Option<&TokenTree> {
+pub fn before(tokens: &[TokenTree], at: usize, by: usize) -> Option<&TokenTree> {
     tokens.get(at.checked_sub(by)?)
 }

@@ -1,10 +1,14 @@
 //! The rules of `docs/parity.md`: rows are numbered without gaps, and every row names tests that exist and run, or gives the reason why there is none.
 
 use crate::declarations::{Chain, Declarations, attributes_above, file_attributes};
+use crate::targets;
 use crate::tree::{Complaint, File, Tree};
 
 /// The page with the rows.
 pub const PAGE: &str = "docs/parity.md";
+
+/// The last row of what it does, and of what we do better. Nothing that was proven once is given up without a change here.
+pub const LAST: [u32; 2] = [121, 48];
 
 /// Breaches of the rules, each with the line of its row.
 pub fn unproven(tree: &Tree) -> Vec<Complaint> {
@@ -12,7 +16,7 @@ pub fn unproven(tree: &Tree) -> Vec<Complaint> {
         return vec![Complaint { path: PAGE.to_owned(), line: 1, what: "there is no such page".to_owned() }];
     };
     let declarations = Declarations::of(tree);
-    let mut complaints = Vec::new();
+    let mut complaints = odd_lines(page);
     let mut last = [0, 0];
     for (line, cells) in numbered_lines(page) {
         let mut complain = |what: String| complaints.push(Complaint::new(page, line, what));
@@ -35,9 +39,24 @@ pub fn unproven(tree: &Tree) -> Vec<Complaint> {
     complaints
 }
 
-/// The number of rows.
-pub fn count(tree: &Tree) -> usize {
-    tree.files.iter().filter(|file| file.path == PAGE).flat_map(numbered_lines).count()
+/// The numbers of the last rows.
+pub fn last_numbers(tree: &Tree) -> [u32; 2] {
+    let mut last = [0, 0];
+    for (_, cells) in tree.files.iter().filter(|file| file.path == PAGE).flat_map(numbered_lines) {
+        if let Some(row) = Row::of(&cells) {
+            last[usize::from(row.is_defect)] = row.number;
+        }
+    }
+    last
+}
+
+/// Lines that look like a part of a table and are none: what stands in them is checked by nobody.
+fn odd_lines(page: &File) -> Vec<Complaint> {
+    let rows: Vec<usize> = numbered_lines(page).map(|(line, _)| line).collect();
+    let is_plain = |line: &str| line.starts_with("| # |") || line.chars().all(|c| matches!(c, '|' | '-'));
+    let lines = page.text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
+    let odd = lines.filter(|(at, line)| line.starts_with('|') && !is_plain(line) && !rows.contains(at));
+    odd.map(|(at, _)| Complaint::new(page, at, "a line of a table that is no row")).collect()
 }
 
 struct Row<'t> {
@@ -90,21 +109,25 @@ fn fault(tree: &Tree, declarations: &Declarations, proof: &str) -> Option<String
             if let Some(condition) = attributes.iter().find(|line| is_condition(line)) {
                 return Some(format!("the test {proof} is left out of some builds: {condition}"));
             }
-            undeclared(declarations, proof)
+            undeclared(tree, declarations, proof)
         }
         None => Some(format!("there is no test {proof}")),
     }
 }
 
 /// What is wrong with the declarations of a proof's file, if anything. One way without conditions is enough.
-fn undeclared(declarations: &Declarations, proof: &str) -> Option<String> {
+fn undeclared(tree: &Tree, declarations: &Declarations, proof: &str) -> Option<String> {
     let (path, _) = proof.split_once("::")?;
     let chains = declarations.chains(path);
     if chains.is_empty() {
         return Some(format!("no `mod` declares the file of the test {proof}"));
     }
-    let is_conditional = |chain: &Chain| chain.iter().flatten().any(|line| is_condition(line));
-    chains.iter().all(is_conditional).then(|| format!("the file of the test {proof} is left out of some builds"))
+    let is_conditional = |chain: &Chain| chain.attributes.iter().flatten().any(|line| is_condition(line));
+    if chains.iter().all(is_conditional) {
+        return Some(format!("the file of the test {proof} is left out of some builds"));
+    }
+    let mut roots = chains.iter().filter(|chain| !is_conditional(chain)).map(|chain| &*chain.root);
+    roots.all(|root| targets::is_untested(tree, root)).then(|| format!("the target of the test {proof} is not tested"))
 }
 
 fn is_condition(attribute: &str) -> bool {
@@ -142,6 +165,7 @@ fn indent_of(line: &str) -> usize {
 
 const TESTS: &str = "#[test]\nfn proven() {}\n\n/// Slow.\n#[test]\n#[ignore = \"slow\"]\nfn ignored() {}\n\n\
                      #[cfg_attr(miri, ignore)]\n#[tokio::test]\nasync fn ignored_sometimes() {}\n\n\
+                     #[cfg_attr(\n    all(miri, unix),\n    ignore\n)]\n#[test]\nfn ignored_on_lines() {}\n\n\
                      // What others ignore.\n#[tokio::test(start_paused = true)]\nasync fn paused() {}\n\nfn helper() {}\n";
 
 /// The lines complained about in a page with these rows.
@@ -157,7 +181,7 @@ fn parity_rows_with_running_tests_or_reasons_pass() {
 
 #[test]
 fn parity_refuses_ignored_tests() {
-    for ignored in ["ignored", "ignored_sometimes"] {
+    for ignored in ["ignored", "ignored_sometimes", "ignored_on_lines"] {
         assert_eq!(found(&format!("| 1 | a | `tests/a.rs::{ignored}` | |")), [1], "{ignored}");
     }
     assert_eq!(found("| 1 | a | `tests/a.rs::proven`, `tests/a.rs::ignored` | |"), [1]);
@@ -221,6 +245,47 @@ fn parity_refuses_empty_reasons() {
     for reason in ["", " ", "-", "–", "?", "none", "`x`", "— —"] {
         assert_eq!(found(&format!("| 1 | a | | {reason} |")), [1], "{reason:?}");
     }
+}
+
+#[test]
+fn parity_refuses_lines_of_tables_that_are_no_rows() {
+    let page = |last: &str| {
+        found(&format!("| # | what | tests | otherwise |\n|---|---|---|---|\n| 1 | a | | comes later |\n{last}"))
+    };
+    assert_eq!(page(""), [0; 0]);
+    for odd in [
+        "| 2 | b | | comes later",
+        "| 1a | b | | comes later |",
+        "|  | b | | comes later |",
+        "  | 2 | b | | comes later |",
+    ] {
+        assert_eq!(page(odd), [4], "{odd}");
+    }
+}
+
+#[test]
+fn parity_knows_the_numbers_of_the_last_rows() {
+    let tree =
+        Tree::default().with(PAGE, "| 1 | a | | comes later |\n| 2 | b | | comes later |\n| D1 | c | | comes later |");
+    assert_eq!(last_numbers(&tree), [2, 1]);
+}
+
+#[test]
+fn parity_refuses_tests_of_targets_that_are_not_tested() {
+    let found = |path: &str, manifest: &str| {
+        let tree = Tree::default().with("Cargo.toml", manifest).with(path, "#[test]\nfn proven() {}\n");
+        unproven(&tree.with(PAGE, &format!("| 1 | a | `{path}::proven` | |"))).len()
+    };
+    assert_eq!(found("src/bin/b.rs", ""), 0);
+    assert_eq!(found("tests/t.rs", "[[test]]\nname = \"other\"\ntest = false\n"), 0);
+    for untested in ["test = false", "required-features = [\"x\"]"] {
+        assert_eq!(found("src/bin/b.rs", &format!("[[bin]]\nname = \"x\"\npath = \"src/bin/b.rs\"\n{untested}\n")), 1);
+        assert_eq!(found("src/bin/b.rs", &format!("[[bin]]\nname = \"b\"\n{untested}\n\n[profile.dev]\n")), 1);
+        assert_eq!(found("tests/t/main.rs", &format!("[[test]]\nname = \"t\"\n{untested}\n")), 1);
+        assert_eq!(found("src/lib.rs", &format!("[lib]\n{untested}\n")), 1);
+    }
+    assert_eq!(found("benches/b.rs", ""), 1, "cargo test runs none");
+    assert_eq!(found("examples/e.rs", ""), 1);
 }
 
 #[test]

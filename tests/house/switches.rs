@@ -2,6 +2,7 @@
 
 use proc_macro2::{Delimiter, TokenTree};
 
+use crate::conditions::{self, Condition};
 use crate::tokens;
 use crate::tree::{Complaint, File, Tree};
 
@@ -12,15 +13,35 @@ pub fn homes(tree: &Tree) -> Vec<Complaint> {
     for file in tree.rust("src/").filter(|file| file.path != HOME) {
         let mut uses = Vec::new();
         collect(&tokens::of(file), &mut uses);
-        // A precedence between features negates some of them in both conditions.
-        let modules = || uses.iter().filter(|found| found.on == On::Module);
-        let is_pair = modules().count() >= 2 && modules().any(|found| found.negated);
-        let may_choose = file.path.ends_with("/mod.rs") && is_pair;
-        for found in uses.iter().filter(|found| !may_choose || found.on == On::Other) {
+        let chosen = if file.path.ends_with("/mod.rs") { chosen(&uses) } else { Vec::new() };
+        let is_permitted = |found: &&Use| match found.on {
+            On::Module => chosen.iter().any(|module| std::ptr::eq(*module, *found)),
+            On::Import => chosen.iter().any(|module| module.condition == found.condition),
+            On::Other => false,
+        };
+        for found in uses.iter().filter(|found| !is_permitted(found)) {
             complaints.push(complaint(file, found));
         }
     }
     complaints
+}
+
+/// Modules in groups of at least two, of which one, and one only, is there whatever features are on. No module is in two groups.
+fn chosen(uses: &[Use]) -> Vec<&Use> {
+    let modules: Vec<&Use> = uses.iter().filter(|found| found.on == On::Module).collect();
+    let mut chosen = 0;
+    // Each bit stands for a module; a file with more than this many is complained about.
+    for group in 1..1_u32 << modules.len().min(12) {
+        let conditions: Vec<_> = members(&modules, group).map(|module| &module.condition).collect();
+        if group & chosen == 0 && conditions.len() >= 2 && conditions::are_alternatives(&conditions) {
+            chosen |= group;
+        }
+    }
+    members(&modules, chosen).collect()
+}
+
+fn members<'u>(modules: &[&'u Use], group: u32) -> impl Iterator<Item = &'u Use> {
+    modules.iter().take(12).enumerate().filter(move |(at, _)| group & (1 << at) != 0).map(|(_, module)| *module)
 }
 
 fn complaint(file: &File, found: &Use) -> Complaint {
@@ -32,7 +53,7 @@ fn complaint(file: &File, found: &Use) -> Complaint {
 struct Use {
     line: usize,
     on: On,
-    negated: bool,
+    condition: Condition,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,9 +76,8 @@ fn collect(tokens: &[TokenTree], uses: &mut Vec<Use>) {
         let attribute = condition(&inner, 0).filter(|_| is_attribute);
         if let Some(condition) = attribute {
             if tokens::mentions(&condition, "feature") {
-                let negated = tokens::mentions(&condition, "not");
                 let on = if is_inner { On::Other } else { item_after(tokens, at + 1) };
-                uses.push(Use { line: tokens::line(token), on, negated });
+                uses.push(Use { line: tokens::line(token), on, condition: Condition::of(&condition) });
             }
         } else {
             collect(&inner, uses);
@@ -66,8 +86,9 @@ fn collect(tokens: &[TokenTree], uses: &mut Vec<Use>) {
     for at in 0..tokens.len() {
         let is_macro = tokens::is_ident(tokens.get(at), "cfg") && tokens::is_punct(tokens.get(at + 1), '!');
         let condition = tokens::group(tokens.get(at + 2), Delimiter::Parenthesis).filter(|_| is_macro);
-        if condition.is_some_and(|condition| tokens::mentions(&condition, "feature")) {
-            uses.push(Use { line: tokens::line(&tokens[at]), on: On::Other, negated: false });
+        if let Some(condition) = condition.filter(|condition| tokens::mentions(condition, "feature")) {
+            let condition = Condition::of(&condition);
+            uses.push(Use { line: tokens::line(&tokens[at]), on: On::Other, condition });
         }
     }
 }

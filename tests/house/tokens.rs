@@ -1,5 +1,7 @@
 //! Rust files as tokens: comments and the contents of strings can't be mistaken for code.
 
+use std::collections::BTreeSet;
+
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 use crate::tree::File;
@@ -26,6 +28,15 @@ pub fn is_path_separator(tokens: &[TokenTree], at: usize) -> bool {
     is_punct(tokens.get(at), ':') && is_punct(tokens.get(at + 1), ':')
 }
 
+/// Whether the name at `at` goes on with a path that began before it. A separator without a name before it begins a path.
+pub fn continues_path(tokens: &[TokenTree], at: usize) -> bool {
+    const NO_NAMES: [&str; 7] = ["as", "else", "in", "match", "mut", "return", "use"];
+    let is_separated = at >= 2 && is_path_separator(tokens, at - 2);
+    let before = at.checked_sub(3).and_then(|at| tokens.get(at));
+    let is_name = matches!(before, Some(TokenTree::Ident(name)) if !NO_NAMES.iter().any(|keyword| name == keyword));
+    is_separated && (is_name || is_punct(before, '>'))
+}
+
 pub fn group(token: Option<&TokenTree>, delimiter: Delimiter) -> Option<Vec<TokenTree>> {
     match token {
         Some(TokenTree::Group(group)) if group.delimiter() == delimiter => Some(group.stream().into_iter().collect()),
@@ -39,6 +50,17 @@ pub fn mentions(tokens: &[TokenTree], name: &str) -> bool {
         TokenTree::Group(group) => mentions(&group.stream().into_iter().collect::<Vec<_>>(), name),
         other => is_ident(Some(other), name),
     })
+}
+
+/// Every name, at any depth.
+pub fn idents(tokens: &[TokenTree], names: &mut BTreeSet<String>) {
+    for token in tokens {
+        match token {
+            TokenTree::Ident(name) => drop(names.insert(name.to_string())),
+            TokenTree::Group(group) => idents(&group.stream().into_iter().collect::<Vec<_>>(), names),
+            _ => {}
+        }
+    }
 }
 
 /// Whether a string occurs at any depth, in whatever case.

@@ -2,7 +2,7 @@
 
 use crate::lengths::{self, Exempt};
 use crate::tree::{Complaint, Tree};
-use crate::{commands, imports, parity, programs, renames, switches, testimony, toolchain};
+use crate::{commands, imports, parity, programs, purity, renames, switches, testimony, toolchain};
 
 /// The places complained about.
 fn places(complaints: &[Complaint]) -> Vec<String> {
@@ -22,6 +22,7 @@ fn forbidden_imports_are_found_however_they_are_written() {
         "use crate::start::Services;",
         "use crate::{config::Config, start};",
         "use bottlecap::start;",
+        "use ::bottlecap::start;",
         "fn f() { crate::start::go(); }",
         "macro_rules! m { () => { $crate::start::go() } }",
         "use super::super::start;",
@@ -79,6 +80,50 @@ fn only_files_that_are_declared_as_tests_are_exempt() {
 }
 
 #[test]
+fn a_file_that_is_a_part_of_the_program_too_is_not_exempt() {
+    let declared = "mod log;\n#[cfg(test)]\n#[path = \"log.rs\"]\nmod again;\n#[cfg(test)]\nmod tests;";
+    let tree = Tree::default().with("src/lib.rs", "pub mod process;\npub mod start;").with("src/start.rs", "");
+    let tree = tree.with("src/process/mod.rs", declared).with("src/process/tests.rs", "use crate::start::go;");
+    let tree = tree.with("src/process/log.rs", "mod part;\nuse crate::start::go;");
+    let tree = tree.with("src/process/log/part.rs", "use crate::start::go;");
+    assert_eq!(places(&imports::table(&tree)), ["src/process/log.rs:2", "src/process/log/part.rs:1"]);
+}
+
+#[test]
+fn a_part_of_an_item_for_tests_exempts_nothing_after_it() {
+    for source in [
+        "struct S { #[cfg(test)] a: HashMap<A, B>, b: crate::start::Services }",
+        "enum E { #[cfg(test)] A, B(crate::start::Services) }",
+        "fn f(#[cfg(test)] a: fn(A) -> B, b: crate::start::Services) {}",
+        "fn f() { match x { #[cfg(test)] A => 1, _ => crate::start::go() } }",
+        "fn f() { S { #[cfg(test)] a: 1, b: crate::start::go() } }",
+    ] {
+        let complaints = imports::table(&modules().with("src/process/tags.rs", source));
+        assert_eq!(places(&complaints), ["src/process/tags.rs:1"], "{source}");
+    }
+    let test = "#[cfg(test)]\nimpl<A, B> From<A> for fn(A, B) -> HashMap<A, B> { fn f() { crate::start::go() } }";
+    assert_eq!(places(&imports::table(&modules().with("src/process/tags.rs", test))), [""; 0]);
+}
+
+#[test]
+fn imports_that_are_handed_on_to_others_are_found() {
+    let found = |source: &str| {
+        places(&imports::table(&modules().with("src/config/mod.rs", "").with("src/config/x.rs", source)))
+    };
+    for source in [
+        "pub use crate::os::file;",
+        "pub(crate) use crate::{os::file};",
+        "pub use super::super::os;",
+        "pub type Clock = crate::os::Clock;",
+    ] {
+        assert_eq!(found(source), ["src/config/x.rs:1"], "{source}");
+    }
+    let own = "pub use crate::config::types::Config;\npub use self::types::X;\npub struct S { a: u8 }\nuse crate::os::file;\n\
+               pub fn f() { crate::os::go() }";
+    assert_eq!(found(own), [""; 0]);
+}
+
+#[test]
 fn only_the_roots_import_start() {
     let tree = modules().with("src/run/mod.rs", "use crate::process::X;\nuse crate::start::X;");
     assert_eq!(places(&imports::table(&tree)), ["src/run/mod.rs:2"]);
@@ -111,20 +156,37 @@ fn impure_middles_are_found() {
         "use std::{fmt, process::Command};",
         "fn f() { std::process::exit(1); }",
         "use std::*;",
+        "use ::std::fs;",
+        "fn f() { ::std::fs::read(x); }",
+        "use std::os::unix::net::UnixStream;",
+        "use std::io::{Read as _, Write as _};",
+        "use std::io::stdin;",
+        "fn f() { std::io::stdin(); }",
+        "type Clock = Instant; fn f() { Clock::now(); }",
+        "fn f() { <Instant>::now(); }",
+        "fn f(clock: &dyn Clock) { clock.now(); }",
+        "fn f() { println!(); }",
+        "use nix::unistd::getpid;",
+        "fn f() { libc::getpid(); }",
+        "use socket2::{Domain, Socket};",
+        "extern crate nix; fn f() { nix::unistd::getpid(); }",
+        "extern \"C\" { fn getpid() -> i32; }",
     ];
     for source in impure {
         for module in ["process", "aggregate"] {
             let path = format!("src/{module}/x.rs");
             assert_eq!(
-                places(&imports::purity(&Tree::default().with(&path, source))),
+                places(&purity::impure(&Tree::default().with(&path, source))),
                 [format!("{path}:1")],
                 "{source}"
             );
         }
-        assert_eq!(places(&imports::purity(&Tree::default().with("src/intake/x.rs", source))), [""; 0]);
+        assert_eq!(places(&purity::impure(&Tree::default().with("src/intake/x.rs", source))), [""; 0]);
     }
-    let pure = "// tokio, std::fs\nuse std::time::{Duration, Instant};\nfn f(now: Instant) {}\n#[cfg(test)]\nmod tests { fn f() { Instant::now(); } }";
-    assert_eq!(places(&imports::purity(&Tree::default().with("src/process/x.rs", pure))), [""; 0]);
+    let pure = "// tokio, std::fs\nuse std::{fmt, io::Write as _, time::{Duration, Instant}};\nfn f(now: Instant) { S { a: now }; self.now; fmt::write(); u8::from(1); }\n\
+                use crate::platform::json;\nmod part;\nfn g() { json::Object::new(part::f()); }\n\
+                #[cfg(test)]\nmod tests { fn f() { Instant::now(); } }";
+    assert_eq!(places(&purity::impure(&Tree::default().with("src/process/x.rs", pure))), [""; 0]);
 }
 
 #[test]
@@ -140,6 +202,12 @@ fn features_outside_of_their_homes_are_found() {
     assert_eq!(found("src/ingest/mod.rs", macros), ["src/ingest/mod.rs:2"]);
     assert_eq!(found("src/ingest/mod.rs", &format!("{pair}{macros}")), ["src/ingest/mod.rs:10"]);
     assert_eq!(found("src/ingest/mod.rs", "#[cfg(feature = \"x\")]\nmod lonely;"), ["src/ingest/mod.rs:1"]);
+    let beside = format!("{pair}#[cfg(feature = \"x\")]\nmod lonely;\n#[cfg(feature = \"otlp\")]\nmod third;");
+    assert_eq!(found("src/ingest/otlp/mod.rs", &beside), ["src/ingest/otlp/mod.rs:9", "src/ingest/otlp/mod.rs:11"]);
+    let three = "#[cfg(feature = \"a\")]\nmod a;\n#[cfg(all(feature = \"b\", not(feature = \"a\")))]\nmod b;\n\
+                 #[cfg(not(any(feature = \"a\", feature = \"b\")))]\nmod c;\n";
+    assert_eq!(found("src/ingest/mod.rs", three), [""; 0]);
+    assert_eq!(found("src/ingest/mod.rs", &three.replace("not(any(", "not(all(")).len(), 3, "two of them, or none");
     assert_eq!(found("src/lib.rs", "#[cfg(all(unix, feature = \"x\"))]\nmod y;"), ["src/lib.rs:1"]);
     assert_eq!(found("src/a/b.rs", "#[cfg_attr(feature = \"x\", inline)]\nfn f() {}"), ["src/a/b.rs:1"]);
     assert_eq!(found("src/a/b.rs", "// cfg!(feature = \"x\")\n#[cfg(test)]\nmod tests {}"), [""; 0]);
@@ -184,7 +252,16 @@ fn programs_that_are_written_or_built_in_another_way_are_found() {
     let written = |path: &str, source: &str| places(&programs::written(&Tree::default().with(path, source), &allowed));
     let modes = "fn f() {\n    fs::set_permissions(p, Permissions::from_mode(0o755));\n}";
     assert_eq!(written("tests/e2e/x.rs", modes), ["tests/e2e/x.rs:2"]);
-    assert_eq!(written("matrix/src/x.rs", "use std::os::unix::fs::OpenOptionsExt as _;"), ["matrix/src/x.rs:1"]);
+    for source in [
+        "use std::os::unix::fs::OpenOptionsExt as _;",
+        "fn f() { fs::copy(from, to); }",
+        "fn f() { std::fs::copy(env!(\"CARGO_BIN_EXE_x\"), to); }",
+        "fn f() { tempfile::Builder::new().permissions(Permissions::from_mode(0o755)); }",
+        "fn f() { nix::sys::stat::fchmod(file, mode); }",
+        "fn f() { Command::new(\"chmod\").arg(\"755\"); }",
+    ] {
+        assert_eq!(written("matrix/src/x.rs", source), ["matrix/src/x.rs:1"], "{source}");
+    }
     assert_eq!(written("src/a.rs", modes), [""; 0]);
     assert_eq!(written("src/a.rs", ""), ["src/a.rs:1"], "the exemption is not needed");
     assert_eq!(written("src/b.rs", "// set_permissions\nfn f() { executable::write(p, b); }"), [""; 0]);
@@ -194,6 +271,8 @@ fn programs_that_are_written_or_built_in_another_way_are_found() {
         "fn f() { Command::new(\"cargo\").arg(\"build\"); }",
         "fn f() { std::process::Command::new(env!(\"CARGO\")); }",
         "fn f() { Command::new(std::env::var_os(\"CARGO\").unwrap_or_else(|| \"cargo\".into())); }",
+        "fn f() { let c = env!(\"CARGO\"); Command::new(c); }",
+        "fn f() { let c = option_env!(\"CARGO\"); }",
     ] {
         assert_eq!(built("matrix/tests/x.rs", source), ["matrix/tests/x.rs:1"], "{source}");
         assert_eq!(built("src/a.rs", source), [""; 0]);
@@ -237,8 +316,42 @@ fn commands_that_nobody_runs_are_found() {
         let expected = if command == "ci/images" { vec![] } else { vec!["docs/a.md:2"] };
         assert_eq!(found(&format!("Type\n    {command}")), expected, "{command}");
     }
+    for command in
+        ["$ cargo matrix check", "BASE=x RUNS=2 cargo matrix check", "sudo ci/images all", "sudo X=y ci/images all"]
+    {
+        assert_eq!(found(&format!("Type\n    {command}")), ["docs/a.md:2"], "{command}");
+    }
+    assert_eq!(found("    sudo BASE=x cargo matrix bench"), [""; 0]);
     let gone = Tree::default().with("ci/test", "ci/gone").with("README.md", "    ci/gone");
     assert_eq!(places(&commands::not_run(&gone)), ["README.md:1"]);
+}
+
+#[test]
+fn commands_that_a_script_does_not_always_run_do_not_count() {
+    let found = |ci: &str| {
+        let tree = Tree::default().with("ci/test", ci).with("docs/a.md", "    cargo matrix check");
+        places(&commands::not_run(&tree)).len()
+    };
+    assert_eq!(found("step\nBASE=x cargo matrix check --all\n"), 0);
+    assert_eq!(found("if ((${#full[@]} > 0)); then\n    cargo matrix check\nfi\n"), 0, "with --full");
+    for ci in [
+        "if false; then\n    cargo matrix check\nfi\n",
+        "never() {\n    cargo matrix check\n}\n",
+        "cat <<EOF\ncargo matrix check\nEOF\n",
+        "cat <<-'END'\ncargo matrix check\nEND\n",
+        "if ((${#full[@]} > 0)); then\n    if false; then\n        cargo matrix check\n    fi\nfi\n",
+        "if ((${#full[@]} > 0)); then\n    step\nfi\nif false; then\n    cargo matrix check\nfi\n",
+    ] {
+        assert_eq!(found(ci), 1, "{ci}");
+    }
+}
+
+#[test]
+fn blocks_with_fences_are_found() {
+    let found = |page: &str| places(&commands::fenced(&Tree::default().with("README.md", page)));
+    assert_eq!(found("Type:\n\n    cargo matrix check\n"), [""; 0]);
+    assert_eq!(found("Type:\n```sh\ncargo matrix check\n```\n"), ["README.md:2", "README.md:4"]);
+    assert_eq!(found("- Type:\n  ~~~\n"), ["README.md:2"]);
 }
 
 #[test]

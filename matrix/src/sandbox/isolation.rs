@@ -13,6 +13,16 @@ pub fn is_required() -> bool {
     std::env::var_os(REQUIRED).is_some_and(|value| !value.is_empty())
 }
 
+/// Says that a test, or a part of one, is skipped because of what this machine refuses; fails where isolation is a condition.
+///
+/// # Panics
+///
+/// Where `MATRIX_REQUIRE_ISOLATION` is set.
+pub fn skip(reason: &str) {
+    assert!(!is_required(), "{REQUIRED} is set, and this cannot be tested here: {reason}");
+    println!("not tested: {reason}");
+}
+
 /// The first thing that a sandbox was refused, with the system's reason.
 pub(crate) fn refusal(journal: &Journal) -> Option<String> {
     journal.read().iter().find_map(|entry| match &entry.what {

@@ -4,3 +4,7 @@
 mod jemalloc;
 #[cfg(not(feature = "jemalloc"))]
 mod system;
+
+/// What tests have in the place of either.
+#[cfg(test)]
+pub mod counting;

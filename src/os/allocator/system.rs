@@ -1,6 +1,8 @@
 //! The C library's allocator, which touches the fewest pages in a short start.
 
+#[cfg(not(test))]
 use std::alloc::System;
 
+#[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: System = System;

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::process::event::{Record, parse};
+use crate::process::event::{Record, Text, parse};
 
 /// One of each type, with every field that is read and some that are not.
 fn events() -> Vec<Value> {
@@ -114,7 +114,7 @@ fn one_odd_field_costs_only_itself() {
                 match read_one(&changed) {
                     Ok(record) => {
                         assert!(!is_mandatory(pointer, kind), "{changed}");
-                        assert_eq!(std::mem::discriminant(&record), std::mem::discriminant(&whole), "{changed}");
+                        assert_eq!(record, expected(&whole, pointer, &changed), "{changed}");
                     }
                     Err(_) if kind == "function" || kind == "extension" => {
                         let record = changed.get("record");
@@ -124,6 +124,83 @@ fn one_odd_field_costs_only_itself() {
                 }
             }
         }
+    }
+}
+
+/// The record of an event whose field at that pointer is odd: as it was, but for that field.
+fn expected(whole: &Record, pointer: &str, changed: &Value) -> Record {
+    let Some(field) = pointer.strip_prefix("/record") else { return whole.clone() };
+    let record = &changed["record"];
+    let line = || match record {
+        Value::Object(_) => Text::Object(record.to_string()),
+        Value::String(text) => Text::Plain(text.clone()),
+        other => Text::Plain(other.to_string()),
+    };
+    match whole.clone() {
+        Record::Function(_) => Record::Function(line()),
+        Record::Extension(_) => Record::Extension(line()),
+        Record::Platform(platform) => Record::Platform(without(platform, field, record)),
+    }
+}
+
+/// The event without what is read of a field, or of what is in it.
+fn without(platform: Platform, field: &str, record: &Value) -> Platform {
+    let is_lost = |name: &str| name.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let are_spans_lost = is_lost("/spans/0/name") || is_lost("/spans/0/durationMs");
+    match platform {
+        Platform::InitStart(mut start) => {
+            lose(is_lost("/runtimeVersion"), &mut start.runtime_version);
+            lose(is_lost("/runtimeVersionArn"), &mut start.runtime_version_arn);
+            Platform::InitStart(start)
+        }
+        Platform::InitReport(mut report) => {
+            lose(is_lost("/initializationType"), &mut report.initialization_type);
+            lose(is_lost("/metrics/durationMs"), &mut report.duration_ms);
+            Platform::InitReport(report)
+        }
+        Platform::RestoreReport(mut report) => {
+            lose(is_lost("/metrics/durationMs"), &mut report.duration_ms);
+            Platform::RestoreReport(report)
+        }
+        Platform::Start(mut start) => {
+            lose(is_lost("/version"), &mut start.version);
+            let number = record["version"].as_number().map(ToString::to_string);
+            start.version = start.version.or(number);
+            Platform::Start(start)
+        }
+        Platform::RuntimeDone(mut done) => {
+            lose(is_lost("/status"), &mut done.status);
+            lose(is_lost("/errorType"), &mut done.error_type);
+            lose(is_lost("/metrics/durationMs"), &mut done.metrics.duration_ms);
+            lose(is_lost("/metrics/producedBytes"), &mut done.metrics.produced_bytes);
+            lose(are_spans_lost, &mut done.spans);
+            Platform::RuntimeDone(done)
+        }
+        Platform::Report(mut report) => {
+            lose(is_lost("/status"), &mut report.status);
+            lose(is_lost("/errorType"), &mut report.error_type);
+            lose(is_lost("/metrics/durationMs"), &mut report.metrics.duration_ms);
+            lose(is_lost("/metrics/billedDurationMs"), &mut report.metrics.billed_duration_ms);
+            lose(is_lost("/metrics/memorySizeMB"), &mut report.metrics.memory_size_mb);
+            lose(is_lost("/metrics/maxMemoryUsedMB"), &mut report.metrics.max_memory_used_mb);
+            lose(is_lost("/metrics/initDurationMs"), &mut report.metrics.init_duration_ms);
+            lose(are_spans_lost, &mut report.spans);
+            Platform::Report(report)
+        }
+        Platform::LogsDropped(mut dropped) => {
+            lose(is_lost("/reason"), &mut dropped.reason);
+            lose(is_lost("/droppedRecords"), &mut dropped.dropped_records);
+            lose(is_lost("/droppedBytes"), &mut dropped.dropped_bytes);
+            Platform::LogsDropped(dropped)
+        }
+        nothing_is_read => nothing_is_read,
+    }
+}
+
+fn lose<T: Default + PartialEq>(is_lost: bool, value: &mut T) {
+    if is_lost {
+        assert!(*value != T::default(), "it was never read");
+        *value = T::default();
     }
 }
 

@@ -98,10 +98,11 @@ async fn credentials(headers: HeaderMap) -> Response {
     if headers.get(header::AUTHORIZATION).is_none_or(|token| token != CREDENTIALS_TOKEN) {
         return refusal(StatusCode::FORBIDDEN, "Forbidden", "the authorization token is missing or wrong");
     }
+    // Others than those of the environment, so that it can be seen whose are used.
     let credentials = json!({
-        "AccessKeyId": "sandbox-access-key-id",
-        "SecretAccessKey": "sandbox-secret-access-key",
-        "Token": "sandbox-session-token",
+        "AccessKeyId": "container-access-key-id",
+        "SecretAccessKey": "container-secret-access-key",
+        "Token": "container-session-token",
         "Expiration": "2099-01-01T00:00:00Z",
     });
     answer(StatusCode::OK, credentials.to_string())
