@@ -52,8 +52,8 @@ fn resident() -> usize {
 /// The most bytes that were in memory while this ran, beyond those at its beginning.
 fn peak(run: impl FnOnce()) -> usize {
     // Source: proc(5), `/proc/pid/clear_refs`: 5 sets the peak back to what is resident now.
-    fs::write("/proc/self/clear_refs", "5")
-        .unwrap_or_else(|error| panic!("this test needs a kernel that lets it write /proc/self/clear_refs: {error}"));
+    let cleared = fs::write("/proc/self/clear_refs", "5");
+    assert!(cleared.is_ok(), "this test needs a kernel that lets it write /proc/self/clear_refs: {cleared:?}");
     let before = resident();
     run();
     status("VmHWM").saturating_sub(before)

@@ -52,7 +52,9 @@ impl Condition {
 /// Whether one of the conditions holds, and no other, whatever is on.
 pub fn are_alternatives(conditions: &[&Condition]) -> bool {
     let mut atoms = BTreeSet::new();
-    conditions.iter().for_each(|condition| condition.atoms(&mut atoms));
+    for condition in conditions {
+        condition.atoms(&mut atoms);
+    }
     (0..1_u32 << atoms.len().min(16)).all(|case| {
         let on = atoms.iter().enumerate().map(|(at, atom)| (*atom, case & (1 << at) != 0)).collect();
         conditions.iter().filter(|condition| condition.holds(&on)).count() == 1
