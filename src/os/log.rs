@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn a_line_is_json_in_the_extension_format() {
         let line = line("WARN", "a \"b\"\\\n\tc \u{1} é");
-        assert!(line.ends_with("}"));
+        assert!(line.ends_with('}'));
         assert_eq!(line.matches('\n').count(), 0);
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["status"], "WARN");
