@@ -117,7 +117,7 @@ fn what_a_container_image_has_in_opt_is_used_where_it_is() {
     assert_eq!((left.pop().unwrap(), left.len()), ("datadog-agent".into(), 0), "nothing is added to the image");
 
     let (status, said) = place.invoke(&[], &["--opt", "/nonexistent"]);
-    assert!(status == 2 && said.contains("/nonexistent is not a directory"), "{status}: {said}");
+    assert!(status == 6 && said.contains("/nonexistent cannot be read"), "{status}: {said}");
 }
 
 #[test]
@@ -162,5 +162,5 @@ fn layers_that_lambda_would_not_take_are_refused() {
     let (status, said) = place.invoke(&[], &["--opt", place.path().to_str().unwrap()]);
     assert!(status == 2 && said.contains("the directory has no extension"), "{status}: {said}");
     let (status, said) = place.invoke(&[PathBuf::from("/nonexistent.zip")], &[]);
-    assert!(status == 2 && said.contains("/nonexistent.zip"), "{status}: {said}");
+    assert!(status == 6 && said.contains("/nonexistent.zip cannot be read"), "{status}: {said}");
 }

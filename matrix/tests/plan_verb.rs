@@ -173,6 +173,15 @@ fn a_change_that_does_not_touch_the_program_is_recognised_before_anything_is_bui
     assert!(done && said.contains("{\"partition\":[]}\n") && said.contains("unchanged=true\n"), "{said}");
     let (done, said) = sh("ci/ablation plan 2 gitlab");
     assert!(done && said.contains("nothing but documents differs from HEAD^"), "{said}");
+    // The branch that is merged into has moved on since.
+    let (done, said) = sh(&format!(
+        "git switch --quiet --create moved HEAD^ && mkdir -p src && echo 2 >src/moved.rs && {commit} && git switch --quiet -"
+    ));
+    assert!(done, "{said}");
+    let (done, said) = sh("BASE=moved ci/ablation plan 2 github");
+    assert!(done && said.contains("nothing but documents differs from moved"), "{said}");
+    let (done, said) = sh("ci/ablation gate");
+    assert!(done && said.contains("nothing was measured"), "{said}");
     for file in ["src/main.rs", "matrix/src/build/run.rs", "Cargo.lock"] {
         let (done, said) =
             sh(&format!("echo {file} >{file} && {commit} && source ci/lib/sources.sh && same_program HEAD^"));

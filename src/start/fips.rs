@@ -41,7 +41,8 @@ fn without_tls(config: &Config) -> Vec<&'static str> {
     let ours = ours.into_iter().filter_map(|(name, url)| Some((name, url?.to_owned())));
     let mut names: Vec<_> = ours
         .chain(additional)
-        .filter(|(_, url)| url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://")))
+        // As the HTTP client reads it: `http:host` and `http:/host` are URLs without TLS as well.
+        .filter(|(_, url)| reqwest::Url::parse(url).is_ok_and(|url| url.scheme() == "http"))
         .map(|(name, _)| name)
         .collect();
     names.dedup();
@@ -91,7 +92,7 @@ mod tests {
         let endpoint = Endpoint { url: "http://user:secret@other".to_owned(), api_key: ApiKey::clean("key").unwrap() };
         config.metrics.additional_endpoints = vec![endpoint.clone().into(), endpoint.into()];
         config.logs.url = "http://logs".to_owned();
-        config.aws.ssm_url = Some("HTTP://ssm".to_owned());
+        config.aws.ssm_url = Some("HTTP:ssm".to_owned());
         let told = warnings(&config).join("\n");
         let names = "logs, AWS_ENDPOINT_URL_SSM, additional endpoints of metrics; ";
         assert!(told.contains(names) && !told.contains("secret"), "{told}");

@@ -225,7 +225,9 @@ impl Isolation {
         let home = ("CARGO_HOME".to_owned(), self.home.to_string_lossy().into_owned());
         let told = std::env::var("RUSTUP_TOOLCHAIN").ok().or_else(|| environment::pinned_toolchain(root).ok());
         let toolchain = told.map(|toolchain| ("RUSTUP_TOOLCHAIN".to_owned(), toolchain));
-        toolchain.into_iter().chain([home]).collect()
+        // The module of the FIPS build is made with Go, whose own file of settings can replace its compiler.
+        let go = ("GOENV".to_owned(), "off".to_owned());
+        toolchain.into_iter().chain([home, go]).collect()
     }
 }
 

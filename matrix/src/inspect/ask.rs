@@ -13,7 +13,6 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use rustix::process::geteuid;
 use serde_json::Value;
 
 use crate::emulator;
@@ -30,7 +29,7 @@ const EMULATORS_FILE: u64 = 64 << 20;
 /// User and group of nobody, on every Linux system.
 const NOBODY: u32 = 65_534;
 
-/// Its answer, or why there is none.
+/// Its answer, or why there is none. Only root can become nobody.
 pub(super) fn ask(program: &[u8]) -> Result<Value, String> {
     let place = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir();
     let place = place.map_err(|error| error.to_string())?;
@@ -41,9 +40,7 @@ pub(super) fn ask(program: &[u8]) -> Result<Value, String> {
     let mut command = Command::new(start.program);
     command.args(start.arguments).arg("--version=json").current_dir("/").env_clear().process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    if geteuid().is_root() {
-        command.uid(NOBODY).gid(NOBODY);
-    }
+    command.uid(NOBODY).gid(NOBODY);
     isolate(&mut command, file_size);
     let child = command.spawn().map_err(|error| format!("it cannot be started without privileges: {error}"))?;
     serde_json::from_slice(&answer(child)?).map_err(|error| format!("--version=json cannot be read: {error}"))

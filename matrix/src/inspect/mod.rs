@@ -13,6 +13,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use rustix::process::geteuid;
+
 use crate::cli;
 use crate::layer::archive;
 
@@ -27,13 +29,13 @@ Examples:
 
 Checks of every layer: its size, the modes of its files, that extensions stand where Lambda looks for them. A layer of ours has a manifest, and every file,
 the build and the bill of materials are held to that. Nothing of the file is started, unless --run is given: then programs that the manifest lists, or a program of ours by
-itself, are asked for their switches, as the user nobody, without a network.
+itself, are asked for their switches, as the user nobody, without a network. That needs root.
 
 Exit status:
   0  nothing is wrong
   1  something is: a file is not what the manifest says, Lambda would not take or start the layer, or it is not the one that was expected
   2  it is neither a zip file nor a program
-  6  the file cannot be read";
+  6  the file cannot be read, or --run is given by somebody else than root";
 
 /// Say what a layer or program is, and check it
 #[derive(Args, Debug)]
@@ -66,6 +68,8 @@ pub enum Error {
     Read { path: PathBuf, source: io::Error },
     #[error("it is neither a zip file nor a program of 64 bits")]
     Unknown,
+    #[error("--run starts a stranger's program as the user nobody, which only root can: run the same with sudo")]
+    NotRoot,
     #[error("the layer must not be used")]
     Archive(#[from] archive::Error),
 }
@@ -73,7 +77,7 @@ pub enum Error {
 impl Error {
     fn status(&self) -> u8 {
         match self {
-            Self::Read { .. } => cli::SETUP_FAILED,
+            Self::Read { .. } | Self::NotRoot => cli::SETUP_FAILED,
             Self::Unknown | Self::Archive(archive::Error::Zip(_)) => cli::USAGE,
             Self::Archive(_) => cli::REFUSED,
         }
@@ -82,6 +86,10 @@ impl Error {
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments) -> ExitCode {
+    // A user namespace of its own would leave a program all rights that its user has to files.
+    if arguments.run && !geteuid().is_root() {
+        return cli::complain(&Error::NotRoot, Error::NotRoot.status());
+    }
     let file = &arguments.file;
     let bytes = fs::read(file).map_err(|source| Error::Read { path: file.clone(), source });
     let document = bytes.and_then(|bytes| look(&file.display().to_string(), &bytes, arguments.run));

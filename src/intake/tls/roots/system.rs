@@ -38,11 +38,12 @@ pub fn load(warnings: &mut Vec<TlsWarning>) -> RootCertStore {
         for folder in folders.filter(|folder| !folder.as_os_str().is_empty()) {
             warnings.extend(add_folder(&mut store, FOLDERS, &folder));
         }
-        if store.is_empty()
-            && let Some(usual) = USUAL_BUNDLES.iter().map(PathBuf::from).find(|path| path.exists())
-        {
-            add(&mut store, rustls_native_certs::load_certs_from_paths(Some(&usual), None), warnings);
-        }
+    }
+    // Also where a variable is set to nothing, which the library takes for a file without a name.
+    if store.is_empty()
+        && let Some(usual) = USUAL_BUNDLES.iter().map(PathBuf::from).find(|path| path.exists())
+    {
+        add(&mut store, rustls_native_certs::load_certs_from_paths(Some(&usual), None), warnings);
     }
     if store.is_empty() {
         warnings.push(TlsWarning::Roots("there are none".to_owned()));
