@@ -49,6 +49,8 @@ fn a_condition_that_was_not_produced_is_invalid_wherever_the_analysis_is() {
     let gate = ["gate", "elsewhere/analysis.json", "plan.json", "--budgets", "budgets.toml"];
     let (status, text) = run.matrix(&[&gate[..], GATE].concat());
     assert_eq!(status, 12, "{text}");
+    assert!(text.contains("run.json is not beside the analysis"), "{text}");
+    assert!(text.contains("No start was made beside a function that prints and sends"), "{text}");
 }
 
 fn record(plan: &Plan, left_out: &Condition) -> Value {

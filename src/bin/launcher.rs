@@ -41,6 +41,9 @@ extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
         streams::print(&BUILD_INFO.json(None));
         return SUCCESS;
     }
+    // As the agent, which inherits it: none but those that ask for the end may end the process.
+    signal::block();
+    signal::unblock_termination();
     let environment = Environment::of_process();
     // Where nobody waits for the start there is nothing to be gained by doing it in two steps. This comes back only if it fails.
     let refused = environment.initialization().is_ahead().then(|| execute_agent(None));

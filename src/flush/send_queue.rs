@@ -140,9 +140,9 @@ impl SendQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intake::{Kind, To};
 
     const HOUR: Duration = Duration::from_hours(1);
-    use crate::intake::{Kind, To};
 
     fn queued(sequence: u64, since: Instant) -> QueuedPayload {
         let body = vec![0; 1].into();

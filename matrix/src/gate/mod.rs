@@ -41,6 +41,7 @@ use self::questions::{Against, Question};
 use crate::cli;
 use crate::files;
 use crate::plan::circumstances::describe;
+use crate::plan::{Cache, Condition, DELIVERY, Regime};
 use crate::report::Experiment;
 
 /// Runs the verb and says how it went.
@@ -118,7 +119,28 @@ pub fn decide(
     if let Some(baseline) = baseline {
         tell_machines(baseline, experiment, &questions, &mut decision);
     }
+    decision.notes.extend(unwatched(experiment));
     Ok(decision)
+}
+
+/// What nobody has looked at, though a reader would take it for granted.
+fn unwatched(experiment: &Experiment) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !experiment.analysis.deliveries.iter().any(|delivery| delivery.condition.runtime == DELIVERY) {
+        notes.push(
+            "No start was made beside a function that prints and sends: what is lost of such a function's data is not known."
+                .to_owned(),
+        );
+    }
+    let needs_privileges =
+        |condition: &&Condition| condition.regime == Regime::Throttled || condition.cache == Cache::Cold;
+    if experiment.run.is_none() {
+        notes.extend(experiment.plan.conditions.iter().filter(needs_privileges).map(|condition| {
+            let condition = describe(condition);
+            format!("run.json is not beside the analysis, so whether the machine has produced {condition} is as `analyze` has found it.")
+        }));
+    }
+    notes
 }
 
 /// Says how the machine differs from that of the baseline. A run that is held to nothing of it has not passed.
