@@ -1,10 +1,10 @@
 //! Every switch of this build, and the only place that asks whether a feature is on.
 //!
 //! A switch that changes behaviour is a constant or a type here; a switch that changes which crates are present picks a file in the
-//! `mod.rs` of its pair. Anywhere else a `cfg` on a feature is a bug, and `tests/house.rs` finds it. What each switch is for and what it is worth
+//! `mod.rs` of its pair. Anywhere else a `cfg` on a feature is a bug, and `tests/architecture.rs` finds it. What each switch is for and what it is worth
 //! stands in `matrix/optimizations.toml`.
 
-use crate::platform::{general::General, raw::Raw};
+use crate::platform::{raw::RawTransport, reqwest_transport::ReqwestTransport};
 
 /// One switch and its state in this binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ compile_error!(
 );
 
 /// Whether the order of birth is the short one.
-pub const EXPRESS: bool = LATE_RUNTIME && RAW_CONTROL_PLANE;
+pub const EARLY_NEXT: bool = LATE_RUNTIME && RAW_CONTROL_PLANE;
 
 /// Whether the roots of trust are those that are compiled in.
 pub const COMPILED_ROOTS: bool = WEBPKI_ROOTS && !FIPS;
@@ -80,7 +80,7 @@ pub const COMPILED_ROOTS: bool = WEBPKI_ROOTS && !FIPS;
 pub const STATIC: bool = cfg!(target_feature = "crt-static");
 
 /// The way to the platform.
-pub type ControlPlane = <If<RAW_CONTROL_PLANE> as Pick<Raw, General>>::Out;
+pub type ControlPlane = <If<RAW_CONTROL_PLANE> as Pick<RawTransport, ReqwestTransport>>::Out;
 
 /// A switch as a type.
 pub struct If<const ON: bool>;

@@ -19,7 +19,7 @@ pub mod build_info;
 pub mod features;
 
 pub mod platform;
-pub mod start;
+pub mod startup;
 
 pub mod ingest;
 pub mod process;

@@ -2,18 +2,18 @@
 
 use std::process::ExitCode;
 
-use bottlecap::{build_info::BUILD_INFO, intake::tls, os::streams, start};
+use bottlecap::{build_info::BUILD_INFO, intake::tls, os::streams, startup};
 
 fn main() -> ExitCode {
     let argument = std::env::args_os().nth(1).map(|argument| argument.to_string_lossy().into_owned());
     match argument.as_deref() {
-        None => start::extension(),
+        None => startup::extension(),
         Some("--version") => {
             streams::print(&BUILD_INFO.text());
             ExitCode::SUCCESS
         }
         Some("--version=json") => {
-            streams::print(&BUILD_INFO.json(Some(&tls::testimony())));
+            streams::print(&BUILD_INFO.json(Some(&tls::crypto_report())));
             ExitCode::SUCCESS
         }
         Some(other) => {

@@ -115,7 +115,7 @@ fn an_event_of_telemetry_counts_whatever_its_neighbours_are() {
 fn every_line_becomes_one_element_that_the_intake_takes() {
     let environment = Environment::read(|_| None);
     let config = Config::default();
-    let origin = element::Origin::new(FunctionTags::collect(&environment, None, &config), &config);
+    let origin = element::LogEncoder::new(FunctionTags::collect(&environment, None, &config), &config);
     fuzz(&TELEMETRY, |input, _| {
         let lines = event::parse(input, 7).events.into_iter().filter_map(|event| match event.record {
             Record::Function(text) | Record::Extension(text) => Some(text),

@@ -12,7 +12,7 @@ use std::{
 use bottlecap::{
     aggregate::Contexts,
     config::Config,
-    ingest::dogstatsd::{Bound, Inbox},
+    ingest::dogstatsd::{DatagramQueue, DogStatsdSocket},
     process::dogstatsd::read,
 };
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, setsockopt, sockopt};
@@ -123,7 +123,7 @@ fn fill(to: &UdpSocket, datagrams: &[String]) {
 /// The extension's own way, on one thread.
 struct Ours {
     runtime: Runtime,
-    inbox: Inbox,
+    inbox: DatagramQueue,
     /// Another handle of the same socket.
     address: UdpSocket,
 }
@@ -133,7 +133,8 @@ impl Ours {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let socket = bind();
         let address = socket.try_clone().unwrap();
-        let inbox = runtime.block_on(async { Bound::inherit(socket).serve(&Config::default().dogstatsd) }).unwrap();
+        let inbox =
+            runtime.block_on(async { DogStatsdSocket::inherit(socket).serve(&Config::default().dogstatsd) }).unwrap();
         Self { runtime, inbox, address }
     }
 

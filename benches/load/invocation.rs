@@ -14,8 +14,8 @@ use matrix::{
     sandbox::{
         Extension, Function, Outcome, Sandbox, Setup,
         function::{Answer, Call},
-        journal::What,
-        setup::{Network, Origin},
+        journal::JournalEvent,
+        setup::{LogEncoder, Network},
     },
 };
 use nix::{
@@ -123,7 +123,7 @@ fn columns(strategy: &str, load: Load, cost: &Cost) -> Vec<String> {
 fn cost(program: &Path, environment: &[(&str, &str)], load: Load, server: &Server, effort: Effort) -> Cost {
     let sandbox = Sandbox::start(setup(program, environment, load, server)).unwrap();
     let pid = sandbox.journal().iter().find_map(|entry| match &entry.what {
-        What::Executed { origin: Origin::Extension(_), pid } => Some(Pid::from_raw(*pid)),
+        JournalEvent::Executed { origin: LogEncoder::Extension(_), pid } => Some(Pid::from_raw(*pid)),
         _ => None,
     });
     let cpu = || Duration::from(clock_gettime(clock_getcpuclockid(pid.unwrap()).unwrap()).unwrap());

@@ -13,8 +13,8 @@ use bottlecap::{
     platform::{Environment, RequestId},
     process::{
         event::parse,
-        invocation::{Processor, Produced, Settings},
-        log::{Origin, Rules},
+        invocation::{Output, Processor, Settings},
+        log::{LogEncoder, Rules},
         tags::FunctionTags,
     },
 };
@@ -127,7 +127,7 @@ fn compress(json: &[u8]) -> Duration {
 /// What stands between the listener and the request to Datadog.
 struct Pipeline {
     processor: Processor,
-    origin: Origin,
+    origin: LogEncoder,
     queue: LogQueue,
     config: Config,
 }
@@ -149,12 +149,12 @@ impl Pipeline {
         let mut processor = Processor::new(settings, Rules::default(), 0);
         // Lines belong to an invocation that has begun in the platform's own story too.
         let start = format!(r#"[{{"type":"platform.start","record":{{"requestId":"{REQUEST}"}}}}]"#);
-        let mut produced = Produced::default();
+        let mut produced = Output::default();
         processor.invoke(&RequestId::from(REQUEST), 0, &mut produced);
         for event in parse(start.as_bytes(), 0).events {
             processor.event(event, &mut produced);
         }
-        Self { processor, origin: Origin::new(tags, &config), queue: LogQueue::default(), config }
+        Self { processor, origin: LogEncoder::new(tags, &config), queue: LogQueue::default(), config }
     }
 
     /// How long a batch takes, and what it has become before it was compressed.
@@ -174,7 +174,7 @@ impl Pipeline {
 
     fn unsealed(&mut self, batch: &[u8]) -> Vec<UnsealedPayload> {
         for event in parse(black_box(batch), 0).events {
-            let mut produced = Produced::default();
+            let mut produced = Output::default();
             self.processor.event(event, &mut produced);
             for log in &produced.logs {
                 self.queue.push(&self.origin.encode(log));

@@ -15,7 +15,7 @@ use std::{
 
 use matrix::{
     invoke::build::target_directory,
-    sandbox::{Extension, Sandbox, Setup, intake::Plan, journal::What},
+    sandbox::{Extension, Sandbox, Setup, intake::Plan, journal::JournalEvent},
 };
 use rand::seq::SliceRandom as _;
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ fn program(name: &str) -> PathBuf {
             Command::new(env!("CARGO_BIN_EXE_matrix")).args(arguments).arg(&folder).stdout(Stdio::null()).status();
         assert!(status.unwrap().success(), "cargo matrix {} failed", arguments.join(" "));
     };
-    matrix(&["plan", "list", "--cells", "ship", "--out"]);
+    matrix(&["plan", "cells", "--cells", "ship", "--out"]);
     matrix(&["build"]);
     folder.join("programs").join(name).join("datadog-agent")
 }
@@ -84,7 +84,7 @@ fn start(program: &Path) -> [f64; 5] {
     sandbox.shutdown().unwrap();
     let sandbox = begin(true);
     let taken = sandbox.journal().iter().find_map(|entry| match &entry.what {
-        What::Footprint { footprint, .. } => Some(*footprint),
+        JournalEvent::Footprint { footprint, .. } => Some(*footprint),
         _ => None,
     });
     sandbox.shutdown().unwrap();

@@ -27,7 +27,7 @@ pub fn run(blocks: Option<u32>, require: bool, verb: &dyn Fn(&[String]) -> ExitC
     let folder = target_directory().join("matrix/bench");
     let circumstances = match Circumstances::here(require) {
         Ok(circumstances) => circumstances,
-        Err(error) => return cli::complain(&error, cli::SETUP_FAILED),
+        Err(error) => return cli::exit_with_error(&error, cli::SETUP_FAILED),
     };
     let lines = steps(&folder, blocks.unwrap_or(BLOCKS), &circumstances);
     alone(&folder, || {
@@ -43,13 +43,13 @@ pub fn alone(folder: &Path, work: impl FnOnce() -> ExitCode) -> ExitCode {
     // Its steps take the directory's own lock one after the other, and between them it is still in use.
     let _alone = match DirectoryLock::take(folder, "bench.lock") {
         Ok(lock) => lock,
-        Err(error) => return cli::complain(&error, status(&error)),
+        Err(error) => return cli::exit_with_error(&error, status(&error)),
     };
     let aside = DirectoryLock::take(folder, measure::LOCK).and_then(|_lock| set_aside(folder));
     match aside {
         Ok(true) => eprintln!("What the last run left is kept as {}", folder.join("*.before.*").display()),
         Ok(false) => {}
-        Err(error) => return cli::complain(&error, status(&error)),
+        Err(error) => return cli::exit_with_error(&error, status(&error)),
     }
     work()
 }
@@ -164,18 +164,7 @@ pub fn steps(folder: &Path, blocks: u32, circumstances: &Circumstances) -> Vec<V
         ],
         &["build", &here],
         &["bench", "--out", &here],
-        &[
-            "plan",
-            "sets",
-            "--out",
-            &there,
-            "--blocks",
-            &fault_blocks,
-            "--disturb",
-            disturbances,
-            "--trust-store",
-            store,
-        ],
+        &["plan", "sets", "--out", &there, "--blocks", &fault_blocks, "--fault", disturbances, "--trust-store", store],
         &["build", &there],
         &["bench", "--out", &there],
         &["analyze", &at(&faults, "plan.json"), &at(&faults, "samples.jsonl"), "--out", &at(&faults, "analysis.json")],

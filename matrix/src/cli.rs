@@ -54,11 +54,11 @@ const VERSION: &str = if cfg!(panic = "unwind") {
 #[command(name = "cargo matrix", bin_name = "cargo matrix", version, long_version = VERSION, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
-    verb: Verb,
+    verb: MatrixCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum MatrixCommand {
     Invoke(Box<invoke::Arguments>),
     List(list::Arguments),
     Plan(Box<plan::Arguments>),
@@ -76,7 +76,7 @@ enum Verb {
     Docs(docs::Arguments),
 }
 
-impl Verb {
+impl MatrixCommand {
     fn starts_sandboxes(&self) -> bool {
         matches!(self, Self::Invoke(_) | Self::Plan(_) | Self::Bench(_) | Self::Compare(_))
     }
@@ -91,7 +91,7 @@ pub fn run() -> ExitCode {
             if cli.verb.starts_sandboxes()
                 && let Err(error) = users::gain_namespaces()
             {
-                return complain(&error, SETUP_FAILED);
+                return exit_with_error(&error, SETUP_FAILED);
             }
             dispatch(cli)
         }
@@ -108,22 +108,22 @@ pub fn command() -> Command {
 
 fn dispatch(cli: Cli) -> ExitCode {
     match cli.verb {
-        Verb::Invoke(arguments) => invoke::run(&arguments),
-        Verb::List(arguments) => list::run(&arguments),
-        Verb::Plan(arguments) => plan::run(&arguments),
-        Verb::Build(arguments) => build::run(&arguments),
-        Verb::Layer(arguments) => layer::run(&arguments),
-        Verb::Inspect(arguments) => inspect::run(&arguments),
-        Verb::Bench(arguments) if arguments.is_planned() => measure::bench(&arguments),
-        Verb::Bench(arguments) => bench::run(arguments.blocks, arguments.require, &typed),
-        Verb::Compare(arguments) => compare::run(&arguments, &typed),
-        Verb::Merge(arguments) => merge::run(&arguments),
-        Verb::Analyze(arguments) => analyze::run(&arguments),
-        Verb::Report(arguments) => report::run(&arguments),
-        Verb::Gate(arguments) => gate::run(&arguments),
-        Verb::FipsReport(arguments) => fips_report::run(&arguments, &typed),
-        Verb::Check(arguments) => check::run(&arguments),
-        Verb::Docs(arguments) => docs::run(&arguments),
+        MatrixCommand::Invoke(arguments) => invoke::run(&arguments),
+        MatrixCommand::List(arguments) => list::run(&arguments),
+        MatrixCommand::Plan(arguments) => plan::run(&arguments),
+        MatrixCommand::Build(arguments) => build::run(&arguments),
+        MatrixCommand::Layer(arguments) => layer::run(&arguments),
+        MatrixCommand::Inspect(arguments) => inspect::run(&arguments),
+        MatrixCommand::Bench(arguments) if arguments.is_planned() => measure::bench(&arguments),
+        MatrixCommand::Bench(arguments) => bench::run(arguments.blocks, arguments.require, &typed),
+        MatrixCommand::Compare(arguments) => compare::run(&arguments, &typed),
+        MatrixCommand::Merge(arguments) => merge::run(&arguments),
+        MatrixCommand::Analyze(arguments) => analyze::run(&arguments),
+        MatrixCommand::Report(arguments) => report::run(&arguments),
+        MatrixCommand::Gate(arguments) => gate::run(&arguments),
+        MatrixCommand::FipsReport(arguments) => fips_report::run(&arguments, &typed),
+        MatrixCommand::Check(arguments) => check::run(&arguments),
+        MatrixCommand::Docs(arguments) => docs::run(&arguments),
     }
 }
 
@@ -141,7 +141,7 @@ fn typed(line: &[String]) -> ExitCode {
 }
 
 /// Says an error with all that is behind it.
-pub fn complain(error: &dyn Error, status: u8) -> ExitCode {
+pub fn exit_with_error(error: &dyn Error, status: u8) -> ExitCode {
     eprintln!("error: {}", chain(error));
     status.into()
 }
@@ -180,7 +180,7 @@ pub fn print_json(document: &impl Serialize) -> ExitCode {
             print(&(text + "\n"));
             ExitCode::SUCCESS
         }
-        Err(error) => complain(&error, SETUP_FAILED),
+        Err(error) => exit_with_error(&error, SETUP_FAILED),
     }
 }
 

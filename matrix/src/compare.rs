@@ -84,11 +84,11 @@ struct Side {
 pub fn run(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
     let store = match Circumstances::here(false) {
         Ok(circumstances) => circumstances.store(),
-        Err(error) => return cli::complain(&error, cli::SETUP_FAILED),
+        Err(error) => return cli::exit_with_error(&error, cli::SETUP_FAILED),
     };
     let sides = match sides(arguments) {
         Ok(sides) => sides,
-        Err(reason) => return cli::complain(&Error(reason), cli::USAGE),
+        Err(reason) => return cli::exit_with_error(&Error(reason), cli::USAGE),
     };
     let folder = target_directory().join("matrix/compare").join(name(arguments, &sides));
     let lines = steps(&folder, arguments, &sides, store);
@@ -116,7 +116,7 @@ fn steps(folder: &Path, arguments: &Arguments, sides: &[Side; 2], store: &str) -
     let at = |name: &str| folder.join(name).display().to_string();
     let cells = sides.each_ref().map(|side| side.name.as_str()).join(",");
     let mut plan =
-        words(&["plan", "list", "--out", &here, "--cells", &cells, "--blocks", &arguments.blocks.to_string()]);
+        words(&["plan", "cells", "--out", &here, "--cells", &cells, "--blocks", &arguments.blocks.to_string()]);
     plan.extend(words(&["--memory", &arguments.memory, "--regime", &arguments.regime, "--cache", &arguments.cache]));
     plan.extend(words(&["--trust-store", store]));
     let are_built = sides.iter().all(|side| side.path.is_none());

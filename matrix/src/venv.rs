@@ -20,7 +20,7 @@ const FOREIGN: [&str; 6] =
     ["PYTHONHOME", "PYTHONPATH", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV", "PIP_TARGET", "PIP_USER"];
 
 /// What is to be in an environment.
-pub struct Wanted<'w> {
+pub struct PythonRequirements<'w> {
     /// What the user is told.
     pub name: &'w str,
     /// Lines for pip: all that is needed, because nothing else is looked for.
@@ -52,7 +52,12 @@ pub enum Error {
 impl Venv {
     /// Makes an environment of the interpreter `python` with these requirements below `home`, or finds it there. Another process that makes the same one is
     /// waited for. `progress` hears of every step that takes time; it hears nothing when the environment is there already.
-    pub fn ensure(python: &str, home: &Path, wanted: &Wanted<'_>, progress: &dyn Fn(&str)) -> Result<Self, Error> {
+    pub fn ensure(
+        python: &str,
+        home: &Path,
+        wanted: &PythonRequirements<'_>,
+        progress: &dyn Fn(&str),
+    ) -> Result<Self, Error> {
         let identity = run(Command::new(python).args(["-c", IDENTITY]), "asking python3 for its version")?;
         let version = identity.lines().next().unwrap_or_default().trim();
         let key = format!("{version}-{}", digest(&(identity.as_str(), wanted.requirements)));
@@ -165,7 +170,7 @@ mod tests {
     }
 
     fn ensure(python: &str, home: &Path) -> Result<Venv, Error> {
-        Venv::ensure(python, home, &Wanted { name: "nothing", requirements: "" }, &|_| ())
+        Venv::ensure(python, home, &PythonRequirements { name: "nothing", requirements: "" }, &|_| ())
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use analyze_support::*;
 use matrix::analyze::{Analysis, Effect, Verdict, analyze};
-use matrix::build::Built;
+use matrix::build::BuildRecord;
 use matrix::plan::design::fraction::fraction;
 use matrix::plan::design::plackett_burman::plackett_burman as screen;
 use matrix::plan::design::{Matrix, full};
@@ -180,7 +180,7 @@ fn leaving_one_out_is_a_comparison_with_the_rest() {
 #[test]
 fn a_factor_that_changes_no_program_is_a_no_op() {
     let plan = designed(&["--", "+-", "-+", "++"], 10);
-    let built = |cell: &str, same_as: Option<&str>| Built {
+    let built = |cell: &str, same_as: Option<&str>| BuildRecord {
         schema: SCHEMA,
         cell: cell.to_owned(),
         program: None,

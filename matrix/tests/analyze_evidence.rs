@@ -413,7 +413,7 @@ fn an_account_can_be_quoted() {
         .flat_map(|block| ["baseline", "fast", "same"].map(|cell| start(cell, block, "ready", value(cell, block))))
         .collect();
     let analysis = analyze(&plan, &[], &samples, RESAMPLES);
-    let text = analyze::account::Account(&analysis).to_string();
+    let text = analyze::analysis_summary::AnalysisSummary(&analysis).to_string();
     assert!(
         text.contains(
             "1024 MB, boosted init, file in memory, no added latency, al2023 trust store, null runtime: 12 complete"

@@ -35,7 +35,8 @@ fn path(path: &Path) -> &str {
 /// A plan for three machines, of programs that need not be built; and how CI is told of it.
 fn planned(folder: &Path, format: &str) -> Value {
     let blocks = BLOCKS.to_string();
-    let words = ["plan", "list", "--cells", "ship", "--blocks", &blocks, "--memory", "512,1769", "--out", path(folder)];
+    let words =
+        ["plan", "cells", "--cells", "ship", "--blocks", &blocks, "--memory", "512,1769", "--out", path(folder)];
     let output = succeed(&[&words[..], &["--shards", "3", "--format", format]].concat());
     let said = text(&output.stderr);
     assert!(said.contains("cold starts:"), "{said}");
@@ -58,7 +59,7 @@ fn bench(plan: &Path, partition: Option<&str>, out: &Path) {
     for name in ["plan.json", "builds.jsonl"] {
         fs::write(out.join(name), fs::read(plan.join(name)).unwrap()).unwrap();
     }
-    let rest = partition.map_or_else(Vec::new, |partition| vec!["--partition", partition]);
+    let rest = partition.map_or_else(Vec::new, |partition| vec!["--shard", partition]);
     succeed(&[&["bench", "--out", path(out)], &rest[..]].concat());
 }
 
@@ -122,7 +123,7 @@ fn a_program_from_elsewhere_travels_with_the_plan() {
     let program = at("program");
     executable::copy(Path::new(env!("CARGO_BIN_EXE_floor")), &program).unwrap();
     let external = format!("other={}", path(&program));
-    let words = ["plan", "list", "--cells", "ship", "--blocks", "1", "--trust-store", "host", "--external", &external];
+    let words = ["plan", "cells", "--cells", "ship", "--blocks", "1", "--trust-store", "host", "--external", &external];
     succeed(&[&words[..], &["--own-payload", "other", "--out", path(&at("plan"))]].concat());
     let plan = file::read(&at("plan")).unwrap();
     let cells: Vec<_> = plan.cells.into_iter().filter(|cell| cell.id == "other").collect();
@@ -149,7 +150,7 @@ fn steps_of_hosted_ci_after_the_plan_need_no_compiler() {
     // As the first step packs it.
     let here = at("target/ablation");
     let [one, two] = ["one", "two"].map(|name| format!("{name}={}", env!("CARGO_BIN_EXE_floor")));
-    let words = ["plan", "list", "--cells", "one,two", "--external", &one, "--external", &two, "--blocks", "6"];
+    let words = ["plan", "cells", "--cells", "one,two", "--external", &one, "--external", &two, "--blocks", "6"];
     let more = ["--trust-store", "host", "--own-payload", "one", "--own-payload", "two"];
     succeed(&[&words[..], &more, &["--out", path(&here.join("plan"))]].concat());
     fs::write(here.join("plan/builds.jsonl"), "").unwrap();

@@ -11,7 +11,7 @@ use layer_support::{answering, arm64_program, ended, foreign, ingredients, made,
 use matrix::build::recipe::Recipe;
 use matrix::fips_report::layer::{Expected, LayerFile, ProgramFile};
 use matrix::flavour::Architecture;
-use matrix::layer::make::Ingredients;
+use matrix::layer::make::LayerInputs;
 use matrix::layer::places;
 use matrix::manifest::Manifest;
 use tempfile::TempDir;
@@ -25,11 +25,11 @@ fn saved(bytes: &[u8]) -> (TempDir, PathBuf) {
 
 fn report(zip: &[u8], options: &[&str]) -> (i32, String) {
     let (_folder, path) = saved(zip);
-    ended(matrix(&["fips-report", "--no-price", "--layer"]).arg(path).args(options))
+    ended(matrix(&["fips-report", "--no-benchmark", "--layer"]).arg(path).args(options))
 }
 
 /// A layer that says of itself that it is the FIPS layer, and so does its program.
-fn pretender() -> Ingredients {
+fn pretender() -> LayerInputs {
     let manifest = Manifest::embedded().unwrap();
     let levels = manifest.set_levels("ship-fips").unwrap();
     let recipe = Recipe::of(manifest, &levels);
@@ -39,7 +39,7 @@ fn pretender() -> Ingredients {
     told["flags"] = recipe.rustflags.clone().into();
     let mut ingredients = ingredients(answering::<&str>(&format!("println!(\"{{}}\", {:?});", told.to_string()), &[]));
     ingredients.programs[0].told = told;
-    Ingredients { cell: "ship-fips".to_owned(), levels, recipe, ..ingredients }
+    LayerInputs { cell: "ship-fips".to_owned(), levels, recipe, ..ingredients }
 }
 
 fn open(path: &Path) -> Result<LayerFile, matrix::fips_report::layer::Error> {

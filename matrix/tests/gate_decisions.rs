@@ -13,7 +13,7 @@ use std::process::{Command, Output};
 
 use analyze_support::*;
 use matrix::analyze::analyze;
-use matrix::build::{Built, Failure};
+use matrix::build::{BuildRecord, Failure};
 use matrix::gate::{Baseline, Budgets, Decision, Outcome, Sides, decide};
 use matrix::measure::sample::Sample;
 use matrix::plan::{Cell, CellKind, Plan, SCHEMA};
@@ -115,7 +115,7 @@ fn a_stored_baseline_raises_no_false_alarm_either_and_finds_what_was_planted() {
 }
 
 /// The files of a run, as the earlier verbs leave them.
-fn left(folder: &Path, samples: &[Sample], builds: &[Built]) -> String {
+fn left(folder: &Path, samples: &[Sample], builds: &[BuildRecord]) -> String {
     let plan = planned();
     let lines = builds.iter().map(|built| serde_json::to_string(built).unwrap() + "\n").collect::<String>();
     let experiment = experiment(&plan, samples);
@@ -137,7 +137,7 @@ fn told(output: &Output) -> String {
 /// A run and what is to be said of it.
 struct Case<'a> {
     samples: &'a [Sample],
-    builds: &'a [Built],
+    builds: &'a [BuildRecord],
     ms: f64,
     name: &'a str,
     status: i32,
@@ -145,8 +145,8 @@ struct Case<'a> {
     remedy: &'a str,
 }
 
-fn unbuilt() -> Built {
-    Built {
+fn unbuilt() -> BuildRecord {
+    BuildRecord {
         schema: SCHEMA,
         cell: "candidate".to_owned(),
         program: None,

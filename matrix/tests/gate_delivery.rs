@@ -15,7 +15,7 @@ use std::process::Command;
 use analyze_support::*;
 use gate_support::*;
 use matrix::measure::sample::Sample;
-use matrix::plan::{Condition, DELIVERY, Disturbance, Plan};
+use matrix::plan::{Condition, DELIVERY, InjectedFault, Plan};
 use serde_json::Value;
 
 /// Both verbs end with this status and say this.
@@ -148,8 +148,8 @@ fn the_cell_that_changes_is_accused_and_not_its_neighbours() {
 }
 
 /// A start of a cell that is not timed.
-fn untimed(cell: &str, disturbance: Disturbance, digest: &str) -> Sample {
-    let condition = Condition { runtime: DELIVERY.to_owned(), disturbance, ..Condition::default() };
+fn untimed(cell: &str, fault: InjectedFault, digest: &str) -> Sample {
+    let condition = Condition { runtime: DELIVERY.to_owned(), fault, ..Condition::default() };
     Sample { condition, digest: Some(digest.to_owned()), ..sample(cell, 0, 0, BTreeMap::default()) }
 }
 
@@ -158,14 +158,14 @@ fn what_is_lost_in_a_start_that_is_not_timed_counts() {
     let delivered = |lost: &str| {
         let mut samples = calm(&usual());
         for cell in ["ship", "main", "again"] {
-            samples.push(untimed(cell, Disturbance::None, "all"));
-            samples.push(untimed(cell, Disturbance::Intake, if cell == lost { "less" } else { "all" }));
+            samples.push(untimed(cell, InjectedFault::None, "all"));
+            samples.push(untimed(cell, InjectedFault::Intake, if cell == lost { "less" } else { "all" }));
         }
         samples
     };
     assert_ends(&usual(), &delivered(""), 0, "");
     let run = assert_ends(&usual(), &delivered("main"), 4, "none of 1 starts delivers what ship delivers");
-    assert_eq!(run.judgement()["findings"][0]["condition"]["disturbance"], "intake");
+    assert_eq!(run.judgement()["findings"][0]["condition"]["fault"], "intake");
 }
 
 fn alone() -> Plan {
@@ -181,7 +181,7 @@ fn analyzed(plan: &Plan, samples: &[Sample]) -> Run {
 #[test]
 fn a_baseline_holds_later_runs_to_what_was_delivered() {
     let mut samples = calm(&alone());
-    samples.extend(["ship", "again"].map(|cell| untimed(cell, Disturbance::None, "all")));
+    samples.extend(["ship", "again"].map(|cell| untimed(cell, InjectedFault::None, "all")));
     let before = analyzed(&alone(), &samples);
     let (status, said) = before.gate(&["--save-baseline", "baseline.json"]);
     assert_eq!(status, 0, "{said}");
@@ -189,11 +189,11 @@ fn a_baseline_holds_later_runs_to_what_was_delivered() {
     let held = |samples: &[Sample]| analyzed(&alone(), samples).gate(&["--baseline", baseline.to_str().unwrap()]);
     assert_eq!(held(&samples).0, 0);
     let lost = "it does not deliver what the baseline's program delivered";
-    for changed in [Disturbance::None, Disturbance::Platform] {
+    for changed in [InjectedFault::None, InjectedFault::Platform] {
         let mut samples = samples.clone();
         for start in samples.iter_mut().filter(|start| start.cell != "floor") {
             // First what is timed, then what is not.
-            if (changed == Disturbance::None) == (start.condition.runtime == DELIVERY) {
+            if (changed == InjectedFault::None) == (start.condition.runtime == DELIVERY) {
                 start.digest = Some("less".to_owned());
             }
         }
@@ -273,7 +273,7 @@ fn shards_bring_their_starts_that_are_not_timed() {
         fs::create_dir(&shard).unwrap();
         let mut samples: Vec<Sample> = calm(&plan).into_iter().filter(|start| start.block == block).collect();
         for (position, cell) in (0..).zip(["ship", "main", "again"]) {
-            samples.push(Sample { block, position, ..untimed(cell, Disturbance::Platform, "all") });
+            samples.push(Sample { block, position, ..untimed(cell, InjectedFault::Platform, "all") });
         }
         // One that the sandbox could not make at first.
         let hindered = Sample { harness: true, failure: Some("no space".to_owned()), ..samples[0].clone() };

@@ -15,7 +15,7 @@ use matrix::layer::Error;
 use matrix::layer::archive;
 use matrix::layer::budget::{Budgets, Scope};
 use matrix::layer::elf::{Linkage, Relro};
-use matrix::layer::make::{Ingredients, Layer, Program, Target, make};
+use matrix::layer::make::{Layer, LayerInputs, Program, Target, make};
 use matrix::layer::parts::{Part, Source};
 use matrix::layer::publish;
 use matrix::manifest::Manifest;
@@ -176,7 +176,7 @@ fn the_licences_are_those_of_the_bill_of_materials() {
 /// What the programs are made of, and not their bytes: those have their digests in the manifest.
 #[test]
 fn the_serial_number_follows_the_content_of_the_bill_of_materials() {
-    let serial = |change: fn(&mut Ingredients)| {
+    let serial = |change: fn(&mut LayerInputs)| {
         let mut ingredients = ingredients(program());
         change(&mut ingredients);
         sbom(&made(ingredients).unwrap())["serialNumber"].clone()
@@ -389,7 +389,8 @@ fn missing_tools_of_the_fips_module_are_named_in_one_line_before_anything_is_bui
         let program = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.exists());
         std::os::unix::fs::symlink(program.unwrap(), tools.path().join(name)).unwrap();
     }
-    for arguments in [&["layer", "--set", "ship-fips"][..], &["fips-report", "--no-price"], &["build", "ship-fips"]] {
+    for arguments in [&["layer", "--set", "ship-fips"][..], &["fips-report", "--no-benchmark"], &["build", "ship-fips"]]
+    {
         let mut command = matrix(arguments);
         command.env("PATH", tools.path()).env_remove("CMAKE").env_remove("GO").current_dir(layer_support::root());
         // Where nothing is built already.

@@ -1,4 +1,4 @@
-//! Holds the manifest, the package, the tests and the README to saying the same.
+//! Holds the manifest, the package, the tests and the table of switches to saying the same.
 
 #![allow(
     clippy::unwrap_used,
@@ -92,8 +92,8 @@ fn every_proof_is_a_test() {
 }
 
 #[test]
-fn the_readme_has_the_table_of_switches() {
-    let text = fs::read_to_string(root().join("README.md")).unwrap();
+fn the_documented_table_of_switches_is_the_manifests() {
+    let text = fs::read_to_string(root().join("docs/switches.md")).unwrap();
     assert!(docs::between_markers(&text).is_some_and(|table| table.contains("| `late-runtime` |")));
-    assert_none(&agreement::readme(manifest(), &text));
+    assert_none(&agreement::page(manifest(), &text));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use matrix::executable;
 use matrix::sandbox::faults::{Calls, Effect, Endpoint, Fault};
-use matrix::sandbox::journal::{Entry, What};
+use matrix::sandbox::journal::{Entry, JournalEvent};
 use matrix::sandbox::setup::Limits;
 use matrix::sandbox::{Extension, Footprint, Outcome, Sandbox, Setup};
 
@@ -98,7 +98,7 @@ struct Taken {
 
 fn taken(journal: &[Entry]) -> Taken {
     let mut taken = journal.iter().filter_map(|entry| match &entry.what {
-        What::Footprint { footprint, stopped, .. } => Some(Taken { footprint: *footprint, stopped: *stopped }),
+        JournalEvent::Footprint { footprint, stopped, .. } => Some(Taken { footprint: *footprint, stopped: *stopped }),
         _ => None,
     });
     let first = taken.next().unwrap();
@@ -170,7 +170,7 @@ fn an_environment_that_comes_after_a_failed_one_is_stopped_as_well() {
     let limits = Limits { init: Duration::from_secs(1), ..Limits::default() };
     let setup = Setup { extensions, faults, limits, footprints: true, ..Setup::default() };
     let sandbox = Sandbox::start(setup).unwrap();
-    assert!(!sandbox.journal().iter().any(|entry| matches!(entry.what, What::Footprint { .. })));
+    assert!(!sandbox.journal().iter().any(|entry| matches!(entry.what, JournalEvent::Footprint { .. })));
     assert_eq!(sandbox.invoke(b"{}").unwrap().outcome, Outcome::Success);
     let Taken { footprint, stopped } = taken(&sandbox.journal());
     assert!(stopped && footprint.threads == 1, "{footprint:?}");
@@ -182,11 +182,11 @@ fn with_several_extensions_footprints_are_late_and_that_is_told() {
     let extensions = vec![floor("one"), floor("two")];
     let sandbox = Sandbox::start(Setup { extensions, footprints: true, ..Setup::default() }).unwrap();
     let journal = sandbox.journal();
-    let told = journal.iter().any(|entry| matches!(entry.what, What::FootprintsLate { .. }));
+    let told = journal.iter().any(|entry| matches!(entry.what, JournalEvent::FootprintsLate { .. }));
     let stopped: Vec<bool> = journal
         .iter()
         .filter_map(|entry| match entry.what {
-            What::Footprint { stopped, .. } => Some(stopped),
+            JournalEvent::Footprint { stopped, .. } => Some(stopped),
             _ => None,
         })
         .collect();

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use matrix::build::Built;
+use matrix::build::BuildRecord;
 use matrix::build::hash::of_files;
 use matrix::executable;
 use matrix::measure::sample::Sample;
@@ -18,10 +18,10 @@ use matrix::plan::{Cache, CellKind, Condition, DELIVERY, Latency, Plan, SCHEMA};
 use matrix::sandbox::isolation;
 use measure_support::*;
 
-fn built(cell: &str, program: impl Into<PathBuf>) -> Built {
+fn built(cell: &str, program: impl Into<PathBuf>) -> BuildRecord {
     let program = program.into();
     let sha256 = of_files([program.as_path()]).unwrap();
-    Built {
+    BuildRecord {
         schema: SCHEMA,
         cell: cell.to_owned(),
         program: Some(program),
@@ -198,15 +198,15 @@ fn a_twin_of_another_build_is_not_measured_and_another_program_is_not_mixed_in()
     let out = directory();
     let cells = vec![cell("a", CellKind::Build), cell("b", CellKind::Build), cell("c", CellKind::Build)];
     let plan = plan(cells, vec![condition()], 1);
-    let twin = Built { same_as: Some("a".to_owned()), ..built("b", agent()) };
-    let failed = Built { program: None, ..built("c", agent()) };
+    let twin = BuildRecord { same_as: Some("a".to_owned()), ..built("b", agent()) };
+    let failed = BuildRecord { program: None, ..built("c", agent()) };
     let builds = [built("a", agent()), twin, failed];
     assert_eq!(run(&plan, &builds, &options(out.path()), &|_| {}).unwrap().started, 1);
 
     let other = [built("a", env!("CARGO_BIN_EXE_floor"))];
     let refused = run(&plan, &other, &options(out.path()), &|_| {}).unwrap_err();
     assert!(matches!(refused, Error::OtherRun { what: "program", .. }), "{refused}");
-    let changed = [Built { sha256: "0".repeat(64), ..built("a", agent()) }];
+    let changed = [BuildRecord { sha256: "0".repeat(64), ..built("a", agent()) }];
     let refused = run(&plan, &changed, &options(directory().path()), &|_| {}).unwrap_err();
     assert!(matches!(refused, Error::Changed { .. }), "{refused}");
     let refused = run(&plan, &[], &options(directory().path()), &|_| {}).unwrap_err();
@@ -219,7 +219,7 @@ fn a_launcher_is_measured_with_what_it_executes() {
     let behind = out.path().join("agent");
     executable::copy(env!("CARGO_BIN_EXE_floor").as_ref(), &behind).unwrap();
     let sha256 = of_files([agent().as_path(), &behind]).unwrap();
-    let launched = Built { agent: Some(behind.clone()), sha256, ..built("launcher", agent()) };
+    let launched = BuildRecord { agent: Some(behind.clone()), sha256, ..built("launcher", agent()) };
     let plan = plan(vec![cell("launcher", CellKind::Build)], vec![condition()], 1);
     run(&plan, std::slice::from_ref(&launched), &options(out.path()), &|_| {}).unwrap();
     let sample = &samples(out.path())[0];
@@ -326,7 +326,7 @@ fn every_cell_is_started_beside_a_function_that_gives_it_everything_to_deliver()
     let all = samples(out.path());
     let (untimed, timed): (Vec<_>, Vec<_>) = all.iter().partition(|sample| sample.condition.runtime == DELIVERY);
     assert_eq!((summary.started, summary.failed, untimed.len(), timed.len()), (6, 0, 4, 2), "{all:?}");
-    let faults: BTreeSet<_> = untimed.iter().map(|sample| sample.condition.disturbance).collect();
+    let faults: BTreeSet<_> = untimed.iter().map(|sample| sample.condition.fault).collect();
     assert_eq!(faults.len(), 4, "none, and each fault");
     for sample in untimed {
         assert_eq!((sample.cell.as_str(), &sample.failure, sample.measures.len()), ("ship", &None, 0), "{sample:?}");

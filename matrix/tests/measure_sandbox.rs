@@ -11,8 +11,8 @@ use std::time::Duration;
 use matrix::measure::settle_trust_store;
 use matrix::plan::TrustStore;
 use matrix::sandbox::cpu::visible_cpus;
-use matrix::sandbox::journal::{Entry, What};
-use matrix::sandbox::setup::{Companion, Cpu, Setup};
+use matrix::sandbox::journal::{Entry, JournalEvent};
+use matrix::sandbox::setup::{Cpu, LayerFile, Setup};
 use matrix::sandbox::{Ending, Extension, Invocation, Sandbox, intake, isolation};
 use measure_support::*;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn live(setup: Setup, environment: &[(&str, &str)]) -> Life {
     let directory = directory();
     let seen = directory.path().join("seen");
     let mut extension = Extension::new("datadog-agent", agent());
-    extension.companions = vec![Companion { place: "bottlecap/agent".into(), source: agent() }];
+    extension.layer_files = vec![LayerFile { place: "bottlecap/agent".into(), source: agent() }];
     for (name, value) in environment.iter().copied().chain([("SEEN", seen.to_str().unwrap())]) {
         extension.environment.insert(name.to_owned(), value.to_owned());
     }
@@ -44,14 +44,14 @@ fn live(setup: Setup, environment: &[(&str, &str)]) -> Life {
     Life { seen: serde_json::from_str(&fs::read_to_string(seen).unwrap()).unwrap(), register, invocation, ending }
 }
 
-fn happened(journal: &[Entry], is: impl Fn(&What) -> bool) -> bool {
+fn happened(journal: &[Entry], is: impl Fn(&JournalEvent) -> bool) -> bool {
     journal.iter().any(|entry| is(&entry.what))
 }
 
 /// The reason for which something was refused; a machine that permits it gives none.
 fn refusal(journal: &[Entry]) -> Option<&str> {
     journal.iter().find_map(|entry| match &entry.what {
-        What::CpuUnlimited { reason } | What::MountsShared { reason } => Some(reason.as_str()),
+        JournalEvent::CpuUnlimited { reason } | JournalEvent::MountsShared { reason } => Some(reason.as_str()),
         _ => None,
     })
 }
@@ -61,7 +61,7 @@ fn a_throttled_start_takes_its_share_of_the_time_and_leaves_no_group_behind() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let life = live(Setup { memory_mb: 128, cpu: Cpu::Throttled, ..Setup::default() }, &[("BURN", "20")]);
     let journal = &life.ending.journal;
-    if happened(journal, |what| *what == What::CpuOfTier) {
+    if happened(journal, |what| *what == JournalEvent::CpuOfTier) {
         // Twenty milliseconds at 7 % of a CPU take about 280.
         assert!(life.register > Duration::from_millis(150), "{:?}", life.register);
         assert!(life.invocation.duration > Duration::from_millis(150), "{:?}", life.invocation.duration);
@@ -77,8 +77,8 @@ fn a_boost_ends_with_the_init() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let life = live(Setup { memory_mb: 128, cpu: Cpu::Boosted, ..Setup::default() }, &[("BURN", "20")]);
     let journal = &life.ending.journal;
-    if happened(journal, |what| *what == What::CpuOfTier) {
-        assert!(happened(journal, |what| *what == What::Throttled));
+    if happened(journal, |what| *what == JournalEvent::CpuOfTier) {
+        assert!(happened(journal, |what| *what == JournalEvent::Throttled));
         assert!(life.invocation.duration > Duration::from_millis(150), "{:?}", life.invocation.duration);
     } else {
         isolation::skip(refusal(journal).filter(|reason| !reason.is_empty()).unwrap());
@@ -140,13 +140,13 @@ fn a_companion_stands_beside_the_extensions_and_cpu_time_and_footprint_are_told(
     let life = live(Setup { footprints: true, ..Setup::default() }, &[("BURN", "30")]);
     assert_eq!(life.seen["layer"], json!(["agent"]));
     let used = life.ending.journal.iter().find_map(|entry| match &entry.what {
-        What::Used { cpu, .. } => Some(*cpu),
+        JournalEvent::Used { cpu, .. } => Some(*cpu),
         _ => None,
     });
     // Once before it registers and once for the event.
     assert!(used.unwrap() >= Duration::from_millis(60), "{used:?}");
     let footprint = life.ending.journal.iter().find_map(|entry| match &entry.what {
-        What::Footprint { footprint, .. } => Some(*footprint),
+        JournalEvent::Footprint { footprint, .. } => Some(*footprint),
         _ => None,
     });
     let footprint = footprint.unwrap();
@@ -158,13 +158,13 @@ fn a_companion_stands_beside_the_extensions_and_cpu_time_and_footprint_are_told(
 
 /// Bytes of the two files of an extension that were in memory at its exec.
 fn remaining(files: &Path, cold: bool) -> Option<u64> {
-    let companion = Companion { place: "bottlecap/agent".into(), source: files.join("agent") };
+    let companion = LayerFile { place: "bottlecap/agent".into(), source: files.join("agent") };
     let mut extension = Extension::new("datadog-agent", files.join("program"));
-    extension.companions = vec![companion];
+    extension.layer_files = vec![companion];
     let sandbox = Sandbox::start(Setup { extensions: vec![extension], cold, ..Setup::default() }).unwrap();
     assert!(sandbox.gates().extensions[0].next.is_some());
     sandbox.journal().iter().find_map(|entry| match entry.what {
-        What::PagesDropped { remaining, .. } => Some(remaining),
+        JournalEvent::PagesDropped { remaining, .. } => Some(remaining),
         _ => None,
     })
 }

@@ -29,9 +29,9 @@ fn arguments(rest: &[&str]) -> Arguments {
 
 #[test]
 fn options_that_take_a_plan_are_refused_without_one() {
-    let refused = Line::try_parse_from(["bench", "--partition", "0/2"]).err().unwrap().to_string();
+    let refused = Line::try_parse_from(["bench", "--shard", "0/2"]).err().unwrap().to_string();
     assert!(refused.contains("--out"), "{refused}");
-    let parsed = arguments(&["--partition", "0/2", "--out", "somewhere"]);
+    let parsed = arguments(&["--shard", "0/2", "--out", "somewhere"]);
     assert!(parsed.is_planned() && parsed.partition.is_some());
 }
 

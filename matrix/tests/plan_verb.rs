@@ -38,7 +38,7 @@ fn a_plan_is_written_for_the_other_verbs() {
 #[test]
 fn machines_without_a_block_and_conditions_that_are_named_twice_are_left_out_and_told() {
     let words =
-        ["plan", "list", "--cells", "ship", "--dry-run", "--blocks", "3", "--shards", "8", "--format", "github"];
+        ["plan", "cells", "--cells", "ship", "--dry-run", "--blocks", "3", "--shards", "8", "--format", "github"];
     let output = matrix(&[&words[..], &["--memory", "128,512,128", "--regime", "boosted,boosted"]].concat());
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
@@ -48,7 +48,7 @@ fn machines_without_a_block_and_conditions_that_are_named_twice_are_left_out_and
     assert!(said.contains("note: --memory names 128 more than once; each is measured once"), "{said}");
     assert!(said.contains("note: --regime names boosted more than once"), "{said}");
     assert_eq!(said.matches("128 MB, boosted init").count(), 1, "{said}");
-    let output = matrix(&["plan", "list", "--cells", "ship", "--dry-run", "--memory", "128,512"]);
+    let output = matrix(&["plan", "cells", "--cells", "ship", "--dry-run", "--memory", "128,512"]);
     assert!(!text(&output.stdout).contains("more than once"));
 }
 
@@ -71,8 +71,8 @@ fn a_dry_run_shows_everything_and_writes_nothing() {
 fn what_cannot_be_planned_ends_with_status_2() {
     for words in [
         &["plan", "full"][..],
-        &["plan", "list"],
-        &["plan", "sets", "--partition", "3/3"],
+        &["plan", "cells"],
+        &["plan", "sets", "--shard", "3/3"],
         &["plan", "sets", "--shards", "3", "--dry-run"],
     ] {
         let output = matrix(words);
@@ -123,7 +123,7 @@ fn a_plan_that_can_decide_nothing_warns_before_anything_is_built() {
     assert!(!shown(&["sets", "--blocks", "6"]).contains(warning));
     // What is started for its payloads alone has no times to compare.
     assert!(!shown(&["subsets", "--blocks", "1"]).contains(warning));
-    assert!(!shown(&["sets", "--blocks", "2", "--disturb", "intake,telemetry"]).contains(warning));
+    assert!(!shown(&["sets", "--blocks", "2", "--fault", "intake,telemetry"]).contains(warning));
 }
 
 /// A repository with the script that plans in hosted CI, and the output of a command in it.

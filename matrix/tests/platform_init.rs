@@ -5,7 +5,7 @@ mod platform_support;
 use std::time::Duration;
 
 use matrix::sandbox::faults::{Calls, Effect, Endpoint, Fault};
-use matrix::sandbox::journal::What;
+use matrix::sandbox::journal::JournalEvent;
 use matrix::sandbox::setup::{Initialization, Limits, Network};
 use matrix::sandbox::{Error, Extension, Function, Outcome, Sandbox, Setup};
 use platform_support::{answer_to, first, happened, kinds, records, said, scripted, start};
@@ -21,12 +21,13 @@ fn the_runtime_starts_after_every_registration_and_init_ends_after_every_next() 
     let slow = scripted("slow", "sleep:0.3 register sleep:0.3 loop");
     let sandbox = start(with(vec![scripted("quick", "register loop"), slow]));
     let journal = sandbox.journal();
-    let registered = |who: &str| first(&journal, |what| matches!(what, What::Registered { name, .. } if name == who));
-    let ready = |who: &str| first(&journal, |what| matches!(what, What::ExtensionNext { name } if name == who));
-    let runtime = first(&journal, |what| *what == What::RuntimeStarted);
-    let over = first(&journal, |what| matches!(what, What::InitOver { status: "success", .. }));
+    let registered =
+        |who: &str| first(&journal, |what| matches!(what, JournalEvent::Registered { name, .. } if name == who));
+    let ready = |who: &str| first(&journal, |what| matches!(what, JournalEvent::ExtensionNext { name } if name == who));
+    let runtime = first(&journal, |what| *what == JournalEvent::RuntimeStarted);
+    let over = first(&journal, |what| matches!(what, JournalEvent::InitOver { status: "success", .. }));
     assert!(registered("quick") < registered("slow") && registered("slow") < runtime);
-    assert!(first(&journal, |what| *what == What::RuntimeNext) < ready("slow") && ready("slow") < over);
+    assert!(first(&journal, |what| *what == JournalEvent::RuntimeNext) < ready("slow") && ready("slow") < over);
 
     let gates = sandbox.gates();
     let slow = gates.extensions.iter().find(|gates| gates.name == "slow").unwrap();
@@ -96,7 +97,10 @@ fn an_init_that_takes_too_long_is_repeated_in_the_first_invocation() {
     let slow = scripted("slow", "sleep:0.6 register loop");
     let timeout = Duration::from_secs(10);
     let sandbox = start(Setup { limits, timeout, ..with(vec![slow]) });
-    assert!(happened(&sandbox.journal(), |what| matches!(what, What::InitOver { phase: "init", status: "timeout" })));
+    assert!(happened(&sandbox.journal(), |what| matches!(
+        what,
+        JournalEvent::InitOver { phase: "init", status: "timeout" }
+    )));
     let invocation = sandbox.invoke(b"{}").unwrap();
     assert_eq!(invocation.outcome, Outcome::Success);
     assert_eq!(invocation.init, None, "only an init ahead of the invocation is reported with it");
@@ -243,10 +247,10 @@ fn everyone_is_pointed_to_the_intake() {
 #[test]
 fn the_apis_are_where_lambda_has_them() {
     let sandbox = start(with(vec![scripted("env", "environment register loop")]));
-    if happened(&sandbox.journal(), |what| *what == What::NetworkIsolated) {
+    if happened(&sandbox.journal(), |what| *what == JournalEvent::NetworkIsolated) {
         assert_eq!(said(&sandbox.output(), "env")[0]["environment"]["AWS_LAMBDA_RUNTIME_API"], "127.0.0.1:9001");
     }
     let host = start(Setup { network: Network::Host, ..with(vec![scripted("env", "environment register loop")]) });
-    assert!(!happened(&host.journal(), |what| *what == What::NetworkIsolated));
+    assert!(!happened(&host.journal(), |what| *what == JournalEvent::NetworkIsolated));
     assert_eq!(host.invoke(b"{}").unwrap().outcome, Outcome::Success);
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use matrix::sandbox::function::{Answer, Call, Handler, InitError};
-use matrix::sandbox::journal::What;
+use matrix::sandbox::journal::JournalEvent;
 use matrix::sandbox::setup::{Initialization, Origin};
 use matrix::sandbox::{Function, Outcome, Sandbox, Setup, Status, isolation};
 use platform_support::{eventually, first, fresh_file, happened, kinds, records, request, said, scripted, start};
@@ -169,7 +169,7 @@ fn a_function_that_outgrows_its_memory_is_killed() {
 
 /// Whether the sandbox has processes of its own, without which nobody knows of those that have left their parents.
 fn knows_all_processes(sandbox: &Sandbox) -> bool {
-    let shared = happened(&sandbox.journal(), |what| matches!(what, What::ProcessesShared { .. }));
+    let shared = happened(&sandbox.journal(), |what| matches!(what, JournalEvent::ProcessesShared { .. }));
     if shared {
         isolation::skip("it takes a process namespace");
     }
@@ -300,7 +300,9 @@ fn processes_stand_still_between_invocations_with_all_their_threads() {
     sandbox.invoke(b"{\"sleep\":0.1}").unwrap();
     assert!(size(&function_ticks) > after.0 && size(&extension_ticks) > after.1);
     let journal = sandbox.journal();
-    assert!(first(&journal, |what| *what == What::Frozen) < first(&journal, |what| *what == What::Thawed));
+    assert!(
+        first(&journal, |what| *what == JournalEvent::Frozen) < first(&journal, |what| *what == JournalEvent::Thawed)
+    );
 }
 
 #[test]
@@ -310,7 +312,7 @@ fn nothing_is_frozen_when_that_is_not_wanted() {
     sandbox.invoke(json!({"tick": ticks}).to_string().as_bytes()).unwrap();
     let before = size(&ticks);
     eventually("ticks go on", || size(&ticks) > before + 2);
-    assert!(!happened(&sandbox.journal(), |what| *what == What::Frozen));
+    assert!(!happened(&sandbox.journal(), |what| *what == JournalEvent::Frozen));
 }
 
 /// An internal extension registers while the runtime initializes.
@@ -380,7 +382,7 @@ fn a_snapshot_is_restored_before_the_first_event() {
 #[test]
 fn the_network_is_the_sandboxs_own_and_work_can_be_sent_there() {
     let sandboxes = [start(Setup::default()), start(Setup::default())];
-    let isolated = |sandbox: &Sandbox| happened(&sandbox.journal(), |what| *what == What::NetworkIsolated);
+    let isolated = |sandbox: &Sandbox| happened(&sandbox.journal(), |what| *what == JournalEvent::NetworkIsolated);
     let bind = |sandbox: &Sandbox| sandbox.within(|| std::net::UdpSocket::bind("127.0.0.1:8125")).unwrap();
     let sockets: Vec<_> = sandboxes.iter().filter(|sandbox| isolated(sandbox)).map(bind).collect();
     assert!(sockets.iter().all(Result::is_ok), "{sockets:?}");
@@ -392,7 +394,7 @@ fn dropping_a_sandbox_leaves_nobody_behind() {
     let extensions = vec![scripted("parent", "child register loop")];
     let sandbox = start(Setup { extensions, function: python(), ..Setup::default() });
     let parent = sandbox.journal().iter().find_map(|entry| match &entry.what {
-        What::Executed { origin: Origin::Extension(_), pid } => Some(*pid),
+        JournalEvent::Executed { origin: Origin::Extension(_), pid } => Some(*pid),
         _ => None,
     });
     let parent = parent.unwrap();
@@ -430,8 +432,8 @@ fn an_asynchronous_event_that_fails_is_retried_under_the_same_request_id() {
         assert!(attempts.iter().all(|attempt| attempt.request_id == *id));
         let journal = sandbox.journal();
         let steps = journal.iter().filter_map(|entry| match &entry.what {
-            What::Invoked { request_id } => Some(if request_id == id { "invoked" } else { "another" }),
-            What::Frozen => Some("frozen"),
+            JournalEvent::Invoked { request_id } => Some(if request_id == id { "invoked" } else { "another" }),
+            JournalEvent::Frozen => Some("frozen"),
             _ => None,
         });
         assert_eq!(

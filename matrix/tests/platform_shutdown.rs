@@ -5,7 +5,7 @@ mod platform_support;
 use std::path::Path;
 use std::time::Duration;
 
-use matrix::sandbox::journal::What;
+use matrix::sandbox::journal::JournalEvent;
 use matrix::sandbox::setup::{Limits, Origin};
 use matrix::sandbox::{Extension, Function, Setup};
 use platform_support::{eventually, fresh_file, happened, said, scripted, start};
@@ -56,15 +56,15 @@ fn the_runtime_ends_before_the_extensions_are_told() {
     let function = Function::program(&runtime);
     let sandbox = start(Setup { function: function.clone(), ..with(vec![scripted("a", "register loop")]) });
     let journal = sandbox.shutdown().unwrap().journal;
-    let place = |is: &dyn Fn(&What) -> bool| journal.iter().position(|entry| is(&entry.what)).unwrap();
-    let terminated = place(&|what| *what == What::Terminated { origin: Origin::Function });
-    let exited = place(&|what| matches!(what, What::Exited { origin: Origin::Function, .. }));
-    let told = place(&|what| matches!(what, What::ShutdownSent { .. }));
+    let place = |is: &dyn Fn(&JournalEvent) -> bool| journal.iter().position(|entry| is(&entry.what)).unwrap();
+    let terminated = place(&|what| *what == JournalEvent::Terminated { origin: Origin::Function });
+    let exited = place(&|what| matches!(what, JournalEvent::Exited { origin: Origin::Function, .. }));
+    let told = place(&|what| matches!(what, JournalEvent::ShutdownSent { .. }));
     assert!(terminated < exited && exited < told);
 
     let journal = start(Setup { function, ..Setup::default() }).shutdown().unwrap().journal;
-    assert!(happened(&journal, |what| *what == What::Killed { origin: Origin::Function }));
-    assert!(!happened(&journal, |what| *what == What::Terminated { origin: Origin::Function }));
+    assert!(happened(&journal, |what| *what == JournalEvent::Killed { origin: Origin::Function }));
+    assert!(!happened(&journal, |what| *what == JournalEvent::Terminated { origin: Origin::Function }));
 }
 
 /// An environment that was never used ends like any other: SHUTDOWN is the first event.
@@ -93,7 +93,7 @@ fn a_killed_matrix_leaves_no_process_behind() {
     if let Some(file) = std::env::var_os(PLACE) {
         let sandbox = start(with(vec![scripted("orphan", "register loop")]));
         let executed = |entry: &matrix::sandbox::journal::Entry| match entry.what {
-            What::Executed { pid, .. } => Some(pid),
+            JournalEvent::Executed { pid, .. } => Some(pid),
             _ => None,
         };
         let pid = sandbox.journal().iter().find_map(executed).unwrap();
@@ -123,6 +123,7 @@ fn a_killed_matrix_leaves_no_process_behind() {
 fn an_environment_that_a_failure_has_ended_is_not_ended_again() {
     let ending = start(with(vec![scripted("gone", "register exit:7")])).shutdown().unwrap();
     assert_eq!(ending.extensions[0].status, "exit status: 7");
-    let shutdowns = ending.journal.iter().filter(|entry| matches!(entry.what, What::ShutdownStarted { .. })).count();
+    let shutdowns =
+        ending.journal.iter().filter(|entry| matches!(entry.what, JournalEvent::ShutdownStarted { .. })).count();
     assert_eq!(shutdowns, 1);
 }

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use matrix::sandbox::function::Answer;
-use matrix::sandbox::journal::What;
+use matrix::sandbox::journal::JournalEvent;
 use matrix::sandbox::setup::{Delivery, Initialization, Limits, LogFormat, Order};
 use matrix::sandbox::{Function, Setup};
 use platform_support::{
@@ -92,7 +92,8 @@ fn a_refused_batch_is_offered_again_and_then_given_up_with_a_notice() {
     sandbox.invoke(b"{}").unwrap();
     let ending = sandbox.shutdown().unwrap();
     // What comes after the extension has ended meets nobody, and is no refusal.
-    let is_refusal = |what: &What| matches!(what, What::Undelivered { reason, .. } if reason.contains("500"));
+    let is_refusal =
+        |what: &JournalEvent| matches!(what, JournalEvent::Undelivered { reason, .. } if reason.contains("500"));
     let refusals = ending.journal.iter().filter(|entry| is_refusal(&entry.what)).count();
     assert_eq!(refusals, 2);
     let events = received(&file);
@@ -110,7 +111,7 @@ fn a_refusal_that_passes_loses_nothing() {
     let sandbox = start(Setup { extensions: vec![extension], function: printing(), ..Setup::default() });
     sandbox.invoke(b"{}").unwrap();
     let ending = sandbox.shutdown().unwrap();
-    assert!(happened(&ending.journal, |what| matches!(what, What::Undelivered { .. })), "a batch was refused");
+    assert!(happened(&ending.journal, |what| matches!(what, JournalEvent::Undelivered { .. })), "a batch was refused");
     let events = received(&file);
     let of = |events: &[serde_json::Value]| {
         let is_wanted = |kind: &&str| kind.starts_with("platform.") || *kind == "function";
@@ -258,7 +259,7 @@ fn managed_instances_are_told_by_telemetry_alone() {
     let slow = sandbox.invoke(b"slow").unwrap();
     assert_eq!(slow.response, b"", "the function has answered");
     let ending = sandbox.shutdown().unwrap();
-    assert!(!happened(&ending.journal, |what| *what == What::Frozen));
+    assert!(!happened(&ending.journal, |what| *what == JournalEvent::Frozen));
     let events = received(&file);
     assert!(records(&events, "platform.runtimeDone").is_empty());
     let start = records(&events, "platform.start")[0];
@@ -269,7 +270,7 @@ fn managed_instances_are_told_by_telemetry_alone() {
     assert_eq!(reports[0]["spans"][0]["name"], "responseLatency");
     let shutdown = platform_support::said(&ending.output, "a").pop().unwrap();
     assert_eq!(shutdown["event"]["eventType"], "SHUTDOWN");
-    assert!(first(&ending.journal, |what| matches!(what, What::Subscribed { .. })) > Duration::ZERO);
+    assert!(first(&ending.journal, |what| matches!(what, JournalEvent::Subscribed { .. })) > Duration::ZERO);
 }
 
 /// "Lambda Telemetry API", destination protocols: over TCP an event is a line.

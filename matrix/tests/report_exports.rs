@@ -76,7 +76,7 @@ fn bencher_gets_a_number_with_its_ends_for_every_gate() {
     let (name, ship) = benchmarks.iter().find(|(name, _)| name.starts_with("ship/memory=1024/")).unwrap();
     assert_eq!(
         name,
-        "ship/memory=1024/regime=boosted/cache=warm/latency=loopback/runtime=null/store=al2023/disturb=none"
+        "ship/memory=1024/regime=boosted/cache=warm/latency=loopback/runtime=null/store=al2023/fault=none"
     );
     assert_eq!(ship["register-to-floor"]["value"], 1.28);
     let summary = &experiment.analysis.conditions[0].cells.iter().find(|cell| cell.cell == "ship").unwrap();

@@ -6,7 +6,7 @@ mod report_support;
 use std::path::Path;
 
 use clap::Parser;
-use matrix::build::Built;
+use matrix::build::BuildRecord;
 use matrix::report::{Arguments, Error, Experiment, run};
 use tempfile::TempDir;
 
@@ -97,7 +97,7 @@ fn what_is_read_is_what_was_written() {
 fn the_later_of_two_builds_of_a_cell_holds() {
     let directory = TempDir::new().unwrap();
     let mut experiment = report_support::troubled();
-    let again = Built { failure: None, program: Some("/tmp/static".into()), ..experiment.builds[0].clone() };
+    let again = BuildRecord { failure: None, program: Some("/tmp/static".into()), ..experiment.builds[0].clone() };
     experiment.builds.push(again.clone());
     let read = Experiment::read(&arguments(&[&left(directory.path(), &experiment)]).files).unwrap();
     assert_eq!(read.builds, [experiment.builds[1].clone(), again]);

@@ -122,7 +122,8 @@ fn a_start_that_cannot_be_written_down_ends_as_a_file_that_cannot_be_written() {
     let (out, program) = (folder.path().join("out"), folder.path().join("program"));
     executable::write(&program, "#!/bin/sh\nexit 1\n").unwrap();
     let external = format!("main={}", program.display());
-    let words = ["plan", "list", "--cells", "main", "--external", &external, "--blocks", "99", "--trust-store", "host"];
+    let words =
+        ["plan", "cells", "--cells", "main", "--external", &external, "--blocks", "99", "--trust-store", "host"];
     assert!(Command::new(MATRIX).args(words).arg("--out").arg(&out).output().unwrap().status.success());
     fs::write(out.join("builds.jsonl"), "").unwrap();
     // Without the floor, which is larger than what may be written here.
@@ -174,9 +175,11 @@ fn a_file_that_cannot_be_read_and_one_that_is_wrong_have_statuses_of_their_own()
     }
     // Elsewhere than in the repository there is nothing to look at.
     assert_eq!(run.matrix(&["check"]).0, 6);
-    for words in
-        [&["layer", "--set", "nobody", "--out", "x.zip"][..], &["plan", "full"], &["plan", "list", "--cells", "nobody"]]
-    {
+    for words in [
+        &["layer", "--set", "nobody", "--out", "x.zip"][..],
+        &["plan", "full"],
+        &["plan", "cells", "--cells", "nobody"],
+    ] {
         let output = Command::new(MATRIX).args(words).current_dir(run.path("")).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{words:?}: {}", text(&output));
         assert_says_once(&output);

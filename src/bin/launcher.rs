@@ -19,7 +19,7 @@ use bottlecap::{
     build_info::BUILD_INFO,
     os::{log, signal, streams},
     platform::Environment,
-    start::{
+    startup::{
         handover::{self, Handover},
         idle::idle,
         register::register,

@@ -3,7 +3,7 @@
 //! Loading never fails. A value that can't be used costs one warning and leaves the field to the next source; no other
 //! field notices. It reads no file and no clock: the caller passes what it has.
 
-mod draft;
+mod builder;
 mod environment;
 mod keys;
 mod read;
@@ -24,10 +24,10 @@ use std::ffi::OsStr;
 use log::LevelFilter;
 use serde_json::{Map, Value};
 
-use draft::Draft;
+use builder::ConfigBuilder;
 use environment::{Prefix, Variable};
 use keys::{KEYS, Key};
-use read::{Effect, Given};
+use read::{Effect, RawValue};
 pub use types::{
     ApiKey, Aws, Config, DogStatsd, Endpoint, FlushStrategy, Http, HttpProtocol, Logs, Metrics, Rule, RuleKind, Secret,
     Tag,
@@ -64,14 +64,14 @@ pub fn load(
         candidates.extend(loading.in_document(key, &document));
         loading.resolve(key, candidates);
     }
-    if loading.draft.lacks_worker() {
+    if loading.builder.lacks_worker() {
         let (key, url) =
             ("DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED", "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL");
         loading.warn(key, Source::Environment, format!("is set without a usable {url}"), "no logs at all");
     }
     let unsupported = unsupported::asked_for(environment.iter().map(|(name, value)| (name, value)), &document);
-    let Loading { draft, warnings, discarded } = loading;
-    Loaded { config: draft.finish(), warnings, discarded, unsupported }
+    let Loading { builder, warnings, discarded } = loading;
+    Loaded { config: builder.finish(), warnings, discarded, unsupported }
 }
 
 /// The log level alone, for a logger that must exist before there is time for the rest: from the environment, `info`
@@ -83,7 +83,7 @@ pub fn log_level(environment: impl IntoIterator<Item = (impl AsRef<OsStr>, impl 
         if !name.eq_ignore_ascii_case("LOG_LEVEL") {
             continue;
         }
-        let level = value.as_ref().to_str().and_then(|text| Given::Text(text.trim()).level().ok());
+        let level = value.as_ref().to_str().and_then(|text| RawValue::Text(text.trim()).level().ok());
         match (prefix, level) {
             (Prefix::Dd, Some(level)) => return level,
             (Prefix::Datadog, Some(level)) => level_of_agent = Some(level),
@@ -95,7 +95,7 @@ pub fn log_level(environment: impl IntoIterator<Item = (impl AsRef<OsStr>, impl 
 
 #[derive(Default)]
 struct Loading {
-    draft: Draft,
+    builder: ConfigBuilder,
     warnings: Vec<Warning>,
     discarded: Option<String>,
 }
@@ -105,7 +105,7 @@ struct Candidate<'a> {
     label: String,
     source: Source,
     /// `None` for a variable that is not UTF-8.
-    given: Option<Given<'a>>,
+    given: Option<RawValue<'a>>,
 }
 
 impl<'a> Candidate<'a> {
@@ -113,7 +113,7 @@ impl<'a> Candidate<'a> {
         Self {
             label: format!("{}{}", variable.prefix.text(), key.name),
             source: Source::Environment,
-            given: variable.value.as_ref().to_str().map(|text| Given::Text(text.trim())),
+            given: variable.value.as_ref().to_str().map(|text| RawValue::Text(text.trim())),
         }
     }
 }
@@ -130,7 +130,7 @@ impl Loading {
         let path = key.yaml?;
         match yaml::find(document, path) {
             Ok(value) => {
-                let given = Given::from_value(value?);
+                let given = RawValue::from_value(value?);
                 Some(Candidate { label: path.to_owned(), source: Source::Yaml, given: Some(given) })
             }
             Err(parent) => {
@@ -148,7 +148,7 @@ impl Loading {
         let first_of_key = self.warnings.len();
         let mut used = None;
         for Candidate { label, source, given } in candidates {
-            let outcome = given.ok_or("is not UTF-8").and_then(|given| (key.set)(&mut self.draft, given, source));
+            let outcome = given.ok_or("is not UTF-8").and_then(|given| (key.set)(&mut self.builder, given, source));
             match outcome {
                 Ok(Effect::Taken) => {
                     used = Some((label, source));
@@ -167,7 +167,7 @@ impl Loading {
         for warning in self.warnings.iter_mut().skip(first_of_key) {
             warning.used.clone_from(&instead);
         }
-        let skipped = std::mem::take(&mut self.draft.skipped);
+        let skipped = std::mem::take(&mut self.builder.skipped);
         if let (1.., Some((label, source))) = (skipped, used) {
             self.warn(&label, source, format!("has items that can't be used ({skipped})"), "the others");
         }

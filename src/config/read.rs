@@ -14,7 +14,7 @@ use super::types::{ApiKey, Endpoint, FlushStrategy, HttpProtocol, Rule, RuleKind
 
 /// A setting as one source gives it: trimmed text, or a YAML list or mapping.
 #[derive(Clone, Copy)]
-pub(super) enum Given<'a> {
+pub(super) enum RawValue<'a> {
     Text(&'a str),
     Tree(&'a Value),
 }
@@ -29,7 +29,7 @@ pub(super) enum Effect {
 
 pub(super) type Reason = &'static str;
 
-impl<'a> Given<'a> {
+impl<'a> RawValue<'a> {
     pub(super) fn from_value(value: &'a Value) -> Self {
         match value {
             Value::String(text) => Self::Text(text.trim()),
@@ -45,7 +45,7 @@ impl<'a> Given<'a> {
     }
 
     /// Text, with blank text as `None`.
-    pub(super) fn filled(self) -> Result<Option<&'a str>, Reason> {
+    pub(super) fn non_empty(self) -> Result<Option<&'a str>, Reason> {
         Ok(Some(self.text()?).filter(|text| !text.is_empty()))
     }
 
@@ -68,7 +68,7 @@ impl<'a> Given<'a> {
 
     /// Seconds, whole or not; blank as `None`.
     pub(super) fn seconds(self) -> Result<Option<Duration>, Reason> {
-        let Some(text) = self.filled()? else { return Ok(None) };
+        let Some(text) = self.non_empty()? else { return Ok(None) };
         let seconds: f64 = text.parse().map_err(|_| "must be a number of seconds")?;
         Duration::try_from_secs_f64(seconds).map(Some).map_err(|_| "is out of range")
     }
@@ -119,7 +119,7 @@ impl<'a> Given<'a> {
     /// A site: `host` or `host:port`. A scheme and a trailing `/` are taken off, because a site copied from the
     /// browser's address bar means its host.
     pub(super) fn site(self) -> Result<Option<&'a str>, Reason> {
-        let Some(text) = self.filled()? else { return Ok(None) };
+        let Some(text) = self.non_empty()? else { return Ok(None) };
         let host = text.strip_prefix("https://").or(text.strip_prefix("http://")).unwrap_or(text);
         let host = host.trim_end_matches('/');
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-');
@@ -135,15 +135,15 @@ impl<'a> Given<'a> {
         self.url_or_host("")
     }
 
-    /// As [`Given::url`], kept to the letter.
+    /// As [`RawValue::url`], kept to the letter.
     pub(super) fn whole_url(self) -> Result<Option<String>, Reason> {
         self.url()?;
-        Ok(self.filled()?.map(str::to_owned))
+        Ok(self.non_empty()?.map(str::to_owned))
     }
 
-    /// As [`Given::url`], with a scheme put before a bare host.
+    /// As [`RawValue::url`], with a scheme put before a bare host.
     pub(super) fn url_or_host(self, scheme: &str) -> Result<Option<String>, Reason> {
-        let Some(text) = self.filled()? else { return Ok(None) };
+        let Some(text) = self.non_empty()? else { return Ok(None) };
         let scheme = if text.contains("://") { "" } else { scheme };
         let url = format!("{scheme}{}", text.trim_end_matches('/'));
         if is_http_url(&url) { Ok(Some(url)) } else { Err("is not an http:// or https:// URL") }
@@ -180,7 +180,7 @@ impl<'a> Given<'a> {
         let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };
         let urls = tree.as_object().ok_or("must be a mapping from URLs to lists of API keys")?;
         let items = urls.iter().flat_map(|(url, keys)| {
-            let url = Given::Text(url.trim()).url().ok().flatten();
+            let url = RawValue::Text(url.trim()).url().ok().flatten();
             let keys = keys.as_array().map_or(&[][..], Vec::as_slice);
             // A URL with nothing that could be its keys is one item that can't be used.
             let missing = keys.is_empty().then_some(None);
@@ -209,7 +209,7 @@ impl<'a> Given<'a> {
 
     /// The beginning of metrics' names: a letter, and letters, digits, `_` and `.` after it; without dots at the end.
     pub(super) fn namespace(self) -> Result<Option<&'a str>, Reason> {
-        let Some(text) = self.filled()? else { return Ok(None) };
+        let Some(text) = self.non_empty()? else { return Ok(None) };
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
         if text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(plain) {
             Ok(Some(text.trim_end_matches('.')))
@@ -298,7 +298,7 @@ fn log_endpoint(value: &Value) -> Option<Endpoint> {
         Some(Value::String(text)) => text.trim().parse().ok()?,
         Some(number) => u16::try_from(number.as_u64()?).ok()?,
     };
-    let host = Given::Text(value.get("Host")?.as_str()?.trim()).url_or_host("https://").ok()??;
+    let host = RawValue::Text(value.get("Host")?.as_str()?.trim()).url_or_host("https://").ok()??;
     // What has a path already has no place left for a port.
     let url = format!("{host}:{port}");
     if port == 0 || host.matches('/').count() != 2 || !is_http_url(&url) {

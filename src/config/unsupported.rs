@@ -93,7 +93,7 @@ pub(super) fn asked_for(
     let mut asked = Vec::new();
     for (name, value) in environment {
         if let Some(index) = in_environment(name.as_ref())
-            && value.as_ref().to_str().is_none_or(asks)
+            && value.as_ref().to_str().is_none_or(is_enabled)
         {
             asked.push((index, name.as_ref().to_string_lossy().into_owned()));
         }
@@ -101,7 +101,7 @@ pub(super) fn asked_for(
     let paths = UNSUPPORTED.iter().enumerate().filter_map(|(index, key)| Some((index, key.yaml?)));
     for (index, path) in paths.filter(|_| !document.is_empty()) {
         if let Ok(Some(value)) = yaml::find(document, path)
-            && value.as_str().is_none_or(asks)
+            && value.as_str().is_none_or(is_enabled)
         {
             asked.push((index, format!("{path} of {}", Source::Yaml)));
         }
@@ -115,7 +115,7 @@ fn in_environment(name: &OsStr) -> Option<usize> {
     UNSUPPORTED.iter().position(|key| key.name.eq_ignore_ascii_case(rest))
 }
 
-fn asks(value: &str) -> bool {
+fn is_enabled(value: &str) -> bool {
     let value = value.trim();
     !["", "0", "0.0", "false"].iter().any(|nothing| value.eq_ignore_ascii_case(nothing))
 }

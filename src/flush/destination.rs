@@ -10,7 +10,7 @@ use super::{
     flusher::MAX_BYTES,
     send_queue::{QueuedPayload, SendQueue},
 };
-use crate::intake::{Kind, To};
+use crate::intake::{Kind, Target};
 
 /// How many requests may be in flight to one destination, beside those that are overdue.
 pub const MAX_IN_FLIGHT: usize = 4;
@@ -38,7 +38,7 @@ pub struct Destination {
     /// Which intake.
     pub kind: Kind,
     /// Whose.
-    pub to: To,
+    pub to: Target,
     queue: SendQueue,
     requests: Vec<Request>,
     backoff: Backoff,
@@ -90,7 +90,7 @@ pub enum HoldEnd {
 }
 
 impl Destination {
-    fn new(kind: Kind, to: To, finishing: bool) -> Self {
+    fn new(kind: Kind, to: Target, finishing: bool) -> Self {
         Self {
             kind,
             to,

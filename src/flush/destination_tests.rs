@@ -10,13 +10,13 @@ const MOMENT: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn queued(sequence: u64) -> QueuedPayload {
-    let payload = Payload { kind: Kind::Logs, to: To::Primary, body: vec![0; 1].into(), zstd: false, items: 1 };
+    let payload = Payload { kind: Kind::Logs, to: Target::Primary, body: vec![0; 1].into(), zstd: false, items: 1 };
     QueuedPayload::new(payload, sequence, Instant::now())
 }
 
 /// A destination with so many payloads in its queue.
 fn destination(payloads: u64) -> Destination {
-    let mut destination = Destination::new(Kind::Logs, To::Primary, false);
+    let mut destination = Destination::new(Kind::Logs, Target::Primary, false);
     (0..payloads).for_each(|number| destination.queue(queued(number)));
     destination
 }
@@ -222,10 +222,10 @@ fn hold_that_the_deadline_ended_says_nothing_about_the_destination() {
 #[test]
 fn every_destination_fails_and_recovers_on_its_own() {
     let endpoint = Endpoint { url: "https://a.example".to_owned(), api_key: ApiKey::clean("key").unwrap() };
-    let other = To::Additional(Arc::new(endpoint));
+    let other = Target::Additional(Arc::new(endpoint));
     let (mut destinations, now) = (Destinations::default(), Instant::now());
     for sequence in 0..2 {
-        for to in [To::Primary, other.clone()] {
+        for to in [Target::Primary, other.clone()] {
             let payload = queued(sequence);
             destinations.queue(QueuedPayload { payload: Payload { to, ..payload.payload }, ..payload });
         }
@@ -249,11 +249,11 @@ fn every_destination_fails_and_recovers_on_its_own() {
 #[test]
 fn the_oldest_body_is_dropped_for_all_destinations_unless_it_is_in_flight() {
     let endpoint = Endpoint { url: "https://a.example".to_owned(), api_key: ApiKey::clean("key").unwrap() };
-    let other = To::Additional(Arc::new(endpoint));
+    let other = Target::Additional(Arc::new(endpoint));
     let (mut destinations, now) = (Destinations::default(), Instant::now());
     for sequence in 0..3 {
         let payload = queued(sequence).payload;
-        for to in [To::Primary, other.clone()] {
+        for to in [Target::Primary, other.clone()] {
             destinations.queue(QueuedPayload::new(Payload { to, ..payload.clone() }, sequence, now));
         }
     }

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     config::ApiKey,
-    intake::{Client, MemoryBudget, Payload, To, UnsealedPayload, compression::FAST_LEVEL, key},
+    intake::{Client, MemoryBudget, Payload, Target, UnsealedPayload, compression::FAST_LEVEL, key},
 };
 
 /// The memory that may be held between the aggregates and the network, in bytes: batches, compressed or not, and payloads, waiting or in flight. A body that
@@ -122,10 +122,10 @@ impl ClientState {
 }
 
 impl ReadyClient {
-    fn key_for(&self, to: &To) -> Option<ApiKey> {
+    fn key_for(&self, to: &Target) -> Option<ApiKey> {
         match to {
-            To::Primary => self.api_key.key().cloned(),
-            To::Additional(endpoint) => Some(endpoint.api_key.clone()),
+            Target::Primary => self.api_key.key().cloned(),
+            Target::Additional(endpoint) => Some(endpoint.api_key.clone()),
         }
     }
 }

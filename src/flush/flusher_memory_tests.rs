@@ -17,9 +17,9 @@ async fn a_body_that_two_destinations_share_counts_once() {
 async fn logs_for_a_worker_and_another_endpoint_count_for_what_they_hold() {
     let (mut flusher, _building) = waiting();
     let other = Arc::new(Endpoint { url: "http://other".into(), api_key: ApiKey::clean("other").unwrap() });
-    let to = To::others(&[other]).collect::<Vec<_>>();
+    let to = Target::others(&[other]).collect::<Vec<_>>();
     let batch = || {
-        let (to, plain_to) = (to.clone(), vec![To::Primary]);
+        let (to, plain_to) = (to.clone(), vec![Target::Primary]);
         UnsealedPayload { level: Some(3), to, plain_to, ..batch("", 5 * MEBIBYTE, &[]) }
     };
     flusher.start([batch(), batch()]);

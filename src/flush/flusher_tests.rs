@@ -15,7 +15,7 @@ mod memory;
 fn batch(name: impl Into<Vec<u8>>, bytes: usize, others: &[Arc<Endpoint>]) -> UnsealedPayload {
     let mut body = name.into();
     body.resize(bytes.max(body.len()), b' ');
-    let (to, plain_to) = (To::all(others), Vec::new());
+    let (to, plain_to) = (Target::all(others), Vec::new());
     UnsealedPayload { kind: Kind::Logs, body: body.into(), level: None, items: 1, to, plain_to }
 }
 

@@ -1,4 +1,4 @@
-//! When data leaves, and what becomes of it if it cannot: docs/delivery.md states the policy.
+//! When data leaves, and what becomes of it if it cannot: docs/flushing.md states the policy.
 
 mod api_key_cache;
 mod backoff;

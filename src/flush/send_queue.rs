@@ -140,13 +140,13 @@ impl SendQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::{Kind, To};
+    use crate::intake::{Kind, Target};
 
     const HOUR: Duration = Duration::from_hours(1);
 
     fn queued(sequence: u64, since: Instant) -> QueuedPayload {
         let body = vec![0; 1].into();
-        let payload = Payload { kind: Kind::Logs, to: To::Primary, body, zstd: false, items: sequence };
+        let payload = Payload { kind: Kind::Logs, to: Target::Primary, body, zstd: false, items: sequence };
         QueuedPayload::new(payload, sequence, since)
     }
 

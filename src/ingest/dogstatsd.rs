@@ -31,24 +31,24 @@ const MAX_ROUNDS: usize = 16;
 
 /// A socket that is bound, so that what the function sends from now on waits for us. Needs no async runtime yet.
 #[derive(Debug)]
-pub struct Bound {
+pub struct DogStatsdSocket {
     socket: UdpSocket,
 }
 
 /// Binds the usual port. Nobody could be told of another one.
-pub fn bind() -> io::Result<Bound> {
+pub fn bind() -> io::Result<DogStatsdSocket> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT))?;
-    streams::above_standard(socket, UdpSocket::try_clone).map(Bound::inherit)
+    streams::above_standard(socket, UdpSocket::try_clone).map(DogStatsdSocket::from_handover)
 }
 
-impl Bound {
+impl DogStatsdSocket {
     /// Goes on with a socket that another program of ours has left us.
-    pub fn inherit(socket: UdpSocket) -> Self {
+    pub fn from_handover(socket: UdpSocket) -> Self {
         Self { socket }
     }
 
     /// Reads from now on, as a task of its own.
-    pub fn serve(self, settings: &DogStatsd) -> io::Result<Inbox> {
+    pub fn serve(self, settings: &DogStatsd) -> io::Result<DatagramQueue> {
         self.socket.set_nonblocking(true)?;
         let socket = tokio::net::UdpSocket::from_std(self.socket)?;
         if let Some(size) = settings.receive_buffer
@@ -59,11 +59,11 @@ impl Bound {
         let queue = Mutex::new(Queue::new(settings)?);
         let shared = Arc::new(Shared { socket, queue, arrived: Notify::new() });
         tokio::spawn(read(Arc::clone(&shared)));
-        Ok(Inbox { shared, lost_before: 0 })
+        Ok(DatagramQueue { shared, lost_before: 0 })
     }
 }
 
-impl AsFd for Bound {
+impl AsFd for DogStatsdSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -71,13 +71,13 @@ impl AsFd for Bound {
 
 /// What has arrived.
 #[derive(Debug)]
-pub struct Inbox {
+pub struct DatagramQueue {
     shared: Arc<Shared>,
     /// How many datagrams the system had lost when it was last asked.
     lost_before: u64,
 }
 
-impl Inbox {
+impl DatagramQueue {
     /// Waits until something has arrived. May be cancelled.
     pub async fn arrived(&self) {
         self.shared.arrived.notified().await;

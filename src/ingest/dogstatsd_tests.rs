@@ -11,7 +11,7 @@ fn settings() -> DogStatsd {
 
 /// An inbox on a port of its own, and a socket that sends to it.
 struct Pair {
-    inbox: Inbox,
+    inbox: DatagramQueue,
     sender: UdpSocket,
 }
 
@@ -19,10 +19,10 @@ fn pair(settings: &DogStatsd) -> Pair {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     sender.connect(socket.local_addr().unwrap()).unwrap();
-    Pair { inbox: Bound::inherit(socket).serve(settings).unwrap(), sender }
+    Pair { inbox: DogStatsdSocket::from_handover(socket).serve(settings).unwrap(), sender }
 }
 
-fn drained(inbox: &Inbox) -> String {
+fn drained(inbox: &DatagramQueue) -> String {
     let mut all = Vec::new();
     inbox.drain(|datagrams| all.extend_from_slice(datagrams));
     String::from_utf8(all).unwrap()

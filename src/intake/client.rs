@@ -6,7 +6,7 @@ use reqwest::{RequestBuilder, Response, header};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Kind, Payload, To,
+    Kind, Payload, Target,
     aws::{self, Aws},
     http::{BuildError, ErrorStatus, HttpClient, RequestError},
     key::{self, Datadog, Function, Key, Resolver},
@@ -35,7 +35,7 @@ enum Logs {
 
 /// A client, and what could not be taken into account.
 #[derive(Debug)]
-pub struct Built {
+pub struct BuiltClient {
     /// Ready to send.
     pub client: Client,
     /// To be logged.
@@ -120,7 +120,7 @@ impl From<RequestError> for SendError {
 
 impl Client {
     /// Builds the one client that all payloads share.
-    pub fn build(config: &Config, function: Function) -> Result<Built, Error> {
+    pub fn build(config: &Config, function: Function) -> Result<BuiltClient, Error> {
         let mut warnings = Vec::new();
         let known = if config.secret.is_none() { Some(known(config)?) } else { None };
         let http = HttpClient::build(&config.http, &mut warnings)?;
@@ -130,7 +130,7 @@ impl Client {
         };
         let metrics_url = config.metrics.url.clone();
         let key = match (known, config.secret.clone()) {
-            (Some(key), _) => Key::Known(key),
+            (Some(key), _) => Key::StartedServices(key),
             (None, Some(secret)) => {
                 let datadog = Datadog { http: http.clone(), url: metrics_url.clone() };
                 Key::Secret(Resolver::new(aws(config, &mut warnings)?, datadog, secret, function))
@@ -138,7 +138,7 @@ impl Client {
             (None, None) => return Err(Error::NoKey),
         };
         let client = Self { http, logs, metrics_url, key };
-        Ok(Built { client, warnings })
+        Ok(BuiltClient { client, warnings })
     }
 
     /// What the primary intakes know us by.
@@ -154,8 +154,8 @@ impl Client {
         abandoned: impl Future<Output = ()>,
     ) -> Result<(), SendError> {
         let request = match &payload.to {
-            To::Primary => self.to_primary(payload.kind),
-            To::Additional(endpoint) => self.to_datadog(payload.kind, &endpoint.url),
+            Target::Primary => self.to_primary(payload.kind),
+            Target::Additional(endpoint) => self.to_datadog(payload.kind, &endpoint.url),
         };
         let written = Written::default();
         let request = request.header("dd-api-key", key.expose()).body(written.body(payload.body.clone()));

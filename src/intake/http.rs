@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::{Http, HttpProtocol},
-    os::{log::excerpt, names::HostResolver},
+    os::{log::excerpt, nss::HostResolver},
 };
 
 /// The most header lines of an HTTP/1.1 answer. The library's own limit, 100, makes an error of what was accepted.
@@ -96,7 +96,7 @@ impl HttpClient {
             HttpProtocol::Http2 => builder.http2_prior_knowledge(),
         };
         let config = if settings.skip_ssl_validation {
-            tls::trust_everybody(settings.protocol).map_err(BuildError::Tls)?
+            tls::insecure_client_config(settings.protocol).map_err(BuildError::Tls)?
         } else {
             let trust = tls::trust(settings.tls_cert_file.as_deref(), settings.protocol).map_err(BuildError::Tls)?;
             // Two clients that trust the same files have the same warnings.

@@ -1,6 +1,6 @@
 //! Batches of logs as the logs intake takes them.
 
-use super::{Kind, To, UnsealedPayload};
+use super::{Kind, Target, UnsealedPayload};
 use crate::{aggregate::logs::LogBatch, config::Logs};
 
 /// One payload a batch, whatever its intakes are.
@@ -9,8 +9,8 @@ pub fn unsealed(batch: LogBatch, settings: &Logs) -> UnsealedPayload {
     let (level, others) = (settings.compression, &settings.additional_endpoints);
     // A worker takes plain JSON, whatever Datadog's own intakes are to get.
     let (to, plain_to) = match settings.worker {
-        Some(_) => (To::others(others).collect(), vec![To::Primary]),
-        None => (To::all(others), Vec::new()),
+        Some(_) => (Target::others(others).collect(), vec![Target::Primary]),
+        None => (Target::all(others), Vec::new()),
     };
     UnsealedPayload { kind: Kind::Logs, body: json.into(), level, items, to, plain_to }
 }
@@ -41,7 +41,7 @@ mod tests {
         let settings = settings(None, &["https://a.example"]);
         let payload = payload(&settings);
         assert_eq!((payload.level, payload.items, &payload.body[..]), (Some(3), 2, &b"[1,2]"[..]));
-        assert_eq!(payload.to, [To::Primary, To::Additional(settings.additional_endpoints[0].clone())]);
+        assert_eq!(payload.to, [Target::Primary, Target::Additional(settings.additional_endpoints[0].clone())]);
         assert_eq!(payload.plain_to, []);
     }
 
@@ -50,8 +50,8 @@ mod tests {
         let settings = settings(Some("http://worker"), &["https://a.example"]);
         let payload = payload(&settings);
         assert_eq!((payload.level, payload.items), (Some(3), 2));
-        assert_eq!(payload.to, [To::Additional(settings.additional_endpoints[0].clone())]);
-        assert_eq!(payload.plain_to, [To::Primary]);
+        assert_eq!(payload.to, [Target::Additional(settings.additional_endpoints[0].clone())]);
+        assert_eq!(payload.plain_to, [Target::Primary]);
     }
 
     #[test]

@@ -17,4 +17,4 @@ pub use aws::Aws;
 pub use client::{Client, SendError};
 pub use http::{ErrorStatus, HttpClient};
 pub use memory::{Body, MemoryBudget};
-pub use payload::{Kind, Payload, To, UnsealedPayload};
+pub use payload::{Kind, Payload, Target, UnsealedPayload};

@@ -28,14 +28,14 @@ pub enum Kind {
 
 /// Whose intake it goes to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum To {
+pub enum Target {
     /// The one that everything goes to.
     Primary,
     /// One that the same data goes to besides.
     Additional(Arc<Endpoint>),
 }
 
-impl To {
+impl Target {
     /// Everybody.
     pub fn all(additional: &[Arc<Endpoint>]) -> Vec<Self> {
         std::iter::once(Self::Primary).chain(Self::others(additional)).collect()
@@ -59,9 +59,9 @@ pub struct UnsealedPayload {
     /// How many logs, distributions or series it holds.
     pub items: usize,
     /// Whose intakes it goes to.
-    pub to: Vec<To>,
+    pub to: Vec<Target>,
     /// Whose intakes it goes to besides, uncompressed whatever the level is.
-    pub plain_to: Vec<To>,
+    pub plain_to: Vec<Target>,
 }
 
 /// A body with what must be said about it.
@@ -70,7 +70,7 @@ pub struct Payload {
     /// Where it goes.
     pub kind: Kind,
     /// Whose it goes to.
-    pub to: To,
+    pub to: Target,
     /// What is sent; shared, so that neither another attempt nor another destination copies anything.
     pub body: Bytes,
     /// Whether the body is compressed.
@@ -159,11 +159,11 @@ mod tests {
     use super::*;
 
     fn unsealed(body: Vec<u8>, level: Option<i32>) -> UnsealedPayload {
-        let (to, plain_to) = (To::all(&[]), Vec::new());
+        let (to, plain_to) = (Target::all(&[]), Vec::new());
         UnsealedPayload { kind: Kind::Logs, body: body.into(), level, items: 1, to, plain_to }
     }
 
-    fn seal(payload: UnsealedPayload) -> Vec<Payload> {
+    fn compress(payload: UnsealedPayload) -> Vec<Payload> {
         payload.compress(&MemoryBudget::default(), &AtomicBool::default())
     }
 
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_compressed_body_can_be_read_back_and_says_so() {
-        let payload = seal(unsealed(vec![b'x'; 10_000], Some(3))).remove(0);
+        let payload = compress(unsealed(vec![b'x'; 10_000], Some(3))).remove(0);
         assert!(payload.zstd);
         assert!(payload.body.len() < 1000);
         assert_eq!(zstd::bulk::decompress(&payload.body, 10_000).unwrap(), vec![b'x'; 10_000]);
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn without_a_level_the_body_is_sent_as_it_is() {
-        let payload = seal(unsealed(b"[]".to_vec(), None)).remove(0);
+        let payload = compress(unsealed(b"[]".to_vec(), None)).remove(0);
         assert!(!payload.zstd);
         assert_eq!(&payload.body[..], b"[]");
     }
@@ -192,23 +192,23 @@ mod tests {
     #[test]
     fn every_destination_gets_the_same_body() {
         let also_to = endpoints();
-        let payloads = seal(UnsealedPayload { to: To::all(&also_to), ..unsealed(vec![b'x'; 100], Some(3)) });
+        let payloads = compress(UnsealedPayload { to: Target::all(&also_to), ..unsealed(vec![b'x'; 100], Some(3)) });
         let [first, second, third] = &payloads[..] else { panic!("{payloads:?}") };
-        assert_eq!(first.to, To::Primary);
-        assert_eq!(vec![second.to.clone(), third.to.clone()], also_to.map(To::Additional));
+        assert_eq!(first.to, Target::Primary);
+        assert_eq!(vec![second.to.clone(), third.to.clone()], also_to.map(Target::Additional));
         assert!(first.body == second.body && second.body.as_ptr() == third.body.as_ptr(), "and shares it");
     }
 
     #[test]
     fn bodies_count_once_however_many_destinations_share_them() {
         let budget = MemoryBudget::default();
-        let (to, plain_to) = (To::others(&endpoints()).collect(), vec![To::Primary]);
+        let (to, plain_to) = (Target::others(&endpoints()).collect(), vec![Target::Primary]);
         let mut whole = UnsealedPayload { to, plain_to, ..unsealed(vec![b'x'; 100_000], Some(3)) };
         whole.body.count_in(&budget);
         let payloads = whole.compress(&budget, &AtomicBool::default());
         let [first, second, plain] = &payloads[..] else { panic!("{payloads:?}") };
         assert!(first.zstd && first.body.as_ptr() == second.body.as_ptr());
-        assert_eq!((plain.zstd, plain.body.len(), &plain.to), (false, 100_000, &To::Primary));
+        assert_eq!((plain.zstd, plain.body.len(), &plain.to), (false, 100_000, &Target::Primary));
         assert!((100_000..102_000).contains(&budget.used()), "{}", budget.used());
         drop(payloads);
         assert_eq!(budget.used(), 0);
@@ -230,7 +230,7 @@ mod tests {
         let entries = entries(1801);
         for level in [Some(3), None] {
             let payloads =
-                seal(UnsealedPayload { kind: Kind::Series, items: 1801, ..unsealed(entries.concat(), level) });
+                compress(UnsealedPayload { kind: Kind::Series, items: 1801, ..unsealed(entries.concat(), level) });
             assert_eq!(payloads.len(), 4);
             assert!(payloads.iter().all(|payload| payload.body.len() <= MAX_SERIES_BYTES));
             assert_eq!(payloads.iter().map(|payload| payload.items).collect::<Vec<_>>(), [450, 450, 450, 451]);
@@ -239,12 +239,12 @@ mod tests {
             assert!(payloads.iter().map(plain).collect::<Vec<_>>().concat() == entries.concat());
         }
         let sketches = UnsealedPayload { kind: Kind::Sketches, items: 1801, ..unsealed(entries.concat(), None) };
-        assert_eq!(seal(sketches).len(), 1, "their intake takes far more");
+        assert_eq!(compress(sketches).len(), 1, "their intake takes far more");
     }
 
     #[test]
     fn one_entry_that_is_too_large_is_sent_as_it_is() {
         let body = entries(600).concat();
-        assert_eq!(seal(UnsealedPayload { kind: Kind::Series, ..unsealed(body, None) }).len(), 1);
+        assert_eq!(compress(UnsealedPayload { kind: Kind::Series, ..unsealed(body, None) }).len(), 1);
     }
 }

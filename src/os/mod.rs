@@ -1,10 +1,11 @@
 //! The machine: its memory, its clocks and files, our own log, signals, threads, host names, and what its processes use.
 
 pub mod allocator;
+pub mod checkpoints;
 pub mod clock;
 pub mod file;
 pub mod log;
-pub mod names;
+pub mod nss;
 pub mod proc;
 pub mod processes;
 mod read;
@@ -12,4 +13,3 @@ pub mod signal;
 pub mod streams;
 pub mod thread;
 pub mod tmp;
-pub mod trace;

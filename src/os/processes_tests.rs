@@ -180,15 +180,15 @@ fn a_directory_that_does_not_exist_has_no_processes() {
 }
 
 /// A process that waits for its input to end.
-struct Waiting(Child);
+struct ChildProcess(Child);
 
-impl Waiting {
+impl ChildProcess {
     fn new() -> Self {
         Self(Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
     }
 }
 
-impl Drop for Waiting {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -197,7 +197,7 @@ impl Drop for Waiting {
 
 #[test]
 fn what_the_kernel_has_counted_is_what_its_directories_list() {
-    let other = Waiting::new();
+    let other = ChildProcess::new();
     let process = other.0.id();
     let mut counted = Processes::new(Path::new("/proc"));
     let mut listed = Processes::new(Path::new("/proc"));
@@ -219,7 +219,7 @@ fn this_machines_processes_are_counted() {
     drop(files);
     let totals = processes.count(UNLIMITED).unwrap();
     assert!(totals.files.unwrap() > 0 && totals.threads.unwrap() > 0, "{totals:?}");
-    let other = Waiting::new();
+    let other = ChildProcess::new();
     processes.count(UNLIMITED);
     assert!(processes.known.contains(&other.0.id()), "a new one is found");
     assert!(limits(&mut processes).iter().any(|limits| limits.contains("Max open files")));

@@ -6,7 +6,7 @@ use nix::sys::statvfs::statvfs;
 
 /// A file system's size and use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Space {
+pub struct DiskUsage {
     /// Bytes in all.
     pub size: u64,
     /// Bytes that can't be had any more.
@@ -14,17 +14,17 @@ pub struct Space {
 }
 
 /// The file system of `/tmp`; None if it can't be seen.
-pub fn space() -> Option<Space> {
+pub fn space() -> Option<DiskUsage> {
     space_of(Path::new("/tmp/"))
 }
 
 // The fields' types differ between targets.
 #[allow(clippy::useless_conversion)]
-fn space_of(path: &Path) -> Option<Space> {
+fn space_of(path: &Path) -> Option<DiskUsage> {
     let status = statvfs(path).ok()?;
     let block = u64::from(status.fragment_size());
     let size = block * u64::from(status.blocks());
-    Some(Space { size, used: size.saturating_sub(block * u64::from(status.blocks_available())) })
+    Some(DiskUsage { size, used: size.saturating_sub(block * u64::from(status.blocks_available())) })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::platform::{general::General, raw::Raw};
+use crate::platform::{raw::RawTransport, reqwest_transport::ReqwestTransport};
 
 /// A platform that answers from a list, and closes the connection after each answer if told to, or after one that says so.
 struct Platform {
@@ -71,15 +71,15 @@ const SUBSCRIBED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK";
 const SHUTDOWN: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2d\r\n{\"eventType\":\"SHUTDOWN\",\"deadlineMs\":1234567}\r\n0\r\n\r\n";
 const REFUSED: &str = "HTTP/1.1 403 Forbidden\r\ncontent-length: 3\r\n\r\nno!";
 
-async fn life<E: Exchange>(close: bool) {
+async fn life<E: Transport>(close: bool) {
     let platform = Platform::start(vec![REGISTERED, SUBSCRIBED, SHUTDOWN], close).await;
-    let mut control = Control::<E>::new(platform.api.clone()).unwrap();
-    let registered = control.register(Initialization::OnDemand).await.unwrap();
+    let mut extensions_api = ExtensionsApi::<E>::new(platform.api.clone()).unwrap();
+    let registered = extensions_api.register(Initialization::OnDemand).await.unwrap();
     assert_eq!(registered, Registered { id: ExtensionId("id-1".to_owned()), account_id: Some("12".to_owned()) });
     let subscription = Subscription { port: 8999, logs: true, initialization: Initialization::OnDemand };
-    assert_eq!(control.subscribe(&registered.id, subscription).await.unwrap(), Subscribed::Yes);
+    assert_eq!(extensions_api.subscribe(&registered.id, subscription).await.unwrap(), Subscribed::Active);
     assert!(
-        matches!(control.next(&registered.id).await.unwrap(), Event::Shutdown(event) if event.deadline_ms == 1_234_567)
+        matches!(extensions_api.next(&registered.id).await.unwrap(), Event::Shutdown(event) if event.deadline_ms == 1_234_567)
     );
 
     let seen = platform.seen();
@@ -101,26 +101,26 @@ async fn life<E: Exchange>(close: bool) {
     }
 }
 
-async fn refusals<E: Exchange>() {
+async fn refusals<E: Transport>() {
     let platform = Platform::start(vec![REFUSED, REFUSED, SHUTDOWN], false).await;
-    let mut control = Control::<E>::new(platform.api.clone()).unwrap();
-    let error = control.register(Initialization::OnDemand).await.unwrap_err();
+    let mut extensions_api = ExtensionsApi::<E>::new(platform.api.clone()).unwrap();
+    let error = extensions_api.register(Initialization::OnDemand).await.unwrap_err();
     assert_eq!(error.to_string(), "register: Lambda answered 403 - Response: no!");
     let id = ExtensionId("x".to_owned());
-    assert!(matches!(control.next(&id).await, Err(Error::Status { status: 403, .. })));
-    assert!(control.next(&id).await.is_ok(), "a refusal does not spoil what comes after it");
+    assert!(matches!(extensions_api.next(&id).await, Err(Error::Status { status: 403, .. })));
+    assert!(extensions_api.next(&id).await.is_ok(), "a refusal does not spoil what comes after it");
 }
 
-async fn nobody_there<E: Exchange>() {
+async fn nobody_there<E: Transport>() {
     // Bound, so that nobody else gets the port, but without a listener.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let mut control = Control::<E>::new(RuntimeApi(socket.local_addr().unwrap().to_string())).unwrap();
-    let error = control.register(Initialization::OnDemand).await.unwrap_err();
+    let mut extensions_api = ExtensionsApi::<E>::new(RuntimeApi(socket.local_addr().unwrap().to_string())).unwrap();
+    let error = extensions_api.register(Initialization::OnDemand).await.unwrap_err();
     assert!(error.to_string().contains("AWS_LAMBDA_RUNTIME_API"), "{error}");
 }
 
-async fn contract<E: Exchange>() {
+async fn contract<E: Transport>() {
     life::<E>(false).await;
     life::<E>(true).await;
     refusals::<E>().await;
@@ -130,12 +130,12 @@ async fn contract<E: Exchange>() {
 #[tokio::test]
 async fn the_general_client_keeps_the_contract() {
     crate::intake::tls::install_provider();
-    contract::<General>().await;
+    contract::<ReqwestTransport>().await;
 }
 
 #[tokio::test]
 async fn the_raw_client_keeps_the_contract() {
-    contract::<Raw>().await;
+    contract::<RawTransport>().await;
 }
 
 #[tokio::test]
@@ -151,24 +151,24 @@ async fn a_blocking_connection_goes_on_where_it_got_to() {
             let (connection, id) = (&mut established.connection, &established.registered.id);
             if pipelined {
                 connection.subscribe_and_ask(id, subscription).unwrap();
-                assert_eq!(connection.subscribed().unwrap(), Subscribed::Yes);
+                assert_eq!(connection.subscribed().unwrap(), Subscribed::Active);
             } else {
                 connection.subscribe(id, subscription).unwrap();
-                assert_eq!(connection.subscribed().unwrap(), Subscribed::Yes);
+                assert_eq!(connection.subscribed().unwrap(), Subscribed::Active);
                 connection.ask(id).unwrap();
             }
             established
         })
         .await
         .unwrap();
-        let mut control = Control::resume(platform.api.clone(), Some(established.connection));
-        assert!(matches!(control.next(&established.registered.id).await.unwrap(), Event::Shutdown(_)));
+        let mut extensions_api = ExtensionsApi::resume(platform.api.clone(), Some(established.connection));
+        assert!(matches!(extensions_api.next(&established.registered.id).await.unwrap(), Event::Shutdown(_)));
         assert_eq!(platform.seen().len(), 3, "pipelined: {pipelined}");
     }
 }
 
 /// A connection on which the subscription and the request for the next event are in flight.
-async fn pipelined(platform: &Platform) -> (Control<Raw>, ExtensionId) {
+async fn pipelined(platform: &Platform) -> (ExtensionsApi<RawTransport>, ExtensionId) {
     use crate::platform::raw::blocking::Connection;
     let api = platform.api.clone();
     let registered = tokio::task::spawn_blocking(move || {
@@ -178,16 +178,16 @@ async fn pipelined(platform: &Platform) -> (Control<Raw>, ExtensionId) {
         registered
     });
     let registered = registered.await.unwrap();
-    (Control::resume(platform.api.clone(), Some(registered.connection)), registered.registered.id)
+    (ExtensionsApi::resume(platform.api.clone(), Some(registered.connection)), registered.registered.id)
 }
 
 #[tokio::test]
 async fn the_reply_to_a_pipelined_subscription_comes_before_the_event() {
     let platform = Platform::start(vec![REGISTERED, SUBSCRIBED, SHUTDOWN], false).await;
-    let (mut control, id) = pipelined(&platform).await;
-    assert_eq!(control.pending_subscription().await.unwrap(), Subscribed::Yes);
-    assert!(control.next_is_in_flight());
-    assert!(matches!(control.next(&id).await.unwrap(), Event::Shutdown(_)));
+    let (mut extensions_api, id) = pipelined(&platform).await;
+    assert_eq!(extensions_api.pending_subscription().await.unwrap(), Subscribed::Active);
+    assert!(extensions_api.next_is_in_flight());
+    assert!(matches!(extensions_api.next(&id).await.unwrap(), Event::Shutdown(_)));
     assert_eq!(platform.seen().len(), 3);
 }
 
@@ -196,11 +196,11 @@ async fn a_request_behind_a_connection_that_ends_is_sent_again() {
     const CLOSED: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nOK";
     for (reply, active) in [(CLOSED, true), ("HTTP/1.0 500 Oops\r\n\r\n", false), ("nonsense\r\n\r\n", false)] {
         let platform = Platform::start(vec![REGISTERED, reply, SHUTDOWN], false).await;
-        let (mut control, id) = pipelined(&platform).await;
-        let reply = control.pending_subscription().await;
+        let (mut extensions_api, id) = pipelined(&platform).await;
+        let reply = extensions_api.pending_subscription().await;
         assert_eq!(reply.is_ok(), active, "{reply:?}");
-        assert!(!control.next_is_in_flight());
-        assert!(matches!(control.next(&id).await.unwrap(), Event::Shutdown(_)));
+        assert!(!extensions_api.next_is_in_flight());
+        assert!(matches!(extensions_api.next(&id).await.unwrap(), Event::Shutdown(_)));
     }
 }
 
@@ -208,6 +208,6 @@ async fn a_request_behind_a_connection_that_ends_is_sent_again() {
 async fn a_platform_may_have_a_name() {
     let platform = Platform::start(vec![REGISTERED, SUBSCRIBED, SHUTDOWN], false).await;
     let port = platform.api.0.rsplit(':').next().unwrap().to_owned();
-    let mut control = Control::<Raw>::new(RuntimeApi(format!("localhost:{port}"))).unwrap();
-    assert!(control.register(Initialization::OnDemand).await.is_ok());
+    let mut extensions_api = ExtensionsApi::<RawTransport>::new(RuntimeApi(format!("localhost:{port}"))).unwrap();
+    assert!(extensions_api.register(Initialization::OnDemand).await.is_ok());
 }

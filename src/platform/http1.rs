@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::calls::{IDENTIFIER, Response};
+use super::requests::{IDENTIFIER, Response};
 
 /// Maximum size of a response in bytes; a longer one is an error. Events hold ids and times, never what the function is invoked with.
 pub const MAX_BYTES: usize = 256 << 10;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{custom::Custom, meter::Meter};
+use super::{dogstatsd_pipeline::DogStatsdPipeline, usage_metrics::UsageMetrics};
 use crate::{
     aggregate::{LogQueue, Points},
     config::Config,
@@ -18,8 +18,8 @@ use crate::{
     platform::RequestId,
     process::{
         event::{Batch, Event},
-        invocation::{AttemptId, Processor, Produced},
-        log::Origin,
+        invocation::{AttemptId, Output, Processor},
+        log::LogEncoder,
         runtime,
     },
 };
@@ -29,13 +29,13 @@ const ROOM_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The pipeline, owned by one loop, so that nothing needs a lock.
 pub struct Engine {
-    pub origin: Origin,
+    pub log_encoder: LogEncoder,
     pub processor: Processor,
     pub logs: LogQueue,
     pub points: Points,
-    pub custom: Custom,
+    pub dogstatsd_pipeline: DogStatsdPipeline,
     /// None where nobody wants to know what the function uses of the machine.
-    pub meter: Option<Meter>,
+    pub usage_metrics: Option<UsageMetrics>,
     pub flusher: Flusher,
     pub telemetry: Option<Batches>,
     /// What of the last batch is not ingested yet.
@@ -73,11 +73,11 @@ impl Engine {
                 self.ingest();
                 Progress::Telemetry
             }
-            () = self.custom.arrived() => {
-                self.custom.take();
+            () = self.dogstatsd_pipeline.arrived() => {
+                self.dogstatsd_pipeline.take();
                 Progress::Metrics
             }
-            () = sample_due(self.meter.as_ref()) => {
+            () = sample_due(self.usage_metrics.as_ref()) => {
                 self.sample_usage();
                 Progress::Usage
             }
@@ -99,7 +99,7 @@ impl Engine {
                 self.name_runtime();
             }
             // Stored one by one: what a line was is gone before the next one needs room.
-            let mut produced = Produced::default();
+            let mut produced = Output::default();
             self.processor.event(event, &mut produced);
             self.store(&produced);
             // What is full need not wait for a flush: it would only take memory meanwhile.
@@ -127,7 +127,7 @@ impl Engine {
     /// The function has been invoked. Gives the attempt at the request that this is.
     pub fn invoked(&mut self, id: &RequestId) -> AttemptId {
         self.name_runtime();
-        let mut produced = Produced::default();
+        let mut produced = Output::default();
         let attempt = self.processor.invoke(id, clock::epoch_ms(), &mut produced);
         self.store(&produced);
         attempt
@@ -136,7 +136,7 @@ impl Engine {
     /// The sandbox is about to end.
     pub fn ending(&mut self) {
         self.flusher.start_finishing();
-        let mut produced = Produced::default();
+        let mut produced = Output::default();
         self.processor.ending(clock::epoch_ms(), &mut produced);
         self.store(&produced);
     }
@@ -144,7 +144,7 @@ impl Engine {
     /// No event will come any more but those that have arrived.
     pub fn ended(&mut self) {
         self.ingest_waiting();
-        let mut produced = Produced::default();
+        let mut produced = Output::default();
         self.processor.ended(clock::epoch_ms(), &mut produced);
         self.store(&produced);
     }
@@ -154,23 +154,23 @@ impl Engine {
         self.ingest_waiting();
         let logs = self.logs.drain().into_iter().map(|batch| intake::logs::unsealed(batch, &self.config.logs));
         let mut payloads: Vec<UnsealedPayload> = logs.collect();
-        let measured = Measured { enhanced: self.points.drain(), custom: self.custom.drain() };
-        payloads.extend(intake::metrics::unsealed(&measured, &self.origin.tags().list(), &self.config.metrics));
+        let measured = Measured { enhanced: self.points.drain(), custom: self.dogstatsd_pipeline.drain() };
+        payloads.extend(intake::metrics::unsealed(&measured, &self.log_encoder.tags().list(), &self.config.metrics));
         let sketches = self.points.take_dropped();
         let batches = self.telemetry.as_mut().map_or(0, Batches::take_lost);
-        self.flusher.count_dropped(Dropped { sketches, batches, ..self.custom.take_dropped() });
+        self.flusher.count_dropped(Dropped { sketches, batches, ..self.dogstatsd_pipeline.take_dropped() });
         self.flusher.start(payloads);
     }
 
-    fn store(&mut self, produced: &Produced) {
+    fn store(&mut self, produced: &Output) {
         for log in &produced.logs {
-            self.logs.push(&self.origin.encode(log));
+            self.logs.push(&self.log_encoder.encode(log));
         }
         for point in &produced.points {
             self.points.push(point);
         }
-        if let Some(meter) = &mut self.meter {
-            for point in produced.moments.iter().flat_map(|moment| meter.observe(moment)) {
+        if let Some(usage_metrics) = &mut self.usage_metrics {
+            for point in produced.moments.iter().flat_map(|moment| usage_metrics.observe(moment)) {
                 self.points.push(&point);
             }
         }
@@ -180,8 +180,8 @@ impl Engine {
     }
 
     fn sample_usage(&mut self) {
-        if let Some(meter) = &mut self.meter {
-            meter.sample();
+        if let Some(usage_metrics) = &mut self.usage_metrics {
+            usage_metrics.sample();
         }
     }
 
@@ -211,9 +211,9 @@ async fn receive(telemetry: &mut Option<Batches>) -> Batch {
 }
 
 /// Waits until a sample is due; never ends if nobody wants one.
-async fn sample_due(meter: Option<&Meter>) {
-    match meter {
-        Some(meter) => meter.sample_due().await,
+async fn sample_due(usage_metrics: Option<&UsageMetrics>) {
+    match usage_metrics {
+        Some(usage_metrics) => usage_metrics.sample_due().await,
         None => std::future::pending().await,
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::process::dogstatsd::Tally;
+use crate::process::dogstatsd::ParseStats;
 
 /// Minimum time between two warnings about lines that cannot be parsed.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -47,7 +47,7 @@ impl OnceWarning {
 
 impl IgnoredLines {
     /// Adds what a reading has left out.
-    pub fn add(&mut self, tally: Tally) {
+    pub fn add(&mut self, tally: ParseStats) {
         self.unparsable += tally.malformed;
         self.example = self.example.take().or(tally.first_malformed);
         self.events.see(tally.events);

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    custom::Custom,
+    dogstatsd_pipeline::DogStatsdPipeline,
     engine::{Engine, Progress},
     managed,
     next::NextPoller,
@@ -28,11 +28,11 @@ use crate::{
     flush::{Dropped, Flusher},
     ingest::telemetry::test_batches::{Sender, channel},
     intake,
-    platform::{Control, Environment, ExtensionId, RuntimeApi, raw::Raw},
+    platform::{Environment, ExtensionId, ExtensionsApi, RuntimeApi, raw::RawTransport},
     process::{
         event::{Batch, parse},
         invocation::{Processor, Settings},
-        log::{Origin, Rules},
+        log::{LogEncoder, Rules},
         metric::Point,
         tags::FunctionTags,
     },
@@ -46,7 +46,7 @@ pub const REFUSED: &str = "HTTP/1.1 500 Oops\r\ncontent-length: 2\r\n\r\nno";
 /// Answers each connection's only request: without an answer while `answer` says so.
 pub async fn platform(
     answer: impl Fn(usize) -> Option<&'static str> + Send + 'static,
-) -> (NextPoller<Raw>, Arc<AtomicUsize>) {
+) -> (NextPoller<RawTransport>, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = RuntimeApi(listener.local_addr().unwrap().to_string());
     let requests = Arc::new(AtomicUsize::new(0));
@@ -61,7 +61,7 @@ pub async fn platform(
             }
         }
     });
-    let platform = Control::<Raw>::new(api).unwrap();
+    let platform = ExtensionsApi::<RawTransport>::new(api).unwrap();
     (NextPoller::new(platform, ExtensionId("id-1".to_owned())), requests)
 }
 
@@ -80,12 +80,12 @@ pub fn engine() -> (Engine, Sender) {
     };
     let (sender, receiver) = channel();
     let engine = Engine {
-        origin: Origin::new(tags, &config),
+        log_encoder: LogEncoder::new(tags, &config),
         processor: Processor::new(settings, Rules::default(), 0),
         logs: LogQueue::default(),
         points: Points::default(),
-        custom: Custom::new(None, None),
-        meter: None,
+        dogstatsd_pipeline: DogStatsdPipeline::new(None, None),
+        usage_metrics: None,
         flusher: Flusher::new(None, None),
         telemetry: Some(receiver),
         pending: Vec::new().into_iter(),

@@ -10,14 +10,14 @@ use super::{
 };
 use crate::{
     config::FlushStrategy,
-    platform::{Event, Exchange, Shutdown},
+    platform::{Event, Shutdown, Transport},
 };
 
 /// How often data leaves unless the customer says otherwise.
 const INTERVAL: Duration = Duration::from_secs(30);
 
 /// Serves events until SHUTDOWN. May be cancelled.
-pub async fn run<E: Exchange>(engine: &mut Engine, mut next: NextPoller<E>) -> Shutdown {
+pub async fn run<E: Transport>(engine: &mut Engine, mut next: NextPoller<E>) -> Shutdown {
     let interval = match engine.config.flush_strategy {
         FlushStrategy::Continuously(interval) => interval,
         FlushStrategy::Default => INTERVAL,

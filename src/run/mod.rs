@@ -1,18 +1,18 @@
 //! The loops that join the rest: one for a function that is invoked and frozen, one for managed instances, and the end of both.
 
-mod custom;
+mod dogstatsd_pipeline;
 mod engine;
 mod ignored_lines;
 #[cfg(test)]
 mod loop_tests;
 mod managed;
-mod meter;
 pub mod next;
 mod on_demand;
 mod sampler;
 mod shutdown;
+mod usage_metrics;
 
-use custom::Custom;
+use dogstatsd_pipeline::DogStatsdPipeline;
 use engine::Engine;
 use next::NextPoller;
 
@@ -20,19 +20,19 @@ use crate::{
     aggregate::{LogQueue, Points},
     config::Config,
     flush::Flusher,
-    ingest::{dogstatsd::Inbox, telemetry::Batches},
+    ingest::{dogstatsd::DatagramQueue, telemetry::Batches},
     intake,
     os::{
+        checkpoints::{self, Checkpoint, checkpoint},
         proc::Proc,
         signal::Termination,
-        trace::{self, Checkpoint, checkpoint},
     },
-    platform::{Exchange, Initialization, Shutdown},
-    process::{invocation::Processor, log::Origin, tags::FunctionTags},
+    platform::{Initialization, Shutdown, Transport},
+    process::{invocation::Processor, log::LogEncoder, tags::FunctionTags},
 };
 
 /// Everything that the loops work with, built by `start`.
-pub struct Parts<E> {
+pub struct Components<E> {
     /// The way to the next event.
     pub next: NextPoller<E>,
     /// What kind of sandbox this is.
@@ -48,7 +48,7 @@ pub struct Parts<E> {
     /// Telemetry; None where no event will ever come (the subscription failed, or the platform has none).
     pub telemetry: Option<Batches>,
     /// What the function measures; None where it cannot be had.
-    pub dogstatsd: Option<Inbox>,
+    pub dogstatsd: Option<DatagramQueue>,
 }
 
 /// The way to Datadog. None where there is none: no key, no TLS.
@@ -60,7 +60,7 @@ pub enum Intake {
 }
 
 /// Runs until SHUTDOWN or SIGTERM, and flushes.
-pub async fn run<E: Exchange>(parts: Parts<E>) {
+pub async fn run<E: Transport>(parts: Components<E>) {
     let mut next = parts.next;
     next.send().await;
     checkpoint(Checkpoint::Asked);
@@ -88,12 +88,12 @@ pub async fn run<E: Exchange>(parts: Parts<E>) {
     let measures = metrics.enhanced && metrics.usage && parts.telemetry.is_some();
     let overlapping = parts.initialization == Initialization::ManagedInstances;
     let mut engine = Engine {
-        meter: measures.then(|| meter::Meter::new(&Proc::default(), overlapping)),
-        origin: Origin::new(parts.tags, &parts.config),
+        usage_metrics: measures.then(|| usage_metrics::UsageMetrics::new(&Proc::default(), overlapping)),
+        log_encoder: LogEncoder::new(parts.tags, &parts.config),
         processor: parts.processor,
         logs: LogQueue::default(),
         points: Points::default(),
-        custom: Custom::new(parts.dogstatsd, parts.config.dogstatsd.namespace.clone()),
+        dogstatsd_pipeline: DogStatsdPipeline::new(parts.dogstatsd, parts.config.dogstatsd.namespace.clone()),
         flusher,
         telemetry: parts.telemetry,
         pending: Vec::new().into_iter(),
@@ -109,7 +109,7 @@ pub async fn run<E: Exchange>(parts: Parts<E>) {
 }
 
 /// Serves events until SHUTDOWN. May be cancelled.
-async fn serve<E: Exchange>(engine: &mut Engine, next: NextPoller<E>, initialization: Initialization) -> Shutdown {
+async fn serve<E: Transport>(engine: &mut Engine, next: NextPoller<E>, initialization: Initialization) -> Shutdown {
     match initialization {
         Initialization::ManagedInstances => managed::run(engine, next).await,
         _ => on_demand::run(engine, next).await,
@@ -118,5 +118,5 @@ async fn serve<E: Exchange>(engine: &mut Engine, next: NextPoller<E>, initializa
 
 fn ready() {
     checkpoint(Checkpoint::Ready);
-    trace::write_if_asked();
+    checkpoints::write_if_asked();
 }

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::platform::{Control, Error, Event, Exchange, ExtensionId, backoff::Backoff};
+use crate::platform::{Error, Event, ExtensionId, ExtensionsApi, Transport, backoff::Backoff};
 
 /// After so long without any response, what has been collected is flushed: nobody knows whether there will be another occasion.
 const UNREACHABLE_AFTER: Duration = Duration::from_secs(30);
@@ -18,7 +18,7 @@ const UNREACHABLE_AFTER: Duration = Duration::from_secs(30);
 type Request<E> = Pin<Box<dyn Future<Output = Reply<E>> + Send>>;
 
 struct Reply<E> {
-    platform: Control<E>,
+    platform: ExtensionsApi<E>,
     event: Result<Event, Error>,
 }
 
@@ -41,9 +41,9 @@ struct Outage {
 #[derive(Debug)]
 pub struct PlatformUnreachable;
 
-impl<E: Exchange> NextPoller<E> {
+impl<E: Transport> NextPoller<E> {
     /// Polls in the name of that extension. Nothing is sent yet.
-    pub fn new(platform: Control<E>, id: ExtensionId) -> Self {
+    pub fn new(platform: ExtensionsApi<E>, id: ExtensionId) -> Self {
         let request = open(platform, id.clone(), None);
         Self { id, request, backoff: Backoff::default(), outage: None }
     }
@@ -114,7 +114,7 @@ impl<E: Exchange> NextPoller<E> {
     }
 }
 
-fn open<E: Exchange>(mut platform: Control<E>, id: ExtensionId, pause: Option<Duration>) -> Request<E> {
+fn open<E: Transport>(mut platform: ExtensionsApi<E>, id: ExtensionId, pause: Option<Duration>) -> Request<E> {
     Box::pin(async move {
         if let Some(pause) = pause {
             tokio::time::sleep(pause).await;

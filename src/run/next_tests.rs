@@ -61,7 +61,7 @@ async fn no_answer_is_waited_for_until_it_is_here() {
     // Connections are made, and nobody reads from them.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = crate::platform::RuntimeApi(listener.local_addr().unwrap().to_string());
-    let platform = Control::<crate::platform::raw::Raw>::new(api).unwrap();
+    let platform = ExtensionsApi::<crate::platform::raw::RawTransport>::new(api).unwrap();
     let mut next = NextPoller::new(platform, ExtensionId("id-1".to_owned()));
     assert!(timeout(Duration::from_secs(1), next.answered()).await.is_err());
 }

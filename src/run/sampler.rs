@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     os::{clock::thread_time, proc::Proc, processes::Processes, tmp},
-    process::usage::{Limits, Peak, Space},
+    process::usage::{DiskUsage, Limits, Peak},
 };
 
 /// The pause after a sample that showed a change, as long as the public extension's.
@@ -111,7 +111,7 @@ impl Sampler {
         let now = Peak {
             files: totals.and_then(|totals| totals.files),
             threads: totals.and_then(|totals| totals.threads),
-            tmp: tmp::space().map(|tmp::Space { size, used }| Space { size, used }),
+            tmp: tmp::space().map(|tmp::DiskUsage { size, used }| DiskUsage { size, used }),
         };
         let limits = self.seen.map_or_else(|| self.limits(Instant::now()), |seen| seen.limits);
         self.note(now, limits, Instant::now(), thread_time().saturating_sub(began));
@@ -337,7 +337,7 @@ mod tests {
         let mut sampler = machine.sampler();
         let began = Instant::now();
         let mut due_after = |files, used| {
-            let tmp = Some(Space { size: 1000, used });
+            let tmp = Some(DiskUsage { size: 1000, used });
             sampler.due = Some(began);
             sampler.note(Peak { files: Some(files), threads: None, tmp }, Limits::default(), began, Duration::ZERO);
             sampler.due().unwrap() - began

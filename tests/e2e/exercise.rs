@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 use matrix::measure::sample::Sample;
 use matrix::measure::{Options, run};
-use matrix::plan::{Cell, CellKind, Condition, DELIVERY, Disturbance, Plan, SCHEMA};
+use matrix::plan::{Cell, CellKind, Condition, DELIVERY, InjectedFault, Plan, SCHEMA};
 
 fn cell(id: &str, kind: CellKind) -> Cell {
     Cell { id: id.to_owned(), kind, levels: BTreeMap::new() }
@@ -38,7 +38,7 @@ fn everything_a_function_prints_and_sends_arrives_under_every_fault() {
         assert_eq!((&sample.failure, &sample.undelivered), (&None, &None), "{sample:?}");
     }
     let untimed = samples.iter().filter(|sample| sample.condition.runtime == DELIVERY);
-    let faults: BTreeSet<Disturbance> = untimed.clone().map(|sample| sample.condition.disturbance).collect();
+    let faults: BTreeSet<InjectedFault> = untimed.clone().map(|sample| sample.condition.fault).collect();
     let digests: BTreeSet<_> = untimed.map(|sample| sample.digest.clone().unwrap()).collect();
     assert_eq!((faults.len(), digests.len()), (4, 1), "whatever goes wrong, the same arrives");
 }

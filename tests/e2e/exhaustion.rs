@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use matrix::sandbox::{Extension, Sandbox, Setup, journal::What, setup::Origin};
+use matrix::sandbox::{Extension, Sandbox, Setup, journal::JournalEvent, setup::Origin};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -63,7 +63,7 @@ fn descriptors_that_are_refused_cost_data_and_never_the_function() {
 /// The process id of our extension, in the namespace of the test.
 fn process_id(sandbox: &Sandbox) -> i32 {
     let executed = sandbox.journal().into_iter().find_map(|entry| match entry.what {
-        What::Executed { origin: Origin::Extension(name), pid } if &*name == "datadog-agent" => Some(pid),
+        JournalEvent::Executed { origin: Origin::Extension(name), pid } if &*name == "datadog-agent" => Some(pid),
         _ => None,
     });
     executed.unwrap()
@@ -128,14 +128,13 @@ fn sigterm_flushes_and_ends_the_extension() {
     let invocations = invoke(&sandbox, 0..2);
     let ours = Origin::Extension("datadog-agent".into());
     kill(Pid::from_raw(process_id(&sandbox)), Signal::SIGTERM).unwrap();
-    let exited =
-        |entry: &matrix::sandbox::journal::Entry| matches!(&entry.what, What::Exited { origin, .. } if *origin == ours);
+    let exited = |entry: &matrix::sandbox::journal::Entry| matches!(&entry.what, JournalEvent::Exited { origin, .. } if *origin == ours);
     eventually("the extension ends", || sandbox.journal().iter().any(exited));
     let life = end(sandbox, invocations);
     assert_eq!(life.count("invocations"), 2, "{}", life.own_lines());
     assert!(life.own_lines().contains("Exiting: SIGTERM"), "{}", life.own_lines());
     let status = life.ending.journal.iter().find_map(|entry| match &entry.what {
-        What::Exited { origin, status } if *origin == ours => Some(status.clone()),
+        JournalEvent::Exited { origin, status } if *origin == ours => Some(status.clone()),
         _ => None,
     });
     assert_eq!(status.as_deref(), Some("exit status: 0"));

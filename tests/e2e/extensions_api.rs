@@ -10,8 +10,8 @@ use matrix::sandbox::{
     Extension, Function, Setup,
     faults::{Calls, Effect, Endpoint, Fault},
     function::{Answer, Call, Handler, InitError},
-    journal::What,
-    setup::{Companion, Delivery, Origin, Output},
+    journal::JournalEvent,
+    setup::{Delivery, LayerFile, Origin, Output},
 };
 
 use crate::{
@@ -62,7 +62,7 @@ fn fault(endpoint: Endpoint, calls: Calls, effect: Effect) -> Fault {
 
 /// How often an endpoint was disturbed.
 fn count_faults(life: &Life, disturbed: Endpoint) -> usize {
-    let is_it = |what: &What| matches!(what, What::Fault { endpoint, .. } if *endpoint == disturbed);
+    let is_it = |what: &JournalEvent| matches!(what, JournalEvent::Fault { endpoint, .. } if *endpoint == disturbed);
     life.ending.journal.iter().filter(|entry| is_it(&entry.what)).count()
 }
 
@@ -111,7 +111,8 @@ fn a_registration_that_fails_once_is_sent_again() {
             let life = live(Setup { extensions: vec![extension.clone()], faults, ..setup(echo()) }, 3);
             life.assert_unharmed();
             life.assert_exactly_once();
-            let executed = |what: &What| matches!(what, What::Executed { origin: Origin::Extension(_), .. });
+            let executed =
+                |what: &JournalEvent| matches!(what, JournalEvent::Executed { origin: Origin::Extension(_), .. });
             let executed = life.ending.journal.iter().filter(|entry| executed(&entry.what)).count();
             assert_eq!(executed, 1, "{effect:?}: the init was not repeated");
         }
@@ -147,9 +148,9 @@ fn a_launched_agent_learns_what_became_of_the_subscription() {
 
 /// A launcher whose agent is this file, or is missing.
 fn launcher(agent: Option<PathBuf>) -> Extension {
-    let companions = agent.map(|source| Companion { place: "bottlecap/agent".into(), source });
+    let layer_files = agent.map(|source| LayerFile { place: "bottlecap/agent".into(), source });
     let launcher = Extension::new("datadog-agent", env!("CARGO_BIN_EXE_launcher"));
-    Extension { companions: companions.into_iter().collect(), ..launcher }
+    Extension { layer_files: layer_files.into_iter().collect(), ..launcher }
 }
 
 #[test]

@@ -4,17 +4,17 @@
 use std::path::PathBuf;
 
 use bottlecap::features;
-use matrix::fips_report::handshake::{self, CLIENTS, Client, Meeting, Subject};
+use matrix::fips_report::build_report::Testimony;
+use matrix::fips_report::handshake::{self, CLIENTS, Client, HandshakeResult, ProgramUnderTest};
 use matrix::fips_report::roots::{self, CASES, Case};
-use matrix::fips_report::server::Taste;
-use matrix::fips_report::testimony::Testimony;
+use matrix::fips_report::server::ServerTlsConfig;
 
-fn subject() -> Subject {
-    Subject { program: PathBuf::from(env!("CARGO_BIN_EXE_bottlecap")), agent: None }
+fn subject() -> ProgramUnderTest {
+    ProgramUnderTest { program: PathBuf::from(env!("CARGO_BIN_EXE_bottlecap")), agent: None }
 }
 
-fn meet(taste: Taste, client: Client) -> Meeting {
-    Meeting::arrange(&subject(), taste, client).unwrap()
+fn meet(taste: ServerTlsConfig, client: Client) -> HandshakeResult {
+    HandshakeResult::arrange(&subject(), taste, client).unwrap()
 }
 
 fn told() -> Testimony {
@@ -27,7 +27,7 @@ const OWN_ROOTS: bool = !features::COMPILED_ROOTS;
 #[test]
 fn every_client_offers_what_is_approved_and_nothing_else_in_a_fips_build_alone() {
     for client in CLIENTS {
-        let meeting = meet(Taste::Approved, client);
+        let meeting = meet(ServerTlsConfig::Approved, client);
         let offer = handshake::offer(std::slice::from_ref(&meeting));
         assert!(!meeting.seen.is_empty(), "{client:?} has connected: {meeting:?}");
         assert_eq!(offer.holds, features::FIPS, "{client:?}: {offer:#?}");
@@ -37,7 +37,7 @@ fn every_client_offers_what_is_approved_and_nothing_else_in_a_fips_build_alone()
 
 #[test]
 fn servers_that_speak_something_else_get_data_of_other_builds() {
-    for taste in [Taste::ChaCha, Taste::X25519] {
+    for taste in [ServerTlsConfig::ChaCha, ServerTlsConfig::X25519] {
         let meeting = meet(taste, Client::Logs);
         let refused = handshake::refused("name", "it", std::slice::from_ref(&meeting));
         assert_eq!(refused.holds, features::FIPS, "{taste:?}: {meeting:?}");
@@ -47,7 +47,7 @@ fn servers_that_speak_something_else_get_data_of_other_builds() {
 #[test]
 fn a_server_without_extended_master_secret_is_refused_by_every_client_of_a_fips_build_alone() {
     for client in CLIENTS {
-        let proof = handshake::extended_master_secret(&[meet(Taste::NoExtendedMasterSecret, client)]);
+        let proof = handshake::extended_master_secret(&[meet(ServerTlsConfig::NoExtendedMasterSecret, client)]);
         assert_eq!(proof.holds, features::FIPS, "{client:?}: {proof:#?}");
     }
 }

@@ -4,15 +4,15 @@ use std::num::NonZeroU32;
 
 use matrix::sandbox::{
     Extension, Setup,
-    setup::{Companion, Delivery, Initialization, Order},
+    setup::{Delivery, Initialization, LayerFile, Order},
 };
 
 use crate::support::{agent, echo, has_short_order, live, setup, setup_with};
 
 /// The launcher under the extension's name, and the agent where it looks for it.
 pub fn launched() -> Extension {
-    let agent = Companion { place: "bottlecap/agent".into(), source: env!("CARGO_BIN_EXE_bottlecap").into() };
-    Extension { companions: vec![agent], ..Extension::new("datadog-agent", env!("CARGO_BIN_EXE_launcher")) }
+    let agent = LayerFile { place: "bottlecap/agent".into(), source: env!("CARGO_BIN_EXE_bottlecap").into() };
+    Extension { layer_files: vec![agent], ..Extension::new("datadog-agent", env!("CARGO_BIN_EXE_launcher")) }
 }
 
 /// The agent alone, and behind the launcher where it can go on with somebody else's sockets.

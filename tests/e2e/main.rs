@@ -9,12 +9,12 @@
 )]
 
 mod answers;
-mod births;
 mod deliveries;
 mod destinations;
 mod durable;
 mod exercise;
 mod exhaustion;
+mod extension_log;
 mod extensions_api;
 mod failures;
 mod fips;
@@ -22,8 +22,7 @@ mod fips_proofs;
 mod https;
 mod launcher;
 mod libraries;
-mod lines;
-mod messages;
+mod log_lines;
 mod metrics;
 mod node;
 mod outages;
@@ -33,7 +32,8 @@ mod retries;
 mod secrets;
 mod settings;
 mod stand_in;
+mod startup_failures;
 mod support;
-mod trust;
+mod tls_roots;
 mod usage;
 mod while_waiting;

@@ -12,7 +12,7 @@ use matrix::sandbox::{
     function::{Answer, Call, Handler, InitError},
     intake::{self, Kind, Payload, Plan, Route, Series, Window},
     isolation,
-    journal::What,
+    journal::JournalEvent,
     setup::{Initialization, Network, Origin},
 };
 use nix::{
@@ -45,7 +45,7 @@ fn sending(datagrams: &'static [&'static str]) -> Function {
 /// Starts a sandbox. None on a machine that gives it no network of its own: the port of one test would be another's there.
 fn start(setup: Setup) -> Option<Sandbox> {
     let sandbox = Sandbox::start(setup).unwrap();
-    let isolated = sandbox.journal().iter().any(|entry| entry.what == What::NetworkIsolated);
+    let isolated = sandbox.journal().iter().any(|entry| entry.what == JournalEvent::NetworkIsolated);
     if !isolated {
         isolation::skip("this machine gives a sandbox no network of its own");
     }
@@ -266,7 +266,7 @@ fn a_flood_is_survived_and_every_datagram_accounted_for() {
     let setup = Setup { timeout: Duration::from_mins(1), ..setup_with(function, &variables) };
     let Some(sandbox) = start(setup) else { return };
     let pid = sandbox.journal().iter().find_map(|entry| match entry.what {
-        What::Executed { origin: Origin::Extension(_), pid } => Some(Pid::from_raw(pid)),
+        JournalEvent::Executed { origin: Origin::Extension(_), pid } => Some(Pid::from_raw(pid)),
         _ => None,
     });
     agent.set(pid.unwrap()).unwrap();

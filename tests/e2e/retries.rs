@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use matrix::sandbox::{
     Function, Sandbox, Setup,
     function::Answer,
-    journal::What,
+    journal::JournalEvent,
     setup::{Delivery, Order},
 };
 
@@ -89,9 +89,9 @@ fn assert_waits_for_each_end(life: &Life) {
     let mut running = false;
     for entry in &life.ending.journal {
         match &entry.what {
-            What::Invoked { .. } => running = true,
-            What::Answered { .. } => running = false,
-            What::ExtensionNext { name } if name == "datadog-agent" => {
+            JournalEvent::Invoked { .. } => running = true,
+            JournalEvent::Answered { .. } => running = false,
+            JournalEvent::ExtensionNext { name } if name == "datadog-agent" => {
                 assert!(!running, "asked while the function runs: {:#?}", life.ending.journal);
             }
             _ => {}
@@ -133,13 +133,13 @@ fn the_end_of_another_request_does_not_end_the_wait() {
     let sandbox = Sandbox::start(setup_with(function, &[("DD_SERVERLESS_FLUSH_STRATEGY", "end")])).unwrap();
     let first = sandbox.invoke(b"go").unwrap();
     let batches = || {
-        let is_delivery = |what: &What| matches!(what, What::Delivered { .. });
+        let is_delivery = |what: &JournalEvent| matches!(what, JournalEvent::Delivered { .. });
         sandbox.journal().iter().filter(|entry| is_delivery(&entry.what)).count()
     };
     let second = std::thread::scope(|scope| {
         let second = scope.spawn(|| sandbox.invoke(b"wait").unwrap());
         let invoked = || {
-            let is_invoke = |what: &What| matches!(what, What::Invoked { .. });
+            let is_invoke = |what: &JournalEvent| matches!(what, JournalEvent::Invoked { .. });
             sandbox.journal().iter().filter(|entry| is_invoke(&entry.what)).count()
         };
         eventually("the second event arrives", || invoked() == 2);

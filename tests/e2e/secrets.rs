@@ -9,7 +9,7 @@ use std::{
 use matrix::sandbox::{
     Function, Sandbox, Setup,
     function::{Answer, Call, Handler, InitError},
-    journal::What,
+    journal::JournalEvent,
     setup::{Initialization, Network},
 };
 use serde_json::{Value, json};
@@ -212,7 +212,7 @@ fn what_cannot_be_sent_yet_waits_until_the_key_is_known() {
 }
 
 /// When something first happened in the sandbox.
-fn first_moment(sandbox: &Sandbox, is_it: impl Fn(&What) -> bool) -> OffsetDateTime {
+fn first_moment(sandbox: &Sandbox, is_it: impl Fn(&JournalEvent) -> bool) -> OffsetDateTime {
     sandbox.journal().iter().find(|entry| is_it(&entry.what)).unwrap().wall
 }
 
@@ -233,7 +233,7 @@ fn the_key_is_asked_for_after_the_first_next_and_not_waited_for() {
             let setup = Setup { function: Function::null(), network: Network::Host, initialization, ..setup };
             let sandbox = Sandbox::start(Setup { freeze: false, ..setup }).unwrap();
             eventually("the key is asked for", || !aws.heard().is_empty());
-            let next = first_moment(&sandbox, |what| matches!(what, What::ExtensionNext { .. }));
+            let next = first_moment(&sandbox, |what| matches!(what, JournalEvent::ExtensionNext { .. }));
             let answers = answers.lock().unwrap().clone();
             assert!(next < answers[0], "{initialization:?}: {next} came after {}", answers[0]);
             let life = support::end(sandbox, Vec::new());
@@ -272,7 +272,7 @@ fn the_key_is_not_asked_for_before_the_snapshot() {
         let setup = Setup { function: Function::InProcess(Arc::new(SlowStart)), network: Network::Host, ..setup };
         let sandbox = Sandbox::start(Setup { initialization: Initialization::SnapStart, ..setup }).unwrap();
         let invocations = support::invoke(&sandbox, 0..1);
-        let restored = first_moment(&sandbox, |what| *what == What::RestoreStarted);
+        let restored = first_moment(&sandbox, |what| *what == JournalEvent::RestoreStarted);
         let life = support::end(sandbox, invocations);
         life.assert_unharmed();
         let calls = calls.lock().unwrap().clone();

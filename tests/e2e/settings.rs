@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use matrix::sandbox::{Sandbox, Setup, isolation, journal::What, setup::Mount};
+use matrix::sandbox::{Sandbox, Setup, isolation, journal::JournalEvent, setup::Mount};
 use nix::{sys::stat::Mode, unistd::mkfifo};
 
 use crate::{
@@ -132,7 +132,7 @@ fn a_settings_file_without_an_end_costs_a_warning() {
             let extensions = vec![extension];
             let setup = Setup { mounts: vec![mount.clone()], extensions, ..setup_with(echo(), &[]) };
             let sandbox = Sandbox::start(setup).unwrap();
-            if !sandbox.journal().iter().any(|entry| entry.what == What::MountsPrivate) {
+            if !sandbox.journal().iter().any(|entry| entry.what == JournalEvent::MountsPrivate) {
                 isolation::skip("this machine gives a sandbox no mounts of its own");
                 return;
             }
@@ -156,7 +156,7 @@ fn the_file_counts_where_the_environment_says_nothing() {
     let mount = Mount { source: directory.path().to_owned(), target: "/var/task".into() };
     let setup = Setup { mounts: vec![mount], ..setup_with(echo(), &[("DD_ENV", "from-environment")]) };
     let sandbox = Sandbox::start(setup).unwrap();
-    if !sandbox.journal().iter().any(|entry| entry.what == What::MountsPrivate) {
+    if !sandbox.journal().iter().any(|entry| entry.what == JournalEvent::MountsPrivate) {
         isolation::skip("this machine gives a sandbox no mounts of its own");
         return;
     }

@@ -14,7 +14,7 @@ use matrix::sandbox::{
     function::{Answer, python::PythonEnvironment},
     intake::{Intake, Plan},
     isolation,
-    journal::What,
+    journal::JournalEvent,
     setup::Origin,
 };
 use serde_json::Value;
@@ -87,10 +87,10 @@ pub fn eventually(what: &str, mut has_happened: impl FnMut() -> bool) {
 
 /// Whether this build has the short startup order, without which there is no launcher either. Prints what is not tested otherwise.
 pub fn has_short_order(what: &str) -> bool {
-    if !features::EXPRESS {
+    if !features::EARLY_NEXT {
         eprintln!("not tested: {what}: this build does not have the short startup order");
     }
-    features::EXPRESS
+    features::EARLY_NEXT
 }
 
 /// Whether a request waits for its response. Right after an invocation: whether one is open while the sandbox is frozen.
@@ -173,10 +173,10 @@ impl Life {
         let mut starts = BTreeMap::new();
         for entry in &self.ending.journal {
             match &entry.what {
-                What::Executed { origin: Origin::Extension(name), .. } => {
+                JournalEvent::Executed { origin: Origin::Extension(name), .. } => {
                     *starts.entry(name.to_string()).or_default() += 1;
                 }
-                What::NotExecuted { origin, reason } => panic!("{origin:?} was not executed: {reason}"),
+                JournalEvent::NotExecuted { origin, reason } => panic!("{origin:?} was not executed: {reason}"),
                 _ => {}
             }
         }
@@ -184,13 +184,16 @@ impl Life {
     }
 
     fn shutdown_reasons(&self) -> Vec<&'static str> {
-        let reason = |what: &What| if let What::ShutdownStarted { reason } = what { Some(*reason) } else { None };
+        let reason = |what: &JournalEvent| {
+            if let JournalEvent::ShutdownStarted { reason } = what { Some(*reason) } else { None }
+        };
         self.ending.journal.iter().filter_map(|entry| reason(&entry.what)).collect()
     }
 
     /// A request was open when our extension got its SHUTDOWN event, and the extension waited for its answer.
     pub fn assert_shutdown_waited_for_an_open_request(&self) {
-        let is_sent = |what: &What| matches!(what, What::ShutdownSent { name } if name == "datadog-agent");
+        let is_sent =
+            |what: &JournalEvent| matches!(what, JournalEvent::ShutdownSent { name } if name == "datadog-agent");
         let sent = self.ending.journal.iter().find(|entry| is_sent(&entry.what)).unwrap().wall;
         let open: Vec<_> = self.ending.requests.iter().filter(|request| request.is_open_at(sent)).collect();
         assert!(!open.is_empty(), "no request was open at the shutdown, so nothing is tested");

@@ -14,7 +14,7 @@ use matrix::{
         Function, OUTSIDE, Setup,
         function::Answer,
         intake::Point,
-        journal::{Entry, What},
+        journal::{Entry, JournalEvent},
         setup::Initialization,
     },
 };
@@ -94,7 +94,7 @@ fn has_interface(life: &Life) -> bool {
         .ending
         .journal
         .iter()
-        .any(|entry| matches!(entry.what, What::NetworkShared { .. } | What::InterfaceMissing { .. }))
+        .any(|entry| matches!(entry.what, JournalEvent::NetworkShared { .. } | JournalEvent::InterfaceMissing { .. }))
 }
 
 /// Names of all enhanced metrics that arrived, of those that are read from the machine.
@@ -125,7 +125,7 @@ fn what_a_python_function_uses_is_told_once_an_invocation() {
     assert!(least("cpu_total_utilization_pct") > 0.0 && least("cpu_max_utilization") > 0.0);
     assert!(least("num_cores") >= 1.0);
     assert!(least("fd_use") >= 120.0 && least("threads_use") >= 4.0);
-    let is_shared = |entry: &Entry| matches!(entry.what, What::ProcessesShared { .. });
+    let is_shared = |entry: &Entry| matches!(entry.what, JournalEvent::ProcessesShared { .. });
     if !life.ending.journal.iter().any(is_shared) {
         let most = points(&life, "threads_use").iter().map(|point| point.max).fold(0.0, f64::max);
         assert!(most < 30.0, "{most}: nobody else's");

@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, UdpSocket},
 };
 
-use matrix::sandbox::{Sandbox, Setup, journal::What};
+use matrix::sandbox::{Sandbox, Setup, journal::JournalEvent};
 use serde_json::json;
 
 use crate::support::{echo, end, eventually, invoke, setup_with};
@@ -13,14 +13,14 @@ use crate::support::{echo, end, eventually, invoke, setup_with};
 /// More batches than the telemetry listener queues.
 const BATCHES: usize = 40;
 
-fn count(sandbox: &Sandbox, is_wanted: impl Fn(&What) -> bool) -> usize {
+fn count(sandbox: &Sandbox, is_wanted: impl Fn(&JournalEvent) -> bool) -> usize {
     sandbox.journal().iter().filter(|entry| is_wanted(&entry.what)).count()
 }
 
 /// How often a batch of telemetry was accepted, and how often the extension asked for an event.
 fn accepted_and_asked(sandbox: &Sandbox) -> (usize, usize) {
-    let accepted = count(sandbox, |what| matches!(what, What::Delivered { .. }));
-    (accepted, count(sandbox, |what| matches!(what, What::ExtensionNext { .. })))
+    let accepted = count(sandbox, |what| matches!(what, JournalEvent::Delivered { .. }));
+    (accepted, count(sandbox, |what| matches!(what, JournalEvent::ExtensionNext { .. })))
 }
 
 /// Bytes that wait in the queue of the sandbox's DogStatsD socket. 1F BD is 8125.
@@ -36,7 +36,7 @@ fn unread_bytes(sandbox: &Sandbox) -> u64 {
 fn telemetry_and_dogstatsd_are_served_while_next_is_open() {
     let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", "end")];
     let sandbox = Sandbox::start(Setup { freeze: false, ..setup_with(echo(), &variables) }).unwrap();
-    let isolated = sandbox.journal().iter().any(|entry| entry.what == What::NetworkIsolated);
+    let isolated = sandbox.journal().iter().any(|entry| entry.what == JournalEvent::NetworkIsolated);
     let invocations = invoke(&sandbox, 0..1);
     let (_, asked) = accepted_and_asked(&sandbox);
     for number in 0..BATCHES {

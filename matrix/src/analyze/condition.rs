@@ -7,7 +7,7 @@ use super::comparisons::{Pair, comparisons, pairs, pairs_with_floor};
 use super::context::Context;
 use super::control::{self, Bias};
 use super::delivery::{Delivery, DeliveryOutcome, failures, outcomes};
-use super::design::{Contrasts, contrasts};
+use super::design::{EstimableEffects, contrasts};
 use super::effects::effects;
 use super::estimate::ENOUGH;
 use super::summary::summary;
@@ -104,10 +104,10 @@ fn designed(
     blocks: &Blocks<'_>,
     outcomes: &BTreeMap<&str, DeliveryOutcome>,
     notes: &mut Vec<String>,
-) -> Contrasts {
+) -> EstimableEffects {
     let plan = context.plan;
     if plan.factors.is_empty() {
-        return Contrasts::default();
+        return EstimableEffects::default();
     }
     let all = blocks.all().len();
     let enough = |cell: &Cell| blocks.complete(&[context.measured_as(&cell.id)]).len() * 2 >= all.max(1);
@@ -136,7 +136,7 @@ fn directions(analysis: &ConditionAnalysis) -> Vec<String> {
 }
 
 /// Effects that the plan held apart from others and these cells do not, by name.
-fn lost(context: &Context<'_>, found: &Contrasts) -> Option<String> {
+fn lost(context: &Context<'_>, found: &EstimableEffects) -> Option<String> {
     let is_known = |name: &str| name.contains('*') && context.plan.aliases.iter().any(|alias| alias.effect == name);
     let lost: Vec<&str> = found.lost.iter().map(String::as_str).filter(|name| !is_known(name)).collect();
     (!lost.is_empty()).then(|| {
@@ -145,7 +145,7 @@ fn lost(context: &Context<'_>, found: &Contrasts) -> Option<String> {
 }
 
 /// Main effects that may be nothing but an interaction.
-fn confounded(found: &Contrasts) -> Option<String> {
+fn confounded(found: &EstimableEffects) -> Option<String> {
     let names: Vec<&str> =
         found.mains.iter().filter(|main| main.is_confounded()).map(|main| main.name.as_str()).collect();
     (!names.is_empty()).then(|| {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::estimate::Bootstrap;
-use crate::build::Built;
+use crate::build::BuildRecord;
 use crate::plan::{Cell, CellKind, Plan};
 
 /// The plan, with what became of its cells.
@@ -16,7 +16,7 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub fn new(plan: &'a Plan, builds: &'a [Built], bootstrap: Bootstrap) -> Self {
+    pub fn new(plan: &'a Plan, builds: &'a [BuildRecord], bootstrap: Bootstrap) -> Self {
         let same = builds.iter().filter_map(|built| Some((built.cell.as_str(), built.same_as.as_deref()?)));
         let unbuilt = builds.iter().filter(|built| built.failure.is_some()).map(|built| built.cell.as_str());
         Self { plan, bootstrap, same_as: same.collect(), unbuilt: unbuilt.collect() }

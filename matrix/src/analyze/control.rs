@@ -5,7 +5,7 @@
 use super::blocks::Blocks;
 use super::context::Context;
 use super::estimate::{ENOUGH, Exactness, Scale, p_value};
-use super::interval::Interval;
+use super::interval::BootstrapDistribution;
 use super::questions::{Contrasted, GATES, question};
 use crate::measure::sample::MEASURES;
 use crate::plan::{Cell, CellKind, Condition};
@@ -41,7 +41,7 @@ struct Check<'a> {
     again: &'a str,
     of: &'a str,
     measure: &'a str,
-    interval: Interval,
+    interval: BootstrapDistribution,
 }
 
 impl Check<'_> {

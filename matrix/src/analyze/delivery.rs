@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blocks::{Blocks, Starts};
 use super::context::Context;
-use crate::build::Built;
+use crate::build::BuildRecord;
 use crate::measure::sample::Sample;
 use crate::plan::{Cell, CellKind, Condition, DELIVERY, Plan};
 
@@ -108,7 +108,7 @@ pub fn deliveries(context: &Context<'_>, condition: &Condition, blocks: &Blocks<
 }
 
 /// Every cell that has a program, under a condition that was planned and of which there is no start at all.
-pub fn never_started(plan: &Plan, builds: &[Built], condition: &Condition) -> Vec<Delivery> {
+pub fn never_started(plan: &Plan, builds: &[BuildRecord], condition: &Condition) -> Vec<Delivery> {
     let has_program = |cell: &&Cell| !builds.iter().any(|built| built.cell == cell.id && built.failure.is_some());
     let cells = plan.cells.iter().filter(|cell| matches!(cell.kind, CellKind::Build | CellKind::External { .. }));
     let never = |cell: &Cell| Delivery {

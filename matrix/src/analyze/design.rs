@@ -13,7 +13,7 @@ use crate::plan::{Alias, Cell};
 
 /// The effects that the cells determine.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Contrasts {
+pub struct EstimableEffects {
     pub mains: Vec<Contrast>,
     pub interactions: Vec<Contrast>,
     /// Effects that can't be estimated from these cells.
@@ -58,8 +58,8 @@ struct Column {
 }
 
 /// The contrasts of `factors` and their interactions over `cells`. `first` has every factor at its low level.
-pub fn contrasts(factors: &[String], first: Option<&Cell>, cells: &[&Cell]) -> Contrasts {
-    let mut found = Contrasts::default();
+pub fn contrasts(factors: &[String], first: Option<&Cell>, cells: &[&Cell]) -> EstimableEffects {
+    let mut found = EstimableEffects::default();
     let mut all = Vec::new();
     for factor in factors {
         match column(factor, first, cells) {

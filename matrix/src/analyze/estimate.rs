@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rand::SeedableRng as _;
 use rand::rngs::Xoshiro256PlusPlus;
 
-use super::interval::{Ends, Interval, student_sf};
+use super::interval::{BootstrapDistribution, Interval, student_sf};
 use super::location::{Location, freedom, to_f64};
 use super::power::{critical, detectable, heavier};
 use super::{Estimate, Verdict};
@@ -82,17 +82,17 @@ impl Bootstrap {
         Xoshiro256PlusPlus::seed_from_u64(self.seed ^ mixed)
     }
 
-    pub fn interval(self, question: &Question, names: &[&str]) -> Option<Interval> {
+    pub fn interval(self, question: &Question, names: &[&str]) -> Option<BootstrapDistribution> {
         let mut sorted = question.values.clone();
         sorted.sort_unstable_by(f64::total_cmp);
-        Interval::of(&sorted, question.step, self.resamples, &mut self.generator(names))
+        BootstrapDistribution::of(&sorted, question.step, self.resamples, &mut self.generator(names))
     }
 }
 
 /// A question with what was computed of it alone.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    interval: Interval,
+    interval: BootstrapDistribution,
     pairs: usize,
     /// Nothing is left to chance.
     is_certain: bool,
@@ -113,7 +113,7 @@ impl Answer {
 }
 
 /// The p value of the hypothesis that there is nothing, by itself.
-pub fn p_value(interval: &Interval) -> f64 {
+pub fn p_value(interval: &BootstrapDistribution) -> f64 {
     let location = interval.location;
     match (location.mean == 0.0, location.error == 0.0) {
         (true, _) => 1.0,
@@ -154,10 +154,10 @@ impl Family {
 
     fn estimate(&mut self, answer: &Answer) -> Estimate {
         let Location { mean, error, freedom } = answer.interval.location;
-        let Ends { low, high } = answer.interval.ends(LEVEL);
+        let Interval { low, high } = answer.interval.ends(LEVEL);
         let detectable = if error == 0.0 { 0.0 } else { error * self.reach(freedom) };
         let p = (p_value(&answer.interval) * to_f64(self.asked.max(1))).min(1.0);
-        let clear = !(Ends { low, high }).contains(0.0);
+        let clear = !(Interval { low, high }).contains(0.0);
         let verdict = match () {
             () if answer.is_certain && mean == 0.0 => Verdict::NoDetectableChange,
             () if !answer.is_certain && answer.pairs < ENOUGH => Verdict::Inconclusive,

@@ -14,7 +14,7 @@ const ENOUGH: usize = 10;
 /// measured in its own standard errors. On skewed noise with late starts, 95 % intervals hold the truth in 96 % of runs of 10 blocks
 /// and in 95 % of runs of 24 and more.
 #[derive(Clone, Debug)]
-pub struct Interval {
+pub struct BootstrapDistribution {
     pub location: Location,
     /// Distances in standard errors, in ascending order. Empty if there are too few blocks, or nothing varies.
     distances: Vec<f64>,
@@ -22,12 +22,12 @@ pub struct Interval {
 
 /// The ends of an interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Ends {
+pub struct Interval {
     pub low: f64,
     pub high: f64,
 }
 
-impl Interval {
+impl BootstrapDistribution {
     /// None of fewer than two values. `step` is the smallest step in which they are counted, 0 if what they come from never varied.
     pub fn of<R: Rng>(sorted: &[f64], step: f64, resamples: usize, rng: &mut R) -> Option<Self> {
         let location = location(sorted)?;
@@ -44,10 +44,10 @@ impl Interval {
     }
 
     /// The ends between which the true value lies with the probability `level`, between 0 and 1.
-    pub fn ends(&self, level: f64) -> Ends {
+    pub fn ends(&self, level: f64) -> Interval {
         let Location { mean, error, freedom } = self.location;
         let reach = if error == 0.0 { 0.0 } else { error * self.critical(level, freedom) };
-        Ends { low: mean - reach, high: mean + reach }
+        Interval { low: mean - reach, high: mean + reach }
     }
 
     fn critical(&self, level: f64, freedom: f64) -> f64 {
@@ -58,7 +58,7 @@ impl Interval {
     }
 }
 
-impl Ends {
+impl Interval {
     pub fn contains(self, value: f64) -> bool {
         self.low <= value && value <= self.high
     }

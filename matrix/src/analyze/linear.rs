@@ -5,20 +5,20 @@ const ROUNDING: f64 = 1e-9;
 
 /// Rows in reduced echelon form, with the column in which each begins.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Echelon {
-    pub rows: Vec<Leading>,
+pub struct ReducedMatrix {
+    pub rows: Vec<PivotRow>,
 }
 
 /// A row that is 1 in its leading column, where all others are 0.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Leading {
+pub struct PivotRow {
     pub column: usize,
     pub row: Vec<f64>,
 }
 
 /// Gauss and Jordan's elimination with the largest pivot of each column, over the first `columns` columns.
-pub fn echelon(mut rows: Vec<Vec<f64>>, columns: usize) -> Echelon {
-    let mut done: Vec<Leading> = Vec::new();
+pub fn reduced_matrix(mut rows: Vec<Vec<f64>>, columns: usize) -> ReducedMatrix {
+    let mut done: Vec<PivotRow> = Vec::new();
     for column in 0..columns {
         let size = |row: &Vec<f64>| at(row, column).abs();
         let largest = rows.iter().enumerate().max_by(|one, other| size(one.1).total_cmp(&size(other.1)));
@@ -34,15 +34,15 @@ pub fn echelon(mut rows: Vec<Vec<f64>>, columns: usize) -> Echelon {
                 *value -= factor * subtracted;
             }
         }
-        done.push(Leading { column, row });
+        done.push(PivotRow { column, row });
     }
-    Echelon { rows: done }
+    ReducedMatrix { rows: done }
 }
 
 /// Of each column, whether its coefficient is determined by the rows whatever the other coefficients are.
 pub fn determined(rows: Vec<Vec<f64>>, columns: usize) -> Vec<bool> {
-    let Echelon { rows } = echelon(rows, columns);
-    let alone = |leading: &Leading| {
+    let ReducedMatrix { rows } = reduced_matrix(rows, columns);
+    let alone = |leading: &PivotRow| {
         leading.row.iter().enumerate().all(|(column, value)| column == leading.column || value.abs() < ROUNDING)
     };
     (0..columns).map(|column| rows.iter().any(|leading| leading.column == column && alone(leading))).collect()
@@ -50,7 +50,7 @@ pub fn determined(rows: Vec<Vec<f64>>, columns: usize) -> Vec<bool> {
 
 /// The first columns of which none depends on those before it.
 pub fn independent(rows: Vec<Vec<f64>>, columns: usize) -> Vec<usize> {
-    echelon(rows, columns).rows.into_iter().map(|leading| leading.column).collect()
+    reduced_matrix(rows, columns).rows.into_iter().map(|leading| leading.column).collect()
 }
 
 /// For each column the weights of the rows whose sum is its least-squares coefficient. The columns have to be independent.
@@ -62,7 +62,7 @@ pub fn least_squares(rows: &[Vec<f64>], columns: usize) -> Vec<Vec<f64>> {
         let products = transposed.iter().map(|other| product(one, other));
         products.chain(one.iter().copied()).collect()
     });
-    let solved = echelon(normal.collect(), columns);
+    let solved = reduced_matrix(normal.collect(), columns);
     solved.rows.into_iter().map(|leading| leading.row.into_iter().skip(columns).collect()).collect()
 }
 

@@ -12,7 +12,8 @@
 //! among all questions of its family (Bonferroni): any number of questions can be decided from [`estimate::ENOUGH`] blocks on, and the difference that a test
 //! finds with a stated probability has a formula that holds. Everything but `read` and `verb` is pure.
 
-pub mod account;
+mod analysis;
+pub mod analysis_summary;
 mod arguments;
 mod blocks;
 mod checked;
@@ -33,17 +34,16 @@ pub(crate) mod questions;
 pub mod read;
 pub mod summary;
 mod verb;
-mod whole;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use analysis::{RESAMPLES, analyze};
 pub use arguments::Arguments;
 pub use delivery::{Delivery, DeliveryOutcome};
 pub use error::Error;
 pub use verb::run;
-pub use whole::{RESAMPLES, analyze};
 
 use crate::plan::{Alias, Condition};
 

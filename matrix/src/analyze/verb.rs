@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::account::Account;
+use super::analysis_summary::AnalysisSummary;
 use super::{Analysis, Arguments, Delivery, DeliveryOutcome, Error, RESAMPLES, analyze, checked, delivery, read};
-use crate::build::{Built, latest};
+use crate::build::{BuildRecord, latest};
 use crate::cli;
 use crate::files;
 use crate::measure::sample::Sample;
@@ -16,7 +16,7 @@ use crate::plan::circumstances::describe;
 pub fn run(arguments: &Arguments) -> ExitCode {
     match try_run(arguments) {
         Ok(analysis) => verdict(&analysis),
-        Err(error) => cli::complain(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
+        Err(error) => cli::exit_with_error(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
     }
 }
 
@@ -39,7 +39,7 @@ fn try_run(arguments: &Arguments) -> Result<Analysis, Error> {
     let document = serde_json::to_string_pretty(&analysis)?;
     let out = &arguments.out;
     files::write(out, document.clone() + "\n").map_err(|source| Error::Write { path: out.clone(), source })?;
-    let shown = if arguments.json { document } else { Account(&analysis).to_string() };
+    let shown = if arguments.json { document } else { AnalysisSummary(&analysis).to_string() };
     cli::print(&format!("{}\n", shown.trim_end()));
     Ok(analysis)
 }
@@ -74,7 +74,7 @@ fn analysis(arguments: &Arguments) -> Result<Analysis, Error> {
     Ok(analysis)
 }
 
-fn builds(arguments: &Arguments) -> Result<read::Lines<Built>, Error> {
+fn builds(arguments: &Arguments) -> Result<read::Lines<BuildRecord>, Error> {
     let beside: PathBuf = arguments.plan.with_file_name("builds.jsonl");
     match &arguments.builds {
         Some(path) => read::lines(path),

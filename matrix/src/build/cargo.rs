@@ -26,7 +26,7 @@ pub fn target() -> String {
 
 /// A build of one of the package's programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
+pub struct CargoCommand {
     binary: &'static str,
     /// The program that takes the options of cargo's `build`, where it is not cargo itself.
     command: Option<PathBuf>,
@@ -71,7 +71,7 @@ impl Outcome {
     }
 }
 
-impl Call {
+impl CargoCommand {
     /// Builds `binary` of the workspace in `root` as the recipe says and with these tools, in the directory of its group under `builds`; to see whether
     /// features work, where the tests are built.
     pub fn new(binary: &'static str, recipe: &Recipe, tools: &Tools, root: &Path, builds: &Path) -> Self {
@@ -302,20 +302,20 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::flavour::{Flavour, Linker, Toolbox};
+    use crate::flavour::{Flavour, Linker, Toolchain};
 
     fn tools() -> Tools {
-        Toolbox::plain(Path::new("."), Profile::Release).unwrap().agent
+        Toolchain::plain(Path::new("."), Profile::Release).unwrap().agent
     }
 
-    fn call() -> Call {
+    fn call() -> CargoCommand {
         let recipe = Recipe {
             features: vec!["a".to_owned(), "b".to_owned()],
             rustflags: vec!["-C".to_owned(), "link-arg=-Wl,-z,now".to_owned()],
             profile: BTreeMap::from([("opt-level".to_owned(), "3".to_owned())]),
             ..Recipe::default()
         };
-        Call::new("bottlecap", &recipe, &tools(), Path::new("/the/root"), Path::new("/builds"))
+        CargoCommand::new("bottlecap", &recipe, &tools(), Path::new("/the/root"), Path::new("/builds"))
     }
 
     #[test]
@@ -348,7 +348,8 @@ mod tests {
     #[test]
     fn features_are_tried_where_the_tests_are_built() {
         let quick = Tools { profile: Profile::Dev, ..tools() };
-        let call = |recipe: &Recipe| Call::new("bottlecap", recipe, &quick, Path::new("/root"), Path::new("/builds"));
+        let call =
+            |recipe: &Recipe| CargoCommand::new("bottlecap", recipe, &quick, Path::new("/root"), Path::new("/builds"));
         let features = Recipe { features: vec!["a".to_owned()], ..Recipe::default() };
         assert_eq!(
             call(&features).shell(),
@@ -371,7 +372,7 @@ mod tests {
             variables: BTreeMap::from([("CARGO_ZIGBUILD_ZIG_PATH".to_owned(), "/the/zig/zig".to_owned())]),
             ..plain
         };
-        let call = Call::new("bottlecap", &Recipe::default(), &zig, Path::new("/root"), Path::new("/builds"));
+        let call = CargoCommand::new("bottlecap", &Recipe::default(), &zig, Path::new("/root"), Path::new("/builds"));
         let shell = call.shell();
         assert!(shell.contains(" CARGO_ZIGBUILD_ZIG_PATH=/the/zig/zig "), "{shell}");
         assert!(shell.contains(" /the/zig/cargo-zigbuild zigbuild --profile release --locked "), "{shell}");
@@ -382,8 +383,13 @@ mod tests {
         );
         assert!(shell.contains(" --target-dir /builds/x86_64-unknown-linux-gnu.2.26-"), "{shell}");
         let told = Tools { c_flags: vec!["-O1".to_owned()], ..tools() };
-        let call =
-            Call::new("bottlecap", &Recipe::default().with(&told), &told, Path::new("/root"), Path::new("/builds"));
+        let call = CargoCommand::new(
+            "bottlecap",
+            &Recipe::default().with(&told),
+            &told,
+            Path::new("/root"),
+            Path::new("/builds"),
+        );
         assert!(call.shell().contains("='-O1 -ffile-prefix-map=/root=. "), "{}", call.shell());
     }
 

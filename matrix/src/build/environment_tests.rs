@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 
 use super::*;
-use crate::build::cargo::Call;
+use crate::build::cargo::CargoCommand;
 use crate::build::recipe::Recipe;
-use crate::flavour::Toolbox;
+use crate::flavour::Toolchain;
 use crate::invoke::build::Profile;
 
 /// A workspace whose program tells with which optimization it was compiled, and prints the variables of its build, but those of cargo's own.
@@ -32,8 +32,8 @@ fn main() {
 
 /// The variables of a build beside which there are these.
 fn built(root: &Path, builds: &Path, recipe: &Recipe, variables: &[(&str, &str)]) -> BTreeMap<String, String> {
-    let tools = Toolbox::plain(root, Profile::Release).unwrap().agent;
-    let call = Call::new("bottlecap", recipe, &tools, root, builds);
+    let tools = Toolchain::plain(root, Profile::Release).unwrap().agent;
+    let call = CargoCommand::new("bottlecap", recipe, &tools, root, builds);
     let there = std::env::vars_os().chain(variables.iter().map(|(name, value)| (name.into(), value.into())));
     let outcome = call.run_beside(root, there, &|_| {}).unwrap_or_else(|failure| panic!("{}", failure.output));
     let output = Command::new(outcome.program).stdin(Stdio::null()).output().unwrap();

@@ -3,29 +3,29 @@
 //! Cells whose flags are the same share a target directory, in which only our own crate is compiled again for another combination of
 //! features. What is built is asked what it is, copied away, hashed, and told in a line of `builds.jsonl`.
 
+mod build_log;
+mod build_report;
 mod cargo;
 pub mod environment;
 mod error;
 pub mod external;
 pub mod hash;
-mod ledger;
 pub mod paths;
 pub mod pinned;
 mod progress;
 pub mod recipe;
 mod run;
 pub mod sources;
-mod testimony;
 mod work;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use build_report::BuildReport;
 pub use cargo::{Outcome, target};
 pub use error::Error;
 pub use run::{Arguments, command, named, one, run};
-pub use testimony::Testimony;
 
 /// The name of the file beside the plan that has a line for each cell. If a cell has several, the last one counts.
 pub const FILE: &str = "builds.jsonl";
@@ -33,7 +33,7 @@ pub const FILE: &str = "builds.jsonl";
 /// What became of one cell: a line of `builds.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Built {
+pub struct BuildRecord {
     /// [`crate::plan::SCHEMA`].
     pub schema: u32,
     /// The cell's id in the plan.
@@ -83,7 +83,7 @@ pub struct Failure {
     pub output: String,
 }
 
-impl Built {
+impl BuildRecord {
     /// With the places of its files on this machine, where the line is from this folder.
     #[must_use]
     pub fn located(mut self, folder: &Path) -> Self {
@@ -106,9 +106,9 @@ impl Built {
 }
 
 /// The last line of each cell, in the order of those lines: a build that was cut off leaves the earlier ones in the file.
-pub fn latest(lines: Vec<Built>) -> Vec<Built> {
+pub fn latest(lines: Vec<BuildRecord>) -> Vec<BuildRecord> {
     let mut seen = std::collections::BTreeSet::new();
-    let mut kept: Vec<Built> = lines.into_iter().rev().filter(|built| seen.insert(built.cell.clone())).collect();
+    let mut kept: Vec<BuildRecord> = lines.into_iter().rev().filter(|built| seen.insert(built.cell.clone())).collect();
     kept.reverse();
     kept
 }
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_last_line_of_a_cell_counts() {
-        let line = |cell: &str, bytes| Built {
+        let line = |cell: &str, bytes| BuildRecord {
             schema: crate::plan::SCHEMA,
             cell: cell.to_owned(),
             program: None,

@@ -150,7 +150,7 @@ fn profile_variable(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flavour::Toolbox;
+    use crate::flavour::Toolchain;
     use crate::invoke::build::Profile;
 
     fn recipe(set: &str, choices: &[(&str, &str)]) -> Recipe {
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn flags_of_the_flavour_come_after_those_of_the_levels() {
         let ship = recipe("ship", &[]);
-        let plain = Toolbox::plain(Path::new("."), Profile::Release).unwrap().agent;
+        let plain = Toolchain::plain(Path::new("."), Profile::Release).unwrap().agent;
         assert_eq!(ship.clone().with(&plain), ship);
         let more = Tools { rustflags: vec!["-C".to_owned(), "more".to_owned()], ..plain.clone() };
         let with = ship.clone().with(&more);

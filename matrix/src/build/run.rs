@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering;
 
 use clap::Args;
 
-use super::cargo::{Call, Outcome};
-use super::ledger::Ledger;
+use super::build_log::BuildLog;
+use super::cargo::{CargoCommand, Outcome};
 use super::progress::Progress;
 use super::recipe::Recipe;
-use super::work::{Job, Workshop};
-use super::{Built, Error, Failure, Origin, environment, sources};
-use crate::flavour::{Flavours, Toolbox, Tools};
+use super::work::{BuildContext, Job};
+use super::{BuildRecord, Error, Failure, Origin, environment, sources};
+use crate::flavour::{Flavours, Toolchain, Tools};
 use crate::invoke::build::{Profile, target_directory};
 use crate::manifest::{Manifest, check};
 use crate::plan::{self, Cell, file};
@@ -54,8 +54,8 @@ pub struct Arguments {
 
 /// How it ended.
 enum End {
-    All(Vec<Built>),
-    Interrupted(Vec<Built>),
+    All(Vec<BuildRecord>),
+    Interrupted(Vec<BuildRecord>),
 }
 
 /// What is to be built.
@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         }
         Err(error) => {
             let is_usage = matches!(&error, Error::Misfit(_)) || matches!(&error, Error::Plan(plan) if plan.is_usage());
-            cli::complain(&error, if is_usage { cli::USAGE } else { cli::SETUP_FAILED })
+            cli::exit_with_error(&error, if is_usage { cli::USAGE } else { cli::SETUP_FAILED })
         }
     }
 }
@@ -87,12 +87,12 @@ fn build(what: &str, profile: Profile) -> Result<End, Error> {
     } else {
         Order::of_cell(manifest, what)?
     };
-    carry_out(manifest, &order, Toolbox::plain(&workspace::root(), profile)?)
+    carry_out(manifest, &order, Toolchain::plain(&workspace::root(), profile)?)
 }
 
 /// Builds one cell with these tools, or finds that it is there already: with those of a plain build, where `cargo matrix build` would. None if it was
 /// interrupted.
-pub fn one(manifest: &Manifest, cell: Cell, tools: Toolbox) -> Result<Option<Built>, Error> {
+pub fn one(manifest: &Manifest, cell: Cell, tools: Toolchain) -> Result<Option<BuildRecord>, Error> {
     let order = Order::of_one(cell, tools.agent.folder());
     match carry_out(manifest, &order, tools)? {
         End::All(lines) => Ok(lines.into_iter().next()),
@@ -114,16 +114,16 @@ pub fn command(manifest: &Manifest, cell: &Cell, tools: &Tools) -> String {
     agent(manifest, cell, tools).shell()
 }
 
-fn agent(manifest: &Manifest, cell: &Cell, tools: &Tools) -> Call {
+fn agent(manifest: &Manifest, cell: &Cell, tools: &Tools) -> CargoCommand {
     let recipe = Recipe::of(manifest, &cell.levels).with(tools);
-    Call::new("bottlecap", &recipe, tools, &workspace::root(), &target_directory().join("matrix/build"))
+    CargoCommand::new("bottlecap", &recipe, tools, &workspace::root(), &target_directory().join("matrix/build"))
 }
 
-fn carry_out(manifest: &Manifest, order: &Order, tools: Toolbox) -> Result<End, Error> {
+fn carry_out(manifest: &Manifest, order: &Order, tools: Toolchain) -> Result<End, Error> {
     // Whoever reads the lines may be somewhere else.
     let folder = absolute(&order.folder)?;
     let root = workspace::root();
-    let workshop = Workshop {
+    let workshop = BuildContext {
         manifest,
         origin: Origin {
             sources: sources::state(&root, &[]).map_err(Error::Sources)?,
@@ -134,7 +134,7 @@ fn carry_out(manifest: &Manifest, order: &Order, tools: Toolbox) -> Result<End, 
         programs: folder.join("programs"),
         tools,
     };
-    all(&workshop, &order.cells, &mut Ledger::open(&folder)?)
+    all(&workshop, &order.cells, &mut BuildLog::open(&folder)?)
 }
 
 fn absolute(folder: &Path) -> Result<PathBuf, Error> {
@@ -168,10 +168,10 @@ impl Order {
     }
 }
 
-fn all(workshop: &Workshop, cells: &[Cell], ledger: &mut Ledger) -> Result<End, Error> {
+fn all(workshop: &BuildContext, cells: &[Cell], build_log: &mut BuildLog) -> Result<End, Error> {
     let interrupted = interrupt::watch();
     let jobs = in_groups(cells.iter().filter_map(|cell| workshop.job(cell)));
-    let is_current = |job: &Job| ledger.line(&job.cell().id).is_some_and(|line| workshop.is_current(job, line));
+    let is_current = |job: &Job| build_log.line(&job.cell().id).is_some_and(|line| workshop.is_current(job, line));
     let (current, due): (Vec<_>, Vec<_>) = jobs.into_iter().partition(is_current);
     Flavours::embedded()?.check_programs(due.iter().map(|job| &job.cell().levels))?;
     let mut ignored = environment::ignored_variables(std::env::vars_os().map(|(name, _)| name));
@@ -195,13 +195,13 @@ fn all(workshop: &Workshop, cells: &[Cell], ledger: &mut Ledger) -> Result<End, 
             break;
         }
         progress.done(cell, &outcome(&built));
-        ledger.record(built)?;
+        build_log.record(built)?;
         if interrupted.load(Ordering::Relaxed) {
             break;
         }
     }
     progress.finish();
-    let lines = ledger.settle(cells)?;
+    let lines = build_log.settle(cells)?;
     Ok(if interrupted.load(Ordering::Relaxed) { End::Interrupted(lines) } else { End::All(lines) })
 }
 
@@ -218,7 +218,7 @@ fn in_groups<'c>(jobs: impl Iterator<Item = Job<'c>>) -> Vec<Job<'c>> {
     jobs.into_iter().map(|(_, job)| job).collect()
 }
 
-fn outcome(built: &Built) -> String {
+fn outcome(built: &BuildRecord) -> String {
     if let Some(failure) = &built.failure {
         let last = failure.output.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
         return format!("failed after {:.0} s: {last}", built.seconds);
@@ -227,7 +227,7 @@ fn outcome(built: &Built) -> String {
     format!("{} bytes in {:.0} s{cached}", built.bytes, built.seconds)
 }
 
-fn summary(lines: &[Built]) -> ExitCode {
+fn summary(lines: &[BuildRecord]) -> ExitCode {
     for built in lines {
         if let Some(same) = &built.same_as {
             cli::print(&format!(
@@ -236,7 +236,7 @@ fn summary(lines: &[Built]) -> ExitCode {
             ));
         }
     }
-    let failed: Vec<&Built> = lines.iter().filter(|built| built.failure.is_some()).collect();
+    let failed: Vec<&BuildRecord> = lines.iter().filter(|built| built.failure.is_some()).collect();
     for built in &failed {
         if let Some(failure) = &built.failure {
             cli::print(&format!(
@@ -245,7 +245,7 @@ fn summary(lines: &[Built]) -> ExitCode {
             ));
         }
     }
-    if let ([Built { program: Some(program), .. }], []) = (lines, failed.as_slice()) {
+    if let ([BuildRecord { program: Some(program), .. }], []) = (lines, failed.as_slice()) {
         cli::print(&format!("{}\n", program.display()));
         return ExitCode::SUCCESS;
     }

@@ -9,13 +9,13 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use tempfile::TempDir;
 
-use super::cargo::{self, Call, Outcome};
+use super::build_report::BuildReport;
+use super::cargo::{self, CargoCommand, Outcome};
 use super::external::{self, Files, Form};
 use super::recipe::{DEFAULT_OPT_LEVEL, Recipe};
-use super::testimony::Testimony;
-use super::{Built, Failure, Origin, environment, hash, pinned, sources};
+use super::{BuildRecord, Failure, Origin, environment, hash, pinned, sources};
 use crate::executable;
-use crate::flavour::Toolbox;
+use crate::flavour::Toolchain;
 use crate::invoke::build::Profile;
 use crate::manifest::Manifest;
 use crate::plan::{Cell, CellKind, SCHEMA};
@@ -31,7 +31,7 @@ const STAMP: &str = "made-from";
 const FLOOR: &str = include_str!("../bin/floor.rs");
 
 /// Where things are.
-pub struct Workshop<'w> {
+pub struct BuildContext<'w> {
     pub manifest: &'w Manifest,
     /// The workspace.
     pub root: PathBuf,
@@ -42,7 +42,7 @@ pub struct Workshop<'w> {
     /// What the extension is built from.
     pub origin: Origin,
     /// What it is built with.
-    pub tools: Toolbox,
+    pub tools: Toolchain,
 }
 
 /// What is to be done for a cell, and a text that changes whenever the outcome would.
@@ -61,14 +61,14 @@ enum Task {
 /// The calls for a cell.
 struct Calls {
     recipe: Recipe,
-    agent: Call,
+    agent: CargoCommand,
     launcher: Option<Launcher>,
 }
 
 /// The program before the agent.
 struct Launcher {
     recipe: Recipe,
-    call: Call,
+    call: CargoCommand,
 }
 
 /// The files of a cell.
@@ -78,7 +78,7 @@ struct Made {
     compiled: usize,
 }
 
-impl Workshop<'_> {
+impl BuildContext<'_> {
     /// What there is to do; nothing for a cell that is another one's program.
     pub fn job<'c>(&self, cell: &'c Cell) -> Option<Job<'c>> {
         let task = match &cell.kind {
@@ -86,12 +86,12 @@ impl Workshop<'_> {
             CellKind::Floor => Task::Floor,
             CellKind::External { path, .. } => Task::External(path.clone()),
             CellKind::Build => {
-                let Toolbox { agent: tools, launcher: before } = &self.tools;
+                let Toolchain { agent: tools, launcher: before } = &self.tools;
                 let recipe = Recipe::of(self.manifest, &cell.levels).with(tools);
-                let agent = Call::new("bottlecap", &recipe, tools, &self.root, &self.builds);
+                let agent = CargoCommand::new("bottlecap", &recipe, tools, &self.root, &self.builds);
                 let launcher = recipe.launcher.then(|| {
                     let recipe = Recipe::of_launcher(self.manifest, &cell.levels).with(before);
-                    Launcher { call: Call::new("launcher", &recipe, before, &self.root, &self.builds), recipe }
+                    Launcher { call: CargoCommand::new("launcher", &recipe, before, &self.root, &self.builds), recipe }
                 });
                 Task::Build(Box::new(Calls { recipe, agent, launcher }))
             }
@@ -114,7 +114,7 @@ impl Workshop<'_> {
     }
 
     /// Whether a line tells of a program that is still there and would not become another one.
-    pub fn is_current(&self, job: &Job, line: &Built) -> bool {
+    pub fn is_current(&self, job: &Job, line: &BuildRecord) -> bool {
         let stamp = fs::read_to_string(self.folder(job.cell).join(STAMP));
         let files = line.program.iter().chain(&line.agent).map(PathBuf::as_path);
         line.failure.is_none()
@@ -124,13 +124,13 @@ impl Workshop<'_> {
     }
 
     /// Does it.
-    pub fn work(&self, job: &Job, progress: &(dyn Fn(&str) + Sync)) -> Built {
+    pub fn work(&self, job: &Job, progress: &(dyn Fn(&str) + Sync)) -> BuildRecord {
         let start = Instant::now();
         let made = self.make(job, progress);
         let told = made.and_then(|made| self.account(job, made).map_err(|error| self.trouble(job, &error)));
         let (mut built, failure) = match told {
             Ok(built) => (built, None),
-            Err(failure) => (Built::nothing(&job.cell.id), Some(failure)),
+            Err(failure) => (BuildRecord::nothing(&job.cell.id), Some(failure)),
         };
         built.failure = failure;
         built.seconds = start.elapsed().as_secs_f64();
@@ -205,7 +205,12 @@ impl Workshop<'_> {
     }
 
     /// Builds a program and asks it what it is.
-    fn believed(&self, call: &Call, recipe: &Recipe, progress: &(dyn Fn(&str) + Sync)) -> Result<Outcome, Failure> {
+    fn believed(
+        &self,
+        call: &CargoCommand,
+        recipe: &Recipe,
+        progress: &(dyn Fn(&str) + Sync),
+    ) -> Result<Outcome, Failure> {
         let outcome = call.run(&self.root, progress)?;
         let profile = self.tools.agent.profile;
         let failure = |output: String| {
@@ -214,7 +219,7 @@ impl Workshop<'_> {
         };
         let asked = recipe.release_profile(&self.root).map_err(|error| failure(error.to_string()))?;
         let opt_level = asked.get("opt-level").map_or(DEFAULT_OPT_LEVEL, String::as_str);
-        let told = Testimony::of(&outcome.program);
+        let told = BuildReport::of(&outcome.program);
         let mut differences = match &told {
             Ok(told) => told.differences(recipe, profile, opt_level),
             Err(error) => vec![error.clone()],
@@ -246,7 +251,7 @@ impl Workshop<'_> {
         Ok(Made { program: self.folder(job.cell).join(PROGRAM), agent: None, compiled: 1 })
     }
 
-    fn account(&self, job: &Job, made: Made) -> io::Result<Built> {
+    fn account(&self, job: &Job, made: Made) -> io::Result<BuildRecord> {
         let files: Vec<&Path> = [Some(made.program.as_path()), made.agent.as_deref()].into_iter().flatten().collect();
         let sizes = files.iter().map(|file| Ok(fs::metadata(file)?.len()));
         let bytes = sizes.sum::<io::Result<u64>>()?;
@@ -255,7 +260,7 @@ impl Workshop<'_> {
         fs::write(self.folder(job.cell).join(STAMP), &job.stamp)?;
         let Made { program, agent, compiled } = made;
         let origin = matches!(job.task, Task::Build(_)).then(|| self.origin.clone());
-        Ok(Built {
+        Ok(BuildRecord {
             program: Some(program),
             agent,
             sha256,
@@ -263,7 +268,7 @@ impl Workshop<'_> {
             cached: compiled == 0,
             compiled: (origin.is_some() && self.tools.agent.profile == Profile::Release).then_some(compiled),
             origin,
-            ..Built::nothing(&job.cell.id)
+            ..BuildRecord::nothing(&job.cell.id)
         })
     }
 
@@ -291,7 +296,7 @@ impl Job<'_> {
     }
 }
 
-impl Built {
+impl BuildRecord {
     /// A line that tells of nothing yet.
     fn nothing(cell: &str) -> Self {
         Self {

@@ -5,14 +5,14 @@ use crate::invoke::build::Profile;
 use crate::layer::archive::{self, File};
 use crate::layer::places;
 
-fn workshop(folder: &Path) -> Workshop<'static> {
-    Workshop {
+fn workshop(folder: &Path) -> BuildContext<'static> {
+    BuildContext {
         manifest: Manifest::embedded().unwrap(),
         root: folder.to_owned(),
         builds: folder.join("build"),
         programs: folder.join("programs"),
         origin: Origin { sources: "commit".to_owned(), compiler: "rustc 1".to_owned() },
-        tools: Toolbox::plain(folder, Profile::Release).unwrap(),
+        tools: Toolchain::plain(folder, Profile::Release).unwrap(),
     }
 }
 
@@ -144,7 +144,7 @@ fn other_sources_or_flags_make_another_program() {
     let of = |set: &str| Cell { levels: manifest.set_levels(set).unwrap(), ..cell(CellKind::Build) };
     let (baseline, seed) = (of("baseline"), of("seed"));
     let mut workshop = workshop(folder.path());
-    let stamp = |workshop: &Workshop, cell: &Cell| workshop.job(cell).unwrap().stamp;
+    let stamp = |workshop: &BuildContext, cell: &Cell| workshop.job(cell).unwrap().stamp;
     let before = stamp(&workshop, &baseline);
     assert_eq!(stamp(&workshop, &baseline), before);
     assert_ne!(stamp(&workshop, &seed), before);

@@ -26,7 +26,7 @@ pub struct Document {
     pub holds: bool,
     /// RFC 3339, UTC.
     pub date: String,
-    pub subject: Subject,
+    pub subject: ProgramUnderTest,
     /// The layer's zip file, if the report is about one.
     pub layer: Option<LayerDocument>,
     pub certified: Certified,
@@ -39,7 +39,7 @@ pub struct Document {
 
 /// The program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Subject {
+pub struct ProgramUnderTest {
     /// The cell.
     pub cell: String,
     pub sha256: String,
@@ -97,7 +97,7 @@ pub(super) fn sample(holds: bool) -> Document {
         schema: 2,
         holds,
         date: text("2026-01-02T03:04:05Z"),
-        subject: Subject {
+        subject: ProgramUnderTest {
             cell: text("ship-fips"),
             sha256: text("00ff"),
             bytes: 12,

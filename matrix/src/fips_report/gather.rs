@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::allowed::{self, Allowed};
 use super::certificate::Certified;
-use super::document::{Document, Machine, NOT_CLAIMED, Subject};
+use super::document::{Document, Machine, NOT_CLAIMED, ProgramUnderTest};
 use super::error::Error;
 use super::integrity::ModuleBytes;
 use super::layer::{Expected, LayerFile, ProgramFile};
@@ -21,8 +21,8 @@ use super::runs::{self, Runs};
 use super::symbols::{self, Symbols};
 use super::{graph, handshake, sources};
 use crate::build::recipe::Recipe;
-use crate::build::{self, Built, Outcome, hash};
-use crate::flavour::{Architecture, Libc, Toolbox, Tools, Wanted};
+use crate::build::{self, BuildRecord, Outcome, hash};
+use crate::flavour::{Architecture, LayerTarget, Libc, Toolchain, Tools};
 use crate::invoke::build::{Profile, target_directory};
 use crate::layer::packages::{self, Packages};
 use crate::layer::{bundled, elf, places};
@@ -42,7 +42,7 @@ pub struct Request {
 /// What was found, and judged.
 pub struct Found {
     pub proofs: Vec<Proof>,
-    pub subject: Subject,
+    pub subject: ProgramUnderTest,
     pub layer: Option<LayerFile>,
     pub certified: Certified,
 }
@@ -104,18 +104,18 @@ impl Found {
 }
 
 /// Plain tools for this machine's processor, and those of a layer that nobody calls certified for another one.
-fn toolbox(architecture: Architecture, cell: &Cell, root: &Path) -> Result<Toolbox, Error> {
+fn toolbox(architecture: Architecture, cell: &Cell, root: &Path) -> Result<Toolchain, Error> {
     if architecture == Architecture::of_this_machine() {
-        return Ok(Toolbox::plain(root, Profile::Release).map_err(build::Error::from)?);
+        return Ok(Toolchain::plain(root, Profile::Release).map_err(build::Error::from)?);
     }
-    let wanted = Wanted { architecture, libc: Libc::Gnu, glibc_floor: elf::oldest(), accepts_open: true };
-    let tools = Toolbox::of(&wanted, &cell.levels, root, &target_directory(), &|step| eprintln!("{step}"));
+    let wanted = LayerTarget { architecture, libc: Libc::Gnu, glibc_floor: elf::oldest(), accepts_open: true };
+    let tools = Toolchain::of(&wanted, &cell.levels, root, &target_directory(), &|step| eprintln!("{step}"));
     Ok(tools.map_err(build::Error::from)?)
 }
 
 /// The files of a cell: those of the layer, if there is one.
 struct Program {
-    subject: handshake::Subject,
+    subject: handshake::ProgramUnderTest,
     /// Of the agent.
     bytes: Vec<u8>,
     files: Vec<ProgramFile>,
@@ -126,12 +126,12 @@ struct Program {
 }
 
 impl Program {
-    fn of(cell: &Cell, built: &Built, layer: Option<&LayerFile>) -> Result<Self, Error> {
+    fn of(cell: &Cell, built: &BuildRecord, layer: Option<&LayerFile>) -> Result<Self, Error> {
         let Some(program) = built.program.clone() else {
             let failure = built.failure.clone().unwrap_or_default();
             return Err(Error::Failed { cell: cell.id.clone(), failure });
         };
-        let mut subject = handshake::Subject { program, agent: built.agent.clone() };
+        let mut subject = handshake::ProgramUnderTest { program, agent: built.agent.clone() };
         let placed = [(places::EXTENSION, Some(&subject.program)), (places::AGENT, subject.agent.as_ref())];
         let placed = placed.into_iter().filter_map(|(place, file)| Some((place, file?)));
         let files: Vec<ProgramFile> =
@@ -141,7 +141,7 @@ impl Program {
             identity = Some(layer.identity(&files)?);
             let place = tempfile::tempdir().map_err(Error::Directory)?;
             let (program, agent) = layer.unpack(place.path())?;
-            subject = handshake::Subject { program, agent };
+            subject = handshake::ProgramUnderTest { program, agent };
             folder = Some(place);
         }
         let bytes = read(subject.agent())?;
@@ -235,10 +235,15 @@ impl Context<'_> {
         Ok((proof, ModuleBytes::of(&with_names, &program.bytes)))
     }
 
-    fn subject(&self, built: &Built, program: &Program, tools: Vec<BuildTool>) -> Result<Subject, Error> {
+    fn subject(
+        &self,
+        built: &BuildRecord,
+        program: &Program,
+        tools: Vec<BuildTool>,
+    ) -> Result<ProgramUnderTest, Error> {
         let origin = built.origin.as_ref();
         let lock = self.recipe().workspace(&self.root).join("Cargo.lock");
-        Ok(Subject {
+        Ok(ProgramUnderTest {
             cell: self.cell.id.clone(),
             sha256: built.sha256.clone(),
             bytes: built.bytes,
@@ -259,7 +264,7 @@ pub fn write_packages(set: &str) -> Result<PathBuf, Error> {
     let manifest = Manifest::embedded().map_err(|_| plan::Error::Manifest)?;
     let (cell, _) = plan::cell(manifest, set)?;
     let root = workspace::root();
-    let tools = Toolbox::plain(&root, Profile::Release).map_err(build::Error::from)?.agent;
+    let tools = Toolchain::plain(&root, Profile::Release).map_err(build::Error::from)?.agent;
     let context = Context { manifest, root, cell, tools, certified: Certified::embedded()? };
     let allowed = Allowed::embedded().map_err(Error::Allowed)?;
     let path = context.root.join(allowed::FILE);

@@ -7,10 +7,10 @@ use std::sync::{Arc, PoisonError};
 use super::error::Error;
 use super::hello::Offer;
 use super::proof::{Facts, Proof};
-use super::server::{Guests, HOST, Seen, Server, Shown, Taste};
+use super::server::{Guests, HOST, Seen, Server, ServerCertificate, ServerTlsConfig};
 use crate::layer::places;
 use crate::sandbox::function::{Answer, Call, Handler, InitError};
-use crate::sandbox::setup::{Companion, Mount};
+use crate::sandbox::setup::{LayerFile, Mount};
 use crate::sandbox::{Extension, Function, Outcome, Sandbox, Setup, intake};
 
 /// Of the server, in a network of the sandbox's own.
@@ -53,12 +53,12 @@ const OLD: &str = "TLS 1.2 without extended master secret";
 
 /// The program and what is executed by it, if it is a launcher.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub struct ProgramUnderTest {
     pub program: PathBuf,
     pub agent: Option<PathBuf>,
 }
 
-impl Subject {
+impl ProgramUnderTest {
     /// The program that has the cryptography in it.
     pub fn agent(&self) -> &Path {
         self.agent.as_ref().unwrap_or(&self.program)
@@ -83,7 +83,7 @@ pub const CLIENTS: [Client; 4] = [Client::Logs, Client::Metrics, Client::Aws, Cl
 
 /// What became of a life beside a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Meeting {
+pub struct HandshakeResult {
     /// Which client was sent there.
     pub client: &'static str,
     /// The program's connections.
@@ -129,11 +129,11 @@ impl Client {
     }
 }
 
-impl Meeting {
+impl HandshakeResult {
     /// Starts the program beside a server of that taste, to which that client is sent and whose certificate `DD_TLS_CERT_FILE` names: so that a build with other roots
     /// talks to it as well, as far as it likes the taste.
-    pub fn arrange(subject: &Subject, taste: Taste, client: Client) -> Result<Self, Error> {
-        let server = Server::new(taste, Shown::Good)?;
+    pub fn arrange(subject: &ProgramUnderTest, taste: ServerTlsConfig, client: Client) -> Result<Self, Error> {
+        let server = Server::new(taste, ServerCertificate::Good)?;
         let directory = tempfile::tempdir().map_err(Error::Directory)?;
         let store = server.save(directory.path()).map_err(Error::Directory)?;
         let environment = vec![("DD_TLS_CERT_FILE".to_owned(), store.display().to_string())];
@@ -141,7 +141,12 @@ impl Meeting {
     }
 
     /// Starts the program beside that server.
-    pub fn with(subject: &Subject, server: Server, client: Client, around: &Surroundings) -> Result<Self, Error> {
+    pub fn with(
+        subject: &ProgramUnderTest,
+        server: Server,
+        client: Client,
+        around: &Surroundings,
+    ) -> Result<Self, Error> {
         let other = server.serves_others()?;
         let control = other.agreed.or_else(|| (other.alert == Some(TOO_EARLY)).then(|| OLD.to_owned()));
         let guests = Guests::default();
@@ -194,7 +199,7 @@ impl Meeting {
 }
 
 /// The server speaks what is approved: data of every client arrives.
-pub fn accepted(meetings: &[Meeting]) -> Proof {
+pub fn accepted(meetings: &[HandshakeResult]) -> Proof {
     let mut facts = Facts::default();
     for meeting in meetings {
         meeting.note(&mut facts);
@@ -205,7 +210,7 @@ pub fn accepted(meetings: &[Meeting]) -> Proof {
 }
 
 /// The server speaks only what is not approved: nothing but the beginning of a handshake arrives.
-pub fn refused(name: &'static str, what: &str, meetings: &[Meeting]) -> Proof {
+pub fn refused(name: &'static str, what: &str, meetings: &[HandshakeResult]) -> Proof {
     let mut facts = Facts::default();
     for meeting in meetings {
         meeting.note(&mut facts);
@@ -216,7 +221,7 @@ pub fn refused(name: &'static str, what: &str, meetings: &[Meeting]) -> Proof {
 }
 
 /// A server with TLS 1.2 that does without extended master secret is refused at once, by every client.
-pub fn extended_master_secret(meetings: &[Meeting]) -> Proof {
+pub fn extended_master_secret(meetings: &[HandshakeResult]) -> Proof {
     let mut facts = Facts::default();
     for meeting in meetings {
         meeting.note(&mut facts);
@@ -237,7 +242,7 @@ pub fn extended_master_secret(meetings: &[Meeting]) -> Proof {
 }
 
 /// All that any client has offered in any connection is approved.
-pub fn offer(meetings: &[Meeting]) -> Proof {
+pub fn offer(meetings: &[HandshakeResult]) -> Proof {
     let mut facts = Facts::default();
     let mut told: Vec<Offer> = Vec::new();
     for meeting in meetings {
@@ -291,12 +296,12 @@ impl Handler for Host {
     }
 }
 
-fn setup(subject: &Subject, host: Arc<Host>, client: Client, around: &Surroundings) -> Setup {
+fn setup(subject: &ProgramUnderTest, host: Arc<Host>, client: Client, around: &Surroundings) -> Setup {
     let own = [("DD_SERVERLESS_FLUSH_STRATEGY", "end".to_owned())].into_iter().chain(client.settings());
     let own = own.map(|(name, value)| (name.to_owned(), value));
     let mut extension = Extension::new("datadog-agent", &subject.program);
-    let companion = |source: &PathBuf| Companion { place: places::AGENT.into(), source: source.clone() };
-    extension.companions = subject.agent.iter().map(companion).collect();
+    let companion = |source: &PathBuf| LayerFile { place: places::AGENT.into(), source: source.clone() };
+    extension.layer_files = subject.agent.iter().map(companion).collect();
     Setup {
         function: Function::InProcess(host),
         extensions: vec![extension],
@@ -322,8 +327,8 @@ mod tests {
         }
     }
 
-    fn meeting(seen: Vec<Seen>) -> Meeting {
-        Meeting { client: "logs", seen, harmed: None, control: Some("TLS13_X".to_owned()) }
+    fn meeting(seen: Vec<Seen>) -> HandshakeResult {
+        HandshakeResult { client: "logs", seen, harmed: None, control: Some("TLS13_X".to_owned()) }
     }
 
     fn served() -> Seen {
@@ -345,9 +350,9 @@ mod tests {
 
     #[test]
     fn a_server_that_serves_nobody_proves_nothing() {
-        let broken = Meeting { control: None, ..meeting(vec![Seen::default()]) };
+        let broken = HandshakeResult { control: None, ..meeting(vec![Seen::default()]) };
         assert!(!refused("chacha", "it", &[broken]).holds);
-        let harmed = Meeting { harmed: Some("killed".to_owned()), ..meeting(vec![Seen::default()]) };
+        let harmed = HandshakeResult { harmed: Some("killed".to_owned()), ..meeting(vec![Seen::default()]) };
         assert!(!refused("chacha", "it", &[harmed]).holds);
     }
 

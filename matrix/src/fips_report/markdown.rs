@@ -1,7 +1,7 @@
 //! The report as a page that is read from top to bottom.
 
 use super::certificate::{Certificate, Certified, Environments, Procedure, Step};
-use super::document::{Document, Subject};
+use super::document::{Document, ProgramUnderTest};
 use super::price::Price;
 use super::proof::Proof;
 use crate::report::escaped;
@@ -162,7 +162,7 @@ fn price(price: &Price, document: &Document) -> Vec<String> {
 }
 
 fn subject(document: &Document) -> String {
-    let Subject { cell, sha256, bytes, sources, lock_sha256, rustc, cc, target, command, programs, tools } =
+    let ProgramUnderTest { cell, sha256, bytes, sources, lock_sha256, rustc, cc, target, command, programs, tools } =
         &document.subject;
     let bytes = bytes.to_string();
     let facts = [

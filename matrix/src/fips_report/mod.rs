@@ -13,6 +13,7 @@
 //! Every judgement is a pure function of what was found; `gather` finds it.
 
 pub mod allowed;
+pub mod build_report;
 pub mod certificate;
 pub mod document;
 mod error;
@@ -32,7 +33,6 @@ mod runs;
 pub mod server;
 pub mod sources;
 pub mod symbols;
-pub mod testimony;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,9 +54,9 @@ use price::Cells;
 const AFTER: &str = "\
 Examples:
   cargo matrix fips-report
-  cargo matrix fips-report --no-price --out target/audit
-  cargo matrix fips-report --no-price --layer target/matrix/layers/ship-fips-x86_64.zip
-  cargo matrix fips-report --no-price --arch arm64
+  cargo matrix fips-report --no-benchmark --out target/audit
+  cargo matrix fips-report --no-benchmark --layer target/matrix/layers/ship-fips-x86_64.zip
+  cargo matrix fips-report --no-benchmark --arch arm64
   cargo matrix fips-report --blocks 60
   cargo matrix fips-report --measured target/matrix/fips-report
 
@@ -107,7 +107,7 @@ pub struct Arguments {
 
     /// Leaves that out
     #[arg(long, conflicts_with_all = ["blocks", "measured"])]
-    pub no_price: bool,
+    pub no_benchmark: bool,
 
     /// Takes it from a folder with plan.json, builds.jsonl and samples.jsonl, instead of measuring
     #[arg(long, value_name = "DIR", conflicts_with = "blocks")]
@@ -122,13 +122,13 @@ pub fn run(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitC
                 cli::print(&format!("{}\n", path.display()));
                 ExitCode::SUCCESS
             }
-            Err(error) => cli::complain(&error, error.status()),
+            Err(error) => cli::exit_with_error(&error, error.status()),
         };
     }
     match report(arguments, verb) {
         Ok(document) => verdict(&document),
         Err(error) => {
-            let status = cli::complain(&error, error.status());
+            let status = cli::exit_with_error(&error, error.status());
             if let Error::Measurement { code, .. } = error { code } else { status }
         }
     }
@@ -158,7 +158,7 @@ fn report(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> Result
     let mut found = gather::proofs(&request, &interrupted)?;
     let price = match &arguments.measured {
         // What another processor costs, an emulator cannot tell.
-        _ if arguments.no_price || architecture != Architecture::of_this_machine() => None,
+        _ if arguments.no_benchmark || architecture != Architecture::of_this_machine() => None,
         Some(measured) => Some(price::read(measured, &cells, &found.certified.module)?),
         None => {
             measure(&folder, &cells, arguments.blocks, verb, &interrupted)?;
@@ -191,7 +191,7 @@ fn measure(
         _ => {}
     }
     let lines: [&[&str]; 3] = [
-        &["plan", "list", "--cells", &list, "--blocks", &blocks, "--out", &here],
+        &["plan", "cells", "--cells", &list, "--blocks", &blocks, "--out", &here],
         &["build", &here],
         &["bench", "--out", &here],
     ];

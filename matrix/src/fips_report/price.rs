@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::error::Error;
 use super::proof::{Facts, Proof};
 use crate::analyze::{self, Analysis, ConditionAnalysis, read};
-use crate::build::{self, Built, latest};
+use crate::build::{self, BuildRecord, latest};
 use crate::measure::sample::Sample;
 use crate::plan::{Plan, circumstances};
 
@@ -120,7 +120,7 @@ impl Cells {
 }
 
 /// What the samples say.
-fn of(plan: &Plan, builds: &[Built], samples: &[Sample], cells: &Cells) -> Result<Price, Error> {
+fn of(plan: &Plan, builds: &[BuildRecord], samples: &[Sample], cells: &Cells) -> Result<Price, Error> {
     let Cells { ring, aws_lc, fips, ring_launched, fips_launched } = cells;
     let analysis = against(plan, builds, samples, ring)?;
     let launched = against(plan, builds, samples, ring_launched)?;
@@ -145,7 +145,7 @@ fn of(plan: &Plan, builds: &[Built], samples: &[Sample], cells: &Cells) -> Resul
 }
 
 /// The analysis in which everything is compared with that cell: with the first one of a plan it is.
-fn against(plan: &Plan, builds: &[Built], samples: &[Sample], reference: &str) -> Result<Analysis, Error> {
+fn against(plan: &Plan, builds: &[BuildRecord], samples: &[Sample], reference: &str) -> Result<Analysis, Error> {
     let mut plan = plan.clone();
     let place = plan.cells.iter().position(|cell| cell.id == reference);
     let cell = plan.cells.remove(place.ok_or_else(|| Error::NotMeasured(reference.to_owned()))?);
@@ -157,7 +157,7 @@ fn first(analysis: &Analysis) -> Result<&ConditionAnalysis, Error> {
     analysis.conditions.first().ok_or_else(|| Error::NotMeasured("no condition".to_owned()))
 }
 
-fn row(condition: &ConditionAnalysis, builds: &[Built], name: &str) -> Result<Row, Error> {
+fn row(condition: &ConditionAnalysis, builds: &[BuildRecord], name: &str) -> Result<Row, Error> {
     let missing = || Error::NotMeasured(name.to_owned());
     let cell = condition.cells.iter().find(|cell| cell.cell == name).ok_or_else(missing)?;
     let median = |gate: &str| cell.measures.get(gate).map(|summary| summary.p50).ok_or_else(missing);

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use super::build_report::BuildReport;
 use super::error::Error;
-use super::handshake::{Client, Meeting, Subject, Surroundings};
+use super::handshake::{Client, HandshakeResult, ProgramUnderTest, Surroundings};
 use super::proof::{Facts, Proof};
-use super::server::{Server, Shown, Taste};
-use super::testimony::Testimony;
+use super::server::{Server, ServerCertificate, ServerTlsConfig};
 use crate::sandbox::setup::Mount;
 
 /// Where systems have their store, and where the bundle is below.
@@ -34,36 +34,36 @@ pub struct Case {
     pub name: &'static str,
     /// Whether data may arrive.
     pub trusted: bool,
-    pub meeting: Meeting,
+    pub meeting: HandshakeResult,
 }
 
 /// The name of a case, what the server shows, and where its certificate is found.
-pub const CASES: [(&str, Shown, Store); 8] = [
-    ("a certificate in SSL_CERT_FILE", Shown::Good, Store::SslCertFile),
-    ("a certificate in a folder of SSL_CERT_DIR", Shown::Good, Store::SslCertDir),
-    ("a certificate in the operating system's store", Shown::Good, Store::System),
-    ("a certificate in DD_TLS_CERT_FILE", Shown::Good, Store::TlsCertFile),
-    ("a certificate of an unknown authority", Shown::Good, Store::Nowhere),
-    ("a certificate for another host", Shown::OtherHost, Store::SslCertFile),
-    ("a certificate that is not valid any more", Shown::Expired, Store::SslCertFile),
-    ("a certificate that is not valid yet", Shown::NotYetValid, Store::SslCertFile),
+pub const CASES: [(&str, ServerCertificate, Store); 8] = [
+    ("a certificate in SSL_CERT_FILE", ServerCertificate::Good, Store::SslCertFile),
+    ("a certificate in a folder of SSL_CERT_DIR", ServerCertificate::Good, Store::SslCertDir),
+    ("a certificate in the operating system's store", ServerCertificate::Good, Store::System),
+    ("a certificate in DD_TLS_CERT_FILE", ServerCertificate::Good, Store::TlsCertFile),
+    ("a certificate of an unknown authority", ServerCertificate::Good, Store::Nowhere),
+    ("a certificate for another host", ServerCertificate::OtherHost, Store::SslCertFile),
+    ("a certificate that is not valid any more", ServerCertificate::Expired, Store::SslCertFile),
+    ("a certificate that is not valid yet", ServerCertificate::NotYetValid, Store::SslCertFile),
 ];
 
 impl Case {
     /// Starts the program beside a server, with further settings.
     pub fn arrange(
-        subject: &Subject,
-        (name, shown, store): (&'static str, Shown, Store),
+        subject: &ProgramUnderTest,
+        (name, shown, store): (&'static str, ServerCertificate, Store),
         further: &[(&str, &str)],
     ) -> Result<Self, Error> {
-        let server = Server::new(Taste::Approved, shown)?;
-        let stranger = Server::new(Taste::Approved, Shown::Good)?;
+        let server = Server::new(ServerTlsConfig::Approved, shown)?;
+        let stranger = Server::new(ServerTlsConfig::Approved, ServerCertificate::Good)?;
         let folder = tempfile::tempdir().map_err(Error::Directory)?;
         let mut around = store.surroundings(&server, &stranger, &folder).map_err(Error::Directory)?;
         let further = further.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         around.environment.extend(further);
-        let trusted = shown == Shown::Good && store != Store::Nowhere;
-        Ok(Self { name, trusted, meeting: Meeting::with(subject, server, Client::Logs, &around)? })
+        let trusted = shown == ServerCertificate::Good && store != Store::Nowhere;
+        Ok(Self { name, trusted, meeting: HandshakeResult::with(subject, server, Client::Logs, &around)? })
     }
 }
 
@@ -98,7 +98,7 @@ impl Store {
 }
 
 /// Judges whom the program trusted. `told` is what it says of where its roots come from.
-pub fn judge(told: &Testimony, cases: &[Case]) -> Proof {
+pub fn judge(told: &BuildReport, cases: &[Case]) -> Proof {
     let mut facts = Facts::default();
     facts.note(told.has_system_roots(), format!("it says that its roots come from: {}", told.roots));
     for Case { name, trusted, meeting } in cases {
@@ -122,22 +122,22 @@ mod tests {
     use super::super::server::Seen;
     use super::*;
 
-    fn told(roots: &str) -> Testimony {
+    fn told(roots: &str) -> BuildReport {
         let crypto = serde_json::json!({ "provider": "p", "module": null, "fips": true, "roots": roots });
-        Testimony::of(&serde_json::json!({ "crypto": crypto })).unwrap()
+        BuildReport::of(&serde_json::json!({ "crypto": crypto })).unwrap()
     }
 
     /// What a program does that trusts as it should.
     fn cases() -> Vec<Case> {
-        let case = |(name, shown, store): (&'static str, Shown, Store)| {
-            let trusted = shown == Shown::Good && store != Store::Nowhere;
+        let case = |(name, shown, store): (&'static str, ServerCertificate, Store)| {
+            let trusted = shown == ServerCertificate::Good && store != Store::Nowhere;
             let seen = if trusted {
                 Seen { agreed: Some("TLS13_X".to_owned()), data: 9, ..Seen::default() }
             } else {
                 Seen::default()
             };
             let meeting =
-                Meeting { client: "logs", seen: vec![seen], harmed: None, control: Some("TLS13_X".to_owned()) };
+                HandshakeResult { client: "logs", seen: vec![seen], harmed: None, control: Some("TLS13_X".to_owned()) };
             Case { name, trusted, meeting }
         };
         CASES.into_iter().map(case).collect()

@@ -2,21 +2,21 @@
 
 use std::sync::atomic::AtomicBool;
 
+use super::build_report::BuildReport;
 use super::certificate::Certified;
 use super::error::Error;
 use super::gather::check;
-use super::handshake::{self, CLIENTS, Client, Meeting, Subject};
+use super::handshake::{self, CLIENTS, Client, HandshakeResult, ProgramUnderTest};
 use super::integrity::{self, ModuleBytes};
 use super::proof::{Facts, Proof};
 use super::roots::{self, CASES, Case};
-use super::server::Taste;
-use super::testimony::Testimony;
+use super::server::ServerTlsConfig;
 use crate::flavour::Architecture;
 use crate::{build, emulator};
 
 /// What is run.
 pub struct Runs<'a> {
-    pub subject: &'a Subject,
+    pub subject: &'a ProgramUnderTest,
     /// Of the agent.
     pub bytes: &'a [u8],
     pub certified: &'a Certified,
@@ -37,7 +37,7 @@ pub fn proofs(
         return Ok(not_run(architecture));
     }
     let asked = format!("{} --version=json", runs.subject.agent().display());
-    let told = build::Testimony::document(runs.subject.agent()).and_then(|told| Testimony::of(&told));
+    let told = build::BuildReport::document(runs.subject.agent()).and_then(|told| BuildReport::of(&told));
     let told = told.map_err(|reason| Error::Mute { program: runs.subject.agent().to_owned(), reason })?;
     let mut proofs = vec![told.module(runs.certified, &asked)];
     proofs.push(runs.integrity(place)?);
@@ -74,10 +74,10 @@ impl Runs<'_> {
     }
 
     fn handshakes(&self) -> Result<Vec<Proof>, Error> {
-        let approved = self.meet(Taste::Approved, &CLIENTS)?;
-        let chacha = self.meet(Taste::ChaCha, &[Client::Logs])?;
-        let x25519 = self.meet(Taste::X25519, &[Client::Logs])?;
-        let old = self.meet(Taste::NoExtendedMasterSecret, &CLIENTS)?;
+        let approved = self.meet(ServerTlsConfig::Approved, &CLIENTS)?;
+        let chacha = self.meet(ServerTlsConfig::ChaCha, &[Client::Logs])?;
+        let x25519 = self.meet(ServerTlsConfig::X25519, &[Client::Logs])?;
+        let old = self.meet(ServerTlsConfig::NoExtendedMasterSecret, &CLIENTS)?;
         Ok(vec![
             handshake::offer(&approved),
             handshake::accepted(&approved),
@@ -87,15 +87,15 @@ impl Runs<'_> {
         ])
     }
 
-    fn meet(&self, taste: Taste, clients: &[Client]) -> Result<Vec<Meeting>, Error> {
+    fn meet(&self, taste: ServerTlsConfig, clients: &[Client]) -> Result<Vec<HandshakeResult>, Error> {
         let meet = |client: &Client| {
             check(self.interrupted)?;
-            Meeting::arrange(self.subject, taste, *client)
+            HandshakeResult::arrange(self.subject, taste, *client)
         };
         clients.iter().map(meet).collect()
     }
 
-    fn roots(&self, told: &Testimony) -> Result<Proof, Error> {
+    fn roots(&self, told: &BuildReport) -> Result<Proof, Error> {
         let try_case = |case| {
             check(self.interrupted)?;
             Case::arrange(self.subject, case, &[])

@@ -25,7 +25,7 @@ pub const HOST: &str = "localhost";
 
 /// What a server agrees to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taste {
+pub enum ServerTlsConfig {
     /// Suites with AES-GCM, over the curves P-256 and P-384: approved.
     Approved,
     /// Suites with ChaCha20-Poly1305 alone.
@@ -38,7 +38,7 @@ pub enum Taste {
 
 /// What a server shows, issued by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
+pub enum ServerCertificate {
     /// For [`HOST`], and valid.
     Good,
     /// For another host.
@@ -67,12 +67,12 @@ pub type Guests = Arc<Mutex<Vec<Seen>>>;
 
 /// A server that is not bound yet.
 pub struct Server {
-    taste: Taste,
+    taste: ServerTlsConfig,
     config: Arc<ServerConfig>,
     certificate: CertificateDer<'static>,
 }
 
-impl Taste {
+impl ServerTlsConfig {
     fn provider(self) -> CryptoProvider {
         let mut provider = ring::default_provider();
         provider.cipher_suites.retain(|suite| {
@@ -90,13 +90,13 @@ impl Taste {
 
 impl Server {
     /// With a certificate that nobody else has issued.
-    pub fn new(taste: Taste, shown: Shown) -> Result<Self, Error> {
-        let host = if shown == Shown::OtherHost { "other.example" } else { HOST };
+    pub fn new(taste: ServerTlsConfig, shown: ServerCertificate) -> Result<Self, Error> {
+        let host = if shown == ServerCertificate::OtherHost { "other.example" } else { HOST };
         let mut wanted = rcgen::CertificateParams::new(vec![host.to_owned()])?;
         match shown {
-            Shown::Good | Shown::OtherHost => {}
-            Shown::Expired => wanted.not_after = rcgen::date_time_ymd(2001, 1, 1),
-            Shown::NotYetValid => wanted.not_before = rcgen::date_time_ymd(3001, 1, 1),
+            ServerCertificate::Good | ServerCertificate::OtherHost => {}
+            ServerCertificate::Expired => wanted.not_after = rcgen::date_time_ymd(2001, 1, 1),
+            ServerCertificate::NotYetValid => wanted.not_before = rcgen::date_time_ymd(3001, 1, 1),
         }
         let signing_key = rcgen::KeyPair::generate()?;
         let certificate = wanted.self_signed(&signing_key)?.der().clone();
@@ -149,7 +149,7 @@ impl Server {
         let mut stream = StreamOwned::new(connection, stream);
         let sent = stream.write_all(b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}");
         let answered = sent.and_then(|()| stream.read_exact(&mut [0; 12]));
-        if self.taste != Taste::NoExtendedMasterSecret {
+        if self.taste != ServerTlsConfig::NoExtendedMasterSecret {
             answered?;
         }
         // Its end is what the server waits for, and then it has written down all that it saw.
@@ -178,7 +178,7 @@ pub enum Error {
 
 fn attend(
     mut stream: TcpStream,
-    taste: Taste,
+    taste: ServerTlsConfig,
     config: &Arc<ServerConfig>,
     guests: &Mutex<Vec<Seen>>,
 ) -> io::Result<()> {
@@ -190,7 +190,7 @@ fn attend(
             change(seen);
         }
     };
-    if taste == Taste::NoExtendedMasterSecret {
+    if taste == ServerTlsConfig::NoExtendedMasterSecret {
         let alert = old_answer(&mut stream)?;
         update(&|seen| seen.alert = alert);
         return Ok(());
@@ -291,19 +291,26 @@ mod tests {
 
     #[test]
     fn every_taste_is_served_to_whoever_offers_it() {
-        for (taste, name) in [(Taste::Approved, "GCM"), (Taste::ChaCha, "CHACHA20_POLY1305"), (Taste::X25519, "GCM")] {
-            let seen = Server::new(taste, Shown::Good).unwrap().serves_others().unwrap();
+        for (taste, name) in [
+            (ServerTlsConfig::Approved, "GCM"),
+            (ServerTlsConfig::ChaCha, "CHACHA20_POLY1305"),
+            (ServerTlsConfig::X25519, "GCM"),
+        ] {
+            let seen = Server::new(taste, ServerCertificate::Good).unwrap().serves_others().unwrap();
             assert!(seen.agreed.clone().unwrap().contains(name), "{taste:?}: {seen:?}");
             assert!(seen.data > 2 && seen.offer.groups.contains(&"X25519".to_owned()), "{taste:?}: {seen:?}");
         }
-        for shown in [Shown::OtherHost, Shown::Expired, Shown::NotYetValid] {
-            assert!(Server::new(Taste::Approved, shown).unwrap().serves_others().unwrap().data > 2, "{shown:?}");
+        for shown in [ServerCertificate::OtherHost, ServerCertificate::Expired, ServerCertificate::NotYetValid] {
+            assert!(
+                Server::new(ServerTlsConfig::Approved, shown).unwrap().serves_others().unwrap().data > 2,
+                "{shown:?}"
+            );
         }
     }
 
     #[test]
     fn a_client_that_does_without_extended_master_secrets_takes_the_answer_of_such_a_server() {
-        let server = Server::new(Taste::NoExtendedMasterSecret, Shown::Good).unwrap();
+        let server = Server::new(ServerTlsConfig::NoExtendedMasterSecret, ServerCertificate::Good).unwrap();
         let seen = server.serves_others().unwrap();
         assert_eq!((seen.alert, seen.data), (Some(10), 0), "{seen:?}");
         let guests = Guests::default();
@@ -316,16 +323,22 @@ mod tests {
 
     #[test]
     fn a_taste_leaves_nothing_else() {
-        let groups = |taste: Taste| taste.provider().kx_groups.iter().map(|group| group.name()).collect::<Vec<_>>();
-        assert_eq!(groups(Taste::X25519), [NamedGroup::X25519]);
-        assert!(!groups(Taste::Approved).contains(&NamedGroup::X25519) && groups(Taste::Approved).len() == 2);
-        let suites = |taste: Taste| format!("{:?}", taste.provider().cipher_suites);
-        assert!(!suites(Taste::ChaCha).contains("GCM") && !suites(Taste::Approved).contains("CHACHA20"));
+        let groups =
+            |taste: ServerTlsConfig| taste.provider().kx_groups.iter().map(|group| group.name()).collect::<Vec<_>>();
+        assert_eq!(groups(ServerTlsConfig::X25519), [NamedGroup::X25519]);
+        assert!(
+            !groups(ServerTlsConfig::Approved).contains(&NamedGroup::X25519)
+                && groups(ServerTlsConfig::Approved).len() == 2
+        );
+        let suites = |taste: ServerTlsConfig| format!("{:?}", taste.provider().cipher_suites);
+        assert!(
+            !suites(ServerTlsConfig::ChaCha).contains("GCM") && !suites(ServerTlsConfig::Approved).contains("CHACHA20")
+        );
     }
 
     #[test]
     fn a_client_that_offers_nothing_common_is_refused_and_remembered() {
-        let server = Server::new(Taste::ChaCha, Shown::Good).unwrap();
+        let server = Server::new(ServerTlsConfig::ChaCha, ServerCertificate::Good).unwrap();
         let guests = Guests::default();
         let port = server.serve(0, &guests).unwrap();
         assert!(talk(strict(&server), port).is_err());
@@ -336,10 +349,13 @@ mod tests {
 
     #[test]
     fn a_client_that_checks_certificates_accepts_the_good_one_alone() {
-        for (shown, accepted) in
-            [(Shown::Good, true), (Shown::OtherHost, false), (Shown::Expired, false), (Shown::NotYetValid, false)]
-        {
-            let server = Server::new(Taste::Approved, shown).unwrap();
+        for (shown, accepted) in [
+            (ServerCertificate::Good, true),
+            (ServerCertificate::OtherHost, false),
+            (ServerCertificate::Expired, false),
+            (ServerCertificate::NotYetValid, false),
+        ] {
+            let server = Server::new(ServerTlsConfig::Approved, shown).unwrap();
             let port = server.serve(0, &Guests::default()).unwrap();
             assert_eq!(talk(strict(&server), port).is_ok(), accepted, "{shown:?}");
         }
@@ -347,7 +363,7 @@ mod tests {
 
     /// A client that offers what is approved, and trusts this server.
     fn strict(server: &Server) -> ClientConfig {
-        let builder = ClientConfig::builder_with_provider(Taste::Approved.provider().into());
+        let builder = ClientConfig::builder_with_provider(ServerTlsConfig::Approved.provider().into());
         let mut roots = RootCertStore::empty();
         roots.add(server.certificate.clone()).unwrap();
         let config = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);

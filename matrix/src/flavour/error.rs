@@ -17,7 +17,7 @@ pub enum Error {
     )]
     NotHere { architecture: Architecture, libc: Libc, links: Links, glibc_floor: Glibc, machine: Architecture },
     #[error("{choice} cannot be had in this flavour: {reason}")]
-    Refused { choice: Choice, reason: String },
+    Exclusion { choice: Choice, reason: String },
     #[error("not installed: {}; install with: {}", packages.join(", "), installation(packages))]
     Missing { packages: Vec<String> },
     #[error(
@@ -41,7 +41,7 @@ impl Error {
     /// The status of the process.
     pub fn status(&self) -> u8 {
         match self {
-            Self::NotHere { .. } | Self::Refused { .. } => cli::USAGE,
+            Self::NotHere { .. } | Self::Exclusion { .. } => cli::USAGE,
             _ => cli::SETUP_FAILED,
         }
     }

@@ -17,7 +17,7 @@ use crate::layer::elf::{self, Glibc};
 use crate::manifest::{Choice, Levels, ON};
 
 pub use error::Error;
-pub use tools::{Toolbox, Tools};
+pub use tools::{Toolchain, Tools};
 
 /// The text of the table, as it was when this program was built.
 const TEXT: &str = include_str!("../../flavours.toml");
@@ -34,7 +34,7 @@ pub struct Flavours {
     pub packages: BTreeMap<String, PathBuf>,
     #[serde(rename = "flavour")]
     pub all: Vec<Flavour>,
-    pub refused: Vec<Refused>,
+    pub refused: Vec<Exclusion>,
     pub required: Vec<Required>,
 }
 
@@ -133,7 +133,7 @@ pub enum Linker {
 /// A switch that some flavours cannot have.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Refused {
+pub struct Exclusion {
     pub choice: Choice,
     pub architecture: Option<Architecture>,
     pub libc: Option<Libc>,
@@ -159,7 +159,7 @@ pub struct Required {
 
 /// What a layer is to be for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct LayerTarget {
     pub architecture: Architecture,
     pub libc: Libc,
     pub glibc_floor: Glibc,
@@ -174,10 +174,10 @@ impl Flavours {
     }
 
     /// The first that fits what is wanted and these switches; the reason where there is none.
-    pub fn of(&self, machine: Architecture, wanted: &Wanted, levels: &Levels) -> Result<&Flavour, Error> {
+    pub fn of(&self, machine: Architecture, wanted: &LayerTarget, levels: &Levels) -> Result<&Flavour, Error> {
         let is_static = levels.get("static").is_some_and(|level| level == ON);
         let links = if is_static { Links::Static } else { Links::Dynamic };
-        let Wanted { architecture, libc, glibc_floor, .. } = *wanted;
+        let LayerTarget { architecture, libc, glibc_floor, .. } = *wanted;
         // First, because a switch may be what stands against all of them.
         self.accept(wanted, None, levels)?;
         let fits = |flavour: &&Flavour| {
@@ -201,22 +201,27 @@ impl Flavours {
     }
 
     /// What stands against these switches, accepted or not.
-    fn objections(&self, wanted: &Wanted, linker: Option<Linker>, levels: &Levels) -> impl Iterator<Item = &Refused> {
+    fn objections(
+        &self,
+        wanted: &LayerTarget,
+        linker: Option<Linker>,
+        levels: &Levels,
+    ) -> impl Iterator<Item = &Exclusion> {
         self.refused.iter().filter(move |refused| refused.holds(wanted, linker) && refused.choice.holds(levels))
     }
 
-    fn accept(&self, wanted: &Wanted, linker: Option<Linker>, levels: &Levels) -> Result<(), Error> {
+    fn accept(&self, wanted: &LayerTarget, linker: Option<Linker>, levels: &Levels) -> Result<(), Error> {
         let mut objections = self.objections(wanted, linker, levels);
         let refused = objections.find(|refused| !(refused.open && wanted.accepts_open));
         refused.map_or(Ok(()), |refused| {
-            let Refused { choice, reason, .. } = refused.clone();
-            Err(Error::Refused { choice, reason })
+            let Exclusion { choice, reason, .. } = refused.clone();
+            Err(Error::Exclusion { choice, reason })
         })
     }
 }
 
-impl Refused {
-    fn holds(&self, wanted: &Wanted, linker: Option<Linker>) -> bool {
+impl Exclusion {
+    fn holds(&self, wanted: &LayerTarget, linker: Option<Linker>) -> bool {
         self.architecture.is_none_or(|architecture| architecture == wanted.architecture)
             && self.libc.is_none_or(|libc| libc == wanted.libc)
             && self.linker.is_none_or(|known| Some(known) == linker)

@@ -2,8 +2,8 @@ use super::*;
 use crate::manifest::Manifest;
 use crate::plan;
 
-fn wanted(architecture: Architecture, libc: Libc, floor: &str) -> Wanted {
-    Wanted { architecture, libc, glibc_floor: floor.parse().unwrap(), accepts_open: false }
+fn wanted(architecture: Architecture, libc: Libc, floor: &str) -> LayerTarget {
+    LayerTarget { architecture, libc, glibc_floor: floor.parse().unwrap(), accepts_open: false }
 }
 
 fn levels(cell: &str) -> Levels {
@@ -54,7 +54,7 @@ fn a_switch_that_a_flavour_cannot_have_is_refused_with_the_reason_and_the_remedy
 #[test]
 fn what_is_open_is_built_with_its_flags_where_somebody_accepts_that() {
     let flavours = Flavours::embedded().unwrap();
-    let accepting = Wanted { accepts_open: true, ..wanted(Architecture::Arm64, Libc::Gnu, "2.26") };
+    let accepting = LayerTarget { accepts_open: true, ..wanted(Architecture::Arm64, Libc::Gnu, "2.26") };
     let validated = levels("ship-fips");
     let flavour = flavours.of(Architecture::X86_64, &accepting, &validated).unwrap();
     let flags = |levels: &Levels| {
@@ -63,7 +63,7 @@ fn what_is_open_is_built_with_its_flags_where_somebody_accepts_that() {
     };
     assert_eq!((flavour.name.as_str(), flags(&validated)), ("arm64", vec!["-fno-jump-tables".to_owned()]));
     assert!(flags(&levels("ship")).is_empty());
-    let musl = Wanted { libc: Libc::Musl, ..accepting };
+    let musl = LayerTarget { libc: Libc::Musl, ..accepting };
     assert!(flavours.of(Architecture::X86_64, &musl, &validated).is_err(), "that is not open, but refused");
 }
 

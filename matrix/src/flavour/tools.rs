@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::compiler::{check, first_line, sysroot};
 use super::zig::Installed;
-use super::{Architecture, Compiler, Error, Flavour, Flavours, Libc, Linker, Wanted};
+use super::{Architecture, Compiler, Error, Flavour, Flavours, LayerTarget, Libc, Linker};
 use crate::build::sources;
 use crate::invoke::build::Profile;
 use crate::layer::elf::Glibc;
@@ -23,7 +23,7 @@ const VERSION: &str = "--version";
 
 /// What the programs of a cell are built with.
 #[derive(Clone, Debug)]
-pub struct Toolbox {
+pub struct Toolchain {
     pub agent: Tools,
     /// A launcher is static whatever the agent is.
     pub launcher: Tools,
@@ -55,7 +55,7 @@ pub struct Tools {
     pub profile: Profile,
 }
 
-impl Toolbox {
+impl Toolchain {
     /// For a plain build, with whatever toolchain is at hand.
     pub fn plain(root: &Path, profile: Profile) -> Result<Self, Error> {
         let flavour = Flavours::embedded()?.plain(Architecture::of_this_machine())?;
@@ -65,7 +65,7 @@ impl Toolbox {
 
     /// For a layer. Refuses what is not the pinned toolchain, and tells what is missing; installs what is private to this workspace below `target`.
     pub fn of(
-        wanted: &Wanted,
+        wanted: &LayerTarget,
         levels: &Levels,
         root: &Path,
         target: &Path,

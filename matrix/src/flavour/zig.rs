@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Error, Flavour, Libc, Zig};
 use crate::layer::parts::{Part, Source};
-use crate::venv::{Venv, Wanted};
+use crate::venv::{PythonRequirements, Venv};
 
 /// Both of them on this machine.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ impl Installed {
     /// Installs them below `target`, or finds them there.
     pub fn ensure(zig: &Zig, target: &Path, progress: &dyn Fn(&str)) -> Result<Self, Error> {
         let requirements = zig.requirements.join("\n");
-        let wanted = Wanted { name: "zig", requirements: &requirements };
+        let wanted = PythonRequirements { name: "zig", requirements: &requirements };
         let environment = Venv::ensure("python3", &target.join("zig"), &wanted, progress)?.directory();
         let libraries = environment.join("lib");
         let failed = |source| Error::File { path: libraries.clone(), source };

@@ -48,7 +48,7 @@ use crate::report::Experiment;
 pub fn run(arguments: &Arguments) -> ExitCode {
     match gate(arguments) {
         Ok(outcome) => outcome.status().into(),
-        Err(error) => cli::complain(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
+        Err(error) => cli::exit_with_error(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
     }
 }
 

@@ -148,13 +148,11 @@ mod tests {
 
     #[test]
     fn the_documented_table_is_this_one() {
-        for name in ["README.md", "docs/gate.md"] {
-            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
-            let page = std::fs::read_to_string(path).unwrap();
-            for outcome in Outcome::ALL {
-                let row = format!("| {} | {} | {}", outcome.status(), outcome.name(), outcome.meaning());
-                assert!(page.contains(&row), "{name} has no row that begins with {row}");
-            }
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/gate.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        for outcome in Outcome::ALL {
+            let row = format!("| {} | {} | {}", outcome.status(), outcome.name(), outcome.meaning());
+            assert!(page.contains(&row), "no row begins with {row}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::build::Testimony;
+use crate::build::BuildReport;
 use crate::build::recipe::{DEFAULT_OPT_LEVEL, Recipe};
 use crate::build::sources::DIRTY;
 use crate::invoke::build::Profile;
@@ -124,7 +124,7 @@ pub(super) fn build(contents: &Contents, entries: &[Entry]) -> Vec<String> {
         ..Recipe::default()
     };
     let opt_level = contents.build.profile.get("opt-level").map_or(DEFAULT_OPT_LEVEL, String::as_str);
-    let mut problems: Vec<String> = match serde_json::from_value::<Testimony>(told.clone()) {
+    let mut problems: Vec<String> = match serde_json::from_value::<BuildReport>(told.clone()) {
         Ok(testimony) => testimony.differences(&recipe, Profile::Release, opt_level),
         Err(error) => vec![error.to_string()],
     };

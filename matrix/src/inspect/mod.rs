@@ -88,14 +88,14 @@ impl Error {
 pub fn run(arguments: &Arguments) -> ExitCode {
     // A user namespace of its own would leave a program all rights that its user has to files.
     if arguments.run && !geteuid().is_root() {
-        return cli::complain(&Error::NotRoot, Error::NotRoot.status());
+        return cli::exit_with_error(&Error::NotRoot, Error::NotRoot.status());
     }
     let file = &arguments.file;
     let bytes = fs::read(file).map_err(|source| Error::Read { path: file.clone(), source });
     let document = bytes.and_then(|bytes| look(&file.display().to_string(), &bytes, arguments.run));
     let mut document = match document {
         Ok(document) => document,
-        Err(error) => return cli::complain(&error, error.status()),
+        Err(error) => return cli::exit_with_error(&error, error.status()),
     };
     document.problems.extend(arguments.unmet(&document));
     if arguments.json {

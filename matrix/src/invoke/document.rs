@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::account::Account;
 use super::observe::Seen;
+use super::run_summary::RunSummary;
 use crate::sandbox::intake::Request;
 
 /// Grows when a reader of an earlier document would misread a later one.
@@ -16,7 +16,7 @@ pub struct Document<'a> {
     schema: u32,
     function: &'a str,
     #[serde(flatten)]
-    account: &'a Account,
+    run_summary: &'a RunSummary,
     lines: Vec<Line<'a>>,
     /// Every request at the intake with its decoded payload.
     requests: &'a [Request],
@@ -34,7 +34,7 @@ struct Line<'a> {
 }
 
 impl<'a> Document<'a> {
-    pub fn new(function: &'a str, account: &'a Account, seen: &'a Seen) -> Self {
+    pub fn new(function: &'a str, run_summary: &'a RunSummary, seen: &'a Seen) -> Self {
         let lines = seen.ending.output.iter().map(|line| Line {
             at_ms: line.at.as_secs_f64() * 1000.0,
             origin: line.stream.origin.to_string(),
@@ -43,7 +43,7 @@ impl<'a> Document<'a> {
         Self {
             schema: SCHEMA,
             function,
-            account,
+            run_summary,
             lines: lines.collect(),
             requests: &seen.ending.requests,
             telemetry: &seen.ending.telemetry,

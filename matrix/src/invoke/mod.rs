@@ -1,6 +1,5 @@
 //! `cargo matrix invoke`: a function with the extension in a sandbox, and what would reach Datadog.
 
-pub mod account;
 mod arguments;
 pub mod build;
 mod document;
@@ -8,6 +7,7 @@ mod error;
 mod layers;
 mod observe;
 mod render;
+pub mod run_summary;
 mod session;
 mod stream;
 mod target;
@@ -20,11 +20,11 @@ use std::time::Duration;
 pub use arguments::Arguments;
 pub use error::Error;
 
-use account::{Account, Expected, Verdict};
 use arguments::{Init, Network};
 use document::Document;
 use observe::Seen;
 use render::{Page, render};
+use run_summary::{Expected, RunSummary, Verdict};
 use session::{End, Load};
 use stream::Printer;
 use target::Target;
@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Ok(plan) => plan,
         Err(error) => {
             let status = if error.is_usage() { status::USAGE } else { status::SETUP_FAILED };
-            return cli::complain(&error, status);
+            return cli::exit_with_error(&error, status);
         }
     };
     let expected = expected(&plan.setup);
@@ -65,20 +65,20 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     match session::run(plan.setup, load, noticed) {
         End::Seen(seen) => report(arguments, &seen, expected, &printer),
         End::Nothing => ExitCode::from(status::INTERRUPTED),
-        End::Failed(error) => cli::complain(&error, status::SETUP_FAILED),
+        End::Failed(error) => cli::exit_with_error(&error, status::SETUP_FAILED),
     }
 }
 
 fn report(arguments: &Arguments, seen: &Seen, expected: Expected, printer: &Printer) -> ExitCode {
-    let account = Account::of(&seen.run(expected));
+    let run_summary = RunSummary::of(&seen.run(expected));
     if arguments.json {
         let function = arguments.function.display().to_string();
-        let _ = cli::print_json(&Document::new(&function, &account, seen));
+        let _ = cli::print_json(&Document::new(&function, &run_summary, seen));
     } else {
         let page = Page { width: printer.width(), colours: printer.colours() };
-        printer.text(&render(&account, page));
+        printer.text(&render(&run_summary, page));
     }
-    match account.verdict {
+    match run_summary.verdict {
         Verdict::Delivered => ExitCode::SUCCESS,
         Verdict::FunctionFailed => status::FUNCTION_FAILED.into(),
         Verdict::ExtensionCrashed => status::EXTENSION_CRASHED.into(),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::account::{Exit, Expected, Gate, Outcome, Run};
-use crate::sandbox::journal::{Entry, What};
+use super::run_summary::{Exit, Expected, Gate, Outcome, Run};
+use crate::sandbox::journal::{Entry, JournalEvent};
 use crate::sandbox::setup::Origin;
 use crate::sandbox::{self, Ending, Gates, Invocation};
 
@@ -28,7 +28,7 @@ impl Seen {
             gates: gates(&self.gates),
             printed: lines.map(|line| String::from_utf8_lossy(&line.bytes).into_owned()).collect(),
             requests: self.ending.requests.clone(),
-            invoked: journal.iter().filter(|entry| matches!(entry.what, What::Invoked { .. })).count(),
+            invoked: journal.iter().filter(|entry| matches!(entry.what, JournalEvent::Invoked { .. })).count(),
             crash: crash(journal),
             exits: self.ending.extensions.iter().map(exit).collect(),
             notes: notes(journal),
@@ -92,13 +92,13 @@ fn crash(journal: &[Entry]) -> Option<String> {
     let mut killed = Vec::new();
     for entry in journal {
         match &entry.what {
-            What::ShutdownStarted { .. } => leaving = true,
-            What::ShutdownOver => {
+            JournalEvent::ShutdownStarted { .. } => leaving = true,
+            JournalEvent::ShutdownOver => {
                 leaving = false;
                 killed.clear();
             }
-            What::Killed { origin } => killed.push(origin),
-            What::Exited { origin: origin @ Origin::Extension(name), status } => {
+            JournalEvent::Killed { origin } => killed.push(origin),
+            JournalEvent::Exited { origin: origin @ Origin::Extension(name), status } => {
                 if !leaving {
                     return Some(format!("{name} ended before it was told to ({status})"));
                 }
@@ -106,10 +106,10 @@ fn crash(journal: &[Entry]) -> Option<String> {
                     return Some(format!("{name} ended its shutdown with {status}"));
                 }
             }
-            What::NotExecuted { origin: Origin::Extension(name), reason } => {
+            JournalEvent::NotExecuted { origin: Origin::Extension(name), reason } => {
                 return Some(format!("{name} could not be started ({reason})"));
             }
-            What::ExtensionError { name, error_type } => return Some(format!("{name} reported {error_type}")),
+            JournalEvent::ExtensionError { name, error_type } => return Some(format!("{name} reported {error_type}")),
             _ => {}
         }
     }
@@ -118,19 +118,19 @@ fn crash(journal: &[Entry]) -> Option<String> {
 
 fn notes(journal: &[Entry]) -> Vec<String> {
     let note = |entry: &Entry| match &entry.what {
-        What::NetworkShared { reason } => {
+        JournalEvent::NetworkShared { reason } => {
             Some(format!("The network is the host's: one of its own was refused ({reason})."))
         }
-        What::InterfaceMissing { reason } => {
+        JournalEvent::InterfaceMissing { reason } => {
             Some(format!("Nothing is told of the network's traffic: an interface as on Lambda was refused ({reason})."))
         }
-        What::ProcessesShared { reason } => Some(format!(
+        JournalEvent::ProcessesShared { reason } => Some(format!(
             "Open files, threads and the runtime's name are all the machine's: processes of the sandbox's own were refused ({reason})."
         )),
-        What::NotExecuted { origin: Origin::Function, reason } => {
+        JournalEvent::NotExecuted { origin: Origin::Function, reason } => {
             Some(format!("The function could not be started: {reason}."))
         }
-        What::Dropped { subscriber, events, .. } => {
+        JournalEvent::Dropped { subscriber, events, .. } => {
             Some(format!("{events} telemetry events for {subscriber} were dropped because it did not take them."))
         }
         _ => None,
@@ -150,8 +150,9 @@ mod tests {
 
     use super::*;
 
-    fn journal(all: &[What]) -> Vec<Entry> {
-        let entry = |what: &What| Entry { at: Duration::ZERO, wall: OffsetDateTime::UNIX_EPOCH, what: what.clone() };
+    fn journal(all: &[JournalEvent]) -> Vec<Entry> {
+        let entry =
+            |what: &JournalEvent| Entry { at: Duration::ZERO, wall: OffsetDateTime::UNIX_EPOCH, what: what.clone() };
         all.iter().map(entry).collect()
     }
 
@@ -159,32 +160,36 @@ mod tests {
         Origin::Extension(Arc::from("agent"))
     }
 
-    fn exited(status: &str) -> What {
-        What::Exited { origin: extension(), status: status.to_owned() }
+    fn exited(status: &str) -> JournalEvent {
+        JournalEvent::Exited { origin: extension(), status: status.to_owned() }
     }
 
     #[test]
     fn any_end_before_the_shutdown_is_a_crash() {
-        let start = What::ShutdownStarted { reason: "failure" };
+        let start = JournalEvent::ShutdownStarted { reason: "failure" };
         let crash = crash(&journal(&[exited("exit status: 0"), start])).unwrap();
         assert_eq!(crash, "agent ended before it was told to (exit status: 0)");
     }
 
     #[test]
     fn a_shutdown_is_left_well_or_under_force() {
-        let start = || What::ShutdownStarted { reason: "spindown" };
-        let forced = What::Killed { origin: extension() };
-        assert_eq!(crash(&journal(&[start(), exited("exit status: 0"), What::ShutdownOver])), None);
-        assert_eq!(crash(&journal(&[start(), forced, exited("signal: 9 (SIGKILL)"), What::ShutdownOver])), None);
+        let start = || JournalEvent::ShutdownStarted { reason: "spindown" };
+        let forced = JournalEvent::Killed { origin: extension() };
+        assert_eq!(crash(&journal(&[start(), exited("exit status: 0"), JournalEvent::ShutdownOver])), None);
+        assert_eq!(
+            crash(&journal(&[start(), forced, exited("signal: 9 (SIGKILL)"), JournalEvent::ShutdownOver])),
+            None
+        );
         let ended = crash(&journal(&[start(), exited("exit status: 101")])).unwrap();
         assert_eq!(ended, "agent ended its shutdown with exit status: 101");
-        let later = crash(&journal(&[start(), exited("exit status: 0"), What::ShutdownOver, exited("exit status: 1")]));
+        let later =
+            crash(&journal(&[start(), exited("exit status: 0"), JournalEvent::ShutdownOver, exited("exit status: 1")]));
         assert!(later.unwrap().contains("before it was told to"));
     }
 
     #[test]
     fn an_error_of_its_own_is_a_crash() {
-        let reported = What::ExtensionError { name: "agent".into(), error_type: "Agent.NoKey".into() };
+        let reported = JournalEvent::ExtensionError { name: "agent".into(), error_type: "Agent.NoKey".into() };
         assert_eq!(crash(&journal(&[reported])).unwrap(), "agent reported Agent.NoKey");
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::account::{Account, Missing, Outcome, Verdict};
+use super::run_summary::{Missing, Outcome, RunSummary, Verdict};
 use crate::sandbox::intake::Answered;
 
 /// What the text is written on.
@@ -21,17 +21,17 @@ const CELL: usize = 60;
 const GAP: &str = "  ";
 
 /// Writes the whole account.
-pub fn render(account: &Account, page: Page) -> String {
+pub fn render(run_summary: &RunSummary, page: Page) -> String {
     let mut text = Text { page, out: String::new() };
-    text.invocations(account);
-    text.gates(account);
-    text.exits(account);
-    text.routes(account);
-    text.logs(account);
-    text.metrics(account);
-    text.missing(&account.missing);
-    text.notes(account);
-    text.verdict(account);
+    text.invocations(run_summary);
+    text.gates(run_summary);
+    text.exits(run_summary);
+    text.routes(run_summary);
+    text.logs(run_summary);
+    text.metrics(run_summary);
+    text.missing(&run_summary.missing);
+    text.notes(run_summary);
+    text.verdict(run_summary);
     text.out
 }
 
@@ -41,9 +41,9 @@ struct Text {
 }
 
 impl Text {
-    fn invocations(&mut self, account: &Account) {
+    fn invocations(&mut self, run_summary: &RunSummary) {
         self.title("Invocations");
-        let rows = account.invocations.iter().map(|outcome| {
+        let rows = run_summary.invocations.iter().map(|outcome| {
             vec![
                 attempt(outcome),
                 outcome.outcome.clone(),
@@ -62,41 +62,41 @@ impl Text {
         self.table(&header, &rows.collect::<Vec<_>>());
     }
 
-    fn gates(&mut self, account: &Account) {
-        if account.gates.is_empty() {
+    fn gates(&mut self, run_summary: &RunSummary) {
+        if run_summary.gates.is_empty() {
             return;
         }
         self.title("Cold start, from the start of each extension");
         let time = |ms: Option<f64>| ms.map_or_else(|| "never".to_owned(), milliseconds);
-        let rows = account
+        let rows = run_summary
             .gates
             .iter()
             .map(|gate| vec![gate.extension.clone(), time(gate.registered_ms), time(gate.ready_ms)]);
         self.table(&["extension", "registered", "ready"], &rows.collect::<Vec<_>>());
     }
 
-    fn exits(&mut self, account: &Account) {
-        if account.exits.is_empty() {
+    fn exits(&mut self, run_summary: &RunSummary) {
+        if run_summary.exits.is_empty() {
             return;
         }
         self.title("Shutdown");
-        let rows = account.exits.iter().map(|exit| {
+        let rows = run_summary.exits.iter().map(|exit| {
             let how = if exit.killed { format!("killed, {}", exit.status) } else { exit.status.clone() };
             vec![exit.extension.clone(), milliseconds(exit.took_ms), how]
         });
         self.table(&["extension", "took", "end"], &rows.collect::<Vec<_>>());
     }
 
-    fn notes(&mut self, account: &Account) {
-        for note in &account.notes {
+    fn notes(&mut self, run_summary: &RunSummary) {
+        for note in &run_summary.notes {
             self.line("");
             self.line(&self.paint(Style::new().yellow(), note));
         }
     }
 
-    fn routes(&mut self, account: &Account) {
+    fn routes(&mut self, run_summary: &RunSummary) {
         self.title("Requests at the intake");
-        let rows = account.routes.iter().map(|route| {
+        let rows = run_summary.routes.iter().map(|route| {
             vec![
                 route.path.clone(),
                 route.requests.to_string(),
@@ -110,7 +110,7 @@ impl Text {
             &["path", "requests", "accepted", "bytes sent", "uncompressed", "problems"],
             &rows.collect::<Vec<_>>(),
         );
-        for route in &account.routes {
+        for route in &run_summary.routes {
             for (problem, count) in &route.problems {
                 let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
                 self.line(&self.paint(Style::new().yellow(), &format!("  {}: {problem}{times}", route.path)));
@@ -118,9 +118,9 @@ impl Text {
         }
     }
 
-    fn logs(&mut self, account: &Account) {
+    fn logs(&mut self, run_summary: &RunSummary) {
         self.title("Logs");
-        let rows = account.logs.iter().map(|log| {
+        let rows = run_summary.logs.iter().map(|log| {
             vec![
                 log.timestamp.map_or_else(|| "?".to_owned(), clock),
                 log.status.clone(),
@@ -131,9 +131,9 @@ impl Text {
         self.table(&["time", "status", "request", "message"], &rows.collect::<Vec<_>>());
     }
 
-    fn metrics(&mut self, account: &Account) {
+    fn metrics(&mut self, run_summary: &RunSummary) {
         self.title("Metrics");
-        let rows = account.metrics.iter().map(|metric| {
+        let rows = run_summary.metrics.iter().map(|metric| {
             vec![
                 metric.name.clone(),
                 metric.kind.to_owned(),
@@ -173,17 +173,17 @@ impl Text {
         }
     }
 
-    fn verdict(&mut self, account: &Account) {
+    fn verdict(&mut self, run_summary: &RunSummary) {
         let good = Style::new().green().bold();
         let bad = Style::new().red().bold();
-        let (style, sentence) = match account.verdict {
+        let (style, sentence) = match run_summary.verdict {
             Verdict::Delivered => (good, "Everything that was expected has arrived.".to_owned()),
             Verdict::PayloadLost => (bad, "Something is missing at the intake.".to_owned()),
             Verdict::FunctionFailed => {
                 (bad, "The function failed; its outcome and its lines above say why.".to_owned())
             }
             Verdict::ExtensionCrashed => {
-                let how = account.crash.as_deref().unwrap_or("unknown");
+                let how = run_summary.crash.as_deref().unwrap_or("unknown");
                 (
                     bad,
                     format!(

@@ -7,13 +7,13 @@ use std::path::Path;
 use time::OffsetDateTime;
 
 use super::elf::Glibc;
-use super::make::{Ingredients, Program, Target, Texts};
+use super::make::{LayerInputs, Program, Target, Texts};
 use super::packages::Packages;
 use super::system::Libraries;
 use super::{Error, bundled, places};
 use crate::build::recipe::Recipe;
-use crate::build::{self, Built, Origin, Testimony, paths, sources};
-use crate::flavour::{Flavour, Toolbox};
+use crate::build::{self, BuildRecord, BuildReport, Origin, paths, sources};
+use crate::flavour::{Flavour, Toolchain};
 use crate::manifest::Manifest;
 use crate::plan::Cell;
 
@@ -25,11 +25,11 @@ pub(super) fn ingredients(
     root: &Path,
     manifest: &Manifest,
     cell: Cell,
-    built: Built,
-    tools: &Toolbox,
+    built: BuildRecord,
+    tools: &Toolchain,
     glibc_floor: Glibc,
-) -> Result<Ingredients, Error> {
-    let Built { program: Some(program), agent, origin: Some(origin), failure: None, .. } = built else {
+) -> Result<LayerInputs, Error> {
+    let BuildRecord { program: Some(program), agent, origin: Some(origin), failure: None, .. } = built else {
         let failure = built.failure.unwrap_or_default();
         return Err(Error::Failed { cell: cell.id, failure });
     };
@@ -43,7 +43,7 @@ pub(super) fn ingredients(
     }
     unmoved(root, &cell, &origin)?;
     let sources = self::sources(root)?;
-    let Toolbox { agent: tools, launcher } = tools;
+    let Toolchain { agent: tools, launcher } = tools;
     let recipe = Recipe::of(manifest, &cell.levels).with(tools);
     let workspace = recipe.workspace(root);
     let mut c_compilers = vec![tools.c_compiler.clone(), launcher.c_compiler.clone()];
@@ -58,7 +58,7 @@ pub(super) fn ingredients(
     let libraries = linker.map(|linker| Libraries::of(&linker)).unwrap_or_default();
     let Flavour { name, triple, architecture, .. } = tools.flavour.clone();
     let target = Target { flavour: name, triple, architecture: architecture.to_string(), glibc_floor };
-    Ok(Ingredients {
+    Ok(LayerInputs {
         programs,
         packages,
         cell: cell.id,
@@ -108,7 +108,7 @@ fn unmoved(root: &Path, cell: &Cell, origin: &Origin) -> Result<(), Error> {
 }
 
 fn ask(place: &str, file: &Path) -> Result<Program, Error> {
-    let told = Testimony::document(file).map_err(|reason| Error::Silent { place: place.to_owned(), reason })?;
+    let told = BuildReport::document(file).map_err(|reason| Error::Silent { place: place.to_owned(), reason })?;
     Ok(Program { place: place.to_owned(), bytes: read(file)?, told })
 }
 

@@ -22,7 +22,7 @@ pub const WRAPPER: &[u8] = include_bytes!("datadog_wrapper");
 
 /// Everything that decides what a layer becomes.
 #[derive(Clone, Debug)]
-pub struct Ingredients {
+pub struct LayerInputs {
     /// The name of the cell, by which it has its budget.
     pub cell: String,
     pub levels: Levels,
@@ -92,7 +92,7 @@ pub struct Layer {
 }
 
 /// Makes the layer, and refuses one that would not start or is too large.
-pub fn make(ingredients: Ingredients, budgets: &Budgets) -> Result<Layer, Error> {
+pub fn make(ingredients: LayerInputs, budgets: &Budgets) -> Result<Layer, Error> {
     refuse_what_would_not_start(&ingredients)?;
     let programs: Vec<&[u8]> = ingredients.programs.iter().map(|program| program.bytes.as_slice()).collect();
     let linker = Linker {
@@ -109,7 +109,7 @@ pub fn make(ingredients: Ingredients, budgets: &Budgets) -> Result<Layer, Error>
     };
     let (glibc, musl) = (linked("glibc"), linked("musl"));
     let licences = licences::text(&ingredients.packages, &parts)?;
-    let Ingredients {
+    let LayerInputs {
         cell, levels, recipe, target, programs, packages, origin, c_compiler, profile, texts, time, ..
     } = ingredients;
     let mut contents = Contents {
@@ -146,7 +146,7 @@ pub fn make(ingredients: Ingredients, budgets: &Budgets) -> Result<Layer, Error>
     Ok(Layer { contents, zip, unzipped, budget })
 }
 
-fn refuse_what_would_not_start(ingredients: &Ingredients) -> Result<(), Error> {
+fn refuse_what_would_not_start(ingredients: &LayerInputs) -> Result<(), Error> {
     let Target { architecture, glibc_floor: floor, .. } = &ingredients.target;
     let newest = super::elf::newest();
     if *floor > newest {

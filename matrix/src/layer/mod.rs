@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::build::{self, sources};
-use crate::flavour::{Architecture, Libc, Toolbox, Wanted};
+use crate::flavour::{Architecture, LayerTarget, Libc, Toolchain};
 use crate::invoke::build::target_directory;
 use crate::manifest::Manifest;
 use crate::{cli, files, plan, workspace};
@@ -131,7 +131,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             cli::print(&format!("{}\n", path.display()));
             ExitCode::SUCCESS
         }
-        Err(error) => cli::complain(&error, error.status()),
+        Err(error) => cli::exit_with_error(&error, error.status()),
     }
 }
 
@@ -150,7 +150,7 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
         return Err(Error::Dirty { sources });
     }
     gather::time(&root, std::env::var_os("SOURCE_DATE_EPOCH"))?;
-    let tools = Toolbox::of(&wanted, &cell.levels, &root, &target_directory(), &|step| eprintln!("{step}"))?;
+    let tools = Toolchain::of(&wanted, &cell.levels, &root, &target_directory(), &|step| eprintln!("{step}"))?;
     let built = build::one(manifest, cell.clone(), tools.clone())?.ok_or(Error::Interrupted)?;
     let ingredients = gather::ingredients(&root, manifest, cell, built, &tools, wanted.glibc_floor)?;
     let layer = make::make(ingredients, &Budgets::embedded()?)?;
@@ -178,7 +178,7 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
     Ok(path)
 }
 
-fn wanted(arguments: &Arguments) -> Result<Wanted, Error> {
+fn wanted(arguments: &Arguments) -> Result<LayerTarget, Error> {
     // The default is no demand, even where a script spells it out.
     if arguments.libc == Libc::Musl && arguments.glibc_floor.is_some_and(|floor| floor != elf::oldest()) {
         return Err(Error::FloorOfMusl);
@@ -189,7 +189,7 @@ fn wanted(arguments: &Arguments) -> Result<Wanted, Error> {
     }
     let architecture = arguments.arch.unwrap_or_else(Architecture::of_this_machine);
     let accepts_open = arguments.outside_certificate;
-    Ok(Wanted { architecture, libc: arguments.libc, glibc_floor, accepts_open })
+    Ok(LayerTarget { architecture, libc: arguments.libc, glibc_floor, accepts_open })
 }
 
 /// The name of a cell as `cargo matrix build` reads it. An empty feature is none, so that scripts need not care whether there are any.

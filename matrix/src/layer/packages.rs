@@ -96,7 +96,7 @@ impl Packages {
         // Macros are libraries for the compiler, and what only they need is not in the program either.
         let linked = self::edges(&tree("normal,no-proc-macro")?);
         let of = ["--locked", "--format-version", "1", "--filter-platform", target];
-        let described = Described::read(&cargo(workspace, "metadata", of.into_iter(), &features)?)?;
+        let described = CargoMetadata::read(&cargo(workspace, "metadata", of.into_iter(), &features)?)?;
         let lock =
             std::fs::read_to_string(workspace.join("Cargo.lock")).map_err(|error| Error::Lock(error.to_string()))?;
         let lock: Lock = toml::from_str(&lock).map_err(|error| Error::Lock(error.to_string()))?;
@@ -180,7 +180,7 @@ fn cargo<'a>(
 
 /// The part of `cargo metadata` that counts here.
 #[derive(Deserialize)]
-struct Described {
+struct CargoMetadata {
     packages: Vec<DescribedPackage>,
 }
 
@@ -194,7 +194,7 @@ struct DescribedPackage {
     manifest_path: PathBuf,
 }
 
-impl Described {
+impl CargoMetadata {
     fn read(text: &str) -> Result<Self, Error> {
         serde_json::from_str(text).map_err(|error| Error::Cargo { verb: "metadata", reason: error.to_string() })
     }

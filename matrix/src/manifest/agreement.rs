@@ -88,12 +88,12 @@ fn is_test(root: &Path, proof: &str) -> bool {
             .any(|line| line == "#[test]" || line.starts_with("#[tokio::test"))
 }
 
-/// Whether the table of a README is the one that `docs` prints.
-pub fn readme(manifest: &Manifest, text: &str) -> Vec<String> {
+/// Whether the page has the table that `docs` prints.
+pub fn page(manifest: &Manifest, text: &str) -> Vec<String> {
     match docs::between_markers(text) {
-        None => vec![format!("README.md has no lines {} and {}", docs::BEGIN, docs::END)],
+        None => vec![format!("{} has no lines {} and {}", docs::PAGE, docs::BEGIN, docs::END)],
         Some(table) if table.trim() == docs::table(manifest).trim() => Vec::new(),
-        Some(_) => vec!["README.md has another table of switches; `cargo matrix docs --write` mends it".to_owned()],
+        Some(_) => vec![format!("{} has another table of switches; `cargo matrix docs --write` writes it", docs::PAGE)],
     }
 }
 

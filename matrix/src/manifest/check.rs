@@ -1,4 +1,4 @@
-//! `cargo matrix check`: whether the manifest, the package, the tests and the README agree, and whether plans can be carried out.
+//! `cargo matrix check`: whether the manifest, the package, the tests and the table of switches agree, and whether plans can be carried out.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Manifest, agreement, code};
+use super::{Manifest, agreement, code, docs};
 use crate::plan::{Plan, file};
 use crate::{cli, workspace};
 
@@ -34,8 +34,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let manifest = match Manifest::embedded() {
         Ok(manifest) => manifest,
-        Err(error @ super::Error::File { .. }) => return cli::complain(error, cli::SETUP_FAILED),
-        Err(error) => return cli::complain(error, cli::REFUSED),
+        Err(error @ super::Error::File { .. }) => return cli::exit_with_error(error, cli::SETUP_FAILED),
+        Err(error) => return cli::exit_with_error(error, cli::REFUSED),
     };
     let Findings { mut complaints, unreadable } = repository(manifest, &workspace::root());
     let mut unusable = None;
@@ -45,7 +45,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             Ok(plan) => complaints.extend(self::plan(manifest, &plan).into_iter().map(about)),
             Err(error) => {
                 let status = if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED };
-                let _ = cli::complain(&error, status);
+                let _ = cli::exit_with_error(&error, status);
                 unusable = unusable.max(Some(status));
             }
         }
@@ -105,7 +105,7 @@ fn repository(manifest: &Manifest, root: &Path) -> Findings {
     }
     findings.add(Ok(agreement::proofs(manifest, root)));
     findings.add(code::Sources::read(root).map(|sources| sources.complaints(manifest)));
-    findings.add(read("README.md").map(|text| agreement::readme(manifest, &text)));
+    findings.add(read(docs::PAGE).map(|text| agreement::page(manifest, &text)));
     findings
 }
 
@@ -113,16 +113,16 @@ fn repository(manifest: &Manifest, root: &Path) -> Findings {
 pub fn plan(manifest: &Manifest, plan: &Plan) -> Vec<String> {
     let mut complaints = plan.contradictions();
     for cell in plan.cells.iter().filter(|cell| !cell.levels.is_empty()) {
-        let mut complain = |what: String| complaints.push(format!("cell {}: {what}", cell.id));
+        let mut exit_with_error = |what: String| complaints.push(format!("cell {}: {what}", cell.id));
         for (factor, level) in &cell.levels {
             if let Err(error) = manifest.offers(&super::Choice::new(factor, level)) {
-                complain(error.to_string());
+                exit_with_error(error.to_string());
             }
         }
         let missing = manifest.factors.iter().filter(|factor| !cell.levels.contains_key(&factor.name));
-        missing.for_each(|factor| complain(format!("the level of {} is missing", factor.name)));
+        missing.for_each(|factor| exit_with_error(format!("the level of {} is missing", factor.name)));
         if let Some(reason) = manifest.illegal(&cell.levels) {
-            complain(reason);
+            exit_with_error(reason);
         }
     }
     complaints

@@ -1,4 +1,4 @@
-//! `cargo matrix docs`: the table of switches, for the README.
+//! `cargo matrix docs`: the table of switches in `docs/switches.md`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,7 +9,9 @@ use clap::Args;
 use super::Manifest;
 use crate::{files, workspace};
 
-/// The line of the README before the table.
+/// The page that has the table.
+pub const PAGE: &str = "docs/switches.md";
+/// The line of the page before the table.
 pub const BEGIN: &str = "<!-- switches -->";
 /// The line after it.
 pub const END: &str = "<!-- /switches -->";
@@ -22,13 +24,13 @@ Examples:
 Exit status:
   0  done
   2  the command line is wrong
-  6  the README cannot be read or written, or has no markers";
+  6  the page cannot be read or written, or has no markers";
 
 /// Prints the table of switches in Markdown
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
-    /// Puts it between the markers of README.md instead
+    /// Writes it between the markers of docs/switches.md instead
     #[arg(long)]
     pub write: bool,
 }
@@ -37,13 +39,13 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let manifest = match Manifest::embedded() {
         Ok(manifest) => manifest,
-        Err(error) => return crate::cli::complain(error, crate::cli::SETUP_FAILED),
+        Err(error) => return crate::cli::exit_with_error(error, crate::cli::SETUP_FAILED),
     };
     if !arguments.write {
         crate::cli::print(&table(manifest));
         return ExitCode::SUCCESS;
     }
-    let path = workspace::root().join("README.md");
+    let path = workspace::root().join(PAGE);
     let written = fs::read_to_string(&path).map_err(|error| error.to_string()).and_then(|text| {
         let text = with_table(&text, &table(manifest)).ok_or(format!("there are no lines {BEGIN} and {END}"))?;
         files::write(&path, text).map_err(|error| error.to_string())

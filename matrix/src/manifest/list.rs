@@ -28,7 +28,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let manifest = match Manifest::embedded() {
         Ok(manifest) => manifest,
-        Err(error) => return crate::cli::complain(error, crate::cli::SETUP_FAILED),
+        Err(error) => return crate::cli::exit_with_error(error, crate::cli::SETUP_FAILED),
     };
     if arguments.json {
         return crate::cli::print_json(manifest);

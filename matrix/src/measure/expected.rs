@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::sandbox::Ending;
 use crate::sandbox::intake::{Kind, Payload, Request};
-use crate::sandbox::journal::What;
+use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::setup::Origin;
 
 /// Counts every invocation, in any extension that speaks Datadog's protocols.
@@ -34,7 +34,7 @@ pub(super) fn undelivered(ending: &Ending, sent: &[Sent]) -> Option<String> {
     let texts = texts(&delivered);
     missing.extend(lines(ending, &texts));
     let invoked = ending.journal.iter().filter_map(|entry| match &entry.what {
-        What::Invoked { request_id } => Some(request_id.as_str()),
+        JournalEvent::Invoked { request_id } => Some(request_id.as_str()),
         _ => None,
     });
     let ids: Vec<&str> = invoked.collect();

@@ -9,10 +9,10 @@
 mod run;
 pub mod sample;
 
-mod scene;
+mod measured_cell;
+mod scenario;
 mod start;
 mod steady;
-mod subject;
 
 mod digest;
 mod elf;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::Error;
-use super::scene::Scene;
+use super::scenario::Scenario;
 use crate::plan::{Condition, Regime, TrustStore};
-use crate::sandbox::journal::{Entry, What};
+use crate::sandbox::journal::{Entry, JournalEvent};
 
 /// How sentences begin; all but the first take from a condition what it is named after.
 pub(super) const SHARED_NETWORK: &str = "no network of its own";
@@ -38,36 +38,38 @@ pub(super) fn missing(condition: &Condition, journal: &[Entry]) -> Option<String
 /// Why this machine cannot produce a condition; none where it can.
 pub fn not_produced_here(condition: &Condition) -> Result<Option<String>, Error> {
     let scratch = tempfile::tempdir().map_err(super::writing(Path::new("a temporary directory")))?;
-    Ok(Scene::prepare(condition, scratch.path(), &|_| {})?.refusals()?.missing)
+    Ok(Scenario::prepare(condition, scratch.path(), &|_| {})?.refusals()?.missing)
 }
 
 /// Whether the processes have their tier's share of CPU time after an init that had all of it.
 pub(super) fn has_share(journal: &[Entry]) -> bool {
-    !journal.iter().any(|entry| matches!(entry.what, What::CpuUnlimited { .. }))
+    !journal.iter().any(|entry| matches!(entry.what, JournalEvent::CpuUnlimited { .. }))
 }
 
-fn is_essential(condition: &Condition, what: &What) -> bool {
+fn is_essential(condition: &Condition, what: &JournalEvent) -> bool {
     match what {
         // A boosted init has all of the CPU time anyway.
-        What::CpuUnlimited { .. } => condition.regime == Regime::Throttled,
-        What::MountsShared { .. } => condition.trust_store != TrustStore::Host,
-        What::PagesNotDropped { .. } => true,
-        What::PagesDropped { remaining, .. } => *remaining > 0,
+        JournalEvent::CpuUnlimited { .. } => condition.regime == Regime::Throttled,
+        JournalEvent::MountsShared { .. } => condition.trust_store != TrustStore::Host,
+        JournalEvent::PagesNotDropped { .. } => true,
+        JournalEvent::PagesDropped { remaining, .. } => *remaining > 0,
         _ => false,
     }
 }
 
 /// What the machine did not let the sandbox do, in a sentence that begins with what that was.
-pub(super) fn sentence(what: &What) -> Option<String> {
+pub(super) fn sentence(what: &JournalEvent) -> Option<String> {
     match what {
-        What::NetworkShared { reason } => Some(format!("{SHARED_NETWORK}: {reason}")),
-        What::InterfaceMissing { reason } => Some(format!("no network interface as on Lambda: {reason}")),
-        What::ProcessesShared { reason } => Some(format!("the machine's processes are in sight: {reason}")),
-        What::MountsShared { reason } => Some(format!("{NO_STORE}, control groups visible: {reason}")),
-        What::CpuUnlimited { reason } => Some(format!("{NO_SHARE}: {reason}")),
-        What::FootprintsLate { reason } => Some(format!("no stop for footprints, which are a little late: {reason}")),
-        What::PagesNotDropped { reason, .. } => Some(format!("{NOT_COLD}: {reason}")),
-        What::PagesDropped { remaining, .. } if *remaining > 0 => {
+        JournalEvent::NetworkShared { reason } => Some(format!("{SHARED_NETWORK}: {reason}")),
+        JournalEvent::InterfaceMissing { reason } => Some(format!("no network interface as on Lambda: {reason}")),
+        JournalEvent::ProcessesShared { reason } => Some(format!("the machine's processes are in sight: {reason}")),
+        JournalEvent::MountsShared { reason } => Some(format!("{NO_STORE}, control groups visible: {reason}")),
+        JournalEvent::CpuUnlimited { reason } => Some(format!("{NO_SHARE}: {reason}")),
+        JournalEvent::FootprintsLate { reason } => {
+            Some(format!("no stop for footprints, which are a little late: {reason}"))
+        }
+        JournalEvent::PagesNotDropped { reason, .. } => Some(format!("{NOT_COLD}: {reason}")),
+        JournalEvent::PagesDropped { remaining, .. } if *remaining > 0 => {
             Some(format!("{NOT_COLD}: {remaining} bytes of the program stay in memory"))
         }
         _ => None,
@@ -82,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    fn journal(what: What) -> Vec<Entry> {
+    fn journal(what: JournalEvent) -> Vec<Entry> {
         vec![Entry { at: Duration::ZERO, wall: OffsetDateTime::UNIX_EPOCH, what }]
     }
 
@@ -91,15 +93,15 @@ mod tests {
         let reason = || "EPERM".to_owned();
         let boosted = Condition { trust_store: TrustStore::Host, ..Condition::default() };
         let throttled = Condition { regime: Regime::Throttled, ..boosted.clone() };
-        let of = |condition: &Condition, what: What| missing(condition, &journal(what));
-        assert_eq!(of(&boosted, What::CpuUnlimited { reason: reason() }), None);
+        let of = |condition: &Condition, what: JournalEvent| missing(condition, &journal(what));
+        assert_eq!(of(&boosted, JournalEvent::CpuUnlimited { reason: reason() }), None);
         let expected = "no CPU share of the memory tier: EPERM";
-        assert_eq!(of(&throttled, What::CpuUnlimited { reason: reason() }).as_deref(), Some(expected));
-        assert_eq!(of(&boosted, What::MountsShared { reason: reason() }), None);
-        assert!(of(&Condition::default(), What::MountsShared { reason: reason() }).is_some());
-        let dropped = |remaining| What::PagesDropped { name: "a".to_owned(), remaining };
+        assert_eq!(of(&throttled, JournalEvent::CpuUnlimited { reason: reason() }).as_deref(), Some(expected));
+        assert_eq!(of(&boosted, JournalEvent::MountsShared { reason: reason() }), None);
+        assert!(of(&Condition::default(), JournalEvent::MountsShared { reason: reason() }).is_some());
+        let dropped = |remaining| JournalEvent::PagesDropped { name: "a".to_owned(), remaining };
         assert_eq!(of(&boosted, dropped(0)), None);
         assert!(of(&boosted, dropped(4096)).is_some());
-        assert_eq!(of(&throttled, What::NetworkShared { reason: reason() }), None, "it is not in the name");
+        assert_eq!(of(&throttled, JournalEvent::NetworkShared { reason: reason() }), None, "it is not in the name");
     }
 }

@@ -14,15 +14,15 @@ use time::OffsetDateTime;
 
 use super::lock::DirectoryLock;
 use super::machine::{LeftOut, Run};
+use super::measured_cell::{self, MeasuredCell};
 use super::produced::{NOT_COLD, Refusals, SHARED_NETWORK};
 use super::record::Samples;
 use super::sample::Sample;
-use super::scene::Scene;
+use super::scenario::Scenario;
 use super::start::{Failure, Taken, start};
-use super::subject::{self, Subject};
 use super::{Error, writing};
-use crate::build::Built;
-use crate::plan::{Cache, Condition, DELIVERY, Disturbance, Partition, Plan, SCHEMA, TrustStore, circumstances};
+use crate::build::BuildRecord;
+use crate::plan::{Cache, Condition, DELIVERY, InjectedFault, Partition, Plan, SCHEMA, TrustStore, circumstances};
 
 /// How often a start is tried that the sandbox cannot make.
 const ATTEMPTS: usize = 3;
@@ -92,25 +92,30 @@ pub const LOCK: &str = "run.lock";
 /// In each block every cell that has a program starts once. The order is drawn from the seed, the condition and the block, and from nothing else: it is
 /// the same on every machine and after every interruption. The blocks of the conditions alternate, so that a machine that gets slower does so for all of
 /// them alike. Before the first block of a condition comes a round that is not recorded.
-pub fn run(plan: &Plan, built: &[Built], options: &Options, progress: &dyn Fn(Step<'_>)) -> Result<Summary, Error> {
+pub fn run(
+    plan: &Plan,
+    built: &[BuildRecord],
+    options: &Options,
+    progress: &dyn Fn(Step<'_>),
+) -> Result<Summary, Error> {
     // Until it is known whose the directory is, nothing in it is changed.
     let _alone = DirectoryLock::take(&options.out, LOCK)?;
     let record = options.out.join("run.json");
     Run::check(&record, plan)?;
     let programs = options.out.join("programs");
     fs::create_dir_all(&programs).map_err(writing(&programs))?;
-    let subjects = subject::of(plan, built, &programs)?;
+    let subjects = measured_cell::of(plan, built, &programs)?;
     let samples = Samples::open(&options.out.join("samples.jsonl"))?;
-    for subject in &subjects {
-        if samples.program(&subject.cell).is_some_and(|program| program != subject.program) {
+    for measured_cell in &subjects {
+        if samples.program(&measured_cell.cell).is_some_and(|program| program != measured_cell.program) {
             return Err(Error::OtherRun { path: options.out.clone(), what: "program" });
         }
     }
     let scratch = tempfile::tempdir().map_err(writing(&std::env::temp_dir()))?;
-    let scene = |condition| Scene::prepare(condition, scratch.path(), &|what| progress(Step::Preparing(what)));
-    let scenes = plan.conditions.iter().map(&scene).collect::<Result<Vec<_>, _>>()?;
+    let scenario = |condition| Scenario::prepare(condition, scratch.path(), &|what| progress(Step::Preparing(what)));
+    let scenes = plan.conditions.iter().map(&scenario).collect::<Result<Vec<_>, _>>()?;
     let untimed = if options.deliveries { deliveries(plan) } else { Vec::new() };
-    let untimed = untimed.iter().map(&scene).collect::<Result<Vec<_>, _>>()?;
+    let untimed = untimed.iter().map(&scenario).collect::<Result<Vec<_>, _>>()?;
     let Producible { scenes, left_out, refused } = producible(scenes, &subjects, options.require)?;
     for reason in &refused {
         progress(Step::Refused(reason));
@@ -145,7 +150,7 @@ pub fn run(plan: &Plan, built: &[Built], options: &Options, progress: &dyn Fn(St
 
 /// The starts that show what is delivered.
 struct Untimed {
-    scenes: Vec<Scene>,
+    scenes: Vec<Scenario>,
     /// Their block: of several machines each has its own.
     block: u32,
 }
@@ -154,8 +159,8 @@ struct Untimed {
 struct Round<'a> {
     plan: &'a Plan,
     options: &'a Options,
-    subjects: Vec<Subject>,
-    scenes: Vec<Scene>,
+    subjects: Vec<MeasuredCell>,
+    scenes: Vec<Scenario>,
     untimed: Untimed,
     blocks: Vec<u32>,
     samples: Samples,
@@ -173,35 +178,38 @@ impl Round<'_> {
         }
         (self.progress)(Step::WarmUp { starts: timed + untimed });
         self.deliver(summary)?;
-        for scene in self.scenes.iter().filter(|scene| self.blocks.iter().any(|block| self.lacks(scene, *block))) {
-            for subject in &self.subjects {
+        for scenario in
+            self.scenes.iter().filter(|scenario| self.blocks.iter().any(|block| self.lacks(scenario, *block)))
+        {
+            for measured_cell in &self.subjects {
                 if self.stopped(summary) {
                     return Ok(());
                 }
                 // What goes wrong here goes wrong again when it is recorded.
-                let _ = start(subject, scene, &self.refused);
+                let _ = start(measured_cell, scenario, &self.refused);
             }
         }
         for block in self.blocks.clone() {
-            for scene in 0..self.scenes.len() {
-                self.block(scene, block, summary)?;
+            for scenario in 0..self.scenes.len() {
+                self.block(scenario, block, summary)?;
             }
         }
         Ok(())
     }
 
-    fn block(&mut self, scene: usize, block: u32, summary: &mut Summary) -> Result<(), Error> {
-        let Some(scene) = self.scenes.get(scene) else { return Ok(()) };
-        for (position, subject) in order(self.plan.seed, scene, block, &self.subjects).into_iter().enumerate() {
-            if self.samples.has(&subject.cell, &scene.condition, block) {
+    fn block(&mut self, scenario: usize, block: u32, summary: &mut Summary) -> Result<(), Error> {
+        let Some(scenario) = self.scenes.get(scenario) else { return Ok(()) };
+        for (position, measured_cell) in order(self.plan.seed, scenario, block, &self.subjects).into_iter().enumerate()
+        {
+            if self.samples.has(&measured_cell.cell, &scenario.condition, block) {
                 continue;
             }
             if self.stopped(summary) {
                 return Ok(());
             }
-            let due = Due { block, position: u32::try_from(position).unwrap_or(u32::MAX) };
-            let attempts = attempts(|| start(subject, scene, &self.refused));
-            record(&mut self.samples, self.progress, &Start { subject, scene, due, attempts }, summary)?;
+            let scheduled = ScheduledStart { block, position: u32::try_from(position).unwrap_or(u32::MAX) };
+            let attempts = attempts(|| start(measured_cell, scenario, &self.refused));
+            record(&mut self.samples, self.progress, &Start { measured_cell, scenario, scheduled, attempts }, summary)?;
         }
         Ok(())
     }
@@ -211,23 +219,28 @@ impl Round<'_> {
     fn deliver(&mut self, summary: &mut Summary) -> Result<(), Error> {
         let block = self.untimed.block;
         let together = !self.refused.iter().any(|reason| reason.starts_with(SHARED_NETWORK));
-        for (position, subject) in (0..).zip(&self.subjects).filter(|(_, subject)| subject.held) {
-            let is_missing = |scene: &&Scene| !self.samples.has(&subject.cell, &scene.condition, block);
-            let missing: Vec<&Scene> = self.untimed.scenes.iter().filter(is_missing).collect();
+        for (position, measured_cell) in (0..).zip(&self.subjects).filter(|(_, measured_cell)| measured_cell.held) {
+            let is_missing = |scenario: &&Scenario| !self.samples.has(&measured_cell.cell, &scenario.condition, block);
+            let missing: Vec<&Scenario> = self.untimed.scenes.iter().filter(is_missing).collect();
             for scenes in missing.chunks(if together { missing.len().max(1) } else { 1 }) {
                 if self.stopped(summary) {
                     return Ok(());
                 }
                 let refused = self.refused.as_slice();
                 let attempts = thread::scope(|scope| {
-                    let spawn = |scene| scope.spawn(move || attempts(|| start(subject, scene, refused)));
-                    let started: Vec<_> = scenes.iter().map(|scene| spawn(*scene)).collect();
+                    let spawn = |scenario| scope.spawn(move || attempts(|| start(measured_cell, scenario, refused)));
+                    let started: Vec<_> = scenes.iter().map(|scenario| spawn(*scenario)).collect();
                     started.into_iter().map(thread::ScopedJoinHandle::join).collect::<Vec<_>>()
                 });
-                for (scene, attempts) in scenes.iter().zip(attempts) {
+                for (scenario, attempts) in scenes.iter().zip(attempts) {
                     let attempts = attempts.unwrap_or_else(|_| vec![Taken::panicked()]);
-                    let due = Due { block, position };
-                    record(&mut self.samples, self.progress, &Start { subject, scene, due, attempts }, summary)?;
+                    let scheduled = ScheduledStart { block, position };
+                    record(
+                        &mut self.samples,
+                        self.progress,
+                        &Start { measured_cell, scenario, scheduled, attempts },
+                        summary,
+                    )?;
                 }
             }
         }
@@ -236,9 +249,10 @@ impl Round<'_> {
 
     /// How many of them are not there yet.
     fn missing_deliveries(&self) -> usize {
-        let held = self.subjects.iter().filter(|subject| subject.held);
-        let missing = |subject: &Subject| {
-            let has = |scene: &&Scene| !self.samples.has(&subject.cell, &scene.condition, self.untimed.block);
+        let held = self.subjects.iter().filter(|measured_cell| measured_cell.held);
+        let missing = |measured_cell: &MeasuredCell| {
+            let has =
+                |scenario: &&Scenario| !self.samples.has(&measured_cell.cell, &scenario.condition, self.untimed.block);
             self.untimed.scenes.iter().filter(has).count()
         };
         held.map(missing).sum()
@@ -249,30 +263,33 @@ impl Round<'_> {
         summary.stopped
     }
 
-    fn lacks(&self, scene: &Scene, block: u32) -> bool {
-        self.subjects.iter().any(|subject| !self.samples.has(&subject.cell, &scene.condition, block))
+    fn lacks(&self, scenario: &Scenario, block: u32) -> bool {
+        self.subjects.iter().any(|measured_cell| !self.samples.has(&measured_cell.cell, &scenario.condition, block))
     }
 
     fn resumed(&self) -> usize {
-        let has = |scene: &Scene, block: u32| {
-            self.subjects.iter().filter(|subject| self.samples.has(&subject.cell, &scene.condition, block)).count()
+        let has = |scenario: &Scenario, block: u32| {
+            self.subjects
+                .iter()
+                .filter(|measured_cell| self.samples.has(&measured_cell.cell, &scenario.condition, block))
+                .count()
         };
-        self.scenes.iter().map(|scene| self.blocks.iter().map(|block| has(scene, *block)).sum::<usize>()).sum()
+        self.scenes.iter().map(|scenario| self.blocks.iter().map(|block| has(scenario, *block)).sum::<usize>()).sum()
     }
 }
 
 /// A start with all attempts at it.
 struct Start<'a> {
-    subject: &'a Subject,
-    scene: &'a Scene,
-    due: Due,
+    measured_cell: &'a MeasuredCell,
+    scenario: &'a Scenario,
+    scheduled: ScheduledStart,
     /// All but the last one are failures of the sandbox.
     attempts: Vec<Taken>,
 }
 
 /// When a start was due.
 #[derive(Clone, Copy)]
-struct Due {
+struct ScheduledStart {
     block: u32,
     position: u32,
 }
@@ -295,18 +312,18 @@ fn record(
     start: &Start<'_>,
     summary: &mut Summary,
 ) -> Result<(), Error> {
-    let Start { subject, scene, due: Due { block, position }, attempts } = start;
+    let Start { measured_cell, scenario, scheduled: ScheduledStart { block, position }, attempts } = start;
     let Some((taken, before)) = attempts.split_last() else { return Ok(()) };
     for reason in before.iter().filter_map(|taken| taken.failure.as_ref()).map(Failure::reason) {
-        progress(Step::Retried { cell: &subject.cell, block: *block, reason });
+        progress(Step::Retried { cell: &measured_cell.cell, block: *block, reason });
         summary.retried += 1;
     }
     let at = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
     let sample = Sample {
         schema: SCHEMA,
-        cell: subject.cell.clone(),
-        program: subject.program.clone(),
-        condition: scene.condition.clone(),
+        cell: measured_cell.cell.clone(),
+        program: measured_cell.program.clone(),
+        condition: scenario.condition.clone(),
         block: *block,
         position: *position,
         at_ms: i64::try_from(at).unwrap_or(i64::MAX),
@@ -330,47 +347,49 @@ fn record(
 /// The conditions of the starts that show what is delivered: every fault, and none.
 fn deliveries(plan: &Plan) -> Vec<Condition> {
     let trust_store = plan.conditions.first().map_or(TrustStore::Al2023, |condition| condition.trust_store);
-    let under = |disturbance: &Disturbance| Condition {
+    let under = |fault: &InjectedFault| Condition {
         trust_store,
         runtime: DELIVERY.to_owned(),
-        disturbance: *disturbance,
+        fault: *fault,
         ..Condition::default()
     };
-    Disturbance::value_variants().iter().map(under).collect()
+    InjectedFault::value_variants().iter().map(under).collect()
 }
 
 /// The cells of a block in the order of hashes that nobody can know beforehand: a shuffle that does not depend on any generator's version.
-fn order<'a>(seed: u64, scene: &Scene, block: u32, subjects: &'a [Subject]) -> Vec<&'a Subject> {
-    let condition = json!(scene.condition);
+fn order<'a>(seed: u64, scenario: &Scenario, block: u32, subjects: &'a [MeasuredCell]) -> Vec<&'a MeasuredCell> {
+    let condition = json!(scenario.condition);
     let mut order: Vec<_> = subjects.iter().collect();
-    order.sort_by_cached_key(|subject| Sha256::digest(format!("{seed} {condition} {block} {}", subject.cell)).to_vec());
+    order.sort_by_cached_key(|measured_cell| {
+        Sha256::digest(format!("{seed} {condition} {block} {}", measured_cell.cell)).to_vec()
+    });
     order
 }
 
 /// What of a plan can be measured here.
 struct Producible {
-    scenes: Vec<Scene>,
+    scenes: Vec<Scenario>,
     left_out: Vec<LeftOut>,
     /// What the machine refuses under any of the conditions, each once.
     refused: Vec<String>,
 }
 
 /// Finds out which conditions this machine produces. With `require`, one that it does not produce is an error.
-fn producible(all: Vec<Scene>, subjects: &[Subject], require: bool) -> Result<Producible, Error> {
+fn producible(all: Vec<Scenario>, subjects: &[MeasuredCell], require: bool) -> Result<Producible, Error> {
     let (mut scenes, mut left_out, mut refused) = (Vec::new(), Vec::new(), Vec::new());
-    for scene in all {
-        let Refusals { sentences, missing } = scene.refusals()?;
+    for scenario in all {
+        let Refusals { sentences, missing } = scenario.refusals()?;
         refused.extend(sentences);
-        let as_cold_as_wanted =
-            scene.condition.cache == Cache::Warm || subjects.iter().all(|subject| matches!(subject.forget(), Ok(0)));
+        let as_cold_as_wanted = scenario.condition.cache == Cache::Warm
+            || subjects.iter().all(|measured_cell| matches!(measured_cell.forget(), Ok(0)));
         let not_cold = || format!("{NOT_COLD}: programs stay in memory; choose an --out on a disk");
         let missing = missing.or_else(|| (!as_cold_as_wanted).then(not_cold));
         match missing {
             Some(reason) if require => {
-                return Err(Error::NotProduced { condition: circumstances::describe(&scene.condition), reason });
+                return Err(Error::NotProduced { condition: circumstances::describe(&scenario.condition), reason });
             }
-            Some(reason) => left_out.push(LeftOut { condition: scene.condition, reason }),
-            None => scenes.push(scene),
+            Some(reason) => left_out.push(LeftOut { condition: scenario.condition, reason }),
+            None => scenes.push(scenario),
         }
     }
     refused.sort();

@@ -9,15 +9,15 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use super::expected::Sent;
+use super::measured_cell::{MeasuredCell, number};
 use super::produced::{has_share, missing, sentence};
 use super::sample::Phase;
-use super::scene::{EVENT, Scene};
-use super::subject::{Subject, number};
+use super::scenario::{EVENT, Scenario};
 use super::{exercise, expected, phases, steady};
-use crate::plan::{Cache, DELIVERY, Disturbance};
+use crate::plan::{Cache, DELIVERY, InjectedFault};
 use crate::sandbox::cpu::PERIOD;
 use crate::sandbox::intake::Request;
-use crate::sandbox::journal::{Entry, What};
+use crate::sandbox::journal::{Entry, JournalEvent};
 use crate::sandbox::setup::Origin;
 use crate::sandbox::{Ending, ExtensionGates, Gates, Outcome, Sandbox};
 
@@ -71,13 +71,13 @@ impl Failure {
 }
 
 /// Starts a cell's program under a condition, on a machine that refuses the sandbox what is in `refused`.
-pub(super) fn start(subject: &Subject, scene: &Scene, refused: &[String]) -> Taken {
+pub(super) fn start(subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Taken {
     let mut taken = Taken { measures: subject.fixed.clone(), ..Taken::default() };
-    let attempt = if scene.condition.runtime == DELIVERY {
+    let attempt = if scenario.condition.runtime == DELIVERY {
         taken = Taken::default();
-        taken.deliver(subject, scene, refused)
+        taken.deliver(subject, scenario, refused)
     } else {
-        taken.invoke(subject, scene, refused).and_then(|()| taken.rest(subject, scene, refused))
+        taken.invoke(subject, scenario, refused).and_then(|()| taken.rest(subject, scenario, refused))
     };
     taken.failure = attempt.err();
     taken
@@ -94,24 +94,24 @@ impl Taken {
     }
 
     /// The first sandbox: init, one invocation, shutdown.
-    fn invoke(&mut self, subject: &Subject, scene: &Scene, refused: &[String]) -> Result<(), Failure> {
-        settle(subject, scene.condition.cache)?;
-        let trace = scene.clear_trace();
-        let sandbox = Sandbox::start(scene.setup(subject, false)).map_err(|error| Failure::harness(&error))?;
-        as_agreed(scene, &sandbox.journal(), refused)?;
+    fn invoke(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
+        settle(subject, scenario.condition.cache)?;
+        let trace = scenario.clear_trace();
+        let sandbox = Sandbox::start(scenario.setup(subject, false)).map_err(|error| Failure::harness(&error))?;
+        as_agreed(scenario, &sandbox.journal(), refused)?;
         let started = sandbox.monotonic();
         let gates = sandbox.gates();
         let passed = self.gates(&gates);
         let invocation = passed.is_ok().then(|| sandbox.invoke(EVENT)).transpose();
         let invocation = invocation.map_err(|error| Failure::harness(&error))?;
         let ending = sandbox.shutdown().map_err(|error| Failure::harness(&error))?;
-        as_agreed(scene, &ending.journal, refused)?;
+        as_agreed(scenario, &ending.journal, refused)?;
         self.journal(&ending.journal);
         if let (Some(executed), Ok(trace)) = (executed(&ending.journal), fs::read_to_string(trace)) {
             self.phases = phases::read(&trace, started + executed);
         }
         passed.map_err(|what| Failure::Program(format!("{what}{}", last_words(&ending))))?;
-        if scene.condition.cache == Cache::Cold {
+        if scenario.condition.cache == Cache::Cold {
             self.set("file_touched", number(subject.resident().map_err(|error| Failure::harness(&error))? / 1024));
         }
         self.delivered(subject, &ending, &[]);
@@ -122,7 +122,7 @@ impl Taken {
                 return Err(Failure::Program(reason));
             }
         }
-        judge(subject, scene, &ending).map_err(Failure::Program)?;
+        judge(subject, scenario, &ending).map_err(Failure::Program)?;
         // Where the share of the memory tier cannot be had, an invocation is faster than its name says.
         if let Some(invocation) = invocation.filter(|_| has_share(&ending.journal)) {
             self.set("first_invocation", milliseconds(invocation.duration));
@@ -131,22 +131,22 @@ impl Taken {
     }
 
     /// A start that is not timed: everything that there is to deliver, in several invocations.
-    fn deliver(&mut self, subject: &Subject, scene: &Scene, refused: &[String]) -> Result<(), Failure> {
-        let sandbox = Sandbox::start(scene.delivery_setup(subject)).map_err(|error| Failure::harness(&error))?;
+    fn deliver(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
+        let sandbox = Sandbox::start(scenario.delivery_setup(subject)).map_err(|error| Failure::harness(&error))?;
         let mut ended = Ok(());
         for (number, action) in exercise::INVOCATIONS.into_iter().enumerate() {
             let invocation = sandbox.invoke(&action.event(number)).map_err(|error| Failure::harness(&error))?;
             ended = ended.and(action.judge(number, &invocation));
         }
         let ending = sandbox.shutdown().map_err(|error| Failure::harness(&error))?;
-        as_agreed(scene, &ending.journal, refused)?;
+        as_agreed(scenario, &ending.journal, refused)?;
         self.delivered(subject, &ending, &exercise::sent());
         ended.map_err(|reason| Failure::Program(format!("{reason}{}", last_words(&ending))))?;
-        judge(subject, scene, &ending).map_err(Failure::Program)
+        judge(subject, scenario, &ending).map_err(Failure::Program)
     }
 
     /// What arrived, and what did not.
-    fn delivered(&mut self, subject: &Subject, ending: &Ending, sent: &[Sent]) {
+    fn delivered(&mut self, subject: &MeasuredCell, ending: &Ending, sent: &[Sent]) {
         self.digest = Some(super::digest(&ending.requests, &ending.output));
         self.undelivered = if subject.held { expected::undelivered(ending, sent) } else { None };
     }
@@ -168,7 +168,7 @@ impl Taken {
 
     fn journal(&mut self, journal: &[Entry]) {
         for entry in journal {
-            if let What::Used { origin: Origin::Extension(_), cpu } = &entry.what {
+            if let JournalEvent::Used { origin: Origin::Extension(_), cpu } = &entry.what {
                 self.set("cpu_total", milliseconds(*cpu));
             }
         }
@@ -176,10 +176,10 @@ impl Taken {
 
     fn footprint(&mut self, journal: &[Entry]) {
         // A machine that stops nobody says so for the whole run. Elsewhere what was not stopped in time would be another measure.
-        let late = journal.iter().any(|entry| matches!(entry.what, What::FootprintsLate { .. }));
+        let late = journal.iter().any(|entry| matches!(entry.what, JournalEvent::FootprintsLate { .. }));
         for entry in journal {
             match &entry.what {
-                What::Footprint { name, footprint, stopped } if name == super::AGENT && (*stopped || late) => {
+                JournalEvent::Footprint { name, footprint, stopped } if name == super::AGENT && (*stopped || late) => {
                     self.set("minor_faults", number(footprint.minor_faults));
                     self.set("major_faults", number(footprint.major_faults));
                     self.set("resident_peak", number(footprint.resident_peak_kib));
@@ -191,11 +191,11 @@ impl Taken {
     }
 
     /// The second sandbox: init, then nothing, and invocations of an extension that is at rest.
-    fn rest(&mut self, subject: &Subject, scene: &Scene, refused: &[String]) -> Result<(), Failure> {
-        settle(subject, scene.condition.cache)?;
-        scene.clear_trace();
-        let sandbox = Sandbox::start(scene.setup(subject, true)).map_err(|error| Failure::harness(&error))?;
-        as_agreed(scene, &sandbox.journal(), refused)?;
+    fn rest(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
+        settle(subject, scenario.condition.cache)?;
+        scenario.clear_trace();
+        let sandbox = Sandbox::start(scenario.setup(subject, true)).map_err(|error| Failure::harness(&error))?;
+        as_agreed(scenario, &sandbox.journal(), refused)?;
         self.footprint(&sandbox.journal());
         let ended = || Failure::program("the extension ended before it came to rest");
         let used = || sandbox.cpu_time(super::AGENT).ok_or_else(ended);
@@ -223,12 +223,12 @@ impl Taken {
 
 /// When the extension was executed, since the start of the sandbox.
 fn executed(journal: &[Entry]) -> Option<Duration> {
-    let is_exec = |entry: &&Entry| matches!(&entry.what, What::Executed { origin: Origin::Extension(_), .. });
+    let is_exec = |entry: &&Entry| matches!(&entry.what, JournalEvent::Executed { origin: Origin::Extension(_), .. });
     journal.iter().find(is_exec).map(|entry| entry.at)
 }
 
 /// Brings the files into memory where the condition wants them there. The sandbox drops them otherwise.
-fn settle(subject: &Subject, cache: Cache) -> Result<(), Failure> {
+fn settle(subject: &MeasuredCell, cache: Cache) -> Result<(), Failure> {
     match cache {
         Cache::Warm => subject.read().map_err(|error| Failure::harness(&error)),
         Cache::Cold => Ok(()),
@@ -237,27 +237,29 @@ fn settle(subject: &Subject, cache: Cache) -> Result<(), Failure> {
 
 /// Refuses a start that was not under its condition, or for which the machine refused what it allowed at the beginning of the run, or had no process, memory,
 /// file or space left.
-fn as_agreed(scene: &Scene, journal: &[Entry], refused: &[String]) -> Result<(), Failure> {
+fn as_agreed(scenario: &Scenario, journal: &[Entry], refused: &[String]) -> Result<(), Failure> {
     let kind = |reason: &str| reason.split([':', ',']).next().unwrap_or_default().to_owned();
     let known = |reason: &String| refused.iter().any(|known| kind(known) == kind(reason));
-    let exhausted = |what: &What| match what {
-        What::NotExecuted { reason, .. } if EXHAUSTED.iter().any(|error| reason.contains(error)) => {
+    let exhausted = |what: &JournalEvent| match what {
+        JournalEvent::NotExecuted { reason, .. } if EXHAUSTED.iter().any(|error| reason.contains(error)) => {
             Some(format!("no process could be started: {reason}"))
         }
         _ => None,
     };
     // What is refused to processes is not known at the beginning, when there are none.
-    let of_processes = |what: &What| matches!(what, What::ProcessesShared { .. } | What::FootprintsLate { .. });
-    let refusal = |what: &What| sentence(what).filter(|reason| !of_processes(what) && !known(reason));
-    let new = |what: &What| refusal(what).or_else(|| exhausted(what));
-    let timed = scene.condition.runtime != DELIVERY;
-    let missing = missing(&scene.condition, journal).filter(|_| timed);
+    let of_processes = |what: &JournalEvent| {
+        matches!(what, JournalEvent::ProcessesShared { .. } | JournalEvent::FootprintsLate { .. })
+    };
+    let refusal = |what: &JournalEvent| sentence(what).filter(|reason| !of_processes(what) && !known(reason));
+    let new = |what: &JournalEvent| refusal(what).or_else(|| exhausted(what));
+    let timed = scenario.condition.runtime != DELIVERY;
+    let missing = missing(&scenario.condition, journal).filter(|_| timed);
     let reason = missing.or_else(|| journal.iter().find_map(|entry| new(&entry.what)));
     reason.map_or(Ok(()), |reason| Err(Failure::Harness(reason)))
 }
 
 /// Whether the extension ended as it should have, and sent nothing that was refused.
-fn judge(subject: &Subject, scene: &Scene, ending: &Ending) -> Result<(), String> {
+fn judge(subject: &MeasuredCell, scenario: &Scenario, ending: &Ending) -> Result<(), String> {
     let extension = ending.extensions.iter().find(|exit| exit.name == super::AGENT);
     match extension {
         Some(exit) if exit.killed => return Err("the extension had to be killed at the shutdown".to_owned()),
@@ -268,7 +270,7 @@ fn judge(subject: &Subject, scene: &Scene, ending: &Ending) -> Result<(), String
         }
     }
     // An intake that fails on purpose refuses; whether everything came in the end, the digest tells.
-    if scene.condition.disturbance == Disturbance::Intake {
+    if scenario.condition.fault == InjectedFault::Intake {
         return Ok(());
     }
     let refused = ending.requests.iter().find(|request| subject.ours && !Request::delivered(request));
@@ -279,8 +281,8 @@ fn judge(subject: &Subject, scene: &Scene, ending: &Ending) -> Result<(), String
 fn last_words(ending: &Ending) -> String {
     let is_extension = |origin: &Origin| matches!(origin, Origin::Extension(_));
     let exit = ending.journal.iter().rev().find_map(|entry| match &entry.what {
-        What::Exited { origin, status } if is_extension(origin) => Some(status.as_str()),
-        What::NotExecuted { origin, reason } if is_extension(origin) => Some(reason.as_str()),
+        JournalEvent::Exited { origin, status } if is_extension(origin) => Some(status.as_str()),
+        JournalEvent::NotExecuted { origin, reason } if is_extension(origin) => Some(reason.as_str()),
         _ => None,
     });
     let line = ending.output.iter().rev().find(|line| is_extension(&line.stream.origin));

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::AGENT;
-use super::scene::EVENT;
+use super::scenario::EVENT;
 use super::start::Failure;
-use crate::sandbox::journal::{Entry, What};
+use crate::sandbox::journal::{Entry, JournalEvent};
 use crate::sandbox::{Outcome, Sandbox};
 
 /// Invocations that are measured, after one that is not: the first one does what is done once.
@@ -46,17 +46,20 @@ fn invoke(sandbox: &Sandbox) -> Result<String, Failure> {
 /// From the delivery of `platform.runtimeDone` to the extension's request for the next event; zero if it did not wait for that delivery. None if the
 /// extension asked for no event, or the invocation is not in the journal.
 pub fn next_after_done(journal: &[Entry], request_id: &str, extension: &str) -> Option<Duration> {
-    let is_begin = |entry: &Entry| matches!(&entry.what, What::Invoked { request_id: id } if id == request_id);
-    let is_done = |entry: &Entry| matches!(&entry.what, What::RuntimeDone { request_id: id, .. } if id == request_id);
+    let is_begin = |entry: &Entry| matches!(&entry.what, JournalEvent::Invoked { request_id: id } if id == request_id);
+    let is_done =
+        |entry: &Entry| matches!(&entry.what, JournalEvent::RuntimeDone { request_id: id, .. } if id == request_id);
     let begin = journal.iter().position(is_begin)?;
     let invocation = journal.get(begin..)?;
     let done = invocation.iter().position(is_done)?;
-    let next =
-        invocation.iter().position(|entry| matches!(&entry.what, What::ExtensionNext { name } if name == extension))?;
+    let next = invocation
+        .iter()
+        .position(|entry| matches!(&entry.what, JournalEvent::ExtensionNext { name } if name == extension))?;
     // What is delivered first after the end has the end in it, or is a moment before it.
     let after = invocation.get(done..)?;
-    let delivered =
-        after.iter().find(|entry| matches!(&entry.what, What::Delivered { subscriber, .. } if subscriber == extension));
+    let delivered = after
+        .iter()
+        .find(|entry| matches!(&entry.what, JournalEvent::Delivered { subscriber, .. } if subscriber == extension));
     let next = invocation.get(next)?.at;
     Some(delivered.map_or(Duration::ZERO, |delivered| next.saturating_sub(delivered.at)))
 }
@@ -67,8 +70,8 @@ mod tests {
 
     use super::*;
 
-    fn journal(events: &[(u64, What)]) -> Vec<Entry> {
-        let entry = |(at, what): &(u64, What)| Entry {
+    fn journal(events: &[(u64, JournalEvent)]) -> Vec<Entry> {
+        let entry = |(at, what): &(u64, JournalEvent)| Entry {
             at: Duration::from_millis(*at),
             wall: OffsetDateTime::UNIX_EPOCH,
             what: what.clone(),
@@ -76,20 +79,20 @@ mod tests {
         events.iter().map(entry).collect()
     }
 
-    fn invoked(id: &str) -> What {
-        What::Invoked { request_id: id.to_owned() }
+    fn invoked(id: &str) -> JournalEvent {
+        JournalEvent::Invoked { request_id: id.to_owned() }
     }
 
-    fn done(id: &str) -> What {
-        What::RuntimeDone { request_id: id.to_owned(), status: "success" }
+    fn done(id: &str) -> JournalEvent {
+        JournalEvent::RuntimeDone { request_id: id.to_owned(), status: "success" }
     }
 
-    fn next(name: &str) -> What {
-        What::ExtensionNext { name: name.to_owned() }
+    fn next(name: &str) -> JournalEvent {
+        JournalEvent::ExtensionNext { name: name.to_owned() }
     }
 
-    fn delivered(name: &str) -> What {
-        What::Delivered { subscriber: name.to_owned(), events: 1, bytes: 1 }
+    fn delivered(name: &str) -> JournalEvent {
+        JournalEvent::Delivered { subscriber: name.to_owned(), events: 1, bytes: 1 }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::run::{Options, Step, Summary};
 use super::{Error, reading};
-use crate::build::{Built, latest};
+use crate::build::{BuildRecord, latest};
 use crate::cli;
 use crate::interrupt;
 use crate::invoke::build::target_directory;
@@ -23,7 +23,7 @@ const AFTER: &str = "\
 Examples:
   cargo matrix bench
   cargo matrix bench --out target/matrix/leave-one-out --blocks 100
-  cargo matrix bench --plan plan.json --builds builds.jsonl --out measured --partition 0/4
+  cargo matrix bench --plan plan.json --builds builds.jsonl --out measured --shard 0/4
 
 Without --plan, --builds or --out, the named sets are planned, built, measured, analyzed and reported, in target/matrix/bench, and started beside faults of
 the intake, of telemetry and of the platform, to see that all of them still deliver the same; if one does not, the exit status is 4, and if one does not start, 8.
@@ -71,7 +71,7 @@ pub struct Arguments {
     pub blocks: Option<u32>,
 
     /// Runs every n-th block only, beginning with the m-th, counted from 0 [default: as planned]
-    #[arg(long, value_name = "M/N", requires = "planned")]
+    #[arg(long = "shard", value_name = "M/N", requires = "planned")]
     pub partition: Option<Partition>,
 
     /// Stops if this machine cannot produce one of the conditions, instead of leaving it out
@@ -109,7 +109,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
                 | Error::Write { .. } => cli::SETUP_FAILED,
                 _ => cli::USAGE,
             };
-            cli::complain(&error, status)
+            cli::exit_with_error(&error, status)
         }
     }
 }
@@ -125,14 +125,14 @@ fn bench(arguments: &Arguments, stop: Arc<AtomicBool>) -> Result<Summary, Error>
     let path = in_out(&arguments.builds, "builds.jsonl");
     let text = fs::read_to_string(&path).map_err(reading(&path))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let built = lines.map(|(number, line)| parse(&path, number + 1, line)).collect::<Result<Vec<Built>, _>>()?;
+    let built = lines.map(|(number, line)| parse(&path, number + 1, line)).collect::<Result<Vec<BuildRecord>, _>>()?;
     let built = latest(built);
     built.iter().try_for_each(|built| of_this_schema(&path, built.schema))?;
-    let built: Vec<Built> = built.into_iter().map(|built| built.located(folder_of(&path))).collect();
+    let built: Vec<BuildRecord> = built.into_iter().map(|built| built.located(folder_of(&path))).collect();
 
     let Arguments { blocks, partition, require, .. } = *arguments;
     let options = Options { out: out.clone(), blocks, partition, require, stop, deliveries: true };
-    let shown = Shown::new();
+    let shown = StartProgress::new();
     let summary = super::run(&plan, &built, &options, &|step| shown.step(&step));
     shown.bar.finish_and_clear();
     summary
@@ -175,11 +175,11 @@ fn told(summary: &Summary) -> String {
 }
 
 /// A bar on a terminal, lines elsewhere; always on standard error.
-struct Shown {
+struct StartProgress {
     bar: ProgressBar,
 }
 
-impl Shown {
+impl StartProgress {
     fn new() -> Self {
         let bar = ProgressBar::new(0);
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} starts, {eta} left  {wide_msg}");

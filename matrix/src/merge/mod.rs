@@ -14,9 +14,9 @@ pub use error::Error;
 
 use shard::{Shard, Start};
 
-use crate::build::{Built, FILE};
+use crate::build::{BuildRecord, FILE};
 use crate::measure::Run;
-use crate::plan::{Cell, CellKind, Condition, DELIVERY, Disturbance, Plan, file};
+use crate::plan::{Cell, CellKind, Condition, DELIVERY, InjectedFault, Plan, file};
 use crate::{cli, files};
 
 const AFTER: &str = "\
@@ -24,7 +24,7 @@ Examples:
   cargo matrix merge shard-0 shard-1 shard-2 --out merged
   cargo matrix analyze merged/plan.json merged/samples.jsonl --out merged/analysis.json
 
-Every folder is one that `bench --partition M/N --out` has left. Together they are what one machine would have left: the same starts in the same order, in
+Every folder is one that `bench --shard M/N --out` has left. Together they are what one machine would have left: the same starts in the same order, in
 plan.json, builds.jsonl, run.json and samples.jsonl. Blocks are never split, so that differences stay within a machine.
 
 Exit status:
@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             eprintln!("{told}");
             ExitCode::SUCCESS
         }
-        Err(error) => cli::complain(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
+        Err(error) => cli::exit_with_error(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
     }
 }
 
@@ -107,13 +107,13 @@ fn plan(shards: &[Shard]) -> Result<Plan, Error> {
 
 /// When a start was due. A run on one machine takes its starts in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-struct Due {
+struct ScheduledStart {
     block: u32,
     condition: usize,
     position: u32,
 }
 
-fn starts<'a>(plan: &Plan, shards: &'a [Shard]) -> Result<BTreeMap<Due, &'a Start>, Error> {
+fn starts<'a>(plan: &Plan, shards: &'a [Shard]) -> Result<BTreeMap<ScheduledStart, &'a Start>, Error> {
     let mut starts = BTreeMap::new();
     let mut programs: BTreeMap<&str, &Start> = BTreeMap::new();
     for (shard, start) in shards.iter().flat_map(|shard| shard.starts.iter().map(move |start| (shard, start))) {
@@ -121,16 +121,20 @@ fn starts<'a>(plan: &Plan, shards: &'a [Shard]) -> Result<BTreeMap<Due, &'a Star
         let stranger = || Error::Stranger { folder: shard.folder.clone(), cell: sample.cell.clone() };
         let condition = place(plan, &sample.condition);
         let condition = condition.filter(|_| plan.cells.iter().any(|cell| cell.id == sample.cell));
-        let due = Due { block: sample.block, condition: condition.ok_or_else(stranger)?, position: sample.position };
+        let scheduled = ScheduledStart {
+            block: sample.block,
+            condition: condition.ok_or_else(stranger)?,
+            position: sample.position,
+        };
         // A start that the sandbox could not make may have been made later.
-        let before = starts.get(&due).is_some_and(|before: &&Start| !before.sample.harness);
-        if sample.harness && starts.contains_key(&due) {
+        let before = starts.get(&scheduled).is_some_and(|before: &&Start| !before.sample.harness);
+        if sample.harness && starts.contains_key(&scheduled) {
             continue;
         }
         if before {
             return Err(Error::Twice { folder: shard.folder.clone(), cell: sample.cell.clone(), block: sample.block });
         }
-        starts.insert(due, start);
+        starts.insert(scheduled, start);
         if programs.entry(&sample.cell).or_insert(start).sample.program != sample.program {
             return Err(Error::Program { folder: shard.folder.clone(), cell: sample.cell.clone() });
         }
@@ -141,13 +145,13 @@ fn starts<'a>(plan: &Plan, shards: &'a [Shard]) -> Result<BTreeMap<Due, &'a Star
 /// The place of a condition; those of the starts that are not timed come after the plan's.
 fn place(plan: &Plan, condition: &Condition) -> Option<usize> {
     let planned = plan.conditions.iter().position(|planned| planned == condition);
-    let fault = || Disturbance::value_variants().iter().position(|fault| *fault == condition.disturbance);
+    let fault = || InjectedFault::value_variants().iter().position(|fault| *fault == condition.fault);
     let untimed = || fault().filter(|_| condition.runtime == DELIVERY).map(|fault| plan.conditions.len() + fault);
     planned.or_else(untimed)
 }
 
 /// Whether every cell was started that has a program. The floor is started where it was built, and one of several cells with the same program stands for all.
-fn all_cells(plan: &Plan, starts: &BTreeMap<Due, &Start>, builds: &[&Built]) -> Result<(), Error> {
+fn all_cells(plan: &Plan, starts: &BTreeMap<ScheduledStart, &Start>, builds: &[&BuildRecord]) -> Result<(), Error> {
     let started: BTreeSet<&str> = starts.values().map(|start| start.sample.cell.as_str()).collect();
     let has_program = |cell: &str| !builds.iter().any(|built| built.cell == cell && built.failure.is_some());
     let is_twin = |cell: &str| builds.iter().any(|built| built.cell == cell && built.same_as.is_some());
@@ -164,25 +168,27 @@ fn all_cells(plan: &Plan, starts: &BTreeMap<Due, &Start>, builds: &[&Built]) -> 
 /// Whether every cell that was started was started as often as planned.
 ///
 /// Of a condition that machines have left out, because they do not produce it, no machine must have starts: then it is left out of the whole.
-fn complete(plan: &Plan, starts: &BTreeMap<Due, &Start>, left_out: &[&Condition]) -> Result<(), Error> {
-    let there: BTreeSet<(usize, u32, &str)> =
-        starts.iter().map(|(due, start)| (due.condition, due.block, start.sample.cell.as_str())).collect();
+fn complete(plan: &Plan, starts: &BTreeMap<ScheduledStart, &Start>, left_out: &[&Condition]) -> Result<(), Error> {
+    let there: BTreeSet<(usize, u32, &str)> = starts
+        .iter()
+        .map(|(scheduled, start)| (scheduled.condition, scheduled.block, start.sample.cell.as_str()))
+        .collect();
     let cells: BTreeSet<&str> = there.iter().map(|(_, _, cell)| *cell).collect();
     let is_started = |condition: usize| there.iter().any(|(started, _, _)| *started == condition);
     let conditions = plan.conditions.iter().enumerate();
-    let due = conditions.filter(|(index, condition)| is_started(*index) || !left_out.contains(condition));
-    let due: Vec<usize> = due.map(|(index, _)| index).collect();
+    let scheduled = conditions.filter(|(index, condition)| is_started(*index) || !left_out.contains(condition));
+    let scheduled: Vec<usize> = scheduled.map(|(index, _)| index).collect();
     let lacks = |block: &u32| {
         let all = |condition| cells.iter().all(|cell| there.contains(&(condition, *block, *cell)));
-        !due.iter().all(|condition| all(*condition))
+        !scheduled.iter().all(|condition| all(*condition))
     };
     let missing: Vec<u32> = (0..plan.blocks).filter(lacks).collect();
     if missing.is_empty() { Ok(()) } else { Err(Error::Missing { missing, planned: plan.blocks }) }
 }
 
 /// A line for each cell, in the order of the plan; one that could not be built anywhere is not there everywhere.
-fn builds(shards: &[Shard]) -> Vec<&Built> {
-    let mut builds: Vec<&Built> = Vec::new();
+fn builds(shards: &[Shard]) -> Vec<&BuildRecord> {
+    let mut builds: Vec<&BuildRecord> = Vec::new();
     for built in shards.iter().flat_map(|shard| &shard.builds) {
         match builds.iter_mut().find(|known| known.cell == built.cell) {
             Some(known) if known.failure.is_none() && built.failure.is_some() => *known = built,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::Error;
-use crate::build::{Built, FILE, latest};
+use crate::build::{BuildRecord, FILE, latest};
 use crate::measure::Run;
 use crate::measure::sample::Sample;
 use crate::plan::{Plan, SCHEMA, file};
@@ -17,7 +17,7 @@ use crate::plan::{Plan, SCHEMA, file};
 pub struct Shard {
     pub folder: PathBuf,
     pub plan: Plan,
-    pub builds: Vec<Built>,
+    pub builds: Vec<BuildRecord>,
     pub run: Option<Run>,
     pub starts: Vec<Start>,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Cache, Disturbance, Latency, Partition, Regime, TrustStore};
+use super::{Cache, InjectedFault, Latency, Partition, Regime, TrustStore};
 
 const AFTER: &str = "\
 Designs:
@@ -23,7 +23,7 @@ Examples:
   cargo matrix plan leave-one-out --blocks 50 --memory 128,1024 --regime boosted,throttled
   cargo matrix plan plackett-burman --exclude static,launcher --seed 7
   cargo matrix plan resolution-5 --factors raw-control-plane,lazy-intake,opt-level=3 --name trio
-  cargo matrix plan list --cells 'ship,ship+jemalloc,ship-webpki-roots' \\
+  cargo matrix plan cells --cells 'ship,ship+jemalloc,ship-webpki-roots' \\
       --external public=./datadog-agent --external-env public:DD_API_KEY=none
   cargo matrix plan sets --shards 4 --format github
   cargo matrix plan subsets --sample 10 --seed 7 --blocks 1
@@ -90,7 +90,7 @@ pub struct Arguments {
 
     /// What goes wrong, to see that every cell delivers the same nevertheless
     #[arg(long, value_enum, value_delimiter = ',', default_value = "none")]
-    pub disturb: Vec<Disturbance>,
+    pub fault: Vec<InjectedFault>,
 
     /// How often every cell is started under each condition
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
@@ -101,7 +101,7 @@ pub struct Arguments {
     pub seed: u64,
 
     /// Only the blocks whose number is M modulo N, for one of N machines; `cargo matrix merge` puts them together
-    #[arg(long, value_name = "M/N")]
+    #[arg(long = "shard", value_name = "M/N")]
     pub partition: Option<Partition>,
 
     /// How many machines the formats `github` and `gitlab` spread the plan over, at most one for each block
@@ -153,7 +153,7 @@ pub enum DesignName {
     #[value(name = "resolution-5")]
     Resolution5,
     Full,
-    List,
+    Cells,
     Subsets,
 }
 
@@ -168,7 +168,7 @@ impl DesignName {
             Self::Resolution4 => "resolution-4",
             Self::Resolution5 => "resolution-5",
             Self::Full => "full",
-            Self::List => "list",
+            Self::Cells => "cells",
             Self::Subsets => "subsets",
         }
     }

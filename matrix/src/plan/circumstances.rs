@@ -1,6 +1,6 @@
 //! Conditions in words.
 
-use super::{Cache, Condition, Disturbance, Latency, Regime, TrustStore};
+use super::{Cache, Condition, InjectedFault, Latency, Regime, TrustStore};
 
 /// Everything about a condition, for a heading.
 pub fn describe(condition: &Condition) -> String {
@@ -41,15 +41,15 @@ fn parts(condition: &Condition) -> Vec<String> {
         Some(("sleep", ms)) => format!("runtime that needs {ms} ms"),
         _ => format!("{} runtime", condition.runtime),
     };
-    let disturbance = match condition.disturbance {
-        Disturbance::None => None,
-        Disturbance::Intake => Some("an intake that fails at first"),
-        Disturbance::Telemetry => Some("telemetry in disorder"),
-        Disturbance::Platform => Some("a slow platform that breaks a connection"),
+    let fault = match condition.fault {
+        InjectedFault::None => None,
+        InjectedFault::Intake => Some("an intake that fails at first"),
+        InjectedFault::Telemetry => Some("telemetry in disorder"),
+        InjectedFault::Platform => Some("a slow platform that breaks a connection"),
     };
     let words = [regime, cache, latency, store].map(str::to_owned);
     let memory = std::iter::once(format!("{} MB", condition.memory_mb));
-    memory.chain(words).chain([runtime]).chain(disturbance.map(str::to_owned)).collect()
+    memory.chain(words).chain([runtime]).chain(fault.map(str::to_owned)).collect()
 }
 
 #[cfg(test)]
@@ -64,7 +64,7 @@ mod tests {
             platform: Latency::Lambda,
             trust_store: TrustStore::Al2023,
             runtime: "sleep:20".to_owned(),
-            disturbance: Disturbance::None,
+            fault: InjectedFault::None,
         }
     }
 
@@ -74,7 +74,7 @@ mod tests {
         let expected = "128 MB, throttled init, file in memory, Lambda's latency, al2023 trust store, \
                         runtime that needs 20 ms";
         assert_eq!(text, expected);
-        let disturbed = Condition { disturbance: Disturbance::Telemetry, ..condition(128, Regime::Throttled) };
+        let disturbed = Condition { fault: InjectedFault::Telemetry, ..condition(128, Regime::Throttled) };
         assert_eq!(describe(&disturbed), format!("{expected}, telemetry in disorder"));
     }
 

@@ -14,7 +14,7 @@ pub(super) fn all(arguments: &Arguments) -> Vec<Condition> {
     cross(&mut conditions, &arguments.latency, |condition, latency| condition.platform = *latency);
     cross(&mut conditions, &arguments.trust_store, |condition, store| condition.trust_store = *store);
     cross(&mut conditions, &arguments.runtime, |condition, runtime| condition.runtime.clone_from(runtime));
-    cross(&mut conditions, &arguments.disturb, |condition, disturbance| condition.disturbance = *disturbance);
+    cross(&mut conditions, &arguments.fault, |condition, fault| condition.fault = *fault);
     conditions
 }
 
@@ -28,7 +28,7 @@ pub(super) fn repeated(arguments: &Arguments) -> Vec<String> {
         ("latency", names(&arguments.latency)),
         ("trust-store", names(&arguments.trust_store)),
         ("runtime", arguments.runtime.clone()),
-        ("disturb", names(&arguments.disturb)),
+        ("fault", names(&arguments.fault)),
     ];
     let note = |(option, values): (&str, Vec<String>)| {
         let mut seen = BTreeSet::new();

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::promise::Promise;
 use super::{CellKind, Plan};
 use crate::build::recipe::{Group, Recipe};
-use crate::build::{Built, target as cargo_target};
+use crate::build::{BuildRecord, target as cargo_target};
 use crate::manifest::Manifest;
 use crate::measure::sample::Sample;
 
@@ -50,7 +50,7 @@ impl Estimate {
     pub fn of(
         manifest: &Manifest,
         plan: &Plan,
-        builds: &[Built],
+        builds: &[BuildRecord],
         is_compiled: impl Fn(&Group) -> bool,
         samples: &[Sample],
     ) -> Self {
@@ -109,8 +109,8 @@ struct BuildSeconds {
 
 impl BuildSeconds {
     /// From builds of one program each, as it is measured. Those that compiled more than half as many crates as any has compiled count as first ones of a group.
-    fn of(builds: &[Built]) -> Self {
-        let is_real = |built: &&Built| built.failure.is_none() && !built.cached && built.agent.is_none();
+    fn of(builds: &[BuildRecord]) -> Self {
+        let is_real = |built: &&BuildRecord| built.failure.is_none() && !built.cached && built.agent.is_none();
         let real: Vec<(usize, f64)> =
             builds.iter().filter(is_real).filter_map(|built| Some((built.compiled?, built.seconds))).collect();
         let most = real.iter().map(|(compiled, _)| *compiled).max().unwrap_or_default();
@@ -160,7 +160,7 @@ fn number(count: usize) -> f64 {
 }
 
 /// What earlier builds took, from every experiment under this folder. What cannot be read tells nothing.
-pub fn earlier_builds(experiments: &Path) -> Vec<Built> {
+pub fn earlier_builds(experiments: &Path) -> Vec<BuildRecord> {
     let files = FOLDERS.into_iter().flat_map(|depth| below(experiments, depth));
     let files: BTreeSet<_> = files.map(|folder| folder.join(crate::build::FILE)).collect();
     files.iter().filter_map(|file| fs::read_to_string(file).ok()).flat_map(|text| lines(&text)).collect()

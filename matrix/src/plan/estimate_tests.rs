@@ -18,7 +18,7 @@ fn plan(choices: &[&str], blocks: u32) -> Plan {
     Plan {
         schema: SCHEMA,
         seed: 1,
-        design: "list".to_owned(),
+        design: "cells".to_owned(),
         factors: Vec::new(),
         cells: cells.collect(),
         aliases: Vec::new(),
@@ -47,8 +47,8 @@ fn sample(cell: &str, at_ms: i64, ready: f64) -> Sample {
     }
 }
 
-fn built(seconds: f64, cached: bool) -> Built {
-    Built {
+fn built(seconds: f64, cached: bool) -> BuildRecord {
+    BuildRecord {
         schema: SCHEMA,
         cell: "a".to_owned(),
         program: None,
@@ -64,7 +64,7 @@ fn built(seconds: f64, cached: bool) -> Built {
     }
 }
 
-fn estimate(plan: &Plan, builds: &[Built], samples: &[Sample]) -> Estimate {
+fn estimate(plan: &Plan, builds: &[BuildRecord], samples: &[Sample]) -> Estimate {
     Estimate::of(Manifest::embedded().unwrap(), plan, builds, |_| false, samples)
 }
 
@@ -88,7 +88,7 @@ fn cells_with_the_same_flags_are_built_together() {
 #[test]
 fn earlier_builds_are_better_than_guesses() {
     let plan = plan(&["", "lazy-intake=on", "opt-level=3"], 10);
-    let of = |seconds, compiled| Built { compiled: Some(compiled), ..built(seconds, false) };
+    let of = |seconds, compiled| BuildRecord { compiled: Some(compiled), ..built(seconds, false) };
     let first = [of(80.0, 150), of(90.0, 160), of(300.0, 140)];
     let further = [of(40.0, 2), of(30.0, 2), of(35.0, 20)];
     // What is no build of the extension, was there, failed, is of another profile or is two programs at once tells nothing.
@@ -96,11 +96,11 @@ fn earlier_builds_are_better_than_guesses() {
     let agent = Some(PathBuf::new());
     let rest = [
         built(0.3, false),
-        Built { cached: true, ..of(0.5, 0) },
-        Built { failure, ..of(1.0, 1) },
-        Built { agent, ..of(120.0, 2) },
+        BuildRecord { cached: true, ..of(0.5, 0) },
+        BuildRecord { failure, ..of(1.0, 1) },
+        BuildRecord { agent, ..of(120.0, 2) },
     ];
-    let minutes = |builds: &[&[Built]]| estimate(&plan, &builds.concat(), &[]).build_minutes * 60.0;
+    let minutes = |builds: &[&[BuildRecord]]| estimate(&plan, &builds.concat(), &[]).build_minutes * 60.0;
     assert!(close(minutes(&[&first, &further, &rest]), 2.0 * 90.0 + 35.0));
     assert!(close(minutes(&[&first, &rest]), 2.0 * 90.0 + 45.0), "half of the first, as is guessed");
     assert!(close(minutes(&[&further[..2], &rest]), 2.0 * 80.0 + 40.0), "twice the others");

@@ -28,7 +28,7 @@ pub use partition::Partition;
 pub use run::run;
 
 /// The version of every file that the verbs exchange. A file of another version is refused, not guessed at.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// The runtime of the starts that are not timed, and show what a cell delivers: see [`crate::measure`].
 pub const DELIVERY: &str = "delivery";
@@ -172,7 +172,7 @@ pub struct Condition {
     pub runtime: String,
     /// What goes wrong. Whatever it is, every cell has to deliver the same.
     #[serde(default)]
-    pub disturbance: Disturbance,
+    pub fault: InjectedFault,
 }
 
 impl Default for Condition {
@@ -185,7 +185,7 @@ impl Default for Condition {
             platform: Latency::Loopback,
             trust_store: TrustStore::Al2023,
             runtime: "null".to_owned(),
-            disturbance: Disturbance::None,
+            fault: InjectedFault::None,
         }
     }
 }
@@ -193,7 +193,7 @@ impl Default for Condition {
 /// What goes wrong in a start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-pub enum Disturbance {
+pub enum InjectedFault {
     /// Nothing.
     #[default]
     None,

@@ -24,7 +24,7 @@ const POWER: f64 = 0.8;
 
 /// What a plan asks at once: all verdicts of a condition's headline table.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Asked {
+pub struct VerdictFamily {
     /// Verdicts that share the chance of a false alarm.
     pub verdicts: usize,
     /// How many cells are in one answer, and the sum of their squared weights.
@@ -42,7 +42,7 @@ pub struct Promise {
     pub basis: String,
 }
 
-impl Asked {
+impl VerdictFamily {
     /// None if nothing can be estimated.
     fn of(plan: &Plan) -> Option<Self> {
         if plan.factors.is_empty() {
@@ -72,7 +72,7 @@ impl Asked {
 impl Promise {
     pub fn of(plan: &Plan, samples: &[Sample]) -> Self {
         let none = |basis: String| Self { detectable_ms: None, basis };
-        let Some(asked) = Asked::of(plan) else {
+        let Some(asked) = VerdictFamily::of(plan) else {
             return none("these cells tell no effect from others".to_owned());
         };
         let blocks = plan.blocks as usize;
@@ -154,7 +154,7 @@ fn normal(random: &mut Xoshiro256PlusPlus) -> f64 {
 }
 
 /// Of each simulated run, which true difference it would just have found; of all runs, that which four of five would have.
-fn detectable(asked: &Asked, blocks: usize, noise: &Noise, seed: u64) -> f64 {
+fn detectable(asked: &VerdictFamily, blocks: usize, noise: &Noise, seed: u64) -> f64 {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     // Half of the cells have one sign and half the other: as many differences.
     let differences = asked.cells.div_ceil(2);

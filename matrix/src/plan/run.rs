@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::arguments::Format;
 use super::circumstances::describe;
 use super::estimate::{Estimate, earlier_builds, is_compiled, lines};
-use super::{Arguments, Condition, DesignName, Disturbance, Error, Plan, cells, externals, file, hosted, text};
+use super::{Arguments, Condition, DesignName, Error, InjectedFault, Plan, cells, externals, file, hosted, text};
 use crate::cli;
 use crate::invoke::build::target_directory;
 use crate::manifest::Manifest;
@@ -31,7 +31,7 @@ struct Document<'d> {
 pub fn run(arguments: &Arguments) -> ExitCode {
     match decide(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => cli::complain(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
+        Err(error) => cli::exit_with_error(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
     }
 }
 
@@ -117,7 +117,7 @@ fn producible(plan: &Plan) -> Vec<String> {
 /// A warning, before anything is built, where times are to be compared and the run can decide nothing about them.
 fn undecided(arguments: &Arguments, plan: &Plan, estimate: &Estimate) -> Option<String> {
     let is_timed = arguments.design != DesignName::Subsets
-        && plan.conditions.iter().any(|condition| condition.disturbance == Disturbance::None);
+        && plan.conditions.iter().any(|condition| condition.fault == InjectedFault::None);
     (is_timed && estimate.detectable_ms.is_none()).then(|| {
         format!("WARNING: every difference in time will be inconclusive: {}; see --blocks", estimate.detectable_basis)
     })

@@ -7,7 +7,7 @@ use crate::plan::circumstances::describe;
 /// Something that decides whether a number may be believed, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
-    pub weight: Weight,
+    pub weight: Severity,
     pub sentence: String,
     /// What explains it at length, such as what a compiler said.
     pub detail: Option<String>,
@@ -15,7 +15,7 @@ pub struct Alarm {
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Weight {
+pub enum Severity {
     /// Numbers are wrong or missing.
     Broken,
     /// Numbers are right and need not be looked for.
@@ -24,11 +24,11 @@ pub enum Weight {
 
 impl Alarm {
     fn broken(sentence: String) -> Self {
-        Self { weight: Weight::Broken, sentence, detail: None }
+        Self { weight: Severity::Broken, sentence, detail: None }
     }
 
     fn note(sentence: String) -> Self {
-        Self { weight: Weight::Note, sentence, detail: None }
+        Self { weight: Severity::Note, sentence, detail: None }
     }
 }
 
@@ -38,7 +38,7 @@ pub fn of_builds(experiment: &Experiment) -> Vec<Alarm> {
     for built in &experiment.builds {
         if let Some(failure) = &built.failure {
             alarms.push(Alarm {
-                weight: Weight::Broken,
+                weight: Severity::Broken,
                 sentence: format!("{} could not be built and is missing; {} shows why.", built.cell, failure.command),
                 detail: Some(failure.output.clone()).filter(|output| !output.trim().is_empty()),
             });

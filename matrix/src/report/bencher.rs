@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Error;
 use super::benchstat::{delivers, parts};
-use super::story::{Chapter, GATES, Row, Story};
+use super::report::{ConditionSection, GATES, Report, Row};
 use crate::analyze::Estimate;
 
 /// A measure's name, and what was found of it.
@@ -23,24 +23,27 @@ struct Metric {
 }
 
 /// Writes, of cells that deliver what they have to, under conditions that are valid, medians with their tenth and ninetieth of a hundred, and ratios to the floor, which alone carry over from machine to machine, with their intervals.
-pub fn write(story: &Story) -> Result<String, Error> {
-    let chapters = story.chapters.iter().filter(|chapter| chapter.found.invalid.is_none());
-    let benchmarks: BTreeMap<String, Measures> = chapters.flat_map(|chapter| of_chapter(story, chapter)).collect();
+pub fn write(report: &Report) -> Result<String, Error> {
+    let chapters = report.chapters.iter().filter(|section| section.found.invalid.is_none());
+    let benchmarks: BTreeMap<String, Measures> = chapters.flat_map(|section| of_chapter(report, section)).collect();
     Ok(serde_json::to_string_pretty(&benchmarks).map_err(Error::Json)? + "\n")
 }
 
-fn of_chapter<'a>(story: &'a Story, chapter: &'a Chapter<'_>) -> impl Iterator<Item = (String, Measures)> + 'a {
-    let place = parts(&chapter.found.condition);
-    let rows = chapter
+fn of_chapter<'a>(
+    report: &'a Report,
+    section: &'a ConditionSection<'_>,
+) -> impl Iterator<Item = (String, Measures)> + 'a {
+    let place = parts(&section.found.condition);
+    let rows = section
         .rows
         .iter()
-        .filter(|row| delivers(story, row.name()))
-        .map(move |row| (format!("{}{place}", row.name()), of_row(chapter, row)));
+        .filter(|row| delivers(report, row.name()))
+        .map(move |row| (format!("{}{place}", row.name()), of_row(section, row)));
     rows.filter(|(_, measures)| !measures.is_empty())
 }
 
-fn of_row(chapter: &Chapter, row: &Row) -> Measures {
-    let to_floor = chapter.found.to_floor.iter().find(|comparison| comparison.cell == row.name());
+fn of_row(section: &ConditionSection, row: &Row) -> Measures {
+    let to_floor = section.found.to_floor.iter().find(|comparison| comparison.cell == row.name());
     let mut measures = Measures::new();
     for gate in GATES {
         if let Some(summary) = row.measure(gate) {

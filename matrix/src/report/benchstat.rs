@@ -8,40 +8,40 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::story::{Chapter, GATES, Story};
+use super::report::{ConditionSection, GATES, Report};
 use crate::plan::Condition;
 
 /// Times are written in seconds, which those tools scale by themselves.
 const MS_PER_SECOND: f64 = 1000.0;
 
 /// Writes every start that counts, of cells that deliver what they have to, under conditions that are valid.
-pub fn write(story: &Story) -> String {
+pub fn write(report: &Report) -> String {
     let mut text = String::new();
-    for (key, value) in machine(story) {
+    for (key, value) in machine(report) {
         let _ = writeln!(text, "{key}: {value}");
     }
-    for (number, note) in (1_u32..).zip(&story.experiment.analysis.notes) {
+    for (number, note) in (1_u32..).zip(&report.experiment.analysis.notes) {
         let _ = writeln!(text, "note-{number}: {}", note.replace(['\n', '\r'], " "));
     }
     for gate in GATES {
         let _ = writeln!(text, "Unit {gate}-sec better=lower");
     }
-    for chapter in story.chapters.iter().filter(|chapter| chapter.found.invalid.is_none()) {
-        starts(&mut text, story, chapter);
+    for section in report.chapters.iter().filter(|section| section.found.invalid.is_none()) {
+        starts(&mut text, report, section);
     }
     text
 }
 
 /// Whether a cell does its work under all conditions: nobody wants to know how fast it is if not.
-pub fn delivers(story: &Story, cell: &str) -> bool {
-    let deliveries = &story.experiment.analysis.deliveries;
+pub fn delivers(report: &Report, cell: &str) -> bool {
+    let deliveries = &report.experiment.analysis.deliveries;
     !deliveries.iter().any(|delivery| delivery.cell == cell && delivery.outcome.is_failure())
 }
 
 /// A start's two gates are not in the same line: an analysis has kept the values of each measure, not which belong together.
-fn starts(text: &mut String, story: &Story, chapter: &Chapter) {
-    for row in chapter.rows.iter().filter(|row| delivers(story, row.name())) {
-        let name = format!("BenchmarkColdStart/cell={}{}", row.name(), parts(&chapter.found.condition));
+fn starts(text: &mut String, report: &Report, section: &ConditionSection) {
+    for row in section.rows.iter().filter(|row| delivers(report, row.name())) {
+        let name = format!("BenchmarkColdStart/cell={}{}", row.name(), parts(&section.found.condition));
         for gate in GATES {
             for value in row.measure(gate).into_iter().flat_map(|summary| &summary.values) {
                 let _ = writeln!(text, "{name} 1 {} {gate}-sec", value / MS_PER_SECOND);
@@ -56,7 +56,7 @@ pub fn parts(condition: &Condition) -> String {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         format!("/{key}={value}")
     };
-    let Condition { memory_mb, regime, cache, platform, trust_store, runtime, disturbance } = condition;
+    let Condition { memory_mb, regime, cache, platform, trust_store, runtime, fault } = condition;
     let parts = [
         ("memory", json!(memory_mb)),
         ("regime", json!(regime)),
@@ -64,14 +64,14 @@ pub fn parts(condition: &Condition) -> String {
         ("latency", json!(platform)),
         ("runtime", json!(runtime)),
         ("store", json!(trust_store)),
-        ("disturb", json!(disturbance)),
+        ("fault", json!(fault)),
     ];
     parts.into_iter().map(part).collect()
 }
 
 /// What the format has keys for, with a capital letter in none of them.
-fn machine(story: &Story) -> Vec<(&'static str, String)> {
-    let Some(provenance) = story.provenance() else { return Vec::new() };
+fn machine(report: &Report) -> Vec<(&'static str, String)> {
+    let Some(provenance) = report.provenance() else { return Vec::new() };
     let machine = &provenance.run.machine;
     let commit = provenance.run.commit.clone().map(|commit| ("commit", commit));
     let known = [("cpu", machine.cpu.clone()), ("arch", machine.architecture.clone()), ("os", machine.kernel.clone())];

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::Error;
-use super::alarm::{Alarm, Weight};
+use super::alarm::{Alarm, Severity};
 use super::provenance::Provenance;
-use super::story::{Chapter, Finding, Kind, Story};
+use super::report::{ConditionSection, Finding, Kind, Report};
 use super::words;
 use crate::analyze::{Analysis, Direction, Verdict};
 use crate::plan::SCHEMA;
@@ -16,14 +16,14 @@ struct Document<'a> {
     summary: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     measured_on: Option<Provenance<'a>>,
-    alarms: Vec<Said<'a>>,
+    alarms: Vec<AlarmRow<'a>>,
     conditions: Vec<Condition<'a>>,
     /// Everything as it was analyzed, in the same order of conditions.
     analysis: &'a Analysis,
 }
 
 #[derive(Serialize)]
-struct Said<'a> {
+struct AlarmRow<'a> {
     weight: &'static str,
     sentence: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,10 +33,10 @@ struct Said<'a> {
 #[derive(Serialize)]
 struct Condition<'a> {
     title: &'a str,
-    alarms: Vec<Said<'a>>,
+    alarms: Vec<AlarmRow<'a>>,
     reference: Option<&'a str>,
     cells: Vec<Row<'a>>,
-    findings: Vec<Told<'a>>,
+    findings: Vec<FindingRow<'a>>,
 }
 
 #[derive(Serialize)]
@@ -48,7 +48,7 @@ struct Row<'a> {
 }
 
 #[derive(Serialize)]
-struct Told<'a> {
+struct FindingRow<'a> {
     kind: &'static str,
     subject: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,33 +67,33 @@ struct Told<'a> {
 }
 
 /// Writes the whole report.
-pub fn write(story: &Story) -> Result<String, Error> {
+pub fn write(report: &Report) -> Result<String, Error> {
     let document = Document {
         schema: SCHEMA,
-        summary: story.summary(),
-        measured_on: story.provenance(),
-        alarms: story.alarms.iter().map(said).collect(),
-        conditions: story.chapters.iter().map(condition).collect(),
-        analysis: &story.experiment.analysis,
+        summary: report.summary(),
+        measured_on: report.provenance(),
+        alarms: report.alarms.iter().map(said).collect(),
+        conditions: report.chapters.iter().map(condition).collect(),
+        analysis: &report.experiment.analysis,
     };
     let mut text = serde_json::to_string_pretty(&document).map_err(Error::Json)?;
     text.push('\n');
     Ok(text)
 }
 
-fn condition<'a>(chapter: &'a Chapter) -> Condition<'a> {
-    let cells = chapter.rows.iter();
+fn condition<'a>(section: &'a ConditionSection) -> Condition<'a> {
+    let cells = section.rows.iter();
     Condition {
-        title: &chapter.title,
-        alarms: chapter.alarms.iter().map(said).collect(),
-        reference: chapter.reference,
+        title: &section.title,
+        alarms: section.alarms.iter().map(said).collect(),
+        reference: section.reference,
         cells: cells.map(|row| Row { cell: row.name(), title: row.title(), to_floor: &row.to_floor }).collect(),
-        findings: chapter.findings.iter().map(sentence).collect(),
+        findings: section.findings.iter().map(sentence).collect(),
     }
 }
 
-fn sentence<'a>(finding: &'a Finding) -> Told<'a> {
-    Told {
+fn sentence<'a>(finding: &'a Finding) -> FindingRow<'a> {
+    FindingRow {
         kind: match finding.kind {
             Kind::Comparison => "comparison",
             Kind::Effect => "effect",
@@ -110,10 +110,10 @@ fn sentence<'a>(finding: &'a Finding) -> Told<'a> {
     }
 }
 
-fn said(alarm: &Alarm) -> Said<'_> {
+fn said(alarm: &Alarm) -> AlarmRow<'_> {
     let weight = match alarm.weight {
-        Weight::Broken => "broken",
-        Weight::Note => "note",
+        Severity::Broken => "broken",
+        Severity::Note => "note",
     };
-    Said { weight, sentence: &alarm.sentence, detail: alarm.detail.as_deref() }
+    AlarmRow { weight, sentence: &alarm.sentence, detail: alarm.detail.as_deref() }
 }

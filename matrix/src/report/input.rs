@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use super::provenance::Provenance;
 use super::{Error, Files};
 use crate::analyze::Analysis;
-use crate::build::{Built, latest};
+use crate::build::{BuildRecord, latest};
 use crate::measure::{Machine, Run};
 use crate::plan::{Plan, SCHEMA};
 
@@ -19,7 +19,7 @@ pub struct Experiment {
     /// None where nobody has recorded where the samples were taken.
     pub run: Option<Run>,
     /// Empty where nothing is known about the builds.
-    pub builds: Vec<Built>,
+    pub builds: Vec<BuildRecord>,
 }
 
 impl Experiment {
@@ -70,10 +70,10 @@ fn is_of(analysis: &Analysis, plan: &Plan) -> bool {
         && conditions.eq(&plan.conditions)
 }
 
-fn builds_of(path: &Path) -> Result<Vec<Built>, Error> {
-    let mut builds: Vec<Built> = Vec::new();
+fn builds_of(path: &Path) -> Result<Vec<BuildRecord>, Error> {
+    let mut builds: Vec<BuildRecord> = Vec::new();
     for line in text(path)?.lines().filter(|line| !line.trim().is_empty()) {
-        let built: Built = parse(path, "a list of builds", line)?;
+        let built: BuildRecord = parse(path, "a list of builds", line)?;
         same_schema(path, built.schema)?;
         builds.push(built);
     }

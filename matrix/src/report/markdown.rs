@@ -1,27 +1,27 @@
 //! The report as a comment on a pull request: what matters in the open, the rest folded.
 
-use super::alarm::{Alarm, Weight};
-use super::story::{Chapter, Kind, Story};
+use super::alarm::{Alarm, Severity};
+use super::report::{ConditionSection, Kind, Report};
 use super::tables::{self, Table};
 use super::words::IDEAS;
 
 /// Writes the whole report.
-pub fn write(story: &Story) -> String {
+pub fn write(report: &Report) -> String {
     let mut page = Page { out: String::new() };
     page.block("### Cold start");
-    page.block(&escaped(&story.summary()));
-    if let Some(provenance) = story.provenance() {
+    page.block(&escaped(&report.summary()));
+    if let Some(provenance) = report.provenance() {
         page.block(&escaped(&provenance.sentence));
     }
-    page.alarms(&story.alarms);
-    for chapter in &story.chapters {
-        page.chapter(chapter);
+    page.alarms(&report.alarms);
+    for section in &report.chapters {
+        page.section(section);
     }
     page.folded("How to read this", |page| {
         let ideas: Vec<_> = IDEAS.iter().map(|idea| format!("- **{}**: {}", idea.name, idea.about)).collect();
         page.block(&ideas.join("\n"));
     });
-    page.aliases(story);
+    page.aliases(report);
     page.out
 }
 
@@ -30,19 +30,19 @@ struct Page {
 }
 
 impl Page {
-    fn chapter(&mut self, chapter: &Chapter) {
-        self.block(&format!("#### {}", escaped(&chapter.title)));
-        self.alarms(&chapter.alarms);
-        let main = chapter.main_kind();
-        self.table(&tables::results(chapter, main));
-        self.folded("Both gates of every cell", |page| page.table(&tables::gates(chapter)));
-        self.folded_table(&tables::costs(chapter));
-        self.folded_table(&tables::others(chapter));
+    fn section(&mut self, section: &ConditionSection) {
+        self.block(&format!("#### {}", escaped(&section.title)));
+        self.alarms(&section.alarms);
+        let main = section.main_kind();
+        self.table(&tables::results(section, main));
+        self.folded("Both gates of every cell", |page| page.table(&tables::gates(section)));
+        self.folded_table(&tables::costs(section));
+        self.folded_table(&tables::others(section));
         if main == Kind::Effect {
-            self.folded_table(&tables::results(chapter, Kind::Comparison));
+            self.folded_table(&tables::results(section, Kind::Comparison));
         }
-        let pairs = tables::results(chapter, Kind::Interaction);
-        if let Some(sentence) = tables::quiet_pairs(chapter) {
+        let pairs = tables::results(section, Kind::Interaction);
+        if let Some(sentence) = tables::quiet_pairs(section) {
             self.folded(&pairs.title, |page| {
                 page.table(&pairs);
                 page.block(&escaped(&sentence));
@@ -53,8 +53,8 @@ impl Page {
     fn alarms(&mut self, alarms: &[Alarm]) {
         for alarm in alarms {
             let kind = match alarm.weight {
-                Weight::Broken => "CAUTION",
-                Weight::Note => "NOTE",
+                Severity::Broken => "CAUTION",
+                Severity::Note => "NOTE",
             };
             self.block(&format!("> [!{kind}]\n> {}", escaped(&alarm.sentence)));
             if let Some(detail) = &alarm.detail {
@@ -65,8 +65,8 @@ impl Page {
         }
     }
 
-    fn aliases(&mut self, story: &Story) {
-        let aliases = &story.experiment.analysis.aliases;
+    fn aliases(&mut self, report: &Report) {
+        let aliases = &report.experiment.analysis.aliases;
         if aliases.is_empty() {
             return;
         }

@@ -18,7 +18,7 @@ mod input;
 mod markdown;
 pub mod number;
 mod provenance;
-mod story;
+mod report;
 mod tables;
 mod text;
 mod values;
@@ -33,9 +33,9 @@ pub use arguments::{Arguments, Files, Format};
 pub use error::Error;
 pub use input::Experiment;
 pub use markdown::escaped;
-pub use story::GATES;
+pub use report::GATES;
 
-use story::Story;
+use report::Report;
 
 use crate::{cli, files};
 
@@ -43,21 +43,21 @@ use crate::{cli, files};
 pub fn run(arguments: &Arguments) -> ExitCode {
     match report(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => cli::complain(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
+        Err(error) => cli::exit_with_error(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
     }
 }
 
 /// The whole report in one format. Colours are only for text.
 pub fn write(experiment: &Experiment, format: Format, colours: bool) -> Result<String, Error> {
-    let story = Story::of(experiment);
+    let report = Report::of(experiment);
     match format {
-        Format::Text => Ok(text::write(&story, colours)),
-        Format::Markdown => Ok(markdown::write(&story)),
-        Format::Csv => values::write(&story),
-        Format::Json => document::write(&story),
-        Format::Html => Ok(html::write(&story)),
-        Format::Benchstat => Ok(benchstat::write(&story)),
-        Format::Bencher => bencher::write(&story),
+        Format::Text => Ok(text::write(&report, colours)),
+        Format::Markdown => Ok(markdown::write(&report)),
+        Format::Csv => values::write(&report),
+        Format::Json => document::write(&report),
+        Format::Html => Ok(html::write(&report)),
+        Format::Benchstat => Ok(benchstat::write(&report)),
+        Format::Bencher => bencher::write(&report),
     }
 }
 

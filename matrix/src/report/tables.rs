@@ -1,7 +1,7 @@
 //! The tables that text, Markdown and HTML have in common.
 
 use super::number::{self, NOTHING, Scale};
-use super::story::{Chapter, Finding, GATES, Kind, Row};
+use super::report::{ConditionSection, Finding, GATES, Kind, Row};
 use super::words;
 use crate::analyze::{Direction, Verdict};
 
@@ -26,12 +26,12 @@ pub struct Column {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     pub text: String,
-    pub tone: Tone,
+    pub tone: FieldStyle,
 }
 
 /// How a field is coloured, where there are colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
+pub enum FieldStyle {
     Plain,
     Good,
     Bad,
@@ -46,11 +46,11 @@ impl Table {
 
 impl Field {
     fn plain(text: impl Into<String>) -> Self {
-        Self { text: text.into(), tone: Tone::Plain }
+        Self { text: text.into(), tone: FieldStyle::Plain }
     }
 
     fn nothing() -> Self {
-        Self { text: NOTHING.to_owned(), tone: Tone::Quiet }
+        Self { text: NOTHING.to_owned(), tone: FieldStyle::Quiet }
     }
 
     fn of(finding: &Finding) -> Self {
@@ -59,12 +59,12 @@ impl Field {
 }
 
 /// Both gates of every cell.
-pub fn gates(chapter: &Chapter) -> Table {
-    let against = chapter.reference.unwrap_or("reference");
-    let has_ratios = chapter.rows.iter().any(|row| row.against.is_some());
+pub fn gates(section: &ConditionSection) -> Table {
+    let against = section.reference.unwrap_or("reference");
+    let has_ratios = section.rows.iter().any(|row| row.against.is_some());
     let mut columns = vec![Column::text("cell"), Column::number("starts")];
     columns.extend(GATES.map(|gate| Column::number(&format!("{gate} ms"))));
-    if chapter.floor().is_some() {
+    if section.floor().is_some() {
         columns.extend(GATES.map(|gate| Column::number(&format!("{gate} ×\u{a0}floor"))));
     }
     if has_ratios {
@@ -73,7 +73,7 @@ pub fn gates(chapter: &Chapter) -> Table {
     let fields = |row: &Row| {
         let mut fields = vec![Field::plain(row.title()), Field::plain(row.summary.starts.to_string())];
         fields.extend(GATES.map(|gate| spread(row, gate)));
-        if chapter.floor().is_some() {
+        if section.floor().is_some() {
             let multiple =
                 |gate| row.to_floor.get(gate).map_or_else(Field::nothing, |it| Field::plain(number::ratio(*it)));
             fields.extend(GATES.map(multiple));
@@ -86,17 +86,17 @@ pub fn gates(chapter: &Chapter) -> Table {
         fields
     };
     let mut about = "Median of all starts, and in brackets what 80 of 100 starts lie between.".to_owned();
-    if chapter.floor().is_some() {
+    if section.floor().is_some() {
         about.push_str(" “× floor” says how many times as long as the least an extension can do.");
     }
     if has_ratios {
         about.push_str(&format!(" “× {against}” says how many times as long as {against}, with its interval."));
     }
-    Table { title: "The two gates".to_owned(), about, columns, rows: chapter.rows.iter().map(fields).collect() }
+    Table { title: "The two gates".to_owned(), about, columns, rows: section.rows.iter().map(fields).collect() }
 }
 
 /// What every cell needs besides time; only what was measured.
-pub fn costs(chapter: &Chapter) -> Table {
+pub fn costs(section: &ConditionSection) -> Table {
     const COSTS: [&str; 12] = [
         "init_null",
         "first_invocation",
@@ -111,7 +111,7 @@ pub fn costs(chapter: &Chapter) -> Table {
         "relocations",
         "libraries",
     ];
-    let measured = |measure: &&str| chapter.rows.iter().any(|row| row.measure(measure).is_some());
+    let measured = |measure: &&str| section.rows.iter().any(|row| row.measure(measure).is_some());
     let measures: Vec<&str> = COSTS.into_iter().filter(measured).collect();
     let heading = |measure: &&str| {
         let unit = Scale::for_table(words::unit(measure)).unit;
@@ -126,20 +126,20 @@ pub fn costs(chapter: &Chapter) -> Table {
         });
         std::iter::once(Field::plain(row.title())).chain(numbers).collect()
     };
-    let rows = if measures.is_empty() { Vec::new() } else { chapter.rows.iter().map(fields).collect() };
+    let rows = if measures.is_empty() { Vec::new() } else { section.rows.iter().map(fields).collect() };
     let about = "Medians. Size, relocations and libraries are read from the file; page faults are counted; the rest depends on timing.";
     Table { title: "What it costs".to_owned(), about: about.to_owned(), columns, rows }
 }
 
 /// Comparisons, effects or interactions at the two gates, the largest first.
-pub fn results(chapter: &Chapter, kind: Kind) -> Table {
+pub fn results(section: &ConditionSection, kind: Kind) -> Table {
     let mut subjects: Vec<&Finding> = Vec::new();
-    for finding in by_size(chapter, kind) {
+    for finding in by_size(section, kind) {
         if !subjects.iter().any(|other| other.subject == finding.subject && other.against == finding.against) {
             subjects.push(finding);
         }
     }
-    let against = chapter.reference.unwrap_or("its reference");
+    let against = section.reference.unwrap_or("its reference");
     let (title, about, column) = match kind {
         Kind::Comparison => (
             format!("Against {against}, the largest difference first"),
@@ -158,25 +158,25 @@ pub fn results(chapter: &Chapter, kind: Kind) -> Table {
             "pair",
         ),
     };
-    let gates: Vec<&str> = GATES.into_iter().filter(|gate| chapter.about(kind, gate).next().is_some()).collect();
+    let gates: Vec<&str> = GATES.into_iter().filter(|gate| section.about(kind, gate).next().is_some()).collect();
     let columns = std::iter::once(Column::text(column)).chain(gates.iter().map(|gate| Column::text(gate))).collect();
     let fields = |first: &&Finding| {
         let same = |other: &&Finding| other.subject == first.subject && other.against == first.against;
-        let at = |gate: &&str| chapter.about(kind, gate).find(same).map_or_else(Field::nothing, Field::of);
-        std::iter::once(Field::plain(subject(first, chapter))).chain(gates.iter().map(at)).collect()
+        let at = |gate: &&str| section.about(kind, gate).find(same).map_or_else(Field::nothing, Field::of);
+        std::iter::once(Field::plain(subject(first, section))).chain(gates.iter().map(at)).collect()
     };
     Table { title, about: about.to_owned(), columns, rows: subjects.iter().map(fields).collect() }
 }
 
 /// What was found besides the gates.
-pub fn others(chapter: &Chapter) -> Table {
-    let kind = chapter.main_kind();
-    let found = chapter
+pub fn others(section: &ConditionSection) -> Table {
+    let kind = section.main_kind();
+    let found = section
         .findings
         .iter()
         .filter(|finding| finding.kind == kind && !GATES.contains(&finding.measure) && finding.is_found());
     let fields = |finding: &Finding| {
-        vec![Field::plain(words::title(finding.measure)), Field::plain(subject(finding, chapter)), Field::of(finding)]
+        vec![Field::plain(words::title(finding.measure)), Field::plain(subject(finding, section)), Field::of(finding)]
     };
     Table {
         title: "Changes in other measures".to_owned(),
@@ -187,10 +187,10 @@ pub fn others(chapter: &Chapter) -> Table {
 }
 
 /// How many pairs show nothing, and what would have been seen; none if there are none.
-pub fn quiet_pairs(chapter: &Chapter) -> Option<String> {
-    let gate = GATES.into_iter().rev().find(|gate| chapter.about(Kind::Interaction, gate).next().is_some())?;
+pub fn quiet_pairs(section: &ConditionSection) -> Option<String> {
+    let gate = GATES.into_iter().rev().find(|gate| section.about(Kind::Interaction, gate).next().is_some())?;
     let (found, quiet): (Vec<_>, Vec<_>) =
-        chapter.about(Kind::Interaction, gate).partition(|finding| finding.is_found());
+        section.about(Kind::Interaction, gate).partition(|finding| finding.is_found());
     let (open, quiet): (Vec<_>, Vec<_>) =
         quiet.into_iter().partition(|finding| finding.estimate.verdict == Verdict::Inconclusive);
     let seen = quiet.iter().map(|finding| finding.estimate.detectable).fold(f64::NAN, f64::max);
@@ -221,9 +221,9 @@ impl Column {
 }
 
 /// The cell, or the pair; with the cell it is compared with where that is not the chapter's reference.
-fn subject(finding: &Finding, chapter: &Chapter) -> String {
+fn subject(finding: &Finding, section: &ConditionSection) -> String {
     match finding.against {
-        Some(against) if Some(against) != chapter.reference => format!("{} against {against}", finding.subject),
+        Some(against) if Some(against) != section.reference => format!("{} against {against}", finding.subject),
         _ => match finding.direction {
             Some(Direction { from, to }) => format!("{} ({from} → {to})", finding.subject),
             None => finding.subject.replace('*', " × "),
@@ -232,8 +232,8 @@ fn subject(finding: &Finding, chapter: &Chapter) -> String {
 }
 
 /// What was found comes first; of interactions, only that.
-fn by_size<'s, 'a>(chapter: &'s Chapter<'a>, kind: Kind) -> Vec<&'s Finding<'a>> {
-    let at_gates = chapter.findings.iter().filter(|finding| finding.kind == kind && GATES.contains(&finding.measure));
+fn by_size<'s, 'a>(section: &'s ConditionSection<'a>, kind: Kind) -> Vec<&'s Finding<'a>> {
+    let at_gates = section.findings.iter().filter(|finding| finding.kind == kind && GATES.contains(&finding.measure));
     let mut findings: Vec<_> = at_gates.filter(|finding| kind != Kind::Interaction || finding.is_found()).collect();
     findings.sort_by(|one, other| {
         let size = |finding: &Finding| finding.estimate.value.abs();
@@ -242,11 +242,11 @@ fn by_size<'s, 'a>(chapter: &'s Chapter<'a>, kind: Kind) -> Vec<&'s Finding<'a>>
     findings
 }
 
-fn tone(finding: &Finding) -> Tone {
+fn tone(finding: &Finding) -> FieldStyle {
     match finding.estimate.verdict {
-        Verdict::Faster => Tone::Good,
-        Verdict::Slower | Verdict::DigestMismatch | Verdict::InvalidRun => Tone::Bad,
-        Verdict::NoDetectableChange | Verdict::Inconclusive | Verdict::NoOp => Tone::Quiet,
+        Verdict::Faster => FieldStyle::Good,
+        Verdict::Slower | Verdict::DigestMismatch | Verdict::InvalidRun => FieldStyle::Bad,
+        Verdict::NoDetectableChange | Verdict::Inconclusive | Verdict::NoOp => FieldStyle::Quiet,
     }
 }
 

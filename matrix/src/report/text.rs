@@ -2,28 +2,28 @@
 
 use console::{Alignment, Style, measure_text_width, pad_str};
 
-use super::alarm::{Alarm, Weight};
-use super::story::{Chapter, Kind, Story};
-use super::tables::{self, Field, Table, Tone};
+use super::alarm::{Alarm, Severity};
+use super::report::{ConditionSection, Kind, Report};
+use super::tables::{self, Field, FieldStyle, Table};
 use super::words::IDEAS;
 
 const GAP: &str = "  ";
 const WIDTH: usize = 100;
 
 /// Writes the whole report.
-pub fn write(story: &Story, colours: bool) -> String {
+pub fn write(report: &Report, colours: bool) -> String {
     let mut text = Text { colours, out: String::new() };
-    text.line(&story.summary());
-    if let Some(provenance) = story.provenance() {
+    text.line(&report.summary());
+    if let Some(provenance) = report.provenance() {
         for line in wrapped(&one_line(&provenance.sentence), WIDTH) {
             text.line(&text.paint(Style::new().dim(), &line));
         }
     }
-    text.alarms(&story.alarms);
-    for chapter in &story.chapters {
-        text.chapter(chapter);
+    text.alarms(&report.alarms);
+    for section in &report.chapters {
+        text.section(section);
     }
-    text.aliases(story);
+    text.aliases(report);
     // Last, because that is what a terminal shows first.
     text.ideas();
     text.out
@@ -42,27 +42,27 @@ impl Text {
         }
     }
 
-    fn chapter(&mut self, chapter: &Chapter) {
+    fn section(&mut self, section: &ConditionSection) {
         self.line("");
-        self.line(&self.paint(Style::new().bold().underlined(), &chapter.title));
-        self.alarms(&chapter.alarms);
-        self.table(&tables::gates(chapter));
-        self.table(&tables::results(chapter, Kind::Effect));
-        self.table(&tables::results(chapter, Kind::Interaction));
-        if let Some(sentence) = tables::quiet_pairs(chapter) {
+        self.line(&self.paint(Style::new().bold().underlined(), &section.title));
+        self.alarms(&section.alarms);
+        self.table(&tables::gates(section));
+        self.table(&tables::results(section, Kind::Effect));
+        self.table(&tables::results(section, Kind::Interaction));
+        if let Some(sentence) = tables::quiet_pairs(section) {
             self.line("");
             self.paragraph(&sentence);
         }
-        self.table(&tables::results(chapter, Kind::Comparison));
-        self.table(&tables::costs(chapter));
-        self.table(&tables::others(chapter));
+        self.table(&tables::results(section, Kind::Comparison));
+        self.table(&tables::costs(section));
+        self.table(&tables::others(section));
     }
 
     fn alarms(&mut self, alarms: &[Alarm]) {
         for alarm in alarms {
             let style = match alarm.weight {
-                Weight::Broken => Style::new().red().bold(),
-                Weight::Note => Style::new().yellow(),
+                Severity::Broken => Style::new().red().bold(),
+                Severity::Note => Style::new().yellow(),
             };
             self.line("");
             for line in wrapped(&one_line(&alarm.sentence), WIDTH) {
@@ -74,8 +74,8 @@ impl Text {
         }
     }
 
-    fn aliases(&mut self, story: &Story) {
-        let aliases = &story.experiment.analysis.aliases;
+    fn aliases(&mut self, report: &Report) {
+        let aliases = &report.experiment.analysis.aliases;
         if aliases.is_empty() {
             return;
         }
@@ -118,10 +118,10 @@ impl Text {
             let padded = pad_str(&one_line(&field.text), *width, *side, None).into_owned();
             line.push_str(GAP);
             line.push_str(&match field.tone {
-                Tone::Plain => padded,
-                Tone::Good => self.paint(Style::new().green(), &padded),
-                Tone::Bad => self.paint(Style::new().red(), &padded),
-                Tone::Quiet => self.paint(Style::new().dim(), &padded),
+                FieldStyle::Plain => padded,
+                FieldStyle::Good => self.paint(Style::new().green(), &padded),
+                FieldStyle::Bad => self.paint(Style::new().red(), &padded),
+                FieldStyle::Quiet => self.paint(Style::new().dim(), &padded),
             });
         }
         self.line(line.trim_end());
@@ -151,7 +151,7 @@ fn heading(columns: &[tables::Column], widths: &[usize]) -> Vec<Vec<Field>> {
     let lines = titles.iter().map(Vec::len).max().unwrap_or_default();
     let field = |title: &Vec<String>, line: usize| {
         let text = (line + title.len()).checked_sub(lines).and_then(|index| title.get(index)).cloned();
-        Field { text: text.unwrap_or_default(), tone: Tone::Quiet }
+        Field { text: text.unwrap_or_default(), tone: FieldStyle::Quiet }
     };
     (0..lines).map(|line| titles.iter().map(|title| field(title, line)).collect()).collect()
 }

@@ -3,7 +3,7 @@
 use csv::Writer;
 
 use super::Error;
-use super::story::{Chapter, Story};
+use super::report::{ConditionSection, Report};
 use crate::analyze::{Effect, Estimate, Summary};
 
 /// One line of the file.
@@ -17,28 +17,28 @@ struct Line<'a> {
 }
 
 /// Writes the whole report: condition, cell, measure, statistic, value.
-pub fn write(story: &Story) -> Result<String, Error> {
-    let mut sheet = Sheet { writer: Writer::from_writer(Vec::new()) };
+pub fn write(report: &Report) -> Result<String, Error> {
+    let mut sheet = CsvWriter { writer: Writer::from_writer(Vec::new()) };
     sheet.writer.write_record(["condition", "cell", "measure", "statistic", "value"]).map_err(Error::Csv)?;
-    for (number, note) in (1_u32..).zip(&story.experiment.analysis.notes) {
+    for (number, note) in (1_u32..).zip(&report.experiment.analysis.notes) {
         let statistic = format!("note {number}");
         sheet.line(&Line { condition: "", cell: "", measure: "", statistic: &statistic, value: note.clone() })?;
     }
-    for chapter in &story.chapters {
-        sheet.chapter(chapter)?;
+    for section in &report.chapters {
+        sheet.section(section)?;
     }
     let bytes = sheet.writer.into_inner().map_err(|error| Error::Csv(error.into_error().into()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-struct Sheet {
+struct CsvWriter {
     writer: Writer<Vec<u8>>,
 }
 
-impl Sheet {
-    fn chapter(&mut self, chapter: &Chapter) -> Result<(), Error> {
-        let condition = chapter.title.as_str();
-        for row in &chapter.rows {
+impl CsvWriter {
+    fn section(&mut self, section: &ConditionSection) -> Result<(), Error> {
+        let condition = section.title.as_str();
+        for row in &section.rows {
             let cell = row.name();
             let starts = row.summary.starts.to_string();
             self.line(&Line { condition, cell, measure: "", statistic: "starts", value: starts })?;
@@ -50,7 +50,7 @@ impl Sheet {
                 self.line(&Line { condition, cell, measure, statistic: "ratio to floor", value })?;
             }
         }
-        for comparison in &chapter.found.comparisons {
+        for comparison in &section.found.comparisons {
             let cell = comparison.cell.as_str();
             for (measure, estimate) in &comparison.differences {
                 let what = format!("difference to {}", comparison.reference);
@@ -61,8 +61,8 @@ impl Sheet {
                 self.estimate(&Line { condition, cell, measure, statistic: &what, value: String::new() }, estimate)?;
             }
         }
-        self.effects(condition, "effect", &chapter.found.effects)?;
-        self.effects(condition, "interaction", &chapter.found.interactions)
+        self.effects(condition, "effect", &section.found.effects)?;
+        self.effects(condition, "interaction", &section.found.interactions)
     }
 
     fn effects(&mut self, condition: &str, statistic: &str, effects: &[Effect]) -> Result<(), Error> {

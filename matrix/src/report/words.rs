@@ -5,45 +5,45 @@ use crate::analyze::{Estimate, Verdict};
 use crate::measure::sample::MEASURES;
 
 /// One sentence for each idea that the rest of a report is built on.
-pub const IDEAS: &[Idea] = &[
-    Idea {
+pub const IDEAS: &[Definition] = &[
+    Definition {
         name: "Register gate",
         about: "The time from exec to the arrival of the extension's registration. Lambda starts no runtime before every \
                 extension has registered, so every function pays it, in every language.",
     },
-    Idea {
+    Definition {
         name: "Ready gate",
         about: "The time from exec to the extension's first request for an event. It runs beside the runtime's own start, \
                 so a function pays only for what is longer than that.",
     },
-    Idea {
+    Definition {
         name: "Floor",
         about: "The least an extension can do: a bare program that registers, binds, subscribes and asks for an event. \
                 Nothing that is started as a process of its own can be much faster.",
     },
-    Idea {
+    Definition {
         name: "Interval",
         about: "“faster by 3.1 ms [1.9, 4.4]” means that 3.1 ms is the best guess, the 20\u{a0}% trimmed mean of paired differences, and that \
                 95 of 100 such experiments would give a bracket with the true difference inside.",
     },
-    Idea {
+    Definition {
         name: "No detectable change",
         about: "The difference is too small for this run. “Would have seen 1.2 ms” is the smallest one that the run \
                 finds four times out of five; a smaller one may still be there.",
     },
-    Idea {
+    Definition {
         name: "Inconclusive",
         about: "The run can't tell: there are fewer than six blocks, or the interval is clear of zero only as long as nothing else \
                 is asked, or the cells do not tell the effect from others. “It takes 90 blocks” is what finds a difference of this size \
                 four times out of five.",
     },
-    Idea {
+    Definition {
         name: "Faster, slower",
         about: "All verdicts of a condition about both gates are judged together: where there is no difference at all, at most 5 of 100 \
                 experiments call anything faster or slower. In a designed experiment these are all effects and interactions. Comparisons of \
                 cells, and all other measures, are judged together in the same way.",
     },
-    Idea {
+    Definition {
         name: "Control",
         about: "The same program under two names. If the two differ, the measurement is biased, and there is no verdict about that \
                 measure. It does not show noise: noise makes intervals wide.",
@@ -52,7 +52,7 @@ pub const IDEAS: &[Idea] = &[
 
 /// An idea and the sentence that explains it.
 #[derive(Clone, Copy, Debug)]
-pub struct Idea {
+pub struct Definition {
     pub name: &'static str,
     pub about: &'static str,
 }

@@ -43,12 +43,12 @@ pub fn visible_cpus(memory_mb: u32) -> usize {
 
 /// What a process passes through before it is executed.
 #[derive(Clone, Debug)]
-pub(crate) struct Entrance {
+pub(crate) struct CgroupEntry {
     processes: Option<Arc<OwnedFd>>,
     visible: CpuSet,
 }
 
-impl Entrance {
+impl CgroupEntry {
     /// Sees no more CPUs than the tier has, at most those of this machine.
     pub(crate) fn new(memory_mb: u32, group: Option<&Group>) -> io::Result<Self> {
         let all = sched_getaffinity(Pid::from_raw(0))?;

@@ -21,14 +21,14 @@ pub struct Footprint {
 
 /// What the process had used before it became the program that is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Prelude {
+pub(crate) struct BaselineUsage {
     pub cpu: Duration,
     pub minor_faults: u64,
 }
 
 impl Footprint {
     /// Reads two files of `/proc`, which takes some ten microseconds; none when the process is gone.
-    pub(crate) fn of(process: Pid, prelude: Prelude) -> Option<Self> {
+    pub(crate) fn of(process: Pid, baseline_usage: BaselineUsage) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
         let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
         // The name in parentheses may hold blanks and parentheses; the first field after it is the state, the third of the file.
@@ -36,7 +36,7 @@ impl Footprint {
         let field = |number: usize| after_name.split_ascii_whitespace().nth(number - 3)?.parse::<u64>().ok();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         Some(Self {
-            minor_faults: field(10)?.saturating_sub(prelude.minor_faults),
+            minor_faults: field(10)?.saturating_sub(baseline_usage.minor_faults),
             major_faults: field(12)?,
             resident_peak_kib: peak.trim().trim_end_matches(" kB").parse().ok()?,
             threads: field(20)?,
@@ -57,9 +57,9 @@ pub(crate) fn stands_still(process: Pid) -> bool {
 }
 
 /// The CPU time of a process since exec, threads that have ended included; also of one that has ended, until it is waited for.
-pub(crate) fn cpu_time(process: Pid, prelude: Prelude) -> Option<Duration> {
+pub(crate) fn cpu_time(process: Pid, baseline_usage: BaselineUsage) -> Option<Duration> {
     let used = clock_gettime(clock_getcpuclockid(process).ok()?).ok()?;
-    Some(Duration::from(used).saturating_sub(prelude.cpu))
+    Some(Duration::from(used).saturating_sub(baseline_usage.cpu))
 }
 
 #[cfg(test)]
@@ -70,25 +70,25 @@ mod tests {
 
     #[test]
     fn memory_that_is_touched_shows_in_faults_and_in_the_peak() {
-        let before = Footprint::of(nix::unistd::getpid(), Prelude::default()).unwrap();
+        let before = Footprint::of(nix::unistd::getpid(), BaselineUsage::default()).unwrap();
         let touched = black_box(vec![1_u8; 64 << 20]);
-        let after = Footprint::of(nix::unistd::getpid(), Prelude::default()).unwrap();
+        let after = Footprint::of(nix::unistd::getpid(), BaselineUsage::default()).unwrap();
         assert!(after.minor_faults > before.minor_faults);
         assert!(after.resident_peak_kib >= 64 << 10);
         assert!(after.threads >= 1 && touched.len() == 64 << 20);
-        let prelude = Prelude { minor_faults: before.minor_faults, ..Prelude::default() };
-        let since = Footprint::of(nix::unistd::getpid(), prelude).unwrap();
+        let baseline_usage = BaselineUsage { minor_faults: before.minor_faults, ..BaselineUsage::default() };
+        let since = Footprint::of(nix::unistd::getpid(), baseline_usage).unwrap();
         assert!(since.minor_faults < after.minor_faults);
     }
 
     #[test]
     fn work_takes_cpu_time_and_nobody_takes_none() {
-        let before = cpu_time(nix::unistd::getpid(), Prelude::default()).unwrap();
-        while cpu_time(nix::unistd::getpid(), Prelude::default()).unwrap() < before + Duration::from_millis(5) {
+        let before = cpu_time(nix::unistd::getpid(), BaselineUsage::default()).unwrap();
+        while cpu_time(nix::unistd::getpid(), BaselineUsage::default()).unwrap() < before + Duration::from_millis(5) {
             black_box(before);
         }
-        let prelude = Prelude { cpu: before, ..Prelude::default() };
-        assert!(cpu_time(nix::unistd::getpid(), prelude).unwrap() >= Duration::from_millis(5));
-        assert_eq!(cpu_time(Pid::from_raw(i32::MAX >> 4), Prelude::default()), None);
+        let baseline_usage = BaselineUsage { cpu: before, ..BaselineUsage::default() };
+        assert!(cpu_time(nix::unistd::getpid(), baseline_usage).unwrap() >= Duration::from_millis(5));
+        assert_eq!(cpu_time(Pid::from_raw(i32::MAX >> 4), BaselineUsage::default()), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::journal::{Entry, What};
+use super::journal::{Entry, JournalEvent};
 use super::setup::Origin;
 
 /// The latest init, as it was measured.
@@ -35,31 +35,36 @@ pub struct ExtensionGates {
 
 impl Gates {
     pub(crate) fn read(entries: &[Entry]) -> Self {
-        let start = entries.iter().rposition(|entry| matches!(entry.what, What::InitStarted { .. }));
+        let start = entries.iter().rposition(|entry| matches!(entry.what, JournalEvent::InitStarted { .. }));
         let entries = start.and_then(|start| entries.get(start..)).unwrap_or_default();
         let Some(began) = entries.first().map(|entry| entry.at) else {
             return Self::default();
         };
-        let first = |is: &dyn Fn(&What) -> bool| entries.iter().find(|entry| is(&entry.what)).map(|entry| entry.at);
-        let since_began = |is: &dyn Fn(&What) -> bool| first(is).map(|at| at.saturating_sub(began));
+        let first =
+            |is: &dyn Fn(&JournalEvent) -> bool| entries.iter().find(|entry| is(&entry.what)).map(|entry| entry.at);
+        let since_began = |is: &dyn Fn(&JournalEvent) -> bool| first(is).map(|at| at.saturating_sub(began));
         let extension = |entry: &Entry| {
-            let What::Executed { origin: Origin::Extension(name), .. } = &entry.what else {
+            let JournalEvent::Executed { origin: Origin::Extension(name), .. } = &entry.what else {
                 return None;
             };
-            let since_exec = |is: &dyn Fn(&What) -> bool| first(is).map(|at| at.saturating_sub(entry.at));
+            let since_exec = |is: &dyn Fn(&JournalEvent) -> bool| first(is).map(|at| at.saturating_sub(entry.at));
             Some(ExtensionGates {
                 name: name.to_string(),
                 executed: entry.at.saturating_sub(began),
-                register: since_exec(&|what| matches!(what, What::Registered { name: who, .. } if **who == **name)),
-                subscribe: since_exec(&|what| matches!(what, What::Subscribed { name: who } if **who == **name)),
-                next: since_exec(&|what| matches!(what, What::ExtensionNext { name: who } if **who == **name)),
+                register: since_exec(
+                    &|what| matches!(what, JournalEvent::Registered { name: who, .. } if **who == **name),
+                ),
+                subscribe: since_exec(
+                    &|what| matches!(what, JournalEvent::Subscribed { name: who } if **who == **name),
+                ),
+                next: since_exec(&|what| matches!(what, JournalEvent::ExtensionNext { name: who } if **who == **name)),
             })
         };
         Self {
             extensions: entries.iter().filter_map(extension).collect(),
-            runtime_start: since_began(&|what| *what == What::RuntimeStarted),
-            runtime_next: since_began(&|what| *what == What::RuntimeNext),
-            init_over: since_began(&|what| matches!(what, What::InitOver { .. })),
+            runtime_start: since_began(&|what| *what == JournalEvent::RuntimeStarted),
+            runtime_next: since_began(&|what| *what == JournalEvent::RuntimeNext),
+            init_over: since_began(&|what| matches!(what, JournalEvent::InitOver { .. })),
         }
     }
 }
@@ -75,16 +80,16 @@ mod tests {
     #[test]
     fn the_latest_init_counts_and_time_zero_is_the_exec() {
         let entry = |at, what| Entry { at: Duration::from_millis(at), wall: OffsetDateTime::UNIX_EPOCH, what };
-        let executed = || What::Executed { origin: Origin::Extension(Arc::from("a")), pid: 1 };
+        let executed = || JournalEvent::Executed { origin: Origin::Extension(Arc::from("a")), pid: 1 };
         let gates = Gates::read(&[
-            entry(0, What::InitStarted { phase: "init" }),
+            entry(0, JournalEvent::InitStarted { phase: "init" }),
             entry(1, executed()),
-            entry(2, What::Registered { name: "a".to_owned(), internal: false }),
-            entry(100, What::InitStarted { phase: "invoke" }),
+            entry(2, JournalEvent::Registered { name: "a".to_owned(), internal: false }),
+            entry(100, JournalEvent::InitStarted { phase: "invoke" }),
             entry(101, executed()),
-            entry(105, What::Registered { name: "a".to_owned(), internal: false }),
-            entry(106, What::RuntimeStarted),
-            entry(109, What::ExtensionNext { name: "a".to_owned() }),
+            entry(105, JournalEvent::Registered { name: "a".to_owned(), internal: false }),
+            entry(106, JournalEvent::RuntimeStarted),
+            entry(109, JournalEvent::ExtensionNext { name: "a".to_owned() }),
         ]);
         let [extension] = &gates.extensions[..] else { panic!("one extension") };
         assert_eq!(extension.executed, Duration::from_millis(1));

@@ -3,7 +3,7 @@
 //! A sandbox does without what it is refused, and says so in its journal; tests that need it are then skipped. Where `MATRIX_REQUIRE_ISOLATION` is set, as
 //! `ci/test` does, a sandbox that is refused something does not start, so that no test is skipped without anybody noticing.
 
-use super::journal::{Journal, What};
+use super::journal::{Journal, JournalEvent};
 
 /// The variable that makes isolation a condition.
 pub const REQUIRED: &str = "MATRIX_REQUIRE_ISOLATION";
@@ -26,11 +26,11 @@ pub fn skip(reason: &str) {
 /// The first thing that a sandbox was refused, with the system's reason.
 pub(crate) fn refusal(journal: &Journal) -> Option<String> {
     journal.read().iter().find_map(|entry| match &entry.what {
-        What::NetworkShared { reason } => Some(format!("no network of its own: {reason}")),
-        What::InterfaceMissing { reason } => Some(format!("no network interface: {reason}")),
-        What::ProcessesShared { reason } => Some(format!("no process namespace of its own: {reason}")),
-        What::MountsShared { reason } => Some(format!("no mounts of its own: {reason}")),
-        What::CpuUnlimited { reason } => Some(format!("no control group of its own: {reason}")),
+        JournalEvent::NetworkShared { reason } => Some(format!("no network of its own: {reason}")),
+        JournalEvent::InterfaceMissing { reason } => Some(format!("no network interface: {reason}")),
+        JournalEvent::ProcessesShared { reason } => Some(format!("no process namespace of its own: {reason}")),
+        JournalEvent::MountsShared { reason } => Some(format!("no mounts of its own: {reason}")),
+        JournalEvent::CpuUnlimited { reason } => Some(format!("no control group of its own: {reason}")),
         _ => None,
     })
 }
@@ -42,10 +42,10 @@ mod tests {
     #[test]
     fn a_refused_namespace_is_found_in_the_journal() {
         let journal = Journal::start();
-        journal.write(What::NetworkIsolated);
-        journal.write(What::MountsPrivate);
+        journal.write(JournalEvent::NetworkIsolated);
+        journal.write(JournalEvent::MountsPrivate);
         assert_eq!(refusal(&journal), None);
-        journal.write(What::ProcessesShared { reason: "EPERM".to_owned() });
+        journal.write(JournalEvent::ProcessesShared { reason: "EPERM".to_owned() });
         assert_eq!(refusal(&journal).as_deref(), Some("no process namespace of its own: EPERM"));
     }
 }

@@ -18,13 +18,13 @@ pub struct Entry {
     /// The same moment on the wall clock.
     pub wall: OffsetDateTime,
     /// What happened.
-    pub what: What,
+    pub what: JournalEvent,
 }
 
 /// The things that happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum What {
+pub enum JournalEvent {
     /// The sandbox has a network of its own.
     NetworkIsolated,
     /// The sandbox shares the host's network although it was asked not to; the reason is the system's.
@@ -139,11 +139,11 @@ impl Journal {
         self.monotonic
     }
 
-    pub(crate) fn write(&self, what: What) {
+    pub(crate) fn write(&self, what: JournalEvent) {
         self.write_at(Instant::now(), what);
     }
 
-    pub(crate) fn write_at(&self, moment: Instant, what: What) {
+    pub(crate) fn write_at(&self, moment: Instant, what: JournalEvent) {
         let at = moment.saturating_duration_since(self.start);
         let entry = Entry { at, wall: self.wall + at, what };
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
@@ -175,10 +175,10 @@ mod tests {
     fn entries_are_read_in_the_order_of_their_moments() {
         let journal = Journal::start();
         let early = Instant::now();
-        journal.write(What::Thawed);
-        journal.write_at(early, What::Frozen);
-        let read: Vec<What> = journal.read().into_iter().map(|entry| entry.what).collect();
-        assert_eq!(read, [What::Frozen, What::Thawed]);
+        journal.write(JournalEvent::Thawed);
+        journal.write_at(early, JournalEvent::Frozen);
+        let read: Vec<JournalEvent> = journal.read().into_iter().map(|entry| entry.what).collect();
+        assert_eq!(read, [JournalEvent::Frozen, JournalEvent::Thawed]);
     }
 
     #[test]

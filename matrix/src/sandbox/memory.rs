@@ -13,12 +13,12 @@ use super::process_table::{ProcessTable, kilobytes};
 
 /// Watches the processes of an environment and kills the function when together they outgrow its memory.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct MemoryLimit {
     peak_kb: Arc<AtomicU64>,
     task: AbortHandle,
 }
 
-impl Watch {
+impl MemoryLimit {
     /// `leader` is the function's process.
     pub(crate) fn start(platform: Arc<Platform>, table: Arc<ProcessTable>, leader: Pid) -> Self {
         let peak_kb = Arc::new(AtomicU64::new(0));
@@ -47,7 +47,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for MemoryLimit {
     fn drop(&mut self) {
         self.task.abort();
     }

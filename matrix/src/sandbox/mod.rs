@@ -12,7 +12,6 @@ pub mod faults;
 mod footprint;
 pub mod function;
 mod gates;
-mod halt;
 pub mod http;
 pub mod intake;
 mod invocation;
@@ -22,6 +21,7 @@ mod lines;
 mod memory;
 mod mounts;
 mod network;
+mod next_breakpoint;
 mod output;
 pub(crate) mod page_cache;
 mod platform;
@@ -202,7 +202,7 @@ impl Sandbox {
     /// The CPU time that an extension has used since its exec, without that of processes which it has started. None when it is gone.
     pub fn cpu_time(&self, extension: &str) -> Option<Duration> {
         let body = self.platform.lock().agents.iter().find(|agent| agent.name == extension)?.process?;
-        footprint::cpu_time(body.pid, body.prelude)
+        footprint::cpu_time(body.pid, body.baseline_usage)
     }
 
     /// Every telemetry event that was emitted so far, in order of emission, delivered or not.

@@ -19,10 +19,10 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::process::Command;
 use tokio::sync::watch;
 
-use super::cpu::Entrance;
-use super::footprint::{Prelude, cpu_time};
-use super::halt::Halt;
+use super::cpu::CgroupEntry;
+use super::footprint::{BaselineUsage, cpu_time};
 use super::lines::Lines;
+use super::next_breakpoint::NextBreakpoint;
 use super::processes::{self, Processes};
 use super::setup::Pipe;
 
@@ -34,9 +34,9 @@ pub(crate) struct Launch<'a> {
     pub environment: &'a BTreeMap<String, String>,
     pub directory: &'a Path,
     pub line_bytes: usize,
-    pub entrance: Option<&'a Entrance>,
+    pub cgroup_entry: Option<&'a CgroupEntry>,
     /// Who stops it.
-    pub halt: Option<&'a Arc<Halt>>,
+    pub next_breakpoint: Option<&'a Arc<NextBreakpoint>>,
     /// Whose processes it sees; the machine's where there are none.
     pub processes: Option<&'a Processes>,
 }
@@ -52,9 +52,9 @@ pub(crate) struct Process {
     /// The moment just before `execve`, read by the child.
     pub executed: Instant,
     /// What it had used by then.
-    pub prelude: Prelude,
+    pub baseline_usage: BaselineUsage,
     exit: watch::Receiver<Option<ExitStatus>>,
-    pumps: [Arc<Pump>; 2],
+    pumps: [Arc<PipeReader>; 2],
 }
 
 impl Process {
@@ -86,17 +86,19 @@ impl Process {
             let _entered = launch.processes.map(Processes::enter).transpose()?;
             command.spawn()?
         };
-        let stamp = Stamp::read(&clock)?;
-        let (executed, prelude) = (before + stamp.elapsed, stamp.prelude);
+        let stamp = ExecTimestamp::read(&clock)?;
+        let (executed, baseline_usage) = (before + stamp.elapsed, stamp.baseline_usage);
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("the child ended before it was seen"))?;
 
-        let pumps =
-            [Pump::start(stdout, Pipe::Stdout, launch, sink)?, Pump::start(stderr, Pipe::Stderr, launch, sink)?];
+        let pumps = [
+            PipeReader::start(stdout, Pipe::Stdout, launch, sink)?,
+            PipeReader::start(stderr, Pipe::Stderr, launch, sink)?,
+        ];
         let (tell, exit) = watch::channel(None);
         let last_lines = pumps.clone();
         tokio::spawn(async move {
-            let used = used_at_end(pid, prelude).await;
+            let used = used_at_end(pid, baseline_usage).await;
             let status = child.wait().await.unwrap_or_default();
             // Whatever it has started goes with it, at once: later its group's number may belong to somebody else.
             let _ = killpg(pid, Signal::SIGKILL);
@@ -106,7 +108,7 @@ impl Process {
             exited(status, used);
             let _ = tell.send(Some(status));
         });
-        Ok(Self { pid, executed, prelude, exit, pumps })
+        Ok(Self { pid, executed, baseline_usage, exit, pumps })
     }
 
     /// Signals the whole group; a group that is gone is nobody's loss.
@@ -143,11 +145,11 @@ impl Drop for Process {
 }
 
 /// The CPU time that a process has used from its exec to its end. It is read from the zombie: whoever waits for that gets a status and nothing else.
-async fn used_at_end(process: Pid, prelude: Prelude) -> Option<Duration> {
+async fn used_at_end(process: Pid, baseline_usage: BaselineUsage) -> Option<Duration> {
     let raw = rustix::process::Pid::from_raw(process.as_raw())?;
     let handle = watched(rustix::process::pidfd_open(raw, rustix::process::PidfdFlags::empty()).ok()?).ok()?;
     let _ = handle.readable().await.ok()?;
-    cpu_time(process, prelude)
+    cpu_time(process, baseline_usage)
 }
 
 #[expect(unsafe_code, reason = "the reactor has to be promised that what it watches stays open")]
@@ -158,20 +160,20 @@ fn watched(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 
 #[expect(unsafe_code, reason = "the only way to act in the child between fork and exec")]
 fn at_exec(command: &mut Command, before: Instant, clock: OwnedFd, launch: &Launch<'_>) {
-    let (entrance, halt) = (launch.entrance.cloned(), launch.halt.cloned());
+    let (cgroup_entry, next_breakpoint) = (launch.cgroup_entry.cloned(), launch.next_breakpoint.cloned());
     let has_processes = launch.processes.is_some();
     let hook = move || {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
         if has_processes {
             processes::look_around()?;
         }
-        if let Some(entrance) = &entrance {
-            entrance.enter()?;
+        if let Some(cgroup_entry) = &cgroup_entry {
+            cgroup_entry.enter()?;
         }
-        if let Some(halt) = &halt {
-            halt.claim()?;
+        if let Some(next_breakpoint) = &next_breakpoint {
+            next_breakpoint.claim()?;
         }
-        Stamp::write(before, &clock)
+        ExecTimestamp::write(before, &clock)
     };
     // SAFETY: between fork and exec only async-signal-safe calls are allowed. The hook makes a handful of system calls
     // (`prctl`, `unshare`, `mount`, `write`, `sched_setaffinity`, `fcntl`, `getrusage`, `clock_gettime`), allocates nothing and takes no lock.
@@ -179,13 +181,13 @@ fn at_exec(command: &mut Command, before: Instant, clock: OwnedFd, launch: &Laun
 }
 
 /// What a child says of itself on its way to `execve`.
-struct Stamp {
+struct ExecTimestamp {
     /// Since the moment before it was made.
     elapsed: Duration,
-    prelude: Prelude,
+    baseline_usage: BaselineUsage,
 }
 
-impl Stamp {
+impl ExecTimestamp {
     /// Sent by the child, the moment last.
     fn write(before: Instant, clock: &OwnedFd) -> io::Result<()> {
         let faults = getrusage(UsageWho::RUSAGE_SELF)?.minor_page_faults();
@@ -208,25 +210,25 @@ impl Stamp {
         let mut numbers = numbers.iter().map(|number| u64::from_ne_bytes(*number));
         let mut next = || numbers.next().unwrap_or_default();
         let (minor_faults, cpu, elapsed) = (next(), Duration::from_nanos(next()), Duration::from_nanos(next()));
-        Ok(Self { elapsed, prelude: Prelude { cpu, minor_faults } })
+        Ok(Self { elapsed, baseline_usage: BaselineUsage { cpu, minor_faults } })
     }
 }
 
 /// Reads one pipe as lines come, and at once on demand.
-struct Pump {
+struct PipeReader {
     pipe: Receiver,
     kind: Pipe,
     lines: Mutex<Lines>,
     sink: Sink,
 }
 
-impl std::fmt::Debug for Pump {
+impl std::fmt::Debug for PipeReader {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Pump").field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 
-impl Pump {
+impl PipeReader {
     fn start(pipe: OwnedFd, kind: Pipe, launch: &Launch<'_>, sink: &Sink) -> io::Result<Arc<Self>> {
         let lines = Mutex::new(Lines::new(launch.line_bytes));
         let pump = Arc::new(Self { pipe: Receiver::from_owned_fd(pipe)?, kind, lines, sink: Arc::clone(sink) });

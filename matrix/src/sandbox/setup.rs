@@ -120,7 +120,7 @@ impl Setup {
             if self.extensions.iter().take(index).any(|other| other.name == extension.name) {
                 return refuse("two extensions have the same name");
             }
-            for companion in &extension.companions {
+            for companion in &extension.layer_files {
                 if !companion.place.components().all(|part| matches!(part, Component::Normal(_))) {
                     return refuse("a companion's place is a path below /opt");
                 }
@@ -168,12 +168,12 @@ pub struct Extension {
     /// Variables for this extension alone, on top of all others.
     pub environment: BTreeMap<String, String>,
     /// Files that its layer brings along.
-    pub companions: Vec<Companion>,
+    pub layer_files: Vec<LayerFile>,
 }
 
 /// A file of an extension's layer beside the extension itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Companion {
+pub struct LayerFile {
     /// Where it stands below `/opt`, such as `bottlecap/agent`.
     pub place: PathBuf,
     /// The file that is linked there.
@@ -183,13 +183,13 @@ pub struct Companion {
 impl Extension {
     /// An extension without variables or files of its own.
     pub fn new(name: impl Into<String>, program: impl Into<PathBuf>) -> Self {
-        Self { name: name.into(), program: program.into(), environment: BTreeMap::new(), companions: Vec::new() }
+        Self { name: name.into(), program: program.into(), environment: BTreeMap::new(), layer_files: Vec::new() }
     }
 
     /// The program and what its layer brings along.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
         std::iter::once(&self.program)
-            .chain(self.companions.iter().map(|companion| &companion.source))
+            .chain(self.layer_files.iter().map(|companion| &companion.source))
             .map(PathBuf::as_path)
     }
 }

@@ -12,15 +12,15 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::cpu::{Entrance, Group};
+use super::cpu::{CgroupEntry, Group};
 use super::environment::Addresses;
 use super::function::Function;
-use super::halt::Halt;
 use super::invocation::{Attempt, ExitOf, Invocation};
-use super::journal::{Journal, What};
+use super::journal::{Journal, JournalEvent};
 use super::network::Outside;
+use super::next_breakpoint::NextBreakpoint;
 use super::platform::init::{Failure, Phase};
-use super::platform::lifecycle::{Life, Place};
+use super::platform::lifecycle::{EnvironmentLifecycle, ProcessResources};
 use super::platform::shutdown::Reason;
 use super::platform::{Platform, router};
 use super::processes::Processes;
@@ -65,9 +65,9 @@ pub(crate) fn run(setup: Setup, told: &mpsc::SyncSender<Result<Started, Error>>)
         Ok(runtime) => runtime,
         Err(error) => return tell(told, Err(error)),
     };
-    let ground = Ground { journal, directory, opt, isolated, outside, group, processes };
+    let ground = IsolationResources { journal, directory, opt, isolated, outside, group, processes };
     runtime.block_on(async {
-        match House::build(setup, ground).await {
+        match SandboxRuntime::build(setup, ground).await {
             Ok(house) => house.live(told).await,
             Err(error) => tell(told, Err(error)),
         }
@@ -75,7 +75,7 @@ pub(crate) fn run(setup: Setup, told: &mpsc::SyncSender<Result<Started, Error>>)
 }
 
 /// What the thread has settled before anything runs on it.
-struct Ground {
+struct IsolationResources {
     journal: Arc<Journal>,
     directory: TempDir,
     /// What stands for `/opt`.
@@ -98,11 +98,11 @@ fn settle_network(wanted: Network, journal: &Journal) -> bool {
     }
     match network::isolate() {
         Ok(()) => {
-            journal.write(What::NetworkIsolated);
+            journal.write(JournalEvent::NetworkIsolated);
             true
         }
         Err(refused) => {
-            journal.write(What::NetworkShared { reason: refused.to_string() });
+            journal.write(JournalEvent::NetworkShared { reason: refused.to_string() });
             false
         }
     }
@@ -111,7 +111,7 @@ fn settle_network(wanted: Network, journal: &Journal) -> bool {
 /// What the interface of a sandbox's own network leads to.
 fn settle_interface(setup: &Setup, journal: &Journal) -> Option<Outside> {
     let connected = network::connect(setup.initialization);
-    connected.map_err(|refused| journal.write(What::InterfaceMissing { reason: refused.to_string() })).ok()
+    connected.map_err(|refused| journal.write(JournalEvent::InterfaceMissing { reason: refused.to_string() })).ok()
 }
 
 /// The control group of the memory tier, where one is wanted and can be had.
@@ -128,11 +128,11 @@ fn settle_cpu(setup: &Setup, journal: &Journal) -> Option<Group> {
     });
     match group {
         Ok(group) => {
-            journal.write(What::CpuOfTier);
+            journal.write(JournalEvent::CpuOfTier);
             Some(group)
         }
         Err(reason) => {
-            journal.write(What::CpuUnlimited { reason });
+            journal.write(JournalEvent::CpuUnlimited { reason });
             None
         }
     }
@@ -149,8 +149,8 @@ fn settle_mounts(setup: &Setup, directory: &TempDir, opt: &Path, journal: &Journ
     let settled = mounts::settle(&setup.mounts, layers.as_ref(), &staging);
     let settled = settled.and_then(|()| if limited { mounts::hide_control_groups() } else { Ok(()) });
     journal.write(match settled {
-        Ok(()) => What::MountsPrivate,
-        Err(refused) => What::MountsShared { reason: refused.to_string() },
+        Ok(()) => JournalEvent::MountsPrivate,
+        Err(refused) => JournalEvent::MountsShared { reason: refused.to_string() },
     });
 }
 
@@ -159,7 +159,9 @@ fn settle_processes(setup: &Setup, journal: &Journal) -> Option<Processes> {
     if setup.extensions.is_empty() && setup.opt.is_none() && !matches!(setup.function, Function::Process { .. }) {
         return None;
     }
-    Processes::isolate().map_err(|refused| journal.write(What::ProcessesShared { reason: refused.to_string() })).ok()
+    Processes::isolate()
+        .map_err(|refused| journal.write(JournalEvent::ProcessesShared { reason: refused.to_string() }))
+        .ok()
 }
 
 /// The layers where Lambda has them: Datadog's libraries look there for the extension. None where no program could look, or there is no place for them.
@@ -171,39 +173,39 @@ fn layers_in_place(setup: &Setup, opt: &Path) -> Option<Mount> {
 }
 
 /// Who stops the extension for its footprint, where one is wanted.
-fn settle_halt(setup: &Setup, listener: &TcpListener, journal: &Journal) -> Option<Arc<Halt>> {
+fn settle_halt(setup: &Setup, listener: &TcpListener, journal: &Journal) -> Option<Arc<NextBreakpoint>> {
     if !setup.footprints {
         return None;
     }
-    let halt = match setup.extensions.len() {
-        0 | 1 => Halt::new(listener.as_fd()).map_err(|error| error.to_string()),
+    let next_breakpoint = match setup.extensions.len() {
+        0 | 1 => NextBreakpoint::new(listener.as_fd()).map_err(|error| error.to_string()),
         _ => Err("several extensions".to_owned()),
     };
-    halt.map_err(|reason| journal.write(What::FootprintsLate { reason })).ok()
+    next_breakpoint.map_err(|reason| journal.write(JournalEvent::FootprintsLate { reason })).ok()
 }
 
 /// Everything that stands before the first process is started.
-struct House {
+struct SandboxRuntime {
     platform: Arc<Platform>,
     intake: Option<intake::Intake>,
-    life: Life,
+    life: EnvironmentLifecycle,
     /// Removed with everything in it at the end.
     _directory: TempDir,
     /// Gone with it as well.
     _outside: Option<Outside>,
 }
 
-impl House {
-    async fn build(setup: Setup, ground: Ground) -> Result<Self, Error> {
-        let Ground { journal, directory, opt, isolated, outside, group, processes } = ground;
+impl SandboxRuntime {
+    async fn build(setup: Setup, ground: IsolationResources) -> Result<Self, Error> {
+        let IsolationResources { journal, directory, opt, isolated, outside, group, processes } = ground;
         let system = |what| move |source| Error::System { what, source };
-        let entrance = match setup.cpu {
+        let cgroup_entry = match setup.cpu {
             Cpu::Unlimited => None,
-            _ => Some(Entrance::new(setup.memory_mb, group.as_ref()).map_err(system("choose the visible CPUs"))?),
+            _ => Some(CgroupEntry::new(setup.memory_mb, group.as_ref()).map_err(system("choose the visible CPUs"))?),
         };
         let listener = router::bind(isolated).await.map_err(system("bind the Runtime API"))?;
         let runtime_api = listener.local_addr().map_err(system("read the address of the Runtime API"))?;
-        let halt = settle_halt(&setup, &listener, &journal);
+        let next_breakpoint = settle_halt(&setup, &listener, &journal);
         let intake = match setup.intake.clone() {
             Some(plan) => {
                 let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -212,9 +214,13 @@ impl House {
             None => None,
         };
         let addresses = Addresses { runtime_api, intake: intake.as_ref().map(intake::Intake::address) };
-        let platform = Arc::new(Platform::new(setup, journal, halt).map_err(Error::Client)?);
+        let platform = Arc::new(Platform::new(setup, journal, next_breakpoint).map_err(Error::Client)?);
         tokio::spawn(router::serve(listener, Arc::clone(&platform)));
-        let life = Life::new(Arc::clone(&platform), addresses, Place { opt, entrance, group, processes });
+        let life = EnvironmentLifecycle::new(
+            Arc::clone(&platform),
+            addresses,
+            ProcessResources { opt, cgroup_entry, group, processes },
+        );
         Ok(Self { platform, intake, life, _directory: directory, _outside: outside })
     }
 
@@ -267,7 +273,7 @@ fn lay_out(setup: &Setup, directory: &TempDir) -> io::Result<PathBuf> {
         if program != place {
             symlink(program, place)?;
         }
-        for companion in &extension.companions {
+        for companion in &extension.layer_files {
             let place = opt.join(&companion.place);
             place.parent().map_or(Ok(()), std::fs::create_dir_all)?;
             symlink(std::path::absolute(&companion.source)?, place)?;

@@ -15,7 +15,7 @@ use matrix::build::recipe::Recipe;
 use matrix::flavour::Architecture;
 use matrix::layer::Error;
 use matrix::layer::budget::Budgets;
-use matrix::layer::make::{Ingredients, Layer, Program, Target, Texts, make};
+use matrix::layer::make::{Layer, LayerInputs, Program, Target, Texts, make};
 use matrix::layer::packages::{Key, Origin, Package, Packages};
 use matrix::layer::parts::{Part, Source};
 use matrix::layer::places;
@@ -101,7 +101,7 @@ pub fn root() -> &'static Path {
 }
 
 /// Everything for a layer of this program, with one dependency.
-pub fn ingredients(program: Vec<u8>) -> Ingredients {
+pub fn ingredients(program: Vec<u8>) -> LayerInputs {
     let levels = Manifest::embedded().unwrap().set_levels("ship").unwrap();
     let folder = root().to_owned();
     let package = |licence: &str, checksum: Option<&str>, needs: &[Key]| Package {
@@ -119,7 +119,7 @@ pub fn ingredients(program: Vec<u8>) -> Ingredients {
         (Key::new("bottlecap", "0.1.0"), package("Apache-2.0", None, std::slice::from_ref(&dependency))),
         (dependency.clone(), package("BSD-3-Clause", Some(&"ab".repeat(32)), &[])),
     ]);
-    Ingredients {
+    LayerInputs {
         cell: "ship".to_owned(),
         recipe: recipe(),
         levels,
@@ -169,7 +169,7 @@ fn libgcc() -> system::Package {
 }
 
 /// Made without a budget.
-pub fn made(ingredients: Ingredients) -> Result<Layer, Error> {
+pub fn made(ingredients: LayerInputs) -> Result<Layer, Error> {
     make(ingredients, &toml::from_str::<Budgets>("").unwrap())
 }
 

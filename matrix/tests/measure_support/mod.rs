@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 
 use matrix::measure::sample::Sample;
 use matrix::measure::{Error, Options, Step, Summary, run};
-use matrix::plan::{Cache, Cell, CellKind, Condition, Disturbance, Latency, Plan, Regime, SCHEMA, TrustStore};
+use matrix::plan::{Cache, Cell, CellKind, Condition, InjectedFault, Latency, Plan, Regime, SCHEMA, TrustStore};
 
 /// An extension in Python; its variables are described in the file.
 pub fn agent() -> PathBuf {
@@ -43,12 +43,12 @@ pub fn condition() -> Condition {
         platform: Latency::Loopback,
         trust_store: TrustStore::Host,
         runtime: "null".to_owned(),
-        disturbance: Disturbance::None,
+        fault: InjectedFault::None,
     }
 }
 
 pub fn plan(cells: Vec<Cell>, conditions: Vec<Condition>, blocks: u32) -> Plan {
-    let design = "list".to_owned();
+    let design = "cells".to_owned();
     let (factors, aliases) = (Vec::new(), Vec::new());
     Plan {
         schema: SCHEMA,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use matrix::sandbox::journal::{Entry, What};
+use matrix::sandbox::journal::{Entry, JournalEvent};
 use matrix::sandbox::setup::Origin;
 use matrix::sandbox::{Extension, Line, Sandbox, Setup};
 use serde_json::Value;
@@ -73,11 +73,11 @@ pub fn answer_to(output: &[Line], name: &str, call: &str) -> Value {
 }
 
 /// When something first happened.
-pub fn first(journal: &[Entry], is: impl Fn(&What) -> bool) -> Duration {
+pub fn first(journal: &[Entry], is: impl Fn(&JournalEvent) -> bool) -> Duration {
     journal.iter().find(|entry| is(&entry.what)).map_or_else(|| panic!("not in {journal:#?}"), |entry| entry.at)
 }
 
-pub fn happened(journal: &[Entry], is: impl Fn(&What) -> bool) -> bool {
+pub fn happened(journal: &[Entry], is: impl Fn(&JournalEvent) -> bool) -> bool {
     journal.iter().any(|entry| is(&entry.what))
 }
 

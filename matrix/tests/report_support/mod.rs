@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use matrix::analyze::{
     Analysis, CellSummary, Comparison, ConditionAnalysis, Direction, Effect, Estimate, Summary, Verdict,
 };
-use matrix::build::{Built, Failure};
+use matrix::build::{BuildRecord, Failure};
 use matrix::measure::Run;
 use matrix::measure::sample::Phase;
-use matrix::plan::{Alias, Cache, Cell, CellKind, Condition, Disturbance, Latency, Plan, Regime, SCHEMA, TrustStore};
+use matrix::plan::{Alias, Cache, Cell, CellKind, Condition, InjectedFault, Latency, Plan, Regime, SCHEMA, TrustStore};
 use matrix::report::Experiment;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -148,7 +148,7 @@ fn condition(memory_mb: u32, regime: Regime) -> Condition {
         platform: Latency::Loopback,
         trust_store: TrustStore::Al2023,
         runtime: "null".to_owned(),
-        disturbance: Disturbance::None,
+        fault: InjectedFault::None,
     }
 }
 
@@ -318,7 +318,7 @@ pub fn troubled() -> Experiment {
     judge(first, "ship-fips", Verdict::NoOp);
     first.cells[7].failures = Some("the extension ended with status 101".to_owned());
     first.cells[7].starts = 41;
-    experiment.builds.push(Built {
+    experiment.builds.push(BuildRecord {
         schema: SCHEMA,
         cell: "ship-static".to_owned(),
         program: None,
@@ -335,7 +335,7 @@ pub fn troubled() -> Experiment {
             output: "error: linking with `cc` failed".to_owned(),
         }),
     });
-    experiment.builds.push(Built {
+    experiment.builds.push(BuildRecord {
         schema: SCHEMA,
         cell: "ship-eager".to_owned(),
         program: Some("/tmp/ship".into()),

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use matrix::build::{self, Built};
+use matrix::build::{self, BuildRecord};
 use matrix::executable;
 use matrix::manifest::{Choice, Factor, Levels, Manifest, Tier};
 use matrix::plan::{Cell, CellKind, Condition, Plan, SCHEMA, file};
 use matrix::sandbox::faults::{Calls, Effect, Endpoint, Fault};
-use matrix::sandbox::setup::Companion;
+use matrix::sandbox::setup::LayerFile;
 use matrix::sandbox::{Extension, Sandbox, Setup, intake};
 use object::{Object as _, ObjectSymbol as _};
 
@@ -80,7 +80,7 @@ pub fn is_flag(factor: &Factor) -> bool {
 }
 
 /// The programs of these levels, built quickly, in the order of the levels.
-pub fn built(folder: &Path, levels: &[Levels]) -> Vec<Built> {
+pub fn built(folder: &Path, levels: &[Levels]) -> Vec<BuildRecord> {
     let cell = |(number, levels): (usize, &Levels)| Cell {
         id: format!("cell-{number}"),
         kind: CellKind::Build,
@@ -93,12 +93,12 @@ pub fn built(folder: &Path, levels: &[Levels]) -> Vec<Built> {
         platform: matrix::plan::Latency::Loopback,
         trust_store: matrix::plan::TrustStore::Host,
         runtime: "null".to_owned(),
-        disturbance: matrix::plan::Disturbance::None,
+        fault: matrix::plan::InjectedFault::None,
     };
     let plan = Plan {
         schema: SCHEMA,
         seed: 1,
-        design: "list".to_owned(),
+        design: "cells".to_owned(),
         factors: Vec::new(),
         cells: levels.iter().enumerate().map(cell).collect(),
         aliases: Vec::new(),
@@ -115,7 +115,7 @@ pub fn built(folder: &Path, levels: &[Levels]) -> Vec<Built> {
     let lines = fs::read_to_string(folder.join(build::FILE)).unwrap();
     let lines = build::latest(lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect());
     let located = lines.into_iter().map(|built| (built.cell.clone(), built.located(folder)));
-    let by_cell: BTreeMap<String, Built> = located.collect();
+    let by_cell: BTreeMap<String, BuildRecord> = located.collect();
     plan.cells.iter().map(|cell| by_cell.get(&cell.id).unwrap().clone()).collect()
 }
 
@@ -129,7 +129,7 @@ pub struct Life {
 
 impl Life {
     /// Starts the extension under strace, invokes a function once, and ends the sandbox.
-    pub fn of(folder: &Path, built: &Built) -> Self {
+    pub fn of(folder: &Path, built: &BuildRecord) -> Self {
         let folder = folder.join("lives").join(&built.cell);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
@@ -143,7 +143,7 @@ impl Life {
         extension.environment.insert("BOTTLECAP_INIT_TRACE".to_owned(), checkpoints.display().to_string());
         if let Some(agent) = &built.agent {
             let source = agent.canonicalize().unwrap();
-            extension.companions.push(Companion { place: PathBuf::from("bottlecap/agent"), source });
+            extension.layer_files.push(LayerFile { place: PathBuf::from("bottlecap/agent"), source });
         }
         let delayed = |endpoint| Fault { endpoint, calls: Calls::Only(1), effect: Effect::Delay(DELAY) };
         let setup = Setup {

@@ -14,12 +14,12 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::Inbox;
+use super::BatchQueue;
 
 /// Accepts connections for this inbox.
 pub struct Listener {
     pub listener: TcpListener,
-    pub inbox: Arc<Inbox>,
+    pub inbox: Arc<BatchQueue>,
 }
 
 /// The sender's end of a connection.
@@ -30,7 +30,7 @@ pub struct Peer(pub SocketAddr);
 pub struct Connection {
     stream: TcpStream,
     peer: SocketAddr,
-    inbox: Arc<Inbox>,
+    inbox: Arc<BatchQueue>,
     /// Something was written since a request came.
     answered: bool,
     /// The sender has closed its end.

@@ -50,22 +50,22 @@ const MAX_BYTES_IN_FLIGHT: u32 = MAX_BODY_BYTES;
 
 /// A listener that is bound, so that what Lambda sends from now on waits in its backlog. Needs no async runtime yet.
 #[derive(Debug)]
-pub struct Bound {
+pub struct TelemetryListener {
     listener: TcpListener,
     /// Where, to be told to Lambda.
     pub port: u16,
 }
 
 /// Binds the usual port, or any other if that one is taken: the subscription names it, so nothing is lost by it.
-pub fn bind() -> io::Result<Bound> {
+pub fn bind() -> io::Result<TelemetryListener> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, TELEMETRY_PORT))
         .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
-    Bound::inherit(streams::above_standard(listener, TcpListener::try_clone)?)
+    TelemetryListener::from_handover(streams::above_standard(listener, TcpListener::try_clone)?)
 }
 
-impl Bound {
+impl TelemetryListener {
     /// Goes on with a listener that another program of ours has left us.
-    pub fn inherit(listener: TcpListener) -> io::Result<Self> {
+    pub fn from_handover(listener: TcpListener) -> io::Result<Self> {
         let port = listener.local_addr()?.port();
         Ok(Self { listener, port })
     }
@@ -84,7 +84,7 @@ impl Bound {
         let (sender, receiver) = channel(QUEUE);
         let room = Arc::new(Semaphore::new(MAX_BYTES_IN_FLIGHT as usize));
         let lost = Arc::<AtomicU64>::default();
-        let inbox = Arc::new(Inbox { sender, limits, room, unconfirmed: Mutex::default(), lost: lost.clone() });
+        let inbox = Arc::new(BatchQueue { sender, limits, room, unconfirmed: Mutex::default(), lost: lost.clone() });
         // The handler holds bodies to its own limit.
         let router = Router::new().route("/", post(receive)).layer(DefaultBodyLimit::disable());
         let service = router.with_state(Arc::clone(&inbox)).into_make_service_with_connect_info::<Peer>();
@@ -99,7 +99,7 @@ impl Bound {
     }
 }
 
-impl AsFd for Bound {
+impl AsFd for TelemetryListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
@@ -148,7 +148,7 @@ impl QueuedBatch {
     }
 }
 
-struct Inbox {
+struct BatchQueue {
     sender: Sender<QueuedBatch>,
     limits: Limits,
     room: Arc<Semaphore>,
@@ -156,7 +156,7 @@ struct Inbox {
     lost: Arc<AtomicU64>,
 }
 
-impl Inbox {
+impl BatchQueue {
     fn with_unconfirmed<T>(&self, act: impl FnOnce(&mut UnconfirmedAnswers) -> T) -> T {
         // They are whole at every step, whoever may have died while holding them.
         act(&mut self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner))
@@ -184,7 +184,7 @@ impl Inbox {
 }
 
 async fn receive(
-    State(inbox): State<Arc<Inbox>>,
+    State(inbox): State<Arc<BatchQueue>>,
     ConnectInfo(Peer(connection)): ConnectInfo<Peer>,
     body: Body,
 ) -> (StatusCode, &'static str) {

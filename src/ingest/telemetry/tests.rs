@@ -9,7 +9,7 @@ use crate::process::event::{Event, Record, Text};
 
 /// A listener on a port of its own.
 fn serve() -> (u16, Batches) {
-    let bound = Bound::inherit(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).unwrap();
+    let bound = TelemetryListener::from_handover(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).unwrap();
     (bound.port, bound.serve().unwrap())
 }
 
@@ -259,7 +259,7 @@ async fn bodies_in_flight_of_mixed_sizes_stay_within_their_bound() {
 
 #[tokio::test]
 async fn a_body_that_does_not_go_on_gives_its_room_back() {
-    let bound = Bound::inherit(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).unwrap();
+    let bound = TelemetryListener::from_handover(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).unwrap();
     let port = bound.port;
     let mut batches = bound.serve_within(Limits { silence: Duration::from_millis(1), ..LIMITS }).unwrap();
     let mut stalled = connect(port);

@@ -38,7 +38,7 @@ pub enum Service {
 
 /// A call to be made.
 #[derive(Debug)]
-pub struct Call<'a> {
+pub struct AwsRequest<'a> {
     /// Of whom.
     pub service: Service,
     /// Where, for example `eu-west-1`.
@@ -155,7 +155,7 @@ impl Aws {
     }
 
     /// Makes one call, with the credentials of the moment.
-    pub async fn call(&self, call: &Call<'_>) -> Result<Value, Error> {
+    pub async fn call(&self, call: &AwsRequest<'_>) -> Result<Value, Error> {
         let credentials = self.credentials().await?;
         let failed = |kind| Error::Service { service: call.service.name(), kind };
         let url = self.url(call.service, call.region)?;
@@ -177,7 +177,7 @@ impl Aws {
     }
 
     /// A proof of the function's role that only this organization can make use of.
-    pub async fn prove_to(&self, organization: &str, region: &str) -> Result<String, Error> {
+    pub async fn delegated_auth_proof(&self, organization: &str, region: &str) -> Result<String, Error> {
         let credentials = self.credentials().await?;
         let sha256 = Sha256::of_provider().ok_or(Error::NoSha256)?;
         Ok(identity::proof(sha256, region, organization, &credentials, OffsetDateTime::now_utc()))

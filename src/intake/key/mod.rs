@@ -8,7 +8,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 
 use super::{
-    aws::{self, Aws, AwsErrorKind, Call, Service},
+    aws::{self, Aws, AwsErrorKind, AwsRequest, Service},
     client::SendError,
     http::HttpClient,
 };
@@ -18,7 +18,7 @@ use crate::config::{ApiKey, Secret};
 #[derive(Debug, Clone)]
 pub enum Key {
     /// It is known.
-    Known(ApiKey),
+    StartedServices(ApiKey),
     /// It has to be asked for.
     Secret(Resolver),
 }
@@ -43,10 +43,10 @@ pub struct Datadog {
 
 /// Asks for the key. Clones ask the same question.
 #[derive(Debug, Clone)]
-pub struct Resolver(Arc<Question>);
+pub struct Resolver(Arc<SecretRequest>);
 
 #[derive(Debug)]
-struct Question {
+struct SecretRequest {
     aws: Aws,
     datadog: Datadog,
     secret: Secret,
@@ -76,7 +76,7 @@ pub enum Error {
 impl Resolver {
     /// A resolver for that secret, on behalf of that function.
     pub fn new(aws: Aws, datadog: Datadog, secret: Secret, function: Function) -> Self {
-        Self(Arc::new(Question { aws, datadog, secret, function }))
+        Self(Arc::new(SecretRequest { aws, datadog, secret, function }))
     }
 
     /// Asks once. Each call to AWS that this takes gives up after [`aws::TIMEOUT`], one to Datadog when any request there would.
@@ -97,9 +97,9 @@ pub fn usable(text: &str) -> Option<ApiKey> {
     ApiKey::clean(text).filter(|key| HeaderValue::from_str(key.expose()).is_ok())
 }
 
-impl Question {
+impl SecretRequest {
     async fn delegated(&self, organization: &str) -> Result<String, Error> {
-        let proof = self.aws.prove_to(organization, &self.function.region).await?;
+        let proof = self.aws.delegated_auth_proof(organization, &self.function.region).await?;
         let request = self.datadog.http.post(format!("{}/api/v2/intake-key", self.datadog.url));
         let request = request.header(CONTENT_TYPE, "application/json").header(CONTENT_LENGTH, 0);
         let request = request.header(AUTHORIZATION, format!("Delegated {proof}"));
@@ -117,7 +117,7 @@ impl Question {
     async fn kms(&self, ciphertext: &str) -> Result<String, Error> {
         let decrypt = async |parameters| {
             let operation = "TrentService.Decrypt";
-            let call = Call { service: Service::Kms, region: &self.function.region, operation, parameters };
+            let call = AwsRequest { service: Service::Kms, region: &self.function.region, operation, parameters };
             let reply = self.aws.call(&call).await?;
             secret::plaintext(&reply).ok_or(Error::NoSecret(Service::Kms.name()))
         };
@@ -134,7 +134,7 @@ impl Question {
         let service = Service::SecretsManager;
         let region = secret::region(arn).unwrap_or(&self.function.region);
         let parameters = json!({"SecretId": arn});
-        let call = Call { service, region, operation: "secretsmanager.GetSecretValue", parameters };
+        let call = AwsRequest { service, region, operation: "secretsmanager.GetSecretValue", parameters };
         let reply = self.aws.call(&call).await?;
         let text = reply.get("SecretString").and_then(Value::as_str);
         Ok(secret::key_in(text.ok_or(Error::NoSecret(service.name()))?))
@@ -143,7 +143,7 @@ impl Question {
     async fn ssm(&self, name: &str) -> Result<String, Error> {
         let region = secret::region(name).unwrap_or(&self.function.region);
         let parameters = json!({"Name": name, "WithDecryption": true});
-        let call = Call { service: Service::Ssm, region, operation: "AmazonSSM.GetParameter", parameters };
+        let call = AwsRequest { service: Service::Ssm, region, operation: "AmazonSSM.GetParameter", parameters };
         let reply = self.aws.call(&call).await?;
         let value = reply.pointer("/Parameter/Value").and_then(Value::as_str);
         value.map(str::to_owned).ok_or(Error::NoSecret(Service::Ssm.name()))

@@ -8,7 +8,7 @@ mod sketches;
 
 use std::sync::Arc;
 
-use super::{Kind, To, UnsealedPayload};
+use super::{Kind, Target, UnsealedPayload};
 use crate::{
     aggregate::{contexts::Drained, points::Distribution},
     config::{Endpoint, Metrics},
@@ -102,7 +102,7 @@ impl<'a> Requests<'a> {
                 body: body.into(),
                 level: Some(self.level),
                 items: std::mem::take(&mut self.open_entries),
-                to: To::all(self.also_to),
+                to: Target::all(self.also_to),
                 plain_to: Vec::new(),
             });
         }

@@ -181,7 +181,7 @@ fn every_draft_goes_to_the_additional_endpoints_too() {
     let settings = Metrics { additional_endpoints: vec![Arc::new(endpoint)], ..settings() };
     let all = unsealed(&custom("c:1|c\nd:1|d"), &[], &settings);
     assert_eq!(all.len(), 2);
-    assert!(all.iter().all(|draft| draft.to == To::all(&settings.additional_endpoints)));
+    assert!(all.iter().all(|draft| draft.to == Target::all(&settings.additional_endpoints)));
 }
 
 #[test]

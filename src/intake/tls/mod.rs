@@ -1,8 +1,8 @@
 //! Whom we trust, and whose arithmetic checks it.
 
-mod anybody;
 mod bundle;
 mod hash;
+mod insecure_verifier;
 mod provider;
 mod roots;
 
@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use anybody::Anybody;
+use insecure_verifier::InsecureVerifier;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
 pub use hash::{Sha256, hex};
@@ -22,7 +22,7 @@ use crate::{config::HttpProtocol, features};
 /// Validation Program are about, as it calls itself.
 ///
 /// Source: the list of validations in AWS-LC's `crypto/fipsmodule/FIPS.md`, which names version 3.1 for both.
-pub const CERTIFIED: &str = "AWS-LC FIPS 3.1.0";
+pub const FIPS_MODULE: &str = "AWS-LC FIPS 3.1.0";
 
 /// Names a file of certificates to trust besides the build's roots.
 const CERT_FILE: &str = "DD_TLS_CERT_FILE";
@@ -34,7 +34,7 @@ pub enum Error {
     #[error(transparent)]
     Library(#[from] rustls::Error),
     /// The build promises a validated module, and another one is there.
-    #[error("the cryptographic module is {0}, and not {CERTIFIED} in its FIPS mode")]
+    #[error("the cryptographic module is {0}, and not {FIPS_MODULE} in its FIPS mode")]
     Module(String),
     /// The build promises what the configuration does not keep.
     #[error("the TLS configuration allows what FIPS 140-3 does not approve of")]
@@ -94,14 +94,17 @@ pub fn install_provider() {
 pub fn trust(cert_file: Option<&Path>, protocol: HttpProtocol) -> Result<Trust, Error> {
     let mut warnings = Vec::new();
     let store = roots(cert_file, &mut warnings);
-    let config = vouched(versions()?.with_root_certificates(store).with_no_client_auth(), protocol)?;
+    let config = check_fips(versions()?.with_root_certificates(store).with_no_client_auth(), protocol)?;
     Ok(Trust { config, warnings })
 }
 
 /// Trusts everybody, for whoever has asked for that in so many words.
-pub fn trust_everybody(protocol: HttpProtocol) -> Result<ClientConfig, Error> {
-    let anybody = Arc::new(Anybody(provider::provider().signature_verification_algorithms));
-    vouched(versions()?.dangerous().with_custom_certificate_verifier(anybody).with_no_client_auth(), protocol)
+pub fn insecure_client_config(protocol: HttpProtocol) -> Result<ClientConfig, Error> {
+    let insecure_verifier = Arc::new(InsecureVerifier(provider::provider().signature_verification_algorithms));
+    check_fips(
+        versions()?.dangerous().with_custom_certificate_verifier(insecure_verifier).with_no_client_auth(),
+        protocol,
+    )
 }
 
 fn versions() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
@@ -110,10 +113,10 @@ fn versions() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
 }
 
 /// The configuration, if it is what the build promises.
-fn vouched(mut config: ClientConfig, protocol: HttpProtocol) -> Result<ClientConfig, Error> {
+fn check_fips(mut config: ClientConfig, protocol: HttpProtocol) -> Result<ClientConfig, Error> {
     if features::FIPS {
         match provider::module() {
-            Some(module) if module == CERTIFIED => {}
+            Some(module) if module == FIPS_MODULE => {}
             other => return Err(Error::Module(other.unwrap_or_else(|| "not validated".to_owned()))),
         }
         if !config.fips() {
@@ -137,7 +140,7 @@ fn roots(cert_file: Option<&Path>, warnings: &mut Vec<TlsWarning>) -> RootCertSt
     store
 }
 
-/// What the validated module that is linked in calls itself; None without one. No client is built if it is another one than [`CERTIFIED`], or if its configuration
+/// What the validated module that is linked in calls itself; None without one. No client is built if it is another one than [`FIPS_MODULE`], or if its configuration
 /// allows what is not approved.
 pub fn module() -> Option<String> {
     provider::module()
@@ -151,7 +154,7 @@ pub fn provider_name() -> &'static str {
 /// What this build's cryptography says of itself when it is asked, for `--version=json`: who it is, the validated module that is linked in, if there is one
 /// and it is in its FIPS mode, whether the configuration that every client gets keeps to what is approved, and where the roots come from. Nothing that
 /// differs from machine to machine, because a layer's manifest has it.
-pub fn testimony() -> serde_json::Value {
+pub fn crypto_report() -> serde_json::Value {
     serde_json::json!({
         "provider": provider_name(),
         "module": module(),
@@ -247,18 +250,18 @@ mod tests {
     #[test]
     fn a_build_that_promises_a_validated_module_has_it_in_every_configuration() {
         let module = provider::module();
-        assert_eq!(module.as_deref(), features::FIPS.then_some(CERTIFIED));
+        assert_eq!(module.as_deref(), features::FIPS.then_some(FIPS_MODULE));
         assert_eq!(provider::provider().fips(), features::FIPS);
         for protocol in [HttpProtocol::Automatic, HttpProtocol::Http1, HttpProtocol::Http2] {
             assert_eq!(trust(None, protocol).unwrap().config.fips(), features::FIPS);
-            assert_eq!(trust_everybody(protocol).unwrap().fips(), features::FIPS);
+            assert_eq!(insecure_client_config(protocol).unwrap().fips(), features::FIPS);
         }
     }
 
     #[test]
     fn the_testimony_is_what_the_clients_have() {
-        let told = testimony();
-        assert_eq!(told["module"].as_str(), features::FIPS.then_some(CERTIFIED));
+        let told = crypto_report();
+        assert_eq!(told["module"].as_str(), features::FIPS.then_some(FIPS_MODULE));
         assert_eq!(told["fips"], features::FIPS);
         assert_eq!(told["provider"] == "aws-lc-fips", features::FIPS);
         assert_eq!(told["roots"] == "compiled in", features::COMPILED_ROOTS);
@@ -269,6 +272,6 @@ mod tests {
         let config = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into());
         let config = config.with_safe_default_protocol_versions().unwrap();
         let config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-        assert_eq!(vouched(config, HttpProtocol::Http1).is_err(), features::FIPS);
+        assert_eq!(check_fips(config, HttpProtocol::Http1).is_err(), features::FIPS);
     }
 }

@@ -10,12 +10,12 @@ use super::{ended, transport};
 use crate::{
     os::streams,
     platform::{
-        calls::{self, Registered, Request, Response, Subscribed},
-        control::Error,
         environment::Initialization,
         event::Event,
+        extensions_api::Error,
         http1::Parser,
         ids::{ExtensionId, RuntimeApi},
+        requests::{self, Registered, Request, Response, Subscribed},
         subscription::Subscription,
     },
 };
@@ -42,7 +42,7 @@ impl Connection {
             streams::above_standard(stream, TcpStream::try_clone)
         };
         match connect() {
-            Ok(stream) => Ok(Self::inherit(api, stream)),
+            Ok(stream) => Ok(Self::from_handover(api, stream)),
             Err(source) => Err(transport("connect", &api, source)),
         }
     }
@@ -50,39 +50,39 @@ impl Connection {
     /// Connects, and sends the registration.
     pub fn register(api: RuntimeApi, initialization: Initialization) -> Result<PendingRegistration, Error> {
         let mut connection = Self::open(api)?;
-        connection.send(&[calls::register(initialization)])?;
+        connection.send(&[requests::register(initialization)])?;
         Ok(PendingRegistration(connection))
     }
 
     /// Goes on with a socket that another program of ours has left us.
-    pub fn inherit(api: RuntimeApi, stream: TcpStream) -> Self {
+    pub fn from_handover(api: RuntimeApi, stream: TcpStream) -> Self {
         Self { api, stream, parser: Parser::default(), ended: false }
     }
 
     /// Sends the subscription.
     pub fn subscribe(&mut self, id: &ExtensionId, subscription: Subscription) -> Result<(), Error> {
-        self.send(&[calls::subscribe(id, subscription)])
+        self.send(&[requests::subscribe(id, subscription)])
     }
 
     /// Asks for the next event.
     pub fn ask(&mut self, id: &ExtensionId) -> Result<(), Error> {
-        self.send(&[calls::next(id)])
+        self.send(&[requests::next(id)])
     }
 
     /// Sends the subscription and asks for the next event in one write. The platform answers the requests of one connection in their order, so that
     /// it knows of the subscription before it may consider us ready.
     pub fn subscribe_and_ask(&mut self, id: &ExtensionId, subscription: Subscription) -> Result<(), Error> {
-        self.send(&[calls::subscribe(id, subscription), calls::next(id)])
+        self.send(&[requests::subscribe(id, subscription), requests::next(id)])
     }
 
     /// What became of the subscription.
     pub fn subscribed(&mut self) -> Result<Subscribed, Error> {
-        calls::subscribed(self.receive("subscribe")?)
+        requests::subscribed(self.receive("subscribe")?)
     }
 
     /// The next event, once it has been asked for.
     pub fn event(&mut self) -> Result<Event, Error> {
-        calls::event(self.receive("next")?)
+        requests::event(self.receive("next")?)
     }
 
     /// Whether it has failed, or the platform has announced its end.
@@ -135,7 +135,7 @@ impl PendingRegistration {
     /// Waits for the answer.
     pub fn registered(self) -> Result<RegisteredConnection, Error> {
         let mut connection = self.0;
-        let registered = calls::registered(connection.receive("register")?)?;
+        let registered = requests::registered(connection.receive("register")?)?;
         Ok(RegisteredConnection { connection, registered })
     }
 }

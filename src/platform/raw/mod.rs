@@ -10,16 +10,16 @@ use tokio::{
 };
 
 use super::{
-    calls::{self, Request, Response, Subscribed},
-    control::{Control, Error, Exchange},
+    extensions_api::{Error, ExtensionsApi, Transport},
     http1::Parser,
     ids::RuntimeApi,
+    requests::{self, Request, Response, Subscribed},
 };
-use crate::os::names;
+use crate::os::nss;
 
 /// One connection, opened when it is needed and again when it has failed.
 #[derive(Debug)]
-pub struct Raw {
+pub struct RawTransport {
     api: RuntimeApi,
     open: Option<Connection>,
     /// The request for the next event was written on the open connection; only its response is still to come.
@@ -32,7 +32,7 @@ struct Connection {
     parser: Parser,
 }
 
-impl Exchange for Raw {
+impl Transport for RawTransport {
     fn new(api: RuntimeApi) -> Result<Self, Error> {
         Ok(Self { api, open: None, next_in_flight: false })
     }
@@ -55,7 +55,7 @@ impl Exchange for Raw {
     }
 }
 
-impl Raw {
+impl RawTransport {
     async fn fresh(&self, request: &Request) -> io::Result<(Connection, Response)> {
         let stream = connect(&self.api).await?;
         stream.set_nodelay(true)?;
@@ -65,7 +65,7 @@ impl Raw {
     }
 }
 
-impl Control<Raw> {
+impl ExtensionsApi<RawTransport> {
     /// Goes on within an async runtime where a blocking connection has got to, with the request for the next event in flight. Without a connection, or if it
     /// cannot be used any more, another one is opened for the next request.
     pub fn resume(api: RuntimeApi, connection: Option<blocking::Connection>) -> Self {
@@ -78,7 +78,7 @@ impl Control<Raw> {
             adopt(connection).inspect_err(|error| log::error!("EXTENSION | the connection is lost: {error}")).ok()
         });
         let next_in_flight = open.is_some();
-        Self { exchange: Raw { api, open, next_in_flight } }
+        Self { exchange: RawTransport { api, open, next_in_flight } }
     }
 
     /// Whether the request for the next event has been written, and its response can still come.
@@ -88,7 +88,7 @@ impl Control<Raw> {
 
     /// The response to a subscription that was written before the request for the next event.
     pub async fn pending_subscription(&mut self) -> Result<Subscribed, Error> {
-        let Raw { api, open, next_in_flight } = &mut self.exchange;
+        let RawTransport { api, open, next_in_flight } = &mut self.exchange;
         let received = match open {
             Some(connection) => connection.receive().await,
             None => Err(io::ErrorKind::NotConnected.into()),
@@ -97,7 +97,7 @@ impl Control<Raw> {
             // With the connection, the request behind this one is gone.
             (*open, *next_in_flight) = (None, false);
         }
-        calls::subscribed(received.map_err(|source| transport("subscribe", api, source))?)
+        requests::subscribed(received.map_err(|source| transport("subscribe", api, source))?)
     }
 }
 
@@ -128,7 +128,7 @@ impl Connection {
 async fn connect(api: &RuntimeApi) -> io::Result<TcpStream> {
     match api.0.parse::<SocketAddr>() {
         Ok(address) => TcpStream::connect(address).await,
-        Err(_) => TcpStream::connect(&names::resolve(api.0.clone()).await?[..]).await,
+        Err(_) => TcpStream::connect(&nss::resolve(api.0.clone()).await?[..]).await,
     }
 }
 

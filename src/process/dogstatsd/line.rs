@@ -55,7 +55,7 @@ pub enum Value<'a> {
 
 /// What is wrong with a line: the end of a sentence that begins with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum ParseError {
     /// It is not UTF-8.
     #[error("is not UTF-8")]
     Encoding,
@@ -83,7 +83,7 @@ pub enum Fault {
 }
 
 /// Reads a line without its end. `now` is in seconds since the epoch.
-pub fn parse(line: &[u8], now: i64) -> Result<Line<'_>, Fault> {
+pub fn parse(line: &[u8], now: i64) -> Result<Line<'_>, ParseError> {
     if line.starts_with(b"_e{") {
         return Ok(Line::Event);
     }
@@ -93,31 +93,31 @@ pub fn parse(line: &[u8], now: i64) -> Result<Line<'_>, Fault> {
     if line.starts_with(b"aws.lambda.enhanced.invocations") {
         return Ok(Line::Invocations);
     }
-    let line = str::from_utf8(line).map_err(|_| Fault::Encoding)?;
+    let line = str::from_utf8(line).map_err(|_| ParseError::Encoding)?;
     let mut fields = line.split('|');
     let named = fields.next().and_then(|field| field.split_once(':')).filter(|(name, _)| !name.is_empty());
-    let (name, raw) = named.ok_or(Fault::Name)?;
-    let kind = fields.next().ok_or(Fault::NoType)?;
-    let rest = Rest::read(fields, now)?;
+    let (name, raw) = named.ok_or(ParseError::Name)?;
+    let kind = fields.next().ok_or(ParseError::NoType)?;
+    let rest = MetricFields::read(fields, now)?;
     let value = value(kind, raw, rest.rate)?;
     Ok(Line::Metric(Metric { name: name.into(), value, tags: rest.tags, second: rest.second }))
 }
 
 /// What may follow the type, in any order. Of each the last one counts.
-struct Rest<'a> {
+struct MetricFields<'a> {
     rate: f64,
     tags: Vec<&'a str>,
     second: i64,
 }
 
-impl<'a> Rest<'a> {
-    fn read(fields: impl Iterator<Item = &'a str>, now: i64) -> Result<Self, Fault> {
+impl<'a> MetricFields<'a> {
+    fn read(fields: impl Iterator<Item = &'a str>, now: i64) -> Result<Self, ParseError> {
         let mut rest = Self { rate: 1.0, tags: Vec::new(), second: now };
         for field in fields {
             if let Some(tags) = field.strip_prefix('#') {
                 rest.tags = self::tags(tags)?;
             } else if let Some(rate) = field.strip_prefix('@') {
-                rest.rate = number(rate).filter(|rate| *rate > 0.0).ok_or(Fault::Rate)?;
+                rest.rate = number(rate).filter(|rate| *rate > 0.0).ok_or(ParseError::Rate)?;
             } else if let Some(second) = field.strip_prefix('T') {
                 rest.second = second_of(second, now)?;
             }
@@ -127,23 +127,23 @@ impl<'a> Rest<'a> {
     }
 }
 
-fn value<'a>(kind: &str, raw: &'a str, rate: f64) -> Result<Value<'a>, Fault> {
-    let numbers = || raw.split(':').map(|text| number(text).ok_or(Fault::Value));
+fn value<'a>(kind: &str, raw: &'a str, rate: f64) -> Result<Value<'a>, ParseError> {
+    let numbers = || raw.split(':').map(|text| number(text).ok_or(ParseError::Value));
     // A rate above one would mean that more was sent than there was.
     let weight = 1.0 / rate.min(1.0);
     match kind {
         "c" => {
-            let count = numbers().sum::<Result<f64, Fault>>()? * weight;
-            if count.is_finite() { Ok(Value::Count(count)) } else { Err(Fault::Value) }
+            let count = numbers().sum::<Result<f64, ParseError>>()? * weight;
+            if count.is_finite() { Ok(Value::Count(count)) } else { Err(ParseError::Value) }
         }
         "g" => Ok(Value::Gauge(numbers().try_fold(0.0, |_, number| number)?)),
         "h" | "d" | "ms" => {
             Ok(Value::Distribution { values: numbers().collect::<Result<_, _>>()?, weight: whole(weight) })
         }
         // Members are any text: values of a set are not packed.
-        "s" if raw.is_empty() => Err(Fault::Value),
+        "s" if raw.is_empty() => Err(ParseError::Value),
         "s" => Ok(Value::Set(raw)),
-        _ => Err(Fault::Type),
+        _ => Err(ParseError::Type),
     }
 }
 
@@ -158,15 +158,15 @@ fn whole(weight: f64) -> u32 {
 
 /// A time before the epoch is none at all, and one to come would be refused by the intake.
 #[expect(clippy::cast_possible_truncation, reason = "a cast from a float saturates, and the range follows")]
-fn second_of(text: &str, now: i64) -> Result<i64, Fault> {
-    let second = number(text).ok_or(Fault::Time)?.round() as i64;
+fn second_of(text: &str, now: i64) -> Result<i64, ParseError> {
+    let second = number(text).ok_or(ParseError::Time)?.round() as i64;
     Ok(second.max(0).min(now))
 }
 
-fn tags(text: &str) -> Result<Vec<&str>, Fault> {
+fn tags(text: &str) -> Result<Vec<&str>, ParseError> {
     let mut tags: Vec<_> = text.split(',').map(without_empty_value).filter(|tag| !tag.is_empty()).collect();
     if tags.len() > MAX_TAGS {
-        return Err(Fault::Tags);
+        return Err(ParseError::Tags);
     }
     tags.sort_unstable();
     tags.dedup();

@@ -66,7 +66,7 @@ fn tags_are_sorted_and_each_there_once() {
     assert_eq!(metric("a:1|c|#x:1|#y:2").tags, ["y:2"], "a later field replaces an earlier one");
     let hundred = (0..100).map(|number| format!("t{number}")).collect::<Vec<_>>().join(",");
     assert_eq!(metric(&format!("a:1|c|#{hundred}")).tags.len(), 100);
-    assert_eq!(parse(format!("a:1|c|#{hundred},x").as_bytes(), NOW), Err(Fault::Tags));
+    assert_eq!(parse(format!("a:1|c|#{hundred},x").as_bytes(), NOW), Err(ParseError::Tags));
 }
 
 #[test]
@@ -95,35 +95,35 @@ fn events_service_checks_and_invocations_are_recognised() {
 #[test]
 fn whatever_makes_no_sense_is_told_why() {
     for (line, expected) in [
-        ("a", Fault::Name),
-        ("a:1", Fault::NoType),
-        (":1|c", Fault::Name),
-        ("a|c", Fault::Name),
-        ("|", Fault::Name),
-        ("a:1|", Fault::Type),
-        ("a:1|x", Fault::Type),
-        ("a:1|cc", Fault::Type),
-        ("a:1|C", Fault::Type),
-        ("a:|c", Fault::Value),
-        ("a:one|c", Fault::Value),
-        ("a: 1|c", Fault::Value),
-        ("a:1:|c", Fault::Value),
-        ("a:1:x:3|d", Fault::Value),
-        ("a:nan|g", Fault::Value),
-        ("a:inf|d", Fault::Value),
-        ("a:1e999|g", Fault::Value),
-        ("a:1e308|c|@0.001", Fault::Value),
-        ("a:|s", Fault::Value),
-        ("a:1|c|@", Fault::Rate),
-        ("a:1|c|@half", Fault::Rate),
-        ("a:1|c|@0", Fault::Rate),
-        ("a:1|c|@-1", Fault::Rate),
-        ("a:1|c|T", Fault::Time),
-        ("a:1|c|Tomorrow", Fault::Time),
+        ("a", ParseError::Name),
+        ("a:1", ParseError::NoType),
+        (":1|c", ParseError::Name),
+        ("a|c", ParseError::Name),
+        ("|", ParseError::Name),
+        ("a:1|", ParseError::Type),
+        ("a:1|x", ParseError::Type),
+        ("a:1|cc", ParseError::Type),
+        ("a:1|C", ParseError::Type),
+        ("a:|c", ParseError::Value),
+        ("a:one|c", ParseError::Value),
+        ("a: 1|c", ParseError::Value),
+        ("a:1:|c", ParseError::Value),
+        ("a:1:x:3|d", ParseError::Value),
+        ("a:nan|g", ParseError::Value),
+        ("a:inf|d", ParseError::Value),
+        ("a:1e999|g", ParseError::Value),
+        ("a:1e308|c|@0.001", ParseError::Value),
+        ("a:|s", ParseError::Value),
+        ("a:1|c|@", ParseError::Rate),
+        ("a:1|c|@half", ParseError::Rate),
+        ("a:1|c|@0", ParseError::Rate),
+        ("a:1|c|@-1", ParseError::Rate),
+        ("a:1|c|T", ParseError::Time),
+        ("a:1|c|Tomorrow", ParseError::Time),
     ] {
         assert_eq!(parse(line.as_bytes(), NOW), Err(expected), "{line}");
     }
-    assert_eq!(parse(b"a\xff:1|c", NOW), Err(Fault::Encoding));
+    assert_eq!(parse(b"a\xff:1|c", NOW), Err(ParseError::Encoding));
 }
 
 /// Writes a metric down as clients do.

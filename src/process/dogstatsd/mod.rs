@@ -4,14 +4,14 @@ mod line;
 #[cfg(test)]
 mod line_tests;
 
-pub use line::{Fault, Line, Metric, Value, parse};
+pub use line::{Line, Metric, ParseError, Value, parse};
 
 /// How much of a line that makes no sense is shown, in characters.
 const SHOWN: usize = 100;
 
 /// What else was among the lines.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Tally {
+pub struct ParseStats {
     /// Events, which nobody takes.
     pub events: u64,
     /// Service checks, which nobody takes.
@@ -24,8 +24,8 @@ pub struct Tally {
 
 /// Reads datagrams that stand one after the other with a line end between them, and hands on every metric. `now` is in seconds since the epoch;
 /// `namespace` goes in front of every name, with a dot between the two.
-pub fn read(datagrams: &[u8], now: i64, namespace: Option<&str>, mut take: impl FnMut(&Metric)) -> Tally {
-    let mut tally = Tally::default();
+pub fn read(datagrams: &[u8], now: i64, namespace: Option<&str>, mut take: impl FnMut(&Metric)) -> ParseStats {
+    let mut tally = ParseStats::default();
     for text in datagrams.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|text| !text.is_empty()) {
         match parse(text, now) {
             Ok(Line::Metric(mut metric)) => {
@@ -59,7 +59,7 @@ fn shown(line: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn names(datagrams: &[u8], namespace: Option<&str>) -> (Vec<String>, Tally) {
+    fn names(datagrams: &[u8], namespace: Option<&str>) -> (Vec<String>, ParseStats) {
         let mut names = Vec::new();
         let tally = read(datagrams, 0, namespace, |metric| names.push(metric.name.to_string()));
         (names, tally)
@@ -71,7 +71,7 @@ mod tests {
         let (names, tally) = names(datagrams, None);
         assert_eq!(names, ["a", "b", "c"]);
         let first_malformed = Some("\"nonsense\" has no name".to_owned());
-        assert_eq!(tally, Tally { events: 1, service_checks: 2, malformed: 2, first_malformed });
+        assert_eq!(tally, ParseStats { events: 1, service_checks: 2, malformed: 2, first_malformed });
     }
 
     #[test]
@@ -83,7 +83,7 @@ mod tests {
     fn the_extensions_own_count_of_invocations_is_not_taken_from_others() {
         let (names, tally) = names(b"aws.lambda.enhanced.invocations:1|d|#a:b\naws.lambda.enhanced.other:1|d", None);
         assert_eq!(names, ["aws.lambda.enhanced.other"]);
-        assert_eq!(tally, Tally::default());
+        assert_eq!(tally, ParseStats::default());
     }
 
     #[test]

@@ -5,10 +5,10 @@
 //! retries an asynchronous one under the same request id.
 
 mod attribution;
-mod births;
 mod context;
 mod out_of_memory;
 mod sandbox_state;
+mod startup_failures;
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ use super::{
 };
 use crate::platform::ids::RequestId;
 use attribution::{Attribution, HeldLog, LogOwner};
-use births::{FirstInvocation, Measured, OnceMetric};
 pub use context::AttemptId;
 use context::{Context, Contexts, Input};
 use sandbox_state::SandboxState;
+use startup_failures::{FirstInvocation, Measured, OnceMetric};
 
 /// What decides how events are read.
 #[derive(Debug, Clone, Copy)]
@@ -46,13 +46,13 @@ pub struct Settings {
 
 /// What came out of one or more events.
 #[derive(Debug, Default, PartialEq)]
-pub struct Produced {
+pub struct Output {
     /// Logs, in order.
     pub logs: Vec<Log>,
     /// Points, in order.
     pub points: Vec<Point>,
     /// When to look at what the function uses of the machine, in order; empty without enhanced metrics.
-    pub moments: Vec<Moment>,
+    pub moments: Vec<SamplingPoint>,
     /// Things that the customer should know; each becomes one warning.
     pub warnings: Vec<String>,
 }
@@ -60,7 +60,7 @@ pub struct Produced {
 /// A moment at which what the function uses of the machine is looked at. Each comes once an invocation, in this order or with the last two
 /// exchanged; an invocation whose end was told before its beginning has only those two.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Moment {
+pub enum SamplingPoint {
     /// An invocation begins.
     Begun(AttemptId),
     /// Its runtime is through with it.
@@ -100,7 +100,7 @@ impl Processor {
     }
 
     /// INVOKE: the function has been called. Gives the attempt at the request that this is.
-    pub fn invoke(&mut self, request_id: &RequestId, now: Timestamp, out: &mut Produced) -> AttemptId {
+    pub fn invoke(&mut self, request_id: &RequestId, now: Timestamp, out: &mut Output) -> AttemptId {
         let Some(id) = self.record(request_id, Input::Invoke, now) else {
             return AttemptId { request_id: request_id.clone(), attempt: 1 };
         };
@@ -120,15 +120,15 @@ impl Processor {
     }
 
     /// Has the use of the machine measured from here on, unless the invocation has ended already.
-    fn start_sampling(&mut self, id: &AttemptId, out: &mut Produced) {
+    fn start_sampling(&mut self, id: &AttemptId, out: &mut Output) {
         let context = self.contexts.find_mut(id).filter(|context| !context.is_done());
         if context.is_some_and(|context| !std::mem::replace(&mut context.sampled, true)) {
-            self.moment(Moment::Begun(id.clone()), out);
+            self.moment(SamplingPoint::Begun(id.clone()), out);
         }
     }
 
     /// Counts an invocation, or holds the count until its tags are known.
-    fn count(&mut self, id: &AttemptId, time: Timestamp, out: &mut Produced) {
+    fn count(&mut self, id: &AttemptId, time: Timestamp, out: &mut Output) {
         let Some(context) = self.contexts.find(id) else { return };
         if context.is_first && !self.first.is_settled() {
             self.first.hold(id.clone(), time);
@@ -138,7 +138,7 @@ impl Processor {
         self.release_held(out);
     }
 
-    fn settle_if_over(&mut self, id: &AttemptId, out: &mut Produced) {
+    fn settle_if_over(&mut self, id: &AttemptId, out: &mut Output) {
         if self.first.holds(id) && self.contexts.find(id).is_none_or(Context::is_over) {
             self.settle_first(out);
         }
@@ -153,7 +153,7 @@ impl Processor {
     }
 
     /// A telemetry event.
-    pub fn event(&mut self, event: Event, out: &mut Produced) {
+    pub fn event(&mut self, event: Event, out: &mut Output) {
         let time = event.time;
         match event.record {
             Record::Function(text) | Record::Extension(text) => self.line(text, time, out),
@@ -189,7 +189,7 @@ impl Processor {
         self.contexts.iter().any(|context| !context.has(Input::Report))
     }
 
-    fn line(&mut self, text: Text, time: Timestamp, out: &mut Produced) {
+    fn line(&mut self, text: Text, time: Timestamp, out: &mut Output) {
         let Line { log, request_ids } = log::read(text, time);
         let out_of_memory = out_of_memory::is_told_by(&log.message);
         // What a line calls its request may be anybody's.
@@ -206,7 +206,7 @@ impl Processor {
     }
 
     /// Finds the invocation that a log without a known id belongs to; holds it if that one is still to come.
-    fn own(&mut self, mut held: HeldLog, out: &mut Produced) {
+    fn own(&mut self, mut held: HeldLog, out: &mut Output) {
         match self.attribution.owner(&held) {
             LogOwner::Invocation(id) => {
                 held.log.request_id = Some(id.request_id);
@@ -221,7 +221,7 @@ impl Processor {
         }
     }
 
-    fn emit(&self, mut log: Log, out: &mut Produced) {
+    fn emit(&self, mut log: Log, out: &mut Output) {
         if self.settings.logs
             && let Some(message) = self.rules.apply(std::mem::take(&mut log.message))
         {
@@ -229,7 +229,7 @@ impl Processor {
         }
     }
 
-    fn start(&mut self, start: &InvocationStart, time: Timestamp, out: &mut Produced) {
+    fn start(&mut self, start: &InvocationStart, time: Timestamp, out: &mut Output) {
         let Some(id) = self.record(&start.request_id, Input::Start, time) else { return };
         self.start_sampling(&id, out);
         if self.settings.managed && self.contexts.find_mut(&id).is_some_and(|it| it.record(Input::Invoke, time)) {
@@ -242,12 +242,12 @@ impl Processor {
         self.release_held(out);
     }
 
-    fn runtime_done(&mut self, done: &RuntimeDone, time: Timestamp, out: &mut Produced) {
+    fn runtime_done(&mut self, done: &RuntimeDone, time: Timestamp, out: &mut Output) {
         let Some(id) = self.record(&done.request_id, Input::RuntimeDone, time) else { return };
         let Some(context) = self.contexts.find_mut(&id) else { return };
         context.runtime_ms = done.metrics.duration_ms;
         let tags = self.tags_of(&id);
-        self.moment(Moment::Done(id.clone(), tags.clone()), out);
+        self.moment(SamplingPoint::Done(id.clone(), tags.clone()), out);
         for held in self.attribution.end(&id, time) {
             self.emit(held, out);
         }
@@ -260,7 +260,7 @@ impl Processor {
         self.settle_if_over(&id, out);
     }
 
-    fn report(&mut self, report: &Report, time: Timestamp, out: &mut Produced) {
+    fn report(&mut self, report: &Report, time: Timestamp, out: &mut Output) {
         let Some(id) = self.record(&report.request_id, Input::Report, time) else { return };
         let managed = self.settings.managed;
         let Some(context) = self.contexts.find_mut(&id) else { return };
@@ -269,12 +269,12 @@ impl Processor {
         let runtime_ms = context.runtime_ms;
         let tags = self.tags_of(&id);
         if ends_runtime {
-            self.moment(Moment::Done(id.clone(), tags.clone()), out);
+            self.moment(SamplingPoint::Done(id.clone(), tags.clone()), out);
             for held in self.attribution.end(&id, time) {
                 self.emit(held, out);
             }
         }
-        self.moment(Moment::Reported(id.clone(), tags.clone()), out);
+        self.moment(SamplingPoint::Reported(id.clone(), tags.clone()), out);
         self.emit(log::report(report, runtime_ms, time), out);
         if managed {
             let latency = report.spans.iter().find(|span| span.name == "responseLatency");
@@ -296,7 +296,7 @@ impl Processor {
     }
 
     /// What Lambda measured of the whole invocation; each measurement stands for itself.
-    fn bill(&self, report: &Report, time: Timestamp, tags: &Arc<[String]>, out: &mut Produced) {
+    fn bill(&self, report: &Report, time: Timestamp, tags: &Arc<[String]>, out: &mut Output) {
         let metrics = &report.metrics;
         let seconds = |ms: Option<f64>| ms.map(|ms| ms / 1000.0);
         self.measured(metric::DURATION, seconds(metrics.duration_ms), time, tags, out);
@@ -308,7 +308,7 @@ impl Processor {
     }
 
     /// `platform.runtimeDone` and `platform.report` both say how it ended; whichever comes first counts.
-    fn outcome(&mut self, id: &AttemptId, status: Status, error: Option<&str>, time: Timestamp, out: &mut Produced) {
+    fn outcome(&mut self, id: &AttemptId, status: Status, error: Option<&str>, time: Timestamp, out: &mut Output) {
         let Some(context) = self.contexts.find_mut(id) else { return };
         // A status that says nothing leaves it to the type of the error.
         let is_error = match status {
@@ -331,7 +331,7 @@ impl Processor {
     }
 
     /// Known once both the runtime's and the whole duration are.
-    fn post_runtime(&self, id: &AttemptId, time: Timestamp, out: &mut Produced) {
+    fn post_runtime(&self, id: &AttemptId, time: Timestamp, out: &mut Output) {
         let Some(context) = self.contexts.find(id) else { return };
         if let (Some(runtime_ms), Some(total_ms)) = (context.runtime_ms, context.total_ms)
             && runtime_ms > 0.0
@@ -341,7 +341,7 @@ impl Processor {
     }
 
     /// Counts once an invocation; without one, better once too often than never.
-    fn out_of_memory(&mut self, id: Option<&AttemptId>, time: Timestamp, out: &mut Produced) {
+    fn out_of_memory(&mut self, id: Option<&AttemptId>, time: Timestamp, out: &mut Output) {
         let context = id.and_then(|id| self.contexts.find_mut(id));
         if context.is_none_or(|context| !std::mem::replace(&mut context.out_of_memory, true)) {
             let context = id.and_then(|id| self.contexts.find(id));
@@ -350,7 +350,7 @@ impl Processor {
         }
     }
 
-    fn spans(&self, spans: &[PhaseSpan], time: Timestamp, tags: &Arc<[String]>, out: &mut Produced) {
+    fn spans(&self, spans: &[PhaseSpan], time: Timestamp, tags: &Arc<[String]>, out: &mut Output) {
         for span in spans {
             match span.name.as_str() {
                 "responseLatency" => self.point(metric::RESPONSE_LATENCY, span.duration_ms, time, tags, out),
@@ -366,20 +366,20 @@ impl Processor {
         value: Option<f64>,
         time: Timestamp,
         tags: &Arc<[String]>,
-        out: &mut Produced,
+        out: &mut Output,
     ) {
         if let Some(value) = value {
             self.point(name, value, time, tags, out);
         }
     }
 
-    fn moment(&self, moment: Moment, out: &mut Produced) {
+    fn moment(&self, moment: SamplingPoint, out: &mut Output) {
         if self.settings.enhanced_metrics {
             out.moments.push(moment);
         }
     }
 
-    fn point(&self, name: &'static str, value: f64, time: Timestamp, tags: &Arc<[String]>, out: &mut Produced) {
+    fn point(&self, name: &'static str, value: f64, time: Timestamp, tags: &Arc<[String]>, out: &mut Output) {
         if self.settings.enhanced_metrics {
             out.points.push(Point { name, value, time, tags: tags.clone() });
         }

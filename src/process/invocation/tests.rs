@@ -17,12 +17,12 @@ const ON_DEMAND: Settings = Settings {
 /// A processor with everything that came out of it.
 struct Bench {
     processor: Processor,
-    out: Produced,
+    out: Output,
 }
 
 impl Bench {
     fn new(settings: Settings) -> Self {
-        Self { processor: Processor::new(settings, Rules::default(), 0), out: Produced::default() }
+        Self { processor: Processor::new(settings, Rules::default(), 0), out: Output::default() }
     }
 
     fn invoke(&mut self, id: &str, time: Timestamp) -> &mut Self {
@@ -311,7 +311,7 @@ fn a_runtime_that_was_not_measured_still_ends_its_invocation() {
 fn switches_turn_logs_and_metrics_off_but_not_the_bookkeeping() {
     let mut bench = Bench::new(Settings { enhanced_metrics: false, logs: false, ..ON_DEMAND });
     whole(&mut bench, "r", 0);
-    assert_eq!(bench.out, Produced::default());
+    assert_eq!(bench.out, Output::default());
     assert!(bench.is_done("r", 1));
 }
 
@@ -371,5 +371,5 @@ fn managed_instances_count_from_start_and_report_and_guess_no_request_id() {
 }
 
 mod attempts;
-mod births;
 mod lines;
+mod startup_failures;

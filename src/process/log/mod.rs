@@ -1,7 +1,7 @@
 //! A line becomes a log: its text, status, request id and tags.
 
 mod durable;
-pub mod element;
+pub mod encoder;
 mod json;
 mod line_tags;
 mod platform_line;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use durable::Execution;
-pub use element::Origin;
+pub use encoder::LogEncoder;
 pub use platform_line::{init_start, report, runtime_done, start};
 pub use rules::Rules;
 pub use status::Status;

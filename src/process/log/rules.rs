@@ -2,7 +2,7 @@
 
 use regex::{Regex, RegexBuilder};
 
-use super::element::MAX_ELEMENT_BYTES;
+use super::encoder::MAX_ELEMENT_BYTES;
 use crate::config::{Rule, RuleKind};
 
 /// Maximum memory of a compiled rule in bytes, which is what the library allows by default, and of all of them together, which share it in equal parts.

@@ -30,12 +30,12 @@ pub struct Peak {
     /// Threads of all processes.
     pub threads: Option<u64>,
     /// `/tmp`.
-    pub tmp: Option<Space>,
+    pub tmp: Option<DiskUsage>,
 }
 
 /// A file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Space {
+pub struct DiskUsage {
     /// Bytes in all.
     pub size: u64,
     /// Bytes in use.
@@ -47,7 +47,7 @@ impl Peak {
     pub fn raise(&mut self, seen: Self) {
         self.files = self.files.max(seen.files);
         self.threads = self.threads.max(seen.threads);
-        let used = |space: Option<Space>| space.map(|space| space.used);
+        let used = |space: Option<DiskUsage>| space.map(|space| space.used);
         if used(seen.tmp) > used(self.tmp) {
             self.tmp = seen.tmp;
         }

@@ -154,7 +154,7 @@ fn consumption_is_what_the_counters_have_gained() {
 
 #[test]
 fn the_greatest_of_every_sample_is_told_beside_what_there_is() {
-    let space = |used| Some(Space { size: 1000, used });
+    let space = |used| Some(DiskUsage { size: 1000, used });
     let mut peak = Peak::default();
     let limits = Limits { files: 900, threads: 901 };
     assert_eq!(footprint(&peak, limits), [(metric::FD_MAX, 900.0), (metric::THREADS_MAX, 901.0)]);

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::invoke::account::{Exit, Gate, Log, Outcome, Refused, Traffic, Uncounted};
+use crate::invoke::run_summary::{Exit, Gate, InvocationCountMismatch, Log, Outcome, RejectedPayload, RouteStats};
 
-fn account() -> Account {
-    Account {
+fn run_summary() -> RunSummary {
+    RunSummary {
         verdict: Verdict::PayloadLost,
         invocations: vec![Outcome {
             request_id: "8f0c2f0e-1111-2222-3333-444444444444".into(),
@@ -19,7 +19,7 @@ fn account() -> Account {
             max_memory_mb: 40,
         }],
         gates: vec![Gate { extension: "bottlecap".into(), registered_ms: Some(1.25), ready_ms: None }],
-        routes: vec![Traffic {
+        routes: vec![RouteStats {
             path: "/api/v2/logs".into(),
             requests: 2,
             accepted: 1,
@@ -36,8 +36,8 @@ fn account() -> Account {
         metrics: Vec::new(),
         missing: Missing {
             lines: vec!["lost\tline".into()],
-            invocations: Some(Uncounted { invoked: 2, counted: 1.0 }),
-            refused: vec![Refused {
+            invocations: Some(InvocationCountMismatch { invoked: 2, counted: 1.0 }),
+            refused: vec![RejectedPayload {
                 number: 7,
                 path: "/api/v2/logs".into(),
                 answer: Answered::Status { code: 403, delay_ms: 0 },
@@ -57,7 +57,7 @@ fn account() -> Account {
 
 #[test]
 fn every_part_of_the_account_is_told() {
-    let text = render(&account(), Page { width: 120, colours: false });
+    let text = render(&run_summary(), Page { width: 120, colours: false });
     for part in [
         "8f0c2f0e  success",
         "101.5 ms   12.3 ms  20.0 ms  122 ms   40 MB  all well",
@@ -75,12 +75,12 @@ fn every_part_of_the_account_is_told() {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
     assert!(!text.contains('\u{1b}'));
-    assert!(render(&account(), Page { width: 90, colours: true }).contains('\u{1b}'));
+    assert!(render(&run_summary(), Page { width: 90, colours: true }).contains('\u{1b}'));
 }
 
 #[test]
 fn rows_are_cut_to_the_width_of_the_page() {
-    let text = render(&account(), Page { width: 60, colours: false });
+    let text = render(&run_summary(), Page { width: 60, colours: false });
     let row = text.lines().find(|line| line.contains("xxx")).unwrap();
     assert!(row.ends_with('…') && measure_text_width(row) == 60, "{row}");
 }

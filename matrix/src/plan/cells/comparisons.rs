@@ -1,13 +1,13 @@
 //! Designs without a design: sets, lists, one more, one less.
 
-use super::{Base, Draft, Error, build, join, pull_in, wanted};
+use super::{Base, CellPlan, Error, build, join, pull_in, wanted};
 use crate::manifest::{Choice, Levels, Manifest};
 use crate::plan::names::{self, Named};
 use crate::plan::{Arguments, Cell};
 
 /// Every named set, but for those that are only to be had by their names.
-pub(super) fn sets(manifest: &Manifest) -> Result<Draft, Error> {
-    let mut draft = Draft::default();
+pub(super) fn sets(manifest: &Manifest) -> Result<CellPlan, Error> {
+    let mut draft = CellPlan::default();
     for set in &manifest.sets {
         let levels = names::read(manifest, &set.name)?.levels;
         if let Some((_, choice)) = manifest.chosen(&levels).find(|(factor, choice)| factor.is_apart(&choice.level)) {
@@ -20,8 +20,8 @@ pub(super) fn sets(manifest: &Manifest) -> Result<Draft, Error> {
 }
 
 /// The cells that were named, with what they need.
-pub(super) fn list(manifest: &Manifest, cells: &[String]) -> Result<Draft, Error> {
-    let mut draft = Draft::default();
+pub(super) fn list(manifest: &Manifest, cells: &[String]) -> Result<CellPlan, Error> {
+    let mut draft = CellPlan::default();
     for name in cells {
         let Named { set, mut levels } = names::read(manifest, name)?;
         let pulled = pull_in(manifest, &set, &mut levels);
@@ -38,8 +38,8 @@ pub(super) fn list(manifest: &Manifest, cells: &[String]) -> Result<Draft, Error
 }
 
 /// The base, and the base with one thing changed, for each thing.
-pub(super) fn add_one(manifest: &Manifest, base: &Base, arguments: &Arguments) -> Result<Draft, Error> {
-    let mut draft = Draft::default();
+pub(super) fn add_one(manifest: &Manifest, base: &Base, arguments: &Arguments) -> Result<CellPlan, Error> {
+    let mut draft = CellPlan::default();
     draft.add(&base.name, base.levels.clone());
     for wanted in wanted(manifest, arguments)? {
         let Some(factor) = manifest.factor(&wanted.factor) else { continue };
@@ -66,8 +66,8 @@ pub(super) fn add_one(manifest: &Manifest, base: &Base, arguments: &Arguments) -
 }
 
 /// The base, and the base without each thing that it has.
-pub(super) fn leave_one_out(manifest: &Manifest, base: &Base, arguments: &Arguments) -> Result<Draft, Error> {
-    let mut draft = Draft::default();
+pub(super) fn leave_one_out(manifest: &Manifest, base: &Base, arguments: &Arguments) -> Result<CellPlan, Error> {
+    let mut draft = CellPlan::default();
     draft.add(&base.name, base.levels.clone());
     let wanted = wanted(manifest, arguments)?;
     for (factor, choice) in manifest.chosen(&base.levels) {
@@ -110,7 +110,7 @@ fn obstacle(manifest: &Manifest, levels: &Levels, choice: &Choice) -> Option<Str
     manifest.illegal(levels).or_else(|| above.map(|above| format!("it changes nothing beside {above}")))
 }
 
-impl Draft {
+impl CellPlan {
     /// Adds a cell, unless there is the same under another name.
     pub(super) fn add(&mut self, id: &str, levels: Levels) {
         let same = |cell: &&Cell| cell.levels == levels;

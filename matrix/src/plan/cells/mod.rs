@@ -13,7 +13,7 @@ use crate::manifest::{Choice, Factor, Levels, Manifest, Status, WrongChoice};
 
 /// The cells of a design, and what one has to know about them.
 #[derive(Debug, Default)]
-pub struct Draft {
+pub struct CellPlan {
     pub factors: Vec<String>,
     pub cells: Vec<Cell>,
     pub aliases: Vec<Alias>,
@@ -51,18 +51,18 @@ pub fn plan(manifest: &Manifest, arguments: &Arguments) -> Result<(Plan, Vec<Str
 
 /// One cell by its name, such as `ship` or `ship+jemalloc`, with what has to be said about it.
 pub fn one(manifest: &Manifest, name: &str) -> Result<(Cell, Vec<String>), Error> {
-    let Draft { cells, notes, .. } = comparisons::list(manifest, &[name.to_owned()])?;
+    let CellPlan { cells, notes, .. } = comparisons::list(manifest, &[name.to_owned()])?;
     cells.into_iter().next().map(|cell| (cell, notes)).ok_or(Error::NoCells)
 }
 
-fn draft(manifest: &Manifest, arguments: &Arguments) -> Result<Draft, Error> {
+fn draft(manifest: &Manifest, arguments: &Arguments) -> Result<CellPlan, Error> {
     refuse_options(arguments)?;
     for name in &arguments.exclude {
         manifest.factor(name).ok_or_else(|| WrongChoice::Factor(name.clone()))?;
     }
     match arguments.design {
         DesignName::Sets => comparisons::sets(manifest),
-        DesignName::List => {
+        DesignName::Cells => {
             let is_external = |name: &&String| arguments.external.iter().any(|external| external.name == **name);
             let ours: Vec<String> = arguments.cells.iter().filter(|name| !is_external(name)).cloned().collect();
             comparisons::list(manifest, &ours)
@@ -79,17 +79,17 @@ fn draft(manifest: &Manifest, arguments: &Arguments) -> Result<Draft, Error> {
 /// Options that this design would not heed.
 fn refuse_options(arguments: &Arguments) -> Result<(), Error> {
     let design = arguments.design.as_str();
-    let named = matches!(arguments.design, DesignName::Sets | DesignName::List);
+    let named = matches!(arguments.design, DesignName::Sets | DesignName::Cells);
     let unheeded = [
         ("factors", named && !arguments.factors.is_empty()),
         ("exclude", named && !arguments.exclude.is_empty()),
         ("base", (named || arguments.design == DesignName::Subsets) && arguments.base.is_some()),
         ("sample", arguments.design != DesignName::Subsets && arguments.sample.is_some()),
-        ("cells", arguments.design != DesignName::List && !arguments.cells.is_empty()),
+        ("cells", arguments.design != DesignName::Cells && !arguments.cells.is_empty()),
     ];
     match unheeded.into_iter().find(|(_, unheeded)| *unheeded) {
         Some((option, _)) => Err(Error::Option { design, option }),
-        None if arguments.design == DesignName::List && arguments.cells.is_empty() => Err(Error::NoCells),
+        None if arguments.design == DesignName::Cells && arguments.cells.is_empty() => Err(Error::NoCells),
         None => Ok(()),
     }
 }
@@ -112,20 +112,20 @@ impl Base {
 }
 
 /// The choices that a design is to look at: those of the command line, or all that nobody has given up yet.
-fn wanted(manifest: &Manifest, arguments: &Arguments) -> Result<Vec<Wanted>, Error> {
+fn wanted(manifest: &Manifest, arguments: &Arguments) -> Result<Vec<VaryingFactor>, Error> {
     if arguments.factors.is_empty() {
         let open = |factor: &Factor| !matches!(factor.status, Status::Refuted | Status::External);
         return Ok(remaining(manifest, arguments, open));
     }
     let excluded = |factor: &str| arguments.exclude.iter().any(|name| name == factor);
-    let mut wanted: Vec<Wanted> = Vec::new();
+    let mut wanted: Vec<VaryingFactor> = Vec::new();
     for text in &arguments.factors {
         let known = if let Some((factor, level)) = text.split_once('=') {
             manifest.offers(&Choice::new(factor, level))?;
-            Wanted { factor: factor.to_owned(), level: Some(level.to_owned()) }
+            VaryingFactor { factor: factor.to_owned(), level: Some(level.to_owned()) }
         } else {
             manifest.factor(text).ok_or_else(|| WrongChoice::Factor(text.clone()))?;
-            Wanted { factor: text.clone(), level: None }
+            VaryingFactor { factor: text.clone(), level: None }
         };
         if !excluded(&known.factor) && !wanted.contains(&known) {
             wanted.push(known);
@@ -135,19 +135,19 @@ fn wanted(manifest: &Manifest, arguments: &Arguments) -> Result<Vec<Wanted>, Err
 }
 
 /// Every factor of that kind that the command line does not exclude.
-fn remaining(manifest: &Manifest, arguments: &Arguments, kind: impl Fn(&Factor) -> bool) -> Vec<Wanted> {
+fn remaining(manifest: &Manifest, arguments: &Arguments, kind: impl Fn(&Factor) -> bool) -> Vec<VaryingFactor> {
     let wanted = manifest.factors.iter().filter(|factor| kind(factor) && !arguments.exclude.contains(&factor.name));
-    wanted.map(|factor| Wanted { factor: factor.name.clone(), level: None }).collect()
+    wanted.map(|factor| VaryingFactor { factor: factor.name.clone(), level: None }).collect()
 }
 
 /// A factor that is to vary, to one level if that was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Wanted {
+struct VaryingFactor {
     factor: String,
     level: Option<String>,
 }
 
-impl Wanted {
+impl VaryingFactor {
     /// The levels other than that of the base; one that is apart only if it was asked for.
     fn others<'m>(&self, factor: &'m Factor, base: &Levels) -> Vec<&'m str> {
         let levels = factor.levels().into_iter().map(|level| level.name);

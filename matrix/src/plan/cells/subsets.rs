@@ -3,7 +3,7 @@
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::{Arguments, Draft, Error, pull_in, remaining, wanted};
+use super::{Arguments, CellPlan, Error, pull_in, remaining, wanted};
 use crate::manifest::{Choice, Levels, Manifest};
 
 /// How many combinations are drawn in all for one that is not there yet, before the sample is as large as it gets.
@@ -13,10 +13,10 @@ const SAMPLE: u32 = 6;
 
 /// Every choice by itself, none, all that go together, and a sample of combinations. Without factors, those are the choices that are Cargo features, given up
 /// ones as well.
-pub(super) fn draft(manifest: &Manifest, arguments: &Arguments) -> Result<Draft, Error> {
+pub(super) fn draft(manifest: &Manifest, arguments: &Arguments) -> Result<CellPlan, Error> {
     let none = manifest.reference_levels();
     let choices = choices(manifest, &none, arguments)?;
-    let mut draft = Draft::default();
+    let mut draft = CellPlan::default();
     draft.add("none", none.clone());
     for choice in &choices {
         match with(manifest, &none, choice) {

@@ -201,14 +201,14 @@ fn what_cannot_be_is_refused_with_advice() {
     assert!(refusal("add-one --exclude magic").contains("no factor \"magic\""));
     assert!(refusal("add-one --base magic").contains("no set \"magic\""));
     assert!(refusal("sets --factors static").contains("no use for --factors"));
-    assert!(refusal("list").contains("needs --cells"));
+    assert!(refusal("cells").contains("needs --cells"));
     assert!(refusal("full --factors allocator=jemalloc").contains("what the base has already"));
 }
 
 #[test]
 fn a_share_has_its_own_blocks_and_the_same_cells() {
     let (whole, _) = planned("sets --blocks 7").unwrap();
-    let (share, _) = planned("sets --blocks 7 --partition 1/3").unwrap();
+    let (share, _) = planned("sets --blocks 7 --shard 1/3").unwrap();
     assert_eq!(whole.cells, share.cells);
     assert_eq!(whole.blocks_here().count(), 7);
     assert_eq!(share.blocks_here().collect::<Vec<_>>(), [1, 4]);

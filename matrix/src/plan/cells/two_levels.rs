@@ -1,6 +1,6 @@
 //! Designs in which several factors vary at once, each between two levels.
 
-use super::{Arguments, Base, Draft, Error, Wanted, build, join, pull_in, wanted};
+use super::{Arguments, Base, CellPlan, Error, VaryingFactor, build, join, pull_in, wanted};
 use crate::manifest::{Choice, Levels, Manifest};
 use crate::plan::DesignName;
 use crate::plan::design::alias::aliases;
@@ -16,7 +16,7 @@ struct Column {
     high: String,
 }
 
-pub(super) fn draft(manifest: &Manifest, mut base: Base, arguments: &Arguments) -> Result<Draft, Error> {
+pub(super) fn draft(manifest: &Manifest, mut base: Base, arguments: &Arguments) -> Result<CellPlan, Error> {
     let mut notes = Vec::new();
     let wanted = wanted(manifest, arguments)?;
     let mut columns = columns(manifest, &base, &wanted, !arguments.factors.is_empty(), &mut notes)?;
@@ -59,14 +59,14 @@ pub(super) fn draft(manifest: &Manifest, mut base: Base, arguments: &Arguments) 
     }
     let factors: Vec<String> = columns.into_iter().map(|column| column.factor).collect();
     let aliases = aliases(&kept, &factors);
-    Ok(Draft { factors, cells, aliases, notes })
+    Ok(CellPlan { factors, cells, aliases, notes })
 }
 
 /// The factors that can vary between two levels. Where the command line names them, one that cannot is an error, else it is left out.
 fn columns(
     manifest: &Manifest,
     base: &Base,
-    wanted: &[Wanted],
+    wanted: &[VaryingFactor],
     named: bool,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Column>, Error> {

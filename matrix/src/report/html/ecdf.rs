@@ -2,10 +2,10 @@
 
 use super::axis::Axis;
 use super::canvas::{WIDTH, canvas, cut_label, figure, horizontal, label, line, mark, polyline};
-use super::ink::Ink;
+use super::ink::CellColor;
 use super::node::Element;
 use crate::report::number::{self, Scale};
-use crate::report::story::{Chapter, Row};
+use crate::report::report::{ConditionSection, Row};
 use crate::report::words;
 
 const LEFT: f64 = 56.0;
@@ -16,14 +16,14 @@ const LEAST_HEIGHT: f64 = 280.0;
 const STEPS: usize = 160;
 
 /// One picture for each gate.
-pub fn pictures(chapter: &Chapter, inks: &[Ink]) -> Vec<(String, Element)> {
-    let picture = |gate: &str| Some((words::title(gate).to_owned(), picture(chapter, inks, gate)?));
+pub fn pictures(section: &ConditionSection, inks: &[CellColor]) -> Vec<(String, Element)> {
+    let picture = |gate: &str| Some((words::title(gate).to_owned(), picture(section, inks, gate)?));
     ["ready", "register"].into_iter().filter_map(picture).collect()
 }
 
-fn picture(chapter: &Chapter, inks: &[Ink], gate: &str) -> Option<Element> {
+fn picture(section: &ConditionSection, inks: &[CellColor], gate: &str) -> Option<Element> {
     let values = |row: &Row| row.measure(gate).map(|summary| finite(&summary.values)).filter(|it| !it.is_empty());
-    let mut series: Vec<Series> = chapter
+    let mut series: Vec<Series> = section
         .rows
         .iter()
         .zip(inks)
@@ -55,7 +55,7 @@ fn picture(chapter: &Chapter, inks: &[Ink], gate: &str) -> Option<Element> {
 /// One cell.
 struct Series<'a> {
     title: String,
-    ink: &'a Ink,
+    ink: &'a CellColor,
     /// In ascending order, at least one.
     values: Vec<f64>,
 }

@@ -5,7 +5,7 @@ use super::canvas::{WIDTH, canvas, cut_label, dot, figure, horizontal, label, li
 use super::node::Element;
 use crate::analyze::{Estimate, Verdict};
 use crate::report::number::{self, Scale};
-use crate::report::story::{Chapter, Finding, Kind, Role};
+use crate::report::report::{ConditionSection, Finding, Kind, Role};
 use crate::report::words;
 
 const LEFT: f64 = 220.0;
@@ -13,19 +13,19 @@ const RIGHT: f64 = 340.0;
 const TOP: f64 = 36.0;
 
 /// One picture for each measure, in the order in which people ask for them.
-pub fn pictures(chapter: &Chapter) -> Vec<(String, Element)> {
-    let kind = chapter.main_kind();
-    let mut measures = chapter.measures(kind);
+pub fn pictures(section: &ConditionSection) -> Vec<(String, Element)> {
+    let kind = section.main_kind();
+    let mut measures = section.measures(kind);
     // The ready gate is what most switches are about.
     measures.sort_by_key(|measure| *measure != "ready");
-    let picture = |measure: &str| Some((words::title(measure).to_owned(), picture(chapter, kind, measure)?));
+    let picture = |measure: &str| Some((words::title(measure).to_owned(), picture(section, kind, measure)?));
     measures.into_iter().filter_map(picture).collect()
 }
 
-fn picture(chapter: &Chapter, kind: Kind, measure: &str) -> Option<Element> {
+fn picture(section: &ConditionSection, kind: Kind, measure: &str) -> Option<Element> {
     // Against the floor every switch would look like nothing: it has its own place in the other pictures.
-    let is_floor = |name: &str| chapter.floor().is_some_and(|floor| floor.name() == name);
-    let mut findings: Vec<&Finding> = chapter.about(kind, measure).filter(|it| !is_floor(it.subject)).collect();
+    let is_floor = |name: &str| section.floor().is_some_and(|floor| floor.name() == name);
+    let mut findings: Vec<&Finding> = section.about(kind, measure).filter(|it| !is_floor(it.subject)).collect();
     if findings.is_empty() {
         return None;
     }
@@ -42,7 +42,7 @@ fn picture(chapter: &Chapter, kind: Kind, measure: &str) -> Option<Element> {
     let axis = Axis { low: axis.low.min(-0.03 * axis.high), high: axis.high.max(-0.03 * axis.low), ..axis };
     let zero = axis.at(0.0);
     let mut drawing =
-        canvas(bottom + 44.0, &format!("{} with intervals: {}", heading(chapter, kind), words::title(measure)))
+        canvas(bottom + 44.0, &format!("{} with intervals: {}", heading(section, kind), words::title(measure)))
             .child(horizontal(&axis, TOP, bottom, scale.unit))
             .child(line("zero", (zero, TOP - 6.0), (zero, bottom + 4.0)));
     if zero - LEFT > 70.0 {
@@ -53,17 +53,17 @@ fn picture(chapter: &Chapter, kind: Kind, measure: &str) -> Option<Element> {
     }
     for (index, finding) in findings.iter().enumerate() {
         let y = TOP + step * (number::float(index) + 0.5);
-        drawing = drawing.child(row(chapter, finding, &axis, scale, y));
+        drawing = drawing.child(row(section, finding, &axis, scale, y));
     }
     let about = format!(
         "{} The dot is the best guess, the line its interval; what is coloured was found. The pale bar is what this \
          run could not have seen four times out of five.",
         words::about(measure).unwrap_or_default()
     );
-    Some(figure(&format!("{}: {}", heading(chapter, kind), words::title(measure)), about.trim_start(), drawing))
+    Some(figure(&format!("{}: {}", heading(section, kind), words::title(measure)), about.trim_start(), drawing))
 }
 
-fn row(chapter: &Chapter, finding: &Finding, axis: &Axis, scale: Scale, y: f64) -> Element {
+fn row(section: &ConditionSection, finding: &Finding, axis: &Axis, scale: Scale, y: f64) -> Element {
     let estimate = finding.estimate;
     let tip = format!("{}: {}; {}", finding.subject, finding.sentence, words::signed(finding.measure, estimate));
     let class = match estimate.verdict {
@@ -72,7 +72,7 @@ fn row(chapter: &Chapter, finding: &Finding, axis: &Axis, scale: Scale, y: f64) 
         Verdict::DigestMismatch | Verdict::InvalidRun => "broken",
         Verdict::NoDetectableChange | Verdict::Inconclusive | Verdict::NoOp => "quiet",
     };
-    let name = match chapter.rows.iter().find(|row| row.name() == finding.subject).map(|row| row.role) {
+    let name = match section.rows.iter().find(|row| row.name() == finding.subject).map(|row| row.role) {
         Some(Role::Again { of }) => format!("{} (A/A of {of})", finding.subject),
         _ => finding.subject.to_owned(),
     };
@@ -98,9 +98,9 @@ fn has_numbers(estimate: &Estimate) -> bool {
     matches!(estimate.verdict, Faster | Slower | NoDetectableChange | Inconclusive) && estimate.value.is_finite()
 }
 
-fn heading(chapter: &Chapter, kind: Kind) -> String {
+fn heading(section: &ConditionSection, kind: Kind) -> String {
     match kind {
-        Kind::Comparison => format!("Against {}", chapter.reference.unwrap_or("the reference")),
+        Kind::Comparison => format!("Against {}", section.reference.unwrap_or("the reference")),
         Kind::Effect | Kind::Interaction => "What each switch is worth".to_owned(),
     }
 }

@@ -2,19 +2,20 @@
 
 use super::axis::Axis;
 use super::canvas::{self, WIDTH, canvas, cut_label, dot, figure, label, line, mark};
-use super::ink::Ink;
+use super::ink::CellColor;
 use super::node::Element;
 use crate::analyze::Summary;
 use crate::report::number::{self, Scale};
-use crate::report::story::{Chapter, GATES, Row};
+use crate::report::report::{ConditionSection, GATES, Row};
 
 const LEFT: f64 = 270.0;
 const RIGHT: f64 = 170.0;
 const TOP: f64 = 44.0;
 
 /// None if no gate was measured.
-pub fn picture(chapter: &Chapter, inks: &[Ink]) -> Option<Element> {
-    let mut rows: Vec<(&Row, &Ink)> = chapter.rows.iter().zip(inks).filter(|(row, _)| key(row).is_finite()).collect();
+pub fn picture(section: &ConditionSection, inks: &[CellColor]) -> Option<Element> {
+    let mut rows: Vec<(&Row, &CellColor)> =
+        section.rows.iter().zip(inks).filter(|(row, _)| key(row).is_finite()).collect();
     if rows.is_empty() {
         return None;
     }
@@ -26,7 +27,7 @@ pub fn picture(chapter: &Chapter, inks: &[Ink]) -> Option<Element> {
     let mut drawing = canvas(bottom + 44.0, "Both gates of every cell, the fastest first")
         .child(canvas::horizontal(&axis, TOP, bottom, "ms since exec"))
         .child(legend());
-    if let Some(floor) = chapter.floor().and_then(|floor| floor.measure("ready")) {
+    if let Some(floor) = section.floor().and_then(|floor| floor.measure("ready")) {
         let x = axis.at(floor.p50);
         drawing = drawing.child(line("yardstick", (x, TOP - 6.0), (x, bottom)));
     }
@@ -39,7 +40,7 @@ pub fn picture(chapter: &Chapter, inks: &[Ink]) -> Option<Element> {
     Some(figure("The two gates", about, drawing))
 }
 
-fn one(row: &Row, ink: &Ink, axis: &Axis, y: f64) -> Element {
+fn one(row: &Row, ink: &CellColor, axis: &Axis, y: f64) -> Element {
     let (register, ready) = (row.measure("register"), row.measure("ready"));
     let scale = Scale::for_table("ms");
     let write = |gate: Option<&Summary>| gate.map_or_else(|| number::NOTHING.to_owned(), |it| scale.number(it.p50));

@@ -3,7 +3,7 @@
 use super::canvas::{WIDTH, canvas, cut, figure, label, mark, rect};
 use super::node::Element;
 use crate::report::number::{self, Scale};
-use crate::report::story::{Chapter, Finding, GATES, Kind};
+use crate::report::report::{ConditionSection, Finding, GATES, Kind};
 use crate::report::words;
 
 const LEFT: f64 = 200.0;
@@ -12,13 +12,13 @@ const TOP: f64 = 8.0;
 const SHADES: f64 = 5.0;
 
 /// One picture for each gate.
-pub fn pictures(chapter: &Chapter, factors: &[String]) -> Vec<(String, Element)> {
-    let picture = |gate: &str| Some((words::title(gate).to_owned(), picture(chapter, factors, gate)?));
+pub fn pictures(section: &ConditionSection, factors: &[String]) -> Vec<(String, Element)> {
+    let picture = |gate: &str| Some((words::title(gate).to_owned(), picture(section, factors, gate)?));
     GATES.into_iter().rev().filter_map(picture).collect()
 }
 
-fn picture(chapter: &Chapter, factors: &[String], gate: &str) -> Option<Element> {
-    let pairs: Vec<(&Finding, &str, &str)> = chapter
+fn picture(section: &ConditionSection, factors: &[String], gate: &str) -> Option<Element> {
+    let pairs: Vec<(&Finding, &str, &str)> = section
         .about(Kind::Interaction, gate)
         .filter_map(|finding| finding.subject.split_once('*').map(|(one, other)| (finding, one, other)))
         .collect();

@@ -1,10 +1,10 @@
 //! The colour and the dashes of each cell, the same in every picture.
 
-use crate::report::story::{Chapter, Role};
+use crate::report::report::{ConditionSection, Role};
 
 /// How the lines and dots of one cell look; classes of the style sheet.
 #[derive(Clone, Debug)]
-pub struct Ink {
+pub struct CellColor {
     pub class: String,
     /// Ties what belongs to the cell together, across pictures.
     pub series: String,
@@ -14,7 +14,7 @@ pub struct Ink {
 const COLOURS: usize = 7;
 
 /// One for each row of the chapter. Where there are more cells than colours, dashes tell them apart.
-pub fn inks(chapter: &Chapter) -> Vec<Ink> {
+pub fn inks(section: &ConditionSection) -> Vec<CellColor> {
     let mut next = 0;
     let ink = |(index, role): (usize, Role)| {
         let class = match role {
@@ -25,7 +25,7 @@ pub fn inks(chapter: &Chapter) -> Vec<Ink> {
                 format!("ink-{} dash-{}", (next - 1) % COLOURS, (next - 1) / COLOURS % 5)
             }
         };
-        Ink { class, series: index.to_string() }
+        CellColor { class, series: index.to_string() }
     };
-    chapter.rows.iter().map(|row| row.role).enumerate().map(ink).collect()
+    section.rows.iter().map(|row| row.role).enumerate().map(ink).collect()
 }

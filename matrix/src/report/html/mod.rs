@@ -12,23 +12,23 @@ mod scatter;
 mod slack;
 mod waterfall;
 
-use super::alarm::{Alarm, Weight};
-use super::story::{Chapter, GATES, Kind, Story};
-use super::tables::{self, Table, Tone};
+use super::alarm::{Alarm, Severity};
+use super::report::{ConditionSection, GATES, Kind, Report};
+use super::tables::{self, FieldStyle, Table};
 use super::words::{self, IDEAS};
 use node::Element;
 
 /// Writes the whole page.
-pub fn write(story: &Story) -> String {
+pub fn write(report: &Report) -> String {
     let head = Element::new("head")
         .child(Element::new("meta").with("charset", "utf-8"))
         .child(Element::new("meta").with("name", "viewport").with("content", "width=device-width, initial-scale=1"))
         .child(Element::new("meta").with("name", "color-scheme").with("content", "light dark"))
-        .child(Element::new("title").text(format!("Cold start: {}", story.experiment.analysis.design)))
+        .child(Element::new("title").text(format!("Cold start: {}", report.experiment.analysis.design)))
         .child(Element::new("style").style(include_str!("style.css")));
     let body = Element::new("body")
-        .child(header(story))
-        .child(main(story))
+        .child(header(report))
+        .child(main(report))
         .child(Element::new("script").script(include_str!("script.js")));
     let mut out = "<!DOCTYPE html>\n".to_owned();
     Element::new("html").with("lang", "en").child(head).child(body).write(&mut out);
@@ -36,53 +36,53 @@ pub fn write(story: &Story) -> String {
     out
 }
 
-fn header(story: &Story) -> Element {
-    let provenance = story.provenance().map(|provenance| paragraph(&provenance.sentence));
+fn header(report: &Report) -> Element {
+    let provenance = report.provenance().map(|provenance| paragraph(&provenance.sentence));
     let title = Element::new("h1").text("Cold start");
-    Element::new("header").child(title).child(paragraph(&story.summary())).children(provenance)
+    Element::new("header").child(title).child(paragraph(&report.summary())).children(provenance)
 }
 
-fn main(story: &Story) -> Element {
-    let chapters = story.chapters.iter().map(|chapter| {
-        let invalid = if chapter.found.invalid.is_some() { " (invalid run)" } else { "" };
+fn main(report: &Report) -> Element {
+    let chapters = report.chapters.iter().map(|section| {
+        let invalid = if section.found.invalid.is_some() { " (invalid run)" } else { "" };
         Element::new("section")
-            .with("data-tab", format!("{}{invalid}", chapter.label))
-            .child(Element::new("h2").text(&chapter.title))
-            .children(chapter_parts(story, chapter))
+            .with("data-tab", format!("{}{invalid}", section.label))
+            .child(Element::new("h2").text(&section.title))
+            .children(chapter_parts(report, section))
     });
     Element::new("main")
-        .children(alarms(&story.alarms))
+        .children(alarms(&report.alarms))
         .child(ideas())
         .child(Element::new("div").class("chapters").with("data-tabs", "Condition").children(chapters))
-        .children(aliases(story))
+        .children(aliases(report))
 }
 
-fn chapter_parts(story: &Story, chapter: &Chapter) -> Vec<Element> {
-    let inks = ink::inks(chapter);
-    let mut parts: Vec<Element> = alarms(&chapter.alarms).into_iter().collect();
-    parts.extend(lede(chapter));
-    parts.extend(gates::picture(chapter, &inks));
-    parts.extend(tabs(forest::pictures(chapter)));
-    parts.extend(tabs(heat::pictures(chapter, &story.experiment.plan.factors)));
-    parts.extend(tables::quiet_pairs(chapter).map(|sentence| paragraph(&sentence)));
-    parts.extend(slack::picture(chapter, &inks));
-    parts.extend(waterfall::picture(chapter));
-    parts.extend(tabs(ecdf::pictures(chapter, &inks)));
-    parts.extend(scatter::picture(chapter, &inks, &story.experiment.builds));
-    let open = [tables::gates(chapter), tables::costs(chapter)];
+fn chapter_parts(report: &Report, section: &ConditionSection) -> Vec<Element> {
+    let inks = ink::inks(section);
+    let mut parts: Vec<Element> = alarms(&section.alarms).into_iter().collect();
+    parts.extend(lede(section));
+    parts.extend(gates::picture(section, &inks));
+    parts.extend(tabs(forest::pictures(section)));
+    parts.extend(tabs(heat::pictures(section, &report.experiment.plan.factors)));
+    parts.extend(tables::quiet_pairs(section).map(|sentence| paragraph(&sentence)));
+    parts.extend(slack::picture(section, &inks));
+    parts.extend(waterfall::picture(section));
+    parts.extend(tabs(ecdf::pictures(section, &inks)));
+    parts.extend(scatter::picture(section, &inks, &report.experiment.builds));
+    let open = [tables::gates(section), tables::costs(section)];
     parts.extend(open.iter().filter(|table| !table.is_empty()).map(table));
-    let folded = [Kind::Comparison, Kind::Effect, Kind::Interaction].map(|kind| tables::results(chapter, kind));
-    let folded = folded.into_iter().chain([tables::others(chapter)]);
+    let folded = [Kind::Comparison, Kind::Effect, Kind::Interaction].map(|kind| tables::results(section, kind));
+    let folded = folded.into_iter().chain([tables::others(section)]);
     parts.extend(folded.filter(|table| !table.is_empty()).map(|it| folded_part(&it.title, table(&it))));
     parts
 }
 
 /// The largest thing that was found at each gate, in words.
-fn lede(chapter: &Chapter) -> Option<Element> {
-    let kind = chapter.main_kind();
-    let floor = chapter.floor().map(super::story::Row::name);
+fn lede(section: &ConditionSection) -> Option<Element> {
+    let kind = section.main_kind();
+    let floor = section.floor().map(super::report::Row::name);
     let sentence = |gate: &&str| {
-        let finding = chapter.about(kind, gate).find(|it| it.is_found() && Some(it.subject) != floor)?;
+        let finding = section.about(kind, gate).find(|it| it.is_found() && Some(it.subject) != floor)?;
         let against = finding.against.map_or_else(String::new, |against| format!(" than {against}"));
         let item = Element::new("li").text(format!("{}: ", words::title(gate)));
         let item = item.child(Element::new("b").text(finding.subject));
@@ -91,7 +91,7 @@ fn lede(chapter: &Chapter) -> Option<Element> {
         Some(item.text(format!(" is {first}{against} {rest}")))
     };
     let items: Vec<Element> = GATES.iter().filter_map(sentence).collect();
-    (!items.is_empty() && chapter.found.invalid.is_none()).then(|| {
+    (!items.is_empty() && section.found.invalid.is_none()).then(|| {
         let heading = Element::new("p").text("The largest changes that were found:");
         Element::new("div").class("lede").child(heading).child(Element::new("ul").children(items))
     })
@@ -100,8 +100,8 @@ fn lede(chapter: &Chapter) -> Option<Element> {
 fn alarms(alarms: &[Alarm]) -> Option<Element> {
     let one = |alarm: &Alarm| {
         let class = match alarm.weight {
-            Weight::Broken => "alarm broken",
-            Weight::Note => "alarm note",
+            Severity::Broken => "alarm broken",
+            Severity::Note => "alarm note",
         };
         let detail = alarm.detail.as_ref().map(|it| folded_part("What was said", Element::new("pre").text(it)));
         Element::new("div").class(class).child(paragraph(&alarm.sentence)).children(detail)
@@ -116,8 +116,8 @@ fn ideas() -> Element {
     folded_part("How to read this", Element::new("dl").children(pairs)).with("open", "open")
 }
 
-fn aliases(story: &Story) -> Option<Element> {
-    let aliases = &story.experiment.analysis.aliases;
+fn aliases(report: &Report) -> Option<Element> {
+    let aliases = &report.experiment.analysis.aliases;
     let item = |alias: &crate::plan::Alias| {
         Element::new("li").text(format!("{} may also be {}", alias.effect, alias.with.join(", ")))
     };
@@ -143,10 +143,10 @@ fn table(table: &Table) -> Element {
     let row = |fields: &Vec<tables::Field>| {
         let field = |(index, field): (usize, &tables::Field)| {
             let tone = match field.tone {
-                Tone::Plain => "",
-                Tone::Good => " good",
-                Tone::Bad => " bad",
-                Tone::Quiet => " quiet",
+                FieldStyle::Plain => "",
+                FieldStyle::Good => " good",
+                FieldStyle::Bad => " bad",
+                FieldStyle::Quiet => " quiet",
             };
             let name = if index == 0 { "th" } else { "td" };
             Element::new(name).class(format!("{}{tone}", side(index))).text(&field.text)

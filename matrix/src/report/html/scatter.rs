@@ -2,11 +2,11 @@
 
 use super::axis::Axis;
 use super::canvas::{self, WIDTH, canvas, dot, figure, horizontal, label, line, mark, vertical};
-use super::ink::Ink;
+use super::ink::CellColor;
 use super::node::Element;
-use crate::build::Built;
+use crate::build::BuildRecord;
 use crate::report::number::Scale;
-use crate::report::story::{Chapter, Row};
+use crate::report::report::{ConditionSection, Row};
 
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 24.0;
@@ -18,7 +18,7 @@ const HALF: f64 = 8.0;
 /// One cell.
 struct Point<'a> {
     title: String,
-    ink: &'a Ink,
+    ink: &'a CellColor,
     mebibytes: f64,
     low: f64,
     ready: f64,
@@ -41,9 +41,9 @@ impl Area {
 }
 
 /// None if no cell has a size and a time.
-pub fn picture(chapter: &Chapter, inks: &[Ink], builds: &[Built]) -> Option<Element> {
+pub fn picture(section: &ConditionSection, inks: &[CellColor], builds: &[BuildRecord]) -> Option<Element> {
     let points: Vec<Point> =
-        chapter.rows.iter().zip(inks).filter_map(|(row, ink)| Point::of(row, ink, builds)).collect();
+        section.rows.iter().zip(inks).filter_map(|(row, ink)| Point::of(row, ink, builds)).collect();
     if points.is_empty() {
         return None;
     }
@@ -54,7 +54,7 @@ pub fn picture(chapter: &Chapter, inks: &[Ink], builds: &[Built]) -> Option<Elem
         .child(vertical(&y, LEFT, WIDTH - RIGHT, "ready gate, ms"));
     let mut taken: Vec<Area> = points.iter().map(|point| around(x.at(point.mebibytes), y.at(point.ready))).collect();
     taken.extend(points.iter().map(|point| whisker(x.at(point.mebibytes), y.at(point.high), y.at(point.low))));
-    if let Some(floor) = chapter.floor().and_then(|floor| floor.measure("ready")) {
+    if let Some(floor) = section.floor().and_then(|floor| floor.measure("ready")) {
         let height = y.at(floor.p50);
         let (left, right) = (LEFT, WIDTH - RIGHT);
         drawing = drawing.child(line("yardstick", (left, height), (right, height))).child(label(
@@ -75,7 +75,7 @@ pub fn picture(chapter: &Chapter, inks: &[Ink], builds: &[Built]) -> Option<Elem
 }
 
 impl<'a> Point<'a> {
-    fn of(row: &Row, ink: &'a Ink, builds: &[Built]) -> Option<Self> {
+    fn of(row: &Row, ink: &'a CellColor, builds: &[BuildRecord]) -> Option<Self> {
         let measured = row.measure("file_size").map(|size| size.p50);
         let built = || builds.iter().find(|built| built.cell == row.name() && built.program.is_some());
         let bytes = measured.or_else(|| {

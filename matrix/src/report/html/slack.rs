@@ -2,10 +2,10 @@
 
 use super::axis::{Axis, RootAxis, spread};
 use super::canvas::{WIDTH, canvas, cut_label, dot, figure, label, line, mark, polyline, vertical};
-use super::ink::Ink;
+use super::ink::CellColor;
 use super::node::Element;
 use crate::report::number::{self, Scale};
-use crate::report::story::{Chapter, Row};
+use crate::report::report::{ConditionSection, Row};
 
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 400.0;
@@ -17,7 +17,7 @@ const LONGEST: f64 = 120.0;
 /// One cell by its medians.
 struct Gates<'a> {
     title: String,
-    ink: &'a Ink,
+    ink: &'a CellColor,
     register: f64,
     ready: f64,
 }
@@ -35,12 +35,12 @@ impl Gates<'_> {
 }
 
 /// None if no cell has both gates.
-pub fn picture(chapter: &Chapter, inks: &[Ink]) -> Option<Element> {
+pub fn picture(section: &ConditionSection, inks: &[CellColor]) -> Option<Element> {
     let gate = |row: &Row, gate: &str| row.measure(gate).map(|it| it.p50).filter(|ms| ms.is_finite());
     let both = |(row, ink)| {
         Some(Gates { title: Row::title(row), ink, register: gate(row, "register")?, ready: gate(row, "ready")? })
     };
-    let cells: Vec<Gates> = chapter.rows.iter().zip(inks).filter_map(both).collect();
+    let cells: Vec<Gates> = section.rows.iter().zip(inks).filter_map(both).collect();
     if cells.is_empty() {
         return None;
     }
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_long_runtime_leaves_only_the_register_gate() {
-        let ink = Ink { class: String::new(), series: String::new() };
+        let ink = CellColor { class: String::new(), series: String::new() };
         let gates = Gates { title: String::new(), ink: &ink, register: 4.0, ready: 10.0 };
         let near = |one: f64, other: f64| (one - other).abs() < 1e-9;
         assert!(near(gates.added(0.0), 10.0) && near(gates.added(6.0), 4.0) && near(gates.added(100.0), 4.0));

@@ -4,7 +4,7 @@ use super::axis::Axis;
 use super::canvas::{self, WIDTH, canvas, cut_label, figure, horizontal, label, line, mark, rect};
 use super::node::Element;
 use crate::report::number::{self, Scale};
-use crate::report::story::{Chapter, Row};
+use crate::report::report::{ConditionSection, Row};
 
 const LEFT: f64 = 270.0;
 const RIGHT: f64 = 90.0;
@@ -12,8 +12,8 @@ const RIGHT: f64 = 90.0;
 const FILLS: usize = 8;
 
 /// None if no cell left checkpoints.
-pub fn picture(chapter: &Chapter) -> Option<Element> {
-    let rows: Vec<&Row> = chapter.rows.iter().filter(|row| !row.summary.phases.is_empty()).collect();
+pub fn picture(section: &ConditionSection) -> Option<Element> {
+    let rows: Vec<&Row> = section.rows.iter().filter(|row| !row.summary.phases.is_empty()).collect();
     if rows.is_empty() {
         return None;
     }

@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::sandbox::http;
-use crate::sandbox::journal::What;
+use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::platform::{Fatal, Platform};
 use crate::sandbox::setup::{Origin, Pipe};
 
@@ -192,7 +192,7 @@ impl Worker {
             // One failure, not two: the second might find the next environment.
             End::OutOfMemory => {
                 let status = "signal: 9 (SIGKILL)".to_owned();
-                self.platform.journal.write(What::Exited { origin: Origin::Function, status });
+                self.platform.journal.write(JournalEvent::Exited { origin: Origin::Function, status });
                 self.platform.fail(Fatal::OutOfMemory);
             }
         }

@@ -4,11 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::venv::{Error, Venv, Wanted, digest, once, run};
+use crate::venv::{Error, PythonRequirements, Venv, digest, once, run};
 
 /// Exact versions of the runtime client and its dependencies.
-const RUNTIME_CLIENT: Wanted<'_> =
-    Wanted { name: "awslambdaric", requirements: include_str!("python-requirements.txt") };
+const RUNTIME_CLIENT: PythonRequirements<'_> =
+    PythonRequirements { name: "awslambdaric", requirements: include_str!("python-requirements.txt") };
 
 /// A virtual environment in which `awslambdaric` is installed.
 #[derive(Clone, Debug)]

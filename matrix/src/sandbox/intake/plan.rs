@@ -134,7 +134,7 @@ pub(super) struct Decision {
 
 /// Whether the port is open, and until when if a change is already known.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Door {
+pub(super) struct PortState {
     pub(super) open: bool,
     pub(super) until: Option<Duration>,
 }
@@ -185,16 +185,16 @@ impl Schedule {
     }
 
     /// Whether the port is open at a time.
-    pub(super) fn door(&self, elapsed: Duration) -> Door {
+    pub(super) fn door(&self, elapsed: Duration) -> PortState {
         let spans = || self.plan.closed.iter().zip(&self.began).filter_map(|(closed, began)| Some((closed, (*began)?)));
         let end = |closed: &Closed, began: Duration| closed.lasting.map(|lasting| began + lasting);
         for (closed, began) in spans() {
             let end = end(closed, began);
             if elapsed >= began && end.is_none_or(|end| elapsed < end) {
-                return Door { open: false, until: end };
+                return PortState { open: false, until: end };
             }
         }
-        Door { open: true, until: spans().map(|(_, began)| began).filter(|began| *began > elapsed).min() }
+        PortState { open: true, until: spans().map(|(_, began)| began).filter(|began| *began > elapsed).min() }
     }
 }
 
@@ -253,9 +253,9 @@ mod tests {
     fn the_door_closes_by_the_clock_and_opens_again() {
         let closed = Closed { after: After::Elapsed(seconds(1)), lasting: Some(seconds(2)) };
         let schedule = Schedule::new(Plan { closed: vec![closed], ..Plan::default() });
-        assert_eq!(schedule.door(ZERO), Door { open: true, until: Some(seconds(1)) });
-        assert_eq!(schedule.door(seconds(1)), Door { open: false, until: Some(seconds(3)) });
-        assert_eq!(schedule.door(seconds(3)), Door { open: true, until: None });
+        assert_eq!(schedule.door(ZERO), PortState { open: true, until: Some(seconds(1)) });
+        assert_eq!(schedule.door(seconds(1)), PortState { open: false, until: Some(seconds(3)) });
+        assert_eq!(schedule.door(seconds(3)), PortState { open: true, until: None });
     }
 
     #[test]
@@ -265,6 +265,6 @@ mod tests {
         schedule.decide(None, seconds(4));
         assert!(schedule.door(seconds(5)).open);
         schedule.decide(Some(Route::Logs), seconds(6));
-        assert_eq!(schedule.door(seconds(6)), Door { open: false, until: None });
+        assert_eq!(schedule.door(seconds(6)), PortState { open: false, until: None });
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::sandbox::footprint::Prelude;
+use crate::sandbox::footprint::BaselineUsage;
 
 /// An extension, before and after its registration.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Agent {
     /// Started by the runtime, and not from `/opt/extensions`.
     pub internal: bool,
     pub registered: bool,
-    pub wants: Wants,
+    pub wants: EventSubscriptions,
     /// Whether it has asked for an event at least once, which is how it says that it is initialized.
     pub ready: bool,
     /// Its process, unless it is internal.
@@ -33,17 +33,17 @@ pub(crate) struct Agent {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Body {
     pub pid: Pid,
-    pub prelude: Prelude,
+    pub baseline_usage: BaselineUsage,
 }
 
 /// The events that an extension has registered for.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Wants {
+pub(crate) struct EventSubscriptions {
     pub invoke: bool,
     pub shutdown: bool,
 }
 
-impl Wants {
+impl EventSubscriptions {
     pub(crate) fn of(events: &[String]) -> Self {
         let has = |name: &str| events.iter().any(|event| event == name);
         Self { invoke: has("INVOKE"), shutdown: has("SHUTDOWN") }
@@ -62,7 +62,7 @@ impl Agent {
             id: Uuid::new_v4(),
             internal,
             registered: false,
-            wants: Wants::default(),
+            wants: EventSubscriptions::default(),
             ready: false,
             process: None,
             parked: None,

@@ -13,7 +13,7 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::sandbox::halt::{Halt, Tap};
+use crate::sandbox::next_breakpoint::{ConnectionTap, NextBreakpoint};
 
 /// Resets one connection instead of what would be written to it next.
 #[derive(Clone, Debug, Default)]
@@ -27,20 +27,20 @@ impl Cut {
 
 /// Listens like a `TcpListener`, without delays on small answers.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct TappedListener {
     pub listener: TcpListener,
     /// Hears of everything that arrives.
-    pub halt: Option<Arc<Halt>>,
+    pub next_breakpoint: Option<Arc<NextBreakpoint>>,
 }
 
-impl Listener for Door {
+impl Listener for TappedListener {
     type Io = Connection;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.listener).await;
         let _ = stream.set_nodelay(true);
-        let tap = self.halt.as_ref().and_then(|halt| halt.admit(stream.as_fd()));
+        let tap = self.next_breakpoint.as_ref().and_then(|next_breakpoint| next_breakpoint.admit(stream.as_fd()));
         (Connection { tap, stream, cut: Cut::default() }, address)
     }
 
@@ -49,8 +49,8 @@ impl Listener for Door {
     }
 }
 
-impl Connected<IncomingStream<'_, Door>> for Cut {
-    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
+impl Connected<IncomingStream<'_, TappedListener>> for Cut {
+    fn connect_info(stream: IncomingStream<'_, TappedListener>) -> Self {
         stream.io().cut.clone()
     }
 }
@@ -59,7 +59,7 @@ impl Connected<IncomingStream<'_, Door>> for Cut {
 #[derive(Debug)]
 pub(crate) struct Connection {
     /// Before the stream: what it holds must not outlive that.
-    tap: Option<Tap>,
+    tap: Option<ConnectionTap>,
     stream: TcpStream,
     cut: Cut,
 }

@@ -9,13 +9,13 @@ use tokio::net::TcpStream;
 use super::Platform;
 use super::events::{envelope, logs_dropped, timestamp};
 use super::order::shuffle;
-use super::telemetry::{Destination, Dropped, Event, Queue, Subscriber, Waiting};
-use crate::sandbox::journal::What;
+use super::telemetry::{Destination, Dropped, Event, Queue, QueuedEvents, Subscriber};
+use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::setup::Order;
 
 /// Batches a subscriber's events and delivers them, until it is aborted.
 pub(crate) async fn deliver(platform: Arc<Platform>, subscriber: Arc<Subscriber>) {
-    let mut courier = Courier { platform, subscriber, connection: None, batches: 0, accepted: 0 };
+    let mut courier = TelemetryDelivery { platform, subscriber, connection: None, batches: 0, accepted: 0 };
     loop {
         let batch = courier.next_batch().await;
         courier.hand_over(&batch).await;
@@ -31,7 +31,7 @@ enum Answer {
     Lost,
 }
 
-struct Courier {
+struct TelemetryDelivery {
     platform: Arc<Platform>,
     subscriber: Arc<Subscriber>,
     connection: Option<TcpStream>,
@@ -39,7 +39,7 @@ struct Courier {
     accepted: u32,
 }
 
-impl Courier {
+impl TelemetryDelivery {
     /// Waits until a batch is full or old enough. Nothing leaves while the processes are frozen.
     async fn next_batch(&mut self) -> Vec<Arc<Event>> {
         loop {
@@ -79,7 +79,7 @@ impl Courier {
         Some(oldest + delay.max(wanted.timeout))
     }
 
-    fn take(&self, queue: &mut Queue) -> Vec<Waiting> {
+    fn take(&self, queue: &mut Queue) -> Vec<QueuedEvents> {
         let wanted = &self.subscriber.subscription;
         let mut batch = Vec::new();
         let mut bytes = 0;
@@ -102,17 +102,17 @@ impl Courier {
     }
 
     /// Tells the subscriber itself what it has missed.
-    fn notice(&self, dropped: Dropped) -> Waiting {
+    fn notice(&self, dropped: Dropped) -> QueuedEvents {
         let name = self.subscriber.subscription.name.clone();
         let Dropped { events, bytes } = dropped;
-        self.platform.journal.write(What::Dropped { subscriber: name, events, bytes });
+        self.platform.journal.write(JournalEvent::Dropped { subscriber: name, events, bytes });
         let now = Instant::now();
         let time = timestamp(self.platform.journal.wall(now));
         let value = envelope(&time, "platform.logsDropped", logs_dropped(events, bytes));
-        Waiting { event: Arc::new(Event::new(&value)), since: now }
+        QueuedEvents { event: Arc::new(Event::new(&value)), since: now }
     }
 
-    fn in_order(&mut self, batch: Vec<Waiting>) -> Vec<Arc<Event>> {
+    fn in_order(&mut self, batch: Vec<QueuedEvents>) -> Vec<Arc<Event>> {
         self.batches += 1;
         let batch = batch.into_iter().map(|waiting| waiting.event).collect();
         match self.platform.setup.delivery.order {
@@ -156,8 +156,8 @@ impl Courier {
         let events = batch.len();
         let accepted = result.is_ok();
         self.platform.journal.write(match result {
-            Ok(()) => What::Delivered { subscriber, events, bytes },
-            Err(reason) => What::Undelivered { subscriber, events, reason },
+            Ok(()) => JournalEvent::Delivered { subscriber, events, bytes },
+            Err(reason) => JournalEvent::Undelivered { subscriber, events, reason },
         });
         accepted
     }

@@ -226,7 +226,7 @@ pub(crate) fn runtime_done(
 
 /// The bill of an invocation.
 #[derive(Clone, Debug)]
-pub(crate) struct Bill {
+pub(crate) struct BilledDuration {
     pub duration: Duration,
     pub billed_ms: u64,
     pub memory_mb: u32,
@@ -234,7 +234,7 @@ pub(crate) struct Bill {
     pub init: Option<Duration>,
 }
 
-pub(crate) fn report(request_id: &str, end: &End, bill: &Bill, spans: Value, trace: &str) -> Value {
+pub(crate) fn report(request_id: &str, end: &End, bill: &BilledDuration, spans: Value, trace: &str) -> Value {
     let mut record = end.record();
     let mut metrics = json!({
         "durationMs": milliseconds(bill.duration),

@@ -10,12 +10,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::agents::{Agent, Wants};
+use super::agents::{Agent, EventSubscriptions};
 use super::router::{Arrived, accepted, answer, refusal};
 use super::{Fatal, Platform};
 use crate::sandbox::faults::Endpoint;
 use crate::sandbox::footprint::Footprint;
-use crate::sandbox::journal::What;
+use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::setup::{Initialization, MAX_EXTENSIONS};
 
 const NAME: &str = "lambda-extension-name";
@@ -41,7 +41,7 @@ pub(crate) async fn register(
     let name = text(&headers, NAME);
     match enlist(&platform, name, &body) {
         Ok(agent) => {
-            let registered = What::Registered { name: name.to_owned(), internal: agent.internal };
+            let registered = JournalEvent::Registered { name: name.to_owned(), internal: agent.internal };
             platform.journal.write_at(arrived.0, registered);
             greet(&platform, agent.id, text(&headers, FEATURES))
         }
@@ -49,7 +49,7 @@ pub(crate) async fn register(
     }
 }
 
-struct Enlisted {
+struct RegisteredExtension {
     id: Uuid,
     internal: bool,
 }
@@ -63,7 +63,7 @@ fn refuse<T>(error_type: &'static str, message: impl Into<String>) -> Result<T, 
     Err(Refusal { error_type, message: message.into() })
 }
 
-fn enlist(platform: &Platform, name: &str, body: &[u8]) -> Result<Enlisted, Refusal> {
+fn enlist(platform: &Platform, name: &str, body: &[u8]) -> Result<RegisteredExtension, Refusal> {
     if name.is_empty() {
         return refuse("Extension.InvalidExtensionName", "Empty extension name");
     }
@@ -107,8 +107,8 @@ fn enlist(platform: &Platform, name: &str, body: &[u8]) -> Result<Enlisted, Refu
             return refuse("Extension.InvalidExtensionState", "Extension is registered already");
         }
         agent.registered = true;
-        agent.wants = Wants::of(&registration.events);
-        Ok(Enlisted { id: agent.id, internal })
+        agent.wants = EventSubscriptions::of(&registration.events);
+        Ok(RegisteredExtension { id: agent.id, internal })
     })
 }
 
@@ -144,12 +144,12 @@ pub(crate) async fn next(
         let agent = state.agents.iter_mut().find(|agent| agent.id == id)?;
         let first = !agent.ready;
         let event = agent.park(arrived.0)?;
-        platform.journal.write_at(arrived.0, What::ExtensionNext { name: agent.name.clone() });
+        platform.journal.write_at(arrived.0, JournalEvent::ExtensionNext { name: agent.name.clone() });
         if let (true, true, Some(body)) = (first, platform.setup.footprints, agent.process) {
-            let taken = platform.halt.as_ref().and_then(|halt| halt.taken());
-            if let Some(footprint) = taken.or_else(|| Footprint::of(body.pid, body.prelude)) {
+            let taken = platform.next_breakpoint.as_ref().and_then(|next_breakpoint| next_breakpoint.taken());
+            if let Some(footprint) = taken.or_else(|| Footprint::of(body.pid, body.baseline_usage)) {
                 let (name, stopped) = (agent.name.clone(), taken.is_some());
-                platform.journal.write(What::Footprint { name, footprint, stopped });
+                platform.journal.write(JournalEvent::Footprint { name, footprint, stopped });
             }
         }
         Some(event)
@@ -187,7 +187,7 @@ fn give_up(platform: &Platform, headers: &HeaderMap, endpoint: Endpoint) -> Resp
     }
     let found = platform.lock().agents.iter().find(|agent| agent.id == id).map(|agent| agent.name.clone());
     let name = found.unwrap_or_default();
-    platform.journal.write(What::ExtensionError { name: name.clone(), error_type: error_type.clone() });
+    platform.journal.write(JournalEvent::ExtensionError { name: name.clone(), error_type: error_type.clone() });
     platform.fail(Fatal::ExtensionError { name, error_type });
     accepted()
 }

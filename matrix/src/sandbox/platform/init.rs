@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::agents::{Agent, Body};
 use super::events::{self, End, Status};
-use super::lifecycle::{Life, Member, Running};
+use super::lifecycle::{EnvironmentLifecycle, Member, Running};
 use super::{Fatal, State, wrapper};
 use crate::emulator::{self, Start};
 use crate::sandbox::environment::{self, Code};
 use crate::sandbox::function::{Function, Handler, InProcess, Null};
-use crate::sandbox::journal::What;
-use crate::sandbox::memory::Watch;
+use crate::sandbox::journal::JournalEvent;
+use crate::sandbox::memory::MemoryLimit;
 use crate::sandbox::page_cache;
 use crate::sandbox::process::{Launch, Process, Sink};
 use crate::sandbox::setup::{Cpu, Extension, Initialization, Origin};
@@ -61,7 +61,7 @@ struct Prepared {
     is_cold: bool,
 }
 
-impl Life {
+impl EnvironmentLifecycle {
     /// Starts everything and waits until everyone is ready, no longer than `limit`. Ends the environment when that fails.
     pub(crate) async fn init(&mut self, phase: Phase, limit: Duration) -> Result<(), Failure> {
         let platform = Arc::clone(&self.platform);
@@ -70,19 +70,19 @@ impl Life {
         let prepared = self.prepare(phase);
         let began = Instant::now();
         platform.telemetry.open();
-        platform.journal.write_at(began, What::InitStarted { phase: phase.name() });
+        platform.journal.write_at(began, JournalEvent::InitStarted { phase: phase.name() });
         platform.telemetry.emit("platform.initStart", events::init_start(&platform.setup, phase.name()));
 
         let result = match tokio::time::timeout(limit, self.bring_up(prepared)).await {
             Ok(result) => result.map_err(Failure::Fatal),
             Err(_) => Err(Failure::Timeout),
         };
-        if let Some(halt) = &platform.halt {
-            halt.end();
+        if let Some(next_breakpoint) = &platform.next_breakpoint {
+            next_breakpoint.end();
         }
         let took = began.elapsed();
         let end = result.as_ref().err().map_or_else(End::success, Failure::end);
-        platform.journal.write(What::InitOver { phase: phase.name(), status: end.status.name() });
+        platform.journal.write(JournalEvent::InitOver { phase: phase.name(), status: end.status.name() });
         self.drain();
         platform.change(|state| state.subscription_open = false);
         platform.telemetry.close();
@@ -110,7 +110,7 @@ impl Life {
             self.execute(extension, start, is_cold)?;
         }
         platform.until(|state| settled(state, |state| state.agents.iter().all(|agent| agent.registered))).await?;
-        platform.journal.write(What::RuntimeStarted);
+        platform.journal.write(JournalEvent::RuntimeStarted);
         self.function = Some(match thread {
             Some(thread) => {
                 thread.go();
@@ -135,7 +135,7 @@ impl Life {
         for extension in extensions.iter().filter(|_| is_cold) {
             if let Err(error) = extension.files().try_for_each(page_cache::drop_pages) {
                 let (name, reason) = (extension.name.clone(), error.to_string());
-                self.platform.journal.write(What::PagesNotDropped { name, reason });
+                self.platform.journal.write(JournalEvent::PagesNotDropped { name, reason });
             }
         }
         Ok(Prepared { thread, starts, is_cold })
@@ -146,8 +146,8 @@ impl Life {
         let name = extension.name.clone();
         let remaining = extension.files().map(page_cache::resident).sum::<std::io::Result<u64>>();
         self.platform.journal.write(match remaining {
-            Ok(remaining) => What::PagesDropped { name, remaining },
-            Err(error) => What::PagesNotDropped { name, reason: error.to_string() },
+            Ok(remaining) => JournalEvent::PagesDropped { name, remaining },
+            Err(error) => JournalEvent::PagesNotDropped { name, reason: error.to_string() },
         });
     }
 
@@ -170,8 +170,8 @@ impl Life {
             environment: &variables,
             directory: Path::new("/"),
             line_bytes: self.platform.setup.limits.line_bytes,
-            entrance: self.entrance.as_ref(),
-            halt: self.platform.halt.as_ref(),
+            cgroup_entry: self.cgroup_entry.as_ref(),
+            next_breakpoint: self.platform.next_breakpoint.as_ref(),
             processes: self.processes.as_ref(),
         };
         if is_cold {
@@ -179,10 +179,10 @@ impl Life {
         }
         match self.start(&Origin::Extension(Arc::clone(&name)), &launch) {
             Some(process) => {
-                if let Some(halt) = &self.platform.halt {
-                    halt.watch(process.pid, process.prelude);
+                if let Some(next_breakpoint) = &self.platform.next_breakpoint {
+                    next_breakpoint.watch(process.pid, process.baseline_usage);
                 }
-                let body = Body { pid: process.pid, prelude: process.prelude };
+                let body = Body { pid: process.pid, baseline_usage: process.baseline_usage };
                 self.platform.change(|state| {
                     if let Some(agent) = state.agents.iter_mut().find(|agent| *agent.name == *name) {
                         agent.process = Some(body);
@@ -215,8 +215,8 @@ impl Life {
             environment: &variables,
             directory: task_root,
             line_bytes: self.platform.setup.limits.line_bytes,
-            entrance: self.entrance.as_ref(),
-            halt: None,
+            cgroup_entry: self.cgroup_entry.as_ref(),
+            next_breakpoint: None,
             processes: self.processes.as_ref(),
         };
         let process = self.start(&Origin::Function, &launch);
@@ -224,7 +224,7 @@ impl Life {
             error_type: "Runtime.InvalidEntrypoint".to_owned(),
             body: Vec::new(),
         })?;
-        let memory = Watch::start(Arc::clone(&self.platform), Arc::clone(&self.table), process.pid);
+        let memory = MemoryLimit::start(Arc::clone(&self.platform), Arc::clone(&self.table), process.pid);
         Ok(Running::Process { process, memory })
     }
 
@@ -234,12 +234,12 @@ impl Life {
         let (mourner, dead) = (Arc::clone(&self.platform), origin.clone());
         match Process::start(launch, &sink, move |status, used| mourner.exited(&dead, status, used)) {
             Ok(process) => {
-                let executed = What::Executed { origin: origin.clone(), pid: process.pid.as_raw() };
+                let executed = JournalEvent::Executed { origin: origin.clone(), pid: process.pid.as_raw() };
                 self.platform.journal.write_at(process.executed, executed);
                 Some(process)
             }
             Err(error) => {
-                let not = What::NotExecuted { origin: origin.clone(), reason: error.to_string() };
+                let not = JournalEvent::NotExecuted { origin: origin.clone(), reason: error.to_string() };
                 self.platform.journal.write(not);
                 None
             }
@@ -264,8 +264,8 @@ impl Life {
     fn end_boost(&self) {
         let Some(group) = self.group.as_ref().filter(|_| self.platform.setup.cpu == Cpu::Boosted) else { return };
         match group.throttle() {
-            Ok(()) => self.platform.journal.write(What::Throttled),
-            Err(error) => self.platform.journal.write(What::CpuUnlimited { reason: error.to_string() }),
+            Ok(()) => self.platform.journal.write(JournalEvent::Throttled),
+            Err(error) => self.platform.journal.write(JournalEvent::CpuUnlimited { reason: error.to_string() }),
         }
     }
 
@@ -276,7 +276,7 @@ impl Life {
             return Ok(());
         }
         let began = Instant::now();
-        platform.journal.write_at(began, What::RestoreStarted);
+        platform.journal.write_at(began, JournalEvent::RestoreStarted);
         platform.telemetry.emit("platform.restoreStart", events::restore_start(&platform.setup));
         let waiting = platform.change(|state| state.runtime.restore.take());
         if let Some(waiting) = waiting {
@@ -291,7 +291,7 @@ impl Life {
         let end = result.as_ref().err().map_or_else(End::success, Failure::end);
         platform.telemetry.emit("platform.restoreRuntimeDone", events::restore_runtime_done(&end));
         platform.telemetry.emit("platform.restoreReport", events::restore_report(&end, began.elapsed()));
-        platform.journal.write(What::RestoreOver);
+        platform.journal.write(JournalEvent::RestoreOver);
         self.ready = result.is_ok();
         result
     }

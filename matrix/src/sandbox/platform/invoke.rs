@@ -7,14 +7,14 @@ use axum::body::Bytes;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::events::{self, Bill, End, Span, Status};
+use super::events::{self, BilledDuration, End, Span, Status};
 use super::init::{Failure, Phase, settled};
-use super::lifecycle::Life;
+use super::lifecycle::EnvironmentLifecycle;
 use super::runtime::{Answer, Current, Work};
 use super::shutdown::Reason;
 use super::{Fatal, State};
 use crate::sandbox::invocation::{Attempt, Invocation, Outcome};
-use crate::sandbox::journal::What;
+use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::setup::{Initialization, Order};
 
 /// How long the telemetry of an init that is held back for the first INVOKE stays behind it.
@@ -49,7 +49,7 @@ impl FunctionPart {
     }
 }
 
-impl Life {
+impl EnvironmentLifecycle {
     /// Takes an event through the environment, starting a new one when there is none that is ready.
     pub(crate) async fn invoke(&mut self, event: Bytes, attempt: Attempt) -> Invocation {
         let request = self.request(event, attempt);
@@ -115,7 +115,7 @@ impl Life {
             "invokedFunctionArn": work.function_arn,
             "tracing": {"type": kind, "value": value},
         });
-        self.platform.journal.write(What::Invoked { request_id: work.request_id.clone() });
+        self.platform.journal.write(JournalEvent::Invoked { request_id: work.request_id.clone() });
         self.platform.change(|state| {
             state.runtime.current = Some(Current { request_id: work.request_id.clone(), answer: None });
             for agent in state.agents.iter_mut().filter(|agent| agent.wants.invoke) {
@@ -170,7 +170,7 @@ impl Life {
         let platform = &self.platform;
         let (id, trace) = (&request.work.request_id, &request.work.trace);
         let end = part.end();
-        platform.journal.write(What::RuntimeDone { request_id: id.clone(), status: end.status.name() });
+        platform.journal.write(JournalEvent::RuntimeDone { request_id: id.clone(), status: end.status.name() });
         let produced = part.answer.as_ref().map_or(0, |answer| answer.body.len());
         let took = part.over.saturating_duration_since(request.began);
         let spans = events::spans(&platform.journal, &part.spans);
@@ -201,21 +201,21 @@ impl Life {
         let bill = self.bill(over.saturating_duration_since(request.began), failure.as_ref());
         let (id, trace) = (&request.work.request_id, &request.work.trace);
         let journal = &self.platform.journal;
-        journal.write(What::InvocationOver { request_id: id.clone(), status: end.status.name() });
+        journal.write(JournalEvent::InvocationOver { request_id: id.clone(), status: end.status.name() });
         let record = events::report(id, &end, &bill, events::spans(journal, &spans), trace);
         self.platform.telemetry.emit("platform.report", record);
         self.go_on(failure.as_ref()).await;
         self.invocation(request, part, end, &bill, overhead)
     }
 
-    fn bill(&mut self, duration: Duration, failure: Option<&Failure>) -> Bill {
+    fn bill(&mut self, duration: Duration, failure: Option<&Failure>) -> BilledDuration {
         let setup = &self.platform.setup;
         let init = self.init_took.take();
         let billed_init = init.filter(|_| setup.initialization == Initialization::OnDemand).unwrap_or_default();
         let billed = (duration + billed_init).as_micros().div_ceil(1000);
         let memory_mb = setup.memory_mb;
         let out_of_memory = matches!(failure, Some(Failure::Fatal(Fatal::OutOfMemory)));
-        Bill {
+        BilledDuration {
             duration,
             billed_ms: u64::try_from(billed).unwrap_or(u64::MAX),
             memory_mb,
@@ -242,7 +242,7 @@ impl Life {
             end = Failure::Timeout.end();
         }
         let platform = &self.platform;
-        platform.journal.write(What::InvocationOver { request_id: id.clone(), status: end.status.name() });
+        platform.journal.write(JournalEvent::InvocationOver { request_id: id.clone(), status: end.status.name() });
         let spans: Vec<Span> = part.spans.iter().filter(|span| span.name != "runtimeOverhead").cloned().collect();
         let record = events::managed_report(id, &end, duration, events::spans(&platform.journal, &spans));
         platform.telemetry.emit("platform.report", record);
@@ -269,7 +269,7 @@ impl Life {
         request: &Request,
         part: &FunctionPart,
         end: End,
-        bill: &Bill,
+        bill: &BilledDuration,
         overhead: Duration,
     ) -> Invocation {
         let id = &request.work.request_id;

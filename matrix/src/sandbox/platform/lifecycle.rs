@@ -10,13 +10,13 @@ use nix::unistd::Pid;
 
 use super::Platform;
 use super::init::Failure;
-use crate::sandbox::cpu::{Entrance, Group};
+use crate::sandbox::cpu::{CgroupEntry, Group};
 use crate::sandbox::environment::Addresses;
 use crate::sandbox::function::InProcess;
 use crate::sandbox::invocation::ExitOf;
-use crate::sandbox::journal::What;
+use crate::sandbox::journal::JournalEvent;
 
-use crate::sandbox::memory::{Watch, peak_kb};
+use crate::sandbox::memory::{MemoryLimit, peak_kb};
 use crate::sandbox::process::Process;
 use crate::sandbox::process_table::{ProcessHandle, ProcessTable};
 use crate::sandbox::processes::Processes;
@@ -24,13 +24,13 @@ use crate::sandbox::setup::Initialization;
 
 /// An environment with its processes. It outlives them: after a failure the next invocation starts new ones.
 #[derive(Debug)]
-pub(crate) struct Life {
+pub(crate) struct EnvironmentLifecycle {
     pub platform: Arc<Platform>,
     pub addresses: Addresses,
     /// Where the links to the extensions are.
     pub opt: PathBuf,
     /// What every process passes through before its exec.
-    pub entrance: Option<Entrance>,
+    pub cgroup_entry: Option<CgroupEntry>,
     pub extensions: Vec<Member>,
     pub function: Option<Running>,
     /// Whether an init has succeeded and nothing has ended since.
@@ -50,10 +50,10 @@ pub(crate) struct Life {
 
 /// Where processes are started.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ProcessResources {
     /// What stands for `/opt`.
     pub opt: PathBuf,
-    pub entrance: Option<Entrance>,
+    pub cgroup_entry: Option<CgroupEntry>,
     pub group: Option<Group>,
     pub processes: Option<Processes>,
 }
@@ -68,19 +68,19 @@ pub(crate) struct Member {
 /// A runtime at work.
 #[derive(Debug)]
 pub(crate) enum Running {
-    Process { process: Process, memory: Watch },
+    Process { process: Process, memory: MemoryLimit },
     Thread(InProcess),
 }
 
-impl Life {
-    pub(crate) fn new(platform: Arc<Platform>, addresses: Addresses, place: Place) -> Self {
+impl EnvironmentLifecycle {
+    pub(crate) fn new(platform: Arc<Platform>, addresses: Addresses, place: ProcessResources) -> Self {
         let table = place.processes.as_ref().map_or_else(ProcessTable::of_machine, Processes::table);
         Self {
             platform,
             addresses,
             table: Arc::new(table),
             opt: place.opt,
-            entrance: place.entrance,
+            cgroup_entry: place.cgroup_entry,
             processes: place.processes,
             group: place.group,
             extensions: Vec::new(),
@@ -108,13 +108,13 @@ impl Life {
         self.platform.telemetry.set_awake(false);
         self.signal_all(Signal::SIGSTOP);
         self.frozen = true;
-        self.platform.journal.write(What::Frozen);
+        self.platform.journal.write(JournalEvent::Frozen);
     }
 
     /// Lets everything go on. Processes come first: telemetry must not find them stopped.
     pub(crate) fn thaw(&mut self) {
         if self.frozen {
-            self.platform.journal.write(What::Thawed);
+            self.platform.journal.write(JournalEvent::Thawed);
             self.signal_all(Signal::SIGCONT);
             self.platform.telemetry.set_awake(true);
             self.frozen = false;

@@ -29,9 +29,9 @@ use self::agents::Agent;
 use self::runtime::Runtime;
 use self::telemetry::Telemetry;
 use super::faults::Faults;
-use super::halt::Halt;
 use super::http;
-use super::journal::{Journal, What};
+use super::journal::{Journal, JournalEvent};
+use super::next_breakpoint::NextBreakpoint;
 use super::output::Printed;
 use super::setup::{LogFormat, Origin, Output, Pipe, Setup, Stream};
 
@@ -45,7 +45,7 @@ pub(crate) struct Platform {
     pub faults: Faults,
     pub client: reqwest::Client,
     /// Stops the extension for its footprint, where that is wanted and can be had.
-    pub halt: Option<Arc<Halt>>,
+    pub next_breakpoint: Option<Arc<NextBreakpoint>>,
     /// MB that an in-process function claims to use at most.
     pub claimed_mb: AtomicU32,
     state: Mutex<State>,
@@ -108,14 +108,18 @@ impl Fatal {
 }
 
 impl Platform {
-    pub(crate) fn new(setup: Setup, journal: Arc<Journal>, halt: Option<Arc<Halt>>) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(
+        setup: Setup,
+        journal: Arc<Journal>,
+        next_breakpoint: Option<Arc<NextBreakpoint>>,
+    ) -> Result<Self, reqwest::Error> {
         let order = setup.delivery.order;
         Ok(Self {
             telemetry: Telemetry::new(Arc::clone(&journal), order, setup.limits.telemetry_backlog_bytes),
             printed: Printed::default(),
             faults: Faults::new(&setup.faults),
             client: http::client()?,
-            halt,
+            next_breakpoint,
             claimed_mb: AtomicU32::new(0),
             state: Mutex::new(State::default()),
             changed: Notify::new(),
@@ -161,14 +165,14 @@ impl Platform {
     /// A process has ended.
     pub(crate) fn exited(&self, origin: &Origin, status: ExitStatus, used: Option<Duration>) {
         if let Some(cpu) = used {
-            self.journal.write(What::Used { origin: origin.clone(), cpu });
+            self.journal.write(JournalEvent::Used { origin: origin.clone(), cpu });
         }
         self.ended(origin, status.to_string());
     }
 
     /// Something has ended: a process, or the thread of an in-process function.
     pub(crate) fn ended(&self, origin: &Origin, status: String) {
-        self.journal.write(What::Exited { origin: origin.clone(), status: status.clone() });
+        self.journal.write(JournalEvent::Exited { origin: origin.clone(), status: status.clone() });
         self.fail(match origin {
             Origin::Function => Fatal::RuntimeExit { status: status.replace("exit status:", "exit status") },
             Origin::Extension(name) => Fatal::ExtensionExit { name: name.to_string(), status },

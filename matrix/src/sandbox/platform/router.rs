@@ -14,11 +14,11 @@ use axum::routing::{get, post, put};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::connection::{Cut, Door};
+use super::connection::{Cut, TappedListener};
 use super::{Platform, extensions_api, runtime_api, telemetry_api};
 use crate::sandbox::environment::CREDENTIALS_TOKEN;
 use crate::sandbox::faults::{Effect, Endpoint};
-use crate::sandbox::journal::What;
+use crate::sandbox::journal::JournalEvent;
 
 /// When the head of a request was there.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ pub(crate) async fn serve(listener: TcpListener, platform: Arc<Platform>) {
         .layer(from_fn_with_state(Arc::clone(&platform), meddle))
         .with_state(Arc::clone(&platform));
     let service = router.into_make_service_with_connect_info::<Cut>();
-    let door = Door { listener, halt: platform.halt.clone() };
+    let door = TappedListener { listener, next_breakpoint: platform.next_breakpoint.clone() };
     // It only ever ends when the task is aborted.
     let _ = axum::serve(door, service).await;
 }
@@ -69,7 +69,7 @@ async fn meddle(
     let endpoint = Endpoint::of(request.method(), request.uri().path());
     let mut close = false;
     for effect in platform.faults.strike(endpoint) {
-        platform.journal.write(What::Fault { endpoint, effect });
+        platform.journal.write(JournalEvent::Fault { endpoint, effect });
         match effect {
             Effect::Delay(delay) => tokio::time::sleep(delay).await,
             Effect::Close => close = true,
@@ -127,7 +127,7 @@ pub(crate) fn refusal(status: StatusCode, error_type: &str, message: &str) -> Re
 impl Platform {
     /// Refuses a request with 403 and notes it.
     pub(crate) fn forbid(&self, endpoint: Endpoint, error_type: &str, message: &str) -> Response {
-        self.journal.write(What::Refused { endpoint, error_type: error_type.to_owned() });
+        self.journal.write(JournalEvent::Refused { endpoint, error_type: error_type.to_owned() });
         refusal(StatusCode::FORBIDDEN, error_type, message)
     }
 }

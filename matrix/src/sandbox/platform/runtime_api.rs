@@ -14,7 +14,7 @@ use super::router::{Arrived, accepted, refusal};
 use super::runtime::{Answer, Work};
 use super::{Fatal, Platform};
 use crate::sandbox::faults::Endpoint;
-use crate::sandbox::journal::What;
+use crate::sandbox::journal::JournalEvent;
 
 const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
 const RESPONSE_MODE: &str = "lambda-runtime-function-response-mode";
@@ -24,7 +24,7 @@ pub(crate) async fn next(State(platform): State<Arc<Platform>>, Extension(arrive
     let work = platform.change(|state| {
         state.registration_open = false;
         state.runtime.awaits_restore = false;
-        platform.journal.write_at(arrived.0, What::RuntimeNext);
+        platform.journal.write_at(arrived.0, JournalEvent::RuntimeNext);
         state.runtime.park(arrived.0)
     });
     match work.await {
@@ -106,11 +106,11 @@ fn take(platform: &Platform, id: &str, answer: Answer) -> Option<Response> {
         }
     });
     if taken {
-        platform.journal.write_at(moment, What::Answered { request_id: id.to_owned(), bytes, error_type });
+        platform.journal.write_at(moment, JournalEvent::Answered { request_id: id.to_owned(), bytes, error_type });
         return None;
     }
     let error_type = "InvalidRequestID".to_owned();
-    platform.journal.write(What::Refused { endpoint: Endpoint::RuntimeResponse, error_type });
+    platform.journal.write(JournalEvent::Refused { endpoint: Endpoint::RuntimeResponse, error_type });
     Some(refusal(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID"))
 }
 
@@ -140,7 +140,7 @@ pub(crate) async fn restore_next(
         state.registration_open = false;
         state.runtime.awaits_restore = true;
         state.runtime.restore = Some(restore);
-        platform.journal.write_at(arrived.0, What::RuntimeRestoreNext);
+        platform.journal.write_at(arrived.0, JournalEvent::RuntimeRestoreNext);
     });
     match restored.await {
         Ok(()) => StatusCode::OK.into_response(),

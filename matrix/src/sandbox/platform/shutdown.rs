@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use super::lifecycle::{Life, Member, Running};
+use super::lifecycle::{EnvironmentLifecycle, Member, Running};
 use super::{Platform, State};
 use crate::sandbox::invocation::ExitOf;
-use crate::sandbox::journal::What;
+use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::setup::Origin;
 
 /// Why an environment ends.
@@ -33,7 +33,7 @@ impl Reason {
     }
 }
 
-impl Life {
+impl EnvironmentLifecycle {
     /// Ends the environment: the runtime first, then the extensions, each within its part of the window.
     pub(crate) async fn shutdown(&mut self, reason: Reason) {
         if self.function.is_none() && self.extensions.is_empty() {
@@ -42,7 +42,7 @@ impl Life {
         }
         let platform = Arc::clone(&self.platform);
         let began = Instant::now();
-        platform.journal.write_at(began, What::ShutdownStarted { reason: reason.name() });
+        platform.journal.write_at(began, JournalEvent::ShutdownStarted { reason: reason.name() });
         platform.change(|state| state.leaving = true);
         self.thaw();
         platform.telemetry.hurry();
@@ -58,7 +58,7 @@ impl Life {
         });
         platform.change(|state| {
             for agent in state.agents.iter_mut().filter(|agent| agent.wants.shutdown && !agent.internal) {
-                platform.journal.write(What::ShutdownSent { name: agent.name.clone() });
+                platform.journal.write(JournalEvent::ShutdownSent { name: agent.name.clone() });
                 agent.send(event.clone());
             }
         });
@@ -70,7 +70,7 @@ impl Life {
         platform.change(|state| *state = State { leaving: true, ..State::default() });
         self.ready = false;
         self.init_took = None;
-        platform.journal.write(What::ShutdownOver);
+        platform.journal.write(JournalEvent::ShutdownOver);
     }
 
     /// The time that everyone has together.
@@ -97,13 +97,13 @@ impl Life {
             return;
         }
         if !part.is_zero() {
-            self.platform.journal.write(What::Terminated { origin: Origin::Function });
+            self.platform.journal.write(JournalEvent::Terminated { origin: Origin::Function });
             process.signal(Signal::SIGTERM);
             if tokio::time::timeout(part, process.wait()).await.is_ok() {
                 return;
             }
         }
-        self.platform.journal.write(What::Killed { origin: Origin::Function });
+        self.platform.journal.write(JournalEvent::Killed { origin: Origin::Function });
         process.signal(Signal::SIGKILL);
         process.wait().await;
     }
@@ -132,7 +132,7 @@ async fn end(platform: Arc<Platform>, member: Member, began: Instant, deadline: 
     let ended = tokio::time::timeout_at(deadline.into(), process.wait()).await;
     let killed = ended.is_err();
     if killed {
-        platform.journal.write(What::Killed { origin: Origin::Extension(Arc::clone(&name)) });
+        platform.journal.write(JournalEvent::Killed { origin: Origin::Extension(Arc::clone(&name)) });
         process.signal(Signal::SIGKILL);
     }
     let status = process.wait().await.to_string();

@@ -43,7 +43,7 @@ impl Event {
 
 /// An event that waits, and since when.
 #[derive(Clone, Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct QueuedEvents {
     pub event: Arc<Event>,
     pub since: Instant,
 }
@@ -78,7 +78,7 @@ pub(crate) struct Subscriber {
 
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    pub waiting: VecDeque<Waiting>,
+    pub waiting: VecDeque<QueuedEvents>,
     pub bytes: usize,
     pub dropped: Dropped,
 }
@@ -104,7 +104,7 @@ impl Subscriber {
             return;
         }
         queue.bytes += bytes;
-        queue.waiting.push_back(Waiting { event: Arc::clone(event), since: Instant::now() });
+        queue.waiting.push_back(QueuedEvents { event: Arc::clone(event), since: Instant::now() });
         drop(queue);
         self.arrived.notify_one();
     }
@@ -120,13 +120,13 @@ pub(crate) struct Telemetry {
     journal: Arc<Journal>,
     order: Order,
     backlog: usize,
-    hub: Mutex<Hub>,
+    hub: Mutex<TelemetryHub>,
     awake: watch::Sender<bool>,
     hurry: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Hub {
+struct TelemetryHub {
     emitted: Vec<Value>,
     /// The events of the current init, for those who subscribe late; none once subscriptions are closed.
     replay: Option<Vec<Arc<Event>>>,
@@ -137,11 +137,11 @@ struct Hub {
 
 impl Telemetry {
     pub(crate) fn new(journal: Arc<Journal>, order: Order, backlog: usize) -> Self {
-        let hub = Mutex::new(Hub::default());
+        let hub = Mutex::new(TelemetryHub::default());
         Self { journal, order, backlog, hub, awake: watch::Sender::new(true), hurry: AtomicBool::new(false) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Hub> {
+    fn lock(&self) -> MutexGuard<'_, TelemetryHub> {
         self.hub.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

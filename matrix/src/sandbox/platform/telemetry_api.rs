@@ -16,12 +16,12 @@ use super::router::{Arrived, answer, refusal};
 use super::telemetry::{Destination, Subscription};
 use super::{Platform, delivery};
 use crate::sandbox::faults::Endpoint;
-use crate::sandbox::journal::What;
+use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::setup::Initialization;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Wanted {
+struct SubscriptionRequest {
     schema_version: String,
     types: Vec<String>,
     #[serde(default)]
@@ -80,7 +80,7 @@ pub(crate) async fn subscribe(
         Ok(subscription) => subscription,
         Err(message) => {
             let error_type = "ValidationError".to_owned();
-            platform.journal.write(What::Refused { endpoint: Endpoint::Subscribe, error_type });
+            platform.journal.write(JournalEvent::Refused { endpoint: Endpoint::Subscribe, error_type });
             return refusal(StatusCode::BAD_REQUEST, "ValidationError", &message);
         }
     };
@@ -88,7 +88,7 @@ pub(crate) async fn subscribe(
         let message = "the extension has subscribed already";
         return platform.forbid(Endpoint::Subscribe, "Telemetry.AlreadySubscribed", message);
     }
-    platform.journal.write_at(arrived.0, What::Subscribed { name: name.clone() });
+    platform.journal.write_at(arrived.0, JournalEvent::Subscribed { name: name.clone() });
     let types = subscription.types.clone();
     platform.telemetry.subscribe(subscription, |subscriber| {
         tokio::spawn(delivery::deliver(Arc::clone(&platform), subscriber)).abort_handle()
@@ -99,7 +99,7 @@ pub(crate) async fn subscribe(
 
 /// Reads a subscription, or says what is wrong with it.
 fn understand(name: &str, managed: bool, body: &[u8]) -> Result<Subscription, String> {
-    let wanted: Wanted = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let wanted: SubscriptionRequest = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let versions: &[&str] = if managed { &["2025-01-29"] } else { &["2022-07-01", "2022-12-13", "2025-01-29"] };
     if !versions.contains(&wanted.schema_version.as_str()) {
         return Err(format!("schemaVersion {} is not supported here", wanted.schema_version));

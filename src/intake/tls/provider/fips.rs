@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use crate::intake::tls::CERTIFIED;
+use crate::intake::tls::FIPS_MODULE;
 
 /// As `--version=json` has it.
 pub const NAME: &str = "aws-lc-fips";
@@ -10,7 +10,7 @@ pub const NAME: &str = "aws-lc-fips";
 // Later versions of the crate hold later modules, most of which were never validated: whoever builds with another version than the one in
 // `fips/Cargo.lock` is stopped here.
 const _: () = assert!(
-    ends_with(CERTIFIED.as_bytes(), aws_lc_fips_sys::AWSLC_VERSION_NUMBER_STRING),
+    ends_with(FIPS_MODULE.as_bytes(), aws_lc_fips_sys::AWSLC_VERSION_NUMBER_STRING),
     "aws-lc-fips-sys holds another module than the certified one, which is in the lock file of the folder `fips`: build there"
 );
 

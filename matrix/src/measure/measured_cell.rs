@@ -1,0 +1,170 @@
+//! What is started: the programs of a plan's cells, as private copies.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::elf::Loading;
+use super::{Error, hexadecimal, reading, writing};
+use crate::build::BuildRecord;
+use crate::build::external::Form;
+use crate::executable;
+use crate::plan::{Cell, CellKind, Plan};
+use crate::sandbox::setup::LayerFile;
+use crate::sandbox::{Extension, page_cache};
+
+/// Where a launcher finds what it executes, below `/opt`.
+const AGENT_PLACE: &str = "bottlecap/agent";
+
+/// A cell with its program.
+#[derive(Clone, Debug)]
+pub(super) struct MeasuredCell {
+    pub cell: String,
+    /// As in [`super::sample::Sample::program`].
+    pub program: String,
+    /// Whether it was built from this workspace, so that everything that it sends must arrive.
+    pub ours: bool,
+    /// Whether it has to deliver what every other program delivers.
+    pub held: bool,
+    /// What the files tell without being started.
+    pub fixed: BTreeMap<String, f64>,
+    environment: BTreeMap<String, String>,
+    /// The program, and behind a launcher the agent. They are copies: nobody else has them mapped, and nobody can replace them during the run.
+    files: Vec<PathBuf>,
+}
+
+impl MeasuredCell {
+    /// As it stands in `/opt`.
+    pub(super) fn extension(&self) -> Extension {
+        let mut files = self.files.iter();
+        let mut extension = Extension::new(super::AGENT, files.next().cloned().unwrap_or_default());
+        let companion = |file: &PathBuf| LayerFile { place: PathBuf::from(AGENT_PLACE), source: file.clone() };
+        extension.layer_files = files.map(companion).collect();
+        extension.environment.clone_from(&self.environment);
+        extension
+    }
+
+    /// Brings the files into memory.
+    pub(super) fn read(&self) -> std::io::Result<()> {
+        self.files.iter().try_for_each(|file| page_cache::read_pages(file))
+    }
+
+    /// Drops the files from the page cache, to find out whether that can be done here. Tells how many bytes stay there.
+    pub(super) fn forget(&self) -> std::io::Result<u64> {
+        self.files.iter().try_for_each(|file| page_cache::drop_pages(file))?;
+        self.resident()
+    }
+
+    /// Bytes of the files that are in memory.
+    pub(super) fn resident(&self) -> std::io::Result<u64> {
+        self.files.iter().map(|file| page_cache::resident(file)).sum()
+    }
+}
+
+/// The cells that have a program, in the plan's order. Their copies are in `directory`.
+pub(super) fn of(plan: &Plan, built: &[BuildRecord], directory: &Path) -> Result<Vec<MeasuredCell>, Error> {
+    let mut subjects = Vec::new();
+    for cell in &plan.cells {
+        let source = source(plan, cell)?;
+        let line = built.iter().find(|built| built.cell == source.id);
+        // A build that is another one's twin is measured once, but the same program under another name on purpose is measured twice.
+        let is_twin = line.is_some_and(|built| built.same_as.is_some()) && source.id == cell.id;
+        if let Some(files) = files(source, line).filter(|_| !is_twin) {
+            let is_ours_or_external = matches!(source.kind, CellKind::Build | CellKind::External { .. });
+            let held = is_ours_or_external && !plan.sends_its_own(source);
+            subjects.push(MeasuredCell { held, ..subject(cell, source, line, &files, directory)? });
+        }
+    }
+    if subjects.is_empty() { Err(Error::NothingToMeasure) } else { Ok(subjects) }
+}
+
+/// The cell whose program this one has: its own, or another's.
+fn source<'a>(plan: &'a Plan, cell: &'a Cell) -> Result<&'a Cell, Error> {
+    let CellKind::Again { of } = &cell.kind else { return Ok(cell) };
+    let other = plan.cells.iter().find(|other| other.id == *of && !matches!(other.kind, CellKind::Again { .. }));
+    other.ok_or_else(|| Error::NoSuchCell { cell: cell.id.clone(), of: of.clone() })
+}
+
+fn files(cell: &Cell, built: Option<&BuildRecord>) -> Option<Vec<PathBuf>> {
+    if let Some(built) = built {
+        return Some(std::iter::once(built.program.clone()?).chain(built.agent.clone()).collect());
+    }
+    match &cell.kind {
+        // What has to be unpacked first is for `build` to do.
+        CellKind::External { path, .. } => Some(vec![path.clone()]).filter(|_| Form::of(path) == Some(Form::Program)),
+        // It is built together with this program.
+        CellKind::Floor => Some(vec![std::env::current_exe().ok()?.with_file_name("floor")])
+            .filter(|floor| floor.iter().all(|floor| floor.exists())),
+        CellKind::Build | CellKind::Again { .. } => None,
+    }
+}
+
+fn subject(
+    cell: &Cell,
+    source: &Cell,
+    built: Option<&BuildRecord>,
+    files: &[PathBuf],
+    directory: &Path,
+) -> Result<MeasuredCell, Error> {
+    let contents = files.iter().map(|file| fs::read(file).map_err(reading(file))).collect::<Result<Vec<_>, _>>()?;
+    let changed = || Error::Changed { cell: cell.id.clone() };
+    // Of all files one after the other, as the build has hashed them.
+    let sha256 = hexadecimal(&contents.iter().fold(Sha256::new(), sha2::Digest::chain_update).finalize());
+    if built.is_some_and(|built| built.sha256 != sha256) {
+        return Err(changed());
+    }
+    let mut copies = Vec::new();
+    for (file, content) in files.iter().zip(&contents) {
+        let to = directory.join(head(&hexadecimal(&Sha256::digest(content))));
+        copies.push(copy(file, content, &to)?.ok_or_else(changed)?);
+    }
+    let environment = match &source.kind {
+        CellKind::External { environment, .. } => environment.clone(),
+        _ => BTreeMap::new(),
+    };
+    Ok(MeasuredCell {
+        cell: cell.id.clone(),
+        program: head(&sha256).to_owned(),
+        ours: source.kind == CellKind::Build,
+        held: false,
+        fixed: fixed(&contents),
+        environment,
+        files: copies,
+    })
+}
+
+/// What the files tell by themselves, added up where there are two: what a launcher puts off has still to be done.
+fn fixed(contents: &[Vec<u8>]) -> BTreeMap<String, f64> {
+    let bytes = contents.iter().map(Vec::len).sum::<usize>();
+    let mut fixed = BTreeMap::from([("file_size".to_owned(), number(bytes as u64))]);
+    let loading: Option<Vec<_>> = contents.iter().map(|content| Loading::of(content)).collect();
+    if let Some(loading) = loading {
+        let sum = |of: fn(&Loading) -> u64| number(loading.iter().map(of).sum());
+        fixed.insert("relocations".to_owned(), sum(|loading| loading.relocations));
+        fixed.insert("libraries".to_owned(), sum(|loading| loading.libraries));
+    }
+    fixed
+}
+
+/// A count as a measure.
+#[expect(clippy::cast_precision_loss, reason = "nothing that is counted here comes near 2^53")]
+pub(super) fn number(count: u64) -> f64 {
+    count as f64
+}
+
+/// A copy that is named after its content needs to be made once. None if the file has changed since its content was read.
+fn copy(file: &Path, content: &[u8], to: &Path) -> Result<Option<PathBuf>, Error> {
+    let is_whole = || fs::read(to).is_ok_and(|copied| copied == content);
+    if !is_whole() {
+        let unfinished = to.with_extension("unfinished");
+        executable::copy(file, &unfinished).map_err(writing(&unfinished))?;
+        fs::rename(&unfinished, to).map_err(writing(to))?;
+    }
+    Ok(is_whole().then(|| to.to_owned()))
+}
+
+fn head(sha256: &str) -> &str {
+    sha256.get(..16).unwrap_or(sha256)
+}

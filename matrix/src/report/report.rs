@@ -1,0 +1,305 @@
+//! What a report says, before it is written in any format: so that all formats say the same.
+
+use std::collections::BTreeMap;
+
+use super::alarm::{self, Alarm};
+
+use super::input::Experiment;
+use super::provenance::Provenance;
+use super::words;
+use crate::analyze::{CellSummary, Comparison, ConditionAnalysis, Direction, Effect, Estimate, Summary, Verdict};
+use crate::measure::sample::MEASURES;
+use crate::plan::CellKind;
+use crate::plan::circumstances;
+
+/// A whole report.
+#[derive(Clone, Debug)]
+pub struct Report<'a> {
+    pub experiment: &'a Experiment,
+    /// What concerns the whole experiment and has to be read first.
+    pub alarms: Vec<Alarm>,
+    pub chapters: Vec<ConditionSection<'a>>,
+}
+
+/// What is said about one condition.
+#[derive(Clone, Debug)]
+pub struct ConditionSection<'a> {
+    pub found: &'a ConditionAnalysis,
+    /// The whole condition.
+    pub title: String,
+    /// What tells it from the others.
+    pub label: String,
+    /// What has to be read before any number.
+    pub alarms: Vec<Alarm>,
+    /// The cell that the others are compared with, if there is one.
+    pub reference: Option<&'a str>,
+    /// One for each cell, in the plan's order.
+    pub rows: Vec<Row<'a>>,
+    /// Everything that was estimated; within a kind and a measure what was found comes first, by size.
+    pub findings: Vec<Finding<'a>>,
+}
+
+/// One cell of a condition.
+#[derive(Clone, Debug)]
+pub struct Row<'a> {
+    pub summary: &'a CellSummary,
+    pub role: Role<'a>,
+    /// Medians of the gates as multiples of the floor's.
+    pub to_floor: BTreeMap<&'static str, f64>,
+    /// The cell against the reference of the chapter.
+    pub against: Option<&'a Comparison>,
+}
+
+/// What a cell is in the experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role<'a> {
+    Reference,
+    Floor,
+    External,
+    /// The same program as another cell's.
+    Again {
+        of: &'a str,
+    },
+    Build,
+}
+
+/// One estimate and what is said about it.
+#[derive(Clone, Debug)]
+pub struct Finding<'a> {
+    pub kind: Kind,
+    /// A cell, a factor, or two factors.
+    pub subject: &'a str,
+    pub measure: &'a str,
+    /// The cell that it is compared with; none for effects.
+    pub against: Option<&'a str>,
+    /// Between which values of a factor; none but for main effects.
+    pub direction: Option<&'a Direction>,
+    /// What the estimate may be due to as well.
+    pub aliases: &'a [String],
+    pub estimate: &'a Estimate,
+    pub sentence: String,
+}
+
+/// What an estimate is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Comparison,
+    Effect,
+    Interaction,
+}
+
+/// The two gates, which every report is about.
+pub const GATES: [&str; 2] = ["register", "ready"];
+
+impl<'a> Report<'a> {
+    pub fn of(experiment: &'a Experiment) -> Self {
+        let found = &experiment.analysis.conditions;
+        let conditions: Vec<_> = found.iter().map(|found| &found.condition).collect();
+        let labels = circumstances::labels(&conditions);
+        let chapters =
+            found.iter().zip(labels).map(|(found, label)| ConditionSection::of(experiment, found, label)).collect();
+        let mut alarms = alarm::of_builds(experiment);
+        alarms.extend(alarm::of_untimed(experiment));
+        // Where there are several conditions, an invalid one may be far down or behind another's tab.
+        if found.len() > 1 {
+            alarms.extend(found.iter().filter(|found| found.invalid.is_some()).map(alarm::of_invalid));
+        }
+        alarms.extend(alarm::of_notes(experiment));
+        alarms.sort_by_key(|alarm| alarm.weight);
+        Self { experiment, alarms, chapters }
+    }
+
+    /// What was done, in one line.
+    pub fn summary(&self) -> String {
+        use super::number::counted;
+        let analysis = &self.experiment.analysis;
+        let starts = self.chapters.iter().flat_map(|section| &section.rows).map(|row| row.summary.starts).sum();
+        format!(
+            "Design {}, {}, {}, {}, seed {}.",
+            analysis.design,
+            counted(self.experiment.plan.cells.len(), "cell"),
+            counted(analysis.conditions.len(), "condition"),
+            counted(starts, "cold start"),
+            analysis.seed
+        )
+    }
+
+    /// Where the numbers are from, where that is known.
+    pub fn provenance(&self) -> Option<Provenance<'a>> {
+        Provenance::of(self.experiment)
+    }
+}
+
+impl<'a> ConditionSection<'a> {
+    fn of(experiment: &'a Experiment, found: &'a ConditionAnalysis, label: String) -> Self {
+        let reference = reference(experiment, found);
+        Self {
+            title: circumstances::describe(&found.condition),
+            label,
+            alarms: alarm::of_condition(experiment, found, reference),
+            reference,
+            rows: rows(experiment, found, reference),
+            findings: findings(found),
+            found,
+        }
+    }
+
+    /// The cell that is the yardstick, if it was measured.
+    pub fn floor(&self) -> Option<&Row<'a>> {
+        self.rows.iter().find(|row| row.role == Role::Floor)
+    }
+
+    /// Findings of one kind and measure, what was found first, by size.
+    pub fn about<'s>(&'s self, kind: Kind, measure: &'s str) -> impl Iterator<Item = &'s Finding<'a>> {
+        self.findings.iter().filter(move |finding| finding.kind == kind && finding.measure == measure)
+    }
+
+    /// What a picture or a table of results is mainly about: effects where the design has factors, cells where not.
+    pub fn main_kind(&self) -> Kind {
+        if self.found.effects.is_empty() { Kind::Comparison } else { Kind::Effect }
+    }
+
+    /// Measures for which something of that kind was estimated, in the order of [`MEASURES`], unknown ones last.
+    pub fn measures(&self, kind: Kind) -> Vec<&'a str> {
+        let mut measures: Vec<&str> = Vec::new();
+        for finding in self.findings.iter().filter(|finding| finding.kind == kind) {
+            if !measures.contains(&finding.measure) {
+                measures.push(finding.measure);
+            }
+        }
+        measures.sort_by_key(|name| (rank(name), *name));
+        measures
+    }
+}
+
+impl<'a> Row<'a> {
+    pub fn name(&self) -> &'a str {
+        &self.summary.cell
+    }
+
+    /// What was measured of it, if it was.
+    pub fn measure(&self, name: &str) -> Option<&'a Summary> {
+        self.summary.measures.get(name)
+    }
+
+    /// The cell's name, and what it is where that is not a build like any other.
+    pub fn title(&self) -> String {
+        let name = self.name();
+        match self.role {
+            Role::Reference => format!("{name} (reference)"),
+            Role::Floor if name == "floor" => name.to_owned(),
+            Role::Floor => format!("{name} (floor)"),
+            Role::External => format!("{name} (not ours)"),
+            Role::Again { of } => format!("{name} (same as {of})"),
+            Role::Build => name.to_owned(),
+        }
+    }
+}
+
+impl Finding<'_> {
+    /// Whether there is something to tell.
+    pub fn is_found(&self) -> bool {
+        matches!(self.estimate.verdict, Verdict::Faster | Verdict::Slower)
+    }
+}
+
+/// The place of a measure in [`MEASURES`].
+pub fn rank(measure: &str) -> usize {
+    MEASURES.iter().position(|known| known.name == measure).unwrap_or(MEASURES.len())
+}
+
+/// The cell that most comparisons name, which is the plan's first one unless somebody asked for another.
+fn reference<'a>(experiment: &'a Experiment, found: &'a ConditionAnalysis) -> Option<&'a str> {
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    for comparison in &found.comparisons {
+        *times.entry(&comparison.reference).or_default() += 1;
+    }
+    let most = times.into_iter().max_by_key(|(_, times)| *times).map(|(name, _)| name);
+    most.or_else(|| experiment.plan.cells.first().map(|cell| cell.id.as_str()))
+}
+
+fn rows<'a>(experiment: &'a Experiment, found: &'a ConditionAnalysis, reference: Option<&'a str>) -> Vec<Row<'a>> {
+    let role = |name: &str| {
+        let kind = experiment.plan.cells.iter().find(|cell| cell.id == name).map(|cell| &cell.kind);
+        match kind {
+            Some(CellKind::Floor) => Role::Floor,
+            _ if reference == Some(name) => Role::Reference,
+            Some(CellKind::External { .. }) => Role::External,
+            Some(CellKind::Again { of }) => Role::Again { of },
+            Some(CellKind::Build) | None => Role::Build,
+        }
+    };
+    let floor = found.cells.iter().find(|summary| role(&summary.cell) == Role::Floor);
+    let row = |summary: &'a CellSummary| Row {
+        summary,
+        role: role(&summary.cell),
+        to_floor: floor.map(|floor| multiples(summary, floor)).unwrap_or_default(),
+        against: found
+            .comparisons
+            .iter()
+            .find(|comparison| comparison.cell == summary.cell && Some(comparison.reference.as_str()) == reference),
+    };
+    found.cells.iter().map(row).collect()
+}
+
+fn multiples(summary: &CellSummary, floor: &CellSummary) -> BTreeMap<&'static str, f64> {
+    let multiple = |gate: &'static str| {
+        let ratio = summary.measures.get(gate)?.p50 / floor.measures.get(gate)?.p50;
+        ratio.is_finite().then_some((gate, ratio))
+    };
+    GATES.into_iter().filter_map(multiple).collect()
+}
+
+fn findings(found: &ConditionAnalysis) -> Vec<Finding<'_>> {
+    let compared = found.comparisons.iter().flat_map(|comparison| {
+        comparison.differences.iter().map(|(measure, estimate)| Finding {
+            kind: Kind::Comparison,
+            subject: &comparison.cell,
+            measure,
+            against: Some(&comparison.reference),
+            direction: None,
+            aliases: &[],
+            estimate,
+            sentence: words::difference(measure, estimate),
+        })
+    });
+    let mut findings: Vec<Finding> = compared
+        .chain(estimated(Kind::Effect, &found.effects, words::difference))
+        .chain(estimated(Kind::Interaction, &found.interactions, words::interaction))
+        .collect();
+    findings.sort_by(|one, other| {
+        let key = |finding: &Finding| (finding.kind, rank(finding.measure), !finding.is_found());
+        key(one).cmp(&key(other)).then(other.estimate.value.abs().total_cmp(&one.estimate.value.abs()))
+    });
+    findings
+}
+
+/// What was found of an effect with aliases is found of all of them together.
+fn confounded(sentence: String, estimate: &Estimate, aliases: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let says = matches!(estimate.verdict, Verdict::Faster | Verdict::Slower | Verdict::Inconclusive);
+    if !says || aliases.is_empty() {
+        return sentence;
+    }
+    let names: Vec<String> = aliases.iter().take(SHOWN).map(|name| name.replace('*', " × ")).collect();
+    let more = match aliases.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" or {more} others"),
+    };
+    format!("{sentence}; this may be {}{more} instead", names.join(", "))
+}
+
+fn estimated(kind: Kind, effects: &[Effect], say: fn(&str, &Estimate) -> String) -> impl Iterator<Item = Finding<'_>> {
+    effects.iter().flat_map(move |effect| {
+        effect.estimates.iter().map(move |(measure, estimate)| Finding {
+            kind,
+            subject: &effect.name,
+            measure,
+            against: None,
+            direction: effect.direction.as_ref(),
+            aliases: &effect.aliases,
+            estimate,
+            sentence: confounded(say(measure, estimate), estimate, &effect.aliases),
+        })
+    })
+}

@@ -1,0 +1,134 @@
+//! Settings on their way to a [`Config`]: those that decide something only together with others wait here.
+
+use super::types::{self, Aws, Config, DEFAULT_COMPRESSION_LEVEL, Http, Logs, Metrics, Secret};
+use super::warning::Source;
+
+/// Starts as the defaults; the setters of the table of keys fill it.
+#[derive(Default)]
+pub(super) struct ConfigBuilder {
+    pub(super) config: Config,
+    pub(super) levels: CompressionLevels,
+    pub(super) use_compression: Option<bool>,
+    pub(super) logs_enabled: Switches,
+    pub(super) worker_enabled: bool,
+    pub(super) urls: Urls,
+    pub(super) proxies: Proxies,
+    pub(super) secrets: Secrets,
+    /// Parts of the value just taken that were left out; the caller turns them into a warning.
+    pub(super) skipped: usize,
+}
+
+#[derive(Default)]
+pub(super) struct CompressionLevels {
+    pub(super) any: Option<i32>,
+    pub(super) logs: Option<i32>,
+    pub(super) metrics: Option<i32>,
+}
+
+#[derive(Default)]
+pub(super) struct Urls {
+    pub(super) metrics: Option<String>,
+    pub(super) fallback_metrics: Option<String>,
+    pub(super) logs: Option<String>,
+    pub(super) worker: Option<String>,
+}
+
+/// The places where a key may be kept, in the order in which they count.
+#[derive(Default)]
+pub(super) struct Secrets {
+    pub(super) organization: Option<String>,
+    pub(super) kms: Option<String>,
+    pub(super) manager: Option<String>,
+    pub(super) ssm: Option<String>,
+}
+
+#[derive(Default)]
+pub(super) struct Proxies {
+    pub(super) ours: OurProxy,
+    pub(super) shared: Option<String>,
+    pub(super) shared_exceptions: Vec<String>,
+}
+
+#[derive(Default)]
+pub(super) enum OurProxy {
+    #[default]
+    NotSet,
+    /// Set, but empty: an opt-out from the shared proxy.
+    Off,
+    Url(String),
+}
+
+/// The two names of the logs switch, each with the source it came from.
+#[derive(Default)]
+pub(super) struct Switches {
+    pub(super) serverless: Option<Sourced>,
+    pub(super) agent: Option<Sourced>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Sourced {
+    pub(super) source: Source,
+    pub(super) on: bool,
+}
+
+impl Switches {
+    /// A source that sets either name sets the switch: on if one of its two says so. The environment goes first.
+    fn resolve(&self) -> Option<bool> {
+        let both = [self.serverless, self.agent];
+        [Source::Environment, Source::Yaml].into_iter().find_map(|source| {
+            let of_source = || both.iter().flatten().filter(|switch| switch.source == source);
+            of_source().next().map(|_| of_source().any(|switch| switch.on))
+        })
+    }
+}
+
+impl ConfigBuilder {
+    /// Whether logs are to go to a worker that nobody can find.
+    pub(super) fn lacks_worker(&self) -> bool {
+        self.worker_enabled && self.urls.worker.is_none()
+    }
+
+    pub(super) fn finish(self) -> Config {
+        let lacks_worker = self.lacks_worker();
+        let Self { config, levels, use_compression, logs_enabled, worker_enabled, urls, proxies, secrets, skipped: _ } =
+            self;
+        let level = |specific: Option<i32>| specific.or(levels.any).unwrap_or(DEFAULT_COMPRESSION_LEVEL);
+        let mut no_proxy = config.http.no_proxy;
+        no_proxy.extend_from_slice(&proxies.shared_exceptions);
+        let Secrets { organization, kms, manager, ssm } = secrets;
+        let places = [
+            organization.map(Secret::Delegated),
+            kms.map(Secret::Kms),
+            manager.map(Secret::SecretsManager),
+            ssm.map(Secret::Ssm),
+        ];
+        Config {
+            secret: places.into_iter().flatten().next(),
+            aws: Aws { proxy: proxies.shared.clone(), no_proxy: proxies.shared_exceptions, ..config.aws },
+            http: Http {
+                proxy: match proxies.ours {
+                    OurProxy::NotSet => proxies.shared,
+                    OurProxy::Off => None,
+                    OurProxy::Url(url) => Some(url),
+                },
+                no_proxy,
+                timeout: config.flush_timeout,
+                ..config.http
+            },
+            logs: Logs {
+                // The customer may have a worker because something in the logs must not reach Datadog.
+                enabled: logs_enabled.resolve().unwrap_or(config.logs.enabled) && !lacks_worker,
+                url: urls.logs.unwrap_or_else(|| types::logs_url(&config.site)),
+                worker: urls.worker.filter(|_| worker_enabled),
+                compression: use_compression.unwrap_or(true).then(|| level(levels.logs)),
+                ..config.logs
+            },
+            metrics: Metrics {
+                url: urls.metrics.or(urls.fallback_metrics).unwrap_or_else(|| types::metrics_url(&config.site)),
+                compression_level: level(levels.metrics),
+                ..config.metrics
+            },
+            ..config
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The calls in the order in which types allow them, over either way to the platform.
+
+use super::{
+    backoff::{Backoff, INIT_RETRIES},
+    environment::Initialization,
+    event::Event,
+    ids::{ExtensionId, RuntimeApi},
+    requests::{self, Registered, Request, Response, Subscribed},
+    subscription::Subscription,
+};
+
+/// A way to the platform.
+pub trait Transport: Sized + Send + 'static {
+    /// Prepares for exchanges. Nothing is sent.
+    fn new(api: RuntimeApi) -> Result<Self, Error>;
+
+    /// Sends a request and waits for its answer, however long that takes.
+    fn exchange(&mut self, request: &Request) -> impl Future<Output = Result<Response, Error>> + Send;
+}
+
+/// Speaks to the platform. Keeps no id: what needs one takes one, so that nothing can be called before registration.
+#[derive(Debug)]
+pub struct ExtensionsApi<E> {
+    pub(super) exchange: E,
+}
+
+/// What can go wrong with a call to the platform.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The HTTP client could not be built.
+    #[error("the client for Lambda's APIs could not be built: {0}")]
+    Build(#[source] reqwest::Error),
+    /// No answer came.
+    #[error("{call}: no answer from Lambda at {api}; is AWS_LAMBDA_RUNTIME_API set? ({source})")]
+    Transport {
+        /// The call that failed.
+        call: &'static str,
+        /// Where it went.
+        api: RuntimeApi,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The platform refused.
+    #[error("{call}: Lambda answered {status} - Response: {body}")]
+    Status {
+        /// The call that was refused.
+        call: &'static str,
+        /// The refusal.
+        status: u16,
+        /// Its text.
+        body: String,
+    },
+    /// The answer was not what the API promises.
+    #[error("{call}: Lambda's answer makes no sense: {why}")]
+    Answer {
+        /// The call that was answered.
+        call: &'static str,
+        /// What is missing or malformed.
+        why: String,
+    },
+}
+
+impl Error {
+    /// Whether the same request may succeed later: no response came, or one that speaks of overload or of an error of the platform's own.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Transport { .. } => true,
+            Self::Status { status, .. } => *status == 429 || *status >= 500,
+            Self::Build(_) | Self::Answer { .. } => false,
+        }
+    }
+}
+
+impl<E: Transport> ExtensionsApi<E> {
+    /// Ready to register.
+    pub fn new(api: RuntimeApi) -> Result<Self, Error> {
+        Ok(Self { exchange: E::new(api)? })
+    }
+
+    /// Registers. Retries temporary errors [`INIT_RETRIES`] times.
+    pub async fn register(&mut self, initialization: Initialization) -> Result<Registered, Error> {
+        self.retry(&requests::register(initialization), requests::registered, INIT_RETRIES).await
+    }
+
+    /// Subscribes a listener that is bound already to the Telemetry API. Retries temporary errors [`INIT_RETRIES`] times.
+    pub async fn subscribe(&mut self, id: &ExtensionId, subscription: Subscription) -> Result<Subscribed, Error> {
+        self.retry(&requests::subscribe(id, subscription), requests::subscribed, INIT_RETRIES).await
+    }
+
+    /// As [`subscribe`](Self::subscribe), but retries temporary errors until it is cancelled.
+    pub async fn subscribe_persistently(
+        &mut self,
+        id: &ExtensionId,
+        subscription: Subscription,
+    ) -> Result<Subscribed, Error> {
+        self.retry(&requests::subscribe(id, subscription), requests::subscribed, usize::MAX).await
+    }
+
+    /// Waits for the next event.
+    pub async fn next(&mut self, id: &ExtensionId) -> Result<Event, Error> {
+        requests::event(self.exchange.exchange(&requests::next(id)).await?)
+    }
+
+    async fn retry<T>(
+        &mut self,
+        request: &Request,
+        read: fn(Response) -> Result<T, Error>,
+        retries: usize,
+    ) -> Result<T, Error> {
+        let mut pauses = Backoff::default().take(retries);
+        loop {
+            let reply = self.exchange.exchange(request).await.and_then(read);
+            match (reply, pauses.next()) {
+                (Err(error), Some(pause)) if error.is_temporary() => {
+                    log::debug!("EXTENSION | {error}; trying again in {} ms", pause.as_millis());
+                    tokio::time::sleep(pause).await;
+                }
+                (reply, _) => return reply,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "contract_tests.rs"]
+mod tests;

@@ -1,0 +1,63 @@
+//! To the platform with the same HTTP client as to everywhere else.
+
+use std::sync::Arc;
+
+use reqwest::redirect::Policy;
+
+use super::{
+    extensions_api::{Error, Transport},
+    http1::MAX_BYTES,
+    ids::RuntimeApi,
+    requests::{Header, IDENTIFIER, Request, Response},
+};
+use crate::os::nss::HostResolver;
+
+/// A general HTTP client.
+#[derive(Debug)]
+pub struct ReqwestTransport {
+    http: reqwest::Client,
+    api: RuntimeApi,
+}
+
+impl Transport for ReqwestTransport {
+    /// A client that never goes through a proxy and never times out, because the next event may be hours away.
+    fn new(api: RuntimeApi) -> Result<Self, Error> {
+        // No roots: everything here is plain HTTP inside the sandbox, and reading the trust store would cost milliseconds.
+        let http = reqwest::Client::builder()
+            .redirect(Policy::none())
+            .no_proxy()
+            .dns_resolver(Arc::new(HostResolver))
+            .tls_certs_only([])
+            .build()
+            .map_err(Error::Build)?;
+        Ok(Self { http, api })
+    }
+
+    async fn exchange(&mut self, request: &Request) -> Result<Response, Error> {
+        let transport = |source: reqwest::Error| Error::Transport {
+            call: request.call,
+            api: self.api.clone(),
+            source: source.into(),
+        };
+        let url = format!("http://{}/{}", self.api, request.path);
+        let mut builder = match request.method {
+            "GET" => self.http.get(url),
+            "PUT" => self.http.put(url).body(request.body.clone()),
+            _ => self.http.post(url).body(request.body.clone()),
+        };
+        for Header { name, value } in &request.headers {
+            builder = builder.header(*name, value);
+        }
+        let mut response = builder.send().await.map_err(transport)?;
+        let status = response.status().as_u16();
+        let identifier = response.headers().get(IDENTIFIER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(transport)? {
+            if body.len() + chunk.len() > MAX_BYTES {
+                return Err(Error::Answer { call: request.call, why: format!("more than {MAX_BYTES} bytes") });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Response { status, identifier, body, closes: false })
+    }
+}

@@ -1,0 +1,145 @@
+//! The customer's metrics, from datagrams to what waits to leave.
+
+use tokio::time::Instant;
+
+use super::ignored_lines::IgnoredLines;
+use crate::{
+    aggregate::{
+        Contexts,
+        contexts::{Drained, MAX_BUCKETS},
+    },
+    flush::Dropped,
+    ingest::dogstatsd::DatagramQueue,
+    os::clock,
+    process::dogstatsd::read,
+};
+
+/// What the function measures.
+pub struct DogStatsdPipeline {
+    inbox: Option<DatagramQueue>,
+    namespace: Option<String>,
+    contexts: Contexts,
+    ignored: IgnoredLines,
+    told: OnceWarnings,
+}
+
+/// What has been said once and need not be said again.
+#[derive(Default)]
+struct OnceWarnings {
+    refused: bool,
+    lost: bool,
+}
+
+impl DogStatsdPipeline {
+    /// Without an inbox, nothing will ever come.
+    pub fn new(inbox: Option<DatagramQueue>, namespace: Option<String>) -> Self {
+        Self {
+            inbox,
+            namespace,
+            contexts: Contexts::default(),
+            ignored: IgnoredLines::default(),
+            told: OnceWarnings::default(),
+        }
+    }
+
+    /// Waits until there is something to take; never ends if nothing will come. May be cancelled.
+    pub async fn arrived(&self) {
+        match &self.inbox {
+            Some(inbox) => inbox.arrived().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes in what has arrived.
+    pub fn take(&mut self) {
+        if let Some(inbox) = &self.inbox {
+            let datagrams = inbox.take();
+            self.gather(&datagrams);
+        }
+    }
+
+    /// Takes in everything that was sent before this was called, and gives all that was measured.
+    pub fn drain(&mut self) -> Drained {
+        if let Some(inbox) = self.inbox.take() {
+            inbox.drain(|datagrams| self.gather(datagrams));
+            self.inbox = Some(inbox);
+        }
+        for warning in self.ignored.take_warnings(Instant::now()) {
+            log::warn!("{warning}");
+        }
+        self.contexts.drain()
+    }
+
+    fn gather(&mut self, datagrams: &[u8]) {
+        if datagrams.is_empty() {
+            return;
+        }
+        let (now, namespace) = (clock::epoch_ms() / 1000, self.namespace.as_deref());
+        self.ignored.add(read(datagrams, now, namespace, |metric| self.contexts.push(metric)));
+    }
+
+    /// What was given up since this was last asked.
+    pub fn take_dropped(&mut self) -> Dropped {
+        let values = self.contexts.take_refused();
+        let datagrams = self.inbox.as_mut().map_or(0, DatagramQueue::take_lost);
+        for warning in self.told.warnings(values, datagrams) {
+            log::warn!("{warning}");
+        }
+        Dropped { values, datagrams, ..Dropped::default() }
+    }
+}
+
+impl OnceWarnings {
+    /// One for each kind of loss that has not been told yet.
+    fn warnings(&mut self, values: u64, datagrams: u64) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if values > 0 && !std::mem::replace(&mut self.refused, true) {
+            warnings.push(format!(
+                "DOGSTATSD | Failed to insert metric: more than {MAX_BUCKETS} combinations of name and tags between two flushes, or too \
+                 large ones; what is new is dropped and counted"
+            ));
+        }
+        if datagrams > 0 && !std::mem::replace(&mut self.lost, true) {
+            warnings.push(format!(
+                "DOGSTATSD | {datagrams} datagrams came faster than they could be read, or were too long; they and further ones are \
+                 dropped and counted (DD_DOGSTATSD_QUEUE_SIZE, DD_DOGSTATSD_SO_RCVBUF and DD_DOGSTATSD_BUFFER_SIZE make room)"
+            ));
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_loss_is_told_once_when_it_first_happens() {
+        let mut told = OnceWarnings::default();
+        assert!(told.warnings(0, 0).is_empty());
+        let refused = told.warnings(1, 0);
+        assert!(refused.len() == 1 && refused[0].contains("Failed to insert metric"), "{refused:?}");
+        let lost = told.warnings(1, 7);
+        assert!(lost.len() == 1 && lost[0].contains("7 datagrams"), "{lost:?}");
+        assert!(told.warnings(1, 1).is_empty());
+    }
+
+    #[test]
+    fn a_metric_without_a_time_of_its_own_has_that_of_its_arrival() {
+        let mut dogstatsd_pipeline = DogStatsdPipeline::new(None, None);
+        let before = clock::epoch_ms() / 1000;
+        dogstatsd_pipeline.gather(b"m:1|c");
+        let second = dogstatsd_pipeline.contexts.drain().counts[0].buckets[0].second;
+        assert!((before - 10..=clock::epoch_ms() / 1000).contains(&second), "{second}");
+    }
+
+    #[test]
+    fn values_that_do_not_fit_are_counted_once() {
+        let mut dogstatsd_pipeline = DogStatsdPipeline::new(None, None);
+        for number in 0..10_243 {
+            dogstatsd_pipeline.gather(format!("m:1|c|#number:{number}").as_bytes());
+        }
+        assert_eq!(dogstatsd_pipeline.take_dropped(), Dropped { values: 3, ..Dropped::default() });
+        assert_eq!(dogstatsd_pipeline.take_dropped(), Dropped::default());
+    }
+}

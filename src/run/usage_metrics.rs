@@ -1,0 +1,175 @@
+//! Measures what each invocation uses of the machine. Exists only where somebody wants to know.
+
+use std::{borrow::Cow, collections::VecDeque, sync::Arc};
+
+use tokio::time::sleep_until;
+
+use super::sampler::{Sampler, Seen};
+use crate::{
+    os::{
+        clock,
+        proc::{CounterFiles, Proc},
+    },
+    process::{
+        invocation::{AttemptId, SamplingPoint},
+        metric::Point,
+        usage::{self, Reading, Values},
+    },
+};
+
+/// How many invocations are measured at once. More can't be open but by events that were lost.
+const CAPACITY: usize = 500;
+
+/// The measurements under way.
+#[derive(Debug)]
+pub struct UsageMetrics {
+    /// Whether invocations overlap: then peaks are the sandbox's, and told when it ends.
+    overlapping: bool,
+    files: CounterFiles,
+    sampler: Sampler,
+    open: VecDeque<Measured>,
+    /// Whether there has been an invocation.
+    used: bool,
+}
+
+#[derive(Debug)]
+struct Measured {
+    id: AttemptId,
+    begin: Reading,
+    /// What there was to be seen when the next invocation began before this one's end was told.
+    end: Option<End>,
+    done: bool,
+    reported: bool,
+}
+
+#[derive(Debug)]
+struct End {
+    reading: Reading,
+    seen: Seen,
+}
+
+/// Which counters are read: the kernel takes a while to write each text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counters {
+    All,
+    /// Those of [`usage::utilization`].
+    Utilization,
+    /// Those of [`usage::consumption`].
+    Consumption,
+}
+
+impl UsageMetrics {
+    /// A meter that has read nothing yet.
+    pub fn new(proc: &Proc, overlapping: bool) -> Self {
+        Self {
+            overlapping,
+            sampler: Sampler::new(proc),
+            files: proc.counter_files(),
+            open: VecDeque::new(),
+            used: false,
+        }
+    }
+
+    /// Takes a moment, and gives what can be told now.
+    pub fn observe(&mut self, moment: &SamplingPoint) -> Vec<Point> {
+        match moment {
+            SamplingPoint::Begun(id) => {
+                self.begin(id);
+                Vec::new()
+            }
+            SamplingPoint::Done(id, tags) => points(self.done(id), tags),
+            SamplingPoint::Reported(id, tags) => points(self.reported(id), tags),
+            SamplingPoint::Ending(tags) => points(self.ending(), tags),
+        }
+    }
+
+    fn begin(&mut self, id: &AttemptId) {
+        let begin = read(&mut self.files, Counters::All);
+        if !self.overlapping {
+            self.cut_off(&begin);
+            self.sampler.reset();
+        }
+        if self.open.len() == CAPACITY {
+            self.open.pop_front();
+        }
+        self.open.push_back(Measured { id: id.clone(), begin, end: None, done: false, reported: false });
+        self.used = true;
+        self.sampler.start();
+    }
+
+    /// What is used from now on is the next invocation's, however late the end of this one is told.
+    fn cut_off(&mut self, now: &Reading) {
+        for measured in self.open.iter_mut().filter(|measured| measured.end.is_none()) {
+            measured.end = Some(End { reading: now.clone(), seen: self.sampler.seen() });
+        }
+    }
+
+    fn done(&mut self, id: &AttemptId) -> Values {
+        let Some(measured) = self.open.iter().find(|measured| measured.id == *id) else { return Values::new() };
+        let mut values = usage::utilization(&measured.begin, &end_of(measured, &mut self.files, Counters::Utilization));
+        if !self.overlapping {
+            // What the function has left behind is seen however short the invocation was.
+            let seen = measured.end.as_ref().map_or_else(|| self.sampler.finish(), |end| end.seen);
+            values.extend(usage::footprint(&seen.peak, seen.limits));
+        }
+        self.told(id, |measured| measured.done = true);
+        values
+    }
+
+    fn reported(&mut self, id: &AttemptId) -> Values {
+        let Some(measured) = self.open.iter().find(|measured| measured.id == *id) else { return Values::new() };
+        let values = usage::consumption(&measured.begin, &end_of(measured, &mut self.files, Counters::Consumption));
+        self.told(id, |measured| measured.reported = true);
+        values
+    }
+
+    fn ending(&mut self) -> Values {
+        self.sampler.stop();
+        if self.overlapping && self.used {
+            let seen = self.sampler.seen();
+            return usage::footprint(&seen.peak, seen.limits);
+        }
+        Values::new()
+    }
+
+    /// Forgets an invocation of which both ends have been told, and lets the sampler rest once none runs.
+    fn told(&mut self, id: &AttemptId, note: impl Fn(&mut Measured)) {
+        self.open.iter_mut().filter(|measured| measured.id == *id).for_each(note);
+        if self.open.iter().all(|measured| measured.done || measured.reported || measured.end.is_some()) {
+            self.sampler.stop();
+        }
+        self.open.retain(|measured| !(measured.done && measured.reported));
+    }
+
+    /// Waits until a sample is due; never ends if none will be. May be cancelled.
+    pub async fn sample_due(&self) {
+        match self.sampler.due() {
+            Some(due) => sleep_until(due.into()).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes the sample that is due.
+    pub fn sample(&mut self) {
+        self.sampler.sample();
+    }
+}
+
+fn end_of<'a>(measured: &'a Measured, files: &mut CounterFiles, counters: Counters) -> Cow<'a, Reading> {
+    measured.end.as_ref().map_or_else(|| Cow::Owned(read(files, counters)), |end| Cow::Borrowed(&end.reading))
+}
+
+fn read(files: &mut CounterFiles, counters: Counters) -> Reading {
+    let uptime = if counters == Counters::Consumption { None } else { files.uptime.read() };
+    let devices = if counters == Counters::Utilization { None } else { files.net_dev.read() };
+    Reading::parse(files.stat.read(), uptime, devices)
+}
+
+fn points(values: Values, tags: &Arc<[String]>) -> Vec<Point> {
+    let time = clock::epoch_ms();
+    values.into_iter().map(|(name, value)| Point { name, value, time, tags: tags.clone() }).collect()
+}
+
+#[cfg(test)]
+#[path = "usage_metrics_tests.rs"]
+mod tests;

@@ -1,0 +1,307 @@
+//! The steps that both orders take.
+
+use std::{env, io, path::Path, thread};
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::{Error, StartTime, fips};
+use crate::{
+    build_info::BUILD_INFO,
+    config::{self, Config, Loaded},
+    features::{self, LAZY_INTAKE, RUNTIME_SIZING},
+    ingest::{
+        dogstatsd::{self, DatagramQueue},
+        telemetry::{Batches, TelemetryListener},
+    },
+    intake::{self, key::Function, tls},
+    os::{
+        self,
+        checkpoints::{Checkpoint, checkpoint},
+        file,
+        thread::STACK_BYTES,
+    },
+    platform::{self, Environment, Initialization, Registered, Subscribed, subscription::Subscription},
+    process::{
+        invocation::{Processor, Settings},
+        log::Rules,
+        tags::FunctionTags,
+    },
+    run::{Components, Intake, next::NextPoller},
+};
+
+/// The async runtime. Where one worker is enough it is the thread that waits for everything anyway: two would wake each other for every event. The same
+/// where `threads_can_be_started` says no.
+pub fn runtime(
+    environment: &Environment,
+    threads_can_be_started: impl FnOnce(usize) -> bool,
+) -> Result<Runtime, Error> {
+    // What is started from here on inherits it.
+    os::signal::block();
+    let visible = || thread::available_parallelism().map_or(1, usize::from);
+    let sized = RUNTIME_SIZING.then(|| workers(environment.memory_size.as_deref()));
+    let workers = sized.unwrap_or_else(visible);
+    let mut builder = if sized == Some(1) || !threads_can_be_started(workers) {
+        Builder::new_current_thread()
+    } else {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(workers);
+        builder
+    };
+    let runtime = builder.thread_stack_size(STACK_BYTES).enable_all().build().map_err(Error::Runtime)?;
+    checkpoint(Checkpoint::Runtime);
+    Ok(runtime)
+}
+
+/// One worker for each CPU that the memory tier pays for, at most four; two where the tier is not known.
+///
+/// Source: AWS Lambda developer guide, "Configure Lambda function memory": at 1,769 MB a function has the equivalent of one vCPU.
+fn workers(memory_mb: Option<&str>) -> usize {
+    const MB_PER_CPU: usize = 1769;
+    let tier = memory_mb.and_then(|memory| memory.trim().parse::<usize>().ok());
+    tier.map_or(2, |memory| (memory.saturating_add(MB_PER_CPU / 2) / MB_PER_CPU).clamp(1, 4))
+}
+
+/// The largest `datadog.yaml` that is read.
+const MAX_SETTINGS_BYTES: usize = 1 << 20;
+
+/// The settings, from the environment and from the function's folder.
+pub fn config(environment: &Environment) -> Loaded {
+    let path = Path::new(&environment.task_root).join("datadog.yaml");
+    let yaml = match file::read_text(&path, MAX_SETTINGS_BYTES) {
+        Ok(yaml) => Ok(Some(yaml)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("cannot be read: {error}")),
+    };
+    let mut loaded = config::load(env::vars_os(), yaml.as_ref().ok().and_then(Option::as_deref));
+    // Kept until there is a log to say it in.
+    loaded.discarded = loaded.discarded.or(yaml.err());
+    checkpoint(Checkpoint::Config);
+    loaded
+}
+
+/// Says what was wrong with the settings, and makes them count for our own log.
+pub fn apply_config(loaded: Loaded) -> Config {
+    os::log::start(loaded.config.log_level);
+    if let Some(why) = loaded.discarded {
+        log::error!("Failed to load config: datadog.yaml {why}; using the environment and defaults");
+    }
+    for warning in loaded.warnings {
+        log::warn!("CONFIG | {warning}");
+    }
+    if !loaded.unsupported.is_empty() {
+        log::warn!("CONFIG | not supported yet, and without effect: {}", loaded.unsupported.join(", "));
+    }
+    log::debug!("Flush strategy: {:?}", loaded.config.flush_strategy);
+    loaded.config
+}
+
+/// The way to Datadog: now, or in the background once the next event has been asked for. A file that a setting names is read in the background wherever the
+/// function can be invoked meanwhile: its file system may be slow.
+pub fn intake(config: &Config, environment: &Environment) -> Intake {
+    if let Some(disagreement) = fips::disagreement(features::FIPS, config.fips_mode, &environment.region) {
+        log::warn!("FIPS | {disagreement}");
+    }
+    if let Some(foreign) = fips::foreign_site(&environment.region, &config.site) {
+        log::warn!("CONFIG | {foreign}");
+    }
+    if features::FIPS {
+        for warning in fips::warnings(config) {
+            log::warn!("FIPS | {warning}");
+        }
+    }
+    let function = Function { region: environment.region.clone(), name: environment.function_name.clone() };
+    let deferred = LAZY_INTAKE || config.http.tls_cert_file.is_some() || tls::roots_are_in_named_files();
+    if deferred && !environment.initialization().is_ahead() {
+        let config = config.clone();
+        Intake::Deferred(Box::new(move || build_intake(&config, function)))
+    } else {
+        Intake::Eager(build_intake(config, function))
+    }
+}
+
+/// The telemetry that comes through a bound listener; None without one.
+pub fn start_telemetry(bound: io::Result<TelemetryListener>) -> Option<TelemetryReceiver> {
+    let listening = bound.and_then(|bound| Ok(TelemetryReceiver { port: bound.port, batches: bound.serve()? }));
+    listening
+        .inspect_err(|error| {
+            log::error!(
+                "TELEMETRY | No port can be bound, so neither logs nor metrics of invocations are to be had: {error}"
+            );
+        })
+        .ok()
+}
+
+/// What the function measures; None if its port cannot be had.
+pub fn start_dogstatsd(bound: io::Result<dogstatsd::DogStatsdSocket>, config: &Config) -> Option<DatagramQueue> {
+    bound
+        .and_then(|bound| bound.serve(&config.dogstatsd))
+        .inspect_err(|error| {
+            let port = dogstatsd::PORT;
+            log::warn!(
+                "DOGSTATSD | Port {port} cannot be bound, so what the function measures is not collected: {error}"
+            );
+        })
+        .ok()
+}
+
+/// A listener at work.
+pub struct TelemetryReceiver {
+    /// Where.
+    pub port: u16,
+    /// What arrives.
+    pub batches: Batches,
+}
+
+impl TelemetryReceiver {
+    /// What to ask of the Telemetry API.
+    pub fn subscription(&self, config: &Config, initialization: Initialization) -> Subscription {
+        Subscription { port: self.port, logs: config.logs.enabled, initialization }
+    }
+
+    /// The telemetry that will come after this answer to the subscription; None if none will.
+    pub fn after(self, answer: Result<Subscribed, platform::Error>) -> Telemetry {
+        checkpoint(Checkpoint::Subscribed);
+        match answer {
+            Ok(Subscribed::Active) => Some(self.batches),
+            Ok(Subscribed::NotSupported) => {
+                log::info!("TELEMETRY | This platform has no Telemetry API; only invocations are counted");
+                None
+            }
+            Err(error) if !matches!(error, platform::Error::Status { .. }) && !self.batches.is_empty() => {
+                log::warn!("TELEMETRY | {error}; but Lambda sends telemetry, so it has accepted the subscription");
+                Some(self.batches)
+            }
+            Err(error) => {
+                log::error!("TELEMETRY | {error}");
+                None
+            }
+        }
+    }
+}
+
+/// What will arrive; None where nothing will.
+pub type Telemetry = Option<Batches>;
+
+/// What is known once everything that can fail has been tried.
+pub struct StartedServices<E> {
+    pub next: NextPoller<E>,
+    pub registered: Registered,
+    pub config: Config,
+    pub intake: Intake,
+    pub telemetry: Telemetry,
+    pub dogstatsd: Option<DatagramQueue>,
+}
+
+/// Puts the rest around it.
+pub fn build_components<E>(
+    known: StartedServices<E>,
+    environment: &Environment,
+    start_time: StartTime,
+) -> Components<E> {
+    let StartedServices { next, registered, mut config, intake, telemetry, dogstatsd } = known;
+    intake::compression::limit_levels(&mut config, environment.memory_size.as_deref());
+    let initialization = environment.initialization();
+    let tags = FunctionTags::collect(environment, registered.account_id.as_deref(), &config);
+    let processor = processor(&config, environment, telemetry.is_some(), start_time);
+    log::debug!("Datadog Next-Gen Extension ready in {}ms", start_time.monotonic.elapsed().as_millis());
+    Components { next, initialization, config, tags, processor, intake, telemetry, dogstatsd }
+}
+
+fn processor(config: &Config, environment: &Environment, telemetry: bool, start_time: StartTime) -> Processor {
+    let (rules, bad) = Rules::compile(&config.logs.rules);
+    for rule in bad {
+        log::warn!("CONFIG | {rule}");
+    }
+    let settings = Settings {
+        managed: environment.initialization() == Initialization::ManagedInstances,
+        snap_start: environment.initialization() == Initialization::SnapStart,
+        enhanced_metrics: config.metrics.enhanced,
+        logs: config.logs.enabled,
+        telemetry,
+        init_type_tagged: environment.initialization_type.is_some(),
+        architecture: BUILD_INFO.architecture(),
+    };
+    Processor::new(settings, rules, start_time.wall)
+}
+
+fn build_intake(config: &Config, function: Function) -> Option<intake::Client> {
+    tls::install_provider();
+    os::nss::prepare();
+    let built = intake::Client::build(config, function);
+    checkpoint(Checkpoint::Intake);
+    match built {
+        Ok(built) => {
+            if let Some(module) = tls::module() {
+                log::info!("FIPS | {module}, in its FIPS mode, in every client ({})", tls::provider_name());
+            }
+            if !config.http.skip_ssl_validation {
+                log::debug!("Trusting the roots that are {}", tls::roots_origin());
+            }
+            for warning in built.warnings {
+                log::error!("TLS | {warning}");
+            }
+            Some(built.client)
+        }
+        Err(error) => {
+            log::error!("LOGS | METRICS | Nothing will be sent: {error}");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ingest::telemetry::test_batches, process::event::Batch};
+
+    #[test]
+    fn workers_follow_the_memory_tier() {
+        for (memory, expected) in [
+            (None, 2),
+            (Some("nonsense"), 2),
+            (Some("128"), 1),
+            (Some("1769"), 1),
+            (Some("2653"), 1),
+            (Some("2654"), 2),
+            (Some("3538"), 2),
+            (Some("10240"), 4),
+            (Some("99999999999999999999"), 2),
+        ] {
+            assert_eq!(workers(memory), expected, "{memory:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn telemetry_that_has_arrived_shows_that_the_subscription_was_accepted_though_the_reply_was_lost() {
+        let lost = || platform::Error::Answer { call: "subscribe", why: String::new() };
+        let refusal = || platform::Error::Status { call: "subscribe", status: 400, body: String::new() };
+        for (has_arrived, error, expected) in [(false, lost(), false), (true, lost(), true), (true, refusal(), false)] {
+            let (sender, batches) = test_batches::channel();
+            if has_arrived {
+                assert!(sender.send(Batch::default()).await);
+            }
+            let telemetry = TelemetryReceiver { port: 1, batches }.after(Err(error));
+            assert_eq!(telemetry.is_some(), expected);
+        }
+    }
+
+    #[test]
+    fn sandboxes_that_are_started_ahead_are_never_left_to_build_later() {
+        let environment = |kind: &'static str| {
+            Environment::read(|name| (name == "AWS_LAMBDA_INITIALIZATION_TYPE").then(|| kind.to_owned()))
+        };
+        for kind in ["snap-start", "provisioned-concurrency"] {
+            assert!(matches!(intake(&Config::default(), &environment(kind)), Intake::Eager(_)), "{kind}");
+        }
+        let on_demand = intake(&Config::default(), &environment("on-demand"));
+        assert_eq!(matches!(on_demand, Intake::Deferred(_)), LAZY_INTAKE);
+    }
+
+    #[test]
+    fn a_certificate_file_is_not_read_before_the_first_event() {
+        let mut config = Config::default();
+        config.http.tls_cert_file = Some("/nonexistent/ca.pem".into());
+        let environment = Environment::read(|_| None);
+        assert!(matches!(intake(&config, &environment), Intake::Deferred(_)));
+    }
+}
