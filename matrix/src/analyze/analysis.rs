@@ -1,4 +1,4 @@
-//! The samples of a run become its analysis.
+//! Computes the analysis of a run from its samples.
 
 use std::collections::BTreeSet;
 
@@ -13,12 +13,12 @@ use crate::measure::sample::Sample;
 use crate::plan::circumstances::describe;
 use crate::plan::{Alias, Condition, DELIVERY, Plan, SCHEMA};
 
-/// Resamples behind each interval, unless a simulation needs thousands of analyses.
+/// Number of bootstrap resamples behind each confidence interval. A simulation that needs thousands of analyses may pass fewer to [`analyze`].
 pub const RESAMPLES: usize = 3999;
 
-/// What the samples say. `builds` names the cells whose programs are alike, and may be empty.
+/// Analyzes the samples of a run. `builds` says which cells have identical programs, and may be empty.
 ///
-/// Everything random is drawn from the plan's seed: the same files give the same analysis.
+/// All randomness is drawn from the plan's seed: the same files give the same analysis.
 pub fn analyze(plan: &Plan, builds: &[BuildRecord], samples: &[Sample], resamples: usize) -> Analysis {
     let context = Context::new(plan, builds, Bootstrap { seed: plan.seed, resamples });
     let mut notes = strangers(plan, samples);
@@ -50,7 +50,7 @@ pub fn analyze(plan: &Plan, builds: &[BuildRecord], samples: &[Sample], resample
     Analysis { schema: SCHEMA, design, seed, plan_cells, conditions, aliases, deliveries, notes }
 }
 
-/// Under another condition other cells may be missing.
+/// Adds aliases that are not known yet. Other cells may be missing under another condition, so its aliases may differ.
 fn merge(aliases: &mut Vec<Alias>, others: Vec<Alias>) {
     for other in others {
         match aliases.iter_mut().find(|alias| alias.effect == other.effect) {
@@ -63,12 +63,12 @@ fn merge(aliases: &mut Vec<Alias>, others: Vec<Alias>) {
     }
 }
 
-/// The conditions of the starts that are not timed.
+/// The conditions of the untimed (delivery) starts.
 fn untimed(samples: &[Sample]) -> BTreeSet<&Condition> {
     samples.iter().map(|sample| &sample.condition).filter(|condition| condition.runtime == DELIVERY).collect()
 }
 
-/// A failed start that does not count against its cell is told nevertheless.
+/// A note about a failed start that does not count against its cell.
 fn forgiven(delivery: &Delivery) -> Option<String> {
     let reason = delivery.reason.as_deref().filter(|_| !delivery.outcome.is_failure())?;
     Some(format!("{}, {}: {reason}.", describe(&delivery.condition), delivery.cell))
@@ -86,7 +86,7 @@ fn sorted<'a>(plan: &Plan, condition: &Condition, samples: &'a [Sample], notes: 
     blocks
 }
 
-/// A run that was stopped, or of which a part is missing.
+/// A note about a run that was stopped, or of which a shard is missing.
 fn interrupted(plan: &Plan, blocks: &Blocks<'_>) -> Option<String> {
     let (started, planned) = (blocks.all().len(), plan.blocks_here().count());
     (0 < started && started < planned).then(|| format!("Only {started} of {planned} planned blocks were started."))
@@ -96,7 +96,7 @@ fn knows(plan: &Plan, sample: &Sample) -> bool {
     plan.cells.iter().any(|cell| cell.id == sample.cell)
 }
 
-/// Samples of another plan.
+/// A note about samples whose cell or condition is not in the plan.
 fn strangers(plan: &Plan, samples: &[Sample]) -> Vec<String> {
     let known = |sample: &&Sample| {
         let condition = &sample.condition;

@@ -1,4 +1,4 @@
-//! An analysis in a few lines. The whole of it is the business of `cargo matrix report`.
+//! Prints an analysis in a few lines. `cargo matrix report` shows all of it.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -7,10 +7,10 @@ use super::{Analysis, ConditionAnalysis, Direction, Effect, Estimate, Verdict};
 use crate::measure::sample::MEASURES;
 use crate::plan::circumstances::describe;
 
-/// What a cold start is judged by.
+/// The gates that the summary shows: a cold start is judged by these two.
 const SHOWN: [&str; 2] = ["register", "ready"];
 
-/// Shows an analysis.
+/// An analysis that displays as its summary.
 pub struct AnalysisSummary<'a>(pub &'a Analysis);
 
 impl Display for AnalysisSummary<'_> {
@@ -49,7 +49,7 @@ fn show(out: &mut Formatter<'_>, analysis: &ConditionAnalysis) -> fmt::Result {
             None => format!("interaction {}{}", effect.name, or_aliases(effect)),
         };
         let effects = effects.filter_map(|effect| row(&named(effect), effect.estimates.get(measure.name)));
-        // In a designed experiment a cell by itself is only a means.
+        // In a designed experiment the effects are the result; comparisons of single cells are left out.
         let rows: Vec<String> = if analysis.effects.is_empty() { comparisons.collect() } else { effects.collect() };
         if !rows.is_empty() {
             writeln!(out, "  {}\n{}", measure.name, rows.join("\n"))?;
@@ -58,12 +58,12 @@ fn show(out: &mut Formatter<'_>, analysis: &ConditionAnalysis) -> fmt::Result {
     Ok(())
 }
 
-/// What an estimate may be due to as well.
+/// The aliases of an effect, in parentheses: its estimate may be due to them as well.
 fn or_aliases(effect: &Effect) -> String {
     if effect.aliases.is_empty() { String::new() } else { format!(" (or {})", effect.aliases.join(", ")) }
 }
 
-/// How many verdicts about the gates are judged together.
+/// The number of hypotheses in the family of the gates.
 fn headline(analysis: &ConditionAnalysis) -> Option<usize> {
     let gate = |estimates: &BTreeMap<String, Estimate>| {
         SHOWN.iter().filter_map(|gate| Some(estimates.get(*gate)?.family)).max()
@@ -72,7 +72,7 @@ fn headline(analysis: &ConditionAnalysis) -> Option<usize> {
     effects.or_else(|| analysis.comparisons.iter().filter_map(|one| gate(&one.differences)).max())
 }
 
-/// An estimate that can be quoted.
+/// An estimate that displays as a sentence that can be quoted.
 struct Words<'a> {
     estimate: &'a Estimate,
     unit: &'static str,

@@ -25,26 +25,26 @@ Exit status, the first that fits:
   2  the command line is wrong, or a file is not what it should be
   6  a file cannot be read or written";
 
-/// Says what the samples of a run mean, and how certain that is
+/// Estimate effects from the samples of a run
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
     /// The plan that was run
     pub plan: PathBuf,
 
-    /// The starts, in any number of files
+    /// Files with the samples of the run; any number of them
     #[arg(required = true)]
     pub samples: Vec<PathBuf>,
 
-    /// What became of the cells [default: `builds.jsonl` beside the plan, if it is there]
+    /// The build records of the cells [default: `builds.jsonl` beside the plan, if it exists]
     #[arg(long, value_name = "PATH")]
     pub builds: Option<PathBuf>,
 
-    /// Where the analysis is written
+    /// The file that the analysis is written to
     #[arg(long, value_name = "PATH", default_value = "analysis.json")]
     pub out: PathBuf,
 
-    /// Writes the analysis to standard output as well, instead of the summary
+    /// Write the analysis to standard output as JSON, instead of the summary
     #[arg(long)]
     pub json: bool,
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::measure::sample::{MEASURES, Sample};
 
-/// Starts that count and starts that failed, each under its cell and block.
+/// Starts that count and starts that failed, by cell and block.
 #[derive(Debug, Default)]
 pub struct Blocks<'a> {
     cells: BTreeMap<&'a str, Starts<'a>>,
@@ -13,16 +13,16 @@ pub struct Blocks<'a> {
 /// One cell's starts.
 #[derive(Debug, Default)]
 pub struct Starts<'a> {
-    /// Those that count, by block.
+    /// Starts that count, by block.
     pub good: BTreeMap<u32, &'a Sample>,
-    /// Those that do not, by block.
+    /// Starts that failed, by block.
     pub failed: BTreeMap<u32, &'a Sample>,
-    /// Those that the sandbox could not make, by block, unless they were made later.
+    /// Starts that the sandbox could not make and that were not repeated, by block.
     pub harness: BTreeMap<u32, &'a Sample>,
 }
 
 impl<'a> Blocks<'a> {
-    /// A cell's second start in the same block is not taken, and handed back.
+    /// Adds a start. Returns it as an error if its cell already has one in the same block.
     pub fn add(&mut self, sample: &'a Sample) -> Result<(), &'a Sample> {
         let starts = self.cells.entry(&sample.cell).or_default();
         let is_made = starts.good.contains_key(&sample.block) || starts.failed.contains_key(&sample.block);
@@ -41,7 +41,7 @@ impl<'a> Blocks<'a> {
         Ok(())
     }
 
-    /// Whether nothing was started.
+    /// Whether there are no starts.
     pub fn is_empty(&self) -> bool {
         self.cells.is_empty()
     }
@@ -50,12 +50,12 @@ impl<'a> Blocks<'a> {
         self.cells.get(cell)
     }
 
-    /// Every block in which anything was started.
+    /// Every block with at least one start.
     pub fn all(&self) -> BTreeSet<u32> {
         self.cells.values().flat_map(|starts| starts.good.keys().chain(starts.failed.keys())).copied().collect()
     }
 
-    /// Blocks in which all these cells have a start that counts.
+    /// The blocks in which each of these cells has a start that counts.
     pub fn complete(&self, cells: &[&str]) -> BTreeSet<u32> {
         let mut blocks = self.all();
         for cell in cells {
@@ -64,7 +64,7 @@ impl<'a> Blocks<'a> {
         blocks
     }
 
-    /// One value of a measure for each of these cells, for every block that has them all, in the order of the blocks.
+    /// The values of a measure: a row for each complete block in ascending order, a column for each of these cells.
     pub fn rows(&self, cells: &[&str], measure: &str) -> Vec<Vec<f64>> {
         let value = |cell: &str, block: u32| {
             let start = self.starts(cell)?.good.get(&block)?;
@@ -74,7 +74,7 @@ impl<'a> Blocks<'a> {
         self.all().into_iter().filter_map(row).collect()
     }
 
-    /// All measures that any start has, those that are known first.
+    /// The names of all measures that any start has; known measures come first.
     pub fn measures(&self) -> Vec<&'a str> {
         let samples = self.cells.values().flat_map(|starts| starts.good.values());
         let names: BTreeSet<&str> = samples.flat_map(|sample| sample.measures.keys().map(String::as_str)).collect();

@@ -1,4 +1,4 @@
-//! Samples and plans that contradict themselves are refused before anything is computed of them.
+//! Rejects contradictory samples and plans before anything is computed from them.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,9 @@ use super::Error;
 use crate::measure::sample::Sample;
 use crate::plan::{CellKind, Plan};
 
-/// Refuses samples in which a cell has two programs, a control another one than its original, a start two results, or a measure a negative value.
+/// Checks the samples of a plan.
+///
+/// Returns an error if a cell has two programs, a control has another program than its original, a start has two results, or a measure has a negative value.
 pub fn samples(plan: &Plan, samples: &[Sample]) -> Result<(), Error> {
     let mut programs: BTreeMap<&str, &str> = BTreeMap::new();
     let mut starts: BTreeMap<(&str, String, u32), &Sample> = BTreeMap::new();

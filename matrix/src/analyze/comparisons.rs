@@ -1,4 +1,4 @@
-//! Each cell against the reference.
+//! Compares each cell with its reference.
 
 use std::collections::BTreeMap;
 
@@ -9,20 +9,20 @@ use super::questions::{Contrasted, ask};
 use super::{Comparison, Estimate, Verdict};
 use crate::plan::CellKind;
 
-/// A cell and what it is compared with.
+/// A cell and its reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair<'a> {
     pub cell: &'a str,
     pub reference: &'a str,
 }
 
-/// All pairs of a plan, in its order.
+/// All pairs of cell and reference, in the plan's order.
 pub fn pairs<'a>(context: &Context<'a>) -> Vec<Pair<'a>> {
     let cells = context.plan.cells.iter();
     cells.filter_map(|cell| Some(Pair { cell: &cell.id, reference: context.reference_of(cell)? })).collect()
 }
 
-/// Every cell that is built or from elsewhere, with the floor. None where there is no floor in the plan.
+/// Each built or external cell paired with the floor. Empty if the plan has no floor.
 pub fn pairs_with_floor<'a>(context: &Context<'a>) -> Vec<Pair<'a>> {
     let cells = &context.plan.cells;
     let Some(floor) = cells.iter().find(|cell| cell.kind == CellKind::Floor) else { return Vec::new() };
@@ -30,7 +30,7 @@ pub fn pairs_with_floor<'a>(context: &Context<'a>) -> Vec<Pair<'a>> {
     compared.map(|cell| Pair { cell: &cell.id, reference: &floor.id }).collect()
 }
 
-/// The comparisons of these pairs. Both gates of all of them are one family; a program that stands for several cells counts once.
+/// The comparisons of these pairs. Both gates of all pairs are one family; cells that share a program count once.
 pub fn comparisons(context: &Context<'_>, condition: &str, blocks: &Blocks<'_>, pairs: &[Pair<'_>]) -> Vec<Comparison> {
     let mut programs: Vec<[&str; 2]> = Vec::new();
     for pair in pairs.iter().map(|pair| started(context, pair)).filter(|[cell, reference]| cell != reference) {
@@ -64,12 +64,12 @@ pub fn comparisons(context: &Context<'_>, condition: &str, blocks: &Blocks<'_>, 
     comparisons
 }
 
-/// Which two programs stand for a pair.
+/// The ids of the two cells that were started for a pair. They differ from the pair's own where several cells share a program.
 fn started<'b>(context: &'b Context<'_>, pair: &Pair<'b>) -> [&'b str; 2] {
     [context.measured_as(pair.cell), context.measured_as(pair.reference)]
 }
 
-/// What is known of two cells that are one program, without a measurement.
+/// The estimate for two cells that have the same program; it needs no measurement.
 pub fn no_op(scale: Scale) -> Estimate {
     let value = match scale {
         Scale::Difference => 0.0,

@@ -1,4 +1,4 @@
-//! Everything about one condition.
+//! Analyzes the starts of one condition.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use super::{CellSummary, ConditionAnalysis, Direction, Estimate, Verdict};
 use crate::measure::sample::Phase;
 use crate::plan::{Alias, Cell, CellKind, Condition};
 
-/// The analysis of one condition; what a reader has to know beside it is added to `notes`.
+/// Analyzes one condition and appends to `notes` what a reader has to know besides.
 pub fn analysis(
     context: &Context<'_>,
     condition: &Condition,
@@ -39,7 +39,7 @@ pub fn analysis(
     };
     let outcomes = outcomes(delivered);
     let found = designed(context, blocks, &outcomes, notes);
-    // Effects and interactions are read as one list of results: they share the chance of a false alarm.
+    // Effects and interactions are read as one list of results, so they share the false alarm rate.
     let parts = 1 + usize::from(!found.interactions.is_empty());
     analysis.effects = effects(context, &seed, blocks, &found.mains, parts);
     analysis.interactions = effects(context, &seed, blocks, &found.interactions, parts);
@@ -54,13 +54,13 @@ pub fn analysis(
     Found { analysis, aliases: found.aliases }
 }
 
-/// What was found under one condition, with what its cells cannot tell apart.
+/// The results of one condition, with the aliases of its cells.
 pub struct Found {
     pub analysis: ConditionAnalysis,
     pub aliases: Vec<Alias>,
 }
 
-/// The cells that have a start that counts.
+/// The cells with at least one start that counts.
 fn started<'a>(context: &'a Context<'_>, blocks: &Blocks<'_>) -> Vec<&'a str> {
     let ids = context.plan.cells.iter().map(|cell| cell.id.as_str());
     ids.filter(|id| blocks.starts(id).is_some_and(|starts| !starts.good.is_empty())).collect()
@@ -82,7 +82,7 @@ fn cell_summary(cell: &Cell, blocks: &Blocks<'_>, delivered: &[Delivery]) -> Cel
     }
 }
 
-/// The mean of each checkpoint over the starts that have it, in the order in which they are first met.
+/// The mean of each checkpoint over the starts that have it, in the order of first appearance.
 fn phases(starts: &Starts<'_>) -> Vec<Phase> {
     let mut names: Vec<&str> = Vec::new();
     let mut times: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
@@ -97,8 +97,8 @@ fn phases(starts: &Starts<'_>) -> Vec<Phase> {
     names.into_iter().filter_map(|name| Some(Phase { name: name.to_owned(), at_ms: mean(name)? })).collect()
 }
 
-/// What the design can tell of the cells that are left: those that were started in at least every other block, and that deliver what
-/// the reference delivers.
+/// The effects that the design can estimate from the remaining cells: those that were started in at least every other block and deliver what the reference
+/// delivers.
 fn designed(
     context: &Context<'_>,
     blocks: &Blocks<'_>,
@@ -127,7 +127,7 @@ fn mismatches(outcomes: &BTreeMap<&str, DeliveryOutcome>, id: &str) -> bool {
     outcomes.get(id) == Some(&DeliveryOutcome::PayloadMismatch)
 }
 
-/// What is meant by the effect of a factor that has values instead of on and off.
+/// Notes that state the direction of the effect of each factor whose levels are values instead of on and off.
 fn directions(analysis: &ConditionAnalysis) -> Vec<String> {
     let directions = analysis.effects.iter().filter_map(|effect| Some((&effect.name, effect.direction.as_ref()?)));
     let axes = directions.filter(|(_, direction)| direction.to != "on" || direction.from != "off");
@@ -135,7 +135,7 @@ fn directions(analysis: &ConditionAnalysis) -> Vec<String> {
         .collect()
 }
 
-/// Effects that the plan held apart from others and these cells do not, by name.
+/// A note that names the effects which the plan could estimate and these cells cannot.
 fn lost(context: &Context<'_>, found: &EstimableEffects) -> Option<String> {
     let is_known = |name: &str| name.contains('*') && context.plan.aliases.iter().any(|alias| alias.effect == name);
     let lost: Vec<&str> = found.lost.iter().map(String::as_str).filter(|name| !is_known(name)).collect();
@@ -144,7 +144,7 @@ fn lost(context: &Context<'_>, found: &EstimableEffects) -> Option<String> {
     })
 }
 
-/// Main effects that may be nothing but an interaction.
+/// A note that names the main effects which are confounded with an interaction.
 fn confounded(found: &EstimableEffects) -> Option<String> {
     let names: Vec<&str> =
         found.mains.iter().filter(|main| main.is_confounded()).map(|main| main.name.as_str()).collect();
@@ -156,7 +156,7 @@ fn confounded(found: &EstimableEffects) -> Option<String> {
     })
 }
 
-/// With fewer blocks, all differences lie on one side by chance alone too often.
+/// A note about comparisons and effects with fewer than [`ENOUGH`] blocks: with so few, all differences have the same sign by chance too often.
 fn too_few(analysis: &ConditionAnalysis) -> Option<String> {
     let compared =
         analysis.comparisons.iter().map(|one| (format!("{} against {}", one.cell, one.reference), &one.differences));
@@ -178,7 +178,8 @@ fn too_few(analysis: &ConditionAnalysis) -> Option<String> {
     })
 }
 
-/// Whether a control differs is asked by itself, at a level of its own: what another test says of it is no verdict.
+/// Replaces "faster" and "slower" of controls. [`biases`](super::control::biases) tests the controls at their own level; a verdict of another test does not
+/// count.
 fn settle_controls(context: &Context<'_>, analysis: &mut ConditionAnalysis) {
     let is_control =
         |id: &str| context.plan.cells.iter().any(|cell| cell.id == id && matches!(cell.kind, CellKind::Again { .. }));
@@ -191,7 +192,7 @@ fn settle_controls(context: &Context<'_>, analysis: &mut ConditionAnalysis) {
     }
 }
 
-/// What is known beside the numbers goes before them. A digest goes before noise, as no quiet machine would change it.
+/// Replaces verdicts that a payload mismatch or a biased control overrules. A payload mismatch comes first, because a quieter machine would not change it.
 fn overrule(analysis: &mut ConditionAnalysis, outcomes: &BTreeMap<&str, DeliveryOutcome>, biases: &[Bias]) {
     let is_invalid = analysis.invalid.is_some();
     let is_biased = |measure: &str| is_invalid || biases.iter().any(|bias| bias.measure == measure);
@@ -215,7 +216,7 @@ fn overrule(analysis: &mut ConditionAnalysis, outcomes: &BTreeMap<&str, Delivery
     }
 }
 
-/// Cells that were to be started and have no start that counts.
+/// A note that names the cells that were planned and have no start that counts.
 pub fn missing(context: &Context<'_>, blocks: &Blocks<'_>) -> Option<String> {
     let started: BTreeSet<&str> = started(context, blocks).into_iter().collect();
     let ids = context.plan.cells.iter().map(|cell| cell.id.as_str());

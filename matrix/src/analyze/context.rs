@@ -1,4 +1,4 @@
-//! What every condition's analysis starts from.
+//! Input that the analyses of all conditions share.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use super::estimate::Bootstrap;
 use crate::build::BuildRecord;
 use crate::plan::{Cell, CellKind, Plan};
 
-/// The plan, with what became of its cells.
+/// The plan and the build results of its cells.
 #[derive(Clone, Debug)]
 pub struct Context<'a> {
     pub plan: &'a Plan,
@@ -22,12 +22,12 @@ impl<'a> Context<'a> {
         Self { plan, bootstrap, same_as: same.collect(), unbuilt: unbuilt.collect() }
     }
 
-    /// The cell that was started in this one's stead: itself, unless it is the same program as another.
+    /// The id of the cell that was started in place of this one: itself, unless it has the same program as another.
     pub fn measured_as<'b>(&'b self, cell: &'b str) -> &'b str
     where
         'a: 'b,
     {
-        // No chain is longer than the plan, unless it is a circle.
+        // A chain longer than the plan is a cycle.
         let mut measured = cell;
         for _ in &self.plan.cells {
             match self.same_as.get(measured) {
@@ -38,7 +38,7 @@ impl<'a> Context<'a> {
         measured
     }
 
-    /// What a cell is compared with: the first cell of the plan, or of a control, its original.
+    /// The reference of a cell: the first cell of the plan, or for a control, its original.
     pub fn reference_of(&self, cell: &'a Cell) -> Option<&'a str> {
         let reference = match &cell.kind {
             CellKind::Again { of } => of.as_str(),
@@ -47,7 +47,7 @@ impl<'a> Context<'a> {
         (reference != cell.id).then_some(reference)
     }
 
-    /// Whether a cell could be built, or need not be.
+    /// Whether a cell has a program: it was built, or needs no build.
     pub fn has_program(&self, cell: &Cell) -> bool {
         match &cell.kind {
             CellKind::Again { of } => !self.unbuilt.contains(of.as_str()),

@@ -1,6 +1,6 @@
-//! Whether the measurement is biased: the same program under two names must not differ.
+//! The control (A/A): the same program under two names must not differ. If it does, the measurement is biased.
 //!
-//! That is all it shows. Noise that hits both alike does not make them differ: it widens the intervals, and is seen there.
+//! The control shows bias and nothing else. Noise that affects both names alike does not make them differ; it widens the confidence intervals.
 
 use super::blocks::Blocks;
 use super::context::Context;
@@ -10,10 +10,10 @@ use super::questions::{Contrasted, GATES, question};
 use crate::measure::sample::MEASURES;
 use crate::plan::{Cell, CellKind, Condition};
 
-/// How often one condition of a healthy run is thrown away, at most: it is shared among all its checks.
+/// Upper bound of the rate at which a condition of an unbiased run is invalidated. All checks of the condition share it.
 const FALSE_ALARMS: f64 = 0.01;
 
-/// A measure in which the control differs.
+/// A measure in which a control differs from its original.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bias {
     pub measure: String,
@@ -21,13 +21,13 @@ pub struct Bias {
 }
 
 impl Bias {
-    /// Whether it concerns what a cold start is judged by, so that nothing may be believed.
+    /// Whether the measure is a gate; a biased gate invalidates the condition.
     pub fn is_of_a_gate(&self) -> bool {
         GATES.contains(&self.measure.as_str())
     }
 }
 
-/// Every measure in which a control differs from its original, the gates first.
+/// Every measure in which a control differs from its original, gates first.
 pub fn biases(context: &Context<'_>, condition: &Condition, blocks: &Blocks<'_>) -> Vec<Bias> {
     let checks: Vec<Check<'_>> = checks(context, condition, blocks);
     let level = FALSE_ALARMS / super::location::to_f64(checks.len().max(1));
@@ -72,7 +72,7 @@ fn checks<'a>(context: &Context<'a>, condition: &Condition, blocks: &Blocks<'a>)
             let interval = question(blocks, &pair, measure, Scale::Difference).and_then(|question| {
                 let names = [&pair.names[..], &[measure]].concat();
                 let interval = context.bootstrap.interval(&question, &names)?;
-                // Two starts that agree do not show that a third one does.
+                // Two equal starts do not prove that a third is equal.
                 let shows = question.exactness == Exactness::Fixed
                     || interval.location.error > 0.0
                     || question.values.len() >= ENOUGH;

@@ -1,4 +1,4 @@
-//! Whether each cell does its work: judged start by start, by what arrived, before and without any time.
+//! Judges whether each cell delivers its payload: start by start, from what arrived at the intake, independent of times.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::build::BuildRecord;
 use crate::measure::sample::Sample;
 use crate::plan::{Cell, CellKind, Condition, DELIVERY, Plan};
 
-/// One failed start is forgiven in so many starts of a cell under a condition: fewer starts forgive none.
+/// Number of starts of a cell under a condition for which one failed start is tolerated. With fewer starts, none is.
 pub const FORGIVEN_IN: usize = 50;
 
 /// What a cell delivered under one condition.
@@ -24,31 +24,31 @@ pub struct Delivery {
     pub starts: usize,
     /// Starts that failed.
     pub failed: usize,
-    /// The digest of what was delivered, if all starts that count agree on it.
+    /// The digest of the delivered payload, if all starts that count agree on it.
     pub digest: Option<String>,
     pub outcome: DeliveryOutcome,
-    /// What is wrong, with counts; or what was forgiven.
+    /// What is wrong, with counts, or which failures were tolerated.
     pub reason: Option<String>,
 }
 
-/// What a cell's starts amount to, from the best to the worst.
+/// The delivery outcome of a cell's starts, from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeliveryOutcome {
-    /// Everything arrived in every start, and it is what the reference delivers.
+    /// Everything arrived in every start and equals what the reference delivers.
     Delivered,
-    /// The cell sends something else by design, or nobody recorded what arrived.
+    /// The cell sends another payload by design, or what arrived was not recorded.
     NotCompared,
     /// The sandbox could not make a start.
     HarnessFailure,
-    /// The cell never started, or not as often as it had to.
+    /// The cell never started, or less often than it had to.
     DidNotStart,
     /// Something is missing, differs from what the reference delivers, or changes from start to start.
     PayloadMismatch,
 }
 
 impl DeliveryOutcome {
-    /// As in JSON and in the help.
+    /// The name in JSON and in the help.
     pub fn name(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -59,21 +59,21 @@ impl DeliveryOutcome {
         }
     }
 
-    /// Whether the cell does not do its work, or nobody can say whether it does.
+    /// Whether the outcome is an error: the cell does not deliver, or it is unknown whether it does.
     pub fn is_failure(self) -> bool {
         self > Self::NotCompared
     }
 }
 
 impl Delivery {
-    /// What is wrong in one sentence that names the cell.
+    /// One sentence that names the cell and says what is wrong.
     pub fn sentence(&self) -> String {
         let reason = self.reason.as_deref().unwrap_or("nothing is wrong");
         format!("{}: {}: {reason}", self.cell, self.outcome.name())
     }
 }
 
-/// Every cell that has a program, in the order of the plan. None under a condition that was left out.
+/// The delivery of every cell that has a program, in the plan's order. Empty for a condition that was left out.
 pub fn deliveries(context: &Context<'_>, condition: &Condition, blocks: &Blocks<'_>) -> Vec<Delivery> {
     if blocks.is_empty() {
         return Vec::new();
@@ -85,12 +85,12 @@ pub fn deliveries(context: &Context<'_>, condition: &Condition, blocks: &Blocks<
         let starts = blocks.starts(context.measured_as(&cell.id)).unwrap_or(&none);
         let is_absent = starts.good.is_empty() && starts.failed.is_empty() && starts.harness.is_empty();
         let held = is_held(context, cell).then_some(Held { standard: standard.as_ref() });
-        // The floor is started where it was built, and what differs by design is started for its times only.
+        // A machine starts only the floor that it built. A cell whose payload differs by design is started for its times only.
         if is_absent && (cell.kind == CellKind::Floor || condition.runtime == DELIVERY && held.is_none()) {
             return None;
         }
-        // The floor is not started wherever the others are, and how much of a control there has to be is its own question. A run that was interrupted lacks
-        // the rest of its last block.
+        // The number of starts is checked for built and external cells only: not every machine starts the floor, and the control has its own check. An
+        // interrupted run lacks the end of its last block.
         let is_due = matches!(cell.kind, CellKind::Build | CellKind::External { .. });
         let due = most.filter(|most| is_due && made(starts) + 1 < *most);
         let judged = judge(starts, held.as_ref(), due);
@@ -107,7 +107,7 @@ pub fn deliveries(context: &Context<'_>, condition: &Condition, blocks: &Blocks<
     context.plan.cells.iter().filter(|cell| context.has_program(cell)).filter_map(of).collect()
 }
 
-/// Every cell that has a program, under a condition that was planned and of which there is no start at all.
+/// The deliveries for a planned condition without any start: one for each cell that has a program.
 pub fn never_started(plan: &Plan, builds: &[BuildRecord], condition: &Condition) -> Vec<Delivery> {
     let has_program = |cell: &&Cell| !builds.iter().any(|built| built.cell == cell.id && built.failure.is_some());
     let cells = plan.cells.iter().filter(|cell| matches!(cell.kind, CellKind::Build | CellKind::External { .. }));
@@ -123,7 +123,7 @@ pub fn never_started(plan: &Plan, builds: &[BuildRecord], condition: &Condition)
     cells.filter(has_program).map(never).collect()
 }
 
-/// Whether a cell has to deliver what the reference delivers.
+/// Whether a cell has to deliver the same payload as the reference.
 pub fn is_held(context: &Context<'_>, cell: &Cell) -> bool {
     match &cell.kind {
         CellKind::Build | CellKind::External { .. } => !context.plan.sends_its_own(cell),
@@ -136,21 +136,23 @@ pub fn is_held(context: &Context<'_>, cell: &Cell) -> bool {
     }
 }
 
-/// That a cell has to deliver everything, and what the others deliver if that is known.
+/// The requirement on a cell that must deliver everything, with the expected digest if one is known.
 struct Held<'a> {
     standard: Option<&'a Standard<'a>>,
 }
 
-/// What the cells of a condition are held to.
+/// The digest that the cells of a condition must deliver.
 struct Standard<'a> {
     digest: &'a str,
-    /// The cell that delivers it.
+    /// The cell that delivers the digest.
     cell: &'a str,
 }
 
 impl<'a> Standard<'a> {
-    /// The digest of the plan's first cell. If that changes from start to start it is the most frequent one; if the cell loses something or sends something
-    /// else by design, that of all cells. None where no digest is known.
+    /// The digest of the plan's first cell, or `None` if no digest is known.
+    ///
+    /// If its digest varies from start to start, the most frequent one counts. If the first cell loses something or sends another payload by design, the
+    /// digests of all cells are considered.
     fn of(context: &'a Context<'_>, blocks: &Blocks<'a>) -> Option<Self> {
         let held: Vec<&Cell> = context.plan.cells.iter().filter(|cell| is_held(context, cell)).collect();
         let complete = |cell: &Cell| {
@@ -178,12 +180,12 @@ impl<'a> Standard<'a> {
     }
 }
 
-/// How often a start was tried.
+/// Number of attempted starts.
 fn made(starts: &Starts<'_>) -> usize {
     starts.good.len() + starts.failed.len() + starts.harness.len()
 }
 
-/// The outcome and its reason. `due`: how often it should have been started, if it was not.
+/// The outcome and its reason. `due` is the number of planned starts, if the cell was started less often.
 fn judge(starts: &Starts<'_>, held: Option<&Held<'_>>, due: Option<usize>) -> (DeliveryOutcome, Option<String>) {
     use DeliveryOutcome::{Delivered, DidNotStart, HarnessFailure, NotCompared, PayloadMismatch};
     let lost = held.and_then(|held| incomplete(starts).or_else(|| mismatch(starts, held.standard?)));
@@ -229,7 +231,7 @@ fn mismatch(starts: &Starts<'_>, standard: &Standard<'_>) -> Option<String> {
     })
 }
 
-/// Starts that failed, with the first reason.
+/// The number of failed starts, with the first reason.
 pub fn failures(starts: &Starts<'_>) -> Option<String> {
     let reason = starts.failed.values().next()?.failure.as_deref().unwrap_or_default();
     let all = starts.failed.len() + starts.good.len();
@@ -241,14 +243,14 @@ fn harness(starts: &Starts<'_>) -> Option<String> {
     Some(format!("the sandbox could not make {} of its starts: {reason}", starts.harness.len()))
 }
 
-/// The digest that all starts agree on.
+/// The digest, if all starts agree on it.
 fn steady(starts: &Starts<'_>) -> Option<String> {
     let mut digests = starts.good.values().map(|start| start.digest.as_ref());
     let first = digests.next()??;
     digests.all(|digest| digest == Some(first)).then(|| first.clone())
 }
 
-/// The outcome of every cell, by its id.
+/// The outcome of each cell, by cell id.
 pub fn outcomes(deliveries: &[Delivery]) -> BTreeMap<&str, DeliveryOutcome> {
     deliveries.iter().map(|delivery| (delivery.cell.as_str(), delivery.outcome)).collect()
 }

@@ -1,7 +1,7 @@
-//! What a designed experiment can tell: weights of cells whose sum is an effect.
+//! Contrasts of a designed experiment: the weights of the cells whose weighted sum is an effect.
 //!
-//! Everything is computed from the cells that remain. An effect that they determine whatever all other main effects and interactions of two factors are is
-//! estimated clear of them. Interactions that are one column are estimated as their sum, under the first one's name. A main effect that is not
+//! Everything is computed from the cells that remain. An effect that these cells determine independently of all other main effects and two-factor interactions
+//! is estimated clear of them. Interactions with identical columns are estimated as their sum, under the name of the first. A main effect that is not
 //! determined is estimated as if there were no interactions, and carries the aliases that may explain it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,29 +11,29 @@ use super::linear::{centred, determined, independent, least_squares};
 use super::questions::ROUNDING;
 use crate::plan::{Alias, Cell};
 
-/// The effects that the cells determine.
+/// The effects that can be estimated from the cells.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EstimableEffects {
     pub mains: Vec<Contrast>,
     pub interactions: Vec<Contrast>,
-    /// Effects that can't be estimated from these cells.
+    /// Effects that cannot be estimated from these cells.
     pub lost: Vec<String>,
-    /// What these cells do not tell apart: of the effects that are estimated, and of those that are lost.
+    /// The aliases of the estimated effects and of the lost ones: effects that these cells cannot tell apart.
     pub aliases: Vec<Alias>,
 }
 
-/// An effect: the sum of every cell's value times its weight.
+/// A contrast: an effect as the weighted sum of the cells' values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contrast {
     pub name: String,
     pub direction: Option<Direction>,
-    /// By the id of the cell.
+    /// The weights, by cell id.
     pub weights: BTreeMap<String, f64>,
-    /// Every other effect that has a part in the sum.
+    /// Every other effect that contributes to the sum.
     pub aliases: Vec<Share>,
 }
 
-/// An effect with its part in another's estimate.
+/// The share of one effect in the estimate of another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Share {
     pub name: String,
@@ -41,14 +41,14 @@ pub struct Share {
 }
 
 impl Contrast {
-    /// Whether it may be nothing but an alias: a main effect that has any, an interaction of which an alias has only a part.
+    /// Whether an alias alone may explain the estimate: a main effect with any alias, or an interaction with an alias that contributes only in part.
     pub fn is_confounded(&self) -> bool {
         let partial = |alias: &Share| (alias.part.abs() - 1.0).abs() > ROUNDING;
         if self.direction.is_some() { !self.aliases.is_empty() } else { self.aliases.iter().any(partial) }
     }
 }
 
-/// A factor, or two, with its level in each cell, less their mean: −1 for the low level, +1 for the high one.
+/// The column of a factor or of an interaction of two: its level in each cell, −1 for low and +1 for high. `centred` is the same less its mean.
 #[derive(Clone, Debug)]
 struct Column {
     name: String,
@@ -57,7 +57,7 @@ struct Column {
     centred: Vec<f64>,
 }
 
-/// The contrasts of `factors` and their interactions over `cells`. `first` has every factor at its low level.
+/// The contrasts of `factors` and of their interactions over `cells`. `first` has every factor at its low level.
 pub fn contrasts(factors: &[String], first: Option<&Cell>, cells: &[&Cell]) -> EstimableEffects {
     let mut found = EstimableEffects::default();
     let mut all = Vec::new();
@@ -75,7 +75,7 @@ pub fn contrasts(factors: &[String], first: Option<&Cell>, cells: &[&Cell]) -> E
         match estimated.get(&place) {
             Some(contrast) if place < mains => found.mains.push(contrast.clone()),
             Some(contrast) => found.interactions.push(contrast.clone()),
-            // It is told as the alias of the one that it is the same column as.
+            // The interaction whose column is identical lists it as an alias.
             None if is_told(&estimated, &column.name) => {}
             None => found.lost.push(column.name.clone()),
         }
@@ -89,9 +89,9 @@ fn is_told(estimated: &BTreeMap<usize, Contrast>, name: &str) -> bool {
     estimated.values().any(|contrast| contrast.direction.is_none() && contrast.aliases.iter().any(whole))
 }
 
-/// The effects that have an estimate, by their places.
+/// The effects that can be estimated, by index in `all`.
 fn estimated(all: &[Column], mains: usize, cells: &[&Cell]) -> BTreeMap<usize, Contrast> {
-    // Columns that are the same but for the sign stand for each other.
+    // Interactions whose columns are equal up to the sign are represented by the first.
     let mut places: Vec<usize> = Vec::new();
     for (place, column) in all.iter().enumerate() {
         if !places.iter().filter_map(|&other| all.get(other)).any(|other| is_same(column, other)) {
@@ -110,7 +110,7 @@ fn estimated(all: &[Column], mains: usize, cells: &[&Cell]) -> BTreeMap<usize, C
             part: weights.iter().zip(&other.levels).map(|(weight, level)| weight * level).sum::<f64>(),
         });
         let aliases = shares.filter(|share| share.part.abs() > ROUNDING).collect();
-        // From −1 to +1 is twice the coefficient; for a product of two factors that is half the difference of two such effects.
+        // The step from −1 to +1 is twice the coefficient. For an interaction that is half the difference between two such effects.
         let of_cells = cells.iter().zip(&weights).map(|(cell, weight)| (cell.id.clone(), 2.0 * weight)).collect();
         let Column { name, direction, .. } = column.clone();
         Some((place, Contrast { name, direction, weights: of_cells, aliases }))
@@ -118,7 +118,7 @@ fn estimated(all: &[Column], mains: usize, cells: &[&Cell]) -> BTreeMap<usize, C
     weights.into_iter().filter_map(contrast).collect()
 }
 
-/// The weights of those of these columns that are determined beside all the others of them.
+/// The weights of those columns whose coefficient is determined independently of the others.
 fn clear(all: &[Column], places: &[usize]) -> BTreeMap<usize, Vec<f64>> {
     let rows = |places: &[usize]| {
         let columns: Vec<&Column> = places.iter().filter_map(|&place| all.get(place)).collect();
@@ -127,7 +127,7 @@ fn clear(all: &[Column], places: &[usize]) -> BTreeMap<usize, Vec<f64>> {
         (0..cells).map(|cell| columns.iter().map(|column| level(column, cell)).collect()).collect::<Vec<Vec<f64>>>()
     };
     let determined = determined(rows(places), places.len());
-    // Other columns may depend on each other: as many of them as are independent explain as much as all.
+    // The other columns may be linearly dependent; a maximal independent subset spans the same space.
     let kept = independent(rows(places), places.len());
     let basis: Vec<usize> = kept.into_iter().filter_map(|index| places.get(index).copied()).collect();
     let weights: BTreeMap<usize, Vec<f64>> =
@@ -137,7 +137,7 @@ fn clear(all: &[Column], places: &[usize]) -> BTreeMap<usize, Vec<f64>> {
     weights.into_iter().filter(|(place, _)| wanted.contains(place)).collect()
 }
 
-/// None if the factor does not have exactly two levels among the cells.
+/// The column of a factor. `None` unless the factor has exactly two levels among the cells.
 fn column(factor: &str, first: Option<&Cell>, cells: &[&Cell]) -> Option<Column> {
     let levels: Vec<&str> =
         cells.iter().map(|cell| cell.levels.get(factor).map(String::as_str)).collect::<Option<_>>()?;
@@ -160,7 +160,7 @@ fn centre(levels: &[f64]) -> Vec<f64> {
     centred(&rows).into_iter().flatten().collect()
 }
 
-/// All interactions of two.
+/// The columns of all two-factor interactions.
 fn pairs(mains: &[Column]) -> Vec<Column> {
     let mut pairs: Vec<Column> = Vec::new();
     for (place, one) in mains.iter().enumerate() {
@@ -173,13 +173,14 @@ fn pairs(mains: &[Column]) -> Vec<Column> {
     pairs
 }
 
-/// Whether two interactions are one column, or the mirror image of it.
+/// Whether two interactions have the same column, up to the sign.
 fn is_same(one: &Column, other: &Column) -> bool {
     let equal = |sign: f64| one.centred.iter().zip(&other.centred).all(|(a, b)| (a - sign * b).abs() < ROUNDING);
     one.direction.is_none() && other.direction.is_none() && (equal(1.0) || equal(-1.0))
 }
 
-/// Of what is estimated, what has a part in it; of what is not, the others like it that it shares a part of its column with.
+/// The aliases of every effect: for an estimated one, the effects that contribute to its estimate; for a lost one, the effects that are not clear and correlate
+/// with its column.
 fn aliases(all: &[Column], estimated: &BTreeMap<usize, Contrast>) -> Vec<Alias> {
     let is_clear = |place: usize| estimated.get(&place).is_some_and(|contrast| contrast.aliases.is_empty());
     let shares = |one: &Column, other: &Column| {

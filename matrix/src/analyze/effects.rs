@@ -1,4 +1,4 @@
-//! What each factor is worth in a designed experiment.
+//! Estimates the effects of a designed experiment.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::estimate::Scale;
 use super::questions::{Contrasted, ROUNDING, ask};
 use super::{Effect, Verdict};
 
-/// The effects of these contrasts. Both gates of all of them are one family, which has one of `parts` equal parts of the chance of a false alarm.
+/// The effects of these contrasts. Both gates of all contrasts are one family, which gets one of `parts` equal shares of the false alarm rate.
 pub fn effects(
     context: &Context<'_>,
     condition: &str,
@@ -22,10 +22,10 @@ pub fn effects(
     let mut effects: Vec<Effect> = contrasts.iter().map(empty).collect();
     for (measure, estimates) in ask(context, blocks, &asked, Scale::Difference, parts) {
         for (((effect, contrast), asked), estimate) in effects.iter_mut().zip(contrasts).zip(&asked).zip(estimates) {
-            // A factor that changes no program.
+            // The factor changes no program.
             let same = asked.cells.is_empty().then(|| no_op(Scale::Difference));
             if let Some(mut estimate) = same.or(estimate) {
-                // What is found may be the other effect, and what is not may be cancelled by it.
+                // A confounded effect may be its alias, and an alias may cancel a real effect.
                 let is_decided = !matches!(estimate.verdict, Verdict::NoOp | Verdict::Inconclusive);
                 if contrast.is_confounded() && is_decided {
                     (estimate.verdict, estimate.needed) = (Verdict::Inconclusive, None);
@@ -37,7 +37,7 @@ pub fn effects(
     effects
 }
 
-/// A contrast of the programs that were started.
+/// A contrast in terms of the programs that were started.
 fn started<'a>(context: &'a Context<'_>, condition: &'a str, contrast: &'a Contrast) -> Contrasted<'a> {
     let mut weights: BTreeMap<&str, f64> = BTreeMap::new();
     for (cell, weight) in &contrast.weights {

@@ -1,4 +1,4 @@
-//! Why nothing could be analyzed.
+//! Errors of `cargo matrix analyze`.
 
 use std::io;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether another command line or other files would help.
+    /// Whether another command line or other files would resolve the error.
     pub fn is_usage(&self) -> bool {
         !matches!(self, Self::Read { .. } | Self::Write { .. } | Self::Json(_))
     }

@@ -1,4 +1,4 @@
-//! Questions of one family become estimates.
+//! Estimates with intervals and verdicts, from the questions of one family.
 
 use std::collections::BTreeMap;
 
@@ -10,40 +10,39 @@ use super::location::{Location, freedom, to_f64};
 use super::power::{critical, detectable, heavier};
 use super::{Estimate, Verdict};
 
-/// Chance of a false alarm in a family of questions.
+/// Family-wise error rate: the probability of a false alarm among all questions of a family.
 pub const FAMILY_WISE: f64 = 0.05;
-/// Of the intervals that are shown.
+/// Level of the confidence intervals that are shown.
 const LEVEL: f64 = 0.95;
-/// How often the smallest detectable difference is found.
+/// Power: the probability with which the minimum detectable effect is found.
 const POWER: f64 = 0.8;
-/// Blocks from which on a difference is judged. With fewer, five of a hundred runs have all their differences on one side by chance alone, and no start
-/// that is late is trimmed.
+/// Minimum number of blocks for a verdict. With fewer, 5 % of runs have differences of one sign by chance alone, and no late start is trimmed.
 pub const ENOUGH: usize = 6;
-/// More blocks than this are no advice.
+/// Upper limit for the number of blocks that is recommended.
 const MOST: usize = 100_000;
 
-/// One value for each block, of which it is asked whether they lie off zero.
+/// One value for each block. The test asks whether their location differs from zero.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Question {
     pub values: Vec<f64>,
     pub exactness: Exactness,
-    /// The smallest step between any two values of a cell that went into this; 0 if none ever varied.
+    /// The smallest step between any two values of a cell behind this question; 0 if they never varied.
     pub step: f64,
     pub scale: Scale,
 }
 
-/// Whether a difference can be known without a test.
+/// How certain a difference is without a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exactness {
-    /// A property of the programs' files: one start shows it.
+    /// A property of the program file: one start shows it.
     Fixed,
-    /// Counted, and the same in every start of each cell.
+    /// A count that is the same in every start of each cell.
     Counted,
-    /// Measured, or counted with different results.
+    /// A measurement, or a count that varies.
     Measured,
 }
 
-/// What the values are.
+/// The scale of the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// Differences, in the measure's unit.
@@ -61,19 +60,19 @@ impl Scale {
     }
 }
 
-/// Where the random numbers of one question come from, and how many resamples are drawn with them.
+/// The source of random numbers for the bootstrap, and the number of resamples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bootstrap {
     /// The plan's seed.
     pub seed: u64,
-    /// One less than a multiple of 40 gives the nominal level exactly.
+    /// Number of resamples. One less than a multiple of 40 gives the nominal level exactly.
     pub resamples: usize,
 }
 
 impl Bootstrap {
-    /// A generator of its own for each question, so that what is asked beside it does not change an answer.
+    /// A random number generator for one question. Each question has its own, so that other questions do not change its answer.
     ///
-    /// Xoshiro256++ is the same in every version of `rand`, which does not promise that of its standard generator.
+    /// Xoshiro256++ is the same in every version of `rand`; `rand` does not promise that for its standard generator.
     pub fn generator(self, names: &[&str]) -> Xoshiro256PlusPlus {
         // FNV-1a, because the standard library's hash may change with the compiler.
         let bytes = names.iter().flat_map(|name| name.bytes().chain([0]));
@@ -89,18 +88,18 @@ impl Bootstrap {
     }
 }
 
-/// A question with what was computed of it alone.
+/// A question with its interval, before the correction for its family.
 #[derive(Clone, Debug)]
 pub struct Answer {
     interval: BootstrapDistribution,
     pairs: usize,
-    /// Nothing is left to chance.
+    /// Whether the difference needs no test.
     is_certain: bool,
     scale: Scale,
 }
 
 impl Answer {
-    /// None of fewer than two blocks: their spread is unknown.
+    /// Answers a question. `None` for fewer than two blocks, whose spread is unknown.
     pub fn of(question: &Question, bootstrap: Bootstrap, names: &[&str]) -> Option<Self> {
         let interval = bootstrap.interval(question, names)?;
         let is_certain = match question.exactness {
@@ -112,7 +111,7 @@ impl Answer {
     }
 }
 
-/// The p value of the hypothesis that there is nothing, by itself.
+/// The p value of the null hypothesis of no difference, not adjusted for the family.
 pub fn p_value(interval: &BootstrapDistribution) -> f64 {
     let location = interval.location;
     match (location.mean == 0.0, location.error == 0.0) {
@@ -125,15 +124,15 @@ pub fn p_value(interval: &BootstrapDistribution) -> f64 {
     }
 }
 
-/// Estimates of all questions of a family that have an answer, in their places. They share [`FAMILY_WISE`] in equal parts with each other and with
-/// `parts` − 1 families of the same size.
+/// The estimates of a family, at the indexes of their answers; `None` where there is no answer. The questions share [`FAMILY_WISE`] equally with each other and
+/// with `parts` − 1 families of the same size.
 pub fn family(answers: &[Option<Answer>], parts: usize) -> Vec<Option<Estimate>> {
     let asked = answers.iter().flatten().filter(|answer| !answer.is_certain).count() * parts;
     let mut family = Family::new(asked);
     answers.iter().map(|answer| Some(family.estimate(answer.as_ref()?))).collect()
 }
 
-/// What a family of so many tests can find, by the degrees of freedom of their errors.
+/// The Bonferroni correction of a family, with its minimum detectable effects by degrees of freedom.
 pub struct Family {
     asked: usize,
     reaches: BTreeMap<u64, f64>,
@@ -144,10 +143,10 @@ impl Family {
         Self { asked, reaches: BTreeMap::new() }
     }
 
-    /// How many estimated standard errors a difference has to have so that it is found with [`POWER`].
+    /// The minimum detectable effect in estimated standard errors: a difference of this size is found with probability [`POWER`].
     pub fn reach(&mut self, freedom: f64) -> f64 {
         let level = FAMILY_WISE / to_f64(self.asked.max(1));
-        // The error of a trimmed mean varies more than the root of a χ², for power as for the critical value.
+        // The standard error of a trimmed mean varies more than the root of a χ². That holds for the power as it does for the critical value.
         let compute = || detectable(critical(level, freedom), freedom, POWER) * heavier(freedom);
         *self.reaches.entry(freedom.to_bits()).or_insert_with(compute)
     }
@@ -190,11 +189,11 @@ impl Family {
         }
     }
 
-    /// How many blocks it takes to find a difference of this size; more than there were, and enough for any.
+    /// The number of blocks needed to find a difference of this size: more than there were, and at least [`ENOUGH`]. `None` above [`MOST`].
     fn needed(&mut self, answer: &Answer) -> Option<usize> {
         let Location { mean, error, .. } = answer.interval.location;
         let mut blocks = (answer.pairs + 1).max(ENOUGH);
-        // An error of two blocks may be anything; that many are needed in any case.
+        // The standard error of so few blocks is too uncertain to extrapolate from.
         if answer.pairs < ENOUGH {
             return Some(blocks);
         }
@@ -209,7 +208,7 @@ impl Family {
     }
 }
 
-/// JSON knows no infinity, which a ratio of two noisy blocks can reach.
+/// Limits a value to finite numbers: JSON has no infinity, and a ratio of two noisy blocks can overflow.
 fn finite(value: f64) -> f64 {
     value.min(f64::MAX)
 }

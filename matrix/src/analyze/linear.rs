@@ -1,22 +1,22 @@
-//! The little linear algebra that least squares on a few hundred cells needs.
+//! Linear algebra for least squares on a few hundred cells.
 
-/// What is smaller than this comes from rounding: levels are ±1 and their means.
+/// Threshold below which a value is a rounding error: levels are ±1 and their means.
 const ROUNDING: f64 = 1e-9;
 
-/// Rows in reduced echelon form, with the column in which each begins.
+/// A matrix in reduced row echelon form, with the pivot column of each row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReducedMatrix {
     pub rows: Vec<PivotRow>,
 }
 
-/// A row that is 1 in its leading column, where all others are 0.
+/// A row with a 1 in its pivot column, where all other rows have 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PivotRow {
     pub column: usize,
     pub row: Vec<f64>,
 }
 
-/// Gauss and Jordan's elimination with the largest pivot of each column, over the first `columns` columns.
+/// Gauss–Jordan elimination over the first `columns` columns, with the largest pivot of each column.
 pub fn reduced_matrix(mut rows: Vec<Vec<f64>>, columns: usize) -> ReducedMatrix {
     let mut done: Vec<PivotRow> = Vec::new();
     for column in 0..columns {
@@ -39,7 +39,7 @@ pub fn reduced_matrix(mut rows: Vec<Vec<f64>>, columns: usize) -> ReducedMatrix 
     ReducedMatrix { rows: done }
 }
 
-/// Of each column, whether its coefficient is determined by the rows whatever the other coefficients are.
+/// For each column, whether the rows determine its coefficient independently of the other coefficients.
 pub fn determined(rows: Vec<Vec<f64>>, columns: usize) -> Vec<bool> {
     let ReducedMatrix { rows } = reduced_matrix(rows, columns);
     let alone = |leading: &PivotRow| {
@@ -48,12 +48,12 @@ pub fn determined(rows: Vec<Vec<f64>>, columns: usize) -> Vec<bool> {
     (0..columns).map(|column| rows.iter().any(|leading| leading.column == column && alone(leading))).collect()
 }
 
-/// The first columns of which none depends on those before it.
+/// The first maximal set of linearly independent columns: each is independent of those before it.
 pub fn independent(rows: Vec<Vec<f64>>, columns: usize) -> Vec<usize> {
     reduced_matrix(rows, columns).rows.into_iter().map(|leading| leading.column).collect()
 }
 
-/// For each column the weights of the rows whose sum is its least-squares coefficient. The columns have to be independent.
+/// The least-squares weights: for each column, the weights of the rows whose weighted sum is its coefficient. The columns have to be independent.
 pub fn least_squares(rows: &[Vec<f64>], columns: usize) -> Vec<Vec<f64>> {
     let column = |index: usize| -> Vec<f64> { rows.iter().map(|row| at(row, index)).collect() };
     let transposed: Vec<Vec<f64>> = (0..columns).map(column).collect();
@@ -66,7 +66,7 @@ pub fn least_squares(rows: &[Vec<f64>], columns: usize) -> Vec<Vec<f64>> {
     solved.rows.into_iter().map(|leading| leading.row.into_iter().skip(columns).collect()).collect()
 }
 
-/// Takes the mean of each column away, as the block of a start is not what is asked about.
+/// Subtracts its mean from each column. This removes the effect of the block.
 pub fn centred(rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let count = super::location::to_f64(rows.len());
     let columns = rows.first().map_or(0, Vec::len);

@@ -1,16 +1,16 @@
-//! What the samples say, with how much certainty.
+//! Estimates effects from samples, with confidence intervals.
 //!
 //! ```text
 //!   read ──▶ blocks ──▶ comparisons ─┐
 //!   files    starts by  design ──▶ effects ─┬─▶ estimate: location, interval, power
-//!            cell and   control: may it be believed? ─┘
+//!            cell and   control: is the run valid? ─┘
 //!            block
 //! ```
 //!
-//! In each block every cell is started once, in random order. What drifts over the run is the same for all starts of a block, and is
-//! gone from their differences: one value for each block. Their 20 % trimmed mean is the estimate. It is tested with Yuen's t, at a level that is shared
-//! among all questions of its family (Bonferroni): any number of questions can be decided from [`estimate::ENOUGH`] blocks on, and the difference that a test
-//! finds with a stated probability has a formula that holds. Everything but `read` and `verb` is pure.
+//! In each block every cell is started once, in random order. Drift over the run affects all starts of a block alike and cancels in their differences, which
+//! give one value for each block. The estimate is their 20 % trimmed mean. It is tested with Yuen's t, at a level that all questions of its family share
+//! (Bonferroni). So any number of questions can be decided from [`estimate::ENOUGH`] blocks on, and the minimum detectable effect at a stated power has a valid
+//! formula. Every module but `read` and `verb` is pure.
 
 mod analysis;
 pub mod analysis_summary;
@@ -47,32 +47,32 @@ pub use verb::run;
 
 use crate::plan::{Alias, Condition};
 
-/// All that is known after a run: `analysis.json`.
+/// The result of an analysis: `analysis.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Analysis {
-    /// [`crate::plan::SCHEMA`].
+    /// The schema version, [`crate::plan::SCHEMA`].
     pub schema: u32,
     /// The plan's design.
     pub design: String,
     /// The plan's seed.
     pub seed: u64,
-    /// The ids of the plan's cells, in its order.
+    /// The ids of the plan's cells, in the plan's order.
     pub plan_cells: Vec<String>,
-    /// One for each condition, in the plan's order.
+    /// The analysis of each condition, in the plan's order.
     pub conditions: Vec<ConditionAnalysis>,
-    /// Which effects the cells that were started cannot tell apart, under any of the conditions.
+    /// Effects that the started cells cannot tell apart under at least one condition.
     pub aliases: Vec<Alias>,
-    /// Whether every cell does its work, under each condition and in the starts that are not timed: judged before any number.
+    /// The delivery of every cell under each condition, and in the untimed starts. It is judged before any number.
     #[serde(default)]
     pub deliveries: Vec<Delivery>,
-    /// What a reader has to know beside the numbers, in sentences: unfinished lines, cells without a start, effects that are left out.
+    /// Notes for the reader, in sentences: unfinished lines, cells without a start, effects that are left out.
     #[serde(default)]
     pub notes: Vec<String>,
 }
 
 impl Analysis {
-    /// Takes back what is said of conditions that the machine has not produced; `reason` says why.
+    /// Invalidates the conditions that the machine did not produce; `reason` says why.
     pub fn invalidate<'r>(&mut self, reason: impl Fn(&Condition) -> Option<&'r str>) {
         for found in &mut self.conditions {
             let Some(reason) = reason(&found.condition) else { continue };
@@ -86,144 +86,144 @@ impl Analysis {
     }
 }
 
-/// What was found under one condition.
+/// The results under one condition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConditionAnalysis {
     /// The condition.
     pub condition: Condition,
-    /// Why the run is invalid under this condition, so that nothing here may be believed: a gate of the same program under two names differed, or the machine has not
-    /// produced the condition.
+    /// Why the run is invalid under this condition: a gate of the control (A/A) differed, or the machine did not produce the condition. No number here may be
+    /// used then.
     pub invalid: Option<String>,
-    /// Complete blocks that went into it.
+    /// Number of complete blocks.
     pub blocks: usize,
-    /// Each cell by itself.
+    /// The summary of each cell.
     pub cells: Vec<CellSummary>,
-    /// Each cell against the reference cell.
+    /// The comparisons of each cell with the reference cell.
     pub comparisons: Vec<Comparison>,
-    /// Each cell against the floor, if that was started: what can be compared with another machine's.
+    /// The comparisons of each cell with the floor, if it was started. These ratios can be compared with those of another machine.
     #[serde(default)]
     pub to_floor: Vec<Comparison>,
     /// Main effects of a designed experiment.
     pub effects: Vec<Effect>,
-    /// Interactions of two factors.
+    /// Two-factor interactions.
     pub interactions: Vec<Effect>,
 }
 
-/// One cell by itself.
+/// The summary of one cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CellSummary {
     /// The cell's id.
     pub cell: String,
-    /// The program that was started.
+    /// The program that was started, as in [`crate::measure::sample::Sample::program`].
     pub program: String,
     /// Starts that count.
     pub starts: usize,
-    /// Starts that failed, with the first reason.
+    /// The number of failed starts, with the first reason.
     pub failures: Option<String>,
-    /// The digest of what was delivered, if all its starts agree on it.
+    /// The digest of the delivered payload, if all starts agree on it.
     pub digest: Option<String>,
-    /// Every measure by its name.
+    /// A summary of each measure, by name.
     pub measures: BTreeMap<String, Summary>,
-    /// Mean checkpoints.
+    /// The mean of each checkpoint.
     pub phases: Vec<crate::measure::sample::Phase>,
 }
 
-/// Many values of one measure. Quantiles are linear between the two nearest values (definition 7 of Hyndman and Fan).
+/// The distribution of one measure. Quantiles are interpolated linearly between the two nearest values (definition 7 of Hyndman and Fan).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
     pub p10: f64,
     pub p50: f64,
     pub p90: f64,
-    /// Only from 500 values on: fewer say nothing about one in a hundred.
+    /// The 99th percentile. `None` for fewer than 500 values.
     pub p99: Option<f64>,
     pub mean: f64,
-    /// All values in ascending order, for pictures.
+    /// All values in ascending order, for plots.
     pub values: Vec<f64>,
 }
 
-/// A difference, or a ratio, with what is certain about it.
+/// An estimated difference or ratio, with its uncertainty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Estimate {
     pub value: f64,
-    /// The ends of the 95 % interval.
+    /// The ends of the 95 % confidence interval.
     pub low: f64,
     pub high: f64,
-    /// Of the hypothesis that there is nothing, adjusted for the number of hypotheses in its [`family`](Estimate::family).
+    /// The p value of the null hypothesis of no difference, adjusted for the number of hypotheses in its [`family`](Estimate::family).
     pub p: f64,
-    /// The smallest difference that this run finds four times out of five, at a chance of 5 % for a false alarm in the family.
+    /// The minimum detectable effect: the smallest difference that this run finds with 80 % power, at a family-wise error rate of 5 %.
     pub detectable: f64,
-    /// In words that can be quoted.
+    /// The verdict.
     pub verdict: Verdict,
     /// Blocks in which both sides have a start that counts.
     #[serde(default)]
     pub pairs: usize,
-    /// How many hypotheses share the chance of 5 % for a false alarm: both gates of all comparisons of a condition, or of all its effects and interactions;
-    /// all other measures are another family. 0 where nothing was tested.
+    /// Number of hypotheses that share the family-wise error rate of 5 %. One family holds both gates of all comparisons of a condition, or of all its effects
+    /// and interactions; another family holds all other measures. 0 if nothing was tested.
     #[serde(default)]
     pub family: usize,
-    /// Where the verdict is [`Verdict::Inconclusive`] for want of blocks: how many it takes to find a difference of this size four times out of five.
+    /// The number of blocks needed to find a difference of this size with 80 % power, if the verdict is [`Verdict::Inconclusive`] for lack of blocks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needed: Option<usize>,
 }
 
-/// What an estimate amounts to.
+/// The verdict on an estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Less, by more than chance.
+    /// Less, and statistically significant.
     Faster,
-    /// More, by more than chance.
+    /// More, and statistically significant.
     Slower,
-    /// Nothing that this run could have seen.
+    /// No significant difference; [`Estimate::detectable`] says how large a difference would have been found.
     NoDetectableChange,
-    /// The run can't tell: too few blocks for any difference, an interval that is clear of zero only by itself and not among all that is asked beside it, or an
-    /// effect that the cells do not tell apart from others.
+    /// The run cannot tell. It has too few blocks, the interval excludes zero but the difference is not significant within its family, or the effect is
+    /// confounded with others.
     Inconclusive,
     /// The two programs are the same file.
     NoOp,
-    /// What was delivered differs: nothing else matters.
+    /// The delivered payloads differ, so times are not compared.
     DigestMismatch,
-    /// The control differs, so the measurement is biased; or the machine has not produced the condition.
+    /// The control (A/A) differs, so the measurement is biased, or the machine did not produce the condition.
     InvalidRun,
 }
 
-/// A cell against the reference.
+/// The comparison of a cell with a reference.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Comparison {
     /// The cell.
     pub cell: String,
-    /// What it is compared with.
+    /// The cell that it is compared with.
     pub reference: String,
-    /// The 20 % trimmed mean of the paired differences, cell minus reference, by measure, in the measure's unit.
+    /// The 20 % trimmed mean of the paired differences (cell minus reference), by measure, in the measure's unit.
     pub differences: BTreeMap<String, Estimate>,
-    /// The 20 % trimmed mean of the paired ratios, cell over reference, taken of their logarithms, by measure. Absent where anything is
-    /// zero; [`Estimate::detectable`] is the distance from one.
+    /// The 20 % trimmed mean of the paired ratios (cell over reference), taken on the log scale, by measure. Absent if any value is zero.
+    /// [`Estimate::detectable`] is the distance from one.
     pub ratios: BTreeMap<String, Estimate>,
 }
 
-/// What a factor, or two together, are worth.
+/// The effect of a factor, or the interaction of two.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Effect {
     /// `lazy-intake`, or `lazy-intake*webpki-roots`.
     pub name: String,
-    /// Between which values of the factor; none for an interaction.
+    /// The two levels that the effect of a factor leads between; `None` for an interaction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,
-    /// What the estimate may be due to as well, over the cells that remain. A main effect with an alias, and an interaction that an alias
-    /// has a part of, are never found.
+    /// Effects that may explain the estimate as well, over the remaining cells. A main effect with an alias is never found, nor is an interaction to which an
+    /// alias contributes in part.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
-    /// By measure, in the measure's unit. For an interaction, half the difference between the factor's effects at the other's two levels.
+    /// The estimates by measure, in the measure's unit. An interaction is half the difference between the factor's effects at the other factor's two levels.
     pub estimates: BTreeMap<String, Estimate>,
 }
 
-/// Which two values of a factor an effect leads from and to: less is faster with `to`.
+/// The two levels of a factor that an effect leads from and to. A negative effect means that `to` is faster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Direction {

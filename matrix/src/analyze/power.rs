@@ -1,28 +1,29 @@
-//! When a test finds a difference: critical values, and the difference that it finds with a stated probability.
+//! Power calculations: critical values, and the difference that a test finds with a given probability.
 
 use statrs::distribution::{Continuous, ContinuousCDF, Normal};
 
 use super::interval::student;
 
-/// Nodes of the quadrature over the error's own distribution.
+/// Number of quadrature nodes over the distribution of the standard error.
 const NODES: u32 = 64;
-/// Newton's method doubles the digits with each step.
+/// Iterations of Newton's method; each doubles the number of correct digits.
 const STEPS: usize = 8;
 
-/// By how much Yuen's statistic has heavier tails than Student's t at the same degrees of freedom: on normal noise, the tail beyond the plain
-/// quantile holds up to 1.6 times its share between 6 and 30 blocks. With this factor it holds its share at most.
+/// The factor by which Yuen's statistic has heavier tails than Student's t at the same degrees of freedom. On normal noise with 6 to 30 blocks, the tail beyond
+/// the plain quantile holds up to 1.6 times its nominal share; with this factor it holds at most the nominal share.
 pub fn heavier(freedom: f64) -> f64 {
     1.0 + 0.4 / freedom
 }
 
-/// The critical value of a two-sided test: how many standard errors an estimate has to lie off zero.
+/// The critical value of a two-sided test, in standard errors.
 pub fn critical(level: f64, freedom: f64) -> f64 {
     student(1.0 - level / 2.0, freedom) * heavier(freedom)
 }
 
-/// The true difference, in estimated standard errors, that exceeds `critical` with the probability `power`.
+/// The true difference, in estimated standard errors, that exceeds `critical` with probability `power`.
 ///
-/// The estimate divided by its error is noncentral t: normal around the difference, over an error that varies as the root of a χ².
+/// The estimate divided by its standard error follows the noncentral t distribution: normal around the difference, over an error that varies as the root of a
+/// χ².
 pub fn detectable(critical: f64, freedom: f64, power: f64) -> f64 {
     let errors = Errors::new(freedom);
     let normal = Normal::standard();
@@ -35,11 +36,11 @@ pub fn detectable(critical: f64, freedom: f64, power: f64) -> f64 {
         }
         found -= ((reached - power) / slope).clamp(-critical, critical);
     }
-    // An estimated error is too small on average.
+    // The estimated standard error is biased low.
     found / errors.mean(|error| error)
 }
 
-/// The distribution of an estimated standard error around the true one, which is 1.
+/// The distribution of the estimated standard error around the true one, which is 1.
 struct Errors {
     nodes: Vec<Node>,
 }

@@ -1,4 +1,4 @@
-//! From starts to questions: one value for each block, and what is known of the counts behind it.
+//! Derives the questions of the analysis from starts: one value for each block, and the exactness of counts.
 
 use super::Estimate;
 use super::blocks::Blocks;
@@ -6,23 +6,24 @@ use super::context::Context;
 use super::estimate::{Answer, Exactness, Question, Scale, family};
 use crate::measure::sample::{MEASURES, Repeat};
 
-/// The two gates: what a condition is judged by, in the headline table of every report.
+/// The two gates that a condition is judged by, in the headline table of every report.
 pub const GATES: [&str; 2] = ["register", "ready"];
 
-/// What is smaller than this share of the values it is computed from comes from rounding.
+/// Relative threshold below which a difference is a rounding error.
 pub const ROUNDING: f64 = 1e-9;
 
-/// A weighted sum of cells: a comparison is one cell less another.
+/// A weighted sum of cells. A comparison is one cell minus another.
 #[derive(Clone, Debug)]
 pub struct Contrasted<'a> {
-    /// What the random numbers of its intervals are drawn for.
+    /// Names that seed the random numbers of its intervals.
     pub names: Vec<&'a str>,
-    /// Empty if all the cells are one program.
+    /// The cells; empty if all of them have the same program.
     pub cells: Vec<&'a str>,
     pub weights: Vec<f64>,
 }
 
-/// Estimates of all these sums, by measure and in their places. Both gates are one family, all other measures another; `parts` as in [`family`].
+/// The estimates of all these sums, by measure, at the indexes of the sums. Both gates are one family and all other measures another; `parts` is that of
+/// [`family`].
 pub fn ask<'a>(
     context: &Context<'_>,
     blocks: &Blocks<'a>,
@@ -45,7 +46,7 @@ pub fn ask<'a>(
     estimates
 }
 
-/// None if there is nothing to compare, or if a ratio is asked for and anything is zero.
+/// The question for one sum and measure. `None` if there is nothing to compare, or if a ratio is asked for and a value is zero.
 pub fn question(blocks: &Blocks<'_>, sum: &Contrasted<'_>, measure: &str, scale: Scale) -> Option<Question> {
     if sum.cells.is_empty() {
         return None;
@@ -53,12 +54,12 @@ pub fn question(blocks: &Blocks<'_>, sum: &Contrasted<'_>, measure: &str, scale:
     let rows = blocks.rows(&sum.cells, measure);
     let transformed = |value: f64| match scale {
         Scale::Difference => Some(value),
-        // Nothing is a multiple of nothing.
+        // A ratio to zero is undefined.
         Scale::LogRatio => (value > 0.0).then(|| value.ln()),
     };
     let row = |row: &Vec<f64>| row.iter().map(|&value| transformed(value)).collect();
     let rows: Vec<Vec<f64>> = rows.iter().map(row).collect::<Option<_>>()?;
-    // Every start of a cell, not only those that have a partner: an exact count is the same in all of them.
+    // All starts of a cell, not only the paired ones: an exact count is the same in all of them.
     let starts = |cell: &&str| blocks.starts(cell).map(|starts| starts.values(measure)).unwrap_or_default();
     let columns = sum.cells.iter().map(|cell| starts(cell).into_iter().filter_map(transformed).collect());
     let step = step(columns, &sum.weights);
@@ -78,7 +79,7 @@ fn weighted(row: &[f64], weights: &[f64]) -> f64 {
     if sum.abs() <= ROUNDING * size { 0.0 } else { sum }
 }
 
-/// The smallest step between two values of each cell, added as errors are.
+/// The smallest step between two values of each cell, combined as errors are.
 fn step(columns: impl Iterator<Item = Vec<f64>>, weights: &[f64]) -> f64 {
     let of_cell = |mut values: Vec<f64>| {
         values.sort_unstable_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! Files of a run: the plan, the builds, and starts in as many files as there were shards.
+//! Reads the files of a run: the plan, the build records, and samples from any number of files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,18 +21,18 @@ pub fn plan(path: &Path) -> Result<Plan, Error> {
     if complaints.is_empty() { Ok(plan) } else { Err(Error::Plan { path: path.to_owned(), complaints }) }
 }
 
-/// What was read, and what could not be.
+/// The values that were read and the lines that could not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lines<T> {
     pub values: Vec<T>,
-    /// Lines that an interrupted run has left unfinished, in words.
+    /// A note for each last line that an interrupted run left unfinished.
     pub torn: Vec<String>,
 }
 
 /// Reads one value from each line of a file such as `samples.jsonl`.
 ///
-/// A run that was interrupted leaves its last line unfinished. That is no reason to give up the rest: it is left out, and said. Any other line that cannot be
-/// read is an error, also where another file was appended right behind an unfinished line: what stands before it is lost, and nobody has said so.
+/// An interrupted run leaves its last line unfinished. That line is left out and noted in [`Lines::torn`]. Any other unreadable line is an error, also where
+/// another file was appended directly to an unfinished line: the start on that line is lost without a note.
 pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<Lines<T>, Error> {
     let bytes = read(path)?;
     let mut found = Lines { values: Vec::new(), torn: Vec::new() };
@@ -47,7 +47,7 @@ pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<Lines<T>, Error> {
         match document(line, path, number) {
             Ok(value) => found.values.push(value),
             Err(error @ Error::Schema { .. }) => return Err(error),
-            // A file that ends without a line's end has nothing behind its last line, not even an empty one.
+            // A file that ends without a line feed has no further line, not even an empty one.
             Err(_) if lines.peek().is_none() => found.torn.push(torn()),
             Err(error) => return Err(error),
         }
@@ -68,7 +68,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
 }
 
-/// The schema is looked at first: a file of another version would fail for whatever it has more or less.
+/// Parses a document. The schema is checked first, because a file of another version would fail on some field.
 fn document<T: DeserializeOwned>(bytes: &[u8], path: &Path, line: usize) -> Result<T, Error> {
     #[derive(Deserialize)]
     struct Version {

@@ -1,12 +1,12 @@
-//! Many values of one measure.
+//! Summary statistics of one measure.
 
 use super::Summary;
 use super::location::to_f64;
 
-/// From how many values on a 99th percentile is given: it then rests on five values beyond it, not on the worst one.
+/// Minimum number of values for a 99th percentile: five values lie beyond it then, so it is not just the maximum.
 const ENOUGH_FOR_P99: usize = 500;
 
-/// None of no values.
+/// The summary of these values; `None` for none.
 pub fn summary(mut values: Vec<f64>) -> Option<Summary> {
     values.sort_unstable_by(f64::total_cmp);
     let mean = values.iter().sum::<f64>() / to_f64(values.len());
@@ -21,8 +21,8 @@ pub fn summary(mut values: Vec<f64>) -> Option<Summary> {
     })
 }
 
-/// The quantile of values in ascending order: linear between the two nearest, with the least at 0 and the greatest at 1
-/// (definition 7 of Hyndman and Fan 1996, the default of R and `NumPy`).
+/// The quantile of values in ascending order, interpolated linearly between the two nearest; 0 is the minimum and 1 the maximum (definition 7 of Hyndman and
+/// Fan 1996, the default of R and `NumPy`).
 pub fn quantile(sorted: &[f64], probability: f64) -> Option<f64> {
     let place = to_f64(sorted.len().checked_sub(1)?) * probability;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place among the values")]

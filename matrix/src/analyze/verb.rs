@@ -1,4 +1,4 @@
-//! `cargo matrix analyze`: files in, a file and a few lines out.
+//! `cargo matrix analyze`: reads files, writes the analysis and prints a summary.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use crate::measure::sample::Sample;
 use crate::plan::Condition;
 use crate::plan::circumstances::describe;
 
-/// Runs the verb and says how it went.
+/// Runs the verb and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match try_run(arguments) {
         Ok(analysis) => verdict(&analysis),
@@ -20,7 +20,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Whether every cell does its work is told to scripts as well, whatever it gains.
+/// The exit status for scripts: success only if every cell delivers, whatever its times are.
 fn verdict(analysis: &Analysis) -> ExitCode {
     let failing = || analysis.deliveries.iter().filter(|delivery| delivery.outcome.is_failure());
     for delivery in failing() {
