@@ -1,24 +1,24 @@
-//! What has to be said before any number.
+//! Alarms: what a reader has to know before any number.
 
 use super::input::Experiment;
 use crate::analyze::{CellSummary, Comparison, ConditionAnalysis, Delivery, DeliveryOutcome, Verdict};
 use crate::plan::circumstances::describe;
 
-/// Something that decides whether a number may be believed, or why there is none.
+/// A statement about whether a number can be trusted, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
     pub weight: Severity,
     pub sentence: String,
-    /// What explains it at length, such as what a compiler said.
+    /// A long explanation, such as the output of a compiler.
     pub detail: Option<String>,
 }
 
-/// How bad it is.
+/// The severity of an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// Numbers are wrong or missing.
     Broken,
-    /// Numbers are right and need not be looked for.
+    /// Numbers are right; the alarm says how to read them or why some are absent.
     Note,
 }
 
@@ -32,7 +32,7 @@ impl Alarm {
     }
 }
 
-/// What became of the builds: failures, and programs that turned out to be the same.
+/// Alarms about builds: failed builds, and cells whose program is the same file as another's.
 pub fn of_builds(experiment: &Experiment) -> Vec<Alarm> {
     let mut alarms = Vec::new();
     for built in &experiment.builds {
@@ -56,7 +56,7 @@ pub fn of_builds(experiment: &Experiment) -> Vec<Alarm> {
     alarms
 }
 
-/// What is lost in the starts that are not timed.
+/// Alarms about payloads that untimed starts did not deliver.
 pub fn of_untimed(experiment: &Experiment) -> Vec<Alarm> {
     let conditions = &experiment.analysis.conditions;
     let is_untimed = |delivery: &&Delivery| !conditions.iter().any(|found| found.condition == delivery.condition);
@@ -74,17 +74,17 @@ fn of_delivery(delivery: &Delivery, place: &str) -> Option<Alarm> {
     Some(Alarm::broken(format!("{}{place}{times}.", sentence.trim_end_matches('.'))))
 }
 
-/// What the analysis has to say beside its numbers.
+/// The notes of the analysis.
 pub fn of_notes(experiment: &Experiment) -> Vec<Alarm> {
     experiment.analysis.notes.iter().map(|note| Alarm::note(note.clone())).collect()
 }
 
-/// That there is nothing to believe under one of several conditions.
+/// The alarm that one of several conditions is invalid.
 pub fn of_invalid(found: &ConditionAnalysis) -> Alarm {
     Alarm::broken(format!("Invalid run: nothing may be believed under {}.", describe(&found.condition)))
 }
 
-/// What is wrong with one condition.
+/// The alarms of one condition.
 pub fn of_condition(experiment: &Experiment, found: &ConditionAnalysis, reference: Option<&str>) -> Vec<Alarm> {
     let mut alarms = Vec::new();
     if let Some(reason) = &found.invalid {
@@ -98,14 +98,14 @@ pub fn of_condition(experiment: &Experiment, found: &ConditionAnalysis, referenc
     if judged.is_empty() {
         alarms.extend(found.cells.iter().filter_map(|cell| mismatch(found, cell, reference)));
     }
-    // Starts that failed are told below.
+    // Failed starts have their own alarm below.
     let is_told = |delivery: &&&Delivery| delivery.outcome == DeliveryOutcome::DidNotStart && delivery.failed > 0;
     alarms.extend(judged.iter().filter(|delivery| !is_told(delivery)).filter_map(|delivery| of_delivery(delivery, "")));
     alarms.extend(found.cells.iter().filter_map(failed));
     if found.cells.is_empty() {
         alarms.push(Alarm::broken("No start counts under this condition, so there is nothing to compare.".to_owned()));
     }
-    // What the builds say of a cell is said once, for all conditions.
+    // The alarms about builds report identical programs once for all conditions.
     let is_told = |name: &str| experiment.builds.iter().any(|built| built.cell == name && built.same_as.is_some());
     for comparison in found.comparisons.iter().filter(|comparison| !is_told(&comparison.cell)) {
         if has(comparison, Verdict::NoOp) {
@@ -125,7 +125,7 @@ pub fn of_condition(experiment: &Experiment, found: &ConditionAnalysis, referenc
 fn mismatch(found: &ConditionAnalysis, cell: &CellSummary, reference: Option<&str>) -> Option<Alarm> {
     let said = found.comparisons.iter().find(|one| one.cell == cell.cell && has(one, Verdict::DigestMismatch));
     let with = said.map(|comparison| comparison.reference.as_str()).or_else(|| {
-        // A designed experiment has no comparisons, but its cells must deliver the same all the same.
+        // A designed experiment has no comparisons, but its cells must deliver the reference's payload all the same.
         let standard = found.cells.iter().find(|other| Some(other.cell.as_str()) == reference)?;
         let differs = cell.digest.is_some() && standard.digest.is_some() && cell.digest != standard.digest;
         differs.then_some(standard.cell.as_str())

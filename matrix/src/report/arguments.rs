@@ -16,54 +16,54 @@ Exit status:
   2  the command line is wrong, or a file is not what it should be
   6  a file cannot be read or written";
 
-/// Writes what was found as a table, a comment for a pull request, a page with pictures, or data
+/// Report an analysis as text, HTML or data
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
     #[command(flatten)]
     pub files: Files,
 
-    /// The form of the report; may be repeated with --out [default: text, or all of them with --out]
+    /// Formats of the report, separated by commas; more than one needs --out [default: text, or all of them with --out]
     #[arg(long = "format", value_enum, value_delimiter = ',', value_name = "FORMAT")]
     pub formats: Vec<Format>,
 
-    /// A directory for report.txt, report.md, report.csv, report.json, report.html, report.benchstat.txt and report.bencher.json
+    /// The directory for report.txt, report.md, report.csv, report.json, report.html, report.benchstat.txt and report.bencher.json [default: standard output]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
 
-/// What a run has left behind.
+/// The files of a run.
 #[derive(Args, Clone, Debug)]
 pub struct Files {
-    /// What `analyze` has written; run.json beside it says where
+    /// The analysis that `analyze` has written; run.json beside it describes the machine
     #[arg(value_name = "ANALYSIS.JSON")]
     pub analysis: PathBuf,
 
-    /// What `plan` has written [default: plan.json beside the analysis]
+    /// The plan [default: plan.json beside the analysis]
     #[arg(value_name = "PLAN.JSON")]
     pub plan: Option<PathBuf>,
 
-    /// What `build` has written [default: builds.jsonl beside the analysis, if it is there]
+    /// The build records [default: builds.jsonl beside the analysis, if it exists]
     #[arg(value_name = "BUILDS.JSONL")]
     pub builds: Option<PathBuf>,
 }
 
-/// What a report can be written as.
+/// A format of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Tables for a terminal.
     Text,
     /// A comment for a pull request.
     Markdown,
-    /// One number in each line.
+    /// One number a line.
     Csv,
     /// The analysis with its sentences.
     Json,
-    /// A page with pictures, complete in one file.
+    /// A page with charts, complete in one file.
     Html,
-    /// One start in each line, as Go's benchstat reads them.
+    /// One start a line, as Go's benchstat reads it.
     Benchstat,
-    /// Medians and ratios to the floor, as Bencher's adapter `json` takes them.
+    /// Medians and ratios to the floor, as Bencher's adapter `json` reads them.
     Bencher,
 }
 

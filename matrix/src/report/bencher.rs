@@ -1,7 +1,7 @@
-//! The gates as Bencher takes them with `--adapter json`: a benchmark for each cell and condition, a measure for each gate, with the ends of the interval.
+//! The gates in Bencher's JSON for `--adapter json`: one benchmark for each cell and condition, one measure for each gate, with the ends of the interval.
 //!
-//! <https://bencher.dev/docs/reference/bencher-metric-format>: the names of benchmarks have at most 1024 characters, those of measures 64, and a measure that is not
-//! known yet is made.
+//! <https://bencher.dev/docs/reference/bencher-metric-format>: a benchmark name has at most 1024 characters, a measure name 64. Bencher creates a measure that
+//! it does not know.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::benchstat::{delivers, parts};
 use super::report::{ConditionSection, GATES, Report, Row};
 use crate::analyze::Estimate;
 
-/// A measure's name, and what was found of it.
+/// Metrics by measure name.
 type Measures = BTreeMap<String, Metric>;
 
 #[derive(Serialize)]
@@ -22,7 +22,8 @@ struct Metric {
     upper_value: f64,
 }
 
-/// Writes, of cells that deliver what they have to, under conditions that are valid, medians with their tenth and ninetieth of a hundred, and ratios to the floor, which alone carry over from machine to machine, with their intervals.
+/// Writes the cells that deliver under valid conditions. Each gate gets its median, with the 10th and 90th percentiles as bounds, and its ratio to the floor,
+/// with the confidence interval. Only the ratios can be compared between machines.
 pub fn write(report: &Report) -> Result<String, Error> {
     let chapters = report.chapters.iter().filter(|section| section.found.invalid.is_none());
     let benchmarks: BTreeMap<String, Measures> = chapters.flat_map(|section| of_chapter(report, section)).collect();

@@ -1,7 +1,7 @@
-//! The starts as Go's tools for benchmarks read them, so that `benchstat -col /cell report.benchstat.txt` shows the gates side by side.
+//! The starts in the format of Go's benchmark tools: `benchstat -col /cell report.benchstat.txt` shows the gates side by side.
 //!
-//! Their format has lines `key: value` about all that follows, lines `Unit` about units, and for each start a line with a name, a number of iterations, and
-//! values with units. A name may have parts `/key=value`, and must not end in a number after a dash, which would be taken for a number of CPUs.
+//! The format has configuration lines `key: value` that apply to all following lines, `Unit` lines, and for each start a line with a name, an iteration count,
+//! and values with units. A name may have parts `/key=value`. It must not end in a dash and a number, which would be read as a CPU count.
 //! <https://go.googlesource.com/proposal/+/master/design/14313-benchmark-format.md>, <https://pkg.go.dev/golang.org/x/perf/benchfmt>
 
 use std::fmt::Write as _;
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::report::{ConditionSection, GATES, Report};
 use crate::plan::Condition;
 
-/// Times are written in seconds, which those tools scale by themselves.
+/// Times are written in seconds; the tools choose the prefix themselves.
 const MS_PER_SECOND: f64 = 1000.0;
 
-/// Writes every start that counts, of cells that deliver what they have to, under conditions that are valid.
+/// Writes every start that counts, of cells that deliver under valid conditions.
 pub fn write(report: &Report) -> String {
     let mut text = String::new();
     for (key, value) in machine(report) {
@@ -32,13 +32,14 @@ pub fn write(report: &Report) -> String {
     text
 }
 
-/// Whether a cell does its work under all conditions: nobody wants to know how fast it is if not.
+/// Whether a cell delivers under all conditions. The times of one that does not are not published.
 pub fn delivers(report: &Report, cell: &str) -> bool {
     let deliveries = &report.experiment.analysis.deliveries;
     !deliveries.iter().any(|delivery| delivery.cell == cell && delivery.outcome.is_failure())
 }
 
-/// A start's two gates are not in the same line: an analysis has kept the values of each measure, not which belong together.
+/// Writes one line for each start and gate. The two gates of a start are on separate lines, because the analysis keeps the values of each measure without their
+/// pairing.
 fn starts(text: &mut String, report: &Report, section: &ConditionSection) {
     for row in section.rows.iter().filter(|row| delivers(report, row.name())) {
         let name = format!("BenchmarkColdStart/cell={}{}", row.name(), parts(&section.found.condition));
@@ -50,7 +51,7 @@ fn starts(text: &mut String, report: &Report, section: &ConditionSection) {
     }
 }
 
-/// A condition as parts of a name. The first is a number, and the last a word.
+/// A condition as parts of a benchmark name. The first value is a number, and the last a word.
 pub fn parts(condition: &Condition) -> String {
     let part = |(key, value): (&str, Value)| {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -69,7 +70,7 @@ pub fn parts(condition: &Condition) -> String {
     parts.into_iter().map(part).collect()
 }
 
-/// What the format has keys for, with a capital letter in none of them.
+/// The machine as configuration lines; the format's keys have no capital letters.
 fn machine(report: &Report) -> Vec<(&'static str, String)> {
     let Some(provenance) = report.provenance() else { return Vec::new() };
     let machine = &provenance.run.machine;

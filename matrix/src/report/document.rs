@@ -1,4 +1,4 @@
-//! The report as JSON: the analysis, and what people would be told about it.
+//! The report as JSON: the analysis, with the sentences that the other formats show.
 
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ struct Document<'a> {
     measured_on: Option<Provenance<'a>>,
     alarms: Vec<AlarmRow<'a>>,
     conditions: Vec<Condition<'a>>,
-    /// Everything as it was analyzed, in the same order of conditions.
+    /// The analysis, with its conditions in the same order.
     analysis: &'a Analysis,
 }
 
@@ -43,7 +43,7 @@ struct Condition<'a> {
 struct Row<'a> {
     cell: &'a str,
     title: String,
-    /// Medians as multiples of the floor's, by gate.
+    /// The ratio of the cell's median to the floor's, by gate.
     to_floor: &'a std::collections::BTreeMap<&'static str, f64>,
 }
 
@@ -55,13 +55,13 @@ struct FindingRow<'a> {
     against: Option<&'a str>,
     measure: &'a str,
     verdict: Verdict,
-    /// Between which values of a factor.
+    /// The two levels that a main effect leads between.
     #[serde(skip_serializing_if = "Option::is_none")]
     direction: Option<&'a Direction>,
     sentence: &'a str,
-    /// Value and interval with sign and unit, also where the sentence names no number.
+    /// Value and interval with sign and unit, also where the sentence has no number.
     estimate: String,
-    /// What the estimate may be due to as well.
+    /// Effects that may explain the estimate as well.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     aliases: &'a [String],
 }

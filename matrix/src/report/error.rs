@@ -1,9 +1,9 @@
-//! Why there is no report.
+//! Errors of `cargo matrix report`.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Everything that can keep a report from being written.
+/// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{} cannot be read", path.display())]
@@ -25,7 +25,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether another command line or other files would help.
+    /// Whether another command line or other files would resolve the error.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::SeveralFormats | Self::Content { .. } | Self::Schema { .. } | Self::OtherPlan { .. })
     }

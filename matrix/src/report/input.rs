@@ -1,4 +1,4 @@
-//! The files of an experiment, read and checked.
+//! Reads and checks the files of an experiment.
 
 use std::path::{Path, PathBuf};
 
@@ -11,14 +11,14 @@ use crate::build::{BuildRecord, latest};
 use crate::measure::{Machine, Run};
 use crate::plan::{Plan, SCHEMA};
 
-/// What the earlier verbs have left.
+/// The files of an experiment.
 #[derive(Clone, Debug)]
 pub struct Experiment {
     pub analysis: Analysis,
     pub plan: Plan,
-    /// None where nobody has recorded where the samples were taken.
+    /// `None` if there is no record of where the samples were taken.
     pub run: Option<Run>,
-    /// Empty where nothing is known about the builds.
+    /// Empty if there are no build records.
     pub builds: Vec<BuildRecord>,
 }
 
@@ -50,18 +50,18 @@ impl Experiment {
         })
     }
 
-    /// The machine, where somebody has recorded it.
+    /// The machine, if it was recorded.
     pub fn machine(&self) -> Option<&Machine> {
         self.run.as_ref().map(|run| &run.machine)
     }
 
-    /// Where the numbers are from, in a sentence, where that is known.
+    /// A sentence that names the machine, if it was recorded.
     pub fn measured_on(&self) -> Option<String> {
         Provenance::of(self).map(|provenance| provenance.sentence)
     }
 }
 
-/// Whether an analysis is one of this plan.
+/// Whether an analysis is of this plan.
 fn is_of(analysis: &Analysis, plan: &Plan) -> bool {
     let conditions = analysis.conditions.iter().map(|found| &found.condition);
     analysis.seed == plan.seed

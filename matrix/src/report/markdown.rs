@@ -1,4 +1,4 @@
-//! The report as a comment on a pull request: what matters in the open, the rest folded.
+//! The report as a comment on a pull request: the important parts visible, the rest folded.
 
 use super::alarm::{Alarm, Severity};
 use super::report::{ConditionSection, Kind, Report};
@@ -58,7 +58,7 @@ impl Page {
             };
             self.block(&format!("> [!{kind}]\n> {}", escaped(&alarm.sentence)));
             if let Some(detail) = &alarm.detail {
-                // Indented, not fenced: no text that a compiler can write ends an indented block.
+                // Indented, not fenced: no compiler output can end an indented block.
                 let lines: Vec<_> = detail.lines().map(|line| format!("    {line}")).collect();
                 self.folded("What was said", |page| page.block(&lines.join("\n")));
             }
@@ -113,7 +113,7 @@ impl Page {
     }
 }
 
-/// Text that is shown as it is: no markup, no mention of a person, no end of a table's row.
+/// Text that is shown literally: no markup, no mentions, no end of a table row.
 pub fn escaped(text: &str) -> String {
     let mut out = String::new();
     for character in text.chars() {
@@ -121,7 +121,7 @@ pub fn escaped(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
-            // A zero-width space keeps the name readable without calling anybody.
+            // A zero-width space prevents the mention and keeps the name readable.
             '@' => out.push_str("@\u{200b}"),
             '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '#' | '~' => {
                 out.push('\\');

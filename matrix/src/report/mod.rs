@@ -1,10 +1,10 @@
-//! What was found, for people and for programs.
+//! `cargo matrix report`: the results of an analysis for people and for programs.
 //!
 //! ```text
 //!   analysis.json ┐
 //!   plan.json     │
-//!   run.json      ├─▶ input ──▶ story ──▶ text, markdown, csv, json, html, benchstat, bencher
-//!   builds.jsonl  ┘             sentences, alarms, order: decided once
+//!   run.json      ├─▶ input ──▶ report ──▶ text, markdown, csv, json, html, benchstat, bencher
+//!   builds.jsonl  ┘             sentences, alarms and order, the same for all formats
 //! ```
 
 mod alarm;
@@ -39,7 +39,7 @@ use report::Report;
 
 use crate::{cli, files};
 
-/// Runs the verb and says how it went.
+/// Runs the verb and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match report(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// The whole report in one format. Colours are only for text.
+/// Writes the whole report in one format. `colours` applies to text only.
 pub fn write(experiment: &Experiment, format: Format, colours: bool) -> Result<String, Error> {
     let report = Report::of(experiment);
     match format {
@@ -70,7 +70,7 @@ fn report(arguments: &Arguments) -> Result<(), Error> {
     };
     let experiment = Experiment::read(&arguments.files)?;
     for format in formats {
-        // A format that has no place for a sentence.
+        // Bencher's format has no place for notes.
         if *format == Format::Bencher {
             experiment.analysis.notes.iter().for_each(|note| eprintln!("note: {note}"));
         }

@@ -1,6 +1,6 @@
-//! Numbers as people read them: every format that rounds does it here.
+//! Formats numbers for people. Every format that rounds does it here.
 
-/// How the values of one measure are written: they are multiplied, rounded and given a unit together.
+/// How the values of one measure are written: factor, decimals and unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scale {
     pub factor: f64,
@@ -11,7 +11,7 @@ pub struct Scale {
 const KIBI: f64 = 1024.0;
 
 impl Scale {
-    /// For values as large as `magnitude`, of which differences as small as a tenth of `spread` matter.
+    /// The scale for values up to `magnitude`, in which differences of a tenth of `spread` matter.
     pub fn of(unit: &'static str, magnitude: f64, spread: f64) -> Self {
         let magnitude = magnitude.abs();
         let bytes = match unit {
@@ -30,7 +30,7 @@ impl Scale {
         Self { factor: whole / divisor, unit: shown, decimals }
     }
 
-    /// For typical values of a measure, which stand below each other in a table.
+    /// The scale for a table column of typical values of a measure.
     pub fn for_table(unit: &'static str) -> Self {
         match unit {
             "ms" => Self { factor: 1.0, unit, decimals: 2 },
@@ -40,7 +40,7 @@ impl Scale {
         }
     }
 
-    /// The number alone.
+    /// The number without its unit.
     pub fn number(&self, value: f64) -> String {
         if value.is_finite() { grouped(value * self.factor, self.decimals) } else { NOTHING.to_owned() }
     }
@@ -51,15 +51,15 @@ impl Scale {
     }
 }
 
-/// Stands where there is no number.
+/// The text for a missing number.
 pub const NOTHING: &str = "–";
 
-/// A factor such as 1.32: how many times as much.
+/// A ratio such as 1.32.
 pub fn ratio(value: f64) -> String {
     if value.is_finite() { grouped(value, if value.abs() >= 100.0 { 0 } else { 2 }) } else { NOTHING.to_owned() }
 }
 
-/// A count of things, which is never so large that it matters whether a double can hold it.
+/// A count as `f64`; counts above `u32::MAX` are clamped.
 pub fn float(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
 }
@@ -70,7 +70,7 @@ pub fn counted(count: usize, thing: &str) -> String {
     format!("{} {thing}{plural}", grouped(float(count), 0))
 }
 
-/// So many that the spread has a digit or two.
+/// The number of decimals that gives the spread one or two digits.
 fn decimals(spread: f64) -> usize {
     match spread.abs() {
         spread if spread >= 10.0 => 0,
@@ -80,7 +80,7 @@ fn decimals(spread: f64) -> usize {
     }
 }
 
-/// With a comma between thousands, and a true minus sign.
+/// Formats with commas between thousands and a true minus sign.
 fn grouped(value: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", value.abs());
     let (whole, fraction) = text.split_once('.').map_or((text.as_str(), None), |(whole, part)| (whole, Some(part)));

@@ -1,4 +1,4 @@
-//! What it was measured on, and what was measured: numbers without that cannot be compared with anybody's.
+//! Provenance: the machine and the sources. Numbers without it cannot be compared with others.
 
 use std::collections::BTreeSet;
 
@@ -10,21 +10,21 @@ use crate::build::{Origin, sources};
 use crate::measure::{LeftOut, Machine, Run};
 use crate::plan::circumstances::describe;
 
-/// Digits of a commit that are enough to find it.
+/// Number of hexadecimal digits that identify a commit.
 const COMMIT: usize = 12;
 
-/// Where the numbers are from.
+/// Where the numbers come from.
 #[derive(Clone, Debug, Serialize)]
 pub struct Provenance<'a> {
-    /// All of it for people.
+    /// The provenance as one sentence.
     pub sentence: String,
     pub run: &'a Run,
-    /// What the programs were built from: one, unless some were built at another time.
+    /// The origins of the programs: one, unless some were built at another time.
     pub built_from: Vec<&'a Origin>,
 }
 
 impl<'a> Provenance<'a> {
-    /// None where nobody has recorded it, or only for another plan.
+    /// The provenance. `None` if it was not recorded, or only for another plan.
     pub fn of(experiment: &'a Experiment) -> Option<Self> {
         let run = experiment.run.as_ref().filter(|run| run.seed == experiment.analysis.seed)?;
         let origins: BTreeSet<&Origin> = experiment.builds.iter().filter_map(|built| built.origin.as_ref()).collect();
@@ -60,12 +60,12 @@ fn machine(machine: &Machine) -> String {
     format!("{cpu}{governor}, {cpus}, {memory_mb} MB, {architecture}, {kernel}, {groups}")
 }
 
-/// A commit, and whether something differed from it. The two records mark that in two ways.
+/// A commit, and whether the sources differed from it. The two records mark that differently.
 fn source(name: &str) -> String {
     let end = name.find(['-', '+']);
     let commit = name.get(..end.unwrap_or(name.len())).unwrap_or_default();
     let short = commit.get(..COMMIT).unwrap_or(commit);
-    // Behind the mark.
+    // The text after the mark.
     let changes = end.and_then(|end| name.get(end + 1..));
     format!("{short}{}", sources::remark(changes))
 }

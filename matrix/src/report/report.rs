@@ -1,4 +1,4 @@
-//! What a report says, before it is written in any format: so that all formats say the same.
+//! The content of a report, independent of its format, so that all formats say the same.
 
 use std::collections::BTreeMap;
 
@@ -16,26 +16,26 @@ use crate::plan::circumstances;
 #[derive(Clone, Debug)]
 pub struct Report<'a> {
     pub experiment: &'a Experiment,
-    /// What concerns the whole experiment and has to be read first.
+    /// Alarms about the whole experiment, to be read first.
     pub alarms: Vec<Alarm>,
     pub chapters: Vec<ConditionSection<'a>>,
 }
 
-/// What is said about one condition.
+/// The section about one condition.
 #[derive(Clone, Debug)]
 pub struct ConditionSection<'a> {
     pub found: &'a ConditionAnalysis,
-    /// The whole condition.
+    /// The condition with all its factors.
     pub title: String,
-    /// What tells it from the others.
+    /// Only what distinguishes the condition from the others.
     pub label: String,
-    /// What has to be read before any number.
+    /// Alarms about this condition, to be read before any number.
     pub alarms: Vec<Alarm>,
     /// The cell that the others are compared with, if there is one.
     pub reference: Option<&'a str>,
-    /// One for each cell, in the plan's order.
+    /// A row for each cell, in the plan's order.
     pub rows: Vec<Row<'a>>,
-    /// Everything that was estimated; within a kind and a measure what was found comes first, by size.
+    /// All estimates. Within a kind and a measure significant ones come first, by size.
     pub findings: Vec<Finding<'a>>,
 }
 
@@ -44,43 +44,43 @@ pub struct ConditionSection<'a> {
 pub struct Row<'a> {
     pub summary: &'a CellSummary,
     pub role: Role<'a>,
-    /// Medians of the gates as multiples of the floor's.
+    /// The ratio of the cell's median to the floor's, by gate.
     pub to_floor: BTreeMap<&'static str, f64>,
-    /// The cell against the reference of the chapter.
+    /// The comparison of the cell with the reference of the section.
     pub against: Option<&'a Comparison>,
 }
 
-/// What a cell is in the experiment.
+/// The role of a cell in the experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role<'a> {
     Reference,
     Floor,
     External,
-    /// The same program as another cell's.
+    /// A control: the same program as another cell.
     Again {
         of: &'a str,
     },
     Build,
 }
 
-/// One estimate and what is said about it.
+/// An estimate and the sentence about it.
 #[derive(Clone, Debug)]
 pub struct Finding<'a> {
     pub kind: Kind,
     /// A cell, a factor, or two factors.
     pub subject: &'a str,
     pub measure: &'a str,
-    /// The cell that it is compared with; none for effects.
+    /// The cell that it is compared with; `None` for effects.
     pub against: Option<&'a str>,
-    /// Between which values of a factor; none but for main effects.
+    /// The two levels that a main effect leads between; `None` otherwise.
     pub direction: Option<&'a Direction>,
-    /// What the estimate may be due to as well.
+    /// Effects that may explain the estimate as well.
     pub aliases: &'a [String],
     pub estimate: &'a Estimate,
     pub sentence: String,
 }
 
-/// What an estimate is of.
+/// The kind of an estimate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Comparison,
@@ -88,7 +88,7 @@ pub enum Kind {
     Interaction,
 }
 
-/// The two gates, which every report is about.
+/// The two gates that every report is about.
 pub const GATES: [&str; 2] = ["register", "ready"];
 
 impl<'a> Report<'a> {
@@ -100,7 +100,7 @@ impl<'a> Report<'a> {
             found.iter().zip(labels).map(|(found, label)| ConditionSection::of(experiment, found, label)).collect();
         let mut alarms = alarm::of_builds(experiment);
         alarms.extend(alarm::of_untimed(experiment));
-        // Where there are several conditions, an invalid one may be far down or behind another's tab.
+        // With several conditions, an invalid one may be far down the page or in a hidden tab.
         if found.len() > 1 {
             alarms.extend(found.iter().filter(|found| found.invalid.is_some()).map(alarm::of_invalid));
         }
@@ -109,7 +109,7 @@ impl<'a> Report<'a> {
         Self { experiment, alarms, chapters }
     }
 
-    /// What was done, in one line.
+    /// One line about the experiment: design, counts and seed.
     pub fn summary(&self) -> String {
         use super::number::counted;
         let analysis = &self.experiment.analysis;
@@ -124,7 +124,7 @@ impl<'a> Report<'a> {
         )
     }
 
-    /// Where the numbers are from, where that is known.
+    /// Where the numbers come from, if it was recorded.
     pub fn provenance(&self) -> Option<Provenance<'a>> {
         Provenance::of(self.experiment)
     }
@@ -144,22 +144,22 @@ impl<'a> ConditionSection<'a> {
         }
     }
 
-    /// The cell that is the yardstick, if it was measured.
+    /// The floor, if it was measured.
     pub fn floor(&self) -> Option<&Row<'a>> {
         self.rows.iter().find(|row| row.role == Role::Floor)
     }
 
-    /// Findings of one kind and measure, what was found first, by size.
+    /// Findings of one kind and measure, significant ones first, by size.
     pub fn about<'s>(&'s self, kind: Kind, measure: &'s str) -> impl Iterator<Item = &'s Finding<'a>> {
         self.findings.iter().filter(move |finding| finding.kind == kind && finding.measure == measure)
     }
 
-    /// What a picture or a table of results is mainly about: effects where the design has factors, cells where not.
+    /// The kind that charts and tables mainly show: effects if the design has factors, otherwise comparisons.
     pub fn main_kind(&self) -> Kind {
         if self.found.effects.is_empty() { Kind::Comparison } else { Kind::Effect }
     }
 
-    /// Measures for which something of that kind was estimated, in the order of [`MEASURES`], unknown ones last.
+    /// Measures with an estimate of that kind, in the order of [`MEASURES`], unknown ones last.
     pub fn measures(&self, kind: Kind) -> Vec<&'a str> {
         let mut measures: Vec<&str> = Vec::new();
         for finding in self.findings.iter().filter(|finding| finding.kind == kind) {
@@ -177,12 +177,12 @@ impl<'a> Row<'a> {
         &self.summary.cell
     }
 
-    /// What was measured of it, if it was.
+    /// The summary of a measure, if it was measured.
     pub fn measure(&self, name: &str) -> Option<&'a Summary> {
         self.summary.measures.get(name)
     }
 
-    /// The cell's name, and what it is where that is not a build like any other.
+    /// The cell's name, with its role unless it is an ordinary build.
     pub fn title(&self) -> String {
         let name = self.name();
         match self.role {
@@ -197,18 +197,18 @@ impl<'a> Row<'a> {
 }
 
 impl Finding<'_> {
-    /// Whether there is something to tell.
+    /// Whether the estimate is statistically significant.
     pub fn is_found(&self) -> bool {
         matches!(self.estimate.verdict, Verdict::Faster | Verdict::Slower)
     }
 }
 
-/// The place of a measure in [`MEASURES`].
+/// The index of a measure in [`MEASURES`]; unknown measures come last.
 pub fn rank(measure: &str) -> usize {
     MEASURES.iter().position(|known| known.name == measure).unwrap_or(MEASURES.len())
 }
 
-/// The cell that most comparisons name, which is the plan's first one unless somebody asked for another.
+/// The reference of a condition: the cell that most comparisons name, or without comparisons the plan's first cell.
 fn reference<'a>(experiment: &'a Experiment, found: &'a ConditionAnalysis) -> Option<&'a str> {
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
     for comparison in &found.comparisons {
@@ -274,7 +274,7 @@ fn findings(found: &ConditionAnalysis) -> Vec<Finding<'_>> {
     findings
 }
 
-/// What was found of an effect with aliases is found of all of them together.
+/// Appends the aliases to a sentence about a confounded effect, because the estimate may be theirs.
 fn confounded(sentence: String, estimate: &Estimate, aliases: &[String]) -> String {
     const SHOWN: usize = 3;
     let says = matches!(estimate.verdict, Verdict::Faster | Verdict::Slower | Verdict::Inconclusive);

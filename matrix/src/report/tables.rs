@@ -1,15 +1,15 @@
-//! The tables that text, Markdown and HTML have in common.
+//! The tables that text, Markdown and HTML share.
 
 use super::number::{self, NOTHING, Scale};
 use super::report::{ConditionSection, Finding, GATES, Kind, Row};
 use super::words;
 use crate::analyze::{Direction, Verdict};
 
-/// A table before it is drawn.
+/// A table, not yet formatted.
 #[derive(Clone, Debug)]
 pub struct Table {
     pub title: String,
-    /// What a newcomer has to know to read it.
+    /// A sentence that explains the table to a newcomer.
     pub about: String,
     pub columns: Vec<Column>,
     pub rows: Vec<Vec<Field>>,
@@ -18,18 +18,18 @@ pub struct Table {
 #[derive(Clone, Debug)]
 pub struct Column {
     pub title: String,
-    /// Numbers are aligned to the right.
+    /// Whether the column is aligned to the right.
     pub numeric: bool,
 }
 
-/// What stands in one place of a table.
+/// A table field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     pub text: String,
     pub tone: FieldStyle,
 }
 
-/// How a field is coloured, where there are colours.
+/// The colour of a field, in formats that have colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldStyle {
     Plain,
@@ -58,7 +58,7 @@ impl Field {
     }
 }
 
-/// Both gates of every cell.
+/// The table of both gates of every cell.
 pub fn gates(section: &ConditionSection) -> Table {
     let against = section.reference.unwrap_or("reference");
     let has_ratios = section.rows.iter().any(|row| row.against.is_some());
@@ -95,7 +95,7 @@ pub fn gates(section: &ConditionSection) -> Table {
     Table { title: "The two gates".to_owned(), about, columns, rows: section.rows.iter().map(fields).collect() }
 }
 
-/// What every cell needs besides time; only what was measured.
+/// The table of every cell's costs other than time, as far as they were measured.
 pub fn costs(section: &ConditionSection) -> Table {
     const COSTS: [&str; 12] = [
         "init_null",
@@ -131,7 +131,7 @@ pub fn costs(section: &ConditionSection) -> Table {
     Table { title: "What it costs".to_owned(), about: about.to_owned(), columns, rows }
 }
 
-/// Comparisons, effects or interactions at the two gates, the largest first.
+/// The table of comparisons, effects or interactions at the two gates, the largest first.
 pub fn results(section: &ConditionSection, kind: Kind) -> Table {
     let mut subjects: Vec<&Finding> = Vec::new();
     for finding in by_size(section, kind) {
@@ -168,7 +168,7 @@ pub fn results(section: &ConditionSection, kind: Kind) -> Table {
     Table { title, about: about.to_owned(), columns, rows: subjects.iter().map(fields).collect() }
 }
 
-/// What was found besides the gates.
+/// The table of significant findings in other measures than the gates.
 pub fn others(section: &ConditionSection) -> Table {
     let kind = section.main_kind();
     let found = section
@@ -186,7 +186,7 @@ pub fn others(section: &ConditionSection) -> Table {
     }
 }
 
-/// How many pairs show nothing, and what would have been seen; none if there are none.
+/// A sentence that counts the pairs without a significant interaction and states what would have been found; `None` if there are none.
 pub fn quiet_pairs(section: &ConditionSection) -> Option<String> {
     let gate = GATES.into_iter().rev().find(|gate| section.about(Kind::Interaction, gate).next().is_some())?;
     let (found, quiet): (Vec<_>, Vec<_>) =
@@ -220,7 +220,7 @@ impl Column {
     }
 }
 
-/// The cell, or the pair; with the cell it is compared with where that is not the chapter's reference.
+/// The cell or pair of a finding, with the cell it is compared with if that is not the section's reference.
 fn subject(finding: &Finding, section: &ConditionSection) -> String {
     match finding.against {
         Some(against) if Some(against) != section.reference => format!("{} against {against}", finding.subject),
@@ -231,7 +231,7 @@ fn subject(finding: &Finding, section: &ConditionSection) -> String {
     }
 }
 
-/// What was found comes first; of interactions, only that.
+/// Findings by size, significant ones first. Of interactions, only significant ones.
 fn by_size<'s, 'a>(section: &'s ConditionSection<'a>, kind: Kind) -> Vec<&'s Finding<'a>> {
     let at_gates = section.findings.iter().filter(|finding| finding.kind == kind && GATES.contains(&finding.measure));
     let mut findings: Vec<_> = at_gates.filter(|finding| kind != Kind::Interaction || finding.is_found()).collect();

@@ -24,7 +24,7 @@ pub fn write(report: &Report, colours: bool) -> String {
         text.section(section);
     }
     text.aliases(report);
-    // Last, because that is what a terminal shows first.
+    // Definitions come last, because a terminal shows the end first.
     text.ideas();
     text.out
 }
@@ -90,7 +90,7 @@ impl Text {
         self.line(&self.paint(Style::new().bold(), title));
     }
 
-    /// Columns as wide as their widest field; numbers to the right.
+    /// Writes a table with columns as wide as their widest field; numbers are aligned to the right.
     fn table(&mut self, table: &Table) {
         if table.is_empty() {
             return;
@@ -144,7 +144,7 @@ impl Text {
     }
 }
 
-/// Titles in as many lines as they need to be no wider than their columns, the last line full.
+/// Wraps column titles to the width of their columns, aligned at the last line.
 fn heading(columns: &[tables::Column], widths: &[usize]) -> Vec<Vec<Field>> {
     let titles: Vec<Vec<String>> =
         columns.iter().zip(widths).map(|(column, width)| wrapped(&column.title, *width)).collect();
@@ -156,14 +156,14 @@ fn heading(columns: &[tables::Column], widths: &[usize]) -> Vec<Vec<Field>> {
     (0..lines).map(|line| titles.iter().map(|title| field(title, line)).collect()).collect()
 }
 
-/// Control characters would move the cursor.
+/// Replaces control characters, which would move the cursor.
 fn one_line(text: &str) -> String {
     text.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    // Only at plain spaces: some words belong together.
+    // Only at ordinary spaces: a no-break space keeps words together.
     for word in text.split([' ', '\n']).filter(|word| !word.is_empty()) {
         let Some(line) = lines.last_mut() else { break };
         if line.is_empty() {

@@ -1,4 +1,4 @@
-//! The report as comma-separated values, one number in each line, unrounded.
+//! The report as CSV: one number a line, unrounded.
 
 use csv::Writer;
 
@@ -9,7 +9,7 @@ use crate::analyze::{Effect, Estimate, Summary};
 /// One line of the file.
 struct Line<'a> {
     condition: &'a str,
-    /// A cell; for effects and interactions, the factors.
+    /// The cell, or for effects and interactions the factors.
     cell: &'a str,
     measure: &'a str,
     statistic: &'a str,
@@ -92,7 +92,7 @@ impl CsvWriter {
     }
 
     fn estimate(&mut self, line: &Line, estimate: &Estimate) -> Result<(), Error> {
-        // The verdict's name is the one that the analysis uses.
+        // The same verdict names as in the analysis.
         let verdict = serde_json::to_value(estimate.verdict).map_err(Error::Json)?;
         let parts = [
             ("", estimate.value.to_string()),

@@ -1,10 +1,10 @@
-//! Sentences: what is said about an estimate, the same in every format.
+//! Sentences about estimates, the same in every format.
 
 use super::number::Scale;
 use crate::analyze::{Estimate, Verdict};
 use crate::measure::sample::MEASURES;
 
-/// One sentence for each idea that the rest of a report is built on.
+/// The definitions that a reader of the report needs, one sentence each.
 pub const IDEAS: &[Definition] = &[
     Definition {
         name: "Register gate",
@@ -50,14 +50,14 @@ pub const IDEAS: &[Definition] = &[
     },
 ];
 
-/// An idea and the sentence that explains it.
+/// A term and the sentence that defines it.
 #[derive(Clone, Copy, Debug)]
 pub struct Definition {
     pub name: &'static str,
     pub about: &'static str,
 }
 
-/// What is written for the name of a measure.
+/// The title of a measure.
 pub fn title(measure: &str) -> &str {
     match measure {
         "register" => "register gate",
@@ -77,23 +77,23 @@ pub fn title(measure: &str) -> &str {
     }
 }
 
-/// The unit of a measure; none for one that this program does not know.
+/// The unit of a measure; empty for an unknown measure.
 pub fn unit(measure: &str) -> &'static str {
     MEASURES.iter().find(|known| known.name == measure).map_or("", |known| known.unit)
 }
 
-/// What a measure is, if this program knows it.
+/// A description of a measure, if it is known.
 pub fn about(measure: &str) -> Option<&'static str> {
     MEASURES.iter().find(|known| known.name == measure).map(|known| known.about)
 }
 
-/// Digits and unit that suit an estimate.
+/// The decimals and unit that suit an estimate.
 pub fn scale(measure: &str, estimate: &Estimate) -> Scale {
     let magnitude = estimate.value.abs().max(estimate.low.abs()).max(estimate.high.abs());
     Scale::of(unit(measure), magnitude, estimate.high - estimate.low)
 }
 
-/// A cell against its reference, or a factor from off to on.
+/// A sentence about the difference between a cell and its reference, or about the effect of a factor from off to on.
 pub fn difference(measure: &str, estimate: &Estimate) -> String {
     match estimate.verdict {
         Verdict::Faster => format!("{} by {}", less(measure), bracket(measure, estimate, -1.0)),
@@ -109,7 +109,7 @@ pub fn difference(measure: &str, estimate: &Estimate) -> String {
     }
 }
 
-/// Two factors together: by how much one is worth more or less than on average while the other is on.
+/// A sentence about an interaction: by how much more or less than on average one factor is worth while the other is on.
 pub fn interaction(measure: &str, estimate: &Estimate) -> String {
     match estimate.verdict {
         Verdict::Faster => format!("help each other by {}", bracket(measure, estimate, -1.0)),
@@ -118,7 +118,7 @@ pub fn interaction(measure: &str, estimate: &Estimate) -> String {
     }
 }
 
-/// How many times as much, with its interval.
+/// A ratio with its interval.
 pub fn ratio(estimate: &Estimate) -> String {
     match estimate.verdict {
         Verdict::NoOp => "no-op".to_owned(),
@@ -131,12 +131,12 @@ pub fn ratio(estimate: &Estimate) -> String {
     }
 }
 
-/// A value with its sign and interval, for where the sentence is not enough.
+/// A value with sign and interval, for use where the sentence has no number.
 pub fn signed(measure: &str, estimate: &Estimate) -> String {
     bracket(measure, estimate, 1.0)
 }
 
-/// With what it takes: blocks, or cells that tell it from its aliases.
+/// A sentence about an inconclusive estimate that states what is missing: blocks, or cells that separate it from its aliases.
 fn inconclusive(measure: &str, estimate: &Estimate) -> String {
     let found = bracket(measure, estimate, 1.0);
     match estimate.needed {
@@ -151,7 +151,7 @@ fn nothing(measure: &str, estimate: &Estimate) -> String {
     format!("no detectable change (would have seen {seen})")
 }
 
-/// `3.1 ms [1.9, 4.4]`, turned round where less is told as an amount saved.
+/// `3.1 ms [1.9, 4.4]`, with the sign reversed where a decrease is stated as a saving.
 fn bracket(measure: &str, estimate: &Estimate, sign: f64) -> String {
     let scale = scale(measure, estimate);
     let (one, other) = (estimate.low * sign, estimate.high * sign);
@@ -176,7 +176,7 @@ fn more(measure: &str) -> &'static str {
     }
 }
 
-/// Whether somebody waits for it: CPU time is spent, not waited for.
+/// Whether the measure is elapsed time, which somebody waits for. CPU time is not.
 fn is_elapsed(measure: &str) -> bool {
     !measure.starts_with("cpu_")
 }

@@ -1,8 +1,8 @@
-//! From values to places in a picture.
+//! Axes: from values to pixels.
 
 use crate::report::number;
 
-/// A line from `from` to `to` in pixels on which the values from `low` to `high` lie.
+/// A linear axis: the values from `low` to `high` are drawn at the pixels `from` to `to`.
 #[derive(Clone, Copy, Debug)]
 pub struct Axis {
     pub low: f64,
@@ -12,7 +12,7 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// For all of these values, with a little room at both ends. Zero belongs to it if `zero`.
+    /// An axis that covers all of these values with a margin at both ends, and zero if `zero` is set.
     pub fn around(values: impl Iterator<Item = f64>, zero: bool, from: f64, to: f64) -> Self {
         let start = if zero { (0.0, 0.0) } else { (f64::INFINITY, f64::NEG_INFINITY) };
         let ends = values.filter(|value| value.is_finite());
@@ -29,7 +29,7 @@ impl Axis {
         Self { low: low - below, high: high + above, from, to }
     }
 
-    /// Where a value lies; values beyond the ends lie on them.
+    /// The pixel of a value; values outside the axis are clamped to its ends.
     pub fn at(&self, value: f64) -> f64 {
         if !value.is_finite() {
             return self.from;
@@ -38,7 +38,7 @@ impl Axis {
         self.from + part * (self.to - self.from)
     }
 
-    /// Round values along the axis, at least `gap` pixels apart.
+    /// Round tick values, at least `gap` pixels apart.
     pub fn ticks(&self, gap: f64) -> Vec<Tick> {
         let length = (self.to - self.from).abs();
         let rough = (self.high - self.low) * gap / length.max(1.0);
@@ -65,7 +65,7 @@ impl Axis {
     }
 }
 
-/// A round value and how it is written.
+/// A round value and its label.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tick {
     pub value: f64,
@@ -88,7 +88,7 @@ fn round_up(value: f64) -> f64 {
     digit * power
 }
 
-/// A line on which the beginning has more room than the end: places are square roots of values. It begins at zero.
+/// A square-root axis from zero: small values get more room than large ones.
 #[derive(Clone, Copy, Debug)]
 pub struct RootAxis {
     pub high: f64,
@@ -97,19 +97,19 @@ pub struct RootAxis {
 }
 
 impl RootAxis {
-    /// Where a value lies; values beyond the ends lie on them.
+    /// The pixel of a value; values outside the axis are clamped to its ends.
     pub fn at(&self, value: f64) -> f64 {
         let part = if value.is_finite() { (value / self.high).clamp(0.0, 1.0).sqrt() } else { 0.0 };
         self.from + part * (self.to - self.from)
     }
 }
 
-/// Moves places apart until there are `gap` pixels between neighbours, as little as possible and within the ends if
-/// there is room; returns them in the order in which they came.
+/// Moves positions apart until neighbours have a distance of `gap` pixels. Moves them as little as possible, and keeps them within `low` and `high` if there is
+/// room. Returns them in the order of `places`.
 pub fn spread(places: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
     let mut order: Vec<(usize, f64)> = places.iter().copied().enumerate().collect();
     order.sort_by(|one, other| one.1.total_cmp(&other.1));
-    // Neighbours that are too near become a stack around their common middle; stacks that then meet become one.
+    // Neighbours that are too close become a stack around their common middle; stacks that overlap are merged.
     let mut stacks: Vec<Stack> = Vec::new();
     for (index, place) in order {
         let mut stack = Stack { members: vec![index], middle: place };
@@ -131,7 +131,7 @@ pub fn spread(places: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
     moved
 }
 
-/// Labels that touch each other, from the first to the last.
+/// A stack of adjacent labels, from the first to the last.
 struct Stack {
     members: Vec<usize>,
     middle: f64,

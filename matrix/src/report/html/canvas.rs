@@ -1,14 +1,14 @@
-//! What the pictures have in common: a drawing with a name, axes, marks that say what they are.
+//! Elements that the charts share: canvas, axes, labels, and marks with tooltips.
 
 use super::axis::{Axis, Tick};
 use super::node::Element;
 
-/// Pixels from the left to the right edge of every picture.
+/// Width of every chart in pixels.
 pub const WIDTH: f64 = 1040.0;
-/// Pixels of an average character of a label, rather too many than too few.
+/// Width of an average label character in pixels, rounded up.
 const CHARACTER: f64 = 6.9;
 
-/// A picture of this height, with what it shows for those who can't see it.
+/// A chart of this height, with a description for screen readers.
 pub fn canvas(height: f64, about: &str) -> Element {
     Element::new("svg")
         .with("viewBox", format!("0 0 {WIDTH} {height}"))
@@ -18,14 +18,14 @@ pub fn canvas(height: f64, about: &str) -> Element {
         .with("aria-label", about)
 }
 
-/// A picture with a heading above and a sentence below.
+/// A chart with a heading above and a caption below.
 pub fn figure(title: &str, about: &str, drawing: Element) -> Element {
     let heading = Element::new("h4").text(title);
     let caption = Element::new("figcaption").child(heading).child(Element::new("p").text(about));
     Element::new("figure").child(caption).child(Element::new("div").class("drawing").child(drawing))
 }
 
-/// Marks that belong together and say what they are when pointed at.
+/// A group of marks with a tooltip.
 pub fn mark(tip: impl Into<String>) -> Element {
     Element::new("g").class("mark").child(Element::new("title").text(tip))
 }
@@ -43,19 +43,19 @@ pub fn rect(class: &str, corner: (f64, f64), size: (f64, f64)) -> Element {
     element.at("width", size.0.max(0.0)).at("height", size.1.max(0.0))
 }
 
-/// A label whose middle line is at `y`.
+/// A label that is vertically centred at `y`.
 pub fn label(class: &str, x: f64, y: f64, text: &str) -> Element {
     Element::new("text").class(class).at("x", x).at("y", y).with("dy", "0.35em").text(text)
 }
 
-/// A label that is cut where it would need more room than there is; the whole is shown when pointed at.
+/// A label that is truncated to `room` pixels; the tooltip shows the whole text.
 pub fn cut_label(class: &str, x: f64, y: f64, text: &str, room: f64) -> Element {
     let short = cut(text, room);
     let element = label(class, x, y, &short);
     if short == text { element } else { mark(text).child(element) }
 }
 
-/// As many characters as fit.
+/// Truncates a text to as many characters as fit in `room` pixels.
 pub fn cut(text: &str, room: f64) -> String {
     if width(text) <= room {
         return text.to_owned();
@@ -71,12 +71,12 @@ pub fn cut(text: &str, room: f64) -> String {
     short
 }
 
-/// Pixels that a label needs, about.
+/// The approximate width of a label in pixels.
 pub fn width(text: &str) -> f64 {
     crate::report::number::float(text.chars().count()) * CHARACTER
 }
 
-/// A line through these points; none for fewer than two.
+/// A line through these points; `None` for fewer than two.
 pub fn polyline(class: &str, points: &[(f64, f64)]) -> Option<Element> {
     let (first, rest) = points.split_first()?;
     if rest.is_empty() {
@@ -89,7 +89,7 @@ pub fn polyline(class: &str, points: &[(f64, f64)]) -> Option<Element> {
     Some(Element::new("path").class(class).with("d", path))
 }
 
-/// Grid lines and their values below, for a horizontal axis between the heights `top` and `bottom`.
+/// Grid lines between the heights `top` and `bottom`, with their values below, for a horizontal axis.
 pub fn horizontal(axis: &Axis, top: f64, bottom: f64, title: &str) -> Element {
     let tick = |Tick { value, text }: Tick| {
         let x = axis.at(value);
@@ -108,7 +108,7 @@ pub fn horizontal(axis: &Axis, top: f64, bottom: f64, title: &str) -> Element {
     ))
 }
 
-/// Grid lines and their values to the left, for a vertical axis between `left` and `right`.
+/// Grid lines between `left` and `right`, with their values to the left, for a vertical axis.
 pub fn vertical(axis: &Axis, left: f64, right: f64, title: &str) -> Element {
     let tick = |Tick { value, text }: Tick| {
         let y = axis.at(value);

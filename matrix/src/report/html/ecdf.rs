@@ -1,4 +1,4 @@
-//! Every start of every cell: how many had passed a gate by then.
+//! Empirical distribution functions: the share of starts of each cell that had passed a gate by a given time.
 
 use super::axis::Axis;
 use super::canvas::{WIDTH, canvas, cut_label, figure, horizontal, label, line, mark, polyline};
@@ -12,10 +12,10 @@ const LEFT: f64 = 56.0;
 const RIGHT: f64 = 370.0;
 const TOP: f64 = 34.0;
 const LEAST_HEIGHT: f64 = 280.0;
-/// Steps of a line: more cannot be seen.
+/// Maximum number of steps of a line; more cannot be seen.
 const STEPS: usize = 160;
 
-/// One picture for each gate.
+/// One chart for each gate.
 pub fn pictures(section: &ConditionSection, inks: &[CellColor]) -> Vec<(String, Element)> {
     let picture = |gate: &str| Some((words::title(gate).to_owned(), picture(section, inks, gate)?));
     ["ready", "register"].into_iter().filter_map(picture).collect()
@@ -36,7 +36,7 @@ fn picture(section: &ConditionSection, inks: &[CellColor], gate: &str) -> Option
     let right = WIDTH - RIGHT;
     let height = LEAST_HEIGHT.max(18.0 * number::float(series.len()));
     let bottom = TOP + height;
-    // One start in a hundred may lie so far out that the rest would be a single upright line.
+    // The axis ends at the largest 98th percentile: one start in a hundred may be so late that the rest would be a single vertical line.
     let most = series.iter().map(|series| series.until(0.98)).fold(0.0, f64::max);
     let x = Axis::around([most].into_iter(), true, LEFT, right);
     let y = Axis { low: 0.0, high: 1.0, from: bottom, to: TOP };
@@ -52,11 +52,11 @@ fn picture(section: &ConditionSection, inks: &[CellColor], gate: &str) -> Option
     Some(figure(&format!("Every start: {}", words::title(gate)), about, drawing))
 }
 
-/// One cell.
+/// The values of one cell.
 struct Series<'a> {
     title: String,
     ink: &'a CellColor,
-    /// In ascending order, at least one.
+    /// The values in ascending order, at least one.
     values: Vec<f64>,
 }
 
@@ -65,7 +65,7 @@ impl Series<'_> {
         self.until(0.5)
     }
 
-    /// By when this share of starts had passed.
+    /// The quantile: the time by which this share of starts had passed the gate.
     fn until(&self, share: f64) -> f64 {
         let last = number::float(self.values.len() - 1);
         let wanted = (last * share).round();

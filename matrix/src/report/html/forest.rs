@@ -1,4 +1,4 @@
-//! Differences with their intervals around a line that means nothing.
+//! Forest plots: differences with their confidence intervals around zero.
 
 use super::axis::Axis;
 use super::canvas::{WIDTH, canvas, cut_label, dot, figure, horizontal, label, line, mark, rect};
@@ -12,18 +12,18 @@ const LEFT: f64 = 220.0;
 const RIGHT: f64 = 340.0;
 const TOP: f64 = 36.0;
 
-/// One picture for each measure, in the order in which people ask for them.
+/// One chart for each measure; the ready gate comes first.
 pub fn pictures(section: &ConditionSection) -> Vec<(String, Element)> {
     let kind = section.main_kind();
     let mut measures = section.measures(kind);
-    // The ready gate is what most switches are about.
+    // Most switches aim at the ready gate.
     measures.sort_by_key(|measure| *measure != "ready");
     let picture = |measure: &str| Some((words::title(measure).to_owned(), picture(section, kind, measure)?));
     measures.into_iter().filter_map(picture).collect()
 }
 
 fn picture(section: &ConditionSection, kind: Kind, measure: &str) -> Option<Element> {
-    // Against the floor every switch would look like nothing: it has its own place in the other pictures.
+    // The floor is left out: differences to it would dwarf those between switches. Other charts show it.
     let is_floor = |name: &str| section.floor().is_some_and(|floor| floor.name() == name);
     let mut findings: Vec<&Finding> = section.about(kind, measure).filter(|it| !is_floor(it.subject)).collect();
     if findings.is_empty() {
@@ -38,7 +38,7 @@ fn picture(section: &ConditionSection, kind: Kind, measure: &str) -> Option<Elem
     let largest = ends().filter(|end| end.is_finite()).fold(0.0, |most: f64, end| most.max(end.abs()));
     let scale = Scale::of(words::unit(measure), largest, largest);
     let axis = Axis::around(ends().map(|end| end * scale.factor), true, LEFT, WIDTH - RIGHT);
-    // The axis carries the scaled unit; a line of little room at both ends keeps zero off the edge.
+    // A small margin at both ends keeps zero off the edge.
     let axis = Axis { low: axis.low.min(-0.03 * axis.high), high: axis.high.max(-0.03 * axis.low), ..axis };
     let zero = axis.at(0.0);
     let mut drawing =
@@ -92,7 +92,7 @@ fn row(section: &ConditionSection, finding: &Finding, axis: &Axis, scale: Scale,
     group.child(cut_label("value", WIDTH - RIGHT + 16.0, y, &finding.sentence, RIGHT - 16.0))
 }
 
-/// Estimates of what must not be compared are not drawn.
+/// Whether an estimate has numbers to draw; those that must not be compared have none.
 fn has_numbers(estimate: &Estimate) -> bool {
     use Verdict::{Faster, Inconclusive, NoDetectableChange, Slower};
     matches!(estimate.verdict, Faster | Slower | NoDetectableChange | Inconclusive) && estimate.value.is_finite()

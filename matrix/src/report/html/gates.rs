@@ -1,4 +1,4 @@
-//! Both gates of every cell on one line: when it registered, when it was ready.
+//! Both gates of every cell on one line: register and ready.
 
 use super::axis::Axis;
 use super::canvas::{self, WIDTH, canvas, cut_label, dot, figure, label, line, mark};
@@ -12,7 +12,7 @@ const LEFT: f64 = 270.0;
 const RIGHT: f64 = 170.0;
 const TOP: f64 = 44.0;
 
-/// None if no gate was measured.
+/// The chart; `None` if no gate was measured.
 pub fn picture(section: &ConditionSection, inks: &[CellColor]) -> Option<Element> {
     let mut rows: Vec<(&Row, &CellColor)> =
         section.rows.iter().zip(inks).filter(|(row, _)| key(row).is_finite()).collect();

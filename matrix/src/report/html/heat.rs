@@ -1,4 +1,4 @@
-//! Which switches change each other's worth: every pair of factors as a square.
+//! Heat maps of interactions: every pair of factors is a square.
 
 use super::canvas::{WIDTH, canvas, cut, figure, label, mark, rect};
 use super::node::Element;
@@ -8,10 +8,10 @@ use crate::report::words;
 
 const LEFT: f64 = 200.0;
 const TOP: f64 = 8.0;
-/// Colours on each side of the middle.
+/// Number of colours on each side of the neutral one.
 const SHADES: f64 = 5.0;
 
-/// One picture for each gate.
+/// One chart for each gate.
 pub fn pictures(section: &ConditionSection, factors: &[String]) -> Vec<(String, Element)> {
     let picture = |gate: &str| Some((words::title(gate).to_owned(), picture(section, factors, gate)?));
     GATES.into_iter().rev().filter_map(picture).collect()
@@ -54,7 +54,7 @@ fn picture(section: &ConditionSection, factors: &[String], gate: &str) -> Option
     Some(figure(&format!("Interactions: {}", words::title(gate)), about, drawing))
 }
 
-/// The plan's order, and after it what the plan does not know.
+/// Factor names in the plan's order, followed by names that the plan does not know.
 fn names<'a>(factors: &'a [String], pairs: &[(&Finding<'a>, &'a str, &'a str)]) -> Vec<&'a str> {
     let occurs = |name: &str| pairs.iter().any(|(_, one, other)| *one == name || *other == name);
     let mut names: Vec<&str> = factors.iter().map(String::as_str).filter(|name| occurs(name)).collect();
@@ -85,7 +85,7 @@ fn square(finding: &Finding, corner: (f64, f64), size: (f64, f64), most: f64) ->
     group
 }
 
-/// The class of one of eleven colours from good to bad.
+/// The class of one of eleven colours, from faster to slower.
 fn shade(value: f64, most: f64) -> String {
     let step = if most > 0.0 { (value.abs() / most * SHADES).ceil().min(SHADES) } else { 0.0 };
     match value {

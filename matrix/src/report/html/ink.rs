@@ -1,19 +1,19 @@
-//! The colour and the dashes of each cell, the same in every picture.
+//! The colour and dash style of each cell, the same in every chart.
 
 use crate::report::report::{ConditionSection, Role};
 
-/// How the lines and dots of one cell look; classes of the style sheet.
+/// The line and marker style of one cell, as classes of the style sheet.
 #[derive(Clone, Debug)]
 pub struct CellColor {
     pub class: String,
-    /// Ties what belongs to the cell together, across pictures.
+    /// The class that connects all elements of the cell across charts.
     pub series: String,
 }
 
-/// Colours of the style sheet that can be told apart by everybody.
+/// Number of colours in the style sheet; all of them can be told apart with colour blindness.
 const COLOURS: usize = 7;
 
-/// One for each row of the chapter. Where there are more cells than colours, dashes tell them apart.
+/// The styles of the rows of a section. If there are more cells than colours, dashes tell them apart.
 pub fn inks(section: &ConditionSection) -> Vec<CellColor> {
     let mut next = 0;
     let ink = |(index, role): (usize, Role)| {

@@ -1,4 +1,4 @@
-//! The report as a page: pictures first, complete in one file, for light and dark.
+//! The report as an HTML page: charts first, complete in one file, with a light and a dark theme.
 
 mod axis;
 mod canvas;
@@ -77,7 +77,7 @@ fn chapter_parts(report: &Report, section: &ConditionSection) -> Vec<Element> {
     parts
 }
 
-/// The largest thing that was found at each gate, in words.
+/// The largest finding at each gate, in words.
 fn lede(section: &ConditionSection) -> Option<Element> {
     let kind = section.main_kind();
     let floor = section.floor().map(super::report::Row::name);
@@ -86,7 +86,7 @@ fn lede(section: &ConditionSection) -> Option<Element> {
         let against = finding.against.map_or_else(String::new, |against| format!(" than {against}"));
         let item = Element::new("li").text(format!("{}: ", words::title(gate)));
         let item = item.child(Element::new("b").text(finding.subject));
-        // "faster by 3.1 ms [1.9, 4.4]" takes the other cell after its first word.
+        // The other cell is inserted after the first word of "faster by 3.1 ms [1.9, 4.4]".
         let (first, rest) = finding.sentence.split_once(' ').unwrap_or((&finding.sentence, ""));
         Some(item.text(format!(" is {first}{against} {rest}")))
     };
@@ -125,7 +125,7 @@ fn aliases(report: &Report) -> Option<Element> {
     (!aliases.is_empty()).then(|| folded_part("What this design cannot tell apart", list))
 }
 
-/// Several pictures of which one is shown at a time, if scripts may run; otherwise all of them.
+/// Several charts as tabs. Without scripts, all of them are shown.
 fn tabs(pictures: Vec<(String, Element)>) -> Option<Element> {
     let tab = |(name, picture): (String, Element)| Element::new("div").with("data-tab", name).child(picture);
     let is_some = !pictures.is_empty();

@@ -1,8 +1,8 @@
-//! Elements of HTML and SVG as a tree, so that no text can end up as markup. What is written is XML as well as HTML.
+//! A tree of HTML and SVG elements, which escapes all text. The output is well-formed XML and valid HTML.
 
 use std::fmt::Display;
 
-/// An element, with everything in it.
+/// An element with its attributes and children.
 #[derive(Clone, Debug)]
 pub struct Element {
     name: &'static str,
@@ -14,7 +14,7 @@ pub struct Element {
 enum Node {
     Element(Element),
     Text(String),
-    /// Style and script, which come from this program.
+    /// Style and script of this program, which are not escaped.
     Own {
         before: &'static str,
         content: &'static str,
@@ -22,7 +22,7 @@ enum Node {
     },
 }
 
-/// Elements that end where they begin.
+/// Elements without content.
 const EMPTY: [&str; 8] = ["meta", "br", "rect", "line", "circle", "path", "polyline", "polygon"];
 
 impl Element {
@@ -30,7 +30,7 @@ impl Element {
         Self { name, attributes: Vec::new(), children: Vec::new() }
     }
 
-    /// With an attribute, which replaces an earlier one of that name.
+    /// Sets an attribute; replaces an earlier one of the same name.
     pub fn with(mut self, name: &'static str, value: impl Display) -> Self {
         self.attributes.retain(|(known, _)| *known != name);
         self.attributes.push((name, value.to_string()));
@@ -41,7 +41,7 @@ impl Element {
         self.with("class", class)
     }
 
-    /// With a coordinate or a length, to a tenth of a pixel; what is not a number is the origin.
+    /// Sets a coordinate or a length, rounded to a tenth of a pixel. A value that is not finite becomes the origin.
     pub fn at(self, name: &'static str, value: f64) -> Self {
         let value = if value.is_finite() { (value * 10.0).round() / 10.0 } else { 0.0 };
         self.with(name, value)
@@ -62,13 +62,13 @@ impl Element {
         self
     }
 
-    /// With a style sheet of this program's.
+    /// Adds a style sheet of this program.
     pub fn style(mut self, content: &'static str) -> Self {
         self.children.push(Node::Own { before: "/*<![CDATA[*/", content, after: "/*]]>*/" });
         self
     }
 
-    /// With a script of this program's.
+    /// Adds a script of this program.
     pub fn script(mut self, content: &'static str) -> Self {
         self.children.push(Node::Own { before: "//<![CDATA[\n", content, after: "//]]>\n" });
         self
@@ -103,7 +103,7 @@ impl Element {
     }
 }
 
-/// What neither HTML nor XML allows to be written at all becomes a space.
+/// Appends escaped text. Characters that neither HTML nor XML allows become spaces.
 fn escape(text: &str, out: &mut String) {
     for character in text.chars() {
         match character {

@@ -1,4 +1,4 @@
-//! Size against time: whether small is fast.
+//! A scatter plot of size against time.
 
 use super::axis::Axis;
 use super::canvas::{self, WIDTH, canvas, dot, figure, horizontal, label, line, mark, vertical};
@@ -12,7 +12,7 @@ const LEFT: f64 = 56.0;
 const RIGHT: f64 = 24.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 420.0;
-/// Half the height of a label.
+/// Half the height of a label in pixels.
 const HALF: f64 = 8.0;
 
 /// One cell.
@@ -25,7 +25,7 @@ struct Point<'a> {
     high: f64,
 }
 
-/// What is already taken: a label, a dot or a whisker.
+/// An occupied rectangle: a label, a dot or a whisker.
 #[derive(Clone, Copy)]
 struct Area {
     left: f64,
@@ -40,7 +40,7 @@ impl Area {
     }
 }
 
-/// None if no cell has a size and a time.
+/// The chart; `None` if no cell has both a size and a time.
 pub fn picture(section: &ConditionSection, inks: &[CellColor], builds: &[BuildRecord]) -> Option<Element> {
     let points: Vec<Point> =
         section.rows.iter().zip(inks).filter_map(|(row, ink)| Point::of(row, ink, builds)).collect();
@@ -79,7 +79,7 @@ impl<'a> Point<'a> {
         let measured = row.measure("file_size").map(|size| size.p50);
         let built = || builds.iter().find(|built| built.cell == row.name() && built.program.is_some());
         let bytes = measured.or_else(|| {
-            // A file of more than 4 GiB does not fit Lambda.
+            // A file of more than 4 GiB does not fit in a Lambda function.
             u32::try_from(built()?.bytes).ok().map(f64::from)
         })?;
         let ready = row.measure("ready")?;
@@ -116,8 +116,7 @@ impl<'a> Point<'a> {
     }
 }
 
-/// The nearest place for a label that meets nothing. None if all near ones are taken: a name further away would be taken
-/// for that of another dot.
+/// The nearest position for a label that overlaps nothing. `None` if all near positions are occupied: a label farther away would seem to belong to another dot.
 fn free(title: &str, x: f64, y: f64, taken: &[Area]) -> Option<Area> {
     let width = canvas::width(title);
     let places = (0..5u32).flat_map(|ring| {

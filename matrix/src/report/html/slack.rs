@@ -1,4 +1,4 @@
-//! Which functions notice: what an extension adds to an initialization, by how long the runtime itself needs.
+//! What an extension adds to the init phase, by how long the runtime itself needs to initialize.
 
 use super::axis::{Axis, RootAxis, spread};
 use super::canvas::{WIDTH, canvas, cut_label, dot, figure, label, line, mark, polyline, vertical};
@@ -11,10 +11,10 @@ const LEFT: f64 = 56.0;
 const RIGHT: f64 = 400.0;
 const TOP: f64 = 40.0;
 const LEAST_HEIGHT: f64 = 300.0;
-/// Milliseconds that a runtime may need: from a compiled one to Node.js with a few modules.
+/// The longest runtime initialization on the axis in milliseconds: the range covers a compiled runtime to Node.js with a few modules.
 const LONGEST: f64 = 120.0;
 
-/// One cell by its medians.
+/// The median gates of one cell.
 struct Gates<'a> {
     title: String,
     ink: &'a CellColor,
@@ -23,18 +23,18 @@ struct Gates<'a> {
 }
 
 impl Gates<'_> {
-    /// How long a runtime has to be so that only the register gate counts.
+    /// The shortest runtime initialization in milliseconds at which only the register gate counts.
     fn slack(&self) -> f64 {
         (self.ready - self.register).max(0.0)
     }
 
-    /// Initialization beside a runtime of this length, without the runtime's own time.
+    /// What the extension adds to the init phase beside a runtime that initializes for `runtime` milliseconds, without the runtime's own time.
     fn added(&self, runtime: f64) -> f64 {
         self.register + runtime.max(self.slack()) - runtime
     }
 }
 
-/// None if no cell has both gates.
+/// The chart; `None` if no cell has both gates.
 pub fn picture(section: &ConditionSection, inks: &[CellColor]) -> Option<Element> {
     let gate = |row: &Row, gate: &str| row.measure(gate).map(|it| it.p50).filter(|ms| ms.is_finite());
     let both = |(row, ink)| {
@@ -63,7 +63,7 @@ pub fn picture(section: &ConditionSection, inks: &[CellColor]) -> Option<Element
     Some(figure("Which functions notice", about, drawing))
 }
 
-/// Grid lines at runtimes of round lengths, short ones included.
+/// Grid lines at round runtime durations, short ones included.
 fn runtimes(x: &RootAxis, bottom: f64) -> Element {
     let title = "the runtime's own start, ms (short ones are given more room)";
     let at = |runtime: u32| {
@@ -98,7 +98,7 @@ fn draw(cell: &Gates, x: &RootAxis, y: &Axis, place: f64) -> Element {
         scale.quantity(cell.register)
     );
     let knee = slack.min(LONGEST);
-    // Straight lines are bent by the axis.
+    // The square-root axis bends straight lines.
     let bend = (0..=24u32).map(|step| knee * f64::from(step * step) / 576.0).chain([LONGEST]);
     let points: Vec<_> = bend.map(|runtime| (x.at(runtime), y.at(cell.added(runtime)))).collect();
     let end = y.at(cell.added(LONGEST));

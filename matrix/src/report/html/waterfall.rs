@@ -1,4 +1,4 @@
-//! Where the time goes: the extension's own checkpoints, cell under cell.
+//! Waterfall charts of the extension's own checkpoints, one cell below the other.
 
 use super::axis::Axis;
 use super::canvas::{self, WIDTH, canvas, cut_label, figure, horizontal, label, line, mark, rect};
@@ -8,10 +8,10 @@ use crate::report::report::{ConditionSection, Row};
 
 const LEFT: f64 = 270.0;
 const RIGHT: f64 = 90.0;
-/// Fills of the style sheet.
+/// Number of fills in the style sheet.
 const FILLS: usize = 8;
 
-/// None if no cell left checkpoints.
+/// The chart; `None` if no cell has checkpoints.
 pub fn picture(section: &ConditionSection) -> Option<Element> {
     let rows: Vec<&Row> = section.rows.iter().filter(|row| !row.summary.phases.is_empty()).collect();
     if rows.is_empty() {
@@ -67,7 +67,7 @@ fn one(row: &Row, names: &[&str], axis: &Axis, y: f64, height: f64) -> Element {
         if let Some(summary) = row.measure(gate) {
             let x = axis.at(summary.p50);
             let tip = format!("{}: {gate} gate at {}", row.name(), scale.quantity(summary.p50));
-            // Above and below the bar, not through it: a name may stand there.
+            // The mark is above and below the bar, not across it, because a name may be there.
             let end = |way: f64| line("gate", (x, y + way * (height / 2.0 - 1.0)), (x, y + way * (height / 2.0 + 4.0)));
             group = group.child(mark(tip).child(end(-1.0)).child(end(1.0)));
         }
@@ -75,7 +75,7 @@ fn one(row: &Row, names: &[&str], axis: &Axis, y: f64, height: f64) -> Element {
     group.child(label("value end", WIDTH - 8.0, y, &scale.quantity(before)))
 }
 
-/// In the order of the cell that has the most, then what only others have.
+/// Checkpoint names in the order of the cell that has the most, followed by names of other cells.
 fn names<'a>(rows: &[&Row<'a>]) -> Vec<&'a str> {
     let mut rows: Vec<_> = rows.to_vec();
     rows.sort_by_key(|row| std::cmp::Reverse(row.summary.phases.len()));
@@ -88,7 +88,7 @@ fn names<'a>(rows: &[&Row<'a>]) -> Vec<&'a str> {
     names
 }
 
-/// The legend, and where the picture below it may begin.
+/// The legend, and the height at which the chart below it may begin.
 fn legend(names: &[&str]) -> (Element, f64) {
     let (mut x, mut y) = (LEFT, 12.0);
     let mut legend = Element::new("g");
