@@ -1,99 +1,99 @@
-//! The enhanced metrics: their names, and the one that is computed from others.
+//! Names of the enhanced metrics, and the estimated cost.
 
 use std::sync::Arc;
 
 use super::event::{ReportMetrics, Timestamp};
 
-/// One measurement of a distribution.
+/// A metric point: one value of a distribution.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
-    /// The metric's whole name.
+    /// The full metric name.
     pub name: &'static str,
-    /// In the unit that the name's documentation gives.
+    /// The value, in the unit of the metric.
     pub value: f64,
-    /// When it was measured.
+    /// Timestamp of the measurement.
     pub time: Timestamp,
-    /// Tags beyond the function's own, sorted.
+    /// Tags in addition to the function's own, sorted.
     pub tags: Arc<[String]>,
 }
 
-/// One a function invocation.
+/// 1 per invocation.
 pub const INVOCATIONS: &str = "aws.lambda.enhanced.invocations";
-/// One an invocation that did not end well.
+/// 1 per failed invocation.
 pub const ERRORS: &str = "aws.lambda.enhanced.errors";
-/// One an invocation that ran out of time.
+/// 1 per invocation that timed out.
 pub const TIMEOUTS: &str = "aws.lambda.enhanced.timeouts";
-/// One an invocation that ran out of memory.
+/// 1 per invocation that ran out of memory.
 pub const OUT_OF_MEMORY: &str = "aws.lambda.enhanced.out_of_memory";
-/// Seconds from the invocation to the end of everybody's work.
+/// Seconds from the start of the invocation until the runtime and all extensions were done.
 pub const DURATION: &str = "aws.lambda.enhanced.duration";
-/// Seconds that are paid for.
+/// Billed seconds.
 pub const BILLED_DURATION: &str = "aws.lambda.enhanced.billed_duration";
 /// Milliseconds in the runtime.
 pub const RUNTIME_DURATION: &str = "aws.lambda.enhanced.runtime_duration";
-/// Milliseconds from the runtime's answer to the end of the extensions' work.
+/// Milliseconds from the end of the runtime's work to the end of the extensions' work.
 pub const POST_RUNTIME_DURATION: &str = "aws.lambda.enhanced.post_runtime_duration";
 /// Milliseconds until the first byte of the response.
 pub const RESPONSE_LATENCY: &str = "aws.lambda.enhanced.response_latency";
 /// Milliseconds from the first to the last byte of the response.
 pub const RESPONSE_DURATION: &str = "aws.lambda.enhanced.response_duration";
-/// Bytes of the response.
+/// Size of the response in bytes.
 pub const PRODUCED_BYTES: &str = "aws.lambda.enhanced.produced_bytes";
-/// Seconds of initialization; once a sandbox.
+/// Seconds of init; once per sandbox.
 pub const INIT_DURATION: &str = "aws.lambda.enhanced.init_duration";
-/// Seconds of the restoration from a snapshot; once a sandbox.
+/// Seconds of the restore from a snapshot; once per sandbox.
 pub const RESTORE_DURATION: &str = "aws.lambda.enhanced.snapstart_restore_duration";
-/// One a sandbox that ends.
+/// 1 per sandbox that shuts down.
 pub const SHUTDOWNS: &str = "aws.lambda.enhanced.shutdowns";
-/// One a sandbox that ends without ever having been invoked.
+/// 1 per sandbox that shuts down without an invocation.
 pub const UNUSED_INIT: &str = "aws.lambda.enhanced.unused_init";
-/// MB that were in use at most.
+/// Maximum memory used, in MB.
 pub const MAX_MEMORY_USED: &str = "aws.lambda.enhanced.max_memory_used";
-/// MB that are configured.
+/// Configured memory in MB.
 pub const MEMORY_SIZE: &str = "aws.lambda.enhanced.memorysize";
-/// US dollars.
+/// Estimated cost of the invocation in US dollars.
 pub const ESTIMATED_COST: &str = "aws.lambda.enhanced.estimated_cost";
 
 /// Bytes received during an invocation.
 pub const RX_BYTES: &str = "aws.lambda.enhanced.rx_bytes";
 /// Bytes sent during an invocation.
 pub const TX_BYTES: &str = "aws.lambda.enhanced.tx_bytes";
-/// The sum of both.
+/// Bytes received and sent.
 pub const TOTAL_NETWORK: &str = "aws.lambda.enhanced.total_network";
-/// Milliseconds of CPU time spent in programs during an invocation.
+/// Milliseconds of CPU time in user mode during an invocation.
 pub const CPU_USER_TIME: &str = "aws.lambda.enhanced.cpu_user_time";
-/// Milliseconds of CPU time spent in the kernel during an invocation.
+/// Milliseconds of CPU time in kernel mode during an invocation.
 pub const CPU_SYSTEM_TIME: &str = "aws.lambda.enhanced.cpu_system_time";
-/// The sum of both.
+/// Milliseconds of CPU time in user and kernel mode.
 pub const CPU_TOTAL_TIME: &str = "aws.lambda.enhanced.cpu_total_time";
-/// How busy all cores together were, in percent: 0 to 100.
+/// Utilization of all cores together in percent: 0 to 100.
 pub const CPU_TOTAL_UTILIZATION_PCT: &str = "aws.lambda.enhanced.cpu_total_utilization_pct";
-/// How many cores' worth of time was used.
+/// Utilization in cores: 1.5 means one and a half cores' worth of time.
 pub const CPU_TOTAL_UTILIZATION: &str = "aws.lambda.enhanced.cpu_total_utilization";
-/// How busy the busiest core was, in percent.
+/// Utilization of the busiest core in percent.
 pub const CPU_MAX_UTILIZATION: &str = "aws.lambda.enhanced.cpu_max_utilization";
-/// How busy the least busy core was, in percent.
+/// Utilization of the least busy core in percent.
 pub const CPU_MIN_UTILIZATION: &str = "aws.lambda.enhanced.cpu_min_utilization";
-/// How many cores there are.
+/// Number of cores.
 pub const NUM_CORES: &str = "aws.lambda.enhanced.num_cores";
-/// How many files a process may have open.
+/// Maximum number of open files of a process.
 pub const FD_MAX: &str = "aws.lambda.enhanced.fd_max";
-/// How many files all processes had open at most.
+/// Peak number of open files of all processes.
 pub const FD_USE: &str = "aws.lambda.enhanced.fd_use";
-/// How many threads there may be.
+/// Maximum number of threads.
 pub const THREADS_MAX: &str = "aws.lambda.enhanced.threads_max";
-/// How many threads all processes had at most.
+/// Peak number of threads of all processes.
 pub const THREADS_USE: &str = "aws.lambda.enhanced.threads_use";
-/// The size of `/tmp` in bytes.
+/// Size of `/tmp` in bytes.
 pub const TMP_MAX: &str = "aws.lambda.enhanced.tmp_max";
-/// How much of it was used at most.
+/// Peak use of `/tmp` in bytes.
 pub const TMP_USED: &str = "aws.lambda.enhanced.tmp_used";
-/// What was left of it then.
+/// Free space of `/tmp` at that peak, in bytes.
 pub const TMP_FREE: &str = "aws.lambda.enhanced.tmp_free";
 
-/// What one invocation costs in US dollars, rounded to a millionth of a millionth; None without a bill, or for an architecture without a known price.
+/// Estimated cost of one invocation in US dollars, rounded to 1e-12. None without a billed duration, or for an architecture without a known price.
 ///
-/// Source: AWS Lambda pricing, first tier: 0.20 USD a million requests, and a price for each GB-second by architecture.
+/// Source: AWS Lambda pricing, first tier: 0.20 USD per million requests, and a price per GB-second for each architecture.
 pub fn estimated_cost(metrics: &ReportMetrics, architecture: &str) -> Option<f64> {
     const REQUEST: f64 = 0.000_000_2;
     const ROUNDING: f64 = 1e12;

@@ -1,4 +1,4 @@
-//! Pure: a telemetry event or a datagram goes in, logs, points and metrics come out. No sockets, no files, no clock.
+//! Pure processing: converts telemetry events and datagrams to logs, metric points and metrics. No sockets, no files, no clock.
 
 pub mod dogstatsd;
 pub mod event;

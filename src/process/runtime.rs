@@ -1,13 +1,13 @@
-//! What the function's runtime is called.
+//! Name of the function's runtime.
 
-/// The name where nothing tells it.
+/// The name if the runtime cannot be determined.
 pub const UNKNOWN: &str = "unknown";
 
-/// The runtime's name: from the variable `AWS_EXECUTION_ENV` that Lambda gives the function's process, or for a function that brings its own
-/// runtime, from the text of `/etc/os-release`.
+/// The runtime's name: from `AWS_EXECUTION_ENV` in the environment of the function's process or, for an OS-only runtime, from the text of
+/// `/etc/os-release`.
 ///
-/// Source: AWS Lambda developer guide, "Defined runtime environment variables" (the variable is not set for OS-only runtimes) and "Lambda
-/// runtimes" (the names).
+/// Source: AWS Lambda developer guide, "Defined runtime environment variables" (the variable is not set for OS-only runtimes) and "Lambda runtimes"
+/// (the names).
 pub fn name<'a>(execution_environment: Option<&'a str>, os_release: Option<&str>) -> &'a str {
     let named = execution_environment.map(str::trim).and_then(|value| value.rsplit('_').next());
     let named = named.map(|name| name.trim_matches(['"', '\''])).filter(|name| !name.is_empty());

@@ -1,17 +1,17 @@
-//! The tags that say which function this is: on every log batch, and under every metric.
+//! The tags that identify the function, on every log and every metric.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::{build_info::BUILD_INFO, config::Config, features::TAG_CACHE, platform::environment::Environment};
 
-/// The function's identity, computed once at start.
+/// The identity and tags of the function, computed once at startup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionTags {
-    /// The unqualified ARN, in lower case: the host name of everything that we send.
+    /// The unqualified ARN in lower case; the host name of all data that the extension sends.
     pub arn: String,
-    /// Sorted, each key once.
+    /// Sorted; each key once.
     pairs: BTreeMap<String, String>,
-    /// Both forms, where the switch `tag-cache` keeps them.
+    /// The cached tag list, with the switch `tag-cache`.
     kept: Option<Forms>,
 }
 
@@ -22,7 +22,7 @@ struct Forms {
 }
 
 impl FunctionTags {
-    /// Collects the tags. `account_id` comes from registration; the customer's own tags win over ours of the same key.
+    /// Collects the tags. `account_id` comes from the registration. The customer's tags override the extension's tags of the same key.
     pub fn collect(environment: &Environment, account_id: Option<&str>, config: &Config) -> Self {
         let arn = function_arn(environment, account_id);
         let mut pairs = BTreeMap::new();
@@ -65,12 +65,12 @@ impl FunctionTags {
         Self { arn, pairs, kept }
     }
 
-    /// `key:value`, sorted, each key once.
+    /// The tags as `key:value`, sorted, each key once.
     pub fn list(&self) -> Cow<'_, [String]> {
         self.kept.as_ref().map_or_else(|| list(&self.pairs).into(), |forms| Cow::from(&forms.list))
     }
 
-    /// The list joined by commas.
+    /// The tags joined by commas.
     pub fn joined(&self) -> Cow<'_, str> {
         self.kept.as_ref().map_or_else(|| list(&self.pairs).join(",").into(), |forms| Cow::from(&forms.joined))
     }
@@ -80,7 +80,9 @@ fn list(pairs: &BTreeMap<String, String>) -> Vec<String> {
     pairs.iter().map(|(key, value)| format!("{key}:{value}")).collect()
 }
 
-/// Source: AWS general reference, "Amazon Resource Names"; partitions other than these three host no public Lambda.
+/// The function's ARN, unqualified and in lower case.
+///
+/// Source: AWS general reference, "Amazon Resource Names". Partitions other than these three have no public Lambda.
 fn function_arn(environment: &Environment, account_id: Option<&str>) -> String {
     let region = &environment.region;
     let partition = match region.split('-').next() {

@@ -1,15 +1,15 @@
-//! One line of a datagram.
+//! Parser for one line of a DogStatsD datagram.
 //!
-//! Source: Datadog documentation, "Datagram Format and Shell Usage", protocol versions 1.0 to 1.3 and the fields that later ones add.
+//! Source: Datadog documentation, "Datagram Format and Shell Usage", protocol versions 1.0 to 1.3. Fields that later versions add are ignored.
 
 use std::borrow::Cow;
 
-/// How many tags a metric may bring along.
+/// Maximum number of tags of a metric.
 const MAX_TAGS: usize = 100;
-/// For how many values one stands at most: a sample rate of one in a million.
+/// Maximum weight of a value: a sample rate of one in a million.
 const MAX_WEIGHT: f64 = 1e6;
 
-/// What a line is.
+/// A parsed line.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Line<'a> {
     /// A metric.
@@ -18,71 +18,71 @@ pub enum Line<'a> {
     Event,
     /// A service check.
     ServiceCheck,
-    /// The count of invocations that older libraries send beside the extension's own.
+    /// `aws.lambda.enhanced.invocations`, which older Datadog libraries send. The extension counts invocations itself.
     Invocations,
 }
 
-/// Values of one metric.
+/// A metric with one or more values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metric<'a> {
-    /// Its name, as it was sent.
+    /// The name as sent.
     pub name: Cow<'a, str>,
-    /// What was measured.
+    /// The value or values.
     pub value: Value<'a>,
-    /// Sorted, each once, none empty.
+    /// Sorted; each tag once, none empty.
     pub tags: Vec<&'a str>,
-    /// When, in seconds since the epoch; never in the future.
+    /// Timestamp in seconds since the epoch; never in the future.
     pub second: i64,
 }
 
-/// All values of a line taken together, as its type says.
+/// The values of a line, combined according to its type.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<'a> {
-    /// So many more, those that were not sampled included.
+    /// The sum of the values, scaled up by the sample rate.
     Count(f64),
-    /// The state of something; the last one counts.
+    /// A gauge; the last value wins.
     Gauge(f64),
-    /// A member of a set, of which the distinct ones are counted.
+    /// A member of a set. The metric is the number of distinct members.
     Set(&'a str),
-    /// A distribution, a histogram or a timing: they are the same to the intake.
+    /// A distribution, a histogram or a timing. The intake treats all three alike.
     Distribution {
         /// Finite numbers, at least one.
         values: Vec<f64>,
-        /// For how many each of them stands.
+        /// Number of occurrences that each value represents: the inverse of the sample rate.
         weight: u32,
     },
 }
 
-/// What is wrong with a line: the end of a sentence that begins with it.
+/// The reason why a line cannot be parsed. The text completes a sentence that begins with the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
-    /// It is not UTF-8.
+    /// The line is not UTF-8.
     #[error("is not UTF-8")]
     Encoding,
-    /// There is nothing before the first colon, or no colon.
+    /// There is no colon, or nothing before the first one.
     #[error("has no name")]
     Name,
-    /// There is nothing after the value.
+    /// There is no type after the value.
     #[error("has no type")]
     NoType,
     /// The type is none of `c`, `g`, `h`, `d`, `ms` and `s`.
     #[error("has an unknown type")]
     Type,
-    /// A value is no finite number, or a set's member is empty.
+    /// A value is not a finite number, or a set's member is empty.
     #[error("has an unusable value")]
     Value,
-    /// The sample rate is no positive number.
+    /// The sample rate is not a positive number.
     #[error("has an unusable sample rate")]
     Rate,
-    /// The timestamp is no number.
+    /// The timestamp is not a number.
     #[error("has an unusable timestamp")]
     Time,
-    /// There are more than a hundred tags.
+    /// The line has more than 100 tags.
     #[error("has too many tags")]
     Tags,
 }
 
-/// Reads a line without its end. `now` is in seconds since the epoch.
+/// Parses a line without its line end. `now` is in seconds since the epoch.
 pub fn parse(line: &[u8], now: i64) -> Result<Line<'_>, ParseError> {
     if line.starts_with(b"_e{") {
         return Ok(Line::Event);
@@ -103,7 +103,7 @@ pub fn parse(line: &[u8], now: i64) -> Result<Line<'_>, ParseError> {
     Ok(Line::Metric(Metric { name: name.into(), value, tags: rest.tags, second: rest.second }))
 }
 
-/// What may follow the type, in any order. Of each the last one counts.
+/// The optional fields after the type, in any order. The last field of a kind wins.
 struct MetricFields<'a> {
     rate: f64,
     tags: Vec<&'a str>,
@@ -121,7 +121,8 @@ impl<'a> MetricFields<'a> {
             } else if let Some(second) = field.strip_prefix('T') {
                 rest.second = second_of(second, now)?;
             }
-            // The container, its external data, the cardinality of its tags: a sandbox has one container. And whatever comes after this was written.
+            // Other fields are ignored: container id, external data and tag cardinality (a sandbox has one container), and fields of later protocol
+            // versions.
         }
         Ok(rest)
     }
@@ -129,7 +130,7 @@ impl<'a> MetricFields<'a> {
 
 fn value<'a>(kind: &str, raw: &'a str, rate: f64) -> Result<Value<'a>, ParseError> {
     let numbers = || raw.split(':').map(|text| number(text).ok_or(ParseError::Value));
-    // A rate above one would mean that more was sent than there was.
+    // A rate above one would make the weight less than one, so it counts as one.
     let weight = 1.0 / rate.min(1.0);
     match kind {
         "c" => {
@@ -140,7 +141,7 @@ fn value<'a>(kind: &str, raw: &'a str, rate: f64) -> Result<Value<'a>, ParseErro
         "h" | "d" | "ms" => {
             Ok(Value::Distribution { values: numbers().collect::<Result<_, _>>()?, weight: whole(weight) })
         }
-        // Members are any text: values of a set are not packed.
+        // Members of a set may contain colons: a set line holds one value.
         "s" if raw.is_empty() => Err(ParseError::Value),
         "s" => Ok(Value::Set(raw)),
         _ => Err(ParseError::Type),
@@ -156,7 +157,7 @@ fn whole(weight: f64) -> u32 {
     weight.min(MAX_WEIGHT).round() as u32
 }
 
-/// A time before the epoch is none at all, and one to come would be refused by the intake.
+/// Parses a timestamp in seconds. A time before the epoch becomes 0; a future time becomes `now`, because the intake rejects future timestamps.
 #[expect(clippy::cast_possible_truncation, reason = "a cast from a float saturates, and the range follows")]
 fn second_of(text: &str, now: i64) -> Result<i64, ParseError> {
     let second = number(text).ok_or(ParseError::Time)?.round() as i64;
@@ -173,7 +174,7 @@ fn tags(text: &str) -> Result<Vec<&str>, ParseError> {
     Ok(tags)
 }
 
-/// A key without a value is a tag of its own.
+/// Removes the colon from a tag with an empty value: `key:` becomes `key`.
 fn without_empty_value(tag: &str) -> &str {
     match tag.split_once(':') {
         Some((key, "")) => key,

@@ -126,7 +126,7 @@ fn whatever_makes_no_sense_is_told_why() {
     assert_eq!(parse(b"a\xff:1|c", NOW), Err(ParseError::Encoding));
 }
 
-/// Writes a metric down as clients do.
+/// Encodes a metric as DogStatsD clients do.
 fn written(metric: &Metric) -> String {
     let packed = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>().join(":");
     let (values, kind) = match &metric.value {

@@ -1,4 +1,4 @@
-//! DogStatsD: what the function's own code measures, as lines of text in datagrams.
+//! DogStatsD: custom metrics that the function's code sends as lines of text in datagrams.
 
 mod line;
 #[cfg(test)]
@@ -6,24 +6,24 @@ mod line_tests;
 
 pub use line::{Line, Metric, ParseError, Value, parse};
 
-/// How much of a line that makes no sense is shown, in characters.
+/// Maximum number of characters of a malformed line that the log shows.
 const SHOWN: usize = 100;
 
-/// What else was among the lines.
+/// Counts of the lines that are not metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ParseStats {
-    /// Events, which nobody takes.
+    /// Events; not supported.
     pub events: u64,
-    /// Service checks, which nobody takes.
+    /// Service checks; not supported.
     pub service_checks: u64,
-    /// Lines that make no sense.
+    /// Lines that cannot be parsed.
     pub malformed: u64,
-    /// The first of those, and why.
+    /// The first malformed line, and the reason.
     pub first_malformed: Option<String>,
 }
 
-/// Reads datagrams that stand one after the other with a line end between them, and hands on every metric. `now` is in seconds since the epoch;
-/// `namespace` goes in front of every name, with a dot between the two.
+/// Parses datagrams that are joined by line ends, and passes each metric to `take`. `now` is in seconds since the epoch. `namespace`, followed by a
+/// dot, is prepended to every name.
 pub fn read(datagrams: &[u8], now: i64, namespace: Option<&str>, mut take: impl FnMut(&Metric)) -> ParseStats {
     let mut tally = ParseStats::default();
     for text in datagrams.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|text| !text.is_empty()) {
@@ -46,7 +46,7 @@ pub fn read(datagrams: &[u8], now: i64, namespace: Option<&str>, mut take: impl 
     tally
 }
 
-/// The beginning of a line in quotes, with everything escaped that is no visible character.
+/// The first characters of a line, in quotes and with non-printable characters escaped.
 fn shown(line: &[u8]) -> String {
     let line = String::from_utf8_lossy(line);
     match line.char_indices().nth(SHOWN) {

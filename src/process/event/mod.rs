@@ -1,8 +1,8 @@
-//! What the Telemetry API delivers, as types.
+//! Types of the events that the Telemetry API delivers.
 //!
-//! Source: AWS Lambda developer guide, "Lambda Telemetry API Event schema reference". Only fields that somebody reads are kept; everything
-//! else is ignored, so that a field that Lambda adds tomorrow changes nothing. An event needs its type and, where it is about an invocation, its request id;
-//! every other field may be missing or of another type, which counts as missing.
+//! Source: AWS Lambda developer guide, "Lambda Telemetry API Event schema reference". The types keep only the fields that the extension reads. All
+//! other fields are ignored, so a field that Lambda adds later changes nothing. An event needs its type and, if it is about an invocation, its
+//! request id. Every other field may be missing; a field of another type counts as missing.
 
 mod parse;
 mod platform;
@@ -17,65 +17,65 @@ pub type Timestamp = i64;
 /// One telemetry event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// When it happened; the time of arrival where Lambda's text could not be read.
+    /// Time of the event; the time of arrival if Lambda's timestamp cannot be parsed.
     pub time: Timestamp,
-    /// What happened.
+    /// Content of the event.
     pub record: Record,
 }
 
-/// What happened.
+/// Content of a telemetry event.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
-    /// The function wrote a line.
+    /// A log line of the function.
     Function(Text),
-    /// An extension (we, or another one) wrote a line.
+    /// A log line of an extension, this one included.
     Extension(Text),
-    /// The platform speaks.
+    /// An event of the platform.
     Platform(Platform),
 }
 
 impl Record {
-    /// Whether an invocation has begun, or has ended.
+    /// Whether the event starts or ends an invocation.
     pub fn is_of_invocation(&self) -> bool {
         matches!(self, Self::Platform(Platform::Start(_) | Platform::RuntimeDone(_) | Platform::Report(_)))
     }
 }
 
-/// A line as Lambda hands it over.
+/// A log line as Lambda delivers it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Text {
-    /// Plain text; may itself be JSON that Lambda did not parse.
+    /// Plain text. It may be JSON that Lambda did not parse.
     Plain(String),
-    /// A JSON object, as Lambda wrote it.
+    /// A JSON object, byte for byte as Lambda sent it.
     Object(String),
 }
 
 /// The platform's own events.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Platform {
-    /// Initialization begins.
+    /// Init starts.
     InitStart(InitStart),
-    /// The runtime is ready.
+    /// The runtime has finished init.
     InitRuntimeDone,
-    /// Initialization is over.
+    /// Init is complete.
     InitReport(InitReport),
-    /// A snapshot is being restored.
+    /// Restore from a snapshot starts.
     RestoreStart,
-    /// The runtime is ready after a restore.
+    /// The runtime has finished its restore.
     RestoreRuntimeDone,
-    /// The restore is over.
+    /// The restore is complete.
     RestoreReport(RestoreReport),
-    /// An invocation begins.
+    /// An invocation starts.
     Start(InvocationStart),
-    /// The runtime has answered, failed, or run out of time.
+    /// The runtime has responded, failed or timed out.
     RuntimeDone(RuntimeDone),
-    /// The invocation is over for everybody.
+    /// The invocation is complete, the work of extensions included.
     Report(Report),
     /// An extension has registered.
     Extension,
     /// An extension has subscribed.
     TelemetrySubscription,
-    /// Lambda could not deliver.
+    /// Lambda dropped telemetry events.
     LogsDropped(LogsDropped),
 }
 
@@ -89,7 +89,7 @@ pub struct InitStart {
 }
 
 impl InitStart {
-    /// Whether the function is a durable one: its runtime's version says so.
+    /// Whether the function is a durable function, according to its runtime version.
     pub fn is_durable(&self) -> bool {
         self.runtime_version.as_deref().is_some_and(|version| version.contains("DurableFunction"))
     }
@@ -98,40 +98,40 @@ impl InitStart {
 /// `platform.initReport`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct InitReport {
-    /// How the sandbox came to be, for example `on-demand`.
+    /// Initialization type, for example `on-demand`.
     pub initialization_type: Option<String>,
-    /// Milliseconds of initialization.
+    /// Duration of the init phase in milliseconds.
     pub duration_ms: Option<f64>,
 }
 
 /// `platform.restoreReport`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RestoreReport {
-    /// Milliseconds of the restore; absent when it did not live to be measured.
+    /// Duration of the restore in milliseconds; absent if the restore ended before Lambda could measure it.
     pub duration_ms: Option<f64>,
 }
 
 /// `platform.start`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InvocationStart {
-    /// Which invocation.
+    /// Request id of the invocation.
     pub request_id: RequestId,
     /// The function's version.
     pub version: Option<String>,
 }
 
-/// How an invocation ended.
+/// Outcome of an invocation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Status {
-    /// Well.
+    /// The invocation succeeded.
     Success,
     /// The function failed.
     Error,
     /// The runtime or an extension failed.
     Failure,
-    /// Time ran out.
+    /// The invocation timed out.
     Timeout,
-    /// The event has no status, or one that this version does not know.
+    /// The event has no status, or a status that this version does not know.
     #[default]
     Unknown,
 }
@@ -139,24 +139,24 @@ pub enum Status {
 /// `platform.runtimeDone`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RuntimeDone {
-    /// Which invocation.
+    /// Request id of the invocation.
     pub request_id: RequestId,
-    /// How it ended.
+    /// Outcome of the invocation.
     pub status: Status,
-    /// Why it failed.
+    /// The error type, if the invocation failed.
     pub error_type: Option<String>,
-    /// Nothing is measured when the runtime did not live to be.
+    /// Measurements; none if the runtime ended before Lambda could measure it.
     pub metrics: RuntimeMetrics,
     /// `responseLatency`, `responseDuration`, `runtimeOverhead`.
     pub spans: Vec<PhaseSpan>,
 }
 
-/// What `platform.runtimeDone` measures.
+/// The measurements of `platform.runtimeDone`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct RuntimeMetrics {
-    /// Milliseconds in the runtime.
+    /// Duration of the invocation in the runtime, in milliseconds.
     pub duration_ms: Option<f64>,
-    /// Bytes of the response.
+    /// Size of the response in bytes.
     pub produced_bytes: Option<f64>,
 }
 
@@ -165,42 +165,42 @@ pub struct RuntimeMetrics {
 pub struct PhaseSpan {
     /// For example `responseLatency`.
     pub name: String,
-    /// Milliseconds.
+    /// Duration in milliseconds.
     pub duration_ms: f64,
 }
 
 /// `platform.report`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// Which invocation.
+    /// Request id of the invocation.
     pub request_id: RequestId,
-    /// How it ended.
+    /// Outcome of the invocation.
     pub status: Status,
-    /// Why it failed.
+    /// The error type, if the invocation failed.
     pub error_type: Option<String>,
-    /// The bill.
+    /// Durations and memory.
     pub metrics: ReportMetrics,
-    /// On managed instances, `responseLatency` stands here because there is no `platform.runtimeDone`.
+    /// `responseLatency` on managed instances, where Lambda sends no `platform.runtimeDone`; otherwise empty.
     pub spans: Vec<PhaseSpan>,
 }
 
-/// What `platform.report` measures; managed instances report the duration only.
+/// The measurements of `platform.report`. Managed instances report only the duration.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ReportMetrics {
-    /// Milliseconds from the invocation to the end of everybody's work.
+    /// Milliseconds from the start of the invocation until the runtime and all extensions were done.
     pub duration_ms: Option<f64>,
-    /// Billed milliseconds; on-demand only.
+    /// Billed duration in milliseconds; on-demand only.
     pub billed_duration_ms: Option<f64>,
-    /// Configured memory, MB; on-demand only.
+    /// Configured memory in MB; on-demand only.
     pub memory_size_mb: Option<f64>,
-    /// The most memory that was in use, MB; on-demand only.
+    /// Maximum memory used in MB; on-demand only.
     pub max_memory_used_mb: Option<f64>,
-    /// Milliseconds of initialization, in the report of a cold start.
+    /// Duration of the init phase in milliseconds; only in the report of a cold start.
     pub init_duration_ms: Option<f64>,
 }
 
 impl ReportMetrics {
-    /// Whether all of the configured memory was in use.
+    /// Whether the function used all of its configured memory.
     pub fn memory_is_exhausted(&self) -> bool {
         self.max_memory_used_mb.zip(self.memory_size_mb).is_some_and(|(used, size)| used >= size)
     }
@@ -209,10 +209,10 @@ impl ReportMetrics {
 /// `platform.logsDropped`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LogsDropped {
-    /// Why.
+    /// The reason that Lambda gives.
     pub reason: Option<String>,
-    /// How many events.
+    /// Number of dropped events.
     pub dropped_records: Option<f64>,
-    /// How many bytes.
+    /// Size of the dropped events in bytes.
     pub dropped_bytes: Option<f64>,
 }

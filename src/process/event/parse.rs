@@ -1,4 +1,4 @@
-//! Bytes from Lambda to events, one element at a time: a neighbour that makes no sense costs nobody else anything.
+//! Parser for the batches that the Telemetry API delivers. A malformed element does not affect the other elements.
 
 use std::{borrow::Cow, fmt};
 
@@ -15,24 +15,24 @@ use super::{
 };
 use crate::platform::json::Object;
 
-/// What one delivery held.
+/// A parsed batch.
 #[derive(Debug, Default, PartialEq)]
 pub struct Batch {
-    /// What could be read, in the order of delivery.
+    /// The parsed events, in the order of delivery.
     pub events: Vec<Event>,
-    /// Elements of a type that this version does not know: ignored.
+    /// Number of elements of a type that this version does not know; ignored.
     pub unknown: usize,
-    /// Elements of a known type that could not be read: ignored.
+    /// Number of elements of a known type that could not be parsed; ignored.
     pub malformed: usize,
 }
 
-/// Reads a delivery. `arrived` stands in for a time that cannot be read. Never fails: a body that is no JSON array counts as one malformed
-/// element, and invalid UTF-8 is replaced, because one bad byte in a line must not cost the other lines.
+/// Parses a batch. `arrived` replaces a timestamp that cannot be parsed. Never fails: a body that is not a JSON array counts as one malformed
+/// element, and invalid UTF-8 is replaced, because one bad byte in a line must not lose the other lines.
 pub fn parse(body: &[u8], arrived: Timestamp) -> Batch {
-    // Valid text is told faster by the one than by the other.
+    // `from_utf8` accepts valid text faster than `from_utf8_lossy`.
     let text = str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
     let mut batch = Batch::default();
-    // Nearly always all are in order, and then each byte is looked at once less.
+    // Fast path: nearly always every element is well-formed, and parsing all of them at once passes over each byte once less.
     let envelopes = serde_json::from_str::<Vec<Envelope>>(&text).map(|all| all.into_iter().map(Some).collect());
     let envelopes = envelopes.or_else(|_| {
         let elements = serde_json::from_str::<Vec<&RawValue>>(&text)?;
@@ -64,7 +64,7 @@ struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// The same of an element that only a lenient reader understands.
+    /// Parses an element that strict deserialization rejects.
     fn read(element: &'a str) -> Option<Self> {
         let element = Object::parse(element)?;
         let (time, kind, record) = (element.value("time"), element.text("type")?, element.value("record"));
@@ -92,7 +92,7 @@ fn parse_element(envelope: &Envelope, arrived: Timestamp) -> Element {
     record.map_or(Element::Malformed, |record| Element::Event(Event { time, record }))
 }
 
-/// None for null. A line that is neither a string nor an object is its JSON text.
+/// The text of a log line; None for null. A record that is neither a string nor an object yields its JSON text.
 fn text(record: &str) -> Option<Text> {
     match record.as_bytes().first() {
         Some(b'{') => Some(Text::Object(record.to_owned())),
@@ -104,7 +104,7 @@ fn text(record: &str) -> Option<Text> {
     }
 }
 
-/// A JSON string in which half of a surrogate pair, which is no character, becomes U+FFFD instead of an error: UTF-16 languages cut their lines anywhere.
+/// A JSON string in which U+FFFD replaces unpaired surrogates. Languages that use UTF-16 may cut a line inside a surrogate pair.
 struct LenientText(String);
 
 impl<'de> Deserialize<'de> for LenientText {
@@ -121,7 +121,7 @@ impl<'de> Deserialize<'de> for LenientText {
                 let mut text = String::with_capacity(bytes.len());
                 for chunk in bytes.utf8_chunks() {
                     text.push_str(chunk.valid());
-                    // The library writes such a half in three bytes, each of which is a chunk; this is the first.
+                    // `serde_json` encodes an unpaired surrogate in three bytes, and each is a chunk of its own; 0xED is the first.
                     if chunk.invalid().first() == Some(&0xed) {
                         text.push(char::REPLACEMENT_CHARACTER);
                     }
@@ -140,7 +140,7 @@ fn epoch_ms(time: &str) -> Option<Timestamp> {
     })
 }
 
-/// Reads the one form that Lambda writes, like `2022-10-12T00:00:25.513Z`; every line has one.
+/// Parses the one format that Lambda uses, for example `2022-10-12T00:00:25.513Z`. A fast path, because every line has a timestamp.
 fn usual_epoch_ms(time: &str) -> Option<Timestamp> {
     let time: &[u8; 24] = time.as_bytes().try_into().ok()?;
     let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', i1, i2, b':', s1, s2, b'.', t1, t2, t3, b'Z'] =
@@ -154,7 +154,7 @@ fn usual_epoch_ms(time: &str) -> Option<Timestamp> {
     let two = |first, second| u8::try_from(number(&[first, second])?).ok();
     let year = i32::try_from(number(&[y1, y2, y3, y4])?).ok()?;
     let date = Date::from_calendar_date(year, two(m1, m2)?.try_into().ok()?, two(d1, d2)?).ok()?;
-    // A leap second is no usual one.
+    // A leap second is left to the general parser.
     let clock = Time::from_hms(two(h1, h2)?, two(i1, i2)?, two(s1, s2)?).ok()?;
     Some(UtcDateTime::new(date, clock).unix_timestamp() * 1000 + number(&[t1, t2, t3])?)
 }

@@ -1,4 +1,4 @@
-//! The platform's events from their records.
+//! Parser for the records of platform events.
 
 use super::{
     InitReport, InitStart, InvocationStart, LogsDropped, PhaseSpan, Platform, Report, ReportMetrics, RestoreReport,
@@ -6,9 +6,10 @@ use super::{
 };
 use crate::platform::{ids::RequestId, json::Object};
 
-/// The event of this type; None for an event about an invocation without the invocation's id.
+/// Parses an event of this type. None if the event is about an invocation and has no request id.
 pub fn read(kind: &str, record: &str) -> Result<Option<Platform>, UnknownType> {
-    // Only what is read needs to be an object, and only where something in it is mandatory.
+    // The record is parsed only for types that need it. A record that is not an object counts as empty; only missing mandatory fields make the event
+    // malformed.
     let record = || Object::parse(record).unwrap_or_default();
     Ok(match kind {
         "platform.initStart" => Some(Platform::InitStart(init_start(&record()))),
@@ -27,7 +28,7 @@ pub fn read(kind: &str, record: &str) -> Result<Option<Platform>, UnknownType> {
     })
 }
 
-/// A type that this version does not know.
+/// The event type is unknown to this version.
 pub struct UnknownType;
 
 fn init_start(record: &Object) -> InitStart {
@@ -43,7 +44,7 @@ fn duration(record: &Object) -> Option<f64> {
 }
 
 fn start(record: &Object) -> Option<InvocationStart> {
-    // A version is a number for everybody but Lambda.
+    // Lambda sends the version as a string; a number is accepted too.
     let number = || record.number("version").map(|version| version.to_string());
     Some(InvocationStart { request_id: request_id(record)?, version: record.text("version").or_else(number) })
 }

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::process::event::{Record, Text, parse};
 
-/// One of each type, with every field that is read and some that are not.
+/// One event of each type, with every field that is parsed and some that are ignored.
 fn events() -> Vec<Value> {
     let event = |kind: &str, record: Value| json!({"time": "2026-11-23T09:45:46.221Z", "type": kind, "record": record});
     let tracing = json!({"type": "X-Amzn-Trace-Id", "value": "Root=1"});
@@ -67,7 +67,7 @@ fn replaced(event: &Value, pointer: &str, value: Value) -> Value {
     event
 }
 
-/// What is read of an event, or why nothing is.
+/// The record parsed from an event, or why there is none.
 fn read_one(event: &Value) -> Result<Record, &'static str> {
     let batch = parse(format!("[{event}]").as_bytes(), 5);
     match (batch.events.into_iter().next(), batch.unknown, batch.malformed) {
@@ -78,7 +78,7 @@ fn read_one(event: &Value) -> Result<Record, &'static str> {
     }
 }
 
-/// Whether an event without this field, or with one of another type, cannot be read.
+/// Whether an event cannot be parsed if this field is missing or of another type.
 fn is_mandatory(pointer: &str, kind: &str) -> bool {
     let of_invocation = matches!(kind, "platform.start" | "platform.runtimeDone" | "platform.report");
     match pointer {
@@ -127,7 +127,7 @@ fn one_odd_field_costs_only_itself() {
     }
 }
 
-/// The record of an event whose field at that pointer is odd: as it was, but for that field.
+/// The expected record of an event whose field at `pointer` was removed or changed: as before, but without that field.
 fn expected(whole: &Record, pointer: &str, changed: &Value) -> Record {
     let Some(field) = pointer.strip_prefix("/record") else { return whole.clone() };
     let record = &changed["record"];
@@ -143,7 +143,7 @@ fn expected(whole: &Record, pointer: &str, changed: &Value) -> Record {
     }
 }
 
-/// The event without what is read of a field, or of what is in it.
+/// The event without the values that are parsed from a field or from its children.
 fn without(platform: Platform, field: &str, record: &Value) -> Platform {
     let is_lost = |name: &str| name.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let are_spans_lost = is_lost("/spans/0/name") || is_lost("/spans/0/durationMs");
@@ -205,7 +205,7 @@ fn lose<T: Default + PartialEq>(is_lost: bool, value: &mut T) {
 }
 
 fn is_of_another_type(odd: &Value, original: &Value) -> bool {
-    // A negative number is none of milliseconds, bytes or megabytes.
+    // Milliseconds, bytes and megabytes cannot be negative.
     std::mem::discriminant(odd) != std::mem::discriminant(original) || *odd == json!(-1)
 }
 

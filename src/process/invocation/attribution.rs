@@ -1,8 +1,9 @@
-//! Which invocation a line belongs to that does not say so itself.
+//! Attributes log lines to invocations if they do not name a known request id.
 //!
-//! Lambda's `function` and `extension` events carry no request id. A line belongs to the invocation during which it was written; one written before any
-//! invocation, or between two, belongs to the next, because that is when the sandbox ran again. Where invocations run at once, only the id that a line names
-//! says whose it is; a line that names an unknown id is held for a while, because it may come before the beginning of its invocation.
+//! Lambda's `function` and `extension` events carry no request id. A line belongs to the invocation during which it was written. A line written
+//! before the first invocation or between two belongs to the next one, because that is when the sandbox ran again. Where invocations run
+//! concurrently, only a request id in the line identifies its invocation. A line with an unknown id is held for a while, because Lambda may deliver
+//! it before `platform.start`.
 
 use std::collections::VecDeque;
 
@@ -12,36 +13,37 @@ use crate::{
     process::{event::Timestamp, log::Log},
 };
 
-/// How many invocations back a late line finds its own.
+/// Number of recent invocations to which a late line can be attributed.
 const WINDOWS: usize = 16;
-/// How many lines are held for the next invocation, and how many bytes of text.
+/// Maximum number of held lines, and of the bytes of their text.
 const MAX_HELD_LOGS: usize = 1000;
 const MAX_HELD_BYTES: usize = 2 << 20;
-/// How many milliseconds a line that names an unknown id is held where invocations run at once: the id may be one of the application's own.
+/// Maximum hold time, in milliseconds, of a line with an unknown request id where invocations run concurrently. The id may be one of the
+/// application's own.
 const MAX_HELD_MS: Timestamp = 10_000;
 
-/// Whose line it is.
+/// The invocation that a line belongs to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LogOwner {
-    /// This invocation's.
+    /// A known invocation.
     Invocation(AttemptId),
-    /// An invocation's of which nothing is known yet.
+    /// An invocation that has not started yet.
     NextInvocation,
-    /// Nobody can tell: several invocations run at once.
+    /// Unknown, because several invocations run concurrently.
     Unknown,
 }
 
-/// A line that waits for its invocation.
+/// A line that is held until its invocation is known.
 #[derive(Debug)]
 pub struct HeldLog {
     /// The line.
     pub log: Log,
-    /// The ids that it names, none of them known when it came.
+    /// The request ids that the line names; none was known when the line arrived.
     pub request_ids: Vec<RequestId>,
 }
 
 impl From<Log> for HeldLog {
-    /// A line that names no id.
+    /// Wraps a line that names no request id.
     fn from(log: Log) -> Self {
         Self { log, request_ids: Vec::new() }
     }
@@ -53,7 +55,7 @@ impl HeldLog {
     }
 }
 
-/// The invocations in time, and the lines that wait for one.
+/// The recent invocations in order of time, and the held lines.
 #[derive(Debug)]
 pub struct Attribution {
     concurrent: bool,
@@ -63,23 +65,23 @@ pub struct Attribution {
     held_bytes: usize,
 }
 
-/// The time in which lines are an invocation's: from the end of the invocation before it to its own.
+/// The interval whose lines belong to an invocation: from the end of the previous invocation to its own end.
 #[derive(Debug)]
 struct Window {
     id: AttemptId,
-    /// When the invocation began, or ended where only that is known.
+    /// Time of the invocation's start; of its end if no start is known.
     at: Timestamp,
-    /// Open while it runs, for all that is known.
+    /// None while the invocation is running as far as is known.
     end: Option<Timestamp>,
 }
 
 impl Attribution {
-    /// `concurrent`: several invocations may run at once, so that time says nothing.
+    /// `concurrent`: whether several invocations may run concurrently, so that the time of a line does not identify its invocation.
     pub fn new(concurrent: bool) -> Self {
         Self { concurrent, windows: VecDeque::new(), held_logs: VecDeque::new(), held_bytes: 0 }
     }
 
-    /// Whose line it is that names no known id.
+    /// The owner of a line that names no known request id.
     pub fn owner(&self, held: &HeldLog) -> LogOwner {
         match self.concurrent {
             true if held.request_ids.is_empty() => LogOwner::Unknown,
@@ -88,7 +90,7 @@ impl Attribution {
         }
     }
 
-    /// Whose line it is that was written then.
+    /// The owner of a line that was written at `time`.
     fn owner_at(&self, time: Timestamp) -> LogOwner {
         let lasts = |window: &&Window| window.end.is_none_or(|end| time <= end);
         let during = self.windows.iter().rev().find(|window| window.at <= time && lasts(window));
@@ -96,12 +98,13 @@ impl Attribution {
         window.map_or(LogOwner::NextInvocation, |window| LogOwner::Invocation(window.id.clone()))
     }
 
-    /// The invocation that runs, or else the last one that did.
+    /// The running invocation, or else the last one that ran.
     pub fn latest(&self) -> Option<&AttemptId> {
         self.windows.back().map(|window| &window.id)
     }
 
-    /// An invocation begins; gives the lines that waited for it, and where invocations run at once those that have waited for too long.
+    /// Records the start of an invocation. Returns the held lines that belong to it and, where invocations run concurrently, the lines that were held
+    /// for too long.
     pub fn begin(&mut self, id: &AttemptId, at: Timestamp) -> Vec<Log> {
         if self.concurrent {
             return self.claim_logs_that_name(&id.request_id, at);
@@ -118,7 +121,7 @@ impl Attribution {
         self.claim_held_logs()
     }
 
-    /// An invocation ends; gives the same lines.
+    /// Records the end of an invocation. Returns lines as [`Self::begin`] does.
     pub fn end(&mut self, id: &AttemptId, at: Timestamp) -> Vec<Log> {
         if self.concurrent {
             return self.claim_logs_that_name(&id.request_id, at);
@@ -142,14 +145,14 @@ impl Attribution {
         }
     }
 
-    /// One invocation runs at a time: what is earlier than one that begins has ended by then.
+    /// Without concurrency, invocations do not overlap: earlier ones ended before this one started.
     fn end_before(&mut self, index: usize, at: Timestamp) {
         for earlier in self.windows.range_mut(..index).filter(|earlier| earlier.end.is_none_or(|end| end > at)) {
             earlier.end = Some(at.saturating_sub(1));
         }
     }
 
-    /// Takes the lines out whose invocation is known by now.
+    /// Removes and returns the held lines whose invocation is known now.
     fn claim_held_logs(&mut self) -> Vec<Log> {
         self.claim(|attribution, held| match attribution.owner_at(held.log.time) {
             LogOwner::Invocation(id) => Some(id.request_id),
@@ -163,7 +166,7 @@ impl Attribution {
         logs
     }
 
-    /// Takes the lines out of which `owner` says whose they are.
+    /// Removes and returns the held lines for which `owner` returns a request id.
     fn claim(&mut self, owner: impl Fn(&Self, &HeldLog) -> Option<RequestId>) -> Vec<Log> {
         let mut claimed = Vec::new();
         for held in self.take_all() {
@@ -175,7 +178,8 @@ impl Attribution {
         claimed
     }
 
-    /// Holds a line for its invocation; gives the oldest ones if there are too many, or if they have been held for too long where invocations run at once.
+    /// Holds a line until its invocation is known. Returns the oldest lines if the queue is full and, where invocations run concurrently, those held
+    /// for too long.
     pub fn hold_log(&mut self, held: HeldLog) -> Vec<Log> {
         let now = held.log.time;
         self.push(held);
@@ -195,7 +199,7 @@ impl Attribution {
         evicted
     }
 
-    /// All lines that are held.
+    /// Removes and returns all held lines.
     pub fn take_held_logs(&mut self) -> impl Iterator<Item = Log> + use<> {
         self.take_all().into_iter().map(|held| held.log)
     }

@@ -108,7 +108,7 @@ fn where_invocations_overlap_a_line_that_names_an_unknown_id_is_held_for_a_limit
     assert!(attribution.hold_log(line_of("b", 10_000)).is_empty());
     let evicted = attribution.hold_log(line_of("c", 10_001));
     assert_eq!((messages(&evicted), evicted[0].request_id.clone()), (vec!["0"], None));
-    // Other invocations go on, and no such line comes any more.
+    // The start or end of any invocation also evicts lines that were held for too long.
     let evicted = attribution.begin(&id("d"), MAX_HELD_MS * 2 + 1);
     assert_eq!((messages(&evicted), evicted[0].request_id.clone()), (vec!["10000"], None));
     let evicted = attribution.end(&id("d"), MAX_HELD_MS * 2 + 2);
@@ -155,7 +155,7 @@ fn held_lines_are_bounded_in_number() {
     assert_eq!(attribution.take_held_logs().count(), 1000);
 }
 
-/// A line of that length, which is all message, tags, request ids or execution.
+/// A line of that length. `place` selects what its text is: message, tags, request ids, or name or id of the execution.
 fn with_text_somewhere(place: usize, text: String) -> HeldLog {
     let mut held = line(0, String::new());
     match place % 5 {
@@ -170,7 +170,7 @@ fn with_text_somewhere(place: usize, text: String) -> HeldLog {
 
 #[test]
 fn held_lines_of_mixed_sizes_never_exceed_the_bound_in_bytes_and_none_is_lost() {
-    /// Two MiB.
+    /// 2 MiB.
     const MOST: usize = 2_097_152;
     let mut attribution = Attribution::new(false);
     let sizes = [1, MOST / 3, 7, 700_000, 1, MOST, 0, 500_000, MOST + 1, 2, 1_999_999];

@@ -1,27 +1,29 @@
-//! What is known of each invocation, in bounded memory.
+//! State of the recent invocations, in bounded memory.
 //!
-//! Lambda sends an asynchronous request again under the same id, often to the same sandbox, so an invocation is an attempt at a request. Each attempt has at most
-//! one of each [`Input`], and they come in any order: an input belongs to an attempt that still lacks it, and begins the next attempt if none does.
+//! Lambda retries an asynchronous request under the same request id, often in the same sandbox, so an invocation is one attempt at a request. Each
+//! attempt has at most one of each [`Input`], and inputs arrive in any order. An input belongs to an attempt that lacks it. If no attempt lacks it,
+//! it starts the next attempt.
 
 use std::collections::VecDeque;
 
 use crate::{platform::ids::RequestId, process::event::Timestamp};
 
-/// How many invocations are remembered.
+/// Maximum number of invocations that are remembered.
 const CAPACITY: usize = 500;
-/// How many milliseconds after INVOKE an end may still be that of the attempt before, where `platform.start` is not known: the two have different clocks.
+/// Milliseconds after INVOKE within which an end may still belong to the previous attempt if `platform.start` is unknown. INVOKE and telemetry events
+/// have different clocks.
 const INVOKE_MARGIN: Timestamp = 50;
 
 /// One invocation: an attempt at a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptId {
-    /// The request's id, which all attempts share.
+    /// The request id, which all attempts share.
     pub request_id: RequestId,
     /// 1 for the first attempt in this sandbox.
     pub attempt: u32,
 }
 
-/// What reaches us of an invocation, each at most once an attempt.
+/// The events of an invocation; each occurs at most once per attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
     /// INVOKE from the Extensions API.
@@ -34,26 +36,26 @@ pub enum Input {
     Report,
 }
 
-/// One invocation and what has been seen and counted of it.
+/// State of one invocation.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a count that was made or not")]
 pub struct Context {
     id: AttemptId,
-    /// Whether it is the sandbox's first.
+    /// Whether this is the first invocation of the sandbox.
     pub is_first: bool,
-    /// When each input happened that has been seen.
+    /// Timestamp of each received input.
     inputs: [Option<Timestamp>; 4],
-    /// Its use of the machine is being measured.
+    /// Whether resource usage is being sampled.
     pub sampled: bool,
-    /// It was counted as an error.
+    /// Whether the invocation was counted as an error.
     pub failed: bool,
-    /// It was counted as a timeout.
+    /// Whether it was counted as a timeout.
     pub timed_out: bool,
-    /// It was counted as out of memory.
+    /// Whether it was counted as out of memory.
     pub out_of_memory: bool,
-    /// Milliseconds in the runtime.
+    /// Duration in the runtime, in milliseconds.
     pub runtime_ms: Option<f64>,
-    /// Milliseconds altogether.
+    /// Total duration, extensions included, in milliseconds.
     pub total_ms: Option<f64>,
 }
 
@@ -72,17 +74,17 @@ impl Context {
         }
     }
 
-    /// Which attempt it is.
+    /// Request id and attempt.
     pub fn id(&self) -> &AttemptId {
         &self.id
     }
 
-    /// Whether an input has been seen.
+    /// Whether an input was received.
     pub fn has(&self, input: Input) -> bool {
         self.at(input).is_some()
     }
 
-    /// Records an input; whether it is the first of its kind.
+    /// Records an input. Returns whether it is the first of its kind.
     pub fn record(&mut self, input: Input, time: Timestamp) -> bool {
         let slot = self.slot(input);
         let is_new = slot.is_none();
@@ -90,28 +92,28 @@ impl Context {
         is_new
     }
 
-    /// How many inputs have been seen.
+    /// Number of inputs received.
     pub fn inputs_seen(&self) -> usize {
         self.inputs.iter().flatten().count()
     }
 
-    /// Whether the runtime is done with it.
+    /// Whether the runtime has finished the invocation.
     pub fn is_done(&self) -> bool {
         self.has(Input::RuntimeDone) || self.has(Input::Report)
     }
 
-    /// Whether it has begun and ended for everybody.
+    /// Whether INVOKE, `platform.runtimeDone` and `platform.report` were received.
     pub fn is_over(&self) -> bool {
         [Input::Invoke, Input::RuntimeDone, Input::Report].into_iter().all(|input| self.has(input))
     }
 
-    /// Whether it had begun at a time, for all that is known.
+    /// Whether the invocation had started at `time`, as far as is known.
     fn has_begun_by(&self, time: Timestamp) -> bool {
         let invoked = || self.at(Input::Invoke).map(|invoked| invoked.saturating_add(INVOKE_MARGIN));
         self.at(Input::Start).or_else(invoked).is_some_and(|begun| begun <= time)
     }
 
-    /// Whether its telemetry events keep their order in time with another one: `platform.start`, `platform.runtimeDone`, `platform.report`.
+    /// Whether the input at `time` keeps the telemetry events in order: `platform.start`, `platform.runtimeDone`, `platform.report`.
     fn is_in_order(&self, input: Input, time: Timestamp) -> bool {
         let is_before = |other: Input| self.at(other).is_none_or(|other| other <= time);
         let is_after = |other: Input| self.at(other).is_none_or(|other| time <= other);
@@ -148,17 +150,17 @@ impl Context {
     }
 }
 
-/// The newest invocations, oldest first. The ones that are under way are mostly at the back.
+/// The most recent invocations, oldest first. Running invocations are mostly at the back.
 #[derive(Debug, Default)]
 pub struct Contexts {
     contexts: VecDeque<Context>,
-    /// Whether there has been one.
+    /// Whether there was an invocation yet.
     used: bool,
 }
 
 impl Contexts {
-    /// The invocation that an input belongs to, in which it is recorded: a new one if no attempt at the request lacks it. None for a telemetry event that comes
-    /// again, which has the type and the time of one that has been seen.
+    /// Records an input in the invocation that it belongs to: a new one if no attempt at the request lacks it. Returns None for a repeated telemetry
+    /// event, which has the type and time of a recorded one.
     pub fn record(&mut self, id: &RequestId, input: Input, time: Timestamp) -> Option<&mut Context> {
         if self.is_repetition(id, input, time) {
             return None;
@@ -174,7 +176,7 @@ impl Contexts {
         self.contexts.iter().rev().find(|context| context.id == *id)
     }
 
-    /// The same, to be changed.
+    /// The invocation, mutable, if it is remembered.
     pub fn find_mut(&mut self, id: &AttemptId) -> Option<&mut Context> {
         self.contexts.iter_mut().rev().find(|context| context.id == *id)
     }
@@ -184,16 +186,16 @@ impl Contexts {
         self.attempts(id).next().map(|found| found.context)
     }
 
-    /// All of them, oldest first.
+    /// All invocations, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Context> {
         self.contexts.iter()
     }
 
-    /// The attempts at a request, newest first. Nearly always that is one, which is found at the back.
+    /// The attempts at a request, newest first. Nearly always there is only one, at the back.
     fn attempts(&self, id: &RequestId) -> impl Iterator<Item = Found<'_>> {
         let mut is_over = false;
         let newest_first = self.contexts.iter().enumerate().rev().map(|(index, context)| Found { index, context });
-        // Nothing is older than the first attempt, so nobody need look further.
+        // The search ends at the first attempt, because no attempt is older.
         let up_to_the_first = newest_first.take_while(move |Found { context, .. }| {
             let is_wanted = !is_over;
             is_over |= context.id.attempt == 1 && context.id.request_id == *id;
@@ -202,9 +204,12 @@ impl Contexts {
         up_to_the_first.filter(|found| found.context.id.request_id == *id)
     }
 
-    /// Which of the attempts without this input it belongs to; Lambda may have dropped any event, so an attempt may lack one that never comes. An end belongs to
-    /// the newest attempt that had begun by then, and `platform.start` to the one that was invoked at about the same time: INVOKE may reach this process later.
-    /// Otherwise the oldest counts, and attempts whose events would get out of order only if there is no other.
+    /// Index of the attempt to which an input belongs, out of those that lack it. Lambda may drop any event, so an attempt may lack an input that
+    /// never arrives.
+    ///
+    /// An end belongs to the newest attempt that had started by then. `platform.start` belongs to the attempt whose INVOKE is nearest in time,
+    /// because INVOKE may reach this process later. Any other input belongs to the oldest attempt. An attempt whose events would get out of order is
+    /// chosen only if there is no other.
     fn lacking(&self, id: &RequestId, input: Input, time: Timestamp) -> Option<usize> {
         let lacking = || self.attempts(id).filter(|found| !found.context.has(input));
         let in_order = || lacking().filter(|found| found.context.is_in_order(input, time));
@@ -219,13 +224,13 @@ impl Contexts {
         likely.or_else(|| in_order().last()).or_else(|| lacking().last()).map(|found| found.index)
     }
 
-    /// Whether the same telemetry event has been recorded. Two attempts cannot have events of the same type and time, because Lambda waits a minute before it
-    /// retries. INVOKE has no time of Lambda's, and never comes twice.
+    /// Whether the same telemetry event was recorded before. Two attempts cannot have events of the same type and time, because Lambda waits a minute
+    /// before it retries. INVOKE has no timestamp from Lambda and never repeats.
     fn is_repetition(&self, id: &RequestId, input: Input, time: Timestamp) -> bool {
         input != Input::Invoke && self.attempts(id).any(|found| found.context.at(input) == Some(time))
     }
 
-    /// Makes the next attempt at a request, and room for it if there is none: the oldest that is complete is forgotten, or else the oldest.
+    /// Adds the next attempt at a request. At capacity, it removes the oldest complete invocation, or else the oldest.
     fn open(&mut self, id: &RequestId) -> usize {
         let attempt = self.newest(id).map_or(1, |newest| newest.id.attempt.saturating_add(1));
         if self.contexts.len() >= CAPACITY {

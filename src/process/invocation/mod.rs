@@ -1,8 +1,8 @@
-//! Turns the platform's story of each invocation into logs and points.
+//! Converts the events of each invocation into logs and metric points.
 //!
-//! Nobody guarantees the order in which INVOKE and the telemetry events reach us, nor that an event comes only once. So every event is taken when it comes, each
-//! fact of an invocation is counted once, and what belongs to an invocation that is not known yet waits for it. An invocation is an attempt at a request: Lambda
-//! retries an asynchronous one under the same request id.
+//! INVOKE and the telemetry events arrive in any order, and an event may be delivered more than once. The processor therefore handles each event when
+//! it arrives, counts each fact of an invocation once, and holds data of an unknown invocation until that invocation is known. An invocation is one
+//! attempt at a request: Lambda retries an asynchronous request under the same request id.
 
 mod attribution;
 mod context;
@@ -24,54 +24,54 @@ use context::{Context, Contexts, Input};
 use sandbox_state::SandboxState;
 use startup_failures::{FirstInvocation, Measured, OnceMetric};
 
-/// What decides how events are read.
+/// Settings that decide how events are processed.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact or a wish of its own")]
 pub struct Settings {
-    /// Several invocations at once, no INVOKE and no `platform.runtimeDone`.
+    /// Whether this is a managed instance: several invocations run concurrently, and Lambda sends neither INVOKE nor `platform.runtimeDone`.
     pub managed: bool,
-    /// The sandbox is restored from a snapshot, so that its process is older than it is itself.
+    /// Whether the sandbox is restored from a snapshot. Its process is then older than the sandbox.
     pub snap_start: bool,
-    /// Whether enhanced metrics are wanted.
+    /// Whether enhanced metrics are enabled.
     pub enhanced_metrics: bool,
-    /// Whether logs are wanted.
+    /// Whether logs are enabled.
     pub logs: bool,
-    /// Whether any event will ever come.
+    /// Whether telemetry events will arrive at all.
     pub telemetry: bool,
-    /// Whether the function's own tags say how the sandbox came to be.
+    /// Whether the function's own tags contain the initialization type.
     pub init_type_tagged: bool,
-    /// Lambda's name of the processor, for the price list.
+    /// Lambda's name of the CPU architecture, for the price list.
     pub architecture: &'static str,
 }
 
-/// What came out of one or more events.
+/// The result of processing one or more events.
 #[derive(Debug, Default, PartialEq)]
 pub struct Output {
     /// Logs, in order.
     pub logs: Vec<Log>,
-    /// Points, in order.
+    /// Metric points, in order.
     pub points: Vec<Point>,
-    /// When to look at what the function uses of the machine, in order; empty without enhanced metrics.
+    /// Times to sample resource usage, in order; empty without enhanced metrics.
     pub moments: Vec<SamplingPoint>,
-    /// Things that the customer should know; each becomes one warning.
+    /// Warnings for the customer's log, one line each.
     pub warnings: Vec<String>,
 }
 
-/// A moment at which what the function uses of the machine is looked at. Each comes once an invocation, in this order or with the last two
-/// exchanged; an invocation whose end was told before its beginning has only those two.
+/// A point in time at which resource usage is sampled. Each occurs once per invocation, in this order or with the last two exchanged. An invocation
+/// whose end arrives before its start has only the last two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SamplingPoint {
-    /// An invocation begins.
+    /// The invocation starts.
     Begun(AttemptId),
-    /// Its runtime is through with it.
+    /// The runtime has finished the invocation.
     Done(AttemptId, Arc<[String]>),
-    /// It is over for everybody.
+    /// Lambda has reported the invocation: the runtime and all extensions are done.
     Reported(AttemptId, Arc<[String]>),
-    /// The sandbox ends, and no event will come any more.
+    /// The sandbox shuts down; no further event will arrive.
     Ending(Arc<[String]>),
 }
 
-/// The state of all invocations of this sandbox.
+/// The state of all invocations of this sandbox. Converts events into logs, metric points and sampling points.
 #[derive(Debug)]
 pub struct Processor {
     settings: Settings,
@@ -99,7 +99,7 @@ impl Processor {
         }
     }
 
-    /// INVOKE: the function has been called. Gives the attempt at the request that this is.
+    /// Handles INVOKE. Returns the attempt that it starts.
     pub fn invoke(&mut self, request_id: &RequestId, now: Timestamp, out: &mut Output) -> AttemptId {
         let Some(id) = self.record(request_id, Input::Invoke, now) else {
             return AttemptId { request_id: request_id.clone(), attempt: 1 };
@@ -110,7 +110,7 @@ impl Processor {
         id
     }
 
-    /// Records an input in the invocation that it belongs to; None if it came before.
+    /// Records an input in the invocation that it belongs to. Returns None if the input repeats a recorded one.
     fn record(&mut self, request_id: &RequestId, input: Input, time: Timestamp) -> Option<AttemptId> {
         let context = self.contexts.record(request_id, input, time)?;
         if context.inputs_seen() == 1 {
@@ -119,7 +119,7 @@ impl Processor {
         Some(context.id().clone())
     }
 
-    /// Has the use of the machine measured from here on, unless the invocation has ended already.
+    /// Starts sampling resource usage, unless the invocation has already ended.
     fn start_sampling(&mut self, id: &AttemptId, out: &mut Output) {
         let context = self.contexts.find_mut(id).filter(|context| !context.is_done());
         if context.is_some_and(|context| !std::mem::replace(&mut context.sampled, true)) {
@@ -152,7 +152,7 @@ impl Processor {
         self.contexts.find(id).map_or_else(|| self.sandbox.tags(None), |context| self.tags(context))
     }
 
-    /// A telemetry event.
+    /// Handles a telemetry event.
     pub fn event(&mut self, event: Event, out: &mut Output) {
         let time = event.time;
         match event.record {
@@ -179,12 +179,12 @@ impl Processor {
         }
     }
 
-    /// Whether the runtime is done with this invocation. One that has been forgotten is long over.
+    /// Whether the runtime has finished this invocation. An invocation that is no longer remembered ended long ago.
     pub fn is_done(&self, id: &AttemptId) -> bool {
         self.contexts.find(id).is_none_or(Context::is_done)
     }
 
-    /// Whether Lambda still owes us the report of an invocation.
+    /// Whether the `platform.report` of an invocation is missing.
     pub fn awaits_report(&self) -> bool {
         self.contexts.iter().any(|context| !context.has(Input::Report))
     }
@@ -192,7 +192,7 @@ impl Processor {
     fn line(&mut self, text: Text, time: Timestamp, out: &mut Output) {
         let Line { log, request_ids } = log::read(text, time);
         let out_of_memory = out_of_memory::is_told_by(&log.message);
-        // What a line calls its request may be anybody's.
+        // A request id in a line may be one of the application's own, so only known ids count.
         let named = request_ids.iter().find_map(|request_id| self.contexts.newest(request_id));
         let named = named.map(|context| context.id().clone());
         match &named {
@@ -205,7 +205,7 @@ impl Processor {
         }
     }
 
-    /// Finds the invocation that a log without a known id belongs to; holds it if that one is still to come.
+    /// Attributes a log without a known request id to an invocation, or holds it if that invocation has not started yet.
     fn own(&mut self, mut held: HeldLog, out: &mut Output) {
         match self.attribution.owner(&held) {
             LogOwner::Invocation(id) => {
@@ -295,7 +295,7 @@ impl Processor {
         self.settle_if_over(&id, out);
     }
 
-    /// What Lambda measured of the whole invocation; each measurement stands for itself.
+    /// Adds the points for Lambda's measurements of the whole invocation. Each measurement is independent of the others.
     fn bill(&self, report: &Report, time: Timestamp, tags: &Arc<[String]>, out: &mut Output) {
         let metrics = &report.metrics;
         let seconds = |ms: Option<f64>| ms.map(|ms| ms / 1000.0);
@@ -307,10 +307,10 @@ impl Processor {
         self.measured(metric::ESTIMATED_COST, cost, time, tags, out);
     }
 
-    /// `platform.runtimeDone` and `platform.report` both say how it ended; whichever comes first counts.
+    /// Counts errors and timeouts. Both `platform.runtimeDone` and `platform.report` carry the outcome; each is counted once.
     fn outcome(&mut self, id: &AttemptId, status: Status, error: Option<&str>, time: Timestamp, out: &mut Output) {
         let Some(context) = self.contexts.find_mut(id) else { return };
-        // A status that says nothing leaves it to the type of the error.
+        // Without a status, the error type decides.
         let is_error = match status {
             Status::Success => false,
             Status::Error | Status::Failure | Status::Timeout => true,
@@ -330,7 +330,7 @@ impl Processor {
         }
     }
 
-    /// Known once both the runtime's and the whole duration are.
+    /// Adds the post-runtime duration once both the runtime duration and the total duration are known.
     fn post_runtime(&self, id: &AttemptId, time: Timestamp, out: &mut Output) {
         let Some(context) = self.contexts.find(id) else { return };
         if let (Some(runtime_ms), Some(total_ms)) = (context.runtime_ms, context.total_ms)
@@ -340,7 +340,8 @@ impl Processor {
         }
     }
 
-    /// Counts once an invocation; without one, better once too often than never.
+    /// Counts an out-of-memory error once per invocation. If the invocation is unknown, it counts every time: a duplicate is better than a missing
+    /// count.
     fn out_of_memory(&mut self, id: Option<&AttemptId>, time: Timestamp, out: &mut Output) {
         let context = id.and_then(|id| self.contexts.find_mut(id));
         if context.is_none_or(|context| !std::mem::replace(&mut context.out_of_memory, true)) {

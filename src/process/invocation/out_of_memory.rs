@@ -1,44 +1,44 @@
-//! Runtimes that die of memory say so: in the type of their error, or, where they die before they can report one, in their last line.
+//! Detects out-of-memory errors of runtimes: by the error type or, if the runtime is killed before it reports one, by its last line.
 //!
-//! The line is no more than text, and functions write text, too. So words count only where a runtime puts them: at the head of a line, or behind
-//! punctuation that announces them (`FATAL ERROR: … - `, `Caused by: `, `Exception in thread "main" `). A sentence that mentions them has a word
-//! or a tab (Lambda's own prefix of what a function logs) before them. A JSON line counts by its error type alone, because only the runtime
-//! writes one. A function that prints a dead runtime's line to the letter can't be told from one.
+//! A line is plain text, and functions write text, too. The phrases therefore count only where a runtime puts them: at the head of a line, or behind
+//! punctuation that introduces them (`FATAL ERROR: … - `, `Caused by: `, `Exception in thread "main" `). A sentence that mentions them has a word or
+//! a tab (Lambda's own prefix of what a function logs) before them. A JSON line counts by its error type alone, because only the runtime writes one.
+//! A function that prints exactly the line of a crashed runtime cannot be distinguished.
 
 use crate::platform::json::Object;
 
-/// What the runtimes print, by language.
+/// Out-of-memory messages of the runtimes.
 const LAST_WORDS: &[&str] = &[
     "fatal error: runtime: out of memory",       // Go
     "java.lang.OutOfMemoryError",                // Java
     "JavaScript heap out of memory",             // Node.js
-    "Runtime exited with error: signal: killed", // the kernel killed it
+    "Runtime exited with error: signal: killed", // the kernel's OOM killer
     "failed to allocate memory (NoMemoryError)", // Ruby
     "OutOfMemoryException",                      // .NET
 ];
 
-/// Python names its exceptions in plain words, so the name counts only where the runtime client puts it: at the head of the message.
+/// Python's exception names are ordinary words, so they count only where the runtime client puts them: at the head of the message.
 const PYTHON: &[&str] = &["MemoryError", "[ERROR] MemoryError"];
 
-/// What may stand right before the last words, spaces aside.
+/// Characters that may precede a message; spaces between are ignored.
 const ANNOUNCING: &[char] = &[':', '-', ']', '"', '.'];
 
-/// The JVM's words under `-XX:+ExitOnOutOfMemoryError`, the one announcement without punctuation.
+/// The JVM's prefix under `-XX:+ExitOnOutOfMemoryError`, the only one without punctuation.
 const TERMINATING: &str = "Terminating due to";
 
-/// The names of errors, without what stands before the last `.`: Lambda puts `Runtime.` or `Function.` there, languages their packages.
+/// Error types, without what precedes the last `.`: `Runtime.` or `Function.` from Lambda, a package name from the language.
 const ERROR_TYPES: &[&str] =
     &["OutOfMemory", "OutOfMemoryError", "OutOfMemoryException", "MemoryError", "NoMemoryError"];
 
-/// Whether an error of this type is a lack of memory.
+/// Whether this error type means out of memory.
 pub fn is_named_by(error_type: &str) -> bool {
     let name = error_type.rsplit('.').next().unwrap_or(error_type);
     ERROR_TYPES.contains(&name)
 }
 
-/// Whether this line tells that the runtime ran out of memory.
+/// Whether this line shows that the runtime ran out of memory.
 pub fn is_told_by(message: &str) -> bool {
-    // Every one of them holds one of these three; cheap searches spare the common line all others.
+    // Every message contains one of these substrings. The cheap search spares most lines the others.
     if !message.contains("emory") && !message.contains("signal: killed") {
         return false;
     }
@@ -48,7 +48,7 @@ pub fn is_told_by(message: &str) -> bool {
     PYTHON.iter().any(|words| is_head(message, words)) || message.lines().any(is_last)
 }
 
-/// A name at the head of a message, and not merely the beginning of a longer name.
+/// Whether `message` starts with `words` as a whole name, not as the prefix of a longer name.
 fn is_head(message: &str, words: &str) -> bool {
     message
         .strip_prefix(words)
@@ -64,7 +64,7 @@ fn is_last(line: &str) -> bool {
     })
 }
 
-/// The runtimes' JSON log format puts the type of the error at the top or under `message`.
+/// Reads the error type of the runtimes' JSON log format, which is at the top level or under `message`.
 fn is_told_by_json(message: &str) -> bool {
     let Some(line) = Object::parse(message) else { return false };
     let error_type = line.text("errorType").or_else(|| line.object("message").text("errorType"));

@@ -1,36 +1,36 @@
-//! The tags that a sandbox's metrics carry beside the function's own: what is learnt of the sandbox while it lives, and how each invocation found it.
+//! The tags that a sandbox's metrics carry in addition to the function's own: facts about the sandbox, and the start kind of each invocation.
 
 use std::sync::{Arc, OnceLock};
 
 use crate::process::event::Timestamp;
 
-/// Lambda starts some sandboxes ahead of any request; an invocation that comes later than this after the start did not wait for it.
+/// Lambda starts some sandboxes ahead of any request. A first invocation later than this after the start, in milliseconds, did not wait for init.
 const PROACTIVE_AFTER_MS: i64 = 10_000;
 
-/// How an invocation found the sandbox.
+/// How an invocation found the sandbox: cold, proactively initialized, or warm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartKind {
-    /// It waited for the sandbox to start.
+    /// Cold start: the invocation waited for init.
     Cold,
-    /// It is the first one, but the sandbox had been started ahead of it.
+    /// Proactive initialization: the first invocation, in a sandbox that was started ahead of it.
     Proactive,
-    /// Another one came before it.
+    /// Warm start: an earlier invocation ran in this sandbox.
     Warm,
 }
 
-/// What is known of the sandbox.
+/// Start time, invocations and facts of the sandbox.
 #[derive(Debug)]
 pub struct SandboxState {
     started: Timestamp,
-    /// When the first invocation began.
+    /// When the first invocation started.
     first: Option<Timestamp>,
-    /// Whether there was another one after it.
+    /// Whether there was a second invocation.
     reused: bool,
     facts: Facts,
     forms: OnceLock<Forms>,
 }
 
-/// What holds for the whole sandbox, as far as it is known.
+/// Facts about the whole sandbox, as far as they are known.
 #[derive(Debug, Default)]
 struct Facts {
     runtime: Option<String>,
@@ -38,7 +38,7 @@ struct Facts {
     init_type: Option<String>,
 }
 
-/// The tags as they are now, put together when they are first needed after a fact was learnt: every point takes one of these.
+/// The tag lists for each start kind. Built on first use after a fact changes, because every point takes one of them.
 #[derive(Debug)]
 struct Forms {
     cold: Arc<[String]>,
@@ -48,17 +48,17 @@ struct Forms {
 }
 
 impl SandboxState {
-    /// A sandbox whose process started then.
+    /// Creates the state of a sandbox whose process started at `started`.
     pub fn new(started: Timestamp) -> Self {
         Self { started, first: None, reused: false, facts: Facts::default(), forms: OnceLock::new() }
     }
 
-    /// The sandbox was restored from a snapshot: that is when it started, for its first invocation too if that has begun already.
+    /// Sets the time of the restore from a snapshot as the start time. This also applies to the first invocation if it has already started.
     pub fn restored(&mut self, at: Timestamp) {
         self.started = at;
     }
 
-    /// The sandbox's first invocation, or another one, begins.
+    /// Records the start of the sandbox's first invocation, or of a later one.
     pub fn begin(&mut self, is_first: bool, now: Timestamp) {
         if is_first {
             self.first = Some(now);
@@ -67,7 +67,7 @@ impl SandboxState {
         }
     }
 
-    /// How an invocation found the sandbox, for all that is known by now. Only the first one in a sandbox's life can be a cold start.
+    /// The start kind of an invocation, as far as is known. Only the first invocation of a sandbox can be a cold start.
     pub fn start_kind(&self, is_first: bool) -> StartKind {
         match self.first {
             Some(first) if is_first && first - self.started > PROACTIVE_AFTER_MS => StartKind::Proactive,
@@ -76,17 +76,17 @@ impl SandboxState {
         }
     }
 
-    /// How the first invocation found the sandbox, if there has been one.
+    /// The start kind of the first invocation, if there was one.
     pub fn first(&self) -> Option<StartKind> {
         self.first.map(|_| self.start_kind(true))
     }
 
-    /// How the latest invocation found the sandbox, if there has been one.
+    /// The start kind of the latest invocation, if there was one.
     pub fn latest(&self) -> Option<StartKind> {
         self.first.map(|_| self.start_kind(!self.reused))
     }
 
-    /// The tags of an invocation that found the sandbox like this, sorted; without one, those of the sandbox alone.
+    /// The tags of an invocation with this start kind, sorted; without a start kind, those of the sandbox alone.
     pub fn tags(&self, start: impl Into<Option<StartKind>>) -> Arc<[String]> {
         let forms = self.forms.get_or_init(|| self.facts.forms());
         let form = match start.into() {
@@ -103,17 +103,17 @@ impl SandboxState {
         self.facts.runtime.is_some()
     }
 
-    /// The runtime's name.
+    /// Sets the runtime's name.
     pub fn learn_runtime(&mut self, name: &str) {
         self.learn(|facts| facts.runtime = Some(name.to_owned()));
     }
 
-    /// The function is a durable one.
+    /// Marks the function as a durable function.
     pub fn learn_durable(&mut self) {
         self.learn(|facts| facts.durable = true);
     }
 
-    /// How the sandbox came to be.
+    /// Sets the initialization type.
     pub fn learn_init_type(&mut self, init_type: &str) {
         self.learn(|facts| facts.init_type = Some(init_type.to_owned()));
     }

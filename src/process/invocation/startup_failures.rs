@@ -1,6 +1,6 @@
-//! The sandbox's own life: how it was initialized or restored, its first invocation, and its end.
+//! Events of the sandbox itself: init, restore, first invocation and shutdown.
 //!
-//! Once-per-sandbox metrics (init, restore) carry the tags of the first invocation, so they are held until it has begun and its tags are known.
+//! Once-per-sandbox metrics (init, restore) carry the tags of the first invocation, so they are held until it has started and its tags are known.
 
 use super::{Output, Processor, SamplingPoint, Settings, context::AttemptId};
 use crate::process::{
@@ -14,30 +14,30 @@ pub enum OnceMetric {
     /// Not measured yet.
     #[default]
     Unknown,
-    /// Held for the tags of the first invocation.
+    /// Held until the tags of the first invocation are known.
     Held(Measured),
     /// Sent.
     Sent,
 }
 
-/// What was measured.
+/// A measurement.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measured {
-    /// How long it took.
+    /// The measured duration in seconds.
     pub seconds: f64,
-    /// When it was measured.
+    /// Time of the measurement.
     pub time: Timestamp,
 }
 
 impl OnceMetric {
-    /// Records a measurement; only the first one counts.
+    /// Records a measurement. Only the first one counts.
     pub fn measure(&mut self, measured: Measured) {
         if matches!(self, Self::Unknown) {
             *self = Self::Held(measured);
         }
     }
 
-    /// Takes what is held, to be sent.
+    /// Takes the held measurement for sending.
     pub fn take(&mut self) -> Option<Measured> {
         let Self::Held(measured) = *self else { return None };
         *self = Self::Sent;
@@ -45,8 +45,9 @@ impl OnceMetric {
     }
 }
 
-/// The sandbox's first invocation. Its count is held until the events have come that decide on its tags: `platform.initStart` says whether the function is a
-/// durable one, by which the cold starts of such functions are found, and `platform.restoreStart` when a sandbox that was made from a snapshot started.
+/// The sandbox's first invocation. Its count is held until the events that decide on its tags have arrived. `platform.initStart` says whether the
+/// function is a durable function, which is a tag that identifies cold starts of such functions. `platform.restoreStart` says when a sandbox from a
+/// snapshot started.
 #[derive(Debug)]
 pub struct FirstInvocation {
     awaits_init: bool,
@@ -54,7 +55,7 @@ pub struct FirstInvocation {
     held: Option<HeldCount>,
 }
 
-/// A count of an invocation that is held.
+/// A held count of an invocation.
 #[derive(Debug)]
 struct HeldCount {
     id: AttemptId,
@@ -62,46 +63,47 @@ struct HeldCount {
 }
 
 impl FirstInvocation {
-    /// Waits for the events that will come. A managed instance has its invocations from events alone, behind those of its initialization.
+    /// Waits for the events that this sandbox will receive. On a managed instance, invocations are known only from telemetry events, which follow
+    /// those of init, so nothing is awaited.
     pub fn new(settings: Settings) -> Self {
         let waits = settings.telemetry && !settings.managed;
         Self { awaits_init: waits, awaits_restore: waits && settings.snap_start, held: None }
     }
 
-    /// Whether its tags are known.
+    /// Whether all its tags are known.
     pub fn is_settled(&self) -> bool {
         !self.awaits_init && !self.awaits_restore
     }
 
-    /// Holds its count.
+    /// Holds the count of the invocation.
     pub fn hold(&mut self, id: AttemptId, time: Timestamp) {
         self.held = Some(HeldCount { id, time });
     }
 
-    /// Whether its count is held.
+    /// Whether the count of this invocation is held.
     pub fn holds(&self, id: &AttemptId) -> bool {
         self.held.as_ref().is_some_and(|held| held.id == *id)
     }
 }
 
 impl Processor {
-    /// Whether the runtime's name is wanted before the next invocation is told of.
+    /// Whether the runtime's name is needed before the next invocation is processed.
     pub fn wants_runtime(&self) -> bool {
         self.settings.enhanced_metrics && !self.sandbox.knows_runtime()
     }
 
-    /// The runtime's name.
+    /// Sets the runtime's name.
     pub fn learn_runtime(&mut self, name: &str) {
         self.sandbox.learn_runtime(name);
     }
 
-    /// SHUTDOWN: the sandbox is about to end, though events may still come.
+    /// Handles SHUTDOWN. Events may still arrive afterwards.
     pub fn ending(&mut self, now: Timestamp, out: &mut Output) {
         let tags = self.sandbox.tags(self.sandbox.latest());
         self.point(metric::SHUTDOWNS, 1.0, now, &tags, out);
     }
 
-    /// No event will come any more: what still waits for one leaves without it.
+    /// Handles the end of the sandbox, after which no event arrives: emits everything that is held.
     pub fn ended(&mut self, now: Timestamp, out: &mut Output) {
         for log in self.attribution.take_held_logs() {
             self.emit(log, out);
@@ -148,7 +150,7 @@ impl Processor {
         self.release_held(out);
     }
 
-    /// Sends what is held for the first invocation once its tags are known.
+    /// Sends the held count and metrics of the first invocation once its tags are known.
     pub(super) fn release_held(&mut self, out: &mut Output) {
         if !self.first.is_settled() {
             return;
@@ -161,7 +163,7 @@ impl Processor {
         }
     }
 
-    /// What has not come by the end of the first invocation was lost on its way.
+    /// Stops waiting for events of init and restore: those that have not arrived by the end of the first invocation are lost.
     pub(super) fn settle_first(&mut self, out: &mut Output) {
         (self.first.awaits_init, self.first.awaits_restore) = (false, false);
         self.release_held(out);

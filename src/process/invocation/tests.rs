@@ -14,7 +14,7 @@ const ON_DEMAND: Settings = Settings {
     architecture: "x86_64",
 };
 
-/// A processor with everything that came out of it.
+/// A processor with all of its output.
 struct Bench {
     processor: Processor,
     out: Output,
@@ -324,7 +324,7 @@ fn what_lambda_dropped_becomes_a_warning() {
     assert!(bench.out.warnings[0].contains('3') && bench.out.warnings[0].contains("slow"));
 }
 
-/// Two overlapping invocations in the words of AWS's own emulator.
+/// Two overlapping invocations, with the events of AWS's own emulator.
 #[test]
 fn managed_instances_count_from_start_and_report_and_guess_no_request_id() {
     let batch = parse(

@@ -1,18 +1,17 @@
-//! Which durable execution a line belongs to, where the line says so itself.
+//! Extracts the durable execution that a log line names.
 //!
-//! Source: AWS Lambda developer guide, "Durable functions": the SDK's JSON logs carry `executionArn`, which ends in
-//! `/durable-execution/<name>/<id>`.
+//! Source: AWS Lambda developer guide, "Durable functions": the SDK's JSON logs carry `executionArn`, which ends in `/durable-execution/<name>/<id>`.
 
-/// One execution of a durable function; it may take many invocations.
+/// An execution of a durable function; it may span many invocations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Execution {
-    /// Unique among the executions of a function.
+    /// The execution id, unique among the executions of a function.
     pub id: String,
-    /// As the caller named it.
+    /// The name that the caller gave.
     pub name: String,
 }
 
-/// The execution of this ARN.
+/// Parses an execution from its ARN.
 pub fn of(arn: &str) -> Option<Box<Execution>> {
     let (_, path) = arn.split_once("/durable-execution/")?;
     let (name, id) = path.split_once('/')?;

@@ -1,21 +1,21 @@
-//! A log as the intake wants it: one element of the JSON array.
+//! Encodes a log as an element of the JSON array that the logs intake accepts.
 //!
-//! Source: Datadog API reference, "Send logs"; the nesting under `message` is what Datadog's Lambda pipelines expect.
+//! Source: Datadog API reference, "Send logs". The nesting under `message` is what Datadog's Lambda pipelines expect.
 
 use std::io::Write as _;
 
 use super::{Execution, Log, json};
 use crate::{config::Config, process::tags::FunctionTags};
 
-/// The intake cuts what is longer, without a trace; we cut it ourselves and say so.
+/// Maximum size of an element in bytes. The intake truncates longer elements silently, so the encoder truncates them itself and marks them.
 pub const MAX_ELEMENT_BYTES: usize = 1 << 20;
 
 const CUT: &str = "...TRUNCATED...";
 
-/// How much an element takes beside its message and its tags, about: what is reserved for it.
+/// Typical size of an element besides its message and tags, in bytes; used to reserve memory.
 const USUAL_BYTES: usize = 512;
 
-/// What every log of this function has in common.
+/// Encodes logs. Holds the fields that all logs of this function share.
 #[derive(Debug, Clone)]
 pub struct LogEncoder {
     tags: FunctionTags,
@@ -26,7 +26,7 @@ pub struct LogEncoder {
 }
 
 impl LogEncoder {
-    /// Logs of the function that these tags describe.
+    /// Creates an encoder for the function that these tags describe.
     pub fn new(tags: FunctionTags, config: &Config) -> Self {
         let (mut arn, mut service) = (Vec::new(), Vec::new());
         json::quote(&mut arn, &tags.arn);
@@ -34,12 +34,13 @@ impl LogEncoder {
         Self { tags, arn, service }
     }
 
-    /// Which function that is.
+    /// The function's tags.
     pub fn tags(&self) -> &FunctionTags {
         &self.tags
     }
 
-    /// The element's JSON, at most [`MAX_ELEMENT_BYTES`] long: a longer message is cut and marked, and tags or ids of its own that are as long are left out.
+    /// Encodes a log in at most [`MAX_ELEMENT_BYTES`]. A longer message is truncated and marked. The log's own ids and tags are omitted if they alone
+    /// exceed the limit.
     pub fn encode(&self, log: &Log) -> Vec<u8> {
         let json = self.element(log, &log.message);
         if json.len() <= MAX_ELEMENT_BYTES {
@@ -53,7 +54,7 @@ impl LogEncoder {
         self.element(log, &format!("{kept}{CUT}"))
     }
 
-    /// Written by hand, because most of it is the same in every element.
+    /// Writes the JSON by hand, because most of it is the same in every element.
     fn element(&self, log: &Log, message: &str) -> Vec<u8> {
         let tags = self.tags.joined();
         let mut out = Vec::with_capacity(message.len() + tags.len() + USUAL_BYTES);
@@ -88,7 +89,7 @@ impl LogEncoder {
     }
 }
 
-/// The longest head of the text that takes at most `bytes` in JSON, where some characters are longer than they look.
+/// The longest prefix of the text that takes at most `bytes` in JSON, where escaped characters take several bytes.
 fn fitting(text: &str, bytes: usize) -> &str {
     let mut taken = 0;
     let end = text.char_indices().find(|(_, character)| {

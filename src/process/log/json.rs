@@ -1,4 +1,4 @@
-//! Text as JSON. Every byte of every line passes through here, so it looks at eight of them at a time.
+//! JSON string escaping. Every byte of every log passes through here, so it processes eight bytes at a time.
 
 const EACH: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = EACH << 7;
@@ -11,9 +11,9 @@ pub fn quote(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Appends the text as it stands between the quotes of a JSON string.
+/// Appends the text as the content of a JSON string, without the quotes.
 ///
-/// Source: RFC 8259, section 7: the quote, the backslash and what is below the blank have to be escaped, and nothing else.
+/// Source: RFC 8259, section 7: the quote, the backslash and characters below U+0020 have to be escaped, and nothing else.
 pub fn escape(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
     while let Some((plain, [special, after @ ..])) = special(rest).and_then(|at| rest.split_at_checked(at)) {
@@ -37,12 +37,12 @@ pub fn escape(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(rest);
 }
 
-/// Where the first byte stands that has to be escaped.
+/// Index of the first byte that has to be escaped.
 fn special(bytes: &[u8]) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();
     for (number, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
-        // The highest bit of each byte that is below the other one; a borrow can only add some behind the first.
+        // The highest bit of each byte that is below `limit`. A borrow can only add false matches after the first match.
         let below = |word: u64, limit: u64| word.wrapping_sub(EACH * limit) & !word & HIGH;
         let equal = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
         let found = below(word, 0x20) | equal(b'"') | equal(b'\\');

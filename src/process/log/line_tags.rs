@@ -1,4 +1,4 @@
-//! The `ddtags` that a JSON line carries, taken out of it without a change to any other byte.
+//! Extracts `ddtags` from a JSON log line without changing any other byte.
 
 use std::ops::Range;
 
@@ -11,13 +11,13 @@ use serde_json::value::RawValue;
 /// A line without its tags, and the tags.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// The line's bytes, but for the fields that were taken out and a comma with each.
+    /// The line without the extracted fields and one comma each.
     pub rest: String,
-    /// Separated by commas.
+    /// Comma-separated tags.
     pub tags: String,
 }
 
-/// Takes every `ddtags` that is a text and not empty out of the object, or if there is none, out of the object under `message`. None if there is nothing to take.
+/// Extracts every non-empty `ddtags` string of the object or, if there is none, of the object under `message`. None if there is nothing to extract.
 pub fn take(line: &str) -> Option<Taken> {
     if !line.contains("\"ddtags\"") {
         return None;
@@ -40,24 +40,24 @@ pub fn take(line: &str) -> Option<Taken> {
     (!fields.is_empty()).then_some(Taken { rest, tags })
 }
 
-/// One `ddtags`.
+/// A `ddtags` field.
 struct TagField {
-    /// Bytes of the line, with the comma before it or, if it comes first, after it.
+    /// Its bytes in the line, including the comma before it or, for the first field, after it.
     range: Range<usize>,
     tags: String,
 }
 
-/// The fields of a JSON object as they are written, repeated ones included.
+/// The fields of a JSON object in source order, repeated keys included.
 struct Object<'a>(Vec<Field<'a>>);
 
 struct Field<'a> {
-    /// With its quotes.
+    /// Including its quotes.
     key: &'a str,
     value: &'a str,
 }
 
 impl Object<'_> {
-    /// In the order in which they stand in the line; their ranges do not overlap.
+    /// The `ddtags` fields in source order; their ranges do not overlap.
     fn tag_fields(&self, line: &str) -> Vec<TagField> {
         let mut found = Vec::new();
         let mut after_kept_field = None;
@@ -114,7 +114,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
-/// Which bytes of the whole a part of it is.
+/// The byte range of `part` in `whole`, of which it is a subslice.
 fn range_in(whole: &str, part: &str) -> Option<Range<usize>> {
     let start = part.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
     Some(start..start + part.len())

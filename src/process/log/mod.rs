@@ -1,4 +1,4 @@
-//! A line becomes a log: its text, status, request id and tags.
+//! Converts a log line to a log: message, status, request id and tags.
 
 mod durable;
 pub mod encoder;
@@ -23,27 +23,27 @@ use crate::platform::ids::RequestId;
 /// One log, ready to be encoded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Log {
-    /// The text, after tags were taken out of it.
+    /// The message, without tags that were extracted from it.
     pub message: String,
     /// Its severity.
     pub status: Status,
-    /// When it was written.
+    /// Timestamp of the line.
     pub time: Timestamp,
-    /// Which invocation it belongs to, where that is known.
+    /// Request id of the invocation that the log belongs to, if known.
     pub request_id: Option<RequestId>,
-    /// `ddtags` that the line itself carried.
+    /// The `ddtags` of the line itself.
     pub tags: Option<String>,
-    /// The durable execution that the line itself named.
+    /// The durable execution that the line itself names.
     pub execution: Option<Box<Execution>>,
 }
 
 impl Log {
-    /// Whether it has any field whose length is up to the line.
+    /// Whether the log has fields of its own whose length the line determines.
     fn has_own_fields(&self) -> bool {
         self.request_id.is_some() || self.tags.is_some() || self.execution.is_some()
     }
 
-    /// Bytes of all text that it holds.
+    /// Size in bytes of all text in the log.
     pub fn bytes(&self) -> usize {
         let request_id = self.request_id.as_ref().map_or(0, |id| id.as_str().len());
         let execution = self.execution.as_ref().map_or(0, |execution| execution.id.len() + execution.name.len());
@@ -51,12 +51,12 @@ impl Log {
     }
 }
 
-/// A line that the function or an extension wrote.
+/// A parsed line of the function or of an extension.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
-    /// The log that it becomes, without a request id.
+    /// The resulting log, without a request id.
     pub log: Log,
-    /// What it names as its request: the text of `requestId`, then that of `AWSRequestId`. Either may be an id of the application's own.
+    /// The request ids that the line names: the text of `requestId`, then that of `AWSRequestId`. Either may be an id of the application's own.
     pub request_ids: Vec<RequestId>,
 }
 
@@ -80,7 +80,7 @@ impl JsonLogFields {
     /// None if the line is no JSON object.
     fn read(line: &str) -> Option<Self> {
         serde_json::from_str(line).ok().or_else(|| {
-            // Of a key that comes twice the last one counts.
+            // With repeated keys, the last value wins.
             let object: Map<String, Value> = serde_json::from_str(line).ok()?;
             serde_json::from_value(Value::Object(object)).ok()
         })
@@ -93,11 +93,11 @@ impl JsonLogFields {
     }
 }
 
-/// Reads a line that the function or an extension wrote. A line that is a JSON object may name its severity, its request id and tags of its own; its text is
-/// kept byte for byte but for the tags that are taken out.
+/// Parses a line of the function or of an extension. A JSON object may name its severity, its request id and tags of its own. The message keeps every
+/// byte of the line except the extracted tags.
 pub fn read(text: Text, time: Timestamp) -> Line {
     let (Text::Plain(message) | Text::Object(message)) = text;
-    // Most lines are not JSON, and the attempt costs.
+    // Most lines are not JSON, and a failed parse is expensive.
     if !looks_like_object(&message) {
         let log = Log { message, status: Status::Info, time, request_id: None, tags: None, execution: None };
         return Line { log, request_ids: Vec::new() };

@@ -1,9 +1,9 @@
-//! The lines that CloudWatch shows for the platform's events, so that a log search finds what people know from there.
+//! The log lines that CloudWatch shows for platform events, so that customers find the same text in Datadog.
 
 use super::{Log, Status};
 use crate::process::event::{self, InitStart, InvocationStart, Report, ReportMetrics, RuntimeDone, Timestamp};
 
-/// `INIT_START …`; belongs to no request.
+/// The line `INIT_START …`, without a request id.
 pub fn init_start(event: &InitStart, time: Timestamp) -> Log {
     let known = |text: &Option<String>| text.as_deref().filter(|text| !text.is_empty()).unwrap_or("?").to_owned();
     let message = format!(
@@ -14,14 +14,14 @@ pub fn init_start(event: &InitStart, time: Timestamp) -> Log {
     Log { message, status: Status::Info, time, request_id: None, tags: None, execution: None }
 }
 
-/// `START …`.
+/// The line `START …`.
 pub fn start(event: &InvocationStart, time: Timestamp) -> Log {
     let version = event.version.as_deref().unwrap_or("$LATEST");
     let message = format!("START RequestId: {} Version: {version}", event.request_id);
     Log { message, status: Status::Info, time, request_id: Some(event.request_id.clone()), tags: None, execution: None }
 }
 
-/// `END …`, with what went wrong.
+/// The line `END …`, with the error if the invocation failed.
 pub fn runtime_done(event: &RuntimeDone, time: Timestamp) -> Log {
     let mut message = format!("END RequestId: {}", event.request_id);
     let mut status = Status::Info;
@@ -41,7 +41,7 @@ pub fn runtime_done(event: &RuntimeDone, time: Timestamp) -> Log {
     Log { message, status, time, request_id: Some(event.request_id.clone()), tags: None, execution: None }
 }
 
-/// `REPORT …`, with what was measured; `runtime_ms` is what `platform.runtimeDone` measured, where it was seen.
+/// The line `REPORT …`, with durations and memory. `runtime_ms` is the duration in `platform.runtimeDone`, if that event was received.
 pub fn report(event: &Report, runtime_ms: Option<f64>, time: Timestamp) -> Log {
     let metrics = &event.metrics;
     let on_demand = [metrics.billed_duration_ms, metrics.memory_size_mb, metrics.max_memory_used_mb];
@@ -57,7 +57,7 @@ pub fn report(event: &Report, runtime_ms: Option<f64>, time: Timestamp) -> Log {
     Log { message, status, time, request_id: Some(event.request_id.clone()), tags: None, execution: None }
 }
 
-/// What stands in the line of an on-demand function.
+/// The measurements in the line of an on-demand function.
 fn bill(metrics: &ReportMetrics, runtime_ms: Option<f64>) -> String {
     let mut bill = String::new();
     if let Some(duration) = metrics.duration_ms {
@@ -82,7 +82,7 @@ fn bill(metrics: &ReportMetrics, runtime_ms: Option<f64>) -> String {
     bill
 }
 
-/// What went wrong, as the line of a managed instance says it; empty if nothing is known to have.
+/// The error in the line of a managed instance; empty if the invocation succeeded or its outcome is unknown.
 fn outcome(event: &Report) -> String {
     match (event.status, &event.error_type) {
         (event::Status::Success, _) | (event::Status::Unknown, None) => String::new(),

@@ -1,15 +1,15 @@
-//! The customer's log processing rules: what never leaves, and what is masked before it does.
+//! Log processing rules of the customer: filters and masks applied to logs before they are sent.
 
 use regex::{Regex, RegexBuilder};
 
 use super::encoder::MAX_ELEMENT_BYTES;
 use crate::config::{Rule, RuleKind};
 
-/// Maximum memory of a compiled rule in bytes, which is what the library allows by default, and of all of them together, which share it in equal parts.
+/// Maximum size in bytes of one compiled rule, which is the default of the `regex` crate, and of all rules together, which share it equally.
 const MAX_RULE_BYTES: usize = 10 << 20;
 const MAX_COMPILED_BYTES: usize = 64 << 20;
 
-/// Rules in their order, compiled. None is the usual case and costs nothing.
+/// The compiled rules, in order. Empty in most configurations, and then free of cost.
 #[derive(Debug, Default)]
 pub struct Rules(Vec<Compiled>);
 
@@ -20,7 +20,7 @@ struct Compiled {
     placeholder: String,
 }
 
-/// A rule that cannot work, and why. Its pattern is not shown: a pattern that is to mask a secret may hold the secret.
+/// A rule that cannot be compiled, and the reason. The pattern is not shown, because a pattern that masks a secret may contain the secret.
 #[derive(Debug, thiserror::Error)]
 #[error("log processing rule {name:?} is ignored: its pattern is no regular expression: {why}")]
 pub struct BadRule {
@@ -28,7 +28,7 @@ pub struct BadRule {
     why: String,
 }
 
-/// What is wrong, without the pattern, which the library's own text quotes in the lines above the last one.
+/// The reason without the pattern, which the `regex` crate quotes in the lines above the last one.
 fn why(error: &regex::Error) -> String {
     match error {
         regex::Error::CompiledTooBig(bytes) => format!("compiled it has more than {bytes} bytes"),
@@ -41,7 +41,7 @@ fn why(error: &regex::Error) -> String {
 }
 
 impl Rules {
-    /// Compiles the rules; those that do not compile are left out and handed back. The dialect has no look-around and no back-references.
+    /// Compiles the rules. Rules that do not compile are omitted and returned as errors. The regex syntax has no look-around and no back-references.
     pub fn compile(rules: &[Rule]) -> (Self, Vec<BadRule>) {
         let mut bad = Vec::new();
         let size_limit = (MAX_COMPILED_BYTES / rules.len().max(1)).min(MAX_RULE_BYTES);
@@ -59,7 +59,7 @@ impl Rules {
         (Self(compiled), bad)
     }
 
-    /// The message as it may leave; None when it may not.
+    /// The message after all rules; None if a rule excludes it.
     pub fn apply(&self, mut message: String) -> Option<String> {
         for rule in &self.0 {
             match rule.kind {
@@ -78,8 +78,8 @@ impl Rules {
 }
 
 impl Compiled {
-    /// The message with its sequences replaced; None if there are none. A message that the placeholders make longer than an element may be ends there, because
-    /// rules that double what they match would take all memory.
+    /// The message with all matches replaced; None if there are none. Replacement stops once the result exceeds [`MAX_ELEMENT_BYTES`], because rules
+    /// that double what they match would exhaust memory.
     fn mask(&self, message: &str) -> Option<String> {
         let (mut masked, mut copied, mut any) = (String::new(), 0, false);
         for captures in self.regex.captures_iter(message) {
@@ -87,7 +87,7 @@ impl Compiled {
             any = true;
             masked.push_str(message.get(copied..found.start()).unwrap_or_default());
             copied = found.end();
-            // A group is a part of the match.
+            // A capture group is never longer than the match.
             let longest = self.placeholder.len() + self.placeholder.matches('$').count() * found.len();
             if longest <= MAX_ELEMENT_BYTES {
                 captures.expand(&self.placeholder, &mut masked);

@@ -7,22 +7,22 @@ use serde_json::Value;
 /// Datadog's severities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// The process cannot go on.
+    /// The process cannot continue.
     Critical,
     /// Something failed.
     Error,
     /// Something looks wrong.
     Warn,
-    /// Anything else, and every line that does not say.
+    /// Normal operation, and every line without a severity.
     Info,
-    /// For developers.
+    /// Debugging information.
     Debug,
-    /// For developers in trouble.
+    /// Detailed debugging information.
     Trace,
 }
 
 impl Status {
-    /// As the intake writes it.
+    /// The name that the intake uses.
     pub fn name(self) -> &'static str {
         match self {
             Self::Critical => "critical",
@@ -35,8 +35,8 @@ impl Status {
     }
 }
 
-/// Severity of a line with these attributes: the first level that is a known word or number, else the word in `status`, else `info`. A number in `status` is no
-/// severity: HTTP libraries, job runners and shells write their own codes there.
+/// Severity of a line with these attributes: the first level that is a known word or number, else the word in `status`, else `info`. A number in
+/// `status` is not a severity, because HTTP libraries, job runners and shells write their own codes there.
 pub fn of<'a>(levels: impl IntoIterator<Item = &'a Value>, status: Option<&Value>) -> Status {
     let by_status = || by_name(status?.as_str()?);
     levels.into_iter().find_map(by_level).or_else(by_status).unwrap_or(Status::Info)
@@ -46,7 +46,7 @@ fn by_level(level: &Value) -> Option<Status> {
     match level {
         Value::String(name) => by_name(name),
         Value::Number(number) => by_number(number.as_u64()?),
-        // Some formatters write the level as they keep it: an object with its name and number.
+        // Some formatters write the level as an object with its name and number.
         Value::Object(level) => by_name(level.get("name")?.as_str()?),
         _ => None,
     }
@@ -73,7 +73,7 @@ fn by_name(name: &str) -> Option<Status> {
     NAMES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, status)| *status)
 }
 
-/// Three numberings are in use and their ranges do not meet: syslog's 0 to 7, Bunyan's and Pino's 10 to 60, Monolog's 100 to 600.
+/// Maps a numeric level. Three schemes with disjoint ranges are in use: syslog's 0 to 7, Bunyan's and Pino's 10 to 60, Monolog's 100 to 600.
 fn by_number(number: u64) -> Option<Status> {
     Some(match number {
         0..=2 | 60 | 500..=600 => Status::Critical,

@@ -1,30 +1,30 @@
-//! The kernel's texts as numbers. Source: proc(5).
+//! Parsers for the kernel's counters. Source: proc(5).
 
-/// How many of the kernel's ticks make a second. `sysconf(_SC_CLK_TCK)` says the same on every machine that Lambda has: it is a constant of the
-/// interface, whatever the kernel's own tick is.
+/// Clock ticks per second (`USER_HZ`) in `/proc/stat`. `sysconf(_SC_CLK_TCK)` returns the same on every machine that Lambda has. It is a constant of
+/// the interface and independent of the kernel's timer frequency.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Of how many files and processes a limit is told at most.
+/// Maximum limit of open files and threads that the metrics report.
 const HIGHEST_LIMIT: u64 = 1024;
 
-/// Lambda's network interfaces: of functions in older and in newer sandboxes, and on managed instances.
+/// Names of Lambda's network interfaces: of functions in older and in newer sandboxes, and of managed instances.
 const INTERFACES: [&str; 3] = ["vinternal_1", "vint_runtime", "Ceth1"];
 
-/// Milliseconds that the cores have spent since the machine's start.
+/// CPU time since boot, in milliseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cpu {
-    /// In programs.
+    /// Time in user mode.
     pub user_ms: f64,
-    /// In the kernel.
+    /// Time in kernel mode.
     pub system_ms: f64,
-    /// With nothing to do.
+    /// Idle time.
     pub idle_ms: f64,
-    /// The same of each core; never empty.
+    /// Idle time of each core; never empty.
     pub idle_ms_of_cores: Vec<f64>,
 }
 
 impl Cpu {
-    /// From `/proc/stat`. None if the line of all cores, or that of any one, lacks a value, and if there is no line of any one.
+    /// Parses `/proc/stat`. None if the total line or a core's line lacks a value, or if no core has a line.
     pub fn parse(stat: &str) -> Option<Self> {
         let mut all = None;
         let mut idle_ms_of_cores = Vec::new();
@@ -43,7 +43,7 @@ impl Cpu {
     }
 }
 
-/// Milliseconds of one line.
+/// CPU times of one line, in milliseconds.
 struct Times {
     user: f64,
     system: f64,
@@ -55,28 +55,28 @@ impl Times {
     fn parse<'a>(mut fields: impl Iterator<Item = &'a str>) -> Option<Self> {
         let mut next = || Some(super::float(fields.next()?.parse().ok()?) * 1000.0 / TICKS_PER_SECOND);
         let (user, nice, system, idle) = (next()?, next()?, next()?, next()?);
-        // What a process with a lower priority uses is the user's as well.
+        // `nice` is user-mode time of processes with a lower priority.
         Some(Self { user: user + nice, system, idle })
     }
 }
 
-/// Milliseconds that the machine has been up, from `/proc/uptime`.
+/// Milliseconds since boot, from `/proc/uptime`.
 pub(super) fn uptime_ms(uptime: &str) -> Option<f64> {
     let seconds: f64 = uptime.split_ascii_whitespace().next()?.parse().ok()?;
     seconds.is_finite().then_some(seconds * 1000.0)
 }
 
-/// Bytes that have gone over Lambda's network interface since the machine's start.
+/// Bytes transferred over Lambda's network interface since boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
-    /// In.
+    /// Bytes received.
     pub received: u64,
-    /// Out.
+    /// Bytes sent.
     pub sent: u64,
 }
 
 impl Network {
-    /// From `/proc/net/dev`: the first of Lambda's interfaces. None if there is none of them, or its line can't be read.
+    /// Parses `/proc/net/dev`: the first of Lambda's interfaces. None if none is present or its line cannot be parsed.
     pub fn parse(devices: &str) -> Option<Self> {
         let columns = devices.lines().find_map(|line| {
             let (name, columns) = line.trim_start().split_once(':')?;
@@ -84,18 +84,18 @@ impl Network {
         })?;
         let mut columns = columns.split_ascii_whitespace();
         let received = columns.next()?.parse().ok()?;
-        // Eight columns of what came in stand before those of what went out.
+        // Eight receive columns precede the send columns.
         let sent = columns.nth(7)?.parse().ok()?;
         Some(Self { received, sent })
     }
 }
 
-/// The tightest limits of any process.
+/// The lowest limits of any process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Open files of one process.
+    /// Maximum number of open files of a process.
     pub files: u64,
-    /// Threads of one user.
+    /// Maximum number of threads of a user.
     pub threads: u64,
 }
 
@@ -106,7 +106,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Takes in a process's `/proc/<pid>/limits`: its soft limits, where they are numbers.
+    /// Lowers the limits to a process's soft limits in `/proc/<pid>/limits`, where those are numbers.
     pub fn tighten(&mut self, limits: &str) {
         let soft = |name| {
             let line = limits.lines().find_map(|line| line.strip_prefix(name));
@@ -118,7 +118,7 @@ impl Limits {
 }
 
 impl super::Reading {
-    /// From the texts of `/proc/stat`, `/proc/uptime` and `/proc/net/dev`; None where one could not be read.
+    /// Parses the texts of `/proc/stat`, `/proc/uptime` and `/proc/net/dev`; None for a file that could not be read.
     pub fn parse(stat: Option<&str>, uptime: Option<&str>, devices: Option<&str>) -> Self {
         Self {
             cpu: stat.and_then(Cpu::parse),

@@ -1,6 +1,6 @@
-//! What a function uses of the machine: the difference between two readings of the kernel's counters, and the most that samples have seen.
+//! Resource usage of the function: the difference between two readings of the kernel's counters, and the peak over samples.
 //!
-//! The counters are the machine's, not the function's: on Lambda nothing but the function and its extensions runs there.
+//! The counters are those of the whole machine. On Lambda only the function and its extensions run there.
 
 mod counters;
 
@@ -8,42 +8,42 @@ pub use counters::{Cpu, Limits, Network};
 
 use super::metric;
 
-/// Metrics and their values.
+/// Metric names and values.
 pub type Values = Vec<(&'static str, f64)>;
 
-/// The counters at one moment. None where the kernel's text could not be read.
+/// The kernel's counters at one time. A field is None if its file could not be parsed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reading {
-    /// Time that the cores have spent.
+    /// CPU time since boot.
     pub cpu: Option<Cpu>,
-    /// Milliseconds that the machine has been up.
+    /// Milliseconds since boot.
     pub uptime_ms: Option<f64>,
-    /// Bytes that have gone over the wire.
+    /// Network traffic since boot.
     pub network: Option<Network>,
 }
 
-/// The most that was seen at any one time; the parts need not have been seen at the same time. None where nothing could be seen.
+/// Peak values over samples; the fields need not peak at the same time. None if nothing could be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Peak {
     /// Open files of all processes.
     pub files: Option<u64>,
     /// Threads of all processes.
     pub threads: Option<u64>,
-    /// `/tmp`.
+    /// Usage of `/tmp`.
     pub tmp: Option<DiskUsage>,
 }
 
-/// A file system.
+/// Size and usage of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskUsage {
-    /// Bytes in all.
+    /// Total size in bytes.
     pub size: u64,
-    /// Bytes in use.
+    /// Used bytes.
     pub used: u64,
 }
 
 impl Peak {
-    /// The greater of each.
+    /// Raises each field to the greater value.
     pub fn raise(&mut self, seen: Self) {
         self.files = self.files.max(seen.files);
         self.threads = self.threads.max(seen.threads);
@@ -54,8 +54,8 @@ impl Peak {
     }
 }
 
-/// How busy the cores were between two readings; nothing if that can't be told. The kernel counts in hundredths of a second, so of a shorter time
-/// nothing can.
+/// CPU utilization between two readings; empty if it cannot be computed. The kernel counts in hundredths of a second, so a shorter interval has no
+/// utilization.
 pub fn utilization(from: &Reading, to: &Reading) -> Values {
     busy(from, to).unwrap_or_default()
 }
@@ -80,7 +80,7 @@ fn busy(from: &Reading, to: &Reading) -> Option<Values> {
     ])
 }
 
-/// What went over the wire and what the cores did between two readings.
+/// Network traffic and CPU time between two readings.
 pub fn consumption(from: &Reading, to: &Reading) -> Values {
     let mut values = Values::new();
     if let (Some(from), Some(to)) = (from.network, to.network) {
@@ -102,7 +102,7 @@ pub fn consumption(from: &Reading, to: &Reading) -> Values {
     values
 }
 
-/// The most that was used, beside what there is. What was not seen, or of which nothing was used, is left out.
+/// Peak usage with its limits. A value that was not read or is zero is omitted.
 pub fn footprint(peak: &Peak, limits: Limits) -> Values {
     let mut values = vec![(metric::FD_MAX, float(limits.files)), (metric::THREADS_MAX, float(limits.threads))];
     let some = |value: Option<u64>| value.filter(|value| *value > 0);
@@ -118,7 +118,7 @@ pub fn footprint(peak: &Peak, limits: Limits) -> Values {
     values
 }
 
-/// Zero where a counter has been set back.
+/// The difference of two counter values; zero if the counter was reset.
 fn difference(from: u64, to: u64) -> f64 {
     float(to.saturating_sub(from))
 }

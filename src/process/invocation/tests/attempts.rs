@@ -4,7 +4,7 @@ use super::*;
 
 type Step = fn(&mut Bench, Timestamp, Status);
 
-/// What reaches us of an attempt that began at a time.
+/// The inputs of an attempt that started at a time.
 const STEPS: [Step; 4] = [
     |bench, time, _| {
         bench.invoke("r", time);
@@ -30,7 +30,7 @@ fn began(attempt: usize) -> Timestamp {
     60_000 * i64::try_from(attempt).unwrap()
 }
 
-/// How often each metric was counted and each line was written.
+/// The number of points of each metric and of lines of each kind.
 fn counts(bench: &Bench) -> Vec<(&'static str, usize)> {
     let metrics = [
         metric::INVOCATIONS,
@@ -77,7 +77,7 @@ fn three_attempts_count_three_times_in_every_order_of_each() {
     }
 }
 
-/// Numbers that look random and are the same in every run.
+/// Deterministic pseudo-random numbers.
 struct Numbers(u64);
 
 impl Numbers {

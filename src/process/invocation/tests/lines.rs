@@ -1,4 +1,4 @@
-//! Which invocation a line belongs to.
+//! Attribution of log lines to invocations.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What is told of a sandbox's own life, and when the machine is looked at.
+//! Metrics of the sandbox itself, and the times at which resource usage is sampled.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn init_start(runtime_version: &str) -> Platform {
     Platform::InitStart(InitStart { runtime_version: Some(runtime_version.to_owned()), runtime_version_arn: None })
 }
 
-/// The tags and times of all counts of invocations, in the order in which they left.
+/// Tags and times of all invocation counts, in the order in which they were sent.
 fn invocations(bench: &Bench) -> Vec<String> {
     let points = bench.out.points.iter().filter(|point| point.name == metric::INVOCATIONS);
     points.map(|point| format!("{} {}", point.time, point.tags.join(","))).collect()
@@ -84,7 +84,7 @@ fn a_restoration_counts_once_with_the_tags_of_the_first_invocation() {
     assert_eq!(bench.points(), ["invocations=1 cold_start:true", "snapstart_restore_duration=0.25 cold_start:true"]);
 }
 
-/// A snapshot is days older than the sandboxes that are restored from it.
+/// A snapshot may be days older than the sandboxes that are restored from it.
 #[test]
 fn a_restore_that_is_told_after_invoke_revises_how_the_first_invocation_found_the_sandbox() {
     let settings = Settings { snap_start: true, ..ON_DEMAND };
