@@ -1,11 +1,11 @@
-//! A decision as annotations of GitHub Actions.
+//! Writes a decision as GitHub Actions annotations.
 //!
 //! <https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands#setting-an-error-message>
 
 use super::{Decision, Outcome};
 use crate::plan::circumstances::describe;
 
-/// One line for each thing that is wrong, or one notice if nothing is.
+/// One line for each error, or one notice if there are none.
 pub fn write(decision: &Decision) -> String {
     let mut lines = Vec::new();
     for build in &decision.builds {
@@ -35,12 +35,12 @@ fn line(outcome: Outcome, text: &str) -> String {
     format!("::{level} title={}::{}\n", property(&format!("Cold start: {}", outcome.name())), data(text.trim_end()))
 }
 
-/// A message is one line.
+/// Escapes a message, which must be one line.
 fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// In a property, colons and commas have a meaning.
+/// Escapes a property, in which colons and commas are separators.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }

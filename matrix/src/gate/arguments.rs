@@ -36,53 +36,54 @@ What arrived is judged before any time, under every condition and in the starts 
     )
 }
 
-/// Decides whether a candidate may be merged: holds what it has grown to budgets
+/// Hold a candidate's growth to budgets
 #[derive(Args, Debug)]
 #[command(after_help = after())]
 pub struct Arguments {
     #[command(flatten)]
     pub files: Files,
 
-    /// How much may grow, by memory tier and regime
+    /// The file of budgets: the growth that is allowed, by memory tier and regime
     #[arg(long, value_name = "BUDGETS.TOML")]
     pub budgets: PathBuf,
 
-    /// The cells that are judged [default: every cell but the reference, the floor and the control]
+    /// The cells to judge [default: every cell but the reference, the floor and the control]
     #[arg(long, value_name = "CELL", value_delimiter = ',')]
     pub candidate: Vec<String>,
 
-    /// The cell of the same run that they are compared with [default: the first of the plan, unless it is itself a candidate]
+    /// The cell of the same run to compare the candidates with [default: the first of the plan, unless it is itself a candidate]
     #[arg(long, value_name = "CELL")]
     pub reference: Option<String>,
 
-    /// What an earlier run has stored, ratios to the floor and digests of what was delivered; may be repeated, with a file for each kind of machine
+    /// The baseline of an earlier run, with its ratios to the floor and its digests; may be repeated, with a file for each kind of machine
     ///
-    /// A run is held to what the same kind of machine has stored, and besides to what two other kinds have stored alike.
+    /// A run is held to the baseline of the same kind of machine. The baseline of another kind counts only where at least two kinds have stored the same ratio
+    /// within the budget.
     #[arg(long, value_name = "BASELINE.JSON")]
     pub baseline: Vec<PathBuf>,
 
-    /// Stores this run's ratios to the floor and what its cells deliver, unless the run is invalid, inconclusive or not complete
+    /// Store this run's ratios to the floor and digests, unless it is invalid, inconclusive or incomplete
     #[arg(long, value_name = "BASELINE.JSON")]
     pub save_baseline: Option<PathBuf>,
 
-    /// A directory for gate.md, a comment ready to be posted, and gate.json
+    /// The directory for gate.md, a comment ready to be posted, and gate.json
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
-    /// A file for the decision in the XML of `JUnit`, a test case for each candidate, condition and gate
+    /// The file for the decision as `JUnit` XML, with a test case for each candidate, condition and gate
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
 
-    /// Does not mind budgets that no condition of this run uses
+    /// Accept budgets that no condition of this run uses
     #[arg(long)]
     pub unused_budgets: bool,
 
-    /// What is written to standard output
+    /// The format of standard output
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
 
-/// What a decision can be written as.
+/// A format of a decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Lines for a terminal or a log.
@@ -90,8 +91,8 @@ pub enum Format {
     Text,
     /// A comment for a pull request.
     Markdown,
-    /// All numbers.
+    /// The whole decision as JSON.
     Json,
-    /// Annotations for GitHub Actions, which go to standard error beside any other format where `GITHUB_ACTIONS` is `true`.
+    /// Annotations for GitHub Actions; with any other format they go to standard error if `GITHUB_ACTIONS` is `true`.
     Github,
 }

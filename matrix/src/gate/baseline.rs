@@ -1,4 +1,4 @@
-//! What an earlier run has stored: `baseline.json`, plain enough to be kept beside the sources.
+//! The baseline of an earlier run: `baseline.json`, small enough to be kept beside the sources.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,25 +14,25 @@ use crate::plan::circumstances::describe;
 use crate::plan::{Condition, SCHEMA};
 use crate::report::{Experiment, GATES};
 
-/// Ratios to the floor.
+/// The ratios to the floor and the digests of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
-    /// [`SCHEMA`].
+    /// The schema version, [`SCHEMA`].
     schema: u32,
-    /// Where the ratios were measured. None where nobody has recorded it.
+    /// The machine that the ratios were measured on; `None` if it was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     machine: Option<Machine>,
     conditions: Vec<Stored>,
-    /// What every cell delivered, in the timed starts and in the others. Empty in a file of an earlier version.
+    /// The digest of each cell, from timed and untimed starts. Empty in a file of an earlier version.
     #[serde(default)]
     deliveries: Vec<StoredDelivery>,
-    /// What other machines have stored.
+    /// The baselines of other machines.
     #[serde(skip)]
     others: Vec<Self>,
 }
 
-/// The digest of what a cell delivered under a condition.
+/// The digest of a cell's payload under a condition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredDelivery {
@@ -45,18 +45,18 @@ struct StoredDelivery {
 #[serde(deny_unknown_fields)]
 struct Stored {
     condition: Condition,
-    /// By the cell's id, then by the gate.
+    /// Ratios by cell id, then by gate.
     cells: BTreeMap<String, BTreeMap<String, Ratio>>,
 }
 
-/// How many times the floor's a gate is, with the 95 % interval.
+/// The ratio of a gate to the floor's, with its 95 % confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ratio {
     pub value: f64,
     pub low: f64,
     pub high: f64,
-    /// The smallest growth that this run would have found, as a factor less one.
+    /// The minimum detectable growth of this run, as a factor less one.
     pub detectable: f64,
 }
 
@@ -68,7 +68,7 @@ impl From<&Estimate> for Ratio {
 }
 
 impl Baseline {
-    /// Everything that a run has compared with its floor.
+    /// The baseline of a run that was compared with its floor.
     pub fn of(experiment: &Experiment) -> Result<Self, Error> {
         let conditions: Vec<Stored> = experiment.analysis.conditions.iter().map(stored).collect();
         if conditions.iter().all(|stored| stored.cells.is_empty()) {
@@ -84,14 +84,14 @@ impl Baseline {
         Ok(Self { schema: SCHEMA, machine, conditions, deliveries, others: Vec::new() })
     }
 
-    /// The files of several machines, the first of which stands for all where they are not told apart.
+    /// Reads the baselines of several machines. The first one stands for all of them where machines are not distinguished.
     pub fn read_all(paths: &[PathBuf]) -> Result<Option<Self>, Error> {
         let mut all = paths.iter().map(|path| Self::read(path)).collect::<Result<Vec<_>, _>>()?.into_iter();
         let first = all.next();
         Ok(first.map(|first| Self { others: all.collect(), ..first }))
     }
 
-    /// What each machine has stored.
+    /// The baseline of each machine.
     pub fn runs(&self) -> impl Iterator<Item = &Self> {
         std::iter::once(self).chain(&self.others)
     }
@@ -113,7 +113,7 @@ impl Baseline {
         files::write(path, text + "\n").map_err(writing(path))
     }
 
-    /// The digest that a cell is held to, on any machine. An error where none is stored although the cell has one now.
+    /// The digest that a cell must deliver, on any machine. Returns an error if none is stored and the cell has one now.
     pub fn digest(&self, delivery: &Delivery) -> Result<Option<&str>, Error> {
         let Delivery { condition, cell, digest, .. } = delivery;
         let stored = self
@@ -129,7 +129,7 @@ impl Baseline {
         }
     }
 
-    /// What is stored of a cell's gate.
+    /// The stored ratio of a cell's gate.
     pub fn ratio(&self, condition: &Condition, cell: &str, gate: &str) -> Option<Ratio> {
         let stored = self.conditions.iter().find(|stored| stored.condition == *condition)?;
         stored.cells.get(cell)?.get(gate).copied()

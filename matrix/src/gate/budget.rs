@@ -1,4 +1,4 @@
-//! How much may grow: a file of budgets.
+//! Reads the file of budgets: the growth that is allowed.
 
 use std::fs;
 use std::path::Path;
@@ -12,22 +12,22 @@ use crate::plan::circumstances::describe;
 use crate::plan::{Condition, Regime};
 use crate::report::GATES;
 
-/// The budgets of all conditions; of the rows for one thing, the first that fits a condition holds.
+/// The budgets of all conditions. The first row that matches a condition applies, for the gates and for each measure.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Budgets {
-    /// Of the gates.
+    /// Budgets of the gates.
     budget: Vec<GateBudget>,
-    /// Of other measures.
+    /// Budgets of other measures.
     #[serde(default)]
     measure: Vec<MeasureBudget>,
 }
 
-/// What holds for the gates under some conditions.
+/// The budgets of the gates under some conditions.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GateBudget {
-    /// In MB; every tier if it is left out.
+    /// Memory tier in MB; every tier if absent.
     memory: Option<u32>,
     regime: Option<Regime>,
     #[serde(default)]
@@ -36,7 +36,7 @@ struct GateBudget {
     ready: Limits,
 }
 
-/// What holds for another measure under some conditions.
+/// The budget of another measure under some conditions.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MeasureBudget {
@@ -44,17 +44,17 @@ struct MeasureBudget {
     name: String,
     memory: Option<u32>,
     regime: Option<Regime>,
-    /// The largest growth against a cell of the same run, in the measure's unit, from 0.
+    /// The largest growth against a cell of the same run, in the measure's unit, 0 or more.
     growth: f64,
 }
 
-/// The largest growth of one gate.
+/// The largest allowed growth of one gate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Against a cell of the same run, in milliseconds, from 0.
+    /// Against a cell of the same run, in milliseconds, 0 or more.
     pub ms: Option<f64>,
-    /// Of the ratio to the floor against a stored one, as a factor, from 1.
+    /// The ratio to the floor against a stored one, as a factor, 1 or more.
     pub ratio: Option<f64>,
 }
 
@@ -69,13 +69,13 @@ impl Budgets {
         }
     }
 
-    /// What holds for a gate under a condition; nothing where no budget fits.
+    /// The budget of a gate under a condition; empty if no row matches.
     pub fn of(&self, condition: &Condition, gate: &str) -> Limits {
         let budget = self.budget.iter().find(|budget| budget.scope().fits(condition.memory_mb, condition.regime));
         budget.map_or_else(Limits::default, |budget| if gate == "register" { budget.register } else { budget.ready })
     }
 
-    /// The other measures that have a budget under a condition, with the largest growth of each.
+    /// The other measures with a budget under a condition, with their largest growth.
     pub fn measures(&self, condition: &Condition) -> Vec<(&'static Measure, f64)> {
         let limit = |measure: &'static Measure| {
             let mut rows = self.measure.iter().filter(|row| row.name == measure.name);
@@ -85,7 +85,7 @@ impl Budgets {
         MEASURES.iter().filter_map(limit).collect()
     }
 
-    /// What is wrong with a budget that holds under none of these conditions: most likely a typo.
+    /// Reports a row that applies under none of these conditions, which is most likely a typo.
     pub fn unused(&self, conditions: &[Condition]) -> Option<String> {
         let all: Vec<String> = conditions.iter().map(describe).collect();
         let used = |rows: &[Row], row: &Row| {
@@ -110,7 +110,7 @@ impl Budgets {
             .or_else(|| self.groups().iter().find_map(|rows| hidden(rows)))
     }
 
-    /// The rows among which the first that fits holds: those of the gates, and those of each measure.
+    /// The groups of rows in which the first match applies: the rows of the gates, and those of each measure.
     fn groups(&self) -> Vec<Vec<Row>> {
         let gates = (1..).zip(&self.budget).map(|(number, budget)| budget.scope().row("budget", number, None));
         let measures = MEASURES.iter().map(|measure| {
@@ -121,14 +121,14 @@ impl Budgets {
     }
 }
 
-/// The conditions that a row is for.
+/// The conditions that a row applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Scope {
     memory: Option<u32>,
     regime: Option<Regime>,
 }
 
-/// A row with its name for people.
+/// A row with its description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Row {
     scope: Scope,
@@ -140,7 +140,7 @@ impl Scope {
         self.memory.is_none_or(|own| own == memory) && self.regime.is_none_or(|own| own == regime)
     }
 
-    /// As it stands in the file: `[[budget]] number 2 (memory = 128)`.
+    /// Describes a row as in the file: `[[budget]] number 2 (memory = 128)`.
     fn row(self, table: &str, number: usize, measure: Option<&str>) -> Row {
         let regime = self.regime.and_then(|regime| Some(regime.to_possible_value()?.get_name().to_owned()));
         let fields = [
@@ -158,9 +158,9 @@ fn first(rows: &[Row], memory: u32, regime: Regime) -> Option<&Row> {
     rows.iter().find(|row| row.scope.fits(memory, regime))
 }
 
-/// A row that holds nowhere, because others come before it wherever it fits.
+/// Reports a row that never applies, because earlier rows match wherever it does.
 fn hidden(rows: &[Row]) -> Option<String> {
-    // No tier has no memory: it stands for all that no row names.
+    // 0 stands for all memory tiers that no row names; no tier has 0 MB.
     let memories = || rows.iter().filter_map(|row| row.scope.memory).chain([0]);
     let points: Vec<(u32, Regime)> =
         memories().flat_map(|memory| Regime::value_variants().iter().map(move |regime| (memory, *regime))).collect();

@@ -1,4 +1,4 @@
-//! What is wrong with a run whatever its numbers are: with what is delivered, and with the control.
+//! Checks that are independent of times: what is delivered, and the control (A/A).
 
 use super::baseline::Baseline;
 use super::questions::Sides;
@@ -7,11 +7,11 @@ use crate::analyze::{Comparison, ConditionAnalysis, Delivery};
 use crate::plan::{Cell, CellKind, Condition, Plan};
 use crate::report::{Experiment, GATES};
 
-/// Something that is wrong whatever the numbers are.
+/// A failed check.
 #[derive(Clone, Debug)]
 pub struct Check<'a> {
     pub condition: &'a Condition,
-    /// None where it concerns everybody.
+    /// `None` if it concerns the whole condition.
     pub cell: Option<&'a str>,
     pub outcome: Outcome,
     pub reason: String,
@@ -23,8 +23,8 @@ impl Check<'_> {
     }
 }
 
-/// What candidates and reference deliver, under every condition and in the starts that are not timed, held to each other and to the baseline; and whether the
-/// control holds.
+/// All failed checks: the payloads of candidates and reference under every condition and in the untimed starts, against each other and against the baseline,
+/// and the control.
 pub fn all<'a>(
     experiment: &'a Experiment,
     sides: &'a Sides,
@@ -32,7 +32,7 @@ pub fn all<'a>(
     baseline: Option<&Baseline>,
 ) -> Result<Vec<Check<'a>>, Error> {
     let mut checks: Vec<Check<'a>> = Vec::new();
-    // A control is one of their programs under another name: what it loses, they lose. One that was never started is missing, which is judged below.
+    // A control is the same program as one of the sides, so what it loses, they lose. A control that was never started is reported as missing below.
     let is_control = |cell: &Cell| matches!(cell.kind, CellKind::Again { .. });
     let compared = |delivery: &&Delivery| {
         let control = experiment.plan.cells.iter().any(|cell| cell.id == delivery.cell && is_control(cell));
@@ -64,7 +64,7 @@ pub fn all<'a>(
     Ok(checks)
 }
 
-/// Why the control says that nothing under this condition may be believed.
+/// Why the control invalidates this condition.
 fn control(plan: &Plan, found: &ConditionAnalysis) -> Option<String> {
     if found.invalid.is_some() {
         return found.invalid.clone();
@@ -80,7 +80,7 @@ fn control(plan: &Plan, found: &ConditionAnalysis) -> Option<String> {
     let compared = others.into_iter().chain(&found.to_floor).filter_map(blocks).max().unwrap_or_default();
     match controlled {
         None => Some("the control is missing: too few starts of it count".to_owned()),
-        // It shows nothing of the blocks in which it was not started.
+        // The control says nothing about blocks in which it was not started.
         Some(blocks) if blocks * 2 < compared => {
             Some(format!("the control is missing from most blocks: it has {blocks}, and the others have {compared}"))
         }
@@ -88,13 +88,13 @@ fn control(plan: &Plan, found: &ConditionAnalysis) -> Option<String> {
     }
 }
 
-/// In how many blocks both gates of both cells were measured; none if that says nothing about one of them.
+/// The number of blocks in which both gates of both cells were measured; `None` if a gate has no estimate.
 fn blocks(comparison: &Comparison) -> Option<usize> {
     let pairs = GATES.iter().map(|gate| Some(comparison.differences.get(*gate)?.pairs));
     pairs.collect::<Option<Vec<_>>>()?.into_iter().min()
 }
 
-/// Why the ratios of a cell to the floor are nothing to hold others to.
+/// Why the ratios of a cell to the floor are too uncertain for a baseline.
 fn uncertain(found: &ConditionAnalysis, cell: &str, budgets: &Budgets) -> Option<String> {
     let comparison = found.to_floor.iter().find(|comparison| comparison.cell == cell)?;
     GATES.into_iter().find_map(|gate| {

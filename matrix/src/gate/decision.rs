@@ -1,4 +1,4 @@
-//! All judgements together.
+//! The decision: all judgements together.
 
 use serde::Serialize;
 
@@ -9,27 +9,27 @@ use crate::plan::{Condition, SCHEMA};
 use crate::report::Experiment;
 use crate::report::number::counted;
 
-/// What is decided: `gate.json`.
+/// The decision of the gate: `gate.json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Decision {
-    /// [`SCHEMA`].
+    /// The schema version, [`SCHEMA`].
     pub schema: u32,
-    /// The worst of all.
+    /// The worst outcome.
     pub outcome: Outcome,
-    /// The outcome in one sentence, with what can be done.
+    /// The outcome in one sentence, with the next step.
     pub sentence: String,
     pub judgements: Vec<Judgement>,
-    /// What is wrong besides: with what a candidate or the reference delivers, and with the control.
+    /// Failed checks: the payloads of the candidates and the reference, and the control.
     pub findings: Vec<Finding>,
-    /// Cells without a program.
+    /// Cells that could not be built.
     pub builds: Vec<FailedBuild>,
-    /// What has to be known beside the numbers.
+    /// Notes of the analysis and of the gate.
     pub notes: Vec<String>,
-    /// Where it was measured, if that is known.
+    /// The machine, if it was recorded.
     pub measured_on: Option<String>,
 }
 
-/// What is said of one gate, or another measure, of one candidate.
+/// The judgement of one gate or other measure of one candidate.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Judgement {
     pub condition: Condition,
@@ -37,20 +37,20 @@ pub struct Judgement {
     pub against: String,
     pub gate: &'static str,
     pub outcome: Outcome,
-    /// None where no number may be believed.
+    /// `None` if no number can be trusted.
     pub growth: Option<Growth>,
-    /// The largest growth that is allowed.
+    /// The largest allowed growth.
     pub limit: f64,
-    /// Of the growth and the limit: the measure's, such as `ms`, or `ratio` for a factor less one.
+    /// The unit of growth and limit: the measure's, such as `ms`, or `ratio` for a factor less one.
     pub unit: &'static str,
     pub reason: String,
 }
 
-/// Something that is wrong whatever the numbers are.
+/// A check that failed, whatever the numbers are.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
     pub condition: Condition,
-    /// None where it concerns the whole condition.
+    /// `None` if it concerns the whole condition.
     pub cell: Option<String>,
     pub outcome: Outcome,
     pub reason: String,
@@ -59,9 +59,9 @@ pub struct Finding {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FailedBuild {
     pub cell: String,
-    /// Copy, paste, see.
+    /// A command that reproduces the failure.
     pub command: String,
-    /// The end of what the compiler said.
+    /// The end of the compiler's output.
     pub output: String,
 }
 
@@ -74,7 +74,8 @@ impl Decision {
         });
         let builds: Vec<FailedBuild> = failed.collect();
         let findings: Vec<Finding> = checks.into_iter().map(Finding::from).collect();
-        // A program that is compared with itself passes on any machine; otherwise an invalid condition is the judgement of its comparisons already.
+        // An invalid condition counts through its judgements, where a program compared with itself passes on any machine. It counts by itself only if there are
+        // no judgements.
         let weighs = |finding: &&Finding| finding.outcome != Outcome::InvalidRun || judgements.is_empty();
         let found = findings.iter().filter(weighs).map(|finding| finding.outcome);
         let worst = judgements.iter().map(|judgement| judgement.outcome).chain(found).max().unwrap_or(Outcome::Pass);
@@ -92,14 +93,14 @@ impl Decision {
         }
     }
 
-    /// Whether others may be held to this run. An invalid or inconclusive one never becomes a baseline, whatever else it contains.
+    /// Whether the run may become a baseline. An invalid or inconclusive run may not, whatever else it contains.
     pub fn may_be_stored(&self) -> bool {
         let outcomes = self.judgements.iter().map(|judgement| judgement.outcome);
         let mut all = outcomes.chain(self.findings.iter().map(|finding| finding.outcome)).chain([self.outcome]);
         all.all(|outcome| matches!(outcome, Outcome::Pass | Outcome::Regressed))
     }
 
-    /// The judgements that do not only repeat a finding.
+    /// The judgements that do not merely repeat a failed check.
     pub fn own_judgements(&self) -> impl Iterator<Item = &Judgement> {
         let repeats = |judgement: &Judgement, finding: &Finding| {
             finding.condition == judgement.condition && finding.outcome == judgement.outcome
@@ -107,14 +108,14 @@ impl Decision {
         self.judgements.iter().filter(move |judgement| !self.findings.iter().any(|finding| repeats(judgement, finding)))
     }
 
-    /// What is compared, in one line.
+    /// One line with the outcome and the number of comparisons.
     pub fn title(&self) -> String {
         format!("{}: {}", self.outcome.name(), counted(self.judgements.len(), "comparison"))
     }
 }
 
 impl Judgement {
-    /// Who is compared with whom, and by what.
+    /// The candidate, what it is compared with, and the gate.
     pub fn title(&self) -> String {
         format!("{} against {}, {}", self.candidate, self.against, self.gate)
     }

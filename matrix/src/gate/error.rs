@@ -1,4 +1,4 @@
-//! Why nothing can be decided at all. That a run cannot tell is no error but an outcome.
+//! Errors of `cargo matrix gate`. A run that cannot tell is not an error but an outcome.
 
 use std::io;
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether another command line or other files would help.
+    /// Whether another command line or other files would resolve the error.
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Experiment(error) => error.is_usage(),

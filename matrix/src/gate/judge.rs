@@ -1,4 +1,4 @@
-//! One question, one outcome.
+//! Judges one question.
 
 use super::Outcome;
 use super::decision::Judgement;
@@ -7,10 +7,13 @@ use crate::analyze::Verdict;
 use crate::analyze::estimate::ENOUGH;
 use crate::report::number::Scale;
 
-/// The unit of a comparison with a baseline.
+/// The unit of a comparison with a baseline: a factor less one.
 const RATIO: &str = "ratio";
 
-/// What a question amounts to. A run that cannot be believed is not asked anything else; a program that does not do its work is not asked how fast it is.
+/// Judges a question.
+///
+/// The first that applies decides: a failed check of a program, which is not judged by its times then; two identical programs, which pass on any machine; an
+/// invalid run; the growth.
 pub fn judge(question: &Question<'_>) -> Judgement {
     let (outcome, reason) = match (&question.finding, question.verdict, question.growth) {
         (Some((outcome, reason)), _, _) if *outcome != Outcome::InvalidRun => (*outcome, reason.clone()),
@@ -53,7 +56,7 @@ fn weigh(question: &Question<'_>, growth: Growth) -> (Outcome, String) {
     if growth.low > limit {
         return (Outcome::Regressed, found);
     }
-    // What is faster beyond doubt has not grown, however little else such a run could have seen.
+    // A significant improvement is no growth, even if the minimum detectable effect is large.
     if growth.high <= 0.0 {
         return (Outcome::Pass, found);
     }
@@ -65,7 +68,7 @@ fn weigh(question: &Question<'_>, growth: Growth) -> (Outcome, String) {
         );
     }
     if growth.high > limit {
-        // Growth that is about as large as the budget stays inside every interval, however short.
+        // Growth close to the budget stays inside every interval, however narrow.
         let distance = (limit - growth.value).abs();
         let reach = (growth.high - growth.low) / 2.0;
         let more = remedy(question, Growth { detectable: reach.max(0.0), ..growth }, distance);
@@ -74,11 +77,12 @@ fn weigh(question: &Question<'_>, growth: Growth) -> (Outcome, String) {
     (Outcome::Pass, found)
 }
 
-/// How many blocks would do to see `wanted`: what can be seen shrinks with the square root of their number. A stored baseline does not get better by that.
+/// Says how many blocks it takes to detect `wanted`. The minimum detectable effect shrinks with the square root of the number of blocks. More blocks do not
+/// make a stored baseline more precise.
 fn remedy(question: &Question<'_>, growth: Growth, wanted: f64) -> String {
     let factor = (growth.detectable / wanted).powi(2);
     let blocks = crate::report::number::float(question.blocks) * factor;
-    // Less than there was would not do: it did not.
+    // At least one block more than there were, because those were not enough.
     let blocks = ((blocks / 10.0).ceil() * 10.0).max(crate::report::number::float(question.blocks + 1));
     match () {
         () if question.against == Against::Baseline => String::new(),
@@ -87,7 +91,7 @@ fn remedy(question: &Question<'_>, growth: Growth, wanted: f64) -> String {
     }
 }
 
-/// `+0.31 ms [0.12, 0.50]`, `+64.0 KiB` where nothing varies, or for a ratio `× 1.05 [1.01, 1.09]`.
+/// Formats growth: `+0.31 ms [0.12, 0.50]`, `+64.0 KiB` if it does not vary, or `× 1.05 [1.01, 1.09]` for a ratio.
 fn told(unit: &'static str, growth: Growth) -> String {
     let Growth { value, low, high, .. } = growth;
     if unit == RATIO {
@@ -96,7 +100,7 @@ fn told(unit: &'static str, growth: Growth) -> String {
     let scale = scale(unit, value, high - low, &[value, low, high]);
     let sign = if value > 0.0 { "+" } else { "" };
     let found = format!("{sign}{}", scale.quantity(value));
-    // A test would be silent about what every start has alike; the two ends are then the value.
+    // A difference that is the same in every start has an interval of zero width, which is not shown.
     if (high - low).abs() > 0.0 { format!("{found} [{}, {}]", scale.number(low), scale.number(high)) } else { found }
 }
 
@@ -108,7 +112,7 @@ fn amount(unit: &'static str, growth: f64) -> String {
     }
 }
 
-/// How values are written. The mean of counts need not be a whole number.
+/// The scale for values of a measure. The mean of counts need not be a whole number.
 fn scale(unit: &'static str, magnitude: f64, spread: f64, values: &[f64]) -> Scale {
     let scale = Scale::of(unit, magnitude, spread);
     let counts = !["ms", "bytes", "KiB"].contains(&unit);

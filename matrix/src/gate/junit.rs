@@ -1,6 +1,6 @@
-//! A decision as the XML of `JUnit`, which every CI system shows: a test case for each candidate, condition and gate.
+//! Writes a decision as JUnit XML, which every CI system displays: a test case for each candidate, condition and gate.
 //!
-//! There is no standard. These elements and attributes are those that Jenkins, GitLab and GitHub's reporters read:
+//! JUnit XML has no standard. These elements and attributes are those that Jenkins, GitLab and GitHub's reporters read:
 //! <https://github.com/jenkinsci/xunit-plugin/blob/master/src/main/resources/org/jenkinsci/plugins/xunit/types/model/xsd/junit-10.xsd>
 
 use super::{Decision, Finding, Outcome};
@@ -69,7 +69,7 @@ fn case(case: &Case) -> String {
     }
 }
 
-/// A failure speaks against the change, an error against the run; what the run cannot tell was not tested.
+/// The XML element of an outcome: `failure` is about the change, `error` about the run, and an inconclusive test is skipped.
 fn element_of(outcome: Outcome) -> Option<&'static str> {
     match outcome {
         Outcome::Pass => None,
@@ -79,7 +79,7 @@ fn element_of(outcome: Outcome) -> Option<&'static str> {
     }
 }
 
-/// Text for an attribute or an element. What XML 1.0 has no way to write, such as the escape sequences of a compiler's colours, is left out.
+/// Escapes text for an attribute or an element. Characters that XML 1.0 cannot represent, such as terminal escapes in compiler output, are left out.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for character in text.chars() {

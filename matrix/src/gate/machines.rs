@@ -1,8 +1,8 @@
-//! Which ratios of a baseline a run on this machine is held to.
+//! Selects the baseline ratios that apply to a run on this machine.
 //!
-//! A ratio to the floor is that of a machine: a disk that reads more at once, another kernel or another processor changes both sides, but not by the same factor.
-//! So a run is held to what the same kind of machine has stored. What another kind has stored counts only if at least two kinds have stored the same within the
-//! budget, which shows that this ratio carries over. From a cold cache it never does where the disk reads ahead otherwise.
+//! A ratio to the floor depends on the machine: another read-ahead, kernel or processor changes both sides, but not by the same factor. A run is therefore held
+//! to the baseline of the same kind of machine. Another kind's baseline counts only if at least two kinds have stored the same ratio within the budget, which
+//! shows that the ratio carries over. With a cold cache it never carries over between disks with different read-ahead.
 
 use super::Error;
 use super::baseline::{Baseline, Ratio};
@@ -11,17 +11,17 @@ use crate::measure::{Certificates, Machine};
 use crate::plan::circumstances::describe;
 use crate::plan::{Cache, Condition};
 
-/// What a baseline says of a gate.
+/// The stored ratio of a gate, if it applies.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StoredRatio {
-    /// The run is held to it.
+    /// The ratio applies to this run.
     Held(Ratio),
-    /// It is not known to hold on this machine.
+    /// The ratio is not known to hold on this machine.
     OtherMachine,
 }
 
 impl Baseline {
-    /// What is stored of a cell's gate, for a run on `here` with a budget of `limit`, as a factor less one.
+    /// The stored ratio of a cell's gate for a run on `here`. `limit` is the budget as a factor less one.
     pub fn stored(
         &self,
         here: Option<&Machine>,
@@ -51,7 +51,7 @@ impl Baseline {
         Ok(hull(&ratios).filter(|_| several && agree).map_or(StoredRatio::OtherMachine, StoredRatio::Held))
     }
 
-    /// How the machines that have stored ratios differ from this one, a sentence for each of them.
+    /// One sentence for each machine of the baseline that differs from this one.
     pub fn other_machines(&self, here: Option<&Machine>, condition: &Condition) -> Vec<String> {
         let of = |there: Option<&Machine>| differences(there, here, condition);
         let all = self.runs().map(|run| of(run.machine())).filter(|differences| !differences.is_empty());
@@ -59,7 +59,7 @@ impl Baseline {
     }
 }
 
-/// What all of them have in common: the middle, and an interval with all of theirs in it.
+/// The hull of several ratios: their geometric mean, with an interval that contains all of their intervals.
 fn hull(ratios: &[Ratio]) -> Option<Ratio> {
     ratios.iter().copied().reduce(|one, other| Ratio {
         value: (one.value * other.value).sqrt(),
@@ -69,7 +69,7 @@ fn hull(ratios: &[Ratio]) -> Option<Ratio> {
     })
 }
 
-/// What differs between two machines and matters under a condition. Nothing is known of a machine that nobody has recorded: only two of those are alike.
+/// The differences between two machines that matter under a condition. An unrecorded machine equals only another unrecorded one.
 fn differences(there: Option<&Machine>, here: Option<&Machine>, condition: &Condition) -> Vec<String> {
     let (there, here) = match (there, here) {
         (Some(there), Some(here)) => (there, here),

@@ -1,10 +1,10 @@
-//! A decision as a comment on a pull request.
+//! Writes a decision as a comment on a pull request.
 
 use super::{Decision, Finding, Outcome};
 use crate::plan::circumstances::{describe, labels};
 use crate::report::escaped;
 
-/// Lets whoever posts the comment find the one of the run before, to replace it. Nobody sees it.
+/// An invisible marker by which the poster of the comment finds the previous run's comment, to replace it.
 const MARK: &str = "<!-- cargo matrix gate -->";
 
 /// The whole comment.
@@ -15,7 +15,7 @@ pub fn write(decision: &Decision) -> String {
     ];
     for build in &decision.builds {
         blocks.push(format!("{} could not be built: {}", escaped(&build.cell), escaped(&build.command)));
-        // Indented, not fenced: no text that a compiler can write ends an indented block.
+        // Indented, not fenced: no compiler output can end an indented block.
         let lines: Vec<_> = build.output.lines().map(|line| format!("    {line}")).collect();
         blocks.push(format!("<details><summary>What was said</summary>\n\n{}\n\n</details>", lines.join("\n")));
     }
@@ -52,7 +52,7 @@ fn table(decision: &Decision) -> String {
     lines.join("\n")
 }
 
-/// As hosts of repositories call their boxes.
+/// The alert type of an outcome in GitHub's Markdown.
 fn alert(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Pass => "NOTE",

@@ -1,4 +1,4 @@
-//! Whether a change may be merged: how much a candidate has grown, held to a budget.
+//! `cargo matrix gate`: judges a candidate's growth against budgets, to decide whether a change may be merged.
 //!
 //! ```text
 //!   analysis.json ┐
@@ -7,8 +7,8 @@
 //!                     cell's gate    outcome  of them
 //! ```
 //!
-//! Within a run a candidate is compared with another cell in milliseconds, by paired differences. From run to run, and from machine to machine,
-//! milliseconds do not carry over: there it is the ratio to the floor, measured in both runs, that is compared.
+//! Within a run, a candidate is compared with another cell in milliseconds, by paired differences. Milliseconds cannot be compared between runs and machines.
+//! There the gate compares ratios to the floor, which is measured in both runs.
 
 mod annotations;
 mod arguments;
@@ -44,7 +44,7 @@ use crate::plan::circumstances::describe;
 use crate::plan::{Cache, Condition, DELIVERY, Regime};
 use crate::report::Experiment;
 
-/// Runs the verb and says how it went.
+/// Runs the verb and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match gate(arguments) {
         Ok(outcome) => outcome.status().into(),
@@ -88,14 +88,14 @@ fn gate(arguments: &Arguments) -> Result<Outcome, Error> {
         Format::Json => document(&decision)?,
         Format::Github => annotations::write(&decision),
     });
-    // GitHub reads them from either stream, and what is on standard output stays one document.
+    // GitHub reads annotations from either stream; standard output stays one document.
     if arguments.format != Format::Github && std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true") {
         eprint!("{}", annotations::write(&decision));
     }
     Ok(decision.outcome)
 }
 
-/// What of a run is missing that was planned.
+/// Why a run is incomplete: a condition has fewer blocks than planned.
 fn incomplete(experiment: &Experiment) -> Option<String> {
     let planned = experiment.plan.blocks_here().count();
     let conditions = experiment.analysis.conditions.iter().filter(|found| found.invalid.is_none());
@@ -106,7 +106,7 @@ fn incomplete(experiment: &Experiment) -> Option<String> {
     })
 }
 
-/// What is to be said of the candidates. Nothing, where there is neither a reference nor a baseline.
+/// Decides about the candidates. Without a reference and a baseline there are no judgements.
 pub fn decide(
     experiment: &Experiment,
     sides: &Sides,
@@ -123,7 +123,7 @@ pub fn decide(
     Ok(decision)
 }
 
-/// What nobody has looked at, though a reader would take it for granted.
+/// Notes about checks that were not made, though a reader would expect them.
 fn unwatched(experiment: &Experiment) -> Vec<String> {
     let mut notes = Vec::new();
     if !experiment.analysis.deliveries.iter().any(|delivery| delivery.condition.runtime == DELIVERY) {
@@ -143,7 +143,7 @@ fn unwatched(experiment: &Experiment) -> Vec<String> {
     notes
 }
 
-/// Says how the machine differs from that of the baseline. A run that is held to nothing of it has not passed.
+/// Adds notes on how this machine differs from the baseline's. A run to which no ratio of the baseline applies has not passed.
 fn tell_machines(baseline: &Baseline, experiment: &Experiment, questions: &[Question<'_>], decision: &mut Decision) {
     let mut held = false;
     for found in &experiment.analysis.conditions {

@@ -1,11 +1,11 @@
-//! What a gate can say: one table, from which the help is made and to which the documentation is held.
+//! The outcomes of the gate: one table, which generates the help and which the documentation is tested against.
 
 use serde::Serialize;
 
 use crate::analyze::DeliveryOutcome;
 use crate::cli;
 
-/// What a run says of a change, from the best to the worst.
+/// The outcome of a gate, from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -20,7 +20,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// All of them, by their statuses.
+    /// All outcomes, by exit status.
     pub const ALL: [Self; 8] = [
         Self::Pass,
         Self::BuildFailed,
@@ -46,7 +46,7 @@ impl Outcome {
         }
     }
 
-    /// As in JSON, in the help and in the documentation.
+    /// The name in JSON, in the help and in the documentation.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -60,7 +60,7 @@ impl Outcome {
         }
     }
 
-    /// What it means, as in the help and in the documentation.
+    /// The meaning, as in the help and in the documentation.
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Pass => "everything arrived, and every growth is within its budget by its 95 % interval",
@@ -78,12 +78,12 @@ impl Outcome {
         }
     }
 
-    /// Whether it speaks against a change, and not against the run.
+    /// Whether the outcome is about the change, not about the run.
     pub(super) fn is_failure(self) -> bool {
         matches!(self, Self::Regressed | Self::DidNotStart | Self::PayloadMismatch | Self::BuildFailed)
     }
 
-    /// What helps, for a person.
+    /// A sentence with the outcome and the next step, for people.
     pub(super) fn sentence(self) -> &'static str {
         match self {
             Self::Pass => "Nothing has grown by more than its budget.",
@@ -121,7 +121,7 @@ impl From<DeliveryOutcome> for Outcome {
     }
 }
 
-/// The table for the help, a line for each.
+/// The table for the help, one line for each outcome.
 pub fn help() -> String {
     let line = |outcome: Outcome| format!("  {:<3} {}: {}\n", outcome.status(), outcome.name(), outcome.meaning());
     Outcome::ALL.into_iter().map(line).collect()

@@ -1,4 +1,4 @@
-//! What is asked of a run: how much each gate of each candidate, and each other measure that has a budget, has grown, and how much it may.
+//! The questions that the gate asks: how much each gate and each budgeted measure of a candidate has grown, and how much it may.
 
 use serde::Serialize;
 
@@ -12,58 +12,58 @@ use crate::plan::circumstances::describe;
 use crate::plan::{CellKind, Condition, Plan};
 use crate::report::{Experiment, GATES};
 
-/// Who is compared with whom.
+/// The two sides of the comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sides {
     pub candidates: Vec<String>,
-    /// None where the only thing to compare with is a stored baseline.
+    /// `None` if there is only a stored baseline to compare with.
     pub reference: Option<String>,
 }
 
-/// One question.
+/// A question: one gate or measure of one candidate under one condition.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
     pub condition: &'a Condition,
     pub candidate: &'a str,
     pub against: Against<'a>,
-    /// A gate, or another measure that has a budget.
+    /// A gate, or another measure with a budget.
     pub gate: &'static str,
-    /// Of the limit and the growth: the measure's, or `ratio` for a factor less one.
+    /// The unit of limit and growth: the measure's, or `ratio` for a factor less one.
     pub unit: &'static str,
-    /// The largest growth.
+    /// The largest allowed growth.
     pub limit: f64,
-    /// None where no start counts.
+    /// `None` if no start counts.
     pub growth: Option<Growth>,
-    /// What the analysis has found; none where there is no estimate.
+    /// The verdict of the analysis; `None` if there is no estimate.
     pub verdict: Option<Verdict>,
-    /// What is wrong whatever the numbers are, the worst of it, with the reason.
+    /// The worst failed check that concerns this question, with its reason.
     pub finding: Option<(Outcome, String)>,
-    /// Blocks behind the answer: those in which both sides have a start that counts.
+    /// Number of blocks behind the answer: those in which both sides have a start that counts.
     pub blocks: usize,
 }
 
 /// What a candidate is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Against<'a> {
-    /// A cell of the same run, in the measure's unit.
+    /// A cell of the same run; growth is in the measure's unit.
     Cell(&'a str),
-    /// A stored ratio to the floor, by a factor less one.
+    /// A stored ratio to the floor; growth is a factor less one.
     Baseline,
 }
 
-/// How much something has grown: 0 is not at all, in the measure's unit or as a factor less one.
+/// Growth, in the measure's unit or as a factor less one; 0 is no growth.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Growth {
     pub value: f64,
-    /// The ends of the 95 % interval.
+    /// The ends of the 95 % confidence interval.
     pub low: f64,
     pub high: f64,
-    /// The smallest growth that the run would have found four times out of five.
+    /// The minimum detectable growth at 80 % power.
     pub detectable: f64,
 }
 
 impl Sides {
-    /// From the names on the command line, and the plan where there are none.
+    /// The sides that the command line names; the default comes from the plan.
     pub fn of(plan: &Plan, candidates: &[String], reference: Option<&str>) -> Result<Self, Error> {
         let kinds = plan.cells.iter().filter(|cell| matches!(cell.kind, CellKind::Build | CellKind::External { .. }));
         let known: Vec<String> = kinds.map(|cell| cell.id.clone()).collect();
@@ -83,7 +83,7 @@ fn knows(names: &[String], name: &str) -> bool {
     names.iter().any(|known| known == name)
 }
 
-/// Every question, in the order of the conditions; what is wrong besides is known from the checks.
+/// Every question, in the order of the conditions, with the worst failed check that concerns it.
 pub fn all<'a>(
     experiment: &'a Experiment,
     sides: &'a Sides,
@@ -161,7 +161,7 @@ fn in_this_run<'a>(
     Ok(Question { unit, limit, growth, verdict, blocks: pairs, ..question })
 }
 
-/// None where the baseline is of other machines, and its ratio is not known to hold on this one.
+/// The question about the baseline; `None` if its ratio is not known to hold on this machine.
 fn since<'a>(
     baseline: &Baseline,
     here: Option<&Machine>,
@@ -205,13 +205,13 @@ fn no_budget(found: &ConditionAnalysis, gate: &'static str, unit: &'static str) 
     Error::NoBudget { gate, unit, condition: describe(&found.condition) }
 }
 
-/// The other way round: what the reference has less, the candidate has more.
+/// Negates an estimate: the reference's decrease is the candidate's increase.
 fn turned(estimate: &Estimate) -> Estimate {
     Estimate { value: -estimate.value, low: -estimate.high, high: -estimate.low, ..estimate.clone() }
 }
 
-/// From a stored ratio to one of today. The two runs are independent, so that the distances from the middle to the ends of their intervals add up as squares;
-/// on the scale of logarithms, where a ratio of ratios is a difference (Zou and Donner 2008, "Construction of confidence limits about effect measures").
+/// The growth from a stored ratio to the present one. The two runs are independent, so the distances from estimate to interval ends add in quadrature on the
+/// log scale, where a ratio of ratios is a difference (Zou and Donner 2008, "Construction of confidence limits about effect measures").
 pub fn grown(now: Ratio, before: Ratio) -> Growth {
     let ratio = (now.value / before.value).ln();
     let below = (now.value / now.low).ln().hypot((before.high / before.value).ln());

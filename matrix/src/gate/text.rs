@@ -1,11 +1,11 @@
-//! A decision for a terminal or a log.
+//! Writes a decision for a terminal or a log.
 
 use std::fmt::Write as _;
 
 use super::Decision;
 use crate::plan::circumstances::describe;
 
-/// The outcome first, then what it rests on.
+/// The outcome first, then the details.
 pub fn write(decision: &Decision) -> String {
     let mut text = format!("{}\n{}\n", decision.title(), decision.sentence);
     for build in &decision.builds {

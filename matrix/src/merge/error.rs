@@ -1,4 +1,4 @@
-//! Why the folders are not one run.
+//! Errors of `cargo matrix merge`.
 
 use std::io;
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether other folders or another command line would help.
+    /// Whether other folders or another command line would resolve the error.
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Planned(error) => error.is_usage(),

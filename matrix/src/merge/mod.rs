@@ -1,4 +1,4 @@
-//! `cargo matrix merge`: what several machines have measured of one plan becomes one run.
+//! `cargo matrix merge`: merges the shards of one plan, measured on several machines, into one run.
 
 mod error;
 mod shard;
@@ -32,24 +32,24 @@ Exit status:
   2  they are of different plans or programs, have a start twice, or lack a start that was planned: a folder without any, a cell, a block
   6  a file cannot be read or written";
 
-/// Puts together what several machines have measured of one plan
+/// Merge the shards of a run
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
-    /// Folders of the partitions
+    /// The folders of the shards
     #[arg(required = true, value_name = "DIR")]
     pub shards: Vec<PathBuf>,
 
-    /// The folder for all of it
+    /// The folder for the merged run
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 
-    /// Does not mind that planned starts, whole cells or all starts of a folder are missing
+    /// Accept that planned starts, whole cells or all starts of a folder are missing
     #[arg(long)]
     pub partial: bool,
 }
 
-/// Runs the verb and says how it went.
+/// Runs the verb and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match merge(arguments) {
         Ok(told) => {
@@ -94,7 +94,7 @@ fn told(shards: &[Shard], starts: usize, out: &Path) -> String {
     format!("{starts} starts of {} folders put together{kinds}: {}", shards.len(), out.display())
 }
 
-/// What all of them were to run. Which part each had is not a difference.
+/// The plan of all shards. They may differ only in the shard that each one ran.
 fn plan(shards: &[Shard]) -> Result<Plan, Error> {
     let whole = |shard: &Shard| Plan { partition: None, ..shard.plan.clone() };
     let (first, rest) = shards.split_first().ok_or(Error::Nothing)?;
@@ -105,7 +105,7 @@ fn plan(shards: &[Shard]) -> Result<Plan, Error> {
     }
 }
 
-/// When a start was due. A run on one machine takes its starts in this order.
+/// The position of a start in the schedule. Starts of one machine run in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 struct ScheduledStart {
     block: u32,
@@ -126,7 +126,7 @@ fn starts<'a>(plan: &Plan, shards: &'a [Shard]) -> Result<BTreeMap<ScheduledStar
             condition: condition.ok_or_else(stranger)?,
             position: sample.position,
         };
-        // A start that the sandbox could not make may have been made later.
+        // A start that the sandbox could not make may have been repeated.
         let before = starts.get(&scheduled).is_some_and(|before: &&Start| !before.sample.harness);
         if sample.harness && starts.contains_key(&scheduled) {
             continue;
@@ -142,7 +142,7 @@ fn starts<'a>(plan: &Plan, shards: &'a [Shard]) -> Result<BTreeMap<ScheduledStar
     Ok(starts)
 }
 
-/// The place of a condition; those of the starts that are not timed come after the plan's.
+/// The index of a condition. The conditions of untimed starts follow those of the plan.
 fn place(plan: &Plan, condition: &Condition) -> Option<usize> {
     let planned = plan.conditions.iter().position(|planned| planned == condition);
     let fault = || InjectedFault::value_variants().iter().position(|fault| *fault == condition.fault);
@@ -150,7 +150,8 @@ fn place(plan: &Plan, condition: &Condition) -> Option<usize> {
     planned.or_else(untimed)
 }
 
-/// Whether every cell was started that has a program. The floor is started where it was built, and one of several cells with the same program stands for all.
+/// Returns an error unless every cell that has a program was started. The floor is exempt, because only the machine that built it starts it. Of cells with the
+/// same program, one is enough.
 fn all_cells(plan: &Plan, starts: &BTreeMap<ScheduledStart, &Start>, builds: &[&BuildRecord]) -> Result<(), Error> {
     let started: BTreeSet<&str> = starts.values().map(|start| start.sample.cell.as_str()).collect();
     let has_program = |cell: &str| !builds.iter().any(|built| built.cell == cell && built.failure.is_some());
@@ -165,9 +166,9 @@ fn all_cells(plan: &Plan, starts: &BTreeMap<ScheduledStart, &Start>, builds: &[&
     if cells.is_empty() { Ok(()) } else { Err(Error::MissingCells { cells }) }
 }
 
-/// Whether every cell that was started was started as often as planned.
+/// Returns an error unless every cell that was started was started as often as planned.
 ///
-/// Of a condition that machines have left out, because they do not produce it, no machine must have starts: then it is left out of the whole.
+/// A condition that a machine left out, because it does not produce it, is complete if no machine has starts under it; the merged run leaves it out, too.
 fn complete(plan: &Plan, starts: &BTreeMap<ScheduledStart, &Start>, left_out: &[&Condition]) -> Result<(), Error> {
     let there: BTreeSet<(usize, u32, &str)> = starts
         .iter()
@@ -186,7 +187,7 @@ fn complete(plan: &Plan, starts: &BTreeMap<ScheduledStart, &Start>, left_out: &[
     if missing.is_empty() { Ok(()) } else { Err(Error::Missing { missing, planned: plan.blocks }) }
 }
 
-/// A line for each cell, in the order of the plan; one that could not be built anywhere is not there everywhere.
+/// The build record of each cell, in the plan's order. A cell counts as built only if every shard that tried could build it.
 fn builds(shards: &[Shard]) -> Vec<&BuildRecord> {
     let mut builds: Vec<&BuildRecord> = Vec::new();
     for built in shards.iter().flat_map(|shard| &shard.builds) {
@@ -199,13 +200,13 @@ fn builds(shards: &[Shard]) -> Vec<&BuildRecord> {
     builds
 }
 
-/// The conditions that machines have left out.
+/// The conditions that any machine left out.
 fn left_out(shards: &[Shard]) -> Vec<&Condition> {
     let runs = shards.iter().filter_map(|shard| shard.run.as_ref());
     runs.flat_map(|run| &run.left_out).map(|left_out| &left_out.condition).collect()
 }
 
-/// What is the same on all machines is known of the whole, and whatever any of them refused is refused.
+/// The merged machine record: facts that all machines share, and everything that any of them refused.
 fn run_of(shards: &[Shard]) -> Option<Run> {
     let mut runs = shards.iter().filter_map(|shard| shard.run.clone());
     let mut first = runs.next()?;

@@ -1,4 +1,4 @@
-//! What one machine has left.
+//! Reads a shard: the files that one machine has written.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use crate::measure::Run;
 use crate::measure::sample::Sample;
 use crate::plan::{Plan, SCHEMA, file};
 
-/// The files of one folder.
+/// The files of one shard's folder.
 #[derive(Debug)]
 pub struct Shard {
     pub folder: PathBuf,
@@ -22,7 +22,7 @@ pub struct Shard {
     pub starts: Vec<Start>,
 }
 
-/// One start, and its line as it was written: numbers would not survive being written again to the last digit.
+/// A start with its line as it was written. Parsed numbers would lose their last digits when written again.
 #[derive(Debug)]
 pub struct Start {
     pub sample: Sample,
@@ -48,7 +48,7 @@ impl Shard {
 
 fn starts(path: &Path) -> Result<Vec<Start>, Error> {
     let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    // What the last line of an interrupted run has left unfinished is no start.
+    // The last line of an interrupted run may be unfinished; it is ignored.
     let whole = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
     let start = |(number, line): (usize, &str)| {
         let sample: Sample = parse(path, number, line)?;
