@@ -1,18 +1,18 @@
-//! The bound on metrics that wait: entries, and bytes of memory.
+//! The capacity of the metric aggregates: number of entries, and bytes of memory.
 
-/// Maximum number of entries; the agent's own bound.
+/// Maximum number of entries; the limit of the Datadog agent.
 pub const MAX_ENTRIES: usize = 10_240;
-/// Maximum of what all entries take, in bytes: a kibibyte each. Long tags, large sets and wide distributions meet this bound first.
+/// Maximum memory of all entries in bytes: 1 KiB per entry. Long tags, large sets and wide distributions reach this limit first.
 pub const MAX_BYTES: usize = MAX_ENTRIES << 10;
 
-/// What an entry takes beside its text, in bytes: its share of a hash map that has just doubled, the value itself and the first node of its tree.
+/// Memory of an entry besides its text, in bytes: its share of a hash map that has just doubled, the value, and the first node of its tree.
 pub const ENTRY_BYTES: usize = 384;
-/// What another bin of a distribution takes at most, in bytes: its share of tree nodes that are half full.
+/// Maximum memory of another bin of a distribution, in bytes: its share of half-full tree nodes.
 pub const BIN_BYTES: usize = 32;
-/// The same of another member of a set.
+/// Maximum memory of another member of a set, in bytes.
 pub const MEMBER_BYTES: usize = 24;
 
-/// How much of the bound is taken.
+/// The used part of the capacity.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Capacity {
     entries: usize,
@@ -20,27 +20,27 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// Takes so many bytes; false, and nothing is taken, if there are not as many.
+    /// Reserves this many bytes. Returns false, and reserves nothing, if they do not fit.
     pub fn take(&mut self, bytes: usize) -> bool {
         let fits = self.bytes + bytes <= MAX_BYTES;
         self.bytes += if fits { bytes } else { 0 };
         fits
     }
 
-    /// Takes an entry with so many bytes of text.
+    /// Reserves an entry with this many bytes of text. Returns false if it does not fit.
     pub fn take_entry(&mut self, text: usize) -> bool {
         let fits = self.entries < MAX_ENTRIES && self.take(ENTRY_BYTES + text);
         self.entries += usize::from(fits);
         fits
     }
 
-    /// How many bytes are taken.
+    /// Number of reserved bytes.
     #[cfg(test)]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// All but so many bytes are taken.
+    /// A capacity with this many bytes left.
     #[cfg(test)]
     pub fn with_bytes_left(bytes: usize) -> Self {
         Self { entries: 0, bytes: MAX_BYTES - bytes }

@@ -1,4 +1,4 @@
-//! The customer's metrics that wait to leave: one entry for each name, set of tags and type, with what was measured in each bucket of time.
+//! Aggregates of the customer's metrics: one entry per name, set of tags and type, with a value per time bucket.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -12,59 +12,59 @@ use super::{
 };
 use crate::process::dogstatsd::{Metric, Value};
 
-/// The width of a bucket in seconds; the backend's own resolution, and the agent's interval of counts.
+/// Width of a bucket in seconds: the resolution of Datadog's backend, and the agent's interval for counts.
 pub const BUCKET_SECONDS: i64 = 10;
 
-/// How many buckets of all entries may wait. New ones are refused and counted.
+/// Maximum number of buckets in all entries. Values for further buckets are dropped and counted.
 pub const MAX_BUCKETS: usize = capacity::MAX_ENTRIES;
 
-/// The metrics. Those of different types never mix, whatever their names.
+/// The aggregated metrics. Metrics of different types are separate, even under the same name.
 #[derive(Debug, Default)]
 pub struct Contexts {
     counts: Table<f64>,
     gauges: Table<f64>,
-    /// The members' hashes.
+    /// Hashes of the members.
     sets: Table<BTreeSet<u64>>,
     distributions: Table<Sketch>,
     capacity: Capacity,
-    /// Where the text of an entry is put together.
+    /// Buffer in which the key of an entry is built.
     text: String,
     refused: u64,
 }
 
-/// Everything that has waited, each list sorted by name and tags.
+/// All aggregated metrics, each list sorted by name and tags.
 #[derive(Debug, Default, PartialEq)]
 pub struct Drained {
     /// Sums.
     pub counts: Vec<Context<f64>>,
-    /// The last state, or for a set how many distinct members it has.
+    /// Gauges, with the last value, and sets, with the number of distinct members.
     pub gauges: Vec<Context<f64>>,
     /// Distributions.
     pub distributions: Vec<Context<Sketch>>,
 }
 
-/// A metric with its tags.
+/// A metric context: name and tags, with its buckets.
 #[derive(Debug, PartialEq)]
 pub struct Context<T> {
     text: Box<str>,
-    /// By rising time.
+    /// In ascending order of time.
     pub buckets: Vec<Bucket<T>>,
 }
 
-/// What was measured within ten seconds.
+/// The aggregated value of ten seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bucket<T> {
-    /// The bucket's start, in seconds since the epoch.
+    /// Start of the bucket in seconds since the epoch.
     pub second: i64,
-    /// All that was measured.
+    /// The aggregated value.
     pub value: T,
 }
 
-/// By the name and the tags: `name|tag,tag`. Neither can have a bar in it.
+/// Entries by metric context: `name|tag,tag`. Names and tags cannot contain `|`.
 type Table<T> = HashMap<Box<str>, Vec<Bucket<T>>>;
 
 impl Contexts {
-    /// Adds a metric to what waits.
+    /// Adds a metric to the aggregates.
     pub fn push(&mut self, metric: &Metric) {
         self.text.clear();
         let _ = write!(self.text, "{}|", metric.name);
@@ -76,7 +76,7 @@ impl Contexts {
         let bucket = BucketKey { text: &self.text, second };
         let refused = match &metric.value {
             Value::Count(count) => u64::from(!bucket.update(&mut self.counts, &mut self.capacity, |sum, _| {
-                // One sum that is no number any more would cost the whole request.
+                // A sum that is not finite would make the intake reject the whole request.
                 let fits = (*sum + count).is_finite();
                 *sum += if fits { *count } else { 0.0 };
                 fits
@@ -108,7 +108,7 @@ impl Contexts {
         self.refused += refused;
     }
 
-    /// Takes everything, sorted, so that equal metrics make equal payloads.
+    /// Removes and returns all metrics, sorted, so that equal metrics produce equal payloads.
     pub fn drain(&mut self) -> Drained {
         self.capacity = Capacity::default();
         let mut gauges = drain(&mut self.gauges, |state| state);
@@ -121,40 +121,40 @@ impl Contexts {
         }
     }
 
-    /// How many values were refused since this was last asked.
+    /// Number of values dropped since the last call.
     pub fn take_refused(&mut self) -> u64 {
         std::mem::take(&mut self.refused)
     }
 }
 
 impl Drained {
-    /// Whether nothing has waited.
+    /// Whether there is no metric.
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty() && self.gauges.is_empty() && self.distributions.is_empty()
     }
 }
 
 impl<T> Context<T> {
-    /// The metric's whole name.
+    /// The full metric name.
     pub fn name(&self) -> &str {
         self.text.split_once('|').map_or(&self.text, |(name, _)| name)
     }
 
-    /// Its own tags, without the function's; sorted.
+    /// The metric's own tags, without the function's; sorted.
     pub fn tags(&self) -> impl Iterator<Item = &str> {
         let tags = self.text.split_once('|').map_or("", |(_, tags)| tags);
         tags.split(',').filter(|tag| !tag.is_empty())
     }
 }
 
-/// Which bucket of which entry.
+/// The key of a bucket: entry and time.
 struct BucketKey<'a> {
     text: &'a str,
     second: i64,
 }
 
 impl BucketKey<'_> {
-    /// Changes the bucket, which is made if need be; false if there was no room for that or for the change.
+    /// Updates a bucket, and creates it if it does not exist. Returns false if there is no capacity for the bucket or the change.
     fn update<T: Default>(
         &self,
         table: &mut Table<T>,
@@ -174,7 +174,7 @@ impl BucketKey<'_> {
             *capacity = before;
             return false;
         }
-        // Most entries have one bucket only: a vector's own guess would be four.
+        // Most entries have a single bucket; `Vec` would allocate room for four.
         let buckets = table.entry(self.text.into()).or_insert_with(|| Vec::with_capacity(1));
         buckets.push(Bucket { second: self.second, value });
         true
@@ -199,7 +199,7 @@ fn size(members: &BTreeSet<u64>) -> f64 {
     members.len() as f64
 }
 
-/// The same in every sandbox. Two members of one set share a hash once in many billions.
+/// A hash that is the same in every sandbox. A 64-bit collision in a set is very unlikely.
 fn hash(member: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     member.hash(&mut hasher);

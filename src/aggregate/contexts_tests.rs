@@ -92,7 +92,7 @@ fn new_entries_are_refused_when_full_and_known_ones_are_not() {
     assert_eq!(contexts.take_refused(), 0, "a drain makes room");
 }
 
-/// Almost full: this many bytes are left.
+/// Aggregates with this many bytes of capacity left.
 fn crowded(left: usize) -> Contexts {
     Contexts { capacity: Capacity::with_bytes_left(left), ..Contexts::default() }
 }
@@ -109,7 +109,7 @@ fn a_set_does_not_grow_without_bound() {
     }
     let members = contexts.sets.values().next().unwrap()[0].value.len();
     assert_eq!(members, (10_000 - ENTRY_BYTES - "s|".len()) / MEMBER_BYTES);
-    // Those that are known are not refused when they come again.
+    // Repeated values of known members are not dropped.
     assert_eq!(contexts.take_refused(), 2000 - 2 * members as u64);
 }
 
@@ -157,7 +157,7 @@ fn metrics_of_mixed_sizes_stay_within_both_bounds_and_every_value_is_accounted_f
         let (name, second) = (number % 7_000, random.random_range(0..40));
         let line = match random.random_range(0..4) {
             0 => format!("c{name}:1|c|#{tag}|T{second}"),
-            // Each has a name of its own, since a later state replaces an earlier one.
+            // Each gauge has a name of its own, because a later value replaces an earlier one.
             1 => format!("g{number}:1|g|#{tag}"),
             2 => format!("s{}:{number}|s", name % 3),
             _ => format!("d{}:{}|d|@0.01", name % 5, f64::from(number).exp2().min(1e300)),
@@ -174,9 +174,9 @@ fn metrics_of_mixed_sizes_stay_within_both_bounds_and_every_value_is_accounted_f
         contexts.iter().flat_map(|context| &context.buckets).map(|bucket| value(bucket.value)).sum()
     };
     let sketches = drained.distributions.iter().flat_map(|context| &context.buckets);
-    // At its sample rate, each value counts a hundred times.
+    // At this sample rate, each value counts 100 times.
     let distributed = sketches.map(|bucket| bucket.value.count()).sum::<u64>() / 100;
-    // A set has the number of its members, of which none came twice; a gauge of one value has 1.
+    // A set's value is its number of members, and no member repeats; each gauge has the value 1.
     let kept = sum(&drained.counts, &|sum| sum) + sum(&drained.gauges, &|state| state);
     assert!(refused > 0 && distributed > 0 && kept > 0.0, "{refused} of {values} refused");
     let counted = f64::from(u32::try_from(distributed + refused).unwrap());

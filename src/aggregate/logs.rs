@@ -1,35 +1,36 @@
-//! Logs that wait to leave, already encoded and already in batches, so that a flush has nothing left to do but compress.
+//! Encoded logs in batches that are ready for compression, so that a flush only has to compress them.
 
-/// The intake's limits on one request.
+/// The intake's limits on a request.
 ///
 /// Source: Datadog API reference, "Send logs": 1,000 entries and 5 MB uncompressed.
 const MAX_BATCH_ENTRIES: usize = 1000;
 const MAX_BATCH_BYTES: usize = 5 << 20;
 
-/// One request's worth of logs.
+/// The logs of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogBatch {
     /// A JSON array.
     pub json: Vec<u8>,
-    /// How many elements it has.
+    /// Number of elements.
     pub entries: usize,
 }
 
-/// The queue. Full batches are to be taken as soon as there are any; what is not full yet, at most 5 MB, waits for a flush.
+/// The batches. The caller takes full batches as soon as there are any. The open batch, at most 5 MB, waits for a flush.
 #[derive(Debug, Default)]
 pub struct LogQueue {
     full: Vec<LogBatch>,
-    /// Begins with the opening bracket and lacks the closing one; empty when there is nothing.
+    /// Starts with the opening bracket and has no closing bracket yet; empty if there is no log.
     open: Vec<u8>,
     open_entries: usize,
-    /// How long the last batch was that was taken: the next one gets that much room at once, where growing would move it again and again.
+    /// Length of the batch that was last drained. The next batch reserves that much at once, because growing step by step would copy it again and
+    /// again.
     usual_bytes: usize,
 }
 
 impl LogQueue {
-    /// Adds one element: a JSON value.
+    /// Adds an element: a JSON value.
     pub fn push(&mut self, element: &[u8]) {
-        // One for the comma or bracket before it, one for the closing bracket.
+        // One byte for the comma or bracket before it, one for the closing bracket.
         if self.open_entries == MAX_BATCH_ENTRIES || self.open.len() + element.len() + 2 > MAX_BATCH_BYTES {
             self.close();
         }
@@ -41,12 +42,12 @@ impl LogQueue {
         self.open_entries += 1;
     }
 
-    /// Takes the batches to which nothing more can be added, in order.
+    /// Removes and returns the full batches, in order.
     pub fn take_full(&mut self) -> Vec<LogBatch> {
         std::mem::take(&mut self.full)
     }
 
-    /// Takes everything, in order.
+    /// Removes and returns all batches, in order.
     pub fn drain(&mut self) -> Vec<LogBatch> {
         self.usual_bytes = self.open.len();
         self.close();
@@ -57,7 +58,7 @@ impl LogQueue {
         if self.open_entries > 0 {
             let mut json = std::mem::take(&mut self.open);
             json.push(b']');
-            // What is allocated counts in the memory budget, and is held until the batch is compressed.
+            // The allocated size counts in the memory budget until the batch is compressed.
             json.shrink_to_fit();
             self.full.push(LogBatch { json, entries: std::mem::take(&mut self.open_entries) });
         }

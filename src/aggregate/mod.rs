@@ -1,4 +1,4 @@
-//! Bounded memory: what waits to leave. Knows neither HTTP nor Lambda.
+//! Aggregation in bounded memory of logs and metrics that wait for a flush. Independent of HTTP and Lambda.
 
 mod capacity;
 pub mod contexts;

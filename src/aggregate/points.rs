@@ -1,4 +1,4 @@
-//! Points that wait to leave, merged by metric, tags and time.
+//! Aggregates of the enhanced metrics: points merged by metric, tags and time bucket.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -11,33 +11,33 @@ use super::{
 };
 use crate::process::metric::Point;
 
-/// The width of a bucket in milliseconds; the backend's own resolution.
+/// Width of a bucket in milliseconds: the resolution of Datadog's backend.
 const BUCKET_MS: i64 = 10_000;
 
-/// How many distinct series may wait. New ones are refused and counted.
+/// Maximum number of distinct series. Points of further series are dropped and counted.
 pub const MAX_SERIES: usize = capacity::MAX_ENTRIES;
 
-/// What makes two points one series.
+/// The key under which points are merged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Series {
-    /// The metric.
+    /// The metric name.
     pub name: &'static str,
-    /// Its tags beyond the function's.
+    /// Tags in addition to the function's.
     pub tags: Arc<[String]>,
-    /// The start of its bucket, in seconds since the epoch.
+    /// Start of the time bucket in seconds since the epoch.
     pub second: i64,
 }
 
-/// A series with everything that was measured in it.
+/// A series with its distribution of values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Distribution {
-    /// Which series.
+    /// The series.
     pub series: Series,
-    /// What was measured.
+    /// The distribution of its values.
     pub sketch: Sketch,
 }
 
-/// The points.
+/// The aggregated points.
 #[derive(Debug, Default)]
 pub struct Points {
     series: HashMap<Series, Sketch>,
@@ -46,7 +46,7 @@ pub struct Points {
 }
 
 impl Points {
-    /// Adds a point to its series.
+    /// Merges a point into its series.
     pub fn push(&mut self, point: &Point) {
         let second = point.time.div_euclid(BUCKET_MS) * (BUCKET_MS / 1000);
         let series = Series { name: point.name, tags: point.tags.clone(), second };
@@ -67,7 +67,7 @@ impl Points {
         }
     }
 
-    /// Takes everything, sorted, so that equal points make equal payloads.
+    /// Removes and returns all distributions, sorted, so that equal points produce equal payloads.
     pub fn drain(&mut self) -> Vec<Distribution> {
         self.capacity = Capacity::default();
         let mut all: Vec<_> = self.series.drain().map(|(series, sketch)| Distribution { series, sketch }).collect();
@@ -75,7 +75,7 @@ impl Points {
         all
     }
 
-    /// How many points were refused since this was last asked.
+    /// Number of points dropped since the last call.
     pub fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }

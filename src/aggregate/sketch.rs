@@ -1,18 +1,18 @@
-//! The agent's sketch: a distribution in logarithmic bins, the same bins for everybody, so that the backend can add sketches up.
+//! The Datadog agent's sketch: a distribution in logarithmic bins. All senders use the same bins, so the backend can merge sketches.
 //!
 //! Source: C. Masson et al., "`DDSketch`", VLDB 2019, with the parameters that Datadog's intake documents for `/api/beta/sketches`.
 
 use std::collections::BTreeMap;
 
-/// A bin is 1/64 wider than the one below it, so that its middle is at most 1/128 off.
+/// Natural logarithm of the ratio of adjacent bins. A bin is 1/64 wider than the one below it, so its middle deviates by at most 1/128.
 const GAMMA_LN: f64 = 0.015_504_186_535_965_254;
-/// Shifts the logarithm so that the smallest value of interest has key 1.
+/// Offset of the logarithm, so that the smallest value of interest has key 1.
 const BIAS: i32 = 1338;
-/// The smallest magnitude that is told from zero.
+/// The smallest magnitude that is distinguished from zero.
 const MIN_VALUE: f64 = 9.941_854_089_121_45e-10;
-/// Maximum number of bins of a sketch, in memory and on the wire; beyond that the lowest are merged.
+/// Maximum number of bins of a sketch, in memory and on the wire. Beyond it, the lowest bins are merged.
 pub const MAX_BINS: usize = 4096;
-/// Maximum count of a bin on the wire, as the agent has it: a higher bin becomes several of the same key.
+/// Maximum count of a bin on the wire, as in the Datadog agent. A higher count is split into several bins of the same key.
 const MAX_BIN_COUNT: u32 = 65_535;
 
 /// A distribution.
@@ -26,12 +26,12 @@ pub struct Sketch {
 }
 
 impl Sketch {
-    /// Adds one value. Values that are no number are ignored.
+    /// Adds a value. NaN and infinite values are ignored.
     pub fn insert(&mut self, value: f64) {
         self.insert_times(value, 1);
     }
 
-    /// Adds a value that stands for so many of its kind.
+    /// Adds a value that represents `times` occurrences.
     pub fn insert_times(&mut self, value: f64, times: u32) {
         if !value.is_finite() || times == 0 {
             return;
@@ -41,44 +41,45 @@ impl Sketch {
         (self.min, self.max) =
             if self.count == 0 { (value, value) } else { (self.min.min(value), self.max.max(value)) };
         self.count = self.count.saturating_add(times.into());
-        // An infinite sum would make the intake refuse the whole request.
+        // An infinite sum would make the intake reject the whole request.
         self.sum = (self.sum + value * f64::from(times)).clamp(f64::MIN, f64::MAX);
         self.trim();
     }
 
-    /// Whether another value like this one would take more memory.
+    /// Whether adding this value would take more memory.
     pub fn grows_with(&self, value: f64) -> bool {
         self.bins.len() < MAX_BINS && !self.bins.contains_key(&key(value))
     }
 
-    /// How many values.
+    /// Number of values.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// The least value; zero when there is none.
+    /// The minimum; zero if there are no values.
     pub fn min(&self) -> f64 {
         self.min
     }
 
-    /// The greatest value; zero when there is none.
+    /// The maximum; zero if there are no values.
     pub fn max(&self) -> f64 {
         self.max
     }
 
-    /// All values added up.
+    /// The sum of all values.
     pub fn sum(&self) -> f64 {
         self.sum
     }
 
-    /// The mean; zero when there is no value.
+    /// The mean; zero if there are no values.
     #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 values")]
     pub fn average(&self) -> f64 {
         if self.count == 0 { 0.0 } else { self.sum / self.count as f64 }
     }
 
-    /// At most [`MAX_BINS`] bins for the wire, by rising key. A count above [`MAX_BIN_COUNT`] comes in several of the same key, the remainder first; where
-    /// they would be too many, as under a sample rate of one in a million, they hold as much as the wire's 32 bits can, and what is beyond that is in the count only.
+    /// The bins for the wire in ascending order of key, at most [`MAX_BINS`]. A count above [`MAX_BIN_COUNT`] is split into several bins of the same
+    /// key, the remainder first. If they would be too many, as with a sample rate of one in a million, each bin holds as much as the wire's 32 bits
+    /// can; what exceeds that is only in the total count.
     pub fn bins(&self) -> Vec<Bin> {
         let usual: u64 = self.bins.values().map(|count| count.div_ceil(MAX_BIN_COUNT.into())).sum();
         let most = if usual <= MAX_BINS as u64 { MAX_BIN_COUNT } else { u32::MAX };
@@ -95,7 +96,7 @@ impl Sketch {
         bins
     }
 
-    /// Merges the lowest bins into the first that stays.
+    /// Merges the lowest bins into the first bin that is kept.
     fn trim(&mut self) {
         while self.bins.len() > MAX_BINS
             && let Some((_, lowest)) = self.bins.pop_first()
@@ -106,16 +107,16 @@ impl Sketch {
     }
 }
 
-/// One bin.
+/// A bin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bin {
-    /// Which bin; negative for negative values.
+    /// Key of the bin; negative for negative values.
     pub key: i16,
-    /// How many values fell into it.
+    /// Number of values in the bin.
     pub count: u32,
 }
 
-/// Rounds half to even, as the agent does.
+/// The key of a value's bin. Rounds half to even, as the Datadog agent does.
 #[expect(clippy::cast_possible_truncation, reason = "clamped to the key's range first")]
 fn key(value: f64) -> i16 {
     let magnitude = value.abs();
@@ -213,7 +214,7 @@ mod tests {
         assert!(!once.grows_with(2.5) && once.grows_with(7.0));
     }
 
-    /// Values of every size and sign, as they come in practice: round, spread over orders of magnitude, and all alike.
+    /// Values of every magnitude and sign, in shapes that occur in practice: round, spread over orders of magnitude, and all equal.
     fn samples(random: &mut StdRng) -> Vec<f64> {
         let shape = random.random_range(0..4);
         (0..random.random_range(1..3000))
@@ -239,7 +240,7 @@ mod tests {
             for percent in (0..=100).step_by(5) {
                 let rank = (values.len() - 1) * percent / 100;
                 let (exact, told) = (values[rank], at(&sketch, rank as u64));
-                // A bin's middle is at most 1/128 off; what is nearer to zero than the least bin counts as zero.
+                // A bin's middle deviates by at most 1/128. Values closer to zero than the smallest bin count as zero.
                 assert!(
                     (exact - told).abs() <= exact.abs() / 127.0 + MIN_VALUE,
                     "{percent}: {told} instead of {exact}"
@@ -248,7 +249,7 @@ mod tests {
         }
     }
 
-    /// The value that the bins give for a rank, counted from zero.
+    /// The value that the bins give for a zero-based rank.
     fn at(sketch: &Sketch, rank: u64) -> f64 {
         let mut seen = 0;
         let bin = sketch.bins().into_iter().find(|bin| {
@@ -288,7 +289,7 @@ mod tests {
             let bins = sketch.bins();
             assert!(bins.len() <= 4096, "{} bins", bins.len());
             assert!(bins.is_sorted_by_key(|bin| bin.key) && bins.iter().all(|bin| bin.count > 0));
-            // Where every bin is taken, the lowest has no other to give to what the wire cannot count.
+            // Where every bin is used, the lowest cannot move the count that exceeds the wire's 32 bits to another bin.
             let whole = total(&sketch) == sketch.count() || sketch.bins.len() == 4096;
             assert!(whole && total(&sketch) <= sketch.count(), "{values} values in {keys} bins");
         }
@@ -307,7 +308,7 @@ mod tests {
         let bins = sketch.bins();
         assert_eq!(bins.len(), 4096);
         assert_eq!(bins.last(), Some(&Bin { key: 2, count: 5 }));
-        // What the first bin takes of the bound, the second has no more.
+        // The second bin is limited to what the first bin leaves of the maximum number of bins.
         sketch.bins.extend([(1, 3000 * u64::from(u32::MAX)), (2, u64::MAX)]);
         assert_eq!(sketch.bins().len(), 4096);
     }
