@@ -1,4 +1,4 @@
-//! The API key as long as the sandbox lives: asked for once, again after a pause if there was no answer, and again when it has got old.
+//! The API key cache: resolves the key once, retries after a backoff if that failed, and resolves it again when it has expired.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::{
     intake::key::{Error, Key, Resolver},
 };
 
-/// Knows the key, or when to ask for it. Its owner asks, one question at a time.
+/// The API key, or the state of resolving it. The owner runs the resolver, one request at a time.
 #[derive(Debug)]
 pub struct ApiKeyCache {
     key: Option<ApiKey>,
-    /// None: the key was given and stays.
+    /// None if the key is configured in plain text and never expires.
     resolver: Option<Resolver>,
-    /// When a key is old.
+    /// Age at which a key expires.
     reload: Option<Duration>,
     learned: Option<Instant>,
     asking: bool,
@@ -24,7 +24,7 @@ pub struct ApiKeyCache {
 }
 
 impl ApiKeyCache {
-    /// `reload`: how long a key that had to be asked for is used.
+    /// `reload`: age at which a resolved key expires.
     pub fn new(key: Key, reload: Option<Duration>) -> Self {
         let (key, resolver) = match key {
             Key::StartedServices(key) => (Some(key), None),
@@ -33,12 +33,13 @@ impl ApiKeyCache {
         Self { key, resolver, reload, learned: None, asking: false, backoff: Backoff::default() }
     }
 
-    /// The key, if there is one. An old one is used until there is another.
+    /// The key, if there is one. An expired key stays in use until a new one is resolved.
     pub fn key(&self) -> Option<&ApiKey> {
         self.key.as_ref()
     }
 
-    /// Whom to ask, if that makes sense now. The answer is owed then.
+    /// The resolver to run, if the key is missing or expired and no backoff or request is pending. The caller must report the result to
+    /// [`Self::answered`].
     pub fn ask(&mut self, now: Instant) -> Option<Resolver> {
         let resolver = self.resolver.as_ref()?;
         let old = || self.reload.zip(self.learned).is_some_and(|(reload, learned)| now - learned > reload);
@@ -49,7 +50,7 @@ impl ApiKeyCache {
         Some(resolver.clone())
     }
 
-    /// Takes the answer. Without a new key the old one stays.
+    /// Records the result. If it has no new key, the old one stays in use.
     pub fn answered(&mut self, now: Instant, answer: Result<ApiKey, Error>) {
         self.asking = false;
         match answer {
@@ -59,7 +60,7 @@ impl ApiKeyCache {
                 self.backoff.succeed();
             }
             Err(error) => {
-                // Every one would fill the customer's logs; the powers of two tell as much.
+                // Logging every failure would fill the customer's logs, so only the first, second, fourth and so on are logged.
                 if self.backoff.fail(now, None).is_power_of_two() {
                     log::error!("{error}");
                 }
@@ -67,17 +68,17 @@ impl ApiKeyCache {
         }
     }
 
-    /// Whether nothing can be sent before the answer is there. With an old key, however long a new one takes, everything can.
+    /// Whether sending has to wait for a pending request. An expired key does not make sending wait.
     pub fn is_awaited(&self) -> bool {
         self.key.is_none() && self.asking
     }
 
-    /// Whether the last answer was none.
+    /// Whether the last request failed.
     pub fn is_failing(&self) -> bool {
         self.backoff.is_failing()
     }
 
-    /// The sandbox ends: there is no later.
+    /// Ends the backoff now, because the sandbox is about to end.
     pub fn reset_backoff(&mut self) {
         self.backoff.reset();
     }

@@ -1,4 +1,4 @@
-//! The pause after a failure.
+//! Exponential backoff after failures.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Failures in a row, and the pause after them: 100 ms, doubled with each, at most 30 s.
+/// Consecutive failures and the backoff after them: 100 ms, doubled with each failure, at most 30 s.
 #[derive(Debug, Default)]
 pub struct Backoff {
     failures: u32,
@@ -16,7 +16,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Whether another attempt makes sense now.
+    /// Whether the backoff is over.
     pub fn is_ready(&self, now: Instant) -> bool {
         self.until.is_none_or(|until| now >= until)
     }
@@ -26,24 +26,24 @@ impl Backoff {
         self.failures > 0
     }
 
-    /// An attempt succeeded.
+    /// Records a successful attempt.
     pub fn succeed(&mut self) {
         *self = Self::default();
     }
 
-    /// An attempt failed. The pause is shortened at random by up to a half, so that sandboxes do not come back all at once; the other side may ask for a
-    /// longer one. Returns the number of failures in a row.
+    /// Records a failed attempt. Jitter shortens the pause by up to half, so that sandboxes do not retry all at once. `at_least`, for example from
+    /// `Retry-After`, can lengthen it up to 30 s. Returns the number of consecutive failures.
     pub fn fail(&mut self, now: Instant, at_least: Option<Duration>) -> u32 {
         let pause = (FIRST_PAUSE * 2u32.saturating_pow(self.failures.min(16))).min(LONGEST_PAUSE);
         let pause =
             pause.mul_f64(rand::rng().random_range(0.5..=1.0)).max(at_least.unwrap_or_default().min(LONGEST_PAUSE));
         self.failures = self.failures.saturating_add(1);
-        // The longest pause of several failures at once counts.
+        // If several attempts fail at once, the longest pause applies.
         self.until = self.until.max(Some(now + pause));
         self.failures
     }
 
-    /// Ends the pause then, if it would last longer.
+    /// Ends the pause at `until` if it would last longer.
     pub fn shorten(&mut self, until: Instant) {
         self.until = self.until.map(|pause_end| pause_end.min(until));
     }

@@ -1,4 +1,4 @@
-//! One intake of one account: its queue, its share of the requests in flight, and how it has answered so far. None costs another anything.
+//! A destination: one endpoint and API key, with its queue, its requests in flight and its backoff. Destinations do not affect each other.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,43 +12,43 @@ use super::{
 };
 use crate::intake::{Kind, Target};
 
-/// How many requests may be in flight to one destination, beside those that are overdue.
+/// Maximum number of requests in flight to a destination, not counting overdue ones.
 pub const MAX_IN_FLIGHT: usize = 4;
-/// Maximum of the bodies in flight to one destination beside the first, in bytes. Overdue requests do not count here.
+/// Maximum size of the bodies in flight to a destination, in bytes, not counting the first one and overdue requests.
 const MAX_IN_FLIGHT_BYTES: usize = MAX_BYTES / 8;
-/// How many requests may be overdue at one destination while another one finds out whether it answers.
+/// Maximum number of overdue requests to a destination while another request probes whether it responds.
 pub const MAX_OVERDUE: usize = 4;
-/// Maximum of their bodies, in bytes.
+/// Maximum size of their bodies in bytes.
 const MAX_OVERDUE_BYTES: usize = MAX_BYTES / 4;
-/// Above these bounds, the oldest request makes room for another one once it is in flight for so long. The time for which the sandbox was frozen counts: the
-/// request's own timeout does not count it, and may be hours away.
+/// Above these limits, the oldest overdue request is abandoned once it has been in flight for this long. The time for which the sandbox was frozen
+/// counts. The request's own timeout does not count it, and may be hours away.
 const ABANDON_AFTER: Duration = Duration::from_secs(30);
-/// A request is overdue once it is in flight for longer than any that was answered, within these bounds: a quick intake may have a slow moment, and the time for
-/// which the sandbox was frozen is no measure of anything.
+/// Bounds of the time after which a request is overdue, which is the longest response time so far. The lower bound tolerates a slow moment of a fast
+/// intake. The upper bound discards response times that include a freeze of the sandbox.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(1);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
-/// The least pause once a request is overdue, before another one finds out whether the destination answers at all.
+/// Minimum pause after a request becomes overdue, before another request probes whether the destination responds at all.
 const OVERDUE_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause once the sandbox is about to end.
+/// Maximum pause once the sandbox is about to end.
 const LAST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Everything about a destination.
+/// A destination and its state.
 #[derive(Debug)]
 pub struct Destination {
-    /// Which intake.
+    /// The kind of intake.
     pub kind: Kind,
-    /// Whose.
+    /// The endpoint: the primary one or an additional one.
     pub to: Target,
     queue: SendQueue,
     requests: Vec<Request>,
     backoff: Backoff,
-    /// How many requests in a row ended without success.
+    /// Number of consecutive failed requests.
     failures: u32,
-    /// The longest that it took to answer.
+    /// The longest response time so far.
     longest_answer: Duration,
-    /// A flush waited for one of its requests as long as it could, in vain, and none was answered since.
+    /// A flush waited for one of its requests for the maximum time without a response, and none has been answered since.
     outlasted_hold: bool,
-    /// There is no later.
+    /// The sandbox is about to end.
     finishing: bool,
 }
 
@@ -60,32 +60,32 @@ struct Request {
     body: usize,
     bytes: usize,
     items: Dropped,
-    /// No flush waits for it any more.
+    /// No flush waits for it any longer.
     left_behind: bool,
-    /// It was left behind by a flush that waited as long as it could.
+    /// A flush waited the maximum time for it.
     outlasted_hold: bool,
     overdue: bool,
-    /// Ends it early; None once that has been done.
+    /// Aborts the request; None once that was done.
     abandon: Option<Arc<Notify>>,
 }
 
-/// What may be expected of the requests that a flush waits for.
+/// What a flush can expect of the requests that it waits for, and so how long it may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hold {
-    /// There are none.
+    /// There are no requests.
     None,
-    /// Their destinations fail, or are not known to answer in time.
+    /// Their destinations are failing, or are not known to respond in time.
     Short,
-    /// At least one is to a destination that answers.
+    /// At least one request is to a destination that responds.
     Full,
 }
 
-/// Why a flush does not wait any longer.
+/// The reason why a flush stops waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HoldEnd {
-    /// It has waited as long as it may.
+    /// The maximum wait is over.
     TimeUp,
-    /// The function's time ends: nothing follows from that for what is under way.
+    /// The invocation's deadline has come. This says nothing about the requests in flight.
     Deadline,
 }
 
@@ -104,17 +104,17 @@ impl Destination {
         }
     }
 
-    /// Keeps a payload until it can be sent.
+    /// Queues a payload.
     pub fn queue(&mut self, payload: QueuedPayload) {
         self.queue.push(payload);
     }
 
-    /// What waits.
+    /// The queue.
     pub fn queued(&mut self) -> &mut SendQueue {
         &mut self.queue
     }
 
-    /// The payload that is to be sent now, if one is. Where requests fail one is sent at a time, until one arrives.
+    /// The next payload to send now, if any. While requests fail, one payload is sent at a time until one succeeds.
     pub fn next_to_send(&mut self, now: Instant) -> Option<QueuedPayload> {
         self.notice_overdue(now);
         let failing = self.backoff.is_failing();
@@ -126,7 +126,7 @@ impl Destination {
         if failing { self.queue.pop_least_failed() } else { self.queue.pop_oldest() }
     }
 
-    /// A payload is in flight from now on. Its request ends early when it is notified.
+    /// Records that a payload is in flight. Notifying the returned value aborts its request.
     pub fn begin(&mut self, number: u64, now: Instant, payload: &QueuedPayload) -> Arc<Notify> {
         let abandon = Arc::new(Notify::new());
         self.requests.push(Request {
@@ -143,19 +143,19 @@ impl Destination {
         abandon
     }
 
-    /// A request was answered: the payload arrived.
+    /// Records that a request succeeded.
     pub fn succeed(&mut self, number: u64, took: Duration) {
         self.longest_answer = self.longest_answer.max(took);
         self.backoff.succeed();
         self.failures = 0;
-        // That a request was answered at some time after a flush stopped waiting for it does not show that the next will be answered in time.
+        // A late response to a request for which a flush stopped waiting does not show that the next one will be answered in time.
         let request = self.end(number);
         self.outlasted_hold &= request.is_some_and(|request| request.outlasted_hold);
     }
 
-    /// A request failed. Returns how many did so in a row.
+    /// Records that a request failed. Returns the number of consecutive failures.
     pub fn fail(&mut self, number: u64, now: Instant, retry_after: Option<Duration>) -> u32 {
-        // One that was overdue has caused its pause already.
+        // An overdue request has already caused a pause.
         if !self.end(number).is_some_and(|request| request.overdue) || retry_after.is_some() {
             self.pause(now, retry_after);
         }
@@ -163,17 +163,17 @@ impl Destination {
         self.failures
     }
 
-    /// A request was refused for good: nothing follows from that for others.
+    /// Records that a request was rejected for good, which says nothing about other payloads.
     pub fn refuse(&mut self, number: u64) {
         self.end(number);
     }
 
-    /// Whether it fails, so that trying often makes no sense.
+    /// Whether the destination is failing, so that it gets a single attempt.
     pub fn is_failing(&self) -> bool {
         self.backoff.is_failing()
     }
 
-    /// What may be expected of the requests that a flush waits for.
+    /// What a flush can expect of the requests that it waits for.
     pub fn hold(&self) -> Hold {
         if self.requests.iter().all(|request| request.left_behind) {
             Hold::None
@@ -184,7 +184,7 @@ impl Destination {
         }
     }
 
-    /// No flush waits any more for what is in flight.
+    /// Records that flushes no longer wait for the requests in flight.
     pub fn stop_waiting(&mut self, reason: HoldEnd) {
         let outlasted = reason == HoldEnd::TimeUp && self.hold() == Hold::Full;
         for request in self.requests.iter_mut().filter(|request| !request.left_behind) {
@@ -194,14 +194,14 @@ impl Destination {
         self.outlasted_hold |= outlasted;
     }
 
-    /// Whether a request is in flight that can be expected to be answered.
+    /// Whether a request is in flight that a flush waits for and that is not overdue.
     pub fn is_sending(&self, now: Instant) -> bool {
         let patience = self.patience();
         self.requests.iter().any(|request| !request.left_behind && !request.is_overdue(now, patience))
     }
 
-    /// Whether a request is in flight whose answer is not late by any measure: neither is one that has been in flight for as long as an intake may take, nor has
-    /// this one failed or been too slow before.
+    /// Whether a request is in flight that is likely to be answered soon: no request has been in flight for longer than 5 s, and the destination has
+    /// not failed or been too slow since its last success.
     pub fn may_soon_answer(&self, now: Instant) -> bool {
         let is_late = |request: &Request| now - request.since > LONGEST_PATIENCE;
         self.failures == 0
@@ -210,18 +210,18 @@ impl Destination {
             && self.requests.iter().any(|request| !request.left_behind)
     }
 
-    /// Whether nothing waits and nothing is in flight.
+    /// Whether the queue is empty and no request is in flight.
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.requests.is_empty()
     }
 
-    /// The sandbox is about to end: no pause is long from now on.
+    /// Keeps all pauses short from now on, because the sandbox is about to end.
     pub fn finish(&mut self) {
         self.finishing = true;
         self.backoff.reset();
     }
 
-    /// What is in flight, and lost if it does not arrive.
+    /// The items in flight, which are lost if their requests do not succeed.
     pub fn in_flight(&self) -> Dropped {
         let mut all = Dropped::default();
         self.requests.iter().for_each(|request| all.add(request.items));
@@ -233,7 +233,7 @@ impl Destination {
         Some(self.requests.swap_remove(index))
     }
 
-    /// Whether a request of so many bytes may join those that are not overdue.
+    /// Whether a request of this many bytes may join the requests in flight that are not overdue.
     fn may_be_in_flight(&self, bytes: usize) -> bool {
         let most = if self.backoff.is_failing() { 1 } else { MAX_IN_FLIGHT };
         let in_flight = || self.requests.iter().filter(|request| !request.overdue);
@@ -241,9 +241,9 @@ impl Destination {
         in_flight().next().is_none() || (in_flight().count() < most && beside_first + bytes <= MAX_IN_FLIGHT_BYTES)
     }
 
-    /// Whether the overdue requests allow another one. If they are too many or too large, the oldest end if they are old enough.
+    /// Whether the overdue requests leave room for another one. If they are too many or too large, abandons the oldest of them that are old enough.
     fn make_room(&mut self, now: Instant) -> bool {
-        // There is no later to which a payload could be left.
+        // Once the sandbox is about to end, a payload cannot be left for later.
         while !self.finishing {
             let mut overdue: Vec<_> = self.requests.iter_mut().filter(|request| request.is_held_open()).collect();
             let bytes: usize = overdue.iter().map(|request| request.bytes).sum();
@@ -260,7 +260,7 @@ impl Destination {
         true
     }
 
-    /// A request that is overdue counts as one that failed, until it or another is answered.
+    /// Treats each newly overdue request as a failure, until it or another request is answered.
     fn notice_overdue(&mut self, now: Instant) {
         let patience = self.patience();
         let mut noticed = false;
@@ -286,7 +286,7 @@ impl Destination {
 }
 
 impl Request {
-    /// Whether it takes a place among those that are overdue.
+    /// Whether the request counts towards the limits of overdue requests.
     fn is_held_open(&self) -> bool {
         self.overdue && self.abandon.is_some()
     }
@@ -296,7 +296,7 @@ impl Request {
     }
 }
 
-/// All destinations that anything was ever queued for: a handful.
+/// All destinations for which a payload was ever queued: a handful.
 #[derive(Debug, Default)]
 pub struct Destinations {
     all: Vec<Destination>,
@@ -304,7 +304,7 @@ pub struct Destinations {
 }
 
 impl Destinations {
-    /// Keeps a payload for its destination.
+    /// Queues a payload for its destination.
     pub fn queue(&mut self, payload: QueuedPayload) {
         let (kind, to) = (payload.payload.kind, &payload.payload.to);
         let known = self.all.iter_mut().find(|destination| destination.kind == kind && destination.to == *to);
@@ -317,38 +317,38 @@ impl Destinations {
         self.all.push(destination);
     }
 
-    /// One of them. The index of a destination never changes.
+    /// A destination by index. The index of a destination never changes.
     pub fn get_mut(&mut self, index: usize) -> Option<&mut Destination> {
         self.all.get_mut(index)
     }
 
-    /// All of them.
+    /// All destinations.
     pub fn iter(&self) -> impl Iterator<Item = &Destination> {
         self.all.iter()
     }
 
-    /// All of them.
+    /// All destinations, mutable.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Destination> {
         self.all.iter_mut()
     }
 
-    /// Whether nothing waits to be sent.
+    /// Whether all queues are empty.
     pub fn have_nothing_queued(&self) -> bool {
         self.all.iter().all(|destination| destination.queue.is_empty())
     }
 
-    /// The sandbox is about to end: no pause is long from now on.
+    /// Keeps all pauses short from now on, because the sandbox is about to end.
     pub fn finish(&mut self) {
         self.finishing = true;
         self.all.iter_mut().for_each(Destination::finish);
     }
 
-    /// The age of the oldest payload whose memory would be free without it: one that is in flight to another destination would stay.
+    /// Sequence of the oldest queued payload whose removal frees memory. A body that is also in flight to another destination would stay in memory.
     pub fn oldest_to_drop(&self) -> Option<u64> {
         self.droppable().map(|payload| payload.sequence).min()
     }
 
-    /// Drops that payload's body wherever it waits.
+    /// Drops the body of that payload from all queues.
     pub fn drop_oldest(&mut self) -> Dropped {
         let oldest = self.droppable().min_by_key(|payload| payload.sequence).map(QueuedPayload::body_address);
         let mut dropped = Dropped::default();
@@ -360,7 +360,7 @@ impl Destinations {
         dropped
     }
 
-    /// Of each destination, the oldest payload that may be dropped.
+    /// The oldest payload of each destination that may be dropped.
     fn droppable(&self) -> impl Iterator<Item = &QueuedPayload> {
         let requests = || self.all.iter().flat_map(|destination| &destination.requests);
         let in_flight = move |body: usize| requests().any(|request| request.body == body);

@@ -14,7 +14,7 @@ fn queued(sequence: u64) -> QueuedPayload {
     QueuedPayload::new(payload, sequence, Instant::now())
 }
 
-/// A destination with so many payloads in its queue.
+/// A destination with this many queued payloads.
 fn destination(payloads: u64) -> Destination {
     let mut destination = Destination::new(Kind::Logs, Target::Primary, false);
     (0..payloads).for_each(|number| destination.queue(queued(number)));
@@ -22,7 +22,7 @@ fn destination(payloads: u64) -> Destination {
 }
 
 impl Destination {
-    /// Sends all that may be sent now; the sequences of those payloads are the numbers of the requests.
+    /// Sends all payloads that may be sent now. The sequence of each payload is also the number of its request.
     fn send_all(&mut self, now: Instant) -> Vec<u64> {
         let mut sent = Vec::new();
         while let Some(payload) = self.next_to_send(now) {
@@ -72,7 +72,7 @@ fn a_destination_with_an_overdue_request_gets_no_other_until_a_pause_is_over() {
     assert_eq!(destination.send_all(overdue + SECOND), [2], "it does; only the first hangs");
 }
 
-/// A destination of which as many requests are overdue as may be, and one more.
+/// A destination with the maximum number of overdue requests, plus one.
 fn hanging(now: Instant) -> Destination {
     let mut destination = destination(20);
     assert_eq!(destination.send_all(now), [0, 1, 2, 3]);

@@ -1,4 +1,4 @@
-//! What was given up, wherever on the way to Datadog, and when the log says so.
+//! Dropped data: counts per kind, and rate limiting of the log lines about them.
 
 use std::{fmt, time::Duration};
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::send_queue::{Limit, MAX_AGE, MAX_FLUSHES, MAX_UNANSWERED};
 use crate::intake::{Kind, Payload};
 
-/// Counts of what was given up.
+/// Counts of dropped data.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dropped {
     /// Logs.
@@ -16,16 +16,16 @@ pub struct Dropped {
     pub sketches: u64,
     /// Counts and gauges.
     pub series: u64,
-    /// Values of the customer's metrics, before they could become one of the above.
+    /// Values of the customer's metrics that were dropped before aggregation.
     pub values: u64,
-    /// Datagrams that nobody could read in time.
+    /// Datagrams that were not read in time.
     pub datagrams: u64,
-    /// Batches of telemetry that were too long, broken, or more than there was memory for.
+    /// Telemetry batches that were too long, malformed, or more than memory allowed.
     pub batches: u64,
 }
 
 impl Dropped {
-    /// So many items of a payload.
+    /// The counts for a payload with this many items.
     pub(super) fn one(kind: Kind, items: u64) -> Self {
         match kind {
             Kind::Logs => Self { logs: items, ..Self::default() },
@@ -34,7 +34,7 @@ impl Dropped {
         }
     }
 
-    /// What a payload holds.
+    /// The counts for a payload.
     pub(super) fn of(payload: &Payload) -> Self {
         Self::one(payload.kind, payload.items)
     }
@@ -50,7 +50,7 @@ impl Dropped {
 }
 
 impl fmt::Display for Dropped {
-    /// Lists what there is any of.
+    /// Lists the non-zero counts.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let all = [
             (self.logs, "logs"),
@@ -69,22 +69,22 @@ impl fmt::Display for Dropped {
     }
 }
 
-/// Why payloads are dropped.
+/// The reason why data is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropReason {
-    /// There is nobody to send them.
+    /// There is no client to send it.
     NoClient,
-    /// More was measured or sent to us than can be kept until a flush.
+    /// The aggregates were full.
     Aggregates,
-    /// Too much waits.
+    /// The memory budget was exceeded.
     Memory,
-    /// They were not sent within [`MAX_AGE`].
+    /// It was not sent within [`MAX_AGE`].
     Age,
-    /// Sending them failed in [`MAX_FLUSHES`] flushes.
+    /// Sending it failed in [`MAX_FLUSHES`] flushes.
     Flushes,
-    /// [`MAX_UNANSWERED`] requests with them got no answer.
+    /// [`MAX_UNANSWERED`] requests with it got no response.
     Unanswered,
-    /// The intake with this index refused them.
+    /// The destination with this index rejected it.
     Rejected(usize),
 }
 
@@ -114,10 +114,10 @@ impl fmt::Display for DropReason {
     }
 }
 
-/// How long the log says nothing more about the same reason: an outage must not fill the customer's logs.
+/// Minimum interval between log lines for the same reason, so that an outage does not fill the customer's logs.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Counts everything that was dropped, and decides when the log says so.
+/// Counts all dropped data, and decides when to log it.
 #[derive(Debug, Default)]
 pub struct DropLog {
     total: Dropped,
@@ -128,17 +128,17 @@ pub struct DropLog {
 struct Logged {
     reason: DropReason,
     at: Instant,
-    /// What was dropped since.
+    /// Items dropped since the last log line.
     unlogged: Dropped,
 }
 
 impl DropLog {
-    /// Counts what is lost at the end, of which the log says the total.
+    /// Counts items lost at the end, which the log reports only in total.
     pub fn count(&mut self, dropped: Dropped) {
         self.total.add(dropped);
     }
 
-    /// Counts what is dropped now. Returns what is to be logged with the reason, if anything is: that, and what was dropped since the last time.
+    /// Counts dropped items. Returns the items to log for this reason, if any: these and those dropped since the last log line.
     pub fn record(&mut self, reason: DropReason, dropped: Dropped, now: Instant) -> Option<Dropped> {
         if dropped == Dropped::default() {
             return None;
@@ -149,7 +149,7 @@ impl DropLog {
             return Some(dropped);
         };
         logged.unlogged.add(dropped);
-        // A sandbox without a client has none for its whole life.
+        // A sandbox without a client never gets one, so this is logged once.
         if reason == DropReason::NoClient || now - logged.at < LOG_INTERVAL {
             return None;
         }
@@ -157,7 +157,7 @@ impl DropLog {
         Some(std::mem::take(&mut logged.unlogged))
     }
 
-    /// Everything that was dropped.
+    /// Counts of all dropped data.
     pub fn total(&self) -> Dropped {
         self.total
     }

@@ -1,7 +1,7 @@
-//! Compresses and sends, several requests at a time, and takes back what did not arrive.
+//! The flusher: compresses batches, sends payloads concurrently, and queues failed payloads again.
 //!
-//! A request that is in flight when the sandbox freezes stays in flight; it ends after the thaw, one way or the other. Nothing is ever cancelled, because a
-//! payload whose request was cut off may have arrived.
+//! A request that is in flight when the sandbox freezes stays in flight and completes after the thaw. A request is never cancelled before its time is
+//! up, because the payload of a cancelled request may have arrived. Abandoning an overdue request counts as a timeout.
 
 use std::{
     collections::VecDeque,
@@ -31,53 +31,53 @@ use crate::{
     intake::{Client, MemoryBudget, Payload, Target, UnsealedPayload, compression::FAST_LEVEL, key},
 };
 
-/// The memory that may be held between the aggregates and the network, in bytes: batches, compressed or not, and payloads, waiting or in flight. A body that
+/// Memory limit for data between the aggregates and the network, in bytes: batches, compressed or not, and payloads, queued or in flight. A body that
 /// several destinations share counts once.
 pub const MAX_BYTES: usize = 24 << 20;
-/// With so much held, no more telemetry is taken in as long as what is held can leave.
+/// Above this much held data, no more telemetry is accepted as long as the held data can be sent.
 const FULL_BYTES: usize = MAX_BYTES / 4 * 3;
-/// For how long nothing more is taken in while nothing is being sent: until there is a client, a key or something compressed.
+/// Maximum time for which no telemetry is accepted while nothing is being sent, because the client, the API key or a compression is pending.
 const LONGEST_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
-/// With so much waiting to be compressed, the level that was asked for takes too long.
+/// Above this many uncompressed bytes, the configured compression level takes too long.
 const MAX_BACKLOG: usize = 2 << 20;
-/// The pause between two attempts at all that waits once the sandbox is about to end.
+/// Pause between two attempts to send all queued payloads once the sandbox is about to end.
 const LAST_PAUSE: Duration = Duration::from_millis(100);
-/// What is as small as this, at an ordinary level, is compressed in less time than another thread takes to begin.
+/// Maximum size in bytes of a batch that the flusher compresses in line at an ordinary level, which takes less time than starting another thread.
 const SMALL_BODY: usize = 16 << 10;
 const ORDINARY_LEVEL: i32 = 6;
 
-/// Owns everything between the aggregates and the network.
+/// Owns all data between the aggregates and the network.
 #[derive(Debug)]
 pub struct Flusher {
     client: ClientState,
-    /// How long a key that had to be asked for is used.
+    /// Age at which a resolved API key expires.
     key_reload: Option<Duration>,
-    /// Batches that wait to be compressed, the oldest first.
+    /// Batches that wait for compression, oldest first.
     unsealed: VecDeque<UnsealedBatch>,
-    /// The one that is being compressed.
+    /// The batch that is being compressed.
     compressing: Option<Compressing>,
     worker: Worker,
     destinations: Destinations,
     tasks: JoinSet<TaskResult>,
     budget: MemoryBudget,
-    /// Since when nothing more is taken in although nothing is being sent.
+    /// Since when no telemetry is accepted although nothing is being sent.
     full_since: Option<Instant>,
-    /// A flush stopped waiting for something else than a request, such as a compression or the key, and nothing arrived since.
+    /// A flush stopped waiting for a compression, the client or the API key, and nothing has arrived since.
     preparation_left_behind: bool,
     /// The sandbox is about to end.
     finishing: Arc<AtomicBool>,
-    /// Numbers batches and requests in the order in which they come.
+    /// Last number given to a batch or request, in order of arrival.
     count: u64,
     drops: DropLog,
 }
 
-/// The way to Datadog.
+/// State of the HTTP client.
 #[derive(Debug)]
 enum ClientState {
-    /// Being built: everything waits.
+    /// The client is being built; payloads are queued.
     Building,
     Ready(ReadyClient),
-    /// There is none: everything is dropped and counted.
+    /// There is no client; all data is dropped and counted.
     Unavailable,
 }
 
@@ -101,14 +101,14 @@ struct Compressing {
     items: Dropped,
 }
 
-/// A task that has ended.
+/// Result of a finished task.
 #[derive(Debug)]
 enum TaskResult {
     ClientBuilt(Option<Client>),
     KeyResolved(Result<ApiKey, key::Error>),
     Compressed(Vec<Payload>),
     Sent(Sent),
-    /// It ended without a result, which no task does.
+    /// The task ended without a result, which no task does.
     Nothing,
 }
 
@@ -131,7 +131,7 @@ impl ReadyClient {
 }
 
 impl Flusher {
-    /// Sends through the client, if there is one. `key_reload`: how long a key that had to be asked for is used.
+    /// Creates a flusher with this client, if there is one. `key_reload`: age at which a resolved API key expires.
     pub fn new(client: Option<Client>, key_reload: Option<Duration>) -> Self {
         Self {
             client: ClientState::with(client, key_reload),
@@ -150,7 +150,7 @@ impl Flusher {
         }
     }
 
-    /// Sends through a client that is built in the background from now on. Until then everything waits.
+    /// Creates a flusher whose client is built in the background. Payloads are queued until it is ready.
     pub fn building(build: impl FnOnce() -> Option<Client> + Send + 'static, key_reload: Option<Duration>) -> Self {
         let mut flusher = Self { client: ClientState::Building, ..Self::new(None, key_reload) };
         let built = flusher.worker.run(build);
@@ -158,7 +158,7 @@ impl Flusher {
         flusher
     }
 
-    /// Takes over what is to leave as soon as it can, and sends what waits as far as its destination does not pause.
+    /// Accepts batches for sending, and sends all queued payloads whose destination has no backoff.
     pub fn start(&mut self, batches: impl IntoIterator<Item = UnsealedPayload>) {
         let now = Instant::now();
         for mut batch in batches {
@@ -173,19 +173,19 @@ impl Flusher {
         self.start_requests();
     }
 
-    /// What can be expected of what is under way, that no flush waited for in vain yet.
+    /// What a flush can expect of pending work, not counting work for which a flush already waited in vain.
     pub fn hold(&self) -> Hold {
         let preparation = if self.preparation_left_behind { Hold::None } else { self.preparation() };
         self.destinations.iter().map(Destination::hold).max().unwrap_or(Hold::None).max(preparation)
     }
 
-    /// Whether a flush is under way that can be expected to end.
+    /// Whether a flush is in progress that can be expected to complete.
     pub fn is_flushing(&self) -> bool {
         let now = Instant::now();
         self.is_preparing() || self.destinations.iter().any(|destination| destination.is_sending(now))
     }
 
-    /// Whether more can be taken in. If not, room can be expected to be made soon by what is under way; as time passes the answer changes by itself.
+    /// Whether more telemetry can be accepted. If not, pending work is likely to free memory soon. The result changes as time passes.
     pub fn has_room(&mut self) -> bool {
         let now = Instant::now();
         if self.budget.used() < FULL_BYTES || self.finishing.load(Ordering::Relaxed) {
@@ -203,36 +203,36 @@ impl Flusher {
         now - *self.full_since.get_or_insert(now) >= LONGEST_WAIT_FOR_ROOM
     }
 
-    /// No flush waits any more for what is under way.
+    /// Records that flushes no longer wait for pending work.
     pub fn stop_waiting(&mut self, reason: HoldEnd) {
         self.preparation_left_behind |= reason == HoldEnd::TimeUp && self.is_preparing();
         self.destinations.iter_mut().for_each(|destination| destination.stop_waiting(reason));
     }
 
-    /// Waits until one task has ended, and starts what waited for it. Never ends while there is none. May be cancelled.
+    /// Waits until one task has finished, and starts the work that depends on it. Pending forever if there is no task. Cancel-safe.
     pub async fn handle_next_completion(&mut self) {
         let result = match self.tasks.join_next().await {
-            // A task that was neither cancelled nor has panicked always ends well.
+            // A task that is neither cancelled nor panics always returns a result.
             Some(result) => result.unwrap_or(TaskResult::Nothing),
             None => std::future::pending().await,
         };
         self.handle(result);
     }
 
-    /// The sandbox is about to end: from now on pauses are short and everything is taken in.
+    /// Keeps pauses short and accepts all telemetry from now on, because the sandbox is about to end.
     pub fn start_finishing(&mut self) {
         self.finishing.store(true, Ordering::Relaxed);
         self.destinations.finish();
         self.reset_key_backoff();
     }
 
-    /// Sends everything that waits, again and again if need be, until nothing is left or the time has come. Pauses are cut short: there is no later.
+    /// Sends all data, with retries, until nothing is left or `until` has come. Pauses are short, because the sandbox is about to end.
     pub async fn finish(&mut self, until: Instant) {
         self.start_finishing();
         self.start_requests();
         let mut retry_at = Instant::now() + LAST_PAUSE;
         while !self.is_finished() {
-            // Completions may come so fast that the time is never waited for.
+            // Completions may arrive so fast that `timeout_at` never checks the time.
             let _ = timeout_at(until.min(retry_at), self.handle_next_completion()).await;
             let now = Instant::now();
             if now >= until {
@@ -257,7 +257,7 @@ impl Flusher {
         self.drop_items(DropReason::Aggregates, dropped, Instant::now());
     }
 
-    /// Gives up everything whose arrival was not confirmed; all that was given up in this sandbox's life.
+    /// Drops all data whose arrival is not confirmed. Returns the counts of everything dropped in this sandbox.
     pub fn drop_unconfirmed(&mut self) -> Dropped {
         if self.lacks_key() {
             log::error!("LOGS | METRICS | Skipping flushing: Failed to resolve API key");
@@ -272,13 +272,13 @@ impl Flusher {
         self.drops.total()
     }
 
-    /// Whether something could not be sent because there is no API key.
+    /// Whether payloads could not be sent because there is no API key.
     fn lacks_key(&self) -> bool {
         let keyless = matches!(&self.client, ClientState::Ready(ready) if ready.api_key.key().is_none());
         keyless && !self.destinations.have_nothing_queued()
     }
 
-    /// Asks for the key, if it is not known or has got old and nobody is asking. Without this, it is asked for at the first flush.
+    /// Resolves the API key if it is missing or expired and not being resolved. Otherwise the first flush does so.
     pub fn ask_for_key(&mut self) {
         if let ClientState::Ready(ready) = &mut self.client
             && let Some(resolver) = ready.api_key.ask(Instant::now())
@@ -287,12 +287,12 @@ impl Flusher {
         }
     }
 
-    /// Whether something has to end before all that is to be sent can be.
+    /// Whether a client, a key or a compression is pending on which sending depends.
     fn is_preparing(&self) -> bool {
         self.preparation() > Hold::None
     }
 
-    /// What may be expected of that.
+    /// What a flush can expect of that preparation.
     fn preparation(&self) -> Hold {
         match &self.client {
             _ if self.compressing.is_some() => Hold::Full,
@@ -308,7 +308,7 @@ impl Flusher {
         }
     }
 
-    /// Whether nothing is left to be sent or to be answered. That a new key is still being asked for does not matter then.
+    /// Whether nothing is left to send and no request is in flight. A pending refresh of the API key does not matter.
     fn is_finished(&self) -> bool {
         self.unsealed.is_empty() && self.compressing.is_none() && self.destinations.iter().all(Destination::is_idle)
     }
@@ -336,7 +336,7 @@ impl Flusher {
         self.start_requests();
     }
 
-    /// Does everything that can be done now.
+    /// Starts all work that is possible now.
     fn start_requests(&mut self) {
         if matches!(self.client, ClientState::Unavailable) {
             self.drop_unsendable();
@@ -346,8 +346,8 @@ impl Flusher {
         self.keep_within_budget();
     }
 
-    /// Makes payloads of the batches that wait: small ones at once, others one at a time and on a thread of their own, so that the loop, on which the function's
-    /// time depends, never stands still and only one compressor takes memory.
+    /// Compresses the waiting batches: small ones in line, others one at a time on a separate thread. The event loop, on which the duration of
+    /// invocations depends, is never blocked, and only one compressor takes memory.
     fn compress(&mut self) {
         while self.compressing.is_none()
             && let Some(UnsealedBatch { mut batch, sequence, since }) = self.unsealed.pop_front()
@@ -364,7 +364,7 @@ impl Flusher {
         }
     }
 
-    /// The level for which there is time.
+    /// The compression level that there is time for.
     fn affordable(&self, level: i32) -> i32 {
         let backlog: usize = self.unsealed.iter().map(|unsealed| unsealed.batch.body.len()).sum();
         let hurries = self.finishing.load(Ordering::Relaxed) || backlog > MAX_BACKLOG;
@@ -393,7 +393,7 @@ impl Flusher {
             }
             let Some(key) = ready.key_for(&destination.to) else { continue };
             while let Some(payload) = destination.next_to_send(now) {
-                // A destination that fails gets one attempt only, so that the function does not wait for three failures each time.
+                // A failing destination gets a single attempt, so that the function does not wait for three failures each time.
                 let attempts = if destination.is_failing() { 1 } else { ATTEMPTS };
                 self.count += 1;
                 let abandon = destination.begin(self.count, now, &payload);
@@ -418,7 +418,7 @@ impl Flusher {
             }
             Err(error) if error.is_temporary() => {
                 let failures = destination.fail(id.number, now, error.retry_after());
-                // Every one would fill the customer's logs during an outage; the powers of two tell as much.
+                // Logging every failure would fill the customer's logs during an outage, so only the first, second, fourth and so on are logged.
                 if failures.is_power_of_two() {
                     let took = took.as_millis();
                     log::error!("{kind} | Failed to send request after {took} ms and {attempts} attempts: {error}");
@@ -441,7 +441,7 @@ impl Flusher {
         }
     }
 
-    /// Drops the oldest until what is held is within the bound.
+    /// Drops the oldest data until the memory budget is met.
     fn keep_within_budget(&mut self) {
         let mut dropped = Dropped::default();
         while self.budget.used() > MAX_BYTES {

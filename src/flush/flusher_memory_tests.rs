@@ -1,4 +1,4 @@
-//! What the flusher holds is bounded.
+//! Tests of the flusher's memory limit.
 
 use super::*;
 
@@ -80,7 +80,7 @@ async fn only_small_bodies_are_compressed_at_once() {
 
 #[tokio::test]
 async fn the_oldest_is_dropped_whether_it_waits_to_be_sent_or_to_be_compressed() {
-    // A batch that is compressed needs other memory than one that waits, and for as long as the machine takes.
+    // Compression takes other memory than waiting, for a time that depends on the machine.
     let (mut flusher, _building) = waiting_with_busy_worker();
     let sent_as_it_is = UnsealedPayload { items: 1, ..batch("", 4 * MEBIBYTE, &[]) };
     let compressed = [2, 4, 8, 16, 32, 64].map(|items| compressible(items, 4 * MEBIBYTE));
@@ -114,7 +114,7 @@ async fn everything_is_taken_in_at_the_end() {
     assert!(flusher.has_room());
 }
 
-/// Full, with requests to this intake in flight.
+/// A full flusher with requests to this intake in flight.
 async fn full_and_sending(intake: &TestIntake) -> Flusher {
     let mut flusher = Flusher::new(Some(intake.client()), None);
     flusher.start((0..5).map(|_| batch("", 4 * MEBIBYTE, &[])));

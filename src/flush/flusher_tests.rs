@@ -1,4 +1,4 @@
-//! The flusher against intakes on loopback, in paused time.
+//! Tests of the flusher against intakes on loopback, with paused time.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::{
 #[path = "flusher_memory_tests.rs"]
 mod memory;
 
-/// Uncompressed logs that go to the primary intake and to these others.
+/// Uncompressed logs for the primary intake and these additional endpoints.
 fn batch(name: impl Into<Vec<u8>>, bytes: usize, others: &[Arc<Endpoint>]) -> UnsealedPayload {
     let mut body = name.into();
     body.resize(bytes.max(body.len()), b' ');
@@ -27,7 +27,7 @@ fn numbered(numbers: std::ops::Range<u32>, others: &[Arc<Endpoint>]) -> Vec<Unse
     numbers.map(|number| batch(format!("{number:08}"), 0, others)).collect()
 }
 
-/// Lets everything happen that can happen without time passing.
+/// Runs everything that can run without time passing.
 async fn settle(flusher: &mut Flusher) {
     tokio::select! {
         () = async { loop { flusher.handle_next_completion().await } } => {}
@@ -35,7 +35,7 @@ async fn settle(flusher: &mut Flusher) {
     }
 }
 
-/// Lets time pass, in steps that no timeout takes for a freeze, and everything happen that can.
+/// Advances time, in steps too short to be taken for a freeze, and runs everything that can run.
 async fn pass(flusher: &mut Flusher, time: Duration) {
     let mut left = time;
     loop {
@@ -168,7 +168,7 @@ async fn recovered_intake_gets_what_waits_although_requests_hang_that_were_froze
     let intake = TestIntake::start(Reply::Silence).await;
     let mut flusher = Flusher::new(Some(intake.client()), None);
     flusher.start(numbered(0..20, &[]));
-    // Time that passes at once is a freeze, which no timeout counts.
+    // Time that advances in one step is a freeze, which timeouts do not count.
     let freezes = async |flusher: &mut Flusher, count| {
         for _ in 0..count {
             settle(flusher).await;
@@ -257,7 +257,7 @@ async fn a_payload_is_dropped_once_it_is_an_hour_old() {
         pass(&mut flusher, SECOND).await;
     }
     intake.reply(Reply::Status(202));
-    // At once: nothing is retried before the next flush.
+    // The first attempt comes at once: nothing is retried before the next flush.
     tokio::time::advance(SECOND * 3600).await;
     flusher.start([named("new")]);
     settle(&mut flusher).await;
@@ -335,13 +335,13 @@ async fn a_shutdown_in_the_middle_of_an_outage_of_another_destination_loses_noth
     assert_eq!(flusher.drop_unconfirmed().logs, 100, "the other got none");
 }
 
-/// A flusher whose client is not there yet, so that everything waits.
+/// A flusher whose client is not ready, so that all payloads are queued.
 fn waiting() -> (Flusher, std::sync::mpsc::Sender<()>) {
     let (flusher, building) = waiting_with_busy_worker();
     (Flusher { worker: Worker::default(), ..flusher }, building)
 }
 
-/// Nothing is compressed either as long as the sender lives.
+/// A flusher that also compresses nothing as long as the sender lives.
 fn waiting_with_busy_worker() -> (Flusher, std::sync::mpsc::Sender<()>) {
     let (sender, receiver) = std::sync::mpsc::channel::<()>();
     (Flusher::building(move || receiver.recv().ok().and(None), None), sender)
@@ -371,7 +371,7 @@ async fn finish_ends_at_its_deadline_although_completions_never_stop() {
     let mut flusher = Flusher::new(Some(intake.client()), None);
     flusher.start([named("a")]);
     let until = Instant::now() + SECOND;
-    // The deadline has come before the first of them is handled.
+    // The deadline passes before the first of them is handled.
     (0..100).for_each(|_| drop(flusher.tasks.spawn(async { TaskResult::Nothing })));
     let_everything_happen().await;
     tokio::time::advance(SECOND).await;

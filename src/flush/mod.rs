@@ -1,4 +1,4 @@
-//! When data leaves, and what becomes of it if it cannot: docs/flushing.md states the policy.
+//! Flushing: when data is sent, and what happens to data that cannot be sent. docs/flushing.md states the policy.
 
 mod api_key_cache;
 mod backoff;

@@ -1,4 +1,4 @@
-//! One payload's requests in one flush.
+//! The attempts to send one payload within one flush.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,57 +10,57 @@ use crate::{
     intake::{Client, SendError},
 };
 
-/// How often a request is tried in one flush, while its destination does not fail.
+/// Maximum number of attempts in one flush while the destination is not failing.
 pub const ATTEMPTS: u32 = 3;
-/// The pause before the second attempt; it doubles.
+/// Pause before the second attempt; doubled for each further one.
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(40);
-/// For how long a request is tried again at once.
+/// Time within which a failed attempt is retried in the same flush.
 const ATTEMPT_WINDOW: Duration = Duration::from_secs(1);
 
-/// Which request it is.
+/// Identifies a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestId {
-    /// The index of its destination.
+    /// Index of its destination.
     pub destination: usize,
-    /// Its number, which no other has.
+    /// Unique number of the request.
     pub number: u64,
 }
 
-/// A request that has ended, after all its attempts.
+/// A finished request, after all its attempts.
 #[derive(Debug)]
 pub struct Sent {
-    /// Which.
+    /// The request.
     pub id: RequestId,
-    /// What was sent.
+    /// The payload.
     pub queued: QueuedPayload,
-    /// How many attempts there were.
+    /// Number of attempts.
     pub attempts: u32,
-    /// How long all of them took.
+    /// Duration of all attempts.
     pub took: Duration,
-    /// How long the last one took.
+    /// Duration of the last attempt.
     pub last_took: Duration,
-    /// What came of the last one.
+    /// Result of the last attempt.
     pub result: Result<(), SendError>,
 }
 
-/// A request that is to be sent.
+/// A request to be sent.
 pub struct Request {
-    /// What sends it.
+    /// The client that sends it.
     pub client: Client,
-    /// Which it is.
+    /// Identifies the request.
     pub id: RequestId,
-    /// What is sent.
+    /// The payload.
     pub queued: QueuedPayload,
     /// The API key of the destination.
     pub key: ApiKey,
     /// Maximum number of attempts.
     pub attempts: u32,
-    /// Ends the request as if its time were up.
+    /// Aborts the request as if it had timed out.
     pub abandon: Arc<Notify>,
 }
 
 impl Request {
-    /// Sends it, again and again as long as that makes sense within one flush.
+    /// Sends the payload, with retries as far as they fit into one flush.
     pub async fn send(self) -> Sent {
         let Self { client, id, queued, key, attempts: most, abandon } = self;
         let started = Instant::now();
@@ -69,7 +69,7 @@ impl Request {
         loop {
             let attempt_started = Instant::now();
             let result = client.send(&queued.payload, &key, abandon.notified()).await;
-            // An intake that names a pause gets it, and one that takes its time is not asked again at once: the payload goes back to wait.
+            // The payload goes back to the queue if the intake sent `Retry-After` or was slow. Only a quick failure is retried at once.
             let is_quick =
                 matches!(&result, Err(SendError::Retryable { retry_after: None, .. } | SendError::Transport(_)));
             if !is_quick || attempts >= most || started.elapsed() > ATTEMPT_WINDOW {
@@ -83,13 +83,13 @@ impl Request {
     }
 }
 
-/// The log line of a final refusal, and of what was dropped because of it since the last one.
+/// Log line for a rejected payload, with the items dropped for that reason since the last such line.
 pub fn refusal(error: &SendError, dropped: Dropped) -> String {
     let advice = if let SendError::Rejected(status) = error { advice(status.as_u16()) } else { "" };
     format!("Request was denied by Datadog: {error}{advice}; {dropped} were dropped")
 }
 
-/// What helps against a status.
+/// Advice for a status code.
 fn advice(status: u16) -> &'static str {
     match status {
         401 | 403 => "; verify DD_API_KEY and DD_SITE",

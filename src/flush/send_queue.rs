@@ -1,4 +1,4 @@
-//! Payloads that wait to be sent to one destination.
+//! The queue of payloads for one destination.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -7,31 +7,32 @@ use tokio::time::Instant;
 use super::Dropped;
 use crate::intake::Payload;
 
-/// A payload that is older than this is not sent any more: Datadog takes no older points.
+/// Maximum age of a payload. Datadog accepts no older points.
 ///
 /// Source: Datadog API reference, "Submit metrics": timestamps are at most an hour in the past.
 pub const MAX_AGE: Duration = Duration::from_hours(1);
-/// A payload that failed in so many flushes is not sent any more: it may be the reason.
+/// Maximum number of flushes in which sending a payload fails. The payload itself may be the reason.
 pub const MAX_FLUSHES: u32 = 16;
-/// A payload of which so many requests were written and not answered in time is not sent any more: each may have arrived, and counts again then.
+/// Maximum number of requests with a payload that were written and not answered in time. Each may have arrived, so each retry may count its data
+/// twice.
 pub const MAX_UNANSWERED: u32 = 2;
 
-/// A payload, and what became of it so far.
+/// A queued payload with its history.
 #[derive(Debug)]
 pub struct QueuedPayload {
-    /// What is to be sent.
+    /// The payload.
     pub payload: Payload,
-    /// Rises with the age of the data: the smallest is the oldest.
+    /// Order by age of the data: the lowest sequence is the oldest.
     pub sequence: u64,
-    /// When it was taken from the aggregates.
+    /// When the data was taken from the aggregates.
     pub since: Instant,
-    /// In how many flushes sending it failed.
+    /// Number of flushes in which sending it failed.
     pub failed_flushes: u32,
-    /// How many of its requests got no answer in time.
+    /// Number of its requests that were not answered in time.
     pub unanswered: u32,
 }
 
-/// Why a payload is not sent any more.
+/// The limit that a payload has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     /// [`MAX_AGE`].
@@ -43,12 +44,12 @@ pub enum Limit {
 }
 
 impl QueuedPayload {
-    /// One that was never sent.
+    /// Creates a payload that was never sent.
     pub fn new(payload: Payload, sequence: u64, since: Instant) -> Self {
         Self { payload, sequence, since, failed_flushes: 0, unanswered: 0 }
     }
 
-    /// Why it is not to be sent again, if it is not.
+    /// The limit that the payload has reached, if any.
     pub fn limit(&self, now: Instant) -> Option<Limit> {
         if self.unanswered >= MAX_UNANSWERED {
             Some(Limit::Unanswered)
@@ -59,56 +60,56 @@ impl QueuedPayload {
         }
     }
 
-    /// What identifies its body, which other destinations may share.
+    /// Address of the body, which identifies it. Several destinations may share a body.
     pub fn body_address(&self) -> usize {
         self.payload.body.as_ptr().addr()
     }
 
-    /// What is lost if it is.
+    /// The items that are lost with the payload.
     pub fn items(&self) -> Dropped {
         Dropped::of(&self.payload)
     }
 }
 
-/// The queue, the oldest first.
+/// The queued payloads, oldest first.
 #[derive(Debug, Default)]
 pub struct SendQueue(VecDeque<QueuedPayload>);
 
 impl SendQueue {
-    /// Adds a payload where its age puts it.
+    /// Inserts a payload by its sequence.
     pub fn push(&mut self, payload: QueuedPayload) {
         let index = self.0.partition_point(|other| other.sequence <= payload.sequence);
         self.0.insert(index, payload);
     }
 
-    /// The oldest.
+    /// The oldest payload.
     pub fn oldest(&self) -> Option<&QueuedPayload> {
         self.0.front()
     }
 
-    /// The one that [`Self::pop_least_failed`] takes.
+    /// The payload that [`Self::pop_least_failed`] would remove.
     pub fn least_failed(&self) -> Option<&QueuedPayload> {
         self.0.iter().min_by_key(|payload| payload.failed_flushes)
     }
 
-    /// Takes the oldest.
+    /// Removes the oldest payload.
     pub fn pop_oldest(&mut self) -> Option<QueuedPayload> {
         self.0.pop_front()
     }
 
-    /// Takes the one that failed least often, and of those the oldest: one that always fails does not keep the others from being tried.
+    /// Removes the payload with the fewest failed flushes, and of those the oldest, so that a payload that always fails does not block the others.
     pub fn pop_least_failed(&mut self) -> Option<QueuedPayload> {
         let least = self.0.iter().enumerate().min_by_key(|(_, payload)| payload.failed_flushes);
         let index = least.map(|(index, _)| index)?;
         self.0.remove(index)
     }
 
-    /// Takes the oldest if it is too old to be sent.
+    /// Removes the oldest payload if it exceeds the maximum age.
     pub fn pop_expired(&mut self, now: Instant) -> Option<QueuedPayload> {
         self.0.pop_front_if(|oldest| now - oldest.since > MAX_AGE)
     }
 
-    /// Takes all payloads with the body at that address.
+    /// Removes all payloads with this body.
     pub fn take_body(&mut self, body: usize) -> Dropped {
         let mut items = Dropped::default();
         self.0.retain(|queued| {
@@ -121,17 +122,17 @@ impl SendQueue {
         items
     }
 
-    /// Takes everything.
+    /// Removes all payloads.
     pub fn drain(&mut self) -> impl Iterator<Item = QueuedPayload> {
         self.0.drain(..)
     }
 
-    /// The oldest first.
+    /// The payloads, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &QueuedPayload> {
         self.0.iter()
     }
 
-    /// Whether nothing waits.
+    /// Whether the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,50 +1,50 @@
-//! When to flush: decided once an invocation, from the configured strategy and from how often the function is invoked.
+//! The flush strategy: decides once per invocation when to flush, from the configured strategy and the frequency of invocations.
 
 use std::{collections::VecDeque, time::Duration};
 
 use crate::config::FlushStrategy;
 
-/// How many invocations the adaptive strategy looks back on.
+/// Number of invocations that the adaptive strategy looks back on.
 const LOOK_BACK: usize = 20;
-/// Invocations that are on average further apart than this leave the sandbox idle: nothing must stay behind.
+/// Average interval above which invocations are rare. The sandbox then idles between them, so every invocation flushes at its end.
 const RARE: Duration = Duration::from_mins(2);
-/// How often the adaptive strategy flushes once a function is busy.
+/// Flush interval of the adaptive strategy for a busy function.
 const BUSY_INTERVAL: Duration = Duration::from_secs(20);
-/// How long the adaptive strategy lets a single invocation gather data.
+/// Flush interval of the adaptive strategy during a long invocation.
 const LONG_INVOCATION: Duration = Duration::from_mins(1);
-/// Longer than any invocation.
+/// Longer than any invocation, which Lambda limits to 15 minutes.
 const NEVER: Duration = Duration::from_mins(15);
 
-/// What to do in this invocation.
+/// When to flush in this invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Wait for the function's end, then flush, then let the sandbox freeze.
+    /// Wait for the end of the function, flush, then let the sandbox freeze.
     End,
-    /// Flush first, then let the sandbox freeze.
+    /// Flush at once, then let the sandbox freeze.
     Periodic,
-    /// Start a flush and do not wait for it.
+    /// Start a flush without waiting for it.
     Continuous,
-    /// Not now.
+    /// Do not flush.
     Skip,
 }
 
-/// Decides once an invocation when data leaves.
+/// Decides when to flush.
 #[derive(Debug)]
 pub struct FlushDecider {
     strategy: FlushStrategy,
-    /// Under the adaptive strategy, a look-back that is shorter than this counts as busy.
+    /// With the adaptive strategy, the function is busy if the looked-back invocations span less than this.
     busy_within: Duration,
     last_flush: Duration,
     invocations: VecDeque<Duration>,
 }
 
 impl FlushDecider {
-    /// `now`, here and below, counts from any fixed instant.
+    /// `now`, here and below, is the time since any fixed instant.
     pub fn new(strategy: FlushStrategy, flush_timeout: Duration, now: Duration) -> Self {
         Self { strategy, busy_within: flush_timeout, last_flush: now, invocations: VecDeque::with_capacity(LOOK_BACK) }
     }
 
-    /// Once an invocation, at its beginning.
+    /// Decides at the start of an invocation; called once per invocation.
     pub fn decide(&mut self, now: Duration) -> Decision {
         if self.invocations.len() == LOOK_BACK {
             self.invocations.pop_front();
@@ -64,7 +64,7 @@ impl FlushDecider {
         }
     }
 
-    /// How often data leaves during a long invocation.
+    /// Flush interval during a long invocation.
     pub fn long_invocation_interval(&self) -> Duration {
         match self.strategy {
             FlushStrategy::Default => LONG_INVOCATION,
@@ -73,7 +73,7 @@ impl FlushDecider {
         }
     }
 
-    /// What the adaptive strategy amounts to at the moment; any other is itself.
+    /// The strategy that the adaptive strategy selects now; any other strategy is returned as it is.
     fn concrete(&self, now: Duration) -> FlushStrategy {
         if self.strategy != FlushStrategy::Default {
             return self.strategy;
@@ -100,7 +100,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// The decisions of `count` invocations that are `apart` seconds apart.
+    /// The decisions for `count` invocations, `apart` seconds apart.
     fn decisions(strategy: FlushStrategy, apart: u64, count: u64) -> Vec<Decision> {
         let mut decider = FlushDecider::new(strategy, seconds(30), seconds(0));
         (0..count).map(|number| decider.decide(seconds(100 + number * apart))).collect()

@@ -1,4 +1,4 @@
-//! An intake for tests in paused time: it answers as a script says, on the test's own thread, so that nothing happens while nobody yields.
+//! An intake for tests in paused time. It replies as configured, on the test's own thread, so that nothing happens while no task yields.
 
 use std::{
     collections::HashMap,
@@ -18,36 +18,36 @@ use crate::{
     intake::{Client, key::Function, tls},
 };
 
-/// What an intake does with a request.
+/// How the intake handles a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
-    /// Answers with this status.
+    /// Replies with this status.
     Status(u16),
-    /// Answers with this status after so many milliseconds.
+    /// Replies with this status after this many milliseconds.
     After(u64, u16),
-    /// Answers 503 and asks for a pause of so many seconds.
+    /// Replies 503 with a `Retry-After` of this many seconds.
     RetryAfter(u64),
-    /// Closes the connection without an answer.
+    /// Closes the connection without a response.
     Close,
-    /// Never answers.
+    /// Never responds.
     Silence,
 }
 
 /// The first bytes of bodies, which name their payloads.
 type PayloadNames = Arc<Mutex<Vec<String>>>;
 
-/// An intake on a port of its own.
+/// An intake on its own port.
 pub struct TestIntake {
     pub url: String,
     /// All requests.
     pub received: PayloadNames,
-    /// Those that were answered with 202.
+    /// The requests that were answered with 202.
     pub accepted: PayloadNames,
     reply: Arc<Mutex<Reply>>,
 }
 
 impl TestIntake {
-    /// One that answers like this until it is told otherwise.
+    /// Starts an intake that replies like this until it is changed.
     pub async fn start(reply: Reply) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -64,34 +64,34 @@ impl TestIntake {
         served
     }
 
-    /// From now on.
+    /// Sets the reply to later requests.
     pub fn reply(&self, reply: Reply) {
         *self.reply.lock().unwrap() = reply;
     }
 
-    /// How many requests there were.
+    /// Number of requests.
     pub fn requests(&self) -> usize {
         self.received.lock().unwrap().len()
     }
 
-    /// How many payloads have arrived.
+    /// Number of accepted payloads.
     pub fn arrived(&self) -> usize {
         self.accepted.lock().unwrap().len()
     }
 
-    /// How often each payload was sent.
+    /// Number of requests per payload.
     pub fn times(&self) -> HashMap<String, usize> {
         let mut times = HashMap::new();
         self.received.lock().unwrap().iter().for_each(|name| *times.entry(name.clone()).or_default() += 1);
         times
     }
 
-    /// This one as an additional endpoint.
+    /// This intake as an additional endpoint.
     pub fn endpoint(&self) -> Arc<Endpoint> {
         Arc::new(Endpoint { url: self.url.clone(), api_key: ApiKey::clean("another").unwrap() })
     }
 
-    /// A client whose primary intake this is.
+    /// A client with this intake as its primary one.
     pub fn client(&self) -> Client {
         tls::install_provider();
         let mut config = Config { api_key: ApiKey::clean("key"), ..Config::default() };
@@ -140,12 +140,12 @@ async fn serve(mut stream: TcpStream, received: PayloadNames, accepted: PayloadN
     stream.write_all(answer.as_bytes()).await.unwrap();
 }
 
-/// More messages than follow from one another without time passing, in any test: a request and its answer are four.
+/// More than the longest chain of messages that can pass without time advancing, in any test. A request and its response are four.
 const LONGEST_CHAIN: usize = 64;
-/// As often as tasks wake each other within one such step; each time, the runtime looks for what has arrived.
+/// Number of times that tasks may wake each other within one such step. The runtime polls for arrived data each time.
 const TURNS: usize = 16;
 
-/// Lets everything happen that can happen without time passing. Paused time would go on by itself if nothing were ready, although bytes may be on their way.
+/// Runs everything that can run without time advancing. Paused time would advance by itself if no task were ready, even though bytes are in transit.
 pub async fn let_everything_happen() {
     for _ in 0..LONGEST_CHAIN {
         wait_for_loopback();
@@ -155,7 +155,7 @@ pub async fn let_everything_happen() {
     }
 }
 
-/// Waits until everything has arrived that this thread has sent on loopback: the kernel delivers in order, and may take its time on a busy machine.
+/// Waits until all data that this thread sent on loopback has arrived. The kernel delivers in order, but may be slow on a busy machine.
 fn wait_for_loopback() {
     thread_local! {
         static PAIR: (UdpSocket, UdpSocket) = {
@@ -171,7 +171,7 @@ fn wait_for_loopback() {
     });
 }
 
-/// Runs a future to its end; time passes in small steps, between which everything happens that can.
+/// Runs a future to completion. Time advances in small steps, and everything that can run runs in between.
 pub async fn in_small_steps<T>(future: impl Future<Output = T>) -> T {
     let clock = async {
         loop {

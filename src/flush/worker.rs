@@ -1,4 +1,4 @@
-//! A thread for work that takes its time: one job after the other.
+//! A thread for long-running jobs, which it runs one after another.
 
 use std::sync::mpsc;
 
@@ -8,14 +8,14 @@ use crate::os::thread;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A thread that is started with the first job and lives as long as this. Where the system refuses a thread, the caller's does the work.
+/// A thread that starts with the first job and lives as long as this value. If the system refuses a thread, the caller's thread runs the job.
 #[derive(Debug, Default)]
 pub struct Worker {
     jobs: Option<mpsc::Sender<Job>>,
 }
 
 impl Worker {
-    /// Does the job; its result comes once it is done.
+    /// Runs the job. The receiver gets its result.
     pub fn run<T: Send + 'static>(&mut self, job: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
         self.run_on(job, start)
     }
@@ -26,7 +26,7 @@ impl Worker {
         start: impl FnOnce() -> Option<mpsc::Sender<Job>>,
     ) -> oneshot::Receiver<T> {
         let (sender, receiver) = oneshot::channel();
-        // Nobody may be waiting for the result any more.
+        // The receiver of the result may be gone.
         let job: Job = Box::new(move || drop(sender.send(job())));
         if self.jobs.is_none() {
             self.jobs = start();
@@ -44,7 +44,7 @@ impl Worker {
     }
 }
 
-/// Starts the thread; None if the system refuses one.
+/// Starts the thread; None if the system refuses it.
 fn start() -> Option<mpsc::Sender<Job>> {
     let (sender, receiver) = mpsc::channel::<Job>();
     let work = move || receiver.iter().for_each(|job| job());
