@@ -21,6 +21,8 @@ mod exempt;
 mod imports;
 #[path = "architecture/lengths.rs"]
 mod lengths;
+#[path = "architecture/names.rs"]
+mod names;
 #[path = "architecture/parity.rs"]
 mod parity;
 #[path = "architecture/programs.rs"]
@@ -33,14 +35,14 @@ mod renames;
 mod switches;
 #[path = "architecture/targets.rs"]
 mod targets;
-#[path = "architecture/testimony.rs"]
-mod testimony;
 #[path = "architecture/tokens.rs"]
 mod tokens;
 #[path = "architecture/toolchain.rs"]
 mod toolchain;
 #[path = "architecture/tree.rs"]
 mod tree;
+#[path = "architecture/version_output.rs"]
+mod version_output;
 #[path = "architecture/wrong_trees.rs"]
 mod wrong_trees;
 
@@ -72,6 +74,11 @@ fn the_middle_is_pure() {
 #[test]
 fn imports_keep_the_names_of_what_they_import() {
     assert_clean(&renames::renamed(&Tree::of_repository()));
+}
+
+#[test]
+fn retired_names_are_not_used() {
+    assert_clean(&names::retired(&Tree::of_repository()));
 }
 
 #[test]
@@ -127,5 +134,5 @@ fn the_toolchain_is_written_in_one_place() {
 
 #[test]
 fn the_binary_names_every_feature() {
-    assert_clean(&testimony::unmatched(&testimony::declared(), &testimony::printed()));
+    assert_clean(&version_output::unmatched(&version_output::declared(), &version_output::printed()));
 }

@@ -17,7 +17,7 @@ use machine_support::machine;
 use matrix::measure::{LeftOut, Run};
 use matrix::plan::{Cache, Cell, CellKind, Condition, Plan, Regime, SCHEMA};
 
-type Described = matrix::measure::Machine;
+type MachineRecord = matrix::measure::Machine;
 
 fn planned(condition: &Condition) -> Plan {
     let floor = Cell { id: "floor".to_owned(), kind: CellKind::Floor, levels: std::collections::BTreeMap::new() };
@@ -25,7 +25,7 @@ fn planned(condition: &Condition) -> Plan {
     Plan { conditions: vec![condition.clone()], ..plan(cells, 30) }
 }
 
-fn record(machine: Option<Described>, refused: &[&str], left_out: Vec<LeftOut>) -> Run {
+fn record(machine: Option<MachineRecord>, refused: &[&str], left_out: Vec<LeftOut>) -> Run {
     Run {
         schema: SCHEMA,
         seed: 7,
@@ -102,7 +102,7 @@ fn a_condition_that_machines_leave_out_is_missing_from_no_merged_run() {
     let merged = |left_out: &[LeftOut], name: &str| {
         let shards = [0, 1].map(|index| {
             let shard = folder.path().join(format!("{name}-{index}"));
-            let machine = Described { kernel: format!("Linux 6.{index}"), ..machine() };
+            let machine = MachineRecord { kernel: format!("Linux 6.{index}"), ..machine() };
             left(&shard, &Condition::default(), 1.5, &record(Some(machine), &[], left_out.to_vec()));
             let conditions = vec![Condition::default(), throttled.clone()];
             let plan = Plan { conditions, ..planned(&Condition::default()) };
@@ -134,8 +134,8 @@ fn a_condition_that_machines_leave_out_is_missing_from_no_merged_run() {
 /// Baselines of some machines, and a later run that is held to them.
 struct Held<'a> {
     condition: Condition,
-    stored: &'a [(Described, f64)],
-    here: Described,
+    stored: &'a [(MachineRecord, f64)],
+    here: MachineRecord,
     times: f64,
 }
 
@@ -165,10 +165,14 @@ impl Held<'_> {
 
 #[test]
 fn a_ratio_of_one_other_machine_is_not_held() {
-    let other = Described { kernel: "Linux 6.18.0".to_owned(), ..machine() };
+    let other = MachineRecord { kernel: "Linux 6.18.0".to_owned(), ..machine() };
     let stored = [(machine(), 1.5)];
-    let held =
-        |here: &Described, times| Held { condition: Condition::default(), stored: &stored, here: here.clone(), times };
+    let held = |here: &MachineRecord, times| Held {
+        condition: Condition::default(),
+        stored: &stored,
+        here: here.clone(),
+        times,
+    };
     assert_eq!(held(&machine(), 1.5).gate().0, Some(0), "{}", held(&machine(), 1.5).gate().1);
     let (status, said) = held(&machine(), 6.0).gate();
     assert_eq!(status, Some(10), "{said}");
@@ -182,8 +186,8 @@ fn a_ratio_of_one_other_machine_is_not_held() {
 
 #[test]
 fn a_ratio_that_two_machines_have_alike_is_held_on_a_third() {
-    let kernel = |version: &str| Described { kernel: format!("Linux {version}"), ..machine() };
-    let held = |stored: &[(Described, f64)], times| {
+    let kernel = |version: &str| MachineRecord { kernel: format!("Linux {version}"), ..machine() };
+    let held = |stored: &[(MachineRecord, f64)], times| {
         Held { condition: Condition::default(), stored, here: kernel("6.18"), times }.gate()
     };
     let alike = [(kernel("6.1"), 1.5), (kernel("5.10"), 1.5)];
@@ -198,8 +202,8 @@ fn a_ratio_that_two_machines_have_alike_is_held_on_a_third() {
 #[test]
 fn a_ratio_from_disk_is_held_where_the_disk_reads_ahead_alike() {
     let cold = Condition { cache: Cache::Cold, ..Condition::default() };
-    let on = |kernel: &str, kib| Described { kernel: kernel.to_owned(), read_ahead_kib: Some(kib), ..machine() };
-    let held = |stored: &[(Described, f64)], here: Described| {
+    let on = |kernel: &str, kib| MachineRecord { kernel: kernel.to_owned(), read_ahead_kib: Some(kib), ..machine() };
+    let held = |stored: &[(MachineRecord, f64)], here: MachineRecord| {
         Held { condition: cold.clone(), stored, here, times: 1.5 }.gate()
     };
     let (status, said) = held(&[(on("a", 128), 1.5)], on("a", 4096));

@@ -141,7 +141,7 @@ fn partitions_take_turns_with_the_blocks_and_make_up_the_whole() {
 fn a_start_that_fails_is_recorded_and_the_run_goes_on() {
     let out = directory();
     let plan = plan(vec![external("broken", "/bin/false", &[]), floor()], vec![condition()], 2);
-    let told = Told::default();
+    let told = ProgressLog::default();
     let summary = run(&plan, &[], &options(out.path()), &|step| told.step(&step)).unwrap();
     assert_eq!((summary.started, summary.failed), (4, 2));
     for sample in samples(out.path()) {
@@ -275,7 +275,7 @@ fn a_condition_that_the_machine_does_not_produce_is_left_out() {
     assert!(matches!(refused, Error::NotProduced { .. }) && refused.to_string().contains("file on disk"), "{refused}");
     assert!(!out.path().join("run.json").exists(), "nothing was measured");
 
-    let told = Told::default();
+    let told = ProgressLog::default();
     let summary = run(&both, &[], &options(out.path()), &|step| told.step(&step)).unwrap();
     assert_eq!((summary.started, summary.left_out.len()), (2, 1));
     assert!(samples(out.path()).iter().all(|sample| sample.condition == condition() && sample.failure.is_none()));
@@ -305,7 +305,7 @@ fn a_real_runtime_runs_beside_the_extension() {
     let unknown = Condition { runtime: "cobol".to_owned(), ..condition() };
     let cells = vec![cell("ship", CellKind::Build)];
     let builds = [built("ship", agent())];
-    let told = Told::default();
+    let told = ProgressLog::default();
     let plan_of = |condition| plan(cells.clone(), vec![condition], 1);
     let summary = run(&plan_of(python), &builds, &options(out.path()), &|step| told.step(&step)).unwrap();
     let samples = samples(out.path());
@@ -349,7 +349,7 @@ fn a_start_that_the_sandbox_cannot_make_is_made_again() {
     let (out, elsewhere) = (directory(), directory());
     let away = elsewhere.path().join("program");
     let plan = plan(vec![floor()], vec![condition()], 3);
-    let told = Told::default();
+    let told = ProgressLog::default();
     let summary = run(&plan, &[], &options(out.path()), &|step| {
         told.step(&step);
         if matches!(step, Step::Started { block: 0, .. }) {

@@ -37,7 +37,7 @@ pub enum Checkpoint {
     /// The subscription was answered.
     Subscribed,
     /// The next event has been asked for.
-    Asked,
+    NextSent,
     /// Everything runs.
     Ready,
 }

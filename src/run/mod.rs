@@ -63,7 +63,7 @@ pub enum Intake {
 pub async fn run<E: Transport>(parts: Components<E>) {
     let mut next = parts.next;
     next.send().await;
-    checkpoint(Checkpoint::Asked);
+    checkpoint(Checkpoint::NextSent);
     let flusher = match parts.intake {
         Intake::Eager(client) => {
             ready();

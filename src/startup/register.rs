@@ -70,7 +70,7 @@ fn register_with(
         Ok(reply) => (Some(connection), reply),
         Err(error) => (None, SubscriptionReply::Received(Err(error))),
     };
-    checkpoint(Checkpoint::Asked);
+    checkpoint(Checkpoint::NextSent);
     Ok(StartupState { environment, registered, ports, connection, subscription })
 }
 

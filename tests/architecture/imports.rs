@@ -10,12 +10,12 @@ use crate::tree::{Complaint, File, Tree};
 
 struct Row {
     module: &'static str,
-    /// Modules, or parts of one such as `platform::ids`; `*` is every module except `start`.
+    /// Modules, or parts of one such as `platform::ids`; `*` is every module except `startup`.
     may_use: &'static [&'static str],
 }
 
 const TABLE: &[Row] = &[
-    Row { module: "features", may_use: &["platform::general", "platform::raw"] },
+    Row { module: "features", may_use: &["platform::reqwest_transport", "platform::raw"] },
     Row { module: "build_info", may_use: &["features"] },
     Row { module: "os", may_use: &["features"] },
     Row { module: "config", may_use: &["os"] },
@@ -29,7 +29,7 @@ const TABLE: &[Row] = &[
     Row { module: "intake", may_use: &["aggregate", "process", "config", "os", "features", "build_info"] },
     Row { module: "flush", may_use: &["aggregate", "intake", "config", "platform::ids", "os", "process"] },
     Row { module: "run", may_use: &["*"] },
-    Row { module: "start", may_use: &["*"] },
+    Row { module: "startup", may_use: &["*"] },
 ];
 
 pub fn table(tree: &Tree) -> Vec<Complaint> {
@@ -57,7 +57,7 @@ impl Row {
     fn allows(&self, path: &str) -> bool {
         top(path) == self.module
             || self.may_use.iter().any(|allowed| match *allowed {
-                "*" => top(path) != "start" && path != "*",
+                "*" => top(path) != "startup" && path != "*",
                 part if part.contains("::") => path == part,
                 module => top(path) == module,
             })

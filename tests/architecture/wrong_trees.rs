@@ -2,7 +2,7 @@
 
 use crate::lengths::{self, Exempt};
 use crate::tree::{Complaint, Tree};
-use crate::{commands, imports, parity, programs, purity, renames, switches, testimony, toolchain};
+use crate::{commands, imports, names, parity, programs, purity, renames, switches, toolchain, version_output};
 
 /// The places complained about.
 fn places(complaints: &[Complaint]) -> Vec<String> {
@@ -11,7 +11,7 @@ fn places(complaints: &[Complaint]) -> Vec<String> {
 
 /// A tree with one file in each of the modules that the others import.
 fn modules() -> Tree {
-    ["platform/mod.rs", "config/mod.rs", "process/mod.rs", "aggregate/mod.rs", "start/mod.rs", "os/mod.rs"]
+    ["platform/mod.rs", "config/mod.rs", "process/mod.rs", "aggregate/mod.rs", "startup/mod.rs", "os/mod.rs"]
         .into_iter()
         .fold(Tree::default(), |tree, path| tree.with(&format!("src/{path}"), ""))
 }
@@ -19,15 +19,15 @@ fn modules() -> Tree {
 #[test]
 fn forbidden_imports_are_found_however_they_are_written() {
     let spellings = [
-        "use crate::start::Services;",
-        "use crate::{config::Config, start};",
+        "use crate::startup::Services;",
+        "use crate::{config::Config, startup};",
         "use bottlecap::startup;",
         "use ::bottlecap::startup;",
-        "fn f() { crate::start::go(); }",
-        "macro_rules! m { () => { $crate::start::go() } }",
-        "use super::super::start;",
-        "use super::super::{start::Services};",
-        "mod inner { fn f() { super::super::super::start::go(); } }",
+        "fn f() { crate::startup::go(); }",
+        "macro_rules! m { () => { $crate::startup::go() } }",
+        "use super::super::startup;",
+        "use super::super::{startup::Services};",
+        "mod inner { fn f() { super::super::super::startup::go(); } }",
         "use crate::*;",
         "use crate::platform::Client;",
         "use crate::platform::{ids::RequestId, register};",
@@ -41,27 +41,27 @@ fn forbidden_imports_are_found_however_they_are_written() {
 #[test]
 fn allowed_imports_are_left_alone() {
     let source = r#"
-        //! Not an import: crate::start.
+        //! Not an import: crate::startup.
         use crate::config::{Config, Tag};
         use crate::platform::ids::RequestId;
         use crate::platform::{ids};
-        use super::start; // a sibling in this module
+        use super::startup; // a sibling in this module
         use super::super::config;
         use crate::process::tags;
-        const TEXT: &str = "crate::start";
+        const TEXT: &str = "crate::startup";
         #[cfg(test)]
-        mod tests { use crate::start::go; }
+        mod tests { use crate::startup::go; }
         #[cfg(test)]
-        use crate::start::go;
+        use crate::startup::go;
     "#;
     let tree = modules().with("src/process/tags.rs", source).with("src/main.rs", "use bottlecap::startup;");
-    let tree = tree.with("src/lib.rs", "pub mod start;");
+    let tree = tree.with("src/lib.rs", "pub mod startup;");
     assert_eq!(places(&imports::table(&tree)), [""; 0]);
 }
 
 #[test]
 fn only_files_that_are_declared_as_tests_are_exempt() {
-    let foreign = "use crate::start::go;";
+    let foreign = "use crate::startup::go;";
     let found = |declared: &str, path: &str| {
         let tree = modules().with("src/process/log.rs", declared).with(path, foreign);
         places(&imports::table(&tree))
@@ -82,26 +82,26 @@ fn only_files_that_are_declared_as_tests_are_exempt() {
 #[test]
 fn a_file_that_is_a_part_of_the_program_too_is_not_exempt() {
     let declared = "mod log;\n#[cfg(test)]\n#[path = \"log.rs\"]\nmod again;\n#[cfg(test)]\nmod tests;";
-    let tree = Tree::default().with("src/lib.rs", "pub mod process;\npub mod start;").with("src/startup.rs", "");
-    let tree = tree.with("src/process/mod.rs", declared).with("src/process/tests.rs", "use crate::start::go;");
-    let tree = tree.with("src/process/log.rs", "mod part;\nuse crate::start::go;");
-    let tree = tree.with("src/process/log/part.rs", "use crate::start::go;");
+    let tree = Tree::default().with("src/lib.rs", "pub mod process;\npub mod startup;").with("src/startup.rs", "");
+    let tree = tree.with("src/process/mod.rs", declared).with("src/process/tests.rs", "use crate::startup::go;");
+    let tree = tree.with("src/process/log.rs", "mod part;\nuse crate::startup::go;");
+    let tree = tree.with("src/process/log/part.rs", "use crate::startup::go;");
     assert_eq!(places(&imports::table(&tree)), ["src/process/log.rs:2", "src/process/log/part.rs:1"]);
 }
 
 #[test]
 fn a_part_of_an_item_for_tests_exempts_nothing_after_it() {
     for source in [
-        "struct S { #[cfg(test)] a: HashMap<A, B>, b: crate::start::Services }",
-        "enum E { #[cfg(test)] A, B(crate::start::Services) }",
-        "fn f(#[cfg(test)] a: fn(A) -> B, b: crate::start::Services) {}",
-        "fn f() { match x { #[cfg(test)] A => 1, _ => crate::start::go() } }",
-        "fn f() { S { #[cfg(test)] a: 1, b: crate::start::go() } }",
+        "struct S { #[cfg(test)] a: HashMap<A, B>, b: crate::startup::Services }",
+        "enum E { #[cfg(test)] A, B(crate::startup::Services) }",
+        "fn f(#[cfg(test)] a: fn(A) -> B, b: crate::startup::Services) {}",
+        "fn f() { match x { #[cfg(test)] A => 1, _ => crate::startup::go() } }",
+        "fn f() { S { #[cfg(test)] a: 1, b: crate::startup::go() } }",
     ] {
         let complaints = imports::table(&modules().with("src/process/tags.rs", source));
         assert_eq!(places(&complaints), ["src/process/tags.rs:1"], "{source}");
     }
-    let test = "#[cfg(test)]\nimpl<A, B> From<A> for fn(A, B) -> HashMap<A, B> { fn f() { crate::start::go() } }";
+    let test = "#[cfg(test)]\nimpl<A, B> From<A> for fn(A, B) -> HashMap<A, B> { fn f() { crate::startup::go() } }";
     assert_eq!(places(&imports::table(&modules().with("src/process/tags.rs", test))), [""; 0]);
 }
 
@@ -125,9 +125,9 @@ fn imports_that_are_handed_on_to_others_are_found() {
 
 #[test]
 fn only_the_roots_import_start() {
-    let tree = modules().with("src/run/mod.rs", "use crate::process::X;\nuse crate::start::X;");
+    let tree = modules().with("src/run/mod.rs", "use crate::process::X;\nuse crate::startup::X;");
     assert_eq!(places(&imports::table(&tree)), ["src/run/mod.rs:2"]);
-    let tree = modules().with("src/startup/order.rs", "use crate::process::X;\nuse crate::start::X;");
+    let tree = modules().with("src/startup/order.rs", "use crate::process::X;\nuse crate::startup::X;");
     assert_eq!(places(&imports::table(&tree)), [""; 0]);
 }
 
@@ -220,7 +220,7 @@ fn imports_under_another_name_are_found() {
     let found = |source: &str| places(&renames::renamed(&Tree::default().with("src/a.rs", source)));
     for source in [
         "use std as s;",
-        "pub use crate::start as begin;",
+        "pub use crate::startup as begin;",
         "use std::{fmt, time::{Duration, Instant as Moment}};",
         "extern crate tokio as t;",
         "mod inner { fn f() { use crate::{self as root}; } }",
@@ -235,12 +235,12 @@ fn anything_but_modules_in_the_crate_root_is_found() {
     let found = |source: &str| places(&renames::items_of_the_map(&Tree::default().with("src/lib.rs", source)));
     assert_eq!(found("//! A map.\n\npub mod a;\n/// A module.\n#[cfg(test)]\nmod b;\n"), [""; 0]);
     for source in [
-        "pub use start::Services;",
-        "pub use start::{self, Services};",
-        "use start::Services;",
+        "pub use startup::Services;",
+        "pub use startup::{self, Services};",
+        "use startup::Services;",
         "pub fn f() {}",
         "pub type Clock = std::time::Instant;",
-        "pub mod inner { pub use crate::start; }",
+        "pub mod inner { pub use crate::startup; }",
     ] {
         assert_eq!(found(&format!("pub mod a;\n{source}")), ["src/lib.rs:2"], "{source}");
     }
@@ -386,11 +386,11 @@ fn repeated_toolchain_versions_are_found() {
 fn untold_and_unknown_switches_are_found() {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let declared = names(&["default", "ship", "baseline", "otlp", "webpki-roots"]);
-    assert_eq!(places(&testimony::unmatched(&declared, &names(&["otlp", "webpki-roots"]))), [""; 0]);
+    assert_eq!(places(&version_output::unmatched(&declared, &names(&["otlp", "webpki-roots"]))), [""; 0]);
     for printed in
         [names(&["otlp"]), names(&["otlp", "webpki-roots", "more"]), names(&["otlp", "webpki-roots", "ship"])]
     {
-        assert_eq!(places(&testimony::unmatched(&declared, &printed)), ["Cargo.toml:1"], "{printed:?}");
+        assert_eq!(places(&version_output::unmatched(&declared, &printed)), ["Cargo.toml:1"], "{printed:?}");
     }
 }
 
@@ -406,4 +406,10 @@ fn claims_of_parity_without_a_test_or_a_reason_are_found() {
     assert_eq!(found("| 1 | it works | `tests/b.rs::proven` | comes later |"), ["docs/parity.md:1"]);
     assert_eq!(found("| 1 | a | | comes later |\n| 1 | b | | comes later |"), ["docs/parity.md:2"]);
     assert_eq!(places(&parity::unproven(&Tree::default())), ["docs/parity.md:1"]);
+}
+
+#[test]
+fn a_retired_name_is_found_in_code_and_not_in_text() {
+    let wrong = Tree::default().with("src/a.rs", "/// A Bequest.\nfn f() {\n    let _ = (\"Bequest\", Bequest);\n}\n");
+    assert_eq!(places(&names::retired(&wrong)), ["src/a.rs:3"]);
 }

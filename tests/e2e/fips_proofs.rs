@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use bottlecap::features;
-use matrix::fips_report::build_report::Testimony;
+use matrix::fips_report::build_report::BuildReport;
 use matrix::fips_report::handshake::{self, CLIENTS, Client, HandshakeResult, ProgramUnderTest};
 use matrix::fips_report::roots::{self, CASES, Case};
 use matrix::fips_report::server::ServerTlsConfig;
@@ -17,8 +17,8 @@ fn meet(taste: ServerTlsConfig, client: Client) -> HandshakeResult {
     HandshakeResult::arrange(&subject(), taste, client).unwrap()
 }
 
-fn told() -> Testimony {
-    Testimony::of(&matrix::build::Testimony::document(&subject().program).unwrap()).unwrap()
+fn told() -> BuildReport {
+    BuildReport::of(&matrix::build::BuildReport::document(&subject().program).unwrap()).unwrap()
 }
 
 /// Whether the operating system's store makes a server of the test's own known.

@@ -125,7 +125,7 @@ pub(super) fn build(contents: &Contents, entries: &[Entry]) -> Vec<String> {
     };
     let opt_level = contents.build.profile.get("opt-level").map_or(DEFAULT_OPT_LEVEL, String::as_str);
     let mut problems: Vec<String> = match serde_json::from_value::<BuildReport>(told.clone()) {
-        Ok(testimony) => testimony.differences(&recipe, Profile::Release, opt_level),
+        Ok(build_report) => build_report.differences(&recipe, Profile::Release, opt_level),
         Err(error) => vec![error.to_string()],
     };
     let revision = &contents.sources.revision;

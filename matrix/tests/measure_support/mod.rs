@@ -91,9 +91,9 @@ pub fn keys(samples: &[Sample]) -> Vec<(u32, &Condition, u32, &str)> {
 
 /// The words of a run: warm-ups, starts and refusals.
 #[derive(Debug, Default)]
-pub struct Told(pub RefCell<Vec<String>>);
+pub struct ProgressLog(pub RefCell<Vec<String>>);
 
-impl Told {
+impl ProgressLog {
     pub fn step(&self, step: &Step<'_>) {
         self.0.borrow_mut().push(format!("{step:?}"));
     }

@@ -35,9 +35,9 @@ pub fn declared() -> BTreeSet<String> {
 /// The switches of the binary under test.
 pub fn printed() -> BTreeSet<String> {
     let output = Command::new(env!("CARGO_BIN_EXE_bottlecap")).arg("--version=json").output().unwrap();
-    let testimony: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(testimony["switches"].as_object().unwrap().values().all(Value::is_boolean), "{testimony}");
-    names(&testimony["switches"])
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(printed["switches"].as_object().unwrap().values().all(Value::is_boolean), "{printed}");
+    names(&printed["switches"])
 }
 
 fn names(object: &Value) -> BTreeSet<String> {

@@ -1,0 +1,71 @@
+//! Names that were given up for the field's own terms, and have no other meaning there.
+
+use proc_macro2::TokenTree;
+
+use crate::tokens;
+use crate::tree::{Complaint, File, Tree};
+
+/// The retired name, and what the thing is called instead.
+const RETIRED: &[(&str, &str)] = &[
+    ("Anybody", "InsecureVerifier"),
+    ("Asked", "a noun for what it holds"),
+    ("Bequest", "Handover"),
+    ("Birth", "StartTime"),
+    ("CERTIFIED", "FIPS_MODULE"),
+    ("Census", "ProcessTotals"),
+    ("Chapter", "ConditionSection"),
+    ("Companion", "LayerFile"),
+    ("Courier", "TelemetryDelivery"),
+    ("Described", "CargoMetadata"),
+    ("Desk", "IntakeState"),
+    ("Disturbance", "InjectedFault"),
+    ("Echelon", "ReducedMatrix"),
+    ("Enlisted", "RegisteredExtension"),
+    ("Entrance", "CgroupEntry"),
+    ("EXPRESS", "EARLY_NEXT"),
+    ("Halt", "NextBreakpoint"),
+    ("Ingredients", "LayerInputs"),
+    ("Keyring", "ApiKeyCache"),
+    ("Launchpad", "ProcessSpec"),
+    ("Leading", "PivotRow"),
+    ("Meeting", "HandshakeResult"),
+    ("Prelude", "BaselineUsage"),
+    ("Produced", "Output"),
+    ("Said", "a noun for what it holds"),
+    ("Sleeper", "DelayedRuntime"),
+    ("Strategist", "FlushDecider"),
+    ("Taste", "ServerTlsConfig"),
+    ("Testimony", "BuildReport"),
+    ("Told", "a noun for what it holds"),
+    ("Toolbox", "Toolchain"),
+    ("Unborn", "NextInvocation"),
+    ("Uncounted", "InvocationCountMismatch"),
+    ("Wants", "EventSubscriptions"),
+    ("Workshop", "BuildContext"),
+    ("births", "startup_failures"),
+    ("disturb", "fault"),
+    ("essence", "canonical_text"),
+    ("no_price", "no_benchmark"),
+    ("take_orphans", "take_held_logs"),
+    ("testimony", "build_report"),
+    ("trust_everybody", "insecure_client_config"),
+    ("vouched", "check_fips"),
+];
+
+/// Names that belong to no one any more, in any Rust file; texts and comments may have the words.
+pub fn retired(tree: &Tree) -> Vec<Complaint> {
+    tree.rust("").flat_map(|file| complaints(file, &tokens::of(file))).collect()
+}
+
+fn complaints(file: &File, tokens: &[TokenTree]) -> Vec<Complaint> {
+    let one = |token: &TokenTree| match token {
+        TokenTree::Group(group) => complaints(file, &group.stream().into_iter().collect::<Vec<_>>()),
+        TokenTree::Ident(name) => {
+            let found = RETIRED.iter().find(|(retired, _)| name == retired);
+            let what = |(retired, plain): &(&str, &str)| format!("`{retired}` is a retired name: use {plain}");
+            found.map(|row| Complaint::new(file, tokens::line(token), what(row))).into_iter().collect()
+        }
+        _ => Vec::new(),
+    };
+    tokens.iter().flat_map(one).collect()
+}
