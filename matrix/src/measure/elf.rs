@@ -1,26 +1,26 @@
-//! What the loader has to do for a program, read from its file.
+//! Counts what the dynamic loader has to do for a program, from its ELF file.
 
 use object::elf::{DT_NEEDED, SHT_REL, SHT_RELA, SHT_RELR};
 use object::read::elf::{Dyn as _, ElfFile64, FileHeader as _, SectionHeader as _};
 
-/// Counted in a 64-bit ELF file.
+/// The loader's work for a 64-bit ELF file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Loading {
-    /// Places that have to be patched before main.
+    /// Relocations: addresses that are patched before `main`.
     pub relocations: u64,
-    /// Shared libraries that it names; what those need in turn is not counted.
+    /// Shared libraries that the file names directly, without their own dependencies.
     pub libraries: u64,
 }
 
 impl Loading {
-    /// None for what is no 64-bit ELF file, such as a script.
+    /// `None` if the file is not a 64-bit ELF file, such as a script.
     pub(super) fn of(file: &[u8]) -> Option<Self> {
         let elf = ElfFile64::<object::Endianness>::parse(file).ok()?;
         let endian = elf.endian();
         let sections = elf.elf_header().sections(endian, file).ok()?;
         let mut loading = Self::default();
         for section in sections.iter() {
-            // Only what is loaded counts; sections without an address are for linkers.
+            // Sections without an address are for linkers and are not loaded.
             if section.sh_addr(endian) == 0 {
                 continue;
             }
@@ -39,8 +39,8 @@ impl Loading {
     }
 }
 
-/// Relocations in a packed table of native words: an even word is the address of one, an odd word marks with its upper bits which of the next 63
-/// addresses have one.
+/// The number of relocations in a packed (RELR) table of native words. An even word is the address of one; in an odd word the upper bits mark which of the next
+/// 63 words are relocated.
 fn packed(table: &[u8]) -> u64 {
     let (words, _) = table.as_chunks::<8>();
     let words = words.iter().map(|word| u64::from_ne_bytes(*word));

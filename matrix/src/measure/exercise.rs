@@ -1,4 +1,4 @@
-//! A function that gives an extension everything there is to deliver, for the starts that are not timed.
+//! A function for untimed starts that gives an extension every kind of payload to deliver.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use super::expected::Sent;
 use crate::sandbox::function::{Answer, Call, Handler, InitError};
 use crate::sandbox::{Invocation, Outcome};
 
-/// Where an extension listens for DogStatsD.
+/// The DogStatsD address of an extension.
 const DOGSTATSD: &str = "127.0.0.1:8125";
-/// The function's own time limit, which one of the invocations runs into.
+/// The timeout of the function; one of the invocations exceeds it.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
-/// As long as the function sleeps in that one.
+/// How long the function sleeps in that invocation.
 const TOO_LONG: Duration = TIMEOUT.saturating_mul(2);
-/// The levels of a record, as the runtimes of Lambda name them.
+/// The log levels of Lambda's runtimes.
 const LEVELS: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 /// The type of the error that one invocation reports.
 const ERROR: &str = "PlannedError";
@@ -41,12 +41,12 @@ impl Action {
         }
     }
 
-    /// The event that asks for it.
+    /// The event that requests this action.
     pub(super) fn event(self, number: usize) -> Vec<u8> {
         json!({"invocation": number, "action": self.name()}).to_string().into_bytes()
     }
 
-    /// Why an invocation did not end as it should have.
+    /// Returns an error if the invocation did not end as its action requires.
     pub(super) fn judge(self, number: usize, invocation: &Invocation) -> Result<(), String> {
         let is_expected = match (self, &invocation.outcome) {
             (Self::Answer, Outcome::Success) | (Self::TimeOut, Outcome::Timeout) => true,
@@ -59,7 +59,7 @@ impl Action {
     }
 }
 
-/// Prints plain, JSON and multi-line records at every level in its init and in each invocation, and sends DogStatsD of every kind in each invocation.
+/// Prints plain, JSON and multi-line records at every level during init and in each invocation, and sends every kind of DogStatsD metric in each invocation.
 #[derive(Debug)]
 pub(super) struct Exercise;
 
@@ -97,7 +97,7 @@ fn print(call: &Call<'_>, place: &str) {
     call.print_error(format!("a record of {place} for standard error"));
 }
 
-/// The datagrams of an invocation. A gauge and a set have names of their own in each of them: how many points they become depends on when they are flushed.
+/// The datagrams of an invocation. Gauges and sets have a different name in each, because the number of their points depends on when they are flushed.
 fn datagrams(number: u64) -> [String; 6] {
     [
         "delivery.count:2|c|#kind:count".to_owned(),
@@ -110,20 +110,20 @@ fn datagrams(number: u64) -> [String; 6] {
 }
 
 fn send(number: u64) {
-    // What cannot be sent is missing where it should arrive, which is where it is told.
+    // A datagram that cannot be sent is reported as missing by the check of what arrived.
     let Ok(socket) = UdpSocket::bind("127.0.0.1:0") else { return };
     for datagram in datagrams(number) {
         let _ = socket.send_to(datagram.as_bytes(), DOGSTATSD);
     }
 }
 
-/// What the invocations send, all together.
+/// The metrics that all invocations send together.
 pub(super) fn sent() -> Vec<Sent> {
     let count = INVOCATIONS.len();
     let times = |points: i64, sum: f64| (points * i64::try_from(count).unwrap_or(0), sum * number(count));
     let total = |name: &str, (points, sum): (i64, f64)| Sent { name: name.to_owned(), points, sum };
     let mut sent = vec![
-        // Points of a count may be added up on the way.
+        // Points of a count may be aggregated before delivery.
         Sent { points: 1, ..total("delivery.count", times(1, 2.0)) },
         total("delivery.histogram", times(1, 3.5)),
         total("delivery.timing", times(1, 12.0)),

@@ -1,4 +1,4 @@
-//! What has to arrive of a start, whoever starts: what the function printed and sent, and what the platform reported of its invocations.
+//! Checks that everything of a start arrived: what the function printed and sent, and what the platform reported about its invocations.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +9,22 @@ use crate::sandbox::intake::{Kind, Payload, Request};
 use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::setup::Origin;
 
-/// Counts every invocation, in any extension that speaks Datadog's protocols.
+/// The metric that counts invocations, in any extension that speaks Datadog's protocols.
 const INVOCATIONS: &str = "aws.lambda.enhanced.invocations";
-/// How many things that are missing are named.
+/// Maximum number of missing items that are named.
 const NAMED: usize = 3;
 
-/// A metric that the function has sent, with all that it sent of it.
+/// A metric with all that the function sent of it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sent {
     pub name: String,
-    /// Points; zero where they may be added up on the way.
+    /// Number of points; 0 if they may be aggregated before delivery.
     pub points: i64,
-    /// Their sum.
+    /// The sum of the points.
     pub sum: f64,
 }
 
-/// What is missing, in words; none if everything arrived. More than what has to arrive is the digest's business.
+/// A description of what is missing; `None` if everything arrived. Surplus payload shows in the digest.
 pub(super) fn undelivered(ending: &Ending, sent: &[Sent]) -> Option<String> {
     let delivered: Vec<&Request> = ending.requests.iter().filter(|request| request.delivered()).collect();
     let mut missing = Vec::new();
@@ -46,7 +46,7 @@ pub(super) fn undelivered(ending: &Ending, sent: &[Sent]) -> Option<String> {
     told(&missing)
 }
 
-/// How often every text of a log arrived.
+/// The number of times each log text arrived.
 fn texts<'a>(delivered: &[&'a Request]) -> BTreeMap<&'a str, usize> {
     let mut texts: BTreeMap<&str, usize> = BTreeMap::new();
     let logs = delivered.iter().filter_map(|request| match &request.payload {
@@ -60,7 +60,7 @@ fn texts<'a>(delivered: &[&'a Request]) -> BTreeMap<&'a str, usize> {
     texts
 }
 
-/// Records of the function that did not arrive as often as they were printed.
+/// Records of the function that arrived less often than they were printed.
 fn lines(ending: &Ending, texts: &BTreeMap<&str, usize>) -> Vec<String> {
     let mut printed: BTreeMap<String, usize> = BTreeMap::new();
     for line in ending.output.iter().filter(|line| line.stream.origin == Origin::Function) {
@@ -73,7 +73,7 @@ fn lines(ending: &Ending, texts: &BTreeMap<&str, usize>) -> Vec<String> {
     missing.collect()
 }
 
-/// Points and sums by metric.
+/// Number of points and their sum, by metric.
 fn totals<'a>(delivered: &[&'a Request]) -> BTreeMap<&'a str, (i64, f64)> {
     let mut totals: BTreeMap<&str, (i64, f64)> = BTreeMap::new();
     let mut add = |metric: &'a str, points: i64, sum: f64| {
@@ -83,7 +83,7 @@ fn totals<'a>(delivered: &[&'a Request]) -> BTreeMap<&'a str, (i64, f64)> {
     for request in delivered {
         match &request.payload {
             Payload::Series(all) => all.iter().for_each(|series| {
-                // A rate is given by the second, and a count is what it was over the interval.
+                // A rate is per second; the count is the rate times the interval.
                 let factor =
                     if series.kind == Kind::Rate { float(usize::try_from(series.interval).unwrap_or(1)) } else { 1.0 };
                 series.points.iter().for_each(|point| add(&series.metric, 1, point.value * factor));

@@ -1,4 +1,4 @@
-//! One run at a time in a directory.
+//! A lock that allows one run at a time in a directory.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 
 use super::{Error, writing};
 
-/// How long a lock may be held by nobody that counts: a process that has just been forked has a copy of it until it executes its program.
+/// How long a lock may seem to be held by another: a process that was just forked holds a copy of the descriptor until its exec.
 const INHERITED: Duration = Duration::from_millis(500);
 
-/// A directory that nobody else may measure in. The system takes the lock away when the process that holds it ends, however it ends.
+/// The lock of a directory. The kernel releases it when the process ends for any reason.
 #[derive(Debug)]
 pub struct DirectoryLock {
     _file: File,
 }
 
 impl DirectoryLock {
-    /// Takes the lock of `directory`, or says whose it is. `name` is the file's; it stays there.
+    /// Takes the lock of `directory`, or returns an error that names its owner. `name` is the name of the lock file, which remains in the directory.
     pub fn take(directory: &Path, name: &str) -> Result<Self, Error> {
         std::fs::create_dir_all(directory).map_err(writing(directory))?;
         let path = directory.join(name);
@@ -33,14 +33,14 @@ impl DirectoryLock {
             }
             Err(TryLockError::Error(source)) => return Err(Error::Write { path, source }),
         }
-        // For people: what counts is the lock.
+        // The process id is for people; only the lock counts.
         let owner = format!("{}\n", std::process::id());
         file.set_len(0).and_then(|()| file.write_all(owner.as_bytes())).map_err(writing(&path))?;
         Ok(Self { _file: file })
     }
 }
 
-/// Tries to take a lock until somebody else has held it for this long.
+/// Retries for `limit` while another holds the lock.
 fn try_for(limit: Duration, take: impl Fn() -> Result<(), TryLockError>) -> Result<(), TryLockError> {
     let end = Instant::now() + limit;
     loop {

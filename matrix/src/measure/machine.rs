@@ -1,4 +1,4 @@
-//! `run.json`: where and with what the samples were taken.
+//! `run.json`: the machine and the program versions with which the samples were taken.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -12,11 +12,11 @@ use crate::files;
 use crate::plan::{Cache, Condition, Plan, Regime, SCHEMA, TrustStore};
 use crate::sandbox::cpu::control_groups;
 
-/// What a reader has to know of a run besides its samples.
+/// The record of a run, besides its samples.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
-    /// [`crate::plan::SCHEMA`].
+    /// The schema version, [`crate::plan::SCHEMA`].
     pub schema: u32,
     /// The plan's seed.
     pub seed: u64,
@@ -24,11 +24,11 @@ pub struct Run {
     pub design: String,
     /// The version of this program.
     pub matrix: String,
-    /// The commit of the workspace, with `-dirty` when something in it was changed; none outside of a repository.
+    /// The commit of the workspace, with `-dirty` if tracked files were modified; `None` outside of a repository.
     pub commit: Option<String>,
-    /// Where.
+    /// The machine.
     pub machine: Machine,
-    /// What the machine did not let the sandbox do, one sentence each. Empty when every condition is what it says.
+    /// What the machine refused the sandbox, one sentence each. Empty if every condition was produced in full.
     pub refused: Vec<String>,
     /// Conditions of the plan that were not measured, because the machine does not produce them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -44,28 +44,27 @@ pub struct LeftOut {
     pub reason: String,
 }
 
-/// The machine, as far as it decides on milliseconds.
+/// The properties of a machine that affect times in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Machine {
-    /// As in `/proc/cpuinfo`.
+    /// The processor, as in `/proc/cpuinfo`.
     pub cpu: String,
-    /// CPUs that this program may use.
+    /// CPUs available to this program.
     pub cores: usize,
-    /// As in `uname -sr`.
+    /// The kernel, as in `uname -sr`.
     pub kernel: String,
-    /// As in `uname -m`.
+    /// The architecture, as in `uname -m`.
     pub architecture: String,
-    /// How the first CPU's frequency is chosen; none where the machine does not tell.
+    /// The CPU frequency governor of the first CPU; `None` if unknown.
     pub governor: Option<String>,
-    /// MB.
+    /// Memory in MB.
     pub memory_mb: u64,
-    /// The version of the control groups that limit CPU time; none where there are none.
+    /// The version of the control groups that limit CPU time; `None` if there are none.
     pub control_groups: Option<u8>,
-    /// How many KiB the disk with the programs reads at once: with more than a program has, a cold start touches all of it. None where the
-    /// machine does not tell.
+    /// The read-ahead in KiB of the disk with the programs. If it exceeds the program's size, a cold start touches the whole file. `None` if unknown.
     pub read_ahead_kib: Option<u64>,
-    /// The certificates that the trust stores of the conditions are made from. None where the machine has none.
+    /// The certificates that the trust stores of the conditions are made from; `None` if the machine has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificates: Option<Certificates>,
 }
@@ -80,7 +79,7 @@ pub struct Certificates {
 }
 
 impl Run {
-    /// A run of this plan, here and now, with its programs in `directory`.
+    /// The record of a run of this plan on this machine, with its programs in `directory`.
     pub fn here(plan: &Plan, refused: Vec<String>, left_out: Vec<LeftOut>, directory: &Path) -> Self {
         Self {
             schema: SCHEMA,
@@ -94,7 +93,7 @@ impl Run {
         }
     }
 
-    /// Refuses a file that is of another plan: the samples of the two would be mixed.
+    /// Returns an error if the file is of another plan, whose samples must not be mixed with this one's.
     pub fn check(path: &Path, plan: &Plan) -> Result<(), Error> {
         let text = match fs::read_to_string(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -109,14 +108,14 @@ impl Run {
         }
     }
 
-    /// Why starts under a condition were not what they are called; none where the machine has produced it.
+    /// Why the machine did not produce a condition; `None` if it did.
     pub fn not_produced(&self, condition: &Condition) -> Option<&str> {
         let left_out = self.left_out.iter().find(|left_out| left_out.condition == *condition);
         let refused = self.refused.iter().find(|sentence| is_refused(condition, sentence));
         left_out.map(|left_out| left_out.reason.as_str()).or(refused.map(String::as_str))
     }
 
-    /// Writes the file, which [`Run::check`] has found to be of the same plan if it is there already.
+    /// Writes the file. An existing one was checked by [`Run::check`] to be of the same plan.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(self).map_err(std::io::Error::from).map_err(writing(path))?;
         files::write(path, text + "\n").map_err(writing(path))
@@ -124,7 +123,8 @@ impl Run {
 }
 
 impl Machine {
-    /// Two machines that one run is spread over. A number that differs is not known of the whole.
+    /// Merges two machines of one run. Names that differ are joined, of CPUs and memory the smaller number counts, and anything else that differs becomes
+    /// unknown.
     #[must_use]
     pub fn and(self, other: &Self) -> Self {
         Self {
@@ -140,7 +140,7 @@ impl Machine {
         }
     }
 
-    /// This one, with `directory` on the disk that counts. What cannot be found out reads `unknown`.
+    /// This machine, with the read-ahead of the disk of `directory`. Names that cannot be determined are `unknown`.
     pub fn here(directory: &Path) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let field = |text: &str, name: &str| {
@@ -168,7 +168,7 @@ impl Machine {
     }
 }
 
-/// Whether a refusal takes from a condition what it is named after. Runs of earlier versions have measured it all the same.
+/// Whether a refusal means that a condition was not produced. Runs of earlier versions measured such conditions all the same.
 fn is_refused(condition: &Condition, sentence: &str) -> bool {
     [
         (produced::NO_SHARE, condition.regime == Regime::Throttled),
@@ -179,7 +179,7 @@ fn is_refused(condition: &Condition, sentence: &str) -> bool {
     .any(|(refusal, matters)| matters && sentence.starts_with(refusal))
 }
 
-/// Two facts of the same kind.
+/// Joins two names with "and", unless the second is contained already.
 fn both(one: String, other: &str) -> String {
     if one.split(" and ").any(|known| known == other) { one } else { format!("{one} and {other}") }
 }

@@ -1,4 +1,4 @@
-//! What is started: the programs of a plan's cells, as private copies.
+//! The programs of a plan's cells, as private copies.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,28 +15,28 @@ use crate::plan::{Cell, CellKind, Plan};
 use crate::sandbox::setup::LayerFile;
 use crate::sandbox::{Extension, page_cache};
 
-/// Where a launcher finds what it executes, below `/opt`.
+/// The path below `/opt` at which a launcher finds the agent that it executes.
 const AGENT_PLACE: &str = "bottlecap/agent";
 
 /// A cell with its program.
 #[derive(Clone, Debug)]
 pub(super) struct MeasuredCell {
     pub cell: String,
-    /// As in [`super::sample::Sample::program`].
+    /// The program's digest, as in [`super::sample::Sample::program`].
     pub program: String,
-    /// Whether it was built from this workspace, so that everything that it sends must arrive.
+    /// Whether it was built from this workspace; then every payload that it sends has to be accepted.
     pub ours: bool,
-    /// Whether it has to deliver what every other program delivers.
+    /// Whether it has to deliver the same payload as the other programs.
     pub held: bool,
-    /// What the files tell without being started.
+    /// Measures of the files that need no start.
     pub fixed: BTreeMap<String, f64>,
     environment: BTreeMap<String, String>,
-    /// The program, and behind a launcher the agent. They are copies: nobody else has them mapped, and nobody can replace them during the run.
+    /// The program, and with a launcher the agent. They are copies: no other process has them mapped, and they cannot be replaced during the run.
     files: Vec<PathBuf>,
 }
 
 impl MeasuredCell {
-    /// As it stands in `/opt`.
+    /// The extension as it is in `/opt`.
     pub(super) fn extension(&self) -> Extension {
         let mut files = self.files.iter();
         let mut extension = Extension::new(super::AGENT, files.next().cloned().unwrap_or_default());
@@ -46,30 +46,30 @@ impl MeasuredCell {
         extension
     }
 
-    /// Brings the files into memory.
+    /// Reads the files into the page cache.
     pub(super) fn read(&self) -> std::io::Result<()> {
         self.files.iter().try_for_each(|file| page_cache::read_pages(file))
     }
 
-    /// Drops the files from the page cache, to find out whether that can be done here. Tells how many bytes stay there.
+    /// Drops the files from the page cache, to test whether this machine allows it. Returns the number of bytes that remain.
     pub(super) fn forget(&self) -> std::io::Result<u64> {
         self.files.iter().try_for_each(|file| page_cache::drop_pages(file))?;
         self.resident()
     }
 
-    /// Bytes of the files that are in memory.
+    /// Bytes of the files that are in the page cache.
     pub(super) fn resident(&self) -> std::io::Result<u64> {
         self.files.iter().map(|file| page_cache::resident(file)).sum()
     }
 }
 
-/// The cells that have a program, in the plan's order. Their copies are in `directory`.
+/// The cells that have a program, in the plan's order, with copies of their programs in `directory`.
 pub(super) fn of(plan: &Plan, built: &[BuildRecord], directory: &Path) -> Result<Vec<MeasuredCell>, Error> {
     let mut subjects = Vec::new();
     for cell in &plan.cells {
         let source = source(plan, cell)?;
         let line = built.iter().find(|built| built.cell == source.id);
-        // A build that is another one's twin is measured once, but the same program under another name on purpose is measured twice.
+        // A build that equals another's is measured once; a control is measured twice on purpose.
         let is_twin = line.is_some_and(|built| built.same_as.is_some()) && source.id == cell.id;
         if let Some(files) = files(source, line).filter(|_| !is_twin) {
             let is_ours_or_external = matches!(source.kind, CellKind::Build | CellKind::External { .. });
@@ -80,7 +80,7 @@ pub(super) fn of(plan: &Plan, built: &[BuildRecord], directory: &Path) -> Result
     if subjects.is_empty() { Err(Error::NothingToMeasure) } else { Ok(subjects) }
 }
 
-/// The cell whose program this one has: its own, or another's.
+/// The cell whose program this one has: itself, or for a control its original.
 fn source<'a>(plan: &'a Plan, cell: &'a Cell) -> Result<&'a Cell, Error> {
     let CellKind::Again { of } = &cell.kind else { return Ok(cell) };
     let other = plan.cells.iter().find(|other| other.id == *of && !matches!(other.kind, CellKind::Again { .. }));
@@ -92,9 +92,9 @@ fn files(cell: &Cell, built: Option<&BuildRecord>) -> Option<Vec<PathBuf>> {
         return Some(std::iter::once(built.program.clone()?).chain(built.agent.clone()).collect());
     }
     match &cell.kind {
-        // What has to be unpacked first is for `build` to do.
+        // `build` unpacks anything that is not a program.
         CellKind::External { path, .. } => Some(vec![path.clone()]).filter(|_| Form::of(path) == Some(Form::Program)),
-        // It is built together with this program.
+        // The floor is built together with this program.
         CellKind::Floor => Some(vec![std::env::current_exe().ok()?.with_file_name("floor")])
             .filter(|floor| floor.iter().all(|floor| floor.exists())),
         CellKind::Build | CellKind::Again { .. } => None,
@@ -110,7 +110,7 @@ fn subject(
 ) -> Result<MeasuredCell, Error> {
     let contents = files.iter().map(|file| fs::read(file).map_err(reading(file))).collect::<Result<Vec<_>, _>>()?;
     let changed = || Error::Changed { cell: cell.id.clone() };
-    // Of all files one after the other, as the build has hashed them.
+    // The digest of all files concatenated, as the build computes it.
     let sha256 = hexadecimal(&contents.iter().fold(Sha256::new(), sha2::Digest::chain_update).finalize());
     if built.is_some_and(|built| built.sha256 != sha256) {
         return Err(changed());
@@ -135,7 +135,7 @@ fn subject(
     })
 }
 
-/// What the files tell by themselves, added up where there are two: what a launcher puts off has still to be done.
+/// Measures of the files, summed over launcher and agent: a launcher only defers the agent's work.
 fn fixed(contents: &[Vec<u8>]) -> BTreeMap<String, f64> {
     let bytes = contents.iter().map(Vec::len).sum::<usize>();
     let mut fixed = BTreeMap::from([("file_size".to_owned(), number(bytes as u64))]);
@@ -148,13 +148,13 @@ fn fixed(contents: &[Vec<u8>]) -> BTreeMap<String, f64> {
     fixed
 }
 
-/// A count as a measure.
+/// A count as the value of a measure.
 #[expect(clippy::cast_precision_loss, reason = "nothing that is counted here comes near 2^53")]
 pub(super) fn number(count: u64) -> f64 {
     count as f64
 }
 
-/// A copy that is named after its content needs to be made once. None if the file has changed since its content was read.
+/// Copies a file under a name that contains its digest, so that one copy is enough. `None` if the file has changed since `content` was read.
 fn copy(file: &Path, content: &[u8], to: &Path) -> Result<Option<PathBuf>, Error> {
     let is_whole = || fs::read(to).is_ok_and(|copied| copied == content);
     if !is_whole() {

@@ -1,9 +1,9 @@
-//! Cold starts, one after the other, and what each of them cost.
+//! Measures cold starts: one after the other, each in two sandboxes.
 //!
 //! ```text
 //!   plan, programs ──▶ run: blocks in random order ──▶ start: two sandboxes ──▶ samples.jsonl
 //!                        │                               │
-//!                        subject, scene                  digest, phases, page cache, ELF
+//!                        measured_cell, scenario         digest, phases, page cache, ELF
 //! ```
 
 mod run;
@@ -40,10 +40,10 @@ pub use steady::next_after_done;
 pub use trust::settle as settle_trust_store;
 pub use verb::{Arguments, run as bench};
 
-/// The name with which the extension registers, which has to be that of its file.
+/// The name with which the extension registers; it has to be the name of its file.
 const AGENT: &str = "datadog-agent";
 
-/// Why a run could not begin or had to end. A start that fails is no error: it is recorded.
+/// Why a run could not begin or had to end. A failed start is not an error; it is recorded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -53,13 +53,13 @@ pub enum Error {
     /// A file could not be written.
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
-    /// A file is not what it should be.
+    /// A file cannot be parsed.
     #[error("{} is not what it should be, in line {line}", path.display())]
     Malformed { path: PathBuf, line: usize, source: serde_json::Error },
     /// A file was written by another version.
     #[error("{} has schema {found}, and this program reads {}", path.display(), crate::plan::SCHEMA)]
     Schema { path: PathBuf, found: u32 },
-    /// A cell names another one that does not exist, or itself.
+    /// A cell names a cell that does not exist, or itself.
     #[error("the cell {cell} is the same as {of}, which the plan does not have")]
     NoSuchCell { cell: String, of: String },
     /// No cell has a program.
@@ -68,13 +68,13 @@ pub enum Error {
     /// A cell's program changed after it was built.
     #[error("the program of {cell} is not the one that was built; build it again")]
     Changed { cell: String },
-    /// Somebody else measures in the output directory.
+    /// Another run has the lock of the output directory.
     #[error("{} is in use by another run, of process {owner}; wait for it, or choose another --out", path.display())]
     Busy { path: PathBuf, owner: String },
-    /// This machine does not produce a condition, and the run insists on all of them.
+    /// This machine does not produce a condition that the run requires.
     #[error("{condition} cannot be measured here: {reason}; run as root, or plan without that condition")]
     NotProduced { condition: String, reason: String },
-    /// It produces none of them.
+    /// This machine produces none of the conditions.
     #[error(
         "no condition of the plan can be measured here: {reason}; run as root, or plan others, such as --regime boosted --trust-store host"
     )]
@@ -82,40 +82,40 @@ pub enum Error {
     /// The output directory holds another run.
     #[error("{} holds samples of another {what}; choose another --out, or move its samples.jsonl away", path.display())]
     OtherRun { path: PathBuf, what: &'static str },
-    /// A condition names a runtime that does not exist.
+    /// A condition names an unknown runtime.
     #[error("the runtime \"{0}\" is none of null, python and sleep:<ms>")]
     Runtime(String),
-    /// The Python runtime is not there and cannot be had.
+    /// There is no Python runtime, and it could not be installed.
     #[error(transparent)]
     Python(#[from] crate::venv::Error),
-    /// There is nothing to make a trust store from.
+    /// There are no certificates to make a trust store from.
     #[error("{} has no certificates, and the trust stores are made from it; install it with: apt-get install ca-certificates", .0.display())]
     NoCertificates(PathBuf),
-    /// The sandbox could not make a start, however often.
+    /// The sandbox could not make a start, in several attempts.
     #[error(
         "{cell} could not be started in block {block}, and that is not its fault: {reason}; the same command goes on from here"
     )]
     Harness { cell: String, block: u32, reason: String },
-    /// A start could not be written down.
+    /// A start could not be recorded.
     #[error("a start cannot be recorded; the same command goes on from here")]
     Unrecorded(#[source] Box<Error>),
-    /// A sandbox could not be set up at all.
+    /// A sandbox could not be set up.
     #[error("the sandbox does not work here")]
     Sandbox(#[from] crate::sandbox::Error),
 }
 
-/// Bytes as people compare them.
+/// Lower-case hexadecimal digits.
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// Attaches a path to an error of the system.
+/// Adds the path to an error of writing.
 fn writing(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Write { path, source }
 }
 
-/// Attaches a path to an error of the system.
+/// Adds the path to an error of reading.
 fn reading(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Read { path, source }

@@ -1,20 +1,20 @@
-//! The extension's own checkpoints.
+//! Reads the extension's own checkpoints.
 
 use std::time::Duration;
 
 use super::sample::Phase;
 
-/// Names the file that an extension with the switch `init-trace` writes its checkpoints to.
+/// The variable with the path of the file to which an extension with the switch `init-trace` writes its checkpoints.
 pub(super) const VARIABLE: &str = "BOTTLECAP_INIT_TRACE";
 
-/// Reads lines of the form `name nanoseconds`, where the nanoseconds are those of `CLOCK_MONOTONIC`; `executed` is the exec on the same clock.
-/// Lines that are not of that form are passed over: the last one may have been cut off by the end of the process.
+/// Parses lines of the form `name nanoseconds`, in nanoseconds of `CLOCK_MONOTONIC`. `executed` is the exec on the same clock. Other lines are skipped: the
+/// last one may be cut off by the end of the process.
 pub(super) fn read(trace: &str, executed: Duration) -> Vec<Phase> {
     let executed = i128::try_from(executed.as_nanos()).unwrap_or(i128::MAX);
     let phase = |line: &str| {
         let (name, nanoseconds) = line.trim().rsplit_once(' ')?;
         let since = nanoseconds.parse::<i128>().ok()?.checked_sub(executed)?;
-        // Microseconds are as fine as the clocks agree.
+        // The clocks agree to a microsecond.
         #[expect(clippy::cast_precision_loss, reason = "no start takes so long that microseconds get lost")]
         let at_ms = (since / 1000) as f64 / 1000.0;
         Some(Phase { name: name.to_owned(), at_ms })

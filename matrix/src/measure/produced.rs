@@ -1,4 +1,4 @@
-//! Whether a sandbox has produced the condition that it was asked for. Nothing is measured under the name of one that it has not.
+//! Determines whether a sandbox produced the condition that it was set up for. Nothing is measured under a condition that was not produced.
 
 use std::path::Path;
 
@@ -7,17 +7,17 @@ use super::scenario::Scenario;
 use crate::plan::{Condition, Regime, TrustStore};
 use crate::sandbox::journal::{Entry, JournalEvent};
 
-/// How sentences begin; all but the first take from a condition what it is named after.
+/// Prefixes of the sentences about refusals. All but the first mean that a condition was not produced.
 pub(super) const SHARED_NETWORK: &str = "no network of its own";
 pub(super) const NO_SHARE: &str = "no CPU share of the memory tier";
 pub(super) const NO_STORE: &str = "no trust store of its own";
 pub(super) const NOT_COLD: &str = "no cold cache";
 
-/// What a machine does not let a sandbox do under a condition.
+/// What a machine refuses a sandbox under a condition.
 pub(super) struct Refusals {
-    /// One sentence for each thing.
+    /// One sentence for each refusal.
     pub sentences: Vec<String>,
-    /// Why the condition is not what it is called; none where it is.
+    /// Why the condition is not produced; `None` if it is.
     pub missing: Option<String>,
 }
 
@@ -30,25 +30,25 @@ impl Refusals {
     }
 }
 
-/// Why a sandbox with this journal was not under this condition.
+/// Why the sandbox of this journal did not produce the condition; `None` if it did.
 pub(super) fn missing(condition: &Condition, journal: &[Entry]) -> Option<String> {
     journal.iter().find(|entry| is_essential(condition, &entry.what)).and_then(|entry| sentence(&entry.what))
 }
 
-/// Why this machine cannot produce a condition; none where it can.
+/// Why this machine cannot produce a condition; `None` if it can.
 pub fn not_produced_here(condition: &Condition) -> Result<Option<String>, Error> {
     let scratch = tempfile::tempdir().map_err(super::writing(Path::new("a temporary directory")))?;
     Ok(Scenario::prepare(condition, scratch.path(), &|_| {})?.refusals()?.missing)
 }
 
-/// Whether the processes have their tier's share of CPU time after an init that had all of it.
+/// Whether the memory tier's CPU share was in force after the init.
 pub(super) fn has_share(journal: &[Entry]) -> bool {
     !journal.iter().any(|entry| matches!(entry.what, JournalEvent::CpuUnlimited { .. }))
 }
 
 fn is_essential(condition: &Condition, what: &JournalEvent) -> bool {
     match what {
-        // A boosted init has all of the CPU time anyway.
+        // A boosted init is not limited anyway.
         JournalEvent::CpuUnlimited { .. } => condition.regime == Regime::Throttled,
         JournalEvent::MountsShared { .. } => condition.trust_store != TrustStore::Host,
         JournalEvent::PagesNotDropped { .. } => true,
@@ -57,7 +57,7 @@ fn is_essential(condition: &Condition, what: &JournalEvent) -> bool {
     }
 }
 
-/// What the machine did not let the sandbox do, in a sentence that begins with what that was.
+/// A sentence about what the machine refused; it begins with one of the prefixes above, where there is one.
 pub(super) fn sentence(what: &JournalEvent) -> Option<String> {
     match what {
         JournalEvent::NetworkShared { reason } => Some(format!("{SHARED_NETWORK}: {reason}")),

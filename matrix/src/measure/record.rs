@@ -1,4 +1,4 @@
-//! `samples.jsonl`: one line for each start, written as soon as it is over.
+//! `samples.jsonl`: one line for each start, written as soon as the start is over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -9,12 +9,12 @@ use super::sample::Sample;
 use super::{Error, reading, writing};
 use crate::plan::{Condition, SCHEMA};
 
-/// The samples of a run, those of an interrupted one included.
+/// The samples of a run, including those from before an interruption.
 #[derive(Debug)]
 pub struct Samples {
     path: PathBuf,
     file: File,
-    /// Where what an interrupted run has left unfinished begins.
+    /// The offset of an unfinished last line, which an interrupted run left.
     torn: Option<u64>,
     there: BTreeSet<Key>,
     programs: BTreeMap<String, String>,
@@ -28,8 +28,8 @@ struct Key {
 }
 
 impl Samples {
-    /// Opens the file, or makes it. What the last line of an interrupted run has left unfinished is cut off before anything is added, and not before it is
-    /// known that the file is of this run.
+    /// Opens or creates the file. An unfinished last line is cut off before the first sample is appended, and not at once: the file may turn out to be of
+    /// another run.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let text = match fs::read_to_string(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -50,22 +50,22 @@ impl Samples {
         Ok(samples)
     }
 
-    /// Whether this start is there already, failed or not. One that the sandbox could not make is not.
+    /// Whether this start was recorded, failed or not. A start that the sandbox could not make does not count.
     pub fn has(&self, cell: &str, condition: &Condition, block: u32) -> bool {
         self.there.contains(&Key { cell: cell.to_owned(), condition: condition.clone(), block })
     }
 
-    /// The program of a cell whose starts are there.
+    /// The program of a cell that has samples.
     pub fn program(&self, cell: &str) -> Option<&str> {
         self.programs.get(cell).map(String::as_str)
     }
 
-    /// Where they are.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes one start down. When this returns it survives the end of this process.
+    /// Appends a sample. When this returns, the sample survives the end of this process.
     pub fn append(&mut self, sample: &Sample) -> Result<(), Error> {
         let mut line = serde_json::to_string(sample).map_err(io::Error::from).map_err(writing(&self.path))?;
         line.push('\n');

@@ -1,4 +1,4 @@
-//! The starts of a plan, in randomised complete blocks.
+//! Runs the starts of a plan in randomised complete blocks.
 
 use std::fs;
 use std::path::PathBuf;
@@ -24,81 +24,81 @@ use super::{Error, writing};
 use crate::build::BuildRecord;
 use crate::plan::{Cache, Condition, DELIVERY, InjectedFault, Partition, Plan, SCHEMA, TrustStore, circumstances};
 
-/// How often a start is tried that the sandbox cannot make.
+/// Maximum number of attempts at a start that the sandbox cannot make.
 const ATTEMPTS: usize = 3;
-/// What passes before it is tried again.
+/// The pause before another attempt.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How a plan is run.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where `samples.jsonl`, `run.json` and the copies of the programs are. A directory on a disk: files in memory are never cold.
+    /// The directory for `samples.jsonl`, `run.json` and the copies of the programs. It has to be on a disk: files in memory are never cold.
     pub out: PathBuf,
-    /// Instead of the plan's number of blocks for each condition.
+    /// The number of blocks for each condition, in place of the plan's.
     pub blocks: Option<u32>,
-    /// Which blocks are run here.
+    /// The blocks that this machine runs.
     pub partition: Option<Partition>,
-    /// Whether the run stops if this machine cannot produce one of the conditions.
+    /// Whether the run fails if this machine cannot produce one of the conditions.
     pub require: bool,
-    /// Ends the run after the start that is under way, once it is true.
+    /// Stops the run after the present start once it is true.
     pub stop: Arc<AtomicBool>,
-    /// Whether every cell is also started beside a function that gives it everything there is to deliver, with and without faults. Nothing is timed there.
+    /// Whether every held cell is also started, untimed, with a function that gives it every kind of payload to deliver, with and without faults.
     pub deliveries: bool,
 }
 
-/// What a run tells while it goes on.
+/// Progress of a run.
 #[derive(Clone, Debug)]
 pub enum Step<'a> {
-    /// Something takes long before anything is started.
+    /// A slow preparation before the first start.
     Preparing(&'a str),
-    /// The machine does not let the sandbox do something.
+    /// The machine refuses the sandbox something.
     Refused(&'a str),
     /// A condition is left out, because the machine cannot produce it.
     LeftOut { condition: &'a Condition, reason: &'a str },
-    /// A round of starts begins that is not recorded; so many recorded ones follow.
+    /// A round of starts begins that is not recorded; `starts` recorded ones follow.
     WarmUp { starts: usize },
-    /// The sandbox could not make a start, which is tried again.
+    /// The sandbox could not make a start; it is retried.
     Retried { cell: &'a str, block: u32, reason: &'a str },
     /// A start is over and recorded.
     Started { cell: &'a str, block: u32, failure: Option<&'a str> },
 }
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// Where the samples are.
+    /// The path of the samples.
     pub samples: PathBuf,
-    /// Starts that were recorded now.
+    /// Starts recorded by this run.
     pub started: usize,
-    /// Starts that had been recorded before.
+    /// Starts recorded before this run.
     pub resumed: usize,
-    /// Those of now that failed.
+    /// Starts of this run that failed.
     pub failed: usize,
-    /// How often the sandbox could not make a start of now, which was then made again.
+    /// Number of retries of starts that the sandbox could not make.
     pub retried: usize,
-    /// Whether it was stopped before it was done. What is missing is made up for by running it again.
+    /// Whether the run was stopped early. Running it again makes the missing starts.
     pub stopped: bool,
-    /// What the machine did not let the sandbox do.
+    /// What the machine refused the sandbox.
     pub refused: Vec<String>,
-    /// The conditions that it could not produce, of which nothing was measured.
+    /// The conditions that were not measured, because the machine could not produce them.
     pub left_out: Vec<LeftOut>,
 }
 
-/// The file whose lock a run holds.
+/// The name of the lock file of a run.
 pub const LOCK: &str = "run.lock";
 
-/// Runs what is not there yet.
+/// Runs the starts that are not recorded yet.
 ///
-/// In each block every cell that has a program starts once. The order is drawn from the seed, the condition and the block, and from nothing else: it is
-/// the same on every machine and after every interruption. The blocks of the conditions alternate, so that a machine that gets slower does so for all of
-/// them alike. Before the first block of a condition comes a round that is not recorded.
+/// In each block every cell that has a program is started once. The order depends on the seed, the condition and the block alone, so it is the same on every
+/// machine and after every interruption. The blocks of the conditions alternate, so that drift of the machine affects all conditions alike. Before the first
+/// block, each condition gets one round of starts that is not recorded.
 pub fn run(
     plan: &Plan,
     built: &[BuildRecord],
     options: &Options,
     progress: &dyn Fn(Step<'_>),
 ) -> Result<Summary, Error> {
-    // Until it is known whose the directory is, nothing in it is changed.
+    // Nothing in the directory changes before it is known to belong to this plan.
     let _alone = DirectoryLock::take(&options.out, LOCK)?;
     let record = options.out.join("run.json");
     Run::check(&record, plan)?;
@@ -148,14 +148,14 @@ pub fn run(
     Ok(summary)
 }
 
-/// The starts that show what is delivered.
+/// The untimed starts, which check deliveries.
 struct Untimed {
     scenes: Vec<Scenario>,
-    /// Their block: of several machines each has its own.
+    /// The block number of these starts; each machine of a run has its own.
     block: u32,
 }
 
-/// A run at work.
+/// A run in progress.
 struct Round<'a> {
     plan: &'a Plan,
     options: &'a Options,
@@ -164,7 +164,7 @@ struct Round<'a> {
     untimed: Untimed,
     blocks: Vec<u32>,
     samples: Samples,
-    /// What the machine does not let the sandbox do.
+    /// What the machine refuses the sandbox.
     refused: Vec<String>,
     progress: &'a dyn Fn(Step<'_>),
 }
@@ -185,7 +185,7 @@ impl Round<'_> {
                 if self.stopped(summary) {
                     return Ok(());
                 }
-                // What goes wrong here goes wrong again when it is recorded.
+                // A failure here will recur in a start that is recorded.
                 let _ = start(measured_cell, scenario, &self.refused);
             }
         }
@@ -214,8 +214,7 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// The starts that show what is delivered. Nothing is timed, so that those of a cell under all faults go on at the same time, if each has a network of
-    /// its own.
+    /// Makes the untimed starts. The starts of a cell under all faults run concurrently if each sandbox has its own network.
     fn deliver(&mut self, summary: &mut Summary) -> Result<(), Error> {
         let block = self.untimed.block;
         let together = !self.refused.iter().any(|reason| reason.starts_with(SHARED_NETWORK));
@@ -247,7 +246,7 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// How many of them are not there yet.
+    /// The number of untimed starts that are not recorded yet.
     fn missing_deliveries(&self) -> usize {
         let held = self.subjects.iter().filter(|measured_cell| measured_cell.held);
         let missing = |measured_cell: &MeasuredCell| {
@@ -278,7 +277,7 @@ impl Round<'_> {
     }
 }
 
-/// A start with all attempts at it.
+/// A start with all of its attempts.
 struct Start<'a> {
     measured_cell: &'a MeasuredCell,
     scenario: &'a Scenario,
@@ -287,14 +286,14 @@ struct Start<'a> {
     attempts: Vec<Taken>,
 }
 
-/// When a start was due.
+/// The position of a start in the schedule.
 #[derive(Clone, Copy)]
 struct ScheduledStart {
     block: u32,
     position: u32,
 }
 
-/// Makes a start, again if the sandbox cannot, and at most [`ATTEMPTS`] times.
+/// Makes a start, and repeats it up to [`ATTEMPTS`] times while the sandbox fails.
 fn attempts(make: impl Fn() -> Taken) -> Vec<Taken> {
     let mut attempts = vec![make()];
     while attempts.len() < ATTEMPTS && matches!(attempts.last(), Some(Taken { failure: Some(Failure::Harness(_)), .. }))
@@ -305,7 +304,7 @@ fn attempts(make: impl Fn() -> Taken) -> Vec<Taken> {
     attempts
 }
 
-/// Writes a start down and tells it. One that the sandbox could not make ends the run: what hinders it hinders the next ones.
+/// Records a start and reports it. A start that the sandbox could not make ends the run, because the cause will affect the next ones.
 fn record(
     samples: &mut Samples,
     progress: &dyn Fn(Step<'_>),
@@ -344,7 +343,7 @@ fn record(
     Ok(())
 }
 
-/// The conditions of the starts that show what is delivered: every fault, and none.
+/// The conditions of the untimed starts: every fault, and none.
 fn deliveries(plan: &Plan) -> Vec<Condition> {
     let trust_store = plan.conditions.first().map_or(TrustStore::Al2023, |condition| condition.trust_store);
     let under = |fault: &InjectedFault| Condition {
@@ -356,7 +355,7 @@ fn deliveries(plan: &Plan) -> Vec<Condition> {
     InjectedFault::value_variants().iter().map(under).collect()
 }
 
-/// The cells of a block in the order of hashes that nobody can know beforehand: a shuffle that does not depend on any generator's version.
+/// The cells of a block in pseudo-random order: sorted by a hash, so that the shuffle does not depend on the version of a generator.
 fn order<'a>(seed: u64, scenario: &Scenario, block: u32, subjects: &'a [MeasuredCell]) -> Vec<&'a MeasuredCell> {
     let condition = json!(scenario.condition);
     let mut order: Vec<_> = subjects.iter().collect();
@@ -366,15 +365,15 @@ fn order<'a>(seed: u64, scenario: &Scenario, block: u32, subjects: &'a [Measured
     order
 }
 
-/// What of a plan can be measured here.
+/// The conditions of a plan that this machine produces.
 struct Producible {
     scenes: Vec<Scenario>,
     left_out: Vec<LeftOut>,
-    /// What the machine refuses under any of the conditions, each once.
+    /// What the machine refuses under any of the conditions, without duplicates.
     refused: Vec<String>,
 }
 
-/// Finds out which conditions this machine produces. With `require`, one that it does not produce is an error.
+/// Determines the conditions that this machine produces. With `require`, a condition that it does not produce is an error.
 fn producible(all: Vec<Scenario>, subjects: &[MeasuredCell], require: bool) -> Result<Producible, Error> {
     let (mut scenes, mut left_out, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     for scenario in all {

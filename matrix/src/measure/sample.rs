@@ -1,4 +1,4 @@
-//! One cold start: a line of `samples.jsonl`.
+//! A sample: one cold start, a line of `samples.jsonl`.
 
 use std::collections::BTreeMap;
 
@@ -6,36 +6,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::Condition;
 
-/// What one start told. Lines are only ever appended, so that an interrupted run keeps what it has.
+/// The record of one start. Lines are only appended, so an interrupted run keeps its samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sample {
-    /// [`crate::plan::SCHEMA`].
+    /// The schema version, [`crate::plan::SCHEMA`].
     pub schema: u32,
     /// The cell's id in the plan.
     pub cell: String,
     /// The first 16 hexadecimal digits of the SHA-256 of the program that was started.
     pub program: String,
-    /// Under which circumstances.
+    /// The condition of the start.
     pub condition: Condition,
-    /// Which block of that condition, from 0.
+    /// The block of that condition, from 0.
     pub block: u32,
-    /// Which start of the block, from 0.
+    /// The position of the start in its block, from 0.
     pub position: u32,
-    /// When, in milliseconds since the epoch: to see drift.
+    /// The time of the start in milliseconds since the epoch, to show drift.
     pub at_ms: i64,
-    /// What was measured, by the names in [`MEASURES`]. What could not be measured is absent, not zero.
+    /// Values by measure, with the names in [`MEASURES`]. A value that could not be measured is absent, not zero.
     pub measures: BTreeMap<String, f64>,
-    /// The extension's own checkpoints in milliseconds since exec, in order, if it was built to leave them.
+    /// The extension's own checkpoints in milliseconds since exec, in order, if it was built with them.
     pub phases: Vec<Phase>,
-    /// A digest of everything that the fake intake received, without what differs between any two runs.
+    /// The digest of the payloads that the fake intake received.
     pub digest: Option<String>,
-    /// What the function printed and sent, or the platform reported, and the intake did not get. Absent if nothing is missing.
+    /// What the function printed and sent, or the platform reported, and the intake did not receive. Absent if nothing is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undelivered: Option<String>,
-    /// Why this start does not count: the extension crashed, the function failed, a payload was refused.
+    /// Why this start does not count: the extension crashed, the function failed, or a payload was rejected.
     pub failure: Option<String>,
-    /// Whether the sandbox is to blame for the failure and not the program. Such a start is made again when the run is resumed.
+    /// Whether the failure is the sandbox's and not the program's. Such a start is repeated when the run is resumed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub harness: bool,
 }
@@ -44,33 +44,33 @@ pub struct Sample {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Phase {
-    /// Which.
+    /// The name of the checkpoint.
     pub name: String,
     /// Milliseconds since exec.
     pub at_ms: f64,
 }
 
-/// A measure: its name in samples, its unit, and what makes it vary.
+/// A measure: name, unit and repeatability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measure {
-    /// As in [`Sample::measures`].
+    /// The key in [`Sample::measures`].
     pub name: &'static str,
-    /// As shown to people.
+    /// The unit, as shown to people.
     pub unit: &'static str,
-    /// What the same program gives the next time.
+    /// How the value varies between starts of the same program.
     pub repeat: Repeat,
-    /// What it is, in one sentence.
+    /// A description in one sentence.
     pub about: &'static str,
 }
 
-/// What one start says about the next of the same program.
+/// The repeatability of a measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
-    /// Another value: it depends on how busy the machine is, and on what comes first.
+    /// Varies from start to start with the load and the state of the machine.
     Varies,
-    /// As a rule the same value, but only starts that agree show it.
+    /// Usually constant, which only starts with equal values can show.
     Counted,
-    /// The same value: it is read from the program's file.
+    /// Constant: it is read from the program's file.
     Fixed,
 }
 

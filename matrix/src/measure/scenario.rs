@@ -1,4 +1,4 @@
-//! The circumstances of a start, prepared once for all starts under them.
+//! The sandbox setups of a condition, prepared once for all of its starts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,30 +20,30 @@ use crate::sandbox::{Function, Sandbox, intake};
 
 /// The event of every invocation.
 pub(super) const EVENT: &[u8] = br#"{"measured": true}"#;
-/// What every function but the null function prints when it is invoked, so that there is a line to be delivered.
+/// The line that every function but the null function prints in each invocation, so that there is a log to deliver.
 const LINE: &str = "the function has been invoked";
-/// As measured on Lambda by the authors of public extensions.
+/// Latencies of the platform, as measured on Lambda by the authors of public extensions.
 const REGISTER: Duration = Duration::from_micros(2500);
 const SUBSCRIBE: Duration = Duration::from_millis(25);
-/// How slow a platform is that is disturbed.
+/// The delay of a platform with an injected fault.
 const SLOW: Duration = Duration::from_millis(20);
-/// How long the function works that is invoked at rest.
+/// The duration of an invocation of an extension at rest.
 const WORK: Duration = Duration::from_millis(50);
-/// Long enough for the smallest tier under a throttle.
+/// The function timeout, long enough for the smallest memory tier with a throttled init.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A condition with everything that it needs.
+/// A condition with everything that its sandboxes need.
 #[derive(Debug)]
 pub(super) struct Scenario {
     pub condition: Condition,
     function: Function,
     mounts: Vec<Mount>,
-    /// Where the extension leaves its checkpoints.
+    /// The file for the extension's checkpoints.
     trace: PathBuf,
 }
 
 impl Scenario {
-    /// Prepares it below `directory`. `notice` hears of what takes long.
+    /// Prepares the scenario below `directory`. `notice` is called before slow steps.
     pub(super) fn prepare(condition: &Condition, directory: &Path, notice: &dyn Fn(&str)) -> Result<Self, Error> {
         let directory = std::path::absolute(directory).map_err(writing(directory))?;
         Ok(Self {
@@ -57,13 +57,13 @@ impl Scenario {
         })
     }
 
-    /// Where the extension's checkpoints are after a start; nothing is there before.
+    /// Removes the checkpoints of an earlier start and returns the path for new ones.
     pub(super) fn clear_trace(&self) -> &Path {
         let _ = fs::remove_file(&self.trace);
         &self.trace
     }
 
-    /// The sandbox of a start that is not timed, and shows what is delivered.
+    /// The setup of an untimed start, which checks deliveries.
     pub(super) fn delivery_setup(&self, subject: &MeasuredCell) -> Setup {
         Setup {
             extensions: vec![subject.extension()],
@@ -74,7 +74,7 @@ impl Scenario {
         }
     }
 
-    /// A sandbox with nobody in it.
+    /// A setup without extensions.
     fn empty(&self) -> Setup {
         Setup {
             function: self.function.clone(),
@@ -87,13 +87,13 @@ impl Scenario {
             mounts: self.mounts.clone(),
             faults: [latencies(self.condition.platform), faults(self.condition.fault)].concat(),
             delivery: delivery(self.condition.fault),
-            // On Lambda the first event of an on-demand environment follows at once, and after the last one here comes the shutdown.
+            // On Lambda the first event of an on-demand environment follows the init at once. Here the shutdown follows the last event.
             freeze: false,
             ..Setup::default()
         }
     }
 
-    /// The sandbox of one start. Footprints cost time, so that no time of a start must be measured where they are taken.
+    /// The setup of one start. Taking footprints costs time, so no time may be measured in a sandbox with `footprints`.
     pub(super) fn setup(&self, subject: &MeasuredCell, footprints: bool) -> Setup {
         let mut extension = subject.extension();
         if subject.ours {
@@ -112,7 +112,7 @@ impl Scenario {
         }
     }
 
-    /// What this machine does not let the sandbox do under these circumstances.
+    /// What this machine refuses the sandbox under this condition.
     pub(super) fn refusals(&self) -> Result<Refusals, Error> {
         let setup = Setup { function: Function::Null, footprints: true, ..self.empty() };
         Ok(Refusals::of(&self.condition, &Sandbox::start(setup)?.shutdown()?.journal))
@@ -153,7 +153,7 @@ fn delivery(fault: InjectedFault) -> Delivery {
     }
 }
 
-/// Of an intake that fails, both failures come before the first payload is accepted, so that everything has to be sent again.
+/// The plan of the intake. With an injected fault, two requests fail before the first payload is accepted, so both have to be sent again.
 fn intake(fault: InjectedFault) -> intake::Plan {
     let rule = |skip, answer| intake::Rule {
         route: intake::Route::Any,
@@ -183,13 +183,13 @@ fn function(runtime: &str, directory: &Path, notice: &dyn Fn(&str)) -> Result<Fu
     }
 }
 
-/// An invocation of the length for which its cost is stated, beside a runtime that takes no time to start.
+/// A function that works for [`WORK`], the duration for which the cost of an invocation is stated. Its runtime needs no time to start.
 fn work(_call: &Call<'_>) -> Answer {
     std::thread::sleep(WORK);
     Answer::Response(b"null".to_vec())
 }
 
-/// A runtime that takes a while to start and does nothing.
+/// A runtime that initializes for this long and answers every event with `null`.
 struct DelayedRuntime(Duration);
 
 impl Handler for DelayedRuntime {
@@ -212,7 +212,7 @@ fn python(directory: &Path, notice: &dyn Fn(&str)) -> Result<Function, Error> {
     fs::create_dir_all(directory).map_err(writing(directory))?;
     fs::write(&file, format!("def handler(event, context):\n    print({LINE:?})\n")).map_err(writing(&file))?;
     let variables = [
-        // A run should not leave anything behind that makes the next start faster.
+        // Bytecode left behind would speed up the next start.
         ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
         ("AWS_EXECUTION_ENV", format!("AWS_Lambda_python{}", environment.version())),
     ];

@@ -1,8 +1,8 @@
-//! One cold start.
+//! Makes one cold start, in two sandboxes.
 //!
-//! It takes two sandboxes. In the first the event follows the init at once, as on Lambda: whatever the extension has put off until then is in the
-//! way of the invocation, and shows. In the second it is stopped when it first asks for an event, to see what it has used by then, and after that nobody disturbs the extension until it has come to rest: what it has used by then is the CPU time
-//! of all that it does to get ready, put off or not. Then some further events follow, to see what an invocation costs that is not the first.
+//! In the first sandbox the event follows the init at once, as on Lambda: work that the extension defers until then delays the invocation. In the second
+//! sandbox the extension is stopped at its first request for an event, to read what it has used by then. It then continues undisturbed until it is at rest: the
+//! CPU time used by then covers all of its initialization, deferred or not. Further events show what a later invocation costs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,19 +21,19 @@ use crate::sandbox::journal::{Entry, JournalEvent};
 use crate::sandbox::setup::Origin;
 use crate::sandbox::{Ending, ExtensionGates, Gates, Outcome, Sandbox};
 
-/// An extension that uses next to nothing for so long is at rest. A throttled one that has work to do uses its share in every period.
+/// How long an extension has to use next to no CPU time to be at rest. A throttled one with work to do uses its share in every period.
 const REST: Duration = PERIOD.saturating_mul(2);
-/// Next to nothing: a timer or two.
+/// CPU time below which an extension counts as idle: a timer or two.
 const NEXT_TO_NOTHING: Duration = Duration::from_micros(100);
-/// Who is not at rest by then will not be.
+/// How long to wait for the extension to be at rest.
 const RESTLESS: Duration = Duration::from_secs(3);
-/// How often rest is looked for.
+/// Interval at which the CPU time is checked.
 const LOOK: Duration = Duration::from_millis(4);
 
-/// What the system says when it has none left: EAGAIN, ENOMEM, ENFILE, EMFILE, ENOSPC.
+/// Errors that mean that the machine is out of resources: EAGAIN, ENOMEM, ENFILE, EMFILE, ENOSPC.
 const EXHAUSTED: [&str; 5] = ["(os error 11)", "(os error 12)", "(os error 23)", "(os error 24)", "(os error 28)"];
 
-/// What was measured.
+/// The results of one start.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     pub measures: BTreeMap<String, f64>,
@@ -46,9 +46,9 @@ pub(super) struct Taken {
 /// Why a start does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The program did not do what it has to.
+    /// The program failed.
     Program(String),
-    /// The sandbox could not make the start, which says nothing about the program.
+    /// The sandbox could not make the start; this says nothing about the program.
     Harness(String),
 }
 
@@ -59,18 +59,18 @@ impl Failure {
         }
     }
 
-    /// Of the program.
+    /// A failure of the program.
     pub(super) fn program(reason: impl Into<String>) -> Self {
         Self::Program(reason.into())
     }
 
-    /// What the system or the sandbox refused us.
+    /// A failure of the sandbox or the operating system.
     pub(super) fn harness(error: &dyn std::error::Error) -> Self {
         Self::Harness(told(error))
     }
 }
 
-/// Starts a cell's program under a condition, on a machine that refuses the sandbox what is in `refused`.
+/// Starts a cell's program under a condition. `refused` is what this machine is known to refuse the sandbox.
 pub(super) fn start(subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Taken {
     let mut taken = Taken { measures: subject.fixed.clone(), ..Taken::default() };
     let attempt = if scenario.condition.runtime == DELIVERY {
@@ -84,7 +84,7 @@ pub(super) fn start(subject: &MeasuredCell, scenario: &Scenario, refused: &[Stri
 }
 
 impl Taken {
-    /// A start whose thread has panicked.
+    /// The result if the thread of a start has panicked.
     pub(super) fn panicked() -> Self {
         Self { failure: Some(Failure::Harness("a thread of the sandbox panicked".to_owned())), ..Self::default() }
     }
@@ -93,7 +93,7 @@ impl Taken {
         self.measures.insert(measure.to_owned(), value);
     }
 
-    /// The first sandbox: init, one invocation, shutdown.
+    /// Uses the first sandbox: init, one invocation, shutdown.
     fn invoke(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
         settle(subject, scenario.condition.cache)?;
         let trace = scenario.clear_trace();
@@ -123,14 +123,14 @@ impl Taken {
             }
         }
         judge(subject, scenario, &ending).map_err(Failure::Program)?;
-        // Where the share of the memory tier cannot be had, an invocation is faster than its name says.
+        // Without the CPU share of the memory tier, an invocation is faster than on that tier.
         if let Some(invocation) = invocation.filter(|_| has_share(&ending.journal)) {
             self.set("first_invocation", milliseconds(invocation.duration));
         }
         Ok(())
     }
 
-    /// A start that is not timed: everything that there is to deliver, in several invocations.
+    /// Makes an untimed start: several invocations with every kind of payload.
     fn deliver(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
         let sandbox = Sandbox::start(scenario.delivery_setup(subject)).map_err(|error| Failure::harness(&error))?;
         let mut ended = Ok(());
@@ -145,7 +145,7 @@ impl Taken {
         judge(subject, scenario, &ending).map_err(Failure::Program)
     }
 
-    /// What arrived, and what did not.
+    /// Records the digest of what arrived, and what did not arrive.
     fn delivered(&mut self, subject: &MeasuredCell, ending: &Ending, sent: &[Sent]) {
         self.digest = Some(super::digest(&ending.requests, &ending.output));
         self.undelivered = if subject.held { expected::undelivered(ending, sent) } else { None };
@@ -161,7 +161,7 @@ impl Taken {
         self.set("register", milliseconds(register));
         let next = next.ok_or("the extension did not ask for an event")?;
         self.set("ready", milliseconds(next));
-        // The runtime starts when everyone has registered, and needs no time of its own.
+        // The runtime starts when all extensions have registered, and takes no time itself.
         self.set("init_null", milliseconds(register + next.saturating_sub(register)));
         Ok(())
     }
@@ -175,7 +175,7 @@ impl Taken {
     }
 
     fn footprint(&mut self, journal: &[Entry]) {
-        // A machine that stops nobody says so for the whole run. Elsewhere what was not stopped in time would be another measure.
+        // A machine that cannot stop an extension reports that for the whole run. Elsewhere, a footprint taken too late would be another measure.
         let late = journal.iter().any(|entry| matches!(entry.what, JournalEvent::FootprintsLate { .. }));
         for entry in journal {
             match &entry.what {
@@ -190,7 +190,7 @@ impl Taken {
         }
     }
 
-    /// The second sandbox: init, then nothing, and invocations of an extension that is at rest.
+    /// Uses the second sandbox: init, a wait until the extension is at rest, and further invocations.
     fn rest(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
         settle(subject, scenario.condition.cache)?;
         scenario.clear_trace();
@@ -202,7 +202,7 @@ impl Taken {
         let (began, mut since, mut seen) = (Instant::now(), Instant::now(), used()?);
         while since.elapsed() < REST {
             if began.elapsed() > RESTLESS {
-                // No failure: it only has no such moment.
+                // Not a failure: the extension just never comes to rest.
                 return Ok(());
             }
             std::thread::sleep(LOOK);
@@ -221,13 +221,13 @@ impl Taken {
     }
 }
 
-/// When the extension was executed, since the start of the sandbox.
+/// The time of the extension's exec since the start of the sandbox.
 fn executed(journal: &[Entry]) -> Option<Duration> {
     let is_exec = |entry: &&Entry| matches!(&entry.what, JournalEvent::Executed { origin: Origin::Extension(_), .. });
     journal.iter().find(is_exec).map(|entry| entry.at)
 }
 
-/// Brings the files into memory where the condition wants them there. The sandbox drops them otherwise.
+/// Reads the files into the page cache for a warm start. For a cold one, the sandbox drops them.
 fn settle(subject: &MeasuredCell, cache: Cache) -> Result<(), Failure> {
     match cache {
         Cache::Warm => subject.read().map_err(|error| Failure::harness(&error)),
@@ -235,8 +235,8 @@ fn settle(subject: &MeasuredCell, cache: Cache) -> Result<(), Failure> {
     }
 }
 
-/// Refuses a start that was not under its condition, or for which the machine refused what it allowed at the beginning of the run, or had no process, memory,
-/// file or space left.
+/// Returns a harness failure if the start was not under its condition, if the machine refused something that it had allowed at the beginning of the run, or if
+/// it had no process, memory, file or space left.
 fn as_agreed(scenario: &Scenario, journal: &[Entry], refused: &[String]) -> Result<(), Failure> {
     let kind = |reason: &str| reason.split([':', ',']).next().unwrap_or_default().to_owned();
     let known = |reason: &String| refused.iter().any(|known| kind(known) == kind(reason));
@@ -246,7 +246,7 @@ fn as_agreed(scenario: &Scenario, journal: &[Entry], refused: &[String]) -> Resu
         }
         _ => None,
     };
-    // What is refused to processes is not known at the beginning, when there are none.
+    // The check at the beginning of the run starts no processes, so it cannot know what is refused to them.
     let of_processes = |what: &JournalEvent| {
         matches!(what, JournalEvent::ProcessesShared { .. } | JournalEvent::FootprintsLate { .. })
     };
@@ -258,7 +258,7 @@ fn as_agreed(scenario: &Scenario, journal: &[Entry], refused: &[String]) -> Resu
     reason.map_or(Ok(()), |reason| Err(Failure::Harness(reason)))
 }
 
-/// Whether the extension ended as it should have, and sent nothing that was refused.
+/// Returns an error if the extension did not exit cleanly or sent a payload that the intake rejected.
 fn judge(subject: &MeasuredCell, scenario: &Scenario, ending: &Ending) -> Result<(), String> {
     let extension = ending.extensions.iter().find(|exit| exit.name == super::AGENT);
     match extension {
@@ -269,7 +269,7 @@ fn judge(subject: &MeasuredCell, scenario: &Scenario, ending: &Ending) -> Result
             return Err(format!("the extension ended with {status}{}", last_words(ending)));
         }
     }
-    // An intake that fails on purpose refuses; whether everything came in the end, the digest tells.
+    // An intake with an injected fault rejects requests; the digest shows whether everything arrived in the end.
     if scenario.condition.fault == InjectedFault::Intake {
         return Ok(());
     }
@@ -277,7 +277,7 @@ fn judge(subject: &MeasuredCell, scenario: &Scenario, ending: &Ending) -> Result
     refused.map_or(Ok(()), |request| Err(format!("{} was refused: {}", request.path, request.problems.join("; "))))
 }
 
-/// How the extension ended, and the last that it said, if it said something.
+/// The extension's exit status and its last line, if there are any.
 fn last_words(ending: &Ending) -> String {
     let is_extension = |origin: &Origin| matches!(origin, Origin::Extension(_));
     let exit = ending.journal.iter().rev().find_map(|entry| match &entry.what {
@@ -290,7 +290,7 @@ fn last_words(ending: &Ending) -> String {
     [exit.map(|exit| format!(" ({exit})")), line.map(|line| format!(": {line}"))].into_iter().flatten().collect()
 }
 
-/// An error with everything that is behind it.
+/// An error with all of its sources.
 fn told(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -302,6 +302,6 @@ fn told(error: &dyn std::error::Error) -> String {
 }
 
 fn milliseconds(duration: Duration) -> f64 {
-    // What is below a nanosecond is noise of the conversion.
+    // Digits below a nanosecond are rounding errors of the conversion.
     (duration.as_secs_f64() * 1e9).round() / 1e6
 }

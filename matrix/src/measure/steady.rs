@@ -1,4 +1,4 @@
-//! What an invocation costs once the extension is at rest.
+//! Measures what an invocation costs while the extension is at rest.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use super::start::Failure;
 use crate::sandbox::journal::{Entry, JournalEvent};
 use crate::sandbox::{Outcome, Sandbox};
 
-/// Invocations that are measured, after one that is not: the first one does what is done once.
+/// Number of measured invocations. One that is not measured precedes them, because the first one does one-time work.
 const INVOCATIONS: u32 = 3;
 
-/// Means over some invocations, one after the other.
+/// Means over several invocations in a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Steady {
     /// CPU time of the extension, from the event to its request for the next one.
     pub cpu: Duration,
-    /// As of [`next_after_done`].
+    /// The mean of [`next_after_done`].
     pub next_after_done: Duration,
 }
 
-/// Invokes the function, whose extension is at rest.
+/// Measures invocations of a function whose extension is at rest.
 pub(super) fn measure(sandbox: &Sandbox) -> Result<Steady, Failure> {
     let ended = || Failure::program("the extension ended while it was invoked");
     let used = || sandbox.cpu_time(AGENT).ok_or_else(ended);
@@ -43,8 +43,8 @@ fn invoke(sandbox: &Sandbox) -> Result<String, Failure> {
     }
 }
 
-/// From the delivery of `platform.runtimeDone` to the extension's request for the next event; zero if it did not wait for that delivery. None if the
-/// extension asked for no event, or the invocation is not in the journal.
+/// The time from the delivery of `platform.runtimeDone` to the extension's request for the next event; zero if it did not wait for that delivery. `None` if the
+/// extension requested no event, or the invocation is not in the journal.
 pub fn next_after_done(journal: &[Entry], request_id: &str, extension: &str) -> Option<Duration> {
     let is_begin = |entry: &Entry| matches!(&entry.what, JournalEvent::Invoked { request_id: id } if id == request_id);
     let is_done =
@@ -55,7 +55,7 @@ pub fn next_after_done(journal: &[Entry], request_id: &str, extension: &str) -> 
     let next = invocation
         .iter()
         .position(|entry| matches!(&entry.what, JournalEvent::ExtensionNext { name } if name == extension))?;
-    // What is delivered first after the end has the end in it, or is a moment before it.
+    // The first delivery after the runtime is done contains `platform.runtimeDone`, or precedes it by a moment.
     let after = invocation.get(done..)?;
     let delivered = after
         .iter()

@@ -1,4 +1,4 @@
-//! The operating system's trust store as it is on other systems, made from the certificates of this one.
+//! Makes the trust stores of other operating systems from the certificates of this machine.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,15 +11,15 @@ use super::{Error, hexadecimal, reading, writing};
 use crate::plan::TrustStore;
 use crate::sandbox::setup::Mount;
 
-/// Where Debian and its relatives have their bundle, then where Fedora's have theirs.
+/// The certificate bundle on Debian and its derivatives, then on Fedora and its derivatives.
 const BUNDLES: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
-/// Makes the store below `directory` and says what has to be mounted where for it to be seen.
+/// Makes the trust store below `directory` and returns the mounts that make it visible in a sandbox.
 ///
-/// Amazon Linux 2023 has one bundle, which is found under two paths. Debian has the bundle, every certificate in a file of its own, and a link to
-/// each of those whose name looks like OpenSSL's subject hash; here it is another hash, which only lookups by name would notice.
+/// Amazon Linux 2023 has one bundle, at two paths. Debian has the bundle, a file for each certificate, and for each a link whose name looks like OpenSSL's
+/// subject hash. Here the name is another hash, which matters only to lookups by name.
 pub fn settle(store: TrustStore, directory: &Path) -> Result<Vec<Mount>, Error> {
     if store == TrustStore::Host {
         return Ok(Vec::new());
@@ -27,7 +27,7 @@ pub fn settle(store: TrustStore, directory: &Path) -> Result<Vec<Mount>, Error> 
     from_bundle(store, bundle(), directory)
 }
 
-/// What the stores are made from here.
+/// The certificates that the trust stores are made from.
 pub(super) fn certificates() -> Option<Certificates> {
     let pem = fs::read_to_string(bundle()).ok()?;
     let sha256 = hexadecimal(Sha256::digest(&pem).get(..8).unwrap_or_default());
@@ -70,13 +70,13 @@ fn from_bundle(store: TrustStore, bundle: &Path, directory: &Path) -> Result<Vec
     Ok(mounts)
 }
 
-/// The certificates of a bundle, each with its two lines of dashes.
+/// The certificates of a bundle, each with its `BEGIN` and `END` lines.
 fn split(pem: &str) -> Vec<String> {
     let certificate = |part: &str| Some(format!("{BEGIN}{}{END}", part.split_once(END)?.0));
     pem.split(BEGIN).skip(1).filter_map(certificate).collect()
 }
 
-/// What is to be made.
+/// The files of a trust store.
 #[derive(Default)]
 struct Layout {
     directories: Vec<PathBuf>,
@@ -106,7 +106,7 @@ impl Layout {
             fs::write(path, content).map_err(writing(path))?;
         }
         for (path, to) in &self.links {
-            // A bundle may name a certificate twice, and an earlier run may have left it.
+            // The link may exist already: a bundle may contain a certificate twice, and an earlier run may have made it.
             match symlink(to, path) {
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 linked => linked.map_err(writing(path))?,
@@ -120,7 +120,7 @@ impl Layout {
 mod tests {
     use super::*;
 
-    /// Two things that look like certificates, with a comment before each as some systems have it.
+    /// A bundle of two fake certificates, each preceded by a comment as on some systems.
     fn bundle(directory: &Path) -> PathBuf {
         let path = directory.join("bundle");
         fs::write(&path, format!("# one\n{BEGIN}\nAAAA\n{END}\n# two\n{BEGIN}\nBBBB\n{END}\n")).unwrap();

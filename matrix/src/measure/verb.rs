@@ -1,4 +1,4 @@
-//! `cargo matrix bench`: the starts of a plan.
+//! `cargo matrix bench`: makes the starts of a plan.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ Exit status:
   7    the sandbox stopped working; the same command goes on from there
   130  interrupted";
 
-/// Cold-starts every cell of a plan in randomised blocks and writes down what each start cost
+/// Measure cold starts of every cell
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 #[command(group = ArgGroup::new("planned").args(["plan", "builds", "out"]).multiple(true))]
@@ -58,7 +58,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
 
-    /// The builds of its cells [default: builds.jsonl in the output directory]
+    /// The build records of the plan's cells [default: builds.jsonl in the output directory]
     #[arg(long, value_name = "FILE")]
     pub builds: Option<PathBuf>,
 
@@ -66,27 +66,27 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
-    /// Blocks for each condition [default: as planned]
+    /// Number of blocks for each condition [default: as planned]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub blocks: Option<u32>,
 
-    /// Runs every n-th block only, beginning with the m-th, counted from 0 [default: as planned]
+    /// Run every N-th block only, beginning with block M, counted from 0 [default: as planned]
     #[arg(long = "shard", value_name = "M/N", requires = "planned")]
     pub partition: Option<Partition>,
 
-    /// Stops if this machine cannot produce one of the conditions, instead of leaving it out
+    /// Stop if this machine cannot produce one of the conditions, instead of leaving it out
     #[arg(long)]
     pub require: bool,
 }
 
 impl Arguments {
-    /// Whether there is a plan to go by; without one, `bench` makes the usual comparison.
+    /// Whether the command line names a plan; without one, `bench` makes the default comparison.
     pub fn is_planned(&self) -> bool {
         self.plan.is_some() || self.builds.is_some() || self.out.is_some()
     }
 }
 
-/// Runs the verb and says how it went.
+/// Runs the verb and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let stop = interrupt::watch();
     match bench(arguments, Arc::clone(&stop)) {
@@ -94,7 +94,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             eprintln!("{}", told(&summary));
             if summary.stopped { cli::INTERRUPTED.into() } else { ExitCode::SUCCESS }
         }
-        // The signal has reached what was under way as well, so that its failure says nothing.
+        // The signal reached the start in progress as well, so its failure means nothing.
         Err(_) if stop.load(Ordering::SeqCst) => cli::INTERRUPTED.into(),
         Err(error) => {
             let status = match error {
@@ -138,7 +138,7 @@ fn bench(arguments: &Arguments, stop: Arc<AtomicBool>) -> Result<Summary, Error>
     summary
 }
 
-/// What the paths in a file are relative to.
+/// The directory that the paths in a file are relative to.
 fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
 }
@@ -174,7 +174,7 @@ fn told(summary: &Summary) -> String {
     format!("{told}: {}", summary.samples.display())
 }
 
-/// A bar on a terminal, lines elsewhere; always on standard error.
+/// A progress bar on a terminal, lines elsewhere; always on standard error.
 struct StartProgress {
     bar: ProgressBar,
 }
@@ -215,7 +215,7 @@ impl StartProgress {
         }
     }
 
-    /// A line for each tenth of the way where there is no bar.
+    /// Prints a line for each tenth of the starts if there is no bar.
     fn tenth(&self) {
         let (done, all) = (self.bar.position(), self.bar.length().unwrap_or_default().max(1));
         if self.bar.is_hidden() && done * 10 / all > (done - 1) * 10 / all {

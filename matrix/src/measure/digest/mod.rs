@@ -1,8 +1,7 @@
-//! A digest of everything that reached the intake, without what differs between any two runs of the same program.
+//! A digest of the payloads that reached the intake, which is the same for every run of the same program.
 //!
-//! It is the same whatever the order and however the same content was cut into requests: it is taken over the multiset of log elements and over
-//! the totals of every metric. What is left out: times, durations, what was read from the machine, the extension's own lines and its version.
-//! Ids are blanked, but which elements have an id in common counts.
+//! It covers the multiset of log elements and the totals of every metric, so neither the order nor the split into requests matters. It leaves out times,
+//! durations, values read from the machine, the extension's own log lines and its version. Ids are blanked, but which elements share an id counts.
 
 mod text;
 
@@ -16,20 +15,19 @@ use crate::sandbox::intake::{Kind, Payload, Request, Series, Sketch};
 use crate::sandbox::setup::Origin;
 use text::{Blanked, blank};
 
-/// Tags that say which build has sent something, and not what it has sent.
+/// Tags that identify the build of the sender, not its payload.
 const BUILD_TAGS: [&str; 1] = ["dd_extension_version"];
-/// Tags that are found by looking at every process of the machine, on which a sandbox is not alone: that they are there counts.
+/// Tags that an extension derives from all processes of the machine, where a sandbox is not alone. Only their presence counts.
 const MACHINE_TAGS: [&str; 1] = ["runtime"];
-/// What Datadog calls the metrics whose values the machine decides; how many there are still counts.
+/// The prefix of Datadog's enhanced metrics. The values of some depend on the machine; their number of points still counts.
 const ENHANCED: &str = "aws.lambda.enhanced.";
-/// Parts of the names of those.
+/// Substrings of the names of enhanced metrics whose values depend on the machine.
 const MEASURED: [&str; 4] = ["duration", "latency", "estimated_cost", "max_memory_used"];
-/// The beginnings of the names of what an extension reads from the machine while it runs. Not even their number counts: there is no utilization of
-/// an invocation that is shorter than the kernel's clock can tell, and no use of what was not used at the moment of looking.
+/// Prefixes of the names of enhanced metrics that an extension reads from the machine while it runs. Not even their number counts: an invocation shorter than
+/// the resolution of the kernel's clock has no utilization, and a resource that was unused when it was sampled has no usage.
 const READ: [&str; 8] = ["cpu_", "num_cores", "total_network", "rx_bytes", "tx_bytes", "tmp_", "fd_", "threads_"];
 
-/// The digest in 16 hexadecimal digits. `output` is what function and extensions have printed; an element that carries a line of an extension is
-/// that extension's own business.
+/// The digest as 16 hexadecimal digits. `output` is what the function and the extensions printed; log elements that carry a line of an extension are ignored.
 pub fn digest(requests: &[Request], output: &[Line]) -> String {
     let own: BTreeSet<_> = output
         .iter()
@@ -41,7 +39,7 @@ pub fn digest(requests: &[Request], output: &[Line]) -> String {
     content.digest()
 }
 
-/// What was delivered, in a form that has no order.
+/// The delivered payloads in a form without order.
 #[derive(Default)]
 struct Content {
     own: BTreeSet<String>,
@@ -49,7 +47,7 @@ struct Content {
     totals: BTreeMap<String, Total>,
 }
 
-/// What is known of a metric with its tags when it does not matter which points were put together.
+/// The total of a metric with its tags, independent of how its points were aggregated.
 #[derive(Clone, Copy, Default)]
 struct Total {
     count: i64,
@@ -96,7 +94,7 @@ impl Content {
             "origin": series.origin,
         });
         for point in &series.points {
-            // Counts of one interval may have been added up on the way; of anything else every point stands for itself.
+            // Counts of one interval may have been aggregated before delivery. Points of any other kind are kept apart.
             if series.kind == Kind::Count {
                 self.total(&series.metric, &what, Total { count: 0, sum: point.value });
             } else if is_measured(&series.metric) {
@@ -123,7 +121,7 @@ impl Content {
 
     fn digest(mut self) -> String {
         for (what, total) in std::mem::take(&mut self.totals) {
-            // Ids may be among the tags.
+            // Tags may contain ids.
             let mut blanked = blank(&what);
             blanked.text += &format!(" {} times, {}", total.count, rounded(total.sum));
             self.elements.push(blanked);
@@ -147,7 +145,7 @@ impl Content {
     }
 }
 
-/// A JSON value without what differs between runs, its objects' keys in alphabetical order.
+/// A JSON value without what differs between runs; the keys of objects are in alphabetical order.
 fn settle(key: &str, value: &Value, ids: &mut Vec<String>) -> Value {
     match value {
         Value::Object(fields) => {
@@ -167,7 +165,7 @@ fn settle(key: &str, value: &Value, ids: &mut Vec<String>) -> Value {
     }
 }
 
-/// Sorted, joined, without those that name the build and without the values of those that depend on the machine.
+/// Sorts and joins tags. Leaves out build tags and the values of machine tags.
 fn tags<'a>(tags: impl Iterator<Item = &'a str>) -> String {
     let key = |tag: &'a str| tag.split(':').next().unwrap_or_default();
     let tags = tags.filter(|tag| !BUILD_TAGS.contains(&key(tag)));
@@ -184,7 +182,7 @@ fn is_read(metric: &str) -> bool {
     metric.strip_prefix(ENHANCED).is_some_and(|name| READ.iter().any(|part| name.starts_with(part)))
 }
 
-/// To nine digits: sums that were added up in another order differ in the last ones.
+/// Formats with nine significant digits: sums differ in the last ones if they were added in another order.
 fn rounded(value: f64) -> String {
     format!("{value:.8e}")
 }

@@ -1,24 +1,24 @@
-//! What differs between any two runs, found in text.
+//! Removes ids and measurements, which differ between runs, from text.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// A text without its ids.
+/// A text whose ids were blanked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Blanked {
     pub text: String,
-    /// What stood in it, in order, with repetitions.
+    /// The ids of the text in order, with repetitions.
     pub ids: Vec<String>,
 }
 
-/// Ids of requests, and of traces and spans in hexadecimal, with or without AWS X-Ray's dashes.
+/// Request ids, and trace and span ids in hexadecimal, with or without the dashes of AWS X-Ray.
 static IDS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let uuid = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}";
     pattern(&format!("{uuid}|1-[0-9a-f]{{8}}-[0-9a-f]{{24}}|[0-9a-f]{{32}}|[0-9a-f]{{16}}"))
 });
 
-/// Times since the epoch in seconds to nanoseconds, dates with a time, and numbers with a unit of time or of memory.
+/// Times since the epoch in seconds to nanoseconds, dates with a time, and numbers with a unit of time or memory.
 static MEASUREMENTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let date = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.,][0-9]+)?(Z|[+-][0-9]{2}:?[0-9]{2})?";
     let epoch = r"(?-u:\b)1[5-9][0-9]{8}([0-9]{3}){0,3}(?-u:\b)";
@@ -30,19 +30,19 @@ static MEASUREMENTS: LazyLock<Option<Regex>> = LazyLock::new(|| {
 static NAMES: LazyLock<Option<Regex>> =
     LazyLock::new(|| pattern("^(time|date|t|ts)$|[tT]imestamp|[dD]uration|[lL]atency|[mM]emory|(_ms|Ms|_mb|MB)$"));
 
-/// A pattern that is wrong finds nothing; the tests of this module would show it.
+/// An invalid pattern matches nothing; the tests of this module would fail.
 fn pattern(text: &str) -> Option<Regex> {
     Regex::new(text).ok()
 }
 
-/// Takes the ids out.
+/// Blanks the ids.
 pub(super) fn blank(text: &str) -> Blanked {
     let Some(pattern) = IDS.as_ref() else { return Blanked { text: text.to_owned(), ids: Vec::new() } };
     let ids = pattern.find_iter(text).map(|id| id.as_str().to_owned()).collect();
     Blanked { text: pattern.replace_all(text, "(id)").into_owned(), ids }
 }
 
-/// Takes the measurements out; units stay.
+/// Removes the numbers of measurements and keeps their units.
 pub(super) fn without_measurements(text: &str) -> String {
     MEASUREMENTS
         .as_ref()
