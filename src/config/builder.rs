@@ -1,9 +1,9 @@
-//! Settings on their way to a [`Config`]: those that decide something only together with others wait here.
+//! Collects settings for a [`Config`]. Settings that take effect only in combination with others are held until the end.
 
 use super::types::{self, Aws, Config, DEFAULT_COMPRESSION_LEVEL, Http, Logs, Metrics, Secret};
 use super::warning::Source;
 
-/// Starts as the defaults; the setters of the table of keys fill it.
+/// Starts with the defaults. The setters in the table of keys fill it.
 #[derive(Default)]
 pub(super) struct ConfigBuilder {
     pub(super) config: Config,
@@ -14,7 +14,7 @@ pub(super) struct ConfigBuilder {
     pub(super) urls: Urls,
     pub(super) proxies: Proxies,
     pub(super) secrets: Secrets,
-    /// Parts of the value just taken that were left out; the caller turns them into a warning.
+    /// Number of unusable items of the value just taken. The caller turns them into a warning.
     pub(super) skipped: usize,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Urls {
     pub(super) worker: Option<String>,
 }
 
-/// The places where a key may be kept, in the order in which they count.
+/// The places where an API key may be stored, in order of precedence.
 #[derive(Default)]
 pub(super) struct Secrets {
     pub(super) organization: Option<String>,
@@ -53,12 +53,12 @@ pub(super) struct Proxies {
 pub(super) enum OurProxy {
     #[default]
     NotSet,
-    /// Set, but empty: an opt-out from the shared proxy.
+    /// Set, but empty: opts out of the shared proxy.
     Off,
     Url(String),
 }
 
-/// The two names of the logs switch, each with the source it came from.
+/// The two names of the logs switch, each with its source.
 #[derive(Default)]
 pub(super) struct Switches {
     pub(super) serverless: Option<Sourced>,
@@ -72,7 +72,7 @@ pub(super) struct Sourced {
 }
 
 impl Switches {
-    /// A source that sets either name sets the switch: on if one of its two says so. The environment goes first.
+    /// A source that sets either name sets the switch: on if one of its two values is on. The environment takes precedence.
     fn resolve(&self) -> Option<bool> {
         let both = [self.serverless, self.agent];
         [Source::Environment, Source::Yaml].into_iter().find_map(|source| {
@@ -83,7 +83,7 @@ impl Switches {
 }
 
 impl ConfigBuilder {
-    /// Whether logs are to go to a worker that nobody can find.
+    /// Whether logs are to go to a worker whose URL is missing.
     pub(super) fn lacks_worker(&self) -> bool {
         self.worker_enabled && self.urls.worker.is_none()
     }
@@ -116,7 +116,7 @@ impl ConfigBuilder {
                 ..config.http
             },
             logs: Logs {
-                // The customer may have a worker because something in the logs must not reach Datadog.
+                // The customer may use a worker because some log content must not reach Datadog.
                 enabled: logs_enabled.resolve().unwrap_or(config.logs.enabled) && !lacks_worker,
                 url: urls.logs.unwrap_or_else(|| types::logs_url(&config.site)),
                 worker: urls.worker.filter(|_| worker_enabled),

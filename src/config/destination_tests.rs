@@ -1,4 +1,4 @@
-//! Where data goes, under which key, and by which way.
+//! Tests of endpoints, their API keys and proxies.
 
 use std::sync::Arc;
 use std::time::Duration;

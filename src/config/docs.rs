@@ -1,4 +1,4 @@
-//! `docs/configuration.md` and the golden file, both written from the table of keys.
+//! Generates `docs/configuration.md` and the golden file from the table of keys.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use super::keys::{KEYS, Key, Kind, Scope};
 use super::unsupported::{UNSUPPORTED, Unsupported};
 use super::{Config, Loaded, load};
 
-/// Compares a file with what it should hold, or with `BLESS=1` in the environment writes it.
+/// Compares a file with its expected content, or writes it if `BLESS=1` is set.
 fn compare(file: &str, wanted: &str) {
     let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("BLESS").is_some_and(|bless| bless == "1") {
@@ -26,7 +26,7 @@ fn the_documentation_is_the_table() {
     compare("docs/configuration.md", &documentation());
 }
 
-/// One block per key: what its example changes in the configuration.
+/// One block per key: the changes that its example makes to the configuration.
 #[test]
 fn every_example_changes_what_it_always_did() {
     let mut golden =
@@ -40,7 +40,7 @@ fn every_example_changes_what_it_always_did() {
     compare("src/config/golden.txt", &golden);
 }
 
-/// The lines of the configuration that are not those of the default one, each with the names of what encloses it.
+/// The lines of the configuration that differ from the default, each with the names of its enclosing fields.
 fn difference(config: &Config) -> String {
     let default = paths(&Config::default());
     let changed = paths(config).into_iter().filter(|line| !default.contains(line));
@@ -89,7 +89,7 @@ struct Doc {
 }
 
 impl Doc {
-    /// With the column separator escaped.
+    /// The cells of a key's row, with the column separator escaped.
     fn of(key: &Key) -> Self {
         let cell = |text: &str| text.replace('|', "\\|");
         Self {
@@ -102,7 +102,7 @@ impl Doc {
 }
 
 impl Key {
-    /// The variable's whole name.
+    /// The full name of the environment variable.
     pub(super) fn variable(&self) -> String {
         match self.scope {
             Scope::Datadog => format!("DD_{}", self.name),
@@ -110,7 +110,7 @@ impl Key {
         }
     }
 
-    /// What the example means under that name.
+    /// Loads the key's example under that name.
     pub(super) fn example_as(&self, name: &str) -> Loaded {
         let beside = self.doc.beside.and_then(|variable| variable.split_once('='));
         load(beside.into_iter().chain([(name, self.doc.example)]), None)
@@ -140,7 +140,7 @@ impl Kind {
         }
     }
 
-    /// A text that is never accepted; `None` where every text is.
+    /// A text that is never accepted; `None` if every text is.
     pub(super) fn bad(&self) -> Option<&'static str> {
         match self {
             Self::Text | Self::List => None,

@@ -1,4 +1,4 @@
-//! Which environment variables are ours.
+//! Selects the environment variables that set a key.
 
 use std::ffi::OsStr;
 
@@ -12,7 +12,7 @@ pub(super) struct Variable<V> {
     pub(super) value: V,
 }
 
-/// In the order in which they win.
+/// Prefix of a variable, in order of precedence.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Prefix {
     Dd,
@@ -30,7 +30,7 @@ impl Prefix {
     }
 }
 
-/// One pass over the environment; foreign variables cost a look at their first bytes.
+/// The variables that set a key, found in one pass. For all others, only the first bytes of the name are compared.
 pub(super) fn relevant<V>(environment: impl IntoIterator<Item = (impl AsRef<OsStr>, V)>) -> Vec<Variable<V>> {
     let find = |name: &OsStr| {
         let (prefix, rest) = split(name)?;

@@ -1,8 +1,7 @@
-//! The table of keys: all that can be set, each in one entry.
+//! The table of keys: all settings, one entry each.
 //!
-//! Loading, `docs/configuration.md` and the tests walk over this table, so a new setting is one entry here, and a
-//! field to put it in. What only documents an entry is compiled only into tests: it would be dead weight in a binary
-//! that is loaded from a cold disk.
+//! Loading, `docs/configuration.md` and the tests iterate over this table, so a new setting is one entry here and a field for its value. The
+//! documentation of an entry is compiled only into tests, because it would enlarge a binary that is loaded from a cold disk.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -13,14 +12,14 @@ use super::read::{Effect, Parsed, RawValue, Reason};
 use super::types::{ApiKey, DEFAULT_SITE};
 use super::warning::Source;
 
-/// One setting.
+/// A setting.
 pub(super) struct Key {
-    /// The environment variable, without its `DD_` or `DATADOG_` if it has one.
+    /// The environment variable, without its prefix `DD_` or `DATADOG_` if it has one.
     pub(super) name: &'static str,
     pub(super) scope: Scope,
-    /// Dotted path in `datadog.yaml`; `None` where only the environment counts.
+    /// Dotted path in `datadog.yaml`; `None` if only the environment can set it.
     pub(super) yaml: Option<&'static str>,
-    /// What takes effect when no source sets it, as a customer would write it.
+    /// The value without any source, as a customer would write it.
     pub(super) default: &'static str,
     pub(super) set: Set,
     #[cfg(test)]
@@ -29,13 +28,13 @@ pub(super) struct Key {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// Ours: with the prefix `DD_`, or `DATADOG_`, which `DD_` beats.
+    /// A Datadog variable, with the prefix `DD_` or, with lower precedence, `DATADOG_`.
     Datadog,
-    /// Read by many programs, without a prefix. Its value never beats one of ours.
+    /// A variable that many programs read, without a prefix. A Datadog variable takes precedence over it.
     Shared,
 }
 
-/// Puts a value into the draft, or says why it can't be used. The draft is untouched unless the value was taken.
+/// Stores a value in the builder, or returns why it cannot be used. The builder changes only if the value is taken.
 pub(super) type Set = fn(&mut ConfigBuilder, RawValue<'_>, Source) -> Result<Effect, Reason>;
 
 #[cfg(test)]
@@ -44,12 +43,12 @@ pub(super) struct Doc {
     pub(super) example: &'static str,
     /// Another variable, `NAME=value`, without which the example has no effect.
     pub(super) beside: Option<&'static str>,
-    /// The module that acts on it.
+    /// The module that uses the setting.
     pub(super) reader: &'static str,
     pub(super) meaning: &'static str,
 }
 
-/// What is accepted, for the documentation and for the choice of a bad value in the tests.
+/// Accepted values, for the documentation and for the choice of an invalid value in tests.
 #[cfg(test)]
 pub(super) enum Kind {
     Text,
@@ -444,7 +443,7 @@ keys! {
     }
 }
 
-/// Zstandard levels: 1 to 22, 0 for the library's own default, and the fast negative ones that still compress.
+/// Zstandard levels: 1 to 22, 0 for the library's default, and the fast negative levels that still compress.
 const ZSTD: RangeInclusive<i32> = -7..=22;
 
 fn taken(read: Result<(), Reason>) -> Result<Effect, Reason> {

@@ -1,7 +1,7 @@
-//! The customer's settings: environment over `datadog.yaml` over defaults.
+//! The customer's settings, in order of precedence: environment, `datadog.yaml`, defaults.
 //!
-//! Loading never fails. A value that can't be used costs one warning and leaves the field to the next source; no other
-//! field notices. It reads no file and no clock: the caller passes what it has.
+//! Loading never fails. A value that cannot be used causes one warning, and the next source sets the field instead; other fields are not affected.
+//! Loading reads no file and no clock: the caller passes all input.
 
 mod builder;
 mod environment;
@@ -34,21 +34,21 @@ pub use types::{
 };
 pub use warning::{Source, Warning};
 
-/// A configuration and what had to be ignored on the way to it.
+/// A configuration, with the settings that had to be ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Warning>,
-    /// Why the whole of `datadog.yaml` counts for nothing, without any of its text; `None` if it could be read.
+    /// Why all of `datadog.yaml` is ignored, without any of its text; `None` if it could be parsed.
     pub discarded: Option<String>,
-    /// Settings that this version does not act on, as the customer knows them.
+    /// Settings that this version does not support, by their names in the environment or in `datadog.yaml`.
     pub unsupported: Vec<String>,
 }
 
-/// Resolves every setting of the table of keys.
+/// Resolves every setting in the table of keys.
 ///
-/// Names in the environment are matched in any letter case, with the prefix `DD_` or else `DATADOG_`; foreign
-/// variables are passed over. `yaml` is the text of `datadog.yaml`, if there is such a file.
+/// Names in the environment are case-insensitive, with the prefix `DD_` or, with lower precedence, `DATADOG_`; other variables are ignored. `yaml` is
+/// the text of `datadog.yaml`, if that file exists.
 pub fn load(
     environment: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
     yaml: Option<&str>,
@@ -74,8 +74,7 @@ pub fn load(
     Loaded { config: builder.finish(), warnings, discarded, unsupported }
 }
 
-/// The log level alone, for a logger that must exist before there is time for the rest: from the environment, `info`
-/// if it is not there or not a level.
+/// The log level alone, for a logger that must exist before the rest is loaded. Read from the environment; `info` if it is missing or invalid.
 pub fn log_level(environment: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>) -> LevelFilter {
     let mut level_of_agent = None;
     for (name, value) in environment {
@@ -100,7 +99,7 @@ struct Loading {
     discarded: Option<String>,
 }
 
-/// A value that one source has for a key.
+/// The value of a key from one source.
 struct Candidate<'a> {
     label: String,
     source: Source,
@@ -134,7 +133,7 @@ impl Loading {
                 Some(Candidate { label: path.to_owned(), source: Source::Yaml, given: Some(given) })
             }
             Err(parent) => {
-                // Every key below it would repeat the same complaint.
+                // Every key below it would cause the same warning.
                 if !self.warnings.iter().any(|warning| warning.source == Source::Yaml && warning.key == parent) {
                     self.warn(parent, Source::Yaml, "must hold further settings", "the environment and defaults");
                 }
@@ -143,7 +142,7 @@ impl Loading {
         }
     }
 
-    /// Takes the first candidate that can be used.
+    /// Uses the first valid candidate.
     fn resolve(&mut self, key: &Key, candidates: Vec<Candidate<'_>>) {
         let first_of_key = self.warnings.len();
         let mut used = None;

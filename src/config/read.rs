@@ -1,6 +1,6 @@
-//! From what a source gives to a value of the right type, or the reason why not.
+//! Converts the raw value of a source to a typed value, or returns why that is impossible.
 //!
-//! Reasons are ends of a sentence that starts with the setting's name, and never repeat the value.
+//! A reason completes a sentence that starts with the setting's name, and never repeats the value.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -12,18 +12,18 @@ use serde_json::Value;
 
 use super::types::{ApiKey, Endpoint, FlushStrategy, HttpProtocol, Rule, RuleKind, Tag};
 
-/// A setting as one source gives it: trimmed text, or a YAML list or mapping.
+/// A setting's raw value: trimmed text, or a YAML list or mapping.
 #[derive(Clone, Copy)]
 pub(super) enum RawValue<'a> {
     Text(&'a str),
     Tree(&'a Value),
 }
 
-/// Whether a value that is in order has an effect.
+/// Whether a valid value has an effect.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
     Taken,
-    /// Blank where blank means "not set": the next source decides.
+    /// Blank text that means "not set", so the next source decides.
     Unset,
 }
 
@@ -44,7 +44,7 @@ impl<'a> RawValue<'a> {
         }
     }
 
-    /// Text, with blank text as `None`.
+    /// The text; `None` if it is blank.
     pub(super) fn non_empty(self) -> Result<Option<&'a str>, Reason> {
         Ok(Some(self.text()?).filter(|text| !text.is_empty()))
     }
@@ -66,7 +66,7 @@ impl<'a> RawValue<'a> {
         if range.contains(&number) { Ok(number) } else { Err("is out of range") }
     }
 
-    /// Seconds, whole or not; blank as `None`.
+    /// Seconds, with or without fraction; `None` if the text is blank.
     pub(super) fn seconds(self) -> Result<Option<Duration>, Reason> {
         let Some(text) = self.non_empty()? else { return Ok(None) };
         let seconds: f64 = text.parse().map_err(|_| "must be a number of seconds")?;
@@ -116,8 +116,7 @@ impl<'a> RawValue<'a> {
         }
     }
 
-    /// A site: `host` or `host:port`. A scheme and a trailing `/` are taken off, because a site copied from the
-    /// browser's address bar means its host.
+    /// A site: `host` or `host:port`. A scheme and a trailing `/` are removed, because a site copied from a browser's address bar has them.
     pub(super) fn site(self) -> Result<Option<&'a str>, Reason> {
         let Some(text) = self.non_empty()? else { return Ok(None) };
         let host = text.strip_prefix("https://").or(text.strip_prefix("http://")).unwrap_or(text);
@@ -130,18 +129,18 @@ impl<'a> RawValue<'a> {
         Ok(Some(host))
     }
 
-    /// An `http://` or `https://` URL without trailing `/`; a path may follow the host.
+    /// An `http://` or `https://` URL without trailing `/`; it may have a path.
     pub(super) fn url(self) -> Result<Option<String>, Reason> {
         self.url_or_host("")
     }
 
-    /// As [`RawValue::url`], kept to the letter.
+    /// A URL as in [`RawValue::url`], unchanged.
     pub(super) fn whole_url(self) -> Result<Option<String>, Reason> {
         self.url()?;
         Ok(self.non_empty()?.map(str::to_owned))
     }
 
-    /// As [`RawValue::url`], with a scheme put before a bare host.
+    /// A URL as in [`RawValue::url`], or a bare host to which the scheme is prepended.
     pub(super) fn url_or_host(self, scheme: &str) -> Result<Option<String>, Reason> {
         let Some(text) = self.non_empty()? else { return Ok(None) };
         let scheme = if text.contains("://") { "" } else { scheme };
@@ -149,12 +148,12 @@ impl<'a> RawValue<'a> {
         if is_http_url(&url) { Ok(Some(url)) } else { Err("is not an http:// or https:// URL") }
     }
 
-    /// Comma-separated text, or a YAML list of texts: trimmed, without the blank ones.
+    /// Comma-separated text or a YAML list of texts: trimmed, without blank items.
     pub(super) fn list(self) -> Result<Vec<String>, Reason> {
         Ok(self.items(|c| c == ',')?.into_iter().map(str::to_owned).collect())
     }
 
-    /// `key:value` pairs separated by commas or blanks, or a YAML list of them, and whether all items were pairs.
+    /// `key:value` pairs, separated by commas or blanks or in a YAML list. Items that are not pairs are counted as skipped.
     pub(super) fn tags(self) -> Result<Parsed<Tag>, Reason> {
         let items = match self {
             Self::Text(_) => self.items(|c| c == ',' || c == ' ')?,
@@ -168,35 +167,35 @@ impl<'a> RawValue<'a> {
         Parsed::collect(items.into_iter().map(pair)).ok_or("has no key:value pair in it")
     }
 
-    /// A JSON list in text, or a YAML list, of `{type, name, pattern, replace_placeholder}`.
+    /// Rules: a JSON list in text, or a YAML list, of `{type, name, pattern, replace_placeholder}`.
     pub(super) fn rules(self) -> Result<Parsed<Rule>, Reason> {
         let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };
         let items = tree.as_array().ok_or("must be a list of rules")?;
         Parsed::collect(items.iter().map(rule)).ok_or("has no usable rule in it")
     }
 
-    /// A JSON object in text, or a YAML mapping, from URLs to lists of API keys. Items are pairs of a URL and a key.
+    /// Endpoints: a JSON object in text, or a YAML mapping, from URLs to lists of API keys. Each item is a pair of a URL and a key.
     pub(super) fn endpoints(self) -> Result<Parsed<Endpoint>, Reason> {
         let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };
         let urls = tree.as_object().ok_or("must be a mapping from URLs to lists of API keys")?;
         let items = urls.iter().flat_map(|(url, keys)| {
             let url = RawValue::Text(url.trim()).url().ok().flatten();
             let keys = keys.as_array().map_or(&[][..], Vec::as_slice);
-            // A URL with nothing that could be its keys is one item that can't be used.
+            // A URL without keys counts as one unusable item.
             let missing = keys.is_empty().then_some(None);
             keys.iter().map(move |key| endpoint(url.clone()?, key)).chain(missing)
         });
         Parsed::collect(items).ok_or("has no URL with an API key in it")
     }
 
-    /// A JSON list in text, or a YAML list, of `{api_key, Host, Port}`.
+    /// Log endpoints: a JSON list in text, or a YAML list, of `{api_key, Host, Port}`.
     pub(super) fn log_endpoints(self) -> Result<Parsed<Endpoint>, Reason> {
         let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };
         let items = tree.as_array().ok_or("must be a list of endpoints")?;
         Parsed::collect(items.iter().map(log_endpoint)).ok_or("has no endpoint with a host and an API key in it")
     }
 
-    /// The structure that is given, written as JSON where it is text; `None` where the text is blank.
+    /// The structured value, parsed as JSON if it is text; `None` if the text is blank.
     fn tree(self) -> Result<Option<Cow<'a, Value>>, Reason> {
         match self {
             Self::Tree(tree) => Ok(Some(Cow::Borrowed(tree))),
@@ -207,7 +206,7 @@ impl<'a> RawValue<'a> {
         }
     }
 
-    /// The beginning of metrics' names: a letter, and letters, digits, `_` and `.` after it; without dots at the end.
+    /// A prefix for metric names: a letter, followed by letters, digits, `_` and `.`; trailing dots are removed.
     pub(super) fn namespace(self) -> Result<Option<&'a str>, Reason> {
         let Some(text) = self.non_empty()? else { return Ok(None) };
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
@@ -233,7 +232,7 @@ impl<'a> RawValue<'a> {
 /// The usable items of a list.
 pub(super) struct Parsed<T> {
     pub(super) items: Vec<T>,
-    /// How many were not usable.
+    /// Number of unusable items.
     pub(super) skipped: usize,
 }
 
@@ -244,7 +243,7 @@ impl<T> Default for Parsed<T> {
 }
 
 impl<T> Parsed<T> {
-    /// `None` when there were items and none of them is usable.
+    /// `None` if there are items and none is usable.
     fn collect(source: impl Iterator<Item = Option<T>>) -> Option<Self> {
         let mut parsed = Self::default();
         for item in source {
@@ -257,7 +256,7 @@ impl<T> Parsed<T> {
     }
 }
 
-/// The names that the Datadog agent documents for `log_level`, and the closest of ours.
+/// The level names that the Datadog agent documents for `log_level`, with the closest level of the `log` crate.
 pub(super) const LEVELS: [(&str, LevelFilter); 8] = [
     ("off", LevelFilter::Off),
     ("critical", LevelFilter::Error),
@@ -291,7 +290,7 @@ fn endpoint(url: String, key: &Value) -> Option<Endpoint> {
     Some(Endpoint { url, api_key })
 }
 
-/// Scalars are text in YAML and have their types in JSON.
+/// Parses a log endpoint. Scalars are text in YAML and typed in JSON.
 fn log_endpoint(value: &Value) -> Option<Endpoint> {
     let port = match value.get("Port").filter(|port| !port.is_null()) {
         None => 443,
@@ -299,7 +298,7 @@ fn log_endpoint(value: &Value) -> Option<Endpoint> {
         Some(number) => u16::try_from(number.as_u64()?).ok()?,
     };
     let host = RawValue::Text(value.get("Host")?.as_str()?.trim()).url_or_host("https://").ok()??;
-    // What has a path already has no place left for a port.
+    // A port cannot be appended to a URL with a path.
     let url = format!("{host}:{port}");
     if port == 0 || host.matches('/').count() != 2 || !is_http_url(&url) {
         return None;

@@ -15,7 +15,7 @@ pub(super) fn yaml(text: &str) -> Loaded {
     load([("PATH", "/usr/bin"); 1], Some(text))
 }
 
-/// The document that sets one key to a value in YAML's own notation.
+/// A YAML document that sets one key to a value in YAML notation.
 fn document(key: &Key, value: &str) -> Option<String> {
     let path = key.yaml?;
     let depth = path.split('.').count();
@@ -83,7 +83,7 @@ fn every_bad_value_costs_one_warning_and_nothing_else() {
     }
 }
 
-/// Every setting has a value, and then one of them a bad one: all others keep theirs.
+/// All settings have a value, and then one of them has an invalid value: the others keep theirs.
 #[test]
 fn every_bad_value_changes_no_other_setting() {
     let others = |index: usize| {
@@ -91,7 +91,7 @@ fn every_bad_value_changes_no_other_setting() {
         others.map(|(_, key)| (key.variable(), key.doc.example))
     };
     for (index, key) in KEYS.iter().enumerate() {
-        // That a worker lacks its URL is worth a warning, which a bad URL does not change.
+        // A worker without a URL causes a warning, which an invalid URL does not change.
         let absent = load(others(index), None);
         let Some(bad) = key.doc.kind.bad() else { continue };
         let mut loaded = load(others(index).chain([(key.variable(), bad)]), None);

@@ -1,4 +1,4 @@
-//! What the rest of the extension sees of its configuration: plain values, already checked.
+//! The validated configuration that the rest of the extension uses.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,21 +7,21 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-/// Everything that the customer can set, resolved from environment, `datadog.yaml` and defaults.
+/// All settings, resolved from environment, `datadog.yaml` and defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The key as given in plain text; `None` when there is none or nothing is left of it after cleaning.
+    /// The API key in plain text; `None` if there is none or it is empty after cleaning.
     pub api_key: Option<ApiKey>,
-    /// Where the key is kept instead; it beats the one in plain text.
+    /// Where the API key is stored instead. Takes precedence over the key in plain text.
     pub secret: Option<Secret>,
-    /// How long a key that was kept elsewhere is used before it is asked for again; at least a second.
+    /// Age at which a key from [`Config::secret`] is resolved again; at least one second.
     pub secret_reload: Option<Duration>,
-    /// How AWS is reached.
+    /// Proxy and endpoints for AWS services.
     pub aws: Aws,
     /// A host name such as `datadoghq.eu`: never empty, never a URL.
     pub site: String,
     pub log_level: LevelFilter,
-    /// Total time allowed to one HTTP request, and the idle time after which the default strategy flushes at the end.
+    /// Timeout of an HTTP request, and the idle time after which the default strategy flushes at the end.
     pub flush_timeout: Duration,
     pub flush_strategy: FlushStrategy,
     pub env: Option<String>,
@@ -33,7 +33,7 @@ pub struct Config {
     pub logs: Logs,
     pub metrics: Metrics,
     pub dogstatsd: DogStatsd,
-    /// Whether the runtime's libraries use endpoints with validated cryptography; the region decides if it is not said.
+    /// Whether the runtime's libraries use FIPS endpoints; if not set, the region decides.
     pub fips_mode: Option<bool>,
 }
 
@@ -95,19 +95,18 @@ pub(super) fn metrics_url(site: &str) -> String {
     format!("https://api.{site}")
 }
 
-/// A Datadog API key, cleaned: all blanks and line ends removed, never empty.
+/// A Datadog API key without whitespace; never empty.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ApiKey(String);
 
 impl ApiKey {
-    /// Removes the line ends and blanks that copying from a console or a secret store leaves behind; `None` when
-    /// nothing remains.
+    /// Removes line ends and blanks left over from copying out of a console or a secret store; `None` if nothing remains.
     pub fn clean(text: &str) -> Option<Self> {
         let kept: String = text.chars().filter(|c| !c.is_whitespace()).collect();
         (!kept.is_empty()).then_some(Self(kept))
     }
 
-    /// The secret itself, for the one header that carries it.
+    /// The key itself, for the header that carries it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -119,55 +118,55 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// A place where a key is kept.
+/// A place where an API key is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Secret {
-    /// With Datadog itself: it gives the key to a role that the organization with this UUID trusts.
+    /// Delegated authentication: Datadog returns the key to a role that the organization with this UUID trusts.
     Delegated(String),
-    /// The key, encrypted by KMS, in base64.
+    /// The key, encrypted with KMS, in base64.
     Kms(String),
-    /// An ARN, or a name in the function's region.
+    /// ARN of a secret, or its name in the function's region.
     SecretsManager(String),
-    /// An ARN, or a name in the function's region.
+    /// ARN of a parameter, or its name in the function's region.
     Ssm(String),
 }
 
-/// How AWS's own services are reached. Nothing that is set for Datadog's intakes counts, except for certificates that are trusted.
+/// Proxy and endpoints for AWS services. Settings for Datadog's intakes do not apply, except for trusted certificates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Aws {
     /// An absolute `http://` or `https://` URL.
     pub proxy: Option<String>,
-    /// As in [`Http::no_proxy`].
+    /// Hosts without proxy, as in [`Http::no_proxy`].
     pub no_proxy: Vec<String>,
-    /// Base URL of all services; no trailing `/`, here and below. The usual host of the service if there is none.
+    /// Base URL of all services, without trailing `/`, here and below. The default host of the service if not set.
     pub url: Option<String>,
-    /// Of KMS alone.
+    /// URL of KMS.
     pub kms_url: Option<String>,
-    /// Of Secrets Manager alone.
+    /// URL of Secrets Manager.
     pub secrets_manager_url: Option<String>,
-    /// Of Systems Manager alone.
+    /// URL of Systems Manager.
     pub ssm_url: Option<String>,
 }
 
-/// One `key:value` pair of `DD_TAGS`; neither side is empty.
+/// A `key:value` pair of `DD_TAGS`; neither part is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tag {
     pub key: String,
     pub value: String,
 }
 
-/// How the clients that talk to Datadog reach it.
+/// HTTP settings of the clients that connect to Datadog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
     /// An absolute `http://` or `https://` URL.
     pub proxy: Option<String>,
-    /// Hosts, domains or `*`, in the usual `NO_PROXY` meaning; the HTTP client matches them against each destination.
+    /// Hosts, domains or `*`, as in `NO_PROXY`; the HTTP client matches them against each destination.
     pub no_proxy: Vec<String>,
     pub protocol: HttpProtocol,
-    /// PEM certificates to trust besides the usual roots. Whether the file can be read is known where it is read.
+    /// PEM certificates to trust in addition to the usual roots. Not checked here: the TLS setup reads the file.
     pub tls_cert_file: Option<PathBuf>,
     pub skip_ssl_validation: bool,
-    /// Total time allowed to one request; the same as [`Config::flush_timeout`].
+    /// Timeout of a request; the same as [`Config::flush_timeout`].
     pub timeout: Duration,
 }
 
@@ -182,25 +181,25 @@ pub enum HttpProtocol {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logs {
     pub enabled: bool,
-    /// Scheme and host, no trailing `/`: the intake path is appended to it.
+    /// Scheme and host without trailing `/`; the intake path is appended.
     pub url: String,
-    /// Whole URL of an Observability Pipelines Worker that logs go to instead.
+    /// Full URL of an Observability Pipelines Worker that receives the logs instead.
     pub worker: Option<String>,
-    /// Where logs go besides.
+    /// Additional endpoints for logs.
     pub additional_endpoints: Vec<Arc<Endpoint>>,
     pub rules: Vec<Rule>,
     /// Zstandard level; `None` sends logs uncompressed.
     pub compression: Option<i32>,
 }
 
-/// A log processing rule as the customer wrote it: the pattern is not compiled here, because most functions have none
-/// and the regex engine is not needed before the first log.
+/// A log processing rule as configured. The pattern is not compiled here, because most functions have no rule and the regex engine is not needed
+/// before the first log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     pub kind: RuleKind,
     pub name: String,
     pub pattern: String,
-    /// What a match is replaced by; empty when not given. Only [`RuleKind::MaskSequences`] uses it.
+    /// Replacement for matches; empty if not given. Only [`RuleKind::MaskSequences`] uses it.
     pub placeholder: String,
 }
 
@@ -213,53 +212,53 @@ pub enum RuleKind {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metrics {
-    /// Scheme and host, no trailing `/`: the intake path is appended to it.
+    /// Scheme and host without trailing `/`; the intake path is appended.
     pub url: String,
     /// Whether the extension reports `aws.lambda.enhanced.*`.
     pub enhanced: bool,
-    /// Whether those include what the function uses of the machine.
+    /// Whether the enhanced metrics include resource usage.
     pub usage: bool,
     /// Zstandard level.
     pub compression_level: i32,
-    /// Where metrics go besides.
+    /// Additional endpoints for metrics.
     pub additional_endpoints: Vec<Arc<Endpoint>>,
-    /// Keys of the function's tags that the customer's own metrics do without.
+    /// Keys of function tags that are omitted from custom metrics.
     pub excluded_tags: Vec<String>,
 }
 
-/// Another account's intake.
+/// The intake of another account.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
-    /// Scheme and host, no trailing `/`: the intake path is appended to it.
+    /// Scheme and host without trailing `/`; the intake path is appended.
     pub url: String,
-    /// Can stand in a header.
+    /// Valid as a header value.
     pub api_key: ApiKey,
 }
 
-/// How the customer's own metrics are taken in.
+/// Settings for receiving custom metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DogStatsd {
-    /// What goes in front of every name, without the dot between the two.
+    /// Prefix of every metric name, without the separating dot.
     pub namespace: Option<String>,
-    /// Bytes that the system may keep for us to read; `None` leaves that to the system.
+    /// Size of the socket's receive buffer in bytes; `None` uses the system's default.
     pub receive_buffer: Option<usize>,
-    /// Bytes of a datagram; what is longer is cut.
+    /// Maximum size of a datagram in bytes; longer datagrams are truncated.
     pub buffer_size: usize,
-    /// Datagrams that may wait to be processed.
+    /// Maximum number of datagrams that wait to be processed.
     pub queue_size: usize,
 }
 
-/// When collected data leaves; the intervals are never zero.
+/// When data is flushed. Intervals are never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlushStrategy {
-    /// Adapts to how often the function is invoked.
+    /// Adapts to the frequency of invocations.
     Default,
     /// At the end of each invocation.
     End,
     /// At the end of each invocation, and during long ones at this interval.
     EndPeriodically(Duration),
-    /// At this interval, holding the next invocation until it is done.
+    /// At this interval, delaying the next invocation until the flush is complete.
     Periodically(Duration),
-    /// At this interval, without holding the next invocation.
+    /// At this interval, without delaying the next invocation.
     Continuously(Duration),
 }

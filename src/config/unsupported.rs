@@ -1,4 +1,4 @@
-//! Settings that other versions of the extension act on and this one does not, so that whoever sets one hears of it.
+//! Settings that other versions of the extension support and this one does not. The extension warns if one is set.
 
 use std::ffi::OsStr;
 
@@ -8,11 +8,11 @@ use super::environment::{self, Prefix};
 use super::warning::Source;
 use super::yaml;
 
-/// A setting without effect.
+/// An unsupported setting.
 pub(super) struct Unsupported {
-    /// The environment variable, without its `DD_` or `DATADOG_`.
+    /// The environment variable, without its prefix `DD_` or `DATADOG_`.
     pub(super) name: &'static str,
-    /// Dotted path in `datadog.yaml`; `None` where only the environment counts.
+    /// Dotted path in `datadog.yaml`; `None` if only the environment can set it.
     pub(super) yaml: Option<&'static str>,
 }
 
@@ -84,8 +84,8 @@ unsupported! {
     DEBUG_WAIT_FOR_ATTACH,
 }
 
-/// Those of them that are set and ask for something, as the customer knows them, in the order of the table. One that is off, zero or empty
-/// asks for nothing.
+/// The unsupported settings that are enabled, by their names in the environment or in `datadog.yaml`, in the order of the table. A setting that is
+/// off, zero or empty is not enabled.
 pub(super) fn asked_for(
     environment: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
     document: &Map<String, Value>,

@@ -1,16 +1,16 @@
-//! What was wrong with the configuration, for the log once there is one.
+//! Warnings about the configuration, kept until they can be logged.
 
 use std::fmt;
 
-/// One setting that could not be used as given.
+/// A setting whose value could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// The setting as the customer knows it, for example `DD_FLUSH_TIMEOUT` or `logs_config.logs_dd_url`.
+    /// The setting's name in the environment or its path in the file, for example `DD_FLUSH_TIMEOUT` or `logs_config.logs_dd_url`.
     pub key: String,
     pub source: Source,
-    /// Why it can't be used. Never repeats the value, which may be a secret.
+    /// Why the value cannot be used. Never repeats the value, which may be a secret.
     pub why: String,
-    /// What takes effect in its place.
+    /// The value used instead.
     pub used: String,
 }
 
@@ -20,7 +20,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Where a setting came from.
+/// The source of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     Environment,

@@ -1,7 +1,7 @@
-//! `datadog.yaml` as a tree in which every scalar is the text that the customer wrote.
+//! Parses `datadog.yaml` into a tree in which every scalar is text as written.
 //!
-//! YAML would read an unquoted `version: 1.10` as the number 1.1 and an API key of digits as a float with rounding.
-//! Only the reader of a setting knows whether it wants a number, so no scalar is interpreted here.
+//! YAML would parse an unquoted `version: 1.10` as the number 1.1, and an API key of digits as a rounded float. Only the reader of a setting knows
+//! whether it expects a number, so scalars are not interpreted here.
 
 use std::fmt;
 
@@ -10,17 +10,18 @@ use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 
-/// Settings stand six deep at most. At the library's own bound, 64, an unoptimized build exhausts the stack of a thread.
+/// Maximum nesting depth. Settings are at most six levels deep. With the library's own limit, 64, an unoptimized build overflows a thread's stack.
 const DEEPEST: usize = 16;
 
-/// Aliases of aliases multiply. At the library's own bound, a million, three hundred bytes would cost a cold start half a second.
+/// Maximum number of events replayed for aliases. Nested aliases multiply: with the library's own limit, a million, 300 bytes would add half a second
+/// to a cold start.
 const MOST_REPEATED: usize = 10_000;
 
-/// Parses the document. Scalars become strings, an empty value null; an empty document is an empty mapping.
+/// Parses the document. Scalars become strings, an empty value becomes null, and an empty document becomes an empty mapping.
 ///
-/// The error is a sentence part without any of the document's text, which may hold secrets.
+/// The error is part of a sentence and contains none of the document's text, which may hold secrets.
 pub(super) fn parse(source: &str) -> Result<Map<String, Value>, String> {
-    // Byte offsets are counted after the mark that some editors put in front.
+    // Byte offsets are counted after the byte order mark that some editors write.
     let source = source.trim_start_matches('\u{feff}');
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_depth: DEEPEST },
@@ -39,7 +40,7 @@ pub(super) fn parse(source: &str) -> Result<Map<String, Value>, String> {
 
 /// The value at a dotted path such as `logs_config.logs_dd_url`.
 ///
-/// The error is the part of the path that should hold further settings and doesn't.
+/// The error is the prefix of the path whose value is not a mapping although it should be.
 pub(super) fn find<'v, 'p>(root: &'v Map<String, Value>, path: &'p str) -> Result<Option<&'v Value>, &'p str> {
     let mut map = root;
     let mut from = 0;
@@ -60,15 +61,15 @@ pub(super) fn find<'v, 'p>(root: &'v Map<String, Value>, path: &'p str) -> Resul
 
 enum Node {
     Null,
-    /// A scalar that is text whatever it looks like, because it was quoted or looks like nothing else.
+    /// A scalar that is text, because it is quoted or looks like no other type.
     Text(String),
-    /// A scalar that YAML takes for something else than text, in YAML's own spelling.
+    /// A scalar that YAML parses as another type, in YAML's own notation.
     Typed(String),
     List(Vec<Spanned<Node>>),
     Map(Vec<(String, Spanned<Node>)>),
 }
 
-/// The tree with typed scalars replaced by the bytes they were read from.
+/// The tree with each typed scalar replaced by its source text.
 fn written(source: &str, node: Spanned<Node>) -> Value {
     let span = node.defined.span();
     match node.value {
@@ -82,7 +83,7 @@ fn written(source: &str, node: Spanned<Node>) -> Value {
     }
 }
 
-/// The source text of a typed scalar; `None` where the span is more than the bare scalar, as with an explicit tag.
+/// The source text of a typed scalar; `None` if the span covers more than the bare scalar, as with an explicit tag.
 fn slice(source: &str, span: serde_saphyr::Span) -> Option<&str> {
     let start = usize::try_from(span.byte_offset()?).ok()?;
     let length = usize::try_from(span.byte_len()?).ok()?;
