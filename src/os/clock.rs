@@ -1,4 +1,4 @@
-//! The clocks: wall time for what is written down, monotonic time for what is waited for, processor time for what work costs.
+//! Clocks: wall time for timestamps, monotonic time for waiting, CPU time for costs.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,14 +11,14 @@ pub fn epoch_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The instant at which the wall clock will show `deadline_ms` (milliseconds since the epoch); now if that is past.
+/// The instant at which the wall clock shows `deadline_ms` (milliseconds since the epoch); now if that has passed.
 pub fn instant_at(deadline_ms: i64) -> Instant {
     let left = u64::try_from(deadline_ms.saturating_sub(epoch_ms())).unwrap_or(0);
-    // Lambda's longest deadline is minutes away; a day keeps a nonsensical value from overflowing the monotonic clock.
+    // Lambda's deadlines are minutes away. The limit of a day keeps an invalid value from overflowing the monotonic clock.
     Instant::now() + Duration::from_millis(left).min(Duration::from_hours(24))
 }
 
-/// Processor time that this thread has used. Time in which the sandbox is frozen, or has used up its share of the processor, does not count.
+/// CPU time of this thread. Does not include time for which the sandbox is frozen or throttled.
 pub fn thread_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }

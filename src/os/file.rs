@@ -1,4 +1,5 @@
-//! Files that a setting or a convention names. Whatever stands there, reading it ends: a FIFO has no end, a device may give bytes for ever.
+//! Bounded reads of files that a setting or a convention names. A FIFO could block forever and a device could supply endless data, so only regular
+//! files are read.
 
 use std::{
     fs::OpenOptions,
@@ -9,15 +10,15 @@ use std::{
 
 use nix::fcntl::OFlag;
 
-/// Reads a regular file of at most `max_bytes` bytes. Anything else at that path is an error, and so is a longer file.
+/// Reads a regular file of at most `max_bytes` bytes. Any other kind of file and any longer file is an error.
 pub fn read(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
-    // Without the flag, opening a FIFO waits for somebody to open its other end.
+    // Without `O_NONBLOCK`, opening a FIFO blocks until another process opens its other end.
     let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
     let mut bytes = Vec::new();
-    // One byte more than the limit shows that there are more.
+    // One byte more than the limit detects a longer file.
     file.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > max_bytes {
         return Err(io::Error::other(format!("it has more than {max_bytes} bytes")));
@@ -25,7 +26,7 @@ pub fn read(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// As [`read`], for text in UTF-8.
+/// Reads a file like [`read`], as UTF-8 text.
 pub fn read_text(path: &Path, max_bytes: usize) -> io::Result<String> {
     String::from_utf8(read(path, max_bytes)?).map_err(|_| io::Error::other("it is not UTF-8"))
 }

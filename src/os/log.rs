@@ -1,6 +1,6 @@
-//! Our own log lines: one JSON object a line on stdout, where Lambda's extension log stream picks them up.
+//! The extension's own log lines: one JSON object per line on stdout, from where Lambda sends them to the extension log stream.
 //!
-//! The level stands under `status`, not `level`, because Lambda filters JSON lines of its own accord by `level`.
+//! The level is under `status`, not `level`, because Lambda filters JSON lines by `level`.
 
 use std::fmt::Write as _;
 
@@ -8,17 +8,17 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use super::streams;
 
-/// Makes `log`'s macros write Datadog's extension format from now on. A second call only changes the level.
+/// Makes the macros of the `log` crate write Datadog's extension format. A second call only changes the level.
 pub fn start(level: LevelFilter) {
-    // Losing the race to another logger leaves that one in place: nothing to recover.
+    // If another logger was installed first, it stays in place.
     let _ = log::set_logger(&Lines);
     log::set_max_level(level);
 }
 
-/// Bytes of one line's text. Much of what is logged comes from outside: file names, answers, names of hosts.
+/// Maximum size of a line's text in bytes. Logged text often comes from outside: file names, responses, host names.
 const MAX_TEXT: usize = 8 << 10;
 
-/// Text from outside as a log line can hold it: control characters are escaped, and after about `max_bytes` only the number of bytes is left.
+/// External text made safe for a log line: control characters are escaped, and text after about `max_bytes` is replaced by its total size.
 pub fn excerpt(text: &str, max_bytes: usize) -> String {
     let mut excerpt = String::with_capacity(text.len().min(max_bytes));
     for character in text.chars() {
@@ -35,7 +35,7 @@ pub fn excerpt(text: &str, max_bytes: usize) -> String {
     excerpt
 }
 
-/// Writes one line whatever the level is, for programs that are too small to keep a logger.
+/// Writes a line regardless of the level, for programs without a logger.
 pub fn write(level: Level, text: &str) {
     streams::print(&line(level.as_str(), &excerpt(text, MAX_TEXT)));
 }
@@ -44,7 +44,7 @@ struct Lines;
 
 impl Log for Lines {
     fn enabled(&self, metadata: &Metadata) -> bool {
-        // The HTTP and TLS libraries speak to the same facade; at debug they would drown the customer's logs.
+        // The HTTP and TLS crates also log through this facade; at debug level they would flood the customer's logs.
         metadata.target().starts_with("bottlecap")
     }
 
@@ -57,7 +57,7 @@ impl Log for Lines {
     fn flush(&self) {}
 }
 
-/// One whole line without its line feed.
+/// A complete line without its line feed.
 fn line(level: &str, text: &str) -> String {
     let message = serde_json::Value::from(format!("DD_EXTENSION | {level} | {text}"));
     format!("{{\"status\":\"{level}\",\"message\":{message}}}")

@@ -1,4 +1,4 @@
-//! The machine: its memory, its clocks and files, our own log, signals, threads, host names, and what its processes use.
+//! Operating system interfaces: allocator, clocks, files, logging, signals, threads, name resolution, and resource usage of processes.
 
 pub mod allocator;
 pub mod checkpoints;

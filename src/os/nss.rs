@@ -1,8 +1,8 @@
-//! Host names in a program that is linked statically.
+//! Host name resolution in a static binary.
 //!
-//! The C library resolves names with plug-ins that `/etc/nsswitch.conf` lists, and loads each from a file when it is first needed. A static program would load
-//! plug-ins of whatever C library the machine has into its own. Two of them are part of every C library since 2.34, and they are all that Lambda has a use for:
-//! the hosts file and DNS.
+//! The C library resolves names with plug-ins (NSS) that `/etc/nsswitch.conf` lists, and loads each from a shared library on first use. A static
+//! binary would load plug-ins of the machine's C library, which may be a different version, into its own. Two of them, the hosts file and DNS, are
+//! built into every C library since 2.34, and Lambda needs no others.
 
 use std::{
     ffi::CStr,
@@ -18,19 +18,19 @@ use crate::features::STATIC;
 const DATABASE: &CStr = c"hosts";
 const SERVICES: &CStr = c"files dns";
 
-/// To be called before the first name is resolved. Changes nothing in a program that is linked dynamically.
+/// Selects the built-in plug-ins. Must be called before the first name is resolved. Has no effect in a dynamically linked binary.
 pub fn prepare() {
     if STATIC && !choose(DATABASE, SERVICES) {
         log::warn!("the C library does not let us choose how names are resolved; it reads /etc/nsswitch.conf");
     }
 }
 
-/// Resolves `host:port` on a thread of its own.
+/// Resolves `host:port` on a separate thread.
 pub async fn resolve(host: String) -> io::Result<Vec<SocketAddr>> {
     run_blocking("resolve", move || host.to_socket_addrs().map(Iterator::collect)).await?
 }
 
-/// Resolves host names for HTTP clients by [`resolve`].
+/// A DNS resolver for HTTP clients that uses [`resolve`].
 #[derive(Debug, Clone, Copy)]
 pub struct HostResolver;
 
@@ -44,7 +44,7 @@ impl Resolve for HostResolver {
     }
 }
 
-/// Chooses what a database of names consists of; false if that was refused.
+/// Selects the services for a name database. Returns false if the C library rejects them.
 #[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "nothing but the C library itself can be told this")]
 fn choose(database: &CStr, services: &CStr) -> bool {
@@ -53,7 +53,7 @@ fn choose(database: &CStr, services: &CStr) -> bool {
     unsafe extern "C" {
         fn __nss_configure_lookup(database: *const c_char, services: *const c_char) -> c_int;
     }
-    // SAFETY: the function reads two strings that end with zero and live for ever, and keeps neither; it takes the lock of the database that it changes.
+    // SAFETY: the function reads two static zero-terminated strings and keeps neither; it locks the database that it changes.
     unsafe { __nss_configure_lookup(database.as_ptr(), services.as_ptr()) == 0 }
 }
 

@@ -1,4 +1,4 @@
-//! The kernel's account of the machine and of its processes, as text and as numbers. Reading it never waits for a disk.
+//! Reads the kernel's counters and the environment of processes from `/proc`. Reading never waits for a disk.
 
 use std::{
     fs::{self, File},
@@ -9,44 +9,44 @@ use std::{
 
 use super::processes::Processes;
 
-/// The variable in which Lambda tells a function's process what its runtime is called.
+/// The variable in which Lambda gives a function's process the name of its runtime.
 const EXECUTION_ENVIRONMENT: &[u8] = b"AWS_EXECUTION_ENV=";
-/// Bytes of the texts on a machine with a few cores.
+/// Initial buffer size, in bytes; enough for a machine with a few cores.
 const USUAL_BYTES: usize = 4096;
-/// Bytes of the longest text that is read.
+/// Maximum number of bytes that are read of a file.
 const MAX_BYTES: usize = 1 << 20;
 
-/// A directory like `/proc`.
+/// The proc file system, or a directory like it.
 #[derive(Debug, Clone)]
 pub struct Proc {
     root: PathBuf,
 }
 
 impl Default for Proc {
-    /// This machine's.
+    /// `/proc` of this machine.
     fn default() -> Self {
         Self::at("/proc")
     }
 }
 
 impl Proc {
-    /// Another one.
+    /// A directory like `/proc`, for tests.
     pub fn at(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
-    /// Its counters, none of which has been opened yet.
+    /// The counter files, not opened yet.
     pub fn counter_files(&self) -> CounterFiles {
         let file = |name: &str| KeptFile::new(self.root.join(name));
         CounterFiles { stat: file("stat"), uptime: file("uptime"), net_dev: file("net/dev") }
     }
 
-    /// Its processes, of which none is known yet.
+    /// The process counter, with no known process yet.
     pub fn open_processes(&self) -> Processes {
         Processes::new(&self.root)
     }
 
-    /// The value of `AWS_EXECUTION_ENV` of the first process that has it; the first of all processes is the machine's own.
+    /// The value of `AWS_EXECUTION_ENV` of the first process that has it. Skips process 1, which is the machine's own.
     pub fn execution_environment(&self) -> Option<String> {
         self.processes().filter(|process| !process.ends_with("1")).find_map(|process| {
             let variables = fs::read(process.join("environ")).ok()?;
@@ -62,18 +62,18 @@ impl Proc {
     }
 }
 
-/// The kernel's counters as texts.
+/// The kernel's counter files.
 #[derive(Debug)]
 pub struct CounterFiles {
-    /// What the cores have done.
+    /// CPU times.
     pub stat: KeptFile,
-    /// How long the machine has been up.
+    /// Time since boot.
     pub uptime: KeptFile,
-    /// What the network interfaces have carried.
+    /// Traffic of the network interfaces.
     pub net_dev: KeptFile,
 }
 
-/// A file that is opened once and read from its start each time: for files of `/proc`, opening costs more than reading.
+/// A file that is opened once and reread from its start each time. Opening a file in `/proc` costs more than reading it.
 #[derive(Debug)]
 pub struct KeptFile {
     path: PathBuf,
@@ -96,7 +96,7 @@ impl KeptFile {
         str::from_utf8(self.buffer.get(..length)?).ok()
     }
 
-    /// Reads into the buffer, which grows as long as the text does.
+    /// Reads the file into the buffer, which grows with the text.
     fn fill(&mut self) -> io::Result<usize> {
         let file = match &mut self.file {
             Some(file) => file,
@@ -121,7 +121,7 @@ impl KeptFile {
     }
 }
 
-/// The text that says which system this is; None if there is none.
+/// The text of `/etc/os-release`; None if it cannot be read.
 pub fn os_release() -> Option<String> {
     fs::read_to_string("/etc/os-release").ok()
 }
@@ -130,7 +130,7 @@ pub fn os_release() -> Option<String> {
 mod tests {
     use super::*;
 
-    /// A machine with these files; those that end with `/` are directories.
+    /// A directory like `/proc` with these files. Names that end with `/` are directories.
     fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Proc) {
         let directory = tempfile::tempdir().unwrap();
         for (name, text) in files {

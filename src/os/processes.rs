@@ -1,5 +1,5 @@
-//! How many files and threads the machine's processes have open, counted again and again at little cost: nothing is allocated, and the list of processes is
-//! read again only if one may have been added to it. Where there are many processes, a count is spread over several calls.
+//! Counts open files and threads of all processes, repeatedly and at low cost. Counting allocates nothing, and rereads the list of processes only if
+//! a process may have been added. With many processes, a count is spread over several calls.
 
 use std::{fmt::Write as _, fs, io, mem, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
@@ -13,26 +13,26 @@ use super::{
     read::{count_entries, each_entry, read_start},
 };
 
-/// At most so many processes are counted. A Lambda sandbox can have 1,024 processes and threads.
+/// Maximum number of processes that are counted. A Lambda sandbox can have 1,024 processes and threads.
 const MAX_PROCESSES: usize = 4096;
-/// How many processes are looked at, at least, however short the time is: as many as most sandboxes have.
+/// Minimum number of processes counted per call, whatever the time limit; most sandboxes have no more.
 const MIN_PROCESSES: usize = 16;
-/// Bytes of the longest file that is read here, `limits`: 16 lines of 80.
+/// Buffer size in bytes for the longest file read here, `limits`: 16 lines of 80 bytes.
 const LONGEST_FILE: usize = 4096;
 /// Links that every directory has: its name and its own `.`.
 const OWN_LINKS: u64 = 2;
 
-/// What all processes together have.
+/// Totals of all processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessTotals {
-    /// Open files, of those processes that let us see theirs; None if descriptors are used up, so that nobody's can be seen.
+    /// Open files of all processes whose files are visible. None if no file descriptor is left, because then no files are visible.
     pub files: Option<u64>,
-    /// Threads; None if a living process does not let us see its own.
+    /// Threads. None if the threads of a running process are not visible.
     pub threads: Option<u64>,
 }
 
 impl ProcessTotals {
-    /// Of no process.
+    /// The totals of no process.
     const NONE: Self = Self { files: Some(0), threads: Some(0) };
 
     fn add(&mut self, files: io::Result<u64>, threads: io::Result<u64>) {
@@ -40,23 +40,23 @@ impl ProcessTotals {
         self.files = match files {
             Ok(files) => self.files.map(|sum| sum + files),
             Err(error) if is_shortage(&error) => None,
-            // It does not let us see them.
+            // The process's files are not visible.
             Err(_) => self.files,
         };
     }
 }
 
-/// A count under way.
+/// A count in progress.
 #[derive(Debug)]
 struct Count {
     totals: ProcessTotals,
-    /// How many of the known processes have been counted.
+    /// Number of known processes counted so far.
     counted: usize,
     /// Whether there was any process.
     any: bool,
 }
 
-/// A limit on processor time, which is read only now and then.
+/// A limit on CPU time, which is checked only now and then.
 #[derive(Debug)]
 struct Budget {
     began: Duration,
@@ -77,35 +77,35 @@ impl Budget {
     }
 }
 
-/// The processes of a machine that are known so far.
+/// Counter for the processes of a machine.
 #[derive(Debug)]
 pub struct Processes {
-    /// A path below the directory, of which the first `root_length` bytes are the directory.
+    /// Path buffer. The first `root_length` bytes are the directory.
     path: String,
     root_length: usize,
     kernel: KernelCounts,
     known: Vec<u32>,
-    /// The process or thread that had been started last when the list was read; None if the kernel did not tell.
+    /// The id of the most recently started process or thread when the list was read; None if the kernel does not provide it.
     newest: Option<u64>,
-    /// The count that the next call goes on with.
+    /// The count that the next call continues.
     count: Option<Count>,
-    /// The last count that was completed.
+    /// The last completed count.
     latest: Option<ProcessTotals>,
 }
 
-/// What the kernel has counted itself, so that a directory need not be read.
+/// Counts that the kernel provides in a directory's metadata, so that the directory need not be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct KernelCounts {
-    /// The directory of a process's threads has a link for each of them.
+    /// The link count of a process's `task` directory contains the number of its threads.
     threads: bool,
-    /// The directory of a process's open files has their number as its size: Linux 6.2 and later.
+    /// The size of a process's `fd` directory is the number of its open files: Linux 6.2 and later.
     files: bool,
-    /// The user as whom we see other processes' files.
+    /// The user id that decides which processes' files are visible.
     user: u32,
 }
 
 impl Processes {
-    /// The processes of a directory like `/proc`, of which none is known yet.
+    /// Creates a counter for a directory like `/proc`, with no known process yet.
     pub fn new(root: &Path) -> Self {
         let path = root.display().to_string();
         Self {
@@ -119,8 +119,8 @@ impl Processes {
         }
     }
 
-    /// Counts what the processes have, within about `limit` of processor time. If that is not enough the next call goes on, and the result is that of the last
-    /// complete count. None without one, and if not even the processes can be seen.
+    /// Counts open files and threads within about `limit` of CPU time. If the limit is too short, the next call continues. Returns the last complete
+    /// count; None if there is none, or if no process is visible.
     pub fn count(&mut self, limit: Duration) -> Option<ProcessTotals> {
         self.update();
         let mut budget = Budget::new(limit);
@@ -132,7 +132,7 @@ impl Processes {
                 return self.latest;
             }
             match self.threads(process) {
-                // It has ended since it was listed, and has neither any more.
+                // The process has exited since it was listed.
                 Err(_) if !self.path(process, "").exists() => {
                     self.known.swap_remove(count.counted);
                 }
@@ -146,7 +146,7 @@ impl Processes {
         self.latest
     }
 
-    /// Calls `each` with the limits of every known process that lets us see them, as far as that takes about `limit` of processor time.
+    /// Calls `each` with the limits of every known process where they are visible, within about `limit` of CPU time.
     pub fn each_limits(&mut self, limit: Duration, mut each: impl FnMut(&str)) {
         self.update();
         let mut budget = Budget::new(limit);
@@ -160,12 +160,12 @@ impl Processes {
         self.known = known;
     }
 
-    /// Reads the list again, unless a count is under way, or no process and no thread has been started since it was read.
+    /// Rereads the list of processes, unless a count is in progress or nothing was started since the last read.
     fn update(&mut self) {
         if self.count.is_some() {
             return;
         }
-        // The number is read first: what is started in between changes it, and is found the next time at the latest.
+        // The id is read before the list. A process started in between changes the id and is found by the next update at the latest.
         let newest = self.newest();
         if newest.is_some() && newest == self.newest {
             return;
@@ -188,7 +188,7 @@ impl Processes {
         }
     }
 
-    /// The last field of `loadavg`. Kernels that only imitate Linux leave it at zero.
+    /// The last field of `loadavg`: the most recent process id. Kernels that imitate Linux leave it at zero.
     fn newest(&mut self) -> Option<u64> {
         self.path.truncate(self.root_length);
         self.path.push_str("/loadavg");
@@ -210,7 +210,7 @@ impl Processes {
             return count_entries(path);
         }
         let directory = fs::metadata(path)?;
-        // Anybody may read the size, but only the owner and root the files themselves, and only what can be read counts.
+        // Any user can read the size, but only the owner and root can read the files themselves. Only readable files count.
         let is_visible = user == 0 || user == directory.uid();
         Ok(if is_visible { directory.size() } else { 0 })
     }
@@ -223,14 +223,14 @@ impl Processes {
     }
 }
 
-/// Whether an error says that no further file can be opened, and nothing of the file.
+/// Whether an error means that no further file can be opened, rather than a problem with this file.
 fn is_shortage(error: &io::Error) -> bool {
     let number = error.raw_os_error().map(Errno::from_raw);
     matches!(number, Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM))
 }
 
 impl KernelCounts {
-    /// What the kernel behind this directory counts, as it shows of ourselves, who have at least one thread and one open file.
+    /// Detects which counts the kernel provides by reading those of this process, which has at least one thread and one open file.
     fn of(root: &Path) -> Self {
         let is_proc = statfs(root).is_ok_and(|system| system.filesystem_type() == PROC_SUPER_MAGIC);
         let own = |directory: &str| fs::metadata(root.join("self").join(directory));

@@ -11,7 +11,7 @@ struct Machine {
 }
 
 impl Machine {
-    /// With these files; names that end with `/` are directories.
+    /// Creates these files. Names that end with `/` are directories.
     fn new(files: &[(&str, &str)]) -> Self {
         let machine = Self { directory: tempfile::tempdir().unwrap() };
         for (name, text) in files {
@@ -179,7 +179,7 @@ fn a_directory_that_does_not_exist_has_no_processes() {
     assert!(limits(&mut processes).is_empty());
 }
 
-/// A process that waits for its input to end.
+/// A process that waits for the end of its input.
 struct ChildProcess(Child);
 
 impl ChildProcess {
@@ -204,7 +204,7 @@ fn what_the_kernel_has_counted_is_what_its_directories_list() {
     listed.kernel = KernelCounts::default();
     assert_eq!(counted.threads(process).unwrap(), 1);
     assert_eq!(listed.threads(process).unwrap(), 1);
-    // Between fork and exec it has more open.
+    // Between fork and exec, the child has more files open.
     let settled = (0..10_000).any(|_| counted.files(process).unwrap() == listed.files(process).unwrap());
     assert!(settled, "{counted:?}");
 }

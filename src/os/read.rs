@@ -1,4 +1,4 @@
-//! Reads directories and the start of files without a heap allocation: `/proc` is read again and again while a function runs.
+//! Reads directories and the start of files without heap allocation, because `/proc` is read repeatedly while a function runs.
 
 use std::{
     fs::File,
@@ -9,9 +9,9 @@ use std::{
 
 use nix::{errno::Errno, libc};
 
-/// Bytes that one system call fills: about a hundred entries of `/proc`.
+/// Buffer size of one system call in bytes: about 100 entries of `/proc`.
 const BUFFER_BYTES: usize = 4096;
-/// Where an entry's length stands in it, and where its name begins. Source: getdents(2), `linux_dirent64`.
+/// Offsets of the length and the name in a directory entry. Source: getdents(2), `linux_dirent64`.
 const LENGTH_AT: usize = 16;
 const NAME_AT: usize = 19;
 
@@ -33,14 +33,14 @@ pub(super) fn each_entry(directory: &Path, mut each: impl FnMut(&[u8])) -> io::R
     }
 }
 
-/// How many entries there are.
+/// Number of entries.
 pub(super) fn count_entries(directory: &Path) -> io::Result<u64> {
     let mut count = 0;
     each_entry(directory, |_| count += 1)?;
     Ok(count)
 }
 
-/// The start of a file, as much of it as the buffer holds. Allocates nothing.
+/// The start of a file, as much as fits into the buffer. Allocates nothing.
 pub(super) fn read_start<'a>(path: &Path, buffer: &'a mut [u8]) -> io::Result<&'a str> {
     let mut file = File::open(path)?;
     let mut length = 0;
@@ -55,20 +55,20 @@ pub(super) fn read_start<'a>(path: &Path, buffer: &'a mut [u8]) -> io::Result<&'
     str::from_utf8(buffer.get(..length).unwrap_or_default()).map_err(io::Error::other)
 }
 
-/// The next entries; empty at the end.
+/// The next entries; empty at the end of the directory.
 #[expect(
     unsafe_code,
     reason = "every safe interface allocates a buffer for each directory, and most of them each name"
 )]
 fn fill<'a>(directory: &File, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
-    // SAFETY: the descriptor is open for the time of the call, and the kernel writes at most as many bytes as the buffer has.
+    // SAFETY: the descriptor is open for the duration of the call, and the kernel writes at most `buffer.len()` bytes.
     let filled =
         unsafe { libc::syscall(libc::SYS_getdents64, directory.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) };
     let filled = usize::try_from(Errno::result(filled)?).unwrap_or_default();
     Ok(buffer.get(..filled).unwrap_or_default())
 }
 
-/// The name of the first entry, and what follows it.
+/// The name of the first entry, and the remaining entries.
 fn split_entry(entries: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = entries.get(LENGTH_AT..LENGTH_AT + 2)?;
     let length = usize::from(u16::from_ne_bytes(length.try_into().ok()?));
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn every_entry_is_listed_once() {
         let directory = tempfile::tempdir().unwrap();
-        // More than one call of the system can hold.
+        // More entries than one system call returns.
         let expected: BTreeSet<String> = (0..500).map(|number| format!("entry-{number}")).collect();
         for name in &expected {
             fs::write(directory.path().join(name), "").unwrap();

@@ -1,4 +1,5 @@
-//! Signals whose default is to end the process. Those that ask it to end are taken note of, the others ignored: only SHUTDOWN and SIGTERM end the extension.
+//! Handling of signals that terminate a process by default. SIGTERM and SIGINT are received as requests to terminate; the others are ignored. Only
+//! SHUTDOWN and these two signals end the extension.
 
 use std::io;
 
@@ -8,11 +9,11 @@ use nix::sys::{
 };
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// A container or an emulator asks the extension to end by the first, a person at a terminal by the second.
+/// Signals that request termination: SIGTERM from a container runtime or an emulator, SIGINT from a terminal.
 const TERMINATION: [Signal; 2] = [Signal::SIGTERM, Signal::SIGINT];
 
-/// Those that come of what a thread itself does, after which it cannot go on, and the one of ended children, which ends nobody. All others mean nothing to us:
-/// SIGPIPE comes of writing where nobody reads, which is an error then. Nobody can block SIGKILL and SIGSTOP.
+/// Signals that stay unblocked: those raised by a fault of the thread itself, after which it cannot continue, and SIGCHLD, which terminates nothing.
+/// All other signals are blocked. SIGPIPE results from writing to a closed pipe, which is then an error. SIGKILL and SIGSTOP cannot be blocked.
 const NOT_BLOCKED: [Signal; 8] = [
     Signal::SIGILL,
     Signal::SIGTRAP,
@@ -24,31 +25,31 @@ const NOT_BLOCKED: [Signal; 8] = [
     Signal::SIGCHLD,
 ];
 
-/// Keeps all others from ending the process, real-time signals too. Threads inherit this from the one that starts them, so it has to be called before there are
-/// others.
+/// Blocks all other signals, real-time signals included. Threads inherit the mask of the thread that starts them, so this must be called before any
+/// other thread is started.
 pub fn block() {
     let mut blocked = SigSet::all();
     for signal in NOT_BLOCKED {
         blocked.remove(signal);
     }
-    // It fails for signals that do not exist only.
+    // This fails only for nonexistent signals.
     let _ = blocked.thread_block();
 }
 
-/// Lets those that ask the process to end do it at once, on this thread: where nothing has been collected there is nothing to be flushed.
+/// Unblocks the termination signals on this thread, so that they end the process at once. Used where no data was collected that would need a flush.
 pub fn unblock_termination() {
     let _ = set(&TERMINATION).thread_unblock();
 }
 
-/// Takes note of the signals that ask the process to end. They are blocked.
+/// Receives the termination signals, which are blocked.
 #[derive(Debug)]
 pub struct Termination {
-    /// None: they cannot be watched.
+    /// None if the signals cannot be watched.
     signals: Option<AsyncFd<SignalFd>>,
 }
 
 impl Termination {
-    /// Watches from now on, within an async runtime. Where descriptors are used up, these signals end the process at once.
+    /// Starts watching; requires an async runtime. If no file descriptor is left, these signals end the process at once.
     pub fn watch() -> Self {
         let signals = watch();
         if let Err(error) = &signals {
@@ -58,7 +59,7 @@ impl Termination {
         Self { signals: signals.ok() }
     }
 
-    /// Waits for such a signal, and gives its name. May be cancelled.
+    /// Waits for a termination signal and returns its name. Cancel-safe.
     pub async fn received(&self) -> &'static str {
         if let Some(signals) = &self.signals
             && let Ok(readable) = signals.readable().await
@@ -74,7 +75,7 @@ impl Termination {
 #[expect(unsafe_code, reason = "the reactor has to be promised that what it watches stays open")]
 fn watch() -> io::Result<AsyncFd<SignalFd>> {
     let signals = SignalFd::with_flags(&set(&TERMINATION), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-    // SAFETY: a `SignalFd` is open until it is dropped and always tells the same number, which is what is asked for.
+    // SAFETY: a `SignalFd` stays open until it is dropped, and its descriptor never changes.
     Ok(unsafe { AsyncFd::register_with_interest(signals, Interest::READABLE) }?)
 }
 
@@ -88,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    /// The signals go to this test's thread alone.
+    /// The signals are raised on this test's thread only.
     #[tokio::test]
     async fn signals_do_not_end_the_process_and_those_that_ask_for_it_are_received() {
         block();
@@ -112,7 +113,7 @@ mod tests {
         let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
         let blocked = u64::from_str_radix(blocked.trim(), 16).unwrap();
         let excluded = NOT_BLOCKED.into_iter().chain([Signal::SIGKILL, Signal::SIGSTOP]).map(|signal| signal as i32);
-        // The C library keeps the first real-time signals for itself.
+        // The C library reserves the first real-time signals.
         let excluded: Vec<i32> = excluded.chain(32..35).collect();
         for signal in (1..=64).filter(|signal| !excluded.contains(signal)) {
             assert!(blocked & (1 << (signal - 1)) != 0, "{signal}");

@@ -1,4 +1,5 @@
-//! The standard streams, which may be closed or full: neither may end the process or mix with anything else.
+//! Output to the standard streams. A closed or full stream must neither end the process nor block it, and no socket may take a stream's descriptor
+//! number.
 
 use std::{
     io,
@@ -8,42 +9,43 @@ use std::{
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// The highest number of a standard stream: that of stderr.
+/// The highest file descriptor of a standard stream: stderr.
 const STDERR: i32 = 2;
 
-/// For how long a full stream is waited for, in milliseconds. Whoever reads it is slow; where nobody reads, it is waited for once.
+/// Time to wait for a full stream, in milliseconds. This tolerates a slow reader. While the stream stays full, only the first line waits.
 const PATIENCE_MS: u8 = 50;
-/// So much can be written to a pipe that says that it can be written, without waiting (`PIPE_BUF`).
+/// Maximum number of bytes that can be written without blocking to a pipe that is ready for writing (`PIPE_BUF`).
 const PIECE: usize = 4096;
 
-/// Writes a line to stdout. A stream that cannot be written is no reason to fail or to wait: `println!` would panic where it is closed, and stop where nobody
-/// reads what is full.
+/// Writes a line to stdout. If stdout cannot be written, the line is lost. `println!` would panic on a closed stream and block on a full one without
+/// a reader.
 pub fn print(line: &str) {
     static IS_FULL: AtomicBool = AtomicBool::new(false);
     write(io::stdout().lock(), &IS_FULL, line);
 }
 
-/// The same for stderr.
+/// Writes a line to stderr like [`print`].
 pub fn print_error(line: &str) {
     static IS_FULL: AtomicBool = AtomicBool::new(false);
     write(io::stderr().lock(), &IS_FULL, line);
 }
 
-/// `is_full`: whether the last line found no room.
+/// Writes a line in pieces. `is_full`: whether the stream was full at the last write.
 fn write(mut stream: impl io::Write + AsFd, is_full: &AtomicBool, line: &str) {
     for piece in format!("{line}\n").as_bytes().chunks(PIECE) {
         let patience = if is_full.load(Ordering::Relaxed) { PollTimeout::ZERO } else { PATIENCE_MS.into() };
         let full = matches!(poll(&mut [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)], patience), Ok(0));
         is_full.store(full, Ordering::Relaxed);
-        // One write each, because the standard library's buffer would wait for the rest of it. An error only says that nobody reads.
+        // One write per piece, because the standard library's buffer would wait for the rest of the line. An error means that there is no reader.
         if full || stream.write_all(piece).and_then(|()| stream.flush()).is_err() {
             return;
         }
     }
 }
 
-/// Moves a socket above the standard streams. Where one of those is closed, the system gives its number to the next socket: what is printed would be sent to
-/// the platform, and the next program would take the socket for a stream. `duplicate` is the socket's `try_clone`, which never uses these numbers.
+/// Moves a socket to a file descriptor above the standard streams. If a standard stream is closed, the system reuses its number for the next socket.
+/// Printed text would then be sent to the platform, and a child process would use the socket as a stream. `duplicate` is the socket's `try_clone`,
+/// which never uses these numbers.
 pub fn above_standard<T: AsRawFd>(socket: T, duplicate: impl FnOnce(&T) -> io::Result<T>) -> io::Result<T> {
     if socket.as_raw_fd() > STDERR { Ok(socket) } else { duplicate(&socket) }
 }

@@ -1,4 +1,4 @@
-//! Threads, and blocking work beside the async runtime.
+//! Threads, and blocking work outside the async runtime.
 
 use std::{
     io,
@@ -8,16 +8,16 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// The stack of every thread, in bytes: the standard library's default. The function's variables are the extension's too, and `RUST_MIN_STACK` among them would
-/// change that default to anything.
+/// Stack size of every thread in bytes: the standard library's default. Set explicitly, because the function's environment variables also apply to
+/// the extension, and `RUST_MIN_STACK` would change the default.
 pub const STACK_BYTES: usize = 2 << 20;
 
-/// Starts a thread. An error where the system refuses one.
+/// Starts a thread. Returns an error if the system refuses it.
 pub fn start<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
     thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(work)
 }
 
-/// Runs blocking work on a thread of its own, and returns its result; on this one where no thread can be started. May be cancelled; the work goes on.
+/// Runs blocking work on a new thread and returns its result. If no thread can be started, it runs on this one. Cancel-safe; the work continues.
 pub async fn run_blocking<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     run_on(|job| start(name, job).map(drop), work).await
 }
@@ -29,13 +29,13 @@ async fn run_on<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
     let (sender, receiver) = oneshot::channel();
-    // A thread that is refused keeps what it was to do.
+    // A thread that fails to start does not return its closure, so the work is shared.
     let shared = Arc::new(Mutex::new(Some(work)));
     let take = |shared: &Mutex<Option<_>>| shared.lock().unwrap_or_else(PoisonError::into_inner).take();
     let theirs = Arc::clone(&shared);
     let job = move || {
         if let Some(work) = take(&theirs) {
-            // Nobody waits any more if the request has timed out.
+            // The receiver is gone if the request has timed out.
             let _ = sender.send(work());
         }
     };

@@ -1,4 +1,4 @@
-//! The one directory that a function can write to.
+//! Disk usage of `/tmp`, the only directory that a function can write to.
 
 use std::path::Path;
 
@@ -7,13 +7,13 @@ use nix::sys::statvfs::statvfs;
 /// A file system's size and use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskUsage {
-    /// Bytes in all.
+    /// Total size in bytes.
     pub size: u64,
-    /// Bytes that can't be had any more.
+    /// Bytes that are no longer available.
     pub used: u64,
 }
 
-/// The file system of `/tmp`; None if it can't be seen.
+/// Size and usage of the file system of `/tmp`; None if it cannot be read.
 pub fn space() -> Option<DiskUsage> {
     space_of(Path::new("/tmp/"))
 }

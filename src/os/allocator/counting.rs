@@ -1,4 +1,4 @@
-//! The C library's allocator, which counts how often each thread asks it for memory.
+//! A test allocator: the C library's, with a count of allocations per thread.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -14,7 +14,7 @@ thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How often this thread allocates memory while this runs.
+/// Number of allocations that this thread makes while `run` runs.
 pub fn allocations(run: impl FnOnce()) -> usize {
     let before = ALLOCATIONS.get();
     run();
@@ -22,12 +22,12 @@ pub fn allocations(run: impl FnOnce()) -> usize {
 }
 
 fn count() {
-    // A thread that ends has no counter any more.
+    // A thread that is exiting has no counter any more.
     let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
 }
 
 #[expect(unsafe_code, reason = "an allocator cannot be written without")]
-// SAFETY: everything is done by the C library's allocator, whose contract is the caller's.
+// SAFETY: all calls are forwarded to the C library's allocator, and the caller meets its contract.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();

@@ -1,4 +1,4 @@
-//! jemalloc. It is built with its own names, so that the environment cannot change it; what it is to do differently is said when it is built.
+//! jemalloc. Built with prefixed names, so environment variables cannot configure it; its options are set at build time.
 
 #[cfg(not(test))]
 #[global_allocator]

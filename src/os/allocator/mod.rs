@@ -1,10 +1,10 @@
-//! Who hands out memory: one of two files, chosen by the switch `jemalloc`.
+//! The global allocator: jemalloc or the C library's, selected by the switch `jemalloc`.
 
 #[cfg(feature = "jemalloc")]
 mod jemalloc;
 #[cfg(not(feature = "jemalloc"))]
 mod system;
 
-/// What tests have in the place of either.
+/// The allocator in tests, in place of either.
 #[cfg(test)]
 pub mod counting;

@@ -1,4 +1,4 @@
-//! The C library's allocator, which touches the fewest pages in a short start.
+//! The C library's allocator, which touches the fewest pages during a short startup.
 
 #[cfg(not(test))]
 use std::alloc::System;
