@@ -26,15 +26,15 @@ Exit status:
   6    a file cannot be read or written, the extension could not be built, or the sandbox could not be set up
   130  interrupted";
 
-/// Runs a function with the extension in a local sandbox and shows what would reach Datadog
+/// Run a function and its extension locally
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
     /// The directory of the function, or `null` for a function that does nothing
     pub function: PathBuf,
 
-    /// The Python handler, as `module.function` [default: that of the file that is there: `lambda_function.lambda_handler`,
-    /// `app.handler`, `index.handler` or `handler.handler`]
+    /// The Python handler, as `module.function` [default: the first whose file exists of `lambda_function.lambda_handler`, `app.handler`, `index.handler` and
+    /// `handler.handler`]
     #[arg(long)]
     pub handler: Option<String>,
 
@@ -42,23 +42,23 @@ pub struct Arguments {
     #[arg(long, allow_hyphen_values = true)]
     pub event: Option<String>,
 
-    /// How often the function is invoked, one after the other
+    /// Number of invocations, one after the other
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub times: u32,
 
-    /// Invokes asynchronously: a failed event is retried twice under the same request id, as on Lambda but without its pauses of minutes
+    /// Invoke asynchronously: a failed event is retried twice with the same request id, as on Lambda but without the pauses of minutes
     #[arg(long = "async")]
     pub asynchronous: bool,
 
-    /// The memory of the function in MB
+    /// Memory of the function in MB
     #[arg(long, value_name = "MB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(128..=10_240))]
     pub memory: u32,
 
-    /// The timeout of the function in seconds
+    /// Timeout of the function in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=900))]
     pub timeout: u32,
 
-    /// A variable for the function and the extension; may be repeated
+    /// Set an environment variable of the function and the extension; may be repeated
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     pub environment: Vec<Variable>,
 
@@ -66,40 +66,40 @@ pub struct Arguments {
     #[arg(long, value_name = "PATH")]
     pub extension: Option<PathBuf>,
 
-    /// A layer's zip file, whose extensions are started instead of bottlecap; may be repeated, and a later one lies over the earlier ones
+    /// A layer's zip file, whose extensions run instead of bottlecap; may be repeated, and files of later layers replace those of earlier ones
     #[arg(long = "layer", value_name = "ZIP", conflicts_with_all = ["extension", "no_extension", "profile"])]
     pub layers: Vec<PathBuf>,
 
-    /// A directory that is the function's `/opt`, such as that of a container image, whose extensions are started instead of bottlecap
+    /// A directory to use as `/opt`, such as that of a container image, whose extensions run instead of bottlecap
     #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["extension", "layers", "no_extension", "profile"])]
     pub opt: Option<PathBuf>,
 
-    /// The profile with which bottlecap is built
+    /// The cargo profile that bottlecap is built with
     #[arg(long, value_enum, default_value_t, conflicts_with_all = ["extension", "no_extension"])]
     pub profile: Profile,
 
-    /// Runs the function alone
+    /// Run the function without an extension
     #[arg(long, conflicts_with = "extension")]
     pub no_extension: bool,
 
-    /// An executable that speaks the Runtime API and runs the function [default: `bootstrap` of the function, if it is there]
+    /// An executable that implements the Runtime API and runs the function [default: `bootstrap` of the function, if it exists]
     #[arg(long, value_name = "PATH")]
     pub program: Option<PathBuf>,
 
-    /// Whose network the processes use: `isolated` needs the right to make network namespaces
+    /// The network of the processes; `isolated` needs the permission to make network namespaces
     #[arg(long, value_enum, default_value_t)]
     pub network: Network,
 
-    /// How the execution environment comes to be
+    /// The initialization type of the execution environment
     #[arg(long, value_enum, default_value_t)]
     pub init: Init,
 
-    /// Writes one JSON document to standard output instead of the account; lines go to standard error
+    /// Write one JSON document to standard output instead of the summary; log lines go to standard error
     #[arg(long)]
     pub json: bool,
 }
 
-/// One `--env`.
+/// The value of one `--env`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
     pub name: String,
@@ -114,7 +114,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// As cargo calls it.
+    /// The profile's name in cargo.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Dev => "dev",
@@ -122,7 +122,7 @@ impl Profile {
         }
     }
 
-    /// As cargo tells it to build scripts.
+    /// The profile's name in cargo's `PROFILE` variable for build scripts.
     pub fn told(self) -> &'static str {
         match self {
             Self::Dev => "debug",

@@ -1,4 +1,4 @@
-//! Builds the extension of this workspace, and shows on standard error how far it is.
+//! Builds the extension of this workspace, with progress on standard error.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -13,14 +13,14 @@ pub use super::arguments::Profile;
 use super::error::Error;
 use crate::workspace;
 
-/// How much of cargo's output is shown when it fails, in lines from its end.
+/// Maximum number of lines of cargo's output that are shown after a failure, from the end.
 const OUTPUT_LINES: usize = 40;
 
-/// Builds bottlecap and returns where it is.
+/// Builds bottlecap and returns the path of the program.
 pub fn extension(profile: Profile) -> Result<PathBuf, Error> {
     let spinner = spinner();
     let mut command = workspace::cargo();
-    // The folder of the tool has a release profile of its own.
+    // The tool's own package has a different release profile.
     command.current_dir(workspace::root());
     command.args(["build", "--package", "bottlecap", "--bin", "bottlecap"]);
     if profile == Profile::Dev {
@@ -31,7 +31,7 @@ pub fn extension(profile: Profile) -> Result<PathBuf, Error> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(Error::NoCargo)?;
     let (messages, progress) = (child.stdout.take(), child.stderr.take());
     let (executable, said) = thread::scope(|scope| {
-        // Both pipes are read at once: cargo would stop at a full one.
+        // Both pipes are read concurrently: cargo would block on a full one.
         let executable = scope.spawn(|| messages.and_then(executable));
         let said = progress.map(|progress| watch(progress, &spinner)).unwrap_or_default();
         (executable.join().ok().flatten(), said)
@@ -47,7 +47,7 @@ pub fn extension(profile: Profile) -> Result<PathBuf, Error> {
     }
 }
 
-/// Where cargo puts what it makes for the workspace at hand, and where a run keeps what it need not make again.
+/// Cargo's target directory for the workspace at hand; runs also cache files there.
 pub fn target_directory() -> PathBuf {
     if let Some(directory) = std::env::var_os("CARGO_TARGET_DIR") {
         return directory.into();
@@ -55,7 +55,7 @@ pub fn target_directory() -> PathBuf {
     workspace::located().map_or_else(|| std::env::temp_dir().join("matrix"), |root| root.join("target"))
 }
 
-/// Shows the steps of something slow on standard error, if that is a terminal.
+/// A spinner for slow steps, on standard error if that is a terminal.
 pub fn spinner() -> ProgressBar {
     let spinner = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
@@ -65,13 +65,13 @@ pub fn spinner() -> ProgressBar {
     spinner
 }
 
-/// One of cargo's messages; only those about artifacts have an executable.
+/// One of cargo's JSON messages; only artifact messages have an executable.
 #[derive(Deserialize)]
 struct Message {
     executable: Option<PathBuf>,
 }
 
-/// The path of the last executable that cargo reports, which is the one that was asked for.
+/// The path of the last executable that cargo reports, which is the requested one.
 fn executable(messages: impl Read) -> Option<PathBuf> {
     BufReader::new(messages)
         .lines()
@@ -80,7 +80,7 @@ fn executable(messages: impl Read) -> Option<PathBuf> {
         .last()
 }
 
-/// Shows what cargo is at, and returns all that it has said.
+/// Shows the present step and returns all of cargo's messages.
 fn watch(progress: impl Read, spinner: &ProgressBar) -> Vec<String> {
     let mut said = Vec::new();
     let mut compiled = 0_u32;
@@ -94,7 +94,7 @@ fn watch(progress: impl Read, spinner: &ProgressBar) -> Vec<String> {
     said
 }
 
-/// The crate that a line of cargo's says is being compiled.
+/// The crate of a "Compiling" line.
 fn compiling(line: &str) -> Option<&str> {
     line.trim_start().strip_prefix("Compiling ")?.split(' ').next()
 }

@@ -7,10 +7,10 @@ use super::observe::Seen;
 use super::run_summary::RunSummary;
 use crate::sandbox::intake::Request;
 
-/// Grows when a reader of an earlier document would misread a later one.
+/// The schema version. It changes when a reader of an earlier document would misread a later one.
 const SCHEMA: u32 = 1;
 
-/// Everything that is known of a run.
+/// The whole run.
 #[derive(Debug, Serialize)]
 pub struct Document<'a> {
     schema: u32,
@@ -18,9 +18,9 @@ pub struct Document<'a> {
     #[serde(flatten)]
     run_summary: &'a RunSummary,
     lines: Vec<Line<'a>>,
-    /// Every request at the intake with its decoded payload.
+    /// Every request at the intake, with its decoded payload.
     requests: &'a [Request],
-    /// Every event of the Telemetry API, whether the extension took it or not.
+    /// Every event of the Telemetry API, delivered or not.
     telemetry: &'a [Value],
 }
 

@@ -1,4 +1,4 @@
-//! Why a run could not begin.
+//! Errors that keep a run from beginning.
 
 use std::io;
 use std::path::PathBuf;
@@ -58,7 +58,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether another command line would help, as opposed to another machine.
+    /// Whether another command line, as opposed to another machine, would resolve the error.
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Read { .. }

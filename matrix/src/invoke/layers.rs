@@ -1,4 +1,4 @@
-//! What a function has in `/opt`: its layers bring it along, or a container image has it in it.
+//! The contents of a function's `/opt`: from its layers or from a container image.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use crate::emulator;
 use crate::layer::{archive, limits, places};
 use crate::sandbox::Extension;
 
-/// All layers, one over the other, in a directory that stands for `/opt`; none if there are none.
+/// Unpacks all layers in order into one directory, which serves as `/opt`; `None` without layers.
 pub(super) fn unpacked(layers: &[PathBuf]) -> Result<Option<TempDir>, Error> {
     if layers.is_empty() {
         return Ok(None);
@@ -26,20 +26,20 @@ pub(super) fn unpacked(layers: &[PathBuf]) -> Result<Option<TempDir>, Error> {
         let bytes = fs::read(path).map_err(|source| refused(archive::Error::File { path: path.clone(), source }))?;
         archive::unpack(&bytes, opt.path()).map_err(refused)?;
     }
-    // An emulator that was put before a program does not come before what that program executes.
+    // User-mode emulation of a program does not extend to the programs that it executes.
     if emulator::is_emulated(&opt.path().join(places::AGENT)) {
         return Err(Error::Launcher);
     }
     Ok(Some(opt))
 }
 
-/// The directory of a container image, which is used where it is.
+/// The `/opt` directory of a container image, used in place.
 pub(super) fn of_image(opt: &Path) -> Result<PathBuf, Error> {
     let found = target::found(opt, "name what a function has in /opt")?;
     if found.is_dir() { Ok(found) } else { Err(Error::NoOpt(opt.to_owned())) }
 }
 
-/// Everything that stands in `extensions` and is a file, by its name. Nothing there is an error: a run without any extension is not what was asked for.
+/// The extensions: every file in `extensions`, by name. Returns an error if there are none, because a run without an extension was not asked for.
 pub(super) fn extensions(opt: &Path, of_image: bool) -> Result<Vec<Extension>, Error> {
     let files = files(&opt.join(places::EXTENSIONS)).map_err(Error::Opt)?;
     if files.is_empty() {

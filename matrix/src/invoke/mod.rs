@@ -1,4 +1,4 @@
-//! `cargo matrix invoke`: a function with the extension in a sandbox, and what would reach Datadog.
+//! `cargo matrix invoke`: runs a function with the extension in a sandbox and shows what would reach Datadog.
 
 mod arguments;
 pub mod build;
@@ -35,21 +35,21 @@ use crate::sandbox::function::python::PythonEnvironment;
 use crate::sandbox::setup::{self, Extension, Initialization, Output, Setup};
 use crate::sandbox::{Function, intake};
 
-/// The name with which bottlecap registers, which has to be that of its file.
+/// The name with which bottlecap registers, which has to be the name of its file.
 const AGENT: &str = "datadog-agent";
 
-/// Statuses of the process, as in the help.
+/// Exit statuses, as in the help.
 mod status {
     pub(super) const USAGE: u8 = 2;
     pub(super) const FUNCTION_FAILED: u8 = 3;
     pub(super) const EXTENSION_CRASHED: u8 = 4;
     pub(super) const PAYLOAD_LOST: u8 = 5;
     pub(super) const SETUP_FAILED: u8 = 6;
-    /// As shells report a process that SIGINT has ended.
+    /// The status with which shells report a process that SIGINT has ended.
     pub(super) const INTERRUPTED: u8 = 130;
 }
 
-/// Runs the verb and says how it went.
+/// Runs the verb and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let printer = Arc::new(Printer::new(arguments.json));
     let plan = match Plan::of(arguments, &printer) {
@@ -87,11 +87,11 @@ fn report(arguments: &Arguments, seen: &Seen, expected: Expected, printer: &Prin
     }
 }
 
-/// What the command line asks for, with everything built that it needs.
+/// What the command line asks for, with its dependencies built.
 struct Plan {
     setup: Setup,
     event: Vec<u8>,
-    /// Where the layers are unpacked, removed with this.
+    /// The directory with the unpacked layers; dropping it removes them.
     _unpacked: Option<TempDir>,
 }
 
@@ -155,19 +155,19 @@ fn function(target: Target) -> Result<Function, Error> {
     }
 }
 
-/// Builds of bottlecap are called by the name with which they register, other extensions by that of their file.
+/// The extension of a program. A build of bottlecap is named as it registers, any other extension after its file.
 fn extension(program: PathBuf) -> Extension {
     let file = name(&program);
     let name = if file == "bottlecap" { AGENT.to_owned() } else { file };
     Extension::new(name, program)
 }
 
-/// What a Datadog extension with these variables has to send; of others nothing is known.
+/// What a Datadog extension has to send with these variables. Nothing is expected of other extensions.
 fn expected(setup: &Setup) -> Expected {
     let switch = |variable: &str| {
         setup.environment.get(variable).map(|value| matches!(value.trim().to_lowercase().as_str(), "true" | "1"))
     };
-    // Two names of one setting: it is on if either says so, and by default.
+    // Both names are one setting: logs are on if either is set to true, or if neither is set.
     let logs: Vec<bool> = ["DD_SERVERLESS_LOGS_ENABLED", "DD_LOGS_ENABLED"].into_iter().filter_map(switch).collect();
     let agent = setup.extensions.iter().any(|extension| extension.name == AGENT);
     Expected {
@@ -199,7 +199,7 @@ fn network(network: Network) -> setup::Network {
     }
 }
 
-/// The last part of a path, also when it is `.`.
+/// The last component of a path, also for `.`.
 fn name(path: &Path) -> String {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     path.file_name().map_or_else(|| "function".to_owned(), |name| name.to_string_lossy().into_owned())

@@ -1,4 +1,4 @@
-//! From what the sandbox has seen to the plain values of which the account is made.
+//! Converts what the sandbox recorded into the plain values of the run summary.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::sandbox::journal::{Entry, JournalEvent};
 use crate::sandbox::setup::Origin;
 use crate::sandbox::{self, Ending, Gates, Invocation};
 
-/// What was seen of a run.
+/// The record of a run.
 #[derive(Debug)]
 pub struct Seen {
     pub invocations: Vec<Invocation>,
     pub gates: Gates,
-    /// An interrupted run has no end, and what was there when it was interrupted stands in for it.
+    /// The end of the run; for an interrupted run, its state at the interruption.
     pub ending: Ending,
     pub interrupted: bool,
 }
@@ -84,9 +84,8 @@ fn exit(exit: &sandbox::ExitOf) -> Exit {
     }
 }
 
-/// The first failure of an extension: an end outside of a shutdown, whatever its status, an end within one that is not a good
-/// one, or a report of its own. Being killed at the end of a shutdown is no crash: it is what happens to extensions that did not ask
-/// to be told.
+/// The first failure of an extension: an exit outside of a shutdown with any status, an unsuccessful exit within one, or an error that it reported. Being
+/// killed at the end of a shutdown is not a crash: Lambda kills extensions that have not registered for SHUTDOWN.
 fn crash(journal: &[Entry]) -> Option<String> {
     let mut leaving = false;
     let mut killed = Vec::new();

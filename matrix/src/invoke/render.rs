@@ -1,4 +1,4 @@
-//! The account as text for a person.
+//! Renders the run summary as text.
 
 use console::{Style, measure_text_width, pad_str, truncate_str};
 use serde_json::Value;
@@ -8,19 +8,19 @@ use time::macros::format_description;
 use super::run_summary::{Missing, Outcome, RunSummary, Verdict};
 use crate::sandbox::intake::Answered;
 
-/// What the text is written on.
+/// The terminal that the text is written to.
 #[derive(Clone, Copy, Debug)]
 pub struct Page {
-    /// Columns.
+    /// Width in columns.
     pub width: usize,
     pub colours: bool,
 }
 
-/// A cell of a table may take this much before it is cut, except the last of its row, which takes what is left.
+/// Maximum width of a table cell before it is cut. The last cell of a row takes the rest.
 const CELL: usize = 60;
 const GAP: &str = "  ";
 
-/// Writes the whole account.
+/// Renders the whole summary.
 pub fn render(run_summary: &RunSummary, page: Page) -> String {
     let mut text = Text { page, out: String::new() };
     text.invocations(run_summary);
@@ -202,7 +202,7 @@ impl Text {
         self.line(&self.paint(Style::new().bold(), title));
     }
 
-    /// Columns as wide as their widest cell; numbers to the right.
+    /// Writes a table with columns as wide as their widest cell; numbers are aligned to the right.
     fn table(&mut self, header: &[&str], rows: &[Vec<String>]) {
         if rows.is_empty() {
             self.line("  none");
@@ -261,18 +261,18 @@ fn is_number(cell: &str) -> bool {
     matches!(cell, "-" | "never") || cell.parse::<f64>().is_ok()
 }
 
-/// Enough of a request id to tell it from its neighbours.
+/// A prefix of a request id that distinguishes it from its neighbours.
 fn short(request_id: &str) -> String {
     request_id.chars().take(8).collect()
 }
 
-/// The request, and which attempt at it this is where there are several.
+/// The request id, with the number of the attempt if there are several.
 fn attempt(outcome: &Outcome) -> String {
     let request = short(&outcome.request_id);
     if outcome.attempt > 1 { format!("{request} attempt {}", outcome.attempt) } else { request }
 }
 
-/// Control characters would move the cursor.
+/// Replaces control characters, which would move the cursor.
 fn one_line(text: &str) -> String {
     text.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -281,7 +281,7 @@ fn milliseconds(value: f64) -> String {
     format!("{value:.1} ms")
 }
 
-/// Whole numbers without a point, others with six significant digits.
+/// Whole numbers without decimals, others with six significant digits.
 fn number(value: f64) -> String {
     if !value.is_finite() {
         return "-".to_owned();
@@ -296,7 +296,7 @@ fn number(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
-/// The time of day, UTC.
+/// The time of day in UTC.
 fn clock(milliseconds: i64) -> String {
     let format = format_description!("[hour]:[minute]:[second].[subsecond digits:3]");
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000)

@@ -1,4 +1,4 @@
-//! What a run amounts to: what happened, what reached the intake, and what should have and did not. Pure: values in, values out.
+//! The summary of a run: what happened, what reached the intake, and what should have and did not. Pure functions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,23 +7,23 @@ use serde_json::Value;
 
 use crate::sandbox::intake::{Answered, Kind, Payload, Request};
 
-/// The metric with which an extension counts the invocations it has seen.
+/// The enhanced metric that counts the invocations an extension has seen.
 const INVOCATIONS: &str = "aws.lambda.enhanced.invocations";
 
-/// What was seen of a run.
+/// The record of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Run {
     pub invocations: Vec<Outcome>,
     pub gates: Vec<Gate>,
-    /// The lines that the function has printed.
+    /// The lines that the function printed.
     pub printed: Vec<String>,
     pub requests: Vec<Request>,
-    /// How many events Lambda has handed to the function.
+    /// Number of invocations of the function.
     pub invoked: usize,
     /// How an extension failed, if one did.
     pub crash: Option<String>,
     pub exits: Vec<Exit>,
-    /// What the reader should know of the run itself.
+    /// Notes about the run for the reader.
     pub notes: Vec<String>,
     pub interrupted: bool,
     pub expected: Expected,
@@ -36,39 +36,39 @@ pub struct Expected {
     pub enhanced_metrics: bool,
 }
 
-/// One invocation as its caller saw it.
+/// One invocation from its caller's view.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
     pub request_id: String,
-    /// 1, or more for a retry of an asynchronous event.
+    /// 1 for the first attempt, more for retries of an asynchronous event.
     pub attempt: u32,
     pub succeeded: bool,
-    /// `success`, or what went wrong.
+    /// `success`, or the error.
     pub outcome: String,
-    /// The answer of the function: JSON, or text if it is none.
+    /// The function's response: JSON, or text if it is not JSON.
     pub response: Value,
-    /// From the event to the function's answer, milliseconds.
+    /// Milliseconds from the event to the function's response.
     pub answered_ms: f64,
-    /// From the event until the last extension was ready again, milliseconds.
+    /// Milliseconds from the event until the last extension was ready again.
     pub duration_ms: f64,
-    /// The init phase before it, milliseconds.
+    /// Duration of the init phase before the invocation in milliseconds.
     pub init_ms: Option<f64>,
     pub billed_ms: u64,
     pub max_memory_mb: u32,
 }
 
-/// How an extension left at the shutdown.
+/// The exit of an extension during the shutdown.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Exit {
     pub extension: String,
-    /// Such as `exit status: 0`.
+    /// The exit status, such as `exit status: 0`.
     pub status: String,
     pub killed: bool,
-    /// Milliseconds from the beginning of the shutdown.
+    /// Milliseconds from the start of the shutdown.
     pub took_ms: f64,
 }
 
-/// When an extension passed the two gates of the init phase, milliseconds from its start. `None` is never.
+/// The times at which an extension passed the two gates of the init phase, in milliseconds since its start. `None` if it did not.
 #[derive(Clone, Debug, Serialize)]
 pub struct Gate {
     pub extension: String,
@@ -76,7 +76,7 @@ pub struct Gate {
     pub ready_ms: Option<f64>,
 }
 
-/// What a run amounts to.
+/// The summary of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunSummary {
     pub verdict: Verdict,
@@ -91,7 +91,7 @@ pub struct RunSummary {
     pub notes: Vec<String>,
 }
 
-/// The worst that happened.
+/// The worst result of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -102,21 +102,21 @@ pub enum Verdict {
     Interrupted,
 }
 
-/// All requests to one path of the intake.
+/// Statistics of all requests to one path of the intake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RouteStats {
     pub path: String,
     pub requests: usize,
     pub accepted: usize,
-    /// As sent.
+    /// Bytes as sent.
     pub wire_bytes: usize,
-    /// After decompression.
+    /// Bytes after decompression.
     pub body_bytes: usize,
-    /// Each sentence once, with how often it was said.
+    /// The number of occurrences of each problem.
     pub problems: BTreeMap<String, usize>,
 }
 
-/// A log line that was delivered.
+/// A delivered log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Log {
     /// Milliseconds since the epoch.
@@ -126,7 +126,7 @@ pub struct Log {
     pub message: String,
 }
 
-/// A metric that was delivered, all of its points together.
+/// A delivered metric, with all of its points together.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Metric {
     pub name: String,
@@ -136,11 +136,11 @@ pub struct Metric {
     pub sum: f64,
     pub min: f64,
     pub max: f64,
-    /// Different tags on its points.
+    /// The distinct tags of its points.
     pub tags: BTreeSet<String>,
 }
 
-/// What should have arrived.
+/// What should have arrived and did not.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Missing {
     /// Lines of the function without a delivered log.
@@ -149,14 +149,14 @@ pub struct Missing {
     pub refused: Vec<RejectedPayload>,
 }
 
-/// Lambda and the extension disagree on the number of invocations.
+/// The invocation counts of Lambda and of the extension, where they disagree.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct InvocationCountMismatch {
     pub invoked: usize,
     pub counted: f64,
 }
 
-/// A payload that the intake did not accept.
+/// A payload that the intake rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RejectedPayload {
     pub number: usize,
@@ -196,7 +196,7 @@ impl Missing {
     }
 }
 
-/// A crash explains a failure and a failure explains a loss, so the cause is named first.
+/// The verdict. A crash explains a failure and a failure explains a loss, so the cause takes precedence.
 fn verdict(run: &Run, missing: &Missing) -> Verdict {
     if run.interrupted {
         Verdict::Interrupted
@@ -211,7 +211,7 @@ fn verdict(run: &Run, missing: &Missing) -> Verdict {
     }
 }
 
-/// Whether there was a later attempt at the same event, which counts in the place of this one.
+/// Whether the event was retried; the later attempt counts in place of this one.
 fn is_retried(run: &Run, outcome: &Outcome) -> bool {
     let later = |other: &Outcome| other.request_id == outcome.request_id && other.attempt > outcome.attempt;
     run.invocations.iter().any(later)
@@ -238,7 +238,7 @@ fn traffic(requests: &[Request]) -> Vec<RouteStats> {
     routes
 }
 
-/// What the intake knows how to read and did not accept. A path that it does not serve is traffic that nobody can judge here.
+/// The rejected payloads. Requests to unknown paths are not judged.
 fn refused(requests: &[Request]) -> Vec<RejectedPayload> {
     requests
         .iter()
@@ -261,7 +261,7 @@ fn logs(delivered: &[&Request]) -> Vec<Log> {
 }
 
 impl Log {
-    /// The text is one level down in what extensions send; the agent itself has it at the top.
+    /// A log from its JSON element. Extensions nest the text one level down; the agent has it at the top.
     fn of(element: &Value) -> Self {
         let content = element.get("message").filter(|message| message.is_object()).unwrap_or(element);
         let text = |key: &str| content.get(key).and_then(Value::as_str);
@@ -340,7 +340,7 @@ fn add(metrics: &mut BTreeMap<String, Metric>, one: Metric) {
     all.tags.extend(one.tags);
 }
 
-/// Lines without a log of the same text. Each log accounts for one line, so a line printed twice has to arrive twice.
+/// The lines without a log of the same text. Each log accounts for one line, so a line that was printed twice has to arrive twice.
 fn unmatched(printed: &[String], logs: &[Log]) -> Vec<String> {
     let mut arrived: BTreeMap<String, usize> = BTreeMap::new();
     for log in logs {
@@ -356,7 +356,7 @@ fn unmatched(printed: &[String], logs: &[Log]) -> Vec<String> {
     missing
 }
 
-/// What has to survive on the way: an extension may write JSON more compactly, and it moves `ddtags` to where Datadog wants them.
+/// The text in a form that delivery preserves. An extension may compact JSON, and moves `ddtags` to the log's tags.
 fn canonical_text(line: &str) -> String {
     let line = line.trim_end();
     match serde_json::from_str(line) {

@@ -1,4 +1,4 @@
-//! The run itself, which Ctrl-C can end early.
+//! Executes a run, which Ctrl-C can end early.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -14,26 +14,25 @@ use crate::sandbox::{self, Ending, Invocation, RETRIES, Sandbox, Setup, intake};
 #[derive(Debug)]
 pub enum End {
     Seen(Box<Seen>),
-    /// Interrupted before there was anything to see.
+    /// Interrupted before there was anything to show.
     Nothing,
     /// The sandbox could not be set up.
     Failed(sandbox::Error),
 }
 
-/// What is sent through the sandbox.
+/// The events that are sent through the sandbox.
 #[derive(Debug)]
 pub struct Load {
     pub event: Vec<u8>,
-    /// How many events, one after the other.
+    /// Number of events, sent one after the other.
     pub times: u32,
-    /// Whether a failed event is retried.
+    /// Whether failed events are retried.
     pub asynchronous: bool,
 }
 
 /// Sends a load through a new sandbox.
 ///
-/// The first Ctrl-C lets the invocation that is under way end, with the flush that follows it. The second one ends everything at once.
-/// `noticed` is called at the first.
+/// The first Ctrl-C lets the present invocation end, with the flush that follows it; `noticed` is called then. The second one ends everything at once.
 pub fn run(setup: Setup, load: Load, noticed: impl Fn()) -> End {
     let (tell, told) = channel();
     let run = Arc::new(Run::default());
@@ -57,7 +56,7 @@ fn follow(run: &Run, told: &Receiver<Message>, noticed: impl Fn()) -> End {
                 match &*run.stage() {
                     Stage::Starting => return End::Nothing,
                     Stage::Running(sandbox) => return End::Seen(Box::new(run.look(sandbox))),
-                    // It is over within seconds, by Lambda's own limits.
+                    // The shutdown ends within seconds, by Lambda's own limits.
                     Stage::Ending => {}
                 }
             }
@@ -71,7 +70,7 @@ enum Message {
     Over(End),
 }
 
-/// What the thread that runs and the one that listens share.
+/// State that the running thread shares with the listening one.
 #[derive(Default)]
 struct Run {
     interrupted: AtomicBool,
@@ -125,7 +124,7 @@ impl Run {
         Ok(())
     }
 
-    /// What there is to see without an end.
+    /// The state of the run before its end.
     fn look(&self, sandbox: &Sandbox) -> Seen {
         let ending = Ending {
             extensions: Vec::new(),
@@ -147,7 +146,7 @@ impl Run {
     }
 }
 
-/// Reports every Ctrl-C from now on; it does not end the process any more. Without a listener it still does, which is better than nothing.
+/// Reports every Ctrl-C from now on, which then does not end the process any more. Without a tokio runtime it still ends the process.
 fn listen(tell: Sender<Message>) {
     thread::spawn(move || {
         let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };

@@ -1,4 +1,4 @@
-//! Lines of the function and the extensions, shown as they come.
+//! Prints lines of the function and the extensions as they arrive.
 
 use std::io::Write;
 
@@ -6,7 +6,7 @@ use console::{Style, Term};
 
 use crate::cli;
 
-/// Writes lines with the name of their origin before them.
+/// Prints lines with the name of their origin.
 #[derive(Debug)]
 pub struct Printer {
     terminal: Term,
@@ -15,7 +15,7 @@ pub struct Printer {
 }
 
 impl Printer {
-    /// `to_stderr` leaves standard output to a document.
+    /// A printer; `to_stderr` keeps standard output free for a document.
     pub fn new(to_stderr: bool) -> Self {
         if to_stderr {
             Self { terminal: Term::stderr(), colours: console::colors_enabled_stderr(), to_stderr }
@@ -24,12 +24,12 @@ impl Printer {
         }
     }
 
-    /// A line of that origin.
+    /// Prints a line of an origin.
     pub fn line(&self, origin: &str, is_function: bool, line: &str) {
         self.text(&(prefixed(origin, is_function, line, self.colours) + "\n"));
     }
 
-    /// Columns of the terminal, or of an ordinary one when the output goes elsewhere.
+    /// The width of the terminal in columns, or a default where there is none.
     pub fn width(&self) -> usize {
         if self.terminal.is_term() { usize::from(self.terminal.size().1) } else { 160 }
     }
@@ -38,10 +38,10 @@ impl Printer {
         self.colours
     }
 
-    /// A piece of text as it is.
+    /// Prints text unchanged.
     pub fn text(&self, text: &str) {
         let written = write!(&self.terminal, "{text}");
-        // Where standard error is full there is nobody left to tell.
+        // If standard error cannot be written, the failure cannot be reported.
         if !self.to_stderr {
             cli::remember_loss(written);
         }

@@ -1,4 +1,4 @@
-//! What is invoked, and with what.
+//! The function that is invoked, and its event.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use super::arguments::Arguments;
 use super::error::Error;
 
-/// In the order in which they are looked for: AWS's own default first.
+/// The handlers in the order in which they are looked for; AWS's own default comes first.
 const HANDLERS: [&str; 4] = ["lambda_function.lambda_handler", "app.handler", "index.handler", "handler.handler"];
 
-/// What a command line names.
+/// The function that a command line names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Null,
@@ -21,7 +21,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// Finds it, and refuses what cannot work before anything is built.
+    /// Finds the function. Rejects what cannot work before anything is built.
     pub fn of(arguments: &Arguments) -> Result<Self, Error> {
         if arguments.function == Path::new("null") {
             return match (&arguments.handler, &arguments.program) {
@@ -65,7 +65,7 @@ impl Target {
         }
     }
 
-    /// The event as it is handed to the function, byte by byte.
+    /// The event, exactly as the function receives it.
     pub fn event(&self, event: Option<&str>) -> Result<Vec<u8>, Error> {
         let read = |name: &str, source| Error::EventFile { name: name.to_owned(), source };
         let text = match event {
@@ -93,12 +93,12 @@ impl Target {
     }
 }
 
-/// Where a path leads; the advice is for where it leads nowhere.
+/// The canonical path; if there is none, the error contains the advice.
 pub fn found(path: &Path, advice: &'static str) -> Result<PathBuf, Error> {
     fs::canonicalize(path).map_err(|source| Error::Read { path: path.to_owned(), advice, source })
 }
 
-/// An absolute path to something that can be executed.
+/// The absolute path of an executable.
 pub fn executable(path: &Path) -> Result<PathBuf, Error> {
     let failed = |reason: String| Error::Program { path: path.to_owned(), reason };
     let advice = "it has to be an executable file";
@@ -113,9 +113,9 @@ pub fn executable(path: &Path) -> Result<PathBuf, Error> {
     Ok(found)
 }
 
-/// What a Python function finds in its environment besides what all functions find.
+/// Environment variables of Python functions, besides those of all functions.
 pub fn python_variables(version: &str, packages: Option<&Path>) -> BTreeMap<String, String> {
-    // The code of a function is read-only on Lambda, and a run should not litter the user's directory.
+    // A function's code is read-only on Lambda, and a run should not leave files in the user's directory.
     let mut variables = BTreeMap::from([
         ("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned()),
         ("AWS_EXECUTION_ENV".to_owned(), format!("AWS_Lambda_python{version}")),

@@ -1,4 +1,4 @@
-//! Whether the rest of the repository says what the manifest says.
+//! Checks that the rest of the repository agrees with the manifest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,10 +8,10 @@ use serde::Deserialize;
 
 use super::{Manifest, docs};
 
-/// Cargo's own name for a set.
+/// Cargo's name for the default set.
 const DEFAULT: &str = "default";
 
-/// The part of a `Cargo.toml` that has to agree.
+/// The parts of a `Cargo.toml` that have to agree.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Package {
     #[serde(default)]
@@ -23,7 +23,7 @@ impl Package {
         toml::from_str(text)
     }
 
-    /// The switches that a named set turns on, by way of other sets as well.
+    /// The switches that a named set turns on, directly or through other sets.
     fn switches(&self, set: &str, sets: &BTreeSet<&str>) -> BTreeSet<&str> {
         let (mut open, mut seen, mut switches) = (vec![set], BTreeSet::new(), BTreeSet::new());
         while let Some((name, features)) = open.pop().and_then(|name| self.features.get_key_value(name)) {
@@ -42,7 +42,7 @@ impl Package {
     }
 }
 
-/// Where the features and the named sets of the package differ from the manifest's.
+/// Differences between the package's features and named sets and the manifest's.
 pub fn features(manifest: &Manifest, package: &Package) -> Vec<String> {
     let sets: BTreeSet<&str> = manifest.sets.iter().map(|set| set.name.as_str()).chain([DEFAULT]).collect();
     let declared: BTreeSet<&str> =
@@ -67,28 +67,28 @@ pub fn features(manifest: &Manifest, package: &Package) -> Vec<String> {
     complaints
 }
 
-/// Proofs that do not exist.
+/// Tests that factors name as proofs and that do not exist.
 pub fn proofs(manifest: &Manifest, root: &Path) -> Vec<String> {
     let named = manifest.factors.iter().flat_map(|factor| factor.proves.iter().map(move |proof| (factor, proof)));
     let missing = named.filter(|(_, proof)| !is_test(root, proof));
     missing.map(|(factor, proof)| format!("{}: there is no test {proof}", factor.name)).collect()
 }
 
-/// Whether there is a function of that name in that file right after an attribute that makes it a test.
+/// Whether the file has a test function of that name, with a test attribute directly above it.
 fn is_test(root: &Path, proof: &str) -> bool {
     let Some((file, test)) = proof.split_once("::") else { return false };
     let Ok(text) = fs::read_to_string(root.join(file)) else { return false };
     let heads = [format!("fn {test}("), format!("async fn {test}(")];
     let mut lines = text.lines().map(str::trim).rev();
     let found = lines.any(|line| heads.iter().any(|head| line.starts_with(head.as_str())));
-    // What stands above it, up to the end of the item before.
+    // The attributes and comments above the function.
     found
         && lines
             .take_while(|line| line.starts_with("#[") || line.starts_with("//"))
             .any(|line| line == "#[test]" || line.starts_with("#[tokio::test"))
 }
 
-/// Whether the page has the table that `docs` prints.
+/// Whether the page contains the table that `docs` prints.
 pub fn page(manifest: &Manifest, text: &str) -> Vec<String> {
     match docs::between_markers(text) {
         None => vec![format!("{} has no lines {} and {}", docs::PAGE, docs::BEGIN, docs::END)],

@@ -1,4 +1,4 @@
-//! `cargo matrix check`: whether the manifest, the package, the tests and the table of switches agree, and whether plans can be carried out.
+//! `cargo matrix check`: checks that the manifest, the package, the tests and the table of switches agree, and that plans can be executed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,16 +21,16 @@ Exit status:
   2  the command line is wrong, or a file is no plan of this version
   6  a file cannot be read";
 
-/// Looks for contradictions in the manifest and in plans
+/// Check the manifest and plans for contradictions
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
-    /// Plans to look at as well
+    /// Plans to check as well
     #[arg(value_name = "PLAN")]
     pub plans: Vec<PathBuf>,
 }
 
-/// Runs the verb.
+/// Runs the verb and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let manifest = match Manifest::embedded() {
         Ok(manifest) => manifest,
@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     for complaint in complaints.iter().chain(&unreadable) {
         eprintln!("error: {complaint}");
     }
-    // A contradiction stays one, whatever else could not be looked at.
+    // A contradiction decides the status, even if some file could not be read.
     if !complaints.is_empty() {
         return cli::REFUSED.into();
     }
@@ -69,11 +69,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What a look at the repository has found.
+/// The results of checking the repository.
 #[derive(Default)]
 struct Findings {
     complaints: Vec<String>,
-    /// Files that could not be looked at.
+    /// Files that could not be read.
     unreadable: Vec<String>,
 }
 
@@ -99,7 +99,7 @@ fn repository(manifest: &Manifest, root: &Path) -> Findings {
     let package = read("Cargo.toml");
     let is_here = package.is_ok();
     findings.add(package.map(features));
-    // Elsewhere than in the repository nothing else would be found, either.
+    // Outside of the repository the other files do not exist, either.
     if !is_here {
         return findings;
     }
@@ -109,7 +109,7 @@ fn repository(manifest: &Manifest, root: &Path) -> Findings {
     findings
 }
 
-/// What keeps a plan from being carried out with this manifest.
+/// Why a plan cannot be executed with this manifest.
 pub fn plan(manifest: &Manifest, plan: &Plan) -> Vec<String> {
     let mut complaints = plan.contradictions();
     for cell in plan.cells.iter().filter(|cell| !cell.levels.is_empty()) {

@@ -1,4 +1,4 @@
-//! Whether the sources have code for every feature, and a feature for every switch that they ask for.
+//! Checks that the sources have code for every feature, and a feature for every switch that they read.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,18 +6,18 @@ use std::path::Path;
 
 use super::Manifest;
 
-/// Where switches are declared.
+/// The file that declares the switches.
 const HOME: &str = "src/features.rs";
 
-/// The sources of the extension.
+/// The sources of the extension, without comments.
 pub struct Sources {
-    /// The text of [`HOME`] without comments.
+    /// The text of [`HOME`].
     home: String,
-    /// The texts of all others.
+    /// The texts of all other files.
     others: Vec<String>,
 }
 
-/// A constant of [`HOME`] that says whether a feature is on.
+/// A constant in [`HOME`] that says whether a feature is on.
 struct Constant<'s> {
     name: &'s str,
     feature: &'s str,
@@ -28,7 +28,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> String {
 }
 
 impl Sources {
-    /// Reads them; the reason where that cannot be.
+    /// Reads the sources; returns the reason if they cannot be read.
     pub fn read(root: &Path) -> Result<Self, String> {
         let mut sources = Self { home: String::new(), others: Vec::new() };
         let mut open = vec![root.join("src")];
@@ -48,7 +48,7 @@ impl Sources {
         Ok(sources)
     }
 
-    /// Features without code, constants without a feature, and constants that nobody reads.
+    /// Features without code, constants without a feature, and constants that are never read.
     pub fn complaints(&self, manifest: &Manifest) -> Vec<String> {
         let known: BTreeSet<&str> = manifest.features().into_iter().collect();
         let constants: Vec<Constant<'_>> = self.home.lines().filter_map(Constant::of).collect();
@@ -76,11 +76,11 @@ impl Sources {
 
     fn is_read(&self, name: &str) -> bool {
         let elsewhere = self.others.iter().any(|text| words(text).any(|word| word == name));
-        // Once where it is declared.
+        // The declaration is one occurrence.
         elsewhere || words(&self.home).filter(|word| *word == name).count() > 1
     }
 
-    /// A module or a part of the home is there for it.
+    /// Whether a `cfg` selects a module or an item by the feature.
     fn chooses_a_module(&self, feature: &str) -> bool {
         let condition = format!("feature = \"{feature}\"");
         self.others.iter().chain([&self.home]).any(|text| text.contains(&condition))
@@ -88,7 +88,7 @@ impl Sources {
 }
 
 impl<'s> Constant<'s> {
-    /// A line such as `TAG_CACHE = "tag-cache";`.
+    /// Parses a line such as `TAG_CACHE = "tag-cache";`.
     fn of(line: &'s str) -> Option<Self> {
         let (name, feature) = line.trim().strip_suffix("\";")?.split_once(" = \"")?;
         let is_constant = name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');

@@ -1,4 +1,4 @@
-//! `cargo matrix docs`: the table of switches in `docs/switches.md`.
+//! `cargo matrix docs`: writes the table of switches in `docs/switches.md`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,11 +9,11 @@ use clap::Args;
 use super::Manifest;
 use crate::{files, workspace};
 
-/// The page that has the table.
+/// The page with the table.
 pub const PAGE: &str = "docs/switches.md";
-/// The line of the page before the table.
+/// The line before the table.
 pub const BEGIN: &str = "<!-- switches -->";
-/// The line after it.
+/// The line after the table.
 pub const END: &str = "<!-- /switches -->";
 
 const AFTER: &str = "\
@@ -26,16 +26,16 @@ Exit status:
   2  the command line is wrong
   6  the page cannot be read or written, or has no markers";
 
-/// Prints the table of switches in Markdown
+/// Print the table of switches as Markdown
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
-    /// Writes it between the markers of docs/switches.md instead
+    /// Write the table between the markers of docs/switches.md instead
     #[arg(long)]
     pub write: bool,
 }
 
-/// Runs the verb.
+/// Runs the verb and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let manifest = match Manifest::embedded() {
         Ok(manifest) => manifest,
@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// One row for each factor.
+/// The table in Markdown, one row for each factor.
 pub fn table(manifest: &Manifest) -> String {
     let mut table = "| Switch | Kind | Should move | Why | Status |\n|---|---|---|---|---|\n".to_owned();
     for factor in &manifest.factors {
@@ -76,7 +76,7 @@ pub fn table(manifest: &Manifest) -> String {
     table
 }
 
-/// What stands between the markers.
+/// The text between the markers.
 pub fn between_markers(text: &str) -> Option<&str> {
     let (_, after) = text.split_once(BEGIN)?;
     after.split_once(END).map(|(table, _)| table)

@@ -1,10 +1,10 @@
-//! The level of every factor at once: what a cell is.
+//! The levels of all factors, which define a cell.
 
 use std::collections::BTreeMap;
 
 use super::{Choice, Factor, Manifest};
 
-/// Each factor's level, by the factor's name.
+/// Levels by factor name.
 pub type Levels = BTreeMap<String, String>;
 
 /// A choice that the manifest does not offer.
@@ -19,12 +19,12 @@ pub enum WrongChoice {
 }
 
 impl Manifest {
-    /// Every factor as in a build that asks for nothing.
+    /// The reference level of every factor.
     pub fn reference_levels(&self) -> Levels {
         self.factors.iter().map(|factor| (factor.name.clone(), factor.reference().to_owned())).collect()
     }
 
-    /// Every factor as in a named set.
+    /// The level of every factor in a named set.
     pub fn set_levels(&self, name: &str) -> Option<Levels> {
         let mut levels = self.reference_levels();
         for choice in &self.set(name)?.choices {
@@ -33,7 +33,7 @@ impl Manifest {
         Some(levels)
     }
 
-    /// The factor of a choice, if the manifest offers that choice.
+    /// The factor of a choice. Returns an error if the manifest does not offer the choice.
     pub fn offers(&self, choice: &Choice) -> Result<&Factor, WrongChoice> {
         let factor = self.factor(&choice.factor).ok_or_else(|| WrongChoice::Factor(choice.factor.clone()))?;
         if let Some(refused) = factor.refused.iter().find(|refused| refused.name == choice.level) {
@@ -46,7 +46,7 @@ impl Manifest {
         Err(WrongChoice::Level { factor: choice.factor.clone(), level: choice.level.clone(), known })
     }
 
-    /// Why these levels cannot be built together, if they cannot.
+    /// Why these levels cannot be built together; `None` if they can.
     pub fn illegal(&self, levels: &Levels) -> Option<String> {
         self.chosen(levels).find_map(|(factor, choice)| {
             let missing = factor.requires.iter().find(|required| !required.holds(levels));
@@ -61,7 +61,7 @@ impl Manifest {
         })
     }
 
-    /// The factors that are on and change nothing, because of others that are on, with the reason.
+    /// Why some factors that are on change nothing beside others that are on, one sentence each.
     pub fn inert(&self, levels: &Levels) -> Vec<String> {
         let inert = self.chosen(levels).filter_map(|(factor, choice)| {
             let above = factor.subsumed_by.iter().find(|above| above.holds(levels))?;
@@ -70,7 +70,7 @@ impl Manifest {
         inert.collect()
     }
 
-    /// What these levels choose beyond a build that asks for nothing.
+    /// The choices that differ from the reference levels.
     pub fn chosen<'m>(&'m self, levels: &'m Levels) -> impl Iterator<Item = (&'m Factor, Choice)> {
         self.factors.iter().filter_map(|factor| {
             let level = levels.get(&factor.name).filter(|level| *level != factor.reference())?;

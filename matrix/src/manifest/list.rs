@@ -1,4 +1,4 @@
-//! `cargo matrix list`: what there is to switch.
+//! `cargo matrix list`: lists factors and sets.
 
 use std::process::ExitCode;
 
@@ -15,16 +15,16 @@ Exit status:
   0  done
   2  the command line is wrong";
 
-/// Shows every factor and every named set
+/// List every factor and every named set
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
-    /// Prints the manifest as one JSON document
+    /// Print the manifest as one JSON document
     #[arg(long)]
     pub json: bool,
 }
 
-/// Runs the verb.
+/// Runs the verb and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let manifest = match Manifest::embedded() {
         Ok(manifest) => manifest,

@@ -1,4 +1,4 @@
-//! What there is to switch: `optimizations.toml`.
+//! The manifest of factors and sets: `optimizations.toml`.
 
 pub mod agreement;
 pub mod check;
@@ -16,14 +16,14 @@ use serde::{Deserialize, Serialize};
 
 pub use levels::{Levels, WrongChoice};
 
-/// The text of the manifest. One that is developed reads it from its place, so that a change of it compiles nothing.
+/// The text of the manifest. A debug build reads it at run time, so that changing it needs no compilation.
 #[cfg(debug_assertions)]
 fn text() -> Result<std::borrow::Cow<'static, str>, Error> {
     const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/optimizations.toml");
     std::fs::read_to_string(PATH).map(Into::into).map_err(|source| Error::File { path: PATH, source })
 }
 
-/// The text of the manifest, as it was when this program was built: one that is installed has no sources beside it.
+/// The text of the manifest when this program was built; an installed program has no sources beside it.
 #[cfg(not(debug_assertions))]
 #[expect(clippy::unnecessary_wraps, reason = "reading it elsewhere can fail")]
 fn text() -> Result<std::borrow::Cow<'static, str>, Error> {
@@ -33,84 +33,84 @@ fn text() -> Result<std::borrow::Cow<'static, str>, Error> {
 /// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is not where this program was built.
+    /// The file cannot be read where this program was built.
     #[error("{path} cannot be read")]
     File { path: &'static str, source: std::io::Error },
-    /// It is not TOML, or says something that nobody reads.
+    /// The file is not TOML, or has an unknown key.
     #[error("the manifest cannot be read")]
     Syntax(#[from] toml::de::Error),
-    /// It contradicts itself; one line for each contradiction.
+    /// The manifest contradicts itself; one line for each contradiction.
     #[error("the manifest contradicts itself:\n  {}", .0.join("\n  "))]
     Rules(Vec<String>),
 }
 
-/// Every factor and every named set.
+/// All factors and named sets.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// In the order in which they are shown.
+    /// In the order in which they are listed.
     #[serde(rename = "factor")]
     pub factors: Vec<Factor>,
-    /// Combinations that have a name.
+    /// Named combinations of choices.
     #[serde(rename = "set")]
     pub sets: Vec<Set>,
 }
 
-/// One thing that can be switched.
+/// A factor: one thing that can be switched.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Factor {
-    /// Unique, and for a feature Cargo's name of it.
+    /// A unique name; for a feature, its name in Cargo.
     pub name: String,
     pub kind: Kind,
     pub tier: Tier,
-    /// The gates that it should move; none for what should cost or save nothing before the first event.
+    /// The gates that it should change; empty if it should not affect the time before the first event.
     pub gates: Vec<Gate>,
-    /// What is expected and why, in one sentence.
+    /// The expected effect and its cause, in one sentence.
     pub hypothesis: String,
-    /// Under which number it was proposed, or `ours`.
+    /// The number under which it was proposed, or `ours`.
     pub origin: String,
-    /// What a build needs to have it on. Without values only.
+    /// What a build needs to have it on. Only for factors without values.
     #[serde(default)]
     pub on: Setting,
-    /// What a build needs to have it off, where that is not nothing. Without values only.
+    /// What a build needs to have it off, if anything. Only for factors without values.
     #[serde(default)]
     pub off: Setting,
-    /// The levels of an axis; the first is that of a build that asks for nothing.
+    /// The levels of an axis; the first is the reference level.
     #[serde(default)]
     pub values: Vec<Value>,
-    /// Values that one could think of and must not use.
+    /// Plausible values that must not be used.
     #[serde(default)]
     pub refused: Vec<Refused>,
-    /// Choices that exclude this one.
+    /// Choices that cannot be combined with this one.
     #[serde(default)]
     pub conflicts: Vec<Choice>,
-    /// Choices that this one needs.
+    /// Choices that this one requires.
     #[serde(default)]
     pub requires: Vec<Choice>,
-    /// Choices under which this one changes nothing.
+    /// Choices beside which this one changes nothing.
     #[serde(default)]
     pub subsumed_by: Vec<Choice>,
     pub status: Status,
-    /// What was found.
+    /// The measured result.
     #[serde(default)]
     pub evidence: String,
-    /// Tests that hold it to delivering the same, as `file::test`.
+    /// Tests that prove that the payload does not change, as `file::test`.
     #[serde(default)]
     pub proves: Vec<String>,
 }
 
-/// By which means a factor is switched.
+/// How a factor is switched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A Cargo feature.
     Feature,
-    /// One of several values, by whichever means.
+    /// One of several values, by any means.
     Axis,
-    /// Flags of the compiler.
+    /// Compiler flags.
     Rustflag,
-    /// A variable at compile time.
+    /// An environment variable at compile time.
     Env,
     /// A setting of the release profile.
     Profile,
@@ -118,18 +118,18 @@ pub enum Kind {
     Launcher,
 }
 
-/// Where a factor lives.
+/// The part of the build that a factor changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Tier {
     /// Behaviour: both variants have the same dependencies.
     A,
-    /// Presence: the point is that a crate is absent.
+    /// Presence: a crate is absent.
     B,
-    /// Build: nothing in the sources knows of it.
+    /// Build: the sources do not depend on it.
     C,
 }
 
-/// One of the two moments that a start is judged by.
+/// A gate: one of the two moments by which a start is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Gate {
@@ -139,7 +139,7 @@ pub enum Gate {
     Ready,
 }
 
-/// What became of a factor's hypothesis.
+/// What the measurements say about a factor's hypothesis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
@@ -147,17 +147,17 @@ pub enum Status {
     Candidate,
     /// Recommended.
     Ship,
-    /// Worth something by itself, and nothing beside what is recommended.
+    /// Effective alone, without effect beside recommended factors.
     Superseded,
-    /// Known, and neither recommended nor advised against: who needs it knows what it costs.
+    /// Measured, and neither recommended nor advised against: its cost is known to those who need it.
     Measured,
-    /// Worth nothing.
+    /// No effect.
     Refuted,
     /// Needs something that is not built here.
     External,
 }
 
-/// What a level asks of a build.
+/// What a level requires of a build.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Setting {
@@ -165,11 +165,11 @@ pub struct Setting {
     pub features: Vec<String>,
     /// Arguments of rustc.
     pub rustflags: Vec<String>,
-    /// Variables of the build.
+    /// Environment variables of the build.
     pub env: BTreeMap<String, String>,
     /// Keys of the release profile.
     pub profile: BTreeMap<String, String>,
-    /// Whether the launcher comes before the agent.
+    /// Whether the launcher runs before the agent.
     pub launcher: bool,
     /// The folder of another view of this workspace, whose `Cargo.lock` has the versions that the level needs.
     pub workspace: Option<String>,
@@ -180,21 +180,21 @@ pub struct Setting {
 #[serde(deny_unknown_fields)]
 pub struct Value {
     pub name: String,
-    /// What a build needs to have it, if anything.
+    /// What a build needs to have this value, if anything.
     #[serde(default, rename = "with")]
     pub setting: Setting,
-    /// Choices that cannot be made together with it.
+    /// Choices that cannot be combined with it.
     #[serde(default)]
     pub excludes: Vec<Choice>,
-    /// Why, where it excludes any.
+    /// The reason for `excludes`.
     #[serde(default)]
     pub because: String,
-    /// Whether only a cell that is asked for by its name has it, because building it takes more than a compiler.
+    /// Whether only cells that name this value have it, because building it needs more than a compiler.
     #[serde(default)]
     pub apart: bool,
 }
 
-/// A value that must not be used.
+/// A value that must not be used, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refused {
@@ -202,18 +202,18 @@ pub struct Refused {
     pub reason: String,
 }
 
-/// A combination with a name.
+/// A named combination of choices.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Set {
     pub name: String,
-    /// What it is for, in one sentence.
+    /// Its purpose in one sentence.
     pub about: String,
-    /// What differs from a build that asks for nothing.
+    /// The differences from the reference levels.
     pub choices: Vec<Choice>,
 }
 
-/// A factor at a level: `lazy-intake` for one that is on, `crypto=aws-lc` for a value.
+/// A choice: a factor at a level. `lazy-intake` is a factor that is on, `crypto=aws-lc` a value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(from = "String", into = "String")]
 pub struct Choice {
@@ -234,7 +234,7 @@ impl Manifest {
         EMBEDDED.as_ref()
     }
 
-    /// Reads a manifest and refuses one that contradicts itself.
+    /// Parses a manifest. Returns an error if it contradicts itself.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let manifest: Self = toml::from_str(text)?;
         let complaints = rules::complaints(&manifest);
@@ -260,7 +260,7 @@ impl Manifest {
     }
 }
 
-/// A level with what it asks for.
+/// A level with its setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Level<'m> {
     pub name: &'m str,
@@ -268,7 +268,7 @@ pub struct Level<'m> {
 }
 
 impl Factor {
-    /// Its levels, the one of a build that asks for nothing first.
+    /// All levels; the reference level comes first.
     pub fn levels(&self) -> Vec<Level<'_>> {
         if self.values.is_empty() {
             vec![Level { name: OFF, setting: &self.off }, Level { name: ON, setting: &self.on }]
@@ -277,12 +277,12 @@ impl Factor {
         }
     }
 
-    /// The level of a build that asks for nothing.
+    /// The reference level, which a build without options has.
     pub fn reference(&self) -> &str {
         self.values.first().map_or(OFF, |value| &value.name)
     }
 
-    /// Whether that level is left to cells that are asked for by their names.
+    /// Whether only cells that name this level have it.
     pub fn is_apart(&self, level: &str) -> bool {
         self.values.iter().any(|value| value.apart && value.name == level)
     }

@@ -1,10 +1,10 @@
-//! What a manifest has to keep to, apart from its grammar.
+//! The rules of a manifest, beyond its syntax.
 
 use std::collections::BTreeSet;
 
 use super::{Choice, Factor, Kind, Manifest, Setting, Status};
 
-/// Where the manifest contradicts itself, one line for each contradiction.
+/// Contradictions in the manifest, one line each.
 pub fn complaints(manifest: &Manifest) -> Vec<String> {
     let mut complaints = duplicates(manifest);
     for factor in &manifest.factors {
@@ -36,7 +36,7 @@ fn duplicates(manifest: &Manifest) -> Vec<String> {
     names.filter(|name| !seen.insert(*name)).map(|name| format!("{name} is there twice")).collect()
 }
 
-/// Whether a factor's kind, levels and words fit together.
+/// Checks that a factor's kind, levels and texts fit together.
 fn shape(factor: &Factor, complaints: &mut Vec<String>) {
     let mut exit_with_error = |what: &str| complaints.push(format!("{}: {what}", factor.name));
     let none = Setting::default();
@@ -85,7 +85,7 @@ fn shape(factor: &Factor, complaints: &mut Vec<String>) {
     }
 }
 
-/// Whether what a factor says of others exists, and others say the same of it.
+/// Checks that the factors and levels a factor refers to exist, and that conflicts are mutual.
 fn relations(manifest: &Manifest, factor: &Factor, complaints: &mut Vec<String>) {
     let excluded = factor.values.iter().flat_map(|value| &value.excludes);
     let all = factor.conflicts.iter().chain(&factor.requires).chain(&factor.subsumed_by).chain(excluded);
@@ -105,7 +105,7 @@ fn relations(manifest: &Manifest, factor: &Factor, complaints: &mut Vec<String>)
     }
 }
 
-/// Factors that need each other in a circle: they could never be told apart.
+/// Factors that require each other in a cycle, so that their effects cannot be separated.
 fn circles(manifest: &Manifest, complaints: &mut Vec<String>) {
     for factor in &manifest.factors {
         let mut open: Vec<&str> = factor.requires.iter().map(|required| required.factor.as_str()).collect();
@@ -127,7 +127,7 @@ fn circles(manifest: &Manifest, complaints: &mut Vec<String>) {
 mod tests {
     use crate::manifest::{Error, Manifest};
 
-    /// Two features, `first` with further lines, and a set of both.
+    /// The first complaint about two features, `first` and `second`, with further lines, and a set of both.
     fn complaint(first: &str, second: &str, set: &str) -> String {
         let factor = |name: &str, more: &str| {
             format!(

@@ -55,7 +55,7 @@ fn outcome(succeeded: bool) -> Outcome {
     }
 }
 
-/// One invocation whose two lines and whose count have arrived.
+/// A run with one invocation whose two lines and whose count have arrived.
 fn sound() -> Run {
     Run {
         invocations: vec![outcome(true)],
