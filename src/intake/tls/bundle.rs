@@ -1,4 +1,4 @@
-//! Certificates from a file in PEM, as companies hand them out: often many in one file, some of them old and odd.
+//! Trusted certificates from a PEM bundle. Companies often distribute many certificates in one file, some of them old or malformed.
 
 use std::{io, path::Path};
 
@@ -13,12 +13,12 @@ use rustls::{
 use super::TlsWarning;
 use crate::os::file;
 
-/// The largest file that is read. All of Mozilla's roots have 220 KB.
+/// Maximum size of a bundle in bytes. All of Mozilla's roots take 220 KB.
 const MAX_BYTES: usize = 8 << 20;
-/// What some editors put before a text in UTF-8.
+/// The UTF-8 byte order mark that some editors write.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Adds every certificate of the file that `setting` names and that can be a root, whatever the others are.
+/// Adds every certificate of the file that can be a root, regardless of the others. `setting` names the file.
 pub fn add(store: &mut RootCertStore, setting: &'static str, path: &Path) -> Option<TlsWarning> {
     let unused = |why: String| Some(TlsWarning::CertFile { setting, path: path.to_owned(), why });
     let mut added = Added::default();
@@ -31,40 +31,40 @@ pub fn add(store: &mut RootCertStore, setting: &'static str, path: &Path) -> Opt
     added.warning(setting, path)
 }
 
-/// What became of the certificates.
+/// Counts of usable and unusable certificates.
 #[derive(Debug, Default)]
 pub struct Added {
     usable: usize,
     unusable: usize,
-    /// What is wrong with the first unusable one.
+    /// What is wrong with the first unusable certificate.
     why: Option<String>,
 }
 
 impl Added {
-    /// Adds those of a file. An error if the file cannot be read.
+    /// Adds the certificates of a file. An error if the file cannot be read.
     pub fn add_file(&mut self, store: &mut RootCertStore, path: &Path) -> io::Result<()> {
         let pem = file::read(path, MAX_BYTES)?;
         for section in sections(pem.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&pem)) {
             match CertificateDer::from_pem_slice(section).map(|certificate| store.add(certificate)) {
                 Ok(Ok(())) => self.usable += 1,
                 Ok(Err(error)) => self.refuse(error.to_string()),
-                // Another kind, such as a key.
+                // Another kind of section, such as a private key.
                 Err(pem::Error::NoItemsFound) if !is_certificate(section) => {}
                 Err(pem::Error::NoItemsFound) => self.refuse("its label, which is not CERTIFICATE".to_owned()),
-                // The reader's own words quote the file.
+                // The parser's own message quotes the file.
                 Err(_) => self.refuse("invalid PEM".to_owned()),
             }
         }
         Ok(())
     }
 
-    /// Counts one that cannot be used.
+    /// Counts an unusable certificate.
     pub fn refuse(&mut self, why: String) {
         self.unusable += 1;
         self.why.get_or_insert(why);
     }
 
-    /// What is wrong with what `setting` names, if anything is.
+    /// A warning if any certificate is unusable. `setting` names the file.
     pub fn warning(self, setting: &'static str, path: &Path) -> Option<TlsWarning> {
         let Self { usable, unusable, why } = self;
         let (path, why) = (path.to_owned(), why?);
@@ -77,13 +77,14 @@ impl Added {
     }
 }
 
-/// Whether a section says that it is a certificate of some kind, such as `TRUSTED CERTIFICATE` or `X509 CERTIFICATE`.
+/// Whether a section's label is that of a certificate, such as `TRUSTED CERTIFICATE` or `X509 CERTIFICATE`.
 fn is_certificate(section: &[u8]) -> bool {
     let line = section.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
     line.trim_ascii_end().ends_with(b"CERTIFICATE-----")
 }
 
-/// The parts of a file that begin with a certificate. Each is read by itself, because one without an end would take the next one with it.
+/// The sections of a file, from one `BEGIN` line to the next. Each is parsed separately, because a section without an `END` line would swallow the
+/// next one.
 fn sections(pem: &[u8]) -> impl Iterator<Item = &[u8]> {
     const BEGIN: &[u8] = b"-----BEGIN ";
     let begins = |at: &usize| {

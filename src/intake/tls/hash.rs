@@ -1,4 +1,4 @@
-//! SHA-256 and its HMAC, as the TLS provider computes them: no library beside the one whose arithmetic everything else trusts.
+//! SHA-256 and HMAC-SHA-256 of the TLS provider, so that no second cryptographic library is needed.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use rustls::{
 
 use super::provider;
 
-/// The block of SHA-256, in bytes.
+/// Block size of SHA-256 in bytes.
 const BLOCK: usize = 64;
 
 /// The provider's SHA-256.
@@ -17,26 +17,26 @@ const BLOCK: usize = 64;
 pub struct Sha256(&'static Tls13CipherSuite);
 
 impl Sha256 {
-    /// None if no cipher suite of the provider uses it, which no TLS 1.3 client can afford.
+    /// None if no cipher suite of the provider uses SHA-256. Every TLS 1.3 client must support one.
     pub fn of_provider() -> Option<Self> {
         let suites = provider::provider().cipher_suites;
         let mut suites = suites.iter().filter_map(rustls::SupportedCipherSuite::tls13);
         suites.find(|suite| suite.common.hash_provider.algorithm() == HashAlgorithm::SHA256).map(Self)
     }
 
-    /// The digest.
+    /// The SHA-256 digest of the data.
     pub fn digest(self, data: &[u8]) -> Vec<u8> {
         self.0.common.hash_provider.hash(data).as_ref().to_vec()
     }
 
-    /// The message's authentication code under that key (RFC 2104).
+    /// The HMAC of a message (RFC 2104).
     pub fn hmac(self, key: &[u8], message: &[u8]) -> Vec<u8> {
         let key = if key.len() > BLOCK { OkmBlock::new(&self.digest(key)) } else { OkmBlock::new(key) };
         self.0.hkdf_provider.hmac_sign(&key, message).as_ref().to_vec()
     }
 }
 
-/// Two digits a byte, in lower case.
+/// Hexadecimal digits in lower case.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

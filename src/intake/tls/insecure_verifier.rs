@@ -1,4 +1,4 @@
-//! A verifier that has nothing against any certificate. The handshake itself is checked as always: whoever shows a certificate has the key to it.
+//! A verifier that accepts every certificate. The handshake signature is still checked, so the server has the private key of its certificate.
 
 use rustls::{
     DigitallySignedStruct, Error, SignatureScheme,
@@ -7,7 +7,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-/// Trusts it.
+/// Accepts every certificate.
 #[derive(Debug)]
 pub struct InsecureVerifier(pub WebPkiSupportedAlgorithms);
 

@@ -1,4 +1,4 @@
-//! Whom we trust, and whose arithmetic checks it.
+//! TLS client configuration: trusted roots and cryptographic provider.
 
 mod bundle;
 mod hash;
@@ -18,79 +18,79 @@ pub use hash::{Sha256, hex};
 
 use crate::{config::HttpProtocol, features};
 
-/// The module that the certificates 5314 (as a static library, which is how it is linked in here) and 5298 (as a dynamic one) of NIST's Cryptographic Module
-/// Validation Program are about, as it calls itself.
+/// The name that the validated cryptographic module reports. Certificates 5314 (static library, as linked here) and 5298 (dynamic library) of NIST's
+/// Cryptographic Module Validation Program cover it.
 ///
 /// Source: the list of validations in AWS-LC's `crypto/fipsmodule/FIPS.md`, which names version 3.1 for both.
 pub const FIPS_MODULE: &str = "AWS-LC FIPS 3.1.0";
 
-/// Names a file of certificates to trust besides the build's roots.
+/// The setting that names a file of additional trusted certificates.
 const CERT_FILE: &str = "DD_TLS_CERT_FILE";
 
-/// Why there is no client configuration.
+/// The reason why there is no TLS client configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The library refuses what it is asked for.
+    /// rustls rejects the configuration.
     #[error(transparent)]
     Library(#[from] rustls::Error),
-    /// The build promises a validated module, and another one is there.
+    /// The build requires the validated module, and a different one is linked.
     #[error("the cryptographic module is {0}, and not {FIPS_MODULE} in its FIPS mode")]
     Module(String),
-    /// The build promises what the configuration does not keep.
+    /// The build requires FIPS, and the configuration allows algorithms that are not approved.
     #[error("the TLS configuration allows what FIPS 140-3 does not approve of")]
     NotApproved,
 }
 
-/// What of the trust store cannot be used. The client works with the rest.
+/// A part of the trust store that cannot be used. The client uses the rest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TlsWarning {
-    /// The operating system's store.
+    /// The operating system's store could not be read completely.
     #[error("the operating system's roots could not all be read: {0}")]
     Roots(String),
-    /// A file that a setting names, as a whole.
+    /// A whole file that a setting names.
     #[error("{setting} {path:?} is not used: {why}")]
     CertFile {
         /// The setting.
         setting: &'static str,
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
-    /// Some of the certificates in it.
+    /// Some certificates of a file that a setting names.
     #[error(
         "{setting} {path:?}: {unusable} of {total} certificates cannot be used, the first of them because of {why}"
     )]
     Certificates {
         /// The setting.
         setting: &'static str,
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// How many are not trusted.
+        /// Number of unusable certificates.
         unusable: usize,
-        /// How many there are.
+        /// Number of all certificates.
         total: usize,
-        /// What is wrong with the first of them.
+        /// The reason for the first of them.
         why: String,
     },
 }
 
-/// A client configuration, and what could not be taken into account.
+/// A client configuration, and the warnings from building it.
 #[derive(Debug)]
 pub struct Trust {
-    /// For every client that talks to Datadog.
+    /// The configuration for HTTP clients.
     pub config: ClientConfig,
-    /// To be logged.
+    /// Warnings to be logged.
     pub warnings: Vec<TlsWarning>,
 }
 
-/// Makes our provider the process's, once and for all, for clients that do not bring their own configuration. A second call changes nothing.
+/// Installs the TLS provider as the default of the process, for clients that do not bring their own configuration. A second call changes nothing.
 pub fn install_provider() {
-    // An error only says that one is installed already.
+    // An error means that a provider is already installed.
     let _ = provider::provider().install_default();
 }
 
-/// Trusts the build's roots and, beside them, the certificates in the customer's file.
+/// A client configuration that trusts the build's roots and the certificates in the customer's file.
 pub fn trust(cert_file: Option<&Path>, protocol: HttpProtocol) -> Result<Trust, Error> {
     let mut warnings = Vec::new();
     let store = roots(cert_file, &mut warnings);
@@ -98,7 +98,7 @@ pub fn trust(cert_file: Option<&Path>, protocol: HttpProtocol) -> Result<Trust, 
     Ok(Trust { config, warnings })
 }
 
-/// Trusts everybody, for whoever has asked for that in so many words.
+/// A client configuration that accepts every certificate; used only if the customer disables validation.
 pub fn insecure_client_config(protocol: HttpProtocol) -> Result<ClientConfig, Error> {
     let insecure_verifier = Arc::new(InsecureVerifier(provider::provider().signature_verification_algorithms));
     check_fips(
@@ -112,7 +112,7 @@ fn versions() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
     Ok(builder.with_safe_default_protocol_versions()?)
 }
 
-/// The configuration, if it is what the build promises.
+/// Checks the configuration of a FIPS build.
 fn check_fips(mut config: ClientConfig, protocol: HttpProtocol) -> Result<ClientConfig, Error> {
     if features::FIPS {
         match provider::module() {
@@ -131,7 +131,7 @@ fn check_fips(mut config: ClientConfig, protocol: HttpProtocol) -> Result<Client
     Ok(config)
 }
 
-/// The build's, and beside them the customer's.
+/// The build's roots and the certificates in the customer's file.
 fn roots(cert_file: Option<&Path>, warnings: &mut Vec<TlsWarning>) -> RootCertStore {
     let mut store = roots::load(warnings);
     if let Some(path) = cert_file {
@@ -140,20 +140,20 @@ fn roots(cert_file: Option<&Path>, warnings: &mut Vec<TlsWarning>) -> RootCertSt
     store
 }
 
-/// What the validated module that is linked in calls itself; None without one. No client is built if it is another one than [`FIPS_MODULE`], or if its configuration
-/// allows what is not approved.
+/// The name of the linked validated module; None without one. No client is built if it is not [`FIPS_MODULE`], or if its configuration allows
+/// algorithms that are not approved.
 pub fn module() -> Option<String> {
     provider::module()
 }
 
-/// Whose cryptography this build has.
+/// The name of the cryptographic provider.
 pub fn provider_name() -> &'static str {
     provider::NAME
 }
 
-/// What this build's cryptography says of itself when it is asked, for `--version=json`: who it is, the validated module that is linked in, if there is one
-/// and it is in its FIPS mode, whether the configuration that every client gets keeps to what is approved, and where the roots come from. Nothing that
-/// differs from machine to machine, because a layer's manifest has it.
+/// Report on the build's cryptography for `--version=json`: the provider, the linked validated module if it is in FIPS mode, whether the client
+/// configuration allows only approved algorithms, and the source of the roots. It contains nothing that differs between machines, because it becomes
+/// part of a layer's manifest.
 pub fn crypto_report() -> serde_json::Value {
     serde_json::json!({
         "provider": provider_name(),
@@ -163,12 +163,12 @@ pub fn crypto_report() -> serde_json::Value {
     })
 }
 
-/// Whether a variable of OpenSSL's names the files of the roots, which may be on a slow file system.
+/// Whether an environment variable of OpenSSL names the root files, which may be on a slow file system.
 pub fn roots_are_in_named_files() -> bool {
     roots::are_in_named_files()
 }
 
-/// Where the roots come from, for the log and for `--version=json`.
+/// The source of the roots, for the log and for `--version=json`.
 pub fn roots_origin() -> &'static str {
     if features::COMPILED_ROOTS { "compiled in" } else { "operating system" }
 }
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(missing.config.alpn_protocols, [b"http/1.1".to_vec()]);
     }
 
-    /// Those of the authorities that AWS and Datadog use are known by their names, which stand as they are in the encoding of a root.
+    /// The authorities that AWS and Datadog use are identified by name, which a root's encoding contains as plain text.
     #[test]
     fn the_build_has_roots() {
         let mut warnings = Vec::new();
@@ -203,8 +203,8 @@ mod tests {
         }
     }
 
-    /// No server on loopback can have the key to a certificate of a public authority, so there is no handshake with one. What stands in for it is the chain that
-    /// `aws.amazon.com` showed to everybody until October 2026, checked by the verifier of every configuration of ours against the build's roots.
+    /// A server on loopback cannot have the private key of a public certificate, so there is no handshake with one. Instead, the test verifies the
+    /// certificate chain that `aws.amazon.com` used until October 2026 against the build's roots, with the verifier of the client configuration.
     #[test]
     fn what_a_public_server_shows_is_accepted_by_the_builds_roots_alone() {
         const HELD: u64 = 1_780_272_000;

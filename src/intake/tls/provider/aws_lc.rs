@@ -1,14 +1,14 @@
-//! AWS-LC: what AWS's own clients use.
+//! AWS-LC, the cryptography of AWS's own clients.
 
-/// As `--version=json` has it.
+/// The name in `--version=json`.
 pub const NAME: &str = "aws-lc";
 
-/// All of it.
+/// All algorithms of AWS-LC.
 pub fn provider() -> rustls::crypto::CryptoProvider {
     rustls::crypto::aws_lc_rs::default_provider()
 }
 
-/// It holds no certificate in this shape.
+/// This build of AWS-LC is not validated.
 pub fn module() -> Option<String> {
     None
 }

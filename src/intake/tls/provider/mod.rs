@@ -1,4 +1,5 @@
-//! Whose arithmetic checks signatures: one of three files, chosen by the switches `fips`, `aws-lc` and `ring`; where several are on, by the first of them.
+//! The cryptographic provider: one of three files, selected by the switches `fips`, `aws-lc` and `ring`. If several are on, the first in this order
+//! applies.
 
 #[cfg(all(feature = "aws-lc", not(feature = "fips")))]
 mod aws_lc;

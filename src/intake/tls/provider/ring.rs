@@ -1,14 +1,14 @@
-//! ring: small.
+//! ring, a small provider.
 
-/// As `--version=json` has it.
+/// The name in `--version=json`.
 pub const NAME: &str = "ring";
 
-/// All of it.
+/// All algorithms of ring.
 pub fn provider() -> rustls::crypto::CryptoProvider {
     rustls::crypto::ring::default_provider()
 }
 
-/// It holds no certificate.
+/// ring is not validated.
 pub fn module() -> Option<String> {
     None
 }

@@ -1,4 +1,5 @@
-//! The roots of trust: one of two files, chosen by the switch `webpki-roots`; beside `fips` always the operating system's, which its owner keeps.
+//! The root store: one of two files, selected by the switch `webpki-roots`. With `fips` it is always the operating system's, which its owner
+//! maintains.
 
 #[cfg(all(feature = "webpki-roots", not(feature = "fips")))]
 mod bundled;

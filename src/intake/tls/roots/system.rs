@@ -1,4 +1,4 @@
-//! The operating system's roots, read and parsed at each call.
+//! The operating system's root store, read and parsed on each call.
 
 use std::{
     env, fs,
@@ -13,19 +13,19 @@ use crate::intake::tls::{
     bundle::{self, Added},
 };
 
-/// Name another store, as OpenSSL has it: a file, and folders separated by `:`.
+/// OpenSSL's variables for another store: a file, and folders separated by `:`.
 const FILE: &str = "SSL_CERT_FILE";
 const FOLDERS: &str = "SSL_CERT_DIR";
 
-/// Where Amazon Linux and Debian keep all roots in one file.
+/// Where Amazon Linux and Debian store all roots in one file.
 const USUAL_BUNDLES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
 
-/// Whether a setting names the files. They may be on a slow file system then.
+/// Whether environment variables name the root files, which may then be on a slow file system.
 pub fn are_in_named_files() -> bool {
     [FILE, FOLDERS].iter().any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
-/// Whatever can be read; what cannot is a warning. If the store that is named has nothing usable, the usual one counts.
+/// Loads all roots that can be read; the others cause warnings. If the variables name a store without usable roots, the default store is used.
 pub fn load(warnings: &mut Vec<TlsWarning>) -> RootCertStore {
     let mut store = RootCertStore::empty();
     let file = env::var_os(FILE).filter(|path| !path.is_empty());
@@ -39,7 +39,7 @@ pub fn load(warnings: &mut Vec<TlsWarning>) -> RootCertStore {
             warnings.extend(add_folder(&mut store, FOLDERS, &folder));
         }
     }
-    // Also where a variable is set to nothing, which the library takes for a file without a name.
+    // The default store also applies if a variable is empty, which the library would take for a file without a name.
     if store.is_empty()
         && let Some(usual) = USUAL_BUNDLES.iter().map(PathBuf::from).find(|path| path.exists())
     {
@@ -51,14 +51,14 @@ pub fn load(warnings: &mut Vec<TlsWarning>) -> RootCertStore {
     store
 }
 
-/// Adds every certificate in the regular files of the folder that `setting` names. Files without a certificate are nothing odd there.
+/// Adds every certificate in the regular files of a folder. Files without a certificate are ignored. `setting` names the folder.
 fn add_folder(store: &mut RootCertStore, setting: &'static str, folder: &Path) -> Option<TlsWarning> {
     let unused = |why: String| Some(TlsWarning::CertFile { setting, path: folder.to_owned(), why });
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) => return unused(error.to_string()),
     };
-    // OpenSSL looks certificates up by links that are named by hashes: each file is there twice. A link to nowhere is left out.
+    // OpenSSL finds certificates by links named after hashes, so each file is listed twice. Dangling links are skipped.
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| fs::canonicalize(entry.ok()?.path()).ok()).collect();
     paths.sort_unstable();
     paths.dedup();
