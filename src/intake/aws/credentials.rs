@@ -1,4 +1,4 @@
-//! Who we are to AWS: the function's role.
+//! AWS credentials of the function's role.
 
 use std::{
     io,
@@ -18,11 +18,11 @@ use crate::{
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Credentials {
-    /// The public part.
+    /// The access key id, which is not secret.
     pub access_key_id: String,
-    /// The secret part.
+    /// The secret access key.
     pub secret_access_key: String,
-    /// What makes them temporary.
+    /// The session token of temporary credentials.
     #[serde(rename = "Token")]
     pub session_token: Option<String>,
 }
@@ -33,23 +33,24 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// Where credentials come from.
+/// The source of credentials.
 #[derive(Debug, PartialEq, Eq)]
 pub enum CredentialSource {
-    /// Variables, as on demand.
+    /// Environment variables, as in on-demand sandboxes.
     Environment(Credentials),
-    /// A URL, as in a sandbox that comes from a snapshot: those in the snapshot would have expired.
+    /// A credentials URL, as in a sandbox restored from a snapshot, where credentials in the environment would have expired.
     Container { url: String, token: Token },
-    /// Neither.
+    /// There is no source of credentials.
     Absent,
 }
 
-/// What the URL asks for.
+/// The authorization token for the credentials URL.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Token {
     /// The token itself.
     Text(String),
-    /// The file that holds it, read for every request because it is replaced from time to time; and the token to use if it cannot be read.
+    /// A file with the token, and the fallback if it cannot be read. The file is read for every request, because its content changes from time to
+    /// time.
     File { path: PathBuf, otherwise: Option<String> },
 }
 
@@ -59,10 +60,10 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// The longest token that is read from a file.
+/// Maximum size of a token file in bytes.
 const MAX_TOKEN_BYTES: usize = 64 << 10;
 
-/// Looks into the environment.
+/// Finds the source of credentials in the environment.
 ///
 /// Source: AWS Lambda developer guide, "Improving startup performance with Lambda `SnapStart`"; AWS SDKs and tools reference guide, "Container
 /// credential provider", for the file.
@@ -85,7 +86,7 @@ pub fn find(variable: impl Fn(&str) -> Option<String>) -> CredentialSource {
     }
 }
 
-/// Fetches them.
+/// Fetches credentials from the URL.
 pub async fn fetch(http: &HttpClient, url: &str, token: &Token) -> Result<Credentials, AwsErrorKind> {
     let request = http.get(url).header(reqwest::header::AUTHORIZATION, token.read().await?);
     let found = serde_json::from_value(reply(http, request).await?);
@@ -101,18 +102,18 @@ impl Token {
             Self::File { path, otherwise } => (path.clone(), otherwise),
         };
         let file = path.clone();
-        // A file system may be slow; nothing else waits for it on another thread.
+        // A file system may be slow, so a separate thread reads the file.
         let read = run_blocking("token", move || file::read_text(&file, MAX_TOKEN_BYTES));
         Self::choose(path, async { read.await.flatten() }, otherwise.as_ref()).await
     }
 
-    /// What is read from the file, or the other token if that fails or takes longer than [`TIMEOUT`].
+    /// The content of the file, or the fallback if reading fails or takes longer than [`TIMEOUT`].
     async fn choose(
         path: PathBuf,
         read: impl Future<Output = io::Result<String>>,
         otherwise: Option<&String>,
     ) -> Result<String, AwsErrorKind> {
-        /// The file is tried again with every request for credentials.
+        /// Limits the warning to one, because the file is read again for every credentials request.
         static WARNED: AtomicBool = AtomicBool::new(false);
         let read = timeout_awake(TIMEOUT, read).await;
         let unusable = |source| AwsErrorKind::TokenFile { path: path.clone(), source };

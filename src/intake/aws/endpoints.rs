@@ -1,12 +1,12 @@
-//! Where AWS's services are, with and without validated cryptography.
+//! Endpoints of AWS services, with and without FIPS.
 
 use super::{Error, Service};
 
-/// The regions in which Secrets Manager and Systems Manager have endpoints with validated cryptography; KMS has one there as well. Source: the endpoint data of
-/// botocore 1.44.8 (`endpoints.json`, and the rule sets of the three services), November 2026. The partitions `aws-cn` and `aws-eusc` have none.
+/// Regions in which Secrets Manager and Systems Manager have FIPS endpoints; KMS has one there as well. Source: the endpoint data of botocore 1.44.8
+/// (`endpoints.json`, and the rule sets of the three services), November 2026. The partitions `aws-cn` and `aws-eusc` have none.
 const WITH_FIPS: [&str; 8] =
     ["ca-central-1", "ca-west-1", "us-east-1", "us-east-2", "us-gov-east-1", "us-gov-west-1", "us-west-1", "us-west-2"];
-/// The regions in which KMS alone has one. Source: as above.
+/// Regions in which only KMS has a FIPS endpoint. Source: as above.
 const WITH_FIPS_OF_KMS: [&str; 26] = [
     "af-south-1",
     "ap-east-1",
@@ -36,7 +36,7 @@ const WITH_FIPS_OF_KMS: [&str; 26] = [
     "sa-east-1",
 ];
 
-/// The service's own URL in a region. With `fips` it is that of an endpoint with validated cryptography; an error where AWS has none.
+/// The default URL of a service in a region. With `fips`, the URL of its FIPS endpoint; an error if AWS has none.
 pub(super) fn url(service: Service, region: &str, fips: bool) -> Result<String, Error> {
     let name = service.name();
     let domain = match region.split('-').next() {
@@ -51,13 +51,13 @@ pub(super) fn url(service: Service, region: &str, fips: bool) -> Result<String, 
     if !is_there {
         return Err(Error::NoFipsEndpoint { service: name, region: region.to_owned(), setting: service.setting() });
     }
-    // In GovCloud, the one endpoint of Systems Manager is such a one.
+    // In GovCloud, the regular endpoint of Systems Manager is a FIPS endpoint.
     let is_plain = service == Service::Ssm && region.starts_with("us-gov-");
     Ok(format!("https://{name}{}.{region}.{domain}/", if is_plain { "" } else { "-fips" }))
 }
 
 impl Service {
-    /// The variable that names another endpoint for it.
+    /// The environment variable that sets another endpoint for the service.
     fn setting(self) -> &'static str {
         match self {
             Self::Kms => "AWS_ENDPOINT_URL_KMS",

@@ -1,4 +1,4 @@
-//! A proof of who we are to AWS that somebody else can check: a request that AWS would answer with our identity, signed but never sent by us.
+//! A proof of the role's identity that Datadog can verify: a signed `GetCallerIdentity` request, which the extension itself never sends.
 //!
 //! Source: AWS Security Token Service API reference, "`GetCallerIdentity`".
 
@@ -13,7 +13,7 @@ use crate::intake::tls::Sha256;
 const BODY: &str = "Action=GetCallerIdentity&Version=2011-06-15";
 const CONTENT_TYPE: &str = "application/x-www-form-urlencoded; charset=utf-8";
 
-/// The proof for one organization: body, headers, method and URL, separated by `|`; all but the method in base64.
+/// The proof for an organization: body, headers, method and URL, separated by `|`. All except the method are in base64.
 pub fn proof(
     sha256: Sha256,
     region: &str,
@@ -33,14 +33,14 @@ pub fn proof(
     let headers = signature::sign(sha256, &request, credentials, now);
     let headers: BTreeMap<String, [String; 1]> =
         headers.into_iter().map(|(name, value)| (capitalized(name), [value])).collect();
-    // A map of strings cannot fail to be written.
+    // Serializing a map of strings cannot fail.
     let headers = serde_json::to_string(&headers).unwrap_or_default();
     let parts = [BODY, &headers, &format!("https://{host}")].map(|part| STANDARD.encode(part));
     let [body, headers, url] = parts;
     format!("{body}|{headers}|POST|{url}")
 }
 
-/// `x-amz-date` as `X-Amz-Date`.
+/// Capitalizes a header name: `x-amz-date` becomes `X-Amz-Date`.
 fn capitalized(name: &str) -> String {
     let words = name.split('-').map(|word| {
         let mut letters = word.chars();

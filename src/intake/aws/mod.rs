@@ -1,4 +1,4 @@
-//! The few AWS calls that find an API key.
+//! AWS client for the few calls that resolve an API key.
 
 mod credentials;
 mod endpoints;
@@ -20,12 +20,12 @@ use super::{
 };
 use crate::{config, features};
 
-/// For each call. A VPC without an endpoint for the service swallows requests.
+/// Timeout of each call. In a VPC without an endpoint for the service, requests get no response.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
-/// An AWS service that keeps or opens secrets.
+/// An AWS service that stores or decrypts secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
     /// Key Management Service.
@@ -36,44 +36,44 @@ pub enum Service {
     Ssm,
 }
 
-/// A call to be made.
+/// An AWS API request.
 #[derive(Debug)]
 pub struct AwsRequest<'a> {
-    /// Of whom.
+    /// The service.
     pub service: Service,
-    /// Where, for example `eu-west-1`.
+    /// The region, for example `eu-west-1`.
     pub region: &'a str,
-    /// `X-Amz-Target`.
+    /// The operation, for the header `X-Amz-Target`.
     pub operation: &'static str,
-    /// Its parameters.
+    /// The parameters of the operation.
     pub parameters: Value,
 }
 
-/// The longest answer that is read. Secrets Manager keeps up to 64 KiB in a secret, of which JSON may make six times as much.
+/// Maximum size of a response in bytes. A secret in Secrets Manager has up to 64 KiB, which JSON escaping may enlarge sixfold.
 pub const MAX_REPLY_BYTES: usize = 512 << 10;
 
-/// The longest error type or request id that is logged.
+/// Maximum size in bytes of an error type or request id that is logged.
 const MAX_WORD_BYTES: usize = 100;
 
-/// Why a call gave nothing.
+/// The reason why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The role's credentials cannot be fetched, in a sandbox that comes from a snapshot.
+    /// The role's credentials cannot be fetched in a sandbox restored from a snapshot.
     #[error("Error getting SnapStart credentials: {0}")]
     Credentials(#[source] AwsErrorKind),
-    /// There are no credentials of the role.
+    /// There are no credentials for the role.
     #[error("Error decrypting key: there are no AWS credentials in the environment")]
     NoCredentials,
-    /// The TLS provider lacks what a signature needs.
+    /// The TLS provider lacks SHA-256, which signatures need.
     #[error("Error decrypting key: requests to AWS cannot be signed, the TLS provider has no SHA-256")]
     NoSha256,
-    /// AWS has no endpoint with validated cryptography there, and this build asks no other.
+    /// AWS has no FIPS endpoint in the region, and this build uses no other.
     #[error(
         "Error decrypting key: AWS has no FIPS endpoint for {service} in {region}; keep the secret in a region with one, or name the URL of an endpoint with \
          {setting}"
     )]
     NoFipsEndpoint { service: &'static str, region: String, setting: &'static str },
-    /// The service.
+    /// The call to the service failed.
     #[error("Error decrypting key: {service}: {kind}")]
     Service {
         service: &'static str,
@@ -82,22 +82,22 @@ pub enum Error {
     },
 }
 
-/// What went wrong on the way, or at the other end.
+/// The reason why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AwsErrorKind {
-    /// There is no answer.
+    /// There was no response.
     #[error(transparent)]
     Request(#[from] RequestError),
-    /// AWS refuses.
+    /// AWS returned an error.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// An answer in another shape than is documented.
+    /// The response does not have the documented structure.
     #[error("an answer that cannot be understood")]
     Unexpected,
-    /// The URL of a setting cannot be used.
+    /// The URL in a setting is not valid.
     #[error("its endpoint is not a URL")]
     Url,
-    /// The token for credentials cannot be read from its file.
+    /// The token file for credentials cannot be read.
     #[error("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE {path:?} cannot be used: {source}")]
     TokenFile {
         path: std::path::PathBuf,
@@ -106,19 +106,22 @@ pub enum AwsErrorKind {
     },
 }
 
-/// An error of AWS, without its message: that may quote the request, with the session token in it.
+/// An AWS error without its message, which may quote the request with the session token.
 #[derive(Debug, thiserror::Error)]
 #[error("{status}: {error_type}, request id {request_id}")]
 pub struct Rejection {
     status: ErrorStatus,
-    /// Such as `AccessDeniedException`.
+    /// The error type, for example `AccessDeniedException`.
     error_type: String,
-    /// By which AWS finds the request.
+    /// The id by which AWS finds the request.
     request_id: String,
 }
 
 impl Rejection {
-    /// Source: AWS JSON 1.1 protocol, "Operation error serialization": the type stands in a header or in the body, perhaps between a namespace and a URL.
+    /// Parses an error response.
+    ///
+    /// Source: AWS JSON 1.1 protocol, "Operation error serialization": the error type is in a header or in the body, possibly between a namespace and
+    /// a URL.
     fn of(status: ErrorStatus, reply: &Reply) -> Self {
         let json = serde_json::from_slice::<Value>(&reply.body).unwrap_or_default();
         let header = |name: &str| reply.headers.get(name)?.to_str().ok();
@@ -132,7 +135,7 @@ impl Rejection {
     }
 }
 
-/// The text if it is one short word, as types and ids are.
+/// The text if it is a single short word, as error types and request ids are; otherwise `unknown`.
 fn word(text: Option<&str>) -> String {
     let is_word = |text: &&str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -141,7 +144,7 @@ fn word(text: Option<&str>) -> String {
     text.filter(is_word).unwrap_or("unknown").to_owned()
 }
 
-/// Makes calls.
+/// Client for AWS API requests.
 #[derive(Debug, Clone)]
 pub struct Aws {
     http: HttpClient,
@@ -149,12 +152,12 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Over that client, whose timeout should be [`TIMEOUT`].
+    /// Creates a client on top of this HTTP client, whose timeout should be [`TIMEOUT`].
     pub fn new(http: HttpClient, settings: config::Aws) -> Self {
         Self { http, settings }
     }
 
-    /// Makes one call, with the credentials of the moment.
+    /// Sends a request with the current credentials.
     pub async fn call(&self, call: &AwsRequest<'_>) -> Result<Value, Error> {
         let credentials = self.credentials().await?;
         let failed = |kind| Error::Service { service: call.service.name(), kind };
@@ -176,7 +179,7 @@ impl Aws {
         reply(&self.http, request.body(body)).await.map_err(failed)
     }
 
-    /// A proof of the function's role that only this organization can make use of.
+    /// A proof of the function's role that only this organization can use.
     pub async fn delegated_auth_proof(&self, organization: &str, region: &str) -> Result<String, Error> {
         let credentials = self.credentials().await?;
         let sha256 = Sha256::of_provider().ok_or(Error::NoSha256)?;
@@ -193,7 +196,7 @@ impl Aws {
         }
     }
 
-    /// The URL that a setting names, or the service's own.
+    /// The URL from a setting, or the service's default endpoint.
     fn url(&self, service: Service, region: &str) -> Result<String, Error> {
         let own = match service {
             Service::Kms => &self.settings.kms_url,
@@ -203,13 +206,13 @@ impl Aws {
         if let Some(url) = own.as_ref().or(self.settings.url.as_ref()) {
             return Ok(format!("{url}/"));
         }
-        // A build with a validated module asks endpoints with one.
+        // A FIPS build uses FIPS endpoints.
         endpoints::url(service, region, features::FIPS)
     }
 }
 
 impl Service {
-    /// As signatures and hosts have it.
+    /// The name of the service in signatures and host names.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kms => "kms",
@@ -219,7 +222,7 @@ impl Service {
     }
 }
 
-/// The JSON of an answer.
+/// Sends a request and parses the JSON response.
 async fn reply(http: &HttpClient, request: RequestBuilder) -> Result<Value, AwsErrorKind> {
     let mut reply = http.fetch(request, MAX_REPLY_BYTES).await?;
     if let Some(status) = reply.error.take() {
@@ -228,7 +231,7 @@ async fn reply(http: &HttpClient, request: RequestBuilder) -> Result<Value, AwsE
     serde_json::from_slice(&reply.body).ok().filter(Value::is_object).ok_or(AwsErrorKind::Unexpected)
 }
 
-/// As the HTTP client writes it into the request.
+/// The `Host` header as the HTTP client writes it.
 fn host(url: &reqwest::Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))

@@ -1,4 +1,4 @@
-//! Signature Version 4: how AWS knows who asks.
+//! AWS Signature Version 4, which authenticates requests to AWS.
 //!
 //! Source: AWS IAM user guide, "Create a signed AWS API request".
 
@@ -9,24 +9,24 @@ use time::OffsetDateTime;
 use super::Credentials;
 use crate::intake::tls::{Sha256, hex};
 
-/// A POST request without a query, to be signed.
+/// A POST request without a query string, to be signed.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// As it will stand in the header `Host`.
+    /// The value of the `Host` header.
     pub host: &'a str,
-    /// Absolute; holds nothing that would have to be escaped.
+    /// Absolute path without characters that need escaping.
     pub path: &'a str,
-    /// For example `eu-west-1`.
+    /// The region, for example `eu-west-1`.
     pub region: &'a str,
-    /// For example `kms`.
+    /// The service, for example `kms`.
     pub service: &'a str,
-    /// Names in lower case; all of them are signed.
+    /// Headers with names in lower case; all are signed.
     pub headers: &'a [(&'static str, &'a str)],
-    /// The same bytes as will be sent.
+    /// The body, byte for byte as it will be sent.
     pub body: &'a [u8],
 }
 
-/// The request's headers beside `Host`, `Authorization` among them; names in lower case.
+/// The headers of the signed request except `Host`, including `Authorization`; names in lower case.
 pub fn sign(sha256: Sha256, request: &Request, credentials: &Credentials, now: OffsetDateTime) -> Headers {
     let stamp = stamp(now);
     let date = stamp.split('T').next().unwrap_or_default();
@@ -57,10 +57,10 @@ pub fn sign(sha256: Sha256, request: &Request, credentials: &Credentials, now: O
     headers
 }
 
-/// By name.
+/// Headers by name.
 pub type Headers = BTreeMap<&'static str, String>;
 
-/// `20240530T091011Z`.
+/// The timestamp in the format `20240530T091011Z`.
 fn stamp(now: OffsetDateTime) -> String {
     let (date, time) = (now.date(), now.time());
     let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
