@@ -1,4 +1,4 @@
-//! The API key, from wherever the customer keeps it.
+//! Resolves the API key from the configured source.
 
 mod secret;
 
@@ -14,34 +14,34 @@ use super::{
 };
 use crate::config::{ApiKey, Secret};
 
-/// A key, or the way to it.
+/// The API key, or its resolver.
 #[derive(Debug, Clone)]
 pub enum Key {
-    /// It is known.
+    /// A known key.
     StartedServices(ApiKey),
-    /// It has to be asked for.
+    /// A key that has to be resolved.
     Secret(Resolver),
 }
 
-/// Which function asks.
+/// The function that resolves the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Function {
-    /// Its region.
+    /// The function's region.
     pub region: String,
-    /// Its name.
+    /// The function's name.
     pub name: String,
 }
 
-/// Datadog's own API, which gives a key to a role that it has been told of.
+/// Datadog's API for delegated authentication, which returns an API key to a trusted role.
 #[derive(Debug, Clone)]
 pub struct Datadog {
-    /// As for everything else that goes there.
+    /// The HTTP client for Datadog.
     pub http: HttpClient,
-    /// Without a path.
+    /// The base URL of the API, without a path.
     pub url: String,
 }
 
-/// Asks for the key. Clones ask the same question.
+/// Resolves the API key. Clones share the configuration.
 #[derive(Debug, Clone)]
 pub struct Resolver(Arc<SecretRequest>);
 
@@ -53,33 +53,33 @@ struct SecretRequest {
     function: Function,
 }
 
-/// Why there is no key.
+/// The reason why the key could not be resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// AWS did not give it.
+    /// The AWS call failed.
     #[error(transparent)]
     Aws(#[from] aws::Error),
-    /// AWS answered, but not with a secret of text.
+    /// AWS responded, but not with a text secret.
     #[error("Error decrypting key: {0}'s answer holds no secret in text")]
     NoSecret(&'static str),
-    /// Datadog did not give it.
+    /// The request to Datadog failed.
     #[error("Error getting the API key of DD_ORG_UUID: {0}; check that the organization trusts the function's role")]
     Datadog(#[source] SendError),
-    /// Datadog answered, but not with a key.
+    /// Datadog responded, but not with a key.
     #[error("Error getting the API key of DD_ORG_UUID: the answer holds no key")]
     NoKey,
-    /// What was found cannot be a key.
+    /// The secret is not valid as an API key.
     #[error("API key has invalid format")]
     Format,
 }
 
 impl Resolver {
-    /// A resolver for that secret, on behalf of that function.
+    /// Creates a resolver of this secret for this function.
     pub fn new(aws: Aws, datadog: Datadog, secret: Secret, function: Function) -> Self {
         Self(Arc::new(SecretRequest { aws, datadog, secret, function }))
     }
 
-    /// Asks once. Each call to AWS that this takes gives up after [`aws::TIMEOUT`], one to Datadog when any request there would.
+    /// Resolves the key; one attempt. Each AWS call times out after [`aws::TIMEOUT`], a request to Datadog after the timeout of its HTTP client.
     pub async fn resolve(&self) -> Result<ApiKey, Error> {
         let question = &self.0;
         let text = match &question.secret {
@@ -92,7 +92,7 @@ impl Resolver {
     }
 }
 
-/// The key in the text, if it can stand in a header.
+/// The key in a text, if it is valid as a header value.
 pub fn usable(text: &str) -> Option<ApiKey> {
     ApiKey::clean(text).filter(|key| HeaderValue::from_str(key.expose()).is_ok())
 }
@@ -113,7 +113,7 @@ impl SecretRequest {
         key.map(str::to_owned).ok_or(Error::NoKey)
     }
 
-    /// Secrets that were encrypted in Lambda's console can be opened only with the function's name beside them; others only without.
+    /// Decrypts a key with KMS. Secrets encrypted in Lambda's console need the function's name as encryption context; others fail with it.
     async fn kms(&self, ciphertext: &str) -> Result<String, Error> {
         let decrypt = async |parameters| {
             let operation = "TrentService.Decrypt";

@@ -1,4 +1,4 @@
-//! What is written in secrets and about them.
+//! Parsers for secrets and their ARNs.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
@@ -10,14 +10,14 @@ pub fn region(arn: &str) -> Option<&str> {
     region.filter(|region| !region.is_empty())
 }
 
-/// The key in a secret: under `dd_api_key` or `apiKey` if it is a JSON object with one of them, else all of it.
+/// The key in a secret: the field `dd_api_key` or `apiKey` if the secret is a JSON object with one of them, otherwise the whole secret.
 pub fn key_in(secret: &str) -> String {
     let object = serde_json::from_str::<Value>(secret).unwrap_or_default();
     let field = ["dd_api_key", "apiKey"].iter().find_map(|name| object.get(*name)?.as_str());
     field.unwrap_or(secret).to_owned()
 }
 
-/// What KMS has decrypted.
+/// The plaintext in a KMS response.
 pub fn plaintext(reply: &Value) -> Option<String> {
     let bytes = STANDARD.decode(reply.get("Plaintext")?.as_str()?).ok()?;
     String::from_utf8(bytes).ok()
