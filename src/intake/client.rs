@@ -1,4 +1,4 @@
-//! Carries payloads to Datadog over HTTPS.
+//! HTTP client that sends payloads to Datadog.
 
 use std::{pin::pin, time::Duration};
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::config::{ApiKey, Config, Http, HttpProtocol};
 
-/// Knows the way to the intakes.
+/// The client for all intakes.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: HttpClient,
@@ -24,83 +24,83 @@ pub struct Client {
     key: Key,
 }
 
-/// Where logs go first.
+/// The primary destination of logs.
 #[derive(Debug, Clone)]
 enum Logs {
-    /// The base URL of the intake.
+    /// Base URL of Datadog's logs intake.
     Datadog(String),
-    /// The whole URL of a worker between us and Datadog, which speaks plain HTTP.
+    /// Full URL of an Observability Pipelines Worker, which uses plain HTTP.
     Worker(String),
 }
 
-/// A client, and what could not be taken into account.
+/// A client, and the warnings from building it.
 #[derive(Debug)]
 pub struct BuiltClient {
-    /// Ready to send.
+    /// The client.
     pub client: Client,
-    /// To be logged.
+    /// Warnings to be logged.
     pub warnings: Vec<TlsWarning>,
 }
 
-/// Why there is no client. Data is dropped and counted then.
+/// The reason why there is no client. All data is then dropped and counted.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No API key.
+    /// No API key is configured.
     #[error(
         "Failed to resolve API key: set DD_API_KEY, DD_API_KEY_SECRET_ARN, DD_API_KEY_SSM_ARN, DD_KMS_API_KEY or DD_ORG_UUID"
     )]
     NoKey,
-    /// The key cannot stand in a header.
+    /// The API key is not valid as a header value.
     #[error("API key has invalid format")]
     BadKey,
-    /// There is no HTTP client.
+    /// The HTTP client cannot be built.
     #[error(transparent)]
     Http(#[from] BuildError),
 }
 
-/// Why a payload did not arrive, or may not have arrived.
+/// The reason why a payload did not arrive, or may not have arrived.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// The intake will not take it, however often it is sent.
+    /// The intake rejected the payload for good.
     #[error("Datadog answered {0}")]
     Rejected(ErrorStatus),
-    /// The intake may take it later.
+    /// The intake may accept the payload later.
     #[error("Datadog answered {status}")]
     Retryable {
-        /// What it answered.
+        /// The response status.
         status: ErrorStatus,
-        /// How long it asked us to wait.
+        /// The value of `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// The connection did not take the whole request in time.
+    /// The request was not completely sent before the timeout, or before it was abandoned.
     #[error("the request was not sent within {0:?} (DD_FLUSH_TIMEOUT)")]
     NotSent(Duration),
-    /// The connection took the whole request and no answer came in time: it may have arrived.
+    /// The request was completely sent and not answered before the timeout: it may have arrived.
     #[error("no answer within {0:?} (DD_FLUSH_TIMEOUT)")]
     NoAnswer(Duration),
-    /// The connection took the whole request, and more time passed than others are left waiting for.
+    /// The request was completely sent and abandoned before the timeout to make room for others: it may have arrived.
     #[error("no answer within {0:?}, so the request was abandoned")]
     Abandoned(Duration),
-    /// The connection took the whole request and broke before an answer came: it may have arrived.
+    /// The request was completely sent, and the connection closed before a response: it may have arrived.
     #[error("no answer: {0}")]
     ConnectionLost(String),
-    /// No connection took the whole request.
+    /// The request was not completely sent on any connection.
     #[error("{0}")]
     Transport(String),
 }
 
 impl SendError {
-    /// Whether it makes sense to try again.
+    /// Whether a retry may succeed.
     pub fn is_temporary(&self) -> bool {
         !matches!(self, Self::Rejected(_))
     }
 
-    /// Whether the payload may have arrived although no answer says so.
+    /// Whether the payload may have arrived although there was no response.
     pub fn may_have_arrived(&self) -> bool {
         matches!(self, Self::NoAnswer(_) | Self::Abandoned(_) | Self::ConnectionLost(_))
     }
 
-    /// How long the intake asked us to wait.
+    /// The value of `Retry-After`, if the response had one.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Retryable { retry_after, .. } => *retry_after,
@@ -119,7 +119,7 @@ impl From<RequestError> for SendError {
 }
 
 impl Client {
-    /// Builds the one client that all payloads share.
+    /// Builds the client that all payloads share.
     pub fn build(config: &Config, function: Function) -> Result<BuiltClient, Error> {
         let mut warnings = Vec::new();
         let known = if config.secret.is_none() { Some(known(config)?) } else { None };
@@ -141,12 +141,12 @@ impl Client {
         Ok(BuiltClient { client, warnings })
     }
 
-    /// What the primary intakes know us by.
+    /// The API key for the primary intakes, or its resolver.
     pub fn key(&self) -> &Key {
         &self.key
     }
 
-    /// One attempt, under that key, until it is `abandoned`. The response's body is not read: it may echo what the customer sent.
+    /// Sends a payload once, with this API key, until `abandoned` completes. The response body is not read, because it may echo the customer's data.
     pub async fn send(
         &self,
         payload: &Payload,
@@ -162,13 +162,13 @@ impl Client {
         let request = if payload.zstd { request.header(header::CONTENT_ENCODING, "zstd") } else { request };
         let started = Instant::now();
         let mut response = pin!(self.http.send(request));
-        // After a freeze, the answer may be in the socket and not be read yet. What was sent and answered must not be sent again.
+        // After a freeze, the response may be unread in the socket. A payload that was sent and answered must not be sent again.
         let abandoned = async {
             abandoned.await;
             sleep(READING_TIME).await;
         };
         let response = tokio::select! {
-            // An answer that is here counts, even if it is late.
+            // A response that has arrived counts, even if it is late.
             biased;
             response = &mut response => response.map_err(|error| match (error, written.is_complete()) {
                 (RequestError::Timeout(limit), false) => SendError::NotSent(limit),
@@ -209,22 +209,22 @@ impl Client {
     }
 }
 
-/// For how long a request that is abandoned is still listened to.
+/// Time after an abandonment during which a response still counts.
 const READING_TIME: Duration = Duration::from_millis(10);
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/x-protobuf";
 
-/// The key in plain text.
+/// The API key in plain text.
 fn known(config: &Config) -> Result<ApiKey, Error> {
     let given = config.api_key.as_ref().ok_or(Error::NoKey)?;
     key::usable(given.expose()).ok_or(Error::BadKey)
 }
 
-/// The way to AWS; no request is made here.
+/// Builds the AWS client; sends no request.
 fn aws(config: &Config, warnings: &mut Vec<TlsWarning>) -> Result<Aws, Error> {
     let aws = &config.aws;
-    // What is set for Datadog's intakes is none of AWS's business; a certificate that is trusted is trusted everywhere.
+    // Proxy and HTTP settings for Datadog's intakes do not apply to AWS; a trusted certificate applies to both.
     let http = Http {
         proxy: aws.proxy.clone(),
         no_proxy: aws.no_proxy.clone(),
@@ -236,7 +236,7 @@ fn aws(config: &Config, warnings: &mut Vec<TlsWarning>) -> Result<Aws, Error> {
     Ok(Aws::new(HttpClient::build(&http, warnings)?, aws.clone()))
 }
 
-/// Seconds only; the other form, a date, is not used by Datadog.
+/// The value of `Retry-After` in seconds. Datadog does not use the other format, a date.
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))

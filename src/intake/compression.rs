@@ -1,4 +1,4 @@
-//! How hard bodies are compressed, bounded by the memory of the sandbox.
+//! Compression of bodies at a level that the sandbox's memory allows.
 
 use std::{
     io::{self, Write as _},
@@ -7,32 +7,32 @@ use std::{
 
 use crate::config::Config;
 
-/// The level of what cannot wait for a higher one.
+/// Compression level for bodies that cannot wait for a higher level.
 pub const FAST_LEVEL: i32 = 3;
 
-/// Up to this level a body takes at most tens of milliseconds of a whole CPU.
+/// Maximum level at which a body takes at most tens of milliseconds of a full CPU.
 const QUICK_LEVEL: i32 = 6;
-/// How much is compressed between two looks at whether it has become urgent, in bytes.
+/// Bytes compressed between two checks whether compression has become urgent.
 const STEP: usize = 64 << 10;
 
-/// What one compression may take of the sandbox's memory: one part in so many.
+/// Divisor of the sandbox's memory that gives the maximum memory of a compression.
 const SHARE_OF_MEMORY: u64 = 8;
-/// The smallest function that Lambda offers, in MB; assumed where the size is not known.
+/// Memory of the smallest function in MB; assumed if the size is unknown.
 const SMALLEST_FUNCTION: u64 = 128;
 
-/// Levels, and the memory in MB that the compressor takes for the largest body (5 MiB) at each of them and at those below.
+/// Levels, with the memory in MB that the compressor needs for the largest body (5 MiB) at that level or a lower one.
 ///
 /// Source: `ZSTD_sizeof_CCtx` of zstd 1.5.7 with a source of that size.
 const LEVELS: [(i32, u64); 8] = [(8, 9), (9, 16), (11, 26), (13, 47), (18, 73), (19, 91), (20, 108), (22, 142)];
 
-/// The highest level whose memory the function's tier allows; `memory_mb` as Lambda says it.
+/// The highest level that the function's memory allows. `memory_mb` is Lambda's environment variable.
 pub fn highest_level(memory_mb: Option<&str>) -> i32 {
     let memory = memory_mb.and_then(|memory| memory.trim().parse().ok()).unwrap_or(SMALLEST_FUNCTION);
     let fits = |needed: u64| needed <= memory.max(SMALLEST_FUNCTION) / SHARE_OF_MEMORY;
     LEVELS.iter().rev().find(|(_, needed)| fits(*needed)).map_or(FAST_LEVEL, |(level, _)| *level)
 }
 
-/// Lowers the levels that the function's memory does not allow, and says so.
+/// Lowers configured levels that the function's memory does not allow, and logs a warning.
 pub fn limit_levels(config: &mut Config, memory_mb: Option<&str>) {
     let highest = highest_level(memory_mb);
     let limit = |what: &str, level: &mut i32| {
@@ -50,7 +50,7 @@ pub fn limit_levels(config: &mut Config, memory_mb: Option<&str>) {
     limit("metrics", &mut config.metrics.compression_level);
 }
 
-/// Compresses; once that is `urgent`, from the beginning and at a fast level.
+/// Compresses a body. If `urgent` is set meanwhile, starts again at a fast level.
 pub(super) fn compress(body: &[u8], level: i32, urgent: &AtomicBool) -> io::Result<Vec<u8>> {
     if level <= QUICK_LEVEL {
         return zstd::bulk::compress(body, level);
@@ -61,10 +61,10 @@ pub(super) fn compress(body: &[u8], level: i32, urgent: &AtomicBool) -> io::Resu
     }
 }
 
-/// None if it became urgent before it was done.
+/// Compresses a body; None if compression became urgent before it was done.
 fn compress_unless_urgent(body: &[u8], level: i32, urgent: &AtomicBool) -> io::Result<Option<Vec<u8>>> {
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), level)?;
-    // The window, and with it the memory, is no larger than the body.
+    // Limits the window, and so the memory, to the size of the body.
     encoder.set_pledged_src_size(Some(body.len() as u64))?;
     for step in body.chunks(STEP) {
         if urgent.load(Ordering::Relaxed) {
@@ -133,7 +133,7 @@ mod tests {
             context.set_parameter(zstd::zstd_safe::CParameter::CompressionLevel(level)).unwrap();
             context.set_pledged_src_size(Some(body.len() as u64)).unwrap();
             let mut out = vec![0; 1 << 10];
-            // All that it needs it takes at the beginning.
+            // The compressor allocates all of its memory at the start.
             let mut out = zstd::zstd_safe::OutBuffer::around(&mut out[..]);
             context.compress_stream(&mut out, &mut zstd::zstd_safe::InBuffer::around(&body[..1])).unwrap();
             let (_, megabytes) = LEVELS.into_iter().find(|(highest, _)| level <= *highest).unwrap();

@@ -1,5 +1,5 @@
-//! What all requests to Datadog and AWS have in common: no redirect is followed, no answer is read without a bound, and a timeout counts only the time in which
-//! the sandbox was not frozen.
+//! HTTP client for all requests to Datadog and AWS. It follows no redirects, bounds the size of responses, and does not count time for which the
+//! sandbox was frozen towards timeouts.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -14,14 +14,15 @@ use crate::{
     os::{log::excerpt, nss::HostResolver},
 };
 
-/// The most header lines of an HTTP/1.1 answer. The library's own limit, 100, makes an error of what was accepted.
+/// Maximum number of headers in an HTTP/1.1 response. With the library's own limit, 100, a response with more headers becomes an error although the
+/// request was accepted.
 const MAX_HEADERS: usize = 1_024;
-/// The same for HTTP/2, in bytes of names and values and 32 for each header. The library's own limit is 16 KiB.
+/// Maximum size of the headers of an HTTP/2 response, in bytes of names and values plus 32 per header. The library's own limit is 16 KiB.
 const MAX_HEADER_LIST_BYTES: u32 = 256 << 10;
-/// Of a transport error's text, which may quote certificates.
+/// Maximum size in bytes of a transport error's text, which may quote certificates.
 const MAX_ERROR_BYTES: usize = 512;
 
-/// A client for one set of settings. Clones share it.
+/// An HTTP client with fixed settings. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct HttpClient(Arc<Inner>);
 
@@ -31,7 +32,7 @@ struct Inner {
     timeout: Duration,
 }
 
-/// Why there is no client.
+/// The reason why an HTTP client cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// TLS cannot be set up.
@@ -42,31 +43,31 @@ pub enum BuildError {
     Http(#[source] reqwest::Error),
 }
 
-/// Why a request has no answer.
+/// The reason why a request has no response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// The time was up.
+    /// The timeout expired.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
-    /// The request did not get there, or the answer did not get here.
+    /// The request could not be sent, or the response could not be received.
     #[error("{0}")]
     Transport(String),
-    /// The answer's body is longer than any that is expected.
+    /// The response body exceeds the maximum size.
     #[error("an answer of more than {0} bytes")]
     TooLarge(usize),
 }
 
-/// A status other than 2xx, and the host that it leads to if it is a redirect.
+/// A status other than 2xx, with the target host if it is a redirect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorStatus {
     status: StatusCode,
     redirect: Option<String>,
 }
 
-/// A whole answer, within a bound.
+/// A complete response of bounded size.
 #[derive(Debug)]
 pub struct Reply {
-    /// The status and the redirect, if it is not 2xx.
+    /// The status, if it is not 2xx.
     pub error: Option<ErrorStatus>,
     /// The headers.
     pub headers: header::HeaderMap,
@@ -75,14 +76,14 @@ pub struct Reply {
 }
 
 impl HttpClient {
-    /// A client that connects for every request anew.
+    /// Builds a client that opens a new connection for every request.
     pub fn build(settings: &Http, warnings: &mut Vec<TlsWarning>) -> Result<Self, BuildError> {
         let mut builder = reqwest::Client::builder()
-            // The target of a redirect was named by nobody whom the customer trusts with a key and with data.
+            // The customer has not approved the target of a redirect for API keys and data.
             .redirect(Policy::none())
             .http1_max_headers(MAX_HEADERS)
             .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)
-            // A frozen sandbox cannot keep a connection alive, and finds out only by failing on it.
+            // A frozen sandbox cannot keep a connection alive, and would notice only by a failed request.
             .pool_max_idle_per_host(0)
             .dns_resolver(Arc::new(HostResolver))
             .no_proxy();
@@ -99,7 +100,7 @@ impl HttpClient {
             tls::insecure_client_config(settings.protocol).map_err(BuildError::Tls)?
         } else {
             let trust = tls::trust(settings.tls_cert_file.as_deref(), settings.protocol).map_err(BuildError::Tls)?;
-            // Two clients that trust the same files have the same warnings.
+            // Two clients with the same certificate files have the same warnings.
             let known = warnings.clone();
             warnings.extend(trust.warnings.into_iter().filter(|warning| !known.contains(warning)));
             trust.config
@@ -108,23 +109,23 @@ impl HttpClient {
         Ok(Self(Arc::new(Inner { http, timeout: settings.timeout })))
     }
 
-    /// A GET request, to be sent by this client.
+    /// Creates a GET request for this client.
     pub fn get(&self, url: impl reqwest::IntoUrl) -> RequestBuilder {
         self.0.http.get(url)
     }
 
-    /// A POST request, to be sent by this client.
+    /// Creates a POST request for this client.
     pub fn post(&self, url: impl reqwest::IntoUrl) -> RequestBuilder {
         self.0.http.post(url)
     }
 
-    /// Sends, and gives the head of the answer. The body, which may echo what was sent, is not read.
+    /// Sends a request and returns status and headers of the response. The body, which may echo what was sent, is not read.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, RequestError> {
         let answer = timeout_awake(self.0.timeout, request.send()).await;
         answer.ok_or(RequestError::Timeout(self.0.timeout))?.map_err(transport)
     }
 
-    /// Sends, and reads the whole answer as far as it has at most `max_bytes`.
+    /// Sends a request and reads the complete response. A body of more than `max_bytes` is an error.
     pub async fn fetch(&self, request: RequestBuilder, max_bytes: usize) -> Result<Reply, RequestError> {
         let exchange = async {
             let response = request.send().await.map_err(transport)?;
@@ -137,18 +138,18 @@ impl HttpClient {
 }
 
 impl ErrorStatus {
-    /// None if the request succeeded.
+    /// None if the status is 2xx.
     pub fn of(response: &Response) -> Option<Self> {
         let status = response.status();
         (!status.is_success()).then(|| Self { status, redirect: redirect_target(response) })
     }
 
-    /// The number of the status.
+    /// The status code.
     pub fn as_u16(&self) -> u16 {
         self.status.as_u16()
     }
 
-    /// Whether the same request may succeed later. Of the redirects those are temporary that say so; the others are a mistake in a setting.
+    /// Whether the same request may succeed later. Temporary redirects count as temporary; permanent redirects mean that a setting is wrong.
     pub fn is_temporary(&self) -> bool {
         self.status.is_server_error() || matches!(self.as_u16(), 302 | 307 | 408 | 429)
     }
@@ -164,7 +165,7 @@ impl fmt::Display for ErrorStatus {
     }
 }
 
-/// Host and port that a redirect names. Nothing else of its target is shown: a path may hold secrets.
+/// Host and port of a redirect's target. The rest of the URL is not shown, because a path may hold secrets.
 fn redirect_target(response: &Response) -> Option<String> {
     if !response.status().is_redirection() {
         return None;
@@ -186,14 +187,15 @@ async fn body(mut response: Response, max_bytes: usize) -> Result<Vec<u8>, Reque
     Ok(body)
 }
 
-/// The host, and the whole chain of causes: the outermost alone says only that sending failed. Nothing else of the URL is shown.
+/// Formats a transport error: the host and the whole chain of causes, because the outermost error only says that sending failed. The rest of the URL
+/// is not shown.
 fn transport(error: reqwest::Error) -> RequestError {
     let host = error.url().and_then(|url| url.host_str().map(|host| format!("{host}: "))).unwrap_or_default();
     let text = host + &chain(&error.without_url());
     RequestError::Transport(excerpt(&text, MAX_ERROR_BYTES))
 }
 
-/// The whole chain of causes on one line.
+/// The chain of causes on one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! Odd answers, and none at all.
+//! Tests with unusual responses and with none.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::config::Config;
 
-/// Answers every request on a port of its own with these bytes, and again and again with `then` if there is any. Counts connections.
+/// A server on its own port that replies to every request with these bytes, followed by `then` repeatedly unless it is empty. Counts connections.
 pub(in crate::intake) struct Server {
     pub(in crate::intake) url: String,
     connections: Arc<AtomicUsize>,
@@ -44,18 +44,18 @@ impl Server {
 }
 
 fn reply(mut stream: TcpStream, answer: &str, then: &[u8]) {
-    // The beginning is enough: everybody gets the same answer.
+    // The start of the request is enough, because all requests get the same response.
     let _ = stream.read(&mut [0; 4096]);
     let mut sent = stream.write_all(answer.as_bytes());
     while sent.is_ok() && !then.is_empty() {
         sent = stream.write_all(then);
     }
-    // Closing with something unread would reset the connection, perhaps before the answer has been read.
+    // Closing a socket with unread data would reset the connection, possibly before the client has read the response.
     let _ = stream.shutdown(Shutdown::Write);
     let _ = io::copy(&mut stream, &mut io::sink());
 }
 
-/// A client as it is without any setting.
+/// A client with the default settings.
 pub(in crate::intake) fn client() -> HttpClient {
     tls::install_provider();
     HttpClient::build(&Config::default().http, &mut Vec::new()).unwrap()
@@ -78,7 +78,7 @@ async fn an_answer_with_many_headers_is_the_answer_that_it_is() {
     }
 }
 
-/// HTTP/2 bounds what headers have in bytes, not how many they are.
+/// HTTP/2 limits the size of headers in bytes, not their number.
 #[tokio::test]
 async fn an_http2_answer_with_many_headers_is_the_answer_that_it_is() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -149,7 +149,7 @@ async fn a_body_is_read_up_to_its_limit() {
     assert_eq!(client.fetch(client.get(&server.url), 5_000).await.unwrap().body.len(), 5_000);
 }
 
-/// A listener whose connections nobody answers.
+/// A listener whose connections get no response.
 fn silent() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -1,13 +1,13 @@
-//! Batches of logs as the logs intake takes them.
+//! Payloads for the logs intake.
 
 use super::{Kind, Target, UnsealedPayload};
 use crate::{aggregate::logs::LogBatch, config::Logs};
 
-/// One payload a batch, whatever its intakes are.
+/// Makes a payload of a batch for all of its destinations.
 pub fn unsealed(batch: LogBatch, settings: &Logs) -> UnsealedPayload {
     let LogBatch { json, entries: items } = batch;
     let (level, others) = (settings.compression, &settings.additional_endpoints);
-    // A worker takes plain JSON, whatever Datadog's own intakes are to get.
+    // An Observability Pipelines Worker accepts plain JSON, regardless of the compression for Datadog's intakes.
     let (to, plain_to) = match settings.worker {
         Some(_) => (Target::others(others).collect(), vec![Target::Primary]),
         None => (Target::all(others), Vec::new()),

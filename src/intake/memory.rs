@@ -1,4 +1,4 @@
-//! The memory that bodies take between the aggregates and the network: counted as it is allocated and freed, wherever the body goes meanwhile.
+//! The memory budget for bodies between the aggregates and the network. It counts memory as it is allocated and freed, wherever the body is.
 
 use std::{
     fmt,
@@ -11,15 +11,15 @@ use std::{
 
 use bytes::Bytes;
 
-/// What a body takes beside its bytes: its entries in queues, in bytes.
+/// Memory of a body besides its bytes, in bytes: its entries in queues.
 const OVERHEAD: usize = 256;
 
-/// A counter of bytes that are held. Clones count together.
+/// A counter of held bytes. Clones share the counter.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryBudget(Arc<AtomicUsize>);
 
 impl MemoryBudget {
-    /// How many bytes are held now.
+    /// Number of bytes held now.
     pub fn used(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
@@ -30,7 +30,7 @@ impl MemoryBudget {
     }
 }
 
-/// A share of a budget, given back when it is dropped.
+/// A reserved part of the budget, released on drop.
 struct Reservation {
     budget: MemoryBudget,
     bytes: usize,
@@ -42,20 +42,20 @@ impl Drop for Reservation {
     }
 }
 
-/// The bytes of a batch or a payload, and what they take of a budget.
+/// The bytes of a batch or payload, with their reservation.
 pub struct Body {
     bytes: Vec<u8>,
     reservation: Option<Reservation>,
 }
 
 impl Body {
-    /// Counts the allocation, as large as it is, in that budget from now on.
+    /// Reserves the allocated size of the body in this budget.
     pub fn count_in(&mut self, budget: &MemoryBudget) {
         self.reservation = None;
         self.reservation = Some(budget.reserve(self.bytes.capacity() + OVERHEAD));
     }
 
-    /// Splits it in two; each keeps what it has of the bytes, and neither is counted.
+    /// Splits the body in two. Neither part is reserved in a budget.
     pub(super) fn split_off(self, at: usize) -> [Self; 2] {
         let mut first = self.bytes;
         let second = first.split_off(at);
@@ -63,7 +63,7 @@ impl Body {
         [first.into(), second.into()]
     }
 
-    /// Shares it without a copy. It counts as long as any clone lives, and once, however many there are.
+    /// Shares the body without copying. It counts once, as long as any clone lives.
     pub(super) fn share(mut self, budget: &MemoryBudget) -> Bytes {
         if self.bytes.capacity() > self.bytes.len() {
             self.bytes.shrink_to_fit();

@@ -1,4 +1,4 @@
-//! Datadog's side: what is to be sent becomes a payload here, and the client carries it over.
+//! Datadog's intakes: encodes and compresses payloads, and sends them over HTTP.
 
 mod aws;
 pub mod client;

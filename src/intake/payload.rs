@@ -1,4 +1,4 @@
-//! One request's worth of data: gathered as an [`UnsealedPayload`], compressed where time does not matter, sent as a [`Payload`] to each of its destinations.
+//! The data of one request: gathered as an [`UnsealedPayload`], compressed in the background, and sent as a [`Payload`] to each of its destinations.
 
 use std::{
     fmt,
@@ -10,12 +10,12 @@ use bytes::Bytes;
 use super::{Body, MemoryBudget, compression::compress};
 use crate::config::Endpoint;
 
-/// The series intake's limit on a body as it is sent.
+/// The series intake's limit on a compressed body in bytes.
 ///
 /// Source: Datadog API reference, "Submit metrics": 500 kilobytes (512,000 bytes).
 const MAX_SERIES_BYTES: usize = 512_000;
 
-/// Which intake it goes to.
+/// The kind of intake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `/api/v2/logs`.
@@ -26,72 +26,72 @@ pub enum Kind {
     Series,
 }
 
-/// Whose intake it goes to.
+/// The endpoint that a payload is sent to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// The one that everything goes to.
+    /// The primary endpoint.
     Primary,
-    /// One that the same data goes to besides.
+    /// An additional endpoint that receives the same data.
     Additional(Arc<Endpoint>),
 }
 
 impl Target {
-    /// Everybody.
+    /// The primary and all additional endpoints.
     pub fn all(additional: &[Arc<Endpoint>]) -> Vec<Self> {
         std::iter::once(Self::Primary).chain(Self::others(additional)).collect()
     }
 
-    /// Everybody but the one that everything goes to.
+    /// The additional endpoints.
     pub fn others(additional: &[Arc<Endpoint>]) -> impl Iterator<Item = Self> {
         additional.iter().cloned().map(Self::Additional)
     }
 }
 
-/// A batch as it was gathered, not compressed yet.
+/// A batch of encoded data that is not compressed yet.
 #[derive(Debug)]
 pub struct UnsealedPayload {
-    /// Where it goes.
+    /// The kind of intake.
     pub kind: Kind,
-    /// What is to be sent.
+    /// The encoded data.
     pub body: Body,
-    /// The zstd level; None sends the body as it is.
+    /// The zstd level; None sends the body uncompressed.
     pub level: Option<i32>,
-    /// How many logs, distributions or series it holds.
+    /// Number of logs, distributions or series.
     pub items: usize,
-    /// Whose intakes it goes to.
+    /// The endpoints.
     pub to: Vec<Target>,
-    /// Whose intakes it goes to besides, uncompressed whatever the level is.
+    /// Further endpoints, which receive the body uncompressed regardless of the level.
     pub plain_to: Vec<Target>,
 }
 
-/// A body with what must be said about it.
+/// A body ready to be sent, with its destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
-    /// Where it goes.
+    /// The kind of intake.
     pub kind: Kind,
-    /// Whose it goes to.
+    /// The endpoint.
     pub to: Target,
-    /// What is sent; shared, so that neither another attempt nor another destination copies anything.
+    /// The body; shared, so that retries and further destinations need no copy.
     pub body: Bytes,
     /// Whether the body is compressed.
     pub zstd: bool,
-    /// How many logs, distributions or series are lost if it is.
+    /// Number of logs, distributions or series, which are lost with the payload.
     pub items: u64,
 }
 
 impl UnsealedPayload {
-    /// How many items are lost if it is: each counts for every destination.
+    /// Number of items lost with the batch; each counts once per destination.
     pub fn total_items(&self) -> u64 {
         (self.items * (self.to.len() + self.plain_to.len())) as u64
     }
 
-    /// Whether there is anything to compress, which takes its time.
+    /// Whether the body has to be compressed, which takes time.
     pub fn is_compressed(&self) -> bool {
         self.level.is_some() && !self.to.is_empty()
     }
 
-    /// Compresses, and gives one payload for each destination; their bodies count in the budget. If compressing fails the body is sent as it is. What is still
-    /// too large for the intake becomes several payloads. Once it is `urgent`, a high level is given up for a fast one.
+    /// Compresses the body, and returns one payload per destination, reserved in the budget. If compression fails, the body is sent uncompressed. A
+    /// body that is still too large for the intake is split into several payloads. If `urgent` is set, a fast level replaces a high one.
     pub fn compress(self, budget: &MemoryBudget, urgent: &AtomicBool) -> Vec<Payload> {
         let level = self.level.filter(|_| self.is_compressed());
         let compressed = level.and_then(|level| compress(&self.body, level, urgent).ok());
@@ -117,7 +117,7 @@ impl UnsealedPayload {
         payloads
     }
 
-    /// Two batches with half the entries each. The body is a protobuf message of nothing but entries.
+    /// Splits the batch into two, each with half of the entries. The body is a protobuf message that consists only of entries.
     fn split(self) -> [Self; 2] {
         let Self { kind, body, level, items, to, plain_to } = self;
         let first_items = items / 2;
@@ -135,7 +135,7 @@ impl UnsealedPayload {
     }
 }
 
-/// What follows the first entry: that has a byte for the field's number, then its length, then so many bytes.
+/// The body after its first entry, which is a byte for the field number, a length, and that many bytes.
 fn without_entry(body: &[u8]) -> &[u8] {
     let mut rest = body.get(1..).unwrap_or_default();
     let length = prost::decode_length_delimiter(&mut rest).unwrap_or(rest.len());
@@ -143,7 +143,7 @@ fn without_entry(body: &[u8]) -> &[u8] {
 }
 
 impl fmt::Display for Kind {
-    /// As our log lines name it.
+    /// The name in the extension's log lines.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(match self {
             Self::Logs => "LOGS",
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(budget.used(), 0);
     }
 
-    /// Entries of a kilobyte that nothing can compress.
+    /// Random entries of 1 KiB, which cannot be compressed.
     fn entries(count: usize) -> Vec<Vec<u8>> {
         let mut random = StdRng::seed_from_u64(512);
         let entry = |_| {

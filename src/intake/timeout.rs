@@ -1,22 +1,22 @@
-//! A timeout that a freeze of the sandbox does not use up.
+//! A timeout that does not count time for which the sandbox is frozen.
 //!
-//! After a thaw every timer is late, and tokio wakes a task for its timer even if what it waits for lies in the socket: a request that was answered long ago would
-//! count as not answered, and its payload would be sent twice. So the time is counted in slices. A slice that a freeze has stretched counts as one slice, and
-//! the timeout ends only with a slice in which there was no freeze, and so time to read what had arrived.
+//! After a thaw, every timer is late, and tokio wakes a task for its timer even if the data that it waits for is already in the socket. A request
+//! that was answered long ago would then time out, and its payload would be sent twice. The timeout is therefore counted in slices. A slice during
+//! which a freeze occurred counts as one slice. The timeout ends only with a slice without a freeze, which leaves time to read data that has arrived.
 
 use std::{pin::pin, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-/// How many slices a timeout has, within the limits below.
+/// Number of slices of a timeout, within the limits below.
 const SLICES: u32 = 20;
 const SHORTEST_SLICE: Duration = Duration::from_millis(10);
 const LONGEST_SLICE: Duration = Duration::from_secs(1);
 
-/// How many slices with a freeze in them may follow the last one, in case the sandbox never runs for as long as a slice.
+/// Maximum number of slices with a freeze after the last one, in case the sandbox never runs for as long as a slice.
 const MAX_FROZEN_SLICES: u32 = 5;
 
-/// The future's output; None if it takes longer than `limit`, not counting the time during which the process was frozen.
+/// The future's output; None if it takes longer than `limit`, not counting time for which the process was frozen.
 pub async fn timeout_awake<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let slice = (limit / SLICES).clamp(SHORTEST_SLICE, LONGEST_SLICE);
@@ -63,7 +63,7 @@ mod tests {
             let started = Instant::now();
             assert_eq!(timeout_awake(limit, pending::<()>()).await, None);
             let took = started.elapsed();
-            // Timers have a resolution of a millisecond.
+            // Timers have a resolution of 1 ms.
             assert!((limit..=limit + Duration::from_millis(1)).contains(&took), "{limit:?} and {took:?}");
         }
         let answer = async {
@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(timeout_awake(LIMIT, answer).await, Some("answer"));
     }
 
-    /// The clock jumps as it does for a frozen process.
+    /// Advances the clock in one step, as a frozen process experiences it.
     async fn freeze(time: Duration) {
         yield_now().await;
         advance(time).await;
@@ -101,7 +101,7 @@ mod tests {
         assert!(started.elapsed() >= LIMIT * 2 + slice / 2, "{:?}", started.elapsed());
     }
 
-    /// The sandbox runs only for moments; the request ends all the same.
+    /// The sandbox runs only for moments; the request times out nevertheless.
     #[tokio::test(start_paused = true)]
     async fn freezes_without_end_do_not_keep_a_request_for_ever() {
         let waiting = tokio::spawn(timeout_awake(LIMIT, pending::<()>()));
@@ -113,7 +113,7 @@ mod tests {
         assert!((SLICES..=SLICES + MAX_FROZEN_SLICES + 2).contains(&freezes), "{freezes}");
     }
 
-    /// The socket is read by a task of its own, as in an HTTP client, so that the answer takes several turns of the scheduler to arrive.
+    /// A separate task reads the socket, as in an HTTP client, so the response takes several scheduler turns to arrive.
     #[tokio::test]
     async fn what_arrived_during_a_freeze_is_read_before_the_timeout_ends() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -129,7 +129,7 @@ mod tests {
         let waiting = tokio::spawn(timeout_awake(limit, hear));
         yield_now().await;
         server.write_all(b"ok").await.unwrap();
-        // This runtime has one thread: while it is blocked, nothing of it runs, as in a frozen process.
+        // The runtime has one thread. While that is blocked, no task runs, as in a frozen process.
         std::thread::sleep(limit * 3);
         assert_eq!(waiting.await.unwrap(), Some(Ok(*b"ok")));
     }

@@ -1,4 +1,4 @@
-//! The client against servers with certificates, protocols and proxies of every kind.
+//! Tests of the client against servers with various certificates, protocols and proxies.
 
 use std::{
     future::pending,
@@ -17,7 +17,7 @@ use https::{
     certificates::{Authority, Identity},
 };
 
-/// An HTTPS server that has to be trusted because of what is in a file.
+/// An HTTPS server whose certificate authority is in a file.
 struct Server {
     port: u16,
     file: PathBuf,
@@ -26,7 +26,7 @@ struct Server {
 }
 
 impl Server {
-    /// That is called localhost, behind an authority that nobody knows.
+    /// A server for `localhost`, with a certificate of an unknown authority.
     fn start(protocols: &[&str]) -> Self {
         let authority = Authority::new("Own");
         Self::with(authority.issue("localhost"), protocols, |directory| authority.save(directory))
@@ -78,7 +78,7 @@ async fn an_authority_of_the_customers_is_trusted_if_it_is_named() {
     }
 }
 
-/// What is wrong with a certificate is wrong whoever has issued it, and told in one line.
+/// A bad certificate is rejected regardless of its issuer, with an error of one line.
 #[tokio::test]
 async fn a_certificate_that_does_not_hold_is_refused_unless_nothing_is_checked() {
     let authority = Authority::new("Own");
@@ -133,7 +133,7 @@ async fn the_protocol_is_agreed_on_unless_it_is_set() {
     }
 }
 
-/// What is larger than a window of HTTP/2 (65,535 bytes) waits for the server to make room.
+/// A body larger than an HTTP/2 window (65,535 bytes) waits for the server's window update.
 #[tokio::test]
 async fn a_large_body_arrives_over_http2() {
     let server = Server::start(&["h2"]);
@@ -158,7 +158,7 @@ async fn no_connection_is_kept_for_after_a_freeze() {
     assert_eq!(server.agreed().len(), 3);
 }
 
-/// A proxy that leads to the server wherever it is asked to lead. Tells whom it was asked for.
+/// A proxy that forwards every connection to the server. Records the requested destinations.
 fn proxy(server: &Server) -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let (port, to) = (listener.local_addr().unwrap().port(), server.port);
@@ -224,10 +224,10 @@ async fn a_payload_without_an_answer_fails_after_the_flush_timeout() {
     }
 }
 
-/// What becomes of a request to a server that closes the connection once it has read the request, or of one that takes no connection.
+/// The result of a request to a server that closes the connection after reading the request, or that refuses the connection.
 async fn send_to_closing_server(reads_request: bool) -> SendError {
     crate::intake::tls::install_provider();
-    // Bound, so that nobody else gets the port, and without a listener as long as nobody listens.
+    // Bound, so that no other process gets the port, and refusing connections as long as it does not listen.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let mut config = Config { api_key: ApiKey::clean("key"), ..Config::default() };
@@ -304,14 +304,14 @@ async fn a_large_body_that_nobody_reads_has_not_been_sent() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let client = client_for(listener.local_addr().unwrap(), std::time::Duration::from_millis(300));
     let key = ApiKey::clean("key").unwrap();
-    // More than the buffers of two sockets and of the HTTP client together.
+    // More than the buffers of two sockets and of the HTTP client hold.
     let result = client.send(&payload_of(32 << 20), &key, pending()).await;
     assert!(matches!(result, Err(SendError::NotSent(_))), "{result:?}");
     let result = client.send(&payload_of(100), &key, pending()).await;
     assert!(matches!(result, Err(SendError::NoAnswer(_))), "it is in the buffer of the socket: {result:?}");
 }
 
-/// As after a freeze: the answer is in the socket, and the same turn of the scheduler abandons the request.
+/// As after a freeze: the response is in the socket, and the request is abandoned in the same scheduler turn.
 #[tokio::test]
 async fn an_answer_that_is_here_counts_though_the_request_is_abandoned() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -328,12 +328,12 @@ async fn an_answer_that_is_here_counts_though_the_request_is_abandoned() {
         }
         stream.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n").unwrap();
         served.notify_one();
-        // The connection stays open until the request has ended.
+        // Keeps the connection open until the request has ended.
         let _ = io::copy(&mut reader, &mut io::sink());
     });
     let abandoned = async {
         answered.notified().await;
-        // This runtime has one thread, which reads nothing meanwhile.
+        // The runtime has one thread, which reads nothing while it is blocked.
         thread::sleep(std::time::Duration::from_millis(50));
     };
     let result = client.send(&payload_of(100), &ApiKey::clean("key").unwrap(), abandoned).await;

@@ -1,4 +1,4 @@
-//! A request's body that remembers whether the connection has taken it: from then on the request may have arrived, whatever comes back.
+//! A request body that records whether the connection has taken it completely. After that, the request may have arrived, whatever the response.
 
 use std::{
     convert::Infallible,
@@ -13,26 +13,27 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// Maximum bytes of a frame. The HTTP client asks for the next frame once it has room for it: with one frame, all would count as taken before a byte is written.
+/// Maximum size of a frame in bytes. The HTTP client requests the next frame once it has room for it. A body in a single frame would count as taken
+/// before a byte is written.
 const MAX_FRAME_BYTES: usize = 64 << 10;
 
-/// Whether a body has been taken as a whole.
+/// Whether a body was taken completely.
 #[derive(Debug, Clone, Default)]
 pub struct Written(Arc<AtomicBool>);
 
 impl Written {
-    /// A request's body with these bytes.
+    /// Creates a request body with these bytes.
     pub fn body(&self, bytes: Bytes) -> reqwest::Body {
         reqwest::Body::wrap(Observed { rest: bytes, written: self.clone() })
     }
 
-    /// Whether a connection has taken the whole body, apart from what the HTTP client buffers: some hundred KiB at most.
+    /// Whether a connection has taken the whole body. Up to some hundred KiB of it may still be in the HTTP client's buffers.
     pub fn is_complete(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// The body, in frames.
+/// The body, divided into frames.
 struct Observed {
     rest: Bytes,
     written: Written,

@@ -1,6 +1,6 @@
-//! Metrics as the intakes take them: distributions as sketches, counts and gauges as series.
+//! Payloads for the metrics intakes: distributions as sketches, counts and gauges as series.
 //!
-//! Source: the public `agent-payload` protocol, which the agent speaks to `/api/beta/sketches` and `/api/v2/series`.
+//! Source: the public `agent-payload` protocol, which the Datadog agent uses with `/api/beta/sketches` and `/api/v2/series`.
 
 mod origin;
 mod series;
@@ -14,21 +14,21 @@ use crate::{
     config::{Endpoint, Metrics},
 };
 
-/// The intakes' limit on the entries of one request.
+/// The intakes' limit on entries per request.
 const MAX_ENTRIES: usize = 1000;
-/// Before every entry: it is field 1, and has a length.
+/// The protobuf key of every entry: field 1, length-delimited.
 const ENTRY: u8 = 0x0a;
 
-/// Everything that was measured.
+/// All metrics of a flush.
 #[derive(Debug, Default)]
 pub struct Measured {
-    /// By the extension, about the function.
+    /// Enhanced metrics.
     pub enhanced: Vec<Distribution>,
-    /// By the function's own code.
+    /// Custom metrics.
     pub custom: Drained,
 }
 
-/// As many requests as the limits ask for. Every entry carries the function's tags beside its own, sorted.
+/// Encodes metrics in as many payloads as the limits require. Every entry carries the function's tags and its own, sorted.
 pub fn unsealed(measured: &Measured, function_tags: &[String], settings: &Metrics) -> Vec<UnsealedPayload> {
     let custom_tags = without(function_tags, &settings.excluded_tags);
     let Measured { enhanced, custom } = measured;
@@ -56,7 +56,7 @@ fn without(tags: &[String], excluded: &[String]) -> Vec<String> {
     tags.iter().filter(|tag| !excluded.contains(&key(tag))).cloned().collect()
 }
 
-/// Both kinds of tags: sorted, each once.
+/// The function's tags and the entry's own: sorted, without duplicates.
 fn merged<'a>(function_tags: &[String], own: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut tags: Vec<_> = function_tags.iter().cloned().chain(own.map(str::to_owned)).collect();
     tags.sort_unstable();
@@ -64,7 +64,7 @@ fn merged<'a>(function_tags: &[String], own: impl Iterator<Item = &'a str>) -> V
     tags
 }
 
-/// Entries on their way into requests.
+/// Distributes entries over requests.
 struct Requests<'a> {
     kind: Kind,
     max_bytes: usize,
@@ -81,7 +81,7 @@ impl<'a> Requests<'a> {
         Self { kind, max_bytes, level, also_to, open: Vec::new(), open_entries: 0, full: Vec::new() }
     }
 
-    /// Adds an entry. One that is larger than the limit goes alone.
+    /// Adds an entry. An entry larger than the limit gets a request of its own.
     fn push(&mut self, entry: &impl prost::Message) {
         let entry = entry.encode_length_delimited_to_vec();
         if self.open_entries == MAX_ENTRIES || self.open.len() + 1 + entry.len() > self.max_bytes {
@@ -95,7 +95,7 @@ impl<'a> Requests<'a> {
     fn close(&mut self) {
         if self.open_entries > 0 {
             let mut body = std::mem::take(&mut self.open);
-            // What is allocated counts in the memory budget.
+            // The allocated size counts in the memory budget.
             body.shrink_to_fit();
             self.full.push(UnsealedPayload {
                 kind: self.kind,

@@ -1,6 +1,7 @@
-//! Where a metric comes from, in numbers of Datadog's own table: by them a metric is told to be an extension's, and billed or not.
+//! The origin of a metric, as numbers from Datadog's own table. Datadog uses it to attribute metrics to the extension and to decide whether to bill
+//! them.
 
-/// The message that both payloads share.
+/// The metadata message of both payloads.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Metadata {
     #[prost(message, optional, tag = "1")]
@@ -23,7 +24,7 @@ const CUSTOM: u32 = 472;
 const ENHANCED: u32 = 473;
 const RUNTIME: u32 = 474;
 
-/// By the metric's name; none for what Datadog measures about itself.
+/// The origin of a metric, by its name; None for metrics of Datadog about itself.
 pub(super) fn of(metric: &str) -> Option<Metadata> {
     if metric.starts_with("datadog.") {
         return None;

@@ -1,4 +1,4 @@
-//! The messages of `/api/v2/series` in protobuf: a payload is a list of series in field 1.
+//! Protobuf messages for `/api/v2/series`. A payload is a list of series in field 1.
 
 use super::{
     merged,
@@ -6,24 +6,24 @@ use super::{
 };
 use crate::aggregate::contexts::{BUCKET_SECONDS, Context};
 
-/// The intake's limit on one request before compression.
+/// The intake's limit on an uncompressed request in bytes.
 ///
 /// Source: Datadog API reference, "Submit metrics": 5 MB.
 pub(super) const MAX_BYTES: usize = 5 << 20;
 
-/// A tag that names what a metric is about, besides the function: type and name follow, with a colon between the two.
+/// Prefix of a tag that names a resource of the metric besides the function; type and name follow, separated by a colon.
 const RESOURCE: &str = "dd.internal.resource:";
 
-/// The numbers of the API's types.
+/// Metric types of the API.
 const COUNT: i32 = 1;
 const GAUGE: i32 = 3;
 
-/// How much there was within each interval.
+/// The series of a count, with the count of each interval.
 pub(super) fn count(context: &Context<f64>, function_tags: &[String]) -> Entry {
     Entry { interval: BUCKET_SECONDS, ..entry(COUNT, context, function_tags) }
 }
 
-/// What the state was.
+/// The series of a gauge.
 pub(super) fn gauge(context: &Context<f64>, function_tags: &[String]) -> Entry {
     entry(GAUGE, context, function_tags)
 }
@@ -60,7 +60,7 @@ pub(super) struct Entry {
     pub(super) points: Vec<Point>,
     #[prost(int32, tag = "5")]
     pub(super) kind: i32,
-    /// Seconds.
+    /// In seconds.
     #[prost(int64, tag = "8")]
     pub(super) interval: i64,
     #[prost(message, optional, tag = "9")]

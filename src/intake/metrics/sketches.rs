@@ -1,4 +1,4 @@
-//! The messages of `/api/beta/sketches`: a payload is a list of sketches in field 1.
+//! Protobuf messages for `/api/beta/sketches`. A payload is a list of sketches in field 1.
 
 use super::{
     merged,
@@ -6,10 +6,11 @@ use super::{
 };
 use crate::aggregate::{Sketch, contexts::Context, points::Distribution};
 
-/// Maximum size of one request before compression, in bytes. The intake takes 62 MiB; a batch as large as one of series needs no more memory to be compressed.
+/// Maximum size of an uncompressed request in bytes. The intake accepts 62 MiB; at 5 MiB, compressing sketches needs no more memory than compressing
+/// series.
 pub(super) const MAX_BYTES: usize = 5 << 20;
 
-/// A distribution of the extension's own.
+/// The sketch of an enhanced metric.
 pub(super) fn enhanced(distribution: &Distribution, function_tags: &[String]) -> Entry {
     let series = &distribution.series;
     Entry {
@@ -20,7 +21,7 @@ pub(super) fn enhanced(distribution: &Distribution, function_tags: &[String]) ->
     }
 }
 
-/// A distribution of the customer's.
+/// The sketch of a custom metric.
 pub(super) fn custom(context: &Context<Sketch>, function_tags: &[String]) -> Entry {
     Entry {
         metric: context.name().to_owned(),

@@ -1,5 +1,5 @@
-//! The payloads as the public schema has them (`agent_payload.proto` of `agent-payload`), so that what the product encodes is not decoded by its own messages,
-//! and two payloads byte by byte.
+//! The messages of the public schema (`agent_payload.proto` of `agent-payload`), so that tests do not decode payloads with the messages that encoded
+//! them; and two payloads byte by byte.
 
 use super::*;
 
@@ -97,7 +97,7 @@ pub struct Origin {
     pub service: u32,
 }
 
-/// A field with bytes in it: its number with wire type 2, its length, and what it holds.
+/// A length-delimited field: key with wire type 2, length, content.
 fn bytes(key: u8, content: &[u8]) -> Vec<u8> {
     [&[key, u8::try_from(content.len()).unwrap()], content].concat()
 }
@@ -110,7 +110,7 @@ fn double(key: u8, value: f64) -> Vec<u8> {
     [&[key][..], &value.to_le_bytes()].concat()
 }
 
-/// Two samples, 2.0 and 4.0, in the bins 1383 and 1427, in field 1 with a length of 128 or more, which takes two bytes.
+/// A sketch of two samples, 2.0 and 4.0, in the bins 1383 and 1427. The entry in field 1 has a length of 128 or more, which takes two bytes.
 #[test]
 fn a_sketch_payload_is_these_bytes() {
     let dogsketch = [
@@ -140,14 +140,14 @@ fn a_sketch_payload_is_these_bytes() {
     assert_eq!(unsealed(&enhanced(10..11), &function_tags(), &settings())[0].body[..], expected);
 }
 
-/// A count of 2 in the interval that begins at 20 s.
+/// A count of 2 in the interval that starts at 20 s.
 #[test]
 fn a_series_payload_is_these_bytes() {
     let series = [
         text(0x12, "c"),
         text(0x1a, "own:x"),
         bytes(0x22, &[double(0x09, 2.0), vec![0x10, 20]].concat()),
-        // A count, over ten seconds.
+        // Type count, interval of 10 s.
         vec![0x28, 1],
         vec![0x40, 10],
         // Product 1, category 38, service 472 = 3 * 128 + 88.
