@@ -39,15 +39,15 @@ Exit status:
   6    something is missing on this machine
   130  interrupted";
 
-/// Builds a set, or every cell of a plan
+/// Build a set or the cells of a plan
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
-    /// A set with what is added or taken away, or a plan's file or folder
+    /// A set with `+` before added switches and `-` before removed ones, or the file or folder of a plan
     #[arg(value_name = "SET|PLAN")]
     pub what: String,
 
-    /// With which profile: `dev` is built many times faster, and is for seeing whether a combination works, never for measuring
+    /// The cargo profile; `dev` builds many times faster and only shows whether a combination works, never use it to measure
     #[arg(long, value_enum, default_value_t, value_name = "PROFILE")]
     pub profile: Profile,
 }

@@ -77,7 +77,7 @@ Exit status:
   6    something is missing on this machine
   130  interrupted";
 
-/// Shows what a build with a validated cryptographic module is, for an auditor
+/// Report the proofs of a FIPS build
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
@@ -85,7 +85,7 @@ pub struct Arguments {
     #[arg(long, value_name = "SET", default_value = "ship-fips")]
     pub set: String,
 
-    /// A layer's zip file, which has to have exactly the programs that are proven
+    /// A layer's zip file, which must contain exactly the programs that are proven
     #[arg(long, value_name = "ZIP")]
     pub layer: Option<PathBuf>,
 
@@ -93,7 +93,7 @@ pub struct Arguments {
     #[arg(long, value_enum)]
     pub arch: Option<Architecture>,
 
-    /// Writes matrix/fips-packages.toml for the packages of the lock file, to be read before it is committed, and does nothing else
+    /// Write matrix/fips-packages.toml for the packages of the lock file, to be reviewed before it is committed, and do nothing else
     #[arg(long, exclusive = true)]
     pub write_packages: bool,
 
@@ -101,15 +101,15 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
-    /// How often each program is started to tell what the module costs
+    /// Number of starts of each program in the benchmark of the module
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub blocks: u32,
 
-    /// Leaves that out
+    /// Skip the benchmark
     #[arg(long, conflicts_with_all = ["blocks", "measured"])]
     pub no_benchmark: bool,
 
-    /// Takes it from a folder with plan.json, builds.jsonl and samples.jsonl, instead of measuring
+    /// Take the benchmark from a folder with plan.json, builds.jsonl and samples.jsonl, instead of measuring
     #[arg(long, value_name = "DIR", conflicts_with = "blocks")]
     pub measured: Option<PathBuf>,
 }

@@ -37,7 +37,7 @@ Exit status:
   2  it is neither a zip file nor a program
   6  the file cannot be read, or --run is given by somebody else than root";
 
-/// Say what a layer or program is, and check it
+/// Inspect and check a layer or a program
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
@@ -45,19 +45,19 @@ pub struct Arguments {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// Asks programs of ours what they are, as nobody and without a network
+    /// Run programs of ours to ask for their switches, as the user nobody and without a network
     #[arg(long)]
     pub run: bool,
 
-    /// Fails if the layer has no manifest
+    /// Fail if the layer has no manifest
     #[arg(long)]
     pub require_manifest: bool,
 
-    /// Fails if the file has another SHA-256
+    /// Fail if the file has another SHA-256
     #[arg(long, value_name = "HEX")]
     pub expect_sha256: Option<String>,
 
-    /// Writes one JSON document to standard output
+    /// Write one JSON document to standard output
     #[arg(long)]
     pub json: bool,
 }

@@ -83,43 +83,43 @@ Exit status:
   6    something is missing on this machine, or is not the pinned toolchain
   130  interrupted";
 
-/// Makes a layer: a zip file for Lambda, the same bytes wherever it is built
+/// Build a reproducible Lambda layer
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
-    /// A set, with what is added or taken away
+    /// A set, with `+` before added switches and `-` before removed ones
     #[arg(long, value_name = "SET", default_value = "ship")]
     pub set: String,
 
-    /// What is added to the set, or taken away with `-` before it
+    /// Switches to add to the set, or to remove with `-` before them
     #[arg(long, value_name = "SWITCH,…", value_delimiter = ',', allow_hyphen_values = true)]
     pub features: Vec<String>,
 
-    /// The processor that it is for [default: that of this machine]
+    /// The processor of the layer [default: that of this machine]
     #[arg(long, value_enum)]
     pub arch: Option<Architecture>,
 
-    /// The C library that it is built with; musl is always in the program
+    /// The C library of the target; musl is always linked into the program
     #[arg(long, value_enum, default_value_t)]
     pub libc: Libc,
 
-    /// The oldest glibc with which the layer has to start: 2.26 is that of Amazon Linux 2, 2.34 that of Amazon Linux 2023 [default: 2.26]
+    /// The oldest glibc that the layer has to start with: 2.26 is that of Amazon Linux 2, 2.34 that of Amazon Linux 2023 [default: 2.26]
     #[arg(long, value_name = "VERSION")]
     pub glibc_floor: Option<Glibc>,
 
-    /// Makes what can be built where nobody here can say whether it still is what it is called: FIPS for arm64
+    /// Build a FIPS layer outside the certificate's tested configuration (arm64)
     #[arg(long)]
     pub outside_certificate: bool,
 
-    /// Refuses sources that differ from their commit, or have none
+    /// Reject sources that differ from their commit, or have none
     #[arg(long)]
     pub refuse_dirty: bool,
 
-    /// The zip file [default: target/matrix/layers/SET-FLAVOUR.zip]
+    /// The zip file to write [default: target/matrix/layers/SET-FLAVOUR.zip]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
-    /// Where it is unpacked as well, as the platform would below `/opt`; for container images, which take no layers
+    /// A directory to unpack the layer into as well, as Lambda does below `/opt`; for container images, which take no layers
     #[arg(long, value_name = "DIRECTORY")]
     pub opt: Option<PathBuf>,
 }

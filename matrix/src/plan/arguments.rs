@@ -33,18 +33,18 @@ Exit status:
   2  the command line asks for something that cannot be
   6  the plan cannot be written";
 
-/// Neither of the two takes more jobs of one matrix: GitLab 200, GitHub 256.
+/// Maximum number of jobs that one matrix may have: GitLab takes 200, GitHub 256.
 const SHARDS: i64 = 200;
 
-/// Decides which builds are compared and how, and writes it down
+/// Plan an experiment: cells, conditions and blocks
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
-    /// How the cells are chosen
+    /// The design: how the cells are chosen
     #[arg(value_enum)]
     pub design: DesignName,
 
-    /// The factors that vary, `opt-level=3` for a value of an axis [default: all that the design can take]
+    /// The factors that vary, `opt-level=3` for a value of an axis [default: all that the design supports]
     #[arg(long, value_delimiter = ',', value_name = "FACTOR")]
     pub factors: Vec<String>,
 
@@ -52,15 +52,15 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', value_name = "FACTOR")]
     pub exclude: Vec<String>,
 
-    /// The set that the design starts from [default: `ship` for leave-one-out, else `baseline`]
+    /// The set that the design starts from [default: `ship` for leave-one-out, otherwise `baseline`]
     #[arg(long, value_name = "SET")]
     pub base: Option<String>,
 
-    /// The cells of the design `list`: a set, with `+` before what is added and `-` before what is taken away, or the name of an --external
+    /// The cells of the design `cells`: a set, with `+` before an added switch and `-` before a removed one, or the name of an --external
     #[arg(long, value_delimiter = ',', value_name = "CELL")]
     pub cells: Vec<String>,
 
-    /// How many combinations the design `subsets` draws [default: 6]
+    /// Number of combinations that the design `subsets` draws [default: 6]
     #[arg(long, value_name = "N")]
     pub sample: Option<u32>,
 
@@ -68,11 +68,11 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', value_name = "MB", default_value = "1024", value_parser = clap::value_parser!(u32).range(128..=10_240))]
     pub memory: Vec<u32>,
 
-    /// How much CPU initialization gets
+    /// CPU of the init phase
     #[arg(long, value_enum, value_delimiter = ',', default_value = "boosted")]
     pub regime: Vec<Regime>,
 
-    /// Whether the extension's file is in memory before a start
+    /// Whether the extension's file is in the page cache before a start
     #[arg(long, value_enum, value_delimiter = ',', default_value = "warm")]
     pub cache: Vec<Cache>,
 
@@ -84,59 +84,60 @@ pub struct Arguments {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "al2023")]
     pub trust_store: Vec<TrustStore>,
 
-    /// What runs beside the extension: `null`, `python` or `sleep:<ms>`
+    /// The runtime beside the extension: `null`, `python` or `sleep:<ms>`
     #[arg(long, value_delimiter = ',', default_value = "null", value_parser = runtime)]
     pub runtime: Vec<String>,
 
-    /// What goes wrong, to see that every cell delivers the same nevertheless
+    /// Faults to inject, to check that every cell delivers the same payload nevertheless
     #[arg(long, value_enum, value_delimiter = ',', default_value = "none")]
     pub fault: Vec<InjectedFault>,
 
-    /// How often every cell is started under each condition
+    /// Number of blocks: starts of every cell under each condition
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     pub blocks: u32,
 
-    /// What everything random is drawn from
+    /// The seed of all randomness
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 
-    /// Only the blocks whose number is M modulo N, for one of N machines; `cargo matrix merge` puts them together
+    /// Limit the plan to the blocks whose number is M modulo N, for one of N machines; `cargo matrix merge` merges the results
     #[arg(long = "shard", value_name = "M/N")]
     pub partition: Option<Partition>,
 
-    /// How many machines the formats `github` and `gitlab` spread the plan over, at most one for each block
+    /// Number of machines for the formats `github` and `gitlab`, at most one for each block
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "partition", value_parser = clap::value_parser!(u32).range(1..=SHARDS))]
     pub shards: u32,
 
-    /// Another extension to start beside ours: a program, or a layer or a folder as it stands below /opt, of which the extension and what a launcher of ours executes are started; copied into the folder of the plan; may be repeated
+    /// Another extension to start beside ours: a program, a layer, or a folder with the contents of /opt, of which the extension and the agent of our launcher
+    /// are started; copied into the folder of the plan; may be repeated
     #[arg(long, value_name = "NAME=PATH", value_parser = external)]
     pub external: Vec<External>,
 
-    /// A variable for one of those; may be repeated
+    /// Set an environment variable of an --external; may be repeated
     #[arg(long, value_name = "NAME:KEY=VALUE", value_parser = external_variable)]
     pub external_env: Vec<ExternalVariable>,
 
-    /// An --external, or a cell that is built, whose payloads differ from the others' by design, so that they are not compared; may be repeated
+    /// An --external or a built cell whose payloads differ by design and are not compared; may be repeated
     #[arg(long, value_name = "NAME")]
     pub own_payload: Vec<String>,
 
-    /// What the experiment is called, and its folder under `target/matrix` [default: the design]
+    /// The name of the experiment and of its folder under `target/matrix` [default: the design]
     #[arg(long, value_parser = file_name)]
     pub name: Option<String>,
 
-    /// The folder for the plan, instead of the one under `target/matrix`
+    /// The folder for the plan [default: the one under `target/matrix`]
     #[arg(long, value_name = "DIRECTORY", conflicts_with = "name")]
     pub out: Option<PathBuf>,
 
-    /// Shows what would be built and started, and writes nothing
+    /// Show what would be built and started, and write nothing
     #[arg(long)]
     pub dry_run: bool,
 
-    /// Samples of an earlier run, to say from how much they vary what this one could see
+    /// Samples of an earlier run, whose variance gives the minimum detectable effect of this plan
     #[arg(long, value_name = "SAMPLES.JSONL")]
     pub history: Option<PathBuf>,
 
-    /// How the summary is printed
+    /// The format of the summary
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
@@ -179,9 +180,9 @@ pub enum Format {
     #[default]
     Text,
     Json,
-    /// The partitions, as `strategy.matrix` of a GitHub workflow takes them; the summary goes to standard error.
+    /// The shards, as `strategy.matrix` of a GitHub workflow; the summary goes to standard error.
     Github,
-    /// The partitions, as a hidden job `.shards` for a pipeline of GitLab; the summary goes to standard error.
+    /// The shards, as a hidden job `.shards` of a GitLab pipeline; the summary goes to standard error.
     Gitlab,
 }
 
