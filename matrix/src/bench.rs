@@ -1,4 +1,4 @@
-//! `cargo matrix bench` without a plan: the whole way from the manifest to a report, by the same verbs that a person would type.
+//! `cargo matrix bench` without a plan: from the manifest to a report, by the same command lines that a person would type.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,19 +10,18 @@ use crate::measure::{self, DirectoryLock};
 use crate::plan::circumstances::describe;
 use crate::plan::{Condition, Regime, TrustStore};
 
-/// Starts of each program under each condition, unless told otherwise. Enough for the intervals of the gates to be some tenths of a millisecond wide on a
-/// quiet machine.
+/// Default number of starts of each program under each condition. Enough for the gates' intervals to be a few tenths of a millisecond wide on a quiet machine.
 pub const BLOCKS: u32 = 40;
-/// Starts of each program under each fault: whether the same arrives, one start shows; a second one shows that it was no accident.
+/// Number of starts of each program under each fault. One start shows whether the payloads are equal, and a second one that it was no accident.
 const FAULT_BLOCKS: u32 = 2;
 
-/// What `analyze` says of deliveries, the worst first.
+/// The exit statuses of `analyze` about deliveries, worst first.
 const JUDGED: [u8; 3] = [cli::PAYLOAD_MISMATCH, cli::DID_NOT_START, cli::HARNESS_FAILED];
 
-/// Compares the named sets with each other and with the floor: plans, builds, measures, analyzes and reports, and then starts them beside faults, to see that
-/// they still deliver the same. `verb` runs one command line.
+/// Compares the named sets with each other and with the floor: plans, builds, measures, analyzes and reports. It also starts them under injected faults, to
+/// check that their payloads are still equal. `verb` runs one command line.
 ///
-/// What this machine cannot produce is left out at once, before anything is built; with `require` that is an error.
+/// What this machine cannot produce is left out before anything is built; with `require` it is an error.
 pub fn run(blocks: Option<u32>, require: bool, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
     let folder = target_directory().join("matrix/bench");
     let circumstances = match Circumstances::here(require) {
@@ -38,9 +37,9 @@ pub fn run(blocks: Option<u32>, require: bool, verb: &dyn Fn(&[String]) -> ExitC
     })
 }
 
-/// Does something in a folder in which nobody else does anything meanwhile, and which has nothing of a run that has ended.
+/// Does `work` with exclusive use of a folder, from which the results of a finished run have been set aside.
 pub fn alone(folder: &Path, work: impl FnOnce() -> ExitCode) -> ExitCode {
-    // Its steps take the directory's own lock one after the other, and between them it is still in use.
+    // The steps take the directory's own lock one after the other; this lock covers the time between them.
     let _alone = match DirectoryLock::take(folder, "bench.lock") {
         Ok(lock) => lock,
         Err(error) => return cli::exit_with_error(&error, status(&error)),
@@ -58,7 +57,7 @@ fn status(error: &measure::Error) -> u8 {
     if matches!(error, measure::Error::Busy { .. }) { cli::USAGE } else { cli::SETUP_FAILED }
 }
 
-/// Runs these command lines up to the report, and ends as the analysis does.
+/// Runs command lines up to the report. Returns the worst exit status of the analyses.
 pub fn follow(folder: &Path, lines: &[Vec<String>], verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
     let mut worst = None;
     for line in lines {
@@ -67,7 +66,7 @@ pub fn follow(folder: &Path, lines: &[Vec<String>], verb: &dyn Fn(&[String]) -> 
         if code == ExitCode::SUCCESS {
             continue;
         }
-        // What does not deliver or start is in the report, which is still to come.
+        // The report, which is still to come, shows cells that do not deliver or start.
         match JUDGED.iter().position(|status| code == (*status).into()).filter(|_| is_analysis(line)) {
             Some(place) => worst = Some(worst.map_or(place, |worst: usize| worst.min(place))),
             None => return code,
@@ -81,7 +80,8 @@ fn is_analysis(line: &[String]) -> bool {
     line.first().is_some_and(|verb| verb == "analyze")
 }
 
-/// A run that has come to its report is not gone on with: the programs or the number of blocks may be others by now. One that was interrupted is.
+/// Sets the results of a finished run aside, because programs or the number of blocks may have changed since. An interrupted run is resumed. Returns whether it
+/// set any aside.
 fn set_aside(folder: &Path) -> Result<bool, measure::Error> {
     if !folder.join("report.html").exists() {
         return Ok(false);
@@ -101,7 +101,7 @@ fn set_aside(folder: &Path) -> Result<bool, measure::Error> {
     Ok(true)
 }
 
-/// The conditions that a machine produces.
+/// The conditions that a machine can produce.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances {
     regimes: &'static str,
@@ -109,15 +109,15 @@ pub struct Circumstances {
 }
 
 impl Circumstances {
-    /// The operating system's trust store, as starts see it.
+    /// The operating system's trust store in the sandbox.
     pub fn store(&self) -> &'static str {
         self.store
     }
 
-    /// Those of a machine that refuses nothing.
+    /// The conditions of a machine that refuses nothing.
     pub const ALL: Self = Self { regimes: "boosted,throttled", store: "al2023" };
 
-    /// Those of this machine.
+    /// The conditions of this machine. With `require`, a condition that it cannot produce is an error.
     pub fn here(require: bool) -> Result<Self, measure::Error> {
         let refused = |condition: &Condition, instead: &str| -> Result<bool, measure::Error> {
             let Some(reason) = measure::not_produced_here(condition)? else { return Ok(false) };

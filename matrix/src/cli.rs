@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line and its exit statuses.
 
 use std::error::Error;
 use std::io::Write as _;
@@ -14,19 +14,19 @@ use crate::{
     analyze, bench, build, compare, fips_report, gate, help, inspect, invoke, layer, measure, merge, plan, report,
 };
 
-/// What was made or looked at is not as it has to be.
+/// What was made or checked is not valid: a layer, a program, the manifest or a plan.
 pub const REFUSED: u8 = 1;
-/// The command line asks for something that cannot be.
+/// The command line is wrong.
 pub const USAGE: u8 = 2;
-/// Something could not be built.
+/// A build failed.
 pub const BUILD_FAILED: u8 = 3;
 /// A cell does not deliver what its function printed and sent, or not what the reference delivers.
 pub const PAYLOAD_MISMATCH: u8 = 4;
-/// What is claimed of a program does not hold.
+/// A proof failed or was not run.
 pub const UNPROVEN: u8 = 5;
 /// Something is missing, or cannot be read or written.
 pub const SETUP_FAILED: u8 = 6;
-/// The sandbox could not make a start, however often; no program is to blame.
+/// The sandbox could not make a start in several attempts; this is no failure of a program.
 pub const HARNESS_FAILED: u8 = 7;
 /// A cell did not start, or not often enough.
 pub const DID_NOT_START: u8 = 8;
@@ -34,22 +34,22 @@ pub const DID_NOT_START: u8 = 8;
 pub const REGRESSED: u8 = 10;
 /// The run cannot tell: it has too few starts, or they vary too much.
 pub const INCONCLUSIVE: u8 = 11;
-/// The control differs or is missing, so that nothing in the run may be believed.
+/// The control differs or is missing, so no result of the run is valid.
 pub const INVALID_RUN: u8 = 12;
-/// As shells report a process that SIGINT has ended.
+/// The status with which shells report a process that SIGINT has ended.
 pub const INTERRUPTED: u8 = 130;
 
-/// Whether something that was printed has not arrived.
+/// Whether output was lost because standard output could not be written.
 static LOST: AtomicBool = AtomicBool::new(false);
 
-/// The version, and what becomes of a panic: a tool that was built with the extension's profile aborts instead of cleaning up.
+/// The version and the panic strategy: a tool built with the extension's profile aborts on a panic instead of cleaning up.
 const VERSION: &str = if cfg!(panic = "unwind") {
     concat!(env!("CARGO_PKG_VERSION"), " (panic=unwind)")
 } else {
     concat!(env!("CARGO_PKG_VERSION"), " (panic=abort)")
 };
 
-/// Runs the bottlecap extension in a local Lambda sandbox, says what arrived, and finds out what each of its optimizations is worth.
+/// Test and measure bottlecap in a local Lambda
 #[derive(Debug, Parser)]
 #[command(name = "cargo matrix", bin_name = "cargo matrix", version, long_version = VERSION, arg_required_else_help = true)]
 struct Cli {
@@ -82,12 +82,12 @@ impl MatrixCommand {
     }
 }
 
-/// Does what the command line says. A wrong command line ends the process here, with clap's own message and status 2.
+/// Runs the command line. If it is wrong, clap prints a message and ends the process with status 2.
 pub fn run() -> ExitCode {
     let matches = help::fitted(command()).get_matches();
     let code = match Cli::from_arg_matches(&matches) {
         Ok(cli) => {
-            // Before there is a second thread.
+            // It requires that the process has one thread.
             if cli.verb.starts_sandboxes()
                 && let Err(error) = users::gain_namespaces()
             {
@@ -97,11 +97,11 @@ pub fn run() -> ExitCode {
         }
         Err(error) => error.exit(),
     };
-    // A verdict goes before the loss of what was to be said about it.
+    // A verdict takes precedence over lost output.
     if LOST.load(Ordering::Relaxed) && code == ExitCode::SUCCESS { SETUP_FAILED.into() } else { code }
 }
 
-/// What clap knows of the command line.
+/// The definition of the command line.
 pub fn command() -> Command {
     Cli::command()
 }
@@ -127,12 +127,12 @@ fn dispatch(cli: Cli) -> ExitCode {
     }
 }
 
-/// Does what a person could have typed behind `cargo matrix`.
+/// Runs a command line as if it were typed after `cargo matrix`.
 fn typed(line: &[String]) -> ExitCode {
     let words = std::iter::once("matrix").chain(line.iter().map(String::as_str));
     match Cli::try_parse_from(words) {
         Ok(cli) => dispatch(cli),
-        // It says by itself that it is an error.
+        // Clap's message contains "error" already.
         Err(error) => {
             let _ = error.print();
             USAGE.into()
@@ -140,7 +140,7 @@ fn typed(line: &[String]) -> ExitCode {
     }
 }
 
-/// Says an error with all that is behind it.
+/// Prints an error with its sources and returns its exit status.
 pub fn exit_with_error(error: &dyn Error, status: u8) -> ExitCode {
     eprintln!("error: {}", chain(error));
     status.into()
@@ -157,13 +157,14 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Writes to standard output. A reader that has gone away, such as `head`, is no error; anything else, such as a full disk, is one at the end of the process.
+/// Writes to standard output. A closed pipe, such as that of `head`, is not an error. Any other failure, such as a full disk, makes the process end with
+/// [`SETUP_FAILED`].
 pub fn print(text: &str) {
     let mut out = std::io::stdout();
     remember_loss(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
 }
 
-/// Has the process end as [`print`] does, given what became of writing to standard output.
+/// Records the result of writing to standard output; a failure makes the process end as with [`print`].
 pub fn remember_loss(written: std::io::Result<()>) {
     if let Err(error) = written
         && error.kind() != std::io::ErrorKind::BrokenPipe

@@ -1,4 +1,4 @@
-//! `cargo matrix compare`: two programs against each other, by the same verbs that a person would type.
+//! `cargo matrix compare`: compares two programs, by the same command lines that a person would type.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,19 +31,19 @@ Exit status:
   8    one did not start
   130  interrupted";
 
-/// Compares two programs, layers or sets in one command
+/// Compare two programs, layers or sets
 #[derive(Args, Clone, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
-    /// What the other is compared with: a set, with what is added or taken away, an executable file, a layer, or a folder as it stands below /opt
+    /// The reference: a set, with added and removed switches, an executable file, a layer, or a folder with the contents of /opt
     #[arg(value_name = "A")]
     pub first: String,
 
-    /// What is compared with it
+    /// What is compared with A
     #[arg(value_name = "B")]
     pub second: String,
 
-    /// How often each is started under each condition
+    /// Number of starts of each under each condition
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
     pub blocks: u32,
 
@@ -51,36 +51,36 @@ pub struct Arguments {
     #[arg(long, value_name = "MB,…", default_value = "1024")]
     pub memory: String,
 
-    /// How much CPU initialization gets: `boosted`, `throttled`, or both
+    /// CPU of the init phase: `boosted`, `throttled`, or both
     #[arg(long, value_name = "REGIME,…", default_value = "boosted")]
     pub regime: String,
 
-    /// Whether the files are in memory before a start: `warm`, `cold`, or both
+    /// Whether the files are in the page cache before a start: `warm`, `cold`, or both
     #[arg(long, value_name = "CACHE,…", default_value = "warm")]
     pub cache: String,
 
-    /// Does not compare what the two deliver, because it differs by design: nothing is expected of a file then, and of two sets nothing of B
+    /// Do not compare payloads, because they differ by design: files are exempt from delivery checks, and of two sets, B is
     #[arg(long)]
     pub own_payload: bool,
 }
 
-/// Cells that every plan has.
+/// Names of cells that every plan has.
 const RESERVED: [&str; 2] = ["floor", "again"];
 
-/// Why two cannot be compared.
+/// Why the two cannot be compared.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Error(String);
 
-/// One of the two.
+/// One of the two sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Side {
     name: String,
-    /// Where it is, if it is not built.
+    /// The path, unless it is built.
     path: Option<String>,
 }
 
-/// Runs the verb. `verb` runs one command line.
+/// Runs the verb and returns its exit status. `verb` runs one command line.
 pub fn run(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
     let store = match Circumstances::here(false) {
         Ok(circumstances) => circumstances.store(),
@@ -95,7 +95,7 @@ pub fn run(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitC
     alone(&folder, || follow(&folder, &lines, verb))
 }
 
-/// What a comparison is called: another one, of other bytes or under other conditions, has another name.
+/// The folder name of a comparison. It contains a hash of the files and the conditions, so another comparison has another name.
 fn name(arguments: &Arguments, sides: &[Side; 2]) -> String {
     let mut all = format!("{arguments:?}");
     for path in sides.iter().filter_map(|side| side.path.as_deref()).map(Path::new) {
@@ -142,8 +142,8 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// What is there as a file is taken from there; everything else is the name of a set. Files are called by their names, and by numbers behind them where both have
-/// the same, or one that the plan gives to a cell of its own.
+/// The two sides. An existing file is used as it is; anything else is the name of a set. A file's side is named after the file. A number is appended if both
+/// names are equal, or if the plan reserves the name.
 fn sides(arguments: &Arguments) -> Result<[Side; 2], String> {
     let Arguments { first, second, .. } = arguments;
     let mut sides = [side(first)?, side(second)?];

@@ -1,7 +1,7 @@
-//! Programs for another processor than this machine's are started all the same, by an emulator.
+//! Starts programs for another processor in a user-mode emulator.
 //!
-//! A kernel can be told to find the emulator itself (`binfmt_misc`); then there is nothing to be done here. Where it is not, the emulator is put before the
-//! program, which holds for that program alone: what it executes in turn, the kernel refuses.
+//! If the kernel knows the emulator (`binfmt_misc`), nothing needs to be done. Otherwise the command line starts the emulator with the program as its argument.
+//! That applies to this program alone: the kernel cannot execute the programs that it starts.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -11,17 +11,17 @@ use object::elf::{ELFMAG, EM_AARCH64, EM_X86_64};
 
 use crate::flavour::Architecture;
 
-/// Where a kernel keeps what it was told about programs that it cannot execute by itself.
+/// The directory of the kernel's registered binary formats.
 const REGISTERED: &str = "/proc/sys/fs/binfmt_misc";
 
-/// An emulator of a processor, of its programs alone and not of a machine.
+/// A user-mode emulator of a processor.
 #[derive(Clone, Copy, Debug)]
 struct Emulator {
     architecture: Architecture,
     program: &'static str,
-    /// Where a loader and libraries for that processor are looked for, and not in the root.
+    /// The directory in which the emulator looks for the loader and libraries, in place of the root.
     libraries: &'static str,
-    /// Under which name it is registered.
+    /// The name of its registration in `binfmt_misc`.
     registered: &'static str,
     remedy: &'static str,
 }
@@ -43,15 +43,15 @@ const EMULATORS: [Emulator; 2] = [
     },
 ];
 
-/// How a program is started on this machine.
+/// The command that starts a program on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
     pub program: PathBuf,
-    /// What comes before its own.
+    /// Arguments that precede the program's own.
     pub arguments: Vec<String>,
 }
 
-/// A program that cannot be started here.
+/// The error that a program needs an emulator that is not installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is for {architecture}, and there is no emulator of that here: {remedy}")]
 pub struct Missing {
@@ -59,19 +59,19 @@ pub struct Missing {
     remedy: &'static str,
 }
 
-/// How to start a program. What is no program for a known processor is started as it is, so that the system says what is wrong with it.
+/// The command that starts a program. A file that is not a program for a known processor is started directly, so that the system reports what is wrong.
 pub fn start(program: &Path) -> Result<Start, Missing> {
     start_here(program, Architecture::of_this_machine(), Path::new(REGISTERED), Path::exists)
 }
 
-/// Whether programs for a processor can be started here, by itself or in an emulator.
+/// Whether programs for a processor can be started here, natively or in an emulator.
 pub fn can_start(architecture: Architecture) -> bool {
     let emulated = |it: &Emulator| Path::new(REGISTERED).join(it.registered).exists() || Path::new(it.program).exists();
     let emulator = EMULATORS.iter().find(|emulator| emulator.architecture == architecture);
     architecture == Architecture::of_this_machine() || emulator.is_some_and(emulated)
 }
 
-/// Whether a program is for another processor and the kernel would not execute it by itself: what it executes in turn is not executed either.
+/// Whether a program needs an emulator that the kernel does not know. The programs that it executes cannot be started then.
 pub fn is_emulated(program: &Path) -> bool {
     start(program).map_or(true, |start| start.program != program)
 }
@@ -98,9 +98,9 @@ fn start_here(
     Ok(Start { program: path.into(), arguments })
 }
 
-/// For which processor a program is; none of scripts, and of what is for others.
+/// The processor of a program; `None` for scripts and for other processors.
 fn architecture_of(program: &Path) -> io::Result<Option<Architecture>> {
-    // Of the file's header, what stands before the entry point.
+    // The ELF header up to `e_version`.
     let mut header = [0; 20];
     File::open(program)?.read_exact(&mut header)?;
     let [magic @ .., low, high] = header;
@@ -114,7 +114,7 @@ fn architecture_of(program: &Path) -> io::Result<Option<Architecture>> {
 mod tests {
     use super::*;
 
-    /// The beginning of a program for a processor, and of nothing else.
+    /// Writes the start of an ELF file for a processor.
     fn program(folder: &Path, machine: u8) -> PathBuf {
         let path = folder.join(format!("program-{machine}"));
         let mut header = b"\x7fELF\x02\x01\x01".to_vec();

@@ -1,26 +1,26 @@
-//! Programs that are written and then executed, without "Text file busy".
+//! Writes programs that are executed afterwards, without "Text file busy".
 //!
-//! Linux refuses to execute a file that any process has open for writing (`ETXTBSY`). A process with several threads may fork in one of them while another one
-//! has the program open: until the child executes its own program, it holds a copy of that descriptor. So a child process writes the file, and nobody
-//! can inherit a descriptor of it. Every program that this crate or a test writes is written here.
+//! Linux refuses to execute a file that any process has open for writing (`ETXTBSY`). In a process with several threads, one thread may fork while another has
+//! the program open. Until the child's exec, the child holds a copy of that descriptor. Therefore a separate child process writes the file, and no descriptor
+//! of it can be inherited. Every program that this crate or a test writes is written here.
 
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// Replaces the file `$0`, with the mode of a program, by what is read from standard input.
+/// Replaces the file `$0` by standard input, with the mode of a program.
 ///
-/// It has this name only when it is whole: a full disk leaves nothing.
+/// The file gets its name only when it is complete: a full disk leaves nothing behind.
 const WRITE: &str = r#"
 new=$0.$$.unfinished
 { cat > "$new" && chmod 755 -- "$new" && mv -fT -- "$new" "$0"; } || { rm -f -- "$new"; exit 1; }
 "#;
 
-/// Writes `bytes` to `path`, with mode 755. What was there before is replaced, not changed: a process that executes it goes on with the old program.
+/// Writes `bytes` to `path`, with mode 755. An existing file is replaced, not changed: a process that executes it keeps the old program.
 pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     let mut child = shell(path)?.stdin(Stdio::piped()).spawn()?;
     let written = child.stdin.take().map_or(Ok(()), |mut input| input.write_all(bytes.as_ref()));
-    // A child that could not open the file says why, and then nobody reads what is written to it.
+    // A child that could not open the file reports the reason and reads no input.
     outcome(path, &child.wait_with_output()?)?;
     written
 }
@@ -31,7 +31,7 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     outcome(to, &shell(to)?.stdin(source).spawn()?.wait_with_output()?)
 }
 
-/// The child that writes a program, still without anything to read. The path is absolute, because the shell would take one that begins with `-` for an option.
+/// The child that writes a program, without its input. The path is absolute, because the shell would take one that begins with `-` for an option.
 fn shell(path: &Path) -> io::Result<Command> {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", WRITE]).arg(std::path::absolute(path)?);
@@ -56,14 +56,14 @@ mod tests {
     use super::*;
 
     const SCRIPT: &str = "#!/bin/sh\necho \"$1\"\nexit\n";
-    /// Written with `fs::write`, one of the first ten was busy.
+    /// Written with `fs::write`, one of the first ten programs was busy.
     const PROGRAMS: usize = 60;
 
     #[test]
     fn a_written_program_starts_while_other_threads_start_children() {
         let folder = tempfile::tempdir().unwrap();
         let original = folder.path().join("original");
-        // The longer it takes to write a program, the more children are started meanwhile.
+        // The longer writing takes, the more children are forked meanwhile.
         let script = SCRIPT.to_owned() + &"#".repeat(1 << 20);
         write(&original, &script).unwrap();
         let finished = AtomicBool::new(false);

@@ -1,17 +1,17 @@
-//! Files that are whole or not there: what the tool writes for people and for its other commands.
+//! Writes files atomically: the tool's output for people and for its other commands.
 //!
-//! A full disk, a signal or a crash in the middle of writing would leave half a file under a name that promises a whole one. So the bytes go to another name in the
-//! same directory first, and the file gets its name when they are all there. What was there before stays until then.
+//! A full disk, a signal or a crash would otherwise leave half a file. The bytes go to a temporary name in the same directory, which is renamed when all of
+//! them are written. An existing file stays until then.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-/// Mode of a file that did not exist before, less the umask.
+/// The mode of a new file, less the umask.
 const MODE: u32 = 0o666;
 
-/// Writes `bytes` to `path`, and makes the directory if it is not there. A link is followed; a device or a pipe is written to as it is.
+/// Writes `bytes` to `path`, and creates the directory if needed. Symbolic links are followed; a device or a pipe is written directly.
 pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let there = fs::metadata(&path).ok();
@@ -23,7 +23,7 @@ pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     let new = Permissions::from_mode(MODE);
     let mut unfinished = tempfile::Builder::new().prefix(".unfinished-").permissions(new).tempfile_in(folder)?;
     if let Some(there) = there {
-        // The umask does not hold for what is there already.
+        // The umask does not apply to an existing file.
         unfinished.as_file().set_permissions(there.permissions())?;
     }
     unfinished.write_all(bytes.as_ref())?;

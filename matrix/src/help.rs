@@ -1,12 +1,12 @@
-//! The text of `--help`, wrapped once: to the terminal's width, whatever the line breaks of the source.
+//! Wraps the text of `--help` to the terminal's width, independent of line breaks in the source.
 
 use clap::Command;
 use console::Term;
 
-/// Columns where the output is no terminal, and the most where it is: longer lines are hard to read.
+/// The width where the output is not a terminal, and the maximum width: longer lines are hard to read.
 const WIDTH: usize = 100;
 
-/// A command whose help and that of its subcommands fit the terminal.
+/// Wraps the help of a command and of its subcommands to the terminal.
 pub fn fitted(command: Command) -> Command {
     let terminal = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
     let told = || std::env::var("COLUMNS").ok()?.parse().ok();
@@ -21,7 +21,7 @@ fn fitted_to(command: Command, width: usize) -> Command {
     })
 }
 
-/// Lines that begin without a blank are one paragraph up to the next that is empty or indented. An indented line is a command or a row of a table.
+/// Wraps a text. Lines that do not begin with a blank form a paragraph, up to an empty or indented line. An indented line is a command or a row of a table.
 fn wrapped(text: &str, width: usize) -> String {
     let mut lines = Vec::new();
     let mut paragraph = String::new();
@@ -39,7 +39,7 @@ fn wrapped(text: &str, width: usize) -> String {
     lines.join("\n").trim_end().to_owned()
 }
 
-/// A row of two columns goes on below the second one; a command stays as it can be pasted.
+/// Wraps a row of two columns below its second column; a command stays on one line, so that it can be pasted.
 fn row(line: &str, width: usize) -> Vec<String> {
     let cells = line.trim_start().split_once("  ").map(|(_, second)| second.trim_start());
     match cells {
@@ -48,7 +48,7 @@ fn row(line: &str, width: usize) -> Vec<String> {
     }
 }
 
-/// Breaks a line between words, and indents what follows the first break.
+/// Breaks a line between words, and indents the continuation lines.
 fn broken(line: &str, indentation: usize, width: usize) -> Vec<String> {
     let mut rest = line.get(indentation..).unwrap_or_default().split(' ');
     let head = line.get(..indentation).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Ctrl-C. Whoever is at work and listens is asked to end; where nobody listens, the process ends at once.
+//! Handles Ctrl-C: sets a flag for work that listens; ends the process if none does.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
@@ -6,12 +6,12 @@ use std::thread;
 
 use nix::sys::signal::{SigHandler, Signal, raise, signal};
 
-/// What is set by the next Ctrl-C, as long as somebody keeps it.
+/// The flags that the next Ctrl-C sets, as long as they are in use.
 static LISTENERS: Mutex<Vec<Weak<AtomicBool>>> = Mutex::new(Vec::new());
 
-/// True from the next Ctrl-C on. As long as it is kept, that signal does not end the process.
+/// A flag that the next Ctrl-C sets. As long as it is in use, that signal does not end the process.
 ///
-/// The handler of a process stays once it is there. So what comes later, and listens to nobody, is ended here.
+/// A signal handler of tokio stays installed. So once no flag is in use, [`end`] ends the process.
 pub fn watch() -> Arc<AtomicBool> {
     static LISTENING: Once = Once::new();
     let interrupted = Arc::new(AtomicBool::new(false));
@@ -33,7 +33,7 @@ fn listen() {
     });
 }
 
-/// Ends this process as the signal would have without a handler, so that a shell reports 130.
+/// Ends this process as the signal would without a handler, so that a shell reports 130.
 #[expect(unsafe_code, reason = "a handler can be taken away by no safe call")]
 fn end() {
     // SAFETY: the default action runs no code of this process.
@@ -41,7 +41,7 @@ fn end() {
     let _ = raise(Signal::SIGINT);
 }
 
-/// Whether there was anybody.
+/// Sets all flags. Returns whether there were any.
 fn tell_everybody() -> bool {
     let mut listeners = LISTENERS.lock().unwrap_or_else(PoisonError::into_inner);
     listeners.retain(|listener| match listener.upgrade() {
@@ -60,7 +60,7 @@ mod tests {
 
     use super::*;
 
-    /// The test runs itself once more, as a process that is interrupted twice.
+    /// The test runs itself in a child process that is interrupted twice.
     #[test]
     fn ctrl_c_ends_a_process_in_which_nobody_listens_any_more() {
         use std::os::unix::process::ExitStatusExt as _;
@@ -68,7 +68,7 @@ mod tests {
         if std::env::var_os(VICTIM).is_some() {
             let interrupted = watch();
             while !interrupted.load(Ordering::SeqCst) {
-                // Until the handler is there, the signal would end the process here.
+                // Before the handler is installed, the signal would end the process here.
                 thread::sleep(Duration::from_millis(200));
                 raise(Signal::SIGINT).unwrap();
                 thread::sleep(Duration::from_millis(200));

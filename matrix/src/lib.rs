@@ -1,15 +1,15 @@
-//! Which optimizations exist, what each is worth, and a local Lambda to find out in.
+//! A local Lambda, and experiments that measure the effect of each optimization in it.
 //!
 //! ```text
 //!   manifest ──▶ plan ──▶ build ──▶ measure ──▶ analyze ──▶ report
-//!   what there   which    cells to  cold starts  effects     tables and
-//!   is to switch cells    programs  in `sandbox` and doubt   pictures
+//!   factors      cells    programs  cold starts  effects     tables and
+//!                                   in `sandbox` estimated   charts
 //! ```
 //!
-//! `merge` puts together what several machines have measured, and `gate` holds what was found to budgets, for a merge.
+//! `merge` merges the shards that several machines have measured, and `gate` judges the results against budgets.
 //!
-//! `invoke` uses the sandbox by itself: a function, the extension, and what would reach Datadog. `layer` makes of a cell what is published to Lambda,
-//! and `inspect` says what somebody else has made. `fips-report` shows of a build with a validated cryptographic module what can be shown of it.
+//! `invoke` uses the sandbox alone: it runs a function with the extension and shows what would reach Datadog. `layer` builds the Lambda layer of a cell, and
+//! `inspect` checks any layer or program. `fips-report` reports the proofs of a build with a validated cryptographic module.
 
 pub mod analyze;
 pub mod bench;

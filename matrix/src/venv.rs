@@ -1,7 +1,7 @@
-//! Private Python environments, made once and shared by every run.
+//! Private Python virtual environments, made once and shared by all runs.
 //!
-//! The machine's own Python is never changed: packages are installed into a virtual environment below the target directory, whose name changes whenever the
-//! pins or the interpreter do.
+//! The machine's own Python is never changed: packages are installed into a virtual environment below the target directory. Its name depends on the pinned
+//! packages and the interpreter.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,30 +9,30 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Written last: a directory without it was interrupted and is made anew.
+/// The file that is written last: a directory without it is incomplete and is made again.
 const MARKER: &str = "complete";
-/// How much of a failed command's output is worth showing, in lines from its end.
+/// Maximum number of lines of a failed command's output that are shown, from the end.
 const OUTPUT_LINES: usize = 15;
-/// Prints what tells two interpreters apart.
+/// A script that prints what distinguishes two interpreters.
 const IDENTITY: &str = "import platform, sys; print(platform.python_version()); print(sys.version, sys.base_prefix)";
-/// The user's settings for pip and Python that would send the packages elsewhere.
+/// The user's settings for pip and Python that would redirect the installation.
 const FOREIGN: [&str; 6] =
     ["PYTHONHOME", "PYTHONPATH", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV", "PIP_TARGET", "PIP_USER"];
 
-/// What is to be in an environment.
+/// The contents of an environment.
 pub struct PythonRequirements<'w> {
-    /// What the user is told.
+    /// The name in messages to the user.
     pub name: &'w str,
-    /// Lines for pip: all that is needed, because nothing else is looked for.
+    /// Requirement lines for pip. They have to be complete, because pip resolves no dependencies.
     pub requirements: &'w str,
 }
 
 /// A virtual environment.
 #[derive(Clone, Debug)]
 pub struct Venv {
-    /// Where this environment and its neighbours are.
+    /// The directory that contains all environments.
     pub home: PathBuf,
-    /// Names the environment; part of the name of everything that was built with it.
+    /// The name of the environment, which is part of the name of everything built with it.
     pub key: String,
 }
 
@@ -50,8 +50,8 @@ pub enum Error {
 }
 
 impl Venv {
-    /// Makes an environment of the interpreter `python` with these requirements below `home`, or finds it there. Another process that makes the same one is
-    /// waited for. `progress` hears of every step that takes time; it hears nothing when the environment is there already.
+    /// Finds or makes an environment of the interpreter `python` with these requirements below `home`. Waits for another process that makes the same one.
+    /// `progress` is called before every slow step, and not at all if the environment exists.
     pub fn ensure(
         python: &str,
         home: &Path,
@@ -61,7 +61,7 @@ impl Venv {
         let identity = run(Command::new(python).args(["-c", IDENTITY]), "asking python3 for its version")?;
         let version = identity.lines().next().unwrap_or_default().trim();
         let key = format!("{version}-{}", digest(&(identity.as_str(), wanted.requirements)));
-        // Absolute, because what is in it is started elsewhere.
+        // Absolute, because programs in it are started from other directories.
         let home = std::path::absolute(home).map_err(|source| Error::Write { path: home.to_owned(), source })?;
         let venv = Self { home, key };
         let directory = venv.directory();
@@ -87,7 +87,7 @@ impl Venv {
         self.directory().join("bin/python3")
     }
 
-    /// Installs packages; where to, and which, is still to be said.
+    /// A `pip install` command without packages and destination.
     pub fn pip(&self) -> Command {
         let mut pip = Command::new(self.python());
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
@@ -95,7 +95,7 @@ impl Venv {
     }
 }
 
-/// Makes a directory unless it is complete. One process at a time: the others wait and then find it made.
+/// Makes a directory unless it is complete. One process makes it; the others wait for it.
 pub fn once(directory: &Path, make: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -109,7 +109,7 @@ pub fn once(directory: &Path, make: impl FnOnce() -> Result<(), Error>) -> Resul
     fs::create_dir_all(home).map_err(failed(home))?;
     let lock_path = directory.with_added_extension("lock");
     let lock = File::create(&lock_path).map_err(failed(&lock_path))?;
-    // Released with the file, also when this process is killed.
+    // The lock is released with the file, also if this process is killed.
     lock.lock().map_err(failed(&lock_path))?;
     if marker.exists() {
         return Ok(());
@@ -137,7 +137,7 @@ pub fn run(command: &mut Command, step: &str) -> Result<String, Error> {
         return Ok(printed);
     }
     let all = printed + &String::from_utf8_lossy(&output.stderr);
-    // Debian ships the module without the part that installs pip, which is a package of its own.
+    // Debian packages the part of the module that installs pip separately.
     if all.contains("ensurepip is not available") || all.contains("No module named venv") {
         return Err(Error::Missing { what: "Python's venv module" });
     }
@@ -149,7 +149,7 @@ pub fn run(command: &mut Command, step: &str) -> Result<String, Error> {
     Err(Error::Failed { step: step.to_owned(), output: last.join("\n") })
 }
 
-/// Not the same in every release of the compiler, which costs one more installation and nothing else.
+/// A hash that may change with the release of the compiler, which costs one more installation.
 pub fn digest(value: &(impl Hash + ?Sized)) -> String {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use crate::executable;
 
-    /// An interpreter that answers the question for its version and then does `rest`.
+    /// A fake interpreter that answers the question for its version and then runs `rest`.
     fn python(directory: &Path, rest: &str) -> String {
         let path = directory.join("python3");
         let script = format!("#!/bin/sh\ncase $1 in -c) echo 3.11.0; exit 0;; esac\n{rest}\n");

@@ -1,21 +1,23 @@
-//! Where the workspace is whose extension is built, and the cargo that builds it.
+//! The workspace whose extension is built, and the cargo that builds it.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Has cargo build a program with what the tests are built with: dependencies with the features that the whole workspace asks for. Otherwise all of them
-/// would be compiled once more, with fewer. Not for programs that are measured or shipped.
+/// Makes cargo build a program with the dependency features of the whole workspace, as tests are built. Otherwise it would compile all dependencies again with
+/// fewer features. Not for programs that are measured or shipped.
 pub const AS_TESTS_ARE_BUILT: [&str; 2] = ["--package", "matrix"];
 
-/// The cargo that runs this program, or the first one on the path, in the environment of a shell.
+/// The cargo that runs this program, or the first one on the path, with the environment of a shell.
 pub fn cargo() -> Command {
     shell_environment(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())))
 }
 
-/// Takes from a command what cargo has set for this program. A build script that reads such a variable (that of ring reads `CARGO_MANIFEST_DIR`, and
-/// `CARGO_PKG_NAME`) makes cargo compile its crate again, with all that depends on it, whenever the variable differs from what it was in the last build: if
-/// it is set here and not in a shell, every build from here undoes the one from the shell in the same target directory, and the other way round.
+/// Removes the variables that cargo has set for this program from a command.
+///
+/// Some build scripts read such variables (ring's reads `CARGO_MANIFEST_DIR` and `CARGO_PKG_NAME`). Cargo compiles the crate and its dependents again whenever
+/// the value differs from that of the last build. If the variables were set here and not in a shell, every build from here would invalidate that of the shell
+/// in the same target directory, and vice versa.
 pub fn shell_environment(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_set_by_cargo(name)) {
         command.env_remove(name);
@@ -23,7 +25,8 @@ pub fn shell_environment(mut command: Command) -> Command {
     command
 }
 
-/// Variables that `cargo run`, `cargo test` and `cargo bench` set for what they run, by cargo's reference, "Environment variables Cargo sets for crates".
+/// Whether `cargo run`, `cargo test` and `cargo bench` set the variable for what they run. Source: cargo's reference, "Environment variables Cargo sets for
+/// crates".
 fn is_set_by_cargo(name: &OsStr) -> bool {
     const NAMES: [&str; 9] = [
         "CARGO_BIN_NAME",
@@ -40,12 +43,12 @@ fn is_set_by_cargo(name: &OsStr) -> bool {
     NAMES.contains(&name.as_ref()) || ["CARGO_PKG_", "CARGO_BIN_EXE_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// The root of the workspace at hand; the current directory where there is none.
+/// The root of the workspace at hand; the current directory if there is none.
 pub fn root() -> PathBuf {
     located().unwrap_or_else(|| PathBuf::from("."))
 }
 
-/// The root of the workspace at hand, if there is one.
+/// The root of the workspace at hand; `None` if there is none.
 pub fn located() -> Option<PathBuf> {
     let located = cargo().args(["locate-project", "--workspace", "--message-format", "plain"]).output();
     let manifest = located.ok().filter(|output| output.status.success()).map(|output| output.stdout);
@@ -59,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_build_from_here_has_the_environment_of_one_from_a_shell() {
-        // Cargo runs this test, and has set these for it.
+        // Cargo runs this test and has set these variables.
         for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION_MAJOR"] {
             assert!(std::env::var_os(name).is_some(), "{name}");
             assert!(cargo().get_envs().any(|(removed, value)| removed == name && value.is_none()), "{name}");

@@ -1,8 +1,8 @@
-//! The floor: the least that an extension can do before its first event, with nothing but the standard library. What we measure is measured
-//! against this, in the same run on the same machine.
+//! The floor: the minimum that an extension can do before its first event, with the standard library alone. All measurements are compared with it, in the same
+//! run on the same machine.
 //!
-//! It registers, binds a port, subscribes and asks for the next event, on one connection and one thread. Only after that does it start a second one, which
-//! accepts telemetry and throws it away.
+//! It registers, binds a port, subscribes and sends next, on one connection and one thread. Only then does it start a second thread, which accepts telemetry
+//! and discards it.
 
 use std::{
     env,
@@ -37,14 +37,14 @@ fn main() -> io::Result<()> {
         match platform.answer() {
             Ok(answer) if answer.body.contains("SHUTDOWN") => return Ok(()),
             Ok(_) => {}
-            // A platform that is gone accepts no further connection, and that ends this program.
+            // If the platform is gone, the connection fails, which ends this program.
             Err(_) => platform.stream = BufReader::new(TcpStream::connect(&platform.api)?),
         }
         platform.send("GET", "/2020-01-01/extension/event/next", &id, "")?;
     }
 }
 
-/// One connection to Lambda's APIs.
+/// A connection to Lambda's APIs.
 struct Platform {
     stream: BufReader<TcpStream>,
     api: String,

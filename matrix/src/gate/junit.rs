@@ -1,6 +1,6 @@
-//! Writes a decision as JUnit XML, which every CI system displays: a test case for each candidate, condition and gate.
+//! Writes a decision as `JUnit` XML, which every CI system displays: a test case for each candidate, condition and gate.
 //!
-//! JUnit XML has no standard. These elements and attributes are those that Jenkins, GitLab and GitHub's reporters read:
+//! `JUnit` XML has no standard. These elements and attributes are those that Jenkins, GitLab and GitHub's reporters read:
 //! <https://github.com/jenkinsci/xunit-plugin/blob/master/src/main/resources/org/jenkinsci/plugins/xunit/types/model/xsd/junit-10.xsd>
 
 use super::{Decision, Finding, Outcome};
