@@ -1,4 +1,4 @@
-//! The customer's metrics, from datagrams to what waits to leave.
+//! Custom metrics, from datagrams to aggregates.
 
 use tokio::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::{
     process::dogstatsd::read,
 };
 
-/// What the function measures.
+/// Receives, parses and aggregates custom metrics.
 pub struct DogStatsdPipeline {
     inbox: Option<DatagramQueue>,
     namespace: Option<String>,
@@ -23,7 +23,7 @@ pub struct DogStatsdPipeline {
     told: OnceWarnings,
 }
 
-/// What has been said once and need not be said again.
+/// Warnings that were already logged, each once per sandbox.
 #[derive(Default)]
 struct OnceWarnings {
     refused: bool,
@@ -31,7 +31,7 @@ struct OnceWarnings {
 }
 
 impl DogStatsdPipeline {
-    /// Without an inbox, nothing will ever come.
+    /// Creates the pipeline. Without a queue, no metric ever arrives.
     pub fn new(inbox: Option<DatagramQueue>, namespace: Option<String>) -> Self {
         Self {
             inbox,
@@ -42,7 +42,7 @@ impl DogStatsdPipeline {
         }
     }
 
-    /// Waits until there is something to take; never ends if nothing will come. May be cancelled.
+    /// Waits until datagrams arrive; pending forever without a queue. Cancel-safe.
     pub async fn arrived(&self) {
         match &self.inbox {
             Some(inbox) => inbox.arrived().await,
@@ -50,7 +50,7 @@ impl DogStatsdPipeline {
         }
     }
 
-    /// Takes in what has arrived.
+    /// Processes the datagrams that have arrived.
     pub fn take(&mut self) {
         if let Some(inbox) = &self.inbox {
             let datagrams = inbox.take();
@@ -58,7 +58,7 @@ impl DogStatsdPipeline {
         }
     }
 
-    /// Takes in everything that was sent before this was called, and gives all that was measured.
+    /// Processes all datagrams sent before this call, and returns all aggregated metrics.
     pub fn drain(&mut self) -> Drained {
         if let Some(inbox) = self.inbox.take() {
             inbox.drain(|datagrams| self.gather(datagrams));
@@ -78,7 +78,7 @@ impl DogStatsdPipeline {
         self.ignored.add(read(datagrams, now, namespace, |metric| self.contexts.push(metric)));
     }
 
-    /// What was given up since this was last asked.
+    /// Counts of data dropped since the last call.
     pub fn take_dropped(&mut self) -> Dropped {
         let values = self.contexts.take_refused();
         let datagrams = self.inbox.as_mut().map_or(0, DatagramQueue::take_lost);
@@ -90,7 +90,7 @@ impl DogStatsdPipeline {
 }
 
 impl OnceWarnings {
-    /// One for each kind of loss that has not been told yet.
+    /// The warnings for each kind of loss that was not logged before.
     fn warnings(&mut self, values: u64, datagrams: u64) -> Vec<String> {
         let mut warnings = Vec::new();
         if values > 0 && !std::mem::replace(&mut self.refused, true) {

@@ -1,4 +1,4 @@
-//! Warnings about lines of DogStatsD that were left out, few enough to be read.
+//! Rate-limited warnings about ignored DogStatsD lines.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use crate::process::dogstatsd::ParseStats;
 /// Minimum time between two warnings about lines that cannot be parsed.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// What was left out and not warned about yet.
+/// Ignored lines without a warning yet.
 #[derive(Debug, Default)]
 pub struct IgnoredLines {
     unparsable: u64,
-    /// One of them, and why.
+    /// The first malformed line, and the reason.
     example: Option<String>,
     last_warning: Option<Instant>,
     events: OnceWarning,
     service_checks: OnceWarning,
 }
 
-/// Something that is worth one warning in a sandbox's life.
+/// A condition that is logged once per sandbox.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum OnceWarning {
     #[default]
@@ -46,7 +46,7 @@ impl OnceWarning {
 }
 
 impl IgnoredLines {
-    /// Adds what a reading has left out.
+    /// Adds the counts of one call of the parser.
     pub fn add(&mut self, tally: ParseStats) {
         self.unparsable += tally.malformed;
         self.example = self.example.take().or(tally.first_malformed);
@@ -54,7 +54,7 @@ impl IgnoredLines {
         self.service_checks.see(tally.service_checks);
     }
 
-    /// The warnings that are due: of lines that cannot be parsed one in ten seconds, of events and service checks one ever.
+    /// The warnings that are due: at most one every 10 s about malformed lines, and one per sandbox about events and about service checks.
     pub fn take_warnings(&mut self, now: Instant) -> Vec<String> {
         let mut warnings = Vec::new();
         for (once, what) in [(&mut self.events, "events"), (&mut self.service_checks, "service checks")] {

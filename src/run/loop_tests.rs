@@ -1,4 +1,4 @@
-//! The loops beside a platform on a real socket, in virtual time.
+//! Tests of the loops with a platform on a real socket, with paused time.
 
 use std::{
     cell::Cell,
@@ -43,7 +43,7 @@ pub const INVOKE: &str =
 pub const SHUTDOWN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 39\r\n\r\n{\"eventType\":\"SHUTDOWN\",\"deadlineMs\":1}";
 pub const REFUSED: &str = "HTTP/1.1 500 Oops\r\ncontent-length: 2\r\n\r\nno";
 
-/// Answers each connection's only request: without an answer while `answer` says so.
+/// Answers the only request of each connection; closes it without a response if `answer` returns None.
 pub async fn platform(
     answer: impl Fn(usize) -> Option<&'static str> + Send + 'static,
 ) -> (NextPoller<RawTransport>, Arc<AtomicUsize>) {
@@ -65,7 +65,7 @@ pub async fn platform(
     (NextPoller::new(platform, ExtensionId("id-1".to_owned())), requests)
 }
 
-/// An engine without a way to Datadog, and where its telemetry comes from.
+/// An engine without a client, and the sender of its telemetry.
 pub fn engine() -> (Engine, Sender) {
     let config = Config::default();
     let tags = FunctionTags::collect(&Environment::read(|_| None), None, &config);
@@ -94,7 +94,7 @@ pub fn engine() -> (Engine, Sender) {
     (engine, sender)
 }
 
-/// Nothing for more than 30 s, and then the end. Gives the engine, which had a log to send and no other occasion for it.
+/// An outage of more than 30 s, and then SHUTDOWN. Returns the engine, which had a log to send and no other occasion for a flush.
 async fn outage(strategy: FlushStrategy, managed: bool) -> Engine {
     let (mut engine, _telemetry) = engine();
     engine.config.flush_strategy = strategy;
@@ -116,7 +116,7 @@ async fn a_platform_that_is_unreachable_for_thirty_seconds_causes_a_flush_and_is
     }
 }
 
-/// The platform answers nothing but an INVOKE after 15 s, and SHUTDOWN after this many. Gives what was not flushed.
+/// The platform sends only an INVOKE after 15 s and SHUTDOWN after this many. Returns the number of log batches that were not flushed.
 async fn left_after(seconds: u64) -> usize {
     let (mut engine, _telemetry) = engine();
     engine.config.flush_strategy = FlushStrategy::EndPeriodically(Duration::from_secs(20));
@@ -182,7 +182,7 @@ async fn a_batch_of_logs_that_is_full_leaves_at_once_and_what_is_not_waits() {
     for count in [999, 1002] {
         assert!(telemetry.send(lines(count)).await);
         assert_eq!(engine.progress().await, Progress::Telemetry);
-        // What leaves is dropped and counted here, because there is no way to Datadog.
+        // Sent data is dropped and counted here, because there is no client.
         left.push(engine.flusher.drop_unconfirmed().logs);
     }
     assert_eq!(left, [0, 2000]);
@@ -199,7 +199,7 @@ fn waiting_to_be_built() -> (Flusher, std::sync::mpsc::Sender<()>) {
     (Flusher::building(build, None), building)
 }
 
-/// The same, full.
+/// A full flusher whose client is never built.
 pub fn full() -> (Flusher, std::sync::mpsc::Sender<()>) {
     let (mut flusher, building) = waiting_to_be_built();
     let batch = || LogBatch { json: vec![b' '; 4 << 20], entries: 1 };
@@ -259,6 +259,6 @@ async fn a_batch_is_ingested_only_as_far_as_there_is_room() {
     assert!(telemetry.send(parse(format!("[{lines}]").as_bytes(), 0)).await);
     assert_eq!(engine.progress().await, Progress::Telemetry);
     assert!(engine.is_ingesting(), "{} events wait", engine.pending.len());
-    // Five batches of five lines, the first with the line of the start. The sixth would not fit.
+    // Five batches of five lines, the first also with the START line. The sixth batch would not fit.
     assert_eq!((engine.flusher.drop_unconfirmed().logs, engine.pending.len()), (26, 14));
 }

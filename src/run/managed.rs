@@ -1,4 +1,4 @@
-//! The life on Lambda Managed Instances: invocations overlap, nothing is frozen, and only SHUTDOWN is told.
+//! The loop for Lambda Managed Instances: invocations overlap, the environment is not frozen, and SHUTDOWN is the only event of the Extensions API.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::{
     platform::{Event, Shutdown, Transport},
 };
 
-/// How often data leaves unless the customer says otherwise.
+/// Flush interval unless the customer sets another.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// Serves events until SHUTDOWN. May be cancelled.
+/// Handles events until SHUTDOWN. Cancel-safe.
 pub async fn run<E: Transport>(engine: &mut Engine, mut next: NextPoller<E>) -> Shutdown {
     let interval = match engine.config.flush_strategy {
         FlushStrategy::Continuously(interval) => interval,

@@ -1,4 +1,4 @@
-//! Asks for the next event, whatever happens: as long as this is asked, the function lives.
+//! Polls for the next event, with retries after errors. An open next request keeps the function working.
 
 use std::{
     future::{poll_fn, ready},
@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use crate::platform::{Error, Event, ExtensionId, ExtensionsApi, Transport, backoff::Backoff};
 
-/// After so long without any response, what has been collected is flushed: nobody knows whether there will be another occasion.
+/// Duration of an outage after which collected data is flushed, because there may be no later occasion.
 const UNREACHABLE_AFTER: Duration = Duration::from_secs(30);
 
-/// The platform is lent to the request while it is open.
+/// The platform connection belongs to the request while it is open.
 type Request<E> = Pin<Box<dyn Future<Output = Reply<E>> + Send>>;
 
 struct Reply<E> {
@@ -22,7 +22,7 @@ struct Reply<E> {
     event: Result<Event, Error>,
 }
 
-/// The long poll. It survives being dropped in the middle of a wait: the request stays open and the next wait goes on with it.
+/// The long poll. Cancel-safe: the request stays open, and the next wait continues it.
 pub struct NextPoller<E> {
     id: ExtensionId,
     request: Request<E>,
@@ -30,25 +30,25 @@ pub struct NextPoller<E> {
     outage: Option<Outage>,
 }
 
-/// Since when nothing but errors has come.
+/// An uninterrupted series of errors.
 struct Outage {
-    /// The first transport error after the last response of any kind.
+    /// The first transport error since the last response of any kind.
     silent_since: Instant,
     reported: bool,
 }
 
-/// The platform has not been reached for [`UNREACHABLE_AFTER`]. Asking goes on with the next wait.
+/// The platform was unreachable for [`UNREACHABLE_AFTER`]. The next wait continues to poll.
 #[derive(Debug)]
 pub struct PlatformUnreachable;
 
 impl<E: Transport> NextPoller<E> {
-    /// Polls in the name of that extension. Nothing is sent yet.
+    /// Creates the poller for this extension. Sends nothing yet.
     pub fn new(platform: ExtensionsApi<E>, id: ExtensionId) -> Self {
         let request = open(platform, id.clone(), None);
         Self { id, request, backoff: Backoff::default(), outage: None }
     }
 
-    /// Sends the request, as far as that goes without waiting.
+    /// Sends the request, as far as that is possible without waiting.
     pub async fn send(&mut self) {
         poll_fn(|context| {
             self.poll(context);
@@ -57,16 +57,16 @@ impl<E: Transport> NextPoller<E> {
         .await;
     }
 
-    /// Waits until the request is answered, and leaves the answer to [`event`](Self::event). May be cancelled.
+    /// Waits until the request is answered, and leaves the response for [`event`](Self::event). Cancel-safe.
     pub async fn answered(&mut self) {
         poll_fn(|context| if self.poll(context) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
-    /// The next event. May be cancelled and called again without losing one, also after an error. Each outage is reported once.
+    /// Waits for the next event. Cancel-safe; may be called again after an error. Each outage is reported once.
     pub async fn event(&mut self) -> Result<Event, PlatformUnreachable> {
         loop {
             let Reply { platform, event } = (&mut self.request).await;
-            // Nothing is waited for until there is another request: one that has ended must never be polled again.
+            // There must be no await before the new request is stored, because a completed future must not be polled again.
             match event {
                 Ok(event) => {
                     (self.backoff, self.outage) = (Backoff::default(), None);
@@ -81,7 +81,7 @@ impl<E: Transport> NextPoller<E> {
         }
     }
 
-    /// Polls the request; true if its answer is here. It is kept, because a future that has ended must not be polled again.
+    /// Polls the request; true if it has a response. The response is stored, because a completed future must not be polled again.
     fn poll(&mut self, context: &mut std::task::Context) -> bool {
         let Poll::Ready(reply) = self.request.as_mut().poll(context) else { return false };
         self.request = Box::pin(ready(reply));
@@ -92,7 +92,7 @@ impl<E: Transport> NextPoller<E> {
         let now = Instant::now();
         let outage = self.outage.get_or_insert_with(|| {
             match error {
-                // The words by which runbooks know it.
+                // Runbooks search for this text.
                 Error::Status { status, body, .. } => {
                     log::error!("EXTENSION | Next response HTTP Error {status} - Response: {body}");
                 }
@@ -100,7 +100,7 @@ impl<E: Transport> NextPoller<E> {
             }
             Outage { silent_since: now, reported: false }
         });
-        // A refusal or a strange answer shows that the platform is there; only silence counts.
+        // A rejection or a malformed response shows that the platform is reachable; only transport errors count.
         if !matches!(error, Error::Transport { .. }) {
             outage.silent_since = now;
         }

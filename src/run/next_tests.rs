@@ -1,4 +1,4 @@
-//! The long poll against a real socket, in virtual time.
+//! Tests of the long poll against a real socket, with paused time.
 
 use std::sync::atomic::Ordering;
 
@@ -40,7 +40,7 @@ async fn a_wait_may_be_dropped_at_any_moment_and_goes_on() {
     let (mut next, requests) = platform(|number| (number > 40).then_some(INVOKE)).await;
     let mut unreachable = 0;
     let event = loop {
-        // Waits of many lengths end before, after and in the middle of requests and pauses.
+        // Waits of various lengths end before, after and during requests and pauses.
         for micros in (0..200).step_by(7) {
             next.send().await;
             let _ = timeout(Duration::from_micros(micros), next.answered()).await;
@@ -58,7 +58,7 @@ async fn a_wait_may_be_dropped_at_any_moment_and_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn no_answer_is_waited_for_until_it_is_here() {
-    // Connections are made, and nobody reads from them.
+    // Connections are established, and nobody reads from them.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = crate::platform::RuntimeApi(listener.local_addr().unwrap().to_string());
     let platform = ExtensionsApi::<crate::platform::raw::RawTransport>::new(api).unwrap();

@@ -1,9 +1,9 @@
-//! Samples what the function uses while it runs: files, threads and space of `/tmp`.
+//! Samples resource usage while the function runs: open files, threads and space of `/tmp`.
 //!
-//! The engine's loop takes the samples between its other work, on its own thread. A sample takes a few dozen microseconds, and at most about two milliseconds of
-//! CPU time. The last sample of an invocation is taken at its end; it is also what the next one starts from, because the sandbox is frozen in between. The
-//! others are taken by a timer whose pauses double while nothing changes. A pause continues in the next invocation: many short invocations together
-//! have as many timed samples as a long one.
+//! The engine's loop takes the samples between its other work, on its own thread. A sample takes a few dozen microseconds, and at most about 2 ms of
+//! CPU time. The last sample of an invocation is taken at its end. It is also the baseline of the next invocation, because the sandbox is frozen in
+//! between. A timer takes the other samples; its pause doubles while nothing changes. A pause continues in the next invocation, so many short
+//! invocations have together as many timed samples as a long one.
 
 use std::time::{Duration, Instant};
 
@@ -12,20 +12,20 @@ use crate::{
     process::usage::{DiskUsage, Limits, Peak},
 };
 
-/// The pause after a sample that showed a change, as long as the public extension's.
+/// Pause after a sample that differs from the one before; the same as in Datadog's own extension.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
-/// The longest pause while nothing changes; each is twice as long as the one before.
+/// Maximum pause while nothing changes. Each pause is twice as long as the one before.
 const LONGEST_UNCHANGED: Duration = Duration::from_millis(100);
-/// How many times as much as a sample's processor time the pause after it is at least: where there are many processes, samples are rarer.
+/// Minimum ratio of the pause to the CPU time of the sample before it, so that samples are rarer with many processes.
 const SHARE: u32 = 50;
-/// Processor time for a sample's counts, and as much again for limits.
+/// CPU time for counting processes in a sample, and as much again for reading limits.
 const BUDGET: Duration = Duration::from_millis(1);
-/// A sample that took more processor time is not repeated at the end of an invocation, where Lambda waits for the extension.
+/// Maximum CPU time of a sample that may be repeated at the end of an invocation, where Lambda waits for the extension.
 const SLOW: Duration = Duration::from_millis(2);
-/// How long limits count as known. A process hardly ever changes its own.
+/// Time for which limits are cached. A process hardly ever changes its own.
 const LIMITS_VALID: Duration = Duration::from_secs(1);
 
-/// What the samples since the last reset have shown.
+/// Peaks and limits since the last reset.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seen {
     pub peak: Peak,
@@ -36,15 +36,15 @@ pub struct Seen {
 #[derive(Debug)]
 pub struct Sampler {
     processes: Processes,
-    /// When the next sample is due; None while nothing is to be sampled.
+    /// When the next sample is due; None if sampling is stopped.
     due: Option<Instant>,
-    /// The pause that ends when the next sample is due.
+    /// The current pause.
     pause: Duration,
-    /// What was left of the pause when sampling stopped.
+    /// The remainder of the pause when sampling stopped.
     left: Duration,
-    /// What the last sample has shown, before a reset or after it.
+    /// The last sample, before or after a reset.
     latest: Option<Peak>,
-    /// Processor time of the last sample.
+    /// CPU time of the last sample.
     took: Duration,
     seen: Option<Seen>,
     limits: Option<KnownLimits>,
@@ -57,7 +57,7 @@ struct KnownLimits {
 }
 
 impl Sampler {
-    /// A sampler that has taken no sample yet.
+    /// Creates a sampler without samples.
     pub fn new(proc: &Proc) -> Self {
         Self {
             processes: proc.open_processes(),
@@ -71,7 +71,7 @@ impl Sampler {
         }
     }
 
-    /// Schedules the next sample for when the rest of the last pause is over, and takes one now if there was none yet. Does nothing while one is scheduled.
+    /// Schedules the next sample for the end of the last pause, and takes one now if there was none yet. Does nothing if one is already scheduled.
     pub fn start(&mut self) {
         if self.due.is_none() {
             self.resume(Instant::now());
@@ -81,19 +81,19 @@ impl Sampler {
         }
     }
 
-    /// Schedules the next sample for when the rest of the last pause is over.
+    /// Schedules the next sample for the end of the last pause.
     fn resume(&mut self, now: Instant) {
         self.due = Some(now + self.left);
     }
 
-    /// Schedules no further sample. The peaks stay.
+    /// Cancels the scheduled sample. The peaks are kept.
     pub fn stop(&mut self) {
         if let Some(due) = self.due.take() {
             self.left = due.saturating_duration_since(Instant::now());
         }
     }
 
-    /// Stops and forgets the peaks.
+    /// Stops sampling and clears the peaks.
     pub fn reset(&mut self) {
         self.stop();
         self.seen = None;
@@ -104,7 +104,7 @@ impl Sampler {
         self.due
     }
 
-    /// Takes a sample, due or not.
+    /// Takes a sample now, due or not.
     pub fn sample(&mut self) {
         let began = thread_time();
         let totals = self.processes.count(BUDGET);
@@ -117,7 +117,7 @@ impl Sampler {
         self.note(now, limits, Instant::now(), thread_time().saturating_sub(began));
     }
 
-    /// Takes a last sample, unless samples are slow: then the earlier ones have to do. Gives the peaks.
+    /// Takes the last sample of an invocation, unless samples are slow; then the earlier samples are used. Returns the peaks.
     pub fn finish(&mut self) -> Seen {
         if self.took <= SLOW {
             self.sample();
@@ -125,8 +125,8 @@ impl Sampler {
         self.seen()
     }
 
-    /// Records a sample and schedules the next: anew after a change and after a timed sample. One out of turn that shows no change, at an invocation's start or end,
-    /// leaves the pause as it is.
+    /// Records a sample. Schedules the next one after a change or a timed sample. An extra sample without a change, at the start or end of an
+    /// invocation, leaves the pause as it is.
     fn note(&mut self, now: Peak, limits: Limits, ended: Instant, took: Duration) {
         let mut peak = self.seen.map_or_else(|| self.latest.unwrap_or_default(), |seen| seen.peak);
         peak.raise(now);
@@ -142,7 +142,7 @@ impl Sampler {
         }
     }
 
-    /// The peaks since the last reset. If there was no sample, one is taken.
+    /// The peaks since the last reset. Takes a sample if there was none.
     pub fn seen(&mut self) -> Seen {
         if self.seen.is_none() {
             self.sample();
@@ -150,7 +150,7 @@ impl Sampler {
         self.seen.unwrap_or_default()
     }
 
-    /// The limits as they are at the first sample after a reset: whoever may change them does so before the function runs.
+    /// The limits at the first sample after a reset. A process that changes its limits does so before the function runs.
     fn limits(&mut self, now: Instant) -> Limits {
         if let Some(known) = self.limits
             && now.saturating_duration_since(known.read) < LIMITS_VALID
@@ -164,7 +164,7 @@ impl Sampler {
     }
 }
 
-/// The pause after a sample that took so much processor time.
+/// The pause after a sample with this CPU time.
 fn pause_after(previous: Duration, changed: bool, took: Duration) -> Duration {
     let pause = if changed { SHORTEST_PAUSE } else { (previous * 2).clamp(SHORTEST_PAUSE, LONGEST_UNCHANGED) };
     pause.max(took.saturating_mul(SHARE))
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
     use crate::os::allocator::counting::allocations;
 
-    /// A machine with one process, and its open files.
+    /// A machine with one process and its open files.
     struct Machine {
         directory: tempfile::TempDir,
     }
@@ -221,7 +221,7 @@ mod tests {
     fn a_sample_allocates_nothing() {
         let mut sampler = Sampler::new(&Proc::default());
         sampler.start();
-        // Until the lists are as long as they have to be; processes of others may come in between.
+        // The lists grow during the first samples, and other processes may start in between.
         let counts = (0..20).map(|_| allocations(|| sampler.sample()));
         let counts: Vec<_> = counts.collect();
         assert!(counts.iter().rev().take(10).any(|count| *count == 0), "{counts:?}");

@@ -1,4 +1,4 @@
-//! The end: what is still to come is waited for, and everything leaves, within the platform's budget.
+//! Shutdown: waits for the last telemetry and sends all data within the platform's budget.
 
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ use crate::{
     platform::Shutdown,
 };
 
-/// What stays of the budget for the process to end by itself; after it, the platform kills.
+/// Margin for the process to exit before the deadline, at which Lambda kills it.
 const MARGIN_MS: i64 = 150;
-/// The budget at least, whatever the deadline says: it is told by another clock than ours, and may not be told at all.
+/// Minimum budget, whatever the deadline is. The deadline is based on Lambda's clock, and may be missing.
 const MIN_BUDGET: Duration = Duration::from_millis(500);
-/// The budget at most, whatever the deadline says: 2,000 ms less the margin.
+/// Maximum budget, whatever the deadline is: 2,000 ms less the margin.
 ///
-/// Source: AWS Lambda developer guide, "Understanding the Lambda execution environment lifecycle": the shutdown phase of a function with external extensions is
-/// limited to 2,000 ms; then Lambda kills all processes.
+/// Source: AWS Lambda developer guide, "Understanding the Lambda execution environment lifecycle": the shutdown phase of a function with external
+/// extensions is limited to 2,000 ms; then Lambda kills all processes.
 const MAX_BUDGET: Duration = Duration::from_millis(2000 - MARGIN_MS.unsigned_abs());
-/// What stays of the budget for the last flush when telemetry does not stop coming; half of a budget that is shorter than twice this.
+/// Part of the budget that is reserved for the last flush if telemetry keeps arriving; half of the budget if that is shorter.
 const LAST_FLUSH: Duration = Duration::from_millis(700);
-/// How long a silence means that nothing more will come while the report of an invocation is still owed, and while the next invocation waits for the end of this
-/// environment. A sandbox that is not needed any more has all of the budget.
+/// Time without telemetry after which no more is expected, if the report of an invocation is missing and the next invocation waits for the end of
+/// this environment. A sandbox that is no longer needed (`spindown`) waits for the report as long as the budget allows.
 const SILENCE_BEFORE_REPORT: Duration = Duration::from_millis(300);
-/// The same after that: two of the platform's buffering periods.
+/// Time without telemetry after which no more is expected, if no report is missing: two of the platform's buffering periods.
 const SILENCE_AFTER_REPORT: Duration = Duration::from_millis(50);
 
-/// Of the reason that Lambda gives, which is printed, in bytes.
+/// Maximum size in bytes of Lambda's shutdown reason when printed.
 const MAX_REASON: usize = 100;
 
-/// Ends everything in order.
+/// Shuts down: prints the reason, drains telemetry, flushes, and logs lost data.
 pub async fn run(mut engine: Engine, event: &Shutdown) {
     let reason = excerpt(&event.shutdown_reason, MAX_REASON);
     streams::print(&format!("Exiting: {reason}, deadline: {}", event.deadline_ms));
@@ -39,7 +39,7 @@ pub async fn run(mut engine: Engine, event: &Shutdown) {
     let budget = budget(event, now);
     let deadline = now + budget;
     engine.ending();
-    // What is here leaves while the rest arrives.
+    // Data that is already here is sent while the rest arrives.
     engine.start_flush();
     await_telemetry(&mut engine, deadline - LAST_FLUSH.min(budget / 2), silence_before_report(event)).await;
     engine.ended();
@@ -51,7 +51,7 @@ pub async fn run(mut engine: Engine, event: &Shutdown) {
     }
 }
 
-/// How long everything may take.
+/// Time for the whole shutdown.
 fn budget(event: &Shutdown, now: Instant) -> Duration {
     clock::instant_at(event.deadline_ms.saturating_sub(MARGIN_MS)).duration_since(now).clamp(MIN_BUDGET, MAX_BUDGET)
 }
@@ -62,7 +62,7 @@ fn silence_before_report(event: &Shutdown) -> Duration {
 
 async fn await_telemetry(engine: &mut Engine, until: Instant, before_report: Duration) {
     let mut last = Instant::now();
-    // Asked at each turn, because a flood of metrics leaves no moment in which nothing is ready.
+    // The time is checked in every iteration, because under a flood of metrics the timeout never fires.
     while engine.telemetry.is_some() && Instant::now() < until {
         let silence = if engine.processor.awaits_report() { before_report } else { SILENCE_AFTER_REPORT };
         let end = last.checked_add(silence).map_or(until, |end| end.min(until));

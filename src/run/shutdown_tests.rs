@@ -1,4 +1,4 @@
-//! The end of a sandbox in virtual time: each pause is exactly as long as what it waits for.
+//! Tests of shutdown with paused time, where each pause is exactly as long as what it waits for.
 
 use serde_json::json;
 
@@ -19,7 +19,7 @@ fn batch(kind: &str) -> Batch {
     parse(event.to_string().as_bytes(), 0)
 }
 
-/// How long the wait takes if these events come at these times.
+/// How long the shutdown waits if these events arrive at these times.
 async fn waits(
     engine: &mut Engine,
     telemetry: Sender,
@@ -33,7 +33,7 @@ async fn waits(
             tokio::time::sleep_until(began + Duration::from_millis(*at_ms)).await;
             assert!(telemetry.send(batch(kind)).await);
         }
-        // Lambda's side stays open.
+        // Keeps Lambda's side open.
         std::future::pending::<()>().await;
         drop(telemetry);
     });

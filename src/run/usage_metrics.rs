@@ -1,4 +1,4 @@
-//! Measures what each invocation uses of the machine. Exists only where somebody wants to know.
+//! Measures the resource usage of each invocation. Exists only if these metrics are enabled.
 
 use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 
@@ -17,18 +17,18 @@ use crate::{
     },
 };
 
-/// How many invocations are measured at once. More can't be open but by events that were lost.
+/// Maximum number of invocations that are measured at once. More can be open only if events were lost.
 const CAPACITY: usize = 500;
 
-/// The measurements under way.
+/// The measurements in progress.
 #[derive(Debug)]
 pub struct UsageMetrics {
-    /// Whether invocations overlap: then peaks are the sandbox's, and told when it ends.
+    /// Whether invocations overlap. Peaks are then those of the sandbox, and reported when it ends.
     overlapping: bool,
     files: CounterFiles,
     sampler: Sampler,
     open: VecDeque<Measured>,
-    /// Whether there has been an invocation.
+    /// Whether there was an invocation.
     used: bool,
 }
 
@@ -36,7 +36,7 @@ pub struct UsageMetrics {
 struct Measured {
     id: AttemptId,
     begin: Reading,
-    /// What there was to be seen when the next invocation began before this one's end was told.
+    /// Counters and peaks at the start of the next invocation, if that came before the event for this one's end.
     end: Option<End>,
     done: bool,
     reported: bool,
@@ -48,18 +48,18 @@ struct End {
     seen: Seen,
 }
 
-/// Which counters are read: the kernel takes a while to write each text.
+/// The counters to read. The kernel takes a while to produce each file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Counters {
     All,
-    /// Those of [`usage::utilization`].
+    /// The counters for [`usage::utilization`].
     Utilization,
-    /// Those of [`usage::consumption`].
+    /// The counters for [`usage::consumption`].
     Consumption,
 }
 
 impl UsageMetrics {
-    /// A meter that has read nothing yet.
+    /// Creates the state without reading anything.
     pub fn new(proc: &Proc, overlapping: bool) -> Self {
         Self {
             overlapping,
@@ -70,7 +70,7 @@ impl UsageMetrics {
         }
     }
 
-    /// Takes a moment, and gives what can be told now.
+    /// Handles a sampling point. Returns the metric points that are known now.
     pub fn observe(&mut self, moment: &SamplingPoint) -> Vec<Point> {
         match moment {
             SamplingPoint::Begun(id) => {
@@ -97,7 +97,7 @@ impl UsageMetrics {
         self.sampler.start();
     }
 
-    /// What is used from now on is the next invocation's, however late the end of this one is told.
+    /// Ends all open measurements: usage from now on belongs to the next invocation, even if the event for the end of an earlier one arrives late.
     fn cut_off(&mut self, now: &Reading) {
         for measured in self.open.iter_mut().filter(|measured| measured.end.is_none()) {
             measured.end = Some(End { reading: now.clone(), seen: self.sampler.seen() });
@@ -108,7 +108,7 @@ impl UsageMetrics {
         let Some(measured) = self.open.iter().find(|measured| measured.id == *id) else { return Values::new() };
         let mut values = usage::utilization(&measured.begin, &end_of(measured, &mut self.files, Counters::Utilization));
         if !self.overlapping {
-            // What the function has left behind is seen however short the invocation was.
+            // A last sample shows the files and threads that the function leaves behind, even after a short invocation.
             let seen = measured.end.as_ref().map_or_else(|| self.sampler.finish(), |end| end.seen);
             values.extend(usage::footprint(&seen.peak, seen.limits));
         }
@@ -132,7 +132,7 @@ impl UsageMetrics {
         Values::new()
     }
 
-    /// Forgets an invocation of which both ends have been told, and lets the sampler rest once none runs.
+    /// Removes an invocation once both of its ends were handled, and stops the sampler if no invocation is running.
     fn told(&mut self, id: &AttemptId, note: impl Fn(&mut Measured)) {
         self.open.iter_mut().filter(|measured| measured.id == *id).for_each(note);
         if self.open.iter().all(|measured| measured.done || measured.reported || measured.end.is_some()) {
@@ -141,7 +141,7 @@ impl UsageMetrics {
         self.open.retain(|measured| !(measured.done && measured.reported));
     }
 
-    /// Waits until a sample is due; never ends if none will be. May be cancelled.
+    /// Waits until a sample is due; pending forever if none is scheduled. Cancel-safe.
     pub async fn sample_due(&self) {
         match self.sampler.due() {
             Some(due) => sleep_until(due.into()).await,

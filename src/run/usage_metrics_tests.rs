@@ -2,7 +2,7 @@ use std::fs;
 
 use super::*;
 
-/// A machine whose counters a test sets.
+/// A machine with counters that the test sets.
 struct Machine {
     directory: tempfile::TempDir,
 }
@@ -17,7 +17,7 @@ impl Machine {
         machine
     }
 
-    /// After `seconds`, in half of which both cores were busy, with 100 bytes a second in and 10 out.
+    /// Sets the counters to `seconds` after boot: both cores busy half of the time, 100 bytes received and 10 sent per second.
     fn set(&self, seconds: u64) {
         let write = |file: &str, text: String| fs::write(self.directory.path().join(file), text).unwrap();
         let (user, system, idle) = (seconds * 40, seconds * 10, seconds * 50);
