@@ -1,21 +1,21 @@
-//! Every switch of this build, and the only place that asks whether a feature is on.
+//! The switches of this build, and the only place that checks Cargo features.
 //!
-//! A switch that changes behaviour is a constant or a type here; a switch that changes which crates are present picks a file in the
-//! `mod.rs` of its pair. Anywhere else a `cfg` on a feature is a bug, and `tests/architecture.rs` finds it. What each switch is for and what it is worth
-//! stands in `matrix/optimizations.toml`.
+//! A switch that changes behaviour is a constant or a type here. A switch that changes which crates are present selects a file in the `mod.rs` of its
+//! pair. A `cfg` on a feature anywhere else is a bug, which `tests/architecture.rs` detects. `matrix/optimizations.toml` says what each switch is for
+//! and what effect it has.
 
 use crate::platform::{raw::RawTransport, reqwest_transport::ReqwestTransport};
 
-/// One switch and its state in this binary.
+/// A switch and its state in this binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Switch {
-    /// The Cargo feature's name.
+    /// The name of the Cargo feature.
     pub name: &'static str,
     /// Whether this binary was built with it.
     pub on: bool,
 }
 
-/// Declares a constant for each switch that changes behaviour, and the list of all of them.
+/// Declares a constant for each switch that changes behaviour, and a list of all switches.
 macro_rules! switches {
     ($($(#[$about:meta])* $constant:ident = $name:literal;)*) => {
         $($(#[$about])* pub const $constant: bool = cfg!(feature = $name);)*
@@ -26,68 +26,68 @@ macro_rules! switches {
 }
 
 switches! {
-    /// AWS's cryptography instead of ring's, where both are on.
+    /// Uses AWS-LC instead of ring if both are enabled.
     AWS_LC = "aws-lc";
-    /// Ports are bound while the answer to the registration is on its way; off: where the services are built.
+    /// Binds ports while waiting for the register response. Off: when the services are built.
     BIND_FIRST = "bind-first";
-    /// The telemetry subscription is on its way while the services are built; off: last.
+    /// Subscribes to telemetry while the services are built. Off: after that.
     EARLY_SUBSCRIBE = "early-subscribe";
-    /// AWS's cryptography in the version that holds a FIPS 140-3 certificate, before either of the others, and with the operating system's roots, whatever
-    /// `webpki-roots` says.
+    /// Uses AWS-LC in its FIPS 140-3 validated version, with precedence over the other providers, and the operating system's roots regardless of
+    /// `webpki-roots`.
     FIPS = "fips";
-    /// Checkpoints of the start are stamped and written out on request.
+    /// Records startup checkpoints and writes them on request.
     INIT_TRACE = "init-trace";
-    /// jemalloc instead of the C library's allocator.
+    /// Uses jemalloc instead of the C library's allocator.
     JEMALLOC = "jemalloc";
-    /// Async runtime, logger, settings and services come after the first request for an event, unless the sandbox is started ahead of its invocations. Needs
-    /// `raw-control-plane`, without which it does nothing.
+    /// Starts the async runtime, logger, settings and services after the first next request, unless the sandbox is initialized ahead of its
+    /// invocations. Requires `raw-control-plane`, without which it has no effect.
     LATE_RUNTIME = "late-runtime";
-    /// The clients to Datadog are built in the background after the first request for an event, unless the sandbox is started ahead of its invocations; off:
-    /// before it.
+    /// Builds the clients for Datadog in the background after the first next request, unless the sandbox is initialized ahead of its invocations.
+    /// Off: before it.
     LAZY_INTAKE = "lazy-intake";
-    /// Subscription and first request for an event in one write. Needs `late-runtime`, without which it does nothing.
+    /// Sends the subscription and the first next request in one write. Requires `late-runtime`, without which it has no effect.
     PIPELINED_NEXT = "pipelined-next";
-    /// Lambda's APIs over one plain socket; off: over the general HTTP client.
+    /// Calls Lambda's APIs over one plain socket. Off: over the general HTTP client.
     RAW_CONTROL_PLANE = "raw-control-plane";
-    /// Settings and clients are built while the answer to the registration is on its way; off: after it.
+    /// Loads settings and builds clients while waiting for the register response. Off: after it.
     REGISTER_OVERLAP = "register-overlap";
-    /// ring's cryptography. A build needs this one, `aws-lc` or `fips`.
+    /// Uses ring. A build needs this switch, `aws-lc` or `fips`.
     RING = "ring";
-    /// As many workers as the memory tier has CPUs; off: as many as are visible.
+    /// Runs as many worker threads as the memory tier has CPUs. Off: as many as there are visible CPUs.
     RUNTIME_SIZING = "runtime-sizing";
-    /// The function's tags are put together once; off: whenever they are needed.
+    /// Builds the function's tags once. Off: each time they are needed.
     TAG_CACHE = "tag-cache";
-    /// Mozilla's roots compiled in, unless `fips` is on; off: the operating system's store, read when a client is built.
+    /// Compiles in Mozilla's roots, unless `fips` is on. Off: reads the operating system's store when a client is built.
     WEBPKI_ROOTS = "webpki-roots";
 }
 
 #[cfg(not(any(feature = "aws-lc", feature = "fips", feature = "ring")))]
 compile_error!("TLS needs somebody's cryptography: the feature ring, aws-lc or fips");
 
-// Cargo adds the default features, with ring and compiled-in roots, to whatever is asked for.
+// Cargo adds the default features, which include ring and compiled-in roots, to the requested ones.
 #[cfg(all(feature = "fips", any(feature = "ring", feature = "webpki-roots")))]
 compile_error!(
     "a FIPS build has no other cryptography and no compiled-in roots, and the features ring or webpki-roots bring them: add --no-default-features"
 );
 
-/// Whether the order of birth is the short one.
+/// Whether startup uses the early-next order.
 pub const EARLY_NEXT: bool = LATE_RUNTIME && RAW_CONTROL_PLANE;
 
-/// Whether the roots of trust are those that are compiled in.
+/// Whether the trusted roots are compiled in.
 pub const COMPILED_ROOTS: bool = WEBPKI_ROOTS && !FIPS;
 
-/// Whether the C library is a part of this binary. No feature of Cargo's: the switch `static` is a flag of the compiler.
+/// Whether the binary is linked statically. The switch `static` is a compiler flag, not a Cargo feature.
 pub const STATIC: bool = cfg!(target_feature = "crt-static");
 
-/// The way to the platform.
+/// The transport for Lambda's APIs.
 pub type ControlPlane = <If<RAW_CONTROL_PLANE> as Pick<RawTransport, ReqwestTransport>>::Out;
 
-/// A switch as a type.
+/// A switch as a type parameter.
 pub struct If<const ON: bool>;
 
-/// Picks the first type if the switch is on, else the second.
+/// Selects the first type if the switch is on, otherwise the second.
 pub trait Pick<A, B> {
-    /// The one that was picked.
+    /// The selected type.
     type Out;
 }
 

@@ -1,6 +1,6 @@
-//! An AWS Lambda extension that speaks the Datadog agent's protocols: a drop-in for `/opt/extensions/datadog-agent`.
+//! An AWS Lambda extension that implements the Datadog agent's protocols: a drop-in replacement for `/opt/extensions/datadog-agent`.
 //!
-//! The modules stand in the order in which a byte travels:
+//! The modules in the order of the data flow:
 //!
 //! ```text
 //!             Lambda                                                        Datadog
@@ -8,11 +8,11 @@
 //!     events    │ │ register, subscribe, next                                  │ HTTPS
 //!               ▼ │                                                            │
 //!   ingest ───▶ process ───▶ aggregate ───▶ flush ───────────────────────▶ intake
-//!   listens     pure: event  bounded        when it leaves, and what       requests, TLS,
-//!               in, log and  memory         becomes of it if it can't      one file a payload
+//!   sockets     pure: event  bounded        when to send, retries,         requests, TLS,
+//!               in, log and  memory         and data that cannot be sent   payload encoding
 //!               point out
 //!
-//!   platform: Lambda's APIs and ids    start: the order of birth    run: the loops that join all of this
+//!   platform: Lambda's APIs and ids    startup: the startup order    run: the event loops
 //! ```
 
 pub mod build_info;

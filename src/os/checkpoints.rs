@@ -1,4 +1,4 @@
-//! Checkpoints of the start. With the switch `init-trace` off nothing of this is in the binary.
+//! Startup checkpoints. Without the switch `init-trace`, none of this is in the binary.
 
 use std::{
     fmt::Write as _,
@@ -16,40 +16,40 @@ use nix::{
 
 use crate::features::INIT_TRACE;
 
-/// Names a file to which the checkpoints are written once everything runs.
+/// Environment variable with the path of the file to which the checkpoints are written after startup.
 const ASKED_BY: &str = "BOTTLECAP_INIT_TRACE";
 
-/// Where the start has got to.
+/// A point during startup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checkpoint {
-    /// main's first instruction.
+    /// The first instruction of `main`.
     Start,
-    /// The async runtime runs.
+    /// The async runtime is running.
     Runtime,
-    /// The registration was answered.
+    /// The register response has arrived.
     Registered,
     /// The ports are bound.
     Bound,
-    /// The settings are read.
+    /// The settings are loaded.
     Config,
-    /// The clients to Datadog are built.
+    /// The clients for Datadog are built.
     Intake,
-    /// The subscription was answered.
+    /// The subscription response has arrived.
     Subscribed,
-    /// The next event has been asked for.
+    /// The next request is sent.
     NextSent,
-    /// Everything runs.
+    /// Startup is complete.
     Ready,
 }
 
-/// In the order of [`Checkpoint`]; as they stand in traces.
+/// Names in the trace file, in the order of [`Checkpoint`].
 const NAMES: [&str; 9] =
     ["start", "runtime", "registered", "bound", "config", "intake", "subscribed", "asked", "ready"];
 
-/// Nanoseconds of the monotonic clock, which is the same in every process; zero where the start has not been.
+/// Timestamps in nanoseconds of the monotonic clock, which is the same in every process; zero if the checkpoint was not reached.
 static STAMPS: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
 
-/// The start has got there. Only the first time counts.
+/// Records that startup has reached a checkpoint. Only the first time counts.
 #[inline]
 pub fn checkpoint(at: Checkpoint) {
     if INIT_TRACE && let Some(stamp) = STAMPS.get(at as usize) {
@@ -58,7 +58,7 @@ pub fn checkpoint(at: Checkpoint) {
     }
 }
 
-/// Writes the checkpoints if the environment asks for them: a line `name nanoseconds` for each that was reached, in the order of time.
+/// Writes the checkpoints if the environment variable is set: a line `name nanoseconds` for each one reached, in order of time.
 pub fn write_if_asked() {
     if INIT_TRACE
         && let Some(path) = std::env::var_os(ASKED_BY)
@@ -68,7 +68,7 @@ pub fn write_if_asked() {
     }
 }
 
-/// Opening a FIFO without the flag would wait for a reader.
+/// Opening a FIFO without `O_NONBLOCK` would wait for a reader.
 fn write(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
