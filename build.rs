@@ -1,4 +1,4 @@
-//! Exports what cargo knows about this build, for `build_info.rs`; decides nothing.
+//! Passes Cargo's information about this build to `build_info.rs`.
 
 use std::{
     env, fs,
@@ -6,15 +6,15 @@ use std::{
     process::Command,
 };
 
-/// What the extension is built from, without the crates of others.
+/// The sources of the extension, without third-party crates.
 const SOURCES: [&str; 4] = ["src", "build.rs", "Cargo.toml", "Cargo.lock"];
-/// Has the commit in it where git has made an archive of it.
+/// A file that contains the commit in an archive made by git.
 const ARCHIVED: &str = ".git_archival.txt";
 
 fn main() {
     let fact = |name: &str| env::var(name).unwrap_or_default();
-    // Cargo separates the flags by the unit separator so that a flag may hold a space. What names directories of the machine that builds is there to keep
-    // them out of the program, and would bring them back into it here.
+    // Cargo separates flags by the unit separator, because a flag may contain a space. Flags that remap path prefixes are left out: they keep
+    // directory names of the build machine out of the binary, and would put them back here.
     let flags = fact("CARGO_ENCODED_RUSTFLAGS");
     let flags: Vec<&str> = flags.split('\u{1f}').filter(|flag| !flag.starts_with("--remap-path-prefix=")).collect();
     let flags = flags.join(" ");
@@ -34,14 +34,14 @@ fn main() {
     }
 }
 
-/// The commit that is built, with `-dirty` behind it where the sources differ from it: from the environment where they come without their history (a container
-/// image), else from git, else from what git writes into an archive of a commit.
+/// The commit of this build, with the suffix `-dirty` if the sources differ from it. Taken from the environment if the sources come without history
+/// (a container image), otherwise from git, otherwise from the file that git writes into an archive.
 fn git_sha() -> String {
     let told = env::var("BOTTLECAP_GIT_SHA").ok().filter(|sha| !sha.is_empty());
     told.or_else(committed).or_else(archived).unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// None where the folder is not a part of a repository, though it may lie in one.
+/// None if the folder is not part of a repository, though it may be inside one.
 fn committed() -> Option<String> {
     git(&["ls-files", "--error-unmatch", "--", "build.rs"])?;
     let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
@@ -56,13 +56,13 @@ fn archived() -> Option<String> {
     commit.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| commit.to_owned())
 }
 
-/// Where the sources are: the folder with another lock file has only links to them.
+/// The real folder of the sources. The folder with the other lock file contains only links to them.
 fn home() -> PathBuf {
     let real = fs::canonicalize("build.rs").ok();
     real.and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default()
 }
 
-/// What git answers; None if it fails, or says nothing.
+/// The output of git; None if it fails or is empty.
 fn git(arguments: &[&str]) -> Option<String> {
     let output = Command::new("git").current_dir(home()).args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
