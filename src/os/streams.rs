@@ -24,7 +24,7 @@ pub fn print(line: &str) {
     write(io::stdout().lock(), &IS_FULL, line);
 }
 
-/// Writes a line to stderr like [`print`].
+/// Writes a line to stderr like [`print()`].
 pub fn print_error(line: &str) {
     static IS_FULL: AtomicBool = AtomicBool::new(false);
     write(io::stderr().lock(), &IS_FULL, line);
