@@ -80,7 +80,7 @@ fn measure_ten_thousand_entries() {
         read(line.as_bytes(), 0, None, |metric| contexts.push(metric));
     }
     let each = resident().saturating_sub(before) / ENTRIES;
-    assert_eq!(contexts.take_refused(), 0);
+    assert_eq!(contexts.take_dropped(), 0);
     assert_eq!(contexts.drain().distributions.len(), ENTRIES);
     assert!(each > 100, "{each} bytes cannot be: this measures something else");
     assert!(each <= 1024, "{each} bytes for each of {ENTRIES} entries");
@@ -115,7 +115,7 @@ fn measure_metrics_of_every_shape() {
         let mut contexts = Contexts::default();
         let before = resident();
         let mut number = 0;
-        while contexts.take_refused() == 0 {
+        while contexts.take_dropped() == 0 {
             read(line(number).as_bytes(), i64::MAX, None, |metric| contexts.push(metric));
             number += 1;
         }

@@ -49,7 +49,7 @@ pub fn child(offered: usize) {
         read(line.as_bytes(), 0, None, |metric| contexts.push(metric));
     }
     let grown = resident().saturating_sub(before);
-    let refused = contexts.take_refused();
+    let refused = contexts.take_dropped();
     println!("{} {refused} {grown}", contexts.drain().distributions.len());
 }
 

@@ -154,7 +154,7 @@ impl Ours {
             }
         });
         let took = begin.elapsed();
-        assert_eq!(contexts.take_refused(), 0);
+        assert_eq!(contexts.take_dropped(), 0);
         assert_eq!(contexts.drain().distributions.len(), load.contexts.min(load.waiting * load.lines));
         took
     }

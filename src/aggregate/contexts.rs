@@ -122,7 +122,7 @@ impl Contexts {
     }
 
     /// Number of values dropped since the last call.
-    pub fn take_refused(&mut self) -> u64 {
+    pub fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.refused)
     }
 }

@@ -37,7 +37,7 @@ fn counts_add_up_by_name_tags_and_bucket() {
 #[test]
 fn a_sum_that_would_be_no_number_is_left_as_it_was() {
     let mut contexts = gathered("a:1.5e308|c\na:1.5e308|c\na:-1e308|c");
-    assert_eq!(contexts.take_refused(), 1);
+    assert_eq!(contexts.take_dropped(), 1);
     assert_eq!(numbers(&contexts.drain().counts), [format!("a [] {}@1000000", 0.5e308)]);
 }
 
@@ -81,15 +81,15 @@ fn a_drain_leaves_nothing_behind() {
 fn new_entries_are_refused_when_full_and_known_ones_are_not() {
     let lines = (0..10_241).map(|number| format!("a:1|c|#n:{number}")).collect::<Vec<_>>().join("\n");
     let mut contexts = gathered(&lines);
-    assert_eq!(contexts.take_refused(), 1);
+    assert_eq!(contexts.take_dropped(), 1);
     read(b"a:1|c|#n:0\na:1:2|d\nb:1|g", NOW, None, |metric| contexts.push(metric));
-    assert_eq!(contexts.take_refused(), 3);
+    assert_eq!(contexts.take_dropped(), 3);
     let drained = contexts.drain();
     assert_eq!(drained.counts.len(), 10_240);
     let first = drained.counts.iter().find(|context| context.tags().eq(["n:0"])).unwrap();
     assert_eq!(first.buckets, [Bucket { second: 1_000_000, value: 2.0 }]);
     read(b"b:1|g", NOW, None, |metric| contexts.push(metric));
-    assert_eq!(contexts.take_refused(), 0, "a drain makes room");
+    assert_eq!(contexts.take_dropped(), 0, "a drain makes room");
 }
 
 /// Aggregates with this many bytes of capacity left.
@@ -110,7 +110,7 @@ fn a_set_does_not_grow_without_bound() {
     let members = contexts.sets.values().next().unwrap()[0].value.len();
     assert_eq!(members, (10_000 - ENTRY_BYTES - "s|".len()) / MEMBER_BYTES);
     // Repeated values of known members are not dropped.
-    assert_eq!(contexts.take_refused(), 2000 - 2 * members as u64);
+    assert_eq!(contexts.take_dropped(), 2000 - 2 * members as u64);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_distribution_does_not_grow_without_bound() {
     let sketch = &contexts.distributions.values().next().unwrap()[0].value;
     let (bins, counted) = (sketch.bins().len(), sketch.count());
     assert_eq!(bins, (10_000 - ENTRY_BYTES - "d|".len()) / BIN_BYTES);
-    assert_eq!(counted + contexts.take_refused(), 2000);
+    assert_eq!(counted + contexts.take_dropped(), 2000);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_distribution_with_all_its_bins_takes_no_more_of_the_bound() {
     for number in 0..20_000 {
         push(&mut contexts, &format!("d:{}|d", 1.02_f64.powi(number % 10_000)));
     }
-    assert_eq!(contexts.take_refused(), 0);
+    assert_eq!(contexts.take_dropped(), 0);
     assert_eq!(contexts.capacity.bytes(), ENTRY_BYTES + "d|".len() + 4096 * BIN_BYTES);
 }
 
@@ -166,7 +166,7 @@ fn metrics_of_mixed_sizes_stay_within_both_bounds_and_every_value_is_accounted_f
         push(&mut contexts, &line);
     }
     assert!(contexts.capacity.bytes() <= 10 << 20);
-    let refused = contexts.take_refused();
+    let refused = contexts.take_dropped();
     let drained = contexts.drain();
     let buckets = |contexts: &[Context<f64>]| contexts.iter().map(|context| context.buckets.len()).sum::<usize>();
     assert!(buckets(&drained.counts) + buckets(&drained.gauges) + drained.distributions.len() <= 10_240);
@@ -190,7 +190,7 @@ fn long_texts_count_for_what_they_are() {
     for number in 0..20 {
         push(&mut contexts, &format!("{text}{number}:1|c"));
     }
-    assert_eq!((contexts.counts.len() as u64, contexts.take_refused()), (11, 9));
+    assert_eq!((contexts.counts.len() as u64, contexts.take_dropped()), (11, 9));
 }
 
 #[test]
@@ -198,8 +198,8 @@ fn nothing_empty_is_left_of_what_was_refused() {
     let mut contexts = crowded(ENTRY_BYTES + 10);
     push(&mut contexts, "d:1|d");
     push(&mut contexts, "s:1|s");
-    assert_eq!(contexts.take_refused(), 2);
+    assert_eq!(contexts.take_dropped(), 2);
     push(&mut contexts, "g:1|g");
-    assert_eq!(contexts.take_refused(), 0, "what was refused takes none of the bound");
+    assert_eq!(contexts.take_dropped(), 0, "what was refused takes none of the bound");
     assert_eq!(contexts.drain().gauges.len(), 1);
 }

@@ -69,7 +69,7 @@ pub fn load(
             ("DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_ENABLED", "DD_OBSERVABILITY_PIPELINES_WORKER_LOGS_URL");
         loading.warn(key, Source::Environment, format!("is set without a usable {url}"), "no logs at all");
     }
-    let unsupported = unsupported::asked_for(environment.iter().map(|(name, value)| (name, value)), &document);
+    let unsupported = unsupported::requested(environment.iter().map(|(name, value)| (name, value)), &document);
     let Loading { builder, warnings, discarded } = loading;
     Loaded { config: builder.finish(), warnings, discarded, unsupported }
 }

@@ -86,7 +86,7 @@ unsupported! {
 
 /// The unsupported settings that are enabled, by their names in the environment or in `datadog.yaml`, in the order of the table. A setting that is
 /// off, zero or empty is not enabled.
-pub(super) fn asked_for(
+pub(super) fn requested(
     environment: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
     document: &Map<String, Value>,
 ) -> Vec<String> {

@@ -27,7 +27,7 @@ impl ApiKeyCache {
     /// `reload`: age at which a resolved key expires.
     pub fn new(key: Key, reload: Option<Duration>) -> Self {
         let (key, resolver) = match key {
-            Key::StartedServices(key) => (Some(key), None),
+            Key::Plain(key) => (Some(key), None),
             Key::Secret(resolver) => (None, Some(resolver)),
         };
         Self { key, resolver, reload, learned: None, asking: false, backoff: Backoff::default() }
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_key_that_was_given_is_never_asked_for() {
-        let mut cache = ApiKeyCache::new(Key::StartedServices(key("k")), Some(RELOAD));
+        let mut cache = ApiKeyCache::new(Key::Plain(key("k")), Some(RELOAD));
         assert_eq!(cache.key(), Some(&key("k")));
         assert!(cache.ask(Instant::now() + RELOAD * 100).is_none() && !cache.is_awaited());
     }

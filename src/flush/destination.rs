@@ -61,7 +61,7 @@ struct Request {
     bytes: usize,
     items: Dropped,
     /// No flush waits for it any longer.
-    left_behind: bool,
+    left_in_flight: bool,
     /// A flush waited the maximum time for it.
     outlasted_hold: bool,
     overdue: bool,
@@ -135,7 +135,7 @@ impl Destination {
             body: payload.body_address(),
             bytes: payload.payload.body.len(),
             items: payload.items(),
-            left_behind: false,
+            left_in_flight: false,
             outlasted_hold: false,
             overdue: false,
             abandon: Some(abandon.clone()),
@@ -175,7 +175,7 @@ impl Destination {
 
     /// What a flush can expect of the requests that it waits for.
     pub fn hold(&self) -> Hold {
-        if self.requests.iter().all(|request| request.left_behind) {
+        if self.requests.iter().all(|request| request.left_in_flight) {
             Hold::None
         } else if self.backoff.is_failing() || self.outlasted_hold {
             Hold::Short
@@ -187,8 +187,8 @@ impl Destination {
     /// Records that flushes no longer wait for the requests in flight.
     pub fn stop_waiting(&mut self, reason: HoldEnd) {
         let outlasted = reason == HoldEnd::TimeUp && self.hold() == Hold::Full;
-        for request in self.requests.iter_mut().filter(|request| !request.left_behind) {
-            request.left_behind = true;
+        for request in self.requests.iter_mut().filter(|request| !request.left_in_flight) {
+            request.left_in_flight = true;
             request.outlasted_hold = outlasted;
         }
         self.outlasted_hold |= outlasted;
@@ -197,7 +197,7 @@ impl Destination {
     /// Whether a request is in flight that a flush waits for and that is not overdue.
     pub fn is_sending(&self, now: Instant) -> bool {
         let patience = self.patience();
-        self.requests.iter().any(|request| !request.left_behind && !request.is_overdue(now, patience))
+        self.requests.iter().any(|request| !request.left_in_flight && !request.is_overdue(now, patience))
     }
 
     /// Whether a request is in flight that is likely to be answered soon: no request has been in flight for longer than 5 s, and the destination has
@@ -207,7 +207,7 @@ impl Destination {
         self.failures == 0
             && !self.outlasted_hold
             && !self.requests.iter().any(is_late)
-            && self.requests.iter().any(|request| !request.left_behind)
+            && self.requests.iter().any(|request| !request.left_in_flight)
     }
 
     /// Whether the queue is empty and no request is in flight.

@@ -279,7 +279,7 @@ impl Flusher {
     }
 
     /// Resolves the API key if it is missing or expired and not being resolved. Otherwise the first flush does so.
-    pub fn ask_for_key(&mut self) {
+    pub fn request_api_key(&mut self) {
         if let ClientState::Ready(ready) = &mut self.client
             && let Some(resolver) = ready.api_key.ask(Instant::now())
         {
@@ -317,7 +317,7 @@ impl Flusher {
         match result {
             TaskResult::ClientBuilt(client) => {
                 self.client = ClientState::with(client, self.key_reload);
-                self.ask_for_key();
+                self.request_api_key();
             }
             TaskResult::KeyResolved(answer) => {
                 if let ClientState::Ready(ready) = &mut self.client {
@@ -379,7 +379,7 @@ impl Flusher {
 
     fn send(&mut self) {
         if !self.destinations.have_nothing_queued() {
-            self.ask_for_key();
+            self.request_api_key();
         }
         let now = Instant::now();
         let mut expired = Dropped::default();

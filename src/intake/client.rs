@@ -130,7 +130,7 @@ impl Client {
         };
         let metrics_url = config.metrics.url.clone();
         let key = match (known, config.secret.clone()) {
-            (Some(key), _) => Key::StartedServices(key),
+            (Some(key), _) => Key::Plain(key),
             (None, Some(secret)) => {
                 let datadog = Datadog { http: http.clone(), url: metrics_url.clone() };
                 Key::Secret(Resolver::new(aws(config, &mut warnings)?, datadog, secret, function))

@@ -17,7 +17,7 @@ use nix::{
 use crate::features::INIT_TRACE;
 
 /// Environment variable with the path of the file to which the checkpoints are written after startup.
-const ASKED_BY: &str = "BOTTLECAP_INIT_TRACE";
+const REQUESTED_BY: &str = "BOTTLECAP_INIT_TRACE";
 
 /// A point during startup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,9 +59,9 @@ pub fn checkpoint(at: Checkpoint) {
 }
 
 /// Writes the checkpoints if the environment variable is set: a line `name nanoseconds` for each one reached, in order of time.
-pub fn write_if_asked() {
+pub fn write_if_requested() {
     if INIT_TRACE
-        && let Some(path) = std::env::var_os(ASKED_BY)
+        && let Some(path) = std::env::var_os(REQUESTED_BY)
         && let Err(error) = write(Path::new(&path))
     {
         log::warn!("the trace of the start could not be written: {error}");

@@ -6,7 +6,7 @@ use nix::sys::statvfs::statvfs;
 
 /// A file system's size and use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DiskUsage {
+pub struct FileSystem {
     /// Total size in bytes.
     pub size: u64,
     /// Bytes that are no longer available.
@@ -14,17 +14,17 @@ pub struct DiskUsage {
 }
 
 /// Size and usage of the file system of `/tmp`; None if it cannot be read.
-pub fn space() -> Option<DiskUsage> {
+pub fn space() -> Option<FileSystem> {
     space_of(Path::new("/tmp/"))
 }
 
 // The fields' types differ between targets.
 #[allow(clippy::useless_conversion)]
-fn space_of(path: &Path) -> Option<DiskUsage> {
+fn space_of(path: &Path) -> Option<FileSystem> {
     let status = statvfs(path).ok()?;
     let block = u64::from(status.fragment_size());
     let size = block * u64::from(status.blocks());
-    Some(DiskUsage { size, used: size.saturating_sub(block * u64::from(status.blocks_available())) })
+    Some(FileSystem { size, used: size.saturating_sub(block * u64::from(status.blocks_available())) })
 }
 
 #[cfg(test)]

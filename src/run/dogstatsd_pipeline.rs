@@ -20,7 +20,7 @@ pub struct DogStatsdPipeline {
     namespace: Option<String>,
     contexts: Contexts,
     ignored: IgnoredLines,
-    told: OnceWarnings,
+    warned: OnceWarnings,
 }
 
 /// Warnings that were already logged, each once per sandbox.
@@ -38,7 +38,7 @@ impl DogStatsdPipeline {
             namespace,
             contexts: Contexts::default(),
             ignored: IgnoredLines::default(),
-            told: OnceWarnings::default(),
+            warned: OnceWarnings::default(),
         }
     }
 
@@ -80,9 +80,9 @@ impl DogStatsdPipeline {
 
     /// Counts of data dropped since the last call.
     pub fn take_dropped(&mut self) -> Dropped {
-        let values = self.contexts.take_refused();
+        let values = self.contexts.take_dropped();
         let datagrams = self.inbox.as_mut().map_or(0, DatagramQueue::take_lost);
-        for warning in self.told.warnings(values, datagrams) {
+        for warning in self.warned.warnings(values, datagrams) {
             log::warn!("{warning}");
         }
         Dropped { values, datagrams, ..Dropped::default() }
@@ -115,13 +115,13 @@ mod tests {
 
     #[test]
     fn each_kind_of_loss_is_told_once_when_it_first_happens() {
-        let mut told = OnceWarnings::default();
-        assert!(told.warnings(0, 0).is_empty());
-        let refused = told.warnings(1, 0);
+        let mut warned = OnceWarnings::default();
+        assert!(warned.warnings(0, 0).is_empty());
+        let refused = warned.warnings(1, 0);
         assert!(refused.len() == 1 && refused[0].contains("Failed to insert metric"), "{refused:?}");
-        let lost = told.warnings(1, 7);
+        let lost = warned.warnings(1, 7);
         assert!(lost.len() == 1 && lost[0].contains("7 datagrams"), "{lost:?}");
-        assert!(told.warnings(1, 1).is_empty());
+        assert!(warned.warnings(1, 1).is_empty());
     }
 
     #[test]

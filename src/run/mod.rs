@@ -70,7 +70,7 @@ pub async fn run<E: Transport>(parts: Components<E>) {
             let mut flusher = Flusher::new(client, parts.config.secret_reload);
             // A snapshot must hold neither a request that is on its way nor a key that will be old.
             if parts.initialization != Initialization::SnapStart {
-                flusher.ask_for_key();
+                flusher.request_api_key();
             }
             flusher
         }
@@ -118,5 +118,5 @@ async fn serve<E: Transport>(engine: &mut Engine, next: NextPoller<E>, initializ
 
 fn ready() {
     checkpoint(Checkpoint::Ready);
-    checkpoints::write_if_asked();
+    checkpoints::write_if_requested();
 }

@@ -111,7 +111,7 @@ impl Sampler {
         let now = Peak {
             files: totals.and_then(|totals| totals.files),
             threads: totals.and_then(|totals| totals.threads),
-            tmp: tmp::space().map(|tmp::DiskUsage { size, used }| DiskUsage { size, used }),
+            tmp: tmp::space().map(|tmp::FileSystem { size, used }| DiskUsage { size, used }),
         };
         let limits = self.seen.map_or_else(|| self.limits(Instant::now()), |seen| seen.limits);
         self.note(now, limits, Instant::now(), thread_time().saturating_sub(began));

@@ -226,7 +226,7 @@ fn processor(config: &Config, environment: &Environment, telemetry: bool, start_
 
 fn build_intake(config: &Config, function: Function) -> Option<intake::Client> {
     tls::install_provider();
-    os::nss::prepare();
+    os::nss::use_builtin_resolver();
     let built = intake::Client::build(config, function);
     checkpoint(Checkpoint::Intake);
     match built {

@@ -18,7 +18,7 @@ use crate::config::{ApiKey, Secret};
 #[derive(Debug, Clone)]
 pub enum Key {
     /// A known key.
-    StartedServices(ApiKey),
+    Plain(ApiKey),
     /// A key that has to be resolved.
     Secret(Resolver),
 }

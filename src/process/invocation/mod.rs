@@ -7,8 +7,8 @@
 mod attribution;
 mod context;
 mod out_of_memory;
+mod sandbox_lifecycle;
 mod sandbox_state;
-mod startup_failures;
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ use crate::platform::ids::RequestId;
 use attribution::{Attribution, HeldLog, LogOwner};
 pub use context::AttemptId;
 use context::{Context, Contexts, Input};
+use sandbox_lifecycle::{FirstInvocation, Measured, OnceMetric};
 use sandbox_state::SandboxState;
-use startup_failures::{FirstInvocation, Measured, OnceMetric};
 
 /// Settings that decide how events are processed.
 #[derive(Debug, Clone, Copy)]
@@ -106,7 +106,7 @@ impl Processor {
         };
         self.start_sampling(&id, out);
         self.count(&id, now, out);
-        self.settle_if_over(&id, out);
+        self.complete_if_over(&id, out);
         id
     }
 
@@ -130,7 +130,7 @@ impl Processor {
     /// Counts an invocation, or holds the count until its tags are known.
     fn count(&mut self, id: &AttemptId, time: Timestamp, out: &mut Output) {
         let Some(context) = self.contexts.find(id) else { return };
-        if context.is_first && !self.first.is_settled() {
+        if context.is_first && !self.first.is_complete() {
             self.first.hold(id.clone(), time);
         } else {
             self.point(metric::INVOCATIONS, 1.0, time, &self.tags(context), out);
@@ -138,9 +138,9 @@ impl Processor {
         self.release_held(out);
     }
 
-    fn settle_if_over(&mut self, id: &AttemptId, out: &mut Output) {
+    fn complete_if_over(&mut self, id: &AttemptId, out: &mut Output) {
         if self.first.holds(id) && self.contexts.find(id).is_none_or(Context::is_over) {
-            self.settle_first(out);
+            self.complete_first(out);
         }
     }
 
@@ -191,7 +191,7 @@ impl Processor {
 
     fn line(&mut self, text: Text, time: Timestamp, out: &mut Output) {
         let Line { log, request_ids } = log::read(text, time);
-        let out_of_memory = out_of_memory::is_told_by(&log.message);
+        let out_of_memory = out_of_memory::is_reported_by(&log.message);
         // A request id in a line may be one of the application's own, so only known ids count.
         let named = request_ids.iter().find_map(|request_id| self.contexts.newest(request_id));
         let named = named.map(|context| context.id().clone());
@@ -257,7 +257,7 @@ impl Processor {
         self.spans(&done.spans, time, &tags, out);
         self.outcome(&id, done.status, done.error_type.as_deref(), time, out);
         self.post_runtime(&id, time, out);
-        self.settle_if_over(&id, out);
+        self.complete_if_over(&id, out);
     }
 
     fn report(&mut self, report: &Report, time: Timestamp, out: &mut Output) {
@@ -292,7 +292,7 @@ impl Processor {
         }
         self.outcome(&id, report.status, report.error_type.as_deref(), time, out);
         self.post_runtime(&id, time, out);
-        self.settle_if_over(&id, out);
+        self.complete_if_over(&id, out);
     }
 
     /// Adds the points for Lambda's measurements of the whole invocation. Each measurement is independent of the others.

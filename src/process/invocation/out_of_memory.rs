@@ -37,7 +37,7 @@ pub fn is_named_by(error_type: &str) -> bool {
 }
 
 /// Whether this line shows that the runtime ran out of memory.
-pub fn is_told_by(message: &str) -> bool {
+pub fn is_reported_by(message: &str) -> bool {
     // Every message contains one of these substrings. The cheap search spares most lines the others.
     if !message.contains("emory") && !message.contains("signal: killed") {
         return false;
@@ -96,7 +96,7 @@ mod tests {
             r#"{"level":"ERROR","message":{"errorType":"java.lang.OutOfMemoryError","errorMessage":"Java heap space"}}"#,
             r#"{"level":"ERROR","errorType":7,"message":{"errorType":"java.lang.OutOfMemoryError"}}"#,
         ] {
-            assert!(is_told_by(line), "{line}");
+            assert!(is_reported_by(line), "{line}");
         }
     }
 
@@ -119,7 +119,7 @@ mod tests {
             r#"{"level":"INFO","errorType":"MemoryErrorBudget"}"#,
             r#"{"broken: java.lang.OutOfMemoryError"#,
         ] {
-            assert!(!is_told_by(line), "{line}");
+            assert!(!is_reported_by(line), "{line}");
         }
     }
 

@@ -372,4 +372,4 @@ fn managed_instances_count_from_start_and_report_and_guess_no_request_id() {
 
 mod attempts;
 mod lines;
-mod startup_failures;
+mod sandbox_lifecycle;

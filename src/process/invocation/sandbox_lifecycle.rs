@@ -71,7 +71,7 @@ impl FirstInvocation {
     }
 
     /// Whether all its tags are known.
-    pub fn is_settled(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         !self.awaits_init && !self.awaits_restore
     }
 
@@ -108,7 +108,7 @@ impl Processor {
         for log in self.attribution.take_held_logs() {
             self.emit(log, out);
         }
-        self.settle_first(out);
+        self.complete_first(out);
         self.send_once_metrics(out);
         self.moment(SamplingPoint::Ending(self.sandbox.tags(self.sandbox.latest())), out);
         if self.sandbox.first().is_none() {
@@ -152,7 +152,7 @@ impl Processor {
 
     /// Sends the held count and metrics of the first invocation once its tags are known.
     pub(super) fn release_held(&mut self, out: &mut Output) {
-        if !self.first.is_settled() {
+        if !self.first.is_complete() {
             return;
         }
         if let Some(HeldCount { time, .. }) = self.first.held.take() {
@@ -164,7 +164,7 @@ impl Processor {
     }
 
     /// Stops waiting for events of init and restore: those that have not arrived by the end of the first invocation are lost.
-    pub(super) fn settle_first(&mut self, out: &mut Output) {
+    pub(super) fn complete_first(&mut self, out: &mut Output) {
         (self.first.awaits_init, self.first.awaits_restore) = (false, false);
         self.release_held(out);
     }
