@@ -11,7 +11,7 @@ static LISTENERS: Mutex<Vec<Weak<AtomicBool>>> = Mutex::new(Vec::new());
 
 /// A flag that the next Ctrl-C sets. As long as it is in use, that signal does not end the process.
 ///
-/// A signal handler of tokio stays installed. So once no flag is in use, [`end`] ends the process.
+/// Tokio's signal handler stays installed. Once no flag is in use, the listening thread ends the process at the next Ctrl-C.
 pub fn watch() -> Arc<AtomicBool> {
     static LISTENING: Once = Once::new();
     let interrupted = Arc::new(AtomicBool::new(false));

@@ -1,4 +1,4 @@
-//! The CPUs that a sandbox's processes have: what their memory tier buys, by way of a control group.
+//! The CPU limits of a sandbox's memory tier, enforced with a control group.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,24 +13,24 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, UnlinkatFlags, unlinkat};
 
-/// Every control group of a sandbox is called so, followed by the id of the process that made it.
+/// Prefix of the names of the sandboxes' control groups; the id of the process that made the group follows.
 const PREFIX: &str = "matrix-";
-/// How often the removal of a group is tried: the kernel lets go of its last process a moment after that has been waited for.
+/// Number of attempts to remove a group: the kernel releases its last process shortly after it was waited for.
 const REMOVALS: u32 = 50;
-/// Configured memory that buys one whole CPU ("Configure Lambda function memory").
+/// Configured memory in MB that buys one whole CPU ("Configure Lambda function memory").
 const CPU_MB: u64 = 1769;
 
-/// The period after which a share of CPU time is filled up again. The kernel's own default is 100 ms, but then the smallest tier has 7 ms in one
-/// piece, and most starts would be over before they felt it. Public measurements from within functions see pauses of about 20 ms.
+/// The CPU bandwidth period, after which a quota is refilled. The kernel's default is 100 ms, but then the smallest tier has 7 ms in one piece, and most starts
+/// would be over before they were throttled. Public measurements from within functions see pauses of about 20 ms.
 pub const PERIOD: Duration = Duration::from_millis(20);
 
-/// The CPU time that a memory tier has in each [`PERIOD`], never less than the kernel's minimum of 1 ms.
+/// The CPU time of a memory tier in each [`PERIOD`], at least the kernel's minimum of 1 ms.
 pub fn quota(memory_mb: u32) -> Duration {
     let period = u64::try_from(PERIOD.as_micros()).unwrap_or(u64::MAX);
     Duration::from_micros((u64::from(memory_mb) * period / CPU_MB).max(1000))
 }
 
-/// How many CPUs a function of this memory sees on Lambda, as public measurements of every tier have found.
+/// The number of CPUs that a function of this memory sees on Lambda, from public measurements of every tier.
 pub fn visible_cpus(memory_mb: u32) -> usize {
     match memory_mb {
         0..=3008 => 2,
@@ -41,7 +41,7 @@ pub fn visible_cpus(memory_mb: u32) -> usize {
     }
 }
 
-/// What a process passes through before it is executed.
+/// The CPU limits that a process enters before its exec.
 #[derive(Clone, Debug)]
 pub(crate) struct CgroupEntry {
     processes: Option<Arc<OwnedFd>>,
@@ -49,7 +49,7 @@ pub(crate) struct CgroupEntry {
 }
 
 impl CgroupEntry {
-    /// Sees no more CPUs than the tier has, at most those of this machine.
+    /// The limits of a memory tier. The process sees the tier's number of CPUs, at most those of this machine.
     pub(crate) fn new(memory_mb: u32, group: Option<&Group>) -> io::Result<Self> {
         let all = sched_getaffinity(Pid::from_raw(0))?;
         let mut visible = CpuSet::new();
@@ -60,17 +60,17 @@ impl CgroupEntry {
         Ok(Self { processes: group.map(|group| Arc::clone(&group.processes)), visible })
     }
 
-    /// Takes the calling process in. It makes two system calls and is safe between fork and exec.
+    /// Applies the limits to the calling process. It makes two system calls and is safe between fork and exec.
     pub(crate) fn enter(&self) -> nix::Result<()> {
         if let Some(processes) = &self.processes {
-            // Zero is whoever writes.
+            // Zero means the writing process.
             nix::unistd::write(processes, b"0")?;
         }
         sched_setaffinity(Pid::from_raw(0), &self.visible)
     }
 }
 
-/// The version of the control groups that can limit CPU time here, 1 or 2; none where there are none.
+/// The version of the control groups that can limit CPU time here, 1 or 2; `None` if there are none.
 pub fn control_groups() -> Option<u8> {
     let mounted = Path::new("/sys/fs/cgroup");
     match Version::of(mounted) {
@@ -79,19 +79,19 @@ pub fn control_groups() -> Option<u8> {
     }
 }
 
-/// A control group with a quota of CPU time that can be put into force. Dropping it removes it; by then its processes must have ended.
+/// A control group with a CPU quota. Dropping it removes it; its processes must have ended by then.
 #[derive(Debug)]
 pub(crate) struct Group {
-    /// The parent's directory stays open: the sandbox hides all control groups from itself.
+    /// A descriptor of the parent directory, because the sandbox hides all control groups from itself.
     parent: File,
     name: String,
     processes: Arc<OwnedFd>,
     limit: OwnedFd,
-    /// What is written to `limit` to put the quota into force.
+    /// The value that [`Group::throttle`] writes to `limit`.
     quota: String,
 }
 
-/// Why there is no control group.
+/// Why no control group could be made.
 #[derive(Debug, thiserror::Error)]
 #[error("no control group with a CPU quota can be made below {}", tried.display())]
 pub(crate) struct Refused {
@@ -100,14 +100,14 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    /// With what the system said.
+    /// The reason with the system's error.
     pub(crate) fn reason(&self) -> String {
         format!("{self}: {}", self.source)
     }
 }
 
 impl Group {
-    /// Makes a group for a memory tier. Its quota is not yet in force.
+    /// Makes a group for a memory tier. Its quota is not in force yet.
     pub(crate) fn make(memory_mb: u32) -> Result<Self, Refused> {
         Self::make_below(
             Path::new("/sys/fs/cgroup"),
@@ -116,13 +116,13 @@ impl Group {
         )
     }
 
-    /// `mounted` is where control groups are, `own` names those of this process in the words of `/proc/self/cgroup`.
+    /// Makes the group below `mounted`, the mount point of control groups. `own` is the content of `/proc/self/cgroup`.
     fn make_below(mounted: &Path, own: &str, memory_mb: u32) -> Result<Self, Refused> {
         let version = Version::of(mounted);
         let root = version.root(mounted);
         let path = version.path(own);
         let mut refused = Refused { tried: root.clone(), source: io::ErrorKind::NotFound.into() };
-        // In a container the group may be named as the host sees it, and be found only at the root.
+        // In a container, the path may be that on the host, and only the root is found.
         let ancestors = Path::new(path.trim_start_matches('/')).ancestors();
         for parent in ancestors.map(|ancestor| root.join(ancestor)).filter(|parent| parent.is_dir()) {
             match Self::make_in(&parent, version, memory_mb) {
@@ -137,7 +137,7 @@ impl Group {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         sweep(parent);
         if version == Version::Two {
-            // Where it is not on already it can only be turned on in a group that has no processes of its own.
+            // The controller may be off. It can be turned on only in a group without processes of its own.
             let _ = fs::write(parent.join("cgroup.subtree_control"), "+cpu");
         }
         let name = format!("{PREFIX}{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -180,7 +180,7 @@ impl Drop for Group {
     }
 }
 
-/// The two generations of the kernel's interface.
+/// The two versions of the kernel's interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     One,
@@ -188,7 +188,7 @@ enum Version {
 }
 
 impl Version {
-    /// The second one counts only where it controls CPUs: a machine may have both, with the controllers in the first.
+    /// The version that controls CPUs. A machine may have both mounted, with the controllers in version 1.
     fn of(mounted: &Path) -> Self {
         let controllers = fs::read_to_string(mounted.join("cgroup.controllers")).unwrap_or_default();
         if controllers.split_whitespace().any(|controller| controller == "cpu") { Self::Two } else { Self::One }
@@ -201,7 +201,7 @@ impl Version {
         }
     }
 
-    /// The path of this process's own group, from lines of the form `number:controllers:path`.
+    /// The path of this process's group, from lines of the form `number:controllers:path`.
     fn path(self, own: &str) -> &str {
         let is_ours = |controllers: &str| match self {
             Self::One => controllers.split(',').any(|controller| controller == "cpu"),
@@ -212,7 +212,7 @@ impl Version {
     }
 }
 
-/// Removes what processes that were killed have left behind.
+/// Removes groups of processes that no longer exist.
 fn sweep(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();

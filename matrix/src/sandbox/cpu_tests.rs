@@ -1,6 +1,6 @@
 use super::*;
 
-/// A directory that looks like mounted control groups; files of a new group have to be made by hand, because no kernel makes them.
+/// A directory that looks like mounted control groups. The files of a new group have to be created by the test.
 fn version_one() -> tempfile::TempDir {
     let mounted = tempfile::tempdir().unwrap();
     fs::create_dir_all(mounted.path().join("cpu/mine")).unwrap();
@@ -42,7 +42,7 @@ fn the_second_version_counts_where_it_controls_cpus() {
 #[test]
 fn a_place_without_the_controller_is_refused_by_name_and_left_clean() {
     let mounted = version_one();
-    // A plain directory has no `cgroup.procs` in a new child, as a group without the controller would have no quota.
+    // The new directory has no `cgroup.procs`, as a group without the controller would have no quota.
     let refused = Group::make_below(mounted.path(), "1:cpu:/mine\n", 128).unwrap_err();
     assert!(refused.reason().contains("cpu"), "{}", refused.reason());
     assert_eq!(refused.tried, mounted.path().join("cpu"), "the own group first, then its ancestors");

@@ -1,7 +1,7 @@
-//! The variables that processes in a sandbox see, to the letter. Nothing of the host's environment is inherited.
+//! The environment variables of the processes in a sandbox. Nothing of the host's environment is inherited.
 //!
-//! The names are those of "Working with Lambda environment variables" (Defined runtime environment variables), and what
-//! extensions don't get is in "Using the Lambda Extensions API to create extensions" (Configuration).
+//! The names are from "Working with Lambda environment variables" (Defined runtime environment variables). The variables that extensions do not get are from
+//! "Using the Lambda Extensions API to create extensions" (Configuration).
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ const PATH: &str = "/usr/local/bin:/usr/bin/:/bin:/opt/bin";
 const FAKE_API_KEY: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const CREDENTIALS_TOKEN: &str = "sandbox-credentials-token";
 
-/// Names that an extension never sees, even when the customer has set them. Names that start with `_` are the others.
+/// Variables that an extension never gets, even if the customer has set them. Neither does it get names that start with `_`.
 const NOT_FOR_EXTENSIONS: [&str; 8] = [
     "AWS_EXECUTION_ENV",
     "AWS_LAMBDA_LOG_GROUP_NAME",
@@ -28,14 +28,14 @@ const NOT_FOR_EXTENSIONS: [&str; 8] = [
 
 type Variables = BTreeMap<String, String>;
 
-/// Where the processes find Lambda and the intake.
+/// The addresses of Lambda's APIs and of the intake.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Addresses {
     pub runtime_api: SocketAddr,
     pub intake: Option<SocketAddr>,
 }
 
-/// What an extension sees.
+/// The environment of an extension.
 pub(crate) fn of_extension(setup: &Setup, addresses: Addresses, own: &Variables) -> Variables {
     let mut variables = common(setup, addresses);
     variables.retain(|name, _| !NOT_FOR_EXTENSIONS.contains(&name.as_str()) && !name.starts_with('_'));
@@ -43,21 +43,21 @@ pub(crate) fn of_extension(setup: &Setup, addresses: Addresses, own: &Variables)
     variables
 }
 
-/// Where the function's code is and what is called in it.
+/// The function's code and handler.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Code<'a> {
     pub task_root: &'a str,
     pub handler: &'a str,
 }
 
-/// What the function's runtime sees.
+/// The environment of the function's runtime.
 pub(crate) fn of_function(setup: &Setup, addresses: Addresses, code: Code<'_>, own: &Variables) -> Variables {
     let mut variables = common(setup, addresses);
     let mut set = |name: &str, value: String| variables.insert(name.to_owned(), value);
     set("LAMBDA_TASK_ROOT", code.task_root.to_owned());
     set("LAMBDA_RUNTIME_DIR", "/var/runtime".to_owned());
     set("_HANDLER", code.handler.to_owned());
-    // A snapshot outlives the stream that it was born with, so functions with SnapStart don't know their stream.
+    // A snapshot outlives the log stream in which it was taken, so SnapStart functions do not know their stream.
     if setup.initialization != Initialization::SnapStart {
         set("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", setup.function_name));
         set("AWS_LAMBDA_LOG_STREAM_NAME", "2020/01/01/[$LATEST]0123456789abcdef0123456789abcdef".to_owned());

@@ -1,11 +1,11 @@
-//! Planned disturbances of Lambda's own endpoints.
+//! Injected faults of Lambda's own endpoints.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::http::Method;
 
-/// The endpoints that can be disturbed.
+/// The endpoints that can have a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Endpoint {
@@ -48,14 +48,14 @@ impl Endpoint {
     }
 }
 
-/// Which calls of an endpoint are disturbed, counted from 1 over the life of the sandbox and over all callers.
+/// The calls of an endpoint that a fault affects, counted from 1 over the life of the sandbox and over all callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Calls {
     /// All of them.
     Every,
-    /// This one only.
+    /// The call with this number only.
     Only(u32),
-    /// This one and all that follow.
+    /// The call with this number and all that follow.
     From(u32),
 }
 
@@ -69,33 +69,33 @@ impl Calls {
     }
 }
 
-/// What happens to a disturbed call.
+/// The effect of a fault on a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// It is handled this much later.
+    /// The call is handled after this delay.
     Delay(Duration),
-    /// It is not handled; the answer has this status (100..=599, otherwise 500) and Lambda's error body.
+    /// The call is not handled. The response has this status (100..=599, otherwise 500) and Lambda's error body.
     Status(u16),
-    /// It is not handled; the connection is reset without an answer.
+    /// The call is not handled; the connection is reset without a response.
     Reset,
-    /// It is handled, and the connection is closed after the answer, which says so.
+    /// The call is handled. The response has `connection: close`, and the connection is closed after it.
     Close,
-    /// It is not handled; the answer is 200 with a body that breaks off in the middle of a JSON object.
+    /// The call is not handled. The response is 200 with a body that ends in the middle of a JSON object.
     Malformed,
 }
 
-/// One planned disturbance. Several may hit the same call; they play in the order in which they are listed.
+/// A fault. Several may affect the same call; they apply in the order in which they are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where.
+    /// The affected endpoint.
     pub endpoint: Endpoint,
-    /// When.
+    /// The affected calls.
     pub calls: Calls,
-    /// What.
+    /// The effect.
     pub effect: Effect,
 }
 
-/// The plan with its counters.
+/// The faults with their call counters.
 #[derive(Debug)]
 pub(crate) struct Faults {
     plan: Vec<(Fault, AtomicU32)>,
@@ -106,7 +106,7 @@ impl Faults {
         Self { plan: plan.iter().map(|fault| (*fault, AtomicU32::new(0))).collect() }
     }
 
-    /// Counts a call and says what is to be done to it.
+    /// Counts a call and returns the effects on it.
     pub(crate) fn strike(&self, endpoint: Endpoint) -> Vec<Effect> {
         self.plan
             .iter()

@@ -1,4 +1,4 @@
-//! What a process has used so far, as the kernel counts it.
+//! The resource usage of a process, as the kernel counts it.
 
 use std::fs;
 use std::time::Duration;
@@ -6,20 +6,20 @@ use std::time::Duration;
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
-/// A process at one moment of its life.
+/// The resource usage of a process at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
-    /// Pages that were mapped on first touch, without reading from disk, since exec.
+    /// Minor page faults since exec: pages that were mapped on first touch, without reading from disk.
     pub minor_faults: u64,
-    /// Pages that had to be read from disk, since exec.
+    /// Major page faults since exec: pages that were read from disk.
     pub major_faults: u64,
-    /// The most memory that was resident, in KiB.
+    /// Peak resident memory in KiB.
     pub resident_peak_kib: u64,
-    /// Threads that are alive.
+    /// Number of live threads.
     pub threads: u64,
 }
 
-/// What the process had used before it became the program that is looked at.
+/// The usage of a process before its exec, which is subtracted from later values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BaselineUsage {
     pub cpu: Duration,
@@ -27,11 +27,11 @@ pub(crate) struct BaselineUsage {
 }
 
 impl Footprint {
-    /// Reads two files of `/proc`, which takes some ten microseconds; none when the process is gone.
+    /// Reads two files of `/proc`, which takes some ten microseconds; `None` if the process is gone.
     pub(crate) fn of(process: Pid, baseline_usage: BaselineUsage) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
         let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-        // The name in parentheses may hold blanks and parentheses; the first field after it is the state, the third of the file.
+        // The process name is in parentheses and may contain blanks and parentheses. The first field after it is the state, the third of the file.
         let after_name = stat.rsplit_once(')')?.1;
         let field = |number: usize| after_name.split_ascii_whitespace().nth(number - 3)?.parse::<u64>().ok();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -44,7 +44,7 @@ impl Footprint {
     }
 }
 
-/// Whether every thread of a process has stopped; no when it is gone.
+/// Whether every thread of a process is stopped; false if the process is gone.
 pub(crate) fn stands_still(process: Pid) -> bool {
     let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return false };
     let stopped = |stat: &str| {
@@ -56,7 +56,7 @@ pub(crate) fn stands_still(process: Pid) -> bool {
     stats.next().is_some_and(|first| stopped(&first) && stats.all(|other| stopped(&other)))
 }
 
-/// The CPU time of a process since exec, threads that have ended included; also of one that has ended, until it is waited for.
+/// The CPU time of a process since exec, including threads that have ended. Also available for a zombie, until it is waited for.
 pub(crate) fn cpu_time(process: Pid, baseline_usage: BaselineUsage) -> Option<Duration> {
     let used = clock_gettime(clock_getcpuclockid(process).ok()?).ok()?;
     Some(Duration::from(used).saturating_sub(baseline_usage.cpu))

@@ -5,31 +5,31 @@ use std::time::Duration;
 use super::journal::{Entry, JournalEvent};
 use super::setup::Origin;
 
-/// The latest init, as it was measured.
+/// The moments of the latest init.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gates {
-    /// One for each extension that was executed.
+    /// One entry for each extension that was executed.
     pub extensions: Vec<ExtensionGates>,
-    /// From the beginning of the init to the start of the runtime, which waits for every registration.
+    /// From the start of the init to the start of the runtime, which waits for every registration.
     pub runtime_start: Option<Duration>,
-    /// From the beginning of the init to the runtime's first request for an event.
+    /// From the start of the init to the runtime's first next.
     pub runtime_next: Option<Duration>,
-    /// From the beginning of the init to its end, however it ended.
+    /// From the start of the init to its end, successful or not.
     pub init_over: Option<Duration>,
 }
 
-/// One extension's way through an init.
+/// The moments of one extension's init.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtensionGates {
-    /// Its name.
+    /// The extension's name.
     pub name: String,
-    /// From the beginning of the init to the extension's `execve`.
+    /// From the start of the init to the extension's exec.
     pub executed: Duration,
-    /// The register gate: from exec to the arrival of the registration.
+    /// The register gate: from exec to the arrival of the register request.
     pub register: Option<Duration>,
     /// From exec to the arrival of the telemetry subscription.
     pub subscribe: Option<Duration>,
-    /// The ready gate: from exec to the arrival of the first request for an event.
+    /// The ready gate: from exec to the arrival of the first next request.
     pub next: Option<Duration>,
 }
 

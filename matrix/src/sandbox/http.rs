@@ -1,11 +1,11 @@
-//! The one kind of HTTP client that the sandbox uses: inside the sandbox everything is plain HTTP.
+//! The HTTP client of the sandbox, where everything is plain HTTP.
 
-/// A client without proxy and without roots.
+/// A client without proxy and without a root store.
 ///
-/// It never does TLS, but features are united over a workspace: built together with the extension, the HTTP library comes with TLS and
-/// wants a provider before it builds any client.
+/// It never uses TLS. But features are unified over a workspace: built together with the extension, the HTTP library has TLS and needs a crypto provider before
+/// it builds any client.
 pub fn client() -> Result<reqwest::Client, reqwest::Error> {
-    // An error only says that one is installed already.
+    // An error only means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().tls_certs_only([]).tcp_nodelay(true).build()
 }

@@ -1,4 +1,4 @@
-//! What becomes of an event.
+//! The result of an invocation.
 
 use std::time::Duration;
 
@@ -6,45 +6,43 @@ use uuid::Uuid;
 
 pub use super::platform::events::Status;
 
-/// An invocation after everything about it is done, extensions included.
+/// A finished invocation, extensions included.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// The id of the request, which all attempts at it share.
+    /// The request id, which all attempts at the event share.
     pub request_id: String,
-    /// 1 for the first attempt at the request, more for Lambda's retries of an asynchronous one.
+    /// 1 for the first attempt, more for Lambda's retries of an asynchronous event.
     pub attempt: u32,
-    /// What the caller was told.
+    /// The result that the caller received.
     pub outcome: Outcome,
-    /// What the caller got: the function's bytes, or Lambda's error object.
+    /// The response that the caller received: the function's bytes, or Lambda's error object.
     pub response: Vec<u8>,
-    /// How the invocation ended, as in `platform.report`. It differs from the outcome when the caller had its answer and an
-    /// extension then crashed or ran into the timeout.
+    /// The status in `platform.report`. It differs from the outcome if an extension crashed or timed out after the caller had the response.
     pub status: Status,
-    /// The type of the error that is in `platform.report`.
+    /// The error type in `platform.report`.
     pub error_type: Option<String>,
-    /// When the caller had its answer: the runtime was done, the extensions may not have been.
+    /// From the event to the response, when the runtime was done. Extensions may not have been.
     pub answered: Duration,
-    /// The duration of the invocation, extensions included.
+    /// From the event to the end of the invocation, extensions included.
     pub duration: Duration,
-    /// What is billed, in ms. The init of an on-demand function is part of it ("AWS Lambda standardizes billing for INIT
-    /// phase", AWS Compute Blog).
+    /// Billed duration in ms. It includes the init of an on-demand function ("AWS Lambda standardizes billing for INIT phase", AWS Compute Blog).
     pub billed_ms: u64,
-    /// The init phase, when this was the first invocation after one that ran ahead of it.
+    /// Duration of the init phase that preceded this invocation, if it is the first one after it.
     pub init: Option<Duration>,
     /// From the end of the runtime's part to the end of the last extension's.
     pub extension_overhead: Duration,
-    /// The most memory that was in use, in MB.
+    /// Peak memory in MB.
     pub max_memory_mb: u32,
 }
 
 impl Invocation {
-    /// Whether Lambda retries it if it was asynchronous.
+    /// Whether Lambda retries the event if it is asynchronous.
     pub fn has_failed(&self) -> bool {
         self.outcome != Outcome::Success
     }
 }
 
-/// An attempt at a request that is about to be made.
+/// An attempt at an event that is about to be made.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
     pub request_id: String,
@@ -52,60 +50,60 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// At a request of its own.
+    /// The first attempt, with a new request id.
     pub(crate) fn first() -> Self {
         Self { request_id: Uuid::new_v4().to_string(), number: 1 }
     }
 
-    /// At the same request.
+    /// A retry, with the same request id.
     pub(crate) fn after(failed: &Invocation) -> Self {
         Self { request_id: failed.request_id.clone(), number: failed.attempt.saturating_add(1) }
     }
 }
 
-/// What a caller is told.
+/// The result that a caller receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The function has answered.
+    /// The function has responded.
     Success,
     /// The function has reported an error.
     FunctionError {
-        /// Its type.
+        /// The error type.
         error_type: String,
     },
-    /// Time was up.
+    /// The function timed out.
     Timeout,
-    /// The runtime has ended, like `exit status 1`.
+    /// The runtime has exited.
     RuntimeExited {
-        /// How.
+        /// The exit status, such as `exit status: 1`.
         status: String,
     },
-    /// The function has used more memory than it has.
+    /// The function has exceeded its memory.
     OutOfMemory,
-    /// An extension has ended, or has reported that it can't go on, before the runtime was done.
+    /// An extension has exited, or has reported an error, before the runtime was done.
     ExtensionCrashed {
-        /// Which.
+        /// The extension's name.
         name: String,
-        /// `Extension.Crash`, or what it has reported.
+        /// `Extension.Crash`, or the type that the extension reported.
         error_type: String,
     },
-    /// The init inside this invocation has failed for a reason that is none of the above.
+    /// The init inside this invocation has failed for another reason.
     InitFailed {
-        /// The type of the error.
+        /// The error type.
         error_type: String,
     },
 }
 
-/// The end of an environment.
+/// The exit of an extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExitOf {
     /// The name of the extension.
     pub name: String,
-    /// How it ended, like `exit status: 0` or `signal: 9 (SIGKILL)`.
+    /// The exit status, such as `exit status: 0` or `signal: 9 (SIGKILL)`.
     pub status: String,
-    /// Whether it had to be killed.
+    /// Whether the sandbox killed it.
     pub killed: bool,
-    /// How long it took from the beginning of the shutdown.
+    /// From the start of the shutdown to the exit.
     pub took: Duration,
 }

@@ -1,29 +1,29 @@
-//! Whether a machine may refuse a sandbox namespaces, a network interface or control groups of its own.
+//! Whether a machine may refuse a sandbox its own namespaces, network interface or control groups.
 //!
-//! A sandbox does without what it is refused, and says so in its journal; tests that need it are then skipped. Where `MATRIX_REQUIRE_ISOLATION` is set, as
-//! `ci/test` does, a sandbox that is refused something does not start, so that no test is skipped without anybody noticing.
+//! A sandbox runs without what it is refused and records that in its journal; tests that need it are skipped. If `MATRIX_REQUIRE_ISOLATION` is set, as
+//! `ci/test` does, a sandbox that is refused something does not start, so that no test is skipped unnoticed.
 
 use super::journal::{Journal, JournalEvent};
 
-/// The variable that makes isolation a condition.
+/// The environment variable that makes isolation mandatory.
 pub const REQUIRED: &str = "MATRIX_REQUIRE_ISOLATION";
 
-/// Whether isolation is a condition here.
+/// Whether isolation is mandatory here.
 pub fn is_required() -> bool {
     std::env::var_os(REQUIRED).is_some_and(|value| !value.is_empty())
 }
 
-/// Says that a test, or a part of one, is skipped because of what this machine refuses; fails where isolation is a condition.
+/// Reports that a test or a part of it is skipped because of what this machine refuses.
 ///
 /// # Panics
 ///
-/// Where `MATRIX_REQUIRE_ISOLATION` is set.
+/// If `MATRIX_REQUIRE_ISOLATION` is set.
 pub fn skip(reason: &str) {
     assert!(!is_required(), "{REQUIRED} is set, and this cannot be tested here: {reason}");
     println!("not tested: {reason}");
 }
 
-/// The first thing that a sandbox was refused, with the system's reason.
+/// The first refusal in the journal, with the system's reason.
 pub(crate) fn refusal(journal: &Journal) -> Option<String> {
     journal.read().iter().find_map(|entry| match &entry.what {
         JournalEvent::NetworkShared { reason } => Some(format!("no network of its own: {reason}")),

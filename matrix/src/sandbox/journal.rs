@@ -1,4 +1,4 @@
-//! What happened in the sandbox and when, stamped at the very point of the event.
+//! The journal: what happened in the sandbox, with a timestamp taken at the event itself.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,114 +10,113 @@ use super::faults::{Effect, Endpoint};
 use super::footprint::Footprint;
 use super::setup::Origin;
 
-/// One thing that happened.
+/// One event with its time.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Monotonic time since the sandbox was started.
     pub at: Duration,
     /// The same moment on the wall clock.
     pub wall: OffsetDateTime,
-    /// What happened.
+    /// The event.
     pub what: JournalEvent,
 }
 
-/// The things that happen.
+/// The events of a sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JournalEvent {
     /// The sandbox has a network of its own.
     NetworkIsolated,
-    /// The sandbox shares the host's network although it was asked not to; the reason is the system's.
+    /// The sandbox shares the host's network although isolation was requested; `reason` is the system's.
     NetworkShared { reason: String },
-    /// The sandbox's own network lacks the interface that Lambda's has, so nothing can be read about its traffic; the reason is the system's.
+    /// The sandbox's network has no interface like Lambda's, so its traffic cannot be measured; `reason` is the system's.
     InterfaceMissing { reason: String },
-    /// The sandbox sees the machine's processes beside its own, and what they use counts as used by the function. A process that has left its parent as well as
-    /// its session is not known to be the sandbox's. The reason is the system's.
+    /// The sandbox sees the machine's processes beside its own, and their usage counts as the function's. A process that has left its parent and its session is
+    /// not recognised as the sandbox's. `reason` is the system's.
     ProcessesShared { reason: String },
-    /// The sandbox has directories of its own in the place of the machine's.
+    /// The sandbox has its own mounts over the machine's directories.
     MountsPrivate,
-    /// The sandbox sees the machine's directories, control groups included, although it was asked not to; the reason is the system's.
+    /// The sandbox sees the machine's directories, control groups included, although mounts were requested; `reason` is the system's.
     MountsShared { reason: String },
-    /// Processes have the CPU of their memory tier.
+    /// The CPU limits of the memory tier are set up.
     CpuOfTier,
-    /// Processes have all the CPU time that they can get although they were asked not to; the reason is the system's.
+    /// CPU time is unlimited although limits were requested; `reason` is the system's.
     CpuUnlimited { reason: String },
-    /// Extensions cannot be stopped for their footprints although it was asked for; the reason is the system's, or that there are several.
+    /// Extensions cannot be stopped to take their footprints although it was requested. `reason` is the system's, or that there are several extensions.
     FootprintsLate { reason: String },
-    /// An init began: `init` the first time, `invoke` when it runs inside an invocation.
+    /// An init began. `phase` is `init` ahead of the first event, or `invoke` inside an invocation.
     InitStarted { phase: &'static str },
-    /// A process came to life: the moment just before its `execve`, read by the child itself.
+    /// A process was executed. The time is that just before its `execve`, taken by the child itself.
     Executed { origin: Origin, pid: i32 },
-    /// The files of an extension that is about to be executed were dropped from the page cache; so many bytes of them are in memory nevertheless.
+    /// The files of an extension were dropped from the page cache before its exec; `remaining` bytes are in memory nevertheless.
     PagesDropped { name: String, remaining: u64 },
-    /// They could not be dropped; the reason is the system's.
+    /// The files could not be dropped; `reason` is the system's.
     PagesNotDropped { name: String, reason: String },
     /// A process could not be started.
     NotExecuted { origin: Origin, reason: String },
-    /// An extension registered. The moment is that of the request's arrival.
+    /// An extension registered. The time is that of the request's arrival.
     Registered { name: String, internal: bool },
-    /// A request to one of the APIs was refused.
+    /// An API rejected a request.
     Refused { endpoint: Endpoint, error_type: String },
     /// An extension subscribed to telemetry.
     Subscribed { name: String },
-    /// An extension asked for its next event.
+    /// An extension sent next.
     ExtensionNext { name: String },
-    /// What an extension had used when it first asked for an event. One that was `stopped` stood still from then on; otherwise it is what it had used a
-    /// little later.
+    /// The footprint of an extension at its first next. If it was `stopped`, it stood still from then on; otherwise the footprint was taken a little later.
     Footprint { name: String, footprint: Footprint, stopped: bool },
-    /// The share of the memory tier is in force from now on.
+    /// The CPU share of the memory tier is in force from now on.
     Throttled,
-    /// An extension reported that it can't start or go on.
+    /// An extension reported an init or exit error.
     ExtensionError { name: String, error_type: String },
-    /// The function's runtime was started: a process or, for in-process functions, a thread.
+    /// The function's runtime was started: a process, or a thread for in-process functions.
     RuntimeStarted,
-    /// The runtime asked for its next event.
+    /// The runtime sent next.
     RuntimeNext,
-    /// The runtime waits to be restored from a snapshot.
+    /// The runtime waits for its restore from a snapshot.
     RuntimeRestoreNext,
-    /// An init ended with this status: `success`, `error` or `timeout`.
+    /// An init ended. `status` is `success`, `error` or `timeout`.
     InitOver { phase: &'static str, status: &'static str },
     /// A restore from a snapshot began.
     RestoreStarted,
-    /// It ended.
+    /// The restore ended.
     RestoreOver,
-    /// An event was handed to the runtime and to the extensions that want it.
+    /// An event was handed to the runtime and to the extensions that registered for INVOKE.
     Invoked { request_id: String },
-    /// The runtime answered.
+    /// The runtime sent a response or an error.
     Answered { request_id: String, bytes: usize, error_type: Option<String> },
-    /// The runtime is done with the request, one way or another.
+    /// The runtime is done with the request, successfully or not.
     RuntimeDone { request_id: String, status: &'static str },
-    /// Everything about the request is done, extensions included.
+    /// The invocation is over, extensions included.
     InvocationOver { request_id: String, status: &'static str },
-    /// The processes were stopped until the next event.
+    /// The processes were frozen until the next event.
     Frozen,
-    /// They go on.
+    /// The processes were thawed.
     Thawed,
-    /// A shutdown began, for this reason: `spindown`, `timeout` or `failure`.
+    /// A shutdown began. `reason` is `spindown`, `timeout` or `failure`.
     ShutdownStarted { reason: &'static str },
     /// A SHUTDOWN event was handed to an extension.
     ShutdownSent { name: String },
-    /// A process was asked to end with SIGTERM.
+    /// SIGTERM was sent to a process.
     Terminated { origin: Origin },
     /// A process was killed.
     Killed { origin: Origin },
-    /// A process ended; the status reads like `exit status: 0` or `signal: 9 (SIGKILL)`.
+    /// A process ended; `status` is such as `exit status: 0` or `signal: 9 (SIGKILL)`.
     Exited { origin: Origin, status: String },
-    /// The CPU time that a process, without those that it has started, had used from its exec to its end.
+    /// The CPU time of a process from its exec to its end, without that of its children.
     Used { origin: Origin, cpu: Duration },
-    /// The shutdown is over; nobody is left.
+    /// The shutdown is over; no process is left.
     ShutdownOver,
-    /// A batch of telemetry was accepted by a subscriber.
+    /// A subscriber accepted a batch of telemetry.
     Delivered { subscriber: String, events: usize, bytes: usize },
-    /// An attempt at a batch failed: no connection, or an answer other than 200.
+    /// An attempt to deliver a batch failed: no connection, or a status other than 200.
     Undelivered { subscriber: String, events: usize, reason: String },
-    /// Telemetry was given up.
+    /// Telemetry was dropped.
     Dropped { subscriber: String, events: usize, bytes: usize },
-    /// A planned fault was played.
+    /// A planned fault took effect.
     Fault { endpoint: Endpoint, effect: Effect },
 }
 
-/// The journal itself: append only, readable at any time from any thread.
+/// The journal: append-only, readable at any time from any thread.
 #[derive(Debug)]
 pub(crate) struct Journal {
     start: Instant,
@@ -128,13 +127,13 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn start() -> Self {
-        // Growing the vector in the middle of a start would show up in what is being measured.
+        // Growing the vector during a start would affect the measurement.
         let entries = Mutex::new(Vec::with_capacity(1024));
         let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
         Self { start: Instant::now(), monotonic, wall: OffsetDateTime::now_utc(), entries }
     }
 
-    /// `CLOCK_MONOTONIC` at the start, to within a microsecond: what other processes' stamps can be compared with.
+    /// `CLOCK_MONOTONIC` at the start of the sandbox, to within a microsecond. Timestamps of other processes can be compared with it.
     pub(crate) fn monotonic(&self) -> Duration {
         self.monotonic
     }
@@ -149,17 +148,17 @@ impl Journal {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
     }
 
-    /// The wall clock at a monotonic moment. Telemetry times come from here, so that they never run backwards.
+    /// The wall clock time of a monotonic moment. Telemetry times come from here, so they never go backwards.
     pub(crate) fn wall(&self, moment: Instant) -> OffsetDateTime {
         self.wall + moment.saturating_duration_since(self.start)
     }
 
-    /// How long after the start a moment is.
+    /// The time since the start of the sandbox.
     pub(crate) fn since_start(&self, moment: Instant) -> Duration {
         moment.saturating_duration_since(self.start)
     }
 
-    /// Everything so far, in order of time: an exec is stamped by the child and written a little later.
+    /// All entries so far, sorted by time: the child takes the time of an exec, which is recorded a little later.
     pub(crate) fn read(&self) -> Vec<Entry> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner).clone();
         entries.sort_by_key(|entry| entry.at);

@@ -1,10 +1,10 @@
-//! Cuts what comes out of a pipe into lines.
+//! Splits the output of a pipe into lines.
 
-/// Collects bytes and hands out whole lines without their line feed.
+/// Collects bytes and emits whole lines without their line feed.
 #[derive(Debug)]
 pub(crate) struct Lines {
     pending: Vec<u8>,
-    /// A line longer than this goes on in a further one.
+    /// Maximum length of a line in bytes; a longer one is continued in another line.
     limit: usize,
 }
 
@@ -26,7 +26,7 @@ impl Lines {
         self.cut(line);
     }
 
-    /// Hands out what is left when the pipe has ended without a line feed.
+    /// Emits the rest when the pipe has ended without a line feed.
     pub(crate) fn finish(&mut self, line: &mut dyn FnMut(&[u8])) {
         if !self.pending.is_empty() {
             line(&self.pending);

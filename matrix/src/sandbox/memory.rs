@@ -1,4 +1,4 @@
-//! How much memory processes use, read from `/proc`.
+//! The memory usage of processes, from `/proc`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use super::platform::{Fatal, Platform};
 use super::process_table::{ProcessTable, kilobytes};
 
-/// Watches the processes of an environment and kills the function when together they outgrow its memory.
+/// Watches the memory of an environment's processes, and kills the function when together they exceed the limit.
 #[derive(Debug)]
 pub(crate) struct MemoryLimit {
     peak_kb: Arc<AtomicU64>,
@@ -19,7 +19,7 @@ pub(crate) struct MemoryLimit {
 }
 
 impl MemoryLimit {
-    /// `leader` is the function's process.
+    /// Starts watching. `leader` is the function's process.
     pub(crate) fn start(platform: Arc<Platform>, table: Arc<ProcessTable>, leader: Pid) -> Self {
         let peak_kb = Arc::new(AtomicU64::new(0));
         let peak = Arc::clone(&peak_kb);
@@ -27,7 +27,7 @@ impl MemoryLimit {
             let limit_kb = u64::from(platform.setup.memory_mb) * 1024;
             loop {
                 tokio::time::sleep(platform.setup.limits.memory_interval).await;
-                // Frozen processes don't grow, and looking at them would only cost time.
+                // Frozen processes do not grow.
                 platform.telemetry.awake().await;
                 let used_kb = table.used_kb(&[leader]);
                 peak.fetch_max(used_kb, Ordering::Relaxed);
@@ -41,7 +41,7 @@ impl MemoryLimit {
         Self { peak_kb, task: task.abort_handle() }
     }
 
-    /// The most that has been seen, in kB.
+    /// The peak so far in kB.
     pub(crate) fn peak_kb(&self) -> u64 {
         self.peak_kb.load(Ordering::Relaxed)
     }
@@ -53,7 +53,7 @@ impl Drop for MemoryLimit {
     }
 }
 
-/// The peak resident size of one process in kB; zero when it is gone.
+/// The peak resident size of one process in kB; 0 if it is gone.
 pub(crate) fn peak_kb(process: Pid) -> u64 {
     kilobytes(Path::new(&format!("/proc/{process}/status")), "VmHWM:").unwrap_or_default()
 }

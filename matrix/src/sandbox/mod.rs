@@ -1,10 +1,10 @@
-//! A local Lambda: the Runtime, Extensions and Telemetry APIs, the phases of an environment's life with their budgets,
-//! freeze and thaw, and everything that may go wrong, in a network of its own.
+//! A local Lambda: the Runtime, Extensions and Telemetry APIs, the lifecycle of an execution environment with its time limits, freeze and thaw, and injected
+//! faults, in a network of its own.
 //!
-//! [`Sandbox`] is a blocking handle. Behind it one thread runs the whole environment, so that everything which that thread
-//! starts (sockets, processes, further threads) is born into the sandbox's network.
+//! [`Sandbox`] is a blocking handle. One thread runs the whole environment, so that everything it starts (sockets, processes, further threads) is created in
+//! the sandbox's network.
 //!
-//! What it does not model: memory limits other than the function's own, and the disk of Lambda's machines.
+//! Not modelled: memory limits other than the function's own, and the disk of Lambda's machines.
 
 pub mod cpu;
 mod environment;
@@ -55,44 +55,44 @@ pub use self::setup::{Extension, Setup};
 use self::thread::Command;
 use crate::emulator;
 
-/// What the sandbox itself can't do. Whatever Lambda would report about a function or an extension is no error here.
+/// Errors of the sandbox itself. Errors that Lambda would report about a function or an extension are not among them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Lambda would refuse the setup.
     #[error("{reason}")]
     Setup {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The program of an extension isn't there.
+    /// The program of an extension does not exist.
     #[error("cannot find the extension {path}")]
     Program {
-        /// Where it was looked for.
+        /// The path of the program.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The program of an extension is for another processor.
     #[error("cannot start the extension {path}")]
     Foreign {
-        /// Where it is.
+        /// The path of the program.
         path: PathBuf,
-        /// What is missing.
+        /// The missing emulator.
         source: emulator::Missing,
     },
-    /// The thread, its runtime, its directory or its sockets could not be made.
+    /// The thread, its runtime, its directory or its sockets could not be created.
     #[error("cannot {what}")]
     System {
-        /// What was attempted.
+        /// The attempted operation.
         what: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The machine refuses the sandbox something of its own, and [`isolation::REQUIRED`] says that it must not.
+    /// The machine refuses the sandbox isolation that [`isolation::REQUIRED`] makes mandatory.
     #[error("{reason}; {} is set, so that this is an error: run as root, or unset it", isolation::REQUIRED)]
     Isolation {
-        /// What was refused, and what the system said.
+        /// What was refused, with the system's error.
         reason: String,
     },
     /// The HTTP client for telemetry could not be built.
@@ -106,14 +106,13 @@ pub enum Error {
     Gone,
 }
 
-/// How often Lambda retries an asynchronous invocation that has failed, unless the function is configured otherwise ("How Lambda handles errors and retries with
-/// asynchronous invocation").
+/// Number of Lambda's retries of a failed asynchronous invocation, by default ("How Lambda handles errors and retries with asynchronous invocation").
 pub const RETRIES: u32 = 2;
 
-/// The pause before a retry. Lambda waits one minute and then two; this is as long as no two events of different attempts have the same time.
+/// The pause before a retry. Lambda waits one minute and then two. This pause is just long enough that no two events of different attempts have the same time.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// An environment at work. Dropping it kills everything in it.
+/// A running execution environment. Dropping it kills all of its processes.
 #[derive(Debug)]
 pub struct Sandbox {
     commands: Option<UnboundedSender<Command>>,
@@ -122,24 +121,24 @@ pub struct Sandbox {
     intake: Option<intake::Intake>,
 }
 
-/// What is left of a sandbox.
+/// The records of a sandbox after its shutdown.
 #[derive(Debug)]
 pub struct Ending {
-    /// How the extensions of the last environment ended.
+    /// The exits of the last environment's extensions.
     pub extensions: Vec<ExitOf>,
-    /// Everything that happened.
+    /// The whole journal.
     pub journal: Vec<Entry>,
-    /// Every event that was emitted.
+    /// Every telemetry event that was emitted.
     pub telemetry: Vec<Value>,
     /// Every line of the function and of the extensions.
     pub output: Vec<Line>,
-    /// Everything that the intake received; empty without one.
+    /// All requests at the intake; empty without one.
     pub requests: Vec<intake::Request>,
 }
 
 impl Sandbox {
-    /// Starts an environment and returns when its init phase is over, successful or not. After a failed one the first
-    /// invocation runs another one, as on Lambda.
+    /// Starts an environment and returns when its init phase is over, successful or not. After a failed init, the first invocation runs another one, as on
+    /// Lambda.
     pub fn start(setup: Setup) -> Result<Self, Error> {
         setup.check()?;
         let (told, started) = mpsc::sync_channel(1);
@@ -152,20 +151,20 @@ impl Sandbox {
         Ok(Self { commands: Some(commands), thread: Some(thread), platform, intake })
     }
 
-    /// Sends an event through the environment and returns when everything about it is done, extensions included.
+    /// Invokes the function and returns when the invocation is over, extensions included.
     pub fn invoke(&self, event: &[u8]) -> Result<Invocation, Error> {
         self.attempt(event, Attempt::first())
     }
 
-    /// Sends an event again under the same request id, as Lambda does a minute or two after an asynchronous invocation has failed. Waits for [`RETRY_PAUSE`]
-    /// before it does.
+    /// Retries a failed event with the same request id, as Lambda does a minute or two after an asynchronous invocation has failed. Waits for [`RETRY_PAUSE`]
+    /// first.
     pub fn retry(&self, event: &[u8], failed: &Invocation) -> Result<Invocation, Error> {
         std::thread::sleep(RETRY_PAUSE);
         self.attempt(event, Attempt::after(failed))
     }
 
-    /// Sends an event as an asynchronous caller does: a failed attempt is retried at most [`RETRIES`] times. Gives all attempts. The environment is frozen
-    /// between them, though not for minutes.
+    /// Invokes the function asynchronously: a failed attempt is retried at most [`RETRIES`] times. Returns all attempts. The environment is frozen between
+    /// them, though not for minutes.
     pub fn invoke_async(&self, event: &[u8]) -> Result<Vec<Invocation>, Error> {
         let mut attempts = vec![self.invoke(event)?];
         while let Some(failed) = attempts.last().filter(|last| last.has_failed() && last.attempt <= RETRIES) {
@@ -179,12 +178,12 @@ impl Sandbox {
         self.ask(|answer| Command::Invoke { event, attempt, answer })
     }
 
-    /// The intake, when the setup has one.
+    /// The intake, if the setup has one.
     pub fn intake(&self) -> Option<&intake::Intake> {
         self.intake.as_ref()
     }
 
-    /// Everything that happened so far, in order of time.
+    /// The journal so far, in order of time.
     pub fn journal(&self) -> Vec<Entry> {
         self.platform.journal.read()
     }
@@ -194,12 +193,12 @@ impl Sandbox {
         Gates::read(&self.journal())
     }
 
-    /// `CLOCK_MONOTONIC` at the start, which the moments of the journal count from: what stamps of other processes can be compared with.
+    /// `CLOCK_MONOTONIC` at the start, from which the journal's times count. Timestamps of other processes can be compared with it.
     pub fn monotonic(&self) -> Duration {
         self.platform.journal.monotonic()
     }
 
-    /// The CPU time that an extension has used since its exec, without that of processes which it has started. None when it is gone.
+    /// The CPU time of an extension since its exec, without that of its child processes. `None` if it is gone.
     pub fn cpu_time(&self, extension: &str) -> Option<Duration> {
         let body = self.platform.lock().agents.iter().find(|agent| agent.name == extension)?.process?;
         footprint::cpu_time(body.pid, body.baseline_usage)
@@ -215,19 +214,18 @@ impl Sandbox {
         self.platform.printed.read()
     }
 
-    /// Puts events of any shape into the queue of a subscriber, behind what waits there. False when there is no subscriber of
-    /// this name. A frozen subscriber gets them after the thaw.
+    /// Appends events of any shape to the queue of a subscriber. Returns false if there is no subscriber of this name. A frozen subscriber gets them after the
+    /// thaw.
     pub fn inject(&self, subscriber: &str, events: &[Value]) -> bool {
         self.platform.telemetry.inject(subscriber, events.iter().map(Event::new))
     }
 
-    /// Puts text in the place of an event into the queue of a subscriber. Unless it is JSON, the batch that it gets into is
-    /// malformed as a whole.
+    /// Appends text in place of an event to the queue of a subscriber. Unless it is JSON, it makes its whole batch malformed.
     pub fn inject_text(&self, subscriber: &str, text: &str) -> bool {
         self.platform.telemetry.inject(subscriber, std::iter::once(Event::text(text)))
     }
 
-    /// Runs `work` on a thread in the sandbox's network and returns what it returns. Nothing is thawed for it.
+    /// Runs `work` on a thread in the sandbox's network and returns its result. Nothing is thawed for it.
     pub fn within<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
         let (told, done) = mpsc::sync_channel(1);
         let work = Box::new(move || {
@@ -257,7 +255,7 @@ impl Sandbox {
     }
 
     fn stop(&mut self) {
-        // The thread ends when nobody can send it commands any more.
+        // The thread ends when its command channel is closed.
         self.commands = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

@@ -1,4 +1,4 @@
-//! Directories that only the sandbox sees where the machine has others.
+//! The sandbox's own mounts over the machine's directories.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::setup::Mount;
 
-/// Where control groups are; a process on Lambda sees none, and runtimes that do see them adapt to their limits.
+/// The mount point of control groups. A process on Lambda sees none; runtimes that see them adapt to their limits.
 const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
 
-/// Why the sandbox has to do with the machine's own directories.
+/// Why the sandbox has to use the machine's own directories.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("no mounts of its own: {0}")]
@@ -20,15 +20,15 @@ pub(crate) enum Refused {
     Mount { path: PathBuf, source: io::Error },
 }
 
-/// Moves the calling thread into a mount namespace of its own and puts the directories in place, without any change to what others see.
+/// Moves the calling thread into its own mount namespace and mounts the directories there, without a change to what others see.
 ///
-/// Processes and threads started by the calling thread from now on see the same. It needs `CAP_SYS_ADMIN`. `over` is laid over what is in its target, which
+/// Processes and threads that the calling thread starts from now on inherit the namespace. It needs `CAP_SYS_ADMIN`. `over` is overlaid on its target, which
 /// has to exist, and must not change from now on. `staging` is an empty directory that lives as long as the sandbox.
 pub(crate) fn settle(mounts: &[Mount], over: Option<&Mount>, staging: &Path) -> Result<(), Refused> {
     unshare(CloneFlags::CLONE_NEWNS).map_err(Refused::Namespace)?;
-    // Nothing that is mounted from here on spreads to the machine.
+    // Mounts made from here on do not propagate to the machine.
     attach(None, Path::new("/"), None, MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
-    // First, because what is laid over a directory covers what has been put into it before.
+    // Overlays come first, because they would cover mounts that are below them.
     for (number, mount) in mounts.iter().enumerate().filter(|(_, mount)| !mount.target.exists()) {
         make_room(&mount.target, &staging.join(number.to_string()))?;
     }
@@ -48,7 +48,7 @@ pub(crate) fn hide_control_groups() -> Result<(), Refused> {
         .map_err(|error| Refused::Mount { path: target.to_owned(), source: error.into() })
 }
 
-/// Lets a directory that does not exist be seen, by laying another one over the nearest that does.
+/// Makes a missing directory visible, with an overlay on its nearest existing ancestor.
 fn make_room(target: &Path, staging: &Path) -> Result<(), Refused> {
     let refused = |source| Refused::Mount { path: target.to_owned(), source };
     let parent = target.ancestors().skip(1).find(|parent| parent.is_dir()).unwrap_or(Path::new("/"));
@@ -57,13 +57,13 @@ fn make_room(target: &Path, staging: &Path) -> Result<(), Refused> {
     lay_over(staging, parent)
 }
 
-/// Shows both directories as one, and of what is in both that of the source.
+/// Overlays `source` on `target`; where both have an entry, that of `source` is visible.
 fn lay_over(source: &Path, target: &Path) -> Result<(), Refused> {
     let layers = format!("lowerdir={}:{}", source.display(), target.display());
     attach(None, target, Some(&layers), MsFlags::empty())
 }
 
-/// An overlay when there are `layers`, a bind otherwise.
+/// Mounts an overlay if there are `layers`, otherwise a bind mount.
 fn attach(source: Option<&Path>, target: &Path, layers: Option<&str>, flags: MsFlags) -> Result<(), Refused> {
     let kind = layers.map(|_| "overlay");
     mount(source, target, kind, flags, layers)
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::sandbox::isolation;
 
-    /// What a thread with these mounts reads from a file, or why it could not.
+    /// The content of a file as a thread with these mounts reads it, or the reason of a failure.
     fn seen(target: &Path, file: &Path) -> Result<Option<String>, Refused> {
         let (source, staging) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(source.path().join("file"), "private").unwrap();
@@ -89,7 +89,7 @@ mod tests {
         thread.join().unwrap()
     }
 
-    /// Without privileges there are no mounts, and only then.
+    /// Mounts may fail for a missing privilege only.
     fn assert_tolerable(refused: &Refused) {
         let reason = refused.to_string();
         assert!(reason.contains("no mounts of its own: EPERM") && !isolation::is_required(), "{reason}");

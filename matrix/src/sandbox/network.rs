@@ -1,5 +1,5 @@
-//! A network of the sandbox's own, so that sandboxes side by side can all own ports 8125, 8126, 8999 and 9001, with the interface that functions on
-//! Lambda have.
+//! A network namespace for each sandbox, so that parallel sandboxes can all bind ports 8125, 8126, 8999 and 9001, with the interface that functions on Lambda
+//! have.
 
 mod netlink;
 
@@ -14,7 +14,7 @@ use nix::sched::{CloneFlags, unshare};
 use self::netlink::Netlink;
 use super::setup::Initialization;
 
-/// What the sandbox's interface leads to. Nobody listens there and nothing is beyond it, but it answers: it refuses connections.
+/// The address at the other end of the sandbox's interface. Nothing listens there, and there is no route beyond it, but it responds: it refuses connections.
 pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(169, 254, 76, 2);
 /// The sandbox's own address on that interface.
 const INSIDE: Ipv4Addr = Ipv4Addr::new(169, 254, 76, 1);
@@ -23,35 +23,34 @@ const PREFIX: u8 = 23;
 const LOOPBACK: u32 = 1;
 const INTERFACE: u32 = 2;
 
-/// The network at the other end of the sandbox's interface. The interface is gone with it.
+/// The network namespace at the other end of the sandbox's interface. Dropping it removes the interface.
 pub(crate) struct Outside {
     _namespace: File,
 }
 
-/// Moves the calling thread into a new network namespace with nothing but a loopback device, and brings that up.
+/// Moves the calling thread into a new network namespace with only a loopback device, and brings that up.
 ///
-/// Threads and processes started by the calling thread from now on are born into it; the rest of this process stays
-/// where it is. It needs `CAP_SYS_ADMIN`.
+/// Threads and processes that the calling thread starts from now on are created in it; the rest of this process stays where it is. It needs `CAP_SYS_ADMIN`.
 pub(crate) fn isolate() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNET)?;
     Ok(Netlink::open()?.set_up(LOOPBACK)?)
 }
 
-/// Does something in a network namespace of its own, with nothing but a loopback device. A sandbox that is started there with the network of its host has
-/// that one, so that a test can take a port before an extension does.
+/// Runs `work` in a network namespace of its own, with only a loopback device. A sandbox that is started there with
+/// [`Network::Host`](super::setup::Network::Host) uses that namespace, so that a test can bind a port before an extension does.
 pub fn in_own_network<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     let done = thread::scope(|scope| scope.spawn(|| isolate().map(|()| work())).join());
     done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Gives the calling thread's network namespace, which must be its own, the interface that Lambda has for this kind of sandbox.
+/// Adds the interface that Lambda has for this initialization type to the calling thread's network namespace, which must be its own.
 pub(crate) fn connect(initialization: Initialization) -> io::Result<Outside> {
-    // The names are what extensions read the traffic by; Lambda documents neither.
+    // Extensions read the traffic by these names; Lambda documents neither.
     let name = match initialization {
         Initialization::ManagedInstances => "Ceth1",
         _ => "vinternal_1",
     };
-    // A thread of its own takes the other namespace along, and leaves this one alone.
+    // A separate thread enters the other namespace, so that this one stays here.
     let (namespace, outside) = thread::scope(|scope| {
         let made = scope.spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET)?;

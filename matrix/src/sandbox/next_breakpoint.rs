@@ -1,9 +1,9 @@
-//! Stops an extension at the very moment at which its first request for an event arrives, so that what it had used by then can be read at leisure.
+//! Stops an extension at the moment its first next request arrives, so that its usage up to then can be read.
 //!
-//! The kernel does it. A socket can send its owner a signal of one's choice when something arrives ("`F_SETSIG`", fcntl(2)), and on the loopback
-//! device the system call that writes is also the one that delivers: with SIGSTOP for a signal the writer stands still before its `write` returns.
-//! The kernel stops it at every arrival. All but the one that is waited for let it go on, once it stands still: a signal to go on takes back a stop that
-//! has not been obeyed yet, and it might be the one that counts.
+//! The kernel stops it. A socket can send its owner a selected signal when data arrives ("`F_SETSIG`", fcntl(2)). On the loopback device the system call that
+//! writes also delivers: with SIGSTOP as the signal, the writer is stopped before its `write` returns. The kernel stops it at every arrival. At all arrivals
+//! but the awaited one, the sandbox continues it once it is stopped. It waits for the stop because SIGCONT cancels a pending stop, which might be that of the
+//! awaited arrival.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,75 +21,74 @@ use rustix::io::ioctl_fionread;
 
 use super::footprint::{BaselineUsage, Footprint, stands_still};
 
-/// As in the kernel's `asm-generic/fcntl.h`; the crates that we have do not know it.
+/// As in the kernel's `asm-generic/fcntl.h`; our crates do not define it.
 const F_SETSIG: libc::c_int = 10;
-/// The request that is waited for, as every client writes it.
+/// The awaited request, as every client writes it.
 const NEXT: &[u8] = b"GET /2020-01-01/extension/event/next";
-/// How long a process may take to stand still. A throttled one only gets to it in its next period.
+/// How long a process may take to stop. A throttled one only does so in its next period.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How often it is looked whether it does.
+/// Interval at which the sandbox checks whether the process has stopped.
 const GLANCE: Duration = Duration::from_micros(20);
-/// How often it is looked whether it stands still for nothing.
+/// Interval at which the sandbox checks whether the process is stopped without need.
 const ROUND: Duration = Duration::from_millis(1);
 
-/// The one who stops the extension of a sandbox. It must be the only one: a listening socket has one owner.
+/// The breakpoint of a sandbox's extension. There must be only one, because a listening socket has one owner.
 #[derive(Debug)]
 pub(crate) struct NextBreakpoint {
-    /// The one that connections of the extension arrive at.
+    /// The listening socket of the APIs.
     listener: OwnedFd,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The process group that is stopped, until its first request for an event has arrived.
+    /// The process group that is stopped, until its first next request has arrived.
     group: Option<Pid>,
     baseline_usage: BaselineUsage,
-    /// A duplicate of each of its connections, and perhaps of those of others: nobody says who is at the other end.
+    /// A duplicate of each of its connections. Connections of other processes may be among them, because the peer is unknown.
     connections: BTreeMap<u64, OwnedFd>,
-    /// How many there have been.
+    /// Number of connections so far.
     connected: u64,
     taken: Option<Footprint>,
 }
 
 impl NextBreakpoint {
-    /// Makes a listening socket ready. Nobody is stopped before it has an owner.
+    /// Prepares a listening socket. No process is stopped before the socket has an owner.
     pub(crate) fn new(listener: BorrowedFd<'_>) -> io::Result<Arc<Self>> {
         let listener = listener.try_clone_to_owned()?;
         stop_owner(listener.as_fd())?;
         Ok(Arc::new(Self { listener, state: Mutex::default() }))
     }
 
-    /// Makes the calling process, which leads a process group, the one that is stopped. It is called between fork and exec, where later would be
-    /// too late, and makes two system calls.
+    /// Makes the calling process, which leads a process group, the owner. It has to be called between fork and exec, and makes two system calls.
     pub(crate) fn claim(&self) -> io::Result<()> {
         Ok(own(self.listener.as_fd(), -nix::unistd::getpid().as_raw())?)
     }
 
-    /// Begins to look after a process that has claimed it. It has to be called before anything that it connects to is accepted.
+    /// Starts watching a process that has called [`claim`](Self::claim). It has to be called before any of its connections is accepted.
     pub(crate) fn watch(self: &Arc<Self>, process: Pid, baseline_usage: BaselineUsage) {
         *self.lock() = State { group: Some(process), baseline_usage, ..State::default() };
         let next_breakpoint = Arc::clone(self);
         tokio::spawn(async move {
             while next_breakpoint.lock().group == Some(process) {
                 tokio::time::sleep(ROUND).await;
-                // What arrives wakes the reader before it stops the writer, so whoever reads it may be too early to let the writer go on.
+                // Arriving data wakes the reader before it stops the writer, so the reader's attempt to continue the writer may come too early.
                 next_breakpoint.go_on();
             }
         });
     }
 
-    /// A connection has been accepted. None when nobody is waited for any more.
+    /// Adds an accepted connection. `None` if no request is awaited any more.
     pub(crate) fn admit(self: &Arc<Self>, connection: BorrowedFd<'_>) -> Option<ConnectionTap> {
         let number = self.lock().add(connection)?;
         self.go_on();
         Some(ConnectionTap { next_breakpoint: Arc::clone(self), number, tail: Vec::new() })
     }
 
-    /// Stops nobody any more, and lets go on who stands still.
+    /// Ends the breakpoint and continues a stopped process.
     pub(crate) fn end(&self) {
         let mut state = self.lock();
-        // When this returns no signal is on its way: the kernel sends them under the lock that guards the owner.
+        // No signal is pending when this returns: the kernel sends signals under the lock that guards the owner.
         for socket in state.connections.values().chain([&self.listener]) {
             let _ = own(socket.as_fd(), 0);
         }
@@ -99,12 +98,12 @@ impl NextBreakpoint {
         }
     }
 
-    /// What the extension had used when its first request for an event arrived. None when that did not stop it.
+    /// The footprint at the first next request. `None` if the breakpoint did not stop the process.
     pub(crate) fn taken(&self) -> Option<Footprint> {
         self.lock().taken
     }
 
-    /// Takes the footprint of a process that stands still or is about to.
+    /// Takes the footprint of a process that is stopped or about to stop.
     fn take(&self) {
         let State { group: Some(process), baseline_usage, .. } = *self.lock() else { return };
         let began = Instant::now();
@@ -118,8 +117,8 @@ impl NextBreakpoint {
         self.end();
     }
 
-    /// Lets the extension go on, unless something has arrived that nobody has looked at: it may be what is waited for. As long as it stands still
-    /// nothing more of its own arrives between the look and the signal.
+    /// Continues the extension unless there is unread data, which may be the awaited request. While the extension is stopped, it sends nothing between this
+    /// check and the signal.
     fn go_on(&self) {
         let state = self.lock();
         if let Some(group) = state.group
@@ -152,17 +151,17 @@ impl State {
     }
 }
 
-/// Sees what is read from one connection.
+/// Observes what is read from one connection.
 #[derive(Debug)]
 pub(crate) struct ConnectionTap {
     next_breakpoint: Arc<NextBreakpoint>,
     number: u64,
-    /// The end of what was read before: a request may come in pieces.
+    /// The end of the data read before, because a request may arrive in pieces.
     tail: Vec<u8>,
 }
 
 impl ConnectionTap {
-    /// This was read, or nothing, at the end or after an error.
+    /// Processes data that was read; empty at the end of the stream or after an error.
     pub(crate) fn read(&mut self, bytes: &[u8]) {
         self.tail.extend_from_slice(bytes);
         if self.tail.windows(NEXT.len()).any(|window| window == NEXT) {
@@ -177,21 +176,21 @@ impl ConnectionTap {
 
 impl Drop for ConnectionTap {
     fn drop(&mut self) {
-        // Not under the lock, which letting go on needs as well.
+        // `go_on` takes the lock as well, so it must be released here.
         let duplicate = self.next_breakpoint.lock().connections.remove(&self.number);
         drop(duplicate);
         self.next_breakpoint.go_on();
     }
 }
 
-/// Makes a socket send its owner SIGSTOP when something arrives.
+/// Makes a socket send SIGSTOP to its owner when data arrives.
 fn stop_owner(socket: BorrowedFd<'_>) -> nix::Result<()> {
     command(socket, F_SETSIG, libc::SIGSTOP)?;
     let flags = OFlag::from_bits_retain(fcntl(socket, FcntlArg::F_GETFL)?);
     fcntl(socket, FcntlArg::F_SETFL(flags | OFlag::O_ASYNC)).map(drop)
 }
 
-/// Gives a socket an owner: a process, a process group when negative, or nobody when zero.
+/// Sets the owner of a socket: a process, a process group if negative, or none if zero.
 fn own(socket: BorrowedFd<'_>, owner: i32) -> nix::Result<()> {
     command(socket, libc::F_SETOWN, owner)
 }

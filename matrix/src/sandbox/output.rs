@@ -1,4 +1,4 @@
-//! The lines that the function and the extensions have written.
+//! The output of the function and the extensions.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,9 +8,9 @@ use super::setup::Stream;
 /// A line as it was written, without its line feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// When it was read, since the start of the sandbox.
+    /// The time at which it was read, since the start of the sandbox.
     pub at: Duration,
-    /// Who wrote it, and to which pipe.
+    /// The process and the pipe.
     pub stream: Stream,
     /// The bytes, which need not be text.
     pub bytes: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Which of a file's pages are in memory, and how to get them out of it.
+//! The page cache: which pages of a file are in memory, and how to drop them.
 
 use std::fs::File;
 use std::io;
@@ -11,20 +11,20 @@ use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::unistd::{SysconfVar, sysconf};
 
-/// Asks the kernel to forget a file's pages. A file in memory (tmpfs) cannot be forgotten, nor can pages that somebody has mapped: see [`resident`].
+/// Drops a file's pages from the page cache. Pages of a file in memory (tmpfs) and mapped pages stay: see [`resident`].
 pub(crate) fn drop_pages(path: &Path) -> io::Result<()> {
     let file = File::open(path)?;
-    // Only what is on disk can be forgotten.
+    // Only clean pages can be dropped.
     file.sync_all()?;
     Ok(posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?)
 }
 
-/// Reads a file into memory.
+/// Reads a file into the page cache.
 pub(crate) fn read_pages(path: &Path) -> io::Result<()> {
     io::copy(&mut File::open(path)?, &mut io::sink()).map(drop)
 }
 
-/// Bytes of a file that are in memory. The kernel tells that only to the owner of the file.
+/// Bytes of a file that are in the page cache. The kernel tells this to the file's owner only.
 pub(crate) fn resident(path: &Path) -> io::Result<u64> {
     let file = File::open(path)?;
     let bytes = file.metadata()?.len();
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_file_on_disk_is_forgotten_and_read_again() {
-        // The target directory is on a disk, which the directory for temporary files need not be.
+        // The target directory is on a disk, unlike perhaps the directory for temporary files.
         let directory = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let path = directory.path().join("file");
         fs::write(&path, vec![7; 300_000]).unwrap();

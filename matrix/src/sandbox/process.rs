@@ -1,4 +1,4 @@
-//! The processes of a sandbox: each in a process group of its own, stopped, continued and killed as a whole.
+//! The processes of a sandbox. Each has its own process group, which is stopped, continued and killed as a whole.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,7 +26,7 @@ use super::next_breakpoint::NextBreakpoint;
 use super::processes::{self, Processes};
 use super::setup::Pipe;
 
-/// What is to be run.
+/// The program to run, with its environment and limits.
 #[derive(Debug)]
 pub(crate) struct Launch<'a> {
     pub program: &'a Path,
@@ -35,32 +35,32 @@ pub(crate) struct Launch<'a> {
     pub directory: &'a Path,
     pub line_bytes: usize,
     pub cgroup_entry: Option<&'a CgroupEntry>,
-    /// Who stops it.
+    /// The breakpoint that stops it.
     pub next_breakpoint: Option<&'a Arc<NextBreakpoint>>,
-    /// Whose processes it sees; the machine's where there are none.
+    /// The process namespace; `None` if it sees the machine's processes.
     pub processes: Option<&'a Processes>,
 }
 
-/// Takes the lines of a process.
+/// A callback for the lines of a process.
 pub(crate) type Sink = Arc<dyn Fn(Pipe, &[u8]) + Send + Sync>;
 
-/// A child with everything that it starts. Dropping it kills them all.
+/// A child process with its descendants. Dropping it kills its process group.
 #[derive(Debug)]
 pub(crate) struct Process {
-    /// Also the id of its process group.
+    /// The process id, which is also the id of its process group.
     pub pid: Pid,
-    /// The moment just before `execve`, read by the child.
+    /// The time just before `execve`, taken by the child.
     pub executed: Instant,
-    /// What it had used by then.
+    /// Its usage before the exec.
     pub baseline_usage: BaselineUsage,
     exit: watch::Receiver<Option<ExitStatus>>,
     pumps: [Arc<PipeReader>; 2],
 }
 
 impl Process {
-    /// Starts `launch`. It must be called on the sandbox's own thread: the child is bound to the life of its parent thread.
+    /// Starts `launch`. It must be called on the sandbox's own thread: the kernel kills the child when its parent thread ends.
     ///
-    /// `exited` is called once, when the child has ended and all of its lines have been taken, with the CPU time that it has used since its exec.
+    /// `exited` is called once, when the child has ended and all of its lines have been read, with the CPU time since its exec.
     pub(crate) fn start(
         launch: &Launch<'_>,
         sink: &Sink,
@@ -100,7 +100,7 @@ impl Process {
         tokio::spawn(async move {
             let used = used_at_end(pid, baseline_usage).await;
             let status = child.wait().await.unwrap_or_default();
-            // Whatever it has started goes with it, at once: later its group's number may belong to somebody else.
+            // Kills its descendants at once: later, the group id may belong to another group.
             let _ = killpg(pid, Signal::SIGKILL);
             for pump in &last_lines {
                 pump.drain();
@@ -111,26 +111,26 @@ impl Process {
         Ok(Self { pid, executed, baseline_usage, exit, pumps })
     }
 
-    /// Signals the whole group; a group that is gone is nobody's loss.
+    /// Sends a signal to the whole group; a group that is gone is no error.
     pub(crate) fn signal(&self, signal: Signal) {
         if self.exit.borrow().is_none() {
             let _ = killpg(self.pid, signal);
         }
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if it has ended.
     pub(crate) fn ended(&self) -> Option<ExitStatus> {
         *self.exit.borrow()
     }
 
-    /// Waits for the end.
+    /// Waits for the process to end.
     pub(crate) async fn wait(&self) -> ExitStatus {
         let mut exit = self.exit.clone();
         let ended = exit.wait_for(Option::is_some).await;
         ended.ok().and_then(|status| *status).unwrap_or_default()
     }
 
-    /// Takes every line that has been written by now, without waiting.
+    /// Reads every line that was written by now, without waiting.
     pub(crate) fn drain(&self) {
         for pump in &self.pumps {
             pump.drain();
@@ -144,7 +144,7 @@ impl Drop for Process {
     }
 }
 
-/// The CPU time that a process has used from its exec to its end. It is read from the zombie: whoever waits for that gets a status and nothing else.
+/// The CPU time of a process from its exec to its end. It is read from the zombie, because waiting for the process returns only a status.
 async fn used_at_end(process: Pid, baseline_usage: BaselineUsage) -> Option<Duration> {
     let raw = rustix::process::Pid::from_raw(process.as_raw())?;
     let handle = watched(rustix::process::pidfd_open(raw, rustix::process::PidfdFlags::empty()).ok()?).ok()?;
@@ -154,7 +154,7 @@ async fn used_at_end(process: Pid, baseline_usage: BaselineUsage) -> Option<Dura
 
 #[expect(unsafe_code, reason = "the reactor has to be promised that what it watches stays open")]
 fn watched(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` is open until it is dropped and always tells the same number, which is what is asked for.
+    // SAFETY: an `OwnedFd` is open until it is dropped and always returns the same descriptor, which is what the function requires.
     Ok(unsafe { AsyncFd::register_with_interest(handle, Interest::READABLE) }?)
 }
 
@@ -180,15 +180,15 @@ fn at_exec(command: &mut Command, before: Instant, clock: OwnedFd, launch: &Laun
     unsafe { command.pre_exec(hook) };
 }
 
-/// What a child says of itself on its way to `execve`.
+/// What a child reports right before its `execve`.
 struct ExecTimestamp {
-    /// Since the moment before it was made.
+    /// Time since the moment before the child was made.
     elapsed: Duration,
     baseline_usage: BaselineUsage,
 }
 
 impl ExecTimestamp {
-    /// Sent by the child, the moment last.
+    /// Writes the report in the child; the time is taken last.
     fn write(before: Instant, clock: &OwnedFd) -> io::Result<()> {
         let faults = getrusage(UsageWho::RUSAGE_SELF)?.minor_page_faults();
         let cpu = Duration::from(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?);
@@ -202,7 +202,7 @@ impl ExecTimestamp {
         Ok(())
     }
 
-    /// The write happened before the exec, and `spawn` returns after it.
+    /// Reads the report. It is available, because the child wrote it before its exec and `spawn` returns after that.
     fn read(clock: &OwnedFd) -> io::Result<Self> {
         let mut stamp = [0_u8; 24];
         nix::unistd::read(clock, &mut stamp)?;
@@ -214,7 +214,7 @@ impl ExecTimestamp {
     }
 }
 
-/// Reads one pipe as lines come, and at once on demand.
+/// Reads one pipe as data arrives, and on demand.
 struct PipeReader {
     pipe: Receiver,
     kind: Pipe,
@@ -243,15 +243,15 @@ impl PipeReader {
         Ok(pump)
     }
 
-    /// Takes what is there, without waiting.
+    /// Reads what is there, without waiting.
     ///
-    /// A line that is written before an HTTP request is in the pipe when the request arrives, but the two are noticed
-    /// independently. Reading here, and not when the reactor gets to it, keeps lines before what they came before.
+    /// A line that is written before an HTTP request is in the pipe when the request arrives, but the reactor notices the two independently. Reading here keeps
+    /// the line before the request.
     fn drain(&self) {
         self.read(|chunk| Ok(nix::unistd::read(self.pipe.as_fd(), chunk)?));
     }
 
-    /// Reads until nothing is there; true at the end of the pipe.
+    /// Reads until nothing is there. Returns true at the end of the pipe.
     fn read(&self, read: impl Fn(&mut [u8]) -> io::Result<usize>) -> bool {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let mut taken = |line: &[u8]| (self.sink)(self.kind, line);

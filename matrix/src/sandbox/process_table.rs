@@ -1,7 +1,7 @@
-//! All processes of an environment, whoever has started them. They are stopped, counted and ended together.
+//! Finds all processes of an environment, including descendants, to stop, measure and kill them together.
 //!
-//! A process can leave its process group (`setsid`) and its parent (by forking twice), but never its process namespace. Without a namespace, what is known
-//! of an environment are its extensions, its runtime and their descendants.
+//! A process can leave its process group (`setsid`) and its parent (by forking twice), but never its process namespace. Without a namespace, the known
+//! processes of an environment are its extensions, its runtime and their descendants.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -11,25 +11,25 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-/// How often processes are looked for that were forked while the others were signalled.
+/// Maximum number of searches for processes that were forked while others were signalled.
 const ROUNDS: u32 = 20;
-/// How long processes that were killed may take to end.
+/// How long killed processes may take to end.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often it is looked whether they have.
+/// Interval at which their end is checked.
 const GLANCE: Duration = Duration::from_millis(1);
-/// The first process of a namespace, which is none of the environment's.
+/// The id of the first process of a namespace, which is not part of the environment.
 const FIRST: i32 = 1;
-/// The parent of a process that was started from outside of its namespace.
+/// The parent id of a process that was started from outside of its namespace.
 const OUTSIDE: i32 = 0;
 
-/// A directory of processes: that of a process namespace or the machine's.
+/// A directory of processes in `/proc`: that of a process namespace or the machine's.
 #[derive(Debug)]
 pub(crate) struct ProcessTable {
     directory: PathBuf,
     is_namespace: bool,
 }
 
-/// A process, by a descriptor that never means another one.
+/// A process, by a descriptor that is never reused for another one.
 #[derive(Debug)]
 pub(crate) struct ProcessHandle {
     id: i32,
@@ -37,7 +37,7 @@ pub(crate) struct ProcessHandle {
     handle: File,
 }
 
-/// What `/proc` says of a process.
+/// Fields of a process's `stat` file.
 #[derive(Clone, Copy, Debug)]
 struct Stat {
     state: char,
@@ -51,20 +51,20 @@ impl ProcessTable {
         Self { directory: "/proc".into(), is_namespace: false }
     }
 
-    /// The processes of a namespace, as its first process sees them. The argument is the id of that one on the machine. Without the right to look through its
-    /// eyes, the processes of the machine.
+    /// The processes of a namespace, from the view of its first process, whose id on the machine is `first`. Without the privilege to use that view, the
+    /// processes of the machine.
     pub(crate) fn of_namespace(first: u32) -> Self {
         let directory = PathBuf::from(format!("/proc/{first}/root/proc"));
         if fs::read_dir(&directory).is_ok() { Self { directory, is_namespace: true } } else { Self::of_machine() }
     }
 
-    /// The processes that are there. `leaders` are those that the sandbox has started; only without a namespace is it they who matter.
+    /// The present processes. `leaders` are the processes that the sandbox has started; they matter only without a namespace.
     pub(crate) fn members(&self, leaders: &[Pid]) -> Vec<ProcessHandle> {
         let ids = if self.is_namespace { self.everybody() } else { self.descendants(leaders) };
         ids.into_iter().filter_map(|id| ProcessHandle::open(&self.directory, id)).collect()
     }
 
-    /// Sends a signal to all of them. A process for which a signal waits cannot fork, so that a round that finds nobody new has found them all.
+    /// Sends a signal to all processes. A process with a pending signal cannot fork, so a search that finds no new process has found all of them.
     pub(crate) fn signal(&self, leaders: &[Pid], signal: Signal) {
         let mut reached = BTreeSet::new();
         for _ in 0..ROUNDS {
@@ -73,14 +73,14 @@ impl ProcessTable {
             for member in &new {
                 member.signal(signal);
             }
-            // Whoever goes on may fork again and again.
+            // A continued process may fork again and again.
             if new.is_empty() || signal == Signal::SIGCONT {
                 return;
             }
         }
     }
 
-    /// Kills all of them, those in `known` as well, and waits until they are gone, and with them their ports.
+    /// Kills all processes, including those in `known`, and waits until they are gone and their ports are free.
     pub(crate) async fn end(&self, known: Vec<ProcessHandle>) {
         let began = Instant::now();
         let mut living = known;
@@ -98,10 +98,10 @@ impl ProcessTable {
         }
     }
 
-    /// The memory that all of them use together, in kB.
+    /// The memory of all processes together, in kB.
     ///
-    /// What is forked shares its memory with its parent, and what is shared counts once: there the kernel divides every page by the number of processes that
-    /// have it ("Pss", proc(5)). That takes a walk over all of their pages. Where nobody has forked, the resident sizes are as good and cost nothing.
+    /// Forked processes share memory with their parents. Shared pages count once: the kernel divides each by the number of processes that have it ("Pss",
+    /// proc(5)), which takes a walk over all pages. If no process has forked, the resident sizes are as accurate and cost nothing.
     pub(crate) fn used_kb(&self, leaders: &[Pid]) -> u64 {
         let members = self.members(leaders);
         let is_leader = |member: &ProcessHandle| match member.stat() {
@@ -124,7 +124,7 @@ impl ProcessTable {
         let mut next = 0;
         while let Some(id) = found.get(next).copied() {
             next += 1;
-            // Children are listed by the thread that has forked them.
+            // Children are listed by the thread that forked them.
             let threads = fs::read_dir(self.directory.join(format!("{id}/task"))).into_iter().flatten().flatten();
             let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
             for child in lists.flat_map(|list| list.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>()) {
@@ -143,19 +143,19 @@ impl ProcessHandle {
 
     fn signal(&self, signal: Signal) {
         if let Some(signal) = rustix::process::Signal::from_named_raw(signal as i32) {
-            // Who is gone needs none.
+            // A process that is gone needs no signal.
             let _ = rustix::process::pidfd_send_signal(&self.handle, signal);
         }
     }
 
-    /// Whether any thread of it is alive. A zombie has closed everything that it had open.
+    /// Whether any of its threads is alive. A zombie has closed all of its descriptors.
     fn is_alive(&self) -> bool {
         self.stat().is_some_and(|stat| !matches!(stat.state, 'Z' | 'X') || stat.threads > 1)
     }
 
     fn stat(&self) -> Option<Stat> {
         let stat = fs::read_to_string(self.directory.join("stat")).ok()?;
-        // The name in parentheses may hold blanks and parentheses; the first field after it is the state, the third of the file.
+        // The process name is in parentheses and may contain blanks and parentheses. The first field after it is the state, the third of the file.
         let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
         let parent = fields.next()?.parse().ok()?;
@@ -171,7 +171,7 @@ impl ProcessHandle {
     }
 }
 
-/// A field of a file in `/proc` that is a size in kB.
+/// A field in kB of a file in `/proc`.
 pub(crate) fn kilobytes(file: &Path, field: &str) -> Option<u64> {
     let text = fs::read_to_string(file).ok()?;
     let value = text.lines().find_map(|line| line.strip_prefix(field))?;
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     fn sleeper() -> Child {
-        // The shell waits for a child of its own.
+        // The shell waits for its own child.
         Command::new("sh").args(["-c", "sleep 60 & wait"]).spawn().unwrap()
     }
 

@@ -1,6 +1,6 @@
-//! Processes of the sandbox's own: on Lambda an extension sees the function, the extensions and a handful of the platform's processes, and nobody else's.
+//! The sandbox's process namespace. On Lambda, an extension sees the function, the extensions and a few of the platform's processes only.
 //!
-//! Source: `pid_namespaces(7)`. A namespace needs a first process for as long as it is used; on Lambda that is the platform's own.
+//! Source: `pid_namespaces(7)`. A namespace needs a first process as long as it is used; on Lambda that is the platform's own.
 
 use std::fs::File;
 use std::io;
@@ -18,37 +18,37 @@ use super::process_table::ProcessTable;
 /// A process namespace. All of its processes end with it.
 #[derive(Debug)]
 pub(crate) struct Processes {
-    /// Taken when it is ended.
+    /// The first process; taken when the namespace is ended.
     first: Option<Child>,
     own: File,
     machine: File,
 }
 
-/// While it lives, children of the calling thread are born into the namespace. The thread cannot start threads meanwhile.
+/// A guard: while it exists, children of the calling thread are created in the namespace. The thread cannot start threads meanwhile.
 #[derive(Debug)]
 pub(crate) struct Entered<'a>(&'a Processes);
 
 impl Processes {
-    /// Makes one. It needs `CAP_SYS_ADMIN`.
+    /// Makes a process namespace. It needs `CAP_SYS_ADMIN`.
     pub(crate) fn isolate() -> io::Result<Self> {
         let machine = File::open("/proc/thread-self/ns/pid")?;
-        // In a user namespace of one's own the way back is closed, and a thread that cannot go back could start nobody any more.
+        // Tests that the thread can return. From within a user namespace of its own it cannot, and it could not start any process any more.
         setns(&machine, CloneFlags::CLONE_NEWPID)?;
         unshare(CloneFlags::CLONE_NEWPID)?;
         let first = first_process();
-        // Whatever has become of it, the thread goes back.
+        // The thread returns whether or not the first process was started.
         setns(&machine, CloneFlags::CLONE_NEWPID)?;
         let first = first?;
         let own = File::open(format!("/proc/{}/ns/pid", first.id()))?;
         Ok(Self { first: Some(first), own, machine })
     }
 
-    /// Everyone in it but the first process.
+    /// The processes of the namespace without the first one.
     pub(crate) fn table(&self) -> ProcessTable {
         self.first.as_ref().map_or_else(ProcessTable::of_machine, |first| ProcessTable::of_namespace(first.id()))
     }
 
-    /// Has children born into it.
+    /// Makes the calling thread create its children in the namespace.
     pub(crate) fn enter(&self) -> io::Result<Entered<'_>> {
         setns(self.own.as_fd(), CloneFlags::CLONE_NEWPID)?;
         Ok(Entered(self))
@@ -57,7 +57,8 @@ impl Processes {
 
 impl Drop for Processes {
     fn drop(&mut self) {
-        // The kernel ends all others with the first, which is gone when whoever started those has taken note of it: that may be this very thread.
+        // The kernel kills all other processes with the first one. It is gone only when the parent of the others has reaped them, and that may be this very
+        // thread.
         if let Some(mut first) = self.first.take()
             && first.kill().is_ok()
         {
@@ -68,12 +69,12 @@ impl Drop for Processes {
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        // Not refused: it was tried before.
+        // It cannot fail: `isolate` has tested it.
         let _ = setns(self.0.machine.as_fd(), CloneFlags::CLONE_NEWPID);
     }
 }
 
-/// Called in a child on its way to `execve`: from here on it sees the processes of its own namespace in `/proc`.
+/// Makes a child see the processes of its own namespace in `/proc`. Called between fork and exec.
 pub(crate) fn look_around() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     let none: Option<&str> = None;
@@ -82,14 +83,14 @@ pub(crate) fn look_around() -> io::Result<()> {
     Ok(())
 }
 
-/// Does nothing until it is killed. It also tries whether it can look around, so that nobody is refused later.
+/// The first process, which does nothing until it is killed. It also tests [`look_around`], so that it will not fail later.
 #[expect(unsafe_code, reason = "the only way to act in the child between fork and exec")]
 fn first_process() -> io::Result<Child> {
     let mut command = Command::new("sleep");
     command.arg("infinity").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let hook = || {
         set_pdeathsig(Signal::SIGKILL)?;
-        // It becomes the parent of whoever has lost his own, and the kernel takes away zombies whose parent ignores them.
+        // It becomes the parent of orphans, and the kernel reaps children of a parent that ignores SIGCHLD.
         // SAFETY: no handler is installed.
         unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
         look_around()
@@ -107,7 +108,7 @@ mod tests {
     use super::*;
     use crate::sandbox::isolation;
 
-    /// The ids that a process sees, if there is a namespace to be had.
+    /// The ids that a process sees in a new namespace.
     fn seen() -> io::Result<String> {
         let processes = Processes::isolate()?;
         let mut command = Command::new("sh");
@@ -123,10 +124,10 @@ mod tests {
         let mut output = io::BufReader::new(child.stdout.take().unwrap());
         let mut ids = String::new();
         output.read_line(&mut ids)?;
-        // A thread can be started again.
+        // The thread can start threads again.
         assert!(thread::spawn(|| true).join().unwrap());
         drop(processes);
-        // Its output ends when all that could write to it are gone.
+        // The output ends when all processes that could write to it are gone.
         output.read_line(&mut String::new())?;
         child.wait()?;
         Ok(ids)

@@ -1,4 +1,4 @@
-//! What a sandbox is made of: the function, its extensions, its limits and everything that may go wrong in it.
+//! The setup of a sandbox: the function, its extensions, its limits and its faults.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,15 +13,15 @@ use super::function::Function;
 use super::intake;
 use crate::emulator;
 
-/// A function with its extensions, as it would be deployed. `Setup::default()` is the null function alone.
+/// A function with its extensions, as it would be deployed. `Setup::default()` is the null function without extensions.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// What answers the events.
+    /// The function that handles the events.
     pub function: Function,
-    /// What stands in `/opt/extensions`, at most ten.
+    /// The extensions in `/opt/extensions`, at most ten.
     pub extensions: Vec<Extension>,
-    /// A directory that is the sandbox's `/opt` with all that the function's layers have put there; none if there is nothing but the extensions. An
-    /// extension whose program stands in its `extensions` already, under its name, is started from there.
+    /// A directory that serves as `/opt`, with the contents of the function's layers; `None` if there are only extensions. An extension whose file is in its
+    /// `extensions` already, under its name, is started from there.
     pub opt: Option<PathBuf>,
     /// The memory of the function in MB, 128..=10240.
     pub memory_mb: u32,
@@ -33,40 +33,40 @@ pub struct Setup {
     pub function_name: String,
     /// The region that the sandbox claims to be in.
     pub region: String,
-    /// The account, told to extensions that accept the `accountId` feature, and part of the function's ARN.
+    /// The account id, which is sent to extensions that accept the `accountId` feature, and is part of the function's ARN.
     pub account_id: Option<String>,
-    /// The version of the function's runtime in telemetry, such as `python:3.13.DurableFunction.v40` of a durable function; the function's own when
-    /// absent. Lambda names none for container images.
+    /// The runtime version in telemetry, such as `python:3.13.DurableFunction.v40` for a durable function; the function's own if absent. Lambda has none for
+    /// container images.
     pub runtime_version: Option<String>,
-    /// How the environment came to be.
+    /// The initialization type of the environment.
     pub initialization: Initialization,
     /// How lines of the function become telemetry.
     pub log_format: LogFormat,
-    /// Whose ports the processes use.
+    /// The network of the processes.
     pub network: Network,
-    /// The budgets of the phases.
+    /// The time and size limits.
     pub limits: Limits,
-    /// How telemetry is ordered and disturbed.
+    /// The order and faults of telemetry delivery.
     pub delivery: Delivery,
-    /// What goes wrong at Lambda's endpoints.
+    /// Faults of Lambda's endpoints.
     pub faults: Vec<Fault>,
-    /// Whether all processes are stopped between invocations, as on Lambda. Managed instances are never stopped.
+    /// Whether all processes are frozen between invocations, as on Lambda. Managed instances are never frozen.
     pub freeze: bool,
-    /// The intake that stands in for Datadog; none when absent.
+    /// The plan of the fake intake; there is none if absent.
     pub intake: Option<intake::Plan>,
-    /// Where lines of the function and of the extensions go as they come.
+    /// The destination of lines of the function and the extensions as they arrive.
     pub output: Output,
-    /// How much CPU the processes have. Functions of this process always have all of it.
+    /// The CPU of the processes. In-process functions are never limited.
     pub cpu: Cpu,
-    /// Directories that only the sandbox sees where the machine has others. Where that is refused the sandbox sees the machine's and says so in
-    /// its journal.
+    /// Directories that are mounted in the sandbox over those of the machine. If that is refused, the sandbox sees the machine's and records that in its
+    /// journal.
     pub mounts: Vec<Mount>,
-    /// Whether the footprint of every extension is taken when it first asks for an event. The kernel stops the extension at that moment, and for
-    /// some ten microseconds at everything else that it sends to the APIs before, so its gates are later than without. Where that cannot be, or
-    /// where there are several extensions, the footprint is taken a little later, and the journal says so.
+    /// Whether the footprint of every extension is taken at its first next. The kernel stops the extension at that moment, and for some ten microseconds at
+    /// everything it sends to the APIs before, so its gates are later than otherwise. If that is impossible, or if there are several extensions, the footprint
+    /// is taken a little later, and the journal says so.
     pub footprints: bool,
-    /// Whether the files of every extension are dropped from the page cache before its first exec, after everything that reads them. What stays in memory
-    /// nevertheless is in the journal.
+    /// Whether the files of every extension are dropped from the page cache before its first exec, after everything that reads them. The journal says how much
+    /// stays in memory nevertheless.
     pub cold: bool,
 }
 
@@ -101,7 +101,7 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// Refuses what Lambda would refuse at deployment, and programs that aren't there.
+    /// Rejects a setup that Lambda would reject at deployment, and programs that do not exist.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let refuse = |what: &str| Err(Error::Setup { reason: what.to_owned() });
         if !(128..=10_240).contains(&self.memory_mb) {
@@ -145,8 +145,7 @@ impl Setup {
         format!("arn:{partition}:lambda:{}:{account}:function:{}", self.region, self.function_name)
     }
 
-    /// The time an init may take. Only on-demand functions have the short limit ("Understanding the Lambda execution
-    /// environment lifecycle", Init phase).
+    /// The time limit of an init. Only on-demand functions have the short limit ("Understanding the Lambda execution environment lifecycle", Init phase).
     pub(crate) fn init_limit(&self) -> Duration {
         match self.initialization {
             Initialization::OnDemand => self.limits.init,
@@ -155,28 +154,28 @@ impl Setup {
     }
 }
 
-/// Extensions per function, internal ones included ("Using the Lambda Extensions API to create extensions").
+/// Maximum number of extensions per function, internal ones included ("Using the Lambda Extensions API to create extensions").
 pub(crate) const MAX_EXTENSIONS: usize = 10;
 
 /// An external extension.
 #[derive(Clone, Debug)]
 pub struct Extension {
-    /// The name of its file in `/opt/extensions`, which is also the name it must register with.
+    /// The name of its file in `/opt/extensions`, with which it also has to register.
     pub name: String,
-    /// The program. It is run through a link called `name`, and `argv[0]` is the path of that link.
+    /// The program. It is executed through a link called `name`, and `argv[0]` is the path of that link.
     pub program: PathBuf,
-    /// Variables for this extension alone, on top of all others.
+    /// Variables of this extension alone, which override all others.
     pub environment: BTreeMap<String, String>,
-    /// Files that its layer brings along.
+    /// Other files of its layer.
     pub layer_files: Vec<LayerFile>,
 }
 
-/// A file of an extension's layer beside the extension itself.
+/// A file of an extension's layer other than the extension itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerFile {
-    /// Where it stands below `/opt`, such as `bottlecap/agent`.
+    /// Its path below `/opt`, such as `bottlecap/agent`.
     pub place: PathBuf,
-    /// The file that is linked there.
+    /// The target of the link at that path.
     pub source: PathBuf,
 }
 
@@ -186,7 +185,7 @@ impl Extension {
         Self { name: name.into(), program: program.into(), environment: BTreeMap::new(), layer_files: Vec::new() }
     }
 
-    /// The program and what its layer brings along.
+    /// The program and the other files of its layer.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
         std::iter::once(&self.program)
             .chain(self.layer_files.iter().map(|companion| &companion.source))
@@ -194,21 +193,21 @@ impl Extension {
     }
 }
 
-/// How an execution environment is initialized.
+/// The initialization type of an execution environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Initialization {
     /// By the first request, within 10 s.
     OnDemand,
     /// Ahead of requests.
     ProvisionedConcurrency,
-    /// At publication; every environment is then restored from a snapshot. The sandbox restores itself at its start.
+    /// At publication; every environment is then restored from a snapshot. The sandbox restores itself when it starts.
     SnapStart,
-    /// On an instance of the customer's: no freeze, no INVOKE events, timeouts reported and not enforced.
+    /// On an instance of the customer: no freeze, no INVOKE events, timeouts reported and not enforced.
     ManagedInstances,
 }
 
 impl Initialization {
-    /// As in `AWS_LAMBDA_INITIALIZATION_TYPE` and in telemetry.
+    /// The name in `AWS_LAMBDA_INITIALIZATION_TYPE` and in telemetry.
     pub fn name(self) -> &'static str {
         match self {
             Self::OnDemand => "on-demand",
@@ -219,7 +218,7 @@ impl Initialization {
     }
 }
 
-/// The log format that is configured for the function.
+/// The log format of the function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// Every line is a string.
@@ -228,20 +227,20 @@ pub enum LogFormat {
     Json,
 }
 
-/// Where the sockets of the sandbox live.
+/// The network of a sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
-    /// In a network namespace of the sandbox's own, with Lambda's interface, which leads nowhere. Where that is refused the sandbox falls back to
-    /// the host's network, or does without the interface, and says so in its journal.
+    /// A network namespace of the sandbox's own, with Lambda's interface, which leads nowhere. If that is refused, the sandbox uses the host's network, or has
+    /// no interface, and records that in its journal.
     Isolated,
-    /// On the host: two sandboxes at once fight over fixed ports.
+    /// The host's network: two sandboxes at once conflict over fixed ports.
     Host,
 }
 
-/// How much CPU the processes of a sandbox have.
+/// The CPU of a sandbox's processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cpu {
-    /// All that this machine has.
+    /// All CPUs of this machine, without a limit.
     Unlimited,
     /// The visible CPUs of the memory tier during the init phase, its share of CPU time from then on, as on Lambda.
     Boosted,
@@ -249,41 +248,41 @@ pub enum Cpu {
     Throttled,
 }
 
-/// A directory that is seen in another's place.
+/// A directory that is mounted over another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// The directory that is seen.
+    /// The directory that becomes visible.
     pub source: PathBuf,
-    /// Where it is seen. It need not exist; its nearest ancestor that does must not be the root.
+    /// The path at which it is visible. It need not exist; its nearest existing ancestor must not be the root.
     pub target: PathBuf,
 }
 
-/// The budgets of a sandbox. The defaults are Lambda's.
+/// The time and size limits of a sandbox. The defaults are Lambda's.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The init phase of on-demand functions.
+    /// Time limit of the init phase of on-demand functions.
     pub init: Duration,
-    /// The init phase of everything else; the function's timeout when that is longer.
+    /// Time limit of the init phase of all other functions; the function's timeout if that is longer.
     pub long_init: Duration,
-    /// The shutdown phase with external extensions.
+    /// Time limit of the shutdown phase with external extensions.
     pub shutdown_external: Duration,
-    /// The shutdown phase with internal extensions only.
+    /// Time limit of the shutdown phase with internal extensions only.
     pub shutdown_internal: Duration,
-    /// The shutdown phase without extensions.
+    /// Time limit of the shutdown phase without extensions.
     pub shutdown_none: Duration,
-    /// The runtime's part of the shutdown phase, in percent: from SIGTERM to SIGKILL.
+    /// The runtime's part of the shutdown phase in percent, from SIGTERM to SIGKILL.
     pub shutdown_runtime_percent: u32,
-    /// Bytes of a line; a longer line goes on in a further record. Log events are at most 1 MB ("`CloudWatch` Logs quotas").
+    /// Maximum length of a line in bytes; a longer one continues in another record. Log events are at most 1 MB ("`CloudWatch` Logs quotas").
     pub line_bytes: usize,
-    /// Bytes of a buffered response ("Lambda quotas").
+    /// Maximum size of a buffered response in bytes ("Lambda quotas").
     pub response_bytes: usize,
-    /// How often a batch of telemetry is offered before it is dropped, 1 or more.
+    /// Number of attempts to deliver a batch of telemetry before it is dropped, 1 or more.
     pub telemetry_attempts: u32,
-    /// The pause after the first refused offer; it doubles with each further one.
+    /// The pause after the first failed attempt; it doubles with each further one.
     pub telemetry_pause: Duration,
-    /// Bytes of telemetry that may wait for one subscriber; what comes on top is dropped.
+    /// Maximum size in bytes of a subscriber's telemetry queue; further events are dropped.
     pub telemetry_backlog_bytes: usize,
-    /// How often the memory of the function's processes is looked at.
+    /// Interval at which the memory of the function's processes is checked.
     pub memory_interval: Duration,
 }
 
@@ -309,14 +308,14 @@ impl Default for Limits {
 /// How telemetry reaches the subscribers.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// The order.
+    /// The order of events.
     pub order: Order,
-    /// Every so-manieth accepted batch is delivered a second time, as if its answer had been lost with its connection.
+    /// Every n-th accepted batch is delivered a second time, as if its response had been lost with its connection.
     pub duplicate_every: Option<NonZeroU32>,
-    /// Events wait at least this long, whatever the subscriber's own buffering says.
+    /// Minimum delay of events, independent of the subscriber's buffering.
     pub delay: Duration,
-    /// Whether there is telemetry at all. Without it a subscription is answered as by the public Runtime Interface Emulator:
-    /// 202, an error body, and never an event.
+    /// Whether there is telemetry at all. Without it, the response to a subscription is that of the public Runtime Interface Emulator: 202, an error body, and
+    /// never an event.
     pub supported: bool,
 }
 
@@ -326,24 +325,23 @@ impl Default for Delivery {
     }
 }
 
-/// In which order telemetry is delivered.
+/// The order in which telemetry is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// As emitted; the emission follows that of the public Runtime Interface Emulator.
     Rapid,
-    /// As emitted, except that the telemetry of the init phase is held back until the first INVOKE is handed out, which is
-    /// what happens on Lambda more often than not.
+    /// As emitted, except that the telemetry of the init phase is held back until the first INVOKE is sent, which is more common on Lambda.
     InitAfterInvoke,
-    /// Any order within a batch that the schema allows: `platform.start`, `runtimeDone` and `report` of one request, the
-    /// three `init` and the three `restore` events stay in their order, lines of one origin stay in theirs, and
-    /// `platform.start` keeps its place among the function's lines. A `Delivery::delay` makes batches larger.
+    /// A random order within a batch, as far as the schema allows. `platform.start`, `runtimeDone` and `report` of one request keep their order, and so do the
+    /// three `init` events, the three `restore` events, and the lines of one origin. `platform.start` keeps its place among the function's lines. A
+    /// `Delivery::delay` makes batches larger.
     Shuffled {
-        /// The same seed and the same batches give the same order.
+        /// The seed: the same seed and the same batches give the same order.
         seed: u64,
     },
 }
 
-/// Who wrote a line or owns a process.
+/// The origin of a line or a process.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
     /// The function.
@@ -373,21 +371,21 @@ pub enum Pipe {
 /// A stream of lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
-    /// Who writes.
+    /// The writer.
     pub origin: Origin,
-    /// To which pipe.
+    /// The pipe.
     pub pipe: Pipe,
 }
 
-/// Takes lines as text; bytes that are none are replaced.
+/// A callback for lines of text; bytes that are not UTF-8 are replaced.
 pub type LineSink = Arc<dyn Fn(&Stream, &str) + Send + Sync>;
 
-/// Where lines go as they come.
+/// The destination of lines as they arrive.
 #[derive(Clone)]
 pub enum Output {
-    /// Nowhere; they can still be read from the sandbox.
+    /// None; they can still be read from the sandbox.
     Discard,
-    /// To a function, which is called on the sandbox's thread (or on that of an in-process function) and should be quick.
+    /// A callback, which is called on the sandbox's thread (or on that of an in-process function) and should be fast.
     To(LineSink),
 }
 

@@ -1,4 +1,4 @@
-//! The thread that everything in a sandbox is born on.
+//! The thread of a sandbox, which starts everything in it.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,21 +27,21 @@ use super::processes::Processes;
 use super::setup::{Cpu, Mount, Network, Setup};
 use super::{Error, intake, isolation, mounts, network};
 
-/// What the handle asks for.
+/// A command from the handle.
 pub(crate) enum Command {
     Invoke { event: Bytes, attempt: Attempt, answer: mpsc::SyncSender<Invocation> },
     Within { work: Box<dyn FnOnce() + Send> },
     Shutdown { answer: mpsc::SyncSender<Vec<ExitOf>> },
 }
 
-/// What the handle needs.
+/// What the handle needs after the start.
 pub(crate) struct Started {
     pub commands: UnboundedSender<Command>,
     pub platform: Arc<Platform>,
     pub intake: Option<intake::Intake>,
 }
 
-/// Builds the sandbox, tells the handle, and obeys it until it is gone.
+/// Builds the sandbox, reports to the handle, and executes its commands until the handle is gone.
 pub(crate) fn run(setup: Setup, told: &mpsc::SyncSender<Result<Started, Error>>) {
     let journal = Arc::new(Journal::start());
     let directory = match tempfile::Builder::new().prefix("matrix-").tempdir() {
@@ -74,11 +74,11 @@ pub(crate) fn run(setup: Setup, told: &mpsc::SyncSender<Result<Started, Error>>)
     });
 }
 
-/// What the thread has settled before anything runs on it.
+/// The isolation that the thread has set up before anything runs on it.
 struct IsolationResources {
     journal: Arc<Journal>,
     directory: TempDir,
-    /// What stands for `/opt`.
+    /// The directory that serves as `/opt`.
     opt: PathBuf,
     /// Whether it has a network of its own.
     isolated: bool,
@@ -91,7 +91,7 @@ fn tell(told: &mpsc::SyncSender<Result<Started, Error>>, result: Result<Started,
     let _ = told.send(result);
 }
 
-/// Whether the thread got a network of its own.
+/// Moves the thread into its own network. Returns whether that succeeded.
 fn settle_network(wanted: Network, journal: &Journal) -> bool {
     if wanted == Network::Host {
         return false;
@@ -108,13 +108,13 @@ fn settle_network(wanted: Network, journal: &Journal) -> bool {
     }
 }
 
-/// What the interface of a sandbox's own network leads to.
+/// Adds the interface of the sandbox's own network.
 fn settle_interface(setup: &Setup, journal: &Journal) -> Option<Outside> {
     let connected = network::connect(setup.initialization);
     connected.map_err(|refused| journal.write(JournalEvent::InterfaceMissing { reason: refused.to_string() })).ok()
 }
 
-/// The control group of the memory tier, where one is wanted and can be had.
+/// Makes the control group of the memory tier, if it is requested and possible.
 fn settle_cpu(setup: &Setup, journal: &Journal) -> Option<Group> {
     let throttle = match setup.cpu {
         Cpu::Unlimited => return None,
@@ -138,7 +138,7 @@ fn settle_cpu(setup: &Setup, journal: &Journal) -> Option<Group> {
     }
 }
 
-/// Puts the sandbox's own directories in place of the machine's.
+/// Mounts the sandbox's own directories over the machine's.
 fn settle_mounts(setup: &Setup, directory: &TempDir, opt: &Path, journal: &Journal) {
     let limited = setup.cpu != Cpu::Unlimited;
     let layers = layers_in_place(setup, opt);
@@ -154,7 +154,7 @@ fn settle_mounts(setup: &Setup, directory: &TempDir, opt: &Path, journal: &Journ
     });
 }
 
-/// Processes of the sandbox's own, where any are to be started.
+/// Makes the process namespace, if any processes are to be started.
 fn settle_processes(setup: &Setup, journal: &Journal) -> Option<Processes> {
     if setup.extensions.is_empty() && setup.opt.is_none() && !matches!(setup.function, Function::Process { .. }) {
         return None;
@@ -164,7 +164,7 @@ fn settle_processes(setup: &Setup, journal: &Journal) -> Option<Processes> {
         .ok()
 }
 
-/// The layers where Lambda has them: Datadog's libraries look there for the extension. None where no program could look, or there is no place for them.
+/// The mount of the layers at `/opt`, where Datadog's libraries look for the extension. `None` if no program could look, or if the machine has no `/opt`.
 fn layers_in_place(setup: &Setup, opt: &Path) -> Option<Mount> {
     let holds_something = !setup.extensions.is_empty() || setup.opt.is_some();
     let looks = matches!(setup.function, Function::Process { .. }) && holds_something;
@@ -172,7 +172,7 @@ fn layers_in_place(setup: &Setup, opt: &Path) -> Option<Mount> {
     (looks && target.is_dir()).then(|| Mount { source: opt.to_owned(), target })
 }
 
-/// Who stops the extension for its footprint, where one is wanted.
+/// Prepares the breakpoint that stops the extension for its footprint, if it is requested and possible.
 fn settle_halt(setup: &Setup, listener: &TcpListener, journal: &Journal) -> Option<Arc<NextBreakpoint>> {
     if !setup.footprints {
         return None;
@@ -184,14 +184,14 @@ fn settle_halt(setup: &Setup, listener: &TcpListener, journal: &Journal) -> Opti
     next_breakpoint.map_err(|reason| journal.write(JournalEvent::FootprintsLate { reason })).ok()
 }
 
-/// Everything that stands before the first process is started.
+/// Everything that exists before the first process is started.
 struct SandboxRuntime {
     platform: Arc<Platform>,
     intake: Option<intake::Intake>,
     life: EnvironmentLifecycle,
-    /// Removed with everything in it at the end.
+    /// Removed with its contents at the end.
     _directory: TempDir,
-    /// Gone with it as well.
+    /// Dropping it removes the interface.
     _outside: Option<Outside>,
 }
 
@@ -249,7 +249,7 @@ impl SandboxRuntime {
                 Command::Invoke { event, attempt, answer } => {
                     let _ = answer.send(self.life.invoke(event, attempt).await);
                 }
-                // A thread is born into the network of the one that starts it.
+                // A new thread inherits the network of the thread that starts it.
                 Command::Within { work } => {
                     let _ = std::thread::Builder::new().name("within".to_owned()).spawn(work);
                 }
@@ -262,8 +262,8 @@ impl SandboxRuntime {
     }
 }
 
-/// `/opt` of the sandbox: what the layers have put there, and in `extensions` a link for each extension that they have not, called by its name. What comes
-/// along with one stands beside it.
+/// Fills the sandbox's `/opt`: the contents of the layers, and in `extensions` a link for each extension that is not in the layers, named after it. Other files
+/// of an extension's layer are linked as well.
 fn lay_out(setup: &Setup, directory: &TempDir) -> io::Result<PathBuf> {
     let opt = setup.opt.as_ref().map_or_else(|| Ok(directory.path().join("opt")), std::path::absolute)?;
     let extensions = opt.join("extensions");

@@ -1,4 +1,4 @@
-//! A runtime on a thread of this process. It speaks the Runtime API over HTTP like any other.
+//! A runtime on a thread of this process. It uses the Runtime API over HTTP like any other runtime.
 
 use std::fmt;
 use std::io;
@@ -19,14 +19,14 @@ use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::platform::{Fatal, Platform};
 use crate::sandbox::setup::{Origin, Pipe};
 
-/// A function of this process. Every closure from a [`Call`] to an [`Answer`] is one.
+/// A function in this process. Every closure from a [`Call`] to an [`Answer`] is one.
 pub trait Handler: Send + Sync {
-    /// What happens before the runtime asks for its first event.
+    /// Initializes the function, before the runtime sends next for the first time.
     fn init(&self, _init: &Call<'_>) -> Result<(), InitError> {
         Ok(())
     }
 
-    /// Answers an event. It may block.
+    /// Handles an event. It may block.
     fn handle(&self, call: &Call<'_>) -> Answer;
 }
 
@@ -36,7 +36,7 @@ impl<F: Fn(&Call<'_>) -> Answer + Send + Sync> Handler for F {
     }
 }
 
-/// Answers `null`.
+/// A function that answers `null`.
 #[derive(Debug)]
 pub(crate) struct Null;
 
@@ -46,48 +46,48 @@ impl Handler for Null {
     }
 }
 
-/// Why an in-process function can't be initialized.
+/// Why an in-process function cannot be initialized.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InitError {
     /// The runtime reports this type of error and exits.
     Reported(String),
-    /// The runtime exits with this code and no word.
+    /// The runtime exits with this code without a report.
     Exit(i32),
-    /// The runtime never asks for an event.
+    /// The runtime never sends next.
     Hang,
 }
 
-/// What a function does with an event.
+/// The result of an invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It answers with these bytes.
+    /// The function responds with these bytes.
     Response(Vec<u8>),
-    /// It reports an error and lives on.
+    /// The function reports an error and stays alive.
     Error {
         /// `errorType`, such as `ValueError`.
         error_type: String,
         /// `errorMessage`.
         message: String,
     },
-    /// The runtime exits with this code before it answers.
+    /// The runtime exits with this code instead of responding.
     Exit(i32),
-    /// The function needs more memory than it has, and is killed for it.
+    /// The function exceeds its memory and is killed.
     OutOfMemory,
-    /// The function never answers.
+    /// The function never responds.
     Hang,
 }
 
-/// An event on its way through a function. At init there is none yet: the strings and the event are empty.
+/// An invocation as the function sees it. During init the strings and the event are empty.
 pub struct Call<'a> {
-    /// The id of the request.
+    /// The request id.
     pub request_id: &'a str,
     /// The event.
     pub event: &'a [u8],
-    /// When the time of the function is up, in milliseconds since 1970.
+    /// The deadline in milliseconds since 1970.
     pub deadline_ms: u64,
     /// The tracing header.
     pub trace: &'a str,
-    /// Where the Runtime API is. The handler's thread is in the sandbox's network.
+    /// The address of the Runtime API. The handler's thread is in the sandbox's network.
     pub runtime_api: SocketAddr,
     platform: &'a Platform,
 }
@@ -109,13 +109,13 @@ impl Call<'_> {
         self.platform.print(&Origin::Function, Pipe::Stderr, line.as_ref());
     }
 
-    /// Says how much memory the function uses, since nobody can tell a thread's share of a process.
+    /// Declares how much memory the function uses, because a thread's share of a process cannot be measured.
     pub fn use_memory(&self, megabytes: u32) {
         self.platform.claim_memory(megabytes);
     }
 }
 
-/// A runtime that is ready to go, and then runs until its environment ends.
+/// An in-process runtime, which runs until its environment ends.
 #[derive(Debug)]
 pub(crate) struct InProcess {
     stopped: Arc<AtomicBool>,
@@ -123,7 +123,7 @@ pub(crate) struct InProcess {
 }
 
 impl InProcess {
-    /// Prepares the thread and its client, so that neither counts as the function's init.
+    /// Prepares the thread and its HTTP client, so that neither counts as the function's init.
     pub(crate) fn prepare(
         platform: Arc<Platform>,
         handler: Arc<dyn Handler>,
@@ -146,7 +146,7 @@ impl InProcess {
         let _ = self.go.send(());
     }
 
-    /// Whatever the thread does from now on is without consequence.
+    /// Makes everything that the thread does from now on ineffective.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
     }
@@ -167,7 +167,7 @@ struct Worker {
     stopped: Arc<AtomicBool>,
 }
 
-/// How a runtime ends.
+/// How the runtime ends.
 enum End {
     Exit(i32),
     OutOfMemory,
@@ -189,7 +189,7 @@ impl Worker {
         match end {
             End::Hang => {}
             End::Exit(code) => self.platform.ended(&Origin::Function, format!("exit status: {code}")),
-            // One failure, not two: the second might find the next environment.
+            // Only one failure is reported: a second one might affect the next environment.
             End::OutOfMemory => {
                 let status = "signal: 9 (SIGKILL)".to_owned();
                 self.platform.journal.write(JournalEvent::Exited { origin: Origin::Function, status });
@@ -225,7 +225,7 @@ impl Worker {
                 break;
             }
         }
-        // Real runtimes exit when the Runtime API fails them.
+        // Real runtimes exit if the Runtime API fails.
         End::Exit(1)
     }
 
@@ -258,7 +258,7 @@ impl Worker {
         })
     }
 
-    /// Whether the answer was taken. A refused one (of a request that is long over, or too large) is not the end.
+    /// Returns whether the Runtime API could be reached. A rejected response (of a request that is over, or too large) is not the end of the runtime.
     fn post(&self, path: &str, body: Vec<u8>, error_type: Option<&str>) -> bool {
         self.runtime.block_on(async {
             let mut request = self.client.post(self.url(path)).timeout(Duration::from_mins(1)).body(body);

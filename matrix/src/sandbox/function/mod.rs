@@ -1,4 +1,4 @@
-//! What can answer events: nothing much, code of this process, or any program that speaks the Runtime API.
+//! Functions: the null function, code in this process, or any program that implements the Runtime API.
 
 mod in_process;
 pub mod python;
@@ -14,13 +14,13 @@ pub(crate) use self::in_process::{InProcess, Null};
 /// A function.
 #[derive(Clone)]
 pub enum Function {
-    /// Answers every event with `null`, at once. It is a thread of this process that speaks the real Runtime API over HTTP
-    /// and has nothing to initialize: what is left is the platform and the extensions.
+    /// Responds to every event with `null` at once. It is a thread of this process that uses the real Runtime API over HTTP and has nothing to initialize, so
+    /// only the platform and the extensions take time.
     Null,
-    /// Code of this process behind the real Runtime API. Threads can't be frozen or killed: a handler that is still at work
-    /// when its environment ends is left alone, and nothing it does reaches a later one.
+    /// Code in this process behind the real Runtime API. Threads cannot be frozen or killed. A handler that is still running when its environment ends is
+    /// abandoned, and nothing it does affects a later environment.
     InProcess(Arc<dyn Handler>),
-    /// An executable that speaks the Runtime API.
+    /// An executable that implements the Runtime API.
     Process {
         /// The program.
         program: PathBuf,
@@ -30,7 +30,7 @@ pub enum Function {
         task_root: PathBuf,
         /// `_HANDLER`.
         handler: String,
-        /// Variables of the function alone, on top of all others.
+        /// Variables of the function alone, which override all others.
         environment: BTreeMap<String, String>,
     },
 }
@@ -61,7 +61,7 @@ impl Function {
         }
     }
 
-    /// Only functions of this process know which runtime they are; a program may be anything.
+    /// The runtime version in telemetry. Known for functions of this process only; a program may be any runtime.
     pub(crate) fn runtime_version(&self) -> Option<&'static str> {
         match self {
             Self::Null | Self::InProcess(_) => Some("matrix:in-process"),

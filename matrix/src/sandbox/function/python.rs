@@ -1,4 +1,4 @@
-//! A Python environment with Lambda's runtime client.
+//! A Python environment with Lambda's runtime interface client.
 
 use std::fs;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::venv::{Error, PythonRequirements, Venv, digest, once, run};
 
-/// Exact versions of the runtime client and its dependencies.
+/// Pinned versions of the runtime interface client and its dependencies.
 const RUNTIME_CLIENT: PythonRequirements<'_> =
     PythonRequirements { name: "awslambdaric", requirements: include_str!("python-requirements.txt") };
 
@@ -14,7 +14,7 @@ const RUNTIME_CLIENT: PythonRequirements<'_> =
 #[derive(Clone, Debug)]
 pub struct PythonEnvironment(Venv);
 
-/// How a Python function is started. The working directory has to be the function's: the runtime client looks for the handler there.
+/// The command that starts a Python function. Its working directory has to be the function's, where the runtime interface client looks for the handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PythonCommand {
     pub program: PathBuf,
@@ -22,26 +22,26 @@ pub struct PythonCommand {
 }
 
 impl PythonEnvironment {
-    /// Makes the environment below `target_dir`, or finds it there. Another process that makes the same one is waited for.
-    /// `progress` hears of every step that takes time; it hears nothing when the environment is there already.
+    /// Finds or makes the environment below `target_dir`. Waits for another process that makes the same one. `progress` is called before every slow step, and
+    /// not at all if the environment exists.
     pub fn ensure(target_dir: &Path, progress: impl Fn(&str)) -> Result<Self, Error> {
         Venv::ensure("python3", &target_dir.join("python"), &RUNTIME_CLIENT, &progress).map(Self)
     }
 
-    /// The interpreter's version without its last part, such as `3.11`: what Lambda names its runtimes by.
+    /// The interpreter's major and minor version, such as `3.11`, after which Lambda names its runtimes.
     pub fn version(&self) -> &str {
         let version = self.0.key.split('-').next().unwrap_or_default();
         version.rsplit_once('.').map_or(version, |(version, _)| version)
     }
 
-    /// How to start the function whose handler is `module.function`.
+    /// The command that starts the function with the handler `module.function`.
     pub fn command(&self, handler: &str) -> PythonCommand {
         let arguments = ["-m", "awslambdaric", handler].map(str::to_owned).to_vec();
         PythonCommand { program: self.0.python(), arguments }
     }
 
-    /// Installs what the `requirements.txt` of a function names, and returns the directory for `PYTHONPATH`; `None` without such a file.
-    /// Functions with the same requirements share one directory.
+    /// Installs the `requirements.txt` of a function and returns the directory for `PYTHONPATH`; `None` without such a file. Functions with the same
+    /// requirements share a directory.
     pub fn packages(&self, function_dir: &Path, progress: impl Fn(&str)) -> Result<Option<PathBuf>, Error> {
         let file = function_dir.join("requirements.txt");
         let requirements = match fs::read_to_string(&file) {

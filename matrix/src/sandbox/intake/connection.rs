@@ -1,4 +1,4 @@
-//! The connection: a TCP stream that the intake can reset and that says when an answer was written, and a listener that says when it is closed.
+//! The intake's connections, which can be reset and report when a response was written, and its listener, which reports when it is closed.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::record::OpenRequest;
 
-/// A listener whose drop, after which the port refuses connections, can be waited for.
+/// A listener that reports its drop, after which the port refuses connections.
 #[derive(Debug)]
 pub(super) struct Listener {
     listener: TcpListener,
@@ -30,19 +30,19 @@ pub(super) struct Connection {
     control: Control,
 }
 
-/// What the handler of a request decides about the connection that the request came on.
+/// A handle with which a request's handler controls its connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Control(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
     reset: AtomicBool,
-    /// The request whose answer is written next: HTTP/1.1 answers one at a time.
+    /// The request whose response is written next. HTTP/1.1 responds to one at a time.
     answering: Mutex<Option<OpenRequest>>,
 }
 
 impl Listener {
-    /// The receiver ends when the listener is closed.
+    /// The listener, with a receiver that completes when the listener is closed.
     pub(super) fn new(listener: TcpListener) -> (Self, oneshot::Receiver<()>) {
         let (open, closed) = oneshot::channel();
         (Self { listener, _open: open }, closed)
@@ -57,7 +57,7 @@ impl axum::serve::Listener for Listener {
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => return (Connection { stream, control: Control::default() }, peer),
-                // Such as too many open files: the connection stays in the backlog until some are closed.
+                // An error such as too many open files: the connection stays in the backlog until a descriptor is free.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
@@ -75,20 +75,20 @@ impl Connected<IncomingStream<'_, Listener>> for Control {
 }
 
 impl Control {
-    /// Resets the connection in place of the next byte that the server would write.
+    /// Resets the connection instead of writing the next byte.
     pub(super) fn reset(&self) {
         self.0.reset.store(true, Ordering::Release);
     }
 
-    /// The next bytes that are written are this request's answer.
+    /// Declares that the next bytes are the response to this request.
     pub(super) fn answer(&self, request: OpenRequest) {
         *self.0.answering.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);
     }
 }
 
 impl Connection {
-    /// Fails once the connection is to be reset. A socket that lingers for no time sends a reset instead of its last bytes when it is
-    /// closed, and the server closes it on this failure.
+    /// Returns an error if the connection is to be reset. The server then closes the socket, which sends a reset instead of its last bytes because its linger
+    /// time is zero.
     fn check(&self) -> io::Result<()> {
         if self.control.0.reset.load(Ordering::Acquire) {
             self.stream.set_zero_linger()?;
@@ -110,7 +110,7 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    /// The server writes an answer, head and body, from one buffer, so the answer is out when such a write takes all bytes.
+    /// The server writes a response, head and body, from one buffer. So the response is complete when such a write accepts all bytes.
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check()?;
         let control = self.control.clone();
@@ -127,7 +127,7 @@ impl AsyncWrite for Connection {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
-    /// Must not send a FIN before the reset: the client would take it for an ordinary end.
+    /// No FIN may precede the reset: the client would take it for an ordinary end.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.check()?;
         Pin::new(&mut self.stream).poll_shutdown(context)

@@ -1,4 +1,4 @@
-//! One request against Datadog's documentation: what is in it, what is wrong with it, and whether Datadog would refuse it.
+//! Checks one request against Datadog's documentation: its payload, its problems, and whether Datadog would reject it.
 
 use std::io::{self, Read};
 
@@ -6,13 +6,13 @@ use axum::http::{HeaderMap, Method, request::Parts};
 
 use super::{Payload, Route, logs, series, sketches};
 
-/// Documented limits of the uncompressed body.
+/// Documented limits of the uncompressed body in bytes.
 const LOGS_BYTES: usize = 5 * 1024 * 1024;
 const SERIES_BYTES: usize = 5 * 1024 * 1024;
 const SKETCHES_BYTES: usize = 62 * 1024 * 1024;
-/// Nothing above this is decompressed: a small body can unfold to any size.
+/// Limit of decompression in bytes: a small body can expand to any size.
 const UNFOLDED_BYTES: usize = 128 * 1024 * 1024;
-/// How much of a body to an unknown path is kept.
+/// Number of bytes that are kept of a body to an unknown path.
 const START_BYTES: usize = 256;
 
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -21,7 +21,7 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/x-protobuf";
 
-/// What was found.
+/// The result of examining a request.
 #[derive(Debug)]
 pub(super) struct Examined {
     pub(super) api_key: Option<String>,
@@ -29,11 +29,11 @@ pub(super) struct Examined {
     pub(super) body_bytes: usize,
     pub(super) payload: Payload,
     pub(super) problems: Vec<String>,
-    /// The status with which Datadog would refuse it.
+    /// The status with which Datadog would reject it.
     pub(super) refusal: Option<u16>,
 }
 
-/// Examines one request whose body has arrived in full. `expected_key` is the only API key that is accepted, if there is one.
+/// Examines a complete request. `expected_key` is the only accepted API key, if there is one.
 pub(super) fn examine(head: &Parts, body: &[u8], expected_key: Option<&str>) -> Examined {
     let encoding = text(&head.headers, "content-encoding").unwrap_or_else(|| "identity".to_owned());
     let api_key = text(&head.headers, "dd-api-key");
@@ -63,7 +63,7 @@ pub(super) fn examine(head: &Parts, body: &[u8], expected_key: Option<&str>) -> 
     Examined { api_key, encoding, body_bytes, payload, problems: findings.problems, refusal: findings.refusal }
 }
 
-/// How a body is written.
+/// The format of a body.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Format {
     Json,
@@ -91,7 +91,7 @@ impl Findings {
         self.problems.push(problem.into());
     }
 
-    /// Notes a problem over which Datadog refuses the request; the first one decides the status.
+    /// Adds a problem for which Datadog rejects the request; the first one decides the status.
     fn refuse(&mut self, status: u16, problem: impl Into<String>) {
         self.note(problem);
         self.refusal.get_or_insert(status);
@@ -138,7 +138,7 @@ impl Findings {
     }
 }
 
-/// The body without its compression.
+/// Decompresses a body.
 fn unfold(encoding: &str, body: &[u8]) -> Result<Vec<u8>, String> {
     let plain = match encoding.to_ascii_lowercase().as_str() {
         "identity" if body.starts_with(&ZSTD_MAGIC) => {

@@ -6,7 +6,7 @@ use serde_json::Value;
 const ENTRIES: usize = 1000;
 const ENTRY_BYTES: usize = 1024 * 1024;
 
-/// Decodes a body; entries that break a limit are named in `problems`.
+/// Decodes a body and adds entries that exceed a limit to `problems`.
 pub(super) fn decode(body: &[u8], problems: &mut Vec<String>) -> Result<Vec<Value>, String> {
     let entries: Vec<Value> =
         serde_json::from_slice(body).map_err(|error| format!("the body is not a JSON array: {error}"))?;
@@ -17,7 +17,7 @@ pub(super) fn decode(body: &[u8], problems: &mut Vec<String>) -> Result<Vec<Valu
         if !entry.is_object() {
             problems.push(format!("log entry {position} is not an object"));
         }
-        // Its compact form, which is what the extension is expected to send.
+        // The size of its compact form, which the extension should send.
         let bytes = entry.to_string().len();
         if bytes > ENTRY_BYTES {
             problems.push(format!("log entry {position} has {bytes} bytes, Datadog cuts it at {ENTRY_BYTES}"));

@@ -1,7 +1,6 @@
-//! A stand-in for Datadog's intake: an HTTP/1.1 server that keeps every request, decoded, together with all that is wrong with it.
+//! A fake Datadog intake: an HTTP/1.1 server that records every request, decoded, with its problems.
 //!
-//! It is the referee of the sandbox, so it shares no code with the extension it judges. What it answers follows a [`Plan`];
-//! without one it accepts what Datadog would accept and refuses what Datadog would refuse.
+//! It checks the extension, so it shares no code with it. Its responses follow a [`Plan`]. Without one it accepts and rejects the same requests as Datadog.
 
 mod plan;
 mod request;
@@ -33,10 +32,10 @@ pub use view::Point;
 
 use server::IntakeState;
 
-/// How long [`Intake::stop`] waits for answers that are still being written.
+/// How long [`Intake::stop`] waits for responses that are being written.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
-/// A running fake intake. Clones are handles on the same server; it stops when the last of them is dropped.
+/// A running fake intake. Clones are handles of the same server, which stops when the last one is dropped.
 #[derive(Clone, Debug)]
 pub struct Intake {
     handle: Arc<Handle>,
@@ -57,7 +56,7 @@ pub enum Error {
 }
 
 impl Intake {
-    /// Binds `address` (port 0 lets the system choose one) and serves on the current tokio runtime.
+    /// Binds `address` (port 0 selects a free one) and serves on the present tokio runtime.
     pub async fn start(address: SocketAddr, plan: Plan) -> Result<Self, Error> {
         let bind = |source| Error::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(bind)?;
@@ -68,17 +67,17 @@ impl Intake {
         Ok(Self { handle: Arc::new(Handle { address, state, stop }) })
     }
 
-    /// Where it listens, with the port that was chosen.
+    /// The listening address with the selected port.
     pub fn address(&self) -> SocketAddr {
         self.handle.address
     }
 
-    /// Every request so far, in the order in which their last byte arrived.
+    /// Every request so far, in the order in which their last bytes arrived.
     pub fn requests(&self) -> Vec<Request> {
         self.handle.state.requests()
     }
 
-    /// The requests whose 2xx status was written to a connection that was still open: what Datadog has, and what the extension may forget.
+    /// The requests whose 2xx status was written to a connection that was still open. Datadog has their payloads, and the extension may discard them.
     pub fn delivered(&self) -> Vec<Request> {
         self.requests().into_iter().filter(Request::delivered).collect()
     }
@@ -93,15 +92,15 @@ impl Intake {
         view::points(&self.delivered(), metric)
     }
 
-    /// Replaces the plan. Its clocks and counters start at zero now; a closed port follows within moments, not at once.
+    /// Replaces the plan. Its clocks and counters start at zero. A port is closed or opened within moments, not at once.
     pub fn set_plan(&self, plan: Plan) {
         self.handle.state.set_plan(plan);
     }
 
-    /// Stops serving: connections whose answers are silent or delayed are reset, and the port is free when this returns. What was received stays readable.
+    /// Stops serving: connections with a silent or delayed response are reset, and the port is free when this returns. Requests remain readable.
     pub async fn stop(&self) {
         self.handle.stop.send_replace(true);
-        // A client that never finishes its request must not hold up the sandbox.
+        // A client that never finishes its request must not block the sandbox.
         let _ = tokio::time::timeout(STOP_LIMIT, self.handle.state.finished()).await;
     }
 }

@@ -1,19 +1,19 @@
-//! What the intake answers, and when its port is closed: the plan that a test writes and the schedule that follows it.
+//! The plan of the intake's responses and port closures, and the schedule that applies it.
 
 use std::time::Duration;
 
-/// What to answer. The default accepts every valid request that carries any API key.
+/// The intake's responses. The default accepts every valid request with any API key.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// The only API key that is accepted; `None` accepts every key that is not blank.
+    /// The only accepted API key; `None` accepts any key that is not blank.
     pub api_key: Option<String>,
-    /// The first rule that applies decides. Without one, valid requests get `202 {}`.
+    /// The rules; the first one that applies decides. Without one, valid requests get `202 {}`.
     pub rules: Vec<Rule>,
-    /// Spans of time during which nothing listens on the port and connections are refused.
+    /// Spans of time during which the port refuses connections.
     pub closed: Vec<Closed>,
 }
 
-/// One deviation from the ordinary answer.
+/// A deviation from the default response.
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub route: Route,
@@ -21,11 +21,11 @@ pub struct Rule {
     pub answer: Answer,
 }
 
-/// Which requests a rule looks at.
+/// The requests that a rule applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Route {
-    /// Every request, those to unknown paths included.
+    /// Every request, including those to unknown paths.
     Any,
     Logs,
     Series,
@@ -35,38 +35,38 @@ pub enum Route {
 /// When a rule applies, counted from the moment its plan was set.
 #[derive(Clone, Copy, Debug)]
 pub enum Window {
-    /// Passes over the first `skip` requests of the rule's route, then applies to `take` of them, or to all that follow.
+    /// Skips the first `skip` requests of the rule's route, then applies to `take` requests, or to all that follow.
     Requests { skip: usize, take: Option<usize> },
     /// Applies from `from` on, until `until` if there is one.
     Time { from: Duration, until: Option<Duration> },
 }
 
-/// What a rule does.
+/// The response of a rule.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// This status with these headers and this body. A 2xx status means that the payload was accepted.
+    /// Responds with this status, these headers and this body. A 2xx status means that the payload was accepted.
     Status { code: u16, headers: Vec<(String, String)>, body: String },
-    /// Waits this long, then does what the remaining rules say.
+    /// Waits this long, then applies the remaining rules.
     Delay(Duration),
-    /// Closes the connection with a TCP reset once the request has been read.
+    /// Resets the TCP connection after reading the request.
     Reset,
-    /// Reads the request and never answers.
+    /// Reads the request and never responds.
     Silence,
 }
 
-/// A time without a listener on the port: connections are refused and open ones are closed once their answer is out.
+/// A span of time during which the port refuses connections. Open connections are closed after their response.
 #[derive(Clone, Copy, Debug)]
 pub struct Closed {
     pub after: After,
-    /// `None` keeps the port closed for good, or until the next plan.
+    /// The duration; `None` keeps the port closed until the next plan.
     pub lasting: Option<Duration>,
 }
 
-/// What a closed span starts after, counted from the moment its plan was set.
+/// The start of a closed span, counted from the moment its plan was set.
 #[derive(Clone, Copy, Debug)]
 pub enum After {
     Elapsed(Duration),
-    /// So many requests on any path; 0 is at once.
+    /// After this many requests on any path; 0 is at once.
     Requests(usize),
 }
 
@@ -78,7 +78,7 @@ impl Plan {
 }
 
 impl Route {
-    /// The route that serves a path; `None` for a path that the intake does not know.
+    /// The route of a path; `None` for an unknown path.
     pub fn of(path: &str) -> Option<Self> {
         match path {
             "/api/v2/logs" => Some(Self::Logs),
@@ -90,7 +90,7 @@ impl Route {
 }
 
 impl Window {
-    /// From the first request or moment on, for ever.
+    /// From the first request or moment on, without end.
     pub const ALWAYS: Self = Self::Requests { skip: 0, take: None };
 
     /// The first `count` requests.
@@ -107,32 +107,32 @@ impl Window {
 }
 
 impl Answer {
-    /// A status with an empty JSON object as its body.
+    /// A response with this status and an empty JSON object.
     pub fn status(code: u16) -> Self {
         Self::Status { code, headers: Vec::new(), body: "{}".to_owned() }
     }
 }
 
-/// A plan with its counters. Times are passed in, so that it can be followed without a clock.
+/// A plan with its counters. Callers pass in times, so it needs no clock.
 #[derive(Debug)]
 pub(super) struct Schedule {
     plan: Plan,
-    /// For each rule, how many requests of its route have come.
+    /// The number of requests of each rule's route so far.
     seen: Vec<usize>,
     requests: usize,
-    /// For each closed span, when it began, once that is known.
+    /// The start of each closed span, once it is known.
     began: Vec<Option<Duration>>,
 }
 
-/// What happens to one request.
+/// The decision about one request.
 #[derive(Debug)]
 pub(super) struct Decision {
     pub(super) delay: Duration,
-    /// `None` is the ordinary answer; never [`Answer::Delay`].
+    /// `None` is the default response; never [`Answer::Delay`].
     pub(super) answer: Option<Answer>,
 }
 
-/// Whether the port is open, and until when if a change is already known.
+/// The state of the port, and when it changes next, if that is known.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PortState {
     pub(super) open: bool,
@@ -158,7 +158,7 @@ impl Schedule {
         self.plan.api_key.as_deref()
     }
 
-    /// Counts one request and says what happens to it.
+    /// Counts a request and decides about it.
     pub(super) fn decide(&mut self, route: Option<Route>, elapsed: Duration) -> Decision {
         self.requests += 1;
         for (closed, began) in self.plan.closed.iter().zip(&mut self.began) {
@@ -184,7 +184,7 @@ impl Schedule {
         decision
     }
 
-    /// Whether the port is open at a time.
+    /// The state of the port at a time.
     pub(super) fn door(&self, elapsed: Duration) -> PortState {
         let spans = || self.plan.closed.iter().zip(&self.began).filter_map(|(closed, began)| Some((closed, (*began)?)));
         let end = |closed: &Closed, began: Duration| closed.lasting.map(|lasting| began + lasting);

@@ -1,10 +1,9 @@
-//! Fields of a protobuf message that its schema does not know. A decoder skips them without a word, which would hide a payload
-//! that was written with wrong field numbers.
+//! Finds fields of a protobuf message that its schema does not define. A decoder skips them silently, which would hide a payload with wrong field numbers.
 
-/// The fields of one message: number, name, and the shape of what is inside.
+/// The fields of a message: number, name, and the shape of nested messages.
 pub(super) struct Shape(pub(super) &'static [Field]);
 
-/// One field of a message.
+/// A field of a message.
 pub(super) struct Field {
     pub(super) number: u64,
     pub(super) name: &'static str,
@@ -21,8 +20,8 @@ impl Field {
     }
 }
 
-/// The dotted paths of unknown fields, each once, such as `sketches.dogsketches.9`. Stops quietly at bytes that are no protobuf:
-/// the decoder reports those.
+/// The dotted paths of unknown fields without duplicates, such as `sketches.dogsketches.9`. Stops without an error at bytes that are not protobuf; the decoder
+/// reports those.
 pub(super) fn unknown_fields(bytes: &[u8], shape: &Shape) -> Vec<String> {
     let mut found = Vec::new();
     let _ = walk(bytes, shape, "", &mut found);

@@ -1,4 +1,4 @@
-//! What the intake keeps: every request, and what became of it until its answer was written or its connection ended.
+//! The records of the intake: every request, with its outcome once its response is written or its connection has ended.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,17 +8,17 @@ use time::OffsetDateTime;
 
 use super::{Answered, Request};
 
-/// Every request, in the order in which their last byte arrived.
+/// Every request, in the order in which their last bytes arrived.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records(Arc<Mutex<Vec<Request>>>);
 
-/// A request that has not been answered. If it is dropped before its answer is written, it counts as aborted.
+/// A request without a response. If it is dropped before its response is written, it is recorded as aborted.
 #[derive(Debug)]
 pub(super) struct OpenRequest {
     records: Records,
-    /// Where the request is in the records.
+    /// The index of the request in the records.
     index: usize,
-    /// What is recorded once the answer is out.
+    /// The outcome to record when the response is written.
     outcome: Answered,
     is_open: bool,
 }
@@ -28,7 +28,7 @@ impl Records {
         self.lock().clone()
     }
 
-    /// Keeps a request, numbered, whose answer is still to come. `outcome` is what is recorded once the answer is out.
+    /// Adds a request and numbers it. `outcome` is recorded when its response is written.
     pub(super) fn add(&self, request: Request, outcome: Answered) -> OpenRequest {
         let mut requests = self.lock();
         let index = requests.len();
@@ -42,15 +42,15 @@ impl Records {
 }
 
 impl OpenRequest {
-    /// Records the outcome without a write: the connection is reset or never answered.
+    /// Records the outcome without a write: the connection is reset or never gets a response.
     pub(super) fn close(mut self) {
         let records = self.records.clone();
         let outcome = self.outcome.clone();
         self.record(&mut records.lock(), outcome);
     }
 
-    /// Writes the answer, or a part of it, and records the outcome if that was all. Returns itself if it was not. The records are locked meanwhile:
-    /// whoever reads them after the client got its answer finds it there.
+    /// Writes the response or a part of it. Records the outcome if the response is complete; otherwise returns itself. The records are locked meanwhile, so a
+    /// reader that knows of the response finds the outcome there.
     pub(super) fn write_answer(
         mut self,
         bytes: usize,

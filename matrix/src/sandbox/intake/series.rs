@@ -13,7 +13,7 @@ pub struct Series {
     pub points: Vec<SeriesPoint>,
     pub tags: Vec<String>,
     pub resources: Vec<Resource>,
-    /// Seconds that a count or a rate covers; 0 is none.
+    /// The interval of a count or a rate in seconds; 0 means none.
     pub interval: i64,
     pub unit: String,
     pub source_type_name: String,
@@ -40,7 +40,7 @@ pub struct SeriesPoint {
     pub value: f64,
 }
 
-/// What a metric is about, for instance a host.
+/// A resource of a metric, such as a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resource {
     #[serde(rename = "type")]
@@ -48,7 +48,7 @@ pub struct Resource {
     pub name: String,
 }
 
-/// Where a metric came from: product, category (sub-product) and service (product detail), as numbers of Datadog's own table.
+/// The origin of a metric: product, category (sub-product) and service (product detail), as numbers from Datadog's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Origin {
     pub product: u32,

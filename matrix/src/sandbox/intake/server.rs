@@ -1,4 +1,4 @@
-//! The server: takes requests down, answers as the plan says, and opens and closes the port.
+//! The server of the intake: records requests, responds according to the plan, and opens and closes the port.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,17 +20,17 @@ use super::plan::{Decision, Schedule};
 use super::record::{OpenRequest, Records};
 use super::{Answer, Answered, Payload, Plan, Request, Route};
 
-/// More than any intake accepts; a larger body is cut off here so that it cannot exhaust the memory.
+/// Maximum body size in bytes, above the limit of any intake. A larger body is cut off so that it cannot exhaust memory.
 const BODY_BYTES: usize = 128 * 1024 * 1024;
-/// Between two attempts to take the port again that another process took while it was closed.
+/// Interval between attempts to bind the port again, if another process has bound it while it was closed.
 const REBIND: Duration = Duration::from_millis(20);
 
-/// What all connections share.
+/// State that all connections share.
 #[derive(Debug)]
 pub(super) struct IntakeState {
     records: Records,
     plan: Mutex<PlanInForce>,
-    /// Told of every request and every new plan, after which the port may have to be closed or opened.
+    /// Notified of every request and every new plan, after which the port may have to be closed or opened.
     turn: watch::Sender<()>,
     stopping: watch::Receiver<bool>,
     finished: watch::Sender<bool>,
@@ -39,7 +39,7 @@ pub(super) struct IntakeState {
 #[derive(Debug)]
 struct PlanInForce {
     schedule: Schedule,
-    /// When the plan was set.
+    /// The time at which the plan was set.
     since: Instant,
 }
 
@@ -63,13 +63,13 @@ impl IntakeState {
         self.turn.send_replace(());
     }
 
-    /// Returns when the server has ended.
+    /// Completes when the server has ended.
     pub(super) async fn finished(&self) {
         let _ = self.finished.subscribe().wait_for(|finished| *finished).await;
     }
 
     async fn stopped(&self) {
-        // A closed channel means that the last handle is gone, which is a stop too.
+        // A closed channel means that the last handle is gone, which is a stop as well.
         let _ = self.stopping.clone().wait_for(|stopping| *stopping).await;
     }
 
@@ -150,7 +150,7 @@ impl Server {
         Self { close, closed, serving }
     }
 
-    /// Returns once the port refuses connections; answers that are under way are still sent, by the task that is returned.
+    /// Returns when the port refuses connections. The returned task sends responses that are in progress.
     async fn close(self) -> tokio::task::JoinHandle<()> {
         let _ = self.close.send(());
         let _ = self.closed.await;
@@ -183,7 +183,7 @@ async fn receive(
         () = state.stopped() => true,
     };
     let response = match decision.answer {
-        // A delayed answer that the stop overtakes is never written.
+        // A delayed response is never written after a stop.
         _ if stopped => None,
         Some(Answer::Status { code, headers, body }) => Some(respond(code, &headers, body)),
         Some(Answer::Reset) => {
@@ -210,7 +210,7 @@ async fn receive(
 }
 
 impl IntakeState {
-    /// Keeps a request together with what will be answered.
+    /// Records a request with its outcome.
     fn record(&self, head: &Parts, wire_bytes: usize, examined: Examined) -> (Decision, OpenRequest) {
         let mut plan = self.plan();
         let elapsed = plan.since.elapsed();
@@ -239,7 +239,7 @@ impl IntakeState {
             ended: None,
             problems: examined.problems,
         };
-        // Under the lock of the plan, so that requests are counted in the order in which they are kept.
+        // Under the lock of the plan, so that requests are counted in the order in which they are recorded.
         (decision, self.records.add(request, outcome))
     }
 }
@@ -251,7 +251,7 @@ fn readable(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A code that HTTP does not allow becomes a 500, and a header that it does not allow is left out.
+/// Builds a response. A status that HTTP does not allow becomes 500, and an invalid header is left out.
 fn respond(code: u16, headers: &[(String, String)], body: String) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

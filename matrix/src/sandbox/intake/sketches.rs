@@ -1,4 +1,4 @@
-//! Sketch payloads of `/api/beta/sketches`: the agent's protobuf, whose bins follow a logarithmic mapping.
+//! Sketch payloads of `/api/beta/sketches`: the agent's protobuf, with bins of a logarithmic mapping.
 
 use prost::Message;
 use serde::Serialize;
@@ -29,25 +29,25 @@ pub struct Distribution {
     pub bins: Vec<Bin>,
 }
 
-/// A bin: how many samples fell around a value.
+/// A bin with its number of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Bin {
     pub key: i32,
     pub count: u32,
-    /// The value that the key stands for; infinite for the last key, mirrored for negative keys.
+    /// The value of the bin's key; infinite for the last key, negative for negative keys.
     pub low: f64,
 }
 
-/// Width of a bin: twice the agent's relative error of 1/128, plus one.
+/// The growth factor of a bin: one plus twice the agent's relative error of 1/128.
 const GAMMA: f64 = 1.015_625;
 /// The key of the value 1.
 const BIAS: i32 = 1338;
-/// The last key, which stands for everything too large for a bin of its own.
+/// The last key, for all values above the range of the bins.
 const LAST: i32 = 32_767;
 const FIRST: i32 = -LAST;
-/// A sketch with this many bins has folded its lowest ones together, so that they say nothing of the sum any more.
+/// Maximum number of bins. A sketch with this many has merged its lowest bins, so they say nothing about the sum any more.
 const BIN_LIMIT: usize = 4096;
-/// Relative room for sums that were added up in another order.
+/// Relative tolerance for sums that were added in another order.
 const ROUNDING: f64 = 1e-6;
 
 impl Bin {
@@ -93,7 +93,7 @@ pub(super) fn decode(body: &[u8], problems: &mut Vec<String>) -> Result<Vec<Sket
 }
 
 impl Distribution {
-    /// What its numbers say against each other.
+    /// Contradictions between the sketch's numbers.
     fn faults(&self) -> Vec<String> {
         let Self { cnt, min, max, avg, sum, bins, .. } = self;
         let mut faults = Vec::new();
@@ -123,7 +123,7 @@ impl Distribution {
         faults
     }
 
-    /// A value of a bin lies within half a bin of what its key stands for; one whole bin is allowed here.
+    /// A contradiction between the sum and the bins. A value lies within half a bin of its key's value; the check allows a whole bin.
     fn sum_fault(&self) -> Option<String> {
         if self.bins.iter().any(|bin| bin.low.is_infinite()) {
             return None;
@@ -134,7 +134,7 @@ impl Distribution {
             least += a.min(b);
             most += a.max(b);
         }
-        // Values too small for a bin of their own sit in bin 0 and may each add up to the smallest value that has one.
+        // Values below the range of the bins are in bin 0. Each may add up to the smallest value of a bin.
         let room = 1e-9 * f64::from(self.bins.iter().filter(|bin| bin.key == 0).map(|bin| bin.count).sum::<u32>());
         let inside = self.sum >= least - room && self.sum <= most + room;
         let near = close(self.sum, least) || close(self.sum, most);
@@ -151,7 +151,7 @@ fn edge_fault(name: &str, value: f64, bin: Option<&Bin>) -> Option<String> {
 }
 
 fn close(a: f64, b: f64) -> bool {
-    // Equality first: it is what infinities need.
+    // Equality comes first, because the difference of infinities is not a number.
     #[expect(clippy::float_cmp, reason = "an exact match is a match")]
     let same = a == b;
     same || (a - b).abs() <= ROUNDING * a.abs().max(b.abs()).max(1e-9)
@@ -213,7 +213,7 @@ const DOGSKETCH: Shape = Shape(&[
     Field::leaf(8, "n"),
 ]);
 
-/// Field 3, the distributions of an older format, is known and never read.
+/// Field 3, the distributions of an older format, is known and ignored.
 const SKETCH: Shape = Shape(&[
     Field::leaf(1, "metric"),
     Field::leaf(2, "host"),

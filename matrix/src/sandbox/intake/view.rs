@@ -1,14 +1,14 @@
-//! What tests ask of the delivered requests.
+//! Queries over the delivered requests, for tests.
 
 use super::{Payload, Request, Sketch};
 
-/// One point of a metric, whether it came as a series or as a sketch.
+/// A point of a metric, from a series or a sketch.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Point {
     pub tags: Vec<String>,
     /// Seconds since the epoch.
     pub ts: i64,
-    /// How many samples it stands for: 1 for a series point.
+    /// Number of samples: 1 for a series point.
     pub cnt: i64,
     /// Equal to `min` and `max` for a series point.
     pub sum: f64,

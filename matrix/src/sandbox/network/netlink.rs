@@ -1,4 +1,4 @@
-//! Questions to the kernel about links and addresses over netlink, which (unlike the ioctls) takes no unsafe code. Source: rtnetlink(7).
+//! Requests to the kernel about links and addresses over netlink, which, unlike ioctls, needs no unsafe code. Source: rtnetlink(7).
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
@@ -25,7 +25,7 @@ const IFA_LOCAL: u16 = 2;
 const AF_INET: u8 = 2;
 const HEADER: usize = 16;
 
-/// Asks about the network namespace of the thread that opened it, from whichever thread.
+/// A netlink socket. It works on the network namespace of the thread that opened it, from any thread.
 pub(super) struct Netlink(OwnedFd);
 
 impl Netlink {
@@ -37,7 +37,7 @@ impl Netlink {
         self.ask(RTM_NEWLINK, 0, &interface(link, IFF_UP))
     }
 
-    /// Makes a link called `name` whose other end is in another namespace. Both ends get the number `link` in theirs.
+    /// Makes a pair of links: one called `name`, the other end in another namespace. Each has the number `link` in its namespace.
     pub(super) fn make_pair(&self, link: u32, name: &str, elsewhere: RawFd) -> Result<(), Errno> {
         let named = attribute(IFLA_IFNAME, name.as_bytes());
         let place = attribute(IFLA_NET_NS_FD, &elsewhere.to_ne_bytes());
@@ -47,7 +47,7 @@ impl Netlink {
         self.ask(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &request)
     }
 
-    /// Gives a link an address in a net of `prefix` bits.
+    /// Adds an address with a prefix of `prefix` bits to a link.
     pub(super) fn add_address(&self, link: u32, address: Ipv4Addr, prefix: u8) -> Result<(), Errno> {
         let mut request = vec![AF_INET, prefix, 0, 0];
         request.extend_from_slice(&link.to_ne_bytes());
@@ -59,7 +59,7 @@ impl Netlink {
 
     fn ask(&self, kind: u16, flags: u16, body: &[u8]) -> Result<(), Errno> {
         send(self.0.as_raw_fd(), &message(kind, flags, body), MsgFlags::empty())?;
-        // A refusal repeats the request.
+        // An error message contains the request.
         let mut answer = [0_u8; 1024];
         let length = recv(self.0.as_raw_fd(), &mut answer, MsgFlags::empty())?;
         match acknowledgement(answer.get(..length).unwrap_or_default()) {
@@ -70,7 +70,7 @@ impl Netlink {
     }
 }
 
-/// An `nlmsghdr` and what follows it, in the byte order of this machine.
+/// An `nlmsghdr` with its payload, in native byte order.
 fn message(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
     let mut message = Vec::with_capacity(HEADER + body.len());
@@ -88,7 +88,7 @@ fn interface(link: u32, flags: u32) -> Vec<u8> {
     [0, link, flags, flags].iter().flat_map(|field| field.to_ne_bytes()).collect()
 }
 
-/// An `rtattr` and its value, filled up to the next multiple of four bytes.
+/// An `rtattr` with its value, padded to a multiple of four bytes.
 fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
     let mut attribute = Vec::with_capacity(4 + value.len().next_multiple_of(4));

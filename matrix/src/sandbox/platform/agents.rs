@@ -1,4 +1,4 @@
-//! The extensions as Lambda sees them.
+//! The platform's view of the extensions.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -15,15 +15,15 @@ use crate::sandbox::footprint::BaselineUsage;
 pub(crate) struct Agent {
     pub name: String,
     pub id: Uuid,
-    /// Started by the runtime, and not from `/opt/extensions`.
+    /// Started by the runtime, not from `/opt/extensions`.
     pub internal: bool,
     pub registered: bool,
     pub wants: EventSubscriptions,
-    /// Whether it has asked for an event at least once, which is how it says that it is initialized.
+    /// Whether it has sent next at least once, which signals that it is initialized.
     pub ready: bool,
     /// Its process, unless it is internal.
     pub process: Option<Body>,
-    /// Since when it waits for its next event, when it does.
+    /// Since when its next request waits for an event; `None` if no request waits.
     pub parked: Option<Instant>,
     waiter: Option<oneshot::Sender<Value>>,
     pending: VecDeque<Value>,
@@ -36,7 +36,7 @@ pub(crate) struct Body {
     pub baseline_usage: BaselineUsage,
 }
 
-/// The events that an extension has registered for.
+/// The lifecycle events that an extension has registered for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct EventSubscriptions {
     pub invoke: bool,
@@ -71,7 +71,7 @@ impl Agent {
         }
     }
 
-    /// Parks the agent until its next event; none when it waits already.
+    /// Parks a next request until the next event; `None` if another one is parked already.
     pub(crate) fn park(&mut self, arrived: Instant) -> Option<oneshot::Receiver<Value>> {
         if self.waiter.as_ref().is_some_and(|waiter| !waiter.is_closed()) {
             return None;
@@ -86,7 +86,7 @@ impl Agent {
         Some(event)
     }
 
-    /// Hands out an event: at once to an agent that waits, otherwise with its next request.
+    /// Sends an event: at once if a next request is parked, otherwise with the next one.
     pub(crate) fn send(&mut self, event: Value) {
         self.parked = None;
         let refused = match self.waiter.take() {

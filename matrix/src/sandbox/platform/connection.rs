@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::sandbox::next_breakpoint::{ConnectionTap, NextBreakpoint};
 
-/// Resets one connection instead of what would be written to it next.
+/// A handle that resets a connection instead of writing the next byte.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cut(Arc<AtomicBool>);
 
@@ -25,11 +25,11 @@ impl Cut {
     }
 }
 
-/// Listens like a `TcpListener`, without delays on small answers.
+/// A `TcpListener` with `TCP_NODELAY`, whose connections can be reset.
 #[derive(Debug)]
 pub(crate) struct TappedListener {
     pub listener: TcpListener,
-    /// Hears of everything that arrives.
+    /// Observes everything that arrives.
     pub next_breakpoint: Option<Arc<NextBreakpoint>>,
 }
 
@@ -58,7 +58,7 @@ impl Connected<IncomingStream<'_, TappedListener>> for Cut {
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// Before the stream: what it holds must not outlive that.
+    /// Declared before the stream, so that it is dropped first: it owns the duplicate of the stream's descriptor.
     tap: Option<ConnectionTap>,
     stream: TcpStream,
     cut: Cut,
@@ -78,7 +78,7 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.cut.0.load(Ordering::Relaxed) {
-            // Closing a socket that does not linger sends a reset.
+            // Closing a socket with zero linger time sends a reset.
             let _ = self.stream.set_zero_linger();
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }

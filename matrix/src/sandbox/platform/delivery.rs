@@ -1,4 +1,4 @@
-//! The way of telemetry from a subscriber's queue to the subscriber.
+//! Delivers telemetry from a subscriber's queue to the subscriber.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::telemetry::{Destination, Dropped, Event, Queue, QueuedEvents, Subscri
 use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::setup::Order;
 
-/// Batches a subscriber's events and delivers them, until it is aborted.
+/// Delivers a subscriber's events in batches, until it is aborted.
 pub(crate) async fn deliver(platform: Arc<Platform>, subscriber: Arc<Subscriber>) {
     let mut courier = TelemetryDelivery { platform, subscriber, connection: None, batches: 0, accepted: 0 };
     loop {
@@ -22,12 +22,12 @@ pub(crate) async fn deliver(platform: Arc<Platform>, subscriber: Arc<Subscriber>
     }
 }
 
-/// What becomes of a subscriber's answer.
+/// What happens to a subscriber's response.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Answer {
-    /// It arrives, and the connection is used again.
+    /// It is read, and the connection is reused.
     Read,
-    /// The connection ends with it, so that the subscriber cannot know whether it arrived.
+    /// The connection is closed with it, so the subscriber cannot know whether it arrived.
     Lost,
 }
 
@@ -40,7 +40,7 @@ struct TelemetryDelivery {
 }
 
 impl TelemetryDelivery {
-    /// Waits until a batch is full or old enough. Nothing leaves while the processes are frozen.
+    /// Waits until a batch is full or its timeout has passed. Nothing is sent while the processes are frozen.
     async fn next_batch(&mut self) -> Vec<Arc<Event>> {
         loop {
             self.platform.telemetry.awake().await;
@@ -65,7 +65,7 @@ impl TelemetryDelivery {
         }
     }
 
-    /// When what waits is to leave.
+    /// The time at which the waiting events are due.
     fn due(&self, queue: &Queue) -> Option<Instant> {
         let oldest = queue.waiting.front()?.since;
         let wanted = &self.subscriber.subscription;
@@ -85,7 +85,7 @@ impl TelemetryDelivery {
         let mut bytes = 0;
         while let Some(waiting) = queue.waiting.front() {
             let length = waiting.event.json.len();
-            // A single event larger than a batch still has to leave somehow.
+            // An event larger than a batch is sent alone.
             let full = batch.len() >= wanted.max_items || bytes + length > wanted.max_bytes;
             if full && !batch.is_empty() {
                 break;
@@ -101,7 +101,7 @@ impl TelemetryDelivery {
         batch
     }
 
-    /// Tells the subscriber itself what it has missed.
+    /// The `platform.logsDropped` event for the subscriber.
     fn notice(&self, dropped: Dropped) -> QueuedEvents {
         let name = self.subscriber.subscription.name.clone();
         let Dropped { events, bytes } = dropped;
@@ -121,7 +121,7 @@ impl TelemetryDelivery {
         }
     }
 
-    /// Offers a batch until it is accepted or given up.
+    /// Offers a batch until it is accepted or dropped.
     async fn hand_over(&mut self, batch: &[Arc<Event>]) {
         let limits = &self.platform.setup.limits;
         let (attempts, mut pause) = (limits.telemetry_attempts.max(1), limits.telemetry_pause);
@@ -182,7 +182,7 @@ impl TelemetryDelivery {
     }
 }
 
-/// An array over HTTP, a line per event over TCP.
+/// A JSON array over HTTP, one line per event over TCP.
 fn body(destination: &Destination, batch: &[Arc<Event>]) -> String {
     let events: Vec<&str> = batch.iter().map(|event| event.json.as_str()).collect();
     match destination {

@@ -9,7 +9,7 @@ use time::macros::format_description;
 use crate::sandbox::journal::Journal;
 use crate::sandbox::setup::{Initialization, Setup};
 
-/// What a subscriber can ask for.
+/// The event types that a subscriber can select.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Category {
     Platform,
@@ -27,7 +27,7 @@ impl Category {
         }
     }
 
-    /// The category of an event's type.
+    /// The category of an event type.
     pub(crate) fn of_event(kind: &str) -> Self {
         match kind {
             "function" => Self::Function,
@@ -37,19 +37,19 @@ impl Category {
     }
 }
 
-/// How a phase ended.
+/// The status of a finished phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Well.
+    /// The phase succeeded.
     Success,
     /// The function, its runtime or an extension failed.
     Error,
-    /// Time was up.
+    /// The phase timed out.
     Timeout,
 }
 
 impl Status {
-    /// As in telemetry.
+    /// The name in telemetry.
     pub fn name(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -98,7 +98,7 @@ pub(crate) fn init_start(setup: &Setup, phase: &str) -> Value {
     record
 }
 
-/// The end of a phase, as several events tell it.
+/// The end of a phase, as several events report it.
 #[derive(Clone, Debug)]
 pub(crate) struct End {
     pub status: Status,
@@ -190,7 +190,7 @@ fn tracing(trace: &str) -> Value {
     json!({"type": "X-Amzn-Trace-Id", "value": trace})
 }
 
-/// A part of an invocation.
+/// A part of an invocation with its duration.
 #[derive(Clone, Debug)]
 pub(crate) struct Span {
     pub name: &'static str,
@@ -206,7 +206,7 @@ pub(crate) fn spans(journal: &Journal, spans: &[Span]) -> Value {
     Value::Array(spans.iter().map(span).collect())
 }
 
-/// What the runtime took for a request; without metrics when it never finished.
+/// The `platform.runtimeDone` record; without metrics if the runtime never finished.
 pub(crate) fn runtime_done(
     request_id: &str,
     end: &End,
@@ -224,7 +224,7 @@ pub(crate) fn runtime_done(
     Value::Object(record)
 }
 
-/// The bill of an invocation.
+/// The billing data of an invocation.
 #[derive(Clone, Debug)]
 pub(crate) struct BilledDuration {
     pub duration: Duration,
@@ -252,7 +252,7 @@ pub(crate) fn report(request_id: &str, end: &End, bill: &BilledDuration, spans: 
     Value::Object(record)
 }
 
-/// The shorter report of managed instances.
+/// The shorter `platform.report` record of managed instances.
 pub(crate) fn managed_report(request_id: &str, end: &End, took: Duration, spans: Value) -> Value {
     let mut record = end.record();
     record.insert("requestId".to_owned(), json!(request_id));

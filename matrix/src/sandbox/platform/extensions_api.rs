@@ -160,7 +160,7 @@ pub(crate) async fn next(
     };
     match event.await {
         Ok(event) => answer(StatusCode::OK, event.to_string()),
-        // The environment ended while the extension was waiting.
+        // The environment ended while the extension waited.
         Err(_) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "the environment has ended"),
     }
 }
@@ -175,7 +175,7 @@ pub(crate) async fn exit_error(State(platform): State<Arc<Platform>>, headers: H
     give_up(&platform, &headers, Endpoint::ExtensionExitError)
 }
 
-/// After either report the environment is given up.
+/// Handles an init or exit error: either one ends the environment.
 fn give_up(platform: &Platform, headers: &HeaderMap, endpoint: Endpoint) -> Response {
     let id = match identify(platform, headers, endpoint) {
         Ok(id) => id,
@@ -192,7 +192,7 @@ fn give_up(platform: &Platform, headers: &HeaderMap, endpoint: Endpoint) -> Resp
     accepted()
 }
 
-/// The id of the registered extension that makes a request.
+/// The id of the registered extension that sent a request.
 pub(crate) fn identify(platform: &Platform, headers: &HeaderMap, endpoint: Endpoint) -> Result<Uuid, Box<Response>> {
     let given = text(headers, IDENTIFIER.as_str());
     if given.is_empty() {

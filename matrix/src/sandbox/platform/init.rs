@@ -17,12 +17,12 @@ use crate::sandbox::page_cache;
 use crate::sandbox::process::{Launch, Process, Sink};
 use crate::sandbox::setup::{Cpu, Extension, Initialization, Origin};
 
-/// When an init runs.
+/// The phase in which an init runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Ahead of the first event.
     Init,
-    /// Inside an invocation, because the one ahead has failed or the environment has ended.
+    /// Inside an invocation, because the first init has failed or the environment has ended.
     Invoke,
 }
 
@@ -35,7 +35,7 @@ impl Phase {
     }
 }
 
-/// Why an init has not succeeded.
+/// Why an init has failed.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     Fatal(Fatal),
@@ -51,22 +51,23 @@ impl Failure {
     }
 }
 
-/// What is done before an init begins.
+/// What is prepared before an init begins.
 struct Prepared {
-    /// Of an in-process function.
+    /// The thread of an in-process function.
     thread: Option<InProcess>,
-    /// How each extension is started.
+    /// The command that starts each extension.
     starts: Vec<Start>,
     /// Whether the files of the extensions were dropped from the page cache.
     is_cold: bool,
 }
 
 impl EnvironmentLifecycle {
-    /// Starts everything and waits until everyone is ready, no longer than `limit`. Ends the environment when that fails.
+    /// Starts all processes and waits until they are ready, for at most `limit`. Ends the environment if that fails.
     pub(crate) async fn init(&mut self, phase: Phase, limit: Duration) -> Result<(), Failure> {
         let platform = Arc::clone(&self.platform);
         let initialization = platform.setup.initialization;
-        // The thread of an in-process function is made before anything is measured, and whatever reads the files of extensions is done before they are dropped.
+        // The thread of an in-process function is made before the measurement begins. Everything that reads the extensions' files happens before they are
+        // dropped.
         let prepared = self.prepare(phase);
         let began = Instant::now();
         platform.telemetry.open();
@@ -97,7 +98,7 @@ impl EnvironmentLifecycle {
         result
     }
 
-    /// Executes the extensions, waits for their registration, starts the runtime, waits for everyone's first request.
+    /// Executes the extensions, waits for their registrations, starts the runtime, and waits for everyone's first next.
     async fn bring_up(&mut self, prepared: Result<Prepared, Fatal>) -> Result<(), Fatal> {
         let platform = Arc::clone(&self.platform);
         let setup = &platform.setup;
@@ -141,7 +142,8 @@ impl EnvironmentLifecycle {
         Ok(Prepared { thread, starts, is_cold })
     }
 
-    /// Looks at the last moment before the exec, so that nothing that has read the files since they were dropped is missed. Looking reads none of them.
+    /// Records how much of the files is in memory. It checks right before the exec, so that it notices anything that has read the files since they were
+    /// dropped. The check itself reads none of them.
     fn check_pages(&self, extension: &Extension) {
         let name = extension.name.clone();
         let remaining = extension.files().map(page_cache::resident).sum::<std::io::Result<u64>>();
@@ -246,7 +248,7 @@ impl EnvironmentLifecycle {
         }
     }
 
-    /// One `platform.extension` for each extension.
+    /// Emits one `platform.extension` event for each extension.
     fn tell_extensions(&self, end: &End) {
         let state = self.platform.lock();
         for agent in &state.agents {
@@ -260,7 +262,7 @@ impl EnvironmentLifecycle {
         }
     }
 
-    /// The boost ends with the first init; a later one, inside an invocation, has none.
+    /// Ends the CPU boost, which only the first init has.
     fn end_boost(&self) {
         let Some(group) = self.group.as_ref().filter(|_| self.platform.setup.cpu == Cpu::Boosted) else { return };
         match group.throttle() {
@@ -269,7 +271,7 @@ impl EnvironmentLifecycle {
         }
     }
 
-    /// Restores the environment from its snapshot, when it is one that is made from snapshots.
+    /// Restores a SnapStart environment from its snapshot; does nothing for others.
     pub(crate) async fn restore(&mut self) -> Result<(), Failure> {
         let platform = Arc::clone(&self.platform);
         if platform.setup.initialization != Initialization::SnapStart {
@@ -297,7 +299,7 @@ impl EnvironmentLifecycle {
     }
 }
 
-/// What went wrong comes before what is waited for.
+/// A fatal failure takes precedence over the awaited condition.
 pub(crate) fn settled(state: &State, done: impl Fn(&State) -> bool) -> Option<Result<(), Fatal>> {
     match &state.fatal {
         Some(fatal) => Some(Err(fatal.clone())),

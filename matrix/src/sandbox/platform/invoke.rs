@@ -17,10 +17,10 @@ use crate::sandbox::invocation::{Attempt, Invocation, Outcome};
 use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::setup::{Initialization, Order};
 
-/// How long the telemetry of an init that is held back for the first INVOKE stays behind it.
+/// How long telemetry of the init that is held back until the first INVOKE follows it.
 const BEHIND_INVOKE: Duration = Duration::from_millis(10);
 
-/// An event with what belongs to it.
+/// An event with its request data.
 struct Request {
     work: Work,
     attempt: u32,
@@ -30,7 +30,7 @@ struct Request {
 
 /// The runtime's part of an invocation.
 struct FunctionPart {
-    /// What has come in its way.
+    /// The failure, if there was one.
     failure: Option<Failure>,
     answer: Option<Answer>,
     over: Instant,
@@ -50,7 +50,7 @@ impl FunctionPart {
 }
 
 impl EnvironmentLifecycle {
-    /// Takes an event through the environment, starting a new one when there is none that is ready.
+    /// Invokes the function. Starts a new environment first if none is ready.
     pub(crate) async fn invoke(&mut self, event: Bytes, attempt: Attempt) -> Invocation {
         let request = self.request(event, attempt);
         self.thaw();
@@ -89,7 +89,7 @@ impl EnvironmentLifecycle {
         let setup = &self.platform.setup;
         let began = Instant::now();
         let deadline = began + setup.timeout;
-        // All attempts at a request are in one trace.
+        // All attempts at an event share a trace.
         let root = attempt.request_id.replace('-', "");
         let (time, rest) = root.split_at_checked(8).unwrap_or_default();
         let parent = Uuid::new_v4().simple().to_string();
@@ -104,7 +104,7 @@ impl EnvironmentLifecycle {
         Request { work, attempt: attempt.number, began, deadline }
     }
 
-    /// Hands the event to the runtime and to the extensions at once.
+    /// Sends the event to the runtime and to the extensions at once.
     fn release(&self, request: &Request) {
         let work = &request.work;
         let (kind, value) = ("X-Amzn-Trace-Id", &work.trace);
@@ -132,7 +132,7 @@ impl EnvironmentLifecycle {
         }
     }
 
-    /// Waits until the runtime has answered and asks for more. Timeouts of managed instances are not enforced.
+    /// Waits until the runtime has responded and sends next. Timeouts of managed instances are not enforced.
     async fn function_part(&self, request: &Request) -> FunctionPart {
         let answered = |state: &State| {
             state.runtime.parked.is_some()
@@ -148,7 +148,7 @@ impl EnvironmentLifecycle {
         FunctionPart { failure, answer, over, spans }
     }
 
-    /// Waits until every extension that got the event asks for the next one; returns when the last one did.
+    /// Waits until every extension that got the event sends next. Returns the time of the last one.
     async fn extensions_part(&self, request: &Request) -> Result<Option<Instant>, Failure> {
         let parked = |state: &State| state.agents.iter().all(|agent| !agent.wants.invoke || agent.parked.is_some());
         self.in_time(request, self.platform.until(|state| settled(state, parked))).await?;
@@ -178,7 +178,7 @@ impl EnvironmentLifecycle {
         platform.telemetry.emit("platform.runtimeDone", record);
     }
 
-    /// Reports, and either freezes the environment or ends it.
+    /// Emits the report, and freezes or ends the environment.
     async fn settle(
         &mut self,
         request: &Request,
@@ -224,7 +224,7 @@ impl EnvironmentLifecycle {
         }
     }
 
-    /// Freezes an environment that is well and ends one that is not.
+    /// Freezes the environment after a success and ends it after a failure.
     async fn go_on(&mut self, failure: Option<&Failure>) {
         match failure {
             None => self.freeze(),
@@ -238,7 +238,7 @@ impl EnvironmentLifecycle {
         let duration = part.over.saturating_duration_since(request.began);
         let mut end = part.end();
         if part.failure.is_none() && part.over > request.deadline {
-            // The function went on after its time was up and has answered; only the report tells.
+            // The function responded after its timeout; only the report says so.
             end = Failure::Timeout.end();
         }
         let platform = &self.platform;
@@ -251,7 +251,7 @@ impl EnvironmentLifecycle {
         self.invocation(request, part, end, &bill, Duration::ZERO)
     }
 
-    /// The invocation whose own init has failed: it is reported like any other, but nobody ever got the event.
+    /// The invocation if its own init has failed: it is reported like any other, but the event was never delivered.
     async fn never_ran(&mut self, request: &Request, failure: &Failure) -> Invocation {
         let (id, trace) = (request.work.request_id.clone(), request.work.trace.clone());
         self.platform.telemetry.emit("platform.start", events::start(&self.platform.setup, &id, &trace));
@@ -306,7 +306,7 @@ fn spans(request: &Request, answer: &Answer, over: Instant) -> Vec<Span> {
     ]
 }
 
-/// What the caller is told.
+/// The outcome that the caller receives.
 fn outcome(part: &FunctionPart) -> Outcome {
     let error_type = part.end().error_type;
     match &part.failure {
@@ -325,7 +325,7 @@ fn outcome(part: &FunctionPart) -> Outcome {
     }
 }
 
-/// Lambda's own error object.
+/// Lambda's error object, or the runtime's own report of an init error.
 fn error_object(request_id: &str, failure: &Failure, timeout: Duration) -> Vec<u8> {
     if let Failure::Fatal(Fatal::RuntimeInitError { body, .. }) = failure
         && !body.is_empty()

@@ -1,4 +1,4 @@
-//! The life of an environment: who is in it, and how it stops and goes on.
+//! The lifecycle of an execution environment: its processes, freeze and thaw.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,31 +27,31 @@ use crate::sandbox::setup::Initialization;
 pub(crate) struct EnvironmentLifecycle {
     pub platform: Arc<Platform>,
     pub addresses: Addresses,
-    /// Where the links to the extensions are.
+    /// The directory with the links to the extensions.
     pub opt: PathBuf,
-    /// What every process passes through before its exec.
+    /// The CPU limits that every process enters before its exec.
     pub cgroup_entry: Option<CgroupEntry>,
     pub extensions: Vec<Member>,
     pub function: Option<Running>,
     /// Whether an init has succeeded and nothing has ended since.
     pub ready: bool,
-    /// How long the init took that the next report tells about.
+    /// The duration of the init that the next report includes.
     pub init_took: Option<Duration>,
-    /// How the extensions of the last environment that has ended did so.
+    /// The exits of the last environment's extensions.
     pub exits: Vec<ExitOf>,
     pub frozen: bool,
-    /// Where all processes of the environment are found.
+    /// Finds all processes of the environment.
     pub table: Arc<ProcessTable>,
-    /// Whose processes the processes see.
+    /// The process namespace; `None` if processes see the machine's.
     pub processes: Option<Processes>,
-    /// The last field, because it can only be removed when its processes have ended.
+    /// The last field, so that it is dropped last: it can only be removed when its processes have ended.
     pub group: Option<Group>,
 }
 
-/// Where processes are started.
+/// What processes are started with.
 #[derive(Debug)]
 pub(crate) struct ProcessResources {
-    /// What stands for `/opt`.
+    /// The directory that serves as `/opt`.
     pub opt: PathBuf,
     pub cgroup_entry: Option<CgroupEntry>,
     pub group: Option<Group>,
@@ -65,7 +65,7 @@ pub(crate) struct Member {
     pub process: Process,
 }
 
-/// A runtime at work.
+/// A running runtime.
 #[derive(Debug)]
 pub(crate) enum Running {
     Process { process: Process, memory: MemoryLimit },
@@ -100,7 +100,7 @@ impl EnvironmentLifecycle {
         self.platform.setup.initialization == Initialization::ManagedInstances
     }
 
-    /// Stops everything until the next event. Telemetry that has not left by now leaves after the thaw.
+    /// Stops all processes until the next event. Telemetry that was not sent by now is sent after the thaw.
     pub(crate) fn freeze(&mut self) {
         if !self.platform.setup.freeze || self.managed() || self.frozen {
             return;
@@ -111,7 +111,7 @@ impl EnvironmentLifecycle {
         self.platform.journal.write(JournalEvent::Frozen);
     }
 
-    /// Lets everything go on. Processes come first: telemetry must not find them stopped.
+    /// Continues all processes, and then telemetry, which must not find them stopped.
     pub(crate) fn thaw(&mut self) {
         if self.frozen {
             self.platform.journal.write(JournalEvent::Thawed);
@@ -121,7 +121,7 @@ impl EnvironmentLifecycle {
         }
     }
 
-    /// Restores an environment from the snapshot that its freezing stands for, and freezes it again.
+    /// Restores a SnapStart environment, whose frozen state is the snapshot, and freezes it again.
     pub(crate) async fn thaw_for_restore(&mut self) -> Result<(), Failure> {
         if self.platform.setup.initialization == Initialization::SnapStart {
             self.thaw();
@@ -132,14 +132,14 @@ impl EnvironmentLifecycle {
     }
 
     fn signal_all(&self, signal: Signal) {
-        // Without a namespace, a process that has lost its parent is still known by its group.
+        // Without a namespace, only its process group identifies a process that has lost its parent.
         for process in self.processes_started() {
             process.signal(signal);
         }
         self.table.signal(&self.leaders(), signal);
     }
 
-    /// The processes that the sandbox has started and that have not ended.
+    /// The processes that the sandbox has started and that are still running.
     fn leaders(&self) -> Vec<Pid> {
         self.processes_started().filter(|process| process.ended().is_none()).map(|process| process.pid).collect()
     }
@@ -152,12 +152,12 @@ impl EnvironmentLifecycle {
         self.extensions.iter().map(|member| &member.process).chain(function)
     }
 
-    /// Everyone in the environment, those that have left their process group or lost their parent included.
+    /// All processes of the environment, including those that have left their process group or lost their parent.
     pub(crate) fn everybody(&self) -> Vec<ProcessHandle> {
         self.table.members(&self.leaders())
     }
 
-    /// Kills whoever is left, without a word, and waits until nothing of them remains, not even a zombie.
+    /// Kills all remaining processes without a SHUTDOWN event and waits until none remains, not even a zombie.
     pub(crate) async fn abandon(&mut self) {
         self.processes_started().for_each(|process| process.signal(Signal::SIGKILL));
         self.table.end(self.everybody()).await;
@@ -169,7 +169,7 @@ impl EnvironmentLifecycle {
         }
     }
 
-    /// Takes every line that has been written by now.
+    /// Reads every line that was written by now.
     pub(crate) fn drain(&self) {
         if let Some(Running::Process { process, .. }) = &self.function {
             process.drain();
@@ -179,14 +179,14 @@ impl EnvironmentLifecycle {
         }
     }
 
-    /// The most memory that function and extensions have used, in MB, 1 or more.
+    /// Peak memory of function and extensions in MB, at least 1.
     pub(crate) fn max_memory_mb(&self) -> u32 {
         let leaders = self.leaders();
         let watched_kb = match &self.function {
             Some(Running::Process { memory, .. }) => memory.peak_kb(),
             _ => 0,
         };
-        // The watch looks now and then, and of each process by itself the kernel remembers the peak.
+        // The watch only samples. For each single process, the kernel records the peak.
         let alone_kb = leaders.iter().map(|leader| peak_kb(*leader)).sum();
         let most_kb = self.table.used_kb(&leaders).max(watched_kb).max(alone_kb);
         let seen = u32::try_from(most_kb.div_ceil(1024)).unwrap_or(u32::MAX);
@@ -194,7 +194,7 @@ impl EnvironmentLifecycle {
         seen.saturating_add(claimed).clamp(1, self.platform.setup.memory_mb)
     }
 
-    /// Milliseconds since 1970 at a monotonic moment.
+    /// A monotonic moment in milliseconds since 1970.
     pub(crate) fn epoch_ms(&self, moment: Instant) -> u64 {
         let nanoseconds = self.platform.journal.wall(moment).unix_timestamp_nanos();
         u64::try_from(nanoseconds / 1_000_000).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Lambda's side: what the three APIs share, and the phases of an environment's life.
+//! The platform: the state that the three APIs share, and the phases of an environment's lifecycle.
 
 pub(crate) mod agents;
 pub(crate) mod connection;
@@ -35,7 +35,7 @@ use super::next_breakpoint::NextBreakpoint;
 use super::output::Printed;
 use super::setup::{LogFormat, Origin, Output, Pipe, Setup, Stream};
 
-/// What is shared between the APIs, the life of the environment, in-process functions and the handle.
+/// State shared between the APIs, the lifecycle of the environment, in-process functions and the handle.
 #[derive(Debug)]
 pub(crate) struct Platform {
     pub setup: Setup,
@@ -44,9 +44,9 @@ pub(crate) struct Platform {
     pub printed: Printed,
     pub faults: Faults,
     pub client: reqwest::Client,
-    /// Stops the extension for its footprint, where that is wanted and can be had.
+    /// Stops the extension to take its footprint, where that is requested and possible.
     pub next_breakpoint: Option<Arc<NextBreakpoint>>,
-    /// MB that an in-process function claims to use at most.
+    /// Peak memory in MB that an in-process function has declared.
     pub claimed_mb: AtomicU32,
     state: Mutex<State>,
     changed: Notify,
@@ -59,31 +59,31 @@ pub(crate) struct State {
     pub subscription_open: bool,
     pub agents: Vec<Agent>,
     pub runtime: Runtime,
-    /// The first thing that went wrong; it ends the phase and the environment.
+    /// The first failure; it ends the phase and the environment.
     pub fatal: Option<Fatal>,
-    /// Whether the end has begun, and with it exits are no failures.
+    /// Whether the shutdown has begun; exits are no failures then.
     pub leaving: bool,
 }
 
-/// What ends an environment.
+/// A failure that ends an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fatal {
-    /// An extension can't be executed.
+    /// An extension could not be executed.
     NotExecuted { name: String },
-    /// An extension has ended before SHUTDOWN; any status will do.
+    /// An extension exited before SHUTDOWN, with any status.
     ExtensionExit { name: String, status: String },
-    /// An extension has reported an error of its own.
+    /// An extension reported an error.
     ExtensionError { name: String, error_type: String },
-    /// The runtime has ended.
+    /// The runtime exited.
     RuntimeExit { status: String },
-    /// The runtime has reported that it can't be initialized.
+    /// The runtime reported an init error.
     RuntimeInitError { error_type: String, body: Vec<u8> },
-    /// The function has used more memory than it has.
+    /// The function exceeded its memory.
     OutOfMemory,
 }
 
 impl Fatal {
-    /// As in telemetry and in the answer to the caller.
+    /// The error type in telemetry and in the response to the caller.
     pub(crate) fn error_type(&self) -> &str {
         match self {
             Self::NotExecuted { .. } => "Extension.LaunchError",
@@ -94,7 +94,7 @@ impl Fatal {
         }
     }
 
-    /// In words, as the caller reads them.
+    /// The message that the caller receives.
     pub(crate) fn message(&self) -> String {
         match self {
             Self::NotExecuted { name } => format!("Error: extension {name} could not be started"),
@@ -132,19 +132,19 @@ impl Platform {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state and wakes everyone who waits for a change.
+    /// Changes the state and wakes everything that waits for a change.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = change(&mut self.lock());
         self.changed.notify_waiters();
         result
     }
 
-    /// Waits until the state says so.
+    /// Waits until the condition returns a value.
     pub(crate) async fn until<T>(&self, mut condition: impl FnMut(&mut State) -> Option<T>) -> T {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
-            // Whatever changes after this line wakes the wait below, so no change is missed in between.
+            // A change after this line wakes the wait below, so none is missed.
             changed.as_mut().enable();
             if let Some(result) = condition(&mut self.lock()) {
                 return result;
@@ -153,7 +153,7 @@ impl Platform {
         }
     }
 
-    /// Notes the first failure; an end that was asked for is none.
+    /// Records the first failure; exits during a shutdown are no failures.
     pub(crate) fn fail(&self, fatal: Fatal) {
         self.change(|state| {
             if !state.leaving && state.fatal.is_none() {
@@ -162,7 +162,7 @@ impl Platform {
         });
     }
 
-    /// A process has ended.
+    /// Handles the exit of a process.
     pub(crate) fn exited(&self, origin: &Origin, status: ExitStatus, used: Option<Duration>) {
         if let Some(cpu) = used {
             self.journal.write(JournalEvent::Used { origin: origin.clone(), cpu });
@@ -170,7 +170,7 @@ impl Platform {
         self.ended(origin, status.to_string());
     }
 
-    /// Something has ended: a process, or the thread of an in-process function.
+    /// Handles the end of a process or of an in-process function's thread.
     pub(crate) fn ended(&self, origin: &Origin, status: String) {
         self.journal.write(JournalEvent::Exited { origin: origin.clone(), status: status.clone() });
         self.fail(match origin {
@@ -179,7 +179,7 @@ impl Platform {
         });
     }
 
-    /// A line has been written.
+    /// Handles a line of output.
     pub(crate) fn print(&self, origin: &Origin, pipe: Pipe, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
         let stream = Stream { origin: origin.clone(), pipe };
@@ -199,7 +199,7 @@ impl Platform {
         self.printed.add(self.journal.since_start(now), stream, bytes);
     }
 
-    /// What an in-process function claims to use.
+    /// Records the memory that an in-process function declares.
     pub(crate) fn claim_memory(&self, megabytes: u32) {
         self.claimed_mb.fetch_max(megabytes, Ordering::Relaxed);
     }

@@ -1,20 +1,20 @@
-//! Any order that the schema allows.
+//! Random orders of telemetry that the schema allows.
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// The orders that an event takes part in. Within each of them events keep their places.
+/// The sequences that an event belongs to. Within each of them, events keep their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Chains(Vec<String>);
 
 impl Chains {
-    /// The chains of an event of type `kind` that may belong to a request.
+    /// The sequences of an event of type `kind`, which may belong to a request.
     pub(crate) fn of(kind: &str, request_id: Option<&str>) -> Self {
         let request = || format!("request {}", request_id.unwrap_or_default());
         Self(match kind {
             "function" => vec!["function".to_owned()],
             "extension" => vec!["extension".to_owned()],
-            // A line of the function never precedes the start that it belongs to.
+            // A line of the function never precedes its `platform.start`.
             "platform.start" => vec![request(), "function".to_owned()],
             "platform.runtimeDone" | "platform.report" => vec![request()],
             kind if kind.starts_with("platform.init") => vec!["init".to_owned()],
@@ -28,7 +28,7 @@ impl Chains {
     }
 }
 
-/// Draws a random order in which no event overtakes another one of the same chain.
+/// A random order in which no event overtakes another one of the same sequence.
 pub(crate) fn shuffle<T>(items: Vec<T>, chains: impl Fn(&T) -> &Chains, seed: u64) -> Vec<T> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut waiting = items;
@@ -40,7 +40,7 @@ pub(crate) fn shuffle<T>(items: Vec<T>, chains: impl Fn(&T) -> &Chains, seed: u6
             .filter(|(place, item)| !waiting.iter().take(*place).any(|earlier| chains(earlier).meet(chains(item))))
             .map(|(place, _)| place)
             .collect();
-        // The first event of all is always free.
+        // The first remaining event is always free.
         let place = free.get(random.random_range(0..free.len().max(1))).copied().unwrap_or_default();
         order.push(waiting.remove(place));
     }

@@ -1,4 +1,4 @@
-//! The routes of the three APIs, and what happens to every request on its way to them.
+//! The routes of the three APIs, and the middleware for timestamps and faults.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::sandbox::environment::CREDENTIALS_TOKEN;
 use crate::sandbox::faults::{Effect, Endpoint};
 use crate::sandbox::journal::JournalEvent;
 
-/// When the head of a request was there.
+/// The time at which the head of a request had arrived.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrived(pub Instant);
 
@@ -45,17 +45,17 @@ pub(crate) async fn serve(listener: TcpListener, platform: Arc<Platform>) {
         .with_state(Arc::clone(&platform));
     let service = router.into_make_service_with_connect_info::<Cut>();
     let door = TappedListener { listener, next_breakpoint: platform.next_breakpoint.clone() };
-    // It only ever ends when the task is aborted.
+    // It returns only when the task is aborted.
     let _ = axum::serve(door, service).await;
 }
 
-/// Binds the address of the APIs: the one that Lambda uses when the network is the sandbox's own.
+/// Binds the address of the APIs; in a network of its own, the address that Lambda uses.
 pub(crate) async fn bind(isolated: bool) -> std::io::Result<TcpListener> {
     let port = if isolated { 9001 } else { 0 };
     TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await
 }
 
-/// Stamps a request and plays the faults that are planned for it.
+/// Records the arrival of a request and applies the faults that are planned for it.
 async fn meddle(
     State(platform): State<Arc<Platform>>,
     ConnectInfo(connection): ConnectInfo<Cut>,
@@ -84,7 +84,7 @@ async fn meddle(
             }
         }
     }
-    // A planned delay is latency of the platform: the request has only arrived after it.
+    // A planned delay is latency of the platform: the request arrives after it.
     request.extensions_mut().insert(Arrived(Instant::now()));
     let mut response = next.run(request).await;
     if close {
@@ -93,12 +93,12 @@ async fn meddle(
     response
 }
 
-/// The credentials of environments that are restored from a snapshot.
+/// The credentials endpoint of environments that are restored from a snapshot.
 async fn credentials(headers: HeaderMap) -> Response {
     if headers.get(header::AUTHORIZATION).is_none_or(|token| token != CREDENTIALS_TOKEN) {
         return refusal(StatusCode::FORBIDDEN, "Forbidden", "the authorization token is missing or wrong");
     }
-    // Others than those of the environment, so that it can be seen whose are used.
+    // They differ from those in the environment variables, so that it shows which ones are used.
     let credentials = json!({
         "AccessKeyId": "container-access-key-id",
         "SecretAccessKey": "container-secret-access-key",
@@ -108,24 +108,24 @@ async fn credentials(headers: HeaderMap) -> Response {
     answer(StatusCode::OK, credentials.to_string())
 }
 
-/// A JSON answer.
+/// A JSON response.
 pub(crate) fn answer(status: StatusCode, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response()
 }
 
-/// The answer to everything that was merely taken note of.
+/// The response to a request that was merely recorded.
 pub(crate) fn accepted() -> Response {
     let status: Value = json!({"status": "OK"});
     answer(StatusCode::ACCEPTED, status.to_string())
 }
 
-/// Lambda's error body.
+/// A response with Lambda's error body.
 pub(crate) fn refusal(status: StatusCode, error_type: &str, message: &str) -> Response {
     answer(status, json!({"errorMessage": message, "errorType": error_type}).to_string())
 }
 
 impl Platform {
-    /// Refuses a request with 403 and notes it.
+    /// Rejects a request with 403 and records that.
     pub(crate) fn forbid(&self, endpoint: Endpoint, error_type: &str, message: &str) -> Response {
         self.journal.write(JournalEvent::Refused { endpoint, error_type: error_type.to_owned() });
         refusal(StatusCode::FORBIDDEN, error_type, message)

@@ -1,11 +1,11 @@
-//! The runtime as Lambda sees it.
+//! The platform's view of the runtime.
 
 use std::time::Instant;
 
 use axum::body::Bytes;
 use tokio::sync::oneshot;
 
-/// A request on its way to the function.
+/// An event that is to be sent to the runtime.
 #[derive(Clone, Debug)]
 pub(crate) struct Work {
     pub request_id: String,
@@ -18,36 +18,36 @@ pub(crate) struct Work {
 /// The state of the runtime.
 #[derive(Debug, Default)]
 pub(crate) struct Runtime {
-    /// Since when it waits for its next event, when it does.
+    /// Since when its next request waits for an event; `None` if no request waits.
     pub parked: Option<Instant>,
     /// Whether it waits to be restored.
     pub awaits_restore: bool,
     pub restore: Option<oneshot::Sender<()>>,
-    /// The request that it works on.
+    /// The invocation that it works on.
     pub current: Option<Current>,
     waiter: Option<oneshot::Sender<Work>>,
     pending: Option<Work>,
 }
 
-/// A request that the runtime works on.
+/// An invocation that the runtime works on.
 #[derive(Debug)]
 pub(crate) struct Current {
     pub request_id: String,
     pub answer: Option<Answer>,
 }
 
-/// What the runtime has answered.
+/// The runtime's response.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub first_byte: Instant,
     pub last_byte: Instant,
     pub body: Bytes,
-    /// The type of the error when the answer is one.
+    /// The error type, if the response is an error.
     pub error_type: Option<String>,
 }
 
 impl Runtime {
-    /// Parks the runtime until the next request. A new request for work replaces one that broke.
+    /// Parks a next request until the next event. A new request replaces one whose connection broke.
     pub(crate) fn park(&mut self, arrived: Instant) -> oneshot::Receiver<Work> {
         let (waiter, work) = oneshot::channel();
         self.parked = Some(arrived);
@@ -58,7 +58,7 @@ impl Runtime {
         work
     }
 
-    /// Hands out a request: at once when the runtime waits, otherwise when it asks.
+    /// Sends an event: at once if a next request is parked, otherwise with the next one.
     pub(crate) fn send(&mut self, work: Work) {
         self.parked = None;
         self.pending = match self.waiter.take() {

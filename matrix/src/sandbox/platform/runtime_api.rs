@@ -29,7 +29,7 @@ pub(crate) async fn next(State(platform): State<Arc<Platform>>, Extension(arrive
     });
     match work.await {
         Ok(work) => request(work),
-        // The environment ended while the runtime was waiting.
+        // The environment ended while the runtime waited.
         Err(_) => refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "the environment has ended"),
     }
 }
@@ -61,8 +61,7 @@ pub(crate) async fn response(
 ) -> Response {
     let streaming = headers.get(RESPONSE_MODE).is_some_and(|mode| mode.as_bytes().eq_ignore_ascii_case(b"streaming"));
     let limit = platform.setup.limits.response_bytes;
-    // All of it is read even when it is too large: a client that is still writing would take an early answer for a broken
-    // connection.
+    // The whole body is read even if it is too large: a client that is still writing would take an early response for a broken connection.
     let Ok(body) = to_bytes(body, usize::MAX).await else {
         return refusal(StatusCode::BAD_REQUEST, "TruncatedHTTPRequest", "HTTP request detected as truncated");
     };
@@ -92,7 +91,7 @@ pub(crate) async fn error(
     take(&platform, &id, answer).unwrap_or_else(accepted)
 }
 
-/// Takes the answer of the request under way; anything else is refused.
+/// Accepts the response of the present invocation; any other one is rejected.
 fn take(platform: &Platform, id: &str, answer: Answer) -> Option<Response> {
     let (bytes, error_type, moment) = (answer.body.len(), answer.error_type.clone(), answer.last_byte);
     let taken = platform.change(|state| {
@@ -148,7 +147,7 @@ pub(crate) async fn restore_next(
     }
 }
 
-/// The header's type, or the one in the body, or the one that Lambda gives to errors without.
+/// The error type from the header, otherwise from the body, otherwise Lambda's default.
 fn error_type(headers: &HeaderMap, body: &[u8]) -> String {
     let named = headers.get(ERROR_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let told = || {

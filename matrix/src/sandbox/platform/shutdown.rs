@@ -12,14 +12,14 @@ use crate::sandbox::invocation::ExitOf;
 use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::setup::Origin;
 
-/// Why an environment ends.
+/// The reason of a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// It is no longer needed.
+    /// The environment is no longer needed.
     Spindown,
-    /// An invocation took too long.
+    /// An invocation timed out.
     Timeout,
-    /// Something in it has failed.
+    /// A process of the environment has failed.
     Failure,
 }
 
@@ -34,10 +34,10 @@ impl Reason {
 }
 
 impl EnvironmentLifecycle {
-    /// Ends the environment: the runtime first, then the extensions, each within its part of the window.
+    /// Shuts the environment down: first the runtime, then the extensions, each within its part of the time limit.
     pub(crate) async fn shutdown(&mut self, reason: Reason) {
         if self.function.is_none() && self.extensions.is_empty() {
-            // A failure has ended it already, and nobody has needed another one since.
+            // A failure has ended the environment already, and no invocation has needed another one since.
             return;
         }
         let platform = Arc::clone(&self.platform);
@@ -63,17 +63,17 @@ impl EnvironmentLifecycle {
             }
         });
         self.end_extensions(began, deadline).await;
-        // What they have left behind must not be in the way of the next environment.
+        // Remaining descendants must not affect the next environment.
         self.table.end(known).await;
         platform.telemetry.end();
-        // Whoever still waits for an event learns that there is none.
+        // Parked next requests get an error response.
         platform.change(|state| *state = State { leaving: true, ..State::default() });
         self.ready = false;
         self.init_took = None;
         platform.journal.write(JournalEvent::ShutdownOver);
     }
 
-    /// The time that everyone has together.
+    /// The time limit of the whole shutdown.
     fn window(&self) -> Duration {
         let limits = &self.platform.setup.limits;
         let state = self.platform.lock();
@@ -89,7 +89,7 @@ impl EnvironmentLifecycle {
     async fn end_runtime(&mut self, part: Duration) {
         let process = match self.function.take() {
             Some(Running::Process { process, .. }) => process,
-            // A thread can't be killed; it learns that its environment is gone.
+            // A thread cannot be killed; it learns that its environment is gone.
             Some(Running::Thread(thread)) => return thread.stop(),
             None => return,
         };
@@ -126,7 +126,7 @@ impl EnvironmentLifecycle {
     }
 }
 
-/// Waits for an extension, and kills it at the deadline.
+/// Waits for an extension to exit, and kills it at the deadline.
 async fn end(platform: Arc<Platform>, member: Member, began: Instant, deadline: Instant) -> ExitOf {
     let Member { name, process } = member;
     let ended = tokio::time::timeout_at(deadline.into(), process.wait()).await;

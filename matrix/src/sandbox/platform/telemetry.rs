@@ -1,4 +1,4 @@
-//! Everything that is emitted, and who gets it.
+//! Telemetry: all emitted events, and their subscribers.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use super::order::Chains;
 use crate::sandbox::journal::Journal;
 use crate::sandbox::setup::Order;
 
-/// One event, ready to be sent.
+/// One event, encoded.
 #[derive(Debug)]
 pub(crate) struct Event {
     pub json: String,
@@ -24,7 +24,7 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// Text in the place of an event, which spoils the batch that it gets into unless it is JSON.
+    /// Text in place of an event. Unless it is JSON, it makes its whole batch malformed.
     pub(crate) fn text(text: &str) -> Self {
         Self { json: text.to_owned(), chains: Chains::default(), category: Category::Platform, of_init: false }
     }
@@ -41,14 +41,14 @@ impl Event {
     }
 }
 
-/// An event that waits, and since when.
+/// A queued event, with the time since which it waits.
 #[derive(Clone, Debug)]
 pub(crate) struct QueuedEvents {
     pub event: Arc<Event>,
     pub since: Instant,
 }
 
-/// Where and how a subscriber wants its events.
+/// The destination and buffering of a subscription.
 #[derive(Clone, Debug)]
 pub(crate) struct Subscription {
     pub name: String,
@@ -59,7 +59,7 @@ pub(crate) struct Subscription {
     pub timeout: Duration,
 }
 
-/// Both kinds are on the loopback device of the sandbox, whatever name the subscriber gave it.
+/// The destination of a subscription. Both kinds are on the sandbox's loopback device, whatever host name the subscriber gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
     /// Batches are posted to this URL.
@@ -83,7 +83,7 @@ pub(crate) struct Queue {
     pub dropped: Dropped,
 }
 
-/// What was given up and not told yet.
+/// Dropped telemetry that was not reported yet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Dropped {
     pub events: usize,
@@ -114,7 +114,7 @@ impl Subscriber {
     }
 }
 
-/// The hub between what is emitted and who has subscribed.
+/// The hub between emitted events and their subscribers.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
     journal: Arc<Journal>,
@@ -128,9 +128,9 @@ pub(crate) struct Telemetry {
 #[derive(Debug, Default)]
 struct TelemetryHub {
     emitted: Vec<Value>,
-    /// The events of the current init, for those who subscribe late; none once subscriptions are closed.
+    /// The events of the present init, for late subscribers; `None` once subscriptions are closed.
     replay: Option<Vec<Arc<Event>>>,
-    /// Events of the init, and of a restore, that wait for the first INVOKE; none once it was handed out or when the order isn't asked for.
+    /// Events of the init and of a restore that are held back until the first INVOKE; `None` after it, or if that order is not requested.
     held: Option<Vec<Arc<Event>>>,
     subscribers: Vec<(Arc<Subscriber>, AbortHandle)>,
 }
@@ -145,12 +145,12 @@ impl Telemetry {
         self.hub.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Emits an event of this very moment.
+    /// Emits an event with the present time.
     pub(crate) fn emit(&self, kind: &str, record: Value) {
         self.emit_at(Instant::now(), kind, record);
     }
 
-    /// Emits an event that is about another moment than that of its emission.
+    /// Emits an event with another time than the present one.
     pub(crate) fn emit_at(&self, moment: Instant, kind: &str, record: Value) {
         let value = envelope(&timestamp(self.journal.wall(moment)), kind, record);
         let event = Arc::new(Event::new(&value));
@@ -172,7 +172,7 @@ impl Telemetry {
         }
     }
 
-    /// Everything emitted so far.
+    /// All events so far.
     pub(crate) fn emitted(&self) -> Vec<Value> {
         self.lock().emitted.clone()
     }
@@ -186,12 +186,12 @@ impl Telemetry {
         self.hurry.store(false, Ordering::Relaxed);
     }
 
-    /// Closes them for the rest of the environment's life.
+    /// Closes subscriptions for the rest of the environment's life.
     pub(crate) fn close(&self) {
         self.lock().replay = None;
     }
 
-    /// Adds a subscriber with everything of this init that it has missed. `deliver` runs until the environment ends.
+    /// Adds a subscriber, with all earlier events of this init. `deliver` runs until the environment ends.
     pub(crate) fn subscribe(&self, subscription: Subscription, deliver: impl FnOnce(Arc<Subscriber>) -> AbortHandle) {
         let queue = Mutex::new(Queue::default());
         let subscriber = Arc::new(Subscriber { subscription, queue, arrived: Notify::new() });
@@ -206,12 +206,12 @@ impl Telemetry {
         hub.subscribers.push((subscriber, task));
     }
 
-    /// Whether this extension has subscribed.
+    /// Whether an extension has subscribed.
     pub(crate) fn has_subscriber(&self, name: &str) -> bool {
         self.lock().subscribers.iter().any(|(subscriber, _)| subscriber.subscription.name == name)
     }
 
-    /// Lets the events of the init go that were held back for the first INVOKE.
+    /// Releases the events of the init that were held back until the first INVOKE.
     pub(crate) fn release_init(&self) {
         let mut hub = self.lock();
         for event in hub.held.take().into_iter().flatten() {
@@ -223,7 +223,7 @@ impl Telemetry {
         }
     }
 
-    /// Puts events into a subscriber's queue as they are; false when there is no such subscriber.
+    /// Appends events to a subscriber's queue unchanged; false if there is no such subscriber.
     pub(crate) fn inject(&self, name: &str, events: impl Iterator<Item = Event>) -> bool {
         let hub = self.lock();
         let found = hub.subscribers.iter().find(|(subscriber, _)| subscriber.subscription.name == name);
@@ -235,18 +235,18 @@ impl Telemetry {
         found.is_some()
     }
 
-    /// Stops deliveries while the processes are frozen, and lets them go on.
+    /// Pauses deliveries while the processes are frozen, and resumes them.
     pub(crate) fn set_awake(&self, awake: bool) {
         self.awake.send_replace(awake);
     }
 
-    /// Resolves while deliveries may go on.
+    /// Completes while deliveries are not paused.
     pub(crate) async fn awake(&self) {
         let mut awake = self.awake.subscribe();
         let _ = awake.wait_for(|awake| *awake).await;
     }
 
-    /// Delivers without regard to buffering from now on: the environment ends.
+    /// Delivers without buffering from now on, because the environment ends.
     pub(crate) fn hurry(&self) {
         self.release_init();
         self.hurry.store(true, Ordering::Relaxed);
@@ -259,7 +259,7 @@ impl Telemetry {
         self.hurry.load(Ordering::Relaxed)
     }
 
-    /// Forgets all subscribers; what they have not got is lost.
+    /// Removes all subscribers; their undelivered events are lost.
     pub(crate) fn end(&self) {
         for (_, task) in self.lock().subscribers.drain(..) {
             task.abort();

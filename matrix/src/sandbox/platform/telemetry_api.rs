@@ -97,7 +97,7 @@ pub(crate) async fn subscribe(
     answer(StatusCode::OK, "\"OK\"".to_owned())
 }
 
-/// Reads a subscription, or says what is wrong with it.
+/// Parses a subscription. Returns an error that says what is invalid.
 fn understand(name: &str, managed: bool, body: &[u8]) -> Result<Subscription, String> {
     let wanted: SubscriptionRequest = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let versions: &[&str] = if managed { &["2025-01-29"] } else { &["2022-07-01", "2022-12-13", "2025-01-29"] };

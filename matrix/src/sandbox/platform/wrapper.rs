@@ -1,9 +1,9 @@
-//! A script that starts the runtime: `AWS_LAMBDA_EXEC_WRAPPER`.
+//! The wrapper script that starts the runtime: `AWS_LAMBDA_EXEC_WRAPPER`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What the start script of AWS's runtimes does where the variable is set: it names a wrapper that cannot be run and ends, or becomes it.
+/// The part of the start script of AWS's runtimes that handles the variable: it executes the wrapper, or reports one that cannot be executed and exits.
 const START: &str = r#"
 [ -f "$0" ] || { echo "$0: does not exist"; exit 127; }
 [ -x "$0" ] || { echo "$0: is not an executable"; exit 126; }
@@ -17,8 +17,8 @@ pub(crate) struct Command {
     pub arguments: Vec<String>,
 }
 
-/// The command that starts a runtime by way of its wrapper; none where there is no wrapper. Runtimes that are only an operating system start what they are
-/// given ("Modifying the runtime environment", wrapper scripts), and are those without `AWS_EXECUTION_ENV`. `opt` is what stands for `/opt`.
+/// The command that starts a runtime through its wrapper; `None` without a wrapper. OS-only runtimes, which have no `AWS_EXECUTION_ENV`, ignore it ("Modifying
+/// the runtime environment", wrapper scripts). `opt` is the directory that serves as `/opt`.
 pub(crate) fn command(
     variables: &BTreeMap<String, String>,
     opt: &Path,
@@ -27,7 +27,7 @@ pub(crate) fn command(
 ) -> Option<Command> {
     let wrapper = variables.get("AWS_LAMBDA_EXEC_WRAPPER").filter(|wrapper| !wrapper.is_empty())?;
     variables.get("AWS_EXECUTION_ENV").filter(|runtime| runtime.starts_with("AWS_Lambda_"))?;
-    // Where a sandbox may not put its layers to /opt, they are there all the same.
+    // If the sandbox cannot mount its layers at `/opt`, the wrapper is still in `opt`.
     let of_layer = wrapper.strip_prefix("/opt/").map(|place| opt.join(place)).filter(|file| file.exists());
     let wrapper = of_layer.map_or_else(|| wrapper.clone(), |file| file.display().to_string());
     let start = ["-c".to_owned(), START.to_owned(), wrapper, program.display().to_string()];
