@@ -58,7 +58,7 @@ impl Connected<IncomingStream<'_, TappedListener>> for Cut {
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// Declared before the stream, so that it is dropped first: it owns the duplicate of the stream's descriptor.
+    /// Declared before the stream, so that it is dropped first: its drop closes a duplicate of the stream's descriptor.
     tap: Option<ConnectionTap>,
     stream: TcpStream,
     cut: Cut,
