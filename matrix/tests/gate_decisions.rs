@@ -264,7 +264,7 @@ fn what_cannot_be_decided_ends_with_status_2_and_says_what_is_missing() {
     let other = folder.path().join("other.toml");
     fs::write(&other, "[[budget]]\nmemory = 128\nready = { ms = 1.0 }\n").unwrap();
     let empty = folder.path().join("empty.json");
-    fs::write(&empty, r#"{"schema":1,"conditions":[]}"#).unwrap();
+    fs::write(&empty, r#"{"schema":2,"conditions":[]}"#).unwrap();
     let cases = [
         (
             vec!["--budgets", other.to_str().unwrap(), "--unused-budgets"],

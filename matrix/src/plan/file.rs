@@ -89,7 +89,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(NAME), r#"{"schema": 99, "what": "else"}"#).unwrap();
         assert!(matches!(read(folder.path()), Err(Error::Schema { found: 99, .. })));
-        fs::write(folder.path().join(NAME), r#"{"schema": 1, "what": "else"}"#).unwrap();
+        fs::write(folder.path().join(NAME), r#"{"schema": 2, "what": "else"}"#).unwrap();
         assert!(matches!(read(folder.path()), Err(Error::Parse { .. })));
     }
 }

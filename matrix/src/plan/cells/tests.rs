@@ -35,7 +35,7 @@ fn refusal(line: &str) -> String {
 
 #[test]
 fn every_plan_has_the_floor_and_the_first_cell_twice() {
-    for design in ["sets", "add-one", "leave-one-out", "plackett-burman --exclude static,launcher", "list --cells seed"]
+    for design in ["sets", "add-one", "leave-one-out", "plackett-burman --exclude static,launcher", "cells --cells seed"]
     {
         let (plan, _) = planned(design).unwrap();
         assert!(plan.cells.iter().any(|cell| cell.kind == CellKind::Floor), "{design}");
@@ -49,13 +49,13 @@ fn every_plan_has_the_floor_and_the_first_cell_twice() {
 fn a_list_has_its_cells_in_its_order_wherever_they_come_from() {
     let order = |cells: &str| {
         let (plan, _) =
-            planned(&format!("list --cells {cells} --external sh=/bin/sh --external cat=/bin/cat")).unwrap();
+            planned(&format!("cells --cells {cells} --external sh=/bin/sh --external cat=/bin/cat")).unwrap();
         ids(&plan).join(" ")
     };
     assert_eq!(order("sh,ship+opt-level=3,cat"), "sh ship+opt-level-3 cat floor again");
     assert_eq!(order("cat,sh"), "cat sh floor again");
     assert_eq!(order("ship"), "ship sh cat floor again");
-    let (plan, _) = planned("list --cells sh --external sh=/bin/sh").unwrap();
+    let (plan, _) = planned("cells --cells sh --external sh=/bin/sh").unwrap();
     assert!(plan.cells.iter().any(|cell| cell.kind == CellKind::Again { of: "sh".to_owned() }));
 }
 
@@ -155,11 +155,11 @@ fn a_full_design_holds_what_is_needed_and_was_not_named() {
 
 #[test]
 fn a_list_has_what_was_named_once() {
-    let (plan, notes) = planned("list --cells ship,ship+jemalloc-narenas,ship+jemalloc,ship-register-overlap").unwrap();
+    let (plan, notes) = planned("cells --cells ship,ship+jemalloc-narenas,ship+jemalloc,ship-register-overlap").unwrap();
     assert_eq!(ids(&plan), ["ship", "ship+jemalloc-narenas", "ship+jemalloc", "floor", "again"]);
     assert!(chosen(&plan, "ship+jemalloc-narenas").contains(&"allocator=jemalloc".to_owned()));
     assert!(notes.contains(&"ship-register-overlap is left out: it is the same as ship".to_owned()), "{notes:?}");
-    assert!(refusal("list --cells seed-jemalloc").contains("jemalloc-narenas needs allocator=jemalloc"));
+    assert!(refusal("cells --cells seed-jemalloc").contains("jemalloc-narenas needs allocator=jemalloc"));
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn other_programs_come_with_their_variables() {
     assert!(path.is_absolute() && environment["A"] == "b=c" && !own_payload);
     assert!(matches!(kind("cat"), CellKind::External { own_payload: true, .. }));
     assert!(refusal("sets --own-payload sh").contains("there is no built cell sh with payloads of its own"));
-    let (plan, _) = planned("list --cells ship,seed+opt-level=3 --own-payload seed+opt-level=3").unwrap();
+    let (plan, _) = planned("cells --cells ship,seed+opt-level=3 --own-payload seed+opt-level=3").unwrap();
     let own = |plan: &Plan| {
         plan.cells.iter().filter(|cell| plan.sends_its_own(cell)).map(|cell| cell.id.clone()).collect::<Vec<_>>()
     };
