@@ -15,7 +15,7 @@ use super::{CellSummary, ConditionAnalysis, Direction, Estimate, Verdict};
 use crate::measure::sample::Phase;
 use crate::plan::{Alias, Cell, CellKind, Condition};
 
-/// Analyzes one condition and appends to `notes` what a reader has to know besides.
+/// Analyzes one condition and appends notes for the reader to `notes`.
 pub fn analysis(
     context: &Context<'_>,
     condition: &Condition,

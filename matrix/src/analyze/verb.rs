@@ -20,7 +20,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// The exit status for scripts: success only if every cell delivers, whatever its times are.
+/// The exit status for scripts: success only if every cell delivers, independent of its times.
 fn verdict(analysis: &Analysis) -> ExitCode {
     let failing = || analysis.deliveries.iter().filter(|delivery| delivery.outcome.is_failure());
     for delivery in failing() {

@@ -46,7 +46,7 @@ pub struct Judgement {
     pub reason: String,
 }
 
-/// A check that failed, whatever the numbers are.
+/// A failed check, which is independent of the numbers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
     pub condition: Condition,

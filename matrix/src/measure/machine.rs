@@ -28,7 +28,7 @@ pub struct Run {
     pub commit: Option<String>,
     /// The machine.
     pub machine: Machine,
-    /// What the machine refused the sandbox, one sentence each. Empty if every condition was produced in full.
+    /// Refusals of the machine, one sentence each: what it did not allow the sandbox. Empty if every condition was produced in full.
     pub refused: Vec<String>,
     /// Conditions of the plan that were not measured, because the machine does not produce them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -40,7 +40,7 @@ pub struct Run {
 #[serde(deny_unknown_fields)]
 pub struct LeftOut {
     pub condition: Condition,
-    /// What the machine refuses.
+    /// The refusal that prevents it.
     pub reason: String,
 }
 

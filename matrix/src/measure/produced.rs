@@ -13,7 +13,7 @@ pub(super) const NO_SHARE: &str = "no CPU share of the memory tier";
 pub(super) const NO_STORE: &str = "no trust store of its own";
 pub(super) const NOT_COLD: &str = "no cold cache";
 
-/// What a machine refuses a sandbox under a condition.
+/// The refusals of a machine under a condition: what it does not allow the sandbox.
 pub(super) struct Refusals {
     /// One sentence for each refusal.
     pub sentences: Vec<String>,
@@ -57,7 +57,7 @@ fn is_essential(condition: &Condition, what: &JournalEvent) -> bool {
     }
 }
 
-/// A sentence about what the machine refused; it begins with one of the prefixes above, where there is one.
+/// The sentence about a refusal; it begins with one of the prefixes above, if it has one. `None` for other events.
 pub(super) fn sentence(what: &JournalEvent) -> Option<String> {
     match what {
         JournalEvent::NetworkShared { reason } => Some(format!("{SHARED_NETWORK}: {reason}")),

@@ -78,7 +78,7 @@ pub struct Summary {
     pub retried: usize,
     /// Whether the run was stopped early. Running it again makes the missing starts.
     pub stopped: bool,
-    /// What the machine refused the sandbox.
+    /// Refusals of the machine, one sentence each.
     pub refused: Vec<String>,
     /// The conditions that were not measured, because the machine could not produce them.
     pub left_out: Vec<LeftOut>,
@@ -164,7 +164,7 @@ struct Round<'a> {
     untimed: Untimed,
     blocks: Vec<u32>,
     samples: Samples,
-    /// What the machine refuses the sandbox.
+    /// Refusals of the machine, one sentence each.
     refused: Vec<String>,
     progress: &'a dyn Fn(Step<'_>),
 }
@@ -369,7 +369,7 @@ fn order<'a>(seed: u64, scenario: &Scenario, block: u32, subjects: &'a [Measured
 struct Producible {
     scenes: Vec<Scenario>,
     left_out: Vec<LeftOut>,
-    /// What the machine refuses under any of the conditions, without duplicates.
+    /// Refusals of the machine under any of the conditions, without duplicates.
     refused: Vec<String>,
 }
 

@@ -112,7 +112,7 @@ impl Scenario {
         }
     }
 
-    /// What this machine refuses the sandbox under this condition.
+    /// The refusals of this machine under this condition.
     pub(super) fn refusals(&self) -> Result<Refusals, Error> {
         let setup = Setup { function: Function::Null, footprints: true, ..self.empty() };
         Ok(Refusals::of(&self.condition, &Sandbox::start(setup)?.shutdown()?.journal))

@@ -70,7 +70,7 @@ impl Failure {
     }
 }
 
-/// Starts a cell's program under a condition. `refused` is what this machine is known to refuse the sandbox.
+/// Starts a cell's program under a condition. `refused` has the known refusals of this machine.
 pub(super) fn start(subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Taken {
     let mut taken = Taken { measures: subject.fixed.clone(), ..Taken::default() };
     let attempt = if scenario.condition.runtime == DELIVERY {
@@ -246,7 +246,7 @@ fn as_agreed(scenario: &Scenario, journal: &[Entry], refused: &[String]) -> Resu
         }
         _ => None,
     };
-    // The check at the beginning of the run starts no processes, so it cannot know what is refused to them.
+    // The check at the beginning of the run starts no processes, so it does not know refusals that concern processes.
     let of_processes = |what: &JournalEvent| {
         matches!(what, JournalEvent::ProcessesShared { .. } | JournalEvent::FootprintsLate { .. })
     };

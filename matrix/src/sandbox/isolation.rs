@@ -1,7 +1,7 @@
 //! Whether a machine may refuse a sandbox its own namespaces, network interface or control groups.
 //!
-//! A sandbox runs without what it is refused and records that in its journal; tests that need it are skipped. If `MATRIX_REQUIRE_ISOLATION` is set, as
-//! `ci/test` does, a sandbox that is refused something does not start, so that no test is skipped unnoticed.
+//! A sandbox runs without the isolation that the machine refuses and records that in its journal; tests that need it are skipped. If `MATRIX_REQUIRE_ISOLATION`
+//! is set, as `ci/test` does, such a sandbox does not start, so that no test is skipped unnoticed.
 
 use super::journal::{Journal, JournalEvent};
 

@@ -59,7 +59,7 @@ pub(crate) struct Subscription {
     pub timeout: Duration,
 }
 
-/// The destination of a subscription. Both kinds are on the sandbox's loopback device, whatever host name the subscriber gave.
+/// The destination of a subscription. Both kinds are on the sandbox's loopback device; the host name that the subscriber gave is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
     /// Batches are posted to this URL.
