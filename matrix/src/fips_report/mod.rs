@@ -5,7 +5,7 @@
 //!    sources, allowed, │
 //!  module_build, symbols ─┤
 //!                      ├─▶ proof: holds, fails or was not run ─▶ document ─▶ markdown
-//!  testimony, integrity,│
+//!  build_report, integrity,│
 //!   handshake, roots ──┤
 //!  cold starts ─▶ price ┘
 //! ```

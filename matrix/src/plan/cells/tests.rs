@@ -35,7 +35,8 @@ fn refusal(line: &str) -> String {
 
 #[test]
 fn every_plan_has_the_floor_and_the_first_cell_twice() {
-    for design in ["sets", "add-one", "leave-one-out", "plackett-burman --exclude static,launcher", "cells --cells seed"]
+    for design in
+        ["sets", "add-one", "leave-one-out", "plackett-burman --exclude static,launcher", "cells --cells seed"]
     {
         let (plan, _) = planned(design).unwrap();
         assert!(plan.cells.iter().any(|cell| cell.kind == CellKind::Floor), "{design}");
@@ -155,7 +156,8 @@ fn a_full_design_holds_what_is_needed_and_was_not_named() {
 
 #[test]
 fn a_list_has_what_was_named_once() {
-    let (plan, notes) = planned("cells --cells ship,ship+jemalloc-narenas,ship+jemalloc,ship-register-overlap").unwrap();
+    let (plan, notes) =
+        planned("cells --cells ship,ship+jemalloc-narenas,ship+jemalloc,ship-register-overlap").unwrap();
     assert_eq!(ids(&plan), ["ship", "ship+jemalloc-narenas", "ship+jemalloc", "floor", "again"]);
     assert!(chosen(&plan, "ship+jemalloc-narenas").contains(&"allocator=jemalloc".to_owned()));
     assert!(notes.contains(&"ship-register-overlap is left out: it is the same as ship".to_owned()), "{notes:?}");

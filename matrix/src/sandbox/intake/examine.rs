@@ -119,11 +119,11 @@ impl Findings {
             Route::Logs | Route::Any => &[JSON],
         };
         let content_type = text(headers, "content-type").unwrap_or_default();
-        let canonical_text = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        if !allowed.contains(&canonical_text.as_str()) {
+        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if !allowed.contains(&media_type.as_str()) {
             self.note(format!("the content type is \"{content_type}\", it must be {}", allowed.join(" or ")));
         }
-        if canonical_text == PROTOBUF { Format::Protobuf } else { Format::Json }
+        if media_type == PROTOBUF { Format::Protobuf } else { Format::Json }
     }
 
     fn size(&mut self, bytes: usize, route: Route) {
