@@ -237,6 +237,7 @@ fn options_that_are_named_are_options() {
         "ci/reproduce",
         "ci/sizes",
         "ci/fips",
+        "ci/mutants",
         "ci/version",
     ] {
         known += &read(script);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   zip file ─▶ layer ─┐
-//!    sources, allowed, │
+//!    sources, allowed, ┤
 //!  module_build, symbols ─┤
 //!                      ├─▶ proof: holds, fails or was not run ─▶ document ─▶ markdown
 //!  build_report, integrity,│
