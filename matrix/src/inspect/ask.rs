@@ -1,7 +1,7 @@
 //! Asks a program that is only at hand as bytes what it is, with `--version=json`, as nobody and without a network.
 
 use std::fs::Permissions;
-use std::io::{self, Read as _};
+use std::io::{self, PipeWriter, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, killpg};
@@ -29,25 +30,64 @@ const EMULATORS_FILE: u64 = 64 << 20;
 /// User and group of nobody, on every Linux system.
 const NOBODY: u32 = 65_534;
 
+/// Why a program has not said what it is.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("it cannot be written to a temporary directory")]
+    Store(#[source] io::Error),
+    #[error(transparent)]
+    NoEmulator(#[from] emulator::Missing),
+    #[error("it cannot be started without privileges and without a network")]
+    Isolate(#[source] io::Error),
+    #[error("it cannot be watched")]
+    Watch(#[source] io::Error),
+    /// The program is to blame; all others are faults of this machine.
+    #[error("{0}")]
+    Program(String),
+}
+
+impl Error {
+    pub(super) fn is_of_machine(&self) -> bool {
+        !matches!(self, Self::Program(_))
+    }
+}
+
 /// Its answer, or why there is none. Only root can become nobody.
-pub(super) fn ask(program: &[u8]) -> Result<Value, String> {
-    let place = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir();
-    let place = place.map_err(|error| error.to_string())?;
+pub(super) fn ask(program: &[u8]) -> Result<Value, Error> {
+    let place = tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().map_err(Error::Store)?;
     let file = place.path().join("program");
-    executable::write(&file, program).map_err(|error| error.to_string())?;
-    let start = emulator::start(&file).map_err(|missing| missing.to_string())?;
+    executable::write(&file, program).map_err(Error::Store)?;
+    let start = emulator::start(&file)?;
     let file_size = if start.program == file { 0 } else { EMULATORS_FILE };
     let mut command = Command::new(start.program);
     command.args(start.arguments).arg("--version=json").current_dir("/").env_clear().process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     command.uid(NOBODY).gid(NOBODY);
-    isolate(&mut command, file_size);
-    let child = command.spawn().map_err(|error| format!("it cannot be started without privileges: {error}"))?;
-    serde_json::from_slice(&answer(child)?).map_err(|error| format!("--version=json cannot be read: {error}"))
+    let (mut isolated, word) = io::pipe().map_err(Error::Isolate)?;
+    isolate(&mut command, file_size, word);
+    let child = command.spawn();
+    // Its end of the pipe goes with it: without a word from the child, the pipe has ended.
+    drop(command);
+    let child = child.map_err(|error| {
+        let is_isolated = isolated.read(&mut [0]).is_ok_and(|read| read == 1);
+        if is_isolated && is_no_program(&error) {
+            Error::Program(format!("the system does not execute it: {error}"))
+        } else {
+            Error::Isolate(error)
+        }
+    })?;
+    serde_json::from_slice(&answer(child)?)
+        .map_err(|error| Error::Program(format!("--version=json cannot be read: {error}")))
+}
+
+/// What `execve` says of a file that is broken. Anything else, such as a loader that is missing, is for this machine to have.
+fn is_no_program(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::ENOEXEC | Errno::EINVAL | Errno::ELIBBAD))
 }
 
 /// Waits for the end of a program, and kills it if that does not come. What it has started ends with it: it could keep the answer's pipe open for ever.
-fn answer(mut child: Child) -> Result<Vec<u8>, String> {
+fn answer(mut child: Child) -> Result<Vec<u8>, Error> {
     let (sender, receiver) = mpsc::channel();
     let output = child.stdout.take();
     thread::spawn(move || {
@@ -58,7 +98,7 @@ fn answer(mut child: Child) -> Result<Vec<u8>, String> {
     });
     let end = Instant::now() + TIME;
     let status = loop {
-        match child.try_wait().map_err(|error| error.to_string())? {
+        match child.try_wait().map_err(Error::Watch)? {
             None if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
             status => break status,
         }
@@ -66,20 +106,21 @@ fn answer(mut child: Child) -> Result<Vec<u8>, String> {
     if let Some(group) = i32::try_from(child.id()).ok().map(Pid::from_raw) {
         let _ = killpg(group, Signal::SIGKILL);
     }
-    let late = || format!("--version=json took longer than {} s", TIME.as_secs());
+    let late = || Error::Program(format!("--version=json took longer than {} s", TIME.as_secs()));
     let Some(status) = status else {
         let _ = child.wait();
         return Err(late());
     };
     if !status.success() {
-        return Err(format!("--version=json ended with {status}"));
+        return Err(Error::Program(format!("--version=json ended with {status}")));
     }
     let left = end.saturating_duration_since(Instant::now());
-    receiver.recv_timeout(left).map_err(|_| late())?.map_err(|error| error.to_string())
+    receiver.recv_timeout(left).map_err(|_| late())?.map_err(Error::Watch)
 }
 
+/// `word` gets a byte once the child is isolated.
 #[expect(unsafe_code, reason = "the only way to act in the child between fork and exec")]
-fn isolate(command: &mut Command, file_size: u64) {
+fn isolate(command: &mut Command, file_size: u64, word: PipeWriter) {
     let hook = move || -> io::Result<()> {
         nix::sys::prctl::set_no_new_privs()?;
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
@@ -87,6 +128,7 @@ fn isolate(command: &mut Command, file_size: u64) {
         for (resource, limit) in LIMITS.into_iter().chain([(Resource::RLIMIT_FSIZE, file_size)]) {
             setrlimit(resource, limit, limit)?;
         }
+        nix::unistd::write(&word, b"1")?;
         Ok(())
     };
     // SAFETY: between fork and exec only async-signal-safe calls are allowed. The hook makes system calls, allocates nothing and takes no lock.

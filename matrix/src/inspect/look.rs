@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::materials::{self, Materials};
 use super::{Error, ask, check};
 use crate::build::hash;
+use crate::cli;
 use crate::layer::archive::{self, Entry, count};
 use crate::layer::contents::{Contents, Listed};
 use crate::layer::elf::{Glibc, Linkage, SYSTEMS};
@@ -81,7 +82,7 @@ pub struct Start {
     pub obstacles: Vec<String>,
 }
 
-/// Looks at a file. `run` says whether programs may be started.
+/// Looks at a file. `run` says whether programs may be started; if this machine cannot, and nothing else is wrong with the file, that is an error.
 pub fn look(name: &str, bytes: &[u8], run: bool) -> Result<Document, Error> {
     let blank = Document {
         schema: 1,
@@ -101,11 +102,11 @@ pub fn look(name: &str, bytes: &[u8], run: bool) -> Result<Document, Error> {
         return blank.layer(bytes, run);
     }
     let linkage = Linkage::of(bytes).ok_or(Error::Unknown)?;
-    Ok(blank.program(bytes, linkage, run))
+    blank.program(bytes, linkage, run)
 }
 
 impl Document {
-    fn program(mut self, bytes: &[u8], linkage: Linkage, run: bool) -> Self {
+    fn program(mut self, bytes: &[u8], linkage: Linkage, run: bool) -> Result<Self, Error> {
         let mut program = Program::new(&self.file, linkage, &[]);
         if !ask::knows_the_question(bytes) {
             self.notes.push("it is no build of this extension, and was not asked what it is".to_owned());
@@ -114,11 +115,12 @@ impl Document {
         } else {
             match ask::ask(bytes) {
                 Ok(told) => program.told = Some(told),
+                Err(source) if source.is_of_machine() => return Err(Error::NotAsked { place: program.place, source }),
                 Err(reason) => self.problems.push(format!("it did not say what it is: {reason}")),
             }
         }
         self.programs.push(program);
-        self
+        Ok(self)
     }
 
     fn layer(mut self, bytes: &[u8], run: bool) -> Result<Self, Error> {
@@ -144,7 +146,7 @@ impl Document {
             None => {}
         }
         match manifest.map(|entry| Contents::read(&entry.file.bytes)) {
-            Some(Ok(contents)) => self.hold_to(contents, &entries, run),
+            Some(Ok(contents)) => self.hold_to(contents, &entries, run)?,
             Some(Err(reason)) => self.problems.push(format!("its manifest cannot be used: {reason}")),
             None => self.notes.push(
                 "there is no manifest in it: what it was built from, and whether anybody has changed it since, cannot be told".to_owned(),
@@ -154,20 +156,22 @@ impl Document {
     }
 
     /// Compares what is there with what the manifest says.
-    fn hold_to(&mut self, contents: Contents, entries: &[Entry], run: bool) {
+    fn hold_to(&mut self, contents: Contents, entries: &[Entry], run: bool) -> Result<(), Error> {
         self.problems.extend(check::manifest(&contents, &self.files, &self.programs));
         self.problems.extend(check::build(&contents, entries));
         self.materials = materials::of(&contents, entries, &mut self.problems);
         if run {
-            self.ask(&contents, entries);
+            self.ask(&contents, entries)?;
         } else {
             self.notes.push("its programs were not started; --run asks them what they are".to_owned());
         }
         self.manifest = Some(contents);
+        Ok(())
     }
 
     /// Asks those programs that are what the manifest lists, and compares what they say.
-    fn ask(&mut self, contents: &Contents, entries: &[Entry]) {
+    fn ask(&mut self, contents: &Contents, entries: &[Entry]) -> Result<(), Error> {
+        let mut fault = None;
         for program in &mut self.programs {
             let Some(expected) = contents.programs.get(&program.place) else { continue };
             let entry = entries.iter().find(|entry| entry.file.place == program.place);
@@ -182,7 +186,18 @@ impl Document {
                     self.problems.push(format!("{} says something else of itself than the manifest", program.place));
                     program.told = Some(told);
                 }
+                Err(source) if source.is_of_machine() => {
+                    fault = Some(Error::NotAsked { place: program.place.clone(), source });
+                }
                 Err(reason) => self.problems.push(format!("{} did not say what it is: {reason}", program.place)),
+            }
+        }
+        match fault {
+            Some(fault) if self.problems.is_empty() => Err(fault),
+            // What is wrong is wrong on every machine.
+            fault => {
+                self.notes.extend(fault.map(|fault| cli::chain(&fault).replace('\n', "")));
+                Ok(())
             }
         }
     }

@@ -18,6 +18,7 @@ use rustix::process::geteuid;
 use crate::cli;
 use crate::layer::archive;
 
+pub use ask::Error as AskError;
 pub use look::{Document, Kind, Program, Seen, Start, look};
 pub use materials::Materials;
 
@@ -35,7 +36,8 @@ Exit status:
   0  nothing is wrong
   1  something is: a file is not what the manifest says, Lambda would not take or start the layer, or it is not the one that was expected
   2  it is neither a zip file nor a program
-  6  the file cannot be read, or --run is given by somebody else than root";
+  6  the file cannot be read, --run is given by somebody else than root, or this machine cannot start a program so (no user namespaces, no space for it, no
+     emulator of its processor)";
 
 /// Inspect and check a layer or a program
 #[derive(Args, Debug)]
@@ -70,6 +72,9 @@ pub enum Error {
     Unknown,
     #[error("--run starts a stranger's program as the user nobody, which only root can: run the same with sudo")]
     NotRoot,
+    /// This machine cannot start it, which says nothing about the file.
+    #[error("{place} was not asked what it is, because of this machine")]
+    NotAsked { place: String, source: ask::Error },
     #[error("the layer must not be used")]
     Archive(#[from] archive::Error),
 }
@@ -77,7 +82,7 @@ pub enum Error {
 impl Error {
     fn status(&self) -> u8 {
         match self {
-            Self::Read { .. } | Self::NotRoot => cli::SETUP_FAILED,
+            Self::Read { .. } | Self::NotRoot | Self::NotAsked { .. } => cli::SETUP_FAILED,
             Self::Unknown | Self::Archive(archive::Error::Zip(_)) => cli::USAGE,
             Self::Archive(_) => cli::REFUSED,
         }
