@@ -78,7 +78,7 @@ enum MatrixCommand {
 
 impl MatrixCommand {
     fn starts_sandboxes(&self) -> bool {
-        matches!(self, Self::Invoke(_) | Self::Plan(_) | Self::Bench(_) | Self::Compare(_))
+        matches!(self, Self::Invoke(_) | Self::Bench(_) | Self::Compare(_))
     }
 }
 

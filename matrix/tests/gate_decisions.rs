@@ -156,6 +156,7 @@ fn unbuilt() -> BuildRecord {
         seconds: 1.0,
         cached: false,
         compiled: None,
+        brought: std::collections::BTreeSet::new(),
         origin: None,
         same_as: None,
         failure: Some(Failure { command: "cargo build --x".to_owned(), output: "error: no linker".to_owned() }),

@@ -90,6 +90,7 @@ mod tests {
             seconds: 1.5,
             cached: false,
             compiled: None,
+            brought: std::collections::BTreeSet::new(),
             origin: None,
             same_as: None,
             failure: None,

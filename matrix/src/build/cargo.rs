@@ -10,6 +10,7 @@ use std::thread;
 use serde::Deserialize;
 
 use super::Failure;
+use super::profile::ReleaseProfile;
 use super::recipe::Recipe;
 use super::{environment, paths, sources};
 use crate::flavour::Tools;
@@ -32,7 +33,7 @@ pub struct CargoCommand {
     command: Option<PathBuf>,
     verb: &'static str,
     target: String,
-    options: Vec<&'static str>,
+    options: Vec<String>,
     features: Vec<String>,
     variables: BTreeMap<String, String>,
     manifest: PathBuf,
@@ -86,6 +87,7 @@ impl CargoCommand {
             home: environment::isolated_cargo_home(&builds),
         });
         let mut variables = recipe.variables(&[]);
+        let mut options: Vec<String> = tools.options().into_iter().map(str::to_owned).collect();
         if let Some(isolation) = &isolation {
             let homes: Vec<PathBuf> =
                 environment::user_cargo_home().into_iter().chain([isolation.home.clone()]).collect();
@@ -96,6 +98,13 @@ impl CargoCommand {
             let flags = flags.collect::<Vec<_>>().join(" ");
             variables.insert(name, flags);
             variables.extend(isolation.variables(root));
+            if tools.profile == Profile::Release {
+                // Where there is no Cargo.toml, cargo says so.
+                if let Ok(whole) = ReleaseProfile::of(recipe, root) {
+                    variables.extend(whole.variables());
+                    options.extend(whole.options());
+                }
+            }
             // The tool knows it even where the build script would not: as root in somebody else's folder, or in the folder of another lock file.
             if let Ok(revision) = sources::revision(root) {
                 variables.insert("BOTTLECAP_GIT_SHA".to_owned(), revision);
@@ -107,7 +116,7 @@ impl CargoCommand {
             command: tools.command.clone(),
             verb: tools.verb(),
             target: tools.target.clone(),
-            options: tools.options(),
+            options,
             features: recipe.features.clone(),
             variables,
             manifest: absolute(recipe.workspace(root).join("Cargo.toml")),
@@ -121,6 +130,12 @@ impl CargoCommand {
     /// all dependencies.
     pub fn named(self) -> Self {
         Self { named: true, ..self }
+    }
+
+    /// The target directory of an isolated build of what is measured or shipped.
+    pub fn release_directory(&self) -> Option<&Path> {
+        let isolation = self.isolation.as_ref().filter(|_| self.profile == Profile::Release);
+        isolation.map(|isolation| isolation.target_directory.as_path())
     }
 
     fn arguments(&self, format: Option<&str>) -> Vec<OsString> {
@@ -167,6 +182,34 @@ impl CargoCommand {
         }
     }
 
+    /// The process without its arguments, where these are the variables of this one.
+    fn command(&self, root: &Path, variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Command, Failure> {
+        let mut command = self
+            .command
+            .as_ref()
+            .map_or_else(workspace::cargo, |program| workspace::shell_environment(Command::new(program)));
+        command.current_dir(root);
+        if let Some(isolation) = &self.isolation {
+            environment::restrict(&mut command, variables);
+            environment::prepare_cargo_home(&isolation.home, root, environment::user_cargo_home().as_deref())
+                .map_err(|error| Failure { command: self.shell(), output: error.to_string() })?;
+            command.current_dir(environment::WORKING_DIRECTORY);
+        }
+        command.envs(&self.variables);
+        Ok(command)
+    }
+
+    /// The process with its arguments, which would build.
+    pub(super) fn process(
+        &self,
+        root: &Path,
+        variables: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<Command, Failure> {
+        let mut command = self.command(root, variables)?;
+        command.args(self.arguments(None));
+        Ok(command)
+    }
+
     /// Runs it, and tells `progress` which crate is being compiled.
     pub fn run(&self, root: &Path, progress: &(dyn Fn(&str) + Sync)) -> Result<Outcome, Failure> {
         self.run_beside(root, std::env::vars_os(), progress)
@@ -180,19 +223,8 @@ impl CargoCommand {
         progress: &(dyn Fn(&str) + Sync),
     ) -> Result<Outcome, Failure> {
         let failure = |output: String| Failure { command: self.shell(), output };
-        let mut command = self
-            .command
-            .as_ref()
-            .map_or_else(workspace::cargo, |program| workspace::shell_environment(Command::new(program)));
-        command.current_dir(root);
-        if let Some(isolation) = &self.isolation {
-            environment::restrict(&mut command, variables);
-            environment::prepare_cargo_home(&isolation.home, root, environment::user_cargo_home().as_deref())
-                .map_err(|error| failure(error.to_string()))?;
-            command.current_dir(environment::WORKING_DIRECTORY);
-        }
+        let mut command = self.command(root, variables)?;
         command.args(self.arguments(Some("json-render-diagnostics")));
-        command.envs(&self.variables);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| failure(format!("cargo cannot be started: {error}")))?;
         let (messages, words) = (child.stdout.take(), child.stderr.take());

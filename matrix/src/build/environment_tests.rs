@@ -63,7 +63,8 @@ fn neither_variables_nor_configuration_of_the_user_reach_a_build() {
     ];
     let seen = built(&root, &folder.path().join("builds"), &Recipe::default(), &foreign);
     assert_eq!(seen["OPT_LEVEL"], "1");
-    for name in ["CFLAGS", "TARGET_CFLAGS", "AWS_LC_FIPS_SYS_CMAKE_BUILDER", "CARGO_PROFILE_RELEASE_OPT_LEVEL"] {
+    assert_eq!(seen["CARGO_PROFILE_RELEASE_OPT_LEVEL"], "1", "as Cargo.toml says");
+    for name in ["CFLAGS", "TARGET_CFLAGS", "AWS_LC_FIPS_SYS_CMAKE_BUILDER"] {
         assert!(!seen.contains_key(name), "{name}");
     }
     assert!(!seen["CARGO_ENCODED_RUSTFLAGS"].contains("foreign"), "{seen:?}");

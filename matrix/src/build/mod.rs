@@ -6,18 +6,21 @@
 mod build_log;
 mod build_report;
 mod cargo;
+pub mod dependencies;
 pub mod environment;
 mod error;
 pub mod external;
 pub mod hash;
 pub mod paths;
 pub mod pinned;
+pub mod profile;
 mod progress;
 pub mod recipe;
 mod run;
 pub mod sources;
 mod work;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -53,6 +56,9 @@ pub struct BuildRecord {
     /// How many crates that took, of a build of the extension as it is measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compiled: Option<usize>,
+    /// The features whose crates were not compiled yet where it was built.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub brought: BTreeSet<String>,
     /// What it was built from; none of what is not a build of the extension.
     pub origin: Option<Origin>,
     /// Another cell of the plan that has the same file for a program, and is measured in this one's stead. A feature that changes no code makes another
@@ -107,7 +113,7 @@ impl BuildRecord {
 
 /// The last line of each cell, in the order of those lines: a build that was cut off leaves the earlier ones in the file.
 pub fn latest(lines: Vec<BuildRecord>) -> Vec<BuildRecord> {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let mut kept: Vec<BuildRecord> = lines.into_iter().rev().filter(|built| seen.insert(built.cell.clone())).collect();
     kept.reverse();
     kept
@@ -129,6 +135,7 @@ mod tests {
             seconds: 0.0,
             cached: false,
             compiled: None,
+            brought: BTreeSet::new(),
             origin: None,
             same_as: None,
             failure: None,

@@ -3,16 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
-use serde::Deserialize;
-use serde_json::Value;
-
+use super::profile;
 use crate::flavour::Tools;
 use crate::manifest::{Levels, Manifest, Setting, Tier};
-
-/// What cargo takes for `opt-level` where the release profile does not say.
-pub const DEFAULT_OPT_LEVEL: &str = "3";
 
 /// Everything that decides what a build becomes, apart from the sources and the compiler.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,17 +23,6 @@ pub struct Recipe {
     pub launcher: bool,
     /// The folder of the workspace whose `Cargo.lock` counts, if it is another one than the root's.
     pub workspace: Option<String>,
-}
-
-/// The part of `Cargo.toml` that counts here.
-#[derive(Deserialize)]
-struct Profiles {
-    profile: Release,
-}
-
-#[derive(Deserialize)]
-struct Release {
-    release: BTreeMap<String, Value>,
 }
 
 /// Builds that share what is compiled: those with the same flags, variables and profile.
@@ -96,17 +79,6 @@ impl Recipe {
         self.workspace.as_ref().map_or_else(|| root.to_owned(), |folder| root.join(folder))
     }
 
-    /// The release profile of the workspace in `root`, with what this replaces.
-    pub fn release_profile(&self, root: &Path) -> io::Result<BTreeMap<String, String>> {
-        let path = self.workspace(root).join("Cargo.toml");
-        let named = |error: String| io::Error::other(format!("{}: {error}", path.display()));
-        let text = fs::read_to_string(&path).map_err(|error| named(error.to_string()))?;
-        let file: Profiles = toml::from_str(&text).map_err(|error| named(error.to_string()))?;
-        let plain = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let said = file.profile.release.into_iter().map(|(key, value)| (key, plain(value)));
-        Ok(said.chain(self.profile.clone()).collect())
-    }
-
     /// Features are not in it: they only decide how our own crates are compiled, and which others are needed.
     pub fn group(&self) -> Group {
         let mut text = self.rustflags.join("\u{1f}");
@@ -120,7 +92,7 @@ impl Recipe {
     pub fn variables(&self, beside: &[String]) -> BTreeMap<String, String> {
         let mut variables = self.env.clone();
         for (key, value) in &self.profile {
-            variables.insert(profile_variable(key), value.clone());
+            variables.insert(profile::variable(key), value.clone());
         }
         let flags: Vec<&str> = self.rustflags.iter().chain(beside).map(String::as_str).collect();
         // Cargo splits `RUSTFLAGS` at every blank.
@@ -140,11 +112,6 @@ impl Recipe {
         self.launcher |= setting.launcher;
         self.workspace = self.workspace.take().or_else(|| setting.workspace.clone());
     }
-}
-
-/// Cargo's variable for a key of the release profile.
-fn profile_variable(key: &str) -> String {
-    format!("CARGO_PROFILE_RELEASE_{}", key.to_uppercase().replace('-', "_"))
 }
 
 #[cfg(test)]
@@ -227,20 +194,5 @@ mod tests {
         for other in [("opt-level", "3"), ("static", "on"), ("jemalloc-narenas", "on"), ("target-cpu", "x86-64-v2")] {
             assert_ne!(recipe("baseline", &[other]).group(), baseline, "{other:?}");
         }
-    }
-    #[test]
-    fn the_profile_is_that_of_the_workspace_with_what_the_cell_replaces() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let of = |choices: &[(&str, &str)]| {
-            let replaced = choices.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-            Recipe { profile: replaced.collect(), ..Recipe::default() }.release_profile(root).unwrap()
-        };
-        let plain = of(&[]);
-        for (key, value) in
-            [("codegen-units", "1"), ("lto", "fat"), ("opt-level", "z"), ("panic", "abort"), ("strip", "true")]
-        {
-            assert_eq!(plain.get(key).map(String::as_str), Some(value), "{key}");
-        }
-        assert_eq!(of(&[("opt-level", "3")]).get("opt-level").map(String::as_str), Some("3"));
     }
 }

@@ -1,5 +1,6 @@
 //! One cell becomes a program.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,11 +12,13 @@ use tempfile::TempDir;
 
 use super::build_report::BuildReport;
 use super::cargo::{self, CargoCommand, Outcome};
+use super::dependencies::Dependencies;
 use super::external::{self, Files, Form};
-use super::recipe::{DEFAULT_OPT_LEVEL, Recipe};
+use super::profile::{Graph, ReleaseProfile};
+use super::recipe::Recipe;
 use super::{BuildRecord, Failure, Origin, environment, hash, pinned, sources};
 use crate::executable;
-use crate::flavour::Toolchain;
+use crate::flavour::{Compiler, Toolchain};
 use crate::invoke::build::Profile;
 use crate::manifest::Manifest;
 use crate::plan::{Cell, CellKind, SCHEMA};
@@ -76,6 +79,14 @@ struct Made {
     program: PathBuf,
     agent: Option<PathBuf>,
     compiled: usize,
+    brought: BTreeSet<String>,
+}
+
+impl Made {
+    /// Without anything having been compiled.
+    fn of(program: PathBuf, agent: Option<PathBuf>) -> Self {
+        Self { program, agent, compiled: 0, brought: BTreeSet::new() }
+    }
 }
 
 impl BuildContext<'_> {
@@ -146,13 +157,14 @@ impl BuildContext<'_> {
         let target = &self.tools.agent.flavour.triple;
         pinned::check(&self.root, &calls.recipe, target)
             .map_err(|output| Failure { command: calls.agent.shell(), output })?;
+        let brought = self.lacking(&calls.agent, &calls.recipe);
         let main = self.believed(&calls.agent, &calls.recipe, progress)?;
         let new = self.unfinished(job)?;
         let place = |from: &Path, name: &str| {
             executable::copy(from, &new.path().join(name)).map_err(|error| self.trouble(job, &error))
         };
         let folder = self.folder(job.cell);
-        let mut made = Made { program: folder.join(PROGRAM), agent: None, compiled: main.compiled };
+        let mut made = Made { compiled: main.compiled, brought, ..Made::of(folder.join(PROGRAM), None) };
         match &calls.launcher {
             None => place(&main.program, PROGRAM)?,
             Some(launcher) => {
@@ -178,10 +190,10 @@ impl BuildContext<'_> {
                 self.replace(job, new)?;
                 self.folder(job.cell)
             }
-            Some(Form::Program) | None => return Ok(Made { program: path.to_owned(), agent: None, compiled: 0 }),
+            Some(Form::Program) | None => return Ok(Made::of(path.to_owned(), None)),
         };
         let Files { program, agent } = external::of_folder(&folder).map_err(|error| self.trouble(job, &error))?;
-        Ok(Made { program, agent, compiled: 0 })
+        Ok(Made::of(program, agent))
     }
 
     /// An empty folder beside the cell's, for what is not finished yet: one for each process, because two may build the same cell.
@@ -217,8 +229,8 @@ impl BuildContext<'_> {
             let command = format!("{} && {} --version=json", call.shell(), outcome.program.display());
             Failure { command, output: format!("the program is not what it was built to be:\n{output}") }
         };
-        let asked = recipe.release_profile(&self.root).map_err(|error| failure(error.to_string()))?;
-        let opt_level = asked.get("opt-level").map_or(DEFAULT_OPT_LEVEL, String::as_str);
+        let asked = ReleaseProfile::of(recipe, &self.root).map_err(|error| failure(error.to_string()))?;
+        let opt_level = asked.opt_level();
         let told = BuildReport::of(&outcome.program);
         let mut differences = match &told {
             Ok(told) => told.differences(recipe, profile, opt_level),
@@ -228,10 +240,37 @@ impl BuildContext<'_> {
         if let Some(told) = told.ok().filter(|told| profile == Profile::Release && told.git_sha != revision) {
             differences.push(format!("its commit is {}, not {revision}", told.git_sha));
         }
-        if profile == Profile::Release && outcome.opt_level != opt_level {
-            differences.push(format!("cargo has compiled it with opt-level {}, not {opt_level}", outcome.opt_level));
+        if profile == Profile::Release {
+            if outcome.opt_level != opt_level {
+                differences
+                    .push(format!("cargo has compiled it with opt-level {}, not {opt_level}", outcome.opt_level));
+            }
+            differences.extend(self.unlike(call, &asked).map_err(failure)?);
         }
-        if differences.is_empty() { Ok(outcome) } else { Err(failure(differences.join("\n"))) }
+        if !differences.is_empty() {
+            return Err(failure(differences.join("\n")));
+        }
+        if let Some(directory) = call.release_directory() {
+            // Without it the next estimate takes them for missing.
+            let _ = Dependencies::of(self.manifest, recipe).record(directory);
+        }
+        Ok(outcome)
+    }
+
+    /// The features whose crates are not compiled yet where a call builds.
+    fn lacking(&self, call: &CargoCommand, recipe: &Recipe) -> BTreeSet<String> {
+        let there = call.release_directory().map(Dependencies::compiled_in);
+        there.map(|there| Dependencies::of(self.manifest, recipe).lacking(&there)).unwrap_or_default()
+    }
+
+    /// In what cargo's own profiles differ from the one that was asked for. What it has said of them while it compiled is lost where nothing was, and less than this.
+    /// Other compilers than the pinned one are not asked, because the form of the answer is that one's.
+    fn unlike(&self, call: &CargoCommand, asked: &ReleaseProfile) -> Result<Vec<String>, String> {
+        if self.tools.agent.flavour.compiler != Compiler::Workspace || self.tools.agent.command.is_some() {
+            return Ok(Vec::new());
+        }
+        let mut command = call.process(&self.root, std::env::vars_os()).map_err(|failure| failure.output)?;
+        Ok(asked.differences(&Graph::of(&mut command)?))
     }
 
     /// The yardstick, static and small.
@@ -248,7 +287,7 @@ impl BuildContext<'_> {
             fs::write(&source, FLOOR).map_err(|error| error.to_string()).and_then(|()| cargo::quietly(&mut command));
         made.map_err(|output| Failure { command: format!("{command:?}"), output })?;
         self.replace(job, new)?;
-        Ok(Made { program: self.folder(job.cell).join(PROGRAM), agent: None, compiled: 1 })
+        Ok(Made { compiled: 1, ..Made::of(self.folder(job.cell).join(PROGRAM), None) })
     }
 
     fn account(&self, job: &Job, made: Made) -> io::Result<BuildRecord> {
@@ -258,7 +297,7 @@ impl BuildContext<'_> {
         let sha256 = hash::of_files(files)?;
         fs::create_dir_all(self.folder(job.cell))?;
         fs::write(self.folder(job.cell).join(STAMP), &job.stamp)?;
-        let Made { program, agent, compiled } = made;
+        let Made { program, agent, compiled, brought } = made;
         let origin = matches!(job.task, Task::Build(_)).then(|| self.origin.clone());
         Ok(BuildRecord {
             program: Some(program),
@@ -267,6 +306,7 @@ impl BuildContext<'_> {
             bytes,
             cached: compiled == 0,
             compiled: (origin.is_some() && self.tools.agent.profile == Profile::Release).then_some(compiled),
+            brought,
             origin,
             ..BuildRecord::nothing(&job.cell.id)
         })
@@ -309,6 +349,7 @@ impl BuildRecord {
             seconds: 0.0,
             cached: false,
             compiled: None,
+            brought: BTreeSet::new(),
             origin: None,
             same_as: None,
             failure: None,

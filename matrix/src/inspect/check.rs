@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::build::BuildReport;
-use crate::build::recipe::{DEFAULT_OPT_LEVEL, Recipe};
+use crate::build::profile::OPT_LEVEL;
+use crate::build::recipe::Recipe;
 use crate::build::sources::DIRTY;
 use crate::invoke::build::Profile;
 use crate::layer::archive::{Entry, MODES};
@@ -123,7 +124,7 @@ pub(super) fn build(contents: &Contents, entries: &[Entry]) -> Vec<String> {
         rustflags: contents.build.rustflags.clone(),
         ..Recipe::default()
     };
-    let opt_level = contents.build.profile.get("opt-level").map_or(DEFAULT_OPT_LEVEL, String::as_str);
+    let opt_level = contents.build.profile.get(OPT_LEVEL).map_or("", String::as_str);
     let mut problems: Vec<String> = match serde_json::from_value::<BuildReport>(told.clone()) {
         Ok(build_report) => build_report.differences(&recipe, Profile::Release, opt_level),
         Err(error) => vec![error.to_string()],

@@ -11,6 +11,7 @@ use super::make::{LayerInputs, Program, Target, Texts};
 use super::packages::Packages;
 use super::system::Libraries;
 use super::{Error, bundled, places};
+use crate::build::profile::ReleaseProfile;
 use crate::build::recipe::Recipe;
 use crate::build::{self, BuildRecord, BuildReport, Origin, paths, sources};
 use crate::flavour::{Flavour, Toolchain};
@@ -69,7 +70,7 @@ pub(super) fn ingredients(
         parts,
         libraries,
         time: time(root, std::env::var_os("SOURCE_DATE_EPOCH"))?,
-        profile: recipe.release_profile(root).map_err(build::Error::Sources)?,
+        profile: ReleaseProfile::of(&recipe, root).map_err(build::Error::Sources)?.into_keys(),
         recipe,
         texts: Texts {
             lock: read(&workspace.join("Cargo.lock"))?,

@@ -1,5 +1,6 @@
 //! `cargo matrix bench`: makes the starts of a plan.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,19 +12,20 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::de::DeserializeOwned;
 
 use super::run::{Options, Step, Summary};
-use super::{Error, reading};
+use super::{Error, not_produced_here, reading};
 use crate::build::{BuildRecord, latest};
 use crate::cli;
 use crate::interrupt;
 use crate::invoke::build::target_directory;
 use crate::plan::circumstances::describe;
-use crate::plan::{Partition, Plan, SCHEMA};
+use crate::plan::{Condition, Partition, Plan, SCHEMA};
 
 const AFTER: &str = "\
 Examples:
   cargo matrix bench
   cargo matrix bench --out target/matrix/leave-one-out --blocks 100
   cargo matrix bench --plan plan.json --builds builds.jsonl --out measured --shard 0/4
+  cargo matrix bench --plan plan.json --dry-run
 
 Without --plan, --builds or --out, the named sets are planned, built, measured, analyzed and reported, in target/matrix/bench, and started beside faults of
 the intake, of telemetry and of the platform, to see that all of them still deliver the same; if one does not, the exit status is 4, and if one does not start, 8.
@@ -33,6 +35,7 @@ times out once, without faults and with each of them: what arrives of that is ju
 
 Only root, or a user with CAP_SYS_ADMIN, can throttle a start to the share of its memory tier. Anybody can show it another trust store where the kernel
 allows user namespaces. A condition that this machine cannot produce is left out, and `gate` refuses to judge it; with --require nothing is measured at all.
+With --dry-run nothing is either, and every condition that this user cannot produce on this machine is named, for which one sandbox of each kind is started.
 
 One run at a time works in a directory.
 
@@ -77,6 +80,10 @@ pub struct Arguments {
     /// Stop if this machine cannot produce one of the conditions, instead of leaving it out
     #[arg(long)]
     pub require: bool,
+
+    /// Measures nothing, and says which conditions this user cannot produce on this machine
+    #[arg(long, requires = "planned")]
+    pub dry_run: bool,
 }
 
 impl Arguments {
@@ -84,11 +91,34 @@ impl Arguments {
     pub fn is_planned(&self) -> bool {
         self.plan.is_some() || self.builds.is_some() || self.out.is_some()
     }
+
+    fn out(&self) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| target_directory().join("matrix"))
+    }
+
+    /// What was given, or the file of this name in the output directory.
+    fn in_out(&self, given: Option<&PathBuf>, name: &str) -> PathBuf {
+        given.cloned().unwrap_or_else(|| self.out().join(name))
+    }
+
+    fn read_plan(&self) -> Result<Plan, Error> {
+        let path = self.in_out(self.plan.as_ref(), "plan.json");
+        let text = fs::read_to_string(&path).map_err(reading(&path))?;
+        let plan: Plan = parse(&path, 1, &text)?;
+        of_this_schema(&path, plan.schema)?;
+        Ok(plan.located(folder_of(&path)))
+    }
 }
 
 /// Runs the verb and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let stop = interrupt::watch();
+    if arguments.dry_run {
+        return match dry_run(arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => cli::exit_with_error(&error, status(&error)),
+        };
+    }
     match bench(arguments, Arc::clone(&stop)) {
         Ok(summary) => {
             eprintln!("{}", told(&summary));
@@ -96,33 +126,52 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         }
         // The signal reached the start in progress as well, so its failure means nothing.
         Err(_) if stop.load(Ordering::SeqCst) => cli::INTERRUPTED.into(),
-        Err(error) => {
-            let status = match error {
-                Error::Harness { .. } => cli::HARNESS_FAILED,
-                Error::Unrecorded(_)
-                | Error::Sandbox(_)
-                | Error::Python(_)
-                | Error::NoCertificates(_)
-                | Error::NotProduced { .. }
-                | Error::NothingProduced { .. }
-                | Error::Read { .. }
-                | Error::Write { .. } => cli::SETUP_FAILED,
-                _ => cli::USAGE,
-            };
-            cli::exit_with_error(&error, status)
+        Err(error) => cli::exit_with_error(&error, status(&error)),
+    }
+}
+
+fn status(error: &Error) -> u8 {
+    match error {
+        Error::Harness { .. } => cli::HARNESS_FAILED,
+        Error::Unrecorded(_)
+        | Error::Sandbox(_)
+        | Error::Python(_)
+        | Error::NoCertificates(_)
+        | Error::NotProduced { .. }
+        | Error::NothingProduced { .. }
+        | Error::Read { .. }
+        | Error::Write { .. } => cli::SETUP_FAILED,
+        _ => cli::USAGE,
+    }
+}
+
+/// Says what this machine cannot produce; with `--require`, that is an error.
+fn dry_run(arguments: &Arguments) -> Result<(), Error> {
+    let kinds = arguments.read_plan()?.conditions.into_iter().map(|condition| {
+        let Condition { memory_mb, regime, trust_store, .. } = condition;
+        Condition { memory_mb, regime, trust_store, ..Condition::default() }
+    });
+    let mut refused = Vec::new();
+    for kind in kinds.collect::<BTreeSet<Condition>>() {
+        let reason = not_produced_here(&kind).unwrap_or_else(|error| Some(cli::chain(&error).replace('\n', "")));
+        refused.extend(reason.map(|reason| (describe(&kind), reason)));
+    }
+    for (condition, reason) in &refused {
+        cli::print(&format!("this user cannot measure on this machine: {condition}: {reason}\n"));
+    }
+    match refused.into_iter().next() {
+        Some((condition, reason)) if arguments.require => Err(Error::NotProduced { condition, reason }),
+        Some(_) => Ok(()),
+        None => {
+            cli::print("this user can measure all conditions of the plan on this machine\n");
+            Ok(())
         }
     }
 }
 
 fn bench(arguments: &Arguments, stop: Arc<AtomicBool>) -> Result<Summary, Error> {
-    let out = arguments.out.clone().unwrap_or_else(|| target_directory().join("matrix"));
-    let in_out = |given: &Option<PathBuf>, name: &str| given.clone().unwrap_or_else(|| out.join(name));
-    let path = in_out(&arguments.plan, "plan.json");
-    let text = fs::read_to_string(&path).map_err(reading(&path))?;
-    let plan: Plan = parse(&path, 1, &text)?;
-    of_this_schema(&path, plan.schema)?;
-    let plan = plan.located(folder_of(&path));
-    let path = in_out(&arguments.builds, "builds.jsonl");
+    let plan = arguments.read_plan()?;
+    let path = arguments.in_out(arguments.builds.as_ref(), "builds.jsonl");
     let text = fs::read_to_string(&path).map_err(reading(&path))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let built = lines.map(|(number, line)| parse(&path, number + 1, line)).collect::<Result<Vec<BuildRecord>, _>>()?;
@@ -131,7 +180,7 @@ fn bench(arguments: &Arguments, stop: Arc<AtomicBool>) -> Result<Summary, Error>
     let built: Vec<BuildRecord> = built.into_iter().map(|built| built.located(folder_of(&path))).collect();
 
     let Arguments { blocks, partition, require, .. } = *arguments;
-    let options = Options { out: out.clone(), blocks, partition, require, stop, deliveries: true };
+    let options = Options { out: arguments.out(), blocks, partition, require, stop, deliveries: true };
     let shown = StartProgress::new();
     let summary = super::run(&plan, &built, &options, &|step| shown.step(&step));
     shown.bar.finish_and_clear();

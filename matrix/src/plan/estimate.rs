@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::promise::Promise;
 use super::{CellKind, Plan};
+use crate::build::BuildRecord;
+use crate::build::dependencies::Dependencies;
 use crate::build::recipe::{Group, Recipe};
-use crate::build::{BuildRecord, target as cargo_target};
 use crate::manifest::Manifest;
 use crate::measure::sample::Sample;
 
@@ -18,6 +19,8 @@ const FIRST_BUILD_SECONDS: f64 = 120.0;
 const FURTHER_BUILD_SECONDS: f64 = 60.0;
 /// Crates of ours, and their build scripts: what is compiled where all dependencies are there.
 const ALONE: usize = 4;
+/// What the C code of a feature adds to the first build that has it.
+const C_SECONDS: [(&str, f64); 3] = [("aws-lc", 60.0), ("fips", 240.0), ("jemalloc", 30.0)];
 const START_SECONDS: f64 = 1.0;
 const GROUP_MB: f64 = 700.0;
 const PROGRAM_MB: f64 = 10.0;
@@ -46,31 +49,40 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// From the plan, the lines of earlier builds, the groups whose dependencies are compiled already, and samples of an earlier run.
+    /// From the plan, the lines of earlier builds, what is compiled already in each group, and samples of an earlier run.
     pub fn of(
         manifest: &Manifest,
         plan: &Plan,
         builds: &[BuildRecord],
-        is_compiled: impl Fn(&Group) -> bool,
+        compiled: impl Fn(&Group) -> Vec<Dependencies>,
         samples: &[Sample],
     ) -> Self {
         let groups = groups(manifest, plan);
         let count: usize = groups.values().map(Vec::len).sum();
-        let seconds = BuildSeconds::of(builds);
-        let first_builds = groups.keys().filter(|group| !is_compiled(group)).count();
-        let further_builds = count - first_builds;
-        let mut build_basis = seconds.basis;
-        if first_builds < groups.len() {
-            build_basis += &format!("; what {} of the groups share is compiled already", groups.len() - first_builds);
+        let known = BuildSeconds::of(builds);
+        let mut seconds = 0.0;
+        let mut shared = 0;
+        for (group, programs) in &groups {
+            let mut there = compiled(group);
+            shared += usize::from(!there.is_empty());
+            for program in programs {
+                seconds += known.of_program(&program.needs, &there);
+                there.push(program.needs.clone());
+            }
+        }
+        let mut build_basis = known.basis;
+        if shared > 0 {
+            build_basis += &format!("; some of what {shared} of the groups share is compiled already");
         }
         let starts = plan.blocks_here().count() * plan.cells.len() * plan.conditions.len();
         let (each, start_basis) = start_seconds(samples);
         let Promise { detectable_ms, basis } = Promise::of(plan, samples);
+        let names = |programs: Vec<Program>| programs.into_iter().map(|program| program.name).collect();
         Self {
-            build_minutes: (number(first_builds) * seconds.first + number(further_builds) * seconds.further) / 60.0,
+            build_minutes: seconds / 60.0,
             builds: count,
             disk_mb: number(groups.len()) * GROUP_MB + number(count) * PROGRAM_MB,
-            groups: groups.into_values().collect(),
+            groups: groups.into_values().map(names).collect(),
             build_basis,
             cold_starts: starts as u64,
             start_minutes: number(starts) * each / 60.0,
@@ -81,20 +93,29 @@ impl Estimate {
     }
 }
 
-/// The cells of each set of flags; a launcher is a build of its own.
-fn groups(manifest: &Manifest, plan: &Plan) -> BTreeMap<Group, Vec<String>> {
-    let mut groups: BTreeMap<_, Vec<String>> = BTreeMap::new();
+/// A program that is to be built.
+struct Program {
+    /// The cell, or that it is a launcher.
+    name: String,
+    needs: Dependencies,
+}
+
+/// The programs of each set of flags; a launcher is a build of its own.
+fn groups(manifest: &Manifest, plan: &Plan) -> BTreeMap<Group, Vec<Program>> {
+    let mut groups: BTreeMap<_, Vec<Program>> = BTreeMap::new();
+    let mut add = |name: &str, recipe: &Recipe| {
+        let needs = Dependencies::of(manifest, recipe);
+        groups.entry(recipe.group()).or_default().push(Program { name: name.to_owned(), needs });
+    };
     let mut launchers = BTreeSet::new();
     for cell in plan.cells.iter().filter(|cell| cell.kind == CellKind::Build) {
         let recipe = Recipe::of(manifest, &cell.levels);
-        groups.entry(recipe.group()).or_default().push(cell.id.clone());
+        add(&cell.id, &recipe);
         if recipe.launcher {
             launchers.insert(Recipe::of_launcher(manifest, &cell.levels));
         }
     }
-    for launcher in launchers {
-        groups.entry(launcher.group()).or_default().push("(launcher)".to_owned());
-    }
+    launchers.iter().for_each(|launcher| add("(launcher)", launcher));
     groups
 }
 
@@ -108,17 +129,25 @@ struct BuildSeconds {
 }
 
 impl BuildSeconds {
-    /// From builds of one program each, as it is measured. Those that compiled more than half as many crates as any has compiled count as first ones of a group.
+    /// How long the build of a program takes where all of this is compiled already.
+    fn of_program(&self, needs: &Dependencies, there: &[Dependencies]) -> f64 {
+        let ours = if needs.shares(there) { self.further } else { self.first };
+        ours + c_seconds(&needs.lacking(there)) * self.first / FIRST_BUILD_SECONDS
+    }
+
+    /// From builds of one program each, as it is measured, without the C code of features that were new. Those that compiled more than half as many crates as any
+    /// has compiled count as first ones of a group.
     fn of(builds: &[BuildRecord]) -> Self {
         let is_real = |built: &&BuildRecord| built.failure.is_none() && !built.cached && built.agent.is_none();
-        let real: Vec<(usize, f64)> =
-            builds.iter().filter(is_real).filter_map(|built| Some((built.compiled?, built.seconds))).collect();
+        let real: Vec<(usize, &BuildRecord)> =
+            builds.iter().filter(is_real).filter_map(|built| Some((built.compiled?, built))).collect();
         let most = real.iter().map(|(compiled, _)| *compiled).max().unwrap_or_default();
-        let seconds = |is_first: bool| {
+        let seconds = |is_first: bool, guess: f64| {
             let of = real.iter().filter(|(compiled, _)| (compiled * 2 > most && most > ALONE) == is_first);
-            of.map(|(_, seconds)| *seconds).collect::<Vec<f64>>()
+            // Where one step takes longer than was guessed, so does the other.
+            of.map(|(_, built)| built.seconds * guess / (guess + c_seconds(&built.brought))).collect::<Vec<f64>>()
         };
-        let (first, further) = (seconds(true), seconds(false));
+        let (first, further) = (seconds(true, FIRST_BUILD_SECONDS), seconds(false, FURTHER_BUILD_SECONDS));
         let told = format!("the medians of {} earlier builds of everything and {} of less", first.len(), further.len());
         let ratio = FIRST_BUILD_SECONDS / FURTHER_BUILD_SECONDS;
         match (median(first), median(further)) {
@@ -132,6 +161,11 @@ impl BuildSeconds {
             }
         }
     }
+}
+
+/// What the C code of these features takes, on the machine of the guesses.
+fn c_seconds(features: &BTreeSet<String>) -> f64 {
+    C_SECONDS.iter().filter(|(feature, _)| features.contains(*feature)).map(|(_, seconds)| seconds).sum()
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {
@@ -178,9 +212,9 @@ fn below(folder: &Path, depth: usize) -> Vec<PathBuf> {
     folders.flat_map(|path| below(&path, depth - 1)).collect()
 }
 
-/// Whether the dependencies of a group are compiled already, where a plain build would have them.
-pub fn is_compiled(experiments: &Path, group: &Group) -> bool {
-    experiments.join(BUILDS).join(&group.0).join(cargo_target()).join("release/deps").is_dir()
+/// What of a group is compiled already, where a plain build would have it.
+pub fn compiled(experiments: &Path, group: &Group) -> Vec<Dependencies> {
+    Dependencies::compiled_in(&experiments.join(BUILDS).join(&group.0))
 }
 
 /// Every line that can be read: the last one of an interrupted run may be half a line.

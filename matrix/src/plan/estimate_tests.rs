@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::plan::{Cell, Condition, SCHEMA};
 
@@ -58,6 +56,7 @@ fn built(seconds: f64, cached: bool) -> BuildRecord {
         seconds,
         cached,
         compiled: None,
+        brought: BTreeSet::new(),
         origin: None,
         same_as: None,
         failure: None,
@@ -65,7 +64,7 @@ fn built(seconds: f64, cached: bool) -> BuildRecord {
 }
 
 fn estimate(plan: &Plan, builds: &[BuildRecord], samples: &[Sample]) -> Estimate {
-    Estimate::of(Manifest::embedded().unwrap(), plan, builds, |_| false, samples)
+    Estimate::of(Manifest::embedded().unwrap(), plan, builds, |_| Vec::new(), samples)
 }
 
 fn close(a: f64, b: f64) -> bool {
@@ -101,9 +100,11 @@ fn earlier_builds_are_better_than_guesses() {
         BuildRecord { agent, ..of(120.0, 2) },
     ];
     let minutes = |builds: &[&[BuildRecord]]| estimate(&plan, &builds.concat(), &[]).build_minutes * 60.0;
-    assert!(close(minutes(&[&first, &further, &rest]), 2.0 * 90.0 + 35.0));
-    assert!(close(minutes(&[&first, &rest]), 2.0 * 90.0 + 45.0), "half of the first, as is guessed");
-    assert!(close(minutes(&[&further[..2], &rest]), 2.0 * 80.0 + 40.0), "twice the others");
+    // Each of the two groups has jemalloc for the first time.
+    let new = |first: f64| first * (1.0 + 30.0 / FIRST_BUILD_SECONDS);
+    assert!(close(minutes(&[&first, &further, &rest]), 2.0 * new(90.0) + 35.0));
+    assert!(close(minutes(&[&first, &rest]), 2.0 * new(90.0) + 45.0), "half of the first, as is guessed");
+    assert!(close(minutes(&[&further[..2], &rest]), 2.0 * new(80.0) + 40.0), "twice the others");
     assert!(close(minutes(&[&rest]), minutes(&[])));
     let basis = estimate(&plan, &[&first[..], &further].concat(), &[]).build_basis;
     assert_eq!(basis, "the medians of 3 earlier builds of everything and 3 of less");
@@ -112,17 +113,53 @@ fn earlier_builds_are_better_than_guesses() {
 #[test]
 fn dependencies_that_are_there_are_not_built_again() {
     let plan = plan(&["", "lazy-intake=on", "opt-level=3"], 10);
-    let plain = groups(Manifest::embedded().unwrap(), &plan).into_iter().find(|(_, cells)| cells.len() == 2).unwrap().0;
+    let manifest = Manifest::embedded().unwrap();
+    let (plain, programs) = groups(manifest, &plan).into_iter().find(|(_, programs)| programs.len() == 2).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    fs::create_dir_all(folder.path().join("build").join(&plain.0).join(cargo_target()).join("release/deps")).unwrap();
-    let there = |group: &_| is_compiled(folder.path(), group);
-    let estimate = Estimate::of(Manifest::embedded().unwrap(), &plan, &[], there, &[]);
-    assert!(close(estimate.build_minutes * 60.0, FIRST_BUILD_SECONDS + 2.0 * FURTHER_BUILD_SECONDS));
+    programs[0].needs.record(&folder.path().join("build").join(&plain.0)).unwrap();
+    let there = |group: &_| compiled(folder.path(), group);
+    let estimate = Estimate::of(manifest, &plan, &[], there, &[]);
+    // The baseline has jemalloc, which the group of the last cell lacks.
+    assert!(close(estimate.build_minutes * 60.0, FIRST_BUILD_SECONDS + 30.0 + 2.0 * FURTHER_BUILD_SECONDS));
     assert!(
-        estimate.build_basis.ends_with("; what 1 of the groups share is compiled already"),
+        estimate.build_basis.ends_with("; some of what 1 of the groups share is compiled already"),
         "{}",
         estimate.build_basis
     );
+}
+
+#[test]
+fn fips_is_not_compiled_because_ship_is() {
+    let manifest = Manifest::embedded().unwrap();
+    let of = |sets: &[&str]| {
+        let cells = sets.iter().map(|set| Cell {
+            id: (*set).to_owned(),
+            kind: CellKind::Build,
+            levels: manifest.set_levels(set).unwrap(),
+        });
+        Plan { cells: cells.collect(), ..plan(&[], 10) }
+    };
+    let ship = groups(manifest, &of(&["ship"])).into_values().next().unwrap();
+    let seconds = |sets: &[&str]| {
+        let there = |_: &_| ship.iter().map(|program| program.needs.clone()).collect();
+        Estimate::of(manifest, &of(sets), &[], there, &[]).build_minutes * 60.0
+    };
+    assert!(close(seconds(&["ship"]), FURTHER_BUILD_SECONDS));
+    assert!(close(seconds(&["ship-fips"]), FIRST_BUILD_SECONDS + 240.0));
+    assert!(close(seconds(&["ship", "ship-fips"]), FURTHER_BUILD_SECONDS + FIRST_BUILD_SECONDS + 240.0));
+}
+
+#[test]
+fn builds_with_new_c_code_say_how_long_others_take() {
+    let of = |seconds, compiled, brought: &[&str]| BuildRecord {
+        compiled: Some(compiled),
+        brought: brought.iter().map(|&feature| feature.to_owned()).collect(),
+        ..built(seconds, false)
+    };
+    // Twice as slow as is guessed.
+    let slow = [of(720.0, 160, &["fips"]), of(240.0, 150, &["ring"]), of(120.0, 3, &[])];
+    let known = BuildSeconds::of(&slow);
+    assert!(close(known.first, 240.0) && close(known.further, 120.0), "{} {}", known.first, known.further);
 }
 
 /// Two cells in so many blocks, which differ by ±`spread` around 10 ms.

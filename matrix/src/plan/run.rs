@@ -1,6 +1,5 @@
 //! `cargo matrix plan`.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,13 +7,11 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::arguments::Format;
-use super::circumstances::describe;
-use super::estimate::{Estimate, earlier_builds, is_compiled, lines};
-use super::{Arguments, Condition, DesignName, Error, InjectedFault, Plan, cells, externals, file, hosted, text};
+use super::estimate::{Estimate, compiled, earlier_builds, lines};
+use super::{Arguments, DesignName, Error, InjectedFault, Plan, cells, externals, file, hosted, text};
 use crate::cli;
 use crate::invoke::build::target_directory;
 use crate::manifest::Manifest;
-use crate::measure::not_produced_here;
 use crate::measure::sample::Sample;
 
 /// The summary for programs.
@@ -46,7 +43,7 @@ fn decide(arguments: &Arguments) -> Result<(), Error> {
         None => Vec::new(),
         Some(path) => lines(&fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?),
     };
-    let there = |group: &_| is_compiled(&experiments, group);
+    let there = |group: &_| compiled(&experiments, group);
     let estimate = Estimate::of(manifest, &plan, &earlier_builds(&experiments), there, &samples);
     notes.extend(undecided(arguments, &plan, &estimate));
     let shards = arguments.shards.min(plan.blocks);
@@ -55,10 +52,6 @@ fn decide(arguments: &Arguments) -> Result<(), Error> {
         notes.push(format!(
             "--shards {asked} is cut to {shards}: a machine runs whole blocks, and there are no more of them"
         ));
-    }
-    // Hosted machines are alike: what the one that plans cannot do, the others cannot either, unless they measure as another user.
-    if matches!(arguments.format, Format::Github | Format::Gitlab) {
-        notes.extend(producible(&plan));
     }
     let folder = arguments
         .out
@@ -89,29 +82,6 @@ fn decide(arguments: &Arguments) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Which circumstances this machine can produce, by one sandbox for each kind.
-fn producible(plan: &Plan) -> Vec<String> {
-    let kinds = plan.conditions.iter().map(|condition| {
-        let Condition { memory_mb, regime, trust_store, .. } = *condition;
-        Condition { memory_mb, regime, trust_store, ..Condition::default() }
-    });
-    let kinds: BTreeSet<Condition> = kinds.collect();
-    let refused: Vec<String> = kinds
-        .iter()
-        .filter_map(|kind| {
-            let reason = match not_produced_here(kind) {
-                Ok(reason) => reason?,
-                Err(error) => cli::chain(&error).replace('\n', ""),
-            };
-            Some(format!("not to be measured by this user on this machine: {}: {reason}", describe(kind)))
-        })
-        .collect();
-    if refused.is_empty() {
-        return vec!["this user can measure all of it on this machine".to_owned()];
-    }
-    refused
 }
 
 /// A warning, before anything is built, where times are to be compared and the run can decide nothing about them.

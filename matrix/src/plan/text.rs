@@ -117,7 +117,7 @@ mod tests {
         let manifest = Manifest::embedded().unwrap();
         let words = std::iter::once("plan").chain(line.split_whitespace());
         let (plan, notes) = cells::plan(manifest, &Line::try_parse_from(words).unwrap().arguments).unwrap();
-        render(manifest, &plan, &notes, &Estimate::of(manifest, &plan, &[], |_| false, &[]))
+        render(manifest, &plan, &notes, &Estimate::of(manifest, &plan, &[], |_| Vec::new(), &[]))
     }
 
     #[test]

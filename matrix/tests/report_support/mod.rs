@@ -328,6 +328,7 @@ pub fn troubled() -> Experiment {
         seconds: 3.0,
         cached: false,
         compiled: None,
+        brought: std::collections::BTreeSet::new(),
         origin: None,
         same_as: None,
         failure: Some(Failure {
@@ -345,6 +346,7 @@ pub fn troubled() -> Experiment {
         seconds: 40.0,
         cached: false,
         compiled: None,
+        brought: std::collections::BTreeSet::new(),
         origin: None,
         same_as: Some("ship".to_owned()),
         failure: None,
