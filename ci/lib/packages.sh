@@ -5,7 +5,7 @@ as_root() {
     if [[ $EUID -eq 0 ]]; then
         "$@"
     else
-        sudo env "PATH=$PATH" "HOME=$HOME" "$@"
+        sudo env "PATH=$PATH" "HOME=$HOME" ${CARGO_TARGET_DIR:+"CARGO_TARGET_DIR=$CARGO_TARGET_DIR"} "$@"
     fi
 }
 

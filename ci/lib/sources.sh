@@ -3,7 +3,8 @@
 # Whether nothing that goes into the program differs from a commit: its sources and dependencies, the compiler, and the part of the tool that decides how it is built.
 same_program() {
     git diff --quiet "$1" -- src Cargo.toml Cargo.lock build.rs fips rust-toolchain.toml .cargo \
-        matrix/optimizations.toml matrix/flavours.toml matrix/src/build matrix/src/flavour matrix/src/manifest
+        matrix/optimizations.toml matrix/flavours.toml matrix/fips.toml \
+        matrix/src/build matrix/src/flavour matrix/src/manifest matrix/src/workspace.rs
 }
 
 # Whether nothing that goes into the tool differs from a commit, nor how cargo builds it.

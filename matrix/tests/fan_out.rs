@@ -40,10 +40,6 @@ fn planned(folder: &Path, format: &str) -> Value {
     let output = succeed(&[&words[..], &["--shards", "3", "--format", format]].concat());
     let said = text(&output.stderr);
     assert!(said.contains("cold starts:"), "{said}");
-    assert!(
-        said.contains("by this user on this machine") || said.contains("this user can measure all of it"),
-        "{said}"
-    );
     let plan = file::read(folder).unwrap();
     let program = env!("CARGO_BIN_EXE_floor");
     let cells =
@@ -139,11 +135,47 @@ fn a_program_from_elsewhere_travels_with_the_plan() {
 }
 
 #[test]
+fn a_tool_that_travels_with_a_plan_has_its_own_manifest() {
+    let folder = directory();
+    let at = |name: &str| folder.path().join(name);
+    executable::copy(Path::new(env!("CARGO_BIN_EXE_matrix")), &at("matrix")).unwrap();
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("optimizations.toml")).unwrap();
+    let listed = || text(&Command::new(at("matrix")).arg("list").output().unwrap().stdout);
+    let there = listed();
+    fs::write(at("optimizations.toml"), manifest.replace("tag-cache", "cache-of-tags")).unwrap();
+    assert!(there.contains("tag-cache") && !there.contains("cache-of-tags"), "{there}");
+    assert!(listed().contains("cache-of-tags"), "{}", listed());
+}
+
+#[test]
+fn what_this_user_can_measure_here_is_told_without_measuring_it() {
+    let folder = directory();
+    planned(folder.path(), "github");
+    let plan = folder.path().join("plan.json");
+    let before = fs::read_dir(folder.path()).unwrap().count();
+    let output = succeed(&["bench", "--plan", path(&plan), "--dry-run"]);
+    let said = text(&output.stdout);
+    let all = said == "this user can measure all conditions of the plan on this machine\n";
+    assert!(all || said.starts_with("this user cannot measure on this machine: "), "{said}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), before, "nothing was measured");
+    let status = matrix(&["bench", "--plan", path(&plan), "--dry-run", "--require"]).status.code();
+    assert_eq!(status, Some(if all { 0 } else { 6 }));
+    // One that nobody can produce: no sandbox is started where there is no room for it.
+    let output = Command::new(env!("CARGO_BIN_EXE_matrix"))
+        .args(["bench", "--plan", path(&plan), "--dry-run", "--require"])
+        .env("TMPDIR", "/nonexistent")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(6), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("cannot measure on this machine: 512 MB"), "{}", text(&output.stdout));
+}
+
+#[test]
 fn steps_of_hosted_ci_after_the_plan_need_no_compiler() {
     let folder = directory();
     let at = |name: &str| folder.path().join(name);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for file in ["ci/ablation", "ci/lib/sources.sh", "ci/lib/target.sh"] {
+    for file in ["ci/ablation", "ci/lib/groups.sh", "ci/lib/sources.sh", "ci/lib/target.sh"] {
         fs::create_dir_all(at(file).parent().unwrap()).unwrap();
         executable::copy(&root.join(file), &at(file)).unwrap();
     }
@@ -155,6 +187,7 @@ fn steps_of_hosted_ci_after_the_plan_need_no_compiler() {
     succeed(&[&words[..], &more, &["--out", path(&here.join("plan"))]].concat());
     fs::write(here.join("plan/builds.jsonl"), "").unwrap();
     fs::create_dir(here.join("tool")).unwrap();
+    fs::copy(root.join("matrix/optimizations.toml"), here.join("tool/optimizations.toml")).unwrap();
     for program in [env!("CARGO_BIN_EXE_matrix"), env!("CARGO_BIN_EXE_floor")] {
         let name = Path::new(program).file_name().unwrap();
         executable::copy(Path::new(program), &here.join("tool").join(name)).unwrap();
@@ -182,6 +215,39 @@ fn steps_of_hosted_ci_after_the_plan_need_no_compiler() {
     assert!(matches!(output.status.code(), Some(0 | 11 | 12)), "{said}");
     assert!(here.join("merged/gate.md").exists(), "{said}");
     assert!(!at("called").exists(), "{}", fs::read_to_string(at("called")).unwrap());
+}
+
+/// As the one that a container's processes are in, which could not share its CPU time out.
+#[test]
+fn a_control_group_with_processes_is_emptied_into_one_below_it() {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap();
+    let mounted = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).find(|line| line[2] == "cgroup2");
+    let group = mounted.map(|line| Path::new(line[1]).join(format!("test-{}", std::process::id())));
+    let Some(group) = group.filter(|group| fs::create_dir(group).is_ok()) else {
+        println!("not tested: no control group of the second version can be made here");
+        return;
+    };
+    let script = r#"
+        set -euo pipefail
+        source ci/lib/groups.sh
+        echo $$ >"$1/cgroup.procs"
+        sleep 600 & sleep 600 &
+        empty_control_group "$1"
+        echo "stay: $(<"$1/cgroup.procs")"
+        for process in $$ $(jobs -p); do grep --quiet "^$process$" "$1/job/cgroup.procs" && echo moved; done
+        kill $(jobs -p)
+    "#;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let output = Command::new("bash").args(["-c", script, "bash", path(&group)]).current_dir(root).output().unwrap();
+    // The kernel lets go of the last process a moment after that has ended.
+    let removed = (0..500).any(|_| {
+        let _ = fs::remove_dir(group.join("job"));
+        let gone = fs::remove_dir(&group).is_ok();
+        std::thread::sleep(std::time::Duration::from_millis(if gone { 0 } else { 10 }));
+        gone
+    });
+    assert_eq!(text(&output.stdout), "stay: \nmoved\nmoved\nmoved\n", "{}", text(&output.stderr));
+    assert!(removed, "{} is still there", group.display());
 }
 
 #[test]

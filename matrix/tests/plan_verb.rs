@@ -129,15 +129,19 @@ fn a_plan_that_can_decide_nothing_warns_before_anything_is_built() {
 /// A repository with the script that plans in hosted CI, and the output of a command in it.
 fn repository(folder: &Path) -> impl Fn(&str) -> (bool, String) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for (file, content) in
-        [("src/main.rs", "1"), ("matrix/src/build/run.rs", "1"), ("docs/page.md", "1"), ("README.md", "1")]
-    {
+    for (file, content) in [
+        ("src/main.rs", "1"),
+        ("matrix/src/build/run.rs", "1"),
+        ("matrix/src/workspace.rs", "1"),
+        ("docs/page.md", "1"),
+        ("README.md", "1"),
+    ] {
         std::fs::create_dir_all(folder.join(file).parent().unwrap()).unwrap();
         std::fs::write(folder.join(file), content).unwrap();
     }
     std::fs::create_dir_all(folder.join("ci/lib")).unwrap();
     std::fs::write(folder.join(".gitignore"), "target\n").unwrap();
-    for name in ["ci/lib/sources.sh", "ci/lib/target.sh"] {
+    for name in ["ci/lib/groups.sh", "ci/lib/sources.sh", "ci/lib/target.sh"] {
         std::fs::write(folder.join(name), std::fs::read(root.join(name)).unwrap()).unwrap();
     }
     matrix::executable::copy(&root.join("ci/ablation"), &folder.join("ci/ablation")).unwrap();
@@ -182,7 +186,8 @@ fn a_change_that_does_not_touch_the_program_is_recognised_before_anything_is_bui
     assert!(done && said.contains("nothing but documents differs from moved"), "{said}");
     let (done, said) = sh("ci/ablation gate");
     assert!(done && said.contains("nothing was measured"), "{said}");
-    for file in ["src/main.rs", "matrix/src/build/run.rs", "Cargo.lock"] {
+    for file in ["src/main.rs", "matrix/src/build/run.rs", "matrix/src/workspace.rs", "matrix/fips.toml", "Cargo.lock"]
+    {
         let (done, said) =
             sh(&format!("echo {file} >{file} && {commit} && source ci/lib/sources.sh && same_program HEAD^"));
         assert!(!done, "{file} goes into the program: {said}");

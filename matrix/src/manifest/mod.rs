@@ -10,17 +10,23 @@ mod rules;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
 pub use levels::{Levels, WrongChoice};
 
-/// The text of the manifest. A debug build reads it at run time, so that changing it needs no compilation.
+/// The text of the manifest. A tool that travels with a plan has it beside itself; a debug build reads it from its place in the sources, so that
+/// changing it needs no compilation.
 #[cfg(debug_assertions)]
 fn text() -> Result<std::borrow::Cow<'static, str>, Error> {
-    const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/optimizations.toml");
-    std::fs::read_to_string(PATH).map(Into::into).map_err(|source| Error::File { path: PATH, source })
+    const NAME: &str = "optimizations.toml";
+    let beside = std::env::current_exe().ok().map(|program| program.with_file_name(NAME));
+    let path = beside
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(NAME));
+    std::fs::read_to_string(&path).map(Into::into).map_err(|source| Error::File { path, source })
 }
 
 /// The text of the manifest when this program was built; an installed program has no sources beside it.
@@ -33,9 +39,9 @@ fn text() -> Result<std::borrow::Cow<'static, str>, Error> {
 /// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file cannot be read where this program was built.
-    #[error("{path} cannot be read")]
-    File { path: &'static str, source: std::io::Error },
+    /// The file is neither beside this program nor where that was built.
+    #[error("{} cannot be read", path.display())]
+    File { path: PathBuf, source: std::io::Error },
     /// The file is not TOML, or has an unknown key.
     #[error("the manifest cannot be read")]
     Syntax(#[from] toml::de::Error),
