@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::recipe::Recipe;
-use crate::manifest::{Manifest, Tier};
+use crate::manifest::{Factor, Manifest, Tier};
 
 /// The folder in a target directory that has a file for each that was compiled there.
 const FOLDER: &str = "compiled";
@@ -26,7 +26,7 @@ impl Dependencies {
     pub fn of(manifest: &Manifest, recipe: &Recipe) -> Self {
         let present = manifest.factors.iter().filter(|factor| factor.tier == Tier::B);
         let present: BTreeSet<String> =
-            present.flat_map(|factor| factor.levels()).flat_map(|level| level.setting.features.clone()).collect();
+            present.flat_map(Factor::levels).flat_map(|level| level.setting.features.clone()).collect();
         Self {
             workspace: recipe.workspace.clone().unwrap_or_else(|| ROOT.to_owned()),
             features: recipe.features.iter().filter(|feature| present.contains(*feature)).cloned().collect(),
@@ -85,7 +85,7 @@ mod tests {
         ship.record(folder.path()).unwrap();
         ship.record(folder.path()).unwrap();
         let there = Dependencies::compiled_in(folder.path());
-        assert_eq!(there, [ship.clone()]);
+        assert_eq!(there, std::slice::from_ref(&ship));
         assert!(ship.shares(&there) && ship.lacking(&there).is_empty());
         let fips = of("ship-fips");
         assert!(!fips.shares(&there));

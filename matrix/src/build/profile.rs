@@ -90,7 +90,7 @@ impl ReleaseProfile {
     fn differences_of(&self, unit: &Unit, is_linked: bool) -> Vec<String> {
         let package = unit.package();
         let own = |key: &str| self.0.get(&format!("{PACKAGE}{package}.{key}"));
-        let keys = unit.profile.keys().into_iter().filter(|(key, _)| is_linked || *key != "strip");
+        let keys = unit.profile.keys().filter(|(key, _)| is_linked || *key != "strip");
         let differences = keys.filter_map(|(key, has)| {
             let asked = normal(key, own(key).or_else(|| self.0.get(key))?);
             (asked != has).then(|| format!("cargo compiles {package} with {key}={has}, not {asked}"))
@@ -152,19 +152,9 @@ struct Unit {
     mode: String,
 }
 
+/// What cargo calls each key, with its value.
 #[derive(Debug, Deserialize)]
-struct UnitProfile {
-    opt_level: String,
-    lto: String,
-    codegen_units: Option<u32>,
-    debuginfo: Value,
-    debug_assertions: bool,
-    overflow_checks: bool,
-    rpath: bool,
-    incremental: bool,
-    panic: String,
-    strip: Value,
-}
+struct UnitProfile(BTreeMap<String, Value>);
 
 impl Graph {
     /// Asks with a command that would build.
@@ -188,23 +178,24 @@ impl Unit {
 }
 
 impl UnitProfile {
-    fn keys(&self) -> [(&'static str, String); 10] {
+    fn keys(&self) -> impl Iterator<Item = (&'static str, String)> {
+        DEFAULTS.iter().map(|(key, _)| (*key, self.value(key)))
+    }
+
+    /// A value as it would be written in `Cargo.toml`; nothing where cargo says none.
+    fn value(&self, key: &str) -> String {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let debug = if self.debuginfo.is_null() { "0".to_owned() } else { text(&self.debuginfo) };
-        // Such as {"resolved": {"Named": "symbols"}}, or {"resolved": "None"}.
-        let strip = self.strip.get("resolved").map(|strip| text(strip.get("Named").unwrap_or(strip)).to_lowercase());
-        [
-            (OPT_LEVEL, self.opt_level.clone()),
-            ("lto", self.lto.clone()),
-            ("codegen-units", self.codegen_units.map(|units| units.to_string()).unwrap_or_default()),
-            ("debug", debug),
-            ("debug-assertions", self.debug_assertions.to_string()),
-            ("overflow-checks", self.overflow_checks.to_string()),
-            ("rpath", self.rpath.to_string()),
-            ("incremental", self.incremental.to_string()),
-            ("panic", self.panic.clone()),
-            ("strip", strip.unwrap_or_else(|| self.strip.to_string())),
-        ]
+        let name = if key == "debug" { "debuginfo".to_owned() } else { key.replace('-', "_") };
+        match (key, self.0.get(&name)) {
+            // Such as {"resolved": {"Named": "symbols"}}, or {"resolved": "None"}.
+            ("strip", Some(strip)) => {
+                let resolved = strip.get("resolved").unwrap_or(strip);
+                text(resolved.get("Named").unwrap_or(resolved)).to_lowercase()
+            }
+            ("debug", Some(Value::Null)) => "0".to_owned(),
+            (_, None | Some(Value::Null)) => String::new(),
+            (_, Some(value)) => text(value),
+        }
     }
 }
 

@@ -100,13 +100,22 @@ pub fn one(manifest: &Manifest, cell: Cell, tools: Toolchain) -> Result<Option<B
     }
 }
 
+/// The agent of a cell, where cargo puts it.
+pub fn program(manifest: &Manifest, cell: &Cell, tools: &Tools) -> Result<Outcome, Failure> {
+    called(&agent(manifest, cell, tools), cell)
+}
+
 /// The agent of a cell with the names of everything in it, and the command that makes it.
 pub fn named(manifest: &Manifest, cell: &Cell, tools: &Tools) -> (String, Result<Outcome, Failure>) {
     let call = agent(manifest, cell, tools).named();
+    (call.shell(), called(&call, cell))
+}
+
+fn called(call: &CargoCommand, cell: &Cell) -> Result<Outcome, Failure> {
     let progress = Progress::new(1);
     let outcome = call.run(&workspace::root(), &|package| progress.at(&cell.id, package));
     progress.finish();
-    (call.shell(), outcome)
+    outcome
 }
 
 /// The command that makes the agent of a cell.

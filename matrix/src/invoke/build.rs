@@ -11,22 +11,40 @@ use serde::Deserialize;
 
 pub use super::arguments::Profile;
 use super::error::Error;
-use crate::workspace;
+use crate::flavour::Toolchain;
+use crate::manifest::Manifest;
+use crate::{build, cli, plan, workspace};
 
 /// Maximum number of lines of cargo's output that are shown after a failure, from the end.
 const OUTPUT_LINES: usize = 40;
 
-/// Builds bottlecap and returns the path of the program.
+/// The set that bottlecap is built from for use.
+const RECOMMENDED: &str = "ship";
+
+/// Builds bottlecap and returns the path of the program: the release profile as for measuring and shipping, the development profile where the tests are built.
 pub fn extension(profile: Profile) -> Result<PathBuf, Error> {
+    match profile {
+        Profile::Release => recommended(),
+        Profile::Dev => beside_tests(),
+    }
+}
+
+fn recommended() -> Result<PathBuf, Error> {
+    let failed = |error: &dyn std::error::Error| Error::Build(cli::chain(error));
+    let manifest = Manifest::embedded().map_err(|error| failed(error))?;
+    let (cell, _) = plan::cell(manifest, RECOMMENDED).map_err(|error| failed(&error))?;
+    let tools = Toolchain::plain(&workspace::root(), Profile::Release).map_err(|error| failed(&error))?;
+    let outcome = build::program(manifest, &cell, &tools.agent).map_err(|failure| Error::Build(failure.output))?;
+    Ok(outcome.program)
+}
+
+fn beside_tests() -> Result<PathBuf, Error> {
     let spinner = spinner();
     let mut command = workspace::cargo();
     // The tool's own package has a different release profile.
     command.current_dir(workspace::root());
-    command.args(["build", "--package", "bottlecap", "--bin", "bottlecap"]);
-    if profile == Profile::Dev {
-        command.args(workspace::AS_TESTS_ARE_BUILT);
-    }
-    command.args(["--message-format", "json-render-diagnostics", "--profile", profile.as_str()]);
+    command.args(["build", "--package", "bottlecap", "--bin", "bottlecap"]).args(workspace::AS_TESTS_ARE_BUILT);
+    command.args(["--message-format", "json-render-diagnostics", "--profile", Profile::Dev.as_str()]);
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(Error::NoCargo)?;
     let (messages, progress) = (child.stdout.take(), child.stderr.take());

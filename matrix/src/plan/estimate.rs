@@ -115,7 +115,9 @@ fn groups(manifest: &Manifest, plan: &Plan) -> BTreeMap<Group, Vec<Program>> {
             launchers.insert(Recipe::of_launcher(manifest, &cell.levels));
         }
     }
-    launchers.iter().for_each(|launcher| add("(launcher)", launcher));
+    for launcher in &launchers {
+        add("(launcher)", launcher);
+    }
     groups
 }
 
