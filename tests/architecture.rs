@@ -19,6 +19,8 @@ mod declarations;
 mod exempt;
 #[path = "architecture/imports.rs"]
 mod imports;
+#[path = "architecture/layers.rs"]
+mod layers;
 #[path = "architecture/lengths.rs"]
 mod lengths;
 #[path = "architecture/names.rs"]
@@ -64,6 +66,11 @@ fn the_tree_is_read() {
 #[test]
 fn modules_import_only_what_the_table_allows() {
     assert_clean(&imports::table(&Tree::of_repository()));
+}
+
+#[test]
+fn modules_of_the_tool_import_downwards_only() {
+    assert_clean(&layers::upwards(&Tree::of_repository()));
 }
 
 #[test]

@@ -27,7 +27,7 @@ use bottlecap::{
     process::{
         dogstatsd,
         event::{self, Record},
-        log::{self, element},
+        log::{self, encoder},
         tags::FunctionTags,
     },
 };
@@ -115,7 +115,7 @@ fn an_event_of_telemetry_counts_whatever_its_neighbours_are() {
 fn every_line_becomes_one_element_that_the_intake_takes() {
     let environment = Environment::read(|_| None);
     let config = Config::default();
-    let origin = element::LogEncoder::new(FunctionTags::collect(&environment, None, &config), &config);
+    let origin = encoder::LogEncoder::new(FunctionTags::collect(&environment, None, &config), &config);
     fuzz(&TELEMETRY, |input, _| {
         let lines = event::parse(input, 7).events.into_iter().filter_map(|event| match event.record {
             Record::Function(text) | Record::Extension(text) => Some(text),
@@ -129,7 +129,7 @@ fn every_line_becomes_one_element_that_the_intake_takes() {
         for text in lines.chain(whole) {
             let log = log::read(text, 7).log;
             let encoded = origin.encode(&log);
-            assert!(encoded.len() <= element::MAX_ELEMENT_BYTES);
+            assert!(encoded.len() <= encoder::MAX_ELEMENT_BYTES);
             let element: Value = serde_json::from_slice(&encoded).unwrap();
             assert_eq!(element["ddsource"], "lambda");
             let message = element["message"]["message"].as_str().unwrap();

@@ -133,8 +133,9 @@ impl Ours {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let socket = bind();
         let address = socket.try_clone().unwrap();
-        let inbox =
-            runtime.block_on(async { DogStatsdSocket::inherit(socket).serve(&Config::default().dogstatsd) }).unwrap();
+        let inbox = runtime
+            .block_on(async { DogStatsdSocket::from_handover(socket).serve(&Config::default().dogstatsd) })
+            .unwrap();
         Self { runtime, inbox, address }
     }
 

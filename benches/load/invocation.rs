@@ -9,14 +9,14 @@ use std::{
 };
 
 use matrix::{
-    invoke::build::target_directory,
     measure::next_after_done,
     sandbox::{
         Extension, Function, Outcome, Sandbox, Setup,
         function::{Answer, Call},
         journal::JournalEvent,
-        setup::{LogEncoder, Network},
+        setup::{Network, Origin},
     },
+    workspace::target_directory,
 };
 use nix::{
     time::{clock_getcpuclockid, clock_gettime},
@@ -123,7 +123,7 @@ fn columns(strategy: &str, load: Load, cost: &Cost) -> Vec<String> {
 fn cost(program: &Path, environment: &[(&str, &str)], load: Load, server: &Server, effort: Effort) -> Cost {
     let sandbox = Sandbox::start(setup(program, environment, load, server)).unwrap();
     let pid = sandbox.journal().iter().find_map(|entry| match &entry.what {
-        JournalEvent::Executed { origin: LogEncoder::Extension(_), pid } => Some(Pid::from_raw(*pid)),
+        JournalEvent::Executed { origin: Origin::Extension(_), pid } => Some(Pid::from_raw(*pid)),
         _ => None,
     });
     let cpu = || Duration::from(clock_gettime(clock_getcpuclockid(pid.unwrap()).unwrap()).unwrap());

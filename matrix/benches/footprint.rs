@@ -14,8 +14,8 @@ use std::{
 };
 
 use matrix::{
-    invoke::build::target_directory,
     sandbox::{Extension, Sandbox, Setup, intake::Plan, journal::JournalEvent},
+    workspace::target_directory,
 };
 use rand::seq::SliceRandom as _;
 use serde_json::{Value, json};

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::{fs, io};
 
-use crate::cli;
-use crate::invoke::build::target_directory;
 use crate::measure::{self, DirectoryLock};
 use crate::plan::circumstances::describe;
 use crate::plan::{Condition, Regime, TrustStore};
+use crate::terminal;
+use crate::workspace::target_directory;
 
 /// Default number of starts of each program under each condition. Enough for the gates' intervals to be a few tenths of a millisecond wide on a quiet machine.
 pub const BLOCKS: u32 = 40;
@@ -16,7 +16,7 @@ pub const BLOCKS: u32 = 40;
 const FAULT_BLOCKS: u32 = 2;
 
 /// The exit statuses of `analyze` about deliveries, worst first.
-const JUDGED: [u8; 3] = [cli::PAYLOAD_MISMATCH, cli::DID_NOT_START, cli::HARNESS_FAILED];
+const JUDGED: [u8; 3] = [terminal::PAYLOAD_MISMATCH, terminal::DID_NOT_START, terminal::HARNESS_FAILED];
 
 /// Compares the named sets with each other and with the floor: plans, builds, measures, analyzes and reports. It also starts them under injected faults, to
 /// check that their payloads are still equal. `verb` runs one command line.
@@ -26,7 +26,7 @@ pub fn run(blocks: Option<u32>, require: bool, verb: &dyn Fn(&[String]) -> ExitC
     let folder = target_directory().join("matrix/bench");
     let circumstances = match Circumstances::here(require) {
         Ok(circumstances) => circumstances,
-        Err(error) => return cli::exit_with_error(&error, cli::SETUP_FAILED),
+        Err(error) => return terminal::exit_with_error(&error, terminal::SETUP_FAILED),
     };
     let lines = steps(&folder, blocks.unwrap_or(BLOCKS), &circumstances);
     alone(&folder, || {
@@ -42,19 +42,19 @@ pub fn alone(folder: &Path, work: impl FnOnce() -> ExitCode) -> ExitCode {
     // The steps take the directory's own lock one after the other; this lock covers the time between them.
     let _alone = match DirectoryLock::take(folder, "bench.lock") {
         Ok(lock) => lock,
-        Err(error) => return cli::exit_with_error(&error, status(&error)),
+        Err(error) => return terminal::exit_with_error(&error, status(&error)),
     };
     let aside = DirectoryLock::take(folder, measure::LOCK).and_then(|_lock| set_aside(folder));
     match aside {
         Ok(true) => eprintln!("What the last run left is kept as {}", folder.join("*.before.*").display()),
         Ok(false) => {}
-        Err(error) => return cli::exit_with_error(&error, status(&error)),
+        Err(error) => return terminal::exit_with_error(&error, status(&error)),
     }
     work()
 }
 
 fn status(error: &measure::Error) -> u8 {
-    if matches!(error, measure::Error::Busy { .. }) { cli::USAGE } else { cli::SETUP_FAILED }
+    if matches!(error, measure::Error::Busy { .. }) { terminal::USAGE } else { terminal::SETUP_FAILED }
 }
 
 /// Runs command lines up to the report. Returns the worst exit status of the analyses.

@@ -1,46 +1,16 @@
-//! The command line and its exit statuses.
+//! The command line: one variant a command.
 
-use std::error::Error;
-use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
-use serde::Serialize;
 
-use crate::manifest::{check, docs, list};
+use crate::manifest::{docs, list};
+use crate::plan::check;
 use crate::sandbox::users;
 use crate::{
-    analyze, bench, build, compare, fips_report, gate, help, inspect, invoke, layer, measure, merge, plan, report,
+    analyze, bench, build, compare, fips_report, gate, help, inspect, invoke, layer, measure, merge, plan, planning,
+    report, terminal,
 };
-
-/// What was made or checked is not valid: a layer, a program, the manifest or a plan.
-pub const REFUSED: u8 = 1;
-/// The command line is wrong.
-pub const USAGE: u8 = 2;
-/// A build failed.
-pub const BUILD_FAILED: u8 = 3;
-/// A cell does not deliver what its function printed and sent, or not what the reference delivers.
-pub const PAYLOAD_MISMATCH: u8 = 4;
-/// A proof failed or was not run.
-pub const UNPROVEN: u8 = 5;
-/// Something is missing, or cannot be read or written.
-pub const SETUP_FAILED: u8 = 6;
-/// The sandbox could not make a start in several attempts; this is no failure of a program.
-pub const HARNESS_FAILED: u8 = 7;
-/// A cell did not start, or not often enough.
-pub const DID_NOT_START: u8 = 8;
-/// A candidate has grown by more than its budget.
-pub const REGRESSED: u8 = 10;
-/// The run cannot tell: it has too few starts, or they vary too much.
-pub const INCONCLUSIVE: u8 = 11;
-/// The control differs or is missing, so no result of the run is valid.
-pub const INVALID_RUN: u8 = 12;
-/// The status with which shells report a process that SIGINT has ended.
-pub const INTERRUPTED: u8 = 130;
-
-/// Whether output was lost because standard output could not be written.
-static LOST: AtomicBool = AtomicBool::new(false);
 
 /// The version and the panic strategy: a tool built with the extension's profile aborts on a panic instead of cleaning up.
 const VERSION: &str = if cfg!(panic = "unwind") {
@@ -91,14 +61,14 @@ pub fn run() -> ExitCode {
             if cli.verb.starts_sandboxes()
                 && let Err(error) = users::gain_namespaces()
             {
-                return exit_with_error(&error, SETUP_FAILED);
+                return terminal::exit_with_error(&error, terminal::SETUP_FAILED);
             }
             dispatch(cli)
         }
         Err(error) => error.exit(),
     };
     // A verdict takes precedence over lost output.
-    if LOST.load(Ordering::Relaxed) && code == ExitCode::SUCCESS { SETUP_FAILED.into() } else { code }
+    if terminal::has_lost_output() && code == ExitCode::SUCCESS { terminal::SETUP_FAILED.into() } else { code }
 }
 
 /// The definition of the command line.
@@ -110,7 +80,7 @@ fn dispatch(cli: Cli) -> ExitCode {
     match cli.verb {
         MatrixCommand::Invoke(arguments) => invoke::run(&arguments),
         MatrixCommand::List(arguments) => list::run(&arguments),
-        MatrixCommand::Plan(arguments) => plan::run(&arguments),
+        MatrixCommand::Plan(arguments) => planning::run(&arguments),
         MatrixCommand::Build(arguments) => build::run(&arguments),
         MatrixCommand::Layer(arguments) => layer::run(&arguments),
         MatrixCommand::Inspect(arguments) => inspect::run(&arguments),
@@ -135,53 +105,8 @@ fn typed(line: &[String]) -> ExitCode {
         // Clap's message contains "error" already.
         Err(error) => {
             let _ = error.print();
-            USAGE.into()
+            terminal::USAGE.into()
         }
-    }
-}
-
-/// Prints an error with its sources and returns its exit status.
-pub fn exit_with_error(error: &dyn Error, status: u8) -> ExitCode {
-    eprintln!("error: {}", chain(error));
-    status.into()
-}
-
-/// An error and its sources, one a line.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text += &format!("\n  because {error}");
-        source = error.source();
-    }
-    text
-}
-
-/// Writes to standard output. A closed pipe, such as that of `head`, is not an error. Any other failure, such as a full disk, makes the process end with
-/// [`SETUP_FAILED`].
-pub fn print(text: &str) {
-    let mut out = std::io::stdout();
-    remember_loss(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
-}
-
-/// Records the result of writing to standard output; a failure makes the process end as with [`print`].
-pub fn remember_loss(written: std::io::Result<()>) {
-    if let Err(error) = written
-        && error.kind() != std::io::ErrorKind::BrokenPipe
-        && !LOST.swap(true, Ordering::Relaxed)
-    {
-        eprintln!("error: standard output cannot be written\n  because {error}");
-    }
-}
-
-/// Writes one JSON document to standard output.
-pub fn print_json(document: &impl Serialize) -> ExitCode {
-    match serde_json::to_string_pretty(document) {
-        Ok(text) => {
-            print(&(text + "\n"));
-            ExitCode::SUCCESS
-        }
-        Err(error) => exit_with_error(&error, SETUP_FAILED),
     }
 }
 
@@ -192,12 +117,5 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn an_error_is_told_with_its_sources() {
-        let source = std::io::Error::other("the disk is full");
-        let error = plan::Error::Write { path: "plan.json".into(), source };
-        assert_eq!(chain(&error), "plan.json cannot be written\n  because the disk is full");
     }
 }

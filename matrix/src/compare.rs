@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::bench::{Circumstances, alone, follow};
-use crate::build::external::{self, Form};
-use crate::build::hash;
-use crate::cli;
-use crate::invoke::build::target_directory;
+use crate::hash;
+use crate::plan::external::{self, Form};
+use crate::terminal;
+use crate::workspace::target_directory;
 
 const AFTER: &str = "\
 Examples:
@@ -84,11 +84,11 @@ struct Side {
 pub fn run(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
     let store = match Circumstances::here(false) {
         Ok(circumstances) => circumstances.store(),
-        Err(error) => return cli::exit_with_error(&error, cli::SETUP_FAILED),
+        Err(error) => return terminal::exit_with_error(&error, terminal::SETUP_FAILED),
     };
     let sides = match sides(arguments) {
         Ok(sides) => sides,
-        Err(reason) => return cli::exit_with_error(&Error(reason), cli::USAGE),
+        Err(reason) => return terminal::exit_with_error(&Error(reason), terminal::USAGE),
     };
     let folder = target_directory().join("matrix/compare").join(name(arguments, &sides));
     let lines = steps(&folder, arguments, &sides, store);

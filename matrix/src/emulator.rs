@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use object::elf::{ELFMAG, EM_AARCH64, EM_X86_64};
 
-use crate::flavour::Architecture;
+use crate::target::Architecture;
 
 /// The directory of the kernel's registered binary formats.
 const REGISTERED: &str = "/proc/sys/fs/binfmt_misc";

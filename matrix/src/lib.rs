@@ -12,26 +12,33 @@
 //! `inspect` checks any layer or program. `fips-report` reports the proofs of a build with a validated cryptographic module.
 
 pub mod analyze;
+pub mod archive;
 pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod compare;
+pub mod elf;
 pub mod emulator;
 pub mod executable;
 pub mod files;
 pub mod fips_report;
 pub mod flavour;
 pub mod gate;
+pub mod hash;
 mod help;
 pub mod inspect;
 pub mod interrupt;
 pub mod invoke;
 pub mod layer;
 pub mod manifest;
+pub mod materials;
 pub mod measure;
 pub mod merge;
 pub mod plan;
+pub mod planning;
 pub mod report;
 pub mod sandbox;
+pub mod target;
+pub mod terminal;
 pub mod venv;
 pub mod workspace;

@@ -8,12 +8,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use layer_support::{answering, arm64_program, ended, foreign, ingredients, made, matrix, program, rewritten, told};
+use matrix::archive::places;
 use matrix::build::recipe::Recipe;
 use matrix::fips_report::layer::{Expected, LayerFile, ProgramFile};
-use matrix::flavour::Architecture;
 use matrix::layer::make::LayerInputs;
-use matrix::layer::places;
 use matrix::manifest::Manifest;
+use matrix::target::Architecture;
 use tempfile::TempDir;
 
 fn saved(bytes: &[u8]) -> (TempDir, PathBuf) {

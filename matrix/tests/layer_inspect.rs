@@ -201,7 +201,7 @@ fn a_manifest_can_be_required() {
 #[test]
 fn a_hash_can_be_expected() {
     let zip = layer();
-    let sha256 = matrix::build::hash::hexadecimal(&zip);
+    let sha256 = matrix::hash::hexadecimal(&zip);
     let subject = Subject::new("layer.zip", &zip);
     assert_eq!(subject.document_with(&["--expect-sha256", &sha256.to_uppercase()]).0, 0);
     let other = "0".repeat(64);

@@ -9,16 +9,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use layer_support::{arm64_program, compiled, dynamic_program, ended, ingredients, made, matrix, program, told};
-use matrix::build::hash;
+use matrix::archive;
+use matrix::elf::{Linkage, Relro};
 use matrix::executable;
+use matrix::hash;
 use matrix::layer::Error;
-use matrix::layer::archive;
 use matrix::layer::budget::{Budgets, Scope};
-use matrix::layer::elf::{Linkage, Relro};
 use matrix::layer::make::{Layer, LayerInputs, Program, Target, make};
-use matrix::layer::parts::{Part, Source};
 use matrix::layer::publish;
 use matrix::manifest::Manifest;
+use matrix::materials::parts::{Part, Source};
 use serde_json::{Value, json};
 
 fn files(layer: &Layer) -> Vec<archive::File> {

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use matrix::build::BuildRecord;
-use matrix::build::hash::of_files;
 use matrix::executable;
+use matrix::hash::of_files;
 use matrix::measure::sample::Sample;
 use matrix::measure::{DirectoryLock, Error, LOCK, Options, Run, Step, Summary, run};
 use matrix::plan::Partition;

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use matrix::build::recipe::Recipe;
-use matrix::layer::elf::Linkage;
+use matrix::elf::Linkage;
 use matrix::manifest::{Levels, Manifest};
 use object::read::elf::{ElfFile64, FileHeader as _};
 use switch_support::{Case, Life, built, cases, compiled, is_flag, name, told, without_flags};

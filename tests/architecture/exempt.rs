@@ -7,11 +7,11 @@ use proc_macro2::{Delimiter, TokenTree};
 use crate::tokens;
 use crate::tree::{File, Tree};
 
-/// The paths of the files below `src/` that only exist for tests: a `#[cfg(test)] mod name;` declares them, or a file that is one of them, and nothing else does.
-pub fn test_files(tree: &Tree) -> BTreeSet<String> {
-    let declarations: Vec<Declaration> = tree.rust("src/").flat_map(declarations).collect();
+/// The paths of the files below `root`, such as `src/`, that only exist for tests: a `#[cfg(test)] mod name;` declares them, or a file that is one of them, and nothing else does.
+pub fn test_files(tree: &Tree, root: &str) -> BTreeSet<String> {
+    let declarations: Vec<Declaration> = tree.rust(root).flat_map(declarations).collect();
     let tests = declared(&declarations, BTreeSet::new(), true);
-    let roots = tree.rust("src/").map(|file| file.path.clone());
+    let roots = tree.rust(root).map(|file| file.path.clone());
     let roots = roots.filter(|path| !declarations.iter().any(|declaration| declaration.files.contains(path)));
     let program = declared(&declarations, roots.collect(), false);
     tests.difference(&program).cloned().collect()

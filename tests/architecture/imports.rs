@@ -8,6 +8,8 @@ use crate::exempt;
 use crate::tokens;
 use crate::tree::{Complaint, File, Tree};
 
+const ROOT: &str = "src/";
+
 struct Row {
     module: &'static str,
     /// Modules, or parts of one such as `platform::ids`; `*` is every module except `startup`.
@@ -40,7 +42,7 @@ pub fn table(tree: &Tree) -> Vec<Complaint> {
             complaints.push(Complaint::new(file, 1, format!("module `{module}` has no row in the table of imports")));
             continue;
         };
-        for import in imports(file) {
+        for import in imports(file, ROOT) {
             let known = import.path == "*" || names.contains(top(&import.path));
             if known && !row.allows(&import.path) {
                 complaints.push(Complaint::new(file, import.line, format!("`{module}` may not use `{}`", import.path)));
@@ -67,9 +69,9 @@ impl Row {
 /// The files of each top-level module. The crate's roots belong to none, and neither do files of tests, which may
 /// reach across to set a scene.
 pub fn modules(tree: &Tree) -> impl Iterator<Item = (&File, &str)> {
-    let tests = exempt::test_files(tree);
-    tree.rust("src/").filter_map(move |file| {
-        let path = file.path.strip_prefix("src/")?.strip_suffix(".rs")?;
+    let tests = exempt::test_files(tree, ROOT);
+    tree.rust(ROOT).filter_map(move |file| {
+        let path = file.path.strip_prefix(ROOT)?.strip_suffix(".rs")?;
         let is_root = matches!(path, "lib" | "main") || path.starts_with("bin/");
         (!is_root && !tests.contains(&file.path)).then(|| (file, top_of_file(path)))
     })
@@ -79,22 +81,22 @@ fn top_of_file(path: &str) -> &str {
     path.split('/').next().unwrap_or(path)
 }
 
-fn top(path: &str) -> &str {
+pub fn top(path: &str) -> &str {
     path.split("::").next().unwrap_or(path)
 }
 
-struct Import {
-    line: usize,
+pub struct Import {
+    pub line: usize,
     /// Whether others can import it from here.
     is_public: bool,
     /// At most two names from the crate's root.
-    path: String,
+    pub path: String,
 }
 
 /// All paths of a file that start at the crate's root, in imports and in bodies, by `crate::`, by the crate's name or
 /// by enough `super::`.
-fn imports(file: &File) -> Vec<Import> {
-    let inner = file.path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
+pub fn imports(file: &File, root: &str) -> Vec<Import> {
+    let inner = file.path.trim_start_matches(root).trim_end_matches(".rs").trim_end_matches("/mod");
     let depth_of_file = inner.split('/').count();
     let mut imports = Vec::new();
     visit(&tokens::of(file), 0, &mut |tokens, at, inline_modules| {

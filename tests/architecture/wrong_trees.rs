@@ -2,7 +2,7 @@
 
 use crate::lengths::{self, Exempt};
 use crate::tree::{Complaint, Tree};
-use crate::{commands, imports, names, parity, programs, purity, renames, switches, toolchain, version_output};
+use crate::{commands, imports, layers, names, parity, programs, purity, renames, switches, toolchain, version_output};
 
 /// The places complained about.
 fn places(complaints: &[Complaint]) -> Vec<String> {
@@ -412,4 +412,13 @@ fn claims_of_parity_without_a_test_or_a_reason_are_found() {
 fn a_retired_name_is_found_in_code_and_not_in_text() {
     let wrong = Tree::default().with("src/a.rs", "/// A Bequest.\nfn f() {\n    let _ = (\"Bequest\", Bequest);\n}\n");
     assert_eq!(places(&names::retired(&wrong)), ["src/a.rs:3"]);
+}
+
+#[test]
+fn an_import_of_a_higher_layer_is_found() {
+    let found = |path: &str, text: &str| places(&layers::upwards(&Tree::default().with(path, text)));
+    assert_eq!(found("matrix/src/plan/mod.rs", "use crate::manifest::Levels;\n"), [""; 0]);
+    assert_eq!(found("matrix/src/plan/mod.rs", "\nuse crate::build::Recipe;\n"), ["matrix/src/plan/mod.rs:2"]);
+    assert_eq!(found("matrix/src/invoke/a.rs", "fn f() { crate::layer::f() }\n"), ["matrix/src/invoke/a.rs:1"]);
+    assert_eq!(found("matrix/src/new.rs", ""), ["matrix/src/new.rs:1"]);
 }

@@ -6,17 +6,19 @@ use std::process::ExitCode;
 use super::analysis_summary::AnalysisSummary;
 use super::{Analysis, Arguments, Delivery, DeliveryOutcome, Error, RESAMPLES, analyze, checked, delivery, read};
 use crate::build::{BuildRecord, latest};
-use crate::cli;
 use crate::files;
 use crate::measure::sample::Sample;
 use crate::plan::Condition;
 use crate::plan::circumstances::describe;
+use crate::terminal;
 
 /// Runs the verb and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match try_run(arguments) {
         Ok(analysis) => verdict(&analysis),
-        Err(error) => cli::exit_with_error(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
+        Err(error) => {
+            terminal::exit_with_error(&error, if error.is_usage() { terminal::USAGE } else { terminal::SETUP_FAILED })
+        }
     }
 }
 
@@ -27,9 +29,9 @@ fn verdict(analysis: &Analysis) -> ExitCode {
         eprintln!("error: {} ({})", delivery.sentence(), describe(&delivery.condition));
     }
     match failing().map(|delivery| delivery.outcome).max() {
-        Some(DeliveryOutcome::PayloadMismatch) => cli::PAYLOAD_MISMATCH.into(),
-        Some(DeliveryOutcome::DidNotStart) => cli::DID_NOT_START.into(),
-        Some(DeliveryOutcome::HarnessFailure) => cli::HARNESS_FAILED.into(),
+        Some(DeliveryOutcome::PayloadMismatch) => terminal::PAYLOAD_MISMATCH.into(),
+        Some(DeliveryOutcome::DidNotStart) => terminal::DID_NOT_START.into(),
+        Some(DeliveryOutcome::HarnessFailure) => terminal::HARNESS_FAILED.into(),
         Some(DeliveryOutcome::Delivered | DeliveryOutcome::NotCompared) | None => ExitCode::SUCCESS,
     }
 }
@@ -40,7 +42,7 @@ fn try_run(arguments: &Arguments) -> Result<Analysis, Error> {
     let out = &arguments.out;
     files::write(out, document.clone() + "\n").map_err(|source| Error::Write { path: out.clone(), source })?;
     let shown = if arguments.json { document } else { AnalysisSummary(&analysis).to_string() };
-    cli::print(&format!("{}\n", shown.trim_end()));
+    terminal::print(&format!("{}\n", shown.trim_end()));
     Ok(analysis)
 }
 

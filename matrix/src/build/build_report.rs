@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::recipe::Recipe;
 use crate::emulator;
-use crate::invoke::build::Profile;
+use crate::workspace::Profile;
 
 /// The part of `--version=json` that a cell decides.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -10,12 +10,13 @@ use std::thread;
 use serde::Deserialize;
 
 use super::Failure;
+use super::paths;
 use super::profile::ReleaseProfile;
 use super::recipe::Recipe;
-use super::{environment, paths, sources};
 use crate::flavour::Tools;
-use crate::invoke::build::Profile;
 use crate::workspace;
+use crate::workspace::Profile;
+use crate::workspace::{environment, sources};
 
 /// How much of the compiler's output is kept of a failure, in lines from its end.
 const OUTPUT_LINES: usize = 40;
@@ -216,7 +217,7 @@ impl CargoCommand {
     }
 
     /// The same where these are the variables of the calling process.
-    pub(super) fn run_beside(
+    pub(crate) fn run_beside(
         &self,
         root: &Path,
         variables: impl Iterator<Item = (OsString, OsString)>,

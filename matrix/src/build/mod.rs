@@ -5,19 +5,15 @@
 
 mod build_log;
 mod build_report;
-mod cargo;
+pub(crate) mod cargo;
 pub mod dependencies;
-pub mod environment;
 mod error;
-pub mod external;
-pub mod hash;
 pub mod paths;
 pub mod pinned;
 pub mod profile;
 mod progress;
 pub mod recipe;
 mod run;
-pub mod sources;
 mod work;
 
 use std::collections::BTreeSet;

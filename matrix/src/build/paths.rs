@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::environment::user_cargo_home;
+use crate::workspace::environment::user_cargo_home;
 
 /// Flags of rustc that tell a path below the root as `./…`, and one of a dependency, seen through one of these homes of cargo's, as `/crates/name-version/…`.
 pub fn remapped(root: &Path, homes: &[PathBuf]) -> Vec<String> {

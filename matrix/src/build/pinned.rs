@@ -5,9 +5,9 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
-use super::hash;
 use super::recipe::Recipe;
-use crate::layer::packages::{Key, Package, Packages};
+use crate::hash;
+use crate::materials::packages::{Key, Package, Packages};
 
 const TEXT: &str = include_str!("../../fips.toml");
 /// The feature of builds that they are for.
@@ -60,7 +60,8 @@ pub(super) fn check(root: &Path, recipe: &Recipe, target: &str) -> Result<(), St
         return Ok(());
     }
     let pins: Pins = toml::from_str(TEXT).map_err(|error| error.to_string())?;
-    let packages = Packages::of(&recipe.workspace(root), recipe, target).map_err(|error| error.to_string())?;
+    let packages =
+        Packages::of(&recipe.workspace(root), &recipe.features, target).map_err(|error| error.to_string())?;
     pins.source.iter().try_for_each(|pinned| pinned.compare(&packages).map(drop))
 }
 

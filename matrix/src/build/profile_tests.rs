@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::build::cargo::CargoCommand;
 use crate::flavour::Toolchain;
-use crate::invoke::build::Profile;
+use crate::workspace::Profile;
 
 /// A configuration that changes every key.
 const HOSTILE: &str = "\

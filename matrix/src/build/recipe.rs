@@ -30,7 +30,7 @@ pub struct Recipe {
 pub struct Group(pub String);
 
 impl Recipe {
-    /// For these levels. A level that the manifest does not know asks for nothing; [`crate::manifest::check::plan`] finds such levels.
+    /// For these levels. A level that the manifest does not know asks for nothing; [`crate::plan::check::plan`] finds such levels.
     pub fn of(manifest: &Manifest, levels: &Levels) -> Self {
         let mut recipe = Self::default();
         for factor in &manifest.factors {
@@ -85,7 +85,7 @@ impl Recipe {
         for (key, value) in self.env.iter().chain(&self.profile) {
             let _ = write!(text, "\n{key}={value}");
         }
-        Group(super::hash::hexadecimal(text.as_bytes()).chars().take(12).collect())
+        Group(crate::hash::hexadecimal(text.as_bytes()).chars().take(12).collect())
     }
 
     /// The variables of the cargo process. `beside` are flags of rustc that change nothing of what a cell is.
@@ -118,7 +118,7 @@ impl Recipe {
 mod tests {
     use super::*;
     use crate::flavour::Toolchain;
-    use crate::invoke::build::Profile;
+    use crate::workspace::Profile;
 
     fn recipe(set: &str, choices: &[(&str, &str)]) -> Recipe {
         let manifest = Manifest::embedded().unwrap();

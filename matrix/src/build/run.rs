@@ -12,13 +12,15 @@ use super::cargo::{CargoCommand, Outcome};
 use super::progress::Progress;
 use super::recipe::Recipe;
 use super::work::{BuildContext, Job};
-use super::{BuildRecord, Error, Failure, Origin, environment, sources};
+use super::{BuildRecord, Error, Failure, Origin};
 use crate::flavour::{Flavours, Toolchain, Tools};
-use crate::invoke::build::{Profile, target_directory};
-use crate::manifest::{Manifest, check};
+use crate::manifest::Manifest;
+use crate::plan::check;
 use crate::plan::{self, Cell, file};
 use crate::workspace;
-use crate::{cli, interrupt};
+use crate::workspace::{Profile, target_directory};
+use crate::workspace::{environment, sources};
+use crate::{interrupt, terminal};
 
 const AFTER: &str = "\
 Examples:
@@ -71,11 +73,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Ok(End::All(lines)) => summary(&lines),
         Ok(End::Interrupted(lines)) => {
             eprintln!("interrupted; {} cells are built, and the same command goes on from there", lines.len());
-            cli::INTERRUPTED.into()
+            terminal::INTERRUPTED.into()
         }
         Err(error) => {
             let is_usage = matches!(&error, Error::Misfit(_)) || matches!(&error, Error::Plan(plan) if plan.is_usage());
-            cli::exit_with_error(&error, if is_usage { cli::USAGE } else { cli::SETUP_FAILED })
+            terminal::exit_with_error(&error, if is_usage { terminal::USAGE } else { terminal::SETUP_FAILED })
         }
     }
 }
@@ -239,7 +241,7 @@ fn outcome(built: &BuildRecord) -> String {
 fn summary(lines: &[BuildRecord]) -> ExitCode {
     for built in lines {
         if let Some(same) = &built.same_as {
-            cli::print(&format!(
+            terminal::print(&format!(
                 "{} is the same program as {same}: what differs between them changes nothing\n",
                 built.cell
             ));
@@ -248,16 +250,16 @@ fn summary(lines: &[BuildRecord]) -> ExitCode {
     let failed: Vec<&BuildRecord> = lines.iter().filter(|built| built.failure.is_some()).collect();
     for built in &failed {
         if let Some(failure) = &built.failure {
-            cli::print(&format!(
+            terminal::print(&format!(
                 "\n{} could not be built:\n{}\n\nto see it again:\n  {}\n",
                 built.cell, failure.output, failure.command
             ));
         }
     }
     if let ([BuildRecord { program: Some(program), .. }], []) = (lines, failed.as_slice()) {
-        cli::print(&format!("{}\n", program.display()));
+        terminal::print(&format!("{}\n", program.display()));
         return ExitCode::SUCCESS;
     }
-    cli::print(&format!("\n{} of {} cells are built\n", lines.len() - failed.len(), lines.len()));
-    if failed.is_empty() { ExitCode::SUCCESS } else { cli::BUILD_FAILED.into() }
+    terminal::print(&format!("\n{} of {} cells are built\n", lines.len() - failed.len(), lines.len()));
+    if failed.is_empty() { ExitCode::SUCCESS } else { terminal::BUILD_FAILED.into() }
 }

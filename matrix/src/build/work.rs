@@ -13,15 +13,17 @@ use tempfile::TempDir;
 use super::build_report::BuildReport;
 use super::cargo::{self, CargoCommand, Outcome};
 use super::dependencies::Dependencies;
-use super::external::{self, Files, Form};
 use super::profile::{Graph, ReleaseProfile};
 use super::recipe::Recipe;
-use super::{BuildRecord, Failure, Origin, environment, hash, pinned, sources};
+use super::{BuildRecord, Failure, Origin, pinned};
 use crate::executable;
 use crate::flavour::{Compiler, Toolchain};
-use crate::invoke::build::Profile;
+use crate::hash;
 use crate::manifest::Manifest;
+use crate::plan::external::{self, Files, Form};
 use crate::plan::{Cell, CellKind, SCHEMA};
+use crate::workspace::Profile;
+use crate::workspace::{environment, sources};
 
 /// The name of every program, which is that of the extension in a layer.
 const PROGRAM: &str = "datadog-agent";

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::invoke::build::Profile;
-use crate::layer::archive::{self, File};
-use crate::layer::places;
+use crate::archive::places;
+use crate::archive::{self, File};
+use crate::workspace::Profile;
 
 fn workshop(folder: &Path) -> BuildContext<'static> {
     BuildContext {

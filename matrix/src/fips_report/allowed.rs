@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use serde::Deserialize;
 
-use crate::layer::packages::{Key, Package, Packages, ROOT};
+use crate::materials::packages::{Key, Package, Packages, ROOT};
 
 /// The list, relative to the root of the workspace.
 pub const FILE: &str = "matrix/fips-packages.toml";
@@ -174,7 +174,7 @@ mod tests {
         let manifest = Manifest::embedded().unwrap();
         let recipe = Recipe::of(manifest, &manifest.set_levels("ship-fips").unwrap());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let mut packages = Packages::of(&recipe.workspace(root), &recipe, &crate::build::target()).unwrap();
+        let mut packages = Packages::of(&recipe.workspace(root), &recipe.features, &crate::build::target()).unwrap();
         bundled::mark_replaced(&mut packages).unwrap();
         let allowed = Allowed::embedded().unwrap();
         assert_eq!(allowed.problems(&packages, is_foreign), [""; 0]);

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use super::{layer, server};
 use crate::build::{self, Failure};
-use crate::layer::{bundled, packages};
-use crate::{analyze, cli, plan, sandbox};
+use crate::layer::bundled;
+use crate::materials::packages;
+use crate::{analyze, plan, sandbox, terminal};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -57,13 +58,13 @@ impl Error {
     /// The status of the process.
     pub fn status(&self) -> u8 {
         match self {
-            Self::Plan(error) | Self::Build(build::Error::Plan(error)) if error.is_usage() => cli::USAGE,
-            Self::Measured(error) if error.is_usage() => cli::USAGE,
-            Self::NotMeasured(_) => cli::USAGE,
+            Self::Plan(error) | Self::Build(build::Error::Plan(error)) if error.is_usage() => terminal::USAGE,
+            Self::Measured(error) if error.is_usage() => terminal::USAGE,
+            Self::NotMeasured(_) => terminal::USAGE,
             Self::Layer(error) => error.status(),
-            Self::Failed { .. } => cli::BUILD_FAILED,
-            Self::Interrupted => cli::INTERRUPTED,
-            _ => cli::SETUP_FAILED,
+            Self::Failed { .. } => terminal::BUILD_FAILED,
+            Self::Interrupted => terminal::INTERRUPTED,
+            _ => terminal::SETUP_FAILED,
         }
     }
 }

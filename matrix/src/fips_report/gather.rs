@@ -20,14 +20,19 @@ use super::proof::Proof;
 use super::runs::{self, Runs};
 use super::symbols::{self, Symbols};
 use super::{graph, handshake, sources};
+use crate::archive::places;
 use crate::build::recipe::Recipe;
-use crate::build::{self, BuildRecord, Outcome, hash};
-use crate::flavour::{Architecture, LayerTarget, Libc, Toolchain, Tools};
-use crate::invoke::build::{Profile, target_directory};
-use crate::layer::packages::{self, Packages};
-use crate::layer::{bundled, elf, places};
+use crate::build::{self, BuildRecord, Outcome};
+use crate::elf;
+use crate::flavour::{LayerTarget, Toolchain, Tools};
+use crate::hash;
+use crate::layer::bundled;
 use crate::manifest::Manifest;
+use crate::materials::packages::{self, Packages};
 use crate::plan::Cell;
+use crate::target::{Architecture, Libc};
+use crate::workspace::environment;
+use crate::workspace::{Profile, target_directory};
 use crate::{emulator, measure, plan, workspace};
 
 /// What a report is asked for.
@@ -165,7 +170,7 @@ impl Context<'_> {
 
     fn packages(&self) -> Result<Packages, Error> {
         let recipe = self.recipe();
-        let mut packages = Packages::of(&recipe.workspace(&self.root), &recipe, &self.tools.flavour.triple)?;
+        let mut packages = Packages::of(&recipe.workspace(&self.root), &recipe.features, &self.tools.flavour.triple)?;
         bundled::mark_replaced(&mut packages)?;
         Ok(packages)
     }
@@ -202,10 +207,10 @@ impl Context<'_> {
     /// What has built the module, and the compiler of everything else.
     fn build_tools(&self, module: &ModuleBuild) -> Vec<BuildTool> {
         let mut tools = module.tools();
-        let mut rustc = build::environment::rustc(&self.root);
+        let mut rustc = environment::rustc(&self.root);
         // As builds do, which run elsewhere: the variable counts before the file.
         let pinned = std::env::var("RUSTUP_TOOLCHAIN").ok();
-        let pinned = pinned.or_else(|| build::environment::pinned_toolchain(&self.root).ok());
+        let pinned = pinned.or_else(|| environment::pinned_toolchain(&self.root).ok());
         rustc.envs(pinned.map(|toolchain| ("RUSTUP_TOOLCHAIN", toolchain)));
         let rustc = rustc.args(["--print", "sysroot"]).output();
         let sysroot = rustc.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());

@@ -3,7 +3,7 @@
 use super::allowed::{Allowed, FILE};
 use super::certificate::Certified;
 use super::proof::{Facts, Proof};
-use crate::layer::packages::{Package, Packages};
+use crate::materials::packages::{Package, Packages};
 
 /// What an auditor would ask about, with the answer.
 const REMARKS: [(&str, &str); 2] = [
@@ -55,7 +55,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::layer::packages::Key;
+    use crate::materials::packages::Key;
 
     /// Names with their versions.
     fn packages(names: &[[&str; 2]]) -> Packages {

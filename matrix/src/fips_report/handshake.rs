@@ -8,7 +8,7 @@ use super::error::Error;
 use super::hello::Offer;
 use super::proof::{Facts, Proof};
 use super::server::{Guests, HOST, Seen, Server, ServerCertificate, ServerTlsConfig};
-use crate::layer::places;
+use crate::archive::places;
 use crate::sandbox::function::{Answer, Call, Handler, InitError};
 use crate::sandbox::setup::{LayerFile, Mount};
 use crate::sandbox::{Extension, Function, Outcome, Sandbox, Setup, intake};

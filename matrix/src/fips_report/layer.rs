@@ -6,12 +6,12 @@ use std::{fs, io};
 use serde::Serialize;
 
 use super::proof::{Facts, Proof};
-use crate::build::hash;
-use crate::layer::archive::{self, Entry};
-use crate::layer::elf::Linkage;
+use crate::archive::places;
+use crate::archive::{self, Entry};
+use crate::elf::Linkage;
+use crate::hash;
 use crate::layer::make::WRAPPER;
-use crate::layer::places;
-use crate::{cli, executable, inspect};
+use crate::{executable, inspect, terminal};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -29,8 +29,8 @@ impl Error {
     /// The status of the process.
     pub fn status(&self) -> u8 {
         match self {
-            Self::Inspect { .. } | Self::Refused { .. } => cli::REFUSED,
-            Self::Read { .. } | Self::Unpack { .. } => cli::SETUP_FAILED,
+            Self::Inspect { .. } | Self::Refused { .. } => terminal::REFUSED,
+            Self::Read { .. } | Self::Unpack { .. } => terminal::SETUP_FAILED,
         }
     }
 }

@@ -41,9 +41,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 
-use crate::flavour::Architecture;
-use crate::invoke::build::target_directory;
-use crate::{cli, files, interrupt};
+use crate::target::Architecture;
+use crate::workspace::target_directory;
+use crate::{files, interrupt, terminal};
 
 pub use error::Error;
 
@@ -119,16 +119,16 @@ pub fn run(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitC
     if arguments.write_packages {
         return match gather::write_packages(&arguments.set) {
             Ok(path) => {
-                cli::print(&format!("{}\n", path.display()));
+                terminal::print(&format!("{}\n", path.display()));
                 ExitCode::SUCCESS
             }
-            Err(error) => cli::exit_with_error(&error, error.status()),
+            Err(error) => terminal::exit_with_error(&error, error.status()),
         };
     }
     match report(arguments, verb) {
         Ok(document) => verdict(&document),
         Err(error) => {
-            let status = cli::exit_with_error(&error, error.status());
+            let status = terminal::exit_with_error(&error, error.status());
             if let Error::Measurement { code, .. } = error { code } else { status }
         }
     }
@@ -145,7 +145,7 @@ fn verdict(document: &Document) -> ExitCode {
         eprintln!("{}: {}: {reason}", proof.name, proof.outcome());
     }
     eprintln!("error: {}: not proven: {}", document.subject.cell, [failed, not_run].concat().join(", "));
-    cli::UNPROVEN.into()
+    terminal::UNPROVEN.into()
 }
 
 fn report(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> Result<Document, Error> {
@@ -170,7 +170,7 @@ fn report(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> Result
     let document = found.document(price);
     write(out, "fips-report.json", &(serde_json::to_string_pretty(&document)? + "\n"))?;
     write(out, "fips-report.md", &markdown::write(&document))?;
-    cli::print(&format!("{}\n", out.join("fips-report.md").display()));
+    terminal::print(&format!("{}\n", out.join("fips-report.md").display()));
     Ok(document)
 }
 
@@ -222,10 +222,10 @@ mod tests {
     #[test]
     fn a_proof_that_fails_is_a_status_of_its_own() {
         assert_eq!(verdict(&sample(true)), ExitCode::SUCCESS);
-        assert_eq!(verdict(&sample(false)), cli::UNPROVEN.into());
+        assert_eq!(verdict(&sample(false)), terminal::UNPROVEN.into());
         let not_run = proof::Proof::not_run("roots", "claim", "how", "no such processor");
         let document = Document { holds: false, proofs: vec![not_run], ..sample(true) };
-        assert_eq!(verdict(&document), cli::UNPROVEN.into(), "what was not run is not proven");
+        assert_eq!(verdict(&document), terminal::UNPROVEN.into(), "what was not run is not proven");
     }
 
     #[test]
@@ -234,15 +234,15 @@ mod tests {
         let architecture = Architecture::of_this_machine();
         let request = Request { set: "no-such-set".to_owned(), layer: None, architecture };
         let error = gather::proofs(&request, &interrupted).err().unwrap();
-        assert_eq!(error.status(), cli::USAGE, "{error}");
-        let verb = |line: &[String]| if line[0] == "build" { cli::BUILD_FAILED.into() } else { ExitCode::SUCCESS };
+        assert_eq!(error.status(), terminal::USAGE, "{error}");
+        let verb = |line: &[String]| if line[0] == "build" { terminal::BUILD_FAILED.into() } else { ExitCode::SUCCESS };
         let folder = tempfile::tempdir().unwrap();
         let error = measure(folder.path(), &Cells::of("ship-fips"), 2, &verb, &interrupted).unwrap_err();
         assert!(
-            matches!(error, Error::Measurement { ref verb, code } if verb == "build" && code == cli::BUILD_FAILED.into())
+            matches!(error, Error::Measurement { ref verb, code } if verb == "build" && code == terminal::BUILD_FAILED.into())
         );
         interrupted.store(true, Ordering::Relaxed);
         let error = measure(folder.path(), &Cells::of("ship-fips"), 2, &verb, &interrupted).unwrap_err();
-        assert_eq!(error.status(), cli::INTERRUPTED);
+        assert_eq!(error.status(), terminal::INTERRUPTED);
     }
 }

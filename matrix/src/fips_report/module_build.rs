@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::certificate::ModuleOptions;
 use super::proof::{Facts, Proof};
-use crate::build::hash;
+use crate::hash;
 
 /// Relative to the folder of the build script: where `CMake` has built, and there the flags of the file that is the module.
 const BUILD: &str = "build";

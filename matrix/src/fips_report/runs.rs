@@ -11,7 +11,7 @@ use super::integrity::{self, ModuleBytes};
 use super::proof::{Facts, Proof};
 use super::roots::{self, CASES, Case};
 use super::server::ServerTlsConfig;
-use crate::flavour::Architecture;
+use crate::target::Architecture;
 use crate::{build, emulator};
 
 /// What is run.

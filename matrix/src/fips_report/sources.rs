@@ -2,7 +2,7 @@
 
 use super::proof::{Facts, Proof};
 use crate::build::pinned::{COMMAND, PinnedSource};
-use crate::layer::packages::Packages;
+use crate::materials::packages::Packages;
 
 /// Compares the folders of the packages with what is pinned of them.
 pub fn judge(packages: &Packages, pinned: &[PinnedSource]) -> Proof {

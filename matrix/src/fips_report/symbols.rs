@@ -8,8 +8,8 @@ use regex::Regex;
 
 use super::certificate::Certified;
 use super::proof::{Facts, Proof};
-use crate::build::hash;
-use crate::layer::elf::Linkage;
+use crate::elf::Linkage;
+use crate::hash;
 
 /// How the names of a library begin that is built with its version before each of them.
 const MARKED: &str = r"^(aws_lc_fips|aws_lc|ring_core)_[0-9]+_[0-9]+_[0-9]+";

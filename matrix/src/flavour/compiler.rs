@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Error;
-use crate::build::environment;
-use crate::layer::parts::version;
+use crate::materials::parts::version;
+use crate::workspace::environment;
 
 /// Refuses a compiler that is not the one that `rust-toolchain.toml` names. `compiler` is as in `rustc --version`.
 pub(super) fn check(root: &Path, compiler: &str) -> Result<(), Error> {

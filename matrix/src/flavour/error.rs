@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::{Architecture, Libc, Links};
-use crate::layer::elf::Glibc;
+use crate::elf::Glibc;
 use crate::manifest::Choice;
-use crate::{cli, venv};
+use crate::{terminal, venv};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -41,8 +41,8 @@ impl Error {
     /// The status of the process.
     pub fn status(&self) -> u8 {
         match self {
-            Self::NotHere { .. } | Self::Exclusion { .. } => cli::USAGE,
-            _ => cli::SETUP_FAILED,
+            Self::NotHere { .. } | Self::Exclusion { .. } => terminal::USAGE,
+            _ => terminal::SETUP_FAILED,
         }
     }
 }

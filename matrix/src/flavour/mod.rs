@@ -10,11 +10,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use clap::ValueEnum;
 use serde::Deserialize;
 
-use crate::layer::elf::{self, Glibc};
+use crate::elf::{self, Glibc};
 use crate::manifest::{Choice, Levels, ON};
+use crate::target::{Architecture, Libc};
 
 pub use error::Error;
 pub use tools::{Toolchain, Tools};
@@ -81,25 +81,6 @@ pub struct Flavour {
     /// What has to be installed, beside what the workspace needs anyway.
     #[serde(default)]
     pub packages: Vec<String>,
-}
-
-/// A processor, by Lambda's name of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
-pub enum Architecture {
-    #[serde(rename = "x86_64")]
-    #[value(name = "x86_64")]
-    X86_64,
-    #[serde(rename = "arm64")]
-    Arm64,
-}
-
-/// A C library.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Libc {
-    #[default]
-    Gnu,
-    Musl,
 }
 
 /// How a program comes by its C library.
@@ -225,30 +206,6 @@ impl Exclusion {
         self.architecture.is_none_or(|architecture| architecture == wanted.architecture)
             && self.libc.is_none_or(|libc| libc == wanted.libc)
             && self.linker.is_none_or(|known| Some(known) == linker)
-    }
-}
-
-impl Architecture {
-    pub fn of_this_machine() -> Self {
-        if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::X86_64 }
-    }
-}
-
-impl fmt::Display for Architecture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::X86_64 => "x86_64",
-            Self::Arm64 => "arm64",
-        })
-    }
-}
-
-impl fmt::Display for Libc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Gnu => "gnu",
-            Self::Musl => "musl",
-        })
     }
 }
 

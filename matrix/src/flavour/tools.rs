@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use super::compiler::{check, first_line, sysroot};
 use super::zig::Installed;
 use super::{Architecture, Compiler, Error, Flavour, Flavours, LayerTarget, Libc, Linker};
-use crate::build::sources;
-use crate::invoke::build::Profile;
-use crate::layer::elf::Glibc;
-use crate::layer::parts::{Part, version};
+use crate::elf::Glibc;
 use crate::manifest::{Levels, ON};
+use crate::materials::parts::{Part, version};
+use crate::workspace::Profile;
+use crate::workspace::sources;
 
 /// The compiler of the distribution for another processor.
 const GCC: &str = "aarch64-linux-gnu-gcc";

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Error, Flavour, Libc, Zig};
-use crate::layer::parts::{Part, Source};
+use crate::materials::parts::{Part, Source};
 use crate::venv::{PythonRequirements, Venv};
 
 /// Both of them on this machine.

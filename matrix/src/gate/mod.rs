@@ -38,17 +38,19 @@ pub use outcome::Outcome;
 pub use questions::Sides;
 
 use self::questions::{Against, Question};
-use crate::cli;
 use crate::files;
 use crate::plan::circumstances::describe;
 use crate::plan::{Cache, Condition, DELIVERY, Regime};
 use crate::report::Experiment;
+use crate::terminal;
 
 /// Runs the verb and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match gate(arguments) {
         Ok(outcome) => outcome.status().into(),
-        Err(error) => cli::exit_with_error(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
+        Err(error) => {
+            terminal::exit_with_error(&error, if error.is_usage() { terminal::USAGE } else { terminal::SETUP_FAILED })
+        }
     }
 }
 
@@ -82,7 +84,7 @@ fn gate(arguments: &Arguments) -> Result<Outcome, Error> {
     if let Some(path) = &arguments.junit {
         files::write(path, junit::write(&decision)).map_err(writing(path))?;
     }
-    cli::print(&match arguments.format {
+    terminal::print(&match arguments.format {
         Format::Text => text::write(&decision),
         Format::Markdown => markdown::write(&decision),
         Format::Json => document(&decision)?,

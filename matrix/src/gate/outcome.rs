@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::analyze::DeliveryOutcome;
-use crate::cli;
+use crate::terminal;
 
 /// The outcome of a gate, from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -36,13 +36,13 @@ impl Outcome {
     pub fn status(self) -> u8 {
         match self {
             Self::Pass => 0,
-            Self::BuildFailed => cli::BUILD_FAILED,
-            Self::PayloadMismatch => cli::PAYLOAD_MISMATCH,
-            Self::HarnessFailure => cli::HARNESS_FAILED,
-            Self::DidNotStart => cli::DID_NOT_START,
-            Self::Regressed => cli::REGRESSED,
-            Self::Inconclusive => cli::INCONCLUSIVE,
-            Self::InvalidRun => cli::INVALID_RUN,
+            Self::BuildFailed => terminal::BUILD_FAILED,
+            Self::PayloadMismatch => terminal::PAYLOAD_MISMATCH,
+            Self::HarnessFailure => terminal::HARNESS_FAILED,
+            Self::DidNotStart => terminal::DID_NOT_START,
+            Self::Regressed => terminal::REGRESSED,
+            Self::Inconclusive => terminal::INCONCLUSIVE,
+            Self::InvalidRun => terminal::INVALID_RUN,
         }
     }
 
@@ -138,7 +138,9 @@ mod tests {
         let statuses: BTreeSet<u8> = Outcome::ALL.into_iter().map(Outcome::status).collect();
         let names: BTreeSet<&str> = Outcome::ALL.into_iter().map(Outcome::name).collect();
         assert_eq!((statuses.len(), names.len()), (Outcome::ALL.len(), Outcome::ALL.len()));
-        for other in [cli::USAGE, cli::SETUP_FAILED, cli::REFUSED, cli::UNPROVEN, cli::INTERRUPTED] {
+        for other in
+            [terminal::USAGE, terminal::SETUP_FAILED, terminal::REFUSED, terminal::UNPROVEN, terminal::INTERRUPTED]
+        {
             assert!(!statuses.contains(&other), "{other}");
         }
         for outcome in Outcome::ALL {

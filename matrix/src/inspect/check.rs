@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::archive::places;
+use crate::archive::{Entry, MODES};
 use crate::build::BuildReport;
 use crate::build::profile::OPT_LEVEL;
 use crate::build::recipe::Recipe;
-use crate::build::sources::DIRTY;
-use crate::invoke::build::Profile;
-use crate::layer::archive::{Entry, MODES};
+use crate::elf::{Linkage, Relro};
 use crate::layer::contents::{Contents, Listed};
-use crate::layer::elf::{self, Linkage, Relro};
-use crate::layer::places;
+use crate::workspace::Profile;
+use crate::workspace::sources::DIRTY;
 
 use super::look::{Program, Seen};
 
@@ -102,7 +102,7 @@ fn linkage(contents: &Contents, program: &Program) -> Vec<String> {
         problems.push(format!("{} is for {architecture}, not {}", program.place, contents.architecture));
     }
     let relro = program.linkage.relro;
-    if relro != Relro::Full && elf::binds_eagerly(&contents.levels) {
+    if relro != Relro::Full && crate::manifest::levels::binds_eagerly(&contents.levels) {
         problems.push(format!("{} has {relro} RELRO, and the manifest promises full", program.place));
     }
     let obstacles = program.linkage.obstacles(contents.glibc_floor);

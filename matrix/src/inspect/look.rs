@@ -5,12 +5,12 @@ use serde_json::Value;
 
 use super::materials::{self, Materials};
 use super::{Error, ask, check};
-use crate::build::hash;
-use crate::cli;
-use crate::layer::archive::{self, Entry, count};
+use crate::archive::{self, Entry, count};
+use crate::archive::{limits, places};
+use crate::elf::{Glibc, Linkage, SYSTEMS};
+use crate::hash;
 use crate::layer::contents::{Contents, Listed};
-use crate::layer::elf::{Glibc, Linkage, SYSTEMS};
-use crate::layer::{limits, places};
+use crate::terminal;
 
 /// How every zip file begins that has something in it.
 const ZIP: &[u8] = b"PK\x03\x04";
@@ -196,7 +196,7 @@ impl Document {
             Some(fault) if self.problems.is_empty() => Err(fault),
             // What is wrong is wrong on every machine.
             fault => {
-                self.notes.extend(fault.map(|fault| cli::chain(&fault).replace('\n', "")));
+                self.notes.extend(fault.map(|fault| terminal::chain(&fault).replace('\n', "")));
                 Ok(())
             }
         }

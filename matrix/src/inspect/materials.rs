@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::layer::archive::Entry;
+use crate::archive::Entry;
+use crate::archive::places;
 use crate::layer::contents::{Contents, refuse_control_characters};
-use crate::layer::places;
 
 /// The head of a bill of materials, and how many components it lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

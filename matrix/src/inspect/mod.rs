@@ -15,8 +15,8 @@ use clap::Args;
 
 use rustix::process::geteuid;
 
-use crate::cli;
-use crate::layer::archive;
+use crate::archive;
+use crate::terminal;
 
 pub use ask::Error as AskError;
 pub use look::{Document, Kind, Program, Seen, Start, look};
@@ -82,9 +82,9 @@ pub enum Error {
 impl Error {
     fn status(&self) -> u8 {
         match self {
-            Self::Read { .. } | Self::NotRoot | Self::NotAsked { .. } => cli::SETUP_FAILED,
-            Self::Unknown | Self::Archive(archive::Error::Zip(_)) => cli::USAGE,
-            Self::Archive(_) => cli::REFUSED,
+            Self::Read { .. } | Self::NotRoot | Self::NotAsked { .. } => terminal::SETUP_FAILED,
+            Self::Unknown | Self::Archive(archive::Error::Zip(_)) => terminal::USAGE,
+            Self::Archive(_) => terminal::REFUSED,
         }
     }
 }
@@ -93,22 +93,22 @@ impl Error {
 pub fn run(arguments: &Arguments) -> ExitCode {
     // A user namespace of its own would leave a program all rights that its user has to files.
     if arguments.run && !geteuid().is_root() {
-        return cli::exit_with_error(&Error::NotRoot, Error::NotRoot.status());
+        return terminal::exit_with_error(&Error::NotRoot, Error::NotRoot.status());
     }
     let file = &arguments.file;
     let bytes = fs::read(file).map_err(|source| Error::Read { path: file.clone(), source });
     let document = bytes.and_then(|bytes| look(&file.display().to_string(), &bytes, arguments.run));
     let mut document = match document {
         Ok(document) => document,
-        Err(error) => return cli::exit_with_error(&error, error.status()),
+        Err(error) => return terminal::exit_with_error(&error, error.status()),
     };
     document.problems.extend(arguments.unmet(&document));
     if arguments.json {
-        let _ = cli::print_json(&document);
+        let _ = terminal::print_json(&document);
     } else {
-        cli::print(&text::page(&document));
+        terminal::print(&text::page(&document));
     }
-    if document.problems.is_empty() { ExitCode::SUCCESS } else { cli::REFUSED.into() }
+    if document.problems.is_empty() { ExitCode::SUCCESS } else { terminal::REFUSED.into() }
 }
 
 impl Arguments {

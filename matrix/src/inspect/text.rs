@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use super::look::{Document, Kind, Program};
-use crate::build::sources;
+use crate::archive::limits;
 use crate::layer::contents::Contents;
-use crate::layer::limits;
+use crate::workspace::sources;
 
 /// How wide the names of facts are.
 const LABEL: usize = 14;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::workspace::Profile;
 use clap::{Args, ValueEnum};
 
 const AFTER: &str = "\
@@ -104,31 +105,6 @@ pub struct Arguments {
 pub struct Variable {
     pub name: String,
     pub value: String,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Profile {
-    Dev,
-    #[default]
-    Release,
-}
-
-impl Profile {
-    /// The profile's name in cargo.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Dev => "dev",
-            Self::Release => "release",
-        }
-    }
-
-    /// The profile's name in cargo's `PROFILE` variable for build scripts.
-    pub fn told(self) -> &'static str {
-        match self {
-            Self::Dev => "debug",
-            Self::Release => "release",
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

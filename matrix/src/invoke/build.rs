@@ -9,11 +9,11 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 
-pub use super::arguments::Profile;
 use super::error::Error;
 use crate::flavour::Toolchain;
 use crate::manifest::Manifest;
-use crate::{build, cli, plan, workspace};
+use crate::workspace::Profile;
+use crate::{build, plan, terminal, workspace};
 
 /// Maximum number of lines of cargo's output that are shown after a failure, from the end.
 const OUTPUT_LINES: usize = 40;
@@ -30,7 +30,7 @@ pub fn extension(profile: Profile) -> Result<PathBuf, Error> {
 }
 
 fn recommended() -> Result<PathBuf, Error> {
-    let failed = |error: &dyn std::error::Error| Error::Build(cli::chain(error));
+    let failed = |error: &dyn std::error::Error| Error::Build(terminal::chain(error));
     let manifest = Manifest::embedded().map_err(|error| failed(error))?;
     let (cell, _) = plan::cell(manifest, RECOMMENDED).map_err(|error| failed(&error))?;
     let tools = Toolchain::plain(&workspace::root(), Profile::Release).map_err(|error| failed(&error))?;
@@ -63,14 +63,6 @@ fn beside_tests() -> Result<PathBuf, Error> {
             Err(Error::Build(last.join("\n")))
         }
     }
-}
-
-/// Cargo's target directory for the workspace at hand; runs also cache files there.
-pub fn target_directory() -> PathBuf {
-    if let Some(directory) = std::env::var_os("CARGO_TARGET_DIR") {
-        return directory.into();
-    }
-    workspace::located().map_or_else(|| std::env::temp_dir().join("matrix"), |root| root.join("target"))
 }
 
 /// A spinner for slow steps, on standard error if that is a terminal.

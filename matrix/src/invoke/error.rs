@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::layer;
+use crate::archive;
 use crate::venv;
 
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +25,8 @@ pub enum Error {
     #[error("{} cannot be run: {reason}; it has to be an executable file (chmod +x)", path.display())]
     Program { path: PathBuf, reason: String },
     #[error("the layer {} cannot be used", path.display())]
-    Layer { path: PathBuf, source: layer::archive::Error },
-    #[error("a function has at most {} layers", layer::limits::LAYERS)]
+    Layer { path: PathBuf, source: archive::Error },
+    #[error("a function has at most {} layers", archive::limits::LAYERS)]
     TooManyLayers,
     #[error("{} is not a directory; name what a function has in /opt, such as the directory `opt` of an unpacked container image", .0.display())]
     NoOpt(PathBuf),
@@ -68,7 +68,7 @@ impl Error {
             | Self::Python(_)
             | Self::NoCargo(_)
             | Self::Build(_) => false,
-            Self::Layer { source, .. } => !matches!(source, layer::archive::Error::File { .. }),
+            Self::Layer { source, .. } => !matches!(source, archive::Error::File { .. }),
             _ => true,
         }
     }

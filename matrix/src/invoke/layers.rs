@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use super::error::Error;
 use super::target;
+use crate::archive::{self, limits, places};
 use crate::emulator;
-use crate::layer::{archive, limits, places};
 use crate::sandbox::Extension;
 
 /// Unpacks all layers in order into one directory, which serves as `/opt`; `None` without layers.

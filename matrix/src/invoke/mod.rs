@@ -30,10 +30,10 @@ use stream::Printer;
 use target::Target;
 use tempfile::TempDir;
 
-use crate::cli;
 use crate::sandbox::function::python::PythonEnvironment;
 use crate::sandbox::setup::{self, Extension, Initialization, Output, Setup};
 use crate::sandbox::{Function, intake};
+use crate::terminal;
 
 /// The name with which bottlecap registers, which has to be the name of its file.
 const AGENT: &str = "datadog-agent";
@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Ok(plan) => plan,
         Err(error) => {
             let status = if error.is_usage() { status::USAGE } else { status::SETUP_FAILED };
-            return cli::exit_with_error(&error, status);
+            return terminal::exit_with_error(&error, status);
         }
     };
     let expected = expected(&plan.setup);
@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     match session::run(plan.setup, load, noticed) {
         End::Seen(seen) => report(arguments, &seen, expected, &printer),
         End::Nothing => ExitCode::from(status::INTERRUPTED),
-        End::Failed(error) => cli::exit_with_error(&error, status::SETUP_FAILED),
+        End::Failed(error) => terminal::exit_with_error(&error, status::SETUP_FAILED),
     }
 }
 
@@ -73,7 +73,7 @@ fn report(arguments: &Arguments, seen: &Seen, expected: Expected, printer: &Prin
     let run_summary = RunSummary::of(&seen.run(expected));
     if arguments.json {
         let function = arguments.function.display().to_string();
-        let _ = cli::print_json(&Document::new(&function, &run_summary, seen));
+        let _ = terminal::print_json(&Document::new(&function, &run_summary, seen));
     } else {
         let page = Page { width: printer.width(), colours: printer.colours() };
         printer.text(&render(&run_summary, page));
@@ -140,7 +140,7 @@ fn function(target: Target) -> Result<Function, Error> {
         Target::Python { directory, handler } => {
             let spinner = build::spinner();
             let progress = |step: &str| spinner.set_message(step.to_owned());
-            let python = PythonEnvironment::ensure(&build::target_directory(), progress)?;
+            let python = PythonEnvironment::ensure(&crate::workspace::target_directory(), progress)?;
             let packages = python.packages(&directory, progress)?;
             spinner.finish_and_clear();
             let command = python.command(&handler);

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use console::{Style, Term};
 
-use crate::cli;
+use crate::terminal;
 
 /// Prints lines with the name of their origin.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Printer {
         let written = write!(&self.terminal, "{text}");
         // If standard error cannot be written, the failure cannot be reported.
         if !self.to_stderr {
-            cli::remember_loss(written);
+            terminal::remember_loss(written);
         }
     }
 }

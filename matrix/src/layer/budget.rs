@@ -122,8 +122,8 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
-    use super::super::limits;
     use super::*;
+    use crate::archive::limits;
     use crate::manifest::{Manifest, Set};
 
     fn files(sizes: &[(&str, u64)]) -> BTreeMap<String, Listed> {

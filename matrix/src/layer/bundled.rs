@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::packages::{Key, Package, Packages};
-use super::parts::{Part, Source};
 use super::terms;
+use crate::materials::packages::{Key, Package, Packages};
+use crate::materials::parts::{Part, Source};
 
 /// The text of the table, as it was when this program was built.
 const TEXT: &str = include_str!("../../bundled.toml");
@@ -183,7 +183,7 @@ mod tests {
         let manifest = Manifest::embedded().unwrap();
         let recipe = Recipe::of(manifest, &manifest.set_levels(set).unwrap());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let mut packages = Packages::of(&recipe.workspace(root), &recipe, &crate::build::target()).unwrap();
+        let mut packages = Packages::of(&recipe.workspace(root), &recipe.features, &crate::build::target()).unwrap();
         mark_replaced(&mut packages).unwrap();
         packages
     }
@@ -233,7 +233,7 @@ mod tests {
             ..Recipe::of(manifest, &manifest.set_levels("baseline").unwrap())
         };
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let mut packages = Packages::of(root, &recipe, &crate::build::target()).unwrap();
+        let mut packages = Packages::of(root, &recipe.features, &crate::build::target()).unwrap();
         mark_replaced(&mut packages).unwrap();
         let named: Vec<_> = told(&packages).into_iter().map(|(name, ..)| name).collect();
         assert_eq!(named, ["aws-lc", "zstd"]);

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::archive::{File, count};
-use super::elf::Glibc;
-use crate::build::hash;
+use crate::archive::{File, count};
+use crate::elf::Glibc;
+use crate::hash;
 use crate::manifest::Levels;
 
 /// The version of the document. Another one is refused, not guessed at.

@@ -3,15 +3,17 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::elf::{Glibc, Relro};
-use super::{archive, bundled, licences, packages};
+use super::{bundled, licences};
+use crate::archive;
 use crate::build::{self, Failure};
-use crate::{cli, flavour, plan};
+use crate::elf::{Glibc, Relro};
+use crate::materials::packages;
+use crate::{flavour, plan, terminal};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Its sources are in its own text, before the advice.
-    #[error("{}\n  `cargo matrix list` shows every switch, with what it needs and what it excludes", cli::chain(.0))]
+    #[error("{}\n  `cargo matrix list` shows every switch, with what it needs and what it excludes", terminal::chain(.0))]
     Plan(plan::Error),
     #[error(transparent)]
     Build(#[from] build::Error),
@@ -23,7 +25,7 @@ pub enum Error {
     Flavour(#[from] flavour::Error),
     #[error("--glibc-floor says nothing about musl, which is in the program: leave one of them out")]
     FloorOfMusl,
-    #[error("no system of Lambda's has a glibc as new as {0}; Amazon Linux 2023 has {newest}", newest = super::elf::newest())]
+    #[error("no system of Lambda's has a glibc as new as {0}; Amazon Linux 2023 has {newest}", newest = crate::elf::newest())]
     Floor(Glibc),
     #[error("{}", .0.join("\n"))]
     WouldNotStart(Vec<String>),
@@ -83,11 +85,11 @@ impl Error {
     /// The status of the process, as in the help.
     pub fn status(&self) -> u8 {
         match self {
-            Self::Plan(error) if error.is_usage() => cli::USAGE,
-            Self::Floor(_) | Self::FloorOfMusl | Self::Epoch(_) => cli::USAGE,
+            Self::Plan(error) if error.is_usage() => terminal::USAGE,
+            Self::Floor(_) | Self::FloorOfMusl | Self::Epoch(_) => terminal::USAGE,
             Self::Flavour(error) => error.status(),
-            Self::Failed { .. } => cli::BUILD_FAILED,
-            Self::Interrupted => cli::INTERRUPTED,
+            Self::Failed { .. } => terminal::BUILD_FAILED,
+            Self::Interrupted => terminal::INTERRUPTED,
             Self::WouldNotStart(_)
             | Self::TooLarge { .. }
             | Self::Architecture { .. }
@@ -96,8 +98,8 @@ impl Error {
             | Self::Moved { .. }
             | Self::Dirty { .. }
             | Self::Licences(_)
-            | Self::Bundled(bundled::Error::Unknown(_) | bundled::Error::Licence { .. }) => cli::REFUSED,
-            _ => cli::SETUP_FAILED,
+            | Self::Bundled(bundled::Error::Unknown(_) | bundled::Error::Licence { .. }) => terminal::REFUSED,
+            _ => terminal::SETUP_FAILED,
         }
     }
 }

@@ -6,17 +6,19 @@ use std::path::Path;
 
 use time::OffsetDateTime;
 
-use super::elf::Glibc;
 use super::make::{LayerInputs, Program, Target, Texts};
-use super::packages::Packages;
-use super::system::Libraries;
-use super::{Error, bundled, places};
+use super::{Error, bundled};
+use crate::archive::places;
 use crate::build::profile::ReleaseProfile;
 use crate::build::recipe::Recipe;
-use crate::build::{self, BuildRecord, BuildReport, Origin, paths, sources};
+use crate::build::{self, BuildRecord, BuildReport, Origin, paths};
+use crate::elf::Glibc;
 use crate::flavour::{Flavour, Toolchain};
 use crate::manifest::Manifest;
+use crate::materials::packages::Packages;
+use crate::materials::system::Libraries;
 use crate::plan::Cell;
+use crate::workspace::sources;
 
 /// What decides a layer beside what its programs are built from: this tool, with the wrapper, and two texts.
 const BESIDE: [&str; 3] = ["matrix", "LICENSE", "NOTICE"];
@@ -51,7 +53,7 @@ pub(super) fn ingredients(
     c_compilers.dedup();
     let mut parts = tools.parts.clone();
     parts.extend(launcher.parts.iter().filter(|part| !tools.parts.contains(part)).cloned());
-    let mut packages = Packages::of(&workspace, &recipe, &tools.flavour.triple)?;
+    let mut packages = Packages::of(&workspace, &recipe.features, &tools.flavour.triple)?;
     bundled::mark_replaced(&mut packages)?;
     parts.extend(bundled::of(&packages)?);
     // Where there is a launcher, only that may be static.
@@ -128,7 +130,7 @@ mod tests {
         let origin = |sources: String| Origin { sources, compiler: String::new() };
         assert!(unmoved(root, &cell, &origin(sources::state(root, &[]).unwrap())).is_ok());
         let error = unmoved(root, &cell, &origin("another commit".to_owned())).unwrap_err();
-        assert_eq!(error.status(), crate::cli::REFUSED);
+        assert_eq!(error.status(), crate::terminal::REFUSED);
         assert!(error.to_string().ends_with("the same command builds it again"), "{error}");
     }
 
@@ -143,7 +145,7 @@ mod tests {
         assert_eq!(of(Some("86400")).unwrap(), 86_400);
         for epoch in ["yesterday", "1.5", "99999999999999"] {
             let error = of(Some(epoch)).unwrap_err();
-            assert_eq!(error.status(), crate::cli::USAGE);
+            assert_eq!(error.status(), crate::terminal::USAGE);
             assert!(error.to_string().starts_with(&format!("SOURCE_DATE_EPOCH={epoch:?} is not")), "{error}");
         }
     }

@@ -5,8 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::packages::{Key, Packages, ROOT};
-use super::parts::Part;
+use crate::materials::packages::{Key, Packages, ROOT};
+use crate::materials::parts::Part;
 
 /// How files with the terms of a package, or with notices that have to be passed on, begin.
 const NAMES: [&str; 6] = ["license", "licence", "copying", "notice", "unlicense", "copyright"];
@@ -104,8 +104,8 @@ fn normal(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layer::packages::Package;
-    use crate::layer::parts::Source;
+    use crate::materials::packages::Package;
+    use crate::materials::parts::Source;
 
     fn package(folder: &Path, licence: Option<&str>) -> Package {
         let (licence, folder) = (licence.map(str::to_owned), folder.to_owned());

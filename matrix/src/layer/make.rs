@@ -5,17 +5,20 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::archive::{self, File, count};
 use super::budget::{Budgets, Scope};
 use super::contents::{Build, Contents, Listed, SCHEMA, Sources, Toolchain};
-use super::elf::{Glibc, Linkage, Relro, SYSTEMS, binds_eagerly};
-use super::packages::Packages;
-use super::parts::{Linker, Part};
-use super::system::Libraries;
-use super::{Error, licences, limits, parts, places, sbom};
+use super::{Error, licences, sbom};
+use crate::archive::{self, File, count};
+use crate::archive::{limits, places};
 use crate::build::Origin;
 use crate::build::recipe::Recipe;
+use crate::elf::{Glibc, Linkage, Relro, SYSTEMS};
+use crate::manifest::levels::binds_eagerly;
 use crate::manifest::{Levels, ON};
+use crate::materials::packages::Packages;
+use crate::materials::parts;
+use crate::materials::parts::{Linker, Part};
+use crate::materials::system::Libraries;
 
 /// What starts managed runtimes.
 pub const WRAPPER: &[u8] = include_bytes!("datadog_wrapper");
@@ -148,7 +151,7 @@ pub fn make(ingredients: LayerInputs, budgets: &Budgets) -> Result<Layer, Error>
 
 fn refuse_what_would_not_start(ingredients: &LayerInputs) -> Result<(), Error> {
     let Target { architecture, glibc_floor: floor, .. } = &ingredients.target;
-    let newest = super::elf::newest();
+    let newest = crate::elf::newest();
     if *floor > newest {
         return Err(Error::Floor(*floor));
     }

@@ -2,22 +2,15 @@
 //!
 //! A layer is unpacked below `/opt`, beside those of others. So everything of ours that the platform does not look for stands in one folder there.
 
-pub mod archive;
 pub mod budget;
 pub mod bundled;
 pub mod contents;
-pub mod elf;
 mod error;
 mod gather;
 pub mod licences;
-pub mod limits;
 pub mod make;
-pub mod packages;
-pub mod parts;
 pub mod publish;
-pub mod purl;
 mod sbom;
-pub mod system;
 mod terms;
 
 use std::fs;
@@ -26,39 +19,21 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::build::{self, sources};
-use crate::flavour::{Architecture, LayerTarget, Libc, Toolchain};
-use crate::invoke::build::target_directory;
+use crate::build;
+use crate::flavour::{LayerTarget, Toolchain};
 use crate::manifest::Manifest;
-use crate::{cli, files, plan, workspace};
+use crate::target::{Architecture, Libc};
+use crate::workspace::sources;
+use crate::workspace::target_directory;
+use crate::{files, plan, terminal, workspace};
 
 pub use error::Error;
 
+use crate::archive::{self, places};
+use crate::elf::{self, Glibc};
 use budget::{Budgets, Scope};
 use contents::Contents;
-use elf::Glibc;
 use make::Layer;
-
-/// Where things stand below `/opt`.
-pub mod places {
-    /// Everything in here is executed; the name of a file is that with which it has to register.
-    pub const EXTENSIONS: &str = "extensions";
-    /// Where the loader looks for libraries, by the last of the directories in Lambda's `LD_LIBRARY_PATH`.
-    pub const LIBRARIES: &str = "lib/";
-    /// The extension, or the launcher before it.
-    pub const EXTENSION: &str = "extensions/datadog-agent";
-    /// What a launcher executes.
-    pub const AGENT: &str = "bottlecap/agent";
-    /// What `AWS_LAMBDA_EXEC_WRAPPER` names.
-    pub const WRAPPER: &str = "datadog_wrapper";
-    pub const MANIFEST: &str = "bottlecap/manifest.json";
-    pub const SBOM: &str = "bottlecap/sbom.cdx.json";
-    pub const LICENCE: &str = "bottlecap/LICENSE";
-    pub const NOTICE: &str = "bottlecap/NOTICE";
-    pub const LICENCES: &str = "bottlecap/licenses.txt";
-    /// With the ending of the file that the compiler brings.
-    pub const RUST_LICENCES: &str = "bottlecap/licenses-rust";
-}
 
 const AFTER: &str = "\
 Examples:
@@ -128,10 +103,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> ExitCode {
     match write(arguments) {
         Ok(path) => {
-            cli::print(&format!("{}\n", path.display()));
+            terminal::print(&format!("{}\n", path.display()));
             ExitCode::SUCCESS
         }
-        Err(error) => cli::exit_with_error(&error, error.status()),
+        Err(error) => terminal::exit_with_error(&error, error.status()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::contents::Contents;
-use crate::build::sources;
+use crate::workspace::sources;
 
 /// The managed runtimes on Amazon Linux 2023, by <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html>. `PublishLayerVersion` takes at most 15
 /// and only filters lists of layers by them: a layer for Amazon Linux 2 works with the runtimes there, too. `ci/aws` holds them to AWS's own list.

@@ -7,10 +7,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::contents::Contents;
-use super::packages::{Key, Package, Packages, ROOT};
-use super::parts::{Part, Source};
-use super::purl;
-use crate::build::hash;
+use crate::hash;
+use crate::materials::packages::{Key, Package, Packages, ROOT};
+use crate::materials::parts::{Part, Source};
+use crate::materials::purl;
 
 /// `CycloneDX` 1.5, "Bill of Materials Standard": its root.
 #[derive(Clone, Debug, Serialize)]

@@ -39,10 +39,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let manifest = match Manifest::embedded() {
         Ok(manifest) => manifest,
-        Err(error) => return crate::cli::exit_with_error(error, crate::cli::SETUP_FAILED),
+        Err(error) => return crate::terminal::exit_with_error(error, crate::terminal::SETUP_FAILED),
     };
     if !arguments.write {
-        crate::cli::print(&table(manifest));
+        crate::terminal::print(&table(manifest));
         return ExitCode::SUCCESS;
     }
     let path = workspace::root().join(PAGE);
@@ -54,7 +54,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             eprintln!("error: {}: {reason}", path.display());
-            crate::cli::SETUP_FAILED.into()
+            crate::terminal::SETUP_FAILED.into()
         }
     }
 }

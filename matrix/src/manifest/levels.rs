@@ -86,6 +86,11 @@ impl Choice {
     }
 }
 
+/// Whether programs with these levels have full RELRO.
+pub fn binds_eagerly(levels: &Levels) -> bool {
+    levels.get("binding").is_none_or(|level| level == "eager")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,12 +28,12 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let manifest = match Manifest::embedded() {
         Ok(manifest) => manifest,
-        Err(error) => return crate::cli::exit_with_error(error, crate::cli::SETUP_FAILED),
+        Err(error) => return crate::terminal::exit_with_error(error, crate::terminal::SETUP_FAILED),
     };
     if arguments.json {
-        return crate::cli::print_json(manifest);
+        return crate::terminal::print_json(manifest);
     }
-    crate::cli::print(&text(manifest));
+    crate::terminal::print(&text(manifest));
     ExitCode::SUCCESS
 }
 

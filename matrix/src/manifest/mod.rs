@@ -1,10 +1,9 @@
 //! The manifest of factors and sets: `optimizations.toml`.
 
 pub mod agreement;
-pub mod check;
-mod code;
+pub mod code;
 pub mod docs;
-mod levels;
+pub mod levels;
 pub mod list;
 mod rules;
 

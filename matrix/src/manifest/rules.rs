@@ -38,50 +38,48 @@ fn duplicates(manifest: &Manifest) -> Vec<String> {
 
 /// Checks that a factor's kind, levels and texts fit together.
 fn shape(factor: &Factor, complaints: &mut Vec<String>) {
-    let mut exit_with_error = |what: &str| complaints.push(format!("{}: {what}", factor.name));
+    let mut add = |what: &str| complaints.push(format!("{}: {what}", factor.name));
     let none = Setting::default();
     match factor.kind {
-        Kind::Axis if factor.values.len() < 2 => exit_with_error("an axis needs two values"),
-        Kind::Axis if factor.on != none || factor.off != none => {
-            exit_with_error("an axis has values and neither on nor off")
-        }
+        Kind::Axis if factor.values.len() < 2 => add("an axis needs two values"),
+        Kind::Axis if factor.on != none || factor.off != none => add("an axis has values and neither on nor off"),
         Kind::Axis => {}
-        _ if !factor.values.is_empty() => exit_with_error("only an axis has values"),
+        _ if !factor.values.is_empty() => add("only an axis has values"),
         Kind::Feature if factor.on.features != [factor.name.as_str()] => {
-            exit_with_error("a feature is turned on by the Cargo feature of its name");
+            add("a feature is turned on by the Cargo feature of its name");
         }
-        _ if factor.on == factor.off => exit_with_error("on and off are the same"),
+        _ if factor.on == factor.off => add("on and off are the same"),
         Kind::Rustflag if factor.on.rustflags.is_empty() && factor.off.rustflags.is_empty() => {
-            exit_with_error("a rustflag factor needs rustflags");
+            add("a rustflag factor needs rustflags");
         }
-        Kind::Env if factor.on.env.is_empty() => exit_with_error("an env factor needs env"),
-        Kind::Profile if factor.on.profile.is_empty() => exit_with_error("a profile factor needs profile"),
-        Kind::Launcher if !factor.on.launcher => exit_with_error("a launcher factor needs launcher"),
+        Kind::Env if factor.on.env.is_empty() => add("an env factor needs env"),
+        Kind::Profile if factor.on.profile.is_empty() => add("a profile factor needs profile"),
+        Kind::Launcher if !factor.on.launcher => add("a launcher factor needs launcher"),
         _ => {}
     }
     if factor.values.iter().any(|value| value.excludes.is_empty() != value.because.is_empty()) {
-        exit_with_error("what a value excludes needs a reason, and only that");
+        add("what a value excludes needs a reason, and only that");
     }
     let mut levels = BTreeSet::new();
     for level in factor.levels() {
         if !levels.insert(level.name) {
-            exit_with_error(&format!("the value {} is there twice", level.name));
+            add(&format!("the value {} is there twice", level.name));
         }
         if factor.refused.iter().any(|refused| refused.name == level.name) {
-            exit_with_error(&format!("the value {} is offered and refused", level.name));
+            add(&format!("the value {} is offered and refused", level.name));
         }
     }
     match factor.status {
         Status::Candidate if !factor.evidence.is_empty() => {
-            exit_with_error("there is evidence, so it is no candidate any more");
+            add("there is evidence, so it is no candidate any more");
         }
         Status::Ship | Status::Superseded | Status::Measured | Status::Refuted if factor.evidence.is_empty() => {
-            exit_with_error("its status needs evidence");
+            add("its status needs evidence");
         }
         _ => {}
     }
     if !factor.hypothesis.ends_with('.') {
-        exit_with_error("the hypothesis is not a sentence");
+        add("the hypothesis is not a sentence");
     }
 }
 

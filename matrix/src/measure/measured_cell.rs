@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::elf::Loading;
 use super::{Error, hexadecimal, reading, writing};
 use crate::build::BuildRecord;
-use crate::build::external::Form;
+use crate::elf::loading::Loading;
 use crate::executable;
+use crate::plan::external::Form;
 use crate::plan::{Cell, CellKind, Plan};
 use crate::sandbox::setup::LayerFile;
 use crate::sandbox::{Extension, page_cache};

@@ -15,7 +15,6 @@ mod start;
 mod steady;
 
 mod digest;
-mod elf;
 mod exercise;
 mod expected;
 mod lock;

@@ -10,13 +10,13 @@ use std::time::Duration;
 use super::measured_cell::MeasuredCell;
 use super::produced::Refusals;
 use super::{Error, exercise, phases, trust, writing};
-use crate::invoke::build::target_directory;
 use crate::plan::{Cache, Condition, DELIVERY, InjectedFault, Latency, Regime};
 use crate::sandbox::faults::{Calls, Effect, Endpoint, Fault};
 use crate::sandbox::function::python::PythonEnvironment;
 use crate::sandbox::function::{Answer, Call, Handler, InitError};
 use crate::sandbox::setup::{Cpu, Delivery, Mount, Order, Setup};
 use crate::sandbox::{Function, Sandbox, intake};
+use crate::workspace::target_directory;
 
 /// The event of every invocation.
 pub(super) const EVENT: &[u8] = br#"{"measured": true}"#;

@@ -14,11 +14,11 @@ use serde::de::DeserializeOwned;
 use super::run::{Options, Step, Summary};
 use super::{Error, not_produced_here, reading};
 use crate::build::{BuildRecord, latest};
-use crate::cli;
 use crate::interrupt;
-use crate::invoke::build::target_directory;
 use crate::plan::circumstances::describe;
 use crate::plan::{Condition, Partition, Plan, SCHEMA};
+use crate::terminal;
+use crate::workspace::target_directory;
 
 const AFTER: &str = "\
 Examples:
@@ -116,23 +116,23 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     if arguments.dry_run {
         return match dry_run(arguments) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => cli::exit_with_error(&error, status(&error)),
+            Err(error) => terminal::exit_with_error(&error, status(&error)),
         };
     }
     match bench(arguments, Arc::clone(&stop)) {
         Ok(summary) => {
             eprintln!("{}", told(&summary));
-            if summary.stopped { cli::INTERRUPTED.into() } else { ExitCode::SUCCESS }
+            if summary.stopped { terminal::INTERRUPTED.into() } else { ExitCode::SUCCESS }
         }
         // The signal reached the start in progress as well, so its failure means nothing.
-        Err(_) if stop.load(Ordering::SeqCst) => cli::INTERRUPTED.into(),
-        Err(error) => cli::exit_with_error(&error, status(&error)),
+        Err(_) if stop.load(Ordering::SeqCst) => terminal::INTERRUPTED.into(),
+        Err(error) => terminal::exit_with_error(&error, status(&error)),
     }
 }
 
 fn status(error: &Error) -> u8 {
     match error {
-        Error::Harness { .. } => cli::HARNESS_FAILED,
+        Error::Harness { .. } => terminal::HARNESS_FAILED,
         Error::Unrecorded(_)
         | Error::Sandbox(_)
         | Error::Python(_)
@@ -140,8 +140,8 @@ fn status(error: &Error) -> u8 {
         | Error::NotProduced { .. }
         | Error::NothingProduced { .. }
         | Error::Read { .. }
-        | Error::Write { .. } => cli::SETUP_FAILED,
-        _ => cli::USAGE,
+        | Error::Write { .. } => terminal::SETUP_FAILED,
+        _ => terminal::USAGE,
     }
 }
 
@@ -153,17 +153,17 @@ fn dry_run(arguments: &Arguments) -> Result<(), Error> {
     });
     let mut refused = Vec::new();
     for kind in kinds.collect::<BTreeSet<Condition>>() {
-        let reason = not_produced_here(&kind).unwrap_or_else(|error| Some(cli::chain(&error).replace('\n', "")));
+        let reason = not_produced_here(&kind).unwrap_or_else(|error| Some(terminal::chain(&error).replace('\n', "")));
         refused.extend(reason.map(|reason| (describe(&kind), reason)));
     }
     for (condition, reason) in &refused {
-        cli::print(&format!("this user cannot measure on this machine: {condition}: {reason}\n"));
+        terminal::print(&format!("this user cannot measure on this machine: {condition}: {reason}\n"));
     }
     match refused.into_iter().next() {
         Some((condition, reason)) if arguments.require => Err(Error::NotProduced { condition, reason }),
         Some(_) => Ok(()),
         None => {
-            cli::print("this user can measure all conditions of the plan on this machine\n");
+            terminal::print("this user can measure all conditions of the plan on this machine\n");
             Ok(())
         }
     }

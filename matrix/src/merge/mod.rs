@@ -17,7 +17,7 @@ use shard::{Shard, Start};
 use crate::build::{BuildRecord, FILE};
 use crate::measure::Run;
 use crate::plan::{Cell, CellKind, Condition, DELIVERY, InjectedFault, Plan, file};
-use crate::{cli, files};
+use crate::{files, terminal};
 
 const AFTER: &str = "\
 Examples:
@@ -56,7 +56,9 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             eprintln!("{told}");
             ExitCode::SUCCESS
         }
-        Err(error) => cli::exit_with_error(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
+        Err(error) => {
+            terminal::exit_with_error(&error, if error.is_usage() { terminal::USAGE } else { terminal::SETUP_FAILED })
+        }
     }
 }
 

@@ -1,20 +1,16 @@
 //! Which builds are compared, and under which conditions: decided before anything is built, and written down.
 
-mod arguments;
-mod cells;
+pub(crate) mod arguments;
+pub(crate) mod cells;
+pub mod check;
 pub mod circumstances;
 mod conditions;
 pub mod design;
 mod error;
-mod estimate;
-mod externals;
+pub mod external;
 pub mod file;
-mod hosted;
 mod names;
 mod partition;
-mod promise;
-mod run;
-mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +21,6 @@ pub use arguments::{Arguments, DesignName};
 pub use cells::one as cell;
 pub use error::Error;
 pub use partition::Partition;
-pub use run::run;
 
 /// The version of every file that the verbs exchange. A file of another version is refused, not guessed at.
 pub const SCHEMA: u32 = 2;
@@ -41,7 +36,7 @@ pub struct Plan {
     pub schema: u32,
     /// What everything random in this experiment is drawn from: run orders, bootstrap, seeds of shuffles.
     pub seed: u64,
-    /// The design's name, such as `sets`, `add-one`, `leave-one-out`, `plackett-burman`, `resolution-4`, `resolution-5`, `full`, `list`.
+    /// The design's name, such as `sets`, `add-one`, `leave-one-out`, `plackett-burman`, `resolution-4`, `resolution-5`, `full`, `cells`.
     pub design: String,
     /// The factors that vary in it, by the manifest's names, in the order of the design's columns. Empty for a comparison of sets.
     /// In a design of two levels, the first cell has every one of them at its low level: `off`, or the axis' value that is compared with.

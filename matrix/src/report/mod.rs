@@ -37,13 +37,15 @@ pub use report::GATES;
 
 use report::Report;
 
-use crate::{cli, files};
+use crate::{files, terminal};
 
 /// Runs the verb and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match report(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => cli::exit_with_error(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
+        Err(error) => {
+            terminal::exit_with_error(&error, if error.is_usage() { terminal::USAGE } else { terminal::SETUP_FAILED })
+        }
     }
 }
 
@@ -76,7 +78,7 @@ fn report(arguments: &Arguments) -> Result<(), Error> {
         }
         match &arguments.out {
             Some(directory) => save(directory, *format, &write(&experiment, *format, false)?)?,
-            None => cli::print(&write(&experiment, *format, console::colors_enabled())?),
+            None => terminal::print(&write(&experiment, *format, console::colors_enabled())?),
         }
     }
     Ok(())

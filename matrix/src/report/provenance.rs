@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::input::Experiment;
 use super::number::counted;
-use crate::build::{Origin, sources};
+use crate::build::Origin;
 use crate::measure::{LeftOut, Machine, Run};
 use crate::plan::circumstances::describe;
+use crate::workspace::sources;
 
 /// Number of hexadecimal digits that identify a commit.
 const COMMIT: usize = 12;

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{Alias, Arguments, Cell, CellKind, DesignName, Error, Plan, SCHEMA, conditions};
-use crate::build::external::{self, Form};
 use crate::manifest::{Choice, Factor, Levels, Manifest, Status, WrongChoice};
+use crate::plan::external::{self, Form};
 
 /// The cells of a design, and what one has to know about them.
 #[derive(Debug, Default)]

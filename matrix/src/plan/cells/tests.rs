@@ -42,7 +42,7 @@ fn every_plan_has_the_floor_and_the_first_cell_twice() {
         assert!(plan.cells.iter().any(|cell| cell.kind == CellKind::Floor), "{design}");
         let of = plan.cells[0].id.clone();
         assert!(plan.cells.iter().any(|cell| cell.kind == CellKind::Again { of: of.clone() }), "{design}");
-        assert_eq!(crate::manifest::check::plan(manifest(), &plan), Vec::<String>::new(), "{design}");
+        assert_eq!(crate::plan::check::plan(manifest(), &plan), Vec::<String>::new(), "{design}");
     }
 }
 
@@ -235,7 +235,7 @@ fn subsets_are_each_none_all_and_a_sample_that_the_seed_decides() {
     assert!(notes.iter().any(|note| note.contains("with the seed 5")), "{notes:?}");
     assert_eq!(planned("subsets --sample 3 --seed 5").unwrap().0, plan);
     assert_ne!(planned("subsets --sample 3 --seed 6").unwrap().0.cells, plan.cells);
-    assert_eq!(crate::manifest::check::plan(manifest(), &plan), Vec::<String>::new());
+    assert_eq!(crate::plan::check::plan(manifest(), &plan), Vec::<String>::new());
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Manifest, agreement, code, docs};
-use crate::plan::{Plan, file};
-use crate::{cli, workspace};
+use super::{Plan, file};
+use crate::manifest::{Manifest, agreement, code, docs};
+use crate::{terminal, workspace};
 
 const AFTER: &str = "\
 Examples:
@@ -34,8 +34,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let manifest = match Manifest::embedded() {
         Ok(manifest) => manifest,
-        Err(error @ super::Error::File { .. }) => return cli::exit_with_error(error, cli::SETUP_FAILED),
-        Err(error) => return cli::exit_with_error(error, cli::REFUSED),
+        Err(error @ crate::manifest::Error::File { .. }) => {
+            return terminal::exit_with_error(error, terminal::SETUP_FAILED);
+        }
+        Err(error) => return terminal::exit_with_error(error, terminal::REFUSED),
     };
     let Findings { mut complaints, unreadable } = repository(manifest, &workspace::root());
     let mut unusable = None;
@@ -44,8 +46,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         match file::read(path) {
             Ok(plan) => complaints.extend(self::plan(manifest, &plan).into_iter().map(about)),
             Err(error) => {
-                let status = if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED };
-                let _ = cli::exit_with_error(&error, status);
+                let status = if error.is_usage() { terminal::USAGE } else { terminal::SETUP_FAILED };
+                let _ = terminal::exit_with_error(&error, status);
                 unusable = unusable.max(Some(status));
             }
         }
@@ -55,12 +57,12 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
     // A contradiction decides the status, even if some file could not be read.
     if !complaints.is_empty() {
-        return cli::REFUSED.into();
+        return terminal::REFUSED.into();
     }
-    if let Some(status) = unusable.max((!unreadable.is_empty()).then_some(cli::SETUP_FAILED)) {
+    if let Some(status) = unusable.max((!unreadable.is_empty()).then_some(terminal::SETUP_FAILED)) {
         return status.into();
     }
-    cli::print(&format!(
+    terminal::print(&format!(
         "{} factors, {} sets, {} plans: all agree\n",
         manifest.factors.len(),
         manifest.sets.len(),
@@ -113,16 +115,16 @@ fn repository(manifest: &Manifest, root: &Path) -> Findings {
 pub fn plan(manifest: &Manifest, plan: &Plan) -> Vec<String> {
     let mut complaints = plan.contradictions();
     for cell in plan.cells.iter().filter(|cell| !cell.levels.is_empty()) {
-        let mut exit_with_error = |what: String| complaints.push(format!("cell {}: {what}", cell.id));
+        let mut add = |what: String| complaints.push(format!("cell {}: {what}", cell.id));
         for (factor, level) in &cell.levels {
-            if let Err(error) = manifest.offers(&super::Choice::new(factor, level)) {
-                exit_with_error(error.to_string());
+            if let Err(error) = manifest.offers(&crate::manifest::Choice::new(factor, level)) {
+                add(error.to_string());
             }
         }
         let missing = manifest.factors.iter().filter(|factor| !cell.levels.contains_key(&factor.name));
-        missing.for_each(|factor| exit_with_error(format!("the level of {} is missing", factor.name)));
+        missing.for_each(|factor| add(format!("the level of {} is missing", factor.name)));
         if let Some(reason) = manifest.illegal(&cell.levels) {
-            exit_with_error(reason);
+            add(reason);
         }
     }
     complaints

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::layer::{archive, places};
+use crate::archive::{self, places};
 
 /// What zip files begin with.
 const ZIP: &[u8] = b"PK\x03\x04";

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::{Cell, CellKind, Plan};
 use crate::analyze::design::{Contrast, contrasts};
 use crate::analyze::estimate::{ENOUGH, FAMILY_WISE};
 use crate::analyze::location::{location, to_f64};
 use crate::analyze::power::critical;
 use crate::analyze::questions::GATES;
 use crate::measure::sample::Sample;
+use crate::plan::{Cell, CellKind, Plan};
 
 /// Standard deviation of one start's time to ready, in milliseconds: a guess for a machine of two cores.
 const DEVIATION_MS: f64 = 0.5;

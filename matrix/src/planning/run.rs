@@ -6,13 +6,14 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::arguments::Format;
 use super::estimate::{Estimate, compiled, earlier_builds, lines};
-use super::{Arguments, DesignName, Error, InjectedFault, Plan, cells, externals, file, hosted, text};
-use crate::cli;
-use crate::invoke::build::target_directory;
+use super::{externals, hosted, text};
 use crate::manifest::Manifest;
 use crate::measure::sample::Sample;
+use crate::plan::arguments::Format;
+use crate::plan::{Arguments, DesignName, Error, InjectedFault, Plan, cells, file};
+use crate::terminal;
+use crate::workspace::target_directory;
 
 /// The summary for programs.
 #[derive(Serialize)]
@@ -28,7 +29,9 @@ struct Document<'d> {
 pub fn run(arguments: &Arguments) -> ExitCode {
     match decide(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => cli::exit_with_error(&error, if error.is_usage() { cli::USAGE } else { cli::SETUP_FAILED }),
+        Err(error) => {
+            terminal::exit_with_error(&error, if error.is_usage() { terminal::USAGE } else { terminal::SETUP_FAILED })
+        }
     }
 }
 
@@ -67,17 +70,17 @@ fn decide(arguments: &Arguments) -> Result<(), Error> {
     match arguments.format {
         Format::Json => {
             let plan = if arguments.dry_run { &plan } else { &packed };
-            cli::print_json(&Document { plan, notes: &notes, estimate: &estimate, written });
+            terminal::print_json(&Document { plan, notes: &notes, estimate: &estimate, written });
         }
         Format::Github | Format::Gitlab => {
             eprint!("{}", text::render(manifest, &plan, &notes, &estimate));
             let matrix = if arguments.format == Format::Github { hosted::github } else { hosted::gitlab };
-            cli::print(&(matrix(shards) + "\n"));
+            terminal::print(&(matrix(shards) + "\n"));
         }
         Format::Text => {
-            cli::print(&text::render(manifest, &plan, &notes, &estimate));
+            terminal::print(&text::render(manifest, &plan, &notes, &estimate));
             if let Some(written) = written {
-                cli::print(&format!("\nwritten to {}\n", written.display()));
+                terminal::print(&format!("\nwritten to {}\n", written.display()));
             }
         }
     }

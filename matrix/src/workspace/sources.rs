@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{environment, hash};
+use super::environment;
+use crate::hash;
 
 /// What a build of the extension is made from, apart from the compiler that the toolchain file names.
 const PARTS: [&str; 8] =

@@ -6,9 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use crate::build::environment;
-use crate::build::recipe::Recipe;
 use crate::workspace;
+use crate::workspace::environment;
 
 /// Our own package.
 pub const ROOT: &str = "bottlecap";
@@ -86,8 +85,8 @@ impl Origin {
 
 impl Packages {
     /// Those of the workspace's program in this cell. A launcher has no others: it is the same package with fewer features.
-    pub fn of(workspace: &Path, recipe: &Recipe, target: &str) -> Result<Self, Error> {
-        let features = ["--no-default-features".to_owned(), format!("--features={}", recipe.features.join(","))];
+    pub fn of(workspace: &Path, features: &[String], target: &str) -> Result<Self, Error> {
+        let features = ["--no-default-features".to_owned(), format!("--features={}", features.join(","))];
         let tree = |edges: &str| {
             let of = ["--locked", "--package", ROOT, "--prefix", "depth", "--format", "|{p}", "--target", target];
             cargo(workspace, "tree", of.into_iter().chain(["--edges", edges]), &features)
@@ -216,13 +215,14 @@ struct LockedPackage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::build::recipe::Recipe;
     use crate::manifest::Manifest;
 
     fn of(set: &str) -> Packages {
         let manifest = Manifest::embedded().unwrap();
         let recipe = Recipe::of(manifest, &manifest.set_levels(set).unwrap());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        Packages::of(&recipe.workspace(root), &recipe, &crate::build::target()).unwrap()
+        Packages::of(&recipe.workspace(root), &recipe.features, &crate::build::target()).unwrap()
     }
 
     fn named<'p>(packages: &'p Packages, name: &str) -> Option<&'p Package> {

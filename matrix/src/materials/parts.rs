@@ -1,9 +1,9 @@
 //! What is in a program and comes from no package: the standard library, and the C library of a static one.
 
-use super::elf::Linkage;
 use super::packages::Key;
 use super::purl::purl;
 use super::system::{self, Libraries};
+use crate::elf::Linkage;
 
 /// The terms of the GNU C library; the machine that builds need not have them.
 const LESSER: &str = include_str!("LGPL-2.1.txt");

@@ -1,8 +1,13 @@
 //! The workspace whose extension is built, and the cargo that builds it.
 
+pub mod environment;
+pub mod sources;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use clap::ValueEnum;
 
 /// Makes cargo build a program with the dependency features of the whole workspace, as tests are built. Otherwise it would compile all dependencies again with
 /// fewer features. Not for programs that are measured or shipped.
@@ -54,6 +59,40 @@ pub fn located() -> Option<PathBuf> {
     let manifest = located.ok().filter(|output| output.status.success()).map(|output| output.stdout);
     let manifest = manifest.and_then(|manifest| String::from_utf8(manifest).ok())?;
     Path::new(manifest.trim_end()).parent().map(Path::to_owned)
+}
+
+/// Cargo's target directory for the workspace at hand; runs also cache files there.
+pub fn target_directory() -> PathBuf {
+    if let Some(directory) = std::env::var_os("CARGO_TARGET_DIR") {
+        return directory.into();
+    }
+    located().map_or_else(|| std::env::temp_dir().join("matrix"), |root| root.join("target"))
+}
+
+/// A profile of cargo.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    Dev,
+    #[default]
+    Release,
+}
+
+impl Profile {
+    /// The profile's name in cargo.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Release => "release",
+        }
+    }
+
+    /// The profile's name in cargo's `PROFILE` variable for build scripts.
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::Dev => "debug",
+            Self::Release => "release",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::circumstances::describe;
 use super::estimate::Estimate;
-use super::{CellKind, Plan};
 use crate::manifest::Manifest;
+use crate::plan::circumstances::describe;
+use crate::plan::{CellKind, Plan};
 
 /// How many confounded effects are named before the rest is only counted.
 const SHOWN: usize = 6;
@@ -56,7 +56,7 @@ fn aliases(plan: &Plan) -> String {
     text
 }
 
-fn about(manifest: &Manifest, plan: &Plan, cell: &super::Cell) -> String {
+fn about(manifest: &Manifest, plan: &Plan, cell: &crate::plan::Cell) -> String {
     match &cell.kind {
         CellKind::Floor => "the least that an extension can do".to_owned(),
         CellKind::External { path, .. } => path.display().to_string(),

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::promise::Promise;
-use super::{CellKind, Plan};
 use crate::build::BuildRecord;
 use crate::build::dependencies::Dependencies;
 use crate::build::recipe::{Group, Recipe};
 use crate::manifest::Manifest;
 use crate::measure::sample::Sample;
+use crate::plan::{CellKind, Plan};
 
 /// Guesses for a machine of two cores, used until there is something better, and always named as guesses.
 const FIRST_BUILD_SECONDS: f64 = 120.0;

@@ -5,7 +5,7 @@ use object::read::elf::{Dyn as _, ElfFile64, FileHeader as _, SectionHeader as _
 
 /// The loader's work for a 64-bit ELF file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Loading {
+pub struct Loading {
     /// Relocations: addresses that are patched before `main`.
     pub relocations: u64,
     /// Shared libraries that the file names directly, without their own dependencies.
@@ -14,7 +14,7 @@ pub(super) struct Loading {
 
 impl Loading {
     /// `None` if the file is not a 64-bit ELF file, such as a script.
-    pub(super) fn of(file: &[u8]) -> Option<Self> {
+    pub fn of(file: &[u8]) -> Option<Self> {
         let elf = ElfFile64::<object::Endianness>::parse(file).ok()?;
         let endian = elf.endian();
         let sections = elf.elf_header().sections(endian, file).ok()?;

@@ -5,7 +5,7 @@ use super::*;
 use crate::build::cargo::CargoCommand;
 use crate::build::recipe::Recipe;
 use crate::flavour::Toolchain;
-use crate::invoke::build::Profile;
+use crate::workspace::Profile;
 
 /// A workspace whose program tells with which optimization it was compiled, and prints the variables of its build, but those of cargo's own.
 fn workspace(folder: &Path) -> PathBuf {

@@ -1,5 +1,8 @@
 //! Zip files of layers: the same files are written as the same bytes, and nothing that is read gets out of its place.
 
+pub mod limits;
+pub mod places;
+
 use std::fs;
 use std::io::{self, Cursor, Read as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -9,7 +12,6 @@ use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-use super::limits;
 use crate::executable;
 
 /// The best that Deflate can do. Starts do not depend on it: the platform unpacks a layer when it is published.

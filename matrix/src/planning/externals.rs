@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::{CellKind, Error, Plan};
-use crate::build::external::{self, Files, Form};
 use crate::executable;
+use crate::plan::external::{self, Files, Form};
+use crate::plan::{CellKind, Error, Plan};
 
 /// The folder of the copies, beside the plan.
 const FOLDER: &str = "externals";

@@ -1,5 +1,7 @@
 //! What a program needs to be started, read from its file.
 
+pub mod loading;
+
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -9,8 +11,6 @@ use object::elf::{
 };
 use object::read::elf::{Dyn as _, ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable};
 use serde::{Deserialize, Serialize};
-
-use crate::manifest::Levels;
 
 /// The systems of Lambda's runtimes, with their C library.
 pub const SYSTEMS: [System; 2] = [
@@ -160,11 +160,6 @@ impl Linkage {
         obstacles.extend(missing.map(|library| format!("it needs {library}, which is not there")));
         obstacles
     }
-}
-
-/// Whether programs with these levels have full RELRO.
-pub fn binds_eagerly(levels: &Levels) -> bool {
-    levels.get("binding").is_none_or(|level| level == "eager")
 }
 
 /// What is protected of the tables of addresses; where there are none, all of them are.

@@ -1,0 +1,10 @@
+//! `cargo matrix plan`: what a plan builds, how long it takes, and how small an effect it can see.
+
+mod estimate;
+mod externals;
+mod hosted;
+mod promise;
+mod run;
+mod text;
+
+pub use run::run;
