@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use layer_support::{answering, arm64_program, ended, foreign, ingredients, made, matrix, program, rewritten, told};
 use matrix::archive::places;
 use matrix::build::recipe::Recipe;
-use matrix::fips_report::layer::{Expected, LayerFile, ProgramFile};
+use matrix::fips_report::layer::{Expected, LayerFile};
 use matrix::layer::make::LayerInputs;
 use matrix::manifest::Manifest;
 use matrix::target::Architecture;
@@ -82,18 +82,64 @@ fn a_layer_for_another_processor_is_refused_with_the_option_that_helps() {
     assert!(status == 1 && said.contains("--arch arm64"), "{status}: {said}");
 }
 
+/// A zip file of these bytes, after it has been inspected.
+fn opened(zip: &[u8]) -> LayerFile {
+    let (_folder, path) = saved(zip);
+    open(&path).unwrap()
+}
+
 /// Everything that a layer says of itself can be copied; its bytes cannot.
 #[test]
 fn a_layer_that_says_of_itself_what_the_real_one_says_is_refused_for_its_bytes() {
-    let (_folder, path) = saved(&made(pretender()).unwrap().zip);
-    let layer = open(&path).unwrap();
-    let same = layer.document.programs.clone();
-    let proof = layer.identity(&same).unwrap();
+    let zip = made(pretender()).unwrap().zip;
+    let layer = opened(&zip);
+    let proof = layer.identity(&zip).unwrap();
     assert!(proof.holds && proof.evidence.concat().contains(&layer.document.sha256), "{proof:?}");
-    let real = [ProgramFile::of(places::EXTENSION, b"the program that is built from the sources")];
-    let refused = layer.identity(&real).unwrap_err();
-    assert!(refused.to_string().contains("another program than the one that is proven"), "{refused}");
+    let mut real = pretender();
+    real.programs[0].bytes.push(0);
+    let refused = layer.identity(&made(real).unwrap().zip).unwrap_err();
+    assert!(refused.to_string().contains("datadog-agent is another file than the one"), "{refused}");
     assert_eq!(refused.status(), 1);
+}
+
+#[test]
+fn files_that_are_no_programs_have_to_be_those_of_the_layer_as_well() {
+    let zip = made(pretender()).unwrap().zip;
+    let refused = |real: LayerInputs| opened(&zip).identity(&made(real).unwrap().zip).unwrap_err().to_string();
+    let mut notice = pretender();
+    notice.texts.notice = b"another notice".into();
+    assert!(refused(notice).contains("bottlecap/NOTICE is another file than the one"));
+    let mut sources = pretender();
+    sources.origin.sources += "89abcdef";
+    assert!(refused(sources).contains("bottlecap/manifest.json is another file than the one"));
+    let mut packages = pretender();
+    packages.packages.0.iter_mut().for_each(|(_, package)| package.repository = None);
+    assert!(refused(packages).contains("bottlecap/sbom.cdx.json is another file than the one"));
+}
+
+/// A reader that goes through a zip file in another way than this tool might find something else in it.
+#[test]
+fn a_zip_file_with_the_same_files_in_other_bytes_is_refused() {
+    let zip = made(pretender()).unwrap().zip;
+    let again = rewritten(&zip, |_, bytes| Some(bytes));
+    let refused = opened(&again).identity(&zip).unwrap_err().to_string();
+    assert!(refused.contains("the zip file has something else in it"), "{refused}");
+    let behind = [&zip[..], b"behind"].concat();
+    let (_folder, path) = saved(&behind);
+    let refused = open(&path).and_then(|layer| layer.identity(&zip)).unwrap_err();
+    assert_eq!(refused.status(), 1, "{refused}");
+}
+
+/// As long as the manifest lists them, an inspection finds nothing wrong with more files.
+#[test]
+fn files_that_a_runtime_would_load_are_refused_although_the_manifest_lists_them() {
+    for place in ["python/sitecustomize.py", "nodejs/node_modules/a/index.js", "java/lib/a.jar", "bottlecap/more.txt"] {
+        let mut ingredients = pretender();
+        ingredients.texts.rust_place = place.to_owned();
+        let (_folder, path) = saved(&made(ingredients).unwrap().zip);
+        let refused = open(&path).unwrap_err().to_string();
+        assert!(refused.contains(&format!("{place} belongs to no layer of ours")), "{refused}");
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use bottlecap::features;
 use matrix::fips_report::build_report::BuildReport;
 use matrix::fips_report::handshake::{self, CLIENTS, Client, HandshakeResult, ProgramUnderTest};
-use matrix::fips_report::roots::{self, CASES, Case};
-use matrix::fips_report::server::ServerTlsConfig;
+use matrix::fips_report::roots::{self, CASES, Case, Store};
+use matrix::fips_report::server::{ServerCertificate, ServerTlsConfig};
 
 fn subject() -> ProgramUnderTest {
     ProgramUnderTest { program: PathBuf::from(env!("CARGO_BIN_EXE_bottlecap")), agent: None }
@@ -37,10 +37,13 @@ fn every_client_offers_what_is_approved_and_nothing_else_in_a_fips_build_alone()
 
 #[test]
 fn servers_that_speak_something_else_get_data_of_other_builds() {
-    for taste in [ServerTlsConfig::ChaCha, ServerTlsConfig::X25519] {
-        let meeting = meet(taste, Client::Logs);
+    for (taste, client) in [ServerTlsConfig::ChaCha, ServerTlsConfig::X25519]
+        .into_iter()
+        .flat_map(|taste| CLIENTS.map(|client| (taste, client)))
+    {
+        let meeting = meet(taste, client);
         let refused = handshake::refused("name", "it", std::slice::from_ref(&meeting));
-        assert_eq!(refused.holds, features::FIPS, "{taste:?}: {meeting:?}");
+        assert_eq!(refused.holds, features::FIPS, "{taste:?}, {client:?}: {meeting:?}");
     }
 }
 
@@ -53,12 +56,27 @@ fn a_server_without_extended_master_secret_is_refused_by_every_client_of_a_fips_
 }
 
 #[test]
-fn roots_are_proven_of_builds_with_the_systems_and_never_of_a_program_that_trusts_everybody() {
-    let cases = |further: &[(&str, &str)]| CASES.map(|case| Case::arrange(&subject(), case, further).unwrap());
-    let proof = roots::judge(&told(), &cases(&[]));
+fn roots_are_proven_of_every_client_of_builds_with_the_systems() {
+    let all = CASES.into_iter().flat_map(|case| CLIENTS.map(|client| (case, client)));
+    let cases: Vec<Case> = all.map(|(case, client)| Case::arrange(&subject(), case, client, &[]).unwrap()).collect();
+    let proof = roots::judge(&told(), &cases);
     assert_eq!(proof.holds, OWN_ROOTS, "{proof:#?}");
-    let careless = roots::judge(&told(), &cases(&[("DD_SKIP_SSL_VALIDATION", "true")]));
-    let caught = ["unknown authority", "another host", "not valid any more", "not valid yet"];
-    let against = careless.against.join("\n");
-    assert!(caught.iter().all(|case| against.contains(case)), "{careless:#?}");
+}
+
+#[test]
+fn clients_that_trust_everybody_are_caught_by_each_certificate_that_nobody_may_accept() {
+    // The client to AWS has no such setting.
+    for client in [Client::Logs, Client::Metrics, Client::DelegatedAuth] {
+        let careless = [("DD_SKIP_SSL_VALIDATION", "true")];
+        let refusable =
+            CASES.into_iter().filter(|(_, shown, store)| *shown != ServerCertificate::Good || *store == Store::Nowhere);
+        let cases: Vec<Case> =
+            refusable.map(|case| Case::arrange(&subject(), case, client, &careless).unwrap()).collect();
+        let against = roots::judge(&told(), &cases).against;
+        for Case { name, .. } in &cases {
+            let caught = format!("{name} is trusted: {}:", client.name());
+            assert!(against.iter().any(|fact| fact.starts_with(&caught)), "{caught}: {against:#?}");
+        }
+        assert_eq!(cases.len(), 4);
+    }
 }

@@ -256,11 +256,12 @@ impl Isolation {
     /// What cargo is told of the place. Above the workspace, it does not see which toolchain that names.
     fn variables(&self, root: &Path) -> BTreeMap<String, String> {
         let home = ("CARGO_HOME".to_owned(), self.home.to_string_lossy().into_owned());
-        let told = std::env::var("RUSTUP_TOOLCHAIN").ok().or_else(|| environment::pinned_toolchain(root).ok());
-        let toolchain = told.map(|toolchain| ("RUSTUP_TOOLCHAIN".to_owned(), toolchain));
-        // The module of the FIPS build is made with Go, whose own file of settings can replace its compiler.
+        let toolchain = environment::toolchain(root).map(|toolchain| ("RUSTUP_TOOLCHAIN".to_owned(), toolchain));
+        // The module of the FIPS build is made with programs in Go. Go's own file of settings can replace its compiler, and its cache has what was compiled before.
         let go = ("GOENV".to_owned(), "off".to_owned());
-        toolchain.into_iter().chain([home, go]).collect()
+        let go_cache = self.target_directory.join("go-cache");
+        let go_cache = ("GOCACHE".to_owned(), go_cache.to_string_lossy().into_owned());
+        toolchain.into_iter().chain([home, go, go_cache]).collect()
     }
 }
 

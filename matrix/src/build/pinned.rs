@@ -9,7 +9,7 @@ use super::recipe::Recipe;
 use crate::hash;
 use crate::materials::packages::{Key, Package, Packages};
 
-const TEXT: &str = include_str!("../../fips.toml");
+pub(crate) const TEXT: &str = include_str!("../../fips.toml");
 /// The feature of builds that they are for.
 const FEATURE: &str = "fips";
 /// What cargo adds to an unpacked archive, and `cargo vendor` to its copy.

@@ -89,27 +89,40 @@ fn build(what: &str, profile: Profile) -> Result<End, Error> {
     } else {
         Order::of_cell(manifest, what)?
     };
-    carry_out(manifest, &order, Toolchain::plain(&workspace::root(), profile)?)
+    carry_out(manifest, &order, Toolchain::plain(&workspace::root(), profile)?, &usual())
 }
 
 /// Builds one cell with these tools, or finds that it is there already: with those of a plain build, where `cargo matrix build` would. None if it was
 /// interrupted.
 pub fn one(manifest: &Manifest, cell: Cell, tools: Toolchain) -> Result<Option<BuildRecord>, Error> {
     let order = Order::of_one(cell, tools.agent.folder());
-    match carry_out(manifest, &order, tools)? {
-        End::All(lines) => Ok(lines.into_iter().next()),
-        End::Interrupted(_) => Ok(None),
+    Ok(carry_out(manifest, &order, tools, &usual())?.first())
+}
+
+/// Builds one cell with these tools from nothing, so that nothing in it was made by other tools or from other sources. All that is compiled, and the program,
+/// come to lie in `folder`, which has to be empty. None if the build was interrupted.
+pub fn anew(manifest: &Manifest, cell: Cell, tools: Toolchain, folder: &Path) -> Result<Option<BuildRecord>, Error> {
+    let failed = |source| Error::File { path: folder.to_owned(), source };
+    if std::fs::read_dir(folder).map_err(failed)?.next().is_some() {
+        return Err(failed(std::io::ErrorKind::DirectoryNotEmpty.into()));
     }
+    let order = Order { cells: vec![cell], folder: folder.to_owned() };
+    Ok(carry_out(manifest, &order, tools, folder)?.first())
+}
+
+/// The folder of target directories.
+pub fn usual() -> PathBuf {
+    target_directory().join("matrix/build")
 }
 
 /// The agent of a cell, where cargo puts it.
 pub fn program(manifest: &Manifest, cell: &Cell, tools: &Tools) -> Result<Outcome, Failure> {
-    called(&agent(manifest, cell, tools), cell)
+    called(&agent(manifest, cell, tools, &usual()), cell)
 }
 
-/// The agent of a cell with the names of everything in it, and the command that makes it.
-pub fn named(manifest: &Manifest, cell: &Cell, tools: &Tools) -> (String, Result<Outcome, Failure>) {
-    let call = agent(manifest, cell, tools).named();
+/// The agent of a cell with the names of everything in it, and the command that makes it below `builds`.
+pub fn named(manifest: &Manifest, cell: &Cell, tools: &Tools, builds: &Path) -> (String, Result<Outcome, Failure>) {
+    let call = agent(manifest, cell, tools, builds).named();
     (call.shell(), called(&call, cell))
 }
 
@@ -120,17 +133,17 @@ fn called(call: &CargoCommand, cell: &Cell) -> Result<Outcome, Failure> {
     outcome
 }
 
-/// The command that makes the agent of a cell.
-pub fn command(manifest: &Manifest, cell: &Cell, tools: &Tools) -> String {
-    agent(manifest, cell, tools).shell()
+/// The command that makes the agent of a cell below `builds`.
+pub fn command(manifest: &Manifest, cell: &Cell, tools: &Tools, builds: &Path) -> String {
+    agent(manifest, cell, tools, builds).shell()
 }
 
-fn agent(manifest: &Manifest, cell: &Cell, tools: &Tools) -> CargoCommand {
+fn agent(manifest: &Manifest, cell: &Cell, tools: &Tools, builds: &Path) -> CargoCommand {
     let recipe = Recipe::of(manifest, &cell.levels).with(tools);
-    CargoCommand::new("bottlecap", &recipe, tools, &workspace::root(), &target_directory().join("matrix/build"))
+    CargoCommand::new("bottlecap", &recipe, tools, &workspace::root(), builds)
 }
 
-fn carry_out(manifest: &Manifest, order: &Order, tools: Toolchain) -> Result<End, Error> {
+fn carry_out(manifest: &Manifest, order: &Order, tools: Toolchain, builds: &Path) -> Result<End, Error> {
     // Whoever reads the lines may be somewhere else.
     let folder = absolute(&order.folder)?;
     let root = workspace::root();
@@ -141,7 +154,7 @@ fn carry_out(manifest: &Manifest, order: &Order, tools: Toolchain) -> Result<End
             compiler: tools.agent.compiler.clone(),
         },
         root,
-        builds: target_directory().join("matrix/build"),
+        builds: builds.to_owned(),
         programs: folder.join("programs"),
         tools,
     };
@@ -150,6 +163,16 @@ fn carry_out(manifest: &Manifest, order: &Order, tools: Toolchain) -> Result<End
 
 fn absolute(folder: &Path) -> Result<PathBuf, Error> {
     std::path::absolute(folder).map_err(|source| Error::File { path: folder.to_owned(), source })
+}
+
+impl End {
+    /// The line of the first cell; none if it was interrupted.
+    fn first(self) -> Option<BuildRecord> {
+        match self {
+            Self::All(lines) => lines.into_iter().next(),
+            Self::Interrupted(_) => None,
+        }
+    }
 }
 
 impl Order {

@@ -1,7 +1,7 @@
 //! The packages that a FIPS build may be made of: `matrix/fips-packages.toml`. Whatever is not on the list is refused, because a list of what is forbidden is
 //! never complete.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::{fs, io};
@@ -12,7 +12,10 @@ use crate::materials::packages::{Key, Package, Packages, ROOT};
 
 /// The list, relative to the root of the workspace.
 pub const FILE: &str = "matrix/fips-packages.toml";
-const TEXT: &str = include_str!("../../fips-packages.toml");
+pub(super) const TEXT: &str = include_str!("../../fips-packages.toml");
+/// Where cargo-deny has the same packages, relative to the root, and how that list begins and ends there.
+pub const DENY_FILE: &str = "fips/deny.toml";
+const DENY_LIST: [&str; 2] = ["\nallow = [\n  \"bottlecap\",\n", "]\n"];
 /// Endings of files that no Rust compiler reads: sources in other languages, and what was compiled from them.
 const FOREIGN: [&str; 16] =
     ["a", "asm", "c", "cc", "cpp", "cxx", "dll", "go", "lib", "m", "o", "obj", "s", "so", "wasm", "zig"];
@@ -32,7 +35,12 @@ pub struct Allowed {
 impl Allowed {
     /// What this program was built with.
     pub fn embedded() -> Result<Self, toml::de::Error> {
-        toml::from_str(TEXT)
+        Self::read(TEXT)
+    }
+
+    /// From the text of such a file.
+    pub fn read(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
     }
 
     /// What of these packages is not on the list, each with the reason, and what is on it and not among them. `foreign` says whether a package has code in other
@@ -80,6 +88,16 @@ impl Allowed {
             let _ = writeln!(text, "{name} = \"{about}\"");
         }
         text
+    }
+
+    /// The configuration of cargo-deny with these packages in the place of those that it has; none where it has no such list.
+    pub fn in_deny(&self, configuration: &str) -> Option<String> {
+        let [start, end] = DENY_LIST;
+        let (head, rest) = configuration.split_once(start)?;
+        let (_, tail) = rest.split_once(end)?;
+        let keys: BTreeSet<&String> = self.linked.keys().chain(self.build.keys()).collect();
+        let lines = keys.into_iter().map(|key| format!("  \"{}\",\n", key.replacen(' ', "@=", 1)));
+        Some(format!("{head}{start}{}{end}{tail}", lines.collect::<String>()))
     }
 }
 
@@ -166,6 +184,18 @@ mod tests {
         fs::remove_file(folder.path().join("src/code.S")).unwrap();
         fs::write(folder.path().join("Cargo.toml"), "[package]\nlinks = \"z\"\n").unwrap();
         assert!(is_foreign(&package));
+    }
+
+    #[test]
+    fn cargo_deny_has_the_same_list() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let configuration = fs::read_to_string(root.join(DENY_FILE)).unwrap();
+        let allowed = Allowed::embedded().unwrap();
+        assert_eq!(allowed.in_deny(&configuration).unwrap(), configuration);
+        let mut more = allowed.clone();
+        more.build.insert("sha1 0.10.6".to_owned(), "00".to_owned());
+        assert!(more.in_deny(&configuration).unwrap().contains("\n  \"sha1@=0.10.6\",\n"));
+        assert_eq!(allowed.in_deny("[bans]\nallow = []\n"), None);
     }
 
     /// After a change of dependencies, `cargo matrix fips-report --write-packages` writes the list anew, to be read before it is committed.

@@ -3,15 +3,20 @@
 use serde::Serialize;
 
 use super::certificate::Certified;
+use super::graph::HeldBack;
 use super::layer::{LayerDocument, ProgramFile};
-use super::module_build::BuildTool;
 use super::price::Price;
 use super::proof::Proof;
+use super::tools::BuildTool;
+use super::tree::Tree;
 
 /// What nothing here answers, for whoever signs.
-pub const NOT_CLAIMED: [&str; 5] = [
+pub const NOT_CLAIMED: [&str; 8] = [
     "That this is a validated module: it is a build of the module that was validated. A certificate is for one that is built as its security policy says, in the environments that the policy lists; what is different here stands under \"The build procedure\".",
     "That Lambda is an environment of the certificate.",
+    "That no package has cryptography in it beside the module: those in Rust have no names by which that could be told. The list of packages is what somebody has read.",
+    "That the compilers, the C library and the system beneath them are what their makers published: the report names their bytes, for somebody to compare.",
+    "That the machine that wrote the report was honest: it has made and judged everything in it. On another machine the same sources make the same bytes.",
     "That a validated version has every correction: it is an old version. Read the security advisories of AWS-LC before you choose it.",
     "That everything random comes from the module: names of no secret, and the checksums of data formats, do not.",
     "Anything about the function beside the extension, its runtime, or who else is in the sandbox.",
@@ -27,6 +32,9 @@ pub struct Document {
     /// RFC 3339, UTC.
     pub date: String,
     pub subject: ProgramUnderTest,
+    pub tree: Tree,
+    /// What this program has in other versions than builds without the module.
+    pub held_back: Vec<HeldBack>,
     /// The layer's zip file, if the report is about one.
     pub layer: Option<LayerDocument>,
     pub certified: Certified,
@@ -94,7 +102,7 @@ pub(super) fn sample(holds: bool) -> Document {
     }
     let text = str::to_owned;
     Document {
-        schema: 2,
+        schema: 3,
         holds,
         date: text("2026-01-02T03:04:05Z"),
         subject: ProgramUnderTest {
@@ -108,8 +116,10 @@ pub(super) fn sample(holds: bool) -> Document {
             target: text("x"),
             command: text("RUSTFLAGS='-C a_b' cargo build"),
             programs: vec![ProgramFile::of("extensions/datadog-agent", b"program")],
-            tools: vec![BuildTool::of(text("cc"), "/nowhere/cc", false)],
+            tools: vec![BuildTool::of("cc", std::path::Path::new("/nowhere/cc"), false)],
         },
+        tree: Tree { sources: text("abc"), lists: Vec::new(), tool_sha256: text("22dd") },
+        held_back: vec![HeldBack { name: text("rustls"), version: text("0.1.0"), others: vec![text("0.2.0")] }],
         layer: None,
         certified: Certified::embedded().unwrap(),
         proofs: vec![Proof::new("symbols", "Nothing else is in it.", "`nm a_program`", facts)],

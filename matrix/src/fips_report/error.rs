@@ -28,6 +28,12 @@ pub enum Error {
     Bundled(#[from] bundled::Error),
     #[error(transparent)]
     Layer(#[from] layer::Error),
+    #[error("the layer cannot be made anew, to compare the zip file with it")]
+    Made(#[from] crate::layer::Error),
+    #[error("the sources differ from their commit, or have none: {sources}; commit them, or leave --refuse-dirty out")]
+    Dirty { sources: String },
+    #[error("{} has no list of packages that begins with bottlecap", .0.display())]
+    NoList(PathBuf),
     #[error("how the module was built cannot be told: {0}")]
     ModuleBuild(String),
     #[error("{} is no program of 64 bits", .0.display())]
@@ -62,6 +68,8 @@ impl Error {
             Self::Measured(error) if error.is_usage() => terminal::USAGE,
             Self::NotMeasured(_) => terminal::USAGE,
             Self::Layer(error) => error.status(),
+            Self::Made(error) => error.status(),
+            Self::Dirty { .. } => terminal::REFUSED,
             Self::Failed { .. } => terminal::BUILD_FAILED,
             Self::Interrupted => terminal::INTERRUPTED,
             _ => terminal::SETUP_FAILED,

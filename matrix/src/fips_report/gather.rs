@@ -1,4 +1,4 @@
-//! Finds what the proofs are about: builds the program, compares the layer with it, looks at both, and has them run.
+//! Finds what the proofs are about: builds the program from nothing, compares the layer with it, looks at both, and has them run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,25 +10,25 @@ use time::format_description::well_known::Rfc3339;
 
 use super::allowed::{self, Allowed};
 use super::certificate::Certified;
+use super::context::Context;
 use super::document::{Document, Machine, NOT_CLAIMED, ProgramUnderTest};
 use super::error::Error;
-use super::integrity::ModuleBytes;
+use super::graph::HeldBack;
+use super::handshake;
 use super::layer::{Expected, LayerFile, ProgramFile};
-use super::module_build::{self, BuildTool, ModuleBuild};
 use super::price::Price;
-use super::proof::Proof;
+use super::proof::{Facts, Proof};
 use super::runs::{self, Runs};
-use super::symbols::{self, Symbols};
-use super::{graph, handshake, sources};
+use super::sources;
+use super::tools::{self, BuildTool, BuildTools};
+use super::tree::Tree;
+use crate::build::{self, BuildRecord};
 use crate::archive::places;
-use crate::build::recipe::Recipe;
-use crate::build::{self, BuildRecord, Outcome};
 use crate::elf;
-use crate::flavour::{LayerTarget, Toolchain, Tools};
-use crate::hash;
-use crate::layer::bundled;
+use crate::flavour::{LayerTarget, Toolchain};
+use crate::layer::{self as layers};
 use crate::manifest::Manifest;
-use crate::materials::packages::{self, Packages};
+use crate::materials::packages::Packages;
 use crate::plan::Cell;
 use crate::target::{Architecture, Libc};
 use crate::workspace::environment;
@@ -39,9 +39,11 @@ use crate::{emulator, measure, plan, workspace};
 #[derive(Clone, Debug)]
 pub struct Request {
     pub set: String,
-    /// A zip file that has to be of exactly these programs.
+    /// A zip file that has to be what is made of this program.
     pub layer: Option<PathBuf>,
     pub architecture: Architecture,
+    /// Whether sources that differ from their commit are refused.
+    pub refuse_dirty: bool,
 }
 
 /// What was found, and judged.
@@ -50,54 +52,111 @@ pub struct Found {
     pub subject: ProgramUnderTest,
     pub layer: Option<LayerFile>,
     pub certified: Certified,
+    pub tree: Tree,
+    pub held_back: Vec<HeldBack>,
+}
+
+/// What was there before the build.
+struct Before {
+    tree: Tree,
+    sources: Facts,
+    tools: Vec<BuildTool>,
 }
 
 /// All proofs but that of the price.
 pub fn proofs(request: &Request, interrupted: &AtomicBool) -> Result<Found, Error> {
     let manifest = Manifest::embedded().map_err(|_| plan::Error::Manifest)?;
-    let certified = Certified::embedded()?;
     let (cell, notes) = plan::cell(manifest, &request.set)?;
     for note in notes {
         eprintln!("note: {note}");
     }
-    // Before minutes are spent on building.
-    let layer = request.layer.as_ref().map(|path| {
-        let (architecture, runs) = (request.architecture.to_string(), emulator::can_start(request.architecture));
-        LayerFile::open(path, &Expected { cell: &cell.id, architecture: &architecture, runs })
-    });
-    let layer = layer.transpose()?;
     let root = workspace::root();
-    let tools = toolbox(request.architecture, &cell, &root)?;
-    let built = build::one(manifest, cell.clone(), tools.clone())?.ok_or(Error::Interrupted)?;
-    let program = Program::of(&cell, &built, layer.as_ref())?;
-    let context = Context { manifest, root, cell, tools: tools.agent, certified };
-    let mut proofs: Vec<Proof> = program.identity.iter().cloned().collect();
+    // All that can be refused is refused before minutes are spent on building.
+    let tree = Tree::look(&root)?;
+    if request.refuse_dirty && !tree.is_clean() {
+        return Err(Error::Dirty { sources: tree.sources });
+    }
+    let layer = request.open(&cell)?;
+    let toolbox = request.toolbox(&cell, &root, layer.as_ref())?;
+    let builds = empty_folder()?;
+    let context = Context {
+        manifest,
+        root,
+        cell,
+        tools: toolbox.agent.clone(),
+        certified: Certified::embedded()?,
+        builds: builds.path().to_owned(),
+    };
     let packages = context.packages()?;
-    proofs.push(sources::judge(&packages, &context.certified.sources));
-    proofs.push(context.dependencies(&packages)?);
+    let before = Before::look(&context, tree, &packages);
+    eprintln!("{}: building it from nothing", context.cell.id);
+    let built = build::anew(manifest, context.cell.clone(), toolbox.clone(), builds.path())?;
+    let built = built.ok_or(Error::Interrupted)?;
+    let program = Program::of(&context, &built, layer.as_ref(), &toolbox)?;
     eprintln!("{}: the same program once more, with the names of what is in it", context.cell.id);
     let named = context.named(interrupted)?;
     let module = context.module(&named)?;
-    let build_tools = context.build_tools(&module);
-    proofs.push(context.module_build(&module, &packages, &build_tools));
+    let tree = Tree::look(&context.root)?;
+    let mut proofs: Vec<Proof> = program.identity.iter().cloned().collect();
+    proofs.push(tree.judge(&before.tree));
+    proofs.push(sources::judge(&before.sources, sources::look(&packages, &context.certified.sources)));
+    proofs.push(context.dependencies(&packages)?);
+    let tools = BuildTools { before: before.tools, after: tools::used(&context.root, &context.tools, &module) };
+    proofs.push(context.module_build(&module, &packages, &tools, built.compiled.unwrap_or_default()));
     let (names, place) = context.names(&named, &program)?;
     proofs.push(names);
     let runs = Runs { subject: &program.subject, bytes: &program.bytes, certified: &context.certified, interrupted };
     proofs.extend(runs::proofs(&runs, request.architecture, place)?);
-    let subject = context.subject(&built, &program, build_tools)?;
-    Ok(Found { proofs, subject, layer, certified: context.certified })
+    let (subject, held_back) = (context.subject(&built, &program, tools.after)?, context.held_back(&packages)?);
+    Ok(Found { proofs, subject, layer, certified: context.certified, tree, held_back })
+}
+
+impl Before {
+    fn look(context: &Context<'_>, tree: Tree, packages: &Packages) -> Self {
+        let sources = sources::look(packages, &context.certified.sources);
+        Self { tree, sources, tools: tools::at_hand(&context.root, &context.tools) }
+    }
+}
+
+impl Request {
+    fn open(&self, cell: &Cell) -> Result<Option<LayerFile>, Error> {
+        let (architecture, runs) = (self.architecture.to_string(), emulator::can_start(self.architecture));
+        let expected = Expected { cell: &cell.id, architecture: &architecture, runs };
+        Ok(self.layer.as_ref().map(|path| LayerFile::open(path, &expected)).transpose()?)
+    }
+
+    /// Those of a layer, where there is one or the program is for another processor; no report calls that certified.
+    fn toolbox(&self, cell: &Cell, root: &Path, layer: Option<&LayerFile>) -> Result<Toolchain, Error> {
+        if layer.is_none() && self.architecture == Architecture::of_this_machine() {
+            return Ok(Toolchain::plain(root, Profile::Release).map_err(build::Error::from)?);
+        }
+        let glibc_floor = layer.map_or_else(elf::oldest, |layer| layer.glibc_floor);
+        let wanted = LayerTarget { architecture: self.architecture, libc: Libc::Gnu, glibc_floor, accepts_open: true };
+        let tools = Toolchain::of(&wanted, &cell.levels, root, &target_directory(), &|step| eprintln!("{step}"));
+        Ok(tools.map_err(build::Error::from)?)
+    }
+}
+
+/// Where nothing has been built; it goes with the report.
+fn empty_folder() -> Result<TempDir, Error> {
+    let reports = target_directory().join("matrix/fips-report");
+    let reports = std::path::absolute(reports).map_err(Error::Directory)?;
+    fs::create_dir_all(&reports).map_err(Error::Directory)?;
+    tempfile::Builder::new().prefix("build-").tempdir_in(reports).map_err(Error::Directory)
 }
 
 impl Found {
     /// Here and now.
     pub fn document(self, price: Option<Price>) -> Document {
-        let Self { proofs, subject, layer, certified } = self;
+        let Self { proofs, subject, layer, certified, tree, held_back } = self;
         let date = OffsetDateTime::now_utc().replace_nanosecond(0).ok().and_then(|now| now.format(&Rfc3339).ok());
         Document {
-            schema: 2,
+            schema: 3,
             holds: proofs.iter().all(|proof| proof.holds),
             date: date.unwrap_or_default(),
             subject,
+            tree,
+            held_back,
             layer: layer.map(|layer| layer.document),
             certified,
             proofs,
@@ -108,30 +167,26 @@ impl Found {
     }
 }
 
-/// Plain tools for this machine's processor, and those of a layer that nobody calls certified for another one.
-fn toolbox(architecture: Architecture, cell: &Cell, root: &Path) -> Result<Toolchain, Error> {
-    if architecture == Architecture::of_this_machine() {
-        return Ok(Toolchain::plain(root, Profile::Release).map_err(build::Error::from)?);
-    }
-    let wanted = LayerTarget { architecture, libc: Libc::Gnu, glibc_floor: elf::oldest(), accepts_open: true };
-    let tools = Toolchain::of(&wanted, &cell.levels, root, &target_directory(), &|step| eprintln!("{step}"));
-    Ok(tools.map_err(build::Error::from)?)
-}
-
 /// The files of a cell: those of the layer, if there is one.
-struct Program {
-    subject: handshake::ProgramUnderTest,
+pub(super) struct Program {
+    pub(super) subject: handshake::ProgramUnderTest,
     /// Of the agent.
-    bytes: Vec<u8>,
-    files: Vec<ProgramFile>,
-    /// That the layer has no others.
+    pub(super) bytes: Vec<u8>,
+    pub(super) files: Vec<ProgramFile>,
+    /// That the layer is what is made of it.
     identity: Option<Proof>,
     /// Where the layer is unpacked.
     _folder: Option<TempDir>,
 }
 
 impl Program {
-    fn of(cell: &Cell, built: &BuildRecord, layer: Option<&LayerFile>) -> Result<Self, Error> {
+    fn of(
+        context: &Context<'_>,
+        built: &BuildRecord,
+        layer: Option<&LayerFile>,
+        tools: &Toolchain,
+    ) -> Result<Self, Error> {
+        let cell = &context.cell;
         let Some(program) = built.program.clone() else {
             let failure = built.failure.clone().unwrap_or_default();
             return Err(Error::Failed { cell: cell.id.clone(), failure });
@@ -143,7 +198,9 @@ impl Program {
             placed.map(|(place, file)| Ok(ProgramFile::of(place, &read(file)?))).collect::<Result<_, Error>>()?;
         let (mut identity, mut folder) = (None, None);
         if let Some(layer) = layer {
-            identity = Some(layer.identity(&files)?);
+            let (root, floor) = (&context.root, layer.glibc_floor);
+            let made = layers::of_build(root, context.manifest, cell.clone(), built.clone(), tools, floor)?;
+            identity = Some(layer.identity(&made.zip)?);
             let place = tempfile::tempdir().map_err(Error::Directory)?;
             let (program, agent) = layer.unpack(place.path())?;
             subject = handshake::ProgramUnderTest { program, agent };
@@ -154,128 +211,23 @@ impl Program {
     }
 }
 
-/// What is built, from what and with what.
-struct Context<'m> {
-    manifest: &'m Manifest,
-    root: PathBuf,
-    cell: Cell,
-    tools: Tools,
-    certified: Certified,
-}
-
-impl Context<'_> {
-    fn recipe(&self) -> Recipe {
-        Recipe::of(self.manifest, &self.cell.levels)
-    }
-
-    fn packages(&self) -> Result<Packages, Error> {
-        let recipe = self.recipe();
-        let mut packages = Packages::of(&recipe.workspace(&self.root), &recipe.features, &self.tools.flavour.triple)?;
-        bundled::mark_replaced(&mut packages)?;
-        Ok(packages)
-    }
-
-    fn dependencies(&self, packages: &Packages) -> Result<Proof, Error> {
-        let recipe = self.recipe();
-        let command = format!(
-            "cargo tree --manifest-path {} --locked --package {} --edges normal,build --target {} --no-default-features --features {}",
-            recipe.workspace(&self.root).join("Cargo.toml").display(),
-            packages::ROOT,
-            self.tools.flavour.triple,
-            recipe.features.join(",")
-        );
-        let allowed = Allowed::embedded().map_err(Error::Allowed)?;
-        Ok(graph::judge(packages, &self.certified, &allowed, allowed::is_foreign, &command))
-    }
-
-    /// The program with names, and the command that makes it.
-    fn named(&self, interrupted: &AtomicBool) -> Result<(String, Outcome), Error> {
-        let (command, named) = build::named(self.manifest, &self.cell, &self.tools);
-        // The signal has reached the compiler as well, so that its failure says nothing.
-        check(interrupted)?;
-        let named = named.map_err(|failure| Error::Failed { cell: self.cell.id.clone(), failure })?;
-        Ok((command, named))
-    }
-
-    fn module(&self, (_, named): &(String, Outcome)) -> Result<ModuleBuild, Error> {
-        let Certified { package, package_version, .. } = &self.certified;
-        let script = named.script(package, package_version);
-        let script = script.ok_or_else(|| Error::ModuleBuild(format!("cargo names no build of {package}")))?;
-        ModuleBuild::read(script).map_err(Error::ModuleBuild)
-    }
-
-    /// What has built the module, and the compiler of everything else.
-    fn build_tools(&self, module: &ModuleBuild) -> Vec<BuildTool> {
-        let mut tools = module.tools();
-        let mut rustc = environment::rustc(&self.root);
-        // As builds do, which run elsewhere: the variable counts before the file.
-        let pinned = std::env::var("RUSTUP_TOOLCHAIN").ok();
-        let pinned = pinned.or_else(|| environment::pinned_toolchain(&self.root).ok());
-        rustc.envs(pinned.map(|toolchain| ("RUSTUP_TOOLCHAIN", toolchain)));
-        let rustc = rustc.args(["--print", "sysroot"]).output();
-        let sysroot = rustc.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-        let rustc = sysroot.map(|sysroot| format!("{sysroot}/bin/rustc")).unwrap_or_default();
-        let rustc = self.tools.variables.get("RUSTC").cloned().unwrap_or(rustc);
-        tools.push(BuildTool::of("rustc".to_owned(), &rustc, true));
-        tools
-    }
-
-    fn module_build(&self, module: &ModuleBuild, packages: &Packages, tools: &[BuildTool]) -> Proof {
-        let of_module = packages.0.iter().find(|(key, _)| key.name == self.certified.package);
-        let folder = of_module.map(|(_, package)| package.folder.clone()).unwrap_or_default();
-        module_build::judge(module, &folder, tools, &self.certified.build)
-    }
-
-    /// What is in the program by its names, and where the module is in it.
-    fn names(
-        &self,
-        (command, named): &(String, Outcome),
-        program: &Program,
-    ) -> Result<(Proof, Result<ModuleBytes, String>), Error> {
-        let symbols = |bytes: &[u8], path: &Path| Symbols::of(bytes).ok_or_else(|| Error::Program(path.to_owned()));
-        let with_names = read(&named.program)?;
-        let there = symbols(&with_names, &named.program)?;
-        let shipped = symbols(&program.bytes, program.subject.agent())?;
-        let proof = symbols::judge(&there, &shipped, &self.certified, command);
-        Ok((proof, ModuleBytes::of(&with_names, &program.bytes)))
-    }
-
-    fn subject(
-        &self,
-        built: &BuildRecord,
-        program: &Program,
-        tools: Vec<BuildTool>,
-    ) -> Result<ProgramUnderTest, Error> {
-        let origin = built.origin.as_ref();
-        let lock = self.recipe().workspace(&self.root).join("Cargo.lock");
-        Ok(ProgramUnderTest {
-            cell: self.cell.id.clone(),
-            sha256: built.sha256.clone(),
-            bytes: built.bytes,
-            sources: origin.map(|origin| origin.sources.clone()).unwrap_or_default(),
-            lock_sha256: hash::hexadecimal(&read(&lock)?),
-            rustc: origin.map(|origin| origin.compiler.clone()).unwrap_or_default(),
-            cc: self.tools.c_compiler.clone(),
-            target: self.tools.flavour.triple.clone(),
-            command: build::command(self.manifest, &self.cell, &self.tools),
-            programs: program.files.clone(),
-            tools,
-        })
-    }
-}
-
-/// Writes the list of packages anew, and returns where it is.
-pub fn write_packages(set: &str) -> Result<PathBuf, Error> {
+/// Writes the list of packages anew, for the report and for cargo-deny, and returns where they are.
+pub fn write_packages(set: &str) -> Result<[PathBuf; 2], Error> {
     let manifest = Manifest::embedded().map_err(|_| plan::Error::Manifest)?;
     let (cell, _) = plan::cell(manifest, set)?;
     let root = workspace::root();
     let tools = Toolchain::plain(&root, Profile::Release).map_err(build::Error::from)?.agent;
-    let context = Context { manifest, root, cell, tools, certified: Certified::embedded()? };
+    let context = Context { manifest, root, cell, tools, certified: Certified::embedded()?, builds: build::usual() };
     let allowed = Allowed::embedded().map_err(Error::Allowed)?;
-    let path = context.root.join(allowed::FILE);
     let text = allowed.rewritten(&context.packages()?, allowed::is_foreign);
-    fs::write(&path, text).map_err(|source| Error::File { path: path.clone(), source })?;
-    Ok(path)
+    let written = Allowed::read(&text).map_err(Error::Allowed)?;
+    let [list, deny] = [allowed::FILE, allowed::DENY_FILE].map(|file| context.root.join(file));
+    let configuration = String::from_utf8_lossy(&read(&deny)?).into_owned();
+    let configuration = written.in_deny(&configuration).ok_or_else(|| Error::NoList(deny.clone()))?;
+    for (path, text) in [(&list, text), (&deny, configuration)] {
+        fs::write(path, text).map_err(|source| Error::File { path: path.clone(), source })?;
+    }
+    Ok([list, deny])
 }
 
 pub(super) fn check(interrupted: &AtomicBool) -> Result<(), Error> {
@@ -289,6 +241,6 @@ fn machine() -> Machine {
     Machine { cpu, cores, kernel, load }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })
 }

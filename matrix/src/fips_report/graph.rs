@@ -1,15 +1,39 @@
 //! What the program is made of, by its dependencies.
 
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
 use super::allowed::{Allowed, FILE};
 use super::certificate::Certified;
 use super::proof::{Facts, Proof};
-use crate::materials::packages::{Package, Packages};
+use crate::materials::packages::{Key, Package, Packages, ROOT};
+
+/// A package of a FIPS build that no other build has in this version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeldBack {
+    pub name: String,
+    pub version: String,
+    /// The versions in other builds; none where they do without it.
+    pub others: Vec<String>,
+}
+
+/// The packages that are in no version of those in `others`, the lock file of builds without the module.
+pub fn held_back(packages: &Packages, others: &BTreeSet<Key>) -> Vec<HeldBack> {
+    let own = packages.0.keys().filter(|key| key.name != ROOT && !others.contains(*key));
+    own.map(|key| HeldBack {
+        name: key.name.clone(),
+        version: key.version.clone(),
+        others: others.iter().filter(|other| other.name == key.name).map(|other| other.version.clone()).collect(),
+    })
+    .collect()
+}
 
 /// What an auditor would ask about, with the answer.
 const REMARKS: [(&str, &str); 2] = [
     (
         "aws-lc-sys",
-        "is not validated, and compiled because rustls names it wherever it names AWS-LC; that nothing of it is linked is for the symbols to show",
+        "is not validated, and compiled because rustls names it wherever it names AWS-LC; whether anything of it is linked, the symbols show",
     ),
     ("chacha20", "mixes random numbers that name nothing secret, and encrypts nothing"),
 ];
@@ -45,7 +69,7 @@ pub fn judge(
         let there = packages.0.keys().filter(|key| key.name == name);
         facts.evidence.extend(there.map(|key| format!("{key} {remark}")));
     }
-    let claim = "The program is made of listed packages alone, each with a checksum; among them are the certified module, no other cryptography, and no compiled-in roots.";
+    let claim = "Every package that cargo compiles for the program or runs while it is built is on the list, in that version and with that checksum; one of them is the package of the module, in the pinned version, and code in other languages than Rust is only in those for which the list says so. Which cryptography the listed packages have, whoever listed them has answered.";
     let how = format!("`{command}`, and the list in `{FILE}`");
     Proof::new("graph", claim, how, facts)
 }
@@ -70,6 +94,16 @@ mod tests {
         let listed = [MODULE, ["tokio", "1.0.0"]].map(|[name, version]| (format!("{name} {version}"), "aa".to_owned()));
         let allowed = Allowed { linked: listed.into(), ..Allowed::default() };
         judge(&packages(names), &Certified::embedded().unwrap(), &allowed, |_| false, "cargo tree")
+    }
+
+    #[test]
+    fn what_other_builds_have_in_another_version_is_held_back() {
+        let here = packages(&[MODULE, ["tokio", "1.0.0"], ["older", "1.0.0"], [ROOT, "0.1.0"]]);
+        let others = [["tokio", "1.0.0"], ["older", "1.1.0"], ["older", "2.0.0"], ["ring", "0.17.14"]];
+        let others = others.map(|[name, version]| Key::new(name, version)).into();
+        let held = held_back(&here, &others);
+        let told: Vec<_> = held.iter().map(|held| (held.name.as_str(), held.others.join(" "))).collect();
+        assert_eq!(told, [(MODULE[0], String::new()), ("older", "1.1.0 2.0.0".to_owned())]);
     }
 
     const MODULE: [&str; 2] = ["aws-lc-fips-sys", "0.13.11"];

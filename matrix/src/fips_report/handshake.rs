@@ -1,4 +1,4 @@
-//! Whom the program talks to: a life in the sandbox beside a TLS server that stands for the intake of logs.
+//! Whom the program talks to: a life in the sandbox beside a TLS server, to which one of its clients is sent.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -102,7 +102,8 @@ pub struct Surroundings {
 }
 
 impl Client {
-    fn name(self) -> &'static str {
+    /// As the report calls it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Logs => "logs",
             Self::Metrics => "metrics",
@@ -216,7 +217,9 @@ pub fn refused(name: &'static str, what: &str, meetings: &[HandshakeResult]) -> 
         meeting.note(&mut facts);
         facts.note(meeting.refuses(), meeting.outcome());
     }
-    let claim = format!("A server that speaks {what} gets no data: there is no handshake that would be completed.");
+    let claim = format!(
+        "A server that speaks {what} gets no data of any client: there is no handshake that would be completed."
+    );
     Proof::new(name, claim, HOW, facts)
 }
 

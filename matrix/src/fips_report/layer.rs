@@ -1,5 +1,7 @@
-//! The zip file that a report is about: inspected before anything in it is believed, and refused unless its programs are the ones that are proven.
+//! The zip file that a report is about: inspected before anything in it is believed, and refused unless it is, byte for byte, what `cargo matrix layer` makes of the
+//! program that is proven.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -7,8 +9,8 @@ use serde::Serialize;
 
 use super::proof::{Facts, Proof};
 use crate::archive::places;
-use crate::archive::{self, Entry};
-use crate::elf::Linkage;
+use crate::archive::{self, Entry, File};
+use crate::elf::{self, Glibc, Linkage};
 use crate::hash;
 use crate::layer::make::WRAPPER;
 use crate::{executable, inspect, terminal};
@@ -35,12 +37,15 @@ impl Error {
     }
 }
 
-/// A layer's zip file whose form has been inspected. Whether its programs are the right ones is for [`LayerFile::identity`] to tell.
+/// A layer's zip file whose form has been inspected. Whether it is the right one is for [`LayerFile::identity`] to tell.
 #[derive(Debug)]
 pub struct LayerFile {
     path: PathBuf,
     pub document: LayerDocument,
-    programs: Vec<Program>,
+    /// The oldest C library with which it says that it starts.
+    pub glibc_floor: Glibc,
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
 }
 
 /// What the report says of it.
@@ -60,12 +65,6 @@ pub struct ProgramFile {
     pub place: String,
     pub sha256: String,
     pub bytes: u64,
-}
-
-#[derive(Debug)]
-struct Program {
-    place: String,
-    bytes: Vec<u8>,
 }
 
 /// The layer that a report was asked for.
@@ -93,59 +92,45 @@ impl LayerFile {
         if !problems.is_empty() {
             return Err(Error::Refused { path: path.to_owned(), problems });
         }
-        let programs: Vec<Program> = entries
-            .into_iter()
-            .filter(|entry| [places::EXTENSION, places::AGENT].contains(&entry.file.place.as_str()))
-            .map(|entry| Program { place: entry.file.place, bytes: entry.file.bytes })
-            .collect();
-        let document = LayerDocument {
-            file: seen.file,
-            sha256: seen.sha256,
-            bytes: seen.bytes,
-            programs: programs.iter().map(|program| ProgramFile::of(&program.place, &program.bytes)).collect(),
-        };
-        Ok(Self { path: path.to_owned(), document, programs })
+        let programs = programs(&entries).map(|file| ProgramFile::of(&file.place, &file.bytes)).collect();
+        let document = LayerDocument { file: seen.file, sha256: seen.sha256, bytes: seen.bytes, programs };
+        let glibc_floor = seen.manifest.map_or_else(elf::oldest, |manifest| manifest.glibc_floor);
+        Ok(Self { path: path.to_owned(), document, glibc_floor, bytes, entries })
     }
 
-    /// Compares the programs of the layer with those that are built from the sources here, by place. An error names each that is another one.
-    pub fn identity(&self, built: &[ProgramFile]) -> Result<Proof, Error> {
+    /// Compares the zip file with the one that was made here. An error names each file in which they differ.
+    pub fn identity(&self, made: &[u8]) -> Result<Proof, Error> {
+        let refused = |problems| Err(Error::Refused { path: self.path.clone(), problems });
+        let others = archive::read(made).map_err(|error| self.no_layer(error.into()))?;
+        let problems = differences(&self.entries, &others);
+        if !problems.is_empty() {
+            return refused(problems);
+        }
+        if self.bytes != made {
+            let what = "its files are those that these sources make, and the zip file has something else in it: folders, comments, other settings of the compression, or bytes that no entry names";
+            return refused(vec![what.to_owned()]);
+        }
         let mut facts = Facts::default();
-        facts.note(true, format!("the zip file has SHA-256 {}", self.document.sha256));
-        let found = &self.document.programs;
-        for program in found {
-            match built.iter().find(|other| other.place == program.place) {
-                Some(other) if other == program => {
-                    facts.note(true, format!("{} has SHA-256 {}, as it is built here", program.place, program.sha256));
-                }
-                Some(other) => facts.note(
-                    false,
-                    format!(
-                        "{} is another program than the one that is proven: it has SHA-256 {}, and these sources and tools make {}",
-                        program.place, program.sha256, other.sha256
-                    ),
-                ),
-                None => facts.note(false, format!("{} is no program of this set", program.place)),
-            }
+        facts.note(true, format!("the zip file has SHA-256 {}, as it is made here", self.document.sha256));
+        for Entry { file, .. } in &self.entries {
+            facts.note(true, format!("{} has SHA-256 {}", file.place, hash::hexadecimal(&file.bytes)));
         }
-        for other in built.iter().filter(|other| !found.iter().any(|program| program.place == other.place)) {
-            facts.note(false, format!("{} is not in it", other.place));
-        }
-        if !facts.against.is_empty() {
-            return Err(Error::Refused { path: self.path.clone(), problems: facts.against });
-        }
-        let claim =
-            "Every program of the layer is, byte for byte, the one that this report is about, and there is no other.";
+        let claim = "The layer's zip file is, byte for byte, what `cargo matrix layer` makes of the program that this report is about.";
         let how = format!(
-            "`cargo matrix inspect --run --require-manifest {}`, and a build from these sources",
+            "`cargo matrix inspect --run --require-manifest {}`, and the same layer made anew from these sources",
             self.path.display()
         );
         Ok(Proof::new("layer", claim, how, facts))
     }
 
+    fn no_layer(&self, source: inspect::Error) -> Error {
+        Error::Inspect { path: self.path.clone(), source }
+    }
+
     /// Writes the programs below a folder, to be started from there: the extension, and what a launcher executes.
     pub fn unpack(&self, folder: &Path) -> Result<(PathBuf, Option<PathBuf>), Error> {
         let mut agent = None;
-        for program in &self.programs {
+        for program in programs(&self.entries) {
             let place = folder.join(&program.place);
             let failed = |source| Error::Unpack { path: self.path.clone(), place: place.clone(), source };
             place.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
@@ -160,6 +145,36 @@ impl ProgramFile {
     pub fn of(place: &str, bytes: &[u8]) -> Self {
         Self { place: place.to_owned(), sha256: hash::hexadecimal(bytes), bytes: archive::count(bytes) }
     }
+}
+
+/// Those that Lambda or a launcher executes.
+fn programs(entries: &[Entry]) -> impl Iterator<Item = &File> {
+    let files = entries.iter().map(|entry| &entry.file);
+    files.filter(|file| [places::EXTENSION, places::AGENT].contains(&file.place.as_str()))
+}
+
+/// What differs between the files of two layers, by place.
+fn differences(found: &[Entry], made: &[Entry]) -> Vec<String> {
+    let by_place = |entries: &[Entry], place: &str| -> Vec<(Vec<u8>, Option<u32>, bool)> {
+        let there = entries.iter().filter(|entry| entry.file.place == place);
+        there.map(|entry| (entry.file.bytes.clone(), entry.mode, entry.link)).collect()
+    };
+    let places: BTreeSet<&str> = found.iter().chain(made).map(|entry| entry.file.place.as_str()).collect();
+    let problem = |place: &str| {
+        let (there, here) = (by_place(found, place), by_place(made, place));
+        match (&there[..], &here[..]) {
+            _ if there == here => None,
+            ([], _) => Some(format!("{place} is not in it")),
+            (_, []) => Some(format!("{place} is not in the layer that these sources make")),
+            ([(there, ..)], [(here, ..)]) if there != here => Some(format!(
+                "{place} is another file than the one that these sources and tools make: it has SHA-256 {}, and theirs has {}",
+                hash::hexadecimal(there),
+                hash::hexadecimal(here)
+            )),
+            _ => Some(format!("{place} is in it twice, or has another mode than the one that these sources make")),
+        }
+    };
+    places.into_iter().filter_map(problem).collect()
 }
 
 /// Why a file is not the layer that was asked for, before anything of it is compared with a build.
@@ -183,10 +198,12 @@ fn problems(seen: &inspect::Document, entries: &[Entry], expected: &Expected<'_>
     problems
 }
 
-/// What Lambda would execute or load in a layer is the extension, what a launcher executes, and the wrapper of this tool.
+/// What `cargo matrix layer` does not write. Runtimes, loaders and users look for files of their own in many places below `/opt`, and a list of those would never be complete.
 fn problem(entry: &Entry) -> Option<String> {
+    const TERMS: [&str; 2] = ["html", "txt"];
     let place = entry.file.place.as_str();
     let is_elf = Linkage::of(&entry.file.bytes).is_some();
+    let is_terms = place.strip_prefix(places::RUST_LICENCES).and_then(|rest| rest.strip_prefix('.'));
     match place {
         _ if entry.link => Some(format!("{place} is a symbolic link")),
         places::EXTENSION | places::AGENT => (!is_elf).then(|| format!("{place} is no ELF program of 64 bits")),
@@ -194,9 +211,9 @@ fn problem(entry: &Entry) -> Option<String> {
             (entry.file.bytes != WRAPPER).then(|| format!("{place} is another script than that of this tool"))
         }
         _ if is_elf || entry.file.executable => Some(format!("{place} is a program that belongs to no layer of ours")),
-        _ if place.starts_with(places::LIBRARIES) => Some(format!("{place} is where the loader looks for libraries")),
-        _ if place.starts_with(places::EXTENSIONS) => Some(format!("{place} is where Lambda looks for extensions")),
-        _ => None,
+        places::MANIFEST | places::SBOM | places::LICENCE | places::NOTICE | places::LICENCES => None,
+        _ if is_terms.is_some_and(|ending| TERMS.contains(&ending)) => None,
+        _ => Some(format!("{place} belongs to no layer of ours")),
     }
 }
 
@@ -204,54 +221,57 @@ fn problem(entry: &Entry) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn file(programs: &[(&str, &[u8])]) -> LayerFile {
-        let programs: Vec<Program> = programs
-            .iter()
-            .map(|(place, bytes)| Program { place: (*place).to_owned(), bytes: bytes.to_vec() })
-            .collect();
-        let listed = programs.iter().map(|program| ProgramFile::of(&program.place, &program.bytes)).collect();
-        let document = LayerDocument { file: "l.zip".to_owned(), sha256: "ff".to_owned(), bytes: 1, programs: listed };
-        LayerFile { path: PathBuf::from("l.zip"), document, programs }
-    }
-
-    #[test]
-    fn only_the_programs_that_are_proven_are_accepted() {
-        let extension = ProgramFile::of(places::EXTENSION, b"program");
-        let layer = file(&[(places::EXTENSION, b"program")]);
-        assert!(layer.identity(std::slice::from_ref(&extension)).unwrap().holds);
-        let refused = |layer: &LayerFile, built: &[ProgramFile]| layer.identity(built).unwrap_err().to_string();
-        let doctored = refused(&file(&[(places::EXTENSION, b"doctored")]), std::slice::from_ref(&extension));
-        assert!(
-            doctored.contains("extensions/datadog-agent is another program than the one that is proven"),
-            "{doctored}"
-        );
-        let agent = ProgramFile::of(places::AGENT, b"agent");
-        assert!(refused(&layer, &[extension.clone(), agent]).contains("bottlecap/agent is not in it"));
-        let more = file(&[(places::EXTENSION, b"program"), (places::AGENT, b"agent")]);
-        assert!(refused(&more, &[extension]).contains("bottlecap/agent is no program of this set"));
+    fn entry(place: &str, bytes: &[u8], executable: bool, link: bool) -> Entry {
+        let file = File { place: place.to_owned(), bytes: bytes.to_vec(), executable };
+        Entry { file, zipped: 1, link, mode: Some(if executable { 0o755 } else { 0o644 }) }
     }
 
     #[test]
     fn the_programs_are_unpacked_as_they_are() {
         let folder = tempfile::tempdir().unwrap();
-        let layer = file(&[(places::EXTENSION, b"launcher"), (places::AGENT, b"agent")]);
+        let entries = vec![
+            entry(places::EXTENSION, b"launcher", true, false),
+            entry(places::AGENT, b"agent", true, false),
+            entry(places::NOTICE, b"notice", false, false),
+        ];
+        let document =
+            LayerDocument { file: "l.zip".to_owned(), sha256: "ff".to_owned(), bytes: 1, programs: Vec::new() };
+        let path = PathBuf::from("l.zip");
+        let layer = LayerFile { path, document, glibc_floor: elf::oldest(), bytes: Vec::new(), entries };
         let (program, agent) = layer.unpack(folder.path()).unwrap();
         assert_eq!(
             (fs::read(program).unwrap(), fs::read(agent.unwrap()).unwrap()),
             (b"launcher".to_vec(), b"agent".to_vec())
         );
+        assert!(!folder.path().join(places::NOTICE).exists());
     }
 
     #[test]
-    fn whatever_else_could_be_executed_or_loaded_is_a_problem() {
-        let entry = |place: &str, bytes: &[u8], executable, link| {
-            let file = archive::File { place: place.to_owned(), bytes: bytes.to_vec(), executable };
-            problem(&Entry { file, zipped: 1, link, mode: Some(0o644) })
-        };
+    fn what_differs_between_two_layers_is_told_by_place() {
+        let made = [entry("a", b"1", false, false), entry("b", b"2", true, false)];
+        assert_eq!(differences(&made, &made), [""; 0]);
+        for (found, problem) in [
+            (vec![made[0].clone()], "b is not in it"),
+            (vec![made[0].clone(), made[1].clone(), entry("c", b"3", false, false)], "c is not in the layer"),
+            (vec![made[0].clone(), entry("b", b"3", true, false)], "b is another file"),
+            (vec![made[0].clone(), entry("b", b"2", false, false)], "b is in it twice, or has another mode"),
+            (vec![made[0].clone(), made[1].clone(), made[1].clone()], "b is in it twice"),
+            (vec![made[0].clone(), entry("b", b"2", true, true)], "b is in it twice, or has another mode"),
+        ] {
+            let told = differences(&found, &made);
+            assert!(told.len() == 1 && told[0].starts_with(problem), "{problem}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn what_cargo_matrix_layer_does_not_write_is_a_problem() {
+        let problem = |place: &str, bytes: &[u8], executable, link| problem(&entry(place, bytes, executable, link));
         let elf = fs::read(std::env::current_exe().unwrap()).unwrap();
-        assert_eq!(entry(places::EXTENSION, &elf, true, false), None);
-        assert_eq!(entry(places::WRAPPER, WRAPPER, true, false), None);
-        assert_eq!(entry(places::NOTICE, b"text", false, false), None);
+        assert_eq!(problem(places::EXTENSION, &elf, true, false), None);
+        assert_eq!(problem(places::WRAPPER, WRAPPER, true, false), None);
+        for place in [places::NOTICE, places::SBOM, "bottlecap/licenses-rust.html", "bottlecap/licenses-rust.txt"] {
+            assert_eq!(problem(place, b"text", false, false), None, "{place}");
+        }
         for (place, bytes, executable, link) in [
             (places::EXTENSION, &b"#!/bin/sh\n"[..], true, false),
             (places::WRAPPER, b"#!/bin/sh\n", true, false),
@@ -259,9 +279,17 @@ mod tests {
             ("bottlecap/script", b"#!/bin/sh\n", true, false),
             ("lib/libssl.so.3", b"no program", false, false),
             ("extensions/other", b"no program", false, false),
+            ("python/sitecustomize.py", b"import os", false, false),
+            ("nodejs/node_modules/a/index.js", b"", false, false),
+            ("java/lib/a.jar", b"", false, false),
+            ("ruby/gems/a.rb", b"", false, false),
+            ("bottlecap/readme", b"", false, false),
+            ("bottlecap/licenses-rust.py", b"", false, false),
+            (places::SBOM, &elf, false, false),
+            (places::NOTICE, b"text", true, false),
             (places::NOTICE, b"/tmp/x", false, true),
         ] {
-            assert!(entry(place, bytes, executable, link).is_some(), "{place}");
+            assert!(problem(place, bytes, executable, link).is_some(), "{place}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::certificate::{Certificate, Certified, Environments, Procedure, Step};
 use super::document::{Document, ProgramUnderTest};
+use super::graph::HeldBack;
 use super::price::Price;
 use super::proof::Proof;
 use crate::report::escaped;
@@ -38,6 +39,11 @@ fn verdict(document: &Document) -> String {
     };
     if !not_run.is_empty() {
         verdict += &format!(" **Not run, and so not proven: {}.**", not_run.join(", "));
+    }
+    if !document.tree.is_clean() {
+        let sources = escaped(&document.tree.sources);
+        verdict +=
+            &format!(" **The sources differ from their commit ({sources}): what is said here holds of no commit.**");
     }
     let about = "Each is computed from what was found, as written below it; none of them makes a validated module of a build. What is not claimed stands further down.";
     format!("{verdict} {about}")
@@ -140,9 +146,10 @@ fn price(price: &Price, document: &Document) -> Vec<String> {
     let machine = &document.machine;
     let mut blocks = vec![
         format!(
-            "Medians in ms, from exec to the registration and to the first request for an event. {} blocks; {}. The programs differ in whose cryptography they have, and in whether a launcher comes before them; with the module, five packages have the older versions that it needs.",
+            "Medians in ms, from exec to the registration and to the first request for an event. {} blocks; {}. The programs differ in whose cryptography they have, and in whether a launcher comes before them; with the module, {}.",
             price.blocks,
-            escaped(&price.circumstances)
+            escaped(&price.circumstances),
+            escaped(&held_back(&document.held_back))
         ),
         table(&["Cell", "Starts", "Bytes", "Register", "Ready"], rows),
         "Differences, with 95 % intervals:".to_owned(),
@@ -161,6 +168,19 @@ fn price(price: &Price, document: &Document) -> Vec<String> {
     blocks
 }
 
+/// Which packages have other versions with the module, and which there are only with it.
+fn held_back(held: &[HeldBack]) -> String {
+    let told = held.iter().map(|HeldBack { name, version, others }| match others.as_slice() {
+        [] => format!("{name} {version} (elsewhere there is none)"),
+        others => format!("{name} {version} (elsewhere {})", others.join(", ")),
+    });
+    match held.len() {
+        0 => "every package has the version of the others".to_owned(),
+        1 => format!("one package has another version: {}", told.collect::<String>()),
+        count => format!("{count} packages have other versions: {}", told.collect::<Vec<_>>().join(", ")),
+    }
+}
+
 fn subject(document: &Document) -> String {
     let ProgramUnderTest { cell, sha256, bytes, sources, lock_sha256, rustc, cc, target, command, programs, tools } =
         &document.subject;
@@ -170,6 +190,8 @@ fn subject(document: &Document) -> String {
         ["SHA-256", sha256],
         ["Bytes", &bytes],
         ["Sources", sources],
+        ["Sources, with this tool and its lists", &document.tree.sources],
+        ["SHA-256 of this tool", &document.tree.tool_sha256],
         ["SHA-256 of Cargo.lock", lock_sha256],
         ["Compiler", rustc],
         ["C compiler", cc],
@@ -185,8 +207,9 @@ fn subject(document: &Document) -> String {
     let tools = table(&["Tool", "Path", "Version", "SHA-256"], tools);
     // Indented, not fenced: no command ends an indented block.
     format!(
-        "{}\n\n{files}\n\nBuilt by:\n\n{tools}\n\nMade, in the root of the sources, by:\n\n    {command}",
-        table(&["", ""], rows)
+        "{}\n\n{files}\n\nBesides, {}.\n\nBuilt by:\n\n{tools}\n\nMade, in the root of the sources, by:\n\n    {command}",
+        table(&["", ""], rows),
+        escaped(&held_back(&document.held_back))
     )
 }
 
@@ -195,6 +218,7 @@ mod tests {
     use super::*;
     use crate::fips_report::document::sample;
     use crate::fips_report::price::{Difference, Row};
+    use crate::fips_report::tree::Tree;
 
     #[test]
     fn a_page_begins_with_its_verdict_and_names_what_fails() {
@@ -210,6 +234,29 @@ mod tests {
         assert!(not_run.contains("**0 of 1 proofs hold.** **Not run, and so not proven: roots.**"), "{not_run}");
         assert!(not_run.contains("- **Not run:** no such processor"), "{not_run}");
         assert!(page.contains("- **Against it:** aws\\_lc\\_0\\_42\\_0 is in it"), "{page}");
+    }
+
+    #[test]
+    fn a_tree_with_changes_is_told_in_the_verdict() {
+        let clean = sample(true);
+        assert!(!write(&clean).contains("holds of no commit"));
+        let tree = Tree { sources: "abc+def".to_owned(), ..clean.tree.clone() };
+        let page = write(&Document { tree, ..clean });
+        let verdict = page.lines().nth(2).unwrap();
+        assert!(verdict.contains("**The sources differ from their commit (abc+def)"), "{verdict}");
+    }
+
+    #[test]
+    fn packages_that_are_held_back_are_told_by_name() {
+        let held = |name: &str, others: &[&str]| HeldBack {
+            name: name.to_owned(),
+            version: "1.0.0".to_owned(),
+            others: others.iter().map(|other| (*other).to_owned()).collect(),
+        };
+        assert_eq!(held_back(&[]), "every package has the version of the others");
+        assert_eq!(held_back(&[held("a", &["2.0.0"])]), "one package has another version: a 1.0.0 (elsewhere 2.0.0)");
+        let two = held_back(&[held("a", &["2.0.0"]), held("b", &[])]);
+        assert_eq!(two, "2 packages have other versions: a 1.0.0 (elsewhere 2.0.0), b 1.0.0 (elsewhere there is none)");
     }
 
     #[test]
@@ -230,6 +277,8 @@ mod tests {
             "SP 800-56C revision 2",
             "| extensions/datadog-agent | 7 |",
             "/nowhere/cc",
+            "22dd",
+            "rustls 0.1.0 (elsewhere 0.2.0)",
         ] {
             assert!(page.contains(part), "{part} is not in: {page}");
         }

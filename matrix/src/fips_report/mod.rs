@@ -1,20 +1,22 @@
 //! `cargo matrix fips-report`: what can be shown of a build with a validated cryptographic module, for an auditor.
 //!
 //! ```text
-//!   zip file ─▶ layer ─┐
-//!    sources, allowed, ┤
-//!  module_build, symbols ─┤
-//!                      ├─▶ proof: holds, fails or was not run ─▶ document ─▶ markdown
-//!  build_report, integrity,│
-//!   handshake, roots ──┤
-//!  cold starts ─▶ price ┘
+//!   zip file ─▶ layer ─────┐
+//!   tree, sources, archives, │
+//!   graph (allowed), tools, ├─▶ proof: holds, fails or was not run ─▶ document ─▶ markdown
+//!   module_build, symbols    │
+//!   build_report, integrity,    │
+//!   handshake, roots ───────┤
+//!   cold starts ─▶ price ───┘
 //! ```
 //!
-//! Every judgement is a pure function of what was found; `gather` finds it.
+//! Every judgement is a pure function of what was found; `gather` finds it, before the build, by the build and after it.
 
 pub mod allowed;
+mod archives;
 pub mod build_report;
 pub mod certificate;
+mod context;
 pub mod document;
 mod error;
 pub mod gather;
@@ -33,6 +35,8 @@ mod runs;
 pub mod server;
 pub mod sources;
 pub mod symbols;
+pub mod tools;
+pub mod tree;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -60,17 +64,20 @@ Examples:
   cargo matrix fips-report --blocks 60
   cargo matrix fips-report --measured target/matrix/fips-report
 
-Builds the set, and shows: that the module's sources and its build are the pinned ones, that the program is made of listed packages and has no other cryptography in
-it, which module it has and in which mode when it runs, that it aborts if a bit of the module changes, what every client offers in a handshake, that TLS servers on
-loopback which speak something else get nothing, and whom it trusts. Then it starts the program many times beside others that differ in nothing but their
+Builds the set in an empty target directory, with sources and tools that are hashed before it and after it, and shows: that the sources of every package are those of
+its archive, that the program is made of listed packages, that the module's sources and its build are the pinned ones, which libraries of cryptography the program's names
+tell, which module it has and in which mode when it runs, that it aborts if a bit of the module changes, what every client offers in a handshake, that TLS servers on loopback
+which speak something else get nothing of any client, and whom each client trusts. Then it starts the program many times beside others that differ in nothing but their
 cryptography, to tell what the module costs. fips-report.json has all of it, fips-report.md is to be read.
 
-With --layer all of that is about the programs in the zip file: it is inspected first, and refused unless they are, byte for byte, those that are built here. With
---arch of another processor the program runs in an emulator; proofs that nothing here can run are marked as not run, and do not hold.
+With --layer all of that is about the zip file: it is inspected first, and refused unless it is, byte for byte, the layer that is made here. With --arch of another processor
+the program runs in an emulator; proofs that nothing here can run are marked as not run, and do not hold.
+
+Sources that differ from their commit are proven all the same, and the verdict says so; with --refuse-dirty they are refused.
 
 Exit status:
   0    every proof holds
-  1    the layer is refused; nothing was proven
+  1    the layer is refused, or with --refuse-dirty the sources; nothing was proven
   2    the command line asks for something that cannot be, or the measurement is another one
   3    something could not be built
   5    a proof fails or was not run; the report is written, and the last line names the proof
@@ -85,7 +92,7 @@ pub struct Arguments {
     #[arg(long, value_name = "SET", default_value = "ship-fips")]
     pub set: String,
 
-    /// A layer's zip file, which must contain exactly the programs that are proven
+    /// A layer's zip file, which must be byte for byte what is made here
     #[arg(long, value_name = "ZIP")]
     pub layer: Option<PathBuf>,
 
@@ -93,7 +100,11 @@ pub struct Arguments {
     #[arg(long, value_enum)]
     pub arch: Option<Architecture>,
 
-    /// Write matrix/fips-packages.toml for the packages of the lock file, to be reviewed before it is committed, and do nothing else
+    /// Refuse sources that differ from their commit, or have none
+    #[arg(long)]
+    pub refuse_dirty: bool,
+
+    /// Write matrix/fips-packages.toml and fips/deny.toml for the packages of the lock file, to be reviewed before they are committed, and do nothing else
     #[arg(long, exclusive = true)]
     pub write_packages: bool,
 
@@ -118,8 +129,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
     if arguments.write_packages {
         return match gather::write_packages(&arguments.set) {
-            Ok(path) => {
-                terminal::print(&format!("{}\n", path.display()));
+            Ok(files) => {
+                files.iter().for_each(|file| terminal::print(&format!("{}\n", file.display())));
                 ExitCode::SUCCESS
             }
             Err(error) => terminal::exit_with_error(&error, error.status()),
@@ -136,6 +147,12 @@ pub fn run(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitC
 
 fn verdict(document: &Document) -> ExitCode {
     let (failed, not_run) = (document.failed(), document.not_run());
+    if !document.tree.is_clean() {
+        eprintln!(
+            "warning: the sources differ from their commit ({}): none of this is about a commit",
+            document.tree.sources
+        );
+    }
     if document.holds {
         eprintln!("{}: all {} proofs hold", document.subject.cell, document.proofs.len());
         return ExitCode::SUCCESS;
@@ -154,7 +171,8 @@ fn report(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> Result
     let interrupted = interrupt::watch();
     let cells = Cells::of(&arguments.set);
     let architecture = arguments.arch.unwrap_or_else(Architecture::of_this_machine);
-    let request = Request { set: arguments.set.clone(), layer: arguments.layer.clone(), architecture };
+    let (set, layer, refuse_dirty) = (arguments.set.clone(), arguments.layer.clone(), arguments.refuse_dirty);
+    let request = Request { set, layer, architecture, refuse_dirty };
     let mut found = gather::proofs(&request, &interrupted)?;
     let price = match &arguments.measured {
         // What another processor costs, an emulator cannot tell.
@@ -232,7 +250,7 @@ mod tests {
     fn a_set_that_is_none_and_a_measurement_that_is_none_are_told_apart() {
         let interrupted = AtomicBool::new(false);
         let architecture = Architecture::of_this_machine();
-        let request = Request { set: "no-such-set".to_owned(), layer: None, architecture };
+        let request = Request { set: "no-such-set".to_owned(), layer: None, architecture, refuse_dirty: false };
         let error = gather::proofs(&request, &interrupted).err().unwrap();
         assert_eq!(error.status(), terminal::USAGE, "{error}");
         let verb = |line: &[String]| if line[0] == "build" { terminal::BUILD_FAILED.into() } else { ExitCode::SUCCESS };

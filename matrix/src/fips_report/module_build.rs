@@ -3,38 +3,24 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
 use super::certificate::ModuleOptions;
 use super::proof::{Facts, Proof};
-use crate::hash;
+use super::tools::{BuildTools, C_COMPILER, GO};
 
 /// Relative to the folder of the build script: where `CMake` has built, and there the flags of the file that is the module.
 const BUILD: &str = "build";
 const FLAGS: &str = "aws-lc/crypto/fipsmodule/CMakeFiles/bcm_c_generated_asm.dir/flags.make";
 /// What names a program in `CMake`'s cache.
 const PROGRAMS: [(&str, &str); 5] = [
-    ("C compiler", "CMAKE_C_COMPILER"),
+    (C_COMPILER, "CMAKE_C_COMPILER"),
     ("CMake", "CMAKE_COMMAND"),
     ("make", "CMAKE_MAKE_PROGRAM"),
-    ("Go", "GO_EXECUTABLE"),
+    (GO, "GO_EXECUTABLE"),
     ("Perl", "PERL_EXECUTABLE"),
 ];
-/// What the C compiler starts in turn.
-const STARTED: [&str; 3] = ["cc1", "as", "ld"];
-
-/// A program that takes part in the build.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct BuildTool {
-    pub name: String,
-    /// Without links.
-    pub path: String,
-    pub sha256: String,
-    /// The first line of what it says of itself; empty of those that are not asked.
-    pub version: String,
-}
 
 /// What `CMake` and make have left behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -63,40 +49,13 @@ impl ModuleBuild {
         self.cache.get(name).map_or("", String::as_str)
     }
 
-    /// The programs that have built it, as they are now.
-    pub fn tools(&self) -> Vec<BuildTool> {
-        let compiler = self.entry("CMAKE_C_COMPILER");
-        let named = PROGRAMS.iter().map(|(name, key)| ((*name).to_owned(), self.entry(key).to_owned(), true));
-        let started = STARTED.iter().map(|name| ((*name).to_owned(), started_by(compiler, name), false));
-        let there = named.chain(started).filter(|(_, path, _)| !path.is_empty());
-        there.map(|(name, path, asked)| BuildTool::of(name, &path, asked)).collect()
+    /// The path of each program that `CMake` has found, by its name in the report.
+    pub fn programs(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        PROGRAMS
+            .iter()
+            .map(|(name, key)| (*name, self.entry(key)))
+            .filter(|(_, path)| !path.is_empty() && !path.ends_with("-NOTFOUND"))
     }
-}
-
-impl BuildTool {
-    /// A program as it is now. `asked` says whether it is asked for its version.
-    pub fn of(name: String, path: &str, asked: bool) -> Self {
-        let real = fs::canonicalize(path).unwrap_or_else(|_| path.into());
-        let sha256 = hash::of_files([real.as_path()]).unwrap_or_else(|error| error.to_string());
-        let question = if name == "Go" { "version" } else { "--version" };
-        let version = if asked { said(path, &[question]) } else { String::new() };
-        Self { name, path: real.display().to_string(), sha256, version }
-    }
-}
-
-/// The first line with something in it that a program says.
-fn said(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()
-}
-
-/// Where the compiler finds a program that it starts; a name alone is looked for on the path.
-fn started_by(compiler: &str, name: &str) -> String {
-    let told = said(compiler, &[&format!("-print-prog-name={name}")]);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(&told)).find(|path| path.is_file());
-    found.map_or(told, |path| path.display().to_string())
 }
 
 /// `CMakeFiles/VERSION/CMakeCCompiler.cmake`.
@@ -138,8 +97,15 @@ fn flags(text: &str) -> Vec<String> {
     words
 }
 
-/// Compares how the module was built with what is pinned. `package` is the folder of its sources.
-pub fn judge(build: &ModuleBuild, package: &Path, tools: &[BuildTool], pinned: &ModuleOptions) -> Proof {
+/// Compares how the module was built with what is pinned. `package` is the folder of its sources, and `compiled` says how many crates and build scripts cargo has
+/// compiled for how many packages.
+pub fn judge(
+    build: &ModuleBuild,
+    package: &Path,
+    tools: &BuildTools,
+    (compiled, packages): (usize, usize),
+    pinned: &ModuleOptions,
+) -> Proof {
     let mut facts = Facts::default();
     let source = build.entry("CMAKE_HOME_DIRECTORY");
     let is_source = !source.is_empty() && fs::canonicalize(source).ok() == fs::canonicalize(package).ok();
@@ -164,22 +130,25 @@ pub fn judge(build: &ModuleBuild, package: &Path, tools: &[BuildTool], pinned: &
     if !missing.is_empty() {
         facts.note(false, format!("flags that are missing: {}", missing.join(" ")));
     }
-    let compiler = tools.iter().find(|tool| tool.name == "C compiler");
-    let version = compiler.map_or("", |tool| tool.version.as_str());
+    let version = tools.version_of(C_COMPILER);
     let same = !build.compiler_version.is_empty() && version.split(' ').any(|word| word == build.compiler_version);
     let built = &build.compiler_version;
     facts.note(same, format!("it was compiled by version {built:?} of the C compiler, which now is: {version}"));
-    for tool in tools {
-        facts.evidence.push(format!("{}: {}, SHA-256 {}", tool.name, tool.path, tool.sha256));
-    }
-    let claim = "The module was built from those sources with the pinned options and flags, by the programs that are named here.";
-    let how = format!("`CMakeCache.txt` and `{FLAGS}` of the build, and the programs as they are now");
+    let from_nothing = format!(
+        "in a target directory that was empty, cargo has compiled {compiled} crates and build scripts for {packages} packages"
+    );
+    facts.note(compiled >= packages && packages > 0, from_nothing);
+    tools.note(&mut facts);
+    let claim = "The module was built for this report from those sources, with the pinned options and flags, by the programs that are named here.";
+    let how =
+        format!("`CMakeCache.txt` and `{FLAGS}` of the build, and the SHA-256 of each program before it and after it");
     Proof::new("build", claim, how, facts)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::certificate::Certified;
+    use super::super::tools::BuildTool;
     use super::*;
 
     const CACHE: &str =
@@ -197,13 +166,14 @@ mod tests {
     }
 
     /// A build as it should be, of sources in that folder.
-    fn good(package: &Path, pinned: &ModuleOptions) -> (ModuleBuild, Vec<BuildTool>) {
+    fn good(package: &Path, pinned: &ModuleOptions) -> (ModuleBuild, BuildTools) {
         let mut cache = pinned.options.clone();
         cache.insert("CMAKE_HOME_DIRECTORY".to_owned(), package.display().to_string());
         let build = ModuleBuild { cache, flags: pinned.flags.clone(), compiler_version: "12.2.0".to_owned() };
         let [name, path, sha256, version] =
             ["C compiler", "/usr/bin/gcc-12", "ff", "cc (Debian 12.2.0-14) 12.2.0"].map(str::to_owned);
-        (build, vec![BuildTool { name, path, sha256, version }])
+        let tools = vec![BuildTool { name, path, sha256, version }];
+        (build, BuildTools { before: tools.clone(), after: tools })
     }
 
     #[test]
@@ -211,9 +181,9 @@ mod tests {
         let pinned = Certified::embedded().unwrap().build;
         let (package, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (build, tools) = good(package.path(), &pinned);
-        let proof = judge(&build, package.path(), &tools, &pinned);
+        let proof = judge(&build, package.path(), &tools, (9, 5), &pinned);
         assert!(proof.holds && proof.evidence.iter().any(|fact| fact.contains("SHA-256 ff")), "{proof:?}");
-        let holds = |build: &ModuleBuild| judge(build, package.path(), &tools, &pinned).holds;
+        let holds = |build: &ModuleBuild| judge(build, package.path(), &tools, (9, 5), &pinned).holds;
         let with = |name: &str, value: &str| {
             let mut build = build.clone();
             build.cache.insert(name.to_owned(), value.to_owned());
@@ -227,21 +197,11 @@ mod tests {
         assert!(!holds(&doctored));
         assert!(!holds(&ModuleBuild { flags: Vec::new(), ..build.clone() }));
         assert!(!holds(&ModuleBuild { compiler_version: "13.1.0".to_owned(), ..build.clone() }), "another compiler");
-        assert!(!judge(&build, package.path(), &[], &pinned).holds, "nobody knows which compiler");
-    }
-
-    #[test]
-    fn a_program_is_known_by_its_bytes() {
-        let folder = tempfile::tempdir().unwrap();
-        let (program, link) = (folder.path().join("program"), folder.path().join("link"));
-        crate::executable::write(&program, "#!/bin/sh\necho\necho one 1.0\n").unwrap();
-        std::os::unix::fs::symlink(&program, &link).unwrap();
-        let tool = |asked| BuildTool::of("cc".to_owned(), link.to_str().unwrap(), asked);
-        let before = tool(true);
-        assert!(before.path.ends_with("program") && before.version == "one 1.0", "{before:?}");
-        assert!(tool(false).version.is_empty());
-        crate::executable::write(&program, "#!/bin/sh\necho one 1.0 # doctored\n").unwrap();
-        let after = tool(true);
-        assert!(after.version.starts_with("one 1.0") && after.sha256 != before.sha256);
+        let judged = |tools: &BuildTools, counts| judge(&build, package.path(), tools, counts, &pinned).holds;
+        assert!(!judged(&BuildTools::default(), (9, 5)), "nobody knows which compiler");
+        let mut changed = tools.clone();
+        changed.after[0].sha256 = "00".to_owned();
+        assert!(!judged(&changed, (9, 5)), "the compiler was another one before");
+        assert!(!judged(&tools, (1, 5)), "most of it was there already");
     }
 }

@@ -1,4 +1,4 @@
-//! Whom the program trusts: each place that roots come from once, and certificates that nobody may accept.
+//! Whom each client of the program trusts: each place that roots come from once, and certificates that nobody may accept.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::build_report::BuildReport;
 use super::error::Error;
-use super::handshake::{Client, HandshakeResult, ProgramUnderTest, Surroundings};
+use super::handshake::{CLIENTS, Client, HandshakeResult, ProgramUnderTest, Surroundings};
 use super::proof::{Facts, Proof};
 use super::server::{Server, ServerCertificate, ServerTlsConfig};
 use crate::sandbox::setup::Mount;
@@ -28,7 +28,7 @@ pub enum Store {
     Nowhere,
 }
 
-/// What one server showed, and what came of it.
+/// What one server showed to a client, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
     pub name: &'static str,
@@ -50,10 +50,11 @@ pub const CASES: [(&str, ServerCertificate, Store); 8] = [
 ];
 
 impl Case {
-    /// Starts the program beside a server, with further settings.
+    /// Starts the program beside a server to which that client is sent, with further settings.
     pub fn arrange(
         subject: &ProgramUnderTest,
         (name, shown, store): (&'static str, ServerCertificate, Store),
+        client: Client,
         further: &[(&str, &str)],
     ) -> Result<Self, Error> {
         let server = Server::new(ServerTlsConfig::Approved, shown)?;
@@ -63,7 +64,7 @@ impl Case {
         let further = further.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         around.environment.extend(further);
         let trusted = shown == ServerCertificate::Good && store != Store::Nowhere;
-        Ok(Self { name, trusted, meeting: HandshakeResult::with(subject, server, Client::Logs, &around)? })
+        Ok(Self { name, trusted, meeting: HandshakeResult::with(subject, server, client, &around)? })
     }
 }
 
@@ -107,13 +108,14 @@ pub fn judge(told: &BuildReport, cases: &[Case]) -> Proof {
         let verdict = if meeting.trusts() { "is trusted" } else { "is not trusted" };
         facts.note(as_expected, format!("{name} {verdict}: {}", meeting.outcome()));
     }
-    let missing = CASES.iter().filter(|(name, ..)| !cases.iter().any(|case| case.name == *name));
-    for (name, ..) in missing {
-        facts.note(false, format!("{name} was not tried"));
+    let all = CASES.iter().flat_map(|(name, ..)| CLIENTS.map(|client| (*name, client.name())));
+    let is_missing =
+        |(name, client): &(&str, &str)| !cases.iter().any(|case| (case.name, case.meeting.client) == (*name, *client));
+    for (name, client) in all.filter(is_missing) {
+        facts.note(false, format!("{client}: {name} was not tried"));
     }
-    let claim = "The roots are the operating system's: those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else the system's own store; and those in `DD_TLS_CERT_FILE`. Whatever they do not vouch for is refused.";
-    let how =
-        "a TLS server on loopback for each case, to which the program sends its logs in a local sandbox of Lambda";
+    let claim = "The roots of every client are the operating system's: those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, else the system's own store; and those in `DD_TLS_CERT_FILE`. Whatever they do not vouch for is refused.";
+    let how = "a TLS server on loopback for each case and each client, to which the program is sent in a local sandbox of Lambda";
     Proof::new("roots", claim, how, facts)
 }
 
@@ -129,29 +131,34 @@ mod tests {
 
     /// What a program does that trusts as it should.
     fn cases() -> Vec<Case> {
-        let case = |(name, shown, store): (&'static str, ServerCertificate, Store)| {
+        let case = |((name, shown, store), client): ((&'static str, ServerCertificate, Store), Client)| {
             let trusted = shown == ServerCertificate::Good && store != Store::Nowhere;
             let seen = if trusted {
                 Seen { agreed: Some("TLS13_X".to_owned()), data: 9, ..Seen::default() }
             } else {
                 Seen::default()
             };
-            let meeting =
-                HandshakeResult { client: "logs", seen: vec![seen], harmed: None, control: Some("TLS13_X".to_owned()) };
+            let meeting = HandshakeResult {
+                client: client.name(),
+                seen: vec![seen],
+                harmed: None,
+                control: Some("TLS13_X".to_owned()),
+            };
             Case { name, trusted, meeting }
         };
-        CASES.into_iter().map(case).collect()
+        CASES.into_iter().flat_map(|one| CLIENTS.map(|client| case((one, client)))).collect()
     }
 
     #[test]
     fn every_case_has_to_end_as_it_should() {
         let told = told("operating system");
         assert!(judge(&told, &cases()).holds);
-        let (trusted, stranger) = (cases()[0].meeting.clone(), cases()[4].meeting.clone());
-        for number in 0..CASES.len() {
+        let (trusted, stranger) = (cases()[0].meeting.clone(), cases().pop().unwrap().meeting);
+        assert_eq!(cases().len(), CASES.len() * CLIENTS.len());
+        for number in 0..cases().len() {
             let mut doctored = cases();
             let other = if doctored[number].trusted { &stranger } else { &trusted };
-            doctored[number].meeting = other.clone();
+            doctored[number].meeting = HandshakeResult { client: doctored[number].meeting.client, ..other.clone() };
             assert!(!judge(&told, &doctored).holds, "{}", doctored[number].name);
             doctored.remove(number);
             assert!(!judge(&told, &doctored).holds, "a case that was not tried");

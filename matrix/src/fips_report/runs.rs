@@ -6,7 +6,7 @@ use super::build_report::BuildReport;
 use super::certificate::Certified;
 use super::error::Error;
 use super::gather::check;
-use super::handshake::{self, CLIENTS, Client, HandshakeResult, ProgramUnderTest};
+use super::handshake::{self, CLIENTS, HandshakeResult, ProgramUnderTest};
 use super::integrity::{self, ModuleBytes};
 use super::proof::{Facts, Proof};
 use super::roots::{self, CASES, Case};
@@ -74,10 +74,10 @@ impl Runs<'_> {
     }
 
     fn handshakes(&self) -> Result<Vec<Proof>, Error> {
-        let approved = self.meet(ServerTlsConfig::Approved, &CLIENTS)?;
-        let chacha = self.meet(ServerTlsConfig::ChaCha, &[Client::Logs])?;
-        let x25519 = self.meet(ServerTlsConfig::X25519, &[Client::Logs])?;
-        let old = self.meet(ServerTlsConfig::NoExtendedMasterSecret, &CLIENTS)?;
+        let approved = self.meet(ServerTlsConfig::Approved)?;
+        let chacha = self.meet(ServerTlsConfig::ChaCha)?;
+        let x25519 = self.meet(ServerTlsConfig::X25519)?;
+        let old = self.meet(ServerTlsConfig::NoExtendedMasterSecret)?;
         Ok(vec![
             handshake::offer(&approved),
             handshake::accepted(&approved),
@@ -87,20 +87,22 @@ impl Runs<'_> {
         ])
     }
 
-    fn meet(&self, taste: ServerTlsConfig, clients: &[Client]) -> Result<Vec<HandshakeResult>, Error> {
-        let meet = |client: &Client| {
+    /// Every client beside such a server.
+    fn meet(&self, taste: ServerTlsConfig) -> Result<Vec<HandshakeResult>, Error> {
+        let meet = |client| {
             check(self.interrupted)?;
-            HandshakeResult::arrange(self.subject, taste, *client)
+            HandshakeResult::arrange(self.subject, taste, client)
         };
-        clients.iter().map(meet).collect()
+        CLIENTS.into_iter().map(meet).collect()
     }
 
     fn roots(&self, told: &BuildReport) -> Result<Proof, Error> {
-        let try_case = |case| {
+        let try_case = |(case, client)| {
             check(self.interrupted)?;
-            Case::arrange(self.subject, case, &[])
+            Case::arrange(self.subject, case, client, &[])
         };
-        let cases = CASES.into_iter().map(try_case).collect::<Result<Vec<_>, Error>>()?;
+        let all = CASES.into_iter().flat_map(|case| CLIENTS.map(|client| (case, client)));
+        let cases = all.map(try_case).collect::<Result<Vec<_>, Error>>()?;
         Ok(roots::judge(told, &cases))
     }
 }

@@ -64,7 +64,7 @@ fn code(elf: &ElfFile64<'_, Endianness>) -> Option<String> {
     Some(hash::hexadecimal(&code.concat()))
 }
 
-/// The module is the only cryptography in a program. `named` has the names; `shipped` is the program as it is used, which has none any more, but the
+/// The module is the only cryptography in a program that can be told by its names. `named` has the names; `shipped` is the program as it is used, which has none any more, but the
 /// same code.
 pub fn judge(named: &Symbols, shipped: &Symbols, certified: &Certified, command: &str) -> Proof {
     let mut facts = Facts::default();
@@ -89,7 +89,7 @@ pub fn judge(named: &Symbols, shipped: &Symbols, certified: &Certified, command:
         named.code == shipped.code,
         format!("it has {same} the program that is shipped, byte for byte: SHA-256 {}", named.code),
     );
-    let claim = "In the program there is the certified module and no other cryptography.";
+    let claim = "Of the libraries that mark their names with their version, AWS-LC and ring, the module is the only one in the program; OpenSSL, GnuTLS, Mbed TLS, wolfSSL and NSS are neither in it, by one telling name of each, nor loaded at the start. Cryptography in Rust has no such names: whether there is any, the list of packages answers.";
     Proof::new("symbols", claim, format!("`{command}`, and `nm` of what it makes"), facts)
 }
 

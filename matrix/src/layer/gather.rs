@@ -21,7 +21,7 @@ use crate::plan::Cell;
 use crate::workspace::sources;
 
 /// What decides a layer beside what its programs are built from: this tool, with the wrapper, and two texts.
-const BESIDE: [&str; 3] = ["matrix", "LICENSE", "NOTICE"];
+pub(crate) const SOURCES_BESIDE: [&str; 3] = ["matrix", "LICENSE", "NOTICE"];
 
 /// Everything for a cell that was built from the workspace in `root`.
 pub(super) fn ingredients(
@@ -86,7 +86,7 @@ pub(super) fn ingredients(
 
 /// A name for everything in the workspace that decides a layer.
 pub(super) fn sources(root: &Path) -> Result<String, Error> {
-    Ok(sources::state(root, &BESIDE).map_err(build::Error::Sources)?)
+    Ok(sources::state(root, &SOURCES_BESIDE).map_err(build::Error::Sources)?)
 }
 
 /// The time of the sources: what the variable `SOURCE_DATE_EPOCH` says, or that of the commit. Never the clock's: the same sources are the same bytes.

@@ -19,15 +19,17 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::build;
+use crate::build::{self, BuildRecord};
 use crate::flavour::{LayerTarget, Toolchain};
 use crate::manifest::Manifest;
+use crate::plan::Cell;
 use crate::target::{Architecture, Libc};
 use crate::workspace::sources;
 use crate::workspace::target_directory;
 use crate::{files, plan, terminal, workspace};
 
 pub use error::Error;
+pub(crate) use gather::SOURCES_BESIDE;
 
 use crate::archive::{self, places};
 use crate::elf::{self, Glibc};
@@ -127,8 +129,7 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
     gather::time(&root, std::env::var_os("SOURCE_DATE_EPOCH"))?;
     let tools = Toolchain::of(&wanted, &cell.levels, &root, &target_directory(), &|step| eprintln!("{step}"))?;
     let built = build::one(manifest, cell.clone(), tools.clone())?.ok_or(Error::Interrupted)?;
-    let ingredients = gather::ingredients(&root, manifest, cell, built, &tools, wanted.glibc_floor)?;
-    let layer = make::make(ingredients, &Budgets::embedded()?)?;
+    let layer = of_build(&root, manifest, cell, built, &tools, wanted.glibc_floor)?;
     let path = arguments.out.clone().unwrap_or_else(|| {
         let Layer { contents, .. } = &layer;
         target_directory().join("matrix/layers").join(format!("{}-{}.zip", contents.cell, contents.flavour))
@@ -151,6 +152,19 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
     );
     eprintln!("to publish it:\n\n{}\n", publish::command(&layer.contents, &path));
     Ok(path)
+}
+
+/// The layer of a cell that was built from the workspace in `root` with these tools, which has to start with that C library.
+pub(crate) fn of_build(
+    root: &Path,
+    manifest: &Manifest,
+    cell: Cell,
+    built: BuildRecord,
+    tools: &Toolchain,
+    glibc_floor: Glibc,
+) -> Result<Layer, Error> {
+    let ingredients = gather::ingredients(root, manifest, cell, built, tools, glibc_floor)?;
+    make::make(ingredients, &Budgets::embedded()?)
 }
 
 fn wanted(arguments: &Arguments) -> Result<LayerTarget, Error> {

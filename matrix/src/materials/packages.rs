@@ -1,13 +1,14 @@
 //! What is in a program besides our own code: the packages that cargo chooses for its features and its target.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use crate::workspace;
 use crate::workspace::environment;
+use crate::workspace;
 
 /// Our own package.
 pub const ROOT: &str = "bottlecap";
@@ -18,6 +19,8 @@ const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 pub enum Error {
     #[error("cargo {verb} does not say what the program is made of: {reason}")]
     Cargo { verb: &'static str, reason: String },
+    #[error("the cargo home of isolated builds cannot be prepared")]
+    Home(#[source] io::Error),
     #[error("Cargo.lock cannot be read: {0}")]
     Lock(String),
     #[error("cargo metadata knows nothing of {0}")]
@@ -96,9 +99,7 @@ impl Packages {
         let linked = self::edges(&tree("normal,no-proc-macro")?);
         let of = ["--locked", "--format-version", "1", "--filter-platform", target];
         let described = CargoMetadata::read(&cargo(workspace, "metadata", of.into_iter(), &features)?)?;
-        let lock =
-            std::fs::read_to_string(workspace.join("Cargo.lock")).map_err(|error| Error::Lock(error.to_string()))?;
-        let lock: Lock = toml::from_str(&lock).map_err(|error| Error::Lock(error.to_string()))?;
+        let lock = Lock::read(workspace)?;
         let packages = edges.into_iter().map(|(key, needs)| {
             let described = described.packages.iter().find(|package| key.is(&package.name, &package.version));
             let described = described.ok_or_else(|| Error::Unknown(key.to_string()))?;
@@ -117,6 +118,11 @@ impl Packages {
         });
         packages.collect::<Result<_, _>>().map(Self)
     }
+}
+
+/// Every package in the lock file of a workspace, whether a build needs it or not.
+pub fn locked(workspace: &Path) -> Result<BTreeSet<Key>, Error> {
+    Ok(Lock::read(workspace)?.package.iter().map(|package| Key::new(&package.name, &package.version)).collect())
 }
 
 impl Key {
@@ -166,10 +172,10 @@ fn cargo<'a>(
     features: &[String],
 ) -> Result<String, Error> {
     let failed = |reason: String| Error::Cargo { verb, reason };
-    // With the variables that the build had.
     let mut command: Command = workspace::cargo();
-    environment::restrict(&mut command, std::env::vars_os());
-    command.current_dir(workspace).arg(verb).args(arguments).args(features).stdin(Stdio::null());
+    environment::isolate(&mut command, workspace, &build::usual()).map_err(Error::Home)?;
+    let manifest = std::path::absolute(workspace.join("Cargo.toml")).map_err(Error::Home)?;
+    command.arg(verb).arg("--manifest-path").arg(manifest).args(arguments).args(features).stdin(Stdio::null());
     let output = command.output().map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
         return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
@@ -202,6 +208,14 @@ impl CargoMetadata {
 #[derive(Deserialize)]
 struct Lock {
     package: Vec<LockedPackage>,
+}
+
+impl Lock {
+    fn read(workspace: &Path) -> Result<Self, Error> {
+        let text =
+            std::fs::read_to_string(workspace.join("Cargo.lock")).map_err(|error| Error::Lock(error.to_string()))?;
+        toml::from_str(&text).map_err(|error| Error::Lock(error.to_string()))
+    }
 }
 
 #[derive(Deserialize)]

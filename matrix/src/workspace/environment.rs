@@ -155,6 +155,24 @@ pub fn pinned_toolchain(root: &Path) -> io::Result<String> {
     toml::from_str::<ToolchainFile>(&text).map(|file| file.toolchain.channel).map_err(io::Error::other)
 }
 
+/// The toolchain of isolated builds of the workspace in `root`: `RUSTUP_TOOLCHAIN`, or what the nearest `rust-toolchain.toml` names. rustup finds that file from the
+/// workspace alone, and isolated builds run elsewhere.
+pub fn toolchain(root: &Path) -> Option<String> {
+    let told = std::env::var("RUSTUP_TOOLCHAIN").ok();
+    told.or_else(|| root.ancestors().find_map(|folder| pinned_toolchain(folder).ok()))
+}
+
+/// Gives a call of cargo the environment of isolated builds of the workspace in `root`, whose files are in `builds`. What cargo says of a build is true only if it reads
+/// the same configuration as that build.
+pub fn isolate(command: &mut Command, root: &Path, builds: &Path) -> io::Result<()> {
+    let home = isolated_cargo_home(&std::path::absolute(builds)?);
+    prepare_cargo_home(&home, root, user_cargo_home().as_deref())?;
+    restrict(command, std::env::vars_os());
+    command.env("CARGO_HOME", home).current_dir(WORKING_DIRECTORY);
+    command.envs(toolchain(root).map(|toolchain| ("RUSTUP_TOOLCHAIN", toolchain)));
+    Ok(())
+}
+
 /// A command for the `rustc` of isolated builds of the workspace in `root`.
 pub fn rustc(root: &Path) -> Command {
     let mut command = Command::new("rustc");

@@ -160,3 +160,19 @@ fn variables_that_reach_nothing_are_named() {
         assert!(!(is_allowed(name.as_ref()) && is_build_variable(name)), "{name}");
     }
 }
+
+#[test]
+fn what_cargo_says_of_a_build_is_said_without_the_users_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = workspace(folder.path());
+    fs::create_dir(root.join(".cargo")).unwrap();
+    fs::write(root.join(".cargo/config.toml"), "[build]\nrustc = \"/nowhere/rustc\"\n").unwrap();
+    let answers = |command: &mut Command| {
+        let command = command.args(["tree", "--locked", "--manifest-path"]).arg(root.join("Cargo.toml"));
+        command.stdin(Stdio::null()).output().unwrap().status.success()
+    };
+    assert!(!answers(crate::workspace::cargo().current_dir(&root)), "cargo reads that configuration");
+    let mut isolated = crate::workspace::cargo();
+    isolate(&mut isolated, &root, &folder.path().join("builds")).unwrap();
+    assert!(answers(&mut isolated));
+}

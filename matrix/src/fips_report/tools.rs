@@ -1,0 +1,258 @@
+//! The programs and libraries that make the program, by path and bytes, before the build and after it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::Serialize;
+
+use super::module_build::ModuleBuild;
+use super::proof::Facts;
+use crate::build::{environment, hash};
+use crate::flavour::Tools;
+
+/// Names in the report that more than one place needs.
+pub const C_COMPILER: &str = "C compiler";
+pub const GO: &str = "Go";
+const RUSTC: &str = "rustc";
+
+/// The names under which `CMake` and cargo may find programs on the path, by their names in the report.
+const ON_PATH: [(&str, &[&str]); 5] = [
+    (C_COMPILER, &["cc", "gcc", "clang"]),
+    ("CMake", &["cmake", "cmake3"]),
+    ("make", &["make", "gmake"]),
+    (GO, &["go"]),
+    ("Perl", &["perl"]),
+];
+/// What the C compiler starts in turn.
+const STARTED: [&str; 4] = ["cc1", "as", "collect2", "ld"];
+/// What it links into static programs.
+const LINKED: [&str; 7] = ["crt1.o", "crti.o", "crtbeginT.o", "crtend.o", "libc.a", "libgcc.a", "libgcc_eh.a"];
+/// How the libraries begin that do rustc's work.
+const OF_RUSTC: [&str; 2] = ["librustc_driver", "libLLVM"];
+
+/// A program, a library, or a folder of these that takes part in the build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BuildTool {
+    pub name: String,
+    /// Without links.
+    pub path: String,
+    /// Of a folder: of the names and hashes of its files.
+    pub sha256: String,
+    /// The first line of what it says of itself; empty of those that are not asked.
+    pub version: String,
+}
+
+/// What was there before the build, and what has taken part in it, as it is after it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuildTools {
+    pub before: Vec<BuildTool>,
+    pub after: Vec<BuildTool>,
+}
+
+impl BuildTools {
+    /// What the first program of that name says of its version.
+    pub fn version_of(&self, name: &str) -> &str {
+        self.after.iter().find(|tool| tool.name == name).map_or("", |tool| tool.version.as_str())
+    }
+
+    /// Notes every tool, and what speaks against it: that nobody has looked at it before the build, or that it was another one then.
+    pub fn note(&self, facts: &mut Facts) {
+        for tool in &self.after {
+            let BuildTool { name, path, sha256, .. } = tool;
+            let before = self.before.iter().find(|before| before.path == *path);
+            match before {
+                Some(before) if before.sha256 == *sha256 => {
+                    facts.note(true, format!("{name}: {path}, SHA-256 {sha256} before the build and after it"));
+                }
+                Some(before) => facts.note(
+                    false,
+                    format!("{name}: {path} had SHA-256 {} before the build, and has {sha256} after it", before.sha256),
+                ),
+                None => facts.note(false, format!("{name}: {path} is not where it was looked for before the build")),
+            }
+        }
+        facts.note(!self.after.is_empty(), format!("{} programs and libraries have made it", self.after.len()));
+    }
+}
+
+impl BuildTool {
+    /// A tool as it is now. `asked` says whether it is asked for its version.
+    pub fn of(name: &str, path: &Path, asked: bool) -> Self {
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let sha256 = if real.is_dir() { of_folder(&real) } else { hash::of_files([real.as_path()]) };
+        let question = if name == GO { "version" } else { "--version" };
+        Self {
+            name: name.to_owned(),
+            version: if asked { said(path, &[question]) } else { String::new() },
+            path: real.display().to_string(),
+            // An unreadable tool is another one than any that was read.
+            sha256: sha256.unwrap_or_else(|error| error.to_string()),
+        }
+    }
+}
+
+/// Everything that a build with these tools may use, before it.
+pub fn at_hand(root: &Path, tools: &Tools) -> Vec<BuildTool> {
+    let mut found = of_rust(root, tools);
+    let linker = tools.system_linker().and_then(|name| on_path(&name)).map(|path| (C_COMPILER, path));
+    let named =
+        ON_PATH.iter().flat_map(|(name, files)| files.iter().map(move |file| (*name, on_path(OsStr::new(file)))));
+    let named = named.filter_map(|(name, path)| Some((name, path?)));
+    for (name, path) in linker.into_iter().chain(named) {
+        found.extend(with_parts(name, &path));
+    }
+    found
+}
+
+/// What a build has used, after it.
+pub fn used(root: &Path, tools: &Tools, module: &ModuleBuild) -> Vec<BuildTool> {
+    let linker = tools.system_linker().and_then(|name| on_path(&name));
+    let mut found: Vec<BuildTool> =
+        module.programs().flat_map(|(name, path)| with_parts(name, Path::new(path))).collect();
+    found.extend(linker.into_iter().flat_map(|linker| with_parts(C_COMPILER, &linker)));
+    found.extend(of_rust(root, tools));
+    let mut unique: Vec<BuildTool> = Vec::new();
+    for tool in found {
+        if !unique.iter().any(|other| (&other.name, &other.path) == (&tool.name, &tool.path)) {
+            unique.push(tool);
+        }
+    }
+    unique
+}
+
+/// A program with what it starts and links in turn.
+fn with_parts(name: &str, path: &Path) -> Vec<BuildTool> {
+    let mut tools = vec![BuildTool::of(name, path, true)];
+    let is_there = |path: PathBuf| path.exists().then_some(path);
+    if name == C_COMPILER {
+        let told = |question: &str, file: &str| PathBuf::from(said(path, &[&format!("{question}={file}")]));
+        let started = STARTED.iter().filter_map(|file| {
+            let program = told("-print-prog-name", file);
+            Some((*file, is_there(program.clone()).or_else(|| on_path(program.as_os_str()))?))
+        });
+        let linked = LINKED.iter().filter_map(|file| Some((*file, is_there(told("-print-file-name", file))?)));
+        tools.extend(started.chain(linked).map(|(file, path)| BuildTool::of(file, &path, false)));
+    }
+    if name == GO {
+        let tool_directory = is_there(said(path, &["env", "GOTOOLDIR"]).into());
+        tools.extend(tool_directory.map(|folder| BuildTool::of("Go's compiler and linker", &folder, false)));
+    }
+    tools
+}
+
+/// The compiler of everything else, with what does its work, and the standard library of the target.
+fn of_rust(root: &Path, tools: &Tools) -> Vec<BuildTool> {
+    let mut rustc = tools.variables.get(&RUSTC.to_uppercase()).map_or_else(|| environment::rustc(root), Command::new);
+    // As builds do, which run elsewhere: the variable counts before the file.
+    rustc.envs(environment::toolchain(root).map(|toolchain| ("RUSTUP_TOOLCHAIN", toolchain)));
+    let sysroot = rustc.args(["--print", "sysroot"]).stdin(Stdio::null()).output();
+    let sysroot = sysroot.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+    let sysroot = Path::new(&sysroot);
+    let mut found = vec![BuildTool::of(RUSTC, &sysroot.join("bin/rustc"), true)];
+    let cargo = tools.command.clone().or_else(|| std::env::var_os("CARGO").map(PathBuf::from));
+    found.extend(cargo.or_else(|| on_path(OsStr::new("cargo"))).map(|cargo| BuildTool::of("cargo", &cargo, true)));
+    let libraries = fs::read_dir(sysroot.join("lib")).into_iter().flatten().flatten();
+    let of_rustc =
+        |file: &fs::DirEntry| OF_RUSTC.iter().any(|start| file.file_name().to_string_lossy().starts_with(start));
+    let mut libraries: Vec<PathBuf> = libraries.filter(of_rustc).map(|file| file.path()).collect();
+    libraries.sort();
+    found.extend(libraries.iter().map(|file| BuildTool::of("rustc's library", file, false)));
+    let standard = sysroot.join("lib/rustlib").join(&tools.flavour.triple).join("lib");
+    found.push(BuildTool::of("Rust's standard library", &standard, false));
+    found
+}
+
+/// Where a program is on the path of builds, which is that of this process. A path is that program, if it is there.
+fn on_path(program: &OsStr) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// The first line with something in it that a program says.
+fn said(program: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new(program);
+    environment::restrict(&mut command, std::env::vars_os());
+    let output = command.args(arguments).env("GOENV", "off").stdin(Stdio::null()).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()
+}
+
+/// The SHA-256 of what `sha256sum` says of every file in a folder, in the order of their names; of a link, that of what it leads to.
+fn of_folder(folder: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let mut left = vec![folder.to_owned()];
+    let mut files = Vec::new();
+    while let Some(folder) = left.pop() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() { left.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    for file in files {
+        let hash = hash::of_files([file.as_path()])?;
+        text += &format!("{hash}  {}\n", file.strip_prefix(folder).unwrap_or(&file).display());
+    }
+    Ok(hash::hexadecimal(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flavour::Toolchain;
+    use crate::workspace::Profile;
+
+    fn tool(path: &str, sha256: &str) -> BuildTool {
+        let [name, path, sha256, version] = [C_COMPILER, path, sha256, "cc 12.2.0"].map(str::to_owned);
+        BuildTool { name, path, sha256, version }
+    }
+
+    #[test]
+    fn a_tool_that_changes_or_that_nobody_has_looked_at_is_against_the_build() {
+        let against = |before: &[BuildTool], after: &[BuildTool]| {
+            let mut facts = Facts::default();
+            BuildTools { before: before.to_vec(), after: after.to_vec() }.note(&mut facts);
+            facts.against.concat()
+        };
+        let there = [tool("/usr/bin/cc", "ff"), tool("/usr/bin/other", "00")];
+        assert_eq!(against(&there, &there[..1]), "");
+        assert!(against(&there, &[tool("/usr/bin/cc", "ee")]).contains("had SHA-256 ff before the build"));
+        assert!(against(&there, &[tool("/tmp/cc", "ff")]).contains("/tmp/cc is not where it was looked for"));
+        assert!(!against(&there, &[]).is_empty(), "nothing has made it");
+    }
+
+    #[test]
+    fn a_program_is_known_by_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, link) = (folder.path().join("program"), folder.path().join("link"));
+        crate::executable::write(&program, "#!/bin/sh\necho\necho one 1.0\n").unwrap();
+        std::os::unix::fs::symlink(&program, &link).unwrap();
+        let tool = |asked| BuildTool::of("cc", &link, asked);
+        let before = tool(true);
+        assert!(before.path.ends_with("program") && before.version == "one 1.0", "{before:?}");
+        assert!(tool(false).version.is_empty());
+        let whole = || BuildTool::of("tools", folder.path(), false).sha256;
+        let folder_before = whole();
+        assert_eq!(folder_before.len(), 64);
+        crate::executable::write(&program, "#!/bin/sh\necho one 1.0 # doctored\n").unwrap();
+        let after = tool(true);
+        assert!(after.version.starts_with("one 1.0") && after.sha256 != before.sha256);
+        assert_ne!(whole(), folder_before);
+    }
+
+    #[test]
+    fn the_compilers_at_hand_are_found_with_what_they_start_and_link() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let tools = Toolchain::plain(root, Profile::Release).unwrap().agent;
+        let found = at_hand(root, &tools);
+        for name in
+            [C_COMPILER, "cc1", "as", "ld", "libc.a", RUSTC, "cargo", "rustc's library", "Rust's standard library"]
+        {
+            let tool = found.iter().find(|tool| tool.name == name).unwrap_or_else(|| panic!("{name}: {found:#?}"));
+            assert_eq!(tool.sha256.len(), 64, "{tool:?}");
+        }
+    }
+}
