@@ -29,6 +29,19 @@ fn a_fips_mode_that_the_build_does_not_have_is_warned_about_once() {
 }
 
 #[test]
+fn a_site_that_is_not_for_govcloud_is_warned_about_once_and_there_alone() {
+    for (region, site, warnings) in
+        [("us-gov-west-1", "datadoghq.com", 1), ("us-gov-west-1", "ddog-gov.com", 0), ("us-east-1", "datadoghq.com", 0)]
+    {
+        let setup = Setup { region: region.to_owned(), ..setup_with(Function::null(), &[("DD_SITE", site)]) };
+        let life = live(setup, 1);
+        let own = life.own_lines();
+        let told = own.lines().filter(|line| line.contains("a region of AWS GovCloud, for which Datadog's site is"));
+        assert_eq!(told.count(), warnings, "{region}, {site}: {own}");
+    }
+}
+
+#[test]
 fn a_build_with_a_validated_module_says_so_and_what_is_sent_past_it() {
     let life = live(setup_with(Function::null(), &[("DD_SKIP_SSL_VALIDATION", "true")]), 1);
     life.assert_unharmed();

@@ -92,10 +92,14 @@ impl CargoCommand {
         if let Some(isolation) = &isolation {
             let homes: Vec<PathBuf> =
                 environment::user_cargo_home().into_iter().chain([isolation.home.clone()]).collect();
-            variables = recipe.variables(&paths::remapped(root, &homes));
+            variables = recipe.variables(&paths::remapped(root, &homes, &isolation.target_directory));
             // For the target, which keeps out what the environment says for all of them.
             let name = tools.c_flags_variable();
-            let flags = variables.get(&name).into_iter().cloned().chain(paths::remapped_in_c(root, &homes));
+            let flags = variables.get(&name).into_iter().cloned().chain(paths::remapped_in_c(
+                root,
+                &homes,
+                &isolation.target_directory,
+            ));
             let flags = flags.collect::<Vec<_>>().join(" ");
             variables.insert(name, flags);
             variables.extend(isolation.variables(root));

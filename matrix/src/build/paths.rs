@@ -7,22 +7,23 @@ use std::path::{Path, PathBuf};
 
 use crate::workspace::environment::user_cargo_home;
 
-/// Flags of rustc that tell a path below the root as `./…`, and one of a dependency, seen through one of these homes of cargo's, as `/crates/name-version/…`.
-pub fn remapped(root: &Path, homes: &[PathBuf]) -> Vec<String> {
-    replaced(root, homes).map(|(from, to)| format!("--remap-path-prefix={from}={to}")).collect()
+/// Flags of rustc that tell a path below the root as `./…`, one of a dependency, seen through one of these homes of cargo's, as `/crates/name-version/…`, and one of what
+/// build scripts make below the target directory as `/target/…`.
+pub fn remapped(root: &Path, homes: &[PathBuf], target: &Path) -> Vec<String> {
+    replaced(root, homes, target).map(|(from, to)| format!("--remap-path-prefix={from}={to}")).collect()
 }
 
 /// The same for the C compiler. It is about the text of paths alone, and so no other code comes of it. Build scripts split the variable at every blank, so a path
 /// that has one is left as it is.
-pub fn remapped_in_c(root: &Path, homes: &[PathBuf]) -> Vec<String> {
-    let plain = replaced(root, homes).filter(|(from, _)| !from.contains(char::is_whitespace));
+pub fn remapped_in_c(root: &Path, homes: &[PathBuf], target: &Path) -> Vec<String> {
+    let plain = replaced(root, homes, target).filter(|(from, _)| !from.contains(char::is_whitespace));
     plain.map(|(from, to)| format!("-ffile-prefix-map={from}={to}")).collect()
 }
 
 /// What paths begin with here, and everywhere. What comes later counts first.
-fn replaced(root: &Path, homes: &[PathBuf]) -> impl Iterator<Item = (String, &'static str)> {
-    let ours = std::iter::once((root.to_owned(), "."));
-    let all = ours.chain(sources(homes).into_iter().map(|folder| (folder, "/crates")));
+fn replaced(root: &Path, homes: &[PathBuf], target: &Path) -> impl Iterator<Item = (String, &'static str)> {
+    let ours = [(root.to_owned(), "."), (target.to_owned(), "/target")];
+    let all = ours.into_iter().chain(sources(homes).into_iter().map(|folder| (folder, "/crates")));
     all.filter_map(|(from, to)| Some((from.to_str()?.to_owned(), to)))
 }
 
@@ -56,14 +57,17 @@ mod tests {
     #[test]
     fn neither_the_workspace_nor_the_dependencies_are_told_by_their_place() {
         let homes = [PathBuf::from("/a/home"), PathBuf::from("/another")];
-        let flags = remapped(Path::new("/some/where"), &homes);
+        let target = Path::new("/some/where/target/a");
+        let flags = remapped(Path::new("/some/where"), &homes, target);
         assert_eq!(flags.first().map(String::as_str), Some("--remap-path-prefix=/some/where=."));
+        let second = flags.get(1).map(String::as_str);
+        assert_eq!(second, Some("--remap-path-prefix=/some/where/target/a=/target"), "it counts before the root");
         // This test is built from dependencies, wherever they are.
         for home in ["/a/home", "/another"] {
             let start = format!("--remap-path-prefix={home}/registry/src/");
             assert!(flags.iter().any(|flag| flag.starts_with(&start) && flag.ends_with("=/crates")), "{flags:?}");
         }
-        let in_c = remapped_in_c(Path::new("/some/where"), &homes);
+        let in_c = remapped_in_c(Path::new("/some/where"), &homes, target);
         assert_eq!(in_c.first().map(String::as_str), Some("-ffile-prefix-map=/some/where=."));
         assert_eq!(in_c.len(), flags.len());
     }
@@ -82,7 +86,11 @@ mod tests {
 
     #[test]
     fn a_path_with_a_blank_is_told_to_rustc_alone() {
-        assert_eq!(remapped(Path::new("/some where"), &[]), ["--remap-path-prefix=/some where=."]);
-        assert!(remapped_in_c(Path::new("/some where"), &[]).is_empty());
+        let (root, target) = (Path::new("/some where"), Path::new("/some where/target"));
+        assert_eq!(
+            remapped(root, &[], target),
+            ["--remap-path-prefix=/some where=.", "--remap-path-prefix=/some where/target=/target"]
+        );
+        assert!(remapped_in_c(root, &[], target).is_empty());
     }
 }

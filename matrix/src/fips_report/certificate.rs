@@ -57,7 +57,7 @@ pub struct Step {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all(deserialize = "kebab-case"))]
 pub struct Certificate {
     pub standard: String,
     pub number: u32,
@@ -66,8 +66,11 @@ pub struct Certificate {
     pub page: String,
     /// The security policy.
     pub policy: String,
-    /// Status, validation date and sunset date, or where they are to be read.
+    /// Status, validation date and sunset date, as far as they are known.
     pub status: String,
+    /// Where those were read, and when.
+    pub status_source: String,
+    pub status_read: String,
     /// What limits the certificate.
     pub caveats: Vec<String>,
     /// What of this program's cryptography is approved by which standard.
@@ -125,6 +128,7 @@ mod tests {
         let Certified { certificate, environments, .. } = &certified;
         assert!(certificate.page.ends_with(&certificate.number.to_string()));
         assert!(certificate.policy.contains(&certificate.number.to_string()));
+        assert!(!certificate.status_source.is_empty() && certificate.status_read.len() == "2026-11-28".len());
         assert!(!certificate.source.is_empty() && !environments.source.is_empty());
         let architectures: Vec<_> = environments.tested.iter().map(|tested| tested.architecture.as_str()).collect();
         assert_eq!(architectures, ["x86_64", "arm64"]);

@@ -76,10 +76,14 @@ pub enum Client {
     Aws,
     /// To Datadog, for the API key of a role that an organization trusts.
     DelegatedAuth,
+    /// To a proxy that speaks TLS itself, on the way to the intake of logs.
+    Proxy,
 }
 
 /// All clients of the extension that speak TLS.
-pub const CLIENTS: [Client; 4] = [Client::Logs, Client::Metrics, Client::Aws, Client::DelegatedAuth];
+pub const CLIENTS: [Client; 5] = [Client::Logs, Client::Metrics, Client::Aws, Client::DelegatedAuth, Client::Proxy];
+/// A host that only a proxy would look for.
+const BEHIND_PROXY: &str = "https://intake.example:443";
 
 /// What became of a life beside a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,6 +113,7 @@ impl Client {
             Self::Metrics => "metrics",
             Self::Aws => "AWS",
             Self::DelegatedAuth => "delegated authentication",
+            Self::Proxy => "proxy",
         }
     }
 
@@ -125,6 +130,9 @@ impl Client {
             ],
             Self::DelegatedAuth => {
                 vec![("DD_API_KEY", String::new()), ("DD_ORG_UUID", "org-1".to_owned()), ("DD_DD_URL", url)]
+            }
+            Self::Proxy => {
+                vec![("DD_PROXY_HTTPS", url), ("DD_LOGS_CONFIG_LOGS_DD_URL", BEHIND_PROXY.to_owned())]
             }
         }
     }

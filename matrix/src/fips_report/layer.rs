@@ -155,9 +155,10 @@ fn programs(entries: &[Entry]) -> impl Iterator<Item = &File> {
 
 /// What differs between the files of two layers, by place.
 fn differences(found: &[Entry], made: &[Entry]) -> Vec<String> {
-    let by_place = |entries: &[Entry], place: &str| -> Vec<(Vec<u8>, Option<u32>, bool)> {
+    // How well a file was compressed is no part of it.
+    let by_place = |entries: &[Entry], place: &str| -> Vec<Entry> {
         let there = entries.iter().filter(|entry| entry.file.place == place);
-        there.map(|entry| (entry.file.bytes.clone(), entry.mode, entry.link)).collect()
+        there.map(|entry| Entry { zipped: 0, ..entry.clone() }).collect()
     };
     let places: BTreeSet<&str> = found.iter().chain(made).map(|entry| entry.file.place.as_str()).collect();
     let problem = |place: &str| {
@@ -166,10 +167,10 @@ fn differences(found: &[Entry], made: &[Entry]) -> Vec<String> {
             _ if there == here => None,
             ([], _) => Some(format!("{place} is not in it")),
             (_, []) => Some(format!("{place} is not in the layer that these sources make")),
-            ([(there, ..)], [(here, ..)]) if there != here => Some(format!(
+            ([there], [here]) if there.file.bytes != here.file.bytes => Some(format!(
                 "{place} is another file than the one that these sources and tools make: it has SHA-256 {}, and theirs has {}",
-                hash::hexadecimal(there),
-                hash::hexadecimal(here)
+                hash::hexadecimal(&there.file.bytes),
+                hash::hexadecimal(&here.file.bytes)
             )),
             _ => Some(format!("{place} is in it twice, or has another mode than the one that these sources make")),
         }

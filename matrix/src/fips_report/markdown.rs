@@ -88,8 +88,9 @@ fn sentence(text: &str) -> String {
 }
 
 fn module(certified: &Certified) -> Vec<String> {
-    let Certificate { standard, number, name, page, policy, status, source, read, caveats, algorithms } =
+    let Certificate { standard, number, name, page, policy, status, status_source, status_read, .. } =
         &certified.certificate;
+    let Certificate { source, read, caveats, algorithms, .. } = &certified.certificate;
     let Environments { tested, affirmed, lambda, source: environments, read: since } = &certified.environments;
     let facts = [
         ["Module", &certified.module],
@@ -99,6 +100,7 @@ fn module(certified: &Certified) -> Vec<String> {
         ],
         ["Certificate", &format!("{standard}, number {number}, {name}")],
         ["Status and dates", status],
+        ["Source of these", &format!("{status_source}; read {status_read}")],
         ["Page", page],
         ["Security policy", policy],
         ["Source of the number", &format!("{source}; read {read}")],
@@ -278,6 +280,7 @@ mod tests {
             "| extensions/datadog-agent | 7 |",
             "/nowhere/cc",
             "22dd",
+            "validated on 2026-06-05, sunset date 2031-06-04",
             "rustls 0.1.0 (elsewhere 0.2.0)",
         ] {
             assert!(page.contains(part), "{part} is not in: {page}");
