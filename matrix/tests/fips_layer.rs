@@ -82,6 +82,20 @@ fn a_layer_for_another_processor_is_refused_with_the_option_that_helps() {
     assert!(status == 1 && said.contains("--arch arm64"), "{status}: {said}");
 }
 
+#[test]
+fn sources_that_no_commit_names_are_refused_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(
+        folder.path().join("Cargo.toml"),
+        "[package]\nname = \"a\"\nversion = \"0.1.0\"\n[lib]\npath = \"a.rs\"\n",
+    )
+    .unwrap();
+    fs::write(folder.path().join("a.rs"), "").unwrap();
+    let mut command = matrix(&["fips-report", "--no-benchmark", "--refuse-dirty"]);
+    let (status, said) = ended(command.current_dir(folder.path()));
+    assert!(status == 1 && said.contains("or leave --refuse-dirty out"), "{status}: {said}");
+}
+
 /// A zip file of these bytes, after it has been inspected.
 fn opened(zip: &[u8]) -> LayerFile {
     let (_folder, path) = saved(zip);

@@ -130,7 +130,9 @@ pub fn run(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitC
     if arguments.write_packages {
         return match gather::write_packages(&arguments.set) {
             Ok(files) => {
-                files.iter().for_each(|file| terminal::print(&format!("{}\n", file.display())));
+                for file in &files {
+                    terminal::print(&format!("{}\n", file.display()));
+                }
                 ExitCode::SUCCESS
             }
             Err(error) => terminal::exit_with_error(&error, error.status()),

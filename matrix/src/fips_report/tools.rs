@@ -153,7 +153,8 @@ fn of_rust(root: &Path, tools: &Tools) -> Vec<BuildTool> {
     let sysroot = Path::new(&sysroot);
     let mut found = vec![BuildTool::of(RUSTC, &sysroot.join("bin/rustc"), true)];
     let cargo = tools.command.clone().or_else(|| std::env::var_os("CARGO").map(PathBuf::from));
-    found.extend(cargo.or_else(|| on_path(OsStr::new("cargo"))).map(|cargo| BuildTool::of("cargo", &cargo, true)));
+    // What is first on the path may be rustup, which starts the toolchain's.
+    found.push(BuildTool::of("cargo", &cargo.unwrap_or_else(|| sysroot.join("bin/cargo")), true));
     let libraries = fs::read_dir(sysroot.join("lib")).into_iter().flatten().flatten();
     let of_rustc =
         |file: &fs::DirEntry| OF_RUSTC.iter().any(|start| file.file_name().to_string_lossy().starts_with(start));
