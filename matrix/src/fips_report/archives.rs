@@ -150,7 +150,6 @@ mod tests {
         for [name, text] in files {
             let mut header = Header::new_gnu();
             header.set_size(text.len().try_into().unwrap());
-            header.set_mode(0o644);
             builder.append_data(&mut header, format!("{NAME}/{name}"), text.as_bytes()).unwrap();
         }
         builder.into_inner().unwrap().finish().unwrap()
@@ -165,12 +164,15 @@ mod tests {
     impl Home {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let bytes = archive(&[["Cargo.toml", "[package]"], ["src/lib.rs", "fn one() {}"]]);
+            let files = [["Cargo.toml", "[package]"], ["src/lib.rs", "fn one() {}"]];
+            let bytes = archive(&files);
             let sources = folder.path().join("registry/src/index").join(NAME);
-            fs::create_dir_all(&sources).unwrap();
+            fs::create_dir_all(sources.join("src")).unwrap();
             fs::create_dir_all(folder.path().join("registry/cache/index")).unwrap();
             fs::write(folder.path().join("registry/cache/index").join(format!("{NAME}.crate")), &bytes).unwrap();
-            Archive::new(GzDecoder::new(bytes.as_slice())).unpack(sources.parent().unwrap()).unwrap();
+            for [name, text] in files {
+                fs::write(sources.join(name), text).unwrap();
+            }
             fs::write(sources.join(ADDED), "{\"v\":1}").unwrap();
             let checksum = Some(hash::hexadecimal(&bytes));
             Self { package: Package { folder: sources, checksum, ..Package::default() }, folder }
@@ -242,7 +244,7 @@ mod tests {
         let copy = home.path().join("registry/src/index").join(package.folder.file_name().unwrap());
         let archive = archive_of(&copy).unwrap();
         fs::create_dir_all(archive.parent().unwrap()).unwrap();
-        fs::copy(archive_of(&package.folder).unwrap(), &archive).unwrap();
+        fs::write(&archive, fs::read(archive_of(&package.folder).unwrap()).unwrap()).unwrap();
         fs::create_dir_all(copy.parent().unwrap()).unwrap();
         Archive::new(GzDecoder::new(fs::read(archive).unwrap().as_slice())).unpack(copy.parent().unwrap()).unwrap();
         package.folder = copy.clone();

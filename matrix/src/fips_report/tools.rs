@@ -12,6 +12,7 @@ use super::module_build::ModuleBuild;
 use super::proof::Facts;
 use crate::build::{environment, hash};
 use crate::flavour::Tools;
+use crate::workspace;
 
 /// Names in the report that more than one place needs.
 pub const C_COMPILER: &str = "C compiler";
@@ -152,9 +153,10 @@ fn of_rust(root: &Path, tools: &Tools) -> Vec<BuildTool> {
     let sysroot = sysroot.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
     let sysroot = Path::new(&sysroot);
     let mut found = vec![BuildTool::of(RUSTC, &sysroot.join("bin/rustc"), true)];
-    let cargo = tools.command.clone().or_else(|| std::env::var_os("CARGO").map(PathBuf::from));
+    let called = PathBuf::from(workspace::cargo().get_program());
     // What is first on the path may be rustup, which starts the toolchain's.
-    found.push(BuildTool::of("cargo", &cargo.unwrap_or_else(|| sysroot.join("bin/cargo")), true));
+    let called = if called.is_absolute() { called } else { sysroot.join("bin/cargo") };
+    found.push(BuildTool::of("cargo", tools.command.as_ref().unwrap_or(&called), true));
     let libraries = fs::read_dir(sysroot.join("lib")).into_iter().flatten().flatten();
     let of_rustc =
         |file: &fs::DirEntry| OF_RUSTC.iter().any(|start| file.file_name().to_string_lossy().starts_with(start));
