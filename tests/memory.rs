@@ -14,7 +14,7 @@ use std::{
 use bottlecap::{
     aggregate::Contexts,
     config::Config,
-    ingest::telemetry::DogStatsdSocket,
+    ingest::telemetry::TelemetryListener,
     intake::metrics::{Measured, unsealed},
     process::dogstatsd::read,
 };
@@ -176,7 +176,7 @@ fn measure_twenty_parallel_bodies() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let grown = peak(|| {
         runtime.block_on(async {
-            let bound = DogStatsdSocket::inherit(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).unwrap();
+            let bound = TelemetryListener::from_handover(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).unwrap();
             let port = bound.port;
             let mut batches = bound.serve().unwrap();
             let sender = |number: usize| {

@@ -4,7 +4,7 @@
 same_program() {
     git diff --quiet "$1" -- src Cargo.toml Cargo.lock build.rs fips rust-toolchain.toml .cargo \
         matrix/optimizations.toml matrix/flavours.toml matrix/fips.toml \
-        matrix/src/build matrix/src/flavour matrix/src/manifest matrix/src/workspace.rs
+        matrix/src/build matrix/src/elf matrix/src/flavour matrix/src/hash.rs matrix/src/manifest matrix/src/materials matrix/src/target.rs matrix/src/workspace
 }
 
 # Whether nothing that goes into the tool differs from a commit, nor how cargo builds it.

@@ -18,7 +18,7 @@ use crate::manifest::Manifest;
 use crate::plan::check;
 use crate::plan::{self, Cell, file};
 use crate::workspace;
-use crate::workspace::{Profile, target_directory};
+use crate::workspace::{Profile, builds_directory};
 use crate::workspace::{environment, sources};
 use crate::{interrupt, terminal};
 
@@ -89,14 +89,14 @@ fn build(what: &str, profile: Profile) -> Result<End, Error> {
     } else {
         Order::of_cell(manifest, what)?
     };
-    carry_out(manifest, &order, Toolchain::plain(&workspace::root(), profile)?, &usual())
+    carry_out(manifest, &order, Toolchain::plain(&workspace::root(), profile)?, &builds_directory())
 }
 
 /// Builds one cell with these tools, or finds that it is there already: with those of a plain build, where `cargo matrix build` would. None if it was
 /// interrupted.
 pub fn one(manifest: &Manifest, cell: Cell, tools: Toolchain) -> Result<Option<BuildRecord>, Error> {
     let order = Order::of_one(cell, tools.agent.folder());
-    Ok(carry_out(manifest, &order, tools, &usual())?.first())
+    Ok(carry_out(manifest, &order, tools, &builds_directory())?.first())
 }
 
 /// Builds one cell with these tools from nothing, so that nothing in it was made by other tools or from other sources. All that is compiled, and the program,
@@ -110,14 +110,9 @@ pub fn anew(manifest: &Manifest, cell: Cell, tools: Toolchain, folder: &Path) ->
     Ok(carry_out(manifest, &order, tools, folder)?.first())
 }
 
-/// The folder of target directories.
-pub fn usual() -> PathBuf {
-    target_directory().join("matrix/build")
-}
-
 /// The agent of a cell, where cargo puts it.
 pub fn program(manifest: &Manifest, cell: &Cell, tools: &Tools) -> Result<Outcome, Failure> {
-    called(&agent(manifest, cell, tools, &usual()), cell)
+    called(&agent(manifest, cell, tools, &builds_directory()), cell)
 }
 
 /// The agent of a cell with the names of everything in it, and the command that makes it below `builds`.
@@ -197,7 +192,7 @@ impl Order {
     /// `flavour` is the folder of programs that are not built plainly.
     fn of_one(cell: Cell, flavour: Option<&str>) -> Self {
         let flavour = flavour.map_or_else(|| "single".to_owned(), |flavour| format!("flavours/{flavour}"));
-        let folder = target_directory().join("matrix").join(flavour).join(&cell.id);
+        let folder = crate::workspace::target_directory().join("matrix").join(flavour).join(&cell.id);
         Self { cells: vec![cell], folder }
     }
 }

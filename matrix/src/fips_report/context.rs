@@ -15,8 +15,9 @@ use super::proof::Proof;
 use super::symbols::{self, Symbols};
 use super::tools::{BuildTool, BuildTools};
 use crate::build::recipe::Recipe;
-use crate::build::{self, BuildRecord, Outcome, hash};
+use crate::build::{self, BuildRecord, Outcome};
 use crate::flavour::Tools;
+use crate::hash;
 use crate::layer::bundled;
 use crate::manifest::Manifest;
 use crate::materials::packages::{self, Packages};
@@ -40,7 +41,7 @@ impl Context<'_> {
 
     pub(super) fn packages(&self) -> Result<Packages, Error> {
         let recipe = self.recipe();
-        let mut packages = Packages::of(&recipe.workspace(&self.root), &recipe, &self.tools.flavour.triple)?;
+        let mut packages = Packages::of(&recipe.workspace(&self.root), &recipe.features, &self.tools.flavour.triple)?;
         bundled::mark_replaced(&mut packages)?;
         Ok(packages)
     }

@@ -22,16 +22,15 @@ use super::runs::{self, Runs};
 use super::sources;
 use super::tools::{self, BuildTool, BuildTools};
 use super::tree::Tree;
-use crate::build::{self, BuildRecord};
 use crate::archive::places;
+use crate::build::{self, BuildRecord};
 use crate::elf;
 use crate::flavour::{LayerTarget, Toolchain};
-use crate::layer::{self as layers};
+use crate::layer as layers;
 use crate::manifest::Manifest;
 use crate::materials::packages::Packages;
 use crate::plan::Cell;
 use crate::target::{Architecture, Libc};
-use crate::workspace::environment;
 use crate::workspace::{Profile, target_directory};
 use crate::{emulator, measure, plan, workspace};
 
@@ -217,7 +216,14 @@ pub fn write_packages(set: &str) -> Result<[PathBuf; 2], Error> {
     let (cell, _) = plan::cell(manifest, set)?;
     let root = workspace::root();
     let tools = Toolchain::plain(&root, Profile::Release).map_err(build::Error::from)?.agent;
-    let context = Context { manifest, root, cell, tools, certified: Certified::embedded()?, builds: build::usual() };
+    let context = Context {
+        manifest,
+        root,
+        cell,
+        tools,
+        certified: Certified::embedded()?,
+        builds: workspace::builds_directory(),
+    };
     let allowed = Allowed::embedded().map_err(Error::Allowed)?;
     let text = allowed.rewritten(&context.packages()?, allowed::is_foreign);
     let written = Allowed::read(&text).map_err(Error::Allowed)?;

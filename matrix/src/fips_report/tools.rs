@@ -10,9 +10,10 @@ use serde::Serialize;
 
 use super::module_build::ModuleBuild;
 use super::proof::Facts;
-use crate::build::{environment, hash};
 use crate::flavour::Tools;
+use crate::hash;
 use crate::workspace;
+use crate::workspace::environment;
 
 /// Names in the report that more than one place needs.
 pub const C_COMPILER: &str = "C compiler";

@@ -7,9 +7,11 @@ use serde::Serialize;
 use super::allowed;
 use super::error::Error;
 use super::proof::{Facts, Proof};
-use crate::build::{self, hash, pinned, sources};
+use crate::build::{self, pinned};
+use crate::hash;
 use crate::layer::SOURCES_BESIDE;
 use crate::layer::make::WRAPPER;
+use crate::workspace::sources;
 
 /// What of the tree was compiled into this tool, by its place below the root.
 const EMBEDDED: [(&str, &[u8]); 6] = [

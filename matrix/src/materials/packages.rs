@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use crate::workspace::environment;
 use crate::workspace;
+use crate::workspace::environment;
 
 /// Our own package.
 pub const ROOT: &str = "bottlecap";
@@ -173,7 +173,7 @@ fn cargo<'a>(
 ) -> Result<String, Error> {
     let failed = |reason: String| Error::Cargo { verb, reason };
     let mut command: Command = workspace::cargo();
-    environment::isolate(&mut command, workspace, &build::usual()).map_err(Error::Home)?;
+    environment::isolate(&mut command, workspace, &workspace::builds_directory()).map_err(Error::Home)?;
     let manifest = std::path::absolute(workspace.join("Cargo.toml")).map_err(Error::Home)?;
     command.arg(verb).arg("--manifest-path").arg(manifest).args(arguments).args(features).stdin(Stdio::null());
     let output = command.output().map_err(|error| failed(error.to_string()))?;

@@ -69,6 +69,11 @@ pub fn target_directory() -> PathBuf {
     located().map_or_else(|| std::env::temp_dir().join("matrix"), |root| root.join("target"))
 }
 
+/// The folder of the target directories in which `matrix` builds programs.
+pub fn builds_directory() -> PathBuf {
+    target_directory().join("matrix/build")
+}
+
 /// A profile of cargo.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Profile {
