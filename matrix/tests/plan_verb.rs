@@ -196,3 +196,43 @@ fn a_change_that_does_not_touch_the_program_is_recognised_before_anything_is_bui
         assert!(!done, "{file} is no document: {said}");
     }
 }
+
+#[test]
+fn the_base_is_compared_with_all_that_starts_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let sh = repository(folder.path());
+    let at = |name: &str| folder.path().join(name);
+    // In the place of cargo: the tool is there, and that of the base has built a launcher with its agent.
+    const CARGO: &str = r#"#!/bin/bash
+case "$*" in
+"build "*) ;;
+*"matrix build ship")
+    mkdir -p target/ship
+    for name in datadog-agent agent; do printf '#!/bin/sh\n# %s\n' $name >target/ship/$name && chmod +x target/ship/$name; done
+    echo target/ship/datadog-agent | sed "s|^|$PWD/|"
+    ;;
+*) exec "$REAL_CARGO" "$@" ;;
+esac
+"#;
+    std::fs::create_dir_all(at("target/path")).unwrap();
+    std::fs::create_dir_all(at("target/debug")).unwrap();
+    matrix::executable::write(&at("target/path/cargo"), CARGO).unwrap();
+    for program in [env!("CARGO_BIN_EXE_matrix"), env!("CARGO_BIN_EXE_floor")] {
+        let name = Path::new(program).file_name().unwrap();
+        matrix::executable::copy(Path::new(program), &at("target/debug").join(name)).unwrap();
+    }
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("optimizations.toml");
+    std::fs::copy(manifest, at("matrix/optimizations.toml")).unwrap();
+    let commit = "git add --all && git commit --quiet --message x";
+    let (done, said) = sh(&format!("git init --quiet && {commit} && echo 2 >matrix/src/build/run.rs && {commit}"));
+    assert!(done, "{said}");
+    let (done, said) = sh(
+        "unset CARGO CARGO_TARGET_DIR; export REAL_CARGO=$(command -v cargo) PATH=$PWD/target/path:$PATH; ci/ablation plan 2 github",
+    );
+    assert!(done && said.contains("on this machine"), "{said}");
+    let (_, files) = sh("tar --list --file target/ablation/plan.tar");
+    for file in ["extensions/datadog-agent", "bottlecap/agent"] {
+        assert!(files.contains(&format!("plan/externals/main/{file}\n")), "{file} is not in:\n{files}");
+    }
+    assert!(files.contains("tool/optimizations.toml\n"), "{files}");
+}
