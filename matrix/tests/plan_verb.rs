@@ -199,9 +199,6 @@ fn a_change_that_does_not_touch_the_program_is_recognised_before_anything_is_bui
 
 #[test]
 fn the_base_is_compared_with_all_that_starts_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let sh = repository(folder.path());
-    let at = |name: &str| folder.path().join(name);
     // In the place of cargo: the tool is there, and that of the base has built a launcher with its agent.
     const CARGO: &str = r#"#!/bin/bash
 case "$*" in
@@ -214,6 +211,9 @@ case "$*" in
 *) exec "$REAL_CARGO" "$@" ;;
 esac
 "#;
+    let folder = tempfile::tempdir().unwrap();
+    let sh = repository(folder.path());
+    let at = |name: &str| folder.path().join(name);
     std::fs::create_dir_all(at("target/path")).unwrap();
     std::fs::create_dir_all(at("target/debug")).unwrap();
     matrix::executable::write(&at("target/path/cargo"), CARGO).unwrap();
