@@ -2,7 +2,7 @@
 
 # Whether nothing that goes into the program differs from a commit: its sources and dependencies, the compiler, and the part of the tool that decides how it is built.
 same_program() {
-    git diff --quiet "$1" -- src Cargo.toml Cargo.lock build.rs fips rust-toolchain.toml .cargo \
+    git diff --quiet "$1" -- src crates Cargo.toml Cargo.lock build.rs fips rust-toolchain.toml .cargo \
         matrix/optimizations.toml matrix/flavours.toml matrix/fips.toml \
         matrix/src/build matrix/src/elf matrix/src/flavour matrix/src/hash.rs matrix/src/manifest matrix/src/materials matrix/src/target.rs matrix/src/workspace
 }

@@ -19,11 +19,7 @@ use bottlecap::{
     build_info::BUILD_INFO,
     os::{log, signal, streams},
     platform::Environment,
-    startup::{
-        handover::{self, Handover},
-        idle::idle,
-        register::register,
-    },
+    startup::{handover, idle::idle, register::register},
 };
 use nix::unistd::execve;
 
@@ -64,11 +60,11 @@ extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
 /// An error for the log. Nobody may be reading it.
 fn complain(text: &str) {
     signal::block();
-    log::write(::log::Level::Error, text);
+    log::write_error(text);
 }
 
 /// Becomes the agent. Comes back only if that is refused: the standard library and the C library would give a file that is no program to a shell, which ends.
-fn execute_agent(handover: Option<&Handover>) -> io::Error {
+fn execute_agent(handover: Option<&str>) -> io::Error {
     let environment = handover::environment(env::vars_os(), handover);
     match CString::new(agent().into_os_string().into_vec()) {
         Ok(agent) => match execve(&agent, &[&agent], &environment) {

@@ -6,11 +6,12 @@
 use std::{
     fs,
     io::{self, Read as _},
-    net::{Ipv4Addr, UdpSocket},
+    net::UdpSocket,
     os::fd::{AsFd, BorrowedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use extension_protocol::{Listener, Service};
 use nix::sys::stat::fstat;
 use socket2::SockRef;
 use tokio::{io::Interest, sync::Notify};
@@ -18,7 +19,9 @@ use tokio::{io::Interest, sync::Notify};
 use crate::{config::DogStatsd, os::streams};
 
 /// Where all clients send to unless they are told otherwise.
-pub const PORT: u16 = 8125;
+pub const PORT: u16 = SOCKET.port;
+/// How its socket is bound.
+const SOCKET: Listener = Service::DogStatsd.listener();
 
 /// How many datagrams are read before somebody else gets a turn.
 const TURN: usize = 256;
@@ -37,7 +40,7 @@ pub struct DogStatsdSocket {
 
 /// Binds the usual port. Nobody could be told of another one.
 pub fn bind() -> io::Result<DogStatsdSocket> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT))?;
+    let socket = UdpSocket::bind((SOCKET.address, SOCKET.port))?;
     streams::above_standard(socket, UdpSocket::try_clone).map(DogStatsdSocket::from_handover)
 }
 

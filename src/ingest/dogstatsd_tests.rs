@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 

@@ -2,7 +2,11 @@
 //!
 //! Source: AWS Lambda developer guide, "Defined runtime environment variables" and "Using the Lambda Extensions API".
 
+use extension_protocol::{INITIALIZATION_TYPE, RUNTIME_API};
+
 use super::ids::RuntimeApi;
+
+pub use extension_protocol::Initialization;
 
 /// The sandbox that we were started in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,27 +27,6 @@ pub struct Environment {
     pub task_root: String,
 }
 
-/// How a sandbox came to be (`AWS_LAMBDA_INITIALIZATION_TYPE`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Initialization {
-    /// Started for an invocation that waits; also anything that this version does not know.
-    OnDemand,
-    /// Started ahead of invocations.
-    ProvisionedConcurrency,
-    /// Restored from a snapshot.
-    SnapStart,
-    /// Lambda Managed Instances: several invocations at once, and only SHUTDOWN reaches extensions.
-    ManagedInstances,
-}
-
-impl Initialization {
-    /// Whether the sandbox is started ahead of its invocations, or made into a snapshot then. It has the time now, and what is put off would be paid for by
-    /// an invocation.
-    pub fn is_ahead(self) -> bool {
-        matches!(self, Self::SnapStart | Self::ProvisionedConcurrency)
-    }
-}
-
 impl Environment {
     /// Of this process.
     pub fn of_process() -> Self {
@@ -54,26 +37,21 @@ impl Environment {
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let non_empty = |name| variable(name).filter(|value| !value.is_empty());
         Self {
-            runtime_api: RuntimeApi(variable("AWS_LAMBDA_RUNTIME_API").unwrap_or_default()),
+            runtime_api: RuntimeApi(variable(RUNTIME_API).unwrap_or_default()),
             region: non_empty("AWS_DEFAULT_REGION")
                 .or_else(|| non_empty("AWS_REGION"))
                 .unwrap_or_else(|| "us-east-1".to_owned()),
             function_name: variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
             function_version: non_empty("AWS_LAMBDA_FUNCTION_VERSION"),
             memory_size: non_empty("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"),
-            initialization_type: non_empty("AWS_LAMBDA_INITIALIZATION_TYPE"),
+            initialization_type: non_empty(INITIALIZATION_TYPE),
             task_root: non_empty("LAMBDA_TASK_ROOT").unwrap_or_else(|| "/var/task".to_owned()),
         }
     }
 
     /// The kind of sandbox. Absent and unknown values count as on-demand, which every platform supports.
     pub fn initialization(&self) -> Initialization {
-        match self.initialization_type.as_deref() {
-            Some("provisioned-concurrency") => Initialization::ProvisionedConcurrency,
-            Some("snap-start") => Initialization::SnapStart,
-            Some("lambda-managed-instances") => Initialization::ManagedInstances,
-            _ => Initialization::OnDemand,
-        }
+        Initialization::parse(self.initialization_type.as_deref())
     }
 }
 
@@ -92,16 +70,6 @@ mod tests {
         assert_eq!(environment.task_root, "/var/task");
         assert_eq!(environment.function_version, None);
         assert_eq!(environment.initialization(), Initialization::OnDemand);
-    }
-
-    #[test]
-    fn the_initialization_type_selects_the_kind_of_sandbox() {
-        let of = |value| environment(&[("AWS_LAMBDA_INITIALIZATION_TYPE", value)]).initialization();
-        assert_eq!(of("on-demand"), Initialization::OnDemand);
-        assert_eq!(of("provisioned-concurrency"), Initialization::ProvisionedConcurrency);
-        assert_eq!(of("snap-start"), Initialization::SnapStart);
-        assert_eq!(of("lambda-managed-instances"), Initialization::ManagedInstances);
-        assert_eq!(of("something-new"), Initialization::OnDemand);
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! The calls in the order in which types allow them, over either way to the platform.
 
+use extension_protocol::{Backoff, INIT_RETRIES, Initialization, Request, Subscription, reply};
+
 use super::{
-    backoff::{Backoff, INIT_RETRIES},
-    environment::Initialization,
     event::Event,
     ids::{ExtensionId, RuntimeApi},
-    requests::{self, Registered, Request, Response, Subscribed},
-    subscription::Subscription,
+    requests::{self, Registered, Response, Subscribed},
 };
 
 /// A way to the platform.
@@ -15,7 +14,7 @@ pub trait Transport: Sized + Send + 'static {
     fn new(api: RuntimeApi) -> Result<Self, Error>;
 
     /// Sends a request and waits for its answer, however long that takes.
-    fn exchange(&mut self, request: &Request) -> impl Future<Output = Result<Response, Error>> + Send;
+    fn exchange(&mut self, request: &Request<'_>) -> impl Future<Output = Result<Response, Error>> + Send;
 }
 
 /// Speaks to the platform. Keeps no id: what needs one takes one, so that nothing can be called before registration.
@@ -66,7 +65,7 @@ impl Error {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Transport { .. } => true,
-            Self::Status { status, .. } => *status == 429 || *status >= 500,
+            Self::Status { status, .. } => reply::is_temporary(*status),
             Self::Build(_) | Self::Answer { .. } => false,
         }
     }
@@ -80,12 +79,12 @@ impl<E: Transport> ExtensionsApi<E> {
 
     /// Registers. Retries temporary errors [`INIT_RETRIES`] times.
     pub async fn register(&mut self, initialization: Initialization) -> Result<Registered, Error> {
-        self.retry(&requests::register(initialization), requests::registered, INIT_RETRIES).await
+        self.retry(&Request::Register(initialization), requests::registered, INIT_RETRIES).await
     }
 
     /// Subscribes a listener that is bound already to the Telemetry API. Retries temporary errors [`INIT_RETRIES`] times.
     pub async fn subscribe(&mut self, id: &ExtensionId, subscription: Subscription) -> Result<Subscribed, Error> {
-        self.retry(&requests::subscribe(id, subscription), requests::subscribed, INIT_RETRIES).await
+        self.retry(&Request::Subscribe { id: &id.0, subscription }, requests::subscribed, INIT_RETRIES).await
     }
 
     /// As [`subscribe`](Self::subscribe), but retries temporary errors until it is cancelled.
@@ -94,23 +93,23 @@ impl<E: Transport> ExtensionsApi<E> {
         id: &ExtensionId,
         subscription: Subscription,
     ) -> Result<Subscribed, Error> {
-        self.retry(&requests::subscribe(id, subscription), requests::subscribed, usize::MAX).await
+        self.retry(&Request::Subscribe { id: &id.0, subscription }, requests::subscribed, usize::MAX).await
     }
 
     /// Waits for the next event.
     pub async fn next(&mut self, id: &ExtensionId) -> Result<Event, Error> {
-        requests::event(self.exchange.exchange(&requests::next(id)).await?)
+        requests::event(&self.exchange.exchange(&Request::Next { id: &id.0 }).await?)
     }
 
     async fn retry<T>(
         &mut self,
-        request: &Request,
-        read: fn(Response) -> Result<T, Error>,
+        request: &Request<'_>,
+        read: fn(&Response) -> Result<T, Error>,
         retries: usize,
     ) -> Result<T, Error> {
         let mut pauses = Backoff::default().take(retries);
         loop {
-            let reply = self.exchange.exchange(request).await.and_then(read);
+            let reply = self.exchange.exchange(request).await.and_then(|response| read(&response));
             match (reply, pauses.next()) {
                 (Err(error), Some(pause)) if error.is_temporary() => {
                     log::debug!("EXTENSION | {error}; trying again in {} ms", pause.as_millis());

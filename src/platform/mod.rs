@@ -1,9 +1,8 @@
 //! Lambda's side: who we run beside, and the Extensions and Telemetry APIs that we call.
 //!
-//! What is asked and what the answers mean stands in `requests`, once. How it gets there is one of two ways with the same face: `reqwest_transport`, any HTTP client's
+//! The requests are in `extension-protocol`, and what the responses mean in `requests`, once. How they get there is one of two ways with the same face: `reqwest_transport`, any HTTP client's
 //! way, or `raw`, one plain socket.
 
-pub mod backoff;
 pub mod environment;
 pub mod event;
 pub mod extensions_api;
@@ -13,13 +12,13 @@ pub mod json;
 pub mod raw;
 mod requests;
 pub mod reqwest_transport;
-pub mod subscription;
 
-pub use environment::{Environment, Initialization};
+pub use environment::Environment;
 pub use event::{Event, Invoke, Shutdown};
+pub use extension_protocol::{EXTENSION_NAME, Initialization, Subscription};
 pub use extensions_api::{Error, ExtensionsApi, Transport};
 pub use ids::{ExtensionId, RequestId, RuntimeApi};
-pub use requests::{EXTENSION_NAME, Registered, Response, Subscribed};
+pub use requests::{Registered, Response, Subscribed};
 
 /// The way to the platform that this build goes.
 pub type Client = ExtensionsApi<crate::features::ControlPlane>;

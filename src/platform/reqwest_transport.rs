@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use extension_protocol::{Header, IDENTIFIER, MAX_RESPONSE_BYTES, Request};
 use reqwest::redirect::Policy;
 
 use super::{
     extensions_api::{Error, Transport},
-    http1::MAX_BYTES,
     ids::RuntimeApi,
-    requests::{Header, IDENTIFIER, Request, Response},
+    requests::Response,
 };
 use crate::os::nss::HostResolver;
 
@@ -33,28 +33,34 @@ impl Transport for ReqwestTransport {
         Ok(Self { http, api })
     }
 
-    async fn exchange(&mut self, request: &Request) -> Result<Response, Error> {
+    async fn exchange(&mut self, request: &Request<'_>) -> Result<Response, Error> {
         let transport = |source: reqwest::Error| Error::Transport {
-            call: request.call,
+            call: request.call(),
             api: self.api.clone(),
             source: source.into(),
         };
-        let url = format!("http://{}/{}", self.api, request.path);
-        let mut builder = match request.method {
+        let url = format!("http://{}{}", self.api, request.path());
+        let mut body = String::new();
+        // A string takes everything.
+        let _ = request.write_body(&mut body);
+        let mut builder = match request.method() {
             "GET" => self.http.get(url),
-            "PUT" => self.http.put(url).body(request.body.clone()),
-            _ => self.http.post(url).body(request.body.clone()),
+            "PUT" => self.http.put(url).body(body),
+            _ => self.http.post(url).body(body),
         };
-        for Header { name, value } in &request.headers {
-            builder = builder.header(*name, value);
+        for Header { name, value } in request.headers() {
+            builder = builder.header(name, value);
         }
         let mut response = builder.send().await.map_err(transport)?;
         let status = response.status().as_u16();
         let identifier = response.headers().get(IDENTIFIER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(transport)? {
-            if body.len() + chunk.len() > MAX_BYTES {
-                return Err(Error::Answer { call: request.call, why: format!("more than {MAX_BYTES} bytes") });
+            if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
+                return Err(Error::Answer {
+                    call: request.call(),
+                    why: format!("more than {MAX_RESPONSE_BYTES} bytes"),
+                });
             }
             body.extend_from_slice(&chunk);
         }

@@ -9,7 +9,9 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::platform::{Error, Event, ExtensionId, ExtensionsApi, Transport, backoff::Backoff};
+use extension_protocol::Backoff;
+
+use crate::platform::{Error, Event, ExtensionId, ExtensionsApi, Transport};
 
 /// Duration of an outage after which collected data is flushed, because there may be no later occasion.
 const UNREACHABLE_AFTER: Duration = Duration::from_secs(30);

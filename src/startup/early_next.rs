@@ -20,9 +20,7 @@ use crate::{
     build_info::BUILD_INFO,
     config::{self, Config, Loaded},
     os::{self, thread},
-    platform::{
-        self, Environment, ExtensionId, ExtensionsApi, Subscribed, raw::RawTransport, subscription::Subscription,
-    },
+    platform::{self, Environment, ExtensionId, ExtensionsApi, Subscribed, Subscription, raw::RawTransport},
     run::{self, Components, next::NextPoller},
 };
 

@@ -2,10 +2,12 @@
 
 use std::thread;
 
+use extension_protocol::Backoff;
+
 use super::register::{StartupState, SubscriptionReply};
 use crate::{
     os::signal,
-    platform::{Error, Event, ExtensionId, RuntimeApi, backoff::Backoff, raw::blocking::Connection},
+    platform::{Error, Event, ExtensionId, RuntimeApi, raw::blocking::Connection},
 };
 
 /// Asks for one event after the other until SHUTDOWN, whatever the platform answers.

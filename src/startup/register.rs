@@ -3,15 +3,15 @@
 
 use std::thread;
 
+use extension_protocol::{Backoff, INIT_RETRIES};
+
 use super::ports::{self, Ports};
 use crate::{
     features::{BIND_FIRST, PIPELINED_NEXT},
     os::checkpoints::{Checkpoint, checkpoint},
     platform::{
-        Environment, Error, ExtensionId, Registered, Subscribed,
-        backoff::{Backoff, INIT_RETRIES},
+        Environment, Error, ExtensionId, Registered, Subscribed, Subscription,
         raw::blocking::{Connection, PendingRegistration, RegisteredConnection},
-        subscription::Subscription,
     },
 };
 

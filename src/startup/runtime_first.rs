@@ -20,7 +20,7 @@ use crate::{
         checkpoints::{Checkpoint, checkpoint},
         thread::run_blocking,
     },
-    platform::{self, Client, Environment, ExtensionId, Registered, Subscribed, subscription::Subscription},
+    platform::{self, Client, Environment, ExtensionId, Registered, Subscribed, Subscription},
     run::{self, Components, Intake, next::NextPoller},
 };
 

@@ -20,7 +20,7 @@ use crate::{
         file,
         thread::STACK_BYTES,
     },
-    platform::{self, Environment, Initialization, Registered, Subscribed, subscription::Subscription},
+    platform::{self, Environment, Initialization, Registered, Subscribed, Subscription},
     process::{
         invocation::{Processor, Settings},
         log::Rules,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::tree::{File, Tree};
+use crate::tree::{self, File, Tree};
 
 /// The way from a crate root to a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub fn file_attributes(file: &File) -> impl Iterator<Item = String> {
 
 /// Where Cargo looks for crates.
 fn is_root(path: &str) -> bool {
-    let path = path.strip_prefix("matrix/").unwrap_or(path);
+    let (_, path) = tree::split_package(path);
     let parts: Vec<&str> = path.split('/').collect();
     matches!(parts[..], ["src", "lib.rs" | "main.rs"] | ["src", "bin", _] | ["tests" | "benches" | "examples", _])
         || matches!(parts[..], ["tests" | "benches" | "examples", _, "main.rs"])

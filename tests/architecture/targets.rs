@@ -1,13 +1,10 @@
 //! Which targets of Cargo's have their tests run by `cargo test`.
 
-use crate::tree::Tree;
+use crate::tree::{self, Tree};
 
 /// Whether `cargo test` leaves out the tests of the target with this crate root: it is a benchmark or an example, or its manifest says so.
 pub fn is_untested(tree: &Tree, root: &str) -> bool {
-    let (package, root) = match root.strip_prefix("matrix/") {
-        Some(root) => ("matrix/", root),
-        None => ("", root),
-    };
+    let (package, root) = tree::split_package(root);
     let manifest = tree.files.iter().find(|file| file.path == format!("{package}Cargo.toml"));
     let text = manifest.map_or("", |manifest| &*manifest.text);
     let says_so =

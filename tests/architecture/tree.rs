@@ -40,6 +40,17 @@ impl Complaint {
     }
 }
 
+/// The folder of the package that a file is in, with a slash at its end, and the file's path below it. The package at the top has no folder.
+pub fn split_package(path: &str) -> (&str, &str) {
+    let depth = match path.split('/').next() {
+        Some("matrix") => 1,
+        Some("crates") => 2,
+        _ => 0,
+    };
+    let end = path.match_indices('/').take(depth).last().map_or(0, |(slash, _)| slash + 1);
+    path.split_at(end)
+}
+
 impl Tree {
     /// Every text file of the checkout, without what builds and tools leave there.
     pub fn of_repository() -> Self {

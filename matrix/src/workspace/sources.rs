@@ -9,8 +9,17 @@ use super::environment;
 use crate::hash;
 
 /// What a build of the extension is made from, apart from the compiler that the toolchain file names.
-const PARTS: [&str; 8] =
-    ["src", "build.rs", "Cargo.toml", "Cargo.lock", "fips", "rust-toolchain.toml", ".cargo", "matrix/Cargo.toml"];
+const PARTS: [&str; 9] = [
+    "src",
+    "crates",
+    "build.rs",
+    "Cargo.toml",
+    "Cargo.lock",
+    "fips",
+    "rust-toolchain.toml",
+    ".cargo",
+    "matrix/Cargo.toml",
+];
 
 /// What a program's own word for its commit ends with where the sources differed from that.
 pub const DIRTY: &str = "-dirty";

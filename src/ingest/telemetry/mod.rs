@@ -8,7 +8,7 @@ mod repetition;
 
 use std::{
     io,
-    net::{Ipv4Addr, TcpListener},
+    net::TcpListener,
     os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc, Mutex, PoisonError,
@@ -24,6 +24,7 @@ use axum::{
     http::StatusCode,
     routing::post,
 };
+use extension_protocol::Service;
 use tokio::sync::{
     OwnedSemaphorePermit, Semaphore,
     mpsc::{Receiver, Sender, channel, error::TryRecvError},
@@ -31,13 +32,14 @@ use tokio::sync::{
 
 use crate::{
     os::{clock, streams},
-    platform::subscription::TELEMETRY_PORT,
     process::event::{Batch, parse},
 };
 use body::{Limits, ReadError};
 use listener::{Listener, Peer};
 use repetition::UnconfirmedAnswers;
 
+/// Where it listens.
+const SOCKET: extension_protocol::Listener = Service::Telemetry.listener();
 /// How many batches may wait to be processed. When they do, Lambda waits for its answer and buffers on its own side.
 const QUEUE: usize = 16;
 /// We subscribe with batches of 256 KiB; a single long line, with its escapes, makes one longer. More than this no event can be.
@@ -58,8 +60,8 @@ pub struct TelemetryListener {
 
 /// Binds the usual port, or any other if that one is taken: the subscription names it, so nothing is lost by it.
 pub fn bind() -> io::Result<TelemetryListener> {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, TELEMETRY_PORT))
-        .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
+    let listener =
+        TcpListener::bind((SOCKET.address, SOCKET.port)).or_else(|_| TcpListener::bind((SOCKET.address, 0)))?;
     TelemetryListener::from_handover(streams::above_standard(listener, TcpListener::try_clone)?)
 }
 
@@ -76,8 +78,8 @@ impl TelemetryListener {
     }
 
     fn serve_within(self, limits: Limits) -> io::Result<Batches> {
-        if self.port != TELEMETRY_PORT {
-            log::warn!("TELEMETRY | Port {TELEMETRY_PORT} cannot be bound; using {} instead", self.port);
+        if self.port != SOCKET.port {
+            log::warn!("TELEMETRY | Port {} cannot be bound; using {} instead", SOCKET.port, self.port);
         }
         self.listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(self.listener)?;

@@ -1,7 +1,7 @@
 use std::{
     collections::VecDeque,
     io::{Read as _, Write as _},
-    net::TcpStream,
+    net::{Ipv4Addr, TcpStream},
 };
 
 use super::*;
@@ -92,10 +92,10 @@ fn arrived(batches: &mut Batches) -> Vec<String> {
 
 #[test]
 fn a_taken_port_is_no_obstacle() {
-    let holder = TcpListener::bind((Ipv4Addr::UNSPECIFIED, TELEMETRY_PORT));
+    let holder = TcpListener::bind((SOCKET.address, SOCKET.port));
     let bound = bind().unwrap();
     if holder.is_ok() {
-        assert_ne!(bound.port, TELEMETRY_PORT);
+        assert_ne!(bound.port, SOCKET.port);
     }
     assert_ne!(bound.port, 0);
 }

@@ -6,17 +6,17 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use super::{ended, transport};
+use extension_protocol::{Initialization, Request, Subscription};
+
+use super::{ended, text, transport};
 use crate::{
     os::streams,
     platform::{
-        environment::Initialization,
         event::Event,
         extensions_api::Error,
         http1::Parser,
         ids::{ExtensionId, RuntimeApi},
-        requests::{self, Registered, Request, Response, Subscribed},
-        subscription::Subscription,
+        requests::{self, Registered, Response, Subscribed},
     },
 };
 
@@ -50,7 +50,7 @@ impl Connection {
     /// Connects, and sends the registration.
     pub fn register(api: RuntimeApi, initialization: Initialization) -> Result<PendingRegistration, Error> {
         let mut connection = Self::open(api)?;
-        connection.send(&[requests::register(initialization)])?;
+        connection.send(&[Request::Register(initialization)])?;
         Ok(PendingRegistration(connection))
     }
 
@@ -61,28 +61,28 @@ impl Connection {
 
     /// Sends the subscription.
     pub fn subscribe(&mut self, id: &ExtensionId, subscription: Subscription) -> Result<(), Error> {
-        self.send(&[requests::subscribe(id, subscription)])
+        self.send(&[Request::Subscribe { id: &id.0, subscription }])
     }
 
     /// Asks for the next event.
     pub fn ask(&mut self, id: &ExtensionId) -> Result<(), Error> {
-        self.send(&[requests::next(id)])
+        self.send(&[Request::Next { id: &id.0 }])
     }
 
     /// Sends the subscription and asks for the next event in one write. The platform answers the requests of one connection in their order, so that
     /// it knows of the subscription before it may consider us ready.
     pub fn subscribe_and_ask(&mut self, id: &ExtensionId, subscription: Subscription) -> Result<(), Error> {
-        self.send(&[requests::subscribe(id, subscription), requests::next(id)])
+        self.send(&[Request::Subscribe { id: &id.0, subscription }, Request::Next { id: &id.0 }])
     }
 
     /// What became of the subscription.
     pub fn subscribed(&mut self) -> Result<Subscribed, Error> {
-        requests::subscribed(self.receive("subscribe")?)
+        requests::subscribed(&self.receive("subscribe")?)
     }
 
     /// The next event, once it has been asked for.
     pub fn event(&mut self) -> Result<Event, Error> {
-        requests::event(self.receive("next")?)
+        requests::event(&self.receive("next")?)
     }
 
     /// Whether it has failed, or the platform has announced its end.
@@ -90,14 +90,12 @@ impl Connection {
         self.ended
     }
 
-    fn send(&mut self, requests: &[Request]) -> Result<(), Error> {
-        let mut bytes = Vec::with_capacity(1024);
-        for request in requests {
-            request.write(&self.api, &mut bytes);
-        }
-        let sent = if self.ended { Err(io::ErrorKind::NotConnected.into()) } else { self.stream.write_all(&bytes) };
+    fn send(&mut self, requests: &[Request<'_>]) -> Result<(), Error> {
+        let text = text(requests, &self.api);
+        let sent =
+            if self.ended { Err(io::ErrorKind::NotConnected.into()) } else { self.stream.write_all(text.as_bytes()) };
         self.ended |= sent.is_err();
-        let call = requests.first().map_or("", |request| request.call);
+        let call = requests.first().map_or("", Request::call);
         sent.map_err(|source| transport(call, &self.api, source))
     }
 
@@ -117,7 +115,7 @@ impl Connection {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 read => read?,
             };
-            self.parser.feed(buffer.get(..read).unwrap_or_default()).map_err(io::Error::other)?;
+            self.parser.feed(buffer.get(..read).unwrap_or_default())?;
             if read == 0 {
                 return ended(&mut self.parser);
             }
@@ -135,7 +133,7 @@ impl PendingRegistration {
     /// Waits for the answer.
     pub fn registered(self) -> Result<RegisteredConnection, Error> {
         let mut connection = self.0;
-        let registered = requests::registered(connection.receive("register")?)?;
+        let registered = requests::registered(&connection.receive("register")?)?;
         Ok(RegisteredConnection { connection, registered })
     }
 }

@@ -4,6 +4,7 @@ pub mod blocking;
 
 use std::{io, net::SocketAddr};
 
+use extension_protocol::Request;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -13,7 +14,7 @@ use super::{
     extensions_api::{Error, ExtensionsApi, Transport},
     http1::Parser,
     ids::RuntimeApi,
-    requests::{self, Request, Response, Subscribed},
+    requests::{self, Response, Subscribed},
 };
 use crate::os::nss;
 
@@ -37,8 +38,8 @@ impl Transport for RawTransport {
         Ok(Self { api, open: None, next_in_flight: false })
     }
 
-    async fn exchange(&mut self, request: &Request) -> Result<Response, Error> {
-        let in_flight = request.call == "next" && std::mem::take(&mut self.next_in_flight);
+    async fn exchange(&mut self, request: &Request<'_>) -> Result<Response, Error> {
+        let in_flight = matches!(request, Request::Next { .. }) && std::mem::take(&mut self.next_in_flight);
         let answer = match self.open.take() {
             Some(mut connection) if in_flight => connection.receive().await.map(|response| (connection, response)),
             // The platform may have closed a connection since its last answer; then nobody has seen the request, and another connection takes it.
@@ -49,14 +50,14 @@ impl Transport for RawTransport {
             },
             None => self.fresh(request).await,
         };
-        let (connection, response) = answer.map_err(|source| transport(request.call, &self.api, source))?;
+        let (connection, response) = answer.map_err(|source| transport(request.call(), &self.api, source))?;
         self.open = (!response.closes).then_some(connection);
         Ok(response)
     }
 }
 
 impl RawTransport {
-    async fn fresh(&self, request: &Request) -> io::Result<(Connection, Response)> {
+    async fn fresh(&self, request: &Request<'_>) -> io::Result<(Connection, Response)> {
         let stream = connect(&self.api).await?;
         stream.set_nodelay(true)?;
         let mut connection = Connection { stream, parser: Parser::default() };
@@ -97,15 +98,13 @@ impl ExtensionsApi<RawTransport> {
             // With the connection, the request behind this one is gone.
             (*open, *next_in_flight) = (None, false);
         }
-        requests::subscribed(received.map_err(|source| transport("subscribe", api, source))?)
+        requests::subscribed(&received.map_err(|source| transport("subscribe", api, source))?)
     }
 }
 
 impl Connection {
-    async fn exchange(&mut self, api: &RuntimeApi, request: &Request) -> io::Result<Response> {
-        let mut bytes = Vec::with_capacity(512);
-        request.write(api, &mut bytes);
-        self.stream.write_all(&bytes).await?;
+    async fn exchange(&mut self, api: &RuntimeApi, request: &Request<'_>) -> io::Result<Response> {
+        self.stream.write_all(text(&[*request], api).as_bytes()).await?;
         self.receive().await
     }
 
@@ -116,12 +115,22 @@ impl Connection {
                 return Ok(response);
             }
             let read = self.stream.read(&mut buffer).await?;
-            self.parser.feed(buffer.get(..read).unwrap_or_default()).map_err(io::Error::other)?;
+            self.parser.feed(buffer.get(..read).unwrap_or_default())?;
             if read == 0 {
                 return ended(&mut self.parser);
             }
         }
     }
+}
+
+/// These requests, one behind the other.
+fn text(requests: &[Request<'_>], api: &RuntimeApi) -> String {
+    let mut text = String::with_capacity(1024);
+    for request in requests {
+        // A string takes everything.
+        let _ = request.write(&api.0, &mut text);
+    }
+    text
 }
 
 /// Lambda's APIs have an IP address; emulators may have a name.

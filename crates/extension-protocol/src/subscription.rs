@@ -1,47 +1,59 @@
-//! What we ask of the Telemetry API.
+//! What the extension asks of the Telemetry API.
 
-use super::environment::Initialization;
+use core::fmt::{Result, Write};
 
-/// The port that the telemetry listener asks for; any other one works as well because the subscription names it.
-pub const TELEMETRY_PORT: u16 = 8999;
+use crate::{decimal, initialization::Initialization};
 
 /// A telemetry subscription, before it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subscription {
-    /// Where our listener was bound.
+    /// Where the telemetry listener was bound.
     pub port: u16,
     /// Whether function and extension lines are wanted beside the platform's events.
     pub logs: bool,
-    /// Which schema to speak depends on the kind of sandbox.
+    /// Which schema to speak depends on the kind of environment.
     pub initialization: Initialization,
 }
 
 impl Subscription {
-    /// The request's body.
+    /// Writes the request's body.
     ///
     /// Source: AWS Lambda developer guide, "Telemetry API reference". The buffering is the platform's quickest: batches of at most 1,000 events
     /// or 256 KiB, never held longer than 25 ms, because under the `end` strategy the function's billed time waits for `platform.runtimeDone`.
-    pub fn body(&self) -> String {
+    pub fn write_body(&self, out: &mut impl Write) -> Result {
         let schema = match self.initialization {
             Initialization::ManagedInstances => "2025-01-29",
             _ => "2022-12-13",
         };
         let types = if self.logs { r#""platform","extension","function""# } else { r#""platform""# };
-        let port = self.port;
-        format!(
-            r#"{{"schemaVersion":"{schema}","destination":{{"protocol":"HTTP","URI":"http://sandbox.localdomain:{port}/"}},"#
-        ) + &format!(r#""types":[{types}],"buffering":{{"maxItems":1000,"maxBytes":262144,"timeoutMs":25}}}}"#)
+        for part in [
+            r#"{"schemaVersion":""#,
+            schema,
+            r#"","destination":{"protocol":"HTTP","URI":"http://sandbox.localdomain:"#,
+        ] {
+            out.write_str(part)?;
+        }
+        decimal::write(u64::from(self.port), out)?;
+        for part in [r#"/"},"types":["#, types, r#"],"buffering":{"maxItems":1000,"maxBytes":262144,"timeoutMs":25}}"#]
+        {
+            out.write_str(part)?;
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::string::String;
+
     use serde_json::{Value, json};
 
     use super::*;
 
     fn body(subscription: Subscription) -> Value {
-        serde_json::from_str(&subscription.body()).unwrap()
+        let mut text = String::new();
+        subscription.write_body(&mut text).unwrap();
+        serde_json::from_str(&text).unwrap()
     }
 
     #[test]
@@ -49,7 +61,7 @@ mod tests {
         let of = |logs| body(Subscription { port: 8999, logs, initialization: Initialization::OnDemand });
         assert_eq!(of(false)["types"], json!(["platform"]));
         assert_eq!(of(true)["types"], json!(["platform", "extension", "function"]));
-        assert_eq!(of(true)["destination"]["URI"], "http://sandbox.localdomain:8999/");
+        assert_eq!(of(true)["destination"], json!({"protocol": "HTTP", "URI": "http://sandbox.localdomain:8999/"}));
         assert_eq!(of(true)["buffering"], json!({"maxItems": 1000, "maxBytes": 262_144, "timeoutMs": 25}));
     }
 

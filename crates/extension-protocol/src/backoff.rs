@@ -1,6 +1,6 @@
 //! The pauses between attempts at the platform's APIs: 10 ms, doubled, at most 1 s.
 
-use std::time::Duration;
+use core::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ impl Backoff {
     /// The pause before the next attempt.
     pub fn pause(&mut self) -> Duration {
         let pause = self.next;
-        self.next = (pause * 2).min(LONGEST);
+        self.next = pause.saturating_mul(2).min(LONGEST);
         pause
     }
 }
@@ -39,6 +39,8 @@ impl Iterator for Backoff {
 
 #[cfg(test)]
 mod tests {
+    use std::vec::Vec;
+
     use super::*;
 
     #[test]

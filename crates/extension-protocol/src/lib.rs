@@ -1,0 +1,34 @@
+//! What the launcher and the agent both say to AWS Lambda, and what the launcher hands over to the agent.
+//!
+//! The launcher has no C library and allocates nothing, so nothing here needs more than `core`: requests are written to any [`core::fmt::Write`], responses
+//! are parsed where they were read. No I/O.
+//!
+//! ```text
+//! initialization ─▶ request ─▶ (a socket) ─▶ response ─▶ reply       listeners, handover: from launcher to agent
+//!                   register, subscribe, next             json        backoff: the pauses between attempts
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod backoff;
+pub mod decimal;
+pub mod handover;
+mod initialization;
+pub mod json;
+pub mod listeners;
+pub mod log_line;
+pub mod reply;
+pub mod request;
+pub mod response;
+mod subscription;
+
+pub use backoff::{Backoff, INIT_RETRIES};
+pub use handover::{Handover, SubscriptionState};
+pub use initialization::{INITIALIZATION_TYPE, Initialization};
+pub use listeners::{LISTENERS, Listener, Service};
+pub use request::{EXTENSION_NAME, Header, IDENTIFIER, RUNTIME_API, Request};
+pub use response::{MAX_RESPONSE_BYTES, Malformed, Parsed, Response};
+pub use subscription::Subscription;
