@@ -66,9 +66,8 @@ impl BuildInfo {
         text
     }
 
-    /// For tools: one JSON object on one line; `switches` maps each name to a boolean. What the cryptography says of itself is for the program to ask, because
-    /// the launcher has none in it.
-    pub fn json(&self, crypto: Option<&serde_json::Value>) -> String {
+    /// For tools: one JSON object on one line; `switches` maps each name to a boolean. `crypto` is what the cryptography says of itself.
+    pub fn json(&self, crypto: &serde_json::Value) -> String {
         let switches: serde_json::Map<_, _> =
             self.switches.iter().map(|switch| (switch.name.to_owned(), switch.on.into())).collect();
         serde_json::json!({
@@ -106,7 +105,7 @@ mod tests {
 
     #[test]
     fn json_maps_every_switch_to_its_state() {
-        let value: serde_json::Value = serde_json::from_str(&SAMPLE.json(Some(&"any".into()))).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&SAMPLE.json(&"any".into())).unwrap();
         assert_eq!(value["crypto"], "any");
         assert_eq!(value["switches"], serde_json::json!({"off-one": false, "on-one": true}));
         assert_eq!(value["flags"], serde_json::json!(["-C", "target-cpu=x86-64-v2"]));

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some("--version=json") => {
-            streams::print(&BUILD_INFO.json(Some(&tls::crypto_report())));
+            streams::print(&BUILD_INFO.json(&tls::crypto_report()));
             ExitCode::SUCCESS
         }
         Some(other) => {

@@ -15,14 +15,8 @@ pub fn start(level: LevelFilter) {
 /// External text made safe for a log line: control characters are escaped, and text after about `max_bytes` is replaced by its total size.
 pub fn excerpt(text: &str, max_bytes: usize) -> String {
     let mut excerpt = String::with_capacity(text.len().min(max_bytes));
-    // A string takes everything.
-    let _ = log_line::write_excerpt(text, max_bytes, &mut excerpt);
+    log_line::write_excerpt(text, max_bytes, &mut |part| excerpt.push_str(part));
     excerpt
-}
-
-/// Writes an error line, for programs that are too small to keep a logger.
-pub fn write_error(text: &str) {
-    streams::print(&line("ERROR", text));
 }
 
 struct Lines;
@@ -45,8 +39,7 @@ impl Log for Lines {
 /// A complete line without its line feed.
 fn line(level: &str, text: &str) -> String {
     let mut line = String::new();
-    // A string takes everything.
-    let _ = log_line::write(level, text, &mut line);
+    log_line::write(level, text, &mut |part| line.push_str(part));
     line
 }
 

@@ -41,8 +41,7 @@ impl Transport for ReqwestTransport {
         };
         let url = format!("http://{}{}", self.api, request.path());
         let mut body = String::new();
-        // A string takes everything.
-        let _ = request.write_body(&mut body);
+        request.write_body(&mut |part| body.push_str(part));
         let mut builder = match request.method() {
             "GET" => self.http.get(url),
             "PUT" => self.http.put(url).body(body),

@@ -1,18 +1,11 @@
 //! Goes on where the launcher has got to. The format is `extension_protocol::handover`.
 
 use std::{
-    env,
-    ffi::{CString, OsString},
-    io,
+    env, io,
     net::{TcpListener, TcpStream, UdpSocket},
-    os::{
-        fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
-        unix::ffi::OsStrExt as _,
-    },
+    os::fd::{FromRawFd as _, OwnedFd, RawFd},
     process,
 };
-
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use extension_protocol::{Handover, Service, SubscriptionState, handover::VARIABLE, listeners::Sockets};
 
@@ -24,42 +17,6 @@ use crate::{
     ingest::{dogstatsd, telemetry},
     platform::{Environment, ExtensionId, Registered, raw::blocking::Connection},
 };
-
-/// Makes the sockets outlive this program, and writes down where they are. A socket that cannot be kept open is left out: the agent does without it or opens
-/// another.
-pub fn export(state: &StartupState) -> String {
-    let mut sockets = Sockets::default();
-    sockets.set(Service::Telemetry, state.ports.telemetry.as_ref().ok().and_then(|bound| keep_open(bound.as_fd())));
-    sockets.set(Service::DogStatsd, state.ports.dogstatsd.as_ref().ok().and_then(|bound| keep_open(bound.as_fd())));
-    let handover = Handover {
-        id: &state.registered.id.0,
-        account_id: state.registered.account_id.as_deref(),
-        subscription: match state.subscription {
-            SubscriptionReply::Pending => SubscriptionState::Pending,
-            SubscriptionReply::Received(_) | SubscriptionReply::NotSent => SubscriptionState::Missing,
-        },
-        connection: state.connection.as_ref().and_then(|connection| keep_open(connection.as_fd())),
-        sockets,
-    };
-    let mut text = String::new();
-    // A string takes everything.
-    let _ = handover.write(process::id(), &mut text);
-    text
-}
-
-/// The environment of the agent: the variables of this process and the handover. A variable of the handover's name in the customer's settings is left out.
-pub fn environment(variables: impl IntoIterator<Item = (OsString, OsString)>, handover: Option<&str>) -> Vec<CString> {
-    let others = variables.into_iter().filter(|(name, _)| name != VARIABLE);
-    let others = others.map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat());
-    let handover = handover.map(|handover| format!("{VARIABLE}={handover}").into_bytes());
-    // No variable holds a zero byte, because each has come to this process as a string that ends with one.
-    others.chain(handover).filter_map(|variable| CString::new(variable).ok()).collect()
-}
-
-fn keep_open(socket: BorrowedFd) -> Option<RawFd> {
-    fcntl(socket, FcntlArg::F_SETFD(FdFlag::empty())).ok()?;
-    Some(socket.as_raw_fd())
-}
 
 /// What the launcher has handed over; None if it has not started this program.
 pub fn import() -> Option<StartupState> {

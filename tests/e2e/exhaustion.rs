@@ -9,7 +9,7 @@ use nix::{
 };
 
 use crate::{
-    launcher::{agents, launched},
+    launcher::{agents, launched, launcher_alone},
     support::{agent, echo, end, eventually, has_short_order, invoke, live, setup, setup_with},
 };
 
@@ -37,7 +37,7 @@ fn standard_streams_that_are_closed_or_full_cost_nothing() {
 
 #[test]
 fn a_launcher_without_an_agent_needs_no_standard_streams() {
-    let launcher = Extension::new("datadog-agent", env!("CARGO_BIN_EXE_launcher"));
+    let launcher = launcher_alone();
     for condition in ["closed-stdin", "closed-stdout", "full-stdout"] {
         let life = live(Setup { extensions: vec![under(condition, &launcher)], ..setup(echo()) }, 2);
         life.assert_unharmed();

@@ -15,7 +15,7 @@ use matrix::sandbox::{
 };
 
 use crate::{
-    launcher::{agents, launched},
+    launcher::{agents, launched, launcher_alone},
     support::{Life, agent, echo, has_short_order, live, setup, setup_with},
 };
 
@@ -149,8 +149,7 @@ fn a_launched_agent_learns_what_became_of_the_subscription() {
 /// A launcher whose agent is this file, or is missing.
 fn launcher(agent: Option<PathBuf>) -> Extension {
     let layer_files = agent.map(|source| LayerFile { place: "bottlecap/agent".into(), source });
-    let launcher = Extension::new("datadog-agent", env!("CARGO_BIN_EXE_launcher"));
-    Extension { layer_files: layer_files.into_iter().collect(), ..launcher }
+    Extension { layer_files: layer_files.into_iter().collect(), ..launcher_alone() }
 }
 
 #[test]

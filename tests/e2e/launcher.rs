@@ -12,7 +12,12 @@ use crate::support::{agent, echo, has_short_order, live, setup, setup_with};
 /// The launcher under the extension's name, and the agent where it looks for it.
 pub fn launched() -> Extension {
     let agent = LayerFile { place: "bottlecap/agent".into(), source: env!("CARGO_BIN_EXE_bottlecap").into() };
-    Extension { layer_files: vec![agent], ..Extension::new("datadog-agent", env!("CARGO_BIN_EXE_launcher")) }
+    Extension { layer_files: vec![agent], ..launcher_alone() }
+}
+
+/// The launcher under the extension's name, without an agent.
+pub fn launcher_alone() -> Extension {
+    Extension::new("datadog-agent", matrix::build::launcher::for_tests().unwrap())
 }
 
 /// The agent alone, and behind the launcher where it can go on with somebody else's sockets.
@@ -52,8 +57,7 @@ fn a_launched_agent_still_leaves_out_logs_that_are_not_wanted() {
 #[test]
 fn a_launcher_without_an_agent_keeps_the_function_alive() {
     for initialization in [Initialization::OnDemand, Initialization::ProvisionedConcurrency] {
-        let launcher = Extension::new("datadog-agent", env!("CARGO_BIN_EXE_launcher"));
-        let life = live(Setup { extensions: vec![launcher], initialization, ..setup(echo()) }, 3);
+        let life = live(Setup { extensions: vec![launcher_alone()], initialization, ..setup(echo()) }, 3);
         life.assert_unharmed();
         assert!(life.ending.requests.is_empty());
         assert!(life.own_lines().contains("The agent cannot be started"), "{}", life.own_lines());

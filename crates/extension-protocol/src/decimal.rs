@@ -1,25 +1,25 @@
 //! Decimal numbers without `core`'s formatting, which would be a fifth of the launcher.
 
-use core::fmt::{Result, Write};
+use crate::Sink;
 
 /// Writes a number.
-pub fn write(mut number: u64, out: &mut impl Write) -> Result {
+pub fn write(mut number: u64, out: Sink<'_>) {
     /// Of `u64::MAX`.
     const DIGITS: usize = 20;
     let mut digits = [b'0'; DIGITS];
-    let mut used = 0;
+    let mut start = DIGITS;
     for digit in digits.iter_mut().rev() {
         #[expect(clippy::cast_possible_truncation, reason = "it is less than ten")]
         let value = (number % 10) as u8;
         *digit += value;
-        used += 1;
+        start -= 1;
         number /= 10;
         if number == 0 {
             break;
         }
     }
-    let digits = digits.get(DIGITS - used..).unwrap_or_default();
-    out.write_str(str::from_utf8(digits).unwrap_or_default())
+    let digits = digits.get(start..).unwrap_or_default();
+    out(str::from_utf8(digits).unwrap_or_default());
 }
 
 /// Reads a number that has nothing but digits; None where it is too large.
@@ -40,7 +40,7 @@ mod tests {
     fn numbers_are_written_as_core_writes_them_and_read_again() {
         for number in [0, 1, 9, 10, 99, 8999, u64::from(u32::MAX), u64::MAX] {
             let mut text = String::new();
-            write(number, &mut text).unwrap();
+            write(number, &mut |part| text.push_str(part));
             assert_eq!(text, number.to_string());
             assert_eq!(parse(text.as_bytes()).map(|number| number as u64), Some(number));
         }

@@ -3,10 +3,8 @@
 //! The text is `key=value`, separated by blanks, in any order: `version=1 pid=7 id=… subscription=pending account=… connection=3 telemetry=4 dogstatsd=5`.
 //! A key that is absent stands for a socket that is not there.
 
-use core::fmt::{Result, Write};
-
 use crate::{
-    decimal,
+    Sink, decimal,
     listeners::{LISTENERS, Sockets},
 };
 
@@ -81,32 +79,31 @@ impl<'a> Handover<'a> {
     }
 
     /// Writes the text for the process with this number.
-    pub fn write(&self, pid: u32, out: &mut impl Write) -> Result {
-        for part in ["version=", VERSION, " pid="] {
-            out.write_str(part)?;
-        }
-        decimal::write(u64::from(pid), out)?;
-        for part in [" id=", self.id, " subscription=", self.subscription.name()] {
-            out.write_str(part)?;
-        }
+    pub fn write(&self, pid: u32, out: Sink<'_>) {
+        out("version=");
+        out(VERSION);
+        write_number("pid", Some(i64::from(pid)), out);
+        out(" id=");
+        out(self.id);
+        out(" subscription=");
+        out(self.subscription.name());
         if let Some(account) = self.account_id {
-            out.write_str(" account=")?;
-            out.write_str(account)?;
+            out(" account=");
+            out(account);
         }
-        write_number("connection", self.connection, out)?;
+        write_number("connection", self.connection.map(i64::from), out);
         for listener in LISTENERS {
-            write_number(listener.key, self.sockets.get(listener.service), out)?;
+            write_number(listener.key, self.sockets.get(listener.service).map(i64::from), out);
         }
-        Ok(())
     }
 }
 
-fn write_number(key: &str, number: Option<i32>, out: &mut impl Write) -> Result {
-    let Some(number) = number.and_then(|number| u64::try_from(number).ok()) else { return Ok(()) };
-    for part in [" ", key, "="] {
-        out.write_str(part)?;
-    }
-    decimal::write(number, out)
+fn write_number(key: &str, number: Option<i64>, out: Sink<'_>) {
+    let Some(number) = number.and_then(|number| u64::try_from(number).ok()) else { return };
+    out(" ");
+    out(key);
+    out("=");
+    decimal::write(number, out);
 }
 
 #[cfg(test)]
@@ -128,7 +125,7 @@ mod tests {
 
     fn text(handover: &Handover) -> String {
         let mut text = String::new();
-        handover.write(PID, &mut text).unwrap();
+        handover.write(PID, &mut |part| text.push_str(part));
         text
     }
 

@@ -1,6 +1,6 @@
 //! What the launcher and the agent both say to AWS Lambda, and what the launcher hands over to the agent.
 //!
-//! The launcher has no C library and allocates nothing, so nothing here needs more than `core`: requests are written to any [`core::fmt::Write`], responses
+//! The launcher has no C library and allocates nothing, so nothing here needs more than `core`: texts are given to a [`Sink`] part by part, responses
 //! are parsed where they were read. No I/O.
 //!
 //! ```text
@@ -32,3 +32,7 @@ pub use listeners::{LISTENERS, Listener, Service};
 pub use request::{EXTENSION_NAME, Header, IDENTIFIER, RUNTIME_API, Request};
 pub use response::{MAX_RESPONSE_BYTES, Malformed, Parsed, Response};
 pub use subscription::Subscription;
+
+/// Takes a text, part by part. It never fails: what becomes of a part that has no room is up to it. Neither generic nor with a result, because either would
+/// make the launcher a tenth larger.
+pub type Sink<'a> = &'a mut dyn FnMut(&str);

@@ -2,57 +2,74 @@
 //!
 //! The level stands under `status`, not `level`, because Lambda filters JSON lines of its own accord by `level`.
 
-use core::fmt::{Result, Write};
-
-use crate::decimal;
+use crate::{Sink, decimal};
 
 /// Maximum size of the text of one line in bytes. Much of what is logged comes from outside: file names, responses, names of hosts.
 pub const MAX_TEXT_BYTES: usize = 8 << 10;
 
 /// Writes one whole line without its line feed: `{"status":"ERROR","message":"DD_EXTENSION | ERROR | …"}`.
-pub fn write(level: &str, text: &str, out: &mut impl Write) -> Result {
-    for part in [r#"{"status":""#, level, r#"","message":"DD_EXTENSION | "#, level, " | "] {
-        out.write_str(part)?;
-    }
-    write_excerpt(text, MAX_TEXT_BYTES, &mut JsonString(out))?;
-    out.write_str("\"}")
+pub fn write(level: &str, text: &str, out: Sink<'_>) {
+    out(r#"{"status":""#);
+    out(level);
+    out(r#"","message":"DD_EXTENSION | "#);
+    out(level);
+    out(" | ");
+    write_excerpt(text, MAX_TEXT_BYTES, &mut |part| {
+        // An excerpt comes character by character, or as an escape, which begins with a backslash and has no other.
+        if matches!(part.as_bytes(), [b'"' | b'\\', ..]) {
+            out("\\");
+        }
+        out(part);
+    });
+    out("\"}");
 }
 
 /// Writes text from outside as a log line can hold it: control characters are escaped, and after about `max_bytes` only the number of bytes is left.
-pub fn write_excerpt(text: &str, max_bytes: usize, out: &mut impl Write) -> Result {
+pub fn write_excerpt(text: &str, max_bytes: usize, out: Sink<'_>) {
     let mut written = 0;
-    for character in text.chars() {
+    let mut rest = text;
+    while let Some((character, after)) = split_character(rest) {
         if written >= max_bytes {
-            out.write_str("... (")?;
-            decimal::write(text.len() as u64, out)?;
-            return out.write_str(" bytes)");
+            out("... (");
+            decimal::write(text.len() as u64, out);
+            return out(" bytes)");
         }
-        if character.is_control() {
-            for escaped in character.escape_default() {
-                out.write_char(escaped)?;
-                written += escaped.len_utf8();
-            }
-        } else {
-            out.write_char(character)?;
-            written += character.len_utf8();
+        let mut out = |part: &str| {
+            written += part.len();
+            out(part);
+        };
+        match *character.as_bytes() {
+            [byte] if byte.is_ascii_control() => write_control(byte, &mut out),
+            [0xc2, byte @ 0x80..=0x9f] => write_control(byte, &mut out),
+            _ => out(character),
         }
+        rest = after;
     }
-    Ok(())
 }
 
-/// Escapes what ends a JSON string. Control characters do not come here.
-struct JsonString<'w, W>(&'w mut W);
+/// The first character, as text, and what follows it.
+fn split_character(text: &str) -> Option<(&str, &str)> {
+    let is_next = |byte: &u8| byte & 0xc0 != 0x80;
+    let others = text.as_bytes().get(1..)?;
+    text.split_at_checked(1 + others.iter().position(is_next).unwrap_or(others.len()))
+}
 
-impl<W: Write> Write for JsonString<'_, W> {
-    fn write_str(&mut self, text: &str) -> Result {
-        text.chars().try_for_each(|character| self.write_char(character))
-    }
-
-    fn write_char(&mut self, character: char) -> Result {
-        if matches!(character, '"' | '\\') {
-            self.0.write_char('\\')?;
+/// Writes a control character as Rust does: `\n`, `\u{1b}`.
+fn write_control(character: u8, out: Sink<'_>) {
+    const HEXADECIMAL: &str = "0123456789abcdef";
+    let digit = |number: u8| HEXADECIMAL.get(usize::from(number)..=usize::from(number)).unwrap_or_default();
+    match character {
+        b'\t' => out("\\t"),
+        b'\n' => out("\\n"),
+        b'\r' => out("\\r"),
+        _ => {
+            out("\\u{");
+            if character >= 0x10 {
+                out(digit(character >> 4));
+            }
+            out(digit(character & 0xf));
+            out("}");
         }
-        self.0.write_char(character)
     }
 }
 
@@ -66,13 +83,13 @@ mod tests {
 
     fn line(text: &str) -> String {
         let mut line = String::new();
-        write("WARN", text, &mut line).unwrap();
+        write("WARN", text, &mut |part| line.push_str(part));
         line
     }
 
     fn excerpt(text: &str, max_bytes: usize) -> String {
         let mut excerpt = String::new();
-        write_excerpt(text, max_bytes, &mut excerpt).unwrap();
+        write_excerpt(text, max_bytes, &mut |part| excerpt.push_str(part));
         excerpt
     }
 
@@ -89,6 +106,9 @@ mod tests {
     fn an_excerpt_is_one_short_line_whatever_the_text_is() {
         assert_eq!(excerpt("a é \"b\"", 100), "a é \"b\"");
         assert_eq!(excerpt("a\nb\u{1b}[2K\u{85}", 100), "a\\nb\\u{1b}[2K\\u{85}");
+        for control in (0..=u32::from('\u{9f}')).filter_map(char::from_u32).filter(|character| character.is_control()) {
+            assert_eq!(excerpt(&String::from(control), 100), control.escape_default().collect::<String>());
+        }
         assert_eq!(excerpt("abcdef", 6), "abcdef");
         assert_eq!(excerpt("abcdefg", 6), "abcdef... (7 bytes)");
         assert_eq!(excerpt("ääää", 3), "ää... (8 bytes)");

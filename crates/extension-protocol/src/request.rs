@@ -2,9 +2,7 @@
 //!
 //! Source: AWS Lambda developer guide, "Using the Lambda Extensions API" and "Telemetry API reference".
 
-use core::fmt::{Result, Write};
-
-use crate::{decimal, initialization::Initialization, subscription::Subscription};
+use crate::{Sink, decimal, initialization::Initialization, subscription::Subscription};
 
 /// The environment variable that names the host and the port of Lambda's APIs.
 pub const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
@@ -87,44 +85,36 @@ impl<'a> Request<'a> {
     }
 
     /// Writes the body; nothing where there is none.
-    pub fn write_body(&self, out: &mut impl Write) -> Result {
+    pub fn write_body(&self, out: Sink<'_>) {
         match self {
-            Self::Register(Initialization::ManagedInstances) => out.write_str(r#"{"events":["SHUTDOWN"]}"#),
-            Self::Register(_) => out.write_str(r#"{"events":["INVOKE","SHUTDOWN"]}"#),
+            Self::Register(Initialization::ManagedInstances) => out(r#"{"events":["SHUTDOWN"]}"#),
+            Self::Register(_) => out(r#"{"events":["INVOKE","SHUTDOWN"]}"#),
             Self::Subscribe { subscription, .. } => subscription.write_body(out),
-            Self::Next { .. } => Ok(()),
+            Self::Next { .. } => {}
         }
     }
 
     /// Writes the whole request as HTTP/1.1 to the API on this host, which is `host:port`.
-    pub fn write(&self, host: &str, out: &mut impl Write) -> Result {
-        for part in [self.method(), " ", self.path(), " HTTP/1.1\r\nhost: ", host, "\r\n"] {
-            out.write_str(part)?;
-        }
+    pub fn write(&self, host: &str, out: Sink<'_>) {
+        out(self.method());
+        out(" ");
+        out(self.path());
+        out(" HTTP/1.1\r\nhost: ");
+        out(host);
         for Header { name, value } in self.headers() {
-            for part in [name, ": ", value, "\r\n"] {
-                out.write_str(part)?;
-            }
+            out("\r\n");
+            out(name);
+            out(": ");
+            out(value);
         }
-        let mut length = Length(0);
-        self.write_body(&mut length)?;
-        if length.0 > 0 {
-            out.write_str("content-length: ")?;
-            decimal::write(length.0, out)?;
-            out.write_str("\r\n")?;
+        let mut length = 0;
+        self.write_body(&mut |part| length += part.len() as u64);
+        if length > 0 {
+            out("\r\ncontent-length: ");
+            decimal::write(length, out);
         }
-        out.write_str("\r\n")?;
-        self.write_body(out)
-    }
-}
-
-/// Counts what is written, in bytes.
-struct Length(u64);
-
-impl Write for Length {
-    fn write_str(&mut self, text: &str) -> Result {
-        self.0 += text.len() as u64;
-        Ok(())
+        out("\r\n\r\n");
+        self.write_body(out);
     }
 }
 
@@ -144,7 +134,7 @@ mod tests {
             Request::Next { id: "x-1" },
             Request::Register(Initialization::ManagedInstances),
         ] {
-            request.write("127.0.0.1:9001", &mut text).unwrap();
+            request.write("127.0.0.1:9001", &mut |part| text.push_str(part));
         }
         assert_eq!(
             text,

@@ -41,23 +41,24 @@ pub enum Malformed {
 }
 
 impl Malformed {
-    /// For error messages.
+    /// What is wrong, for error messages.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
-            Self::StatusLine => "not HTTP/1.1: invalid status line",
-            Self::Header => "not HTTP/1.1: invalid header",
-            Self::ContentLength => "not HTTP/1.1: invalid content-length",
-            Self::ChunkSize => "not HTTP/1.1: invalid chunk size",
-            Self::ChunkEnd => "not HTTP/1.1: a chunk is longer than its size",
-            Self::TooLong => "the response is longer than 256 KiB",
-            Self::Truncated => "the connection ended before the response",
+            Self::StatusLine => "status line",
+            Self::Header => "header",
+            Self::ContentLength => "content-length",
+            Self::ChunkSize => "chunk size",
+            Self::ChunkEnd => "end of a chunk",
+            Self::TooLong => "more than 256 KiB",
+            Self::Truncated => "cut off",
         }
     }
 }
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("invalid HTTP/1.1 response: ")?;
         f.write_str(self.reason())
     }
 }
@@ -68,8 +69,6 @@ impl Error for Malformed {}
 #[derive(Debug, Clone, Copy)]
 pub struct Found {
     head: Head,
-    /// Where its head begins, behind those that only announced it.
-    start: usize,
     /// The bytes of the body, with the lines around chunks.
     taken: usize,
 }
@@ -81,39 +80,28 @@ pub fn parse(buffer: &mut [u8], ended: bool) -> Result<Option<Parsed<'_>>, Malfo
 
 /// Looks for a whole response at the front of `buffer`; None if it is not all there. `ended`: no more bytes will come.
 pub fn find(buffer: &[u8], ended: bool) -> Result<Option<Found>, Malformed> {
-    let mut start = 0;
-    loop {
-        let bytes = buffer.get(start..).unwrap_or_default();
-        let Some(head) = Head::parse(bytes)? else { return incomplete(buffer.len(), ended) };
-        bounded(head.bytes)?;
-        // 1xx only announces the response.
-        if (100..200).contains(&head.status) {
-            start += head.bytes;
-            continue;
-        }
-        let Some(taken) = head.body.measure(bytes.get(head.bytes..).unwrap_or_default(), ended)? else {
-            return incomplete(buffer.len(), ended);
-        };
-        bounded(head.bytes.saturating_add(taken))?;
-        return Ok(Some(Found { head, start, taken }));
-    }
+    let Some(head) = Head::parse(buffer)? else { return incomplete(buffer, ended) };
+    let rest = buffer.get(head.bytes..).unwrap_or_default();
+    let Some(taken) = head.body.measure(rest, ended)? else { return incomplete(buffer, ended) };
+    bounded(head.bytes.saturating_add(taken))?;
+    Ok(Some(Found { head, taken }))
 }
 
 impl Found {
     /// The response, in the buffer in which it was found. A body that comes in chunks is joined there, so its bytes are to be removed before the next search.
     pub fn response(self, buffer: &mut [u8]) -> Result<Parsed<'_>, Malformed> {
-        let Self { head: Head { status, body, closes, bytes }, start, taken } = self;
-        let (heads, rest) = buffer.split_at_mut_checked(start + bytes).ok_or(Malformed::Truncated)?;
+        let Self { head: Head { status, body, closes, bytes }, taken } = self;
+        let (head, rest) = buffer.split_at_mut_checked(bytes).ok_or(Malformed::Truncated)?;
         let rest = rest.get_mut(..taken).ok_or(Malformed::Truncated)?;
         let length = if matches!(body, BodyLength::Chunked) { join_chunks(rest)? } else { taken };
-        let identifier = header(heads.get(start..).unwrap_or_default(), IDENTIFIER);
-        let response = Response { status, identifier, body: rest.get(..length).unwrap_or_default(), closes };
-        Ok(Parsed { response, bytes: start + bytes + taken })
+        let body = rest.get(..length).unwrap_or_default();
+        let response = Response { status, identifier: identifier(head), body, closes };
+        Ok(Parsed { response, bytes: bytes + taken })
     }
 }
 
-fn incomplete(length: usize, ended: bool) -> Result<Option<Found>, Malformed> {
-    bounded(length)?;
+fn incomplete(buffer: &[u8], ended: bool) -> Result<Option<Found>, Malformed> {
+    bounded(buffer.len())?;
     if ended { Err(Malformed::Truncated) } else { Ok(None) }
 }
 
@@ -142,107 +130,101 @@ enum BodyLength {
 impl Head {
     /// None if it is not all there.
     fn parse(bytes: &[u8]) -> Result<Option<Self>, Malformed> {
-        // An earlier body may have had a line end too many.
-        let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        let mut lines = bytes.get(blank..).unwrap_or_default().split_inclusive(|byte| *byte == b'\n');
-        let Some(first) = lines.next() else { return Ok(None) };
-        let Some(StatusLine { status, is_old }) = StatusLine::parse(first)? else { return Ok(None) };
-        let mut end = blank + first.len();
-        for line in lines {
-            let Some(text) = content(line) else { return Ok(None) };
-            end += line.len();
-            if !text.is_empty() {
-                check_header(text)?;
-                continue;
+        let mut rest = bytes;
+        let mut head = None;
+        while let Some(line) = next_line(&mut rest) {
+            match &mut head {
+                // An earlier body may have had a line end too many.
+                None if line.is_empty() => {}
+                None => head = Some(Self::of_status_line(line)?),
+                // 1xx only announces the response.
+                Some(Self { status: 100..200, .. }) if line.is_empty() => head = None,
+                Some(head) if line.is_empty() => return Ok(Some(head.finished(bytes.len() - rest.len()))),
+                Some(head) => head.read(line)?,
             }
-            let head = bytes.get(..end).unwrap_or_default();
-            let body = BodyLength::of(status, head)?;
-            let closes = matches!(body, BodyLength::Open) || closes(is_old, header(head, "connection"));
-            return Ok(Some(Self { status, body, closes, bytes: end }));
+        }
+        // What can't become a response is not waited for.
+        if head.is_none()
+            && !rest.iter().skip_while(|byte| **byte == b'\r').zip(VERSION).all(|(byte, expected)| byte == expected)
+        {
+            return Err(Malformed::StatusLine);
         }
         Ok(None)
     }
-}
 
-struct StatusLine {
-    status: u16,
-    /// HTTP/1.0.
-    is_old: bool,
-}
-
-impl StatusLine {
-    /// None if it is not all there; an error as soon as it can't become one.
-    fn parse(line: &[u8]) -> Result<Option<Self>, Malformed> {
-        const VERSION: &[u8] = b"HTTP/1.";
-        if !line.iter().zip(VERSION).all(|(byte, expected)| byte == expected) {
-            return Err(Malformed::StatusLine);
-        }
-        let Some(text) = content(line) else { return Ok(None) };
-        let rest = text.strip_prefix(VERSION).ok_or(Malformed::StatusLine)?;
-        let is_old = match rest.first() {
-            Some(b'0') => true,
-            Some(b'1') => false,
+    fn of_status_line(line: &[u8]) -> Result<Self, Malformed> {
+        let text = line.strip_prefix(VERSION).ok_or(Malformed::StatusLine)?;
+        let (is_old, text) = match text {
+            [b'0', b' ', text @ ..] => (true, text),
+            [b'1', b' ', text @ ..] => (false, text),
             _ => return Err(Malformed::StatusLine),
         };
-        let mut parts = rest.get(1..).unwrap_or_default().splitn(3, |byte| *byte == b' ');
-        let status = parts.next().filter(|gap| gap.is_empty()).and_then(|_| parts.next());
-        let status = status.filter(|digits| digits.len() == 3).and_then(decimal::parse);
-        let status = status.and_then(|status| u16::try_from(status).ok()).ok_or(Malformed::StatusLine)?;
-        Ok(Some(Self { status, is_old }))
+        let (digits, reason) = text.split_at_checked(3).ok_or(Malformed::StatusLine)?;
+        let status = decimal::parse(digits).and_then(|status| u16::try_from(status).ok());
+        match (status, reason) {
+            (Some(status), [] | [b' ', ..]) => Ok(Self { status, body: BodyLength::Open, closes: is_old, bytes: 0 }),
+            _ => Err(Malformed::StatusLine),
+        }
+    }
+
+    /// Reads a header. A line without a name before a colon, or with a control character in its value, is refused.
+    fn read(&mut self, line: &[u8]) -> Result<(), Malformed> {
+        let end = line.iter().position(|byte| *byte == b':').ok_or(Malformed::Header)?;
+        let (name, value) = line.split_at_checked(end).ok_or(Malformed::Header)?;
+        let is_valid = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+        if !is_valid || value.iter().any(|byte| *byte != b'\t' && byte.is_ascii_control()) {
+            return Err(Malformed::Header);
+        }
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        let has = |option: &[u8]| value.split(|byte| *byte == b',').any(|other| is_name(other.trim_ascii(), option));
+        if is_name(name, b"connection") {
+            // HTTP/1.1 keeps a connection unless it says otherwise, HTTP/1.0 only if it says so.
+            self.closes = has(b"close") || (self.closes && !has(b"keep-alive"));
+        } else if is_name(name, b"transfer-encoding") && has(b"chunked") {
+            self.body = BodyLength::Chunked;
+        } else if is_name(name, b"content-length") && matches!(self.body, BodyLength::Open) {
+            let length = decimal::parse(value).filter(|length| *length <= MAX_RESPONSE_BYTES);
+            self.body = BodyLength::Bytes(length.ok_or(Malformed::ContentLength)?);
+        }
+        Ok(())
+    }
+
+    /// With what only all headers together say. The body begins after so many bytes.
+    fn finished(self, bytes: usize) -> Self {
+        let body = if matches!(self.status, 204 | 304) { BodyLength::Bytes(0) } else { self.body };
+        Self { body, bytes, closes: self.closes || matches!(body, BodyLength::Open), ..self }
     }
 }
 
-/// A line without its end; None if that has not come yet.
-fn content(line: &[u8]) -> Option<&[u8]> {
-    let line = line.strip_suffix(b"\n")?;
+/// How a status line begins, before the digit of the version.
+const VERSION: &[u8] = b"HTTP/1.";
+
+/// Whether a name is this one, which is in lower case. The standard library's comparison is made for long texts, and four times as large.
+fn is_name(name: &[u8], lower: &[u8]) -> bool {
+    name.len() == lower.len() && name.iter().zip(lower).all(|(byte, lower)| byte.to_ascii_lowercase() == *lower)
+}
+
+/// Takes a line off the front, without its end; None if that has not come yet.
+fn next_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let end = rest.iter().position(|byte| *byte == b'\n')?;
+    let (line, after) = rest.split_at_checked(end)?;
+    *rest = after.get(1..).unwrap_or_default();
     Some(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// Refuses a line that has no name before a colon, or a control character in its value.
-fn check_header(line: &[u8]) -> Result<(), Malformed> {
-    let end = line.iter().position(|byte| *byte == b':').ok_or(Malformed::Header)?;
-    let (name, value) = line.split_at_checked(end).ok_or(Malformed::Header)?;
-    let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
-    let is_value = value.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control());
-    if is_name && is_value { Ok(()) } else { Err(Malformed::Header) }
-}
-
-/// The value of the first header of this name in a head.
-fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
-    let value = head.split(|byte| *byte == b'\n').find_map(|line| {
-        let (found, value) = line.split_at_checked(name.len())?;
-        found.eq_ignore_ascii_case(name.as_bytes()).then(|| value.strip_prefix(b":"))?
-    })?;
-    str::from_utf8(value.trim_ascii()).ok()
-}
-
-/// Whether the connection ends with this response: HTTP/1.1 keeps it unless it says otherwise, HTTP/1.0 only if it says so.
-fn closes(is_old: bool, connection: Option<&str>) -> bool {
-    let says = |option: &str| {
-        connection
-            .is_some_and(|options| options.split(',').any(|other| other.trim_ascii().eq_ignore_ascii_case(option)))
-    };
-    says("close") || (is_old && !says("keep-alive"))
+/// The value of the identifier in a head that has been parsed.
+fn identifier(mut head: &[u8]) -> Option<&str> {
+    loop {
+        let (name, value) = next_line(&mut head)?.split_at_checked(IDENTIFIER.len()).unwrap_or_default();
+        if is_name(name, IDENTIFIER.as_bytes())
+            && let Some(value) = value.strip_prefix(b":")
+        {
+            return str::from_utf8(value.trim_ascii()).ok();
+        }
+    }
 }
 
 impl BodyLength {
-    fn of(status: u16, head: &[u8]) -> Result<Self, Malformed> {
-        const CHUNKED: &str = "chunked";
-        if matches!(status, 100..200 | 204 | 304) {
-            return Ok(Self::Bytes(0));
-        }
-        let is_chunked = |coding: &str| {
-            let start = coding.len().checked_sub(CHUNKED.len());
-            start.and_then(|start| coding.get(start..)).is_some_and(|last| last.eq_ignore_ascii_case(CHUNKED))
-        };
-        if header(head, "transfer-encoding").is_some_and(is_chunked) {
-            return Ok(Self::Chunked);
-        }
-        let Some(length) = header(head, "content-length") else { return Ok(Self::Open) };
-        let length = decimal::parse(length.as_bytes()).filter(|length| *length <= MAX_RESPONSE_BYTES);
-        length.map(Self::Bytes).ok_or(Malformed::ContentLength)
-    }
-
     /// How many bytes the body takes of what follows the head; None if it is not all there.
     fn measure(self, rest: &[u8], ended: bool) -> Result<Option<usize>, Malformed> {
         match self {
@@ -286,15 +268,19 @@ struct Chunk {
 impl Chunk {
     /// The chunk that begins here; None if it is not all there.
     fn parse(body: &[u8], start: usize) -> Result<Option<Self>, Malformed> {
-        let rest = body.get(start..).unwrap_or_default();
-        let Some(line) = rest.split_inclusive(|byte| *byte == b'\n').next() else { return Ok(None) };
-        let Some(text) = content(line) else { return Ok(None) };
-        let size = chunk_size(text).ok_or(Malformed::ChunkSize)?;
-        let begin = start + line.len();
+        let mut rest = body.get(start..).unwrap_or_default();
+        let Some(line) = next_line(&mut rest) else { return Ok(None) };
+        let size = chunk_size(line).ok_or(Malformed::ChunkSize)?;
+        let begin = body.len() - rest.len();
         let end = begin + size;
         if size == 0 {
-            let trailer = trailer(body.get(begin..).unwrap_or_default());
-            return Ok(trailer.map(|length| Self { data: begin..begin, end: end + length }));
+            // Header lines that nobody reads, and an empty line.
+            while let Some(line) = next_line(&mut rest) {
+                if line.is_empty() {
+                    return Ok(Some(Self { data: begin..begin, end: body.len() - rest.len() }));
+                }
+            }
+            return Ok(None);
         }
         match body.get(end..end + 2) {
             None => Ok(None),
@@ -312,18 +298,6 @@ fn chunk_size(line: &[u8]) -> Option<usize> {
         Some(size * 16 + value as usize).filter(|size| *size <= MAX_RESPONSE_BYTES)
     };
     (!digits.is_empty()).then(|| digits.iter().try_fold(0, add))?
-}
-
-/// The length of what follows the last chunk: header lines that nobody reads, and an empty line. None if it is not all there.
-fn trailer(bytes: &[u8]) -> Option<usize> {
-    let mut taken = 0;
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        taken += line.len();
-        if content(line)?.is_empty() {
-            return Some(taken);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! What the extension asks of the Telemetry API.
 
-use core::fmt::{Result, Write};
-
-use crate::{decimal, initialization::Initialization};
+use crate::{Sink, decimal, initialization::Initialization};
 
 /// A telemetry subscription, before it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,25 +18,19 @@ impl Subscription {
     ///
     /// Source: AWS Lambda developer guide, "Telemetry API reference". The buffering is the platform's quickest: batches of at most 1,000 events
     /// or 256 KiB, never held longer than 25 ms, because under the `end` strategy the function's billed time waits for `platform.runtimeDone`.
-    pub fn write_body(&self, out: &mut impl Write) -> Result {
+    pub fn write_body(&self, out: Sink<'_>) {
         let schema = match self.initialization {
             Initialization::ManagedInstances => "2025-01-29",
             _ => "2022-12-13",
         };
         let types = if self.logs { r#""platform","extension","function""# } else { r#""platform""# };
-        for part in [
-            r#"{"schemaVersion":""#,
-            schema,
-            r#"","destination":{"protocol":"HTTP","URI":"http://sandbox.localdomain:"#,
-        ] {
-            out.write_str(part)?;
-        }
-        decimal::write(u64::from(self.port), out)?;
-        for part in [r#"/"},"types":["#, types, r#"],"buffering":{"maxItems":1000,"maxBytes":262144,"timeoutMs":25}}"#]
-        {
-            out.write_str(part)?;
-        }
-        Ok(())
+        out(r#"{"schemaVersion":""#);
+        out(schema);
+        out(r#"","destination":{"protocol":"HTTP","URI":"http://sandbox.localdomain:"#);
+        decimal::write(u64::from(self.port), out);
+        out(r#"/"},"types":["#);
+        out(types);
+        out(r#"],"buffering":{"maxItems":1000,"maxBytes":262144,"timeoutMs":25}}"#);
     }
 }
 
@@ -52,7 +44,7 @@ mod tests {
 
     fn body(subscription: Subscription) -> Value {
         let mut text = String::new();
-        subscription.write_body(&mut text).unwrap();
+        subscription.write_body(&mut |part| text.push_str(part));
         serde_json::from_str(&text).unwrap()
     }
 

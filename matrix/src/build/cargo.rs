@@ -13,7 +13,9 @@ use super::Failure;
 use super::paths;
 use super::profile::ReleaseProfile;
 use super::recipe::Recipe;
+use super::launcher;
 use crate::flavour::Tools;
+use crate::materials::packages::ROOT;
 use crate::workspace;
 use crate::workspace::Profile;
 use crate::workspace::{environment, sources};
@@ -26,10 +28,12 @@ pub fn target() -> String {
     format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }
 
-/// A build of one of the package's programs.
+/// A build of one of our programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CargoCommand {
     binary: &'static str,
+    /// The package that it is a program of.
+    package: &'static str,
     /// The program that takes the options of cargo's `build`, where it is not cargo itself.
     command: Option<PathBuf>,
     verb: &'static str,
@@ -118,6 +122,7 @@ impl CargoCommand {
         variables.extend(tools.variables.clone());
         Self {
             binary,
+            package: if binary == launcher::NAME { launcher::NAME } else { ROOT },
             command: tools.command.clone(),
             verb: tools.verb(),
             target: tools.target.clone(),
@@ -147,7 +152,7 @@ impl CargoCommand {
         let verb = if self.named { "rustc" } else { self.verb };
         let profile = self.profile.as_str();
         let mut arguments: Vec<OsString> =
-            [verb, "--profile", profile, "--locked", "--package", "bottlecap", "--bin", self.binary]
+            [verb, "--profile", profile, "--locked", "--package", self.package, "--bin", self.binary]
                 .map(Into::into)
                 .into();
         arguments.extend(self.options.iter().map(Into::into));

@@ -8,6 +8,7 @@ mod build_report;
 pub(crate) mod cargo;
 pub mod dependencies;
 mod error;
+pub mod launcher;
 pub mod paths;
 pub mod pinned;
 pub mod profile;

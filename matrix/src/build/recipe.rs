@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::profile;
+use super::{launcher, profile};
 use crate::flavour::Tools;
-use crate::manifest::{Levels, Manifest, Setting, Tier};
+use crate::manifest::{Levels, Manifest, Setting};
 
 /// Everything that decides what a build becomes, apart from the sources and the compiler.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,24 +54,9 @@ impl Recipe {
         self
     }
 
-    /// For the launcher before such an agent. It registers, binds and subscribes as the agent would, and has nothing else in it but the agent's cryptography, which
-    /// the linker leaves out again. It is static,
-    /// because the loader's search for libraries is what it is to spare, small, and at a fixed address, because relocating it would touch a third more pages
-    /// of a program that holds no data of anybody and is gone within a millisecond.
-    pub fn of_launcher(manifest: &Manifest, levels: &Levels) -> Self {
-        let kept = manifest.factors.iter().filter(|factor| factor.tier == Tier::A || factor.name == "crypto");
-        let settings: Vec<&Setting> = kept.filter_map(|factor| factor.setting(levels.get(&factor.name)?)).collect();
-        let mut features: Vec<String> = settings.iter().flat_map(|setting| setting.features.clone()).collect();
-        features.sort();
-        Self {
-            features,
-            workspace: settings.iter().find_map(|setting| setting.workspace.clone()),
-            rustflags: ["-C", "target-feature=+crt-static", "-C", "relocation-model=static"]
-                .map(str::to_owned)
-                .to_vec(),
-            profile: BTreeMap::from([("opt-level".to_owned(), "z".to_owned())]),
-            ..Self::default()
-        }
+    /// For the launcher, which is the same before every agent.
+    pub fn of_launcher() -> Self {
+        Self { rustflags: launcher::rustflags(), workspace: Some(launcher::FOLDER.to_owned()), ..Self::default() }
     }
 
     /// The folder whose `Cargo.toml` and `Cargo.lock` count, below this root.
@@ -156,15 +141,11 @@ mod tests {
     }
 
     #[test]
-    fn a_level_may_need_another_lock_file_and_so_does_the_launcher_before_it() {
-        let manifest = Manifest::embedded().unwrap();
-        let of = |set: &str| {
-            let levels = manifest.set_levels(set).unwrap();
-            [Recipe::of(manifest, &levels), Recipe::of_launcher(manifest, &levels)]
-                .map(|recipe| recipe.workspace(Path::new("/root")))
-        };
-        assert_eq!(of("ship"), ["/root", "/root"].map(PathBuf::from));
-        assert_eq!(of("ship-fips"), ["/root/fips", "/root/fips"].map(PathBuf::from));
+    fn a_level_may_need_another_lock_file_and_the_launcher_has_its_own() {
+        let workspace = |recipe: Recipe| recipe.workspace(Path::new("/root"));
+        assert_eq!(workspace(recipe("ship", &[])), Path::new("/root"));
+        assert_eq!(workspace(recipe("ship-fips", &[])), Path::new("/root/fips"));
+        assert_eq!(workspace(Recipe::of_launcher()), Path::new("/root/crates/launcher"));
     }
 
     #[test]
@@ -174,17 +155,12 @@ mod tests {
     }
 
     #[test]
-    fn a_launcher_behaves_like_its_agent_and_has_nothing_else() {
-        let manifest = Manifest::embedded().unwrap();
-        let mut levels = manifest.set_levels("seed").unwrap();
-        levels.insert("bind-first".to_owned(), "on".to_owned());
-        let launcher = Recipe::of_launcher(manifest, &levels);
-        assert_eq!(
-            launcher.features,
-            ["bind-first", "early-subscribe", "register-overlap", "ring", "runtime-sizing", "tag-cache"]
-        );
-        assert_eq!(launcher.variables(&[])["RUSTFLAGS"], "-C target-feature=+crt-static -C relocation-model=static");
-        assert_eq!(launcher.group(), Recipe::of_launcher(manifest, &manifest.reference_levels()).group());
+    fn a_launcher_has_flags_and_a_profile_of_its_own() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let launcher = Recipe::of_launcher();
+        assert_eq!((&launcher.features, launcher.rustflags.is_empty()), (&Vec::new(), false));
+        assert_eq!(launcher.release_profile(root).unwrap().get("panic").map(String::as_str), Some("abort"));
+        assert_ne!(launcher.group(), recipe("ship", &[]).group());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::cargo::{self, CargoCommand, Outcome};
 use super::dependencies::Dependencies;
 use super::profile::{Graph, ReleaseProfile};
 use super::recipe::Recipe;
-use super::{BuildRecord, Failure, Origin, pinned};
+use super::{BuildRecord, Failure, Origin, launcher, pinned};
 use crate::executable;
 use crate::flavour::{Compiler, Toolchain};
 use crate::hash;
@@ -67,13 +67,7 @@ enum Task {
 struct Calls {
     recipe: Recipe,
     agent: CargoCommand,
-    launcher: Option<Launcher>,
-}
-
-/// The program before the agent.
-struct Launcher {
-    recipe: Recipe,
-    call: CargoCommand,
+    launcher: Option<CargoCommand>,
 }
 
 /// The files of a cell.
@@ -99,12 +93,11 @@ impl BuildContext<'_> {
             CellKind::Floor => Task::Floor,
             CellKind::External { path, .. } => Task::External(path.clone()),
             CellKind::Build => {
-                let Toolchain { agent: tools, launcher: before } = &self.tools;
+                let Toolchain { agent: tools, launcher: launcher_tools } = &self.tools;
                 let recipe = Recipe::of(self.manifest, &cell.levels).with(tools);
                 let agent = CargoCommand::new("bottlecap", &recipe, tools, &self.root, &self.builds);
                 let launcher = recipe.launcher.then(|| {
-                    let recipe = Recipe::of_launcher(self.manifest, &cell.levels).with(before);
-                    Launcher { call: CargoCommand::new("launcher", &recipe, before, &self.root, &self.builds), recipe }
+                    CargoCommand::new(launcher::NAME, &Recipe::of_launcher(), launcher_tools, &self.root, &self.builds)
                 });
                 Task::Build(Box::new(Calls { recipe, agent, launcher }))
             }
@@ -112,8 +105,9 @@ impl BuildContext<'_> {
         let stamp = match &task {
             Task::Build(calls) => {
                 let Calls { agent, launcher, .. } = calls.as_ref();
-                let launcher = launcher.as_ref().map(|launcher| launcher.call.shell()).unwrap_or_default();
-                let compilers = format!("{}\n{}", self.tools.agent.compiler, self.tools.agent.c_compiler);
+                let launcher = launcher.as_ref().map(CargoCommand::shell).unwrap_or_default();
+                let Toolchain { agent: tools, launcher: launcher_tools } = &self.tools;
+                let compilers = format!("{}\n{}\n{}", tools.compiler, tools.c_compiler, launcher_tools.compiler);
                 format!("{}\n{compilers}\n{}\n{launcher}\n", self.origin.sources, agent.shell())
             }
             Task::Floor => format!("{}\n", hash::hexadecimal(FLOOR.as_bytes())),
@@ -172,7 +166,7 @@ impl BuildContext<'_> {
             Some(launcher) => {
                 // The agent is copied first: the other build may replace it where both share their flags.
                 place(&main.program, AGENT)?;
-                let first = self.believed(&launcher.call, &launcher.recipe, progress)?;
+                let first = self.launcher(launcher, progress)?;
                 place(&first.program, PROGRAM)?;
                 made.agent = Some(folder.join(AGENT));
                 made.compiled += first.compiled;
@@ -273,6 +267,18 @@ impl BuildContext<'_> {
         }
         let mut command = call.process(&self.root, std::env::vars_os()).map_err(|failure| failure.output)?;
         Ok(asked.differences(&Graph::of(&mut command)?))
+    }
+
+    /// Builds the launcher, and looks at its file.
+    fn launcher(&self, call: &CargoCommand, progress: &(dyn Fn(&str) + Sync)) -> Result<Outcome, Failure> {
+        let outcome = call.run(&self.root, progress)?;
+        let architecture = self.tools.launcher.flavour.architecture.to_string();
+        let objections = launcher::objections_to_file(&outcome.program, &architecture);
+        if objections.is_empty() {
+            return Ok(outcome);
+        }
+        let output = format!("the launcher is not what it has to be:\n{}", objections.join("\n"));
+        Err(Failure { command: format!("{} && readelf -lW {}", call.shell(), outcome.program.display()), output })
     }
 
     /// The yardstick, static and small.

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use super::compiler::{check, first_line, sysroot};
 use super::zig::Installed;
 use super::{Architecture, Compiler, Error, Flavour, Flavours, LayerTarget, Libc, Linker};
+use crate::build::{self, sources};
 use crate::elf::Glibc;
 use crate::manifest::{Levels, ON};
 use crate::materials::parts::{Part, version};
 use crate::workspace::Profile;
-use crate::workspace::sources;
 
 /// The compiler of the distribution for another processor.
 const GCC: &str = "aarch64-linux-gnu-gcc";
@@ -25,7 +25,7 @@ const VERSION: &str = "--version";
 #[derive(Clone, Debug)]
 pub struct Toolchain {
     pub agent: Tools,
-    /// A launcher is static whatever the agent is.
+    /// The launcher has no C library whatever the agent has, and needs a Rust compiler and the workspace's linker only.
     pub launcher: Tools,
 }
 
@@ -60,7 +60,7 @@ impl Toolchain {
     pub fn plain(root: &Path, profile: Profile) -> Result<Self, Error> {
         let flavour = Flavours::embedded()?.plain(Architecture::of_this_machine())?;
         let tools = Tools { profile, ..Tools::of_workspace(flavour, root) };
-        Ok(Self { agent: tools.clone(), launcher: tools })
+        Ok(Self { launcher: tools.clone().for_launcher(root), agent: tools })
     }
 
     /// For a layer. Refuses what is not the pinned toolchain, and tells what is missing; installs what is private to this workspace below `target`.
@@ -76,7 +76,8 @@ impl Toolchain {
         let agent = flavours.of(machine, wanted, levels)?;
         let has_launcher = levels.get("launcher").is_some_and(|level| level == ON);
         let before = BTreeMap::from([("static".to_owned(), ON.to_owned())]);
-        let launcher = if has_launcher { flavours.of(machine, wanted, &before)? } else { agent };
+        let of_launcher = LayerTarget { libc: Libc::Gnu, ..*wanted };
+        let launcher = if has_launcher { flavours.of(machine, &of_launcher, &before)? } else { agent };
         let needed = agent.packages.iter().chain(&launcher.packages).filter(|package| !flavours.has(package));
         present(needed.chain(flavours.missing_for(levels, is_on_path)))?;
         let ready = |flavour: &Flavour| -> Result<Tools, Error> {
@@ -85,7 +86,7 @@ impl Toolchain {
             let c_flags = objections.flat_map(|accepted| accepted.c_flags.clone()).collect();
             Ok(Tools { c_flags, ..tools })
         };
-        Ok(Self { agent: ready(agent)?, launcher: ready(launcher)? })
+        Ok(Self { agent: ready(agent)?, launcher: ready(launcher)?.for_launcher(root) })
     }
 }
 
@@ -127,6 +128,20 @@ fn is_on_path(program: &str) -> bool {
 }
 
 impl Tools {
+    /// What of these tools makes the launcher, which is never built quickly: it needs the optimizer to be without panics.
+    fn for_launcher(mut self, root: &Path) -> Self {
+        self.profile = Profile::Release;
+        if self.flavour.compiler == Compiler::Debian {
+            // This compiler has no linker of its own; rustup's links for every processor.
+            let linkers = sysroot(root).join("lib/rustlib").join(build::target()).join("bin");
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let folders = std::iter::once(linkers).chain(std::env::split_paths(&path));
+            let path = std::env::join_paths(folders).unwrap_or(path);
+            self.variables.insert("PATH".to_owned(), path.to_string_lossy().into_owned());
+        }
+        self
+    }
+
     fn ready(
         flavours: &Flavours,
         flavour: &Flavour,

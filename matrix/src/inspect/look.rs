@@ -7,8 +7,9 @@ use super::materials::{self, Materials};
 use super::{Error, ask, check};
 use crate::archive::{self, Entry, count};
 use crate::archive::{limits, places};
-use crate::elf::{Glibc, Linkage, SYSTEMS};
+use crate::build::launcher;
 use crate::hash;
+use crate::elf::{Glibc, Linkage, SYSTEMS};
 use crate::layer::contents::{Contents, Listed};
 use crate::terminal;
 
@@ -180,7 +181,13 @@ impl Document {
                 self.notes.push(format!("{} was not asked what it is, because it is another program", program.place));
                 continue;
             }
-            match ask::ask(&file.bytes) {
+            let answer = if launcher::is_described_by(expected) {
+                // It would execute the agent, which is not there.
+                launcher::document(&file.bytes)
+            } else {
+                ask::ask(&file.bytes)
+            };
+            match answer {
                 Ok(told) if told == *expected => program.told = Some(told),
                 Ok(told) => {
                     self.problems.push(format!("{} says something else of itself than the manifest", program.place));

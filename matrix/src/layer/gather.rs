@@ -11,7 +11,7 @@ use super::{Error, bundled};
 use crate::archive::places;
 use crate::build::profile::ReleaseProfile;
 use crate::build::recipe::Recipe;
-use crate::build::{self, BuildRecord, BuildReport, Origin, paths};
+use crate::build::{self, BuildRecord, BuildReport, Origin, launcher, paths};
 use crate::elf::Glibc;
 use crate::flavour::{Flavour, Toolchain};
 use crate::manifest::Manifest;
@@ -37,7 +37,11 @@ pub(super) fn ingredients(
         return Err(Error::Failed { cell: cell.id, failure });
     };
     let programs = [(places::EXTENSION, Some(program)), (places::AGENT, agent)];
-    let programs = programs.into_iter().filter_map(|(place, file)| file.map(|file| ask(place, &file)));
+    let has_launcher = programs.iter().all(|(_, file)| file.is_some());
+    let programs = programs.into_iter().filter_map(|(place, file)| {
+        let is_launcher = has_launcher && place == places::EXTENSION;
+        file.map(|file| if is_launcher { look_at_launcher(place, &file) } else { ask(place, &file) })
+    });
     let programs: Vec<Program> = programs.collect::<Result<_, _>>()?;
     for Program { place, bytes, .. } in &programs {
         if let Some(folder) = paths::named(bytes, root) {
@@ -46,19 +50,17 @@ pub(super) fn ingredients(
     }
     unmoved(root, &cell, &origin)?;
     let sources = self::sources(root)?;
-    let Toolchain { agent: tools, launcher } = tools;
+    let Toolchain { agent: tools, launcher: launcher_tools } = tools;
     let recipe = Recipe::of(manifest, &cell.levels).with(tools);
     let workspace = recipe.workspace(root);
-    let mut c_compilers = vec![tools.c_compiler.clone(), launcher.c_compiler.clone()];
-    c_compilers.dedup();
     let mut parts = tools.parts.clone();
-    parts.extend(launcher.parts.iter().filter(|part| !tools.parts.contains(part)).cloned());
     let mut packages = Packages::of(&workspace, &recipe.features, &tools.flavour.triple)?;
+    if recipe.launcher {
+        packages.add_launcher(launcher::packages(root, &launcher_tools.flavour.triple)?);
+    }
     bundled::mark_replaced(&mut packages)?;
     parts.extend(bundled::of(&packages)?);
-    // Where there is a launcher, only that may be static.
-    let linker = tools.system_linker().or_else(|| launcher.system_linker());
-    let libraries = linker.map(|linker| Libraries::of(&linker)).unwrap_or_default();
+    let libraries = tools.system_linker().map(|linker| Libraries::of(&linker)).unwrap_or_default();
     let Flavour { name, triple, architecture, .. } = tools.flavour.clone();
     let target = Target { flavour: name, triple, architecture: architecture.to_string(), glibc_floor };
     Ok(LayerInputs {
@@ -68,7 +70,7 @@ pub(super) fn ingredients(
         levels: cell.levels,
         target,
         origin: Origin { sources, ..origin },
-        c_compiler: c_compilers.join("; "),
+        c_compiler: tools.c_compiler.clone(),
         parts,
         libraries,
         time: time(root, std::env::var_os("SOURCE_DATE_EPOCH"))?,
@@ -113,6 +115,12 @@ fn unmoved(root: &Path, cell: &Cell, origin: &Origin) -> Result<(), Error> {
 fn ask(place: &str, file: &Path) -> Result<Program, Error> {
     let told = BuildReport::document(file).map_err(|reason| Error::Silent { place: place.to_owned(), reason })?;
     Ok(Program { place: place.to_owned(), bytes: read(file)?, told })
+}
+
+fn look_at_launcher(place: &str, file: &Path) -> Result<Program, Error> {
+    let bytes = read(file)?;
+    let told = launcher::document(&bytes).map_err(|reason| Error::Silent { place: place.to_owned(), reason })?;
+    Ok(Program { place: place.to_owned(), bytes, told })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {

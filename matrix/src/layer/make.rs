@@ -10,8 +10,8 @@ use super::contents::{Build, Contents, Listed, SCHEMA, Sources, Toolchain};
 use super::{Error, licences, sbom};
 use crate::archive::{self, File, count};
 use crate::archive::{limits, places};
-use crate::build::Origin;
 use crate::build::recipe::Recipe;
+use crate::build::{Origin, launcher};
 use crate::elf::{Glibc, Linkage, Relro, SYSTEMS};
 use crate::manifest::levels::binds_eagerly;
 use crate::manifest::{Levels, ON};
@@ -66,7 +66,7 @@ pub struct Program {
     /// Where it stands below `/opt`.
     pub place: String,
     pub bytes: Vec<u8>,
-    /// Its `--version=json`.
+    /// Its `--version=json`; of the launcher, what its file tells.
     pub told: Value,
 }
 
@@ -97,7 +97,9 @@ pub struct Layer {
 /// Makes the layer, and refuses one that would not start or is too large.
 pub fn make(ingredients: LayerInputs, budgets: &Budgets) -> Result<Layer, Error> {
     refuse_what_would_not_start(&ingredients)?;
-    let programs: Vec<&[u8]> = ingredients.programs.iter().map(|program| program.bytes.as_slice()).collect();
+    // The launcher has nothing in it but its packages.
+    let with_parts = ingredients.programs.iter().filter(|program| !launcher::is_described_by(&program.told));
+    let programs: Vec<&[u8]> = with_parts.map(|program| program.bytes.as_slice()).collect();
     let linker = Linker {
         compiler: &ingredients.origin.compiler,
         target: &ingredients.target.triple,

@@ -8,7 +8,6 @@ use std::process::{Command, Stdio};
 use serde::Deserialize;
 
 use crate::workspace;
-use crate::workspace::environment;
 
 /// Our own package.
 pub const ROOT: &str = "bottlecap";
@@ -87,11 +86,44 @@ impl Origin {
 }
 
 impl Packages {
-    /// Those of the workspace's program in this cell. A launcher has no others: it is the same package with fewer features.
+    /// Those of the workspace's program in this cell.
     pub fn of(workspace: &Path, features: &[String], target: &str) -> Result<Self, Error> {
+        Self::of_package(ROOT, workspace, features, target)
+    }
+
+    /// Adds the launcher's. A package of the same version is the same one.
+    pub fn add_launcher(&mut self, launcher: Self) {
+        for (key, package) in launcher.0 {
+            let there = self.0.entry(key).or_insert_with(|| package.clone());
+            there.linked |= package.linked;
+            there.needs.extend(package.needs);
+        }
+        self.join_ours(ROOT);
+    }
+
+    /// Makes our own packages one: they are parts of the product, and come from nowhere else.
+    fn join_ours(&mut self, name: &str) {
+        let is_part = |key: &Key, package: &Package| package.origin == Origin::Path && key.name != name;
+        let mut needs = BTreeSet::new();
+        let mut parts = BTreeSet::new();
+        self.0.retain(|key, package| {
+            if is_part(key, package) {
+                needs.append(&mut package.needs);
+                parts.insert(key.clone());
+            }
+            !parts.contains(key)
+        });
+        if let Some((_, ours)) = self.0.iter_mut().find(|(key, _)| key.name == name) {
+            ours.needs.append(&mut needs);
+            ours.needs.retain(|key| !parts.contains(key));
+        }
+    }
+
+    /// Those of another package with its own lock file in this workspace.
+    pub fn of_package(name: &str, workspace: &Path, features: &[String], target: &str) -> Result<Self, Error> {
         let features = ["--no-default-features".to_owned(), format!("--features={}", features.join(","))];
         let tree = |edges: &str| {
-            let of = ["--locked", "--package", ROOT, "--prefix", "depth", "--format", "|{p}", "--target", target];
+            let of = ["--locked", "--package", name, "--prefix", "depth", "--format", "|{p}", "--target", target];
             cargo(workspace, "tree", of.into_iter().chain(["--edges", edges]), &features)
         };
         let edges = edges(&tree("normal,build")?);
@@ -116,7 +148,9 @@ impl Packages {
             };
             Ok((key, package))
         });
-        packages.collect::<Result<_, _>>().map(Self)
+        let mut packages = packages.collect::<Result<_, _>>().map(Self)?;
+        packages.join_ours(name);
+        Ok(packages)
     }
 }
 
@@ -264,6 +298,21 @@ mod tests {
         let published = ship.0.iter().filter(|(_, package)| package.origin == Origin::CratesIo);
         assert_eq!((published.count(), &root.origin), (ship.0.len() - 1, &Origin::Path));
         assert!(!root.authors.is_empty(), "who supplies it is what Cargo.toml says");
+    }
+
+    #[test]
+    fn a_layer_with_a_launcher_has_its_packages_too() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut ship = of("ship");
+        let before = ship.0.len();
+        assert!(named(&ship, "rustix").is_none());
+        ship.add_launcher(crate::build::launcher::packages(root, &crate::build::target()).unwrap());
+        assert!(named(&ship, "rustix").is_some_and(|package| package.linked && package.checksum.is_some()));
+        assert!(named(&ship, ROOT).unwrap().needs.iter().any(|key| key.name == "rustix"));
+        assert!(ship.0.len() > before);
+        for ours in [launcher::NAME, "extension-protocol"] {
+            assert!(named(&ship, ours).is_none(), "{ours} is a part of our own package");
+        }
     }
 
     #[test]

@@ -107,16 +107,14 @@ fn groups(manifest: &Manifest, plan: &Plan) -> BTreeMap<Group, Vec<Program>> {
         let needs = Dependencies::of(manifest, recipe);
         groups.entry(recipe.group()).or_default().push(Program { name: name.to_owned(), needs });
     };
-    let mut launchers = BTreeSet::new();
+    let mut has_launcher = false;
     for cell in plan.cells.iter().filter(|cell| cell.kind == CellKind::Build) {
         let recipe = Recipe::of(manifest, &cell.levels);
         add(&cell.id, &recipe);
-        if recipe.launcher {
-            launchers.insert(Recipe::of_launcher(manifest, &cell.levels));
-        }
+        has_launcher |= recipe.launcher;
     }
-    for launcher in &launchers {
-        add("(launcher)", launcher);
+    if has_launcher {
+        add("(launcher)", &Recipe::of_launcher());
     }
     groups
 }

@@ -127,8 +127,7 @@ impl Connection {
 fn text(requests: &[Request<'_>], api: &RuntimeApi) -> String {
     let mut text = String::with_capacity(1024);
     for request in requests {
-        // A string takes everything.
-        let _ = request.write(&api.0, &mut text);
+        request.write(&api.0, &mut |part| text.push_str(part));
     }
     text
 }

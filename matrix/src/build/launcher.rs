@@ -1,0 +1,141 @@
+//! The launcher: a program of another kind than the agent. It is built from a package of its own, with the flags that the package's own cargo configuration has,
+//! and is the same before every agent. It has no text about itself, and so its file is looked at instead of asking it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use object::elf::PT_DYNAMIC;
+use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::cargo::CargoCommand;
+use super::recipe::Recipe;
+use crate::elf::Linkage;
+use crate::flavour::Toolchain;
+use crate::materials::packages::{self, Packages};
+use crate::workspace;
+use crate::workspace::{Profile, builds_directory};
+
+/// Its package, from the root of the workspace.
+pub const FOLDER: &str = "crates/launcher";
+/// The name of its package and of its program.
+pub const NAME: &str = "launcher";
+/// Maximum size of its file in bytes: four pages and a half. What is loaded before the registration is what every function pays for.
+pub const MAX_BYTES: usize = 18 << 10;
+
+/// The cargo configuration of its package, as it was when this program was built.
+const CONFIGURATION: &str = include_str!("../../../crates/launcher/.cargo/config.toml");
+
+/// The part of the configuration that counts here.
+#[derive(Deserialize)]
+struct Configuration {
+    build: Build,
+}
+
+#[derive(Deserialize)]
+struct Build {
+    rustflags: Vec<String>,
+}
+
+/// The flags of rustc that make it.
+pub fn rustflags() -> Vec<String> {
+    // A test reads it, so that it can be read.
+    toml::from_str::<Configuration>(CONFIGURATION)
+        .map(|configuration| configuration.build.rustflags)
+        .unwrap_or_default()
+}
+
+/// The launcher for tests: built into the target directory by the first that asks, for this machine.
+pub fn for_tests() -> Result<&'static Path, Failure> {
+    static BUILT: OnceLock<Result<PathBuf, Failure>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        let root = workspace::root();
+        let failure = |output: String| Failure { command: format!("cargo build in {FOLDER}"), output };
+        let tools = Toolchain::plain(&root, Profile::Release).map_err(|error| failure(error.to_string()))?.launcher;
+        let builds = builds_directory();
+        let call = CargoCommand::new(NAME, &Recipe::of_launcher(), &tools, &root, &builds);
+        Ok(call.run(&root, &|_| {})?.program)
+    });
+    built.as_deref().map_err(Clone::clone)
+}
+
+/// The launcher's packages, by its own lock file.
+pub fn packages(root: &Path, target: &str) -> Result<Packages, packages::Error> {
+    Packages::of_package(NAME, &root.join(FOLDER), &[], target)
+}
+
+/// What can be said of a program that is a launcher, in place of what other programs say of themselves.
+pub fn document(program: &[u8]) -> Result<Value, String> {
+    let linkage = Linkage::of(program).ok_or("it is no 64-bit ELF file")?;
+    Ok(
+        json!({"name": NAME, "architecture": linkage.architecture, "static": linkage.is_static(), "bytes": program.len()}),
+    )
+}
+
+/// Whether a document is one of a launcher.
+pub fn is_described_by(document: &Value) -> bool {
+    document["name"] == NAME
+}
+
+/// In what a program is not what a launcher has to be: static without anything to be relocated, small, and for this processor.
+pub fn objections(program: &[u8], architecture: &str) -> Vec<String> {
+    let Some(linkage) = Linkage::of(program) else { return vec!["it is no 64-bit ELF file".to_owned()] };
+    let mut objections = Vec::new();
+    if let Some(interpreter) = &linkage.interpreter {
+        objections.push(format!("it needs the loader {interpreter}"));
+    }
+    if is_dynamic(program) {
+        objections.push("it has a dynamic segment, so that it has to be relocated".to_owned());
+    }
+    if program.len() > MAX_BYTES {
+        objections.push(format!("it has {} bytes, and at most {MAX_BYTES} are allowed", program.len()));
+    }
+    if linkage.architecture != architecture {
+        objections.push(format!("it is for {}, not {architecture}", linkage.architecture));
+    }
+    objections
+}
+
+/// The same of a file.
+pub fn objections_to_file(program: &Path, architecture: &str) -> Vec<String> {
+    fs::read(program).map_or_else(|error| vec![error.to_string()], |bytes| objections(&bytes, architecture))
+}
+
+fn is_dynamic(program: &[u8]) -> bool {
+    let Ok(elf) = ElfFile64::<object::Endianness>::parse(program) else { return false };
+    let segments = elf.elf_header().program_headers(elf.endian(), program).unwrap_or_default();
+    segments.iter().any(|segment| segment.p_type(elf.endian()) == PT_DYNAMIC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::Architecture;
+
+    #[test]
+    fn flags_are_those_of_the_packages_own_configuration() {
+        let flags = rustflags();
+        for flag in ["linker=rust-lld", "relocation-model=static", "link-arg=--script=layout.ld"] {
+            assert!(flags.iter().any(|other| other == flag), "{flag} is not in {flags:?}");
+        }
+    }
+
+    #[test]
+    fn the_launcher_is_static_and_small_and_no_other_program_is_one() {
+        let architecture = Architecture::of_this_machine().to_string();
+        let launcher = fs::read(for_tests().unwrap()).unwrap();
+        assert_eq!(objections(&launcher, &architecture), Vec::<String>::new());
+        let told = document(&launcher).unwrap();
+        assert!(is_described_by(&told) && told["static"] == true && told["architecture"] == architecture, "{told}");
+        let other = fs::read(std::env::current_exe().unwrap()).unwrap();
+        let against = objections(&other, "m68k").join("; ");
+        for part in ["loader", "dynamic segment", "at most", "not m68k"] {
+            assert!(against.contains(part), "{part} is not in: {against}");
+        }
+        assert_eq!(objections(b"#!/bin/sh", &architecture), ["it is no 64-bit ELF file"]);
+        assert!(document(b"").is_err());
+    }
+}
