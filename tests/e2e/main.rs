@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod contract;
 mod deliveries;
 mod destinations;
 mod durable;

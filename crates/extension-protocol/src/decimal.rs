@@ -1,6 +1,6 @@
 //! Decimal numbers without `core`'s formatting, which would be a fifth of the launcher.
 
-use crate::Sink;
+use crate::{Sink, ascii};
 
 /// Writes a number.
 pub fn write(mut number: u64, out: Sink<'_>) {
@@ -19,7 +19,7 @@ pub fn write(mut number: u64, out: Sink<'_>) {
         }
     }
     let digits = digits.get(start..).unwrap_or_default();
-    out(str::from_utf8(digits).unwrap_or_default());
+    out(ascii::prefix(digits));
 }
 
 /// Reads a number that has nothing but digits; None where it is too large.

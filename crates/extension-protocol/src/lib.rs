@@ -8,11 +8,11 @@
 //!                   register, subscribe, next             json        backoff: the pauses between attempts
 //! ```
 #![no_std]
-#![forbid(unsafe_code)]
 
 #[cfg(test)]
 extern crate std;
 
+pub mod ascii;
 pub mod backoff;
 pub mod decimal;
 pub mod handover;

@@ -2,7 +2,7 @@
 
 use core::{error::Error, fmt, ops::Range};
 
-use crate::{decimal, request::IDENTIFIER};
+use crate::{ascii, decimal, request::IDENTIFIER};
 
 /// Maximum size of a response in bytes; a longer one is an error. Events hold ids and times, never what the function is invoked with.
 pub const MAX_RESPONSE_BYTES: usize = 256 << 10;
@@ -219,7 +219,7 @@ fn identifier(mut head: &[u8]) -> Option<&str> {
         if is_name(name, IDENTIFIER.as_bytes())
             && let Some(value) = value.strip_prefix(b":")
         {
-            return str::from_utf8(value.trim_ascii()).ok();
+            return ascii::text(value.trim_ascii());
         }
     }
 }

@@ -10,6 +10,7 @@ use core::{
     ptr, slice,
 };
 
+use extension_protocol::ascii;
 use rustix::{fd::BorrowedFd, io::Errno};
 
 /// Numbers of system calls. Source: the kernel's tables of each processor.
@@ -61,10 +62,10 @@ impl Process {
         self.arguments > 1
     }
 
-    /// The value of a variable; None where it is absent or not UTF-8.
+    /// The value of a variable; None where it is absent or not ASCII.
     pub fn variable(&self, name: &str) -> Option<&'static str> {
         let value = self.variables().find_map(|variable| value_of(variable.to_bytes(), name))?;
-        str::from_utf8(value).ok()
+        ascii::text(value)
     }
 
     fn variables(&self) -> impl Iterator<Item = &'static CStr> + use<'_> {

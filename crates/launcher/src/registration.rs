@@ -1,7 +1,7 @@
 //! The registration, and who the extension is to the platform after it.
 
 use extension_protocol::{
-    Backoff, IDENTIFIER, INIT_RETRIES, Initialization, Request, Response, Sink, decimal,
+    Backoff, IDENTIFIER, INIT_RETRIES, Initialization, Request, Response, Sink, ascii, decimal,
     log_line::write_excerpt,
     reply::{self, Refusal, Registration},
 };
@@ -10,7 +10,7 @@ use crate::{
     api::Api,
     connection::{Cause, Connection, Inbox},
     idle::sleep,
-    text::{Text, valid_text},
+    text::Text,
 };
 
 /// Of a refusal's body, which is logged.
@@ -103,7 +103,7 @@ fn write_refusal(call: &str, refusal: Refusal, response: &Response<'_>, out: Sin
             out(": Lambda answered ");
             decimal::write(u64::from(status), out);
             out(" - Response: ");
-            write_excerpt(valid_text(response.body), MAX_LOGGED_BYTES, out);
+            write_excerpt(ascii::prefix(response.body), MAX_LOGGED_BYTES, out);
         }
         Refusal::NoIdentifier => {
             out(": Lambda's answer makes no sense: no header ");

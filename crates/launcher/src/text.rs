@@ -2,6 +2,8 @@
 
 use core::ffi::CStr;
 
+use extension_protocol::ascii;
+
 use crate::process;
 
 /// Text in a borrowed place. What does not fit is left out, and noted: asking after each of its many parts would take more code than all the texts.
@@ -17,9 +19,9 @@ impl<'p> Text<'p> {
         Self { place, used: 0, is_cut: false }
     }
 
-    /// The text. A part that is not UTF-8, and all behind it, is left out.
+    /// The text in front of the first byte that is not ASCII.
     pub fn as_str(&self) -> &str {
-        valid_text(self.as_bytes())
+        ascii::prefix(self.as_bytes())
     }
 
     pub fn as_bytes(&self) -> &[u8] {
@@ -63,14 +65,6 @@ impl<'p> Text<'p> {
     }
 }
 
-/// The text at the front of these bytes.
-pub fn valid_text(bytes: &[u8]) -> &str {
-    match str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => bytes.get(..error.valid_up_to()).and_then(|valid| str::from_utf8(valid).ok()).unwrap_or_default(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn text_ends_where_it_is_no_text() {
+    fn text_ends_where_it_is_not_ascii() {
         let mut place = [0; 8];
         let mut text = Text::new(&mut place);
         text.push(b"a\xffb");

@@ -23,8 +23,8 @@ use crate::workspace::{Profile, builds_directory};
 pub const FOLDER: &str = "crates/launcher";
 /// The name of its package and of its program.
 pub const NAME: &str = "launcher";
-/// Maximum size of its file in bytes: four pages and a half. What is loaded before the registration is what every function pays for.
-pub const MAX_BYTES: usize = 18 << 10;
+/// Maximum size of its file in bytes: four pages. What is loaded before the registration is what every function pays for.
+pub const MAX_BYTES: usize = 16 << 10;
 
 /// The cargo configuration of its package, as it was when this program was built.
 const CONFIGURATION: &str = include_str!("../../../crates/launcher/.cargo/config.toml");
