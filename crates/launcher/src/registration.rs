@@ -30,7 +30,7 @@ pub struct Registering<'a> {
 }
 
 /// Whether what has failed may succeed later.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failed {
     ForNow,
     ForGood,
@@ -71,7 +71,11 @@ impl Registering<'_> {
             Ok(Registration { id, account_id }) => {
                 self.id.push(id.as_bytes());
                 self.account_id.push(account_id.unwrap_or_default().as_bytes());
-                return Ok(connection);
+                if self.id.is_whole() {
+                    return Ok(connection);
+                }
+                // Lambda's have 36 bytes. Part of one would be refused for ever.
+                Refusal::NoIdentifier
             }
             Err(refusal) => refusal,
         };
@@ -109,5 +113,74 @@ fn write_refusal(call: &str, refusal: Refusal, response: &Response<'_>, out: Sin
             out(": Lambda's answer makes no sense: no header ");
             out(IDENTIFIER);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::connection::Space;
+
+    /// The result of a registration that gets these responses, each on a connection of its own; the id, the account and the error.
+    fn register(responses: &[String]) -> (Result<(), Failed>, [String; 3]) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let mut inbox = Inbox::new(Box::leak(vec![0; size_of::<Space>()].into_boxed_slice().try_into().unwrap()));
+        let (mut id, mut account_id, mut failure) = ([0; 512], [0; 64], [0; 1024]);
+        let mut registering = Registering {
+            api: Api::parse(&host).unwrap(),
+            initialization: Initialization::OnDemand,
+            inbox: &mut inbox,
+            id: Text::new(&mut id),
+            account_id: Text::new(&mut account_id),
+            failure: Text::new(&mut failure),
+        };
+        let result = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for response in responses {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+                    stream.write_all(response.as_bytes()).unwrap();
+                }
+            });
+            let sent = registering.send();
+            registering.finish(sent).map(drop)
+        });
+        let Registering { id, account_id, failure, .. } = registering;
+        (result, [id, account_id, failure].map(|text| text.as_str().replace(&host, "API")))
+    }
+
+    fn registered(id: &str) -> String {
+        format!(
+            "HTTP/1.1 200 OK\r\nlambda-extension-identifier: {id}\r\ncontent-length: 18\r\n\r\n{{\"accountId\":\"12\"}}"
+        )
+    }
+
+    #[test]
+    fn a_registration_that_fails_for_now_is_repeated() {
+        let responses = ["nonsense\r\n\r\n", "HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n", ""].map(str::to_owned);
+        let (result, [id, account_id, _]) = register(&[&responses[..], &[registered("id-1")]].concat());
+        assert_eq!((result, id.as_str(), account_id.as_str()), (Ok(()), "id-1", "12"));
+    }
+
+    #[test]
+    fn a_refused_registration_is_not_repeated() {
+        let refused = "HTTP/1.1 403 Forbidden\r\ncontent-length: 3\r\n\r\nno!".to_owned();
+        let (result, [.., failure]) = register(&[refused]);
+        assert_eq!((result, failure.as_str()), (Err(Failed::ForGood), "register: Lambda answered 403 - Response: no!"));
+    }
+
+    #[test]
+    fn an_id_of_any_length_is_used_whole_or_refused() {
+        let (result, [id, ..]) = register(&[registered(&"x".repeat(500))]);
+        assert_eq!((result, id.len()), (Ok(()), 500));
+        let (result, [.., failure]) = register(&[registered(&"x".repeat(600))]);
+        let expected = "register: Lambda's answer makes no sense: no header lambda-extension-identifier";
+        assert_eq!((result, failure.as_str()), (Err(Failed::ForGood), expected));
     }
 }
