@@ -47,3 +47,8 @@ impl fmt::Display for Libc {
         })
     }
 }
+
+/// rustc's name of the target of plain builds. It is always given, because flags for no target in particular are also those of build scripts.
+pub fn plain() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
+}

@@ -15,7 +15,7 @@ pub struct Registration<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subscribed {
     /// Events will come.
-    Yes,
+    Active,
     /// The platform has no Telemetry API (the public emulator): no event will ever come.
     NotSupported,
 }
@@ -64,13 +64,13 @@ pub fn registration<'a>(response: &Response<'a>) -> Result<Registration<'a>, Ref
 pub fn subscribed(response: &Response<'_>) -> Result<Subscribed, Refusal> {
     const ACCEPTED: u16 = 202;
     if contains(response.body, b"AlreadySubscribed") {
-        Ok(Subscribed::Yes)
+        Ok(Subscribed::Active)
     } else if !is_success(response.status) {
         Err(Refusal::Status(response.status))
     } else if response.status == ACCEPTED && contains(response.body, b"NotSupported") {
         Ok(Subscribed::NotSupported)
     } else {
-        Ok(Subscribed::Yes)
+        Ok(Subscribed::Active)
     }
 }
 
@@ -113,12 +113,15 @@ mod tests {
 
     #[test]
     fn a_subscription_may_be_accepted_without_being_supported() {
-        assert_eq!(subscribed(&response(200, "OK")), Ok(Subscribed::Yes));
+        assert_eq!(subscribed(&response(200, "OK")), Ok(Subscribed::Active));
         let unsupported = r#"{"errorType":"Telemetry.NotSupported"}"#;
         assert_eq!(subscribed(&response(202, unsupported)), Ok(Subscribed::NotSupported));
-        assert_eq!(subscribed(&response(200, unsupported)), Ok(Subscribed::Yes));
+        assert_eq!(subscribed(&response(200, unsupported)), Ok(Subscribed::Active));
         assert_eq!(subscribed(&response(403, "")), Err(Refusal::Status(403)));
-        assert_eq!(subscribed(&response(403, r#"{"errorType":"Telemetry.AlreadySubscribed"}"#)), Ok(Subscribed::Yes));
+        assert_eq!(
+            subscribed(&response(403, r#"{"errorType":"Telemetry.AlreadySubscribed"}"#)),
+            Ok(Subscribed::Active)
+        );
     }
 
     #[test]

@@ -10,10 +10,10 @@ use std::thread;
 use serde::Deserialize;
 
 use super::Failure;
+use super::launcher;
 use super::paths;
 use super::profile::ReleaseProfile;
 use super::recipe::Recipe;
-use super::launcher;
 use crate::flavour::Tools;
 use crate::materials::packages::ROOT;
 use crate::workspace;
@@ -22,11 +22,6 @@ use crate::workspace::{environment, sources};
 
 /// How much of the compiler's output is kept of a failure, in lines from its end.
 const OUTPUT_LINES: usize = 40;
-
-/// The target of plain builds. It is always given, because flags for no target in particular are also those of build scripts.
-pub fn target() -> String {
-    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
-}
 
 /// A build of one of our programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -376,7 +371,7 @@ mod tests {
         assert!(shell.contains(" cargo build --profile release --locked "), "{shell}");
         assert!(shell.contains(" --manifest-path /the/root/Cargo.toml "), "{shell}");
         assert!(shell.ends_with(" --no-default-features --features a,b)"), "{shell}");
-        assert!(shell.contains(&format!(" --target {} --target-dir /builds/", target())), "{shell}");
+        assert!(shell.contains(&format!(" --target {} --target-dir /builds/", crate::target::plain())), "{shell}");
     }
 
     #[test]

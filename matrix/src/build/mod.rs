@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use build_report::BuildReport;
-pub use cargo::{Outcome, target};
+pub use cargo::Outcome;
 pub use error::Error;
 pub use run::{Arguments, anew, command, named, one, program, run};
 

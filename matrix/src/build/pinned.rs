@@ -151,9 +151,9 @@ mod tests {
         let manifest = Manifest::embedded().unwrap();
         let recipe = Recipe::of(manifest, &manifest.set_levels("ship-fips").unwrap());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        check(root, &recipe, &crate::build::target()).unwrap();
+        check(root, &recipe, &crate::target::plain()).unwrap();
         let nowhere = Path::new("/nowhere");
-        assert!(check(nowhere, &recipe, &crate::build::target()).is_err());
-        check(nowhere, &Recipe::default(), &crate::build::target()).unwrap();
+        assert!(check(nowhere, &recipe, &crate::target::plain()).is_err());
+        check(nowhere, &Recipe::default(), &crate::target::plain()).unwrap();
     }
 }

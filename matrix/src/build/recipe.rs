@@ -159,7 +159,10 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let launcher = Recipe::of_launcher();
         assert_eq!((&launcher.features, launcher.rustflags.is_empty()), (&Vec::new(), false));
-        assert_eq!(launcher.release_profile(root).unwrap().get("panic").map(String::as_str), Some("abort"));
+        assert_eq!(
+            profile::ReleaseProfile::of(&launcher, root).unwrap().into_keys().get("panic").map(String::as_str),
+            Some("abort")
+        );
         assert_ne!(launcher.group(), recipe("ship", &[]).group());
     }
 

@@ -286,7 +286,7 @@ impl BuildContext<'_> {
         let new = self.unfinished(job)?;
         let source = new.path().join("floor.rs");
         let mut command = environment::rustc(&self.root);
-        command.args(["--edition", "2024", "--target", &cargo::target()]);
+        command.args(["--edition", "2024", "--target", &crate::target::plain()]);
         for option in ["opt-level=z", "panic=abort", "strip=symbols", "codegen-units=1", "target-feature=+crt-static"] {
             command.args(["-C", option]);
         }

@@ -204,7 +204,7 @@ mod tests {
         let manifest = Manifest::embedded().unwrap();
         let recipe = Recipe::of(manifest, &manifest.set_levels("ship-fips").unwrap());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let mut packages = Packages::of(&recipe.workspace(root), &recipe.features, &crate::build::target()).unwrap();
+        let mut packages = Packages::of(&recipe.workspace(root), &recipe.features, &crate::target::plain()).unwrap();
         bundled::mark_replaced(&mut packages).unwrap();
         let allowed = Allowed::embedded().unwrap();
         assert_eq!(allowed.problems(&packages, is_foreign), [""; 0]);

@@ -234,7 +234,7 @@ mod tests {
         let manifest = Manifest::embedded().unwrap();
         let recipe = Recipe::of(manifest, &manifest.set_levels("ship-fips").unwrap());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let mut packages = Packages::of(&recipe.workspace(root), &recipe.features, &crate::build::target()).unwrap();
+        let mut packages = Packages::of(&recipe.workspace(root), &recipe.features, &crate::target::plain()).unwrap();
         let mut facts = Facts::default();
         look(&packages, &mut facts);
         assert!(facts.against.is_empty(), "{facts:?}");

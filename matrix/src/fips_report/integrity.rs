@@ -174,7 +174,7 @@ mod tests {
         fs::write(&source, module).unwrap();
         let made = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args(["--target", &crate::build::target(), "-o"])
+            .args(["--target", &crate::target::plain(), "-o"])
             .args([&program, &source])
             .status();
         assert!(made.unwrap().success());

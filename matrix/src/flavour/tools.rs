@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use super::compiler::{check, first_line, sysroot};
 use super::zig::Installed;
 use super::{Architecture, Compiler, Error, Flavour, Flavours, LayerTarget, Libc, Linker};
-use crate::build::{self, sources};
 use crate::elf::Glibc;
 use crate::manifest::{Levels, ON};
 use crate::materials::parts::{Part, version};
 use crate::workspace::Profile;
+use crate::workspace::sources;
 
 /// The compiler of the distribution for another processor.
 const GCC: &str = "aarch64-linux-gnu-gcc";
@@ -133,7 +133,7 @@ impl Tools {
         self.profile = Profile::Release;
         if self.flavour.compiler == Compiler::Debian {
             // This compiler has no linker of its own; rustup's links for every processor.
-            let linkers = sysroot(root).join("lib/rustlib").join(build::target()).join("bin");
+            let linkers = sysroot(root).join("lib/rustlib").join(crate::target::plain()).join("bin");
             let path = std::env::var_os("PATH").unwrap_or_default();
             let folders = std::iter::once(linkers).chain(std::env::split_paths(&path));
             let path = std::env::join_paths(folders).unwrap_or(path);

@@ -8,8 +8,8 @@ use super::{Error, ask, check};
 use crate::archive::{self, Entry, count};
 use crate::archive::{limits, places};
 use crate::build::launcher;
-use crate::hash;
 use crate::elf::{Glibc, Linkage, SYSTEMS};
+use crate::hash;
 use crate::layer::contents::{Contents, Listed};
 use crate::terminal;
 
@@ -183,7 +183,7 @@ impl Document {
             }
             let answer = if launcher::is_described_by(expected) {
                 // It would execute the agent, which is not there.
-                launcher::document(&file.bytes)
+                launcher::document(&file.bytes).map_err(ask::Error::Program)
             } else {
                 ask::ask(&file.bytes)
             };

@@ -183,7 +183,7 @@ mod tests {
         let manifest = Manifest::embedded().unwrap();
         let recipe = Recipe::of(manifest, &manifest.set_levels(set).unwrap());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let mut packages = Packages::of(&recipe.workspace(root), &recipe.features, &crate::build::target()).unwrap();
+        let mut packages = Packages::of(&recipe.workspace(root), &recipe.features, &crate::target::plain()).unwrap();
         mark_replaced(&mut packages).unwrap();
         packages
     }
@@ -233,7 +233,7 @@ mod tests {
             ..Recipe::of(manifest, &manifest.set_levels("baseline").unwrap())
         };
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let mut packages = Packages::of(root, &recipe.features, &crate::build::target()).unwrap();
+        let mut packages = Packages::of(root, &recipe.features, &crate::target::plain()).unwrap();
         mark_replaced(&mut packages).unwrap();
         let named: Vec<_> = told(&packages).into_iter().map(|(name, ..)| name).collect();
         assert_eq!(named, ["aws-lc", "zstd"]);

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use crate::workspace;
+use crate::workspace::{self, environment};
 
 /// Our own package.
 pub const ROOT: &str = "bottlecap";
@@ -270,7 +270,7 @@ mod tests {
         let manifest = Manifest::embedded().unwrap();
         let recipe = Recipe::of(manifest, &manifest.set_levels(set).unwrap());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        Packages::of(&recipe.workspace(root), &recipe.features, &crate::build::target()).unwrap()
+        Packages::of(&recipe.workspace(root), &recipe.features, &crate::target::plain()).unwrap()
     }
 
     fn named<'p>(packages: &'p Packages, name: &str) -> Option<&'p Package> {
@@ -306,11 +306,11 @@ mod tests {
         let mut ship = of("ship");
         let before = ship.0.len();
         assert!(named(&ship, "rustix").is_none());
-        ship.add_launcher(crate::build::launcher::packages(root, &crate::build::target()).unwrap());
+        ship.add_launcher(crate::build::launcher::packages(root, &crate::target::plain()).unwrap());
         assert!(named(&ship, "rustix").is_some_and(|package| package.linked && package.checksum.is_some()));
         assert!(named(&ship, ROOT).unwrap().needs.iter().any(|key| key.name == "rustix"));
         assert!(ship.0.len() > before);
-        for ours in [launcher::NAME, "extension-protocol"] {
+        for ours in [crate::build::launcher::NAME, "extension-protocol"] {
             assert!(named(&ship, ours).is_none(), "{ours} is a part of our own package");
         }
     }

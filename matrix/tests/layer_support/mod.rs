@@ -66,7 +66,7 @@ pub fn answering<S: AsRef<OsStr>>(answer: &str, options: &[S]) -> Vec<u8> {
     rustc.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-C", "target-feature=+crt-static", "-C", "strip=symbols"]);
     let made = rustc
         .args(options)
-        .args(["--target", &matrix::build::target(), "-o"])
+        .args(["--target", &matrix::target::plain(), "-o"])
         .arg(folder.path().join("program"))
         .arg(source);
     assert!(made.status().unwrap().success());
@@ -125,7 +125,7 @@ pub fn ingredients(program: Vec<u8>) -> LayerInputs {
         levels,
         target: Target {
             flavour: "x86_64".to_owned(),
-            triple: matrix::build::target(),
+            triple: matrix::target::plain(),
             architecture: Architecture::of_this_machine().to_string(),
             glibc_floor: "2.26".parse().unwrap(),
         },

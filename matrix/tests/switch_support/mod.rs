@@ -201,7 +201,7 @@ pub fn compiled<S: AsRef<OsStr>>(flags: &[S]) -> Vec<u8> {
     let (source, program) = (folder.path().join("program.rs"), folder.path().join("program"));
     fs::write(&source, "fn main() { println!(\"{:?}\", std::env::args().collect::<Vec<_>>()); }\n").unwrap();
     let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    rustc.current_dir(env!("CARGO_MANIFEST_DIR")).args(["--target", &build::target(), "-C", "strip=symbols"]);
+    rustc.current_dir(env!("CARGO_MANIFEST_DIR")).args(["--target", &matrix::target::plain(), "-C", "strip=symbols"]);
     let made = rustc.args(flags).arg("-o").arg(&program).arg(&source).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     fs::read(program).unwrap()
@@ -210,7 +210,10 @@ pub fn compiled<S: AsRef<OsStr>>(flags: &[S]) -> Vec<u8> {
 /// What the compiler knows of its target with these flags.
 pub fn told<S: AsRef<OsStr>>(flags: &[S]) -> String {
     let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    rustc.current_dir(env!("CARGO_MANIFEST_DIR")).args(["--target", &build::target(), "--print", "cfg"]).args(flags);
+    rustc
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["--target", &matrix::target::plain(), "--print", "cfg"])
+        .args(flags);
     String::from_utf8(rustc.output().unwrap().stdout).unwrap()
 }
 
