@@ -15,6 +15,8 @@
 mod mutation;
 #[path = "fuzz/settings.rs"]
 mod settings;
+#[path = "fuzz/traces.rs"]
+mod traces;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},

@@ -320,3 +320,98 @@ async fn a_request_reads_as_json() {
     let at = printed["at"].as_str().unwrap();
     assert!(at.ends_with('Z') && at.contains('T'), "{at}");
 }
+
+/// The fields of a map entry.
+fn entry(number: u8, key: &str, value: &[u8]) -> Vec<u8> {
+    bytes_field(number, &[bytes_field(1, key.as_bytes()), value.to_vec()].concat())
+}
+
+fn long_field(number: u8, content: &[u8]) -> Vec<u8> {
+    let mut field = vec![number << 3 | 2];
+    let length = u16::try_from(content.len()).unwrap();
+    field.extend([u8::try_from(length & 0x7f).unwrap() | 0x80, u8::try_from(length >> 7).unwrap()]);
+    field.extend_from_slice(content);
+    field
+}
+
+#[tokio::test]
+async fn traces_are_decoded_with_all_their_fields() {
+    let client = Client::start(Plan::default()).await;
+    let span = [
+        bytes_field(1, b"shop"),
+        bytes_field(2, b"web.request"),
+        bytes_field(3, b"GET /"),
+        varint_field(4, u64::MAX),
+        varint_field(5, 7),
+        varint_field(6, 3),
+        varint_field(7, 1_700_000_000_000_000_000),
+        varint_field(8, 1_000),
+        varint_field(9, 1),
+        entry(10, "env", &bytes_field(2, b"dev")),
+        entry(11, "rows", &double_field(2, 2.5)),
+        bytes_field(12, b"web"),
+        entry(13, "raw", &bytes_field(2, &[0xca, 0xfe])),
+    ]
+    .concat();
+    let chunk = [varint_field(1, 2), bytes_field(2, b"lambda"), long_field(3, &span)].concat();
+    let tracer = [bytes_field(2, b"rust"), long_field(6, &chunk), entry(7, "t", &bytes_field(2, b"u"))].concat();
+    let body = [long_field(5, &tracer), double_field(8, 60.0), double_field(9, 60.0)].concat();
+    let body = zstd::encode_all(body.as_slice(), 3).unwrap();
+    let request = client.protobuf("/api/v0.2/traces", body).header("Content-Encoding", "zstd");
+    let (status, kept) = client.send(request).await;
+    assert_eq!((status, kept.problems.len()), (202, 0), "{:?}", kept.problems);
+    let kept = serde_json::to_value(&kept.payload).unwrap();
+    let tracer = &kept["traces"]["tracer_payloads"][0];
+    assert_eq!((&tracer["language_name"], &tracer["tags"]["t"]), (&json!("rust"), &json!("u")));
+    let chunk = &tracer["chunks"][0];
+    assert_eq!((&chunk["priority"], &chunk["origin"]), (&json!(2), &json!("lambda")));
+    let expected = json!({
+        "service": "shop", "name": "web.request", "resource": "GET /", "type": "web",
+        "trace_id": u64::MAX.to_string(), "span_id": "7", "parent_id": "3",
+        "start": 1_700_000_000_000_000_000_i64, "duration": 1_000, "error": 1,
+        "meta": {"env": "dev"}, "metrics": {"rows": 2.5}, "meta_struct": {"raw": "cafe"}, "links": [], "events": [],
+    });
+    assert_eq!(chunk["spans"][0], expected);
+}
+
+#[tokio::test]
+async fn trace_statistics_are_decoded() {
+    let client = Client::start(Plan::default()).await;
+    // A sketch of three values in bin 0 and one zero.
+    let bin = [0x08, 0x00, 0x11, 0, 0, 0, 0, 0, 0, 0x08, 0x40];
+    let sketch = [bytes_field(2, &bytes_field(1, &bin)), double_field(4, 1.0)].concat();
+    let text = |text: &str| [vec![0xa0 | u8::try_from(text.len()).unwrap()], text.as_bytes().to_vec()].concat();
+    let pair = |key: &str, value: &[u8]| [text(key), value.to_vec()].concat();
+    let mut summary = vec![0xc4, u8::try_from(sketch.len()).unwrap()];
+    summary.extend(&sketch);
+    let peers = [vec![0x91], text("db.name:orders")].concat();
+    let group = [
+        vec![0x86],
+        pair("Service", &text("shop")),
+        pair("Resource", &text("GET /")),
+        pair("HTTPStatusCode", &[0xcd, 0, 200]),
+        pair("Hits", &[4]),
+        pair("OkSummary", &summary),
+        pair("PeerTags", &peers),
+    ]
+    .concat();
+    let groups = [vec![0x91], group].concat();
+    let bucket = [vec![0x91, 0x83], pair("Start", &[1]), pair("Duration", &[10]), pair("Stats", &groups)].concat();
+    let stats = [vec![0x91, 0x82], pair("Env", &text("dev")), pair("Stats", &bucket)].concat();
+    let body = [vec![0x82], pair("ClientComputed", &[0xc3]), pair("Stats", &stats)].concat();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&body).unwrap();
+    let request = client
+        .post("/api/v0.2/stats")
+        .header("Content-Encoding", "gzip")
+        .header("Content-Type", "application/msgpack")
+        .body(gzip.finish().unwrap());
+    let (status, kept) = client.send(request).await;
+    let kept_problems = &kept.problems;
+    assert_eq!(status, 202);
+    assert!(kept_problems.iter().all(|problem| problem.starts_with("the content type is")), "{kept_problems:?}");
+    let group = client.intake.stats().remove(0);
+    assert_eq!((group.service.as_str(), group.http_status, group.hits), ("shop", 200, 4));
+    assert_eq!(group.peer_tags, ["db.name:orders"]);
+    assert!((group.ok_count - 4.0).abs() < 1e-9, "{group:?}");
+}

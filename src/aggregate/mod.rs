@@ -1,11 +1,13 @@
 //! Aggregation in bounded memory of logs and metrics that wait for a flush. Independent of HTTP and Lambda.
 
+pub mod batches;
 mod capacity;
 pub mod contexts;
 pub mod logs;
 pub mod points;
 pub mod sketch;
 
+pub use batches::Batches;
 pub use contexts::Contexts;
 pub use logs::LogQueue;
 pub use points::Points;

@@ -1,5 +1,6 @@
 //! Collects settings for a [`Config`]. Settings that take effect only in combination with others are held until the end.
 
+use super::apm::{self, Apm};
 use super::types::{self, Aws, Config, DEFAULT_COMPRESSION_LEVEL, Http, Logs, Metrics, Secret};
 use super::warning::Source;
 
@@ -11,6 +12,7 @@ pub(super) struct ConfigBuilder {
     pub(super) use_compression: Option<bool>,
     pub(super) logs_enabled: Switches,
     pub(super) worker_enabled: bool,
+    pub(super) is_experimental: bool,
     pub(super) urls: Urls,
     pub(super) proxies: Proxies,
     pub(super) secrets: Secrets,
@@ -23,6 +25,7 @@ pub(super) struct CompressionLevels {
     pub(super) any: Option<i32>,
     pub(super) logs: Option<i32>,
     pub(super) metrics: Option<i32>,
+    pub(super) apm: Option<i32>,
 }
 
 #[derive(Default)]
@@ -31,6 +34,7 @@ pub(super) struct Urls {
     pub(super) fallback_metrics: Option<String>,
     pub(super) logs: Option<String>,
     pub(super) worker: Option<String>,
+    pub(super) apm: Option<String>,
 }
 
 /// The places where an API key may be stored, in order of precedence.
@@ -90,8 +94,18 @@ impl ConfigBuilder {
 
     pub(super) fn finish(self) -> Config {
         let lacks_worker = self.lacks_worker();
-        let Self { config, levels, use_compression, logs_enabled, worker_enabled, urls, proxies, secrets, skipped: _ } =
-            self;
+        let Self {
+            config,
+            levels,
+            use_compression,
+            logs_enabled,
+            worker_enabled,
+            is_experimental,
+            urls,
+            proxies,
+            secrets,
+            skipped: _,
+        } = self;
         let level = |specific: Option<i32>| specific.or(levels.any).unwrap_or(DEFAULT_COMPRESSION_LEVEL);
         let mut no_proxy = config.http.no_proxy;
         no_proxy.extend_from_slice(&proxies.shared_exceptions);
@@ -127,6 +141,12 @@ impl ConfigBuilder {
                 url: urls.metrics.or(urls.fallback_metrics).unwrap_or_else(|| types::metrics_url(&config.site)),
                 compression_level: level(levels.metrics),
                 ..config.metrics
+            },
+            apm: Apm {
+                url: urls.apm.unwrap_or_else(|| apm::url(&config.site)),
+                compression_level: level(levels.apm),
+                additional_stats_tags: if is_experimental { config.apm.additional_stats_tags } else { Vec::new() },
+                ..config.apm
             },
             ..config
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::keys::{KEYS, Key, Kind, Scope};
+use super::keys::{Key, Kind, Scope, all};
 use super::unsupported::{UNSUPPORTED, Unsupported};
 use super::{Config, Loaded, load};
 
@@ -31,7 +31,7 @@ fn the_documentation_is_the_table() {
 fn every_example_changes_what_it_always_did() {
     let mut golden =
         String::from("# What the example of each key changes. Written by `BLESS=1 cargo test --lib config::docs`.\n");
-    for key in KEYS {
+    for key in all() {
         let loaded = key.example_as(&key.variable());
         assert_eq!(loaded.warnings, [], "{}", key.name);
         let beside = key.doc.beside.map_or_else(String::new, |variable| format!(" ({variable})"));
@@ -65,7 +65,7 @@ fn paths(config: &Config) -> Vec<String> {
 
 fn documentation() -> String {
     let mut text = String::from(HEAD);
-    for key in KEYS {
+    for key in all() {
         let yaml = key.yaml.map_or_else(|| "–".to_owned(), |path| format!("`{path}`"));
         let default = if key.default.is_empty() { "–".to_owned() } else { format!("`{}`", key.default) };
         let Doc { accepts, example, meaning, reader } = Doc::of(key);
@@ -136,6 +136,8 @@ impl Kind {
             Self::Rules => "JSON list, or a YAML list, of rules".to_owned(),
             Self::Namespace => "letter, followed by letters, digits, `_` and `.`".to_owned(),
             Self::LogEndpoints => "JSON list, or a YAML list, of `api_key`, `Host` and `Port`".to_owned(),
+            Self::ReplaceRules => "JSON list, or a YAML list, of `name`, `pattern` and `repl`".to_owned(),
+            Self::Words => "items separated by blanks".to_owned(),
             Self::Endpoints => "JSON object, or a YAML mapping, from URLs to lists of API keys".to_owned(),
         }
     }
@@ -143,7 +145,7 @@ impl Kind {
     /// A text that is never accepted; `None` if every text is.
     pub(super) fn bad(&self) -> Option<&'static str> {
         match self {
-            Self::Text | Self::List => None,
+            Self::Text | Self::List | Self::Words => None,
             Self::Boolean => Some("maybe"),
             Self::Integer { .. } => Some("many"),
             Self::Seconds => Some("-1"),
@@ -153,7 +155,7 @@ impl Kind {
             Self::Site => Some("two words"),
             Self::Url => Some("ftp://files.example"),
             Self::Tags => Some("lonely"),
-            Self::Rules => Some("[{]"),
+            Self::Rules | Self::ReplaceRules => Some("[{]"),
             Self::Namespace => Some("1st"),
             Self::Endpoints => Some("https://api.example"),
             Self::LogEndpoints => Some("[443]"),

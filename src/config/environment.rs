@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use super::keys::{KEYS, Scope};
+use super::keys::{Scope, all};
 
 /// A variable that sets a key.
 pub(super) struct Variable<V> {
@@ -35,7 +35,7 @@ pub(super) fn relevant<V>(environment: impl IntoIterator<Item = (impl AsRef<OsSt
     let find = |name: &OsStr| {
         let (prefix, rest) = split(name)?;
         let scope = if prefix == Prefix::None { Scope::Shared } else { Scope::Datadog };
-        let key = KEYS.iter().position(|key| key.scope == scope && key.name.eq_ignore_ascii_case(rest))?;
+        let key = all().position(|key| key.scope == scope && key.name.eq_ignore_ascii_case(rest))?;
         Some((key, prefix))
     };
     environment

@@ -3,6 +3,8 @@
 //! Loading, `docs/configuration.md` and the tests iterate over this table, so a new setting is one entry here and a field for its value. The
 //! documentation of an entry is compiled only into tests, because it would enlarge a binary that is loaded from a cold disk.
 
+mod apm;
+
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +68,13 @@ pub(super) enum Kind {
     Namespace,
     Endpoints,
     LogEndpoints,
+    ReplaceRules,
+    Words,
+}
+
+/// Every setting, in the order of the documentation.
+pub(super) fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(apm::KEYS)
 }
 
 #[cfg(test)]
@@ -78,12 +87,15 @@ macro_rules! beside {
     };
 }
 
+#[cfg(test)]
+use beside;
+
 macro_rules! keys {
-    ($($scope:ident $name:ident {
+    ($table:ident $($scope:ident $name:ident {
         yaml: $yaml:expr, kind: $kind:expr, default: $default:literal, example: $example:literal, $(beside: $beside:literal,)?
         reader: $reader:literal, meaning: $meaning:literal, set: $set:expr $(,)?
     })*) => {
-        pub(super) static KEYS: &[Key] = &[$(Key {
+        pub(super) static $table: &[Key] = &[$(Key {
             name: stringify!($name),
             scope: Scope::$scope,
             yaml: $yaml,
@@ -95,7 +107,9 @@ macro_rules! keys {
     };
 }
 
-keys! {
+use keys;
+
+keys! { KEYS
     Datadog API_KEY {
         yaml: Some("api_key"), kind: Kind::Text, default: "", example: "0123456789abcdef0123456789abcdef",
         reader: "intake",

@@ -3,6 +3,7 @@
 //! Loading never fails. A value that cannot be used causes one warning, and the next source sets the field instead; other fields are not affected.
 //! Loading reads no file and no clock: the caller passes all input.
 
+mod apm;
 mod builder;
 mod environment;
 mod keys;
@@ -24,9 +25,10 @@ use std::ffi::OsStr;
 use log::LevelFilter;
 use serde_json::{Map, Value};
 
+pub use apm::{Apm, HttpObfuscation, ProxiedUrls, ReplaceRule, TagFilters};
 use builder::ConfigBuilder;
 use environment::{Prefix, Variable};
-use keys::{KEYS, Key};
+use keys::{Key, all};
 use read::{Effect, RawValue};
 pub use types::{
     ApiKey, Aws, Config, DogStatsd, Endpoint, FlushStrategy, Http, HttpProtocol, Logs, Metrics, Rule, RuleKind, Secret,
@@ -58,7 +60,7 @@ pub fn load(
     variables.sort_by_key(|variable| variable.prefix);
     let mut loading = Loading::default();
     let document = yaml.map(|source| loading.parse(source)).unwrap_or_default();
-    for (index, key) in KEYS.iter().enumerate() {
+    for (index, key) in all().enumerate() {
         let of_key = variables.iter().filter(|variable| variable.key == index);
         let mut candidates: Vec<_> = of_key.map(|variable| Candidate::from_variable(key, variable)).collect();
         candidates.extend(loading.in_document(key, &document));

@@ -10,6 +10,7 @@ use std::time::Duration;
 use log::LevelFilter;
 use serde_json::Value;
 
+use super::apm::ReplaceRule;
 use super::types::{ApiKey, Endpoint, FlushStrategy, HttpProtocol, Rule, RuleKind, Tag};
 
 /// A setting's raw value: trimmed text, or a YAML list or mapping.
@@ -153,7 +154,12 @@ impl<'a> RawValue<'a> {
         Ok(self.items(|c| c == ',')?.into_iter().map(str::to_owned).collect())
     }
 
-    /// `key:value` pairs, separated by commas or blanks or in a YAML list. Items that are not pairs are counted as skipped.
+    /// Text separated by blanks, or a YAML list of texts: trimmed, without the blank ones.
+    pub(super) fn words(self) -> Result<Vec<String>, Reason> {
+        Ok(self.items(char::is_whitespace)?.into_iter().map(str::to_owned).collect())
+    }
+
+    /// `key:value` pairs separated by commas or blanks, or a YAML list of them, and whether all items were pairs.
     pub(super) fn tags(self) -> Result<Parsed<Tag>, Reason> {
         let items = match self {
             Self::Text(_) => self.items(|c| c == ',' || c == ' ')?,
@@ -174,7 +180,14 @@ impl<'a> RawValue<'a> {
         Parsed::collect(items.iter().map(rule)).ok_or("has no usable rule in it")
     }
 
-    /// Endpoints: a JSON object in text, or a YAML mapping, from URLs to lists of API keys. Each item is a pair of a URL and a key.
+    /// A JSON list in text, or a YAML list, of `{name, pattern, repl}`.
+    pub(super) fn replace_rules(self) -> Result<Parsed<ReplaceRule>, Reason> {
+        let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };
+        let items = tree.as_array().ok_or("must be a list of rules")?;
+        Parsed::collect(items.iter().map(replace_rule)).ok_or("has no usable rule in it")
+    }
+
+    /// A JSON object in text, or a YAML mapping, from URLs to lists of API keys. Items are pairs of a URL and a key.
     pub(super) fn endpoints(self) -> Result<Parsed<Endpoint>, Reason> {
         let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };
         let urls = tree.as_object().ok_or("must be a mapping from URLs to lists of API keys")?;
@@ -282,6 +295,12 @@ fn rule(value: &Value) -> Option<Rule> {
         Some(value) => value.as_str()?.to_owned(),
     };
     Some(Rule { kind, name: text("name")?, pattern: text("pattern")?, placeholder })
+}
+
+fn replace_rule(value: &Value) -> Option<ReplaceRule> {
+    let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
+    let name = text("name").filter(|name| !name.is_empty())?;
+    Some(ReplaceRule { name, pattern: text("pattern")?, replacement: text("repl").unwrap_or_default() })
 }
 
 fn endpoint(url: String, key: &Value) -> Option<Endpoint> {

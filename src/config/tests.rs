@@ -41,7 +41,7 @@ fn nothing_set_is_the_default_without_a_warning() {
 
 #[test]
 fn every_default_is_what_the_table_says() {
-    for key in KEYS.iter().filter(|key| !key.default.is_empty()) {
+    for key in all().filter(|key| !key.default.is_empty()) {
         let loaded = env([(&key.variable(), key.default)]);
         assert_eq!(loaded, default(), "{}", key.name);
     }
@@ -49,7 +49,7 @@ fn every_default_is_what_the_table_says() {
 
 #[test]
 fn every_example_means_the_same_under_each_prefix_and_in_yaml() {
-    for key in KEYS {
+    for key in all() {
         let expected = key.example_as(&key.variable());
         assert_ne!(expected.config, Config::default(), "{} has an example that changes nothing", key.name);
         assert_eq!(key.example_as(&key.variable().to_lowercase()), expected, "{}", key.name);
@@ -64,7 +64,7 @@ fn every_example_means_the_same_under_each_prefix_and_in_yaml() {
 
 #[test]
 fn every_bad_value_costs_one_warning_and_nothing_else() {
-    for key in KEYS {
+    for key in all() {
         if let Some(bad) = key.doc.kind.bad() {
             let loaded = env([(&key.variable(), bad)]);
             assert_eq!(loaded.config, Config::default(), "{}", key.name);
@@ -87,11 +87,11 @@ fn every_bad_value_costs_one_warning_and_nothing_else() {
 #[test]
 fn every_bad_value_changes_no_other_setting() {
     let others = |index: usize| {
-        let others = KEYS.iter().enumerate().filter(move |(at, _)| *at != index);
+        let others = all().enumerate().filter(move |(at, _)| *at != index);
         others.map(|(_, key)| (key.variable(), key.doc.example))
     };
-    for (index, key) in KEYS.iter().enumerate() {
-        // A worker without a URL causes a warning, which an invalid URL does not change.
+    for (index, key) in all().enumerate() {
+        // That a worker lacks its URL is worth a warning, which a bad URL does not change.
         let absent = load(others(index), None);
         let Some(bad) = key.doc.kind.bad() else { continue };
         let mut loaded = load(others(index).chain([(key.variable(), bad)]), None);
@@ -110,7 +110,7 @@ fn assert_one_warning(loaded: &Loaded, name: &str, value: &str) {
 
 #[test]
 fn every_bad_value_in_the_environment_leaves_the_field_to_yaml() {
-    for key in KEYS {
+    for key in all() {
         let (Some(bad), Some(document)) = (key.doc.kind.bad(), document(key, &example_in_yaml(key))) else { continue };
         let loaded = load([(key.variable(), bad)], Some(&document));
         assert_eq!(loaded.config, yaml(&document).config, "{}", key.name);
@@ -121,7 +121,7 @@ fn every_bad_value_in_the_environment_leaves_the_field_to_yaml() {
 
 #[test]
 fn every_null_in_yaml_is_absent() {
-    for key in KEYS {
+    for key in all() {
         if let Some(document) = document(key, "null") {
             assert_eq!(yaml(&document), default(), "{document}");
         }
@@ -195,6 +195,7 @@ fn an_empty_variable_replaces_texts_but_not_names_and_lists() {
         http: Http { proxy: None, tls_cert_file: None, ..given.http.clone() },
         logs: Logs { url: default.logs.url, ..given.logs.clone() },
         metrics: default.metrics,
+        apm: default.apm,
         ..given
     };
     assert_eq!(loaded.config, expected);
@@ -421,7 +422,7 @@ fn whatever_is_given_the_result_can_be_used() {
         "%",
         "|",
     ];
-    for key in KEYS {
+    for key in all() {
         for value in awkward {
             let quoted = serde_json::to_string(value).unwrap();
             let texts = [document(key, value), document(key, &quoted)].into_iter().flatten();

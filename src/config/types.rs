@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-/// All settings, resolved from environment, `datadog.yaml` and defaults.
+use super::apm::Apm;
+
+/// Everything that the customer can set, resolved from environment, `datadog.yaml` and defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The API key in plain text; `None` if there is none or it is empty after cleaning.
@@ -33,7 +35,8 @@ pub struct Config {
     pub logs: Logs,
     pub metrics: Metrics,
     pub dogstatsd: DogStatsd,
-    /// Whether the runtime's libraries use FIPS endpoints; if not set, the region decides.
+    pub apm: Apm,
+    /// Whether the runtime's libraries use endpoints with validated cryptography; the region decides if it is not said.
     pub fips_mode: Option<bool>,
 }
 
@@ -78,6 +81,7 @@ impl Default for Config {
                 excluded_tags: Vec::new(),
             },
             dogstatsd: DogStatsd { namespace: None, receive_buffer: None, buffer_size: 8192, queue_size: 1024 },
+            apm: Apm::default(),
             fips_mode: None,
         }
     }

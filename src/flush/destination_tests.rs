@@ -10,7 +10,14 @@ const MOMENT: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn queued(sequence: u64) -> QueuedPayload {
-    let payload = Payload { kind: Kind::Logs, to: Target::Primary, body: vec![0; 1].into(), zstd: false, items: 1 };
+    let payload = Payload {
+        kind: Kind::Logs,
+        to: Target::Primary,
+        head: None,
+        body: vec![0; 1].into(),
+        compressed: false,
+        items: 1,
+    };
     QueuedPayload::new(payload, sequence, Instant::now())
 }
 

@@ -16,7 +16,13 @@ pub struct Dropped {
     pub sketches: u64,
     /// Counts and gauges.
     pub series: u64,
-    /// Values of the customer's metrics that were dropped before aggregation.
+    /// Spans.
+    pub spans: u64,
+    /// Statistics of spans: groups of one interval.
+    pub stats: u64,
+    /// Requests of tracers that are passed on.
+    pub proxied: u64,
+    /// Values of the customer's metrics, before they could become one of the above.
     pub values: u64,
     /// Datagrams that were not read in time.
     pub datagrams: u64,
@@ -31,6 +37,9 @@ impl Dropped {
             Kind::Logs => Self { logs: items, ..Self::default() },
             Kind::Sketches => Self { sketches: items, ..Self::default() },
             Kind::Series => Self { series: items, ..Self::default() },
+            Kind::Traces => Self { spans: items, ..Self::default() },
+            Kind::Stats => Self { stats: items, ..Self::default() },
+            Kind::Proxied(_) => Self { proxied: items, ..Self::default() },
         }
     }
 
@@ -43,6 +52,9 @@ impl Dropped {
         self.logs += other.logs;
         self.sketches += other.sketches;
         self.series += other.series;
+        self.spans += other.spans;
+        self.stats += other.stats;
+        self.proxied += other.proxied;
         self.values += other.values;
         self.datagrams += other.datagrams;
         self.batches += other.batches;
@@ -56,6 +68,9 @@ impl fmt::Display for Dropped {
             (self.logs, "logs"),
             (self.sketches, "distributions"),
             (self.series, "series"),
+            (self.spans, "spans"),
+            (self.stats, "trace statistics"),
+            (self.proxied, "requests of tracers"),
             (self.values, "values of metrics"),
             (self.datagrams, "datagrams"),
             (self.batches, "batches of telemetry"),
@@ -166,6 +181,7 @@ impl DropLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::proxied::Product;
 
     fn logs(logs: u64) -> Dropped {
         Dropped { logs, ..Dropped::default() }
@@ -174,11 +190,15 @@ mod tests {
     #[test]
     fn every_kind_is_counted_by_itself() {
         let mut sum = Dropped { values: 1, datagrams: 2, batches: 3, ..Dropped::default() };
-        for (kind, items) in [(Kind::Logs, 4), (Kind::Sketches, 8), (Kind::Series, 16)] {
+        let proxied = Kind::Proxied(Product::Profiling);
+        let kinds = [Kind::Logs, Kind::Sketches, Kind::Series, Kind::Traces, Kind::Stats, proxied];
+        for (kind, items) in kinds.into_iter().zip([4, 8, 16, 32, 64, 128]) {
             sum.add(Dropped::one(kind, items));
         }
         sum.add(sum);
-        assert_eq!(sum, Dropped { logs: 8, sketches: 16, series: 32, values: 2, datagrams: 4, batches: 6 });
+        let (logs, sketches, series, spans, stats, proxied) = (8, 16, 32, 64, 128, 256);
+        let expected = Dropped { logs, sketches, series, spans, stats, proxied, values: 2, datagrams: 4, batches: 6 };
+        assert_eq!(sum, expected);
     }
 
     #[test]

@@ -16,7 +16,7 @@ fn batch(name: impl Into<Vec<u8>>, bytes: usize, others: &[Arc<Endpoint>]) -> Un
     let mut body = name.into();
     body.resize(bytes.max(body.len()), b' ');
     let (to, plain_to) = (Target::all(others), Vec::new());
-    UnsealedPayload { kind: Kind::Logs, body: body.into(), level: None, items: 1, to, plain_to }
+    UnsealedPayload { kind: Kind::Logs, head: None, body: body.into(), level: None, items: 1, to, plain_to }
 }
 
 fn named(name: &str) -> UnsealedPayload {

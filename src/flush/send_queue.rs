@@ -147,7 +147,8 @@ mod tests {
 
     fn queued(sequence: u64, since: Instant) -> QueuedPayload {
         let body = vec![0; 1].into();
-        let payload = Payload { kind: Kind::Logs, to: Target::Primary, body, zstd: false, items: sequence };
+        let payload =
+            Payload { kind: Kind::Logs, to: Target::Primary, head: None, body, compressed: false, items: sequence };
         QueuedPayload::new(payload, sequence, since)
     }
 

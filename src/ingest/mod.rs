@@ -1,4 +1,6 @@
 //! What listens: bytes come in, typed events go on.
 
+mod body;
 pub mod dogstatsd;
 pub mod telemetry;
+pub mod trace_agent;

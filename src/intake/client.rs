@@ -1,8 +1,11 @@
 //! HTTP client that sends payloads to Datadog.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use reqwest::{RequestBuilder, Response, header};
+use reqwest::{
+    RequestBuilder, Response,
+    header::{self, HeaderMap, HeaderName, HeaderValue},
+};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -10,17 +13,23 @@ use super::{
     aws::{self, Aws},
     http::{BuildError, ErrorStatus, HttpClient, RequestError},
     key::{self, Datadog, Function, Key, Resolver},
+    proxied::ProxiedUrls,
     tls::TlsWarning,
     written::Written,
 };
 use crate::config::{ApiKey, Config, Http, HttpProtocol};
 
-/// The client for all intakes.
+/// Knows the way to the intakes. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     http: HttpClient,
     logs: Logs,
     metrics_url: String,
+    apm_url: String,
+    proxied: ProxiedUrls,
     key: Key,
 }
 
@@ -81,7 +90,10 @@ pub enum SendError {
     /// The request was completely sent and abandoned before the timeout to make room for others: it may have arrived.
     #[error("no answer within {0:?}, so the request was abandoned")]
     Abandoned(Duration),
-    /// The request was completely sent, and the connection closed before a response: it may have arrived.
+    /// A success, but not the one with which this intake confirms: it may have arrived.
+    #[error("status {0} instead of 202")]
+    Unconfirmed(u16),
+    /// The connection took the whole request and broke before an answer came: it may have arrived.
     #[error("no answer: {0}")]
     ConnectionLost(String),
     /// The request was not completely sent on any connection.
@@ -97,7 +109,7 @@ impl SendError {
 
     /// Whether the payload may have arrived although there was no response.
     pub fn may_have_arrived(&self) -> bool {
-        matches!(self, Self::NoAnswer(_) | Self::Abandoned(_) | Self::ConnectionLost(_))
+        matches!(self, Self::NoAnswer(_) | Self::Abandoned(_) | Self::Unconfirmed(_) | Self::ConnectionLost(_))
     }
 
     /// The value of `Retry-After`, if the response had one.
@@ -137,13 +149,14 @@ impl Client {
             }
             (None, None) => return Err(Error::NoKey),
         };
-        let client = Self { http, logs, metrics_url, key };
+        let (apm_url, proxied) = (config.apm.url.clone(), ProxiedUrls::new(config));
+        let client = Self(Arc::new(Inner { http, logs, metrics_url, apm_url, proxied, key }));
         Ok(BuiltClient { client, warnings })
     }
 
     /// The API key for the primary intakes, or its resolver.
     pub fn key(&self) -> &Key {
-        &self.key
+        &self.0.key
     }
 
     /// Sends a payload once, with this API key, until `abandoned` completes. The response body is not read, because it may echo the customer's data.
@@ -153,16 +166,12 @@ impl Client {
         key: &ApiKey,
         abandoned: impl Future<Output = ()>,
     ) -> Result<(), SendError> {
-        let request = match &payload.to {
-            Target::Primary => self.to_primary(payload.kind),
-            Target::Additional(endpoint) => self.to_datadog(payload.kind, &endpoint.url),
-        };
         let written = Written::default();
-        let request = request.header("dd-api-key", key.expose()).body(written.body(payload.body.clone()));
-        let request = if payload.zstd { request.header(header::CONTENT_ENCODING, "zstd") } else { request };
+        let request = self.request(payload).header("dd-api-key", key.expose());
+        let request = request.body(written.body(payload.body.clone()));
         let started = Instant::now();
-        let mut response = pin!(self.http.send(request));
-        // After a freeze, the response may be unread in the socket. A payload that was sent and answered must not be sent again.
+        let mut response = pin!(self.0.http.send(request));
+        // After a freeze, the answer may be in the socket and not be read yet. What was sent and answered must not be sent again.
         let abandoned = async {
             abandoned.await;
             sleep(READING_TIME).await;
@@ -180,8 +189,10 @@ impl Client {
                 (waited, false) => SendError::NotSent(waited),
             }),
         };
+        let status = response.status().as_u16();
         Err(match ErrorStatus::of(&response) {
-            None => return Ok(()),
+            None if payload.kind.descriptor().success.includes(status) => return Ok(()),
+            None => SendError::Unconfirmed(status),
             Some(status) if status.is_temporary() => {
                 SendError::Retryable { status, retry_after: retry_after(&response) }
             }
@@ -189,33 +200,39 @@ impl Client {
         })
     }
 
-    fn to_primary(&self, kind: Kind) -> RequestBuilder {
-        match (kind, &self.logs) {
-            (Kind::Logs, Logs::Worker(url)) => self.http.post(url).header(header::CONTENT_TYPE, JSON),
-            (Kind::Logs, Logs::Datadog(base)) => self.to_datadog(kind, base),
-            (Kind::Sketches | Kind::Series, _) => self.to_datadog(kind, &self.metrics_url),
-        }
-    }
-
-    fn to_datadog(&self, kind: Kind, base: &str) -> RequestBuilder {
-        let post = |path: &str, content_type: &str| {
-            self.http.post(format!("{base}{path}")).header(header::CONTENT_TYPE, content_type)
+    /// The request without key and body.
+    fn request(&self, payload: &Payload) -> RequestBuilder {
+        let descriptor = payload.kind.descriptor();
+        let head = payload.head.as_deref();
+        let path = head.and_then(|head| head.path.as_deref()).unwrap_or(descriptor.path);
+        let at = |base: &str| format!("{base}{path}");
+        let (url, headers) = match (&payload.to, payload.kind, &self.0.logs) {
+            (Target::Additional(endpoint), ..) => (at(&endpoint.url), descriptor.headers),
+            // A worker speaks plain HTTP.
+            (Target::Primary, Kind::Logs, Logs::Worker(url)) => (url.clone(), [].as_slice()),
+            (Target::Primary, Kind::Logs, Logs::Datadog(base)) => (at(base), descriptor.headers),
+            (Target::Primary, Kind::Sketches | Kind::Series, _) => (at(&self.0.metrics_url), descriptor.headers),
+            (Target::Primary, Kind::Traces | Kind::Stats, _) => (at(&self.0.apm_url), descriptor.headers),
+            (Target::Primary, Kind::Proxied(product), _) => (self.0.proxied.url(product, path), descriptor.headers),
         };
-        match kind {
-            Kind::Logs => post("/api/v2/logs", JSON).header("dd-protocol", "agent-json"),
-            Kind::Sketches => post("/api/beta/sketches", PROTOBUF),
-            Kind::Series => post("/api/v2/series", PROTOBUF),
+        let mut all = HeaderMap::new();
+        let content_type = (header::CONTENT_TYPE.as_str(), descriptor.content_type);
+        let encoding = (header::CONTENT_ENCODING.as_str(), descriptor.encoding.name());
+        let encoding = payload.compressed.then_some(&encoding);
+        for (name, value) in [&content_type].into_iter().chain(encoding).chain(headers) {
+            all.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
+        if let Some(head) = head {
+            all.extend(head.headers.clone());
+        }
+        self.0.http.post(url).headers(all)
     }
 }
 
 /// Time after an abandonment during which a response still counts.
 const READING_TIME: Duration = Duration::from_millis(10);
 
-const JSON: &str = "application/json";
-const PROTOBUF: &str = "application/x-protobuf";
-
-/// The API key in plain text.
+/// The key in plain text.
 fn known(config: &Config) -> Result<ApiKey, Error> {
     let given = config.api_key.as_ref().ok_or(Error::NoKey)?;
     key::usable(given.expose()).ok_or(Error::BadKey)

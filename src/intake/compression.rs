@@ -25,17 +25,21 @@ const SMALLEST_FUNCTION: u64 = 128;
 /// Source: `ZSTD_sizeof_CCtx` of zstd 1.5.7 with a source of that size.
 const LEVELS: [(i32, u64); 8] = [(8, 9), (9, 16), (11, 26), (13, 47), (18, 73), (19, 91), (20, 108), (22, 142)];
 
-/// The highest level that the function's memory allows. `memory_mb` is Lambda's environment variable.
-pub fn highest_level(memory_mb: Option<&str>) -> i32 {
+/// The body for which [`LEVELS`] holds, and the largest of spans, in MB. A compressor takes less than in proportion.
+const USUAL_BODY: u64 = 5;
+const TRACES_BODY: u64 = 12;
+
+/// The highest level whose memory the function's tier allows, for bodies of so many MB; `memory_mb` as Lambda says it.
+pub fn highest_level(memory_mb: Option<&str>, body: u64) -> i32 {
     let memory = memory_mb.and_then(|memory| memory.trim().parse().ok()).unwrap_or(SMALLEST_FUNCTION);
-    let fits = |needed: u64| needed <= memory.max(SMALLEST_FUNCTION) / SHARE_OF_MEMORY;
+    let fits = |needed: u64| needed * body / USUAL_BODY <= memory.max(SMALLEST_FUNCTION) / SHARE_OF_MEMORY;
     LEVELS.iter().rev().find(|(_, needed)| fits(*needed)).map_or(FAST_LEVEL, |(level, _)| *level)
 }
 
 /// Lowers configured levels that the function's memory does not allow, and logs a warning.
 pub fn limit_levels(config: &mut Config, memory_mb: Option<&str>) {
-    let highest = highest_level(memory_mb);
-    let limit = |what: &str, level: &mut i32| {
+    let limit = |what: &str, body: u64, level: &mut i32| {
+        let highest = highest_level(memory_mb, body);
         if *level > highest {
             log::warn!(
                 "CONFIG | {what} compression level {level} needs more memory than a function of {} MB has to spare; using {highest}",
@@ -45,9 +49,10 @@ pub fn limit_levels(config: &mut Config, memory_mb: Option<&str>) {
         }
     };
     if let Some(level) = &mut config.logs.compression {
-        limit("logs", level);
+        limit("logs", USUAL_BODY, level);
     }
-    limit("metrics", &mut config.metrics.compression_level);
+    limit("metrics", USUAL_BODY, &mut config.metrics.compression_level);
+    limit("traces", TRACES_BODY, &mut config.apm.compression_level);
 }
 
 /// Compresses a body. If `urgent` is set meanwhile, starts again at a fast level.
@@ -61,7 +66,14 @@ pub(super) fn compress(body: &[u8], level: i32, urgent: &AtomicBool) -> io::Resu
     }
 }
 
-/// Compresses a body; None if compression became urgent before it was done.
+/// As gzip, at its fastest: for bodies of kilobytes.
+pub(super) fn gzip(body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
+/// None if it became urgent before it was done.
 fn compress_unless_urgent(body: &[u8], level: i32, urgent: &AtomicBool) -> io::Result<Option<Vec<u8>>> {
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), level)?;
     // Limits the window, and so the memory, to the size of the body.
@@ -92,7 +104,7 @@ mod tests {
             (Some(" 1769 "), 22),
             (Some("10240"), 22),
         ] {
-            assert_eq!(highest_level(memory), expected, "{memory:?}");
+            assert_eq!(highest_level(memory, USUAL_BODY), expected, "{memory:?}");
         }
     }
 
@@ -103,6 +115,9 @@ mod tests {
         config.metrics.compression_level = -3;
         limit_levels(&mut config, Some("128"));
         assert_eq!((config.logs.compression, config.metrics.compression_level), (Some(9), -3));
+        config.apm.compression_level = 9;
+        limit_levels(&mut config, Some("128"));
+        assert_eq!(config.apm.compression_level, FAST_LEVEL, "bodies of spans are larger");
         config.logs.compression = None;
         config.metrics.compression_level = 12;
         limit_levels(&mut config, Some("256"));
@@ -127,8 +142,8 @@ mod tests {
 
     #[test]
     fn compressor_takes_no_more_memory_than_the_table_says() {
-        let body = vec![b'x'; 5 << 20];
-        for level in 1..=22 {
+        for (level, size) in (1..=22).flat_map(|level| [(level, USUAL_BODY), (level, TRACES_BODY)]) {
+            let body = vec![b'x'; usize::try_from(size << 20).unwrap()];
             let mut context = zstd::zstd_safe::CCtx::create();
             context.set_parameter(zstd::zstd_safe::CParameter::CompressionLevel(level)).unwrap();
             context.set_pledged_src_size(Some(body.len() as u64)).unwrap();
@@ -138,7 +153,7 @@ mod tests {
             context.compress_stream(&mut out, &mut zstd::zstd_safe::InBuffer::around(&body[..1])).unwrap();
             let (_, megabytes) = LEVELS.into_iter().find(|(highest, _)| level <= *highest).unwrap();
             let taken = context.sizeof() as u64;
-            assert!(taken <= megabytes * 1_000_000, "level {level} takes {taken} bytes");
+            assert!(taken <= megabytes * size / USUAL_BODY * 1_000_000, "level {level} takes {taken} bytes");
         }
     }
 }

@@ -5,13 +5,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use reqwest::{NoProxy, Proxy, RequestBuilder, Response, StatusCode, header, redirect::Policy};
 
-use super::{
-    timeout::timeout_awake,
-    tls::{self, TlsWarning},
-};
+use super::tls::{self, TlsWarning};
 use crate::{
     config::{Http, HttpProtocol},
-    os::{log::excerpt, nss::HostResolver},
+    os::{log::excerpt, nss::HostResolver, timeout::timeout_awake},
 };
 
 /// Maximum number of headers in an HTTP/1.1 response. With the library's own limit, 100, a response with more headers becomes an error although the

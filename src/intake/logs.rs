@@ -1,9 +1,23 @@
 //! Payloads for the logs intake.
 
-use super::{Kind, Target, UnsealedPayload};
+use super::{
+    Kind, Target, UnsealedPayload,
+    kind::{Descriptor, Encoding, Success},
+};
 use crate::{aggregate::logs::LogBatch, config::Logs};
 
-/// Makes a payload of a batch for all of its destinations.
+/// What the logs intake takes.
+pub(super) const DESCRIPTOR: Descriptor = Descriptor {
+    name: "LOGS",
+    path: "/api/v2/logs",
+    content_type: "application/json",
+    headers: &[("dd-protocol", "agent-json")],
+    encoding: Encoding::Zstd,
+    max_sealed_bytes: None,
+    success: Success::Any,
+};
+
+/// One payload a batch, whatever its intakes are.
 pub fn unsealed(batch: LogBatch, settings: &Logs) -> UnsealedPayload {
     let LogBatch { json, entries: items } = batch;
     let (level, others) = (settings.compression, &settings.additional_endpoints);
@@ -12,7 +26,7 @@ pub fn unsealed(batch: LogBatch, settings: &Logs) -> UnsealedPayload {
         Some(_) => (Target::others(others).collect(), vec![Target::Primary]),
         None => (Target::all(others), Vec::new()),
     };
-    UnsealedPayload { kind: Kind::Logs, body: json.into(), level, items, to, plain_to }
+    UnsealedPayload { kind: Kind::Logs, head: None, body: json.into(), level, items, to, plain_to }
 }
 
 #[cfg(test)]

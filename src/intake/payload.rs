@@ -1,32 +1,18 @@
 //! The data of one request: gathered as an [`UnsealedPayload`], compressed in the background, and sent as a [`Payload`] to each of its destinations.
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::sync::{Arc, atomic::AtomicBool};
 
 use bytes::Bytes;
+use reqwest::header::HeaderMap;
 
-use super::{Body, MemoryBudget, compression::compress};
+use super::{
+    Body, Kind, MemoryBudget,
+    compression::{compress, gzip},
+    kind::Encoding,
+};
 use crate::config::Endpoint;
 
-/// The series intake's limit on a compressed body in bytes.
-///
-/// Source: Datadog API reference, "Submit metrics": 500 kilobytes (512,000 bytes).
-const MAX_SERIES_BYTES: usize = 512_000;
-
-/// The kind of intake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// `/api/v2/logs`.
-    Logs,
-    /// `/api/beta/sketches`.
-    Sketches,
-    /// `/api/v2/series`.
-    Series,
-}
-
-/// The endpoint that a payload is sent to.
+/// Whose intake it goes to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     /// The primary endpoint.
@@ -47,16 +33,27 @@ impl Target {
     }
 }
 
-/// A batch of encoded data that is not compressed yet.
+/// What a request says beside what its kind says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RequestHead {
+    /// Path and query in the place of the kind's path.
+    pub path: Option<String>,
+    /// Headers in the place of the kind's headers of the same names, and beside the others.
+    pub headers: HeaderMap,
+}
+
+/// A batch as it was gathered, not compressed yet.
 #[derive(Debug)]
 pub struct UnsealedPayload {
     /// The kind of intake.
     pub kind: Kind,
-    /// The encoded data.
+    /// What the request says beside what the kind says.
+    pub head: Option<Arc<RequestHead>>,
+    /// What is to be sent.
     pub body: Body,
-    /// The zstd level; None sends the body uncompressed.
+    /// The level of compression; None sends the body as it is.
     pub level: Option<i32>,
-    /// Number of logs, distributions or series.
+    /// How many logs, distributions, series, spans, statistics or requests it holds.
     pub items: usize,
     /// The endpoints.
     pub to: Vec<Target>,
@@ -71,11 +68,13 @@ pub struct Payload {
     pub kind: Kind,
     /// The endpoint.
     pub to: Target,
-    /// The body; shared, so that retries and further destinations need no copy.
+    /// What the request says beside what the kind says.
+    pub head: Option<Arc<RequestHead>>,
+    /// What is sent; shared, so that neither another attempt nor another destination copies anything.
     pub body: Bytes,
     /// Whether the body is compressed.
-    pub zstd: bool,
-    /// Number of logs, distributions or series, which are lost with the payload.
+    pub compressed: bool,
+    /// How many logs, distributions, series, spans, statistics or requests are lost if it is.
     pub items: u64,
 }
 
@@ -94,13 +93,20 @@ impl UnsealedPayload {
     /// body that is still too large for the intake is split into several payloads. If `urgent` is set, a fast level replaces a high one.
     pub fn compress(self, budget: &MemoryBudget, urgent: &AtomicBool) -> Vec<Payload> {
         let level = self.level.filter(|_| self.is_compressed());
-        let compressed = level.and_then(|level| compress(&self.body, level, urgent).ok());
+        let compressed = level.and_then(|level| match self.kind.descriptor().encoding {
+            Encoding::Zstd => compress(&self.body, level, urgent).ok(),
+            Encoding::Gzip => gzip(&self.body).ok(),
+        });
         let sealed_bytes = compressed.as_ref().map_or(self.body.len(), Vec::len);
-        if self.kind == Kind::Series && sealed_bytes > MAX_SERIES_BYTES && self.items > 1 {
+        let is_too_large = self.kind.descriptor().max_sealed_bytes.is_some_and(|most| sealed_bytes > most);
+        if is_too_large && self.items > 1 {
             return self.split().into_iter().flat_map(|half| half.compress(budget, urgent)).collect();
         }
-        let Self { kind, body, items, to, plain_to, .. } = self;
-        let payload = |to, body: &Bytes, zstd| Payload { kind, to, body: body.clone(), zstd, items: items as u64 };
+        let Self { kind, head, body, items, to, plain_to, .. } = self;
+        let payload = |to, body: &Bytes, compressed| {
+            let (head, body) = (head.clone(), body.clone());
+            Payload { kind, to, head, body, compressed, items: items as u64 }
+        };
         let mut payloads = Vec::with_capacity(to.len() + plain_to.len());
         let (compressed_to, plain_to) = match &compressed {
             Some(_) => (to, plain_to),
@@ -119,7 +125,7 @@ impl UnsealedPayload {
 
     /// Splits the batch into two, each with half of the entries. The body is a protobuf message that consists only of entries.
     fn split(self) -> [Self; 2] {
-        let Self { kind, body, level, items, to, plain_to } = self;
+        let Self { kind, head, body, level, items, to, plain_to } = self;
         let first_items = items / 2;
         let mut rest = &body[..];
         for _ in 0..first_items {
@@ -127,11 +133,16 @@ impl UnsealedPayload {
         }
         let at = body.len() - rest.len();
         let [first, second] = body.split_off(at);
-        let (second_to, second_plain_to) = (to.clone(), plain_to.clone());
-        [
-            Self { kind, body: first, level, items: first_items, to, plain_to },
-            Self { kind, body: second, level, items: items - first_items, to: second_to, plain_to: second_plain_to },
-        ]
+        let second = Self {
+            kind,
+            head: head.clone(),
+            body: second,
+            level,
+            items: items - first_items,
+            to: to.clone(),
+            plain_to: plain_to.clone(),
+        };
+        [Self { kind, head, body: first, level, items: first_items, to, plain_to }, second]
     }
 }
 
@@ -142,16 +153,6 @@ fn without_entry(body: &[u8]) -> &[u8] {
     rest.get(length..).unwrap_or_default()
 }
 
-impl fmt::Display for Kind {
-    /// The name in the extension's log lines.
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            Self::Logs => "LOGS",
-            Self::Sketches | Self::Series => "METRICS",
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
@@ -160,7 +161,7 @@ mod tests {
 
     fn unsealed(body: Vec<u8>, level: Option<i32>) -> UnsealedPayload {
         let (to, plain_to) = (Target::all(&[]), Vec::new());
-        UnsealedPayload { kind: Kind::Logs, body: body.into(), level, items: 1, to, plain_to }
+        UnsealedPayload { kind: Kind::Logs, head: None, body: body.into(), level, items: 1, to, plain_to }
     }
 
     fn compress(payload: UnsealedPayload) -> Vec<Payload> {
@@ -177,7 +178,7 @@ mod tests {
     #[test]
     fn a_compressed_body_can_be_read_back_and_says_so() {
         let payload = compress(unsealed(vec![b'x'; 10_000], Some(3))).remove(0);
-        assert!(payload.zstd);
+        assert!(payload.compressed);
         assert!(payload.body.len() < 1000);
         assert_eq!(zstd::bulk::decompress(&payload.body, 10_000).unwrap(), vec![b'x'; 10_000]);
     }
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn without_a_level_the_body_is_sent_as_it_is() {
         let payload = compress(unsealed(b"[]".to_vec(), None)).remove(0);
-        assert!(!payload.zstd);
+        assert!(!payload.compressed);
         assert_eq!(&payload.body[..], b"[]");
     }
 
@@ -207,8 +208,8 @@ mod tests {
         whole.body.count_in(&budget);
         let payloads = whole.compress(&budget, &AtomicBool::default());
         let [first, second, plain] = &payloads[..] else { panic!("{payloads:?}") };
-        assert!(first.zstd && first.body.as_ptr() == second.body.as_ptr());
-        assert_eq!((plain.zstd, plain.body.len(), &plain.to), (false, 100_000, &Target::Primary));
+        assert!(first.compressed && first.body.as_ptr() == second.body.as_ptr());
+        assert_eq!((plain.compressed, plain.body.len(), &plain.to), (false, 100_000, &Target::Primary));
         assert!((100_000..102_000).contains(&budget.used()), "{}", budget.used());
         drop(payloads);
         assert_eq!(budget.used(), 0);
@@ -232,10 +233,10 @@ mod tests {
             let payloads =
                 compress(UnsealedPayload { kind: Kind::Series, items: 1801, ..unsealed(entries.concat(), level) });
             assert_eq!(payloads.len(), 4);
-            assert!(payloads.iter().all(|payload| payload.body.len() <= MAX_SERIES_BYTES));
+            assert!(payloads.iter().all(|payload| payload.body.len() <= 512_000));
             assert_eq!(payloads.iter().map(|payload| payload.items).collect::<Vec<_>>(), [450, 450, 450, 451]);
             let unzipped = |payload: &Payload| zstd::bulk::decompress(&payload.body, 1 << 20).unwrap();
-            let plain = |payload: &Payload| if payload.zstd { unzipped(payload) } else { payload.body.to_vec() };
+            let plain = |payload: &Payload| if payload.compressed { unzipped(payload) } else { payload.body.to_vec() };
             assert!(payloads.iter().map(plain).collect::<Vec<_>>().concat() == entries.concat());
         }
         let sketches = UnsealedPayload { kind: Kind::Sketches, items: 1801, ..unsealed(entries.concat(), None) };

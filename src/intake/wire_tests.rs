@@ -59,8 +59,14 @@ async fn send(config: &Config) -> Result<(), String> {
 }
 
 async fn deliver(client: &Client) -> Result<(), String> {
-    let payload =
-        Payload { kind: Kind::Logs, to: Target::Primary, body: Bytes::from_static(b"[]"), zstd: false, items: 1 };
+    let payload = Payload {
+        kind: Kind::Logs,
+        to: Target::Primary,
+        head: None,
+        body: Bytes::from_static(b"[]"),
+        compressed: false,
+        items: 1,
+    };
     client.send(&payload, &ApiKey::clean("key").unwrap(), pending()).await.map_err(|failure| failure.to_string())
 }
 
@@ -140,7 +146,8 @@ async fn a_large_body_arrives_over_http2() {
     let function = Function { region: String::new(), name: String::new() };
     let client = Client::build(&server.settings(), function).unwrap().client;
     let body = Bytes::from(vec![7; 3 << 20]);
-    let payload = Payload { kind: Kind::Logs, to: Target::Primary, body: body.clone(), zstd: true, items: 1 };
+    let payload =
+        Payload { kind: Kind::Logs, to: Target::Primary, head: None, body: body.clone(), compressed: true, items: 1 };
     assert_eq!(client.send(&payload, &ApiKey::clean("key").unwrap(), pending()).await, Ok(()));
     let [request] = &server.journal.requests()[..] else { panic!("one request") };
     assert_eq!((request.protocol, request.headers["content-encoding"].as_str()), ("h2", "zstd"));
@@ -243,8 +250,14 @@ async fn send_to_closing_server(reads_request: bool) -> SendError {
         });
     }
     let client = Client::build(&config, Function { region: String::new(), name: String::new() }).unwrap().client;
-    let payload =
-        Payload { kind: Kind::Logs, to: Target::Primary, body: Bytes::from_static(b"[]"), zstd: false, items: 1 };
+    let payload = Payload {
+        kind: Kind::Logs,
+        to: Target::Primary,
+        head: None,
+        body: Bytes::from_static(b"[]"),
+        compressed: false,
+        items: 1,
+    };
     let error = client.send(&payload, &ApiKey::clean("key").unwrap(), pending()).await.unwrap_err();
     drop(unused);
     error
@@ -273,8 +286,14 @@ async fn a_pause_is_asked_for_in_whole_seconds() {
         let mut config = Config { api_key: ApiKey::clean("key"), ..Config::default() };
         config.logs.url = server.url.clone();
         let client = Client::build(&config, Function { region: String::new(), name: String::new() }).unwrap().client;
-        let payload =
-            Payload { kind: Kind::Logs, to: Target::Primary, body: Bytes::from_static(b"[]"), zstd: false, items: 1 };
+        let payload = Payload {
+            kind: Kind::Logs,
+            to: Target::Primary,
+            head: None,
+            body: Bytes::from_static(b"[]"),
+            compressed: false,
+            items: 1,
+        };
         let error = client.send(&payload, &ApiKey::clean("key").unwrap(), pending()).await.unwrap_err();
         assert!(error.is_temporary(), "{error}");
         assert_eq!(error.retry_after(), expected.map(Duration::from_secs), "{header}");
@@ -296,7 +315,14 @@ fn client_for(address: std::net::SocketAddr, timeout: std::time::Duration) -> Cl
 }
 
 fn payload_of(bytes: usize) -> Payload {
-    Payload { kind: Kind::Logs, to: Target::Primary, body: vec![b' '; bytes].into(), zstd: false, items: 1 }
+    Payload {
+        kind: Kind::Logs,
+        to: Target::Primary,
+        head: None,
+        body: vec![b' '; bytes].into(),
+        compressed: false,
+        items: 1,
+    }
 }
 
 #[tokio::test]

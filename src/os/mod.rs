@@ -12,4 +12,5 @@ mod read;
 pub mod signal;
 pub mod streams;
 pub mod thread;
+pub mod timeout;
 pub mod tmp;

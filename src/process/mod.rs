@@ -1,10 +1,15 @@
-//! Pure processing: converts telemetry events and datagrams to logs, metric points and metrics. No sockets, no files, no clock.
+//! Pure: a telemetry event, a datagram or a trace goes in, logs, points, metrics and encoded spans come out. No sockets, no files, no clock.
 
 pub mod dogstatsd;
 pub mod event;
 pub mod invocation;
 pub mod log;
 pub mod metric;
+mod msgpack;
+mod protobuf;
+pub mod proxied;
 pub mod runtime;
+pub mod stats;
 pub mod tags;
+pub mod trace;
 pub mod usage;

@@ -70,7 +70,12 @@ impl FunctionTags {
         self.kept.as_ref().map_or_else(|| list(&self.pairs).into(), |forms| Cow::from(&forms.list))
     }
 
-    /// The tags joined by commas.
+    /// Key and value of each, sorted by key.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(key, value)| (&**key, &**value))
+    }
+
+    /// The list joined by commas.
     pub fn joined(&self) -> Cow<'_, str> {
         self.kept.as_ref().map_or_else(|| list(&self.pairs).join(",").into(), |forms| Cow::from(&forms.joined))
     }

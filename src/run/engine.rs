@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{dogstatsd_pipeline::DogStatsdPipeline, usage_metrics::UsageMetrics};
+use super::{dogstatsd_pipeline::DogStatsdPipeline, traces::TracePipeline, usage_metrics::UsageMetrics};
 use crate::{
     aggregate::{LogQueue, Points},
     config::Config,
@@ -34,6 +34,7 @@ pub struct Engine {
     pub logs: LogQueue,
     pub points: Points,
     pub dogstatsd_pipeline: DogStatsdPipeline,
+    pub traces: TracePipeline,
     /// None where nobody wants to know what the function uses of the machine.
     pub usage_metrics: Option<UsageMetrics>,
     pub flusher: Flusher,
@@ -50,6 +51,8 @@ pub enum Progress {
     Telemetry,
     /// Metrics of the function's own code.
     Metrics,
+    /// A request of a tracer's.
+    Traces,
     /// A sample of what the function uses.
     Usage,
     /// A request to Datadog that has ended.
@@ -59,13 +62,17 @@ pub enum Progress {
 }
 
 impl Engine {
-    /// Serves whatever comes first: telemetry or metrics that arrive, a sample that is due, or a request that ends. May be cancelled without losing any. While
-    /// memory is full and can be expected to be freed, telemetry waits with the platform.
+    /// Serves whatever comes first: telemetry, metrics or traces that arrive, a sample that is due, or a request that ends. May be cancelled without losing any. While
+    /// memory is full and can be expected to be freed, telemetry waits with the platform, and tracers for their answers.
     pub async fn progress(&mut self) -> Progress {
         let has_room = self.flusher.has_room();
         if has_room && self.is_ingesting() {
             self.ingest();
             return Progress::Telemetry;
+        }
+        if has_room && self.traces.has_full() {
+            self.start_full_traces();
+            return Progress::Traces;
         }
         tokio::select! {
             batch = receive(&mut self.telemetry), if has_room => {
@@ -76,6 +83,10 @@ impl Engine {
             () = self.dogstatsd_pipeline.arrived() => {
                 self.dogstatsd_pipeline.take();
                 Progress::Metrics
+            }
+            received = self.traces.received(), if has_room => {
+                self.traces.take(received);
+                Progress::Traces
             }
             () = sample_due(self.usage_metrics.as_ref()) => {
                 self.sample_usage();
@@ -124,6 +135,23 @@ impl Engine {
         }
     }
 
+    /// The same with traces.
+    fn take_waiting_traces(&mut self) {
+        while self.flusher.has_room() {
+            if self.traces.has_full() {
+                self.start_full_traces();
+                continue;
+            }
+            let Some(received) = self.traces.try_received() else { return };
+            self.traces.take(received);
+        }
+    }
+
+    /// A payload of spans that is full need not wait for a flush: it would only take memory meanwhile.
+    fn start_full_traces(&mut self) {
+        self.flusher.start(self.traces.take_full(&self.config.apm));
+    }
+
     /// The function has been invoked. Gives the attempt at the request that this is.
     pub fn invoked(&mut self, id: &RequestId) -> AttemptId {
         self.name_runtime();
@@ -144,6 +172,7 @@ impl Engine {
     /// No event will come any more but those that have arrived.
     pub fn ended(&mut self) {
         self.ingest_waiting();
+        self.traces.end();
         let mut produced = Output::default();
         self.processor.ended(clock::epoch_ms(), &mut produced);
         self.store(&produced);
@@ -152,13 +181,16 @@ impl Engine {
     /// Starts a flush of everything that has come in.
     pub fn start_flush(&mut self) {
         self.ingest_waiting();
+        self.take_waiting_traces();
         let logs = self.logs.drain().into_iter().map(|batch| intake::logs::unsealed(batch, &self.config.logs));
         let mut payloads: Vec<UnsealedPayload> = logs.collect();
         let measured = Measured { enhanced: self.points.drain(), custom: self.dogstatsd_pipeline.drain() };
         payloads.extend(intake::metrics::unsealed(&measured, &self.log_encoder.tags().list(), &self.config.metrics));
+        payloads.extend(self.traces.drain(&self.config.apm));
         let sketches = self.points.take_dropped();
         let batches = self.telemetry.as_mut().map_or(0, Batches::take_lost);
         self.flusher.count_dropped(Dropped { sketches, batches, ..self.dogstatsd_pipeline.take_dropped() });
+        self.flusher.count_dropped(self.traces.take_dropped());
         self.flusher.start(payloads);
     }
 

@@ -21,6 +21,7 @@ use super::{
     managed,
     next::NextPoller,
     on_demand,
+    traces::TracePipeline,
 };
 use crate::{
     aggregate::{LogQueue, Points, logs::LogBatch},
@@ -80,11 +81,12 @@ pub fn engine() -> (Engine, Sender) {
     };
     let (sender, receiver) = channel();
     let engine = Engine {
-        log_encoder: LogEncoder::new(tags, &config),
         processor: Processor::new(settings, Rules::default(), 0),
         logs: LogQueue::default(),
         points: Points::default(),
         dogstatsd_pipeline: DogStatsdPipeline::new(None, None),
+        traces: TracePipeline::start(None, &config, &tags),
+        log_encoder: LogEncoder::new(tags, &config),
         usage_metrics: None,
         flusher: Flusher::new(None, None),
         telemetry: Some(receiver),

@@ -10,17 +10,19 @@ pub mod next;
 mod on_demand;
 mod sampler;
 mod shutdown;
+mod traces;
 mod usage_metrics;
 
 use dogstatsd_pipeline::DogStatsdPipeline;
 use engine::Engine;
 use next::NextPoller;
+use traces::TracePipeline;
 
 use crate::{
     aggregate::{LogQueue, Points},
     config::Config,
     flush::Flusher,
-    ingest::{dogstatsd::DatagramQueue, telemetry::Batches},
+    ingest::{dogstatsd::DatagramQueue, telemetry::Batches, trace_agent},
     intake,
     os::{
         checkpoints::{self, Checkpoint, checkpoint},
@@ -49,6 +51,8 @@ pub struct Components<E> {
     pub telemetry: Option<Batches>,
     /// What the function measures; None where it cannot be had.
     pub dogstatsd: Option<DatagramQueue>,
+    /// Where tracers send to, not served yet; None where it cannot be had.
+    pub trace_agent: Option<trace_agent::TraceAgentListener>,
 }
 
 /// The way to Datadog. None where there is none: no key, no TLS.
@@ -87,7 +91,9 @@ pub async fn run<E: Transport>(parts: Components<E>) {
     let metrics = &parts.config.metrics;
     let measures = metrics.enhanced && metrics.usage && parts.telemetry.is_some();
     let overlapping = parts.initialization == Initialization::ManagedInstances;
+    let traces = TracePipeline::start(parts.trace_agent, &parts.config, &parts.tags);
     let mut engine = Engine {
+        traces,
         usage_metrics: measures.then(|| usage_metrics::UsageMetrics::new(&Proc::default(), overlapping)),
         log_encoder: LogEncoder::new(parts.tags, &parts.config),
         processor: parts.processor,

@@ -28,7 +28,12 @@ const SILENCE_BEFORE_REPORT: Duration = Duration::from_millis(300);
 /// Time without telemetry after which no more is expected, if no report is missing: two of the platform's buffering periods.
 const SILENCE_AFTER_REPORT: Duration = Duration::from_millis(50);
 
-/// Maximum size in bytes of Lambda's shutdown reason when printed.
+/// How long a request of a tracer that is being read or processed may take at most at the end.
+const TRACERS: Duration = Duration::from_millis(200);
+/// How often it is found out whether there still is one.
+const TRACERS_CHECK: Duration = Duration::from_millis(5);
+
+/// Of the reason that Lambda gives, which is printed, in bytes.
 const MAX_REASON: usize = 100;
 
 /// Shuts down: prints the reason, drains telemetry, flushes, and logs lost data.
@@ -42,6 +47,7 @@ pub async fn run(mut engine: Engine, event: &Shutdown) {
     // Data that is already here is sent while the rest arrives.
     engine.start_flush();
     await_telemetry(&mut engine, deadline - LAST_FLUSH.min(budget / 2), silence_before_report(event)).await;
+    await_tracers(&mut engine, deadline - LAST_FLUSH.min(budget / 2)).await;
     engine.ended();
     engine.start_flush();
     engine.flusher.finish(deadline).await;
@@ -68,9 +74,17 @@ async fn await_telemetry(engine: &mut Engine, until: Instant, before_report: Dur
         let end = last.checked_add(silence).map_or(until, |end| end.min(until));
         match timeout_at(end, engine.progress()).await {
             Ok(Progress::Telemetry) => last = Instant::now(),
-            Ok(Progress::Metrics | Progress::Usage | Progress::Request | Progress::NoRoom) => {}
+            Ok(Progress::Metrics | Progress::Traces | Progress::Usage | Progress::Request | Progress::NoRoom) => {}
             Err(_) => return,
         }
+    }
+}
+
+/// Requests of tracers that have arrived are answered before the end.
+async fn await_tracers(engine: &mut Engine, until: Instant) {
+    let until = until.min(Instant::now() + TRACERS);
+    while Instant::now() < until && engine.traces.is_receiving() {
+        let _ = timeout_at(until.min(Instant::now() + TRACERS_CHECK), engine.progress()).await;
     }
 }
 

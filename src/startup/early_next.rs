@@ -95,14 +95,12 @@ async fn build(state: StartupState, loaded: Option<Loaded>, start_time: StartTim
     let config = services::apply_config(loaded.unwrap_or_else(|| services::config(&environment)));
     let intake = services::intake(&config, &environment);
     let dogstatsd = services::start_dogstatsd(ports.dogstatsd, &config);
+    let trace_agent = services::trace_agent(ports.trace_agent);
     let platform = ExtensionsApi::resume(environment.runtime_api.clone(), connection);
     let startup = Startup { environment: &environment, config: &config, id: &registered.id };
     let Subscribing { next, telemetry } = startup.subscribe(platform, subscription, listening).await;
-    services::build_components(
-        StartedServices { next, registered, config, intake, telemetry, dogstatsd },
-        &environment,
-        start_time,
-    )
+    let known = StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent };
+    services::build_components(known, &environment, start_time)
 }
 
 struct Startup<'a> {

@@ -14,7 +14,7 @@ use super::{
     register::{StartupState, SubscriptionReply},
 };
 use crate::{
-    ingest::{dogstatsd, telemetry},
+    ingest::{dogstatsd, telemetry, trace_agent},
     platform::{Environment, ExtensionId, Registered, raw::blocking::Connection},
 };
 
@@ -46,6 +46,9 @@ fn ports(sockets: Sockets) -> Ports {
             .map(TcpListener::from)
             .and_then(telemetry::TelemetryListener::from_handover),
         dogstatsd: socket(Service::DogStatsd).map(UdpSocket::from).map(dogstatsd::DogStatsdSocket::from_handover),
+        trace_agent: socket(Service::TraceAgent)
+            .map(TcpListener::from)
+            .map(trace_agent::TraceAgentListener::from_handover),
     }
 }
 

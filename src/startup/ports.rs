@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::{
-    ingest::{dogstatsd, telemetry},
+    ingest::{dogstatsd, telemetry, trace_agent},
     os::checkpoints::{Checkpoint, checkpoint},
 };
 
@@ -14,11 +14,13 @@ pub struct Ports {
     pub telemetry: io::Result<telemetry::TelemetryListener>,
     /// For what the function measures.
     pub dogstatsd: io::Result<dogstatsd::DogStatsdSocket>,
+    /// For what tracers send.
+    pub trace_agent: io::Result<trace_agent::TraceAgentListener>,
 }
 
 /// Binds them all. Needs neither settings nor threads.
 pub fn bind() -> Ports {
-    let ports = Ports { telemetry: telemetry::bind(), dogstatsd: dogstatsd::bind() };
+    let ports = Ports { telemetry: telemetry::bind(), dogstatsd: dogstatsd::bind(), trace_agent: trace_agent::bind() };
     checkpoint(Checkpoint::Bound);
     ports
 }

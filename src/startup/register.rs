@@ -127,7 +127,11 @@ mod tests {
     const REGISTERED: &[u8] = b"HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: id-1\r\ncontent-length: 2\r\n\r\n{}";
 
     fn no_ports() -> Ports {
-        Ports { telemetry: Err(ErrorKind::AddrInUse.into()), dogstatsd: Err(ErrorKind::AddrInUse.into()) }
+        Ports {
+            telemetry: Err(ErrorKind::AddrInUse.into()),
+            dogstatsd: Err(ErrorKind::AddrInUse.into()),
+            trace_agent: Err(ErrorKind::AddrInUse.into()),
+        }
     }
 
     /// The platform answers the registration only once the settings have been read, and finds the request there before.

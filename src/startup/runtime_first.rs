@@ -54,17 +54,15 @@ async fn build(environment: &Environment, start_time: StartTime) -> Result<Compo
     let ports = early_bound.unwrap_or_else(ports::bind);
     let listening = services::start_telemetry(ports.telemetry);
     let dogstatsd = services::start_dogstatsd(ports.dogstatsd, &config);
+    let trace_agent = services::trace_agent(ports.trace_agent);
     let subscription = listening.as_ref().map(|listening| listening.subscription(&config, initialization));
     let subscribing = tokio::spawn(subscribe(platform, registered.id.clone(), subscription));
     let intake = intake.build_in_background(&config, environment).await?;
     let SubscribedClient { platform, answer } = joined(subscribing.await)?;
     let telemetry = listening.zip(answer).and_then(|(listening, answer)| listening.after(answer));
     let next = NextPoller::new(platform, registered.id.clone());
-    Ok(services::build_components(
-        StartedServices { next, registered, config, intake, telemetry, dogstatsd },
-        environment,
-        start_time,
-    ))
+    let known = StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent };
+    Ok(services::build_components(known, environment, start_time))
 }
 
 /// Settings and clients that are built on a thread of their own. The async runtime may have only this thread, which makes the requests then.

@@ -12,6 +12,7 @@ use crate::{
     ingest::{
         dogstatsd::{self, DatagramQueue},
         telemetry::{Batches, TelemetryListener},
+        trace_agent,
     },
     intake::{self, key::Function, tls},
     os::{
@@ -144,6 +145,12 @@ pub fn start_dogstatsd(bound: io::Result<dogstatsd::DogStatsdSocket>, config: &C
         .ok()
 }
 
+/// Where tracers send to, to be served once the next event has been asked for; None if its port cannot be had.
+pub fn trace_agent(bound: io::Result<trace_agent::TraceAgentListener>) -> Option<trace_agent::TraceAgentListener> {
+    let port = trace_agent::PORT;
+    bound.inspect_err(|error| log::warn!("TRACE_AGENT | cannot bind port {port}: {error}; traces are disabled")).ok()
+}
+
 /// A listener at work.
 pub struct TelemetryReceiver {
     /// Where.
@@ -190,6 +197,7 @@ pub struct StartedServices<E> {
     pub intake: Intake,
     pub telemetry: Telemetry,
     pub dogstatsd: Option<DatagramQueue>,
+    pub trace_agent: Option<trace_agent::TraceAgentListener>,
 }
 
 /// Puts the rest around it.
@@ -198,13 +206,13 @@ pub fn build_components<E>(
     environment: &Environment,
     start_time: StartTime,
 ) -> Components<E> {
-    let StartedServices { next, registered, mut config, intake, telemetry, dogstatsd } = known;
+    let StartedServices { next, registered, mut config, intake, telemetry, dogstatsd, trace_agent } = known;
     intake::compression::limit_levels(&mut config, environment.memory_size.as_deref());
     let initialization = environment.initialization();
     let tags = FunctionTags::collect(environment, registered.account_id.as_deref(), &config);
     let processor = processor(&config, environment, telemetry.is_some(), start_time);
     log::debug!("Datadog Next-Gen Extension ready in {}ms", start_time.monotonic.elapsed().as_millis());
-    Components { next, initialization, config, tags, processor, intake, telemetry, dogstatsd }
+    Components { next, initialization, config, tags, processor, intake, telemetry, dogstatsd, trace_agent }
 }
 
 fn processor(config: &Config, environment: &Environment, telemetry: bool, start_time: StartTime) -> Processor {

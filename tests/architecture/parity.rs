@@ -7,8 +7,11 @@ use crate::tree::{Complaint, File, Tree};
 /// The page with the rows.
 pub const PAGE: &str = "docs/parity.md";
 
-/// The last row of what it does, and of what we do better. Nothing that was proven once is given up without a change here.
-pub const LAST: [u32; 2] = [121, 48];
+/// What stands before the numbers of each table: of what it does, of what we do better, and of what it does with traces.
+const PREFIXES: [&str; 3] = ["", "D", "T"];
+
+/// The last row of each table. Nothing that was proven once is given up without a change here.
+pub const LAST: [u32; 3] = [121, 48, 135];
 
 /// Breaches of the rules, each with the line of its row.
 pub fn unproven(tree: &Tree) -> Vec<Complaint> {
@@ -17,14 +20,14 @@ pub fn unproven(tree: &Tree) -> Vec<Complaint> {
     };
     let declarations = Declarations::of(tree);
     let mut complaints = odd_lines(page);
-    let mut last = [0, 0];
+    let mut last = [0; PREFIXES.len()];
     for (line, cells) in numbered_lines(page) {
         let mut complain = |what: String| complaints.push(Complaint::new(page, line, what));
         let Some(row) = Row::of(&cells) else {
             complain(format!("row {} does not have four cells", cells[0]));
             continue;
         };
-        let last = &mut last[usize::from(row.is_defect)];
+        let last = &mut last[row.table];
         if row.number != *last + 1 {
             complain(format!("row {} follows row {last}", row.number));
         }
@@ -40,11 +43,11 @@ pub fn unproven(tree: &Tree) -> Vec<Complaint> {
 }
 
 /// The numbers of the last rows.
-pub fn last_numbers(tree: &Tree) -> [u32; 2] {
-    let mut last = [0, 0];
+pub fn last_numbers(tree: &Tree) -> [u32; 3] {
+    let mut last = [0; PREFIXES.len()];
     for (_, cells) in tree.files.iter().filter(|file| file.path == PAGE).flat_map(numbered_lines) {
         if let Some(row) = Row::of(&cells) {
-            last[usize::from(row.is_defect)] = row.number;
+            last[row.table] = row.number;
         }
     }
     last
@@ -61,8 +64,8 @@ fn odd_lines(page: &File) -> Vec<Complaint> {
 
 struct Row<'t> {
     number: u32,
-    /// Whether it is one of the numbers with a D: a defect of the public extension.
-    is_defect: bool,
+    /// The index of its prefix.
+    table: usize,
     /// As `file::test`.
     proofs: Vec<&'t str>,
     reason: &'t str,
@@ -73,21 +76,23 @@ fn numbered_lines(page: &File) -> impl Iterator<Item = (usize, Vec<&str>)> {
     page.text.lines().enumerate().filter_map(|(at, line)| {
         let cells: Vec<&str> =
             line.trim_end().strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim).collect();
-        cells.first()?.trim_start_matches('D').parse::<u32>().ok()?;
+        numbered(cells.first()?)?;
         Some((at + 1, cells))
     })
+}
+
+/// The table and the number of a row.
+fn numbered(cell: &str) -> Option<(usize, u32)> {
+    let of = |(table, prefix): (usize, &&str)| Some((table, cell.strip_prefix(prefix)?.parse().ok()?));
+    PREFIXES.iter().enumerate().find_map(of)
 }
 
 impl<'t> Row<'t> {
     /// None unless there are four cells: number, what, tests and reason.
     fn of(cells: &[&'t str]) -> Option<Self> {
         let [number, _, proofs, reason] = cells else { return None };
-        Some(Self {
-            number: number.trim_start_matches('D').parse().ok()?,
-            is_defect: number.starts_with('D'),
-            proofs: proofs.split('`').skip(1).step_by(2).collect(),
-            reason,
-        })
+        let (table, number) = numbered(number)?;
+        Some(Self { number, table, proofs: proofs.split('`').skip(1).step_by(2).collect(), reason })
     }
 }
 
@@ -267,7 +272,7 @@ fn parity_refuses_lines_of_tables_that_are_no_rows() {
 fn parity_knows_the_numbers_of_the_last_rows() {
     let tree =
         Tree::default().with(PAGE, "| 1 | a | | comes later |\n| 2 | b | | comes later |\n| D1 | c | | comes later |");
-    assert_eq!(last_numbers(&tree), [2, 1]);
+    assert_eq!(last_numbers(&tree), [2, 1, 0]);
 }
 
 #[test]

@@ -35,10 +35,10 @@ const STD: [&str; 20] = [
 ];
 
 /// Paths of two names after `std` that are pure although what they are in is not.
-const STD_TRAITS: [[&str; 2]; 1] = [["io", "Write"]];
+const STD_PARTS: [[&str; 2]; 2] = [["io", "Write"], ["net", "Ipv6Addr"]];
 
 /// Crates, and the names of lints, that neither read a clock nor reach out.
-const CRATES: [&str; 7] = ["clippy", "log", "regex", "serde", "serde_json", "thiserror", "time"];
+const CRATES: [&str; 8] = ["bytes", "clippy", "log", "regex", "serde", "serde_json", "thiserror", "time"];
 
 const OURS: [&str; 4] = ["crate", "bottlecap", "self", "super"];
 
@@ -102,8 +102,8 @@ fn fault(tokens: &[TokenTree], at: usize, names: &BTreeSet<String>) -> Option<St
 fn is_pure(path: &[String], names: &BTreeSet<String>) -> bool {
     let Some((first, rest)) = path.split_first() else { return true };
     if ["std", "core", "alloc"].contains(&&**first) {
-        let is_trait = |of: &[&str; 2]| rest.iter().map(String::as_str).eq(*of);
-        return rest.first().is_some_and(|module| STD.contains(&&**module)) || STD_TRAITS.iter().any(is_trait);
+        let is_part = |of: &[&str; 2]| rest.iter().map(String::as_str).eq(*of);
+        return rest.first().is_some_and(|module| STD.contains(&&**module)) || STD_PARTS.iter().any(is_part);
     }
     let is_type = first.starts_with(char::is_uppercase);
     is_type || names.contains(first) || [&OURS[..], &CRATES, &PRIMITIVES].concat().contains(&&**first)

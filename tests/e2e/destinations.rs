@@ -18,17 +18,17 @@ use crate::support::{Life, echo, live, request_id, setup, setup_with, text};
 
 /// A function that echoes, with other intakes in the sandbox's network.
 #[derive(Default)]
-struct Beside {
+pub struct Beside {
     plans: Vec<(u16, Plan)>,
     intakes: Mutex<Vec<Intake>>,
 }
 
 impl Beside {
-    fn new<const N: usize>(plans: [(u16, Plan); N]) -> Arc<Self> {
+    pub fn new<const N: usize>(plans: [(u16, Plan); N]) -> Arc<Self> {
         Arc::new(Self { plans: plans.into(), ..Self::default() })
     }
 
-    fn delivered(&self, index: usize) -> Vec<Request> {
+    pub fn delivered(&self, index: usize) -> Vec<Request> {
         self.intakes.lock().unwrap()[index].delivered()
     }
 }

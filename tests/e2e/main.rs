@@ -36,5 +36,6 @@ mod stand_in;
 mod startup_failures;
 mod support;
 mod tls_roots;
+mod traces;
 mod usage;
 mod while_waiting;

@@ -11,6 +11,8 @@ pub enum Service {
     Telemetry,
     /// The function sends metrics.
     DogStatsd,
+    /// Tracers send spans, statistics and proxied data.
+    TraceAgent,
 }
 
 /// How a socket is bound.
@@ -33,7 +35,7 @@ pub enum Transport {
 }
 
 /// In the order of [`Service`].
-pub const LISTENERS: [Listener; 2] = [
+pub const LISTENERS: [Listener; 3] = [
     // Lambda reaches it as `sandbox.localdomain`, which is not loopback; the subscription names the port.
     Listener {
         service: Service::Telemetry,
@@ -52,16 +54,25 @@ pub const LISTENERS: [Listener; 2] = [
         port: 8125,
         any_port: false,
     },
+    Listener {
+        service: Service::TraceAgent,
+        key: "trace_agent",
+        transport: Transport::Tcp,
+        address: Ipv4Addr::LOCALHOST,
+        port: 8126,
+        any_port: false,
+    },
 ];
 
 impl Service {
     /// How its socket is bound.
     #[must_use]
     pub const fn listener(self) -> Listener {
-        let [telemetry, dogstatsd] = LISTENERS;
+        let [telemetry, dogstatsd, trace_agent] = LISTENERS;
         match self {
             Self::Telemetry => telemetry,
             Self::DogStatsd => dogstatsd,
+            Self::TraceAgent => trace_agent,
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod run_summary;
 mod session;
 mod stream;
 mod target;
+pub mod traces;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

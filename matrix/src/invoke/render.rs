@@ -29,6 +29,8 @@ pub fn render(run_summary: &RunSummary, page: Page) -> String {
     text.routes(run_summary);
     text.logs(run_summary);
     text.metrics(run_summary);
+    text.traces(run_summary);
+    text.operations(run_summary);
     text.missing(&run_summary.missing);
     text.notes(run_summary);
     text.verdict(run_summary);
@@ -145,6 +147,44 @@ impl Text {
             ]
         });
         self.table(&["name", "type", "count", "sum", "min", "max", "tags"], &rows.collect::<Vec<_>>());
+    }
+
+    fn traces(&mut self, run_summary: &RunSummary) {
+        if run_summary.traces.is_empty() {
+            return;
+        }
+        self.title("Traces");
+        let rows = run_summary.traces.iter().flat_map(|trace| &trace.spans).map(|span| {
+            vec![
+                format!("{}{}", "  ".repeat(span.depth), one_line(&span.name)),
+                one_line(&span.service),
+                milliseconds(span.starts_ms),
+                milliseconds(span.duration_ms),
+                if span.error { "error" } else { "-" }.to_owned(),
+                one_line(&span.resource),
+            ]
+        });
+        self.table(&["span", "service", "starts", "took", "error", "resource"], &rows.collect::<Vec<_>>());
+    }
+
+    fn operations(&mut self, run_summary: &RunSummary) {
+        if run_summary.operations.is_empty() {
+            return;
+        }
+        self.title("Trace statistics");
+        let rows = run_summary.operations.iter().map(|operation| {
+            vec![
+                one_line(&operation.name),
+                one_line(&operation.service),
+                operation.hits.to_string(),
+                operation.errors.to_string(),
+                operation.top_level_hits.to_string(),
+                milliseconds(operation.duration_ms),
+                one_line(&operation.resource),
+            ]
+        });
+        let header = ["operation", "service", "hits", "errors", "top level", "took", "resource"];
+        self.table(&header, &rows.collect::<Vec<_>>());
     }
 
     fn missing(&mut self, missing: &Missing) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::traces::{Operation, Trace, operations, traces};
 use crate::sandbox::intake::{Answered, Kind, Payload, Request};
 
 /// The enhanced metric that counts the invocations an extension has seen.
@@ -85,6 +86,8 @@ pub struct RunSummary {
     pub routes: Vec<RouteStats>,
     pub logs: Vec<Log>,
     pub metrics: Vec<Metric>,
+    pub traces: Vec<Trace>,
+    pub operations: Vec<Operation>,
     pub missing: Missing,
     pub crash: Option<String>,
     pub exits: Vec<Exit>,
@@ -182,6 +185,8 @@ impl RunSummary {
             routes: traffic(&run.requests),
             logs,
             metrics,
+            traces: traces(&delivered),
+            operations: operations(&delivered),
             missing,
             crash: run.crash.clone(),
             exits: run.exits.clone(),
@@ -302,7 +307,7 @@ fn metrics(delivered: &[&Request]) -> Vec<Metric> {
                     }
                 }
             }
-            Payload::Logs(_) | Payload::Unknown { .. } | Payload::Undecodable { .. } => {}
+            _ => {}
         }
     }
     metrics.into_values().collect()

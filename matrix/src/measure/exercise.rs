@@ -1,13 +1,14 @@
 //! A function for untimed starts that gives an extension every kind of payload to deliver.
 
 use std::net::UdpSocket;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
 use super::expected::Sent;
 use crate::sandbox::function::{Answer, Call, Handler, InitError};
-use crate::sandbox::{Invocation, Outcome};
+use crate::sandbox::intake::{ClientStats, Span, StatsBucket, StatsGroup};
+use crate::sandbox::{Invocation, Outcome, tracer};
 
 /// The DogStatsD address of an extension.
 const DOGSTATSD: &str = "127.0.0.1:8125";
@@ -59,7 +60,8 @@ impl Action {
     }
 }
 
-/// Prints plain, JSON and multi-line records at every level during init and in each invocation, and sends every kind of DogStatsD metric in each invocation.
+/// Prints plain, JSON and multi-line records at every level in its init and in each invocation, and sends DogStatsD of every kind, spans, statistics and a profile in
+/// each invocation.
 #[derive(Debug)]
 pub(super) struct Exercise;
 
@@ -75,6 +77,7 @@ impl Handler for Exercise {
         let action = event.get("action").and_then(Value::as_str).unwrap_or_default();
         print(call, &format!("invocation {number}"));
         send(number);
+        trace(call, number);
         match action {
             name if name == Action::Fail.name() => {
                 Answer::Error { error_type: ERROR.to_owned(), message: "as planned".to_owned() }
@@ -117,7 +120,66 @@ fn send(number: u64) {
     }
 }
 
-/// The metrics that all invocations send together.
+/// How the line begins that says how many spans the trace agent has accepted.
+pub(super) const ACCEPTED_SPANS: &str = "spans accepted by the trace agent: ";
+
+/// Sends what tracers send. Nothing has to arrive of what was not accepted: the function says what was.
+fn trace(call: &Call<'_>, number: u64) {
+    let is_accepted = |path: &str, body: &[u8]| {
+        let headers = [("content-type", "application/msgpack"), ("datadog-meta-lang", "rust")];
+        let reply = tracer::Request { method: "POST", path, headers: &headers, body }.send();
+        reply.is_ok_and(|reply| matches!(reply.status, 200 | 202))
+    };
+    let [first, second] = traces(number);
+    let requests = [
+        ("/v0.4/traces", tracer::v04(std::slice::from_ref(&first)), first),
+        ("/v0.5/traces", tracer::v05(std::slice::from_ref(&second)), second),
+    ];
+    let accepted = requests.iter().filter(|(path, body, _)| is_accepted(path, body));
+    let spans: usize = accepted.map(|(_, _, spans)| spans.len()).sum();
+    let stats = is_accepted("/v0.6/stats", &tracer::stats(&statistics(number)));
+    let profile = is_accepted("/profiling/v1/input", format!("profile {number}").as_bytes());
+    call.print(format!("{ACCEPTED_SPANS}{spans}, statistics: {stats}, profile: {profile}"));
+}
+
+/// A trace with a failed child for one format, and one of a single span for the other.
+fn traces(number: u64) -> [Vec<Span>; 2] {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let span = |trace: u64, id: u64, parent: u64, name: &str| Span {
+        service: "delivery".to_owned(),
+        name: name.to_owned(),
+        resource: format!("/{name}"),
+        kind: "web".to_owned(),
+        trace_id: 100 * number + trace,
+        span_id: 100 * number + id,
+        parent_id: if parent == 0 { 0 } else { 100 * number + parent },
+        start: i64::try_from(now.as_nanos()).unwrap_or(i64::MAX),
+        duration: 1_000_000,
+        meta: [("span.kind".to_owned(), "server".to_owned()), ("number".to_owned(), number.to_string())].into(),
+        metrics: [("_sampling_priority_v1".to_owned(), 1.0), ("rows".to_owned(), 7.5)].into(),
+        ..Span::default()
+    };
+    let failed = Span { error: 1, ..span(10, 12, 11, "child") };
+    [vec![span(10, 11, 0, "root"), failed], vec![span(20, 21, 0, "single")]]
+}
+
+fn statistics(number: u64) -> ClientStats {
+    let group = StatsGroup {
+        service: "delivery".to_owned(),
+        name: "query".to_owned(),
+        resource: format!("statement {number}"),
+        kind: "sql".to_owned(),
+        hits: 3,
+        errors: 1,
+        top_level_hits: 2,
+        duration: 42,
+        ..StatsGroup::default()
+    };
+    let buckets = vec![StatsBucket { start: 1, duration: 10_000_000_000, groups: vec![group] }];
+    ClientStats { env: "delivery".to_owned(), lang: "rust".to_owned(), buckets, ..ClientStats::default() }
+}
+
+/// What the invocations send, all together.
 pub(super) fn sent() -> Vec<Sent> {
     let count = INVOCATIONS.len();
     let times = |points: i64, sum: f64| (points * i64::try_from(count).unwrap_or(0), sum * number(count));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::exercise::ACCEPTED_SPANS;
 use crate::sandbox::Ending;
 use crate::sandbox::intake::{Kind, Payload, Request};
 use crate::sandbox::journal::JournalEvent;
@@ -42,6 +43,7 @@ pub(super) fn undelivered(ending: &Ending, sent: &[Sent]) -> Option<String> {
     missing.extend(unseen.map(|id| format!("the report of the request {id}")));
     let totals = totals(&delivered);
     let invocations = Sent { name: INVOCATIONS.to_owned(), points: 0, sum: float(ids.len()) };
+    missing.extend(spans(ending, &delivered));
     missing.extend(std::iter::once(&invocations).chain(sent).filter_map(|sent| lacks(&totals, sent)));
     told(&missing)
 }
@@ -73,7 +75,24 @@ fn lines(ending: &Ending, texts: &BTreeMap<&str, usize>) -> Vec<String> {
     missing.collect()
 }
 
-/// Number of points and their sum, by metric.
+/// Spans that the extension has accepted and that did not arrive.
+fn spans(ending: &Ending, delivered: &[&Request]) -> Option<String> {
+    let accepted = |line: &crate::sandbox::Line| {
+        let text = String::from_utf8_lossy(&line.bytes).into_owned();
+        let count: String = text.strip_prefix(ACCEPTED_SPANS)?.chars().take_while(char::is_ascii_digit).collect();
+        count.parse::<usize>().ok()
+    };
+    let of_function = ending.output.iter().filter(|line| line.stream.origin == Origin::Function);
+    let accepted: usize = of_function.filter_map(accepted).sum();
+    let payloads = delivered.iter().filter_map(|request| match &request.payload {
+        Payload::Traces(payload) => Some(&payload.tracer_payloads),
+        _ => None,
+    });
+    let arrived: usize = payloads.flatten().flat_map(|tracer| &tracer.chunks).map(|chunk| chunk.spans.len()).sum();
+    (arrived < accepted).then(|| format!("{} of {accepted} spans", accepted - arrived))
+}
+
+/// Points and sums by metric.
 fn totals<'a>(delivered: &[&'a Request]) -> BTreeMap<&'a str, (i64, f64)> {
     let mut totals: BTreeMap<&str, (i64, f64)> = BTreeMap::new();
     let mut add = |metric: &'a str, points: i64, sum: f64| {
@@ -91,7 +110,7 @@ fn totals<'a>(delivered: &[&'a Request]) -> BTreeMap<&'a str, (i64, f64)> {
             Payload::Sketches(all) => all.iter().for_each(|sketch| {
                 sketch.distributions.iter().for_each(|points| add(&sketch.metric, points.cnt, points.sum));
             }),
-            Payload::Logs(_) | Payload::Unknown { .. } | Payload::Undecodable { .. } => {}
+            _ => {}
         }
     }
     totals

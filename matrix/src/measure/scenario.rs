@@ -68,6 +68,8 @@ impl Scenario {
         Setup {
             extensions: vec![subject.extension()],
             intake: Some(intake(self.condition.fault)),
+            // Statistics are computed of what tracers do not count themselves.
+            environment: [(COMPUTE_STATS.to_owned(), "true".to_owned())].into(),
             timeout: exercise::TIMEOUT,
             cpu: Cpu::Unlimited,
             ..self.empty()
@@ -118,6 +120,9 @@ impl Scenario {
         Ok(Refusals::of(&self.condition, &Sandbox::start(setup)?.shutdown()?.journal))
     }
 }
+
+/// With it an extension computes the statistics of spans.
+const COMPUTE_STATS: &str = "DD_LAMBDA_EXTENSION_COMPUTE_STATS";
 
 fn delay(endpoint: Endpoint, delay: Duration) -> Fault {
     Fault { endpoint, calls: Calls::Every, effect: Effect::Delay(delay) }

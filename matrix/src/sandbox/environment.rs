@@ -78,6 +78,14 @@ fn common(setup: &Setup, addresses: Addresses) -> Variables {
         for name in ["DD_DD_URL", "DD_APM_DD_URL", "DD_LOGS_CONFIG_LOGS_DD_URL"] {
             set(name, &url);
         }
+        for (name, path) in [
+            ("DD_APM_PROFILING_DD_URL", "/api/v2/profile"),
+            ("DD_APM_DEBUGGER_DD_URL", "/api/v2/debugger"),
+            ("DD_APM_TELEMETRY_DD_URL", ""),
+            ("DD_EVP_PROXY_CONFIG_DD_URL", ""),
+        ] {
+            set(name, &format!("{url}{path}"));
+        }
         set("DD_API_KEY", FAKE_API_KEY);
     }
     variables.extend(setup.environment.clone());

@@ -30,6 +30,7 @@ mod process_table;
 mod processes;
 pub mod setup;
 mod thread;
+pub mod tracer;
 pub(crate) mod users;
 
 use std::path::PathBuf;

@@ -2,7 +2,6 @@
 //!
 //! Lambda sends a batch again until it is answered with 200, so anything else for a batch that cannot be read would make it come back for ever.
 
-mod body;
 mod listener;
 mod repetition;
 
@@ -30,11 +29,11 @@ use tokio::sync::{
     mpsc::{Receiver, Sender, channel, error::TryRecvError},
 };
 
+use super::body::{self, Limits, ReadError};
 use crate::{
     os::{clock, streams},
     process::event::{Batch, parse},
 };
-use body::{Limits, ReadError};
 use listener::{Listener, Peer};
 use repetition::UnconfirmedAnswers;
 

@@ -9,10 +9,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{AwsErrorKind, HttpClient, TIMEOUT, reply};
-use crate::{
-    intake::timeout::timeout_awake,
-    os::{file, thread::run_blocking},
-};
+use crate::os::{file, thread::run_blocking, timeout::timeout_awake};
 
 /// Temporary credentials of the function's role.
 #[derive(Clone, PartialEq, Eq, Deserialize)]

@@ -8,7 +8,10 @@ mod sketches;
 
 use std::sync::Arc;
 
-use super::{Kind, Target, UnsealedPayload};
+use super::{
+    Kind, Target, UnsealedPayload,
+    kind::{Descriptor, Encoding, Success},
+};
 use crate::{
     aggregate::{contexts::Drained, points::Distribution},
     config::{Endpoint, Metrics},
@@ -19,7 +22,29 @@ const MAX_ENTRIES: usize = 1000;
 /// The protobuf key of every entry: field 1, length-delimited.
 const ENTRY: u8 = 0x0a;
 
-/// All metrics of a flush.
+/// The series intake's limit on a body as it is sent.
+///
+/// Source: Datadog API reference, "Submit metrics": 500 kilobytes (512,000 bytes).
+const MAX_SEALED_SERIES_BYTES: usize = 512_000;
+
+const METRICS: Descriptor = Descriptor {
+    name: "METRICS",
+    path: "",
+    content_type: "application/x-protobuf",
+    headers: &[],
+    encoding: Encoding::Zstd,
+    max_sealed_bytes: None,
+    success: Success::Any,
+};
+
+/// What the intake of distributions takes.
+pub(super) const SKETCHES: Descriptor = Descriptor { path: "/api/beta/sketches", ..METRICS };
+
+/// What the intake of counts and gauges takes.
+pub(super) const SERIES: Descriptor =
+    Descriptor { path: "/api/v2/series", max_sealed_bytes: Some(MAX_SEALED_SERIES_BYTES), ..METRICS };
+
+/// Everything that was measured.
 #[derive(Debug, Default)]
 pub struct Measured {
     /// Enhanced metrics.
@@ -99,6 +124,7 @@ impl<'a> Requests<'a> {
             body.shrink_to_fit();
             self.full.push(UnsealedPayload {
                 kind: self.kind,
+                head: None,
                 body: body.into(),
                 level: Some(self.level),
                 items: std::mem::take(&mut self.open_entries),

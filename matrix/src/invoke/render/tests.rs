@@ -34,6 +34,8 @@ fn run_summary() -> RunSummary {
             message: "x".repeat(300),
         }],
         metrics: Vec::new(),
+        traces: Vec::new(),
+        operations: Vec::new(),
         missing: Missing {
             lines: vec!["lost\tline".into()],
             invocations: Some(InvocationCountMismatch { invoked: 2, counted: 1.0 }),

@@ -1,9 +1,11 @@
 //! A digest of the payloads that reached the intake, which is the same for every run of the same program.
 //!
-//! It covers the multiset of log elements and the totals of every metric, so neither the order nor the split into requests matters. It leaves out times,
-//! durations, values read from the machine, the extension's own log lines and its version. Ids are blanked, but which elements share an id counts.
+//! It is the same whatever the order and however the same content was cut into requests: it is taken over the multiset of log elements and over
+//! the totals of every metric, and over the multiset of spans and the totals of every trace statistic. What is left out: times, durations, what was read from the machine, the extension's own lines and its version.
+//! Ids are blanked, but which elements have an id in common counts.
 
 mod text;
+mod traces;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,6 +66,9 @@ impl Content {
             Payload::Sketches(all) => {
                 all.iter().filter(|sketch| !is_read(&sketch.metric)).for_each(|sketch| self.sketch(sketch));
             }
+            Payload::Traces(payload) => self.traces(payload),
+            Payload::Stats(payload) => self.stats(payload),
+            Payload::Proxied(body) => self.proxied(request, body),
             Payload::Unknown { start } => self.element(&json!({"path": request.path, "start": start})),
             Payload::Undecodable { reason } => self.element(&json!({"path": request.path, "reason": reason})),
         }
@@ -78,7 +83,7 @@ impl Content {
 
     fn element(&mut self, element: &Value) {
         let mut ids = Vec::new();
-        let text = settle("", element, &mut ids).to_string();
+        let text = canonical("", element, &mut ids).to_string();
         self.elements.push(Blanked { text, ids });
     }
 
@@ -145,14 +150,14 @@ impl Content {
     }
 }
 
-/// A JSON value without what differs between runs; the keys of objects are in alphabetical order.
-fn settle(key: &str, value: &Value, ids: &mut Vec<String>) -> Value {
+/// A JSON value without what differs between runs, its objects' keys in alphabetical order.
+fn canonical(key: &str, value: &Value, ids: &mut Vec<String>) -> Value {
     match value {
         Value::Object(fields) => {
             let sorted: BTreeMap<_, _> = fields.iter().collect();
-            sorted.into_iter().map(|(key, value)| (key.clone(), settle(key, value, ids))).collect()
+            sorted.into_iter().map(|(key, value)| (key.clone(), canonical(key, value, ids))).collect()
         }
-        Value::Array(values) => values.iter().map(|value| settle(key, value, ids)).collect(),
+        Value::Array(values) => values.iter().map(|value| canonical(key, value, ids)).collect(),
         Value::Number(_) if text::names_a_measurement(key) => json!("(measured)"),
         Value::String(_) if key == "timestamp" => json!("(measured)"),
         Value::String(text) => {

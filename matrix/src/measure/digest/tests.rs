@@ -5,7 +5,10 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::*;
-use crate::sandbox::intake::{Answered, Bin, Distribution, SeriesPoint};
+use crate::sandbox::intake::{
+    AgentPayload, Answered, Bin, ClientStats, Distribution, ProxiedBody, SeriesPoint, Span, StatsBucket, StatsGroup,
+    StatsPayload, TraceChunk, TracerPayload,
+};
 use crate::sandbox::setup::{Pipe, Stream};
 
 const FIRST: &str = "11111111-2222-3333-4444-555555555555";
@@ -184,4 +187,96 @@ fn an_extensions_own_lines_and_refused_requests_do_not_count() {
     let mut refused = logs(&[log(Some(FIRST), "a")]);
     refused.answer = Answered::Status { code: 500, delay_ms: 0 };
     assert_eq!(of(&[refused]), of(&[]));
+}
+
+fn span(name: &str, [trace, id, parent]: [u64; 3], start: i64) -> Span {
+    Span {
+        service: "shop".to_owned(),
+        name: name.to_owned(),
+        resource: "/".to_owned(),
+        kind: "web".to_owned(),
+        trace_id: trace,
+        span_id: id,
+        parent_id: parent,
+        start,
+        duration: start / 7,
+        meta: [("dd_extension_version".to_owned(), start.to_string()), ("runtime".to_owned(), start.to_string())]
+            .into(),
+        metrics: [("process_id".to_owned(), f64::from(i32::try_from(start).unwrap()))].into(),
+        ..Span::default()
+    }
+}
+
+fn chunk(spans: Vec<Span>) -> TraceChunk {
+    TraceChunk { priority: 1, spans, ..TraceChunk::default() }
+}
+
+fn traces(chunks: Vec<TraceChunk>) -> Request {
+    let tracer_payloads = vec![TracerPayload { chunks, ..TracerPayload::default() }];
+    request(Payload::Traces(AgentPayload { tracer_payloads, ..AgentPayload::default() }))
+}
+
+fn group(resource: &str, hits: u64) -> StatsGroup {
+    StatsGroup { resource: resource.to_owned(), hits, ok_count: 1.0, duration: hits * 31, ..StatsGroup::default() }
+}
+
+fn stats(buckets: Vec<Vec<StatsGroup>>) -> Request {
+    let bucket = |(at, groups)| StatsBucket { start: at, duration: 10, groups };
+    let buckets = (0..).zip(buckets).map(bucket).collect();
+    let stats = vec![ClientStats { buckets, ..ClientStats::default() }];
+    request(Payload::Stats(StatsPayload { stats, ..StatsPayload::default() }))
+}
+
+#[test]
+fn ids_times_order_and_cuts_of_spans_make_no_difference() {
+    let two = |trace, start| vec![span("root", [trace, 7, 0], start), span("child", [trace, 8, 7], start + 1)];
+    let shifted = |spans: Vec<Span>, by: u64| -> Vec<Span> {
+        let parent = |id| if id == 0 { 0 } else { id + by };
+        let shift = |span: Span| Span { span_id: span.span_id + by, parent_id: parent(span.parent_id), ..span };
+        spans.into_iter().map(shift).collect()
+    };
+    let expected = of(&[traces(vec![chunk(two(1, 700)), chunk(shifted(two(2, 701), 30))])]);
+    let mut reversed = two(9, 9_000);
+    reversed.reverse();
+    assert_eq!(of(&[traces(vec![chunk(reversed)]), traces(vec![chunk(shifted(two(8, 5), 60))])]), expected);
+    assert_ne!(of(&[traces(vec![chunk(two(1, 7)), chunk(two(2, 8))])]), expected, "two traces share the ids of spans");
+}
+
+#[test]
+fn a_span_that_is_dropped_changed_or_moved_changes_the_digest() {
+    let whole = || vec![span("root", [1, 7, 0], 5), span("child", [1, 8, 7], 6), span("child", [1, 9, 8], 6)];
+    let mut all = vec![of(&[traces(vec![chunk(whole())])])];
+    let mut dropped = whole();
+    dropped.pop();
+    let mut failed = whole();
+    failed[2].error = 1;
+    let mut tagged = whole();
+    tagged[2].meta.insert("team".to_owned(), "a".to_owned());
+    let mut moved = whole();
+    moved[2].parent_id = 7;
+    let mut twice = whole();
+    twice.push(twice[2].clone());
+    for spans in [dropped, failed, tagged, moved, twice] {
+        all.push(of(&[traces(vec![chunk(spans)])]));
+    }
+    all.push(of(&[traces(vec![TraceChunk { priority: 2, ..chunk(whole()) }])]));
+    let different: std::collections::BTreeSet<_> = all.iter().collect();
+    assert_eq!(different.len(), all.len());
+}
+
+#[test]
+fn statistics_are_added_up_over_intervals_and_a_dropped_one_changes_the_digest() {
+    let expected = of(&[stats(vec![vec![group("/a", 3), group("/b", 1)], vec![group("/a", 2)]])]);
+    let cut = [stats(vec![vec![group("/a", 2)]]), stats(vec![vec![group("/b", 1)], vec![group("/a", 3)]])];
+    assert_eq!(of(&cut), expected);
+    assert_ne!(of(&cut[1..]), expected);
+    assert_ne!(of(&[stats(vec![vec![group("/a", 5)], vec![group("/a", 1)], vec![group("/b", 1)]])]), expected);
+}
+
+#[test]
+fn what_is_passed_on_counts_by_its_bytes() {
+    let body = |hash: &str| ProxiedBody { sha256: hash.to_owned(), ..ProxiedBody::default() };
+    let of_hash = |hash| of(&[request(Payload::Proxied(body(hash)))]);
+    assert_eq!(of_hash("a"), of_hash("a"));
+    assert_ne!(of_hash("a"), of_hash("b"));
 }

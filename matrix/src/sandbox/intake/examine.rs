@@ -4,13 +4,19 @@ use std::io::{self, Read};
 
 use axum::http::{HeaderMap, Method, request::Parts};
 
-use super::{Payload, Route, logs, series, sketches};
+use super::proxied::ProxiedBody;
+use super::{Payload, Route, logs, series, sketches, stats, traces};
 
 /// Documented limits of the uncompressed body in bytes.
 const LOGS_BYTES: usize = 5 * 1024 * 1024;
 const SERIES_BYTES: usize = 5 * 1024 * 1024;
 const SKETCHES_BYTES: usize = 62 * 1024 * 1024;
-/// Limit of decompression in bytes: a small body can expand to any size.
+/// What the agent keeps to: of spans before compression, of statistics as it says in its sources.
+const TRACES_BYTES: usize = 12_500_000;
+const STATS_BYTES: usize = 3 * 1024 * 1024;
+/// No tracer sends a longer one through an extension.
+const PROXIED_BYTES: usize = 2 * 1024 * 1024;
+/// Nothing above this is decompressed: a small body can unfold to any size.
 const UNFOLDED_BYTES: usize = 128 * 1024 * 1024;
 /// Number of bytes that are kept of a body to an unknown path.
 const START_BYTES: usize = 256;
@@ -20,6 +26,7 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/x-protobuf";
+const MSGPACK: &str = "application/msgpack";
 
 /// The result of examining a request.
 #[derive(Debug)]
@@ -47,8 +54,17 @@ pub(super) fn examine(head: &Parts, body: &[u8], expected_key: Option<&str>) -> 
     findings.method(&head.method);
     findings.key(api_key.as_deref(), expected_key);
     let content_type = findings.content_type(&head.headers, route);
+    if route == Route::Stats && encoding != "gzip" {
+        findings.note("statistics have to be gzip");
+    }
     if route == Route::Logs && text(&head.headers, "dd-protocol").is_none() {
         findings.note("a log request needs the header DD-PROTOCOL");
+    }
+    if route == Route::Proxied {
+        findings.size(body.len(), route);
+        let payload = Payload::Proxied(ProxiedBody::of(&text(&head.headers, "content-type").unwrap_or_default(), body));
+        let Findings { problems, refusal } = findings;
+        return Examined { api_key, encoding, body_bytes: body.len(), payload, problems, refusal };
     }
     let (payload, body_bytes) = match unfold(&encoding, body) {
         Ok(plain) => {
@@ -75,7 +91,9 @@ fn decode(route: Route, format: Format, body: &[u8], problems: &mut Vec<String>)
         (Route::Series, Format::Protobuf) => series::decode_protobuf(body, problems).map(Payload::Series),
         (Route::Series, Format::Json) => series::decode_json(body, problems).map(Payload::Series),
         (Route::Sketches, _) => sketches::decode(body, problems).map(Payload::Sketches),
-        (Route::Logs | Route::Any, _) => logs::decode(body, problems).map(Payload::Logs),
+        (Route::Traces, _) => traces::decode(body, problems).map(Payload::Traces),
+        (Route::Stats, _) => stats::decode(body, problems).map(Payload::Stats),
+        (Route::Logs | Route::Any | Route::Proxied, _) => logs::decode(body, problems).map(Payload::Logs),
     };
     payload.unwrap_or_else(|reason| Payload::Undecodable { reason })
 }
@@ -115,8 +133,10 @@ impl Findings {
     fn content_type(&mut self, headers: &HeaderMap, route: Route) -> Format {
         let allowed = match route {
             Route::Series => [JSON, PROTOBUF].as_slice(),
-            Route::Sketches => &[PROTOBUF],
+            Route::Sketches | Route::Traces => &[PROTOBUF],
+            Route::Stats => &[MSGPACK],
             Route::Logs | Route::Any => &[JSON],
+            Route::Proxied => return Format::Json,
         };
         let content_type = text(headers, "content-type").unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -130,6 +150,9 @@ impl Findings {
         let limit = match route {
             Route::Series => SERIES_BYTES,
             Route::Sketches => SKETCHES_BYTES,
+            Route::Traces => TRACES_BYTES,
+            Route::Stats => STATS_BYTES,
+            Route::Proxied => PROXIED_BYTES,
             Route::Logs | Route::Any => LOGS_BYTES,
         };
         if bytes > limit {

@@ -8,9 +8,13 @@ mod view;
 
 mod examine;
 mod logs;
+pub(crate) mod msgpack;
 mod proto;
+mod proxied;
 mod series;
 mod sketches;
+mod stats;
+mod traces;
 
 mod connection;
 mod record;
@@ -25,9 +29,12 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use plan::{After, Answer, Closed, Plan, Route, Rule, Window};
+pub use proxied::ProxiedBody;
 pub use request::{Answered, Payload, Request};
 pub use series::{Kind, Origin, Resource, Series, SeriesPoint};
 pub use sketches::{Bin, Distribution, Sketch};
+pub use stats::{ClientStats, StatsBucket, StatsGroup, StatsPayload};
+pub use traces::{AgentPayload, Span, SpanEvent, SpanLink, TraceChunk, TracerPayload};
 pub use view::Point;
 
 use server::IntakeState;
@@ -92,7 +99,17 @@ impl Intake {
         view::points(&self.delivered(), metric)
     }
 
-    /// Replaces the plan. Its clocks and counters start at zero. A port is closed or opened within moments, not at once.
+    /// All delivered spans, in order of arrival.
+    pub fn spans(&self) -> Vec<Span> {
+        view::spans(&self.delivered())
+    }
+
+    /// All delivered groups of trace statistics, in order of arrival.
+    pub fn stats(&self) -> Vec<StatsGroup> {
+        view::stats(&self.delivered())
+    }
+
+    /// Replaces the plan. Its clocks and counters start at zero now; a closed port follows within moments, not at once.
     pub fn set_plan(&self, plan: Plan) {
         self.handle.state.set_plan(plan);
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-/// The intake's responses. The default accepts every valid request with any API key.
+use super::proxied::PATHS as PROXIED;
+
+/// What to answer. The default accepts every valid request that carries any API key.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// The only accepted API key; `None` accepts any key that is not blank.
@@ -30,6 +32,10 @@ pub enum Route {
     Logs,
     Series,
     Sketches,
+    Traces,
+    Stats,
+    /// What tracers send beside spans.
+    Proxied,
 }
 
 /// When a rule applies, counted from the moment its plan was set.
@@ -84,7 +90,9 @@ impl Route {
             "/api/v2/logs" => Some(Self::Logs),
             "/api/v2/series" => Some(Self::Series),
             "/api/beta/sketches" => Some(Self::Sketches),
-            _ => None,
+            "/api/v0.2/traces" => Some(Self::Traces),
+            "/api/v0.2/stats" => Some(Self::Stats),
+            _ => PROXIED.contains(&path).then_some(Self::Proxied),
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Route, Series, Sketch};
+use super::{AgentPayload, ProxiedBody, Route, Series, Sketch, StatsPayload};
 
 /// A decoded request with its outcome and its problems.
 #[derive(Clone, Debug, Serialize)]
@@ -43,7 +43,10 @@ pub enum Payload {
     Logs(Vec<serde_json::Value>),
     Series(Vec<Series>),
     Sketches(Vec<Sketch>),
-    /// An unknown path, with the first bytes of the body as text.
+    Traces(AgentPayload),
+    Stats(StatsPayload),
+    Proxied(ProxiedBody),
+    /// A path that the intake does not serve, with the first bytes of the body as text.
     Unknown {
         start: String,
     },

@@ -1,6 +1,6 @@
 //! Queries over the delivered requests, for tests.
 
-use super::{Payload, Request, Sketch};
+use super::{Payload, Request, Sketch, Span, StatsGroup};
 
 /// A point of a metric, from a series or a sketch.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -47,10 +47,26 @@ pub(super) fn points(requests: &[Request], metric: &str) -> Vec<Point> {
             Payload::Sketches(all) => {
                 points.extend(all.iter().filter(|sketch| sketch.metric == metric).flat_map(distributions));
             }
-            Payload::Logs(_) | Payload::Unknown { .. } | Payload::Undecodable { .. } => {}
+            _ => {}
         }
     }
     points
+}
+
+pub(super) fn spans(requests: &[Request]) -> Vec<Span> {
+    let payloads = requests.iter().filter_map(|request| match &request.payload {
+        Payload::Traces(payload) => Some(&payload.tracer_payloads),
+        _ => None,
+    });
+    payloads.flatten().flat_map(|tracer| &tracer.chunks).flat_map(|chunk| &chunk.spans).cloned().collect()
+}
+
+pub(super) fn stats(requests: &[Request]) -> Vec<StatsGroup> {
+    let payloads = requests.iter().filter_map(|request| match &request.payload {
+        Payload::Stats(payload) => Some(&payload.stats),
+        _ => None,
+    });
+    payloads.flatten().flat_map(|client| &client.buckets).flat_map(|bucket| &bucket.groups).cloned().collect()
 }
 
 fn distributions(sketch: &Sketch) -> impl Iterator<Item = Point> {

@@ -3,14 +3,15 @@
 use std::{collections::TryReserveError, future::poll_fn, pin::Pin, time::Duration};
 
 use axum::body::{Body, Bytes, HttpBody as _};
-use tokio::time::timeout;
+
+use crate::os::timeout::timeout_awake;
 
 /// What a body may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Maximum length in bytes.
     pub bytes: usize,
-    /// Maximum time in which nothing of it comes.
+    /// Maximum time in which nothing of it comes; here and below, the time for which the sandbox is frozen does not count.
     pub silence: Duration,
     /// Maximum time for all of it.
     pub total: Duration,
@@ -47,7 +48,7 @@ pub fn declared_bytes(body: &Body) -> Option<u64> {
 /// Reads a body.
 pub async fn read(body: Body, limits: Limits) -> Result<Vec<u8>, ReadError> {
     // A byte now and then would hold the room that others wait for.
-    let whole = timeout(limits.total, read_pieces(body, limits));
+    let whole = timeout_awake(limits.total, read_pieces(body, limits));
     whole.await.unwrap_or(Err(ReadError::Stalled { silence: limits.total }))
 }
 
@@ -74,6 +75,12 @@ async fn read_pieces(mut body: Body, limits: Limits) -> Result<Vec<u8>, ReadErro
     Ok(whole)
 }
 
+/// Receives a body and keeps nothing of it, so that a sender that still writes sees its answer.
+pub async fn drain(body: Body, limits: Limits) {
+    let reason = ReadError::TooLong { limit: limits.bytes };
+    let _ = timeout_awake(limits.total, discard(body, limits.silence, reason)).await;
+}
+
 /// Receives the rest and keeps nothing of it: a sender that still writes would not see its answer. Gives the reason back.
 async fn discard(mut body: Body, silence: Duration, reason: ReadError) -> ReadError {
     while let Ok(Some(_)) = next_piece(&mut body, silence).await {}
@@ -82,8 +89,8 @@ async fn discard(mut body: Body, silence: Duration, reason: ReadError) -> ReadEr
 
 async fn next_piece(body: &mut Body, silence: Duration) -> Result<Option<Bytes>, ReadError> {
     loop {
-        let frame = timeout(silence, poll_fn(|context| Pin::new(&mut *body).poll_frame(context)));
-        match frame.await.map_err(|_| ReadError::Stalled { silence })? {
+        let frame = timeout_awake(silence, poll_fn(|context| Pin::new(&mut *body).poll_frame(context)));
+        match frame.await.ok_or(ReadError::Stalled { silence })? {
             Some(frame) => {
                 // Trailers say nothing that we want to know.
                 if let Ok(piece) = frame.map_err(ReadError::Transport)?.into_data() {

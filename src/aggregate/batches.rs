@@ -1,0 +1,79 @@
+//! What waits to leave in batches of limited size: encoded spans and statistics, and requests that are passed on.
+
+use std::collections::VecDeque;
+
+/// Items, the oldest first. Full batches are to be taken as soon as there are any; what is not full yet waits for a flush.
+#[derive(Debug)]
+pub struct Batches<T> {
+    max_bytes: usize,
+    full: VecDeque<Vec<T>>,
+    open: Vec<T>,
+    open_bytes: usize,
+}
+
+impl<T> Batches<T> {
+    /// Batches of at most so many bytes. An item that is larger is a batch of its own.
+    pub fn new(max_bytes: usize) -> Self {
+        Self { max_bytes, full: VecDeque::new(), open: Vec::new(), open_bytes: 0 }
+    }
+
+    /// Adds an item of so many bytes.
+    pub fn push(&mut self, item: T, bytes: usize) {
+        if !self.open.is_empty() && self.open_bytes.saturating_add(bytes) > self.max_bytes {
+            self.close();
+        }
+        self.open.push(item);
+        self.open_bytes += bytes;
+    }
+
+    /// Whether there is a batch to which nothing more can be added.
+    pub fn has_full(&self) -> bool {
+        !self.full.is_empty()
+    }
+
+    /// Takes the oldest batch to which nothing more can be added.
+    pub fn take_full(&mut self) -> Option<Vec<T>> {
+        self.full.pop_front()
+    }
+
+    /// Takes everything, in order.
+    pub fn drain(&mut self) -> Vec<Vec<T>> {
+        if !self.open.is_empty() {
+            self.close();
+        }
+        std::mem::take(&mut self.full).into()
+    }
+
+    fn close(&mut self) {
+        self.full.push_back(std::mem::take(&mut self.open));
+        self.open_bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_stay_within_the_limit_and_in_order() {
+        let mut batches = Batches::new(10);
+        for (item, bytes) in [(1, 4), (2, 6), (3, 1), (4, 100), (5, 0), (6, 10), (7, 1)] {
+            batches.push(item, bytes);
+        }
+        assert!(batches.has_full());
+        assert_eq!(batches.take_full(), Some(vec![1, 2]));
+        assert_eq!(batches.drain(), [vec![3], vec![4], vec![5, 6], vec![7]]);
+        assert_eq!((batches.has_full(), batches.take_full(), batches.drain()), (false, None, Vec::<Vec<i32>>::new()));
+    }
+
+    #[test]
+    fn only_full_batches_are_taken_before_a_flush() {
+        let mut batches = Batches::new(10);
+        batches.push('a', 10);
+        assert_eq!(batches.take_full(), None, "what comes next may be taken in");
+        batches.push('b', 1);
+        assert_eq!(batches.take_full(), Some(vec!['a']));
+        assert_eq!(batches.take_full(), None);
+        assert_eq!(batches.drain(), [vec!['b']]);
+    }
+}

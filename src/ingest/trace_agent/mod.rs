@@ -1,0 +1,141 @@
+//! The trace agent: what tracers send over HTTP, decoded and processed before it goes on.
+//!
+//! Memory of this port, in bytes: bodies that are being read, processed or wait for the loop take at most [`routes::MAX_TRACE_BODY_BYTES`] together; one request
+//! is decoded at a time, and what becomes of it takes at most [`MAX_ENCODED_BYTES`]; connections take some hundred KiB each, and there are at most
+//! [`connections::MAX_CONNECTIONS`] of them.
+
+mod connections;
+mod routes;
+mod server;
+
+use std::{
+    io,
+    net::TcpListener,
+    os::fd::{AsFd, BorrowedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::Router;
+use extension_protocol::Service;
+use tokio::sync::{
+    Mutex, OwnedSemaphorePermit, Semaphore,
+    mpsc::{Receiver, channel},
+};
+
+use crate::{
+    os::streams,
+    process::{
+        proxied::ProxiedRequest,
+        stats::ClientPayload,
+        trace::{Output, Pipeline, RecentSpans},
+    },
+};
+use connections::Listener;
+use server::Agent;
+
+/// The socket of the trace agent: the address that tracers send to unless they are configured otherwise.
+const SOCKET: extension_protocol::Listener = Service::TraceAgent.listener();
+/// The port of [`SOCKET`].
+pub const PORT: u16 = SOCKET.port;
+
+/// How many requests may wait to be taken in. When they do, tracers wait for their answers.
+const QUEUE: usize = 64;
+/// Maximum of what the spans of a request become, in bytes: every span gets the function's tags, which may be many times as long as it was.
+const MAX_ENCODED_BYTES: usize = 64 << 20;
+
+/// A listener that is bound, so that tracers that connect from now on wait in its backlog. Needs no async runtime yet.
+#[derive(Debug)]
+pub struct TraceAgentListener {
+    listener: TcpListener,
+}
+
+/// Binds the usual port. Nobody could be told of another one.
+pub fn bind() -> io::Result<TraceAgentListener> {
+    let listener = TcpListener::bind((SOCKET.address, SOCKET.port))?;
+    streams::above_standard(listener, TcpListener::try_clone).map(TraceAgentListener::from_handover)
+}
+
+impl TraceAgentListener {
+    /// Goes on with a listener that another program of ours has left us.
+    pub fn from_handover(listener: TcpListener) -> Self {
+        Self { listener }
+    }
+
+    /// Answers from now on, as a task of its own.
+    pub fn serve(self, pipeline: Pipeline) -> io::Result<Inbox> {
+        self.listener.set_nonblocking(true)?;
+        let listener = Listener::new(tokio::net::TcpListener::from_std(self.listener)?);
+        let (sender, receiver) = channel(QUEUE);
+        let open = Arc::<AtomicUsize>::default();
+        let agent = Agent {
+            pipeline,
+            recent: Mutex::new(RecentSpans::default()),
+            room: Arc::new(Semaphore::new(routes::MAX_TRACE_BODY_BYTES)),
+            sender,
+            open: open.clone(),
+        };
+        let service = Router::new().fallback(server::answer).with_state(Arc::new(agent));
+        tokio::spawn(async move {
+            // axum keeps accepting whatever happens to single connections; it returns only if asked to.
+            if let Err(error) = axum::serve(listener, service).await {
+                log::error!("TRACE_AGENT | The listener has ended: {error}");
+            }
+        });
+        Ok(Inbox { receiver, open })
+    }
+}
+
+impl AsFd for TraceAgentListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}
+
+/// What a request has become.
+#[derive(Debug)]
+pub enum Received {
+    /// Spans, encoded, and the statistics of them.
+    Traces(Output),
+    /// Statistics that a tracer has computed.
+    Stats(ClientPayload),
+    /// To be passed on.
+    Proxied(ProxiedRequest),
+}
+
+/// A request with its share of the memory, which ends when it leaves the queue.
+#[derive(Debug)]
+struct Queued {
+    received: Received,
+    _room: OwnedSemaphorePermit,
+}
+
+/// What tracers have sent, in the order in which it was answered.
+#[derive(Debug)]
+pub struct Inbox {
+    receiver: Receiver<Queued>,
+    /// How many requests are being read or processed.
+    open: Arc<AtomicUsize>,
+}
+
+impl Inbox {
+    /// The next request; None if none will come any more. May be cancelled without losing one.
+    pub async fn recv(&mut self) -> Option<Received> {
+        self.receiver.recv().await.map(|queued| queued.received)
+    }
+
+    /// The next request, if it is here.
+    pub fn try_recv(&mut self) -> Option<Received> {
+        self.receiver.try_recv().ok().map(|queued| queued.received)
+    }
+
+    /// Whether a request is being read or processed that is not here yet.
+    pub fn is_receiving(&self) -> bool {
+        self.open.load(Ordering::Relaxed) > 0
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! Writes protobuf messages from borrowed values.
+//!
+//! A message is described once, for any [`Sink`]: a [`Size`] counts its bytes, which must be known before it is put into another, and a `Vec<u8>` takes them. The
+//! messages of `prost` own their strings and keep maps in hash tables: filling them would copy every string of every span.
+//!
+//! Source: the protobuf encoding guide.
+
+/// What takes the bytes of a message.
+pub(crate) trait Sink {
+    fn bytes(&mut self, bytes: &[u8]);
+    fn varint(&mut self, value: u64);
+}
+
+/// Counts bytes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) usize);
+
+impl Sink for Size {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.0 += bytes.len();
+    }
+
+    fn varint(&mut self, value: u64) {
+        self.0 += varint_length(value);
+    }
+}
+
+impl Sink for Vec<u8> {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the low seven bits are wanted")]
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.push(value as u8);
+    }
+}
+
+/// Wire types.
+const VARINT: u64 = 0;
+const FIXED64: u64 = 1;
+const LENGTH: u64 = 2;
+
+/// 1 to 10.
+pub(crate) const fn varint_length(value: u64) -> usize {
+    // Seven bits a byte, and zero takes one as well: this is the number of bits divided by seven and rounded up, without a division.
+    ((u64::BITS - (value | 1).leading_zeros()) as usize * 9 + 64) / 64
+}
+
+/// The bytes that a field with a length takes, tag included. Fields up to number 15 have a tag of one byte.
+pub(crate) const fn field_length(content: usize) -> usize {
+    1 + varint_length(content as u64) + content
+}
+
+/// A whole number; zero is the default and not written.
+pub(crate) fn unsigned(sink: &mut impl Sink, field: u64, value: u64) {
+    if value != 0 {
+        sink.varint(field << 3 | VARINT);
+        sink.varint(value);
+    }
+}
+
+/// A whole number with a sign, of the types `int32` and `int64`.
+#[expect(clippy::cast_sign_loss, reason = "the format extends the sign to 64 bits")]
+pub(crate) fn signed(sink: &mut impl Sink, field: u64, value: i64) {
+    unsigned(sink, field, value as u64);
+}
+
+/// A whole number with a sign, of the type `sint32`.
+#[expect(clippy::cast_sign_loss, reason = "the format folds the sign into the lowest bit")]
+pub(crate) fn zigzag(sink: &mut impl Sink, field: u64, value: i32) {
+    unsigned(sink, field, u64::from(((value << 1) ^ (value >> 31)) as u32));
+}
+
+pub(crate) fn double(sink: &mut impl Sink, field: u64, value: f64) {
+    if value.to_bits() != 0 {
+        sink.varint(field << 3 | FIXED64);
+        sink.bytes(&value.to_le_bytes());
+    }
+}
+
+pub(crate) fn fixed64(sink: &mut impl Sink, field: u64, value: u64) {
+    if value != 0 {
+        sink.varint(field << 3 | FIXED64);
+        sink.bytes(&value.to_le_bytes());
+    }
+}
+
+/// Text or bytes; an empty one is the default and not written.
+pub(crate) fn bytes(sink: &mut impl Sink, field: u64, value: &[u8]) {
+    if !value.is_empty() {
+        begin(sink, field, value.len());
+        sink.bytes(value);
+    }
+}
+
+/// The head of a field of so many bytes, which the caller writes next.
+pub(crate) fn begin(sink: &mut impl Sink, field: u64, length: usize) {
+    sink.varint(field << 3 | LENGTH);
+    sink.varint(length as u64);
+}
+
+/// An entry of a map from text to text or bytes. Tags of spans are most of what is ever written, and most of them are short.
+pub(crate) fn text_entry(sink: &mut impl Sink, field: u64, key: &str, value: &[u8]) {
+    let Some(short) = Short::of(field, key.len(), 2 + value.len()) else {
+        begin(sink, field, field_length(key.len()) + field_length(value.len()));
+        begin(sink, 1, key.len());
+        sink.bytes(key.as_bytes());
+        begin(sink, 2, value.len());
+        sink.bytes(value);
+        return;
+    };
+    sink.bytes(&[short.tag, short.content, 1 << 3 | 2, short.key]);
+    sink.bytes(key.as_bytes());
+    sink.bytes(&[2 << 3 | 2, short.value - 2]);
+    sink.bytes(value);
+}
+
+/// An entry of a map from text to `double`.
+pub(crate) fn double_entry(sink: &mut impl Sink, field: u64, key: &str, value: f64) {
+    if let Some(short) = Short::of(field, key.len(), 9) {
+        sink.bytes(&[short.tag, short.content, 1 << 3 | 2, short.key]);
+    } else {
+        begin(sink, field, field_length(key.len()) + 9);
+        begin(sink, 1, key.len());
+    }
+    sink.bytes(key.as_bytes());
+    sink.bytes(&[2 << 3 | 1]);
+    sink.bytes(&value.to_le_bytes());
+}
+
+/// The head of a map entry whose tag and lengths are of one byte each.
+struct Short {
+    tag: u8,
+    content: u8,
+    key: u8,
+    value: u8,
+}
+
+impl Short {
+    /// The value's length is that of its whole field.
+    fn of(field: u64, key: usize, value: usize) -> Option<Self> {
+        let one_byte = |length: usize| u8::try_from(length).ok().filter(|length| *length < 0x80);
+        let tag = usize::try_from(field << 3 | LENGTH).ok().and_then(one_byte)?;
+        Some(Self { tag, content: one_byte(2 + key + value)?, key: one_byte(key)?, value: one_byte(value)? })
+    }
+}
+
+/// A message inside of another, described by a function for any sink.
+pub(crate) fn message<S: Sink, M: Message>(sink: &mut S, field: u64, message: &M) {
+    let mut size = Size::default();
+    message.write(&mut size);
+    begin(sink, field, size.0);
+    message.write(sink);
+}
+
+/// A message that can be described for any sink.
+pub(crate) trait Message {
+    fn write(&self, sink: &mut impl Sink);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_are_as_long_as_counted() {
+        for shift in 0..64 {
+            for value in [1_u64 << shift, (1 << shift) - 1, (1 << shift) + 1] {
+                let mut bytes = Vec::new();
+                bytes.varint(value);
+                assert_eq!(bytes.len(), varint_length(value), "{value}");
+            }
+        }
+        assert_eq!(varint_length(u64::MAX), 10);
+    }
+
+    #[test]
+    fn fields_are_those_of_another_encoder() {
+        #[derive(Clone, PartialEq, prost::Message)]
+        struct Sample {
+            #[prost(uint64, tag = "1")]
+            unsigned: u64,
+            #[prost(int32, tag = "2")]
+            signed: i32,
+            #[prost(sint32, tag = "3")]
+            zigzag: i32,
+            #[prost(double, tag = "4")]
+            double: f64,
+            #[prost(fixed64, tag = "5")]
+            fixed: u64,
+            #[prost(string, tag = "6")]
+            text: String,
+        }
+        for (unsigned_, number, double_, text) in
+            [(0, 0, 0.0, ""), (300, -7, -0.5, "ü"), (u64::MAX, i32::MIN, f64::MAX, "text"), (1, i32::MAX, 1.0, "x")]
+        {
+            let sample = Sample {
+                unsigned: unsigned_,
+                signed: number,
+                zigzag: number,
+                double: double_,
+                fixed: unsigned_,
+                text: text.to_owned(),
+            };
+            let mut ours = Vec::new();
+            unsigned(&mut ours, 1, unsigned_);
+            signed(&mut ours, 2, number.into());
+            zigzag(&mut ours, 3, number);
+            double(&mut ours, 4, double_);
+            fixed64(&mut ours, 5, unsigned_);
+            bytes(&mut ours, 6, text.as_bytes());
+            assert_eq!(ours, prost::Message::encode_to_vec(&sample));
+        }
+    }
+
+    #[test]
+    fn entries_are_those_of_another_encoder_whatever_their_length() {
+        use std::collections::HashMap;
+
+        #[derive(Clone, PartialEq, prost::Message)]
+        struct Maps {
+            #[prost(map = "string, string", tag = "10")]
+            texts: HashMap<String, String>,
+            #[prost(map = "string, double", tag = "11")]
+            doubles: HashMap<String, f64>,
+        }
+        for key in [1, 5, 100, 115, 116, 117, 118, 119, 120, 126, 127, 128, 300] {
+            for value in [1, 2, 60, 120, 121, 122, 123, 124, 128, 20_000] {
+                let (key, text) = ("k".repeat(key), "v".repeat(value));
+                let maps = Maps { texts: [(key.clone(), text.clone())].into(), doubles: [(key.clone(), 1.5)].into() };
+                let mut ours = Vec::new();
+                text_entry(&mut ours, 10, &key, text.as_bytes());
+                double_entry(&mut ours, 11, &key, 1.5);
+                assert_eq!(ours, prost::Message::encode_to_vec(&maps), "{} {}", key.len(), text.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_size_is_the_number_of_bytes_written() {
+        fn write(sink: &mut impl Sink) {
+            text_entry(sink, 10, "key", &[b'x'; 300]);
+            double_entry(sink, 11, "metric", 1.5);
+            bytes(sink, 15, b"abc");
+        }
+        let (mut size, mut written) = (Size::default(), Vec::new());
+        write(&mut size);
+        write(&mut written);
+        assert_eq!(size.0, written.len());
+    }
+}

@@ -1,0 +1,145 @@
+//! Stats that a tracer has computed itself: the body of `/v0.6/stats`, decoded, checked and encoded again.
+
+use super::{
+    ClientPayload,
+    encode::{self, ClientHead, WireGroup},
+};
+use crate::process::msgpack::{DecodeError, Reader, Writer};
+
+/// Maximum memory of what is decoded and encoded again, in bytes. A body may have 2 MiB; groups of one byte each would become hundreds of times as much.
+const MAX_BYTES: usize = 16 << 20;
+
+/// What a group takes at most besides its texts when it is encoded again, in bytes.
+const GROUP_BYTES: usize = 512;
+
+/// Decodes a body. None if there is no bucket in it. The first bucket's start becomes `now`, nanoseconds since the epoch, as the public extension has it.
+pub fn read(body: &[u8], now: u64) -> Result<Option<ClientPayload>, DecodeError> {
+    let mut reader = Reader::new(body, MAX_BYTES);
+    let mut head = ClientHead::default();
+    let mut buckets = Buckets { out: Writer::default(), count: 0, groups: 0, now };
+    for _ in 0..reader.map_or_nil()? {
+        let reader = &mut reader;
+        match reader.string()? {
+            b"Hostname" => head.hostname = text(reader)?,
+            b"Env" => head.env = text(reader)?,
+            b"Version" => head.version = text(reader)?,
+            b"Lang" => head.language = text(reader)?,
+            b"TracerVersion" => head.tracer_version = text(reader)?,
+            b"RuntimeID" => head.runtime_id = text(reader)?,
+            b"Sequence" => head.sequence = reader.integer()?,
+            b"AgentAggregation" => head.agent_aggregation = text(reader)?,
+            b"Service" => head.service = text(reader)?,
+            b"ContainerID" => head.container_id = text(reader)?,
+            b"Tags" => head.tags = texts(reader)?,
+            b"GitCommitSha" => head.git_commit_sha = text(reader)?,
+            b"ImageTag" => head.image_tag = text(reader)?,
+            b"ProcessTagsHash" => head.process_tags_hash = reader.integer()?,
+            b"ProcessTags" => head.process_tags = text(reader)?,
+            b"Stats" => buckets.read(reader)?,
+            _ => reader.skip()?,
+        }
+    }
+    if buckets.count == 0 {
+        return Ok(None);
+    }
+    let mut out = Writer::default();
+    head.write(&mut out, buckets.count);
+    out.document(&buckets.out.into_bytes());
+    Ok(Some(ClientPayload { bytes: out.into_bytes(), groups: buckets.groups, is_part: false }))
+}
+
+/// The buckets of a body, encoded again as they are read.
+struct Buckets {
+    out: Writer,
+    count: usize,
+    groups: usize,
+    now: u64,
+}
+
+impl Buckets {
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+        let count = reader.array_or_nil()?;
+        (self.out, self.count, self.groups) = (Writer::default(), count, 0);
+        for index in 0..count {
+            reader.charge(GROUP_BYTES)?;
+            self.bucket(reader, index == 0)?;
+        }
+        Ok(())
+    }
+
+    fn bucket(&mut self, reader: &mut Reader<'_>, is_first: bool) -> Result<(), DecodeError> {
+        let (mut start, mut duration, mut time_shift) = (0, 0, 0);
+        let (mut groups, mut count) = (Writer::default(), 0);
+        for _ in 0..reader.map_or_nil()? {
+            match reader.string()? {
+                b"Start" => start = reader.integer()?,
+                b"Duration" => duration = reader.integer()?,
+                b"AgentTimeShift" => time_shift = reader.integer()?,
+                b"Stats" => {
+                    count = reader.array_or_nil()?;
+                    groups = Writer::default();
+                    for _ in 0..count {
+                        reader.charge(GROUP_BYTES)?;
+                        group(reader)?.write(&mut groups);
+                    }
+                }
+                _ => reader.skip()?,
+            }
+        }
+        let start = if is_first { self.now } else { start };
+        encode::bucket(&mut self.out, start, duration, time_shift, count);
+        self.out.document(&groups.into_bytes());
+        self.groups += count;
+        Ok(())
+    }
+}
+
+fn group<'b>(reader: &mut Reader<'b>) -> Result<WireGroup<'b>, DecodeError> {
+    let mut group = WireGroup::default();
+    for _ in 0..reader.map_or_nil()? {
+        match reader.string()? {
+            b"Service" => group.service = text(reader)?,
+            b"Name" => group.name = text(reader)?,
+            b"Resource" => group.resource = text(reader)?,
+            b"HTTPStatusCode" => group.http_status = reader.integer()?,
+            b"Type" => group.kind = text(reader)?,
+            b"DBType" => group.db_type = text(reader)?,
+            b"Hits" => group.hits = reader.integer()?,
+            b"Errors" => group.errors = reader.integer()?,
+            b"Duration" => group.duration = reader.integer()?,
+            b"OkSummary" => group.ok_summary = reader.bytes_or_nil()?,
+            b"ErrorSummary" => group.error_summary = reader.bytes_or_nil()?,
+            b"Synthetics" => group.synthetics = reader.bool_or_nil()?,
+            b"TopLevelHits" => group.top_level_hits = reader.integer()?,
+            b"SpanKind" => group.span_kind = text(reader)?,
+            b"PeerTags" => group.peer_tags = texts(reader)?,
+            b"IsTraceRoot" => group.is_root = reader.integer()?,
+            b"GRPCStatusCode" => group.grpc_status = text(reader)?,
+            b"HTTPMethod" => group.http_method = text(reader)?,
+            b"HTTPEndpoint" => group.http_endpoint = text(reader)?,
+            b"srv_src" => group.service_source = text(reader)?,
+            b"SpanDerivedPrimaryTags" => group.primary_tags = texts(reader)?,
+            b"AdditionalMetricTags" => group.additional_tags = texts(reader)?,
+            _ => reader.skip()?,
+        }
+    }
+    Ok(group)
+}
+
+fn text<'b>(reader: &mut Reader<'b>) -> Result<&'b str, DecodeError> {
+    if reader.nil()? { Ok("") } else { reader.valid_text() }
+}
+
+fn texts<'b>(reader: &mut Reader<'b>) -> Result<Vec<&'b str>, DecodeError> {
+    let count = reader.array_or_nil()?;
+    let mut texts = reader.list(count)?;
+    for _ in 0..count {
+        reader.charge(size_of::<&str>())?;
+        texts.push(text(reader)?);
+    }
+    Ok(texts)
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

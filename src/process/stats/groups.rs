@@ -1,0 +1,124 @@
+//! The stats of one request, before they are merged with those of others.
+
+use std::collections::HashMap;
+
+use super::{
+    BUCKET_NANOSECONDS, Origin, aligned,
+    key::{Found, Key, Keys},
+    sketch::Sketch,
+};
+use crate::process::{
+    msgpack::Writer,
+    trace::{CommonTags, Span, is_marked, is_top_level},
+};
+
+/// Maximum number of buckets of a request before the current one: an hour's.
+const MAX_BUCKETS: i64 = 360;
+
+/// Values by bucket and group. Made on the task that serves the request, so that only groups, not spans, are handed over.
+#[derive(Debug, Default)]
+pub struct Groups {
+    pub(super) buckets: HashMap<i64, Bucket>,
+    /// The start of the current bucket.
+    current: i64,
+    /// The tracer behind the request.
+    pub(super) origin: Option<Origin>,
+    /// Where a key is put together.
+    key: Writer,
+}
+
+/// Groups by the bytes of their keys.
+pub(super) type Bucket = HashMap<Box<[u8]>, Values>;
+
+/// What is counted in a group.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Values {
+    pub(super) hits: u64,
+    pub(super) errors: u64,
+    /// Nanoseconds.
+    pub(super) duration: u64,
+    pub(super) top_level_hits: u64,
+    /// Durations in nanoseconds, without and with an error.
+    pub(super) ok_summary: Sketch,
+    pub(super) error_summary: Sketch,
+}
+
+impl Groups {
+    /// None yet; `now` is in nanoseconds since the epoch.
+    pub(in crate::process) fn new(now: i64) -> Self {
+        Self { current: aligned(now), ..Self::default() }
+    }
+
+    /// Whether there is nothing to merge.
+    pub fn is_empty(&self) -> bool {
+        self.buckets.is_empty()
+    }
+
+    /// How many spans were counted.
+    #[cfg(test)]
+    pub(in crate::process) fn hits(&self) -> u64 {
+        self.buckets.values().flat_map(HashMap::values).map(|values| values.hits).sum()
+    }
+
+    pub(in crate::process) fn set_origin(&mut self, origin: Origin) {
+        self.origin = Some(origin);
+    }
+
+    /// Counts a span, if it is of a kind that is counted. The tags are those that every span has.
+    pub(in crate::process) fn add(&mut self, span: &Span<'_>, common: &CommonTags, keys: &Keys) {
+        let found = Found::of(span, common);
+        if !is_eligible(span, found.span_kind.unwrap_or_default()) {
+            return;
+        }
+        self.key.clear();
+        Key::of(span, &found, common, keys).write(&mut self.key);
+        // So many buckets there can be at most, whatever times the spans have.
+        let oldest = self.current.saturating_sub(MAX_BUCKETS * BUCKET_NANOSECONDS);
+        let start = aligned(span.end()).clamp(oldest, self.current);
+        let bucket = self.buckets.entry(start).or_default();
+        match bucket.get_mut(self.key.as_bytes()) {
+            Some(values) => values.add(span),
+            None => bucket.entry(self.key.as_bytes().into()).or_default().add(span),
+        }
+    }
+}
+
+/// Spans that enter a service, that are marked to be measured, or whose kind says that they cross a border; never those that go on and are sent for a second time
+/// when they have ended.
+fn is_eligible(span: &Span<'_>, kind: &str) -> bool {
+    let counts = is_top_level(span)
+        || is_marked(span, "_dd.measured")
+        || ["client", "consumer", "producer", "server"].iter().any(|border| kind.eq_ignore_ascii_case(border));
+    counts && !span.metrics.get("_dd.partial_version").is_some_and(|version| *version >= 0.0)
+}
+
+impl Values {
+    #[expect(clippy::cast_precision_loss, reason = "durations below 104 days are exact, longer ones need not be")]
+    fn add(&mut self, span: &Span<'_>) {
+        let duration = u64::try_from(span.duration).unwrap_or_default();
+        self.hits += 1;
+        self.duration = self.duration.saturating_add(duration);
+        self.top_level_hits += u64::from(is_top_level(span));
+        if span.error == 0 {
+            self.ok_summary.insert(duration as f64);
+        } else {
+            self.errors += 1;
+            self.error_summary.insert(duration as f64);
+        }
+    }
+
+    /// Adds all of another; `spare` is how many bins the sketches may grow by.
+    pub(super) fn merge(&mut self, other: &Self, spare: &mut usize) {
+        self.hits = self.hits.saturating_add(other.hits);
+        self.errors = self.errors.saturating_add(other.errors);
+        self.duration = self.duration.saturating_add(other.duration);
+        self.top_level_hits = self.top_level_hits.saturating_add(other.top_level_hits);
+        self.ok_summary.merge(&other.ok_summary, spare);
+        self.error_summary.merge(&other.error_summary, spare);
+    }
+
+    /// How many bins its sketches have.
+    pub(super) fn bins(&self) -> usize {
+        self.ok_summary.len() + self.error_summary.len()
+    }
+}

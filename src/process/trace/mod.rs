@@ -1,0 +1,44 @@
+//! Traces: from a request body to the bytes that the intake takes.
+//!
+//! ```text
+//! body ──▶ decode ──▶ recent ──▶ Pipeline::run ────────────────────────────────────────────────▶ TracerPayload
+//!          one trace  spans seen  normalize, chunk, filter, self-traffic, tags, obfuscate, encode    │
+//!          at a time  before                                             └──▶ stats::Groups          ▼
+//!                                                                                               agent_payload
+//! ```
+//!
+//! Everything runs on the task that serves the request: what leaves is encoded, so that a span that waits to be sent takes the bytes that it will take on the wire
+//! and no more. A [`Pipeline`] is compiled once from [`TraceSettings`].
+
+pub mod decode;
+pub mod headers;
+pub mod map;
+pub mod recent;
+pub mod settings;
+pub mod span;
+
+mod chunk;
+mod encode;
+mod filter;
+mod ids;
+mod normalize;
+mod obfuscate;
+mod pipeline;
+mod replace;
+mod self_traffic;
+mod tags;
+
+#[cfg(test)]
+mod test_messages;
+
+pub(in crate::process) use chunk::{is_marked, is_top_level};
+pub use encode::{MAX_PAYLOAD_BYTES, OVERHEAD, TracerPayload, agent_payload};
+pub use headers::TracerHeaders;
+pub use pipeline::{Counts, Output, Pipeline, Source};
+pub use recent::RecentSpans;
+pub use replace::BadPattern;
+pub use settings::TraceSettings;
+pub use span::Span;
+pub(in crate::process) use tags::CommonTags;
+#[cfg(test)]
+pub(in crate::process) use tags::common_tags;

@@ -1,0 +1,210 @@
+//! What the backend expects of every span: names of a bounded length and alphabet, ids, times that can be.
+//!
+//! Source: the rules of the full agent. Written by hand: `libdd-trace-normalization` changes owned strings of its own span type and reads the clock.
+
+use std::borrow::Cow;
+
+use super::span::{Span, Text};
+
+const MAX_NAME_BYTES: usize = 100;
+const MAX_SERVICE_BYTES: usize = 100;
+const MAX_TYPE_BYTES: usize = 100;
+/// Characters and bytes of a tag's value.
+const MAX_TAG_CHARS: usize = 200;
+const MAX_TAG_BYTES: usize = 400;
+
+/// Nanoseconds from the epoch to the year 2000. An earlier start is a mistake of units.
+const YEAR_2000: i64 = 946_684_800_000_000_000;
+
+/// Why the spans of a trace from a certain one on are left as they came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Malformed {
+    #[error("its spans have different trace ids")]
+    ForeignSpan,
+    #[error("a trace id is zero")]
+    ZeroTraceId,
+    #[error("a span id is zero")]
+    ZeroSpanId,
+}
+
+/// Normalises the spans of a trace up to the first that has no place in it. `now` is in nanoseconds since the epoch.
+pub(super) fn trace(spans: &mut [Span<'_>], now: i64) -> Result<(), Malformed> {
+    let trace_id = spans.first().map(|span| span.trace_id);
+    for one in spans {
+        if Some(one.trace_id) != trace_id {
+            return Err(Malformed::ForeignSpan);
+        }
+        if one.trace_id == 0 {
+            return Err(Malformed::ZeroTraceId);
+        }
+        if one.span_id == 0 {
+            return Err(Malformed::ZeroSpanId);
+        }
+        span(one, now);
+    }
+    Ok(())
+}
+
+fn span(span: &mut Span<'_>, now: i64) {
+    truncate(&mut span.service, MAX_SERVICE_BYTES);
+    tag(&mut span.service);
+    if span.service.is_empty() {
+        span.service = "unnamed-service".into();
+    }
+    truncate(&mut span.name, MAX_NAME_BYTES);
+    metric_name(&mut span.name);
+    if span.name.is_empty() {
+        span.name = "unnamed_operation".into();
+    }
+    if span.resource.is_empty() {
+        span.resource = span.name.clone();
+    }
+    if span.parent_id == span.trace_id && span.parent_id == span.span_id {
+        span.parent_id = 0;
+    }
+    times(span, now);
+    truncate(&mut span.kind, MAX_TYPE_BYTES);
+    if let Some(env) = span.meta.get_mut("env") {
+        tag(env);
+    }
+    if span.meta.get("http.status_code").is_some_and(|code| !is_status_code(code)) {
+        span.meta.remove("http.status_code");
+    }
+}
+
+fn times(span: &mut Span<'_>, now: i64) {
+    if span.duration < 0 || span.start.checked_add(span.duration).is_none() {
+        span.duration = 0;
+    }
+    if span.start < YEAR_2000 {
+        let start = now.saturating_sub(span.duration);
+        span.start = if start < 0 { now } else { start };
+    }
+}
+
+fn is_status_code(code: &str) -> bool {
+    code.parse::<i64>().is_ok_and(|code| (100..600).contains(&code))
+}
+
+fn truncate(text: &mut Text<'_>, bytes: usize) {
+    if text.len() <= bytes {
+        return;
+    }
+    let end = text.floor_char_boundary(bytes);
+    match text {
+        Cow::Borrowed(borrowed) => *borrowed = borrowed.get(..end).unwrap_or_default(),
+        Cow::Owned(owned) => owned.truncate(end),
+    }
+}
+
+/// Lower case, letters, digits and `_:./-`, runs of anything else one underscore; nothing but a letter or a colon at the start, no underscore at the end.
+pub(super) fn tag(text: &mut Text<'_>) {
+    if !is_tag(text.as_bytes()) {
+        *text = Cow::Owned(normal_tag(text));
+    }
+}
+
+/// Whether a text is a tag already, for the most frequent kind of it.
+fn is_tag(bytes: &[u8]) -> bool {
+    let Some((first, rest)) = bytes.split_first() else { return true };
+    let mut after_underscore = false;
+    let is_allowed = |byte: &u8| {
+        let doubled = after_underscore && *byte == b'_';
+        after_underscore = *byte == b'_';
+        !doubled && matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b':' | b'.' | b'/' | b'-')
+    };
+    matches!(first, b'a'..=b'z' | b':')
+        && bytes.len() <= MAX_TAG_CHARS
+        && rest.iter().all(is_allowed)
+        && !after_underscore
+}
+
+fn normal_tag(text: &str) -> String {
+    let mut normal = String::with_capacity(text.len().min(MAX_TAG_BYTES));
+    // Whether what was last seen has no place in a tag; where that was written down, it is one underscore.
+    let mut gap = true;
+    let mut chars = 0;
+    for char in text.chars() {
+        if chars >= MAX_TAG_CHARS || normal.len() >= MAX_TAG_BYTES {
+            break;
+        }
+        let written = match char {
+            'a'..='z' | ':' => Some(char),
+            'A'..='Z' => Some(char.to_ascii_lowercase()),
+            '0'..='9' | '.' | '/' | '-' => {
+                if normal.is_empty() {
+                    continue;
+                }
+                Some(char)
+            }
+            _ if char.is_ascii() => None,
+            _ => match lower(char) {
+                letter if letter.is_alphabetic() => Some(letter),
+                number if number.is_numeric() => {
+                    if normal.is_empty() {
+                        continue;
+                    }
+                    Some(number)
+                }
+                _ => None,
+            },
+        };
+        if written.is_none() && gap {
+            continue;
+        }
+        gap = written.is_none();
+        normal.push(written.unwrap_or('_'));
+        chars += 1;
+    }
+    if gap && !normal.is_empty() {
+        normal.pop();
+    }
+    normal
+}
+
+/// The lower case of a letter, where it is one that is no longer.
+fn lower(char: char) -> char {
+    let lower = if char.is_uppercase() { char.to_lowercase().next() } else { None };
+    lower.filter(|lower| lower.len_utf8() <= char.len_utf8()).unwrap_or(char)
+}
+
+/// Starts with the first letter; ASCII letters, digits, `.` and `_`; anything else an underscore. Of dots and underscores in a row one stays, a dot before an
+/// underscore, and no underscore at the end.
+fn metric_name(text: &mut Text<'_>) {
+    if is_metric_name(text.as_bytes()) {
+        return;
+    }
+    let mut normal = String::with_capacity(text.len());
+    for byte in text.bytes().skip_while(|byte| !byte.is_ascii_alphabetic()) {
+        let last = normal.as_bytes().last().copied();
+        match (byte, last) {
+            (b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9', _) => normal.push(char::from(byte)),
+            (b'.', Some(b'_')) => {
+                normal.pop();
+                normal.push('.');
+            }
+            (_, Some(b'_' | b'.')) => {}
+            (b'.', _) => normal.push('.'),
+            _ => normal.push('_'),
+        }
+    }
+    if normal.ends_with('_') {
+        normal.pop();
+    }
+    *text = Cow::Owned(normal);
+}
+
+fn is_metric_name(bytes: &[u8]) -> bool {
+    let mut after_separator = false;
+    let is_allowed = |byte: &u8| {
+        let is_separator = matches!(byte, b'.' | b'_');
+        let is_doubled = is_separator && after_separator;
+        after_separator = is_separator;
+        !is_doubled && (is_separator || byte.is_ascii_alphanumeric())
+    };
+    bytes.first().is_none_or(u8::is_ascii_alphabetic) && bytes.iter().all(is_allowed) && bytes.last() != Some(&b'_')
+}
+
+#[cfg(test)]
+#[path = "normalize_tests.rs"]
+mod tests;

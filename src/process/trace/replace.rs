@@ -1,0 +1,191 @@
+//! Replacement rules: what the customer wants masked in tags and resources.
+
+use std::borrow::Cow;
+
+use regex::{NoExpand, Regex, RegexBuilder};
+
+use super::{
+    settings::ReplaceRule,
+    span::{Span, Text},
+};
+
+/// Maximum memory of one compiled pattern in bytes, and of all of them together, which share it in equal parts.
+const MAX_PATTERN_BYTES: usize = 10 << 20;
+const MAX_COMPILED_BYTES: usize = 64 << 20;
+
+/// Maximum length of a text that a rule makes, in bytes: rules that double what they match would take all memory. The backend cuts tags far below.
+const MAX_TEXT_BYTES: usize = 1 << 20;
+
+/// Rules in their order, compiled.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Replacements(Vec<Rule>);
+
+#[derive(Debug, Clone)]
+struct Rule {
+    target: Target,
+    regex: Regex,
+    replacement: String,
+    /// Whether the replacement stands for groups of the match.
+    has_groups: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Target {
+    AllTags,
+    Resource,
+    Tag(String),
+}
+
+/// A pattern that is no regular expression. It is not shown: it may hold the secret that it is to mask.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{setting}: the pattern of {name:?} is no regular expression and is ignored")]
+pub struct BadPattern {
+    /// The variable that holds it.
+    pub setting: &'static str,
+    /// The tag that it is for.
+    pub name: String,
+}
+
+/// Compiles one of so many patterns.
+pub(super) fn compile(pattern: &str, patterns: usize) -> Option<Regex> {
+    let limit = (MAX_COMPILED_BYTES / patterns.max(1)).min(MAX_PATTERN_BYTES);
+    RegexBuilder::new(pattern).size_limit(limit).build().ok()
+}
+
+impl Replacements {
+    /// Compiles the rules; those that do not compile are left out and reported.
+    pub(super) fn compile(rules: &[ReplaceRule], bad: &mut Vec<BadPattern>) -> Self {
+        let compiled = rules.iter().filter_map(|rule| {
+            let Some(regex) = compile(&rule.pattern, rules.len()) else {
+                bad.push(BadPattern { setting: "DD_APM_REPLACE_TAGS", name: rule.name.clone() });
+                return None;
+            };
+            let target = match &*rule.name {
+                "*" => Target::AllTags,
+                "resource.name" => Target::Resource,
+                tag => Target::Tag(tag.to_owned()),
+            };
+            let has_groups = rule.replacement.contains('$');
+            Some(Rule { target, regex, replacement: rule.replacement.clone(), has_groups })
+        });
+        Self(compiled.collect())
+    }
+
+    /// Applies every rule to a span, in order.
+    pub(super) fn apply(&self, span: &mut Span<'_>) {
+        for rule in &self.0 {
+            match &rule.target {
+                Target::AllTags => span.meta.values_mut().for_each(|value| rule.apply(value)),
+                Target::Resource => rule.apply(&mut span.resource),
+                Target::Tag(key) => {
+                    if let Some(value) = span.meta.get_mut(key) {
+                        rule.apply(value);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Applies the rules that mean this tag.
+    pub(super) fn apply_to_tag(&self, key: &str, value: &mut Text<'_>) {
+        for rule in &self.0 {
+            if rule.target == Target::AllTags || matches!(&rule.target, Target::Tag(tag) if tag == key) {
+                rule.apply(value);
+            }
+        }
+    }
+}
+
+impl Rule {
+    fn apply(&self, text: &mut Text<'_>) {
+        let replaced = if self.has_groups { self.expand(text) } else { self.replace(text) };
+        if let Some(replaced) = replaced {
+            *text = Cow::Owned(replaced);
+        }
+    }
+
+    fn replace(&self, text: &str) -> Option<String> {
+        match self.regex.replace_all(text, NoExpand(&self.replacement)) {
+            Cow::Owned(replaced) => Some(cut(replaced)),
+            Cow::Borrowed(_) => None,
+        }
+    }
+
+    /// Match by match, so that it can end where the text becomes too long.
+    fn expand(&self, text: &str) -> Option<String> {
+        let (mut replaced, mut copied) = (String::new(), None);
+        for captures in self.regex.captures_iter(text) {
+            let found = captures.get(0)?;
+            replaced.push_str(text.get(copied.unwrap_or_default()..found.start()).unwrap_or_default());
+            copied = Some(found.end());
+            captures.expand(&self.replacement, &mut replaced);
+            if replaced.len() > MAX_TEXT_BYTES {
+                return Some(cut(replaced));
+            }
+        }
+        replaced.push_str(text.get(copied?..).unwrap_or_default());
+        Some(cut(replaced))
+    }
+}
+
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(name: &str, pattern: &str, replacement: &str) -> ReplaceRule {
+        ReplaceRule { name: name.to_owned(), pattern: pattern.to_owned(), replacement: replacement.to_owned() }
+    }
+
+    fn applied(rules: &[ReplaceRule]) -> Span<'static> {
+        let mut bad = Vec::new();
+        let replacements = Replacements::compile(rules, &mut bad);
+        assert_eq!(bad, []);
+        let mut span = Span { resource: "GET /user/17".into(), ..Span::default() };
+        span.meta.set("card", "pay 1234 5678".into());
+        span.meta.set("user", "joe-17".into());
+        replacements.apply(&mut span);
+        span
+    }
+
+    #[test]
+    fn rules_change_what_their_name_says_and_nothing_else() {
+        let span = applied(&[rule("card", r"\d+", "?")]);
+        assert_eq!((&*span.meta.get("card").unwrap().clone(), &*span.resource), ("pay ? ?", "GET /user/17"));
+        let span = applied(&[rule("resource.name", r"\d+", "?")]);
+        assert_eq!((&*span.meta.get("card").unwrap().clone(), &*span.resource), ("pay 1234 5678", "GET /user/?"));
+        let span = applied(&[rule("*", r"\d+", "?")]);
+        assert_eq!(span.meta.iter().map(|(_, value)| &**value).collect::<Vec<_>>(), ["pay ? ?", "joe-?"]);
+        assert_eq!(span.resource, "GET /user/17", "tags only");
+    }
+
+    #[test]
+    fn rules_apply_in_order_and_know_groups() {
+        let span = applied(&[rule("user", r"(\w+)-(\d+)", "${2}_$1"), rule("user", "^17", "x")]);
+        assert_eq!(span.meta.get("user").map(|value| &**value), Some("x_joe"));
+        let span = applied(&[rule("user", "joe", "a.b*")]);
+        assert_eq!(span.meta.get("user").map(|value| &**value), Some("a.b*-17"));
+    }
+
+    #[test]
+    fn a_pattern_that_is_none_is_reported_without_being_shown() {
+        let mut bad = Vec::new();
+        let replacements = Replacements::compile(&[rule("card", "hunter2(", "?"), rule("card", "pay", "?")], &mut bad);
+        let [bad] = &bad[..] else { panic!("{bad:?}") };
+        assert!(bad.to_string().contains("card") && !bad.to_string().contains("hunter2"));
+        assert_eq!(replacements.0.len(), 1);
+    }
+
+    #[test]
+    fn rules_that_double_a_text_end_at_its_longest() {
+        let doubling = vec![rule("card", "(?s)^.*$", "$0$0"); 40];
+        let text = applied(&doubling).meta.get("card").unwrap().len();
+        assert_eq!(text, MAX_TEXT_BYTES);
+        let each = applied(&[rule("card", "", &"y".repeat(200_000))]);
+        assert_eq!(each.meta.get("card").unwrap().len(), MAX_TEXT_BYTES);
+    }
+}

@@ -1,0 +1,243 @@
+//! What tracers send, from the trace agent to what waits to leave.
+
+use crate::{
+    aggregate::Batches,
+    config::{Apm, Config},
+    flush::Dropped,
+    ingest::trace_agent::{DatagramQueue, PORT, Received, TraceAgentListener},
+    intake::{self, UnsealedPayload},
+    os::clock,
+    process::{
+        checkpoints::{
+            self, Output, Pipeline, TraceSettings, TracerPayload,
+            settings::{FilterTags, Obfuscation, ReplaceRule},
+        },
+        proxied::ProxiedRequest,
+        stats::{self, ClientPayload, Collapsed, Concentrator, Flush},
+        tags::FunctionTags,
+    },
+};
+
+/// With so many bytes of requests that are passed on, they do not wait for a flush.
+const MAX_PROXIED_BYTES: usize = 4 << 20;
+/// What a payload of statistics has beside those, in bytes, at most.
+const STATS_OVERHEAD: usize = 128;
+
+/// Spans, statistics of spans, and what is passed on.
+pub struct TracePipeline {
+    inbox: Option<DatagramQueue>,
+    spans: Batches<TracerPayload>,
+    stats: Batches<ClientPayload>,
+    proxied: Batches<ProxiedRequest>,
+    concentrator: Concentrator,
+    /// The function's name.
+    function: String,
+    dropped: Dropped,
+    has_warned: bool,
+    /// By what there can be too many of.
+    has_warned_of_values: [bool; 5],
+    /// The sandbox is about to end: statistics do not wait for the end of their interval.
+    ending: bool,
+}
+
+impl TracePipeline {
+    /// Serves tracers from now on, if there is a listener.
+    pub fn start(bound: Option<TraceAgentListener>, config: &Config, tags: &FunctionTags) -> Self {
+        let inbox = bound.and_then(|bound| {
+            let served = bound.serve(pipeline(config, tags));
+            served
+                .inspect_err(|error| log::warn!("TRACE_AGENT | cannot serve port {PORT}: {error}; traces are disabled"))
+                .ok()
+        });
+        let log_encoder = stats::LogEncoder {
+            env: config.env.clone().unwrap_or_default(),
+            version: config.version.clone().unwrap_or_default(),
+            service: config.service.as_deref().unwrap_or_default().to_lowercase(),
+            ..stats::LogEncoder::default()
+        };
+        let limit = config.apm.max_additional_stats_tags;
+        Self {
+            inbox,
+            spans: Batches::new(checkpoints::MAX_PAYLOAD_BYTES - checkpoints::OVERHEAD),
+            stats: Batches::new(stats::MAX_PAYLOAD_BYTES - STATS_OVERHEAD),
+            proxied: Batches::new(MAX_PROXIED_BYTES),
+            concentrator: Concentrator::new(log_encoder, now(), limit),
+            function: function_name(tags).to_owned(),
+            dropped: Dropped::default(),
+            has_warned: false,
+            has_warned_of_values: [false; 5],
+            ending: false,
+        }
+    }
+
+    /// Waits for the next request; never ends if none will come. May be cancelled without losing one.
+    pub async fn received(&mut self) -> Received {
+        if let Some(inbox) = &mut self.inbox {
+            if let Some(received) = inbox.recv().await {
+                return received;
+            }
+            self.inbox = None;
+        }
+        std::future::pending().await
+    }
+
+    /// The next request, if it is here.
+    pub fn try_received(&mut self) -> Option<Received> {
+        self.inbox.as_mut().and_then(DatagramQueue::try_recv)
+    }
+
+    /// Whether a request is being read or processed that is not here yet.
+    pub fn is_receiving(&self) -> bool {
+        self.inbox.as_ref().is_some_and(DatagramQueue::is_receiving)
+    }
+
+    /// Takes in what a request has become.
+    pub fn take(&mut self, received: Received) {
+        match received {
+            Received::Traces(output) => self.take_traces(output),
+            Received::Stats(stats) => {
+                let bytes = stats.bytes().len();
+                self.stats.push(stats, bytes);
+            }
+            Received::Proxied(request) => {
+                let bytes = request.bytes();
+                self.proxied.push(request, bytes);
+            }
+        }
+    }
+
+    fn take_traces(&mut self, output: Output) {
+        let Output { payloads, stats, counts } = output;
+        for payload in payloads {
+            let bytes = payload.bytes().len();
+            self.spans.push(payload, bytes);
+        }
+        let lost = counts.oversized + counts.without_room;
+        if lost > 0 {
+            self.dropped.spans += lost as u64;
+            if !std::mem::replace(&mut self.has_warned, true) {
+                log::warn!(
+                    "TRACES | {} spans are larger than {} bytes, and {} were more than there is memory for; they and further ones are dropped \
+                     and counted",
+                    counts.oversized,
+                    checkpoints::MAX_PAYLOAD_BYTES,
+                    counts.without_room
+                );
+            }
+        }
+        if !stats.is_empty() {
+            let collapsed = self.concentrator.merge(stats, now());
+            self.warn_of(collapsed);
+        }
+    }
+
+    /// Warns once of each thing of which there are too many values.
+    fn warn_of(&mut self, collapsed: Collapsed) {
+        let Collapsed { groups, resources, endpoints, peer_tags, additional_tags } = collapsed;
+        let all = [groups, resources, endpoints, peer_tags, additional_tags];
+        let names = ["operations", "resources", "endpoints", "peer tags", "additional tags"];
+        for ((count, name), has_warned) in all.into_iter().zip(names).zip(&mut self.has_warned_of_values) {
+            if count > 0 && !std::mem::replace(has_warned, true) {
+                log::warn!(
+                    "STATS | too many different {name} in ten seconds; further ones are counted together as tracer_blocked_value"
+                );
+            }
+        }
+    }
+
+    /// Whether something is full, so that it need not wait for a flush.
+    pub fn has_full(&self) -> bool {
+        self.spans.has_full() || self.stats.has_full() || self.proxied.has_full()
+    }
+
+    /// Something that is full.
+    pub fn take_full(&mut self, settings: &Apm) -> Vec<UnsealedPayload> {
+        if let Some(batch) = self.spans.take_full() {
+            vec![batched(batch, settings)]
+        } else if let Some(batch) = self.stats.take_full() {
+            vec![intake::stats::unsealed(&batch, settings)]
+        } else if let Some(batch) = self.proxied.take_full() {
+            batch.into_iter().map(|request| intake::proxied::unsealed(request, &self.function)).collect()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Everything that is due.
+    pub fn drain(&mut self, settings: &Apm) -> Vec<UnsealedPayload> {
+        let which = if self.ending { Flush::All } else { Flush::Due };
+        for stats in self.concentrator.flush(now(), which) {
+            let bytes = stats.bytes().len();
+            self.stats.push(stats, bytes);
+        }
+        let mut payloads: Vec<_> = self.spans.drain().into_iter().map(|batch| batched(batch, settings)).collect();
+        payloads.extend(self.stats.drain().iter().map(|batch| intake::stats::unsealed(batch, settings)));
+        let proxied = self.proxied.drain().into_iter().flatten();
+        payloads.extend(proxied.map(|request| intake::proxied::unsealed(request, &self.function)));
+        payloads
+    }
+
+    /// From now on everything is due.
+    pub fn end(&mut self) {
+        self.ending = true;
+    }
+
+    /// What was given up since this was last asked.
+    pub fn take_dropped(&mut self) -> Dropped {
+        std::mem::take(&mut self.dropped)
+    }
+}
+
+fn batched(batch: Vec<TracerPayload>, settings: &Apm) -> UnsealedPayload {
+    let count = batch.len();
+    let payload = intake::traces::unsealed(batch, settings);
+    log::debug!(
+        "TRACES | batched {} payload(s) totaling {} bytes (cap {} bytes)",
+        count,
+        payload.body.len(),
+        checkpoints::MAX_PAYLOAD_BYTES
+    );
+    payload
+}
+
+/// The settings of the trace pipeline, compiled.
+fn pipeline(config: &Config, tags: &FunctionTags) -> Pipeline {
+    let Apm { filters, http, replace_rules, .. } = &config.apm;
+    let rule = |rule: &crate::config::ReplaceRule| ReplaceRule {
+        name: rule.name.clone(),
+        pattern: rule.pattern.clone(),
+        replacement: rule.replacement.clone(),
+    };
+    let settings = TraceSettings {
+        service: config.service.clone(),
+        function_name: Some(function_name(tags)).filter(|name| !name.is_empty()).map(str::to_owned),
+        compute_stats: config.apm.compute_stats,
+        service_representation: config.apm.service_representation,
+        filter_tags: FilterTags {
+            require: filters.require.clone(),
+            reject: filters.reject.clone(),
+            regex_require: filters.regex_require.clone(),
+            regex_reject: filters.regex_reject.clone(),
+        },
+        replace_tags: replace_rules.iter().map(rule).collect(),
+        obfuscation: Obfuscation {
+            http_remove_query_string: http.remove_query_string,
+            http_remove_paths_with_digits: http.remove_paths_with_digits,
+        },
+        error_sampler: config.apm.error_sampler,
+    };
+    let (pipeline, bad) = Pipeline::new(settings, tags, stats::Keys::new(&config.apm.additional_stats_tags));
+    for pattern in bad {
+        log::warn!("CONFIG | {pattern}");
+    }
+    pipeline
+}
+
+fn function_name(tags: &FunctionTags) -> &str {
+    tags.pairs().find(|(key, _)| *key == "functionname").map_or("", |(_, name)| name)
+}
+
+/// Nanoseconds since the epoch.
+fn now() -> i64 {
+    clock::epoch_ms().saturating_mul(1_000_000)
+}
