@@ -4,17 +4,17 @@ use crate::{
     aggregate::Batches,
     config::{Apm, Config},
     flush::Dropped,
-    ingest::trace_agent::{DatagramQueue, PORT, Received, TraceAgentListener},
+    ingest::trace_agent::{Inbox, PORT, Received, TraceAgentListener},
     intake::{self, UnsealedPayload},
     os::clock,
     process::{
-        checkpoints::{
-            self, Output, Pipeline, TraceSettings, TracerPayload,
-            settings::{FilterTags, Obfuscation, ReplaceRule},
-        },
         proxied::ProxiedRequest,
         stats::{self, ClientPayload, Collapsed, Concentrator, Flush},
         tags::FunctionTags,
+        trace::{
+            self, Output, Pipeline, TraceSettings, TracerPayload,
+            settings::{FilterTags, Obfuscation, ReplaceRule},
+        },
     },
 };
 
@@ -25,7 +25,7 @@ const STATS_OVERHEAD: usize = 128;
 
 /// Spans, statistics of spans, and what is passed on.
 pub struct TracePipeline {
-    inbox: Option<DatagramQueue>,
+    inbox: Option<Inbox>,
     spans: Batches<TracerPayload>,
     stats: Batches<ClientPayload>,
     proxied: Batches<ProxiedRequest>,
@@ -49,16 +49,16 @@ impl TracePipeline {
                 .inspect_err(|error| log::warn!("TRACE_AGENT | cannot serve port {PORT}: {error}; traces are disabled"))
                 .ok()
         });
-        let log_encoder = stats::LogEncoder {
+        let log_encoder = stats::Origin {
             env: config.env.clone().unwrap_or_default(),
             version: config.version.clone().unwrap_or_default(),
             service: config.service.as_deref().unwrap_or_default().to_lowercase(),
-            ..stats::LogEncoder::default()
+            ..stats::Origin::default()
         };
         let limit = config.apm.max_additional_stats_tags;
         Self {
             inbox,
-            spans: Batches::new(checkpoints::MAX_PAYLOAD_BYTES - checkpoints::OVERHEAD),
+            spans: Batches::new(trace::MAX_PAYLOAD_BYTES - trace::OVERHEAD),
             stats: Batches::new(stats::MAX_PAYLOAD_BYTES - STATS_OVERHEAD),
             proxied: Batches::new(MAX_PROXIED_BYTES),
             concentrator: Concentrator::new(log_encoder, now(), limit),
@@ -83,12 +83,12 @@ impl TracePipeline {
 
     /// The next request, if it is here.
     pub fn try_received(&mut self) -> Option<Received> {
-        self.inbox.as_mut().and_then(DatagramQueue::try_recv)
+        self.inbox.as_mut().and_then(Inbox::try_recv)
     }
 
     /// Whether a request is being read or processed that is not here yet.
     pub fn is_receiving(&self) -> bool {
-        self.inbox.as_ref().is_some_and(DatagramQueue::is_receiving)
+        self.inbox.as_ref().is_some_and(Inbox::is_receiving)
     }
 
     /// Takes in what a request has become.
@@ -120,7 +120,7 @@ impl TracePipeline {
                     "TRACES | {} spans are larger than {} bytes, and {} were more than there is memory for; they and further ones are dropped \
                      and counted",
                     counts.oversized,
-                    checkpoints::MAX_PAYLOAD_BYTES,
+                    trace::MAX_PAYLOAD_BYTES,
                     counts.without_room
                 );
             }
@@ -195,7 +195,7 @@ fn batched(batch: Vec<TracerPayload>, settings: &Apm) -> UnsealedPayload {
         "TRACES | batched {} payload(s) totaling {} bytes (cap {} bytes)",
         count,
         payload.body.len(),
-        checkpoints::MAX_PAYLOAD_BYTES
+        trace::MAX_PAYLOAD_BYTES
     );
     payload
 }

@@ -73,8 +73,10 @@ mod tests {
         let port = telemetry.local_addr().unwrap().port();
         let mut sockets = Sockets::default();
         sockets.set(Service::Telemetry, Some(telemetry.into_raw_fd()));
-        let Ports { telemetry, dogstatsd } = ports(sockets);
+        let Ports { telemetry, dogstatsd, trace_agent } = ports(sockets);
         assert_eq!(telemetry.unwrap().port, port);
-        assert_eq!(dogstatsd.unwrap_err().to_string(), "the launcher could not bind the port");
+        for missing in [dogstatsd.unwrap_err(), trace_agent.unwrap_err()] {
+            assert_eq!(missing.to_string(), "the launcher could not bind the port");
+        }
     }
 }

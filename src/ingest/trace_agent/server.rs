@@ -14,7 +14,7 @@ use axum::{
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{self, HeaderName},
-        request::Components,
+        request::Parts,
     },
     response::{IntoResponse as _, Response},
 };
@@ -203,7 +203,7 @@ impl Agent {
         }
     }
 
-    async fn proxied(&self, route: ProxiedRoute, head: Components, received: ReceivedBody) -> Response {
+    async fn proxied(&self, route: ProxiedRoute, head: Parts, received: ReceivedBody) -> Response {
         let ReceivedBody { bytes: body, room } = received;
         let header = |(name, value): (&HeaderName, &HeaderValue)| (name.as_str().to_owned(), value.as_bytes().to_vec());
         let request = ProxiedRequest {
