@@ -19,8 +19,8 @@ use crate::materials::packages::{self, Packages};
 use crate::workspace;
 use crate::workspace::{Profile, builds_directory};
 
-/// Its package, from the root of the workspace.
-pub const FOLDER: &str = "crates/launcher";
+/// The folder of its own workspace, from the root of the other one.
+pub const FOLDER: &str = "crates";
 /// The name of its package and of its program.
 pub const NAME: &str = "launcher";
 /// Maximum size of its file in bytes: four pages. What is loaded before the registration is what every function pays for.
@@ -53,7 +53,7 @@ pub fn for_tests() -> Result<&'static Path, Failure> {
     static BUILT: OnceLock<Result<PathBuf, Failure>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         let root = workspace::root();
-        let failure = |output: String| Failure { command: format!("cargo build in {FOLDER}"), output };
+        let failure = |output: String| Failure { command: format!("cargo build in {FOLDER}/{NAME}"), output };
         let tools = Toolchain::plain(&root, Profile::Release).map_err(|error| failure(error.to_string()))?.launcher;
         let builds = builds_directory();
         let call = CargoCommand::new(NAME, &Recipe::of_launcher(), &tools, &root, &builds);
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn flags_are_those_of_the_packages_own_configuration() {
         let flags = rustflags();
-        for flag in ["linker=rust-lld", "relocation-model=static", "link-arg=--script=layout.ld"] {
+        for flag in ["linker=rust-lld", "relocation-model=static", "link-arg=--script=launcher/layout.ld"] {
             assert!(flags.iter().any(|other| other == flag), "{flag} is not in {flags:?}");
         }
     }

@@ -145,7 +145,7 @@ mod tests {
         let workspace = |recipe: Recipe| recipe.workspace(Path::new("/root"));
         assert_eq!(workspace(recipe("ship", &[])), Path::new("/root"));
         assert_eq!(workspace(recipe("ship-fips", &[])), Path::new("/root/fips"));
-        assert_eq!(workspace(Recipe::of_launcher()), Path::new("/root/crates/launcher"));
+        assert_eq!(workspace(Recipe::of_launcher()), Path::new("/root/crates"));
     }
 
     #[test]

@@ -162,9 +162,7 @@ fn a_launcher_is_a_second_call() {
     let Task::Build(calls) = workshop.job(&cell).unwrap().task else { panic!("it is to be built") };
     let Calls { launcher: Some(launcher), agent, .. } = *calls else { panic!("there is no call for the launcher") };
     let shell = launcher.shell();
-    for part in
-        ["--package launcher --bin launcher", "linker=rust-lld", "/crates/launcher/Cargo.toml", "--profile release"]
-    {
+    for part in ["--package launcher --bin launcher", "linker=rust-lld", "/crates/Cargo.toml", "--profile release"] {
         assert!(shell.contains(part), "{part} is not in: {shell}");
     }
     assert!(agent.shell().contains("--bin bottlecap"), "{}", agent.shell());
