@@ -9,7 +9,6 @@ pub fn write(mut number: u64, out: Sink<'_>) {
     let mut digits = [b'0'; DIGITS];
     let mut start = DIGITS;
     for digit in digits.iter_mut().rev() {
-        #[expect(clippy::cast_possible_truncation, reason = "it is less than ten")]
         let value = (number % 10) as u8;
         *digit += value;
         start -= 1;

@@ -21,6 +21,10 @@ pub fn string_field<'t>(text: &'t [u8], name: &str) -> Option<&'t str> {
         if rest.peek() == Some(b'"') {
             let value = rest.string()?;
             if is_it {
+                #[expect(
+                    clippy::manual_contains,
+                    reason = "`contains` is made for long texts, and a hundred bytes larger"
+                )]
                 let is_plain = !value.iter().any(|byte| *byte == b'\\');
                 found = ascii::text(value).filter(|_| is_plain);
             }
