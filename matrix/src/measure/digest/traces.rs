@@ -26,23 +26,32 @@ impl Content {
 
     fn span(&mut self, payload: &AgentPayload, tracer: &TracerPayload, chunk: &TraceChunk, span: &Span) {
         let mut ids = Vec::new();
-        let mut id = |number: u64| {
+        // A trace and a span may have the same number by chance.
+        let mut id = |kind: &str, number: u64| {
             // A root has no parent, and every trace has one.
             if number == 0 {
                 return "none";
             }
-            ids.push(format!("id {number}"));
+            ids.push(format!("{kind} {number}"));
             "(id)"
         };
         let links: Vec<Value> = span
             .links
             .iter()
-            .map(|link| json!([id(link.trace_id), id(link.span_id), link.attributes, link.tracestate, link.flags]))
+            .map(|link| {
+                json!([
+                    id("trace", link.trace_id),
+                    id("span", link.span_id),
+                    link.attributes,
+                    link.tracestate,
+                    link.flags
+                ])
+            })
             .collect();
         let events: Vec<Value> = span.events.iter().map(|event| json!([event.name, event.attributes])).collect();
         let element = json!({
             "span": [span.service, span.name, span.resource, span.kind, span.error],
-            "ids": [id(span.trace_id), id(span.span_id), id(span.parent_id)],
+            "ids": [id("trace", span.trace_id), id("span", span.span_id), id("span", span.parent_id)],
             "meta": meta(&span.meta),
             "metrics": span.metrics.iter().map(|(key, value)| (key.clone(), number(key, *value))).collect::<BTreeMap<_, _>>(),
             "meta_struct": span.meta_struct,
