@@ -168,8 +168,8 @@ fn lower(char: char) -> char {
     lower.filter(|lower| lower.len_utf8() <= char.len_utf8()).unwrap_or(char)
 }
 
-/// Starts with the first letter; ASCII letters, digits, `.` and `_`; anything else an underscore. Of dots and underscores in a row one stays, a dot before an
-/// underscore, and no underscore at the end.
+/// Starts with the first letter; ASCII letters, digits, `.` and `_`; anything else an underscore. An underscore stands neither
+/// beside another nor beside a dot nor at the end.
 fn metric_name(text: &mut Text<'_>) {
     if is_metric_name(text.as_bytes()) {
         return;
@@ -183,8 +183,8 @@ fn metric_name(text: &mut Text<'_>) {
                 normal.pop();
                 normal.push('.');
             }
-            (_, Some(b'_' | b'.')) => {}
             (b'.', _) => normal.push('.'),
+            (_, Some(b'_' | b'.')) => {}
             _ => normal.push('_'),
         }
     }
@@ -195,14 +195,14 @@ fn metric_name(text: &mut Text<'_>) {
 }
 
 fn is_metric_name(bytes: &[u8]) -> bool {
-    let mut after_separator = false;
+    let Some(first) = bytes.first() else { return true };
+    let mut before = 0;
     let is_allowed = |byte: &u8| {
-        let is_separator = matches!(byte, b'.' | b'_');
-        let is_doubled = is_separator && after_separator;
-        after_separator = is_separator;
-        !is_doubled && (is_separator || byte.is_ascii_alphanumeric())
+        let is_needless = matches!((before, byte), (b'_', b'_' | b'.') | (b'.', b'_'));
+        before = *byte;
+        !is_needless && (matches!(byte, b'.' | b'_') || byte.is_ascii_alphanumeric())
     };
-    bytes.first().is_none_or(u8::is_ascii_alphabetic) && bytes.iter().all(is_allowed) && bytes.last() != Some(&b'_')
+    first.is_ascii_alphabetic() && bytes.iter().all(is_allowed) && before != b'_'
 }
 
 #[cfg(test)]

@@ -7,11 +7,16 @@ use super::{Dialect, is_word};
 /// What is left of a query.
 pub(super) struct Scanner<'q> {
     rest: &'q str,
+    /// How many bytes may still be searched for ends that may not be there: a query of nothing but beginnings would take time by the square of its length.
+    searches: usize,
 }
+
+/// How often a query is searched to its end at most.
+const MAX_SEARCHES: usize = 32;
 
 impl<'q> Scanner<'q> {
     pub(super) fn new(query: &'q str) -> Self {
-        Self { rest: query }
+        Self { rest: query, searches: query.len().saturating_mul(MAX_SEARCHES) }
     }
 
     pub(super) fn peek(&self) -> Option<char> {
@@ -94,8 +99,27 @@ impl<'q> Scanner<'q> {
 
     /// A text in single quotes. One without an end takes all.
     pub(super) fn quoted(&mut self) {
-        let end = quoted_end(self.rest.as_bytes());
-        self.take(end.unwrap_or(self.rest.len()));
+        let end = self.quoted_end().unwrap_or(self.rest.len());
+        self.take(end);
+    }
+
+    /// Where a text in single quotes ends. Doubled quotes stand for one. Whether a backslash escapes a quote depends on the server: it does if a word would follow
+    /// where the text ended otherwise.
+    fn quoted_end(&mut self) -> Option<usize> {
+        let bytes = self.rest.as_bytes();
+        let plain = quoted_end(bytes, Escapes::None);
+        let next = plain.and_then(|end| bytes.get(end));
+        let is_word_next = next.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+        if (plain.is_some() && !is_word_next) || !self.may_search() {
+            return plain;
+        }
+        quoted_end(bytes, Escapes::Backslash).or(plain)
+    }
+
+    fn may_search(&mut self) -> bool {
+        let left = self.searches.checked_sub(self.rest.len());
+        self.searches = left.unwrap_or(self.searches);
+        left.is_some()
     }
 
     /// What is in quotes that double to stand for themselves; without an end, all of it.
@@ -118,6 +142,9 @@ impl<'q> Scanner<'q> {
 
     /// A text between two equal tags in dollar signs, as in `$tag$text$tag$`; false and nothing is read if it is none.
     pub(super) fn dollar_quoted(&mut self) -> bool {
+        if !self.may_search() {
+            return false;
+        }
         let end = || {
             let tag_end = self.rest.get(1..)?.find(['$', '\n'])? + 2;
             let (tag, text) = self.rest.split_at_checked(tag_end)?;
@@ -143,9 +170,11 @@ impl<'q> Scanner<'q> {
             match next {
                 '{' => depth += 1,
                 '}' => depth = depth.saturating_sub(1),
-                '\'' if quoted_end(self.rest.as_bytes()).is_some() => {
-                    self.quoted();
-                    continue;
+                '\'' => {
+                    if let Some(end) = self.quoted_end() {
+                        self.take(end);
+                        continue;
+                    }
                 }
                 _ => {}
             }
@@ -176,22 +205,20 @@ impl<'q> Scanner<'q> {
     }
 }
 
-/// Where a text in single quotes ends. Doubled quotes stand for one. Whether a backslash escapes a quote depends on the server: it does if a word would follow
-/// where the text ended otherwise.
-fn quoted_end(bytes: &[u8]) -> Option<usize> {
-    let plain = quoted_end_with(bytes, false);
-    let is_word_next =
-        plain.and_then(|end| bytes.get(end)).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-    if plain.is_some() && !is_word_next { plain } else { quoted_end_with(bytes, true).or(plain) }
+/// Whether a backslash takes the next character's meaning.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Escapes {
+    None,
+    Backslash,
 }
 
-fn quoted_end_with(bytes: &[u8], has_escapes: bool) -> Option<usize> {
+fn quoted_end(bytes: &[u8], escapes: Escapes) -> Option<usize> {
     let mut at = 1;
     loop {
         match (bytes.get(at)?, bytes.get(at + 1)) {
             (b'\'', Some(b'\'')) => at += 2,
             (b'\'', _) => return Some(at + 1),
-            (b'\\', _) if has_escapes => at += 2,
+            (b'\\', _) if escapes == Escapes::Backslash => at += 2,
             _ => at += 1,
         }
     }

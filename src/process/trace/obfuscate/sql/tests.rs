@@ -98,6 +98,16 @@ fn dialects_differ_in_what_signs_mean() {
 }
 
 #[test]
+fn beginnings_without_an_end_take_linear_time() {
+    let tags = (0..50_000).map(|number| format!("$tag{number} ")).collect::<Vec<_>>().concat();
+    let quotes = format!("'{}", "\\'b".repeat(200_000));
+    // By the square of their length these would take minutes.
+    for query in [tags, quotes, format!("{{{}", "'\\'b".repeat(200_000))] {
+        assert!(obfuscate(&query, Dialect::Other).len() <= 2 * query.len());
+    }
+}
+
+#[test]
 fn no_query_takes_more_than_linear_memory_or_ends_in_a_panic() {
     for piece in ["(", "'", "\"", "{", "[", "$a$", "/*", "AS ", "é", "\\'", ".", "?,", "{'"] {
         let query = piece.repeat(20_000);
