@@ -94,7 +94,7 @@ impl TracePipeline {
     /// Takes in what a request has become.
     pub fn take(&mut self, received: Received) {
         match received {
-            Received::Traces(output) => self.take_traces(output),
+            Received::Traces(output) => self.take_traces(*output),
             Received::Stats(stats) => {
                 let bytes = stats.bytes().len();
                 self.stats.push(stats, bytes);

@@ -98,7 +98,7 @@ impl AsFd for TraceAgentListener {
 #[derive(Debug)]
 pub enum Received {
     /// Spans, encoded, and the statistics of them.
-    Traces(Output),
+    Traces(Box<Output>),
     /// Statistics that a tracer has computed.
     Stats(ClientPayload),
     /// To be passed on.

@@ -156,7 +156,7 @@ impl Agent {
             Err(error) => return failed(format!("Error deserializing trace from request body: {error}")),
         };
         log::debug!("TRACES | trace payload size after enrichment: {} bytes", output.counts.bytes);
-        if self.send(Received::Traces(output), room).await {
+        if self.send(Received::Traces(Box::new(output)), room).await {
             json("{\"rate_by_service\":{}}".to_owned())
         } else {
             failed("Error sending traces to the trace aggregator: it is closed".to_owned())
