@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Error;
 use super::benchstat::{delivers, parts};
-use super::report::{ConditionSection, GATES, Report, Row};
+use super::sections::{ConditionSection, GATES, Report, Row};
 use crate::analyze::Estimate;
 
 /// Metrics by measure name.

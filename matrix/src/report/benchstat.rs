@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::report::{ConditionSection, GATES, Report};
+use super::sections::{ConditionSection, GATES, Report};
 use crate::plan::Condition;
 
 /// Times are written in seconds; the tools choose the prefix themselves.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Error;
 use super::alarm::{Alarm, Severity};
 use super::provenance::Provenance;
-use super::report::{ConditionSection, Finding, Kind, Report};
+use super::sections::{ConditionSection, Finding, Kind, Report};
 use super::words;
 use crate::analyze::{Analysis, Direction, Verdict};
 use crate::plan::SCHEMA;

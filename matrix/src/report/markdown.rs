@@ -1,7 +1,7 @@
 //! The report as a comment on a pull request: the important parts visible, the rest folded.
 
 use super::alarm::{Alarm, Severity};
-use super::report::{ConditionSection, Kind, Report};
+use super::sections::{ConditionSection, Kind, Report};
 use super::tables::{self, Table};
 use super::words::IDEAS;
 

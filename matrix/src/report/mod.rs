@@ -18,7 +18,7 @@ mod input;
 mod markdown;
 pub mod number;
 mod provenance;
-mod report;
+mod sections;
 mod tables;
 mod text;
 mod values;
@@ -33,9 +33,9 @@ pub use arguments::{Arguments, Files, Format};
 pub use error::Error;
 pub use input::Experiment;
 pub use markdown::escaped;
-pub use report::GATES;
+pub use sections::GATES;
 
-use report::Report;
+use sections::Report;
 
 use crate::{files, terminal};
 

@@ -1,7 +1,7 @@
 //! The tables that text, Markdown and HTML share.
 
 use super::number::{self, NOTHING, Scale};
-use super::report::{ConditionSection, Finding, GATES, Kind, Row};
+use super::sections::{ConditionSection, Finding, GATES, Kind, Row};
 use super::words;
 use crate::analyze::{Direction, Verdict};
 

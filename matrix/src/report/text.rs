@@ -3,7 +3,7 @@
 use console::{Alignment, Style, measure_text_width, pad_str};
 
 use super::alarm::{Alarm, Severity};
-use super::report::{ConditionSection, Kind, Report};
+use super::sections::{ConditionSection, Kind, Report};
 use super::tables::{self, Field, FieldStyle, Table};
 use super::words::IDEAS;
 

@@ -3,7 +3,7 @@
 use csv::Writer;
 
 use super::Error;
-use super::report::{ConditionSection, Report};
+use super::sections::{ConditionSection, Report};
 use crate::analyze::{Effect, Estimate, Summary};
 
 /// One line of the file.

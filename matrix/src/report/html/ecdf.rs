@@ -5,7 +5,7 @@ use super::canvas::{WIDTH, canvas, cut_label, figure, horizontal, label, line, m
 use super::ink::CellColor;
 use super::node::Element;
 use crate::report::number::{self, Scale};
-use crate::report::report::{ConditionSection, Row};
+use crate::report::sections::{ConditionSection, Row};
 use crate::report::words;
 
 const LEFT: f64 = 56.0;

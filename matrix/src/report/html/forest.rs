@@ -5,7 +5,7 @@ use super::canvas::{WIDTH, canvas, cut_label, dot, figure, horizontal, label, li
 use super::node::Element;
 use crate::analyze::{Estimate, Verdict};
 use crate::report::number::{self, Scale};
-use crate::report::report::{ConditionSection, Finding, Kind, Role};
+use crate::report::sections::{ConditionSection, Finding, Kind, Role};
 use crate::report::words;
 
 const LEFT: f64 = 220.0;

@@ -6,7 +6,7 @@ use super::ink::CellColor;
 use super::node::Element;
 use crate::analyze::Summary;
 use crate::report::number::{self, Scale};
-use crate::report::report::{ConditionSection, GATES, Row};
+use crate::report::sections::{ConditionSection, GATES, Row};
 
 const LEFT: f64 = 270.0;
 const RIGHT: f64 = 170.0;

@@ -3,7 +3,7 @@
 use super::canvas::{WIDTH, canvas, cut, figure, label, mark, rect};
 use super::node::Element;
 use crate::report::number::{self, Scale};
-use crate::report::report::{ConditionSection, Finding, GATES, Kind};
+use crate::report::sections::{ConditionSection, Finding, GATES, Kind};
 use crate::report::words;
 
 const LEFT: f64 = 200.0;

@@ -1,6 +1,6 @@
 //! The colour and dash style of each cell, the same in every chart.
 
-use crate::report::report::{ConditionSection, Role};
+use crate::report::sections::{ConditionSection, Role};
 
 /// The line and marker style of one cell, as classes of the style sheet.
 #[derive(Clone, Debug)]

@@ -13,7 +13,7 @@ mod slack;
 mod waterfall;
 
 use super::alarm::{Alarm, Severity};
-use super::report::{ConditionSection, GATES, Kind, Report};
+use super::sections::{ConditionSection, GATES, Kind, Report};
 use super::tables::{self, FieldStyle, Table};
 use super::words::{self, IDEAS};
 use node::Element;
@@ -80,7 +80,7 @@ fn chapter_parts(report: &Report, section: &ConditionSection) -> Vec<Element> {
 /// The largest finding at each gate, in words.
 fn lede(section: &ConditionSection) -> Option<Element> {
     let kind = section.main_kind();
-    let floor = section.floor().map(super::report::Row::name);
+    let floor = section.floor().map(super::sections::Row::name);
     let sentence = |gate: &&str| {
         let finding = section.about(kind, gate).find(|it| it.is_found() && Some(it.subject) != floor)?;
         let against = finding.against.map_or_else(String::new, |against| format!(" than {against}"));

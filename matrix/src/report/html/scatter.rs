@@ -6,7 +6,7 @@ use super::ink::CellColor;
 use super::node::Element;
 use crate::build::BuildRecord;
 use crate::report::number::Scale;
-use crate::report::report::{ConditionSection, Row};
+use crate::report::sections::{ConditionSection, Row};
 
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 24.0;

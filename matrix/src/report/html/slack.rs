@@ -5,7 +5,7 @@ use super::canvas::{WIDTH, canvas, cut_label, dot, figure, label, line, mark, po
 use super::ink::CellColor;
 use super::node::Element;
 use crate::report::number::{self, Scale};
-use crate::report::report::{ConditionSection, Row};
+use crate::report::sections::{ConditionSection, Row};
 
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 400.0;

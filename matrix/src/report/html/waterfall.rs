@@ -4,7 +4,7 @@ use super::axis::Axis;
 use super::canvas::{self, WIDTH, canvas, cut_label, figure, horizontal, label, line, mark, rect};
 use super::node::Element;
 use crate::report::number::{self, Scale};
-use crate::report::report::{ConditionSection, Row};
+use crate::report::sections::{ConditionSection, Row};
 
 const LEFT: f64 = 270.0;
 const RIGHT: f64 = 90.0;
