@@ -67,6 +67,9 @@ impl Connection {
 
     /// Sends requests in one write.
     pub fn send(&mut self, api: &Api<'_>, requests: &[Request<'_>]) -> Result<(), Cause> {
+        if self.ended {
+            return Err(Errno::NOTCONN.into());
+        }
         let mut place = [0; MAX_REQUEST_BYTES];
         let mut text = Text::new(&mut place);
         for request in requests {

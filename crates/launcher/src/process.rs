@@ -91,11 +91,16 @@ impl Process {
             // The null pointer that ends the arguments stands before the first variable: its place takes one more, and nothing has to be copied. The arguments
             // are not needed then, because a program with arguments is executed before there is anything to hand over.
             *end = variable.as_ptr();
-            variables = ptr::from_ref(end);
             arguments = alone.as_ptr();
+            variables = self.words.get(self.arguments..).unwrap_or_default().as_ptr();
         }
         // SAFETY: the path ends with a zero byte, both lists end with a null pointer, and what they point to ends with zero bytes and lives until the call returns.
-        let result = unsafe { syscall(number::EXECVE, [path.as_ptr().addr(), arguments.addr(), variables.addr(), 0]) };
+        let result = unsafe {
+            syscall(
+                number::EXECVE,
+                [path.as_ptr().expose_provenance(), arguments.expose_provenance(), variables.expose_provenance(), 0],
+            )
+        };
         if let Some(end) = self.words.get_mut(self.arguments) {
             *end = ptr::null();
         }
@@ -144,7 +149,9 @@ pub fn block_signals() {
     const SIG_SETMASK: usize = 2;
     let blocked = NOT_BLOCKED.iter().fold(u64::MAX, |set, signal| set & !(1 << (signal - 1)));
     // SAFETY: the kernel reads eight bytes, which are there until the call returns.
-    unsafe { syscall(number::RT_SIGPROCMASK, [SIG_SETMASK, ptr::from_ref(&blocked).addr(), 0, size_of::<u64>()]) };
+    unsafe {
+        syscall(number::RT_SIGPROCMASK, [SIG_SETMASK, ptr::from_ref(&blocked).expose_provenance(), 0, size_of::<u64>()])
+    };
 }
 
 /// # Safety
