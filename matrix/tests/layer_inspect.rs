@@ -236,6 +236,24 @@ fn a_manifest_that_contradicts_itself_is_refused_without_a_start() {
     with(dirty).assert_refused(&[], "it was built from sources that differ from their commit");
     with(|it| it["programs"] = Value::Object(serde_json::Map::new()))
         .assert_refused(&[], "the manifest does not say what");
+    with(|it| it["levels"]["allocator"] = "jemalloc".into()).assert_refused(&[], "its levels ask for the features");
+    with(|it| it["levels"]["opt-level"] = "3".into()).assert_refused(&[], "its levels ask for opt-level 3");
+    with(|it| it["levels"]["binding"] = "lazy".into()).assert_refused(&[], "its levels ask for the flag");
+    with(|it| it["levels"]["launcher"] = "on".into()).assert_refused(&[], "is executed by a launcher");
+}
+
+#[test]
+fn a_layer_without_a_bill_of_materials_is_refused() {
+    let zip = rewritten(&layer(), |name, bytes| match name {
+        "bottlecap/sbom.cdx.json" => None,
+        "bottlecap/manifest.json" => {
+            let mut manifest: Value = serde_json::from_slice(&bytes).unwrap();
+            manifest["files"].as_object_mut().unwrap().remove("bottlecap/sbom.cdx.json");
+            Some(serde_json::to_vec(&manifest).unwrap())
+        }
+        _ => Some(bytes),
+    });
+    Subject::new("layer.zip", &zip).assert_refused(&[], "there is no bottlecap/sbom.cdx.json");
 }
 
 #[test]

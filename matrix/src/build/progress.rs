@@ -1,5 +1,6 @@
-//! How far it is: a bar on a terminal, else a line for each cell.
+//! How far a build is: a bar on a terminal, else a line when it begins to compile and one for each cell.
 
+use std::sync::Once;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -7,6 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub struct Progress {
     bar: ProgressBar,
     cells: usize,
+    /// Whether it was said that something is compiled, where no bar shows it.
+    announced: Once,
 }
 
 impl Progress {
@@ -16,11 +19,14 @@ impl Progress {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, cells }
+        Self { bar, cells, announced: Once::new() }
     }
 
     /// What is being done now; only where it is replaced by what comes next.
     pub fn at(&self, cell: &str, step: &str) {
+        if self.bar.is_hidden() {
+            self.announced.call_once(|| eprintln!("{cell}: compiling, which takes minutes the first time"));
+        }
         self.bar.set_message(format!("{cell}: {step}"));
     }
 

@@ -293,9 +293,22 @@ impl BuildContext<'_> {
         command.arg("-o").arg(new.path().join(PROGRAM)).arg(&source);
         let made =
             fs::write(&source, FLOOR).map_err(|error| error.to_string()).and_then(|()| cargo::quietly(&mut command));
+        let program = new.path().join(PROGRAM);
+        // A tool that was installed without a compiler has the floor beside itself.
+        let made = match (made, self.floor_beside()) {
+            (Err(_), Some(floor)) => executable::copy(&floor, &program).map_err(|error| error.to_string()),
+            (made, _) => made,
+        };
         made.map_err(|output| Failure { command: format!("{command:?}"), output })?;
         self.replace(job, new)?;
         Ok(Made { compiled: 1, ..Made::of(self.folder(job.cell).join(PROGRAM), None) })
+    }
+
+    /// The floor that came with this tool; None where there is a compiler, or no such file.
+    fn floor_beside(&self) -> Option<PathBuf> {
+        let has_compiler = environment::rustc(&self.root).arg("--version").output().is_ok();
+        let beside = std::env::current_exe().ok()?.with_file_name("floor");
+        (!has_compiler && beside.exists()).then_some(beside)
     }
 
     fn account(&self, job: &Job, made: Made) -> io::Result<BuildRecord> {

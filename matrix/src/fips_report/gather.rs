@@ -32,7 +32,7 @@ use crate::materials::packages::Packages;
 use crate::plan::Cell;
 use crate::target::{Architecture, Libc};
 use crate::workspace::{Profile, target_directory};
-use crate::{emulator, measure, plan, workspace};
+use crate::{emulator, files, measure, plan, workspace};
 
 /// What a report is asked for.
 #[derive(Clone, Debug)]
@@ -231,7 +231,7 @@ pub fn write_packages(set: &str) -> Result<[PathBuf; 2], Error> {
     let configuration = String::from_utf8_lossy(&read(&deny)?).into_owned();
     let configuration = written.in_deny(&configuration).ok_or_else(|| Error::NoList(deny.clone()))?;
     for (path, text) in [(&list, text), (&deny, configuration)] {
-        fs::write(path, text).map_err(|source| Error::File { path: path.clone(), source })?;
+        files::write(path, text).map_err(|source| Error::File { path: path.clone(), source })?;
     }
     Ok([list, deny])
 }

@@ -11,6 +11,7 @@ use crate::build::profile::OPT_LEVEL;
 use crate::build::recipe::Recipe;
 use crate::elf::{Linkage, Relro};
 use crate::layer::contents::{Contents, Listed};
+use crate::manifest::Manifest;
 use crate::workspace::Profile;
 use crate::workspace::sources::DIRTY;
 
@@ -53,14 +54,17 @@ fn mode(entry: &Entry, has_manifest: bool) -> Option<String> {
     }
 }
 
-/// The folder that everything is in although its content was meant: Lambda looks for `extensions/`, not for `layer/extensions/`.
+/// The folder of extensions that are nested in it although its content was meant: Lambda looks for `extensions/`, not for `layer/extensions/`. A layer with an
+/// extension in its place may have any other folder.
 pub(super) fn nested(files: &[Seen]) -> Option<String> {
-    let first = files.first()?.place.split_once('/')?.0;
-    let inner: Option<Vec<&str>> =
-        files.iter().map(|seen| seen.place.strip_prefix(first).and_then(|rest| rest.strip_prefix('/'))).collect();
-    inner?.into_iter().any(is_extension).then(|| {
-        format!("everything is below {first}/, where Lambda finds no extension: zip the content of that folder, not the folder")
-    })
+    if files.iter().any(|seen| is_extension(&seen.place)) {
+        return None;
+    }
+    let inner = files.iter().filter_map(|seen| seen.place.split_once('/'));
+    let (folder, _) = inner.into_iter().find(|(_, inner)| is_extension(inner))?;
+    Some(format!(
+        "everything is below {folder}/, where Lambda finds no extension: zip the content of that folder, not the folder"
+    ))
 }
 
 /// Compares the files and programs with what the manifest says of them.
@@ -129,6 +133,7 @@ pub(super) fn build(contents: &Contents, entries: &[Entry]) -> Vec<String> {
         Ok(build_report) => build_report.differences(&recipe, Profile::Release, opt_level),
         Err(error) => vec![error.to_string()],
     };
+    problems.extend(levels(contents));
     let revision = &contents.sources.revision;
     let sha = told.get("git_sha").and_then(Value::as_str).unwrap_or_default();
     let commit = sha.strip_suffix(DIRTY);
@@ -143,6 +148,29 @@ pub(super) fn build(contents: &Contents, entries: &[Entry]) -> Vec<String> {
         problems.push(format!("commit {sha} is not in the file"));
     }
     problems.into_iter().map(|problem| format!("the manifest contradicts {place}: {problem}")).collect()
+}
+
+/// What the levels of the manifest ask for, where its build has something else. Without a readable list of factors nothing is known of levels.
+fn levels(contents: &Contents) -> Vec<String> {
+    let Ok(manifest) = Manifest::embedded() else { return Vec::new() };
+    let asked = Recipe::of(manifest, &contents.levels);
+    let mut problems = Vec::new();
+    if asked.features != contents.build.features {
+        let [asked, built] = [&asked.features, &contents.build.features].map(|features| features.join(","));
+        problems.push(format!("its levels ask for the features {asked}, and it was built with {built}"));
+    }
+    let flags = asked.rustflags.iter().filter(|flag| !contents.build.rustflags.contains(flag));
+    problems.extend(flags.map(|flag| format!("its levels ask for the flag {flag}, and it was built without")));
+    let profile = asked.profile.iter().filter(|(key, value)| contents.build.profile.get(*key) != Some(*value));
+    problems
+        .extend(profile.map(|(key, value)| format!("its levels ask for {key} {value}, and it was built otherwise")));
+    if asked.launcher != contents.programs.contains_key(places::AGENT) {
+        problems.push(format!(
+            "its levels and its programs disagree on whether {} is executed by a launcher",
+            places::AGENT
+        ));
+    }
+    problems
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {

@@ -25,7 +25,10 @@ pub struct Materials {
 
 /// The bill of materials of a layer that has one, or why it cannot be used. `problems` has what it contradicts the manifest in.
 pub(super) fn of(contents: &Contents, entries: &[Entry], problems: &mut Vec<String>) -> Option<Materials> {
-    let entry = entries.iter().find(|entry| entry.file.place == places::SBOM)?;
+    let Some(entry) = entries.iter().find(|entry| entry.file.place == places::SBOM) else {
+        problems.push(format!("there is no {}, the bill of materials", places::SBOM));
+        return None;
+    };
     match read(&entry.file.bytes) {
         Ok(document) => {
             problems.extend(contradictions(contents, &document));
