@@ -28,12 +28,12 @@ struct Bin {
 }
 
 impl Sketch {
-    /// Adds a value that is not negative.
-    pub(super) fn insert(&mut self, value: f64) {
+    /// Adds a value that is not negative. `spare` is how many bins may be added; without any, it goes to the next bin that there is.
+    pub(super) fn insert(&mut self, value: f64, spare: &mut usize) {
         if value < f64::MIN_POSITIVE * GAMMA {
             self.zeros += 1;
         } else {
-            self.add(Bin { index: index(value), count: 1 }, &mut usize::MAX.clone());
+            self.add(Bin { index: index(value), count: 1 }, spare);
         }
     }
 
@@ -172,7 +172,7 @@ mod tests {
         let mut sketch = Sketch::default();
         let values: Vec<f64> = (1..=2000).map(|number| f64::from(number) * f64::from(number) * 1000.0).collect();
         for value in &values {
-            sketch.insert(*value);
+            sketch.insert(*value, &mut usize::MAX.clone());
         }
         let wire = decoded(&sketch);
         let store = wire.positive.unwrap();
@@ -200,9 +200,9 @@ mod tests {
     #[test]
     fn zeros_are_counted_apart() {
         let mut sketch = Sketch::default();
-        sketch.insert(0.0);
-        sketch.insert(0.0);
-        sketch.insert(1.0);
+        sketch.insert(0.0, &mut usize::MAX.clone());
+        sketch.insert(0.0, &mut usize::MAX.clone());
+        sketch.insert(1.0, &mut usize::MAX.clone());
         let wire = decoded(&sketch);
         assert_eq!((wire.zeros, wire.positive.unwrap().counts), (2.0, vec![1.0]));
         assert_eq!(wire.negative, Some(WireStore::default()));
@@ -212,11 +212,11 @@ mod tests {
     fn the_lowest_bins_are_merged_when_the_range_is_too_wide() {
         let mut rising = Sketch::default();
         for value in &[1e-9, 1e-3, 1e9, 1e18] {
-            rising.insert(*value);
+            rising.insert(*value, &mut usize::MAX.clone());
         }
         let mut falling = Sketch::default();
         for value in &[1e18, 1e9, 1e-3, 1e-9] {
-            falling.insert(*value);
+            falling.insert(*value, &mut usize::MAX.clone());
         }
         assert_eq!(rising, falling);
         let store = decoded(&rising).positive.unwrap();
@@ -228,10 +228,10 @@ mod tests {
     fn merging_adds_up_and_keeps_within_the_spare_bins() {
         let (mut one, mut other) = (Sketch::default(), Sketch::default());
         for value in &[1.0, 2.0, 0.0] {
-            one.insert(*value);
+            one.insert(*value, &mut usize::MAX.clone());
         }
         for value in &[2.0, 4.0, 8.0, 0.0] {
-            other.insert(*value);
+            other.insert(*value, &mut usize::MAX.clone());
         }
         let mut whole = one.clone();
         let mut spare = 10;
