@@ -289,9 +289,12 @@ async fn spans_that_do_not_fit_beside_logs_stay_until_there_is_room() {
     let (flusher, _building) = waiting_to_be_built();
     engine.flusher = flusher;
     // Batches of their own, all but the last of them full.
-    spans_of(10_000_000, 3).into_iter().for_each(|received| engine.traces.take(received));
+    for received in spans_of(10_000_000, 3) {
+        engine.traces.take(received);
+    }
+    let log = vec![b'x'; 90_000];
     for _ in 0..100 {
-        engine.logs.push(&[b'x'; 90_000]);
+        engine.logs.push(&log);
     }
     engine.start_flush();
     assert!(engine.traces.full_bytes().is_some());

@@ -35,7 +35,7 @@ pub struct Groups {
     /// Where a key is put together.
     key: Writer,
     /// How many groups there are in all buckets, and what they take.
-    groups: usize,
+    count: usize,
     key_bytes: usize,
     bins: usize,
     /// How many spans were counted together because there were too many groups.
@@ -104,8 +104,8 @@ impl Groups {
         let key = self.key.as_bytes();
         let values = match bucket.groups.get_mut(key) {
             Some(values) => values,
-            None if self.groups < MAX_GROUPS && self.key_bytes + key.len() <= MAX_KEY_BYTES => {
-                self.groups += 1;
+            None if self.count < MAX_GROUPS && self.key_bytes + key.len() <= MAX_KEY_BYTES => {
+                self.count += 1;
                 self.key_bytes += key.len();
                 bucket.groups.entry(key.into()).or_default()
             }
