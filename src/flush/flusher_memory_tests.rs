@@ -175,8 +175,9 @@ async fn spans_give_way_before_logs_and_metrics_however_old_those_are() {
 #[tokio::test]
 async fn queued_spans_give_way_before_logs_that_wait_to_be_compressed() {
     let (mut flusher, _building) = waiting_with_busy_worker();
+    flusher.start((0..3).map(|_| compressible(2, 4 * MEBIBYTE)));
     flusher.start([spans(1, 8 * MEBIBYTE)]);
-    flusher.start((0..5).map(|_| compressible(2, 4 * MEBIBYTE)));
+    flusher.start((0..2).map(|_| compressible(2, 4 * MEBIBYTE)));
     assert_eq!(flusher.drops.total(), Dropped { spans: 1, ..Dropped::default() });
 }
 
