@@ -6,9 +6,16 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub struct Batches<T> {
     max_bytes: usize,
-    full: VecDeque<Vec<T>>,
+    full: VecDeque<Full<T>>,
     open: Vec<T>,
     open_bytes: usize,
+}
+
+/// A batch to which nothing more can be added.
+#[derive(Debug)]
+struct Full<T> {
+    items: Vec<T>,
+    bytes: usize,
 }
 
 impl<T> Batches<T> {
@@ -19,34 +26,29 @@ impl<T> Batches<T> {
 
     /// Adds an item of so many bytes.
     pub fn push(&mut self, item: T, bytes: usize) {
-        if !self.open.is_empty() && self.open_bytes.saturating_add(bytes) > self.max_bytes {
+        if self.open_bytes.saturating_add(bytes) > self.max_bytes {
             self.close();
         }
         self.open.push(item);
         self.open_bytes += bytes;
     }
 
-    /// Whether there is a batch to which nothing more can be added.
-    pub fn has_full(&self) -> bool {
-        !self.full.is_empty()
+    /// How many bytes the oldest batch has to which nothing more can be added; None if there is no such batch.
+    pub fn full_bytes(&self) -> Option<usize> {
+        self.full.front().map(|full| full.bytes)
     }
 
     /// Takes the oldest batch to which nothing more can be added.
     pub fn take_full(&mut self) -> Option<Vec<T>> {
-        self.full.pop_front()
+        self.full.pop_front().map(|full| full.items)
     }
 
-    /// Takes everything, in order.
-    pub fn drain(&mut self) -> Vec<Vec<T>> {
+    /// A flush: nothing more is added to what there is, so that all of it can be taken.
+    pub fn close(&mut self) {
         if !self.open.is_empty() {
-            self.close();
+            let items = std::mem::take(&mut self.open);
+            self.full.push_back(Full { items, bytes: std::mem::take(&mut self.open_bytes) });
         }
-        std::mem::take(&mut self.full).into()
-    }
-
-    fn close(&mut self) {
-        self.full.push_back(std::mem::take(&mut self.open));
-        self.open_bytes = 0;
     }
 }
 
@@ -54,16 +56,22 @@ impl<T> Batches<T> {
 mod tests {
     use super::*;
 
+    fn drained<T>(batches: &mut Batches<T>) -> Vec<Vec<T>> {
+        batches.close();
+        std::iter::from_fn(|| batches.take_full()).collect()
+    }
+
     #[test]
     fn batches_stay_within_the_limit_and_in_order() {
         let mut batches = Batches::new(10);
         for (item, bytes) in [(1, 4), (2, 6), (3, 1), (4, 100), (5, 0), (6, 10), (7, 1)] {
             batches.push(item, bytes);
         }
-        assert!(batches.has_full());
+        assert_eq!(batches.full_bytes(), Some(10));
         assert_eq!(batches.take_full(), Some(vec![1, 2]));
-        assert_eq!(batches.drain(), [vec![3], vec![4], vec![5, 6], vec![7]]);
-        assert_eq!((batches.has_full(), batches.take_full(), batches.drain()), (false, None, Vec::<Vec<i32>>::new()));
+        assert_eq!(batches.full_bytes(), Some(1));
+        assert_eq!(drained(&mut batches), [vec![3], vec![4], vec![5, 6], vec![7]]);
+        assert_eq!((batches.full_bytes(), drained(&mut batches)), (None, Vec::<Vec<i32>>::new()));
     }
 
     #[test]
@@ -74,6 +82,6 @@ mod tests {
         batches.push('b', 1);
         assert_eq!(batches.take_full(), Some(vec!['a']));
         assert_eq!(batches.take_full(), None);
-        assert_eq!(batches.drain(), [vec!['b']]);
+        assert_eq!(drained(&mut batches), [vec!['b']]);
     }
 }

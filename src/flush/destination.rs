@@ -8,7 +8,7 @@ use super::{
     Dropped,
     backoff::Backoff,
     flusher::MAX_BYTES,
-    send_queue::{QueuedPayload, SendQueue},
+    send_queue::{DropOrder, QueuedPayload, SendQueue},
 };
 use crate::intake::{Kind, Target};
 
@@ -343,17 +343,17 @@ impl Destinations {
         self.all.iter_mut().for_each(Destination::finish);
     }
 
-    /// Sequence of the oldest queued payload whose removal frees memory. A body that is also in flight to another destination would stay in memory.
-    pub fn oldest_to_drop(&self) -> Option<u64> {
-        self.droppable().map(|payload| payload.sequence).min()
+    /// Order of the first queued payload whose removal frees memory. A body that is also in flight to another destination would stay in memory.
+    pub fn first_to_drop(&self) -> Option<DropOrder> {
+        self.droppable().map(QueuedPayload::drop_order).min()
     }
 
     /// Drops the body of that payload from all queues.
-    pub fn drop_oldest(&mut self) -> Dropped {
-        let oldest = self.droppable().min_by_key(|payload| payload.sequence).map(QueuedPayload::body_address);
+    pub fn drop_first(&mut self) -> Dropped {
+        let first = self.droppable().min_by_key(|payload| payload.drop_order()).map(QueuedPayload::body_address);
         let mut dropped = Dropped::default();
         for destination in &mut self.all {
-            if let Some(body) = oldest {
+            if let Some(body) = first {
                 dropped.add(destination.queue.take_body(body));
             }
         }

@@ -267,12 +267,12 @@ fn the_oldest_body_is_dropped_for_all_destinations_unless_it_is_in_flight() {
     let primary = destinations.get_mut(0).unwrap();
     let first = primary.next_to_send(now).unwrap();
     primary.begin(0, now, &first);
-    assert_eq!(destinations.oldest_to_drop(), Some(1), "the first is in flight");
-    assert_eq!(destinations.drop_oldest(), Dropped { logs: 2, ..Dropped::default() });
-    assert_eq!(destinations.oldest_to_drop(), Some(2));
-    destinations.drop_oldest();
-    assert_eq!(destinations.oldest_to_drop(), None);
-    assert_eq!(destinations.drop_oldest(), Dropped::default());
+    assert_eq!(destinations.first_to_drop(), Some(DropOrder::of(Kind::Logs, 1)), "the first is in flight");
+    assert_eq!(destinations.drop_first(), Dropped { logs: 2, ..Dropped::default() });
+    assert_eq!(destinations.first_to_drop(), Some(DropOrder::of(Kind::Logs, 2)));
+    destinations.drop_first();
+    assert_eq!(destinations.first_to_drop(), None);
+    assert_eq!(destinations.drop_first(), Dropped::default());
     assert!(!destinations.have_nothing_queued(), "the first still waits for the other");
     destinations.get_mut(1).unwrap().next_to_send(now).unwrap();
     assert!(destinations.have_nothing_queued(), "all are gone or in flight");

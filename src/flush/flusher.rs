@@ -3,6 +3,8 @@
 //! A request that is in flight when the sandbox freezes stays in flight and completes after the thaw. A request is never cancelled before its time is
 //! up, because the payload of a cancelled request may have arrived. Abandoning an overdue request counts as a timeout.
 
+mod room;
+
 use std::{
     collections::VecDeque,
     sync::{
@@ -34,10 +36,6 @@ use crate::{
 /// Memory limit for data between the aggregates and the network, in bytes: batches, compressed or not, and payloads, queued or in flight. A body that
 /// several destinations share counts once.
 pub const MAX_BYTES: usize = 24 << 20;
-/// Above this much held data, no more telemetry is accepted as long as the held data can be sent.
-const FULL_BYTES: usize = MAX_BYTES / 4 * 3;
-/// Maximum time for which no telemetry is accepted while nothing is being sent, because the client, the API key or a compression is pending.
-const LONGEST_WAIT_FOR_ROOM: Duration = Duration::from_secs(1);
 /// Above this many uncompressed bytes, the configured compression level takes too long.
 const MAX_BACKLOG: usize = 2 << 20;
 /// Pause between two attempts to send all queued payloads once the sandbox is about to end.
@@ -62,6 +60,8 @@ pub struct Flusher {
     budget: MemoryBudget,
     /// Since when no telemetry is accepted although nothing is being sent.
     full_since: Option<Instant>,
+    /// Since when a batch of what tracers send waits although nothing is being sent.
+    batch_waits_since: Option<Instant>,
     /// A flush stopped waiting for a compression, the client or the API key, and nothing has arrived since.
     preparation_left_behind: bool,
     /// The sandbox is about to end.
@@ -143,6 +143,7 @@ impl Flusher {
             tasks: JoinSet::new(),
             budget: MemoryBudget::default(),
             full_since: None,
+            batch_waits_since: None,
             preparation_left_behind: false,
             finishing: Arc::default(),
             count: 0,
@@ -183,24 +184,6 @@ impl Flusher {
     pub fn is_flushing(&self) -> bool {
         let now = Instant::now();
         self.is_preparing() || self.destinations.iter().any(|destination| destination.is_sending(now))
-    }
-
-    /// Whether more telemetry can be accepted. If not, pending work is likely to free memory soon. The result changes as time passes.
-    pub fn has_room(&mut self) -> bool {
-        let now = Instant::now();
-        if self.budget.used() < FULL_BYTES || self.finishing.load(Ordering::Relaxed) {
-            self.full_since = None;
-            return true;
-        }
-        if self.destinations.iter().any(|destination| destination.may_soon_answer(now)) {
-            self.full_since = None;
-            return false;
-        }
-        if self.preparation_left_behind || self.preparation() != Hold::Full {
-            self.full_since = None;
-            return true;
-        }
-        now - *self.full_since.get_or_insert(now) >= LONGEST_WAIT_FOR_ROOM
     }
 
     /// Records that flushes no longer wait for pending work.
@@ -325,7 +308,7 @@ impl Flusher {
                 }
             }
             TaskResult::Compressed(payloads) => {
-                self.full_since = None;
+                self.forget_waiting();
                 if let Some(Compressing { sequence, since, .. }) = self.compressing.take() {
                     self.queue(payloads, sequence, since);
                 }
@@ -414,7 +397,7 @@ impl Flusher {
             Ok(()) => {
                 destination.succeed(id.number, last_took);
                 self.preparation_left_behind = false;
-                self.full_since = None;
+                self.forget_waiting();
             }
             Err(error) if error.is_temporary() => {
                 let failures = destination.fail(id.number, now, error.retry_after());
@@ -439,22 +422,6 @@ impl Flusher {
                 }
             }
         }
-    }
-
-    /// Drops the oldest data until the memory budget is met.
-    fn keep_within_budget(&mut self) {
-        let mut dropped = Dropped::default();
-        while self.budget.used() > MAX_BYTES {
-            let unsealed = self.unsealed.front().map(|unsealed| unsealed.sequence);
-            match (self.destinations.oldest_to_drop(), unsealed) {
-                (Some(payload), unsealed) if unsealed.is_none_or(|unsealed| payload < unsealed) => {
-                    dropped.add(self.destinations.drop_oldest());
-                }
-                (_, Some(_)) => self.unsealed.pop_front().iter().for_each(|oldest| dropped.add(items(&oldest.batch))),
-                _ => break,
-            }
-        }
-        self.drop_items(DropReason::Memory, dropped, Instant::now());
     }
 
     fn drop_unsendable(&mut self) {

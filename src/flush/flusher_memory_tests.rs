@@ -1,6 +1,6 @@
 //! Tests of the flusher's memory limit.
 
-use super::*;
+use super::{room::FULL_BYTES, *};
 
 const MEBIBYTE: usize = 1 << 20;
 
@@ -151,4 +151,47 @@ async fn telemetry_does_not_wait_for_an_intake_that_fails() {
     flusher.start([]);
     settle(&mut flusher).await;
     assert!(flusher.has_room());
+}
+
+fn spans(items: usize, bytes: usize) -> UnsealedPayload {
+    UnsealedPayload { kind: Kind::Traces, items, ..batch("", bytes, &[]) }
+}
+
+#[tokio::test]
+async fn spans_give_way_before_logs_and_metrics_however_old_those_are() {
+    let (mut flusher, _building) = waiting();
+    let metrics = UnsealedPayload { kind: Kind::Series, items: 1, ..batch("", MEBIBYTE, &[]) };
+    flusher.start((0..2).map(|_| batch("", 4 * MEBIBYTE, &[])).chain([metrics]));
+    for items in [1, 2, 4] {
+        flusher.start([spans(items, 11 * MEBIBYTE)]);
+    }
+    assert_eq!(flusher.drops.total(), Dropped { spans: 1 + 2, ..Dropped::default() }, "the oldest of them first");
+    flusher.start((0..3).map(|_| batch("", 4 * MEBIBYTE, &[])));
+    assert_eq!(flusher.drops.total(), Dropped { spans: 1 + 2 + 4, ..Dropped::default() });
+    flusher.start([batch("", 4 * MEBIBYTE, &[])]);
+    assert_eq!(flusher.drops.total(), Dropped { logs: 1, spans: 7, ..Dropped::default() });
+}
+
+#[tokio::test]
+async fn queued_spans_give_way_before_logs_that_wait_to_be_compressed() {
+    let (mut flusher, _building) = waiting_with_busy_worker();
+    flusher.start((0..3).map(|_| compressible(2, 4 * MEBIBYTE)));
+    flusher.start([spans(1, 8 * MEBIBYTE)]);
+    flusher.start((0..2).map(|_| compressible(2, 4 * MEBIBYTE)));
+    assert_eq!(flusher.drops.total(), Dropped { spans: 1, ..Dropped::default() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_spans_waits_for_room_as_long_as_some_can_be_expected() {
+    let (mut flusher, _building) = waiting();
+    assert!(flusher.has_room_for(12_000_000));
+    flusher.start([spans(1, 12_000_000)]);
+    assert!(flusher.has_room() && flusher.has_room_for(4 * MEBIBYTE), "there is room for other things");
+    assert!(!flusher.has_room_for(12_000_000));
+    tokio::time::advance(SECOND).await;
+    assert!(flusher.has_room_for(12_000_000), "none can be expected any more");
+    flusher.handle(TaskResult::Compressed(Vec::new()));
+    assert!(!flusher.has_room_for(12_000_000), "something leaves");
+    flusher.start_finishing();
+    assert!(flusher.has_room_for(12_000_000));
 }

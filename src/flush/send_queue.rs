@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
 
 use super::Dropped;
-use crate::intake::Payload;
+use crate::intake::{Kind, Payload};
 
 /// Maximum age of a payload. Datadog accepts no older points.
 ///
@@ -30,6 +30,20 @@ pub struct QueuedPayload {
     pub failed_flushes: u32,
     /// Number of its requests that were not answered in time.
     pub unanswered: u32,
+}
+
+/// The order in which data gives way where memory is short: the lowest first. What tracers have sent never costs logs or metrics their place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DropOrder {
+    is_of_function: bool,
+    sequence: u64,
+}
+
+impl DropOrder {
+    /// The order of data of this kind and age.
+    pub fn of(kind: Kind, sequence: u64) -> Self {
+        Self { is_of_function: !kind.is_of_tracers(), sequence }
+    }
 }
 
 /// The limit that a payload has reached.
@@ -58,6 +72,11 @@ impl QueuedPayload {
         } else {
             (now - self.since > MAX_AGE).then_some(Limit::Age)
         }
+    }
+
+    /// When it gives way.
+    pub fn drop_order(&self) -> DropOrder {
+        DropOrder::of(self.payload.kind, self.sequence)
     }
 
     /// Address of the body, which identifies it. Several destinations may share a body.
@@ -141,7 +160,7 @@ impl SendQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::{Kind, Target};
+    use crate::intake::Target;
 
     const HOUR: Duration = Duration::from_hours(1);
 

@@ -60,6 +60,14 @@ pub enum Success {
 }
 
 impl Kind {
+    /// Whether it is of what tracers send, which may be far more than there is memory for.
+    pub fn is_of_tracers(self) -> bool {
+        match self {
+            Self::Traces | Self::Stats | Self::Proxied(_) => true,
+            Self::Logs | Self::Sketches | Self::Series => false,
+        }
+    }
+
     /// What is known of it.
     pub fn descriptor(self) -> &'static Descriptor {
         match self {

@@ -70,10 +70,11 @@ impl Engine {
             self.ingest();
             return Progress::Telemetry;
         }
-        if has_room && self.traces.has_full() {
-            self.start_full_traces();
+        if has_room && self.start_full_traces() {
             return Progress::Traces;
         }
+        // What is full and has no room waits, and so does what would come on top of it.
+        let takes_traces = has_room && self.traces.full_bytes().is_none();
         tokio::select! {
             batch = receive(&mut self.telemetry), if has_room => {
                 self.pending = batch.events.into_iter();
@@ -84,7 +85,7 @@ impl Engine {
                 self.dogstatsd_pipeline.take();
                 Progress::Metrics
             }
-            received = self.traces.received(), if has_room => {
+            received = self.traces.received(), if takes_traces => {
                 self.traces.take(received);
                 Progress::Traces
             }
@@ -94,7 +95,7 @@ impl Engine {
             }
             () = self.flusher.handle_next_completion() => Progress::Request,
             // Whether there is room depends on time, too.
-            () = sleep(ROOM_CHECK_INTERVAL), if !has_room => Progress::NoRoom,
+            () = sleep(ROOM_CHECK_INTERVAL), if !takes_traces => Progress::NoRoom,
         }
     }
 
@@ -138,18 +139,25 @@ impl Engine {
     /// The same with traces.
     fn take_waiting_traces(&mut self) {
         while self.flusher.has_room() {
-            if self.traces.has_full() {
-                self.start_full_traces();
+            if self.start_full_traces() {
                 continue;
+            }
+            if self.traces.full_bytes().is_some() {
+                return;
             }
             let Some(received) = self.traces.try_received() else { return };
             self.traces.take(received);
         }
     }
 
-    /// A payload of spans that is full need not wait for a flush: it would only take memory meanwhile.
-    fn start_full_traces(&mut self) {
-        self.flusher.start(self.traces.take_full(&self.config.apm));
+    /// A payload of spans that is full need not wait for a flush: it would only take memory meanwhile. But it waits for room, so that it takes that of nothing
+    /// else. Whether one was started.
+    fn start_full_traces(&mut self) -> bool {
+        let may_start = self.traces.full_bytes().is_some_and(|bytes| self.flusher.has_room_for(bytes));
+        if may_start {
+            self.flusher.start(self.traces.take_full(&self.config.apm));
+        }
+        may_start
     }
 
     /// The function has been invoked. Gives the attempt at the request that this is.
@@ -178,20 +186,21 @@ impl Engine {
         self.store(&produced);
     }
 
-    /// Starts a flush of everything that has come in.
+    /// Starts a flush of everything that has come in. Traces come last: those for which logs and metrics leave no room follow when there is some.
     pub fn start_flush(&mut self) {
         self.ingest_waiting();
-        self.take_waiting_traces();
         let logs = self.logs.drain().into_iter().map(|batch| intake::logs::unsealed(batch, &self.config.logs));
         let mut payloads: Vec<UnsealedPayload> = logs.collect();
         let measured = Measured { enhanced: self.points.drain(), custom: self.dogstatsd_pipeline.drain() };
         payloads.extend(intake::metrics::unsealed(&measured, &self.log_encoder.tags().list(), &self.config.metrics));
-        payloads.extend(self.traces.drain(&self.config.apm));
         let sketches = self.points.take_dropped();
         let batches = self.telemetry.as_mut().map_or(0, Batches::take_lost);
         self.flusher.count_dropped(Dropped { sketches, batches, ..self.dogstatsd_pipeline.take_dropped() });
-        self.flusher.count_dropped(self.traces.take_dropped());
         self.flusher.start(payloads);
+        self.take_waiting_traces();
+        self.flusher.count_dropped(self.traces.take_dropped());
+        self.traces.close_due();
+        while self.start_full_traces() {}
     }
 
     fn store(&mut self, produced: &Output) {

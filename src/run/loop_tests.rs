@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -27,7 +28,10 @@ use crate::{
     aggregate::{LogQueue, Points, logs::LogBatch},
     config::{Config, FlushStrategy},
     flush::{Dropped, Flusher},
-    ingest::telemetry::test_batches::{Sender, channel},
+    ingest::{
+        telemetry::test_batches::{Sender, channel},
+        trace_agent::Received,
+    },
     intake,
     platform::{Environment, ExtensionId, ExtensionsApi, RuntimeApi, raw::RawTransport},
     process::{
@@ -35,7 +39,9 @@ use crate::{
         invocation::{Processor, Settings},
         log::{LogEncoder, Rules},
         metric::Point,
+        stats::Keys,
         tags::FunctionTags,
+        trace::{Pipeline, Source, Span, TraceSettings, TracerHeaders},
     },
 };
 
@@ -263,4 +269,42 @@ async fn a_batch_is_ingested_only_as_far_as_there_is_room() {
     assert!(engine.is_ingesting(), "{} events wait", engine.pending.len());
     // Five batches of five lines, the first also with the START line. The sixth batch would not fit.
     assert_eq!((engine.flusher.drop_unconfirmed().logs, engine.pending.len()), (26, 14));
+}
+
+/// What requests of tracers have become: one span of so many bytes each.
+fn spans_of(bytes: usize, count: usize) -> Vec<Received> {
+    let tags = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
+    let (pipeline, _) = Pipeline::new(TraceSettings::default(), &tags, Keys::default());
+    let output = |_| {
+        let source = Source { headers: &TracerHeaders::default(), now: 0, room: usize::MAX };
+        let span = Span { trace_id: 1, span_id: 1, resource: "x".repeat(bytes).into(), ..Span::default() };
+        Received::Traces(Box::new(pipeline.run(source, [Ok::<_, Infallible>(vec![span])]).unwrap()))
+    };
+    (0..count).map(output).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn spans_that_do_not_fit_beside_logs_stay_until_there_is_room() {
+    let (mut engine, _telemetry) = engine();
+    let (flusher, _building) = waiting_to_be_built();
+    engine.flusher = flusher;
+    // Batches of their own, all but the last of them full.
+    for received in spans_of(10_000_000, 3) {
+        engine.traces.take(received);
+    }
+    let log = vec![b'x'; 90_000];
+    for _ in 0..100 {
+        engine.logs.push(&log);
+    }
+    engine.start_flush();
+    assert!(engine.traces.full_bytes().is_some());
+    let started = engine.flusher.drop_unconfirmed();
+    assert_eq!(started, Dropped { logs: 100, ..Dropped::default() }, "and no span");
+    assert_eq!(engine.progress().await, Progress::Traces, "there is room again");
+    assert_eq!(engine.progress().await, Progress::NoRoom, "not for a second one");
+    engine.ending();
+    engine.start_flush();
+    assert_eq!(engine.traces.full_bytes(), None, "at the end there is nothing to wait for");
+    let lost = engine.flusher.drop_unconfirmed();
+    assert_eq!((lost.logs, lost.spans), (100, 3));
 }

@@ -145,9 +145,9 @@ impl TracePipeline {
         }
     }
 
-    /// Whether something is full, so that it need not wait for a flush.
-    pub fn has_full(&self) -> bool {
-        self.spans.has_full() || self.stats.has_full() || self.proxied.has_full()
+    /// How many bytes [`Self::take_full`] would take; None if nothing is full. What is full need not wait for a flush.
+    pub fn full_bytes(&self) -> Option<usize> {
+        self.spans.full_bytes().or_else(|| self.stats.full_bytes()).or_else(|| self.proxied.full_bytes())
     }
 
     /// Something that is full.
@@ -163,18 +163,16 @@ impl TracePipeline {
         }
     }
 
-    /// Everything that is due.
-    pub fn drain(&mut self, settings: &Apm) -> Vec<UnsealedPayload> {
+    /// Everything that is due becomes full, in batches of its own.
+    pub fn close_due(&mut self) {
         let which = if self.ending { Flush::All } else { Flush::Due };
         for stats in self.concentrator.flush(now(), which) {
             let bytes = stats.bytes().len();
             self.stats.push(stats, bytes);
         }
-        let mut payloads: Vec<_> = self.spans.drain().into_iter().map(|batch| batched(batch, settings)).collect();
-        payloads.extend(self.stats.drain().iter().map(|batch| intake::stats::unsealed(batch, settings)));
-        let proxied = self.proxied.drain().into_iter().flatten();
-        payloads.extend(proxied.map(|request| intake::proxied::unsealed(request, &self.function)));
-        payloads
+        self.spans.close();
+        self.stats.close();
+        self.proxied.close();
     }
 
     /// From now on everything is due.

@@ -9,7 +9,7 @@ use std::{
 use super::{
     BUCKET_NANOSECONDS, ClientPayload, Groups, MAX_PAYLOAD_BYTES, Origin, aligned,
     encode::{self, ClientHead},
-    groups::Values,
+    groups::{MAX_BINS, MAX_GROUPS, MAX_KEY_BYTES, Values},
     key::Key,
 };
 use crate::process::msgpack::Writer;
@@ -17,20 +17,11 @@ use crate::process::msgpack::Writer;
 /// How many buckets stay when what is due is flushed: spans of them may still be on their way.
 const KEPT_BUCKETS: i64 = 2;
 
-/// Maximum number of groups in a bucket; the spans of further ones are counted together.
-const MAX_GROUPS: usize = 7_000;
-
 /// Maximum numbers of distinct values in a bucket; the spans of further ones are counted under one.
 const MAX_RESOURCES: usize = 1_024;
 const MAX_ENDPOINTS: usize = 512;
 const MAX_PEER_TAGS: usize = 512;
 const MAX_ADDITIONAL_TAGS: usize = 100;
-
-/// Maximum number of bins of all sketches, 16 bytes each. When they are used up, durations are counted in the next bin that there is.
-const MAX_BINS: usize = 256 << 10;
-
-/// Maximum size of the keys of all groups in bytes. When they are used up, further groups are counted together.
-const MAX_KEY_BYTES: usize = 4 << 20;
 
 /// What stands for values of which there are too many; the backend knows it.
 const BLOCKED: &str = "tracer_blocked_value";
@@ -44,7 +35,8 @@ pub enum Flush {
     All,
 }
 
-/// How many groups of a request were counted under another because there were too many, by what there was too much of.
+/// How many groups of a request were counted under another because there were too many, by what there was too much of. Where the request alone has too many
+/// groups, their spans count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Collapsed {
     pub groups: usize,
@@ -104,11 +96,14 @@ impl Concentrator {
             let Origin { env, version, service, .. } = std::mem::take(&mut self.origin);
             self.origin = Origin { env, version, service, ..tracer };
         }
-        let mut collapsed = Collapsed::default();
+        let mut collapsed = Collapsed { groups: groups.collapsed, ..Collapsed::default() };
         for (start, bucket) in groups.buckets {
             let start = start.min(aligned(now)).max(self.oldest);
-            for (key, values) in bucket {
+            for (key, values) in bucket.groups {
                 self.add(start, key, &values, &mut collapsed);
+            }
+            if bucket.others.hits > 0 {
+                self.put(start, blocked(), &bucket.others);
             }
         }
         collapsed
@@ -116,9 +111,8 @@ impl Concentrator {
 
     fn add(&mut self, start: i64, key: Box<[u8]>, values: &Values, collapsed: &mut Collapsed) {
         let bucket = self.buckets.entry(start).or_default();
-        let spare = &mut self.spare_bins;
         if let Some(known) = bucket.groups.get_mut(&key) {
-            known.merge(values, spare);
+            known.merge(values, &mut self.spare_bins);
             return;
         }
         let mut key = bucket.limited(key, self.max_additional_tags, collapsed);
@@ -127,12 +121,18 @@ impl Concentrator {
             collapsed.groups += 1;
             key = blocked();
         }
+        self.put(start, key, values);
+    }
+
+    /// Adds values to a group, which is made if it is not there.
+    fn put(&mut self, start: i64, key: Box<[u8]>, values: &Values) {
+        let bucket = self.buckets.entry(start).or_default();
         let key_bytes = key.len();
         let group = bucket.groups.entry(key).or_insert_with(|| {
             self.spare_key_bytes = self.spare_key_bytes.saturating_sub(key_bytes);
             Values::default()
         });
-        group.merge(values, spare);
+        group.merge(values, &mut self.spare_bins);
     }
 
     /// Takes buckets and encodes them. `now` is in nanoseconds since the epoch.

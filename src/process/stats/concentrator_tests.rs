@@ -203,3 +203,26 @@ fn what_is_encoded_reads_like_a_clients_own_stats() {
     let again = client::read(payloads[0].bytes(), NOW.unsigned_abs()).unwrap().unwrap();
     assert_eq!(again, payloads[0], "the start of the bucket is the time of reading as well");
 }
+
+#[test]
+fn one_request_has_no_more_groups_than_a_bucket_may_have() {
+    let spans: Vec<_> = (0..14_000)
+        .map(|number| Span { name: format!("n{number}").into(), ..span("r", NOW - (number % 100) * 10 * SECOND) })
+        .collect();
+    let groups = groups(&spans);
+    assert_eq!(groups.buckets.values().map(|bucket| bucket.groups.len()).sum::<usize>(), MAX_GROUPS);
+    assert_eq!((groups.collapsed, groups.hits()), (14_000 - MAX_GROUPS, 14_000), "no hit is lost");
+}
+
+#[test]
+fn the_keys_of_one_request_take_bounded_memory() {
+    let large = "x".repeat(100_000);
+    let spans: Vec<_> =
+        (0..100).map(|number| Span { name: format!("{number}{large}").into(), ..span("r", NOW) }).collect();
+    let groups = groups(&spans);
+    let keys = groups.buckets.values().flat_map(|bucket| bucket.groups.keys());
+    assert!(keys.map(|key| key.len()).sum::<usize>() <= MAX_KEY_BYTES && groups.collapsed > 50);
+    let mut concentrator = Concentrator::new(origin(), NOW, None);
+    let expected = groups.collapsed;
+    assert_eq!(concentrator.merge(groups, NOW).groups, expected, "what was counted together is reported");
+}

@@ -15,6 +15,15 @@ use crate::process::{
 /// Maximum number of buckets of a request before the current one: an hour's.
 const MAX_BUCKETS: i64 = 360;
 
+/// Maximum number of groups in a bucket of the concentrator, and in all buckets of one request; the spans of further ones are counted together.
+pub(super) const MAX_GROUPS: usize = 7_000;
+
+/// Maximum number of bins of all sketches, 16 bytes each. When they are used up, durations are counted in the next bin that there is.
+pub(super) const MAX_BINS: usize = 256 << 10;
+
+/// Maximum size of the keys of all groups in bytes. When they are used up, further groups are counted together.
+pub(super) const MAX_KEY_BYTES: usize = 4 << 20;
+
 /// Values by bucket and group. Made on the task that serves the request, so that only groups, not spans, are handed over.
 #[derive(Debug, Default)]
 pub struct Groups {
@@ -25,10 +34,22 @@ pub struct Groups {
     pub(super) origin: Option<Origin>,
     /// Where a key is put together.
     key: Writer,
+    /// How many groups there are in all buckets, and what they take.
+    count: usize,
+    key_bytes: usize,
+    bins: usize,
+    /// How many spans were counted together because there were too many groups.
+    pub(super) collapsed: usize,
 }
 
-/// Groups by the bytes of their keys.
-pub(super) type Bucket = HashMap<Box<[u8]>, Values>;
+/// What is counted of ten seconds.
+#[derive(Debug, Default)]
+pub(super) struct Bucket {
+    /// By the bytes of their keys.
+    pub(super) groups: HashMap<Box<[u8]>, Values>,
+    /// All of which there are too many.
+    pub(super) others: Values,
+}
 
 /// What is counted in a group.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -57,7 +78,11 @@ impl Groups {
     /// How many spans were counted.
     #[cfg(test)]
     pub(in crate::process) fn hits(&self) -> u64 {
-        self.buckets.values().flat_map(HashMap::values).map(|values| values.hits).sum()
+        self.buckets
+            .values()
+            .flat_map(|bucket| bucket.groups.values().chain([&bucket.others]))
+            .map(|values| values.hits)
+            .sum()
     }
 
     pub(in crate::process) fn set_origin(&mut self, origin: Origin) {
@@ -76,10 +101,23 @@ impl Groups {
         let oldest = self.current.saturating_sub(MAX_BUCKETS * BUCKET_NANOSECONDS);
         let start = aligned(span.end()).clamp(oldest, self.current);
         let bucket = self.buckets.entry(start).or_default();
-        match bucket.get_mut(self.key.as_bytes()) {
-            Some(values) => values.add(span),
-            None => bucket.entry(self.key.as_bytes().into()).or_default().add(span),
-        }
+        let key = self.key.as_bytes();
+        let values = match bucket.groups.get_mut(key) {
+            Some(values) => values,
+            None if self.count < MAX_GROUPS && self.key_bytes + key.len() <= MAX_KEY_BYTES => {
+                self.count += 1;
+                self.key_bytes += key.len();
+                bucket.groups.entry(key.into()).or_default()
+            }
+            None => {
+                self.collapsed += 1;
+                &mut bucket.others
+            }
+        };
+        let spare = MAX_BINS.saturating_sub(self.bins);
+        let mut left = spare;
+        values.add(span, &mut left);
+        self.bins += spare - left;
     }
 }
 
@@ -94,16 +132,17 @@ fn is_eligible(span: &Span<'_>, kind: &str) -> bool {
 
 impl Values {
     #[expect(clippy::cast_precision_loss, reason = "durations below 104 days are exact, longer ones need not be")]
-    fn add(&mut self, span: &Span<'_>) {
+    /// Adds a span; `spare` is how many bins the sketches may grow by.
+    fn add(&mut self, span: &Span<'_>, spare: &mut usize) {
         let duration = u64::try_from(span.duration).unwrap_or_default();
         self.hits += 1;
         self.duration = self.duration.saturating_add(duration);
         self.top_level_hits += u64::from(is_top_level(span));
         if span.error == 0 {
-            self.ok_summary.insert(duration as f64);
+            self.ok_summary.insert(duration as f64, spare);
         } else {
             self.errors += 1;
-            self.error_summary.insert(duration as f64);
+            self.error_summary.insert(duration as f64, spare);
         }
     }
 

@@ -28,12 +28,12 @@ struct Bin {
 }
 
 impl Sketch {
-    /// Adds a value that is not negative.
-    pub(super) fn insert(&mut self, value: f64) {
+    /// Adds a value that is not negative. `spare` is how many bins may be added; without any, it goes to the next bin that there is.
+    pub(super) fn insert(&mut self, value: f64, spare: &mut usize) {
         if value < f64::MIN_POSITIVE * GAMMA {
             self.zeros += 1;
         } else {
-            self.add(Bin { index: index(value), count: 1 }, &mut usize::MAX.clone());
+            self.add(Bin { index: index(value), count: 1 }, spare);
         }
     }
 
@@ -114,13 +114,23 @@ impl Message for Mapping {
     }
 }
 
-/// The message `Store`: all counts from the lowest bin to the highest, and the lowest bin's index.
+/// The message `Store`: all counts from the lowest bin to the highest, and the lowest bin's index; or, where these would be zero for the most part, a map of counts
+/// by index.
 struct Store<'s>(&'s [Bin]);
+
+/// How many times as wide as it has bins a store's range is at most for a list: an entry of the map takes 14 bytes, an element of the list 8.
+const MAX_LIST: usize = 2;
 
 impl Message for Store<'_> {
     fn write(&self, sink: &mut impl Sink) {
         let (Some(first), Some(last)) = (self.0.first(), self.0.last()) else { return };
         let range = usize::try_from(last.index - first.index + 1).unwrap_or_default();
+        if range > MAX_LIST * self.0.len() {
+            for bin in self.0 {
+                protobuf::message(sink, 1, bin);
+            }
+            return;
+        }
         protobuf::begin(sink, 2, 8 * range);
         let mut bins = self.0.iter().peekable();
         for index in first.index..=last.index {
@@ -131,8 +141,18 @@ impl Message for Store<'_> {
     }
 }
 
+/// An entry of the map.
+impl Message for Bin {
+    fn write(&self, sink: &mut impl Sink) {
+        protobuf::zigzag(sink, 1, self.index);
+        protobuf::double(sink, 2, as_float(self.count));
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, HashMap};
+
     use super::*;
 
     #[derive(Clone, PartialEq, prost::Message)]
@@ -157,6 +177,8 @@ mod tests {
 
     #[derive(Clone, PartialEq, prost::Message)]
     struct WireStore {
+        #[prost(map = "sint32, double", tag = "1")]
+        by_index: HashMap<i32, f64>,
         #[prost(double, repeated, tag = "2")]
         counts: Vec<f64>,
         #[prost(sint32, tag = "3")]
@@ -167,23 +189,31 @@ mod tests {
         prost::Message::decode(&*sketch.encode()).unwrap()
     }
 
+    impl WireStore {
+        /// All counts that are not zero, by index.
+        fn all(&self) -> BTreeMap<i32, f64> {
+            let list = (self.offset..).zip(self.counts.iter().copied());
+            list.chain(self.by_index.clone()).filter(|(_, count)| *count > 0.0).collect()
+        }
+    }
+
     #[test]
     fn a_quantile_is_within_the_promised_error() {
         let mut sketch = Sketch::default();
         let values: Vec<f64> = (1..=2000).map(|number| f64::from(number) * f64::from(number) * 1000.0).collect();
         for value in &values {
-            sketch.insert(*value);
+            sketch.insert(*value, &mut usize::MAX.clone());
         }
         let wire = decoded(&sketch);
-        let store = wire.positive.unwrap();
-        assert!((store.counts.iter().sum::<f64>() - 2000.0).abs() < 1e-9);
+        let counts = wire.positive.unwrap().all();
+        assert!((counts.values().sum::<f64>() - 2000.0).abs() < 1e-9);
         for rank in [0, 500, 1000, 1999] {
             let mut seen = 0.0;
-            let at = store.counts.iter().position(|count| {
-                seen += count;
+            let at = counts.iter().find(|(_, count)| {
+                seen += *count;
                 seen > f64::from(u32::try_from(rank).unwrap())
             });
-            let index = store.offset + i32::try_from(at.unwrap()).unwrap();
+            let index = *at.unwrap().0;
             let lower = GAMMA.powf(f64::from(index) - INDEX_OFFSET);
             let exact = values[rank];
             assert!(lower <= exact * 1.000_001 && exact <= lower * GAMMA * 1.000_001, "{rank}: {exact} from {lower}");
@@ -200,9 +230,9 @@ mod tests {
     #[test]
     fn zeros_are_counted_apart() {
         let mut sketch = Sketch::default();
-        sketch.insert(0.0);
-        sketch.insert(0.0);
-        sketch.insert(1.0);
+        sketch.insert(0.0, &mut usize::MAX.clone());
+        sketch.insert(0.0, &mut usize::MAX.clone());
+        sketch.insert(1.0, &mut usize::MAX.clone());
         let wire = decoded(&sketch);
         assert_eq!((wire.zeros, wire.positive.unwrap().counts), (2.0, vec![1.0]));
         assert_eq!(wire.negative, Some(WireStore::default()));
@@ -212,26 +242,49 @@ mod tests {
     fn the_lowest_bins_are_merged_when_the_range_is_too_wide() {
         let mut rising = Sketch::default();
         for value in &[1e-9, 1e-3, 1e9, 1e18] {
-            rising.insert(*value);
+            rising.insert(*value, &mut usize::MAX.clone());
         }
         let mut falling = Sketch::default();
         for value in &[1e18, 1e9, 1e-3, 1e-9] {
-            falling.insert(*value);
+            falling.insert(*value, &mut usize::MAX.clone());
         }
         assert_eq!(rising, falling);
-        let store = decoded(&rising).positive.unwrap();
-        assert_eq!((store.counts.len(), store.counts.first(), store.counts.last()), (2048, Some(&2.0), Some(&1.0)));
-        assert_eq!(store.offset + 2047, index(1e18));
+        let highest = index(1e18);
+        let expected = BTreeMap::from([(highest - 2047, 2.0), (index(1e9), 1.0), (highest, 1.0)]);
+        assert_eq!(decoded(&rising).positive.unwrap().all(), expected);
+    }
+
+    #[test]
+    fn bins_far_from_each_other_take_bytes_for_themselves_alone() {
+        // The lowest bin has a negative index, and one is zero, which is a default.
+        let mut sketch = Sketch::default();
+        for value in [5e-10, 1e-9 / GAMMA, 1.0, 1.0] {
+            sketch.insert(value, &mut usize::MAX.clone());
+        }
+        let store = decoded(&sketch).positive.unwrap();
+        assert_eq!(store.by_index, HashMap::from([(index(5e-10), 1.0), (0, 1.0), (1338, 2.0)]));
+        assert!(store.counts.is_empty() && store.offset == 0 && index(5e-10) < 0);
+        assert!(sketch.encode().len() < 100, "{}", sketch.encode().len());
+    }
+
+    #[test]
+    fn bins_side_by_side_are_a_list() {
+        for (apart, is_list) in [(1, true), (2, true), (3, false)] {
+            let bins = (0..100).map(|number| Bin { index: 1000 + number * apart, count: 1 }).collect();
+            let store = decoded(&Sketch { bins, zeros: 0 }).positive.unwrap();
+            assert_eq!((!store.counts.is_empty(), store.by_index.is_empty()), (is_list, is_list), "{apart}");
+            assert_eq!(store.all().len(), 100);
+        }
     }
 
     #[test]
     fn merging_adds_up_and_keeps_within_the_spare_bins() {
         let (mut one, mut other) = (Sketch::default(), Sketch::default());
         for value in &[1.0, 2.0, 0.0] {
-            one.insert(*value);
+            one.insert(*value, &mut usize::MAX.clone());
         }
         for value in &[2.0, 4.0, 8.0, 0.0] {
-            other.insert(*value);
+            other.insert(*value, &mut usize::MAX.clone());
         }
         let mut whole = one.clone();
         let mut spare = 10;

@@ -59,9 +59,12 @@ impl TracerPayload {
 }
 
 /// Joins tracer payloads to one agent payload, [`OVERHEAD`] larger than all of them together.
-pub fn agent_payload(payloads: impl IntoIterator<Item = TracerPayload>) -> Bytes {
+pub fn agent_payload(payloads: Vec<TracerPayload>) -> Bytes {
+    let bytes: usize = payloads.iter().map(|payload| payload.bytes().len()).sum();
     let mut payloads = payloads.into_iter();
     let (mut joined, start) = payloads.next().map_or_else(Default::default, |first| (first.buffer, first.start));
+    // Growing step by step, it would take up to twice the memory.
+    joined.reserve_exact((start + bytes + OVERHEAD).saturating_sub(joined.len()));
     for payload in payloads {
         joined.extend_from_slice(payload.bytes());
     }

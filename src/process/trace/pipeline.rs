@@ -61,7 +61,7 @@ pub struct Counts {
     pub sampled_out: usize,
     /// One span alone is larger than the intake takes.
     pub oversized: usize,
-    /// There was no room for them.
+    /// There was no room for them. Those whose texts had none are in no stats either.
     pub without_room: usize,
 }
 
@@ -71,7 +71,7 @@ pub struct Source<'h> {
     pub headers: &'h TracerHeaders,
     /// The time in nanoseconds since the epoch.
     pub now: i64,
-    /// How many bytes of payloads there is room for.
+    /// How many bytes of payloads there is room for, and as many of the texts that are made on the way.
     pub room: usize,
 }
 
@@ -134,6 +134,9 @@ struct Request<'p> {
     tags: &'p CommonTags,
     head: Head,
     encoder: Encoder<'p>,
+    /// How many bytes of texts may still be made for spans that are sent. As these are a part of what is encoded, there is as much room for both.
+    text_room: usize,
+    last_query: obfuscate::LastQuery,
     stats: Groups,
     counts: Counts,
 }
@@ -162,6 +165,8 @@ impl<'p> Request<'p> {
             tags,
             head,
             encoder,
+            text_room: source.room,
+            last_query: obfuscate::LastQuery::default(),
             stats: Groups::new(source.now),
             counts: Counts::default(),
         }
@@ -182,23 +187,40 @@ impl<'p> Request<'p> {
         let before = chunk.spans.len();
         chunk.spans.retain(|span| !is_self_traffic(span));
         self.counts.self_traffic += before - chunk.spans.len();
-        for span in &mut chunk.spans {
-            self.finish_span(span);
-        }
+        let text_room = self.finish_spans(&mut chunk.spans);
         if self.stats_by == StatsBy::Extension {
             for span in &chunk.spans {
                 self.stats.add(span, self.tags, &self.pipeline.stats);
             }
         }
         if self.is_kept(&mut chunk) {
+            self.text_room = text_room;
             self.encoder.push(&chunk);
         } else {
             self.counts.sampled_out += chunk.spans.len();
         }
     }
 
+    /// Finishes spans, and gives the room that is left for texts. A text of a few bytes in the body may be that of every span, so that those for whose texts there
+    /// is no room are given up before any is made.
+    fn finish_spans(&mut self, spans: &mut Vec<Span<'_>>) -> usize {
+        let before = spans.len();
+        let (mut room, mut last_query) = (self.text_room, std::mem::take(&mut self.last_query));
+        spans.retain_mut(|span| {
+            let has_room = room > 0;
+            if has_room {
+                self.finish_span(span, &mut last_query);
+                room = room.saturating_sub(span.owned_bytes());
+            }
+            has_room
+        });
+        self.last_query = last_query;
+        self.counts.without_room += before - spans.len();
+        room
+    }
+
     /// What every span that is sent goes through.
-    fn finish_span(&self, span: &mut Span<'_>) {
+    fn finish_span(&self, span: &mut Span<'_>, last_query: &mut obfuscate::LastQuery) {
         if span.service == LAMBDA_SERVICE
             && let Some(service) = &self.pipeline.service
         {
@@ -208,7 +230,7 @@ impl<'p> Request<'p> {
             span.meta.set("_dd.base_service", Text::Owned(self.pipeline.base_service.clone()));
         }
         self.tags.take_over(span);
-        obfuscate::span(span, &self.pipeline.settings.obfuscation);
+        obfuscate::span(span, &self.pipeline.settings.obfuscation, last_query);
         self.pipeline.replacements.apply(span);
     }
 
@@ -239,7 +261,7 @@ impl<'p> Request<'p> {
         }
         let (payloads, lost) = self.encoder.finish(&self.head);
         self.counts.oversized = lost.oversized;
-        self.counts.without_room = lost.without_room;
+        self.counts.without_room += lost.without_room;
         self.counts.bytes = payloads.iter().map(|payload| payload.bytes().len()).sum();
         Output { payloads, stats: self.stats, counts: self.counts }
     }

@@ -267,3 +267,34 @@ fn a_tag_of_the_customers_can_tell_groups_apart() {
     let output = run_with(&pipeline, &TracerHeaders::default(), vec![vec![span(1, 0), child]]);
     assert_eq!(output.stats.hits(), 1);
 }
+
+#[test]
+fn texts_that_spans_share_in_the_body_are_made_only_as_far_as_there_is_room() {
+    let columns: Vec<_> = (0..10_000).map(|number| format!("column{number}")).collect();
+    let query = format!("SELECT {} FROM t WHERE a = 1", columns.join(", "));
+    let spans: Vec<_> =
+        (1..=1000).map(|id| Span { kind: "sql".into(), resource: Text::Borrowed(&query), ..span(id, 0) }).collect();
+    let pipeline = pipeline(TraceSettings { compute_stats: true, ..TraceSettings::default() });
+    let headers = TracerHeaders::default();
+    let source = Source { headers: &headers, now: NOW, room: 1 << 20 };
+    let output = pipeline.run(source, [Ok::<_, Infallible>(spans)]).unwrap();
+    // A span has the text twice. What was obfuscated was counted as well.
+    assert!((1..=10).contains(&output.stats.hits()), "{} spans of {} bytes", output.stats.hits(), 2 * query.len());
+    let sent: usize = output.payloads.iter().map(|payload| payload.spans).sum();
+    assert_eq!(sent + output.counts.without_room, 1000);
+}
+
+#[test]
+fn texts_of_traces_that_are_not_sent_take_no_room() {
+    let query = "x".repeat(200_000);
+    let sql = |id, priority| Span {
+        kind: "sql".into(),
+        resource: query.clone().into(),
+        ..with_priority(span(id, 0), priority)
+    };
+    let traces = (1..=10).map(|id| Ok::<_, Infallible>(vec![sql(id, if id < 10 { 0.0 } else { 1.0 })]));
+    let pipeline = pipeline(TraceSettings { compute_stats: true, ..TraceSettings::default() });
+    let headers = TracerHeaders::default();
+    let output = pipeline.run(Source { headers: &headers, now: NOW, room: 500_000 }, traces).unwrap();
+    assert_eq!((names(&output), output.stats.hits(), output.counts.without_room), (vec![10], 10, 0));
+}

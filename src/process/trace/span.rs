@@ -84,6 +84,16 @@ impl Span<'_> {
         self.start.saturating_add(self.duration)
     }
 
+    /// How many bytes of memory those texts take that are no slices of the request body. Links and events are never changed.
+    pub(super) fn owned_bytes(&self) -> usize {
+        let bytes = |text: &Text<'_>| match text {
+            Text::Borrowed(_) => 0,
+            Text::Owned(text) => text.capacity(),
+        };
+        let fields = [&self.service, &self.name, &self.resource, &self.kind];
+        fields.into_iter().chain(self.meta.iter().map(|(_, value)| value)).map(bytes).sum()
+    }
+
     /// The same span, independent of the request body.
     pub fn into_owned(self) -> Span<'static> {
         Span {
