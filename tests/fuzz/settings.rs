@@ -6,7 +6,7 @@ use bottlecap::config::{self, Config, Loaded};
 
 /// The fields that each setting is about, with the group that they are in.
 #[rustfmt::skip]
-const FIELDS: [(&str, &[&str]); 46] = [
+const FIELDS: [(&str, &[&str]); 66] = [
     ("DD_ORG_UUID", &[".secret"]),
     ("DD_KMS_API_KEY", &[".secret"]),
     ("DD_API_KEY_SECRET_ARN", &[".secret"]),
@@ -16,11 +16,11 @@ const FIELDS: [(&str, &[&str]); 46] = [
     ("AWS_ENDPOINT_URL_KMS", &["aws.kms_url"]),
     ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &["aws.secrets_manager_url"]),
     ("AWS_ENDPOINT_URL_SSM", &["aws.ssm_url"]),
-    ("DD_SITE", &[".site", "logs.url", "metrics.url"]),
+    ("DD_SITE", &[".site", "apm.url", "logs.url", "metrics.url"]),
     ("DD_LOG_LEVEL", &[".log_level"]),
     ("DD_FLUSH_TIMEOUT", &[".flush_timeout", "http.timeout"]),
     ("DD_SERVERLESS_FLUSH_STRATEGY", &[".flush_strategy"]),
-    ("DD_COMPRESSION_LEVEL", &["logs.compression", "metrics.compression_level"]),
+    ("DD_COMPRESSION_LEVEL", &["apm.compression_level", "logs.compression", "metrics.compression_level"]),
     ("DD_ENV", &[".env"]),
     ("DD_SERVICE", &[".service"]),
     ("DD_VERSION", &[".version"]),
@@ -53,6 +53,26 @@ const FIELDS: [(&str, &[&str]); 46] = [
     ("DD_DOGSTATSD_SO_RCVBUF", &["dogstatsd.receive_buffer"]),
     ("DD_DOGSTATSD_BUFFER_SIZE", &["dogstatsd.buffer_size"]),
     ("DD_DOGSTATSD_QUEUE_SIZE", &["dogstatsd.queue_size"]),
+    ("DD_APM_DD_URL", &["apm.url"]),
+    ("DD_APM_ADDITIONAL_ENDPOINTS", &["apm.additional_endpoints"]),
+    ("DD_APM_CONFIG_COMPRESSION_LEVEL", &["apm.compression_level"]),
+    ("DD_LAMBDA_EXTENSION_COMPUTE_STATS", &["apm.compute_stats"]),
+    ("DD_TRACE_STATS_ADDITIONAL_TAGS", &["apm.additional_stats_tags"]),
+    ("DD_TRACE_STATS_ADDITIONAL_TAGS_CARDINALITY_LIMIT", &["apm.max_additional_stats_tags"]),
+    ("DD_TRACE_EXPERIMENTAL_FEATURES_ENABLED", &["apm.additional_stats_tags"]),
+    ("DD_SERVERLESS_ERROR_SAMPLER_ENABLED", &["apm.error_sampler"]),
+    ("DD_TRACE_AWS_SERVICE_REPRESENTATION_ENABLED", &["apm.service_representation"]),
+    ("DD_APM_REPLACE_TAGS", &["apm.replace_rules"]),
+    ("DD_APM_CONFIG_OBFUSCATION_HTTP_REMOVE_QUERY_STRING", &["apm.http"]),
+    ("DD_APM_CONFIG_OBFUSCATION_HTTP_REMOVE_PATHS_WITH_DIGITS", &["apm.http"]),
+    ("DD_APM_FILTER_TAGS_REQUIRE", &["apm.filters"]),
+    ("DD_APM_FILTER_TAGS_REJECT", &["apm.filters"]),
+    ("DD_APM_FILTER_TAGS_REGEX_REQUIRE", &["apm.filters"]),
+    ("DD_APM_FILTER_TAGS_REGEX_REJECT", &["apm.filters"]),
+    ("DD_APM_PROFILING_DD_URL", &["apm.proxied"]),
+    ("DD_APM_DEBUGGER_DD_URL", &["apm.proxied"]),
+    ("DD_APM_TELEMETRY_DD_URL", &["apm.proxied"]),
+    ("DD_EVP_PROXY_CONFIG_DD_URL", &["apm.proxied"]),
 ];
 
 /// A row of the table in `docs/configuration.md`, and what its setting means beside the examples of all others.
