@@ -11,6 +11,11 @@ use crate::workspace::{self, environment};
 
 /// Our own package.
 pub const ROOT: &str = "bottlecap";
+/// The other packages of the product. Each lies in a folder with its name in [`PARTS_FOLDER`].
+const PARTS: [&str; 2] = ["extension-protocol", "launcher"];
+const PARTS_FOLDER: &str = "crates";
+/// Where packages that have parts lie, from the root of the repository.
+const WHOLES: [&str; 3] = ["", "fips", "crates/launcher"];
 /// How `Cargo.lock` names the public registry, wherever cargo downloads from.
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
@@ -101,9 +106,13 @@ impl Packages {
         self.join_ours(ROOT);
     }
 
-    /// Makes our own packages one: they are parts of the product, and come from nowhere else.
+    /// Makes our own packages one: they are parts of the product, and come from nowhere else. Another package without a source is none of ours, and stays.
     fn join_ours(&mut self, name: &str) {
-        let is_part = |key: &Key, package: &Package| package.origin == Origin::Path && key.name != name;
+        let whole = self.0.iter().find(|(key, _)| key.name == name).map(|(_, package)| package.folder.clone());
+        let whole = whole.unwrap_or_default();
+        let is_part = |key: &Key, package: &Package| {
+            package.origin == Origin::Path && key.name != name && is_part_of(&whole, &key.name, &package.folder)
+        };
         let mut needs = BTreeSet::new();
         let mut parts = BTreeSet::new();
         self.0.retain(|key, package| {
@@ -136,13 +145,14 @@ impl Packages {
             let described = described.packages.iter().find(|package| key.is(&package.name, &package.version));
             let described = described.ok_or_else(|| Error::Unknown(key.to_string()))?;
             let locked = lock.package.iter().find(|package| key.is(&package.name, &package.version));
+            let locked = locked.ok_or_else(|| Error::Lock(format!("{key} is not in it")))?;
             let package = Package {
                 licence: described.license.as_deref().map(expression),
                 authors: described.authors.clone(),
                 repository: described.repository.clone(),
-                origin: Origin::of(locked.and_then(|package| package.source.as_deref())),
+                origin: Origin::of(locked.source.as_deref()),
                 folder: described.manifest_path.parent().map(Path::to_owned).unwrap_or_default(),
-                checksum: locked.and_then(|package| package.checksum.clone()),
+                checksum: locked.checksum.clone(),
                 linked: linked.contains_key(&key),
                 needs,
             };
@@ -173,6 +183,13 @@ impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.name, self.version)
     }
+}
+
+/// Whether the package in this folder is a part of the one in the folder `whole`. Where a link leads counts, and not where it stands.
+fn is_part_of(whole: &Path, name: &str, folder: &Path) -> bool {
+    let (Ok(whole), Ok(folder)) = (whole.canonicalize(), folder.canonicalize()) else { return false };
+    let root = folder.parent().filter(|_| folder.ends_with(Path::new(PARTS_FOLDER).join(name))).and_then(Path::parent);
+    PARTS.contains(&name) && root.is_some_and(|root| WHOLES.iter().any(|place| root.join(place) == whole))
 }
 
 /// What each package of a tree needs. A line is the depth, `|`, a name and a version; one whose needs have been told before ends with `(*)`.
@@ -262,6 +279,8 @@ struct LockedPackage {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::build::recipe::Recipe;
     use crate::manifest::Manifest;
@@ -323,6 +342,51 @@ mod tests {
         for other in ["ring", "webpki-roots"] {
             assert!(named(&validated, other).is_none(), "{other}");
         }
+    }
+
+    /// A program that needs the packages in these folders of its own.
+    fn workspace(folders: &[&str]) -> tempfile::TempDir {
+        let workspace = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| crate::files::write(&workspace.path().join(file), text).unwrap();
+        let named = |name: &str| format!("name = \"{name}\"\nversion = \"0.1.0\"\n");
+        let manifest = |name: &str| format!("[package]\nedition = \"2024\"\n{}[dependencies]\n", named(name));
+        let (mut root, mut lock) = (manifest(ROOT), "version = 4\n".to_owned());
+        let mut names = Vec::new();
+        for folder in folders {
+            let name = folder.split('/').next_back().unwrap();
+            root += &format!("{name} = {{ path = \"{folder}\" }}\n");
+            lock += &format!("[[package]]\n{}", named(name));
+            names.push(name);
+            write(&format!("{folder}/Cargo.toml"), &manifest(name));
+            write(&format!("{folder}/src/lib.rs"), "");
+        }
+        write("Cargo.toml", &(root + "[workspace]\n"));
+        write("Cargo.lock", &format!("{lock}[[package]]\n{}dependencies = {names:?}\n", named(ROOT)));
+        write("src/main.rs", "fn main() {}");
+        workspace
+    }
+
+    #[test]
+    fn only_our_own_packages_at_their_places_are_parts_of_the_product() {
+        let workspace = workspace(&["crates/extension-protocol", "crates/sha1", "elsewhere/launcher"]);
+        let packages = Packages::of(workspace.path(), &[], &crate::target::plain()).unwrap();
+        let names: Vec<_> = packages.0.keys().map(|key| key.name.as_str()).collect();
+        assert_eq!(names, [ROOT, "launcher", "sha1"]);
+        let planted = named(&packages, "sha1").unwrap();
+        assert!(planted.linked && planted.checksum.is_none() && planted.origin == Origin::Path, "{planted:?}");
+        let needs: Vec<_> = named(&packages, ROOT).unwrap().needs.iter().map(|key| key.name.as_str()).collect();
+        assert_eq!(needs, ["launcher", "sha1"]);
+    }
+
+    #[test]
+    fn a_part_that_is_a_link_to_elsewhere_is_none() {
+        let (workspace, other) = (workspace(&["crates/extension-protocol"]), tempfile::tempdir().unwrap());
+        let part = workspace.path().join("crates/extension-protocol");
+        assert!(is_part_of(workspace.path(), "extension-protocol", &part));
+        assert!(!is_part_of(other.path(), "extension-protocol", &part));
+        fs::rename(&part, other.path().join("extension-protocol")).unwrap();
+        std::os::unix::fs::symlink(other.path().join("extension-protocol"), &part).unwrap();
+        assert!(!is_part_of(workspace.path(), "extension-protocol", &part));
     }
 
     #[test]
