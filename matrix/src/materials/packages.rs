@@ -27,6 +27,8 @@ pub enum Error {
     Home(#[source] io::Error),
     #[error("Cargo.lock cannot be read: {0}")]
     Lock(String),
+    #[error("the packages of Cargo.lock cannot be told apart: {0}")]
+    Ambiguous(String),
     #[error("cargo metadata knows nothing of {0}")]
     Unknown(String),
 }
@@ -35,7 +37,7 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packages(pub BTreeMap<Key, Package>);
 
-/// Unique, because all of them come from one registry or from this workspace.
+/// Unique, because all of them come from one registry or lie on this machine, and a lock file that has one twice is refused.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     pub name: String,
@@ -265,7 +267,24 @@ impl Lock {
     fn read(workspace: &Path) -> Result<Self, Error> {
         let text =
             std::fs::read_to_string(workspace.join("Cargo.lock")).map_err(|error| Error::Lock(error.to_string()))?;
-        toml::from_str(&text).map_err(|error| Error::Lock(error.to_string()))
+        let lock: Self = toml::from_str(&text).map_err(|error| Error::Lock(error.to_string()))?;
+        lock.ambiguity().map_or(Ok(lock), |reason| Err(Error::Ambiguous(reason)))
+    }
+
+    /// Why a name and a version would not be one package, or the name of our own one of another.
+    fn ambiguity(&self) -> Option<String> {
+        let (mut keys, mut ours) = (BTreeSet::new(), BTreeSet::new());
+        self.package.iter().find_map(|LockedPackage { name, version, source, .. }| {
+            let key = Key::new(name, version);
+            let is_ours = name == ROOT || PARTS.contains(&name.as_str());
+            match (Origin::of(source.as_deref()), source) {
+                (Origin::Git(_) | Origin::Registry(_), Some(source)) => Some(format!("{key} is from {source}")),
+                (Origin::CratesIo, _) if is_ours => Some(format!("{key} has the name of ours")),
+                _ if is_ours && !ours.insert(name) => Some(format!("{name} is there twice")),
+                _ if !keys.insert(key.clone()) => Some(format!("{key} is there twice")),
+                _ => None,
+            }
+        })
     }
 }
 
@@ -387,6 +406,29 @@ mod tests {
         fs::rename(&part, other.path().join("extension-protocol")).unwrap();
         std::os::unix::fs::symlink(other.path().join("extension-protocol"), &part).unwrap();
         assert!(!is_part_of(workspace.path(), "extension-protocol", &part));
+    }
+
+    #[test]
+    fn a_package_with_the_name_and_version_of_another_is_refused() {
+        let workspace = workspace(&["crates/extension-protocol"]);
+        let lock = workspace.path().join("Cargo.lock");
+        let before = fs::read_to_string(&lock).unwrap();
+        assert!(locked(workspace.path()).is_ok());
+        let with = |name: &str, source: &str| {
+            let package = format!("[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\nsource = \"{source}\"\n");
+            fs::write(&lock, before.clone() + &package + &package.replace(source, CRATES_IO)).unwrap();
+            locked(workspace.path()).map_err(|error| error.to_string()).unwrap_err()
+        };
+        for (source, reason) in [
+            ("git+https://example.com/sha2#0123", "sha2 1.0.0 is from git+https://example.com/sha2#0123"),
+            ("registry+https://example.com/index", "sha2 1.0.0 is from registry+https://example.com/index"),
+            (CRATES_IO, "sha2 1.0.0 is there twice"),
+        ] {
+            assert!(with("sha2", source).contains(reason), "{}", with("sha2", source));
+        }
+        assert!(with(ROOT, CRATES_IO).contains("bottlecap 1.0.0 has the name of ours"));
+        fs::write(&lock, before.clone() + "[[package]]\nname = \"bottlecap\"\nversion = \"0.2.0\"\n").unwrap();
+        assert!(locked(workspace.path()).unwrap_err().to_string().contains("bottlecap is there twice"));
     }
 
     #[test]
