@@ -73,6 +73,8 @@ cryptography, to tell what the module costs. fips-report.json has all of it, fip
 With --layer all of that is about the zip file: it is inspected first, and refused unless it is, byte for byte, the layer that is made here. With --arch of another processor
 the program runs in an emulator; proofs that nothing here can run are marked as not run, and do not hold.
 
+A set with the launcher is refused: the proofs do not cover the launcher yet.
+
 Sources that differ from their commit are proven all the same, and the verdict says so; with --refuse-dirty they are refused.
 
 Exit status:
@@ -255,6 +257,9 @@ mod tests {
         let request = Request { set: "no-such-set".to_owned(), layer: None, architecture, refuse_dirty: false };
         let error = gather::proofs(&request, &interrupted).err().unwrap();
         assert_eq!(error.status(), terminal::USAGE, "{error}");
+        let request = Request { set: "ship-fips+launcher".to_owned(), ..request };
+        let error = gather::proofs(&request, &interrupted).err().unwrap();
+        assert!(matches!(error, Error::Launcher { .. }) && error.status() == terminal::USAGE, "{error}");
         let verb = |line: &[String]| if line[0] == "build" { terminal::BUILD_FAILED.into() } else { ExitCode::SUCCESS };
         let folder = tempfile::tempdir().unwrap();
         let error = measure(folder.path(), &Cells::of("ship-fips"), 2, &verb, &interrupted).unwrap_err();
