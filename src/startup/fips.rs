@@ -1,4 +1,4 @@
-//! Compares the build with `DD_LAMBDA_FIPS_MODE`, and finds settings that send data past a validated module.
+//! Compares the build with `DD_LAMBDA_FIPS_MODE`, and finds settings that send data past the module.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::config::{Config, Endpoint};
 /// What the regions of AWS `GovCloud` begin with.
 const GOVCLOUD: &str = "us-gov-";
 
-/// Warnings for a build with a validated module about settings that send data past it. The settings still apply: an endpoint without TLS may be a proxy of the
+/// Warnings for a FIPS build about settings that send data past it. The settings still apply: an endpoint without TLS may be a proxy of the
 /// customer's in the same sandbox, whose own module counts, and an extension that sent nothing would be noticed too late.
 pub fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -17,7 +17,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
     let without_tls = without_tls(config);
     if !without_tls.is_empty() {
         warnings.push(format!(
-            "set to URLs without TLS, which no validated module protects: {}; use https://",
+            "set to URLs without TLS, which the module does not protect: {}; use https://",
             without_tls.join(", ")
         ));
     }
@@ -67,11 +67,11 @@ pub fn disagreement(built: bool, mode: Option<bool>, region: &str) -> Option<Str
         None => format!("DD_LAMBDA_FIPS_MODE is not set, which means {asked} in {region}"),
     };
     match (asked, built) {
-        (true, false) => Some(format!(
-            "{by}, but this extension was built without a validated cryptographic module: use the FIPS layer"
-        )),
+        (true, false) => {
+            Some(format!("{by}, but this extension was built without the FIPS module: use the FIPS layer"))
+        }
         (false, true) => Some(format!(
-            "{by}, but this extension was built with a validated cryptographic module: what the function itself sends does not use one"
+            "{by}, but this extension has a build of the cryptographic module that was validated: what the function itself sends does not use it"
         )),
         _ => None,
     }

@@ -1,4 +1,4 @@
-//! `cargo matrix fips-report`: what can be shown of a build with a validated cryptographic module, for an auditor.
+//! `cargo matrix fips-report`: what can be shown of a program with a build of the cryptographic module that was validated, for an auditor.
 //!
 //! ```text
 //!   zip file ─▶ layer ─────┐
@@ -90,7 +90,7 @@ Exit status:
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
-    /// A set with a validated module
+    /// A set with a build of the module that was validated, without the launcher
     #[arg(long, value_name = "SET", default_value = "ship-fips")]
     pub set: String,
 
