@@ -172,7 +172,7 @@ mod tests {
         let build = ModuleBuild { cache, flags: pinned.flags.clone(), compiler_version: "12.2.0".to_owned() };
         let [name, path, sha256, version] =
             ["C compiler", "/usr/bin/gcc-12", "ff", "cc (Debian 12.2.0-14) 12.2.0"].map(str::to_owned);
-        let tools = vec![BuildTool { name, path, sha256, version }];
+        let tools = vec![BuildTool { name, path, sha256, is_elf: true, version }];
         (build, BuildTools { before: tools.clone(), after: tools })
     }
 
