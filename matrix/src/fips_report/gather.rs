@@ -154,7 +154,7 @@ impl Found {
         let Self { proofs, subject, layer, certified, tree, held_back } = self;
         let date = OffsetDateTime::now_utc().replace_nanosecond(0).ok().and_then(|now| now.format(&Rfc3339).ok());
         Document {
-            schema: 3,
+            schema: 4,
             holds: proofs.iter().all(|proof| proof.holds),
             date: date.unwrap_or_default(),
             subject,

@@ -71,7 +71,8 @@ which speak something else get nothing of any client, and whom each client trust
 cryptography, to tell what the module costs. fips-report.json has all of it, fips-report.md is to be read.
 
 With --layer all of that is about the zip file: it is inspected first, and refused unless it is, byte for byte, the layer that is made here. With --arch of another processor
-the program runs in an emulator; proofs that nothing here can run are marked as not run, and do not hold.
+the program runs in an emulator; proofs that nothing here can run, and that of a build for which no flags are
+pinned, are marked as not run, and do not hold.
 
 A set with the launcher is refused: the proofs do not cover the launcher yet.
 
