@@ -151,6 +151,12 @@ pub fn provider_name() -> &'static str {
     provider::NAME
 }
 
+/// Whether the configuration of a client, asked for it, allows approved algorithms alone. No roots are loaded for that: whom it trusts has no part in the answer.
+pub fn is_approved() -> bool {
+    let config = versions().map(|builder| builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth());
+    config.and_then(|config| check_fips(config, HttpProtocol::Automatic)).is_ok_and(|config| config.fips())
+}
+
 /// Report on the build's cryptography for `--version=json`: the provider, the linked module if it is in FIPS mode, whether the client
 /// configuration allows only approved algorithms, and the source of the roots. It contains nothing that differs between machines, because it becomes
 /// part of a layer's manifest.
@@ -252,6 +258,7 @@ mod tests {
         let module = provider::module();
         assert_eq!(module.as_deref(), features::FIPS.then_some(FIPS_MODULE));
         assert_eq!(provider::provider().fips(), features::FIPS);
+        assert_eq!(is_approved(), features::FIPS);
         for protocol in [HttpProtocol::Automatic, HttpProtocol::Http1, HttpProtocol::Http2] {
             assert_eq!(trust(None, protocol).unwrap().config.fips(), features::FIPS);
             assert_eq!(insecure_client_config(protocol).unwrap().fips(), features::FIPS);
