@@ -297,13 +297,16 @@ mod tests {
         assert_eq!(revision(root).unwrap(), clean[..12]);
     }
 
+    /// A word for it, and what is done in a repository.
+    type Hiding<'a> = (&'a str, &'a dyn Fn(&Path));
+
     /// Each has git itself say that nothing has changed.
     #[test]
     fn no_setting_of_git_hides_a_change() {
         let change = |root: &Path| fs::write(root.join("src/main.rs"), "2").unwrap();
         let flag = |root: &Path, flag: &str| drop(git(root, &["update-index", flag, "src/main.rs"]).unwrap());
         let write = |root: &Path, name: &str, text: &str| fs::write(root.join(".git/info").join(name), text).unwrap();
-        let hidings: [(&str, &dyn Fn(&Path)); 6] = [
+        let hidings: [Hiding<'_>; 6] = [
             ("assume-unchanged", &|root| {
                 flag(root, "--assume-unchanged");
                 change(root);
@@ -355,7 +358,7 @@ mod tests {
         assert_eq!(state(root, &[]).unwrap(), clean);
         let mut states = BTreeSet::from([clean]);
         let mut is_new = || assert!(states.insert(state(root, &[]).unwrap()), "{states:?}");
-        fs::set_permissions(root.join("src/main.rs"), fs::Permissions::from_mode(0o755)).unwrap();
+        crate::executable::write(&root.join("src/main.rs"), "1").unwrap();
         is_new();
         fs::remove_file(root.join("fips/src")).unwrap();
         is_new();
