@@ -32,7 +32,7 @@ switches! {
     BIND_FIRST = "bind-first";
     /// Subscribes to telemetry while the services are built. Off: after that.
     EARLY_SUBSCRIBE = "early-subscribe";
-    /// Uses AWS-LC in its FIPS 140-3 validated version, with precedence over the other providers, and the operating system's roots regardless of
+    /// Uses a build of AWS-LC's module in the version that was validated for FIPS 140-3, with precedence over the other providers, and the operating system's roots regardless of
     /// `webpki-roots`.
     FIPS = "fips";
     /// Records startup checkpoints and writes them on request.

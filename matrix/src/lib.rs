@@ -9,7 +9,8 @@
 //! `merge` merges the shards that several machines have measured, and `gate` judges the results against budgets.
 //!
 //! `invoke` uses the sandbox alone: it runs a function with the extension and shows what would reach Datadog. `layer` builds the Lambda layer of a cell, and
-//! `inspect` checks any layer or program. `fips-report` reports the proofs of a build with a validated cryptographic module.
+//! `inspect` checks any layer or program. `fips-report` reports the proofs of a FIPS build: of a program with
+//! a build of the cryptographic module that was validated.
 
 pub mod analyze;
 pub mod archive;

@@ -1,4 +1,4 @@
-//! Compares the build with `DD_LAMBDA_FIPS_MODE`, and finds settings that send data past a validated module.
+//! Compares the build with `DD_LAMBDA_FIPS_MODE`, and finds settings that send data past the module.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::config::{Config, Endpoint};
 /// What the regions of AWS `GovCloud` begin with.
 const GOVCLOUD: &str = "us-gov-";
 
-/// Warnings for a build with a validated module about settings that send data past it. The settings still apply: an endpoint without TLS may be a proxy of the
+/// Warnings for a FIPS build about settings that send data past it. The settings still apply: an endpoint without TLS may be a proxy of the
 /// customer's in the same sandbox, whose own module counts, and an extension that sent nothing would be noticed too late.
 pub fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -17,7 +17,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
     let without_tls = without_tls(config);
     if !without_tls.is_empty() {
         warnings.push(format!(
-            "set to URLs without TLS, which no validated module protects: {}; use https://",
+            "set to URLs without TLS, which the module does not protect: {}; use https://",
             without_tls.join(", ")
         ));
     }
@@ -26,10 +26,15 @@ pub fn warnings(config: &Config) -> Vec<String> {
 
 /// What goes to URLs without TLS, each once.
 fn without_tls(config: &Config) -> Vec<&'static str> {
-    let Config { logs, metrics, aws, .. } = config;
+    let Config { logs, metrics, apm, aws, .. } = config;
     let ours = [
         ("logs", logs.worker.as_deref().or(Some(&logs.url)).filter(|_| logs.enabled)),
         ("metrics", Some(metrics.url.as_str())),
+        ("traces", Some(apm.url.as_str())),
+        ("profiles", apm.proxied.profiling.as_deref()),
+        ("data of the debugger", apm.proxied.debugger.as_deref()),
+        ("instrumentation telemetry", apm.proxied.telemetry.as_deref()),
+        ("LLM Observability", apm.proxied.llm_observability.as_deref()),
         ("AWS_ENDPOINT_URL", aws.url.as_deref()),
         ("AWS_ENDPOINT_URL_KMS", aws.kms_url.as_deref()),
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER", aws.secrets_manager_url.as_deref()),
@@ -38,6 +43,7 @@ fn without_tls(config: &Config) -> Vec<&'static str> {
     let of = |name: &'static str| move |endpoint: &Arc<Endpoint>| (name, endpoint.url.clone());
     let additional = logs.additional_endpoints.iter().map(of("additional endpoints of logs"));
     let additional = additional.chain(metrics.additional_endpoints.iter().map(of("additional endpoints of metrics")));
+    let additional = additional.chain(apm.additional_endpoints.iter().map(of("additional endpoints of traces")));
     let ours = ours.into_iter().filter_map(|(name, url)| Some((name, url?.to_owned())));
     let mut names: Vec<_> = ours
         .chain(additional)
@@ -67,11 +73,11 @@ pub fn disagreement(built: bool, mode: Option<bool>, region: &str) -> Option<Str
         None => format!("DD_LAMBDA_FIPS_MODE is not set, which means {asked} in {region}"),
     };
     match (asked, built) {
-        (true, false) => Some(format!(
-            "{by}, but this extension was built without a validated cryptographic module: use the FIPS layer"
-        )),
+        (true, false) => {
+            Some(format!("{by}, but this extension was built without the FIPS module: use the FIPS layer"))
+        }
         (false, true) => Some(format!(
-            "{by}, but this extension was built with a validated cryptographic module: what the function itself sends does not use one"
+            "{by}, but this extension has a build of the cryptographic module that was validated: what the function itself sends does not use it"
         )),
         _ => None,
     }
@@ -98,6 +104,24 @@ mod tests {
         assert!(told.contains(names) && !told.contains("secret"), "{told}");
         config.logs.worker = Some("https://worker".to_owned());
         assert!(!warnings(&config).join("").contains("logs,"), "logs go to the worker");
+    }
+
+    #[test]
+    fn what_tracers_send_past_the_module_is_told_as_well() {
+        let mut config = Config::default();
+        let endpoint = Endpoint { url: "http://other".to_owned(), api_key: ApiKey::clean("key").unwrap() };
+        config.apm.url = "http://traces".to_owned();
+        config.apm.additional_endpoints = vec![endpoint.into()];
+        let proxied = &mut config.apm.proxied;
+        for url in
+            [&mut proxied.profiling, &mut proxied.debugger, &mut proxied.telemetry, &mut proxied.llm_observability]
+        {
+            *url = Some("http://product/path".to_owned());
+        }
+        let names = "traces, profiles, data of the debugger, instrumentation telemetry, LLM Observability, \
+                     additional endpoints of traces; ";
+        let told = warnings(&config).join("\n");
+        assert!(told.contains(names), "{told}");
     }
 
     #[test]

@@ -237,11 +237,13 @@ fn build_intake(config: &Config, function: Function) -> Option<intake::Client> {
     os::nss::use_builtin_resolver();
     let built = intake::Client::build(config, function);
     checkpoint(Checkpoint::Intake);
+    // Where no client can be made, which module it would have is all the more of interest.
+    if let Some(module) = tls::module() {
+        let (provider, fips) = (tls::provider_name(), tls::is_approved());
+        log::info!("FIPS | {module}, in its FIPS mode, in every client ({provider}, fips: {fips})");
+    }
     match built {
         Ok(built) => {
-            if let Some(module) = tls::module() {
-                log::info!("FIPS | {module}, in its FIPS mode, in every client ({})", tls::provider_name());
-            }
             if !config.http.skip_ssl_validation {
                 log::debug!("Trusting the roots that are {}", tls::roots_origin());
             }

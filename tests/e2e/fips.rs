@@ -54,3 +54,13 @@ fn a_build_with_a_validated_module_says_so_and_what_is_sent_past_it() {
     }
     assert_eq!(told("Trusting the roots"), 0, "nobody is trusted by roots: {own}");
 }
+
+#[test]
+fn a_build_with_the_module_says_so_without_an_api_key_as_well() {
+    let life = live(setup_with(Function::null(), &[("DD_API_KEY", "")]), 1);
+    let own = life.own_lines();
+    let told = |part: &str| own.lines().filter(|line| line.contains(part)).count();
+    assert_eq!(told("Nothing will be sent: Failed to resolve API key"), 1, "{own}");
+    assert_eq!(told("FIPS | AWS-LC FIPS "), usize::from(features::FIPS), "{own}");
+    assert_eq!(told("(aws-lc-fips, fips: true)"), usize::from(features::FIPS), "{own}");
+}

@@ -166,6 +166,12 @@ mod tests {
         assert!(
             list().problems(&packages(&planted), |_| false).iter().any(|it| it.starts_with("sha1 1.0.0 is not on"))
         );
+        let mut without_source = packages(&GOOD);
+        without_source.0.insert(Key::new("sha1", "1.0.0"), Package { linked: true, ..Package::default() });
+        let mut listed = list();
+        assert!(listed.problems(&without_source, foreign).concat().contains("sha1 1.0.0 is not on"));
+        listed.linked.insert("sha1 1.0.0".to_owned(), String::new());
+        assert!(listed.problems(&without_source, |_| false).concat().contains("sha1 1.0.0 has the checksum none"));
         let told = Allowed { foreign: BTreeMap::new(), ..list() };
         assert!(told.problems(&packages(&GOOD), foreign).concat().contains("c-sys 1.0.0 has code in another language"));
     }

@@ -222,6 +222,17 @@ mod tests {
     }
 
     #[test]
+    fn a_package_without_a_source_has_no_archive_wherever_it_lies() {
+        let home = Home::new();
+        let planted = Package { checksum: None, ..home.package.clone() };
+        let key = Key::new("part", "1.0.0");
+        assert!(compare(&key, &planted).unwrap_err().contains("the lock file has nothing"));
+        let mut facts = Facts::default();
+        look(&Packages(BTreeMap::from([(key, planted)])), &mut facts);
+        assert_eq!(facts.against.len(), 2, "{facts:?}");
+    }
+
+    #[test]
     fn nothing_to_compare_proves_nothing() {
         let mut facts = Facts::default();
         look(&Packages(BTreeMap::new()), &mut facts);

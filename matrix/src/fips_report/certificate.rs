@@ -32,8 +32,8 @@ pub struct ModuleOptions {
     pub options: BTreeMap<String, String>,
     /// Entries that may not be there.
     pub unset: Vec<String>,
-    /// Definitions and flags of the compiler, without those that only warn.
-    pub flags: Vec<String>,
+    /// Definitions and flags of the compiler, without those that only warn, by the processor that the module is for.
+    pub flags: BTreeMap<String, Vec<String>>,
 }
 
 /// What the security policy asks of a build, and what this one does.

@@ -85,7 +85,8 @@ impl Context<'_> {
     ) -> Proof {
         let of_module = packages.0.iter().find(|(key, _)| key.name == self.certified.package);
         let folder = of_module.map(|(_, package)| package.folder.clone()).unwrap_or_default();
-        module_build::judge(module, &folder, tools, (compiled, packages.0.len()), &self.certified.build)
+        let (counts, pinned) = ((compiled, packages.0.len()), &self.certified.build);
+        module_build::judge(module, &folder, tools, counts, pinned, self.tools.flavour.architecture)
     }
 
     /// The packages that no build without the module has in this version.

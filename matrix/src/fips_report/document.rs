@@ -102,7 +102,7 @@ pub(super) fn sample(holds: bool) -> Document {
     }
     let text = str::to_owned;
     Document {
-        schema: 3,
+        schema: 4,
         holds,
         date: text("2026-01-02T03:04:05Z"),
         subject: ProgramUnderTest {

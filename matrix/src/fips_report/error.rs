@@ -32,6 +32,10 @@ pub enum Error {
     Made(#[from] crate::layer::Error),
     #[error("the sources differ from their commit, or have none: {sources}; commit them, or leave --refuse-dirty out")]
     Dirty { sources: String },
+    #[error(
+        "{cell} has the launcher, which the proofs do not cover yet: they are about one program, with its packages and its flags; leave +launcher out"
+    )]
+    Launcher { cell: String },
     #[error("{} has no list of packages that begins with bottlecap", .0.display())]
     NoList(PathBuf),
     #[error("how the module was built cannot be told: {0}")]
@@ -66,7 +70,7 @@ impl Error {
         match self {
             Self::Plan(error) | Self::Build(build::Error::Plan(error)) if error.is_usage() => terminal::USAGE,
             Self::Measured(error) if error.is_usage() => terminal::USAGE,
-            Self::NotMeasured(_) => terminal::USAGE,
+            Self::NotMeasured(_) | Self::Launcher { .. } => terminal::USAGE,
             Self::Layer(error) => error.status(),
             Self::Made(error) => error.status(),
             Self::Dirty { .. } => terminal::REFUSED,

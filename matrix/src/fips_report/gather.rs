@@ -23,6 +23,7 @@ use super::sources;
 use super::tools::{self, BuildTool, BuildTools};
 use super::tree::Tree;
 use crate::archive::places;
+use crate::build::recipe::Recipe;
 use crate::build::{self, BuildRecord};
 use crate::elf;
 use crate::flavour::{LayerTarget, Toolchain};
@@ -69,8 +70,11 @@ pub fn proofs(request: &Request, interrupted: &AtomicBool) -> Result<Found, Erro
     for note in notes {
         eprintln!("note: {note}");
     }
-    let root = workspace::root();
     // All that can be refused is refused before minutes are spent on building.
+    if Recipe::of(manifest, &cell.levels).launcher {
+        return Err(Error::Launcher { cell: cell.id });
+    }
+    let root = workspace::root();
     let tree = Tree::look(&root)?;
     if request.refuse_dirty && !tree.is_clean() {
         return Err(Error::Dirty { sources: tree.sources });
@@ -150,7 +154,7 @@ impl Found {
         let Self { proofs, subject, layer, certified, tree, held_back } = self;
         let date = OffsetDateTime::now_utc().replace_nanosecond(0).ok().and_then(|now| now.format(&Rfc3339).ok());
         Document {
-            schema: 3,
+            schema: 4,
             holds: proofs.iter().all(|proof| proof.holds),
             date: date.unwrap_or_default(),
             subject,

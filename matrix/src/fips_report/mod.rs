@@ -1,4 +1,4 @@
-//! `cargo matrix fips-report`: what can be shown of a build with a validated cryptographic module, for an auditor.
+//! `cargo matrix fips-report`: what can be shown of a program with a build of the cryptographic module that was validated, for an auditor.
 //!
 //! ```text
 //!   zip file ─▶ layer ─────┐
@@ -71,7 +71,10 @@ which speak something else get nothing of any client, and whom each client trust
 cryptography, to tell what the module costs. fips-report.json has all of it, fips-report.md is to be read.
 
 With --layer all of that is about the zip file: it is inspected first, and refused unless it is, byte for byte, the layer that is made here. With --arch of another processor
-the program runs in an emulator; proofs that nothing here can run are marked as not run, and do not hold.
+the program runs in an emulator; proofs that nothing here can run, and that of a build for which no flags are
+pinned, are marked as not run, and do not hold.
+
+A set with the launcher is refused: the proofs do not cover the launcher yet.
 
 Sources that differ from their commit are proven all the same, and the verdict says so; with --refuse-dirty they are refused.
 
@@ -88,7 +91,7 @@ Exit status:
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
-    /// A set with a validated module
+    /// A set with a build of the module that was validated, without the launcher
     #[arg(long, value_name = "SET", default_value = "ship-fips")]
     pub set: String,
 
@@ -255,6 +258,9 @@ mod tests {
         let request = Request { set: "no-such-set".to_owned(), layer: None, architecture, refuse_dirty: false };
         let error = gather::proofs(&request, &interrupted).err().unwrap();
         assert_eq!(error.status(), terminal::USAGE, "{error}");
+        let request = Request { set: "ship-fips+launcher".to_owned(), ..request };
+        let error = gather::proofs(&request, &interrupted).err().unwrap();
+        assert!(matches!(error, Error::Launcher { .. }) && error.status() == terminal::USAGE, "{error}");
         let verb = |line: &[String]| if line[0] == "build" { terminal::BUILD_FAILED.into() } else { ExitCode::SUCCESS };
         let folder = tempfile::tempdir().unwrap();
         let error = measure(folder.path(), &Cells::of("ship-fips"), 2, &verb, &interrupted).unwrap_err();

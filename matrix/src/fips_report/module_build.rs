@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::certificate::ModuleOptions;
 use super::proof::{Facts, Proof};
 use super::tools::{BuildTools, C_COMPILER, GO};
+use crate::target::Architecture;
 
 /// Relative to the folder of the build script: where `CMake` has built, and there the flags of the file that is the module.
 const BUILD: &str = "build";
@@ -98,13 +99,14 @@ fn flags(text: &str) -> Vec<String> {
 }
 
 /// Compares how the module was built with what is pinned. `package` is the folder of its sources, and `compiled` says how many crates and build scripts cargo has
-/// compiled for how many packages.
+/// compiled for how many packages. Where no flags are pinned for the processor, the proof counts as not run if nothing else stands against it.
 pub fn judge(
     build: &ModuleBuild,
     package: &Path,
     tools: &BuildTools,
     (compiled, packages): (usize, usize),
     pinned: &ModuleOptions,
+    architecture: Architecture,
 ) -> Proof {
     let mut facts = Facts::default();
     let source = build.entry("CMAKE_HOME_DIRECTORY");
@@ -121,14 +123,10 @@ pub fn judge(
             if found.is_empty() { format!("{name} is not set") } else { format!("{name} is {found}") },
         );
     }
-    let other: Vec<_> = build.flags.iter().filter(|flag| !pinned.flags.contains(flag)).cloned().collect();
     facts.note(!build.flags.is_empty(), format!("the module was compiled with {}", build.flags.join(" ")));
-    if !other.is_empty() {
-        facts.note(false, format!("flags that are not pinned: {}", other.join(" ")));
-    }
-    let missing: Vec<_> = pinned.flags.iter().filter(|flag| !build.flags.contains(flag)).cloned().collect();
-    if !missing.is_empty() {
-        facts.note(false, format!("flags that are missing: {}", missing.join(" ")));
+    let flags = pinned.flags.get(&architecture.to_string());
+    if let Some(flags) = flags {
+        compare_flags(&build.flags, flags, &mut facts);
     }
     let version = tools.version_of(C_COMPILER);
     let same = !build.compiler_version.is_empty() && version.split(' ').any(|word| word == build.compiler_version);
@@ -142,7 +140,23 @@ pub fn judge(
     let claim = "The module was built for this report from those sources, with the pinned options and flags, by the programs that are named here.";
     let how =
         format!("`CMakeCache.txt` and `{FLAGS}` of the build, and the SHA-256 of each program before it and after it");
-    Proof::new("build", claim, how, facts)
+    let proof = Proof::new("build", claim, how, facts);
+    if flags.is_some() || !proof.against.is_empty() {
+        return proof;
+    }
+    let reason = format!("the flags of the compiler are not pinned for {architecture}");
+    Proof { holds: false, not_run: Some(reason), ..proof }
+}
+
+fn compare_flags(found: &[String], pinned: &[String], facts: &mut Facts) {
+    let without = |all: &[String], others: &[String]| {
+        all.iter().filter(|flag| !others.contains(flag)).cloned().collect::<Vec<_>>().join(" ")
+    };
+    for (what, flags) in [("not pinned", without(found, pinned)), ("missing", without(pinned, found))] {
+        if !flags.is_empty() {
+            facts.note(false, format!("flags that are {what}: {flags}"));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -169,10 +183,10 @@ mod tests {
     fn good(package: &Path, pinned: &ModuleOptions) -> (ModuleBuild, BuildTools) {
         let mut cache = pinned.options.clone();
         cache.insert("CMAKE_HOME_DIRECTORY".to_owned(), package.display().to_string());
-        let build = ModuleBuild { cache, flags: pinned.flags.clone(), compiler_version: "12.2.0".to_owned() };
+        let build = ModuleBuild { cache, flags: pinned.flags["x86_64"].clone(), compiler_version: "12.2.0".to_owned() };
         let [name, path, sha256, version] =
             ["C compiler", "/usr/bin/gcc-12", "ff", "cc (Debian 12.2.0-14) 12.2.0"].map(str::to_owned);
-        let tools = vec![BuildTool { name, path, sha256, version }];
+        let tools = vec![BuildTool { name, path, sha256, is_elf: true, version }];
         (build, BuildTools { before: tools.clone(), after: tools })
     }
 
@@ -181,9 +195,10 @@ mod tests {
         let pinned = Certified::embedded().unwrap().build;
         let (package, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (build, tools) = good(package.path(), &pinned);
-        let proof = judge(&build, package.path(), &tools, (9, 5), &pinned);
+        let proof = judge(&build, package.path(), &tools, (9, 5), &pinned, Architecture::X86_64);
         assert!(proof.holds && proof.evidence.iter().any(|fact| fact.contains("SHA-256 ff")), "{proof:?}");
-        let holds = |build: &ModuleBuild| judge(build, package.path(), &tools, (9, 5), &pinned).holds;
+        let holds =
+            |build: &ModuleBuild| judge(build, package.path(), &tools, (9, 5), &pinned, Architecture::X86_64).holds;
         let with = |name: &str, value: &str| {
             let mut build = build.clone();
             build.cache.insert(name.to_owned(), value.to_owned());
@@ -197,11 +212,29 @@ mod tests {
         assert!(!holds(&doctored));
         assert!(!holds(&ModuleBuild { flags: Vec::new(), ..build.clone() }));
         assert!(!holds(&ModuleBuild { compiler_version: "13.1.0".to_owned(), ..build.clone() }), "another compiler");
-        let judged = |tools: &BuildTools, counts| judge(&build, package.path(), tools, counts, &pinned).holds;
+        let judged = |tools: &BuildTools, counts| {
+            judge(&build, package.path(), tools, counts, &pinned, Architecture::X86_64).holds
+        };
         assert!(!judged(&BuildTools::default(), (9, 5)), "nobody knows which compiler");
         let mut changed = tools.clone();
         changed.after[0].sha256 = "00".to_owned();
         assert!(!judged(&changed, (9, 5)), "the compiler was another one before");
         assert!(!judged(&tools, (1, 5)), "most of it was there already");
+    }
+
+    #[test]
+    fn flags_that_are_pinned_for_another_processor_judge_nothing() {
+        let pinned = Certified::embedded().unwrap().build;
+        let package = tempfile::tempdir().unwrap();
+        let (mut build, tools) = good(package.path(), &pinned);
+        build.flags = ["-O3", "-fno-jump-tables"].map(str::to_owned).to_vec();
+        let judged = |build: &ModuleBuild| judge(build, package.path(), &tools, (9, 5), &pinned, Architecture::Arm64);
+        let proof = judged(&build);
+        assert_eq!(proof.against, [""; 0]);
+        assert_eq!(proof.not_run.as_deref(), Some("the flags of the compiler are not pinned for arm64"));
+        assert!(!proof.holds && proof.evidence.concat().contains("compiled with -O3 -fno-jump-tables"), "{proof:?}");
+        build.cache.insert("FIPS".to_owned(), "0".to_owned());
+        let proof = judged(&build);
+        assert!(!proof.holds && proof.not_run.is_none(), "what is against it counts: {proof:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -19,6 +19,7 @@ use crate::workspace::environment;
 pub const C_COMPILER: &str = "C compiler";
 pub const GO: &str = "Go";
 const RUSTC: &str = "rustc";
+const CARGO: &str = "cargo";
 
 /// The names under which `CMake` and cargo may find programs on the path, by their names in the report.
 const ON_PATH: [(&str, &[&str]); 5] = [
@@ -30,6 +31,10 @@ const ON_PATH: [(&str, &[&str]); 5] = [
 ];
 /// What the C compiler starts in turn.
 const STARTED: [&str; 4] = ["cc1", "as", "collect2", "ld"];
+/// Those that have to be ELF files. Of a script, the bytes say nothing of what it starts.
+const PROGRAMS: [&str; 11] = [C_COMPILER, "cc1", "as", "collect2", "ld", "CMake", "make", GO, "Perl", RUSTC, CARGO];
+/// How an ELF file begins.
+const ELF: [u8; 4] = *b"\x7fELF";
 /// What it links into static programs.
 const LINKED: [&str; 7] = ["crt1.o", "crti.o", "crtbeginT.o", "crtend.o", "libc.a", "libgcc.a", "libgcc_eh.a"];
 /// How the libraries begin that do rustc's work.
@@ -43,6 +48,8 @@ pub struct BuildTool {
     pub path: String,
     /// Of a folder: of the names and hashes of its files.
     pub sha256: String,
+    /// Whether it is an ELF file, and so no script.
+    pub is_elf: bool,
     /// The first line of what it says of itself; empty of those that are not asked.
     pub version: String,
 }
@@ -75,6 +82,12 @@ impl BuildTools {
                 ),
                 None => facts.note(false, format!("{name}: {path} is not where it was looked for before the build")),
             }
+            if PROGRAMS.contains(&name.as_str()) && !tool.is_elf {
+                facts.note(
+                    false,
+                    format!("{name}: {path} is no ELF file, but a script or the like, and what it starts is not known"),
+                );
+            }
         }
         facts.note(!self.after.is_empty(), format!("{} programs and libraries have made it", self.after.len()));
     }
@@ -89,6 +102,7 @@ impl BuildTool {
         Self {
             name: name.to_owned(),
             version: if asked { said(path, &[question]) } else { String::new() },
+            is_elf: is_elf(&real).unwrap_or(false),
             path: real.display().to_string(),
             // An unreadable tool is another one than any that was read.
             sha256: sha256.unwrap_or_else(|error| error.to_string()),
@@ -157,7 +171,7 @@ fn of_rust(root: &Path, tools: &Tools) -> Vec<BuildTool> {
     let called = PathBuf::from(workspace::cargo().get_program());
     // What is first on the path may be rustup, which starts the toolchain's.
     let called = if called.is_absolute() { called } else { sysroot.join("bin/cargo") };
-    found.push(BuildTool::of("cargo", tools.command.as_ref().unwrap_or(&called), true));
+    found.push(BuildTool::of(CARGO, tools.command.as_ref().unwrap_or(&called), true));
     let libraries = fs::read_dir(sysroot.join("lib")).into_iter().flatten().flatten();
     let of_rustc =
         |file: &fs::DirEntry| OF_RUSTC.iter().any(|start| file.file_name().to_string_lossy().starts_with(start));
@@ -173,6 +187,12 @@ fn of_rust(root: &Path, tools: &Tools) -> Vec<BuildTool> {
 fn on_path(program: &OsStr) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+fn is_elf(path: &Path) -> io::Result<bool> {
+    let mut start = [0; ELF.len()];
+    fs::File::open(path)?.read_exact(&mut start)?;
+    Ok(start == ELF)
 }
 
 /// The first line with something in it that a program says.
@@ -211,7 +231,7 @@ mod tests {
 
     fn tool(path: &str, sha256: &str) -> BuildTool {
         let [name, path, sha256, version] = [C_COMPILER, path, sha256, "cc 12.2.0"].map(str::to_owned);
-        BuildTool { name, path, sha256, version }
+        BuildTool { name, path, sha256, is_elf: true, version }
     }
 
     #[test]
@@ -226,6 +246,26 @@ mod tests {
         assert!(against(&there, &[tool("/usr/bin/cc", "ee")]).contains("had SHA-256 ff before the build"));
         assert!(against(&there, &[tool("/tmp/cc", "ff")]).contains("/tmp/cc is not where it was looked for"));
         assert!(!against(&there, &[]).is_empty(), "nothing has made it");
+    }
+
+    #[test]
+    fn a_script_in_the_place_of_a_program_is_against_the_build() {
+        let folder = tempfile::tempdir().unwrap();
+        let wrapper = folder.path().join("wrapper");
+        crate::executable::write(&wrapper, "#!/bin/sh\nexec cc -DBROKEN \"$@\"\n").unwrap();
+        let against = |name: &str, path: &Path| {
+            let tools = vec![BuildTool::of(name, path, false)];
+            let mut facts = Facts::default();
+            BuildTools { before: tools.clone(), after: tools }.note(&mut facts);
+            facts.against.concat()
+        };
+        let program = std::env::current_exe().unwrap();
+        for name in PROGRAMS {
+            assert_eq!(against(name, &program), "");
+            assert!(against(name, &wrapper).contains("wrapper is no ELF file"), "{name}");
+        }
+        assert_eq!(against("libc.a", &wrapper), "", "it is no program");
+        assert!(against(GO, folder.path()).contains("is no ELF file"));
     }
 
     #[test]
@@ -257,6 +297,7 @@ mod tests {
         {
             let tool = found.iter().find(|tool| tool.name == name).unwrap_or_else(|| panic!("{name}: {found:#?}"));
             assert_eq!(tool.sha256.len(), 64, "{tool:?}");
+            assert!(tool.is_elf || !PROGRAMS.contains(&name), "{tool:?}");
         }
     }
 }

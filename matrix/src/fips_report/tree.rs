@@ -81,7 +81,12 @@ impl Tree {
             facts.note(false, format!("the tree was another one before the build: {}", before.sources));
         }
         let claim = "The sources stayed as they were while the program was built, and the lists that the proofs compare with are those of the same tree.";
-        Proof::new("tree", claim, "`git status`, and `sha256sum` of the lists", facts)
+        Proof::new(
+            "tree",
+            claim,
+            "`git ls-tree -r HEAD` beside `git hash-object --no-filters` of every file, and `sha256sum` of the lists",
+            facts,
+        )
     }
 }
 

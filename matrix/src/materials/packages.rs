@@ -11,6 +11,11 @@ use crate::workspace::{self, environment};
 
 /// Our own package.
 pub const ROOT: &str = "bottlecap";
+/// The other packages of the product. Each lies in a folder with its name in [`PARTS_FOLDER`].
+const PARTS: [&str; 2] = ["extension-protocol", "launcher"];
+const PARTS_FOLDER: &str = "crates";
+/// Where packages that have parts lie, from the root of the repository.
+const WHOLES: [&str; 3] = ["", "fips", "crates/launcher"];
 /// How `Cargo.lock` names the public registry, wherever cargo downloads from.
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
@@ -22,6 +27,8 @@ pub enum Error {
     Home(#[source] io::Error),
     #[error("Cargo.lock cannot be read: {0}")]
     Lock(String),
+    #[error("the packages of Cargo.lock cannot be told apart: {0}")]
+    Ambiguous(String),
     #[error("cargo metadata knows nothing of {0}")]
     Unknown(String),
 }
@@ -30,7 +37,7 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packages(pub BTreeMap<Key, Package>);
 
-/// Unique, because all of them come from one registry or from this workspace.
+/// Unique, because all of them come from one registry or lie on this machine, and a lock file that has one twice is refused.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     pub name: String,
@@ -101,9 +108,13 @@ impl Packages {
         self.join_ours(ROOT);
     }
 
-    /// Makes our own packages one: they are parts of the product, and come from nowhere else.
+    /// Makes our own packages one: they are parts of the product, and come from nowhere else. Another package without a source is none of ours, and stays.
     fn join_ours(&mut self, name: &str) {
-        let is_part = |key: &Key, package: &Package| package.origin == Origin::Path && key.name != name;
+        let whole = self.0.iter().find(|(key, _)| key.name == name).map(|(_, package)| package.folder.clone());
+        let whole = whole.unwrap_or_default();
+        let is_part = |key: &Key, package: &Package| {
+            package.origin == Origin::Path && key.name != name && is_part_of(&whole, &key.name, &package.folder)
+        };
         let mut needs = BTreeSet::new();
         let mut parts = BTreeSet::new();
         self.0.retain(|key, package| {
@@ -136,13 +147,14 @@ impl Packages {
             let described = described.packages.iter().find(|package| key.is(&package.name, &package.version));
             let described = described.ok_or_else(|| Error::Unknown(key.to_string()))?;
             let locked = lock.package.iter().find(|package| key.is(&package.name, &package.version));
+            let locked = locked.ok_or_else(|| Error::Lock(format!("{key} is not in it")))?;
             let package = Package {
                 licence: described.license.as_deref().map(expression),
                 authors: described.authors.clone(),
                 repository: described.repository.clone(),
-                origin: Origin::of(locked.and_then(|package| package.source.as_deref())),
+                origin: Origin::of(locked.source.as_deref()),
                 folder: described.manifest_path.parent().map(Path::to_owned).unwrap_or_default(),
-                checksum: locked.and_then(|package| package.checksum.clone()),
+                checksum: locked.checksum.clone(),
                 linked: linked.contains_key(&key),
                 needs,
             };
@@ -173,6 +185,13 @@ impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.name, self.version)
     }
+}
+
+/// Whether the package in this folder is a part of the one in the folder `whole`. Where a link leads counts, and not where it stands.
+fn is_part_of(whole: &Path, name: &str, folder: &Path) -> bool {
+    let (Ok(whole), Ok(folder)) = (whole.canonicalize(), folder.canonicalize()) else { return false };
+    let root = folder.parent().filter(|_| folder.ends_with(Path::new(PARTS_FOLDER).join(name))).and_then(Path::parent);
+    PARTS.contains(&name) && root.is_some_and(|root| WHOLES.iter().any(|place| root.join(place) == whole))
 }
 
 /// What each package of a tree needs. A line is the depth, `|`, a name and a version; one whose needs have been told before ends with `(*)`.
@@ -248,7 +267,24 @@ impl Lock {
     fn read(workspace: &Path) -> Result<Self, Error> {
         let text =
             std::fs::read_to_string(workspace.join("Cargo.lock")).map_err(|error| Error::Lock(error.to_string()))?;
-        toml::from_str(&text).map_err(|error| Error::Lock(error.to_string()))
+        let lock: Self = toml::from_str(&text).map_err(|error| Error::Lock(error.to_string()))?;
+        lock.ambiguity().map_or(Ok(lock), |reason| Err(Error::Ambiguous(reason)))
+    }
+
+    /// Why a name and a version would not be one package, or the name of our own one of another.
+    fn ambiguity(&self) -> Option<String> {
+        let (mut keys, mut ours) = (BTreeSet::new(), BTreeSet::new());
+        self.package.iter().find_map(|LockedPackage { name, version, source, .. }| {
+            let key = Key::new(name, version);
+            let is_ours = name == ROOT || PARTS.contains(&name.as_str());
+            match (Origin::of(source.as_deref()), source) {
+                (Origin::Git(_) | Origin::Registry(_), Some(source)) => Some(format!("{key} is from {source}")),
+                (Origin::CratesIo, _) if is_ours => Some(format!("{key} has the name of ours")),
+                _ if is_ours && !ours.insert(name) => Some(format!("{name} is there twice")),
+                _ if !keys.insert(key.clone()) => Some(format!("{key} is there twice")),
+                _ => None,
+            }
+        })
     }
 }
 
@@ -262,6 +298,8 @@ struct LockedPackage {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::build::recipe::Recipe;
     use crate::manifest::Manifest;
@@ -323,6 +361,74 @@ mod tests {
         for other in ["ring", "webpki-roots"] {
             assert!(named(&validated, other).is_none(), "{other}");
         }
+    }
+
+    /// A program that needs the packages in these folders of its own.
+    fn workspace(folders: &[&str]) -> tempfile::TempDir {
+        let workspace = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| crate::files::write(&workspace.path().join(file), text).unwrap();
+        let named = |name: &str| format!("name = \"{name}\"\nversion = \"0.1.0\"\n");
+        let manifest = |name: &str| format!("[package]\nedition = \"2024\"\n{}[dependencies]\n", named(name));
+        let (mut root, mut lock) = (manifest(ROOT), "version = 4\n".to_owned());
+        let mut names = Vec::new();
+        for folder in folders {
+            let name = folder.split('/').next_back().unwrap();
+            root += &format!("{name} = {{ path = \"{folder}\" }}\n");
+            lock += &format!("[[package]]\n{}", named(name));
+            names.push(name);
+            write(&format!("{folder}/Cargo.toml"), &manifest(name));
+            write(&format!("{folder}/src/lib.rs"), "");
+        }
+        write("Cargo.toml", &(root + "[workspace]\n"));
+        write("Cargo.lock", &format!("{lock}[[package]]\n{}dependencies = {names:?}\n", named(ROOT)));
+        write("src/main.rs", "fn main() {}");
+        workspace
+    }
+
+    #[test]
+    fn only_our_own_packages_at_their_places_are_parts_of_the_product() {
+        let workspace = workspace(&["crates/extension-protocol", "crates/sha1", "elsewhere/launcher"]);
+        let packages = Packages::of(workspace.path(), &[], &crate::target::plain()).unwrap();
+        let names: Vec<_> = packages.0.keys().map(|key| key.name.as_str()).collect();
+        assert_eq!(names, [ROOT, "launcher", "sha1"]);
+        let planted = named(&packages, "sha1").unwrap();
+        assert!(planted.linked && planted.checksum.is_none() && planted.origin == Origin::Path, "{planted:?}");
+        let needs: Vec<_> = named(&packages, ROOT).unwrap().needs.iter().map(|key| key.name.as_str()).collect();
+        assert_eq!(needs, ["launcher", "sha1"]);
+    }
+
+    #[test]
+    fn a_part_that_is_a_link_to_elsewhere_is_none() {
+        let (workspace, other) = (workspace(&["crates/extension-protocol"]), tempfile::tempdir().unwrap());
+        let part = workspace.path().join("crates/extension-protocol");
+        assert!(is_part_of(workspace.path(), "extension-protocol", &part));
+        assert!(!is_part_of(other.path(), "extension-protocol", &part));
+        fs::rename(&part, other.path().join("extension-protocol")).unwrap();
+        std::os::unix::fs::symlink(other.path().join("extension-protocol"), &part).unwrap();
+        assert!(!is_part_of(workspace.path(), "extension-protocol", &part));
+    }
+
+    #[test]
+    fn a_package_with_the_name_and_version_of_another_is_refused() {
+        let workspace = workspace(&["crates/extension-protocol"]);
+        let lock = workspace.path().join("Cargo.lock");
+        let before = fs::read_to_string(&lock).unwrap();
+        assert!(locked(workspace.path()).is_ok());
+        let with = |name: &str, source: &str| {
+            let package = format!("[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\nsource = \"{source}\"\n");
+            fs::write(&lock, before.clone() + &package + &package.replace(source, CRATES_IO)).unwrap();
+            locked(workspace.path()).map_err(|error| error.to_string()).unwrap_err()
+        };
+        for (source, reason) in [
+            ("git+https://example.com/sha2#0123", "sha2 1.0.0 is from git+https://example.com/sha2#0123"),
+            ("registry+https://example.com/index", "sha2 1.0.0 is from registry+https://example.com/index"),
+            (CRATES_IO, "sha2 1.0.0 is there twice"),
+        ] {
+            assert!(with("sha2", source).contains(reason), "{}", with("sha2", source));
+        }
+        assert!(with(ROOT, CRATES_IO).contains("bottlecap 1.0.0 has the name of ours"));
+        fs::write(&lock, before.clone() + "[[package]]\nname = \"bottlecap\"\nversion = \"0.2.0\"\n").unwrap();
+        assert!(locked(workspace.path()).unwrap_err().to_string().contains("bottlecap is there twice"));
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! What is built: the commit, and what differs from it.
 
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Metadata};
 use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::environment;
 use crate::hash;
@@ -20,6 +24,9 @@ const PARTS: [&str; 9] = [
     ".cargo",
     "matrix/Cargo.toml",
 ];
+
+/// Where cargo puts what it builds of the workspaces in these folders. It takes nothing of a source from there unless a file elsewhere says so.
+const BUILT: [&str; 2] = ["crates/target", "fips/target"];
 
 /// What a program's own word for its commit ends with where the sources differed from that.
 pub const DIRTY: &str = "-dirty";
@@ -63,7 +70,7 @@ pub fn remark(changes: Option<&str>) -> &'static str {
 
 /// A folder may lie in a repository without being a part of it.
 fn is_of_repository(root: &Path) -> bool {
-    git(root, &["ls-files", "--error-unmatch", "--", "Cargo.toml"]).is_ok()
+    git(root, &["ls-tree", "-z", "HEAD", "--", "Cargo.toml"]).is_ok_and(|tree| !tree.is_empty())
 }
 
 /// What git has written behind this word into an archive of a commit.
@@ -73,50 +80,130 @@ fn archived(root: &Path, word: &str, is_of_it: impl Fn(u8) -> bool) -> Option<St
     (!fact.is_empty() && fact.bytes().all(is_of_it)).then(|| fact.to_owned())
 }
 
+/// Compares the bytes on the disk with the tree of the commit. What git keeps beside that can hide a change, and is not asked: the index with its flags,
+/// attributes with filters, lists of what is to be ignored, replaced objects.
 fn of_repository(root: &Path, beside: &[&'static str]) -> io::Result<String> {
     let commit = git(root, &["rev-parse", "HEAD"])?;
     // The commit is printed by the program, so another commit is another program even if nothing else has changed.
-    let mut parts = git(root, &with(&["diff", "HEAD", "--no-ext-diff", "--binary", "--"], beside))?;
-    let untracked = git(root, &with(&["ls-files", "--others", "--exclude-standard", "-z", "--"], beside))?;
-    for name in untracked.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        parts.extend_from_slice(name);
-        parts.extend(fs::read(root.join(String::from_utf8_lossy(name).as_ref()))?);
-    }
     let commit = String::from_utf8_lossy(&commit).trim().to_owned();
-    Ok(if parts.is_empty() { commit } else { format!("{commit}+{}", hash::hexadecimal(&parts)) })
+    let (committed, present) = (committed(root, beside)?, present(root, beside)?);
+    let names: BTreeSet<&PathBuf> = committed.keys().chain(present.keys()).collect();
+    let mut differences = Vec::new();
+    for name in names.into_iter().filter(|name| committed.get(*name) != present.get(*name)) {
+        for part in [name.as_os_str().as_bytes(), present.get(name).map_or("gone", String::as_str).as_bytes()] {
+            differences.extend_from_slice(part);
+            differences.push(0);
+        }
+    }
+    Ok(if differences.is_empty() { commit } else { format!("{commit}+{}", hash::hexadecimal(&differences)) })
+}
+
+/// The files of the parts by their names below the root, each with git's words for its mode and its object.
+type Objects = BTreeMap<PathBuf, String>;
+
+/// As the commit has them.
+fn committed(root: &Path, beside: &[&'static str]) -> io::Result<Objects> {
+    let arguments: Vec<&str> = ["ls-tree", "-r", "-z", "HEAD", "--"].into_iter().chain(parts(beside)).collect();
+    let tree = git(root, &arguments)?;
+    let entries = tree.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()).map(|entry| {
+        // `MODE TYPE OBJECT`, a tabulator, and the name.
+        let unknown = || io::Error::other("git ls-tree has said something else than a tree");
+        let tabulator = entry.iter().position(|byte| *byte == b'\t').ok_or_else(unknown)?;
+        let (head, name) = entry.split_at(tabulator);
+        let head = String::from_utf8_lossy(head);
+        let [mode, _, object] = head.split(' ').collect::<Vec<_>>()[..] else { return Err(unknown()) };
+        let name = OsStr::from_bytes(name.get(1..).unwrap_or_default());
+        Ok((PathBuf::from(name), format!("{mode} {object}")))
+    });
+    entries.collect()
+}
+
+/// As they are on the disk, of one process that hashes all of them.
+fn present(root: &Path, beside: &[&'static str]) -> io::Result<Objects> {
+    let files = list_parts(root, beside)?;
+    let (root, scratch) = (std::path::absolute(root)?, tempfile::tempdir()?);
+    let mut paths = Vec::new();
+    for (number, (name, metadata)) in files.iter().enumerate() {
+        let mut path = root.join(name);
+        if metadata.is_symlink() {
+            // Git would open what it leads to; the object of a link has where it leads.
+            let target = fs::read_link(&path)?;
+            path = scratch.path().join(number.to_string());
+            fs::write(&path, target.as_os_str().as_bytes())?;
+        }
+        let mut path = path.into_os_string().into_vec();
+        if path.contains(&b'\n') {
+            return Err(io::Error::other(format!("{} has a line break in its name", name.display())));
+        }
+        paths.append(&mut path);
+        paths.push(b'\n');
+    }
+    let list = scratch.path().join("list");
+    fs::write(&list, paths)?;
+    let mut command = git_command(&root, std::env::vars_os().map(|(name, _)| name));
+    let hashed = output(command.args(["hash-object", "--no-filters", "--stdin-paths"]).stdin(File::open(list)?))?;
+    let hashed = String::from_utf8_lossy(&hashed).into_owned();
+    if hashed.lines().count() != files.len() {
+        return Err(io::Error::other("git hash-object has not hashed every file"));
+    }
+    let files = files.into_iter().zip(hashed.lines());
+    Ok(files.map(|((name, metadata), object)| (name, format!("{} {object}", mode(&metadata)))).collect())
+}
+
+fn mode(metadata: &Metadata) -> &'static str {
+    match metadata {
+        link if link.is_symlink() => "120000",
+        file if file.permissions().mode() & 0o100 != 0 => "100755",
+        _ => "100644",
+    }
 }
 
 fn of_folder(root: &Path, beside: &[&'static str], told: Option<String>) -> io::Result<String> {
     let archived = || archived(root, "node: ", |byte| byte.is_ascii_hexdigit());
     let commit = told.filter(|told| !told.is_empty()).or_else(archived).unwrap_or_else(|| "unknown".to_owned());
-    let mut files = Vec::new();
-    for part in PARTS.iter().chain(beside) {
-        list(root, Path::new(part), &mut files)?;
-    }
-    files.sort();
-    files.dedup();
     let mut all = Vec::new();
-    for name in files {
+    for (name, metadata) in list_parts(root, beside)? {
+        let path = root.join(&name);
+        let content = if metadata.is_symlink() {
+            fs::read_link(&path)?.into_os_string().into_encoded_bytes()
+        } else {
+            fs::read(&path)?
+        };
         all.extend_from_slice(name.as_os_str().as_encoded_bytes());
         all.push(0);
-        all.extend(hash::hexadecimal(&fs::read(root.join(&name))?).into_bytes());
+        all.extend(hash::hexadecimal(&content).into_bytes());
     }
     Ok(format!("{commit}+{ALL}{}", hash::hexadecimal(&all)))
 }
 
-/// Adds the file, or all files below the folder, by their names below the root. A link to a folder, as `fips` has, is not followed: what it leads to is listed
-/// by itself.
-fn list(root: &Path, name: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+fn parts(beside: &[&'static str]) -> impl Iterator<Item = &'static str> {
+    PARTS.iter().chain(beside).copied()
+}
+
+/// The files and links of the parts, by their names below the root.
+fn list_parts(root: &Path, beside: &[&'static str]) -> io::Result<BTreeMap<PathBuf, Metadata>> {
+    let mut files = BTreeMap::new();
+    for part in parts(beside) {
+        list(root, Path::new(part), &mut files)?;
+    }
+    Ok(files)
+}
+
+/// Adds the file, or all files below the folder. A link, as `fips` has some to folders, is not followed: what it leads to is listed by itself.
+fn list(root: &Path, name: &Path, files: &mut BTreeMap<PathBuf, Metadata>) -> io::Result<()> {
     let path = root.join(name);
-    match fs::symlink_metadata(&path) {
-        Ok(of) if of.is_dir() => {
-            for entry in fs::read_dir(&path)? {
-                list(root, &name.join(entry?.file_name()), files)?;
-            }
+    let metadata = match fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        metadata => metadata?,
+    };
+    if metadata.is_file() || metadata.is_symlink() {
+        files.insert(name.to_owned(), metadata);
+    } else if !metadata.is_dir() {
+        return Err(io::Error::other(format!("{} is neither a file nor a folder", path.display())));
+    } else if !BUILT.iter().any(|built| name == Path::new(built)) {
+        for entry in fs::read_dir(&path)? {
+            list(root, &name.join(entry?.file_name()), files)?;
         }
-        Ok(_) if path.is_file() => files.push(name.to_owned()),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
     }
     Ok(())
 }
@@ -139,12 +226,22 @@ pub fn compiler(root: &Path) -> String {
     output.map_or_else(|| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn with(arguments: &[&'static str], beside: &[&'static str]) -> Vec<&'static str> {
-    arguments.iter().chain(&PARTS).chain(beside).copied().collect()
+fn git(root: &Path, arguments: &[&str]) -> io::Result<Vec<u8>> {
+    output(git_command(root, std::env::vars_os().map(|(name, _)| name)).args(arguments).stdin(Stdio::null()))
 }
 
-fn git(root: &Path, arguments: &[&str]) -> io::Result<Vec<u8>> {
-    let output = Command::new("git").arg("-C").arg(root).args(arguments).output()?;
+/// Git, without what the caller's variables make of it: another repository, another index, other settings.
+fn git_command(root: &Path, variables: impl Iterator<Item = OsString>) -> Command {
+    let mut command = Command::new("git");
+    for name in variables.filter(|name| name.as_bytes().starts_with(b"GIT_")) {
+        command.env_remove(name);
+    }
+    command.env("GIT_NO_REPLACE_OBJECTS", "1").arg("-C").arg(root);
+    command
+}
+
+fn output(command: &mut Command) -> io::Result<Vec<u8>> {
+    let output = command.output()?;
     if output.status.success() {
         Ok(output.stdout)
     } else {
@@ -156,18 +253,31 @@ fn git(root: &Path, arguments: &[&str]) -> io::Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_change_of_the_sources_has_another_name() {
+    fn commit(root: &Path) {
+        let identity = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"];
+        git(root, &["add", "."]).unwrap();
+        git(root, &[&identity[..], &["commit", "--quiet", "-m", "Message"]].concat()).unwrap();
+    }
+
+    /// One with a commit of a file, a link and a manifest.
+    fn repository() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        let identity = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"];
         git(root, &["init", "--quiet"]).unwrap();
-        fs::create_dir(root.join("src")).unwrap();
+        for part in ["src", "fips"] {
+            fs::create_dir(root.join(part)).unwrap();
+        }
         fs::write(root.join("src/main.rs"), "1").unwrap();
         fs::write(root.join("Cargo.toml"), "").unwrap();
-        git(root, &["add", "."]).unwrap();
-        git(root, &[&identity[..], &["commit", "--quiet", "-m", "One"]].concat()).unwrap();
+        std::os::unix::fs::symlink("../src", root.join("fips/src")).unwrap();
+        commit(root);
+        folder
+    }
 
+    #[test]
+    fn every_change_of_the_sources_has_another_name() {
+        let folder = repository();
+        let root = folder.path();
         let clean = state(root, &[]).unwrap();
         assert!(is_clean(&clean) && clean.len() >= 40, "{clean}");
         let time = git(root, &["log", "-1", "--date=unix", "--format=%cd"]).unwrap();
@@ -182,10 +292,92 @@ mod tests {
         assert!(untracked != clean && changed != untracked && changed.starts_with(&clean), "{untracked} {changed}");
         assert_eq!(state(root, &[]).unwrap(), changed);
         assert_eq!(revision(root).unwrap(), format!("{}-dirty", &clean[..12]));
-        git(root, &["add", "."]).unwrap();
-        git(root, &[&identity[..], &["commit", "--quiet", "-m", "Two"]].concat()).unwrap();
+        commit(root);
         let clean = state(root, &[]).unwrap();
         assert_eq!(revision(root).unwrap(), clean[..12]);
+    }
+
+    /// A word for it, and what is done in a repository.
+    type Hiding<'a> = (&'a str, &'a dyn Fn(&Path));
+
+    /// Each has git itself say that nothing has changed.
+    #[test]
+    fn no_setting_of_git_hides_a_change() {
+        let change = |root: &Path| fs::write(root.join("src/main.rs"), "2").unwrap();
+        let flag = |root: &Path, flag: &str| drop(git(root, &["update-index", flag, "src/main.rs"]).unwrap());
+        let write = |root: &Path, name: &str, text: &str| fs::write(root.join(".git/info").join(name), text).unwrap();
+        let hidings: [Hiding<'_>; 6] = [
+            ("assume-unchanged", &|root| {
+                flag(root, "--assume-unchanged");
+                change(root);
+            }),
+            ("skip-worktree", &|root| {
+                flag(root, "--skip-worktree");
+                change(root);
+            }),
+            ("filter", &|root| {
+                write(root, "attributes", "*.rs filter=hide\n");
+                git(root, &["config", "filter.hide.clean", "printf 1"]).unwrap();
+                change(root);
+            }),
+            ("textconv", &|root| {
+                write(root, "attributes", "*.rs diff=hide\n");
+                git(root, &["config", "diff.hide.textconv", "echo 1 #"]).unwrap();
+                change(root);
+            }),
+            ("exclude", &|root| {
+                write(root, "exclude", "new.rs\n");
+                fs::write(root.join("src/new.rs"), "").unwrap();
+            }),
+            ("replace", &|root| {
+                let old = git(root, &["rev-parse", "HEAD"]).unwrap();
+                let old = String::from_utf8_lossy(&old).trim().to_owned();
+                change(root);
+                commit(root);
+                // The tree of the new commit in the place of the old one, which is the present one again.
+                git(root, &["replace", &old, "HEAD"]).unwrap();
+                git(root, &["reset", "--quiet", "--soft", &old]).unwrap();
+            }),
+        ];
+        for (name, hide) in hidings {
+            let folder = repository();
+            let clean = state(folder.path(), &[]).unwrap();
+            hide(folder.path());
+            let hidden = state(folder.path(), &[]).unwrap();
+            assert!(is_clean(&clean) && hidden.starts_with(&format!("{clean}+")), "{name}: {clean} {hidden}");
+        }
+    }
+
+    #[test]
+    fn links_modes_and_what_is_gone_are_changes_and_what_cargo_has_built_is_none() {
+        let folder = repository();
+        let root = folder.path();
+        let clean = state(root, &[]).unwrap();
+        fs::create_dir(root.join("fips/target")).unwrap();
+        fs::write(root.join("fips/target/built.rs"), "").unwrap();
+        assert_eq!(state(root, &[]).unwrap(), clean);
+        let mut states = BTreeSet::from([clean]);
+        let mut is_new = || assert!(states.insert(state(root, &[]).unwrap()), "{states:?}");
+        crate::executable::write(&root.join("src/main.rs"), "1").unwrap();
+        is_new();
+        fs::remove_file(root.join("fips/src")).unwrap();
+        is_new();
+        std::os::unix::fs::symlink("/elsewhere", root.join("fips/src")).unwrap();
+        is_new();
+        fs::remove_file(root.join("src/main.rs")).unwrap();
+        is_new();
+    }
+
+    #[test]
+    fn no_variable_of_the_caller_points_git_elsewhere() {
+        let set = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_CONFIG_COUNT", "HOME"];
+        let command = git_command(Path::new("."), set.map(OsString::from).into_iter());
+        let changed: Vec<_> = command.get_envs().collect();
+        for name in &set[..4] {
+            assert!(changed.contains(&(OsStr::new(name), None)), "{name}: {changed:?}");
+        }
+        assert!(changed.contains(&(OsStr::new("GIT_NO_REPLACE_OBJECTS"), Some(OsStr::new("1")))), "{changed:?}");
+        assert!(!changed.iter().any(|(name, _)| *name == "HOME"), "safe.directory is in the user's configuration");
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub use hash::{Sha256, hex};
 
 use crate::{config::HttpProtocol, features};
 
-/// The name that the validated cryptographic module reports. Certificates 5314 (static library, as linked here) and 5298 (dynamic library) of NIST's
+/// The name that a build of the cryptographic module that was validated reports. Certificates 5314 (static library, as linked here) and 5298 (dynamic library) of NIST's
 /// Cryptographic Module Validation Program cover it.
 ///
 /// Source: the list of validations in AWS-LC's `crypto/fipsmodule/FIPS.md`, which names version 3.1 for both.
@@ -33,7 +33,7 @@ pub enum Error {
     /// rustls rejects the configuration.
     #[error(transparent)]
     Library(#[from] rustls::Error),
-    /// The build requires the validated module, and a different one is linked.
+    /// The build requires the module that was validated, and a different one is linked.
     #[error("the cryptographic module is {0}, and not {FIPS_MODULE} in its FIPS mode")]
     Module(String),
     /// The build requires FIPS, and the configuration allows algorithms that are not approved.
@@ -140,7 +140,7 @@ fn roots(cert_file: Option<&Path>, warnings: &mut Vec<TlsWarning>) -> RootCertSt
     store
 }
 
-/// The name of the linked validated module; None without one. No client is built if it is not [`FIPS_MODULE`], or if its configuration allows
+/// The name of the linked module of FIPS 140-3; None without one. No client is built if it is not [`FIPS_MODULE`], or if its configuration allows
 /// algorithms that are not approved.
 pub fn module() -> Option<String> {
     provider::module()
@@ -151,7 +151,13 @@ pub fn provider_name() -> &'static str {
     provider::NAME
 }
 
-/// Report on the build's cryptography for `--version=json`: the provider, the linked validated module if it is in FIPS mode, whether the client
+/// Whether the configuration of a client, asked for it, allows approved algorithms alone. No roots are loaded for that: whom it trusts has no part in the answer.
+pub fn is_approved() -> bool {
+    let config = versions().map(|builder| builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth());
+    config.and_then(|config| check_fips(config, HttpProtocol::Automatic)).is_ok_and(|config| config.fips())
+}
+
+/// Report on the build's cryptography for `--version=json`: the provider, the linked module if it is in FIPS mode, whether the client
 /// configuration allows only approved algorithms, and the source of the roots. It contains nothing that differs between machines, because it becomes
 /// part of a layer's manifest.
 pub fn crypto_report() -> serde_json::Value {
@@ -252,6 +258,7 @@ mod tests {
         let module = provider::module();
         assert_eq!(module.as_deref(), features::FIPS.then_some(FIPS_MODULE));
         assert_eq!(provider::provider().fips(), features::FIPS);
+        assert_eq!(is_approved(), features::FIPS);
         for protocol in [HttpProtocol::Automatic, HttpProtocol::Http1, HttpProtocol::Http2] {
             assert_eq!(trust(None, protocol).unwrap().config.fips(), features::FIPS);
             assert_eq!(insecure_client_config(protocol).unwrap().fips(), features::FIPS);

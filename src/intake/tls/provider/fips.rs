@@ -1,4 +1,4 @@
-//! AWS-LC's FIPS module in the validated version, restricted to the algorithms that rustls considers approved.
+//! A build of AWS-LC's FIPS module in the version that was validated, restricted to the algorithms that rustls considers approved.
 
 use std::ffi::CStr;
 
