@@ -5,6 +5,7 @@
 //! [`connections::MAX_CONNECTIONS`] of them.
 
 mod connections;
+mod processing;
 mod routes;
 mod server;
 
@@ -21,7 +22,7 @@ use std::{
 use axum::Router;
 use extension_protocol::Service;
 use tokio::sync::{
-    Mutex, OwnedSemaphorePermit, Semaphore,
+    OwnedSemaphorePermit, Semaphore,
     mpsc::{Receiver, channel},
 };
 
@@ -30,7 +31,7 @@ use crate::{
     process::{
         proxied::ProxiedRequest,
         stats::ClientPayload,
-        trace::{Output, Pipeline, RecentSpans},
+        trace::{Output, Pipeline},
     },
 };
 use connections::Listener;
@@ -68,23 +69,31 @@ impl TraceAgentListener {
     pub fn serve(self, pipeline: Pipeline) -> io::Result<Inbox> {
         self.listener.set_nonblocking(true)?;
         let listener = Listener::new(tokio::net::TcpListener::from_std(self.listener)?);
-        let (sender, receiver) = channel(QUEUE);
-        let open = Arc::<AtomicUsize>::default();
-        let agent = Agent {
-            pipeline,
-            recent: Mutex::new(RecentSpans::default()),
-            room: Arc::new(Semaphore::new(routes::MAX_TRACE_BODY_BYTES)),
-            sender,
-            open: open.clone(),
-        };
-        let service = Router::new().fallback(server::answer).with_state(Arc::new(agent));
+        let (agent, inbox) = Agent::new(pipeline);
+        let service = Router::new().fallback(server::answer).with_state(agent);
         tokio::spawn(async move {
             // axum keeps accepting whatever happens to single connections; it returns only if asked to.
             if let Err(error) = axum::serve(listener, service).await {
                 log::error!("TRACE_AGENT | The listener has ended: {error}");
             }
         });
-        Ok(Inbox { receiver, open })
+        Ok(inbox)
+    }
+}
+
+impl Agent {
+    /// An agent without a listener, and where its requests come out.
+    fn new(pipeline: Pipeline) -> (Arc<Self>, Inbox) {
+        let (sender, receiver) = channel(QUEUE);
+        let open = Arc::<AtomicUsize>::default();
+        let agent = Self {
+            pipeline,
+            recent: Arc::default(),
+            room: Arc::new(Semaphore::new(routes::MAX_TRACE_BODY_BYTES)),
+            sender,
+            open: Arc::clone(&open),
+        };
+        (Arc::new(agent), Inbox { receiver, open })
     }
 }
 
@@ -129,6 +138,11 @@ impl Inbox {
     /// The next request, if it is here.
     pub fn try_recv(&mut self) -> Option<Received> {
         self.receiver.try_recv().ok().map(|queued| queued.received)
+    }
+
+    /// Takes in nothing more: further requests are answered with an error. Those that are here already can still be received.
+    pub fn close(&mut self) {
+        self.receiver.close();
     }
 
     /// Whether a request is being read or processed that is not here yet.

@@ -17,7 +17,7 @@ use crate::{
 const NOTHING: &[u8] = &[0x90];
 
 /// One trace of one span with this id and nothing else.
-fn span(id: u8) -> Vec<u8> {
+pub fn span(id: u8) -> Vec<u8> {
     let mut body = b"\x91\x91\x82\xa8trace_id".to_vec();
     body.push(id);
     body.extend(b"\xa7span_id");
@@ -25,13 +25,24 @@ fn span(id: u8) -> Vec<u8> {
     body
 }
 
+/// One trace of empty spans, a byte each.
+pub fn spans(count: usize) -> Vec<u8> {
+    let mut body = b"\x91\xdd".to_vec();
+    body.extend(u32::try_from(count).unwrap().to_be_bytes());
+    body.resize(body.len() + count, 0x80);
+    body
+}
+
+pub fn pipeline() -> Pipeline {
+    let tags = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
+    Pipeline::new(TraceSettings::default(), &tags, Keys::default()).0
+}
+
 /// An agent on a port of its own.
 fn serve() -> (u16, Inbox) {
-    let tags = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
-    let (pipeline, _) = Pipeline::new(TraceSettings::default(), &tags, Keys::default());
     let bound = TraceAgentListener::from_handover(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     let port = bound.listener.local_addr().unwrap().port();
-    (port, bound.serve(pipeline).unwrap())
+    (port, bound.serve(pipeline()).unwrap())
 }
 
 fn connect(port: u16) -> TcpStream {
