@@ -6,6 +6,7 @@
 
 mod connections;
 mod processing;
+mod room;
 mod routes;
 mod server;
 

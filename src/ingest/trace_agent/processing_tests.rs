@@ -1,9 +1,14 @@
 //! Requests beside the sockets: what becomes of them when a thread, the tracer, or the loop is not there.
 
-use std::time::Duration;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     extract::{Request, State},
 };
 use tokio::time::timeout;
@@ -22,6 +27,32 @@ fn body(agent: &Agent, bytes: Vec<u8>) -> ReceivedBody {
 
 fn request(bytes: Vec<u8>) -> Request {
     Request::post("/v0.4/traces").body(Body::from(bytes)).unwrap()
+}
+
+/// A body of so many pieces of 1 MiB that does not say how long it will be, and may never end.
+struct Pieces {
+    left: usize,
+    ends: bool,
+}
+
+impl axum::body::HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return if self.ends { Poll::Ready(None) } else { Poll::Pending };
+        };
+        self.left = left;
+        Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from(vec![0; 1 << 20])))))
+    }
+}
+
+async fn send(agent: &Arc<Agent>, path: &str, body: impl Into<Body>) -> StatusCode {
+    server::answer(State(Arc::clone(agent)), Request::post(path).body(body.into()).unwrap()).await.status()
 }
 
 /// How many spans came with the next request.
@@ -62,6 +93,33 @@ async fn spans_of_a_tracer_that_gave_up_are_sent_once_and_their_memory_counts() 
     // The tracer sends them again.
     server::answer(State(agent), request(tests::span(7))).await;
     assert_eq!(spans(&mut inbox).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_without_a_length_takes_no_more_memory_than_it_has() {
+    let (agent, mut inbox) = Agent::new(tests::pipeline());
+    let slow = Body::new(Pieces { left: 3, ends: false });
+    let request = Request::post("/v0.4/traces").body(slow).unwrap();
+    let slow = tokio::spawn(server::answer(State(Arc::clone(&agent)), request));
+    let profile = Body::new(Pieces { left: 2, ends: true });
+    assert_eq!(send(&agent, "/profiling/v1/input", profile).await, StatusCode::OK);
+    assert_eq!(send(&agent, "/profiling/v1/input", vec![0; 2 << 20]).await, StatusCode::OK);
+    assert!(!slow.is_finished());
+    assert_eq!(agent.room.available_permits(), MAX_TRACE_BODY_BYTES - (3 << 20) - 2 * (2 << 20));
+    assert!(inbox.recv().await.is_some() && inbox.recv().await.is_some());
+    assert_eq!(slow.await.unwrap().status(), StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(agent.room.available_permits(), MAX_TRACE_BODY_BYTES);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_for_which_there_is_no_room_is_refused() {
+    let (agent, _inbox) = Agent::new(tests::pipeline());
+    let taken = u32::try_from(MAX_TRACE_BODY_BYTES - (2 << 20)).unwrap();
+    let _others = Arc::clone(&agent.room).try_acquire_many_owned(taken).unwrap();
+    let long = |left| Body::new(Pieces { left, ends: true });
+    assert_eq!(send(&agent, "/v0.4/traces", long(3)).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(send(&agent, "/v0.4/traces", vec![0; 3 << 20]).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(send(&agent, "/profiling/v1/input", long(2)).await, StatusCode::OK);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use axum::{
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc::Sender};
 
 use super::{
-    Queued,
+    Queued, room,
     routes::{self, Route},
 };
 use crate::{
@@ -113,13 +113,17 @@ impl Agent {
             let why = format!("Content-Encoding {encoding:?} is not understood; send msgpack as it is");
             return Err(refuse(body, StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
         }
-        let wanted = declared.map_or(limit, |declared| usize::try_from(declared).unwrap_or(limit));
-        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(wanted).await else {
-            return Err((StatusCode::SERVICE_UNAVAILABLE, "The extension is shutting down").into_response());
+        let wanted =
+            body::declared_bytes(&body).map_or(room::FIRST_BYTES, |bytes| usize::try_from(bytes).unwrap_or(limit));
+        let Some(mut room) = room::acquire(&self.room, wanted.min(limit)).await else {
+            return Err(refuse(body, StatusCode::SERVICE_UNAVAILABLE, ReadError::NoRoom.to_string()));
         };
-        match body::read(body, limits).await {
-            Ok(bytes) => Ok(ReceivedBody { bytes, room }),
+        match body::read_within(body, limits, |bytes| room::resize(&mut room, bytes)).await {
+            Ok(mut bytes) => {
+                bytes.shrink_to_fit();
+                room::shrink(&mut room, bytes.len());
+                Ok(ReceivedBody { bytes, room })
+            }
             Err(error) => Err(unreadable(route, &error)),
         }
     }
@@ -135,7 +139,7 @@ fn declared_bytes(headers: &HeaderMap, body: &Body) -> Option<u64> {
 fn unreadable(route: Route, error: &ReadError) -> Response {
     let status = match error {
         ReadError::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        ReadError::NoMemory(_) => StatusCode::SERVICE_UNAVAILABLE,
+        ReadError::NoMemory(_) | ReadError::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
         ReadError::Stalled { .. } => StatusCode::REQUEST_TIMEOUT,
         ReadError::Transport(_) if route == Route::Stats => StatusCode::BAD_REQUEST,
         ReadError::Transport(_) => StatusCode::INTERNAL_SERVER_ERROR,
