@@ -1,8 +1,8 @@
 //! The trace agent: what tracers send over HTTP, decoded and processed before it goes on.
 //!
-//! Memory of this port, in bytes: bodies that are being read, processed or wait for the loop take at most [`routes::MAX_TRACE_BODY_BYTES`] together; one request
-//! is decoded at a time, and what becomes of it takes at most [`MAX_ENCODED_BYTES`]; connections take some hundred KiB each, and there are at most
-//! [`connections::MAX_CONNECTIONS`] of them.
+//! Memory of this port, in bytes: bodies that are being read, processed or passed on take at most [`routes::MAX_TRACE_BODY_BYTES`] together; one request is decoded
+//! at a time, and what becomes of it takes at most [`MAX_ENCODED_BYTES`]; what waits for the loop takes at most as much again, together; connections take some
+//! hundred KiB each, and there are at most [`connections::MAX_CONNECTIONS`] of them.
 
 mod connections;
 mod processing;
@@ -45,7 +45,8 @@ pub const PORT: u16 = SOCKET.port;
 
 /// How many requests may wait to be taken in. When they do, tracers wait for their answers.
 const QUEUE: usize = 64;
-/// Maximum of what the spans of a request become, in bytes: every span gets the function's tags, which may be many times as long as it was.
+/// Maximum of what the spans of a request become, and of what waits for the loop, in bytes: every span gets the function's tags, which may be many times as long
+/// as it was.
 const MAX_ENCODED_BYTES: usize = 64 << 20;
 
 /// A listener that is bound, so that tracers that connect from now on wait in its backlog. Needs no async runtime yet.
@@ -91,6 +92,7 @@ impl Agent {
             pipeline,
             recent: Arc::default(),
             room: Arc::new(Semaphore::new(routes::MAX_TRACE_BODY_BYTES)),
+            encoded: Arc::new(Semaphore::new(MAX_ENCODED_BYTES)),
             sender,
             open: Arc::clone(&open),
         };

@@ -9,7 +9,7 @@ use axum::{
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    MAX_ENCODED_BYTES, Queued, Received,
+    MAX_ENCODED_BYTES, Queued, Received, room,
     routes::{self, Route},
     server::{Agent, ReceivedBody, failed, json},
 };
@@ -63,16 +63,19 @@ impl Agent {
         let agent = Arc::clone(&self);
         let work = move || {
             let output = agent.decode(version, &bytes, &headers, &mut recent);
-            drop((bytes, recent));
-            output
+            drop(bytes);
+            (recent, output)
         };
         let output = if is_inline { Ok(work()) } else { thread::run_on(start, work).await };
-        let output = match output {
-            Ok(Ok(output)) => output,
-            Ok(Err(error)) => return failed(format!("Error deserializing trace from request body: {error}")),
+        let (recent, output) = match output {
+            Ok((recent, Ok(output))) => (recent, output),
+            Ok((_, Err(error))) => return failed(format!("Error deserializing trace from request body: {error}")),
             Err(error) => return failed(format!("Error processing traces: {error}")),
         };
+        drop(room);
         log::debug!("TRACES | trace payload size after enrichment: {} bytes", output.counts.bytes);
+        let room = self.room_for_encoded(output.counts.bytes).await;
+        drop(recent);
         if self.send(Received::Traces(Box::new(output)), room).await {
             json("{\"rate_by_service\":{}}".to_owned())
         } else {
@@ -109,6 +112,7 @@ impl Agent {
         let ReceivedBody { bytes, room } = received;
         let now = u64::try_from(clock::epoch_ms()).unwrap_or_default().saturating_mul(1_000_000);
         let is_inline = is_inline(Route::Stats, bytes.len());
+        let turn = self.recent.lock().await;
         let work = move || stats::client::read(&bytes, now);
         let stats = if is_inline { Ok(work()) } else { run_blocking("stats", work).await };
         let stats = match stats {
@@ -119,6 +123,9 @@ impl Agent {
             Ok(Err(error)) => return failed(format!("Error deserializing trace stats from request body: {error}")),
             Err(error) => return failed(format!("Error processing trace stats: {error}")),
         };
+        drop(room);
+        let room = self.room_for_encoded(stats.bytes().len()).await;
+        drop(turn);
         if self.send(Received::Stats(stats), room).await {
             (StatusCode::ACCEPTED, "Successfully buffered stats to be aggregated.").into_response()
         } else {
@@ -135,15 +142,22 @@ impl Agent {
             headers: head.headers.iter().map(header).collect(),
             body,
         };
-        if self.send(Received::Proxied(request), room).await {
+        if self.send(Received::Proxied(request), Some(room)).await {
             (StatusCode::OK, format!("Acknowledged request for {}", route.context)).into_response()
         } else {
             failed(format!("Error queueing request for {}: the queue is closed", route.context))
         }
     }
 
+    /// Waits until there is room for so many encoded bytes beside those that wait for the loop. None if there never will be any.
+    async fn room_for_encoded(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        // A request of the maximum and the heads of its payloads may be a little longer.
+        Arc::clone(&self.encoded).acquire_many_owned(room::permits(bytes.min(MAX_ENCODED_BYTES))).await.ok()
+    }
+
     /// Waits for a place in the queue; false if nobody takes anything out of it any more.
-    async fn send(&self, received: Received, room: OwnedSemaphorePermit) -> bool {
+    async fn send(&self, received: Received, room: Option<OwnedSemaphorePermit>) -> bool {
+        let Some(room) = room else { return false };
         self.sender.send(Queued { received, _room: room }).await.is_ok()
     }
 }

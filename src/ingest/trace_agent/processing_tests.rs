@@ -84,7 +84,7 @@ async fn spans_of_a_tracer_that_gave_up_are_sent_once_and_their_memory_counts() 
     // There is no place in the queue, and the tracer disconnects: its future is dropped.
     let answer = timeout(LONG, server::answer(State(Arc::clone(&agent)), request(tests::span(7)))).await;
     assert!(answer.is_err() && inbox.is_receiving());
-    assert!(agent.room.available_permits() <= MAX_TRACE_BODY_BYTES - tests::span(7).len());
+    assert!(agent.encoded.available_permits() < MAX_ENCODED_BYTES);
     for _ in 0..QUEUE {
         assert_eq!(spans(&mut inbox).await, 0);
     }
@@ -93,6 +93,37 @@ async fn spans_of_a_tracer_that_gave_up_are_sent_once_and_their_memory_counts() 
     // The tracer sends them again.
     server::answer(State(agent), request(tests::span(7))).await;
     assert_eq!(spans(&mut inbox).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_counts_until_it_is_processed_though_the_tracer_gave_up() {
+    let (agent, mut inbox) = Agent::new(tests::pipeline());
+    let turn = agent.recent.lock().await;
+    let answer = timeout(LONG, send(&agent, "/v0.4/traces", tests::span(7))).await;
+    assert!(answer.is_err() && inbox.is_receiving());
+    assert_eq!(agent.room.available_permits(), MAX_TRACE_BODY_BYTES - tests::span(7).len());
+    drop(turn);
+    assert_eq!(spans(&mut inbox).await, 1);
+    assert_eq!(agent.room.available_permits(), MAX_TRACE_BODY_BYTES);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_the_loop_counts_with_its_encoded_length_and_is_bounded() {
+    let (agent, mut inbox) = Agent::new(tests::pipeline());
+    assert_eq!(send(&agent, "/v0.4/traces", tests::span(1)).await, StatusCode::OK);
+    let encoded = MAX_ENCODED_BYTES - agent.encoded.available_permits();
+    assert!(encoded > tests::span(1).len());
+    // Room for one more, but for a byte.
+    let others = u32::try_from(MAX_ENCODED_BYTES - 2 * encoded + 1).unwrap();
+    let _others = Arc::clone(&agent.encoded).try_acquire_many_owned(others).unwrap();
+    for id in [2, 3] {
+        assert!(timeout(LONG, send(&agent, "/v0.4/traces", tests::span(id))).await.is_err());
+    }
+    assert_eq!(agent.room.available_permits(), MAX_TRACE_BODY_BYTES - tests::span(3).len(), "the third is not decoded");
+    assert_eq!(spans(&mut inbox).await, 1);
+    assert_eq!(spans(&mut inbox).await, 1);
+    assert_eq!(spans(&mut inbox).await, 1);
+    assert_eq!(agent.room.available_permits(), MAX_TRACE_BODY_BYTES);
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,10 +32,12 @@ const TOTAL: Duration = Duration::from_secs(30);
 /// What all requests share.
 pub struct Agent {
     pub pipeline: Pipeline,
-    /// One request with traces is processed at a time.
+    /// One request with traces or their statistics is decoded at a time, and none until there is room for what the last one has become.
     pub recent: Arc<Mutex<RecentSpans>>,
     /// Bytes of bodies.
     pub room: Arc<Semaphore>,
+    /// Bytes of what traces and their statistics have become, while it waits for the loop.
+    pub encoded: Arc<Semaphore>,
     pub sender: Sender<Queued>,
     pub open: Arc<AtomicUsize>,
 }

@@ -237,10 +237,20 @@ async fn a_body_that_stops_coming_is_given_up() {
 
 #[tokio::test]
 async fn requests_wait_for_the_queue_and_count_as_being_received() {
+    // Each connection has several, because more of them than there may be would be closed.
+    const REQUESTS: usize = 5;
+    const CONNECTIONS: usize = (QUEUE + 1) / REQUESTS;
+    const _: () = assert!(CONNECTIONS * REQUESTS == QUEUE + 1);
     let (port, mut inbox) = serve();
-    let tracers: Vec<_> = (0..=QUEUE)
-        .map(|_| tokio::task::spawn_blocking(move || ask(port, &request("POST", "/profiling/v1/input", "", b"p"))))
-        .collect();
+    let tracer = move || {
+        let mut connection = connect(port);
+        let ask = |_| {
+            connection.write_all(&request("POST", "/profiling/v1/input", "", b"p")).unwrap();
+            answer(&mut connection)
+        };
+        (0..REQUESTS).map(ask).collect::<Vec<_>>()
+    };
+    let tracers: Vec<_> = (0..CONNECTIONS).map(|_| tokio::task::spawn_blocking(tracer)).collect();
     while inbox.receiver.len() < QUEUE || !inbox.is_receiving() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -248,7 +258,7 @@ async fn requests_wait_for_the_queue_and_count_as_being_received() {
         assert!(matches!(inbox.recv().await, Some(Received::Proxied(_))));
     }
     for tracer in tracers {
-        assert!(tracer.await.unwrap().starts_with("200 "));
+        assert!(tracer.await.unwrap().iter().all(|answer| answer.starts_with("200 ")));
     }
     assert!(!inbox.is_receiving());
 }
