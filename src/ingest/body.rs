@@ -29,6 +29,9 @@ pub enum ReadError {
     /// There is no memory for it.
     #[error("there is no memory for it")]
     NoMemory(#[from] TryReserveError),
+    /// The memory that bodies may take is taken by others. It was received nonetheless.
+    #[error("other requests take the memory that there is for it")]
+    NoRoom,
     /// Nothing of it came for the longest time allowed.
     #[error("nothing more of it came for {silence:?}")]
     Stalled {
@@ -47,32 +50,67 @@ pub fn declared_bytes(body: &Body) -> Option<u64> {
 
 /// Reads a body.
 pub async fn read(body: Body, limits: Limits) -> Result<Vec<u8>, ReadError> {
+    read_within(body, limits, |_| true).await
+}
+
+/// Reads a body that shares a number of bytes with others. `resize` is asked for room for so many bytes before there is memory for them, and with zero once
+/// none of them is needed any more.
+pub async fn read_within(body: Body, limits: Limits, resize: impl FnMut(usize) -> bool) -> Result<Vec<u8>, ReadError> {
     // A byte now and then would hold the room that others wait for.
-    let whole = timeout_awake(limits.total, read_pieces(body, limits));
+    let whole = timeout_awake(limits.total, read_pieces(body, limits, resize));
     whole.await.unwrap_or(Err(ReadError::Stalled { silence: limits.total }))
 }
 
-async fn read_pieces(mut body: Body, limits: Limits) -> Result<Vec<u8>, ReadError> {
-    let Limits { bytes: limit, silence, .. } = limits;
-    let declared = declared_bytes(&body).map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-    if declared > limit {
-        return Err(discard(body, silence, ReadError::TooLong { limit }).await);
-    }
+async fn read_pieces(
+    mut body: Body,
+    limits: Limits,
+    mut resize: impl FnMut(usize) -> bool,
+) -> Result<Vec<u8>, ReadError> {
     let mut whole = Vec::new();
-    if let Err(error) = whole.try_reserve_exact(declared) {
-        return Err(discard(body, silence, error.into()).await);
-    }
-    while let Some(piece) = next_piece(&mut body, silence).await? {
-        if whole.len() + piece.len() > limit {
+    match collect(&mut body, &mut whole, limits, &mut resize).await {
+        Ok(()) => Ok(whole),
+        Err(error @ (ReadError::Stalled { .. } | ReadError::Transport(_))) => Err(error),
+        Err(error) => {
             drop(whole);
-            return Err(discard(body, silence, ReadError::TooLong { limit }).await);
+            resize(0);
+            Err(discard(body, limits.silence, error).await)
         }
-        if let Err(error) = whole.try_reserve(piece.len()) {
-            return Err(discard(body, silence, error.into()).await);
+    }
+}
+
+async fn collect(
+    body: &mut Body,
+    whole: &mut Vec<u8>,
+    limits: Limits,
+    resize: &mut impl FnMut(usize) -> bool,
+) -> Result<(), ReadError> {
+    let Limits { bytes: limit, silence, .. } = limits;
+    let declared = declared_bytes(body).map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    if declared > limit {
+        return Err(ReadError::TooLong { limit });
+    }
+    reserve(whole, declared, resize)?;
+    while let Some(piece) = next_piece(body, silence).await? {
+        let length = whole.len() + piece.len();
+        if length > limit {
+            return Err(ReadError::TooLong { limit });
+        }
+        if length > whole.capacity() {
+            // By halves, so that a body of many pieces is not copied for each.
+            let capacity = whole.capacity();
+            reserve(whole, capacity.saturating_add(capacity / 2).clamp(length, limit), resize)?;
         }
         whole.extend_from_slice(&piece);
     }
-    Ok(whole)
+    Ok(())
+}
+
+/// Gets memory for so many bytes altogether.
+fn reserve(whole: &mut Vec<u8>, bytes: usize, resize: &mut impl FnMut(usize) -> bool) -> Result<(), ReadError> {
+    if !resize(bytes) {
+        return Err(ReadError::NoRoom);
+    }
+    Ok(whole.try_reserve_exact(bytes - whole.len())?)
 }
 
 /// Receives a body and keeps nothing of it, so that a sender that still writes sees its answer.

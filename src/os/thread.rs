@@ -22,9 +22,11 @@ pub async fn run_blocking<T: Send + 'static>(name: &str, work: impl FnOnce() -> 
     run_on(|job| start(name, job).map(drop), work).await
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Work for a thread.
+pub type Job = Box<dyn FnOnce() + Send>;
 
-async fn run_on<T: Send + 'static>(
+/// The same with `start`, which starts a thread for the work or returns an error.
+pub async fn run_on<T: Send + 'static>(
     start: impl FnOnce(Job) -> io::Result<()>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {

@@ -47,14 +47,20 @@ pub async fn run(mut engine: Engine, event: &Shutdown) {
     // Data that is already here is sent while the rest arrives.
     engine.start_flush();
     await_telemetry(&mut engine, deadline - LAST_FLUSH.min(budget / 2), silence_before_report(event)).await;
-    await_tracers(&mut engine, deadline - LAST_FLUSH.min(budget / 2)).await;
-    engine.ended();
-    engine.start_flush();
+    start_last_flush(&mut engine, deadline - LAST_FLUSH.min(budget / 2)).await;
     engine.flusher.finish(deadline).await;
     let lost = engine.flusher.drop_unconfirmed();
     if lost != Dropped::default() {
         log::warn!("{lost} were dropped or not confirmed by Datadog in this sandbox's life");
     }
+}
+
+/// Starts a flush of everything that was received. What tracers send after that is answered with an error, because nothing would send it.
+async fn start_last_flush(engine: &mut Engine, until: Instant) {
+    await_tracers(engine, until).await;
+    engine.traces.close().await;
+    engine.ended();
+    engine.start_flush();
 }
 
 /// Time for the whole shutdown.

@@ -1,12 +1,20 @@
 //! Tests of shutdown with paused time, where each pause is exactly as long as what it waits for.
 
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use super::*;
 use crate::{
-    ingest::telemetry::test_batches::Sender,
-    process::event::{Batch, parse},
-    run::loop_tests::engine,
+    ingest::{telemetry::test_batches::Sender, trace_agent::TraceAgentListener},
+    platform::Environment,
+    process::{
+        event::{Batch, parse},
+        tags::FunctionTags,
+    },
+    run::{loop_tests::engine, traces::TracePipeline},
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -139,4 +147,30 @@ async fn shutdown_ends_within_two_seconds_though_a_report_is_owed_and_the_deadli
         run(engine, &Shutdown { shutdown_reason: "spindown".to_owned(), deadline_ms }).await;
         assert_about(began.elapsed(), MS * 1150);
     }
+}
+
+/// Sends a trace of one span. Returns the status.
+async fn send_trace(connection: &mut TcpStream) -> String {
+    let body = b"\x91\x91\x82\xa8trace_id\x07\xa7span_id\x07";
+    let head = format!("POST /v0.4/traces HTTP/1.1\r\nhost: agent\r\ncontent-length: {}\r\n\r\n", body.len());
+    connection.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
+    let mut answer = vec![0; 1024];
+    let length = connection.read(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer[..length]).split(' ').nth(1).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn traces_that_come_after_the_last_flush_are_refused() {
+    let (mut engine, _telemetry) = engine();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let tags = FunctionTags::collect(&Environment::read(|_| None), None, &engine.config);
+    let listener = Some(TraceAgentListener::from_handover(listener));
+    engine.traces = TracePipeline::start(listener, &engine.config, &tags);
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    assert_eq!(send_trace(&mut connection).await, "200");
+    start_last_flush(&mut engine, Instant::now() + MS * 1000).await;
+    assert_eq!(send_trace(&mut connection).await, "503");
+    // Without a client, it is dropped at once.
+    assert_eq!(engine.flusher.drop_unconfirmed().spans, 1);
 }

@@ -91,6 +91,15 @@ impl TracePipeline {
         self.inbox.as_ref().is_some_and(Inbox::is_receiving)
     }
 
+    /// Takes in what is here, and ends: further requests are answered with an error.
+    pub async fn close(&mut self) {
+        let Some(mut inbox) = self.inbox.take() else { return };
+        inbox.close();
+        while let Some(received) = inbox.recv().await {
+            self.take(received);
+        }
+    }
+
     /// Takes in what a request has become.
     pub fn take(&mut self, received: Received) {
         match received {

@@ -170,7 +170,7 @@ impl BatchQueue {
                 log::warn!("TELEMETRY | A batch did not arrive as a whole: {error}");
                 (StatusCode::REQUEST_TIMEOUT, "stalled")
             }
-            ReadError::NoMemory(_) => {
+            ReadError::NoMemory(_) | ReadError::NoRoom => {
                 log::warn!("TELEMETRY | A batch is refused: {error}");
                 self.lost.fetch_add(1, Ordering::Relaxed);
                 (StatusCode::SERVICE_UNAVAILABLE, "no memory")

@@ -1,10 +1,12 @@
 //! The trace agent: what tracers send over HTTP, decoded and processed before it goes on.
 //!
-//! Memory of this port, in bytes: bodies that are being read, processed or wait for the loop take at most [`routes::MAX_TRACE_BODY_BYTES`] together; one request
-//! is decoded at a time, and what becomes of it takes at most [`MAX_ENCODED_BYTES`]; connections take some hundred KiB each, and there are at most
-//! [`connections::MAX_CONNECTIONS`] of them.
+//! Memory of this port, in bytes: bodies that are being read, processed or passed on take at most [`routes::MAX_TRACE_BODY_BYTES`] together; one request is decoded
+//! at a time, and what becomes of it takes at most [`MAX_ENCODED_BYTES`]; what waits for the loop takes at most as much again, together; connections take some
+//! hundred KiB each, and there are at most [`connections::MAX_CONNECTIONS`] of them.
 
 mod connections;
+mod processing;
+mod room;
 mod routes;
 mod server;
 
@@ -21,7 +23,7 @@ use std::{
 use axum::Router;
 use extension_protocol::Service;
 use tokio::sync::{
-    Mutex, OwnedSemaphorePermit, Semaphore,
+    OwnedSemaphorePermit, Semaphore,
     mpsc::{Receiver, channel},
 };
 
@@ -30,7 +32,7 @@ use crate::{
     process::{
         proxied::ProxiedRequest,
         stats::ClientPayload,
-        trace::{Output, Pipeline, RecentSpans},
+        trace::{Output, Pipeline},
     },
 };
 use connections::Listener;
@@ -43,7 +45,8 @@ pub const PORT: u16 = SOCKET.port;
 
 /// How many requests may wait to be taken in. When they do, tracers wait for their answers.
 const QUEUE: usize = 64;
-/// Maximum of what the spans of a request become, in bytes: every span gets the function's tags, which may be many times as long as it was.
+/// Maximum of what the spans of a request become, and of what waits for the loop, in bytes: every span gets the function's tags, which may be many times as long
+/// as it was.
 const MAX_ENCODED_BYTES: usize = 64 << 20;
 
 /// A listener that is bound, so that tracers that connect from now on wait in its backlog. Needs no async runtime yet.
@@ -68,23 +71,32 @@ impl TraceAgentListener {
     pub fn serve(self, pipeline: Pipeline) -> io::Result<Inbox> {
         self.listener.set_nonblocking(true)?;
         let listener = Listener::new(tokio::net::TcpListener::from_std(self.listener)?);
-        let (sender, receiver) = channel(QUEUE);
-        let open = Arc::<AtomicUsize>::default();
-        let agent = Agent {
-            pipeline,
-            recent: Mutex::new(RecentSpans::default()),
-            room: Arc::new(Semaphore::new(routes::MAX_TRACE_BODY_BYTES)),
-            sender,
-            open: open.clone(),
-        };
-        let service = Router::new().fallback(server::answer).with_state(Arc::new(agent));
+        let (agent, inbox) = Agent::new(pipeline);
+        let service = Router::new().fallback(server::answer).with_state(agent);
         tokio::spawn(async move {
             // axum keeps accepting whatever happens to single connections; it returns only if asked to.
             if let Err(error) = axum::serve(listener, service).await {
                 log::error!("TRACE_AGENT | The listener has ended: {error}");
             }
         });
-        Ok(Inbox { receiver, open })
+        Ok(inbox)
+    }
+}
+
+impl Agent {
+    /// An agent without a listener, and where its requests come out.
+    fn new(pipeline: Pipeline) -> (Arc<Self>, Inbox) {
+        let (sender, receiver) = channel(QUEUE);
+        let open = Arc::<AtomicUsize>::default();
+        let agent = Self {
+            pipeline,
+            recent: Arc::default(),
+            room: Arc::new(Semaphore::new(routes::MAX_TRACE_BODY_BYTES)),
+            encoded: Arc::new(Semaphore::new(MAX_ENCODED_BYTES)),
+            sender,
+            open: Arc::clone(&open),
+        };
+        (Arc::new(agent), Inbox { receiver, open })
     }
 }
 
@@ -129,6 +141,11 @@ impl Inbox {
     /// The next request, if it is here.
     pub fn try_recv(&mut self) -> Option<Received> {
         self.receiver.try_recv().ok().map(|queued| queued.received)
+    }
+
+    /// Takes in nothing more: further requests are answered with an error. Those that are here already can still be received.
+    pub fn close(&mut self) {
+        self.receiver.close();
     }
 
     /// Whether a request is being read or processed that is not here yet.

@@ -17,7 +17,7 @@ use crate::{
 const NOTHING: &[u8] = &[0x90];
 
 /// One trace of one span with this id and nothing else.
-fn span(id: u8) -> Vec<u8> {
+pub fn span(id: u8) -> Vec<u8> {
     let mut body = b"\x91\x91\x82\xa8trace_id".to_vec();
     body.push(id);
     body.extend(b"\xa7span_id");
@@ -25,13 +25,24 @@ fn span(id: u8) -> Vec<u8> {
     body
 }
 
+/// One trace of empty spans, a byte each.
+pub fn spans(count: usize) -> Vec<u8> {
+    let mut body = b"\x91\xdd".to_vec();
+    body.extend(u32::try_from(count).unwrap().to_be_bytes());
+    body.resize(body.len() + count, 0x80);
+    body
+}
+
+pub fn pipeline() -> Pipeline {
+    let tags = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
+    Pipeline::new(TraceSettings::default(), &tags, Keys::default()).0
+}
+
 /// An agent on a port of its own.
 fn serve() -> (u16, Inbox) {
-    let tags = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
-    let (pipeline, _) = Pipeline::new(TraceSettings::default(), &tags, Keys::default());
     let bound = TraceAgentListener::from_handover(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     let port = bound.listener.local_addr().unwrap().port();
-    (port, bound.serve(pipeline).unwrap())
+    (port, bound.serve(pipeline()).unwrap())
 }
 
 fn connect(port: u16) -> TcpStream {
@@ -226,10 +237,20 @@ async fn a_body_that_stops_coming_is_given_up() {
 
 #[tokio::test]
 async fn requests_wait_for_the_queue_and_count_as_being_received() {
+    // Each connection has several, because more of them than there may be would be closed.
+    const REQUESTS: usize = 5;
+    const CONNECTIONS: usize = (QUEUE + 1) / REQUESTS;
+    const _: () = assert!(CONNECTIONS * REQUESTS == QUEUE + 1);
     let (port, mut inbox) = serve();
-    let tracers: Vec<_> = (0..=QUEUE)
-        .map(|_| tokio::task::spawn_blocking(move || ask(port, &request("POST", "/profiling/v1/input", "", b"p"))))
-        .collect();
+    let tracer = move || {
+        let mut connection = connect(port);
+        let ask = |_| {
+            connection.write_all(&request("POST", "/profiling/v1/input", "", b"p")).unwrap();
+            answer(&mut connection)
+        };
+        (0..REQUESTS).map(ask).collect::<Vec<_>>()
+    };
+    let tracers: Vec<_> = (0..CONNECTIONS).map(|_| tokio::task::spawn_blocking(tracer)).collect();
     while inbox.receiver.len() < QUEUE || !inbox.is_receiving() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -237,7 +258,7 @@ async fn requests_wait_for_the_queue_and_count_as_being_received() {
         assert!(matches!(inbox.recv().await, Some(Received::Proxied(_))));
     }
     for tracer in tracers {
-        assert!(tracer.await.unwrap().starts_with("200 "));
+        assert!(tracer.await.unwrap().iter().all(|answer| answer.starts_with("200 ")));
     }
     assert!(!inbox.is_receiving());
 }

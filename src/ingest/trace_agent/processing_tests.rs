@@ -1,0 +1,161 @@
+//! Requests beside the sockets: what becomes of them when a thread, the tracer, or the loop is not there.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{Request, State},
+};
+use tokio::time::timeout;
+
+use super::*;
+use crate::ingest::trace_agent::{Inbox, QUEUE, routes::MAX_TRACE_BODY_BYTES, server, tests};
+
+const TRACES: Route = Route::Traces(Version::V04);
+/// Longer than anything here takes; the clock is paused.
+const LONG: Duration = Duration::from_secs(1);
+
+fn body(agent: &Agent, bytes: Vec<u8>) -> ReceivedBody {
+    let room = Arc::clone(&agent.room).try_acquire_many_owned(u32::try_from(bytes.len()).unwrap()).unwrap();
+    ReceivedBody { bytes, room }
+}
+
+fn request(bytes: Vec<u8>) -> Request {
+    Request::post("/v0.4/traces").body(Body::from(bytes)).unwrap()
+}
+
+/// A body of so many pieces of 1 MiB that does not say how long it will be, and may never end.
+struct Pieces {
+    left: usize,
+    ends: bool,
+}
+
+impl axum::body::HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return if self.ends { Poll::Ready(None) } else { Poll::Pending };
+        };
+        self.left = left;
+        Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from(vec![0; 1 << 20])))))
+    }
+}
+
+async fn send(agent: &Arc<Agent>, path: &str, body: impl Into<Body>) -> StatusCode {
+    server::answer(State(Arc::clone(agent)), Request::post(path).body(body.into()).unwrap()).await.status()
+}
+
+/// How many spans came with the next request.
+async fn spans(inbox: &mut Inbox) -> usize {
+    match timeout(LONG, inbox.recv()).await {
+        Ok(Some(Received::Traces(output))) => output.payloads.iter().map(|payload| payload.spans).sum(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn traces_are_processed_on_the_runtime_where_no_thread_can_be_started() {
+    let (agent, mut inbox) = Agent::new(tests::pipeline());
+    let bytes = tests::spans(2 * MAX_INLINE_BYTES);
+    assert!(!is_inline(TRACES, bytes.len()));
+    let received = body(&agent, bytes);
+    let refused = |_: Job| Err(io::ErrorKind::WouldBlock.into());
+    let answer = agent.traces(Version::V04, TracerHeaders::default(), received, refused).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(spans(&mut inbox).await > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn spans_of_a_tracer_that_gave_up_are_sent_once_and_their_memory_counts() {
+    let (agent, mut inbox) = Agent::new(tests::pipeline());
+    for _ in 0..QUEUE {
+        server::answer(State(Arc::clone(&agent)), request(vec![0x90])).await;
+    }
+    // There is no place in the queue, and the tracer disconnects: its future is dropped.
+    let answer = timeout(LONG, server::answer(State(Arc::clone(&agent)), request(tests::span(7)))).await;
+    assert!(answer.is_err() && inbox.is_receiving());
+    assert!(agent.encoded.available_permits() < MAX_ENCODED_BYTES);
+    for _ in 0..QUEUE {
+        assert_eq!(spans(&mut inbox).await, 0);
+    }
+    assert_eq!(spans(&mut inbox).await, 1);
+    assert!(!inbox.is_receiving());
+    // The tracer sends them again.
+    server::answer(State(agent), request(tests::span(7))).await;
+    assert_eq!(spans(&mut inbox).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_counts_until_it_is_processed_though_the_tracer_gave_up() {
+    let (agent, mut inbox) = Agent::new(tests::pipeline());
+    let turn = agent.recent.lock().await;
+    let answer = timeout(LONG, send(&agent, "/v0.4/traces", tests::span(7))).await;
+    assert!(answer.is_err() && inbox.is_receiving());
+    assert_eq!(agent.room.available_permits(), MAX_TRACE_BODY_BYTES - tests::span(7).len());
+    drop(turn);
+    assert_eq!(spans(&mut inbox).await, 1);
+    assert_eq!(agent.room.available_permits(), MAX_TRACE_BODY_BYTES);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_the_loop_counts_with_its_encoded_length_and_is_bounded() {
+    let (agent, mut inbox) = Agent::new(tests::pipeline());
+    assert_eq!(send(&agent, "/v0.4/traces", tests::span(1)).await, StatusCode::OK);
+    let encoded = MAX_ENCODED_BYTES - agent.encoded.available_permits();
+    assert!(encoded > tests::span(1).len());
+    // Room for one more, but for a byte.
+    let others = u32::try_from(MAX_ENCODED_BYTES - 2 * encoded + 1).unwrap();
+    let _others = Arc::clone(&agent.encoded).try_acquire_many_owned(others).unwrap();
+    for id in [2, 3] {
+        assert!(timeout(LONG, send(&agent, "/v0.4/traces", tests::span(id))).await.is_err());
+    }
+    assert_eq!(agent.room.available_permits(), MAX_TRACE_BODY_BYTES - tests::span(3).len(), "the third is not decoded");
+    assert_eq!(spans(&mut inbox).await, 1);
+    assert_eq!(spans(&mut inbox).await, 1);
+    assert_eq!(spans(&mut inbox).await, 1);
+    assert_eq!(agent.room.available_permits(), MAX_TRACE_BODY_BYTES);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_without_a_length_takes_no_more_memory_than_it_has() {
+    let (agent, mut inbox) = Agent::new(tests::pipeline());
+    let slow = Body::new(Pieces { left: 3, ends: false });
+    let request = Request::post("/v0.4/traces").body(slow).unwrap();
+    let slow = tokio::spawn(server::answer(State(Arc::clone(&agent)), request));
+    let profile = Body::new(Pieces { left: 2, ends: true });
+    assert_eq!(send(&agent, "/profiling/v1/input", profile).await, StatusCode::OK);
+    assert_eq!(send(&agent, "/profiling/v1/input", vec![0; 2 << 20]).await, StatusCode::OK);
+    assert!(!slow.is_finished());
+    assert_eq!(agent.room.available_permits(), MAX_TRACE_BODY_BYTES - (3 << 20) - 2 * (2 << 20));
+    assert!(inbox.recv().await.is_some() && inbox.recv().await.is_some());
+    assert_eq!(slow.await.unwrap().status(), StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(agent.room.available_permits(), MAX_TRACE_BODY_BYTES);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_for_which_there_is_no_room_is_refused() {
+    let (agent, _inbox) = Agent::new(tests::pipeline());
+    let taken = u32::try_from(MAX_TRACE_BODY_BYTES - (2 << 20)).unwrap();
+    let _others = Arc::clone(&agent.room).try_acquire_many_owned(taken).unwrap();
+    let long = |left| Body::new(Pieces { left, ends: true });
+    assert_eq!(send(&agent, "/v0.4/traces", long(3)).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(send(&agent, "/v0.4/traces", vec![0; 3 << 20]).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(send(&agent, "/profiling/v1/input", long(2)).await, StatusCode::OK);
+}
+
+#[test]
+fn only_what_takes_little_time_is_processed_on_the_runtime() {
+    for (route, max) in [(TRACES, 64 << 10), (Route::Traces(Version::V05), 4 << 10), (Route::Stats, 64 << 10)] {
+        assert!(is_inline(route, max) && !is_inline(route, max + 1), "{route:?}");
+    }
+}
