@@ -69,7 +69,10 @@ impl Agent {
         let output = if is_inline { Ok(work()) } else { thread::run_on(start, work).await };
         let (recent, output) = match output {
             Ok((recent, Ok(output))) => (recent, output),
-            Ok((_, Err(error))) => return failed(format!("Error deserializing trace from request body: {error}")),
+            Ok((_, Err(error))) => {
+                let text = format!("Error deserializing trace from request body: {error}");
+                return self.undecodable(routes::path(version), &error, text);
+            }
             Err(error) => return failed(format!("Error processing traces: {error}")),
         };
         drop(room);
@@ -120,7 +123,10 @@ impl Agent {
             Ok(Ok(None)) => {
                 return (StatusCode::ACCEPTED, "Empty stats payload; nothing to aggregate.").into_response();
             }
-            Ok(Err(error)) => return failed(format!("Error deserializing trace stats from request body: {error}")),
+            Ok(Err(error)) => {
+                let text = format!("Error deserializing trace stats from request body: {error}");
+                return self.undecodable(routes::STATS_PATH, &error, text);
+            }
             Err(error) => return failed(format!("Error processing trace stats: {error}")),
         };
         drop(room);
