@@ -22,6 +22,8 @@ pub struct Dropped {
     pub stats: u64,
     /// Requests of tracers that are passed on.
     pub proxied: u64,
+    /// Requests of tracers that were refused, whatever was in them; a tracer may have sent it again.
+    pub refused: u64,
     /// Values of the customer's metrics, before they could become one of the above.
     pub values: u64,
     /// Datagrams that were not read in time.
@@ -48,13 +50,15 @@ impl Dropped {
         Self::one(payload.kind, payload.items)
     }
 
-    pub(super) fn add(&mut self, other: Self) {
+    /// Adds other counts.
+    pub fn add(&mut self, other: Self) {
         self.logs += other.logs;
         self.sketches += other.sketches;
         self.series += other.series;
         self.spans += other.spans;
         self.stats += other.stats;
         self.proxied += other.proxied;
+        self.refused += other.refused;
         self.values += other.values;
         self.datagrams += other.datagrams;
         self.batches += other.batches;
@@ -71,6 +75,7 @@ impl fmt::Display for Dropped {
             (self.spans, "spans"),
             (self.stats, "trace statistics"),
             (self.proxied, "requests of tracers"),
+            (self.refused, "refused requests of tracers"),
             (self.values, "values of metrics"),
             (self.datagrams, "datagrams"),
             (self.batches, "batches of telemetry"),
@@ -189,7 +194,7 @@ mod tests {
 
     #[test]
     fn every_kind_is_counted_by_itself() {
-        let mut sum = Dropped { values: 1, datagrams: 2, batches: 3, ..Dropped::default() };
+        let mut sum = Dropped { values: 1, datagrams: 2, batches: 3, refused: 256, ..Dropped::default() };
         let proxied = Kind::Proxied(Product::Profiling);
         let kinds = [Kind::Logs, Kind::Sketches, Kind::Series, Kind::Traces, Kind::Stats, proxied];
         for (kind, items) in kinds.into_iter().zip([4, 8, 16, 32, 64, 128]) {
@@ -197,7 +202,18 @@ mod tests {
         }
         sum.add(sum);
         let (logs, sketches, series, spans, stats, proxied) = (8, 16, 32, 64, 128, 256);
-        let expected = Dropped { logs, sketches, series, spans, stats, proxied, values: 2, datagrams: 4, batches: 6 };
+        let expected = Dropped {
+            logs,
+            sketches,
+            series,
+            spans,
+            stats,
+            proxied,
+            refused: 512,
+            values: 2,
+            datagrams: 4,
+            batches: 6,
+        };
         assert_eq!(sum, expected);
     }
 

@@ -49,7 +49,8 @@ pub async fn run(mut engine: Engine, event: &Shutdown) {
     await_telemetry(&mut engine, deadline - LAST_FLUSH.min(budget / 2), silence_before_report(event)).await;
     start_last_flush(&mut engine, deadline - LAST_FLUSH.min(budget / 2)).await;
     engine.flusher.finish(deadline).await;
-    let lost = engine.flusher.drop_unconfirmed();
+    let mut lost = engine.flusher.drop_unconfirmed();
+    lost.add(engine.traces.refused());
     if lost != Dropped::default() {
         log::warn!("{lost} were dropped or not confirmed by Datadog in this sandbox's life");
     }

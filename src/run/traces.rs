@@ -1,10 +1,12 @@
 //! What tracers send, from the trace agent to what waits to leave.
 
+use std::sync::Arc;
+
 use crate::{
     aggregate::Batches,
     config::{Apm, Config},
     flush::Dropped,
-    ingest::trace_agent::{Inbox, PORT, Received, TraceAgentListener},
+    ingest::trace_agent::{Inbox, PORT, Received, Refusals, TraceAgentListener},
     intake::{self, UnsealedPayload},
     os::clock,
     process::{
@@ -26,6 +28,8 @@ const STATS_OVERHEAD: usize = 128;
 /// Spans, statistics of spans, and what is passed on.
 pub struct TracePipeline {
     inbox: Option<Inbox>,
+    /// None where tracers are not served.
+    refusals: Option<Arc<Refusals>>,
     spans: Batches<TracerPayload>,
     stats: Batches<ClientPayload>,
     proxied: Batches<ProxiedRequest>,
@@ -57,6 +61,7 @@ impl TracePipeline {
         };
         let limit = config.apm.max_additional_stats_tags;
         Self {
+            refusals: inbox.as_ref().map(Inbox::refusals),
             inbox,
             spans: Batches::new(trace::MAX_PAYLOAD_BYTES - trace::OVERHEAD),
             stats: Batches::new(stats::MAX_PAYLOAD_BYTES - STATS_OVERHEAD),
@@ -187,6 +192,12 @@ impl TracePipeline {
     /// From now on everything is due.
     pub fn end(&mut self) {
         self.ending = true;
+    }
+
+    /// What was refused in this sandbox.
+    pub fn refused(&self) -> Dropped {
+        let refused = self.refusals.as_ref().map_or(0, |refusals| refusals.count());
+        Dropped { refused, ..Dropped::default() }
     }
 
     /// What was given up since this was last asked.

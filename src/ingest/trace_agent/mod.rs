@@ -6,6 +6,7 @@
 
 mod connections;
 mod processing;
+mod refusals;
 mod room;
 mod routes;
 mod server;
@@ -36,6 +37,7 @@ use crate::{
     },
 };
 use connections::Listener;
+pub use refusals::Refusals;
 use server::Agent;
 
 /// The socket of the trace agent: the address that tracers send to unless they are configured otherwise.
@@ -88,6 +90,7 @@ impl Agent {
     fn new(pipeline: Pipeline) -> (Arc<Self>, Inbox) {
         let (sender, receiver) = channel(QUEUE);
         let open = Arc::<AtomicUsize>::default();
+        let refusals = Arc::<Refusals>::default();
         let agent = Self {
             pipeline,
             recent: Arc::default(),
@@ -95,8 +98,9 @@ impl Agent {
             encoded: Arc::new(Semaphore::new(MAX_ENCODED_BYTES)),
             sender,
             open: Arc::clone(&open),
+            refusals: Arc::clone(&refusals),
         };
-        (Arc::new(agent), Inbox { receiver, open })
+        (Arc::new(agent), Inbox { receiver, open, refusals })
     }
 }
 
@@ -130,9 +134,15 @@ pub struct Inbox {
     receiver: Receiver<Queued>,
     /// How many requests are being read or processed.
     open: Arc<AtomicUsize>,
+    refusals: Arc<Refusals>,
 }
 
 impl Inbox {
+    /// What is refused, now and after this has ended.
+    pub fn refusals(&self) -> Arc<Refusals> {
+        Arc::clone(&self.refusals)
+    }
+
     /// The next request; None if none will come any more. May be cancelled without losing one.
     pub async fn recv(&mut self) -> Option<Received> {
         self.receiver.recv().await.map(|queued| queued.received)

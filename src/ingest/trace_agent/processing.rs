@@ -9,7 +9,9 @@ use axum::{
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    MAX_ENCODED_BYTES, Queued, Received, room,
+    MAX_ENCODED_BYTES, Queued, Received,
+    refusals::Cause,
+    room,
     routes::{self, Route},
     server::{Agent, ReceivedBody, failed, json},
 };
@@ -69,14 +71,17 @@ impl Agent {
         let output = if is_inline { Ok(work()) } else { thread::run_on(start, work).await };
         let (recent, output) = match output {
             Ok((recent, Ok(output))) => (recent, output),
-            Ok((_, Err(error))) => return failed(format!("Error deserializing trace from request body: {error}")),
+            Ok((_, Err(error))) => {
+                let text = format!("Error deserializing trace from request body: {error}");
+                return self.undecodable(routes::path(version), &error, text);
+            }
             Err(error) => return failed(format!("Error processing traces: {error}")),
         };
         drop(room);
         log::debug!("TRACES | trace payload size after enrichment: {} bytes", output.counts.bytes);
         let room = self.room_for_encoded(output.counts.bytes).await;
         drop(recent);
-        if self.send(Received::Traces(Box::new(output)), room).await {
+        if self.send(routes::path(version), Received::Traces(Box::new(output)), room).await {
             json("{\"rate_by_service\":{}}".to_owned())
         } else {
             failed("Error sending traces to the trace aggregator: it is closed".to_owned())
@@ -120,13 +125,16 @@ impl Agent {
             Ok(Ok(None)) => {
                 return (StatusCode::ACCEPTED, "Empty stats payload; nothing to aggregate.").into_response();
             }
-            Ok(Err(error)) => return failed(format!("Error deserializing trace stats from request body: {error}")),
+            Ok(Err(error)) => {
+                let text = format!("Error deserializing trace stats from request body: {error}");
+                return self.undecodable(routes::STATS_PATH, &error, text);
+            }
             Err(error) => return failed(format!("Error processing trace stats: {error}")),
         };
         drop(room);
         let room = self.room_for_encoded(stats.bytes().len()).await;
         drop(turn);
-        if self.send(Received::Stats(stats), room).await {
+        if self.send(routes::STATS_PATH, Received::Stats(stats), room).await {
             (StatusCode::ACCEPTED, "Successfully buffered stats to be aggregated.").into_response()
         } else {
             failed("Error sending stats to the stats aggregator: it is closed".to_owned())
@@ -142,7 +150,7 @@ impl Agent {
             headers: head.headers.iter().map(header).collect(),
             body,
         };
-        if self.send(Received::Proxied(request), Some(room)).await {
+        if self.send(route.path, Received::Proxied(request), Some(room)).await {
             (StatusCode::OK, format!("Acknowledged request for {}", route.context)).into_response()
         } else {
             failed(format!("Error queueing request for {}: the queue is closed", route.context))
@@ -156,9 +164,14 @@ impl Agent {
     }
 
     /// Waits for a place in the queue; false if nobody takes anything out of it any more.
-    async fn send(&self, received: Received, room: Option<OwnedSemaphorePermit>) -> bool {
-        let Some(room) = room else { return false };
-        self.sender.send(Queued { received, _room: room }).await.is_ok()
+    async fn send(&self, path: &str, received: Received, room: Option<OwnedSemaphorePermit>) -> bool {
+        if let Some(room) = room
+            && self.sender.send(Queued { received, _room: room }).await.is_ok()
+        {
+            return true;
+        }
+        self.refusals.record(Cause::Closed, path, "nothing is taken in any more");
+        false
     }
 }
 

@@ -108,6 +108,21 @@ async fn a_body_counts_until_it_is_processed_though_the_tracer_gave_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_is_processed_too_late_is_refused_and_counted() {
+    let (agent, mut inbox) = Agent::new(tests::pipeline());
+    let turn = agent.recent.lock().await;
+    let theirs = Arc::clone(&agent);
+    let late = tokio::spawn(async move { send(&theirs, "/v0.4/traces", tests::span(7)).await });
+    while !inbox.is_receiving() {
+        tokio::task::yield_now().await;
+    }
+    inbox.close();
+    drop(turn);
+    assert!(late.await.unwrap().is_server_error());
+    assert_eq!(inbox.refusals().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_for_the_loop_counts_with_its_encoded_length_and_is_bounded() {
     let (agent, mut inbox) = Agent::new(tests::pipeline());
     assert_eq!(send(&agent, "/v0.4/traces", tests::span(1)).await, StatusCode::OK);

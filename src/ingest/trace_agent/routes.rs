@@ -12,6 +12,9 @@ pub const MAX_TRACE_BODY_BYTES: usize = 50 << 20;
 /// Maximum body of every other request, in bytes.
 pub const MAX_BODY_BYTES: usize = 2 << 20;
 
+/// Where tracers send the statistics that they have computed.
+pub const STATS_PATH: &str = "/v0.6/stats";
+
 /// A path that is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
@@ -49,7 +52,7 @@ impl Route {
         match path {
             "/v0.4/traces" => Some(Self::Traces(Version::V04)),
             "/v0.5/traces" => Some(Self::Traces(Version::V05)),
-            "/v0.6/stats" => Some(Self::Stats),
+            STATS_PATH => Some(Self::Stats),
             "/info" => Some(Self::Info),
             _ => proxied::ROUTES.iter().find(|route| route.path == path).copied().map(Self::Proxied),
         }
@@ -75,6 +78,14 @@ impl Route {
             Self::Traces(_) => MAX_TRACE_BODY_BYTES,
             Self::Stats | Self::Info | Self::Proxied(_) => MAX_BODY_BYTES,
         }
+    }
+}
+
+/// Where tracers send traces of this version.
+pub fn path(version: Version) -> &'static str {
+    match version {
+        Version::V04 => "/v0.4/traces",
+        Version::V05 => "/v0.5/traces",
     }
 }
 

@@ -11,18 +11,20 @@ use std::{
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc::Sender};
 
 use super::{
-    Queued, room,
+    Queued,
+    refusals::{Cause, Refusals},
+    room,
     routes::{self, Route},
 };
 use crate::{
     ingest::body::{self, Limits, ReadError},
-    process::trace::{Pipeline, RecentSpans},
+    process::trace::{Pipeline, RecentSpans, decode::DecodeError},
 };
 
 /// For how long nothing of a body may come, and how long all of it may take, while the sandbox is not frozen.
@@ -40,6 +42,7 @@ pub struct Agent {
     pub encoded: Arc<Semaphore>,
     pub sender: Sender<Queued>,
     pub open: Arc<AtomicUsize>,
+    pub refusals: Arc<Refusals>,
 }
 
 /// Counts a request as long as it lives.
@@ -78,7 +81,7 @@ pub async fn answer(State(agent): State<Arc<Agent>>, request: Request) -> Respon
         return json(routes::info());
     }
     let open = OpenRequest::new(&agent.open);
-    let received = match agent.read(route, &head.headers, body).await {
+    let received = match agent.read(route, &head, body).await {
         Ok(received) => received,
         Err(refusal) => return refusal,
     };
@@ -93,32 +96,34 @@ pub async fn answer(State(agent): State<Arc<Agent>>, request: Request) -> Respon
 
 impl Agent {
     /// Reads a body within the limits of its route, or gives the answer that refuses it.
-    async fn read(&self, route: Route, headers: &HeaderMap, body: Body) -> Result<ReceivedBody, Response> {
+    async fn read(&self, route: Route, head: &Parts, body: Body) -> Result<ReceivedBody, Response> {
         let limit = route.max_bytes();
         let limits = Limits { bytes: limit, silence: SILENCE, total: TOTAL };
-        let declared = declared_bytes(headers, &body);
-        let refuse = |body: Body, status: StatusCode, why: String| {
+        let declared = declared_bytes(&head.headers, &body);
+        let refuse = |body: Body, cause: Cause, why: String| {
+            self.refusals.record(cause, head.uri.path(), &why);
             // The sender is answered at once, and what it still writes is taken and thrown away.
             tokio::spawn(body::drain(body, limits));
-            (status, why).into_response()
+            (status_of(cause), why).into_response()
         };
         if self.sender.is_closed() {
-            return Err(refuse(body, StatusCode::SERVICE_UNAVAILABLE, "The extension is shutting down".to_owned()));
+            return Err(refuse(body, Cause::Closed, "The extension is shutting down".to_owned()));
         }
         if let Some(declared) = declared.filter(|declared| *declared > limit as u64) {
             let why = format!("Content-Length {declared} exceeds maximum allowed size {limit}");
-            return Err(refuse(body, StatusCode::PAYLOAD_TOO_LARGE, why));
+            return Err(refuse(body, Cause::TooLong, why));
         }
         if !matches!(route, Route::Proxied(_))
-            && let Some(encoding) = headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity")
+            && let Some(encoding) =
+                head.headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity")
         {
             let why = format!("Content-Encoding {encoding:?} is not understood; send msgpack as it is");
-            return Err(refuse(body, StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+            return Err(refuse(body, Cause::Compressed, why));
         }
         let wanted =
             body::declared_bytes(&body).map_or(room::FIRST_BYTES, |bytes| usize::try_from(bytes).unwrap_or(limit));
         let Some(mut room) = room::acquire(&self.room, wanted.min(limit)).await else {
-            return Err(refuse(body, StatusCode::SERVICE_UNAVAILABLE, ReadError::NoRoom.to_string()));
+            return Err(refuse(body, Cause::NoMemory, ReadError::NoRoom.to_string()));
         };
         match body::read_within(body, limits, |bytes| room::resize(&mut room, bytes)).await {
             Ok(mut bytes) => {
@@ -126,8 +131,37 @@ impl Agent {
                 room::shrink(&mut room, bytes.len());
                 Ok(ReceivedBody { bytes, room })
             }
-            Err(error) => Err(unreadable(route, &error)),
+            Err(error) => Err(self.unreadable(route, head, &error)),
         }
+    }
+
+    /// The answer to a request whose body could not be read.
+    fn unreadable(&self, route: Route, head: &Parts, error: &ReadError) -> Response {
+        let text = format!("Error extracting request body: {error}");
+        let cause = match error {
+            ReadError::TooLong { .. } => Cause::TooLong,
+            ReadError::NoMemory(_) | ReadError::NoRoom => Cause::NoMemory,
+            ReadError::Stalled { .. } => Cause::Stalled,
+            ReadError::Transport(_) => {
+                // Usual where the sandbox was frozen while a tracer sent.
+                log::debug!("TRACE_AGENT | {text}");
+                let is_stats = route == Route::Stats;
+                let status = if is_stats { StatusCode::BAD_REQUEST } else { StatusCode::INTERNAL_SERVER_ERROR };
+                return (status, text).into_response();
+            }
+        };
+        self.refusals.record(cause, head.uri.path(), &text);
+        (status_of(cause), text).into_response()
+    }
+
+    /// The answer to a request whose body could not be decoded.
+    pub fn undecodable(&self, path: &str, error: &DecodeError, text: String) -> Response {
+        let cause = match error {
+            DecodeError::TooLarge(_) | DecodeError::TooManyStrings { .. } => Cause::TooLarge,
+            _ => Cause::Malformed,
+        };
+        self.refusals.record(cause, path, &text);
+        (status_of(cause), text).into_response()
     }
 }
 
@@ -137,24 +171,15 @@ fn declared_bytes(headers: &HeaderMap, body: &Body) -> Option<u64> {
     body::declared_bytes(body).or_else(header)
 }
 
-/// The answer to a request whose body could not be read.
-fn unreadable(route: Route, error: &ReadError) -> Response {
-    let status = match error {
-        ReadError::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        ReadError::NoMemory(_) | ReadError::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
-        ReadError::Stalled { .. } => StatusCode::REQUEST_TIMEOUT,
-        ReadError::Transport(_) if route == Route::Stats => StatusCode::BAD_REQUEST,
-        ReadError::Transport(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    let text = format!("Error extracting request body: {error}");
-    if matches!(route, Route::Traces(_)) {
-        // Usual where the sandbox was frozen while a tracer sent.
-        let text = format!("TRACE_AGENT | handle_traces | {text}");
-        log::debug!("{text}");
-        return (status, text).into_response();
+/// The status that tells a tracer why its request is refused.
+fn status_of(cause: Cause) -> StatusCode {
+    match cause {
+        Cause::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+        Cause::Compressed => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Cause::NoMemory | Cause::Closed => StatusCode::SERVICE_UNAVAILABLE,
+        Cause::Stalled => StatusCode::REQUEST_TIMEOUT,
+        Cause::TooLarge | Cause::Malformed => StatusCode::INTERNAL_SERVER_ERROR,
     }
-    log::warn!("TRACE_AGENT | {text}");
-    (status, text).into_response()
 }
 
 pub fn failed(text: String) -> Response {

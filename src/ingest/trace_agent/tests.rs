@@ -106,8 +106,8 @@ async fn every_path_and_method_has_its_answer() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_too_long_or_compressed_are_refused_at_once() {
-    let (port, _inbox) = serve();
+async fn bodies_that_are_too_long_or_compressed_are_refused_at_once_and_counted() {
+    let (port, inbox) = serve();
     let head = |path: &str, headers: &str| format!("POST {path} HTTP/1.1\r\nhost: agent\r\n{headers}\r\n").into_bytes();
     let cases = [
         (
@@ -129,6 +129,10 @@ async fn bodies_that_are_too_long_or_compressed_are_refused_at_once() {
         let answer = beside(move || ask(port, &bytes)).await;
         assert!(answer.starts_with(expected), "{answer}");
     }
+    assert_eq!(inbox.refusals().count(), 4);
+    let malformed = request("POST", "/v0.4/traces", "", b"\x91");
+    beside(move || ask(port, &malformed)).await;
+    assert_eq!(inbox.refusals().count(), 5);
 }
 
 #[tokio::test]
