@@ -389,8 +389,9 @@ fn builds_beside_the_plan_name_programs_that_are_alike() {
 fn another_schema_and_other_nonsense_are_refused_with_their_place() {
     let run = Run::new(&pair(2));
     let good = lines(&counted(2, "ready", |_| 5.0, |_| 5.0));
-    let newer = run.write("newer.jsonl", &(good.clone() + "{\"schema\":2,\"what\":\"ever\"}\n"));
-    assert!(matches!(read::lines::<Sample>(&newer), Err(Error::Schema { found: 2, .. })));
+    let newer = matrix::plan::SCHEMA + 1;
+    let file = run.write("newer.jsonl", &format!("{good}{{\"schema\":{newer},\"what\":\"ever\"}}\n"));
+    assert!(matches!(read::lines::<Sample>(&file), Err(Error::Schema { found, .. }) if found == newer));
     let broken = run.write("broken.jsonl", &format!("{good}nonsense\n{good}"));
     assert!(matches!(read::lines::<Sample>(&broken), Err(Error::Line { line: 5, .. })));
     let whole = run.write("whole.jsonl", &good);
