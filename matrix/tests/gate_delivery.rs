@@ -165,7 +165,7 @@ fn what_is_lost_in_a_start_that_is_not_timed_counts() {
     };
     assert_ends(&usual(), &delivered(""), 0, "");
     let run = assert_ends(&usual(), &delivered("main"), 4, "none of 1 starts delivers what ship delivers");
-    assert_eq!(run.judgement()["findings"][0]["condition"]["fault"], "intake");
+    assert_eq!(run.judgement()["findings"][0]["condition"]["disturbance"], "intake");
 }
 
 fn alone() -> Plan {

@@ -167,6 +167,8 @@ pub struct Condition {
     pub runtime: String,
     /// What goes wrong. Whatever it is, every cell has to deliver the same.
     #[serde(default)]
+    // Plans, samples and baselines that are stored have it under this name.
+    #[serde(rename = "disturbance")]
     pub fault: InjectedFault,
 }
 
