@@ -1,6 +1,7 @@
 //! Finds what the proofs are about: builds the program from nothing, compares the layer with it, looks at both, and has them run.
 
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,7 +27,7 @@ use crate::archive::places;
 use crate::build::recipe::Recipe;
 use crate::build::{self, BuildRecord};
 use crate::elf;
-use crate::flavour::{LayerTarget, Toolchain};
+use crate::flavour::{Flavours, LayerTarget, Toolchain};
 use crate::layer as layers;
 use crate::manifest::Manifest;
 use crate::materials::packages::Packages;
@@ -81,6 +82,8 @@ pub fn proofs(request: &Request, interrupted: &AtomicBool) -> Result<Found, Erro
     }
     let layer = request.open(&cell)?;
     let toolbox = request.toolbox(&cell, &root, layer.as_ref())?;
+    let flavours = Flavours::embedded().map_err(build::Error::from)?;
+    flavours.check_programs(iter::once(&cell.levels)).map_err(build::Error::from)?;
     let builds = empty_folder()?;
     let context = Context {
         manifest,
