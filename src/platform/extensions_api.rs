@@ -112,7 +112,7 @@ impl<E: Transport> ExtensionsApi<E> {
             let reply = self.exchange.exchange(request).await.and_then(|response| read(&response));
             match (reply, pauses.next()) {
                 (Err(error), Some(pause)) if error.is_temporary() => {
-                    log::debug!("EXTENSION | {error}; trying again in {} ms", pause.as_millis());
+                    tracing::debug!("EXTENSION | {error}; trying again in {} ms", pause.as_millis());
                     tokio::time::sleep(pause).await;
                 }
                 (reply, _) => return reply,

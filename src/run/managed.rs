@@ -22,7 +22,7 @@ pub async fn run<E: Transport>(engine: &mut Engine, mut next: NextPoller<E>) -> 
         FlushStrategy::Continuously(interval) => interval,
         FlushStrategy::Default => INTERVAL,
         other => {
-            log::warn!(
+            tracing::warn!(
                 "Managed Instance mode detected. Flush strategy '{other:?}' is not compatible; data leaves every {} s",
                 INTERVAL.as_secs()
             );
@@ -37,7 +37,7 @@ pub async fn run<E: Transport>(engine: &mut Engine, mut next: NextPoller<E>) -> 
             event = next.event() => match event {
                 Ok(Event::Shutdown(event)) => return event,
                 Ok(Event::Invoke(invoke)) => {
-                    log::warn!("EXTENSION | INVOKE {} is not expected on a managed instance", invoke.request_id);
+                    tracing::warn!("EXTENSION | INVOKE {} is not expected on a managed instance", invoke.request_id);
                 }
                 Err(PlatformUnreachable) => engine.start_flush(),
             },

@@ -96,9 +96,9 @@ impl<E: Transport> NextPoller<E> {
             match error {
                 // Runbooks search for this text.
                 Error::Status { status, body, .. } => {
-                    log::error!("EXTENSION | Next response HTTP Error {status} - Response: {body}");
+                    tracing::error!("EXTENSION | Next response HTTP Error {status} - Response: {body}");
                 }
-                error => log::error!("EXTENSION | {error}"),
+                error => tracing::error!("EXTENSION | {error}"),
             }
             Outage { silent_since: now, reported: false }
         });
@@ -111,7 +111,7 @@ impl<E: Transport> NextPoller<E> {
         }
         outage.reported = true;
         let seconds = UNREACHABLE_AFTER.as_secs();
-        log::error!("EXTENSION | the Extensions API has not answered for {seconds} s; flushing and asking again");
+        tracing::error!("EXTENSION | the Extensions API has not answered for {seconds} s; flushing and asking again");
         Err(PlatformUnreachable)
     }
 }

@@ -94,7 +94,7 @@ pub async fn run<E: Transport>(engine: &mut Engine, mut next: NextPoller<E>) -> 
 
 /// An invocation begins.
 fn begin(engine: &mut Engine, invoke: &Invoke, decision: Decision) -> State {
-    log::debug!("Invocation {}: flush decision {decision:?}", invoke.request_id);
+    tracing::debug!("Invocation {}: flush decision {decision:?}", invoke.request_id);
     let id = engine.invoked(&invoke.request_id);
     let until = clock::instant_at(plausible_deadline(invoke.deadline_ms, clock::epoch_ms()) - DEADLINE_MARGIN_MS);
     match decision {

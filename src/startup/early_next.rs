@@ -45,12 +45,12 @@ pub fn resume(state: StartupState, start_time: StartTime) {
 
 fn go_on(state: StartupState, loaded: Option<Loaded>, start_time: StartTime) {
     os::log::start(config::log_level(std::env::vars_os()));
-    log::debug!("Starting Datadog Extension v{}", BUILD_INFO.version);
+    tracing::debug!("Starting Datadog Extension v{}", BUILD_INFO.version);
     let runtime = spare_descriptors().and_then(|()| services::runtime(&state.environment, threads_can_be_started));
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            log::error!("EXTENSION | {error}; nothing will be collected");
+            tracing::error!("EXTENSION | {error}; nothing will be collected");
             return idle(state);
         }
     };
@@ -82,7 +82,7 @@ fn threads_can_be_started(workers: usize) -> bool {
     match started {
         Ok(threads) => threads.into_iter().all(|thread| thread.join().is_ok()),
         Err(error) => {
-            log::warn!("EXTENSION | no further thread can be started: {error}");
+            tracing::warn!("EXTENSION | no further thread can be started: {error}");
             false
         }
     }
@@ -147,7 +147,7 @@ impl Startup<'_> {
         error: Option<platform::Error>,
     ) -> (NextPoller<RawTransport>, Result<Subscribed, platform::Error>) {
         if let Some(error) = &error {
-            log::warn!("TELEMETRY | {error}; subscribing again");
+            tracing::warn!("TELEMETRY | {error}; subscribing again");
         }
         if !platform.next_is_in_flight() {
             let reply = platform.subscribe(self.id, subscription).await;

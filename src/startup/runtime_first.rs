@@ -38,7 +38,7 @@ pub fn run(environment: &Environment, start_time: StartTime) -> Result<(), Error
 }
 
 async fn build(environment: &Environment, start_time: StartTime) -> Result<Components<ControlPlane>, Error> {
-    log::debug!("Starting Datadog Extension v{}", BUILD_INFO.version);
+    tracing::debug!("Starting Datadog Extension v{}", BUILD_INFO.version);
     let initialization = environment.initialization();
     let registering = tokio::spawn(register(environment.clone()));
     let overlapped = REGISTER_OVERLAP.then(|| Overlapped::start(environment.clone()));

@@ -76,7 +76,7 @@ impl ExtensionsApi<RawTransport> {
             Ok::<_, io::Error>(Connection { stream: TcpStream::from_std(stream)?, parser })
         };
         let open = connection.and_then(|connection| {
-            adopt(connection).inspect_err(|error| log::error!("EXTENSION | the connection is lost: {error}")).ok()
+            adopt(connection).inspect_err(|error| tracing::error!("EXTENSION | the connection is lost: {error}")).ok()
         });
         let next_in_flight = open.is_some();
         Self { exchange: RawTransport { api, open, next_in_flight } }
