@@ -10,14 +10,14 @@ use super::{
 };
 use crate::{
     config::FlushStrategy,
-    platform::{Event, Shutdown, Transport},
+    platform::{Event, Shutdown},
 };
 
 /// Flush interval unless the customer sets another.
 const INTERVAL: Duration = Duration::from_secs(30);
 
 /// Handles events until SHUTDOWN. Cancel-safe.
-pub async fn run<E: Transport>(engine: &mut Engine, mut next: NextPoller<E>) -> Shutdown {
+pub async fn run(engine: &mut Engine, mut next: NextPoller) -> Shutdown {
     let interval = match engine.config.flush_strategy {
         FlushStrategy::Continuously(interval) => interval,
         FlushStrategy::Default => INTERVAL,

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     flush::{Decision, FlushDecider, Hold, HoldEnd},
     os::clock,
-    platform::{Event, Invoke, Shutdown, Transport, event::DEFAULT_TIMEOUT_MS},
+    platform::{Event, Invoke, Shutdown, event::DEFAULT_TIMEOUT_MS},
     process::invocation::AttemptId,
 };
 
@@ -57,7 +57,7 @@ impl State {
 }
 
 /// Serves events until SHUTDOWN. May be cancelled.
-pub async fn run<E: Transport>(engine: &mut Engine, mut next: NextPoller<E>) -> Shutdown {
+pub async fn run(engine: &mut Engine, mut next: NextPoller) -> Shutdown {
     let born = Instant::now();
     let mut decider = FlushDecider::new(engine.config.flush_strategy, engine.config.flush_timeout, Duration::ZERO);
     let long_invocation_interval = decider.long_invocation_interval();

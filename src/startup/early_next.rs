@@ -20,7 +20,7 @@ use crate::{
     build_info::BUILD_INFO,
     config::{self, Config, Loaded},
     os::{self, thread},
-    platform::{self, Environment, ExtensionId, ExtensionsApi, Subscribed, Subscription, raw::RawTransport},
+    platform::{self, Environment, ExtensionId, ExtensionsApi, Subscribed, Subscription},
     run::{self, Components, next::NextPoller},
 };
 
@@ -89,7 +89,7 @@ fn threads_can_be_started(workers: usize) -> bool {
 }
 
 /// Within the async runtime.
-async fn build(state: StartupState, loaded: Option<Loaded>, start_time: StartTime) -> Components<RawTransport> {
+async fn build(state: StartupState, loaded: Option<Loaded>, start_time: StartTime) -> Components {
     let StartupState { environment, registered, ports, connection, subscription } = state;
     let listening = services::start_telemetry(ports.telemetry);
     let config = services::apply_config(loaded.unwrap_or_else(|| services::config(&environment)));
@@ -110,7 +110,7 @@ struct Startup<'a> {
 }
 
 struct Subscribing {
-    next: NextPoller<RawTransport>,
+    next: NextPoller,
     telemetry: services::Telemetry,
 }
 
@@ -119,7 +119,7 @@ impl Startup<'_> {
     /// before the next event is asked for, or else until shortly after that has come.
     async fn subscribe(
         &self,
-        mut platform: ExtensionsApi<RawTransport>,
+        mut platform: ExtensionsApi,
         reply: SubscriptionReply,
         listening: Option<TelemetryReceiver>,
     ) -> Subscribing {
@@ -142,10 +142,10 @@ impl Startup<'_> {
 
     async fn subscribe_again(
         &self,
-        mut platform: ExtensionsApi<RawTransport>,
+        mut platform: ExtensionsApi,
         subscription: Subscription,
         error: Option<platform::Error>,
-    ) -> (NextPoller<RawTransport>, Result<Subscribed, platform::Error>) {
+    ) -> (NextPoller, Result<Subscribed, platform::Error>) {
         if let Some(error) = &error {
             tracing::warn!("TELEMETRY | {error}; subscribing again");
         }
@@ -154,12 +154,12 @@ impl Startup<'_> {
             return (self.poller(platform), reply);
         }
         let mut next = self.poller(platform);
-        let mut other = ExtensionsApi::<RawTransport>::resume(self.environment.runtime_api.clone(), None);
+        let mut other = ExtensionsApi::resume(self.environment.runtime_api.clone(), None);
         let reply = reply_around(next.answered(), other.subscribe_persistently(self.id, subscription)).await;
         (next, reply.unwrap_or_else(|| Err(error.unwrap_or_else(init_is_over))))
     }
 
-    fn poller(&self, platform: ExtensionsApi<RawTransport>) -> NextPoller<RawTransport> {
+    fn poller(&self, platform: ExtensionsApi) -> NextPoller {
         NextPoller::new(platform, self.id.clone())
     }
 }

@@ -192,8 +192,8 @@ impl TelemetryReceiver {
 pub type Telemetry = Option<Batches>;
 
 /// What is known once everything that can fail has been tried.
-pub struct StartedServices<E> {
-    pub next: NextPoller<E>,
+pub struct StartedServices {
+    pub next: NextPoller,
     pub registered: Registered,
     pub config: Config,
     pub intake: Intake,
@@ -203,11 +203,7 @@ pub struct StartedServices<E> {
 }
 
 /// Puts the rest around it.
-pub fn build_components<E>(
-    known: StartedServices<E>,
-    environment: &Environment,
-    start_time: StartTime,
-) -> Components<E> {
+pub fn build_components(known: StartedServices, environment: &Environment, start_time: StartTime) -> Components {
     let StartedServices { next, registered, mut config, intake, telemetry, dogstatsd, trace_agent } = known;
     intake::compression::limit_levels(&mut config, environment.memory_size.as_deref());
     let initialization = environment.initialization();
