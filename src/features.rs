@@ -60,12 +60,12 @@ switches! {
 }
 
 #[cfg(not(any(feature = "aws-lc", feature = "fips", feature = "ring")))]
-compile_error!("TLS needs somebody's cryptography: the feature ring, aws-lc or fips");
+compile_error!("TLS needs a cryptography provider: enable the feature ring, aws-lc or fips");
 
 // Cargo adds the default features, which include ring and compiled-in roots, to the requested ones.
 #[cfg(all(feature = "fips", any(feature = "ring", feature = "webpki-roots")))]
 compile_error!(
-    "a FIPS build has no other cryptography and no compiled-in roots, and the features ring or webpki-roots bring them: add --no-default-features"
+    "the feature fips excludes ring and webpki-roots, which the default features enable: add --no-default-features"
 );
 
 /// Whether startup uses the early-next order.

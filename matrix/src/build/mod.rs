@@ -86,6 +86,20 @@ pub struct Failure {
     pub output: String,
 }
 
+/// What compilers, linkers and the shell say where there is no space.
+const FULL_DISK: [&str; 2] = ["No space left on device", "NoSpaceLeft"];
+
+impl Failure {
+    /// The line that says that a disk is full, which says nothing about the cell.
+    pub fn full_disk(&self) -> Option<&str> {
+        self.output.lines().find(|line| tells_of_full_disk(line)).map(str::trim)
+    }
+}
+
+fn tells_of_full_disk(line: &str) -> bool {
+    FULL_DISK.iter().any(|words| line.contains(words))
+}
+
 impl BuildRecord {
     /// With the places of its files on this machine, where the line is from this folder.
     #[must_use]

@@ -95,6 +95,13 @@ impl Contents {
     }
 }
 
+/// The places of all files that a document lists, whatever its schema; the reason if it lists none.
+pub fn listed(text: &[u8]) -> Result<Vec<String>, String> {
+    let document: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let files = document.get("files").and_then(Value::as_object);
+    files.map(|files| files.keys().cloned().collect()).ok_or_else(|| "it lists no files".to_owned())
+}
+
 /// Refuses texts that would change what a terminal shows, as those of a stranger may.
 pub fn refuse_control_characters(document: &Value) -> Result<(), String> {
     let refused = |text: &str| {

@@ -15,7 +15,7 @@ Designs:
   resolution-4     a fraction for up to 11 factors: main effects, clear of interactions of two
   resolution-5     a larger fraction: main effects and every interaction of two factors
   full             every combination of up to 8 factors
-  list             the cells that --cells names
+  cells            the cells that --cells names
   subsets          every Cargo feature by itself, none, all, and a random sample of combinations: whether all work and deliver the same
 
 Examples:
