@@ -127,7 +127,9 @@ mod tests {
     fn of_other_sources() -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         copy(&root().join("crates"), &folder.path().join("crates"));
-        fs::copy(root().join("rust-toolchain.toml"), folder.path().join("rust-toolchain.toml")).unwrap();
+        for file in ["Cargo.toml", "rust-toolchain.toml"] {
+            fs::copy(root().join(file), folder.path().join(file)).unwrap();
+        }
         let place = folder.path().join("crates/launcher/src/agent.rs");
         let text = fs::read_to_string(&place).unwrap();
         let changed = text.replace("/opt/bottlecap/agent", "/tmp/bottlecap/agent");
