@@ -118,7 +118,7 @@ mod tests {
             match () {
                 () if name == "target" => {}
                 () if path.is_dir() => copy(&path, &to.join(name)),
-                () => drop(fs::copy(&path, to.join(name)).unwrap()),
+                () => fs::write(to.join(name), fs::read(path).unwrap()).unwrap(),
             }
         }
     }
@@ -128,7 +128,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         copy(&root().join("crates"), &folder.path().join("crates"));
         for file in ["Cargo.toml", "rust-toolchain.toml"] {
-            fs::copy(root().join(file), folder.path().join(file)).unwrap();
+            fs::write(folder.path().join(file), fs::read(root().join(file)).unwrap()).unwrap();
         }
         let place = folder.path().join("crates/launcher/src/agent.rs");
         let text = fs::read_to_string(&place).unwrap();
