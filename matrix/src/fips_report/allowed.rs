@@ -84,7 +84,7 @@ impl Allowed {
         for (key, package) in others() {
             match self.list(program, package.linked).get(&key.to_string()) {
                 None => {
-                    problems.push(format!("{key} is not on the list of packages that are {}", kind(program, package)))
+                    problems.push(format!("{key} is not on the list of packages that are {}", kind(program, package)));
                 }
                 Some(checksum) if Some(checksum) != package.checksum.as_ref() => {
                     let found = package.checksum.as_deref().unwrap_or("none");

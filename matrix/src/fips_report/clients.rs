@@ -108,7 +108,7 @@ impl Client {
     }
 
     /// Where a tracer sends what this client passes on, and a body of that; none where the extension has something to send by itself.
-    fn from_tracer(self) -> Option<(&'static str, Vec<u8>)> {
+    fn tracer_payload(self) -> Option<(&'static str, Vec<u8>)> {
         let opaque = || b"{}".to_vec();
         match self {
             Self::Traces => Some(("/v0.4/traces", tracer::v04(&[vec![span()]]))),
@@ -124,7 +124,7 @@ impl Client {
 
     /// Gives the extension something that this client sends, as a tracer in the function would. Fails if the extension does not take it.
     pub(super) fn feed(self) -> io::Result<()> {
-        let Some((path, body)) = self.from_tracer() else { return Ok(()) };
+        let Some((path, body)) = self.tracer_payload() else { return Ok(()) };
         let Reply { status, body, .. } = Request { method: "POST", path, headers: &TRACER, body: &body }.send()?;
         if status < 300 { Ok(()) } else { Err(io::Error::other(format!("{path} was answered with {status}: {body}"))) }
     }
@@ -149,7 +149,7 @@ fn span() -> Span {
 fn stats() -> ClientStats {
     let group =
         StatsGroup { service: "shop".to_owned(), name: "web.request".to_owned(), hits: 1, ..StatsGroup::default() };
-    let bucket = StatsBucket { start: now(), duration: 10_000_000_000, groups: vec![group], ..StatsBucket::default() };
+    let bucket = StatsBucket { start: now(), duration: 10_000_000_000, groups: vec![group] };
     ClientStats { service: "shop".to_owned(), buckets: vec![bucket], ..ClientStats::default() }
 }
 
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn what_shares_a_setting_differs_in_what_it_sends() {
         let sent: BTreeSet<_> =
-            CLIENTS.iter().map(|client| (client.settings(), client.from_tracer().map(|(path, _)| path))).collect();
+            CLIENTS.iter().map(|client| (client.settings(), client.tracer_payload().map(|(path, _)| path))).collect();
         assert_eq!(sent.len(), CLIENTS.len());
     }
 }

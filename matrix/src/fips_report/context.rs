@@ -80,7 +80,9 @@ impl Context<'_> {
         bundled::mark_replaced(&mut agent)?;
         let launcher = recipe.launcher.then(|| self.launcher_packages()).transpose()?;
         let mut all = agent.clone();
-        launcher.iter().for_each(|launcher| all.add_launcher(launcher.clone()));
+        if let Some(launcher) = &launcher {
+            all.add_launcher(launcher.clone());
+        }
         Ok(AllPackages { agent, launcher, all })
     }
 
