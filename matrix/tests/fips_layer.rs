@@ -110,7 +110,7 @@ fn launched(launcher: &[u8]) -> LayerInputs {
     let mut ingredients = pretender();
     let levels = levels("on");
     let mut agent = ingredients.programs.remove(0);
-    agent.place = places::AGENT.to_owned();
+    places::AGENT.clone_into(&mut agent.place);
     let told = launcher::document(launcher).unwrap();
     let first = Program { place: places::EXTENSION.to_owned(), bytes: launcher.to_vec(), told };
     ingredients.programs = vec![first, agent];
