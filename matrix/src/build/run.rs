@@ -133,6 +133,11 @@ pub fn command(manifest: &Manifest, cell: &Cell, tools: &Tools, builds: &Path) -
     agent(manifest, cell, tools, builds).shell()
 }
 
+/// Where cargo compiles the agent of a cell below `builds`.
+pub fn directory(manifest: &Manifest, cell: &Cell, tools: &Tools, builds: &Path) -> PathBuf {
+    agent(manifest, cell, tools, builds).release_directory().map_or_else(|| builds.to_owned(), Path::to_owned)
+}
+
 fn agent(manifest: &Manifest, cell: &Cell, tools: &Tools, builds: &Path) -> CargoCommand {
     let recipe = Recipe::of(manifest, &cell.levels).with(tools);
     CargoCommand::new("bottlecap", &recipe, tools, &workspace::root(), builds)
