@@ -1,13 +1,15 @@
 //! Private Python virtual environments, made once and shared by all runs.
 //!
 //! The machine's own Python is never changed: packages are installed into a virtual environment below the target directory. Its name depends on the pinned
-//! packages and the interpreter.
+//! packages and the interpreter. What is in it is executed, so that nobody else may write to it.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::workspace::private;
 
 /// The file that is written last: a directory without it is incomplete and is made again.
 const MARKER: &str = "complete";
@@ -47,6 +49,8 @@ pub enum Error {
     Failed { step: String, output: String },
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Home(#[from] private::Error),
 }
 
 impl Venv {
@@ -63,6 +67,7 @@ impl Venv {
         let key = format!("{version}-{}", digest(&(identity.as_str(), wanted.requirements)));
         // Absolute, because programs in it are started from other directories.
         let home = std::path::absolute(home).map_err(|source| Error::Write { path: home.to_owned(), source })?;
+        private::ensure(&home)?;
         let venv = Self { home, key };
         let directory = venv.directory();
         once(&directory, || {
@@ -194,6 +199,19 @@ mod tests {
             error.to_string().contains("python3 -m venv failed") && error.to_string().contains("disk on fire"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_another_user_has_planted_is_not_executed() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path().join("python");
+        fs::create_dir(&home).unwrap();
+        if std::os::unix::fs::chown(&home, Some(65_534), None).is_err() {
+            println!("not tested: only root can give files away");
+            return;
+        }
+        let whole = python(directory.path(), "mkdir -p $3/bin && cp $0 $3/bin/python3");
+        assert!(matches!(ensure(&whole, &home), Err(Error::Home(private::Error::Foreign { .. }))));
     }
 
     #[test]
