@@ -15,7 +15,7 @@ pub const FILE: &str = "matrix/fips-packages.toml";
 pub(super) const TEXT: &str = include_str!("../../fips-packages.toml");
 /// Where cargo-deny has the same packages, relative to the root, and how that list begins and ends there.
 pub const DENY_FILE: &str = "fips/deny.toml";
-const DENY_LIST: [&str; 2] = ["\nallow = [\n  \"bottlecap\",\n  \"extension-protocol\",\n", "]\n"];
+const DENY_LIST: [&str; 2] = ["\nallow = [\n  \"agent-config\",\n  \"bottlecap\",\n  \"extension-protocol\",\n", "]\n"];
 /// Endings of files that no Rust compiler reads: sources in other languages, and what was compiled from them.
 const FOREIGN: [&str; 16] =
     ["a", "asm", "c", "cc", "cpp", "cxx", "dll", "go", "lib", "m", "o", "obj", "s", "so", "wasm", "zig"];
