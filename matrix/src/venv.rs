@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -132,6 +133,7 @@ pub fn run(command: &mut Command, step: &str) -> Result<String, Error> {
     for variable in FOREIGN {
         command.env_remove(variable);
     }
+    end_with_us(command);
     let output = match command.output() {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::Missing { what: "python3" }),
@@ -152,6 +154,14 @@ pub fn run(command: &mut Command, step: &str) -> Result<String, Error> {
     let lines: Vec<&str> = all.lines().collect();
     let last = lines.get(lines.len().saturating_sub(OUTPUT_LINES)..).unwrap_or_default();
     Err(Error::Failed { step: step.to_owned(), output: last.join("\n") })
+}
+
+/// Ends a command if this process is killed, so that nobody writes to a directory whose lock is gone.
+#[expect(unsafe_code, reason = "the only way to act in the child between fork and exec")]
+fn end_with_us(command: &mut Command) {
+    let hook = || Ok(nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)?);
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed, and `prctl` is one.
+    unsafe { command.pre_exec(hook) };
 }
 
 /// A hash that may change with the release of the compiler, which costs one more installation.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::keys::{Key, Kind, Scope, all};
+use super::keys::{Key, Kind, all};
 use super::unsupported::{UNSUPPORTED, Unsupported};
 use super::{Config, Loaded, load};
 

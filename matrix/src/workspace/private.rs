@@ -1,9 +1,10 @@
 //! Directories from which programs are executed, and which therefore nobody but the user may fill.
 
-use std::fs::{self, DirBuilder, Metadata, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::geteuid;
 use tempfile::TempDir;
@@ -12,6 +13,10 @@ use tempfile::TempDir;
 const PRIVATE: u32 = 0o700;
 const WRITABLE_BY_ALL: u32 = 0o002;
 const STICKY: u32 = 0o1000;
+/// The beginning of the names of temporary directories.
+const TEMPORARY: &str = "matrix-run-";
+/// The age below which a directory may not have been locked yet.
+const NEW: Duration = Duration::from_secs(10);
 
 /// Why a directory is not used.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +52,42 @@ pub(crate) fn ensure(directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes a directory of an unpredictable name that only this user can enter, whatever the umask is.
-pub(crate) fn temporary(prefix: &str) -> io::Result<TempDir> {
-    tempfile::Builder::new().prefix(prefix).permissions(Permissions::from_mode(PRIVATE)).tempdir()
+/// A directory of an unpredictable name that only this user can enter. Dropping it removes it; if this process is killed, the next run removes it.
+#[derive(Debug)]
+pub(crate) struct Temporary {
+    directory: TempDir,
+    /// Locked as long as the directory is in use.
+    _lock: File,
+}
+
+impl Temporary {
+    /// Makes a directory whose name begins with [`TEMPORARY`], whatever the umask is, and removes those of runs that were killed.
+    pub(crate) fn new() -> io::Result<Self> {
+        sweep(&std::env::temp_dir());
+        let made = tempfile::Builder::new().prefix(TEMPORARY).permissions(Permissions::from_mode(PRIVATE)).tempdir();
+        let directory = made?;
+        let lock = File::open(directory.path())?;
+        lock.lock()?;
+        Ok(Self { directory, _lock: lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+/// Removes the user's directories that nobody has locked. New ones may not have been locked yet.
+fn sweep(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let is_named = entry.file_name().to_str().is_some_and(|name| name.starts_with(TEMPORARY));
+        let path = entry.path();
+        let Some(found) = is_named.then(|| fs::symlink_metadata(&path).ok()).flatten() else { continue };
+        let is_old = found.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > NEW));
+        let is_ours = found.is_dir() && found.uid() == geteuid().as_raw();
+        if is_ours && is_old && File::open(&path).is_ok_and(|lock| lock.try_lock().is_ok()) {
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
 }
 
 /// Checks the owner of a directory and, if it is a link, also that of the link.
@@ -87,7 +125,9 @@ pub(super) fn is_own_workspace(manifest: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::FileTimes;
     use std::os::unix::fs::{chown, symlink};
+    use std::time::SystemTime;
 
     use super::*;
 
@@ -111,7 +151,26 @@ mod tests {
         fs::set_permissions(&new, Permissions::from_mode(0o755)).unwrap();
         ensure(&new).unwrap();
         assert_eq!(mode(&new), PRIVATE);
-        assert_eq!(mode(temporary("matrix-").unwrap().path()), PRIVATE);
+        assert_eq!(mode(Temporary::new().unwrap().path()), PRIVATE);
+    }
+
+    #[test]
+    fn directories_of_killed_runs_are_removed_and_no_others() {
+        let parent = tempfile::tempdir().unwrap();
+        let made = |name: &str| {
+            let path = parent.path().join(name);
+            fs::create_dir(&path).unwrap();
+            let old = FileTimes::new().set_modified(SystemTime::now() - 2 * NEW);
+            File::open(&path).unwrap().set_times(old).unwrap();
+            path
+        };
+        let (dead, living, other) = (made("matrix-run-dead"), made("matrix-run-living"), made("other"));
+        let new = parent.path().join("matrix-run-new");
+        fs::create_dir(&new).unwrap();
+        let lock = File::open(&living).unwrap();
+        lock.lock().unwrap();
+        sweep(parent.path());
+        assert_eq!([&dead, &living, &other, &new].map(|path| path.exists()), [false, true, true, true]);
     }
 
     #[test]
