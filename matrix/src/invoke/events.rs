@@ -143,7 +143,7 @@ mod tests {
         assert!(written(b"\xef\xbb\xbf{}").contains("byte order mark"));
         assert!(written(b" \n").contains("is empty"));
         let error = written(b"{\n  \"a\": 1,\n}");
-        assert!(error.contains("is not JSON: trailing comma (line 3, column 1)"), "{error}");
+        assert!(error.contains("is not JSON: ") && error.ends_with("(line 3, column 1)"), "{error}");
         let error = texts(&[directory.path().to_str().unwrap()], None).unwrap_err();
         assert!(error.contains("is a directory"), "{error}");
         let error = texts(&["no-such-file.json"], None).unwrap_err();

@@ -246,7 +246,9 @@ mod tests {
     fn directory_with(files: &[&str]) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
         for file in files {
-            fs::write(directory.path().join(file), "{\"from\": \"the directory\"}").unwrap();
+            let name = if *file == "lambda_function.py" { "lambda_handler" } else { "handler" };
+            let source = format!("def {name}(event, context):\n    pass\n\ndef main(event, context):\n    pass\n");
+            fs::write(directory.path().join(file), source).unwrap();
         }
         directory
     }
@@ -259,7 +261,7 @@ mod tests {
         };
         assert_eq!(handler_of(&["app.py", "lambda_function.py"]), "lambda_function.lambda_handler");
         assert_eq!(handler_of(&["index.py"]), "index.handler");
-        let error = target(directory_with(&["main.py"]).path(), &[]).unwrap_err();
+        let error = target(directory_with(&["orders.py"]).path(), &[]).unwrap_err();
         assert!(error.is_usage() && error.to_string().contains("--handler"), "{error}");
     }
 

@@ -42,6 +42,8 @@ pub(super) fn lost(datagrams: &[Vec<u8>], prefix: &str, metrics: &[Metric]) -> V
         } else {
             arrived.iter().map(|metric| metric.sum).sum::<f64>()
         };
+        // The sum of nothing is a negative zero.
+        let total = total + 0.0;
         let is_whole = !arrived.is_empty() && (!sent.is_exact || (total - sent.total).abs() < 0.5);
         (!is_whole).then_some(CustomMetricLoss { name, sent: sent.total, arrived: total })
     };

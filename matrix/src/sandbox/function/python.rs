@@ -1,6 +1,7 @@
 //! A Python environment with Lambda's runtime interface client.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -32,7 +33,7 @@ impl PythonEnvironment {
     /// As [`Self::ensure`], with the interpreter of a runtime such as `python3.12` if this machine has it, and otherwise with its `python3`.
     pub fn of_runtime(target_dir: &Path, runtime: Option<&str>, progress: impl Fn(&str)) -> Result<Self, Error> {
         let home = target_dir.join("python");
-        let is_there = |name: &&str| name.starts_with("python3.") && is_on_path(name);
+        let is_there = |name: &&str| name.starts_with("python3.") && is_interpreter(name);
         let interpreter = runtime.filter(is_there).unwrap_or("python3");
         Venv::ensure(interpreter, &home, &RUNTIME_CLIENT, &progress).map(Self)
     }
@@ -79,8 +80,8 @@ impl PythonEnvironment {
     }
 }
 
-/// Whether a program is in a directory of `PATH`.
-fn is_on_path(name: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    !name.contains('/') && std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
+/// Whether this machine has an interpreter of this name. Version managers have programs of the names of interpreters that they cannot start.
+fn is_interpreter(name: &str) -> bool {
+    let asked = Command::new(name).arg("--version").stdin(Stdio::null()).output();
+    asked.is_ok_and(|output| output.status.success())
 }
