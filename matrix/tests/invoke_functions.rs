@@ -7,6 +7,8 @@
     reason = "a helper of a test fails as the test does"
 )]
 
+mod layer_support;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -233,7 +235,8 @@ fn a_timeout_has_durations_that_agree() {
 fn what_scripts_expect_decides_the_status() {
     let place = Place::new(&[("app.py", "def lambda_handler(event, context):\n    print('order 7')\n")]);
     let (status, text) = place.text(&["--quiet", "--expect-log", "order 7"]);
-    assert_eq!((status, text.trim()), (0, "Everything that was expected has arrived."));
+    assert!(status == 0 && text.trim().starts_with("Everything that was expected has arrived."), "{status}: {text}");
+    assert_eq!(text.trim().lines().count(), 1, "{text}");
     let (status, text) = place.text(&["--quiet", "--expect-log", "order 8", "--expect-metric", "orders=1"]);
     assert!(status == 5 && text.contains("order 8") && text.contains("orders adds up to 0"), "{status}: {text}");
 }
@@ -259,4 +262,79 @@ Resources:
     let run = place.run(&[]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     assert_eq!(run.response(), &serde_json::json!(["dev", "512"]));
+}
+
+#[test]
+fn custom_metrics_that_do_not_arrive_are_named() {
+    let code = "\
+import socket
+
+def lambda_handler(event, context):
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for value in range(3):
+        sender.sendto(b'orders:1|d|#shop:a', ('127.0.0.1', 8125))
+";
+    // The extension binds no port and sends no custom metric.
+    let run = Place::new(&[("app.py", code)]).run(&[]);
+    if run.document["notes"].to_string().contains("The network is the host's") {
+        isolation::skip("no network of its own");
+        return;
+    }
+    assert_eq!(run.status, 5, "{}", run.stderr);
+    let loss = &run.document["missing"]["custom_metrics"][0];
+    assert_eq!((&loss["name"], &loss["sent"], &loss["arrived"]), (&"orders".into(), &3.0.into(), &0.0.into()));
+}
+
+#[test]
+fn a_process_that_has_left_its_session_ends_with_the_environment() {
+    let code = "\
+import subprocess
+
+def lambda_handler(event, context):
+    subprocess.Popen(['setsid', 'sh', '-c', 'sleep 4242 & sleep 4242'])
+";
+    let run = Place::new(&[("app.py", code)]).run(&[]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let commands = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    assert_eq!(commands.filter(|command| command.starts_with(b"sleep\x004242")).count(), 0);
+}
+
+#[test]
+fn a_layer_without_an_extension_leaves_ours_and_its_packages_can_be_imported() {
+    let place =
+        Place::new(&[("app.py", "import shared\n\ndef lambda_handler(event, context):\n    return shared.NAME\n")]);
+    let layer = place.path().join("layer.zip");
+    let files: [(&str, &[u8]); 1] = [("python/shared.py", b"NAME = 'of the layer'\n")];
+    fs::write(&layer, layer_support::foreign(&files)).unwrap();
+    let run = place.run(&["--layer", layer.to_str().unwrap()]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    assert_eq!(run.response(), "of the layer");
+    assert_eq!(run.document["gates"][0]["extension"], "datadog-agent");
+}
+
+#[test]
+fn nothing_is_executed_from_a_cache_that_another_user_owns() {
+    let place = Place::new(&[("app.py", "def lambda_handler(event, context):\n    pass\n")]);
+    let cache = tempfile::tempdir().unwrap();
+    let planted = cache.path().join("matrix/python");
+    fs::create_dir_all(&planted).unwrap();
+    if std::os::unix::fs::chown(&planted, Some(65_534), None).is_err() {
+        println!("not tested: only root can give files away");
+        return;
+    }
+    let mut command = place.command(&[]);
+    command.current_dir(cache.path()).env_remove("CARGO_TARGET_DIR").env("XDG_CACHE_HOME", cache.path());
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(6), "{said}");
+    assert!(said.contains("belongs to the user with the id 65534"), "{said}");
+}
+
+#[test]
+fn without_an_extension_nothing_is_said_to_have_arrived() {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_matrix")).args(["invoke", "null", "--no-extension"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("No extension ran") && !said.contains("has arrived."), "{said}");
 }

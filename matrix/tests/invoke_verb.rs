@@ -194,11 +194,11 @@ fn an_interrupted_run_still_says_what_arrived() {
         line.clear();
         assert_ne!(lines.read_line(&mut line).unwrap(), 0, "the function never ran");
     }
-    kill(pid, Signal::SIGINT).unwrap();
+    kill(pid, Signal::SIGTERM).unwrap();
     line.clear();
     said.read_line(&mut line).unwrap();
     assert!(line.contains("once more ends it at once"), "{line}");
-    kill(pid, Signal::SIGINT).unwrap();
+    kill(pid, Signal::SIGHUP).unwrap();
     let mut account = String::new();
     lines.read_to_string(&mut account).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));

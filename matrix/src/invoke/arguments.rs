@@ -30,6 +30,7 @@ Exit status:
 
 /// Run a function and its extension locally
 #[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[command(after_help = AFTER)]
 pub struct Arguments {
     /// The directory of the function, or `null` for a function that does nothing
@@ -40,7 +41,7 @@ pub struct Arguments {
     #[arg(long)]
     pub handler: Option<String>,
 
-    /// A SAM, CloudFormation or Serverless template with handler, runtime, variables, timeout and memory [default: `template.yaml` or `serverless.yml` of the
+    /// A SAM, `CloudFormation` or Serverless template with handler, runtime, variables, timeout and memory [default: `template.yaml` or `serverless.yml` of the
     /// function's directory]
     #[arg(long, value_name = "FILE")]
     pub template: Option<PathBuf>,

@@ -36,6 +36,7 @@ impl Seen {
             datagrams: self.ending.datagrams.clone(),
             drops: self.drops(),
             taken_ports: taken_ports(journal),
+            not_isolated: not_isolated(journal),
             network_refusal: None,
             interrupted: self.interrupted,
             expected,
@@ -59,6 +60,24 @@ impl Seen {
             _ => None,
         })
     }
+}
+
+/// What the machine refused to isolate, each once.
+fn not_isolated(journal: &[Entry]) -> Vec<&'static str> {
+    let mut all = Vec::new();
+    for entry in journal {
+        let what = match &entry.what {
+            JournalEvent::NetworkShared { .. } => "network",
+            JournalEvent::ProcessesShared { .. } => "processes",
+            JournalEvent::MountsShared { .. } | JournalEvent::DiskShared { .. } => "files",
+            JournalEvent::CpuUnlimited { .. } => "CPU",
+            _ => continue,
+        };
+        if !all.contains(&what) {
+            all.push(what);
+        }
+    }
+    all
 }
 
 fn taken_ports(journal: &[Entry]) -> Vec<String> {

@@ -13,6 +13,7 @@ use crate::sandbox::intake::Answered;
 
 /// The terminal that the text is written to.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub struct Page {
     /// Width in columns.
     pub width: usize,
@@ -274,8 +275,12 @@ impl Text {
                 (bad, "Interrupted; this is what had arrived. Whether anything is missing was not checked.".to_owned())
             }
         };
+        let shared = match run_summary.not_isolated.as_slice() {
+            [] => String::new(),
+            shared => format!(" Not isolated from this machine: {}.", shared.join(", ")),
+        };
         self.line("");
-        self.line(&self.paint(style, &sentence));
+        self.line(&self.paint(style, &(sentence + &shared)));
     }
 
     fn title(&mut self, title: &str) {

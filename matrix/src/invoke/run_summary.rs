@@ -41,6 +41,8 @@ pub struct Run {
     pub drops: Vec<String>,
     /// Ports of the extension that another process had.
     pub taken_ports: Vec<String>,
+    /// What of the machine the processes saw although they were to have their own.
+    pub not_isolated: Vec<&'static str>,
     /// Why the network is the machine's although another one was requested.
     pub network_refusal: Option<String>,
     pub interrupted: bool,
@@ -128,6 +130,7 @@ pub struct RunSummary {
     pub exits: Vec<Exit>,
     pub notes: Vec<String>,
     pub extensions: Extensions,
+    pub not_isolated: Vec<&'static str>,
 }
 
 /// The worst result of a run.
@@ -234,6 +237,7 @@ impl RunSummary {
             exits: run.exits.clone(),
             notes: run.notes.clone(),
             extensions: run.expected.extensions,
+            not_isolated: run.not_isolated.clone(),
         }
     }
 }

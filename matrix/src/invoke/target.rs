@@ -116,7 +116,8 @@ fn no_handler(directory: PathBuf) -> Error {
         }
     };
     let is_java = |name: &String| {
-        name.ends_with(".jar") || ["pom.xml", "build.gradle", "build.gradle.kts"].contains(&name.as_str())
+        Path::new(name).extension().is_some_and(|extension| extension == "jar")
+            || ["pom.xml", "build.gradle", "build.gradle.kts"].contains(&name.as_str())
     };
     match names.into_iter().find(is_java) {
         Some(file) => Error::Java { directory, file },

@@ -1,4 +1,4 @@
-//! Reads functions from `template.yaml` of AWS SAM and CloudFormation, and from `serverless.yml`.
+//! Reads functions from `template.yaml` of AWS SAM and `CloudFormation`, and from `serverless.yml`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -78,7 +78,7 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-/// The text with CloudFormation's functions such as `!Ref Table` marked, which YAML takes for the plain value `Table`.
+/// The text with `CloudFormation`'s functions such as `!Ref Table` marked, which YAML takes for the plain value `Table`.
 fn marked(text: &str) -> String {
     let Ok(plain) = Regex::new(r#"(?m)!(?:Ref|Sub|GetAtt|ImportValue)[ \t]+(?P<value>[^\s\[{|>"'][^\n#,}\]]*)"#) else {
         return text.to_owned();
@@ -95,7 +95,7 @@ fn is_resolved(text: &str) -> bool {
     !text.contains(INTRINSIC) && !text.contains("${")
 }
 
-/// The functions of a SAM or CloudFormation template.
+/// The functions of a SAM or `CloudFormation` template.
 fn of_stack(root: &Value, directory: &Path) -> Vec<Deployed> {
     let empty = Map::new();
     let globals = root.pointer("/Globals/Function").unwrap_or(&Value::Null);

@@ -165,6 +165,14 @@ mod tests {
     }
 
     #[test]
+    fn the_sandboxs_own_variables_cause_no_warning_of_the_extension() {
+        for destinations in [Destinations::Intake, Destinations::AsSet] {
+            let loaded = agent_config::load(applied(destinations, &[]), None);
+            assert_eq!((loaded.warnings, loaded.unsupported), (Vec::new(), Vec::new()));
+        }
+    }
+
+    #[test]
     fn destinations_stay_as_they_are_set_if_that_is_wanted() {
         let variables = applied(Destinations::AsSet, &[("DD_DD_URL", "https://a.example"), ("DD_API_KEY", "mine")]);
         assert_eq!((variables["DD_DD_URL"].as_str(), variables["DD_API_KEY"].as_str()), ("https://a.example", "mine"));

@@ -117,10 +117,10 @@ impl Mounted {
     /// All mount points of files that are not covered by later ones.
     fn all() -> io::Result<Vec<Self>> {
         let table = fs::read_to_string("/proc/thread-self/mountinfo")?;
-        Ok(table.lines().filter_map(Self::parse).filter(|mounted| mounted.holds_files()).collect())
+        Ok(table.lines().filter_map(Self::parse).filter(Self::holds_files).collect())
     }
 
-    /// Reads a line of `mountinfo`, see proc_pid_mountinfo(5): the fifth field is the mount point, the sixth has its options.
+    /// Reads a line of `mountinfo`, see `proc_pid_mountinfo(5)`: the fifth field is the mount point, the sixth has its options.
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split(' ').skip(4);
         let place = unescaped(fields.next()?);

@@ -52,6 +52,7 @@ fn run_summary() -> RunSummary {
             ..Missing::default()
         },
         extensions: Extensions::Agent,
+        not_isolated: vec!["processes", "CPU"],
         crash: None,
         exits: vec![Exit {
             extension: "bottlecap".into(),
@@ -78,7 +79,7 @@ fn every_part_of_the_account_is_told() {
         "no log arrived for the line: lost line",
         "2 invocations, but aws.lambda.enhanced.invocations adds up to 1",
         "request 7 to /api/v2/logs was refused with 403: the API key is blank",
-        "Something is missing at the intake.",
+        "Something is missing at the intake. Not isolated from this machine: processes, CPU.",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }

@@ -157,7 +157,8 @@ fn local_path(line: &str) -> Option<&str> {
     let line = line.trim_start_matches('=').trim();
     let path = line.split_once("file://").map_or(line, |(_, path)| path);
     let path = path.split(['[', ';']).next()?.trim();
-    (path.starts_with(['.', '/']) || path.ends_with(".whl") || path.ends_with(".tar.gz")).then_some(path)
+    let is_archive = Path::new(path).extension().is_some_and(|extension| extension == "whl" || extension == "gz");
+    (path.starts_with(['.', '/']) || is_archive).then_some(path)
 }
 
 /// The names, sizes and times of all files of a package.
