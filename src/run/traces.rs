@@ -51,7 +51,7 @@ impl TracePipeline {
             let served = bound.serve(pipeline(config, tags));
             served
                 .inspect_err(|error| {
-                    tracing::warn!("TRACE_AGENT | cannot serve port {PORT}: {error}; traces are disabled")
+                    tracing::warn!("TRACE_AGENT | cannot serve port {PORT}: {error}; traces are disabled");
                 })
                 .ok()
         });

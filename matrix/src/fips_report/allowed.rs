@@ -38,6 +38,14 @@ impl Program {
         }
     }
 
+    /// The packages of the workspace that it is built from, sorted.
+    pub fn own_packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Agent => &["agent-config", "bottlecap", "extension-protocol"],
+            Self::Launcher => &["extension-protocol", "launcher"],
+        }
+    }
+
     /// Where cargo-deny has the same packages, relative to the root.
     pub fn deny_file(self) -> &'static str {
         match self {
@@ -151,9 +159,7 @@ impl Allowed {
         let [start, end] = DENY_LIST;
         let (head, rest) = configuration.split_once(start)?;
         let (_, tail) = rest.split_once(end)?;
-        let mut ours = [program.root(), "extension-protocol"];
-        ours.sort_unstable();
-        let ours = ours.map(|name| format!("  \"{name}\",\n")).concat();
+        let ours: String = program.own_packages().iter().map(|name| format!("  \"{name}\",\n")).collect();
         let keys: BTreeSet<&String> = self.list(program, true).keys().chain(self.list(program, false).keys()).collect();
         let lines = keys.into_iter().map(|key| format!("  \"{}\",\n", key.replacen(' ', "@=", 1)));
         Some(format!("{head}{start}{ours}{}{end}{tail}", lines.collect::<String>()))

@@ -1,6 +1,6 @@
 //! Converts the raw value of a source to a typed value, or returns why that is impossible.
 //!
-//! A reason completes a sentence that starts with the setting's name, and never repeats the value.
+//! A reason completes a sentence that starts with the setting's name, and does not repeat the value.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -30,6 +30,11 @@ pub(super) enum Effect {
 
 pub(super) type Reason = &'static str;
 
+/// Why a value is none of a switch.
+pub(super) const NO_SWITCH: Reason = "must be true or false";
+/// Maximum length in bytes of a value that a warning about a switch shows.
+const MAX_SHOWN: usize = 12;
+
 impl<'a> RawValue<'a> {
     pub(super) fn from_value(value: &'a Value) -> Self {
         match value {
@@ -50,6 +55,14 @@ impl<'a> RawValue<'a> {
         Ok(Some(self.text()?).filter(|text| !text.is_empty()))
     }
 
+    /// A short word, which can be shown in a warning about a switch. Longer text may be a secret that was given for the wrong setting.
+    pub(super) fn shown(&self) -> Option<String> {
+        match self {
+            Self::Text(text) if text.len() <= MAX_SHOWN => Some((*text).to_owned()),
+            _ => None,
+        }
+    }
+
     pub(super) fn boolean(self) -> Result<bool, Reason> {
         let text = self.text()?;
         let is = |names: [&str; 3]| names.iter().any(|name| name.eq_ignore_ascii_case(text));
@@ -58,7 +71,7 @@ impl<'a> RawValue<'a> {
         } else if is(["false", "0", "0.0"]) {
             Ok(false)
         } else {
-            Err("must be true or false")
+            Err(NO_SWITCH)
         }
     }
 
@@ -326,7 +339,7 @@ fn log_endpoint(value: &Value) -> Option<Endpoint> {
 }
 
 fn is_http_url(text: &str) -> bool {
-    reqwest::Url::parse(text).is_ok_and(|url| {
+    url::Url::parse(text).is_ok_and(|url| {
         matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
     })
 }
