@@ -197,7 +197,7 @@ fn a_program_that_would_not_start_is_refused_with_the_reason_and_the_remedy() {
     {
         assert!(said.contains(part), "{said}");
     }
-    assert!(said.contains("--set ship+static") && said.contains("--glibc-floor 2.34"), "{said}");
+    assert!(said.contains("--set ship-agent+static") && said.contains("--glibc-floor 2.34"), "{said}");
 
     let mut for_the_newer = ingredients(dynamic_program());
     for_the_newer.target.glibc_floor = "2.34".parse().unwrap();
