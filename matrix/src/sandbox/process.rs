@@ -69,6 +69,11 @@ impl Process {
         let (stdout, stdout_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
         let (stderr, stderr_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
         let (clock, clock_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        // Before there is anything to be read: what follows the exec delays the platform's first answers.
+        let pumps = [
+            PipeReader::start(stdout, Pipe::Stdout, launch, sink)?,
+            PipeReader::start(stderr, Pipe::Stderr, launch, sink)?,
+        ];
         let before = Instant::now();
         let mut child = {
             let mut command = Command::new(launch.program);
@@ -90,11 +95,6 @@ impl Process {
         let (executed, baseline_usage) = (before + stamp.elapsed, stamp.baseline_usage);
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("the child ended before it was seen"))?;
-
-        let pumps = [
-            PipeReader::start(stdout, Pipe::Stdout, launch, sink)?,
-            PipeReader::start(stderr, Pipe::Stderr, launch, sink)?,
-        ];
         let (tell, exit) = watch::channel(None);
         let last_lines = pumps.clone();
         tokio::spawn(async move {
