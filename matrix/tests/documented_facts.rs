@@ -74,7 +74,7 @@ fn the_starts_of_the_benchmark_are_those_of_its_plans() {
 #[test]
 fn the_starts_of_the_published_table_are_those_of_its_command() {
     let page = prose("docs/cold-start.md");
-    let sentence = between(&page, "The table is from ", " `ship` is faster");
+    let sentence = between(&page, "The table is from ", " `ship-agent` is faster");
     let command = between(sentence, "`cargo matrix ", "`");
     let (starts, conditions) = planned(&command.split(' ').collect::<Vec<_>>());
     let said = sentence.split(' ').next().unwrap();
@@ -152,7 +152,8 @@ fn the_bytes_of_programs_are_those_beside_the_budgets() {
     let budgets = toml("matrix/layer-budgets.toml");
     let bytes = |layer: &str| {
         let files = budgets.get(layer)?.as_table()?.get("files")?.as_table()?;
-        u64::try_from(files.get("extensions/datadog-agent")?.as_integer()?).ok()
+        let agent = files.get("bottlecap/agent").or_else(|| files.get("extensions/datadog-agent"));
+        u64::try_from(agent?.as_integer()?).ok()
     };
     let mut rows = rows("docs/layers.md", "| `--");
     rows.extend(self::rows("docs/layers.md", "| nothing | the pinned toolchain"));
@@ -177,7 +178,7 @@ fn the_bytes_of_programs_are_those_beside_the_budgets() {
             None => assert!(["–", "not recorded"].contains(&told.as_str()), "{options}: nothing confirms {told} bytes"),
         }
     }
-    let tenths = (bytes("ship").unwrap() + 50_000) / 100_000;
+    let tenths = (bytes("ship-agent").unwrap() + 50_000) / 100_000;
     let megabytes = format!("{}.{} MB", tenths / 10, tenths % 10);
     assert_says("docs/cold-start.md", &format!("On disk it is not: its {megabytes} have to be read"));
 }

@@ -71,7 +71,7 @@ fn what_is_not_the_layer_that_was_asked_for_is_refused() {
         (foreign(&[(places::EXTENSION, script)]), "extensions/datadog-agent is no ELF program of 64 bits"),
         (foreign(&program_beside), "extensions/datadog-agent is no ELF program of 64 bits"),
         (foreign(&[(places::EXTENSION, &program())]), "there is no manifest in it"),
-        (ship, "its manifest says that it is ship, not ship-fips"),
+        (ship, "its manifest says that it is ship-agent, not ship-fips"),
         (swapped(&program()), "extensions/datadog-agent is not what the manifest says"),
         (swapped(script), "extensions/datadog-agent is no ELF program of 64 bits"),
     ] {

@@ -19,8 +19,8 @@ use crate::{build, plan, terminal, workspace};
 /// Maximum number of lines of cargo's output that are shown after a failure, from the end.
 const OUTPUT_LINES: usize = 40;
 
-/// The set that bottlecap is built from for use.
-const RECOMMENDED: &str = "ship";
+/// The set that bottlecap is built from for use, without the launcher: only layers have both.
+const RECOMMENDED: &str = "ship-agent";
 
 /// Builds bottlecap and returns the path of the program: the release profile as for measuring and shipping, the development profile where the tests are built.
 pub fn extension(profile: Profile) -> Result<PathBuf, Error> {

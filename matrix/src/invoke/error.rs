@@ -53,11 +53,6 @@ pub enum Error {
     #[error("{} is not a directory; name what a function has in /opt, such as the directory `opt` of an unpacked container image", .0.display())]
     NoOpt(PathBuf),
     #[error(
-        "the launcher of this layer is for another processor than this machine's, and so is what it executes: the kernel has to know an emulator, which \
-         Debian's qemu-user-static tells it together with binfmt-support; a layer without the launcher needs none of that"
-    )]
-    Launcher,
-    #[error(
         "{what} has no extension: Lambda starts the files in extensions/, and there is none; give the directory or the zip file that has extensions/ at its top"
     )]
     NothingToStart { what: &'static str },
@@ -82,7 +77,6 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Read { .. }
-            | Self::Launcher
             | Self::Opt(_)
             | Self::Python(_)
             | Self::NoCargo(_)

@@ -25,10 +25,8 @@ pub(super) fn unpacked(layers: &[PathBuf]) -> Result<Option<Temporary>, Error> {
         let bytes = fs::read(path).map_err(|source| refused(archive::Error::File { path: path.clone(), source }))?;
         archive::unpack(&bytes, opt.path()).map_err(refused)?;
     }
-    // User-mode emulation of a program does not extend to the programs that it executes.
-    if emulator::is_emulated(&opt.path().join(places::AGENT)) {
-        return Err(Error::Launcher);
-    }
+    // User-mode emulation of a launcher does not extend to the agent that it executes.
+    emulator::let_others_execute(&opt.path().join(places::AGENT)).map_err(Error::Opt)?;
     Ok(Some(opt))
 }
 

@@ -18,7 +18,7 @@ pub const SCHEMA: u32 = 1;
 pub struct Contents {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// As in `cargo matrix build`, such as `ship+launcher`.
+    /// As in `cargo matrix build`, such as `ship+jemalloc`.
     pub cell: String,
     /// The flavour of `matrix/flavours.toml`; empty in documents from before there were any.
     #[serde(default)]

@@ -40,7 +40,7 @@ use make::Layer;
 const AFTER: &str = "\
 Examples:
   cargo matrix layer
-  cargo matrix layer --set ship+launcher --out layer.zip
+  cargo matrix layer --set ship-agent --out layer.zip
   cargo matrix layer --set ship --features jemalloc,-webpki-roots
   cargo matrix layer --arch arm64
   cargo matrix layer --libc musl

@@ -52,7 +52,7 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', value_name = "FACTOR")]
     pub exclude: Vec<String>,
 
-    /// The set that the design starts from [default: `ship` for leave-one-out, otherwise `baseline`]
+    /// The set that the design starts from [default: `ship-agent` for leave-one-out, otherwise `baseline`]
     #[arg(long, value_name = "SET")]
     pub base: Option<String>,
 

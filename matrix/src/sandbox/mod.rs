@@ -27,7 +27,7 @@ mod mounts;
 mod network;
 mod next_breakpoint;
 mod output;
-pub(crate) mod page_cache;
+pub mod page_cache;
 mod platform;
 mod ports;
 mod process;
@@ -218,6 +218,12 @@ impl Sandbox {
     pub fn cpu_time(&self, extension: &str) -> Option<Duration> {
         let body = self.platform.lock().agents.iter().find(|agent| agent.name == extension)?.process?;
         footprint::cpu_time(body.pid, body.baseline_usage)
+    }
+
+    /// What an extension has used since its exec, however many programs it has become meanwhile. `None` if it is gone.
+    pub fn footprint(&self, extension: &str) -> Option<Footprint> {
+        let body = self.platform.lock().agents.iter().find(|agent| agent.name == extension)?.process?;
+        Footprint::of(body.pid, body.baseline_usage)
     }
 
     /// Every telemetry event that was emitted so far, in order of emission, delivered or not.

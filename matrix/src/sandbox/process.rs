@@ -77,6 +77,14 @@ impl Process {
         let (clock, clock_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
         let log_pipe = launch.has_log_pipe.then(|| nix::unistd::pipe2(OFlag::O_CLOEXEC)).transpose()?;
         let (log, log_end) = log_pipe.unzip();
+        // Before there is anything to be read: what follows the exec delays the platform's first answers.
+        let mut pumps = vec![
+            PipeReader::start(stdout, Pipe::Stdout, launch, sink)?,
+            PipeReader::start(stderr, Pipe::Stderr, launch, sink)?,
+        ];
+        if let Some(log) = log {
+            pumps.push(PipeReader::start(log, Pipe::Log, launch, sink)?);
+        }
         let before = Instant::now();
         let mut child = {
             let mut command = Command::new(launch.program);
@@ -99,14 +107,6 @@ impl Process {
         let (executed, baseline_usage) = (before + stamp.elapsed, stamp.baseline_usage);
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("the child ended before it was seen"))?;
-
-        let mut pumps = vec![
-            PipeReader::start(stdout, Pipe::Stdout, launch, sink)?,
-            PipeReader::start(stderr, Pipe::Stderr, launch, sink)?,
-        ];
-        if let Some(log) = log {
-            pumps.push(PipeReader::start(log, Pipe::Log, launch, sink)?);
-        }
         let (tell, exit) = watch::channel(None);
         let last_lines = pumps.clone();
         tokio::spawn(async move {
