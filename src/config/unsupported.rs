@@ -32,8 +32,6 @@ macro_rules! unsupported {
 
 unsupported! {
     LAMBDA_DURABLE_FUNCTION_LOG_BUFFER_SIZE "lambda_durable_function_log_buffer_size",
-    CAPTURE_LAMBDA_PAYLOAD "capture_lambda_payload",
-    CAPTURE_LAMBDA_PAYLOAD_MAX_DEPTH "capture_lambda_payload_max_depth",
     SERVERLESS_APPSEC_ENABLED "serverless_appsec_enabled",
     APPSEC_RULES "appsec_rules",
     APPSEC_WAF_TIMEOUT "appsec_waf_timeout",
@@ -158,9 +156,9 @@ mod tests {
     #[test]
     fn they_are_told_in_the_order_of_the_table() {
         let variables = [("DD_SERVICE_MAPPING", "a:b"), ("DD_APM_FEATURES", "x"), ("SERVICE_MAPPING", "c:d")];
-        let loaded = load(variables, Some("capture_lambda_payload: true\nservice_mapping: off\n"));
+        let loaded = load(variables, Some("appsec_rules: true\nservice_mapping: off\n"));
         let expected = [
-            "capture_lambda_payload of datadog.yaml",
+            "appsec_rules of datadog.yaml",
             "DD_APM_FEATURES",
             "DD_SERVICE_MAPPING",
             "service_mapping of datadog.yaml",

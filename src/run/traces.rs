@@ -1,6 +1,6 @@
 //! What tracers send, from the trace agent to what waits to leave.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use crate::{
     aggregate::Batches,
@@ -10,11 +10,12 @@ use crate::{
     intake::{self, UnsealedPayload},
     os::clock,
     process::{
+        invocation::InvocationTrace,
         proxied::ProxiedRequest,
         stats::{self, ClientPayload, Collapsed, Concentrator, Flush},
         tags::FunctionTags,
         trace::{
-            self, Output, Pipeline, TraceSettings, TracerPayload,
+            self, LoadParent, Observed, Output, Pipeline, Source, TraceSettings, TracerHeaders, TracerPayload,
             settings::{FilterTags, Obfuscation, ReplaceRule},
         },
     },
@@ -25,9 +26,16 @@ const MAX_PROXIED_BYTES: usize = 4 << 20;
 /// What a payload of statistics has beside those, in bytes, at most.
 const STATS_OVERHEAD: usize = 128;
 
+/// Maximum of what the spans of one invocation become, in bytes: the event and the response are at most 1 MiB of tags each, and the placeholder's are as many.
+const MAX_INVOCATION_BYTES: usize = 16 << 20;
+
 /// Spans, statistics of spans, and what is passed on.
 pub struct TracePipeline {
     inbox: Option<Inbox>,
+    /// The settings, compiled: for the spans of invocations, which are made here.
+    pipeline: Arc<Pipeline>,
+    /// What spans of tracers say about invocations.
+    observed: Observed,
     /// None where tracers are not served.
     refusals: Option<Arc<Refusals>>,
     spans: Batches<TracerPayload>,
@@ -46,9 +54,15 @@ pub struct TracePipeline {
 
 impl TracePipeline {
     /// Serves tracers from now on, if there is a listener.
-    pub fn start(bound: Option<TraceAgentListener>, config: &Config, tags: &FunctionTags) -> Self {
+    pub fn start(
+        bound: Option<TraceAgentListener>,
+        config: &Config,
+        tags: &FunctionTags,
+        load_parent: Arc<LoadParent>,
+    ) -> Self {
+        let pipeline = Arc::new(pipeline(config, tags));
         let inbox = bound.and_then(|bound| {
-            let served = bound.serve(pipeline(config, tags));
+            let served = bound.serve(Arc::clone(&pipeline), load_parent);
             served
                 .inspect_err(|error| log::warn!("TRACE_AGENT | cannot serve port {PORT}: {error}; traces are disabled"))
                 .ok()
@@ -63,6 +77,8 @@ impl TracePipeline {
         Self {
             refusals: inbox.as_ref().map(Inbox::refusals),
             inbox,
+            pipeline,
+            observed: Observed::default(),
             spans: Batches::new(trace::MAX_PAYLOAD_BYTES - trace::OVERHEAD),
             stats: Batches::new(stats::MAX_PAYLOAD_BYTES - STATS_OVERHEAD),
             proxied: Batches::new(MAX_PROXIED_BYTES),
@@ -121,7 +137,8 @@ impl TracePipeline {
     }
 
     fn take_traces(&mut self, output: Output) {
-        let Output { payloads, stats, counts } = output;
+        let Output { payloads, stats, counts, observed } = output;
+        self.observed.add(observed);
         for payload in payloads {
             let bytes = payload.bytes().len();
             self.spans.push(payload, bytes);
@@ -143,6 +160,26 @@ impl TracePipeline {
             let collapsed = self.concentrator.merge(stats, now());
             self.warn_of(collapsed);
         }
+    }
+
+    /// What spans of tracers have said about invocations since this was last asked.
+    pub fn take_observed(&mut self) -> Observed {
+        std::mem::take(&mut self.observed)
+    }
+
+    /// Processes spans of invocations, a handful for each, and takes them in.
+    pub fn take_invocation(&mut self, trace: InvocationTrace) {
+        let InvocationTrace { spans, computed_stats } = trace;
+        let headers = TracerHeaders { computed_stats, ..TracerHeaders::default() };
+        let source = Source { headers: &headers, now: now(), room: MAX_INVOCATION_BYTES };
+        let Ok(output) = self.pipeline.run(source, [Ok::<_, Infallible>(spans)]);
+        log::debug!("TRACES | trace payload size after enrichment: {} bytes", output.counts.bytes);
+        self.take_traces(output);
+    }
+
+    /// Counts spans that were given up before they were built.
+    pub fn count_lost(&mut self, spans: usize) {
+        self.dropped.spans += spans as u64;
     }
 
     /// Warns once of each thing of which there are too many values.

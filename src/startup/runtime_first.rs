@@ -55,13 +55,14 @@ async fn build(environment: &Environment, start_time: StartTime) -> Result<Compo
     let listening = services::start_telemetry(ports.telemetry);
     let dogstatsd = services::start_dogstatsd(ports.dogstatsd, &config);
     let trace_agent = services::trace_agent(ports.trace_agent);
+    let lifecycle = services::lifecycle(ports.lifecycle);
     let subscription = listening.as_ref().map(|listening| listening.subscription(&config, initialization));
     let subscribing = tokio::spawn(subscribe(platform, registered.id.clone(), subscription));
     let intake = intake.build_in_background(&config, environment).await?;
     let SubscribedClient { platform, answer } = joined(subscribing.await)?;
     let telemetry = listening.zip(answer).and_then(|(listening, answer)| listening.after(answer));
     let next = NextPoller::new(platform, registered.id.clone());
-    let known = StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent };
+    let known = StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent, lifecycle };
     Ok(services::build_components(known, environment, start_time))
 }
 

@@ -11,6 +11,7 @@ use crate::{
     features::{self, LAZY_INTAKE, RUNTIME_SIZING},
     ingest::{
         dogstatsd::{self, DatagramQueue},
+        lifecycle,
         telemetry::{Batches, TelemetryListener},
         trace_agent,
     },
@@ -23,7 +24,7 @@ use crate::{
     },
     platform::{self, Environment, Initialization, Registered, Subscribed, Subscription},
     process::{
-        invocation::{Processor, Settings},
+        invocation::{Processor, Settings, SpanSettings},
         log::Rules,
         tags::FunctionTags,
     },
@@ -151,6 +152,18 @@ pub fn trace_agent(bound: io::Result<trace_agent::TraceAgentListener>) -> Option
     bound.inspect_err(|error| log::warn!("TRACE_AGENT | cannot bind port {port}: {error}; traces are disabled")).ok()
 }
 
+/// Where tracers report invocations to, to be served once the next event has been asked for; None if its port cannot be had.
+pub fn lifecycle(bound: io::Result<lifecycle::LifecycleListener>) -> Option<lifecycle::LifecycleListener> {
+    let port = lifecycle::PORT;
+    let cause = |error: &io::Error| {
+        log::warn!("LIFECYCLE | cannot bind port {port}: {error}; spans of invocations are left to tracers");
+    };
+    bound.inspect_err(cause).ok()
+}
+
+/// The service, and the resource, of a function that nobody has named.
+const LAMBDA_SERVICE: &str = "aws.lambda";
+
 /// A listener at work.
 pub struct TelemetryReceiver {
     /// Where.
@@ -198,6 +211,7 @@ pub struct StartedServices<E> {
     pub telemetry: Telemetry,
     pub dogstatsd: Option<DatagramQueue>,
     pub trace_agent: Option<trace_agent::TraceAgentListener>,
+    pub lifecycle: Option<lifecycle::LifecycleListener>,
 }
 
 /// Puts the rest around it.
@@ -206,13 +220,17 @@ pub fn build_components<E>(
     environment: &Environment,
     start_time: StartTime,
 ) -> Components<E> {
-    let StartedServices { next, registered, mut config, intake, telemetry, dogstatsd, trace_agent } = known;
+    let StartedServices { next, registered, mut config, intake, telemetry, dogstatsd, trace_agent, lifecycle } = known;
     intake::compression::limit_levels(&mut config, environment.memory_size.as_deref());
     let initialization = environment.initialization();
     let tags = FunctionTags::collect(environment, registered.account_id.as_deref(), &config);
     let processor = processor(&config, environment, telemetry.is_some(), start_time);
+    let processor = match lifecycle {
+        Some(_) => processor.with_spans(span_settings(&config, environment)),
+        None => processor,
+    };
     log::debug!("Datadog Next-Gen Extension ready in {}ms", start_time.monotonic.elapsed().as_millis());
-    Components { next, initialization, config, tags, processor, intake, telemetry, dogstatsd, trace_agent }
+    Components { next, initialization, config, tags, processor, intake, telemetry, dogstatsd, trace_agent, lifecycle }
 }
 
 fn processor(config: &Config, environment: &Environment, telemetry: bool, start_time: StartTime) -> Processor {
@@ -230,6 +248,17 @@ fn processor(config: &Config, environment: &Environment, telemetry: bool, start_
         architecture: BUILD_INFO.architecture(),
     };
     Processor::new(settings, rules, start_time.wall)
+}
+
+/// What the spans of invocations have in common.
+fn span_settings(config: &Config, environment: &Environment) -> SpanSettings {
+    let name = Some(&environment.function_name).filter(|name| !name.is_empty());
+    let service = config.service.as_ref().or(name).filter(|_| config.apm.service_representation);
+    SpanSettings {
+        service: service.map_or_else(|| LAMBDA_SERVICE.to_owned(), |service| service.to_lowercase()),
+        resource: name.map_or(LAMBDA_SERVICE, String::as_str).to_owned(),
+        random: os::random::id,
+    }
 }
 
 fn build_intake(config: &Config, function: Function) -> Option<intake::Client> {

@@ -72,6 +72,20 @@ keys! { KEYS
         meaning: "Name the function as the base service of spans that stand for AWS services; otherwise `aws.lambda`.",
         set: |builder, given, _| taken(given.boolean().map(|on| builder.config.apm.service_representation = on)),
     }
+    Datadog CAPTURE_LAMBDA_PAYLOAD {
+        yaml: Some("capture_lambda_payload"), kind: Kind::Boolean, default: "false", example: "true",
+        reader: "process",
+        meaning: "Add the event and the response of an invocation to the span `aws.lambda` as tags, at most 1 MiB each.",
+        set: |builder, given, _| taken(given.boolean().map(|on| builder.config.apm.payloads.enabled = on)),
+    }
+    Datadog CAPTURE_LAMBDA_PAYLOAD_MAX_DEPTH {
+        yaml: Some("capture_lambda_payload_max_depth"), kind: Kind::Integer { from: 0, to: 64 }, default: "10",
+        example: "3", reader: "process",
+        meaning: "Levels of the event and the response that become tags of their own; what is deeper becomes one text.",
+        set: |builder, given, _| {
+            taken(given.integer(&(0..=64)).map(|depth| builder.config.apm.payloads.depth = depth))
+        },
+    }
     Datadog APM_REPLACE_TAGS {
         yaml: Some("apm_config.replace_tags"), kind: Kind::ReplaceRules, default: "",
         example: r#"[{"name":"http.url","pattern":"token=[^&]*","repl":"token=?"}]"#, reader: "process",
