@@ -55,6 +55,11 @@ impl Carrier {
         }
     }
 
+    /// Whether headers of this name, in any case, are kept.
+    pub fn keeps(name: &str) -> bool {
+        known(name).is_some()
+    }
+
     /// The value of a header by its name in lower case.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)

@@ -85,10 +85,10 @@ fn read_own_member(context: &mut TraceContext, state: &str) -> Option<i8> {
         match key.trim() {
             "s" => priority = datadog::priority(value),
             "o" => context.origin = Some(plain()),
-            "p" => context.tags.set(LAST_PARENT, value.to_owned().into()),
+            "p" if value.len() == 16 && is_hex(value) => context.tags.set(LAST_PARENT, value.to_owned().into()),
             "t.dm" if !datadog::is_decision(value) => {}
-            // That of `traceparent` counts.
-            "t.tid" => {}
+            // The high half is that of `traceparent`.
+            "t.tid" | "p" => {}
             key => {
                 if let Some(key) = key.strip_prefix("t.").filter(|key| !key.is_empty()) {
                     context.tags.set(format!("_dd.p.{key}"), plain().into());
