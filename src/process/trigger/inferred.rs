@@ -1,6 +1,11 @@
 //! Spans that stand for the services between the caller and the function.
 
-use super::{SpanPointer, pointer, reading::set};
+use super::{
+    SpanPointer,
+    json::{MAX_TEXT_BYTES, bounded},
+    pointer,
+    reading::set,
+};
 use crate::process::{propagation::TraceContext, trace::Span};
 
 /// The tag by which the pipeline knows these spans.
@@ -34,6 +39,9 @@ pub struct Inferred {
 impl Inferred {
     pub(super) fn new(mut outer: Span<'static>, synchronicity: Synchronicity) -> Self {
         mark(&mut outer, synchronicity);
+        if outer.resource.len() > MAX_TEXT_BYTES {
+            outer.resource = bounded(&outer.resource).to_owned().into();
+        }
         Self { outer, wrapped: None, synchronicity, pointers: Vec::new() }
     }
 

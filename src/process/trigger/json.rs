@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, MapAccess, Visitor},
+    de::{DeserializeSeed, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -27,6 +27,11 @@ impl<'a> Fields<'a> {
             }
         })?;
         Some(fields)
+    }
+
+    /// The same fields, as far as they have one of these names.
+    pub(super) fn again(&self, names: &'static [&'static str]) -> Self {
+        Self(self.0.iter().copied().filter(|(name, _)| names.contains(name)).collect())
     }
 
     /// A field's JSON.
@@ -96,6 +101,17 @@ pub(super) fn entries<'a>(json: &'a str, see: impl FnMut(&str, &'a str)) -> Opti
     deserializer.end().ok()
 }
 
+/// Shows the JSON of each element of an array, or of each value of an object; nothing of what is neither.
+pub(super) fn items<'a>(json: &'a str, mut see: impl FnMut(&'a str)) {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    // An error ends it: then what was seen is all that there is.
+    let _ = if json.starts_with('[') {
+        Items(see).deserialize(&mut deserializer)
+    } else {
+        Entries(|_: &str, value| see(value)).deserialize(&mut deserializer)
+    };
+}
+
 /// The beginning of a text, at most [`MAX_TEXT_BYTES`].
 pub(super) fn bounded(text: &str) -> &str {
     text.get(..text.floor_char_boundary(MAX_TEXT_BYTES)).unwrap_or(text)
@@ -121,6 +137,31 @@ impl<'de, F: FnMut(&str, &'de str)> Visitor<'de> for Entries<F> {
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some((JsonText(name), value)) = map.next_entry::<_, &RawValue>()? {
             (self.0)(&name, value.get());
+        }
+        Ok(())
+    }
+}
+
+struct Items<F>(F);
+
+impl<'de, F: FnMut(&'de str)> DeserializeSeed<'de> for Items<F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, F: FnMut(&'de str)> Visitor<'de> for Items<F> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("a JSON array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+        while let Some(item) = list.next_element::<&RawValue>()? {
+            (self.0)(item.get());
         }
         Ok(())
     }

@@ -11,10 +11,26 @@
 //! What is not asked for is skipped without recursion, so that neither depth nor size of an event matter; memory is bounded by a few copies of the event while it is
 //! parsed, and by [`json::MAX_TEXT_BYTES`] for each text that is kept.
 
+mod dynamodb;
+mod eventbridge;
+mod function_url;
+mod http_api;
+mod kinesis;
+mod load_balancer;
+mod msk;
+mod rest_api;
+mod s3;
+mod sns;
+mod sqs;
+mod step_functions;
+mod websocket;
+
 mod arn;
+mod attribute;
 mod http;
 mod inferred;
 mod json;
+mod path;
 mod pointer;
 mod reading;
 mod settings;
@@ -22,7 +38,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use inferred::Inferred;
+pub use inferred::{Inferred, Synchronicity};
 use json::Fields;
 pub use pointer::SpanPointer;
 use reading::{Input, Reading};
@@ -67,7 +83,21 @@ struct Trigger {
 }
 
 /// Every trigger, in the order in which they are tried.
-static TABLE: [Trigger; 0] = [];
+static TABLE: [Trigger; 13] = [
+    http_api::ROW,
+    rest_api::ROW,
+    websocket::ROW,
+    load_balancer::ROW,
+    function_url::ROW,
+    msk::ROW,
+    sqs::ROW,
+    sns::ROW,
+    dynamodb::ROW,
+    s3::ROW,
+    eventbridge::ROW,
+    kinesis::ROW,
+    step_functions::ROW,
+];
 
 /// What the extension keeps of an invocation's event.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -122,13 +122,31 @@ impl Reading {
     pub(super) fn of(source: &str, arn: &str) -> Self {
         let mut reading = Self::default();
         set(&mut reading.tags, SOURCE, Some(source));
-        set(&mut reading.tags, SOURCE_ARN, Some(arn));
+        set(&mut reading.tags, SOURCE_ARN, Some(arn).filter(|arn| !arn.is_empty()));
         reading
     }
 
     pub(super) fn with_span(mut self, span: Span<'static>, synchronicity: Synchronicity) -> Self {
         self.inferred = Some(Inferred::new(span, synchronicity));
         self
+    }
+
+    /// Adds what another service delivered to the outer one: its span, and its carrier where the outer one has none.
+    pub(super) fn wrap(&mut self, delivered: Option<Self>) {
+        let (Some(inferred), Some(delivered)) = (&mut self.inferred, delivered) else { return };
+        if let Some(wrapped) = delivered.inferred {
+            inferred.wrap(wrapped.outer, delivered.tags.get(SOURCE).map(|source| &**source));
+        }
+        if self.carrier.is_empty() {
+            self.carrier = delivered.carrier;
+        }
+    }
+
+    /// Names the resource of the inferred span, if there is a name for it.
+    pub(super) fn name_resource(&mut self, resource: Option<impl AsRef<str>>) {
+        if let (Some(inferred), Some(resource)) = (&mut self.inferred, resource) {
+            inferred.outer.resource = bounded(resource.as_ref()).to_owned().into();
+        }
     }
 
     pub(super) fn with_pointers(mut self, pointers: Vec<SpanPointer>) -> Self {
@@ -165,12 +183,7 @@ pub(super) fn from_seconds(seconds: Option<f64>) -> i64 {
 
 /// Nanoseconds of a time as RFC 3339 writes it; 0 without a usable one.
 pub(super) fn from_rfc3339(text: Option<impl AsRef<str>>) -> i64 {
-    let parse = |text: &str| {
-        time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339)
-            .ok()?
-            .unix_timestamp_nanos()
-            .try_into()
-            .ok()
-    };
-    text.and_then(|text| parse(text.as_ref())).unwrap_or_default()
+    let parse = |text: &str| time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok();
+    let time = text.and_then(|text| parse(text.as_ref()));
+    time.and_then(|time| i64::try_from(time.unix_timestamp_nanos()).ok()).unwrap_or_default().max(0)
 }

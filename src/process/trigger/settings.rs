@@ -55,6 +55,11 @@ impl Settings {
         }
     }
 
+    /// The beginning of ARNs of API Gateway in the function's region.
+    pub(super) fn api_gateway(&self) -> String {
+        format!("arn:{}:apigateway:{}::", self.partition(), self.region)
+    }
+
     /// The service of an inferred span.
     pub(super) fn service_of(&self, names: &ServiceNames) -> String {
         let mapped = |key: &str| self.service_mapping.get(key).filter(|_| !key.is_empty());
