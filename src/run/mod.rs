@@ -59,6 +59,8 @@ pub struct Components<E> {
     pub trace_agent: Option<trace_agent::TraceAgentListener>,
     /// Where tracers report invocations to, not served yet; None where it cannot be had.
     pub lifecycle: Option<lifecycle::LifecycleListener>,
+    /// Reads what they report.
+    pub calls: Decoder,
 }
 
 /// The way to Datadog. None where there is none: no key, no TLS.
@@ -101,7 +103,7 @@ pub async fn run<E: Transport>(parts: Components<E>) {
     let traces = TracePipeline::start(parts.trace_agent, &parts.config, &parts.tags, load_parent);
     let mut engine = Engine {
         traces,
-        lifecycle: serve_lifecycle(parts.lifecycle, &parts.config),
+        lifecycle: serve_lifecycle(parts.lifecycle, parts.calls),
         usage_metrics: measures.then(|| usage_metrics::UsageMetrics::new(&Proc::default(), overlapping)),
         log_encoder: LogEncoder::new(parts.tags, &parts.config),
         processor: parts.processor,
@@ -123,8 +125,7 @@ pub async fn run<E: Transport>(parts: Components<E>) {
 }
 
 /// Serves tracers that report invocations from now on, if there is a listener.
-fn serve_lifecycle(bound: Option<lifecycle::LifecycleListener>, config: &Config) -> Option<lifecycle::Inbox> {
-    let decoder = Decoder { capture_depth: config.apm.payloads.wanted_depth() };
+fn serve_lifecycle(bound: Option<lifecycle::LifecycleListener>, decoder: Decoder) -> Option<lifecycle::Inbox> {
     let port = lifecycle::PORT;
     let served = bound?.serve(decoder);
     served.inspect_err(|error| log::warn!("LIFECYCLE | cannot serve port {port}: {error}")).ok()

@@ -24,9 +24,11 @@ use crate::{
     },
     platform::{self, Environment, Initialization, Registered, Subscribed, Subscription},
     process::{
-        invocation::{Processor, Settings, SpanSettings},
+        invocation::{Processor, Settings, SpanSettings, call::Decoder},
         log::Rules,
+        propagation::Propagator,
         tags::FunctionTags,
+        trigger,
     },
     run::{Components, Intake, next::NextPoller},
 };
@@ -230,7 +232,25 @@ pub fn build_components<E>(
         None => processor,
     };
     log::debug!("Datadog Next-Gen Extension ready in {}ms", start_time.monotonic.elapsed().as_millis());
-    Components { next, initialization, config, tags, processor, intake, telemetry, dogstatsd, trace_agent, lifecycle }
+    let calls = Decoder {
+        capture_depth: config.apm.payloads.wanted_depth(),
+        triggers: trigger::Settings::new(&config, environment, tls::sha256),
+        propagator: Propagator::new(config.propagation.clone()),
+        random: os::random::id,
+    };
+    Components {
+        next,
+        initialization,
+        config,
+        tags,
+        processor,
+        intake,
+        telemetry,
+        dogstatsd,
+        trace_agent,
+        lifecycle,
+        calls,
+    }
 }
 
 fn processor(config: &Config, environment: &Environment, telemetry: bool, start_time: StartTime) -> Processor {

@@ -20,7 +20,10 @@ use crate::{
         trace_agent::{open::OpenRequest, room},
     },
     os::{clock, thread::run_blocking},
-    process::invocation::call::{Call, Decoder, ReplyHeader},
+    process::{
+        invocation::call::{Call, Decoder},
+        propagation::{self, Carrier},
+    },
 };
 
 /// For how long nothing of a body may come, and how long all of it may take, while the sandbox is not frozen.
@@ -101,7 +104,9 @@ impl Server {
             let header = |name: &str| last(&headers, name);
             let call = match route {
                 Route::End => Call::End(Box::new(decoder.end(header, &bytes, time))),
-                Route::Start | Route::Hello => Call::Start(Box::new(decoder.start(header, &bytes, time))),
+                Route::Start | Route::Hello => {
+                    Call::Start(Box::new(decoder.start(header, &carrier(&headers), &bytes, time)))
+                }
             };
             drop(room);
             call
@@ -139,11 +144,16 @@ fn last<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get_all(name).iter().next_back().and_then(|value| value.to_str().ok())
 }
 
+/// What the headers of a call say about a trace.
+fn carrier(headers: &HeaderMap) -> Carrier {
+    Carrier::collect(headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))))
+}
+
 /// The answer to a call: to `start-invocation`, the trace that the tracer is to continue.
 fn reply(call: &Call) -> Response {
     let mut response = empty_object();
     let Call::Start(start) = call else { return response };
-    for ReplyHeader { name, value } in start.reply() {
+    for (name, value) in start.context.iter().flat_map(propagation::reply_headers) {
         if let Ok(value) = HeaderValue::try_from(value) {
             response.headers_mut().insert(HeaderName::from_static(name), value);
         }

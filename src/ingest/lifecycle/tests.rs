@@ -7,6 +7,7 @@ use axum::{
 };
 
 use super::*;
+use crate::process::invocation::call::test_decoder::decoder;
 
 fn request(method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Request {
     let mut request = Request::builder().method(method).uri(path);
@@ -22,7 +23,7 @@ async fn answer(server: &Arc<Server>, request: Request) -> (StatusCode, Bytes) {
 }
 
 fn capturing() -> Decoder {
-    Decoder { capture_depth: Some(10), ..Decoder::default() }
+    decoder(Some(10))
 }
 
 #[tokio::test]

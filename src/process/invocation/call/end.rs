@@ -2,11 +2,11 @@
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use super::{CallError, Decoder, EndCall, REQUEST_ID, Tag, request_id};
-use crate::{platform::json::Object, process::event::Timestamp};
-
-/// The keys of trace tags begin so; others are not propagated.
-const TRACE_TAG: &str = "_dd.p.";
+use super::{CallError, Decoder, EndCall, REQUEST_ID, request_id};
+use crate::{
+    platform::json::Object,
+    process::{event::Timestamp, propagation::propagation_tags},
+};
 
 pub(super) fn decode<'h>(
     decoder: &Decoder,
@@ -23,7 +23,7 @@ pub(super) fn decode<'h>(
         parent_id: id("x-datadog-parent-id"),
         span_id: id("x-datadog-span-id"),
         priority: header("x-datadog-sampling-priority").and_then(priority),
-        trace_tags: header("x-datadog-tags").map(trace_tags).unwrap_or_default(),
+        trace_tags: header("x-datadog-tags").map(propagation_tags).unwrap_or_default(),
         error: error(&header),
         status_code: Object::parse(response).and_then(|response| response.value("statusCode")),
         captured: decoder.capture("function.response", response),
@@ -32,12 +32,6 @@ pub(super) fn decode<'h>(
 
 fn priority(value: &str) -> Option<f64> {
     value.trim().parse().ok().filter(|priority: &f64| priority.is_finite())
-}
-
-fn trace_tags(value: &str) -> Vec<Tag> {
-    let pairs = value.split(',').filter_map(|pair| pair.split_once('='));
-    let pairs = pairs.map(|(key, value)| (key.trim().to_owned(), value.to_owned()));
-    pairs.filter(|(key, _)| key.starts_with(TRACE_TAG)).collect()
 }
 
 /// Tracers say that there was an error, or only what it was.
@@ -62,10 +56,11 @@ fn text(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::invocation::call::test_decoder::decoder;
 
     fn end(headers: &[(&str, &str)], body: &str) -> EndCall {
         let header = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-        decode(&Decoder::default(), header, body.as_bytes(), 7)
+        decode(&decoder(None), header, body.as_bytes(), 7)
     }
 
     #[test]
@@ -81,7 +76,6 @@ mod tests {
             ],
             "null",
         );
-        let tag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         let expected = EndCall {
             request_id: Some("r-1".into()),
             time: 7,
@@ -89,7 +83,7 @@ mod tests {
             parent_id: Some(3),
             span_id: Some(4),
             priority: Some(-1.0),
-            trace_tags: vec![tag("_dd.p.tid", "1914fe7789eb32be"), tag("_dd.p.dm", "-0")],
+            trace_tags: [("_dd.p.tid", "1914fe7789eb32be".into()), ("_dd.p.dm", "-0".into())].into_iter().collect(),
             ..EndCall::default()
         };
         assert_eq!(call, expected);

@@ -5,11 +5,17 @@
 
 mod capture;
 mod end;
-mod start;
+#[cfg(test)]
+pub mod test_decoder;
 
 use crate::{
     platform::ids::RequestId,
-    process::{event::Timestamp, trace::Span},
+    process::{
+        event::Timestamp,
+        propagation::{Carrier, Propagator, TraceContext},
+        trace::Span,
+        trigger::{self, Event, Inferred, Tags},
+    },
 };
 pub use capture::MAX_CAPTURED_BYTES;
 
@@ -31,38 +37,14 @@ pub struct StartCall {
     /// None from tracers that do not know it.
     pub request_id: Option<RequestId>,
     pub time: Timestamp,
-    /// The span that caused the invocation, if the event names it.
-    pub parent: Option<Parent>,
+    /// The trace that the invocation continues, if anything names one.
+    pub context: Option<TraceContext>,
     /// Spans of the services that the event came through.
-    pub inferred: Option<InferredSpans>,
+    pub inferred: Option<Inferred>,
     /// Tags about the trigger, for the span of the invocation.
-    pub trigger_tags: Vec<Tag>,
-    /// References to what the event is about, for the root span: the value of `_dd.span_links`.
-    pub span_links: Option<String>,
+    pub trigger_tags: Tags,
     /// The event as tags.
     pub captured: Vec<Tag>,
-}
-
-/// The span that caused an invocation.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Parent {
-    /// The low half of the trace id.
-    pub trace_id: u64,
-    pub span_id: u64,
-    pub priority: Option<i32>,
-    /// Tags that belong to the first span of the trace here; the high half of the trace id is one of them.
-    pub tags: Vec<Tag>,
-}
-
-/// Spans of the services that an event came through. Their trace, parents and durations follow when the invocation is over.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct InferredSpans {
-    /// The service that invoked the function.
-    pub outer: Span<'static>,
-    /// Whether the service did not wait for the function, so that its span ends where that of the invocation begins.
-    pub is_async: bool,
-    /// A service whose message was inside that of the outer one.
-    pub inner: Option<Span<'static>>,
 }
 
 /// `end-invocation`.
@@ -77,7 +59,7 @@ pub struct EndCall {
     pub span_id: Option<u64>,
     pub priority: Option<f64>,
     /// Tags of the trace.
-    pub trace_tags: Vec<Tag>,
+    pub trace_tags: Tags,
     pub error: Option<CallError>,
     /// The HTTP status code that the response names.
     pub status_code: Option<i64>,
@@ -94,19 +76,39 @@ pub struct CallError {
 }
 
 /// Decodes calls. `header` gives the value of a header by its lower-case name; of one that is repeated, the last.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Decoder {
     /// The number of levels of a payload that become tags of their own; None: payloads are not captured.
     pub capture_depth: Option<u32>,
+    pub triggers: trigger::Settings,
+    pub propagator: Propagator,
+    /// Makes ids; never 0.
+    pub random: fn() -> u64,
 }
 
 /// The header that names the invocation.
 const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
 
 impl Decoder {
-    /// Decodes `start-invocation`.
-    pub fn start<'h>(&self, header: impl Fn(&str) -> Option<&'h str>, body: &[u8], time: Timestamp) -> StartCall {
-        start::decode(self, header, body, time)
+    /// Decodes `start-invocation`. `carrier` has what the call's own headers say about a trace.
+    pub fn start<'h>(
+        &self,
+        header: impl Fn(&str) -> Option<&'h str>,
+        carrier: &Carrier,
+        body: &[u8],
+        time: Timestamp,
+    ) -> StartCall {
+        let event = Event::parse(body, &self.triggers, &mut || (self.random)());
+        let context = event.context(&self.propagator, carrier);
+        let Event { tags, inferred, .. } = event;
+        StartCall {
+            request_id: request_id(header(REQUEST_ID)),
+            time,
+            context,
+            inferred,
+            trigger_tags: tags,
+            captured: self.capture("function.request", str::from_utf8(body).unwrap_or_default()),
+        }
     }
 
     /// Decodes `end-invocation`.
@@ -116,28 +118,6 @@ impl Decoder {
 
     fn capture(&self, prefix: &str, body: &str) -> Vec<Tag> {
         self.capture_depth.map(|depth| capture::tags(prefix, body, depth)).unwrap_or_default()
-    }
-}
-
-/// A header of the answer to `start-invocation`.
-#[derive(Debug, PartialEq, Eq)]
-pub struct ReplyHeader {
-    pub name: &'static str,
-    pub value: String,
-}
-
-impl StartCall {
-    /// The trace that the tracer is to continue; empty if the event names none.
-    pub fn reply(&self) -> Vec<ReplyHeader> {
-        let Some(parent) = &self.parent else { return Vec::new() };
-        let high = parent.tags.iter().find(|(key, _)| key == "_dd.p.tid");
-        let header = |name, value: Option<String>| value.map(|value| ReplyHeader { name, value });
-        let headers = [
-            header("x-datadog-trace-id", Some(parent.trace_id.to_string())),
-            header("x-datadog-sampling-priority", parent.priority.map(|priority| priority.to_string())),
-            header("x-datadog-tags", high.map(|(key, value)| format!("{key}={value}"))),
-        ];
-        headers.into_iter().flatten().collect()
     }
 }
 
@@ -171,12 +151,11 @@ impl Call {
 
 impl StartCall {
     pub(super) fn bytes(&self) -> usize {
-        let spans = self.inferred.iter().flat_map(|inferred| [Some(&inferred.outer), inferred.inner.as_ref()]);
+        let spans = self.inferred.iter().flat_map(|inferred| [Some(&inferred.outer), inferred.wrapped.as_ref()]);
         size_of::<Self>()
-            + self.parent.iter().map(|parent| tags_bytes(&parent.tags)).sum::<usize>()
+            + self.context.iter().map(|context| map_bytes(&context.tags)).sum::<usize>()
             + spans.flatten().map(span_bytes).sum::<usize>()
-            + tags_bytes(&self.trigger_tags)
-            + self.span_links.as_ref().map_or(0, String::len)
+            + map_bytes(&self.trigger_tags)
             + tags_bytes(&self.captured)
     }
 }
@@ -185,7 +164,7 @@ impl EndCall {
     pub(super) fn bytes(&self) -> usize {
         let error = self.error.iter().flat_map(|error| [&error.message, &error.kind, &error.stack]);
         size_of::<Self>()
-            + tags_bytes(&self.trace_tags)
+            + map_bytes(&self.trace_tags)
             + tags_bytes(&self.captured)
             + error.flatten().map(String::len).sum::<usize>()
     }
@@ -195,7 +174,10 @@ fn tags_bytes(tags: &[Tag]) -> usize {
     tags.iter().map(|(key, value)| capture::tag_bytes(key, value)).sum()
 }
 
-fn span_bytes(span: &Span<'_>) -> usize {
-    let texts = span.meta.iter().map(|(key, value)| capture::tag_bytes(key, value));
-    size_of::<Span>() + span.service.len() + span.resource.len() + texts.sum::<usize>()
+fn map_bytes(tags: &Tags) -> usize {
+    tags.iter().map(|(key, value)| capture::tag_bytes(key, value)).sum()
+}
+
+fn span_bytes(span: &Span<'static>) -> usize {
+    size_of::<Span>() + span.service.len() + span.resource.len() + map_bytes(&span.meta)
 }

@@ -5,8 +5,10 @@ use crate::{
     platform::ids::RequestId,
     process::{
         event::{Status, Timestamp},
-        invocation::call::{CallError, EndCall, InferredSpans, Parent, Tag},
-        trace::Span,
+        invocation::call::{CallError, EndCall, Tag},
+        propagation::TraceContext,
+        trace::{Placeholder, Span},
+        trigger::{Inferred, Tags},
     },
 };
 
@@ -33,14 +35,14 @@ pub struct Ids {
 /// placeholder, below which the spans of the handler are, or random ones. None if one is not known.
 pub fn ids(state: &TraceState, random: fn() -> u64) -> Option<Ids> {
     let end = state.end.as_ref();
-    let of_event = state.start.as_ref().and_then(|start| start.parent.as_ref()).map(|parent| parent.trace_id);
+    let of_event = state.start.as_ref().and_then(|start| start.context.as_ref()).map(|context| context.trace_id);
     let trace_id = of_event.or_else(|| end.and_then(|end| end.trace_id));
     let span_id = end.and_then(|end| end.span_id);
     if state.status != Some(Status::Timeout) {
         return Some(Ids { trace_id: trace_id?, span_id: span_id? });
     }
     let placeholder = state.placeholder.as_ref();
-    let of_placeholder = |id: fn(&crate::process::trace::Placeholder) -> u64| placeholder.map(id).filter(|id| *id != 0);
+    let of_placeholder = |id: fn(&Placeholder) -> u64| placeholder.map(id).filter(|id| *id != 0);
     Some(Ids {
         trace_id: trace_id.or_else(|| of_placeholder(|it| it.trace_id)).unwrap_or_else(random),
         span_id: span_id.or_else(|| of_placeholder(|it| it.span_id)).unwrap_or_else(random),
@@ -64,21 +66,15 @@ pub fn spans(state: TraceState, ids: Ids, invocation: &Invocation<'_>, settings:
         take_over(&mut lambda, placeholder);
     }
     set_tags(&mut lambda, start.captured);
-    set_tags(&mut lambda, end.captured.clone());
     let mut inferred = start.inferred;
-    set_trace(&mut lambda, inferred.as_mut(), start.parent, &end);
+    set_trace(&mut lambda, inferred.as_mut(), start.context, &end);
+    set_tags(&mut lambda, end.captured);
     set_status(&mut lambda, inferred.as_mut(), end.status_code);
     set_error(&mut lambda, end.error, status);
     set_tags(&mut lambda, sandbox_tags(invocation.sandbox_tags));
-    set_tags(&mut lambda, start.trigger_tags);
-    let mut spans = vec![lambda];
-    if let Some(inferred) = inferred {
-        complete(&mut spans, inferred);
-    }
-    if let (Some(links), Some(root)) = (start.span_links, spans.last_mut()) {
-        root.meta.set("_dd.span_links", links.into());
-    }
-    spans
+    set_map(&mut lambda, start.trigger_tags);
+    let services = inferred.map(|inferred| inferred.complete(&lambda)).unwrap_or_default();
+    std::iter::once(lambda).chain(services).collect()
 }
 
 /// What all spans of the function itself have in common.
@@ -101,10 +97,8 @@ pub fn duration(ms: f64) -> i64 {
     (ms * 1e6).round() as i64
 }
 
-fn take_over(span: &mut Span<'static>, placeholder: crate::process::trace::Placeholder) {
-    for (key, value) in placeholder.meta.into_pairs() {
-        span.meta.set(key, value);
-    }
+fn take_over(span: &mut Span<'static>, placeholder: Placeholder) {
+    set_map(span, placeholder.meta);
     for (key, value) in placeholder.metrics.into_pairs() {
         span.metrics.set(key, value);
     }
@@ -119,31 +113,43 @@ fn set_tags(span: &mut Span<'static>, tags: impl IntoIterator<Item = Tag>) {
     }
 }
 
-/// The parent, the tags of the trace on its first span here, and the priority.
-fn set_trace(lambda: &mut Span<'static>, inferred: Option<&mut InferredSpans>, parent: Option<Parent>, end: &EndCall) {
-    let of_end = || Parent {
-        span_id: end.parent_id.unwrap_or_default(),
-        priority: None,
-        tags: end.trace_tags.clone(),
-        ..Parent::default()
-    };
-    let priority = end.priority.or_else(|| parent.as_ref()?.priority.map(f64::from));
-    let parent = parent.unwrap_or_else(of_end);
-    let first = match inferred {
-        Some(inferred) => {
+fn set_map(span: &mut Span<'static>, tags: Tags) {
+    for (key, value) in tags.into_pairs() {
+        span.meta.set(key, value);
+    }
+}
+
+/// The parent, the tags of the trace on its first span here, and the priority. What the event says wins over what the tracer says at the end.
+fn set_trace(
+    lambda: &mut Span<'static>,
+    inferred: Option<&mut Inferred>,
+    context: Option<TraceContext>,
+    end: &EndCall,
+) {
+    let priority = end.priority.or_else(|| context.as_ref()?.priority.map(f64::from));
+    match (inferred, context) {
+        (Some(inferred), context) => {
             lambda.parent_id = inferred.outer.span_id;
-            &mut inferred.outer
+            match context {
+                Some(context) => inferred.adopt(&context),
+                None => set_map(&mut inferred.outer, end.trace_tags.clone()),
+            }
         }
-        None => &mut *lambda,
-    };
-    first.parent_id = parent.span_id;
-    set_tags(first, parent.tags);
+        (None, Some(context)) => {
+            lambda.parent_id = context.span_id;
+            set_map(lambda, context.tags);
+        }
+        (None, None) => {
+            lambda.parent_id = end.parent_id.unwrap_or_default();
+            set_map(lambda, end.trace_tags.clone());
+        }
+    }
     if let Some(priority) = priority.filter(|_| !lambda.metrics.contains(PRIORITY)) {
         lambda.metrics.set(PRIORITY, priority);
     }
 }
 
-fn set_status(lambda: &mut Span<'static>, inferred: Option<&mut InferredSpans>, code: Option<i64>) {
+fn set_status(lambda: &mut Span<'static>, inferred: Option<&mut Inferred>, code: Option<i64>) {
     let Some(code) = code else { return };
     if (500..600).contains(&code) {
         lambda.error = 1;
@@ -177,28 +183,4 @@ fn sandbox_tags(tags: &[String]) -> impl Iterator<Item = Tag> {
     let pairs = tags.iter().filter_map(|tag| tag.split_once(':'));
     let wanted = pairs.filter(|(key, _)| ["cold_start", "proactive_initialization", "runtime"].contains(key));
     wanted.map(|(key, value)| (key.to_owned(), value.to_owned()))
-}
-
-/// Adds the spans of services, below which that of the invocation is.
-fn complete(spans: &mut Vec<Span<'static>>, inferred: InferredSpans) {
-    let Some(lambda) = spans.first() else { return };
-    let InferredSpans { mut outer, is_async, inner } = inferred;
-    let end = if is_async { lambda.start } else { lambda.end() };
-    outer.trace_id = lambda.trace_id;
-    outer.error = lambda.error;
-    if outer.duration == 0 {
-        outer.duration = end.saturating_sub(outer.start).max(0);
-    }
-    outer.meta.set("peer.service", lambda.service.clone());
-    outer.meta.set("span.kind", "server".into());
-    let inner = inner.map(|mut inner| {
-        inner.trace_id = outer.trace_id;
-        inner.error = outer.error;
-        inner.parent_id = std::mem::replace(&mut outer.parent_id, inner.span_id);
-        inner.duration = outer.start.saturating_sub(inner.start).max(0);
-        inner.meta.set("peer.service", outer.service.clone());
-        inner
-    });
-    spans.push(outer);
-    spans.extend(inner);
 }

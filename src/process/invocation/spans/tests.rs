@@ -10,9 +10,10 @@ use crate::process::{
     },
     invocation::{
         Settings,
-        call::{CallError, InferredSpans, Parent, StartCall},
+        call::{CallError, StartCall, test_decoder::decoder},
     },
     log::Rules,
+    propagation::Carrier,
     trace::Placeholder,
 };
 
@@ -136,20 +137,19 @@ fn report(id: &str, status: Status) -> Report {
 
 /// What the event of this invocation says; the trace id is its own.
 fn start_call(id: &str) -> StartCall {
-    let outer =
-        Span { name: "aws.sqs".into(), service: "queue".into(), span_id: 30, start: 1_000_000, ..Span::default() };
-    StartCall {
-        parent: Some(Parent {
-            trace_id: trace_id(id),
-            span_id: 20,
-            priority: Some(2),
-            tags: vec![("_dd.p.tid".to_owned(), "640cfd8d00000000".to_owned())],
-        }),
-        inferred: Some(InferredSpans { outer, is_async: true, inner: None }),
-        trigger_tags: vec![("function_trigger.event_source".to_owned(), "sqs".to_owned())],
-        captured: vec![("function.request".to_owned(), id.to_owned())],
-        ..StartCall::default()
-    }
+    let context = format!(
+        r#"{{"x-datadog-trace-id":"{}","x-datadog-parent-id":"20","x-datadog-sampling-priority":"2","x-datadog-tags":"_dd.p.tid=640cfd8d00000000"}}"#,
+        trace_id(id)
+    );
+    let event = serde_json::json!({"Records": [{
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:queue",
+        "body": id,
+        "attributes": {"SentTimestamp": "1"},
+        "messageAttributes": {"_datadog": {"dataType": "String", "stringValue": context}},
+    }]});
+    let call = decoder(None).start(|_| None, &Carrier::default(), event.to_string().as_bytes(), 0);
+    StartCall { captured: vec![("function.request".to_owned(), id.to_owned())], ..call }
 }
 
 fn trace_id(id: &str) -> u64 {
