@@ -155,6 +155,44 @@ fn the_calls_of_every_tracer_become_spans_of_invocations() {
     }
 }
 
+/// An event of SQS whose message names a trace.
+const SQS: &str = r#"{"Records": [{
+    "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:orders", "awsRegion": "us-east-1",
+    "messageId": "1", "receiptHandle": "h", "body": "b", "md5OfBody": "m",
+    "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1700000000000", "SenderId": "s"},
+    "messageAttributes": {"_datadog": {"dataType": "String", "stringValue":
+        "{\"x-datadog-trace-id\":\"7\",\"x-datadog-parent-id\":\"8\",\"x-datadog-sampling-priority\":\"2\",\"x-datadog-tags\":\"_dd.p.tid=640cfd8d00000000\"}"
+    }}
+}]}"#;
+
+#[test]
+fn the_trace_of_an_event_goes_on_in_the_reply_and_above_the_span() {
+    let function = Function::from_fn(|call| {
+        let named = JAVA.named(call);
+        let reply = self::call("POST", "/lambda/start-invocation", &named, SQS.as_bytes());
+        accepted(&reply);
+        let headers = reply.headers.to_lowercase();
+        for header in [
+            "x-datadog-trace-id: 7\r\n",
+            "x-datadog-sampling-priority: 2\r\n",
+            "x-datadog-tags: _dd.p.tid=640cfd8d00000000\r\n",
+        ] {
+            assert!(format!("{headers}\r\n").contains(header), "{header} in {headers}");
+        }
+        let ids = [("x-datadog-trace-id", "7"), ("x-datadog-span-id", "100")];
+        accepted(&self::call("POST", "/lambda/end-invocation", &[&named[..], &ids].concat(), b"null"));
+        Answer::Response(b"null".to_vec())
+    });
+    let Some(life) = live(with(function, &[]), 1) else { return };
+    let [lambda] = &spans(&life, "aws.lambda")[..] else { panic!("{}", life.own_lines()) };
+    let [sqs] = &spans(&life, "aws.sqs")[..] else { panic!("{}", life.own_lines()) };
+    assert_eq!((lambda.trace_id, lambda.span_id, lambda.parent_id), (7, 100, sqs.span_id));
+    assert_eq!((sqs.trace_id, sqs.parent_id, sqs.start), (7, 8, 1_700_000_000_000_000_000));
+    assert_eq!((tag(sqs, "_dd.p.tid"), sqs.resource.as_str()), (Some("640cfd8d00000000"), "orders"));
+    assert_eq!(tag(lambda, "function_trigger.event_source"), Some("sqs"));
+    assert_eq!(lambda.metrics.get("_sampling_priority_v1"), Some(&2.0), "the decision of the caller");
+}
+
 #[test]
 fn every_strategy_delivers_every_span_of_an_invocation_once() {
     for strategy in ["end", "periodically,1", "continuously,1", "default"] {
