@@ -31,7 +31,7 @@ use builder::ConfigBuilder;
 use environment::{Prefix, Variable};
 use keys::{Key, all};
 use read::{Effect, RawValue};
-pub use triggers::{Propagation, PropagationStyle, Triggers};
+pub use triggers::{DataStreams, Propagation, PropagationStyle, Triggers};
 pub use types::{
     ApiKey, Aws, Config, DogStatsd, Endpoint, FlushStrategy, Http, HttpProtocol, Logs, Metrics, Rule, RuleKind, Secret,
     Tag,

@@ -250,6 +250,7 @@ impl Engine {
         for trace in produced.traces {
             self.traces.take_invocation(trace);
         }
+        self.traces.take_checkpoints(produced.checkpoints);
         self.traces.count_lost(produced.lost_spans);
         for log in &produced.logs {
             self.logs.push(&self.log_encoder.encode(log));

@@ -17,6 +17,7 @@ use dogstatsd_pipeline::DogStatsdPipeline;
 use engine::Engine;
 use next::NextPoller;
 use traces::TracePipeline;
+pub use traces::streams;
 
 use crate::{
     aggregate::{LogQueue, Points},

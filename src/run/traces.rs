@@ -4,12 +4,14 @@ use std::{convert::Infallible, sync::Arc};
 
 use crate::{
     aggregate::Batches,
+    build_info::BUILD_INFO,
     config::{Apm, Config},
     flush::Dropped,
     ingest::trace_agent::{Inbox, PORT, Received, Refusals, TraceAgentListener},
     intake::{self, UnsealedPayload},
     os::clock,
     process::{
+        data_streams::{self, Buckets, Point},
         invocation::InvocationTrace,
         proxied::ProxiedRequest,
         stats::{self, ClientPayload, Collapsed, Concentrator, Flush},
@@ -41,6 +43,11 @@ pub struct TracePipeline {
     spans: Batches<TracerPayload>,
     stats: Batches<ClientPayload>,
     proxied: Batches<ProxiedRequest>,
+    /// Checkpoints of Data Streams Monitoring.
+    checkpoints: Buckets,
+    streams: data_streams::Origin,
+    /// The customer's tags, as `key:value`.
+    tags: Vec<String>,
     concentrator: Concentrator,
     /// The function's name.
     function: String,
@@ -82,6 +89,9 @@ impl TracePipeline {
             spans: Batches::new(trace::MAX_PAYLOAD_BYTES - trace::OVERHEAD),
             stats: Batches::new(stats::MAX_PAYLOAD_BYTES - STATS_OVERHEAD),
             proxied: Batches::new(MAX_PROXIED_BYTES),
+            checkpoints: Buckets::default(),
+            streams: streams(config, function_name(tags)),
+            tags: config.tags.iter().map(|tag| format!("{}:{}", tag.key, tag.value)).collect(),
             concentrator: Concentrator::new(log_encoder, now(), limit),
             function: function_name(tags).to_owned(),
             dropped: Dropped::default(),
@@ -177,6 +187,25 @@ impl TracePipeline {
         self.take_traces(output);
     }
 
+    /// Takes in checkpoints of data streams.
+    pub fn take_checkpoints(&mut self, checkpoints: Vec<Point>) {
+        checkpoints.into_iter().for_each(|checkpoint| self.checkpoints.push(checkpoint));
+    }
+
+    /// Makes one request of the checkpoints that wait.
+    fn close_checkpoints(&mut self) {
+        let tags: Vec<_> = self.tags.iter().map(String::as_str).collect();
+        let payload = self.checkpoints.drain(&self.streams, BUILD_INFO.version, &tags);
+        if let Some(request) = payload.and_then(|payload| intake::proxied::checkpoints(&payload)) {
+            let bytes = request.bytes();
+            self.proxied.push(request, bytes);
+        }
+        let dropped = self.checkpoints.take_dropped();
+        if dropped > 0 {
+            log::debug!("DSM | {dropped} checkpoints are dropped: too many edges wait to be sent");
+        }
+    }
+
     /// Counts spans that were given up before they were built.
     pub fn count_lost(&mut self, spans: usize) {
         self.dropped.spans += spans as u64;
@@ -221,6 +250,7 @@ impl TracePipeline {
             let bytes = stats.bytes().len();
             self.stats.push(stats, bytes);
         }
+        self.close_checkpoints();
         self.spans.close();
         self.stats.close();
         self.proxied.close();
@@ -286,6 +316,17 @@ fn pipeline(config: &Config, tags: &FunctionTags) -> Pipeline {
         log::warn!("CONFIG | {pattern}");
     }
     pipeline
+}
+
+/// Who reports checkpoints of data streams.
+pub fn streams(config: &Config, function: &str) -> data_streams::Origin {
+    let service = config.service.as_deref().or(Some(function)).filter(|service| !service.is_empty());
+    data_streams::Origin {
+        service: service.unwrap_or("aws.lambda").to_owned(),
+        env: config.env.clone().unwrap_or_default(),
+        version: config.version.clone().unwrap_or_default(),
+        sha256: intake::tls::sha256,
+    }
 }
 
 fn function_name(tags: &FunctionTags) -> &str {

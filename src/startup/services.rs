@@ -30,7 +30,7 @@ use crate::{
         tags::FunctionTags,
         trigger,
     },
-    run::{Components, Intake, next::NextPoller},
+    run::{self, Components, Intake, next::NextPoller},
 };
 
 /// The async runtime. Where one worker is enough it is the thread that waits for everything anyway: two would wake each other for every event. The same
@@ -236,6 +236,7 @@ pub fn build_components<E>(
         capture_depth: config.apm.payloads.wanted_depth(),
         triggers: trigger::Settings::new(&config, environment, tls::sha256),
         propagator: Propagator::new(config.propagation.clone()),
+        streams: run::streams(&config, &environment.function_name),
         random: os::random::id,
     };
     Components {

@@ -194,6 +194,21 @@ fn the_trace_of_an_event_goes_on_in_the_reply_and_above_the_span() {
 }
 
 #[test]
+fn records_are_checkpoints_of_data_streams_if_that_is_wanted() {
+    for (variables, expected) in [(&[("DD_DATA_STREAMS_ENABLED", "true")][..], 1), (&[], 0)] {
+        let function = Function::from_fn(|call| {
+            accepted(&self::call("POST", "/lambda/start-invocation", &JAVA.named(call), SQS.as_bytes()));
+            Answer::Response(b"null".to_vec())
+        });
+        let Some(life) = live(with(function, variables), 1) else { return };
+        let delivered = life.intake.delivered();
+        let of_streams = delivered.iter().filter(|request| request.path == "/api/v0.1/pipeline_stats");
+        let encodings: Vec<_> = of_streams.map(|request| request.encoding.as_str()).collect();
+        assert_eq!(encodings, vec!["gzip"; expected], "{}", life.own_lines());
+    }
+}
+
+#[test]
 fn every_strategy_delivers_every_span_of_an_invocation_once() {
     for strategy in ["end", "periodically,1", "continuously,1", "default"] {
         let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", strategy)];

@@ -15,6 +15,7 @@ mod spans;
 use std::sync::Arc;
 
 use super::{
+    data_streams,
     event::{Event, InvocationStart, PhaseSpan, Platform, Record, Report, RuntimeDone, Status, Text, Timestamp},
     log::{self, Line, Log, Rules},
     metric::{self, Point},
@@ -61,6 +62,8 @@ pub struct Output {
     pub warnings: Vec<String>,
     /// Spans of invocations.
     pub traces: Vec<InvocationTrace>,
+    /// Checkpoints of Data Streams Monitoring.
+    pub checkpoints: Vec<data_streams::Point>,
     /// Number of inputs about spans that were given up, because there were too many.
     pub lost_spans: usize,
 }

@@ -33,6 +33,11 @@ pub(super) fn decode(base64: &str) -> Option<String> {
     String::from_utf8(STANDARD.decode(base64.trim()).ok()?).ok()
 }
 
+/// How many bytes base64 stands for, without decoding it.
+pub(super) fn decoded_bytes(base64: &str) -> usize {
+    base64.trim_end_matches('=').len() * 3 / 4
+}
+
 /// The carrier that a flat JSON object is. Values that are no text are read as they are written.
 pub(super) fn of_json(json: &str) -> Carrier {
     let mut carrier = Carrier::default();

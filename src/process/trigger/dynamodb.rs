@@ -10,7 +10,7 @@ use super::{
     settings::{Digest, ServiceNames},
 };
 
-pub(super) const ROW: Trigger = Trigger { kind: Kind::DynamoDb, matches, read };
+pub(super) const ROW: Trigger = Trigger { kind: Kind::DynamoDb, matches, read, checkpoints: |_, _| {} };
 
 const DYNAMODB: &[&str] = &["ApproximateCreationDateTime", "Keys", "SizeBytes", "StreamViewType"];
 

@@ -4,13 +4,14 @@
 
 use super::{
     Kind, Trigger, attribute,
+    checkpoints::{Checkpoints, Source},
     inferred::Synchronicity,
-    json::Fields,
+    json::{Fields, items, string},
     reading::{Input, Reading, from_millis, from_rfc3339, set},
     settings::ServiceNames,
 };
 
-pub(super) const ROW: Trigger = Trigger { kind: Kind::EventBridge, matches, read };
+pub(super) const ROW: Trigger = Trigger { kind: Kind::EventBridge, matches, read, checkpoints };
 
 const FIELDS: &[&str] = &["detail", "detail-type", "source", "time"];
 
@@ -46,4 +47,25 @@ fn event(input: &mut Input, fields: &Fields) -> Reading {
     reading.name_resource(Some(resource));
     reading.carrier = carrier;
     reading
+}
+
+fn checkpoints(input: &Input, checkpoints: &mut Checkpoints) {
+    let detail = input.top.raw("detail").unwrap_or_default();
+    let carrier = attribute::of_field(input.top.object("detail", &[attribute::NAME]).raw(attribute::NAME));
+    let topic = input.top.text("detail-type").unwrap_or_default();
+    let configured = checkpoints.settings.data_streams.exchange.clone();
+    let exchange = configured.or_else(|| bus(input)).unwrap_or_else(|| "default".to_owned());
+    let source = Source { kind: "eventbridge", topic: &topic, exchange: Some(&exchange), group: None };
+    checkpoints.push(&source, detail.len(), &carrier);
+}
+
+/// The bus in the ARN of the rule, `…:rule/{bus}/{rule}`. A rule of the default bus has none.
+fn bus(input: &Input) -> Option<String> {
+    let mut bus = None;
+    items(input.top.raw("resources")?, |resource| {
+        let arn = string(resource).unwrap_or_default();
+        let rule = arn.split_once(":rule/").and_then(|(_, rule)| rule.split_once('/'));
+        bus = bus.take().or_else(|| rule.map(|(bus, _)| bus.to_owned()));
+    });
+    bus
 }

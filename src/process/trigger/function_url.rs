@@ -9,7 +9,7 @@ use super::{
     settings::ServiceNames,
 };
 
-pub(super) const ROW: Trigger = Trigger { kind: Kind::FunctionUrl, matches, read };
+pub(super) const ROW: Trigger = Trigger { kind: Kind::FunctionUrl, matches, read, checkpoints: |_, _| {} };
 
 const NAME: &str = "aws.lambda.url";
 

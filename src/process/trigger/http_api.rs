@@ -10,7 +10,7 @@ use super::{
     settings::ServiceNames,
 };
 
-pub(super) const ROW: Trigger = Trigger { kind: Kind::HttpApi, matches, read };
+pub(super) const ROW: Trigger = Trigger { kind: Kind::HttpApi, matches, read, checkpoints: |_, _| {} };
 
 fn matches(input: &Input) -> bool {
     let is_domain = |domain: &str| !domain.contains(FUNCTION_URL);

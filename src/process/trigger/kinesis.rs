@@ -4,13 +4,15 @@
 
 use super::{
     Kind, Trigger, arn, attribute,
+    checkpoints::{Checkpoints, Source},
     inferred::Synchronicity,
     json::Fields,
     reading::{Input, Reading, from_seconds, set},
     settings::ServiceNames,
 };
+use crate::process::propagation::Carrier;
 
-pub(super) const ROW: Trigger = Trigger { kind: Kind::Kinesis, matches, read };
+pub(super) const ROW: Trigger = Trigger { kind: Kind::Kinesis, matches, read, checkpoints };
 
 const KINESIS: &[&str] = &["approximateArrivalTimestamp", "data", "partitionKey"];
 
@@ -38,8 +40,22 @@ fn read(input: &mut Input) -> Reading {
     set(tags, "partition_key", kinesis.text("partitionKey"));
     let mut reading = Reading::of("kinesis", &arn).with_span(span, Synchronicity::Async);
     reading.name_resource(Some(stream));
-    let data = kinesis.string("data").and_then(|data| attribute::decode(&data));
-    let document = data.as_deref().and_then(|data| Fields::pick(data, &[attribute::NAME]));
-    reading.carrier = attribute::of_field(document.and_then(|document| document.raw(attribute::NAME)));
+    reading.carrier = kinesis.string("data").map(|data| carrier(&data)).unwrap_or_default();
     reading
+}
+
+/// The carrier in a record's data, which is base64.
+fn carrier(data: &str) -> Carrier {
+    let data = attribute::decode(data);
+    let document = data.as_deref().and_then(|data| Fields::pick(data, &[attribute::NAME]));
+    attribute::of_field(document.and_then(|document| document.raw(attribute::NAME)))
+}
+
+fn checkpoints(input: &Input, checkpoints: &mut Checkpoints) {
+    checkpoints.each(input.top.raw("Records"), &["kinesis", "eventSourceARN"], |checkpoints, record| {
+        let arn = record.text("eventSourceARN").unwrap_or_default();
+        let data = record.object("kinesis", KINESIS).string("data").unwrap_or_default();
+        let source = Source { kind: "kinesis", topic: arn::second_segment(&arn), exchange: None, group: None };
+        checkpoints.push(&source, attribute::decoded_bytes(&data), &carrier(&data));
+    });
 }

@@ -7,7 +7,7 @@ use super::{
     reading::{Input, Reading, set},
 };
 
-pub(super) const ROW: Trigger = Trigger { kind: Kind::LoadBalancer, matches, read };
+pub(super) const ROW: Trigger = Trigger { kind: Kind::LoadBalancer, matches, read, checkpoints: |_, _| {} };
 
 const TARGET_GROUP: &str = "targetGroupArn";
 

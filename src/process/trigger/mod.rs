@@ -9,7 +9,7 @@
 //!
 //! An event is read field by field, and only the fields that a row needs: a field that is missing, null or of another type costs what depends on it and nothing else.
 //! What is not asked for is skipped without recursion, so that neither depth nor size of an event matter; memory is bounded by a few copies of the event while it is
-//! parsed, and by [`json::MAX_TEXT_BYTES`] for each text that is kept.
+//! parsed, and by [`MAX_TEXT_BYTES`] for each text that is kept.
 
 mod dynamodb;
 mod eventbridge;
@@ -27,6 +27,7 @@ mod websocket;
 
 mod arn;
 mod attribute;
+mod checkpoints;
 mod http;
 mod inferred;
 mod json;
@@ -38,13 +39,16 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+use checkpoints::Checkpoints;
 pub use inferred::{Inferred, Synchronicity};
 use json::Fields;
+pub use json::MAX_TEXT_BYTES;
 pub use pointer::SpanPointer;
 use reading::{Input, Reading};
 pub use settings::{Digest, Settings};
 
 use super::{
+    data_streams::Checkpoint,
     propagation::{Carrier, Propagator, TraceContext},
     trace::{map::Map, span::Text},
 };
@@ -80,6 +84,8 @@ struct Trigger {
     kind: Kind,
     matches: fn(&Input) -> bool,
     read: fn(&mut Input) -> Reading,
+    /// Of every record.
+    checkpoints: fn(&Input, &mut Checkpoints),
 }
 
 /// Every trigger, in the order in which they are tried.
@@ -108,6 +114,8 @@ pub struct Event {
     pub tags: Tags,
     /// The spans that stand for the services between the caller and the function; None for triggers without one.
     pub inferred: Option<Inferred>,
+    /// What was consumed, one for each record; empty unless data streams are monitored.
+    pub checkpoints: Vec<Checkpoint>,
     contexts: Contexts,
 }
 
@@ -132,7 +140,7 @@ impl Event {
         };
         let mut input = Input::new(top, settings, ids);
         let mut event = match TABLE.iter().find(|row| (row.matches)(&input)) {
-            Some(row) => Self::from_reading(row.kind, (row.read)(&mut input)),
+            Some(row) => Self::from_row(row, &mut input),
             None => Self::default(),
         };
         event.contexts.request_headers = http::carrier(input.top.object("request", &["headers"]).raw("headers"));
@@ -140,9 +148,14 @@ impl Event {
         event
     }
 
-    fn from_reading(kind: Kind, reading: Reading) -> Self {
-        let contexts = Contexts { carrier: reading.carrier, generated: reading.generated, ..Contexts::default() };
-        Self { kind: Some(kind), tags: reading.tags, inferred: reading.inferred, contexts }
+    fn from_row(row: &Trigger, input: &mut Input) -> Self {
+        let Reading { tags, inferred, carrier, generated } = (row.read)(input);
+        let mut checkpoints = Checkpoints::new(input.settings);
+        if input.settings.data_streams.enabled {
+            (row.checkpoints)(input, &mut checkpoints);
+        }
+        let contexts = Contexts { carrier, generated, ..Contexts::default() };
+        Self { kind: Some(row.kind), tags, inferred, checkpoints: checkpoints.into_found(), contexts }
     }
 
     /// The trace that the invocation continues: of the trigger's carrier, of what is generated from the event, of the event's headers, and at last of the headers of the

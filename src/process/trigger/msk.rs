@@ -4,7 +4,8 @@
 //! events are written.
 
 use super::{
-    Kind, Trigger, arn,
+    Kind, Trigger, arn, attribute,
+    checkpoints::{Checkpoints, Source},
     inferred::Synchronicity,
     json::{Fields, entries, items, scalar},
     reading::{Input, Reading, from_millis, set},
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::process::propagation::Carrier;
 
-pub(super) const ROW: Trigger = Trigger { kind: Kind::Msk, matches, read };
+pub(super) const ROW: Trigger = Trigger { kind: Kind::Msk, matches, read, checkpoints };
 
 const RECORD: &[&str] = &["headers", "partition", "timestamp", "topic"];
 
@@ -95,4 +96,16 @@ fn text(list: &str) -> String {
         bytes.extend(byte.filter(|_| bytes.len() < MAX_HEADER_BYTES).and_then(|byte| u8::try_from(byte & 0xff).ok()));
     });
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn checkpoints(input: &Input, checkpoints: &mut Checkpoints) {
+    let group = checkpoints.settings.data_streams.kafka_group.as_deref();
+    items(input.top.raw("records").unwrap_or_default(), |records| {
+        checkpoints.each(Some(records), &["headers", "topic", "value"], |checkpoints, record| {
+            let topic = record.text("topic").unwrap_or_default();
+            let source = Source { kind: "kafka", topic: &topic, exchange: None, group };
+            let bytes = attribute::decoded_bytes(&record.string("value").unwrap_or_default());
+            checkpoints.push(&source, bytes, &carrier(record));
+        });
+    });
 }

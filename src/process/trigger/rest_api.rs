@@ -10,7 +10,7 @@ use super::{
     settings::ServiceNames,
 };
 
-pub(super) const ROW: Trigger = Trigger { kind: Kind::RestApi, matches, read };
+pub(super) const ROW: Trigger = Trigger { kind: Kind::RestApi, matches, read, checkpoints: |_, _| {} };
 
 const CONTEXT: &[&str] = &[
     "apiId",

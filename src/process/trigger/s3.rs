@@ -10,7 +10,7 @@ use super::{
     settings::{Digest, ServiceNames},
 };
 
-pub(super) const ROW: Trigger = Trigger { kind: Kind::S3, matches, read };
+pub(super) const ROW: Trigger = Trigger { kind: Kind::S3, matches, read, checkpoints: |_, _| {} };
 
 fn matches(input: &Input) -> bool {
     input.record.has("s3")

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::{config::Config, platform::environment::Environment};
+use crate::{
+    config::{Config, DataStreams},
+    platform::environment::Environment,
+};
 
 /// SHA-256 of the TLS provider; None if it has none, which costs the ids that follow from a hash.
 pub type Digest = fn(&[u8]) -> Option<[u8; 32]>;
@@ -20,6 +23,8 @@ pub struct Settings {
     pub remove_integration_service_names: bool,
     /// `DD_MERGE_XRAY_TRACES`: X-Ray's decision not to sample counts.
     pub merge_xray_traces: bool,
+    /// `DD_DATA_STREAMS_ENABLED`, `DD_DSM_EXCHANGE_NAME` and `DD_DSM_KAFKA_GROUP`.
+    pub data_streams: DataStreams,
     /// The function's region.
     pub region: String,
     /// `AWS_LAMBDA_FUNCTION_NAME`.
@@ -36,6 +41,7 @@ impl Settings {
             service_representation: config.apm.service_representation,
             remove_integration_service_names: triggers.remove_integration_service_names,
             merge_xray_traces: triggers.merge_xray_traces,
+            data_streams: triggers.data_streams.clone(),
             region: environment.region.clone(),
             function_name: environment.function_name.clone(),
             sha256,

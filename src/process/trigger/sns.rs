@@ -3,14 +3,17 @@
 //! Source: Lambda developer guide, "Invoking Lambda functions with Amazon SNS notifications".
 
 use super::{
-    Kind, Trigger, arn, attribute, eventbridge,
+    Kind, Trigger, arn, attribute,
+    checkpoints::{Checkpoints, Source},
+    eventbridge,
     inferred::Synchronicity,
     json::Fields,
     reading::{Input, Reading, from_rfc3339, set},
     settings::ServiceNames,
 };
+use crate::process::propagation::Carrier;
 
-pub(super) const ROW: Trigger = Trigger { kind: Kind::Sns, matches, read };
+pub(super) const ROW: Trigger = Trigger { kind: Kind::Sns, matches, read, checkpoints };
 
 /// The fields of a notification that are read.
 pub(super) const NOTIFICATION: &[&str] =
@@ -50,9 +53,23 @@ pub(super) fn notification(input: &mut Input, fields: &Fields) -> Reading {
     set(tags, "subject", fields.text("Subject"));
     let mut reading = Reading::of("sns", &arn).with_span(span, Synchronicity::Async);
     reading.name_resource(Some(topic));
-    reading.carrier = attribute::carrier(&fields.object("MessageAttributes", &[attribute::NAME]));
+    reading.carrier = carrier(fields);
     if let Some(message) = fields.string("Message") {
         reading.wrap(eventbridge::delivered(input, &message));
     }
     reading
+}
+
+/// The carrier in the attributes of a notification.
+pub(super) fn carrier(fields: &Fields) -> Carrier {
+    attribute::carrier(&fields.object("MessageAttributes", &[attribute::NAME]))
+}
+
+fn checkpoints(input: &Input, checkpoints: &mut Checkpoints) {
+    checkpoints.each(input.top.raw("Records"), &["Sns"], |checkpoints, record| {
+        let fields = record.object("Sns", NOTIFICATION);
+        let arn = fields.text("TopicArn").unwrap_or_default();
+        let source = Source { kind: "sns", topic: &arn, exchange: None, group: None };
+        checkpoints.push(&source, fields.string("Message").unwrap_or_default().len(), &carrier(&fields));
+    });
 }

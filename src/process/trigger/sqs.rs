@@ -3,7 +3,9 @@
 //! Source: Lambda developer guide, "Using Lambda with Amazon SQS".
 
 use super::{
-    Kind, Trigger, arn, attribute, eventbridge,
+    Kind, Trigger, arn, attribute,
+    checkpoints::{Checkpoints, Source},
+    eventbridge,
     inferred::Synchronicity,
     json::Fields,
     reading::{Input, Reading, from_millis, set},
@@ -12,7 +14,7 @@ use super::{
 };
 use crate::process::propagation::xray_context;
 
-pub(super) const ROW: Trigger = Trigger { kind: Kind::Sqs, matches, read };
+pub(super) const ROW: Trigger = Trigger { kind: Kind::Sqs, matches, read, checkpoints };
 
 const ATTRIBUTES: &[&str] = &["ApproximateReceiveCount", "AWSTraceHeader", "SenderId", "SentTimestamp"];
 
@@ -63,4 +65,19 @@ fn delivered(input: &mut Input, body: &str) -> Option<Reading> {
         return Some(sns::notification(input, &fields));
     }
     eventbridge::delivered(input, body)
+}
+
+fn checkpoints(input: &Input, checkpoints: &mut Checkpoints) {
+    let records = input.top.raw("Records");
+    checkpoints.each(records, &["body", "eventSourceARN", "messageAttributes"], |checkpoints, record| {
+        let arn = record.text("eventSourceARN").unwrap_or_default();
+        let body = record.string("body").unwrap_or_default();
+        let mut carrier = attribute::carrier(&record.object("messageAttributes", &[attribute::NAME]));
+        if carrier.is_empty() {
+            let notification = Fields::pick(&body, sns::NOTIFICATION).filter(sns::is_notification);
+            carrier = notification.map(|fields| sns::carrier(&fields)).unwrap_or_default();
+        }
+        let source = Source { kind: "sqs", topic: arn::name(&arn), exchange: None, group: None };
+        checkpoints.push(&source, body.len(), &carrier);
+    });
 }

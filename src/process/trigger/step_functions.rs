@@ -10,7 +10,7 @@ use super::{
 };
 use crate::process::propagation::{HIGH_HALF, TraceContext, propagation_tags};
 
-pub(super) const ROW: Trigger = Trigger { kind: Kind::StepFunctions, matches, read };
+pub(super) const ROW: Trigger = Trigger { kind: Kind::StepFunctions, matches, read, checkpoints: |_, _| {} };
 
 const FIELDS: &[&str] = &[
     "Payload",

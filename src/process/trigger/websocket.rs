@@ -9,7 +9,7 @@ use super::{
     settings::ServiceNames,
 };
 
-pub(super) const ROW: Trigger = Trigger { kind: Kind::WebSocket, matches, read };
+pub(super) const ROW: Trigger = Trigger { kind: Kind::WebSocket, matches, read, checkpoints: |_, _| {} };
 
 const CONTEXT: &[&str] = &[
     "apiId",

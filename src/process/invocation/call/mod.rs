@@ -11,6 +11,7 @@ pub mod test_decoder;
 use crate::{
     platform::ids::RequestId,
     process::{
+        data_streams::{self, Point},
         event::Timestamp,
         propagation::{Carrier, Propagator, TraceContext},
         trace::Span,
@@ -43,6 +44,8 @@ pub struct StartCall {
     pub inferred: Option<Inferred>,
     /// Tags about the trigger, for the span of the invocation.
     pub trigger_tags: Tags,
+    /// Checkpoints of Data Streams Monitoring, one for each record of the event.
+    pub checkpoints: Vec<Point>,
     /// The event as tags.
     pub captured: Vec<Tag>,
 }
@@ -82,6 +85,8 @@ pub struct Decoder {
     pub capture_depth: Option<u32>,
     pub triggers: trigger::Settings,
     pub propagator: Propagator,
+    /// Who reports checkpoints.
+    pub streams: data_streams::Origin,
     /// Makes ids; never 0.
     pub random: fn() -> u64,
 }
@@ -100,6 +105,8 @@ impl Decoder {
     ) -> StartCall {
         let event = Event::parse(body, &self.triggers, &mut || (self.random)());
         let context = event.context(&self.propagator, carrier);
+        let now = time.saturating_mul(1_000_000);
+        let checkpoints = event.checkpoints.iter().filter_map(|it| Point::new(it, &self.streams, now)).collect();
         let Event { tags, inferred, .. } = event;
         StartCall {
             request_id: request_id(header(REQUEST_ID)),
@@ -107,6 +114,7 @@ impl Decoder {
             context,
             inferred,
             trigger_tags: tags,
+            checkpoints,
             captured: self.capture("function.request", str::from_utf8(body).unwrap_or_default()),
         }
     }
@@ -156,6 +164,7 @@ impl StartCall {
             + self.context.iter().map(|context| map_bytes(&context.tags)).sum::<usize>()
             + spans.flatten().map(span_bytes).sum::<usize>()
             + map_bytes(&self.trigger_tags)
+            + self.checkpoints.len() * size_of::<Point>()
             + tags_bytes(&self.captured)
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     config::Config,
     intake::tls::sha256,
     platform::environment::Environment,
-    process::{propagation::Propagator, trigger},
+    process::{data_streams, propagation::Propagator, trigger},
 };
 
 /// A decoder with the default settings, whose ids are all 30.
@@ -16,6 +16,7 @@ pub fn decoder(capture_depth: Option<u32>) -> Decoder {
         capture_depth,
         triggers: trigger::Settings::new(&config, &environment, sha256),
         propagator: Propagator::new(config.propagation),
+        streams: data_streams::Origin { service: "svc".to_owned(), env: String::new(), version: String::new(), sha256 },
         random: || 30,
     }
 }

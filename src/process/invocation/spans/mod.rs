@@ -129,7 +129,10 @@ impl Processor {
         }
     }
 
-    fn add_input(&mut self, id: &AttemptId, input: SpanInput, out: &mut Output) {
+    fn add_input(&mut self, id: &AttemptId, mut input: SpanInput, out: &mut Output) {
+        if let SpanInput::Call(Call::Start(start)) = &mut input {
+            out.checkpoints.append(&mut start.checkpoints);
+        }
         let is_failure = matches!(&input, SpanInput::Call(Call::End(end)) if is_failure(end));
         let time = match &input {
             SpanInput::Call(call) => call.time(),
