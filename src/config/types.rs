@@ -74,6 +74,7 @@ impl Default for Config {
                 additional_endpoints: Vec::new(),
                 rules: Vec::new(),
                 compression: Some(DEFAULT_COMPRESSION_LEVEL),
+                durable_invocations: 0,
             },
             metrics: Metrics {
                 url: metrics_url(DEFAULT_SITE),
@@ -199,6 +200,8 @@ pub struct Logs {
     pub rules: Vec<Rule>,
     /// Zstandard level; `None` sends logs uncompressed.
     pub compression: Option<i32>,
+    /// Maximum number of invocations of a durable function whose lines wait for the execution that a span names; 0: none waits.
+    pub durable_invocations: usize,
 }
 
 /// A log processing rule as configured. The pattern is not compiled here, because most functions have no rule and the regex engine is not needed

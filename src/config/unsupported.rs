@@ -31,7 +31,6 @@ macro_rules! unsupported {
 }
 
 unsupported! {
-    LAMBDA_DURABLE_FUNCTION_LOG_BUFFER_SIZE "lambda_durable_function_log_buffer_size",
     SERVERLESS_APPSEC_ENABLED "serverless_appsec_enabled",
     APPSEC_RULES "appsec_rules",
     APPSEC_WAF_TIMEOUT "appsec_waf_timeout",

@@ -268,7 +268,7 @@ fn processor(config: &Config, environment: &Environment, telemetry: bool, start_
         init_type_tagged: environment.initialization_type.is_some(),
         architecture: BUILD_INFO.architecture(),
     };
-    Processor::new(settings, rules, start_time.wall)
+    Processor::new(settings, rules, start_time.wall).with_durable_logs(config.logs.durable_invocations)
 }
 
 /// What the spans of invocations have in common.

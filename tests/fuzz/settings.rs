@@ -6,7 +6,7 @@ use bottlecap::config::{self, Config, Loaded};
 
 /// The fields that each setting is about, with the group that they are in.
 #[rustfmt::skip]
-const FIELDS: [(&str, &[&str]); 78] = [
+const FIELDS: [(&str, &[&str]); 79] = [
     ("DD_ORG_UUID", &[".secret"]),
     ("DD_KMS_API_KEY", &[".secret"]),
     ("DD_API_KEY_SECRET_ARN", &[".secret"]),
@@ -62,6 +62,7 @@ const FIELDS: [(&str, &[&str]); 78] = [
     ("DD_TRACE_EXPERIMENTAL_FEATURES_ENABLED", &["apm.additional_stats_tags"]),
     ("DD_SERVERLESS_ERROR_SAMPLER_ENABLED", &["apm.error_sampler"]),
     ("DD_TRACE_AWS_SERVICE_REPRESENTATION_ENABLED", &["apm.service_representation"]),
+    ("DD_LAMBDA_DURABLE_FUNCTION_LOG_BUFFER_SIZE", &["logs.durable_invocations"]),
     ("DD_CAPTURE_LAMBDA_PAYLOAD", &["apm.payloads"]),
     ("DD_CAPTURE_LAMBDA_PAYLOAD_MAX_DEPTH", &["apm.payloads"]),
     ("DD_APM_REPLACE_TAGS", &["apm.replace_rules"]),

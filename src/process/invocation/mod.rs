@@ -7,6 +7,7 @@
 mod attribution;
 pub mod call;
 mod context;
+mod durable;
 mod out_of_memory;
 mod sandbox_lifecycle;
 mod sandbox_state;
@@ -24,6 +25,7 @@ use crate::platform::ids::RequestId;
 use attribution::{Attribution, HeldLog, LogOwner};
 pub use context::AttemptId;
 use context::{Context, Contexts, Input};
+use durable::DurableLogs;
 use sandbox_lifecycle::{FirstInvocation, Measured, OnceMetric};
 use sandbox_state::SandboxState;
 use spans::SpanBuilder;
@@ -95,6 +97,7 @@ pub struct Processor {
     first: FirstInvocation,
     /// None: no spans are built.
     spans: Option<SpanBuilder>,
+    durable: DurableLogs,
 }
 
 impl Processor {
@@ -110,7 +113,15 @@ impl Processor {
             restore: OnceMetric::default(),
             first: FirstInvocation::new(settings),
             spans: None,
+            durable: DurableLogs::new(0),
         }
+    }
+
+    /// The same processor, in which lines of a durable function wait for their execution: those of so many invocations at most.
+    #[must_use]
+    pub fn with_durable_logs(mut self, capacity: usize) -> Self {
+        self.durable = DurableLogs::new(capacity);
+        self
     }
 
     /// Handles INVOKE. Returns the attempt that it starts.
@@ -240,11 +251,11 @@ impl Processor {
         }
     }
 
-    fn emit(&self, mut log: Log, out: &mut Output) {
+    fn emit(&mut self, mut log: Log, out: &mut Output) {
         if self.settings.logs
             && let Some(message) = self.rules.apply(std::mem::take(&mut log.message))
         {
-            out.logs.push(Log { message, ..log });
+            out.logs.extend(self.durable.pass(Log { message, ..log }));
         }
     }
 

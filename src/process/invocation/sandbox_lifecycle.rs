@@ -108,6 +108,7 @@ impl Processor {
         for log in self.attribution.take_held_logs() {
             self.emit(log, out);
         }
+        out.logs.extend(self.durable.release());
         self.complete_first(out);
         self.build_last_spans(out);
         self.send_once_metrics(out);
@@ -121,6 +122,7 @@ impl Processor {
         if init.is_durable() {
             self.sandbox.learn_durable();
         }
+        out.logs.extend(self.durable.decide(init.is_durable()));
         self.own(log::init_start(init, time).into(), out);
         self.startup_begins(time, false);
         self.first.awaits_init = false;

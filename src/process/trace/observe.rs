@@ -14,6 +14,12 @@ use super::{
 /// The span in which Datadog's libraries for Python and Node.js load the handler.
 const LOAD_SPAN: &str = "aws.lambda.load";
 
+/// The span of an invocation, as those libraries build it.
+const INVOCATION_SPAN: &str = "aws.lambda";
+
+/// Maximum length in bytes of a text about a durable execution.
+const MAX_DURABLE_BYTES: usize = 4 << 10;
+
 /// Maximum number of placeholders of one request; a tracer sends one for each invocation.
 const MAX_PLACEHOLDERS: usize = 64;
 /// Maximum size in bytes of a placeholder's tags. A larger one is left out.
@@ -62,10 +68,25 @@ fn tags_bytes(meta: &Map<'_, Text<'_>>, metrics: &Map<'_, f64>, binary: &Map<'_,
     texts.chain(numbers).chain(structs).sum()
 }
 
+/// The execution of a durable function that an invocation is a part of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DurableContext {
+    pub request_id: String,
+    /// Of the execution.
+    pub id: String,
+    /// Of the execution.
+    pub name: String,
+    /// Whether the invocation is the first of the execution.
+    pub is_first: Option<bool>,
+    /// How the execution stands.
+    pub status: Option<String>,
+}
+
 /// What the spans of one request say.
 #[derive(Debug, Default, PartialEq)]
 pub struct Observed {
     pub placeholders: Vec<Placeholder>,
+    pub durable: Vec<DurableContext>,
     /// The trace in which the handler was loaded.
     pub load_trace_id: Option<u64>,
 }
@@ -80,6 +101,8 @@ impl Observed {
                     span.parent_id = parent;
                     self.load_trace_id.get_or_insert(span.trace_id);
                 }
+            } else if span.name == INVOCATION_SPAN && self.durable.len() < MAX_PLACEHOLDERS {
+                self.durable.extend(durable_context(span));
             } else if span.resource == PLACEHOLDER {
                 self.placeholders.extend(placeholder(span, computed_stats));
                 self.placeholders.truncate(MAX_PLACEHOLDERS);
@@ -90,8 +113,21 @@ impl Observed {
     /// Adds what another request says.
     pub fn add(&mut self, other: Self) {
         self.placeholders.extend(other.placeholders);
+        self.durable.extend(other.durable);
         self.load_trace_id = self.load_trace_id.or(other.load_trace_id);
     }
+}
+
+/// None where the span names no execution, and where its texts are longer than any that Lambda makes.
+fn durable_context(span: &Span<'_>) -> Option<DurableContext> {
+    let tag = |key| span.meta.get(key).filter(|value| value.len() <= MAX_DURABLE_BYTES).map(ToString::to_string);
+    Some(DurableContext {
+        request_id: tag("request_id")?,
+        id: tag("aws.durable.execution_id")?,
+        name: tag("aws.durable.execution_name")?,
+        is_first: span.meta.get("aws.durable.first_invocation").map(|value| value == "true"),
+        status: tag("aws.durable.execution_status"),
+    })
 }
 
 /// None without a request id: nothing says which invocation it stands for.
@@ -135,6 +171,28 @@ mod tests {
             panic!("{observed:?}")
         };
         assert_eq!(request_id, "r");
+    }
+
+    #[test]
+    fn the_execution_of_a_durable_function_is_read_from_the_span_of_the_invocation() {
+        let tags = [
+            ("request_id", "r"),
+            ("aws.durable.execution_id", "0b1c"),
+            ("aws.durable.execution_name", "order-7"),
+            ("aws.durable.first_invocation", "true"),
+            ("aws.durable.execution_status", "RUNNING"),
+        ];
+        for missing in 0..6 {
+            let meta = tags.into_iter().enumerate().filter(|(index, _)| *index != missing);
+            let meta = meta.map(|(_, (key, value))| (key, value.into())).collect();
+            let mut observed = Observed::default();
+            let span = Span { name: INVOCATION_SPAN.into(), meta, ..Span::default() };
+            observed.look(&mut [span], &LoadParent::default(), false);
+            assert_eq!(observed.durable.len(), usize::from(missing > 2), "without {missing}");
+            let Some(context) = observed.durable.first() else { continue };
+            assert_eq!((context.id.as_str(), context.name.as_str()), ("0b1c", "order-7"));
+            assert_eq!((context.is_first.is_some(), context.status.is_some()), (missing != 3, missing != 4));
+        }
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Bench {
                 self.processor.call(Call::End(Box::new(call)), &mut self.out);
             }
             Step::Placeholder => {
-                let observed = Observed { placeholders: vec![placeholder(id)], load_trace_id: None };
+                let observed = Observed { placeholders: vec![placeholder(id)], ..Observed::default() };
                 self.processor.observed(observed, at + 7, &mut self.out);
             }
             Step::Start => self.platform(at + 1, Platform::Start(InvocationStart { request_id, version: None })),
@@ -392,7 +392,7 @@ fn the_load_span_of_a_tracer_that_builds_the_invocation_itself_gives_the_cold_st
     for late in [false, true] {
         let mut bench = Bench::new(ON_DEMAND);
         assert_eq!(bench.processor.load_parent().get(), 42);
-        let observed = Observed { placeholders: Vec::new(), load_trace_id: Some(9) };
+        let observed = Observed { load_trace_id: Some(9), ..Observed::default() };
         if !late {
             bench.steps("a", 1000, [Step::InitStart, Step::InitReport]);
         }
