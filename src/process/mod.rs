@@ -1,6 +1,7 @@
 //! Pure: a telemetry event, a datagram or a trace goes in, logs, points, metrics and encoded spans come out. No sockets, no files, no clock.
 
 pub mod data_streams;
+pub mod digest;
 pub mod dogstatsd;
 pub mod event;
 pub mod invocation;

@@ -189,7 +189,9 @@ impl TracePipeline {
 
     /// Takes in checkpoints of data streams.
     pub fn take_checkpoints(&mut self, checkpoints: Vec<Point>) {
-        checkpoints.into_iter().for_each(|checkpoint| self.checkpoints.push(checkpoint));
+        for checkpoint in checkpoints {
+            self.checkpoints.push(checkpoint);
+        }
     }
 
     /// Makes one request of the checkpoints that wait.

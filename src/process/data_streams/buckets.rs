@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Point, sketch::Sketch};
-use crate::process::{msgpack::Writer, trigger::Digest};
+use crate::process::{digest::Digest, msgpack::Writer};
 
 /// Nanoseconds of a bucket.
 const DURATION: i64 = 10_000_000_000;
@@ -28,8 +28,8 @@ pub struct Origin {
 /// Points that wait to be sent, by time and edge.
 #[derive(Debug, Default)]
 pub struct Buckets {
-    /// By their beginning in nanoseconds since the epoch.
-    buckets: BTreeMap<i64, HashMap<u64, Group>>,
+    /// Groups by hash, in buckets by their beginning in nanoseconds since the epoch.
+    by_start: BTreeMap<i64, HashMap<u64, Group>>,
     groups: usize,
     dropped: u64,
 }
@@ -45,7 +45,7 @@ struct Group {
 
 impl Buckets {
     pub fn push(&mut self, point: Point) {
-        let bucket = self.buckets.entry(point.time - point.time.rem_euclid(DURATION)).or_default();
+        let bucket = self.by_start.entry(point.time - point.time.rem_euclid(DURATION)).or_default();
         if !bucket.contains_key(&point.hash) {
             if self.groups >= MAX_GROUPS {
                 self.dropped += 1;
@@ -73,7 +73,7 @@ impl Buckets {
     /// The body of a request with all that waits, a msgpack document that is not compressed; None if nothing waits.
     pub fn drain(&mut self, origin: &Origin, tracer_version: &str, tags: &[&str]) -> Option<Vec<u8>> {
         self.groups = 0;
-        let buckets = std::mem::take(&mut self.buckets);
+        let buckets = std::mem::take(&mut self.by_start);
         let buckets: Vec<_> = buckets.into_iter().filter(|(_, groups)| !groups.is_empty()).collect();
         if buckets.is_empty() {
             return None;

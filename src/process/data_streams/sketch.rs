@@ -132,7 +132,9 @@ mod tests {
 
     fn decoded(values: &[f64]) -> WireSketch {
         let mut sketch = Sketch::default();
-        values.iter().for_each(|value| sketch.insert(*value));
+        for value in values {
+            sketch.insert(*value);
+        }
         WireSketch::decode(&*sketch.encode()).unwrap()
     }
 

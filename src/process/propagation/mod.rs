@@ -18,7 +18,7 @@ mod tests;
 
 pub use carrier::Carrier;
 pub use datadog::{propagation_tags, reply_headers};
-pub use xray::context as xray_context;
+pub use xray::xray_context;
 
 use super::trace::{map::Map, span::Text};
 use crate::config::{self, PropagationStyle};

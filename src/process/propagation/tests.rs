@@ -283,7 +283,7 @@ fn inject(style: PropagationStyle, context: &TraceContext) -> Vec<(&'static str,
 
 #[test]
 fn every_id_survives_every_style_and_the_reply() {
-    use PropagationStyle::{B3, B3Multi, Datadog, TraceContext as W3c};
+    use PropagationStyle::{B3, B3Multi, Datadog};
     let mut random = StdRng::seed_from_u64(1);
     let edges = [1, 2, u64::from(u32::MAX), 1 << 63, u64::MAX - 1, u64::MAX];
     for round in 0..2_000 {
@@ -298,7 +298,7 @@ fn every_id_survives_every_style_and_the_reply() {
         let priority = Some([1, 0][round % 2]);
         let mut context = TraceContext { trace_id, span_id, priority, ..TraceContext::default() };
         context.set_high_half(high);
-        for style in [Datadog, W3c, B3, B3Multi] {
+        for style in [Datadog, PropagationStyle::TraceContext, B3, B3Multi] {
             let found = extract_in(
                 &[style],
                 &inject(style, &context).iter().map(|(name, value)| (*name, &**value)).collect::<Vec<_>>(),

@@ -6,7 +6,7 @@ use super::TraceContext;
 ///
 /// X-Ray's own decision not to sample is no reason to drop a trace of Datadog's. Not sampled counts only in a header that a Datadog library wrote, which begins
 /// the 24 digits with eight zeros, or for customers who merge both traces (`DD_MERGE_XRAY_TRACES`).
-pub fn context(header: &str, is_merged: bool) -> Option<TraceContext> {
+pub fn xray_context(header: &str, is_merged: bool) -> Option<TraceContext> {
     let mut fields = header.strip_prefix("Root=")?.split(';');
     let root = fields.next()?;
     let field = |name: &str| header.split(';').find_map(|field| field.trim().strip_prefix(name));

@@ -3,11 +3,11 @@
 //! Source: DynamoDB developer guide, "DynamoDB Streams and AWS Lambda triggers".
 
 use super::{
-    Kind, SpanPointer, Trigger, arn, attribute,
+    Digest, Kind, SpanPointer, Trigger, arn, attribute,
     inferred::Synchronicity,
     json::{Fields, entries},
     reading::{Input, Reading, from_seconds, set},
-    settings::{Digest, ServiceNames},
+    settings::ServiceNames,
 };
 
 pub(super) const ROW: Trigger = Trigger { kind: Kind::DynamoDb, matches, read, checkpoints: |_, _| {} };

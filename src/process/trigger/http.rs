@@ -22,7 +22,8 @@ pub(super) struct Request<'a> {
     pub(super) protocol: Option<Cow<'a, str>>,
     pub(super) source_ip: Option<Cow<'a, str>>,
     pub(super) user_agent: Option<Cow<'a, str>>,
-    pub(super) request_id: Option<Cow<'a, str>>,
+    /// API Gateway's own, not Lambda's.
+    pub(super) id: Option<Cow<'a, str>>,
     /// The route that API Gateway matched.
     pub(super) route: Option<Cow<'a, str>>,
 }
@@ -41,7 +42,7 @@ impl<'a> Request<'a> {
             protocol: http.text("protocol"),
             source_ip: http.text("sourceIp"),
             user_agent: http.text("userAgent"),
-            request_id: context.text("requestId"),
+            id: context.text("requestId"),
             route: None,
         };
         (request, context)
@@ -68,7 +69,7 @@ impl<'a> Request<'a> {
         set(tags, "http.source_ip", self.source_ip.as_deref());
         set(tags, "http.user_agent", self.user_agent.as_deref());
         set(tags, "http.route", self.route.as_deref());
-        set(tags, "request_id", self.request_id.as_deref());
+        set(tags, "request_id", self.id.as_deref());
     }
 
     /// The tags of the `aws.lambda` span.

@@ -45,8 +45,9 @@ use json::Fields;
 pub use json::MAX_TEXT_BYTES;
 pub use pointer::SpanPointer;
 use reading::{Input, Reading};
-pub use settings::{Digest, Settings};
+pub use settings::Settings;
 
+pub use super::digest::Digest;
 use super::{
     data_streams::Checkpoint,
     propagation::{Carrier, Propagator, TraceContext},

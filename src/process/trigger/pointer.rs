@@ -21,8 +21,8 @@ impl SpanPointer {
     /// The hash is the first half of the SHA-256 of the parts, joined by `|`.
     pub(super) fn new(kind: &'static str, parts: &[&str], sha256: Digest) -> Option<Self> {
         let digest = sha256(parts.join("|").as_bytes())?;
-        let hash = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        Some(Self { kind, hash })
+        let half = digest.first_chunk().copied()?;
+        Some(Self { kind, hash: format!("{:032x}", u128::from_be_bytes(half)) })
     }
 }
 

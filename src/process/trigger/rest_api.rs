@@ -39,7 +39,7 @@ fn read(input: &mut Input) -> Reading {
         protocol: context.text("protocol"),
         source_ip: identity.text("sourceIp"),
         user_agent: identity.text("userAgent"),
-        request_id: context.text("requestId"),
+        id: context.text("requestId"),
         route: context.text("resourcePath").or_else(|| input.top.text("resource")),
     };
     let (api, stage) = (context.text("apiId").unwrap_or_default(), context.text("stage").unwrap_or_default());

@@ -3,11 +3,11 @@
 //! Source: S3 user guide, "Event message structure".
 
 use super::{
-    Kind, SpanPointer, Trigger,
+    Digest, Kind, SpanPointer, Trigger,
     inferred::Synchronicity,
     json::Fields,
     reading::{Input, Reading, from_rfc3339, set},
-    settings::{Digest, ServiceNames},
+    settings::ServiceNames,
 };
 
 pub(super) const ROW: Trigger = Trigger { kind: Kind::S3, matches, read, checkpoints: |_, _| {} };

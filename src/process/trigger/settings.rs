@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use crate::{
     config::{Config, DataStreams},
     platform::environment::Environment,
+    process::digest::Digest,
 };
-
-/// SHA-256 of the TLS provider; None if it has none, which costs the ids that follow from a hash.
-pub type Digest = fn(&[u8]) -> Option<[u8; 32]>;
 
 /// Settings and facts of the sandbox, the same for every invocation.
 #[derive(Debug, Clone)]

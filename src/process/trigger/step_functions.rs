@@ -3,10 +3,9 @@
 //! Source: Step Functions developer guide, "Accessing execution data from the Context object", and Datadog's documentation of linked traces of state machines.
 
 use super::{
-    Kind, Trigger, attribute,
+    Digest, Kind, Trigger, attribute,
     json::Fields,
     reading::{Input, Reading},
-    settings::Digest,
 };
 use crate::process::propagation::{HIGH_HALF, TraceContext, propagation_tags};
 

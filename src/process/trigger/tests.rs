@@ -9,6 +9,7 @@ use crate::{
     platform::environment::Environment,
 };
 
+mod carriers;
 mod checkpoints;
 mod hostile;
 mod http;

@@ -144,7 +144,8 @@ fn six_mebibytes_of_anything_are_kept_in_part_only() {
         assert_eq!(read.kind, Some(kind));
         assert_bounded(&read);
     }
-    let headers: String = (0..SIZE / 24).map(|index| format!(",\"ot-baggage-{index}\":\"v\"")).collect();
+    let headers: Vec<String> = (0..SIZE / 24).map(|index| format!(",\"ot-baggage-{index}\":\"v\"")).collect();
+    let headers = headers.concat();
     let event = format!(
         "{{\"requestContext\":{{\"domainName\":\"x.lambda-url.y\"}},\"headers\":{{\"x-datadog-trace-id\":5{headers}}}}}"
     );
