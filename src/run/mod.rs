@@ -17,12 +17,13 @@ use dogstatsd_pipeline::DogStatsdPipeline;
 use engine::Engine;
 use next::NextPoller;
 use traces::TracePipeline;
+pub use traces::streams;
 
 use crate::{
     aggregate::{LogQueue, Points},
     config::Config,
     flush::Flusher,
-    ingest::{dogstatsd::DatagramQueue, telemetry::Batches, trace_agent},
+    ingest::{dogstatsd::DatagramQueue, lifecycle, telemetry::Batches, trace_agent},
     intake,
     os::{
         checkpoints::{self, Checkpoint, checkpoint},
@@ -30,7 +31,11 @@ use crate::{
         signal::Termination,
     },
     platform::{Initialization, Shutdown},
-    process::{invocation::Processor, log::LogEncoder, tags::FunctionTags},
+    process::{
+        invocation::{Processor, call::Decoder},
+        log::LogEncoder,
+        tags::FunctionTags,
+    },
 };
 
 /// Everything that the loops work with, built by `start`.
@@ -53,6 +58,10 @@ pub struct Components {
     pub dogstatsd: Option<DatagramQueue>,
     /// Where tracers send to, not served yet; None where it cannot be had.
     pub trace_agent: Option<trace_agent::TraceAgentListener>,
+    /// Where tracers report invocations to, not served yet; None where it cannot be had.
+    pub lifecycle: Option<lifecycle::LifecycleListener>,
+    /// Reads what they report.
+    pub calls: Decoder,
 }
 
 /// The way to Datadog. None where there is none: no key, no TLS.
@@ -91,9 +100,11 @@ pub async fn run(parts: Components) {
     let metrics = &parts.config.metrics;
     let measures = metrics.enhanced && metrics.usage && parts.telemetry.is_some();
     let overlapping = parts.initialization == Initialization::ManagedInstances;
-    let traces = TracePipeline::start(parts.trace_agent, &parts.config, &parts.tags);
+    let load_parent = parts.processor.load_parent();
+    let traces = TracePipeline::start(parts.trace_agent, &parts.config, &parts.tags, load_parent);
     let mut engine = Engine {
         traces,
+        lifecycle: serve_lifecycle(parts.lifecycle, parts.calls),
         usage_metrics: measures.then(|| usage_metrics::UsageMetrics::new(&Proc::default(), overlapping)),
         log_encoder: LogEncoder::new(parts.tags, &parts.config),
         processor: parts.processor,
@@ -112,6 +123,13 @@ pub async fn run(parts: Components) {
         signal = termination.received() => Shutdown { shutdown_reason: signal.to_owned(), deadline_ms: 0 },
     };
     shutdown::run(engine, &shutdown).await;
+}
+
+/// Serves tracers that report invocations from now on, if there is a listener.
+fn serve_lifecycle(bound: Option<lifecycle::LifecycleListener>, decoder: Decoder) -> Option<lifecycle::Inbox> {
+    let port = lifecycle::PORT;
+    let served = bound?.serve(decoder);
+    served.inspect_err(|error| tracing::warn!("LIFECYCLE | cannot serve port {port}: {error}")).ok()
 }
 
 /// Serves events until SHUTDOWN. May be cancelled.

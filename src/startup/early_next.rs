@@ -54,7 +54,8 @@ fn go_on(state: StartupState, loaded: Option<Loaded>, start_time: StartTime) {
             return idle(state);
         }
     };
-    runtime.block_on(async { run::run(build(state, loaded, start_time).await).await });
+    // On the heap: with all that runs it is too large for the stack of a caller.
+    runtime.block_on(async { Box::pin(run::run(build(state, loaded, start_time).await)).await });
     // What still runs in the background has had its time.
     runtime.shutdown_background();
 }
@@ -96,10 +97,11 @@ async fn build(state: StartupState, loaded: Option<Loaded>, start_time: StartTim
     let intake = services::intake(&config, &environment);
     let dogstatsd = services::start_dogstatsd(ports.dogstatsd, &config);
     let trace_agent = services::trace_agent(ports.trace_agent);
+    let lifecycle = services::lifecycle(ports.lifecycle);
     let platform = ExtensionsApi::resume(environment.runtime_api.clone(), connection);
     let startup = Startup { environment: &environment, config: &config, id: &registered.id };
     let Subscribing { next, telemetry } = startup.subscribe(platform, subscription, listening).await;
-    let known = StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent };
+    let known = StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent, lifecycle };
     services::build_components(known, &environment, start_time)
 }
 

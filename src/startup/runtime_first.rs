@@ -29,7 +29,8 @@ pub fn run(environment: &Environment, start_time: StartTime) -> Result<(), Error
     // Nothing else of the sandbox has been started yet, so nobody has used up its threads.
     let runtime = services::runtime(environment, |_| true)?;
     let ended = runtime.block_on(async {
-        run::run(build(environment, start_time).await?).await;
+        // On the heap: with all that runs it is too large for the stack of a caller.
+        Box::pin(run::run(build(environment, start_time).await?)).await;
         Ok(())
     });
     // What still runs in the background has had its time.
@@ -55,13 +56,14 @@ async fn build(environment: &Environment, start_time: StartTime) -> Result<Compo
     let listening = services::start_telemetry(ports.telemetry);
     let dogstatsd = services::start_dogstatsd(ports.dogstatsd, &config);
     let trace_agent = services::trace_agent(ports.trace_agent);
+    let lifecycle = services::lifecycle(ports.lifecycle);
     let subscription = listening.as_ref().map(|listening| listening.subscription(&config, initialization));
     let subscribing = tokio::spawn(subscribe(platform, registered.id.clone(), subscription));
     let intake = intake.build_in_background(&config, environment).await?;
     let SubscribedClient { platform, answer } = joined(subscribing.await)?;
     let telemetry = listening.zip(answer).and_then(|(listening, answer)| listening.after(answer));
     let next = NextPoller::new(platform, registered.id.clone());
-    let known = StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent };
+    let known = StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent, lifecycle };
     Ok(services::build_components(known, environment, start_time))
 }
 

@@ -11,6 +11,7 @@ use crate::{
     features::{self, LAZY_INTAKE, RUNTIME_SIZING},
     ingest::{
         dogstatsd::{self, DatagramQueue},
+        lifecycle,
         telemetry::{Batches, TelemetryListener},
         trace_agent,
     },
@@ -23,11 +24,13 @@ use crate::{
     },
     platform::{self, Environment, Initialization, Registered, Subscribed, Subscription},
     process::{
-        invocation::{Processor, Settings},
+        invocation::{Processor, Settings, SpanSettings, call::Decoder},
         log::Rules,
+        propagation::Propagator,
         tags::FunctionTags,
+        trigger,
     },
-    run::{Components, Intake, next::NextPoller},
+    run::{self, Components, Intake, next::NextPoller},
 };
 
 /// The async runtime. Where one worker is enough it is the thread that waits for everything anyway: two would wake each other for every event. The same
@@ -153,6 +156,18 @@ pub fn trace_agent(bound: io::Result<trace_agent::TraceAgentListener>) -> Option
         .ok()
 }
 
+/// Where tracers report invocations to, to be served once the next event has been asked for; None if its port cannot be had.
+pub fn lifecycle(bound: io::Result<lifecycle::LifecycleListener>) -> Option<lifecycle::LifecycleListener> {
+    let port = lifecycle::PORT;
+    let cause = |error: &io::Error| {
+        tracing::warn!("LIFECYCLE | cannot bind port {port}: {error}; spans of invocations are left to tracers");
+    };
+    bound.inspect_err(cause).ok()
+}
+
+/// The service, and the resource, of a function that nobody has named.
+const LAMBDA_SERVICE: &str = "aws.lambda";
+
 /// A listener at work.
 pub struct TelemetryReceiver {
     /// Where.
@@ -200,17 +215,41 @@ pub struct StartedServices {
     pub telemetry: Telemetry,
     pub dogstatsd: Option<DatagramQueue>,
     pub trace_agent: Option<trace_agent::TraceAgentListener>,
+    pub lifecycle: Option<lifecycle::LifecycleListener>,
 }
 
 /// Puts the rest around it.
 pub fn build_components(known: StartedServices, environment: &Environment, start_time: StartTime) -> Components {
-    let StartedServices { next, registered, mut config, intake, telemetry, dogstatsd, trace_agent } = known;
+    let StartedServices { next, registered, mut config, intake, telemetry, dogstatsd, trace_agent, lifecycle } = known;
     intake::compression::limit_levels(&mut config, environment.memory_size.as_deref());
     let initialization = environment.initialization();
     let tags = FunctionTags::collect(environment, registered.account_id.as_deref(), &config);
     let processor = processor(&config, environment, telemetry.is_some(), start_time);
+    let processor = match lifecycle {
+        Some(_) => processor.with_spans(span_settings(&config, environment)),
+        None => processor,
+    };
     tracing::debug!("Datadog Next-Gen Extension ready in {}ms", start_time.monotonic.elapsed().as_millis());
-    Components { next, initialization, config, tags, processor, intake, telemetry, dogstatsd, trace_agent }
+    let calls = Decoder {
+        capture_depth: config.apm.payloads.wanted_depth(),
+        triggers: trigger::Settings::new(&config, environment, tls::sha256),
+        propagator: Propagator::new(config.propagation.clone()),
+        streams: run::streams(&config, &environment.function_name),
+        random: os::random::id,
+    };
+    Components {
+        next,
+        initialization,
+        config,
+        tags,
+        processor,
+        intake,
+        telemetry,
+        dogstatsd,
+        trace_agent,
+        lifecycle,
+        calls,
+    }
 }
 
 fn processor(config: &Config, environment: &Environment, telemetry: bool, start_time: StartTime) -> Processor {
@@ -227,7 +266,18 @@ fn processor(config: &Config, environment: &Environment, telemetry: bool, start_
         init_type_tagged: environment.initialization_type.is_some(),
         architecture: BUILD_INFO.architecture(),
     };
-    Processor::new(settings, rules, start_time.wall)
+    Processor::new(settings, rules, start_time.wall).with_durable_logs(config.logs.durable_invocations)
+}
+
+/// What the spans of invocations have in common.
+fn span_settings(config: &Config, environment: &Environment) -> SpanSettings {
+    let name = Some(&environment.function_name).filter(|name| !name.is_empty());
+    let service = config.service.as_ref().or(name).filter(|_| config.apm.service_representation);
+    SpanSettings {
+        service: service.map_or_else(|| LAMBDA_SERVICE.to_owned(), |service| service.to_lowercase()),
+        resource: name.map_or(LAMBDA_SERVICE, String::as_str).to_owned(),
+        random: os::random::id,
+    }
 }
 
 fn build_intake(config: &Config, function: Function) -> Option<intake::Client> {

@@ -28,6 +28,7 @@ pub struct Apm {
     pub http: HttpObfuscation,
     pub filters: TagFilters,
     pub proxied: ProxiedUrls,
+    pub payloads: PayloadCapture,
 }
 
 /// A rule that replaces text in tags of spans.
@@ -74,6 +75,27 @@ pub struct ProxiedUrls {
     pub llm_observability: Option<String>,
 }
 
+/// Whether the event and the response of an invocation are tags of its span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadCapture {
+    pub enabled: bool,
+    /// The number of levels that become tags of their own; what is deeper is a text.
+    pub depth: u32,
+}
+
+impl PayloadCapture {
+    /// The depth, where payloads are captured.
+    pub fn wanted_depth(self) -> Option<u32> {
+        self.enabled.then_some(self.depth)
+    }
+}
+
+impl Default for PayloadCapture {
+    fn default() -> Self {
+        Self { enabled: false, depth: 10 }
+    }
+}
+
 impl Default for Apm {
     fn default() -> Self {
         Self {
@@ -89,6 +111,7 @@ impl Default for Apm {
             http: HttpObfuscation::default(),
             filters: TagFilters::default(),
             proxied: ProxiedUrls::default(),
+            payloads: PayloadCapture::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod builder;
 mod environment;
 mod keys;
 mod read;
+mod triggers;
 mod types;
 mod unsupported;
 mod warning;
@@ -30,6 +31,7 @@ use builder::ConfigBuilder;
 use environment::{Prefix, Variable};
 use keys::{Key, all};
 use read::{Effect, NO_SWITCH, RawValue};
+pub use triggers::{DataStreams, Propagation, PropagationStyle, Triggers};
 pub use types::{
     ApiKey, Aws, Config, DogStatsd, Endpoint, FlushStrategy, Http, HttpProtocol, Logs, Metrics, Rule, RuleKind, Secret,
     Tag,

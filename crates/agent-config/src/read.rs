@@ -11,6 +11,7 @@ use serde_json::Value;
 use tracing::level_filters::LevelFilter;
 
 use super::apm::ReplaceRule;
+use super::triggers::PropagationStyle;
 use super::types::{ApiKey, Endpoint, FlushStrategy, HttpProtocol, Rule, RuleKind, Tag};
 
 /// A setting's raw value: trimmed text, or a YAML list or mapping.
@@ -186,6 +187,23 @@ impl<'a> RawValue<'a> {
         Parsed::collect(items.into_iter().map(pair)).ok_or("has no key:value pair in it")
     }
 
+    /// `from:to` pairs separated by commas, or a YAML list of them. What follows a second colon is ignored, as Datadog's tracers do.
+    pub(super) fn pairs(self) -> Result<Parsed<(String, String)>, Reason> {
+        let pair = |item: &str| {
+            let mut parts = item.split(':').map(str::trim);
+            let (from, to) = (parts.next()?, parts.next()?);
+            (!from.is_empty() && !to.is_empty()).then(|| (from.to_owned(), to.to_owned()))
+        };
+        Parsed::collect(self.items(|c| c == ',')?.into_iter().map(pair)).ok_or("has no from:to pair in it")
+    }
+
+    /// Formats of trace contexts, in any case, separated by commas, or a YAML list of them.
+    pub(super) fn styles(self) -> Result<Parsed<PropagationStyle>, Reason> {
+        let style =
+            |item: &str| STYLES.iter().find(|(name, _)| name.eq_ignore_ascii_case(item)).map(|(_, style)| *style);
+        Parsed::collect(self.items(|c| c == ',')?.into_iter().map(style)).ok_or("has no known style in it")
+    }
+
     /// Rules: a JSON list in text, or a YAML list, of `{type, name, pattern, replace_placeholder}`.
     pub(super) fn rules(self) -> Result<Parsed<Rule>, Reason> {
         let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };
@@ -292,6 +310,16 @@ pub(super) const LEVELS: [(&str, LevelFilter); 8] = [
     ("info", LevelFilter::INFO),
     ("debug", LevelFilter::DEBUG),
     ("trace", LevelFilter::TRACE),
+];
+
+const STYLES: [(&str, PropagationStyle); 7] = [
+    ("datadog", PropagationStyle::Datadog),
+    ("tracecontext", PropagationStyle::TraceContext),
+    ("b3", PropagationStyle::B3),
+    ("b3 single header", PropagationStyle::B3),
+    ("b3multi", PropagationStyle::B3Multi),
+    ("baggage", PropagationStyle::Baggage),
+    ("none", PropagationStyle::None),
 ];
 
 fn rule(value: &Value) -> Option<Rule> {

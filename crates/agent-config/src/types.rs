@@ -8,6 +8,7 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use super::apm::Apm;
+use super::triggers::{Propagation, Triggers};
 
 /// Everything that the customer can set, resolved from environment, `datadog.yaml` and defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Config {
     pub metrics: Metrics,
     pub dogstatsd: DogStatsd,
     pub apm: Apm,
+    pub propagation: Propagation,
+    pub triggers: Triggers,
     /// Whether the runtime's libraries use endpoints with validated cryptography; the region decides if it is not said.
     pub fips_mode: Option<bool>,
 }
@@ -71,6 +74,7 @@ impl Default for Config {
                 additional_endpoints: Vec::new(),
                 rules: Vec::new(),
                 compression: Some(DEFAULT_COMPRESSION_LEVEL),
+                durable_invocations: 0,
             },
             metrics: Metrics {
                 url: metrics_url(DEFAULT_SITE),
@@ -82,6 +86,8 @@ impl Default for Config {
             },
             dogstatsd: DogStatsd { namespace: None, receive_buffer: None, buffer_size: 8192, queue_size: 1024 },
             apm: Apm::default(),
+            propagation: Propagation::default(),
+            triggers: Triggers::default(),
             fips_mode: None,
         }
     }
@@ -194,6 +200,8 @@ pub struct Logs {
     pub rules: Vec<Rule>,
     /// Zstandard level; `None` sends logs uncompressed.
     pub compression: Option<i32>,
+    /// Maximum number of invocations of a durable function whose lines wait for the execution that a span names; 0: none waits.
+    pub durable_invocations: usize,
 }
 
 /// A log processing rule as configured. The pattern is not compiled here, because most functions have no rule and the regex engine is not needed

@@ -31,9 +31,6 @@ macro_rules! unsupported {
 }
 
 unsupported! {
-    LAMBDA_DURABLE_FUNCTION_LOG_BUFFER_SIZE "lambda_durable_function_log_buffer_size",
-    CAPTURE_LAMBDA_PAYLOAD "capture_lambda_payload",
-    CAPTURE_LAMBDA_PAYLOAD_MAX_DEPTH "capture_lambda_payload_max_depth",
     SERVERLESS_APPSEC_ENABLED "serverless_appsec_enabled",
     APPSEC_RULES "appsec_rules",
     APPSEC_WAF_TIMEOUT "appsec_waf_timeout",
@@ -41,11 +38,6 @@ unsupported! {
     API_SECURITY_SAMPLE_DELAY "api_security_sample_delay",
     APM_FEATURES "apm_config.features",
     APM_TRACING_ENABLED,
-    SERVICE_MAPPING "service_mapping",
-    TRACE_PROPAGATION_STYLE "trace_propagation_style",
-    TRACE_PROPAGATION_STYLE_EXTRACT "trace_propagation_style_extract",
-    TRACE_PROPAGATION_EXTRACT_FIRST "trace_propagation_extract_first",
-    TRACE_PROPAGATION_HTTP_BAGGAGE_ENABLED "trace_propagation_http_baggage_enabled",
     OTLP_CONFIG_TRACES_ENABLED "otlp_config.traces.enabled",
     OTLP_CONFIG_TRACES_SPAN_NAME_AS_RESOURCE_NAME "otlp_config.traces.span_name_as_resource_name",
     OTLP_CONFIG_TRACES_SPAN_NAME_REMAPPINGS "otlp_config.traces.span_name_remappings",
@@ -157,13 +149,14 @@ mod tests {
 
     #[test]
     fn they_are_told_in_the_order_of_the_table() {
-        let variables = [("DD_SERVICE_MAPPING", "a:b"), ("DD_APM_FEATURES", "x"), ("SERVICE_MAPPING", "c:d")];
-        let loaded = load(variables, Some("capture_lambda_payload: true\nservice_mapping: off\n"));
+        let variables =
+            [("DD_OTLP_CONFIG_LOGS_ENABLED", "a:b"), ("DD_APM_FEATURES", "x"), ("OTLP_CONFIG_LOGS_ENABLED", "c:d")];
+        let loaded = load(variables, Some("serverless_appsec_enabled: true\notlp_config: {logs: {enabled: off}}\n"));
         let expected = [
-            "capture_lambda_payload of datadog.yaml",
+            "serverless_appsec_enabled of datadog.yaml",
             "DD_APM_FEATURES",
-            "DD_SERVICE_MAPPING",
-            "service_mapping of datadog.yaml",
+            "DD_OTLP_CONFIG_LOGS_ENABLED",
+            "otlp_config.logs.enabled of datadog.yaml",
         ];
         assert_eq!(loaded.unsupported, expected);
     }

@@ -24,7 +24,7 @@ use crate::{
         proxied::{ProxiedRequest, ProxiedRoute},
         stats,
         trace::{
-            Output, RecentSpans, Source, TracerHeaders,
+            Observed, Output, RecentSpans, Source, TracerHeaders,
             decode::{self, DecodeError, Version},
         },
     },
@@ -97,15 +97,17 @@ impl Agent {
         recent: &mut RecentSpans,
     ) -> Result<Output, DecodeError> {
         let mut seen = recent.clone();
-        let mut repeated = 0;
+        let (mut repeated, mut observed) = (0, Observed::default());
         let now = clock::epoch_ms().saturating_mul(1_000_000);
         let traces = decode::traces(version, body)?.map(|trace| {
             trace.map(|mut spans| {
                 repeated += seen.retain_new(&mut spans);
+                observed.look(&mut spans, &self.load_parent, headers.computed_stats);
                 spans
             })
         });
-        let output = self.pipeline.run(Source { headers, now, room: MAX_ENCODED_BYTES }, traces)?;
+        let mut output = self.pipeline.run(Source { headers, now, room: MAX_ENCODED_BYTES }, traces)?;
+        output.observed = observed;
         *recent = seen;
         if repeated > 0 {
             tracing::debug!("TRACE_AGENT | {repeated} spans came twice");

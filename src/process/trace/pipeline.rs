@@ -6,6 +6,7 @@ use super::{
     encode::{Encoder, Head, TracerPayload},
     filter::Filters,
     normalize, obfuscate,
+    observe::Observed,
     replace::{BadPattern, Replacements},
     self_traffic::is_self_traffic,
     settings::TraceSettings,
@@ -45,6 +46,8 @@ pub struct Output {
     /// To be merged into the concentrator; empty unless the extension computes stats.
     pub stats: Groups,
     pub counts: Counts,
+    /// What the spans say about invocations.
+    pub observed: Observed,
 }
 
 /// What became of a request's spans; the last six are not sent.
@@ -263,7 +266,7 @@ impl<'p> Request<'p> {
         self.counts.oversized = lost.oversized;
         self.counts.without_room += lost.without_room;
         self.counts.bytes = payloads.iter().map(|payload| payload.bytes().len()).sum();
-        Output { payloads, stats: self.stats, counts: self.counts }
+        Output { payloads, stats: self.stats, counts: self.counts, observed: Observed::default() }
     }
 }
 

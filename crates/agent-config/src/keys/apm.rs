@@ -72,6 +72,29 @@ keys! { KEYS
         meaning: "Name the function as the base service of spans that stand for AWS services; otherwise `aws.lambda`.",
         set: |builder, given, _| taken(given.boolean().map(|on| builder.config.apm.service_representation = on)),
     }
+    Datadog LAMBDA_DURABLE_FUNCTION_LOG_BUFFER_SIZE {
+        yaml: Some("lambda_durable_function_log_buffer_size"), kind: Kind::Integer { from: 0, to: 1000 }, default: "0",
+        example: "5", reader: "process",
+        meaning: "Invocations of a durable function whose log lines wait until a span of the tracer names the execution, which is then added to \
+                  them. 0: no line waits, and only lines that name it themselves have it.",
+        set: |builder, given, _| {
+            taken(given.integer(&(0..=1000)).map(|count| builder.config.logs.durable_invocations = count))
+        },
+    }
+    Datadog CAPTURE_LAMBDA_PAYLOAD {
+        yaml: Some("capture_lambda_payload"), kind: Kind::Boolean, default: "false", example: "true",
+        reader: "process",
+        meaning: "Add the event and the response of an invocation to the span `aws.lambda` as tags, at most 1 MiB each.",
+        set: |builder, given, _| taken(given.boolean().map(|on| builder.config.apm.payloads.enabled = on)),
+    }
+    Datadog CAPTURE_LAMBDA_PAYLOAD_MAX_DEPTH {
+        yaml: Some("capture_lambda_payload_max_depth"), kind: Kind::Integer { from: 0, to: 64 }, default: "10",
+        example: "3", reader: "process",
+        meaning: "Levels of the event and the response that become tags of their own; what is deeper becomes one text.",
+        set: |builder, given, _| {
+            taken(given.integer(&(0..=64)).map(|depth| builder.config.apm.payloads.depth = depth))
+        },
+    }
     Datadog APM_REPLACE_TAGS {
         yaml: Some("apm_config.replace_tags"), kind: Kind::ReplaceRules, default: "",
         example: r#"[{"name":"http.url","pattern":"token=[^&]*","repl":"token=?"}]"#, reader: "process",
