@@ -59,7 +59,9 @@ fn is_committed() -> Option<bool> {
     let committed: BTreeMap<&str, &str> =
         entries.filter_map(|(head, name)| Some((name, head.rsplit(' ').next()?))).collect();
     let mut names = Vec::new();
-    SOURCES.iter().for_each(|source| list(source, &mut names));
+    for source in SOURCES {
+        list(source, &mut names);
+    }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let objects = git(&[&["hash-object", "--no-filters", "--"], &names[..]].concat())?;
     Some(committed == names.into_iter().zip(objects.lines()).collect())
@@ -68,12 +70,12 @@ fn is_committed() -> Option<bool> {
 /// Adds the names of all files below this one, relative to the sources.
 fn list(name: &str, names: &mut Vec<String>) {
     let path = home().join(name);
-    match fs::read_dir(&path) {
-        Ok(entries) => {
-            entries.flatten().for_each(|entry| list(&format!("{name}/{}", entry.file_name().to_string_lossy()), names))
+    if let Ok(entries) = fs::read_dir(&path) {
+        for entry in entries.flatten() {
+            list(&format!("{name}/{}", entry.file_name().to_string_lossy()), names);
         }
-        Err(_) if path.exists() => names.push(name.to_owned()),
-        Err(_) => {}
+    } else if path.exists() {
+        names.push(name.to_owned());
     }
 }
 
