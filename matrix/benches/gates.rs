@@ -56,6 +56,9 @@ struct Program {
     files: Vec<PathBuf>,
 }
 
+/// How one of the two gates is read.
+type Gate = fn(&Start) -> Duration;
+
 /// What is measured of one start.
 #[derive(Clone, Copy)]
 struct Start {
@@ -158,7 +161,7 @@ fn bare_start(program: &Program, disk: bool) -> Start {
     settle(program, disk);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let faults_before = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().minor_page_faults();
-    let Executed { mut child, executed, faults } = execute(program, &listener.local_addr().unwrap().to_string());
+    let Running { mut child, executed, faults } = execute(program, &listener.local_addr().unwrap().to_string());
     let (mut stream, _) = listener.accept().unwrap();
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -193,7 +196,7 @@ fn until(stream: &mut impl io::Read, text: &[u8]) -> Instant {
 }
 
 /// A program that runs.
-struct Executed {
+struct Running {
     child: Child,
     /// Right before exec.
     executed: Instant,
@@ -201,7 +204,7 @@ struct Executed {
     faults: i64,
 }
 
-fn execute(program: &Program, api: &str) -> Executed {
+fn execute(program: &Program, api: &str) -> Running {
     let (mut reports, report) = io::pipe().unwrap();
     let before = Instant::now();
     let mut command = Command::new(&program.files[0]);
@@ -224,7 +227,7 @@ fn execute(program: &Program, api: &str) -> Executed {
     let mut words = [0; 16];
     reports.read_exact(&mut words).unwrap();
     let [faults, elapsed] = [0, 8].map(|at| u64::from_ne_bytes(words[at..at + 8].try_into().unwrap()));
-    Executed { child, executed: before + Duration::from_nanos(elapsed), faults: i64::try_from(faults).unwrap() }
+    Running { child, executed: before + Duration::from_nanos(elapsed), faults: i64::try_from(faults).unwrap() }
 }
 
 /// A start in the sandbox, without anything that costs time.
@@ -245,9 +248,9 @@ fn sandbox_start(program: &Program, disk: bool) -> Start {
 fn settle(program: &Program, disk: bool) {
     let files = program.files.iter();
     if disk {
-        files.for_each(|file| page_cache::drop_pages(file).unwrap())
+        files.for_each(|file| page_cache::drop_pages(file).unwrap());
     } else {
-        files.for_each(|file| page_cache::read_pages(file).unwrap())
+        files.for_each(|file| page_cache::read_pages(file).unwrap());
     }
 }
 
@@ -262,11 +265,10 @@ fn show(
     println!("{:<12} {:>9} {:>22} {:>22} {:>8} {:>20}", "", "bytes", "register", "next", "faults", "in the sandbox");
     let mut rows = serde_json::Map::new();
     for Program { name, files } in programs {
-        let milliseconds = |of: fn(&Start) -> Duration, samples: &BTreeMap<&str, Vec<Start>>| {
+        let milliseconds = |of: Gate, samples: &BTreeMap<&str, Vec<Start>>| {
             samples[name].iter().map(|start| of(start).as_secs_f64() * 1000.0).collect::<Vec<_>>()
         };
-        let gates: [(&str, fn(&Start) -> Duration); 2] =
-            [("register", |start| start.register), ("next", |start| start.next)];
+        let gates: [(&str, Gate); 2] = [("register", |start| start.register), ("next", |start| start.next)];
         let mut row = serde_json::Map::new();
         let mut told = Vec::new();
         for (gate, of) in gates {
@@ -320,5 +322,5 @@ fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
-    if values.len() % 2 == 0 { f64::midpoint(values[middle - 1], values[middle]) } else { values[middle] }
+    if values.len().is_multiple_of(2) { f64::midpoint(values[middle - 1], values[middle]) } else { values[middle] }
 }
