@@ -187,7 +187,7 @@ mod tests {
             fs::write(&file, text).unwrap();
             let extensions = vec![Extension::new(AGENT, "/bin/true")];
             let function = Function::program(directory.path().join("bootstrap"));
-            of(&Setup { extensions, function, ..Setup::default() })
+            of(&Setup { function, extensions, ..Setup::default() })
         };
         assert!(!with_file("logs_enabled: false\nserverless_logs_enabled: false\n").0.logs);
         let (expected, notes) = with_file("logs_enabled: [");
