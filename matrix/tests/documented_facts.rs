@@ -360,6 +360,24 @@ fn the_profile_is_the_one_of_the_package() {
     assert!(read("docs/release-profile.md").contains(&format!("    {profile}\n")), "{profile}");
 }
 
+/// Otherwise `ci/ablation` would build a base with a tool that is another one than its own.
+#[test]
+fn a_tool_is_the_same_only_if_its_crates_are() {
+    let (tool, workspace) = (toml("matrix/Cargo.toml"), toml("Cargo.toml"));
+    let paths = tool["dependencies"].as_table().unwrap().keys().filter_map(|name| {
+        let dependency = workspace["workspace"]["dependencies"].get(name)?;
+        dependency.get("path")?.as_str()
+    });
+    let script = read("ci/lib/sources.sh");
+    let compared: Vec<&str> = between(&script, "same_tool() {", "}").split_whitespace().collect();
+    let mut count = 0;
+    for path in paths {
+        count += 1;
+        assert!(compared.contains(&path), "same_tool does not compare {path}");
+    }
+    assert!(count > 0);
+}
+
 /// That cargo reads the file is for `ci/test --full` to see, which installs the tool.
 #[test]
 fn the_installed_tool_survives_a_panic_and_the_extension_does_not() {
