@@ -23,8 +23,8 @@ mod tests;
 
 use std::ffi::OsStr;
 
-use log::LevelFilter;
 use serde_json::{Map, Value};
+use tracing::level_filters::LevelFilter;
 
 pub use apm::{Apm, HttpObfuscation, ProxiedUrls, ReplaceRule, TagFilters};
 use builder::ConfigBuilder;

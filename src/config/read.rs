@@ -7,8 +7,8 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use log::LevelFilter;
 use serde_json::Value;
+use tracing::level_filters::LevelFilter;
 
 use super::apm::ReplaceRule;
 use super::triggers::PropagationStyle;
@@ -287,16 +287,16 @@ impl<T> Parsed<T> {
     }
 }
 
-/// The level names that the Datadog agent documents for `log_level`, with the closest level of the `log` crate.
+/// The level names that the Datadog agent documents for `log_level`, with the closest level of the `tracing` crate.
 pub(super) const LEVELS: [(&str, LevelFilter); 8] = [
-    ("off", LevelFilter::Off),
-    ("critical", LevelFilter::Error),
-    ("error", LevelFilter::Error),
-    ("warn", LevelFilter::Warn),
-    ("warning", LevelFilter::Warn),
-    ("info", LevelFilter::Info),
-    ("debug", LevelFilter::Debug),
-    ("trace", LevelFilter::Trace),
+    ("off", LevelFilter::OFF),
+    ("critical", LevelFilter::ERROR),
+    ("error", LevelFilter::ERROR),
+    ("warn", LevelFilter::WARN),
+    ("warning", LevelFilter::WARN),
+    ("info", LevelFilter::INFO),
+    ("debug", LevelFilter::DEBUG),
+    ("trace", LevelFilter::TRACE),
 ];
 
 const STYLES: [(&str, PropagationStyle); 7] = [

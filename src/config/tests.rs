@@ -380,11 +380,11 @@ fn bytes_that_are_not_text_are_refused() {
 
 #[test]
 fn the_log_level_can_be_read_alone() {
-    assert_eq!(log_level([("PATH", "debug")]), LevelFilter::Info);
-    assert_eq!(log_level([("DD_LOG_LEVEL", "Debug ")]), LevelFilter::Debug);
-    assert_eq!(log_level([("DATADOG_LOG_LEVEL", "off"), ("dd_log_level", "TRACE")]), LevelFilter::Trace);
-    assert_eq!(log_level([("DD_LOG_LEVEL", "loud"), ("DATADOG_LOG_LEVEL", "error")]), LevelFilter::Error);
-    assert_eq!(log_level([("DD_LOG_LEVEL", "loud"), ("LOG_LEVEL", "error")]), LevelFilter::Info);
+    assert_eq!(log_level([("PATH", "debug")]), LevelFilter::INFO);
+    assert_eq!(log_level([("DD_LOG_LEVEL", "Debug ")]), LevelFilter::DEBUG);
+    assert_eq!(log_level([("DATADOG_LOG_LEVEL", "off"), ("dd_log_level", "TRACE")]), LevelFilter::TRACE);
+    assert_eq!(log_level([("DD_LOG_LEVEL", "loud"), ("DATADOG_LOG_LEVEL", "error")]), LevelFilter::ERROR);
+    assert_eq!(log_level([("DD_LOG_LEVEL", "loud"), ("LOG_LEVEL", "error")]), LevelFilter::INFO);
 }
 
 #[test]

@@ -29,14 +29,14 @@ use crate::{
         proc::Proc,
         signal::Termination,
     },
-    platform::{Initialization, Shutdown, Transport},
+    platform::{Initialization, Shutdown},
     process::{invocation::Processor, log::LogEncoder, tags::FunctionTags},
 };
 
 /// Everything that the loops work with, built by `start`.
-pub struct Components<E> {
+pub struct Components {
     /// The way to the next event.
-    pub next: NextPoller<E>,
+    pub next: NextPoller,
     /// What kind of sandbox this is.
     pub initialization: Initialization,
     /// The settings.
@@ -64,7 +64,7 @@ pub enum Intake {
 }
 
 /// Runs until SHUTDOWN or SIGTERM, and flushes.
-pub async fn run<E: Transport>(parts: Components<E>) {
+pub async fn run(parts: Components) {
     let mut next = parts.next;
     next.send().await;
     checkpoint(Checkpoint::NextSent);
@@ -115,7 +115,7 @@ pub async fn run<E: Transport>(parts: Components<E>) {
 }
 
 /// Serves events until SHUTDOWN. May be cancelled.
-async fn serve<E: Transport>(engine: &mut Engine, next: NextPoller<E>, initialization: Initialization) -> Shutdown {
+async fn serve(engine: &mut Engine, next: NextPoller, initialization: Initialization) -> Shutdown {
     match initialization {
         Initialization::ManagedInstances => managed::run(engine, next).await,
         _ => on_demand::run(engine, next).await,
