@@ -162,8 +162,8 @@ fn with_text_somewhere(place: usize, text: String) -> HeldLog {
         0 => held.log.message = text,
         1 => held.log.tags = Some(text),
         2 => held.request_ids = vec![text.as_str().into()],
-        3 => held.log.execution = Some(Box::new(Execution { id: text, name: String::new() })),
-        _ => held.log.execution = Some(Box::new(Execution { id: String::new(), name: text })),
+        3 => held.log.execution = Some(Box::new(Execution { id: text, ..Execution::default() })),
+        _ => held.log.execution = Some(Box::new(Execution { name: text, ..Execution::default() })),
     }
     held
 }
