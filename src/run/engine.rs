@@ -264,7 +264,7 @@ impl Engine {
             }
         }
         for warning in &produced.warnings {
-            log::warn!("{warning}");
+            tracing::warn!("{warning}");
         }
     }
 
@@ -282,7 +282,7 @@ impl Engine {
         let (variable, system) = (Proc::default().execution_environment(), proc::os_release());
         let name = runtime::name(variable.as_deref(), system.as_deref());
         if name == runtime::UNKNOWN {
-            log::debug!("METRICS | Neither a process nor the system says what the runtime is called");
+            tracing::debug!("METRICS | Neither a process nor the system says what the runtime is called");
         }
         self.processor.learn_runtime(name);
     }

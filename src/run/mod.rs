@@ -30,7 +30,7 @@ use crate::{
         proc::Proc,
         signal::Termination,
     },
-    platform::{Initialization, Shutdown, Transport},
+    platform::{Initialization, Shutdown},
     process::{
         invocation::{Processor, call::Decoder},
         log::LogEncoder,
@@ -39,9 +39,9 @@ use crate::{
 };
 
 /// Everything that the loops work with, built by `start`.
-pub struct Components<E> {
+pub struct Components {
     /// The way to the next event.
-    pub next: NextPoller<E>,
+    pub next: NextPoller,
     /// What kind of sandbox this is.
     pub initialization: Initialization,
     /// The settings.
@@ -73,7 +73,7 @@ pub enum Intake {
 }
 
 /// Runs until SHUTDOWN or SIGTERM, and flushes.
-pub async fn run<E: Transport>(parts: Components<E>) {
+pub async fn run(parts: Components) {
     let mut next = parts.next;
     next.send().await;
     checkpoint(Checkpoint::NextSent);
@@ -129,11 +129,11 @@ pub async fn run<E: Transport>(parts: Components<E>) {
 fn serve_lifecycle(bound: Option<lifecycle::LifecycleListener>, decoder: Decoder) -> Option<lifecycle::Inbox> {
     let port = lifecycle::PORT;
     let served = bound?.serve(decoder);
-    served.inspect_err(|error| log::warn!("LIFECYCLE | cannot serve port {port}: {error}")).ok()
+    served.inspect_err(|error| tracing::warn!("LIFECYCLE | cannot serve port {port}: {error}")).ok()
 }
 
 /// Serves events until SHUTDOWN. May be cancelled.
-async fn serve<E: Transport>(engine: &mut Engine, next: NextPoller<E>, initialization: Initialization) -> Shutdown {
+async fn serve(engine: &mut Engine, next: NextPoller, initialization: Initialization) -> Shutdown {
     match initialization {
         Initialization::ManagedInstances => managed::run(engine, next).await,
         _ => on_demand::run(engine, next).await,

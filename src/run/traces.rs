@@ -71,7 +71,9 @@ impl TracePipeline {
         let inbox = bound.and_then(|bound| {
             let served = bound.serve(Arc::clone(&pipeline), load_parent);
             served
-                .inspect_err(|error| log::warn!("TRACE_AGENT | cannot serve port {PORT}: {error}; traces are disabled"))
+                .inspect_err(|error| {
+                    tracing::warn!("TRACE_AGENT | cannot serve port {PORT}: {error}; traces are disabled");
+                })
                 .ok()
         });
         let log_encoder = stats::Origin {
@@ -157,7 +159,7 @@ impl TracePipeline {
         if lost > 0 {
             self.dropped.spans += lost as u64;
             if !std::mem::replace(&mut self.has_warned, true) {
-                log::warn!(
+                tracing::warn!(
                     "TRACES | {} spans are larger than {} bytes, and {} were more than there is memory for; they and further ones are dropped \
                      and counted",
                     counts.oversized,
@@ -183,7 +185,7 @@ impl TracePipeline {
         let headers = TracerHeaders { computed_stats, ..TracerHeaders::default() };
         let source = Source { headers: &headers, now: now(), room: MAX_INVOCATION_BYTES };
         let Ok(output) = self.pipeline.run(source, [Ok::<_, Infallible>(spans)]);
-        log::debug!("TRACES | trace payload size after enrichment: {} bytes", output.counts.bytes);
+        tracing::debug!("TRACES | trace payload size after enrichment: {} bytes", output.counts.bytes);
         self.take_traces(output);
     }
 
@@ -204,7 +206,7 @@ impl TracePipeline {
         }
         let dropped = self.checkpoints.take_dropped();
         if dropped > 0 {
-            log::debug!("DSM | {dropped} checkpoints are dropped: too many edges wait to be sent");
+            tracing::debug!("DSM | {dropped} checkpoints are dropped: too many edges wait to be sent");
         }
     }
 
@@ -220,7 +222,7 @@ impl TracePipeline {
         let names = ["operations", "resources", "endpoints", "peer tags", "additional tags"];
         for ((count, name), has_warned) in all.into_iter().zip(names).zip(&mut self.has_warned_of_values) {
             if count > 0 && !std::mem::replace(has_warned, true) {
-                log::warn!(
+                tracing::warn!(
                     "STATS | too many different {name} in ten seconds; further ones are counted together as tracer_blocked_value"
                 );
             }
@@ -278,7 +280,7 @@ impl TracePipeline {
 fn batched(batch: Vec<TracerPayload>, settings: &Apm) -> UnsealedPayload {
     let count = batch.len();
     let payload = intake::traces::unsealed(batch, settings);
-    log::debug!(
+    tracing::debug!(
         "TRACES | batched {} payload(s) totaling {} bytes (cap {} bytes)",
         count,
         payload.body.len(),
@@ -315,7 +317,7 @@ fn pipeline(config: &Config, tags: &FunctionTags) -> Pipeline {
     };
     let (pipeline, bad) = Pipeline::new(settings, tags, stats::Keys::new(&config.apm.additional_stats_tags));
     for pattern in bad {
-        log::warn!("CONFIG | {pattern}");
+        tracing::warn!("CONFIG | {pattern}");
     }
     pipeline
 }

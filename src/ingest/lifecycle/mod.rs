@@ -68,7 +68,7 @@ impl LifecycleListener {
         tokio::spawn(async move {
             // axum keeps accepting whatever happens to single connections; it returns only if asked to.
             if let Err(error) = axum::serve(listener, service).await {
-                log::error!("LIFECYCLE | the listener has ended: {error}");
+                tracing::error!("LIFECYCLE | the listener has ended: {error}");
             }
         });
         Ok(inbox)

@@ -82,7 +82,7 @@ pub async fn answer(State(server): State<Arc<Server>>, request: Request) -> Resp
         return (StatusCode::METHOD_NOT_ALLOWED, allow, "Method Not Allowed").into_response();
     }
     if route == Route::Hello {
-        log::warn!("LIFECYCLE | {HELLO_PATH} is deprecated; tracers need not call it");
+        tracing::warn!("LIFECYCLE | {HELLO_PATH} is deprecated; tracers need not call it");
         return empty_object();
     }
     let open = OpenRequest::new(&server.open);
@@ -124,7 +124,7 @@ impl Server {
         let room = Arc::clone(&self.queued).try_acquire_many_owned(bytes);
         let sent = room.is_ok_and(|room| self.sender.try_send(Queued { call, _room: room }).is_ok());
         if !sent {
-            log::debug!("LIFECYCLE | a call is dropped: too many wait to be processed");
+            tracing::debug!("LIFECYCLE | a call is dropped: too many wait to be processed");
         }
     }
 }
@@ -133,7 +133,7 @@ impl Server {
 async fn read(body: Body, mut room: OwnedSemaphorePermit) -> (Vec<u8>, OwnedSemaphorePermit) {
     let read = body::read_within(body, LIMITS, |bytes| room::resize(&mut room, bytes)).await;
     let bytes = read.unwrap_or_else(|error| {
-        log::debug!("LIFECYCLE | a body is left out: {error}");
+        tracing::debug!("LIFECYCLE | a body is left out: {error}");
         Vec::new()
     });
     (bytes, room)

@@ -78,7 +78,7 @@ impl Agent {
             Err(error) => return failed(format!("Error processing traces: {error}")),
         };
         drop(room);
-        log::debug!("TRACES | trace payload size after enrichment: {} bytes", output.counts.bytes);
+        tracing::debug!("TRACES | trace payload size after enrichment: {} bytes", output.counts.bytes);
         let room = self.room_for_encoded(output.counts.bytes).await;
         drop(recent);
         if self.send(routes::path(version), Received::Traces(Box::new(output)), room).await {
@@ -110,7 +110,7 @@ impl Agent {
         output.observed = observed;
         *recent = seen;
         if repeated > 0 {
-            log::debug!("TRACE_AGENT | {repeated} spans came twice");
+            tracing::debug!("TRACE_AGENT | {repeated} spans came twice");
         }
         Ok(output)
     }

@@ -128,7 +128,7 @@ impl Agent {
             ReadError::Stalled { .. } => Cause::Stalled,
             ReadError::Transport(_) => {
                 // Usual where the sandbox was frozen while a tracer sent.
-                log::debug!("TRACE_AGENT | {text}");
+                tracing::debug!("TRACE_AGENT | {text}");
                 let is_stats = route == Route::Stats;
                 let status = if is_stats { StatusCode::BAD_REQUEST } else { StatusCode::INTERNAL_SERVER_ERROR };
                 return (status, text).into_response();
@@ -167,7 +167,7 @@ fn status_of(cause: Cause) -> StatusCode {
 }
 
 pub fn failed(text: String) -> Response {
-    log::debug!("TRACE_AGENT | {text}");
+    tracing::debug!("TRACE_AGENT | {text}");
     (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
 }
 

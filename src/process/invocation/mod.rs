@@ -302,9 +302,10 @@ impl Processor {
         let tags = self.tags_of(&id);
         if ends_runtime {
             self.moment(SamplingPoint::Done(id.clone(), tags.clone()), out);
-            for held in self.attribution.end(&id, time) {
-                self.emit(held, out);
-            }
+        }
+        let held = if managed { self.attribution.end(&id, time) } else { self.attribution.report(&id, time) };
+        for log in held {
+            self.emit(log, out);
         }
         self.moment(SamplingPoint::Reported(id.clone(), tags.clone()), out);
         self.emit(log::report(report, runtime_ms, time), out);
@@ -370,7 +371,7 @@ impl Processor {
         if let (Some(runtime_ms), Some(total_ms)) = (context.runtime_ms, context.total_ms)
             && runtime_ms > 0.0
         {
-            self.point(metric::POST_RUNTIME_DURATION, total_ms - runtime_ms, time, &self.tags(context), out);
+            self.point(metric::POST_RUNTIME_DURATION, (total_ms - runtime_ms).max(0.0), time, &self.tags(context), out);
         }
     }
 

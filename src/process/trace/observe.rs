@@ -134,7 +134,7 @@ fn durable_context(span: &Span<'_>) -> Option<DurableContext> {
 fn placeholder(span: &Span<'_>, computed_stats: bool) -> Option<Placeholder> {
     let request_id = span.meta.get("request_id")?.to_string();
     if tags_bytes(&span.meta, &span.metrics, &span.meta_struct) > MAX_PLACEHOLDER_BYTES {
-        log::debug!("TRACE_AGENT | the placeholder of invocation {request_id} is too large and left out");
+        tracing::debug!("TRACE_AGENT | the placeholder of invocation {request_id} is too large and left out");
         return None;
     }
     let Span { trace_id, span_id, meta, metrics, meta_struct, .. } = Span {

@@ -178,7 +178,7 @@ impl<'p> Request<'p> {
     fn push(&mut self, mut spans: Vec<Span<'_>>) {
         self.counts.received += spans.len();
         if let Err(malformed) = normalize::trace(&mut spans, self.source.now) {
-            log::debug!("a trace is left as it came, in part: {malformed}");
+            tracing::debug!("a trace is left as it came, in part: {malformed}");
             self.counts.malformed_traces += 1;
         }
         let Some(mut chunk) = Chunk::new(spans, self.source.headers.computed_top_level) else { return };

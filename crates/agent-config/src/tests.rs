@@ -105,7 +105,26 @@ fn assert_one_warning(loaded: &Loaded, name: &str, value: &str) {
     let [warning] = loaded.warnings.as_slice() else { panic!("{name}: {:?}", loaded.warnings) };
     assert_eq!(warning.key, name);
     let line = warning.to_string();
-    assert!(!line.contains(value) && !line.contains('\n') && !warning.used.is_empty(), "{line}");
+    let is_shown = line.contains(&format!("must be true or false, not {value:?}"));
+    assert!(is_shown || !line.contains(value), "{line}");
+    assert!(!line.contains('\n') && !warning.used.is_empty(), "{line}");
+}
+
+#[test]
+fn a_bad_value_of_a_switch_is_shown_unless_it_may_be_a_secret() {
+    let loaded = env([("DD_LOGS_ENABLED", "flase")]);
+    let [warning] = loaded.warnings.as_slice() else { panic!("{:?}", loaded.warnings) };
+    assert_eq!(warning.why, "must be true or false, not \"flase\"");
+    let loaded = env([("DD_LOGS_ENABLED", "0123456789abcdef0123456789abcdef")]);
+    assert_eq!(loaded.warnings[0].why, "must be true or false");
+}
+
+#[test]
+fn the_names_of_all_settings_are_whole() {
+    let names: Vec<String> = super::names().collect();
+    for name in ["DD_API_KEY", "DD_LOGS_ENABLED", "HTTPS_PROXY", "DD_SERVICE_MAPPING"] {
+        assert!(names.iter().any(|known| known == name), "{name}");
+    }
 }
 
 #[test]
@@ -380,11 +399,11 @@ fn bytes_that_are_not_text_are_refused() {
 
 #[test]
 fn the_log_level_can_be_read_alone() {
-    assert_eq!(log_level([("PATH", "debug")]), LevelFilter::Info);
-    assert_eq!(log_level([("DD_LOG_LEVEL", "Debug ")]), LevelFilter::Debug);
-    assert_eq!(log_level([("DATADOG_LOG_LEVEL", "off"), ("dd_log_level", "TRACE")]), LevelFilter::Trace);
-    assert_eq!(log_level([("DD_LOG_LEVEL", "loud"), ("DATADOG_LOG_LEVEL", "error")]), LevelFilter::Error);
-    assert_eq!(log_level([("DD_LOG_LEVEL", "loud"), ("LOG_LEVEL", "error")]), LevelFilter::Info);
+    assert_eq!(log_level([("PATH", "debug")]), LevelFilter::INFO);
+    assert_eq!(log_level([("DD_LOG_LEVEL", "Debug ")]), LevelFilter::DEBUG);
+    assert_eq!(log_level([("DATADOG_LOG_LEVEL", "off"), ("dd_log_level", "TRACE")]), LevelFilter::TRACE);
+    assert_eq!(log_level([("DD_LOG_LEVEL", "loud"), ("DATADOG_LOG_LEVEL", "error")]), LevelFilter::ERROR);
+    assert_eq!(log_level([("DD_LOG_LEVEL", "loud"), ("LOG_LEVEL", "error")]), LevelFilter::INFO);
 }
 
 #[test]
@@ -428,8 +447,8 @@ fn whatever_is_given_the_result_can_be_used() {
             let texts = [document(key, value), document(key, &quoted)].into_iter().flatten();
             let loaded = texts.map(|text| yaml(&text)).chain([env([(&key.variable(), value)])]);
             for Loaded { config, warnings, .. } in loaded {
-                assert!(reqwest::Url::parse(&config.logs.url).is_ok(), "{}={value}", key.name);
-                assert!(reqwest::Url::parse(&config.metrics.url).is_ok(), "{}={value}", key.name);
+                assert!(url::Url::parse(&config.logs.url).is_ok(), "{}={value}", key.name);
+                assert!(url::Url::parse(&config.metrics.url).is_ok(), "{}={value}", key.name);
                 assert!(!config.http.timeout.is_zero(), "{}={value}", key.name);
                 assert!(warnings.len() <= 1, "{}={value}: {warnings:?}", key.name);
             }

@@ -1,14 +1,14 @@
 //! Converts the raw value of a source to a typed value, or returns why that is impossible.
 //!
-//! A reason completes a sentence that starts with the setting's name, and never repeats the value.
+//! A reason completes a sentence that starts with the setting's name, and does not repeat the value.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use log::LevelFilter;
 use serde_json::Value;
+use tracing::level_filters::LevelFilter;
 
 use super::apm::ReplaceRule;
 use super::triggers::PropagationStyle;
@@ -31,6 +31,11 @@ pub(super) enum Effect {
 
 pub(super) type Reason = &'static str;
 
+/// Why a value is none of a switch.
+pub(super) const NO_SWITCH: Reason = "must be true or false";
+/// Maximum length in bytes of a value that a warning about a switch shows.
+const MAX_SHOWN: usize = 12;
+
 impl<'a> RawValue<'a> {
     pub(super) fn from_value(value: &'a Value) -> Self {
         match value {
@@ -51,6 +56,14 @@ impl<'a> RawValue<'a> {
         Ok(Some(self.text()?).filter(|text| !text.is_empty()))
     }
 
+    /// A short word, which can be shown in a warning about a switch. Longer text may be a secret that was given for the wrong setting.
+    pub(super) fn shown(&self) -> Option<String> {
+        match self {
+            Self::Text(text) if text.len() <= MAX_SHOWN => Some((*text).to_owned()),
+            _ => None,
+        }
+    }
+
     pub(super) fn boolean(self) -> Result<bool, Reason> {
         let text = self.text()?;
         let is = |names: [&str; 3]| names.iter().any(|name| name.eq_ignore_ascii_case(text));
@@ -59,7 +72,7 @@ impl<'a> RawValue<'a> {
         } else if is(["false", "0", "0.0"]) {
             Ok(false)
         } else {
-            Err("must be true or false")
+            Err(NO_SWITCH)
         }
     }
 
@@ -287,16 +300,16 @@ impl<T> Parsed<T> {
     }
 }
 
-/// The level names that the Datadog agent documents for `log_level`, with the closest level of the `log` crate.
+/// The level names that the Datadog agent documents for `log_level`, with the closest level of the `tracing` crate.
 pub(super) const LEVELS: [(&str, LevelFilter); 8] = [
-    ("off", LevelFilter::Off),
-    ("critical", LevelFilter::Error),
-    ("error", LevelFilter::Error),
-    ("warn", LevelFilter::Warn),
-    ("warning", LevelFilter::Warn),
-    ("info", LevelFilter::Info),
-    ("debug", LevelFilter::Debug),
-    ("trace", LevelFilter::Trace),
+    ("off", LevelFilter::OFF),
+    ("critical", LevelFilter::ERROR),
+    ("error", LevelFilter::ERROR),
+    ("warn", LevelFilter::WARN),
+    ("warning", LevelFilter::WARN),
+    ("info", LevelFilter::INFO),
+    ("debug", LevelFilter::DEBUG),
+    ("trace", LevelFilter::TRACE),
 ];
 
 const STYLES: [(&str, PropagationStyle); 7] = [
@@ -354,7 +367,7 @@ fn log_endpoint(value: &Value) -> Option<Endpoint> {
 }
 
 fn is_http_url(text: &str) -> bool {
-    reqwest::Url::parse(text).is_ok_and(|url| {
+    url::Url::parse(text).is_ok_and(|url| {
         matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
     })
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::keys::{Key, Kind, Scope, all};
+use super::keys::{Key, Kind, all};
 use super::unsupported::{UNSUPPORTED, Unsupported};
 use super::{Config, Loaded, load};
 
@@ -16,28 +16,29 @@ fn compare(file: &str, wanted: &str) {
     let found = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == wanted,
-        "{file} is not what the table of keys says; regenerate it with `BLESS=1 cargo test --lib config::docs` and \
+        "{file} is not what the table of keys says; regenerate it with `BLESS=1 cargo test --package agent-config docs` and \
          look at the difference"
     );
 }
 
 #[test]
 fn the_documentation_is_the_table() {
-    compare("docs/configuration.md", &documentation());
+    compare("../../docs/configuration.md", &documentation());
 }
 
 /// One block per key: the changes that its example makes to the configuration.
 #[test]
 fn every_example_changes_what_it_always_did() {
-    let mut golden =
-        String::from("# What the example of each key changes. Written by `BLESS=1 cargo test --lib config::docs`.\n");
+    let mut golden = String::from(
+        "# What the example of each key changes. Written by `BLESS=1 cargo test --package agent-config docs`.\n",
+    );
     for key in all() {
         let loaded = key.example_as(&key.variable());
         assert_eq!(loaded.warnings, [], "{}", key.name);
         let beside = key.doc.beside.map_or_else(String::new, |variable| format!(" ({variable})"));
         write!(golden, "\n{}={}{beside}\n{}", key.variable(), key.doc.example, difference(&loaded.config)).unwrap();
     }
-    compare("src/config/golden.txt", &golden);
+    compare("src/golden.txt", &golden);
 }
 
 /// The lines of the configuration that differ from the default, each with the names of its enclosing fields.
@@ -102,14 +103,6 @@ impl Doc {
 }
 
 impl Key {
-    /// The full name of the environment variable.
-    pub(super) fn variable(&self) -> String {
-        match self.scope {
-            Scope::Datadog => format!("DD_{}", self.name),
-            Scope::Shared => self.name.to_owned(),
-        }
-    }
-
     /// Loads the key's example under that name.
     pub(super) fn example_as(&self, name: &str) -> Loaded {
         let beside = self.doc.beside.and_then(|variable| variable.split_once('='));
@@ -172,7 +165,7 @@ impl Kind {
 const HEAD: &str = "\
 # Configuration
 
-<!-- Written from the table in src/config/keys.rs by `BLESS=1 cargo test --lib config::docs`. Change the table, not this file. -->
+<!-- Written from the table in crates/agent-config/src/keys.rs by `BLESS=1 cargo test --package agent-config docs`. Change the table, not this file. -->
 
 A setting comes from the first of these places that has a usable value for it:
 

@@ -66,7 +66,7 @@ mod tests {
     use PropagationStyle::{B3, B3Multi, Datadog, TraceContext};
 
     use super::*;
-    use crate::config::tests::{env, yaml};
+    use crate::tests::{env, yaml};
 
     #[test]
     fn styles_are_read_in_any_case_and_order_and_unknown_ones_are_told() {
@@ -88,7 +88,7 @@ mod tests {
         let loaded = env([("DD_TRACE_PROPAGATION_STYLE_EXTRACT", "b3"), ("DD_TRACE_PROPAGATION_STYLE", "datadog")]);
         assert_eq!(loaded.config.propagation.styles, [B3]);
         let text = "trace_propagation_style_extract: b3multi";
-        let loaded = crate::config::load([("DD_TRACE_PROPAGATION_STYLE", "datadog")], Some(text));
+        let loaded = crate::load([("DD_TRACE_PROPAGATION_STYLE", "datadog")], Some(text));
         assert_eq!(loaded.config.propagation.styles, [B3Multi]);
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::LevelFilter;
+use tracing::level_filters::LevelFilter;
 
 use super::apm::Apm;
 use super::triggers::{Propagation, Triggers};
@@ -94,7 +94,7 @@ impl Default for Config {
 }
 
 pub(super) const DEFAULT_SITE: &str = "datadoghq.com";
-pub(super) const DEFAULT_LOG_LEVEL: LevelFilter = LevelFilter::Info;
+pub(super) const DEFAULT_LOG_LEVEL: LevelFilter = LevelFilter::INFO;
 pub(super) const DEFAULT_COMPRESSION_LEVEL: i32 = 3;
 
 pub(super) fn logs_url(site: &str) -> String {

@@ -29,6 +29,16 @@ pub(super) struct Key {
     pub(super) doc: Doc,
 }
 
+impl Key {
+    /// The full name of the environment variable.
+    pub(super) fn variable(&self) -> String {
+        match self.scope {
+            Scope::Datadog => format!("DD_{}", self.name),
+            Scope::Shared => self.name.to_owned(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
     /// A Datadog variable, with the prefix `DD_` or, with lower precedence, `DATADOG_`.

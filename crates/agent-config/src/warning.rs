@@ -8,7 +8,7 @@ pub struct Warning {
     /// The setting's name in the environment or its path in the file, for example `DD_FLUSH_TIMEOUT` or `logs_config.logs_dd_url`.
     pub key: String,
     pub source: Source,
-    /// Why the value cannot be used. Never repeats the value, which may be a secret.
+    /// Why the value cannot be used. Never repeats the value, which may be a secret, unless it is a short word that was given for a switch.
     pub why: String,
     /// The value used instead.
     pub used: String,
