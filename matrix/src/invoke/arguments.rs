@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 const AFTER: &str = "\
 Examples:
   cargo matrix invoke examples/hello-python
+  cargo matrix invoke examples/hello-node
   cargo matrix invoke ./my-function --handler app.main --event order.json --times 3
   cargo matrix invoke ./my-function --event '{\"id\": 1}' --env DD_SERVICE=orders --env DD_ENV=dev
   cargo matrix invoke ./my-function --async
@@ -34,8 +35,8 @@ pub struct Arguments {
     /// The directory of the function, or `null` for a function that does nothing
     pub function: PathBuf,
 
-    /// The Python handler, as `module.function` [default: the first whose file exists of `lambda_function.lambda_handler`, `app.handler`, `index.handler` and
-    /// `handler.handler`]
+    /// The handler in Python or Node, as `module.function` [default: the first whose file exists of `lambda_function.lambda_handler`, `app.handler`,
+    /// `index.handler` and `handler.handler`]
     #[arg(long)]
     pub handler: Option<String>,
 

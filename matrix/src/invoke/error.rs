@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::archive;
+use crate::sandbox::function::node;
 use crate::venv;
 
 #[derive(Debug, thiserror::Error)]
@@ -13,14 +14,14 @@ pub enum Error {
     #[error("{} is not a directory; name the directory of a function, or `null`", .0.display())]
     NotADirectory(PathBuf),
     #[error(
-        "no handler was found in {}: there is no lambda_function.py, app.py, index.py or handler.py, and no bootstrap; \
-         name a Python handler with --handler, or a program that speaks the Runtime API with --program",
+        "no handler was found in {}: there is no lambda_function.py, app.py, index.py or handler.py, no index.mjs or other file of a Node handler, and no \
+         bootstrap; name a handler with --handler, or a program that speaks the Runtime API with --program",
         .0.display()
     )]
     NoHandler(PathBuf),
     #[error("the handler \"{0}\" is not of the form module.function")]
     Handler(String),
-    #[error("the handler \"{handler}\" needs {}, which does not exist", file.display())]
+    #[error("the handler \"{handler}\" needs {}, or the same of Node with .js, .mjs or .cjs, and neither exists", file.display())]
     NoModule { handler: String, file: PathBuf },
     #[error("{} cannot be run: {reason}; it has to be an executable file (chmod +x)", path.display())]
     Program { path: PathBuf, reason: String },
@@ -49,6 +50,8 @@ pub enum Error {
     Event { start: String, source: serde_json::Error },
     #[error(transparent)]
     Python(#[from] venv::Error),
+    #[error(transparent)]
+    Node(#[from] node::Error),
     #[error("cargo cannot be started; install Rust from https://rustup.rs, or name a built extension with --extension")]
     NoCargo(#[source] io::Error),
     #[error(
@@ -66,6 +69,7 @@ impl Error {
             | Self::Opt(_)
             | Self::EventFile { .. }
             | Self::Python(_)
+            | Self::Node(_)
             | Self::NoCargo(_)
             | Self::Build(_) => false,
             Self::Layer { source, .. } => !matches!(source, archive::Error::File { .. }),

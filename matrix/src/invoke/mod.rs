@@ -31,6 +31,7 @@ use stream::Printer;
 use target::Target;
 use tempfile::TempDir;
 
+use crate::sandbox::function::node::{self, NodeEnvironment};
 use crate::sandbox::function::python::PythonEnvironment;
 use crate::sandbox::setup::{self, Extension, Initialization, Output, Setup};
 use crate::sandbox::{Function, intake};
@@ -92,8 +93,8 @@ fn report(arguments: &Arguments, seen: &Seen, expected: Expected, printer: &Prin
 struct Plan {
     setup: Setup,
     event: Vec<u8>,
-    /// The directory with the unpacked layers; dropping it removes them.
-    _unpacked: Option<TempDir>,
+    /// The directories with the unpacked layers and with the function beside its packages; dropping them removes them.
+    _unpacked: [Option<TempDir>; 2],
 }
 
 impl Plan {
@@ -110,8 +111,9 @@ impl Plan {
             (None, None) if arguments.no_extension => Vec::new(),
             (None, None) => vec![Extension::new(AGENT, build::extension(arguments.profile)?)],
         };
+        let (function, deployed) = function(target)?;
         let setup = Setup {
-            function: function(target)?,
+            function,
             extensions,
             opt,
             memory_mb: arguments.memory,
@@ -124,20 +126,22 @@ impl Plan {
             output: output(printer),
             ..Setup::default()
         };
-        Ok(Self { setup, event, _unpacked: unpacked })
+        Ok(Self { setup, event, _unpacked: [unpacked, deployed] })
     }
 }
 
-fn function(target: Target) -> Result<Function, Error> {
-    match target {
-        Target::Null => Ok(Function::null()),
-        Target::Program { directory, program, handler } => Ok(Function::Process {
+/// The function with what it needs installed, and the copy of its directory, if it runs in one.
+fn function(target: Target) -> Result<(Function, Option<TempDir>), Error> {
+    let function = match target {
+        Target::Null => Function::null(),
+        Target::Program { directory, program, handler } => Function::Process {
             program,
             arguments: Vec::new(),
             task_root: directory,
             handler,
             environment: std::collections::BTreeMap::new(),
-        }),
+        },
+        Target::Node { directory, handler } => return node_function(directory, handler),
         Target::Python { directory, handler } => {
             let spinner = build::spinner();
             let progress = |step: &str| spinner.set_message(step.to_owned());
@@ -145,15 +149,34 @@ fn function(target: Target) -> Result<Function, Error> {
             let packages = python.packages(&directory, progress)?;
             spinner.finish_and_clear();
             let command = python.command(&handler);
-            Ok(Function::Process {
+            Function::Process {
                 program: command.program,
                 arguments: command.arguments,
                 task_root: directory,
                 handler,
                 environment: target::python_variables(python.version(), packages.as_deref()),
-            })
+            }
         }
-    }
+    };
+    Ok((function, None))
+}
+
+fn node_function(directory: PathBuf, handler: String) -> Result<(Function, Option<TempDir>), Error> {
+    let spinner = build::spinner();
+    let progress = |step: &str| spinner.set_message(step.to_owned());
+    let environment = NodeEnvironment::ensure(&crate::workspace::target_directory(), progress)?;
+    let packages = environment.packages(&directory, progress)?;
+    spinner.finish_and_clear();
+    let deployed = packages.map(|packages| node::deployed(&directory, &packages)).transpose()?;
+    let command = environment.command(&handler);
+    let function = Function::Process {
+        program: command.program,
+        arguments: command.arguments,
+        task_root: deployed.as_ref().map_or(directory, |deployed| deployed.path().to_owned()),
+        handler,
+        environment: target::node_variables(environment.version()),
+    };
+    Ok((function, deployed))
 }
 
 /// The extension of a program. A build of bottlecap is named as it registers, any other extension after its file.

@@ -11,12 +11,15 @@ use super::error::Error;
 
 /// The handlers in the order in which they are looked for; AWS's own default comes first.
 const HANDLERS: [&str; 4] = ["lambda_function.lambda_handler", "app.handler", "index.handler", "handler.handler"];
+/// Of Node's modules, in the order in which the runtime client looks for them.
+const NODE_EXTENSIONS: [&str; 3] = ["js", "mjs", "cjs"];
 
 /// The function that a command line names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Null,
     Python { directory: PathBuf, handler: String },
+    Node { directory: PathBuf, handler: String },
     Program { directory: PathBuf, program: PathBuf, handler: String },
 }
 
@@ -46,10 +49,13 @@ impl Target {
             None => detect(&directory).ok_or_else(|| Error::NoHandler(directory.clone()))?,
         };
         let file = directory.join(module(&handler)?);
-        if !file.exists() {
-            return Err(Error::NoModule { handler, file });
+        if file.exists() {
+            Ok(Self::Python { directory, handler })
+        } else if is_node(&directory, &handler) {
+            Ok(Self::Node { directory, handler })
+        } else {
+            Err(Error::NoModule { handler, file })
         }
-        Ok(Self::Python { directory, handler })
     }
 
     fn program(directory: PathBuf, program: &Path, arguments: &Arguments) -> Result<Self, Error> {
@@ -61,7 +67,9 @@ impl Target {
     fn directory(&self) -> Option<&Path> {
         match self {
             Self::Null => None,
-            Self::Python { directory, .. } | Self::Program { directory, .. } => Some(directory),
+            Self::Python { directory, .. } | Self::Node { directory, .. } | Self::Program { directory, .. } => {
+                Some(directory)
+            }
         }
     }
 
@@ -126,8 +134,14 @@ pub fn python_variables(version: &str, packages: Option<&Path>) -> BTreeMap<Stri
     variables
 }
 
+/// Environment variables of Node functions, besides those of all functions.
+pub fn node_variables(version: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([("AWS_EXECUTION_ENV".to_owned(), format!("AWS_Lambda_nodejs{version}.x"))])
+}
+
 fn detect(directory: &Path) -> Option<String> {
-    let exists = |handler: &&&str| module(handler).is_ok_and(|file| directory.join(file).is_file());
+    let is_python = |handler: &str| module(handler).is_ok_and(|file| directory.join(file).is_file());
+    let exists = |handler: &&&str| is_python(handler) || is_node(directory, handler);
     HANDLERS.iter().find(exists).map(|handler| (*handler).to_owned())
 }
 
@@ -139,6 +153,18 @@ fn module(handler: &str) -> Result<PathBuf, Error> {
         }
         _ => Err(Error::Handler(handler.to_owned())),
     }
+}
+
+/// Whether the runtime client for Node would find the module of a handler. What is in `node_modules` may be installed later.
+fn is_node(directory: &Path, handler: &str) -> bool {
+    let (folder, file) = handler.rsplit_once('/').unwrap_or(("", handler));
+    let module = file.split('.').next().filter(|module| !module.is_empty());
+    let module = module.map(|module| Path::new(folder).join(module));
+    module.is_some_and(|module| {
+        let is_file = |extension: &&str| directory.join(module.with_added_extension(extension)).is_file();
+        NODE_EXTENSIONS.iter().any(|extension| is_file(&extension))
+            || (module.starts_with("node_modules") && directory.join("package.json").is_file())
+    })
 }
 
 #[cfg(test)]
@@ -178,6 +204,22 @@ mod tests {
         assert_eq!(handler_of(&["index.py"]), "index.handler");
         let error = target(directory_with(&["main.py"]).path(), &[]).unwrap_err();
         assert!(error.is_usage() && error.to_string().contains("--handler"), "{error}");
+    }
+
+    #[test]
+    fn a_node_handler_is_that_of_a_javascript_file() {
+        for file in ["index.js", "index.mjs", "index.cjs"] {
+            let directory = directory_with(&[file]);
+            let found = target(directory.path(), &[]).unwrap();
+            assert!(matches!(&found, Target::Node { handler, .. } if handler == "index.handler"), "{file}: {found:?}");
+        }
+        let directory = directory_with(&["package.json", "app.mjs"]);
+        let is_node = |handler| matches!(target(directory.path(), &["--handler", handler]), Ok(Target::Node { .. }));
+        assert!(is_node("app.orders.create"), "the function may be in an object");
+        assert!(is_node("node_modules/datadog-lambda-js/dist/handler.handler"), "packages are installed later");
+        assert!(!is_node("other.handler"));
+        let both = directory_with(&["app.py", "app.mjs"]);
+        assert!(matches!(target(both.path(), &[]), Ok(Target::Python { .. })));
     }
 
     #[test]
