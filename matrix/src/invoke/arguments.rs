@@ -99,6 +99,10 @@ pub struct Arguments {
     /// Write one JSON document to standard output instead of the summary; log lines go to standard error
     #[arg(long)]
     pub json: bool,
+
+    /// Write one HTML page that needs nothing else: the timeline of the sandbox, and a flame graph of each trace with its logs
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// The value of one `--env`.

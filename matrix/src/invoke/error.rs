@@ -48,6 +48,8 @@ pub enum Error {
     EventFile { name: String, source: io::Error },
     #[error("the event is neither a file nor JSON: {start}")]
     Event { start: String, source: serde_json::Error },
+    #[error("cannot write the page to {}", path.display())]
+    Html { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Python(#[from] venv::Error),
     #[error(transparent)]
@@ -68,6 +70,7 @@ impl Error {
             | Self::Launcher
             | Self::Opt(_)
             | Self::EventFile { .. }
+            | Self::Html { .. }
             | Self::Python(_)
             | Self::Node(_)
             | Self::NoCargo(_)

@@ -2,15 +2,18 @@
 
 mod arguments;
 pub mod build;
+mod correlation;
 mod document;
 mod error;
 mod layers;
 mod observe;
+mod page;
 mod render;
 pub mod run_summary;
 mod session;
 mod stream;
 mod target;
+pub mod timeline;
 pub mod traces;
 
 use std::path::{Path, PathBuf};
@@ -24,12 +27,14 @@ pub use error::Error;
 use arguments::{Init, Network};
 use document::Document;
 use observe::Seen;
+use page::page;
 use render::{Page, render};
 use run_summary::{Expected, RunSummary, Verdict};
 use session::{End, Load};
 use stream::Printer;
 use target::Target;
 use tempfile::TempDir;
+use timeline::timeline;
 
 use crate::sandbox::function::node::{self, NodeEnvironment};
 use crate::sandbox::function::python::PythonEnvironment;
@@ -73,9 +78,16 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 
 fn report(arguments: &Arguments, seen: &Seen, expected: Expected, printer: &Printer) -> ExitCode {
     let run_summary = RunSummary::of(&seen.run(expected));
+    let timeline = timeline(&seen.ending.journal, &seen.ending.requests);
+    if let Some(path) = &arguments.html {
+        let text = page(&name(&arguments.function), &run_summary, &timeline);
+        if let Err(source) = std::fs::write(path, text) {
+            return terminal::exit_with_error(&Error::Html { path: path.clone(), source }, status::SETUP_FAILED);
+        }
+    }
     if arguments.json {
         let function = arguments.function.display().to_string();
-        let _ = terminal::print_json(&Document::new(&function, &run_summary, seen));
+        let _ = terminal::print_json(&Document::new(&function, &run_summary, &timeline, seen));
     } else {
         let page = Page { width: printer.width(), colours: printer.colours() };
         printer.text(&render(&run_summary, page));

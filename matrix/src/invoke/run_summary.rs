@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::traces::{Operation, Trace, operations, traces};
+use super::correlation;
+use super::traces::{InvocationStart, Operation, Trace, operations, traces};
 use crate::sandbox::intake::{Answered, Kind, Payload, Request};
 
 /// The enhanced metric that counts the invocations an extension has seen.
@@ -19,8 +20,8 @@ pub struct Run {
     /// The lines that the function printed.
     pub printed: Vec<String>,
     pub requests: Vec<Request>,
-    /// Number of invocations of the function.
-    pub invoked: usize,
+    /// The beginnings of all invocations of the function.
+    pub began: Vec<InvocationStart>,
     /// How an extension failed, if one did.
     pub crash: Option<String>,
     pub exits: Vec<Exit>,
@@ -126,6 +127,8 @@ pub struct Log {
     pub timestamp: Option<i64>,
     pub status: String,
     pub request_id: Option<String>,
+    /// The span that wrote it, decimal.
+    pub span_id: Option<String>,
     pub message: String,
 }
 
@@ -175,7 +178,7 @@ impl RunSummary {
         let metrics = metrics(&delivered);
         let missing = Missing {
             lines: if run.expected.logs { unmatched(&run.printed, &logs) } else { Vec::new() },
-            invocations: run.expected.enhanced_metrics.then(|| uncounted(run.invoked, &metrics)).flatten(),
+            invocations: run.expected.enhanced_metrics.then(|| uncounted(run.began.len(), &metrics)).flatten(),
             refused: refused(&run.requests),
         };
         Self {
@@ -183,9 +186,9 @@ impl RunSummary {
             invocations: run.invocations.clone(),
             gates: run.gates.clone(),
             routes: traffic(&run.requests),
+            traces: traces(&delivered, &run.began, &logs),
             logs,
             metrics,
-            traces: traces(&delivered),
             operations: operations(&delivered),
             missing,
             crash: run.crash.clone(),
@@ -280,6 +283,7 @@ impl Log {
             timestamp: content.get("timestamp").and_then(Value::as_i64),
             status: text("status").unwrap_or("info").to_owned(),
             request_id: request_id.filter(|id| !id.is_empty()).map(str::to_owned),
+            span_id: correlation::span_id(content, &message).map(|id| id.to_string()),
             message,
         }
     }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::invoke::run_summary::{Exit, Gate, InvocationCountMismatch, Log, Outcome, RejectedPayload, RouteStats};
+use crate::invoke::traces::{Trace, TraceSpan};
 
 fn run_summary() -> RunSummary {
     RunSummary {
@@ -31,6 +32,7 @@ fn run_summary() -> RunSummary {
             timestamp: Some(1_700_000_000_123),
             status: "info".into(),
             request_id: None,
+            span_id: None,
             message: "x".repeat(300),
         }],
         metrics: Vec::new(),
@@ -91,4 +93,31 @@ fn rows_are_cut_to_the_width_of_the_page() {
 fn numbers_are_short_and_still_tell_small_ones_apart() {
     let values = [3.0, 0.125, 4.083_34e-7, 1_234.56, f64::INFINITY];
     assert_eq!(values.map(number), ["3", "0.1250", "4.08334e-7", "1234.6", "-"]);
+}
+
+#[test]
+fn spans_start_relative_to_the_invocation_and_their_logs_are_below_them() {
+    let log = Log {
+        timestamp: None,
+        status: "warn".into(),
+        request_id: None,
+        span_id: Some("2".into()),
+        message: "two items".into(),
+    };
+    let span = |depth, name: &str, logs| TraceSpan {
+        depth,
+        name: name.into(),
+        service: "shop".into(),
+        resource: "POST /orders".into(),
+        starts_ms: 2.5,
+        duration_ms: 7.0,
+        logs,
+        ..TraceSpan::default()
+    };
+    let spans = vec![span(0, "shop.order", Vec::new()), span(1, "shop.price", vec![log])];
+    let trace = Trace { trace_id: "1".into(), request_id: None, starts_ms: Some(30.0), spans };
+    let text = render(&RunSummary { traces: vec![trace], ..run_summary() }, Page { width: 120, colours: false });
+    let tree = "  shop.order    shop     32.5 ms  7.0 ms  -      POST /orders\n    shop.price  shop     32.5 ms  7.0 ms  -      POST /orders\n      \
+                log       -              -       -  warn   two items\n";
+    assert!(text.contains(tree), "{text}");
 }
