@@ -8,7 +8,7 @@ const ROOT: &str = "matrix/src/";
 
 /// From the lowest layer to the highest.
 const LAYERS: &[&[&str]] = &[
-    &["elf", "executable", "files", "hash", "interrupt", "target", "terminal", "venv"],
+    &["elf", "executable", "files", "hash", "interrupt", "markup", "target", "terminal", "venv"],
     &["archive", "emulator", "workspace"],
     &["manifest", "materials", "sandbox"],
     &["plan"],

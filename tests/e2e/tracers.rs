@@ -27,6 +27,12 @@ from datadog_lambda.metric import lambda_metric
 from ddtrace import tracer
 from ddtrace.trace import TraceFilter
 
+if "DD_PROFILING_ENABLED" in os.environ:
+    from ddtrace.profiling.scheduler import ServerlessScheduler
+
+    # Of a second each: usually it takes a minute of a function's time until there is a profile.
+    ServerlessScheduler.FLUSH_AFTER_INTERVALS = 1.0
+
 
 class Sent(TraceFilter):
     def process_trace(self, trace):
@@ -218,11 +224,11 @@ fn spans_of_dd_trace_js_arrive_as_it_has_sent_them() {
     assert_counted(&life, 3);
 }
 
-/// The profiler uploads every second, so a function that works for some seconds has a profile before it ends.
+/// The function works for long enough to have a profile before it ends.
 #[test]
 fn a_profile_of_ddtrace_arrives_with_its_samples() {
     let directory = tempfile::tempdir().unwrap();
-    let variables = [("DD_PROFILING_ENABLED", "true"), ("DD_PROFILING_UPLOAD_INTERVAL", "1"), ("BUSY_SECONDS", "4")];
+    let variables = [("DD_PROFILING_ENABLED", "true"), ("BUSY_SECONDS", "4")];
     let life = traced(python(&directory), &variables, 1);
     let profiles: Vec<_> = life.ending.requests.iter().filter(|request| request.path == "/api/v2/profile").collect();
     let body = |payload: &Payload| match payload {
@@ -235,6 +241,14 @@ fn a_profile_of_ddtrace_arrives_with_its_samples() {
         let part = |name: &str| body.parts.iter().find(|part| part.name == name || part.file_name == name);
         let event = part("event").and_then(|part| part.json.clone()).unwrap_or_else(|| panic!("{body:?}"));
         assert_eq!(event["family"], "python", "{event}");
+        assert!(event["internal"]["sample_count"].as_u64().unwrap() > 0, "{event}");
+        let tags = event["tags_profiler"].as_str().unwrap();
+        // The same process as that of the spans, and the function that the profiler says it is in.
+        let runtime_id = life.intake.spans().iter().find_map(|span| span.meta.get("runtime-id").cloned()).unwrap();
+        let runtime_id = format!("runtime-id:{runtime_id}");
+        for tag in [runtime_id.as_str(), "functionname:function"] {
+            assert!(tags.split(',').any(|known| known == tag), "{tag} in {tags}");
+        }
         for attachment in event["attachments"].as_array().unwrap() {
             let attached = part(attachment.as_str().unwrap()).unwrap_or_else(|| panic!("{attachment} in {body:?}"));
             assert!(attached.bytes > 0, "{body:?}");

@@ -162,7 +162,7 @@ fn is_node(directory: &Path, handler: &str) -> bool {
     let module = module.map(|module| Path::new(folder).join(module));
     module.is_some_and(|module| {
         let is_file = |extension: &&str| directory.join(module.with_added_extension(extension)).is_file();
-        NODE_EXTENSIONS.iter().any(|extension| is_file(&extension))
+        NODE_EXTENSIONS.iter().any(is_file)
             || (module.starts_with("node_modules") && directory.join("package.json").is_file())
     })
 }

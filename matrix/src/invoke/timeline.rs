@@ -102,9 +102,8 @@ impl Builder {
                 let name = if *phase == "invoke" { "init inside an invocation" } else { "init" };
                 self.begin(SANDBOX, Kind::Init, name.to_owned(), at);
             }
-            JournalEvent::InitOver { .. } => self.end(SANDBOX, Kind::Init, at),
             JournalEvent::RestoreStarted => self.begin(SANDBOX, Kind::Init, "restore".to_owned(), at),
-            JournalEvent::RestoreOver => self.end(SANDBOX, Kind::Init, at),
+            JournalEvent::InitOver { .. } | JournalEvent::RestoreOver => self.end(SANDBOX, Kind::Init, at),
             JournalEvent::RuntimeStarted => self.begin(RUNTIME, Kind::Init, "init of the runtime".to_owned(), at),
             JournalEvent::RuntimeNext => {
                 self.end(RUNTIME, Kind::Init, at);

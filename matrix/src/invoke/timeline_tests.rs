@@ -107,7 +107,7 @@ fn what_is_open_ends_with_the_run() {
     let journal =
         [entry(0, JournalEvent::InitStarted { phase: "init" }), invoked(10), entry(30, JournalEvent::Throttled)];
     let timeline = timeline(&journal, &[Request { ended: None, ..request(1, [20, 20], 202) }]);
-    assert_eq!(bars(&timeline, "sandbox").last().unwrap().3, 30.0);
+    assert_eq!(bars(&timeline, "sandbox").last(), Some(&("invocation 1", Kind::Invocation, 10.0, 30.0)));
     assert_eq!(bars(&timeline, "/api/v2/logs"), [("request 1, 10 bytes", Kind::Request, 20.0, 30.0)]);
     assert_eq!(super::timeline(&[], &[]), Timeline::default());
 }

@@ -18,8 +18,11 @@ const MAX_SPANS: usize = 2000;
 /// Number of colours for services.
 const INKS: usize = 7;
 
+/// The number of the colour of each service.
+pub type Inks<'t> = BTreeMap<&'t str, usize>;
+
 /// The section of one trace.
-pub fn section(number: usize, trace: &Trace) -> Element {
+pub fn section(number: usize, trace: &Trace, inks: &Inks<'_>) -> Element {
     let root = trace.spans.first();
     let name = root.map_or_else(String::new, |span| format!("{} {}", span.service, span.name));
     let title = format!("Trace {}: {name}", number + 1);
@@ -31,7 +34,9 @@ pub fn section(number: usize, trace: &Trace) -> Element {
         .child(
             Element::new("div")
                 .class("flame")
-                .child(Element::new("div").class("drawing").child(drawing(number, drawn)))
+                .child(
+                    Element::new("div").class("drawing").child(drawing(number, drawn, inks)).child(legend(drawn, inks)),
+                )
                 .child(details(number, drawn)),
         )
 }
@@ -39,7 +44,8 @@ pub fn section(number: usize, trace: &Trace) -> Element {
 fn about(trace: &Trace) -> String {
     let starts = match (&trace.request_id, trace.starts_ms) {
         (Some(request_id), Some(starts)) => {
-            format!(" It starts {} after the event of {request_id}.", milliseconds(starts))
+            let side = if starts < 0.0 { "before" } else { "after" };
+            format!(" It starts {} {side} the event of {request_id}.", milliseconds(starts.abs()))
         }
         _ => String::new(),
     };
@@ -52,7 +58,7 @@ fn about(trace: &Trace) -> String {
     )
 }
 
-fn drawing(number: usize, spans: &[TraceSpan]) -> Element {
+fn drawing(number: usize, spans: &[TraceSpan], inks: &Inks<'_>) -> Element {
     let rows = rows(spans);
     let ends = spans.iter().map(|span| span.starts_ms + span.duration_ms).fold(0.0, f64::max);
     let scale = Scale { from_ms: 0.0, to_ms: ends, left: 0.0, right: WIDTH };
@@ -65,7 +71,6 @@ fn drawing(number: usize, spans: &[TraceSpan]) -> Element {
             .child(Element::new("line").class("grid").at("x1", x).at("x2", x).at("y1", TOP - 6.0).at("y2", bottom))
             .child(Element::new("text").class(anchor).at("x", x).at("y", 12.0).text(text))
     });
-    let inks = inks(spans);
     let bars = spans.iter().zip(&rows).enumerate().filter_map(|(index, (span, row))| {
         let ink = inks.get(span.service.as_str()).copied().unwrap_or_default();
         bar(span, &id(number, index), (*row, ink), scale)
@@ -129,14 +134,25 @@ fn rows(spans: &[TraceSpan]) -> Vec<usize> {
     rows
 }
 
-/// A colour for each service, in the order of their first spans.
-fn inks(spans: &[TraceSpan]) -> BTreeMap<&str, usize> {
+/// A colour for each service of a run, in the order of their first spans.
+pub fn inks(traces: &[Trace]) -> Inks<'_> {
     let mut inks = BTreeMap::new();
-    for span in spans {
+    for span in traces.iter().flat_map(|trace| &trace.spans) {
         let next = inks.len() % INKS;
         inks.entry(span.service.as_str()).or_insert(next);
     }
     inks
+}
+
+/// The colours of the services that a drawing has.
+fn legend(spans: &[TraceSpan], inks: &Inks<'_>) -> Element {
+    let is_drawn = |service: &str| spans.iter().any(|span| span.service == service);
+    let entries = inks.iter().filter(|(service, _)| is_drawn(service)).map(|(service, ink)| {
+        let swatch = Element::new("svg").class("swatch").with("viewBox", "0 0 12 12").with("aria-hidden", "true");
+        let shape = Element::new("rect").class(format!("fill-{ink}")).at("width", 12.0).at("height", 12.0);
+        Element::new("li").child(swatch.child(shape)).child(Element::new("span").text(*service))
+    });
+    Element::new("ul").class("legend").children(entries)
 }
 
 fn id(trace: usize, span: usize) -> String {
@@ -180,7 +196,7 @@ fn tags(span: &TraceSpan) -> Option<Element> {
     let rows: Vec<Vec<String>> = texts.chain(numbers).collect();
     (!rows.is_empty()).then(|| {
         let summary = Element::new("summary").text(count(rows.len(), "tag"));
-        Element::new("details").with("open", "open").child(summary).child(table(&["tag", "value"], &rows))
+        Element::new("details").child(summary).child(table(&["tag", "value"], &rows))
     })
 }
 

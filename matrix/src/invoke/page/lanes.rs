@@ -36,7 +36,7 @@ pub fn drawing(timeline: &Timeline) -> Element {
 fn svg(timeline: &Timeline, window: (f64, f64), name: &str) -> Element {
     let lanes = u32::try_from(timeline.lanes.len()).unwrap_or(u32::MAX);
     let bottom = TOP + f64::from(lanes) * LANE;
-    let scale = Scale { from_ms: window.0, to_ms: window.1, left: NAMES, right: WIDTH - 8.0 };
+    let scale = Scale { from_ms: window.0, to_ms: window.1, left: NAMES, right: WIDTH - 30.0 };
     let ticks = scale.ticks().into_iter().map(|(ms, text)| {
         let x = scale.at(ms);
         Element::new("g")

@@ -220,9 +220,9 @@ fn require(tools: &[(&'static str, &'static str)], path: &OsStr) -> Result<(), E
 
 fn command(program: &str) -> Command {
     let mut command = Command::new(program);
-    FOREIGN.iter().for_each(|variable| {
+    for variable in FOREIGN {
         command.env_remove(variable);
-    });
+    }
     command
 }
 
