@@ -91,9 +91,9 @@ fn the_page_and_the_document_have_the_timeline() {
     let lanes = document["timeline"]["lanes"].as_array().unwrap();
     let names: Vec<&str> = lanes.iter().map(|lane| lane["name"].as_str().unwrap()).collect();
     assert_eq!(names[..3], ["sandbox", "runtime", "datadog-agent"]);
-    let bars: Vec<&str> =
-        lanes[0]["bars"].as_array().unwrap().iter().map(|bar| bar["name"].as_str().unwrap()).collect();
-    assert!(bars.starts_with(&["init", "invocation 1"]) && bars.ends_with(&["shutdown (spindown)"]), "{bars:?}");
+    let bars = lanes[0]["bars"].as_array().unwrap().iter().map(|bar| bar["name"].as_str().unwrap());
+    let phases: Vec<&str> = bars.filter(|name| *name != "frozen").collect();
+    assert_eq!(phases, ["init", "invocation 1", "shutdown (spindown)"]);
     let page = fs::read_to_string(page).unwrap();
     for part in ["<!DOCTYPE html>", "Timeline of the sandbox", "Hello, Lambda!", "aws.lambda.enhanced.invocations"] {
         assert!(page.contains(part), "{part}");
