@@ -17,6 +17,8 @@ mod mutation;
 mod settings;
 #[path = "fuzz/traces.rs"]
 mod traces;
+#[path = "fuzz/triggers.rs"]
+mod triggers;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},

@@ -2,5 +2,6 @@
 
 mod body;
 pub mod dogstatsd;
+pub mod lifecycle;
 pub mod telemetry;
 pub mod trace_agent;

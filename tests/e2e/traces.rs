@@ -48,7 +48,7 @@ const PROXIED: [[&str; 2]; 9] = [
     ["/telemetry/proxy/api/v2/apmtelemetry", "/api/v2/apmtelemetry"],
 ];
 
-fn post(path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+pub fn post(path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
     let headers = [&TRACER[..], headers].concat();
     tracer::Request { method: "POST", path, headers: &headers, body }.send().unwrap()
 }
@@ -94,7 +94,7 @@ fn accepted(reply: &Reply) {
 }
 
 /// Starts a sandbox. None on a machine that gives it no network of its own: the port of one test would be another's there.
-fn start(setup: Setup) -> Option<Sandbox> {
+pub fn start(setup: Setup) -> Option<Sandbox> {
     let sandbox = Sandbox::start(setup).unwrap();
     let isolated = sandbox.journal().iter().any(|entry| entry.what == JournalEvent::NetworkIsolated);
     if !isolated {
@@ -103,7 +103,7 @@ fn start(setup: Setup) -> Option<Sandbox> {
     isolated.then_some(sandbox)
 }
 
-fn live(setup: Setup, times: usize) -> Option<Life> {
+pub fn live(setup: Setup, times: usize) -> Option<Life> {
     let sandbox = start(setup)?;
     let invocations = invoke(&sandbox, 0..times);
     let life = end(sandbox, invocations);
@@ -112,7 +112,7 @@ fn live(setup: Setup, times: usize) -> Option<Life> {
     Some(life)
 }
 
-fn with(function: Function, variables: &[(&str, &str)]) -> Setup {
+pub fn with(function: Function, variables: &[(&str, &str)]) -> Setup {
     let end = ("DD_SERVERLESS_FLUSH_STRATEGY", "end");
     setup_with(function, &[&[end], variables].concat())
 }

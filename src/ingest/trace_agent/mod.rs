@@ -4,10 +4,11 @@
 //! at a time, and what becomes of it takes at most [`MAX_ENCODED_BYTES`]; what waits for the loop takes at most as much again, together; connections take some
 //! hundred KiB each, and there are at most [`connections::MAX_CONNECTIONS`] of them.
 
-mod connections;
+pub(super) mod connections;
+pub(super) mod open;
 mod processing;
 mod refusals;
-mod room;
+pub(super) mod room;
 mod routes;
 mod server;
 
@@ -33,7 +34,7 @@ use crate::{
     process::{
         proxied::ProxiedRequest,
         stats::ClientPayload,
-        trace::{Output, Pipeline},
+        trace::{LoadParent, Output, Pipeline},
     },
 };
 use connections::Listener;
@@ -70,15 +71,15 @@ impl TraceAgentListener {
     }
 
     /// Answers from now on, as a task of its own.
-    pub fn serve(self, pipeline: Pipeline) -> io::Result<Inbox> {
+    pub fn serve(self, pipeline: Arc<Pipeline>, load_parent: Arc<LoadParent>) -> io::Result<Inbox> {
         self.listener.set_nonblocking(true)?;
         let listener = Listener::new(tokio::net::TcpListener::from_std(self.listener)?);
-        let (agent, inbox) = Agent::new(pipeline);
+        let (agent, inbox) = Agent::new(pipeline, load_parent);
         let service = Router::new().fallback(server::answer).with_state(agent);
         tokio::spawn(async move {
             // axum keeps accepting whatever happens to single connections; it returns only if asked to.
             if let Err(error) = axum::serve(listener, service).await {
-                log::error!("TRACE_AGENT | The listener has ended: {error}");
+                tracing::error!("TRACE_AGENT | The listener has ended: {error}");
             }
         });
         Ok(inbox)
@@ -87,12 +88,13 @@ impl TraceAgentListener {
 
 impl Agent {
     /// An agent without a listener, and where its requests come out.
-    fn new(pipeline: Pipeline) -> (Arc<Self>, Inbox) {
+    fn new(pipeline: Arc<Pipeline>, load_parent: Arc<LoadParent>) -> (Arc<Self>, Inbox) {
         let (sender, receiver) = channel(QUEUE);
         let open = Arc::<AtomicUsize>::default();
         let refusals = Arc::<Refusals>::default();
         let agent = Self {
             pipeline,
+            load_parent,
             recent: Arc::default(),
             room: Arc::new(Semaphore::new(routes::MAX_TRACE_BODY_BYTES)),
             encoded: Arc::new(Semaphore::new(MAX_ENCODED_BYTES)),

@@ -33,16 +33,16 @@ pub fn spans(count: usize) -> Vec<u8> {
     body
 }
 
-pub fn pipeline() -> Pipeline {
+pub fn pipeline() -> Arc<Pipeline> {
     let tags = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
-    Pipeline::new(TraceSettings::default(), &tags, Keys::default()).0
+    Pipeline::new(TraceSettings::default(), &tags, Keys::default()).0.into()
 }
 
 /// An agent on a port of its own.
 fn serve() -> (u16, Inbox) {
     let bound = TraceAgentListener::from_handover(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     let port = bound.listener.local_addr().unwrap().port();
-    (port, bound.serve(pipeline()).unwrap())
+    (port, bound.serve(pipeline(), Arc::default()).unwrap())
 }
 
 fn connect(port: u16) -> TcpStream {

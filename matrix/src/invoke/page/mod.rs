@@ -30,6 +30,7 @@ fn header(title: &str, run_summary: &RunSummary) -> Element {
         Verdict::ExtensionCrashed => {
             ("bad", format!("The extension failed: {}.", run_summary.crash.as_deref().unwrap_or("unknown")))
         }
+        Verdict::NotIsolated => ("bad", "The network is the machine's although another one was requested.".to_owned()),
         Verdict::Interrupted => ("bad", "Interrupted; this is what had arrived.".to_owned()),
     };
     let verdict = Element::new("p").class(format!("verdict {class}")).text(verdict);

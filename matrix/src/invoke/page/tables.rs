@@ -97,7 +97,11 @@ pub fn missing(missing: &Missing) -> Option<Element> {
     let refused = missing.refused.iter().map(|refused| {
         format!("request {} to {} was not accepted: {}", refused.number, refused.path, refused.problems.join("; "))
     });
-    let items = lines.chain(counts).chain(refused).map(|text| Element::new("li").text(text));
+    let others =
+        missing.custom_metrics.iter().map(|loss| format!("a custom metric did not arrive whole: {}", loss.name));
+    let others =
+        others.chain([&missing.drops, &missing.taken_ports, &missing.assertions].into_iter().flatten().cloned());
+    let items = lines.chain(counts).chain(refused).chain(others).map(|text| Element::new("li").text(text));
     (!missing.is_empty()).then(|| section("Missing").class("missing").child(Element::new("ul").children(items)))
 }
 

@@ -1,7 +1,7 @@
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::*;
-use crate::invoke::run_summary::{Log, Missing, Outcome};
+use crate::invoke::run_summary::{Extensions, Log, Missing, Outcome};
 use crate::invoke::timeline::{Bar, Kind, Lane, Mark};
 use crate::invoke::traces::{Trace, TraceSpan};
 
@@ -56,6 +56,8 @@ fn run_summary() -> RunSummary {
         crash: None,
         exits: Vec::new(),
         notes: vec!["the network is shared".into()],
+        extensions: Extensions::Agent,
+        not_isolated: Vec::new(),
     }
 }
 

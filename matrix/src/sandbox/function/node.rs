@@ -3,14 +3,13 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde::Deserialize;
-use tempfile::TempDir;
-
 use crate::venv::{self, digest, last_lines, once};
+use crate::workspace::private::Temporary;
+use serde::Deserialize;
 
 /// The runtime interface client and its dependencies, with the hashes of their files.
 const MANIFEST: &str = include_str!("node/package.json");
@@ -182,14 +181,12 @@ impl Interpreter {
 }
 
 /// A copy of a function beside its packages, as in a deployment package: Node looks for modules next to the file that imports them. It is removed with the value.
-pub fn deployed(function_dir: &Path, packages: &Path) -> Result<TempDir, Error> {
+pub(crate) fn deployed(function_dir: &Path, packages: &Path) -> Result<Temporary, Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::Copy { path, source }
     };
-    let copy = tempfile::tempdir().map_err(failed(function_dir))?;
-    // Others than its maker may be the function's user.
-    fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755)).map_err(failed(copy.path()))?;
+    let copy = Temporary::new().map_err(failed(function_dir))?;
     let mut waiting = vec![(function_dir.to_owned(), copy.path().to_owned())];
     while let Some((from, to)) = waiting.pop() {
         fs::create_dir_all(&to).map_err(failed(&to))?;
