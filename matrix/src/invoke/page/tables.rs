@@ -97,10 +97,13 @@ pub fn missing(missing: &Missing) -> Option<Element> {
     let refused = missing.refused.iter().map(|refused| {
         format!("request {} to {} was not accepted: {}", refused.number, refused.path, refused.problems.join("; "))
     });
-    let others =
-        missing.custom_metrics.iter().map(|loss| format!("a custom metric did not arrive whole: {}", loss.name));
-    let others =
-        others.chain([&missing.drops, &missing.taken_ports, &missing.assertions].into_iter().flatten().cloned());
+    let losses = missing.custom_metrics.iter().map(|loss| {
+        let (sent, arrived) = (number(loss.sent), number(loss.arrived));
+        format!("custom metric {}: {sent} sent to DogStatsD, {arrived} arrived", loss.name)
+    });
+    let drops = missing.drops.iter().map(|line| format!("the extension dropped data: {line}"));
+    let ports = missing.taken_ports.iter().map(|port| format!("another process of this machine has {port}"));
+    let others = losses.chain(drops).chain(ports).chain(missing.assertions.iter().cloned());
     let items = lines.chain(counts).chain(refused).chain(others).map(|text| Element::new("li").text(text));
     (!missing.is_empty()).then(|| section("Missing").class("missing").child(Element::new("ul").children(items)))
 }
