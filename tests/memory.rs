@@ -333,7 +333,9 @@ fn receive_spans(body: &std::path::Path) -> Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let tags = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
     let (pipeline, _) = Pipeline::new(TraceSettings::default(), &tags, Keys::default());
-    let mut inbox = runtime.block_on(async { TraceAgentListener::from_handover(socket).serve(pipeline) }).unwrap();
+    let mut inbox = runtime
+        .block_on(async { TraceAgentListener::from_handover(socket).serve(Arc::new(pipeline), Arc::default()) })
+        .unwrap();
     let received = runtime.block_on(async {
         let received = inbox.recv().await;
         join(vec![client]).await;

@@ -6,6 +6,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
+        Arc,
         atomic::AtomicBool,
         mpsc::{Sender, channel},
     },
@@ -250,7 +251,9 @@ impl Agent {
         let (pipeline, _) = Pipeline::new(TraceSettings::default(), &tags, Keys::default());
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let tracer = Tracer::start(socket.local_addr().unwrap());
-        let inbox = runtime.block_on(async { TraceAgentListener::from_handover(socket).serve(pipeline) }).unwrap();
+        let inbox = runtime
+            .block_on(async { TraceAgentListener::from_handover(socket).serve(Arc::new(pipeline), Arc::default()) })
+            .unwrap();
         Self { runtime, inbox, config, tracer }
     }
 
