@@ -48,7 +48,6 @@ impl Inferred {
     /// Adds the span of the service that delivered to the outer one, and says so in a tag of the outer span.
     pub(super) fn wrap(&mut self, mut wrapped: Span<'static>, source: Option<&str>) {
         mark(&mut wrapped, Synchronicity::Async);
-        wrapped.duration = self.outer.start.saturating_sub(wrapped.start).max(0);
         set(&mut self.outer.meta, super::reading::SOURCE, source);
         self.wrapped = Some(wrapped);
     }
@@ -61,13 +60,17 @@ impl Inferred {
         }
     }
 
-    /// The spans as they are sent, the outer one first, once the `aws.lambda` span has its trace, times, service, error and tags.
+    /// The spans as they are sent, the outer one first, once the `aws.lambda` span has its trace, times, service, error and tags. A span of which the event does not say
+    /// when it began takes no time.
     pub fn complete(self, lambda: &Span<'_>) -> Vec<Span<'static>> {
         let Self { mut outer, wrapped, synchronicity, pointers } = self;
         outer.trace_id = lambda.trace_id;
         outer.error = lambda.error;
         set(&mut outer.meta, PEER_SERVICE, Some(&lambda.service));
         set(&mut outer.meta, "span.kind", Some("server"));
+        if outer.start == 0 {
+            outer.start = lambda.start;
+        }
         outer.duration = match synchronicity {
             Synchronicity::Sync => lambda.end().saturating_sub(outer.start).max(0),
             Synchronicity::Async => lambda.start.saturating_sub(outer.start).max(0),
@@ -76,6 +79,10 @@ impl Inferred {
         pointer::attach(&mut outer.meta, &pointers);
         let wrapped = wrapped.map(|mut wrapped| {
             wrapped.trace_id = lambda.trace_id;
+            if wrapped.start == 0 {
+                wrapped.start = outer.start;
+            }
+            wrapped.duration = outer.start.saturating_sub(wrapped.start).max(0);
             wrapped.error = lambda.error;
             set(&mut wrapped.meta, PEER_SERVICE, Some(&outer.service));
             wrapped.parent_id = std::mem::replace(&mut outer.parent_id, wrapped.span_id);

@@ -47,13 +47,11 @@ fn read(input: &mut Input) -> Reading {
     reading
 }
 
-/// The first record of the first topic and partition.
+/// The first record of the first topic and partition that have one.
 fn first_record(records: &str) -> Option<Fields<'_>> {
     let mut first = None;
-    entries(records, |_, group| first = first.or(Some(group)))?;
-    let mut record = None;
-    items(first?, |item| record = record.or(Some(item)));
-    Fields::pick(record?, RECORD)
+    entries(records, |_, group| items(group, |record| first = first.or(Some(record))))?;
+    Fields::pick(first?, RECORD)
 }
 
 /// The first record with the header of a trace context.

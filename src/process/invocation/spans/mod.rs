@@ -3,7 +3,7 @@
 //! They are built once the runtime is done and everything that a tracer may say has been said, at the latest at the flush at the end of the invocation. By then
 //! every call that was answered has arrived, so that the order in which calls and events arrive makes no difference.
 
-mod build;
+mod assembly;
 mod startup;
 mod state;
 
@@ -19,7 +19,7 @@ use crate::process::{
     event::{Status, Timestamp},
     trace::{LoadParent, Observed, Span},
 };
-use build::Invocation;
+use assembly::Invocation;
 use startup::{Place, StartupSpan};
 pub use state::TraceState;
 use state::{Pending, SpanInput, SpanOwner};
@@ -189,7 +189,7 @@ impl Processor {
         if context.trace.is_closed || !context.trace.is_reported() {
             return;
         }
-        let Some(ids) = build::ids(&context.trace, spans.settings.random) else { return self.give_up(id) };
+        let Some(ids) = assembly::ids(&context.trace, spans.settings.random) else { return self.give_up(id) };
         let (begun, is_first) = (context.begun_at(), context.is_first);
         let end = context.trace.end.as_ref().map(|end| end.time);
         let begun = begun.or_else(|| context.trace.start.as_ref().map(|start| start.time)).or(end).unwrap_or_default();
@@ -208,7 +208,7 @@ impl Processor {
         let state = std::mem::take(&mut context.trace);
         context.trace.close();
         let computed_stats = state.placeholder.as_ref().is_some_and(|placeholder| placeholder.computed_stats);
-        let mut built = build::spans(state, ids, &invocation, &spans.settings);
+        let mut built = assembly::spans(state, ids, &invocation, &spans.settings);
         if let (true, Some(lambda)) = (is_first, built.first()) {
             spans.startup.place(Place { trace_id: lambda.trace_id, parent_id: lambda.parent_id });
             built.extend(spans.startup.take(&spans.settings));

@@ -79,9 +79,9 @@ impl StartupSpan {
             span_id: self.span_id,
             trace_id: place.trace_id,
             parent_id: place.parent_id,
-            start: super::build::nanoseconds(start),
-            duration: super::build::duration(duration_ms),
-            ..super::build::serverless(settings)
+            start: super::assembly::nanoseconds(start),
+            duration: super::assembly::duration(duration_ms),
+            ..super::assembly::serverless(settings)
         })
     }
 }

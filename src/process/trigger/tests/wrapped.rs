@@ -50,12 +50,31 @@ fn sns_through_sqs() {
         ["aws.sns", "Deliveries", "Deliveries", "web"]
     );
     assert_eq!(span.start, 1_717_236_001_500_000_000);
-    assert_eq!(span.duration, 0, "the queue's clock is behind the topic's");
     let outer = &event.inferred.as_ref().unwrap().outer;
     assert_eq!(outer.meta.get("function_trigger.event_source").map(|text| &**text), Some("sns"));
     assert_eq!(event.tags.get("function_trigger.event_source").map(|text| &**text), Some("sqs"));
     assert_eq!(ids(&event), Some((TRACE_ID, PARENT_ID)));
     assert!(!span.meta.contains("event_subscription_arn"));
+    let spans = event.inferred.unwrap().complete(&Span { start: i64::MAX, ..Span::default() });
+    assert_eq!(spans[1].duration, 0, "the queue's clock is behind the topic's");
+}
+
+#[test]
+fn spans_without_a_time_begin_with_what_follows_them() {
+    let mut body = notification();
+    body["Timestamp"] = json!("at noon");
+    let mut event = documented(Kind::Sqs);
+    event["Records"][0]["body"] = json!(body.to_string());
+    event["Records"][0]["attributes"] = Value::Null;
+    let lambda = Span { start: 1_717_236_009_000_000_000, duration: 5, ..Span::default() };
+    let times = |event: &Value| -> Vec<(i64, i64)> {
+        let spans = parse(event).inferred.unwrap().complete(&lambda);
+        spans.iter().map(|span| (span.start, span.duration)).collect()
+    };
+    assert_eq!(times(&event), [(lambda.start, 0), (lambda.start, 0)]);
+    let mut event = documented(Kind::HttpApi);
+    event["requestContext"]["timeEpoch"] = Value::Null;
+    assert_eq!(times(&event), [(lambda.start, 5)], "a caller that waits");
 }
 
 #[test]
@@ -63,7 +82,8 @@ fn a_wrapped_span_lies_between_the_sender_and_the_queue() {
     let mut body = notification();
     body["Timestamp"] = json!("2024-06-01T10:00:00.500Z");
     let event = queue_with(&body);
-    assert!((wrapped(&event).duration - 750_000_000).abs() < 512);
+    let between = event.inferred.as_ref().unwrap().outer.start - wrapped(&event).start;
+    assert!((between - 750_000_000).abs() < 512);
     let context = context(&event).unwrap();
     assert_completed(event, &context, "Paid-Orders");
 }
@@ -75,8 +95,8 @@ fn eventbridge_through_sqs() {
     let event = queue_with(&body);
     let span = wrapped(&event);
     assert_eq!([&*span.name, &span.service, &span.resource], ["aws.eventbridge", "orders", "orders"]);
-    assert!((span.duration - 1_150_000_000).abs() < 512);
     let outer = &event.inferred.as_ref().unwrap().outer;
+    assert!((outer.start - span.start - 1_150_000_000).abs() < 512);
     assert_eq!(outer.meta.get("function_trigger.event_source").map(|text| &**text), Some("eventbridge"));
     let context = context(&event).unwrap();
     assert_eq!((context.trace_id, context.span_id), (TRACE_ID, PARENT_ID));
