@@ -28,6 +28,8 @@ pub struct Apm {
     pub http: HttpObfuscation,
     pub filters: TagFilters,
     pub proxied: ProxiedUrls,
+    /// Words that change details.
+    pub features: Vec<String>,
 }
 
 /// A rule that replaces text in tags of spans.
@@ -89,6 +91,7 @@ impl Default for Apm {
             http: HttpObfuscation::default(),
             filters: TagFilters::default(),
             proxied: ProxiedUrls::default(),
+            features: Vec::new(),
         }
     }
 }

@@ -138,6 +138,7 @@ impl Kind {
             Self::LogEndpoints => "JSON list, or a YAML list, of `api_key`, `Host` and `Port`".to_owned(),
             Self::ReplaceRules => "JSON list, or a YAML list, of `name`, `pattern` and `repl`".to_owned(),
             Self::Words => "items separated by blanks".to_owned(),
+            Self::Mapping => "`from:to` pairs separated by commas, or a YAML mapping".to_owned(),
             Self::Endpoints => "JSON object, or a YAML mapping, from URLs to lists of API keys".to_owned(),
         }
     }
@@ -154,7 +155,7 @@ impl Kind {
             Self::Protocol => Some("gopher"),
             Self::Site => Some("two words"),
             Self::Url => Some("ftp://files.example"),
-            Self::Tags => Some("lonely"),
+            Self::Tags | Self::Mapping => Some("lonely"),
             Self::Rules | Self::ReplaceRules => Some("[{]"),
             Self::Namespace => Some("1st"),
             Self::Endpoints => Some("https://api.example"),

@@ -4,6 +4,7 @@
 //! documentation of an entry is compiled only into tests, because it would enlarge a binary that is loaded from a cold disk.
 
 mod apm;
+mod otlp;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -70,11 +71,12 @@ pub(super) enum Kind {
     LogEndpoints,
     ReplaceRules,
     Words,
+    Mapping,
 }
 
 /// Every setting, in the order of the documentation.
 pub(super) fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(apm::KEYS)
+    KEYS.iter().chain(apm::KEYS).chain(otlp::KEYS)
 }
 
 #[cfg(test)]

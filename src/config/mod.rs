@@ -7,6 +7,7 @@ mod apm;
 mod builder;
 mod environment;
 mod keys;
+mod otlp;
 mod read;
 mod types;
 mod unsupported;
@@ -29,6 +30,7 @@ pub use apm::{Apm, HttpObfuscation, ProxiedUrls, ReplaceRule, TagFilters};
 use builder::ConfigBuilder;
 use environment::{Prefix, Variable};
 use keys::{Key, all};
+pub use otlp::Otlp;
 use read::{Effect, RawValue};
 pub use types::{
     ApiKey, Aws, Config, DogStatsd, Endpoint, FlushStrategy, Http, HttpProtocol, Logs, Metrics, Rule, RuleKind, Secret,

@@ -173,6 +173,27 @@ impl<'a> RawValue<'a> {
         Parsed::collect(items.into_iter().map(pair)).ok_or("has no key:value pair in it")
     }
 
+    /// `from:to` pairs separated by commas, or a YAML mapping between texts, and whether all items were such.
+    pub(super) fn mapping(self) -> Result<Parsed<(String, String)>, Reason> {
+        let pair = |from: &str, to: &str| {
+            let (from, to) = (from.trim(), to.trim());
+            (!from.is_empty() && !to.is_empty()).then(|| (from.to_owned(), to.to_owned()))
+        };
+        let parsed = match self {
+            Self::Tree(Value::Object(entries)) => {
+                Parsed::collect(entries.iter().map(|(from, to)| pair(from, to.as_str()?)))
+            }
+            Self::Tree(_) => return Err("must be a mapping between texts"),
+            Self::Text(_) => {
+                let items = self.items(|c| c == ',')?;
+                Parsed::collect(
+                    items.into_iter().map(|item| item.split_once(':').and_then(|(from, to)| pair(from, to))),
+                )
+            }
+        };
+        parsed.ok_or("has no from:to pair in it")
+    }
+
     /// Rules: a JSON list in text, or a YAML list, of `{type, name, pattern, replace_placeholder}`.
     pub(super) fn rules(self) -> Result<Parsed<Rule>, Reason> {
         let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };

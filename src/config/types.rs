@@ -8,6 +8,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::apm::Apm;
+use super::otlp::Otlp;
 
 /// Everything that the customer can set, resolved from environment, `datadog.yaml` and defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,7 @@ pub struct Config {
     pub metrics: Metrics,
     pub dogstatsd: DogStatsd,
     pub apm: Apm,
+    pub otlp: Otlp,
     /// Whether the runtime's libraries use endpoints with validated cryptography; the region decides if it is not said.
     pub fips_mode: Option<bool>,
 }
@@ -82,6 +84,7 @@ impl Default for Config {
             },
             dogstatsd: DogStatsd { namespace: None, receive_buffer: None, buffer_size: 8192, queue_size: 1024 },
             apm: Apm::default(),
+            otlp: Otlp::default(),
             fips_mode: None,
         }
     }

@@ -39,22 +39,14 @@ unsupported! {
     APPSEC_WAF_TIMEOUT "appsec_waf_timeout",
     API_SECURITY_ENABLED "api_security_enabled",
     API_SECURITY_SAMPLE_DELAY "api_security_sample_delay",
-    APM_FEATURES "apm_config.features",
     APM_TRACING_ENABLED,
     SERVICE_MAPPING "service_mapping",
     TRACE_PROPAGATION_STYLE "trace_propagation_style",
     TRACE_PROPAGATION_STYLE_EXTRACT "trace_propagation_style_extract",
     TRACE_PROPAGATION_EXTRACT_FIRST "trace_propagation_extract_first",
     TRACE_PROPAGATION_HTTP_BAGGAGE_ENABLED "trace_propagation_http_baggage_enabled",
-    OTLP_CONFIG_TRACES_ENABLED "otlp_config.traces.enabled",
-    OTLP_CONFIG_TRACES_SPAN_NAME_AS_RESOURCE_NAME "otlp_config.traces.span_name_as_resource_name",
-    OTLP_CONFIG_TRACES_SPAN_NAME_REMAPPINGS "otlp_config.traces.span_name_remappings",
-    OTLP_CONFIG_IGNORE_MISSING_DATADOG_FIELDS "otlp_config.traces.ignore_missing_datadog_fields",
     OTLP_CONFIG_TRACES_PROBABILISTIC_SAMPLER_SAMPLING_PERCENTAGE "otlp_config.traces.probabilistic_sampler.sampling_percentage",
-    OTLP_CONFIG_RECEIVER_PROTOCOLS_HTTP_ENDPOINT "otlp_config.receiver.protocols.http.endpoint",
-    OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_ENDPOINT "otlp_config.receiver.protocols.grpc.endpoint",
     OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_TRANSPORT "otlp_config.receiver.protocols.grpc.transport",
-    OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_MAX_RECV_MSG_SIZE_MIB "otlp_config.receiver.protocols.grpc.max_recv_msg_size_mib",
     OTLP_CONFIG_METRICS_ENABLED "otlp_config.metrics.enabled",
     OTLP_CONFIG_METRICS_RESOURCE_ATTRIBUTES_AS_TAGS "otlp_config.metrics.resource_attributes_as_tags",
     OTLP_CONFIG_METRICS_INSTRUMENTATION_SCOPE_METADATA_AS_TAGS "otlp_config.metrics.instrumentation_scope_metadata_as_tags",
@@ -157,11 +149,11 @@ mod tests {
 
     #[test]
     fn they_are_told_in_the_order_of_the_table() {
-        let variables = [("DD_SERVICE_MAPPING", "a:b"), ("DD_APM_FEATURES", "x"), ("SERVICE_MAPPING", "c:d")];
+        let variables = [("DD_SERVICE_MAPPING", "a:b"), ("DD_APPSEC_RULES", "x"), ("SERVICE_MAPPING", "c:d")];
         let loaded = load(variables, Some("capture_lambda_payload: true\nservice_mapping: off\n"));
         let expected = [
             "capture_lambda_payload of datadog.yaml",
-            "DD_APM_FEATURES",
+            "DD_APPSEC_RULES",
             "DD_SERVICE_MAPPING",
             "service_mapping of datadog.yaml",
         ];

@@ -2,5 +2,6 @@
 
 mod body;
 pub mod dogstatsd;
+pub mod otlp;
 pub mod telemetry;
 pub mod trace_agent;

@@ -6,6 +6,7 @@ pub mod invocation;
 pub mod log;
 pub mod metric;
 mod msgpack;
+pub mod otlp;
 mod protobuf;
 pub mod proxied;
 pub mod runtime;

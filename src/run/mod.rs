@@ -22,7 +22,7 @@ use crate::{
     aggregate::{LogQueue, Points},
     config::Config,
     flush::Flusher,
-    ingest::{dogstatsd::DatagramQueue, telemetry::Batches, trace_agent},
+    ingest::{dogstatsd::DatagramQueue, otlp, telemetry::Batches, trace_agent},
     intake,
     os::{
         checkpoints::{self, Checkpoint, checkpoint},
@@ -53,6 +53,8 @@ pub struct Components<E> {
     pub dogstatsd: Option<DatagramQueue>,
     /// Where tracers send to, not served yet; None where it cannot be had.
     pub trace_agent: Option<trace_agent::TraceAgentListener>,
+    /// Where SDKs of OpenTelemetry send to, not served yet.
+    pub otlp: otlp::Listeners,
 }
 
 /// The way to Datadog. None where there is none: no key, no TLS.
@@ -91,7 +93,7 @@ pub async fn run<E: Transport>(parts: Components<E>) {
     let metrics = &parts.config.metrics;
     let measures = metrics.enhanced && metrics.usage && parts.telemetry.is_some();
     let overlapping = parts.initialization == Initialization::ManagedInstances;
-    let traces = TracePipeline::start(parts.trace_agent, &parts.config, &parts.tags);
+    let traces = TracePipeline::start(parts.trace_agent, parts.otlp, &parts.config, &parts.tags);
     let mut engine = Engine {
         traces,
         usage_metrics: measures.then(|| usage_metrics::UsageMetrics::new(&Proc::default(), overlapping)),

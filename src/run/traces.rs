@@ -6,7 +6,10 @@ use crate::{
     aggregate::Batches,
     config::{Apm, Config},
     flush::Dropped,
-    ingest::trace_agent::{Inbox, PORT, Received, Refusals, TraceAgentListener},
+    ingest::{
+        otlp,
+        trace_agent::{Agent, Inbox, PORT, Received, Refusals, TraceAgentListener},
+    },
     intake::{self, UnsealedPayload},
     os::clock,
     process::{
@@ -28,8 +31,7 @@ const STATS_OVERHEAD: usize = 128;
 /// Spans, statistics of spans, and what is passed on.
 pub struct TracePipeline {
     inbox: Option<Inbox>,
-    /// None where tracers are not served.
-    refusals: Option<Arc<Refusals>>,
+    refusals: Arc<Refusals>,
     spans: Batches<TracerPayload>,
     stats: Batches<ClientPayload>,
     proxied: Batches<ProxiedRequest>,
@@ -45,14 +47,18 @@ pub struct TracePipeline {
 }
 
 impl TracePipeline {
-    /// Serves tracers from now on, if there is a listener.
-    pub fn start(bound: Option<TraceAgentListener>, config: &Config, tags: &FunctionTags) -> Self {
-        let inbox = bound.and_then(|bound| {
-            let served = bound.serve(pipeline(config, tags));
-            served
-                .inspect_err(|error| log::warn!("TRACE_AGENT | cannot serve port {PORT}: {error}; traces are disabled"))
-                .ok()
-        });
+    /// Serves tracers and SDKs of OpenTelemetry from now on, where there are listeners.
+    pub fn start(
+        bound: Option<TraceAgentListener>,
+        otlp: otlp::Listeners,
+        config: &Config,
+        tags: &FunctionTags,
+    ) -> Self {
+        let (agent, inbox) = Agent::new(pipeline(config, tags));
+        if let Some(Err(error)) = bound.map(|bound| bound.serve(Arc::clone(&agent))) {
+            log::warn!("TRACE_AGENT | cannot serve port {PORT}: {error}; traces are disabled");
+        }
+        otlp.serve(&agent, &config.otlp, &config.apm);
         let log_encoder = stats::Origin {
             env: config.env.clone().unwrap_or_default(),
             version: config.version.clone().unwrap_or_default(),
@@ -61,8 +67,8 @@ impl TracePipeline {
         };
         let limit = config.apm.max_additional_stats_tags;
         Self {
-            refusals: inbox.as_ref().map(Inbox::refusals),
-            inbox,
+            refusals: inbox.refusals(),
+            inbox: Some(inbox),
             spans: Batches::new(trace::MAX_PAYLOAD_BYTES - trace::OVERHEAD),
             stats: Batches::new(stats::MAX_PAYLOAD_BYTES - STATS_OVERHEAD),
             proxied: Batches::new(MAX_PROXIED_BYTES),
@@ -196,8 +202,7 @@ impl TracePipeline {
 
     /// What was refused in this sandbox.
     pub fn refused(&self) -> Dropped {
-        let refused = self.refusals.as_ref().map_or(0, |refusals| refusals.count());
-        Dropped { refused, ..Dropped::default() }
+        Dropped { refused: self.refusals.count(), ..Dropped::default() }
     }
 
     /// What was given up since this was last asked.

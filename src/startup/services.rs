@@ -11,6 +11,7 @@ use crate::{
     features::{self, LAZY_INTAKE, RUNTIME_SIZING},
     ingest::{
         dogstatsd::{self, DatagramQueue},
+        otlp,
         telemetry::{Batches, TelemetryListener},
         trace_agent,
     },
@@ -211,8 +212,10 @@ pub fn build_components<E>(
     let initialization = environment.initialization();
     let tags = FunctionTags::collect(environment, registered.account_id.as_deref(), &config);
     let processor = processor(&config, environment, telemetry.is_some(), start_time);
+    // Only now: their addresses may come from the function's folder.
+    let otlp = otlp::Listeners::bind(&config.otlp);
     log::debug!("Datadog Next-Gen Extension ready in {}ms", start_time.monotonic.elapsed().as_millis());
-    Components { next, initialization, config, tags, processor, intake, telemetry, dogstatsd, trace_agent }
+    Components { next, initialization, config, tags, processor, intake, telemetry, dogstatsd, trace_agent, otlp }
 }
 
 fn processor(config: &Config, environment: &Environment, telemetry: bool, start_time: StartTime) -> Processor {

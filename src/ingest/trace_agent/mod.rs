@@ -7,7 +7,7 @@
 mod connections;
 mod processing;
 mod refusals;
-mod room;
+pub(in crate::ingest) mod room;
 mod routes;
 mod server;
 
@@ -36,9 +36,12 @@ use crate::{
         trace::{Output, Pipeline},
     },
 };
-use connections::Listener;
+pub(in crate::ingest) use connections::Listener;
+pub(in crate::ingest) use refusals::Cause;
 pub use refusals::Refusals;
-use server::Agent;
+pub(in crate::ingest) use routes::MAX_TRACE_BODY_BYTES;
+pub use server::Agent;
+pub(in crate::ingest) use server::{OpenRequest, SILENCE, TOTAL};
 
 /// The socket of the trace agent: the address that tracers send to unless they are configured otherwise.
 const SOCKET: extension_protocol::Listener = Service::TraceAgent.listener();
@@ -49,7 +52,7 @@ pub const PORT: u16 = SOCKET.port;
 const QUEUE: usize = 64;
 /// Maximum of what the spans of a request become, and of what waits for the loop, in bytes: every span gets the function's tags, which may be many times as long
 /// as it was.
-const MAX_ENCODED_BYTES: usize = 64 << 20;
+pub(in crate::ingest) const MAX_ENCODED_BYTES: usize = 64 << 20;
 
 /// A listener that is bound, so that tracers that connect from now on wait in its backlog. Needs no async runtime yet.
 #[derive(Debug)]
@@ -70,10 +73,9 @@ impl TraceAgentListener {
     }
 
     /// Answers from now on, as a task of its own.
-    pub fn serve(self, pipeline: Pipeline) -> io::Result<Inbox> {
+    pub fn serve(self, agent: Arc<Agent>) -> io::Result<()> {
         self.listener.set_nonblocking(true)?;
         let listener = Listener::new(tokio::net::TcpListener::from_std(self.listener)?);
-        let (agent, inbox) = Agent::new(pipeline);
         let service = Router::new().fallback(server::answer).with_state(agent);
         tokio::spawn(async move {
             // axum keeps accepting whatever happens to single connections; it returns only if asked to.
@@ -81,13 +83,13 @@ impl TraceAgentListener {
                 log::error!("TRACE_AGENT | The listener has ended: {error}");
             }
         });
-        Ok(inbox)
+        Ok(())
     }
 }
 
 impl Agent {
     /// An agent without a listener, and where its requests come out.
-    fn new(pipeline: Pipeline) -> (Arc<Self>, Inbox) {
+    pub fn new(pipeline: Pipeline) -> (Arc<Self>, Inbox) {
         let (sender, receiver) = channel(QUEUE);
         let open = Arc::<AtomicUsize>::default();
         let refusals = Arc::<Refusals>::default();
@@ -163,6 +165,9 @@ impl Inbox {
         self.open.load(Ordering::Relaxed) > 0
     }
 }
+
+#[cfg(test)]
+pub(in crate::ingest) use tests::pipeline as test_pipeline;
 
 #[cfg(test)]
 mod tests;

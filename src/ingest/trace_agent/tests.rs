@@ -42,7 +42,9 @@ pub fn pipeline() -> Pipeline {
 fn serve() -> (u16, Inbox) {
     let bound = TraceAgentListener::from_handover(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     let port = bound.listener.local_addr().unwrap().port();
-    (port, bound.serve(pipeline()).unwrap())
+    let (agent, inbox) = Agent::new(pipeline());
+    bound.serve(agent).unwrap();
+    (port, inbox)
 }
 
 fn connect(port: u16) -> TcpStream {

@@ -34,6 +34,7 @@ mod test_messages;
 pub(in crate::process) use chunk::{is_marked, is_top_level};
 pub use encode::{MAX_PAYLOAD_BYTES, OVERHEAD, TracerPayload, agent_payload};
 pub use headers::TracerHeaders;
+pub(in crate::process) use normalize::tag as normalize_tag;
 pub use pipeline::{Counts, Output, Pipeline, Source};
 pub use recent::RecentSpans;
 pub use replace::BadPattern;
