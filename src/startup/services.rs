@@ -199,6 +199,7 @@ pub struct StartedServices<E> {
     pub telemetry: Telemetry,
     pub dogstatsd: Option<DatagramQueue>,
     pub trace_agent: Option<trace_agent::TraceAgentListener>,
+    pub otlp: otlp::Listeners,
 }
 
 /// Puts the rest around it.
@@ -207,13 +208,11 @@ pub fn build_components<E>(
     environment: &Environment,
     start_time: StartTime,
 ) -> Components<E> {
-    let StartedServices { next, registered, mut config, intake, telemetry, dogstatsd, trace_agent } = known;
+    let StartedServices { next, registered, mut config, intake, telemetry, dogstatsd, trace_agent, otlp } = known;
     intake::compression::limit_levels(&mut config, environment.memory_size.as_deref());
     let initialization = environment.initialization();
     let tags = FunctionTags::collect(environment, registered.account_id.as_deref(), &config);
     let processor = processor(&config, environment, telemetry.is_some(), start_time);
-    // Only now: their addresses may come from the function's folder.
-    let otlp = otlp::Listeners::bind(&config.otlp);
     log::debug!("Datadog Next-Gen Extension ready in {}ms", start_time.monotonic.elapsed().as_millis());
     Components { next, initialization, config, tags, processor, intake, telemetry, dogstatsd, trace_agent, otlp }
 }

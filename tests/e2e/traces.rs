@@ -82,7 +82,7 @@ fn number(call: &Call<'_>) -> u64 {
 }
 
 /// A function that sends what it is told to at every event, by its number.
-fn sending(send: impl Fn(u64) + Send + Sync + 'static) -> Function {
+pub fn sending(send: impl Fn(u64) + Send + Sync + 'static) -> Function {
     Function::from_fn(move |call| {
         send(number(call));
         Answer::Response(b"null".to_vec())
@@ -94,7 +94,7 @@ fn accepted(reply: &Reply) {
 }
 
 /// Starts a sandbox. None on a machine that gives it no network of its own: the port of one test would be another's there.
-fn start(setup: Setup) -> Option<Sandbox> {
+pub fn start(setup: Setup) -> Option<Sandbox> {
     let sandbox = Sandbox::start(setup).unwrap();
     let isolated = sandbox.journal().iter().any(|entry| entry.what == JournalEvent::NetworkIsolated);
     if !isolated {
@@ -103,7 +103,7 @@ fn start(setup: Setup) -> Option<Sandbox> {
     isolated.then_some(sandbox)
 }
 
-fn live(setup: Setup, times: usize) -> Option<Life> {
+pub fn live(setup: Setup, times: usize) -> Option<Life> {
     let sandbox = start(setup)?;
     let invocations = invoke(&sandbox, 0..times);
     let life = end(sandbox, invocations);
@@ -112,13 +112,13 @@ fn live(setup: Setup, times: usize) -> Option<Life> {
     Some(life)
 }
 
-fn with(function: Function, variables: &[(&str, &str)]) -> Setup {
+pub fn with(function: Function, variables: &[(&str, &str)]) -> Setup {
     let end = ("DD_SERVERLESS_FLUSH_STRATEGY", "end");
     setup_with(function, &[&[end], variables].concat())
 }
 
 /// Fails the first two requests of a route: the first without an answer that counts, the second without any.
-fn failing_twice(route: Route) -> Plan {
+pub fn failing_twice(route: Route) -> Plan {
     let rule = |skip, answer| Rule { route, window: Window::Requests { skip, take: Some(1) }, answer };
     Plan { rules: vec![rule(0, intake::Answer::status(503)), rule(1, intake::Answer::Reset)], ..Plan::default() }
 }

@@ -7,7 +7,7 @@
 mod connections;
 mod processing;
 mod refusals;
-pub(in crate::ingest) mod room;
+pub mod room;
 mod routes;
 mod server;
 
@@ -36,12 +36,12 @@ use crate::{
         trace::{Output, Pipeline},
     },
 };
-pub(in crate::ingest) use connections::Listener;
-pub(in crate::ingest) use refusals::Cause;
+pub use connections::Listener;
+pub use refusals::Cause;
 pub use refusals::Refusals;
-pub(in crate::ingest) use routes::MAX_TRACE_BODY_BYTES;
+pub use routes::MAX_TRACE_BODY_BYTES;
 pub use server::Agent;
-pub(in crate::ingest) use server::{OpenRequest, SILENCE, TOTAL};
+pub use server::{OpenRequest, SILENCE, TOTAL};
 
 /// The socket of the trace agent: the address that tracers send to unless they are configured otherwise.
 const SOCKET: extension_protocol::Listener = Service::TraceAgent.listener();
@@ -52,7 +52,7 @@ pub const PORT: u16 = SOCKET.port;
 const QUEUE: usize = 64;
 /// Maximum of what the spans of a request become, and of what waits for the loop, in bytes: every span gets the function's tags, which may be many times as long
 /// as it was.
-pub(in crate::ingest) const MAX_ENCODED_BYTES: usize = 64 << 20;
+pub const MAX_ENCODED_BYTES: usize = 64 << 20;
 
 /// A listener that is bound, so that tracers that connect from now on wait in its backlog. Needs no async runtime yet.
 #[derive(Debug)]
@@ -167,7 +167,7 @@ impl Inbox {
 }
 
 #[cfg(test)]
-pub(in crate::ingest) use tests::pipeline as test_pipeline;
+pub use tests::test_pipeline;
 
 #[cfg(test)]
 mod tests;

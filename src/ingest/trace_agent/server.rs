@@ -96,12 +96,12 @@ pub async fn answer(State(agent): State<Arc<Agent>>, request: Request) -> Respon
 
 impl Agent {
     /// Whether nothing is taken in any more.
-    pub(in crate::ingest) fn is_closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
 
     /// Waits for the memory of a body; None if there is none in time.
-    pub(in crate::ingest) async fn room_for_body(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    pub async fn room_for_body(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         room::acquire(&self.room, bytes).await
     }
 

@@ -33,7 +33,7 @@ pub fn spans(count: usize) -> Vec<u8> {
     body
 }
 
-pub fn pipeline() -> Pipeline {
+pub fn test_pipeline() -> Pipeline {
     let tags = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
     Pipeline::new(TraceSettings::default(), &tags, Keys::default()).0
 }
@@ -42,7 +42,7 @@ pub fn pipeline() -> Pipeline {
 fn serve() -> (u16, Inbox) {
     let bound = TraceAgentListener::from_handover(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     let port = bound.listener.local_addr().unwrap().port();
-    let (agent, inbox) = Agent::new(pipeline());
+    let (agent, inbox) = Agent::new(test_pipeline());
     bound.serve(agent).unwrap();
     (port, inbox)
 }

@@ -1,6 +1,6 @@
 //! Attributes: looked up by key, and as texts.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::borrow::Cow;
 
 use super::{
     TooLarge,
@@ -9,25 +9,30 @@ use super::{
 };
 use crate::process::{
     log::json,
-    trace::{normalize_tag, span::Text},
+    trace::{normalize, span::Text},
 };
 
 /// The attributes of a resource, by key: there may be many, and every span asks for some.
 pub(super) struct ResourceAttributes<'b> {
     pub(super) all: Vec<Attribute<'b>>,
-    first: HashMap<Text<'b>, usize>,
+    /// Their places, in the order of their keys. A hash table would take as much memory as they do.
+    by_key: Vec<usize>,
 }
 
 impl<'b> ResourceAttributes<'b> {
     pub(super) fn new(resource: Resource<'b>) -> Self {
         let all = resource.attributes;
-        // Of several with one key the first counts.
-        let first = all.iter().enumerate().rev().map(|(index, attribute)| (attribute.key.clone(), index)).collect();
-        Self { all, first }
+        let mut by_key: Vec<usize> = (0..all.len()).collect();
+        // Of several with one key the first stays the first.
+        by_key.sort_by_key(|index| all.get(*index).map(|attribute| &attribute.key));
+        Self { all, by_key }
     }
 
     fn get(&self, key: &str) -> Option<&Value<'b>> {
-        self.all.get(*self.first.get(key)?).map(|attribute| &attribute.value)
+        let at = |index: &usize| self.all.get(*index);
+        let first = self.by_key.partition_point(|index| at(index).is_some_and(|attribute| &*attribute.key < key));
+        let attribute = self.by_key.get(first).and_then(at)?;
+        (attribute.key == key).then_some(&attribute.value)
     }
 
     /// The text of a plain value that is not empty.
@@ -76,7 +81,7 @@ impl<'b> Lookup<'_, 'b> {
 }
 
 fn normalized(mut text: Text<'_>) -> Option<Text<'_>> {
-    normalize_tag(&mut text);
+    normalize::tag(&mut text);
     Some(text).filter(|text| !text.is_empty())
 }
 

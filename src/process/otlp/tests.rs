@@ -1,6 +1,6 @@
 //! What becomes of a span.
 
-use serde_json::{Map as Object, Value as Json, json};
+use serde_json::json;
 
 use super::{
     convert::{Room, invalid_spans},
@@ -11,12 +11,12 @@ use crate::process::trace::Span;
 const TRACE_ID: &str = "5b8efff798038103d269b633813fc60c";
 
 /// Attributes from an object: texts, numbers and booleans as they are, and any other value as OTLP's.
-fn attributes(pairs: &Json) -> Json {
-    let value = |value: &Json| match value {
-        Json::String(_) => json!({"stringValue": value}),
-        Json::Bool(_) => json!({"boolValue": value}),
-        Json::Number(number) if number.is_f64() => json!({"doubleValue": value}),
-        Json::Number(_) => json!({"intValue": value}),
+fn attributes(pairs: &serde_json::Value) -> serde_json::Value {
+    let value = |value: &serde_json::Value| match value {
+        serde_json::Value::String(_) => json!({"stringValue": value}),
+        serde_json::Value::Bool(_) => json!({"boolValue": value}),
+        serde_json::Value::Number(number) if number.is_f64() => json!({"doubleValue": value}),
+        serde_json::Value::Number(_) => json!({"intValue": value}),
         other => other.clone(),
     };
     let pairs = pairs.as_object().unwrap();
@@ -24,7 +24,7 @@ fn attributes(pairs: &Json) -> Json {
 }
 
 /// A span of that kind with these attributes and further fields.
-fn span(kind: i64, own: &Json, more: &Json) -> Json {
+fn span(kind: i64, own: &serde_json::Value, more: &serde_json::Value) -> serde_json::Value {
     let mut span = json!({"traceId": TRACE_ID, "spanId": "00000000000000aa", "name": "span name", "kind": kind,
         "startTimeUnixNano": "1700000000000000000", "endTimeUnixNano": "1700000000000000500",
         "attributes": attributes(own)});
@@ -32,7 +32,7 @@ fn span(kind: i64, own: &Json, more: &Json) -> Json {
     span
 }
 
-fn request(resource: &Json, scope: &Json, spans: &[Json]) -> Vec<u8> {
+fn request(resource: &serde_json::Value, scope: &serde_json::Value, spans: &[serde_json::Value]) -> Vec<u8> {
     let body = json!({"resourceSpans": [{"resource": {"attributes": attributes(resource)},
         "scopeSpans": [{"scope": scope, "spans": spans}]}]});
     serde_json::to_vec(&body).unwrap()
@@ -45,13 +45,18 @@ fn traces(body: &[u8], settings: &Settings) -> Result<Vec<Vec<Span<'static>>>, T
 }
 
 /// The only span of a request.
-fn one(resource: &Json, scope: &Json, of: Json, settings: &Settings) -> Span<'static> {
+fn one(
+    resource: &serde_json::Value,
+    scope: &serde_json::Value,
+    of: serde_json::Value,
+    settings: &Settings,
+) -> Span<'static> {
     let mut traces = traces(&request(resource, scope, &[of]), settings).unwrap();
     assert_eq!((traces.len(), traces[0].len()), (1, 1));
     traces.remove(0).remove(0)
 }
 
-fn plain(kind: i64, own: &Json) -> Span<'static> {
+fn plain(kind: i64, own: &serde_json::Value) -> Span<'static> {
     one(&json!({}), &json!({}), span(kind, own, &json!({})), &Settings::default())
 }
 
@@ -92,7 +97,7 @@ fn spans_without_a_trace_id_are_left_out_and_counted() {
 #[test]
 fn spans_of_one_trace_are_one_chunk_whichever_library_they_are_of() {
     let other = json!({"traceId": "00000000000000000000000000000001"});
-    let scope = |spans: Vec<Json>| json!({"scope": {}, "spans": spans});
+    let scope = |spans: Vec<serde_json::Value>| json!({"scope": {}, "spans": spans});
     let plain = || span(0, &json!({}), &json!({}));
     let body = json!({"resourceSpans": [
         {"scopeSpans": [scope(vec![plain(), span(0, &json!({}), &other)]), scope(vec![plain()])]},
@@ -142,7 +147,7 @@ fn operations_are_named_by_what_they_are_about() {
 #[test]
 fn the_first_rules_name_operations_by_library_and_kind() {
     let first = Settings { first_names: true, ..Settings::default() };
-    let of = |scope: &Json, own: &Json, settings: &Settings| {
+    let of = |scope: &serde_json::Value, own: &serde_json::Value, settings: &Settings| {
         one(&json!({}), scope, span(CLIENT, own, &json!({})), settings).name.into_owned()
     };
     let library = json!({"name": "lib"});
@@ -188,13 +193,19 @@ fn resources_and_types_follow_the_attributes() {
 
 #[test]
 fn the_service_comes_from_the_span_then_from_the_resource() {
-    let of = |resource: Json, own: Json| {
+    let of = |resource: serde_json::Value, own: serde_json::Value| {
         one(&resource, &json!({}), span(0, &own, &json!({})), &Settings::default()).service.into_owned()
     };
     let shop = json!({"service.name": "My Shop"});
     assert_eq!(of(shop.clone(), json!({"service.name": "no", "datadog.service": "Own"})), "own");
     assert_eq!(of(shop, json!({"service.name": "no"})), "my_shop");
     assert_eq!(of(json!({}), json!({})), "otlpresourcenoservicename");
+    let twice = json!({"resourceSpans": [{"resource": {"attributes": [
+        {"key": "z"}, {"key": "service.name", "value": {"stringValue": "first"}},
+        {"key": "a"}, {"key": "service.name", "value": {"stringValue": "second"}},
+    ]}, "scopeSpans": [{"spans": [span(0, &json!({}), &json!({}))]}]}]});
+    let traces = traces(&serde_json::to_vec(&twice).unwrap(), &Settings::default()).unwrap();
+    assert_eq!(traces[0][0].service, "first", "of several attributes with one key the first counts");
 }
 
 #[test]
@@ -267,7 +278,7 @@ fn only_datadog_attributes_count_where_missing_ones_are_ignored() {
 
 #[test]
 fn clients_producers_and_whoever_asks_are_measured_and_entries_can_be_top_level() {
-    let measured = |kind, own: &Json| plain(kind, own).metrics.get("_dd.measured").copied();
+    let measured = |kind, own: &serde_json::Value| plain(kind, own).metrics.get("_dd.measured").copied();
     let asked = json!({"_dd.measured": "1"});
     assert_eq!([CLIENT, PRODUCER].map(|kind| measured(kind, &json!({}))), [Some(1.0); 2]);
     assert_eq!([SERVER, CONSUMER, INTERNAL].map(|kind| measured(kind, &json!({}))), [None; 3]);
@@ -319,7 +330,7 @@ fn an_error_is_told_by_its_events_or_its_status() {
         let fields = json!({"exception.type": kind, "exception.message": message, "exception.stacktrace": "at x"});
         json!({"name": "exception", "attributes": attributes(&fields)})
     };
-    let failed = |own: &Json, events: &[Json], message: &str| {
+    let failed = |own: &serde_json::Value, events: &[serde_json::Value], message: &str| {
         let more = json!({"status": {"code": 2, "message": message}, "events": events});
         one(&json!({}), &json!({}), span(0, own, &more), &Settings::default())
     };
@@ -345,8 +356,9 @@ fn what_would_become_many_times_as_long_is_refused() {
         let request = decode::request(Encoding::Json, body).unwrap();
         Traces::within(room, request, &Settings::default()).map(|trace| trace.map(|spans| spans.len())).sum()
     };
-    let resource: Object<String, Json> = (0..500).map(|index| (format!("key{index}"), json!("value"))).collect();
-    let resource = Json::Object(resource);
+    let resource: serde_json::Map<String, serde_json::Value> =
+        (0..500).map(|index| (format!("key{index}"), json!("value"))).collect();
+    let resource = serde_json::Value::Object(resource);
     let of_trace = |trace: usize| span(0, &json!({}), &json!({"traceId": format!("{trace:032x}")}));
     let one_trace = request(&resource, &json!({}), &vec![of_trace(1); 100]);
     let many_traces = request(&resource, &json!({}), &(1..=100).map(of_trace).collect::<Vec<_>>());
@@ -359,7 +371,7 @@ fn what_would_become_many_times_as_long_is_refused() {
     let levels = 30;
     let (open, close) = ("{\"arrayValue\":{\"values\":[", "]}}");
     let value = format!("{}{{\"stringValue\":\"\\\"\"}}{}", open.repeat(levels), close.repeat(levels));
-    let bomb = json!({"bomb": serde_json::from_str::<Json>(&value).unwrap()});
+    let bomb = json!({"bomb": serde_json::from_str::<serde_json::Value>(&value).unwrap()});
     let body = request(&json!({}), &json!({}), &[span(0, &bomb, &json!({}))]);
     assert_eq!(within(Room::new(MIB, MIB), &body), Err(TooLarge));
 }

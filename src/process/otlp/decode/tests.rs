@@ -1,6 +1,6 @@
 //! Requests in both encodings.
 
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use super::*;
 use crate::process::{
@@ -69,8 +69,8 @@ fn sample() -> Vec<u8> {
     field(1, [field(1, resource), field(2, scope_spans)].concat())
 }
 
-fn sample_in_json() -> Json {
-    let attribute = |key: &str, value: Json| json!({"key": key, "value": value});
+fn sample_in_json() -> serde_json::Value {
+    let attribute = |key: &str, value: serde_json::Value| json!({"key": key, "value": value});
     json!({"resourceSpans": [{
         "resource": {"attributes": [attribute("service.name", json!({"stringValue": "shop"}))]},
         "scopeSpans": [{
@@ -144,12 +144,12 @@ fn expected() -> Request<'static> {
     }
 }
 
-fn json(document: &Json) -> Vec<u8> {
+fn json(document: &serde_json::Value) -> Vec<u8> {
     serde_json::to_vec(document).unwrap()
 }
 
 /// What a span in JSON is decoded to.
-fn span(fields: &Json) -> Result<String, DecodeError> {
+fn span(fields: &serde_json::Value) -> Result<String, DecodeError> {
     let body = json(&json!({"resourceSpans": [{"scopeSpans": [{"spans": [fields]}]}]}));
     request(Encoding::Json, &body).map(|request| format!("{:?}", request.resource_spans[0].scope_spans[0].spans[0]))
 }
