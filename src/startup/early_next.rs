@@ -55,7 +55,7 @@ fn go_on(state: StartupState, loaded: Option<Loaded>, start_time: StartTime) {
             return idle(state);
         }
     };
-    runtime.block_on(async { run::run(build(state, loaded, start_time).await).await });
+    runtime.block_on(async { Box::pin(run::run(build(state, loaded, start_time).await)).await });
     // What still runs in the background has had its time.
     runtime.shutdown_background();
 }

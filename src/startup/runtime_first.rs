@@ -30,7 +30,7 @@ pub fn run(environment: &Environment, start_time: StartTime) -> Result<(), Error
     // Nothing else of the sandbox has been started yet, so nobody has used up its threads.
     let runtime = services::runtime(environment, |_| true)?;
     let ended = runtime.block_on(async {
-        run::run(build(environment, start_time).await?).await;
+        Box::pin(run::run(build(environment, start_time).await?)).await;
         Ok(())
     });
     // What still runs in the background has had its time.

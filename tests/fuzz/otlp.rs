@@ -6,7 +6,7 @@ use bottlecap::{
     platform::Environment,
     process::{
         otlp::{
-            Encoding, Settings, Traces,
+            Encoding, NameRules, Settings, Traces,
             convert::invalid_spans,
             decode,
             message::{Attribute, Event, Kind, Link, Request, ResourceSpans, ScopeSpans, Span, Status, Value},
@@ -40,7 +40,7 @@ fn pipeline() -> Pipeline {
 
 /// Every span is sent or counted, with either version of the rules for names.
 fn check(encoding: Encoding, pipeline: &Pipeline, body: &[u8]) {
-    let first = Settings { first_names: true, top_level_by_kind: true, ..Settings::default() };
+    let first = Settings { names: NameRules::First, top_level_by_kind: true, ..Settings::default() };
     let ignoring = Settings { ignore_missing_datadog_fields: true, ..Settings::default() };
     for settings in [Settings::default(), first, ignoring] {
         let Ok(request) = decode::request(encoding, body) else { return };

@@ -106,7 +106,9 @@ pub(super) fn text<'b>(value: &Value<'b>, room: &mut Room) -> Result<Option<Text
         Value::Bool(_) | Value::Int(_) | Value::Double(_) => plain(value).unwrap_or_default(),
         Value::Bytes(bytes) => {
             room.take(2 * bytes.len())?;
-            Cow::Owned(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+            let mut text = String::with_capacity(2 * bytes.len());
+            bytes.iter().for_each(|byte| text.push_str(&format!("{byte:02x}")));
+            Cow::Owned(text)
         }
         Value::Array(values) => {
             let mut out = vec![b'['];

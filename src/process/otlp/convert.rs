@@ -36,16 +36,26 @@ pub struct Settings {
     pub span_name_remappings: BTreeMap<String, String>,
     /// Names, types and such come from the attributes `datadog.…` alone.
     pub ignore_missing_datadog_fields: bool,
-    /// The first version of the rules for operations counts.
-    pub first_names: bool,
+    /// The rules for operations, unless settings about names ask for the first ones.
+    pub names: NameRules,
     /// Roots and spans of the kinds server and consumer are marked as top-level, besides those that enter a service.
     pub top_level_by_kind: bool,
+}
+
+/// A version of the rules by which operations are named.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NameRules {
+    /// Library and kind.
+    First,
+    /// What the operation is about.
+    #[default]
+    Second,
 }
 
 impl Settings {
     /// Whether operations are named by the first version of the rules, which the settings about names belong to.
     pub(super) fn has_first_names(&self) -> bool {
-        self.first_names || self.span_name_as_resource_name || !self.span_name_remappings.is_empty()
+        self.names == NameRules::First || self.span_name_as_resource_name || !self.span_name_remappings.is_empty()
     }
 }
 

@@ -19,7 +19,7 @@ mod tagging;
 #[cfg(test)]
 mod tests;
 
-pub use convert::{Settings, Traces};
+pub use convert::{NameRules, Settings, Traces};
 
 /// How a request and its reply are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -146,7 +146,7 @@ fn operations_are_named_by_what_they_are_about() {
 
 #[test]
 fn the_first_rules_name_operations_by_library_and_kind() {
-    let first = Settings { first_names: true, ..Settings::default() };
+    let first = Settings { names: NameRules::First, ..Settings::default() };
     let of = |scope: &serde_json::Value, own: &serde_json::Value, settings: &Settings| {
         one(&json!({}), scope, span(CLIENT, own, &json!({})), settings).name.into_owned()
     };

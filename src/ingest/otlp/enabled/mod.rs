@@ -19,7 +19,7 @@ use crate::{
     config::{Apm, Otlp},
     ingest::trace_agent::{Agent, Listener},
     os::streams,
-    process::otlp::Settings,
+    process::otlp::{NameRules, Settings},
 };
 use export::Receiver;
 
@@ -72,7 +72,7 @@ fn naming(settings: &Otlp, apm: &Apm) -> Settings {
         span_name_as_resource_name: settings.span_name_as_resource_name,
         span_name_remappings: settings.span_name_remappings.clone(),
         ignore_missing_datadog_fields: settings.ignore_missing_datadog_fields,
-        first_names: has("disable_operation_and_resource_name_logic_v2"),
+        names: if has("disable_operation_and_resource_name_logic_v2") { NameRules::First } else { NameRules::Second },
         top_level_by_kind: has("enable_otlp_compute_top_level_by_span_kind"),
     }
 }

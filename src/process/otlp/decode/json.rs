@@ -58,11 +58,11 @@ impl<'b, D: Deserializer<'b>> FieldValue<'b> for Value<'_, D> {
     }
 
     fn unsigned(self) -> Result<u64, D::Error> {
-        self.deserializer.deserialize_any(NumberVisitor).and_then(|number| number.unsigned())
+        self.deserializer.deserialize_any(NumberVisitor).and_then(Number::unsigned)
     }
 
     fn signed(self) -> Result<i64, D::Error> {
-        self.deserializer.deserialize_any(NumberVisitor).and_then(|number| number.signed())
+        self.deserializer.deserialize_any(NumberVisitor).and_then(Number::signed)
     }
 
     fn double(self) -> Result<f64, D::Error> {
