@@ -77,7 +77,7 @@ async fn answer(State(service): State<Service>, request: Request) -> Response {
     if head.version != Version::HTTP_2 {
         return (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "gRPC needs HTTP/2").into_response();
     }
-    let content_type = head.headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
+    let content_type = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     if !content_type.starts_with(b"application/grpc") {
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
     }

@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, Method, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 
@@ -58,7 +58,7 @@ async fn answer(State(receiver): State<Arc<Receiver>>, request: Request) -> Resp
 
 async fn receive(receiver: &Arc<Receiver>, encoding: Encoding, head: Parts, body: Body) -> Result<usize, Refusal> {
     let open = OpenRequest::new(&receiver.agent.open);
-    let is_gzip = match head.headers.get(header::CONTENT_ENCODING).map(|encoding| encoding.as_bytes()) {
+    let is_gzip = match head.headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"" | b"identity") => false,
         Some(b"gzip") => true,
         Some(_) => {
@@ -74,7 +74,7 @@ async fn receive(receiver: &Arc<Receiver>, encoding: Encoding, head: Parts, body
 }
 
 fn encoding(headers: &HeaderMap) -> Encoding {
-    let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes()).unwrap_or_default();
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     if content_type.starts_with(b"application/json") { Encoding::Json } else { Encoding::Protobuf }
 }
 
