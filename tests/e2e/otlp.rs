@@ -25,8 +25,13 @@ use crate::{
     traces::{failing_twice, live, sending, start, with},
 };
 
+/// How many spans are sent, in each way twice.
+const TIMES: u8 = 6;
+
 const HTTP: u16 = 4318;
 const GRPC: u16 = 4317;
+/// A port that only the file names.
+const PORT: u16 = 24_318;
 
 const ENDPOINTS: [(&str, &str); 2] = [
     ("DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_HTTP_ENDPOINT", "localhost:4318"),
@@ -64,9 +69,9 @@ mod proto {
     #[derive(Clone, PartialEq, prost::Message)]
     pub struct Span {
         #[prost(bytes = "vec", tag = "1")]
-        pub trace_id: Vec<u8>,
+        pub trace: Vec<u8>,
         #[prost(bytes = "vec", tag = "2")]
-        pub span_id: Vec<u8>,
+        pub id: Vec<u8>,
         #[prost(string, tag = "5")]
         pub name: String,
         #[prost(int32, tag = "6")]
@@ -105,8 +110,8 @@ fn in_protobuf(number: u8) -> Vec<u8> {
         value: Some(proto::AnyValue { text: Some(text.to_owned()) }),
     };
     let span = proto::Span {
-        trace_id: vec![number + 1; 16],
-        span_id: vec![number + 1; 8],
+        trace: vec![number + 1; 16],
+        id: vec![number + 1; 8],
         name: "handler".to_owned(),
         kind: 2,
         start: now(),
@@ -200,7 +205,6 @@ fn spans_of_every_protocol_and_encoding_arrive_once_after_two_failures_of_the_in
         eprintln!("not tested: this build has no receiver for OTLP");
         return;
     }
-    const TIMES: u8 = 6;
     let function = sending(|number| send(u8::try_from(number).unwrap()));
     let variables = [&ENDPOINTS[..], &[("DD_ENV", "prod")]].concat();
     let setup = Setup { intake: Some(failing_twice(Route::Traces)), ..with(function, &variables) };
@@ -251,7 +255,6 @@ fn the_address_may_come_from_the_file_and_a_port_that_is_taken_costs_only_otlp()
         eprintln!("not tested: this build has no receiver for OTLP");
         return;
     }
-    const PORT: u16 = 24_318;
     let directory = tempfile::tempdir().unwrap();
     let text = format!(
         "otlp_config:\n  receiver:\n    protocols:\n      http:\n        endpoint: 0.0.0.0:{PORT}\n      grpc:\n        endpoint: localhost:8126\n"
