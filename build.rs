@@ -1,13 +1,15 @@
 //! Passes Cargo's information about this build to `build_info.rs`.
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 /// The sources of the extension, without third-party crates.
-const SOURCES: [&str; 5] = ["src", "crates/extension-protocol", "build.rs", "Cargo.toml", "Cargo.lock"];
+const SOURCES: [&str; 6] =
+    ["src", "crates/agent-config", "crates/extension-protocol", "build.rs", "Cargo.toml", "Cargo.lock"];
 /// A file that contains the commit in an archive made by git.
 const ARCHIVED: &str = ".git_archival.txt";
 
@@ -45,9 +47,36 @@ fn git_sha() -> String {
 fn committed() -> Option<String> {
     git(&["ls-files", "--error-unmatch", "--", "build.rs"])?;
     let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
-    let differs =
-        git(&[&["--no-optional-locks", "status", "--porcelain", "--untracked-files=all", "--"], &SOURCES[..]].concat());
-    Some(if differs.is_some() { commit + "-dirty" } else { commit })
+    Some(if is_committed().unwrap_or(false) { commit } else { commit + "-dirty" })
+}
+
+/// Whether the sources on the disk are those of the commit, byte for byte. Flags of the index, filters and lists of ignored files can hide a change from
+/// `git status`, so it is not asked. None if git does not answer.
+fn is_committed() -> Option<bool> {
+    let tree = git(&[&["ls-tree", "-r", "HEAD", "--"], &SOURCES[..]].concat())?;
+    // `MODE TYPE OBJECT`, a tabulator, and the name.
+    let entries = tree.lines().filter_map(|entry| entry.split_once('\t'));
+    let committed: BTreeMap<&str, &str> =
+        entries.filter_map(|(head, name)| Some((name, head.rsplit(' ').next()?))).collect();
+    let mut names = Vec::new();
+    for source in SOURCES {
+        list(source, &mut names);
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let objects = git(&[&["hash-object", "--no-filters", "--"], &names[..]].concat())?;
+    Some(committed == names.into_iter().zip(objects.lines()).collect())
+}
+
+/// Adds the names of all files below this one, relative to the sources.
+fn list(name: &str, names: &mut Vec<String>) {
+    let path = home().join(name);
+    if let Ok(entries) = fs::read_dir(&path) {
+        for entry in entries.flatten() {
+            list(&format!("{name}/{}", entry.file_name().to_string_lossy()), names);
+        }
+    } else if path.exists() {
+        names.push(name.to_owned());
+    }
 }
 
 fn archived() -> Option<String> {
@@ -64,7 +93,9 @@ fn home() -> PathBuf {
 
 /// The output of git; None if it fails or is empty.
 fn git(arguments: &[&str]) -> Option<String> {
-    let output = Command::new("git").current_dir(home()).args(arguments).output().ok()?;
+    let mut command = Command::new("git");
+    command.current_dir(home()).env("GIT_NO_REPLACE_OBJECTS", "1");
+    let output = command.args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned()).filter(|text| !text.is_empty())
 }

@@ -1,10 +1,8 @@
 //! The switches of this build, and the only place that checks Cargo features.
 //!
-//! A switch that changes behaviour is a constant or a type here. A switch that changes which crates are present selects a file in the `mod.rs` of its
+//! A switch that changes behaviour is a constant here. A switch that changes which crates are present selects a file in the `mod.rs` of its
 //! pair. A `cfg` on a feature anywhere else is a bug, which `tests/architecture.rs` detects. `matrix/optimizations.toml` says what each switch is for
 //! and what effect it has.
-
-use crate::platform::{raw::RawTransport, reqwest_transport::ReqwestTransport};
 
 /// A switch and its state in this binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,12 +62,12 @@ switches! {
 }
 
 #[cfg(not(any(feature = "aws-lc", feature = "fips", feature = "ring")))]
-compile_error!("TLS needs somebody's cryptography: the feature ring, aws-lc or fips");
+compile_error!("TLS needs a cryptography provider: enable the feature ring, aws-lc or fips");
 
 // Cargo adds the default features, which include ring and compiled-in roots, to the requested ones.
 #[cfg(all(feature = "fips", any(feature = "ring", feature = "webpki-roots")))]
 compile_error!(
-    "a FIPS build has no other cryptography and no compiled-in roots, and the features ring or webpki-roots bring them: add --no-default-features"
+    "the feature fips excludes ring and webpki-roots, which the default features enable: add --no-default-features"
 );
 
 /// Whether startup uses the early-next order.
@@ -80,23 +78,3 @@ pub const COMPILED_ROOTS: bool = WEBPKI_ROOTS && !FIPS;
 
 /// Whether the binary is linked statically. The switch `static` is a compiler flag, not a Cargo feature.
 pub const STATIC: bool = cfg!(target_feature = "crt-static");
-
-/// The transport for Lambda's APIs.
-pub type ControlPlane = <If<RAW_CONTROL_PLANE> as Pick<RawTransport, ReqwestTransport>>::Out;
-
-/// A switch as a type parameter.
-pub struct If<const ON: bool>;
-
-/// Selects the first type if the switch is on, otherwise the second.
-pub trait Pick<A, B> {
-    /// The selected type.
-    type Out;
-}
-
-impl<A, B> Pick<A, B> for If<true> {
-    type Out = A;
-}
-
-impl<A, B> Pick<A, B> for If<false> {
-    type Out = B;
-}

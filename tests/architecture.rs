@@ -23,6 +23,8 @@ mod imports;
 mod layers;
 #[path = "architecture/lengths.rs"]
 mod lengths;
+#[path = "architecture/middle.rs"]
+mod middle;
 #[path = "architecture/names.rs"]
 mod names;
 #[path = "architecture/parity.rs"]
@@ -71,6 +73,11 @@ fn modules_import_only_what_the_table_allows() {
 #[test]
 fn modules_of_the_tool_import_downwards_only() {
     assert_clean(&layers::upwards(&Tree::of_repository()));
+}
+
+#[test]
+fn parts_of_the_middle_import_downwards_only() {
+    assert_clean(&middle::upwards(&Tree::of_repository()));
 }
 
 #[test]

@@ -19,6 +19,8 @@ mod otlp;
 mod settings;
 #[path = "fuzz/traces.rs"]
 mod traces;
+#[path = "fuzz/triggers.rs"]
+mod triggers;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},

@@ -15,8 +15,15 @@ use bottlecap::{
     aggregate::Contexts,
     config::Config,
     ingest::telemetry::TelemetryListener,
-    intake::metrics::{Measured, unsealed},
-    process::dogstatsd::read,
+    intake::{
+        metrics::{Measured, unsealed},
+        tls::sha256,
+    },
+    platform::Environment,
+    process::{
+        dogstatsd::read,
+        trigger::{Event, Settings},
+    },
 };
 
 const ENTRIES: usize = 10_000;
@@ -148,6 +155,51 @@ fn measure_absurd_sample_rates() {
     assert!((1..64 << 10).contains(&sent), "{sent} bytes are sent");
     assert!(grown < 2 * MEBIBYTE, "{grown} bytes");
     println!("{} KiB, {sent} bytes sent", grown >> 10);
+}
+
+#[test]
+fn an_event_takes_a_few_times_its_size_while_it_is_read() {
+    in_own_process("an_event_takes_a_few_times_its_size_while_it_is_read", measure_events);
+}
+
+fn measure_events() {
+    const SIZE: usize = 6 * MEBIBYTE;
+    let settings = Settings::new(&Config::default(), &Environment::read(|_| None), sha256);
+    let many = |item: &str| item.repeat(SIZE / item.len());
+    let quoted = |text: &str| serde_json::to_string(text).unwrap();
+    // Each quotation doubles the backslashes of the one before.
+    let message = format!(
+        r#"{{"detail-type":"d","source":"s","detail":{{"x":"{}"}}}}"#,
+        many(r"\u00e9").split_at(SIZE / 3 / 7 * 7).0
+    );
+    let notification =
+        format!(r#"{{"TopicArn":"arn:aws:sns:x:1:t","MessageId":1,"Timestamp":2,"Message":{}}}"#, quoted(&message));
+    let shapes = [
+        ("fields", format!(r#"{{{}"a":1}}"#, many(r#""":0,"#))),
+        ("records", format!(r#"{{"Records":[{}1]}}"#, many("{},"))),
+        (
+            "headers",
+            format!(
+                r#"{{"requestContext":{{"domainName":"lambda-url"}},"headers":{{{}"a":1}}}}"#,
+                many(r#""ot-baggage-a":"b","#)
+            ),
+        ),
+        ("keys", format!(r#"{{"Records":[{{"dynamodb":{{"Keys":{{{}"a":1}}}}}}]}}"#, many(r#""a":{"S":"b"},"#))),
+        (
+            "bytes",
+            format!(r#"{{"records":{{"t":[{{"topic":"t","headers":[{{"traceparent":[{}1]}}]}}]}}}}"#, many("1,")),
+        ),
+        ("nesting", many("[")),
+        ("escapes", format!(r#"{{"Records":[{{"eventSource":"aws:sqs","body":{}}}]}}"#, quoted(&notification))),
+        ("base64", format!(r#"{{"Records":[{{"kinesis":{{"data":"{}"}}}}]}}"#, many("AAAA"))),
+    ];
+    let mut kept = Vec::new();
+    for (shape, event) in shapes {
+        assert!((SIZE / 2..2 * SIZE).contains(&event.len()), "{shape}: {} bytes", event.len());
+        let grown = peak(|| kept.push(Event::parse(event.as_bytes(), &settings, &mut || 1)));
+        println!("{shape}: {} KiB of {}", grown >> 10, event.len() >> 10);
+        assert!(grown < 3 * SIZE, "{shape}: {grown} bytes");
+    }
 }
 
 /// Posts a body that comes in parts, and waits for the answer.

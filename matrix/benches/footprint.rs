@@ -31,7 +31,7 @@ const MEASURES: [&str; 5] =
 
 fn main() {
     let record = std::env::args().any(|argument| argument == "--record");
-    let programs = ["ship", "floor"].map(|name| (name, program(name)));
+    let programs = ["ship-agent", "floor"].map(|name| (name, program(name)));
     let mut samples: BTreeMap<&str, Vec<[f64; 5]>> = BTreeMap::new();
     // Shown on a terminal only.
     let progress = indicatif::ProgressBar::new((WARM_UP + STARTS) as u64);
@@ -56,7 +56,7 @@ fn main() {
     }
 }
 
-/// The recommended build, or the floor, as `cargo matrix` builds them for every experiment.
+/// The agent of the recommended set, or the floor, as `cargo matrix` builds them for every experiment.
 fn program(name: &str) -> PathBuf {
     let folder = target_directory().join("matrix/footprint");
     let matrix = |arguments: &[&str]| {
@@ -64,7 +64,7 @@ fn program(name: &str) -> PathBuf {
             Command::new(env!("CARGO_BIN_EXE_matrix")).args(arguments).arg(&folder).stdout(Stdio::null()).status();
         assert!(status.unwrap().success(), "cargo matrix {} failed", arguments.join(" "));
     };
-    matrix(&["plan", "cells", "--cells", "ship", "--out"]);
+    matrix(&["plan", "cells", "--cells", "ship-agent", "--out"]);
     matrix(&["build"]);
     folder.join("programs").join(name).join("datadog-agent")
 }
@@ -98,7 +98,7 @@ fn summarize(ours: &Path, samples: &BTreeMap<&str, Vec<[f64; 5]>>) -> Value {
     let mut measures = serde_json::Map::new();
     for (index, measure) in MEASURES.into_iter().enumerate() {
         let column = |name: &str| samples[name].iter().map(|sample| sample[index]).collect::<Vec<_>>();
-        let (ours, floor) = (column("ship"), column("floor"));
+        let (ours, floor) = (column("ship-agent"), column("floor"));
         let ratios = ours.iter().zip(&floor).map(|(ours, floor)| ours / floor).collect();
         measures.insert(
             measure.to_owned(),

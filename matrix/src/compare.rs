@@ -26,7 +26,7 @@ Exit status:
   2    the command line asks for something that cannot be
   3    one could not be built
   4    one does not deliver what its function printed and sent, or not what the other delivers
-  6    something is missing on this machine
+  6    something is missing on this machine, or a disk is full
   7    the sandbox could not make its starts
   8    one did not start
   130  interrupted";

@@ -1,18 +1,23 @@
 //! Starts programs for another processor in a user-mode emulator.
 //!
 //! If the kernel knows the emulator (`binfmt_misc`), nothing needs to be done. Otherwise the command line starts the emulator with the program as its argument.
-//! That applies to this program alone: the kernel cannot execute the programs that it starts.
+//! That applies to this program alone: the kernel cannot execute the programs that it executes, unless a script stands in their places.
 
-use std::fs::File;
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use object::elf::{ELFMAG, EM_AARCH64, EM_X86_64};
 
+use crate::executable;
 use crate::target::Architecture;
 
 /// The directory of the kernel's registered binary formats.
 const REGISTERED: &str = "/proc/sys/fs/binfmt_misc";
+
+/// What is appended to the name of a program whose place a script has taken.
+const MOVED: &str = ".emulated";
 
 /// A user-mode emulator of a processor.
 #[derive(Clone, Copy, Debug)]
@@ -71,9 +76,23 @@ pub fn can_start(architecture: Architecture) -> bool {
     architecture == Architecture::of_this_machine() || emulator.is_some_and(emulated)
 }
 
-/// Whether a program needs an emulator that the kernel does not know. The programs that it executes cannot be started then.
-pub fn is_emulated(program: &Path) -> bool {
-    start(program).map_or(true, |start| start.program != program)
+/// Lets other programs execute a program that needs an emulator which the kernel does not know: a shell script takes its place and becomes the emulator with it,
+/// in the same process and with the same descriptors. Does nothing to other files, nor where the emulator is missing.
+pub fn let_others_execute(program: &Path) -> io::Result<()> {
+    match start(program) {
+        Ok(start) if start.program != program => replace_by_script(program, &start),
+        _ => Ok(()),
+    }
+}
+
+/// The program stays beside the script, under another name.
+fn replace_by_script(program: &Path, start: &Start) -> io::Result<()> {
+    let mut moved = OsString::from(program);
+    moved.push(MOVED);
+    fs::rename(program, moved)?;
+    let options = start.arguments.split_last().map(|(_, options)| options.join(" ")).unwrap_or_default();
+    let emulator = start.program.display();
+    executable::write(program, format!("#!/bin/sh\nexec {emulator} {options} \"$0{MOVED}\" \"$@\"\n"))
 }
 
 fn start_here(
@@ -120,7 +139,7 @@ mod tests {
         let mut header = b"\x7fELF\x02\x01\x01".to_vec();
         header.resize(16, 0);
         header.extend([2, 0, machine, 0]);
-        std::fs::write(&path, header).unwrap();
+        fs::write(&path, header).unwrap();
         path
     }
 
@@ -131,7 +150,7 @@ mod tests {
         let native = program(folder.path(), 62);
         assert_eq!(start(&native), Start { program: native, arguments: Vec::new() });
         let script = folder.path().join("script");
-        std::fs::write(&script, "#!/bin/sh\nexit 0 # and more\n").unwrap();
+        fs::write(&script, "#!/bin/sh\nexit 0 # and more\n").unwrap();
         assert_eq!(start(&script).program, script);
         assert_eq!(start(Path::new("/nowhere")).program, Path::new("/nowhere"), "the system says what is wrong");
     }
@@ -154,6 +173,23 @@ mod tests {
         let foreign = program(folder.path(), 183);
         let start = start_here(&foreign, Architecture::X86_64, folder.path(), |_| true).unwrap();
         assert_eq!(start, Start { program: foreign, arguments: Vec::new() });
+    }
+
+    #[test]
+    fn a_script_in_the_place_of_a_program_becomes_its_emulator() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = program(folder.path(), 183);
+        let bytes = fs::read(&path).unwrap();
+        let arguments = ["-L".to_owned(), "/libraries".to_owned(), path.display().to_string()].to_vec();
+        // In the place of an emulator a program that tells its arguments.
+        replace_by_script(&path, &Start { program: "/bin/echo".into(), arguments }).unwrap();
+        let output = std::process::Command::new(&path).args(["a", "b c"]).output().unwrap();
+        let moved = format!("{}{MOVED}", path.display());
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("-L /libraries {moved} a b c\n"));
+        assert_eq!(fs::read(moved).unwrap(), bytes);
+        let native = Path::new("/bin/true");
+        let_others_execute(native).unwrap();
+        assert!(native.exists());
     }
 
     #[test]

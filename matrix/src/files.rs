@@ -3,10 +3,14 @@
 //! A full disk, a signal or a crash would otherwise leave half a file. The bytes go to a temporary name in the same directory, which is renamed when all of
 //! them are written. An existing file stays until then.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 /// The mode of a new file, less the umask.
 const MODE: u32 = 0o666;
@@ -31,9 +35,130 @@ pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes `bytes` to `path` with exactly this mode. A file or a symbolic link that is there is replaced, and never followed.
+pub fn put(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut unfinished = tempfile::Builder::new().prefix(".unfinished-").tempfile_in(folder)?;
+    unfinished.write_all(bytes)?;
+    unfinished.as_file().set_permissions(Permissions::from_mode(mode))?;
+    unfinished.persist(path)?;
+    Ok(())
+}
+
+/// Moves the file or directory `new` to `place`, and removes what was there. An interruption at any moment leaves whole files under every name that both have:
+/// those of before, or those of after.
+pub fn replace(new: &Path, place: &Path) -> io::Result<()> {
+    match renameat2(AT_FDCWD, new, AT_FDCWD, place, RenameFlags::RENAME_EXCHANGE) {
+        Ok(()) => remove(new),
+        Err(Errno::ENOENT) => fs::rename(new, place),
+        // Not every file system can exchange two names.
+        Err(_) => move_over(new, place),
+    }
+}
+
+/// The same without an exchange. A file replaces another one at once; of directories, one file after the other does, and what only the old one has is removed last.
+fn move_over(new: &Path, place: &Path) -> io::Result<()> {
+    let is_directory = |path: &Path| fs::symlink_metadata(path).map(|metadata| metadata.is_dir());
+    let (moves_directory, replaces_directory) = (is_directory(new)?, is_directory(place).ok());
+    if moves_directory && replaces_directory == Some(true) {
+        let mut moved = BTreeSet::new();
+        for entry in fs::read_dir(new)? {
+            let name = entry?.file_name();
+            move_over(&new.join(&name), &place.join(&name))?;
+            moved.insert(name);
+        }
+        for entry in fs::read_dir(place)? {
+            let entry = entry?;
+            if !moved.contains(&entry.file_name()) {
+                remove(&entry.path())?;
+            }
+        }
+        return remove(new);
+    }
+    // No name can change from a directory to a file, or back, in one step.
+    if replaces_directory.is_some_and(|replaces_directory| replaces_directory != moves_directory) {
+        remove(place)?;
+    }
+    fs::rename(new, place)
+}
+
+/// Removes a file, a symbolic link, or a directory with all that is in it.
+fn remove(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A directory with these files.
+    fn directory(at: &Path, files: &[(&str, &str)]) {
+        for (name, text) in files {
+            write(&at.join(name), text).unwrap();
+        }
+    }
+
+    /// Every file below, with its text.
+    fn all(at: &Path) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(at).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            if path.is_dir() {
+                found.extend(all(&path).into_iter().map(|(below, text)| (format!("{name}/{below}"), text)));
+            } else {
+                found.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn a_directory_takes_the_place_of_another_one() {
+        let after = [("agent/x", "new"), ("deep/file", "new"), ("program", "new")];
+        for replace in [replace, move_over] {
+            let folder = tempfile::tempdir().unwrap();
+            let (place, new) = (folder.path().join("place"), folder.path().join("new"));
+            directory(&new, &after);
+            replace(&new, &place).unwrap();
+            directory(&place, &[("deep/stale", "old"), ("made-from", "old"), ("program", "old")]);
+            fs::remove_dir_all(place.join("agent")).unwrap();
+            fs::write(place.join("agent"), "a file where a directory comes").unwrap();
+            directory(&new, &after);
+            replace(&new, &place).unwrap();
+            let there = all(&place);
+            let there: Vec<_> = there.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+            assert_eq!(there, after);
+            assert!(!new.exists());
+        }
+    }
+
+    #[test]
+    fn nothing_is_removed_before_it_is_replaced() {
+        for replace in [replace, move_over] {
+            let folder = tempfile::tempdir().unwrap();
+            let place = folder.path().join("place");
+            directory(&place, &[("made-from", "old"), ("program", "old")]);
+            // As if the process ended before anything was moved.
+            assert!(replace(&folder.path().join("nowhere"), &place).is_err());
+            assert_eq!(all(&place).len(), 2);
+        }
+    }
+
+    #[test]
+    fn a_file_has_its_mode_and_a_link_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "before").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        put(&link, b"after", 0o644).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "before");
+        assert!(fs::symlink_metadata(&link).unwrap().is_file());
+        assert_eq!(fs::metadata(&link).unwrap().permissions().mode() & 0o7777, 0o644);
+        assert!(put(folder.path(), b"a directory", 0o644).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
 
     #[test]
     fn a_file_is_replaced_and_keeps_its_mode() {

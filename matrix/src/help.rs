@@ -86,12 +86,16 @@ mod tests {
                 let name = verb.get_name().to_owned();
                 let help = verb.render_long_help().to_string();
                 let lines: Vec<&str> = help.lines().collect();
+                let mut is_after = false;
                 let is_prose = |line: &str| !line.is_empty() && !line.starts_with(' ');
                 for pair in lines.windows(2) {
                     let (Some(line), Some(next)) = (pair.first(), pair.last()) else { continue };
                     assert!(line.starts_with("Usage: ") || line.chars().count() <= width.max(WIDTH), "{name}: {line}");
-                    if is_prose(line) && is_prose(next) {
-                        let word = next.split(' ').next().unwrap();
+                    // A row that goes on below its second column, but for commands of several lines.
+                    let goes_on = next.starts_with("     ") && is_after && !line.ends_with('\\');
+                    is_after |= line.starts_with("Exit status") || line.starts_with("Examples:");
+                    if (is_prose(line) && is_prose(next)) || goes_on {
+                        let word = next.trim_start().split(' ').next().unwrap();
                         assert!(line.chars().count() + 1 + word.chars().count() > width, "{name}: {line}\n{next}");
                     }
                 }

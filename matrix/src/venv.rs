@@ -1,13 +1,16 @@
 //! Private Python virtual environments, made once and shared by all runs.
 //!
 //! The machine's own Python is never changed: packages are installed into a virtual environment below the target directory. Its name depends on the pinned
-//! packages and the interpreter.
+//! packages and the interpreter. What is in it is executed, so that nobody else may write to it.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::workspace::private;
 
 /// The file that is written last: a directory without it is incomplete and is made again.
 const MARKER: &str = "complete";
@@ -47,6 +50,8 @@ pub enum Error {
     Failed { step: String, output: String },
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Home(#[from] private::Error),
 }
 
 impl Venv {
@@ -63,6 +68,7 @@ impl Venv {
         let key = format!("{version}-{}", digest(&(identity.as_str(), wanted.requirements)));
         // Absolute, because programs in it are started from other directories.
         let home = std::path::absolute(home).map_err(|source| Error::Write { path: home.to_owned(), source })?;
+        private::ensure(&home)?;
         let venv = Self { home, key };
         let directory = venv.directory();
         once(&directory, || {
@@ -127,6 +133,7 @@ pub fn run(command: &mut Command, step: &str) -> Result<String, Error> {
     for variable in FOREIGN {
         command.env_remove(variable);
     }
+    end_with_us(command);
     let output = match command.output() {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::Missing { what: "python3" }),
@@ -147,6 +154,14 @@ pub fn run(command: &mut Command, step: &str) -> Result<String, Error> {
     let lines: Vec<&str> = all.lines().collect();
     let last = lines.get(lines.len().saturating_sub(OUTPUT_LINES)..).unwrap_or_default();
     Err(Error::Failed { step: step.to_owned(), output: last.join("\n") })
+}
+
+/// Ends a command if this process is killed, so that nobody writes to a directory whose lock is gone.
+#[expect(unsafe_code, reason = "the only way to act in the child between fork and exec")]
+fn end_with_us(command: &mut Command) {
+    let hook = || Ok(nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)?);
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed, and `prctl` is one.
+    unsafe { command.pre_exec(hook) };
 }
 
 /// A hash that may change with the release of the compiler, which costs one more installation.
@@ -194,6 +209,19 @@ mod tests {
             error.to_string().contains("python3 -m venv failed") && error.to_string().contains("disk on fire"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_another_user_has_planted_is_not_executed() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path().join("python");
+        fs::create_dir(&home).unwrap();
+        if std::os::unix::fs::chown(&home, Some(65_534), None).is_err() {
+            println!("not tested: only root can give files away");
+            return;
+        }
+        let whole = python(directory.path(), "mkdir -p $3/bin && cp $0 $3/bin/python3");
+        assert!(matches!(ensure(&whole, &home), Err(Error::Home(private::Error::Foreign { .. }))));
     }
 
     #[test]

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use layer_support::{answering, arm64_program, ended, foreign, ingredients, made, matrix, program, rewritten, told};
 use matrix::archive::places;
+use matrix::build::launcher;
 use matrix::build::recipe::Recipe;
 use matrix::fips_report::layer::{Expected, LayerFile};
-use matrix::layer::make::LayerInputs;
-use matrix::manifest::Manifest;
+use matrix::layer::make::{LayerInputs, Program};
+use matrix::manifest::{Levels, Manifest};
 use matrix::target::Architecture;
 use tempfile::TempDir;
 
@@ -25,13 +26,21 @@ fn saved(bytes: &[u8]) -> (TempDir, PathBuf) {
 
 fn report(zip: &[u8], options: &[&str]) -> (i32, String) {
     let (_folder, path) = saved(zip);
-    ended(matrix(&["fips-report", "--no-benchmark", "--layer"]).arg(path).args(options))
+    // Tests are run before a commit as well.
+    ended(matrix(&["fips-report", "--no-benchmark", "--allow-dirty", "--layer"]).arg(path).args(options))
+}
+
+/// The switches of the set, with the launcher or without.
+fn levels(launcher: &str) -> Levels {
+    let mut levels = Manifest::embedded().unwrap().set_levels("ship-fips").unwrap();
+    levels.insert("launcher".to_owned(), launcher.to_owned());
+    levels
 }
 
 /// A layer that says of itself that it is the FIPS layer, and so does its program.
 fn pretender() -> LayerInputs {
     let manifest = Manifest::embedded().unwrap();
-    let levels = manifest.set_levels("ship-fips").unwrap();
+    let levels = levels("off");
     let recipe = Recipe::of(manifest, &levels);
     let mut told = told();
     let switches = recipe.features.iter().map(|feature| (feature.clone(), true.into()));
@@ -62,7 +71,7 @@ fn what_is_not_the_layer_that_was_asked_for_is_refused() {
         (foreign(&[(places::EXTENSION, script)]), "extensions/datadog-agent is no ELF program of 64 bits"),
         (foreign(&program_beside), "extensions/datadog-agent is no ELF program of 64 bits"),
         (foreign(&[(places::EXTENSION, &program())]), "there is no manifest in it"),
-        (ship, "its manifest says that it is ship, not ship-fips"),
+        (ship, "its manifest says that it is ship-agent, not ship-fips"),
         (swapped(&program()), "extensions/datadog-agent is not what the manifest says"),
         (swapped(script), "extensions/datadog-agent is no ELF program of 64 bits"),
     ] {
@@ -83,7 +92,7 @@ fn a_layer_for_another_processor_is_refused_with_the_option_that_helps() {
 }
 
 #[test]
-fn sources_that_no_commit_names_are_refused_where_that_is_asked_for() {
+fn sources_that_no_commit_names_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(
         folder.path().join("Cargo.toml"),
@@ -91,9 +100,51 @@ fn sources_that_no_commit_names_are_refused_where_that_is_asked_for() {
     )
     .unwrap();
     fs::write(folder.path().join("a.rs"), "").unwrap();
-    let mut command = matrix(&["fips-report", "--no-benchmark", "--refuse-dirty"]);
+    let mut command = matrix(&["fips-report", "--no-benchmark"]);
     let (status, said) = ended(command.current_dir(folder.path()));
-    assert!(status == 1 && said.contains("or leave --refuse-dirty out"), "{status}: {said}");
+    assert!(status == 1 && said.contains("or try it with --allow-dirty"), "{status}: {said}");
+}
+
+/// A layer of the same set with this launcher in front of the agent.
+fn launched(launcher: &[u8]) -> LayerInputs {
+    let mut ingredients = pretender();
+    let levels = levels("on");
+    let mut agent = ingredients.programs.remove(0);
+    places::AGENT.clone_into(&mut agent.place);
+    let told = launcher::document(launcher).unwrap();
+    let first = Program { place: places::EXTENSION.to_owned(), bytes: launcher.to_vec(), told };
+    ingredients.programs = vec![first, agent];
+    let recipe = Recipe::of(Manifest::embedded().unwrap(), &levels);
+    LayerInputs { levels, recipe, ..ingredients }
+}
+
+/// The launcher says nothing of itself; all that tells it from another one are its bytes.
+#[test]
+fn a_layer_with_another_launcher_is_refused() {
+    let launcher = fs::read(launcher::for_tests().unwrap()).unwrap();
+    let zip = made(launched(&launcher)).unwrap().zip;
+    assert!(opened(&zip).identity(&zip).unwrap().holds);
+    let mut doctored = launcher.clone();
+    let place = doctored.len() / 2;
+    doctored[place] ^= 1;
+    let other = made(launched(&doctored)).unwrap().zip;
+    let refused = opened(&other).identity(&zip).unwrap_err();
+    assert!(refused.to_string().contains("datadog-agent is another file than the one"), "{refused}");
+    assert_eq!(refused.status(), 1);
+
+    let script = b"#!/bin/sh\nexec /opt/bottlecap/agent\n".to_vec();
+    let scripted =
+        rewritten(&zip, |place, there| Some(if place == places::EXTENSION { script.clone() } else { there }));
+    let (_folder, path) = saved(&scripted);
+    let refused = open(&path).unwrap_err().to_string();
+    assert!(refused.contains("extensions/datadog-agent is no ELF program of 64 bits"), "{refused}");
+
+    let alone = rewritten(&zip, |place, there| (place != places::AGENT).then_some(there));
+    let (_folder, path) = saved(&alone);
+    assert!(open(&path).is_err(), "a launcher without what it executes");
+    // In its place an agent that would be started first, as in a layer without a launcher.
+    let refused = opened(&made(pretender()).unwrap().zip).identity(&zip).unwrap_err().to_string();
+    assert!(refused.contains("bottlecap/agent is not in it"), "{refused}");
 }
 
 /// A zip file of these bytes, after it has been inspected.

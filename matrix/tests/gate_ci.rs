@@ -103,7 +103,7 @@ fn a_budget_that_holds_nowhere_is_refused_by_name() {
     refused(&(GATES.to_owned() + GATES), "[[budget]] number 2 (for every condition) never holds");
     let typo = budget("threads", 1.0) + "memory = 1204\n";
     refused(&typo, "[[measure]] number 1 (name = \"threads\", memory = 1204) holds under no condition");
-    refused(&budget("thread", 1.0), "name = \"thread\": a measure is one of init_null");
+    refused(&budget("thread", 1.0), "name = \"thread\": a measure is one of served");
     let run = analyzed(&usual(), &calm(&usual()), &typo);
     assert_eq!(run.gate(&[&SIDES[..], &["--unused-budgets"]].concat()).0, 0, "it may be for other runs");
 }

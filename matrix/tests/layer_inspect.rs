@@ -63,7 +63,7 @@ fn a_layer_of_ours_is_what_it_says() {
     let (status, page) = subject.page(&[]);
     assert_eq!(status, 0, "{page}");
     for part in [
-        "cell          ship",
+        "cell          ship-agent",
         "rustc 9.9.9 (abc 2026-01-01)",
         "linked        static",
         "RELRO         full",
@@ -79,7 +79,7 @@ fn a_layer_of_ours_is_what_it_says() {
     }
     let (status, document) = subject.document();
     assert_eq!((status, &document["kind"], &document["problems"]), (0, &"layer".into(), &Value::Array(Vec::new())));
-    assert_eq!(document["manifest"]["cell"], "ship");
+    assert_eq!(document["manifest"]["cell"], "ship-agent");
     let materials = &document["materials"];
     assert_eq!((&materials["timestamp"], &materials["components"]["deb"]), (&"2026-09-21T14:13:20Z".into(), &1.into()));
     assert_eq!(document["programs"][0]["told"], Value::Null, "nothing is started");
@@ -270,7 +270,7 @@ fn a_bill_of_materials_that_cannot_be_read_is_refused() {
 #[test]
 fn a_bill_of_materials_of_another_layer_is_refused() {
     for (said, other, problem) in [
-        ("\"cell\": \"ship\"", "\"cell\": \"seed\"", "its cell is ship, and that of the manifest seed"),
+        ("\"cell\": \"ship-agent\"", "\"cell\": \"seed\"", "its cell is ship-agent, and that of the manifest seed"),
         (
             "\"revision\": \"0123456789\"",
             "\"revision\": \"98\"",

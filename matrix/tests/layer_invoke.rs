@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use layer_support::{arm64_program, ended, foreign, matrix};
+use layer_support::{ended, foreign, matrix};
 use matrix::executable;
 use matrix::sandbox::isolation;
 use serde_json::Value;
@@ -131,20 +131,6 @@ fn the_runtime_is_started_by_the_wrapper_of_a_layer() {
     let (status, said) = place.invoke(&layer, &["--env", "AWS_LAMBDA_EXEC_WRAPPER=/opt/none"]);
     // This extension does not survive a runtime that ends before it has subscribed, so that it may be it that is blamed.
     assert!(status != 0 && said.contains("/opt/none: does not exist"), "{status}: {said}");
-}
-
-#[test]
-fn a_launcher_for_another_processor_is_refused_where_the_kernel_knows_no_emulator() {
-    // Neither is a privilege that the machine could be given.
-    if !cfg!(target_arch = "x86_64") || Path::new("/proc/sys/fs/binfmt_misc/qemu-aarch64").exists() {
-        println!("not tested: this machine executes programs for arm64");
-        return;
-    }
-    let agent = arm64_program();
-    let place = Place::new();
-    let layer = place.layer("layer.zip", &[("extensions/datadog-agent", LAUNCHER), ("bottlecap/agent", &agent)]);
-    let (status, said) = place.invoke(&[layer], &[]);
-    assert!(status == 6 && said.contains("the kernel has to know an emulator"), "{status}: {said}");
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn the_manifest_tells_everything_that_the_layer_was_made_from() {
     let layer = made(ingredients).unwrap();
     let manifest: Value = serde_json::from_slice(&file(&layer, "bottlecap/manifest.json")).unwrap();
     assert_eq!(manifest["schema"], 1);
-    assert_eq!(manifest["cell"], "ship");
+    assert_eq!(manifest["cell"], "ship-agent");
     assert_eq!(manifest["sources"]["revision"], "0123456789");
     assert_eq!(manifest["sources"]["changes"], "fedcba");
     assert_eq!(manifest["sources"]["lock_sha256"], hash::hexadecimal(b"lock"));
@@ -197,7 +197,7 @@ fn a_program_that_would_not_start_is_refused_with_the_reason_and_the_remedy() {
     {
         assert!(said.contains(part), "{said}");
     }
-    assert!(said.contains("--set ship+static") && said.contains("--glibc-floor 2.34"), "{said}");
+    assert!(said.contains("--set ship-agent+static") && said.contains("--glibc-floor 2.34"), "{said}");
 
     let mut for_the_newer = ingredients(dynamic_program());
     for_the_newer.target.glibc_floor = "2.34".parse().unwrap();
@@ -272,7 +272,7 @@ fn a_layer_for_another_processor_has_what_was_linked_into_it() {
 
 #[test]
 fn a_flavour_has_a_budget_of_its_own() {
-    let budgets: Budgets = toml::from_str("[\"ship@arm64\"]\nzipped = 1\nunzipped = 1\nfiles = {}").unwrap();
+    let budgets: Budgets = toml::from_str("[\"ship-agent@arm64\"]\nzipped = 1\nunzipped = 1\nfiles = {}").unwrap();
     let of = |flavour: &str| {
         let mut ingredients = ingredients(program());
         ingredients.target.flavour = flavour.to_owned();
@@ -280,7 +280,7 @@ fn a_flavour_has_a_budget_of_its_own() {
     };
     assert_eq!(of("x86_64").unwrap().budget, None);
     let error = of("arm64").unwrap_err().to_string();
-    assert!(error.contains("the layer of ship@arm64 is too large"), "{error}");
+    assert!(error.contains("the layer of ship-agent@arm64 is too large"), "{error}");
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn a_layer_beyond_its_budget_is_refused_with_what_grew() {
     let unzipped = made(ingredients(program())).unwrap().unzipped;
     let budget = |unzipped: u64| {
         let text = format!(
-            "[ship]\nzipped = 999999999\nunzipped = {unzipped}\nfiles = {{ \"extensions/datadog-agent\" = {} }}",
+            "[ship-agent]\nzipped = 999999999\nunzipped = {unzipped}\nfiles = {{ \"extensions/datadog-agent\" = {} }}",
             program().len() - 1
         );
         toml::from_str::<Budgets>(&text).unwrap()
@@ -300,7 +300,7 @@ fn a_layer_beyond_its_budget_is_refused_with_what_grew() {
     assert!(said.contains("1 more than its budget") && said.contains("matrix/layer-budgets.toml"), "{said}");
     assert!(said.contains("extensions/datadog-agent has grown by 1 bytes"), "{said}");
     let mut other = ingredients(program());
-    other.cell = "ship+launcher".to_owned();
+    other.cell = "ship-agent+launcher".to_owned();
     assert_eq!(make(other, &budget(1)).unwrap().budget, None, "the budget is that of the set alone");
 }
 
@@ -324,15 +324,15 @@ fn a_cell_without_a_budget_is_held_to_the_general_one() {
 #[test]
 fn the_publish_command_is_that_of_the_layer() {
     let mut ingredients = ingredients(program());
-    ingredients.cell = "ship+launcher".to_owned();
+    ingredients.cell = "ship+jemalloc".to_owned();
     ingredients.origin.sources = "0123456789+fedcba".to_owned();
     ingredients.programs[0].told["version"] = "1.2.3".into();
     let layer = made(ingredients).unwrap();
     let command = publish::command(&layer.contents, Path::new("my layers/layer.zip"));
     let expected = [
         "aws lambda publish-layer-version",
-        "--layer-name bottlecap-ship-launcher-x86_64",
-        "--description 'bottlecap 1.2.3 ship+launcher from 0123456789 with changes'",
+        "--layer-name bottlecap-ship-jemalloc-x86_64",
+        "--description 'bottlecap 1.2.3 ship+jemalloc from 0123456789 with changes'",
         "--license-info Apache-2.0",
         &format!("--compatible-architectures {}", layer.contents.architecture),
         "--zip-file 'fileb://my layers/layer.zip'",

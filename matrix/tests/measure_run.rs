@@ -85,6 +85,8 @@ fn assert_plausible(sample: &Sample, limited: bool) {
     assert!(0.0 < value("cpu_settled") && value("cpu_settled") < 100.0, "it has next to nothing to do");
     assert!(0.0 < value("cpu_invocation") && value("cpu_invocation") < value("cpu_total"));
     assert!(0.0 < value("cpu_total") && value("cpu_total") < 100.0);
+    assert!(value("cpu_ready") > 0.0 && value("cpu_ready") <= value("cpu_settled"));
+    assert!(value("faults_settled") >= value("minor_faults"));
     assert!(value("minor_faults") > 10.0 && value("resident_peak") > 100.0);
     // It starts a second one just after its first request for an event, which has stopped it.
     assert!((value("threads") - 1.0).abs() < 1e-6, "{}", value("threads"));

@@ -111,6 +111,19 @@ fn the_manifest_can_be_read_by_programs() {
 }
 
 #[test]
+fn the_help_explains_every_design_by_its_name() {
+    let output = Command::new(env!("CARGO_BIN_EXE_matrix")).args(["plan", "--help"]).output().unwrap();
+    let help = text(&output.stdout);
+    let (_, rest) = help.split_once("[possible values: ").unwrap();
+    let values: Vec<&str> = rest.split_once(']').unwrap().0.split(',').map(str::trim).collect();
+    let (_, rest) = help.split_once("\nDesigns:\n").unwrap();
+    let rows = rest.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.strip_prefix("  "));
+    let explained: Vec<&str> =
+        rows.filter(|row| !row.starts_with(' ')).filter_map(|row| row.split(' ').next()).collect();
+    assert_eq!(explained, values);
+}
+
+#[test]
 fn a_plan_that_can_decide_nothing_warns_before_anything_is_built() {
     let shown = |words: &[&str]| {
         let output = matrix(&[&["plan"], words, &["--dry-run"]].concat());

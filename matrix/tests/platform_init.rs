@@ -158,7 +158,8 @@ fn the_init_is_told_in_order() {
     assert_eq!(records(&telemetry, "platform.initStart")[0]["initializationType"], "on-demand");
 }
 
-/// "Using the Lambda Extensions API to create extensions", Configuration; and Lambda runs the file under its own path.
+/// "Using the Lambda Extensions API to create extensions", Configuration; and Lambda runs the file under its own path. That page says that extensions do not get
+/// `LAMBDA_TASK_ROOT`, but Datadog documents that its extension reads the function's settings file there.
 #[test]
 fn an_extension_sees_the_customers_variables_and_its_own_path() {
     let environment = [("MINE".to_owned(), "1".to_owned())].into();
@@ -167,7 +168,8 @@ fn an_extension_sees_the_customers_variables_and_its_own_path() {
     let seen = &said[0]["environment"];
     assert_eq!(seen["MINE"], "1");
     assert_eq!(seen["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"], "1024");
-    assert!(seen.get("HOME").is_none() && seen.get("LAMBDA_TASK_ROOT").is_none());
+    assert!(seen.get("HOME").is_none() && seen.get("LAMBDA_RUNTIME_DIR").is_none());
+    assert_eq!(seen["LAMBDA_TASK_ROOT"], "/var/task");
     assert!(said[0]["argv0"].as_str().unwrap().ends_with("/opt/extensions/env"));
 }
 

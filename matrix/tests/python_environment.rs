@@ -65,3 +65,24 @@ fn the_requirements_of_a_function_are_installed_beside_it() {
     let error = environment.packages(function.path(), |_| ()).unwrap_err().to_string();
     assert!(error.contains("requirements.txt") && error.contains("/nonexistent"), "{error}");
 }
+
+#[test]
+fn a_package_of_the_functions_own_is_built_without_a_trace_and_anew_when_it_changes() {
+    let environment = environment();
+    let function = tempfile::tempdir().unwrap();
+    let local = function.path().join("local");
+    fs::create_dir(&local).unwrap();
+    let project = "[project]\nname = \"own-package\"\nversion = \"0.1\"\n[build-system]\nrequires = [\"setuptools\"]\n\
+        build-backend = \"setuptools.build_meta\"\n[tool.setuptools]\npy-modules = [\"own\"]\n";
+    fs::write(local.join("pyproject.toml"), project).unwrap();
+    fs::write(function.path().join("requirements.txt"), "./local\n").unwrap();
+    let program = environment.command("app.handler").program;
+    for (text, expected) in [("NAME = 'one'", "one"), ("NAME = 'another'", "another")] {
+        fs::write(local.join("own.py"), text).unwrap();
+        let packages = environment.packages(function.path(), |_| ()).unwrap().unwrap();
+        assert_eq!(run(&program, "import own; print(own.NAME)", Some(&packages)), expected);
+    }
+    let mut left: Vec<_> = fs::read_dir(&local).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["own.py", "pyproject.toml"]);
+}

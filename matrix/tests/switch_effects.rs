@@ -16,13 +16,11 @@ use matrix::manifest::{Levels, Manifest};
 use object::read::elf::{ElfFile64, FileHeader as _};
 use switch_support::{Case, Life, built, cases, compiled, is_flag, name, told, without_flags};
 
-/// Sets to look at, separated by commas; with `launcher` among them also at the launcher, whose flags have every dependency compiled once more.
+/// Sets to look at, separated by commas.
 const SETS: &str = "MATRIX_SWITCH_SETS";
 
 /// How often a switch is looked at again that has shown nothing, or something else each time.
 const FURTHER_LIVES: usize = 2;
-
-const LAUNCHER: &str = "launcher";
 
 const REGISTERS: &[&str] = &["POST /2020-01-01/extension/register"];
 const REGISTERED: &[&str] = &["Lambda-Extension-Identifier", "lambda-extension-identifier"];
@@ -106,7 +104,7 @@ fn effect(case: &Case<'_>, life: &Life) -> String {
         "otlp" => format!("a receiver: {}", life.bytes_of_functions("otlp7enabled") > 0),
         "crypto" => format!("aws-lc: {}", life.bytes_of_functions("aws_lc") > 0),
         "allocator" => format!("jemalloc: {}", life.count("/proc/sys/vm/overcommit_memory") > 0),
-        LAUNCHER => format!("{} programs", life.count("execve(")),
+        "launcher" => format!("{} programs", life.count("execve(")),
         other => panic!("say what can be seen of {other}"),
     }
 }
@@ -144,11 +142,10 @@ fn a_difference_by_chance_is_none() {
 #[test]
 #[ignore = "builds dozens of programs; ci/features calls it"]
 fn a_switch_shows_in_the_life_of_the_extension() {
-    let asked = std::env::var(SETS).unwrap_or_else(|_| "baseline,seed,ship".to_owned());
+    let asked = std::env::var(SETS).unwrap_or_else(|_| "baseline,seed,ship-agent".to_owned());
     let sets: Vec<&str> = set_names().into_iter().filter(|set| asked.split(',').any(|asked| asked == *set)).collect();
-    let is_asked = |factor: &str| factor != LAUNCHER || asked.split(',').any(|asked| asked == LAUNCHER);
     let cases = cases(manifest(), &sets).into_iter();
-    let cases: Vec<Case<'_>> = cases.filter(|case| !is_flag(case.factor) && is_asked(&case.factor.name)).collect();
+    let cases: Vec<Case<'_>> = cases.filter(|case| !is_flag(case.factor)).collect();
     let mut levels: Vec<Levels> = Vec::new();
     let mut place = |of: &Levels| {
         let plain = without_flags(manifest(), of);

@@ -62,7 +62,7 @@ impl ApiKeyCache {
             Err(error) => {
                 // Logging every failure would fill the customer's logs, so only the first, second, fourth and so on are logged.
                 if self.backoff.fail(now, None).is_power_of_two() {
-                    log::error!("{error}");
+                    tracing::error!("{error}");
                 }
             }
         }

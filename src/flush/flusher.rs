@@ -243,7 +243,7 @@ impl Flusher {
     /// Drops all data whose arrival is not confirmed. Returns the counts of everything dropped in this sandbox.
     pub fn drop_unconfirmed(&mut self) -> Dropped {
         if self.lacks_key() {
-            log::error!("LOGS | METRICS | Skipping flushing: Failed to resolve API key");
+            tracing::error!("LOGS | METRICS | Skipping flushing: Failed to resolve API key");
         }
         let mut unconfirmed = self.compressing.take().map_or(Dropped::default(), |compressing| compressing.items);
         self.unsealed.drain(..).for_each(|unsealed| unconfirmed.add(items(&unsealed.batch)));
@@ -404,7 +404,7 @@ impl Flusher {
                 // Logging every failure would fill the customer's logs during an outage, so only the first, second, fourth and so on are logged.
                 if failures.is_power_of_two() {
                     let took = took.as_millis();
-                    log::error!("{kind} | Failed to send request after {took} ms and {attempts} attempts: {error}");
+                    tracing::error!("{kind} | Failed to send request after {took} ms and {attempts} attempts: {error}");
                 }
                 queued.failed_flushes += 1;
                 queued.unanswered += u32::from(error.may_have_arrived());
@@ -418,7 +418,7 @@ impl Flusher {
                 destination.refuse(id.number);
                 let reason = DropReason::Rejected(id.destination);
                 if let Some(dropped) = self.drops.record(reason, queued.items(), now) {
-                    log::error!("{kind} | {}", refusal(&error, dropped));
+                    tracing::error!("{kind} | {}", refusal(&error, dropped));
                 }
             }
         }
@@ -435,7 +435,7 @@ impl Flusher {
 
     fn drop_items(&mut self, reason: DropReason, dropped: Dropped, now: Instant) {
         if let Some(dropped) = self.drops.record(reason, dropped, now) {
-            log::warn!("FLUSH | {dropped} were dropped: {reason}");
+            tracing::warn!("FLUSH | {dropped} were dropped: {reason}");
         }
     }
 

@@ -51,7 +51,7 @@ fn start() -> Option<mpsc::Sender<Job>> {
     match thread::start("compress", work) {
         Ok(_) => Some(sender),
         Err(error) => {
-            log::debug!("FLUSH | No thread can be started, so the loop does its work: {error}");
+            tracing::debug!("FLUSH | No thread can be started, so the loop does its work: {error}");
             None
         }
     }

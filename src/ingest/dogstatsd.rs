@@ -57,7 +57,7 @@ impl DogStatsdSocket {
         if let Some(size) = settings.receive_buffer
             && let Err(error) = SockRef::from(&socket).set_recv_buffer_size(size.min(MAX_WAITING_BYTES))
         {
-            log::warn!("DOGSTATSD | The receive buffer stays as it is: {error}");
+            tracing::warn!("DOGSTATSD | The receive buffer stays as it is: {error}");
         }
         let queue = Mutex::new(Queue::new(settings)?);
         let shared = Arc::new(Shared { socket, queue, arrived: Notify::new() });
@@ -140,7 +140,7 @@ impl Shared {
 async fn read(shared: Arc<Shared>) {
     loop {
         if let Err(error) = shared.socket.readable().await {
-            log::error!("DOGSTATSD | The socket cannot be read any more: {error}");
+            tracing::error!("DOGSTATSD | The socket cannot be read any more: {error}");
             return;
         }
         // The error is for tokio, which waits only for a socket of which it knows that nothing is left to be read.

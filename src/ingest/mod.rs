@@ -2,6 +2,7 @@
 
 mod body;
 pub mod dogstatsd;
+pub mod lifecycle;
 pub mod otlp;
 pub mod telemetry;
 pub mod trace_agent;

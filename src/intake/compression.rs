@@ -41,7 +41,7 @@ pub fn limit_levels(config: &mut Config, memory_mb: Option<&str>) {
     let limit = |what: &str, body: u64, level: &mut i32| {
         let highest = highest_level(memory_mb, body);
         if *level > highest {
-            log::warn!(
+            tracing::warn!(
                 "CONFIG | {what} compression level {level} needs more memory than a function of {} MB has to spare; using {highest}",
                 memory_mb.unwrap_or("unknown")
             );

@@ -6,12 +6,13 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
     Kind, Target, UnsealedPayload,
+    compression::gzip,
     kind::{Descriptor, Encoding, Success},
     payload::RequestHead,
 };
 use crate::{
     config::Config,
-    process::proxied::{Product, ProxiedRequest},
+    process::proxied::{Product, ProxiedRequest, ROUTES},
 };
 
 /// Each request says itself what it is and where it goes.
@@ -45,6 +46,20 @@ const NOT_FORWARDED: [&str; 14] = [
     "upgrade",
     "x-datadog-additional-tags",
 ];
+
+/// Where tracers send what they know of data streams.
+const DATA_STREAMS: &str = "/v0.1/pipeline_stats";
+
+/// Checkpoints of this extension's own, as a tracer would send them; None if they cannot be compressed.
+pub fn checkpoints(payload: &[u8]) -> Option<ProxiedRequest> {
+    let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+    Some(ProxiedRequest {
+        route: *ROUTES.iter().find(|route| route.path == DATA_STREAMS)?,
+        query: None,
+        headers: vec![header("content-type", "application/msgpack"), header("content-encoding", "gzip")],
+        body: gzip(payload).ok()?,
+    })
+}
 
 /// The same request to the intake, in the name of that function.
 pub fn unsealed(request: ProxiedRequest, function: &str) -> UnsealedPayload {

@@ -64,7 +64,7 @@ pub fn write_if_requested() {
         && let Some(path) = std::env::var_os(REQUESTED_BY)
         && let Err(error) = write(Path::new(&path))
     {
-        log::warn!("the trace of the start could not be written: {error}");
+        tracing::warn!("the trace of the start could not be written: {error}");
     }
 }
 

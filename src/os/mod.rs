@@ -8,6 +8,7 @@ pub mod log;
 pub mod nss;
 pub mod proc;
 pub mod processes;
+pub mod random;
 mod read;
 pub mod signal;
 pub mod streams;

@@ -88,7 +88,7 @@ impl KeptFile {
 
     /// The whole text, up to [`MAX_BYTES`]; None if it cannot be read.
     pub fn read(&mut self) -> Option<&str> {
-        let read = self.fill().inspect_err(|error| log::debug!("{}: {error}", self.path.display()));
+        let read = self.fill().inspect_err(|error| tracing::debug!("{}: {error}", self.path.display()));
         let Ok(length) = read else {
             self.file = None;
             return None;

@@ -53,7 +53,9 @@ impl Termination {
     pub fn watch() -> Self {
         let signals = watch();
         if let Err(error) = &signals {
-            log::warn!("EXTENSION | SIGTERM cannot be watched, and would end the extension without a flush: {error}");
+            tracing::warn!(
+                "EXTENSION | SIGTERM cannot be watched, and would end the extension without a flush: {error}"
+            );
             unblock_termination();
         }
         Self { signals: signals.ok() }

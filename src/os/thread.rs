@@ -42,7 +42,7 @@ pub async fn run_on<T: Send + 'static>(
         }
     };
     if let Err(error) = start(Box::new(job)) {
-        log::debug!("EXTENSION | no thread can be started, so the work is done on this one: {error}");
+        tracing::debug!("EXTENSION | no thread can be started, so the work is done on this one: {error}");
         return take(&shared).map(|work| work()).ok_or(error);
     }
     receiver.await.map_err(io::Error::other)

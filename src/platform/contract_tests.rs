@@ -1,4 +1,4 @@
-//! One contract, kept by both ways to the platform.
+//! One contract, kept by both transports.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,6 +9,16 @@ use tokio::{
 
 use super::*;
 use crate::platform::{raw::RawTransport, reqwest_transport::ReqwestTransport};
+
+type Connect = fn(RuntimeApi) -> Transport;
+
+fn raw(api: RuntimeApi) -> Transport {
+    Transport::Raw(RawTransport::new(api))
+}
+
+fn reqwest(api: RuntimeApi) -> Transport {
+    Transport::Reqwest(ReqwestTransport::new(api).unwrap())
+}
 
 /// A platform that answers from a list, and closes the connection after each answer if told to, or after one that says so.
 struct Platform {
@@ -71,9 +81,9 @@ const SUBSCRIBED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nOK";
 const SHUTDOWN: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2d\r\n{\"eventType\":\"SHUTDOWN\",\"deadlineMs\":1234567}\r\n0\r\n\r\n";
 const REFUSED: &str = "HTTP/1.1 403 Forbidden\r\ncontent-length: 3\r\n\r\nno!";
 
-async fn life<E: Transport>(close: bool) {
+async fn life(connect: Connect, close: bool) {
     let platform = Platform::start(vec![REGISTERED, SUBSCRIBED, SHUTDOWN], close).await;
-    let mut extensions_api = ExtensionsApi::<E>::new(platform.api.clone()).unwrap();
+    let mut extensions_api = ExtensionsApi::over(connect(platform.api.clone()));
     let registered = extensions_api.register(Initialization::OnDemand).await.unwrap();
     assert_eq!(registered, Registered { id: ExtensionId("id-1".to_owned()), account_id: Some("12".to_owned()) });
     let subscription = Subscription { port: 8999, logs: true, initialization: Initialization::OnDemand };
@@ -101,9 +111,9 @@ async fn life<E: Transport>(close: bool) {
     }
 }
 
-async fn refusals<E: Transport>() {
+async fn refusals(connect: Connect) {
     let platform = Platform::start(vec![REFUSED, REFUSED, SHUTDOWN], false).await;
-    let mut extensions_api = ExtensionsApi::<E>::new(platform.api.clone()).unwrap();
+    let mut extensions_api = ExtensionsApi::over(connect(platform.api.clone()));
     let error = extensions_api.register(Initialization::OnDemand).await.unwrap_err();
     assert_eq!(error.to_string(), "register: Lambda answered 403 - Response: no!");
     let id = ExtensionId("x".to_owned());
@@ -111,31 +121,31 @@ async fn refusals<E: Transport>() {
     assert!(extensions_api.next(&id).await.is_ok(), "a refusal does not spoil what comes after it");
 }
 
-async fn nobody_there<E: Transport>() {
+async fn nobody_there(connect: Connect) {
     // Bound, so that nobody else gets the port, but without a listener.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let mut extensions_api = ExtensionsApi::<E>::new(RuntimeApi(socket.local_addr().unwrap().to_string())).unwrap();
+    let mut extensions_api = ExtensionsApi::over(connect(RuntimeApi(socket.local_addr().unwrap().to_string())));
     let error = extensions_api.register(Initialization::OnDemand).await.unwrap_err();
     assert!(error.to_string().contains("AWS_LAMBDA_RUNTIME_API"), "{error}");
 }
 
-async fn contract<E: Transport>() {
-    life::<E>(false).await;
-    life::<E>(true).await;
-    refusals::<E>().await;
-    nobody_there::<E>().await;
+async fn contract(connect: Connect) {
+    life(connect, false).await;
+    life(connect, true).await;
+    refusals(connect).await;
+    nobody_there(connect).await;
 }
 
 #[tokio::test]
 async fn the_general_client_keeps_the_contract() {
     crate::intake::tls::install_provider();
-    contract::<ReqwestTransport>().await;
+    contract(reqwest).await;
 }
 
 #[tokio::test]
 async fn the_raw_client_keeps_the_contract() {
-    contract::<RawTransport>().await;
+    contract(raw).await;
 }
 
 #[tokio::test]
@@ -168,7 +178,7 @@ async fn a_blocking_connection_goes_on_where_it_got_to() {
 }
 
 /// A connection on which the subscription and the request for the next event are in flight.
-async fn pipelined(platform: &Platform) -> (ExtensionsApi<RawTransport>, ExtensionId) {
+async fn pipelined(platform: &Platform) -> (ExtensionsApi, ExtensionId) {
     use crate::platform::raw::blocking::Connection;
     let api = platform.api.clone();
     let registered = tokio::task::spawn_blocking(move || {
@@ -208,6 +218,14 @@ async fn a_request_behind_a_connection_that_ends_is_sent_again() {
 async fn a_platform_may_have_a_name() {
     let platform = Platform::start(vec![REGISTERED, SUBSCRIBED, SHUTDOWN], false).await;
     let port = platform.api.0.rsplit(':').next().unwrap().to_owned();
-    let mut extensions_api = ExtensionsApi::<RawTransport>::new(RuntimeApi(format!("localhost:{port}"))).unwrap();
+    let mut extensions_api = ExtensionsApi::over(raw(RuntimeApi(format!("localhost:{port}"))));
     assert!(extensions_api.register(Initialization::OnDemand).await.is_ok());
+}
+
+#[tokio::test]
+async fn only_a_raw_transport_has_requests_in_flight() {
+    crate::intake::tls::install_provider();
+    let mut extensions_api = ExtensionsApi::over(reqwest(RuntimeApi("127.0.0.1:1".to_owned())));
+    assert!(!extensions_api.next_is_in_flight());
+    assert!(matches!(extensions_api.pending_subscription().await, Err(Error::Transport { call: "subscribe", .. })));
 }

@@ -1,29 +1,22 @@
-//! The calls in the order in which types allow them, over either way to the platform.
+//! The calls of the Extensions and Telemetry APIs, over either transport.
 
 use extension_protocol::{Backoff, INIT_RETRIES, Initialization, Request, Subscription, reply};
 
 use super::{
     event::Event,
     ids::{ExtensionId, RuntimeApi},
+    raw::{RawTransport, blocking},
     requests::{self, Registered, Response, Subscribed},
+    transport::Transport,
 };
 
-/// A way to the platform.
-pub trait Transport: Sized + Send + 'static {
-    /// Prepares for exchanges. Nothing is sent.
-    fn new(api: RuntimeApi) -> Result<Self, Error>;
-
-    /// Sends a request and waits for its answer, however long that takes.
-    fn exchange(&mut self, request: &Request<'_>) -> impl Future<Output = Result<Response, Error>> + Send;
-}
-
-/// Speaks to the platform. Keeps no id: what needs one takes one, so that nothing can be called before registration.
+/// A client of the Extensions and Telemetry APIs. It keeps no id: calls that need one take it, so that none is possible before the registration.
 #[derive(Debug)]
-pub struct ExtensionsApi<E> {
-    pub(super) exchange: E,
+pub struct ExtensionsApi {
+    transport: Transport,
 }
 
-/// What can go wrong with a call to the platform.
+/// An error of a call to Lambda's APIs.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The HTTP client could not be built.
@@ -71,10 +64,31 @@ impl Error {
     }
 }
 
-impl<E: Transport> ExtensionsApi<E> {
-    /// Ready to register.
+impl ExtensionsApi {
+    /// Creates a client over the transport of this build. Sends nothing yet.
     pub fn new(api: RuntimeApi) -> Result<Self, Error> {
-        Ok(Self { exchange: E::new(api)? })
+        Transport::new(api).map(Self::over)
+    }
+
+    /// Creates a client over this transport.
+    pub fn over(transport: Transport) -> Self {
+        Self { transport }
+    }
+
+    /// Continues a blocking connection, on which the next request is in flight, within an async runtime. Without a connection, or if it is no longer
+    /// usable, the next request opens another one.
+    pub fn resume(api: RuntimeApi, connection: Option<blocking::Connection>) -> Self {
+        Self::over(Transport::Raw(RawTransport::resume(api, connection)))
+    }
+
+    /// Whether the next request has been written and its response can still come.
+    pub fn next_is_in_flight(&self) -> bool {
+        self.transport.next_is_in_flight()
+    }
+
+    /// Waits for the response to a subscription that was written before the next request.
+    pub async fn pending_subscription(&mut self) -> Result<Subscribed, Error> {
+        self.transport.pending_subscription().await
     }
 
     /// Registers. Retries temporary errors [`INIT_RETRIES`] times.
@@ -98,7 +112,7 @@ impl<E: Transport> ExtensionsApi<E> {
 
     /// Waits for the next event.
     pub async fn next(&mut self, id: &ExtensionId) -> Result<Event, Error> {
-        requests::event(&self.exchange.exchange(&Request::Next { id: &id.0 }).await?)
+        requests::event(&self.transport.exchange(&Request::Next { id: &id.0 }).await?)
     }
 
     async fn retry<T>(
@@ -109,10 +123,10 @@ impl<E: Transport> ExtensionsApi<E> {
     ) -> Result<T, Error> {
         let mut pauses = Backoff::default().take(retries);
         loop {
-            let reply = self.exchange.exchange(request).await.and_then(|response| read(&response));
+            let reply = self.transport.exchange(request).await.and_then(|response| read(&response));
             match (reply, pauses.next()) {
                 (Err(error), Some(pause)) if error.is_temporary() => {
-                    log::debug!("EXTENSION | {error}; trying again in {} ms", pause.as_millis());
+                    tracing::debug!("EXTENSION | {error}; trying again in {} ms", pause.as_millis());
                     tokio::time::sleep(pause).await;
                 }
                 (reply, _) => return reply,

@@ -1,7 +1,7 @@
 //! Lambda's side: who we run beside, and the Extensions and Telemetry APIs that we call.
 //!
-//! The requests are in `extension-protocol`, and what the responses mean in `requests`, once. How they get there is one of two ways with the same face: `reqwest_transport`, any HTTP client's
-//! way, or `raw`, one plain socket.
+//! The requests are in `extension-protocol`, and the meaning of the responses in `requests`. Two transports carry them: `reqwest_transport`, an ordinary HTTP
+//! client, and `raw`, one plain socket.
 
 pub mod environment;
 pub mod event;
@@ -12,13 +12,12 @@ pub mod json;
 pub mod raw;
 mod requests;
 pub mod reqwest_transport;
+pub mod transport;
 
 pub use environment::Environment;
 pub use event::{Event, Invoke, Shutdown};
 pub use extension_protocol::{EXTENSION_NAME, Initialization, Subscription};
-pub use extensions_api::{Error, ExtensionsApi, Transport};
+pub use extensions_api::{Error, ExtensionsApi};
 pub use ids::{ExtensionId, RequestId, RuntimeApi};
 pub use requests::{Registered, Response, Subscribed};
-
-/// The way to the platform that this build goes.
-pub type Client = ExtensionsApi<crate::features::ControlPlane>;
+pub use transport::Transport;

@@ -1,15 +1,11 @@
-//! To the platform with the same HTTP client as to everywhere else.
+//! The transport over the HTTP client that the intakes are reached with, too.
 
 use std::sync::Arc;
 
 use extension_protocol::{Header, IDENTIFIER, MAX_RESPONSE_BYTES, Request};
 use reqwest::redirect::Policy;
 
-use super::{
-    extensions_api::{Error, Transport},
-    ids::RuntimeApi,
-    requests::Response,
-};
+use super::{extensions_api::Error, ids::RuntimeApi, requests::Response};
 use crate::os::nss::HostResolver;
 
 /// A general HTTP client.
@@ -19,9 +15,9 @@ pub struct ReqwestTransport {
     api: RuntimeApi,
 }
 
-impl Transport for ReqwestTransport {
-    /// A client that never goes through a proxy and never times out, because the next event may be hours away.
-    fn new(api: RuntimeApi) -> Result<Self, Error> {
+impl ReqwestTransport {
+    /// Creates a client that never goes through a proxy and never times out, because the next event may be hours away.
+    pub fn new(api: RuntimeApi) -> Result<Self, Error> {
         // No roots: everything here is plain HTTP inside the sandbox, and reading the trust store would cost milliseconds.
         let http = reqwest::Client::builder()
             .redirect(Policy::none())
@@ -33,7 +29,13 @@ impl Transport for ReqwestTransport {
         Ok(Self { http, api })
     }
 
-    async fn exchange(&mut self, request: &Request<'_>) -> Result<Response, Error> {
+    /// Where requests go.
+    pub fn api(&self) -> &RuntimeApi {
+        &self.api
+    }
+
+    /// Sends a request and waits for the response without a timeout.
+    pub async fn exchange(&mut self, request: &Request<'_>) -> Result<Response, Error> {
         let transport = |source: reqwest::Error| Error::Transport {
             call: request.call(),
             api: self.api.clone(),

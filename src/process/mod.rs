@@ -1,5 +1,7 @@
 //! Pure: a telemetry event, a datagram or a trace goes in, logs, points, metrics and encoded spans come out. No sockets, no files, no clock.
 
+pub mod data_streams;
+pub mod digest;
 pub mod dogstatsd;
 pub mod event;
 pub mod invocation;
@@ -7,10 +9,12 @@ pub mod log;
 pub mod metric;
 mod msgpack;
 pub mod otlp;
+pub mod propagation;
 mod protobuf;
 pub mod proxied;
 pub mod runtime;
 pub mod stats;
 pub mod tags;
 pub mod trace;
+pub mod trigger;
 pub mod usage;

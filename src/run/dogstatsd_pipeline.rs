@@ -65,7 +65,7 @@ impl DogStatsdPipeline {
             self.inbox = Some(inbox);
         }
         for warning in self.ignored.take_warnings(Instant::now()) {
-            log::warn!("{warning}");
+            tracing::warn!("{warning}");
         }
         self.contexts.drain()
     }
@@ -83,7 +83,7 @@ impl DogStatsdPipeline {
         let values = self.contexts.take_dropped();
         let datagrams = self.inbox.as_mut().map_or(0, DatagramQueue::take_lost);
         for warning in self.warned.warnings(values, datagrams) {
-            log::warn!("{warning}");
+            tracing::warn!("{warning}");
         }
         Dropped { values, datagrams, ..Dropped::default() }
     }

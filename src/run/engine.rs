@@ -9,7 +9,7 @@ use crate::{
     aggregate::{LogQueue, Points},
     config::Config,
     flush::{Dropped, Flusher},
-    ingest::telemetry::Batches,
+    ingest::{lifecycle, telemetry::Batches},
     intake::{self, UnsealedPayload, metrics::Measured},
     os::{
         clock,
@@ -18,9 +18,10 @@ use crate::{
     platform::RequestId,
     process::{
         event::{Batch, Event},
-        invocation::{AttemptId, Output, Processor},
+        invocation::{AttemptId, Output, Processor, call::Call},
         log::LogEncoder,
         runtime,
+        trace::Observed,
     },
 };
 
@@ -35,6 +36,8 @@ pub struct Engine {
     pub points: Points,
     pub dogstatsd_pipeline: DogStatsdPipeline,
     pub traces: TracePipeline,
+    /// What tracers report about invocations; None where nobody can.
+    pub lifecycle: Option<lifecycle::Inbox>,
     /// None where nobody wants to know what the function uses of the machine.
     pub usage_metrics: Option<UsageMetrics>,
     pub flusher: Flusher,
@@ -53,6 +56,8 @@ pub enum Progress {
     Metrics,
     /// A request of a tracer's.
     Traces,
+    /// The start or the end of an invocation, as a tracer reports it.
+    Call,
     /// A sample of what the function uses.
     Usage,
     /// A request to Datadog that has ended.
@@ -87,7 +92,12 @@ impl Engine {
             }
             received = self.traces.received(), if takes_traces => {
                 self.traces.take(received);
+                self.take_observed();
                 Progress::Traces
+            }
+            call = called(&mut self.lifecycle) => {
+                self.take_call(call);
+                Progress::Call
             }
             () = sample_due(self.usage_metrics.as_ref()) => {
                 self.sample_usage();
@@ -99,6 +109,11 @@ impl Engine {
         }
     }
 
+    /// Whether something of a tracer is being read or processed that is not here yet.
+    pub fn is_receiving(&self) -> bool {
+        self.traces.is_receiving() || self.lifecycle.as_ref().is_some_and(lifecycle::Inbox::is_receiving)
+    }
+
     /// Whether a part of a batch waits for room.
     pub fn is_ingesting(&self) -> bool {
         self.pending.len() > 0
@@ -106,6 +121,8 @@ impl Engine {
 
     /// Ingests what is left of a batch, as far as there is room: encoded, it may be many times as long.
     fn ingest(&mut self) {
+        // What was reported during an invocation comes before the events of its end.
+        self.take_calls();
         while let Some(event) = self.pending.next() {
             if event.record.is_of_invocation() {
                 self.name_runtime();
@@ -113,7 +130,7 @@ impl Engine {
             // Stored one by one: what a line was is gone before the next one needs room.
             let mut produced = Output::default();
             self.processor.event(event, &mut produced);
-            self.store(&produced);
+            self.store(produced);
             // What is full need not wait for a flush: it would only take memory meanwhile.
             let full = self.logs.take_full();
             if !full.is_empty() {
@@ -147,7 +164,35 @@ impl Engine {
             }
             let Some(received) = self.traces.try_received() else { return };
             self.traces.take(received);
+            self.take_observed();
         }
+    }
+
+    /// Takes in the calls that have arrived already.
+    fn take_calls(&mut self) {
+        while let Some(call) = self.lifecycle.as_mut().and_then(lifecycle::Inbox::try_recv) {
+            self.take_call(call);
+        }
+    }
+
+    fn take_call(&mut self, call: Call) {
+        self.process(|processor, out| processor.call(call, out));
+    }
+
+    /// Takes in what spans of tracers say about invocations.
+    fn take_observed(&mut self) {
+        let observed = self.traces.take_observed();
+        if observed != Observed::default() {
+            self.process(|processor, out| processor.observed(observed, clock::epoch_ms(), out));
+        }
+    }
+
+    /// Lets the processor work, and stores what comes of it.
+    fn process<T>(&mut self, work: impl FnOnce(&mut Processor, &mut Output) -> T) -> T {
+        let mut produced = Output::default();
+        let result = work(&mut self.processor, &mut produced);
+        self.store(produced);
+        result
     }
 
     /// A payload of spans that is full need not wait for a flush: it would only take memory meanwhile. But it waits for room, so that it takes that of nothing
@@ -163,27 +208,23 @@ impl Engine {
     /// The function has been invoked. Gives the attempt at the request that this is.
     pub fn invoked(&mut self, id: &RequestId) -> AttemptId {
         self.name_runtime();
-        let mut produced = Output::default();
-        let attempt = self.processor.invoke(id, clock::epoch_ms(), &mut produced);
-        self.store(&produced);
-        attempt
+        self.take_calls();
+        self.process(|processor, out| processor.invoke(id, clock::epoch_ms(), out))
     }
 
     /// The sandbox is about to end.
     pub fn ending(&mut self) {
         self.flusher.start_finishing();
-        let mut produced = Output::default();
-        self.processor.ending(clock::epoch_ms(), &mut produced);
-        self.store(&produced);
+        self.process(|processor, out| processor.ending(clock::epoch_ms(), out));
     }
 
     /// No event will come any more but those that have arrived.
     pub fn ended(&mut self) {
         self.ingest_waiting();
         self.traces.end();
-        let mut produced = Output::default();
-        self.processor.ended(clock::epoch_ms(), &mut produced);
-        self.store(&produced);
+        self.take_calls();
+        self.take_observed();
+        self.process(|processor, out| processor.ended(clock::epoch_ms(), out));
     }
 
     /// Starts a flush of everything that has come in. Traces come last: those for which logs and metrics leave no room follow when there is some.
@@ -198,12 +239,19 @@ impl Engine {
         self.flusher.count_dropped(Dropped { sketches, batches, ..self.dogstatsd_pipeline.take_dropped() });
         self.flusher.start(payloads);
         self.take_waiting_traces();
+        self.take_calls();
+        self.process(Processor::build_spans);
         self.flusher.count_dropped(self.traces.take_dropped());
         self.traces.close_due();
         while self.start_full_traces() {}
     }
 
-    fn store(&mut self, produced: &Output) {
+    fn store(&mut self, produced: Output) {
+        for trace in produced.traces {
+            self.traces.take_invocation(trace);
+        }
+        self.traces.take_checkpoints(produced.checkpoints);
+        self.traces.count_lost(produced.lost_spans);
         for log in &produced.logs {
             self.logs.push(&self.log_encoder.encode(log));
         }
@@ -216,7 +264,7 @@ impl Engine {
             }
         }
         for warning in &produced.warnings {
-            log::warn!("{warning}");
+            tracing::warn!("{warning}");
         }
     }
 
@@ -234,10 +282,21 @@ impl Engine {
         let (variable, system) = (Proc::default().execution_environment(), proc::os_release());
         let name = runtime::name(variable.as_deref(), system.as_deref());
         if name == runtime::UNKNOWN {
-            log::debug!("METRICS | Neither a process nor the system says what the runtime is called");
+            tracing::debug!("METRICS | Neither a process nor the system says what the runtime is called");
         }
         self.processor.learn_runtime(name);
     }
+}
+
+/// The next call; never, if there is none to come.
+async fn called(lifecycle: &mut Option<lifecycle::Inbox>) -> Call {
+    if let Some(inbox) = lifecycle {
+        if let Some(call) = inbox.recv().await {
+            return call;
+        }
+        *lifecycle = None;
+    }
+    std::future::pending().await
 }
 
 /// The next batch; never, if there is none to come.

@@ -34,7 +34,7 @@ use crate::{
         trace_agent::Received,
     },
     intake,
-    platform::{Environment, ExtensionId, ExtensionsApi, RuntimeApi, raw::RawTransport},
+    platform::{Environment, ExtensionId, ExtensionsApi, RuntimeApi, Transport, raw::RawTransport},
     process::{
         event::{Batch, parse},
         invocation::{Processor, Settings},
@@ -54,7 +54,7 @@ pub const REFUSED: &str = "HTTP/1.1 500 Oops\r\ncontent-length: 2\r\n\r\nno";
 /// Answers the only request of each connection; closes it without a response if `answer` returns None.
 pub async fn platform(
     answer: impl Fn(usize) -> Option<&'static str> + Send + 'static,
-) -> (NextPoller<RawTransport>, Arc<AtomicUsize>) {
+) -> (NextPoller, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = RuntimeApi(listener.local_addr().unwrap().to_string());
     let requests = Arc::new(AtomicUsize::new(0));
@@ -69,7 +69,7 @@ pub async fn platform(
             }
         }
     });
-    let platform = ExtensionsApi::<RawTransport>::new(api).unwrap();
+    let platform = ExtensionsApi::over(Transport::Raw(RawTransport::new(api)));
     (NextPoller::new(platform, ExtensionId("id-1".to_owned())), requests)
 }
 
@@ -92,9 +92,10 @@ pub fn engine() -> (Engine, Sender) {
         logs: LogQueue::default(),
         points: Points::default(),
         dogstatsd_pipeline: DogStatsdPipeline::new(None, None),
-        traces: TracePipeline::start(None, otlp::Listeners::bind(&config.otlp), &config, &tags),
+        traces: TracePipeline::start(None, otlp::Listeners::bind(&config.otlp), &config, &tags, Arc::default()),
         log_encoder: LogEncoder::new(tags, &config),
         usage_metrics: None,
+        lifecycle: None,
         flusher: Flusher::new(None, None),
         telemetry: Some(receiver),
         pending: Vec::new().into_iter(),

@@ -10,19 +10,19 @@ use super::{
 };
 use crate::{
     config::FlushStrategy,
-    platform::{Event, Shutdown, Transport},
+    platform::{Event, Shutdown},
 };
 
 /// Flush interval unless the customer sets another.
 const INTERVAL: Duration = Duration::from_secs(30);
 
 /// Handles events until SHUTDOWN. Cancel-safe.
-pub async fn run<E: Transport>(engine: &mut Engine, mut next: NextPoller<E>) -> Shutdown {
+pub async fn run(engine: &mut Engine, mut next: NextPoller) -> Shutdown {
     let interval = match engine.config.flush_strategy {
         FlushStrategy::Continuously(interval) => interval,
         FlushStrategy::Default => INTERVAL,
         other => {
-            log::warn!(
+            tracing::warn!(
                 "Managed Instance mode detected. Flush strategy '{other:?}' is not compatible; data leaves every {} s",
                 INTERVAL.as_secs()
             );
@@ -37,7 +37,7 @@ pub async fn run<E: Transport>(engine: &mut Engine, mut next: NextPoller<E>) -> 
             event = next.event() => match event {
                 Ok(Event::Shutdown(event)) => return event,
                 Ok(Event::Invoke(invoke)) => {
-                    log::warn!("EXTENSION | INVOKE {} is not expected on a managed instance", invoke.request_id);
+                    tracing::warn!("EXTENSION | INVOKE {} is not expected on a managed instance", invoke.request_id);
                 }
                 Err(PlatformUnreachable) => engine.start_flush(),
             },

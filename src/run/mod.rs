@@ -17,26 +17,31 @@ use dogstatsd_pipeline::DogStatsdPipeline;
 use engine::Engine;
 use next::NextPoller;
 use traces::TracePipeline;
+pub use traces::streams;
 
 use crate::{
     aggregate::{LogQueue, Points},
     config::Config,
     flush::Flusher,
-    ingest::{dogstatsd::DatagramQueue, otlp, telemetry::Batches, trace_agent},
+    ingest::{dogstatsd::DatagramQueue, lifecycle, otlp, telemetry::Batches, trace_agent},
     intake,
     os::{
         checkpoints::{self, Checkpoint, checkpoint},
         proc::Proc,
         signal::Termination,
     },
-    platform::{Initialization, Shutdown, Transport},
-    process::{invocation::Processor, log::LogEncoder, tags::FunctionTags},
+    platform::{Initialization, Shutdown},
+    process::{
+        invocation::{Processor, call::Decoder},
+        log::LogEncoder,
+        tags::FunctionTags,
+    },
 };
 
 /// Everything that the loops work with, built by `start`.
-pub struct Components<E> {
+pub struct Components {
     /// The way to the next event.
-    pub next: NextPoller<E>,
+    pub next: NextPoller,
     /// What kind of sandbox this is.
     pub initialization: Initialization,
     /// The settings.
@@ -55,6 +60,10 @@ pub struct Components<E> {
     pub trace_agent: Option<trace_agent::TraceAgentListener>,
     /// Where SDKs of OpenTelemetry send to, not served yet.
     pub otlp: otlp::Listeners,
+    /// Where tracers report invocations to, not served yet; None where it cannot be had.
+    pub lifecycle: Option<lifecycle::LifecycleListener>,
+    /// Reads what they report.
+    pub calls: Decoder,
 }
 
 /// The way to Datadog. None where there is none: no key, no TLS.
@@ -66,7 +75,7 @@ pub enum Intake {
 }
 
 /// Runs until SHUTDOWN or SIGTERM, and flushes.
-pub async fn run<E: Transport>(parts: Components<E>) {
+pub async fn run(parts: Components) {
     let mut next = parts.next;
     next.send().await;
     checkpoint(Checkpoint::NextSent);
@@ -93,9 +102,11 @@ pub async fn run<E: Transport>(parts: Components<E>) {
     let metrics = &parts.config.metrics;
     let measures = metrics.enhanced && metrics.usage && parts.telemetry.is_some();
     let overlapping = parts.initialization == Initialization::ManagedInstances;
-    let traces = TracePipeline::start(parts.trace_agent, parts.otlp, &parts.config, &parts.tags);
+    let load_parent = parts.processor.load_parent();
+    let traces = TracePipeline::start(parts.trace_agent, parts.otlp, &parts.config, &parts.tags, load_parent);
     let mut engine = Engine {
         traces,
+        lifecycle: serve_lifecycle(parts.lifecycle, parts.calls),
         usage_metrics: measures.then(|| usage_metrics::UsageMetrics::new(&Proc::default(), overlapping)),
         log_encoder: LogEncoder::new(parts.tags, &parts.config),
         processor: parts.processor,
@@ -116,8 +127,15 @@ pub async fn run<E: Transport>(parts: Components<E>) {
     shutdown::run(engine, &shutdown).await;
 }
 
+/// Serves tracers that report invocations from now on, if there is a listener.
+fn serve_lifecycle(bound: Option<lifecycle::LifecycleListener>, decoder: Decoder) -> Option<lifecycle::Inbox> {
+    let port = lifecycle::PORT;
+    let served = bound?.serve(decoder);
+    served.inspect_err(|error| tracing::warn!("LIFECYCLE | cannot serve port {port}: {error}")).ok()
+}
+
 /// Serves events until SHUTDOWN. May be cancelled.
-async fn serve<E: Transport>(engine: &mut Engine, next: NextPoller<E>, initialization: Initialization) -> Shutdown {
+async fn serve(engine: &mut Engine, next: NextPoller, initialization: Initialization) -> Shutdown {
     match initialization {
         Initialization::ManagedInstances => managed::run(engine, next).await,
         _ => on_demand::run(engine, next).await,

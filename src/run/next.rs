@@ -11,23 +11,23 @@ use tokio::time::Instant;
 
 use extension_protocol::Backoff;
 
-use crate::platform::{Error, Event, ExtensionId, ExtensionsApi, Transport};
+use crate::platform::{Error, Event, ExtensionId, ExtensionsApi};
 
 /// Duration of an outage after which collected data is flushed, because there may be no later occasion.
 const UNREACHABLE_AFTER: Duration = Duration::from_secs(30);
 
 /// The platform connection belongs to the request while it is open.
-type Request<E> = Pin<Box<dyn Future<Output = Reply<E>> + Send>>;
+type Request = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
-struct Reply<E> {
-    platform: ExtensionsApi<E>,
+struct Reply {
+    platform: ExtensionsApi,
     event: Result<Event, Error>,
 }
 
 /// The long poll. Cancel-safe: the request stays open, and the next wait continues it.
-pub struct NextPoller<E> {
+pub struct NextPoller {
     id: ExtensionId,
-    request: Request<E>,
+    request: Request,
     backoff: Backoff,
     outage: Option<Outage>,
 }
@@ -43,9 +43,9 @@ struct Outage {
 #[derive(Debug)]
 pub struct PlatformUnreachable;
 
-impl<E: Transport> NextPoller<E> {
+impl NextPoller {
     /// Creates the poller for this extension. Sends nothing yet.
-    pub fn new(platform: ExtensionsApi<E>, id: ExtensionId) -> Self {
+    pub fn new(platform: ExtensionsApi, id: ExtensionId) -> Self {
         let request = open(platform, id.clone(), None);
         Self { id, request, backoff: Backoff::default(), outage: None }
     }
@@ -96,9 +96,9 @@ impl<E: Transport> NextPoller<E> {
             match error {
                 // Runbooks search for this text.
                 Error::Status { status, body, .. } => {
-                    log::error!("EXTENSION | Next response HTTP Error {status} - Response: {body}");
+                    tracing::error!("EXTENSION | Next response HTTP Error {status} - Response: {body}");
                 }
-                error => log::error!("EXTENSION | {error}"),
+                error => tracing::error!("EXTENSION | {error}"),
             }
             Outage { silent_since: now, reported: false }
         });
@@ -111,12 +111,12 @@ impl<E: Transport> NextPoller<E> {
         }
         outage.reported = true;
         let seconds = UNREACHABLE_AFTER.as_secs();
-        log::error!("EXTENSION | the Extensions API has not answered for {seconds} s; flushing and asking again");
+        tracing::error!("EXTENSION | the Extensions API has not answered for {seconds} s; flushing and asking again");
         Err(PlatformUnreachable)
     }
 }
 
-fn open<E: Transport>(mut platform: ExtensionsApi<E>, id: ExtensionId, pause: Option<Duration>) -> Request<E> {
+fn open(mut platform: ExtensionsApi, id: ExtensionId, pause: Option<Duration>) -> Request {
     Box::pin(async move {
         if let Some(pause) = pause {
             tokio::time::sleep(pause).await;

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use tokio::time::timeout;
 
 use super::*;
+use crate::platform::{Transport, raw::RawTransport};
 use crate::run::loop_tests::{INVOKE, REFUSED, platform};
 
 #[tokio::test(start_paused = true)]
@@ -61,7 +62,7 @@ async fn no_answer_is_waited_for_until_it_is_here() {
     // Connections are established, and nobody reads from them.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = crate::platform::RuntimeApi(listener.local_addr().unwrap().to_string());
-    let platform = ExtensionsApi::<crate::platform::raw::RawTransport>::new(api).unwrap();
+    let platform = ExtensionsApi::over(Transport::Raw(RawTransport::new(api)));
     let mut next = NextPoller::new(platform, ExtensionId("id-1".to_owned()));
     assert!(timeout(Duration::from_secs(1), next.answered()).await.is_err());
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     flush::{Decision, FlushDecider, Hold, HoldEnd},
     os::clock,
-    platform::{Event, Invoke, Shutdown, Transport, event::DEFAULT_TIMEOUT_MS},
+    platform::{Event, Invoke, Shutdown, event::DEFAULT_TIMEOUT_MS},
     process::invocation::AttemptId,
 };
 
@@ -57,7 +57,7 @@ impl State {
 }
 
 /// Serves events until SHUTDOWN. May be cancelled.
-pub async fn run<E: Transport>(engine: &mut Engine, mut next: NextPoller<E>) -> Shutdown {
+pub async fn run(engine: &mut Engine, mut next: NextPoller) -> Shutdown {
     let born = Instant::now();
     let mut decider = FlushDecider::new(engine.config.flush_strategy, engine.config.flush_timeout, Duration::ZERO);
     let long_invocation_interval = decider.long_invocation_interval();
@@ -94,7 +94,7 @@ pub async fn run<E: Transport>(engine: &mut Engine, mut next: NextPoller<E>) -> 
 
 /// An invocation begins.
 fn begin(engine: &mut Engine, invoke: &Invoke, decision: Decision) -> State {
-    log::debug!("Invocation {}: flush decision {decision:?}", invoke.request_id);
+    tracing::debug!("Invocation {}: flush decision {decision:?}", invoke.request_id);
     let id = engine.invoked(&invoke.request_id);
     let until = clock::instant_at(plausible_deadline(invoke.deadline_ms, clock::epoch_ms()) - DEADLINE_MARGIN_MS);
     match decision {

@@ -52,7 +52,7 @@ pub async fn run(mut engine: Engine, event: &Shutdown) {
     let mut lost = engine.flusher.drop_unconfirmed();
     lost.add(engine.traces.refused());
     if lost != Dropped::default() {
-        log::warn!("{lost} were dropped or not confirmed by Datadog in this sandbox's life");
+        tracing::warn!("{lost} were dropped or not confirmed by Datadog in this sandbox's life");
     }
 }
 
@@ -81,7 +81,14 @@ async fn await_telemetry(engine: &mut Engine, until: Instant, before_report: Dur
         let end = last.checked_add(silence).map_or(until, |end| end.min(until));
         match timeout_at(end, engine.progress()).await {
             Ok(Progress::Telemetry) => last = Instant::now(),
-            Ok(Progress::Metrics | Progress::Traces | Progress::Usage | Progress::Request | Progress::NoRoom) => {}
+            Ok(
+                Progress::Metrics
+                | Progress::Traces
+                | Progress::Call
+                | Progress::Usage
+                | Progress::Request
+                | Progress::NoRoom,
+            ) => {}
             Err(_) => return,
         }
     }
@@ -90,7 +97,7 @@ async fn await_telemetry(engine: &mut Engine, until: Instant, before_report: Dur
 /// Requests of tracers that have arrived are answered before the end.
 async fn await_tracers(engine: &mut Engine, until: Instant) {
     let until = until.min(Instant::now() + TRACERS);
-    while Instant::now() < until && engine.traces.is_receiving() {
+    while Instant::now() < until && engine.is_receiving() {
         let _ = timeout_at(until.min(Instant::now() + TRACERS_CHECK), engine.progress()).await;
     }
 }

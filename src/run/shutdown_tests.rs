@@ -1,5 +1,7 @@
 //! Tests of shutdown with paused time, where each pause is exactly as long as what it waits for.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -167,7 +169,7 @@ async fn traces_that_come_after_the_last_flush_are_refused() {
     let tags = FunctionTags::collect(&Environment::read(|_| None), None, &engine.config);
     let listener = Some(TraceAgentListener::from_handover(listener));
     let otlp = otlp::Listeners::bind(&engine.config.otlp);
-    engine.traces = TracePipeline::start(listener, otlp, &engine.config, &tags);
+    engine.traces = TracePipeline::start(listener, otlp, &engine.config, &tags, Arc::default());
     let mut connection = TcpStream::connect(address).await.unwrap();
     assert_eq!(send_trace(&mut connection).await, "200");
     start_last_flush(&mut engine, Instant::now() + MS * 1000).await;

@@ -1,9 +1,10 @@
 //! What tracers send, from the trace agent to what waits to leave.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use crate::{
     aggregate::Batches,
+    build_info::BUILD_INFO,
     config::{Apm, Config},
     flush::Dropped,
     ingest::{
@@ -13,11 +14,13 @@ use crate::{
     intake::{self, UnsealedPayload},
     os::clock,
     process::{
+        data_streams::{self, Buckets, Point},
+        invocation::InvocationTrace,
         proxied::ProxiedRequest,
         stats::{self, ClientPayload, Collapsed, Concentrator, Flush},
         tags::FunctionTags,
         trace::{
-            self, Output, Pipeline, TraceSettings, TracerPayload,
+            self, LoadParent, Observed, Output, Pipeline, Source, TraceSettings, TracerHeaders, TracerPayload,
             settings::{FilterTags, Obfuscation, ReplaceRule},
         },
     },
@@ -28,13 +31,25 @@ const MAX_PROXIED_BYTES: usize = 4 << 20;
 /// What a payload of statistics has beside those, in bytes, at most.
 const STATS_OVERHEAD: usize = 128;
 
+/// Maximum of what the spans of one invocation become, in bytes: the event and the response are at most 1 MiB of tags each, and the placeholder's are as many.
+const MAX_INVOCATION_BYTES: usize = 16 << 20;
+
 /// Spans, statistics of spans, and what is passed on.
 pub struct TracePipeline {
     inbox: Option<Inbox>,
+    /// The settings, compiled: for the spans of invocations, which are made here.
+    pipeline: Arc<Pipeline>,
+    /// What spans of tracers say about invocations.
+    observed: Observed,
     refusals: Arc<Refusals>,
     spans: Batches<TracerPayload>,
     stats: Batches<ClientPayload>,
     proxied: Batches<ProxiedRequest>,
+    /// Checkpoints of Data Streams Monitoring.
+    checkpoints: Buckets,
+    streams: data_streams::Origin,
+    /// The customer's tags, as `key:value`.
+    tags: Vec<String>,
     concentrator: Concentrator,
     /// The function's name.
     function: String,
@@ -53,10 +68,12 @@ impl TracePipeline {
         otlp: otlp::Listeners,
         config: &Config,
         tags: &FunctionTags,
+        load_parent: Arc<LoadParent>,
     ) -> Self {
-        let (agent, inbox) = Agent::new(pipeline(config, tags));
+        let pipeline = Arc::new(pipeline(config, tags));
+        let (agent, inbox) = Agent::new(Arc::clone(&pipeline), load_parent);
         if let Some(Err(error)) = bound.map(|bound| bound.serve(Arc::clone(&agent))) {
-            log::warn!("TRACE_AGENT | cannot serve port {PORT}: {error}; traces are disabled");
+            tracing::warn!("TRACE_AGENT | cannot serve port {PORT}: {error}; traces are disabled");
         }
         otlp.serve(&agent, &config.otlp, &config.apm);
         let log_encoder = stats::Origin {
@@ -69,9 +86,14 @@ impl TracePipeline {
         Self {
             refusals: inbox.refusals(),
             inbox: Some(inbox),
+            pipeline,
+            observed: Observed::default(),
             spans: Batches::new(trace::MAX_PAYLOAD_BYTES - trace::OVERHEAD),
             stats: Batches::new(stats::MAX_PAYLOAD_BYTES - STATS_OVERHEAD),
             proxied: Batches::new(MAX_PROXIED_BYTES),
+            checkpoints: Buckets::default(),
+            streams: streams(config, function_name(tags)),
+            tags: config.tags.iter().map(|tag| format!("{}:{}", tag.key, tag.value)).collect(),
             concentrator: Concentrator::new(log_encoder, now(), limit),
             function: function_name(tags).to_owned(),
             dropped: Dropped::default(),
@@ -127,7 +149,8 @@ impl TracePipeline {
     }
 
     fn take_traces(&mut self, output: Output) {
-        let Output { payloads, stats, counts } = output;
+        let Output { payloads, stats, counts, observed } = output;
+        self.observed.add(observed);
         for payload in payloads {
             let bytes = payload.bytes().len();
             self.spans.push(payload, bytes);
@@ -136,7 +159,7 @@ impl TracePipeline {
         if lost > 0 {
             self.dropped.spans += lost as u64;
             if !std::mem::replace(&mut self.has_warned, true) {
-                log::warn!(
+                tracing::warn!(
                     "TRACES | {} spans are larger than {} bytes, and {} were more than there is memory for; they and further ones are dropped \
                      and counted",
                     counts.oversized,
@@ -151,6 +174,47 @@ impl TracePipeline {
         }
     }
 
+    /// What spans of tracers have said about invocations since this was last asked.
+    pub fn take_observed(&mut self) -> Observed {
+        std::mem::take(&mut self.observed)
+    }
+
+    /// Processes spans of invocations, a handful for each, and takes them in.
+    pub fn take_invocation(&mut self, trace: InvocationTrace) {
+        let InvocationTrace { spans, computed_stats } = trace;
+        let headers = TracerHeaders { computed_stats, ..TracerHeaders::default() };
+        let source = Source { headers: &headers, now: now(), room: MAX_INVOCATION_BYTES };
+        let Ok(output) = self.pipeline.run(source, [Ok::<_, Infallible>(spans)]);
+        tracing::debug!("TRACES | trace payload size after enrichment: {} bytes", output.counts.bytes);
+        self.take_traces(output);
+    }
+
+    /// Takes in checkpoints of data streams.
+    pub fn take_checkpoints(&mut self, checkpoints: Vec<Point>) {
+        for checkpoint in checkpoints {
+            self.checkpoints.push(checkpoint);
+        }
+    }
+
+    /// Makes one request of the checkpoints that wait.
+    fn close_checkpoints(&mut self) {
+        let tags: Vec<_> = self.tags.iter().map(String::as_str).collect();
+        let payload = self.checkpoints.drain(&self.streams, BUILD_INFO.version, &tags);
+        if let Some(request) = payload.and_then(|payload| intake::proxied::checkpoints(&payload)) {
+            let bytes = request.bytes();
+            self.proxied.push(request, bytes);
+        }
+        let dropped = self.checkpoints.take_dropped();
+        if dropped > 0 {
+            tracing::debug!("DSM | {dropped} checkpoints are dropped: too many edges wait to be sent");
+        }
+    }
+
+    /// Counts spans that were given up before they were built.
+    pub fn count_lost(&mut self, spans: usize) {
+        self.dropped.spans += spans as u64;
+    }
+
     /// Warns once of each thing of which there are too many values.
     fn warn_of(&mut self, collapsed: Collapsed) {
         let Collapsed { groups, resources, endpoints, peer_tags, additional_tags } = collapsed;
@@ -158,7 +222,7 @@ impl TracePipeline {
         let names = ["operations", "resources", "endpoints", "peer tags", "additional tags"];
         for ((count, name), has_warned) in all.into_iter().zip(names).zip(&mut self.has_warned_of_values) {
             if count > 0 && !std::mem::replace(has_warned, true) {
-                log::warn!(
+                tracing::warn!(
                     "STATS | too many different {name} in ten seconds; further ones are counted together as tracer_blocked_value"
                 );
             }
@@ -190,6 +254,7 @@ impl TracePipeline {
             let bytes = stats.bytes().len();
             self.stats.push(stats, bytes);
         }
+        self.close_checkpoints();
         self.spans.close();
         self.stats.close();
         self.proxied.close();
@@ -214,7 +279,7 @@ impl TracePipeline {
 fn batched(batch: Vec<TracerPayload>, settings: &Apm) -> UnsealedPayload {
     let count = batch.len();
     let payload = intake::traces::unsealed(batch, settings);
-    log::debug!(
+    tracing::debug!(
         "TRACES | batched {} payload(s) totaling {} bytes (cap {} bytes)",
         count,
         payload.body.len(),
@@ -251,9 +316,20 @@ fn pipeline(config: &Config, tags: &FunctionTags) -> Pipeline {
     };
     let (pipeline, bad) = Pipeline::new(settings, tags, stats::Keys::new(&config.apm.additional_stats_tags));
     for pattern in bad {
-        log::warn!("CONFIG | {pattern}");
+        tracing::warn!("CONFIG | {pattern}");
     }
     pipeline
+}
+
+/// Who reports checkpoints of data streams.
+pub fn streams(config: &Config, function: &str) -> data_streams::Origin {
+    let service = config.service.as_deref().or(Some(function)).filter(|service| !service.is_empty());
+    data_streams::Origin {
+        service: service.unwrap_or("aws.lambda").to_owned(),
+        env: config.env.clone().unwrap_or_default(),
+        version: config.version.clone().unwrap_or_default(),
+        sha256: intake::tls::sha256,
+    }
 }
 
 fn function_name(tags: &FunctionTags) -> &str {

@@ -21,7 +21,7 @@ use crate::{
     config::{self, Config, Loaded},
     ingest::otlp,
     os::{self, thread},
-    platform::{self, Environment, ExtensionId, ExtensionsApi, Subscribed, Subscription, raw::RawTransport},
+    platform::{self, Environment, ExtensionId, ExtensionsApi, Subscribed, Subscription},
     run::{self, Components, next::NextPoller},
 };
 
@@ -46,15 +46,16 @@ pub fn resume(state: StartupState, start_time: StartTime) {
 
 fn go_on(state: StartupState, loaded: Option<Loaded>, start_time: StartTime) {
     os::log::start(config::log_level(std::env::vars_os()));
-    log::debug!("Starting Datadog Extension v{}", BUILD_INFO.version);
+    tracing::debug!("Starting Datadog Extension v{}", BUILD_INFO.version);
     let runtime = spare_descriptors().and_then(|()| services::runtime(&state.environment, threads_can_be_started));
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            log::error!("EXTENSION | {error}; nothing will be collected");
+            tracing::error!("EXTENSION | {error}; nothing will be collected");
             return idle(state);
         }
     };
+    // On the heap: with all that runs it is too large for the stack of a caller.
     runtime.block_on(async { Box::pin(run::run(build(state, loaded, start_time).await)).await });
     // What still runs in the background has had its time.
     runtime.shutdown_background();
@@ -83,14 +84,14 @@ fn threads_can_be_started(workers: usize) -> bool {
     match started {
         Ok(threads) => threads.into_iter().all(|thread| thread.join().is_ok()),
         Err(error) => {
-            log::warn!("EXTENSION | no further thread can be started: {error}");
+            tracing::warn!("EXTENSION | no further thread can be started: {error}");
             false
         }
     }
 }
 
 /// Within the async runtime.
-async fn build(state: StartupState, loaded: Option<Loaded>, start_time: StartTime) -> Components<RawTransport> {
+async fn build(state: StartupState, loaded: Option<Loaded>, start_time: StartTime) -> Components {
     let StartupState { environment, registered, ports, connection, subscription } = state;
     let listening = services::start_telemetry(ports.telemetry);
     let config = services::apply_config(loaded.unwrap_or_else(|| services::config(&environment)));
@@ -99,10 +100,12 @@ async fn build(state: StartupState, loaded: Option<Loaded>, start_time: StartTim
     let intake = services::intake(&config, &environment);
     let dogstatsd = services::start_dogstatsd(ports.dogstatsd, &config);
     let trace_agent = services::trace_agent(ports.trace_agent);
+    let lifecycle = services::lifecycle(ports.lifecycle);
     let platform = ExtensionsApi::resume(environment.runtime_api.clone(), connection);
     let startup = Startup { environment: &environment, config: &config, id: &registered.id };
     let Subscribing { next, telemetry } = startup.subscribe(platform, subscription, listening).await;
-    let known = StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent, otlp };
+    let known =
+        StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent, lifecycle, otlp };
     services::build_components(known, &environment, start_time)
 }
 
@@ -113,7 +116,7 @@ struct Startup<'a> {
 }
 
 struct Subscribing {
-    next: NextPoller<RawTransport>,
+    next: NextPoller,
     telemetry: services::Telemetry,
 }
 
@@ -122,7 +125,7 @@ impl Startup<'_> {
     /// before the next event is asked for, or else until shortly after that has come.
     async fn subscribe(
         &self,
-        mut platform: ExtensionsApi<RawTransport>,
+        mut platform: ExtensionsApi,
         reply: SubscriptionReply,
         listening: Option<TelemetryReceiver>,
     ) -> Subscribing {
@@ -145,24 +148,24 @@ impl Startup<'_> {
 
     async fn subscribe_again(
         &self,
-        mut platform: ExtensionsApi<RawTransport>,
+        mut platform: ExtensionsApi,
         subscription: Subscription,
         error: Option<platform::Error>,
-    ) -> (NextPoller<RawTransport>, Result<Subscribed, platform::Error>) {
+    ) -> (NextPoller, Result<Subscribed, platform::Error>) {
         if let Some(error) = &error {
-            log::warn!("TELEMETRY | {error}; subscribing again");
+            tracing::warn!("TELEMETRY | {error}; subscribing again");
         }
         if !platform.next_is_in_flight() {
             let reply = platform.subscribe(self.id, subscription).await;
             return (self.poller(platform), reply);
         }
         let mut next = self.poller(platform);
-        let mut other = ExtensionsApi::<RawTransport>::resume(self.environment.runtime_api.clone(), None);
+        let mut other = ExtensionsApi::resume(self.environment.runtime_api.clone(), None);
         let reply = reply_around(next.answered(), other.subscribe_persistently(self.id, subscription)).await;
         (next, reply.unwrap_or_else(|| Err(error.unwrap_or_else(init_is_over))))
     }
 
-    fn poller(&self, platform: ExtensionsApi<RawTransport>) -> NextPoller<RawTransport> {
+    fn poller(&self, platform: ExtensionsApi) -> NextPoller {
         NextPoller::new(platform, self.id.clone())
     }
 }

@@ -14,7 +14,7 @@ use super::{
     register::{StartupState, SubscriptionReply},
 };
 use crate::{
-    ingest::{dogstatsd, telemetry, trace_agent},
+    ingest::{dogstatsd, lifecycle, telemetry, trace_agent},
     platform::{Environment, ExtensionId, Registered, raw::blocking::Connection},
 };
 
@@ -49,6 +49,7 @@ fn ports(sockets: Sockets) -> Ports {
         trace_agent: socket(Service::TraceAgent)
             .map(TcpListener::from)
             .map(trace_agent::TraceAgentListener::from_handover),
+        lifecycle: socket(Service::Lifecycle).map(TcpListener::from).map(lifecycle::LifecycleListener::from_handover),
     }
 }
 
@@ -73,9 +74,9 @@ mod tests {
         let port = telemetry.local_addr().unwrap().port();
         let mut sockets = Sockets::default();
         sockets.set(Service::Telemetry, Some(telemetry.into_raw_fd()));
-        let Ports { telemetry, dogstatsd, trace_agent } = ports(sockets);
+        let Ports { telemetry, dogstatsd, trace_agent, lifecycle } = ports(sockets);
         assert_eq!(telemetry.unwrap().port, port);
-        for missing in [dogstatsd.unwrap_err(), trace_agent.unwrap_err()] {
+        for missing in [dogstatsd.unwrap_err(), trace_agent.unwrap_err(), lifecycle.unwrap_err()] {
             assert_eq!(missing.to_string(), "the launcher could not bind the port");
         }
     }

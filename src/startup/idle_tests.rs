@@ -62,7 +62,12 @@ fn state(api: RuntimeApi, connection: Option<Connection>, subscription: Subscrip
     StartupState {
         environment,
         registered: Registered { id: ExtensionId("id-1".to_owned()), account_id: None },
-        ports: Ports { telemetry: Err(missing()), dogstatsd: Err(missing()), trace_agent: Err(missing()) },
+        ports: Ports {
+            telemetry: Err(missing()),
+            dogstatsd: Err(missing()),
+            trace_agent: Err(missing()),
+            lifecycle: Err(missing()),
+        },
         connection,
         subscription,
     }

@@ -1,4 +1,4 @@
-//! The order of birth: two of them, built from the same steps.
+//! The two startup orders, built from the same steps.
 //!
 //! Registering comes first because the platform starts the runtime only after it; once it has succeeded, nothing that fails may end the process: whatever
 //! cannot be built is done without, and the loop runs.
@@ -13,6 +13,8 @@ mod runtime_first;
 mod services;
 
 use std::{env, io, process::ExitCode, time::Instant};
+
+use tracing::level_filters::LevelFilter;
 
 use crate::{
     config, features,
@@ -52,8 +54,8 @@ pub fn extension() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The short order does not come to starting the logger before it fails.
-            os::log::start(log::LevelFilter::Error);
-            log::error!("EXTENSION | {error}");
+            os::log::start(LevelFilter::ERROR);
+            tracing::error!("EXTENSION | {error}");
             ExitCode::FAILURE
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::{
-    ingest::{dogstatsd, telemetry, trace_agent},
+    ingest::{dogstatsd, lifecycle, telemetry, trace_agent},
     os::checkpoints::{Checkpoint, checkpoint},
 };
 
@@ -16,11 +16,18 @@ pub struct Ports {
     pub dogstatsd: io::Result<dogstatsd::DogStatsdSocket>,
     /// For what tracers send.
     pub trace_agent: io::Result<trace_agent::TraceAgentListener>,
+    /// For what tracers report about invocations.
+    pub lifecycle: io::Result<lifecycle::LifecycleListener>,
 }
 
 /// Binds them all. Needs neither settings nor threads.
 pub fn bind() -> Ports {
-    let ports = Ports { telemetry: telemetry::bind(), dogstatsd: dogstatsd::bind(), trace_agent: trace_agent::bind() };
+    let ports = Ports {
+        telemetry: telemetry::bind(),
+        dogstatsd: dogstatsd::bind(),
+        trace_agent: trace_agent::bind(),
+        lifecycle: lifecycle::bind(),
+    };
     checkpoint(Checkpoint::Bound);
     ports
 }

@@ -131,6 +131,7 @@ mod tests {
             telemetry: Err(ErrorKind::AddrInUse.into()),
             dogstatsd: Err(ErrorKind::AddrInUse.into()),
             trace_agent: Err(ErrorKind::AddrInUse.into()),
+            lifecycle: Err(ErrorKind::AddrInUse.into()),
         }
     }
 

@@ -14,14 +14,14 @@ use super::{
 use crate::{
     build_info::BUILD_INFO,
     config::Config,
-    features::{BIND_FIRST, ControlPlane, EARLY_SUBSCRIBE, RAW_CONTROL_PLANE, REGISTER_OVERLAP},
+    features::{BIND_FIRST, EARLY_SUBSCRIBE, RAW_CONTROL_PLANE, REGISTER_OVERLAP},
     ingest::otlp,
     intake::tls,
     os::{
         checkpoints::{Checkpoint, checkpoint},
         thread::run_blocking,
     },
-    platform::{self, Client, Environment, ExtensionId, Registered, Subscribed, Subscription},
+    platform::{self, Environment, ExtensionId, ExtensionsApi, Registered, Subscribed, Subscription},
     run::{self, Components, Intake, next::NextPoller},
 };
 
@@ -30,6 +30,7 @@ pub fn run(environment: &Environment, start_time: StartTime) -> Result<(), Error
     // Nothing else of the sandbox has been started yet, so nobody has used up its threads.
     let runtime = services::runtime(environment, |_| true)?;
     let ended = runtime.block_on(async {
+        // On the heap: with all that runs it is too large for the stack of a caller.
         Box::pin(run::run(build(environment, start_time).await?)).await;
         Ok(())
     });
@@ -38,8 +39,8 @@ pub fn run(environment: &Environment, start_time: StartTime) -> Result<(), Error
     ended
 }
 
-async fn build(environment: &Environment, start_time: StartTime) -> Result<Components<ControlPlane>, Error> {
-    log::debug!("Starting Datadog Extension v{}", BUILD_INFO.version);
+async fn build(environment: &Environment, start_time: StartTime) -> Result<Components, Error> {
+    tracing::debug!("Starting Datadog Extension v{}", BUILD_INFO.version);
     let initialization = environment.initialization();
     let registering = tokio::spawn(register(environment.clone()));
     let overlapped = REGISTER_OVERLAP.then(|| Overlapped::start(environment.clone()));
@@ -56,6 +57,7 @@ async fn build(environment: &Environment, start_time: StartTime) -> Result<Compo
     let listening = services::start_telemetry(ports.telemetry);
     let dogstatsd = services::start_dogstatsd(ports.dogstatsd, &config);
     let trace_agent = services::trace_agent(ports.trace_agent);
+    let lifecycle = services::lifecycle(ports.lifecycle);
     let otlp = otlp::Listeners::bind(&config.otlp);
     let subscription = listening.as_ref().map(|listening| listening.subscription(&config, initialization));
     let subscribing = tokio::spawn(subscribe(platform, registered.id.clone(), subscription));
@@ -63,7 +65,8 @@ async fn build(environment: &Environment, start_time: StartTime) -> Result<Compo
     let SubscribedClient { platform, answer } = joined(subscribing.await)?;
     let telemetry = listening.zip(answer).and_then(|(listening, answer)| listening.after(answer));
     let next = NextPoller::new(platform, registered.id.clone());
-    let known = StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent, otlp };
+    let known =
+        StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent, lifecycle, otlp };
     Ok(services::build_components(known, environment, start_time))
 }
 
@@ -128,7 +131,7 @@ impl PendingIntake {
 }
 
 struct RegisteredClient {
-    platform: Client,
+    platform: ExtensionsApi,
     registered: Registered,
 }
 
@@ -138,19 +141,23 @@ async fn register(environment: Environment) -> Result<RegisteredClient, Error> {
         tls::install_provider();
     }
     let initialization = environment.initialization();
-    let mut platform = Client::new(environment.runtime_api)?;
+    let mut platform = ExtensionsApi::new(environment.runtime_api)?;
     let registered = platform.register(initialization).await?;
     checkpoint(Checkpoint::Registered);
     Ok(RegisteredClient { platform, registered })
 }
 
 struct SubscribedClient {
-    platform: Client,
+    platform: ExtensionsApi,
     /// None: there was nothing to subscribe with.
     answer: Option<Result<Subscribed, platform::Error>>,
 }
 
-async fn subscribe(mut platform: Client, id: ExtensionId, subscription: Option<Subscription>) -> SubscribedClient {
+async fn subscribe(
+    mut platform: ExtensionsApi,
+    id: ExtensionId,
+    subscription: Option<Subscription>,
+) -> SubscribedClient {
     let answer = match subscription {
         Some(subscription) => Some(platform.subscribe(&id, subscription).await),
         None => None,

@@ -11,7 +11,7 @@ use crate::{
     features::{self, LAZY_INTAKE, RUNTIME_SIZING},
     ingest::{
         dogstatsd::{self, DatagramQueue},
-        otlp,
+        lifecycle, otlp,
         telemetry::{Batches, TelemetryListener},
         trace_agent,
     },
@@ -24,11 +24,13 @@ use crate::{
     },
     platform::{self, Environment, Initialization, Registered, Subscribed, Subscription},
     process::{
-        invocation::{Processor, Settings},
+        invocation::{Processor, Settings, SpanSettings, call::Decoder},
         log::Rules,
+        propagation::Propagator,
         tags::FunctionTags,
+        trigger,
     },
-    run::{Components, Intake, next::NextPoller},
+    run::{self, Components, Intake, next::NextPoller},
 };
 
 /// The async runtime. Where one worker is enough it is the thread that waits for everything anyway: two would wake each other for every event. The same
@@ -85,15 +87,15 @@ pub fn config(environment: &Environment) -> Loaded {
 pub fn apply_config(loaded: Loaded) -> Config {
     os::log::start(loaded.config.log_level);
     if let Some(why) = loaded.discarded {
-        log::error!("Failed to load config: datadog.yaml {why}; using the environment and defaults");
+        tracing::error!("Failed to load config: datadog.yaml {why}; using the environment and defaults");
     }
     for warning in loaded.warnings {
-        log::warn!("CONFIG | {warning}");
+        tracing::warn!("CONFIG | {warning}");
     }
     if !loaded.unsupported.is_empty() {
-        log::warn!("CONFIG | not supported yet, and without effect: {}", loaded.unsupported.join(", "));
+        tracing::warn!("CONFIG | not supported yet, and without effect: {}", loaded.unsupported.join(", "));
     }
-    log::debug!("Flush strategy: {:?}", loaded.config.flush_strategy);
+    tracing::debug!("Flush strategy: {:?}", loaded.config.flush_strategy);
     loaded.config
 }
 
@@ -101,14 +103,14 @@ pub fn apply_config(loaded: Loaded) -> Config {
 /// function can be invoked meanwhile: its file system may be slow.
 pub fn intake(config: &Config, environment: &Environment) -> Intake {
     if let Some(disagreement) = fips::disagreement(features::FIPS, config.fips_mode, &environment.region) {
-        log::warn!("FIPS | {disagreement}");
+        tracing::warn!("FIPS | {disagreement}");
     }
     if let Some(foreign) = fips::foreign_site(&environment.region, &config.site) {
-        log::warn!("CONFIG | {foreign}");
+        tracing::warn!("CONFIG | {foreign}");
     }
     if features::FIPS {
         for warning in fips::warnings(config) {
-            log::warn!("FIPS | {warning}");
+            tracing::warn!("FIPS | {warning}");
         }
     }
     let function = Function { region: environment.region.clone(), name: environment.function_name.clone() };
@@ -126,7 +128,7 @@ pub fn start_telemetry(bound: io::Result<TelemetryListener>) -> Option<Telemetry
     let listening = bound.and_then(|bound| Ok(TelemetryReceiver { port: bound.port, batches: bound.serve()? }));
     listening
         .inspect_err(|error| {
-            log::error!(
+            tracing::error!(
                 "TELEMETRY | No port can be bound, so neither logs nor metrics of invocations are to be had: {error}"
             );
         })
@@ -139,7 +141,7 @@ pub fn start_dogstatsd(bound: io::Result<dogstatsd::DogStatsdSocket>, config: &C
         .and_then(|bound| bound.serve(&config.dogstatsd))
         .inspect_err(|error| {
             let port = dogstatsd::PORT;
-            log::warn!(
+            tracing::warn!(
                 "DOGSTATSD | Port {port} cannot be bound, so what the function measures is not collected: {error}"
             );
         })
@@ -149,8 +151,22 @@ pub fn start_dogstatsd(bound: io::Result<dogstatsd::DogStatsdSocket>, config: &C
 /// Where tracers send to, to be served once the next event has been asked for; None if its port cannot be had.
 pub fn trace_agent(bound: io::Result<trace_agent::TraceAgentListener>) -> Option<trace_agent::TraceAgentListener> {
     let port = trace_agent::PORT;
-    bound.inspect_err(|error| log::warn!("TRACE_AGENT | cannot bind port {port}: {error}; traces are disabled")).ok()
+    bound
+        .inspect_err(|error| tracing::warn!("TRACE_AGENT | cannot bind port {port}: {error}; traces are disabled"))
+        .ok()
 }
+
+/// Where tracers report invocations to, to be served once the next event has been asked for; None if its port cannot be had.
+pub fn lifecycle(bound: io::Result<lifecycle::LifecycleListener>) -> Option<lifecycle::LifecycleListener> {
+    let port = lifecycle::PORT;
+    let cause = |error: &io::Error| {
+        tracing::warn!("LIFECYCLE | cannot bind port {port}: {error}; spans of invocations are left to tracers");
+    };
+    bound.inspect_err(cause).ok()
+}
+
+/// The service, and the resource, of a function that nobody has named.
+const LAMBDA_SERVICE: &str = "aws.lambda";
 
 /// A listener at work.
 pub struct TelemetryReceiver {
@@ -172,15 +188,15 @@ impl TelemetryReceiver {
         match answer {
             Ok(Subscribed::Active) => Some(self.batches),
             Ok(Subscribed::NotSupported) => {
-                log::info!("TELEMETRY | This platform has no Telemetry API; only invocations are counted");
+                tracing::info!("TELEMETRY | This platform has no Telemetry API; only invocations are counted");
                 None
             }
             Err(error) if !matches!(error, platform::Error::Status { .. }) && !self.batches.is_empty() => {
-                log::warn!("TELEMETRY | {error}; but Lambda sends telemetry, so it has accepted the subscription");
+                tracing::warn!("TELEMETRY | {error}; but Lambda sends telemetry, so it has accepted the subscription");
                 Some(self.batches)
             }
             Err(error) => {
-                log::error!("TELEMETRY | {error}");
+                tracing::error!("TELEMETRY | {error}");
                 None
             }
         }
@@ -191,8 +207,8 @@ impl TelemetryReceiver {
 pub type Telemetry = Option<Batches>;
 
 /// What is known once everything that can fail has been tried.
-pub struct StartedServices<E> {
-    pub next: NextPoller<E>,
+pub struct StartedServices {
+    pub next: NextPoller,
     pub registered: Registered,
     pub config: Config,
     pub intake: Intake,
@@ -200,27 +216,49 @@ pub struct StartedServices<E> {
     pub dogstatsd: Option<DatagramQueue>,
     pub trace_agent: Option<trace_agent::TraceAgentListener>,
     pub otlp: otlp::Listeners,
+    pub lifecycle: Option<lifecycle::LifecycleListener>,
 }
 
 /// Puts the rest around it.
-pub fn build_components<E>(
-    known: StartedServices<E>,
-    environment: &Environment,
-    start_time: StartTime,
-) -> Components<E> {
-    let StartedServices { next, registered, mut config, intake, telemetry, dogstatsd, trace_agent, otlp } = known;
+pub fn build_components(known: StartedServices, environment: &Environment, start_time: StartTime) -> Components {
+    let StartedServices { next, registered, mut config, intake, telemetry, dogstatsd, trace_agent, lifecycle, otlp } =
+        known;
     intake::compression::limit_levels(&mut config, environment.memory_size.as_deref());
     let initialization = environment.initialization();
     let tags = FunctionTags::collect(environment, registered.account_id.as_deref(), &config);
     let processor = processor(&config, environment, telemetry.is_some(), start_time);
-    log::debug!("Datadog Next-Gen Extension ready in {}ms", start_time.monotonic.elapsed().as_millis());
-    Components { next, initialization, config, tags, processor, intake, telemetry, dogstatsd, trace_agent, otlp }
+    let processor = match lifecycle {
+        Some(_) => processor.with_spans(span_settings(&config, environment)),
+        None => processor,
+    };
+    tracing::debug!("Datadog Next-Gen Extension ready in {}ms", start_time.monotonic.elapsed().as_millis());
+    let calls = Decoder {
+        capture_depth: config.apm.payloads.wanted_depth(),
+        triggers: trigger::Settings::new(&config, environment, tls::sha256),
+        propagator: Propagator::new(config.propagation.clone()),
+        streams: run::streams(&config, &environment.function_name),
+        random: os::random::id,
+    };
+    Components {
+        next,
+        initialization,
+        config,
+        tags,
+        processor,
+        intake,
+        telemetry,
+        dogstatsd,
+        trace_agent,
+        otlp,
+        lifecycle,
+        calls,
+    }
 }
 
 fn processor(config: &Config, environment: &Environment, telemetry: bool, start_time: StartTime) -> Processor {
     let (rules, bad) = Rules::compile(&config.logs.rules);
     for rule in bad {
-        log::warn!("CONFIG | {rule}");
+        tracing::warn!("CONFIG | {rule}");
     }
     let settings = Settings {
         managed: environment.initialization() == Initialization::ManagedInstances,
@@ -231,7 +269,18 @@ fn processor(config: &Config, environment: &Environment, telemetry: bool, start_
         init_type_tagged: environment.initialization_type.is_some(),
         architecture: BUILD_INFO.architecture(),
     };
-    Processor::new(settings, rules, start_time.wall)
+    Processor::new(settings, rules, start_time.wall).with_durable_logs(config.logs.durable_invocations)
+}
+
+/// What the spans of invocations have in common.
+fn span_settings(config: &Config, environment: &Environment) -> SpanSettings {
+    let name = Some(&environment.function_name).filter(|name| !name.is_empty());
+    let service = config.service.as_ref().or(name).filter(|_| config.apm.service_representation);
+    SpanSettings {
+        service: service.map_or_else(|| LAMBDA_SERVICE.to_owned(), |service| service.to_lowercase()),
+        resource: name.map_or(LAMBDA_SERVICE, String::as_str).to_owned(),
+        random: os::random::id,
+    }
 }
 
 fn build_intake(config: &Config, function: Function) -> Option<intake::Client> {
@@ -242,20 +291,20 @@ fn build_intake(config: &Config, function: Function) -> Option<intake::Client> {
     // Where no client can be made, which module it would have is all the more of interest.
     if let Some(module) = tls::module() {
         let (provider, fips) = (tls::provider_name(), tls::is_approved());
-        log::info!("FIPS | {module}, in its FIPS mode, in every client ({provider}, fips: {fips})");
+        tracing::info!("FIPS | {module}, in its FIPS mode, in every client ({provider}, fips: {fips})");
     }
     match built {
         Ok(built) => {
             if !config.http.skip_ssl_validation {
-                log::debug!("Trusting the roots that are {}", tls::roots_origin());
+                tracing::debug!("Trusting the roots that are {}", tls::roots_origin());
             }
             for warning in built.warnings {
-                log::error!("TLS | {warning}");
+                tracing::error!("TLS | {warning}");
             }
             Some(built.client)
         }
         Err(error) => {
-            log::error!("LOGS | METRICS | Nothing will be sent: {error}");
+            tracing::error!("LOGS | METRICS | Nothing will be sent: {error}");
             None
         }
     }

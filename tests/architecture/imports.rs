@@ -17,7 +17,7 @@ struct Row {
 }
 
 const TABLE: &[Row] = &[
-    Row { module: "features", may_use: &["platform::reqwest_transport", "platform::raw"] },
+    Row { module: "features", may_use: &[] },
     Row { module: "build_info", may_use: &["features"] },
     Row { module: "os", may_use: &["features"] },
     Row { module: "config", may_use: &["os"] },

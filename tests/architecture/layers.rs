@@ -8,8 +8,9 @@ const ROOT: &str = "matrix/src/";
 
 /// From the lowest layer to the highest.
 const LAYERS: &[&[&str]] = &[
-    &["elf", "executable", "files", "hash", "interrupt", "target", "terminal", "venv"],
+    &["elf", "executable", "files", "hash", "interrupt", "target", "terminal"],
     &["archive", "emulator", "workspace"],
+    &["venv"],
     &["manifest", "materials", "sandbox"],
     &["plan"],
     &["flavour"],

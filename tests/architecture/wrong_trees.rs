@@ -2,7 +2,9 @@
 
 use crate::lengths::{self, Exempt};
 use crate::tree::{Complaint, Tree};
-use crate::{commands, imports, layers, names, parity, programs, purity, renames, switches, toolchain, version_output};
+use crate::{
+    commands, imports, layers, middle, names, parity, programs, purity, renames, switches, toolchain, version_output,
+};
 
 /// The places complained about.
 fn places(complaints: &[Complaint]) -> Vec<String> {
@@ -57,6 +59,24 @@ fn allowed_imports_are_left_alone() {
     let tree = modules().with("src/process/tags.rs", source).with("src/main.rs", "use bottlecap::startup;");
     let tree = tree.with("src/lib.rs", "pub mod startup;");
     assert_eq!(places(&imports::table(&tree)), [""; 0]);
+}
+
+#[test]
+fn parts_of_the_middle_that_import_upwards_are_found() {
+    for (path, source) in [
+        ("src/process/trigger/sqs.rs", "use crate::process::invocation::Context;"),
+        ("src/process/trigger/sqs.rs", "fn f() { super::super::invocation::go() }"),
+        ("src/process/propagation.rs", "use super::{trigger::Event, invocation};"),
+        ("src/process/data_streams/mod.rs", "use bottlecap::process::trigger::Event;"),
+    ] {
+        let complaints = middle::upwards(&Tree::default().with(path, source));
+        assert!(
+            !complaints.is_empty() && places(&complaints).iter().all(|place| *place == format!("{path}:1")),
+            "{source}"
+        );
+    }
+    let allowed = "use crate::process::{propagation::Carrier, trace::Span, tags};\nuse super::json;";
+    assert_eq!(places(&middle::upwards(&Tree::default().with("src/process/trigger/sqs.rs", allowed))), [""; 0]);
 }
 
 #[test]

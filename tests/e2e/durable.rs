@@ -3,12 +3,16 @@
 use matrix::sandbox::{
     Function, Setup,
     function::Answer,
-    intake::{Payload, Sketch},
+    intake::{Payload, Sketch, Span},
     setup::{Delivery, Order},
+    tracer,
 };
 use serde_json::Value;
 
-use crate::support::{Life, live, request_id, setup, text};
+use crate::{
+    support::{Life, live, request_id, setup, text},
+    traces,
+};
 
 const RUNTIME: &str = "python:3.13.DurableFunction.v40";
 const TAG: &str = "durable_function:true";
@@ -85,5 +89,46 @@ fn the_lines_of_a_durable_function_name_their_execution_where_they_know_it() {
         assert_eq!(lambda["durable_function.execution_name"], "order-7");
         let names = plain["message"]["lambda"].as_object().unwrap();
         assert!(!names.keys().any(|name| name.starts_with("durable_function.")), "{plain}");
+    }
+}
+
+/// Prints a line that names no execution, and sends the span that does, as Datadog's libraries build it.
+fn tagged() -> Function {
+    Function::from_fn(|call| {
+        call.print(format!("plain {}", String::from_utf8_lossy(call.event)));
+        let tags = [
+            ("request_id", call.request_id),
+            ("aws.durable.execution_id", "0b1c"),
+            ("aws.durable.execution_name", "order-7"),
+            ("aws.durable.first_invocation", "true"),
+            ("aws.durable.execution_status", "RUNNING"),
+        ];
+        let span = Span {
+            name: "aws.lambda".to_owned(),
+            trace_id: 1,
+            span_id: 1,
+            meta: tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            ..Span::default()
+        };
+        assert_eq!(traces::post("/v0.4/traces", &[], &tracer::v04(&[vec![span]])).status, 200);
+        Answer::Response(b"null".to_vec())
+    })
+}
+
+#[test]
+fn lines_of_a_durable_function_wait_for_the_execution_that_a_span_names() {
+    for (size, is_completed) in [("5", true), ("0", false)] {
+        let variables = [("DD_LAMBDA_DURABLE_FUNCTION_LOG_BUFFER_SIZE", size)];
+        let setup = Setup { runtime_version: Some(RUNTIME.to_owned()), ..traces::with(tagged(), &variables) };
+        let Some(life) = traces::live(setup, 1) else { return };
+        for (line, has_first, has_status) in
+            [("plain 0", false, false), ("START RequestId", true, false), ("END RequestId", true, true)]
+        {
+            let log = log(&life, line);
+            let tag = |name: &str| log["message"]["lambda"].get(format!("durable_function.{name}")).is_some();
+            assert_eq!((tag("execution_id"), tag("execution_name")), (is_completed, is_completed), "{log}");
+            assert_eq!(tag("first_invocation"), is_completed && has_first, "{log}");
+            assert_eq!(tag("execution_status"), is_completed && has_status, "{log}");
+        }
     }
 }

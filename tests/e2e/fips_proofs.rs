@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use bottlecap::features;
 use matrix::fips_report::build_report::BuildReport;
+use matrix::fips_report::certificate::Certified;
 use matrix::fips_report::handshake::{self, CLIENTS, Client, HandshakeResult, ProgramUnderTest};
 use matrix::fips_report::roots::{self, CASES, Case, Store};
 use matrix::fips_report::server::{ServerCertificate, ServerTlsConfig};
@@ -23,6 +24,12 @@ fn told() -> BuildReport {
 
 /// Whether the operating system's store makes a server of the test's own known.
 const OWN_ROOTS: bool = !features::COMPILED_ROOTS;
+
+#[test]
+fn the_module_is_told_of_a_fips_build_alone() {
+    let proof = told().module(&Certified::embedded().unwrap(), "bottlecap --version=json");
+    assert_eq!(proof.holds, features::FIPS, "{proof:#?}");
+}
 
 #[test]
 fn every_client_offers_what_is_approved_and_nothing_else_in_a_fips_build_alone() {

@@ -21,6 +21,7 @@ mod failures;
 mod fips;
 mod fips_proofs;
 mod https;
+mod invocation_spans;
 mod launcher;
 mod libraries;
 mod log_lines;

@@ -48,7 +48,7 @@ const PROXIED: [[&str; 2]; 9] = [
     ["/telemetry/proxy/api/v2/apmtelemetry", "/api/v2/apmtelemetry"],
 ];
 
-fn post(path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+pub fn post(path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
     let headers = [&TRACER[..], headers].concat();
     tracer::Request { method: "POST", path, headers: &headers, body }.send().unwrap()
 }

@@ -6,7 +6,7 @@ use bottlecap::config::{self, Config, Loaded};
 
 /// The fields that each setting is about, with the group that they are in.
 #[rustfmt::skip]
-const FIELDS: [(&str, &[&str]); 74] = [
+const FIELDS: [(&str, &[&str]); 87] = [
     ("DD_ORG_UUID", &[".secret"]),
     ("DD_KMS_API_KEY", &[".secret"]),
     ("DD_API_KEY_SECRET_ARN", &[".secret"]),
@@ -62,6 +62,9 @@ const FIELDS: [(&str, &[&str]); 74] = [
     ("DD_TRACE_EXPERIMENTAL_FEATURES_ENABLED", &["apm.additional_stats_tags"]),
     ("DD_SERVERLESS_ERROR_SAMPLER_ENABLED", &["apm.error_sampler"]),
     ("DD_TRACE_AWS_SERVICE_REPRESENTATION_ENABLED", &["apm.service_representation"]),
+    ("DD_LAMBDA_DURABLE_FUNCTION_LOG_BUFFER_SIZE", &["logs.durable_invocations"]),
+    ("DD_CAPTURE_LAMBDA_PAYLOAD", &["apm.payloads"]),
+    ("DD_CAPTURE_LAMBDA_PAYLOAD_MAX_DEPTH", &["apm.payloads"]),
     ("DD_APM_REPLACE_TAGS", &["apm.replace_rules"]),
     ("DD_APM_CONFIG_OBFUSCATION_HTTP_REMOVE_QUERY_STRING", &["apm.http"]),
     ("DD_APM_CONFIG_OBFUSCATION_HTTP_REMOVE_PATHS_WITH_DIGITS", &["apm.http"]),
@@ -81,6 +84,16 @@ const FIELDS: [(&str, &[&str]); 74] = [
     ("DD_OTLP_CONFIG_TRACES_SPAN_NAME_REMAPPINGS", &["otlp.span_name_remappings"]),
     ("DD_OTLP_CONFIG_IGNORE_MISSING_DATADOG_FIELDS", &["otlp.ignore_missing_datadog_fields"]),
     ("DD_APM_FEATURES", &["apm.features"]),
+    ("DD_TRACE_PROPAGATION_STYLE", &["propagation.styles"]),
+    ("DD_TRACE_PROPAGATION_STYLE_EXTRACT", &["propagation.styles"]),
+    ("DD_TRACE_PROPAGATION_EXTRACT_FIRST", &["propagation.extract_first"]),
+    ("DD_TRACE_PROPAGATION_HTTP_BAGGAGE_ENABLED", &["propagation.http_baggage"]),
+    ("DD_SERVICE_MAPPING", &["triggers.service_mapping"]),
+    ("DD_TRACE_REMOVE_INTEGRATION_SERVICE_NAMES_ENABLED", &["triggers.remove_integration_service_names"]),
+    ("DD_MERGE_XRAY_TRACES", &["triggers.merge_xray_traces"]),
+    ("DD_DATA_STREAMS_ENABLED", &["triggers.data_streams"]),
+    ("DD_DSM_EXCHANGE_NAME", &["triggers.data_streams"]),
+    ("DD_DSM_KAFKA_GROUP", &["triggers.data_streams"]),
 ];
 
 /// A row of the table in `docs/configuration.md`, and what its setting means beside the examples of all others.

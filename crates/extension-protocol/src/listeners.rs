@@ -13,6 +13,8 @@ pub enum Service {
     DogStatsd,
     /// Tracers send spans, statistics and proxied data.
     TraceAgent,
+    /// Tracers report the start and the end of each invocation.
+    Lifecycle,
 }
 
 /// How a socket is bound.
@@ -35,7 +37,7 @@ pub enum Transport {
 }
 
 /// In the order of [`Service`].
-pub const LISTENERS: [Listener; 3] = [
+pub const LISTENERS: [Listener; 4] = [
     // Lambda reaches it as `sandbox.localdomain`, which is not loopback; the subscription names the port.
     Listener {
         service: Service::Telemetry,
@@ -62,17 +64,26 @@ pub const LISTENERS: [Listener; 3] = [
         port: 8126,
         any_port: false,
     },
+    Listener {
+        service: Service::Lifecycle,
+        key: "lifecycle",
+        transport: Transport::Tcp,
+        address: Ipv4Addr::LOCALHOST,
+        port: 8124,
+        any_port: false,
+    },
 ];
 
 impl Service {
     /// How its socket is bound.
     #[must_use]
     pub const fn listener(self) -> Listener {
-        let [telemetry, dogstatsd, trace_agent] = LISTENERS;
+        let [telemetry, dogstatsd, trace_agent, lifecycle] = LISTENERS;
         match self {
             Self::Telemetry => telemetry,
             Self::DogStatsd => dogstatsd,
             Self::TraceAgent => trace_agent,
+            Self::Lifecycle => lifecycle,
         }
     }
 }

@@ -5,14 +5,14 @@ pub mod places;
 
 use std::fs;
 use std::io::{self, Cursor, Read as _, Write as _};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 
 use zip::result::ZipError;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
-use crate::executable;
+use crate::{executable, files};
 
 /// The best that Deflate can do. Starts do not depend on it: the platform unpacks a layer when it is published.
 const LEVEL: i64 = 9;
@@ -127,17 +127,13 @@ pub fn unpack(bytes: &[u8], directory: &Path) -> Result<(), Error> {
 
 fn lay(path: &Path, bytes: &[u8], link: bool, is_program: bool) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
-    if fs::symlink_metadata(path).is_ok() {
-        fs::remove_file(path)?;
-    }
     if link {
+        if fs::symlink_metadata(path).is_ok() {
+            fs::remove_file(path)?;
+        }
         return symlink(String::from_utf8_lossy(bytes).as_ref(), path);
     }
-    if is_program {
-        return executable::write(path, bytes);
-    }
-    fs::write(path, bytes)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(MODES[0]))
+    if is_program { executable::write(path, bytes) } else { files::put(path, bytes, MODES[0]) }
 }
 
 /// Whether a name has nothing in it that leads elsewhere.
@@ -161,6 +157,8 @@ pub(crate) fn count(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn file(place: &str, text: &str, executable: bool) -> File {

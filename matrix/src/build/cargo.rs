@@ -9,15 +9,16 @@ use std::thread;
 
 use serde::Deserialize;
 
-use super::Failure;
 use super::launcher;
 use super::paths;
 use super::profile::ReleaseProfile;
 use super::recipe::Recipe;
+use super::{Failure, tells_of_full_disk};
 use crate::flavour::Tools;
 use crate::materials::packages::ROOT;
 use crate::workspace;
 use crate::workspace::Profile;
+use crate::workspace::environment::QuickBuilds;
 use crate::workspace::{environment, sources};
 
 /// How much of the compiler's output is kept of a failure, in lines from its end.
@@ -37,14 +38,21 @@ pub struct CargoCommand {
     features: Vec<String>,
     variables: BTreeMap<String, String>,
     manifest: PathBuf,
-    /// None for where the workspace itself is built, and what it needs is there already.
-    isolation: Option<Isolation>,
+    place: Place,
     profile: Profile,
     /// Whether the program keeps its names.
     named: bool,
 }
 
-/// Directories of an isolated build.
+/// The directories of a build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// Of one whose flags decide what it becomes.
+    Isolated(Isolation),
+    /// Of one that has none, and is only to show whether something works.
+    Quick(QuickBuilds),
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Isolation {
     target_directory: PathBuf,
@@ -74,58 +82,63 @@ impl Outcome {
 
 impl CargoCommand {
     /// Builds `binary` of the workspace in `root` as the recipe says and with these tools, in the directory of its group under `builds`; to see whether
-    /// features work, where the tests are built.
+    /// features work, where the tests are built. No build sees more of the machine than it has to.
     pub fn new(binary: &'static str, recipe: &Recipe, tools: &Tools, root: &Path, builds: &Path) -> Self {
         let plain = recipe.rustflags.is_empty() && recipe.env.is_empty() && recipe.workspace.is_none();
-        let shared = tools.profile == Profile::Dev && plain;
+        if tools.profile == Profile::Dev && plain {
+            return Self::quick(binary, recipe, tools, root, QuickBuilds::of(root, builds));
+        }
         let group = recipe.group().0;
         let folder = tools.folder().map_or_else(|| group.clone(), |of| format!("{of}-{group}"));
-        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
         let builds = absolute(builds.to_owned());
-        let isolation = (!shared).then(|| Isolation {
-            target_directory: builds.join(folder),
-            home: environment::isolated_cargo_home(&builds),
-        });
-        let mut variables = recipe.variables(&[]);
+        let isolation =
+            Isolation { target_directory: builds.join(folder), home: environment::isolated_cargo_home(&builds) };
         let mut options: Vec<String> = tools.options().into_iter().map(str::to_owned).collect();
-        if let Some(isolation) = &isolation {
-            let homes: Vec<PathBuf> =
-                environment::user_cargo_home().into_iter().chain([isolation.home.clone()]).collect();
-            variables = recipe.variables(&paths::remapped(root, &homes, &isolation.target_directory));
-            // For the target, which keeps out what the environment says for all of them.
-            let name = tools.c_flags_variable();
-            let flags = variables.get(&name).into_iter().cloned().chain(paths::remapped_in_c(
-                root,
-                &homes,
-                &isolation.target_directory,
-            ));
-            let flags = flags.collect::<Vec<_>>().join(" ");
-            variables.insert(name, flags);
-            variables.extend(isolation.variables(root));
-            if tools.profile == Profile::Release {
-                // Where there is no Cargo.toml, cargo says so.
-                if let Ok(whole) = ReleaseProfile::of(recipe, root) {
-                    variables.extend(whole.variables());
-                    options.extend(whole.options());
-                }
-            }
-            // The tool knows it even where the build script would not: as root in somebody else's folder, or in the folder of another lock file.
-            if let Ok(revision) = sources::revision(root) {
-                variables.insert("BOTTLECAP_GIT_SHA".to_owned(), revision);
+        let homes: Vec<PathBuf> = environment::user_cargo_home().into_iter().chain([isolation.home.clone()]).collect();
+        let mut variables = recipe.variables(&paths::remapped(root, &homes, &isolation.target_directory));
+        // For the target, which keeps out what the environment says for all of them.
+        let name = tools.c_flags_variable();
+        let flags = variables.get(&name).into_iter().cloned().chain(paths::remapped_in_c(
+            root,
+            &homes,
+            &isolation.target_directory,
+        ));
+        let flags = flags.collect::<Vec<_>>().join(" ");
+        variables.insert(name, flags);
+        variables.extend(isolation.variables(root));
+        if tools.profile == Profile::Release {
+            // Where there is no Cargo.toml, cargo says so.
+            if let Ok(whole) = ReleaseProfile::of(recipe, root) {
+                variables.extend(whole.variables());
+                options.extend(whole.options());
             }
         }
+        // The tool knows it even where the build script would not: as root in somebody else's folder, or in the folder of another lock file.
+        if let Ok(revision) = sources::revision(root) {
+            variables.insert("BOTTLECAP_GIT_SHA".to_owned(), revision);
+        }
         variables.extend(tools.variables.clone());
+        Self { options, variables, ..Self::bare(binary, recipe, tools, root, Place::Isolated(isolation)) }
+    }
+
+    /// To see whether features work.
+    fn quick(binary: &'static str, recipe: &Recipe, tools: &Tools, root: &Path, place: QuickBuilds) -> Self {
+        let variables = place.variables(root).collect();
+        Self { variables, ..Self::bare(binary, recipe, tools, root, Place::Quick(place)) }
+    }
+
+    fn bare(binary: &'static str, recipe: &Recipe, tools: &Tools, root: &Path, place: Place) -> Self {
         Self {
             binary,
             package: if binary == launcher::NAME { launcher::NAME } else { ROOT },
             command: tools.command.clone(),
             verb: tools.verb(),
             target: tools.target.clone(),
-            options,
+            options: Vec::new(),
             features: recipe.features.clone(),
-            variables,
+            variables: BTreeMap::new(),
             manifest: absolute(recipe.workspace(root).join("Cargo.toml")),
-            isolation,
+            place,
             profile: tools.profile,
             named: false,
         }
@@ -139,8 +152,10 @@ impl CargoCommand {
 
     /// The target directory of an isolated build of what is measured or shipped.
     pub fn release_directory(&self) -> Option<&Path> {
-        let isolation = self.isolation.as_ref().filter(|_| self.profile == Profile::Release);
-        isolation.map(|isolation| isolation.target_directory.as_path())
+        match &self.place {
+            Place::Isolated(isolation) if self.profile == Profile::Release => Some(&isolation.target_directory),
+            Place::Isolated(_) | Place::Quick(_) => None,
+        }
     }
 
     fn arguments(&self, format: Option<&str>) -> Vec<OsString> {
@@ -151,13 +166,18 @@ impl CargoCommand {
                 .map(Into::into)
                 .into();
         arguments.extend(self.options.iter().map(Into::into));
-        if let Some(isolation) = &self.isolation {
-            arguments.extend(["--manifest-path".into(), self.manifest.clone().into()]);
-            arguments.extend(["--target".into(), self.target.clone().into()]);
-            arguments.extend(["--target-dir".into(), isolation.target_directory.clone().into()]);
-        } else {
-            arguments.extend(workspace::AS_TESTS_ARE_BUILT.map(Into::into));
-        }
+        arguments.extend(["--manifest-path".into(), self.manifest.clone().into()]);
+        let target_directory = match &self.place {
+            Place::Isolated(isolation) => {
+                arguments.extend(["--target".into(), self.target.clone().into()]);
+                &isolation.target_directory
+            }
+            Place::Quick(quick) => {
+                arguments.extend(workspace::AS_TESTS_ARE_BUILT.map(Into::into));
+                &quick.target_directory
+            }
+        };
+        arguments.extend(["--target-dir".into(), target_directory.clone().into()]);
         arguments.push("--no-default-features".into());
         if !self.features.is_empty() {
             arguments.extend(["--features".into(), self.features.join(",").into()]);
@@ -178,13 +198,13 @@ impl CargoCommand {
         let arguments = arguments.iter().map(|argument| quoted(&argument.to_string_lossy()));
         let command = self.command.as_ref().map_or_else(|| "cargo".to_owned(), |path| quoted(&path.to_string_lossy()));
         let call = variables.chain([command]).chain(arguments).collect::<Vec<_>>().join(" ");
-        match &self.isolation {
-            Some(_) => {
-                let home = r#"PATH="$PATH" HOME="$HOME" ${RUSTUP_HOME:+RUSTUP_HOME="$RUSTUP_HOME"}"#;
-                format!("(cd {} && env -i {home} {call})", environment::WORKING_DIRECTORY)
-            }
-            None => call,
-        }
+        let home = r#"PATH="$PATH" HOME="$HOME" ${RUSTUP_HOME:+RUSTUP_HOME="$RUSTUP_HOME"}"#;
+        let root = self.manifest.parent().unwrap_or(&self.manifest);
+        let directory = match &self.place {
+            Place::Isolated(_) => Path::new(environment::WORKING_DIRECTORY),
+            Place::Quick(quick) => quick.working_directory(root),
+        };
+        format!("(cd {} && env -i {home} {call})", quoted(&directory.to_string_lossy()))
     }
 
     /// The process without its arguments, where these are the variables of this one.
@@ -193,13 +213,15 @@ impl CargoCommand {
             .command
             .as_ref()
             .map_or_else(workspace::cargo, |program| workspace::shell_environment(Command::new(program)));
-        command.current_dir(root);
-        if let Some(isolation) = &self.isolation {
-            environment::restrict(&mut command, variables);
-            environment::prepare_cargo_home(&isolation.home, root, environment::user_cargo_home().as_deref())
-                .map_err(|error| Failure { command: self.shell(), output: error.to_string() })?;
-            command.current_dir(environment::WORKING_DIRECTORY);
-        }
+        let closed = match &self.place {
+            Place::Isolated(isolation) => {
+                environment::restrict(&mut command, variables);
+                command.current_dir(environment::WORKING_DIRECTORY);
+                environment::prepare_cargo_home(&isolation.home, root, environment::user_cargo_home().as_deref())
+            }
+            Place::Quick(quick) => quick.close(&mut command, root, variables),
+        };
+        closed.map_err(|error| Failure { command: self.shell(), output: error.to_string() })?;
         command.envs(&self.variables);
         Ok(command)
     }
@@ -245,9 +267,20 @@ impl CargoCommand {
                 let Messages { opt_level, compiled, scripts, .. } = messages;
                 Ok(Outcome { program, opt_level, compiled, scripts })
             }
-            _ => Err(failure(said.get(said.len().saturating_sub(OUTPUT_LINES)..).unwrap_or_default().join("\n"))),
+            _ => Err(failure(end_of(&said).join("\n"))),
         }
     }
+}
+
+/// The last lines of a failure, and before them the first of all lines that says that a disk is full: others may have followed it.
+fn end_of(said: &[String]) -> Vec<&str> {
+    let (before, end) = said.split_at(said.len().saturating_sub(OUTPUT_LINES));
+    let full = before.iter().find(|line| tells_of_full_disk(line));
+    full.into_iter().chain(end).map(String::as_str).collect()
+}
+
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// Runs a command to its end; a failure has what it said.
@@ -336,138 +369,5 @@ fn watch(words: impl Read, progress: &dyn Fn(&str)) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use super::*;
-    use crate::flavour::{Flavour, Linker, Toolchain};
-
-    fn tools() -> Tools {
-        Toolchain::plain(Path::new("."), Profile::Release).unwrap().agent
-    }
-
-    fn call() -> CargoCommand {
-        let recipe = Recipe {
-            features: vec!["a".to_owned(), "b".to_owned()],
-            rustflags: vec!["-C".to_owned(), "link-arg=-Wl,-z,now".to_owned()],
-            profile: BTreeMap::from([("opt-level".to_owned(), "3".to_owned())]),
-            ..Recipe::default()
-        };
-        CargoCommand::new("bottlecap", &recipe, &tools(), Path::new("/the/root"), Path::new("/builds"))
-    }
-
-    #[test]
-    fn the_command_can_be_pasted() {
-        let shell = call().shell();
-        let start = "(cd / && env -i PATH=\"$PATH\" HOME=\"$HOME\" ${RUSTUP_HOME:+RUSTUP_HOME=\"$RUSTUP_HOME\"} BOTTLECAP_GIT_SHA=unknown ";
-        assert!(shell.starts_with(start) && shell.contains(" CARGO_HOME=/builds/cargo-home "), "{shell}");
-        assert!(
-            shell.contains(" CARGO_PROFILE_RELEASE_OPT_LEVEL=3 CFLAGS_")
-                && shell.contains("-ffile-prefix-map=/the/root=."),
-            "{shell}"
-        );
-        let flags = " RUSTFLAGS='-C link-arg=-Wl,-z,now --remap-path-prefix=/the/root=.";
-        assert!(shell.contains(flags), "{shell}");
-        assert!(shell.contains(" cargo build --profile release --locked "), "{shell}");
-        assert!(shell.contains(" --manifest-path /the/root/Cargo.toml "), "{shell}");
-        assert!(shell.ends_with(" --no-default-features --features a,b)"), "{shell}");
-        assert!(shell.contains(&format!(" --target {} --target-dir /builds/", crate::target::plain())), "{shell}");
-    }
-
-    #[test]
-    fn names_are_kept_by_the_last_step_alone() {
-        let shell = call().named().shell();
-        assert!(
-            shell.contains(" cargo rustc --profile release --locked ") && shell.ends_with(" a,b -- -C strip=none)"),
-            "{shell}"
-        );
-    }
-
-    #[test]
-    fn features_are_tried_where_the_tests_are_built() {
-        let quick = Tools { profile: Profile::Dev, ..tools() };
-        let call =
-            |recipe: &Recipe| CargoCommand::new("bottlecap", recipe, &quick, Path::new("/root"), Path::new("/builds"));
-        let features = Recipe { features: vec!["a".to_owned()], ..Recipe::default() };
-        assert_eq!(
-            call(&features).shell(),
-            "cargo build --profile dev --locked --package bottlecap --bin bottlecap --package matrix \
-             --no-default-features --features a"
-        );
-        // Flags would have everything there compiled anew.
-        let flags = Recipe { rustflags: vec!["-C".to_owned(), "x".to_owned()], ..features };
-        assert!(call(&flags).shell().contains(" --target-dir /builds/"));
-    }
-
-    #[test]
-    fn other_tools_are_called_in_cargos_stead_and_build_apart() {
-        let plain = tools();
-        let flavour = Flavour { linker: Linker::Zig, build_std: true, ..plain.flavour.clone() };
-        let zig = Tools {
-            flavour,
-            command: Some(PathBuf::from("/the/zig/cargo-zigbuild")),
-            target: "x86_64-unknown-linux-gnu.2.26".to_owned(),
-            variables: BTreeMap::from([("CARGO_ZIGBUILD_ZIG_PATH".to_owned(), "/the/zig/zig".to_owned())]),
-            ..plain
-        };
-        let call = CargoCommand::new("bottlecap", &Recipe::default(), &zig, Path::new("/root"), Path::new("/builds"));
-        let shell = call.shell();
-        assert!(shell.contains(" CARGO_ZIGBUILD_ZIG_PATH=/the/zig/zig "), "{shell}");
-        assert!(shell.contains(" /the/zig/cargo-zigbuild zigbuild --profile release --locked "), "{shell}");
-        assert!(
-            shell.contains(" -Zbuild-std=std,panic_abort ")
-                && shell.contains(" --target x86_64-unknown-linux-gnu.2.26 "),
-            "{shell}"
-        );
-        assert!(shell.contains(" --target-dir /builds/x86_64-unknown-linux-gnu.2.26-"), "{shell}");
-        let told = Tools { c_flags: vec!["-O1".to_owned()], ..tools() };
-        let call = CargoCommand::new(
-            "bottlecap",
-            &Recipe::default().with(&told),
-            &told,
-            Path::new("/root"),
-            Path::new("/builds"),
-        );
-        assert!(call.shell().contains("='-O1 -ffile-prefix-map=/root=. "), "{}", call.shell());
-    }
-
-    #[test]
-    fn a_shell_reads_quoted_text_as_it_is() {
-        assert_eq!(quoted("a-b=c,d"), "a-b=c,d");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted(""), "''");
-        assert_eq!(quoted("-C\u{1f}it's a\\b"), r"$'-C\x1fit\'s a\\b'");
-    }
-
-    #[test]
-    fn the_program_is_found_among_cargos_messages() {
-        let artifact = |file: &str, fresh: bool| {
-            format!("{{\"reason\":\"compiler-artifact\",\"executable\":{file},\"fresh\":{fresh}}}\n")
-        };
-        let text = artifact("null", true) + "not json\n" + &artifact("\"/t/bottlecap\"", true);
-        let read = Messages::read(text.as_bytes(), "bottlecap");
-        assert_eq!((read.program, read.compiled), (Some(PathBuf::from("/t/bottlecap")), 0));
-        let read = Messages::read((text + &artifact("\"/t/other\"", false)).as_bytes(), "bottlecap");
-        assert_eq!((read.program, read.compiled), (Some(PathBuf::from("/t/bottlecap")), 1));
-        assert_eq!(Messages::read("".as_bytes(), "bottlecap").program, None);
-    }
-
-    #[test]
-    fn the_folders_of_build_scripts_are_found_by_their_packages() {
-        let text = r#"{"reason":"build-script-executed","package_id":"registry+https://x#module-sys@1.0.0","out_dir":"/t/out"}"#;
-        let read = Messages::read(text.as_bytes(), "bottlecap");
-        let outcome = Outcome { program: PathBuf::new(), opt_level: String::new(), compiled: 0, scripts: read.scripts };
-        assert_eq!(outcome.script("module-sys", "1.0.0"), Some(Path::new("/t/out")));
-        assert_eq!(outcome.script("module-sys", "1.0.1"), None);
-    }
-
-    #[test]
-    fn the_crates_are_told_while_they_are_compiled() {
-        let told = Mutex::new(Vec::new());
-        let said =
-            watch("   Compiling a v1.0.0\nerror: no\n".as_bytes(), &|name| told.lock().unwrap().push(name.to_owned()));
-        assert_eq!(said, ["   Compiling a v1.0.0", "error: no"]);
-        assert_eq!(*told.lock().unwrap(), ["a"]);
-    }
-}
+#[path = "cargo_tests.rs"]
+mod tests;

@@ -15,6 +15,11 @@ pub enum Error {
     Sources(#[source] io::Error),
     #[error(transparent)]
     Flavour(#[from] flavour::Error),
+    #[error(
+        "{cell} cannot be built, because a disk is full: {said}\n  make room where {} is; the same command goes on from there",
+        folder.display()
+    )]
+    FullDisk { cell: String, folder: PathBuf, said: String },
     #[error("{} cannot be read or written", path.display())]
     File { path: PathBuf, source: io::Error },
 }

@@ -11,10 +11,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::cargo::CargoCommand;
+use super::cargo::{CargoCommand, Outcome};
 use super::recipe::Recipe;
 use crate::elf::Linkage;
-use crate::flavour::Toolchain;
+use crate::flavour::{Toolchain, Tools};
 use crate::materials::packages::{self, Packages};
 use crate::workspace;
 use crate::workspace::{Profile, builds_directory};
@@ -27,7 +27,7 @@ pub const NAME: &str = "launcher";
 pub const MAX_BYTES: usize = 16 << 10;
 
 /// The cargo configuration of its package, as it was when this program was built.
-const CONFIGURATION: &str = include_str!("../../../crates/launcher/.cargo/config.toml");
+pub(crate) const CONFIGURATION: &str = include_str!("../../../crates/launcher/.cargo/config.toml");
 
 /// The part of the configuration that counts here.
 #[derive(Deserialize)]
@@ -60,6 +60,19 @@ pub fn for_tests() -> Result<&'static Path, Failure> {
         Ok(call.run(&root, &|_| {})?.program)
     });
     built.as_deref().map_err(Clone::clone)
+}
+
+/// The command that makes the launcher of the workspace in `root` below `builds`.
+pub fn command(root: &Path, tools: &Tools, builds: &Path) -> String {
+    CargoCommand::new(NAME, &Recipe::of_launcher(), tools, root, builds).shell()
+}
+
+/// The launcher of the workspace in `root` with the names of everything in it, and where it was compiled below `builds`.
+pub fn with_names(root: &Path, tools: &Tools, builds: &Path) -> Result<(Outcome, PathBuf), Failure> {
+    let call = CargoCommand::new(NAME, &Recipe::of_launcher(), tools, root, builds).named();
+    let outcome = call.run(root, &|_| {})?;
+    let target = call.release_directory().map_or_else(|| builds.to_owned(), Path::to_owned);
+    Ok((outcome, target))
 }
 
 /// The launcher's packages, by its own lock file.

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use build_report::BuildReport;
 pub use cargo::Outcome;
 pub use error::Error;
-pub use run::{Arguments, anew, command, named, one, program, run};
+pub use run::{Arguments, anew, command, directory, named, one, program, run};
 
 /// The name of the file beside the plan that has a line for each cell. If a cell has several, the last one counts.
 pub const FILE: &str = "builds.jsonl";
@@ -84,6 +84,20 @@ pub struct Failure {
     pub command: String,
     /// The end of what the compiler said.
     pub output: String,
+}
+
+/// What compilers, linkers and the shell say where there is no space.
+const FULL_DISK: [&str; 2] = ["No space left on device", "NoSpaceLeft"];
+
+impl Failure {
+    /// The line that says that a disk is full, which says nothing about the cell.
+    pub fn full_disk(&self) -> Option<&str> {
+        self.output.lines().find(|line| tells_of_full_disk(line)).map(str::trim)
+    }
+}
+
+fn tells_of_full_disk(line: &str) -> bool {
+    FULL_DISK.iter().any(|words| line.contains(words))
 }
 
 impl BuildRecord {

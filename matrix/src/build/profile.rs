@@ -135,7 +135,8 @@ fn normal(key: &str, value: &str) -> String {
     one.to_owned()
 }
 
-/// What cargo would compile, and how: the answer to `--unit-graph`. Its form is unstable, and is that of the pinned toolchain.
+/// What cargo would compile, and how: the answer to `--unit-graph`. Its form is unstable; it is that of the compilers in rust-toolchain.toml and matrix/flavours.toml, and a
+/// build with another one whose answer cannot be read is refused.
 #[derive(Debug, Deserialize)]
 pub struct Graph {
     units: Vec<Unit>,
@@ -165,7 +166,13 @@ impl Graph {
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned());
         }
-        serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo's unit graph cannot be read: {error}"))
+        let graph: Self = serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("cargo's unit graph cannot be read: {error}"))?;
+        // Nothing differs in a graph of which nothing was understood.
+        if graph.roots.is_empty() || graph.roots.iter().any(|root| graph.units.get(*root).is_none()) {
+            return Err("cargo's unit graph has no program".to_owned());
+        }
+        Ok(graph)
     }
 }
 

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::build::cargo::CargoCommand;
+use crate::build::launcher;
 use crate::flavour::Toolchain;
 use crate::workspace::Profile;
 
@@ -131,4 +132,21 @@ fn a_profile_of_somebody_elses_is_found_in_what_cargo_would_do() {
         assert!(found.contains(part), "{part} is not in:\n{found}");
     }
     assert!(!found.contains("dependency with opt-level"), "{found}");
+}
+
+#[test]
+fn the_profile_of_the_launcher_is_held_to_cargos_as_well() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let tools = Toolchain::plain(root, Profile::Release).unwrap().launcher;
+    let recipe = Recipe::of_launcher();
+    let call = CargoCommand::new(launcher::NAME, &recipe, &tools, root, folder.path());
+    let asked = ReleaseProfile::of(&recipe, root).unwrap();
+    let mut command = call.process(root, std::env::vars_os()).unwrap();
+    assert_eq!(asked.differences(&Graph::of(&mut command).unwrap()), [""; 0]);
+    let mut command = call.process(root, std::env::vars_os()).unwrap();
+    let found = asked.differences(&Graph::of(command.env(variable("lto"), "thin")).unwrap());
+    let expected = ["extension-protocol", "launcher", "rustix"]
+        .map(|package| format!("cargo compiles {package} with lto=thin, not fat"));
+    assert!(expected.iter().all(|difference| found.contains(difference)), "{found:?}");
 }

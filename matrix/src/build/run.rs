@@ -38,7 +38,7 @@ Exit status:
   0    every cell has a program
   2    the plan does not fit
   3    a cell could not be built; its line has the command that shows why
-  6    something is missing on this machine
+  6    something is missing on this machine, or a disk is full
   130  interrupted";
 
 /// Build a set or the cells of a plan
@@ -133,6 +133,11 @@ pub fn command(manifest: &Manifest, cell: &Cell, tools: &Tools, builds: &Path) -
     agent(manifest, cell, tools, builds).shell()
 }
 
+/// Where cargo compiles the agent of a cell below `builds`.
+pub fn directory(manifest: &Manifest, cell: &Cell, tools: &Tools, builds: &Path) -> PathBuf {
+    agent(manifest, cell, tools, builds).release_directory().map_or_else(|| builds.to_owned(), Path::to_owned)
+}
+
 fn agent(manifest: &Manifest, cell: &Cell, tools: &Tools, builds: &Path) -> CargoCommand {
     let recipe = Recipe::of(manifest, &cell.levels).with(tools);
     CargoCommand::new("bottlecap", &recipe, tools, &workspace::root(), builds)
@@ -223,6 +228,11 @@ fn all(workshop: &BuildContext, cells: &[Cell], build_log: &mut BuildLog) -> Res
         if interrupted.load(Ordering::Relaxed) && built.failure.is_some() {
             break;
         }
+        // Nor does a full disk. Nothing is recorded, so that the next call builds the cell.
+        if let Some(said) = built.failure.as_ref().and_then(Failure::full_disk) {
+            progress.finish();
+            return Err(Error::FullDisk { cell: cell.clone(), folder: workshop.builds.clone(), said: said.to_owned() });
+        }
         progress.done(cell, &outcome(&built));
         build_log.record(built)?;
         if interrupted.load(Ordering::Relaxed) {
@@ -280,4 +290,41 @@ fn summary(lines: &[BuildRecord]) -> ExitCode {
     }
     terminal::print(&format!("\n{} of {} cells are built\n", lines.len() - failed.len(), lines.len()));
     if failed.is_empty() { ExitCode::SUCCESS } else { terminal::BUILD_FAILED.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executable;
+    use crate::plan::CellKind;
+
+    #[test]
+    fn a_full_disk_ends_the_build_and_is_no_failure_of_the_cell() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_owned();
+        let compiler = root.join("cargo");
+        let said = "error: failed to write `/t/x.rmeta`: No space left on device (os error 28)";
+        executable::write(&compiler, format!("#!/bin/sh\necho '{said}' >&2\nexit 101\n")).unwrap();
+        let mut tools = Toolchain::plain(&root, Profile::Release).unwrap();
+        tools.agent.command = Some(compiler);
+        let manifest = Manifest::embedded().unwrap();
+        let levels = manifest.set_levels("baseline").unwrap();
+        let cell = Cell { id: "one".to_owned(), kind: CellKind::Build, levels };
+        let workshop = BuildContext {
+            manifest,
+            builds: root.join("build"),
+            programs: root.join("programs"),
+            origin: Origin { sources: "commit".to_owned(), compiler: "rustc 1".to_owned() },
+            tools,
+            root: root.clone(),
+        };
+        let Err(error) = all(&workshop, &[cell], &mut BuildLog::open(&root).unwrap()) else { panic!("it is built") };
+        let text = error.to_string();
+        assert!(matches!(error, Error::FullDisk { .. }), "{text}");
+        assert!(
+            text.contains(said) && text.contains(&format!("make room where {}/build is", root.display())),
+            "{text}"
+        );
+        assert!(!root.join(super::super::FILE).exists(), "the next call builds it");
+    }
 }

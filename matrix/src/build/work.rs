@@ -6,8 +6,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use tempfile::TempDir;
 
 use super::build_report::BuildReport;
@@ -17,7 +15,8 @@ use super::profile::{Graph, ReleaseProfile};
 use super::recipe::Recipe;
 use super::{BuildRecord, Failure, Origin, launcher, pinned};
 use crate::executable;
-use crate::flavour::{Compiler, Toolchain};
+use crate::files;
+use crate::flavour::Toolchain;
 use crate::hash;
 use crate::manifest::Manifest;
 use crate::plan::external::{self, Files, Form};
@@ -172,7 +171,7 @@ impl BuildContext<'_> {
                 made.compiled += first.compiled;
             }
         }
-        self.replace(job, new)?;
+        self.replace(job, &new)?;
         Ok(made)
     }
 
@@ -183,7 +182,7 @@ impl BuildContext<'_> {
             Some(Form::Layer) => {
                 let new = self.unfinished(job)?;
                 external::unpack(path, new.path()).map_err(|error| self.trouble(job, &error))?;
-                self.replace(job, new)?;
+                self.replace(job, &new)?;
                 self.folder(job.cell)
             }
             Some(Form::Program) | None => return Ok(Made::of(path.to_owned(), None)),
@@ -201,15 +200,8 @@ impl BuildContext<'_> {
     }
 
     /// Puts what is finished where the cell's programs are. Until then those of the last build are there, of which the lines of that build tell.
-    fn replace(&self, job: &Job, new: TempDir) -> Result<(), Failure> {
-        let (folder, new) = (self.folder(job.cell), new.keep());
-        let replaced = match renameat2(AT_FDCWD, &new, AT_FDCWD, &folder, RenameFlags::RENAME_EXCHANGE) {
-            Ok(()) => fs::remove_dir_all(&new),
-            Err(Errno::ENOENT) => fs::rename(&new, &folder),
-            // Not every file system can exchange two folders.
-            Err(_) => fs::remove_dir_all(&folder).and_then(|()| fs::rename(&new, &folder)),
-        };
-        replaced.map_err(|error| self.trouble(job, &error))
+    fn replace(&self, job: &Job, new: &TempDir) -> Result<(), Failure> {
+        files::replace(new.path(), &self.folder(job.cell)).map_err(|error| self.trouble(job, &error))
     }
 
     /// Builds a program and asks it what it is.
@@ -237,11 +229,7 @@ impl BuildContext<'_> {
             differences.push(format!("its commit is {}, not {revision}", told.git_sha));
         }
         if profile == Profile::Release {
-            if outcome.opt_level != opt_level {
-                differences
-                    .push(format!("cargo has compiled it with opt-level {}, not {opt_level}", outcome.opt_level));
-            }
-            differences.extend(self.unlike(call, &asked).map_err(failure)?);
+            differences.extend(self.unlike(call, &asked, &outcome).map_err(failure)?);
         }
         if !differences.is_empty() {
             return Err(failure(differences.join("\n")));
@@ -259,26 +247,31 @@ impl BuildContext<'_> {
         there.map(|there| Dependencies::of(self.manifest, recipe).lacking(&there)).unwrap_or_default()
     }
 
-    /// In what cargo's own profiles differ from the one that was asked for. What it has said of them while it compiled is lost where nothing was, and less than this.
-    /// Other compilers than the pinned one are not asked, because the form of the answer is that one's.
-    fn unlike(&self, call: &CargoCommand, asked: &ReleaseProfile) -> Result<Vec<String>, String> {
-        if self.tools.agent.flavour.compiler != Compiler::Workspace || self.tools.agent.command.is_some() {
-            return Ok(Vec::new());
-        }
+    /// In what the profiles with which cargo compiles each crate differ from the one that was asked for. What it has said of them while it compiled is lost where nothing
+    /// was, and less than this.
+    fn unlike(&self, call: &CargoCommand, asked: &ReleaseProfile, outcome: &Outcome) -> Result<Vec<String>, String> {
         let mut command = call.process(&self.root, std::env::vars_os()).map_err(|failure| failure.output)?;
-        Ok(asked.differences(&Graph::of(&mut command)?))
+        let mut differences = asked.differences(&Graph::of(&mut command)?);
+        let (compiled, opt_level) = (&outcome.opt_level, asked.opt_level());
+        if compiled != opt_level {
+            differences.push(format!("cargo has compiled it with opt-level {compiled}, not {opt_level}"));
+        }
+        Ok(differences)
     }
 
     /// Builds the launcher, and looks at its file.
     fn launcher(&self, call: &CargoCommand, progress: &(dyn Fn(&str) + Sync)) -> Result<Outcome, Failure> {
         let outcome = call.run(&self.root, progress)?;
+        let failure = |output: String| Failure {
+            command: format!("{} && readelf -lW {}", call.shell(), outcome.program.display()),
+            output: format!("the launcher is not what it has to be:\n{output}"),
+        };
         let architecture = self.tools.launcher.flavour.architecture.to_string();
-        let objections = launcher::objections_to_file(&outcome.program, &architecture);
-        if objections.is_empty() {
-            return Ok(outcome);
-        }
-        let output = format!("the launcher is not what it has to be:\n{}", objections.join("\n"));
-        Err(Failure { command: format!("{} && readelf -lW {}", call.shell(), outcome.program.display()), output })
+        let mut objections = launcher::objections_to_file(&outcome.program, &architecture);
+        let asked = ReleaseProfile::of(&Recipe::of_launcher(), &self.root);
+        let asked = asked.map_err(|error| failure(error.to_string()))?;
+        objections.extend(self.unlike(call, &asked, &outcome).map_err(failure)?);
+        if objections.is_empty() { Ok(outcome) } else { Err(failure(objections.join("\n"))) }
     }
 
     /// The yardstick, static and small.
@@ -300,7 +293,7 @@ impl BuildContext<'_> {
             (made, _) => made,
         };
         made.map_err(|output| Failure { command: format!("{command:?}"), output })?;
-        self.replace(job, new)?;
+        self.replace(job, &new)?;
         Ok(Made { compiled: 1, ..Made::of(self.folder(job.cell).join(PROGRAM), None) })
     }
 
@@ -317,7 +310,7 @@ impl BuildContext<'_> {
         let bytes = sizes.sum::<io::Result<u64>>()?;
         let sha256 = hash::of_files(files)?;
         fs::create_dir_all(self.folder(job.cell))?;
-        fs::write(self.folder(job.cell).join(STAMP), &job.stamp)?;
+        files::write(&self.folder(job.cell).join(STAMP), &job.stamp)?;
         let Made { program, agent, compiled, brought } = made;
         let origin = matches!(job.task, Task::Build(_)).then(|| self.origin.clone());
         Ok(BuildRecord {

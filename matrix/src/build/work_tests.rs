@@ -173,3 +173,28 @@ fn what_is_started_again_is_not_built_again() {
     let folder = tempfile::tempdir().unwrap();
     assert!(workshop(folder.path()).job(&cell(CellKind::Again { of: "ship".to_owned() })).is_none());
 }
+
+#[test]
+fn a_launcher_that_cargo_compiles_with_another_profile_is_refused_whoever_compiles_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    fs::create_dir(root.join("crates")).unwrap();
+    fs::write(root.join("crates/Cargo.toml"), "[profile.release]\nlto = \"fat\"\nopt-level = \"z\"\n").unwrap();
+    // In the place of another cargo.
+    let unit = r#"{"pkg_id":"path+file:///x/launcher#0.1.0","mode":"build","platform":"x","profile":{"lto":"thin","opt_level":"z"}}"#;
+    let artifact = r#"{"executable":"/nowhere/launcher","fresh":true,"profile":{"opt_level":"3"}}"#;
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in\n*--unit-graph*) echo '{{\"units\":[{unit}],\"roots\":[0]}}' ;;\n*) echo '{artifact}' ;;\nesac\n"
+    );
+    let cargo = root.join("cargo");
+    executable::write(&cargo, script).unwrap();
+    let mut workshop = workshop(root);
+    workshop.tools.launcher.command = Some(cargo);
+    workshop.tools.launcher.flavour.compiler = crate::flavour::Compiler::Debian;
+    let tools = &workshop.tools.launcher;
+    let call = CargoCommand::new(launcher::NAME, &Recipe::of_launcher(), tools, root, &workshop.builds);
+    let failure = workshop.launcher(&call, &|_| {}).unwrap_err();
+    for part in ["cargo compiles launcher with lto=thin, not fat", "with opt-level 3, not z"] {
+        assert!(failure.output.contains(part), "{part} is not in:\n{}", failure.output);
+    }
+}

@@ -8,17 +8,52 @@ use std::{fs, io};
 
 use serde::Deserialize;
 
+use crate::build::launcher;
 use crate::materials::packages::{Key, Package, Packages, ROOT};
 
 /// The list, relative to the root of the workspace.
 pub const FILE: &str = "matrix/fips-packages.toml";
 pub(super) const TEXT: &str = include_str!("../../fips-packages.toml");
-/// Where cargo-deny has the same packages, relative to the root, and how that list begins and ends there.
-pub const DENY_FILE: &str = "fips/deny.toml";
-const DENY_LIST: [&str; 2] = ["\nallow = [\n  \"bottlecap\",\n  \"extension-protocol\",\n", "]\n"];
+/// How a list of cargo-deny's begins and ends.
+const DENY_LIST: [&str; 2] = ["\nallow = [\n", "]\n"];
 /// Endings of files that no Rust compiler reads: sources in other languages, and what was compiled from them.
 const FOREIGN: [&str; 16] =
     ["a", "asm", "c", "cc", "cpp", "cxx", "dll", "go", "lib", "m", "o", "obj", "s", "so", "wasm", "zig"];
+/// The ending of a script for a linker, of which packages have none and we have one.
+const LINKER_SCRIPT: &str = "ld";
+
+/// Which of our programs packages are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    Agent,
+    Launcher,
+}
+
+impl Program {
+    /// Our own package of it, which is not listed.
+    fn root(self) -> &'static str {
+        match self {
+            Self::Agent => ROOT,
+            Self::Launcher => launcher::NAME,
+        }
+    }
+
+    /// The packages of the workspace that it is built from, sorted.
+    pub fn own_packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Agent => &["agent-config", "bottlecap", "extension-protocol"],
+            Self::Launcher => &["extension-protocol", "launcher"],
+        }
+    }
+
+    /// Where cargo-deny has the same packages, relative to the root.
+    pub fn deny_file(self) -> &'static str {
+        match self {
+            Self::Agent => "fips/deny.toml",
+            Self::Launcher => "crates/launcher/deny.toml",
+        }
+    }
+}
 
 /// The list. A key is a name and a version with a space between them, a value the SHA-256 of the archive that the registry has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -28,8 +63,14 @@ pub struct Allowed {
     pub linked: BTreeMap<String, String>,
     /// Those that are only compiled, or run while the program is built.
     pub build: BTreeMap<String, String>,
+    /// Those that the launcher is made of, or that run while it is built.
+    #[serde(default)]
+    pub launcher: BTreeMap<String, String>,
     /// Those with code in other languages than Rust, by name, each with what that code is.
     pub foreign: BTreeMap<String, String>,
+    /// Our own files that are more than Rust, by their places below the root, each with what it is for.
+    #[serde(default)]
+    pub own: BTreeMap<String, String>,
 }
 
 impl Allowed {
@@ -43,15 +84,16 @@ impl Allowed {
         toml::from_str(text)
     }
 
-    /// What of these packages is not on the list, each with the reason, and what is on it and not among them. `foreign` says whether a package has code in other
-    /// languages.
-    pub fn problems(&self, packages: &Packages, foreign: impl Fn(&Package) -> bool) -> Vec<String> {
+    /// What of the packages of a program is not on its list, each with the reason, and what is on it and not among them. `foreign` says whether a package has code in
+    /// other languages.
+    pub fn problems(&self, program: Program, packages: &Packages, foreign: impl Fn(&Package) -> bool) -> Vec<String> {
         let mut problems = Vec::new();
-        let others = || packages.0.iter().filter(|(key, _)| key.name != ROOT);
+        let others = || packages.0.iter().filter(|(key, _)| key.name != program.root());
         for (key, package) in others() {
-            let list = if package.linked { &self.linked } else { &self.build };
-            match list.get(&key.to_string()) {
-                None => problems.push(format!("{key} is not on the list of packages that are {}", kind(package))),
+            match self.list(program, package.linked).get(&key.to_string()) {
+                None => {
+                    problems.push(format!("{key} is not on the list of packages that are {}", kind(program, package)));
+                }
                 Some(checksum) if Some(checksum) != package.checksum.as_ref() => {
                     let found = package.checksum.as_deref().unwrap_or("none");
                     problems.push(format!("{key} has the checksum {found}, and the list says {checksum}"));
@@ -62,47 +104,80 @@ impl Allowed {
                 problems.push(format!("{key} has code in another language than Rust, and the list does not say so"));
             }
         }
-        let is_there = |name: &&String, linked: bool| {
-            others().any(|(key, package)| key.to_string() == **name && package.linked == linked)
+        let is_there = |name: &String, linked: bool| {
+            let is_of_list = |package: &Package| program == Program::Launcher || package.linked == linked;
+            others().any(|(key, package)| key.to_string() == *name && is_of_list(package))
         };
-        let gone = self.linked.keys().filter(|name| !is_there(name, true));
-        let gone = gone.chain(self.build.keys().filter(|name| !is_there(name, false)));
-        problems.extend(gone.map(|name| format!("{name} is on the list and not needed any more")));
+        let mut gone: BTreeSet<&String> = BTreeSet::new();
+        for linked in [true, false] {
+            gone.extend(self.list(program, linked).keys().filter(|name| !is_there(name, linked)));
+        }
+        problems.extend(gone.into_iter().map(|name| format!("{name} is on the list and not needed any more")));
         problems
     }
 
-    /// The text of the list for these packages, with what this one says of foreign code.
-    pub fn rewritten(&self, packages: &Packages, foreign: impl Fn(&Package) -> bool) -> String {
+    /// Everything in the launcher is in one list, because little runs while it is built.
+    fn list(&self, program: Program, linked: bool) -> &BTreeMap<String, String> {
+        match (program, linked) {
+            (Program::Launcher, _) => &self.launcher,
+            (Program::Agent, true) => &self.linked,
+            (Program::Agent, false) => &self.build,
+        }
+    }
+
+    /// The text of the list for the packages of both programs, with what this one says of foreign code and of our own files.
+    pub fn rewritten(&self, agent: &Packages, launcher: &Packages, foreign: impl Fn(&Package) -> bool) -> String {
         let head: Vec<&str> = TEXT.lines().take_while(|line| line.starts_with('#')).collect();
         let mut text = head.join("\n") + "\n";
-        for (title, linked) in [("linked", true), ("build", false)] {
+        let mut table = |title: &str, program: Program, packages: &Packages, is_in: &dyn Fn(&Package) -> bool| {
             let _ = writeln!(text, "\n[{title}]");
-            for (key, package) in packages.0.iter().filter(|(key, it)| key.name != ROOT && it.linked == linked) {
+            let others = packages.0.iter().filter(|(key, package)| key.name != program.root() && is_in(package));
+            for (key, package) in others {
                 let _ = writeln!(text, "\"{key}\" = \"{}\"", package.checksum.as_deref().unwrap_or_default());
             }
-        }
+        };
+        table("linked", Program::Agent, agent, &|package| package.linked);
+        table("build", Program::Agent, agent, &|package| !package.linked);
+        table("launcher", Program::Launcher, launcher, &|_| true);
         text += "\n[foreign]\n";
-        let names: BTreeMap<&String, &Package> = packages.0.iter().map(|(Key { name, .. }, it)| (name, it)).collect();
-        for (name, _) in names.into_iter().filter(|(name, package)| *name != ROOT && foreign(package)) {
+        let all = agent.0.iter().chain(&launcher.0);
+        let names: BTreeMap<&String, &Package> = all.map(|(Key { name, .. }, it)| (name, it)).collect();
+        let is_ours = |name: &str| [Program::Agent, Program::Launcher].iter().any(|program| program.root() == name);
+        for (name, _) in names.into_iter().filter(|(name, package)| !is_ours(name) && foreign(package)) {
             let about = self.foreign.get(name).map_or("", String::as_str);
             let _ = writeln!(text, "{name} = \"{about}\"");
+        }
+        text += "\n[own]\n";
+        for (file, about) in &self.own {
+            let _ = writeln!(text, "\"{file}\" = \"{about}\"");
         }
         text
     }
 
-    /// The configuration of cargo-deny with these packages in the place of those that it has; none where it has no such list.
-    pub fn in_deny(&self, configuration: &str) -> Option<String> {
+    /// The configuration of cargo-deny for a program, with these packages in the place of those that it has; none where it has no such list.
+    pub fn in_deny(&self, program: Program, configuration: &str) -> Option<String> {
         let [start, end] = DENY_LIST;
         let (head, rest) = configuration.split_once(start)?;
         let (_, tail) = rest.split_once(end)?;
-        let keys: BTreeSet<&String> = self.linked.keys().chain(self.build.keys()).collect();
+        let ours: String = program.own_packages().iter().map(|name| format!("  \"{name}\",\n")).collect();
+        let keys: BTreeSet<&String> = self.list(program, true).keys().chain(self.list(program, false).keys()).collect();
         let lines = keys.into_iter().map(|key| format!("  \"{}\",\n", key.replacen(' ', "@=", 1)));
-        Some(format!("{head}{start}{}{end}{tail}", lines.collect::<String>()))
+        Some(format!("{head}{start}{ours}{}{end}{tail}", lines.collect::<String>()))
     }
 }
 
-fn kind(package: &Package) -> &'static str {
-    if package.linked { "linked" } else { "only compiled or run while it is built" }
+fn kind(program: Program, package: &Package) -> &'static str {
+    match (program, package.linked) {
+        (Program::Launcher, _) => "in the launcher",
+        (Program::Agent, true) => "linked",
+        (Program::Agent, false) => "only compiled or run while it is built",
+    }
+}
+
+/// Whether a file of ours is in another language than Rust, by its name.
+pub fn is_foreign_name(file: &Path) -> bool {
+    let ending = file.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    ending.is_some_and(|ending| ending == LINKER_SCRIPT || FOREIGN.contains(&ending.as_str()))
 }
 
 /// Whether a package has files in other languages than Rust, or names a library to link with. What cannot be read counts as foreign.
@@ -145,7 +220,13 @@ mod tests {
     fn list() -> Allowed {
         let listed = |name: &str| BTreeMap::from([(format!("{name} 1.0.0"), "aa".to_owned())]);
         let foreign = BTreeMap::from([("c-sys".to_owned(), "C".to_owned())]);
-        Allowed { linked: listed("c-sys"), build: listed("cc"), foreign }
+        Allowed {
+            linked: listed("c-sys"),
+            build: listed("cc"),
+            launcher: listed("rustix"),
+            foreign,
+            ..Allowed::default()
+        }
     }
 
     const GOOD: [(&str, bool, &str); 3] = [("bottlecap", true, ""), ("c-sys", true, "aa"), ("cc", false, "aa")];
@@ -153,7 +234,7 @@ mod tests {
     #[test]
     fn only_what_is_listed_with_its_checksum_is_allowed() {
         let foreign = |package: &Package| package.linked;
-        let problems = |changed: &[(&str, bool, &str)]| list().problems(&packages(changed), foreign);
+        let problems = |changed: &[(&str, bool, &str)]| list().problems(Program::Agent, &packages(changed), foreign);
         assert_eq!(problems(&GOOD), [""; 0]);
         for (changed, problem) in [
             ([GOOD[0], GOOD[1], ("cc", true, "aa")], "cc 1.0.0 is not on the list of packages that are linked"),
@@ -164,16 +245,28 @@ mod tests {
         }
         let planted = [GOOD[0], GOOD[1], GOOD[2], ("sha1", true, "aa")];
         assert!(
-            list().problems(&packages(&planted), |_| false).iter().any(|it| it.starts_with("sha1 1.0.0 is not on"))
+            list()
+                .problems(Program::Agent, &packages(&planted), |_| false)
+                .iter()
+                .any(|it| it.starts_with("sha1 1.0.0 is not on"))
         );
         let mut without_source = packages(&GOOD);
         without_source.0.insert(Key::new("sha1", "1.0.0"), Package { linked: true, ..Package::default() });
         let mut listed = list();
-        assert!(listed.problems(&without_source, foreign).concat().contains("sha1 1.0.0 is not on"));
+        assert!(listed.problems(Program::Agent, &without_source, foreign).concat().contains("sha1 1.0.0 is not on"));
         listed.linked.insert("sha1 1.0.0".to_owned(), String::new());
-        assert!(listed.problems(&without_source, |_| false).concat().contains("sha1 1.0.0 has the checksum none"));
+        assert!(
+            listed
+                .problems(Program::Agent, &without_source, |_| false)
+                .concat()
+                .contains("sha1 1.0.0 has the checksum none")
+        );
         let told = Allowed { foreign: BTreeMap::new(), ..list() };
-        assert!(told.problems(&packages(&GOOD), foreign).concat().contains("c-sys 1.0.0 has code in another language"));
+        assert!(
+            told.problems(Program::Agent, &packages(&GOOD), foreign)
+                .concat()
+                .contains("c-sys 1.0.0 has code in another language")
+        );
     }
 
     #[test]
@@ -193,32 +286,58 @@ mod tests {
     }
 
     #[test]
-    fn cargo_deny_has_the_same_list() {
+    fn the_launcher_has_a_list_of_its_own() {
+        let problems =
+            |changed: &[(&str, bool, &str)]| list().problems(Program::Launcher, &packages(changed), |_| false);
+        let good = [("launcher", true, ""), ("rustix", true, "aa")];
+        assert_eq!(problems(&good), [""; 0]);
+        assert_eq!(problems(&[good[0], ("rustix", false, "aa")]), [""; 0]);
+        let planted = problems(&[good[0], good[1], ("c-sys", true, "aa")]);
+        assert_eq!(planted, ["c-sys 1.0.0 is not on the list of packages that are in the launcher"]);
+        assert_eq!(problems(&good[..1]), ["rustix 1.0.0 is on the list and not needed any more"]);
+        assert_eq!(
+            problems(&[good[0], ("rustix", true, "bb")]),
+            ["rustix 1.0.0 has the checksum bb, and the list says aa"]
+        );
+        let agent = problems(&[("bottlecap", true, ""), good[1]]);
+        assert_eq!(agent, ["bottlecap 1.0.0 is not on the list of packages that are in the launcher"]);
+    }
+
+    #[test]
+    fn cargo_deny_has_the_same_lists() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let configuration = fs::read_to_string(root.join(DENY_FILE)).unwrap();
         let allowed = Allowed::embedded().unwrap();
-        assert_eq!(allowed.in_deny(&configuration).unwrap(), configuration);
-        let mut more = allowed.clone();
-        more.build.insert("sha1 0.10.6".to_owned(), "00".to_owned());
-        assert!(more.in_deny(&configuration).unwrap().contains("\n  \"sha1@=0.10.6\",\n"));
-        assert_eq!(allowed.in_deny("[bans]\nallow = []\n"), None);
+        for program in [Program::Agent, Program::Launcher] {
+            let configuration = fs::read_to_string(root.join(program.deny_file())).unwrap();
+            assert_eq!(allowed.in_deny(program, &configuration).unwrap(), configuration);
+            let mut more = allowed.clone();
+            more.build.insert("sha1 0.10.6".to_owned(), "00".to_owned());
+            more.launcher.insert("sha1 0.10.6".to_owned(), "00".to_owned());
+            assert!(more.in_deny(program, &configuration).unwrap().contains("\n  \"sha1@=0.10.6\",\n"));
+            assert_eq!(allowed.in_deny(program, "[bans]\nallow = []\n"), None);
+        }
     }
 
     /// After a change of dependencies, `cargo matrix fips-report --write-packages` writes the list anew, to be read before it is committed.
     #[test]
-    fn the_list_is_that_of_the_lock_file() {
+    fn the_list_is_that_of_the_lock_files() {
         let manifest = Manifest::embedded().unwrap();
         let recipe = Recipe::of(manifest, &manifest.set_levels("ship-fips").unwrap());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let mut packages = Packages::of(&recipe.workspace(root), &recipe.features, &crate::target::plain()).unwrap();
         bundled::mark_replaced(&mut packages).unwrap();
+        let mut launched = launcher::packages(root, &crate::target::plain()).unwrap();
         let allowed = Allowed::embedded().unwrap();
-        assert_eq!(allowed.problems(&packages, is_foreign), [""; 0]);
-        assert_eq!(allowed.rewritten(&packages, is_foreign), TEXT);
+        assert_eq!(allowed.problems(Program::Agent, &packages, is_foreign), [""; 0]);
+        assert_eq!(allowed.problems(Program::Launcher, &launched, is_foreign), [""; 0]);
+        assert_eq!(allowed.rewritten(&packages, &launched, is_foreign), TEXT);
         assert!(allowed.foreign.values().all(|about| !about.is_empty()));
         let ring = (Key::new("ring", "0.17.14"), package(true, "00"));
-        packages.0.extend([ring]);
-        let problems = allowed.problems(&packages, |_| false);
+        packages.0.extend([ring.clone()]);
+        launched.0.extend([ring]);
+        let problems = allowed.problems(Program::Agent, &packages, |_| false);
         assert_eq!(problems, ["ring 0.17.14 is not on the list of packages that are linked"]);
+        let problems = allowed.problems(Program::Launcher, &launched, |_| false);
+        assert_eq!(problems, ["ring 0.17.14 is not on the list of packages that are in the launcher"]);
     }
 }

@@ -36,24 +36,35 @@ pub struct ModuleOptions {
     pub flags: BTreeMap<String, Vec<String>>,
 }
 
-/// What the security policy asks of a build, and what this one does.
+/// What the security policy asks of a build. What this one does is computed: [`super::procedure`].
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Procedure {
     /// Where the procedure was read, and when.
     pub source: String,
     pub read: String,
-    pub steps: Vec<Step>,
+    pub steps: Vec<PolicyStep>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Step {
-    pub about: String,
+pub struct PolicyStep {
+    pub step: StepKind,
     pub asked: String,
-    pub done: String,
-    /// Whether both are the same.
-    pub same: bool,
+}
+
+/// What a step of the procedure is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepKind {
+    Sources,
+    System,
+    Configuration,
+    Flags,
+    Build,
+    Form,
+    Mode,
+    Version,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -120,6 +131,8 @@ impl Certified {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -132,7 +145,9 @@ mod tests {
         assert!(!certificate.source.is_empty() && !environments.source.is_empty());
         let architectures: Vec<_> = environments.tested.iter().map(|tested| tested.architecture.as_str()).collect();
         assert_eq!(architectures, ["x86_64", "arm64"]);
-        assert!(!certified.procedure.source.is_empty() && certified.procedure.steps.iter().any(|step| !step.same));
+        assert!(!certified.procedure.source.is_empty() && certified.procedure.read.len() == "2026-11-28".len());
+        let steps: BTreeSet<_> = certified.procedure.steps.iter().map(|step| step.step).collect();
+        assert_eq!((steps.len(), certified.procedure.steps.len()), (8, 8), "each step once");
         assert!(certificate.algorithms.iter().all(|algorithm| !algorithm.standard.is_empty()));
     }
 

@@ -6,6 +6,7 @@ use super::certificate::Certified;
 use super::graph::HeldBack;
 use super::layer::{LayerDocument, ProgramFile};
 use super::price::Price;
+use super::procedure::Step;
 use super::proof::Proof;
 use super::tools::BuildTool;
 use super::tree::Tree;
@@ -15,7 +16,7 @@ pub const NOT_CLAIMED: [&str; 8] = [
     "That this is a validated module: it is a build of the module that was validated. A certificate is for one that is built as its security policy says, in the environments that the policy lists; what is different here stands under \"The build procedure\".",
     "That Lambda is an environment of the certificate.",
     "That no package has cryptography in it beside the module: those in Rust have no names by which that could be told. The list of packages is what somebody has read.",
-    "That the compilers, the C library and the system beneath them are what their makers published: the report names their bytes, for somebody to compare.",
+    "That the compilers, the C library and the system beneath them are what their makers published. The report records their bytes and compares them with those before the build, and with no list of known ones: hosts differ, and every update of a distribution is another file. Compare them with what its package manager says, such as `dpkg --verify` or `rpm --verify`.",
     "That the machine that wrote the report was honest: it has made and judged everything in it. On another machine the same sources make the same bytes.",
     "That a validated version has every correction: it is an old version. Read the security advisories of AWS-LC before you choose it.",
     "That everything random comes from the module: names of no secret, and the checksums of data formats, do not.",
@@ -38,6 +39,8 @@ pub struct Document {
     /// The layer's zip file, if the report is about one.
     pub layer: Option<LayerDocument>,
     pub certified: Certified,
+    /// What the security policy's procedure asks of a build of the module, beside what was done.
+    pub procedure: Vec<Step>,
     pub proofs: Vec<Proof>,
     /// None if it was not asked for.
     pub price: Option<Price>,
@@ -63,10 +66,21 @@ pub struct ProgramUnderTest {
     pub target: String,
     /// What makes it.
     pub command: String,
+    /// What is in front of it; none without a launcher.
+    pub launcher: Option<LauncherUnderTest>,
     /// Each program by itself, by its place below `/opt`.
     pub programs: Vec<ProgramFile>,
-    /// What has built the module.
+    /// What has built the module and the programs.
     pub tools: Vec<BuildTool>,
+}
+
+/// The launcher, beside what the programs have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LauncherUnderTest {
+    /// Of its own `Cargo.lock`.
+    pub lock_sha256: String,
+    /// What makes it.
+    pub command: String,
 }
 
 /// Where it was made and measured.
@@ -102,7 +116,7 @@ pub(super) fn sample(holds: bool) -> Document {
     }
     let text = str::to_owned;
     Document {
-        schema: 4,
+        schema: 5,
         holds,
         date: text("2026-01-02T03:04:05Z"),
         subject: ProgramUnderTest {
@@ -115,6 +129,7 @@ pub(super) fn sample(holds: bool) -> Document {
             cc: text("cc 1"),
             target: text("x"),
             command: text("RUSTFLAGS='-C a_b' cargo build"),
+            launcher: None,
             programs: vec![ProgramFile::of("extensions/datadog-agent", b"program")],
             tools: vec![BuildTool::of("cc", std::path::Path::new("/nowhere/cc"), false)],
         },
@@ -122,6 +137,7 @@ pub(super) fn sample(holds: bool) -> Document {
         held_back: vec![HeldBack { name: text("rustls"), version: text("0.1.0"), others: vec![text("0.2.0")] }],
         layer: None,
         certified: Certified::embedded().unwrap(),
+        procedure: vec![Step { about: "Flags", asked: text("cmake3 -DFIPS=1"), done: text("`-O3`"), same: false }],
         proofs: vec![Proof::new("symbols", "Nothing else is in it.", "`nm a_program`", facts)],
         price: None,
         machine: Machine { cpu: text("Cpu"), cores: 2, kernel: text("Linux 6"), load: text("7.00 6.00 5.00") },

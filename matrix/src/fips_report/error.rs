@@ -30,12 +30,10 @@ pub enum Error {
     Layer(#[from] layer::Error),
     #[error("the layer cannot be made anew, to compare the zip file with it")]
     Made(#[from] crate::layer::Error),
-    #[error("the sources differ from their commit, or have none: {sources}; commit them, or leave --refuse-dirty out")]
-    Dirty { sources: String },
     #[error(
-        "{cell} has the launcher, which the proofs do not cover yet: they are about one program, with its packages and its flags; leave +launcher out"
+        "the sources differ from their commit, or have none: {sources}; a proof of them would be about no commit; commit them, or try it with --allow-dirty"
     )]
-    Launcher { cell: String },
+    Dirty { sources: String },
     #[error("{} has no list of packages that begins with bottlecap", .0.display())]
     NoList(PathBuf),
     #[error("how the module was built cannot be told: {0}")]
@@ -70,7 +68,7 @@ impl Error {
         match self {
             Self::Plan(error) | Self::Build(build::Error::Plan(error)) if error.is_usage() => terminal::USAGE,
             Self::Measured(error) if error.is_usage() => terminal::USAGE,
-            Self::NotMeasured(_) | Self::Launcher { .. } => terminal::USAGE,
+            Self::NotMeasured(_) => terminal::USAGE,
             Self::Layer(error) => error.status(),
             Self::Made(error) => error.status(),
             Self::Dirty { .. } => terminal::REFUSED,

@@ -11,20 +11,22 @@ use time::format_description::well_known::Rfc3339;
 
 use super::allowed::{self, Allowed};
 use super::certificate::Certified;
-use super::context::Context;
+use super::context::{AllPackages, Context, Named};
 use super::document::{Document, Machine, NOT_CLAIMED, ProgramUnderTest};
 use super::error::Error;
 use super::graph::HeldBack;
 use super::handshake;
+use super::integrity::ModuleBytes;
 use super::layer::{Expected, LayerFile, ProgramFile};
+use super::module_build::ModuleBuild;
 use super::price::Price;
+use super::procedure::Step;
 use super::proof::{Facts, Proof};
 use super::runs::{self, Runs};
 use super::sources;
 use super::tools::{self, BuildTool, BuildTools};
 use super::tree::Tree;
 use crate::archive::places;
-use crate::build::recipe::Recipe;
 use crate::build::{self, BuildRecord};
 use crate::elf;
 use crate::flavour::{Flavours, LayerTarget, Toolchain};
@@ -43,8 +45,8 @@ pub struct Request {
     /// A zip file that has to be what is made of this program.
     pub layer: Option<PathBuf>,
     pub architecture: Architecture,
-    /// Whether sources that differ from their commit are refused.
-    pub refuse_dirty: bool,
+    /// Whether sources that differ from their commit are proven all the same.
+    pub allow_dirty: bool,
 }
 
 /// What was found, and judged.
@@ -55,6 +57,8 @@ pub struct Found {
     pub certified: Certified,
     pub tree: Tree,
     pub held_back: Vec<HeldBack>,
+    /// The policy's procedure beside what was done.
+    pub procedure: Vec<Step>,
 }
 
 /// What was there before the build.
@@ -72,55 +76,77 @@ pub fn proofs(request: &Request, interrupted: &AtomicBool) -> Result<Found, Erro
         eprintln!("note: {note}");
     }
     // All that can be refused is refused before minutes are spent on building.
-    if Recipe::of(manifest, &cell.levels).launcher {
-        return Err(Error::Launcher { cell: cell.id });
-    }
     let root = workspace::root();
     let tree = Tree::look(&root)?;
-    if request.refuse_dirty && !tree.is_clean() {
+    if !request.allow_dirty && !tree.is_clean() {
         return Err(Error::Dirty { sources: tree.sources });
     }
     let layer = request.open(&cell)?;
-    let toolbox = request.toolbox(&cell, &root, layer.as_ref())?;
+    let toolchain = request.toolchain(&cell, &root, layer.as_ref())?;
     let flavours = Flavours::embedded().map_err(build::Error::from)?;
     flavours.check_programs(iter::once(&cell.levels)).map_err(build::Error::from)?;
     let builds = empty_folder()?;
-    let context = Context {
-        manifest,
-        root,
-        cell,
-        tools: toolbox.agent.clone(),
-        certified: Certified::embedded()?,
-        builds: builds.path().to_owned(),
-    };
+    let certified = Certified::embedded()?;
+    let context = Context { manifest, root, cell, toolchain, certified, builds: builds.path().to_owned() };
     let packages = context.packages()?;
-    let before = Before::look(&context, tree, &packages);
+    let before = Before::look(&context, tree, &packages.all);
     eprintln!("{}: building it from nothing", context.cell.id);
-    let built = build::anew(manifest, context.cell.clone(), toolbox.clone(), builds.path())?;
+    let built = build::anew(manifest, context.cell.clone(), context.toolchain.clone(), builds.path())?;
     let built = built.ok_or(Error::Interrupted)?;
-    let program = Program::of(&context, &built, layer.as_ref(), &toolbox)?;
-    eprintln!("{}: the same program once more, with the names of what is in it", context.cell.id);
+    let program = Program::of(&context, &built, layer.as_ref())?;
+    eprintln!("{}: the same once more, with the names of what is in it", context.cell.id);
     let named = context.named(interrupted)?;
-    let module = context.module(&named)?;
-    let tree = Tree::look(&context.root)?;
-    let mut proofs: Vec<Proof> = program.identity.iter().cloned().collect();
-    proofs.push(tree.judge(&before.tree));
-    proofs.push(sources::judge(&before.sources, sources::look(&packages, &context.certified.sources)));
-    proofs.push(context.dependencies(&packages)?);
-    let tools = BuildTools { before: before.tools, after: tools::used(&context.root, &context.tools, &module) };
-    proofs.push(context.module_build(&module, &packages, &tools, built.compiled.unwrap_or_default()));
-    let (names, place) = context.names(&named, &program)?;
-    proofs.push(names);
+    let Built { mut proofs, tree, module, tools, place } =
+        Built::look(&context, before, &packages, &program, &named, &built)?;
     let runs = Runs { subject: &program.subject, bytes: &program.bytes, certified: &context.certified, interrupted };
-    proofs.extend(runs::proofs(&runs, request.architecture, place)?);
-    let (subject, held_back) = (context.subject(&built, &program, tools.after)?, context.held_back(&packages)?);
-    Ok(Found { proofs, subject, layer, certified: context.certified, tree, held_back })
+    let ran = runs::proofs(&runs, request.architecture, place)?;
+    proofs.extend(ran.proofs);
+    let procedure = context.procedure(&module, &tools, &packages.agent, ran.told.as_ref());
+    let held_back = context.held_back(&packages.agent)?;
+    let subject = context.subject(&built, &program, tools.after)?;
+    Ok(Found { proofs, subject, layer, certified: context.certified, tree, held_back, procedure })
+}
+
+/// What the build has left behind, and the proofs of that.
+struct Built {
+    proofs: Vec<Proof>,
+    tree: Tree,
+    module: ModuleBuild,
+    tools: BuildTools,
+    /// Where the module is in the agent, or why that cannot be told.
+    place: Result<ModuleBytes, String>,
+}
+
+impl Built {
+    fn look(
+        context: &Context<'_>,
+        before: Before,
+        packages: &AllPackages,
+        program: &Program,
+        named: &Named,
+        built: &BuildRecord,
+    ) -> Result<Self, Error> {
+        let module = context.module(named)?;
+        let after = tools::used(&context.root, &context.used_tools(), &module);
+        let tools = BuildTools { before: before.tools, after };
+        let tree = Tree::look(&context.root)?;
+        let mut proofs: Vec<Proof> = program.identity.iter().cloned().collect();
+        proofs.push(tree.judge(&before.tree));
+        proofs.push(sources::judge(&before.sources, sources::look(&packages.all, &context.certified.sources)));
+        proofs.push(context.compiled(named, &packages.all)?);
+        proofs.push(context.dependencies(&packages.agent)?);
+        proofs.push(context.module_build(&module, &packages.all, &tools, built.compiled.unwrap_or_default()));
+        let (names, place) = context.names(named, program)?;
+        proofs.push(names);
+        proofs.extend(context.launcher(named, program, packages)?);
+        Ok(Self { proofs, tree, module, tools, place })
+    }
 }
 
 impl Before {
     fn look(context: &Context<'_>, tree: Tree, packages: &Packages) -> Self {
         let sources = sources::look(packages, &context.certified.sources);
-        Self { tree, sources, tools: tools::at_hand(&context.root, &context.tools) }
+        Self { tree, sources, tools: tools::at_hand(&context.root, &context.used_tools()) }
     }
 }
 
@@ -132,7 +158,7 @@ impl Request {
     }
 
     /// Those of a layer, where there is one or the program is for another processor; no report calls that certified.
-    fn toolbox(&self, cell: &Cell, root: &Path, layer: Option<&LayerFile>) -> Result<Toolchain, Error> {
+    fn toolchain(&self, cell: &Cell, root: &Path, layer: Option<&LayerFile>) -> Result<Toolchain, Error> {
         if layer.is_none() && self.architecture == Architecture::of_this_machine() {
             return Ok(Toolchain::plain(root, Profile::Release).map_err(build::Error::from)?);
         }
@@ -154,10 +180,10 @@ fn empty_folder() -> Result<TempDir, Error> {
 impl Found {
     /// Here and now.
     pub fn document(self, price: Option<Price>) -> Document {
-        let Self { proofs, subject, layer, certified, tree, held_back } = self;
+        let Self { proofs, subject, layer, certified, tree, held_back, procedure } = self;
         let date = OffsetDateTime::now_utc().replace_nanosecond(0).ok().and_then(|now| now.format(&Rfc3339).ok());
         Document {
-            schema: 4,
+            schema: 5,
             holds: proofs.iter().all(|proof| proof.holds),
             date: date.unwrap_or_default(),
             subject,
@@ -165,6 +191,7 @@ impl Found {
             held_back,
             layer: layer.map(|layer| layer.document),
             certified,
+            procedure,
             proofs,
             price,
             machine: machine(),
@@ -179,19 +206,23 @@ pub(super) struct Program {
     /// Of the agent.
     pub(super) bytes: Vec<u8>,
     pub(super) files: Vec<ProgramFile>,
+    /// None without a launcher.
+    pub(super) launcher: Option<LauncherFiles>,
     /// That the layer is what is made of it.
     identity: Option<Proof>,
     /// Where the layer is unpacked.
     _folder: Option<TempDir>,
 }
 
+/// The program in front of the agent.
+pub(super) struct LauncherFiles {
+    pub(super) built: Vec<u8>,
+    /// As the layer has it.
+    pub(super) shipped: Vec<u8>,
+}
+
 impl Program {
-    fn of(
-        context: &Context<'_>,
-        built: &BuildRecord,
-        layer: Option<&LayerFile>,
-        tools: &Toolchain,
-    ) -> Result<Self, Error> {
+    fn of(context: &Context<'_>, built: &BuildRecord, layer: Option<&LayerFile>) -> Result<Self, Error> {
         let cell = &context.cell;
         let Some(program) = built.program.clone() else {
             let failure = built.failure.clone().unwrap_or_default();
@@ -202,9 +233,11 @@ impl Program {
         let placed = placed.into_iter().filter_map(|(place, file)| Some((place, file?)));
         let files: Vec<ProgramFile> =
             placed.map(|(place, file)| Ok(ProgramFile::of(place, &read(file)?))).collect::<Result<_, Error>>()?;
+        let launcher = subject.agent.is_some().then(|| read(&subject.program)).transpose()?;
         let (mut identity, mut folder) = (None, None);
         if let Some(layer) = layer {
             let (root, floor) = (&context.root, layer.glibc_floor);
+            let tools = &context.toolchain;
             let made = layers::of_build(root, context.manifest, cell.clone(), built.clone(), tools, floor)?;
             identity = Some(layer.identity(&made.zip)?);
             let place = tempfile::tempdir().map_err(Error::Directory)?;
@@ -213,34 +246,34 @@ impl Program {
             folder = Some(place);
         }
         let bytes = read(subject.agent())?;
-        Ok(Self { subject, bytes, files, identity, _folder: folder })
+        let shipped = launcher.is_some().then(|| read(&subject.program)).transpose()?;
+        let launcher = launcher.zip(shipped).map(|(built, shipped)| LauncherFiles { built, shipped });
+        Ok(Self { launcher, subject, bytes, files, identity, _folder: folder })
     }
 }
 
 /// Writes the list of packages anew, for the report and for cargo-deny, and returns where they are.
-pub fn write_packages(set: &str) -> Result<[PathBuf; 2], Error> {
+pub fn write_packages(set: &str) -> Result<Vec<PathBuf>, Error> {
     let manifest = Manifest::embedded().map_err(|_| plan::Error::Manifest)?;
     let (cell, _) = plan::cell(manifest, set)?;
     let root = workspace::root();
-    let tools = Toolchain::plain(&root, Profile::Release).map_err(build::Error::from)?.agent;
-    let context = Context {
-        manifest,
-        root,
-        cell,
-        tools,
-        certified: Certified::embedded()?,
-        builds: workspace::builds_directory(),
-    };
+    let toolchain = Toolchain::plain(&root, Profile::Release).map_err(build::Error::from)?;
+    let (certified, builds) = (Certified::embedded()?, workspace::builds_directory());
+    let context = Context { manifest, root, cell, toolchain, certified, builds };
     let allowed = Allowed::embedded().map_err(Error::Allowed)?;
-    let text = allowed.rewritten(&context.packages()?, allowed::is_foreign);
+    let text = allowed.rewritten(&context.packages()?.agent, &context.launcher_packages()?, allowed::is_foreign);
     let written = Allowed::read(&text).map_err(Error::Allowed)?;
-    let [list, deny] = [allowed::FILE, allowed::DENY_FILE].map(|file| context.root.join(file));
-    let configuration = String::from_utf8_lossy(&read(&deny)?).into_owned();
-    let configuration = written.in_deny(&configuration).ok_or_else(|| Error::NoList(deny.clone()))?;
-    for (path, text) in [(&list, text), (&deny, configuration)] {
+    let mut files = vec![(context.root.join(allowed::FILE), text)];
+    for program in [allowed::Program::Agent, allowed::Program::Launcher] {
+        let deny = context.root.join(program.deny_file());
+        let configuration = String::from_utf8_lossy(&read(&deny)?).into_owned();
+        let configuration = written.in_deny(program, &configuration).ok_or_else(|| Error::NoList(deny.clone()))?;
+        files.push((deny, configuration));
+    }
+    for (path, text) in &files {
         files::write(path, text).map_err(|source| Error::File { path: path.clone(), source })?;
     }
-    Ok([list, deny])
+    Ok(files.into_iter().map(|(path, _)| path).collect())
 }
 
 pub(super) fn check(interrupted: &AtomicBool) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::allowed::{Allowed, FILE};
+use super::allowed::{Allowed, FILE, Program};
 use super::certificate::Certified;
 use super::proof::{Facts, Proof};
 use crate::materials::packages::{Key, Package, Packages, ROOT};
@@ -54,7 +54,7 @@ pub fn judge(
         versions.iter().map(|version| format!("{} {version}", certified.package)).collect::<Vec<_>>().join(", ");
     let found = if found.is_empty() { format!("{} is not among them", certified.package) } else { found };
     facts.note(versions == [&certified.package_version], found);
-    let problems = allowed.problems(packages, foreign);
+    let problems = allowed.problems(Program::Agent, packages, foreign);
     if problems.is_empty() {
         let linked = packages.0.values().filter(|package| package.linked).count();
         let others = packages.0.len() - linked;

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
+use super::clients::PORT;
 use super::error::Error;
 use super::hello::Offer;
 use super::proof::{Facts, Proof};
-use super::server::{Guests, HOST, Seen, Server, ServerCertificate, ServerTlsConfig};
+use super::server::{Guests, Seen, Server, ServerCertificate, ServerTlsConfig};
 use crate::archive::places;
 use crate::sandbox::function::{Answer, Call, Handler, InitError};
 use crate::sandbox::setup::{LayerFile, Mount};
 use crate::sandbox::{Extension, Function, Outcome, Sandbox, Setup, intake};
 
-/// Of the server, in a network of the sandbox's own.
-const PORT: u16 = 28_150;
+pub use super::clients::{CLIENTS, Client};
 
 /// What a client may offer: the suites and groups that rustls offers of the module in its FIPS mode.
 const APPROVED_SUITES: [&str; 7] = [
@@ -65,26 +65,6 @@ impl ProgramUnderTest {
     }
 }
 
-/// Who of the program makes a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Client {
-    /// To the intake of logs.
-    Logs,
-    /// To the intake of metrics.
-    Metrics,
-    /// To AWS, for the API key.
-    Aws,
-    /// To Datadog, for the API key of a role that an organization trusts.
-    DelegatedAuth,
-    /// To a proxy that speaks TLS itself, on the way to the intake of logs.
-    Proxy,
-}
-
-/// All clients of the extension that speak TLS.
-pub const CLIENTS: [Client; 5] = [Client::Logs, Client::Metrics, Client::Aws, Client::DelegatedAuth, Client::Proxy];
-/// A host that only a proxy would look for.
-const BEHIND_PROXY: &str = "https://intake.example:443";
-
 /// What became of a life beside a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HandshakeResult {
@@ -103,39 +83,6 @@ pub struct HandshakeResult {
 pub struct Surroundings {
     pub environment: Vec<(String, String)>,
     pub mounts: Vec<Mount>,
-}
-
-impl Client {
-    /// As the report calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Logs => "logs",
-            Self::Metrics => "metrics",
-            Self::Aws => "AWS",
-            Self::DelegatedAuth => "delegated authentication",
-            Self::Proxy => "proxy",
-        }
-    }
-
-    /// Settings that send it to the server.
-    fn settings(self) -> Vec<(&'static str, String)> {
-        let url = format!("https://{HOST}:{PORT}");
-        match self {
-            Self::Logs => vec![("DD_LOGS_CONFIG_LOGS_DD_URL", url)],
-            Self::Metrics => vec![("DD_DD_URL", url)],
-            Self::Aws => vec![
-                ("DD_API_KEY", String::new()),
-                ("DD_API_KEY_SECRET_ARN", "arn:aws:secretsmanager:us-east-1:123456789012:secret:key".to_owned()),
-                ("AWS_ENDPOINT_URL", url),
-            ],
-            Self::DelegatedAuth => {
-                vec![("DD_API_KEY", String::new()), ("DD_ORG_UUID", "org-1".to_owned()), ("DD_DD_URL", url)]
-            }
-            Self::Proxy => {
-                vec![("DD_PROXY_HTTPS", url), ("DD_LOGS_CONFIG_LOGS_DD_URL", BEHIND_PROXY.to_owned())]
-            }
-        }
-    }
 }
 
 impl HandshakeResult {
@@ -159,7 +106,7 @@ impl HandshakeResult {
         let other = server.serves_others()?;
         let control = other.agreed.or_else(|| (other.alert == Some(TOO_EARLY)).then(|| OLD.to_owned()));
         let guests = Guests::default();
-        let host = Arc::new(Host { server, guests: Arc::clone(&guests) });
+        let host = Arc::new(Host { server, guests: Arc::clone(&guests), client });
         let sandbox = Sandbox::start(setup(subject, host, client, around))?;
         let invocation = sandbox.invoke(b"1")?;
         let ending = sandbox.shutdown()?;
@@ -294,6 +241,7 @@ fn list(facts: &mut Facts, what: &str, offered: &[String], approved: &[&str]) {
 struct Host {
     server: Server,
     guests: Guests,
+    client: Client,
 }
 
 impl Handler for Host {
@@ -303,7 +251,10 @@ impl Handler for Host {
     }
 
     fn handle(&self, call: &Call<'_>) -> Answer {
-        Answer::Response(call.event.to_vec())
+        match self.client.feed() {
+            Ok(()) => Answer::Response(call.event.to_vec()),
+            Err(error) => Answer::Error { error_type: "Feed".to_owned(), message: error.to_string() },
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The report as a page that is read from top to bottom.
 
-use super::certificate::{Certificate, Certified, Environments, Procedure, Step};
-use super::document::{Document, ProgramUnderTest};
+use super::certificate::{Certificate, Certified, Environments, Procedure};
+use super::document::{Document, LauncherUnderTest, ProgramUnderTest};
 use super::graph::HeldBack;
 use super::price::Price;
+use super::procedure::Step;
 use super::proof::Proof;
 use crate::report::escaped;
 
@@ -16,7 +17,7 @@ pub fn write(document: &Document) -> String {
     blocks.push("## The module".to_owned());
     blocks.extend(module(&document.certified));
     blocks.push("## The build procedure".to_owned());
-    blocks.extend(procedure(&document.certified.procedure));
+    blocks.extend(procedure(&document.certified.procedure, &document.procedure));
     if let Some(price) = &document.price {
         blocks.push("## What it costs at the start".to_owned());
         blocks.extend(self::price(price, document));
@@ -124,8 +125,7 @@ fn module(certified: &Certified) -> Vec<String> {
 }
 
 /// What was asked beside what was done.
-fn procedure(procedure: &Procedure) -> Vec<String> {
-    let Procedure { source, read, steps } = procedure;
+fn procedure(Procedure { source, read, .. }: &Procedure, steps: &[Step]) -> Vec<String> {
     let same = |step: &Step| if step.same { "the same" } else { "**different**" };
     let mut lines =
         vec!["| | The security policy asks for | This build | |".to_owned(), "| --- | --- | --- | --- |".to_owned()];
@@ -133,7 +133,9 @@ fn procedure(procedure: &Procedure) -> Vec<String> {
         let Step { about, asked, done, .. } = step;
         format!("| {} | {} | {} | {} |", escaped(about), escaped(asked), sentence(done), same(step))
     }));
-    vec![lines.join("\n"), format!("Source of what is asked: {}; read {read}.", escaped(source))]
+    let computed =
+        "What this build does is computed from what CMake, the build script and the program have said in it.";
+    vec![lines.join("\n"), format!("Source of what is asked: {}; read {read}. {computed}", escaped(source))]
 }
 
 fn price(price: &Price, document: &Document) -> Vec<String> {
@@ -184,12 +186,14 @@ fn held_back(held: &[HeldBack]) -> String {
 }
 
 fn subject(document: &Document) -> String {
-    let ProgramUnderTest { cell, sha256, bytes, sources, lock_sha256, rustc, cc, target, command, programs, tools } =
+    let ProgramUnderTest { cell, sha256, bytes, sources, lock_sha256, rustc, cc, target, command, .. } =
         &document.subject;
+    let ProgramUnderTest { launcher, programs, tools, .. } = &document.subject;
     let bytes = bytes.to_string();
+    let of_launcher = launcher.as_ref().map(|launcher| ["SHA-256 of the launcher's Cargo.lock", &launcher.lock_sha256]);
     let facts = [
         ["Cell", cell],
-        ["SHA-256", sha256],
+        [if launcher.is_some() { "SHA-256 of launcher and agent, one behind the other" } else { "SHA-256" }, sha256],
         ["Bytes", &bytes],
         ["Sources", sources],
         ["Sources, with this tool and its lists", &document.tree.sources],
@@ -200,18 +204,23 @@ fn subject(document: &Document) -> String {
         ["Target", target],
         ["Date", &document.date],
     ];
-    let rows = facts.iter().map(|fact| fact.iter().map(|text| (*text).to_owned()).collect());
+    let facts = facts.into_iter().chain(of_launcher);
+    let rows = facts.map(|fact| fact.map(str::to_owned).to_vec());
     let of_layer =
         document.layer.iter().map(|layer| vec![layer.file.clone(), layer.bytes.to_string(), layer.sha256.clone()]);
     let of_programs = programs.iter().map(|it| vec![it.place.clone(), it.bytes.to_string(), it.sha256.clone()]);
     let tools = tools.iter().map(|it| vec![it.name.clone(), it.path.clone(), it.version.clone(), it.sha256.clone()]);
     let files = table(&["File", "Bytes", "SHA-256"], of_layer.chain(of_programs));
     let tools = table(&["Tool", "Path", "Version", "SHA-256"], tools);
+    let launched =
+        launcher.iter().map(|LauncherUnderTest { command, .. }| format!("\n\nThe launcher by:\n\n    {command}"));
+    let compared = "Recorded of each: path, version and SHA-256. Compared: the SHA-256 with that before the build, the path with those that were looked for then, and of programs that they are ELF files and no scripts. Not compared: the SHA-256 with any list of known ones, because it differs between hosts. For a layer, rustc has to be of the version that `rust-toolchain.toml` names.";
     // Indented, not fenced: no command ends an indented block.
     format!(
-        "{}\n\n{files}\n\nBesides, {}.\n\nBuilt by:\n\n{tools}\n\nMade, in the root of the sources, by:\n\n    {command}",
+        "{}\n\n{files}\n\nBesides, {}.\n\nBuilt by:\n\n{tools}\n\n{compared}\n\nMade, in the root of the sources, by:\n\n    {command}{}",
         table(&["", ""], rows),
-        escaped(&held_back(&document.held_back))
+        escaped(&held_back(&document.held_back)),
+        launched.collect::<String>()
     )
 }
 

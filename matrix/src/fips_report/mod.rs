@@ -1,13 +1,13 @@
 //! `cargo matrix fips-report`: what can be shown of a program with a build of the cryptographic module that was validated, for an auditor.
 //!
 //! ```text
-//!   zip file ─▶ layer ─────┐
-//!   tree, sources, archives, │
-//!   graph (allowed), tools, ├─▶ proof: holds, fails or was not run ─▶ document ─▶ markdown
-//!   module_build, symbols    │
-//!   build_report, integrity,    │
-//!   handshake, roots ───────┤
-//!   cold starts ─▶ price ───┘
+//!   zip file ─▶ layer ───────────┐
+//!   tree, sources, archives,     │
+//!   compiled, graph (allowed),   ├─▶ proof: holds, fails or was not run ─▶ document ─▶ markdown
+//!   tools, module_build, symbols │                                          ▲
+//!   launcher, build_report,      │                        procedure ────────┘
+//!   integrity, handshake, roots ─┤
+//!   cold starts ─▶ price ────────┘
 //! ```
 //!
 //! Every judgement is a pure function of what was found; `gather` finds it, before the build, by the build and after it.
@@ -16,6 +16,8 @@ pub mod allowed;
 mod archives;
 pub mod build_report;
 pub mod certificate;
+pub mod clients;
+mod compiled;
 mod context;
 pub mod document;
 mod error;
@@ -24,11 +26,13 @@ pub mod graph;
 pub mod handshake;
 pub mod hello;
 pub mod integrity;
+mod launcher;
 pub mod layer;
 mod lenient;
 pub mod markdown;
 pub mod module_build;
 pub mod price;
+pub mod procedure;
 pub mod proof;
 pub mod roots;
 mod runs;
@@ -58,29 +62,29 @@ use price::Cells;
 const AFTER: &str = "\
 Examples:
   cargo matrix fips-report
-  cargo matrix fips-report --no-benchmark --out target/audit
+  cargo matrix fips-report --no-benchmark --allow-dirty --out target/audit
   cargo matrix fips-report --no-benchmark --layer target/matrix/layers/ship-fips-x86_64.zip
   cargo matrix fips-report --no-benchmark --arch arm64
   cargo matrix fips-report --blocks 60
   cargo matrix fips-report --measured target/matrix/fips-report
 
 Builds the set in an empty target directory, with sources and tools that are hashed before it and after it, and shows: that the sources of every package are those of
-its archive, that the program is made of listed packages, that the module's sources and its build are the pinned ones, which libraries of cryptography the program's names
-tell, which module it has and in which mode when it runs, that it aborts if a bit of the module changes, what every client offers in a handshake, that TLS servers on loopback
-which speak something else get nothing of any client, and whom each client trusts. Then it starts the program many times beside others that differ in nothing but their
-cryptography, to tell what the module costs. fips-report.json has all of it, fips-report.md is to be read.
+its archive, that nothing else was compiled than these and the files of the commit, that the programs are made of listed packages, that the module's sources and its build are
+the pinned ones, which libraries of cryptography the programs' names tell, that the launcher is that of these sources and has no cryptography, which module the agent has and in
+which mode when it runs, that it aborts if a bit of the module changes, what every client offers in a handshake, that TLS servers on loopback which speak something else get
+nothing of any client, and whom each client trusts. Then it starts the program many times beside others that differ in nothing but their cryptography, to tell what the module
+costs. fips-report.json has all of it, fips-report.md is to be read.
 
 With --layer all of that is about the zip file: it is inspected first, and refused unless it is, byte for byte, the layer that is made here. With --arch of another processor
 the program runs in an emulator; proofs that nothing here can run, and that of a build for which no flags are
 pinned, are marked as not run, and do not hold.
 
-A set with the launcher is refused: the proofs do not cover the launcher yet.
-
-Sources that differ from their commit are proven all the same, and the verdict says so; with --refuse-dirty they are refused.
+Sources that differ from their commit are refused, because a proof of them is about no commit. With --allow-dirty they are proven to see whether the proofs hold, and the
+verdict says first that it is about no commit.
 
 Exit status:
   0    every proof holds
-  1    the layer is refused, or with --refuse-dirty the sources; nothing was proven
+  1    the layer is refused, or the sources differ from their commit; nothing was proven
   2    the command line asks for something that cannot be, or the measurement is another one
   3    something could not be built
   5    a proof fails or was not run; the report is written, and the last line names the proof
@@ -91,7 +95,7 @@ Exit status:
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
-    /// A set with a build of the module that was validated, without the launcher
+    /// A set with a build of the module that was validated, with the launcher or without
     #[arg(long, value_name = "SET", default_value = "ship-fips")]
     pub set: String,
 
@@ -103,11 +107,11 @@ pub struct Arguments {
     #[arg(long, value_enum)]
     pub arch: Option<Architecture>,
 
-    /// Refuse sources that differ from their commit, or have none
+    /// Prove sources that differ from their commit, or have none; the verdict is about no commit then
     #[arg(long)]
-    pub refuse_dirty: bool,
+    pub allow_dirty: bool,
 
-    /// Write matrix/fips-packages.toml and fips/deny.toml for the packages of the lock file, to be reviewed before they are committed, and do nothing else
+    /// Write matrix/fips-packages.toml and what cargo-deny has of it for the packages of the lock files, to be reviewed before they are committed, and do nothing else
     #[arg(long, exclusive = true)]
     pub write_packages: bool,
 
@@ -174,10 +178,10 @@ fn report(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> Result
     let folder = target_directory().join("matrix/fips-report");
     let out = arguments.out.as_ref().unwrap_or(&folder);
     let interrupted = interrupt::watch();
-    let cells = Cells::of(&arguments.set);
+    let cells = Cells::of_set(&arguments.set)?;
     let architecture = arguments.arch.unwrap_or_else(Architecture::of_this_machine);
-    let (set, layer, refuse_dirty) = (arguments.set.clone(), arguments.layer.clone(), arguments.refuse_dirty);
-    let request = Request { set, layer, architecture, refuse_dirty };
+    let (set, layer, allow_dirty) = (arguments.set.clone(), arguments.layer.clone(), arguments.allow_dirty);
+    let request = Request { set, layer, architecture, allow_dirty };
     let mut found = gather::proofs(&request, &interrupted)?;
     let price = match &arguments.measured {
         // What another processor costs, an emulator cannot tell.
@@ -255,20 +259,17 @@ mod tests {
     fn a_set_that_is_none_and_a_measurement_that_is_none_are_told_apart() {
         let interrupted = AtomicBool::new(false);
         let architecture = Architecture::of_this_machine();
-        let request = Request { set: "no-such-set".to_owned(), layer: None, architecture, refuse_dirty: false };
+        let request = Request { set: "no-such-set".to_owned(), layer: None, architecture, allow_dirty: true };
         let error = gather::proofs(&request, &interrupted).err().unwrap();
         assert_eq!(error.status(), terminal::USAGE, "{error}");
-        let request = Request { set: "ship-fips+launcher".to_owned(), ..request };
-        let error = gather::proofs(&request, &interrupted).err().unwrap();
-        assert!(matches!(error, Error::Launcher { .. }) && error.status() == terminal::USAGE, "{error}");
         let verb = |line: &[String]| if line[0] == "build" { terminal::BUILD_FAILED.into() } else { ExitCode::SUCCESS };
         let folder = tempfile::tempdir().unwrap();
-        let error = measure(folder.path(), &Cells::of("ship-fips"), 2, &verb, &interrupted).unwrap_err();
+        let error = measure(folder.path(), &Cells::of("ship-fips", false), 2, &verb, &interrupted).unwrap_err();
         assert!(
             matches!(error, Error::Measurement { ref verb, code } if verb == "build" && code == terminal::BUILD_FAILED.into())
         );
         interrupted.store(true, Ordering::Relaxed);
-        let error = measure(folder.path(), &Cells::of("ship-fips"), 2, &verb, &interrupted).unwrap_err();
+        let error = measure(folder.path(), &Cells::of("ship-fips", false), 2, &verb, &interrupted).unwrap_err();
         assert_eq!(error.status(), terminal::INTERRUPTED);
     }
 }

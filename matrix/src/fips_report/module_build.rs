@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::certificate::ModuleOptions;
 use super::proof::{Facts, Proof};
-use super::tools::{BuildTools, C_COMPILER, GO};
+use super::tools::{BuildTools, C_COMPILER, CMAKE, GO, MAKE, PERL};
 use crate::target::Architecture;
 
 /// Relative to the folder of the build script: where `CMake` has built, and there the flags of the file that is the module.
@@ -17,10 +17,10 @@ const FLAGS: &str = "aws-lc/crypto/fipsmodule/CMakeFiles/bcm_c_generated_asm.dir
 /// What names a program in `CMake`'s cache.
 const PROGRAMS: [(&str, &str); 5] = [
     (C_COMPILER, "CMAKE_C_COMPILER"),
-    ("CMake", "CMAKE_COMMAND"),
-    ("make", "CMAKE_MAKE_PROGRAM"),
+    (CMAKE, "CMAKE_COMMAND"),
+    (MAKE, "CMAKE_MAKE_PROGRAM"),
     (GO, "GO_EXECUTABLE"),
-    ("Perl", "PERL_EXECUTABLE"),
+    (PERL, "PERL_EXECUTABLE"),
 ];
 
 /// What `CMake` and make have left behind.
@@ -33,6 +33,10 @@ pub struct ModuleBuild {
     pub flags: Vec<String>,
     /// The version of the compiler, as `CMake` found it.
     pub compiler_version: String,
+    /// What the build script has given `CMake` on its command line, each with `-D` before it.
+    pub given: Vec<String>,
+    /// The libraries that the build script has cargo link, each with its form before it.
+    pub libraries: Vec<String>,
 }
 
 impl ModuleBuild {
@@ -43,10 +47,19 @@ impl ModuleBuild {
         let cache = read(folder.join("CMakeCache.txt"))?;
         let flags = read(folder.join(FLAGS))?;
         let compiler = compiler_file(&folder).map(read).transpose()?.unwrap_or_default();
-        Ok(Self { cache: self::cache(&cache), flags: self::flags(&flags), compiler_version: version_of(&compiler) })
+        // Cargo keeps what a build script says beside the folder that it gives it.
+        let said = |name: &str| read(script.with_file_name(name));
+        Ok(Self {
+            cache: self::cache(&cache),
+            flags: self::flags(&flags),
+            compiler_version: version_of(&compiler),
+            given: given(&said("stderr")?),
+            libraries: libraries(&said("output")?),
+        })
     }
 
-    fn entry(&self, name: &str) -> &str {
+    /// An entry of `CMake`'s cache; empty where there is none.
+    pub fn entry(&self, name: &str) -> &str {
         self.cache.get(name).map_or("", String::as_str)
     }
 
@@ -78,6 +91,18 @@ fn cache(text: &str) -> BTreeMap<String, String> {
         Some((head.split(':').next()?.to_owned(), value.to_owned()))
     });
     entries.collect()
+}
+
+/// The definitions in the command that the crate `cmake` says to run, which is between quotation marks word by word.
+fn given(text: &str) -> Vec<String> {
+    let command = text.lines().find(|line| line.starts_with("running: ") && line.contains("\"-D"));
+    let words = command.into_iter().flat_map(|line| line.split('"').skip(1).step_by(2));
+    words.filter(|word| word.starts_with("-D")).map(str::to_owned).collect()
+}
+
+/// `static=NAME` of `cargo:rustc-link-lib=static=NAME`.
+fn libraries(text: &str) -> Vec<String> {
+    text.lines().filter_map(|line| line.strip_prefix("cargo:rustc-link-lib=")).map(str::to_owned).collect()
 }
 
 fn flags(text: &str) -> Vec<String> {
@@ -161,6 +186,8 @@ fn compare_flags(found: &[String], pinned: &[String], facts: &mut Facts) {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::super::certificate::Certified;
     use super::super::tools::BuildTool;
     use super::*;
@@ -176,6 +203,9 @@ mod tests {
         assert_eq!((cache["FIPS"].as_str(), cache["CMAKE_C_COMPILER"].as_str()), ("1", "/usr/bin/cc"));
         assert_eq!(flags(MADE), ["-DBORINGSSL_FIPS", "-O3", "-Wa,--noexecstack", "-m64"]);
         assert_eq!(version_of("x\nset(CMAKE_C_COMPILER_VERSION \"12.2.0\")\n"), "12.2.0");
+        let said = "note\nrunning: cd \"/out\" && LC_ALL=\"C\" \"cmake\" \"/src\" \"-B\" \"/out\" \"-DFIPS=1\" \"-DCMAKE_C_FLAGS= -a -b\"\nrunning: \"make\"\n";
+        assert_eq!(given(said), ["-DFIPS=1", "-DCMAKE_C_FLAGS= -a -b"]);
+        assert_eq!(libraries("cargo:root=/out\ncargo:rustc-link-lib=static=crypto\n"), ["static=crypto"]);
         assert!(ModuleBuild::read(Path::new("/nowhere")).unwrap_err().contains("CMakeCache.txt"));
     }
 
@@ -183,7 +213,8 @@ mod tests {
     fn good(package: &Path, pinned: &ModuleOptions) -> (ModuleBuild, BuildTools) {
         let mut cache = pinned.options.clone();
         cache.insert("CMAKE_HOME_DIRECTORY".to_owned(), package.display().to_string());
-        let build = ModuleBuild { cache, flags: pinned.flags["x86_64"].clone(), compiler_version: "12.2.0".to_owned() };
+        let (flags, compiler_version) = (pinned.flags["x86_64"].clone(), "12.2.0".to_owned());
+        let build = ModuleBuild { cache, flags, compiler_version, ..ModuleBuild::default() };
         let [name, path, sha256, version] =
             ["C compiler", "/usr/bin/gcc-12", "ff", "cc (Debian 12.2.0-14) 12.2.0"].map(str::to_owned);
         let tools = vec![BuildTool { name, path, sha256, is_elf: true, version }];
@@ -236,5 +267,60 @@ mod tests {
         build.cache.insert("FIPS".to_owned(), "0".to_owned());
         let proof = judged(&build);
         assert!(!proof.holds && proof.not_run.is_none(), "what is against it counts: {proof:?}");
+    }
+
+    /// The module's own sources on this machine, of which `CMake` writes the files of a build with these further arguments; make has not run.
+    fn configured(folder: &Path, package: &Path, further: &[&str]) -> Result<ModuleBuild, String> {
+        let certified = Certified::embedded().unwrap();
+        let script = folder.join("out");
+        let mut command = Command::new("cmake");
+        command.arg(package).arg("-B").arg(script.join(BUILD));
+        command.args(certified.build.options.iter().map(|(name, value)| format!("-D{name}={value}")));
+        let headers = package.join("generated-include");
+        command.arg(format!("-DBORINGSSL_PREFIX_HEADERS={}", headers.display()));
+        command.arg("-DCMAKE_C_FLAGS= -ffunction-sections -fdata-sections -fPIC -m64 -static -march=x86-64 -w");
+        command.env("GOCACHE", folder.join("go")).env("GOENV", "off").args(further);
+        let done = command.output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        for name in ["stderr", "output"] {
+            fs::write(folder.join(name), "").unwrap();
+        }
+        ModuleBuild::read(&script)
+    }
+
+    /// What the real build of the module leaves behind, as it should be and doctored. Its flags are pinned for one processor.
+    #[test]
+    fn a_doctored_build_of_the_real_module_is_caught() {
+        if Architecture::of_this_machine() != Architecture::X86_64 {
+            return;
+        }
+        let manifest = crate::manifest::Manifest::embedded().unwrap();
+        let recipe = crate::build::recipe::Recipe::of(manifest, &manifest.set_levels("ship-fips").unwrap());
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let packages = crate::materials::packages::Packages::of(
+            &recipe.workspace(root),
+            &recipe.features,
+            &crate::target::plain(),
+        );
+        let certified = Certified::embedded().unwrap();
+        let packages = packages.unwrap();
+        let (_, package) = packages.0.iter().find(|(key, _)| key.name == certified.package).unwrap();
+        let against = |further: &[&str]| {
+            let place = tempfile::tempdir().unwrap();
+            let build = configured(place.path(), &package.folder, further).unwrap();
+            let compiler = BuildTool::of(C_COMPILER, Path::new(build.entry("CMAKE_C_COMPILER")), true);
+            let tools = BuildTools { before: vec![compiler.clone()], after: vec![compiler] };
+            judge(&build, &package.folder, &tools, (9, 5), &certified.build, Architecture::X86_64).against
+        };
+        assert_eq!(against(&[]), [""; 0]);
+        let doctored = "-DCMAKE_C_FLAGS= -ffunction-sections -fdata-sections -fPIC -m64 -static -march=x86-64 -DBORINGSSL_FIPS_BREAK_TESTS";
+        assert_eq!(against(&[doctored]), ["flags that are not pinned: -DBORINGSSL_FIPS_BREAK_TESTS"]);
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("toolchain.cmake");
+        fs::write(&file, "add_compile_definitions(OTHER)\n").unwrap();
+        let found = against(&[&format!("-DCMAKE_TOOLCHAIN_FILE={}", file.display())]).join("; ");
+        assert!(found.contains("CMAKE_TOOLCHAIN_FILE is /") && found.contains("not pinned: -DOTHER"), "{found}");
+        let none = configured(place.path(), &package.folder, &["-DFIPS=0"]).unwrap_err();
+        assert!(none.contains("flags.make"), "there is no module in it: {none}");
     }
 }

@@ -7,9 +7,11 @@ use serde::Serialize;
 use super::error::Error;
 use super::proof::{Facts, Proof};
 use crate::analyze::{self, Analysis, ConditionAnalysis, read};
+use crate::build::recipe::Recipe;
 use crate::build::{self, BuildRecord, latest};
+use crate::manifest::Manifest;
 use crate::measure::sample::Sample;
-use crate::plan::{Plan, circumstances};
+use crate::plan::{self, Plan, circumstances};
 
 /// Both gates, as the measures are called.
 const GATES: [&str; 2] = ["register", "ready"];
@@ -67,14 +69,23 @@ pub struct Difference {
 }
 
 impl Cells {
-    pub fn of(set: &str) -> Self {
-        let with = |choices: &str| format!("{set}{choices}");
+    /// Those of a set, or of a set with further choices.
+    pub fn of_set(set: &str) -> Result<Self, Error> {
+        let manifest = Manifest::embedded().map_err(|_| plan::Error::Manifest)?;
+        let (cell, _) = plan::cell(manifest, set)?;
+        Ok(Self::of(set, Recipe::of(manifest, &cell.levels).launcher))
+    }
+
+    /// `has_launcher` says whether the set itself has it.
+    pub fn of(set: &str, has_launcher: bool) -> Self {
+        let [alone, launched] = if has_launcher { ["-launcher", ""] } else { ["", "+launcher"] };
+        let with = |crypto: &str, launcher: &str| format!("{set}{crypto}{launcher}");
         Self {
-            ring: with("+crypto=ring"),
-            aws_lc: with("+crypto=aws-lc"),
-            fips: set.to_owned(),
-            ring_launched: with("+crypto=ring+launcher"),
-            fips_launched: with("+launcher"),
+            ring: with("+crypto=ring", alone),
+            aws_lc: with("+crypto=aws-lc", alone),
+            fips: with("", alone),
+            ring_launched: with("+crypto=ring", launched),
+            fips_launched: with("", launched),
         }
     }
 
@@ -252,7 +263,7 @@ mod tests {
     use super::*;
 
     fn price(open: [f64; 3], behind: [f64; 3]) -> Price {
-        let cells = Cells::of("ship-fips").in_files();
+        let cells = Cells::of("ship-fips", false).in_files();
         let one = |cell: &str, reference: &str, [value, low, high]: [f64; 3]| {
             let (cell, reference) = (cell.to_owned(), reference.to_owned());
             GATES.map(|gate| Difference { cell: cell.clone(), reference: reference.clone(), gate, value, low, high })
@@ -272,7 +283,7 @@ mod tests {
 
     #[test]
     fn behind_the_launcher_nothing_may_be_left() {
-        let cells = Cells::of("ship-fips");
+        let cells = Cells::of("ship-fips", false);
         let good = price([6.5, 6.3, 6.7], [0.1, -0.1, 0.3]);
         assert!(good.hidden(&cells).holds, "{:?}", good.hidden(&cells));
         let seen = price([6.5, 6.3, 6.7], [0.2, 0.1, 0.3]);
@@ -303,23 +314,32 @@ mod tests {
 
     #[test]
     fn the_cells_differ_in_nothing_but_the_cryptography_and_the_launcher() {
-        let cells = Cells::of("ship-fips");
-        let manifest = crate::manifest::Manifest::embedded().unwrap();
+        let manifest = Manifest::embedded().unwrap();
         let levels = |name: &str| crate::plan::cell(manifest, name).unwrap().0;
-        for (one, other) in
-            [(&cells.ring, &cells.fips), (&cells.aws_lc, &cells.fips), (&cells.ring_launched, &cells.fips_launched)]
-        {
-            let (one, other) = (levels(one), levels(other));
-            let differing: Vec<_> =
-                one.levels.iter().filter(|(name, level)| other.levels.get(*name) != Some(level)).collect();
-            assert!(differing.iter().all(|(name, _)| *name == "crypto") && differing.len() == 1, "{differing:?}");
+        // Whichever of the two the set is.
+        for set in ["ship-fips+launcher", "ship-fips-launcher"] {
+            let Ok((cell, _)) = crate::plan::cell(manifest, set) else { continue };
+            let cells = Cells::of_set(set).unwrap();
+            let fips = [&cells.fips, &cells.fips_launched].map(|name| levels(name));
+            assert!(fips.iter().any(|it| it.levels == cell.levels), "the set is one of them: {cells:?}");
+            for (one, other, differing) in [
+                (&cells.ring, &cells.fips, "crypto"),
+                (&cells.aws_lc, &cells.fips, "crypto"),
+                (&cells.ring_launched, &cells.fips_launched, "crypto"),
+                (&cells.fips, &cells.fips_launched, "launcher"),
+            ] {
+                let (one, other) = (levels(one), levels(other));
+                let names = one.levels.iter().filter(|(name, level)| other.levels.get(*name) != Some(level));
+                let names: Vec<_> = names.map(|(name, _)| name.as_str()).collect();
+                assert_eq!(names, [differing], "{set}");
+            }
+            assert_eq!(levels(&cells.ring_launched).id, cells.in_files().ring_launched);
         }
-        assert_eq!(levels(&cells.ring_launched).id, cells.in_files().ring_launched);
     }
 
     #[test]
     fn a_measurement_of_something_else_is_told() {
-        let error = read(Path::new("/nonexistent"), &Cells::of("ship-fips"), "AWS-LC").unwrap_err();
+        let error = read(Path::new("/nonexistent"), &Cells::of("ship-fips", false), "AWS-LC").unwrap_err();
         assert!(matches!(error, Error::Measured(_)), "{error:?}");
     }
 }

@@ -15,6 +15,7 @@ use crate::target::Architecture;
 use crate::{build, emulator};
 
 /// What is run.
+#[derive(Clone, Copy)]
 pub struct Runs<'a> {
     pub subject: &'a ProgramUnderTest,
     /// Of the agent.
@@ -27,15 +28,22 @@ pub struct Runs<'a> {
 const NAMES: [&str; 8] =
     ["module", integrity::NAME, "offer", "accepted", "chacha", "x25519", "extended-master-secret", "roots"];
 
+/// What came of it.
+pub struct Ran {
+    pub proofs: Vec<Proof>,
+    /// What the program says of itself; none where nothing can start it.
+    pub told: Option<BuildReport>,
+}
+
 /// All of these proofs. `place` is where the module is in the program, or why that cannot be told.
-pub fn proofs(
-    runs: &Runs<'_>,
-    architecture: Architecture,
-    place: Result<ModuleBytes, String>,
-) -> Result<Vec<Proof>, Error> {
+pub fn proofs(runs: &Runs<'_>, architecture: Architecture, place: Result<ModuleBytes, String>) -> Result<Ran, Error> {
     if !emulator::can_start(architecture) {
-        return Ok(not_run(architecture));
+        return Ok(Ran { proofs: not_run(architecture), told: None });
     }
+    let is_emulated = architecture != Architecture::of_this_machine();
+    // An emulator does not start what the program that it runs executes.
+    let alone = ProgramUnderTest { program: runs.subject.agent().to_owned(), agent: None };
+    let runs = &Runs { subject: if is_emulated { &alone } else { runs.subject }, ..*runs };
     let asked = format!("{} --version=json", runs.subject.agent().display());
     let told = build::BuildReport::document(runs.subject.agent()).and_then(|told| BuildReport::of(&told));
     let told = told.map_err(|reason| Error::Mute { program: runs.subject.agent().to_owned(), reason })?;
@@ -44,13 +52,14 @@ pub fn proofs(
     eprintln!("handshakes");
     proofs.extend(runs.handshakes()?);
     proofs.push(runs.roots(&told)?);
-    if architecture != Architecture::of_this_machine() {
-        let note = format!("run in an emulator of {architecture}, not by such a processor");
+    if is_emulated {
+        let note =
+            format!("run in an emulator of {architecture}, not by such a processor, and without a launcher before it");
         for proof in &mut proofs {
             proof.evidence.push(note.clone());
         }
     }
-    Ok(proofs)
+    Ok(Ran { proofs, told: Some(told) })
 }
 
 /// The same where nothing can start the program.

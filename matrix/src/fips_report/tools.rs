@@ -17,22 +17,26 @@ use crate::workspace::environment;
 
 /// Names in the report that more than one place needs.
 pub const C_COMPILER: &str = "C compiler";
+pub const CMAKE: &str = "CMake";
+pub const MAKE: &str = "make";
 pub const GO: &str = "Go";
+pub const PERL: &str = "Perl";
+const LINKER: &str = "rustc's linker";
 const RUSTC: &str = "rustc";
 const CARGO: &str = "cargo";
 
 /// The names under which `CMake` and cargo may find programs on the path, by their names in the report.
 const ON_PATH: [(&str, &[&str]); 5] = [
     (C_COMPILER, &["cc", "gcc", "clang"]),
-    ("CMake", &["cmake", "cmake3"]),
-    ("make", &["make", "gmake"]),
+    (CMAKE, &["cmake", "cmake3"]),
+    (MAKE, &["make", "gmake"]),
     (GO, &["go"]),
-    ("Perl", &["perl"]),
+    (PERL, &["perl"]),
 ];
 /// What the C compiler starts in turn.
 const STARTED: [&str; 4] = ["cc1", "as", "collect2", "ld"];
 /// Those that have to be ELF files. Of a script, the bytes say nothing of what it starts.
-const PROGRAMS: [&str; 11] = [C_COMPILER, "cc1", "as", "collect2", "ld", "CMake", "make", GO, "Perl", RUSTC, CARGO];
+const PROGRAMS: [&str; 12] = [C_COMPILER, "cc1", "as", "collect2", "ld", CMAKE, MAKE, GO, PERL, RUSTC, CARGO, LINKER];
 /// How an ELF file begins.
 const ELF: [u8; 4] = *b"\x7fELF";
 /// What it links into static programs.
@@ -110,26 +114,32 @@ impl BuildTool {
     }
 }
 
-/// Everything that a build with these tools may use, before it.
-pub fn at_hand(root: &Path, tools: &Tools) -> Vec<BuildTool> {
-    let mut found = of_rust(root, tools);
-    let linker = tools.system_linker().and_then(|name| on_path(&name)).map(|path| (C_COMPILER, path));
+/// Everything that builds with these tools may use, before them.
+pub fn at_hand(root: &Path, tools: &[&Tools]) -> Vec<BuildTool> {
+    let mut found: Vec<BuildTool> = tools.iter().flat_map(|tools| of_rust(root, tools)).collect();
+    let linkers = tools.iter().filter_map(|tools| on_path(&tools.system_linker()?));
+    let linker = linkers.map(|path| (C_COMPILER, path));
     let named =
         ON_PATH.iter().flat_map(|(name, files)| files.iter().map(move |file| (*name, on_path(OsStr::new(file)))));
     let named = named.filter_map(|(name, path)| Some((name, path?)));
-    for (name, path) in linker.into_iter().chain(named) {
+    for (name, path) in linker.chain(named) {
         found.extend(with_parts(name, &path));
     }
-    found
+    unique(found)
 }
 
-/// What a build has used, after it.
-pub fn used(root: &Path, tools: &Tools, module: &ModuleBuild) -> Vec<BuildTool> {
-    let linker = tools.system_linker().and_then(|name| on_path(&name));
+/// What builds have used, after them.
+pub fn used(root: &Path, tools: &[&Tools], module: &ModuleBuild) -> Vec<BuildTool> {
     let mut found: Vec<BuildTool> =
         module.programs().flat_map(|(name, path)| with_parts(name, Path::new(path))).collect();
-    found.extend(linker.into_iter().flat_map(|linker| with_parts(C_COMPILER, &linker)));
-    found.extend(of_rust(root, tools));
+    let linkers = tools.iter().filter_map(|tools| on_path(&tools.system_linker()?));
+    found.extend(linkers.flat_map(|linker| with_parts(C_COMPILER, &linker)));
+    found.extend(tools.iter().flat_map(|tools| of_rust(root, tools)));
+    unique(found)
+}
+
+/// Each tool once under each of its names.
+fn unique(found: Vec<BuildTool>) -> Vec<BuildTool> {
     let mut unique: Vec<BuildTool> = Vec::new();
     for tool in found {
         if !unique.iter().any(|other| (&other.name, &other.path) == (&tool.name, &tool.path)) {
@@ -178,8 +188,19 @@ fn of_rust(root: &Path, tools: &Tools) -> Vec<BuildTool> {
     let mut libraries: Vec<PathBuf> = libraries.filter(of_rustc).map(|file| file.path()).collect();
     libraries.sort();
     found.extend(libraries.iter().map(|file| BuildTool::of("rustc's library", file, false)));
+    found.extend(linkers(sysroot).iter().map(|file| BuildTool::of(LINKER, file, false)));
     let standard = sysroot.join("lib/rustlib").join(&tools.flavour.triple).join("lib");
     found.push(BuildTool::of("Rust's standard library", &standard, false));
+    found
+}
+
+/// The linker that comes with rustc, which links the launcher and may link the agent, and the program by which the C compiler starts it.
+fn linkers(sysroot: &Path) -> Vec<PathBuf> {
+    let targets = fs::read_dir(sysroot.join("lib/rustlib")).into_iter().flatten().flatten();
+    let programs =
+        targets.flat_map(|target| ["bin/rust-lld", "bin/gcc-ld/ld.lld"].map(|name| target.path().join(name)));
+    let mut found: Vec<PathBuf> = programs.filter(|program| program.is_file()).collect();
+    found.sort();
     found
 }
 
@@ -291,10 +312,19 @@ mod tests {
     fn the_compilers_at_hand_are_found_with_what_they_start_and_link() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let tools = Toolchain::plain(root, Profile::Release).unwrap().agent;
-        let found = at_hand(root, &tools);
-        for name in
-            [C_COMPILER, "cc1", "as", "ld", "libc.a", RUSTC, "cargo", "rustc's library", "Rust's standard library"]
-        {
+        let found = at_hand(root, &[&tools]);
+        for name in [
+            C_COMPILER,
+            "cc1",
+            "as",
+            "ld",
+            "libc.a",
+            RUSTC,
+            CARGO,
+            LINKER,
+            "rustc's library",
+            "Rust's standard library",
+        ] {
             let tool = found.iter().find(|tool| tool.name == name).unwrap_or_else(|| panic!("{name}: {found:#?}"));
             assert_eq!(tool.sha256.len(), 64, "{tool:?}");
             assert!(tool.is_elf || !PROGRAMS.contains(&name), "{tool:?}");

@@ -7,20 +7,21 @@ use serde::Serialize;
 use super::allowed;
 use super::error::Error;
 use super::proof::{Facts, Proof};
-use crate::build::{self, pinned};
+use crate::build::{self, launcher, pinned};
 use crate::hash;
 use crate::layer::SOURCES_BESIDE;
 use crate::layer::make::WRAPPER;
 use crate::workspace::sources;
 
 /// What of the tree was compiled into this tool, by its place below the root.
-const EMBEDDED: [(&str, &[u8]); 6] = [
+const EMBEDDED: [(&str, &[u8]); 7] = [
     ("matrix/fips.toml", pinned::TEXT.as_bytes()),
     (allowed::FILE, allowed::TEXT.as_bytes()),
     ("matrix/bundled.toml", include_bytes!("../../bundled.toml")),
     ("matrix/flavours.toml", include_bytes!("../../flavours.toml")),
     ("matrix/optimizations.toml", include_bytes!("../../optimizations.toml")),
     ("matrix/src/layer/datadog_wrapper", WRAPPER),
+    ("crates/launcher/.cargo/config.toml", launcher::CONFIGURATION.as_bytes()),
 ];
 
 /// The tree at one moment.

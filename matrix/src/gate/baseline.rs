@@ -14,12 +14,18 @@ use crate::plan::circumstances::describe;
 use crate::plan::{Condition, SCHEMA};
 use crate::report::{Experiment, GATES};
 
+/// The version of how gates are measured, and of the floor that ratios are to. 2: the kernel takes the time of arrivals at the sandbox, which took it itself before.
+pub const INSTRUMENT: u32 = 2;
+
 /// The ratios to the floor and the digests of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
     /// The schema version, [`SCHEMA`].
     schema: u32,
+    /// [`INSTRUMENT`] when it was stored; files of before have none.
+    #[serde(default)]
+    instrument: u32,
     /// The machine that the ratios were measured on; `None` if it was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     machine: Option<Machine>,
@@ -81,7 +87,7 @@ impl Baseline {
         });
         let deliveries = delivered.collect();
         let machine = experiment.run.as_ref().map(|run| run.machine.clone());
-        Ok(Self { schema: SCHEMA, machine, conditions, deliveries, others: Vec::new() })
+        Ok(Self { schema: SCHEMA, instrument: INSTRUMENT, machine, conditions, deliveries, others: Vec::new() })
     }
 
     /// Reads the baselines of several machines. The first one stands for all of them where machines are not distinguished.
@@ -105,7 +111,11 @@ impl Baseline {
         let baseline: Self =
             serde_json::from_str(&text).map_err(|source| Error::Baseline { path: path.to_owned(), source })?;
         let found = baseline.schema;
-        if found == SCHEMA { Ok(baseline) } else { Err(Error::Schema { path: path.to_owned(), found }) }
+        if found != SCHEMA {
+            return Err(Error::Schema { path: path.to_owned(), found });
+        }
+        let found = baseline.instrument;
+        if found == INSTRUMENT { Ok(baseline) } else { Err(Error::Instrument { path: path.to_owned(), found }) }
     }
 
     pub fn write(&self, path: &Path) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::baseline::INSTRUMENT;
 use crate::plan::SCHEMA;
 use crate::report;
 
@@ -22,6 +23,12 @@ pub enum Error {
     Baseline { path: PathBuf, source: serde_json::Error },
     #[error("{} has schema {found}, and this version reads {SCHEMA}; store it anew with --save-baseline", path.display())]
     Schema { path: PathBuf, found: u32 },
+    #[error(
+        "{} has ratios of gates that were measured by version {found} of the sandbox's clock, and this is version {INSTRUMENT}, which leaves out the sandbox's own time; store it \
+         anew with --save-baseline",
+        path.display()
+    )]
+    Instrument { path: PathBuf, found: u32 },
     #[error("there is no budget in {unit} for the {gate} gate under {condition}; add one to the file of budgets")]
     NoBudget { gate: &'static str, unit: &'static str, condition: String },
     #[error("the baseline has nothing about {cell} under {condition}; store it anew with --save-baseline")]

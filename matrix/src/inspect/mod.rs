@@ -36,8 +36,7 @@ Exit status:
   0  nothing is wrong
   1  something is: a file is not what the manifest says, Lambda would not take or start the layer, or it is not the one that was expected
   2  it is neither a zip file nor a program
-  6  the file cannot be read, --run is given by somebody else than root, or this machine cannot start a program so (no user namespaces, no space for it, no
-     emulator of its processor)";
+  6  the file cannot be read, --run is given by somebody else than root, or this machine cannot start a program so (no user namespaces, no space for it, no emulator of its processor)";
 
 /// Inspect and check a layer or a program
 #[derive(Args, Debug)]

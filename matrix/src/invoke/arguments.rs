@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::run_summary::MetricAssertion;
 use crate::workspace::Profile;
 use clap::{Args, ValueEnum};
 
@@ -16,7 +17,7 @@ Examples:
   cargo matrix invoke examples/hello-python --layer target/matrix/layers/ship-x86_64.zip
   cargo matrix invoke ./image/var/task --opt ./image/opt
 
-The extension finds a stand-in for Datadog's intake: nothing leaves this machine, and no API key is needed.
+The extension finds a stand-in for Datadog's intake, whatever the variables say: nothing leaves this machine without --allow-network, and no API key is needed.
 
 Exit status:
   0    everything that was expected has arrived
@@ -25,25 +26,40 @@ Exit status:
   4    the extension ended before it was told to
   5    something is missing at the intake
   6    a file cannot be read or written, the extension could not be built, or the sandbox could not be set up
-  130  interrupted";
+  130  interrupted, by Ctrl-C, SIGTERM or SIGHUP";
 
 /// Run a function and its extension locally
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[command(after_help = AFTER)]
 pub struct Arguments {
     /// The directory of the function, or `null` for a function that does nothing
     pub function: PathBuf,
 
-    /// The Python handler, as `module.function` [default: the first whose file exists of `lambda_function.lambda_handler`, `app.handler`, `index.handler` and
-    /// `handler.handler`]
+    /// The Python handler, as `module.function` [default: that of the template, or the handler that `lambda_function.py`, `app.py`, `index.py`, `handler.py`,
+    /// `main.py` or `function.py` has]
     #[arg(long)]
     pub handler: Option<String>,
 
-    /// The event: a file, `-` for standard input, or JSON [default: `event.json` of the function, else `{}`]
-    #[arg(long, allow_hyphen_values = true)]
-    pub event: Option<String>,
+    /// A SAM, `CloudFormation` or Serverless template with handler, runtime, variables, timeout and memory [default: `template.yaml` or `serverless.yml` of the
+    /// function's directory]
+    #[arg(long, value_name = "FILE")]
+    pub template: Option<PathBuf>,
 
-    /// Number of invocations, one after the other
+    /// The name of the function in the template, if that has several
+    #[arg(long = "function", value_name = "NAME")]
+    pub template_function: Option<String>,
+
+    /// The runtime, such as `python3.12`: that Python is used if this machine has it
+    #[arg(long, value_name = "NAME")]
+    pub runtime: Option<String>,
+
+    /// The event: a file, `-` for standard input, or JSON; may be repeated, and a file may have one on each line [default: `event.json` of the function, else
+    /// `{}`]
+    #[arg(long = "event", value_name = "EVENT", allow_hyphen_values = true)]
+    pub events: Vec<String>,
+
+    /// Number of invocations with each event, one after the other
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub times: u32,
 
@@ -51,24 +67,45 @@ pub struct Arguments {
     #[arg(long = "async")]
     pub asynchronous: bool,
 
-    /// Memory of the function in MB
-    #[arg(long, value_name = "MB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(128..=10_240))]
-    pub memory: u32,
+    /// Memory of the function in MB, 128 to 10240 [default: that of the template, else 1024]
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(128..=10_240))]
+    pub memory: Option<u32>,
 
-    /// Timeout of the function in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=900))]
-    pub timeout: u32,
+    /// Timeout of the function in seconds, 1 to 900 [default: that of the template, else 30]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=900))]
+    pub timeout: Option<u32>,
+
+    /// Size of `/tmp` in MB
+    #[arg(long, value_name = "MB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(512..=10_240))]
+    pub ephemeral_storage: u32,
+
+    /// The region that the function finds itself in
+    #[arg(long, default_value = "us-east-1")]
+    pub region: String,
+
+    /// The account that the function finds itself in
+    #[arg(long, default_value = "123456789012")]
+    pub account: String,
+
+    /// The name of the function [default: that of its directory]
+    #[arg(long, value_name = "NAME")]
+    pub function_name: Option<String>,
 
     /// Set an environment variable of the function and the extension; may be repeated
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
     pub environment: Vec<Variable>,
 
+    /// A file with environment variables, one `NAME=VALUE` on each line; `--env` goes before it; may be repeated
+    #[arg(long = "env-file", value_name = "FILE")]
+    pub environment_files: Vec<PathBuf>,
+
     /// The program of the extension [default: bottlecap, built from this workspace]
     #[arg(long, value_name = "PATH")]
     pub extension: Option<PathBuf>,
 
-    /// A layer's zip file, whose extensions run instead of bottlecap; may be repeated, and files of later layers replace those of earlier ones
-    #[arg(long = "layer", value_name = "ZIP", conflicts_with_all = ["extension", "no_extension", "profile"])]
+    /// A layer's zip file, for `/opt`; may be repeated, and files of later layers replace those of earlier ones. Its extensions run beside bottlecap; an
+    /// extension called `datadog-agent` replaces it
+    #[arg(long = "layer", value_name = "ZIP")]
     pub layers: Vec<PathBuf>,
 
     /// A directory to use as `/opt`, such as that of a container image, whose extensions run instead of bottlecap
@@ -79,7 +116,7 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t, conflicts_with_all = ["extension", "no_extension"])]
     pub profile: Profile,
 
-    /// Run the function without an extension
+    /// Run the function without bottlecap; extensions of layers still run
     #[arg(long, conflicts_with = "extension")]
     pub no_extension: bool,
 
@@ -87,13 +124,49 @@ pub struct Arguments {
     #[arg(long, value_name = "PATH")]
     pub program: Option<PathBuf>,
 
-    /// The network of the processes; `isolated` needs the permission to make network namespaces
-    #[arg(long, value_enum, default_value_t)]
-    pub network: Network,
+    /// The network of the processes: their own, or that of this machine [default: their own, if the kernel allows that]
+    #[arg(long, value_enum)]
+    pub network: Option<Network>,
+
+    /// Use this machine's network, and send data wherever variables say, with real keys and secrets
+    #[arg(long, conflicts_with = "network")]
+    pub allow_network: bool,
 
     /// The initialization type of the execution environment
     #[arg(long, value_enum, default_value_t)]
     pub init: Init,
+
+    /// Print neither the summary nor lines as they arrive, only what is missing and the verdict
+    #[arg(long, short, conflicts_with = "json")]
+    pub quiet: bool,
+
+    /// Leave logs out of the summary
+    #[arg(long)]
+    pub no_logs: bool,
+
+    /// Leave the metrics `aws.lambda.enhanced.*` out of the summary
+    #[arg(long)]
+    pub no_enhanced: bool,
+
+    /// Fail unless a log with this text has arrived; may be repeated
+    #[arg(long = "expect-log", value_name = "TEXT")]
+    pub expected_logs: Vec<String>,
+
+    /// Fail unless this metric has arrived, with this sum if one is given; may be repeated
+    #[arg(long = "expect-metric", value_name = "NAME[=VALUE]", value_parser = MetricAssertion::parse)]
+    pub expected_metrics: Vec<MetricAssertion>,
+
+    /// Fail if anything has arrived
+    #[arg(long = "expect-none", conflicts_with_all = ["expected_logs", "expected_metrics"])]
+    pub expects_nothing: bool,
+
+    /// Show all logs instead of a screenful for each invocation
+    #[arg(long)]
+    pub all_logs: bool,
+
+    /// Show the tags of each metric
+    #[arg(long)]
+    pub tags: bool,
 
     /// Write one JSON document to standard output instead of the summary; log lines go to standard error
     #[arg(long)]
@@ -107,9 +180,8 @@ pub struct Variable {
     pub value: String,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Network {
-    #[default]
     Host,
     Isolated,
 }

@@ -13,13 +13,14 @@ use super::error::Error;
 use crate::flavour::Toolchain;
 use crate::manifest::Manifest;
 use crate::workspace::Profile;
+use crate::workspace::environment::QuickBuilds;
 use crate::{build, plan, terminal, workspace};
 
 /// Maximum number of lines of cargo's output that are shown after a failure, from the end.
 const OUTPUT_LINES: usize = 40;
 
-/// The set that bottlecap is built from for use.
-const RECOMMENDED: &str = "ship";
+/// The set that bottlecap is built from for use, without the launcher: only layers have both.
+const RECOMMENDED: &str = "ship-agent";
 
 /// Builds bottlecap and returns the path of the program: the release profile as for measuring and shipping, the development profile where the tests are built.
 pub fn extension(profile: Profile) -> Result<PathBuf, Error> {
@@ -40,11 +41,13 @@ fn recommended() -> Result<PathBuf, Error> {
 
 fn beside_tests() -> Result<PathBuf, Error> {
     let spinner = spinner();
+    let root = std::path::absolute(workspace::root()).map_err(Error::NoCargo)?;
+    let quick = QuickBuilds::of(&root, &workspace::builds_directory());
     let mut command = workspace::cargo();
-    // The tool's own package has a different release profile.
-    command.current_dir(workspace::root());
+    quick.close(&mut command, &root, std::env::vars_os()).map_err(Error::NoCargo)?;
     command.args(["build", "--package", "bottlecap", "--bin", "bottlecap"]).args(workspace::AS_TESTS_ARE_BUILT);
     command.args(["--message-format", "json-render-diagnostics", "--profile", Profile::Dev.as_str()]);
+    command.arg("--manifest-path").arg(root.join("Cargo.toml")).arg("--target-dir").arg(quick.target_directory);
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(Error::NoCargo)?;
     let (messages, progress) = (child.stdout.take(), child.stderr.take());

@@ -3,6 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::events;
+use super::limits;
+use super::templates;
 use crate::archive;
 use crate::venv;
 
@@ -18,10 +21,29 @@ pub enum Error {
         .0.display()
     )]
     NoHandler(PathBuf),
+    #[error(
+        "{} is a function in Java, as {file} shows, and Java's runtime client is not here; a program that speaks the Runtime API runs with --program",
+        directory.display()
+    )]
+    Java { directory: PathBuf, file: String },
     #[error("the handler \"{0}\" is not of the form module.function")]
     Handler(String),
     #[error("the handler \"{handler}\" needs {}, which does not exist", file.display())]
     NoModule { handler: String, file: PathBuf },
+    #[error(
+        "the handler \"{handler}\" needs a function that {} does not have{}",
+        file.display(),
+        if functions.is_empty() { "; it has none with an event and a context".to_owned() } else { format!("; it has {}", functions.join(", ")) }
+    )]
+    NoFunction { handler: String, file: PathBuf, functions: Vec<String> },
+    #[error("{}: line {number} is not NAME=VALUE", path.display())]
+    EnvironmentFile { path: PathBuf, number: usize },
+    #[error(transparent)]
+    Template(#[from] templates::Error),
+    #[error(transparent)]
+    Variables(#[from] limits::Refusal),
+    #[error("the event has {bytes} bytes; Lambda accepts {limit}")]
+    LargeEvent { bytes: usize, limit: usize },
     #[error("{} cannot be run: {reason}; it has to be an executable file (chmod +x)", path.display())]
     Program { path: PathBuf, reason: String },
     #[error("the layer {} cannot be used", path.display())]
@@ -31,11 +53,6 @@ pub enum Error {
     #[error("{} is not a directory; name what a function has in /opt, such as the directory `opt` of an unpacked container image", .0.display())]
     NoOpt(PathBuf),
     #[error(
-        "the launcher of this layer is for another processor than this machine's, and so is what it executes: the kernel has to know an emulator, which \
-         Debian's qemu-user-static tells it together with binfmt-support; a layer without the launcher needs none of that"
-    )]
-    Launcher,
-    #[error(
         "{what} has no extension: Lambda starts the files in extensions/, and there is none; give the directory or the zip file that has extensions/ at its top"
     )]
     NothingToStart { what: &'static str },
@@ -43,10 +60,8 @@ pub enum Error {
     Opt(#[source] io::Error),
     #[error("--{option} says nothing about the null function")]
     NullOption { option: &'static str },
-    #[error("the event cannot be read from {name}")]
-    EventFile { name: String, source: io::Error },
-    #[error("the event is neither a file nor JSON: {start}")]
-    Event { start: String, source: serde_json::Error },
+    #[error(transparent)]
+    Event(#[from] events::Error),
     #[error(transparent)]
     Python(#[from] venv::Error),
     #[error("cargo cannot be started; install Rust from https://rustup.rs, or name a built extension with --extension")]
@@ -62,12 +77,12 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Read { .. }
-            | Self::Launcher
             | Self::Opt(_)
-            | Self::EventFile { .. }
             | Self::Python(_)
             | Self::NoCargo(_)
-            | Self::Build(_) => false,
+            | Self::Build(_)
+            | Self::Template(templates::Error::Read { .. }) => false,
+            Self::Event(error) => error.is_usage(),
             Self::Layer { source, .. } => !matches!(source, archive::Error::File { .. }),
             _ => true,
         }

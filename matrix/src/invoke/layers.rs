@@ -4,32 +4,29 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
-
 use super::error::Error;
 use super::target;
 use crate::archive::{self, limits, places};
 use crate::emulator;
 use crate::sandbox::Extension;
+use crate::workspace::private::Temporary;
 
 /// Unpacks all layers in order into one directory, which serves as `/opt`; `None` without layers.
-pub(super) fn unpacked(layers: &[PathBuf]) -> Result<Option<TempDir>, Error> {
+pub(super) fn unpacked(layers: &[PathBuf]) -> Result<Option<Temporary>, Error> {
     if layers.is_empty() {
         return Ok(None);
     }
     if layers.len() > limits::LAYERS {
         return Err(Error::TooManyLayers);
     }
-    let opt = tempfile::Builder::new().prefix("matrix-opt-").tempdir().map_err(Error::Opt)?;
+    let opt = Temporary::new().map_err(Error::Opt)?;
     for path in layers {
         let refused = |source| Error::Layer { path: path.clone(), source };
         let bytes = fs::read(path).map_err(|source| refused(archive::Error::File { path: path.clone(), source }))?;
         archive::unpack(&bytes, opt.path()).map_err(refused)?;
     }
-    // User-mode emulation of a program does not extend to the programs that it executes.
-    if emulator::is_emulated(&opt.path().join(places::AGENT)) {
-        return Err(Error::Launcher);
-    }
+    // User-mode emulation of a launcher does not extend to the agent that it executes.
+    emulator::let_others_execute(&opt.path().join(places::AGENT)).map_err(Error::Opt)?;
     Ok(Some(opt))
 }
 
@@ -39,14 +36,21 @@ pub(super) fn of_image(opt: &Path) -> Result<PathBuf, Error> {
     if found.is_dir() { Ok(found) } else { Err(Error::NoOpt(opt.to_owned())) }
 }
 
-/// The extensions: every file in `extensions`, by name. Returns an error if there are none, because a run without an extension was not asked for.
+/// The extensions: every file in `extensions`, by name. A layer need not have any. Returns an error if the directory of an image has none, because a run without
+/// an extension was not asked for, and if a layer has them where Lambda does not look.
 pub(super) fn extensions(opt: &Path, of_image: bool) -> Result<Vec<Extension>, Error> {
     let files = files(&opt.join(places::EXTENSIONS)).map_err(Error::Opt)?;
-    if files.is_empty() {
+    if files.is_empty() && (of_image || has_nested_extensions(opt)) {
         return Err(Error::NothingToStart { what: if of_image { "the directory" } else { "the layer" } });
     }
     let name = |file: &Path| file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(files.into_iter().map(|file| Extension::new(name(&file), file)).collect())
+}
+
+/// Whether the extensions are one directory too deep, as in a zip file of the layer's directory.
+fn has_nested_extensions(opt: &Path) -> bool {
+    let entries = fs::read_dir(opt).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path().join(places::EXTENSIONS)).any(|nested| nested.is_dir())
 }
 
 fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {

@@ -2,17 +2,25 @@
 
 mod arguments;
 pub mod build;
+mod deployment;
 mod document;
 mod error;
+mod events;
+mod expected;
+mod handlers;
 mod layers;
+mod limits;
 mod observe;
 mod render;
 pub mod run_summary;
 mod session;
 mod stream;
 mod target;
+mod templates;
+mod text;
 pub mod traces;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,19 +33,25 @@ use arguments::{Init, Network};
 use document::Document;
 use observe::Seen;
 use render::{Page, render};
-use run_summary::{Expected, RunSummary, Verdict};
+use run_summary::{Assertions, Expected, RunSummary, Verdict};
 use session::{End, Load};
 use stream::Printer;
 use target::Target;
-use tempfile::TempDir;
 
+use crate::sandbox::destinations::Destinations;
 use crate::sandbox::function::python::PythonEnvironment;
-use crate::sandbox::setup::{self, Extension, Initialization, Output, Setup};
+use crate::sandbox::setup::{self, Cpu, Disk, Extension, Initialization, Output, Setup};
 use crate::sandbox::{Function, intake};
 use crate::terminal;
+use crate::workspace::private::Temporary;
 
 /// The name with which bottlecap registers, which has to be the name of its file.
 const AGENT: &str = "datadog-agent";
+
+/// The memory of a function of which nothing else is said, in MB.
+const MEMORY_MB: u32 = 1024;
+/// Its timeout in seconds.
+const TIMEOUT_SECONDS: u32 = 30;
 
 /// Exit statuses, as in the help.
 mod status {
@@ -52,31 +66,58 @@ mod status {
 
 /// Runs the verb and returns its exit status.
 pub fn run(arguments: &Arguments) -> ExitCode {
-    let printer = Arc::new(Printer::new(arguments.json));
-    let plan = match Plan::of(arguments, &printer) {
+    let printer = Arc::new(Printer::new(arguments.json, arguments.quiet));
+    let resolved = deployment::resolved(arguments);
+    let plan = resolved.and_then(|(arguments, notes)| Ok((Plan::of(&arguments, notes, &printer)?, arguments)));
+    let (plan, arguments) = match plan {
         Ok(plan) => plan,
         Err(error) => {
             let status = if error.is_usage() { status::USAGE } else { status::SETUP_FAILED };
             return terminal::exit_with_error(&error, status);
         }
     };
-    let expected = expected(&plan.setup);
+    let (expected, of_settings) = expected::of(&plan.setup);
+    let context =
+        Context { expected, notes: [plan.notes, of_settings].concat(), requires_isolation: plan.requires_isolation };
     let noticed = || eprintln!("Interrupted: waiting for this invocation and its flush; once more ends it at once.");
-    let load = Load { event: plan.event, times: arguments.times, asynchronous: arguments.asynchronous };
+    let load = Load { events: plan.events, times: arguments.times, asynchronous: arguments.asynchronous };
     match session::run(plan.setup, load, noticed) {
-        End::Seen(seen) => report(arguments, &seen, expected, &printer),
+        End::Seen(seen) => report(&arguments, &seen, context, &printer),
         End::Nothing => ExitCode::from(status::INTERRUPTED),
         End::Failed(error) => terminal::exit_with_error(&error, status::SETUP_FAILED),
     }
 }
 
-fn report(arguments: &Arguments, seen: &Seen, expected: Expected, printer: &Printer) -> ExitCode {
-    let run_summary = RunSummary::of(&seen.run(expected));
+/// What is known of a run besides its record.
+struct Context {
+    expected: Expected,
+    notes: Vec<String>,
+    requires_isolation: bool,
+}
+
+fn report(arguments: &Arguments, seen: &Seen, context: Context, printer: &Printer) -> ExitCode {
+    let mut run = seen.run(context.expected);
+    run.notes.splice(0..0, context.notes);
+    run.assertions = Assertions {
+        logs: arguments.expected_logs.clone(),
+        metrics: arguments.expected_metrics.clone(),
+        nothing: arguments.expects_nothing,
+    };
+    run.network_refusal = seen.network_refusal().filter(|_| context.requires_isolation);
+    let run_summary = RunSummary::of(&run);
     if arguments.json {
         let function = arguments.function.display().to_string();
         let _ = terminal::print_json(&Document::new(&function, &run_summary, seen));
     } else {
-        let page = Page { width: printer.width(), colours: printer.colours() };
+        let page = Page {
+            width: printer.width(),
+            colours: printer.colours(),
+            all_logs: arguments.all_logs,
+            tags: arguments.tags,
+            logs: !arguments.no_logs,
+            enhanced: !arguments.no_enhanced,
+            brief: arguments.quiet,
+        };
         printer.text(&render(&run_summary, page));
     }
     match run_summary.verdict {
@@ -84,6 +125,7 @@ fn report(arguments: &Arguments, seen: &Seen, expected: Expected, printer: &Prin
         Verdict::FunctionFailed => status::FUNCTION_FAILED.into(),
         Verdict::ExtensionCrashed => status::EXTENSION_CRASHED.into(),
         Verdict::PayloadLost => status::PAYLOAD_LOST.into(),
+        Verdict::NotIsolated => status::SETUP_FAILED.into(),
         Verdict::Interrupted => status::INTERRUPTED.into(),
     }
 }
@@ -91,68 +133,128 @@ fn report(arguments: &Arguments, seen: &Seen, expected: Expected, printer: &Prin
 /// What the command line asks for, with its dependencies built.
 struct Plan {
     setup: Setup,
-    event: Vec<u8>,
+    events: Vec<Vec<u8>>,
+    /// Notes for the reader.
+    notes: Vec<String>,
+    /// Whether a network of the machine's is a failure.
+    requires_isolation: bool,
     /// The directory with the unpacked layers; dropping it removes them.
-    _unpacked: Option<TempDir>,
+    _unpacked: Option<Temporary>,
 }
 
 impl Plan {
-    fn of(arguments: &Arguments, printer: &Arc<Printer>) -> Result<Self, Error> {
+    fn of(arguments: &Arguments, mut notes: Vec<String>, printer: &Arc<Printer>) -> Result<Self, Error> {
+        let environment: BTreeMap<String, String> =
+            arguments.environment.iter().map(|all| (all.name.clone(), all.value.clone())).collect();
+        limits::check_variables(&environment)?;
         let target = Target::of(arguments)?;
-        let event = target.event(arguments.event.as_deref())?;
-        let program = arguments.extension.as_deref().map(target::executable).transpose()?;
+        let events = target.events(&arguments.events)?;
+        events.iter().try_for_each(|event| check_event(event, arguments.asynchronous))?;
         let unpacked = layers::unpacked(&arguments.layers)?;
         let image = arguments.opt.as_deref().map(layers::of_image).transpose()?;
         let opt = image.or_else(|| unpacked.as_ref().map(|opt| opt.path().to_owned()));
-        let extensions = match (program, &opt) {
-            (Some(program), _) => vec![extension(program)],
-            (None, Some(opt)) => layers::extensions(opt, arguments.opt.is_some())?,
-            (None, None) if arguments.no_extension => Vec::new(),
-            (None, None) => vec![Extension::new(AGENT, build::extension(arguments.profile)?)],
-        };
+        let extensions = extensions(arguments, opt.as_deref())?;
+        let destinations = if arguments.allow_network { Destinations::AsSet } else { Destinations::Intake };
+        let function = Preparation { arguments, opt: opt.as_deref() }.function(target, &mut notes)?;
         let setup = Setup {
-            function: function(target)?,
+            function,
             extensions,
             opt,
-            memory_mb: arguments.memory,
-            timeout: Duration::from_secs(arguments.timeout.into()),
-            environment: arguments.environment.iter().map(|all| (all.name.clone(), all.value.clone())).collect(),
-            function_name: name(&arguments.function),
+            memory_mb: arguments.memory.unwrap_or(MEMORY_MB),
+            timeout: Duration::from_secs(arguments.timeout.unwrap_or(TIMEOUT_SECONDS).into()),
+            environment,
+            destinations,
+            function_name: arguments.function_name.clone().unwrap_or_else(|| name(&arguments.function)),
+            region: arguments.region.clone(),
+            account_id: Some(arguments.account.clone()),
             initialization: initialization(arguments.init),
-            network: network(arguments.network),
+            network: network(arguments),
+            cpu: Cpu::Boosted,
+            disk: Disk::Private { tmp_mb: arguments.ephemeral_storage },
             intake: Some(intake::Plan::default()),
             output: output(printer),
             ..Setup::default()
         };
-        Ok(Self { setup, event, _unpacked: unpacked })
+        let requires_isolation = arguments.network == Some(Network::Isolated);
+        Ok(Self { setup, events, notes, requires_isolation, _unpacked: unpacked })
     }
 }
 
-fn function(target: Target) -> Result<Function, Error> {
-    match target {
-        Target::Null => Ok(Function::null()),
-        Target::Program { directory, program, handler } => Ok(Function::Process {
-            program,
-            arguments: Vec::new(),
-            task_root: directory,
-            handler,
-            environment: std::collections::BTreeMap::new(),
-        }),
-        Target::Python { directory, handler } => {
-            let spinner = build::spinner();
-            let progress = |step: &str| spinner.set_message(step.to_owned());
-            let python = PythonEnvironment::ensure(&crate::workspace::target_directory(), progress)?;
-            let packages = python.packages(&directory, progress)?;
-            spinner.finish_and_clear();
-            let command = python.command(&handler);
-            Ok(Function::Process {
-                program: command.program,
-                arguments: command.arguments,
+fn check_event(event: &[u8], asynchronous: bool) -> Result<(), Error> {
+    let limit = if asynchronous { limits::ASYNCHRONOUS_EVENT } else { limits::EVENT };
+    if event.len() > limit { Err(Error::LargeEvent { bytes: event.len(), limit }) } else { Ok(()) }
+}
+
+/// The extensions that the command line asks for. Bottlecap is built unless it is excluded or replaced.
+fn extensions(arguments: &Arguments, opt: Option<&Path>) -> Result<Vec<Extension>, Error> {
+    let mut extensions = match opt {
+        Some(opt) => layers::extensions(opt, arguments.opt.is_some())?,
+        None => Vec::new(),
+    };
+    let has_agent = extensions.iter().any(|extension| extension.name == AGENT);
+    if let Some(program) = &arguments.extension {
+        let own = extension(target::executable(program)?);
+        extensions.retain(|other| other.name != own.name);
+        extensions.push(own);
+    } else if !(arguments.no_extension || has_agent || arguments.opt.is_some()) {
+        extensions.push(Extension::new(AGENT, build::extension(arguments.profile)?));
+    }
+    Ok(extensions)
+}
+
+/// What a function is prepared with.
+struct Preparation<'a> {
+    arguments: &'a Arguments,
+    opt: Option<&'a Path>,
+}
+
+impl Preparation<'_> {
+    /// The function with what it needs installed.
+    fn function(&self, target: Target, notes: &mut Vec<String>) -> Result<Function, Error> {
+        match target {
+            Target::Null => Ok(Function::null()),
+            Target::Program { directory, program, handler } => Ok(Function::Process {
+                program,
+                arguments: Vec::new(),
                 task_root: directory,
                 handler,
-                environment: target::python_variables(python.version(), packages.as_deref()),
-            })
+                environment: BTreeMap::new(),
+            }),
+            Target::Python { directory, handler } => self.python(directory, handler, notes),
         }
+    }
+
+    fn python(&self, directory: PathBuf, handler: String, notes: &mut Vec<String>) -> Result<Function, Error> {
+        let spinner = build::spinner();
+        let progress = |step: &str| spinner.set_message(step.to_owned());
+        let wanted = self.arguments.runtime.as_deref();
+        let python = PythonEnvironment::of_runtime(&crate::workspace::target_directory(), wanted, progress)?;
+        if let Some(wanted) = wanted.filter(|wanted| **wanted != format!("python{}", python.version())) {
+            notes.push(format!("The function runs with Python {}: this machine has no {wanted}.", python.version()));
+        }
+        let packages = python.packages(&directory, progress)?;
+        let sdk = if target::uses_sdk(&directory) {
+            notes.push("boto3 was installed for it, as Lambda's runtimes for Python have it.".to_owned());
+            Some(python.sdk(progress)?)
+        } else {
+            None
+        };
+        spinner.finish_and_clear();
+        let customer = self.arguments.environment.iter().rev().find(|variable| variable.name == "PYTHONPATH");
+        let path = target::PythonPath {
+            customer: customer.map(|variable| variable.value.as_str()),
+            packages: packages.as_deref(),
+            opt: self.opt,
+            sdk: sdk.as_deref(),
+        };
+        let command = python.command(&handler);
+        Ok(Function::Process {
+            program: command.program,
+            arguments: command.arguments,
+            task_root: directory,
+            handler,
+            environment: target::python_variables(python.version(), &path),
+        })
     }
 }
 
@@ -161,20 +263,6 @@ fn extension(program: PathBuf) -> Extension {
     let file = name(&program);
     let name = if file == "bottlecap" { AGENT.to_owned() } else { file };
     Extension::new(name, program)
-}
-
-/// What a Datadog extension has to send with these variables. Nothing is expected of other extensions.
-fn expected(setup: &Setup) -> Expected {
-    let switch = |variable: &str| {
-        setup.environment.get(variable).map(|value| matches!(value.trim().to_lowercase().as_str(), "true" | "1"))
-    };
-    // Both names are one setting: logs are on if either is set to true, or if neither is set.
-    let logs: Vec<bool> = ["DD_SERVERLESS_LOGS_ENABLED", "DD_LOGS_ENABLED"].into_iter().filter_map(switch).collect();
-    let agent = setup.extensions.iter().any(|extension| extension.name == AGENT);
-    Expected {
-        logs: agent && (logs.is_empty() || logs.contains(&true)),
-        enhanced_metrics: agent && switch("DD_ENHANCED_METRICS").unwrap_or(true),
-    }
 }
 
 fn output(printer: &Arc<Printer>) -> Output {
@@ -193,10 +281,11 @@ fn initialization(init: Init) -> Initialization {
     }
 }
 
-fn network(network: Network) -> setup::Network {
-    match network {
-        Network::Host => setup::Network::Host,
-        Network::Isolated => setup::Network::Isolated,
+fn network(arguments: &Arguments) -> setup::Network {
+    if arguments.allow_network || arguments.network == Some(Network::Host) {
+        setup::Network::Host
+    } else {
+        setup::Network::Isolated
     }
 }
 
@@ -209,23 +298,6 @@ fn name(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn expected_with(name: &str, variables: &[(&str, &str)]) -> (bool, bool) {
-        let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let extensions = vec![Extension::new(name, "/bin/true")];
-        let expected = expected(&Setup { extensions, environment, ..Setup::default() });
-        (expected.logs, expected.enhanced_metrics)
-    }
-
-    #[test]
-    fn what_is_expected_follows_the_switches_of_the_agent() {
-        assert_eq!(expected_with(AGENT, &[]), (true, true));
-        assert_eq!(expected_with("another", &[]), (false, false));
-        assert_eq!(expected_with(AGENT, &[("DD_ENHANCED_METRICS", "FALSE")]), (true, false));
-        assert_eq!(expected_with(AGENT, &[("DD_LOGS_ENABLED", "false")]), (false, true));
-        let both = [("DD_SERVERLESS_LOGS_ENABLED", "false"), ("DD_LOGS_ENABLED", "true")];
-        assert_eq!(expected_with(AGENT, &both), (true, true), "either name switches logs on");
-    }
 
     #[test]
     fn builds_of_bottlecap_are_called_by_the_name_they_register_with() {

@@ -1,10 +1,11 @@
 //! Converts what the sandbox recorded into the plain values of the run summary.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::run_summary::{Exit, Expected, Gate, Outcome, Run};
+use super::run_summary::{Assertions, Exit, Expected, Gate, Outcome, Run};
 use crate::sandbox::journal::{Entry, JournalEvent};
 use crate::sandbox::setup::Origin;
 use crate::sandbox::{self, Ending, Gates, Invocation};
@@ -32,10 +33,59 @@ impl Seen {
             crash: crash(journal),
             exits: self.ending.extensions.iter().map(exit).collect(),
             notes: notes(journal),
+            datagrams: self.ending.datagrams.clone(),
+            drops: self.drops(),
+            taken_ports: taken_ports(journal),
+            not_isolated: not_isolated(journal),
+            network_refusal: None,
             interrupted: self.interrupted,
             expected,
+            assertions: Assertions::default(),
         }
     }
+}
+
+impl Seen {
+    /// The lines with which bottlecap says what it has dropped.
+    fn drops(&self) -> Vec<String> {
+        let of_agent = |line: &&sandbox::Line| line.stream.origin == Origin::Extension(Arc::from(super::AGENT));
+        let lines = self.ending.output.iter().filter(of_agent).map(|line| String::from_utf8_lossy(&line.bytes));
+        lines.filter(|line| line.contains(" were dropped")).map(|line| line.trim_end().to_owned()).collect()
+    }
+
+    /// Why the network is the machine's, if it is.
+    pub fn network_refusal(&self) -> Option<String> {
+        self.ending.journal.iter().find_map(|entry| match &entry.what {
+            JournalEvent::NetworkShared { reason } => Some(reason.clone()),
+            _ => None,
+        })
+    }
+}
+
+/// What the machine refused to isolate, each once.
+fn not_isolated(journal: &[Entry]) -> Vec<&'static str> {
+    let mut all = Vec::new();
+    for entry in journal {
+        let what = match &entry.what {
+            JournalEvent::NetworkShared { .. } => "network",
+            JournalEvent::ProcessesShared { .. } => "processes",
+            JournalEvent::MountsShared { .. } | JournalEvent::DiskShared { .. } => "files",
+            JournalEvent::CpuUnlimited { .. } => "CPU",
+            _ => continue,
+        };
+        if !all.contains(&what) {
+            all.push(what);
+        }
+    }
+    all
+}
+
+fn taken_ports(journal: &[Entry]) -> Vec<String> {
+    let port = |entry: &Entry| match &entry.what {
+        JournalEvent::PortTaken { port, protocol } => Some(format!("{protocol} port {port}")),
+        _ => None,
+    };
+    journal.iter().filter_map(port).collect()
 }
 
 fn outcome(invocation: &Invocation) -> Outcome {
@@ -116,7 +166,8 @@ fn crash(journal: &[Entry]) -> Option<String> {
 }
 
 fn notes(journal: &[Entry]) -> Vec<String> {
-    let note = |entry: &Entry| match &entry.what {
+    let note = |entry: &Entry| {
+        match &entry.what {
         JournalEvent::NetworkShared { reason } => {
             Some(format!("The network is the host's: one of its own was refused ({reason})."))
         }
@@ -126,6 +177,21 @@ fn notes(journal: &[Entry]) -> Vec<String> {
         JournalEvent::ProcessesShared { reason } => Some(format!(
             "Open files, threads and the runtime's name are all the machine's: processes of the sandbox's own were refused ({reason})."
         )),
+        JournalEvent::DiskShared { reason } | JournalEvent::MountsShared { reason } => Some(format!(
+            "The files are the machine's: code is not read-only, and /tmp is not the environment's own ({reason})."
+        )),
+        JournalEvent::CpuUnlimited { reason } => {
+            Some(format!("The CPU share of the memory tier is not enforced ({reason})."))
+        }
+        JournalEvent::InitOver { phase: "init", status: "timeout" } => Some(
+            "The init took longer than the 10 s that an on-demand function has. Lambda ends the environment then and repeats the init within the first \
+             invocation, where it counts towards the timeout of the function."
+                .to_owned(),
+        ),
+        JournalEvent::InitOver { phase: "init", status: "error" } => Some(
+            "The init failed. Lambda ends the environment then and repeats the init within the first invocation, so that its output appears twice."
+                .to_owned(),
+        ),
         JournalEvent::NotExecuted { origin: Origin::Function, reason } => {
             Some(format!("The function could not be started: {reason}."))
         }
@@ -133,6 +199,7 @@ fn notes(journal: &[Entry]) -> Vec<String> {
             Some(format!("{events} telemetry events for {subscriber} were dropped because it did not take them."))
         }
         _ => None,
+    }
     };
     journal.iter().filter_map(note).collect()
 }

@@ -1,33 +1,56 @@
 //! Renders the run summary as text.
 
+mod logs;
+
 use console::{Style, measure_text_width, pad_str, truncate_str};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::run_summary::{Missing, Outcome, RunSummary, Verdict};
+use super::run_summary::{Extensions, Metric, Missing, Outcome, RunSummary, Verdict};
+use super::text;
 use crate::sandbox::intake::Answered;
 
 /// The terminal that the text is written to.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub struct Page {
     /// Width in columns.
     pub width: usize,
     pub colours: bool,
+    /// Whether all logs are shown, however many there are.
+    pub all_logs: bool,
+    /// Whether the tags of metrics are shown.
+    pub tags: bool,
+    /// Whether logs are shown at all.
+    pub logs: bool,
+    /// Whether enhanced metrics are shown.
+    pub enhanced: bool,
+    /// Whether nothing is shown but what is missing, and the verdict.
+    pub brief: bool,
 }
 
 /// Maximum width of a table cell before it is cut. The last cell of a row takes the rest.
 const CELL: usize = 60;
 const GAP: &str = "  ";
+/// The beginning of the names of the metrics that the extension makes itself.
+const ENHANCED: &str = "aws.lambda.enhanced.";
 
 /// Renders the whole summary.
 pub fn render(run_summary: &RunSummary, page: Page) -> String {
     let mut text = Text { page, out: String::new() };
+    if page.brief {
+        text.missing(&run_summary.missing);
+        text.verdict(run_summary);
+        return text.out;
+    }
     text.invocations(run_summary);
     text.gates(run_summary);
     text.exits(run_summary);
     text.routes(run_summary);
-    text.logs(run_summary);
+    if page.logs {
+        text.logs(run_summary);
+    }
     text.metrics(run_summary);
     text.traces(run_summary);
     text.operations(run_summary);
@@ -120,24 +143,12 @@ impl Text {
         }
     }
 
-    fn logs(&mut self, run_summary: &RunSummary) {
-        self.title("Logs");
-        let rows = run_summary.logs.iter().map(|log| {
-            vec![
-                log.timestamp.map_or_else(|| "?".to_owned(), clock),
-                log.status.clone(),
-                log.request_id.as_deref().map_or_else(|| "-".to_owned(), short),
-                one_line(&log.message),
-            ]
-        });
-        self.table(&["time", "status", "request", "message"], &rows.collect::<Vec<_>>());
-    }
-
     fn metrics(&mut self, run_summary: &RunSummary) {
         self.title("Metrics");
-        let rows = run_summary.metrics.iter().map(|metric| {
+        let shown = self.shown_metrics(run_summary);
+        let rows = shown.iter().map(|metric| {
             vec![
-                metric.name.clone(),
+                text::escaped(&metric.name),
                 metric.kind.to_owned(),
                 metric.count.to_string(),
                 number(metric.sum),
@@ -147,6 +158,17 @@ impl Text {
             ]
         });
         self.table(&["name", "type", "count", "sum", "min", "max", "tags"], &rows.collect::<Vec<_>>());
+        if self.page.tags {
+            for metric in self.shown_metrics(run_summary) {
+                let tags = metric.tags.iter().map(|tag| text::escaped(tag)).collect::<Vec<_>>().join(", ");
+                self.line(&format!("  {} ({}): {tags}", text::escaped(&metric.name), metric.kind));
+            }
+        }
+    }
+
+    fn shown_metrics<'a>(&self, run_summary: &'a RunSummary) -> Vec<&'a Metric> {
+        let is_shown = |metric: &&Metric| self.page.enhanced || !metric.name.starts_with(ENHANCED);
+        run_summary.metrics.iter().filter(is_shown).collect()
     }
 
     fn traces(&mut self, run_summary: &RunSummary) {
@@ -201,6 +223,21 @@ impl Text {
             let (invoked, counted) = (uncounted.invoked, number(uncounted.counted));
             say(format!("{invoked} invocations, but aws.lambda.enhanced.invocations adds up to {counted}"));
         }
+        for loss in &missing.custom_metrics {
+            let (sent, arrived) = (number(loss.sent), number(loss.arrived));
+            say(format!("custom metric {}: {sent} sent to DogStatsD, {arrived} arrived", loss.name));
+        }
+        for line in &missing.drops {
+            say(format!("the extension dropped data: {}", one_line(line)));
+        }
+        for port in &missing.taken_ports {
+            say(format!(
+                "another process of this machine has {port}, and gets what the function sends there; end it, or run without --network host and --allow-network"
+            ));
+        }
+        for failure in &missing.assertions {
+            say(one_line(failure));
+        }
         for refused in &missing.refused {
             let answer = match refused.answer {
                 Answered::Status { code, .. } => format!("refused with {code}"),
@@ -217,7 +254,10 @@ impl Text {
         let good = Style::new().green().bold();
         let bad = Style::new().red().bold();
         let (style, sentence) = match run_summary.verdict {
-            Verdict::Delivered => (good, "Everything that was expected has arrived.".to_owned()),
+            Verdict::Delivered => (good, delivered(run_summary.extensions).to_owned()),
+            Verdict::NotIsolated => {
+                (bad, "The network is the machine's, although --network isolated was given.".to_owned())
+            }
             Verdict::PayloadLost => (bad, "Something is missing at the intake.".to_owned()),
             Verdict::FunctionFailed => {
                 (bad, "The function failed; its outcome and its lines above say why.".to_owned())
@@ -231,10 +271,16 @@ impl Text {
                     ),
                 )
             }
-            Verdict::Interrupted => (bad, "Interrupted; this is what had arrived.".to_owned()),
+            Verdict::Interrupted => {
+                (bad, "Interrupted; this is what had arrived. Whether anything is missing was not checked.".to_owned())
+            }
+        };
+        let shared = match run_summary.not_isolated.as_slice() {
+            [] => String::new(),
+            shared => format!(" Not isolated from this machine: {}.", shared.join(", ")),
         };
         self.line("");
-        self.line(&self.paint(style, &sentence));
+        self.line(&self.paint(style, &(sentence + &shared)));
     }
 
     fn title(&mut self, title: &str) {
@@ -296,6 +342,17 @@ impl Text {
     }
 }
 
+/// The verdict of a run in which nothing that was expected is missing.
+fn delivered(extensions: Extensions) -> &'static str {
+    match extensions {
+        Extensions::Agent => "Everything that was expected has arrived.",
+        Extensions::Unknown => {
+            "The function succeeded. What this extension has to send is not known, so that nothing was checked."
+        }
+        Extensions::None => "The function succeeded. No extension ran, so that nothing was expected at the intake.",
+    }
+}
+
 fn is_number(cell: &str) -> bool {
     let cell = cell.strip_suffix(" ms").or_else(|| cell.strip_suffix(" MB")).unwrap_or(cell);
     matches!(cell, "-" | "never") || cell.parse::<f64>().is_ok()
@@ -312,12 +369,14 @@ fn attempt(outcome: &Outcome) -> String {
     if outcome.attempt > 1 { format!("{request} attempt {}", outcome.attempt) } else { request }
 }
 
-/// Replaces control characters, which would move the cursor.
+/// One line without control characters, which would move the cursor.
 fn one_line(text: &str) -> String {
     text.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn milliseconds(value: f64) -> String {
+    // Rounded, a small negative number is a negative zero.
+    let value = if value.abs() < 0.05 { 0.0 } else { value };
     format!("{value:.1} ms")
 }
 
@@ -327,7 +386,8 @@ fn number(value: f64) -> String {
         return "-".to_owned();
     }
     if value.fract().abs() < f64::EPSILON {
-        return format!("{value:.0}");
+        // The sum of nothing may be a negative zero.
+        return format!("{:.0}", value + 0.0);
     }
     if value.abs() < 1e-3 {
         return format!("{value:.5e}");

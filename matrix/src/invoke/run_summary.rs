@@ -5,9 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
+mod assertions;
+mod dogstatsd;
+
+pub use assertions::{Assertions, MetricAssertion};
+pub use dogstatsd::CustomMetricLoss;
+
+use super::expected::LogRule;
 use super::traces::{Operation, Trace, operations, traces};
 use crate::sandbox::intake::{Answered, Kind, Payload, Request};
 
+/// The end of a log whose text was longer than the intake accepts.
+const SHORTENED: &str = "...TRUNCATED...";
 /// The enhanced metric that counts the invocations an extension has seen.
 const INVOCATIONS: &str = "aws.lambda.enhanced.invocations";
 
@@ -26,15 +35,43 @@ pub struct Run {
     pub exits: Vec<Exit>,
     /// Notes about the run for the reader.
     pub notes: Vec<String>,
+    /// What the function sent to DogStatsD; `None` if that could not be seen.
+    pub datagrams: Option<Vec<Vec<u8>>>,
+    /// What the extension said that it has dropped.
+    pub drops: Vec<String>,
+    /// Ports of the extension that another process had.
+    pub taken_ports: Vec<String>,
+    /// What of the machine the processes saw although they were to have their own.
+    pub not_isolated: Vec<&'static str>,
+    /// Why the network is the machine's although another one was requested.
+    pub network_refusal: Option<String>,
     pub interrupted: bool,
     pub expected: Expected,
+    pub assertions: Assertions,
 }
 
 /// What the extension is configured to send.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Expected {
+    pub extensions: Extensions,
     pub logs: bool,
     pub enhanced_metrics: bool,
+    /// The prefix of the names of custom metrics; `None` if none is expected.
+    pub dogstatsd: Option<String>,
+    /// The processing rules of logs, in order.
+    pub rules: Vec<LogRule>,
+}
+
+/// The extensions of a run, as far as they determine what can be expected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extensions {
+    /// Ours or another build of Datadog's, alone or beside others.
+    Agent,
+    /// Only such of which nothing is known.
+    Unknown,
+    #[default]
+    None,
 }
 
 /// One invocation from its caller's view.
@@ -92,6 +129,8 @@ pub struct RunSummary {
     pub crash: Option<String>,
     pub exits: Vec<Exit>,
     pub notes: Vec<String>,
+    pub extensions: Extensions,
+    pub not_isolated: Vec<&'static str>,
 }
 
 /// The worst result of a run.
@@ -102,6 +141,7 @@ pub enum Verdict {
     PayloadLost,
     FunctionFailed,
     ExtensionCrashed,
+    NotIsolated,
     Interrupted,
 }
 
@@ -150,6 +190,14 @@ pub struct Missing {
     pub lines: Vec<String>,
     pub invocations: Option<InvocationCountMismatch>,
     pub refused: Vec<RejectedPayload>,
+    /// Custom metrics that were sent to the extension and did not arrive whole.
+    pub custom_metrics: Vec<CustomMetricLoss>,
+    /// What the extension said that it has dropped.
+    pub drops: Vec<String>,
+    /// Ports of the extension that another process had.
+    pub taken_ports: Vec<String>,
+    /// Demands of the command line that are not met.
+    pub assertions: Vec<String>,
 }
 
 /// The invocation counts of Lambda and of the extension, where they disagree.
@@ -173,11 +221,8 @@ impl RunSummary {
         let delivered: Vec<&Request> = run.requests.iter().filter(|request| request.delivered()).collect();
         let logs = logs(&delivered);
         let metrics = metrics(&delivered);
-        let missing = Missing {
-            lines: if run.expected.logs { unmatched(&run.printed, &logs) } else { Vec::new() },
-            invocations: run.expected.enhanced_metrics.then(|| uncounted(run.invoked, &metrics)).flatten(),
-            refused: refused(&run.requests),
-        };
+        // An interrupted run has not sent everything, so nothing is missing yet.
+        let missing = if run.interrupted { Missing::default() } else { missing(run, &logs, &metrics) };
         Self {
             verdict: verdict(run, &missing),
             invocations: run.invocations.clone(),
@@ -191,13 +236,32 @@ impl RunSummary {
             crash: run.crash.clone(),
             exits: run.exits.clone(),
             notes: run.notes.clone(),
+            extensions: run.expected.extensions,
+            not_isolated: run.not_isolated.clone(),
         }
+    }
+}
+
+fn missing(run: &Run, logs: &[Log], metrics: &[Metric]) -> Missing {
+    let expected = &run.expected;
+    let printed = run.printed.iter().filter_map(|line| LogRule::apply(&expected.rules, line.trim_end()));
+    Missing {
+        lines: if expected.logs { unmatched(&printed.collect::<Vec<_>>(), logs) } else { Vec::new() },
+        invocations: expected.enhanced_metrics.then(|| uncounted(run.invoked, metrics)).flatten(),
+        refused: refused(&run.requests),
+        custom_metrics: match (&expected.dogstatsd, &run.datagrams) {
+            (Some(prefix), Some(datagrams)) => dogstatsd::lost(datagrams, prefix, metrics),
+            _ => Vec::new(),
+        },
+        drops: run.drops.clone(),
+        taken_ports: run.taken_ports.clone(),
+        assertions: run.assertions.failures(logs, metrics, run.requests.len()),
     }
 }
 
 impl Missing {
     pub fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.invocations.is_none() && self.refused.is_empty()
+        self == &Self::default()
     }
 }
 
@@ -205,6 +269,8 @@ impl Missing {
 fn verdict(run: &Run, missing: &Missing) -> Verdict {
     if run.interrupted {
         Verdict::Interrupted
+    } else if run.network_refusal.is_some() {
+        Verdict::NotIsolated
     } else if run.crash.is_some() {
         Verdict::ExtensionCrashed
     } else if run.invocations.iter().any(|outcome| !outcome.succeeded && !is_retried(run, outcome)) {
@@ -286,7 +352,7 @@ impl Log {
 }
 
 fn metrics(delivered: &[&Request]) -> Vec<Metric> {
-    let mut metrics: BTreeMap<String, Metric> = BTreeMap::new();
+    let mut metrics: BTreeMap<(String, &'static str), Metric> = BTreeMap::new();
     for request in delivered {
         match &request.payload {
             Payload::Series(all) => {
@@ -333,9 +399,10 @@ impl Metric {
     }
 }
 
-fn add(metrics: &mut BTreeMap<String, Metric>, one: Metric) {
-    let Some(all) = metrics.get_mut(&one.name) else {
-        metrics.insert(one.name.clone(), one);
+/// Metrics of one name and different types are different ones.
+fn add(metrics: &mut BTreeMap<(String, &'static str), Metric>, one: Metric) {
+    let Some(all) = metrics.get_mut(&(one.name.clone(), one.kind)) else {
+        metrics.insert((one.name.clone(), one.kind), one);
         return;
     };
     all.count += one.count;
@@ -352,9 +419,11 @@ fn unmatched(printed: &[String], logs: &[Log]) -> Vec<String> {
         *arrived.entry(canonical_text(&log.message)).or_default() += 1;
     }
     let mut missing = Vec::new();
+    let shortened: Vec<&str> = logs.iter().filter_map(|log| log.message.strip_suffix(SHORTENED)).collect();
     for line in printed.iter().filter(|line| !line.trim().is_empty()) {
         match arrived.get_mut(&canonical_text(line)) {
             Some(count) if *count > 0 => *count -= 1,
+            _ if shortened.iter().any(|start| line.starts_with(start)) => {}
             _ => missing.push(line.clone()),
         }
     }

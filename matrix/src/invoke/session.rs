@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::observe::Seen;
 use crate::sandbox::{self, Ending, Invocation, RETRIES, Sandbox, Setup, intake};
@@ -23,8 +24,9 @@ pub enum End {
 /// The events that are sent through the sandbox.
 #[derive(Debug)]
 pub struct Load {
-    pub event: Vec<u8>,
-    /// Number of events, sent one after the other.
+    /// The events in the order in which they are sent.
+    pub events: Vec<Vec<u8>>,
+    /// Number of times that each is sent.
     pub times: u32,
     /// Whether failed events are retried.
     pub asynchronous: bool,
@@ -93,8 +95,8 @@ impl Run {
             Err(error) => return End::Failed(error),
         };
         *self.stage() = Stage::Running(Arc::clone(&sandbox));
-        for _ in 0..load.times {
-            if let Err(error) = self.send(&sandbox, load) {
+        for event in load.events.iter().flat_map(|event| (0..load.times).map(move |_| event)) {
+            if let Err(error) = self.send(&sandbox, event, load.asynchronous) {
                 return End::Failed(error);
             }
         }
@@ -108,15 +110,15 @@ impl Run {
     }
 
     /// Sends one event with its retries, unless interrupted.
-    fn send(&self, sandbox: &Sandbox, load: &Load) -> Result<(), sandbox::Error> {
+    fn send(&self, sandbox: &Sandbox, event: &[u8], asynchronous: bool) -> Result<(), sandbox::Error> {
         let mut failed: Option<Invocation> = None;
         while !self.interrupted.load(Ordering::SeqCst) {
             let invocation = match &failed {
-                None => sandbox.invoke(&load.event)?,
-                Some(failed) => sandbox.retry(&load.event, failed)?,
+                None => sandbox.invoke(event)?,
+                Some(failed) => sandbox.retry(event, failed)?,
             };
             self.invocations.lock().unwrap_or_else(PoisonError::into_inner).push(invocation.clone());
-            if !(load.asynchronous && invocation.has_failed() && invocation.attempt <= RETRIES) {
+            if !(asynchronous && invocation.has_failed() && invocation.attempt <= RETRIES) {
                 break;
             }
             failed = Some(invocation);
@@ -132,6 +134,7 @@ impl Run {
             telemetry: sandbox.telemetry(),
             output: sandbox.output(),
             requests: sandbox.intake().map(intake::Intake::requests).unwrap_or_default(),
+            datagrams: sandbox.datagrams(),
         };
         self.seen(sandbox.gates(), ending)
     }
@@ -146,16 +149,27 @@ impl Run {
     }
 }
 
-/// Reports every Ctrl-C from now on, which then does not end the process any more. Without a tokio runtime it still ends the process.
+/// Reports every Ctrl-C, SIGTERM and SIGHUP from now on, which then do not end the process any more. Without a tokio runtime they still end the process.
 fn listen(tell: Sender<Message>) {
     thread::spawn(move || {
         let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
         runtime.block_on(async {
-            while tokio::signal::ctrl_c().await.is_ok() {
+            let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+            let Ok([mut interrupt, mut terminate, mut hangup]) = signals(kinds) else { return };
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                    _ = hangup.recv() => {}
+                }
                 if tell.send(Message::Interrupt).is_err() {
                     return;
                 }
             }
         });
     });
+}
+
+fn signals([interrupt, terminate, hangup]: [SignalKind; 3]) -> std::io::Result<[Signal; 3]> {
+    Ok([signal(interrupt)?, signal(terminate)?, signal(hangup)?])
 }

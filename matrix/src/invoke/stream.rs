@@ -4,6 +4,7 @@ use std::io::Write;
 
 use console::{Style, Term};
 
+use super::text;
 use crate::terminal;
 
 /// Prints lines with the name of their origin.
@@ -12,21 +13,26 @@ pub struct Printer {
     terminal: Term,
     colours: bool,
     to_stderr: bool,
+    is_quiet: bool,
 }
 
 impl Printer {
-    /// A printer; `to_stderr` keeps standard output free for a document.
-    pub fn new(to_stderr: bool) -> Self {
+    /// A printer; `to_stderr` keeps standard output free for a document. A quiet one prints no lines of origins.
+    pub fn new(to_stderr: bool, is_quiet: bool) -> Self {
         if to_stderr {
-            Self { terminal: Term::stderr(), colours: console::colors_enabled_stderr(), to_stderr }
+            Self { terminal: Term::stderr(), colours: console::colors_enabled_stderr(), to_stderr, is_quiet }
         } else {
-            Self { terminal: Term::stdout(), colours: console::colors_enabled(), to_stderr }
+            Self { terminal: Term::stdout(), colours: console::colors_enabled(), to_stderr, is_quiet }
         }
     }
 
-    /// Prints a line of an origin.
-    pub fn line(&self, origin: &str, is_function: bool, line: &str) {
-        self.text(&(prefixed(origin, is_function, line, self.colours) + "\n"));
+    /// Prints a line or a record of an origin, each of its lines with the name.
+    pub fn line(&self, origin: &str, is_function: bool, record: &str) {
+        if self.is_quiet {
+            return;
+        }
+        let lines = text::lines(record).map(|line| prefixed(origin, is_function, &line, self.colours) + "\n");
+        self.text(&lines.collect::<String>());
     }
 
     /// The width of the terminal in columns, or a default where there is none.

@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read};
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::arguments::Arguments;
 use super::error::Error;
+use super::events;
+use super::handlers::{self, Module};
 
 /// The handlers in the order in which they are looked for; AWS's own default comes first.
 const HANDLERS: [&str; 4] = ["lambda_function.lambda_handler", "app.handler", "index.handler", "handler.handler"];
+
+/// The variable with the function's own handler where `datadog_lambda.handler.handler` is the handler.
+const REDIRECTED: &str = "DD_LAMBDA_HANDLER";
 
 /// The function that a command line names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,12 +48,11 @@ impl Target {
         }
         let handler = match &arguments.handler {
             Some(handler) => handler.clone(),
-            None => detect(&directory).ok_or_else(|| Error::NoHandler(directory.clone()))?,
+            None => handlers::detect(&directory)
+                .or_else(|| detect(&directory))
+                .ok_or_else(|| no_handler(directory.clone()))?,
         };
-        let file = directory.join(module(&handler)?);
-        if !file.exists() {
-            return Err(Error::NoModule { handler, file });
-        }
+        check_handler(&directory, &handler, arguments)?;
         Ok(Self::Python { directory, handler })
     }
 
@@ -65,31 +69,9 @@ impl Target {
         }
     }
 
-    /// The event, exactly as the function receives it.
-    pub fn event(&self, event: Option<&str>) -> Result<Vec<u8>, Error> {
-        let read = |name: &str, source| Error::EventFile { name: name.to_owned(), source };
-        let text = match event {
-            Some("-") => {
-                let mut text = Vec::new();
-                io::stdin().read_to_end(&mut text).map_err(|source| read("standard input", source))?;
-                text
-            }
-            Some(file) if Path::new(file).is_file() => fs::read(file).map_err(|source| read(file, source))?,
-            Some(json) => json.as_bytes().to_vec(),
-            None => match self.directory().map(|directory| directory.join("event.json")) {
-                Some(file) if file.is_file() => {
-                    fs::read(&file).map_err(|source| read(&file.display().to_string(), source))?
-                }
-                _ => b"{}".to_vec(),
-            },
-        };
-        match serde_json::from_slice::<serde::de::IgnoredAny>(&text) {
-            Ok(_) => Ok(text),
-            Err(source) => {
-                let start = String::from_utf8_lossy(&text).chars().take(60).collect();
-                Err(Error::Event { start, source })
-            }
-        }
+    /// The events, exactly as the function receives them.
+    pub fn events(&self, named: &[String]) -> Result<Vec<Vec<u8>>, Error> {
+        Ok(events::read(named, self.directory())?)
     }
 }
 
@@ -110,20 +92,122 @@ pub fn executable(path: &Path) -> Result<PathBuf, Error> {
     if metadata.permissions().mode() & 0o111 == 0 {
         return Err(failed("it has no permission to execute".to_owned()));
     }
+    if has_windows_interpreter(&found) {
+        let reason = "its first line ends with a carriage return, which becomes part of the interpreter's name; save it with Unix line ends";
+        return Err(failed(reason.to_owned()));
+    }
     Ok(found)
 }
 
+/// Whether a script names its interpreter in a line that ends as on Windows.
+fn has_windows_interpreter(script: &Path) -> bool {
+    let mut start = [0; 256];
+    let length = fs::File::open(script).and_then(|mut file| file.read(&mut start)).unwrap_or_default();
+    let line = start.get(..length).and_then(|start| start.split(|byte| *byte == b'\n').next()).unwrap_or_default();
+    line.starts_with(b"#!") && line.ends_with(b"\r")
+}
+
+/// Why there is no handler in a directory: it may be unreadable, or that of another language.
+fn no_handler(directory: PathBuf) -> Error {
+    let names = match fs::read_dir(&directory) {
+        Ok(entries) => entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()),
+        Err(source) => {
+            return Error::Read { path: directory, advice: "the function's code has to be readable", source };
+        }
+    };
+    let is_java = |name: &String| {
+        Path::new(name).extension().is_some_and(|extension| extension == "jar")
+            || ["pom.xml", "build.gradle", "build.gradle.kts"].contains(&name.as_str())
+    };
+    match names.into_iter().find(is_java) {
+        Some(file) => Error::Java { directory, file },
+        None => Error::NoHandler(directory),
+    }
+}
+
+/// Where Python looks for modules, besides the function's directory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PythonPath<'a> {
+    /// The customer's own setting.
+    pub customer: Option<&'a str>,
+    /// What the function's requirements have installed.
+    pub packages: Option<&'a Path>,
+    /// The contents of the function's layers.
+    pub opt: Option<&'a Path>,
+    /// The packages of Lambda's runtime.
+    pub sdk: Option<&'a Path>,
+}
+
+impl PythonPath<'_> {
+    /// The directories in the order in which Lambda's runtimes search them ("Working with layers for Python Lambda functions"). Those of layers are named at
+    /// `/opt`, and where they are if the sandbox cannot mount them there.
+    fn directories(&self, version: &str) -> Vec<String> {
+        let shown = |path: PathBuf| path.display().to_string();
+        let roots = self.opt.map(|opt| [Path::new("/opt"), opt]).into_iter().flatten();
+        let of_layers = roots.flat_map(|root| {
+            let root = root.join("python");
+            [root.join(format!("lib/python{version}/site-packages")), root]
+        });
+        let own = self.customer.map(str::to_owned).into_iter().chain(self.packages.map(|path| shown(path.to_owned())));
+        own.chain(of_layers.map(shown)).chain(self.sdk.map(|path| shown(path.to_owned()))).collect()
+    }
+}
+
 /// Environment variables of Python functions, besides those of all functions.
-pub fn python_variables(version: &str, packages: Option<&Path>) -> BTreeMap<String, String> {
+pub fn python_variables(version: &str, path: &PythonPath<'_>) -> BTreeMap<String, String> {
     // A function's code is read-only on Lambda, and a run should not leave files in the user's directory.
     let mut variables = BTreeMap::from([
         ("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned()),
         ("AWS_EXECUTION_ENV".to_owned(), format!("AWS_Lambda_python{version}")),
     ]);
-    if let Some(packages) = packages {
-        variables.insert("PYTHONPATH".to_owned(), packages.display().to_string());
+    let directories = path.directories(version);
+    if !directories.is_empty() {
+        variables.insert("PYTHONPATH".to_owned(), directories.join(":"));
     }
     variables
+}
+
+/// Whether a function uses AWS's SDK, which Lambda's runtimes for Python have, without installing it itself.
+pub fn uses_sdk(directory: &Path) -> bool {
+    let has = |path: &Path, words: &[&str]| {
+        fs::read_to_string(path).is_ok_and(|text| words.iter().any(|word| text.contains(word)))
+    };
+    let files = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut sources = files.filter(|path| path.extension().is_some_and(|extension| extension == "py"));
+    sources.any(|path| has(&path, &["import boto3", "from boto3", "import botocore", "from botocore"]))
+        && !directory.join("boto3").is_dir()
+        && !has(&directory.join("requirements.txt"), &["boto3"])
+}
+
+/// Checks that a handler exists. Redirecting handlers, such as Datadog's, are in packages, and the function's own is in a variable.
+fn check_handler(directory: &Path, handler: &str, arguments: &Arguments) -> Result<(), Error> {
+    if is_packaged(directory, handler, arguments) {
+        let own = arguments.environment.iter().rev().find(|variable| variable.name == REDIRECTED);
+        return own.map_or(Ok(()), |own| check_handler_file(directory, &own.value));
+    }
+    check_handler_file(directory, handler)
+}
+
+/// Whether the module of a handler may come from an installed package or a layer.
+fn is_packaged(directory: &Path, handler: &str, arguments: &Arguments) -> bool {
+    let top = handler.split(['.', '/']).next().unwrap_or_default();
+    let is_own = directory.join(top).exists() || directory.join(top).with_added_extension("py").exists();
+    let installs = ["requirements.txt", "pyproject.toml"].iter().any(|file| directory.join(file).is_file());
+    let has_layers = !arguments.layers.is_empty() || arguments.opt.is_some();
+    !is_own && handler.contains('.') && (installs || has_layers)
+}
+
+fn check_handler_file(directory: &Path, handler: &str) -> Result<(), Error> {
+    let file = directory.join(module(handler)?);
+    if !file.exists() {
+        return Err(Error::NoModule { handler: handler.to_owned(), file });
+    }
+    let function = handler.rsplit_once('.').map_or("", |(_, function)| function);
+    let module = Module::read(&file);
+    if module.may_have(function) {
+        return Ok(());
+    }
+    Err(Error::NoFunction { handler: handler.to_owned(), file, functions: module.handlers })
 }
 
 fn detect(directory: &Path) -> Option<String> {
@@ -163,7 +247,9 @@ mod tests {
     fn directory_with(files: &[&str]) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
         for file in files {
-            fs::write(directory.path().join(file), "{\"from\": \"the directory\"}").unwrap();
+            let name = if *file == "lambda_function.py" { "lambda_handler" } else { "handler" };
+            let source = format!("def {name}(event, context):\n    pass\n\ndef main(event, context):\n    pass\n");
+            fs::write(directory.path().join(file), source).unwrap();
         }
         directory
     }
@@ -176,7 +262,7 @@ mod tests {
         };
         assert_eq!(handler_of(&["app.py", "lambda_function.py"]), "lambda_function.lambda_handler");
         assert_eq!(handler_of(&["index.py"]), "index.handler");
-        let error = target(directory_with(&["main.py"]).path(), &[]).unwrap_err();
+        let error = target(directory_with(&["orders.py"]).path(), &[]).unwrap_err();
         assert!(error.is_usage() && error.to_string().contains("--handler"), "{error}");
     }
 
@@ -187,6 +273,56 @@ mod tests {
         assert!(matches!(&error, Error::NoModule { file, .. } if file.ends_with("orders.py")), "{error}");
         assert!(matches!(target(directory.path(), &["--handler", "app"]), Err(Error::Handler(_))));
         assert!(target(directory.path(), &["--handler", "app.main"]).is_ok());
+    }
+
+    #[test]
+    fn a_wrong_handler_is_answered_with_those_of_the_file() {
+        let directory = directory_with(&[]);
+        fs::write(directory.path().join("app.py"), "def create(event, context):\n    pass\n").unwrap();
+        let error = target(directory.path(), &["--handler", "app.craete"]).unwrap_err();
+        assert!(error.is_usage() && error.to_string().ends_with("it has create"), "{error}");
+        assert!(target(directory.path(), &["--handler", "app.create"]).is_ok());
+    }
+
+    #[test]
+    fn a_redirecting_handler_comes_from_a_package_and_its_target_from_the_directory() {
+        let directory = directory_with(&["requirements.txt"]);
+        fs::write(directory.path().join("app.py"), "def main(event, context):\n    pass\n").unwrap();
+        let redirected = |to: &str| {
+            let variable = format!("DD_LAMBDA_HANDLER={to}");
+            target(directory.path(), &["--handler", "datadog_lambda.handler.handler", "--env", &variable])
+        };
+        assert!(matches!(redirected("app.main"), Ok(Target::Python { handler, .. }) if handler.starts_with("datadog")));
+        assert!(matches!(redirected("app.mian"), Err(Error::NoFunction { .. })));
+        fs::remove_file(directory.path().join("requirements.txt")).unwrap();
+        assert!(matches!(redirected("app.main"), Err(Error::NoModule { .. })), "nothing would install it");
+    }
+
+    #[test]
+    fn python_searches_packages_layers_and_the_sdk_in_this_order() {
+        let path = PythonPath {
+            customer: Some("/var/task/lib"),
+            packages: Some(Path::new("/packages")),
+            opt: Some(Path::new("/unpacked")),
+            sdk: Some(Path::new("/sdk")),
+        };
+        let variables = python_variables("3.12", &path);
+        let expected = "/var/task/lib:/packages:/opt/python/lib/python3.12/site-packages:/opt/python:\
+            /unpacked/python/lib/python3.12/site-packages:/unpacked/python:/sdk";
+        assert_eq!(variables["PYTHONPATH"], expected);
+        assert!(!python_variables("3.12", &PythonPath::default()).contains_key("PYTHONPATH"));
+    }
+
+    #[test]
+    fn the_sdk_is_needed_by_functions_that_import_it_and_do_not_install_it() {
+        let directory = directory_with(&[]);
+        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+        write("app.py", "import json\n");
+        assert!(!uses_sdk(directory.path()));
+        write("store.py", "import boto3\n");
+        assert!(uses_sdk(directory.path()));
+        write("requirements.txt", "boto3>=1.34\n");
+        assert!(!uses_sdk(directory.path()));
     }
 
     #[test]
@@ -203,24 +339,27 @@ mod tests {
     }
 
     #[test]
+    fn a_script_with_windows_line_ends_is_told_apart() {
+        let directory = directory_with(&[]);
+        executable::write(&directory.path().join("bootstrap"), "#!/bin/sh\r\necho\r\n").unwrap();
+        let error = target(directory.path(), &[]).unwrap_err().to_string();
+        assert!(error.contains("carriage return"), "{error}");
+        executable::write(&directory.path().join("bootstrap"), "#!/bin/sh\necho\r\n").unwrap();
+        assert!(target(directory.path(), &[]).is_ok());
+    }
+
+    #[test]
+    fn a_folder_of_another_language_is_called_that() {
+        let directory = directory_with(&["pom.xml"]);
+        let error = target(directory.path(), &[]).unwrap_err();
+        assert!(error.is_usage() && error.to_string().contains("pom.xml"), "{error}");
+    }
+
+    #[test]
     fn the_null_function_takes_no_options_of_others() {
         assert_eq!(target(Path::new("null"), &[]).unwrap(), Target::Null);
         assert!(target(Path::new("null"), &["--handler", "app.main"]).unwrap_err().is_usage());
         assert!(matches!(target(Path::new("/nonexistent"), &[]), Err(Error::Read { .. })));
         assert!(matches!(target(Path::new("/dev/null"), &[]), Err(Error::NotADirectory(_))));
-    }
-
-    #[test]
-    fn an_event_is_a_file_or_json_or_that_of_the_function() {
-        let directory = directory_with(&["app.py", "event.json"]);
-        let target = target(directory.path(), &[]).unwrap();
-        let file = directory.path().join("event.json");
-        let from_directory = b"{\"from\": \"the directory\"}";
-        assert_eq!(target.event(None).unwrap(), from_directory);
-        assert_eq!(target.event(file.to_str()).unwrap(), from_directory);
-        assert_eq!(target.event(Some("{\"a\":  1}")).unwrap(), b"{\"a\":  1}");
-        assert_eq!(Target::Null.event(None).unwrap(), b"{}");
-        let error = target.event(Some("no-such-file.json")).unwrap_err().to_string();
-        assert!(error.contains("neither a file nor JSON") && error.ends_with("no-such-file.json"), "{error}");
     }
 }

@@ -18,7 +18,7 @@ pub const SCHEMA: u32 = 1;
 pub struct Contents {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// As in `cargo matrix build`, such as `ship+launcher`.
+    /// As in `cargo matrix build`, such as `ship+jemalloc`.
     pub cell: String,
     /// The flavour of `matrix/flavours.toml`; empty in documents from before there were any.
     #[serde(default)]
@@ -93,6 +93,13 @@ impl Contents {
             Err(format!("it is of schema {schema}, not {SCHEMA}"))
         }
     }
+}
+
+/// The places of all files that a document lists, whatever its schema; the reason if it lists none.
+pub fn listed(text: &[u8]) -> Result<Vec<String>, String> {
+    let document: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let files = document.get("files").and_then(Value::as_object);
+    files.map(|files| files.keys().cloned().collect()).ok_or_else(|| "it lists no files".to_owned())
 }
 
 /// Refuses texts that would change what a terminal shows, as those of a stranger may.

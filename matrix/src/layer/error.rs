@@ -67,6 +67,11 @@ pub enum Error {
     Licences(#[from] licences::Error),
     #[error("the layer cannot be written")]
     Archive(#[from] archive::Error),
+    #[error(
+        "{} does not say which files are of the layer that it came with: {reason}; empty that directory, or name another one with --opt",
+        path.display()
+    )]
+    Earlier { path: PathBuf, reason: String },
     #[error("a document cannot be written")]
     Document(#[from] serde_json::Error),
     #[error("matrix/layer-budgets.toml cannot be read")]
@@ -86,7 +91,7 @@ impl Error {
     pub fn status(&self) -> u8 {
         match self {
             Self::Plan(error) if error.is_usage() => terminal::USAGE,
-            Self::Floor(_) | Self::FloorOfMusl | Self::Epoch(_) => terminal::USAGE,
+            Self::Floor(_) | Self::FloorOfMusl | Self::Epoch(_) | Self::Earlier { .. } => terminal::USAGE,
             Self::Flavour(error) => error.status(),
             Self::Failed { .. } => terminal::BUILD_FAILED,
             Self::Interrupted => terminal::INTERRUPTED,

@@ -14,6 +14,7 @@ mod sbom;
 mod terms;
 
 use std::fs;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
@@ -34,13 +35,12 @@ pub(crate) use gather::SOURCES_BESIDE;
 use crate::archive::{self, places};
 use crate::elf::{self, Glibc};
 use budget::{Budgets, Scope};
-use contents::Contents;
 use make::Layer;
 
 const AFTER: &str = "\
 Examples:
   cargo matrix layer
-  cargo matrix layer --set ship+launcher --out layer.zip
+  cargo matrix layer --set ship-agent --out layer.zip
   cargo matrix layer --set ship --features jemalloc,-webpki-roots
   cargo matrix layer --arch arm64
   cargo matrix layer --libc musl
@@ -57,7 +57,7 @@ Exit status:
   1    it would not start, is too large, or must not be passed on; the reason and the remedy are told
   2    the command line asks for something that cannot be, such as switches that exclude each other
   3    it could not be built
-  6    something is missing on this machine, or is not the pinned toolchain
+  6    something is missing on this machine, is not the pinned toolchain, or a disk is full
   130  interrupted";
 
 /// Build a reproducible Lambda layer
@@ -122,6 +122,7 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
     }
     // Before minutes are spent on building.
     let wanted = wanted(arguments)?;
+    arguments.opt.as_deref().map_or(Ok(Vec::new()), earlier)?;
     let sources = gather::sources(&root)?;
     if arguments.refuse_dirty && !sources::is_clean(&sources) {
         return Err(Error::Dirty { sources });
@@ -193,15 +194,25 @@ fn cell_name(set: &str, features: &[String]) -> String {
 
 /// Unpacks the layer, and takes away what an earlier one of ours has there and this one has not. What somebody else has put there stays.
 fn replace(opt: &Path, layer: &Layer) -> Result<(), Error> {
-    let earlier = fs::read(opt.join(places::MANIFEST)).ok().and_then(|text| Contents::read(&text).ok());
-    let plain = |place: &str| Path::new(place).components().all(|part| matches!(part, Component::Normal(_)));
-    for place in earlier.iter().flat_map(|earlier| earlier.files.keys()).filter(|place| plain(place)) {
+    for place in earlier(opt)?.iter().filter(|place| !layer.contents.files.contains_key(*place)) {
         let path = opt.join(place);
-        if !layer.contents.files.contains_key(place) && path.is_file() {
+        if path.is_file() {
             fs::remove_file(&path).map_err(|source| Error::File { path, source })?;
         }
     }
     Ok(archive::unpack(&layer.zip, opt)?)
+}
+
+/// The files of the layer of ours that is unpacked in a directory, whichever version has made it; none if there is no such layer.
+fn earlier(opt: &Path) -> Result<Vec<String>, Error> {
+    let path = opt.join(places::MANIFEST);
+    let text = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read.map_err(|source| Error::File { path: path.clone(), source })?,
+    };
+    let plain = |place: &String| Path::new(place).components().all(|part| matches!(part, Component::Normal(_)));
+    let places = contents::listed(&text).map_err(|reason| Error::Earlier { path, reason })?;
+    Ok(places.into_iter().filter(plain).collect())
 }
 
 fn keep(path: &Path, zip: &[u8]) -> Result<(), Error> {
@@ -212,7 +223,7 @@ fn keep(path: &Path, zip: &[u8]) -> Result<(), Error> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use contents::{Listed, SCHEMA};
+    use contents::{Contents, Listed, SCHEMA};
     use serde_json::json;
 
     use super::*;
@@ -240,6 +251,19 @@ mod tests {
         replace(opt, &layer(&[places::EXTENSION])).unwrap();
         let there = [places::EXTENSION, places::AGENT, "theirs"].map(|place| opt.join(place).exists());
         assert_eq!(there, [true, false, true]);
+        // An earlier or later version of this tool has made it.
+        fs::write(opt.join(places::AGENT), "").unwrap();
+        let other = json!({"schema": SCHEMA + 1, "files": {places::AGENT: 1, "../theirs": 1, "theirs": 1}});
+        fs::write(opt.join(places::MANIFEST), other.to_string()).unwrap();
+        replace(opt, &layer(&[places::EXTENSION, "theirs"])).unwrap();
+        let there = [places::EXTENSION, places::AGENT, "theirs"].map(|place| opt.join(place).exists());
+        assert_eq!(there, [true, false, true]);
+        for unknown in ["no JSON", "{}", "[]"] {
+            fs::write(opt.join(places::MANIFEST), unknown).unwrap();
+            let error = replace(opt, &layer(&[places::EXTENSION])).unwrap_err();
+            assert_eq!(error.status(), terminal::USAGE, "{error}");
+            assert!(opt.join("theirs").exists(), "{unknown}: nothing is removed");
+        }
     }
 
     #[test]

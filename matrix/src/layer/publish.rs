@@ -47,7 +47,7 @@ pub fn command(contents: &Contents, zip: &Path) -> String {
     format!("aws lambda publish-layer-version{}", options.collect::<String>())
 }
 
-/// A name that says what the layer is, of the characters that Lambda takes: `bottlecap-ship-launcher-arm64` for `ship+launcher`.
+/// A name that says what the layer is, of the characters that Lambda takes: `bottlecap-ship-jemalloc-arm64` for `ship+jemalloc`.
 pub fn layer_name(cell: &str, flavour: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
     format!("bottlecap-{cell}-{flavour}").chars().map(plain).take(NAME).collect()

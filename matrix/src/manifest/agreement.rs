@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Manifest, docs};
+use super::{Manifest, Set, docs};
 
 /// Cargo's name for the default set.
 const DEFAULT: &str = "default";
@@ -51,14 +51,21 @@ pub fn features(manifest: &Manifest, package: &Package) -> Vec<String> {
     let mut complaints = Vec::new();
     complaints.extend(known.difference(&declared).map(|name| format!("Cargo.toml has no feature {name}")));
     complaints.extend(declared.difference(&known).map(|name| format!("the manifest has no factor for {name}")));
-    for set in &manifest.sets {
-        if !package.features.contains_key(&set.name) {
-            complaints.push(format!("Cargo.toml has no set {}", set.name));
-            continue;
-        }
+    let features_of = |set: &Set| {
         let levels = manifest.set_levels(&set.name).unwrap_or_default();
         let settings = manifest.factors.iter().filter_map(|factor| factor.setting(levels.get(&factor.name)?));
-        let ours: BTreeSet<&str> = settings.flat_map(|setting| setting.features.iter().map(String::as_str)).collect();
+        settings.flat_map(|setting| setting.features.iter().map(String::as_str)).collect::<BTreeSet<&str>>()
+    };
+    for set in &manifest.sets {
+        let ours = features_of(set);
+        if !package.features.contains_key(&set.name) {
+            // Cargo sees no difference between sets that differ in how they are built.
+            let is_twin = |other: &Set| package.features.contains_key(&other.name) && features_of(other) == ours;
+            if !manifest.sets.iter().any(is_twin) {
+                complaints.push(format!("Cargo.toml has no set {}", set.name));
+            }
+            continue;
+        }
         let theirs = package.switches(&set.name, &sets);
         if ours != theirs {
             complaints.push(format!("set {}: Cargo.toml has {theirs:?}, the manifest {ours:?}", set.name));
@@ -130,6 +137,12 @@ mod tests {
         assert!(other.starts_with("set most: Cargo.toml has"), "{other}");
         assert_eq!(complaints("most = [\"default\"]\ndefault = [\"first\"]\nfirst = []\nsecond = []"), "");
         assert_eq!(complaints("first = []\nsecond = []"), "Cargo.toml has no set most");
+        let mut manifest = manifest();
+        manifest.sets.push(Set { name: "twin".to_owned(), ..manifest.sets[0].clone() });
+        let package = |features: &str| Package::parse(&format!("[features]\n{features}")).unwrap();
+        let most = package("most = [\"first\"]\nfirst = []\nsecond = []");
+        assert_eq!(super::features(&manifest, &most), Vec::<String>::new(), "they have the same features");
+        assert_eq!(super::features(&manifest, &package("first = []\nsecond = []")).len(), 2);
     }
 
     #[test]

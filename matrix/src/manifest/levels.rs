@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Choice, Factor, Manifest};
+use super::{BehindLauncher, Choice, Factor, Manifest};
 
 /// Levels by factor name.
 pub type Levels = BTreeMap<String, String>;
@@ -59,6 +59,17 @@ impl Manifest {
                 .or_else(|| conflict.map(|conflict| format!("{choice} and {conflict} exclude each other")))
                 .or_else(|| excluded.map(|(value, other)| format!("{choice} excludes {other}: {}", value.because)))
         })
+    }
+
+    /// These levels without what the launcher makes moot, if they have one: what two cells with the same launcher can differ in.
+    #[must_use]
+    pub fn effective(&self, levels: &Levels) -> Levels {
+        let mut effective = levels.clone();
+        if self.launcher().is_some_and(|launcher| launcher.holds(levels)) {
+            let moot = self.factors.iter().filter(|factor| factor.behind_launcher == Some(BehindLauncher::Moot));
+            effective.extend(moot.map(|factor| (factor.name.clone(), factor.reference().to_owned())));
+        }
+        effective
     }
 
     /// Why some factors that are on change nothing beside others that are on, one sentence each.
@@ -138,6 +149,18 @@ mod tests {
     fn what_changes_nothing_is_named() {
         let levels = with(&["raw-control-plane", "late-runtime", "early-subscribe", "bind-first"]);
         assert_eq!(manifest().inert(&levels), ["early-subscribe changes nothing beside late-runtime"]);
+    }
+
+    #[test]
+    fn behind_the_launcher_only_what_the_agent_does_itself_counts() {
+        let [ship, agent] = ["ship", "ship-agent"].map(|set| manifest().set_levels(set).unwrap());
+        assert_eq!(manifest().effective(&agent), agent);
+        let moot = ["bind-first", "early-subscribe", "pipelined-next", "register-overlap"];
+        let mut other = ship.clone();
+        other.extend(moot.map(|factor| (factor.to_owned(), crate::manifest::OFF.to_owned())));
+        assert_eq!(manifest().effective(&ship), other);
+        other.insert("tag-cache".to_owned(), crate::manifest::OFF.to_owned());
+        assert_ne!(manifest().effective(&ship), manifest().effective(&other));
     }
 
     #[test]

@@ -93,9 +93,12 @@ pub struct Factor {
     /// Choices that this one requires.
     #[serde(default)]
     pub requires: Vec<Choice>,
-    /// Choices beside which this one changes nothing.
+    /// Choices beside which this one changes nothing; the launcher is one of them where [`Self::behind_launcher`] says so.
     #[serde(default)]
     pub subsumed_by: Vec<Choice>,
+    /// Whether it matters for an agent that the launcher has executed. Every factor but the launcher says so, in a manifest that has one.
+    #[serde(default)]
+    pub behind_launcher: Option<BehindLauncher>,
     pub status: Status,
     /// The measured result.
     #[serde(default)]
@@ -123,6 +126,16 @@ pub enum Kind {
     Profile,
     /// A second program in front of the agent.
     Launcher,
+}
+
+/// What becomes of a factor where the launcher has passed both gates before it executes the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BehindLauncher {
+    /// The agent differs by it, after both gates.
+    Effective,
+    /// It changes nothing: it is about steps that the launcher has taken, in its own way.
+    Moot,
 }
 
 /// The part of the build that a factor changes.
@@ -243,13 +256,24 @@ impl Manifest {
 
     /// Parses a manifest. Returns an error if it contradicts itself.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let manifest: Self = toml::from_str(text)?;
+        let mut manifest: Self = toml::from_str(text)?;
+        let launcher = manifest.launcher();
+        for factor in &mut manifest.factors {
+            let is_moot = factor.behind_launcher == Some(BehindLauncher::Moot);
+            factor.subsumed_by.extend(launcher.clone().filter(|_| is_moot));
+        }
         let complaints = rules::complaints(&manifest);
         if complaints.is_empty() { Ok(manifest) } else { Err(Error::Rules(complaints)) }
     }
 
     pub fn factor(&self, name: &str) -> Option<&Factor> {
         self.factors.iter().find(|factor| factor.name == name)
+    }
+
+    /// The choice of the launcher; none if no factor is one.
+    pub fn launcher(&self) -> Option<Choice> {
+        let launcher = self.factors.iter().find(|factor| factor.kind == Kind::Launcher);
+        launcher.map(|factor| Choice::new(&factor.name, ON))
     }
 
     pub fn set(&self, name: &str) -> Option<&Set> {

@@ -7,9 +7,13 @@ use super::{Choice, Factor, Kind, Manifest, Setting, Status};
 /// Contradictions in the manifest, one line each.
 pub fn complaints(manifest: &Manifest) -> Vec<String> {
     let mut complaints = duplicates(manifest);
+    let has_launcher = manifest.launcher().is_some();
     for factor in &manifest.factors {
         shape(factor, &mut complaints);
         relations(manifest, factor, &mut complaints);
+        if factor.behind_launcher.is_some() != (has_launcher && factor.kind != Kind::Launcher) {
+            complaints.push(format!("{}: beside a launcher every other factor has `behind-launcher`", factor.name));
+        }
     }
     circles(manifest, &mut complaints);
     for set in &manifest.sets {
@@ -167,6 +171,17 @@ mod tests {
         assert!(complaint("requires = [\"third\"]", "", "both").contains("there is no factor \"third\""));
         assert!(complaint("subsumed-by = [\"second=3\"]", "", "both").contains("second has no level \"3\""));
         assert!(complaint("", "", "first").contains("first is there twice"));
+    }
+
+    #[test]
+    fn beside_a_launcher_every_switch_says_what_becomes_of_it() {
+        let launcher = "\n[[factor]]\nname = \"front\"\nkind = \"launcher\"\ntier = \"C\"\ngates = []\norigin = \"ours\"\n\
+                        hypothesis = \"It helps.\"\non.launcher = true\nstatus = \"candidate\"\n";
+        let [moot, effective] = ["moot", "effective"].map(|word| format!("behind-launcher = \"{word}\""));
+        assert_eq!(complaint(&moot, &format!("{effective}{launcher}"), "both"), "");
+        let silent = complaint(&moot, launcher, "both");
+        assert_eq!(silent, "second: beside a launcher every other factor has `behind-launcher`");
+        assert!(complaint(&moot, "", "both").starts_with("first: beside a launcher"), "there is none");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::workspace::{self, environment};
 /// Our own package.
 pub const ROOT: &str = "bottlecap";
 /// The other packages of the product. Each lies in a folder with its name in [`PARTS_FOLDER`].
-const PARTS: [&str; 2] = ["extension-protocol", "launcher"];
+const PARTS: [&str; 3] = ["agent-config", "extension-protocol", "launcher"];
 const PARTS_FOLDER: &str = "crates";
 /// Where packages that have parts lie, from the root of the repository.
 const WHOLES: [&str; 3] = ["", "fips", "crates/launcher"];
@@ -348,7 +348,7 @@ mod tests {
         assert!(named(&ship, "rustix").is_some_and(|package| package.linked && package.checksum.is_some()));
         assert!(named(&ship, ROOT).unwrap().needs.iter().any(|key| key.name == "rustix"));
         assert!(ship.0.len() > before);
-        for ours in [crate::build::launcher::NAME, "extension-protocol"] {
+        for ours in [crate::build::launcher::NAME, "extension-protocol", "agent-config"] {
             assert!(named(&ship, ours).is_none(), "{ours} is a part of our own package");
         }
     }

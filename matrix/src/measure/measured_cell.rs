@@ -18,6 +18,9 @@ use crate::sandbox::{Extension, page_cache};
 /// The path below `/opt` at which a launcher finds the agent that it executes.
 const AGENT_PLACE: &str = "bottlecap/agent";
 
+/// The variable that every agent of ours looks for.
+const HANDOVER: &[u8] = b"BOTTLECAP_HANDOVER";
+
 /// A cell with its program.
 #[derive(Clone, Debug)]
 pub(super) struct MeasuredCell {
@@ -26,6 +29,8 @@ pub(super) struct MeasuredCell {
     pub program: String,
     /// Whether it was built from this workspace; then every payload that it sends has to be accepted.
     pub ours: bool,
+    /// Whether it is an agent of ours, wherever it was built, so that its sockets are known.
+    pub serves: bool,
     /// Whether it has to deliver the same payload as the other programs.
     pub held: bool,
     /// Measures of the files that need no start.
@@ -128,6 +133,7 @@ fn subject(
         cell: cell.id.clone(),
         program: head(&sha256).to_owned(),
         ours: source.kind == CellKind::Build,
+        serves: contents.iter().any(|content| content.windows(HANDOVER.len()).any(|window| window == HANDOVER)),
         held: false,
         fixed: fixed(&contents),
         environment,
@@ -139,6 +145,7 @@ fn subject(
 fn fixed(contents: &[Vec<u8>]) -> BTreeMap<String, f64> {
     let bytes = contents.iter().map(Vec::len).sum::<usize>();
     let mut fixed = BTreeMap::from([("file_size".to_owned(), number(bytes as u64))]);
+    fixed.extend(contents.first().map(|first| ("entry_size".to_owned(), number(first.len() as u64))));
     let loading: Option<Vec<_>> = contents.iter().map(|content| Loading::of(content)).collect();
     if let Some(loading) = loading {
         let sum = |of: fn(&Loading) -> u64| number(loading.iter().map(of).sum());

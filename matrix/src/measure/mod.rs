@@ -11,6 +11,7 @@ pub mod sample;
 
 mod measured_cell;
 mod scenario;
+mod serving;
 mod start;
 mod steady;
 

@@ -81,8 +81,13 @@ pub const MEASURES: &[Measure] = &[
         "ready",
         "From exec to the arrival of the first request for an event: hidden behind the runtime's own start while it is shorter.",
     ),
+    timed(
+        "served",
+        "From exec until the extension serves its sockets for telemetry, DogStatsD and tracers, beside an idle runtime; of an agent behind a launcher, from the launcher's exec.",
+    ),
     timed("init_null", "Initialization as Lambda would report it beside a runtime that needs no time of its own."),
     timed("first_invocation", "From the first event to the end of everybody's work on it."),
+    timed("cpu_ready", "CPU time up to the first request for an event; with a launcher, before it executes the agent."),
     timed("cpu_settled", "CPU time until all services are up, before the first event."),
     timed("cpu_invocation", "CPU time of an invocation of 50 ms, once the extension is at rest."),
     timed(
@@ -91,11 +96,21 @@ pub const MEASURES: &[Measure] = &[
     ),
     timed("cpu_total", "CPU time over start, one invocation and shutdown."),
     counted("minor_faults", "pages", "Pages that were mapped on first touch, up to the first request for an event."),
+    counted(
+        "faults_settled",
+        "pages",
+        "Pages that were mapped on first touch until all services are up, by launcher and agent together.",
+    ),
     varying("major_faults", "pages", "Pages that had to be read from disk, up to the first request for an event."),
     varying("resident_peak", "KiB", "The most memory that was resident, up to the first request for an event."),
     varying("threads", "threads", "Threads that were alive when the first request for an event arrived."),
     counted("file_touched", "KiB", "How much of the program's file was in memory after a start from a cold cache."),
     fixed("file_size", "bytes", "The program's file, with the agent's if a launcher comes before it."),
+    fixed(
+        "entry_size",
+        "bytes",
+        "The file that is executed first and loaded before the gates: the program's, or that of the launcher before it.",
+    ),
     fixed("relocations", "relocations", "What the loader has to patch before main."),
     fixed("libraries", "libraries", "Shared libraries that the loader has to find."),
 ];

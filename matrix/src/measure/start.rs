@@ -1,11 +1,16 @@
-//! Makes one cold start, in two sandboxes.
+//! Makes one cold start, in two sandboxes, and in a third one where the program is an agent of ours.
 //!
 //! In the first sandbox the event follows the init at once, as on Lambda: work that the extension defers until then delays the invocation. In the second
 //! sandbox the extension is stopped at its first request for an event, to read what it has used by then. It then continues undisturbed until it is at rest: the
-//! CPU time used by then covers all of its initialization, deferred or not. Further events show what a later invocation costs.
+//! CPU time used by then covers all of its initialization, deferred or not. Further events show what a later invocation costs. In the third sandbox its sockets are
+//! probed from the registration on, which costs the extension time, so that nothing else is measured there.
+//!
+//! A launcher and the agent that it executes are one process. What it has used at the first request for an event is the launcher's, and what comes after that the
+//! agent's.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::expected::Sent;
@@ -13,13 +18,14 @@ use super::measured_cell::{MeasuredCell, number};
 use super::produced::{has_share, missing, sentence};
 use super::sample::Phase;
 use super::scenario::{EVENT, Scenario};
+use super::serving::Probe;
 use super::{exercise, expected, phases, steady};
 use crate::plan::{Cache, DELIVERY, InjectedFault};
 use crate::sandbox::cpu::PERIOD;
 use crate::sandbox::intake::Request;
 use crate::sandbox::journal::{Entry, JournalEvent};
 use crate::sandbox::setup::Origin;
-use crate::sandbox::{Ending, ExtensionGates, Gates, Outcome, Sandbox};
+use crate::sandbox::{Ending, ExtensionGates, Function, Gates, Outcome, Sandbox, Setup};
 
 /// How long an extension has to use next to no CPU time to be at rest. A throttled one with work to do uses its share in every period.
 const REST: Duration = PERIOD.saturating_mul(2);
@@ -77,7 +83,8 @@ pub(super) fn start(subject: &MeasuredCell, scenario: &Scenario, refused: &[Stri
         taken = Taken::default();
         taken.deliver(subject, scenario, refused)
     } else {
-        taken.invoke(subject, scenario, refused).and_then(|()| taken.rest(subject, scenario, refused))
+        let passed = taken.invoke(subject, scenario, refused).and_then(|()| taken.rest(subject, scenario, refused));
+        passed.and_then(|()| taken.serve(subject, scenario, refused))
     };
     taken.failure = attempt.err();
     taken
@@ -184,6 +191,7 @@ impl Taken {
                     self.set("major_faults", number(footprint.major_faults));
                     self.set("resident_peak", number(footprint.resident_peak_kib));
                     self.set("threads", number(footprint.threads));
+                    self.set("cpu_ready", milliseconds(footprint.cpu));
                 }
                 _ => {}
             }
@@ -212,10 +220,31 @@ impl Taken {
             }
         }
         self.set("cpu_settled", milliseconds(seen));
+        self.set("faults_settled", number(sandbox.footprint(super::AGENT).ok_or_else(ended)?.minor_faults));
         let steady = steady::measure(&sandbox)?;
         self.set("cpu_invocation", milliseconds(steady.cpu));
         if has_share(&sandbox.journal()) {
             self.set("next_after_done", milliseconds(steady.next_after_done));
+        }
+        Ok(())
+    }
+}
+
+impl Taken {
+    /// Uses the third sandbox: init, until all sockets are served.
+    fn serve(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
+        if !subject.serves {
+            return Ok(());
+        }
+        settle(subject, scenario.condition.cache)?;
+        scenario.clear_trace();
+        let probe = Arc::new(Probe::default());
+        let setup = Setup { function: Function::InProcess(probe.clone()), ..scenario.setup(subject, false) };
+        let sandbox = Sandbox::start(setup).map_err(|error| Failure::harness(&error))?;
+        let (started, journal) = (sandbox.monotonic(), sandbox.journal());
+        as_agreed(scenario, &journal, refused)?;
+        if let (Some(executed), Some(served)) = (executed(&journal), probe.served()) {
+            self.set("served", milliseconds(served.saturating_sub(started + executed)));
         }
         Ok(())
     }

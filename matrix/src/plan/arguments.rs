@@ -15,7 +15,7 @@ Designs:
   resolution-4     a fraction for up to 11 factors: main effects, clear of interactions of two
   resolution-5     a larger fraction: main effects and every interaction of two factors
   full             every combination of up to 8 factors
-  list             the cells that --cells names
+  cells            the cells that --cells names
   subsets          every Cargo feature by itself, none, all, and a random sample of combinations: whether all work and deliver the same
 
 Examples:
@@ -52,7 +52,7 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', value_name = "FACTOR")]
     pub exclude: Vec<String>,
 
-    /// The set that the design starts from [default: `ship` for leave-one-out, otherwise `baseline`]
+    /// The set that the design starts from [default: `ship-agent` for leave-one-out, otherwise `baseline`]
     #[arg(long, value_name = "SET")]
     pub base: Option<String>,
 

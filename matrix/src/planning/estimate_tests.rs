@@ -139,14 +139,15 @@ fn fips_is_not_compiled_because_ship_is() {
         });
         Plan { cells: cells.collect(), ..plan(&[], 10) }
     };
-    let ship = groups(manifest, &of(&["ship"])).into_values().next().unwrap();
+    let ship = groups(manifest, &of(&["ship-agent"])).into_values().next().unwrap();
     let seconds = |sets: &[&str]| {
         let there = |_: &_| ship.iter().map(|program| program.needs.clone()).collect();
         Estimate::of(manifest, &of(sets), &[], there, &[]).build_minutes * 60.0
     };
-    assert!(close(seconds(&["ship"]), FURTHER_BUILD_SECONDS));
-    assert!(close(seconds(&["ship-fips"]), FIRST_BUILD_SECONDS + 240.0));
-    assert!(close(seconds(&["ship", "ship-fips"]), FURTHER_BUILD_SECONDS + FIRST_BUILD_SECONDS + 240.0));
+    assert!(close(seconds(&["ship-agent"]), FURTHER_BUILD_SECONDS));
+    let module = C_SECONDS.into_iter().find(|(feature, _)| *feature == "fips").unwrap().1;
+    assert!(close(seconds(&["ship-fips"]), FIRST_BUILD_SECONDS + module));
+    assert!(close(seconds(&["ship-agent", "ship-fips"]), FURTHER_BUILD_SECONDS + FIRST_BUILD_SECONDS + module));
 }
 
 #[test]
@@ -156,10 +157,19 @@ fn builds_with_new_c_code_say_how_long_others_take() {
         brought: brought.iter().map(|&feature| feature.to_owned()).collect(),
         ..built(seconds, false)
     };
-    // Twice as slow as is guessed.
-    let slow = [of(720.0, 160, &["fips"]), of(240.0, 150, &["ring"]), of(120.0, 3, &[])];
+    // Twice as slow as is guessed, and the module four times.
+    let slow = [of(480.0, 160, &["fips"]), of(240.0, 150, &["ring"]), of(120.0, 3, &[])];
     let known = BuildSeconds::of(&slow);
     assert!(close(known.first, 240.0) && close(known.further, 120.0), "{} {}", known.first, known.further);
+    assert!(close(known.c_code["fips"], 240.0) && close(known.c_code["jemalloc"], 60.0), "{:?}", known.c_code);
+    let told =
+        "the medians of 2 earlier builds of everything and 1 of less, 240 s for the C code of fips in earlier builds";
+    assert_eq!(known.basis, told);
+    // A build with it that took no longer than others shows that it adds nothing, and one where others are not known shows only the sum.
+    let quick = BuildSeconds::of(&[of(150.0, 160, &["fips"]), of(160.0, 150, &[])]);
+    assert!(close(quick.c_code["fips"], 0.0), "{:?}", quick.c_code);
+    let alone = BuildSeconds::of(&[of(300.0, 160, &["fips"])]);
+    assert!(close(alone.first + alone.c_code["fips"], 300.0) && !alone.basis.contains("C code"), "{}", alone.basis);
 }
 
 /// Two cells in so many blocks, which differ by ±`spread` around 10 ms.

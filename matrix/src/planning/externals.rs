@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use crate::executable;
+use crate::files;
 use crate::plan::external::{self, Files, Form};
 use crate::plan::{CellKind, Error, Plan};
 
@@ -47,12 +48,7 @@ fn take(from: &Path, to: &Path) -> io::Result<()> {
     } else {
         executable::copy(from, &new)?;
     }
-    if to.is_dir() && !to.is_symlink() {
-        fs::remove_dir_all(to)?;
-    } else if fs::symlink_metadata(to).is_ok() {
-        fs::remove_file(to)?;
-    }
-    fs::rename(new, to)
+    files::replace(&new, to)
 }
 
 fn place(id: &str) -> PathBuf {

@@ -97,17 +97,21 @@ pub fn gates(section: &ConditionSection) -> Table {
 
 /// The table of every cell's costs other than time, as far as they were measured.
 pub fn costs(section: &ConditionSection) -> Table {
-    const COSTS: [&str; 12] = [
+    const COSTS: [&str; 16] = [
         "init_null",
+        "served",
         "first_invocation",
+        "cpu_ready",
         "cpu_settled",
         "cpu_invocation",
         "next_after_done",
         "cpu_total",
         "minor_faults",
+        "faults_settled",
         "threads",
         "resident_peak",
         "file_size",
+        "entry_size",
         "relocations",
         "libraries",
     ];

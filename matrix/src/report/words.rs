@@ -62,17 +62,21 @@ pub fn title(measure: &str) -> &str {
     match measure {
         "register" => "register gate",
         "ready" => "ready gate",
+        "served" => "sockets served",
         "init_null" => "init, idle runtime",
         "first_invocation" => "first invocation",
+        "cpu_ready" => "CPU until ready",
         "cpu_settled" => "CPU until settled",
         "cpu_invocation" => "CPU, one invocation",
         "next_after_done" => "next after the end",
         "cpu_total" => "CPU, whole life",
         "minor_faults" => "page faults",
+        "faults_settled" => "page faults until settled",
         "major_faults" => "disk faults",
         "resident_peak" => "peak memory",
         "file_touched" => "file touched",
         "file_size" => "file size",
+        "entry_size" => "first file's size",
         other => other,
     }
 }

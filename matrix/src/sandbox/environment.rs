@@ -11,18 +11,17 @@ use super::setup::{Initialization, LogFormat, Setup};
 /// The seven directories that Lambda searches for shared libraries.
 const LD_LIBRARY_PATH: &str = "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib";
 const PATH: &str = "/usr/local/bin:/usr/bin/:/bin:/opt/bin";
-const FAKE_API_KEY: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const CREDENTIALS_TOKEN: &str = "sandbox-credentials-token";
 
-/// Variables that an extension never gets, even if the customer has set them. Neither does it get names that start with `_`.
-const NOT_FOR_EXTENSIONS: [&str; 8] = [
+/// Variables that an extension never gets, even if the customer has set them. Neither does it get names that start with `_`. The document lists
+/// `LAMBDA_TASK_ROOT` too, but Lambda gives it to extensions, and Datadog's finds its settings file by it.
+const NOT_FOR_EXTENSIONS: [&str; 7] = [
     "AWS_EXECUTION_ENV",
     "AWS_LAMBDA_LOG_GROUP_NAME",
     "AWS_LAMBDA_LOG_STREAM_NAME",
     "AWS_XRAY_CONTEXT_MISSING",
     "AWS_XRAY_DAEMON_ADDRESS",
     "LAMBDA_RUNTIME_DIR",
-    "LAMBDA_TASK_ROOT",
     "X_AMZN_TRACE_ID",
 ];
 
@@ -35,10 +34,11 @@ pub(crate) struct Addresses {
     pub intake: Option<SocketAddr>,
 }
 
-/// The environment of an extension.
-pub(crate) fn of_extension(setup: &Setup, addresses: Addresses, own: &Variables) -> Variables {
+/// The environment of an extension. `task_root` is the directory of the function's code.
+pub(crate) fn of_extension(setup: &Setup, addresses: Addresses, task_root: &str, own: &Variables) -> Variables {
     let mut variables = common(setup, addresses);
     variables.retain(|name, _| !NOT_FOR_EXTENSIONS.contains(&name.as_str()) && !name.starts_with('_'));
+    variables.insert("LAMBDA_TASK_ROOT".to_owned(), task_root.to_owned());
     variables.extend(own.clone());
     variables
 }
@@ -73,22 +73,10 @@ fn common(setup: &Setup, addresses: Addresses) -> Variables {
     set("LANG", "en_US.UTF-8");
     set("PATH", PATH);
     set("LD_LIBRARY_PATH", LD_LIBRARY_PATH);
-    if let Some(intake) = addresses.intake {
-        let url = format!("http://{intake}");
-        for name in ["DD_DD_URL", "DD_APM_DD_URL", "DD_LOGS_CONFIG_LOGS_DD_URL"] {
-            set(name, &url);
-        }
-        for (name, path) in [
-            ("DD_APM_PROFILING_DD_URL", "/api/v2/profile"),
-            ("DD_APM_DEBUGGER_DD_URL", "/api/v2/debugger"),
-            ("DD_APM_TELEMETRY_DD_URL", ""),
-            ("DD_EVP_PROXY_CONFIG_DD_URL", ""),
-        ] {
-            set(name, &format!("{url}{path}"));
-        }
-        set("DD_API_KEY", FAKE_API_KEY);
+    match addresses.intake {
+        Some(intake) => variables.extend(setup.destinations.apply(&setup.environment, intake)),
+        None => variables.extend(setup.environment.clone()),
     }
-    variables.extend(setup.environment.clone());
 
     let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
     set("TZ", ":UTC");
@@ -135,7 +123,9 @@ mod tests {
         let environment = set(&[("MINE", "1"), ("_MINE", "2"), ("AWS_EXECUTION_ENV", "x"), ("LAMBDA_TASK_ROOT", "y")]);
         let setup = Setup { environment, ..Setup::default() };
         let names: Vec<String> =
-            of_extension(&setup, Addresses { intake: None, ..addresses() }, &Variables::new()).into_keys().collect();
+            of_extension(&setup, Addresses { intake: None, ..addresses() }, "/var/task", &Variables::new())
+                .into_keys()
+                .collect();
         let expected = [
             "AWS_ACCESS_KEY_ID",
             "AWS_DEFAULT_REGION",
@@ -147,6 +137,7 @@ mod tests {
             "AWS_REGION",
             "AWS_SECRET_ACCESS_KEY",
             "AWS_SESSION_TOKEN",
+            "LAMBDA_TASK_ROOT",
             "LANG",
             "LD_LIBRARY_PATH",
             "MINE",
@@ -160,7 +151,7 @@ mod tests {
     fn reserved_names_win_over_the_customer_and_the_customer_over_the_rest() {
         let environment = set(&[("AWS_REGION", "mars"), ("LANG", "C"), ("DD_API_KEY", "own")]);
         let setup = Setup { environment, ..Setup::default() };
-        let seen = of_extension(&setup, addresses(), &set(&[("LANG", "D")]));
+        let seen = of_extension(&setup, addresses(), "/var/task", &set(&[("LANG", "D")]));
         let value = |name: &str| seen.get(name).map(String::as_str);
         assert_eq!(value("AWS_REGION"), Some("us-east-1"));
         assert_eq!(value("LANG"), Some("D"));
@@ -181,7 +172,7 @@ mod tests {
 
     #[test]
     fn shared_libraries_are_searched_in_seven_directories() {
-        let seen = of_extension(&Setup::default(), addresses(), &Variables::new());
+        let seen = of_extension(&Setup::default(), addresses(), "/var/task", &Variables::new());
         assert_eq!(seen.get("LD_LIBRARY_PATH").map(|path| path.split(':').count()), Some(7));
     }
 }

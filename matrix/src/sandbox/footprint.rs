@@ -17,6 +17,8 @@ pub struct Footprint {
     pub resident_peak_kib: u64,
     /// Number of live threads.
     pub threads: u64,
+    /// CPU time since exec.
+    pub cpu: Duration,
 }
 
 /// The usage of a process before its exec, which is subtracted from later values.
@@ -27,7 +29,7 @@ pub(crate) struct BaselineUsage {
 }
 
 impl Footprint {
-    /// Reads two files of `/proc`, which takes some ten microseconds; `None` if the process is gone.
+    /// Reads two files of `/proc` and a clock, which takes some ten microseconds; `None` if the process is gone.
     pub(crate) fn of(process: Pid, baseline_usage: BaselineUsage) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
         let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
@@ -40,6 +42,7 @@ impl Footprint {
             major_faults: field(12)?,
             resident_peak_kib: peak.trim().trim_end_matches(" kB").parse().ok()?,
             threads: field(20)?,
+            cpu: cpu_time(process, baseline_usage)?,
         })
     }
 }

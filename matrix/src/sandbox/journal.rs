@@ -38,6 +38,12 @@ pub enum JournalEvent {
     MountsPrivate,
     /// The sandbox sees the machine's directories, control groups included, although mounts were requested; `reason` is the system's.
     MountsShared { reason: String },
+    /// The function's code is at `/var/task`, and only a private `/tmp` can be written to.
+    DiskPrivate,
+    /// The processes see and write the machine's files although a private disk was requested; `reason` is the system's.
+    DiskShared { reason: String },
+    /// Another process has a port that the extension needs, in the network that the sandbox shares with it.
+    PortTaken { port: u16, protocol: &'static str },
     /// The CPU limits of the memory tier are set up.
     CpuOfTier,
     /// CPU time is unlimited although limits were requested; `reason` is the system's.
@@ -153,6 +159,13 @@ impl Journal {
         self.wall + moment.saturating_duration_since(self.start)
     }
 
+    /// The monotonic moment of a time on the wall clock, since the epoch: within the sandbox's life, and not in the future.
+    pub(crate) fn moment(&self, wall: Duration) -> Instant {
+        let since_start = OffsetDateTime::UNIX_EPOCH + wall - self.wall;
+        let since_start = Duration::try_from(since_start).unwrap_or_default();
+        self.start.checked_add(since_start).unwrap_or(self.start).min(Instant::now())
+    }
+
     /// The time since the start of the sandbox.
     pub(crate) fn since_start(&self, moment: Instant) -> Duration {
         moment.saturating_duration_since(self.start)
@@ -178,6 +191,16 @@ mod tests {
         journal.write_at(early, JournalEvent::Frozen);
         let read: Vec<JournalEvent> = journal.read().into_iter().map(|entry| entry.what).collect();
         assert_eq!(read, [JournalEvent::Frozen, JournalEvent::Thawed]);
+    }
+
+    #[test]
+    fn a_wall_time_is_a_moment_of_the_sandboxs_life() {
+        let journal = Journal::start();
+        let epoch = |wall: OffsetDateTime| Duration::try_from(wall - OffsetDateTime::UNIX_EPOCH).unwrap();
+        let moment = journal.moment(epoch(journal.wall));
+        assert_eq!(journal.since_start(moment), Duration::ZERO);
+        assert_eq!(journal.since_start(journal.moment(Duration::ZERO)), Duration::ZERO);
+        assert!(journal.moment(epoch(journal.wall) + Duration::from_hours(1)) <= Instant::now());
     }
 
     #[test]

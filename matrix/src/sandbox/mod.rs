@@ -7,9 +7,13 @@
 //! Not modelled: memory limits other than the function's own, and the disk of Lambda's machines.
 
 pub mod cpu;
+mod datagrams;
+pub mod destinations;
+mod disk;
 mod environment;
 pub mod faults;
 mod footprint;
+mod frames;
 pub mod function;
 mod gates;
 pub mod http;
@@ -23,8 +27,9 @@ mod mounts;
 mod network;
 mod next_breakpoint;
 mod output;
-pub(crate) mod page_cache;
+pub mod page_cache;
 mod platform;
+mod ports;
 mod process;
 mod process_table;
 mod processes;
@@ -42,6 +47,7 @@ use axum::body::Bytes;
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
+use self::datagrams::Datagrams;
 pub use self::footprint::Footprint;
 pub use self::function::Function;
 pub use self::gates::{ExtensionGates, Gates};
@@ -55,6 +61,7 @@ use self::platform::telemetry::Event;
 pub use self::setup::{Extension, Setup};
 use self::thread::Command;
 use crate::emulator;
+use crate::workspace::private::Temporary;
 
 /// Errors of the sandbox itself. Errors that Lambda would report about a function or an extension are not among them.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +127,9 @@ pub struct Sandbox {
     thread: Option<JoinHandle<()>>,
     platform: Arc<Platform>,
     intake: Option<intake::Intake>,
+    datagrams: Option<Arc<Datagrams>>,
+    /// The sandbox's own files, removed at the end. Its thread may be unable to: all files may be read-only there.
+    _directory: Temporary,
 }
 
 /// The records of a sandbox after its shutdown.
@@ -135,6 +145,8 @@ pub struct Ending {
     pub output: Vec<Line>,
     /// All requests at the intake; empty without one.
     pub requests: Vec<intake::Request>,
+    /// What was sent to DogStatsD; `None` if that could not be seen.
+    pub datagrams: Option<Vec<Vec<u8>>>,
 }
 
 impl Sandbox {
@@ -142,14 +154,17 @@ impl Sandbox {
     /// Lambda.
     pub fn start(setup: Setup) -> Result<Self, Error> {
         setup.check()?;
+        let directory = Temporary::new();
+        let directory = directory.map_err(|source| Error::System { what: "make a directory", source })?;
+        let place = directory.path().to_owned();
         let (told, started) = mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("sandbox".to_owned())
-            .spawn(move || thread::run(setup, &told))
+            .spawn(move || thread::run(setup, &place, &told))
             .map_err(|source| Error::System { what: "start the sandbox's thread", source })?;
         let started = started.recv().map_err(|_| Error::Gone)??;
-        let thread::Started { commands, platform, intake } = started;
-        Ok(Self { commands: Some(commands), thread: Some(thread), platform, intake })
+        let thread::Started { commands, platform, intake, datagrams } = started;
+        Ok(Self { commands: Some(commands), thread: Some(thread), platform, intake, datagrams, _directory: directory })
     }
 
     /// Invokes the function and returns when the invocation is over, extensions included.
@@ -205,6 +220,12 @@ impl Sandbox {
         footprint::cpu_time(body.pid, body.baseline_usage)
     }
 
+    /// What an extension has used since its exec, however many programs it has become meanwhile. `None` if it is gone.
+    pub fn footprint(&self, extension: &str) -> Option<Footprint> {
+        let body = self.platform.lock().agents.iter().find(|agent| agent.name == extension)?.process?;
+        Footprint::of(body.pid, body.baseline_usage)
+    }
+
     /// Every telemetry event that was emitted so far, in order of emission, delivered or not.
     pub fn telemetry(&self) -> Vec<Value> {
         self.platform.telemetry.emitted()
@@ -213,6 +234,11 @@ impl Sandbox {
     /// Every line of the function and of the extensions so far.
     pub fn output(&self) -> Vec<Line> {
         self.platform.printed.read()
+    }
+
+    /// What was sent to DogStatsD so far; `None` if that cannot be seen.
+    pub fn datagrams(&self) -> Option<Vec<Vec<u8>>> {
+        self.datagrams.as_ref().map(|datagrams| datagrams.read())
     }
 
     /// Appends events of any shape to the queue of a subscriber. Returns false if there is no subscriber of this name. A frozen subscriber gets them after the
@@ -241,7 +267,14 @@ impl Sandbox {
         let extensions = self.ask(|answer| Command::Shutdown { answer })?;
         self.stop();
         let requests = self.intake.as_ref().map(intake::Intake::requests).unwrap_or_default();
-        Ok(Ending { extensions, journal: self.journal(), telemetry: self.telemetry(), output: self.output(), requests })
+        Ok(Ending {
+            extensions,
+            journal: self.journal(),
+            telemetry: self.telemetry(),
+            output: self.output(),
+            requests,
+            datagrams: self.datagrams(),
+        })
     }
 
     fn ask<T>(&self, command: impl FnOnce(mpsc::SyncSender<T>) -> Command) -> Result<T, Error> {

@@ -49,7 +49,7 @@ pub(crate) fn hide_control_groups() -> Result<(), Refused> {
 }
 
 /// Makes a missing directory visible, with an overlay on its nearest existing ancestor.
-fn make_room(target: &Path, staging: &Path) -> Result<(), Refused> {
+pub(super) fn make_room(target: &Path, staging: &Path) -> Result<(), Refused> {
     let refused = |source| Refused::Mount { path: target.to_owned(), source };
     let parent = target.ancestors().skip(1).find(|parent| parent.is_dir()).unwrap_or(Path::new("/"));
     let missing = target.strip_prefix(parent).map_err(|error| refused(io::Error::other(error)))?;

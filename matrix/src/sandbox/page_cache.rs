@@ -12,7 +12,7 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::unistd::{SysconfVar, sysconf};
 
 /// Drops a file's pages from the page cache. Pages of a file in memory (tmpfs) and mapped pages stay: see [`resident`].
-pub(crate) fn drop_pages(path: &Path) -> io::Result<()> {
+pub fn drop_pages(path: &Path) -> io::Result<()> {
     let file = File::open(path)?;
     // Only clean pages can be dropped.
     file.sync_all()?;
@@ -20,7 +20,7 @@ pub(crate) fn drop_pages(path: &Path) -> io::Result<()> {
 }
 
 /// Reads a file into the page cache.
-pub(crate) fn read_pages(path: &Path) -> io::Result<()> {
+pub fn read_pages(path: &Path) -> io::Result<()> {
     io::copy(&mut File::open(path)?, &mut io::sink()).map(drop)
 }
 

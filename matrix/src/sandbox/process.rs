@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, killpg};
 use nix::time::{ClockId, clock_gettime};
@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use super::cpu::CgroupEntry;
 use super::footprint::{BaselineUsage, cpu_time};
+use super::frames::{Frames, Record};
 use super::lines::Lines;
 use super::next_breakpoint::NextBreakpoint;
 use super::processes::{self, Processes};
@@ -39,10 +40,15 @@ pub(crate) struct Launch<'a> {
     pub next_breakpoint: Option<&'a Arc<NextBreakpoint>>,
     /// The process namespace; `None` if it sees the machine's processes.
     pub processes: Option<&'a Processes>,
+    /// Whether it gets a pipe for framed log records, as managed runtimes do.
+    pub has_log_pipe: bool,
 }
 
-/// A callback for the lines of a process.
-pub(crate) type Sink = Arc<dyn Fn(Pipe, &[u8]) + Send + Sync>;
+/// The variable with the number of the descriptor for framed log records.
+const LOG_PIPE: &str = "_LAMBDA_TELEMETRY_LOG_FD";
+
+/// A callback for the lines and log records of a process.
+pub(crate) type Sink = Arc<dyn Fn(Pipe, Record<'_>) + Send + Sync>;
 
 /// A child process with its descendants. Dropping it kills its process group.
 #[derive(Debug)]
@@ -54,7 +60,7 @@ pub(crate) struct Process {
     /// Its usage before the exec.
     pub baseline_usage: BaselineUsage,
     exit: watch::Receiver<Option<ExitStatus>>,
-    pumps: [Arc<PipeReader>; 2],
+    pumps: Vec<Arc<PipeReader>>,
 }
 
 impl Process {
@@ -69,6 +75,16 @@ impl Process {
         let (stdout, stdout_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
         let (stderr, stderr_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
         let (clock, clock_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        let log_pipe = launch.has_log_pipe.then(|| nix::unistd::pipe2(OFlag::O_CLOEXEC)).transpose()?;
+        let (log, log_end) = log_pipe.unzip();
+        // Before there is anything to be read: what follows the exec delays the platform's first answers.
+        let mut pumps = vec![
+            PipeReader::start(stdout, Pipe::Stdout, launch, sink)?,
+            PipeReader::start(stderr, Pipe::Stderr, launch, sink)?,
+        ];
+        if let Some(log) = log {
+            pumps.push(PipeReader::start(log, Pipe::Log, launch, sink)?);
+        }
         let before = Instant::now();
         let mut child = {
             let mut command = Command::new(launch.program);
@@ -76,13 +92,14 @@ impl Process {
                 .args(launch.arguments)
                 .env_clear()
                 .envs(launch.environment)
+                .envs(log_end.as_ref().map(|end| (LOG_PIPE, end.as_raw_fd().to_string())))
                 .current_dir(launch.directory)
                 .stdin(Stdio::null())
                 .stdout(stdout_end)
                 .stderr(stderr_end)
                 .process_group(0)
                 .kill_on_drop(true);
-            at_exec(&mut command, before, clock_end, launch);
+            at_exec(&mut command, before, clock_end, log_end, launch);
             let _entered = launch.processes.map(Processes::enter).transpose()?;
             command.spawn()?
         };
@@ -90,11 +107,6 @@ impl Process {
         let (executed, baseline_usage) = (before + stamp.elapsed, stamp.baseline_usage);
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("the child ended before it was seen"))?;
-
-        let pumps = [
-            PipeReader::start(stdout, Pipe::Stdout, launch, sink)?,
-            PipeReader::start(stderr, Pipe::Stderr, launch, sink)?,
-        ];
         let (tell, exit) = watch::channel(None);
         let last_lines = pumps.clone();
         tokio::spawn(async move {
@@ -103,7 +115,7 @@ impl Process {
             // Kills its descendants at once: later, the group id may belong to another group.
             let _ = killpg(pid, Signal::SIGKILL);
             for pump in &last_lines {
-                pump.drain();
+                pump.end_line();
             }
             exited(status, used);
             let _ = tell.send(Some(status));
@@ -136,6 +148,13 @@ impl Process {
             pump.drain();
         }
     }
+
+    /// As [`Self::drain`]; text without a line feed counts as a line.
+    pub(crate) fn end_lines(&self) {
+        for pump in &self.pumps {
+            pump.end_line();
+        }
+    }
 }
 
 impl Drop for Process {
@@ -159,7 +178,7 @@ fn watched(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 #[expect(unsafe_code, reason = "the only way to act in the child between fork and exec")]
-fn at_exec(command: &mut Command, before: Instant, clock: OwnedFd, launch: &Launch<'_>) {
+fn at_exec(command: &mut Command, before: Instant, clock: OwnedFd, log: Option<OwnedFd>, launch: &Launch<'_>) {
     let (cgroup_entry, next_breakpoint) = (launch.cgroup_entry.cloned(), launch.next_breakpoint.cloned());
     let has_processes = launch.processes.is_some();
     let hook = move || {
@@ -172,6 +191,9 @@ fn at_exec(command: &mut Command, before: Instant, clock: OwnedFd, launch: &Laun
         }
         if let Some(next_breakpoint) = &next_breakpoint {
             next_breakpoint.claim()?;
+        }
+        if let Some(log) = &log {
+            fcntl(log, FcntlArg::F_SETFD(FdFlag::empty()))?;
         }
         ExecTimestamp::write(before, &clock)
     };
@@ -218,8 +240,30 @@ impl ExecTimestamp {
 struct PipeReader {
     pipe: Receiver,
     kind: Pipe,
-    lines: Mutex<Lines>,
+    splitter: Mutex<Splitter>,
     sink: Sink,
+}
+
+/// What divides the bytes of a pipe into lines or records.
+enum Splitter {
+    Lines(Lines),
+    Frames(Frames),
+}
+
+impl Splitter {
+    fn feed(&mut self, bytes: &[u8], record: &mut dyn FnMut(Record<'_>)) {
+        match self {
+            Self::Lines(lines) => lines.feed(bytes, &mut |line| record(Record::untimed(line))),
+            Self::Frames(frames) => frames.feed(bytes, record),
+        }
+    }
+
+    fn finish(&mut self, record: &mut dyn FnMut(Record<'_>)) {
+        match self {
+            Self::Lines(lines) => lines.finish(&mut |line| record(Record::untimed(line))),
+            Self::Frames(frames) => frames.finish(record),
+        }
+    }
 }
 
 impl std::fmt::Debug for PipeReader {
@@ -230,8 +274,11 @@ impl std::fmt::Debug for PipeReader {
 
 impl PipeReader {
     fn start(pipe: OwnedFd, kind: Pipe, launch: &Launch<'_>, sink: &Sink) -> io::Result<Arc<Self>> {
-        let lines = Mutex::new(Lines::new(launch.line_bytes));
-        let pump = Arc::new(Self { pipe: Receiver::from_owned_fd(pipe)?, kind, lines, sink: Arc::clone(sink) });
+        let splitter = Mutex::new(match kind {
+            Pipe::Stdout | Pipe::Stderr => Splitter::Lines(Lines::new(launch.line_bytes)),
+            Pipe::Log => Splitter::Frames(Frames::new(launch.line_bytes)),
+        });
+        let pump = Arc::new(Self { pipe: Receiver::from_owned_fd(pipe)?, kind, splitter, sink: Arc::clone(sink) });
         let reader = Arc::clone(&pump);
         tokio::spawn(async move {
             while reader.pipe.readable().await.is_ok() {
@@ -251,18 +298,27 @@ impl PipeReader {
         self.read(|chunk| Ok(nix::unistd::read(self.pipe.as_fd(), chunk)?));
     }
 
+    /// As [`Self::drain`]; text without a line feed counts as a line. The rest of a log record is still to come.
+    fn end_line(&self) {
+        self.drain();
+        let mut splitter = self.splitter.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Splitter::Lines(lines) = &mut *splitter {
+            lines.finish(&mut |line| (self.sink)(self.kind, Record::untimed(line)));
+        }
+    }
+
     /// Reads until nothing is there. Returns true at the end of the pipe.
     fn read(&self, read: impl Fn(&mut [u8]) -> io::Result<usize>) -> bool {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut taken = |line: &[u8]| (self.sink)(self.kind, line);
+        let mut splitter = self.splitter.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = |record: Record<'_>| (self.sink)(self.kind, record);
         let mut chunk = [0_u8; 16 * 1024];
         loop {
             match read(&mut chunk) {
                 Ok(0) => {
-                    lines.finish(&mut taken);
+                    splitter.finish(&mut taken);
                     return true;
                 }
-                Ok(length) => lines.feed(chunk.get(..length).unwrap_or_default(), &mut taken),
+                Ok(length) => splitter.feed(chunk.get(..length).unwrap_or_default(), &mut taken),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return false,
             }

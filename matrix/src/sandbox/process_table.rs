@@ -1,7 +1,7 @@
 //! Finds all processes of an environment, including descendants, to stop, measure and kill them together.
 //!
 //! A process can leave its process group (`setsid`) and its parent (by forking twice), but never its process namespace. Without a namespace, the known
-//! processes of an environment are its extensions, its runtime and their descendants.
+//! processes of an environment are its extensions, its runtime, their descendants, and whatever was started with the environment's own variables.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -27,6 +27,15 @@ const OUTSIDE: i32 = 0;
 pub(crate) struct ProcessTable {
     directory: PathBuf,
     is_namespace: bool,
+    /// What the processes of the environment have in common; matters only without a namespace.
+    mark: Option<Mark>,
+}
+
+/// A variable that all processes of an environment inherit, and the network in which its value is unique.
+#[derive(Debug)]
+struct Mark {
+    variable: Vec<u8>,
+    network: PathBuf,
 }
 
 /// A process, by a descriptor that is never reused for another one.
@@ -48,19 +57,31 @@ struct Stat {
 impl ProcessTable {
     /// The processes of the machine.
     pub(crate) fn of_machine() -> Self {
-        Self { directory: "/proc".into(), is_namespace: false }
+        Self { directory: "/proc".into(), is_namespace: false, mark: None }
+    }
+
+    /// The processes of the machine, of which those with the variable `NAME=value` in the calling thread's network belong to the environment, whatever their
+    /// parents are.
+    pub(crate) fn of_environment(variable: &str) -> Self {
+        let network = fs::read_link("/proc/thread-self/ns/net").ok();
+        let mark = network.map(|network| Mark { variable: variable.as_bytes().to_owned(), network });
+        Self { mark, ..Self::of_machine() }
     }
 
     /// The processes of a namespace, from the view of its first process, whose id on the machine is `first`. Without the privilege to use that view, the
     /// processes of the machine.
     pub(crate) fn of_namespace(first: u32) -> Self {
         let directory = PathBuf::from(format!("/proc/{first}/root/proc"));
-        if fs::read_dir(&directory).is_ok() { Self { directory, is_namespace: true } } else { Self::of_machine() }
+        if fs::read_dir(&directory).is_ok() {
+            Self { directory, is_namespace: true, mark: None }
+        } else {
+            Self::of_machine()
+        }
     }
 
     /// The present processes. `leaders` are the processes that the sandbox has started; they matter only without a namespace.
     pub(crate) fn members(&self, leaders: &[Pid]) -> Vec<ProcessHandle> {
-        let ids = if self.is_namespace { self.everybody() } else { self.descendants(leaders) };
+        let ids = if self.is_namespace { self.everybody() } else { self.related(leaders) };
         ids.into_iter().filter_map(|id| ProcessHandle::open(&self.directory, id)).collect()
     }
 
@@ -119,6 +140,16 @@ impl ProcessTable {
         ids.filter(|id| *id != FIRST).collect()
     }
 
+    /// The descendants of the leaders and all marked processes.
+    fn related(&self, leaders: &[Pid]) -> Vec<i32> {
+        let mut found = self.descendants(leaders);
+        if let Some(mark) = &self.mark {
+            let others: Vec<i32> = self.everybody().into_iter().filter(|id| !found.contains(id)).collect();
+            found.extend(others.into_iter().filter(|id| mark.is_on(&self.directory.join(id.to_string()))));
+        }
+        found
+    }
+
     fn descendants(&self, leaders: &[Pid]) -> Vec<i32> {
         let mut found: Vec<i32> = leaders.iter().map(|leader| leader.as_raw()).collect();
         let mut next = 0;
@@ -132,6 +163,14 @@ impl ProcessTable {
             }
         }
         found
+    }
+}
+
+impl Mark {
+    fn is_on(&self, process: &Path) -> bool {
+        let variables = fs::read(process.join("environ")).unwrap_or_default();
+        variables.split(|byte| *byte == 0).any(|variable| variable == self.variable)
+            && fs::read_link(process.join("ns/net")).is_ok_and(|network| network == self.network)
     }
 }
 
@@ -223,6 +262,19 @@ mod tests {
         table.end(grown(&table, leader, 2)).await;
         child.wait().unwrap();
         assert!(table.members(&[leader]).iter().all(|member| !member.is_alive()));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_has_left_its_parent_and_session_is_known_by_its_variables() {
+        let name = format!("MATRIX_TEST_MARK={}", std::process::id());
+        let table = ProcessTable::of_environment(&name);
+        let (key, value) = name.split_once('=').unwrap();
+        let mut child = Command::new("sh").args(["-c", "setsid sleep 60 &"]).env(key, value).spawn().unwrap();
+        child.wait().unwrap();
+        let members = grown(&table, Pid::from_raw(i32::MAX), 1);
+        assert_eq!(members.iter().filter(|member| member.is_alive()).count(), 1);
+        table.end(members).await;
+        assert!(table.members(&[]).iter().all(|member| !member.is_alive()));
     }
 
     #[test]

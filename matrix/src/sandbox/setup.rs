@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Error;
+use super::destinations::Destinations;
 use super::faults::Fault;
 use super::function::Function;
 use super::intake;
@@ -29,6 +30,8 @@ pub struct Setup {
     pub timeout: Duration,
     /// The customer's variables, for the function and for the extensions.
     pub environment: BTreeMap<String, String>,
+    /// Where the extension sends its data, if there is an intake.
+    pub destinations: Destinations,
     /// The name of the function.
     pub function_name: String,
     /// The region that the sandbox claims to be in.
@@ -61,6 +64,8 @@ pub struct Setup {
     /// Directories that are mounted in the sandbox over those of the machine. If that is refused, the sandbox sees the machine's and records that in its
     /// journal.
     pub mounts: Vec<Mount>,
+    /// The files that the processes see.
+    pub disk: Disk,
     /// Whether the footprint of every extension is taken at its first next. The kernel stops the extension at that moment, and for some ten microseconds at
     /// everything it sends to the APIs before, so its gates are later than otherwise. If that is impossible, or if there are several extensions, the footprint
     /// is taken a little later, and the journal says so.
@@ -79,6 +84,7 @@ impl Default for Setup {
             memory_mb: 1024,
             timeout: Duration::from_secs(3),
             environment: BTreeMap::new(),
+            destinations: Destinations::AsSet,
             function_name: "function".to_owned(),
             region: "us-east-1".to_owned(),
             account_id: Some("123456789012".to_owned()),
@@ -94,6 +100,7 @@ impl Default for Setup {
             output: Output::Discard,
             cpu: Cpu::Unlimited,
             mounts: Vec::new(),
+            disk: Disk::Machine,
             footprints: false,
             cold: false,
         }
@@ -143,6 +150,18 @@ impl Setup {
         };
         let account = self.account_id.as_deref().unwrap_or("none");
         format!("arn:{partition}:lambda:{}:{account}:function:{}", self.region, self.function_name)
+    }
+
+    /// All files and directories that the commands of the extensions and of the function name.
+    pub(crate) fn programs(&self) -> impl Iterator<Item = PathBuf> {
+        let extensions = self.extensions.iter().flat_map(Extension::files).map(Path::to_owned);
+        let mut named = Vec::new();
+        if let Function::Process { program, arguments, environment, .. } = &self.function {
+            let words = arguments.iter().chain(environment.values()).flat_map(|word| word.split(':'));
+            named.push(program.clone());
+            named.extend(words.map(PathBuf::from).filter(|path| path.is_absolute() && path.exists()));
+        }
+        extensions.chain(named)
     }
 
     /// The time limit of an init. Only on-demand functions have the short limit ("Understanding the Lambda execution environment lifecycle", Init phase).
@@ -246,6 +265,19 @@ pub enum Cpu {
     Boosted,
     /// The share of the memory tier from exec on, as in an init inside an invocation.
     Throttled,
+}
+
+/// The files that the processes of a sandbox see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// Those of the machine.
+    Machine,
+    /// As on Lambda: the function's code is at `/var/task`, only `/tmp` can be written to, and it is empty at the beginning of each environment. If that is
+    /// refused, the processes see the machine's files, and the journal says so.
+    Private {
+        /// The size of `/tmp` in MB, 512..=10240.
+        tmp_mb: u32,
+    },
 }
 
 /// A directory that is mounted over another one.
@@ -359,13 +391,15 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One of the two pipes of a process.
+/// One of the pipes of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pipe {
     /// Standard output.
     Stdout,
     /// Standard error.
     Stderr,
+    /// The log records of a managed runtime, which may have several lines each.
+    Log,
 }
 
 /// A stream of lines.

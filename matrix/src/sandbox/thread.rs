@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use axum::body::Bytes;
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::cpu::{CgroupEntry, Group};
+use super::datagrams::Datagrams;
+use super::disk::{Contents, PrivateDisk};
 use super::environment::Addresses;
 use super::function::Function;
 use super::invocation::{Attempt, ExitOf, Invocation};
@@ -24,8 +25,8 @@ use super::platform::lifecycle::{EnvironmentLifecycle, ProcessResources};
 use super::platform::shutdown::Reason;
 use super::platform::{Platform, router};
 use super::processes::Processes;
-use super::setup::{Cpu, Mount, Network, Setup};
-use super::{Error, intake, isolation, mounts, network};
+use super::setup::{Cpu, Disk, Mount, Network, Setup};
+use super::{Error, intake, isolation, mounts, network, ports};
 
 /// A command from the handle.
 pub(crate) enum Command {
@@ -39,23 +40,26 @@ pub(crate) struct Started {
     pub commands: UnboundedSender<Command>,
     pub platform: Arc<Platform>,
     pub intake: Option<intake::Intake>,
+    /// What is sent to DogStatsD, if that can be seen.
+    pub datagrams: Option<Arc<Datagrams>>,
 }
 
 /// Builds the sandbox, reports to the handle, and executes its commands until the handle is gone.
-pub(crate) fn run(setup: Setup, told: &mpsc::SyncSender<Result<Started, Error>>) {
+pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result<Started, Error>>) {
     let journal = Arc::new(Journal::start());
-    let directory = match tempfile::Builder::new().prefix("matrix-").tempdir() {
-        Ok(directory) => directory,
-        Err(source) => return tell(told, Err(Error::System { what: "make a directory", source })),
-    };
-    let opt = match lay_out(&setup, &directory) {
+    let opt = match lay_out(&setup, directory) {
         Ok(opt) => opt,
         Err(source) => return tell(told, Err(Error::System { what: "link the extensions", source })),
     };
     let isolated = settle_network(setup.network, &journal);
     let outside = if isolated { settle_interface(&setup, &journal) } else { None };
     let group = settle_cpu(&setup, &journal);
-    settle_mounts(&setup, &directory, &opt, &journal);
+    let watches = isolated && !setup.extensions.is_empty();
+    let datagrams = watches.then(|| Datagrams::watch().ok()).flatten();
+    if !isolated {
+        ports::check(&setup, &journal);
+    }
+    let disk = settle_mounts(&setup, directory, &opt, &journal);
     let processes = settle_processes(&setup, &journal);
     if let Some(reason) = isolation::refusal(&journal).filter(|_| isolation::is_required()) {
         return tell(told, Err(Error::Isolation { reason }));
@@ -65,7 +69,7 @@ pub(crate) fn run(setup: Setup, told: &mpsc::SyncSender<Result<Started, Error>>)
         Ok(runtime) => runtime,
         Err(error) => return tell(told, Err(error)),
     };
-    let ground = IsolationResources { journal, directory, opt, isolated, outside, group, processes };
+    let ground = IsolationResources { journal, opt, isolated, outside, group, processes, disk, datagrams };
     runtime.block_on(async {
         match SandboxRuntime::build(setup, ground).await {
             Ok(house) => house.live(told).await,
@@ -77,7 +81,6 @@ pub(crate) fn run(setup: Setup, told: &mpsc::SyncSender<Result<Started, Error>>)
 /// The isolation that the thread has set up before anything runs on it.
 struct IsolationResources {
     journal: Arc<Journal>,
-    directory: TempDir,
     /// The directory that serves as `/opt`.
     opt: PathBuf,
     /// Whether it has a network of its own.
@@ -85,6 +88,8 @@ struct IsolationResources {
     outside: Option<Outside>,
     group: Option<Group>,
     processes: Option<Processes>,
+    disk: Option<PrivateDisk>,
+    datagrams: Option<Arc<Datagrams>>,
 }
 
 fn tell(told: &mpsc::SyncSender<Result<Started, Error>>, result: Result<Started, Error>) {
@@ -138,20 +143,43 @@ fn settle_cpu(setup: &Setup, journal: &Journal) -> Option<Group> {
     }
 }
 
-/// Mounts the sandbox's own directories over the machine's.
-fn settle_mounts(setup: &Setup, directory: &TempDir, opt: &Path, journal: &Journal) {
+/// Mounts the sandbox's own directories over the machine's. Returns its disk, if it has one.
+fn settle_mounts(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal) -> Option<PrivateDisk> {
     let limited = setup.cpu != Cpu::Unlimited;
     let layers = layers_in_place(setup, opt);
-    if setup.mounts.is_empty() && layers.is_none() && !limited {
-        return;
+    if setup.mounts.is_empty() && layers.is_none() && !limited && setup.disk == Disk::Machine {
+        return None;
     }
-    let staging = directory.path().join("mounts");
+    let staging = directory.join("mounts");
     let settled = mounts::settle(&setup.mounts, layers.as_ref(), &staging);
     let settled = settled.and_then(|()| if limited { mounts::hide_control_groups() } else { Ok(()) });
-    journal.write(match settled {
-        Ok(()) => JournalEvent::MountsPrivate,
-        Err(refused) => JournalEvent::MountsShared { reason: refused.to_string() },
-    });
+    match settled {
+        Ok(()) => {
+            journal.write(JournalEvent::MountsPrivate);
+            settle_disk(setup, directory, opt, journal)
+        }
+        Err(refused) => {
+            journal.write(JournalEvent::MountsShared { reason: refused.to_string() });
+            None
+        }
+    }
+}
+
+/// Makes the sandbox's own disk in the thread's mount namespace, if it is requested and possible.
+fn settle_disk(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal) -> Option<PrivateDisk> {
+    let Disk::Private { tmp_mb } = setup.disk else { return None };
+    let needed: Vec<PathBuf> = setup.programs().chain([directory.to_owned(), opt.to_owned()]).collect();
+    let contents = Contents { task_root: setup.function.task_root(), tmp_mb, needed: &needed };
+    match PrivateDisk::make(&contents, &directory.join("task")) {
+        Ok(disk) => {
+            journal.write(JournalEvent::DiskPrivate);
+            Some(disk)
+        }
+        Err(refused) => {
+            journal.write(JournalEvent::DiskShared { reason: refused.to_string() });
+            None
+        }
+    }
 }
 
 /// Makes the process namespace, if any processes are to be started.
@@ -189,15 +217,14 @@ struct SandboxRuntime {
     platform: Arc<Platform>,
     intake: Option<intake::Intake>,
     life: EnvironmentLifecycle,
-    /// Removed with its contents at the end.
-    _directory: TempDir,
+    datagrams: Option<Arc<Datagrams>>,
     /// Dropping it removes the interface.
     _outside: Option<Outside>,
 }
 
 impl SandboxRuntime {
     async fn build(setup: Setup, ground: IsolationResources) -> Result<Self, Error> {
-        let IsolationResources { journal, directory, opt, isolated, outside, group, processes } = ground;
+        let IsolationResources { journal, opt, isolated, outside, group, processes, disk, datagrams } = ground;
         let system = |what| move |source| Error::System { what, source };
         let cgroup_entry = match setup.cpu {
             Cpu::Unlimited => None,
@@ -219,9 +246,9 @@ impl SandboxRuntime {
         let life = EnvironmentLifecycle::new(
             Arc::clone(&platform),
             addresses,
-            ProcessResources { opt, cgroup_entry, group, processes },
+            ProcessResources { opt, cgroup_entry, group, processes, disk },
         );
-        Ok(Self { platform, intake, life, _directory: directory, _outside: outside })
+        Ok(Self { platform, intake, life, datagrams, _outside: outside })
     }
 
     async fn live(mut self, told: &mpsc::SyncSender<Result<Started, Error>>) {
@@ -238,7 +265,8 @@ impl SandboxRuntime {
         }
         let (commands, obeyed) = unbounded_channel();
         let platform = Arc::clone(&self.platform);
-        tell(told, Ok(Started { commands, platform, intake: self.intake.clone() }));
+        let (intake, datagrams) = (self.intake.clone(), self.datagrams.clone());
+        tell(told, Ok(Started { commands, platform, intake, datagrams }));
         self.obey(obeyed).await;
         self.life.abandon().await;
     }
@@ -264,8 +292,8 @@ impl SandboxRuntime {
 
 /// Fills the sandbox's `/opt`: the contents of the layers, and in `extensions` a link for each extension that is not in the layers, named after it. Other files
 /// of an extension's layer are linked as well.
-fn lay_out(setup: &Setup, directory: &TempDir) -> io::Result<PathBuf> {
-    let opt = setup.opt.as_ref().map_or_else(|| Ok(directory.path().join("opt")), std::path::absolute)?;
+fn lay_out(setup: &Setup, directory: &Path) -> io::Result<PathBuf> {
+    let opt = setup.opt.as_ref().map_or_else(|| Ok(directory.join("opt")), std::path::absolute)?;
     let extensions = opt.join("extensions");
     std::fs::create_dir_all(&extensions)?;
     for extension in &setup.extensions {

@@ -45,6 +45,10 @@ const PROXY_VARIABLES: [&str; 4] = ["all_proxy", "http_proxy", "https_proxy", "n
 const ALLOWED_PREFIXES: [&str; 6] =
     ["CARGO_CACHE_", "CARGO_CREDENTIAL_ALIAS_", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_TERM_"];
 
+/// What quick builds inherit as well: the commit of sources without git, and whether cargo stores what it needs for the next build. Tests have both, and share what
+/// quick builds compile.
+const QUICK_VARIABLES: [&str; 2] = ["BOTTLECAP_GIT_SHA", "CARGO_INCREMENTAL"];
+
 /// Variables that change ordinary builds and are ignored in isolated ones; a note names those that are set.
 const BUILD_VARIABLES: [&str; 21] = [
     "AR",
@@ -160,6 +164,61 @@ pub fn pinned_toolchain(root: &Path) -> io::Result<String> {
 pub fn toolchain(root: &Path) -> Option<String> {
     let told = std::env::var("RUSTUP_TOOLCHAIN").ok();
     told.or_else(|| root.ancestors().find_map(|folder| pinned_toolchain(folder).ok()))
+}
+
+/// Where builds are made that only show whether something works, with the closed environment of all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuickBuilds {
+    /// That of the tests, so that nothing is compiled twice; below the builds where the user's configuration of cargo would reach them.
+    pub target_directory: PathBuf,
+    /// Cargo's home; the user's, with all its paths, where there is nothing to be kept out.
+    pub home: Option<PathBuf>,
+}
+
+impl QuickBuilds {
+    /// Those of the workspace in `root`; others have their files in `builds`.
+    pub fn of(root: &Path, builds: &Path) -> Self {
+        Self::beside(root, builds, ignored_config_tables(root, user_cargo_home().as_deref()).is_empty())
+    }
+
+    /// The same where cargo's configuration has nothing about builds, or has.
+    pub fn beside(root: &Path, builds: &Path, is_plain: bool) -> Self {
+        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        if is_plain {
+            let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+            return Self { target_directory: absolute(named.unwrap_or_else(|| root.join("target"))), home: None };
+        }
+        let builds = absolute(builds.to_owned());
+        Self { target_directory: builds.join("quick"), home: Some(isolated_cargo_home(&builds)) }
+    }
+
+    /// The variables of such a build, beside those that it inherits.
+    pub fn variables(&self, root: &Path) -> impl Iterator<Item = (String, String)> {
+        let home = self.home.as_ref().map(|home| ("CARGO_HOME".to_owned(), home.to_string_lossy().into_owned()));
+        toolchain(root).map(|toolchain| ("RUSTUP_TOOLCHAIN".to_owned(), toolchain)).into_iter().chain(home)
+    }
+
+    /// From the workspace, cargo finds all its configuration, which says where crates come from.
+    pub fn working_directory<'r>(&self, root: &'r Path) -> &'r Path {
+        if self.home.is_none() { root } else { Path::new(WORKING_DIRECTORY) }
+    }
+
+    /// Gives a call of cargo their environment, where these are the variables of the calling process.
+    pub fn close(
+        &self,
+        command: &mut Command,
+        root: &Path,
+        all: impl Iterator<Item = (OsString, OsString)>,
+    ) -> io::Result<()> {
+        let is_kept = |name: &OsStr| is_allowed(name) || QUICK_VARIABLES.iter().any(|kept| name == *kept);
+        command.env_clear().envs(all.filter(|(name, _)| is_kept(name))).envs(self.variables(root));
+        command.current_dir(self.working_directory(root));
+        let users = user_cargo_home();
+        match &self.home {
+            Some(home) => prepare_cargo_home(home, root, users.as_deref()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Gives a call of cargo the environment of isolated builds of the workspace in `root`, whose files are in `builds`. What cargo says of a build is true only if it reads

@@ -32,7 +32,17 @@ fn main() {
 
 /// The variables of a build beside which there are these.
 fn built(root: &Path, builds: &Path, recipe: &Recipe, variables: &[(&str, &str)]) -> BTreeMap<String, String> {
-    let tools = Toolchain::plain(root, Profile::Release).unwrap().agent;
+    built_with(Profile::Release, root, builds, recipe, variables)
+}
+
+fn built_with(
+    profile: Profile,
+    root: &Path,
+    builds: &Path,
+    recipe: &Recipe,
+    variables: &[(&str, &str)],
+) -> BTreeMap<String, String> {
+    let tools = Toolchain::plain(root, profile).unwrap().agent;
     let call = CargoCommand::new("bottlecap", recipe, &tools, root, builds);
     let there = std::env::vars_os().chain(variables.iter().map(|(name, value)| (name.into(), value.into())));
     let outcome = call.run_beside(root, there, &|_| {}).unwrap_or_else(|failure| panic!("{}", failure.output));
@@ -71,6 +81,38 @@ fn neither_variables_nor_configuration_of_the_user_reach_a_build() {
     assert_eq!(seen["http_proxy"], "http://localhost:1");
     let recipe = Recipe { profile: BTreeMap::from([("opt-level".to_owned(), "2".to_owned())]), ..Recipe::default() };
     assert_eq!(built(&root, &folder.path().join("builds"), &recipe, &foreign)["OPT_LEVEL"], "2");
+}
+
+#[test]
+fn quick_builds_are_as_closed_as_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = workspace(folder.path());
+    // They name the tool's package as well, for its features.
+    fs::create_dir_all(root.join("matrix/src")).unwrap();
+    fs::write(root.join("matrix/src/lib.rs"), "").unwrap();
+    let package = "[package]\nname = \"matrix\"\nversion = \"1.0.0\"\nedition = \"2024\"\n";
+    fs::write(root.join("matrix/Cargo.toml"), package).unwrap();
+    let append = |name: &str, text: &str| {
+        let path = root.join(name);
+        fs::write(&path, fs::read_to_string(&path).unwrap() + text).unwrap();
+    };
+    append("Cargo.toml", "[workspace]\nmembers = [\"matrix\"]\n");
+    append("Cargo.lock", "\n[[package]]\nname = \"matrix\"\nversion = \"1.0.0\"\n");
+    fs::create_dir(root.join(".cargo")).unwrap();
+    let config = "[profile.dev]\nopt-level = 3\n[env]\nCFLAGS = \"-O1\"\n[build]\nrustflags = [\"--cfg=foreign\"]\n";
+    fs::write(root.join(".cargo/config.toml"), config).unwrap();
+    let foreign = [
+        ("CFLAGS", "-O1"),
+        ("CARGO_PROFILE_DEV_OPT_LEVEL", "3"),
+        ("RUSTFLAGS", "--cfg=foreign"),
+        ("CARGO_INCREMENTAL", "0"),
+    ];
+    let builds = folder.path().join("builds");
+    let seen = built_with(Profile::Dev, &root, &builds, &Recipe::default(), &foreign);
+    assert_eq!((seen["PROFILE"].as_str(), seen["OPT_LEVEL"].as_str()), ("debug", "0"));
+    assert!(!seen.contains_key("CFLAGS") && !seen["CARGO_ENCODED_RUSTFLAGS"].contains("foreign"), "{seen:?}");
+    assert_eq!(seen["CARGO_INCREMENTAL"], "0", "as the tests beside it have it");
+    assert!(builds.join("quick/debug").exists() && !root.join("target").exists(), "the configuration has flags");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! The workspace whose extension is built, and the cargo that builds it.
 
 pub mod environment;
+pub mod private;
 pub mod sources;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -53,20 +54,34 @@ pub fn root() -> PathBuf {
     located().unwrap_or_else(|| PathBuf::from("."))
 }
 
-/// The root of the workspace at hand; `None` if there is none.
+/// The root of the workspace at hand; `None` if there is none, or if another user may have put it there.
 pub fn located() -> Option<PathBuf> {
     let located = cargo().args(["locate-project", "--workspace", "--message-format", "plain"]).output();
     let manifest = located.ok().filter(|output| output.status.success()).map(|output| output.stdout);
     let manifest = manifest.and_then(|manifest| String::from_utf8(manifest).ok())?;
-    Path::new(manifest.trim_end()).parent().map(Path::to_owned)
+    let manifest = Path::new(manifest.trim_end());
+    manifest.parent().filter(|_| private::is_own_workspace(manifest)).map(Path::to_owned)
 }
 
-/// Cargo's target directory for the workspace at hand; runs also cache files there.
+/// Cargo's target directory for the workspace at hand; runs also cache files there. Outside of a workspace, the user's own cache directory: a path that others
+/// can predict and write to would let them plant what is executed.
 pub fn target_directory() -> PathBuf {
-    if let Some(directory) = std::env::var_os("CARGO_TARGET_DIR") {
-        return directory.into();
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(directory) => directory.into(),
+        None => located().map_or_else(cache_directory, |root| root.join("target")),
     }
-    located().map_or_else(|| std::env::temp_dir().join("matrix"), |root| root.join("target"))
+}
+
+fn cache_directory() -> PathBuf {
+    let directory = cache_directory_of(std::env::var_os("XDG_CACHE_HOME"), std::env::home_dir());
+    directory.unwrap_or_else(|| PathBuf::from("target"))
+}
+
+/// The cache directory as in "XDG Base Directory Specification", which ignores relative paths. `None` for a user without a home.
+fn cache_directory_of(cache_home: Option<OsString>, home: Option<PathBuf>) -> Option<PathBuf> {
+    let cache_home = cache_home.map(PathBuf::from).filter(|directory| directory.is_absolute());
+    let home = home.filter(|home| home.is_absolute()).map(|home| home.join(".cache"));
+    cache_home.or(home).map(|directory| directory.join("matrix"))
 }
 
 /// The folder of the target directories in which `matrix` builds programs.
@@ -115,5 +130,17 @@ mod tests {
         {
             assert!(!is_set_by_cargo(name.as_ref()), "{name}");
         }
+    }
+
+    #[test]
+    fn outside_of_a_workspace_files_are_cached_in_the_users_own_directory() {
+        let of = |cache: Option<&str>, home: Option<&str>| {
+            let directory = cache_directory_of(cache.map(OsString::from), home.map(PathBuf::from));
+            directory.map(|directory| directory.display().to_string())
+        };
+        assert_eq!(of(Some("/var/cache/me"), Some("/home/me")).as_deref(), Some("/var/cache/me/matrix"));
+        assert_eq!(of(Some("relative"), Some("/home/me")).as_deref(), Some("/home/me/.cache/matrix"));
+        assert_eq!(of(Some(""), Some("/home/me")).as_deref(), Some("/home/me/.cache/matrix"));
+        assert_eq!(of(None, None), None);
     }
 }

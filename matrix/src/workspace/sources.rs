@@ -176,6 +176,16 @@ fn of_folder(root: &Path, beside: &[&'static str], told: Option<String>) -> io::
     Ok(format!("{commit}+{ALL}{}", hash::hexadecimal(&all)))
 }
 
+/// Whether a file with this name below the root is one of those that a build of the extension is made from, and so compared with the commit.
+pub fn is_part(name: &Path) -> bool {
+    PARTS.iter().any(|part| name.starts_with(part)) && !BUILT.iter().any(|built| name.starts_with(built))
+}
+
+/// The names of all files and links that a build of the extension is made from, below the root.
+pub fn files(root: &Path) -> io::Result<Vec<PathBuf>> {
+    Ok(list_parts(root, &[])?.into_keys().collect())
+}
+
 fn parts(beside: &[&'static str]) -> impl Iterator<Item = &'static str> {
     PARTS.iter().chain(beside).copied()
 }
@@ -269,6 +279,7 @@ mod tests {
         }
         fs::write(root.join("src/main.rs"), "1").unwrap();
         fs::write(root.join("Cargo.toml"), "").unwrap();
+        fs::write(root.join("build.rs"), "").unwrap();
         std::os::unix::fs::symlink("../src", root.join("fips/src")).unwrap();
         commit(root);
         folder
@@ -299,6 +310,24 @@ mod tests {
 
     /// A word for it, and what is done in a repository.
     type Hiding<'a> = (&'a str, &'a dyn Fn(&Path));
+
+    /// The agent's own build script, which names the commit where no tool does.
+    fn build_script(folder: &Path) -> PathBuf {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("build.rs");
+        let program = folder.join("build-script");
+        let mut rustc = environment::rustc(Path::new(env!("CARGO_MANIFEST_DIR")));
+        let made = rustc.args(["--edition", "2024", "-o"]).args([&program, &source]).status();
+        assert!(made.unwrap().success());
+        program
+    }
+
+    /// What it says of the sources in this folder.
+    fn told(script: &Path, root: &Path) -> String {
+        let output = Command::new(script).current_dir(root).env_remove(TOLD).output().unwrap();
+        let output = String::from_utf8(output.stdout).unwrap();
+        let sha = output.lines().find_map(|line| line.strip_prefix("cargo::rustc-env=BOTTLECAP_GIT_SHA="));
+        sha.unwrap_or_else(|| panic!("{output}")).to_owned()
+    }
 
     /// Each has git itself say that nothing has changed.
     #[test]
@@ -339,12 +368,18 @@ mod tests {
                 git(root, &["reset", "--quiet", "--soft", &old]).unwrap();
             }),
         ];
+        let scripts = tempfile::tempdir().unwrap();
+        let script = build_script(scripts.path());
         for (name, hide) in hidings {
             let folder = repository();
             let clean = state(folder.path(), &[]).unwrap();
+            assert_eq!(told(&script, folder.path()), revision(folder.path()).unwrap());
             hide(folder.path());
             let hidden = state(folder.path(), &[]).unwrap();
             assert!(is_clean(&clean) && hidden.starts_with(&format!("{clean}+")), "{name}: {clean} {hidden}");
+            // Both say the same, and that the sources have changed.
+            let revision = revision(folder.path()).unwrap();
+            assert!(told(&script, folder.path()) == revision && revision.ends_with(DIRTY), "{name}: {revision}");
         }
     }
 

@@ -98,6 +98,8 @@ def main():
         invocations += 1
         if MODE == "crash":
             sys.exit(1)
+        # Until it asks for the next event, the sandbox is not frozen.
+        time.sleep(float(os.environ.get("AGENT_PAUSE", "0")))
     deadline = time.monotonic() + 1.5
     while done() < invocations and time.monotonic() < deadline:
         time.sleep(0.01)

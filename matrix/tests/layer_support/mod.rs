@@ -41,7 +41,7 @@ const REVISION: &str = "0123456789";
 
 fn recipe() -> Recipe {
     let manifest = Manifest::embedded().unwrap();
-    Recipe::of(manifest, &manifest.set_levels("ship").unwrap())
+    Recipe::of(manifest, &manifest.set_levels("ship-agent").unwrap())
 }
 
 /// A static program, which starts on every system.
@@ -102,7 +102,7 @@ pub fn root() -> &'static Path {
 
 /// Everything for a layer of this program, with one dependency.
 pub fn ingredients(program: Vec<u8>) -> LayerInputs {
-    let levels = Manifest::embedded().unwrap().set_levels("ship").unwrap();
+    let levels = Manifest::embedded().unwrap().set_levels("ship-agent").unwrap();
     let folder = root().to_owned();
     let package = |licence: &str, checksum: Option<&str>, needs: &[Key]| Package {
         licence: Some(licence.to_owned()),
@@ -120,7 +120,7 @@ pub fn ingredients(program: Vec<u8>) -> LayerInputs {
         (dependency.clone(), package("BSD-3-Clause", Some(&"ab".repeat(32)), &[])),
     ]);
     LayerInputs {
-        cell: "ship".to_owned(),
+        cell: "ship-agent".to_owned(),
         recipe: recipe(),
         levels,
         target: Target {

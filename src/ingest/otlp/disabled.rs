@@ -17,7 +17,7 @@ impl Listeners {
     pub fn bind(settings: &Otlp) -> Self {
         let Ports { http, grpc } = Ports::of(settings);
         if http.is_some() || grpc.is_some() {
-            log::warn!(
+            tracing::warn!(
                 "OTLP | this build has no receiver for OTLP, so spans that are sent to its endpoints are refused; add the feature otlp"
             );
         }

@@ -32,7 +32,7 @@ impl Ports {
             let endpoint = endpoint.as_deref().filter(|_| settings.traces)?;
             let port = port(endpoint);
             if port.is_none() {
-                log::error!(
+                tracing::error!(
                     "OTLP | DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_{name}_ENDPOINT has no port in it; using {default}"
                 );
             }

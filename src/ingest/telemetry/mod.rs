@@ -78,7 +78,7 @@ impl TelemetryListener {
 
     fn serve_within(self, limits: Limits) -> io::Result<Batches> {
         if self.port != SOCKET.port {
-            log::warn!("TELEMETRY | Port {} cannot be bound; using {} instead", SOCKET.port, self.port);
+            tracing::warn!("TELEMETRY | Port {} cannot be bound; using {} instead", SOCKET.port, self.port);
         }
         self.listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
@@ -93,7 +93,7 @@ impl TelemetryListener {
         tokio::spawn(async move {
             // axum keeps accepting whatever happens to single connections; it returns only if asked to.
             if let Err(error) = axum::serve(listener, service).await {
-                log::error!("TELEMETRY | The listener has ended: {error}");
+                tracing::error!("TELEMETRY | The listener has ended: {error}");
             }
         });
         Ok(Batches { receiver, lost })
@@ -167,16 +167,16 @@ impl BatchQueue {
     fn refuse(&self, error: &ReadError) -> (StatusCode, &'static str) {
         match error {
             ReadError::Stalled { .. } => {
-                log::warn!("TELEMETRY | A batch did not arrive as a whole: {error}");
+                tracing::warn!("TELEMETRY | A batch did not arrive as a whole: {error}");
                 (StatusCode::REQUEST_TIMEOUT, "stalled")
             }
             ReadError::NoMemory(_) | ReadError::NoRoom => {
-                log::warn!("TELEMETRY | A batch is refused: {error}");
+                tracing::warn!("TELEMETRY | A batch is refused: {error}");
                 self.lost.fetch_add(1, Ordering::Relaxed);
                 (StatusCode::SERVICE_UNAVAILABLE, "no memory")
             }
             ReadError::TooLong { .. } | ReadError::Transport(_) => {
-                log::warn!("TELEMETRY | A batch could not be read and is lost: {error}");
+                tracing::warn!("TELEMETRY | A batch could not be read and is lost: {error}");
                 self.lost.fetch_add(1, Ordering::Relaxed);
                 (StatusCode::OK, "unreadable")
             }
@@ -203,15 +203,15 @@ async fn receive(
     // A place is taken first: if Lambda gives up waiting for it, the batch is not remembered and may come again.
     let Ok(place) = inbox.sender.reserve().await else { return (StatusCode::OK, "closing") };
     if !inbox.with_unconfirmed(|answers| answers.is_new(connection, &body)) {
-        log::debug!("TELEMETRY | A batch of {} bytes came twice", body.len());
+        tracing::debug!("TELEMETRY | A batch of {} bytes came twice", body.len());
         return (StatusCode::OK, "known");
     }
     let batch = parse(&body, clock::epoch_ms());
     if batch.malformed > 0 {
-        log::warn!("TELEMETRY | {} events made no sense and are lost", batch.malformed);
+        tracing::warn!("TELEMETRY | {} events made no sense and are lost", batch.malformed);
     }
     if batch.unknown > 0 {
-        log::debug!("TELEMETRY | {} events of unknown type are ignored", batch.unknown);
+        tracing::debug!("TELEMETRY | {} events of unknown type are ignored", batch.unknown);
     }
     place.send(QueuedBatch { batch, room });
     (StatusCode::OK, "OK")

@@ -4,7 +4,8 @@
 //! at a time, and what becomes of it takes at most [`MAX_ENCODED_BYTES`]; what waits for the loop takes at most as much again, together; connections take some
 //! hundred KiB each, and there are at most [`connections::MAX_CONNECTIONS`] of them.
 
-mod connections;
+pub(super) mod connections;
+pub(super) mod open;
 mod processing;
 mod refusals;
 pub mod room;
@@ -33,15 +34,16 @@ use crate::{
     process::{
         proxied::ProxiedRequest,
         stats::ClientPayload,
-        trace::{Output, Pipeline},
+        trace::{LoadParent, Output, Pipeline},
     },
 };
 pub use connections::Listener;
+pub use open::OpenRequest;
 pub use refusals::Cause;
 pub use refusals::Refusals;
 pub use routes::MAX_TRACE_BODY_BYTES;
 pub use server::Agent;
-pub use server::{OpenRequest, SILENCE, TOTAL};
+pub use server::{SILENCE, TOTAL};
 
 /// The socket of the trace agent: the address that tracers send to unless they are configured otherwise.
 const SOCKET: extension_protocol::Listener = Service::TraceAgent.listener();
@@ -80,7 +82,7 @@ impl TraceAgentListener {
         tokio::spawn(async move {
             // axum keeps accepting whatever happens to single connections; it returns only if asked to.
             if let Err(error) = axum::serve(listener, service).await {
-                log::error!("TRACE_AGENT | The listener has ended: {error}");
+                tracing::error!("TRACE_AGENT | The listener has ended: {error}");
             }
         });
         Ok(())
@@ -89,12 +91,13 @@ impl TraceAgentListener {
 
 impl Agent {
     /// An agent without a listener, and where its requests come out.
-    pub fn new(pipeline: Pipeline) -> (Arc<Self>, Inbox) {
+    pub fn new(pipeline: Arc<Pipeline>, load_parent: Arc<LoadParent>) -> (Arc<Self>, Inbox) {
         let (sender, receiver) = channel(QUEUE);
         let open = Arc::<AtomicUsize>::default();
         let refusals = Arc::<Refusals>::default();
         let agent = Self {
             pipeline,
+            load_parent,
             recent: Arc::default(),
             room: Arc::new(Semaphore::new(routes::MAX_TRACE_BODY_BYTES)),
             encoded: Arc::new(Semaphore::new(MAX_ENCODED_BYTES)),

@@ -24,7 +24,7 @@ use crate::{
         proxied::{ProxiedRequest, ProxiedRoute},
         stats,
         trace::{
-            Output, RecentSpans, Source, TracerHeaders,
+            Observed, Output, RecentSpans, Source, TracerHeaders,
             decode::{self, DecodeError, Version},
         },
     },
@@ -78,7 +78,7 @@ impl Agent {
             Err(error) => return failed(format!("Error processing traces: {error}")),
         };
         drop(room);
-        log::debug!("TRACES | trace payload size after enrichment: {} bytes", output.counts.bytes);
+        tracing::debug!("TRACES | trace payload size after enrichment: {} bytes", output.counts.bytes);
         let room = self.room_for_encoded(output.counts.bytes).await;
         drop(recent);
         if self.send(routes::path(version), Received::Traces(Box::new(output)), room).await {
@@ -97,18 +97,20 @@ impl Agent {
         recent: &mut RecentSpans,
     ) -> Result<Output, DecodeError> {
         let mut seen = recent.clone();
-        let mut repeated = 0;
+        let (mut repeated, mut observed) = (0, Observed::default());
         let now = clock::epoch_ms().saturating_mul(1_000_000);
         let traces = decode::traces(version, body)?.map(|trace| {
             trace.map(|mut spans| {
                 repeated += seen.retain_new(&mut spans);
+                observed.look(&mut spans, &self.load_parent, headers.computed_stats);
                 spans
             })
         });
-        let output = self.pipeline.run(Source { headers, now, room: MAX_ENCODED_BYTES }, traces)?;
+        let mut output = self.pipeline.run(Source { headers, now, room: MAX_ENCODED_BYTES }, traces)?;
+        output.observed = observed;
         *recent = seen;
         if repeated > 0 {
-            log::debug!("TRACE_AGENT | {repeated} spans came twice");
+            tracing::debug!("TRACE_AGENT | {repeated} spans came twice");
         }
         Ok(output)
     }

@@ -33,9 +33,9 @@ impl Refusals {
     /// Counts a request, and warns if it is the first with this cause.
     pub fn record(&self, cause: Cause, path: &str, reason: &str) {
         if self.is_first(cause) {
-            log::warn!("TRACE_AGENT | a request to {path} is refused: {reason}; further ones like it are counted");
+            tracing::warn!("TRACE_AGENT | a request to {path} is refused: {reason}; further ones like it are counted");
         } else {
-            log::debug!("TRACE_AGENT | a request to {path} is refused: {reason}");
+            tracing::debug!("TRACE_AGENT | a request to {path} is refused: {reason}");
         }
     }
 

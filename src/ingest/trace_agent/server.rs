@@ -1,10 +1,7 @@
 //! Requests of tracers, from the head to the body, and their answers.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -18,13 +15,14 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc::Sender};
 
 use super::{
     Queued,
+    open::OpenRequest,
     refusals::{Cause, Refusals},
     room,
     routes::{self, Route},
 };
 use crate::{
     ingest::body::{self, Limits, ReadError},
-    process::trace::{Pipeline, RecentSpans, decode::DecodeError},
+    process::trace::{LoadParent, Pipeline, RecentSpans, decode::DecodeError},
 };
 
 /// For how long nothing of a body may come, and how long all of it may take, while the sandbox is not frozen.
@@ -33,7 +31,9 @@ pub const TOTAL: Duration = Duration::from_secs(30);
 
 /// What all requests share.
 pub struct Agent {
-    pub pipeline: Pipeline,
+    pub pipeline: Arc<Pipeline>,
+    /// The span below which the handler is loaded.
+    pub load_parent: Arc<LoadParent>,
     /// One request with traces or their statistics is decoded at a time, and none until there is room for what the last one has become.
     pub recent: Arc<Mutex<RecentSpans>>,
     /// Bytes of bodies.
@@ -43,22 +43,6 @@ pub struct Agent {
     pub(super) sender: Sender<Queued>,
     pub open: Arc<AtomicUsize>,
     pub refusals: Arc<Refusals>,
-}
-
-/// Counts a request as long as it lives.
-pub struct OpenRequest(Arc<AtomicUsize>);
-
-impl OpenRequest {
-    pub fn new(open: &Arc<AtomicUsize>) -> Self {
-        open.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(open))
-    }
-}
-
-impl Drop for OpenRequest {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// A body, and its share of the memory.
@@ -154,7 +138,7 @@ impl Agent {
             ReadError::Stalled { .. } => Cause::Stalled,
             ReadError::Transport(_) => {
                 // Usual where the sandbox was frozen while a tracer sent.
-                log::debug!("TRACE_AGENT | {text}");
+                tracing::debug!("TRACE_AGENT | {text}");
                 let is_stats = route == Route::Stats;
                 let status = if is_stats { StatusCode::BAD_REQUEST } else { StatusCode::INTERNAL_SERVER_ERROR };
                 return (status, text).into_response();
@@ -193,7 +177,7 @@ fn status_of(cause: Cause) -> StatusCode {
 }
 
 pub fn failed(text: String) -> Response {
-    log::debug!("TRACE_AGENT | {text}");
+    tracing::debug!("TRACE_AGENT | {text}");
     (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
 }
 

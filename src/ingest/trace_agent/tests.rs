@@ -33,16 +33,16 @@ pub fn spans(count: usize) -> Vec<u8> {
     body
 }
 
-pub fn test_pipeline() -> Pipeline {
+pub fn test_pipeline() -> Arc<Pipeline> {
     let tags = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
-    Pipeline::new(TraceSettings::default(), &tags, Keys::default()).0
+    Pipeline::new(TraceSettings::default(), &tags, Keys::default()).0.into()
 }
 
 /// An agent on a port of its own.
 fn serve() -> (u16, Inbox) {
     let bound = TraceAgentListener::from_handover(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     let port = bound.listener.local_addr().unwrap().port();
-    let (agent, inbox) = Agent::new(test_pipeline());
+    let (agent, inbox) = Agent::new(test_pipeline(), Arc::default());
     bound.serve(agent).unwrap();
     (port, inbox)
 }

@@ -119,7 +119,7 @@ impl Token {
             Err(source) => match otherwise {
                 Some(token) => {
                     if !WARNED.swap(true, Ordering::Relaxed) {
-                        log::warn!("{}; using AWS_CONTAINER_AUTHORIZATION_TOKEN", unusable(source));
+                        tracing::warn!("{}; using AWS_CONTAINER_AUTHORIZATION_TOKEN", unusable(source));
                     }
                     Ok(token.clone())
                 }

@@ -36,6 +36,11 @@ impl Sha256 {
     }
 }
 
+/// The SHA-256 digest of the data; None if no cipher suite of the provider uses SHA-256.
+pub fn sha256(data: &[u8]) -> Option<[u8; 32]> {
+    Sha256::of_provider()?.digest(data).try_into().ok()
+}
+
 /// Hexadecimal digits in lower case.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
@@ -54,6 +59,7 @@ mod tests {
         let sha256 = Sha256::of_provider().unwrap();
         let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(hex(&sha256.digest(b"abc")), digest);
+        assert_eq!(super::sha256(b"abc").map(|digest| hex(&digest)).as_deref(), Some(digest));
         let codes = [
             (vec![0x0b; 20], &b"Hi There"[..], "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
             (

@@ -14,7 +14,7 @@ use std::{
 use insecure_verifier::InsecureVerifier;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
-pub use hash::{Sha256, hex};
+pub use hash::{Sha256, hex, sha256};
 
 use crate::{config::HttpProtocol, features};
 

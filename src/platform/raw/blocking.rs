@@ -8,7 +8,7 @@ use std::{
 
 use extension_protocol::{Initialization, Request, Subscription};
 
-use super::{ended, text, transport};
+use super::{ended, text, transport_error};
 use crate::{
     os::streams,
     platform::{
@@ -43,7 +43,7 @@ impl Connection {
         };
         match connect() {
             Ok(stream) => Ok(Self::from_handover(api, stream)),
-            Err(source) => Err(transport("connect", &api, source)),
+            Err(source) => Err(transport_error("connect", &api, source)),
         }
     }
 
@@ -96,13 +96,13 @@ impl Connection {
             if self.ended { Err(io::ErrorKind::NotConnected.into()) } else { self.stream.write_all(text.as_bytes()) };
         self.ended |= sent.is_err();
         let call = requests.first().map_or("", Request::call);
-        sent.map_err(|source| transport(call, &self.api, source))
+        sent.map_err(|source| transport_error(call, &self.api, source))
     }
 
     fn receive(&mut self, call: &'static str) -> Result<Response, Error> {
         let received = self.read();
         self.ended |= received.as_ref().map_or(true, |response| response.closes);
-        received.map_err(|source| transport(call, &self.api, source))
+        received.map_err(|source| transport_error(call, &self.api, source))
     }
 
     fn read(&mut self) -> io::Result<Response> {

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    extensions_api::{Error, ExtensionsApi, Transport},
+    extensions_api::Error,
     http1::Parser,
     ids::RuntimeApi,
     requests::{self, Response, Subscribed},
@@ -33,12 +33,14 @@ struct Connection {
     parser: Parser,
 }
 
-impl Transport for RawTransport {
-    fn new(api: RuntimeApi) -> Result<Self, Error> {
-        Ok(Self { api, open: None, next_in_flight: false })
+impl RawTransport {
+    /// Creates a transport that connects with the first request.
+    pub fn new(api: RuntimeApi) -> Self {
+        Self { api, open: None, next_in_flight: false }
     }
 
-    async fn exchange(&mut self, request: &Request<'_>) -> Result<Response, Error> {
+    /// Sends a request and waits for the response without a timeout.
+    pub async fn exchange(&mut self, request: &Request<'_>) -> Result<Response, Error> {
         let in_flight = matches!(request, Request::Next { .. }) && std::mem::take(&mut self.next_in_flight);
         let answer = match self.open.take() {
             Some(mut connection) if in_flight => connection.receive().await.map(|response| (connection, response)),
@@ -50,13 +52,11 @@ impl Transport for RawTransport {
             },
             None => self.fresh(request).await,
         };
-        let (connection, response) = answer.map_err(|source| transport(request.call(), &self.api, source))?;
+        let (connection, response) = answer.map_err(|source| transport_error(request.call(), &self.api, source))?;
         self.open = (!response.closes).then_some(connection);
         Ok(response)
     }
-}
 
-impl RawTransport {
     async fn fresh(&self, request: &Request<'_>) -> io::Result<(Connection, Response)> {
         let stream = connect(&self.api).await?;
         stream.set_nodelay(true)?;
@@ -66,9 +66,9 @@ impl RawTransport {
     }
 }
 
-impl ExtensionsApi<RawTransport> {
-    /// Goes on within an async runtime where a blocking connection has got to, with the request for the next event in flight. Without a connection, or if it
-    /// cannot be used any more, another one is opened for the next request.
+impl RawTransport {
+    /// Continues a blocking connection, on which the next request is in flight, within an async runtime. Without a connection, or if it is no longer usable,
+    /// the next request opens another one.
     pub fn resume(api: RuntimeApi, connection: Option<blocking::Connection>) -> Self {
         let adopt = |connection: blocking::Connection| {
             let blocking::Connection { stream, parser, .. } = connection;
@@ -76,20 +76,20 @@ impl ExtensionsApi<RawTransport> {
             Ok::<_, io::Error>(Connection { stream: TcpStream::from_std(stream)?, parser })
         };
         let open = connection.and_then(|connection| {
-            adopt(connection).inspect_err(|error| log::error!("EXTENSION | the connection is lost: {error}")).ok()
+            adopt(connection).inspect_err(|error| tracing::error!("EXTENSION | the connection is lost: {error}")).ok()
         });
         let next_in_flight = open.is_some();
-        Self { exchange: RawTransport { api, open, next_in_flight } }
+        Self { api, open, next_in_flight }
     }
 
-    /// Whether the request for the next event has been written, and its response can still come.
+    /// Whether the next request has been written and its response can still come.
     pub fn next_is_in_flight(&self) -> bool {
-        self.exchange.next_in_flight
+        self.next_in_flight
     }
 
-    /// The response to a subscription that was written before the request for the next event.
+    /// Waits for the response to a subscription that was written before the next request.
     pub async fn pending_subscription(&mut self) -> Result<Subscribed, Error> {
-        let RawTransport { api, open, next_in_flight } = &mut self.exchange;
+        let Self { api, open, next_in_flight } = self;
         let received = match open {
             Some(connection) => connection.receive().await,
             None => Err(io::ErrorKind::NotConnected.into()),
@@ -98,7 +98,7 @@ impl ExtensionsApi<RawTransport> {
             // With the connection, the request behind this one is gone.
             (*open, *next_in_flight) = (None, false);
         }
-        requests::subscribed(&received.map_err(|source| transport("subscribe", api, source))?)
+        requests::subscribed(&received.map_err(|source| transport_error("subscribe", api, source))?)
     }
 }
 
@@ -153,6 +153,6 @@ fn is_stale(error: &io::Error) -> bool {
     matches!(error.kind(), UnexpectedEof | BrokenPipe | ConnectionReset | ConnectionAborted)
 }
 
-fn transport(call: &'static str, api: &RuntimeApi, source: io::Error) -> Error {
+pub(super) fn transport_error(call: &'static str, api: &RuntimeApi, source: io::Error) -> Error {
     Error::Transport { call, api: api.clone(), source: source.into() }
 }

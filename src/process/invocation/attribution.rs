@@ -1,8 +1,8 @@
 //! Attributes log lines to invocations if they do not name a known request id.
 //!
-//! Lambda's `function` and `extension` events carry no request id. A line belongs to the invocation during which it was written. A line written
-//! before the first invocation or between two belongs to the next one, because that is when the sandbox ran again. Where invocations run
-//! concurrently, only a request id in the line identifies its invocation. A line with an unknown id is held for a while, because Lambda may deliver
+//! Lambda's `function` and `extension` events carry no request id. A line belongs to the invocation during which it was written: from
+//! `platform.start` to `platform.report`, because background threads run after `platform.runtimeDone` until Lambda freezes the sandbox, and it sends
+//! the report then. A line written before the first invocation or after a report belongs to the next one. Where invocations run concurrently, only a request id in the line identifies its invocation. A line with an unknown id is held for a while, because Lambda may deliver
 //! it before `platform.start`.
 
 use std::collections::VecDeque;
@@ -71,8 +71,24 @@ struct Window {
     id: AttemptId,
     /// Time of the invocation's start; of its end if no start is known.
     at: Timestamp,
-    /// None while the invocation is running as far as is known.
+    /// Time of `platform.runtimeDone`. None while the invocation is running as far as is known.
     end: Option<Timestamp>,
+    /// Time of `platform.report`.
+    report: Option<Timestamp>,
+}
+
+impl Window {
+    /// Whether a line of this time was not written after the invocation.
+    fn lasts_until(&self, time: Timestamp) -> bool {
+        self.end.is_none_or(|end| time <= end.max(self.report.unwrap_or(end)))
+    }
+
+    /// Ends the interval before that of an invocation that started at `next`.
+    fn end_before(&mut self, next: Timestamp) {
+        let last = next.saturating_sub(1);
+        self.end = Some(self.end.filter(|end| *end <= next).unwrap_or(last));
+        self.report = self.report.map(|report| if report <= next { report } else { last });
+    }
 }
 
 impl Attribution {
@@ -92,7 +108,7 @@ impl Attribution {
 
     /// The owner of a line that was written at `time`.
     fn owner_at(&self, time: Timestamp) -> LogOwner {
-        let lasts = |window: &&Window| window.end.is_none_or(|end| time <= end);
+        let lasts = |window: &&Window| window.lasts_until(time);
         let during = self.windows.iter().rev().find(|window| window.at <= time && lasts(window));
         let window = during.or_else(|| self.windows.iter().find(lasts));
         window.map_or(LogOwner::NextInvocation, |window| LogOwner::Invocation(window.id.clone()))
@@ -116,7 +132,7 @@ impl Attribution {
                     window.at = at;
                 }
             }
-            None => self.insert(Window { id: id.clone(), at, end: None }),
+            None => self.insert(Window { id: id.clone(), at, end: None, report: None }),
         }
         self.claim_held_logs()
     }
@@ -128,7 +144,17 @@ impl Attribution {
         }
         match self.windows.iter_mut().find(|window| window.id == *id) {
             Some(window) => window.end = Some(window.end.map_or(at, |end| end.min(at))),
-            None => self.insert(Window { id: id.clone(), at, end: Some(at) }),
+            None => self.insert(Window { id: id.clone(), at, end: Some(at), report: None }),
+        }
+        self.claim_held_logs()
+    }
+
+    /// Records the report of an invocation that does not run concurrently with others: all lines until then are its own. Returns the held lines that
+    /// belong to it.
+    pub fn report(&mut self, id: &AttemptId, at: Timestamp) -> Vec<Log> {
+        let next = self.windows.iter().skip_while(|window| window.id != *id).nth(1).map(|next| next.at);
+        if let Some(window) = self.windows.iter_mut().find(|window| window.id == *id) {
+            window.report = Some(next.map_or(at, |next| at.min(next)));
         }
         self.claim_held_logs()
     }
@@ -147,8 +173,8 @@ impl Attribution {
 
     /// Without concurrency, invocations do not overlap: earlier ones ended before this one started.
     fn end_before(&mut self, index: usize, at: Timestamp) {
-        for earlier in self.windows.range_mut(..index).filter(|earlier| earlier.end.is_none_or(|end| end > at)) {
-            earlier.end = Some(at.saturating_sub(1));
+        for earlier in self.windows.range_mut(..index) {
+            earlier.end_before(at);
         }
     }
 

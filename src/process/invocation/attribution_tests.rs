@@ -45,6 +45,34 @@ fn lines_belong_to_the_invocation_during_which_they_were_written() {
 }
 
 #[test]
+fn lines_of_background_threads_belong_to_the_invocation_until_its_report() {
+    let mut attribution = Attribution::new(false);
+    attribution.begin(&id("a"), 10);
+    attribution.end(&id("a"), 20);
+    assert!(attribution.hold_log(line(25, "background".to_owned())).is_empty());
+    assert!(attribution.hold_log(line(31, "next".to_owned())).is_empty());
+    let claimed = attribution.report(&id("a"), 30);
+    assert_eq!((messages(&claimed), claimed[0].request_id.clone()), (vec!["background"], Some("a".into())));
+    assert_eq!(attribution.owner_at(30), of("a"), "a line that comes after the report but was written before it");
+    assert_eq!(attribution.owner_at(31), LogOwner::NextInvocation);
+    assert_eq!(messages(&attribution.begin(&id("b"), 40)), ["next"]);
+    assert_eq!([attribution.owner_at(25), attribution.owner_at(31)], [of("a"), of("b")]);
+}
+
+#[test]
+fn a_report_that_comes_after_the_next_start_takes_no_lines_of_the_next_invocation() {
+    let mut attribution = Attribution::new(false);
+    attribution.begin(&id("a"), 10);
+    attribution.end(&id("a"), 20);
+    attribution.begin(&id("b"), 30);
+    attribution.end(&id("b"), 40);
+    attribution.report(&id("a"), 35);
+    assert_eq!([attribution.owner_at(25), attribution.owner_at(32)], [of("a"), of("b")]);
+    attribution.report(&id("b"), 38);
+    assert_eq!(attribution.owner_at(40), of("b"), "a report that comes out of order does not shorten the invocation");
+}
+
+#[test]
 fn an_end_that_comes_before_its_beginning_leaves_nothing_open() {
     let mut attribution = Attribution::new(false);
     attribution.end(&id("a"), 20);
@@ -162,8 +190,8 @@ fn with_text_somewhere(place: usize, text: String) -> HeldLog {
         0 => held.log.message = text,
         1 => held.log.tags = Some(text),
         2 => held.request_ids = vec![text.as_str().into()],
-        3 => held.log.execution = Some(Box::new(Execution { id: text, name: String::new() })),
-        _ => held.log.execution = Some(Box::new(Execution { id: String::new(), name: text })),
+        3 => held.log.execution = Some(Box::new(Execution { id: text, ..Execution::default() })),
+        _ => held.log.execution = Some(Box::new(Execution { name: text, ..Execution::default() })),
     }
     held
 }

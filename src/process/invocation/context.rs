@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::spans::TraceState;
 use crate::{platform::ids::RequestId, process::event::Timestamp};
 
 /// Maximum number of invocations that are remembered.
@@ -57,6 +58,8 @@ pub struct Context {
     pub runtime_ms: Option<f64>,
     /// Total duration, extensions included, in milliseconds.
     pub total_ms: Option<f64>,
+    /// What tracers say about it.
+    pub trace: TraceState,
 }
 
 impl Context {
@@ -71,6 +74,7 @@ impl Context {
             out_of_memory: false,
             runtime_ms: None,
             total_ms: None,
+            trace: TraceState::default(),
         }
     }
 
@@ -105,6 +109,11 @@ impl Context {
     /// Whether INVOKE, `platform.runtimeDone` and `platform.report` were received.
     pub fn is_over(&self) -> bool {
         [Input::Invoke, Input::RuntimeDone, Input::Report].into_iter().all(|input| self.has(input))
+    }
+
+    /// When it started, as far as is known.
+    pub fn begun_at(&self) -> Option<Timestamp> {
+        self.at(Input::Start).or_else(|| self.at(Input::Invoke))
     }
 
     /// Whether the invocation had started at `time`, as far as is known.
@@ -187,7 +196,7 @@ impl Contexts {
     }
 
     /// All invocations, oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &Context> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Context> {
         self.contexts.iter()
     }
 

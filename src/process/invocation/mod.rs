@@ -5,14 +5,18 @@
 //! attempt at a request: Lambda retries an asynchronous request under the same request id.
 
 mod attribution;
+pub mod call;
 mod context;
+mod durable;
 mod out_of_memory;
 mod sandbox_lifecycle;
 mod sandbox_state;
+mod spans;
 
 use std::sync::Arc;
 
 use super::{
+    data_streams,
     event::{Event, InvocationStart, PhaseSpan, Platform, Record, Report, RuntimeDone, Status, Text, Timestamp},
     log::{self, Line, Log, Rules},
     metric::{self, Point},
@@ -21,8 +25,11 @@ use crate::platform::ids::RequestId;
 use attribution::{Attribution, HeldLog, LogOwner};
 pub use context::AttemptId;
 use context::{Context, Contexts, Input};
+use durable::DurableLogs;
 use sandbox_lifecycle::{FirstInvocation, Measured, OnceMetric};
 use sandbox_state::SandboxState;
+use spans::SpanBuilder;
+pub use spans::{InvocationTrace, MAX_HELD_BYTES, SpanSettings};
 
 /// Settings that decide how events are processed.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +62,12 @@ pub struct Output {
     pub moments: Vec<SamplingPoint>,
     /// Warnings for the customer's log, one line each.
     pub warnings: Vec<String>,
+    /// Spans of invocations.
+    pub traces: Vec<InvocationTrace>,
+    /// Checkpoints of Data Streams Monitoring.
+    pub checkpoints: Vec<data_streams::Point>,
+    /// Number of inputs about spans that were given up, because there were too many.
+    pub lost_spans: usize,
 }
 
 /// A point in time at which resource usage is sampled. Each occurs once per invocation, in this order or with the last two exchanged. An invocation
@@ -82,6 +95,9 @@ pub struct Processor {
     init: OnceMetric,
     restore: OnceMetric,
     first: FirstInvocation,
+    /// None: no spans are built.
+    spans: Option<SpanBuilder>,
+    durable: DurableLogs,
 }
 
 impl Processor {
@@ -96,12 +112,21 @@ impl Processor {
             init: OnceMetric::default(),
             restore: OnceMetric::default(),
             first: FirstInvocation::new(settings),
+            spans: None,
+            durable: DurableLogs::new(0),
         }
+    }
+
+    /// The same processor, in which lines of a durable function wait for their execution: those of so many invocations at most.
+    #[must_use]
+    pub fn with_durable_logs(mut self, capacity: usize) -> Self {
+        self.durable = DurableLogs::new(capacity);
+        self
     }
 
     /// Handles INVOKE. Returns the attempt that it starts.
     pub fn invoke(&mut self, request_id: &RequestId, now: Timestamp, out: &mut Output) -> AttemptId {
-        let Some(id) = self.record(request_id, Input::Invoke, now) else {
+        let Some(id) = self.record(request_id, Input::Invoke, now, out) else {
             return AttemptId { request_id: request_id.clone(), attempt: 1 };
         };
         self.start_sampling(&id, out);
@@ -111,12 +136,17 @@ impl Processor {
     }
 
     /// Records an input in the invocation that it belongs to. Returns None if the input repeats a recorded one.
-    fn record(&mut self, request_id: &RequestId, input: Input, time: Timestamp) -> Option<AttemptId> {
+    fn record(&mut self, request_id: &RequestId, input: Input, time: Timestamp, out: &mut Output) -> Option<AttemptId> {
         let context = self.contexts.record(request_id, input, time)?;
-        if context.inputs_seen() == 1 {
-            self.sandbox.begin(context.is_first, time);
+        let (id, is_new, is_first) = (context.id().clone(), context.inputs_seen() == 1, context.is_first);
+        if is_new {
+            self.sandbox.begin(is_first, time);
+            if is_first {
+                self.startup_is_judged();
+            }
+            self.claim_inputs(&id, time, out);
         }
-        Some(context.id().clone())
+        Some(id)
     }
 
     /// Starts sampling resource usage, unless the invocation has already ended.
@@ -221,16 +251,16 @@ impl Processor {
         }
     }
 
-    fn emit(&self, mut log: Log, out: &mut Output) {
+    fn emit(&mut self, mut log: Log, out: &mut Output) {
         if self.settings.logs
             && let Some(message) = self.rules.apply(std::mem::take(&mut log.message))
         {
-            out.logs.push(Log { message, ..log });
+            out.logs.extend(self.durable.pass(Log { message, ..log }));
         }
     }
 
     fn start(&mut self, start: &InvocationStart, time: Timestamp, out: &mut Output) {
-        let Some(id) = self.record(&start.request_id, Input::Start, time) else { return };
+        let Some(id) = self.record(&start.request_id, Input::Start, time, out) else { return };
         self.start_sampling(&id, out);
         if self.settings.managed && self.contexts.find_mut(&id).is_some_and(|it| it.record(Input::Invoke, time)) {
             self.count(&id, time, out);
@@ -240,10 +270,11 @@ impl Processor {
             self.emit(held, out);
         }
         self.release_held(out);
+        self.build_if_complete(&id, out);
     }
 
     fn runtime_done(&mut self, done: &RuntimeDone, time: Timestamp, out: &mut Output) {
-        let Some(id) = self.record(&done.request_id, Input::RuntimeDone, time) else { return };
+        let Some(id) = self.record(&done.request_id, Input::RuntimeDone, time, out) else { return };
         let Some(context) = self.contexts.find_mut(&id) else { return };
         context.runtime_ms = done.metrics.duration_ms;
         let tags = self.tags_of(&id);
@@ -254,14 +285,15 @@ impl Processor {
         self.emit(log::runtime_done(done, time), out);
         self.measured(metric::RUNTIME_DURATION, done.metrics.duration_ms, time, &tags, out);
         self.measured(metric::PRODUCED_BYTES, done.metrics.produced_bytes, time, &tags, out);
-        self.spans(&done.spans, time, &tags, out);
+        self.phases(&done.spans, time, &tags, out);
         self.outcome(&id, done.status, done.error_type.as_deref(), time, out);
         self.post_runtime(&id, time, out);
         self.complete_if_over(&id, out);
+        self.span_is_done(&id, done.status, done.metrics.duration_ms, out);
     }
 
     fn report(&mut self, report: &Report, time: Timestamp, out: &mut Output) {
-        let Some(id) = self.record(&report.request_id, Input::Report, time) else { return };
+        let Some(id) = self.record(&report.request_id, Input::Report, time, out) else { return };
         let managed = self.settings.managed;
         let Some(context) = self.contexts.find_mut(&id) else { return };
         context.total_ms = report.metrics.duration_ms;
@@ -270,9 +302,10 @@ impl Processor {
         let tags = self.tags_of(&id);
         if ends_runtime {
             self.moment(SamplingPoint::Done(id.clone(), tags.clone()), out);
-            for held in self.attribution.end(&id, time) {
-                self.emit(held, out);
-            }
+        }
+        let held = if managed { self.attribution.end(&id, time) } else { self.attribution.report(&id, time) };
+        for log in held {
+            self.emit(log, out);
         }
         self.moment(SamplingPoint::Reported(id.clone(), tags.clone()), out);
         self.emit(log::report(report, runtime_ms, time), out);
@@ -280,13 +313,15 @@ impl Processor {
             let latency = report.spans.iter().find(|span| span.name == "responseLatency");
             let runtime_ms = latency.map(|span| span.duration_ms).or(report.metrics.duration_ms);
             self.measured(metric::RUNTIME_DURATION, runtime_ms, time, &tags, out);
-            self.spans(&report.spans, time, &tags, out);
+            self.phases(&report.spans, time, &tags, out);
+            self.span_is_done(&id, report.status, runtime_ms, out);
         }
         self.bill(report, time, &tags, out);
         if report.metrics.memory_is_exhausted() {
             self.out_of_memory(Some(&id), time, out);
         }
         if let Some(init_ms) = report.metrics.init_duration_ms {
+            self.startup_ends(init_ms, false);
             self.init.measure(Measured { seconds: init_ms / 1000.0, time });
             self.release_held(out);
         }
@@ -336,7 +371,7 @@ impl Processor {
         if let (Some(runtime_ms), Some(total_ms)) = (context.runtime_ms, context.total_ms)
             && runtime_ms > 0.0
         {
-            self.point(metric::POST_RUNTIME_DURATION, total_ms - runtime_ms, time, &self.tags(context), out);
+            self.point(metric::POST_RUNTIME_DURATION, (total_ms - runtime_ms).max(0.0), time, &self.tags(context), out);
         }
     }
 
@@ -351,7 +386,7 @@ impl Processor {
         }
     }
 
-    fn spans(&self, spans: &[PhaseSpan], time: Timestamp, tags: &Arc<[String]>, out: &mut Output) {
+    fn phases(&self, spans: &[PhaseSpan], time: Timestamp, tags: &Arc<[String]>, out: &mut Output) {
         for span in spans {
             match span.name.as_str() {
                 "responseLatency" => self.point(metric::RESPONSE_LATENCY, span.duration_ms, time, tags, out),

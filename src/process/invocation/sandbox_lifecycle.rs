@@ -89,7 +89,7 @@ impl FirstInvocation {
 impl Processor {
     /// Whether the runtime's name is needed before the next invocation is processed.
     pub fn wants_runtime(&self) -> bool {
-        self.settings.enhanced_metrics && !self.sandbox.knows_runtime()
+        (self.settings.enhanced_metrics || self.spans.is_some()) && !self.sandbox.knows_runtime()
     }
 
     /// Sets the runtime's name.
@@ -108,7 +108,9 @@ impl Processor {
         for log in self.attribution.take_held_logs() {
             self.emit(log, out);
         }
+        out.logs.extend(self.durable.release());
         self.complete_first(out);
+        self.build_last_spans(out);
         self.send_once_metrics(out);
         self.moment(SamplingPoint::Ending(self.sandbox.tags(self.sandbox.latest())), out);
         if self.sandbox.first().is_none() {
@@ -120,7 +122,9 @@ impl Processor {
         if init.is_durable() {
             self.sandbox.learn_durable();
         }
+        out.logs.extend(self.durable.decide(init.is_durable()));
         self.own(log::init_start(init, time).into(), out);
+        self.startup_begins(time, false);
         self.first.awaits_init = false;
         self.release_held(out);
     }
@@ -130,6 +134,7 @@ impl Processor {
             self.sandbox.learn_init_type(init_type);
         }
         if let Some(duration_ms) = report.duration_ms {
+            self.startup_ends(duration_ms, false);
             self.init.measure(Measured { seconds: duration_ms / 1000.0, time });
         }
         self.release_held(out);
@@ -137,6 +142,7 @@ impl Processor {
 
     pub(super) fn restore_start(&mut self, time: Timestamp, out: &mut Output) {
         self.sandbox.restored(time);
+        self.startup_begins(time, true);
         self.first.awaits_restore = false;
         self.release_held(out);
     }
@@ -146,6 +152,7 @@ impl Processor {
             out.warnings.push("Lambda did not say how long the restoration from the snapshot took".to_owned());
             return;
         };
+        self.startup_ends(duration_ms, true);
         self.restore.measure(Measured { seconds: duration_ms / 1000.0, time });
         self.release_held(out);
     }

@@ -3,12 +3,16 @@
 //! Source: AWS Lambda developer guide, "Durable functions": the SDK's JSON logs carry `executionArn`, which ends in `/durable-execution/<name>/<id>`.
 
 /// An execution of a durable function; it may span many invocations.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Execution {
     /// The execution id, unique among the executions of a function.
     pub id: String,
     /// The name that the caller gave.
     pub name: String,
+    /// Whether the invocation is the first of the execution, where that is told.
+    pub is_first: Option<bool>,
+    /// How the execution stands after the invocation, where that is told.
+    pub status: Option<String>,
 }
 
 /// Parses an execution from its ARN.
@@ -16,7 +20,7 @@ pub fn of(arn: &str) -> Option<Box<Execution>> {
     let (_, path) = arn.split_once("/durable-execution/")?;
     let (name, id) = path.split_once('/')?;
     let whole = !name.is_empty() && !id.is_empty() && !id.contains('/');
-    whole.then(|| Box::new(Execution { id: id.to_owned(), name: name.to_owned() }))
+    whole.then(|| Box::new(Execution { id: id.to_owned(), name: name.to_owned(), ..Execution::default() }))
 }
 
 #[cfg(test)]

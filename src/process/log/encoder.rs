@@ -67,11 +67,19 @@ impl LogEncoder {
             Some(id) => json::quote(&mut out, id.as_str()),
             None => out.extend_from_slice(b"null"),
         }
-        if let Some(Execution { id, name }) = log.execution.as_deref() {
+        if let Some(Execution { id, name, is_first, status }) = log.execution.as_deref() {
             out.extend_from_slice(br#","durable_function.execution_id":"#);
             json::quote(&mut out, id);
             out.extend_from_slice(br#","durable_function.execution_name":"#);
             json::quote(&mut out, name);
+            if let Some(is_first) = is_first {
+                // Writing to memory cannot fail.
+                let _ = write!(out, r#","durable_function.first_invocation":{is_first}"#);
+            }
+            if let Some(status) = status {
+                out.extend_from_slice(br#","durable_function.execution_status":"#);
+                json::quote(&mut out, status);
+            }
         }
         // Writing to memory cannot fail.
         let _ = write!(out, r#"}},"timestamp":{},"status":"{}"}},"hostname":"#, log.time, log.status.name());
@@ -145,7 +153,12 @@ mod tests {
 
     #[test]
     fn a_durable_execution_stands_beside_the_request_id_under_flat_names() {
-        let execution = Execution { id: "0b1c".to_owned(), name: "order-7".to_owned() };
+        let execution = Execution {
+            id: "0b1c".to_owned(),
+            name: "order-7".to_owned(),
+            is_first: Some(true),
+            status: Some("RUNNING".to_owned()),
+        };
         let log = Log { execution: Some(Box::new(execution)), ..log(String::new()) };
         let json: Value = serde_json::from_slice(&origin().encode(&log)).unwrap();
         assert_eq!(
@@ -153,6 +166,7 @@ mod tests {
             json!({
                 "arn": ARN, "request_id": "r",
                 "durable_function.execution_id": "0b1c", "durable_function.execution_name": "order-7",
+                "durable_function.first_invocation": true, "durable_function.execution_status": "RUNNING",
             })
         );
     }
@@ -176,7 +190,8 @@ mod tests {
             random.random::<bool>().then(|| ["t", "\"", "é"][random.random_range(0..3)].repeat(length))
         };
         for _ in 0..8 {
-            let execution = text(700_000).map(|id| Box::new(Execution { id, name: "order".to_owned() }));
+            let execution =
+                text(700_000).map(|id| Box::new(Execution { id, name: "order".to_owned(), ..Execution::default() }));
             let log = Log {
                 tags: text(1_500_000),
                 request_id: text(300_000).map(|id| id.as_str().into()),
@@ -194,7 +209,7 @@ mod tests {
     #[test]
     fn a_field_of_its_own_that_is_longer_than_an_element_is_left_out() {
         let long = || "x".repeat(MAX_ELEMENT_BYTES);
-        let execution = Execution { id: long(), name: String::new() };
+        let execution = Execution { id: long(), ..Execution::default() };
         for log in [
             Log { request_id: Some(long().as_str().into()), ..log(String::new()) },
             Log { tags: Some(long()), ..log(String::new()) },

@@ -46,7 +46,9 @@ impl Log {
     /// Size in bytes of all text in the log.
     pub fn bytes(&self) -> usize {
         let request_id = self.request_id.as_ref().map_or(0, |id| id.as_str().len());
-        let execution = self.execution.as_ref().map_or(0, |execution| execution.id.len() + execution.name.len());
+        let execution = self.execution.as_ref().map_or(0, |execution| {
+            execution.id.len() + execution.name.len() + execution.status.as_ref().map_or(0, String::len)
+        });
         self.message.len() + request_id + self.tags.as_ref().map_or(0, String::len) + execution
     }
 }
@@ -158,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_size_of_a_log_includes_every_text_that_it_holds() {
-        let execution = Execution { id: "12345".to_owned(), name: "123456".to_owned() };
+        let execution = Execution { id: "12345".to_owned(), name: "123456".to_owned(), ..Execution::default() };
         let log = Log {
             message: "1".to_owned(),
             request_id: Some("12".into()),

@@ -61,7 +61,7 @@ pub fn report(event: &Report, runtime_ms: Option<f64>, time: Timestamp) -> Log {
 fn bill(metrics: &ReportMetrics, runtime_ms: Option<f64>) -> String {
     let mut bill = String::new();
     if let Some(duration) = metrics.duration_ms {
-        let post_runtime = runtime_ms.map_or(0.0, |runtime| duration - runtime);
+        let post_runtime = runtime_ms.map_or(0.0, |runtime| (duration - runtime).max(0.0));
         bill += &format!(
             " Duration: {duration:.2} ms Runtime Duration: {:.2} ms Post Runtime Duration: {post_runtime:.2} ms",
             runtime_ms.unwrap_or_default()
@@ -162,6 +162,10 @@ mod tests {
             report(&event, Some(10.25), 1).message,
             "REPORT RequestId: r Duration: 12.50 ms Runtime Duration: 10.25 ms Post Runtime Duration: 2.25 ms Billed Duration: 13 ms \
              Memory Size: 128 MB Max Memory Used: 90 MB Init Duration: 100.00 ms"
+        );
+        assert!(
+            report(&event, Some(12.75), 1).message.contains("Post Runtime Duration: 0.00 ms"),
+            "a timeout ends the invocation before Lambda has measured the runtime's end"
         );
         event.metrics.duration_ms = None;
         event.metrics.max_memory_used_mb = None;

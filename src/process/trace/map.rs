@@ -70,6 +70,11 @@ impl<'b, V> Map<'b, V> {
         self.0.iter_mut().map(|(_, value)| value)
     }
 
+    /// The entries themselves.
+    pub fn into_pairs(self) -> impl Iterator<Item = (Text<'b>, V)> {
+        self.0.into_iter()
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -13,6 +13,7 @@
 pub mod decode;
 pub mod headers;
 pub mod map;
+pub mod observe;
 pub mod recent;
 pub mod settings;
 pub mod span;
@@ -34,6 +35,7 @@ mod test_messages;
 pub(in crate::process) use chunk::{is_marked, is_top_level};
 pub use encode::{MAX_PAYLOAD_BYTES, OVERHEAD, TracerPayload, agent_payload};
 pub use headers::TracerHeaders;
+pub use observe::{DurableContext, LoadParent, Observed, Placeholder};
 pub use pipeline::{Counts, Output, Pipeline, Source};
 pub use recent::RecentSpans;
 pub use replace::BadPattern;

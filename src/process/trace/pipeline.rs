@@ -6,6 +6,7 @@ use super::{
     encode::{Encoder, Head, TracerPayload},
     filter::Filters,
     normalize, obfuscate,
+    observe::Observed,
     replace::{BadPattern, Replacements},
     self_traffic::is_self_traffic,
     settings::TraceSettings,
@@ -45,6 +46,8 @@ pub struct Output {
     /// To be merged into the concentrator; empty unless the extension computes stats.
     pub stats: Groups,
     pub counts: Counts,
+    /// What the spans say about invocations.
+    pub observed: Observed,
 }
 
 /// What became of a request's spans; the last six are not sent.
@@ -175,7 +178,7 @@ impl<'p> Request<'p> {
     fn push(&mut self, mut spans: Vec<Span<'_>>) {
         self.counts.received += spans.len();
         if let Err(malformed) = normalize::trace(&mut spans, self.source.now) {
-            log::debug!("a trace is left as it came, in part: {malformed}");
+            tracing::debug!("a trace is left as it came, in part: {malformed}");
             self.counts.malformed_traces += 1;
         }
         let Some(mut chunk) = Chunk::new(spans, self.source.headers.computed_top_level) else { return };
@@ -263,7 +266,7 @@ impl<'p> Request<'p> {
         self.counts.oversized = lost.oversized;
         self.counts.without_room += lost.without_room;
         self.counts.bytes = payloads.iter().map(|payload| payload.bytes().len()).sum();
-        Output { payloads, stats: self.stats, counts: self.counts }
+        Output { payloads, stats: self.stats, counts: self.counts, observed: Observed::default() }
     }
 }
 

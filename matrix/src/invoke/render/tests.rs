@@ -3,6 +3,10 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::invoke::run_summary::{Exit, Gate, InvocationCountMismatch, Log, Outcome, RejectedPayload, RouteStats};
 
+fn page(width: usize, colours: bool) -> Page {
+    Page { width, colours, all_logs: false, tags: false, logs: true, enhanced: true, brief: false }
+}
+
 fn run_summary() -> RunSummary {
     RunSummary {
         verdict: Verdict::PayloadLost,
@@ -45,7 +49,10 @@ fn run_summary() -> RunSummary {
                 answer: Answered::Status { code: 403, delay_ms: 0 },
                 problems: vec!["the API key is blank".into()],
             }],
+            ..Missing::default()
         },
+        extensions: Extensions::Agent,
+        not_isolated: vec!["processes", "CPU"],
         crash: None,
         exits: vec![Exit {
             extension: "bottlecap".into(),
@@ -59,7 +66,7 @@ fn run_summary() -> RunSummary {
 
 #[test]
 fn every_part_of_the_account_is_told() {
-    let text = render(&run_summary(), Page { width: 120, colours: false });
+    let text = render(&run_summary(), page(120, false));
     for part in [
         "8f0c2f0e  success",
         "101.5 ms   12.3 ms  20.0 ms  122 ms   40 MB  all well",
@@ -72,23 +79,56 @@ fn every_part_of_the_account_is_told() {
         "no log arrived for the line: lost line",
         "2 invocations, but aws.lambda.enhanced.invocations adds up to 1",
         "request 7 to /api/v2/logs was refused with 403: the API key is blank",
-        "Something is missing at the intake.",
+        "Something is missing at the intake. Not isolated from this machine: processes, CPU.",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
     assert!(!text.contains('\u{1b}'));
-    assert!(render(&run_summary(), Page { width: 90, colours: true }).contains('\u{1b}'));
+    assert!(render(&run_summary(), page(90, true)).contains('\u{1b}'));
 }
 
 #[test]
-fn rows_are_cut_to_the_width_of_the_page() {
-    let text = render(&run_summary(), Page { width: 60, colours: false });
-    let row = text.lines().find(|line| line.contains("xxx")).unwrap();
-    assert!(row.ends_with('…') && measure_text_width(row) == 60, "{row}");
+fn rows_are_cut_to_the_width_of_the_page_and_logs_are_wrapped() {
+    let text = render(&run_summary(), page(60, false));
+    assert!(
+        text.lines().take_while(|line| !line.starts_with("Missing")).all(|line| measure_text_width(line) <= 60),
+        "{text}"
+    );
+    let all = text.lines().filter(|line| line.contains("xxx")).map(|line| line.matches('x').count()).sum::<usize>();
+    assert_eq!(all, 300, "all of the log is there: {text}");
+}
+
+#[test]
+fn logs_are_grouped_by_invocation_and_in_the_order_of_time() {
+    let log = |request_id: &str, timestamp, message: &str| Log {
+        timestamp: Some(timestamp),
+        status: "info".into(),
+        request_id: Some(request_id.into()),
+        message: message.into(),
+    };
+    let mut summary = run_summary();
+    summary.logs = vec![log("a", 2, "second"), log("b", 3, "third"), log("a", 1, "Error: x\rTraceback:\u{1b}[2J")];
+    let text = render(&summary, page(120, false));
+    let order = ["of a", "Error: x", "Traceback:\\u{1b}[2J", "second", "of b", "third"];
+    let places: Vec<_> = order.iter().map(|part| text.find(part).unwrap_or_else(|| panic!("{part}: {text}"))).collect();
+    assert!(places.is_sorted(), "{text}");
+}
+
+#[test]
+fn many_logs_are_shown_only_if_that_is_wanted() {
+    let mut summary = run_summary();
+    summary.logs = (0..50)
+        .map(|number| Log { timestamp: Some(number), message: format!("line {number}"), ..summary.logs[0].clone() })
+        .collect();
+    let text = render(&summary, page(120, false));
+    assert!(text.contains("line 39") && !text.contains("line 40") && text.contains("10 more lines"), "{text}");
+    let text = render(&summary, Page { all_logs: true, ..page(120, false) });
+    assert!(text.contains("line 49") && !text.contains("more lines"), "{text}");
 }
 
 #[test]
 fn numbers_are_short_and_still_tell_small_ones_apart() {
-    let values = [3.0, 0.125, 4.083_34e-7, 1_234.56, f64::INFINITY];
-    assert_eq!(values.map(number), ["3", "0.1250", "4.08334e-7", "1234.6", "-"]);
+    let values = [3.0, 0.125, 4.083_34e-7, 1_234.56, f64::INFINITY, -0.0];
+    assert_eq!(values.map(number), ["3", "0.1250", "4.08334e-7", "1234.6", "-", "0"]);
+    assert_eq!(milliseconds(-0.01), "0.0 ms");
 }

@@ -65,7 +65,7 @@ fn sound() -> Run {
             request(2, "/api/beta/sketches", Payload::Sketches(vec![sketch(INVOCATIONS, &[], 1, 1.0, 1.0, 1.0)])),
         ],
         invoked: 1,
-        expected: Expected { logs: true, enhanced_metrics: true },
+        expected: Expected { extensions: Extensions::Agent, logs: true, enhanced_metrics: true, ..Expected::default() },
         ..Run::default()
     }
 }
@@ -77,6 +77,52 @@ fn nothing_is_missing_from_a_sound_run() {
     let hello = &run_summary.logs[1];
     assert_eq!((hello.timestamp, hello.status.as_str(), hello.message.as_str()), (Some(5), "warn", "hello"));
     assert_eq!(hello.request_id.as_deref(), Some("r1"));
+}
+
+#[test]
+fn a_shortened_line_is_not_missing() {
+    let long = "x".repeat(100);
+    let logs = logs_of(&["START RequestId: r1", "hello", "world", &format!("{}{SHORTENED}", &long[..50])]);
+    let mut run = sound();
+    run.requests[0] = request(1, "/api/v2/logs", logs);
+    run.printed.push(long);
+    assert!(RunSummary::of(&run).missing.is_empty());
+    run.printed.push("y".repeat(100));
+    assert_eq!(RunSummary::of(&run).missing.lines.len(), 1);
+}
+
+#[test]
+fn what_an_extension_lost_by_other_ways_than_logs_counts_too() {
+    let with = |run: Run| RunSummary::of(&run).verdict;
+    let datagrams = Some(vec![b"orders:1|c".to_vec()]);
+    let expected = Expected { dogstatsd: Some(String::new()), ..sound().expected };
+    assert_eq!(with(Run { datagrams: datagrams.clone(), expected, ..sound() }), Verdict::PayloadLost);
+    assert_eq!(with(Run { datagrams, ..sound() }), Verdict::Delivered, "nothing is expected of other extensions");
+    assert_eq!(with(Run { drops: vec!["3 logs were dropped".into()], ..sound() }), Verdict::PayloadLost);
+    assert_eq!(with(Run { taken_ports: vec!["UDP port 8125".into()], ..sound() }), Verdict::PayloadLost);
+}
+
+#[test]
+fn metrics_of_one_name_and_different_types_are_different() {
+    let count = [sketch("orders", &[], 1, 1.0, 1.0, 1.0), sketch("orders", &["a:b"], 2, 5.0, 2.0, 3.0)].to_vec();
+    let point = SeriesPoint { value: 7.0, timestamp: 1 };
+    let series = Series {
+        metric: "orders".into(),
+        kind: Kind::Gauge,
+        points: vec![point],
+        tags: Vec::new(),
+        resources: Vec::new(),
+        interval: 0,
+        unit: String::new(),
+        source_type_name: String::new(),
+        origin: None,
+    };
+    let mut run = sound();
+    run.requests.push(request(3, "/api/beta/sketches", Payload::Sketches(count)));
+    run.requests.push(request(4, "/api/v2/series", Payload::Series(vec![series])));
+    let orders: Vec<_> = RunSummary::of(&run).metrics.into_iter().filter(|metric| metric.name == "orders").collect();
+    let kinds: Vec<_> = orders.iter().map(|metric| (metric.kind, metric.sum)).collect();
+    assert_eq!(kinds, [("distribution", 6.0), ("gauge", 7.0)]);
 }
 
 #[test]
@@ -180,6 +226,10 @@ fn the_verdict_names_the_cause_before_its_consequences() {
     assert_eq!(RunSummary::of(&crashed).verdict, Verdict::ExtensionCrashed);
     let interrupted = Run { interrupted: true, ..crashed };
     assert_eq!(RunSummary::of(&interrupted).verdict, Verdict::Interrupted);
+    let lossy = Run { interrupted: true, requests: Vec::new(), ..sound() };
+    assert!(RunSummary::of(&lossy).missing.is_empty(), "what has not been sent yet is not lost");
+    let shared = Run { network_refusal: Some("EPERM".into()), ..sound() };
+    assert_eq!(RunSummary::of(&shared).verdict, Verdict::NotIsolated);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Designs without a design: sets, lists, one more, one less.
 
 use super::{Base, CellPlan, Error, build, join, pull_in, wanted};
-use crate::manifest::{Choice, Levels, Manifest};
+use crate::manifest::{Choice, Factor, Levels, Manifest};
 use crate::plan::names::{self, Named};
 use crate::plan::{Arguments, Cell};
 
@@ -31,7 +31,20 @@ pub(super) fn list(manifest: &Manifest, cells: &[String]) -> Result<CellPlan, Er
         if !pulled.is_empty() {
             draft.notes.push(format!("{name} has {} as well, which it needs", join(&pulled)));
         }
-        draft.notes.extend(manifest.inert(&levels).into_iter().map(|reason| format!("{name}: {reason}")));
+        let changed = |factor: &&Factor| levels.get(&factor.name) != set.get(&factor.name);
+        let moot = manifest.factors.iter().filter(changed).filter_map(|factor| {
+            let above = factor.subsumed_by.iter().find(|above| above.holds(&levels))?;
+            Some(format!("{} changes nothing beside {above}", factor.name))
+        });
+        let moot: Vec<String> = moot.collect();
+        // Behind the launcher this would be the same cell under another name.
+        let is_twin =
+            |cell: &&Cell| cell.levels != levels && manifest.effective(&cell.levels) == manifest.effective(&levels);
+        if let Some(twin) = draft.cells.iter().find(is_twin) {
+            let reason = format!("it is the same as {}: {}; ship-agent has no launcher", twin.id, moot.join(", "));
+            return Err(Error::Cell { cell: name.clone(), reason });
+        }
+        draft.notes.extend(moot.into_iter().map(|reason| format!("{name}: {reason}")));
         draft.add(name, levels);
     }
     Ok(draft)

@@ -103,7 +103,7 @@ struct Base {
 
 impl Base {
     fn of(manifest: &Manifest, arguments: &Arguments) -> Result<Self, Error> {
-        let usual = if arguments.design == DesignName::LeaveOneOut { "ship" } else { "baseline" };
+        let usual = if arguments.design == DesignName::LeaveOneOut { "ship-agent" } else { "baseline" };
         let name = arguments.base.as_deref().unwrap_or(usual);
         let known = || manifest.sets.iter().map(|set| set.name.clone()).collect();
         let levels = manifest.set_levels(name).ok_or_else(|| Error::Set { name: name.to_owned(), known: known() })?;

@@ -63,7 +63,7 @@ fn a_list_has_its_cells_in_its_order_wherever_they_come_from() {
 #[test]
 fn the_sets_are_cells() {
     let (plan, _) = planned("sets").unwrap();
-    assert_eq!(ids(&plan), ["baseline", "seed", "ship", "floor", "again"]);
+    assert_eq!(ids(&plan), ["baseline", "seed", "ship", "ship-agent", "floor", "again"]);
     assert!(plan.factors.is_empty() && plan.aliases.is_empty());
 }
 
@@ -162,6 +162,29 @@ fn a_list_has_what_was_named_once() {
     assert!(chosen(&plan, "ship+jemalloc-narenas").contains(&"allocator=jemalloc".to_owned()));
     assert!(notes.contains(&"ship-register-overlap is left out: it is the same as ship".to_owned()), "{notes:?}");
     assert!(refusal("cells --cells seed-jemalloc").contains("jemalloc-narenas needs allocator=jemalloc"));
+}
+
+#[test]
+fn what_the_launcher_makes_moot_takes_no_cells() {
+    let refused = refusal("cells --cells ship,ship-bind-first-pipelined-next");
+    for text in
+        ["the same as ship", "bind-first changes nothing beside launcher", "pipelined-next changes", "ship-agent"]
+    {
+        assert!(refused.contains(text), "{text} is not in {refused}");
+    }
+    let (_, notes) = planned("cells --cells ship-bind-first,ship-tag-cache,ship-agent,ship-agent-bind-first").unwrap();
+    assert_eq!(notes, ["ship-bind-first: bind-first changes nothing beside launcher"]);
+    let (plan, notes) = planned("leave-one-out --base ship --factors bind-first,tag-cache").unwrap();
+    assert_eq!(ids(&plan), ["ship", "ship-without-tag-cache", "floor", "again"]);
+    assert!(notes.contains(&"bind-first is left in: it changes nothing beside launcher".to_owned()), "{notes:?}");
+    let (plan, _) = planned("leave-one-out --factors bind-first,pipelined-next").unwrap();
+    let agents = ["ship-agent", "ship-agent-without-bind-first", "ship-agent-without-pipelined-next"];
+    assert_eq!(ids(&plan)[..3], agents);
+    let (plan, notes) = planned("resolution-4 --base ship --factors bind-first,tag-cache,runtime-sizing").unwrap();
+    assert_eq!(plan.factors, ["tag-cache", "runtime-sizing"]);
+    assert!(notes.contains(&"bind-first does not vary: it changes nothing beside launcher".to_owned()), "{notes:?}");
+    let (_, notes) = planned("full --factors bind-first,launcher").unwrap();
+    assert!(notes.iter().any(|note| note.ends_with("bind-first changes nothing beside launcher")), "{notes:?}");
 }
 
 #[test]

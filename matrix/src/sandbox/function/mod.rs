@@ -2,10 +2,11 @@
 
 mod in_process;
 pub mod python;
+mod requirements;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::in_process::{Answer, Call, Handler, InitError};
@@ -52,6 +53,14 @@ impl Function {
         let task_root = program.parent().map_or_else(|| PathBuf::from("/"), PathBuf::from);
         let handler = "function.handler".to_owned();
         Self::Process { program, arguments: Vec::new(), task_root, handler, environment: BTreeMap::new() }
+    }
+
+    /// The directory of its code, if it is a program.
+    pub(crate) fn task_root(&self) -> Option<&Path> {
+        match self {
+            Self::Null | Self::InProcess(_) => None,
+            Self::Process { task_root, .. } => Some(task_root),
+        }
     }
 
     pub(crate) fn handler(&self) -> &str {

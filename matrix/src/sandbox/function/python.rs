@@ -1,10 +1,12 @@
 //! A Python environment with Lambda's runtime interface client.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use crate::venv::{Error, PythonRequirements, Venv, digest, once, run};
+use tempfile::TempDir;
+
+use super::requirements::Requirements;
+use crate::venv::{Error, PythonRequirements, Venv, once, run};
 
 /// Pinned versions of the runtime interface client and its dependencies.
 const RUNTIME_CLIENT: PythonRequirements<'_> =
@@ -25,7 +27,27 @@ impl PythonEnvironment {
     /// Finds or makes the environment below `target_dir`. Waits for another process that makes the same one. `progress` is called before every slow step, and
     /// not at all if the environment exists.
     pub fn ensure(target_dir: &Path, progress: impl Fn(&str)) -> Result<Self, Error> {
-        Venv::ensure("python3", &target_dir.join("python"), &RUNTIME_CLIENT, &progress).map(Self)
+        Self::of_runtime(target_dir, None, progress)
+    }
+
+    /// As [`Self::ensure`], with the interpreter of a runtime such as `python3.12` if this machine has it, and otherwise with its `python3`.
+    pub fn of_runtime(target_dir: &Path, runtime: Option<&str>, progress: impl Fn(&str)) -> Result<Self, Error> {
+        let home = target_dir.join("python");
+        let is_there = |name: &&str| name.starts_with("python3.") && is_interpreter(name);
+        let interpreter = runtime.filter(is_there).unwrap_or("python3");
+        Venv::ensure(interpreter, &home, &RUNTIME_CLIENT, &progress).map(Self)
+    }
+
+    /// Installs AWS's SDK, which Lambda's own runtimes have, and returns the directory for `PYTHONPATH`.
+    pub fn sdk(&self, progress: impl Fn(&str)) -> Result<PathBuf, Error> {
+        let Venv { home, key } = &self.0;
+        let directory = home.join(format!("{key}-sdk"));
+        once(&directory, || {
+            let step = "installing boto3, which Lambda's runtimes have";
+            progress(step);
+            run(self.0.pip().arg("--target").arg(&directory).arg("boto3"), step).map(drop)
+        })?;
+        Ok(directory)
     }
 
     /// The interpreter's major and minor version, such as `3.11`, after which Lambda names its runtimes.
@@ -40,26 +62,26 @@ impl PythonEnvironment {
         PythonCommand { program: self.0.python(), arguments }
     }
 
-    /// Installs the `requirements.txt` of a function and returns the directory for `PYTHONPATH`; `None` without such a file. Functions with the same
-    /// requirements share a directory.
+    /// Installs what a function requires and returns the directory for `PYTHONPATH`; `None` if it requires nothing. Functions with the same requirements share
+    /// a directory. Nothing is written to that of the function: packages in it are built from a copy.
     pub fn packages(&self, function_dir: &Path, progress: impl Fn(&str)) -> Result<Option<PathBuf>, Error> {
-        let file = function_dir.join("requirements.txt");
-        let requirements = match fs::read_to_string(&file) {
-            Ok(requirements) => requirements,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                return Err(Error::Failed { step: format!("reading {}", file.display()), output: error.to_string() });
-            }
-        };
+        let Some(requirements) = Requirements::of(function_dir)? else { return Ok(None) };
         let Venv { home, key } = &self.0;
-        let directory = home.join(format!("{key}-packages-{}", digest(&requirements)));
+        let directory = home.join(format!("{key}-packages-{}", requirements.key));
         once(&directory, || {
-            let step = format!("installing {}", file.display());
+            let step = format!("installing {}", requirements.source.display());
             progress(&step);
+            let copy = requirements.copy(function_dir)?;
             let mut pip = self.0.pip();
-            pip.arg("--target").arg(&directory).args(["--requirement", "requirements.txt"]).current_dir(function_dir);
-            run(&mut pip, &step).map(drop)
+            pip.arg("--target").arg(&directory).args(["--requirement", "requirements.txt"]);
+            run(pip.current_dir(copy.as_ref().map_or(function_dir, TempDir::path)), &step).map(drop)
         })?;
         Ok(Some(directory))
     }
+}
+
+/// Whether this machine has an interpreter of this name. Version managers have programs of the names of interpreters that they cannot start.
+fn is_interpreter(name: &str) -> bool {
+    let asked = Command::new(name).arg("--version").stdin(Stdio::null()).output();
+    asked.is_ok_and(|output| output.status.success())
 }

@@ -69,6 +69,9 @@ impl EnvironmentLifecycle {
         // The thread of an in-process function is made before the measurement begins. Everything that reads the extensions' files happens before they are
         // dropped.
         let prepared = self.prepare(phase);
+        if let Some(disk) = &self.disk {
+            disk.empty();
+        }
         let began = Instant::now();
         platform.telemetry.open();
         platform.journal.write_at(began, JournalEvent::InitStarted { phase: phase.name() });
@@ -165,7 +168,12 @@ impl EnvironmentLifecycle {
 
     fn execute(&mut self, extension: &Extension, start: &Start, is_cold: bool) -> Result<(), Fatal> {
         let name: Arc<str> = Arc::from(extension.name.as_str());
-        let variables = environment::of_extension(&self.platform.setup, self.addresses, &extension.environment);
+        let variables = environment::of_extension(
+            &self.platform.setup,
+            self.addresses,
+            &self.task_root().to_string_lossy(),
+            &extension.environment,
+        );
         let launch = Launch {
             program: &start.program,
             arguments: &start.arguments,
@@ -175,6 +183,7 @@ impl EnvironmentLifecycle {
             cgroup_entry: self.cgroup_entry.as_ref(),
             next_breakpoint: self.platform.next_breakpoint.as_ref(),
             processes: self.processes.as_ref(),
+            has_log_pipe: false,
         };
         if is_cold {
             self.check_pages(extension);
@@ -203,6 +212,10 @@ impl EnvironmentLifecycle {
         else {
             return Err(Fatal::RuntimeExit { status: "the function is no program".to_owned() });
         };
+        // A program in the code's directory is executed from where that is mounted.
+        let place = self.task_root();
+        let in_place = program.strip_prefix(task_root).map(|program| place.join(program));
+        let (program, task_root) = (in_place.as_ref().unwrap_or(program), place);
         let task_root_text = task_root.to_string_lossy();
         let code = Code { task_root: &task_root_text, handler };
         let variables = environment::of_function(&self.platform.setup, self.addresses, code, own);
@@ -220,6 +233,7 @@ impl EnvironmentLifecycle {
             cgroup_entry: self.cgroup_entry.as_ref(),
             next_breakpoint: None,
             processes: self.processes.as_ref(),
+            has_log_pipe: true,
         };
         let process = self.start(&Origin::Function, &launch);
         let process = process.ok_or_else(|| Fatal::RuntimeInitError {
@@ -232,7 +246,7 @@ impl EnvironmentLifecycle {
 
     fn start(&self, origin: &Origin, launch: &Launch<'_>) -> Option<Process> {
         let (printer, writer) = (Arc::clone(&self.platform), origin.clone());
-        let sink: Sink = Arc::new(move |pipe, line| printer.print(&writer, pipe, line));
+        let sink: Sink = Arc::new(move |pipe, record| printer.print(&writer, pipe, record));
         let (mourner, dead) = (Arc::clone(&self.platform), origin.clone());
         match Process::start(launch, &sink, move |status, used| mourner.exited(&dead, status, used)) {
             Ok(process) => {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::events::{self, BilledDuration, End, Span, Status};
 use super::init::{Failure, Phase, settled};
 use super::lifecycle::EnvironmentLifecycle;
-use super::runtime::{Answer, Current, Work};
+use super::runtime::{Answer, Current, RESPONSE_TOO_LARGE, Work};
 use super::shutdown::Reason;
 use super::{Fatal, State};
 use crate::sandbox::invocation::{Attempt, Invocation, Outcome};
@@ -38,6 +38,11 @@ struct FunctionPart {
 }
 
 impl FunctionPart {
+    /// Whether the response was refused for its size. Runtime clients exit then, but the caller receives this reason.
+    fn was_too_large(&self) -> bool {
+        self.answer.as_ref().is_some_and(|answer| answer.error_type.as_deref() == Some(RESPONSE_TOO_LARGE))
+    }
+
     fn end(&self) -> End {
         match (&self.failure, &self.answer) {
             (Some(failure), _) => failure.end(),
@@ -139,10 +144,14 @@ impl EnvironmentLifecycle {
                 && state.runtime.current.as_ref().is_some_and(|current| current.answer.is_some())
         };
         let failure = self.in_time(request, self.platform.until(|state| settled(state, answered))).await.err();
-        self.drain();
+        self.end_lines();
         let mut state = self.platform.lock();
         let answer = state.runtime.current.take().and_then(|current| current.answer);
-        let over = state.runtime.parked.unwrap_or_else(Instant::now).max(request.began);
+        let over = match &failure {
+            // The invocation ends at its deadline, however late this is noticed.
+            Some(Failure::Timeout) => request.deadline,
+            _ => state.runtime.parked.unwrap_or_else(Instant::now).max(request.began),
+        };
         drop(state);
         let spans = answer.as_ref().map(|answer| spans(request, answer, over)).unwrap_or_default();
         FunctionPart { failure, answer, over, spans }
@@ -178,7 +187,7 @@ impl EnvironmentLifecycle {
         platform.telemetry.emit("platform.runtimeDone", record);
     }
 
-    /// Emits the report, and freezes or ends the environment.
+    /// Freezes or ends the environment, and emits the report.
     async fn settle(
         &mut self,
         request: &Request,
@@ -200,11 +209,19 @@ impl EnvironmentLifecycle {
         let end = failure.as_ref().map_or_else(|| part.end(), Failure::end);
         let bill = self.bill(over.saturating_duration_since(request.began), failure.as_ref());
         let (id, trace) = (&request.work.request_id, &request.work.trace);
-        let journal = &self.platform.journal;
+        let platform = Arc::clone(&self.platform);
+        let journal = &platform.journal;
         journal.write(JournalEvent::InvocationOver { request_id: id.clone(), status: end.status.name() });
+        if failure.is_none() {
+            // What a background thread writes after the response is written before the freeze, and so before the report.
+            self.freeze();
+            self.end_lines();
+        }
         let record = events::report(id, &end, &bill, events::spans(journal, &spans), trace);
-        self.platform.telemetry.emit("platform.report", record);
-        self.go_on(failure.as_ref()).await;
+        platform.telemetry.emit("platform.report", record);
+        if let Some(failure) = &failure {
+            self.end_environment(failure).await;
+        }
         self.invocation(request, part, end, &bill, overhead)
     }
 
@@ -224,12 +241,10 @@ impl EnvironmentLifecycle {
         }
     }
 
-    /// Freezes the environment after a success and ends it after a failure.
-    async fn go_on(&mut self, failure: Option<&Failure>) {
+    async fn end_environment(&mut self, failure: &Failure) {
         match failure {
-            None => self.freeze(),
-            Some(Failure::Timeout) => self.shutdown(Reason::Timeout).await,
-            Some(Failure::Fatal(_)) => self.shutdown(Reason::Failure).await,
+            Failure::Timeout => self.shutdown(Reason::Timeout).await,
+            Failure::Fatal(_) => self.shutdown(Reason::Failure).await,
         }
     }
 
@@ -247,7 +262,9 @@ impl EnvironmentLifecycle {
         let record = events::managed_report(id, &end, duration, events::spans(&platform.journal, &spans));
         platform.telemetry.emit("platform.report", record);
         let bill = self.bill(duration, part.failure.as_ref());
-        self.go_on(part.failure.as_ref()).await;
+        if let Some(failure) = &part.failure {
+            self.end_environment(failure).await;
+        }
         self.invocation(request, part, end, &bill, Duration::ZERO)
     }
 
@@ -255,7 +272,7 @@ impl EnvironmentLifecycle {
     async fn never_ran(&mut self, request: &Request, failure: &Failure) -> Invocation {
         let (id, trace) = (request.work.request_id.clone(), request.work.trace.clone());
         self.platform.telemetry.emit("platform.start", events::start(&self.platform.setup, &id, &trace));
-        let over = Instant::now();
+        let over = if matches!(failure, Failure::Timeout) { request.deadline } else { Instant::now() };
         let part = FunctionPart { failure: Some(failure.clone()), answer: None, over, spans: Vec::new() };
         if self.managed() {
             return self.settle_managed(request, &part).await;
@@ -273,7 +290,7 @@ impl EnvironmentLifecycle {
         overhead: Duration,
     ) -> Invocation {
         let id = &request.work.request_id;
-        let answer = part.answer.as_ref().filter(|_| part.failure.is_none());
+        let answer = part.answer.as_ref().filter(|_| part.failure.is_none() || part.was_too_large());
         let response = match (answer, &part.failure) {
             (Some(answer), _) => answer.body.to_vec(),
             (None, Some(failure)) => error_object(id, failure, self.platform.setup.timeout),
@@ -309,6 +326,9 @@ fn spans(request: &Request, answer: &Answer, over: Instant) -> Vec<Span> {
 /// The outcome that the caller receives.
 fn outcome(part: &FunctionPart) -> Outcome {
     let error_type = part.end().error_type;
+    if part.was_too_large() {
+        return Outcome::FunctionError { error_type: RESPONSE_TOO_LARGE.to_owned() };
+    }
     match &part.failure {
         None => error_type.map_or(Outcome::Success, |error_type| Outcome::FunctionError { error_type }),
         Some(Failure::Timeout) => Outcome::Timeout,

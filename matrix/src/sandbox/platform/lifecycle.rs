@@ -1,7 +1,7 @@
 //! The lifecycle of an execution environment: its processes, freeze and thaw.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use super::Platform;
 use super::init::Failure;
 use crate::sandbox::cpu::{CgroupEntry, Group};
+use crate::sandbox::disk::{PrivateDisk, TASK_ROOT};
 use crate::sandbox::environment::Addresses;
 use crate::sandbox::function::InProcess;
 use crate::sandbox::invocation::ExitOf;
@@ -44,6 +45,8 @@ pub(crate) struct EnvironmentLifecycle {
     pub table: Arc<ProcessTable>,
     /// The process namespace; `None` if processes see the machine's.
     pub processes: Option<Processes>,
+    /// The private disk; `None` if processes see the machine's files.
+    pub disk: Option<PrivateDisk>,
     /// The last field, so that it is dropped last: it can only be removed when its processes have ended.
     pub group: Option<Group>,
 }
@@ -56,6 +59,7 @@ pub(crate) struct ProcessResources {
     pub cgroup_entry: Option<CgroupEntry>,
     pub group: Option<Group>,
     pub processes: Option<Processes>,
+    pub disk: Option<PrivateDisk>,
 }
 
 /// An extension's process.
@@ -74,7 +78,10 @@ pub(crate) enum Running {
 
 impl EnvironmentLifecycle {
     pub(crate) fn new(platform: Arc<Platform>, addresses: Addresses, place: ProcessResources) -> Self {
-        let table = place.processes.as_ref().map_or_else(ProcessTable::of_machine, Processes::table);
+        let table = place.processes.as_ref().map_or_else(
+            || ProcessTable::of_environment(&format!("AWS_LAMBDA_RUNTIME_API={}", addresses.runtime_api)),
+            Processes::table,
+        );
         Self {
             platform,
             addresses,
@@ -82,6 +89,7 @@ impl EnvironmentLifecycle {
             opt: place.opt,
             cgroup_entry: place.cgroup_entry,
             processes: place.processes,
+            disk: place.disk,
             group: place.group,
             extensions: Vec::new(),
             function: None,
@@ -94,6 +102,12 @@ impl EnvironmentLifecycle {
 
     pub(crate) fn runtime_api(&self) -> SocketAddr {
         self.addresses.runtime_api
+    }
+
+    /// The directory of the function's code, as its processes see it.
+    pub(crate) fn task_root(&self) -> &Path {
+        let machine = || self.platform.setup.function.task_root().unwrap_or(Path::new(TASK_ROOT));
+        if self.disk.is_some() { Path::new(TASK_ROOT) } else { machine() }
     }
 
     pub(crate) fn managed(&self) -> bool {
@@ -176,6 +190,14 @@ impl EnvironmentLifecycle {
         }
         for member in &self.extensions {
             member.process.drain();
+        }
+    }
+
+    /// As [`Self::drain`]. Text of the function without a line feed counts as a line, which belongs to the invocation that wrote it.
+    pub(crate) fn end_lines(&self) {
+        self.drain();
+        if let Some(Running::Process { process, .. }) = &self.function {
+            process.end_lines();
         }
     }
 

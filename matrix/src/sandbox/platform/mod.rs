@@ -29,6 +29,7 @@ use self::agents::Agent;
 use self::runtime::Runtime;
 use self::telemetry::Telemetry;
 use super::faults::Faults;
+use super::frames::Record;
 use super::http;
 use super::journal::{Journal, JournalEvent};
 use super::next_breakpoint::NextBreakpoint;
@@ -179,8 +180,9 @@ impl Platform {
         });
     }
 
-    /// Handles a line of output.
-    pub(crate) fn print(&self, origin: &Origin, pipe: Pipe, bytes: &[u8]) {
+    /// Handles a line of output or a log record.
+    pub(crate) fn print(&self, origin: &Origin, pipe: Pipe, record: Record<'_>) {
+        let bytes = record.bytes;
         let text = String::from_utf8_lossy(bytes);
         let stream = Stream { origin: origin.clone(), pipe };
         if let Output::To(output) = &self.setup.output {
@@ -194,7 +196,7 @@ impl Platform {
             (LogFormat::Json, Origin::Function) => serde_json::from_str(&text).ok().filter(Value::is_object),
             _ => None,
         };
-        let now = Instant::now();
+        let now = record.written.map_or_else(Instant::now, |written| self.journal.moment(written));
         self.telemetry.emit_at(now, kind, object.unwrap_or_else(|| Value::String(text.into_owned())));
         self.printed.add(self.journal.since_start(now), stream, bytes);
     }

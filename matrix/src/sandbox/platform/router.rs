@@ -1,6 +1,7 @@
 //! The routes of the three APIs, and the middleware for timestamps and faults.
 
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use axum::routing::{get, post, put};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::connection::{Cut, TappedListener};
+use super::connection::{self, Handle, TappedListener};
 use super::{Platform, extensions_api, runtime_api, telemetry_api};
 use crate::sandbox::environment::CREDENTIALS_TOKEN;
 use crate::sandbox::faults::{Effect, Endpoint};
@@ -43,7 +44,7 @@ pub(crate) async fn serve(listener: TcpListener, platform: Arc<Platform>) {
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(Arc::clone(&platform), meddle))
         .with_state(Arc::clone(&platform));
-    let service = router.into_make_service_with_connect_info::<Cut>();
+    let service = router.into_make_service_with_connect_info::<Handle>();
     let door = TappedListener { listener, next_breakpoint: platform.next_breakpoint.clone() };
     // It returns only when the task is aborted.
     let _ = axum::serve(door, service).await;
@@ -52,17 +53,19 @@ pub(crate) async fn serve(listener: TcpListener, platform: Arc<Platform>) {
 /// Binds the address of the APIs; in a network of its own, the address that Lambda uses.
 pub(crate) async fn bind(isolated: bool) -> std::io::Result<TcpListener> {
     let port = if isolated { 9001 } else { 0 };
-    TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await?;
+    connection::stamp_arrivals(listener.as_fd())?;
+    Ok(listener)
 }
 
 /// Records the arrival of a request and applies the faults that are planned for it.
 async fn meddle(
     State(platform): State<Arc<Platform>>,
-    ConnectInfo(connection): ConnectInfo<Cut>,
+    ConnectInfo(connection): ConnectInfo<Handle>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    request.extensions_mut().insert(Arrived(Instant::now()));
+    request.extensions_mut().insert(Arrived(connection.last_arrival()));
     if platform.setup.faults.is_empty() {
         return next.run(request).await;
     }
@@ -79,7 +82,7 @@ async fn meddle(
             }
             Effect::Malformed => return answer(StatusCode::OK, "{\"functionName\":\"fun".to_owned()),
             Effect::Reset => {
-                connection.cut();
+                connection.cut.cut();
                 return StatusCode::OK.into_response();
             }
         }

@@ -5,6 +5,9 @@ use std::time::Instant;
 use axum::body::Bytes;
 use tokio::sync::oneshot;
 
+/// The error type of a response that exceeds the limit of its size.
+pub(crate) const RESPONSE_TOO_LARGE: &str = "Function.ResponseSizeTooLarge";
+
 /// An event that is to be sent to the runtime.
 #[derive(Clone, Debug)]
 pub(crate) struct Work {

@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::router::{Arrived, accepted, refusal};
-use super::runtime::{Answer, Work};
+use super::runtime::{Answer, RESPONSE_TOO_LARGE, Work};
 use super::{Fatal, Platform};
 use crate::sandbox::faults::Endpoint;
 use crate::sandbox::journal::JournalEvent;
@@ -70,7 +70,7 @@ pub(crate) async fn response(
         let answer = Answer { first_byte: arrived.0, last_byte, body, error_type: None };
         return take(&platform, &id, answer).unwrap_or_else(accepted);
     }
-    let error_type = "Function.ResponseSizeTooLarge";
+    let error_type = RESPONSE_TOO_LARGE;
     let message = format!("Response payload size exceeded maximum allowed payload size ({limit} bytes).");
     let body = Bytes::from(json!({"errorMessage": message, "errorType": error_type}).to_string());
     let answer = Answer { first_byte: arrived.0, last_byte, body, error_type: Some(error_type.to_owned()) };

@@ -126,7 +126,7 @@ impl Receiver {
                 |refusal| Refusal { message: format!("Failed to process request: {}", refusal.message), ..refusal },
             )?;
         let counts = output.counts;
-        log::debug!("TRACES | trace payload size after enrichment: {} bytes", counts.bytes);
+        tracing::debug!("TRACES | trace payload size after enrichment: {} bytes", counts.bytes);
         let room = agent.room_for_encoded(counts.bytes).await;
         drop(turn);
         if agent.send(path, Received::Traces(Box::new(output)), room).await {

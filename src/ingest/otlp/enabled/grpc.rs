@@ -51,7 +51,7 @@ pub fn max_bytes(mib: u32) -> usize {
     let asked = usize::try_from(mib).unwrap_or(usize::MAX);
     if asked > MAX_MIB {
         let name = "DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_MAX_RECV_MSG_SIZE_MIB";
-        log::error!("OTLP | {name} is more than {MAX_MIB}; using {MAX_MIB}");
+        tracing::error!("OTLP | {name} is more than {MAX_MIB}; using {MAX_MIB}");
     }
     asked.min(MAX_MIB) << 20
 }
@@ -68,7 +68,7 @@ pub async fn serve(listener: Listener, receiver: Arc<Receiver>, max_bytes: usize
     let service = Router::new().fallback(answer).with_state(Service { receiver, max_bytes });
     // axum keeps accepting whatever happens to single connections; it returns only if asked to.
     if let Err(error) = axum::serve(listener, service).await {
-        log::error!("OTLP | The listener for gRPC has ended: {error}");
+        tracing::error!("OTLP | The listener for gRPC has ended: {error}");
     }
 }
 

@@ -54,7 +54,9 @@ fn bind(port: Option<u16>, protocol: &str) -> Option<TcpListener> {
     let port = port?;
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .and_then(|listener| streams::above_standard(listener, TcpListener::try_clone))
-        .inspect_err(|error| log::error!("OTLP | cannot bind port {port}: {error}; OTLP over {protocol} is disabled"))
+        .inspect_err(|error| {
+            tracing::error!("OTLP | cannot bind port {port}: {error}; OTLP over {protocol} is disabled")
+        })
         .ok()
 }
 
@@ -63,7 +65,7 @@ fn listener(bound: Option<TcpListener>, protocol: &str) -> Option<Listener> {
         bound.set_nonblocking(true)?;
         io::Result::Ok(Listener::new(tokio::net::TcpListener::from_std(bound)?))
     };
-    serve(bound?).inspect_err(|error| log::error!("OTLP | cannot serve OTLP over {protocol}: {error}")).ok()
+    serve(bound?).inspect_err(|error| tracing::error!("OTLP | cannot serve OTLP over {protocol}: {error}")).ok()
 }
 
 fn naming(settings: &Otlp, apm: &Apm) -> Settings {

@@ -26,7 +26,7 @@ fn serve(settings: &Otlp) -> Serving {
     let (http, grpc) = (bind(), bind());
     let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
     let ports = (port(&http), port(&grpc));
-    let (agent, inbox) = Agent::new(test_pipeline());
+    let (agent, inbox) = Agent::new(test_pipeline(), Arc::default());
     Listeners { http: Some(http), grpc: Some(grpc) }.serve(&agent, settings, &Apm::default());
     Serving { http: ports.0, grpc: ports.1, inbox }
 }

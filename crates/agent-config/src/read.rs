@@ -1,0 +1,379 @@
+//! Converts the raw value of a source to a typed value, or returns why that is impossible.
+//!
+//! A reason completes a sentence that starts with the setting's name, and does not repeat the value.
+
+use std::borrow::Cow;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde_json::Value;
+use tracing::level_filters::LevelFilter;
+
+use super::apm::ReplaceRule;
+use super::triggers::PropagationStyle;
+use super::types::{ApiKey, Endpoint, FlushStrategy, HttpProtocol, Rule, RuleKind, Tag};
+
+/// A setting's raw value: trimmed text, or a YAML list or mapping.
+#[derive(Clone, Copy)]
+pub(super) enum RawValue<'a> {
+    Text(&'a str),
+    Tree(&'a Value),
+}
+
+/// Whether a valid value has an effect.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    Taken,
+    /// Blank text that means "not set", so the next source decides.
+    Unset,
+}
+
+pub(super) type Reason = &'static str;
+
+/// Why a value is none of a switch.
+pub(super) const NO_SWITCH: Reason = "must be true or false";
+/// Maximum length in bytes of a value that a warning about a switch shows.
+const MAX_SHOWN: usize = 12;
+
+impl<'a> RawValue<'a> {
+    pub(super) fn from_value(value: &'a Value) -> Self {
+        match value {
+            Value::String(text) => Self::Text(text.trim()),
+            other => Self::Tree(other),
+        }
+    }
+
+    pub(super) fn text(self) -> Result<&'a str, Reason> {
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::Tree(_) => Err("must be a single value"),
+        }
+    }
+
+    /// The text; `None` if it is blank.
+    pub(super) fn non_empty(self) -> Result<Option<&'a str>, Reason> {
+        Ok(Some(self.text()?).filter(|text| !text.is_empty()))
+    }
+
+    /// A short word, which can be shown in a warning about a switch. Longer text may be a secret that was given for the wrong setting.
+    pub(super) fn shown(&self) -> Option<String> {
+        match self {
+            Self::Text(text) if text.len() <= MAX_SHOWN => Some((*text).to_owned()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn boolean(self) -> Result<bool, Reason> {
+        let text = self.text()?;
+        let is = |names: [&str; 3]| names.iter().any(|name| name.eq_ignore_ascii_case(text));
+        if is(["true", "1", "1.0"]) {
+            Ok(true)
+        } else if is(["false", "0", "0.0"]) {
+            Ok(false)
+        } else {
+            Err(NO_SWITCH)
+        }
+    }
+
+    pub(super) fn integer<T: FromStr + PartialOrd>(self, range: &RangeInclusive<T>) -> Result<T, Reason> {
+        let number: T = self.text()?.parse().map_err(|_| "must be a whole number")?;
+        if range.contains(&number) { Ok(number) } else { Err("is out of range") }
+    }
+
+    /// Seconds, with or without fraction; `None` if the text is blank.
+    pub(super) fn seconds(self) -> Result<Option<Duration>, Reason> {
+        let Some(text) = self.non_empty()? else { return Ok(None) };
+        let seconds: f64 = text.parse().map_err(|_| "must be a number of seconds")?;
+        Duration::try_from_secs_f64(seconds).map(Some).map_err(|_| "is out of range")
+    }
+
+    pub(super) fn level(self) -> Result<LevelFilter, Reason> {
+        let text = self.text()?;
+        LEVELS
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(text))
+            .map(|(_, level)| *level)
+            .ok_or("is not a log level")
+    }
+
+    pub(super) fn strategy(self) -> Result<FlushStrategy, Reason> {
+        let text = self.text()?;
+        match text {
+            "default" => return Ok(FlushStrategy::Default),
+            "end" => return Ok(FlushStrategy::End),
+            _ => {}
+        }
+        let (name, interval) = text.split_once(',').ok_or("is not a flush strategy")?;
+        let strategy = match name {
+            "end" => FlushStrategy::EndPeriodically,
+            "periodically" => FlushStrategy::Periodically,
+            "continuously" => FlushStrategy::Continuously,
+            _ => return Err("is not a flush strategy"),
+        };
+        match interval.parse() {
+            Ok(0) => Err("has an interval of zero"),
+            Ok(milliseconds) => Ok(strategy(Duration::from_millis(milliseconds))),
+            Err(_) => Err("has an interval that is not a whole number of milliseconds"),
+        }
+    }
+
+    pub(super) fn protocol(self) -> Result<HttpProtocol, Reason> {
+        let text = self.text()?;
+        if text.is_empty() || text.eq_ignore_ascii_case("auto") {
+            Ok(HttpProtocol::Automatic)
+        } else if text.eq_ignore_ascii_case("http1") {
+            Ok(HttpProtocol::Http1)
+        } else if text.eq_ignore_ascii_case("http2") {
+            Ok(HttpProtocol::Http2)
+        } else {
+            Err("must be auto, http1 or http2")
+        }
+    }
+
+    /// A site: `host` or `host:port`. A scheme and a trailing `/` are removed, because a site copied from a browser's address bar has them.
+    pub(super) fn site(self) -> Result<Option<&'a str>, Reason> {
+        let Some(text) = self.non_empty()? else { return Ok(None) };
+        let host = text.strip_prefix("https://").or(text.strip_prefix("http://")).unwrap_or(text);
+        let host = host.trim_end_matches('/');
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-');
+        let starts_well = host.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !starts_well || !host.chars().all(plain) || !is_http_url(&format!("https://api.{host}")) {
+            return Err("is not a host name");
+        }
+        Ok(Some(host))
+    }
+
+    /// An `http://` or `https://` URL without trailing `/`; it may have a path.
+    pub(super) fn url(self) -> Result<Option<String>, Reason> {
+        self.url_or_host("")
+    }
+
+    /// A URL as in [`RawValue::url`], unchanged.
+    pub(super) fn whole_url(self) -> Result<Option<String>, Reason> {
+        self.url()?;
+        Ok(self.non_empty()?.map(str::to_owned))
+    }
+
+    /// A URL as in [`RawValue::url`], or a bare host to which the scheme is prepended.
+    pub(super) fn url_or_host(self, scheme: &str) -> Result<Option<String>, Reason> {
+        let Some(text) = self.non_empty()? else { return Ok(None) };
+        let scheme = if text.contains("://") { "" } else { scheme };
+        let url = format!("{scheme}{}", text.trim_end_matches('/'));
+        if is_http_url(&url) { Ok(Some(url)) } else { Err("is not an http:// or https:// URL") }
+    }
+
+    /// Comma-separated text or a YAML list of texts: trimmed, without blank items.
+    pub(super) fn list(self) -> Result<Vec<String>, Reason> {
+        Ok(self.items(|c| c == ',')?.into_iter().map(str::to_owned).collect())
+    }
+
+    /// Text separated by blanks, or a YAML list of texts: trimmed, without the blank ones.
+    pub(super) fn words(self) -> Result<Vec<String>, Reason> {
+        Ok(self.items(char::is_whitespace)?.into_iter().map(str::to_owned).collect())
+    }
+
+    /// `key:value` pairs separated by commas or blanks, or a YAML list of them, and whether all items were pairs.
+    pub(super) fn tags(self) -> Result<Parsed<Tag>, Reason> {
+        let items = match self {
+            Self::Text(_) => self.items(|c| c == ',' || c == ' ')?,
+            Self::Tree(_) => self.items(|_| false)?,
+        };
+        let pair = |item: &str| {
+            let (key, value) = item.split_once(':')?;
+            let (key, value) = (key.trim(), value.trim());
+            (!key.is_empty() && !value.is_empty()).then(|| Tag { key: key.to_owned(), value: value.to_owned() })
+        };
+        Parsed::collect(items.into_iter().map(pair)).ok_or("has no key:value pair in it")
+    }
+
+    /// `from:to` pairs separated by commas, or a YAML list or mapping of them. What follows a second colon is ignored, as Datadog's tracers do.
+    pub(super) fn pairs(self) -> Result<Parsed<(String, String)>, Reason> {
+        let pair = |item: &str| {
+            let mut parts = item.split(':').map(str::trim);
+            let (from, to) = (parts.next()?, parts.next()?);
+            (!from.is_empty() && !to.is_empty()).then(|| (from.to_owned(), to.to_owned()))
+        };
+        let parsed = match self {
+            Self::Tree(Value::Object(entries)) => {
+                Parsed::collect(entries.iter().map(|(from, to)| pair(&format!("{from}:{}", to.as_str()?))))
+            }
+            _ => Parsed::collect(self.items(|c| c == ',')?.into_iter().map(pair)),
+        };
+        parsed.ok_or("has no from:to pair in it")
+    }
+
+    /// Formats of trace contexts, in any case, separated by commas, or a YAML list of them.
+    pub(super) fn styles(self) -> Result<Parsed<PropagationStyle>, Reason> {
+        let style =
+            |item: &str| STYLES.iter().find(|(name, _)| name.eq_ignore_ascii_case(item)).map(|(_, style)| *style);
+        Parsed::collect(self.items(|c| c == ',')?.into_iter().map(style)).ok_or("has no known style in it")
+    }
+
+    /// Rules: a JSON list in text, or a YAML list, of `{type, name, pattern, replace_placeholder}`.
+    pub(super) fn rules(self) -> Result<Parsed<Rule>, Reason> {
+        let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };
+        let items = tree.as_array().ok_or("must be a list of rules")?;
+        Parsed::collect(items.iter().map(rule)).ok_or("has no usable rule in it")
+    }
+
+    /// A JSON list in text, or a YAML list, of `{name, pattern, repl}`.
+    pub(super) fn replace_rules(self) -> Result<Parsed<ReplaceRule>, Reason> {
+        let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };
+        let items = tree.as_array().ok_or("must be a list of rules")?;
+        Parsed::collect(items.iter().map(replace_rule)).ok_or("has no usable rule in it")
+    }
+
+    /// A JSON object in text, or a YAML mapping, from URLs to lists of API keys. Items are pairs of a URL and a key.
+    pub(super) fn endpoints(self) -> Result<Parsed<Endpoint>, Reason> {
+        let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };
+        let urls = tree.as_object().ok_or("must be a mapping from URLs to lists of API keys")?;
+        let items = urls.iter().flat_map(|(url, keys)| {
+            let url = RawValue::Text(url.trim()).url().ok().flatten();
+            let keys = keys.as_array().map_or(&[][..], Vec::as_slice);
+            // A URL without keys counts as one unusable item.
+            let missing = keys.is_empty().then_some(None);
+            keys.iter().map(move |key| endpoint(url.clone()?, key)).chain(missing)
+        });
+        Parsed::collect(items).ok_or("has no URL with an API key in it")
+    }
+
+    /// Log endpoints: a JSON list in text, or a YAML list, of `{api_key, Host, Port}`.
+    pub(super) fn log_endpoints(self) -> Result<Parsed<Endpoint>, Reason> {
+        let Some(tree) = self.tree()? else { return Ok(Parsed::default()) };
+        let items = tree.as_array().ok_or("must be a list of endpoints")?;
+        Parsed::collect(items.iter().map(log_endpoint)).ok_or("has no endpoint with a host and an API key in it")
+    }
+
+    /// The structured value, parsed as JSON if it is text; `None` if the text is blank.
+    fn tree(self) -> Result<Option<Cow<'a, Value>>, Reason> {
+        match self {
+            Self::Tree(tree) => Ok(Some(Cow::Borrowed(tree))),
+            Self::Text("") => Ok(None),
+            Self::Text(text) => {
+                serde_json::from_str(text).map(|tree| Some(Cow::Owned(tree))).map_err(|_| "is not JSON")
+            }
+        }
+    }
+
+    /// A prefix for metric names: a letter, followed by letters, digits, `_` and `.`; trailing dots are removed.
+    pub(super) fn namespace(self) -> Result<Option<&'a str>, Reason> {
+        let Some(text) = self.non_empty()? else { return Ok(None) };
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+        if text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(plain) {
+            Ok(Some(text.trim_end_matches('.')))
+        } else {
+            Err("is not the beginning of a metric's name")
+        }
+    }
+
+    fn items(self, separator: impl Fn(char) -> bool) -> Result<Vec<&'a str>, Reason> {
+        let items: Vec<&str> = match self {
+            Self::Text(text) => text.split(separator).collect(),
+            Self::Tree(Value::Array(items)) => {
+                items.iter().map(|item| item.as_str().ok_or("must be a list of texts")).collect::<Result<_, _>>()?
+            }
+            Self::Tree(_) => return Err("must be a list"),
+        };
+        Ok(items.into_iter().map(str::trim).filter(|item| !item.is_empty()).collect())
+    }
+}
+
+/// The usable items of a list.
+pub(super) struct Parsed<T> {
+    pub(super) items: Vec<T>,
+    /// Number of unusable items.
+    pub(super) skipped: usize,
+}
+
+impl<T> Default for Parsed<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), skipped: 0 }
+    }
+}
+
+impl<T> Parsed<T> {
+    /// `None` if there are items and none is usable.
+    fn collect(source: impl Iterator<Item = Option<T>>) -> Option<Self> {
+        let mut parsed = Self::default();
+        for item in source {
+            match item {
+                Some(item) => parsed.items.push(item),
+                None => parsed.skipped += 1,
+            }
+        }
+        (!parsed.items.is_empty() || parsed.skipped == 0).then_some(parsed)
+    }
+}
+
+/// The level names that the Datadog agent documents for `log_level`, with the closest level of the `tracing` crate.
+pub(super) const LEVELS: [(&str, LevelFilter); 8] = [
+    ("off", LevelFilter::OFF),
+    ("critical", LevelFilter::ERROR),
+    ("error", LevelFilter::ERROR),
+    ("warn", LevelFilter::WARN),
+    ("warning", LevelFilter::WARN),
+    ("info", LevelFilter::INFO),
+    ("debug", LevelFilter::DEBUG),
+    ("trace", LevelFilter::TRACE),
+];
+
+const STYLES: [(&str, PropagationStyle); 7] = [
+    ("datadog", PropagationStyle::Datadog),
+    ("tracecontext", PropagationStyle::TraceContext),
+    ("b3", PropagationStyle::B3),
+    ("b3 single header", PropagationStyle::B3),
+    ("b3multi", PropagationStyle::B3Multi),
+    ("baggage", PropagationStyle::Baggage),
+    ("none", PropagationStyle::None),
+];
+
+fn rule(value: &Value) -> Option<Rule> {
+    let field = |name: &str| value.get(name).filter(|field| !field.is_null());
+    let text = |name: &str| field(name)?.as_str().map(str::to_owned);
+    let kind = match field("type")?.as_str()? {
+        "exclude_at_match" => RuleKind::ExcludeAtMatch,
+        "include_at_match" => RuleKind::IncludeAtMatch,
+        "mask_sequences" => RuleKind::MaskSequences,
+        _ => return None,
+    };
+    let placeholder = match field("replace_placeholder") {
+        None => String::new(),
+        Some(value) => value.as_str()?.to_owned(),
+    };
+    Some(Rule { kind, name: text("name")?, pattern: text("pattern")?, placeholder })
+}
+
+fn replace_rule(value: &Value) -> Option<ReplaceRule> {
+    let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
+    let name = text("name").filter(|name| !name.is_empty())?;
+    Some(ReplaceRule { name, pattern: text("pattern")?, replacement: text("repl").unwrap_or_default() })
+}
+
+fn endpoint(url: String, key: &Value) -> Option<Endpoint> {
+    let api_key =
+        ApiKey::clean(key.as_str()?).filter(|key| key.expose().bytes().all(|byte| byte.is_ascii_graphic()))?;
+    Some(Endpoint { url, api_key })
+}
+
+/// Parses a log endpoint. Scalars are text in YAML and typed in JSON.
+fn log_endpoint(value: &Value) -> Option<Endpoint> {
+    let port = match value.get("Port").filter(|port| !port.is_null()) {
+        None => 443,
+        Some(Value::String(text)) => text.trim().parse().ok()?,
+        Some(number) => u16::try_from(number.as_u64()?).ok()?,
+    };
+    let host = RawValue::Text(value.get("Host")?.as_str()?.trim()).url_or_host("https://").ok()??;
+    // A port cannot be appended to a URL with a path.
+    let url = format!("{host}:{port}");
+    if port == 0 || host.matches('/').count() != 2 || !is_http_url(&url) {
+        return None;
+    }
+    endpoint(url, value.get("api_key")?)
+}
+
+fn is_http_url(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
+    })
+}

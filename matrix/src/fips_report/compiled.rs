@@ -1,0 +1,336 @@
+//! What rustc has read for the program, and what is linked into it: by the lists of files that rustc leaves beside what it compiles, and by what build scripts have told
+//! cargo.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use super::allowed::{self, Allowed};
+use super::proof::{Facts, Proof};
+use crate::materials::packages::{Origin, Packages};
+use crate::workspace::sources;
+
+/// Where cargo puts what a build script writes, in the folder of that script.
+const WRITTEN: &str = "out";
+/// Beginnings of what a build script tells cargo to have something linked.
+const LINKS: [&str; 2] = ["rustc-link-", "rustc-flags"];
+/// What there is of Rust in a file that is more than Rust: code in assembly, functions of other languages, bytes and code of other files.
+const MORE_THAN_RUST: [&str; 5] = ["asm!(", "extern \"C\"", "#[link", "include_bytes!(", "include!("];
+
+/// One call of cargo.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The workspace, from which rustc names our own files.
+    pub workspace: PathBuf,
+    /// Where everything was compiled.
+    pub target: PathBuf,
+}
+
+/// What was found of all calls.
+#[derive(Default)]
+struct Found {
+    /// How many lists of files there are: one for each crate and build script.
+    lists: usize,
+    /// Our own files, relative to the root.
+    own: BTreeSet<PathBuf>,
+    /// How many are of packages.
+    of_packages: BTreeSet<PathBuf>,
+    /// How many were written by which build script.
+    written: BTreeMap<String, usize>,
+    /// What the build script of a package has had linked.
+    linked: BTreeMap<String, BTreeSet<String>>,
+    problems: BTreeSet<String>,
+}
+
+/// Looks at everything below the target directories of these calls, of the repository in `root`.
+pub fn look(calls: &[Call], root: &Path, packages: &Packages, allowed: &Allowed) -> io::Result<Proof> {
+    let root = root.canonicalize()?;
+    let others = packages.0.values().filter(|package| package.origin != Origin::Path);
+    let folders: BTreeSet<PathBuf> = others.filter_map(|package| package.folder.canonicalize().ok()).collect();
+    let mut found = Found::default();
+    for call in calls {
+        let call = Call { target: call.target.canonicalize()?, workspace: call.workspace.clone() };
+        found.walk(&call.target, &call, &root, &folders)?;
+    }
+    Ok(judge(&found, &own_files(&root)?, packages, allowed))
+}
+
+impl Found {
+    fn walk(&mut self, folder: &Path, call: &Call, root: &Path, folders: &BTreeSet<PathBuf>) -> io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let (path, name) = (entry.path(), entry.file_name());
+            let script = script(folder);
+            if entry.file_type()?.is_dir() {
+                // Make has lists of its own there, of what is not Rust.
+                if script.is_none() || name != WRITTEN {
+                    self.walk(&path, call, root, folders)?;
+                }
+            } else if path.extension().is_some_and(|ending| ending == "d")
+                && (script.is_some() || folder.ends_with("deps"))
+            {
+                self.lists += 1;
+                for file in files(&fs::read_to_string(&path)?) {
+                    self.sort(&file, call, root, folders);
+                }
+            } else if let Some(package) = script.filter(|_| name == "output") {
+                let told = links(&String::from_utf8_lossy(&fs::read(&path)?));
+                if !told.is_empty() {
+                    self.linked.entry(package).or_default().extend(told);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes whose file it is.
+    fn sort(&mut self, file: &str, call: &Call, root: &Path, folders: &BTreeSet<PathBuf>) {
+        let Ok(path) = call.workspace.join(file).canonicalize() else {
+            self.problems.insert(format!("{file} was read and is not there any more"));
+            return;
+        };
+        let own = path.strip_prefix(root).ok().filter(|name| sources::is_part(name));
+        let mut above = path.ancestors().filter(|folder| folder.starts_with(&call.target));
+        let written = above.find_map(|folder| script(folder.parent()?).filter(|_| folder.ends_with(WRITTEN)));
+        match (written, own) {
+            (Some(package), _) => *self.written.entry(package).or_default() += 1,
+            (None, Some(name)) => {
+                self.own.insert(name.to_owned());
+            }
+            (None, None) if path.ancestors().any(|folder| folders.contains(folder)) => {
+                self.of_packages.insert(path);
+            }
+            (None, None) => {
+                let problem = "was read, and is of no listed package, of no part of these sources, and written by no build script";
+                self.problems.insert(format!("{} {problem}", path.display()));
+            }
+        }
+    }
+}
+
+/// The package in whose folder for a build script something is: `build/NAME-HASH`.
+fn script(folder: &Path) -> Option<String> {
+    let is_build = folder.parent()?.ends_with("build");
+    let (name, hash) = folder.file_name()?.to_str()?.rsplit_once('-')?;
+    (is_build && hash.len() == 16).then(|| name.to_owned())
+}
+
+/// The files in a list of rustc's. Each has a line of its own as well, with a colon behind it.
+fn files(list: &str) -> impl Iterator<Item = String> {
+    let lines = list.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.strip_suffix(':')).map(|file| file.replace("\\ ", " "))
+}
+
+/// What a build script has had linked, in its own words without those of the place.
+fn links(output: &str) -> Vec<String> {
+    let told = output.lines().filter_map(|line| line.strip_prefix("cargo:"));
+    let told = told.map(|line| line.trim_start_matches(':'));
+    let told = told.filter(|line| LINKS.iter().any(|start| line.starts_with(start)));
+    told.filter(|line| !line.starts_with("rustc-link-search")).map(str::to_owned).collect()
+}
+
+/// Our own files that are more than Rust, each with the reason.
+fn own_files(root: &Path) -> io::Result<BTreeMap<String, &'static str>> {
+    let mut found = BTreeMap::new();
+    for name in sources::files(root)? {
+        let is_rust = name.extension().is_some_and(|ending| ending == "rs");
+        let text = if is_rust { fs::read_to_string(root.join(&name))? } else { String::new() };
+        let reason = match () {
+            () if name.ends_with("build.rs") => "runs while the program is built",
+            () if name.components().any(|part| part.as_os_str() == ".cargo") => "configures cargo",
+            () if allowed::is_foreign_name(&name) => "is in another language than Rust",
+            () if MORE_THAN_RUST.iter().any(|word| text.contains(word)) => {
+                "has assembly, functions of other languages, or bytes of another file in it"
+            }
+            () => continue,
+        };
+        // A link of the other workspace leads to a file that is listed by itself.
+        if !root.join(&name).is_symlink() {
+            found.insert(name.display().to_string(), reason);
+        }
+    }
+    Ok(found)
+}
+
+fn judge(found: &Found, special: &BTreeMap<String, &'static str>, packages: &Packages, allowed: &Allowed) -> Proof {
+    let mut facts = Facts::default();
+    let Found { lists, own, of_packages, written, linked, problems } = found;
+    for problem in problems {
+        facts.note(false, problem.clone());
+    }
+    let counts = (own.len(), of_packages.len(), written.values().sum::<usize>());
+    facts.note(
+        counts.0 > 0 && counts.1 > 0,
+        format!(
+            "in {lists} crates and build scripts, rustc has read {} files of these sources, {} of packages, and {} that build scripts have written",
+            counts.0, counts.1, counts.2
+        ),
+    );
+    for package in written.keys() {
+        let is_known = packages.0.keys().any(|key| key.name == *package);
+        facts.note(is_known, format!("{package} has written files for its own code while it was built"));
+    }
+    for (package, libraries) in linked {
+        let is_listed = allowed.foreign.contains_key(package);
+        let what = libraries.iter().cloned().collect::<Vec<_>>().join(", ");
+        let listed = if is_listed { "" } else { ", and is not listed for code in other languages" };
+        facts.note(is_listed, format!("the build script of {package} has linked: {what}{listed}"));
+    }
+    for (file, reason) in special {
+        match allowed.own.get(file) {
+            Some(about) => facts.note(true, format!("{file} {reason}: {about}")),
+            None => facts.note(false, format!("{file} {reason}, and is not on the list")),
+        }
+    }
+    for file in allowed.own.keys().filter(|file| !special.contains_key(*file)) {
+        facts.note(false, format!("{file} is on the list and not needed any more"));
+    }
+    let claim = "Every file that was compiled into the program is one of these sources, which the proof `tree` compares with their commit, one of a listed package, which the proof `source` compares with its archive, or was written by a build script of those during this build. What is not in Rust is linked by listed packages alone, and of our own files only listed ones are more than Rust.";
+    let how = format!(
+        "the lists of files that rustc leaves (`*.d`), what build scripts have told cargo (`output`), and the list in `{}`",
+        allowed::FILE
+    );
+    Proof::new("compiled", claim, how, facts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::launcher;
+    use crate::flavour::Toolchain;
+    use crate::materials::packages::{Key, Package};
+    use crate::workspace::Profile;
+
+    fn write(path: &Path, text: &str) {
+        crate::files::write(path, text).unwrap();
+    }
+
+    /// A repository, a package and what a build of both has left, as cargo would.
+    struct Home {
+        folder: tempfile::TempDir,
+        packages: Packages,
+    }
+
+    impl Home {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let at = |name: &str| folder.path().join(name);
+            write(&at("root/src/main.rs"), "fn main() {}");
+            write(&at("registry/part-1.0.0/src/lib.rs"), "");
+            write(&at("target/release/deps/bottlecap-0.d"), "x: src/main.rs\n\nsrc/main.rs:\n# env-dep:A=B\n");
+            let source = at("registry/part-1.0.0/src/lib.rs");
+            let written = at("target/release/build/part-0123456789abcdef/out/more.rs");
+            write(&written, "");
+            write(&at("target/release/deps/part-0.d"), &format!("{}:\n{}:\n", source.display(), written.display()));
+            let package = Package { folder: at("registry/part-1.0.0"), origin: Origin::CratesIo, ..Package::default() };
+            Self { packages: Packages([(Key::new("part", "1.0.0"), package)].into()), folder }
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            write(&self.folder.path().join(name), text);
+        }
+
+        fn judged(&self, allowed: &Allowed) -> Proof {
+            let root = self.folder.path().join("root");
+            let call = Call { workspace: root.clone(), target: self.folder.path().join("target") };
+            look(&[call], &root, &self.packages, allowed).unwrap()
+        }
+
+        fn against(&self) -> String {
+            self.judged(&Allowed::default()).against.join("; ")
+        }
+    }
+
+    #[test]
+    fn files_of_the_sources_of_packages_and_of_build_scripts_are_told_apart() {
+        let proof = Home::new().judged(&Allowed::default());
+        assert!(proof.holds, "{proof:?}");
+        let counts =
+            "in 2 crates and build scripts, rustc has read 1 files of these sources, 1 of packages, and 1 that";
+        assert!(proof.evidence.concat().contains(counts), "{proof:?}");
+    }
+
+    #[test]
+    fn a_file_that_is_nobodys_is_caught() {
+        let home = Home::new();
+        home.write("elsewhere/planted.rs", "");
+        let planted = home.folder.path().join("elsewhere/planted.rs");
+        home.write("target/release/deps/bottlecap-1.d", &format!("{}:\n", planted.display()));
+        assert!(home.against().contains("planted.rs was read, and is of no listed package"), "{}", home.against());
+        let home = Home::new();
+        home.write("root/notes/planted.rs", "");
+        home.write("target/release/deps/bottlecap-1.d", "notes/planted.rs:\n");
+        assert!(
+            home.against().contains("of no part of these sources"),
+            "no commit is asked for it: {}",
+            home.against()
+        );
+        let home = Home::new();
+        home.write("target/release/deps/bottlecap-1.d", "src/gone.rs:\n");
+        assert!(home.against().contains("src/gone.rs was read and is not there any more"));
+        let home = Home::new();
+        home.write("target/release/planted.rs", "");
+        home.write("target/release/deps/bottlecap-1.d", "../target/release/planted.rs:\n");
+        assert!(home.against().contains("written by no build script"), "{}", home.against());
+    }
+
+    #[test]
+    fn what_is_linked_has_to_be_of_a_package_that_is_listed_for_it() {
+        let home = Home::new();
+        let output = "target/release/build/part-0123456789abcdef/output";
+        home.write(output, "cargo:rustc-link-search=native=/x\ncargo::rustc-link-arg=/tmp/evil.o\ncargo:rustc-cfg=a\n");
+        assert!(home.against().contains("part has linked: rustc-link-arg=/tmp/evil.o, and is not listed"));
+        let foreign = [("part".to_owned(), "C".to_owned())].into();
+        assert!(home.judged(&Allowed { foreign, ..Allowed::default() }).holds);
+        let ours = Home::new();
+        ours.write("target/release/build/bottlecap-0123456789abcdef/output", "cargo:rustc-link-lib=static=evil\n");
+        assert!(ours.against().contains("the build script of bottlecap has linked"), "{}", ours.against());
+    }
+
+    #[test]
+    fn own_files_that_are_more_than_rust_have_to_be_listed() {
+        for (file, text) in [
+            ("src/planted.rs", "std::arch::global_asm!(\"nop\");"),
+            ("src/planted.rs", "extern \"C\" { fn other(); }"),
+            ("src/planted.rs", "static BYTES: &[u8] = include_bytes!(\"/tmp/x\");"),
+            ("src/planted.c", "int planted;"),
+            ("crates/launcher/planted.S", "nop"),
+            ("build.rs", "fn main() {}"),
+            (".cargo/config.toml", "[build]"),
+        ] {
+            let home = Home::new();
+            home.write(&format!("root/{file}"), text);
+            assert!(
+                home.against().contains(&format!("{file} ")) && home.against().contains("is not on the list"),
+                "{file}"
+            );
+            let own = [(file.to_owned(), "known".to_owned())].into();
+            let listed = Allowed { own, ..Allowed::default() };
+            assert!(home.judged(&listed).holds, "{file}: {:?}", home.judged(&listed));
+        }
+        let own = [("src/gone.S".to_owned(), "known".to_owned())].into();
+        assert!(!Home::new().judged(&Allowed { own, ..Allowed::default() }).holds, "it is not needed any more");
+    }
+
+    #[test]
+    fn our_own_files_that_are_more_than_rust_are_listed() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let (special, allowed) = (own_files(root).unwrap(), Allowed::embedded().unwrap());
+        let names: Vec<_> = special.keys().collect();
+        assert_eq!(names, allowed.own.keys().collect::<Vec<_>>());
+        assert!(allowed.own.values().all(|about| !about.is_empty()));
+    }
+
+    /// What a real build of the launcher has read, in a target directory of its own.
+    #[test]
+    fn a_real_build_reads_listed_files_alone() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let builds = tempfile::tempdir().unwrap();
+        let tools = Toolchain::plain(root, Profile::Release).unwrap().launcher;
+        let (_, target) = launcher::with_names(root, &tools, builds.path()).unwrap();
+        let packages = launcher::packages(root, &crate::target::plain()).unwrap();
+        let calls = [Call { workspace: root.join(launcher::FOLDER), target }];
+        let proof = look(&calls, root, &packages, &Allowed::embedded().unwrap()).unwrap();
+        assert!(proof.holds, "{proof:#?}");
+    }
+}

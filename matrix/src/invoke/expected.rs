@@ -1,0 +1,211 @@
+//! What has to arrive with a function's settings, which are read as the extension reads them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use agent_config::{Config, Loaded, Rule, RuleKind};
+use regex::Regex;
+
+use super::AGENT;
+use super::run_summary::{Expected, Extensions};
+use crate::sandbox::Setup;
+use crate::sandbox::destinations::Destinations;
+
+/// The file with settings in the function's directory.
+const SETTINGS: &str = "datadog.yaml";
+/// Maximum number of letters by which a name may differ from the one that it is taken for.
+const TYPOS: usize = 2;
+
+/// What has to arrive, with notes for the reader about the settings. Of other extensions nothing is known.
+pub fn of(setup: &Setup) -> (Expected, Vec<String>) {
+    let task_root = setup.function.task_root();
+    let yaml = task_root.and_then(|root| fs::read_to_string(root.join(SETTINGS)).ok());
+    let loaded = agent_config::load(&setup.environment, yaml.as_deref());
+    let has_agent = setup.extensions.iter().any(|extension| extension.name == AGENT);
+    let mut notes = Vec::new();
+    if has_agent {
+        notes.extend(suggestions(&setup.environment));
+        notes.extend(hint(&setup.environment));
+        notes.extend(problems(&loaded, task_root));
+        notes.extend(addresses(&setup.environment, setup.destinations, &loaded.config));
+    }
+    let Config { logs, metrics, dogstatsd, .. } = loaded.config;
+    let expected = Expected {
+        extensions: match (has_agent, setup.extensions.is_empty()) {
+            (true, _) => Extensions::Agent,
+            (false, true) => Extensions::None,
+            (false, false) => Extensions::Unknown,
+        },
+        logs: has_agent && logs.enabled,
+        enhanced_metrics: has_agent && metrics.enhanced,
+        dogstatsd: has_agent.then(|| dogstatsd.namespace.map(|namespace| namespace + ".").unwrap_or_default()),
+        rules: logs.rules.iter().filter_map(LogRule::of).collect(),
+    };
+    (expected, notes)
+}
+
+/// A processing rule, which changes what has to arrive.
+#[derive(Clone, Debug)]
+pub struct LogRule {
+    kind: RuleKind,
+    pattern: Regex,
+    placeholder: String,
+}
+
+impl LogRule {
+    /// The rule; `None` if its pattern is not a regular expression, in which case the extension ignores it.
+    fn of(rule: &Rule) -> Option<Self> {
+        let pattern = Regex::new(&rule.pattern).ok()?;
+        Some(Self { kind: rule.kind, pattern, placeholder: rule.placeholder.clone() })
+    }
+
+    /// The line that has to arrive in place of this one; `None` if the rules exclude it.
+    pub fn apply(rules: &[Self], line: &str) -> Option<String> {
+        rules.iter().try_fold(line.to_owned(), |line, rule| match rule.kind {
+            RuleKind::ExcludeAtMatch => (!rule.pattern.is_match(&line)).then_some(line),
+            RuleKind::IncludeAtMatch => rule.pattern.is_match(&line).then_some(line),
+            RuleKind::MaskSequences => Some(rule.pattern.replace_all(&line, rule.placeholder.as_str()).into_owned()),
+        })
+    }
+}
+
+/// Names that nobody knows but that resemble a setting.
+fn suggestions(environment: &BTreeMap<String, String>) -> Vec<String> {
+    let known: Vec<String> = agent_config::names().collect();
+    let suggestion = |name: &String| {
+        let upper = name.to_ascii_uppercase();
+        let canonical = upper.strip_prefix("DATADOG_").map_or_else(|| upper.clone(), |rest| format!("DD_{rest}"));
+        if !canonical.starts_with("DD_") || known.contains(&canonical) {
+            return None;
+        }
+        let distance = |known: &&String| strsim::damerau_levenshtein(known, &canonical);
+        let closest = known.iter().min_by_key(distance).filter(|known| distance(known) <= TYPOS)?;
+        Some(format!("{name} is not a setting of the extension; did you mean {closest}?"))
+    };
+    environment.keys().filter_map(suggestion).collect()
+}
+
+/// What is known to cost time to find out.
+fn hint(environment: &BTreeMap<String, String>) -> Option<String> {
+    let is_off = environment.get("DD_TRACE_ENABLED").is_some_and(|value| value.eq_ignore_ascii_case("false"));
+    is_off.then(|| "DD_TRACE_ENABLED=false switches the tracer of the function off: no traces are sent.".to_owned())
+}
+
+/// Settings that the extension does not use as they are given.
+fn problems(loaded: &Loaded, task_root: Option<&Path>) -> Vec<String> {
+    let broken = loaded.discarded.as_ref().map(|reason| {
+        let file = task_root.map_or_else(|| SETTINGS.into(), |root| root.join(SETTINGS));
+        format!("All settings in {} are ignored: it {reason}.", file.display())
+    });
+    broken.into_iter().chain(loaded.warnings.iter().map(|warning| format!("{warning}."))).collect()
+}
+
+/// Where the extension would send its data on Lambda, if the settings say anything about that.
+fn addresses(environment: &BTreeMap<String, String>, destinations: Destinations, config: &Config) -> Vec<String> {
+    let mut notes: Vec<String> = destinations
+        .ignored(environment)
+        .into_iter()
+        .map(|name| {
+            format!("{name} has no effect here: everything is sent to the fake intake; --allow-network changes that.")
+        })
+        .collect();
+    if destinations == Destinations::AsSet {
+        return notes;
+    }
+    let of = |config: &Config| {
+        let logs = config.logs.worker.clone().unwrap_or_else(|| config.logs.url.clone());
+        let also =
+            [&config.logs.additional_endpoints, &config.metrics.additional_endpoints, &config.apm.additional_endpoints];
+        let also = also.into_iter().flatten().map(|endpoint| format!(", and also to {}", endpoint.url));
+        format!(
+            "On Lambda, logs go to {logs}, metrics to {}, traces to {}{}.",
+            config.metrics.url,
+            config.apm.url,
+            also.collect::<String>()
+        )
+    };
+    let described = of(config);
+    if described != of(&Config::default()) {
+        notes.push(described);
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::{Extension, Function};
+
+    fn expected_with(name: &str, variables: &[(&str, &str)]) -> (Expected, Vec<String>) {
+        let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let extensions = vec![Extension::new(name, "/bin/true")];
+        of(&Setup { extensions, environment, destinations: Destinations::Intake, ..Setup::default() })
+    }
+
+    fn switches(name: &str, variables: &[(&str, &str)]) -> (bool, bool) {
+        let (expected, _) = expected_with(name, variables);
+        (expected.logs, expected.enhanced_metrics)
+    }
+
+    #[test]
+    fn what_is_expected_follows_the_settings_as_the_extension_reads_them() {
+        assert_eq!(switches(AGENT, &[]), (true, true));
+        assert_eq!(switches("another", &[]), (false, false));
+        assert_eq!(switches(AGENT, &[("DD_ENHANCED_METRICS", "FALSE")]), (true, false));
+        assert_eq!(switches(AGENT, &[("dd_logs_enabled", "false")]), (false, true));
+        assert_eq!(switches(AGENT, &[("DATADOG_LOGS_ENABLED", "0")]), (false, true));
+        assert_eq!(switches(AGENT, &[("DD_LOGS_ENABLED", "flase")]), (true, true), "it is not switched off");
+        let both = [("DD_SERVERLESS_LOGS_ENABLED", "false"), ("DD_LOGS_ENABLED", "true")];
+        assert_eq!(switches(AGENT, &both), (true, true), "either name switches logs on");
+        assert_eq!(of(&Setup::default()).0.extensions, Extensions::None);
+    }
+
+    #[test]
+    fn processing_rules_change_the_lines_that_are_expected() {
+        let rules = r##"[{"type": "exclude_at_match", "name": "a", "pattern": "^debug"},
+            {"type": "mask_sequences", "name": "b", "pattern": "\\d+", "replace_placeholder": "#"}]"##;
+        let (expected, _) = expected_with(AGENT, &[("DD_LOGS_CONFIG_PROCESSING_RULES", rules)]);
+        assert_eq!(LogRule::apply(&expected.rules, "debug: x"), None);
+        assert_eq!(LogRule::apply(&expected.rules, "card 42").as_deref(), Some("card #"));
+    }
+
+    #[test]
+    fn typos_in_names_and_values_are_told() {
+        let (_, notes) =
+            expected_with(AGENT, &[("DD_SERVCE", "shop"), ("DD_ENHANCED_METRICS", "on"), ("DD_TRACE_ENABLED", "1")]);
+        assert_eq!(notes.len(), 2, "{notes:?}");
+        assert!(notes[0].contains("did you mean DD_SERVICE?"), "{notes:?}");
+        assert!(notes[1].contains("DD_ENHANCED_METRICS") && notes[1].contains("true or false"), "{notes:?}");
+    }
+
+    #[test]
+    fn the_settings_file_of_the_function_counts_and_a_broken_one_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(SETTINGS);
+        let with_file = |text: &str| {
+            fs::write(&file, text).unwrap();
+            let extensions = vec![Extension::new(AGENT, "/bin/true")];
+            let function = Function::program(directory.path().join("bootstrap"));
+            of(&Setup { function, extensions, ..Setup::default() })
+        };
+        assert!(!with_file("logs_enabled: false\nserverless_logs_enabled: false\n").0.logs);
+        let (expected, notes) = with_file("logs_enabled: [");
+        assert!(expected.logs && notes[0].contains("datadog.yaml are ignored"), "{notes:?}");
+    }
+
+    #[test]
+    fn the_destinations_on_lambda_are_told_if_a_setting_names_them() {
+        let (_, notes) = expected_with(AGENT, &[("DD_SITE", "us5.datadoghq.com")]);
+        assert_eq!(
+            notes,
+            [
+                "On Lambda, logs go to https://http-intake.logs.us5.datadoghq.com, metrics to https://api.us5.datadoghq.com, \
+              traces to https://trace.agent.us5.datadoghq.com."
+            ]
+        );
+        let (_, notes) = expected_with(AGENT, &[("DD_KMS_API_KEY", "x"), ("DD_URL", "https://m.example")]);
+        assert!(notes[0].starts_with("DD_KMS_API_KEY has no effect here"), "{notes:?}");
+        assert!(notes[1].contains("metrics to https://m.example"), "{notes:?}");
+    }
+}

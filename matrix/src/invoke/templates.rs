@@ -1,0 +1,278 @@
+//! Reads functions from `template.yaml` of AWS SAM and `CloudFormation`, and from `serverless.yml`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+use serde_json::{Map, Value};
+
+/// The files that are looked for in a function's directory.
+const FILES: [&str; 4] = ["template.yaml", "template.yml", "serverless.yml", "serverless.yaml"];
+/// What marks a value that only a deployment can resolve.
+const INTRINSIC: &str = "\u{1}";
+
+/// Why a template is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the template {} cannot be read", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("the template {} is not YAML: {reason}", path.display())]
+    Syntax { path: PathBuf, reason: String },
+    #[error("the template {} has no function", .0.display())]
+    Empty(PathBuf),
+    #[error("the template {} has no function {name}; it has {functions}", path.display())]
+    NoFunction { path: PathBuf, name: String, functions: String },
+    #[error("the template {} has several functions; name one with --function: {functions}", path.display())]
+    Several { path: PathBuf, functions: String },
+}
+
+/// A function of a template. What the template does not say is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deployed {
+    pub name: String,
+    pub handler: Option<String>,
+    pub runtime: Option<String>,
+    /// The directory of its code.
+    pub code: PathBuf,
+    pub environment: BTreeMap<String, String>,
+    /// The timeout in seconds.
+    pub timeout: Option<u32>,
+    /// The memory in MB.
+    pub memory: Option<u32>,
+    /// What had to be left out, because only a deployment knows it: names of variables, and layers.
+    pub unresolved: Vec<String>,
+}
+
+/// The template in a directory, if there is one.
+pub fn find(directory: &Path) -> Option<PathBuf> {
+    FILES.iter().map(|file| directory.join(file)).find(|file| file.is_file())
+}
+
+/// The function of this name, or the only one.
+pub fn function(path: &Path, name: Option<&str>) -> Result<Deployed, Error> {
+    let mut functions = read(path)?;
+    let path = path.to_owned();
+    let names = || functions.iter().map(|function| function.name.as_str()).collect::<Vec<_>>().join(", ");
+    let index = match name {
+        Some(name) => match functions.iter().position(|function| function.name == name) {
+            Some(index) => index,
+            None => return Err(Error::NoFunction { path, name: name.to_owned(), functions: names() }),
+        },
+        None if functions.is_empty() => return Err(Error::Empty(path)),
+        None if functions.len() > 1 => return Err(Error::Several { path, functions: names() }),
+        None => 0,
+    };
+    Ok(functions.swap_remove(index))
+}
+
+fn read(path: &Path) -> Result<Vec<Deployed>, Error> {
+    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let root: Value = serde_saphyr::from_str(&marked(&text))
+        .map_err(|error| Error::Syntax { path: path.to_owned(), reason: first_line(&error.to_string()) })?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(if root.get("Resources").is_some() { of_stack(&root, directory) } else { of_service(&root, directory) })
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// The text with `CloudFormation`'s functions such as `!Ref Table` marked, which YAML takes for the plain value `Table`.
+fn marked(text: &str) -> String {
+    let Ok(plain) = Regex::new(r#"(?m)!(?:Ref|Sub|GetAtt|ImportValue)[ \t]+(?P<value>[^\s\[{|>"'][^\n#,}\]]*)"#) else {
+        return text.to_owned();
+    };
+    plain
+        .replace_all(text, |found: &regex::Captures<'_>| {
+            format!("\"\\u0001{}\"", found["value"].trim().replace(['"', '\\'], " "))
+        })
+        .into_owned()
+}
+
+/// Whether a value has a part that only a deployment resolves.
+fn is_resolved(text: &str) -> bool {
+    !text.contains(INTRINSIC) && !text.contains("${")
+}
+
+/// The functions of a SAM or `CloudFormation` template.
+fn of_stack(root: &Value, directory: &Path) -> Vec<Deployed> {
+    let empty = Map::new();
+    let globals = root.pointer("/Globals/Function").unwrap_or(&Value::Null);
+    let resources = root.get("Resources").and_then(Value::as_object).unwrap_or(&empty);
+    let functions = resources.iter().filter(|(_, resource)| {
+        let kind = resource.get("Type").and_then(Value::as_str);
+        matches!(kind, Some("AWS::Serverless::Function" | "AWS::Lambda::Function"))
+    });
+    let function = |(name, resource): (&String, &Value)| {
+        let own = resource.get("Properties").unwrap_or(&Value::Null);
+        let code = ["/CodeUri", "/Code"].iter().find_map(|path| [own, globals].iter().find_map(|at| text(at, path)));
+        Settings { layers: [globals, own], name, directory }.deployed(
+            &["/Handler", "/Runtime", "/Environment/Variables", "/Timeout", "/MemorySize", "/Layers"],
+            code.as_deref(),
+        )
+    };
+    functions.map(function).collect()
+}
+
+/// The functions of a Serverless Framework service. A handler is the path of a module there, from the service's directory.
+fn of_service(root: &Value, directory: &Path) -> Vec<Deployed> {
+    let empty = Map::new();
+    let provider = root.get("provider").unwrap_or(&Value::Null);
+    let functions = root.get("functions").and_then(Value::as_object).unwrap_or(&empty);
+    let function = |(name, own): (&String, &Value)| {
+        let paths = ["/handler", "/runtime", "/environment", "/timeout", "/memorySize", "/layers"];
+        Settings { layers: [provider, own], name, directory }.deployed(&paths, None)
+    };
+    functions.iter().map(function).collect()
+}
+
+/// The settings of a function over those of all functions.
+struct Settings<'a> {
+    /// The more specific one comes last.
+    layers: [&'a Value; 2],
+    name: &'a str,
+    directory: &'a Path,
+}
+
+impl Settings<'_> {
+    /// The function whose handler, runtime, variables, timeout, memory and layers are at these paths.
+    fn deployed(&self, paths: &[&str; 6], code: Option<&str>) -> Deployed {
+        let [handler, runtime, variables, timeout, memory, layers] = *paths;
+        let mut unresolved = Vec::new();
+        let mut environment = BTreeMap::new();
+        for (name, value) in self.layers.iter().filter_map(|of| of.pointer(variables)?.as_object()).flatten() {
+            match scalar(value).filter(|value| is_resolved(value)) {
+                Some(value) => drop(environment.insert(name.clone(), value)),
+                None => unresolved.push(name.clone()),
+            }
+        }
+        let layers = self.layers.iter().filter_map(|of| of.pointer(layers)?.as_array()).flatten();
+        unresolved.extend(
+            layers.filter_map(scalar).map(|layer| format!("the layer {}", layer.trim_start_matches(INTRINSIC))),
+        );
+        let number = |path| self.find(path).and_then(|text| text.parse().ok());
+        Deployed {
+            name: self.name.to_owned(),
+            handler: self.find(handler),
+            runtime: self.find(runtime),
+            code: self.directory.join(code.unwrap_or_default()),
+            environment,
+            timeout: number(timeout),
+            memory: number(memory),
+            unresolved,
+        }
+    }
+
+    fn find(&self, path: &str) -> Option<String> {
+        self.layers.iter().rev().find_map(|of| text(of, path))
+    }
+}
+
+/// A resolved scalar.
+fn text(value: &Value, path: &str) -> Option<String> {
+    value.pointer(path).and_then(scalar).filter(|text| is_resolved(text))
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAM: &str = "\
+AWSTemplateFormatVersion: '2010-09-09'
+Transform: AWS::Serverless-2016-10-31
+Globals:
+  Function:
+    Timeout: 3
+    Runtime: python3.12
+    Environment:
+      Variables:
+        STAGE: dev
+Resources:
+  HelloWorldFunction:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: hello_world/
+      Handler: app.lambda_handler
+      MemorySize: 256
+      Layers:
+        - !Ref Shared
+      Environment:
+        Variables:
+          TABLE: !Ref Orders
+          URL: !Sub 'https://${Api}.example'
+          LIMIT: 10
+          DD_SERVICE: shop
+  Orders:
+    Type: AWS::DynamoDB::Table
+";
+
+    const SERVERLESS: &str = "\
+service: shop
+provider:
+  name: aws
+  runtime: python3.13
+  timeout: 6
+  environment: {DD_ENV: dev, STAGE: '${opt:stage}'}
+functions:
+  hello:
+    handler: src/handler.hello
+    events:
+      - httpApi: 'GET /'
+  cancel:
+    handler: handler.cancel
+    memorySize: 512
+";
+
+    fn written(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        (directory, path)
+    }
+
+    #[test]
+    fn a_function_of_a_sam_template_has_the_settings_of_all_and_its_own() {
+        let (directory, path) = written("template.yaml", SAM);
+        assert_eq!(find(directory.path()).as_deref(), Some(path.as_path()));
+        let found = function(&path, None).unwrap();
+        assert_eq!((found.name.as_str(), found.handler.as_deref()), ("HelloWorldFunction", Some("app.lambda_handler")));
+        assert_eq!((found.runtime.as_deref(), found.timeout, found.memory), (Some("python3.12"), Some(3), Some(256)));
+        assert_eq!(found.code, directory.path().join("hello_world/"));
+        let variables: Vec<_> = found.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(variables, ["DD_SERVICE=shop", "LIMIT=10", "STAGE=dev"]);
+        assert_eq!(found.unresolved, ["TABLE", "URL", "the layer Shared"]);
+    }
+
+    #[test]
+    fn a_function_of_a_service_is_chosen_by_name() {
+        let (_directory, path) = written("serverless.yml", SERVERLESS);
+        let error = function(&path, None).unwrap_err().to_string();
+        assert!(error.contains("--function: hello, cancel"), "{error}");
+        let hello = function(&path, Some("hello")).unwrap();
+        assert_eq!((hello.handler.as_deref(), hello.timeout), (Some("src/handler.hello"), Some(6)));
+        assert_eq!(
+            (hello.environment.get("DD_ENV").map(String::as_str), hello.unresolved),
+            (Some("dev"), vec!["STAGE".to_owned()])
+        );
+        assert_eq!(function(&path, Some("cancel")).unwrap().memory, Some(512));
+        assert!(matches!(function(&path, Some("helo")), Err(Error::NoFunction { .. })));
+    }
+
+    #[test]
+    fn what_is_no_template_is_said_to_be_none() {
+        let (_directory, path) = written("template.yaml", "Resources: [");
+        assert!(matches!(function(&path, None), Err(Error::Syntax { .. })));
+        let (_directory, path) = written("template.yaml", "Resources: {}");
+        assert!(matches!(function(&path, None), Err(Error::Empty(_))));
+    }
+}

@@ -1,0 +1,133 @@
+//! The lifecycle listener: tracers report the start and the end of each invocation, with the event and the response.
+//!
+//! Memory of this port, in bytes: bodies that are being read or decoded take at most [`MAX_BODIES_BYTES`] together, one that finds no room counts as empty; decoded
+//! calls that wait for the loop take at most [`MAX_QUEUED_BYTES`] together.
+
+mod server;
+
+use std::{
+    io,
+    net::TcpListener,
+    os::fd::{AsFd, BorrowedFd},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use axum::Router;
+use extension_protocol::Service;
+use tokio::sync::{
+    OwnedSemaphorePermit, Semaphore,
+    mpsc::{Receiver, channel},
+};
+
+use super::trace_agent::connections::Listener;
+use crate::{
+    os::streams,
+    process::invocation::call::{Call, Decoder},
+};
+use server::Server;
+
+/// The socket: tracers know this address only.
+const SOCKET: extension_protocol::Listener = Service::Lifecycle.listener();
+/// The port of [`SOCKET`].
+pub const PORT: u16 = SOCKET.port;
+
+/// Maximum body in bytes: Lambda's own limit of events and responses. The headers of a call with a longer one still count.
+const MAX_BODY_BYTES: usize = 6 << 20;
+const MAX_BODIES_BYTES: usize = 4 * MAX_BODY_BYTES;
+/// How many calls may wait for the loop, and how much memory they may take.
+const QUEUE: usize = 256;
+const MAX_QUEUED_BYTES: usize = 8 << 20;
+
+/// A listener that is bound, so that tracers that connect from now on wait in its backlog. Needs no async runtime yet.
+#[derive(Debug)]
+pub struct LifecycleListener {
+    listener: TcpListener,
+}
+
+/// Binds the port. Nobody could be told of another one.
+pub fn bind() -> io::Result<LifecycleListener> {
+    let listener = TcpListener::bind((SOCKET.address, SOCKET.port))?;
+    streams::above_standard(listener, TcpListener::try_clone).map(LifecycleListener::from_handover)
+}
+
+impl LifecycleListener {
+    /// Goes on with a listener that another program of ours has left us.
+    pub fn from_handover(listener: TcpListener) -> Self {
+        Self { listener }
+    }
+
+    /// Answers from now on, as a task of its own.
+    pub fn serve(self, decoder: Decoder) -> io::Result<Inbox> {
+        self.listener.set_nonblocking(true)?;
+        let listener = Listener::new(tokio::net::TcpListener::from_std(self.listener)?);
+        let (server, inbox) = Server::new(decoder);
+        let service = Router::new().fallback(server::answer).with_state(server);
+        tokio::spawn(async move {
+            // axum keeps accepting whatever happens to single connections; it returns only if asked to.
+            if let Err(error) = axum::serve(listener, service).await {
+                tracing::error!("LIFECYCLE | the listener has ended: {error}");
+            }
+        });
+        Ok(inbox)
+    }
+}
+
+impl AsFd for LifecycleListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}
+
+impl Server {
+    /// A server without a listener, and where its calls come out.
+    fn new(decoder: Decoder) -> (Arc<Self>, Inbox) {
+        let (sender, receiver) = channel(QUEUE);
+        let open = Arc::<AtomicUsize>::default();
+        let server = Self {
+            decoder: Arc::new(decoder),
+            bodies: Arc::new(Semaphore::new(MAX_BODIES_BYTES)),
+            queued: Arc::new(Semaphore::new(MAX_QUEUED_BYTES)),
+            sender,
+            open: Arc::clone(&open),
+        };
+        (Arc::new(server), Inbox { receiver, open })
+    }
+}
+
+/// A call with its share of the memory, which ends when it leaves the queue.
+#[derive(Debug)]
+struct Queued {
+    call: Call,
+    _room: OwnedSemaphorePermit,
+}
+
+/// What tracers have reported, in the order in which it was answered.
+#[derive(Debug)]
+pub struct Inbox {
+    receiver: Receiver<Queued>,
+    /// How many calls are being read or decoded.
+    open: Arc<AtomicUsize>,
+}
+
+impl Inbox {
+    /// The next call; None if none will come any more. May be cancelled without losing one.
+    pub async fn recv(&mut self) -> Option<Call> {
+        self.receiver.recv().await.map(|queued| queued.call)
+    }
+
+    /// The next call, if it is here.
+    pub fn try_recv(&mut self) -> Option<Call> {
+        self.receiver.try_recv().ok().map(|queued| queued.call)
+    }
+
+    /// Whether a call is being read or decoded that is not here yet.
+    pub fn is_receiving(&self) -> bool {
+        self.open.load(Ordering::Relaxed) > 0
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! The lifecycle listener without sockets.
+
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    extract::{Request, State},
+    http::StatusCode,
+};
+
+use super::*;
+use crate::process::invocation::call::test_decoder::decoder;
+
+fn request(method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Request {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body.into()).unwrap()
+}
+
+async fn answer(server: &Arc<Server>, request: Request) -> (StatusCode, Bytes) {
+    let response = server::answer(State(Arc::clone(server)), request).await;
+    (response.status(), to_bytes(response.into_body(), 1 << 20).await.unwrap())
+}
+
+fn capturing() -> Decoder {
+    decoder(Some(10))
+}
+
+#[tokio::test]
+async fn calls_are_answered_with_an_empty_object_and_queued_in_order() {
+    let (server, mut inbox) = Server::new(capturing());
+    let id = [("Lambda-Runtime-Aws-Request-Id", "r")];
+    for (path, body) in [("/lambda/start-invocation", "[1]"), ("/lambda/end-invocation", "{\"statusCode\":200}")] {
+        let (status, answer) = answer(&server, request("POST", path, &id, body)).await;
+        assert_eq!((status, &*answer), (StatusCode::OK, &b"{}"[..]));
+    }
+    let Some(Call::Start(start)) = inbox.recv().await else { panic!("no start") };
+    assert_eq!(start.request_id.map(|id| id.to_string()).as_deref(), Some("r"));
+    assert_eq!(start.captured, [("function.request.0".to_owned(), "1".to_owned())]);
+    let Some(Call::End(end)) = inbox.try_recv() else { panic!("no end") };
+    assert_eq!(end.status_code, Some(200));
+    assert!(!inbox.is_receiving());
+}
+
+#[tokio::test]
+async fn hello_is_answered_and_other_paths_and_methods_are_refused() {
+    let (server, mut inbox) = Server::new(capturing());
+    for (method, path, expected) in [
+        ("GET", "/lambda/hello", StatusCode::OK),
+        ("POST", "/lambda/hello", StatusCode::METHOD_NOT_ALLOWED),
+        ("GET", "/lambda/start-invocation", StatusCode::METHOD_NOT_ALLOWED),
+        ("PUT", "/lambda/end-invocation", StatusCode::METHOD_NOT_ALLOWED),
+        ("POST", "/lambda/flush", StatusCode::NOT_FOUND),
+        ("POST", "/lambda/start-invocation/", StatusCode::NOT_FOUND),
+    ] {
+        let (status, _) = answer(&server, request(method, path, &[], "")).await;
+        assert_eq!(status, expected, "{method} {path}");
+    }
+    assert!(inbox.try_recv().is_none());
+}
+
+#[tokio::test]
+async fn headers_count_though_the_body_is_too_long_or_no_json() {
+    let (server, mut inbox) = Server::new(capturing());
+    let headers = [("x-datadog-span-id", "3"), ("x-datadog-span-id", "4")];
+    for body in [vec![b' '; MAX_BODY_BYTES + 1], b"{".to_vec(), vec![0xff], Vec::new()] {
+        let (status, _) = answer(&server, request("POST", "/lambda/end-invocation", &headers, body)).await;
+        assert_eq!(status, StatusCode::OK);
+        let Some(Call::End(end)) = inbox.recv().await else { panic!("no end") };
+        assert_eq!((end.span_id, end.captured), (Some(4), Vec::new()), "the last of two headers");
+    }
+    let longest = format!("\"{}\"", "x".repeat(MAX_BODY_BYTES - 2));
+    answer(&server, request("POST", "/lambda/start-invocation", &[], longest)).await;
+    let Some(Call::Start(start)) = inbox.recv().await else { panic!("no start") };
+    assert_eq!(start.captured.len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_for_which_there_is_no_room_counts_as_empty_and_is_not_waited_for() {
+    let (server, mut inbox) = Server::new(capturing());
+    let _others = Arc::clone(&server.bodies).try_acquire_many_owned(u32::try_from(MAX_BODIES_BYTES).unwrap()).unwrap();
+    let (status, _) = answer(&server, request("POST", "/lambda/start-invocation", &[], "[1]")).await;
+    assert_eq!(status, StatusCode::OK);
+    let Some(Call::Start(start)) = inbox.recv().await else { panic!("no start") };
+    assert!(start.captured.is_empty());
+}
+
+#[tokio::test]
+async fn calls_that_nobody_takes_are_dropped_and_never_waited_for() {
+    let (server, mut inbox) = Server::new(capturing());
+    let body = format!("[{}1]", "1,".repeat(100_000));
+    for _ in 0..2 * QUEUE {
+        let (status, _) = answer(&server, request("POST", "/lambda/start-invocation", &[], body.clone())).await;
+        assert_eq!(status, StatusCode::OK);
+    }
+    let mut bytes = 0;
+    while let Some(call) = inbox.try_recv() {
+        bytes += call.bytes();
+    }
+    assert!(bytes > 0 && bytes <= MAX_QUEUED_BYTES, "{bytes}");
+}

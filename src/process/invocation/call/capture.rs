@@ -1,0 +1,261 @@
+//! A payload as tags: one for each value, under the path that leads to it.
+
+use serde::{
+    Deserialize as _, Deserializer,
+    de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Number, value::RawValue};
+
+use super::Tag;
+
+/// Maximum size in bytes of the tags that one payload becomes, their memory included; what is beyond is left out.
+pub const MAX_CAPTURED_BYTES: usize = 1 << 20;
+
+/// Maximum length of a value in characters.
+const MAX_VALUE_CHARS: usize = 4096;
+
+/// Maximum depth whatever is configured: below it values are parsed by calls within calls.
+const MAX_DEPTH: u32 = 64;
+
+/// Names whose values are not shown.
+const SECRET: [&str; 8] =
+    ["password", "passwd", "pwd", "secret", "token", "authorization", "x-authorization", "api_key"];
+
+/// The memory of a tag: two strings, each with an allocation of its own.
+pub(super) fn tag_bytes(key: &str, value: &str) -> usize {
+    size_of::<Tag>() + 32 + key.len() + value.len()
+}
+
+/// The tags of a payload; none if it is no JSON. Values below `depth` levels are JSON texts.
+pub(super) fn tags(prefix: &str, payload: &str, depth: u32) -> Vec<Tag> {
+    let mut captured = Captured { path: prefix.to_owned(), tags: Vec::new(), bytes: 0, is_full: false };
+    let result = captured.walk(payload, 0, depth.min(MAX_DEPTH));
+    if result.is_err() && !captured.is_full {
+        captured.tags.clear();
+    }
+    captured.tags
+}
+
+struct Captured {
+    /// The path to the value at hand.
+    path: String,
+    tags: Vec<Tag>,
+    bytes: usize,
+    /// Nothing more is added; the rest of the payload is not read.
+    is_full: bool,
+}
+
+impl Captured {
+    /// Walks through a JSON document.
+    fn walk(&mut self, json: &str, depth: u32, max_depth: u32) -> Result<(), serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        Walk { captured: self, depth, max_depth }.deserialize(&mut deserializer)?;
+        deserializer.end()
+    }
+
+    /// Adds a tag under the path. An error says that there is no room for it.
+    fn add<E: de::Error>(&mut self, value: String) -> Result<(), E> {
+        let bytes = tag_bytes(&self.path, &value);
+        if self.bytes + bytes > MAX_CAPTURED_BYTES {
+            self.is_full = true;
+            return Err(E::custom("the payload has too many values"));
+        }
+        self.bytes += bytes;
+        self.tags.push((self.path.clone(), value));
+        Ok(())
+    }
+
+    /// Does something below a name.
+    fn below<T, E>(&mut self, name: &str, work: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        let length = self.path.len();
+        self.path.push('.');
+        self.path.push_str(name);
+        let result = work(self);
+        self.path.truncate(length);
+        result
+    }
+
+    /// Adds a text, or what is in it if it is a JSON document itself.
+    fn text<E: de::Error>(&mut self, text: &str, depth: u32, max_depth: u32) -> Result<(), E> {
+        let (count, bytes) = (self.tags.len(), self.bytes);
+        match self.walk(text, depth + 1, max_depth) {
+            Ok(()) => Ok(()),
+            Err(error) if self.is_full => Err(E::custom(error)),
+            Err(_) => {
+                self.tags.truncate(count);
+                self.bytes = bytes;
+                let is_secret = SECRET.contains(&self.path.rsplit('.').next().unwrap_or_default());
+                self.add(if is_secret { "redacted".to_owned() } else { shorten(text) })
+            }
+        }
+    }
+}
+
+fn shorten(text: &str) -> String {
+    let end = text.char_indices().nth(MAX_VALUE_CHARS).map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+/// JSON without space between its parts, as far as a tag has room for it.
+fn compact(json: &str) -> String {
+    let mut compact = String::new();
+    let (mut is_text, mut is_escaped) = (false, false);
+    let wanted = json.chars().filter(|character| {
+        let is_wanted = is_text || !character.is_ascii_whitespace();
+        match character {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = is_text,
+            '"' => is_text = !is_text,
+            _ => {}
+        }
+        is_wanted
+    });
+    compact.extend(wanted.take(MAX_VALUE_CHARS));
+    compact
+}
+
+/// One value on the way through the document.
+struct Walk<'c> {
+    captured: &'c mut Captured,
+    depth: u32,
+    max_depth: u32,
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        if self.depth >= self.max_depth {
+            let value = <&RawValue>::deserialize(deserializer)?;
+            return self.captured.add(compact(value.get()));
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        self.captured.add("null".to_owned())
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
+        self.captured.add(value.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
+        self.captured.add(value.to_string())
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
+        self.captured.add(value.to_string())
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
+        self.captured.add(Number::from_f64(value).map_or_else(|| value.to_string(), |number| number.to_string()))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<(), E> {
+        self.captured.text(value, self.depth, self.max_depth)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let Self { captured, depth, max_depth } = self;
+        let mut index = 0_usize;
+        while captured
+            .below(&index.to_string(), |captured| {
+                items.next_element_seed(Walk { captured, depth: depth + 1, max_depth })
+            })?
+            .is_some()
+        {
+            index += 1;
+        }
+        if index == 0 { captured.add("[]".to_owned()) } else { Ok(()) }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        let Self { captured, depth, max_depth } = self;
+        while let Some(name) = fields.next_key::<String>()? {
+            captured.below(&name, |captured| fields.next_value_seed(Walk { captured, depth: depth + 1, max_depth }))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn captured(payload: &str, depth: u32) -> Vec<String> {
+        tags("p", payload, depth).into_iter().map(|(key, value)| format!("{key}={value}")).collect()
+    }
+
+    #[test]
+    fn every_value_becomes_a_tag_under_its_path() {
+        let payload = r#"{"a":{"b":[1,"x",null,true,1.5,[],{}]},"text":"5","json":"{\"in\":[-2]}","e":""}"#;
+        let expected = [
+            "p.a.b.0=1",
+            "p.a.b.1=x",
+            "p.a.b.2=null",
+            "p.a.b.3=true",
+            "p.a.b.4=1.5",
+            "p.a.b.5=[]",
+            "p.text=5",
+            "p.json.in.0=-2",
+            "p.e=",
+        ];
+        assert_eq!(captured(payload, 10), expected);
+        assert_eq!(captured("7", 10), ["p=7"]);
+        assert_eq!(captured("\"plain\"", 10), ["p=plain"]);
+    }
+
+    #[test]
+    fn below_the_configured_depth_values_are_texts() {
+        assert_eq!(captured(r#"{"a" : {"b": [1, "x y"]}}"#, 1), [r#"p.a={"b":[1,"x y"]}"#]);
+        assert_eq!(captured(r#"{ "a": " \" b" }"#, 0), [r#"p={"a":" \" b"}"#]);
+        assert_eq!(
+            captured(r#"{"a":"{\"b\":{\"c\":1}}"}"#, 3),
+            [r#"p.a.b={"c":1}"#],
+            "a document in a text is a level"
+        );
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let payload = r#"{"password":"p","a":{"token":"t","Token":"t"},"secret":5,"api_key":"{\"k\":\"v\"}"}"#;
+        let expected = ["p.password=redacted", "p.a.token=redacted", "p.a.Token=t", "p.secret=5", "p.api_key.k=v"];
+        assert_eq!(captured(payload, 10), expected);
+    }
+
+    #[test]
+    fn what_is_no_json_has_no_tags() {
+        for payload in ["", "{", "text", "{\"a\":1,}", "{\"a\":1} x", "{\"a\":\"\\ud800\"}"] {
+            assert_eq!(captured(payload, 10), [""; 0], "{payload}");
+        }
+    }
+
+    #[test]
+    fn size_and_nesting_of_a_payload_are_bounded() {
+        let long = format!("{{\"a\":\"{}\"}}", "é".repeat(MAX_VALUE_CHARS + 1));
+        assert_eq!(tags("p", &long, 10)[0].1.chars().count(), MAX_VALUE_CHARS);
+        let wide = format!("[{}1]", "1,".repeat(3_000_000));
+        let tags_of_wide = tags("p", &wide, 10);
+        let bytes: usize = tags_of_wide.iter().map(|(key, value)| tag_bytes(key, value)).sum();
+        assert!(bytes <= MAX_CAPTURED_BYTES && bytes > MAX_CAPTURED_BYTES / 2, "{bytes}");
+        for depth in [0, 10, u32::MAX] {
+            let nested = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+            let tags = tags("p", &nested, depth);
+            assert!(tags.len() <= 1 && tags.iter().all(|(_, value)| value.len() <= MAX_VALUE_CHARS), "{depth}");
+        }
+        let mut text = "1".to_owned();
+        for _ in 0..12 {
+            text = serde_json::to_string(&text).unwrap();
+        }
+        assert_eq!(tags("p", &text, 20), [("p".to_owned(), "1".to_owned())]);
+    }
+}

@@ -1,0 +1,192 @@
+//! What a tracer reports about an invocation on the lifecycle port, decoded on the task that serves the call.
+//!
+//! Tracers of Java, .NET, Go and Ruby call `start-invocation` with the event before the handler runs, and `end-invocation` with its response afterwards. A body
+//! that cannot be read counts as empty, so that the headers still count.
+
+mod capture;
+mod end;
+#[cfg(test)]
+pub mod test_decoder;
+
+use crate::{
+    platform::ids::RequestId,
+    process::{
+        data_streams::{self, Point},
+        event::Timestamp,
+        propagation::{Carrier, Propagator, TraceContext},
+        trace::Span,
+        trigger::{self, Event, Inferred, Tags},
+    },
+};
+pub use capture::MAX_CAPTURED_BYTES;
+
+/// A tag of a span.
+pub type Tag = (String, String);
+
+/// A call.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Call {
+    /// The handler is about to run.
+    Start(Box<StartCall>),
+    /// The handler has returned or failed.
+    End(Box<EndCall>),
+}
+
+/// `start-invocation`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StartCall {
+    /// None from tracers that do not know it.
+    pub request_id: Option<RequestId>,
+    pub time: Timestamp,
+    /// The trace that the invocation continues, if anything names one.
+    pub context: Option<TraceContext>,
+    /// Spans of the services that the event came through.
+    pub inferred: Option<Inferred>,
+    /// Tags about the trigger, for the span of the invocation.
+    pub trigger_tags: Tags,
+    /// Checkpoints of Data Streams Monitoring, one for each record of the event.
+    pub checkpoints: Vec<Point>,
+    /// The event as tags.
+    pub captured: Vec<Tag>,
+}
+
+/// `end-invocation`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EndCall {
+    /// None from tracers that do not know it.
+    pub request_id: Option<RequestId>,
+    pub time: Timestamp,
+    pub trace_id: Option<u64>,
+    pub parent_id: Option<u64>,
+    /// The span of the invocation; the spans of the handler are below it.
+    pub span_id: Option<u64>,
+    pub priority: Option<f64>,
+    /// Tags of the trace.
+    pub trace_tags: Tags,
+    pub error: Option<CallError>,
+    /// The HTTP status code that the response names.
+    pub status_code: Option<i64>,
+    /// The response as tags.
+    pub captured: Vec<Tag>,
+}
+
+/// An error of the handler. Each part may be missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallError {
+    pub message: Option<String>,
+    pub kind: Option<String>,
+    pub stack: Option<String>,
+}
+
+/// Decodes calls. `header` gives the value of a header by its lower-case name; of one that is repeated, the last.
+#[derive(Debug, Clone)]
+pub struct Decoder {
+    /// The number of levels of a payload that become tags of their own; None: payloads are not captured.
+    pub capture_depth: Option<u32>,
+    pub triggers: trigger::Settings,
+    pub propagator: Propagator,
+    /// Who reports checkpoints.
+    pub streams: data_streams::Origin,
+    /// Makes ids; never 0.
+    pub random: fn() -> u64,
+}
+
+/// The header that names the invocation.
+const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
+
+impl Decoder {
+    /// Decodes `start-invocation`. `carrier` has what the call's own headers say about a trace.
+    pub fn start<'h>(
+        &self,
+        header: impl Fn(&str) -> Option<&'h str>,
+        carrier: &Carrier,
+        body: &[u8],
+        time: Timestamp,
+    ) -> StartCall {
+        let event = Event::parse(body, &self.triggers, &mut || (self.random)());
+        let context = event.context(&self.propagator, carrier);
+        let now = time.saturating_mul(1_000_000);
+        let checkpoints = event.checkpoints.iter().filter_map(|it| Point::new(it, &self.streams, now)).collect();
+        let Event { tags, inferred, .. } = event;
+        StartCall {
+            request_id: request_id(header(REQUEST_ID)),
+            time,
+            context,
+            inferred,
+            trigger_tags: tags,
+            checkpoints,
+            captured: self.capture("function.request", str::from_utf8(body).unwrap_or_default()),
+        }
+    }
+
+    /// Decodes `end-invocation`.
+    pub fn end<'h>(&self, header: impl Fn(&str) -> Option<&'h str>, body: &[u8], time: Timestamp) -> EndCall {
+        end::decode(self, header, body, time)
+    }
+
+    fn capture(&self, prefix: &str, body: &str) -> Vec<Tag> {
+        self.capture_depth.map(|depth| capture::tags(prefix, body, depth)).unwrap_or_default()
+    }
+}
+
+fn request_id(id: Option<&str>) -> Option<RequestId> {
+    id.map(str::trim).filter(|id| !id.is_empty()).map(RequestId::from)
+}
+
+impl Call {
+    pub(super) fn request_id(&self) -> Option<&RequestId> {
+        match self {
+            Self::Start(start) => start.request_id.as_ref(),
+            Self::End(end) => end.request_id.as_ref(),
+        }
+    }
+
+    pub(super) fn time(&self) -> Timestamp {
+        match self {
+            Self::Start(start) => start.time,
+            Self::End(end) => end.time,
+        }
+    }
+
+    /// An estimate of the memory that it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Start(start) => start.bytes(),
+            Self::End(end) => end.bytes(),
+        }
+    }
+}
+
+impl StartCall {
+    pub(super) fn bytes(&self) -> usize {
+        let spans = self.inferred.iter().flat_map(|inferred| [Some(&inferred.outer), inferred.wrapped.as_ref()]);
+        size_of::<Self>()
+            + self.context.iter().map(|context| map_bytes(&context.tags)).sum::<usize>()
+            + spans.flatten().map(span_bytes).sum::<usize>()
+            + map_bytes(&self.trigger_tags)
+            + self.checkpoints.len() * size_of::<Point>()
+            + tags_bytes(&self.captured)
+    }
+}
+
+impl EndCall {
+    pub(super) fn bytes(&self) -> usize {
+        let error = self.error.iter().flat_map(|error| [&error.message, &error.kind, &error.stack]);
+        size_of::<Self>()
+            + map_bytes(&self.trace_tags)
+            + tags_bytes(&self.captured)
+            + error.flatten().map(String::len).sum::<usize>()
+    }
+}
+
+fn tags_bytes(tags: &[Tag]) -> usize {
+    tags.iter().map(|(key, value)| capture::tag_bytes(key, value)).sum()
+}
+
+fn map_bytes(tags: &Tags) -> usize {
+    tags.iter().map(|(key, value)| capture::tag_bytes(key, value)).sum()
+}
+
+fn span_bytes(span: &Span<'static>) -> usize {
+    size_of::<Span>() + span.service.len() + span.resource.len() + map_bytes(&span.meta)
+}

@@ -1,0 +1,227 @@
+//! Lines of a durable function, and the execution that each belongs to.
+//!
+//! The library of the function tags its spans with the execution, and sends them when the invocation is over: lines of the invocation wait for that if the customer
+//! wants it. A line that names its execution itself does not wait.
+
+use std::collections::VecDeque;
+
+use crate::{
+    platform::ids::RequestId,
+    process::{
+        log::{Execution, Log},
+        trace::DurableContext,
+    },
+};
+
+/// Maximum number of invocations whose execution is remembered.
+const MAX_CONTEXTS: usize = 500;
+/// Maximum of the lines that wait, in number and in bytes of their text.
+const MAX_LINES: usize = 1000;
+const MAX_BYTES: usize = 2 << 20;
+
+/// Lines that wait for their execution, and the executions that are known.
+#[derive(Debug)]
+pub struct DurableLogs {
+    /// Maximum number of invocations whose lines wait; 0: no line waits, and none is completed from spans.
+    capacity: usize,
+    /// Whether the function is a durable function; None until Lambda has said so.
+    is_durable: Option<bool>,
+    /// The oldest first.
+    contexts: VecDeque<DurableContext>,
+    /// The oldest line first.
+    held: VecDeque<Log>,
+    bytes: usize,
+}
+
+impl DurableLogs {
+    /// `capacity`: maximum number of invocations whose lines wait.
+    pub fn new(capacity: usize) -> Self {
+        Self { capacity, is_durable: None, contexts: VecDeque::new(), held: VecDeque::new(), bytes: 0 }
+    }
+
+    /// Completes a line, or keeps it until it can be. Gives the lines that go on.
+    pub fn pass(&mut self, mut log: Log) -> Vec<Log> {
+        let is_waited_for = self.capacity > 0 && self.is_durable != Some(false) && log.execution.is_none();
+        let Some(id) = log.request_id.clone().filter(|_| is_waited_for) else { return vec![log] };
+        if self.complete(&mut log, &id) {
+            return vec![log];
+        }
+        self.bytes += log.bytes();
+        self.held.push_back(log);
+        let mut released = Vec::new();
+        while self.is_full() {
+            let Some(oldest) = self.held.front().and_then(|log| log.request_id.clone()) else { break };
+            released.extend(self.take(|log| log.request_id.as_ref() == Some(&oldest)));
+        }
+        released
+    }
+
+    fn is_full(&self) -> bool {
+        let mut ids: Vec<_> = self.held.iter().filter_map(|log| log.request_id.as_ref()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.len() > self.capacity || self.held.len() > MAX_LINES || self.bytes > MAX_BYTES
+    }
+
+    /// Learns the execution of an invocation. Gives the lines that waited for it.
+    pub fn learn(&mut self, context: DurableContext) -> Vec<Log> {
+        if self.capacity == 0 || self.is_durable == Some(false) {
+            return Vec::new();
+        }
+        let id: RequestId = context.request_id.as_str().into();
+        if self.contexts.iter().any(|known| known.request_id == context.request_id) {
+            return Vec::new();
+        }
+        if self.contexts.len() >= MAX_CONTEXTS {
+            self.contexts.pop_front();
+        }
+        self.contexts.push_back(context);
+        let mut logs = self.take(|log| log.request_id.as_ref() == Some(&id));
+        for log in &mut logs {
+            self.complete(log, &id);
+        }
+        logs
+    }
+
+    /// Learns whether the function is a durable function. Gives the lines that have waited in vain.
+    pub fn decide(&mut self, is_durable: bool) -> Vec<Log> {
+        self.is_durable = Some(is_durable);
+        if is_durable { Vec::new() } else { self.release() }
+    }
+
+    /// Gives all lines that wait: nothing more will be known of them.
+    pub fn release(&mut self) -> Vec<Log> {
+        self.take(|_| true)
+    }
+
+    fn take(&mut self, is_taken: impl Fn(&Log) -> bool) -> Vec<Log> {
+        let (taken, kept): (Vec<_>, VecDeque<_>) = std::mem::take(&mut self.held).into_iter().fold(
+            Default::default(),
+            |(mut taken, mut kept): (Vec<_>, VecDeque<_>), log| {
+                if is_taken(&log) {
+                    taken.push(log);
+                } else {
+                    kept.push_back(log);
+                }
+                (taken, kept)
+            },
+        );
+        self.held = kept;
+        self.bytes = self.held.iter().map(Log::bytes).sum();
+        taken
+    }
+
+    /// Adds what is known of the execution; false if nothing is.
+    fn complete(&self, log: &mut Log, id: &RequestId) -> bool {
+        let Some(context) = self.contexts.iter().find(|context| context.request_id == id.as_str()) else {
+            return false;
+        };
+        let is = |beginning: &str| log.message.starts_with(beginning);
+        let (start, end, report) = (is("START RequestId: "), is("END RequestId: "), is("REPORT RequestId: "));
+        log.execution = Some(Box::new(Execution {
+            id: context.id.clone(),
+            name: context.name.clone(),
+            is_first: context.is_first.filter(|_| start || end || report),
+            status: context.status.clone().filter(|_| end),
+        }));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::log::Status;
+
+    fn line(id: &str, message: &str) -> Log {
+        Log {
+            message: message.to_owned(),
+            status: Status::Info,
+            time: 1,
+            request_id: Some(id.into()),
+            tags: None,
+            execution: None,
+        }
+    }
+
+    fn context(id: &str) -> DurableContext {
+        DurableContext {
+            request_id: id.to_owned(),
+            id: format!("execution of {id}"),
+            name: "order".to_owned(),
+            is_first: Some(true),
+            status: Some("SUCCEEDED".to_owned()),
+        }
+    }
+
+    fn messages(logs: &[Log]) -> Vec<&str> {
+        logs.iter().map(|log| log.message.as_str()).collect()
+    }
+
+    #[test]
+    fn lines_wait_for_their_execution_and_are_completed() {
+        for is_told_first in [false, true] {
+            let mut logs = DurableLogs::new(2);
+            if is_told_first {
+                assert!(logs.decide(true).is_empty());
+            }
+            for message in ["START RequestId: a Version: 1", "hello", "END RequestId: a"] {
+                assert!(logs.pass(line("a", message)).is_empty());
+            }
+            let completed = logs.learn(context("a"));
+            let found: Vec<_> = completed
+                .iter()
+                .map(|log| log.execution.as_deref().unwrap())
+                .map(|it| (it.id.as_str(), it.is_first, it.status.as_deref()))
+                .collect();
+            let id = "execution of a";
+            assert_eq!(found, [(id, Some(true), None), (id, None, None), (id, Some(true), Some("SUCCEEDED"))]);
+            assert!(logs.pass(line("a", "late"))[0].execution.is_some());
+            assert!(logs.learn(context("a")).is_empty(), "nothing waits any more");
+        }
+    }
+
+    #[test]
+    fn nothing_waits_without_a_buffer_without_an_id_or_in_other_functions() {
+        assert_eq!(DurableLogs::new(0).pass(line("a", "m")).len(), 1);
+        let mut logs = DurableLogs::new(2);
+        assert_eq!(logs.pass(Log { request_id: None, ..line("a", "m") }).len(), 1);
+        let named = Log { execution: Some(Box::default()), ..line("a", "m") };
+        assert_eq!(logs.pass(named).len(), 1, "it names its execution itself");
+        assert!(logs.pass(line("a", "waits")).is_empty());
+        assert_eq!(messages(&logs.decide(false)), ["waits"]);
+        assert_eq!(logs.pass(line("a", "m")).len(), 1);
+    }
+
+    #[test]
+    fn the_lines_of_the_oldest_invocation_give_way_again_and_again() {
+        let mut logs = DurableLogs::new(2);
+        logs.decide(true);
+        for number in 0..10 {
+            let id = number.to_string();
+            let released =
+                [logs.pass(line(&id, &format!("{id} a"))), logs.pass(line(&id, &format!("{id} b")))].concat();
+            let oldest = number - 2;
+            let expected: Vec<_> =
+                ["a", "b"].map(|line| format!("{oldest} {line}")).into_iter().filter(|_| oldest >= 0).collect();
+            assert_eq!(messages(&released), expected);
+        }
+        assert_eq!(messages(&logs.release()), ["8 a", "8 b", "9 a", "9 b"]);
+    }
+
+    #[test]
+    fn lines_that_wait_are_bounded_in_number_and_bytes() {
+        let mut logs = DurableLogs::new(1);
+        let long = "x".repeat(100_000);
+        let released: usize = (0..5000).map(|_| logs.pass(line("a", "m")).len()).sum();
+        assert!(released > 5000 - MAX_LINES - 1 && logs.held.len() <= MAX_LINES);
+        for _ in 0..100 {
+            logs.pass(line("b", &long));
+            assert!(logs.bytes <= MAX_BYTES);
+        }
+        for number in 0..2 * MAX_CONTEXTS {
+            logs.learn(context(&number.to_string()));
+        }
+        assert_eq!(logs.contexts.len(), MAX_CONTEXTS);
+    }
+}

@@ -1,0 +1,263 @@
+//! The spans of invocations: `aws.lambda`, those of the services that the event came through, and that of the sandbox's start.
+//!
+//! They are built once the runtime is done and everything that a tracer may say has been said, at the latest at the flush at the end of the invocation. By then
+//! every call that was answered has arrived, so that the order in which calls and events arrive makes no difference.
+
+mod assembly;
+mod startup;
+mod state;
+
+use std::sync::Arc;
+
+use super::{
+    Output, Processor,
+    call::{Call, EndCall},
+    context::{AttemptId, Context, Input},
+    sandbox_state::StartKind,
+};
+use crate::process::{
+    event::{Status, Timestamp},
+    trace::{LoadParent, Observed, Span},
+};
+use assembly::Invocation;
+use startup::{Place, StartupSpan};
+pub use state::TraceState;
+use state::{Pending, SpanInput, SpanOwner};
+
+/// Maximum of the memory that everything takes whose spans are not built yet, in bytes. Beyond it the spans of the oldest invocations are given up.
+pub const MAX_HELD_BYTES: usize = 16 << 20;
+
+/// What the spans of a function have in common.
+#[derive(Debug, Clone)]
+pub struct SpanSettings {
+    /// The service of the function.
+    pub service: String,
+    /// The name of the function.
+    pub resource: String,
+    /// Makes ids; never 0.
+    pub random: fn() -> u64,
+}
+
+/// Spans of one trace, to be processed like those of a tracer.
+#[derive(Debug, PartialEq)]
+pub struct InvocationTrace {
+    pub spans: Vec<Span<'static>>,
+    /// The tracer of the invocation sends stats of its own.
+    pub computed_stats: bool,
+}
+
+/// The part of the processor that builds spans.
+#[derive(Debug)]
+pub(super) struct SpanBuilder {
+    settings: SpanSettings,
+    pending: Pending,
+    startup: StartupSpan,
+}
+
+impl Processor {
+    /// The same processor, which builds spans too.
+    #[must_use]
+    pub fn with_spans(mut self, settings: SpanSettings) -> Self {
+        let mut startup = StartupSpan::new(self.settings.snap_start, &settings);
+        // On managed instances no invocation waits for the start; without telemetry nobody says how long it took.
+        if self.settings.managed || !self.settings.telemetry {
+            startup.cancel();
+        }
+        self.spans = Some(SpanBuilder { settings, pending: Pending::default(), startup });
+        self
+    }
+
+    /// What puts the load span of a tracer below the cold start span.
+    pub fn load_parent(&self) -> Arc<LoadParent> {
+        self.spans.as_ref().map(|spans| spans.startup.load_parent()).unwrap_or_default()
+    }
+
+    /// Handles a call of a tracer.
+    pub fn call(&mut self, call: Call, out: &mut Output) {
+        self.span_input(SpanInput::Call(call), out);
+    }
+
+    /// Handles what the spans of a tracer say, which arrived at `now`.
+    pub fn observed(&mut self, observed: Observed, now: Timestamp, out: &mut Output) {
+        let Observed { placeholders, durable, load_trace_id } = observed;
+        for context in durable {
+            out.logs.extend(self.durable.learn(context));
+        }
+        for placeholder in placeholders {
+            self.span_input(SpanInput::Placeholder { placeholder: Box::new(placeholder), time: now }, out);
+        }
+        if let (Some(spans), Some(trace_id)) = (&mut self.spans, load_trace_id) {
+            spans.startup.place(Place { trace_id, parent_id: 0 });
+        }
+    }
+
+    /// Builds the spans of every invocation whose runtime is done. Calls that come later change nothing.
+    pub fn build_spans(&mut self, out: &mut Output) {
+        if self.spans.is_none() {
+            return;
+        }
+        let is_waiting =
+            |context: &&Context| !context.trace.is_closed && (context.is_done() || !self.settings.telemetry);
+        let done: Vec<AttemptId> = self.contexts.iter().filter(is_waiting).map(|it| it.id().clone()).collect();
+        for id in done {
+            self.build(&id, out);
+        }
+        self.build_startup(out);
+    }
+
+    /// The end of the sandbox: what is not known by now will never be.
+    pub(super) fn build_last_spans(&mut self, out: &mut Output) {
+        self.build_spans(out);
+        let ids: Vec<AttemptId> = self.contexts.iter().map(|it| it.id().clone()).collect();
+        for id in ids {
+            self.build(&id, out);
+        }
+        self.build_startup(out);
+    }
+
+    fn span_input(&mut self, input: SpanInput, out: &mut Output) {
+        let Some(spans) = &mut self.spans else { return };
+        match spans.pending.owner(&input, &self.contexts) {
+            SpanOwner::Invocation(id) => self.add_input(&id, input, out),
+            SpanOwner::Unknown => out.lost_spans += spans.pending.push(input),
+            SpanOwner::Repetition => tracing::debug!("LIFECYCLE | a tracer reports the same about an invocation again"),
+        }
+    }
+
+    /// An invocation is known from now on: what came before it is added to it.
+    pub(super) fn claim_inputs(&mut self, id: &AttemptId, time: Timestamp, out: &mut Output) {
+        let Some(spans) = &mut self.spans else { return };
+        for input in spans.pending.claim(&id.request_id, time) {
+            self.add_input(id, input, out);
+        }
+    }
+
+    fn add_input(&mut self, id: &AttemptId, mut input: SpanInput, out: &mut Output) {
+        if let SpanInput::Call(Call::Start(start)) = &mut input {
+            out.checkpoints.append(&mut start.checkpoints);
+        }
+        let is_failure = matches!(&input, SpanInput::Call(Call::End(end)) if is_failure(end));
+        let time = match &input {
+            SpanInput::Call(call) => call.time(),
+            SpanInput::Placeholder { time, .. } => *time,
+        };
+        if let Some(context) = self.contexts.find_mut(id) {
+            context.trace.set(input);
+        }
+        if is_failure {
+            self.outcome(id, Status::Error, None, time, out);
+        }
+        self.limit_held_inputs(id, out);
+        self.build_if_complete(id, out);
+    }
+
+    /// Gives up the oldest inputs where there are too many.
+    fn limit_held_inputs(&mut self, newest: &AttemptId, out: &mut Output) {
+        let mut held: usize = self.contexts.iter().map(|context| context.trace.bytes).sum();
+        while held > MAX_HELD_BYTES {
+            let is_next = |context: &&Context| context.id() != newest && context.trace.bytes > 0;
+            let Some(id) = self.contexts.iter().find(is_next).map(|it| it.id().clone()) else { return };
+            let Some(context) = self.contexts.find_mut(&id) else { return };
+            held -= context.trace.bytes;
+            context.trace.close();
+            out.lost_spans += 1;
+        }
+    }
+
+    /// The runtime is done with an invocation.
+    pub(super) fn span_is_done(&mut self, id: &AttemptId, status: Status, duration_ms: Option<f64>, out: &mut Output) {
+        if let Some(context) = self.contexts.find_mut(id).filter(|context| !context.trace.is_closed) {
+            context.trace.status = Some(status);
+            context.trace.duration_ms = duration_ms;
+        }
+        self.build_if_complete(id, out);
+    }
+
+    /// Builds the spans if nothing is missing that could still come.
+    pub(super) fn build_if_complete(&mut self, id: &AttemptId, out: &mut Output) {
+        let Some(context) = self.contexts.find(id) else { return };
+        let TraceState { start, end, placeholder, status, .. } = &context.trace;
+        let is_complete = start.is_some() && end.is_some() && placeholder.is_some() && status.is_some();
+        if is_complete && context.has(Input::Start) && self.first.is_complete() {
+            self.build(id, out);
+        }
+    }
+
+    fn build(&mut self, id: &AttemptId, out: &mut Output) {
+        let Some(spans) = &mut self.spans else { return };
+        let Some(context) = self.contexts.find(id) else { return };
+        if context.trace.is_closed || !context.trace.is_reported() {
+            return;
+        }
+        let Some(ids) = assembly::ids(&context.trace, spans.settings.random) else { return self.give_up(id) };
+        let (begun, is_first) = (context.begun_at(), context.is_first);
+        let end = context.trace.end.as_ref().map(|end| end.time);
+        let begun = begun.or_else(|| context.trace.start.as_ref().map(|start| start.time)).or(end).unwrap_or_default();
+        let measured = context.trace.duration_ms.or(context.runtime_ms).or(context.total_ms);
+        let until_end =
+            || end.and_then(|end| i32::try_from(end.saturating_sub(begun)).ok()).map_or(0.0, f64::from).max(0.0);
+        let tags = self.sandbox.tags(self.sandbox.start_kind(is_first));
+        let tags = if self.settings.managed { self.sandbox.tags(None) } else { tags };
+        let invocation = Invocation {
+            request_id: &id.request_id,
+            start: begun,
+            duration_ms: measured.unwrap_or_else(until_end),
+            sandbox_tags: &tags,
+        };
+        let Some(context) = self.contexts.find_mut(id) else { return };
+        let state = std::mem::take(&mut context.trace);
+        context.trace.close();
+        let computed_stats = state.placeholder.as_ref().is_some_and(|placeholder| placeholder.computed_stats);
+        let mut built = assembly::spans(state, ids, &invocation, &spans.settings);
+        if let (true, Some(lambda)) = (is_first, built.first()) {
+            spans.startup.place(Place { trace_id: lambda.trace_id, parent_id: lambda.parent_id });
+            built.extend(spans.startup.take(&spans.settings));
+        }
+        out.traces.push(InvocationTrace { spans: built, computed_stats });
+    }
+
+    /// Lets go of what was reported of an invocation that is over and whose ids nobody has told.
+    fn give_up(&mut self, id: &AttemptId) {
+        if let Some(context) = self.contexts.find_mut(id).filter(|context| context.is_over()) {
+            context.trace.close();
+        }
+    }
+
+    /// Builds the span of the sandbox's start if it belongs to no trace that was built together with it.
+    fn build_startup(&mut self, out: &mut Output) {
+        let Some(spans) = &mut self.spans else { return };
+        if let Some(span) = spans.startup.take(&spans.settings) {
+            out.traces.push(InvocationTrace { spans: vec![span], computed_stats: false });
+        }
+    }
+
+    /// Init or the restore begins.
+    pub(super) fn startup_begins(&mut self, at: Timestamp, is_restore: bool) {
+        if let Some(spans) = self.spans.as_mut().filter(|_| is_restore == self.settings.snap_start) {
+            spans.startup.begin(at);
+        }
+    }
+
+    /// Init or the restore has ended.
+    pub(super) fn startup_ends(&mut self, duration_ms: f64, is_restore: bool) {
+        if let Some(spans) = self.spans.as_mut().filter(|_| is_restore == self.settings.snap_start) {
+            spans.startup.end(duration_ms);
+        }
+    }
+
+    /// The first invocation has begun: in a sandbox that was started ahead of it, it waited for nothing.
+    pub(super) fn startup_is_judged(&mut self) {
+        let is_ahead = self.sandbox.first() == Some(StartKind::Proactive);
+        if let Some(spans) = self.spans.as_mut().filter(|_| is_ahead && !self.settings.snap_start) {
+            spans.startup.cancel();
+        }
+    }
+}
+
+/// Whether a call says that the invocation failed.
+fn is_failure(end: &EndCall) -> bool {
+    end.error.is_some() || end.status_code.is_some_and(|code| (500..600).contains(&code))
+}
+
+#[cfg(test)]
+mod tests;

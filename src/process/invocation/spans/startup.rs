@@ -1,0 +1,87 @@
+//! The span of the sandbox's start: a cold start, or the restore from a snapshot.
+
+use std::sync::Arc;
+
+use super::SpanSettings;
+use crate::process::{
+    event::Timestamp,
+    trace::{LoadParent, Span},
+};
+
+/// The span that shows how long the first invocation waited for the sandbox. It is a sibling of the invocation's span, or stands alone above the span in which
+/// the library for Python or Node.js loads the handler.
+#[derive(Debug, Default)]
+pub struct StartupSpan {
+    /// 0 where there is no such span.
+    span_id: u64,
+    name: &'static str,
+    start: Option<Timestamp>,
+    duration_ms: Option<f64>,
+    /// Where it belongs, once that is known.
+    place: Option<Place>,
+    is_sent: bool,
+    load_parent: Arc<LoadParent>,
+}
+
+/// A place in a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub trace_id: u64,
+    pub parent_id: u64,
+}
+
+impl StartupSpan {
+    /// The span of a sandbox that runs init (`restored` is false) or restores a snapshot.
+    pub fn new(restored: bool, settings: &SpanSettings) -> Self {
+        let span_id = (settings.random)();
+        let name = if restored { "aws.lambda.snapstart_restore" } else { "aws.lambda.cold_start" };
+        let startup = Self { span_id, name, ..Self::default() };
+        if !restored {
+            startup.load_parent.set(span_id);
+        }
+        startup
+    }
+
+    /// What puts the load span below this one.
+    pub fn load_parent(&self) -> Arc<LoadParent> {
+        Arc::clone(&self.load_parent)
+    }
+
+    pub fn begin(&mut self, at: Timestamp) {
+        self.start.get_or_insert(at);
+    }
+
+    pub fn end(&mut self, duration_ms: f64) {
+        self.duration_ms.get_or_insert(duration_ms);
+    }
+
+    /// There is no such span: no invocation waited for the start.
+    pub fn cancel(&mut self) {
+        self.span_id = 0;
+        self.load_parent.set(0);
+    }
+
+    /// Sets the place, unless it is known.
+    pub fn place(&mut self, place: Place) {
+        self.place.get_or_insert(place);
+    }
+
+    /// The span, once, as soon as everything is known.
+    pub fn take(&mut self, settings: &SpanSettings) -> Option<Span<'static>> {
+        let (Some(start), Some(duration_ms), Some(place)) = (self.start, self.duration_ms, self.place) else {
+            return None;
+        };
+        if self.span_id == 0 || std::mem::replace(&mut self.is_sent, true) {
+            return None;
+        }
+        Some(Span {
+            name: self.name.into(),
+            span_id: self.span_id,
+            trace_id: place.trace_id,
+            parent_id: place.parent_id,
+            start: super::assembly::nanoseconds(start),
+            duration: super::assembly::duration(duration_ms),
+            ..super::assembly::serverless(settings)
+        })
+    }
+}

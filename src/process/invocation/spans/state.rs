@@ -1,0 +1,198 @@
+//! What is known of an invocation's spans until they are built, and which invocation a call belongs to.
+
+use std::collections::VecDeque;
+
+use crate::{
+    platform::ids::RequestId,
+    process::{
+        event::{Status, Timestamp},
+        invocation::{
+            call::{Call, EndCall, StartCall},
+            context::{AttemptId, Context, Contexts},
+        },
+        trace::Placeholder,
+    },
+};
+
+/// Maximum number of inputs that wait for their invocation.
+const MAX_PENDING: usize = 64;
+/// Maximum of the memory that they take, in bytes.
+const MAX_PENDING_BYTES: usize = 4 << 20;
+/// Maximum time in milliseconds between an input and the invocation that it belongs to, while both are on their way to us. An invocation that comes later is
+/// another one: Lambda repeats a request after a minute at the earliest.
+const MAX_PENDING_MS: Timestamp = 10_000;
+
+/// What tracers say about an invocation, each at most once.
+#[derive(Debug, Default)]
+pub struct TraceState {
+    pub start: Option<StartCall>,
+    pub end: Option<EndCall>,
+    pub placeholder: Option<Placeholder>,
+    /// The outcome, once the runtime is done.
+    pub status: Option<Status>,
+    /// The duration of the span in milliseconds, according to Lambda.
+    pub duration_ms: Option<f64>,
+    /// The spans are built, or given up: nothing that comes later changes them.
+    pub is_closed: bool,
+    /// The memory that it takes beside the context, in bytes.
+    pub bytes: usize,
+}
+
+/// An input about the spans of an invocation.
+#[derive(Debug)]
+pub enum SpanInput {
+    Call(Call),
+    Placeholder { placeholder: Box<Placeholder>, time: Timestamp },
+}
+
+impl SpanInput {
+    fn request_id(&self) -> Option<RequestId> {
+        match self {
+            Self::Call(call) => call.request_id().cloned(),
+            Self::Placeholder { placeholder, .. } => Some(placeholder.request_id.as_str().into()),
+        }
+    }
+
+    fn time(&self) -> Timestamp {
+        match self {
+            Self::Call(call) => call.time(),
+            Self::Placeholder { time, .. } => *time,
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Call(call) => call.bytes(),
+            Self::Placeholder { placeholder, .. } => placeholder.bytes(),
+        }
+    }
+
+    fn is_start(&self) -> bool {
+        matches!(self, Self::Call(Call::Start(_)))
+    }
+}
+
+impl TraceState {
+    /// Whether it has an input of this kind already.
+    fn has(&self, input: &SpanInput) -> bool {
+        match input {
+            SpanInput::Call(Call::Start(_)) => self.start.is_some(),
+            SpanInput::Call(Call::End(_)) => self.end.is_some(),
+            SpanInput::Placeholder { .. } => self.placeholder.is_some(),
+        }
+    }
+
+    pub fn set(&mut self, input: SpanInput) {
+        self.bytes += input.bytes();
+        match input {
+            SpanInput::Call(Call::Start(start)) => self.start = Some(*start),
+            SpanInput::Call(Call::End(end)) => self.end = Some(*end),
+            SpanInput::Placeholder { placeholder, .. } => self.placeholder = Some(*placeholder),
+        }
+    }
+
+    /// Whether a tracer reports this invocation, so that its span is ours to build.
+    pub fn is_reported(&self) -> bool {
+        self.start.is_some() || self.end.is_some()
+    }
+
+    /// Gives up everything but the fact that it is closed.
+    pub fn close(&mut self) {
+        *self = Self { is_closed: true, ..Self::default() };
+    }
+}
+
+/// What an input is, seen from the invocations that are known.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SpanOwner {
+    Invocation(AttemptId),
+    /// The invocation is not known yet.
+    Unknown,
+    /// The invocation has the same input already.
+    Repetition,
+}
+
+/// Inputs whose invocation is not known yet, the oldest first.
+#[derive(Debug, Default)]
+pub struct Pending {
+    inputs: VecDeque<SpanInput>,
+    bytes: usize,
+}
+
+impl Pending {
+    /// Finds the invocation that an input belongs to: by its request id or, for tracers that do not know it, by order, as on-demand sandboxes run one
+    /// invocation at a time.
+    pub fn owner(&self, input: &SpanInput, contexts: &Contexts) -> SpanOwner {
+        let Some(id) = input.request_id() else { return self.owner_by_order(input, contexts) };
+        match contexts.newest(&id) {
+            None => SpanOwner::Unknown,
+            Some(context) if !context.trace.is_closed && !context.trace.has(input) => invocation(context),
+            // Lambda may have sent the request again.
+            Some(context) if context.is_done() => SpanOwner::Unknown,
+            Some(_) => SpanOwner::Repetition,
+        }
+    }
+
+    fn owner_by_order(&self, input: &SpanInput, contexts: &Contexts) -> SpanOwner {
+        let Some(newest) = contexts.iter().last() else { return SpanOwner::Unknown };
+        let trace = &newest.trace;
+        if input.is_start() {
+            return match (trace.start.is_some() || trace.is_closed, newest.is_done()) {
+                (false, false) => invocation(newest),
+                (true, false) if trace.end.is_none() => SpanOwner::Repetition,
+                _ => SpanOwner::Unknown,
+            };
+        }
+        if self.inputs.iter().any(|pending| pending.is_start() && pending.request_id().is_none()) {
+            return SpanOwner::Unknown;
+        }
+        let lacks_end = |context: &&Context| !context.trace.is_closed && context.trace.end.is_none();
+        let started = contexts.iter().rev().find(|context| {
+            lacks_end(context) && context.trace.start.is_some() && (!context.is_done() || context.id() == newest.id())
+        });
+        match started.or_else(|| Some(newest).filter(lacks_end)) {
+            Some(context) => invocation(context),
+            None => SpanOwner::Repetition,
+        }
+    }
+
+    /// Keeps an input until its invocation is known. Gives how many older ones gave way.
+    pub fn push(&mut self, input: SpanInput) -> usize {
+        self.bytes += input.bytes();
+        self.inputs.push_back(input);
+        let mut evicted = 0;
+        while self.inputs.len() > MAX_PENDING || self.bytes > MAX_PENDING_BYTES {
+            let Some(oldest) = self.inputs.pop_front() else { break };
+            self.bytes -= oldest.bytes();
+            evicted += 1;
+        }
+        evicted
+    }
+
+    /// Takes out what belongs to an invocation that is known from now on.
+    pub fn claim(&mut self, id: &RequestId, now: Timestamp) -> Vec<SpanInput> {
+        let mut claimed = Vec::new();
+        let mut by_order = [false; 2];
+        for input in std::mem::take(&mut self.inputs) {
+            let is_recent = input.time().abs_diff(now) <= MAX_PENDING_MS.unsigned_abs();
+            let is_its_own = match input.request_id() {
+                Some(named) => named == *id,
+                // The first of each kind.
+                None => {
+                    by_order.get_mut(usize::from(input.is_start())).is_some_and(|taken| !std::mem::replace(taken, true))
+                }
+            };
+            match (is_recent, is_its_own) {
+                (true, true) => claimed.push(input),
+                (true, false) => self.inputs.push_back(input),
+                (false, _) => {}
+            }
+        }
+        self.bytes = self.inputs.iter().map(SpanInput::bytes).sum();
+        claimed
+    }
+}
+
+fn invocation(context: &Context) -> SpanOwner {
+    SpanOwner::Invocation(context.id().clone())
+}

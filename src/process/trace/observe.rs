@@ -1,0 +1,223 @@
+//! What spans of a tracer say about the invocation that they belong to.
+
+use std::{
+    borrow::Cow,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use super::{
+    map::Map,
+    self_traffic::PLACEHOLDER,
+    span::{Span, Text},
+};
+
+/// The span in which Datadog's libraries for Python and Node.js load the handler.
+const LOAD_SPAN: &str = "aws.lambda.load";
+
+/// The span of an invocation, as those libraries build it.
+const INVOCATION_SPAN: &str = "aws.lambda";
+
+/// Maximum length in bytes of a text about a durable execution.
+const MAX_DURABLE_BYTES: usize = 4 << 10;
+
+/// Maximum number of placeholders of one request; a tracer sends one for each invocation.
+const MAX_PLACEHOLDERS: usize = 64;
+/// Maximum size in bytes of a placeholder's tags. A larger one is left out.
+const MAX_PLACEHOLDER_BYTES: usize = 1 << 20;
+
+/// The id of the cold start span, below which the handler is loaded; 0 where there is none. Shared by what builds that span and by the trace agent.
+#[derive(Debug, Default)]
+pub struct LoadParent(AtomicU64);
+
+impl LoadParent {
+    pub fn set(&self, span_id: u64) {
+        self.0.store(span_id, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The span that stands in for an invocation until the extension has built the real one, which takes over its tags.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Placeholder {
+    pub request_id: String,
+    pub trace_id: u64,
+    pub span_id: u64,
+    pub meta: Map<'static, Text<'static>>,
+    pub metrics: Map<'static, f64>,
+    pub meta_struct: Map<'static, Cow<'static, [u8]>>,
+    /// The tracer sends stats of its own.
+    pub computed_stats: bool,
+}
+
+impl Placeholder {
+    /// An estimate of the memory that it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + tags_bytes(&self.meta, &self.metrics, &self.meta_struct)
+    }
+}
+
+fn tags_bytes(meta: &Map<'_, Text<'_>>, metrics: &Map<'_, f64>, binary: &Map<'_, Cow<'_, [u8]>>) -> usize {
+    /// Two strings with their allocations.
+    const ENTRY: usize = 80;
+    let texts = meta.iter().map(|(key, value)| ENTRY + key.len() + value.len());
+    let numbers = metrics.iter().map(|(key, _)| ENTRY + key.len());
+    let structs = binary.iter().map(|(key, value)| ENTRY + key.len() + value.len());
+    texts.chain(numbers).chain(structs).sum()
+}
+
+/// The execution of a durable function that an invocation is a part of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DurableContext {
+    pub request_id: String,
+    /// Of the execution.
+    pub id: String,
+    /// Of the execution.
+    pub name: String,
+    /// Whether the invocation is the first of the execution.
+    pub is_first: Option<bool>,
+    /// How the execution stands.
+    pub status: Option<String>,
+}
+
+/// What the spans of one request say.
+#[derive(Debug, Default, PartialEq)]
+pub struct Observed {
+    pub placeholders: Vec<Placeholder>,
+    pub durable: Vec<DurableContext>,
+    /// The trace in which the handler was loaded.
+    pub load_trace_id: Option<u64>,
+}
+
+impl Observed {
+    /// Looks at the spans of a trace before they are processed, and puts the load span below its parent.
+    pub fn look(&mut self, spans: &mut [Span<'_>], load_parent: &LoadParent, computed_stats: bool) {
+        for span in spans {
+            if span.name == LOAD_SPAN {
+                let parent = load_parent.get();
+                if parent != 0 {
+                    span.parent_id = parent;
+                    self.load_trace_id.get_or_insert(span.trace_id);
+                }
+            } else if span.name == INVOCATION_SPAN && self.durable.len() < MAX_PLACEHOLDERS {
+                self.durable.extend(durable_context(span));
+            } else if span.resource == PLACEHOLDER {
+                self.placeholders.extend(placeholder(span, computed_stats));
+                self.placeholders.truncate(MAX_PLACEHOLDERS);
+            }
+        }
+    }
+
+    /// Adds what another request says.
+    pub fn add(&mut self, other: Self) {
+        self.placeholders.extend(other.placeholders);
+        self.durable.extend(other.durable);
+        self.load_trace_id = self.load_trace_id.or(other.load_trace_id);
+    }
+}
+
+/// None where the span names no execution, and where its texts are longer than any that Lambda makes.
+fn durable_context(span: &Span<'_>) -> Option<DurableContext> {
+    let tag = |key| span.meta.get(key).filter(|value| value.len() <= MAX_DURABLE_BYTES).map(ToString::to_string);
+    Some(DurableContext {
+        request_id: tag("request_id")?,
+        id: tag("aws.durable.execution_id")?,
+        name: tag("aws.durable.execution_name")?,
+        is_first: span.meta.get("aws.durable.first_invocation").map(|value| value == "true"),
+        status: tag("aws.durable.execution_status"),
+    })
+}
+
+/// None without a request id: nothing says which invocation it stands for.
+fn placeholder(span: &Span<'_>, computed_stats: bool) -> Option<Placeholder> {
+    let request_id = span.meta.get("request_id")?.to_string();
+    if tags_bytes(&span.meta, &span.metrics, &span.meta_struct) > MAX_PLACEHOLDER_BYTES {
+        tracing::debug!("TRACE_AGENT | the placeholder of invocation {request_id} is too large and left out");
+        return None;
+    }
+    let Span { trace_id, span_id, meta, metrics, meta_struct, .. } = Span {
+        trace_id: span.trace_id,
+        span_id: span.span_id,
+        meta: span.meta.clone(),
+        metrics: span.metrics.clone(),
+        meta_struct: span.meta_struct.clone(),
+        ..Span::default()
+    }
+    .into_owned();
+    Some(Placeholder { request_id, trace_id, span_id, meta, metrics, meta_struct, computed_stats })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placeholder_of(request_id: Option<&'static str>) -> Span<'static> {
+        let meta = request_id.map(|id| ("request_id", id.into())).into_iter().collect();
+        Span { resource: PLACEHOLDER.into(), trace_id: 7, span_id: 8, meta, ..Span::default() }
+    }
+
+    #[test]
+    fn a_placeholder_is_copied_and_stays() {
+        let mut observed = Observed::default();
+        let mut spans = [placeholder_of(Some("r")), placeholder_of(None), Span::default()];
+        let before = spans.clone();
+        observed.look(&mut spans, &LoadParent::default(), true);
+        assert_eq!(spans, before);
+        let [Placeholder { request_id, trace_id: 7, span_id: 8, computed_stats: true, .. }] =
+            &observed.placeholders[..]
+        else {
+            panic!("{observed:?}")
+        };
+        assert_eq!(request_id, "r");
+    }
+
+    #[test]
+    fn the_execution_of_a_durable_function_is_read_from_the_span_of_the_invocation() {
+        let tags = [
+            ("request_id", "r"),
+            ("aws.durable.execution_id", "0b1c"),
+            ("aws.durable.execution_name", "order-7"),
+            ("aws.durable.first_invocation", "true"),
+            ("aws.durable.execution_status", "RUNNING"),
+        ];
+        for missing in 0..6 {
+            let meta = tags.into_iter().enumerate().filter(|(index, _)| *index != missing);
+            let meta = meta.map(|(_, (key, value))| (key, value.into())).collect();
+            let mut observed = Observed::default();
+            let span = Span { name: INVOCATION_SPAN.into(), meta, ..Span::default() };
+            observed.look(&mut [span], &LoadParent::default(), false);
+            assert_eq!(observed.durable.len(), usize::from(missing > 2), "without {missing}");
+            let Some(context) = observed.durable.first() else { continue };
+            assert_eq!((context.id.as_str(), context.name.as_str()), ("0b1c", "order-7"));
+            assert_eq!((context.is_first.is_some(), context.status.is_some()), (missing != 3, missing != 4));
+        }
+    }
+
+    #[test]
+    fn placeholders_are_bounded_in_number_and_size() {
+        let mut large = placeholder_of(Some("r"));
+        large.meta.set("large", "x".repeat(MAX_PLACEHOLDER_BYTES).into());
+        let mut observed = Observed::default();
+        observed.look(&mut [large], &LoadParent::default(), false);
+        assert!(observed.placeholders.is_empty());
+        for _ in 0..3 {
+            observed.look(&mut vec![placeholder_of(Some("r")); 50], &LoadParent::default(), false);
+        }
+        assert_eq!(observed.placeholders.len(), MAX_PLACEHOLDERS);
+    }
+
+    #[test]
+    fn the_load_span_moves_below_the_cold_start_span_if_there_is_one() {
+        let parent = LoadParent::default();
+        let load = Span { name: LOAD_SPAN.into(), trace_id: 5, span_id: 6, parent_id: 7, ..Span::default() };
+        for (cold_start, expected, trace_id) in [(0, 7, None), (9, 9, Some(5))] {
+            parent.set(cold_start);
+            let mut observed = Observed::default();
+            let mut spans = [load.clone()];
+            observed.look(&mut spans, &parent, false);
+            assert_eq!((spans[0].parent_id, observed.load_trace_id), (expected, trace_id));
+        }
+    }
+}

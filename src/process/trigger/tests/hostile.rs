@@ -1,0 +1,181 @@
+use super::*;
+
+/// The fields without which an event is not recognized.
+const DECISIVE: [(Kind, &[&str]); 13] = [
+    (Kind::HttpApi, &["/version", "/rawQueryString", "/requestContext", "/requestContext/domainName"]),
+    (Kind::RestApi, &["/requestContext", "/requestContext/stage", "/httpMethod", "/resource"]),
+    (Kind::WebSocket, &["/requestContext", "/requestContext/messageDirection"]),
+    (Kind::LoadBalancer, &["/requestContext", "/requestContext/elb", "/requestContext/elb/targetGroupArn"]),
+    (Kind::FunctionUrl, &["/requestContext", "/requestContext/domainName"]),
+    (Kind::Msk, &["/records", "/records/settled-0", "/records/settled-0/0", "/records/settled-0/0/topic"]),
+    (Kind::Sqs, &["/Records", "/Records/0", "/Records/0/eventSource"]),
+    (Kind::Sns, &["/Records", "/Records/0", "/Records/0/Sns"]),
+    (Kind::DynamoDb, &["/Records", "/Records/0", "/Records/0/dynamodb"]),
+    (Kind::S3, &["/Records", "/Records/0", "/Records/0/s3"]),
+    (Kind::EventBridge, &["/detail-type", "/source"]),
+    (Kind::Kinesis, &["/Records", "/Records/0", "/Records/0/kinesis"]),
+    (
+        Kind::StepFunctions,
+        &[
+            "/_datadog",
+            "/_datadog/Execution",
+            "/_datadog/Execution/Id",
+            "/_datadog/State",
+            "/_datadog/State/Name",
+            "/_datadog/State/EnteredTime",
+        ],
+    ),
+];
+
+/// The paths of all values of a document, as `serde_json` writes them.
+fn pointers(value: &Value, path: &str, found: &mut Vec<String>) {
+    let children: Vec<(String, &Value)> = match value {
+        Value::Object(fields) => fields.iter().map(|(name, value)| (name.replace('/', "~1"), value)).collect(),
+        Value::Array(items) => items.iter().enumerate().map(|(index, item)| (index.to_string(), item)).collect(),
+        _ => return,
+    };
+    for (name, child) in children {
+        let path = format!("{path}/{name}");
+        pointers(child, &path, found);
+        found.push(path);
+    }
+}
+
+/// Each documented event with each of its values replaced: by JSON, in place of a text that no event has.
+fn each_replaced(mut see: impl FnMut(Kind, &str, bool, &str)) {
+    for ((kind, text), (of, decisive)) in DOCUMENTED.into_iter().zip(DECISIVE) {
+        assert_eq!(kind, of);
+        let event: Value = serde_json::from_str(text).unwrap();
+        let mut paths = Vec::new();
+        pointers(&event, "", &mut paths);
+        for path in paths {
+            let mut event = event.clone();
+            *event.pointer_mut(&path).unwrap() = json!("@here@");
+            see(kind, &event.to_string(), decisive.contains(&&*path), &path);
+        }
+    }
+}
+
+fn assert_bounded(event: &Event) {
+    let spans = event.inferred.iter().flat_map(|inferred| std::iter::once(&inferred.outer).chain(&inferred.wrapped));
+    for span in spans {
+        for text in [&span.service, &span.resource].into_iter().chain(span.meta.iter().map(|(_, text)| text)) {
+            assert!(text.len() <= json::MAX_TEXT_BYTES);
+        }
+        assert!(span.start >= 0 && span.span_id > 0);
+    }
+    assert!(event.tags.iter().all(|(_, text)| text.len() <= json::MAX_TEXT_BYTES));
+}
+
+#[test]
+fn a_field_that_is_missing_or_of_another_type_costs_no_span() {
+    let settings = settings_with(|_| {});
+    let odd = [
+        "null",
+        "true",
+        "-1e999",
+        "18446744073709551616",
+        "\"\"",
+        "\"\\ud800\"",
+        "\"x\"",
+        "[]",
+        "[[null]]",
+        "{}",
+        "{\"\":0}",
+    ];
+    each_replaced(|kind, text, is_decisive, path| {
+        for odd in odd {
+            let event = parse_bytes(text.replace("\"@here@\"", odd).as_bytes(), &settings);
+            assert_bounded(&event);
+            let has_span = !matches!(kind, Kind::LoadBalancer | Kind::StepFunctions);
+            if !is_decisive {
+                assert_eq!((event.kind, event.inferred.is_some()), (Some(kind), has_span), "{path} = {odd}");
+            }
+        }
+    });
+}
+
+/// Deeper than any parser of ours recurses, in the event and in the documents that are texts in it.
+#[test]
+fn nesting_of_ten_thousand_costs_no_span_and_no_stack() {
+    let run = || {
+        let settings = settings_with(|_| {});
+        let deep = [
+            format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)),
+            format!("{}0{}", "{\"a\":".repeat(10_000), "}".repeat(10_000)),
+        ];
+        let deep = deep.into_iter().flat_map(|deep| [serde_json::to_string(&deep).unwrap(), deep]);
+        let deep: Vec<String> = deep.collect();
+        each_replaced(|kind, text, is_decisive, path| {
+            for deep in &deep {
+                let event = parse_bytes(text.replace("\"@here@\"", deep).as_bytes(), &settings);
+                assert_bounded(&event);
+                assert!(is_decisive || event.kind == Some(kind), "{path}");
+            }
+        });
+        let unclosed = parse_bytes("[{\"a\":".repeat(1 << 20).as_bytes(), &settings);
+        assert_eq!(unclosed, Event::default());
+    };
+    std::thread::Builder::new().stack_size(256 << 10).spawn(run).unwrap().join().unwrap();
+}
+
+#[test]
+fn six_mebibytes_of_anything_are_kept_in_part_only() {
+    const SIZE: usize = 6 << 20;
+    let settings = settings_with(|_| {});
+    for (kind, text) in DOCUMENTED {
+        let mut event: Value = serde_json::from_str(text).unwrap();
+        let text = "é".repeat(SIZE / 2);
+        let place = match kind {
+            Kind::HttpApi | Kind::FunctionUrl => "/requestContext/http/path",
+            Kind::RestApi => "/requestContext/path",
+            Kind::WebSocket => "/requestContext/routeKey",
+            Kind::LoadBalancer => "/httpMethod",
+            Kind::Msk => "/eventSourceArn",
+            Kind::Sqs => "/Records/0/receiptHandle",
+            Kind::Sns => "/Records/0/Sns/TopicArn",
+            Kind::DynamoDb | Kind::Kinesis => "/Records/0/eventSourceARN",
+            Kind::S3 => "/Records/0/s3/object/key",
+            Kind::EventBridge => "/source",
+            Kind::StepFunctions => "/_datadog/StateMachine/Id",
+        };
+        *event.pointer_mut(place).unwrap() = json!(format!("{text}/{text}:{text}"));
+        let read = parse(&event);
+        assert_eq!(read.kind, Some(kind));
+        assert_bounded(&read);
+    }
+    let headers: Vec<String> = (0..SIZE / 24).map(|index| format!(",\"ot-baggage-{index}\":\"v\"")).collect();
+    let headers = headers.concat();
+    let event = format!(
+        "{{\"requestContext\":{{\"domainName\":\"x.lambda-url.y\"}},\"headers\":{{\"x-datadog-trace-id\":5{headers}}}}}"
+    );
+    let read = parse_bytes(event.as_bytes(), &settings);
+    let propagator = Propagator::new(Propagation { http_baggage: true, ..Propagation::default() });
+    let context = read.context(&propagator, &Carrier::default()).unwrap();
+    assert_eq!((read.kind, context.trace_id, context.tags.len()), (Some(Kind::FunctionUrl), 5, 64));
+}
+
+#[test]
+fn unknown_fields_and_their_order_change_nothing() {
+    for (kind, text) in DOCUMENTED {
+        let event: Value = serde_json::from_str(text).unwrap();
+        let (before, after) = (parse(&event), parse(&changed(&event)));
+        assert_eq!((before.kind, after.kind), (Some(kind), Some(kind)));
+        assert_eq!((&before.tags, &before.inferred, context(&before)), (&after.tags, &after.inferred, context(&after)));
+    }
+}
+
+/// The same document with its fields in the reverse order and unknown ones between them, but for maps of somebody's own names.
+fn changed(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let has_own_names =
+                fields.keys().any(|name| name == "settled-0" || name == "customer" || name.contains("-id"));
+            let fields = fields.iter().rev().map(|(name, value)| (name.clone(), changed(value)));
+            let unknown = [("new\u{e9}".to_owned(), json!({"x": [1]})), ("\u{1f980}".to_owned(), Value::Null)];
+            fields.chain(unknown.into_iter().filter(|_| !has_own_names)).collect()
+        }
+        Value::Array(items) => items.iter().map(changed).collect(),
+        other => other.clone(),
+    }
+}

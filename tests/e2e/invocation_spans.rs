@@ -1,0 +1,340 @@
+//! Spans of invocations: the calls of tracers on port 8124, and what arrives at the intake.
+
+use std::{io::Write as _, net::TcpStream, thread, time::Duration};
+
+use matrix::sandbox::{
+    Function, Setup,
+    function::{Answer, Call},
+    intake::Span,
+    setup::{Delivery, Initialization, Order},
+    tracer::{self, Reply},
+};
+
+use crate::{
+    support::{Life, python_through},
+    traces::{live, post, with},
+};
+
+const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
+
+/// Calls the lifecycle listener.
+fn call(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    let request = tracer::Request { method, path, headers, body };
+    let mut connection = TcpStream::connect("127.0.0.1:8124").unwrap();
+    connection.write_all(&request.bytes()).unwrap();
+    tracer::reply(&mut connection).unwrap()
+}
+
+fn accepted(reply: &Reply) {
+    assert_eq!((reply.status, reply.body.as_str()), (200, "{}"), "{reply:?}");
+}
+
+/// What a tracer does around a handler, by its documented sequence of calls.
+#[derive(Clone, Copy, Debug)]
+struct Tracer {
+    language: &'static str,
+    /// It names the invocation in its calls.
+    knows_request_id: bool,
+    /// It sends its spans before it reports the end.
+    flushes_first: bool,
+}
+
+const JAVA: Tracer = Tracer { language: "java", knows_request_id: true, flushes_first: true };
+const DOT_NET: Tracer = Tracer { language: "dotnet", knows_request_id: false, flushes_first: true };
+const GO: Tracer = Tracer { language: "go", knows_request_id: false, flushes_first: false };
+const RUBY: Tracer = Tracer { language: "ruby", knows_request_id: true, flushes_first: false };
+
+impl Tracer {
+    /// Plays its calls around a handler that answers like this. The id of the invocation's span is 100 and the number of the event.
+    fn play(self, call: &Call<'_>, end_headers: &[(&str, &str)], response: &str) {
+        let number: u64 = std::str::from_utf8(call.event).unwrap().parse().unwrap();
+        self.start(call);
+        if self.flushes_first {
+            self.flush(call, number);
+        }
+        let (trace_id, span_id) = ((50 + number).to_string(), (100 + number).to_string());
+        let ids = [("x-datadog-trace-id", trace_id.as_str()), ("x-datadog-span-id", span_id.as_str())];
+        let headers = [&self.named(call)[..], &ids, end_headers].concat();
+        accepted(&self::call("POST", "/lambda/end-invocation", &headers, response.as_bytes()));
+        if !self.flushes_first {
+            self.flush(call, number);
+        }
+    }
+
+    fn named<'c>(self, call: &'c Call<'_>) -> Vec<(&'static str, &'c str)> {
+        let id = self.knows_request_id.then_some((REQUEST_ID, call.request_id));
+        [("datadog-meta-lang", self.language)].into_iter().chain(id).collect()
+    }
+
+    fn start(self, call: &Call<'_>) -> Reply {
+        let reply = self::call("POST", "/lambda/start-invocation", &self.named(call), call.event);
+        accepted(&reply);
+        reply
+    }
+
+    /// Sends a placeholder and a span of the handler's.
+    fn flush(self, call: &Call<'_>, number: u64) {
+        let of = |name: &str, ids: [u64; 2]| Span {
+            service: "shop".to_owned(),
+            name: name.to_owned(),
+            resource: name.to_owned(),
+            trace_id: 50 + number,
+            span_id: ids[0],
+            parent_id: ids[1],
+            start: 1_700_000_000_000_000_000,
+            duration: 1000,
+            ..Span::default()
+        };
+        let mut placeholder = of("dd-tracer-serverless-span", [100 + number, 0]);
+        placeholder.meta.insert("request_id".to_owned(), call.request_id.to_owned());
+        placeholder.meta.insert("language".to_owned(), self.language.to_owned());
+        placeholder.metrics.insert("_sampling_priority_v1".to_owned(), 2.0);
+        let trace = vec![placeholder, of("handler", [200 + number, 100 + number])];
+        assert_eq!(post("/v0.4/traces", &[], &tracer::v04(&[trace])).status, 200);
+    }
+}
+
+fn traced(tracer: Tracer) -> Function {
+    Function::from_fn(move |call| {
+        tracer.play(call, &[], r#"{"statusCode":200}"#);
+        Answer::Response(b"null".to_vec())
+    })
+}
+
+/// The spans of this name, in the order of their traces.
+fn spans(life: &Life, name: &str) -> Vec<Span> {
+    let mut spans: Vec<_> = life.intake.spans().into_iter().filter(|span| span.name == name).collect();
+    spans.sort_by_key(|span| span.trace_id);
+    spans
+}
+
+fn tag<'s>(span: &'s Span, key: &str) -> Option<&'s str> {
+    span.meta.get(key).map(String::as_str)
+}
+
+/// One span for each invocation, above those of its handler, with what the placeholder said; the placeholder itself is not sent.
+fn assert_spans_of_invocations(life: &Life, tracer: Tracer) {
+    let invocations = spans(life, "aws.lambda");
+    assert_eq!(invocations.len(), life.invocations.len(), "{tracer:?}\n{}", life.own_lines());
+    let handlers = spans(life, "handler");
+    assert_eq!(handlers.len(), invocations.len(), "{tracer:?}\n{}", life.own_lines());
+    for ((span, handler), invocation) in invocations.iter().zip(&handlers).zip(&life.invocations) {
+        assert_eq!((handler.parent_id, handler.trace_id), (span.span_id, span.trace_id), "{tracer:?}");
+        assert_eq!(tag(span, "request_id"), Some(invocation.request_id.as_str()), "{tracer:?}");
+        assert_eq!(tag(span, "language"), Some(tracer.language));
+        assert_eq!((span.service.as_str(), span.kind.as_str()), ("function", "serverless"));
+        assert_eq!((tag(span, "span.kind"), tag(span, "http.status_code")), (Some("server"), Some("200")));
+        assert!(span.duration > 0 && span.start > 0 && span.error == 0, "{span:?}");
+        assert!(tag(span, "functionname").is_some() && tag(span, "runtime").is_some(), "{:?}", span.meta);
+        assert_eq!(span.metrics.get("_sampling_priority_v1"), Some(&2.0));
+    }
+    assert_eq!(spans(life, "dd-tracer-serverless-span"), []);
+}
+
+fn cold_starts(life: &Life) -> Vec<Option<String>> {
+    spans(life, "aws.lambda").iter().map(|span| tag(span, "cold_start").map(str::to_owned)).collect()
+}
+
+#[test]
+fn the_calls_of_every_tracer_become_spans_of_invocations() {
+    for (tracer, order) in [
+        (JAVA, Order::Rapid),
+        (DOT_NET, Order::InitAfterInvoke),
+        (GO, Order::Rapid),
+        (RUBY, Order::Shuffled { seed: 3 }),
+    ] {
+        let delivery = Delivery { order, ..Delivery::default() };
+        let Some(life) = live(Setup { delivery, ..with(traced(tracer), &[]) }, 3) else { return };
+        assert_spans_of_invocations(&life, tracer);
+        assert_eq!(cold_starts(&life), [Some("true"), Some("false"), Some("false")].map(|it| it.map(str::to_owned)));
+        let [cold_start] = &spans(&life, "aws.lambda.cold_start")[..] else { panic!("{:?}", life.intake.spans()) };
+        let first = &spans(&life, "aws.lambda")[0];
+        assert_eq!((cold_start.trace_id, cold_start.parent_id), (first.trace_id, first.parent_id), "a sibling");
+        assert!(cold_start.start < first.start && cold_start.duration > 0, "{cold_start:?}");
+        assert_eq!(life.count("errors"), 0);
+    }
+}
+
+/// An event of SQS whose message names a trace.
+const SQS: &str = r#"{"Records": [{
+    "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:orders", "awsRegion": "us-east-1",
+    "messageId": "1", "receiptHandle": "h", "body": "b", "md5OfBody": "m",
+    "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1700000000000", "SenderId": "s"},
+    "messageAttributes": {"_datadog": {"dataType": "String", "stringValue":
+        "{\"x-datadog-trace-id\":\"7\",\"x-datadog-parent-id\":\"8\",\"x-datadog-sampling-priority\":\"2\",\"x-datadog-tags\":\"_dd.p.tid=640cfd8d00000000\"}"
+    }}
+}]}"#;
+
+#[test]
+fn the_trace_of_an_event_goes_on_in_the_reply_and_above_the_span() {
+    let function = Function::from_fn(|call| {
+        let named = JAVA.named(call);
+        let reply = self::call("POST", "/lambda/start-invocation", &named, SQS.as_bytes());
+        accepted(&reply);
+        let headers = reply.headers.to_lowercase();
+        for header in [
+            "x-datadog-trace-id: 7\r\n",
+            "x-datadog-sampling-priority: 2\r\n",
+            "x-datadog-tags: _dd.p.tid=640cfd8d00000000\r\n",
+        ] {
+            assert!(format!("{headers}\r\n").contains(header), "{header} in {headers}");
+        }
+        let ids = [("x-datadog-trace-id", "7"), ("x-datadog-span-id", "100")];
+        accepted(&self::call("POST", "/lambda/end-invocation", &[&named[..], &ids].concat(), b"null"));
+        Answer::Response(b"null".to_vec())
+    });
+    let Some(life) = live(with(function, &[]), 1) else { return };
+    let [lambda] = &spans(&life, "aws.lambda")[..] else { panic!("{}", life.own_lines()) };
+    let [sqs] = &spans(&life, "aws.sqs")[..] else { panic!("{}", life.own_lines()) };
+    assert_eq!((lambda.trace_id, lambda.span_id, lambda.parent_id), (7, 100, sqs.span_id));
+    assert_eq!((sqs.trace_id, sqs.parent_id, sqs.start), (7, 8, 1_700_000_000_000_000_000));
+    assert_eq!((tag(sqs, "_dd.p.tid"), sqs.resource.as_str()), (Some("640cfd8d00000000"), "orders"));
+    assert_eq!(tag(lambda, "function_trigger.event_source"), Some("sqs"));
+    assert_eq!(lambda.metrics.get("_sampling_priority_v1"), Some(&2.0), "the decision of the caller");
+}
+
+#[test]
+fn records_are_checkpoints_of_data_streams_if_that_is_wanted() {
+    for (variables, expected) in [(&[("DD_DATA_STREAMS_ENABLED", "true")][..], 1), (&[], 0)] {
+        let function = Function::from_fn(|call| {
+            accepted(&self::call("POST", "/lambda/start-invocation", &JAVA.named(call), SQS.as_bytes()));
+            Answer::Response(b"null".to_vec())
+        });
+        let Some(life) = live(with(function, variables), 1) else { return };
+        let delivered = life.intake.delivered();
+        let of_streams = delivered.iter().filter(|request| request.path == "/api/v0.1/pipeline_stats");
+        let encodings: Vec<_> = of_streams.map(|request| request.encoding.as_str()).collect();
+        assert_eq!(encodings, vec!["gzip"; expected], "{}", life.own_lines());
+    }
+}
+
+#[test]
+fn every_strategy_delivers_every_span_of_an_invocation_once() {
+    for strategy in ["end", "periodically,1", "continuously,1", "default"] {
+        let variables = [("DD_SERVERLESS_FLUSH_STRATEGY", strategy)];
+        let Some(life) = live(with(traced(JAVA), &variables), 4) else { return };
+        assert_spans_of_invocations(&life, JAVA);
+    }
+}
+
+#[test]
+fn every_kind_of_sandbox_has_its_own_span_of_the_start_and_cold_start_tags() {
+    for (initialization, startup, is_tagged) in [
+        (Initialization::ProvisionedConcurrency, &["aws.lambda.cold_start"][..], true),
+        (Initialization::SnapStart, &["aws.lambda.snapstart_restore"], true),
+        (Initialization::ManagedInstances, &[], false),
+    ] {
+        let Some(life) = live(Setup { initialization, ..with(traced(JAVA), &[]) }, 2) else { return };
+        assert_spans_of_invocations(&life, JAVA);
+        let names = ["aws.lambda.cold_start", "aws.lambda.snapstart_restore"];
+        let found: Vec<_> = names.into_iter().filter(|name| !spans(&life, name).is_empty()).collect();
+        assert_eq!(found, startup, "{initialization:?}\n{}", life.own_lines());
+        assert!(cold_starts(&life).iter().all(|tag| tag.is_some() == is_tagged), "{initialization:?}");
+    }
+}
+
+#[test]
+fn errors_of_the_handler_are_on_the_span_and_counted_once() {
+    let function = Function::from_fn(|call| {
+        let error = [
+            ("x-datadog-invocation-error", "true"),
+            ("x-datadog-invocation-error-msg", "Ym9vbQ=="),
+            ("x-datadog-invocation-error-type", "java.lang.Boom"),
+            ("x-datadog-invocation-error-stack", "c3RhY2s="),
+        ];
+        JAVA.play(call, &error, "null");
+        Answer::Response(b"null".to_vec())
+    });
+    let Some(life) = live(with(function, &[]), 1) else { return };
+    let [span] = &spans(&life, "aws.lambda")[..] else { panic!("{:?}", life.intake.spans()) };
+    let error = (tag(span, "error.msg"), tag(span, "error.type"), tag(span, "error.stack"));
+    assert_eq!((span.error, error), (1, (Some("boom"), Some("java.lang.Boom"), Some("stack"))));
+    assert_eq!(life.count("errors"), 1);
+}
+
+#[test]
+fn a_response_of_a_failing_server_is_an_error() {
+    let function = Function::from_fn(|call| {
+        JAVA.play(call, &[], r#"{"statusCode":503}"#);
+        Answer::Response(b"null".to_vec())
+    });
+    let Some(life) = live(with(function, &[]), 1) else { return };
+    let [span] = &spans(&life, "aws.lambda")[..] else { panic!("{:?}", life.intake.spans()) };
+    assert_eq!((span.error, tag(span, "http.status_code")), (1, Some("503")));
+    assert_eq!(life.count("errors"), 1);
+}
+
+#[test]
+fn a_timeout_is_a_span_with_an_error() {
+    let function = Function::from_fn(|call| {
+        JAVA.start(call);
+        JAVA.flush(call, 0);
+        thread::sleep(Duration::from_secs(30));
+        Answer::Response(b"null".to_vec())
+    });
+    let setup = Setup { timeout: Duration::from_secs(3), ..with(function, &[]) };
+    let Some(sandbox) = crate::traces::start(setup) else { return };
+    let invocations = crate::support::invoke(&sandbox, 0..1);
+    let life = crate::support::end(sandbox, invocations);
+    let [span] = &spans(&life, "aws.lambda")[..] else { panic!("{}", life.own_lines()) };
+    assert_eq!((span.error, tag(span, "error.type")), (1, Some("Timeout")), "{}", life.own_lines());
+    assert_eq!(span.span_id, 100, "the spans of the handler stay below it");
+}
+
+#[test]
+fn payloads_are_tags_if_that_is_wanted() {
+    let function = Function::from_fn(|call| {
+        JAVA.play(call, &[], r#"{"body":{"password":"p","list":[1,{"deep":true}]}}"#);
+        Answer::Response(b"null".to_vec())
+    });
+    let variables = [("DD_CAPTURE_LAMBDA_PAYLOAD", "true"), ("DD_CAPTURE_LAMBDA_PAYLOAD_MAX_DEPTH", "3")];
+    let Some(life) = live(with(function, &variables), 1) else { return };
+    let [span] = &spans(&life, "aws.lambda")[..] else { panic!("{:?}", life.intake.spans()) };
+    for (key, expected) in [
+        ("function.request", "0"),
+        ("function.response.body.password", "redacted"),
+        ("function.response.body.list.0", "1"),
+        ("function.response.body.list.1", r#"{"deep":true}"#),
+    ] {
+        assert_eq!(tag(span, key), Some(expected), "{key} in {:?}", span.meta);
+    }
+}
+
+#[test]
+fn bodies_that_are_too_long_or_no_json_cost_only_what_is_in_them() {
+    let function = Function::from_fn(|call| {
+        let body = match call.event {
+            b"0" => vec![b' '; (6 << 20) + 1],
+            b"1" => b"\xff{".to_vec(),
+            _ => [vec![b'['; 10_000], vec![b']'; 10_000]].concat(),
+        };
+        accepted(&self::call("POST", "/lambda/start-invocation", &JAVA.named(call), &body));
+        JAVA.play(call, &[], r#"{"statusCode":200}"#);
+        accepted(&self::call("POST", "/lambda/end-invocation", &JAVA.named(call), &body));
+        accepted(&self::call("GET", "/lambda/hello", &[], b""));
+        Answer::Response(b"null".to_vec())
+    });
+    let Some(life) = live(with(function, &[("DD_CAPTURE_LAMBDA_PAYLOAD", "true")]), 3) else { return };
+    assert_spans_of_invocations(&life, JAVA);
+}
+
+const PYTHON: &str = r"
+def handler(event, context):
+    return event
+";
+
+/// The library builds the span of the invocation itself, and in the first one a span in which the handler is loaded.
+#[test]
+fn the_cold_start_of_a_function_wrapped_by_datadog_lambda_is_above_its_load_span() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("requirements.txt"), "datadog-lambda==8.130.0\nddtrace==4.16.0\n").unwrap();
+    let function = python_through(&directory, PYTHON, "datadog_lambda.handler.handler");
+    let setup = with(function, &[("DD_LAMBDA_HANDLER", "function.handler"), ("DD_TRACE_ENABLED", "true")]);
+    let Some(life) = live(Setup { timeout: Duration::from_secs(30), ..setup }, 2) else { return };
+    let invocations = spans(&life, "aws.lambda");
+    assert_eq!(invocations.len(), 2, "{}", life.own_lines());
+    let [load] = &spans(&life, "aws.lambda.load")[..] else { panic!("{:?}", life.intake.spans()) };
+    let [cold_start] = &spans(&life, "aws.lambda.cold_start")[..] else { panic!("{:?}", life.intake.spans()) };
+    assert_eq!((load.parent_id, load.trace_id), (cold_start.span_id, cold_start.trace_id));
+    assert!(invocations.iter().any(|span| span.trace_id == cold_start.trace_id), "{invocations:?}");
+}
