@@ -43,6 +43,8 @@ switches! {
     /// Builds the clients for Datadog in the background after the first next request, unless the sandbox is initialized ahead of its invocations.
     /// Off: before it.
     LAZY_INTAKE = "lazy-intake";
+    /// Receives spans over OTLP where settings ask for it. Off: its ports refuse connections, and the settings warn.
+    OTLP = "otlp";
     /// Sends the subscription and the first next request in one write. Requires `late-runtime`, without which it has no effect.
     PIPELINED_NEXT = "pipelined-next";
     /// Calls Lambda's APIs over one plain socket. Off: over the general HTTP client.

@@ -13,6 +13,8 @@
 
 #[path = "fuzz/mutation.rs"]
 mod mutation;
+#[path = "fuzz/otlp.rs"]
+mod otlp;
 #[path = "fuzz/settings.rs"]
 mod settings;
 #[path = "fuzz/traces.rs"]

@@ -68,6 +68,30 @@ fn an_external_program_is_held_to_what_the_other_delivers() {
 }
 
 #[test]
+fn cells_with_the_same_components_are_held_to_each_other() {
+    let with_component = |id: &str| {
+        let mut cell = cell(id);
+        cell.levels.insert("otlp".to_owned(), "on".to_owned());
+        cell
+    };
+    let plan = plan(vec![cell("none"), with_component("one"), with_component("other"), cell("same"), floor()], 1);
+    let ends = |changed: &[(&str, &str)]| {
+        let digest = |start: &mut Sample| {
+            if let Some((_, digest)) = changed.iter().find(|(cell, _)| *cell == start.cell) {
+                start.digest = Some((*digest).to_owned());
+            }
+        };
+        let cells: Vec<&str> = changed.iter().map(|(cell, _)| *cell).collect();
+        Run::new(&plan, &with(&plan, &cells, digest)).analyze()
+    };
+    assert_eq!(ends(&[("one", "more"), ("other", "more")]).0, 0, "a component delivers more");
+    let (code, said) = ends(&[("one", "more"), ("other", "less")]);
+    assert!(code == 4 && said.contains("other: payload-mismatch"), "{said}");
+    let (code, said) = ends(&[("one", "more"), ("other", "more"), ("same", "more")]);
+    assert!(code == 4 && said.contains("same: payload-mismatch"), "{said}");
+}
+
+#[test]
 fn one_block_is_enough_to_find_a_lost_delivery() {
     let plan = plan(vec![cell("none"), cell("loses"), cell("crashes"), floor()], 1);
     let lost = |start: &mut Sample| match start.cell.as_str() {

@@ -101,6 +101,7 @@ fn effect(case: &Case<'_>, life: &Life) -> String {
         },
         "init-trace" => format!("checkpoints: {}", life.wrote_checkpoints),
         "webpki-roots" => format!("reads the store: {}", life.first(TRUST_STORE).is_some()),
+        "otlp" => format!("a receiver: {}", life.bytes_of_functions("otlp7enabled") > 0),
         "crypto" => format!("aws-lc: {}", life.bytes_of_functions("aws_lc") > 0),
         "allocator" => format!("jemalloc: {}", life.count("/proc/sys/vm/overcommit_memory") > 0),
         "launcher" => format!("{} programs", life.count("execve(")),

@@ -3,5 +3,6 @@
 mod body;
 pub mod dogstatsd;
 pub mod lifecycle;
+pub mod otlp;
 pub mod telemetry;
 pub mod trace_agent;

@@ -8,6 +8,7 @@ pub mod invocation;
 pub mod log;
 pub mod metric;
 mod msgpack;
+pub mod otlp;
 pub mod propagation;
 mod protobuf;
 pub mod proxied;

@@ -29,6 +29,7 @@ use crate::{
     config::{Config, FlushStrategy},
     flush::{Dropped, Flusher},
     ingest::{
+        otlp,
         telemetry::test_batches::{Sender, channel},
         trace_agent::Received,
     },
@@ -91,7 +92,7 @@ pub fn engine() -> (Engine, Sender) {
         logs: LogQueue::default(),
         points: Points::default(),
         dogstatsd_pipeline: DogStatsdPipeline::new(None, None),
-        traces: TracePipeline::start(None, &config, &tags, Arc::default()),
+        traces: TracePipeline::start(None, otlp::Listeners::bind(&config.otlp), &config, &tags, Arc::default()),
         log_encoder: LogEncoder::new(tags, &config),
         usage_metrics: None,
         lifecycle: None,

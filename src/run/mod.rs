@@ -23,7 +23,7 @@ use crate::{
     aggregate::{LogQueue, Points},
     config::Config,
     flush::Flusher,
-    ingest::{dogstatsd::DatagramQueue, lifecycle, telemetry::Batches, trace_agent},
+    ingest::{dogstatsd::DatagramQueue, lifecycle, otlp, telemetry::Batches, trace_agent},
     intake,
     os::{
         checkpoints::{self, Checkpoint, checkpoint},
@@ -58,6 +58,8 @@ pub struct Components {
     pub dogstatsd: Option<DatagramQueue>,
     /// Where tracers send to, not served yet; None where it cannot be had.
     pub trace_agent: Option<trace_agent::TraceAgentListener>,
+    /// Where SDKs of OpenTelemetry send to, not served yet.
+    pub otlp: otlp::Listeners,
     /// Where tracers report invocations to, not served yet; None where it cannot be had.
     pub lifecycle: Option<lifecycle::LifecycleListener>,
     /// Reads what they report.
@@ -101,7 +103,7 @@ pub async fn run(parts: Components) {
     let measures = metrics.enhanced && metrics.usage && parts.telemetry.is_some();
     let overlapping = parts.initialization == Initialization::ManagedInstances;
     let load_parent = parts.processor.load_parent();
-    let traces = TracePipeline::start(parts.trace_agent, &parts.config, &parts.tags, load_parent);
+    let traces = TracePipeline::start(parts.trace_agent, parts.otlp, &parts.config, &parts.tags, load_parent);
     let mut engine = Engine {
         traces,
         lifecycle: serve_lifecycle(parts.lifecycle, parts.calls),

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::*;
 use crate::{
-    ingest::{telemetry::test_batches::Sender, trace_agent::TraceAgentListener},
+    ingest::{otlp, telemetry::test_batches::Sender, trace_agent::TraceAgentListener},
     platform::Environment,
     process::{
         event::{Batch, parse},
@@ -168,7 +168,8 @@ async fn traces_that_come_after_the_last_flush_are_refused() {
     let address = listener.local_addr().unwrap();
     let tags = FunctionTags::collect(&Environment::read(|_| None), None, &engine.config);
     let listener = Some(TraceAgentListener::from_handover(listener));
-    engine.traces = TracePipeline::start(listener, &engine.config, &tags, Arc::default());
+    let otlp = otlp::Listeners::bind(&engine.config.otlp);
+    engine.traces = TracePipeline::start(listener, otlp, &engine.config, &tags, Arc::default());
     let mut connection = TcpStream::connect(address).await.unwrap();
     assert_eq!(send_trace(&mut connection).await, "200");
     start_last_flush(&mut engine, Instant::now() + MS * 1000).await;

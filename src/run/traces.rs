@@ -7,7 +7,10 @@ use crate::{
     build_info::BUILD_INFO,
     config::{Apm, Config},
     flush::Dropped,
-    ingest::trace_agent::{Inbox, PORT, Received, Refusals, TraceAgentListener},
+    ingest::{
+        otlp,
+        trace_agent::{Agent, Inbox, PORT, Received, Refusals, TraceAgentListener},
+    },
     intake::{self, UnsealedPayload},
     os::clock,
     process::{
@@ -38,8 +41,7 @@ pub struct TracePipeline {
     pipeline: Arc<Pipeline>,
     /// What spans of tracers say about invocations.
     observed: Observed,
-    /// None where tracers are not served.
-    refusals: Option<Arc<Refusals>>,
+    refusals: Arc<Refusals>,
     spans: Batches<TracerPayload>,
     stats: Batches<ClientPayload>,
     proxied: Batches<ProxiedRequest>,
@@ -60,22 +62,20 @@ pub struct TracePipeline {
 }
 
 impl TracePipeline {
-    /// Serves tracers from now on, if there is a listener.
+    /// Serves tracers and SDKs of OpenTelemetry from now on, where there are listeners.
     pub fn start(
         bound: Option<TraceAgentListener>,
+        otlp: otlp::Listeners,
         config: &Config,
         tags: &FunctionTags,
         load_parent: Arc<LoadParent>,
     ) -> Self {
         let pipeline = Arc::new(pipeline(config, tags));
-        let inbox = bound.and_then(|bound| {
-            let served = bound.serve(Arc::clone(&pipeline), load_parent);
-            served
-                .inspect_err(|error| {
-                    tracing::warn!("TRACE_AGENT | cannot serve port {PORT}: {error}; traces are disabled");
-                })
-                .ok()
-        });
+        let (agent, inbox) = Agent::new(Arc::clone(&pipeline), load_parent);
+        if let Some(Err(error)) = bound.map(|bound| bound.serve(Arc::clone(&agent))) {
+            tracing::warn!("TRACE_AGENT | cannot serve port {PORT}: {error}; traces are disabled");
+        }
+        otlp.serve(&agent, &config.otlp, &config.apm);
         let log_encoder = stats::Origin {
             env: config.env.clone().unwrap_or_default(),
             version: config.version.clone().unwrap_or_default(),
@@ -84,8 +84,8 @@ impl TracePipeline {
         };
         let limit = config.apm.max_additional_stats_tags;
         Self {
-            refusals: inbox.as_ref().map(Inbox::refusals),
-            inbox,
+            refusals: inbox.refusals(),
+            inbox: Some(inbox),
             pipeline,
             observed: Observed::default(),
             spans: Batches::new(trace::MAX_PAYLOAD_BYTES - trace::OVERHEAD),
@@ -267,8 +267,7 @@ impl TracePipeline {
 
     /// What was refused in this sandbox.
     pub fn refused(&self) -> Dropped {
-        let refused = self.refusals.as_ref().map_or(0, |refusals| refusals.count());
-        Dropped { refused, ..Dropped::default() }
+        Dropped { refused: self.refusals.count(), ..Dropped::default() }
     }
 
     /// What was given up since this was last asked.

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     build_info::BUILD_INFO,
     config::{self, Config, Loaded},
+    ingest::otlp,
     os::{self, thread},
     platform::{self, Environment, ExtensionId, ExtensionsApi, Subscribed, Subscription},
     run::{self, Components, next::NextPoller},
@@ -94,6 +95,8 @@ async fn build(state: StartupState, loaded: Option<Loaded>, start_time: StartTim
     let StartupState { environment, registered, ports, connection, subscription } = state;
     let listening = services::start_telemetry(ports.telemetry);
     let config = services::apply_config(loaded.unwrap_or_else(|| services::config(&environment)));
+    // The function runs by now and may send soon.
+    let otlp = otlp::Listeners::bind(&config.otlp);
     let intake = services::intake(&config, &environment);
     let dogstatsd = services::start_dogstatsd(ports.dogstatsd, &config);
     let trace_agent = services::trace_agent(ports.trace_agent);
@@ -101,7 +104,8 @@ async fn build(state: StartupState, loaded: Option<Loaded>, start_time: StartTim
     let platform = ExtensionsApi::resume(environment.runtime_api.clone(), connection);
     let startup = Startup { environment: &environment, config: &config, id: &registered.id };
     let Subscribing { next, telemetry } = startup.subscribe(platform, subscription, listening).await;
-    let known = StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent, lifecycle };
+    let known =
+        StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent, lifecycle, otlp };
     services::build_components(known, &environment, start_time)
 }
 

@@ -15,6 +15,7 @@ use crate::{
     build_info::BUILD_INFO,
     config::Config,
     features::{BIND_FIRST, EARLY_SUBSCRIBE, RAW_CONTROL_PLANE, REGISTER_OVERLAP},
+    ingest::otlp,
     intake::tls,
     os::{
         checkpoints::{Checkpoint, checkpoint},
@@ -57,13 +58,15 @@ async fn build(environment: &Environment, start_time: StartTime) -> Result<Compo
     let dogstatsd = services::start_dogstatsd(ports.dogstatsd, &config);
     let trace_agent = services::trace_agent(ports.trace_agent);
     let lifecycle = services::lifecycle(ports.lifecycle);
+    let otlp = otlp::Listeners::bind(&config.otlp);
     let subscription = listening.as_ref().map(|listening| listening.subscription(&config, initialization));
     let subscribing = tokio::spawn(subscribe(platform, registered.id.clone(), subscription));
     let intake = intake.build_in_background(&config, environment).await?;
     let SubscribedClient { platform, answer } = joined(subscribing.await)?;
     let telemetry = listening.zip(answer).and_then(|(listening, answer)| listening.after(answer));
     let next = NextPoller::new(platform, registered.id.clone());
-    let known = StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent, lifecycle };
+    let known =
+        StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent, lifecycle, otlp };
     Ok(services::build_components(known, environment, start_time))
 }
 

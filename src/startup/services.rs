@@ -11,7 +11,7 @@ use crate::{
     features::{self, LAZY_INTAKE, RUNTIME_SIZING},
     ingest::{
         dogstatsd::{self, DatagramQueue},
-        lifecycle,
+        lifecycle, otlp,
         telemetry::{Batches, TelemetryListener},
         trace_agent,
     },
@@ -215,12 +215,14 @@ pub struct StartedServices {
     pub telemetry: Telemetry,
     pub dogstatsd: Option<DatagramQueue>,
     pub trace_agent: Option<trace_agent::TraceAgentListener>,
+    pub otlp: otlp::Listeners,
     pub lifecycle: Option<lifecycle::LifecycleListener>,
 }
 
 /// Puts the rest around it.
 pub fn build_components(known: StartedServices, environment: &Environment, start_time: StartTime) -> Components {
-    let StartedServices { next, registered, mut config, intake, telemetry, dogstatsd, trace_agent, lifecycle } = known;
+    let StartedServices { next, registered, mut config, intake, telemetry, dogstatsd, trace_agent, lifecycle, otlp } =
+        known;
     intake::compression::limit_levels(&mut config, environment.memory_size.as_deref());
     let initialization = environment.initialization();
     let tags = FunctionTags::collect(environment, registered.account_id.as_deref(), &config);
@@ -247,6 +249,7 @@ pub fn build_components(known: StartedServices, environment: &Environment, start
         telemetry,
         dogstatsd,
         trace_agent,
+        otlp,
         lifecycle,
         calls,
     }

@@ -11,9 +11,10 @@ use crate::tree::{Complaint, Tree};
 const PURE: [&str; 2] = ["process", "aggregate"];
 
 /// What of the standard library is pure. Without `io`, of which only a trait is.
-const STD: [&str; 20] = [
+const STD: [&str; 22] = [
     "array",
     "borrow",
+    "cell",
     "cmp",
     "collections",
     "convert",
@@ -32,6 +33,7 @@ const STD: [&str; 20] = [
     "string",
     "sync",
     "time",
+    "vec",
 ];
 
 /// Paths of two names after `std` that are pure although what they are in is not.

@@ -27,6 +27,7 @@ mod libraries;
 mod log_lines;
 mod metrics;
 mod node;
+mod otlp;
 mod outages;
 mod redirects;
 mod report_metrics;

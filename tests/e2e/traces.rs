@@ -82,7 +82,7 @@ fn number(call: &Call<'_>) -> u64 {
 }
 
 /// A function that sends what it is told to at every event, by its number.
-fn sending(send: impl Fn(u64) + Send + Sync + 'static) -> Function {
+pub fn sending(send: impl Fn(u64) + Send + Sync + 'static) -> Function {
     Function::from_fn(move |call| {
         send(number(call));
         Answer::Response(b"null".to_vec())
@@ -118,7 +118,7 @@ pub fn with(function: Function, variables: &[(&str, &str)]) -> Setup {
 }
 
 /// Fails the first two requests of a route: the first without an answer that counts, the second without any.
-fn failing_twice(route: Route) -> Plan {
+pub fn failing_twice(route: Route) -> Plan {
     let rule = |skip, answer| Rule { route, window: Window::Requests { skip, take: Some(1) }, answer };
     Plan { rules: vec![rule(0, intake::Answer::status(503)), rule(1, intake::Answer::Reset)], ..Plan::default() }
 }

@@ -6,7 +6,7 @@ use bottlecap::config::{self, Config, Loaded};
 
 /// The fields that each setting is about, with the group that they are in.
 #[rustfmt::skip]
-const FIELDS: [(&str, &[&str]); 79] = [
+const FIELDS: [(&str, &[&str]); 87] = [
     ("DD_ORG_UUID", &[".secret"]),
     ("DD_KMS_API_KEY", &[".secret"]),
     ("DD_API_KEY_SECRET_ARN", &[".secret"]),
@@ -76,6 +76,14 @@ const FIELDS: [(&str, &[&str]); 79] = [
     ("DD_APM_DEBUGGER_DD_URL", &["apm.proxied"]),
     ("DD_APM_TELEMETRY_DD_URL", &["apm.proxied"]),
     ("DD_EVP_PROXY_CONFIG_DD_URL", &["apm.proxied"]),
+    ("DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_HTTP_ENDPOINT", &["otlp.http_endpoint"]),
+    ("DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_ENDPOINT", &["otlp.grpc_endpoint"]),
+    ("DD_OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_MAX_RECV_MSG_SIZE_MIB", &["otlp.grpc_max_message_mib"]),
+    ("DD_OTLP_CONFIG_TRACES_ENABLED", &["otlp.traces"]),
+    ("DD_OTLP_CONFIG_TRACES_SPAN_NAME_AS_RESOURCE_NAME", &["otlp.span_name_as_resource_name"]),
+    ("DD_OTLP_CONFIG_TRACES_SPAN_NAME_REMAPPINGS", &["otlp.span_name_remappings"]),
+    ("DD_OTLP_CONFIG_IGNORE_MISSING_DATADOG_FIELDS", &["otlp.ignore_missing_datadog_fields"]),
+    ("DD_APM_FEATURES", &["apm.features"]),
     ("DD_TRACE_PROPAGATION_STYLE", &["propagation.styles"]),
     ("DD_TRACE_PROPAGATION_STYLE_EXTRACT", &["propagation.styles"]),
     ("DD_TRACE_PROPAGATION_EXTRACT_FIRST", &["propagation.extract_first"]),

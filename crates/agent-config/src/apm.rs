@@ -29,6 +29,8 @@ pub struct Apm {
     pub filters: TagFilters,
     pub proxied: ProxiedUrls,
     pub payloads: PayloadCapture,
+    /// Words that change details.
+    pub features: Vec<String>,
 }
 
 /// A rule that replaces text in tags of spans.
@@ -112,6 +114,7 @@ impl Default for Apm {
             filters: TagFilters::default(),
             proxied: ProxiedUrls::default(),
             payloads: PayloadCapture::default(),
+            features: Vec::new(),
         }
     }
 }

@@ -134,7 +134,7 @@ impl Kind {
                 "`datadog`, `tracecontext`, `b3`, `b3multi`, `baggage` or `none`, separated by commas, or a YAML list"
                     .to_owned()
             }
-            Self::Mapping => "`from:to` pairs separated by commas, or a YAML list of pairs".to_owned(),
+            Self::Mapping => "`from:to` pairs separated by commas, or a YAML list or mapping of them".to_owned(),
             Self::Words => "items separated by blanks".to_owned(),
             Self::Endpoints => "JSON object, or a YAML mapping, from URLs to lists of API keys".to_owned(),
         }

@@ -7,6 +7,7 @@ mod apm;
 mod builder;
 mod environment;
 mod keys;
+mod otlp;
 mod read;
 mod triggers;
 mod types;
@@ -30,6 +31,7 @@ pub use apm::{Apm, HttpObfuscation, ProxiedUrls, ReplaceRule, TagFilters};
 use builder::ConfigBuilder;
 use environment::{Prefix, Variable};
 use keys::{Key, all};
+pub use otlp::Otlp;
 use read::{Effect, NO_SWITCH, RawValue};
 pub use triggers::{DataStreams, Propagation, PropagationStyle, Triggers};
 pub use types::{

@@ -187,14 +187,20 @@ impl<'a> RawValue<'a> {
         Parsed::collect(items.into_iter().map(pair)).ok_or("has no key:value pair in it")
     }
 
-    /// `from:to` pairs separated by commas, or a YAML list of them. What follows a second colon is ignored, as Datadog's tracers do.
+    /// `from:to` pairs separated by commas, or a YAML list or mapping of them. What follows a second colon is ignored, as Datadog's tracers do.
     pub(super) fn pairs(self) -> Result<Parsed<(String, String)>, Reason> {
         let pair = |item: &str| {
             let mut parts = item.split(':').map(str::trim);
             let (from, to) = (parts.next()?, parts.next()?);
             (!from.is_empty() && !to.is_empty()).then(|| (from.to_owned(), to.to_owned()))
         };
-        Parsed::collect(self.items(|c| c == ',')?.into_iter().map(pair)).ok_or("has no from:to pair in it")
+        let parsed = match self {
+            Self::Tree(Value::Object(entries)) => {
+                Parsed::collect(entries.iter().map(|(from, to)| pair(&format!("{from}:{}", to.as_str()?))))
+            }
+            _ => Parsed::collect(self.items(|c| c == ',')?.into_iter().map(pair)),
+        };
+        parsed.ok_or("has no from:to pair in it")
     }
 
     /// Formats of trace contexts, in any case, separated by commas, or a YAML list of them.

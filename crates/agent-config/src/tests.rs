@@ -75,7 +75,8 @@ fn every_bad_value_costs_one_warning_and_nothing_else() {
                 assert_one_warning(&loaded, key.yaml.unwrap(), bad);
             }
         }
-        if let Some(document) = document(key, "{nested: thing}") {
+        let is_mapping = matches!(key.doc.kind, Kind::Mapping);
+        if let Some(document) = document(key, if is_mapping { "[nested]" } else { "{nested: thing}" }) {
             let loaded = yaml(&document);
             assert_eq!(loaded.config, Config::default(), "{document}");
             assert_one_warning(&loaded, key.yaml.unwrap(), "nested");

@@ -36,17 +36,9 @@ unsupported! {
     APPSEC_WAF_TIMEOUT "appsec_waf_timeout",
     API_SECURITY_ENABLED "api_security_enabled",
     API_SECURITY_SAMPLE_DELAY "api_security_sample_delay",
-    APM_FEATURES "apm_config.features",
     APM_TRACING_ENABLED,
-    OTLP_CONFIG_TRACES_ENABLED "otlp_config.traces.enabled",
-    OTLP_CONFIG_TRACES_SPAN_NAME_AS_RESOURCE_NAME "otlp_config.traces.span_name_as_resource_name",
-    OTLP_CONFIG_TRACES_SPAN_NAME_REMAPPINGS "otlp_config.traces.span_name_remappings",
-    OTLP_CONFIG_IGNORE_MISSING_DATADOG_FIELDS "otlp_config.traces.ignore_missing_datadog_fields",
     OTLP_CONFIG_TRACES_PROBABILISTIC_SAMPLER_SAMPLING_PERCENTAGE "otlp_config.traces.probabilistic_sampler.sampling_percentage",
-    OTLP_CONFIG_RECEIVER_PROTOCOLS_HTTP_ENDPOINT "otlp_config.receiver.protocols.http.endpoint",
-    OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_ENDPOINT "otlp_config.receiver.protocols.grpc.endpoint",
     OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_TRANSPORT "otlp_config.receiver.protocols.grpc.transport",
-    OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_MAX_RECV_MSG_SIZE_MIB "otlp_config.receiver.protocols.grpc.max_recv_msg_size_mib",
     OTLP_CONFIG_METRICS_ENABLED "otlp_config.metrics.enabled",
     OTLP_CONFIG_METRICS_RESOURCE_ATTRIBUTES_AS_TAGS "otlp_config.metrics.resource_attributes_as_tags",
     OTLP_CONFIG_METRICS_INSTRUMENTATION_SCOPE_METADATA_AS_TAGS "otlp_config.metrics.instrumentation_scope_metadata_as_tags",
@@ -150,11 +142,11 @@ mod tests {
     #[test]
     fn they_are_told_in_the_order_of_the_table() {
         let variables =
-            [("DD_OTLP_CONFIG_LOGS_ENABLED", "a:b"), ("DD_APM_FEATURES", "x"), ("OTLP_CONFIG_LOGS_ENABLED", "c:d")];
+            [("DD_OTLP_CONFIG_LOGS_ENABLED", "a:b"), ("DD_APPSEC_RULES", "x"), ("OTLP_CONFIG_LOGS_ENABLED", "c:d")];
         let loaded = load(variables, Some("serverless_appsec_enabled: true\notlp_config: {logs: {enabled: off}}\n"));
         let expected = [
             "serverless_appsec_enabled of datadog.yaml",
-            "DD_APM_FEATURES",
+            "DD_APPSEC_RULES",
             "DD_OTLP_CONFIG_LOGS_ENABLED",
             "otlp_config.logs.enabled of datadog.yaml",
         ];

@@ -1,6 +1,6 @@
 //! Judges whether each cell delivers its payload: start by start, from what arrived at the intake, independent of times.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -78,13 +78,13 @@ pub fn deliveries(context: &Context<'_>, condition: &Condition, blocks: &Blocks<
     if blocks.is_empty() {
         return Vec::new();
     }
-    let standard = Standard::of(context, blocks);
+    let standards = Standards::of(context, blocks);
     let none = Starts::default();
     let most = context.plan.cells.iter().filter_map(|cell| Some(made(blocks.starts(&cell.id)?))).max();
     let of = |cell: &Cell| {
         let starts = blocks.starts(context.measured_as(&cell.id)).unwrap_or(&none);
         let is_absent = starts.good.is_empty() && starts.failed.is_empty() && starts.harness.is_empty();
-        let held = is_held(context, cell).then_some(Held { standard: standard.as_ref() });
+        let held = is_held(context, cell).then(|| Held { standard: standards.of_cell(context, cell) });
         // A machine starts only the floor that it built. A cell whose payload differs by design is started for its times only.
         if is_absent && (cell.kind == CellKind::Floor || condition.runtime == DELIVERY && held.is_none()) {
             return None;
@@ -141,7 +141,25 @@ struct Held<'a> {
     standard: Option<&'a Standard<'a>>,
 }
 
-/// The digest that the cells of a condition must deliver.
+/// A standard for each set of components: what they add is delivered besides.
+struct Standards<'a>(BTreeMap<Vec<&'static str>, Option<Standard<'a>>>);
+
+impl<'a> Standards<'a> {
+    fn of(context: &'a Context<'_>, blocks: &Blocks<'a>) -> Self {
+        let all: BTreeSet<_> = context.plan.cells.iter().map(|cell| context.plan.components(cell)).collect();
+        Self(
+            all.into_iter()
+                .map(|components| (components.clone(), Standard::of(context, blocks, &components)))
+                .collect(),
+        )
+    }
+
+    fn of_cell(&self, context: &Context<'_>, cell: &Cell) -> Option<&Standard<'a>> {
+        self.0.get(&context.plan.components(cell))?.as_ref()
+    }
+}
+
+/// The digest that the cells of a condition must deliver that have the same components.
 struct Standard<'a> {
     digest: &'a str,
     /// The cell that delivers the digest.
@@ -151,10 +169,11 @@ struct Standard<'a> {
 impl<'a> Standard<'a> {
     /// The digest of the plan's first cell, or `None` if no digest is known.
     ///
-    /// If its digest varies from start to start, the most frequent one counts. If the first cell loses something or sends another payload by design, the
-    /// digests of all cells are considered.
-    fn of(context: &'a Context<'_>, blocks: &Blocks<'a>) -> Option<Self> {
-        let held: Vec<&Cell> = context.plan.cells.iter().filter(|cell| is_held(context, cell)).collect();
+    /// If its digest varies from start to start, the most frequent one counts. If the first cell loses something, has other components or sends another payload by
+    /// design, the digests of all cells are considered.
+    fn of(context: &'a Context<'_>, blocks: &Blocks<'a>, components: &[&str]) -> Option<Self> {
+        let is_judged = |cell: &Cell| is_held(context, cell) && context.plan.components(cell) == components;
+        let held: Vec<&Cell> = context.plan.cells.iter().filter(|cell| is_judged(cell)).collect();
         let complete = |cell: &Cell| {
             let starts =
                 blocks.starts(context.measured_as(&cell.id)).into_iter().flat_map(|starts| starts.good.values());
@@ -164,7 +183,7 @@ impl<'a> Standard<'a> {
         };
         let all: Vec<(&str, &str)> =
             held.iter().flat_map(|cell| complete(cell).into_iter().map(|digest| (cell.id.as_str(), digest))).collect();
-        let first = context.plan.cells.first().filter(|first| is_held(context, first));
+        let first = context.plan.cells.first().filter(|first| is_judged(first));
         let count = |digest: &str, cell: Option<&str>| {
             all.iter().filter(|(of, other)| *other == digest && cell.is_none_or(|cell| cell == *of)).count()
         };

@@ -114,6 +114,8 @@ pub struct Factor {
 pub enum Kind {
     /// A Cargo feature.
     Feature,
+    /// A Cargo feature that adds a part of what the extension does: only cells with the same components have to deliver the same.
+    Component,
     /// One of several values, by any means.
     Axis,
     /// Compiler flags.
@@ -362,7 +364,7 @@ macro_rules! words {
 }
 
 words! {
-    Kind { Feature => "feature", Axis => "axis", Rustflag => "rustflag", Env => "env", Profile => "profile", Launcher => "launcher" }
+    Kind { Feature => "feature", Component => "component", Axis => "axis", Rustflag => "rustflag", Env => "env", Profile => "profile", Launcher => "launcher" }
     Tier { A => "A", B => "B", C => "C" }
     Gate { Register => "register", Ready => "ready" }
     Status { Candidate => "candidate", Ship => "ship", Superseded => "superseded", Measured => "measured", Refuted => "refuted", External => "external" }

@@ -49,7 +49,7 @@ fn shape(factor: &Factor, complaints: &mut Vec<String>) {
         Kind::Axis if factor.on != none || factor.off != none => add("an axis has values and neither on nor off"),
         Kind::Axis => {}
         _ if !factor.values.is_empty() => add("only an axis has values"),
-        Kind::Feature if factor.on.features != [factor.name.as_str()] => {
+        Kind::Feature | Kind::Component if factor.on.features != [factor.name.as_str()] => {
             add("a feature is turned on by the Cargo feature of its name");
         }
         _ if factor.on == factor.off => add("on and off are the same"),

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::manifest::{Factor, Kind, Manifest, ON};
 pub use arguments::{Arguments, DesignName};
 pub use cells::one as cell;
 pub use error::Error;
@@ -68,6 +69,21 @@ impl Plan {
     /// Whether a cell's payloads differ from the others' by design. What only starts another cell's program again is asked about by that cell.
     pub fn sends_its_own(&self, cell: &Cell) -> bool {
         matches!(cell.kind, CellKind::External { own_payload: true, .. }) || self.own_payload.contains(&cell.id)
+    }
+
+    /// The components that a cell was built with, which decide what it delivers. What we have not built is held to the first cell, and so has its components.
+    pub fn components(&self, cell: &Cell) -> Vec<&'static str> {
+        let built = match &cell.kind {
+            CellKind::Build => Some(cell),
+            CellKind::Again { of } => self.cells.iter().find(|other| other.id == *of),
+            CellKind::Floor | CellKind::External { .. } => None,
+        };
+        let built = built.filter(|built| built.kind == CellKind::Build).or(self.cells.first());
+        let is_on =
+            |factor: &&Factor| built.is_some_and(|built| built.levels.get(&factor.name).is_some_and(|it| it == ON));
+        let factors = Manifest::embedded().map_or(&[][..], |manifest| &manifest.factors);
+        let components = factors.iter().filter(|factor| factor.kind == Kind::Component);
+        components.filter(is_on).map(|factor| factor.name.as_str()).collect()
     }
 
     /// What is wrong with the plan by itself, whatever the manifest says; one line for each contradiction.

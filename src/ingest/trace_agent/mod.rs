@@ -8,7 +8,7 @@ pub(super) mod connections;
 pub(super) mod open;
 mod processing;
 mod refusals;
-pub(super) mod room;
+pub mod room;
 mod routes;
 mod server;
 
@@ -37,9 +37,13 @@ use crate::{
         trace::{LoadParent, Output, Pipeline},
     },
 };
-use connections::Listener;
+pub use connections::Listener;
+pub use open::OpenRequest;
+pub use refusals::Cause;
 pub use refusals::Refusals;
-use server::Agent;
+pub use routes::MAX_TRACE_BODY_BYTES;
+pub use server::Agent;
+pub use server::{SILENCE, TOTAL};
 
 /// The socket of the trace agent: the address that tracers send to unless they are configured otherwise.
 const SOCKET: extension_protocol::Listener = Service::TraceAgent.listener();
@@ -50,7 +54,7 @@ pub const PORT: u16 = SOCKET.port;
 const QUEUE: usize = 64;
 /// Maximum of what the spans of a request become, and of what waits for the loop, in bytes: every span gets the function's tags, which may be many times as long
 /// as it was.
-const MAX_ENCODED_BYTES: usize = 64 << 20;
+pub const MAX_ENCODED_BYTES: usize = 64 << 20;
 
 /// A listener that is bound, so that tracers that connect from now on wait in its backlog. Needs no async runtime yet.
 #[derive(Debug)]
@@ -71,10 +75,9 @@ impl TraceAgentListener {
     }
 
     /// Answers from now on, as a task of its own.
-    pub fn serve(self, pipeline: Arc<Pipeline>, load_parent: Arc<LoadParent>) -> io::Result<Inbox> {
+    pub fn serve(self, agent: Arc<Agent>) -> io::Result<()> {
         self.listener.set_nonblocking(true)?;
         let listener = Listener::new(tokio::net::TcpListener::from_std(self.listener)?);
-        let (agent, inbox) = Agent::new(pipeline, load_parent);
         let service = Router::new().fallback(server::answer).with_state(agent);
         tokio::spawn(async move {
             // axum keeps accepting whatever happens to single connections; it returns only if asked to.
@@ -82,13 +85,13 @@ impl TraceAgentListener {
                 tracing::error!("TRACE_AGENT | The listener has ended: {error}");
             }
         });
-        Ok(inbox)
+        Ok(())
     }
 }
 
 impl Agent {
     /// An agent without a listener, and where its requests come out.
-    fn new(pipeline: Arc<Pipeline>, load_parent: Arc<LoadParent>) -> (Arc<Self>, Inbox) {
+    pub fn new(pipeline: Arc<Pipeline>, load_parent: Arc<LoadParent>) -> (Arc<Self>, Inbox) {
         let (sender, receiver) = channel(QUEUE);
         let open = Arc::<AtomicUsize>::default();
         let refusals = Arc::<Refusals>::default();
@@ -165,6 +168,9 @@ impl Inbox {
         self.open.load(Ordering::Relaxed) > 0
     }
 }
+
+#[cfg(test)]
+pub use tests::test_pipeline;
 
 #[cfg(test)]
 mod tests;

@@ -160,13 +160,13 @@ impl Agent {
     }
 
     /// Waits until there is room for so many encoded bytes beside those that wait for the loop. None if there never will be any.
-    async fn room_for_encoded(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    pub async fn room_for_encoded(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         // A request of the maximum and the heads of its payloads may be a little longer.
         Arc::clone(&self.encoded).acquire_many_owned(room::permits(bytes.min(MAX_ENCODED_BYTES))).await.ok()
     }
 
     /// Waits for a place in the queue; false if nobody takes anything out of it any more.
-    async fn send(&self, path: &str, received: Received, room: Option<OwnedSemaphorePermit>) -> bool {
+    pub async fn send(&self, path: &str, received: Received, room: Option<OwnedSemaphorePermit>) -> bool {
         if let Some(room) = room
             && self.sender.send(Queued { received, _room: room }).await.is_ok()
         {

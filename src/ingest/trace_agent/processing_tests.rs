@@ -65,7 +65,7 @@ async fn spans(inbox: &mut Inbox) -> usize {
 
 #[tokio::test]
 async fn traces_are_processed_on_the_runtime_where_no_thread_can_be_started() {
-    let (agent, mut inbox) = Agent::new(tests::pipeline(), Arc::default());
+    let (agent, mut inbox) = Agent::new(tests::test_pipeline(), Arc::default());
     let bytes = tests::spans(2 * MAX_INLINE_BYTES);
     assert!(!is_inline(TRACES, bytes.len()));
     let received = body(&agent, bytes);
@@ -77,7 +77,7 @@ async fn traces_are_processed_on_the_runtime_where_no_thread_can_be_started() {
 
 #[tokio::test(start_paused = true)]
 async fn spans_of_a_tracer_that_gave_up_are_sent_once_and_their_memory_counts() {
-    let (agent, mut inbox) = Agent::new(tests::pipeline(), Arc::default());
+    let (agent, mut inbox) = Agent::new(tests::test_pipeline(), Arc::default());
     for _ in 0..QUEUE {
         server::answer(State(Arc::clone(&agent)), request(vec![0x90])).await;
     }
@@ -97,7 +97,7 @@ async fn spans_of_a_tracer_that_gave_up_are_sent_once_and_their_memory_counts() 
 
 #[tokio::test(start_paused = true)]
 async fn a_body_counts_until_it_is_processed_though_the_tracer_gave_up() {
-    let (agent, mut inbox) = Agent::new(tests::pipeline(), Arc::default());
+    let (agent, mut inbox) = Agent::new(tests::test_pipeline(), Arc::default());
     let turn = agent.recent.lock().await;
     let answer = timeout(LONG, send(&agent, "/v0.4/traces", tests::span(7))).await;
     assert!(answer.is_err() && inbox.is_receiving());
@@ -109,7 +109,7 @@ async fn a_body_counts_until_it_is_processed_though_the_tracer_gave_up() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_processed_too_late_is_refused_and_counted() {
-    let (agent, mut inbox) = Agent::new(tests::pipeline(), Arc::default());
+    let (agent, mut inbox) = Agent::new(tests::test_pipeline(), Arc::default());
     let turn = agent.recent.lock().await;
     let theirs = Arc::clone(&agent);
     let late = tokio::spawn(async move { send(&theirs, "/v0.4/traces", tests::span(7)).await });
@@ -124,7 +124,7 @@ async fn a_request_that_is_processed_too_late_is_refused_and_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn what_waits_for_the_loop_counts_with_its_encoded_length_and_is_bounded() {
-    let (agent, mut inbox) = Agent::new(tests::pipeline(), Arc::default());
+    let (agent, mut inbox) = Agent::new(tests::test_pipeline(), Arc::default());
     assert_eq!(send(&agent, "/v0.4/traces", tests::span(1)).await, StatusCode::OK);
     let encoded = MAX_ENCODED_BYTES - agent.encoded.available_permits();
     assert!(encoded > tests::span(1).len());
@@ -143,7 +143,7 @@ async fn what_waits_for_the_loop_counts_with_its_encoded_length_and_is_bounded()
 
 #[tokio::test(start_paused = true)]
 async fn a_body_without_a_length_takes_no_more_memory_than_it_has() {
-    let (agent, mut inbox) = Agent::new(tests::pipeline(), Arc::default());
+    let (agent, mut inbox) = Agent::new(tests::test_pipeline(), Arc::default());
     let slow = Body::new(Pieces { left: 3, ends: false });
     let request = Request::post("/v0.4/traces").body(slow).unwrap();
     let slow = tokio::spawn(server::answer(State(Arc::clone(&agent)), request));
@@ -159,7 +159,7 @@ async fn a_body_without_a_length_takes_no_more_memory_than_it_has() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_for_which_there_is_no_room_is_refused() {
-    let (agent, _inbox) = Agent::new(tests::pipeline(), Arc::default());
+    let (agent, _inbox) = Agent::new(tests::test_pipeline(), Arc::default());
     let taken = u32::try_from(MAX_TRACE_BODY_BYTES - (2 << 20)).unwrap();
     let _others = Arc::clone(&agent.room).try_acquire_many_owned(taken).unwrap();
     let long = |left| Body::new(Pieces { left, ends: true });

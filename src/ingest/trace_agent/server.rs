@@ -26,8 +26,8 @@ use crate::{
 };
 
 /// For how long nothing of a body may come, and how long all of it may take, while the sandbox is not frozen.
-const SILENCE: Duration = Duration::from_secs(5);
-const TOTAL: Duration = Duration::from_secs(30);
+pub const SILENCE: Duration = Duration::from_secs(5);
+pub const TOTAL: Duration = Duration::from_secs(30);
 
 /// What all requests share.
 pub struct Agent {
@@ -40,7 +40,7 @@ pub struct Agent {
     pub room: Arc<Semaphore>,
     /// Bytes of what traces and their statistics have become, while it waits for the loop.
     pub encoded: Arc<Semaphore>,
-    pub sender: Sender<Queued>,
+    pub(super) sender: Sender<Queued>,
     pub open: Arc<AtomicUsize>,
     pub refusals: Arc<Refusals>,
 }
@@ -79,6 +79,16 @@ pub async fn answer(State(agent): State<Arc<Agent>>, request: Request) -> Respon
 }
 
 impl Agent {
+    /// Whether nothing is taken in any more.
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Waits for the memory of a body; None if there is none in time.
+    pub async fn room_for_body(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        room::acquire(&self.room, bytes).await
+    }
+
     /// Reads a body within the limits of its route, or gives the answer that refuses it.
     async fn read(&self, route: Route, head: &Parts, body: Body) -> Result<ReceivedBody, Response> {
         let limit = route.max_bytes();

@@ -33,7 +33,7 @@ pub fn spans(count: usize) -> Vec<u8> {
     body
 }
 
-pub fn pipeline() -> Arc<Pipeline> {
+pub fn test_pipeline() -> Arc<Pipeline> {
     let tags = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
     Pipeline::new(TraceSettings::default(), &tags, Keys::default()).0.into()
 }
@@ -42,7 +42,9 @@ pub fn pipeline() -> Arc<Pipeline> {
 fn serve() -> (u16, Inbox) {
     let bound = TraceAgentListener::from_handover(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     let port = bound.listener.local_addr().unwrap().port();
-    (port, bound.serve(pipeline(), Arc::default()).unwrap())
+    let (agent, inbox) = Agent::new(test_pipeline(), Arc::default());
+    bound.serve(agent).unwrap();
+    (port, inbox)
 }
 
 fn connect(port: u16) -> TcpStream {

@@ -2,7 +2,7 @@
 
 mod durable;
 pub mod encoder;
-mod json;
+pub(in crate::process) mod json;
 mod line_tags;
 mod platform_line;
 pub mod rules;

@@ -22,7 +22,7 @@ mod chunk;
 mod encode;
 mod filter;
 mod ids;
-mod normalize;
+pub(in crate::process) mod normalize;
 mod obfuscate;
 mod pipeline;
 mod replace;

@@ -98,7 +98,7 @@ fn truncate(text: &mut Text<'_>, bytes: usize) {
 }
 
 /// Lower case, letters, digits and `_:./-`, runs of anything else one underscore; nothing but a letter or a colon at the start, no underscore at the end.
-pub(super) fn tag(text: &mut Text<'_>) {
+pub(in crate::process) fn tag(text: &mut Text<'_>) {
     if !is_tag(text.as_bytes()) {
         *text = Cow::Owned(normal_tag(text));
     }

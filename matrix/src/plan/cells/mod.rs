@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{Alias, Arguments, Cell, CellKind, DesignName, Error, Plan, SCHEMA, conditions};
-use crate::manifest::{Choice, Factor, Levels, Manifest, Status, WrongChoice};
+use crate::manifest::{Choice, Factor, Kind, Levels, Manifest, Status, WrongChoice};
 use crate::plan::external::{self, Form};
 
 /// The cells of a design, and what one has to know about them.
@@ -111,10 +111,12 @@ impl Base {
     }
 }
 
-/// The choices that a design is to look at: those of the command line, or all that nobody has given up yet.
+/// The choices that a design is to look at: those of the command line, or all optimizations that nobody has given up yet. A component is asked for by name: it
+/// does more instead of the same in another way.
 fn wanted(manifest: &Manifest, arguments: &Arguments) -> Result<Vec<VaryingFactor>, Error> {
     if arguments.factors.is_empty() {
-        let open = |factor: &Factor| !matches!(factor.status, Status::Refuted | Status::External);
+        let is_open = |status| !matches!(status, Status::Refuted | Status::External);
+        let open = |factor: &Factor| is_open(factor.status) && factor.kind != Kind::Component;
         return Ok(remaining(manifest, arguments, open));
     }
     let excluded = |factor: &str| arguments.exclude.iter().any(|name| name == factor);

@@ -121,7 +121,7 @@ fn a_screen_holds_what_others_need_and_leaves_out_what_others_cover() {
 #[test]
 fn the_first_cell_of_a_design_is_low_and_every_cell_differs() {
     let (plan, _) = planned("resolution-4 --factors lazy-intake,tag-cache,bind-first,allocator,opt-level=3").unwrap();
-    assert_eq!(chosen(&plan, "r4-01"), ["allocator=jemalloc"], "that is the baseline");
+    assert_eq!(chosen(&plan, "r4-01"), ["otlp", "allocator=jemalloc"], "that is the baseline");
     assert_eq!(plan.factors, ["lazy-intake", "tag-cache", "bind-first", "allocator", "opt-level"]);
     let builds: Vec<_> = plan.cells.iter().filter(|cell| cell.kind == CellKind::Build).collect();
     let distinct: BTreeSet<_> = builds.iter().map(|cell| &cell.levels).collect();
@@ -147,7 +147,7 @@ fn a_full_design_does_without_what_cannot_be() {
 fn a_full_design_holds_what_is_needed_and_was_not_named() {
     let (plan, notes) = planned("full --factors pipelined-next,bind-first").unwrap();
     assert_eq!(plan.cells.iter().filter(|cell| cell.kind == CellKind::Build).count(), 4);
-    assert_eq!(chosen(&plan, "full-1"), ["raw-control-plane", "late-runtime", "allocator=jemalloc"]);
+    assert_eq!(chosen(&plan, "full-1"), ["raw-control-plane", "late-runtime", "otlp", "allocator=jemalloc"]);
     assert!(
         notes.contains(&"raw-control-plane, late-runtime: in every cell, because others need it".to_owned()),
         "{notes:?}"

@@ -1,0 +1,271 @@
+//! Spans of OpenTelemetry become spans of ours, one trace after the other.
+
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    vec,
+};
+
+use super::{
+    TooLarge,
+    attributes::{Lookup, ResourceAttributes, find},
+    message::{self, Kind, Request, ResourceSpans, STATUS_ERROR, Scope, Value},
+    naming,
+    tagging::Tags,
+};
+use crate::process::trace::{
+    map::Map,
+    span::{Span, Text},
+};
+
+/// Maximum memory of the spans of one trace, in bytes.
+const MAX_TRACE_BYTES: usize = 128 << 20;
+
+/// Maximum memory of what all spans of a request become, one after the other, in bytes. The attributes of a resource are tags of each of its spans: a body of
+/// 20 MiB could ask for a hundred billion tags.
+const MAX_REQUEST_BYTES: usize = 512 << 20;
+
+/// The service of spans whose resource names none.
+const NO_SERVICE: &str = "otlpresourcenoservicename";
+
+/// How spans are named.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The span's name is that of the operation.
+    pub span_name_as_resource_name: bool,
+    /// Other names for operations.
+    pub span_name_remappings: BTreeMap<String, String>,
+    /// Names, types and such come from the attributes `datadog.…` alone.
+    pub ignore_missing_datadog_fields: bool,
+    /// The rules for operations, unless settings about names ask for the first ones.
+    pub names: NameRules,
+    /// Roots and spans of the kinds server and consumer are marked as top-level, besides those that enter a service.
+    pub top_level_by_kind: bool,
+}
+
+/// A version of the rules by which operations are named.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NameRules {
+    /// Library and kind.
+    First,
+    /// What the operation is about.
+    #[default]
+    Second,
+}
+
+impl Settings {
+    /// Whether operations are named by the first version of the rules, which the settings about names belong to.
+    pub(super) fn has_first_names(&self) -> bool {
+        self.names == NameRules::First || self.span_name_as_resource_name || !self.span_name_remappings.is_empty()
+    }
+}
+
+/// What conversion may still take, in bytes.
+pub(super) struct Room {
+    max_trace: usize,
+    /// What is left for the trace that is converted.
+    trace: usize,
+    /// What is left for it and all others.
+    request: usize,
+}
+
+impl Room {
+    pub(super) fn new(max_trace: usize, request: usize) -> Self {
+        Self { max_trace, trace: max_trace, request }
+    }
+
+    pub(super) fn take(&mut self, bytes: usize) -> Result<(), TooLarge> {
+        self.trace = self.trace.checked_sub(bytes).ok_or(TooLarge)?;
+        self.request = self.request.checked_sub(bytes).ok_or(TooLarge)?;
+        Ok(())
+    }
+}
+
+/// The traces of a request: the spans of one resource and one trace each. After an error there are no more.
+pub struct Traces<'b, 's> {
+    settings: &'s Settings,
+    resources: vec::IntoIter<ResourceSpans<'b>>,
+    current: Option<Current<'b>>,
+    room: Room,
+}
+
+/// A resource whose traces are converted.
+struct Current<'b> {
+    resource: ResourceAttributes<'b>,
+    scopes: Vec<Scope<'b>>,
+    traces: vec::IntoIter<Vec<Member<'b>>>,
+}
+
+/// A span, and where its scope is.
+struct Member<'b> {
+    span: message::Span<'b>,
+    scope: usize,
+}
+
+impl<'b, 's> Traces<'b, 's> {
+    pub fn new(request: Request<'b>, settings: &'s Settings) -> Self {
+        Self::within(Room::new(MAX_TRACE_BYTES, MAX_REQUEST_BYTES), request, settings)
+    }
+
+    pub(super) fn within(room: Room, request: Request<'b>, settings: &'s Settings) -> Self {
+        Self { settings, resources: request.resource_spans.into_iter(), current: None, room }
+    }
+
+    fn trace(&mut self) -> Option<Result<Vec<Span<'b>>, TooLarge>> {
+        loop {
+            let Some(current) = &mut self.current else {
+                self.current = Some(Current::new(self.resources.next()?));
+                continue;
+            };
+            let Some(members) = current.traces.next() else {
+                self.current = None;
+                continue;
+            };
+            self.room.trace = self.room.max_trace;
+            let none = Scope::default();
+            let convert = |member: Member<'b>| {
+                let scope = current.scopes.get(member.scope).unwrap_or(&none);
+                let lookup = Lookup { span: &member.span, resource: &current.resource };
+                Conversion { lookup, scope, settings: self.settings }.span(&mut self.room)
+            };
+            return Some(members.into_iter().map(convert).collect());
+        }
+    }
+}
+
+impl<'b> Iterator for Traces<'b, '_> {
+    type Item = Result<Vec<Span<'b>>, TooLarge>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let trace = self.trace()?;
+        if trace.is_err() {
+            (self.resources, self.current) = (Vec::new().into_iter(), None);
+        }
+        Some(trace)
+    }
+}
+
+/// How many spans of a request have no trace id, without which nobody could find them: they are left out.
+pub fn invalid_spans(request: &Request<'_>) -> usize {
+    let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
+    scopes.flat_map(|scope| &scope.spans).filter(|span| !has_trace(span)).count()
+}
+
+fn has_trace(span: &message::Span<'_>) -> bool {
+    span.trace_id.is_some_and(|id| id != 0)
+}
+
+impl<'b> Current<'b> {
+    /// Spans of one trace are those whose ids have the same low half, as far as the intake knows.
+    fn new(resource: ResourceSpans<'b>) -> Self {
+        let (mut scopes, mut traces) = (Vec::new(), Vec::<Vec<Member<'b>>>::new());
+        let mut known = HashMap::new();
+        for (scope, of_scope) in resource.scope_spans.into_iter().enumerate() {
+            scopes.push(of_scope.scope);
+            for span in of_scope.spans.into_iter().filter(has_trace) {
+                let index = match known.entry(low_half(span.trace_id.unwrap_or_default())) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(new) => {
+                        traces.push(Vec::new());
+                        *new.insert(traces.len() - 1)
+                    }
+                };
+                if let Some(trace) = traces.get_mut(index) {
+                    trace.push(Member { span, scope });
+                }
+            }
+        }
+        Self { resource: ResourceAttributes::new(resource.resource), scopes, traces: traces.into_iter() }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low half is wanted")]
+pub(super) fn low_half(id: u128) -> u64 {
+    id as u64
+}
+
+/// A span with all that its conversion asks.
+pub(super) struct Conversion<'a, 'b> {
+    pub(super) lookup: Lookup<'a, 'b>,
+    pub(super) scope: &'a Scope<'b>,
+    pub(super) settings: &'a Settings,
+}
+
+impl<'b> Conversion<'_, 'b> {
+    fn span(&self, room: &mut Room) -> Result<Span<'b>, TooLarge> {
+        let span = self.lookup.span;
+        room.take(size_of::<Span>())?;
+        let start = i64::try_from(span.start).unwrap_or(i64::MAX);
+        let mut converted = Span {
+            service: self.service(),
+            name: self.name(),
+            resource: self.resource(),
+            kind: self.kind(),
+            trace_id: low_half(span.trace_id.unwrap_or_default()),
+            span_id: span.span_id,
+            parent_id: span.parent_span_id,
+            start,
+            duration: i64::try_from(span.end.saturating_sub(span.start)).unwrap_or(i64::MAX),
+            error: self.error(),
+            ..Span::default()
+        };
+        for text in [&converted.service, &converted.name, &converted.resource, &converted.kind] {
+            if let Text::Owned(text) = text {
+                room.take(text.len())?;
+            }
+        }
+        let Tags { meta, metrics, .. } = Tags::of(self, room)?;
+        (converted.meta, converted.metrics) = (Map::from_pairs(meta), Map::from_pairs(metrics));
+        Ok(converted)
+    }
+
+    /// What is only filled in where the attributes `datadog.…` say nothing.
+    fn unless_ignored(&self, value: impl FnOnce() -> Text<'b>) -> Text<'b> {
+        if self.settings.ignore_missing_datadog_fields { Text::default() } else { value() }
+    }
+
+    fn service(&self) -> Text<'b> {
+        let of_resource = || self.lookup.resource.tag("service.name").unwrap_or(Text::Borrowed(NO_SERVICE));
+        self.lookup.own_tag("datadog.service").unwrap_or_else(|| self.unless_ignored(of_resource))
+    }
+
+    fn name(&self) -> Text<'b> {
+        let operation = || naming::operation(&self.lookup, self.scope, self.settings);
+        self.lookup.own_tag("datadog.name").unwrap_or_else(|| self.unless_ignored(operation))
+    }
+
+    fn resource(&self) -> Text<'b> {
+        let own = self.lookup.resource.tag("datadog.resource");
+        own.unwrap_or_else(|| self.unless_ignored(|| naming::resource(&self.lookup)))
+    }
+
+    fn kind(&self) -> Text<'b> {
+        let own = self.lookup.own_tag("datadog.type");
+        own.unwrap_or_else(|| self.unless_ignored(|| naming::span_type(&self.lookup)))
+    }
+
+    fn error(&self) -> i32 {
+        match find(&self.lookup.span.attributes, "datadog.error") {
+            Some(Value::Int(value)) => i32::try_from(*value).unwrap_or(1),
+            Some(Value::Bool(value)) => i32::from(*value),
+            Some(Value::Text(text)) => text.parse().unwrap_or(0),
+            _ => i32::from(self.has_failed()),
+        }
+    }
+
+    /// Whether the span's status says so.
+    pub(super) fn has_failed(&self) -> bool {
+        self.lookup.span.status.as_ref().is_some_and(|status| status.code == STATUS_ERROR)
+    }
+
+    /// Whether the backend counts the span though it does not enter a service.
+    pub(super) fn is_measured(&self) -> bool {
+        let is_asked_for = self.lookup.own("_dd.measured").as_deref() == Some("1");
+        is_asked_for || matches!(self.lookup.span.kind, Kind::Client | Kind::Producer)
+    }
+
+    pub(super) fn is_top_level_by_kind(&self) -> bool {
+        let span = self.lookup.span;
+        let is_entry = span.parent_span_id == 0 || matches!(span.kind, Kind::Server | Kind::Consumer);
+        self.settings.top_level_by_kind && is_entry
+    }
+}
