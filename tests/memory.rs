@@ -16,7 +16,7 @@ use bottlecap::{
     config::Config,
     ingest::{
         telemetry::TelemetryListener,
-        trace_agent::{Received, TraceAgentListener},
+        trace_agent::{self, Received, TraceAgentListener},
     },
     intake::{
         metrics::{Measured, unsealed},
@@ -333,9 +333,8 @@ fn receive_spans(body: &std::path::Path) -> Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let tags = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
     let (pipeline, _) = Pipeline::new(TraceSettings::default(), &tags, Keys::default());
-    let mut inbox = runtime
-        .block_on(async { TraceAgentListener::from_handover(socket).serve(Arc::new(pipeline), Arc::default()) })
-        .unwrap();
+    let (agent, mut inbox) = trace_agent::Agent::new(Arc::new(pipeline), Arc::default());
+    runtime.block_on(async { TraceAgentListener::from_handover(socket).serve(agent) }).unwrap();
     let received = runtime.block_on(async {
         let received = inbox.recv().await;
         join(vec![client]).await;

@@ -17,7 +17,7 @@ use std::{
 use bottlecap::{
     aggregate::Batches,
     config::Config,
-    ingest::trace_agent::{Inbox, Received, TraceAgentListener},
+    ingest::trace_agent::{self, Inbox, Received, TraceAgentListener},
     intake::{self, MemoryBudget, Payload, UnsealedPayload},
     platform::Environment,
     process::{
@@ -251,9 +251,8 @@ impl Agent {
         let (pipeline, _) = Pipeline::new(TraceSettings::default(), &tags, Keys::default());
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let tracer = Tracer::start(socket.local_addr().unwrap());
-        let inbox = runtime
-            .block_on(async { TraceAgentListener::from_handover(socket).serve(Arc::new(pipeline), Arc::default()) })
-            .unwrap();
+        let (agent, inbox) = trace_agent::Agent::new(Arc::new(pipeline), Arc::default());
+        runtime.block_on(async { TraceAgentListener::from_handover(socket).serve(agent) }).unwrap();
         Self { runtime, inbox, config, tracer }
     }
 
