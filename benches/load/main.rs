@@ -1,4 +1,4 @@
-//! What the extension does to a function that uses it: metrics and logs per second, memory, CPU time and the time that an invocation waits for a flush.
+//! What the extension does to a function that uses it: metrics, logs and spans per second, memory, CPU time and the time that an invocation waits for a flush.
 //!
 //! Each number stands beside a yardstick that was measured in the same run, in turns with it, because the machine's own speed cancels out of the ratio.
 //! `cargo bench --profile release --bench load` measures what is shipped and prints the page; `-- --record` writes it to `docs/benchmarks.md`, and
@@ -18,6 +18,7 @@ mod invocation;
 mod logs;
 mod page;
 mod random;
+mod traces;
 
 use std::{path::Path, process::ExitCode};
 
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
     let named = [
         ("dogstatsd", dogstatsd::measure as fn(Effort) -> page::Section),
         ("logs", logs::measure),
+        ("traces", traces::measure),
         ("contexts", contexts::measure),
         ("invocation", invocation::measure),
     ];

@@ -32,6 +32,7 @@ pub mod interrupt;
 pub mod invoke;
 pub mod layer;
 pub mod manifest;
+mod markup;
 pub mod materials;
 pub mod measure;
 pub mod merge;

@@ -102,7 +102,7 @@ impl Venv {
 }
 
 /// Makes a directory unless it is complete. One process makes it; the others wait for it.
-pub fn once(directory: &Path, make: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+pub fn once<E: From<Error>>(directory: &Path, make: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::Write { path, source }
@@ -151,9 +151,13 @@ pub fn run(command: &mut Command, step: &str) -> Result<String, Error> {
     if all.contains("No module named pip") {
         return Err(Error::Missing { what: "pip" });
     }
-    let lines: Vec<&str> = all.lines().collect();
-    let last = lines.get(lines.len().saturating_sub(OUTPUT_LINES)..).unwrap_or_default();
-    Err(Error::Failed { step: step.to_owned(), output: last.join("\n") })
+    Err(Error::Failed { step: step.to_owned(), output: last_lines(&all) })
+}
+
+/// The end of a failed command's output, where most commands say why.
+pub fn last_lines(output: &str) -> String {
+    let lines: Vec<&str> = output.lines().collect();
+    lines.get(lines.len().saturating_sub(OUTPUT_LINES)..).unwrap_or_default().join("\n")
 }
 
 /// Ends a command if this process is killed, so that nobody writes to a directory whose lock is gone.
@@ -239,7 +243,7 @@ mod tests {
         once(&made, fill("interrupted")).unwrap();
         fs::remove_file(made.join(MARKER)).unwrap();
         once(&made, fill("whole")).unwrap();
-        once(&made, || unreachable!("it is complete")).unwrap();
+        once::<Error>(&made, || unreachable!("it is complete")).unwrap();
         assert_eq!(fs::read_to_string(made.join("file")).unwrap(), "whole");
     }
 }

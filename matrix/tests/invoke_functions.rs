@@ -120,11 +120,15 @@ def lambda_handler(event, context):
 #[test]
 fn an_unterminated_line_and_one_of_a_background_thread_belong_to_their_invocation() {
     let code = "\
-import sys, threading, time
+import os, sys, threading, time
+
+PLACE = os.environ['AGENT_MEETS']
 
 def later(number):
-    time.sleep(0.05)
+    while not os.path.exists(f'{PLACE}-done-{number}'):
+        time.sleep(0.005)
     print(f'background {number}', flush=True)
+    open(f'{PLACE}-printed-{number}', 'w').close()
 
 def lambda_handler(event, context):
     threading.Thread(target=later, args=(event['n'],)).start()
@@ -137,7 +141,7 @@ def lambda_handler(event, context):
         "--event",
         r#"{"n": 2}"#,
         "--env",
-        "AGENT_PAUSE=0.2",
+        &format!("AGENT_MEETS=/tmp/meeting-{}", std::process::id()),
     ]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     let line = |text: &str| run.positions(|event| event["record"].as_str().is_some_and(|line| line.trim_end() == text));

@@ -82,6 +82,29 @@ fn what_arrived_is_in_the_document() {
 }
 
 #[test]
+fn the_page_and_the_document_have_the_timeline() {
+    let place = Place::new();
+    let page = place.path().join("run.html");
+    let output = place.invoke(HELLO, "sound").arg("--json").arg("--html").arg(&page).output().unwrap();
+    let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(status(&output), 0, "{document:#}");
+    let lanes = document["timeline"]["lanes"].as_array().unwrap();
+    let names: Vec<&str> = lanes.iter().map(|lane| lane["name"].as_str().unwrap()).collect();
+    assert_eq!(names[..3], ["sandbox", "runtime", "datadog-agent"]);
+    let bars = lanes[0]["bars"].as_array().unwrap().iter().map(|bar| bar["name"].as_str().unwrap());
+    let phases: Vec<&str> = bars.filter(|name| *name != "frozen").collect();
+    assert_eq!(phases, ["init", "invocation 1", "shutdown (spindown)"]);
+    let page = fs::read_to_string(page).unwrap();
+    for part in ["<!DOCTYPE html>", "Timeline of the sandbox", "Hello, Lambda!", "aws.lambda.enhanced.invocations"] {
+        assert!(page.contains(part), "{part}");
+    }
+
+    let output = place.invoke(HELLO, "sound").args(["--html", "/nonexistent/run.html"]).output().unwrap();
+    assert_eq!(status(&output), 6);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write the page to /nonexistent/run.html"));
+}
+
+#[test]
 fn lines_that_did_not_arrive_are_named() {
     let place = Place::new();
     let output = place.invoke(HELLO, "lossy").output().unwrap();

@@ -105,7 +105,7 @@ async fn build(state: StartupState, loaded: Option<Loaded>, start_time: StartTim
     let startup = Startup { environment: &environment, config: &config, id: &registered.id };
     let Subscribing { next, telemetry } = startup.subscribe(platform, subscription, listening).await;
     let known =
-        StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent, lifecycle, otlp };
+        StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent, otlp, lifecycle };
     services::build_components(known, &environment, start_time)
 }
 

@@ -66,7 +66,7 @@ async fn build(environment: &Environment, start_time: StartTime) -> Result<Compo
     let telemetry = listening.zip(answer).and_then(|(listening, answer)| listening.after(answer));
     let next = NextPoller::new(platform, registered.id.clone());
     let known =
-        StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent, lifecycle, otlp };
+        StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent, otlp, lifecycle };
     Ok(services::build_components(known, environment, start_time))
 }
 

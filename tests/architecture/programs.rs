@@ -21,6 +21,10 @@ pub const MODES: &[Allowed] = &[
         reason: "copies sources for pip, which executes none",
     },
     Allowed { path: "matrix/src/workspace/private.rs", reason: "the modes of directories" },
+    Allowed {
+        path: "matrix/src/sandbox/function/node.rs",
+        reason: "copies a function's files with the modes that they have",
+    },
     Allowed { path: "src/os/file.rs", reason: "opens files without waiting for a writer, and creates none" },
     Allowed {
         path: "src/os/checkpoints.rs",

@@ -6,7 +6,7 @@ use matrix::sandbox::{Function, Setup, intake::Point};
 
 use crate::{
     node::node_through,
-    support::{Life, live, python_through, request_id, setup_with, text},
+    support::{Life, TRACED_PYTHON, live, python_through, request_id, setup_with, text},
 };
 
 const PYTHON: &str = r#"
@@ -58,20 +58,18 @@ fn assert_counted_once(life: &Life) {
     }
 }
 
-/// The tracer has nobody to send to yet, which is its own affair.
+/// With the tracer and without it.
 #[test]
 fn a_function_wrapped_by_datadog_lambda_is_counted_once_and_its_metrics_arrive() {
     for variables in [&[("DD_TRACE_ENABLED", "false")][..], &[]] {
         let directory = tempfile::tempdir().unwrap();
-        // The tracer is a dependency of the library's, which takes any version of it.
-        std::fs::write(directory.path().join("requirements.txt"), "datadog-lambda==8.130.0\nddtrace==4.16.0\n")
-            .unwrap();
+        std::fs::write(directory.path().join("requirements.txt"), TRACED_PYTHON).unwrap();
         let function = python_through(&directory, PYTHON, "datadog_lambda.handler.handler");
         assert_counted_once(&behind_library(function, variables));
     }
 }
 
-/// Without the tracer, which customers bring along by themselves.
+/// Without the tracer.
 #[test]
 fn a_function_wrapped_by_datadog_lambda_js_is_counted_once_and_its_metrics_arrive() {
     let directory = tempfile::tempdir().unwrap();

@@ -38,6 +38,7 @@ mod stand_in;
 mod startup_failures;
 mod support;
 mod tls_roots;
+mod tracers;
 mod traces;
 mod usage;
 mod while_waiting;

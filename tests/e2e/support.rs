@@ -19,6 +19,9 @@ use matrix::sandbox::{
 };
 use serde_json::Value;
 
+/// Datadog's library for functions in Python, with its tracer.
+pub const TRACED_PYTHON: &str = include_str!("../../examples/traced-python/requirements.txt");
+
 /// Our extension, under the name that it must have.
 pub fn agent() -> Extension {
     Extension::new("datadog-agent", env!("CARGO_BIN_EXE_bottlecap"))

@@ -159,7 +159,7 @@ impl Allowed {
         let [start, end] = DENY_LIST;
         let (head, rest) = configuration.split_once(start)?;
         let (_, tail) = rest.split_once(end)?;
-        let ours: String = program.own_packages().iter().map(|name| format!("  \"{name}\",\n")).collect();
+        let ours = program.own_packages().iter().fold(String::new(), |list, name| list + "  \"" + name + "\",\n");
         let keys: BTreeSet<&String> = self.list(program, true).keys().chain(self.list(program, false).keys()).collect();
         let lines = keys.into_iter().map(|key| format!("  \"{}\",\n", key.replacen(' ', "@=", 1)));
         Some(format!("{head}{start}{ours}{}{end}{tail}", lines.collect::<String>()))

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 const AFTER: &str = "\
 Examples:
   cargo matrix invoke examples/hello-python
+  cargo matrix invoke examples/hello-node
   cargo matrix invoke ./my-function --handler app.main --event order.json --times 3
   cargo matrix invoke ./my-function --event '{\"id\": 1}' --env DD_SERVICE=orders --env DD_ENV=dev
   cargo matrix invoke ./my-function --async
@@ -36,8 +37,8 @@ pub struct Arguments {
     /// The directory of the function, or `null` for a function that does nothing
     pub function: PathBuf,
 
-    /// The Python handler, as `module.function` [default: that of the template, or the handler that `lambda_function.py`, `app.py`, `index.py`, `handler.py`,
-    /// `main.py` or `function.py` has]
+    /// The handler in Python or Node, as `module.function` [default: that of the template, the handler that `lambda_function.py`, `app.py`, `index.py`,
+    /// `handler.py`, `main.py` or `function.py` has, or `index.handler` and the like of a JavaScript file]
     #[arg(long)]
     pub handler: Option<String>,
 
@@ -171,6 +172,10 @@ pub struct Arguments {
     /// Write one JSON document to standard output instead of the summary; log lines go to standard error
     #[arg(long)]
     pub json: bool,
+
+    /// Write one HTML page that needs nothing else: the timeline of the sandbox, and a flame graph of each trace with its logs
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// The value of one `--env`.

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::observe::Seen;
 use super::run_summary::RunSummary;
+use super::timeline::Timeline;
 use crate::sandbox::intake::Request;
 
 /// The schema version. It changes when a reader of an earlier document would misread a later one.
@@ -17,6 +18,7 @@ pub struct Document<'a> {
     function: &'a str,
     #[serde(flatten)]
     run_summary: &'a RunSummary,
+    timeline: &'a Timeline,
     lines: Vec<Line<'a>>,
     /// Every request at the intake, with its decoded payload.
     requests: &'a [Request],
@@ -34,7 +36,7 @@ struct Line<'a> {
 }
 
 impl<'a> Document<'a> {
-    pub fn new(function: &'a str, run_summary: &'a RunSummary, seen: &'a Seen) -> Self {
+    pub fn new(function: &'a str, run_summary: &'a RunSummary, timeline: &'a Timeline, seen: &'a Seen) -> Self {
         let lines = seen.ending.output.iter().map(|line| Line {
             at_ms: line.at.as_secs_f64() * 1000.0,
             origin: line.stream.origin.to_string(),
@@ -44,6 +46,7 @@ impl<'a> Document<'a> {
             schema: SCHEMA,
             function,
             run_summary,
+            timeline,
             lines: lines.collect(),
             requests: &seen.ending.requests,
             telemetry: &seen.ending.telemetry,

@@ -7,6 +7,7 @@ use super::events;
 use super::limits;
 use super::templates;
 use crate::archive;
+use crate::sandbox::function::node;
 use crate::venv;
 
 #[derive(Debug, thiserror::Error)]
@@ -16,8 +17,8 @@ pub enum Error {
     #[error("{} is not a directory; name the directory of a function, or `null`", .0.display())]
     NotADirectory(PathBuf),
     #[error(
-        "no handler was found in {}: there is no lambda_function.py, app.py, index.py or handler.py, and no bootstrap; \
-         name a Python handler with --handler, or a program that speaks the Runtime API with --program",
+        "no handler was found in {}: there is no lambda_function.py, app.py, index.py or handler.py, no index.mjs or other file of a Node handler, and no \
+         bootstrap; name a handler with --handler, or a program that speaks the Runtime API with --program",
         .0.display()
     )]
     NoHandler(PathBuf),
@@ -28,7 +29,7 @@ pub enum Error {
     Java { directory: PathBuf, file: String },
     #[error("the handler \"{0}\" is not of the form module.function")]
     Handler(String),
-    #[error("the handler \"{handler}\" needs {}, which does not exist", file.display())]
+    #[error("the handler \"{handler}\" needs {}, or the same of Node with .js, .mjs or .cjs, and neither exists", file.display())]
     NoModule { handler: String, file: PathBuf },
     #[error(
         "the handler \"{handler}\" needs a function that {} does not have{}",
@@ -60,10 +61,14 @@ pub enum Error {
     Opt(#[source] io::Error),
     #[error("--{option} says nothing about the null function")]
     NullOption { option: &'static str },
+    #[error("cannot write the page to {}", path.display())]
+    Html { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Event(#[from] events::Error),
     #[error(transparent)]
     Python(#[from] venv::Error),
+    #[error(transparent)]
+    Node(#[from] node::Error),
     #[error("cargo cannot be started; install Rust from https://rustup.rs, or name a built extension with --extension")]
     NoCargo(#[source] io::Error),
     #[error(
@@ -78,7 +83,9 @@ impl Error {
         match self {
             Self::Read { .. }
             | Self::Opt(_)
+            | Self::Html { .. }
             | Self::Python(_)
+            | Self::Node(_)
             | Self::NoCargo(_)
             | Self::Build(_)
             | Self::Template(templates::Error::Read { .. }) => false,

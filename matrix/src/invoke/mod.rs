@@ -2,6 +2,7 @@
 
 mod arguments;
 pub mod build;
+mod correlation;
 mod deployment;
 mod document;
 mod error;
@@ -11,6 +12,7 @@ mod handlers;
 mod layers;
 mod limits;
 mod observe;
+mod page;
 mod render;
 pub mod run_summary;
 mod session;
@@ -18,6 +20,7 @@ mod stream;
 mod target;
 mod templates;
 mod text;
+pub mod timeline;
 pub mod traces;
 
 use std::collections::BTreeMap;
@@ -32,13 +35,16 @@ pub use error::Error;
 use arguments::{Init, Network};
 use document::Document;
 use observe::Seen;
+use page::page;
 use render::{Page, render};
 use run_summary::{Assertions, Expected, RunSummary, Verdict};
 use session::{End, Load};
 use stream::Printer;
 use target::Target;
+use timeline::timeline;
 
 use crate::sandbox::destinations::Destinations;
+use crate::sandbox::function::node::{self, NodeEnvironment};
 use crate::sandbox::function::python::PythonEnvironment;
 use crate::sandbox::setup::{self, Cpu, Disk, Extension, Initialization, Output, Setup};
 use crate::sandbox::{Function, intake};
@@ -105,9 +111,15 @@ fn report(arguments: &Arguments, seen: &Seen, context: Context, printer: &Printe
     };
     run.network_refusal = seen.network_refusal().filter(|_| context.requires_isolation);
     let run_summary = RunSummary::of(&run);
+    let timeline = timeline(&seen.ending.journal, &seen.ending.requests);
+    if let Some(path) = &arguments.html
+        && let Err(source) = std::fs::write(path, page(&name(&arguments.function), &run_summary, &timeline))
+    {
+        return terminal::exit_with_error(&Error::Html { path: path.clone(), source }, status::SETUP_FAILED);
+    }
     if arguments.json {
         let function = arguments.function.display().to_string();
-        let _ = terminal::print_json(&Document::new(&function, &run_summary, seen));
+        let _ = terminal::print_json(&Document::new(&function, &run_summary, &timeline, seen));
     } else {
         let page = Page {
             width: printer.width(),
@@ -138,8 +150,8 @@ struct Plan {
     notes: Vec<String>,
     /// Whether a network of the machine's is a failure.
     requires_isolation: bool,
-    /// The directory with the unpacked layers; dropping it removes them.
-    _unpacked: Option<Temporary>,
+    /// The directories with the unpacked layers and with the function beside its packages; dropping them removes them.
+    _temporary: [Option<Temporary>; 2],
 }
 
 impl Plan {
@@ -155,7 +167,9 @@ impl Plan {
         let opt = image.or_else(|| unpacked.as_ref().map(|opt| opt.path().to_owned()));
         let extensions = extensions(arguments, opt.as_deref())?;
         let destinations = if arguments.allow_network { Destinations::AsSet } else { Destinations::Intake };
-        let function = Preparation { arguments, opt: opt.as_deref() }.function(target, &mut notes)?;
+        let mut preparation = Preparation { arguments, opt: opt.as_deref(), deployed: None };
+        let function = preparation.function(target, &mut notes)?;
+        let deployed = preparation.deployed;
         let setup = Setup {
             function,
             extensions,
@@ -176,7 +190,7 @@ impl Plan {
             ..Setup::default()
         };
         let requires_isolation = arguments.network == Some(Network::Isolated);
-        Ok(Self { setup, events, notes, requires_isolation, _unpacked: unpacked })
+        Ok(Self { setup, events, notes, requires_isolation, _temporary: [unpacked, deployed] })
     }
 }
 
@@ -206,11 +220,13 @@ fn extensions(arguments: &Arguments, opt: Option<&Path>) -> Result<Vec<Extension
 struct Preparation<'a> {
     arguments: &'a Arguments,
     opt: Option<&'a Path>,
+    /// The function's directory, if it runs in a copy.
+    deployed: Option<Temporary>,
 }
 
 impl Preparation<'_> {
     /// The function with what it needs installed.
-    fn function(&self, target: Target, notes: &mut Vec<String>) -> Result<Function, Error> {
+    fn function(&mut self, target: Target, notes: &mut Vec<String>) -> Result<Function, Error> {
         match target {
             Target::Null => Ok(Function::null()),
             Target::Program { directory, program, handler } => Ok(Function::Process {
@@ -221,7 +237,29 @@ impl Preparation<'_> {
                 environment: BTreeMap::new(),
             }),
             Target::Python { directory, handler } => self.python(directory, handler, notes),
+            Target::Node { directory, handler } => self.node(directory, handler, notes),
         }
+    }
+
+    fn node(&mut self, directory: PathBuf, handler: String, notes: &mut Vec<String>) -> Result<Function, Error> {
+        let spinner = build::spinner();
+        let progress = |step: &str| spinner.set_message(step.to_owned());
+        let environment = NodeEnvironment::ensure(&crate::workspace::target_directory(), progress)?;
+        let own = format!("nodejs{}.x", environment.version());
+        if let Some(wanted) = self.arguments.runtime.as_deref().filter(|wanted| *wanted != own) {
+            notes.push(format!("The function runs with Node {}: this machine has no {wanted}.", environment.version()));
+        }
+        let packages = environment.packages(&directory, progress)?;
+        spinner.finish_and_clear();
+        self.deployed = packages.map(|packages| node::deployed(&directory, &packages)).transpose()?;
+        let command = environment.command(&handler);
+        Ok(Function::Process {
+            program: command.program,
+            arguments: command.arguments,
+            task_root: self.deployed.as_ref().map_or(directory, |deployed| deployed.path().to_owned()),
+            handler,
+            environment: target::node_variables(environment.version(), self.opt),
+        })
     }
 
     fn python(&self, directory: PathBuf, handler: String, notes: &mut Vec<String>) -> Result<Function, Error> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::run_summary::{Assertions, Exit, Expected, Gate, Outcome, Run};
+use super::traces::InvocationStart;
 use crate::sandbox::journal::{Entry, JournalEvent};
 use crate::sandbox::setup::Origin;
 use crate::sandbox::{self, Ending, Gates, Invocation};
@@ -29,7 +30,7 @@ impl Seen {
             gates: gates(&self.gates),
             printed: lines.map(|line| String::from_utf8_lossy(&line.bytes).into_owned()).collect(),
             requests: self.ending.requests.clone(),
-            invoked: journal.iter().filter(|entry| matches!(entry.what, JournalEvent::Invoked { .. })).count(),
+            began: journal.iter().filter_map(began).collect(),
             crash: crash(journal),
             exits: self.ending.extensions.iter().map(exit).collect(),
             notes: notes(journal),
@@ -114,6 +115,12 @@ fn outcome(invocation: &Invocation) -> Outcome {
         billed_ms: invocation.billed_ms,
         max_memory_mb: invocation.max_memory_mb,
     }
+}
+
+fn began(entry: &Entry) -> Option<InvocationStart> {
+    let JournalEvent::Invoked { request_id } = &entry.what else { return None };
+    let at = i64::try_from(entry.wall.unix_timestamp_nanos()).unwrap_or(i64::MAX);
+    Some(InvocationStart { request_id: request_id.clone(), at })
 }
 
 fn gates(gates: &Gates) -> Vec<Gate> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::run_summary::{Extensions, Metric, Missing, Outcome, RunSummary, Verdict};
+use super::run_summary::{Extensions, Log, Metric, Missing, Outcome, RunSummary, Verdict};
 use super::text;
 use crate::sandbox::intake::Answered;
 
@@ -176,15 +176,20 @@ impl Text {
             return;
         }
         self.title("Traces");
-        let rows = run_summary.traces.iter().flat_map(|trace| &trace.spans).map(|span| {
-            vec![
-                format!("{}{}", "  ".repeat(span.depth), one_line(&span.name)),
+        let spans = run_summary.traces.iter().flat_map(|trace| trace.spans.iter().map(move |span| (trace, span)));
+        let rows = spans.flat_map(|(trace, span)| {
+            let indent = "  ".repeat(span.depth);
+            let row = vec![
+                format!("{indent}{}", one_line(&span.name)),
                 one_line(&span.service),
-                milliseconds(span.starts_ms),
+                // Relative to the invocation, where it is known.
+                milliseconds(trace.starts_ms.unwrap_or_default() + span.starts_ms),
                 milliseconds(span.duration_ms),
                 if span.error { "error" } else { "-" }.to_owned(),
                 one_line(&span.resource),
-            ]
+            ];
+            let logs = span.logs.iter().map(move |log| log_row(&indent, log));
+            [row].into_iter().chain(logs)
         });
         self.table(&["span", "service", "starts", "took", "error", "resource"], &rows.collect::<Vec<_>>());
     }
@@ -340,6 +345,12 @@ impl Text {
         self.out.push_str(line);
         self.out.push('\n');
     }
+}
+
+/// A log below the span that wrote it.
+fn log_row(indent: &str, log: &Log) -> Vec<String> {
+    let empty = || "-".to_owned();
+    vec![format!("{indent}  log"), empty(), empty(), empty(), log.status.clone(), one_line(&log.message)]
 }
 
 /// The verdict of a run in which nothing that was expected is missing.

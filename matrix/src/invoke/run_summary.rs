@@ -11,8 +11,9 @@ mod dogstatsd;
 pub use assertions::{Assertions, MetricAssertion};
 pub use dogstatsd::CustomMetricLoss;
 
+use super::correlation;
 use super::expected::LogRule;
-use super::traces::{Operation, Trace, operations, traces};
+use super::traces::{InvocationStart, Operation, Trace, operations, traces};
 use crate::sandbox::intake::{Answered, Kind, Payload, Request};
 
 /// The end of a log whose text was longer than the intake accepts.
@@ -28,8 +29,8 @@ pub struct Run {
     /// The lines that the function printed.
     pub printed: Vec<String>,
     pub requests: Vec<Request>,
-    /// Number of invocations of the function.
-    pub invoked: usize,
+    /// The beginnings of all invocations of the function.
+    pub began: Vec<InvocationStart>,
     /// How an extension failed, if one did.
     pub crash: Option<String>,
     pub exits: Vec<Exit>,
@@ -166,6 +167,8 @@ pub struct Log {
     pub timestamp: Option<i64>,
     pub status: String,
     pub request_id: Option<String>,
+    /// The span that wrote it, decimal.
+    pub span_id: Option<String>,
     pub message: String,
 }
 
@@ -228,9 +231,9 @@ impl RunSummary {
             invocations: run.invocations.clone(),
             gates: run.gates.clone(),
             routes: traffic(&run.requests),
+            traces: traces(&delivered, &run.began, &logs),
             logs,
             metrics,
-            traces: traces(&delivered),
             operations: operations(&delivered),
             missing,
             crash: run.crash.clone(),
@@ -247,7 +250,7 @@ fn missing(run: &Run, logs: &[Log], metrics: &[Metric]) -> Missing {
     let printed = run.printed.iter().filter_map(|line| LogRule::apply(&expected.rules, line.trim_end()));
     Missing {
         lines: if expected.logs { unmatched(&printed.collect::<Vec<_>>(), logs) } else { Vec::new() },
-        invocations: expected.enhanced_metrics.then(|| uncounted(run.invoked, metrics)).flatten(),
+        invocations: expected.enhanced_metrics.then(|| uncounted(run.began.len(), metrics)).flatten(),
         refused: refused(&run.requests),
         custom_metrics: match (&expected.dogstatsd, &run.datagrams) {
             (Some(prefix), Some(datagrams)) => dogstatsd::lost(datagrams, prefix, metrics),
@@ -346,6 +349,7 @@ impl Log {
             timestamp: content.get("timestamp").and_then(Value::as_i64),
             status: text("status").unwrap_or("info").to_owned(),
             request_id: request_id.filter(|id| !id.is_empty()).map(str::to_owned),
+            span_id: correlation::span_id(content, &message).map(|id| id.to_string()),
             message,
         }
     }

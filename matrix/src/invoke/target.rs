@@ -13,6 +13,8 @@ use super::handlers::{self, Module};
 
 /// The handlers in the order in which they are looked for; AWS's own default comes first.
 const HANDLERS: [&str; 4] = ["lambda_function.lambda_handler", "app.handler", "index.handler", "handler.handler"];
+/// Of Node's modules, in the order in which the runtime client looks for them.
+const NODE_EXTENSIONS: [&str; 3] = ["js", "mjs", "cjs"];
 
 /// The variable with the function's own handler where `datadog_lambda.handler.handler` is the handler.
 const REDIRECTED: &str = "DD_LAMBDA_HANDLER";
@@ -22,6 +24,7 @@ const REDIRECTED: &str = "DD_LAMBDA_HANDLER";
 pub enum Target {
     Null,
     Python { directory: PathBuf, handler: String },
+    Node { directory: PathBuf, handler: String },
     Program { directory: PathBuf, program: PathBuf, handler: String },
 }
 
@@ -52,6 +55,9 @@ impl Target {
                 .or_else(|| detect(&directory))
                 .ok_or_else(|| no_handler(directory.clone()))?,
         };
+        if !module(&handler).is_ok_and(|file| directory.join(file).exists()) && is_node(&directory, &handler) {
+            return Ok(Self::Node { directory, handler });
+        }
         check_handler(&directory, &handler, arguments)?;
         Ok(Self::Python { directory, handler })
     }
@@ -65,7 +71,9 @@ impl Target {
     fn directory(&self) -> Option<&Path> {
         match self {
             Self::Null => None,
-            Self::Python { directory, .. } | Self::Program { directory, .. } => Some(directory),
+            Self::Python { directory, .. } | Self::Node { directory, .. } | Self::Program { directory, .. } => {
+                Some(directory)
+            }
         }
     }
 
@@ -210,8 +218,19 @@ fn check_handler_file(directory: &Path, handler: &str) -> Result<(), Error> {
     Err(Error::NoFunction { handler: handler.to_owned(), file, functions: module.handlers })
 }
 
+/// Environment variables of Node functions, besides those of all functions. `opt` has the contents of the function's layers.
+pub fn node_variables(version: &str, opt: Option<&Path>) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::from([("AWS_EXECUTION_ENV".to_owned(), format!("AWS_Lambda_nodejs{version}.x"))]);
+    if opt.is_some() {
+        let path = format!("/opt/nodejs/node{version}/node_modules:/opt/nodejs/node_modules");
+        variables.insert("NODE_PATH".to_owned(), path);
+    }
+    variables
+}
+
 fn detect(directory: &Path) -> Option<String> {
-    let exists = |handler: &&&str| module(handler).is_ok_and(|file| directory.join(file).is_file());
+    let is_python = |handler: &str| module(handler).is_ok_and(|file| directory.join(file).is_file());
+    let exists = |handler: &&&str| is_python(handler) || is_node(directory, handler);
     HANDLERS.iter().find(exists).map(|handler| (*handler).to_owned())
 }
 
@@ -223,6 +242,18 @@ fn module(handler: &str) -> Result<PathBuf, Error> {
         }
         _ => Err(Error::Handler(handler.to_owned())),
     }
+}
+
+/// Whether the runtime client for Node would find the module of a handler. What is in `node_modules` may be installed later.
+fn is_node(directory: &Path, handler: &str) -> bool {
+    let (folder, file) = handler.rsplit_once('/').unwrap_or(("", handler));
+    let module = file.split('.').next().filter(|module| !module.is_empty());
+    let module = module.map(|module| Path::new(folder).join(module));
+    module.is_some_and(|module| {
+        let is_file = |extension: &&str| directory.join(module.with_added_extension(extension)).is_file();
+        NODE_EXTENSIONS.iter().any(is_file)
+            || (module.starts_with("node_modules") && directory.join("package.json").is_file())
+    })
 }
 
 #[cfg(test)]
@@ -264,6 +295,20 @@ mod tests {
         assert_eq!(handler_of(&["index.py"]), "index.handler");
         let error = target(directory_with(&["orders.py"]).path(), &[]).unwrap_err();
         assert!(error.is_usage() && error.to_string().contains("--handler"), "{error}");
+    }
+
+    #[test]
+    fn a_node_handler_is_that_of_a_javascript_file() {
+        for file in ["index.js", "index.mjs", "index.cjs"] {
+            let directory = directory_with(&[file]);
+            let found = target(directory.path(), &[]).unwrap();
+            assert!(matches!(&found, Target::Node { handler, .. } if handler == "index.handler"), "{file}: {found:?}");
+        }
+        let directory = directory_with(&["package.json", "app.mjs"]);
+        let is_node = |handler| matches!(target(directory.path(), &["--handler", handler]), Ok(Target::Node { .. }));
+        assert!(is_node("app.orders.create"), "the function may be in an object");
+        assert!(is_node("node_modules/datadog-lambda-js/dist/handler.handler"), "packages are installed later");
+        assert!(!is_node("other.handler"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::run_summary::Log;
 use crate::sandbox::intake::{Payload, Request, Span, StatsGroup};
 
 /// A trace that was delivered.
@@ -11,25 +12,44 @@ use crate::sandbox::intake::{Payload, Request, Span, StatsGroup};
 pub struct Trace {
     /// The low half, decimal.
     pub trace_id: String,
+    /// The invocation that the trace belongs to.
+    pub request_id: Option<String>,
+    /// From the invocation's event to the beginning of the trace, milliseconds.
+    pub starts_ms: Option<f64>,
     /// A parent before its children, and those in the order in which they begin.
     pub spans: Vec<TraceSpan>,
 }
 
 /// A span of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct TraceSpan {
     /// How many spans stand above it.
     pub depth: usize,
     pub name: String,
     pub service: String,
     pub resource: String,
+    #[serde(rename = "type")]
+    pub kind: String,
     /// From the beginning of the trace, milliseconds.
     pub starts_ms: f64,
     pub duration_ms: f64,
     pub error: bool,
+    pub error_message: Option<String>,
     /// Decimal.
     pub span_id: String,
     pub request_id: Option<String>,
+    pub tags: BTreeMap<String, String>,
+    pub metrics: BTreeMap<String, f64>,
+    /// Those that carry the span's id.
+    pub logs: Vec<Log>,
+}
+
+/// The moment at which an invocation began, its event on its way to the function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvocationStart {
+    pub request_id: String,
+    /// Nanoseconds since the epoch.
+    pub at: i64,
 }
 
 /// Statistics of one operation over the whole run.
@@ -46,7 +66,7 @@ pub struct Operation {
 }
 
 /// The traces in the order in which they begin.
-pub fn traces(delivered: &[&Request]) -> Vec<Trace> {
+pub fn traces(delivered: &[&Request], invocations: &[InvocationStart], logs: &[Log]) -> Vec<Trace> {
     let mut by_id: BTreeMap<u64, Vec<&Span>> = BTreeMap::new();
     let payloads = delivered.iter().filter_map(|request| match &request.payload {
         Payload::Traces(payload) => Some(&payload.tracer_payloads),
@@ -55,12 +75,19 @@ pub fn traces(delivered: &[&Request]) -> Vec<Trace> {
     for span in payloads.flatten().flat_map(|tracer| &tracer.chunks).flat_map(|chunk| &chunk.spans) {
         by_id.entry(span.trace_id).or_default().push(span);
     }
-    let mut traces: Vec<(i64, Trace)> = by_id.into_iter().map(|(id, spans)| tree(id, spans)).collect();
+    let mut logs_of: BTreeMap<&str, Vec<&Log>> = BTreeMap::new();
+    for log in logs {
+        log.span_id.iter().for_each(|id| logs_of.entry(id.as_str()).or_default().push(log));
+    }
+    let mut traces: Vec<(i64, Trace)> = by_id.into_iter().map(|(id, spans)| tree(id, spans, invocations)).collect();
     traces.sort_by_key(|(start, _)| *start);
+    for span in traces.iter_mut().flat_map(|(_, trace)| &mut trace.spans) {
+        span.logs = logs_of.get(span.span_id.as_str()).into_iter().flatten().map(|log| (*log).clone()).collect();
+    }
     traces.into_iter().map(|(_, trace)| trace).collect()
 }
 
-fn tree(id: u64, mut spans: Vec<&Span>) -> (i64, Trace) {
+fn tree(id: u64, mut spans: Vec<&Span>, invocations: &[InvocationStart]) -> (i64, Trace) {
     spans.sort_by_key(|span| (span.start, span.span_id));
     let start = spans.first().map_or(0, |span| span.start);
     let ids: BTreeSet<u64> = spans.iter().map(|span| span.span_id).collect();
@@ -78,7 +105,22 @@ fn tree(id: u64, mut spans: Vec<&Span>) -> (i64, Trace) {
     // Spans that are each other's parents.
     (0..spans.len()).for_each(|index| tree.place(index));
     let rows = tree.rows;
-    (start, Trace { trace_id: id.to_string(), spans: rows })
+    let invocation = invocation_of(&spans, start, invocations);
+    let trace = Trace {
+        trace_id: id.to_string(),
+        request_id: invocation.map(|invocation| invocation.request_id.clone()),
+        starts_ms: invocation.map(|invocation| milliseconds(start.saturating_sub(invocation.at))),
+        spans: rows,
+    };
+    (start, trace)
+}
+
+/// The invocation whose request id the spans have, or else the last one that began before them. A retry has the request id of its first attempt.
+fn invocation_of<'i>(spans: &[&Span], start: i64, invocations: &'i [InvocationStart]) -> Option<&'i InvocationStart> {
+    let named = spans.iter().find_map(|span| span.meta.get("request_id"));
+    let of_name = |invocation: &&InvocationStart| named.is_none_or(|named| invocation.request_id == *named);
+    let latest = invocations.iter().rev().filter(of_name).find(|invocation| invocation.at <= start);
+    latest.or_else(|| named.and_then(|_| invocations.iter().find(of_name)))
 }
 
 struct Tree<'s> {
@@ -112,11 +154,16 @@ fn row(span: &Span, depth: usize, start: i64) -> TraceSpan {
         name: span.name.clone(),
         service: span.service.clone(),
         resource: span.resource.clone(),
+        kind: span.kind.clone(),
         starts_ms: milliseconds(span.start.saturating_sub(start)),
         duration_ms: milliseconds(span.duration),
         error: span.error != 0,
+        error_message: ["error.message", "error.msg"].iter().find_map(|key| span.meta.get(*key).cloned()),
         span_id: span.span_id.to_string(),
         request_id: span.meta.get("request_id").cloned(),
+        tags: span.meta.clone(),
+        metrics: span.metrics.clone(),
+        logs: Vec::new(),
     }
 }
 
@@ -165,7 +212,7 @@ mod tests {
     }
 
     fn depths(spans: &[Span]) -> Vec<(String, usize)> {
-        let (_, trace) = tree(1, spans.iter().collect());
+        let (_, trace) = tree(1, spans.iter().collect(), &[]);
         trace.spans.into_iter().map(|span| (span.span_id, span.depth)).collect()
     }
 
@@ -182,9 +229,27 @@ mod tests {
     }
 
     #[test]
+    fn a_trace_belongs_to_the_invocation_that_it_names_or_began_in() {
+        let start = |id: &str, at: i64| InvocationStart { request_id: id.to_owned(), at: at * 1_000_000 };
+        let invocations = [start("r1", 10), start("r2", 20), start("r1", 30)];
+        let of = |begin: i64, named: Option<&str>| {
+            let meta = named.map(|id| ("request_id".to_owned(), id.to_owned())).into_iter().collect();
+            let spans = [Span { meta, ..span(1, 0, begin) }];
+            let (_, trace) = tree(1, spans.iter().collect(), &invocations);
+            trace.request_id.zip(trace.starts_ms)
+        };
+        let found = |id: &str, starts_ms: f64| Some((id.to_owned(), starts_ms));
+        assert_eq!(of(5, None), None);
+        assert_eq!(of(22, None), found("r2", 2.0));
+        assert_eq!(of(32, Some("r2")), found("r2", 12.0));
+        assert_eq!(of(33, Some("r1")), found("r1", 3.0), "a retry");
+        assert_eq!(of(9, Some("r1")), found("r1", -1.0), "an init that precedes it");
+    }
+
+    #[test]
     fn times_are_relative_to_the_beginning_of_the_trace() {
         let spans = [span(1, 0, 10), span(2, 1, 14)];
-        let (_, trace) = tree(1, spans.iter().collect());
+        let (_, trace) = tree(1, spans.iter().collect(), &[]);
         let times: Vec<_> = trace.spans.iter().map(|span| (span.starts_ms, span.duration_ms)).collect();
         assert_eq!(times, [(0.0, 2.5), (4.0, 2.5)]);
     }

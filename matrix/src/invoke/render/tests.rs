@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::invoke::run_summary::{Exit, Gate, InvocationCountMismatch, Log, Outcome, RejectedPayload, RouteStats};
+use crate::invoke::traces::{Trace, TraceSpan};
 
 fn page(width: usize, colours: bool) -> Page {
     Page { width, colours, all_logs: false, tags: false, logs: true, enhanced: true, brief: false }
@@ -35,6 +36,7 @@ fn run_summary() -> RunSummary {
             timestamp: Some(1_700_000_000_123),
             status: "info".into(),
             request_id: None,
+            span_id: None,
             message: "x".repeat(300),
         }],
         metrics: Vec::new(),
@@ -104,6 +106,7 @@ fn logs_are_grouped_by_invocation_and_in_the_order_of_time() {
         timestamp: Some(timestamp),
         status: "info".into(),
         request_id: Some(request_id.into()),
+        span_id: None,
         message: message.into(),
     };
     let mut summary = run_summary();
@@ -131,4 +134,31 @@ fn numbers_are_short_and_still_tell_small_ones_apart() {
     let values = [3.0, 0.125, 4.083_34e-7, 1_234.56, f64::INFINITY, -0.0];
     assert_eq!(values.map(number), ["3", "0.1250", "4.08334e-7", "1234.6", "-", "0"]);
     assert_eq!(milliseconds(-0.01), "0.0 ms");
+}
+
+#[test]
+fn spans_start_relative_to_the_invocation_and_their_logs_are_below_them() {
+    let log = Log {
+        timestamp: None,
+        status: "warn".into(),
+        request_id: None,
+        span_id: Some("2".into()),
+        message: "two items".into(),
+    };
+    let span = |depth, name: &str, logs| TraceSpan {
+        depth,
+        name: name.into(),
+        service: "shop".into(),
+        resource: "POST /orders".into(),
+        starts_ms: 2.5,
+        duration_ms: 7.0,
+        logs,
+        ..TraceSpan::default()
+    };
+    let spans = vec![span(0, "shop.order", Vec::new()), span(1, "shop.price", vec![log])];
+    let trace = Trace { trace_id: "1".into(), request_id: None, starts_ms: Some(30.0), spans };
+    let text = render(&RunSummary { traces: vec![trace], ..run_summary() }, page(120, false));
+    let tree = "  shop.order    shop     32.5 ms  7.0 ms  -      POST /orders\n    shop.price  shop     32.5 ms  7.0 ms  -      POST /orders\n      \
+                log       -              -       -  warn   two items\n";
+    assert!(text.contains(tree), "{text}");
 }

@@ -75,7 +75,13 @@ mod tests {
             max: sum,
             tags: BTreeSet::new(),
         };
-        let log = Log { timestamp: None, status: "info".into(), request_id: None, message: "order 7 created".into() };
+        let log = Log {
+            timestamp: None,
+            status: "info".into(),
+            request_id: None,
+            span_id: None,
+            message: "order 7 created".into(),
+        };
         let failures = |logs: &[&str], metrics: &[&str], nothing| {
             let assertions = Assertions {
                 logs: logs.iter().map(|text| (*text).to_owned()).collect(),

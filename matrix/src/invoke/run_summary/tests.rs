@@ -2,7 +2,9 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::*;
-use crate::sandbox::intake::{Distribution, Series, SeriesPoint, Sketch};
+use crate::sandbox::intake::{
+    AgentPayload, Distribution, Series, SeriesPoint, Sketch, Span, TraceChunk, TracerPayload,
+};
 
 fn request(number: usize, path: &str, payload: Payload) -> Request {
     Request {
@@ -64,7 +66,7 @@ fn sound() -> Run {
             request(1, "/api/v2/logs", logs_of(&["START RequestId: r1", "hello", "world"])),
             request(2, "/api/beta/sketches", Payload::Sketches(vec![sketch(INVOCATIONS, &[], 1, 1.0, 1.0, 1.0)])),
         ],
-        invoked: 1,
+        began: vec![InvocationStart { request_id: "r1".into(), at: 0 }],
         expected: Expected { extensions: Extensions::Agent, logs: true, enhanced_metrics: true, ..Expected::default() },
         ..Run::default()
     }
@@ -240,4 +242,21 @@ fn an_asynchronous_event_fails_with_its_last_attempt() {
     assert_eq!(verdict(vec![attempt(1, false), attempt(2, false), attempt(3, false)]), Verdict::FunctionFailed);
     let other = Outcome { request_id: "r2".into(), ..outcome(false) };
     assert_eq!(verdict(vec![attempt(1, false), attempt(2, true), other]), Verdict::FunctionFailed);
+}
+
+#[test]
+fn logs_are_with_the_spans_whose_ids_they_carry() {
+    let span = Span { trace_id: 7, span_id: 42, start: 5_000_000, ..Span::default() };
+    let chunk = TraceChunk { spans: vec![span], ..TraceChunk::default() };
+    let tracer = TracerPayload { chunks: vec![chunk], ..TracerPayload::default() };
+    let traces = AgentPayload { tracer_payloads: vec![tracer], ..AgentPayload::default() };
+    let requests = vec![
+        request(1, "/api/v2/logs", logs_of(&["[dd.trace_id=7 dd.span_id=42] hello", "[dd.span_id=43] other", "world"])),
+        request(2, "/api/v0.2/traces", Payload::Traces(traces)),
+    ];
+    let run_summary = RunSummary::of(&Run { requests, ..sound() });
+    let [span] = &run_summary.traces[0].spans[..] else { panic!("one span") };
+    let messages: Vec<&str> = span.logs.iter().map(|log| log.message.as_str()).collect();
+    assert_eq!(messages, ["[dd.trace_id=7 dd.span_id=42] hello"]);
+    assert_eq!((run_summary.logs.len(), run_summary.traces[0].starts_ms), (3, Some(5.0)));
 }

@@ -1,7 +1,7 @@
 //! Elements that the charts share: canvas, axes, labels, and marks with tooltips.
 
 use super::axis::{Axis, Tick};
-use super::node::Element;
+use crate::markup::Element;
 
 /// Width of every chart in pixels.
 pub const WIDTH: f64 = 1040.0;

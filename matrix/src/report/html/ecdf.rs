@@ -3,7 +3,7 @@
 use super::axis::Axis;
 use super::canvas::{WIDTH, canvas, cut_label, figure, horizontal, label, line, mark, polyline};
 use super::ink::CellColor;
-use super::node::Element;
+use crate::markup::Element;
 use crate::report::number::{self, Scale};
 use crate::report::sections::{ConditionSection, Row};
 use crate::report::words;

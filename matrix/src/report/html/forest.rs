@@ -2,8 +2,8 @@
 
 use super::axis::Axis;
 use super::canvas::{WIDTH, canvas, cut_label, dot, figure, horizontal, label, line, mark, rect};
-use super::node::Element;
 use crate::analyze::{Estimate, Verdict};
+use crate::markup::Element;
 use crate::report::number::{self, Scale};
 use crate::report::sections::{ConditionSection, Finding, Kind, Role};
 use crate::report::words;

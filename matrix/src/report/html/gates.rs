@@ -3,8 +3,8 @@
 use super::axis::Axis;
 use super::canvas::{self, WIDTH, canvas, cut_label, dot, figure, label, line, mark};
 use super::ink::CellColor;
-use super::node::Element;
 use crate::analyze::Summary;
+use crate::markup::Element;
 use crate::report::number::{self, Scale};
 use crate::report::sections::{ConditionSection, GATES, Row};
 

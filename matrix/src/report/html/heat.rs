@@ -1,7 +1,7 @@
 //! Heat maps of interactions: every pair of factors is a square.
 
 use super::canvas::{WIDTH, canvas, cut, figure, label, mark, rect};
-use super::node::Element;
+use crate::markup::Element;
 use crate::report::number::{self, Scale};
 use crate::report::sections::{ConditionSection, Finding, GATES, Kind};
 use crate::report::words;

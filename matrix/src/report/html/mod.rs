@@ -7,7 +7,6 @@ mod forest;
 mod gates;
 mod heat;
 mod ink;
-mod node;
 mod scatter;
 mod slack;
 mod waterfall;
@@ -16,24 +15,18 @@ use super::alarm::{Alarm, Severity};
 use super::sections::{ConditionSection, GATES, Kind, Report};
 use super::tables::{self, FieldStyle, Table};
 use super::words::{self, IDEAS};
-use node::Element;
+use crate::markup::{self, Element, tabs};
 
 /// Writes the whole page.
 pub fn write(report: &Report) -> String {
-    let head = Element::new("head")
-        .child(Element::new("meta").with("charset", "utf-8"))
-        .child(Element::new("meta").with("name", "viewport").with("content", "width=device-width, initial-scale=1"))
-        .child(Element::new("meta").with("name", "color-scheme").with("content", "light dark"))
-        .child(Element::new("title").text(format!("Cold start: {}", report.experiment.analysis.design)))
+    let head = markup::head(&format!("Cold start: {}", report.experiment.analysis.design))
         .child(Element::new("style").style(include_str!("style.css")));
     let body = Element::new("body")
         .child(header(report))
         .child(main(report))
+        .child(Element::new("script").script(markup::SCRIPT))
         .child(Element::new("script").script(include_str!("script.js")));
-    let mut out = "<!DOCTYPE html>\n".to_owned();
-    Element::new("html").with("lang", "en").child(head).child(body).write(&mut out);
-    out.push('\n');
-    out
+    markup::document(head, body)
 }
 
 fn header(report: &Report) -> Element {
@@ -62,12 +55,12 @@ fn chapter_parts(report: &Report, section: &ConditionSection) -> Vec<Element> {
     let mut parts: Vec<Element> = alarms(&section.alarms).into_iter().collect();
     parts.extend(lede(section));
     parts.extend(gates::picture(section, &inks));
-    parts.extend(tabs(forest::pictures(section)));
-    parts.extend(tabs(heat::pictures(section, &report.experiment.plan.factors)));
+    parts.extend(measures(forest::pictures(section)));
+    parts.extend(measures(heat::pictures(section, &report.experiment.plan.factors)));
     parts.extend(tables::quiet_pairs(section).map(|sentence| paragraph(&sentence)));
     parts.extend(slack::picture(section, &inks));
     parts.extend(waterfall::picture(section));
-    parts.extend(tabs(ecdf::pictures(section, &inks)));
+    parts.extend(measures(ecdf::pictures(section, &inks)));
     parts.extend(scatter::picture(section, &inks, &report.experiment.builds));
     let open = [tables::gates(section), tables::costs(section)];
     parts.extend(open.iter().filter(|table| !table.is_empty()).map(table));
@@ -125,12 +118,9 @@ fn aliases(report: &Report) -> Option<Element> {
     (!aliases.is_empty()).then(|| folded_part("What this design cannot tell apart", list))
 }
 
-/// Several charts as tabs. Without scripts, all of them are shown.
-fn tabs(pictures: Vec<(String, Element)>) -> Option<Element> {
-    let tab = |(name, picture): (String, Element)| Element::new("div").with("data-tab", name).child(picture);
-    let is_some = !pictures.is_empty();
-    let tabs = Element::new("div").class("choice").with("data-tabs", "Measure");
-    is_some.then(|| tabs.children(pictures.into_iter().map(tab)))
+/// Several charts as tabs.
+fn measures(pictures: Vec<(String, Element)>) -> Option<Element> {
+    (!pictures.is_empty()).then(|| tabs("Measure", pictures))
 }
 
 fn table(table: &Table) -> Element {

@@ -3,8 +3,8 @@
 use super::axis::Axis;
 use super::canvas::{self, WIDTH, canvas, dot, figure, horizontal, label, line, mark, vertical};
 use super::ink::CellColor;
-use super::node::Element;
 use crate::build::BuildRecord;
+use crate::markup::Element;
 use crate::report::number::Scale;
 use crate::report::sections::{ConditionSection, Row};
 

@@ -3,7 +3,7 @@
 use super::axis::{Axis, RootAxis, spread};
 use super::canvas::{WIDTH, canvas, cut_label, dot, figure, label, line, mark, polyline, vertical};
 use super::ink::CellColor;
-use super::node::Element;
+use crate::markup::Element;
 use crate::report::number::{self, Scale};
 use crate::report::sections::{ConditionSection, Row};
 

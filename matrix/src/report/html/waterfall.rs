@@ -2,7 +2,7 @@
 
 use super::axis::Axis;
 use super::canvas::{self, WIDTH, canvas, cut_label, figure, horizontal, label, line, mark, rect};
-use super::node::Element;
+use crate::markup::Element;
 use crate::report::number::{self, Scale};
 use crate::report::sections::{ConditionSection, Row};
 

@@ -1,6 +1,7 @@
 //! Functions: the null function, code in this process, or any program that implements the Runtime API.
 
 mod in_process;
+pub mod node;
 pub mod python;
 mod requirements;
 

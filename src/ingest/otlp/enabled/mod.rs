@@ -55,7 +55,7 @@ fn bind(port: Option<u16>, protocol: &str) -> Option<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .and_then(|listener| streams::above_standard(listener, TcpListener::try_clone))
         .inspect_err(|error| {
-            tracing::error!("OTLP | cannot bind port {port}: {error}; OTLP over {protocol} is disabled")
+            tracing::error!("OTLP | cannot bind port {port}: {error}; OTLP over {protocol} is disabled");
         })
         .ok()
 }

@@ -1,4 +1,5 @@
-//! A tree of HTML and SVG elements, which escapes all text. The output is well-formed XML and valid HTML.
+//! HTML pages that are complete in one file: a tree of HTML and SVG elements, which escapes all text, and what all pages share. The output is well-formed XML
+//! and valid HTML.
 
 use std::fmt::Display;
 
@@ -21,6 +22,9 @@ enum Node {
         after: &'static str,
     },
 }
+
+/// Shows one of several parts at a time, and what is pointed at or has the focus.
+pub const SCRIPT: &str = include_str!("script.js");
 
 /// Elements without content.
 const EMPTY: [&str; 8] = ["meta", "br", "rect", "line", "circle", "path", "polyline", "polygon"];
@@ -116,6 +120,53 @@ fn escape(text: &str, out: &mut String) {
             other => out.push(other),
         }
     }
+}
+
+/// The head of a page, with the style that all pages share.
+pub fn head(title: &str) -> Element {
+    Element::new("head")
+        .child(Element::new("meta").with("charset", "utf-8"))
+        .child(Element::new("meta").with("name", "viewport").with("content", "width=device-width, initial-scale=1"))
+        .child(Element::new("meta").with("name", "color-scheme").with("content", "light dark"))
+        .child(Element::new("title").text(title))
+        .child(Element::new("style").style(include_str!("style.css")))
+}
+
+/// A whole page.
+pub fn document(head: Element, body: Element) -> String {
+    let mut out = "<!DOCTYPE html>\n".to_owned();
+    Element::new("html").with("lang", "en").child(head).child(body).write(&mut out);
+    out.push('\n');
+    out
+}
+
+/// Several parts as tabs of this label. Without scripts, all of them are shown.
+pub fn tabs(label: &str, parts: impl IntoIterator<Item = (String, Element)>) -> Element {
+    let tab = |(name, part): (String, Element)| Element::new("div").with("data-tab", name).child(part);
+    Element::new("div").class("choice").with("data-tabs", label).children(parts.into_iter().map(tab))
+}
+
+/// A table whose numbers are aligned to the right.
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> Element {
+    if rows.is_empty() {
+        return Element::new("p").text("None.");
+    }
+    let is_numeric = |column: usize| rows.iter().filter_map(|row| row.get(column)).all(|cell| is_number(cell));
+    let sides: Vec<&str> = (0..head.len()).map(|column| if is_numeric(column) { "number" } else { "text" }).collect();
+    let heads = head.iter().zip(&sides);
+    let heads = heads.map(|(title, side)| Element::new("th").with("scope", "col").class(side).text(*title));
+    let cell = |(text, side): (&String, &&str)| Element::new("td").class(side).text(text);
+    let row = |row: &Vec<String>| Element::new("tr").children(row.iter().zip(&sides).map(cell));
+    let body = Element::new("tbody").children(rows.iter().map(row));
+    let whole =
+        Element::new("table").child(Element::new("thead").child(Element::new("tr").children(heads))).child(body);
+    Element::new("div").class("wide").child(whole)
+}
+
+/// Whether a cell is a number, with or without its unit, or stands for none.
+fn is_number(cell: &str) -> bool {
+    let cell = cell.strip_suffix(" ms").or_else(|| cell.strip_suffix(" MB")).unwrap_or(cell);
+    cell == "–" || cell.parse::<f64>().is_ok()
 }
 
 #[cfg(test)]

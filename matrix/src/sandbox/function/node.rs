@@ -1,0 +1,303 @@
+//! A Node environment with Lambda's runtime interface client.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::venv::{self, digest, last_lines, once};
+use crate::workspace::private::Temporary;
+use serde::Deserialize;
+
+/// The runtime interface client and its dependencies, with the hashes of their files.
+const MANIFEST: &str = include_str!("node/package.json");
+const LOCK: &str = include_str!("node/package-lock.json");
+/// The package of the client.
+const CLIENT: &str = "aws-lambda-ric";
+/// The client's own scripts: they build the libraries of its native module, and then that.
+const SCRIPTS: [&str; 2] = ["scripts/preinstall.sh", "scripts/postinstall.sh"];
+/// A script that prints where the interpreter is, its version, and what distinguishes it from another one of that version.
+const IDENTITY: &str = "console.log(process.execPath); console.log(process.versions.node); console.log(process.arch, process.versions.modules)";
+/// The user's settings that would change what is installed, or how a function finds it.
+const FOREIGN: [&str; 2] = ["NODE_OPTIONS", "NODE_PATH"];
+/// The programs that the native module is built with, and Debian's packages of them.
+const BUILD_TOOLS: [(&str, &str); 6] =
+    [("npm", "npm"), ("cmake", "cmake"), ("make", "make"), ("g++", "g++"), ("python3", "python3"), ("xz", "xz-utils")];
+/// The directory of installed packages, at any level of a function's directory.
+const MODULES: &str = "node_modules";
+
+/// Why there is no Node environment.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{tool} is missing, and Node functions need it; install it with: apt-get install {package}")]
+    Missing { tool: &'static str, package: &'static str },
+    #[error("{step} failed; its last lines were:\n{output}")]
+    Failed { step: String, output: String },
+    #[error("{} is not a package.json: {source}", path.display())]
+    Manifest { path: PathBuf, source: serde_json::Error },
+    #[error("cannot copy the function from {}", path.display())]
+    Copy { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Cache(#[from] venv::Error),
+}
+
+/// A Node interpreter and a directory in which `aws-lambda-ric` is installed.
+#[derive(Clone, Debug)]
+pub struct NodeEnvironment {
+    /// The directory of all environments and packages.
+    home: PathBuf,
+    /// The name of this one.
+    key: String,
+    interpreter: Interpreter,
+}
+
+#[derive(Clone, Debug, Hash)]
+struct Interpreter {
+    program: PathBuf,
+    /// Such as `22.14.0`.
+    version: String,
+    /// What else its native modules depend on.
+    abi: String,
+}
+
+/// The command that starts a Node function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeCommand {
+    pub program: PathBuf,
+    pub arguments: Vec<String>,
+}
+
+/// What matters here of a `package.json`.
+#[derive(Deserialize)]
+struct Manifest {
+    #[serde(default)]
+    dependencies: serde_json::Map<String, serde_json::Value>,
+}
+
+impl NodeEnvironment {
+    /// Finds or makes the environment below `target_dir`: the client's native module is compiled, which takes about a minute. Waits for another process that
+    /// makes the same one. `progress` is called before every slow step, and not at all if the environment exists.
+    pub fn ensure(target_dir: &Path, progress: impl Fn(&str)) -> Result<Self, Error> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let interpreter = Interpreter::find("node")?;
+        let key = format!("{}-{}", interpreter.version, digest(&(&interpreter, MANIFEST, LOCK)));
+        let home = target_dir.join("node");
+        let home = std::path::absolute(&home).map_err(|source| venv::Error::Write { path: home, source })?;
+        let environment = Self { home, key, interpreter };
+        let directory = environment.directory();
+        once(&directory, || {
+            require(&BUILD_TOOLS, &path)?;
+            progress(&format!("installing {CLIENT}"));
+            write(&directory, "package.json", MANIFEST)?;
+            write(&directory, "package-lock.json", LOCK)?;
+            // No package but the client has anything to build.
+            run(npm("ci").arg("--ignore-scripts").current_dir(&directory), &format!("installing {CLIENT}"))?;
+            progress(&format!("building {CLIENT}, once, which takes about a minute"));
+            SCRIPTS.iter().try_for_each(|script| {
+                let mut build = Command::new("sh");
+                build.arg(script).current_dir(environment.client());
+                if let Some(headers) = environment.interpreter.headers() {
+                    build.env("npm_config_nodedir", headers);
+                }
+                run(&mut build, &format!("building {CLIENT} ({script})"))
+            })
+        })?;
+        Ok(environment)
+    }
+
+    /// The interpreter's major version, such as `22`, after which Lambda names its runtimes.
+    pub fn version(&self) -> &str {
+        self.interpreter.version.split('.').next().unwrap_or_default()
+    }
+
+    /// The command that starts the function with the handler `module.function`.
+    pub fn command(&self, handler: &str) -> NodeCommand {
+        let client = self.client().join("index.mjs").display().to_string();
+        NodeCommand { program: self.interpreter.program.clone(), arguments: vec![client, handler.to_owned()] }
+    }
+
+    /// Installs what the `package.json` of a function depends on and returns its `node_modules`; `None` if it depends on nothing, or has them installed. Functions
+    /// with the same dependencies share a directory.
+    pub fn packages(&self, function_dir: &Path, progress: impl Fn(&str)) -> Result<Option<PathBuf>, Error> {
+        let path = function_dir.join("package.json");
+        let Some(text) = text_of(&path)? else { return Ok(None) };
+        let manifest: Manifest = serde_json::from_str(&text).map_err(|source| Error::Manifest { path, source })?;
+        if manifest.dependencies.is_empty() || function_dir.join(MODULES).exists() {
+            return Ok(None);
+        }
+        let lock = text_of(&function_dir.join("package-lock.json"))?;
+        let directory = self.home.join(format!("{}-packages-{}", self.key, digest(&(&text, &lock))));
+        once(&directory, || {
+            require(&BUILD_TOOLS[..1], &std::env::var_os("PATH").unwrap_or_default())?;
+            let step = format!("installing the packages of {}", function_dir.join("package.json").display());
+            progress(&step);
+            write(&directory, "package.json", &text)?;
+            // With a lock file, npm installs what that names, and nothing whose hash is another.
+            let verb = if lock.is_some() { "ci" } else { "install" };
+            lock.map_or(Ok(()), |lock| write(&directory, "package-lock.json", &lock))?;
+            run(npm(verb).arg("--omit=dev").current_dir(&directory), &step)
+        })?;
+        Ok(Some(directory.join(MODULES)))
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.home.join(&self.key)
+    }
+
+    fn client(&self) -> PathBuf {
+        self.directory().join(MODULES).join(CLIENT)
+    }
+}
+
+impl Interpreter {
+    fn find(program: &str) -> Result<Self, Error> {
+        let output = match command(program).args(["--eval", IDENTITY]).output() {
+            Ok(output) => output,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::Missing { tool: "node", package: "nodejs" });
+            }
+            Err(error) => return Err(Error::Failed { step: program.to_owned(), output: error.to_string() }),
+        };
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut lines = text.lines();
+        match (lines.next(), lines.next(), lines.next()) {
+            (Some(program), Some(version), Some(abi)) if output.status.success() => {
+                Ok(Self { program: PathBuf::from(program), version: version.to_owned(), abi: abi.to_owned() })
+            }
+            _ => {
+                let output = last_lines(&(text + &String::from_utf8_lossy(&output.stderr)));
+                Err(Error::Failed { step: format!("asking {program} for its version"), output })
+            }
+        }
+    }
+
+    /// The directory that has the interpreter's own headers, if they are installed; otherwise its build tool downloads them.
+    fn headers(&self) -> Option<&Path> {
+        let prefix = self.program.parent()?.parent()?;
+        prefix.join("include/node/node_api.h").exists().then_some(prefix)
+    }
+}
+
+/// A copy of a function beside its packages, as in a deployment package: Node looks for modules next to the file that imports them. It is removed with the value.
+pub(crate) fn deployed(function_dir: &Path, packages: &Path) -> Result<Temporary, Error> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Copy { path, source }
+    };
+    let copy = Temporary::new().map_err(failed(function_dir))?;
+    let mut waiting = vec![(function_dir.to_owned(), copy.path().to_owned())];
+    while let Some((from, to)) = waiting.pop() {
+        fs::create_dir_all(&to).map_err(failed(&to))?;
+        for entry in fs::read_dir(&from).map_err(failed(&from))? {
+            let entry = entry.map_err(failed(&from))?;
+            let (path, copied) = (entry.path(), to.join(entry.file_name()));
+            let kind = entry.file_type().map_err(failed(&path))?;
+            if kind.is_symlink() {
+                fs::read_link(&path).and_then(|target| symlink(target, copied)).map_err(failed(&path))?;
+            } else if !kind.is_dir() {
+                fs::copy(&path, copied).map_err(failed(&path))?;
+            } else if entry.file_name() != ".git" {
+                waiting.push((path, copied));
+            }
+        }
+    }
+    symlink(packages, copy.path().join(MODULES)).map_err(failed(packages))?;
+    Ok(copy)
+}
+
+fn require(tools: &[(&'static str, &'static str)], path: &OsStr) -> Result<(), Error> {
+    let is_there = |tool: &str| std::env::split_paths(path).any(|directory| directory.join(tool).is_file());
+    match tools.iter().find(|(tool, _)| !is_there(tool)) {
+        Some((tool, package)) => Err(Error::Missing { tool, package }),
+        None => Ok(()),
+    }
+}
+
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for variable in FOREIGN {
+        command.env_remove(variable);
+    }
+    command
+}
+
+fn npm(verb: &str) -> Command {
+    let mut npm = command("npm");
+    npm.args([verb, "--no-audit", "--no-fund"]);
+    npm
+}
+
+fn run(command: &mut Command, step: &str) -> Result<(), Error> {
+    let failed = |output: String| Error::Failed { step: step.to_owned(), output };
+    let output = command.output().map_err(|error| failed(error.to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    Err(failed(last_lines(&text)))
+}
+
+fn write(directory: &Path, name: &str, content: &str) -> Result<(), Error> {
+    let path = directory.join(name);
+    let written = fs::create_dir_all(directory).and_then(|()| fs::write(&path, content));
+    written.map_err(|source| venv::Error::Write { path, source }.into())
+}
+
+/// The text of a file; none if there is no such file.
+fn text_of(path: &Path) -> Result<Option<String>, Error> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Copy { path: path.to_owned(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executable;
+
+    #[test]
+    fn a_missing_tool_is_named_with_its_package() {
+        let error = Interpreter::find("/nonexistent/node").unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("node is missing, and Node functions need it; install it with: apt-get install nodejs"),
+            "{error}"
+        );
+
+        let directory = tempfile::tempdir().unwrap();
+        for tool in ["npm", "cmake", "make", "python3", "xz"] {
+            executable::write(&directory.path().join(tool), "").unwrap();
+        }
+        let error = require(&BUILD_TOOLS, directory.path().as_os_str()).unwrap_err();
+        assert!(matches!(error, Error::Missing { tool: "g++", .. }), "{error}");
+        executable::write(&directory.path().join("g++"), "").unwrap();
+        require(&BUILD_TOOLS, directory.path().as_os_str()).unwrap();
+    }
+
+    #[test]
+    fn an_interpreter_that_fails_is_told_from_a_missing_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let node = directory.path().join("node");
+        executable::write(&node, "#!/bin/sh\necho 'no memory' >&2\nexit 1\n").unwrap();
+        let error = Interpreter::find(node.to_str().unwrap()).unwrap_err();
+        assert!(matches!(&error, Error::Failed { output, .. } if output == "no memory"), "{error}");
+    }
+
+    #[test]
+    fn a_deployed_function_has_its_files_and_the_packages() {
+        let function = tempfile::tempdir().unwrap();
+        let packages = tempfile::tempdir().unwrap();
+        fs::create_dir_all(function.path().join("lib")).unwrap();
+        fs::write(function.path().join("index.mjs"), "import './lib/a.mjs'").unwrap();
+        fs::write(function.path().join("lib/a.mjs"), "1").unwrap();
+        fs::create_dir_all(packages.path().join("left-pad")).unwrap();
+        let copy = deployed(function.path(), packages.path()).unwrap();
+        assert_eq!(fs::read_to_string(copy.path().join("lib/a.mjs")).unwrap(), "1");
+        assert!(copy.path().join("index.mjs").exists() && copy.path().join("node_modules/left-pad").is_dir());
+    }
+}
