@@ -146,7 +146,7 @@ impl Load {
             Version::V04 => rmp_serde::from_slice::<Vec<Vec<OwnedSpan>>>(black_box(body)).unwrap().remove(0).len(),
             Version::V05 => rmp_serde::from_slice::<OwnedTable>(black_box(body)).unwrap().1.remove(0).len(),
         };
-        let took = (process_time() - begin).as_secs_f64();
+        let took = process_time().saturating_sub(begin).as_secs_f64();
         assert_eq!(spans, self.spans);
         took
     }
@@ -270,7 +270,7 @@ impl Agent {
             .into_iter()
             .flat_map(|payload| payload.compress(&budget, &AtomicBool::default()))
             .collect();
-        let took = process_time() - begin - reply.cpu;
+        let took = process_time().saturating_sub(begin).saturating_sub(reply.cpu);
         assert_eq!(sealed.iter().map(|payload| payload.items).sum::<u64>(), spans as u64);
         Delivery { took, reply: reply.waited, sealed }
     }
@@ -315,7 +315,7 @@ impl Tracer {
                 let length = connection.read(&mut reply).unwrap();
                 let waited = begin.elapsed();
                 assert!(reply[..length].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&reply[..length]));
-                if answer.send(Reply { waited, cpu: thread_time() - cpu }).is_err() {
+                if answer.send(Reply { waited, cpu: thread_time().saturating_sub(cpu) }).is_err() {
                     return;
                 }
             }
@@ -330,7 +330,7 @@ fn zstd_alone(sealed: &[Payload], level: i32) -> f64 {
     for body in &bodies {
         black_box(zstd::bulk::compress(black_box(body), level).unwrap());
     }
-    (process_time() - begin).as_secs_f64()
+    process_time().saturating_sub(begin).as_secs_f64()
 }
 
 /// CPU time of all threads of this process.

@@ -150,7 +150,7 @@ fn traced(function: Function, variables: &[(&str, &str)], times: usize) -> Life 
     ];
     let setup = setup_with(function, &[&own, variables].concat());
     // Importing a tracer takes seconds on a loaded machine.
-    let life = live(Setup { timeout: Duration::from_secs(60), ..setup }, times);
+    let life = live(Setup { timeout: Duration::from_mins(1), ..setup }, times);
     life.assert_unharmed();
     life.assert_no_problems();
     life
@@ -186,7 +186,7 @@ fn assert_arrived(life: &Life, times: usize) {
             assert_eq!(texts, [&span.name, &span.service, &span.resource, &span.kind]);
             assert_eq!(found.meta["functionname"], "function");
         }
-        assert_eq!(found.meta.get("shop.items").is_some(), span.name == "shop.price", "{found:?}");
+        assert_eq!(found.meta.contains_key("shop.items"), span.name == "shop.price", "{found:?}");
     }
     for operation in OPERATIONS {
         assert_eq!(sent.iter().filter(|span| span.name == operation).count(), times, "{operation}: {sent:?}");
