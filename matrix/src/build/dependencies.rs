@@ -51,6 +51,11 @@ impl Dependencies {
         there.iter().any(|other| other.workspace == self.workspace)
     }
 
+    /// Whether they are the launcher's, which has few.
+    pub fn are_of_launcher(&self) -> bool {
+        self.workspace == super::launcher::FOLDER
+    }
+
     /// The features whose crates none of these has.
     pub fn lacking(&self, there: &[Self]) -> BTreeSet<String> {
         let same = there.iter().filter(|other| other.workspace == self.workspace);
@@ -89,7 +94,7 @@ mod tests {
         assert!(ship.shares(&there) && ship.lacking(&there).is_empty());
         let fips = of("ship-fips");
         assert!(!fips.shares(&there));
-        assert_eq!(fips.lacking(&there), BTreeSet::from(["fips".to_owned()]));
+        assert_eq!(fips.lacking(&there), BTreeSet::from(["fips".to_owned(), "otlp".to_owned()]));
         let baseline = of("baseline");
         assert!(baseline.shares(&there));
         assert_eq!(baseline.lacking(&there), BTreeSet::from(["jemalloc".to_owned()]));

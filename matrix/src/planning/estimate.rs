@@ -17,6 +17,8 @@ use crate::plan::{CellKind, Plan};
 /// Guesses for a machine of two cores, used until there is something better, and always named as guesses.
 const FIRST_BUILD_SECONDS: f64 = 120.0;
 const FURTHER_BUILD_SECONDS: f64 = 60.0;
+/// The launcher and the few crates that it is made of.
+const LAUNCHER_SECONDS: f64 = 10.0;
 /// Crates of ours, and their build scripts: what is compiled where all dependencies are there.
 const ALONE: usize = 4;
 /// What the C code of a feature adds to the first build that has it, where no earlier build tells. That of FIPS was measured: its build scripts run beside the compiler, so that
@@ -134,7 +136,11 @@ struct BuildSeconds {
 impl BuildSeconds {
     /// How long the build of a program takes where all of this is compiled already.
     fn of_program(&self, needs: &Dependencies, there: &[Dependencies]) -> f64 {
-        let ours = if needs.shares(there) { self.further } else { self.first };
+        let ours = match () {
+            () if needs.are_of_launcher() => LAUNCHER_SECONDS,
+            () if needs.shares(there) => self.further,
+            () => self.first,
+        };
         let lacking = needs.lacking(there);
         ours + lacking.iter().filter_map(|feature| self.c_code.get(feature.as_str())).sum::<f64>()
     }
