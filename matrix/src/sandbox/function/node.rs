@@ -7,8 +7,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::venv::{self, digest, last_lines, once};
-use crate::workspace::private::Temporary;
+use crate::venv::{self, digest, end_with_us, last_lines, once};
+use crate::workspace::private::{self, Temporary};
 use serde::Deserialize;
 
 /// The runtime interface client and its dependencies, with the hashes of their files.
@@ -81,10 +81,12 @@ impl NodeEnvironment {
     /// makes the same one. `progress` is called before every slow step, and not at all if the environment exists.
     pub fn ensure(target_dir: &Path, progress: impl Fn(&str)) -> Result<Self, Error> {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let interpreter = Interpreter::find("node")?;
-        let key = format!("{}-{}", interpreter.version, digest(&(&interpreter, MANIFEST, LOCK)));
         let home = target_dir.join("node");
         let home = std::path::absolute(&home).map_err(|source| venv::Error::Write { path: home, source })?;
+        // What is in it is executed.
+        private::ensure(&home).map_err(venv::Error::from)?;
+        let interpreter = Interpreter::find("node")?;
+        let key = format!("{}-{}", interpreter.version, digest(&(&interpreter, MANIFEST, LOCK)));
         let environment = Self { home, key, interpreter };
         let directory = environment.directory();
         once(&directory, || {
@@ -231,6 +233,7 @@ fn npm(verb: &str) -> Command {
 
 fn run(command: &mut Command, step: &str) -> Result<(), Error> {
     let failed = |output: String| Error::Failed { step: step.to_owned(), output };
+    end_with_us(command);
     let output = command.output().map_err(|error| failed(error.to_string()))?;
     if output.status.success() {
         return Ok(());
@@ -277,6 +280,19 @@ mod tests {
         assert!(matches!(error, Error::Missing { tool: "g++", .. }), "{error}");
         executable::write(&directory.path().join("g++"), "").unwrap();
         require(&BUILD_TOOLS, directory.path().as_os_str()).unwrap();
+    }
+
+    #[test]
+    fn what_another_user_has_planted_is_not_executed() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path().join("node");
+        fs::create_dir(&home).unwrap();
+        if std::os::unix::fs::chown(&home, Some(65_534), None).is_err() {
+            println!("not tested: only root can give files away");
+            return;
+        }
+        let refused = NodeEnvironment::ensure(directory.path(), |_| ()).unwrap_err();
+        assert!(matches!(refused, Error::Cache(venv::Error::Home(private::Error::Foreign { .. }))), "{refused}");
     }
 
     #[test]
