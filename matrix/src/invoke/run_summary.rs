@@ -423,12 +423,17 @@ fn unmatched(printed: &[String], logs: &[Log]) -> Vec<String> {
         *arrived.entry(canonical_text(&log.message)).or_default() += 1;
     }
     let mut missing = Vec::new();
-    let shortened: Vec<&str> = logs.iter().filter_map(|log| log.message.strip_suffix(SHORTENED)).collect();
+    let shortened = logs.iter().filter_map(|log| log.message.strip_suffix(SHORTENED));
+    let mut shortened: Vec<&str> = shortened.filter(|start| !start.is_empty()).collect();
+    // A line is more likely the one of which more has arrived.
+    shortened.sort_by_key(|start| std::cmp::Reverse(start.len()));
     for line in printed.iter().filter(|line| !line.trim().is_empty()) {
         match arrived.get_mut(&canonical_text(line)) {
             Some(count) if *count > 0 => *count -= 1,
-            _ if shortened.iter().any(|start| line.starts_with(start)) => {}
-            _ => missing.push(line.clone()),
+            _ => match shortened.iter().position(|start| line.len() > start.len() && line.starts_with(start)) {
+                Some(position) => drop(shortened.remove(position)),
+                None => missing.push(line.clone()),
+            },
         }
     }
     missing

@@ -91,6 +91,10 @@ fn a_shortened_line_is_not_missing() {
     assert!(RunSummary::of(&run).missing.is_empty());
     run.printed.push("y".repeat(100));
     assert_eq!(RunSummary::of(&run).missing.lines.len(), 1);
+    run.printed.push("x".repeat(90));
+    assert_eq!(RunSummary::of(&run).missing.lines.len(), 2, "one log is no more than one line");
+    run.requests[0] = request(1, "/api/v2/logs", logs_of(&["START RequestId: r1", "hello", "world", SHORTENED]));
+    assert_eq!(RunSummary::of(&run).missing.lines.len(), 3, "the beginning of every line is none");
 }
 
 #[test]
