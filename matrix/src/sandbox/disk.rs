@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
 
@@ -154,7 +155,12 @@ impl Mounted {
         if self.flags.contains(MsFlags::MS_RDONLY) || fs::metadata(&self.place).is_err() {
             return Ok(());
         }
-        attach(None, &self.place, None, self.flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY, None)
+        let flags = self.flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+        match mount(None::<&Path>, &self.place, None::<&str>, flags, None::<&str>) {
+            // No mount point: one that is covered, such as by the overlay that makes room for the code, cannot be written to by this path.
+            Ok(()) | Err(Errno::EINVAL) => Ok(()),
+            Err(error) => Err(refused(&self.place, error.into())),
+        }
     }
 }
 
@@ -198,6 +204,8 @@ mod tests {
             let disk = mounts::settle(&[], None, staging.path()).and_then(|()| {
                 // As on machines whose `/tmp` is a file system of its own.
                 attach(Some(Path::new(TMP)), Path::new(TMP), None, MsFlags::MS_BIND, None)?;
+                // It is covered where there is no directory for the code yet.
+                attach(Some(Path::new("tmpfs")), Path::new("/var/tmp"), Some("tmpfs"), MsFlags::empty(), None)?;
                 let needed = [needed.path().join("program")];
                 let contents = Contents { task_root: Some(code.path()), tmp_mb: 512, needed: &needed };
                 PrivateDisk::make(&contents, &staging.path().join("task"))
@@ -224,12 +232,12 @@ mod tests {
     fn the_code_is_at_var_task_and_only_tmp_can_be_written_to() {
         let Some((code, writes)) = seen(|_| {
             let code = fs::read_to_string("/var/task/app.py").unwrap();
-            let places = ["/var/task/x", "/x", "/tmp/x", concat!(env!("CARGO_MANIFEST_DIR"), "/x")];
+            let places = ["/var/task/x", "/x", "/tmp/x", "/var/tmp/x", concat!(env!("CARGO_MANIFEST_DIR"), "/x")];
             (code, places.map(|place| fs::write(place, "x").is_ok()))
         }) else {
             return;
         };
-        assert_eq!((code.as_str(), writes), ("code", [false, false, true, false]));
+        assert_eq!((code.as_str(), writes), ("code", [false, false, true, false, false]));
         assert!(!Path::new("/tmp/x").exists(), "the machine's directory is as it was");
     }
 
