@@ -7,6 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::tree;
 use crate::venv::{self, digest, end_with_us, last_lines, once};
 use crate::workspace::private::{self, Temporary};
 use serde::Deserialize;
@@ -189,22 +190,7 @@ pub(crate) fn deployed(function_dir: &Path, packages: &Path) -> Result<Temporary
         move |source| Error::Copy { path, source }
     };
     let copy = Temporary::new().map_err(failed(function_dir))?;
-    let mut waiting = vec![(function_dir.to_owned(), copy.path().to_owned())];
-    while let Some((from, to)) = waiting.pop() {
-        fs::create_dir_all(&to).map_err(failed(&to))?;
-        for entry in fs::read_dir(&from).map_err(failed(&from))? {
-            let entry = entry.map_err(failed(&from))?;
-            let (path, copied) = (entry.path(), to.join(entry.file_name()));
-            let kind = entry.file_type().map_err(failed(&path))?;
-            if kind.is_symlink() {
-                fs::read_link(&path).and_then(|target| symlink(target, copied)).map_err(failed(&path))?;
-            } else if !kind.is_dir() {
-                fs::copy(&path, copied).map_err(failed(&path))?;
-            } else if entry.file_name() != ".git" {
-                waiting.push((path, copied));
-            }
-        }
-    }
+    tree::copy(function_dir, copy.path()).map_err(|(path, source)| Error::Copy { path, source })?;
     symlink(packages, copy.path().join(MODULES)).map_err(failed(packages))?;
     Ok(copy)
 }

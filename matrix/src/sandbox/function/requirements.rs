@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 
+use super::tree;
 use crate::venv::{Error, digest};
 use crate::workspace::private::Temporary;
 
@@ -129,7 +130,7 @@ impl Requirements {
             fs::write(copy.directory.join(REQUIREMENTS), generated).map_err(failed)?;
             fs::write(copy.directory.join(CONSTRAINTS), self.versions.join("\n")).map_err(failed)?;
         } else {
-            copy_files(&directory, &copy.directory).map_err(failed)?;
+            tree::copy(&directory, &copy.directory).map_err(|(path, source)| Error::Write { path, source })?;
             self.outside.iter().try_for_each(|path| link(path, copy.home.path())).map_err(failed)?;
         }
         Ok(Some(copy))
@@ -176,21 +177,6 @@ fn without_dots(path: &Path) -> PathBuf {
         }
         resolved
     })
-}
-
-/// Copies all files below a directory.
-fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_files(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }
 
 fn read(file: &Path) -> Result<String, Error> {
