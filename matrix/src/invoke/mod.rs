@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     let printer = Arc::new(Printer::new(arguments.json, arguments.quiet));
     let resolved = deployment::resolved(arguments);
     let plan = resolved.and_then(|(arguments, notes)| Ok((Plan::of(&arguments, notes, &printer)?, arguments)));
-    let (plan, arguments) = match plan {
+    let (mut plan, arguments) = match plan {
         Ok(plan) => plan,
         Err(error) => {
             let status = if error.is_usage() { status::USAGE } else { status::SETUP_FAILED };
@@ -84,6 +84,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         }
     };
     let (expected, of_settings) = expected::of(&plan.setup);
+    plan.setup.ports = expected::otlp_ports(&plan.setup);
     let context =
         Context { expected, notes: [plan.notes, of_settings].concat(), requires_isolation: plan.requires_isolation };
     let noticed = || eprintln!("Interrupted: waiting for this invocation and its flush; once more ends it at once.");
