@@ -18,6 +18,8 @@ use crate::sandbox::intake::{Answered, Kind, Payload, Request};
 
 /// The end of a log whose text was longer than the intake accepts.
 const SHORTENED: &str = "...TRUNCATED...";
+/// A note about a run on a network whose datagrams the sandbox cannot see.
+const UNCHECKED_METRICS: &str = "Custom metrics were not checked: what the function sends to DogStatsD can be seen in a network of the sandbox's own only.";
 /// The enhanced metric that counts the invocations an extension has seen.
 const INVOCATIONS: &str = "aws.lambda.enhanced.invocations";
 
@@ -238,11 +240,16 @@ impl RunSummary {
             missing,
             crash: run.crash.clone(),
             exits: run.exits.clone(),
-            notes: run.notes.clone(),
+            notes: run.notes.iter().cloned().chain(unchecked(run).map(str::to_owned)).collect(),
             extensions: run.expected.extensions,
             not_isolated: run.not_isolated.clone(),
         }
     }
+}
+
+/// What could not be judged although something is expected.
+fn unchecked(run: &Run) -> Option<&'static str> {
+    (run.expected.dogstatsd.is_some() && run.datagrams.is_none()).then_some(UNCHECKED_METRICS)
 }
 
 fn missing(run: &Run, logs: &[Log], metrics: &[Metric]) -> Missing {
