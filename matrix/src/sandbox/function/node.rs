@@ -19,6 +19,8 @@ const LOCK: &str = include_str!("node/package-lock.json");
 const CLIENT: &str = "aws-lambda-ric";
 /// The client's own scripts: they build the libraries of its native module, and then that.
 const SCRIPTS: [&str; 2] = ["scripts/preinstall.sh", "scripts/postinstall.sh"];
+/// The oldest major version of Node that is known to run the client.
+const OLDEST: u32 = 20;
 /// A script that prints where the interpreter is, its version, and what distinguishes it from another one of that version.
 const IDENTITY: &str = "console.log(process.execPath); console.log(process.versions.node); console.log(process.arch, process.versions.modules)";
 /// The user's settings that would change what is installed, or how a function finds it.
@@ -34,6 +36,8 @@ const MODULES: &str = "node_modules";
 pub enum Error {
     #[error("{tool} is missing, and Node functions need it; install it with: apt-get install {package}")]
     Missing { tool: &'static str, package: &'static str },
+    #[error("Node {version} is installed, and Node functions need {oldest} or later; install it from https://nodejs.org", oldest = OLDEST)]
+    Old { version: String },
     #[error("{step} failed; its last lines were:\n{output}")]
     Failed { step: String, output: String },
     #[error("{} is not a package.json: {source}", path.display())]
@@ -166,6 +170,9 @@ impl Interpreter {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let mut lines = text.lines();
         match (lines.next(), lines.next(), lines.next()) {
+            (Some(_), Some(version), Some(_)) if output.status.success() && is_old(version) => {
+                Err(Error::Old { version: version.to_owned() })
+            }
             (Some(program), Some(version), Some(abi)) if output.status.success() => {
                 Ok(Self { program: PathBuf::from(program), version: version.to_owned(), abi: abi.to_owned() })
             }
@@ -181,6 +188,10 @@ impl Interpreter {
         let prefix = self.program.parent()?.parent()?;
         prefix.join("include/node/node_api.h").exists().then_some(prefix)
     }
+}
+
+fn is_old(version: &str) -> bool {
+    version.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major < OLDEST)
 }
 
 /// A copy of a function beside its packages, as in a deployment package: Node looks for modules next to the file that imports them. It is removed with the value.
@@ -282,12 +293,18 @@ mod tests {
     }
 
     #[test]
-    fn an_interpreter_that_fails_is_told_from_a_missing_one() {
+    fn an_interpreter_that_fails_or_is_too_old_is_told_from_a_missing_one() {
         let directory = tempfile::tempdir().unwrap();
         let node = directory.path().join("node");
         executable::write(&node, "#!/bin/sh\necho 'no memory' >&2\nexit 1\n").unwrap();
         let error = Interpreter::find(node.to_str().unwrap()).unwrap_err();
         assert!(matches!(&error, Error::Failed { output, .. } if output == "no memory"), "{error}");
+
+        executable::write(&node, "#!/bin/sh\necho /usr/bin/node\necho 18.20.4\necho x64 108\n").unwrap();
+        let error = Interpreter::find(node.to_str().unwrap()).unwrap_err();
+        assert!(error.to_string().starts_with("Node 18.20.4 is installed, and Node functions need 20"), "{error}");
+        executable::write(&node, "#!/bin/sh\necho /usr/bin/node\necho 20.1.0\necho x64 115\n").unwrap();
+        assert_eq!(Interpreter::find(node.to_str().unwrap()).unwrap().version, "20.1.0");
     }
 
     #[test]
