@@ -162,7 +162,7 @@ pub fn last_lines(output: &str) -> String {
 
 /// Ends a command if this process is killed, so that nobody writes to a directory whose lock is gone.
 #[expect(unsafe_code, reason = "the only way to act in the child between fork and exec")]
-fn end_with_us(command: &mut Command) {
+pub(crate) fn end_with_us(command: &mut Command) {
     let hook = || Ok(nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)?);
     // SAFETY: between fork and exec only async-signal-safe calls are allowed, and `prctl` is one.
     unsafe { command.pre_exec(hook) };

@@ -99,9 +99,11 @@ fn the_page_and_the_document_have_the_timeline() {
         assert!(page.contains(part), "{part}");
     }
 
-    let output = place.invoke(HELLO, "sound").args(["--html", "/nonexistent/run.html"]).output().unwrap();
+    let output = place.invoke(HELLO, "sound").args(["--json", "--html", "/proc/run.html"]).output().unwrap();
     assert_eq!(status(&output), 6);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write the page to /nonexistent/run.html"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write the page to /proc/run.html"));
+    let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(document["verdict"], "delivered", "the run is shown nevertheless");
 }
 
 #[test]

@@ -20,8 +20,7 @@ const TYPOS: usize = 2;
 /// What has to arrive, with notes for the reader about the settings. Of other extensions nothing is known.
 pub fn of(setup: &Setup) -> (Expected, Vec<String>) {
     let task_root = setup.function.task_root();
-    let yaml = task_root.and_then(|root| fs::read_to_string(root.join(SETTINGS)).ok());
-    let loaded = agent_config::load(&setup.environment, yaml.as_deref());
+    let loaded = loaded(setup);
     let has_agent = setup.extensions.iter().any(|extension| extension.name == AGENT);
     let mut notes = Vec::new();
     if has_agent {
@@ -43,6 +42,25 @@ pub fn of(setup: &Setup) -> (Expected, Vec<String>) {
         rules: logs.rules.iter().filter_map(LogRule::of).collect(),
     };
     (expected, notes)
+}
+
+/// The ports at which the extension receives OTLP.
+pub fn otlp_ports(setup: &Setup) -> Vec<u16> {
+    let otlp = loaded(setup).config.otlp;
+    let endpoints = [(otlp.http_endpoint, 4318), (otlp.grpc_endpoint, 4317)];
+    let port = |(endpoint, default): (Option<String>, u16)| {
+        let endpoint = endpoint.filter(|_| otlp.traces)?;
+        let address = endpoint.split_once("://").map_or(endpoint.as_str(), |(_, address)| address);
+        let port = address.split('/').next()?.rsplit(':').next()?.parse().ok();
+        Some(port.filter(|port| *port != 0).unwrap_or(default))
+    };
+    endpoints.into_iter().filter_map(port).collect()
+}
+
+/// The settings of the extension.
+fn loaded(setup: &Setup) -> Loaded {
+    let yaml = setup.function.task_root().and_then(|root| fs::read_to_string(root.join(SETTINGS)).ok());
+    agent_config::load(&setup.environment, yaml.as_deref())
 }
 
 /// A processing rule, which changes what has to arrive.

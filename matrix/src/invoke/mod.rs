@@ -43,6 +43,7 @@ use stream::Printer;
 use target::Target;
 use timeline::timeline;
 
+use crate::files;
 use crate::sandbox::destinations::Destinations;
 use crate::sandbox::function::node::{self, NodeEnvironment};
 use crate::sandbox::function::python::PythonEnvironment;
@@ -75,7 +76,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     let printer = Arc::new(Printer::new(arguments.json, arguments.quiet));
     let resolved = deployment::resolved(arguments);
     let plan = resolved.and_then(|(arguments, notes)| Ok((Plan::of(&arguments, notes, &printer)?, arguments)));
-    let (plan, arguments) = match plan {
+    let (mut plan, arguments) = match plan {
         Ok(plan) => plan,
         Err(error) => {
             let status = if error.is_usage() { status::USAGE } else { status::SETUP_FAILED };
@@ -83,6 +84,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         }
     };
     let (expected, of_settings) = expected::of(&plan.setup);
+    plan.setup.ports = expected::otlp_ports(&plan.setup);
     let context =
         Context { expected, notes: [plan.notes, of_settings].concat(), requires_isolation: plan.requires_isolation };
     let noticed = || eprintln!("Interrupted: waiting for this invocation and its flush; once more ends it at once.");
@@ -112,11 +114,6 @@ fn report(arguments: &Arguments, seen: &Seen, context: Context, printer: &Printe
     run.network_refusal = seen.network_refusal().filter(|_| context.requires_isolation);
     let run_summary = RunSummary::of(&run);
     let timeline = timeline(&seen.ending.journal, &seen.ending.requests);
-    if let Some(path) = &arguments.html
-        && let Err(source) = std::fs::write(path, page(&name(&arguments.function), &run_summary, &timeline))
-    {
-        return terminal::exit_with_error(&Error::Html { path: path.clone(), source }, status::SETUP_FAILED);
-    }
     if arguments.json {
         let function = arguments.function.display().to_string();
         let _ = terminal::print_json(&Document::new(&function, &run_summary, &timeline, seen));
@@ -131,6 +128,12 @@ fn report(arguments: &Arguments, seen: &Seen, context: Context, printer: &Printe
             brief: arguments.quiet,
         };
         printer.text(&render(&run_summary, page));
+    }
+    // Last, because a page that cannot be written is no reason to keep the run from its reader.
+    if let Some(path) = &arguments.html
+        && let Err(source) = files::write(path, page(&name(&arguments.function), &run_summary, &timeline))
+    {
+        return terminal::exit_with_error(&Error::Html { path: path.clone(), source }, status::SETUP_FAILED);
     }
     match run_summary.verdict {
         Verdict::Delivered => ExitCode::SUCCESS,

@@ -280,12 +280,8 @@ impl Text {
                 (bad, "Interrupted; this is what had arrived. Whether anything is missing was not checked.".to_owned())
             }
         };
-        let shared = match run_summary.not_isolated.as_slice() {
-            [] => String::new(),
-            shared => format!(" Not isolated from this machine: {}.", shared.join(", ")),
-        };
         self.line("");
-        self.line(&self.paint(style, &(sentence + &shared)));
+        self.line(&self.paint(style, &(sentence + &not_isolated(run_summary))));
     }
 
     fn title(&mut self, title: &str) {
@@ -354,13 +350,21 @@ fn log_row(indent: &str, log: &Log) -> Vec<String> {
 }
 
 /// The verdict of a run in which nothing that was expected is missing.
-fn delivered(extensions: Extensions) -> &'static str {
+pub(super) fn delivered(extensions: Extensions) -> &'static str {
     match extensions {
         Extensions::Agent => "Everything that was expected has arrived.",
         Extensions::Unknown => {
             "The function succeeded. What this extension has to send is not known, so that nothing was checked."
         }
         Extensions::None => "The function succeeded. No extension ran, so that nothing was expected at the intake.",
+    }
+}
+
+/// What the processes saw of the machine, as a sentence after another one; nothing if they saw none of it.
+pub(super) fn not_isolated(run_summary: &RunSummary) -> String {
+    match run_summary.not_isolated.as_slice() {
+        [] => String::new(),
+        shared => format!(" Not isolated from this machine: {}.", shared.join(", ")),
     }
 }
 

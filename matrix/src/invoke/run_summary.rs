@@ -18,6 +18,8 @@ use crate::sandbox::intake::{Answered, Kind, Payload, Request};
 
 /// The end of a log whose text was longer than the intake accepts.
 const SHORTENED: &str = "...TRUNCATED...";
+/// A note about a run on a network whose datagrams the sandbox cannot see.
+const UNCHECKED_METRICS: &str = "Custom metrics were not checked: what the function sends to DogStatsD can be seen in a network of the sandbox's own only.";
 /// The enhanced metric that counts the invocations an extension has seen.
 const INVOCATIONS: &str = "aws.lambda.enhanced.invocations";
 
@@ -238,11 +240,16 @@ impl RunSummary {
             missing,
             crash: run.crash.clone(),
             exits: run.exits.clone(),
-            notes: run.notes.clone(),
+            notes: run.notes.iter().cloned().chain(unchecked(run).map(str::to_owned)).collect(),
             extensions: run.expected.extensions,
             not_isolated: run.not_isolated.clone(),
         }
     }
+}
+
+/// What could not be judged although something is expected.
+fn unchecked(run: &Run) -> Option<&'static str> {
+    (run.expected.dogstatsd.is_some() && run.datagrams.is_none()).then_some(UNCHECKED_METRICS)
 }
 
 fn missing(run: &Run, logs: &[Log], metrics: &[Metric]) -> Missing {
@@ -423,12 +430,17 @@ fn unmatched(printed: &[String], logs: &[Log]) -> Vec<String> {
         *arrived.entry(canonical_text(&log.message)).or_default() += 1;
     }
     let mut missing = Vec::new();
-    let shortened: Vec<&str> = logs.iter().filter_map(|log| log.message.strip_suffix(SHORTENED)).collect();
+    let shortened = logs.iter().filter_map(|log| log.message.strip_suffix(SHORTENED));
+    let mut shortened: Vec<&str> = shortened.filter(|start| !start.is_empty()).collect();
+    // A line is more likely the one of which more has arrived.
+    shortened.sort_by_key(|start| std::cmp::Reverse(start.len()));
     for line in printed.iter().filter(|line| !line.trim().is_empty()) {
         match arrived.get_mut(&canonical_text(line)) {
             Some(count) if *count > 0 => *count -= 1,
-            _ if shortened.iter().any(|start| line.starts_with(start)) => {}
-            _ => missing.push(line.clone()),
+            _ => match shortened.iter().position(|start| line.len() > start.len() && line.starts_with(start)) {
+                Some(position) => drop(shortened.remove(position)),
+                None => missing.push(line.clone()),
+            },
         }
     }
     missing

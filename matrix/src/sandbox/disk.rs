@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
 
@@ -14,13 +15,15 @@ use super::mounts::{Refused, make_room};
 /// The directory of the function's code.
 pub(crate) const TASK_ROOT: &str = "/var/task";
 const TMP: &str = "/tmp";
+/// The mount points that the calling thread sees.
+const MOUNTS: &str = "/proc/thread-self/mountinfo";
 /// Mount points that stay as they are, with everything below them.
 const NOT_FILES: [&str; 4] = ["/proc", "/sys", "/dev", TMP];
 
 /// The private disk of a sandbox. It exists in the mount namespace of the thread that made it.
 #[derive(Debug)]
 pub(crate) struct PrivateDisk {
-    /// Entries of the machine's `/tmp` that are needed and therefore still visible.
+    /// Entries of the machine's `/tmp` that are needed and therefore still visible, read-only.
     kept: Vec<PathBuf>,
 }
 
@@ -47,7 +50,7 @@ impl PrivateDisk {
         }
         let kept = entries_of_tmp(contents.needed);
         let handles = kept.iter().map(|path| Ok((path.clone(), handle(path)?))).collect::<Result<Vec<_>, Refused>>()?;
-        for mounted in Mounted::all().map_err(|source| refused(Path::new("/proc/self/mountinfo"), source))? {
+        for mounted in Mounted::all().map_err(|source| refused(Path::new(MOUNTS), source))? {
             mounted.make_read_only()?;
         }
         let size = format!("size={}m,mode=1777", contents.tmp_mb);
@@ -61,6 +64,9 @@ impl PrivateDisk {
         for (path, handle) in handles {
             keep(&path, &handle)?;
         }
+        // Where `/tmp` is a mount of its own, these are parts of it and have been left out above.
+        let table = Mounted::table().map_err(|source| refused(Path::new(MOUNTS), source))?;
+        table.iter().filter(|mounted| kept.contains(&mounted.place)).try_for_each(Mounted::make_read_only)?;
         Ok(Self { kept })
     }
 
@@ -116,8 +122,11 @@ struct Mounted {
 impl Mounted {
     /// All mount points of files that are not covered by later ones.
     fn all() -> io::Result<Vec<Self>> {
-        let table = fs::read_to_string("/proc/thread-self/mountinfo")?;
-        Ok(table.lines().filter_map(Self::parse).filter(Self::holds_files).collect())
+        Ok(Self::table()?.into_iter().filter(Self::holds_files).collect())
+    }
+
+    fn table() -> io::Result<Vec<Self>> {
+        Ok(fs::read_to_string(MOUNTS)?.lines().filter_map(Self::parse).collect())
     }
 
     /// Reads a line of `mountinfo`, see `proc_pid_mountinfo(5)`: the fifth field is the mount point, the sixth has its options.
@@ -146,7 +155,12 @@ impl Mounted {
         if self.flags.contains(MsFlags::MS_RDONLY) || fs::metadata(&self.place).is_err() {
             return Ok(());
         }
-        attach(None, &self.place, None, self.flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY, None)
+        let flags = self.flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+        match mount(None::<&Path>, &self.place, None::<&str>, flags, None::<&str>) {
+            // No mount point: one that is covered, such as by the overlay that makes room for the code, cannot be written to by this path.
+            Ok(()) | Err(Errno::EINVAL) => Ok(()),
+            Err(error) => Err(refused(&self.place, error.into())),
+        }
     }
 }
 
@@ -188,6 +202,10 @@ mod tests {
             fs::write(code.path().join("app.py"), "code").unwrap();
             fs::write(needed.path().join("program"), "needed").unwrap();
             let disk = mounts::settle(&[], None, staging.path()).and_then(|()| {
+                // As on machines whose `/tmp` is a file system of its own.
+                attach(Some(Path::new(TMP)), Path::new(TMP), None, MsFlags::MS_BIND, None)?;
+                // It is covered where there is no directory for the code yet.
+                attach(Some(Path::new("tmpfs")), Path::new("/var/tmp"), Some("tmpfs"), MsFlags::empty(), None)?;
                 let needed = [needed.path().join("program")];
                 let contents = Contents { task_root: Some(code.path()), tmp_mb: 512, needed: &needed };
                 PrivateDisk::make(&contents, &staging.path().join("task"))
@@ -214,12 +232,12 @@ mod tests {
     fn the_code_is_at_var_task_and_only_tmp_can_be_written_to() {
         let Some((code, writes)) = seen(|_| {
             let code = fs::read_to_string("/var/task/app.py").unwrap();
-            let places = ["/var/task/x", "/x", "/tmp/x", concat!(env!("CARGO_MANIFEST_DIR"), "/x")];
+            let places = ["/var/task/x", "/x", "/tmp/x", "/var/tmp/x", concat!(env!("CARGO_MANIFEST_DIR"), "/x")];
             (code, places.map(|place| fs::write(place, "x").is_ok()))
         }) else {
             return;
         };
-        assert_eq!((code.as_str(), writes), ("code", [false, false, true, false]));
+        assert_eq!((code.as_str(), writes), ("code", [false, false, true, false, false]));
         assert!(!Path::new("/tmp/x").exists(), "the machine's directory is as it was");
     }
 
@@ -237,6 +255,18 @@ mod tests {
             return;
         };
         assert_eq!((size, kept.len()), (512 << 20, 1));
+    }
+
+    #[test]
+    fn what_is_needed_of_the_machines_tmp_cannot_be_changed() {
+        let Some(changes) = seen(|disk| {
+            let [kept] = disk.kept.as_slice() else { panic!("{disk:?}") };
+            let removed = fs::remove_file(kept.join("program")).is_ok();
+            [removed, fs::write(kept.join("program"), "other").is_ok(), fs::write(kept.join("new"), "x").is_ok()]
+        }) else {
+            return;
+        };
+        assert_eq!(changes, [false; 3]);
     }
 
     #[test]

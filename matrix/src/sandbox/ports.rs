@@ -15,7 +15,8 @@ pub(crate) fn check(setup: &Setup, journal: &Journal) {
     if setup.extensions.is_empty() {
         return;
     }
-    for port in TCP.into_iter().filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_err()) {
+    let tcp = TCP.into_iter().chain(setup.ports.iter().copied());
+    for port in tcp.filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_err()) {
         journal.write(JournalEvent::PortTaken { port, protocol: "TCP" });
     }
     for port in UDP.into_iter().filter(|port| UdpSocket::bind((Ipv4Addr::LOCALHOST, *port)).is_err()) {
@@ -37,12 +38,14 @@ mod tests {
             let journal = Journal::start();
             check(&Setup::default(), &journal);
             assert!(journal.read().is_empty(), "without an extension, nobody needs a port");
-            check(&Setup { extensions: vec![Extension::new("agent", "/bin/true")], ..Setup::default() }, &journal);
+            let extensions = vec![Extension::new("agent", "/bin/true")];
+            let _receiver = TcpListener::bind("127.0.0.1:4318").unwrap();
+            check(&Setup { extensions, ports: vec![4317, 4318], ..Setup::default() }, &journal);
             journal.read().into_iter().map(|entry| entry.what).collect::<Vec<_>>()
         });
         let taken = |port, protocol| JournalEvent::PortTaken { port, protocol };
         match found {
-            Ok(found) => assert_eq!(found, [taken(8126, "TCP"), taken(8125, "UDP")]),
+            Ok(found) => assert_eq!(found, [taken(8126, "TCP"), taken(4318, "TCP"), taken(8125, "UDP")]),
             Err(refused) => assert!(!isolation::is_required(), "{refused}"),
         }
     }

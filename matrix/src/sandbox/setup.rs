@@ -66,6 +66,8 @@ pub struct Setup {
     pub mounts: Vec<Mount>,
     /// The files that the processes see.
     pub disk: Disk,
+    /// TCP ports at which the function reaches an extension, besides those that the libraries expect.
+    pub ports: Vec<u16>,
     /// Whether the footprint of every extension is taken at its first next. The kernel stops the extension at that moment, and for some ten microseconds at
     /// everything it sends to the APIs before, so its gates are later than otherwise. If that is impossible, or if there are several extensions, the footprint
     /// is taken a little later, and the journal says so.
@@ -101,6 +103,7 @@ impl Default for Setup {
             cpu: Cpu::Unlimited,
             mounts: Vec::new(),
             disk: Disk::Machine,
+            ports: Vec::new(),
             footprints: false,
             cold: false,
         }

@@ -6,6 +6,7 @@ mod lanes;
 mod scale;
 mod tables;
 
+use super::render::{delivered, not_isolated};
 use super::run_summary::{RunSummary, Verdict};
 use super::timeline::Timeline;
 use crate::markup::{self, Element};
@@ -24,7 +25,7 @@ pub fn page(function: &str, run_summary: &RunSummary, timeline: &Timeline) -> St
 
 fn header(title: &str, run_summary: &RunSummary) -> Element {
     let (class, verdict) = match run_summary.verdict {
-        Verdict::Delivered => ("good", "Everything that was expected has arrived.".to_owned()),
+        Verdict::Delivered => ("good", delivered(run_summary.extensions).to_owned()),
         Verdict::PayloadLost => ("bad", "Something is missing at the intake.".to_owned()),
         Verdict::FunctionFailed => ("bad", "The function failed.".to_owned()),
         Verdict::ExtensionCrashed => {
@@ -33,7 +34,7 @@ fn header(title: &str, run_summary: &RunSummary) -> Element {
         Verdict::NotIsolated => ("bad", "The network is the machine's although another one was requested.".to_owned()),
         Verdict::Interrupted => ("bad", "Interrupted; this is what had arrived.".to_owned()),
     };
-    let verdict = Element::new("p").class(format!("verdict {class}")).text(verdict);
+    let verdict = Element::new("p").class(format!("verdict {class}")).text(verdict + &not_isolated(run_summary));
     Element::new("header").child(Element::new("h1").text(title)).child(verdict)
 }
 

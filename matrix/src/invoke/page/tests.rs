@@ -95,6 +95,29 @@ fn the_page_is_well_formed_and_needs_nothing_from_elsewhere() {
 }
 
 #[test]
+fn the_verdict_claims_no_more_than_was_checked() {
+    let verdict = |extensions, not_isolated| {
+        let run_summary = RunSummary {
+            verdict: Verdict::Delivered,
+            extensions,
+            not_isolated,
+            missing: Missing::default(),
+            ..run_summary()
+        };
+        let page = page("shop", &run_summary, &timeline());
+        let document = parsed(&page);
+        elements(&document, "verdict")[0].text().unwrap().to_owned()
+    };
+    assert_eq!(verdict(Extensions::Agent, Vec::new()), "Everything that was expected has arrived.");
+    assert!(verdict(Extensions::None, Vec::new()).contains("No extension ran"));
+    let unknown = verdict(Extensions::Unknown, vec!["network", "files"]);
+    assert!(
+        unknown.contains("nothing was checked") && unknown.ends_with("from this machine: network, files."),
+        "{unknown}"
+    );
+}
+
+#[test]
 fn every_span_has_a_bar_that_leads_to_what_is_known_of_it() {
     let page = page("shop", &run_summary(), &timeline());
     let document = parsed(&page);

@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use super::Metric;
 
+/// The metrics that the values of a histogram become, below its name, besides percentiles. Source: "Metrics Types", histogram.
+const AGGREGATES: [&str; 6] = ["avg", "count", "max", "median", "min", "sum"];
+
 /// A custom metric of which values are missing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CustomMetricLoss {
@@ -21,6 +24,8 @@ struct Sent {
     /// The sum of a count, the number of values of a distribution, and 0 for other types, which may be aggregated.
     total: f64,
     is_exact: bool,
+    /// Whether it becomes metrics of other names.
+    is_histogram: bool,
 }
 
 /// The metrics that did not arrive whole. `prefix` is put before every name.
@@ -32,27 +37,35 @@ pub(super) fn lost(datagrams: &[Vec<u8>], prefix: &str, metrics: &[Metric]) -> V
                 let all = sent.entry(format!("{prefix}{name}")).or_default();
                 all.total += value.total;
                 all.is_exact |= value.is_exact;
+                all.is_histogram |= value.is_histogram;
             }
         }
     }
     let loss = |(name, sent): (String, Sent)| {
-        let arrived: Vec<&Metric> = metrics.iter().filter(|metric| is_of(metric, &name)).collect();
+        let arrived: Vec<&Metric> = metrics.iter().filter(|metric| is_of(metric, &name, sent)).collect();
         let total = if arrived.iter().any(|metric| metric.kind == "distribution") {
             arrived.iter().map(|metric| f64::from(i32::try_from(metric.count).unwrap_or(i32::MAX))).sum()
         } else {
             arrived.iter().map(|metric| metric.sum).sum::<f64>()
         };
-        // The sum of nothing is a negative zero.
+        // More is no loss: a payload may be sent twice, when its answer got lost. The sum of nothing is a negative zero.
         let total = total + 0.0;
-        let is_whole = !arrived.is_empty() && (!sent.is_exact || (total - sent.total).abs() < 0.5);
+        let is_whole = !arrived.is_empty() && (!sent.is_exact || total > sent.total - 0.5);
         (!is_whole).then_some(CustomMetricLoss { name, sent: sent.total, arrived: total })
     };
     sent.into_iter().filter_map(loss).collect()
 }
 
-/// Whether a metric is this one, or one of those that a histogram becomes.
-fn is_of(metric: &Metric, name: &str) -> bool {
-    metric.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+/// Whether a metric is this one, or one of those that a histogram becomes. Others below its name are metrics of their own.
+fn is_of(metric: &Metric, name: &str, sent: Sent) -> bool {
+    let Some(rest) = metric.name.strip_prefix(name) else { return false };
+    rest.is_empty() || (sent.is_histogram && rest.strip_prefix('.').is_some_and(is_aggregate))
+}
+
+/// Whether a name is that of an aggregate of histograms, such as `avg` or `95percentile`.
+fn is_aggregate(name: &str) -> bool {
+    let rank = name.strip_suffix("percentile").filter(|rank| !rank.is_empty());
+    AGGREGATES.contains(&name) || rank.is_some_and(|rank| rank.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// The name of a metric with what was sent. `None` for events, service checks and what is malformed. Source: "DogStatsD Datagram Format and Shell Usage".
@@ -74,9 +87,10 @@ fn parse(line: &str) -> Option<(&str, Sent)> {
     let is_exact = (rate - 1.0).abs() < f64::EPSILON;
     let number = f64::from(u32::try_from(values.len()).unwrap_or(u32::MAX));
     let sent = match kind {
-        "d" => Sent { total: number, is_exact },
-        "c" => Sent { total: values.iter().sum(), is_exact },
-        "g" | "h" | "ms" | "s" => Sent::default(),
+        "d" => Sent { total: number, is_exact, is_histogram: false },
+        "c" => Sent { total: values.iter().sum(), is_exact, is_histogram: false },
+        "h" | "ms" => Sent { is_histogram: true, ..Sent::default() },
+        "g" | "s" => Sent::default(),
         _ => return None,
     };
     Some((name, sent))
@@ -114,6 +128,21 @@ mod tests {
         let arrived = ["load", "size.avg", "users", "sampled"].map(|name| metric(name, "gauge", 1, 1.0));
         assert!(names(&sent, "", &arrived).is_empty());
         assert_eq!(names(&sent[..1], "", &[metric("loader", "gauge", 1, 1.0)]), ["load 0/0"]);
+    }
+
+    #[test]
+    fn a_metric_whose_name_begins_with_another_one_is_not_that_one() {
+        let sent = ["orders:2|c", "orders.failed:3|c", "queue:1|h", "queue.size:4|g"];
+        let siblings = [metric("orders.failed", "count", 1, 3.0), metric("queue.size", "gauge", 1, 4.0)];
+        assert_eq!(names(&sent, "", &siblings), ["orders 0/2", "queue 0/0"]);
+        let own = ["queue.95percentile", "orders"].map(|name| metric(name, "count", 1, 2.0));
+        assert!(names(&sent, "", &[&siblings[..], &own].concat()).is_empty());
+        assert_eq!(names(&sent[2..3], "", &[metric("queue.percentile", "gauge", 1, 1.0)]), ["queue 0/0"]);
+    }
+
+    #[test]
+    fn what_arrives_twice_is_not_lost() {
+        assert!(names(&["orders:2|c"], "", &[metric("orders", "count", 2, 4.0)]).is_empty());
     }
 
     #[test]

@@ -91,6 +91,10 @@ fn a_shortened_line_is_not_missing() {
     assert!(RunSummary::of(&run).missing.is_empty());
     run.printed.push("y".repeat(100));
     assert_eq!(RunSummary::of(&run).missing.lines.len(), 1);
+    run.printed.push("x".repeat(90));
+    assert_eq!(RunSummary::of(&run).missing.lines.len(), 2, "one log is no more than one line");
+    run.requests[0] = request(1, "/api/v2/logs", logs_of(&["START RequestId: r1", "hello", "world", SHORTENED]));
+    assert_eq!(RunSummary::of(&run).missing.lines.len(), 3, "the beginning of every line is none");
 }
 
 #[test]
@@ -98,6 +102,8 @@ fn what_an_extension_lost_by_other_ways_than_logs_counts_too() {
     let with = |run: Run| RunSummary::of(&run).verdict;
     let datagrams = Some(vec![b"orders:1|c".to_vec()]);
     let expected = Expected { dogstatsd: Some(String::new()), ..sound().expected };
+    let notes = |datagrams| RunSummary::of(&Run { datagrams, expected: expected.clone(), ..sound() }).notes.len();
+    assert_eq!(notes(None), notes(datagrams.clone()) + 1, "what was not checked is named");
     assert_eq!(with(Run { datagrams: datagrams.clone(), expected, ..sound() }), Verdict::PayloadLost);
     assert_eq!(with(Run { datagrams, ..sound() }), Verdict::Delivered, "nothing is expected of other extensions");
     assert_eq!(with(Run { drops: vec!["3 logs were dropped".into()], ..sound() }), Verdict::PayloadLost);

@@ -4,6 +4,7 @@ mod in_process;
 pub mod node;
 pub mod python;
 mod requirements;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::fmt;

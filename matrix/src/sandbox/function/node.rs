@@ -7,8 +7,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::venv::{self, digest, last_lines, once};
-use crate::workspace::private::Temporary;
+use super::tree;
+use crate::venv::{self, digest, end_with_us, last_lines, once};
+use crate::workspace::private::{self, Temporary};
 use serde::Deserialize;
 
 /// The runtime interface client and its dependencies, with the hashes of their files.
@@ -18,6 +19,8 @@ const LOCK: &str = include_str!("node/package-lock.json");
 const CLIENT: &str = "aws-lambda-ric";
 /// The client's own scripts: they build the libraries of its native module, and then that.
 const SCRIPTS: [&str; 2] = ["scripts/preinstall.sh", "scripts/postinstall.sh"];
+/// The oldest major version of Node that is known to run the client.
+const OLDEST: u32 = 20;
 /// A script that prints where the interpreter is, its version, and what distinguishes it from another one of that version.
 const IDENTITY: &str = "console.log(process.execPath); console.log(process.versions.node); console.log(process.arch, process.versions.modules)";
 /// The user's settings that would change what is installed, or how a function finds it.
@@ -33,6 +36,8 @@ const MODULES: &str = "node_modules";
 pub enum Error {
     #[error("{tool} is missing, and Node functions need it; install it with: apt-get install {package}")]
     Missing { tool: &'static str, package: &'static str },
+    #[error("Node {version} is installed, and Node functions need {oldest} or later; install it from https://nodejs.org", oldest = OLDEST)]
+    Old { version: String },
     #[error("{step} failed; its last lines were:\n{output}")]
     Failed { step: String, output: String },
     #[error("{} is not a package.json: {source}", path.display())]
@@ -81,10 +86,12 @@ impl NodeEnvironment {
     /// makes the same one. `progress` is called before every slow step, and not at all if the environment exists.
     pub fn ensure(target_dir: &Path, progress: impl Fn(&str)) -> Result<Self, Error> {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let interpreter = Interpreter::find("node")?;
-        let key = format!("{}-{}", interpreter.version, digest(&(&interpreter, MANIFEST, LOCK)));
         let home = target_dir.join("node");
         let home = std::path::absolute(&home).map_err(|source| venv::Error::Write { path: home, source })?;
+        // What is in it is executed.
+        private::ensure(&home).map_err(venv::Error::from)?;
+        let interpreter = Interpreter::find("node")?;
+        let key = format!("{}-{}", interpreter.version, digest(&(&interpreter, MANIFEST, LOCK)));
         let environment = Self { home, key, interpreter };
         let directory = environment.directory();
         once(&directory, || {
@@ -163,6 +170,9 @@ impl Interpreter {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let mut lines = text.lines();
         match (lines.next(), lines.next(), lines.next()) {
+            (Some(_), Some(version), Some(_)) if output.status.success() && is_old(version) => {
+                Err(Error::Old { version: version.to_owned() })
+            }
             (Some(program), Some(version), Some(abi)) if output.status.success() => {
                 Ok(Self { program: PathBuf::from(program), version: version.to_owned(), abi: abi.to_owned() })
             }
@@ -180,6 +190,10 @@ impl Interpreter {
     }
 }
 
+fn is_old(version: &str) -> bool {
+    version.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major < OLDEST)
+}
+
 /// A copy of a function beside its packages, as in a deployment package: Node looks for modules next to the file that imports them. It is removed with the value.
 pub(crate) fn deployed(function_dir: &Path, packages: &Path) -> Result<Temporary, Error> {
     let failed = |path: &Path| {
@@ -187,22 +201,7 @@ pub(crate) fn deployed(function_dir: &Path, packages: &Path) -> Result<Temporary
         move |source| Error::Copy { path, source }
     };
     let copy = Temporary::new().map_err(failed(function_dir))?;
-    let mut waiting = vec![(function_dir.to_owned(), copy.path().to_owned())];
-    while let Some((from, to)) = waiting.pop() {
-        fs::create_dir_all(&to).map_err(failed(&to))?;
-        for entry in fs::read_dir(&from).map_err(failed(&from))? {
-            let entry = entry.map_err(failed(&from))?;
-            let (path, copied) = (entry.path(), to.join(entry.file_name()));
-            let kind = entry.file_type().map_err(failed(&path))?;
-            if kind.is_symlink() {
-                fs::read_link(&path).and_then(|target| symlink(target, copied)).map_err(failed(&path))?;
-            } else if !kind.is_dir() {
-                fs::copy(&path, copied).map_err(failed(&path))?;
-            } else if entry.file_name() != ".git" {
-                waiting.push((path, copied));
-            }
-        }
-    }
+    tree::copy(function_dir, copy.path()).map_err(|(path, source)| Error::Copy { path, source })?;
     symlink(packages, copy.path().join(MODULES)).map_err(failed(packages))?;
     Ok(copy)
 }
@@ -231,6 +230,7 @@ fn npm(verb: &str) -> Command {
 
 fn run(command: &mut Command, step: &str) -> Result<(), Error> {
     let failed = |output: String| Error::Failed { step: step.to_owned(), output };
+    end_with_us(command);
     let output = command.output().map_err(|error| failed(error.to_string()))?;
     if output.status.success() {
         return Ok(());
@@ -280,12 +280,31 @@ mod tests {
     }
 
     #[test]
-    fn an_interpreter_that_fails_is_told_from_a_missing_one() {
+    fn what_another_user_has_planted_is_not_executed() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = directory.path().join("node");
+        fs::create_dir(&home).unwrap();
+        if std::os::unix::fs::chown(&home, Some(65_534), None).is_err() {
+            println!("not tested: only root can give files away");
+            return;
+        }
+        let refused = NodeEnvironment::ensure(directory.path(), |_| ()).unwrap_err();
+        assert!(matches!(refused, Error::Cache(venv::Error::Home(private::Error::Foreign { .. }))), "{refused}");
+    }
+
+    #[test]
+    fn an_interpreter_that_fails_or_is_too_old_is_told_from_a_missing_one() {
         let directory = tempfile::tempdir().unwrap();
         let node = directory.path().join("node");
         executable::write(&node, "#!/bin/sh\necho 'no memory' >&2\nexit 1\n").unwrap();
         let error = Interpreter::find(node.to_str().unwrap()).unwrap_err();
         assert!(matches!(&error, Error::Failed { output, .. } if output == "no memory"), "{error}");
+
+        executable::write(&node, "#!/bin/sh\necho /usr/bin/node\necho 18.20.4\necho x64 108\n").unwrap();
+        let error = Interpreter::find(node.to_str().unwrap()).unwrap_err();
+        assert!(error.to_string().starts_with("Node 18.20.4 is installed, and Node functions need 20"), "{error}");
+        executable::write(&node, "#!/bin/sh\necho /usr/bin/node\necho 20.1.0\necho x64 115\n").unwrap();
+        assert_eq!(Interpreter::find(node.to_str().unwrap()).unwrap().version, "20.1.0");
     }
 
     #[test]

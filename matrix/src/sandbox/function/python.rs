@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use tempfile::TempDir;
-
-use super::requirements::Requirements;
+use super::requirements::{Copy, Requirements};
 use crate::venv::{Error, PythonRequirements, Venv, once, run};
 
 /// Pinned versions of the runtime interface client and its dependencies.
@@ -74,7 +72,7 @@ impl PythonEnvironment {
             let copy = requirements.copy(function_dir)?;
             let mut pip = self.0.pip();
             pip.arg("--target").arg(&directory).args(["--requirement", "requirements.txt"]);
-            run(pip.current_dir(copy.as_ref().map_or(function_dir, TempDir::path)), &step).map(drop)
+            run(pip.current_dir(copy.as_ref().map_or(function_dir, Copy::path)), &step).map(drop)
         })?;
         Ok(Some(directory))
     }

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::symlink;
+use std::path::{Component, Path, PathBuf};
 
-use tempfile::TempDir;
-
+use super::tree;
 use crate::venv::{Error, digest};
+use crate::workspace::private::Temporary;
 
 /// Variables with which pip chooses an index, and so the packages.
 const INDEX: [&str; 6] =
     ["PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_CONFIG_FILE", "PIP_CONSTRAINT"];
 /// Options of a requirements file that name another one.
 const INCLUDES: [&str; 4] = ["-r", "--requirement", "-c", "--constraint"];
+/// The file of requirements.
+const REQUIREMENTS: &str = "requirements.txt";
 /// The file with the locked versions.
 const CONSTRAINTS: &str = "constraints.txt";
 /// Maximum number of files that one may lead to.
@@ -30,6 +33,8 @@ pub(super) struct Requirements {
     pub key: String,
     /// Whether a package of the function's own directory is built, which writes to that directory.
     pub builds_local: bool,
+    /// What is read outside of the function's directory, without links in the directories above it.
+    pub outside: Vec<PathBuf>,
     /// The file that they come from, for messages.
     pub source: PathBuf,
 }
@@ -37,7 +42,7 @@ pub(super) struct Requirements {
 impl Requirements {
     /// Those of `requirements.txt`, or else of `pyproject.toml` with the versions of `uv.lock`. `None` if the function has neither.
     pub(super) fn of(directory: &Path) -> Result<Option<Self>, Error> {
-        let file = directory.join("requirements.txt");
+        let file = directory.join(REQUIREMENTS);
         if file.is_file() {
             return Self::of_file(directory, file).map(Some);
         }
@@ -46,8 +51,10 @@ impl Requirements {
     }
 
     fn of_file(directory: &Path, source: PathBuf) -> Result<Self, Error> {
+        let failed = |source| Error::Write { path: directory.to_owned(), source };
+        let directory = &fs::canonicalize(directory).map_err(failed)?;
         let mut inputs = BTreeMap::new();
-        let mut waiting = vec![source.clone()];
+        let mut waiting = vec![directory.join(REQUIREMENTS)];
         let mut local = Vec::new();
         while let Some(file) = waiting.pop().filter(|_| inputs.len() < MAX_FILES) {
             if inputs.contains_key(&file) {
@@ -63,11 +70,17 @@ impl Requirements {
         }
         let contents: Vec<_> = local.iter().map(|path| state_of(path)).collect();
         let index: Vec<_> = INDEX.iter().map(std::env::var_os).collect();
+        let is_inside = |path: &&PathBuf| fs::canonicalize(path).is_ok_and(|path| path.starts_with(directory));
+        let mut outside: Vec<PathBuf> =
+            inputs.keys().chain(&local).filter(|path| !is_inside(path)).map(|path| without_dots(path)).collect();
+        // A directory before what is in it.
+        outside.sort();
         Ok(Self {
             generated: None,
             versions: Vec::new(),
             key: digest(&(inputs.values().collect::<Vec<_>>(), contents, index)),
-            builds_local: local.iter().any(|path| path.starts_with(directory)),
+            builds_local: local.iter().any(|path| is_inside(&path)),
+            outside,
             source,
         })
     }
@@ -97,42 +110,73 @@ impl Requirements {
         let generated = format!("{constraints}{}\n", listed.join("\n"));
         let index: Vec<_> = INDEX.iter().map(std::env::var_os).collect();
         let key = digest(&(&generated, &versions, index));
-        Ok(Some(Self { generated: Some(generated), versions, key, builds_local: false, source }))
+        Ok(Some(Self { generated: Some(generated), versions, key, builds_local: false, outside: Vec::new(), source }))
     }
 }
 
 impl Requirements {
     /// A directory to install from, with `requirements.txt`; `None` if the function's own can be used.
-    pub(super) fn copy(&self, directory: &Path) -> Result<Option<TempDir>, Error> {
+    pub(super) fn copy(&self, directory: &Path) -> Result<Option<Copy>, Error> {
         if self.generated.is_none() && !self.builds_local {
             return Ok(None);
         }
-        let copy = tempfile::tempdir().map_err(|source| Error::Write { path: std::env::temp_dir(), source })?;
+        let home = Temporary::new().map_err(|source| Error::Write { path: std::env::temp_dir(), source })?;
+        let failed = |source| Error::Write { path: home.path().to_owned(), source };
+        let directory = fs::canonicalize(directory).map_err(failed)?;
+        let copy = Copy { directory: below(home.path(), &directory), home };
         let failed = |source| Error::Write { path: copy.path().to_owned(), source };
-        match &self.generated {
-            Some(generated) => {
-                fs::write(copy.path().join("requirements.txt"), generated).map_err(failed)?;
-                fs::write(copy.path().join(CONSTRAINTS), self.versions.join("\n")).map_err(failed)?;
-            }
-            None => copy_files(directory, copy.path()).map_err(failed)?,
+        if let Some(generated) = &self.generated {
+            fs::create_dir_all(&copy.directory).map_err(failed)?;
+            fs::write(copy.directory.join(REQUIREMENTS), generated).map_err(failed)?;
+            fs::write(copy.directory.join(CONSTRAINTS), self.versions.join("\n")).map_err(failed)?;
+        } else {
+            tree::copy(&directory, &copy.directory).map_err(|(path, source)| Error::Write { path, source })?;
+            self.outside.iter().try_for_each(|path| link(path, copy.home.path())).map_err(failed)?;
         }
         Ok(Some(copy))
     }
 }
 
-/// Copies all files below a directory.
-fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_files(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
+/// A copy of a function's directory. Dropping it removes it.
+#[derive(Debug)]
+pub(super) struct Copy {
+    /// As deep below a private directory as the function's is below the root: what is read with `..` is in the private directory too, where nobody else can
+    /// have put it.
+    directory: PathBuf,
+    home: Temporary,
+}
+
+impl Copy {
+    pub(super) fn path(&self) -> &Path {
+        &self.directory
     }
-    Ok(())
+}
+
+/// Makes a file or directory visible at its place below `home`.
+fn link(path: &Path, home: &Path) -> io::Result<()> {
+    let place = below(home, path);
+    fs::create_dir_all(place.parent().unwrap_or(home))?;
+    match symlink(fs::canonicalize(path)?, &place) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+/// The place of an absolute path below `home`.
+fn below(home: &Path, path: &Path) -> PathBuf {
+    home.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// A path with its `..` resolved by its text.
+fn without_dots(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut resolved, component| {
+        if component == Component::ParentDir {
+            resolved.pop();
+        } else {
+            resolved.push(component);
+        }
+        resolved
+    })
 }
 
 fn read(file: &Path) -> Result<String, Error> {
@@ -220,6 +264,32 @@ mod tests {
         keys.dedup();
         assert_eq!(keys.len(), 5);
         assert!(Requirements::of(directory.path()).unwrap().unwrap().builds_local);
+    }
+
+    #[test]
+    fn what_is_beside_the_function_is_read_from_there_and_nowhere_else() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("function");
+        let files = [
+            ("function/requirements.txt", "./local\n-e ../lib\n-r ../base.txt\n"),
+            ("function/local/setup.py", "x"),
+            ("lib/setup.py", "beside it"),
+            ("base.txt", "a\n"),
+        ];
+        written(parent.path(), &files);
+        let copy = Requirements::of(&directory).unwrap().unwrap().copy(&directory).unwrap().unwrap();
+        assert!(!copy.path().starts_with(&directory));
+        assert_eq!(fs::read_to_string(copy.path().join("local/setup.py")).unwrap(), "x");
+        assert_eq!(fs::read_to_string(copy.path().join("../lib/setup.py")).unwrap(), "beside it");
+        assert_eq!(fs::read_to_string(copy.path().join("../base.txt")).unwrap(), "a\n");
+        for depth in 1..=directory.canonicalize().unwrap().components().count() - 2 {
+            let above = copy.path().join("../".repeat(depth)).canonicalize().unwrap();
+            assert!(above.starts_with(copy.home.path()), "{above:?}");
+        }
+
+        written(parent.path(), &[("function/requirements.txt", "../lib\n")]);
+        let found = Requirements::of(&directory).unwrap().unwrap();
+        assert!(!found.builds_local && found.copy(&directory).unwrap().is_none(), "nothing of it is the function's");
     }
 
     #[test]
