@@ -79,7 +79,7 @@ impl Processor {
 
     /// Handles what the spans of a tracer say, which arrived at `now`.
     pub fn observed(&mut self, observed: Observed, now: Timestamp, out: &mut Output) {
-        let Observed { placeholders, durable, load_trace_id } = observed;
+        let Observed { placeholders, durable, load_trace_id, .. } = observed;
         for context in durable {
             out.logs.extend(self.durable.learn(context));
         }
