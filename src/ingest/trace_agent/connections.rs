@@ -17,6 +17,8 @@ use tokio::{
     sync::oneshot,
 };
 
+use crate::ingest::http1::Guard;
+
 /// Maximum number of connections. A tracer keeps a handful.
 pub const MAX_CONNECTIONS: usize = 64;
 
@@ -26,6 +28,8 @@ pub struct Listener {
     open: Arc<OpenConnections>,
     /// How many connections there have been.
     count: u64,
+    /// Whether HTTP/2 is spoken.
+    http2: bool,
 }
 
 /// All connections, the one that was used least recently first.
@@ -45,11 +49,18 @@ pub struct Connection {
     open: Arc<OpenConnections>,
     /// None once it is closed.
     closed: Option<oneshot::Receiver<()>>,
+    guard: Guard,
 }
 
 impl Listener {
+    /// Of connections of HTTP/1.1.
     pub fn new(socket: TcpListener) -> Self {
-        Self { socket, open: Arc::default(), count: 0 }
+        Self { socket, open: Arc::default(), count: 0, http2: false }
+    }
+
+    /// The same of connections of HTTP/2 too.
+    pub fn with_http2(self) -> Self {
+        Self { http2: true, ..self }
     }
 }
 
@@ -59,14 +70,14 @@ impl OpenConnections {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(self: &Arc<Self>, stream: TcpStream, number: u64) -> Connection {
+    fn add(self: &Arc<Self>, stream: TcpStream, number: u64, guard: Guard) -> Connection {
         let (close, closed) = oneshot::channel();
         let mut open = self.lock();
         if open.len() >= MAX_CONNECTIONS {
             open.pop_front();
         }
         open.push_back(OpenConnection { number, _close: close });
-        Connection { stream, number, open: Arc::clone(self), closed: Some(closed) }
+        Connection { stream, number, open: Arc::clone(self), closed: Some(closed), guard }
     }
 
     fn use_now(&self, number: u64) {
@@ -86,7 +97,8 @@ impl axum::serve::Listener for Listener {
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         let (stream, peer) = axum::serve::Listener::accept(&mut self.socket).await;
         self.count += 1;
-        (self.open.add(stream, self.count), peer)
+        let guard = if self.http2 { Guard::open() } else { Guard::default() };
+        (self.open.add(stream, self.count, guard), peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -112,7 +124,9 @@ impl AsyncRead for Connection {
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        if buffer.filled().len() > before {
+        let received = buffer.filled().get(before..).unwrap_or_default();
+        self.guard.look(received)?;
+        if !received.is_empty() {
             self.open.use_now(self.number);
         }
         Poll::Ready(Ok(()))
