@@ -15,9 +15,12 @@ use super::{
     context::{AttemptId, Context, Input},
     sandbox_state::StartKind,
 };
-use crate::process::{
-    event::{Status, Timestamp},
-    trace::{LoadParent, Observed, Span},
+use crate::{
+    platform::ids::RequestId,
+    process::{
+        event::{Status, Timestamp},
+        trace::{LoadParent, Observed, Span},
+    },
 };
 use assembly::Invocation;
 use startup::{Place, StartupSpan};
@@ -113,6 +116,16 @@ impl Processor {
             self.build(&id, out);
         }
         self.build_startup(out);
+    }
+
+    /// Builds the spans of the invocation that is forgotten once this input is recorded, as far as it is known.
+    pub(super) fn build_leaving(&mut self, id: &RequestId, input: Input, time: Timestamp, out: &mut Output) {
+        let Some(leaving) = self.contexts.leaving(id, input, time).cloned() else { return };
+        self.build(&leaving, out);
+        // Neither built nor given up before.
+        if self.contexts.find(&leaving).is_some_and(|context| context.trace.bytes > 0) {
+            out.lost_spans += 1;
+        }
     }
 
     fn span_input(&mut self, input: SpanInput, out: &mut Output) {

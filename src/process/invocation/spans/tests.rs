@@ -1,5 +1,7 @@
 //! Spans of invocations, whatever is reported of them and in which order.
 
+mod managed;
+
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 
 use super::*;
