@@ -100,7 +100,7 @@ impl Processor {
             return;
         }
         let is_waiting =
-            |context: &&Context| !context.trace.is_closed && (context.is_done() || !self.settings.telemetry);
+            |context: &&Context| context.trace.is_reported() && (context.is_done() || !self.settings.telemetry);
         let done: Vec<AttemptId> = self.contexts.iter().filter(is_waiting).map(|it| it.id().clone()).collect();
         for id in done {
             self.build(&id, out);
@@ -111,7 +111,8 @@ impl Processor {
     /// The end of the sandbox: what is not known by now will never be.
     pub(super) fn build_last_spans(&mut self, out: &mut Output) {
         self.build_spans(out);
-        let ids: Vec<AttemptId> = self.contexts.iter().map(|it| it.id().clone()).collect();
+        let reported = self.contexts.iter().filter(|context| context.trace.is_reported());
+        let ids: Vec<AttemptId> = reported.map(|it| it.id().clone()).collect();
         for id in ids {
             self.build(&id, out);
         }
