@@ -111,6 +111,11 @@ impl Context {
         [Input::Invoke, Input::RuntimeDone, Input::Report].into_iter().all(|input| self.has(input))
     }
 
+    /// When the runtime had finished it at the latest.
+    pub fn done_by(&self) -> Option<Timestamp> {
+        self.at(Input::RuntimeDone).or_else(|| self.at(Input::Report))
+    }
+
     /// When it started, as far as is known.
     pub fn begun_at(&self) -> Option<Timestamp> {
         self.at(Input::Start).or_else(|| self.at(Input::Invoke))

@@ -66,7 +66,7 @@ impl Processor {
         if self.settings.managed || !self.settings.telemetry {
             startup.cancel();
         }
-        self.spans = Some(SpanBuilder { settings, pending: Pending::default(), startup });
+        self.spans = Some(SpanBuilder { settings, pending: Pending::new(self.settings.managed), startup });
         self
     }
 
