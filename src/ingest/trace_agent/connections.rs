@@ -65,6 +65,7 @@ impl Listener {
     }
 
     /// The same of connections of HTTP/2 too.
+    #[must_use]
     pub fn with_http2(self) -> Self {
         Self { http2: true, ..self }
     }
