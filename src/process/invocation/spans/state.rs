@@ -147,7 +147,7 @@ impl Pending {
                     "LIFECYCLE | a tracer does not say which invocation it reports: spans may be mixed up, as several run at a time"
                 );
             }
-            return self.first_that_lacks(input, contexts);
+            return first_that_lacks(input, contexts);
         };
         match contexts.newest(&id.into()) {
             None => SpanOwner::Unknown,
@@ -181,17 +181,6 @@ impl Pending {
             Some(context) => invocation(context),
             None => SpanOwner::Repetition,
         }
-    }
-
-    /// The oldest invocation that has not started, or, for the end, that has started and not ended.
-    fn first_that_lacks(&self, input: &SpanInput, contexts: &Contexts) -> SpanOwner {
-        let mut open = contexts.iter().filter(|context| !context.trace.is_closed && !context.trace.has(input));
-        let found = if input.is_start() {
-            open.find(|context| !context.is_done())
-        } else {
-            open.find(|context| context.trace.start.is_some())
-        };
-        found.map_or(SpanOwner::Unknown, invocation)
     }
 
     fn has_unnamed_start(&self) -> bool {
@@ -237,6 +226,17 @@ impl Pending {
         }
         claimed
     }
+}
+
+/// The oldest invocation that has not started, or, for the end, that has started and not ended.
+fn first_that_lacks(input: &SpanInput, contexts: &Contexts) -> SpanOwner {
+    let mut open = contexts.iter().filter(|context| !context.trace.is_closed && !context.trace.has(input));
+    let found = if input.is_start() {
+        open.find(|context| !context.is_done())
+    } else {
+        open.find(|context| context.trace.start.is_some())
+    };
+    found.map_or(SpanOwner::Unknown, invocation)
 }
 
 /// Whether the runtime was done long before.
