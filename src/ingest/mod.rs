@@ -2,6 +2,7 @@
 
 mod body;
 pub mod dogstatsd;
+mod http1;
 pub mod lifecycle;
 pub mod otlp;
 pub mod telemetry;

@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::BatchQueue;
+use crate::ingest::http1::Guard;
 
 /// Accepts connections for this inbox.
 pub struct Listener {
@@ -35,6 +36,7 @@ pub struct Connection {
     answered: bool,
     /// The sender has closed its end.
     ended: bool,
+    guard: Guard,
 }
 
 impl axum::serve::Listener for Listener {
@@ -44,7 +46,7 @@ impl axum::serve::Listener for Listener {
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         let (stream, peer) = axum::serve::Listener::accept(&mut self.listener).await;
         let inbox = Arc::clone(&self.inbox);
-        (Connection { stream, peer, inbox, answered: false, ended: false }, peer)
+        (Connection { stream, peer, inbox, answered: false, ended: false, guard: Guard::default() }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -62,6 +64,7 @@ impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context, buffer: &mut ReadBuf) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        self.guard.look(buffer.filled().get(before..).unwrap_or_default())?;
         if buffer.filled().len() > before {
             self.answered = false;
         } else if buffer.remaining() > 0 {

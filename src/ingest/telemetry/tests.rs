@@ -269,3 +269,19 @@ async fn a_body_that_does_not_go_on_gives_its_room_back() {
     usual.write_all(&[head(batch("a").len()).into_bytes(), batch("a")].concat()).unwrap();
     assert_eq!(lines(batches.recv().await.unwrap()), ["a"]);
 }
+
+#[tokio::test]
+async fn http2_is_not_spoken() {
+    let (port, _batches) = serve();
+    let answer = beside(move || {
+        let mut connection = connect(port);
+        // The preface, and empty settings.
+        connection.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+        let mut answer = Vec::new();
+        // The connection may be reset, too.
+        let _ = connection.read_to_end(&mut answer);
+        answer
+    })
+    .await;
+    assert!(!answer.contains(&4), "settings of HTTP/2: {answer:?}");
+}

@@ -2,7 +2,7 @@
 //!
 //! Memory of this port, in bytes: bodies that are being read, processed or passed on take at most [`routes::MAX_TRACE_BODY_BYTES`] together; one request is decoded
 //! at a time, and what becomes of it takes at most [`MAX_ENCODED_BYTES`]; what waits for the loop takes at most as much again, together; connections take some
-//! hundred KiB each, and there are at most [`connections::MAX_CONNECTIONS`] of them.
+//! hundred KiB each, and there are at most [`connections::MAX_CONNECTIONS`] of them unless more are in use at a time.
 
 pub(super) mod connections;
 pub(super) mod open;

@@ -79,7 +79,8 @@ impl Agent {
         };
         drop(room);
         tracing::debug!("TRACES | trace payload size after enrichment: {} bytes", output.counts.bytes);
-        let room = self.room_for_encoded(output.counts.bytes).await;
+        // What the spans say about invocations waits with them, and placeholders are not among those that are encoded.
+        let room = self.room_for_encoded(output.counts.bytes + output.observed.bytes).await;
         drop(recent);
         if self.send(routes::path(version), Received::Traces(Box::new(output)), room).await {
             json("{\"rate_by_service\":{}}".to_owned())

@@ -268,3 +268,19 @@ async fn requests_wait_for_the_queue_and_count_as_being_received() {
     }
     assert!(!inbox.is_receiving());
 }
+
+#[tokio::test]
+async fn http2_is_not_spoken() {
+    let (port, _inbox) = serve();
+    let answer = beside(move || {
+        let mut connection = connect(port);
+        // The preface, and empty settings.
+        connection.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+        let mut answer = Vec::new();
+        // The connection may be reset, too.
+        let _ = connection.read_to_end(&mut answer);
+        answer
+    })
+    .await;
+    assert!(!answer.contains(&4), "settings of HTTP/2: {answer:?}");
+}

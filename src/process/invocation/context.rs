@@ -10,7 +10,7 @@ use super::spans::TraceState;
 use crate::{platform::ids::RequestId, process::event::Timestamp};
 
 /// Maximum number of invocations that are remembered.
-const CAPACITY: usize = 500;
+pub const CAPACITY: usize = 500;
 /// Milliseconds after INVOKE within which an end may still belong to the previous attempt if `platform.start` is unknown. INVOKE and telemetry events
 /// have different clocks.
 const INVOKE_MARGIN: Timestamp = 50;
@@ -111,6 +111,11 @@ impl Context {
         [Input::Invoke, Input::RuntimeDone, Input::Report].into_iter().all(|input| self.has(input))
     }
 
+    /// When the runtime had finished it at the latest.
+    pub fn done_by(&self) -> Option<Timestamp> {
+        self.at(Input::RuntimeDone).or_else(|| self.at(Input::Report))
+    }
+
     /// When it started, as far as is known.
     pub fn begun_at(&self) -> Option<Timestamp> {
         self.at(Input::Start).or_else(|| self.at(Input::Invoke))
@@ -180,6 +185,13 @@ impl Contexts {
         Some(context)
     }
 
+    /// The invocation that is forgotten once this input is recorded.
+    pub fn leaving(&self, id: &RequestId, input: Input, time: Timestamp) -> Option<&AttemptId> {
+        let is_full = self.contexts.len() >= CAPACITY;
+        let opens = is_full && !self.is_repetition(id, input, time) && self.lacking(id, input, time).is_none();
+        opens.then(|| self.contexts.get(self.next_to_leave())).flatten().map(Context::id)
+    }
+
     /// The invocation, if it is remembered.
     pub fn find(&self, id: &AttemptId) -> Option<&Context> {
         self.contexts.iter().rev().find(|context| context.id == *id)
@@ -239,12 +251,16 @@ impl Contexts {
         input != Input::Invoke && self.attempts(id).any(|found| found.context.at(input) == Some(time))
     }
 
-    /// Adds the next attempt at a request. At capacity, it removes the oldest complete invocation, or else the oldest.
+    /// Index of the oldest complete invocation, or else of the oldest.
+    fn next_to_leave(&self) -> usize {
+        self.contexts.iter().position(Context::is_complete).unwrap_or_default()
+    }
+
+    /// Adds the next attempt at a request. At capacity, it removes another.
     fn open(&mut self, id: &RequestId) -> usize {
         let attempt = self.newest(id).map_or(1, |newest| newest.id.attempt.saturating_add(1));
         if self.contexts.len() >= CAPACITY {
-            let oldest = self.contexts.iter().position(Context::is_complete).unwrap_or_default();
-            self.contexts.remove(oldest);
+            self.contexts.remove(self.next_to_leave());
         }
         let is_first = !std::mem::replace(&mut self.used, true);
         self.contexts.push_back(Context::new(AttemptId { request_id: id.clone(), attempt }, is_first));

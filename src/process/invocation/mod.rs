@@ -137,6 +137,7 @@ impl Processor {
 
     /// Records an input in the invocation that it belongs to. Returns None if the input repeats a recorded one.
     fn record(&mut self, request_id: &RequestId, input: Input, time: Timestamp, out: &mut Output) -> Option<AttemptId> {
+        self.build_leaving(request_id, input, time, out);
         let context = self.contexts.record(request_id, input, time)?;
         let (id, is_new, is_first) = (context.id().clone(), context.inputs_seen() == 1, context.is_first);
         if is_new {

@@ -38,6 +38,8 @@ pub(super) struct Tags<'b, 'r> {
     pub(super) metrics: Vec<(Text<'b>, f64)>,
     /// Which of [`MAPPED`] are there.
     mapped: [bool; MAPPED.len()],
+    /// Which of their names numbers have.
+    mapped_metrics: [bool; MAPPED.len()],
     /// Tags of these names come from attributes `datadog.…` alone.
     ignores_mapped: bool,
     room: &'r mut Room,
@@ -46,8 +48,9 @@ pub(super) struct Tags<'b, 'r> {
 impl<'b, 'r> Tags<'b, 'r> {
     pub(super) fn of(conversion: &Conversion<'_, 'b>, room: &'r mut Room) -> Result<Self, TooLarge> {
         let ignores_mapped = conversion.settings.ignore_missing_datadog_fields;
-        let mut tags =
-            Self { meta: Vec::new(), metrics: Vec::new(), mapped: [false; MAPPED.len()], ignores_mapped, room };
+        let mapped = [false; MAPPED.len()];
+        let (meta, metrics) = (Vec::new(), Vec::new());
+        let mut tags = Self { meta, metrics, mapped, mapped_metrics: mapped, ignores_mapped, room };
         tags.add_trace(conversion)?;
         tags.add_kind(conversion)?;
         tags.add_marks(conversion)?;
@@ -75,12 +78,16 @@ impl<'b, 'r> Tags<'b, 'r> {
 
     fn set_metric(&mut self, key: impl Into<Text<'b>>, value: f64) -> Result<(), TooLarge> {
         self.room.take(size_of::<(Text, f64)>())?;
-        self.metrics.push((key.into(), value));
+        let key = key.into();
+        if let Some(mapped) = of_mapped(&mut self.mapped_metrics, &key) {
+            *mapped = true;
+        }
+        self.metrics.push((key, value));
         Ok(())
     }
 
     fn mapped_mut(&mut self, key: &str) -> Option<&mut bool> {
-        self.mapped.iter_mut().zip(MAPPED).find(|(_, (tag, _))| *tag == key).map(|(is_set, _)| is_set)
+        of_mapped(&mut self.mapped, key)
     }
 
     fn add_trace(&mut self, conversion: &Conversion<'_, 'b>) -> Result<(), TooLarge> {
@@ -212,9 +219,9 @@ impl<'b, 'r> Tags<'b, 'r> {
 
     /// An attribute that is a number.
     fn add_number(&mut self, key: &Text<'b>, value: f64) -> Result<(), TooLarge> {
-        let is_known = || self.metrics.iter().any(|(known, _)| known == key);
-        let is_mapped = MAPPED.iter().any(|(tag, _)| tag == key);
-        if is_elsewhere(key) || (is_mapped && (self.ignores_mapped || is_known())) {
+        let ignores_mapped = self.ignores_mapped;
+        let is_known = of_mapped(&mut self.mapped_metrics, key).is_some_and(|is_set| *is_set || ignores_mapped);
+        if is_elsewhere(key) || is_known {
             return Ok(());
         }
         let key = if key == "sampling.priority" { "_sampling_priority_v1".into() } else { renamed(key) };
@@ -263,6 +270,11 @@ impl<'b, 'r> Tags<'b, 'r> {
         let message = message.or_else(|| lookup.own("http.response.status_code"));
         message.map_or(Ok(()), |message| self.set("error.msg", message))
     }
+}
+
+/// The entry of a tag out of one for each of [`MAPPED`].
+fn of_mapped<'m>(mapped: &'m mut [bool; MAPPED.len()], key: &str) -> Option<&'m mut bool> {
+    mapped.iter_mut().zip(MAPPED).find(|(_, (tag, _))| *tag == key).map(|(is_set, _)| is_set)
 }
 
 fn is_elsewhere(key: &str) -> bool {

@@ -51,6 +51,12 @@ impl<'b, V> Map<'b, V> {
         }
     }
 
+    /// Adds values, each in place of the one that is there, without a search for every one of them: payloads that are captured have thousands of tags.
+    pub fn extend<K: Into<Text<'b>>>(&mut self, pairs: impl IntoIterator<Item = (K, V)>) {
+        let added = pairs.into_iter().map(|(key, value)| (key.into(), value));
+        *self = std::mem::take(self).into_pairs().chain(added).collect();
+    }
+
     /// Takes the value out; the order of the others stays.
     pub fn remove(&mut self, key: &str) -> Option<V> {
         let index = self.0.iter().position(|(known, _)| known == key)?;
@@ -164,5 +170,16 @@ mod tests {
         assert_eq!(map.iter().collect::<Vec<_>>(), [("a", &1), ("b", &4), ("c", &3)]);
         assert_eq!((map.remove("a"), map.remove("x")), (Some(1), None));
         assert_eq!(map.iter().map(|(key, _)| key).collect::<Vec<_>>(), ["b", "c"]);
+    }
+
+    #[test]
+    fn what_is_added_replaces_what_is_there() {
+        for others in [0, SEARCHED, 300] {
+            let mut map: Map<usize> = [("a", 1), ("b", 2)].into_iter().collect();
+            map.extend((0..others).map(|number| (format!("key{number}"), 0)));
+            map.extend([("b", 3), ("c", 4)]);
+            let expected = (others + 3, Some(&1), Some(&3), Some(&4));
+            assert_eq!((map.len(), map.get("a"), map.get("b"), map.get("c")), expected, "{others}");
+        }
     }
 }

@@ -24,6 +24,8 @@ const MAX_DURABLE_BYTES: usize = 4 << 10;
 const MAX_PLACEHOLDERS: usize = 64;
 /// Maximum size in bytes of a placeholder's tags. A larger one is left out.
 const MAX_PLACEHOLDER_BYTES: usize = 1 << 20;
+/// Maximum of the memory that what is observed of one request takes, in bytes. What would come on top is left out.
+const MAX_OBSERVED_BYTES: usize = 4 << 20;
 
 /// The id of the cold start span, below which the handler is loaded; 0 where there is none. Shared by what builds that span and by the trace agent.
 #[derive(Debug, Default)]
@@ -55,7 +57,7 @@ pub struct Placeholder {
 impl Placeholder {
     /// An estimate of the memory that it takes, in bytes.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + tags_bytes(&self.meta, &self.metrics, &self.meta_struct)
+        size_of::<Self>() + self.request_id.len() + tags_bytes(&self.meta, &self.metrics, &self.meta_struct)
     }
 }
 
@@ -82,6 +84,14 @@ pub struct DurableContext {
     pub status: Option<String>,
 }
 
+impl DurableContext {
+    /// An estimate of the memory that it takes, in bytes.
+    fn bytes(&self) -> usize {
+        let status = self.status.as_ref().map_or(0, String::len);
+        size_of::<Self>() + self.request_id.len() + self.id.len() + self.name.len() + status
+    }
+}
+
 /// What the spans of one request say.
 #[derive(Debug, Default, PartialEq)]
 pub struct Observed {
@@ -89,6 +99,8 @@ pub struct Observed {
     pub durable: Vec<DurableContext>,
     /// The trace in which the handler was loaded.
     pub load_trace_id: Option<u64>,
+    /// An estimate of the memory that all of it takes, in bytes.
+    pub bytes: usize,
 }
 
 impl Observed {
@@ -101,13 +113,39 @@ impl Observed {
                     span.parent_id = parent;
                     self.load_trace_id.get_or_insert(span.trace_id);
                 }
-            } else if span.name == INVOCATION_SPAN && self.durable.len() < MAX_PLACEHOLDERS {
-                self.durable.extend(durable_context(span));
+            } else if span.name == INVOCATION_SPAN {
+                self.add_durable(span);
             } else if span.resource == PLACEHOLDER {
-                self.placeholders.extend(placeholder(span, computed_stats));
-                self.placeholders.truncate(MAX_PLACEHOLDERS);
+                self.add_placeholder(span, computed_stats);
             }
         }
+    }
+
+    fn add_durable(&mut self, span: &Span<'_>) {
+        if self.durable.len() >= MAX_PLACEHOLDERS || self.bytes >= MAX_OBSERVED_BYTES {
+            return;
+        }
+        if let Some(context) = durable_context(span) {
+            self.bytes += context.bytes();
+            self.durable.push(context);
+        }
+    }
+
+    /// Its size is known before anything is copied.
+    fn add_placeholder(&mut self, span: &Span<'_>, computed_stats: bool) {
+        // Without a request id, nothing says which invocation it stands for.
+        let Some(request_id) = span.meta.get("request_id") else { return };
+        let tags = tags_bytes(&span.meta, &span.metrics, &span.meta_struct);
+        let bytes = size_of::<Placeholder>() + request_id.len() + tags;
+        let is_small = bytes <= MAX_PLACEHOLDER_BYTES && self.bytes + bytes <= MAX_OBSERVED_BYTES;
+        if !is_small || self.placeholders.len() >= MAX_PLACEHOLDERS {
+            tracing::debug!(
+                "TRACE_AGENT | a placeholder of {bytes} bytes is left out: it is too large, or one of too many"
+            );
+            return;
+        }
+        self.bytes += bytes;
+        self.placeholders.push(placeholder(span, request_id.to_string(), computed_stats));
     }
 
     /// Adds what another request says.
@@ -115,6 +153,7 @@ impl Observed {
         self.placeholders.extend(other.placeholders);
         self.durable.extend(other.durable);
         self.load_trace_id = self.load_trace_id.or(other.load_trace_id);
+        self.bytes += other.bytes;
     }
 }
 
@@ -130,13 +169,7 @@ fn durable_context(span: &Span<'_>) -> Option<DurableContext> {
     })
 }
 
-/// None without a request id: nothing says which invocation it stands for.
-fn placeholder(span: &Span<'_>, computed_stats: bool) -> Option<Placeholder> {
-    let request_id = span.meta.get("request_id")?.to_string();
-    if tags_bytes(&span.meta, &span.metrics, &span.meta_struct) > MAX_PLACEHOLDER_BYTES {
-        tracing::debug!("TRACE_AGENT | the placeholder of invocation {request_id} is too large and left out");
-        return None;
-    }
+fn placeholder(span: &Span<'_>, request_id: String, computed_stats: bool) -> Placeholder {
     let Span { trace_id, span_id, meta, metrics, meta_struct, .. } = Span {
         trace_id: span.trace_id,
         span_id: span.span_id,
@@ -146,7 +179,7 @@ fn placeholder(span: &Span<'_>, computed_stats: bool) -> Option<Placeholder> {
         ..Span::default()
     }
     .into_owned();
-    Some(Placeholder { request_id, trace_id, span_id, meta, metrics, meta_struct, computed_stats })
+    Placeholder { request_id, trace_id, span_id, meta, metrics, meta_struct, computed_stats }
 }
 
 #[cfg(test)]
@@ -206,6 +239,20 @@ mod tests {
             observed.look(&mut vec![placeholder_of(Some("r")); 50], &LoadParent::default(), false);
         }
         assert_eq!(observed.placeholders.len(), MAX_PLACEHOLDERS);
+    }
+
+    #[test]
+    fn what_is_observed_of_a_request_is_bounded_and_counted() {
+        let mut large = placeholder_of(Some("r"));
+        large.meta.set("large", "x".repeat(MAX_PLACEHOLDER_BYTES / 2).into());
+        let mut observed = Observed::default();
+        observed.look(&mut vec![large; 50], &LoadParent::default(), false);
+        let taken: usize = observed.placeholders.iter().map(Placeholder::bytes).sum();
+        assert!(taken > MAX_OBSERVED_BYTES / 2 && taken <= MAX_OBSERVED_BYTES, "{taken}");
+        assert_eq!(observed.bytes, taken);
+        let mut all = Observed { bytes: 1, ..Observed::default() };
+        all.add(observed);
+        assert_eq!(all.bytes, taken + 1);
     }
 
     #[test]

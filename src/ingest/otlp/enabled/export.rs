@@ -116,7 +116,7 @@ impl Receiver {
 
     async fn export(self: Arc<Self>, export: Export) -> Result<usize, Refusal> {
         let (agent, path) = (Arc::clone(&self.agent), export.path);
-        let is_inline = export.body.bytes.len() <= MAX_INLINE_BYTES;
+        let is_inline = is_inline(export.is_gzip, export.body.bytes.len());
         // One request is decoded at a time, the trace agent's too.
         let turn = Arc::clone(&agent.recent).lock_owned().await;
         let work = move || self.process(export);
@@ -158,6 +158,11 @@ impl Receiver {
             self.agent.pipeline.run(source, traces).map_err(|error| Refusal::from(DecodeError::from(error)))?;
         Ok(Processed { output, invalid })
     }
+}
+
+/// Whether a body of so many bytes is processed without a thread of its own. Nobody knows how long a compressed one will be.
+pub(super) fn is_inline(is_gzip: bool, bytes: usize) -> bool {
+    !is_gzip && bytes <= MAX_INLINE_BYTES
 }
 
 struct Processed {

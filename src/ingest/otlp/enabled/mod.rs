@@ -45,7 +45,7 @@ impl Listeners {
         }
         if let Some(listener) = listener(self.grpc, "gRPC") {
             let max_bytes = grpc::max_bytes(settings.grpc_max_message_mib);
-            tokio::spawn(grpc::serve(listener, receiver, max_bytes));
+            tokio::spawn(grpc::serve(listener.with_http2(), receiver, max_bytes));
         }
     }
 }

@@ -287,3 +287,9 @@ async fn what_is_no_http2_is_told_so_on_the_port_of_grpc_and_costs_nobody_else()
     assert_eq!(call(port, &Call::default()).await.code, "0");
     assert_eq!(serving.spans(), 1);
 }
+
+#[test]
+fn only_what_is_known_to_take_little_time_is_processed_on_the_runtime() {
+    let is_inline = export::is_inline;
+    assert!(is_inline(false, 4 << 10) && !is_inline(false, (4 << 10) + 1) && !is_inline(true, 100));
+}

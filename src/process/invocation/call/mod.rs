@@ -93,6 +93,8 @@ pub struct Decoder {
 
 /// The header that names the invocation.
 const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
+/// Maximum length in bytes of a request id. Lambda's have 36.
+const MAX_ID_BYTES: usize = 128;
 
 impl Decoder {
     /// Decodes `start-invocation`. `carrier` has what the call's own headers say about a trace.
@@ -130,7 +132,7 @@ impl Decoder {
 }
 
 fn request_id(id: Option<&str>) -> Option<RequestId> {
-    id.map(str::trim).filter(|id| !id.is_empty()).map(RequestId::from)
+    id.map(str::trim).filter(|id| (1..=MAX_ID_BYTES).contains(&id.len())).map(RequestId::from)
 }
 
 impl Call {
@@ -161,10 +163,11 @@ impl StartCall {
     pub(super) fn bytes(&self) -> usize {
         let spans = self.inferred.iter().flat_map(|inferred| [Some(&inferred.outer), inferred.wrapped.as_ref()]);
         size_of::<Self>()
-            + self.context.iter().map(|context| map_bytes(&context.tags)).sum::<usize>()
+            + id_bytes(self.request_id.as_ref())
+            + self.context.iter().map(context_bytes).sum::<usize>()
             + spans.flatten().map(span_bytes).sum::<usize>()
             + map_bytes(&self.trigger_tags)
-            + self.checkpoints.len() * size_of::<Point>()
+            + self.checkpoints.iter().map(point_bytes).sum::<usize>()
             + tags_bytes(&self.captured)
     }
 }
@@ -173,10 +176,23 @@ impl EndCall {
     pub(super) fn bytes(&self) -> usize {
         let error = self.error.iter().flat_map(|error| [&error.message, &error.kind, &error.stack]);
         size_of::<Self>()
+            + id_bytes(self.request_id.as_ref())
             + map_bytes(&self.trace_tags)
             + tags_bytes(&self.captured)
             + error.flatten().map(String::len).sum::<usize>()
     }
+}
+
+fn id_bytes(id: Option<&RequestId>) -> usize {
+    id.map_or(0, |id| id.as_str().len())
+}
+
+fn context_bytes(context: &TraceContext) -> usize {
+    context.origin.as_ref().map_or(0, String::len) + map_bytes(&context.tags)
+}
+
+fn point_bytes(point: &Point) -> usize {
+    size_of::<Point>() + point.tags.iter().map(|tag| size_of::<String>() + tag.len()).sum::<usize>()
 }
 
 fn tags_bytes(tags: &[Tag]) -> usize {
@@ -189,4 +205,44 @@ fn map_bytes(tags: &Tags) -> usize {
 
 fn span_bytes(span: &Span<'static>) -> usize {
     size_of::<Span>() + span.service.len() + span.resource.len() + map_bytes(&span.meta)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{test_decoder::decoder, *};
+
+    #[test]
+    fn everything_that_a_call_brings_counts() {
+        let long = || "x".repeat(1000);
+        let least = StartCall::default().bytes();
+        let point = Point {
+            time: 0,
+            hash: 0,
+            parent: 0,
+            tags: vec![long()].into(),
+            edge_latency: 0.0,
+            pathway_latency: 0.0,
+            bytes: 0,
+        };
+        let context = TraceContext { origin: Some(long()), ..TraceContext::default() };
+        for call in [
+            StartCall { request_id: Some(long().as_str().into()), ..StartCall::default() },
+            StartCall { context: Some(context), ..StartCall::default() },
+            StartCall { checkpoints: vec![point], ..StartCall::default() },
+            StartCall { captured: vec![(String::new(), long())], ..StartCall::default() },
+        ] {
+            assert!(call.bytes() >= least + 1000, "{call:?}");
+        }
+        let end = EndCall { request_id: Some(long().as_str().into()), ..EndCall::default() };
+        assert!(end.bytes() >= EndCall::default().bytes() + 1000);
+    }
+
+    #[test]
+    fn a_request_id_is_no_longer_than_any_of_lambda() {
+        for (length, is_one) in [(0, false), (36, true), (128, true), (129, false)] {
+            let id = "x".repeat(length);
+            let call = decoder(None).start(|_| Some(&id), &Carrier::default(), b"", 0);
+            assert_eq!(call.request_id.is_some(), is_one, "{length}");
+        }
+    }
 }

@@ -99,24 +99,16 @@ pub fn duration(ms: f64) -> i64 {
 
 fn take_over(span: &mut Span<'static>, placeholder: Placeholder) {
     set_map(span, placeholder.meta);
-    for (key, value) in placeholder.metrics.into_pairs() {
-        span.metrics.set(key, value);
-    }
-    for (key, value) in placeholder.meta_struct.into_pairs() {
-        span.meta_struct.set(key, value);
-    }
+    span.metrics.extend(placeholder.metrics.into_pairs());
+    span.meta_struct.extend(placeholder.meta_struct.into_pairs());
 }
 
 fn set_tags(span: &mut Span<'static>, tags: impl IntoIterator<Item = Tag>) {
-    for (key, value) in tags {
-        span.meta.set(key, value.into());
-    }
+    span.meta.extend(tags.into_iter().map(|(key, value)| (key, value.into())));
 }
 
 fn set_map(span: &mut Span<'static>, tags: Tags) {
-    for (key, value) in tags.into_pairs() {
-        span.meta.set(key, value);
-    }
+    span.meta.extend(tags.into_pairs());
 }
 
 /// The parent, the tags of the trace on its first span here, and the priority. What the event says wins over what the tracer says at the end.

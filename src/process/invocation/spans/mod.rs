@@ -15,9 +15,12 @@ use super::{
     context::{AttemptId, Context, Input},
     sandbox_state::StartKind,
 };
-use crate::process::{
-    event::{Status, Timestamp},
-    trace::{LoadParent, Observed, Span},
+use crate::{
+    platform::ids::RequestId,
+    process::{
+        event::{Status, Timestamp},
+        trace::{LoadParent, Observed, Span},
+    },
 };
 use assembly::Invocation;
 use startup::{Place, StartupSpan};
@@ -63,7 +66,7 @@ impl Processor {
         if self.settings.managed || !self.settings.telemetry {
             startup.cancel();
         }
-        self.spans = Some(SpanBuilder { settings, pending: Pending::default(), startup });
+        self.spans = Some(SpanBuilder { settings, pending: Pending::new(self.settings.managed), startup });
         self
     }
 
@@ -79,7 +82,7 @@ impl Processor {
 
     /// Handles what the spans of a tracer say, which arrived at `now`.
     pub fn observed(&mut self, observed: Observed, now: Timestamp, out: &mut Output) {
-        let Observed { placeholders, durable, load_trace_id } = observed;
+        let Observed { placeholders, durable, load_trace_id, .. } = observed;
         for context in durable {
             out.logs.extend(self.durable.learn(context));
         }
@@ -97,7 +100,7 @@ impl Processor {
             return;
         }
         let is_waiting =
-            |context: &&Context| !context.trace.is_closed && (context.is_done() || !self.settings.telemetry);
+            |context: &&Context| context.trace.is_reported() && (context.is_done() || !self.settings.telemetry);
         let done: Vec<AttemptId> = self.contexts.iter().filter(is_waiting).map(|it| it.id().clone()).collect();
         for id in done {
             self.build(&id, out);
@@ -108,11 +111,22 @@ impl Processor {
     /// The end of the sandbox: what is not known by now will never be.
     pub(super) fn build_last_spans(&mut self, out: &mut Output) {
         self.build_spans(out);
-        let ids: Vec<AttemptId> = self.contexts.iter().map(|it| it.id().clone()).collect();
+        let reported = self.contexts.iter().filter(|context| context.trace.is_reported());
+        let ids: Vec<AttemptId> = reported.map(|it| it.id().clone()).collect();
         for id in ids {
             self.build(&id, out);
         }
         self.build_startup(out);
+    }
+
+    /// Builds the spans of the invocation that is forgotten once this input is recorded, as far as it is known.
+    pub(super) fn build_leaving(&mut self, id: &RequestId, input: Input, time: Timestamp, out: &mut Output) {
+        let Some(leaving) = self.contexts.leaving(id, input, time).cloned() else { return };
+        self.build(&leaving, out);
+        // Neither built nor given up before.
+        if self.contexts.find(&leaving).is_some_and(|context| context.trace.bytes > 0) {
+            out.lost_spans += 1;
+        }
     }
 
     fn span_input(&mut self, input: SpanInput, out: &mut Output) {

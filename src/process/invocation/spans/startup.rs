@@ -12,8 +12,10 @@ use crate::process::{
 /// the library for Python or Node.js loads the handler.
 #[derive(Debug, Default)]
 pub struct StartupSpan {
-    /// 0 where there is no such span.
+    /// Drawn when the span is taken where it is 0.
     span_id: u64,
+    /// There is no such span.
+    is_cancelled: bool,
     name: &'static str,
     start: Option<Timestamp>,
     duration_ms: Option<f64>,
@@ -33,12 +35,12 @@ pub struct Place {
 impl StartupSpan {
     /// The span of a sandbox that runs init (`restored` is false) or restores a snapshot.
     pub fn new(restored: bool, settings: &SpanSettings) -> Self {
-        let span_id = (settings.random)();
-        let name = if restored { "aws.lambda.snapstart_restore" } else { "aws.lambda.cold_start" };
-        let startup = Self { span_id, name, ..Self::default() };
-        if !restored {
-            startup.load_parent.set(span_id);
+        if restored {
+            // All sandboxes of a snapshot would share an id that is drawn before it is taken.
+            return Self { name: "aws.lambda.snapstart_restore", ..Self::default() };
         }
+        let startup = Self { span_id: (settings.random)(), name: "aws.lambda.cold_start", ..Self::default() };
+        startup.load_parent.set(startup.span_id);
         startup
     }
 
@@ -57,7 +59,7 @@ impl StartupSpan {
 
     /// There is no such span: no invocation waited for the start.
     pub fn cancel(&mut self) {
-        self.span_id = 0;
+        self.is_cancelled = true;
         self.load_parent.set(0);
     }
 
@@ -71,17 +73,38 @@ impl StartupSpan {
         let (Some(start), Some(duration_ms), Some(place)) = (self.start, self.duration_ms, self.place) else {
             return None;
         };
-        if self.span_id == 0 || std::mem::replace(&mut self.is_sent, true) {
+        if self.is_cancelled || std::mem::replace(&mut self.is_sent, true) {
             return None;
         }
         Some(Span {
             name: self.name.into(),
-            span_id: self.span_id,
+            span_id: if self.span_id == 0 { (settings.random)() } else { self.span_id },
             trace_id: place.trace_id,
             parent_id: place.parent_id,
             start: super::assembly::nanoseconds(start),
             duration: super::assembly::duration(duration_ms),
             ..super::assembly::serverless(settings)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn the_sandboxes_of_a_snapshot_draw_ids_of_their_own() {
+        static DRAWN: AtomicU64 = AtomicU64::new(0);
+        let random = || DRAWN.fetch_add(1, Ordering::Relaxed) + 1;
+        let settings = SpanSettings { service: String::new(), resource: String::new(), random };
+        let mut restore = StartupSpan::new(true, &settings);
+        assert_eq!(DRAWN.load(Ordering::Relaxed), 0, "an id is part of the snapshot");
+        restore.begin(1);
+        restore.end(2.0);
+        restore.place(Place { trace_id: 3, parent_id: 4 });
+        assert_eq!(restore.take(&settings).unwrap().span_id, 1);
+        assert!(restore.take(&settings).is_none());
     }
 }

@@ -14,10 +14,10 @@ use crate::{
     },
 };
 
-/// Maximum number of inputs that wait for their invocation.
-const MAX_PENDING: usize = 64;
+/// Maximum number of inputs that wait for their invocation. Managed instances run hundreds at a time, whose `platform.start` comes later than the calls of tracers.
+const MAX_PENDING: usize = 2048;
 /// Maximum of the memory that they take, in bytes.
-const MAX_PENDING_BYTES: usize = 4 << 20;
+const MAX_PENDING_BYTES: usize = 16 << 20;
 /// Maximum time in milliseconds between an input and the invocation that it belongs to, while both are on their way to us. An invocation that comes later is
 /// another one: Lambda repeats a request after a minute at the earliest.
 const MAX_PENDING_MS: Timestamp = 10_000;
@@ -46,10 +46,10 @@ pub enum SpanInput {
 }
 
 impl SpanInput {
-    fn request_id(&self) -> Option<RequestId> {
+    fn request_id(&self) -> Option<&str> {
         match self {
-            Self::Call(call) => call.request_id().cloned(),
-            Self::Placeholder { placeholder, .. } => Some(placeholder.request_id.as_str().into()),
+            Self::Call(call) => call.request_id().map(RequestId::as_str),
+            Self::Placeholder { placeholder, .. } => Some(&placeholder.request_id),
         }
     }
 
@@ -115,17 +115,44 @@ pub enum SpanOwner {
 /// Inputs whose invocation is not known yet, the oldest first.
 #[derive(Debug, Default)]
 pub struct Pending {
-    inputs: VecDeque<SpanInput>,
+    inputs: VecDeque<Waiting>,
+    bytes: usize,
+    /// Whether several invocations run at a time.
+    is_managed: bool,
+    /// Somebody was told that calls without a request id are assigned by order alone.
+    has_warned: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    input: SpanInput,
+    /// The memory that it takes, which takes time to count.
     bytes: usize,
 }
 
 impl Pending {
+    pub fn new(is_managed: bool) -> Self {
+        Self { is_managed, ..Self::default() }
+    }
+
     /// Finds the invocation that an input belongs to: by its request id or, for tracers that do not know it, by order, as on-demand sandboxes run one
-    /// invocation at a time.
-    pub fn owner(&self, input: &SpanInput, contexts: &Contexts) -> SpanOwner {
-        let Some(id) = input.request_id() else { return self.owner_by_order(input, contexts) };
-        match contexts.newest(&id) {
+    /// invocation at a time. On managed instances the order is a guess.
+    pub fn owner(&mut self, input: &SpanInput, contexts: &Contexts) -> SpanOwner {
+        let Some(id) = input.request_id() else {
+            if !self.is_managed {
+                return self.owner_by_order(input, contexts);
+            }
+            if !std::mem::replace(&mut self.has_warned, true) {
+                tracing::warn!(
+                    "LIFECYCLE | a tracer does not say which invocation it reports: spans may be mixed up, as several run at a time"
+                );
+            }
+            return first_that_lacks(input, contexts);
+        };
+        match contexts.newest(&id.into()) {
             None => SpanOwner::Unknown,
+            // Lambda has sent the request again.
+            Some(context) if input.is_start() && came_long_after(input, context) => SpanOwner::Unknown,
             Some(context) if !context.trace.is_closed && !context.trace.has(input) => invocation(context),
             // Lambda may have sent the request again.
             Some(context) if context.is_done() => SpanOwner::Unknown,
@@ -143,7 +170,7 @@ impl Pending {
                 _ => SpanOwner::Unknown,
             };
         }
-        if self.inputs.iter().any(|pending| pending.is_start() && pending.request_id().is_none()) {
+        if self.has_unnamed_start() {
             return SpanOwner::Unknown;
         }
         let lacks_end = |context: &&Context| !context.trace.is_closed && context.trace.end.is_none();
@@ -156,14 +183,19 @@ impl Pending {
         }
     }
 
+    fn has_unnamed_start(&self) -> bool {
+        self.inputs.iter().any(|Waiting { input, .. }| input.is_start() && input.request_id().is_none())
+    }
+
     /// Keeps an input until its invocation is known. Gives how many older ones gave way.
     pub fn push(&mut self, input: SpanInput) -> usize {
-        self.bytes += input.bytes();
-        self.inputs.push_back(input);
+        let bytes = input.bytes();
+        self.bytes += bytes;
+        self.inputs.push_back(Waiting { input, bytes });
         let mut evicted = 0;
         while self.inputs.len() > MAX_PENDING || self.bytes > MAX_PENDING_BYTES {
             let Some(oldest) = self.inputs.pop_front() else { break };
-            self.bytes -= oldest.bytes();
+            self.bytes -= oldest.bytes;
             evicted += 1;
         }
         evicted
@@ -173,10 +205,10 @@ impl Pending {
     pub fn claim(&mut self, id: &RequestId, now: Timestamp) -> Vec<SpanInput> {
         let mut claimed = Vec::new();
         let mut by_order = [false; 2];
-        for input in std::mem::take(&mut self.inputs) {
+        for Waiting { input, bytes } in std::mem::take(&mut self.inputs) {
             let is_recent = input.time().abs_diff(now) <= MAX_PENDING_MS.unsigned_abs();
             let is_its_own = match input.request_id() {
-                Some(named) => named == *id,
+                Some(named) => named == id.as_str(),
                 // The first of each kind.
                 None => {
                     by_order.get_mut(usize::from(input.is_start())).is_some_and(|taken| !std::mem::replace(taken, true))
@@ -184,13 +216,32 @@ impl Pending {
             };
             match (is_recent, is_its_own) {
                 (true, true) => claimed.push(input),
-                (true, false) => self.inputs.push_back(input),
+                (true, false) => {
+                    self.inputs.push_back(Waiting { input, bytes });
+                    continue;
+                }
                 (false, _) => {}
             }
+            self.bytes -= bytes;
         }
-        self.bytes = self.inputs.iter().map(SpanInput::bytes).sum();
         claimed
     }
+}
+
+/// The oldest invocation that has not started, or, for the end, that has started and not ended.
+fn first_that_lacks(input: &SpanInput, contexts: &Contexts) -> SpanOwner {
+    let mut open = contexts.iter().filter(|context| !context.trace.is_closed && !context.trace.has(input));
+    let found = if input.is_start() {
+        open.find(|context| !context.is_done())
+    } else {
+        open.find(|context| context.trace.start.is_some())
+    };
+    found.map_or(SpanOwner::Unknown, invocation)
+}
+
+/// Whether the runtime was done long before.
+fn came_long_after(input: &SpanInput, context: &Context) -> bool {
+    context.done_by().is_some_and(|done| input.time().saturating_sub(done) > MAX_PENDING_MS)
 }
 
 fn invocation(context: &Context) -> SpanOwner {
