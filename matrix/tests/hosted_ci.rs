@@ -1,0 +1,37 @@
+//! What hosted CI runs: that its definitions let nothing pass that nobody has judged, and the scripts that only it calls.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail like a test, but only functions marked as tests are exempt by themselves"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn workflow(name: &str) -> String {
+    fs::read_to_string(root().join("ci/workflows").join(name)).unwrap()
+}
+
+/// What stands below a line: those after it that are further to the right, or empty.
+fn block<'t>(text: &'t str, start: &str) -> Vec<&'t str> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut lines = text.lines().skip_while(|line| *line != start);
+    let from = lines.next().map(indent).unwrap();
+    lines.take_while(|line| line.is_empty() || indent(line) > from).collect()
+}
+
+#[test]
+fn agents_are_compared_without_the_launchers_that_hide_them() {
+    for name in ["ablation.github.yml", "ablation-privileged.github.yml"] {
+        let step = block(&workflow(name), "      - id: plan").join("\n");
+        assert!(
+            step.contains("ci/ablation plan ") && step.contains("\n          CELL: ship-agent\n"),
+            "{name}: {step}"
+        );
+    }
+    let job = block(&workflow("ablation.gitlab.yml"), "plan:").join("\n");
+    assert!(job.contains("ci/ablation plan ") && job.contains("\n    CELL: ship-agent\n"), "{job}");
+}
