@@ -10,6 +10,7 @@ use super::promise::Promise;
 use crate::build::BuildRecord;
 use crate::build::dependencies::Dependencies;
 use crate::build::recipe::{Group, Recipe};
+use crate::flavour::c_tools;
 use crate::manifest::Manifest;
 use crate::measure::sample::Sample;
 use crate::plan::{CellKind, Plan};
@@ -112,7 +113,7 @@ fn groups(manifest: &Manifest, plan: &Plan) -> BTreeMap<Group, Vec<Program>> {
     };
     let mut has_launcher = false;
     for cell in plan.cells.iter().filter(|cell| cell.kind == CellKind::Build) {
-        let recipe = Recipe::of(manifest, &cell.levels);
+        let recipe = Recipe::of(manifest, &cell.levels).with_c_tools(c_tools::of_this_machine());
         add(&cell.id, &recipe);
         has_launcher |= recipe.launcher;
     }
