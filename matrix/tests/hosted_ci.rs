@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -34,4 +35,28 @@ fn agents_are_compared_without_the_launchers_that_hide_them() {
     }
     let job = block(&workflow("ablation.gitlab.yml"), "plan:").join("\n");
     assert!(job.contains("ci/ablation plan ") && job.contains("\n    CELL: ship-agent\n"), "{job}");
+}
+
+#[test]
+fn a_relative_target_directory_is_the_same_in_every_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let there = folder.path().canonicalize().unwrap();
+    let script = root().join("ci/lib/target.sh").canonicalize().unwrap();
+    let told = |named: Option<&str>| {
+        let mut command = Command::new("bash");
+        command.args(["-euc", "source \"$0\"; cd /; echo \"$target\"; printenv CARGO_TARGET_DIR || echo none"]);
+        command.arg(&script).current_dir(&there).env_remove("CARGO_TARGET_DIR");
+        let output = command.envs(named.map(|named| ("CARGO_TARGET_DIR", named))).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let expected = there.join("a/b").display().to_string();
+    assert_eq!(told(Some("a/b")), format!("{expected}\n{expected}\n"));
+    assert!(there.join("a/b").is_dir());
+    assert_eq!(told(Some(&expected)), format!("{expected}\n{expected}\n"));
+    assert_eq!(told(None), "target\nnone\n");
+    for name in ["ablation", "combinations", "features", "flavours", "fresh", "release", "reproduce", "test"] {
+        let text = fs::read_to_string(root().join("ci").join(name)).unwrap();
+        assert!(text.contains("\nsource ci/lib/target.sh\n"), "ci/{name}");
+    }
 }
