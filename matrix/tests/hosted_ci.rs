@@ -38,6 +38,21 @@ fn agents_are_compared_without_the_launchers_that_hide_them() {
 }
 
 #[test]
+fn the_gate_runs_whatever_became_of_the_jobs_before_and_fails_first_of_all() {
+    let text = workflow("ablation.github.yml");
+    let gate = block(&text, "  gate:");
+    let key = |name: &str| gate.iter().find_map(|line| line.strip_prefix(&format!("    {name}: "))).unwrap();
+    assert_eq!(key("needs"), "[plan, shard]");
+    assert!(key("if").starts_with("always()"), "a job that is skipped counts as success: {}", key("if"));
+    let mut steps = gate.iter().skip_while(|line| line.trim() != "steps:").skip(1);
+    assert!(steps.next().unwrap().starts_with("      - "));
+    let first: Vec<_> = steps.take_while(|line| !line.starts_with("      - ")).map(|line| line.trim()).collect();
+    let condition = "if: needs.plan.result != 'success' || (needs.shard.result != 'success' && needs.plan.outputs.unchanged != 'true')";
+    assert!(first.contains(&condition) && first.contains(&"exit 1"), "{first:?}");
+    assert!(!gate.concat().contains("continue-on-error"), "a failure has to be one");
+}
+
+#[test]
 fn a_relative_target_directory_is_the_same_in_every_folder() {
     let folder = tempfile::tempdir().unwrap();
     let there = folder.path().canonicalize().unwrap();
