@@ -8,6 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use matrix::executable;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -73,5 +75,59 @@ fn a_relative_target_directory_is_the_same_in_every_folder() {
     for name in ["ablation", "combinations", "features", "flavours", "fresh", "release", "reproduce", "test"] {
         let text = fs::read_to_string(root().join("ci").join(name)).unwrap();
         assert!(text.contains("\nsource ci/lib/target.sh\n"), "ci/{name}");
+    }
+}
+
+/// What `ci/bencher` says with this token, and the folder with what it has sent, if it has.
+fn sent(token: Option<&str>) -> (String, tempfile::TempDir) {
+    // In the place of curl: it keeps what it is told, by words, in the file of a header, and as its input.
+    const CURL: &str = r#"#!/bin/bash
+printf '%s\n' "$@" >"$FOLDER/words"
+for word; do
+    [[ $word != @/* ]] || cat "${word#@}" >"$FOLDER/header"
+done
+cat >"$FOLDER/body"
+"#;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("report.json"), "{\"ship\":{\"ready\":{\"value\":1.5}}}\n").unwrap();
+    executable::write(&at("curl"), CURL).unwrap();
+    let paths = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new(root().join("ci/bencher").canonicalize().unwrap());
+    command.arg("report.json").current_dir(folder.path()).env("PATH", paths).env("FOLDER", folder.path());
+    command.env_remove("BENCHER_API_TOKEN").env_remove("BENCHER_HOST").env("BENCHER_PROJECT", "cold-start");
+    command.env("BENCHER_BRANCH", "a \"branch\"").env("BENCHER_HASH", "abc").env("BENCHER_TESTBED", "runner");
+    let output = command.envs(token.map(|token| ("BENCHER_API_TOKEN", token))).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    (String::from_utf8(output.stdout).unwrap(), folder)
+}
+
+#[test]
+fn a_report_reaches_bencher_and_the_token_no_command_line() {
+    let (said, folder) = sent(Some("secret-token"));
+    assert_eq!(said, "ci/bencher: sent to the project cold-start\n");
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let words = read("words");
+    assert!(!words.contains("secret-token"), "every process sees it: {words}");
+    assert!(words.contains("\nhttps://api.bencher.dev/v0/projects/cold-start/reports\n"), "{words}");
+    assert!(words.contains("--fail-with-body\n") && words.contains("--request\nPOST\n"), "{words}");
+    assert_eq!(read("header"), "Authorization: Bearer secret-token\n");
+    let body: serde_json::Value = serde_json::from_str(&read("body")).unwrap();
+    for (name, value) in [("branch", "a \"branch\""), ("hash", "abc"), ("testbed", "runner")] {
+        assert_eq!(body[name], value, "{body}");
+    }
+    assert_eq!(body["settings"], serde_json::json!({ "adapter": "json" }));
+    let results: Vec<String> = serde_json::from_value(body["results"].clone()).unwrap();
+    let [report] = &results[..] else { panic!("{results:?}") };
+    let report: serde_json::Value = serde_json::from_str(report).unwrap();
+    assert_eq!(report["ship"]["ready"]["value"], 1.5);
+}
+
+#[test]
+fn nothing_is_sent_without_a_token() {
+    for token in [None, Some("")] {
+        let (said, folder) = sent(token);
+        assert!(said.contains("nothing is sent"), "{said}");
+        assert!(!folder.path().join("words").exists());
     }
 }
