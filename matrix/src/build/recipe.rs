@@ -56,7 +56,7 @@ impl Recipe {
         self.with_c_tools(&tools.c_tools)
     }
 
-    /// The same where C code is compiled with these tools, and with Go and CMake if it has some that needs them.
+    /// The same where C code is compiled with these tools, and with Go and `CMake` if it has some that needs them.
     #[must_use]
     pub fn with_c_tools(mut self, tools: &str) -> Self {
         tools.clone_into(&mut self.c_tools);

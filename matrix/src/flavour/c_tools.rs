@@ -24,7 +24,7 @@ pub fn of_this_machine() -> &'static str {
     &OF_THIS_MACHINE
 }
 
-/// The versions of Go and CMake, a line each.
+/// The versions of Go and `CMake`, a line each.
 pub fn of_fips() -> &'static str {
     &OF_FIPS
 }
