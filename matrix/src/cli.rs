@@ -81,7 +81,7 @@ fn dispatch(cli: Cli) -> ExitCode {
         MatrixCommand::Invoke(arguments) => invoke::run(&arguments),
         MatrixCommand::List(arguments) => list::run(&arguments),
         MatrixCommand::Plan(arguments) => planning::run(&arguments),
-        MatrixCommand::Build(arguments) => build::run(&arguments),
+        MatrixCommand::Build(arguments) => build::run(&arguments, &planning::build_minutes),
         MatrixCommand::Layer(arguments) => layer::run(&arguments),
         MatrixCommand::Inspect(arguments) => inspect::run(&arguments),
         MatrixCommand::Bench(arguments) if arguments.is_planned() => measure::bench(&arguments),

@@ -11,7 +11,7 @@ use crate::materials::packages::{Key, Package, Packages};
 
 pub(crate) const TEXT: &str = include_str!("../../fips.toml");
 /// The feature of builds that they are for.
-const FEATURE: &str = "fips";
+pub(super) const FEATURE: &str = "fips";
 /// What cargo adds to an unpacked archive, and `cargo vendor` to its copy.
 const ADDED: [&str; 2] = [".cargo-ok", ".cargo-checksum.json"];
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{launcher, profile};
-use crate::flavour::Tools;
+use super::{launcher, pinned, profile};
+use crate::flavour::{Tools, c_tools};
 use crate::manifest::{Levels, Manifest, Setting};
 
 /// Everything that decides what a build becomes, apart from the sources and the compiler.
@@ -23,9 +23,11 @@ pub struct Recipe {
     pub launcher: bool,
     /// The folder of the workspace whose `Cargo.lock` counts, if it is another one than the root's.
     pub workspace: Option<String>,
+    /// What compiles the C code of crates and links, which cargo does not look at: its build scripts do not run again for another compiler. Empty of what has no C library.
+    pub c_tools: String,
 }
 
-/// Builds that share what is compiled: those with the same flags, variables and profile.
+/// Builds that share what is compiled: those with the same flags, variables, profile and tools for C.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Group(pub String);
 
@@ -44,12 +46,22 @@ impl Recipe {
         recipe
     }
 
-    /// The same with the flags that the flavour of a program asks for.
+    /// The same with the flags that the flavour of a program asks for, and with its tools for C.
     #[must_use]
     pub fn with(mut self, tools: &Tools) -> Self {
         self.rustflags.extend(tools.rustflags.iter().cloned());
         if !tools.c_flags.is_empty() {
             self.env.insert(tools.c_flags_variable(), tools.c_flags.join(" "));
+        }
+        self.with_c_tools(&tools.c_tools)
+    }
+
+    /// The same where C code is compiled with these tools, and with Go and `CMake` if it has some that needs them.
+    #[must_use]
+    pub fn with_c_tools(mut self, tools: &str) -> Self {
+        tools.clone_into(&mut self.c_tools);
+        if self.features.iter().any(|feature| feature == pinned::FEATURE) {
+            let _ = write!(self.c_tools, "\n{}", c_tools::of_fips());
         }
         self
     }
@@ -67,6 +79,9 @@ impl Recipe {
     /// Features are not in it: they only decide how our own crates are compiled, and which others are needed.
     pub fn group(&self) -> Group {
         let mut text = self.rustflags.join("\u{1f}");
+        if !self.c_tools.is_empty() {
+            let _ = write!(text, "\n{}", self.c_tools);
+        }
         for (key, value) in self.env.iter().chain(&self.profile) {
             let _ = write!(text, "\n{key}={value}");
         }
@@ -130,7 +145,13 @@ mod tests {
     fn flags_of_the_flavour_come_after_those_of_the_levels() {
         let ship = recipe("ship", &[]);
         let plain = Toolchain::plain(Path::new("."), Profile::Release).unwrap().agent;
-        assert_eq!(ship.clone().with(&plain), ship);
+        assert_eq!(ship.clone().with(&plain), Recipe { c_tools: plain.c_tools.clone(), ..ship.clone() });
+        let of_fips = recipe("ship-fips", &[]).with(&plain).c_tools;
+        assert_eq!(
+            of_fips,
+            format!("{}\n{}", plain.c_tools, c_tools::of_fips()),
+            "Go and CMake count for the module alone"
+        );
         let more = Tools { rustflags: vec!["-C".to_owned(), "more".to_owned()], ..plain.clone() };
         let with = ship.clone().with(&more);
         assert_eq!(with.rustflags, [&ship.rustflags[..], &more.rustflags[..]].concat());

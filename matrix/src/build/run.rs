@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -54,6 +55,9 @@ pub struct Arguments {
     pub profile: Profile,
 }
 
+/// How many minutes the builds of cells will take.
+pub type Estimate = dyn Fn(&Manifest, &[&Cell]) -> f64;
+
 /// How it ended.
 enum End {
     All(Vec<BuildRecord>),
@@ -67,9 +71,9 @@ struct Order {
     folder: PathBuf,
 }
 
-/// Runs the verb.
-pub fn run(arguments: &Arguments) -> ExitCode {
-    match build(&arguments.what, arguments.profile) {
+/// Runs the verb. The estimate is told at the end, beside what it took.
+pub fn run(arguments: &Arguments, estimate: &Estimate) -> ExitCode {
+    match build(&arguments.what, arguments.profile, estimate) {
         Ok(End::All(lines)) => summary(&lines),
         Ok(End::Interrupted(lines)) => {
             eprintln!("interrupted; {} cells are built, and the same command goes on from there", lines.len());
@@ -82,21 +86,23 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn build(what: &str, profile: Profile) -> Result<End, Error> {
+fn build(what: &str, profile: Profile, estimate: &Estimate) -> Result<End, Error> {
     let manifest = Manifest::embedded().map_err(|_| plan::Error::Manifest)?;
     let order = if what.contains('/') || Path::new(what).exists() {
         Order::of_plan(manifest, Path::new(what))?
     } else {
         Order::of_cell(manifest, what)?
     };
-    carry_out(manifest, &order, Toolchain::plain(&workspace::root(), profile)?, &builds_directory())
+    // Estimates are of builds for use.
+    let estimate = (profile == Profile::Release).then_some(estimate);
+    carry_out(manifest, &order, Toolchain::plain(&workspace::root(), profile)?, &builds_directory(), estimate)
 }
 
 /// Builds one cell with these tools, or finds that it is there already: with those of a plain build, where `cargo matrix build` would. None if it was
 /// interrupted.
 pub fn one(manifest: &Manifest, cell: Cell, tools: Toolchain) -> Result<Option<BuildRecord>, Error> {
     let order = Order::of_one(cell, tools.agent.folder());
-    Ok(carry_out(manifest, &order, tools, &builds_directory())?.first())
+    Ok(carry_out(manifest, &order, tools, &builds_directory(), None)?.first())
 }
 
 /// Builds one cell with these tools from nothing, so that nothing in it was made by other tools or from other sources. All that is compiled, and the program,
@@ -107,7 +113,7 @@ pub fn anew(manifest: &Manifest, cell: Cell, tools: Toolchain, folder: &Path) ->
         return Err(failed(std::io::ErrorKind::DirectoryNotEmpty.into()));
     }
     let order = Order { cells: vec![cell], folder: folder.to_owned() };
-    Ok(carry_out(manifest, &order, tools, folder)?.first())
+    Ok(carry_out(manifest, &order, tools, folder, None)?.first())
 }
 
 /// The agent of a cell, where cargo puts it.
@@ -143,7 +149,13 @@ fn agent(manifest: &Manifest, cell: &Cell, tools: &Tools, builds: &Path) -> Carg
     CargoCommand::new("bottlecap", &recipe, tools, &workspace::root(), builds)
 }
 
-fn carry_out(manifest: &Manifest, order: &Order, tools: Toolchain, builds: &Path) -> Result<End, Error> {
+fn carry_out(
+    manifest: &Manifest,
+    order: &Order,
+    tools: Toolchain,
+    builds: &Path,
+    estimate: Option<&Estimate>,
+) -> Result<End, Error> {
     // Whoever reads the lines may be somewhere else.
     let folder = absolute(&order.folder)?;
     let root = workspace::root();
@@ -158,7 +170,7 @@ fn carry_out(manifest: &Manifest, order: &Order, tools: Toolchain, builds: &Path
         programs: folder.join("programs"),
         tools,
     };
-    all(&workshop, &order.cells, &mut BuildLog::open(&folder)?)
+    all(&workshop, &order.cells, &mut BuildLog::open(&folder)?, estimate)
 }
 
 fn absolute(folder: &Path) -> Result<PathBuf, Error> {
@@ -202,7 +214,12 @@ impl Order {
     }
 }
 
-fn all(workshop: &BuildContext, cells: &[Cell], build_log: &mut BuildLog) -> Result<End, Error> {
+fn all(
+    workshop: &BuildContext,
+    cells: &[Cell],
+    build_log: &mut BuildLog,
+    estimate: Option<&Estimate>,
+) -> Result<End, Error> {
     let interrupted = interrupt::watch();
     let jobs = in_groups(cells.iter().filter_map(|cell| workshop.job(cell)));
     let is_current = |job: &Job| build_log.line(&job.cell().id).is_some_and(|line| workshop.is_current(job, line));
@@ -216,6 +233,10 @@ fn all(workshop: &BuildContext, cells: &[Cell], build_log: &mut BuildLog) -> Res
             ignored.join(", ")
         );
     }
+    let due_cells: Vec<&Cell> = due.iter().map(Job::cell).collect();
+    // Before anything is built that it would count.
+    let estimated = estimate.filter(|_| !due.is_empty()).map(|estimate| estimate(workshop.manifest, &due_cells));
+    let start = Instant::now();
     let progress = Progress::new(current.len() + due.len());
     for job in &current {
         progress.done(&job.cell().id, "is there already");
@@ -241,7 +262,18 @@ fn all(workshop: &BuildContext, cells: &[Cell], build_log: &mut BuildLog) -> Res
     }
     progress.finish();
     let lines = build_log.settle(cells)?;
-    Ok(if interrupted.load(Ordering::Relaxed) { End::Interrupted(lines) } else { End::All(lines) })
+    if interrupted.load(Ordering::Relaxed) {
+        return Ok(End::Interrupted(lines));
+    }
+    if let Some(minutes) = estimated {
+        eprintln!("{}", beside_estimate(start.elapsed(), minutes));
+    }
+    Ok(End::All(lines))
+}
+
+/// What it took, and what it was estimated to take, in minutes.
+fn beside_estimate(took: Duration, estimated: f64) -> String {
+    format!("took {:.1} min, estimated {estimated:.1}", took.as_secs_f64() / 60.0)
 }
 
 /// In the plan's order, but with those of a group after the first of it.
@@ -318,7 +350,9 @@ mod tests {
             tools,
             root: root.clone(),
         };
-        let Err(error) = all(&workshop, &[cell], &mut BuildLog::open(&root).unwrap()) else { panic!("it is built") };
+        let Err(error) = all(&workshop, &[cell], &mut BuildLog::open(&root).unwrap(), None) else {
+            panic!("it is built")
+        };
         let text = error.to_string();
         assert!(matches!(error, Error::FullDisk { .. }), "{text}");
         assert!(
@@ -326,5 +360,32 @@ mod tests {
             "{text}"
         );
         assert!(!root.join(super::super::FILE).exists(), "the next call builds it");
+    }
+
+    #[test]
+    fn what_is_to_be_built_is_estimated_and_what_is_there_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_owned();
+        let workshop = BuildContext {
+            manifest: Manifest::embedded().unwrap(),
+            builds: root.join("build"),
+            programs: root.join("programs"),
+            origin: Origin { sources: "commit".to_owned(), compiler: "rustc 1".to_owned() },
+            tools: Toolchain::plain(&root, Profile::Release).unwrap(),
+            root: root.clone(),
+        };
+        let floor = Cell { id: "floor".to_owned(), kind: CellKind::Floor, levels: BTreeMap::new() };
+        let asked = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+        let seen = asked.clone();
+        let estimate = move |_: &Manifest, cells: &[&Cell]| {
+            seen.borrow_mut().push(cells.iter().map(|cell| cell.id.clone()).collect::<Vec<_>>());
+            2.0
+        };
+        for _ in 0..2 {
+            let cells = std::slice::from_ref(&floor);
+            all(&workshop, cells, &mut BuildLog::open(&root).unwrap(), Some(&estimate)).unwrap();
+        }
+        assert_eq!(*asked.borrow(), [["floor"]]);
+        assert_eq!(beside_estimate(Duration::from_secs(90), 2.0), "took 1.5 min, estimated 2.0");
     }
 }

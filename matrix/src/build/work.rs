@@ -103,10 +103,10 @@ impl BuildContext<'_> {
         };
         let stamp = match &task {
             Task::Build(calls) => {
-                let Calls { agent, launcher, .. } = calls.as_ref();
+                let Calls { recipe, agent, launcher } = calls.as_ref();
                 let launcher = launcher.as_ref().map(CargoCommand::shell).unwrap_or_default();
                 let Toolchain { agent: tools, launcher: launcher_tools } = &self.tools;
-                let compilers = format!("{}\n{}\n{}", tools.compiler, tools.c_compiler, launcher_tools.compiler);
+                let compilers = format!("{}\n{}\n{}", tools.compiler, recipe.c_tools, launcher_tools.compiler);
                 format!("{}\n{compilers}\n{}\n{launcher}\n", self.origin.sources, agent.shell())
             }
             Task::Floor => format!("{}\n", hash::hexadecimal(FLOOR.as_bytes())),

@@ -153,6 +153,25 @@ fn other_sources_or_flags_make_another_program() {
 }
 
 #[test]
+fn another_c_compiler_makes_another_program_in_another_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = Manifest::embedded().unwrap();
+    let cell = Cell { levels: manifest.set_levels("baseline").unwrap(), ..cell(CellKind::Build) };
+    let mut workshop = workshop(folder.path());
+    let made = |workshop: &BuildContext| {
+        let job = workshop.job(&cell).unwrap();
+        let Task::Build(calls) = &job.task else { panic!("it is to be built") };
+        (job.stamp.clone(), calls.agent.release_directory().unwrap().to_owned())
+    };
+    let before = made(&workshop);
+    assert_eq!(made(&workshop), before, "the same tools, the same directory");
+    workshop.tools.agent.c_tools += ", after an update of libc.a";
+    let after = made(&workshop);
+    assert_ne!(after.0, before.0);
+    assert_ne!(after.1, before.1, "cargo would not run build scripts again");
+}
+
+#[test]
 fn a_launcher_is_a_second_call() {
     let folder = tempfile::tempdir().unwrap();
     let mut levels = Manifest::embedded().unwrap().set_levels("baseline").unwrap();

@@ -7,6 +7,9 @@ use super::Error;
 use crate::materials::parts::version;
 use crate::workspace::environment;
 
+/// How compilers are asked what they are.
+pub(super) const VERSION: &str = "--version";
+
 /// Refuses a compiler that is not the one that `rust-toolchain.toml` names. `compiler` is as in `rustc --version`.
 pub(super) fn check(root: &Path, compiler: &str) -> Result<(), Error> {
     let pinned = environment::pinned_toolchain(root)

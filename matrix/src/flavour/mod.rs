@@ -1,5 +1,6 @@
 //! What a layer can be for, and what builds it: `flavours.toml`.
 
+pub mod c_tools;
 mod compiler;
 mod error;
 mod tools;

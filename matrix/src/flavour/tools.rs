@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::compiler::{check, first_line, sysroot};
+use super::c_tools;
+use super::compiler::{VERSION, check, first_line, sysroot};
 use super::zig::Installed;
 use super::{Architecture, Compiler, Error, Flavour, Flavours, LayerTarget, Libc, Linker};
 use crate::elf::Glibc;
@@ -16,10 +17,7 @@ use crate::workspace::sources;
 /// The compiler of the distribution for another processor.
 const GCC: &str = "aarch64-linux-gnu-gcc";
 /// The C compiler of this machine, for itself. No variable names another one: it would not reach the build.
-const CC: &str = "cc";
-
-/// How compilers are asked what they are.
-const VERSION: &str = "--version";
+pub(super) const CC: &str = "cc";
 
 /// What the programs of a cell are built with.
 #[derive(Clone, Debug)]
@@ -37,6 +35,8 @@ pub struct Tools {
     pub compiler: String,
     /// The first line of the C compiler's `--version`.
     pub c_compiler: String,
+    /// That line, and all else of the C compiler and its libraries that decides what a program becomes.
+    pub c_tools: String,
     /// The program in whose stead cargo's `build` is called; cargo's own where there is none.
     pub command: Option<PathBuf>,
     /// The target, with the C library's version where the command takes it.
@@ -175,6 +175,7 @@ impl Tools {
             flavour: flavour.clone(),
             compiler: sources::compiler(root),
             c_compiler: first_line(Path::new(CC), VERSION),
+            c_tools: c_tools::of_this_machine().to_owned(),
             command: None,
             target: flavour.triple.clone(),
             rustflags: Vec::new(),
@@ -228,6 +229,7 @@ impl Tools {
 
     fn link_with_gcc(&mut self) {
         self.c_compiler = first_line(Path::new(GCC), VERSION);
+        self.c_tools = c_tools::of_compiler(Path::new(GCC));
         let variable = format!("CARGO_TARGET_{}_LINKER", self.flavour.triple.to_uppercase().replace('-', "_"));
         self.variables.insert(variable, GCC.to_owned());
     }
@@ -250,6 +252,8 @@ impl Tools {
             self.target += &format!(".{floor}");
         }
         self.c_compiler = flavours.zig.requirements.join(" ").replace("==", " ");
+        // It brings its libraries. What runs during the build is made by the compiler of this machine.
+        self.c_tools = format!("{}\n{}", self.c_compiler, self.c_tools);
         let zig_version = first_line(&zig.program(), "version");
         self.parts = zig.parts(&self.flavour, &zig_version)?;
         Ok(())

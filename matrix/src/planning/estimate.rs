@@ -10,9 +10,11 @@ use super::promise::Promise;
 use crate::build::BuildRecord;
 use crate::build::dependencies::Dependencies;
 use crate::build::recipe::{Group, Recipe};
+use crate::flavour::c_tools;
 use crate::manifest::Manifest;
 use crate::measure::sample::Sample;
-use crate::plan::{CellKind, Plan};
+use crate::plan::{Cell, CellKind, Plan};
+use crate::workspace::target_directory;
 
 /// Guesses for a machine of two cores, used until there is something better, and always named as guesses.
 const FIRST_BUILD_SECONDS: f64 = 120.0;
@@ -28,8 +30,9 @@ const START_SECONDS: f64 = 1.0;
 const GROUP_MB: f64 = 700.0;
 const PROGRAM_MB: f64 = 10.0;
 
-/// How deep experiments lie in their folder: plans, single cells and comparisons, single cells of a flavour.
-const FOLDERS: [usize; 3] = [1, 2, 3];
+/// How deep experiments lie in their folder: plans, then single cells and comparisons. Single cells of other flavours lie deeper: their compilers take another time,
+/// and nothing that is estimated is built with them.
+const FOLDERS: [usize; 2] = [1, 2];
 /// What lies beside the experiments: a target directory for each group of flags.
 const BUILDS: &str = "build";
 
@@ -60,19 +63,11 @@ impl Estimate {
         compiled: impl Fn(&Group) -> Vec<Dependencies>,
         samples: &[Sample],
     ) -> Self {
-        let groups = groups(manifest, plan);
+        let groups = groups(manifest, &plan.cells);
         let count: usize = groups.values().map(Vec::len).sum();
         let known = BuildSeconds::of(builds);
-        let mut seconds = 0.0;
-        let mut shared = 0;
-        for (group, programs) in &groups {
-            let mut there = compiled(group);
-            shared += usize::from(!there.is_empty());
-            for program in programs {
-                seconds += known.of_program(&program.needs, &there);
-                there.push(program.needs.clone());
-            }
-        }
+        let shared = groups.keys().filter(|group| !compiled(group).is_empty()).count();
+        let seconds = known.of_groups(&groups, compiled);
         let mut build_basis = known.basis;
         if shared > 0 {
             build_basis += &format!("; some of what {shared} of the groups share is compiled already");
@@ -96,6 +91,13 @@ impl Estimate {
     }
 }
 
+/// How many minutes plain builds of these cells take on this machine, by what it has built so far.
+pub fn build_minutes(manifest: &Manifest, cells: &[&Cell]) -> f64 {
+    let experiments = target_directory().join("matrix");
+    let known = BuildSeconds::of(&earlier_builds(&experiments));
+    known.of_groups(&groups(manifest, cells.iter().copied()), |group| compiled(&experiments, group)) / 60.0
+}
+
 /// A program that is to be built.
 struct Program {
     /// The cell, or that it is a launcher.
@@ -104,15 +106,15 @@ struct Program {
 }
 
 /// The programs of each set of flags; a launcher is a build of its own.
-fn groups(manifest: &Manifest, plan: &Plan) -> BTreeMap<Group, Vec<Program>> {
+fn groups<'c>(manifest: &Manifest, cells: impl IntoIterator<Item = &'c Cell>) -> BTreeMap<Group, Vec<Program>> {
     let mut groups: BTreeMap<_, Vec<Program>> = BTreeMap::new();
     let mut add = |name: &str, recipe: &Recipe| {
         let needs = Dependencies::of(manifest, recipe);
         groups.entry(recipe.group()).or_default().push(Program { name: name.to_owned(), needs });
     };
     let mut has_launcher = false;
-    for cell in plan.cells.iter().filter(|cell| cell.kind == CellKind::Build) {
-        let recipe = Recipe::of(manifest, &cell.levels);
+    for cell in cells.into_iter().filter(|cell| cell.kind == CellKind::Build) {
+        let recipe = Recipe::of(manifest, &cell.levels).with_c_tools(c_tools::of_this_machine());
         add(&cell.id, &recipe);
         has_launcher |= recipe.launcher;
     }
@@ -134,6 +136,19 @@ struct BuildSeconds {
 }
 
 impl BuildSeconds {
+    /// How long the builds of all groups take, one after the other.
+    fn of_groups(&self, groups: &BTreeMap<Group, Vec<Program>>, compiled: impl Fn(&Group) -> Vec<Dependencies>) -> f64 {
+        let mut seconds = 0.0;
+        for (group, programs) in groups {
+            let mut there = compiled(group);
+            for program in programs {
+                seconds += self.of_program(&program.needs, &there);
+                there.push(program.needs.clone());
+            }
+        }
+        seconds
+    }
+
     /// How long the build of a program takes where all of this is compiled already.
     fn of_program(&self, needs: &Dependencies, there: &[Dependencies]) -> f64 {
         let ours = match () {

@@ -114,7 +114,8 @@ fn earlier_builds_are_better_than_guesses() {
 fn dependencies_that_are_there_are_not_built_again() {
     let plan = plan(&["", "lazy-intake=on", "opt-level=3"], 10);
     let manifest = Manifest::embedded().unwrap();
-    let (plain, programs) = groups(manifest, &plan).into_iter().find(|(_, programs)| programs.len() == 2).unwrap();
+    let (plain, programs) =
+        groups(manifest, &plan.cells).into_iter().find(|(_, programs)| programs.len() == 2).unwrap();
     let folder = tempfile::tempdir().unwrap();
     programs[0].needs.record(&folder.path().join("build").join(&plain.0)).unwrap();
     let there = |group: &_| compiled(folder.path(), group);
@@ -139,7 +140,7 @@ fn fips_is_not_compiled_because_ship_is() {
         });
         Plan { cells: cells.collect(), ..plan(&[], 10) }
     };
-    let ship = groups(manifest, &of(&["ship-agent"])).into_values().next().unwrap();
+    let ship = groups(manifest, &of(&["ship-agent"]).cells).into_values().next().unwrap();
     let seconds = |sets: &[&str]| {
         let there = |_: &_| ship.iter().map(|program| program.needs.clone()).collect();
         Estimate::of(manifest, &of(sets), &[], there, &[]).build_minutes * 60.0
@@ -224,6 +225,6 @@ fn what_others_built_is_found_and_half_lines_are_passed_over() {
         fs::create_dir_all(folder.path().join(place)).unwrap();
         fs::write(folder.path().join(place).join("builds.jsonl"), &line).unwrap();
     }
-    assert_eq!(earlier_builds(folder.path()).len(), 3);
+    assert_eq!(earlier_builds(folder.path()).len(), 2, "an emulated or cross build says nothing of a plain one");
     assert_eq!(earlier_builds(Path::new("/nowhere")), []);
 }

@@ -7,4 +7,5 @@ mod promise;
 mod run;
 mod text;
 
+pub use estimate::build_minutes;
 pub use run::run;

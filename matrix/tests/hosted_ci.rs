@@ -1,0 +1,133 @@
+//! What hosted CI runs: that its definitions let nothing pass that nobody has judged, and the scripts that only it calls.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the helpers of a test fail like a test, but only functions marked as tests are exempt by themselves"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use matrix::executable;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn workflow(name: &str) -> String {
+    fs::read_to_string(root().join("ci/workflows").join(name)).unwrap()
+}
+
+/// What stands below a line: those after it that are further to the right, or empty.
+fn block<'t>(text: &'t str, start: &str) -> Vec<&'t str> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut lines = text.lines().skip_while(|line| *line != start);
+    let from = lines.next().map(indent).unwrap();
+    lines.take_while(|line| line.is_empty() || indent(line) > from).collect()
+}
+
+#[test]
+fn agents_are_compared_without_the_launchers_that_hide_them() {
+    for name in ["ablation.github.yml", "ablation-privileged.github.yml"] {
+        let step = block(&workflow(name), "      - id: plan").join("\n");
+        assert!(
+            step.contains("ci/ablation plan ") && step.contains("\n          CELL: ship-agent\n"),
+            "{name}: {step}"
+        );
+    }
+    let job = block(&workflow("ablation.gitlab.yml"), "plan:").join("\n");
+    assert!(job.contains("ci/ablation plan ") && job.contains("\n    CELL: ship-agent\n"), "{job}");
+}
+
+#[test]
+fn the_gate_runs_whatever_became_of_the_jobs_before_and_fails_first_of_all() {
+    let text = workflow("ablation.github.yml");
+    let gate = block(&text, "  gate:");
+    let key = |name: &str| gate.iter().find_map(|line| line.strip_prefix(&format!("    {name}: "))).unwrap();
+    assert_eq!(key("needs"), "[plan, shard]");
+    assert!(key("if").starts_with("always()"), "a job that is skipped counts as success: {}", key("if"));
+    let mut steps = gate.iter().skip_while(|line| line.trim() != "steps:").skip(1);
+    assert!(steps.next().unwrap().starts_with("      - "));
+    let first: Vec<_> = steps.take_while(|line| !line.starts_with("      - ")).map(|line| line.trim()).collect();
+    let condition = "if: needs.plan.result != 'success' || (needs.shard.result != 'success' && needs.plan.outputs.unchanged != 'true')";
+    assert!(first.contains(&condition) && first.contains(&"exit 1"), "{first:?}");
+    assert!(!gate.concat().contains("continue-on-error"), "a failure has to be one");
+}
+
+#[test]
+fn a_relative_target_directory_is_the_same_in_every_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let there = folder.path().canonicalize().unwrap();
+    let script = root().join("ci/lib/target.sh").canonicalize().unwrap();
+    let told = |named: Option<&str>| {
+        let mut command = Command::new("bash");
+        command.args(["-euc", "source \"$0\"; cd /; echo \"$target\"; printenv CARGO_TARGET_DIR || echo none"]);
+        command.arg(&script).current_dir(&there).env_remove("CARGO_TARGET_DIR");
+        let output = command.envs(named.map(|named| ("CARGO_TARGET_DIR", named))).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let expected = there.join("a/b").display().to_string();
+    assert_eq!(told(Some("a/b")), format!("{expected}\n{expected}\n"));
+    assert!(there.join("a/b").is_dir());
+    assert_eq!(told(Some(&expected)), format!("{expected}\n{expected}\n"));
+    assert_eq!(told(None), "target\nnone\n");
+    for name in ["ablation", "combinations", "features", "flavours", "fresh", "release", "reproduce", "test"] {
+        let text = fs::read_to_string(root().join("ci").join(name)).unwrap();
+        assert!(text.contains("\nsource ci/lib/target.sh\n"), "ci/{name}");
+    }
+}
+
+/// What `ci/bencher` says with this token, and the folder with what it has sent, if it has.
+fn sent(token: Option<&str>) -> (String, tempfile::TempDir) {
+    // In the place of curl: it keeps what it is told, by words, in the file of a header, and as its input.
+    const CURL: &str = r#"#!/bin/bash
+printf '%s\n' "$@" >"$FOLDER/words"
+for word; do
+    [[ $word != @/* ]] || cat "${word#@}" >"$FOLDER/header"
+done
+cat >"$FOLDER/body"
+"#;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("report.json"), "{\"ship\":{\"ready\":{\"value\":1.5}}}\n").unwrap();
+    executable::write(&at("curl"), CURL).unwrap();
+    let paths = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new(root().join("ci/bencher").canonicalize().unwrap());
+    command.arg("report.json").current_dir(folder.path()).env("PATH", paths).env("FOLDER", folder.path());
+    command.env_remove("BENCHER_API_TOKEN").env_remove("BENCHER_HOST").env("BENCHER_PROJECT", "cold-start");
+    command.env("BENCHER_BRANCH", "a \"branch\"").env("BENCHER_HASH", "abc").env("BENCHER_TESTBED", "runner");
+    let output = command.envs(token.map(|token| ("BENCHER_API_TOKEN", token))).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    (String::from_utf8(output.stdout).unwrap(), folder)
+}
+
+#[test]
+fn a_report_reaches_bencher_and_the_token_no_command_line() {
+    let (said, folder) = sent(Some("secret-token"));
+    assert_eq!(said, "ci/bencher: sent to the project cold-start\n");
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let words = read("words");
+    assert!(!words.contains("secret-token"), "every process sees it: {words}");
+    assert!(words.contains("\nhttps://api.bencher.dev/v0/projects/cold-start/reports\n"), "{words}");
+    assert!(words.contains("--fail-with-body\n") && words.contains("--request\nPOST\n"), "{words}");
+    assert_eq!(read("header"), "Authorization: Bearer secret-token\n");
+    let body: serde_json::Value = serde_json::from_str(&read("body")).unwrap();
+    for (name, value) in [("branch", "a \"branch\""), ("hash", "abc"), ("testbed", "runner")] {
+        assert_eq!(body[name], value, "{body}");
+    }
+    assert_eq!(body["settings"], serde_json::json!({ "adapter": "json" }));
+    let results: Vec<String> = serde_json::from_value(body["results"].clone()).unwrap();
+    let [report] = &results[..] else { panic!("{results:?}") };
+    let report: serde_json::Value = serde_json::from_str(report).unwrap();
+    assert_eq!(report["ship"]["ready"]["value"], 1.5);
+}
+
+#[test]
+fn nothing_is_sent_without_a_token() {
+    for token in [None, Some("")] {
+        let (said, folder) = sent(token);
+        assert!(said.contains("nothing is sent"), "{said}");
+        assert!(!folder.path().join("words").exists());
+    }
+}
