@@ -75,6 +75,8 @@ const PROGRAMS: [&str; 20] = [
     LINKER,
     GIT,
 ];
+/// A file that gcc reads by itself where it is there, which tells it what to start and with which options. Compilers have it built in, and distributions have no such file.
+const SPECS: &str = "specs";
 /// How an ELF file begins.
 const ELF: [u8; 4] = *b"\x7fELF";
 /// What it links into static programs.
@@ -128,6 +130,12 @@ impl BuildTools {
                 facts.note(
                     false,
                     format!("{name}: {path} is no ELF file, but a script or the like, and what it starts is not known"),
+                );
+            }
+            if name == SPECS {
+                facts.note(
+                    false,
+                    format!("{name}: {path} tells the C compiler what to start, in the place of its own rules"),
                 );
             }
         }
@@ -216,7 +224,9 @@ fn with_parts(name: &str, path: &Path) -> Vec<BuildTool> {
             let program = told("-print-prog-name", file);
             Some((*file, is_there(program.clone()).or_else(|| on_path(program.as_os_str()))?))
         });
-        let linked = LINKED.iter().filter_map(|file| Some((*file, is_there(told("-print-file-name", file))?)));
+        // Of a file that it has not found, the compiler says the bare name, which is no place.
+        let found = |file: &str| is_there(told("-print-file-name", file)).filter(|path| path.is_absolute());
+        let linked = LINKED.iter().chain([&SPECS]).filter_map(|file| Some((*file, found(file)?)));
         tools.extend(started.chain(linked).map(|(file, path)| BuildTool::of(file, &path, false)));
     }
     if name == GO {
@@ -383,6 +393,24 @@ mod tests {
         }
         let beside = binary_tools(scripts.path());
         assert!(beside.iter().any(|tool| tool.name == AR && !tool.is_elf), "{beside:?}");
+    }
+
+    #[test]
+    fn a_compiler_with_a_file_of_rules_is_against_the_build() {
+        let folder = tempfile::tempdir().unwrap();
+        let against = |compiler: &Path| {
+            let tools = with_parts(C_COMPILER, compiler);
+            let mut facts = Facts::default();
+            BuildTools { before: tools.clone(), after: tools }.note(&mut facts);
+            facts.against.join("\n")
+        };
+        assert_eq!(against(&on_path(OsStr::new("cc")).unwrap()), "");
+        let (specs, compiler) = (folder.path().join("specs"), folder.path().join("cc"));
+        fs::write(&specs, "*cc1:\n+ -DBROKEN\n").unwrap();
+        crate::executable::write(&compiler, &format!("#!/bin/sh\nexec cc -B{} \"$@\"\n", folder.path().display()))
+            .unwrap();
+        let told = format!("specs: {} tells the C compiler what to start", specs.canonicalize().unwrap().display());
+        assert!(against(&compiler).contains(&told), "{}", against(&compiler));
     }
 
     #[test]
