@@ -44,9 +44,9 @@ const ON_PATH: [(&str, &[&str]); 5] = [
     (GO, &["go"]),
     (PERL, &["perl"]),
 ];
-/// Those that `CMake` looks for beside the C compiler, and then on the path, under these names and with the name of a family of compilers before them.
+/// Those that `CMake` looks for beside the C compiler, and then on the path, under these names and with the name of a family of compilers, or of the target, before them.
 const BINARY_TOOLS: [&str; 6] = [AR, LD, NM, OBJCOPY, RANLIB, STRIP];
-const FAMILIES: [&str; 3] = ["", "gcc-", "llvm-"];
+const FAMILIES: [&str; 4] = ["", "gcc-", "llvm-", "aarch64-linux-gnu-"];
 /// What takes part in every build and is started by its name alone: by this tool, by cargo, and by build scripts.
 const BY_NAME: [(&str, &str); 5] =
     [(RUSTC_ON_PATH, RUSTC), (CARGO_ON_PATH, CARGO), (GIT, GIT), (AR, AR), (RANLIB, RANLIB)];
@@ -407,7 +407,7 @@ mod tests {
         assert_eq!(against(&on_path(OsStr::new("cc")).unwrap()), "");
         let (specs, compiler) = (folder.path().join("specs"), folder.path().join("cc"));
         fs::write(&specs, "*cc1:\n+ -DBROKEN\n").unwrap();
-        crate::executable::write(&compiler, &format!("#!/bin/sh\nexec cc -B{} \"$@\"\n", folder.path().display()))
+        crate::executable::write(&compiler, format!("#!/bin/sh\nexec cc -B{} \"$@\"\n", folder.path().display()))
             .unwrap();
         let told = format!("specs: {} tells the C compiler what to start", specs.canonicalize().unwrap().display());
         assert!(against(&compiler).contains(&told), "{}", against(&compiler));
