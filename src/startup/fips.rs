@@ -14,6 +14,13 @@ pub fn warnings(config: &Config) -> Vec<String> {
     if config.http.skip_ssl_validation {
         warnings.push("DD_SKIP_SSL_VALIDATION is on: servers are not authenticated".to_owned());
     }
+    let is_clear = |proxy: &String| reqwest::Url::parse(proxy).is_ok_and(|url| url.scheme() == "http");
+    if [&config.http.proxy, &config.aws.proxy].into_iter().flatten().any(is_clear) {
+        warnings.push(
+            "a proxy is reached by http://: it is told in clear which hosts are wanted, and what is sent through it is encrypted for these"
+                .to_owned(),
+        );
+    }
     let without_tls = without_tls(config);
     if !without_tls.is_empty() {
         warnings.push(format!(
@@ -104,6 +111,23 @@ mod tests {
         assert!(told.contains(names) && !told.contains("secret"), "{told}");
         config.logs.worker = Some("https://worker".to_owned());
         assert!(!warnings(&config).join("").contains("logs,"), "logs go to the worker");
+    }
+
+    #[test]
+    fn a_proxy_that_is_reached_in_clear_is_told_once() {
+        let told = |http: &str, aws: &str| {
+            let mut config = Config::default();
+            config.http.proxy = Some(http.to_owned());
+            config.aws.proxy = Some(aws.to_owned());
+            warnings(&config)
+        };
+        for (http, aws) in [("http://user:secret@a", "http://b"), ("HTTP://a", "https://b"), ("https://a", "http://b")]
+        {
+            let told = told(http, aws);
+            let [one] = &told[..] else { panic!("{told:?}") };
+            assert!(one.contains("a proxy is reached by http://") && !one.contains("secret"), "{one}");
+        }
+        assert_eq!(told("https://a", "https://b"), [""; 0]);
     }
 
     #[test]

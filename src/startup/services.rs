@@ -291,7 +291,10 @@ fn build_intake(config: &Config, function: Function) -> Option<intake::Client> {
     // Where no client can be made, which module it would have is all the more of interest.
     if let Some(module) = tls::module() {
         let (provider, fips) = (tls::provider_name(), tls::is_approved());
-        tracing::info!("FIPS | {module}, in its FIPS mode, in every client ({provider}, fips: {fips})");
+        // Without authentication, clients have another configuration than the one that is asked whether it is approved.
+        let clients = format!(", in every client ({provider}, fips: {fips})");
+        let clients = if config.http.skip_ssl_validation { "" } else { &clients };
+        tracing::info!("FIPS | {module}, in its FIPS mode{clients}");
     }
     match built {
         Ok(built) => {

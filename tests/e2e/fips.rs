@@ -52,6 +52,7 @@ fn a_build_with_a_validated_module_says_so_and_what_is_sent_past_it() {
     for part in ["FIPS | AWS-LC FIPS ", "FIPS | DD_SKIP_SSL_VALIDATION is on", "FIPS | set to URLs without TLS"] {
         assert_eq!(told(part), wanted, "{part}: {own}");
     }
+    assert_eq!(told("in every client"), 0, "clients that authenticate nobody are not the ones that were asked: {own}");
     assert_eq!(told("Trusting the roots"), 0, "nobody is trusted by roots: {own}");
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::allowed::{self, Allowed};
+use super::more_than_rust;
 use super::proof::{Facts, Proof};
 use crate::materials::packages::{Origin, Packages};
 use crate::workspace::sources;
@@ -14,8 +15,6 @@ use crate::workspace::sources;
 const WRITTEN: &str = "out";
 /// Beginnings of what a build script tells cargo to have something linked.
 const LINKS: [&str; 2] = ["rustc-link-", "rustc-flags"];
-/// What there is of Rust in a file that is more than Rust: code in assembly, functions of other languages, bytes and code of other files.
-const MORE_THAN_RUST: [&str; 5] = ["asm!(", "extern \"C\"", "#[link", "include_bytes!(", "include!("];
 
 /// One call of cargo.
 #[derive(Clone, Debug)]
@@ -52,7 +51,7 @@ pub fn look(calls: &[Call], root: &Path, packages: &Packages, allowed: &Allowed)
         let call = Call { target: call.target.canonicalize()?, workspace: call.workspace.clone() };
         found.walk(&call.target, &call, &root, &folders)?;
     }
-    Ok(judge(&found, &own_files(&root)?, packages, allowed))
+    Ok(judge(&found, &own_files(&root, &found.own)?, packages, allowed))
 }
 
 impl Found {
@@ -129,18 +128,22 @@ fn links(output: &str) -> Vec<String> {
     told.filter(|line| !line.starts_with("rustc-link-search")).map(str::to_owned).collect()
 }
 
-/// Our own files that are more than Rust, each with the reason.
-fn own_files(root: &Path) -> io::Result<BTreeMap<String, &'static str>> {
+/// Our own files that are more than Rust, each with the reason, where rustc has read these.
+fn own_files(root: &Path, read: &BTreeSet<PathBuf>) -> io::Result<BTreeMap<String, &'static str>> {
     let mut found = BTreeMap::new();
-    for name in sources::files(root)? {
+    let all: BTreeSet<PathBuf> = sources::files(root)?.into_iter().chain(read.iter().cloned()).collect();
+    for name in all {
         let is_rust = name.extension().is_some_and(|ending| ending == "rs");
         let text = if is_rust { fs::read_to_string(root.join(&name))? } else { String::new() };
+        let more = more_than_rust::is_in(&text);
         let reason = match () {
             () if name.ends_with("build.rs") => "runs while the program is built",
             () if name.components().any(|part| part.as_os_str() == ".cargo") => "configures cargo",
             () if allowed::is_foreign_name(&name) => "is in another language than Rust",
-            () if MORE_THAN_RUST.iter().any(|word| text.contains(word)) => {
-                "has assembly, functions of other languages, or bytes of another file in it"
+            () if !is_rust && read.contains(&name) => "was read by rustc, and is no file of Rust by its name",
+            () if more.is_err() => "cannot be read as Rust",
+            () if more.is_ok_and(|more| more) => {
+                "has assembly, functions of other languages, words for the linker, or bytes of another file in it"
             }
             () => continue,
         };
@@ -293,6 +296,10 @@ mod tests {
             ("src/planted.rs", "std::arch::global_asm!(\"nop\");"),
             ("src/planted.rs", "extern \"C\" { fn other(); }"),
             ("src/planted.rs", "static BYTES: &[u8] = include_bytes!(\"/tmp/x\");"),
+            ("src/planted.rs", "unsafe extern \"system\" { fn other(); }"),
+            ("src/planted.rs", "use std::arch::asm; fn f() { unsafe { asm! { \"nop\" } } }"),
+            ("src/planted.rs", "#[cfg_attr(unix, link(name = \"other\"))] mod other {}"),
+            ("src/planted.rs", "fn f( {"),
             ("src/planted.c", "int planted;"),
             ("crates/launcher/planted.S", "nop"),
             ("build.rs", "fn main() {}"),
@@ -313,9 +320,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_ours_that_rustc_reads_under_another_name_has_to_be_listed() {
+        let home = Home::new();
+        home.write("root/src/planted.txt", "fn f() {}");
+        assert!(home.judged(&Allowed::default()).holds, "nothing reads it");
+        home.write("root/src/main.rs", "#[path = \"planted.txt\"] mod planted;");
+        home.write("target/release/deps/bottlecap-1.d", "src/planted.txt:\n");
+        assert!(home.against().contains("src/planted.txt was read by rustc, and is no file of Rust by its name"));
+    }
+
+    #[test]
     fn our_own_files_that_are_more_than_rust_are_listed() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let (special, allowed) = (own_files(root).unwrap(), Allowed::embedded().unwrap());
+        let (special, allowed) = (own_files(root, &BTreeSet::new()).unwrap(), Allowed::embedded().unwrap());
         let names: Vec<_> = special.keys().collect();
         assert_eq!(names, allowed.own.keys().collect::<Vec<_>>());
         assert!(allowed.own.values().all(|about| !about.is_empty()));

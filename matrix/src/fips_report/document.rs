@@ -12,11 +12,12 @@ use super::tools::BuildTool;
 use super::tree::Tree;
 
 /// What nothing here answers, for whoever signs.
-pub const NOT_CLAIMED: [&str; 8] = [
+pub const NOT_CLAIMED: [&str; 9] = [
     "That this is a validated module: it is a build of the module that was validated. A certificate is for one that is built as its security policy says, in the environments that the policy lists; what is different here stands under \"The build procedure\".",
     "That Lambda is an environment of the certificate.",
-    "That no package has cryptography in it beside the module: those in Rust have no names by which that could be told. The list of packages is what somebody has read.",
+    "That no package has cryptography in it beside the module: those in Rust have no names by which that could be told. The list of packages is what somebody has read. Nor that our own sources have none.",
     "That the compilers, the C library and the system beneath them are what their makers published. The report records their bytes and compares them with those before the build, and with no list of known ones: hosts differ, and every update of a distribution is another file. Compare them with what its package manager says, such as `dpkg --verify` or `rpm --verify`.",
+    "That the files beside these programs are what their makers published: the modules of CMake, the sources of Go's own library, Perl's modules, headers, the libraries that the programs load, and the settings of git. Their bytes are not recorded.",
     "That the machine that wrote the report was honest: it has made and judged everything in it. On another machine the same sources make the same bytes.",
     "That a validated version has every correction: it is an old version. Read the security advisories of AWS-LC before you choose it.",
     "That everything random comes from the module: names of no secret, and the checksums of data formats, do not.",

@@ -31,6 +31,7 @@ pub mod layer;
 mod lenient;
 pub mod markdown;
 pub mod module_build;
+mod more_than_rust;
 pub mod price;
 pub mod procedure;
 pub mod proof;

@@ -8,15 +8,22 @@ use serde::Serialize;
 
 use super::certificate::ModuleOptions;
 use super::proof::{Facts, Proof};
-use super::tools::{BuildTools, C_COMPILER, CMAKE, GO, MAKE, PERL};
+use super::tools::{AR, BuildTools, C_COMPILER, CMAKE, GO, LD, MAKE, NM, OBJCOPY, PERL, RANLIB, STRIP};
 use crate::target::Architecture;
 
 /// Relative to the folder of the build script: where `CMake` has built, and there the flags of the file that is the module.
 const BUILD: &str = "build";
 const FLAGS: &str = "aws-lc/crypto/fipsmodule/CMakeFiles/bcm_c_generated_asm.dir/flags.make";
 /// What names a program in `CMake`'s cache.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 12] = [
     (C_COMPILER, "CMAKE_C_COMPILER"),
+    (C_COMPILER, "CMAKE_ASM_COMPILER"),
+    (AR, "CMAKE_AR"),
+    (LD, "CMAKE_LINKER"),
+    (NM, "CMAKE_NM"),
+    (OBJCOPY, "CMAKE_OBJCOPY"),
+    (RANLIB, "CMAKE_RANLIB"),
+    (STRIP, "CMAKE_STRIP"),
     (CMAKE, "CMAKE_COMMAND"),
     (MAKE, "CMAKE_MAKE_PROGRAM"),
     (GO, "GO_EXECUTABLE"),

@@ -1,8 +1,9 @@
 //! The programs and libraries that make the program, by path and bytes, before the build and after it.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -21,9 +22,19 @@ pub const CMAKE: &str = "CMake";
 pub const MAKE: &str = "make";
 pub const GO: &str = "Go";
 pub const PERL: &str = "Perl";
+pub const AR: &str = "ar";
+pub const LD: &str = "ld";
+pub const NM: &str = "nm";
+pub const OBJCOPY: &str = "objcopy";
+pub const RANLIB: &str = "ranlib";
+pub const STRIP: &str = "strip";
 const LINKER: &str = "rustc's linker";
 const RUSTC: &str = "rustc";
 const CARGO: &str = "cargo";
+const GIT: &str = "git";
+/// What is started by its name. That may be rustup, which starts the toolchain's.
+const RUSTC_ON_PATH: &str = "rustc on the path";
+const CARGO_ON_PATH: &str = "cargo on the path";
 
 /// The names under which `CMake` and cargo may find programs on the path, by their names in the report.
 const ON_PATH: [(&str, &[&str]); 5] = [
@@ -33,10 +44,39 @@ const ON_PATH: [(&str, &[&str]); 5] = [
     (GO, &["go"]),
     (PERL, &["perl"]),
 ];
+/// Those that `CMake` looks for beside the C compiler, and then on the path, under these names and with the name of a family of compilers, or of the target, before them.
+const BINARY_TOOLS: [&str; 6] = [AR, LD, NM, OBJCOPY, RANLIB, STRIP];
+const FAMILIES: [&str; 4] = ["", "gcc-", "llvm-", "aarch64-linux-gnu-"];
+/// What takes part in every build and is started by its name alone: by this tool, by cargo, and by build scripts.
+const BY_NAME: [(&str, &str); 5] =
+    [(RUSTC_ON_PATH, RUSTC), (CARGO_ON_PATH, CARGO), (GIT, GIT), (AR, AR), (RANLIB, RANLIB)];
 /// What the C compiler starts in turn.
-const STARTED: [&str; 4] = ["cc1", "as", "collect2", "ld"];
+const STARTED: [&str; 4] = ["cc1", "as", "collect2", LD];
 /// Those that have to be ELF files. Of a script, the bytes say nothing of what it starts.
-const PROGRAMS: [&str; 12] = [C_COMPILER, "cc1", "as", "collect2", "ld", CMAKE, MAKE, GO, PERL, RUSTC, CARGO, LINKER];
+const PROGRAMS: [&str; 20] = [
+    C_COMPILER,
+    "cc1",
+    "as",
+    "collect2",
+    LD,
+    AR,
+    NM,
+    OBJCOPY,
+    RANLIB,
+    STRIP,
+    CMAKE,
+    MAKE,
+    GO,
+    PERL,
+    RUSTC,
+    RUSTC_ON_PATH,
+    CARGO,
+    CARGO_ON_PATH,
+    LINKER,
+    GIT,
+];
+/// A file that gcc reads by itself where it is there, which tells it what to start and with which options. Compilers have it built in, and distributions have no such file.
+const SPECS: &str = "specs";
 /// How an ELF file begins.
 const ELF: [u8; 4] = *b"\x7fELF";
 /// What it links into static programs.
@@ -92,6 +132,12 @@ impl BuildTools {
                     format!("{name}: {path} is no ELF file, but a script or the like, and what it starts is not known"),
                 );
             }
+            if name == SPECS {
+                facts.note(
+                    false,
+                    format!("{name}: {path} tells the C compiler what to start, in the place of its own rules"),
+                );
+            }
         }
         facts.note(!self.after.is_empty(), format!("{} programs and libraries have made it", self.after.len()));
     }
@@ -124,7 +170,12 @@ pub fn at_hand(root: &Path, tools: &[&Tools]) -> Vec<BuildTool> {
     let named = named.filter_map(|(name, path)| Some((name, path?)));
     for (name, path) in linker.chain(named) {
         found.extend(with_parts(name, &path));
+        if let Some(folder) = path.parent().filter(|_| name == C_COMPILER) {
+            found.extend(binary_tools(folder));
+        }
     }
+    found.extend(folders_of(&path_of_builds()).flat_map(|folder| binary_tools(&folder)));
+    found.extend(by_name(&path_of_builds()));
     unique(found)
 }
 
@@ -135,7 +186,21 @@ pub fn used(root: &Path, tools: &[&Tools], module: &ModuleBuild) -> Vec<BuildToo
     let linkers = tools.iter().filter_map(|tools| on_path(&tools.system_linker()?));
     found.extend(linkers.flat_map(|linker| with_parts(C_COMPILER, &linker)));
     found.extend(tools.iter().flat_map(|tools| of_rust(root, tools)));
+    found.extend(by_name(&path_of_builds()));
     unique(found)
+}
+
+/// What a folder has of those that `CMake` may find there.
+fn binary_tools(folder: &Path) -> Vec<BuildTool> {
+    let names = BINARY_TOOLS.iter().flat_map(|name| FAMILIES.map(|family| (*name, format!("{family}{name}"))));
+    let there = names.map(|(name, file)| (name, folder.join(file))).filter(|(_, path)| is_program(path));
+    there.map(|(name, path)| BuildTool::of(name, &path, false)).collect()
+}
+
+/// What is started by its name, where this is the path.
+fn by_name(path: &OsStr) -> Vec<BuildTool> {
+    let there = BY_NAME.iter().filter_map(|(name, file)| Some((*name, first_on(path, OsStr::new(file))?)));
+    there.map(|(name, path)| BuildTool::of(name, &path, false)).collect()
 }
 
 /// Each tool once under each of its names.
@@ -159,7 +224,9 @@ fn with_parts(name: &str, path: &Path) -> Vec<BuildTool> {
             let program = told("-print-prog-name", file);
             Some((*file, is_there(program.clone()).or_else(|| on_path(program.as_os_str()))?))
         });
-        let linked = LINKED.iter().filter_map(|file| Some((*file, is_there(told("-print-file-name", file))?)));
+        // Of a file that it has not found, the compiler says the bare name, which is no place.
+        let found = |file: &str| is_there(told("-print-file-name", file)).filter(|path| path.is_absolute());
+        let linked = LINKED.iter().chain([&SPECS]).filter_map(|file| Some((*file, found(file)?)));
         tools.extend(started.chain(linked).map(|(file, path)| BuildTool::of(file, &path, false)));
     }
     if name == GO {
@@ -204,10 +271,27 @@ fn linkers(sysroot: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Where a program is on the path of builds, which is that of this process. A path is that program, if it is there.
+/// Where a program is on the path of builds. A path is that program, if it is there.
 fn on_path(program: &OsStr) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
+    first_on(&path_of_builds(), program)
+}
+
+/// That of this process.
+fn path_of_builds() -> OsString {
+    std::env::var_os("PATH").unwrap_or_default()
+}
+
+fn folders_of(path: &OsStr) -> impl Iterator<Item = PathBuf> {
+    std::env::split_paths(path)
+}
+
+/// What the system starts, which passes over files that nobody may execute.
+fn first_on(path: &OsStr, program: &OsStr) -> Option<PathBuf> {
+    folders_of(path).map(|folder| folder.join(program)).find(|path| is_program(path))
+}
+
+fn is_program(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
 fn is_elf(path: &Path) -> io::Result<bool> {
@@ -287,6 +371,65 @@ mod tests {
         }
         assert_eq!(against("libc.a", &wrapper), "", "it is no program");
         assert!(against(GO, folder.path()).contains("is no ELF file"));
+    }
+
+    #[test]
+    fn scripts_on_the_path_under_the_names_of_programs_are_against_the_build() {
+        let (scripts, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for (_, file) in BY_NAME {
+            crate::executable::write(&scripts.path().join(file), "#!/bin/sh\nexec /usr/bin/env \"$0\" \"$@\"\n")
+                .unwrap();
+            fs::copy("/proc/self/exe", files.path().join(file)).unwrap();
+            fs::set_permissions(files.path().join(file), fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        // Nothing starts a file that nobody may execute, so it hides no script.
+        let path = std::env::join_paths([files.path(), scripts.path()]).unwrap();
+        let tools = by_name(&path);
+        let mut facts = Facts::default();
+        BuildTools { before: tools.clone(), after: tools }.note(&mut facts);
+        let against = facts.against.join("\n");
+        for name in ["rustc on the path", "cargo on the path", "git", "ar", "ranlib"] {
+            assert!(against.contains(&format!("{name}: {}", scripts.path().display())), "{name}: {against}");
+        }
+        let beside = binary_tools(scripts.path());
+        assert!(beside.iter().any(|tool| tool.name == AR && !tool.is_elf), "{beside:?}");
+    }
+
+    #[test]
+    fn a_compiler_with_a_file_of_rules_is_against_the_build() {
+        let folder = tempfile::tempdir().unwrap();
+        let against = |compiler: &Path| {
+            let tools = with_parts(C_COMPILER, compiler);
+            let mut facts = Facts::default();
+            BuildTools { before: tools.clone(), after: tools }.note(&mut facts);
+            facts.against.join("\n")
+        };
+        assert_eq!(against(&on_path(OsStr::new("cc")).unwrap()), "");
+        let (specs, compiler) = (folder.path().join("specs"), folder.path().join("cc"));
+        fs::write(&specs, "*cc1:\n+ -DBROKEN\n").unwrap();
+        crate::executable::write(&compiler, format!("#!/bin/sh\nexec cc -B{} \"$@\"\n", folder.path().display()))
+            .unwrap();
+        let told = format!("specs: {} tells the C compiler what to start", specs.canonicalize().unwrap().display());
+        assert!(against(&compiler).contains(&told), "{}", against(&compiler));
+    }
+
+    #[test]
+    fn what_is_started_by_name_counts_as_used() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let tools = Toolchain::plain(root, Profile::Release).unwrap().agent;
+        let module =
+            ModuleBuild { cache: [("CMAKE_AR".to_owned(), "/nowhere/ar".to_owned())].into(), ..Default::default() };
+        let (before, after) = (at_hand(root, &[&tools]), used(root, &[&tools], &module));
+        for (name, file) in BY_NAME {
+            let wanted = fs::canonicalize(on_path(OsStr::new(file)).unwrap()).unwrap().display().to_string();
+            let is_there = |tools: &[BuildTool]| tools.iter().any(|tool| tool.name == name && tool.path == wanted);
+            assert!(is_there(&before) && is_there(&after), "{name}");
+        }
+        let mut facts = Facts::default();
+        BuildTools { before, after }.note(&mut facts);
+        let [missing, script] = &facts.against[..] else { panic!("{facts:#?}") };
+        assert!(missing.contains("ar: /nowhere/ar is not where it was looked for"), "{missing}");
+        assert!(script.contains("ar: /nowhere/ar is no ELF file"), "{script}");
     }
 
     #[test]
