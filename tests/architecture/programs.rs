@@ -17,14 +17,10 @@ pub const MODES: &[Allowed] = &[
     Allowed { path: "matrix/src/inspect/ask.rs", reason: "the mode of a folder" },
     Allowed { path: "matrix/src/sandbox/disk.rs", reason: "opens paths without reading them, and creates none" },
     Allowed {
-        path: "matrix/src/sandbox/function/requirements.rs",
-        reason: "copies sources for pip, which executes none",
-    },
-    Allowed { path: "matrix/src/workspace/private.rs", reason: "the modes of directories" },
-    Allowed {
-        path: "matrix/src/sandbox/function/node.rs",
+        path: "matrix/src/sandbox/function/tree.rs",
         reason: "copies a function's files with the modes that they have",
     },
+    Allowed { path: "matrix/src/workspace/private.rs", reason: "the modes of directories" },
     Allowed { path: "src/os/file.rs", reason: "opens files without waiting for a writer, and creates none" },
     Allowed {
         path: "src/os/checkpoints.rs",
