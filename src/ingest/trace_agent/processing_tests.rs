@@ -146,7 +146,7 @@ async fn what_is_observed_counts_while_it_waits_for_the_loop() {
     let (agent, mut inbox) = Agent::new(tests::test_pipeline(), Arc::default());
     let mut body =
         b"\x91\x91\x82\xa8resource\xb9dd-tracer-serverless-span\xa4meta\x82\xaarequest_id\xa1r\xa5large".to_vec();
-    body.extend(b"\xda\xc0\x00".iter().copied().chain([b'x'; 0xc000]));
+    body.extend(b"\xda\xc0\x00".iter().copied().chain(std::iter::repeat_n(b'x', 0xc000)));
     assert_eq!(send(&agent, "/v0.4/traces", body).await, StatusCode::OK);
     assert!(agent.encoded.available_permits() < MAX_ENCODED_BYTES - 0xc000);
     assert_eq!(spans(&mut inbox).await, 0, "a placeholder is not sent");
