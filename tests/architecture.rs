@@ -15,6 +15,8 @@ mod commands;
 mod conditions;
 #[path = "architecture/declarations.rs"]
 mod declarations;
+#[path = "architecture/errors.rs"]
+mod errors;
 #[path = "architecture/exempt.rs"]
 mod exempt;
 #[path = "architecture/imports.rs"]
@@ -73,6 +75,11 @@ fn modules_import_only_what_the_table_allows() {
 #[test]
 fn modules_of_the_tool_import_downwards_only() {
     assert_clean(&layers::upwards(&Tree::of_repository()));
+}
+
+#[test]
+fn errors_keep_their_sources_out_of_their_messages() {
+    assert_clean(&errors::flattened(&Tree::of_repository()));
 }
 
 #[test]

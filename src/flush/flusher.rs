@@ -31,6 +31,7 @@ use super::{
 use crate::{
     config::ApiKey,
     intake::{Client, MemoryBudget, Payload, Target, UnsealedPayload, compression::FAST_LEVEL, key},
+    os::error::chain,
 };
 
 /// Memory limit for data between the aggregates and the network, in bytes: batches, compressed or not, and payloads, queued or in flight. A body that
@@ -403,7 +404,7 @@ impl Flusher {
                 let failures = destination.fail(id.number, now, error.retry_after());
                 // Logging every failure would fill the customer's logs during an outage, so only the first, second, fourth and so on are logged.
                 if failures.is_power_of_two() {
-                    let took = took.as_millis();
+                    let (took, error) = (took.as_millis(), chain(&error));
                     tracing::error!("{kind} | Failed to send request after {took} ms and {attempts} attempts: {error}");
                 }
                 queued.failed_flushes += 1;

@@ -68,7 +68,7 @@ pub enum Error {
 }
 
 /// The reason why a payload did not arrive, or may not have arrived.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// The intake rejected the payload for good.
     #[error("Datadog answered {0}")]
@@ -94,11 +94,11 @@ pub enum SendError {
     #[error("status {0} instead of 202")]
     Unconfirmed(u16),
     /// The connection took the whole request and broke before an answer came: it may have arrived.
-    #[error("no answer: {0}")]
-    ConnectionLost(String),
+    #[error("no answer")]
+    ConnectionLost(#[source] RequestError),
     /// The request was not completely sent on any connection.
-    #[error("{0}")]
-    Transport(String),
+    #[error(transparent)]
+    Transport(RequestError),
 }
 
 impl SendError {
@@ -125,7 +125,7 @@ impl From<RequestError> for SendError {
     fn from(error: RequestError) -> Self {
         match error {
             RequestError::Timeout(limit) => Self::NoAnswer(limit),
-            other => Self::Transport(other.to_string()),
+            other => Self::Transport(other),
         }
     }
 }
@@ -181,7 +181,7 @@ impl Client {
             biased;
             response = &mut response => response.map_err(|error| match (error, written.is_complete()) {
                 (RequestError::Timeout(limit), false) => SendError::NotSent(limit),
-                (RequestError::Transport(error), true) => SendError::ConnectionLost(error),
+                (error @ RequestError::Transport { .. }, true) => SendError::ConnectionLost(error),
                 (error, _) => error.into(),
             })?,
             () = abandoned => return Err(match (started.elapsed(), written.is_complete()) {

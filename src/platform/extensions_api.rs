@@ -9,6 +9,7 @@ use super::{
     requests::{self, Registered, Response, Subscribed},
     transport::Transport,
 };
+use crate::os::error::chain;
 
 /// A client of the Extensions and Telemetry APIs. It keeps no id: calls that need one take it, so that none is possible before the registration.
 #[derive(Debug)]
@@ -20,10 +21,10 @@ pub struct ExtensionsApi {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The HTTP client could not be built.
-    #[error("the client for Lambda's APIs could not be built: {0}")]
+    #[error("the client for Lambda's APIs could not be built")]
     Build(#[source] reqwest::Error),
     /// No answer came.
-    #[error("{call}: no answer from Lambda at {api}; is AWS_LAMBDA_RUNTIME_API set? ({source})")]
+    #[error("{call}: no answer from Lambda at {api}, the value of AWS_LAMBDA_RUNTIME_API")]
     Transport {
         /// The call that failed.
         call: &'static str,
@@ -126,7 +127,8 @@ impl ExtensionsApi {
             let reply = self.transport.exchange(request).await.and_then(|response| read(&response));
             match (reply, pauses.next()) {
                 (Err(error), Some(pause)) if error.is_temporary() => {
-                    tracing::debug!("EXTENSION | {error}; trying again in {} ms", pause.as_millis());
+                    let (pause_ms, error) = (pause.as_millis(), chain(&error));
+                    tracing::debug!("EXTENSION | trying again in {pause_ms} ms: {error}");
                     tokio::time::sleep(pause).await;
                 }
                 (reply, _) => return reply,

@@ -20,7 +20,7 @@ use crate::{
     build_info::BUILD_INFO,
     config::{self, Config, Loaded},
     ingest::otlp,
-    os::{self, thread},
+    os::{self, error::chain, thread},
     platform::{self, Environment, ExtensionId, ExtensionsApi, Subscribed, Subscription},
     run::{self, Components, next::NextPoller},
 };
@@ -51,7 +51,7 @@ fn go_on(state: StartupState, loaded: Option<Loaded>, start_time: StartTime) {
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            tracing::error!("EXTENSION | {error}; nothing will be collected");
+            tracing::error!("EXTENSION | nothing will be collected: {}", chain(&error));
             return idle(state);
         }
     };
@@ -153,7 +153,7 @@ impl Startup<'_> {
         error: Option<platform::Error>,
     ) -> (NextPoller, Result<Subscribed, platform::Error>) {
         if let Some(error) = &error {
-            tracing::warn!("TELEMETRY | {error}; subscribing again");
+            tracing::warn!("TELEMETRY | subscribing again: {}", chain(error));
         }
         if !platform.next_is_in_flight() {
             let reply = platform.subscribe(self.id, subscription).await;

@@ -19,6 +19,7 @@ use crate::{
     os::{
         self,
         checkpoints::{Checkpoint, checkpoint},
+        error::chain,
         file,
         thread::STACK_BYTES,
     },
@@ -192,11 +193,14 @@ impl TelemetryReceiver {
                 None
             }
             Err(error) if !matches!(error, platform::Error::Status { .. }) && !self.batches.is_empty() => {
-                tracing::warn!("TELEMETRY | {error}; but Lambda sends telemetry, so it has accepted the subscription");
+                tracing::warn!(
+                    "TELEMETRY | the subscription is active, because Lambda sends telemetry: {}",
+                    chain(&error)
+                );
                 Some(self.batches)
             }
             Err(error) => {
-                tracing::error!("TELEMETRY | {error}");
+                tracing::error!("TELEMETRY | {}", chain(&error));
                 None
             }
         }
@@ -307,7 +311,7 @@ fn build_intake(config: &Config, function: Function) -> Option<intake::Client> {
             Some(built.client)
         }
         Err(error) => {
-            tracing::error!("LOGS | METRICS | Nothing will be sent: {error}");
+            tracing::error!("LOGS | METRICS | Nothing will be sent: {}", chain(&error));
             None
         }
     }

@@ -14,9 +14,9 @@ const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
 /// Why the sandbox has to use the machine's own directories.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
-    #[error("no mounts of its own: {0}")]
+    #[error("the thread gets no mount namespace of its own")]
     Namespace(#[source] nix::Error),
-    #[error("{} cannot be put in place: {source}", path.display())]
+    #[error("{} cannot be mounted", path.display())]
     Mount { path: PathBuf, source: io::Error },
 }
 
@@ -77,6 +77,7 @@ mod tests {
 
     use super::*;
     use crate::sandbox::isolation;
+    use crate::terminal::chain_in_line;
 
     /// The content of a file as a thread with these mounts reads it, or the reason of a failure.
     fn seen(target: &Path, file: &Path) -> Result<Option<String>, Refused> {
@@ -91,8 +92,8 @@ mod tests {
 
     /// Mounts may fail for a missing privilege only.
     fn assert_tolerable(refused: &Refused) {
-        let reason = refused.to_string();
-        assert!(reason.contains("no mounts of its own: EPERM") && !isolation::is_required(), "{reason}");
+        let reason = chain_in_line(refused);
+        assert!(reason.contains("no mount namespace of its own: EPERM") && !isolation::is_required(), "{reason}");
     }
 
     #[test]

@@ -27,6 +27,7 @@ use super::platform::{Platform, router};
 use super::processes::Processes;
 use super::setup::{Cpu, Disk, Mount, Network, Setup};
 use super::{Error, intake, isolation, mounts, network, ports};
+use crate::terminal::chain_in_line;
 
 /// A command from the handle.
 pub(crate) enum Command {
@@ -159,7 +160,7 @@ fn settle_mounts(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal)
             settle_disk(setup, directory, opt, journal)
         }
         Err(refused) => {
-            journal.write(JournalEvent::MountsShared { reason: refused.to_string() });
+            journal.write(JournalEvent::MountsShared { reason: chain_in_line(&refused) });
             None
         }
     }
@@ -176,7 +177,7 @@ fn settle_disk(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal) -
             Some(disk)
         }
         Err(refused) => {
-            journal.write(JournalEvent::DiskShared { reason: refused.to_string() });
+            journal.write(JournalEvent::DiskShared { reason: chain_in_line(&refused) });
             None
         }
     }

@@ -40,7 +40,7 @@ pub enum Error {
     Old { version: String },
     #[error("{step} failed; its last lines were:\n{output}")]
     Failed { step: String, output: String },
-    #[error("{} is not a package.json: {source}", path.display())]
+    #[error("{} is not a package.json", path.display())]
     Manifest { path: PathBuf, source: serde_json::Error },
     #[error("cannot copy the function from {}", path.display())]
     Copy { path: PathBuf, source: io::Error },

@@ -13,7 +13,7 @@ use crate::{
             Agent, Cause, MAX_ENCODED_BYTES, MAX_TRACE_BODY_BYTES, OpenRequest, Received, SILENCE, TOTAL, room,
         },
     },
-    os::{clock, thread::run_blocking},
+    os::{clock, error::chain, thread::run_blocking},
     process::{
         otlp::{
             Encoding, Settings, Traces,
@@ -178,13 +178,13 @@ impl From<InflateError> for Refusal {
             InflateError::NoRoom => Cause::NoMemory,
             InflateError::Malformed(_) => Cause::Malformed,
         };
-        Self::new(cause, error.to_string())
+        Self::new(cause, chain(&error))
     }
 }
 
 impl From<DecodeError> for Refusal {
     fn from(error: DecodeError) -> Self {
         let cause = if matches!(error, DecodeError::TooLarge(_)) { Cause::TooLarge } else { Cause::Malformed };
-        Self::new(cause, error.to_string())
+        Self::new(cause, chain(&error))
     }
 }
