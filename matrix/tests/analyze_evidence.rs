@@ -7,13 +7,11 @@
     reason = "a helper of a test fails as the test does"
 )]
 
-mod analyze_support;
-
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use analyze_support::*;
+use crate::analyze_support::*;
 use clap::{Args as _, FromArgMatches as _};
 use matrix::analyze::{self, Analysis, Arguments, Error, Estimate, Verdict, analyze, read};
 use matrix::measure::sample::{Phase, Sample};
