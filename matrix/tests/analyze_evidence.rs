@@ -7,13 +7,11 @@
     reason = "a helper of a test fails as the test does"
 )]
 
-mod analyze_support;
-
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use analyze_support::*;
+use crate::analyze_support::*;
 use matrix::analyze::{self, Analysis, Error, Estimate, RunFiles, Verdict, analyze, read};
 use matrix::measure::sample::{Phase, Sample};
 use matrix::plan::{Cell, CellKind, Plan};

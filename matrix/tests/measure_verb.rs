@@ -1,8 +1,6 @@
 //! The verb: files in, files out, and an end that can be asked for. One test raises a signal, which is for the whole process.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
-mod measure_support;
-
 use std::fs;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
@@ -10,11 +8,11 @@ use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::measure_support::*;
 use clap::Parser;
 use matrix::commands::bench::{Arguments, run};
 use matrix::plan::{Condition, Regime, TrustStore};
 use matrix::sandbox::isolation;
-use measure_support::*;
 use nix::sys::signal::{Signal, raise};
 
 #[derive(Parser)]

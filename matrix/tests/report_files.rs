@@ -1,7 +1,7 @@
 //! From the files of an experiment to those of a report.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
-mod report_support;
+use crate::report_support;
 
 use std::path::Path;
 
