@@ -156,3 +156,47 @@ fn another_compiler_of_the_distribution_is_refused_with_the_remedy() {
     let said = error.to_string();
     assert!(said.contains("1.2.4") && said.contains("names is 1.2.3") && said.contains("rustc-web"), "{said}");
 }
+
+/// The arguments of images/Dockerfile that a name in images/layers.toml sets.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "SCREAMING_SNAKE_CASE", default)]
+struct Image {
+    set: String,
+    features: String,
+    target_cpu: String,
+    linker_flags: String,
+    jemalloc_conf: String,
+    arch: String,
+    libc: String,
+    glibc_floor: String,
+}
+
+impl Default for Image {
+    fn default() -> Self {
+        let [set, arch, libc, glibc_floor] = ["ship", "x86_64", "gnu", "2.26"].map(str::to_owned);
+        let [features, target_cpu, linker_flags, jemalloc_conf] = [const { String::new() }; 4];
+        Self { set, features, target_cpu, linker_flags, jemalloc_conf, arch, libc, glibc_floor }
+    }
+}
+
+#[test]
+fn every_named_image_has_a_flavour() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../images/layers.toml");
+    let images: BTreeMap<String, Image> = toml::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    for (name, flavour) in [("ship", "x86_64"), ("seed", "x86_64"), ("arm64", "arm64"), ("musl", "x86_64-musl")] {
+        assert!(of(&images[name]).unwrap().starts_with(&format!("{flavour} ")), "{name}");
+    }
+    for (name, image) in &images {
+        assert!(of(image).is_ok(), "{name}: {:?}", of(image));
+    }
+}
+
+fn of(image: &Image) -> Result<String, Error> {
+    use clap::ValueEnum as _;
+    let choices = [&image.features, &image.target_cpu, &image.linker_flags, &image.jemalloc_conf];
+    let choices = choices.iter().flat_map(|list| list.split(',')).filter(|choice| !choice.is_empty());
+    let signed = choices.map(|choice| if choice.starts_with('-') { choice.to_owned() } else { format!("+{choice}") });
+    let cell = image.set.clone() + &signed.collect::<String>();
+    let architecture = Architecture::from_str(&image.arch, false).unwrap();
+    chosen(&cell, architecture, Libc::from_str(&image.libc, false).unwrap(), &image.glibc_floor)
+}
