@@ -52,7 +52,7 @@ pub fn chain_in_line(error: &dyn Error) -> String {
 }
 
 fn joined(error: &dyn Error, separator: &str) -> String {
-    let sources = std::iter::successors(error.source(), |error| error.source());
+    let sources = std::iter::successors(error.source(), |&error| error.source());
     sources.fold(error.to_string(), |text, source| format!("{text}{separator}{source}"))
 }
 

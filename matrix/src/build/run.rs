@@ -213,7 +213,7 @@ fn all(
         }
     }
     progress.finish();
-    let lines = build_log.settle(cells)?;
+    let lines = build_log.finish(cells)?;
     if interrupted.load(Ordering::Relaxed) {
         return Ok(End::Interrupted(lines));
     }

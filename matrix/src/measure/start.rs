@@ -102,7 +102,7 @@ impl Taken {
 
     /// Uses the first sandbox: init, one invocation, shutdown.
     fn invoke(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
-        settle(subject, scenario.condition.cache)?;
+        prepare_page_cache(subject, scenario.condition.cache)?;
         let trace = scenario.clear_trace();
         let sandbox = Sandbox::start(scenario.setup(subject, false)).map_err(|error| Failure::harness(&error))?;
         as_agreed(scenario, &sandbox.journal(), refused)?;
@@ -200,7 +200,7 @@ impl Taken {
 
     /// Uses the second sandbox: init, a wait until the extension is at rest, and further invocations.
     fn rest(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
-        settle(subject, scenario.condition.cache)?;
+        prepare_page_cache(subject, scenario.condition.cache)?;
         scenario.clear_trace();
         let sandbox = Sandbox::start(scenario.setup(subject, true)).map_err(|error| Failure::harness(&error))?;
         as_agreed(scenario, &sandbox.journal(), refused)?;
@@ -236,7 +236,7 @@ impl Taken {
         if !subject.serves {
             return Ok(());
         }
-        settle(subject, scenario.condition.cache)?;
+        prepare_page_cache(subject, scenario.condition.cache)?;
         scenario.clear_trace();
         let probe = Arc::new(Probe::default());
         let setup = Setup { function: Function::InProcess(probe.clone()), ..scenario.setup(subject, false) };
@@ -257,7 +257,7 @@ fn executed(journal: &[Entry]) -> Option<Duration> {
 }
 
 /// Reads the files into the page cache for a warm start. For a cold one, the sandbox drops them.
-fn settle(subject: &MeasuredCell, cache: Cache) -> Result<(), Failure> {
+fn prepare_page_cache(subject: &MeasuredCell, cache: Cache) -> Result<(), Failure> {
     match cache {
         Cache::Warm => subject.read().map_err(|error| Failure::harness(&error)),
         Cache::Cold => Ok(()),

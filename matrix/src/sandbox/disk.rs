@@ -201,7 +201,7 @@ mod tests {
                 (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
             fs::write(code.path().join("app.py"), "code").unwrap();
             fs::write(needed.path().join("program"), "needed").unwrap();
-            let disk = mounts::settle(&[], None, staging.path()).and_then(|()| {
+            let disk = mounts::mount_all(&[], None, staging.path()).and_then(|()| {
                 // As on machines whose `/tmp` is a file system of its own.
                 attach(Some(Path::new(TMP)), Path::new(TMP), None, MsFlags::MS_BIND, None)?;
                 // It is covered where there is no directory for the code yet.

@@ -24,7 +24,7 @@ pub(crate) enum Refused {
 ///
 /// Processes and threads that the calling thread starts from now on inherit the namespace. It needs `CAP_SYS_ADMIN`. `over` is overlaid on its target, which
 /// has to exist, and must not change from now on. `staging` is an empty directory that lives as long as the sandbox.
-pub(crate) fn settle(mounts: &[Mount], over: Option<&Mount>, staging: &Path) -> Result<(), Refused> {
+pub(crate) fn mount_all(mounts: &[Mount], over: Option<&Mount>, staging: &Path) -> Result<(), Refused> {
     unshare(CloneFlags::CLONE_NEWNS).map_err(Refused::Namespace)?;
     // Mounts made from here on do not propagate to the machine.
     attach(None, Path::new("/"), None, MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
@@ -86,7 +86,7 @@ mod tests {
         let mounts = vec![Mount { source: source.path().to_owned(), target: target.to_owned() }];
         let file = file.to_owned();
         let staged = staging.path().to_owned();
-        let thread = thread::spawn(move || settle(&mounts, None, &staged).map(|()| fs::read_to_string(file).ok()));
+        let thread = thread::spawn(move || mount_all(&mounts, None, &staged).map(|()| fs::read_to_string(file).ok()));
         thread.join().unwrap()
     }
 

@@ -52,16 +52,16 @@ pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result
         Ok(opt) => opt,
         Err(source) => return tell(told, Err(Error::System { what: "link the extensions", source })),
     };
-    let isolated = settle_network(setup.network, &journal);
-    let outside = if isolated { settle_interface(&setup, &journal) } else { None };
-    let group = settle_cpu(&setup, &journal);
+    let isolated = set_up_network(setup.network, &journal);
+    let outside = if isolated { set_up_interface(&setup, &journal) } else { None };
+    let group = set_up_cpu(&setup, &journal);
     let watches = isolated && !setup.extensions.is_empty();
     let datagrams = watches.then(|| Datagrams::watch().ok()).flatten();
     if !isolated {
         ports::check(&setup, &journal);
     }
-    let disk = settle_mounts(&setup, directory, &opt, &journal);
-    let processes = settle_processes(&setup, &journal);
+    let disk = set_up_mounts(&setup, directory, &opt, &journal);
+    let processes = set_up_processes(&setup, &journal);
     if let Some(reason) = isolation::refusal(&journal).filter(|_| isolation::is_required()) {
         return tell(told, Err(Error::Isolation { reason }));
     }
@@ -98,7 +98,7 @@ fn tell(told: &mpsc::SyncSender<Result<Started, Error>>, result: Result<Started,
 }
 
 /// Moves the thread into its own network. Returns whether that succeeded.
-fn settle_network(wanted: Network, journal: &Journal) -> bool {
+fn set_up_network(wanted: Network, journal: &Journal) -> bool {
     if wanted == Network::Host {
         return false;
     }
@@ -115,13 +115,13 @@ fn settle_network(wanted: Network, journal: &Journal) -> bool {
 }
 
 /// Adds the interface of the sandbox's own network.
-fn settle_interface(setup: &Setup, journal: &Journal) -> Option<Outside> {
+fn set_up_interface(setup: &Setup, journal: &Journal) -> Option<Outside> {
     let connected = network::connect(setup.initialization);
     connected.map_err(|refused| journal.write(JournalEvent::InterfaceMissing { reason: refused.to_string() })).ok()
 }
 
 /// Makes the control group of the memory tier, if it is requested and possible.
-fn settle_cpu(setup: &Setup, journal: &Journal) -> Option<Group> {
+fn set_up_cpu(setup: &Setup, journal: &Journal) -> Option<Group> {
     let throttle = match setup.cpu {
         Cpu::Unlimited => return None,
         Cpu::Boosted => false,
@@ -145,19 +145,19 @@ fn settle_cpu(setup: &Setup, journal: &Journal) -> Option<Group> {
 }
 
 /// Mounts the sandbox's own directories over the machine's. Returns its disk, if it has one.
-fn settle_mounts(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal) -> Option<PrivateDisk> {
+fn set_up_mounts(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal) -> Option<PrivateDisk> {
     let limited = setup.cpu != Cpu::Unlimited;
     let layers = layers_in_place(setup, opt);
     if setup.mounts.is_empty() && layers.is_none() && !limited && setup.disk == Disk::Machine {
         return None;
     }
     let staging = directory.join("mounts");
-    let settled = mounts::settle(&setup.mounts, layers.as_ref(), &staging);
-    let settled = settled.and_then(|()| if limited { mounts::hide_control_groups() } else { Ok(()) });
-    match settled {
+    let mounted = mounts::mount_all(&setup.mounts, layers.as_ref(), &staging);
+    let mounted = mounted.and_then(|()| if limited { mounts::hide_control_groups() } else { Ok(()) });
+    match mounted {
         Ok(()) => {
             journal.write(JournalEvent::MountsPrivate);
-            settle_disk(setup, directory, opt, journal)
+            set_up_disk(setup, directory, opt, journal)
         }
         Err(refused) => {
             journal.write(JournalEvent::MountsShared { reason: chain_in_line(&refused) });
@@ -167,7 +167,7 @@ fn settle_mounts(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal)
 }
 
 /// Makes the sandbox's own disk in the thread's mount namespace, if it is requested and possible.
-fn settle_disk(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal) -> Option<PrivateDisk> {
+fn set_up_disk(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal) -> Option<PrivateDisk> {
     let Disk::Private { tmp_mb } = setup.disk else { return None };
     let needed: Vec<PathBuf> = setup.programs().chain([directory.to_owned(), opt.to_owned()]).collect();
     let contents = Contents { task_root: setup.function.task_root(), tmp_mb, needed: &needed };
@@ -184,7 +184,7 @@ fn settle_disk(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal) -
 }
 
 /// Makes the process namespace, if any processes are to be started.
-fn settle_processes(setup: &Setup, journal: &Journal) -> Option<Processes> {
+fn set_up_processes(setup: &Setup, journal: &Journal) -> Option<Processes> {
     if setup.extensions.is_empty() && setup.opt.is_none() && !matches!(setup.function, Function::Process { .. }) {
         return None;
     }
@@ -202,7 +202,7 @@ fn layers_in_place(setup: &Setup, opt: &Path) -> Option<Mount> {
 }
 
 /// Prepares the breakpoint that stops the extension for its footprint, if it is requested and possible.
-fn settle_halt(setup: &Setup, listener: &TcpListener, journal: &Journal) -> Option<Arc<NextBreakpoint>> {
+fn set_up_breakpoint(setup: &Setup, listener: &TcpListener, journal: &Journal) -> Option<Arc<NextBreakpoint>> {
     if !setup.footprints {
         return None;
     }
@@ -233,7 +233,7 @@ impl SandboxRuntime {
         };
         let listener = router::bind(isolated).await.map_err(system("bind the Runtime API"))?;
         let runtime_api = listener.local_addr().map_err(system("read the address of the Runtime API"))?;
-        let next_breakpoint = settle_halt(&setup, &listener, &journal);
+        let next_breakpoint = set_up_breakpoint(&setup, &listener, &journal);
         let intake = match setup.intake.clone() {
             Some(plan) => {
                 let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

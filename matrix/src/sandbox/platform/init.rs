@@ -113,7 +113,7 @@ impl EnvironmentLifecycle {
         for (extension, start) in setup.extensions.iter().zip(&starts) {
             self.execute(extension, start, is_cold)?;
         }
-        platform.until(|state| settled(state, |state| state.agents.iter().all(|agent| agent.registered))).await?;
+        platform.until(|state| completion(state, |state| state.agents.iter().all(|agent| agent.registered))).await?;
         platform.journal.write(JournalEvent::RuntimeStarted);
         self.function = Some(match thread {
             Some(thread) => {
@@ -123,8 +123,8 @@ impl EnvironmentLifecycle {
             None => self.execute_function()?,
         });
         let waits = |state: &State| state.runtime.parked.is_some() || state.runtime.awaits_restore;
-        platform.until(|state| settled(state, waits)).await?;
-        platform.until(|state| settled(state, |state| state.agents.iter().all(|agent| agent.ready))).await
+        platform.until(|state| completion(state, waits)).await?;
+        platform.until(|state| completion(state, |state| state.agents.iter().all(|agent| agent.ready))).await
     }
 
     fn prepare(&self, phase: Phase) -> Result<Prepared, Fatal> {
@@ -299,7 +299,7 @@ impl EnvironmentLifecycle {
             let _ = waiting.send(());
         }
         // "Lambda SnapStart runtime hooks": restore hooks have ten seconds.
-        let restored = platform.until(|state| settled(state, |state| state.runtime.parked.is_some()));
+        let restored = platform.until(|state| completion(state, |state| state.runtime.parked.is_some()));
         let result = match tokio::time::timeout(Duration::from_secs(10), restored).await {
             Ok(result) => result.map_err(Failure::Fatal),
             Err(_) => Err(Failure::Timeout),
@@ -314,7 +314,7 @@ impl EnvironmentLifecycle {
 }
 
 /// A fatal failure takes precedence over the awaited condition.
-pub(crate) fn settled(state: &State, done: impl Fn(&State) -> bool) -> Option<Result<(), Fatal>> {
+pub(crate) fn completion(state: &State, done: impl Fn(&State) -> bool) -> Option<Result<(), Fatal>> {
     match &state.fatal {
         Some(fatal) => Some(Err(fatal.clone())),
         None => done(state).then_some(Ok(())),
