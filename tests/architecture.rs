@@ -9,6 +9,8 @@
     reason = "the helpers of a test fail like a test, but only functions marked as tests are exempt by themselves"
 )]
 
+#[path = "architecture/circles.rs"]
+mod circles;
 #[path = "architecture/commands.rs"]
 mod commands;
 #[path = "architecture/conditions.rs"]
@@ -49,6 +51,8 @@ mod toolchain;
 mod tree;
 #[path = "architecture/version_output.rs"]
 mod version_output;
+#[path = "architecture/wrong_crates.rs"]
+mod wrong_crates;
 #[path = "architecture/wrong_trees.rs"]
 mod wrong_trees;
 
@@ -75,6 +79,11 @@ fn modules_import_only_what_the_table_allows() {
 #[test]
 fn modules_of_the_tool_import_downwards_only() {
     assert_clean(&layers::upwards(&Tree::of_repository()));
+}
+
+#[test]
+fn folders_import_each_other_in_no_new_circle() {
+    assert_clean(&circles::unknown(&Tree::of_repository()));
 }
 
 #[test]

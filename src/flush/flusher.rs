@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    Dropped, Hold, HoldEnd,
+    Dropped, Hold, HoldEnd, MAX_BYTES,
     api_key_cache::ApiKeyCache,
     destination::{Destination, Destinations},
     dropped::{DropLog, DropReason},
@@ -34,9 +34,6 @@ use crate::{
     os::error::chain,
 };
 
-/// Memory limit for data between the aggregates and the network, in bytes: batches, compressed or not, and payloads, queued or in flight. A body that
-/// several destinations share counts once.
-pub const MAX_BYTES: usize = 24 << 20;
 /// Above this many uncompressed bytes, the configured compression level takes too long.
 const MAX_BACKLOG: usize = 2 << 20;
 /// Pause between two attempts to send all queued payloads once the sandbox is about to end.

@@ -3,12 +3,11 @@
 use crate::lengths::{self, Exempt};
 use crate::tree::{Complaint, Tree};
 use crate::{
-    commands, errors, imports, layers, middle, names, parity, programs, purity, renames, switches, toolchain,
-    version_output,
+    commands, imports, layers, middle, names, parity, programs, purity, renames, switches, toolchain, version_output,
 };
 
 /// The places complained about.
-fn places(complaints: &[Complaint]) -> Vec<String> {
+pub fn places(complaints: &[Complaint]) -> Vec<String> {
     complaints.iter().map(|complaint| format!("{}:{}", complaint.path, complaint.line)).collect()
 }
 
@@ -442,35 +441,4 @@ fn an_import_of_a_higher_layer_is_found() {
     assert_eq!(found("matrix/src/plan/mod.rs", "\nuse crate::build::Recipe;\n"), ["matrix/src/plan/mod.rs:2"]);
     assert_eq!(found("matrix/src/invoke/a.rs", "fn f() { crate::layer::f() }\n"), ["matrix/src/invoke/a.rs:1"]);
     assert_eq!(found("matrix/src/new.rs", ""), ["matrix/src/new.rs:1"]);
-}
-
-#[test]
-fn errors_that_repeat_or_lose_a_source_are_found() {
-    let places = |variant: &str| {
-        let text =
-            format!("#[derive(Error)]\nenum Failure {{\n    /// Text.\n    {variant},\n    Other(String),\n}}\n");
-        places(&errors::flattened(&Tree::default().with("src/a.rs", &text)))
-    };
-    for wrong in [
-        "#[error(\"a: {0}\")] A(#[source] io::Error)",
-        "#[error(\"a: {0:?}\")] A(#[from] Inner)",
-        "#[error(\"a: {}\", .0)] A(#[source] io::Error)",
-        "#[error(\"a: {source}\")] A { path: PathBuf, source: Inner }",
-        "#[error(\"a: {}\", source)] A { pairs: Map<A, B>, source: Inner }",
-        "#[error(\"a\")] A(io::Error)",
-        "#[error(\"a: {cause}\")] A { cause: Box<dyn Error> }",
-    ] {
-        assert_eq!(places(wrong), ["src/a.rs:4"], "{wrong}");
-    }
-    for right in [
-        "#[error(\"a\")] A(#[source] io::Error)",
-        "#[error(\"{0}: a\")] A(String, #[source] io::Error)",
-        "#[error(transparent)] A(io::Error)",
-        "#[error(\"{{0}} {path:?}\")] A { path: PathBuf, source: Inner }",
-        "#[error(\"a\")] A",
-    ] {
-        assert_eq!(places(right), [""; 0], "{right}");
-    }
-    let of_a_struct = "#[derive(Error)]\n#[error(\"a: {0}\")]\npub(crate) struct A(pub(crate) #[source] Inner);\n";
-    assert_eq!(self::places(&errors::flattened(&Tree::default().with("src/a.rs", of_a_struct))), ["src/a.rs:2"]);
 }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::{
     aws::{self, Aws, AwsErrorKind, AwsRequest, Service},
-    client::SendError,
     http::HttpClient,
+    send_error::SendError,
 };
 use crate::config::{ApiKey, Secret};
 
