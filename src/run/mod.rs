@@ -3,6 +3,7 @@
 mod dogstatsd_pipeline;
 mod engine;
 mod ignored_lines;
+mod invocation_runs;
 #[cfg(test)]
 mod loop_tests;
 mod managed;
