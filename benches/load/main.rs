@@ -18,6 +18,7 @@ mod invocation;
 mod logs;
 mod page;
 mod random;
+mod spans;
 mod traces;
 
 use std::{path::Path, process::ExitCode};
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         ("dogstatsd", dogstatsd::measure as fn(Effort) -> page::Section),
         ("logs", logs::measure),
         ("traces", traces::measure),
+        ("spans", spans::measure),
         ("contexts", contexts::measure),
         ("invocation", invocation::measure),
     ];
