@@ -7,7 +7,8 @@ use std::path::Path;
 
 use clap::Parser;
 use matrix::build::BuildRecord;
-use matrix::report::{Arguments, Error, Experiment, run};
+use matrix::commands::report::{Arguments, run};
+use matrix::report::{Error, Experiment};
 use tempfile::TempDir;
 
 #[derive(Parser)]
