@@ -40,6 +40,7 @@ use crate::{
 pub use connections::Listener;
 pub use open::OpenRequest;
 pub use refusals::Cause;
+pub use refusals::Endpoint;
 pub use refusals::Refusals;
 pub use routes::MAX_TRACE_BODY_BYTES;
 pub use server::Agent;

@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     MAX_ENCODED_BYTES, Queued, Received,
-    refusals::Cause,
+    refusals::{Cause, Endpoint},
     room,
     routes::{self, Route},
     server::{Agent, ReceivedBody, failed, json},
@@ -82,7 +82,7 @@ impl Agent {
         // What the spans say about invocations waits with them, and placeholders are not among those that are encoded.
         let room = self.room_for_encoded(output.counts.bytes + output.observed.bytes).await;
         drop(recent);
-        if self.send(routes::path(version), Received::Traces(Box::new(output)), room).await {
+        if self.send(Endpoint::trace_agent(routes::path(version)), Received::Traces(Box::new(output)), room).await {
             json("{\"rate_by_service\":{}}".to_owned())
         } else {
             failed("Error sending traces to the trace aggregator: it is closed".to_owned())
@@ -137,7 +137,7 @@ impl Agent {
         drop(room);
         let room = self.room_for_encoded(stats.bytes().len()).await;
         drop(turn);
-        if self.send(routes::STATS_PATH, Received::Stats(stats), room).await {
+        if self.send(Endpoint::trace_agent(routes::STATS_PATH), Received::Stats(stats), room).await {
             (StatusCode::ACCEPTED, "Successfully buffered stats to be aggregated.").into_response()
         } else {
             failed("Error sending stats to the stats aggregator: it is closed".to_owned())
@@ -153,7 +153,7 @@ impl Agent {
             headers: head.headers.iter().map(header).collect(),
             body,
         };
-        if self.send(route.path, Received::Proxied(request), Some(room)).await {
+        if self.send(Endpoint::trace_agent(route.path), Received::Proxied(request), Some(room)).await {
             (StatusCode::OK, format!("Acknowledged request for {}", route.context)).into_response()
         } else {
             failed(format!("Error queueing request for {}: the queue is closed", route.context))
@@ -167,13 +167,13 @@ impl Agent {
     }
 
     /// Waits for a place in the queue; false if nobody takes anything out of it any more.
-    pub async fn send(&self, path: &str, received: Received, room: Option<OwnedSemaphorePermit>) -> bool {
+    pub async fn send(&self, endpoint: Endpoint<'_>, received: Received, room: Option<OwnedSemaphorePermit>) -> bool {
         if let Some(room) = room
             && self.sender.send(Queued { received, _room: room }).await.is_ok()
         {
             return true;
         }
-        self.refusals.record(Cause::Closed, path, "nothing is taken in any more");
+        self.refusals.record(Cause::Closed, endpoint, "nothing is taken in any more");
         false
     }
 }

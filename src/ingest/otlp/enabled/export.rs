@@ -10,7 +10,8 @@ use crate::{
     ingest::{
         body::{self, Limits, ReadError},
         trace_agent::{
-            Agent, Cause, MAX_ENCODED_BYTES, MAX_TRACE_BODY_BYTES, OpenRequest, Received, SILENCE, TOTAL, room,
+            Agent, Cause, Endpoint, MAX_ENCODED_BYTES, MAX_TRACE_BODY_BYTES, OpenRequest, Received, SILENCE, TOTAL,
+            room,
         },
     },
     os::{clock, thread::run_blocking},
@@ -41,8 +42,8 @@ pub struct Export {
     /// Maximum length in bytes once it is decompressed.
     pub max_bytes: usize,
     pub headers: TracerHeaders,
-    /// For the log.
-    pub path: &'static str,
+    /// Where it came to.
+    pub endpoint: Endpoint<'static>,
     pub body: ReceivedBody,
 }
 
@@ -115,7 +116,7 @@ impl Receiver {
     }
 
     async fn export(self: Arc<Self>, export: Export) -> Result<usize, Refusal> {
-        let (agent, path) = (Arc::clone(&self.agent), export.path);
+        let (agent, endpoint) = (Arc::clone(&self.agent), export.endpoint);
         let is_inline = is_inline(export.is_gzip, export.body.bytes.len());
         // One request is decoded at a time, the trace agent's too.
         let turn = Arc::clone(&agent.recent).lock_owned().await;
@@ -129,7 +130,7 @@ impl Receiver {
         tracing::debug!("TRACES | trace payload size after enrichment: {} bytes", counts.bytes);
         let room = agent.room_for_encoded(counts.bytes).await;
         drop(turn);
-        if agent.send(path, Received::Traces(Box::new(output)), room).await {
+        if agent.send(endpoint, Received::Traces(Box::new(output)), room).await {
             Ok(invalid + counts.oversized + counts.without_room)
         } else {
             Err(Refusal {
