@@ -17,6 +17,7 @@ mod https;
 mod invocation;
 mod logs;
 mod page;
+mod queued_spans;
 mod random;
 mod traces;
 
@@ -45,6 +46,10 @@ fn main() -> ExitCode {
         contexts::child(offered.parse().unwrap());
         return ExitCode::SUCCESS;
     }
+    if let Some(body) = arguments.iter().find_map(|argument| argument.strip_prefix(queued_spans::FLAG)) {
+        queued_spans::child(body);
+        return ExitCode::SUCCESS;
+    }
     let wanted = arguments.iter().find_map(|argument| argument.strip_prefix("--only="));
     let effort = if asks("--quick") { Effort::Quick } else { Effort::Whole };
     if asks("--record") && (effort == Effort::Quick || cfg!(debug_assertions) || wanted.is_some()) {
@@ -57,6 +62,7 @@ fn main() -> ExitCode {
         ("dogstatsd", dogstatsd::measure as fn(Effort) -> page::Section),
         ("logs", logs::measure),
         ("traces", traces::measure),
+        ("spans", queued_spans::measure),
         ("contexts", contexts::measure),
         ("invocation", invocation::measure),
     ];

@@ -27,7 +27,7 @@ const INTRODUCTION: &str = "\
 # Benchmarks
 
 Written by `cargo bench --profile release --bench load -- --record` on a two-core virtual machine. A ratio is the median of the ratios of rounds that were measured
-in turns with their yardstick; above 1 is faster than the yardstick. What a cold start costs is in the README.
+in turns with their yardstick; above 1 is faster than the yardstick. Cold starts: [cold-start.md](cold-start.md).
 ";
 
 /// The page.

@@ -39,6 +39,7 @@ use crate::{
 };
 pub use connections::Listener;
 pub use open::OpenRequest;
+pub use processing::MAX_KEPT_BYTES;
 pub use refusals::Cause;
 pub use refusals::Endpoint;
 pub use refusals::Refusals;

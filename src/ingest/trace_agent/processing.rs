@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     os::{
+        allocator::release_free_memory,
         clock,
         thread::{self, Job, run_blocking},
     },
@@ -35,6 +36,9 @@ use crate::{
 const MAX_INLINE_BYTES: usize = 64 << 10;
 /// The same for traces of version 0.5, in which a string of many bytes is a number of one byte wherever it is repeated.
 const MAX_INLINE_BYTES_V05: usize = 4 << 10;
+/// Length in bytes of a body after which free memory is given back: its spans have taken a few times as much, for which the function may have better use until the
+/// next body of such a length comes.
+pub const MAX_KEPT_BYTES: usize = 1 << 20;
 
 impl Agent {
     /// Processes a request whose body is here, and gives the answer.
@@ -65,7 +69,11 @@ impl Agent {
         let agent = Arc::clone(&self);
         let work = move || {
             let output = agent.decode(version, &bytes, &headers, &mut recent);
+            let is_large = bytes.len() > MAX_KEPT_BYTES;
             drop(bytes);
+            if is_large {
+                release_free_memory();
+            }
             (recent, output)
         };
         let output = if is_inline { Ok(work()) } else { thread::run_on(start, work).await };
