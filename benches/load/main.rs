@@ -71,7 +71,8 @@ fn main() -> ExitCode {
         measures.map(|(_, measure)| measure(effort)).inspect(|section| println!("{section}")).collect();
     if asks("--record") {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.md");
-        std::fs::write(&file, page::whole(&sections)).unwrap();
+        let before = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, page::whole(&sections, &before)).unwrap();
         eprintln!("recorded in {}", file.display());
     }
     ExitCode::SUCCESS

@@ -1,7 +1,11 @@
 //! Requests over OTLP, in JSON.
 
 #![no_main]
-#![allow(dead_code, clippy::unwrap_used, reason = "a target needs some of the checks, and a check that cannot go on has failed")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "a target needs some of the checks, and a check that cannot go on has failed"
+)]
 
 #[path = "../../tests/fuzz/checks.rs"]
 mod checks;
