@@ -17,6 +17,7 @@ mod https;
 mod invocation;
 mod logs;
 mod page;
+mod queued_spans;
 mod random;
 mod spans;
 mod traces;
@@ -46,6 +47,10 @@ fn main() -> ExitCode {
         contexts::child(offered.parse().unwrap());
         return ExitCode::SUCCESS;
     }
+    if let Some(body) = arguments.iter().find_map(|argument| argument.strip_prefix(queued_spans::FLAG)) {
+        queued_spans::child(body);
+        return ExitCode::SUCCESS;
+    }
     let wanted = arguments.iter().find_map(|argument| argument.strip_prefix("--only="));
     let effort = if asks("--quick") { Effort::Quick } else { Effort::Whole };
     if asks("--record") && (effort == Effort::Quick || cfg!(debug_assertions) || wanted.is_some()) {
@@ -59,6 +64,7 @@ fn main() -> ExitCode {
         ("logs", logs::measure),
         ("traces", traces::measure),
         ("spans", spans::measure),
+        ("queued-spans", queued_spans::measure),
         ("contexts", contexts::measure),
         ("invocation", invocation::measure),
     ];
@@ -67,7 +73,8 @@ fn main() -> ExitCode {
         measures.map(|(_, measure)| measure(effort)).inspect(|section| println!("{section}")).collect();
     if asks("--record") {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.md");
-        std::fs::write(&file, page::whole(&sections)).unwrap();
+        let before = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, page::whole(&sections, &before)).unwrap();
         eprintln!("recorded in {}", file.display());
     }
     ExitCode::SUCCESS
