@@ -1,13 +1,21 @@
 //! Spans of invocations: the calls of tracers on port 8124, and what arrives at the intake.
 
-use std::{io::Write as _, net::TcpStream, thread, time::Duration};
+use std::{
+    io::Write as _,
+    net::TcpStream,
+    thread,
+    time::{Duration, SystemTime},
+};
 
-use matrix::sandbox::{
-    Function, Setup,
-    function::{Answer, Call},
-    intake::Span,
-    setup::{Delivery, Initialization, Order},
-    tracer::{self, Reply},
+use matrix::{
+    sample_events::{self, SampleEvent},
+    sandbox::{
+        Function, Setup,
+        function::{Answer, Call},
+        intake::Span,
+        setup::{Delivery, Initialization, Order},
+        tracer::{self, Reply},
+    },
 };
 
 use crate::{
@@ -47,8 +55,13 @@ const RUBY: Tracer = Tracer { language: "ruby", knows_request_id: true, flushes_
 impl Tracer {
     /// Plays its calls around a handler that answers like this. The id of the invocation's span is 100 and the number of the event.
     fn play(self, call: &Call<'_>, end_headers: &[(&str, &str)], response: &str) {
-        let number: u64 = std::str::from_utf8(call.event).unwrap().parse().unwrap();
         self.start(call);
+        self.play_started(call, end_headers, response);
+    }
+
+    /// The calls after the first.
+    fn play_started(self, call: &Call<'_>, end_headers: &[(&str, &str)], response: &str) {
+        let number: u64 = std::str::from_utf8(call.event).unwrap().parse().unwrap();
         if self.flushes_first {
             self.flush(call, number);
         }
@@ -191,6 +204,51 @@ fn the_trace_of_an_event_goes_on_in_the_reply_and_above_the_span() {
     assert_eq!((tag(sqs, "_dd.p.tid"), sqs.resource.as_str()), (Some("640cfd8d00000000"), "orders"));
     assert_eq!(tag(lambda, "function_trigger.event_source"), Some("sqs"));
     assert_eq!(lambda.metrics.get("_sampling_priority_v1"), Some(&2.0), "the decision of the caller");
+}
+
+/// What the event of each number comes through, from the service that invokes the function outwards.
+const SERVICES: &[(SampleEvent, &[&str])] = &[
+    (sample_events::REST_API, &["aws.apigateway"]),
+    (sample_events::HTTP_API, &["aws.httpapi"]),
+    (sample_events::WEBSOCKET, &["aws.apigateway"]),
+    (sample_events::LOAD_BALANCER, &[]),
+    (sample_events::FUNCTION_URL, &["aws.lambda.url"]),
+    (sample_events::SQS, &["aws.sqs"]),
+    (sample_events::SNS, &["aws.sns"]),
+    (sample_events::S3, &["aws.s3"]),
+    (sample_events::DYNAMODB, &["aws.dynamodb"]),
+    (sample_events::KINESIS, &["aws.kinesis"]),
+    (sample_events::EVENTBRIDGE, &["aws.eventbridge"]),
+    (sample_events::MSK, &["aws.msk"]),
+    (sample_events::STEP_FUNCTIONS, &[]),
+    (sample_events::SNS_SQS, &["aws.sqs", "aws.sns"]),
+    (sample_events::EVENTBRIDGE_SQS, &["aws.sqs", "aws.eventbridge"]),
+    (sample_events::EVENTBRIDGE_SNS, &["aws.sns", "aws.eventbridge"]),
+];
+
+#[test]
+fn the_services_that_an_event_came_through_are_above_the_span_of_its_invocation() {
+    assert_eq!(SERVICES.len(), sample_events::ALL.len());
+    let function = Function::from_fn(|call| {
+        let number: usize = std::str::from_utf8(call.event).unwrap().parse().unwrap();
+        let event = SERVICES[number].0.until(SystemTime::now());
+        accepted(&self::call("POST", "/lambda/start-invocation", &JAVA.named(call), event.as_bytes()));
+        JAVA.play_started(call, &[], r#"{"statusCode":200}"#);
+        Answer::Response(b"null".to_vec())
+    });
+    let Some(life) = live(with(function, &[]), SERVICES.len()) else { return };
+    assert_spans_of_invocations(&life, JAVA);
+    let all = life.intake.spans();
+    for (lambda, (event, services)) in spans(&life, "aws.lambda").iter().zip(SERVICES) {
+        let mut above = Vec::new();
+        let mut below = lambda;
+        while let Some(span) = all.iter().find(|it| it.trace_id == lambda.trace_id && it.span_id == below.parent_id) {
+            assert!(span.start < below.start && span.duration < 60_000_000_000, "{}: {span:?}", event.name);
+            above.push(span.name.as_str());
+            below = span;
+        }
+        assert_eq!(above, *services, "{}", event.name);
+    }
 }
 
 #[test]

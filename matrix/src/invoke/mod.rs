@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub use arguments::Arguments;
 pub use error::Error;
@@ -192,6 +192,9 @@ impl Plan {
             output: output(printer),
             ..Setup::default()
         };
+        // Last, because the extension and the packages may have taken minutes, and the events are of the last seconds.
+        let samples = arguments.sample_events.iter().map(|sample| sample.until(SystemTime::now()).into_bytes());
+        let events = if arguments.sample_events.is_empty() { events } else { samples.collect() };
         let requires_isolation = arguments.network == Some(Network::Isolated);
         Ok(Self { setup, events, notes, requires_isolation, _temporary: [unpacked, deployed] })
     }
