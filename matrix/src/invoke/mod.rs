@@ -18,6 +18,7 @@ pub mod run_summary;
 mod session;
 mod stream;
 mod target;
+mod template_events;
 mod templates;
 mod text;
 pub mod timeline;
