@@ -18,6 +18,7 @@ pub mod run_summary;
 mod session;
 mod stream;
 mod target;
+mod template_events;
 mod templates;
 mod text;
 pub mod timeline;
@@ -311,8 +312,8 @@ fn extension(program: PathBuf) -> Extension {
 
 fn output(printer: &Arc<Printer>) -> Output {
     let printer = Arc::clone(printer);
-    Output::To(Arc::new(move |stream, line| {
-        printer.line(&stream.origin.to_string(), stream.origin == setup::Origin::Function, line);
+    Output::To(Arc::new(move |origin, line| {
+        printer.line(&origin.to_string(), *origin == setup::Origin::Function, line);
     }))
 }
 

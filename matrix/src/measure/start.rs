@@ -314,7 +314,7 @@ fn last_words(ending: &Ending) -> String {
         JournalEvent::NotExecuted { origin, reason } if is_extension(origin) => Some(reason.as_str()),
         _ => None,
     });
-    let line = ending.output.iter().rev().find(|line| is_extension(&line.stream.origin));
+    let line = ending.output.iter().rev().find(|line| is_extension(&line.origin));
     let line = line.map(|line| String::from_utf8_lossy(&line.bytes));
     [exit.map(|exit| format!(" ({exit})")), line.map(|line| format!(": {line}"))].into_iter().flatten().collect()
 }
