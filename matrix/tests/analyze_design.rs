@@ -190,6 +190,8 @@ fn a_factor_that_changes_no_program_is_a_no_op() {
         seconds: 0.0,
         cached: false,
         compiled: None,
+        group: None,
+        launcher: None,
         brought: std::collections::BTreeSet::new(),
         origin: None,
         same_as: same_as.map(str::to_owned),

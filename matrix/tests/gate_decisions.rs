@@ -156,6 +156,8 @@ fn unbuilt() -> BuildRecord {
         seconds: 1.0,
         cached: false,
         compiled: None,
+        group: None,
+        launcher: None,
         brought: std::collections::BTreeSet::new(),
         origin: None,
         same_as: None,

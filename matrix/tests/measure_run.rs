@@ -31,6 +31,8 @@ fn built(cell: &str, program: impl Into<PathBuf>) -> BuildRecord {
         seconds: 0.0,
         cached: true,
         compiled: None,
+        group: None,
+        launcher: None,
         brought: std::collections::BTreeSet::new(),
         origin: None,
         same_as: None,

@@ -90,6 +90,8 @@ mod tests {
             seconds: 1.5,
             cached: false,
             compiled: None,
+            group: None,
+            launcher: None,
             brought: std::collections::BTreeSet::new(),
             origin: None,
             same_as: None,

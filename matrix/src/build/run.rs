@@ -243,7 +243,10 @@ fn all(
     }
     for job in &due {
         let cell = &job.cell().id;
-        progress.at(cell, "starting");
+        // Of others there is nothing to compile.
+        if job.group().is_some() {
+            progress.at(cell, "starting");
+        }
         let built = workshop.work(job, &|step| progress.at(cell, step));
         // The signal has reached the compiler as well, so that its failure says nothing about the cell.
         if interrupted.load(Ordering::Relaxed) && built.failure.is_some() {
