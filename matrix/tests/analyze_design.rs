@@ -191,6 +191,7 @@ fn a_factor_that_changes_no_program_is_a_no_op() {
         cached: false,
         compiled: None,
         group: None,
+        slowdown: None,
         launcher: None,
         brought: std::collections::BTreeSet::new(),
         origin: None,

@@ -157,6 +157,7 @@ fn unbuilt() -> BuildRecord {
         cached: false,
         compiled: None,
         group: None,
+        slowdown: None,
         launcher: None,
         brought: std::collections::BTreeSet::new(),
         origin: None,

@@ -32,6 +32,7 @@ fn built(cell: &str, program: impl Into<PathBuf>) -> BuildRecord {
         cached: true,
         compiled: None,
         group: None,
+        slowdown: None,
         launcher: None,
         brought: std::collections::BTreeSet::new(),
         origin: None,

@@ -91,6 +91,7 @@ mod tests {
             cached: false,
             compiled: None,
             group: None,
+            slowdown: None,
             launcher: None,
             brought: std::collections::BTreeSet::new(),
             origin: None,

@@ -9,6 +9,7 @@ pub(crate) mod cargo;
 pub mod dependencies;
 mod error;
 pub mod launcher;
+pub mod load;
 pub mod paths;
 pub mod pinned;
 pub mod profile;
@@ -65,6 +66,9 @@ pub struct BuildRecord {
     /// The name of its group of flags: builds of one group take as long as each other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// How many times as long as on an idle machine it was expected to take, by what ran beside it when the builds began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowdown: Option<f64>,
     /// What of the time went into the launcher; none without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launcher: Option<LauncherTime>,
@@ -162,6 +166,7 @@ mod tests {
             cached: false,
             compiled: None,
             group: None,
+            slowdown: None,
             launcher: None,
             brought: BTreeSet::new(),
             origin: None,

@@ -13,7 +13,7 @@ use super::cargo::{CargoCommand, Outcome};
 use super::progress::Progress;
 use super::recipe::Recipe;
 use super::work::{BuildContext, Job};
-use super::{BuildRecord, Error, Failure, Origin};
+use super::{BuildRecord, Error, Failure, Origin, load};
 use crate::flavour::{Flavours, Toolchain, Tools};
 use crate::manifest::Manifest;
 use crate::plan::check;
@@ -236,6 +236,8 @@ fn all(
     let due_cells: Vec<&Cell> = due.iter().map(Job::cell).collect();
     // Before anything is built that it would count.
     let estimated = estimate.filter(|_| !due.is_empty()).map(|estimate| estimate(workshop.manifest, &due_cells));
+    // Later, the load of this run is in it.
+    let slowdown = load::slowdown();
     let start = Instant::now();
     let progress = Progress::new(current.len() + due.len());
     for job in &current {
@@ -247,7 +249,8 @@ fn all(
         if job.group().is_some() {
             progress.at(cell, "starting");
         }
-        let built = workshop.work(job, &|step| progress.at(cell, step));
+        let mut built = workshop.work(job, &|step| progress.at(cell, step));
+        built.slowdown = built.compiled.map(|_| slowdown);
         // The signal has reached the compiler as well, so that its failure says nothing about the cell.
         if interrupted.load(Ordering::Relaxed) && built.failure.is_some() {
             break;

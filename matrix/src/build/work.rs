@@ -371,6 +371,7 @@ impl BuildRecord {
             cached: false,
             compiled: None,
             group: None,
+            slowdown: None,
             launcher: None,
             brought: BTreeSet::new(),
             origin: None,

@@ -47,7 +47,7 @@ pub(super) struct Pace {
 /// An earlier build of an agent, as it is measured.
 struct AgentBuild<'b> {
     record: &'b BuildRecord,
-    /// Without the launcher's.
+    /// Without the launcher's, and as on an idle machine.
     seconds: f64,
     /// Whether it compiled everything.
     is_first: bool,
@@ -74,12 +74,14 @@ impl BuildSeconds {
             }
             None => format!("a guess of {} s for the first build of each, {} s for others", any.first, any.further),
         };
-        let launchers = builds.iter().filter(|built| built.failure.is_none()).filter_map(|built| built.launcher);
-        let launchers = launchers.filter(|launcher| launcher.compiled > 0).map(|launcher| launcher.seconds).collect();
+        let launchers = builds.iter().filter(|built| built.failure.is_none()).filter_map(|built| {
+            let compiled = built.launcher.filter(|launcher| launcher.compiled > 0)?;
+            Some(idle(built, compiled.seconds))
+        });
         let mut known = Self {
             any,
             groups: groups.collect(),
-            launcher: median(launchers).unwrap_or(LAUNCHER_SECONDS * any.first / GUESS.first),
+            launcher: median(launchers.collect()).unwrap_or(LAUNCHER_SECONDS * any.first / GUESS.first),
             c_code: BTreeMap::new(),
             basis,
         };
@@ -164,7 +166,7 @@ impl<'b> AgentBuild<'b> {
         let most = real().map(|(_, compiled)| compiled).max().unwrap_or_default();
         let of = |(record, compiled): (&'b BuildRecord, usize)| Self {
             record,
-            seconds: record.seconds - record.launcher.map_or(0.0, |launcher| launcher.seconds),
+            seconds: idle(record, record.seconds - record.launcher.map_or(0.0, |launcher| launcher.seconds)),
             is_first: compiled * 2 > most && most > ALONE,
         };
         real().map(of).collect()
@@ -174,6 +176,11 @@ impl<'b> AgentBuild<'b> {
     fn with_c(&self) -> Vec<(&'static str, f64)> {
         C_SECONDS.into_iter().filter(|(feature, _)| self.record.brought.contains(*feature)).collect()
     }
+}
+
+/// What a part of a build would have taken on an idle machine.
+fn idle(built: &BuildRecord, seconds: f64) -> f64 {
+    seconds / built.slowdown.unwrap_or(1.0)
 }
 
 /// The median of builds of one kind without C code of new features; if all of them had some, without what that is guessed to have taken. `guess` is that of the kind.

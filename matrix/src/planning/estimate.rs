@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::build_seconds::{BuildSeconds, Program};
 use super::promise::Promise;
-use crate::build::BuildRecord;
 use crate::build::dependencies::Dependencies;
 use crate::build::recipe::{Group, Recipe};
+use crate::build::{BuildRecord, load};
 use crate::flavour::c_tools;
 use crate::manifest::Manifest;
 use crate::measure::sample::Sample;
@@ -19,6 +19,8 @@ use crate::workspace::target_directory;
 
 /// Guesses, used until there is something better, and always named as guesses.
 const START_SECONDS: f64 = 1.0;
+/// From how many times as long on it is told.
+const BUSY: f64 = 1.1;
 const GROUP_MB: f64 = 700.0;
 const PROGRAM_MB: f64 = 10.0;
 
@@ -83,11 +85,24 @@ impl Estimate {
     }
 }
 
-/// How many minutes plain builds of these cells take on this machine, by what it has built so far.
+impl Estimate {
+    /// The same where builds take so many times as long as on an idle machine.
+    #[must_use]
+    pub fn slowed(mut self, slowdown: f64) -> Self {
+        self.build_minutes *= slowdown;
+        if slowdown > BUSY {
+            self.build_basis += &format!("; {slowdown:.1} times that, because the machine is busy");
+        }
+        self
+    }
+}
+
+/// How many minutes plain builds of these cells take on this machine, by what it has built so far and what it does beside them now.
 pub fn build_minutes(manifest: &Manifest, cells: &[&Cell]) -> f64 {
     let experiments = target_directory().join("matrix");
     let known = BuildSeconds::of(&earlier_builds(&experiments));
-    known.of_groups(&groups(manifest, cells.iter().copied()), |group| compiled(&experiments, group)) / 60.0
+    let seconds = known.of_groups(&groups(manifest, cells.iter().copied()), |group| compiled(&experiments, group));
+    load::slowdown() * seconds / 60.0
 }
 
 /// The programs of each set of flags; a launcher is a build of its own.

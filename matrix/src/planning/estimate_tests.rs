@@ -59,6 +59,7 @@ fn built(seconds: f64, cached: bool) -> BuildRecord {
         cached,
         compiled: None,
         group: None,
+        slowdown: None,
         launcher: None,
         brought: BTreeSet::new(),
         origin: None,
@@ -129,14 +130,14 @@ fn a_group_takes_as_long_as_earlier_builds_with_its_flags() {
         ..built(seconds, false)
     };
     let (usual, quick, other) = (named("with-"), named("with-opt-level=3"), Some("another".to_owned()));
-    // That of the agent counts without the launcher's, which was there in the second build.
+    // That of the agent counts without the launcher's, which was there in the second build, and as on an idle machine.
     let with_launcher = |record: BuildRecord, seconds, compiled| BuildRecord {
         agent: Some(PathBuf::new()),
         launcher: Some(LauncherTime { seconds, compiled }),
         ..record
     };
     let builds = [
-        with_launcher(of(&usual, 225.0, 150), 25.0, 9),
+        BuildRecord { slowdown: Some(3.0), ..with_launcher(of(&usual, 675.0, 150), 75.0, 9) },
         with_launcher(of(&usual, 80.5, 2), 0.5, 0),
         of(&quick, 40.0, 150),
         of(&other, 1000.0, 150),
@@ -152,7 +153,11 @@ fn a_group_takes_as_long_as_earlier_builds_with_its_flags() {
     let jemalloc = 30.0 * 200.0 / GUESS.first;
     let from_nothing = 200.0 + 2.0 * 80.0 + 40.0 + 2.0 * jemalloc + 25.0;
     assert!(close(estimated(&|_| Vec::new()), from_nothing), "{} {from_nothing}", estimated(&|_| Vec::new()));
-    let basis = Estimate::of(manifest, &plan, &builds, |_| Vec::new(), &[]).build_basis;
+    let estimate = Estimate::of(manifest, &plan, &builds, |_| Vec::new(), &[]);
+    let busy = estimate.clone().slowed(4.0);
+    assert!(close(busy.build_minutes, 4.0 * estimate.build_minutes));
+    assert!(busy.build_basis.ends_with("; 4.0 times that, because the machine is busy"), "{}", busy.build_basis);
+    let basis = estimate.slowed(1.0).build_basis;
     let told = "the medians of 3 earlier builds of everything and 3 of less, by flags where the same were built before";
     assert_eq!(basis, told);
 }
