@@ -250,16 +250,28 @@ pub const ON: &str = "on";
 /// The level of a factor that is off.
 pub const OFF: &str = "off";
 
-static EMBEDDED: LazyLock<Result<Manifest, Error>> = LazyLock::new(|| {
-    let mut manifest = Manifest::parse(&text()?)?;
+/// A manifest with the text that it was parsed from.
+struct Embedded {
+    text: std::borrow::Cow<'static, str>,
+    manifest: Manifest,
+}
+
+static EMBEDDED: LazyLock<Result<Embedded, Error>> = LazyLock::new(|| {
+    let text = text()?;
+    let mut manifest = Manifest::parse(&text)?;
     manifest.adapt_sets(Architecture::of_this_machine());
-    Ok(manifest)
+    Ok(Embedded { text, manifest })
 });
 
 impl Manifest {
     /// The manifest of this program's own sources.
     pub fn embedded() -> Result<&'static Self, &'static Error> {
-        EMBEDDED.as_ref()
+        EMBEDDED.as_ref().map(|embedded| &embedded.manifest)
+    }
+
+    /// The text that [`Self::embedded`] was parsed from. Whoever includes the file instead has the tool compiled again for every change of it.
+    pub fn embedded_text() -> Result<&'static str, &'static Error> {
+        EMBEDDED.as_ref().map(|embedded| embedded.text.as_ref())
     }
 
     /// Parses a manifest. Returns an error if it contradicts itself.
