@@ -51,9 +51,11 @@ pub enum Error {
     )]
     Moved { cell: String },
     #[error(
-        "the sources are not those of a commit ({sources}); commit what has changed, or leave out --refuse-dirty: the manifest of the layer tells it"
+        "the sources are not those of a commit ({sources}); build a checkout without changes, or leave out --refuse-dirty: the manifest of the layer tells it"
     )]
     Dirty { sources: String },
+    #[error("the time of the sources cannot be told")]
+    Time(#[source] io::Error),
     #[error("{place} does not say what it is: {reason}")]
     Silent { place: String, reason: String },
     #[error(transparent)]

@@ -7,6 +7,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use super::setup::Mount;
+use crate::terminal::chain_in_line;
 
 /// The mount point of control groups. A process on Lambda sees none; runtimes that see them adapt to their limits.
 const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
@@ -14,10 +15,17 @@ const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
 /// Why the sandbox has to use the machine's own directories.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
-    #[error("the thread gets no mount namespace of its own")]
+    #[error("no mounts of its own")]
     Namespace(#[source] nix::Error),
-    #[error("{} cannot be mounted", path.display())]
+    #[error("{} cannot be put in place", path.display())]
     Mount { path: PathBuf, source: io::Error },
+}
+
+impl Refused {
+    /// The reason with the system's error, in one line.
+    pub(crate) fn reason(&self) -> String {
+        chain_in_line(self)
+    }
 }
 
 /// Moves the calling thread into its own mount namespace and mounts the directories there, without a change to what others see.
@@ -77,7 +85,6 @@ mod tests {
 
     use super::*;
     use crate::sandbox::isolation;
-    use crate::terminal::chain_in_line;
 
     /// The content of a file as a thread with these mounts reads it, or the reason of a failure.
     fn seen(target: &Path, file: &Path) -> Result<Option<String>, Refused> {
@@ -92,8 +99,8 @@ mod tests {
 
     /// Mounts may fail for a missing privilege only.
     fn assert_tolerable(refused: &Refused) {
-        let reason = chain_in_line(refused);
-        assert!(reason.contains("no mount namespace of its own: EPERM") && !isolation::is_required(), "{reason}");
+        let reason = refused.reason();
+        assert!(reason.contains("no mounts of its own: EPERM") && !isolation::is_required(), "{reason}");
     }
 
     #[test]
