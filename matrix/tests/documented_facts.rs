@@ -282,6 +282,7 @@ fn options_that_are_named_are_options() {
         "ci/sizes",
         "ci/fips",
         "ci/mutants",
+        "ci/fuzz",
         "ci/version",
     ] {
         known += &read(script);

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use extension_protocol::handover::SPARE_DESCRIPTORS;
 use tokio::time::timeout;
 
 use super::{
@@ -63,9 +64,8 @@ fn go_on(state: StartupState, loaded: Option<Loaded>, start_time: StartTime) {
 
 /// Fails where so few descriptors are left that neither telemetry could be accepted nor anything sent: the end of every invocation would be waited for in vain.
 fn spare_descriptors() -> Result<(), Error> {
-    /// Two descriptors each.
-    const PIPES: usize = 6;
-    let pipes: io::Result<Vec<_>> = (0..PIPES).map(|_| io::pipe()).collect();
+    // Two descriptors each.
+    let pipes: io::Result<Vec<_>> = (0..SPARE_DESCRIPTORS / 2).map(|_| io::pipe()).collect();
     pipes.map(drop).map_err(Error::Runtime)
 }
 

@@ -137,15 +137,14 @@ pub fn start_telemetry(bound: io::Result<TelemetryListener>) -> Option<Telemetry
 
 /// What the function measures; None if its port cannot be had.
 pub fn start_dogstatsd(bound: io::Result<dogstatsd::DogStatsdSocket>, config: &Config) -> Option<DatagramQueue> {
-    bound
-        .and_then(|bound| bound.serve(&config.dogstatsd))
-        .inspect_err(|error| {
-            let port = dogstatsd::PORT;
-            tracing::warn!(
-                "DOGSTATSD | Port {port} cannot be bound, so what the function measures is not collected: {error}"
-            );
-        })
-        .ok()
+    let served = bound.and_then(|bound| bound.serve(&config.dogstatsd)).inspect_err(|error| {
+        let port = dogstatsd::PORT;
+        tracing::warn!(
+            "DOGSTATSD | Port {port} cannot be bound, so what the function measures is not collected: {error}"
+        );
+    });
+    checkpoint(Checkpoint::Dogstatsd);
+    served.ok()
 }
 
 /// Where tracers send to, to be served once the next event has been asked for; None if its port cannot be had.
@@ -285,6 +284,7 @@ fn span_settings(config: &Config, environment: &Environment) -> SpanSettings {
 
 fn build_intake(config: &Config, function: Function) -> Option<intake::Client> {
     tls::install_provider();
+    checkpoint(Checkpoint::Crypto);
     os::nss::use_builtin_resolver();
     let built = intake::Client::build(config, function);
     checkpoint(Checkpoint::Intake);

@@ -98,7 +98,8 @@ impl BuildContext<'_> {
                 let recipe = Recipe::of(self.manifest, &cell.levels).with(tools);
                 let agent = CargoCommand::new("bottlecap", &recipe, tools, &self.root, &self.builds);
                 let launcher = recipe.launcher.then(|| {
-                    CargoCommand::new(launcher::NAME, &Recipe::of_launcher(), launcher_tools, &self.root, &self.builds)
+                    let recipe = Recipe::of_launcher(launcher_tools.flavour.architecture);
+                    CargoCommand::new(launcher::NAME, &recipe, launcher_tools, &self.root, &self.builds)
                 });
                 Task::Build(Box::new(Calls { recipe, agent, launcher }))
             }
@@ -270,9 +271,9 @@ impl BuildContext<'_> {
             command: format!("{} && readelf -lW {}", call.shell(), outcome.program.display()),
             output: format!("the launcher is not what it has to be:\n{output}"),
         };
-        let architecture = self.tools.launcher.flavour.architecture.to_string();
-        let mut objections = launcher::objections_to_file(&outcome.program, &architecture);
-        let asked = ReleaseProfile::of(&Recipe::of_launcher(), &self.root);
+        let architecture = self.tools.launcher.flavour.architecture;
+        let mut objections = launcher::objections_to_file(&outcome.program, &architecture.to_string());
+        let asked = ReleaseProfile::of(&Recipe::of_launcher(architecture), &self.root);
         let asked = asked.map_err(|error| failure(error.to_string()))?;
         objections.extend(self.unlike(call, &asked, &outcome).map_err(failure)?);
         if objections.is_empty() { Ok(outcome) } else { Err(failure(objections.join("\n"))) }

@@ -35,6 +35,7 @@ fn a_switch_that_a_flavour_cannot_have_is_refused_with_the_reason_and_the_remedy
     use Architecture::{Arm64, X86_64};
     let cases = [
         ("seed", Arm64, Libc::Gnu, "target-cpu=x86-64-v2", "`--features generic`"),
+        ("ship+neoverse-n1", X86_64, Libc::Gnu, "target-cpu=neoverse-n1", "no processor of x86_64"),
         ("ship+x86-64-v2", Arm64, Libc::Musl, "target-cpu=x86-64-v2", "no processor of arm64"),
         ("baseline", X86_64, Libc::Musl, "static=off", "`--features static`"),
         ("baseline+static-libgcc", X86_64, Libc::Gnu, "static-libgcc", "`--features -static-libgcc`"),
@@ -49,6 +50,18 @@ fn a_switch_that_a_flavour_cannot_have_is_refused_with_the_reason_and_the_remedy
         assert!(error.to_string().starts_with(choice) && error.to_string().contains(reason), "{error}");
     }
     assert!(chosen("baseline+static-libgcc", X86_64, Libc::Gnu, "2.34").is_ok(), "the machine's linker can do it");
+}
+
+#[test]
+fn every_value_for_one_processor_is_refused_for_the_other() {
+    let (manifest, flavours) = (Manifest::embedded().unwrap(), Flavours::embedded().unwrap());
+    let values = manifest.factors.iter().flat_map(|factor| factor.values.iter().map(move |value| (factor, value)));
+    for (factor, value) in values.filter(|(_, value)| value.architecture.is_some()) {
+        let choice = Choice::new(&factor.name, &value.name);
+        let refused = flavours.refused.iter().filter(|refused| refused.choice == choice);
+        let refused: Vec<_> = refused.filter_map(|refused| refused.architecture).collect();
+        assert!(refused.len() == 1 && value.is_foreign(refused[0]), "{choice}: {refused:?}");
+    }
 }
 
 #[test]

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 pub use levels::{Levels, WrongChoice};
 
+use crate::target::Architecture;
+
 /// The text of the manifest. A tool that travels with a plan has it beside itself; a debug build reads it from its place in the sources, so that
 /// changing it needs no compilation.
 #[cfg(debug_assertions)]
@@ -211,6 +213,9 @@ pub struct Value {
     /// Whether only cells that name this value have it, because building it needs more than a compiler.
     #[serde(default)]
     pub apart: bool,
+    /// The only processor for which it can be built; any, if there is none.
+    #[serde(default)]
+    pub architecture: Option<Architecture>,
 }
 
 /// A value that must not be used, with the reason.
@@ -253,7 +258,9 @@ struct Embedded {
 
 static EMBEDDED: LazyLock<Result<Embedded, Error>> = LazyLock::new(|| {
     let text = text()?;
-    Manifest::parse(&text).map(|manifest| Embedded { text, manifest })
+    let mut manifest = Manifest::parse(&text)?;
+    manifest.adapt_sets(Architecture::of_this_machine());
+    Ok(Embedded { text, manifest })
 });
 
 impl Manifest {
@@ -326,13 +333,25 @@ impl Factor {
         self.values.first().map_or(OFF, |value| &value.name)
     }
 
-    /// Whether only cells that name this level have it.
+    /// Whether only cells that name this level have it. One for another processor than this machine's is like that.
     pub fn is_apart(&self, level: &str) -> bool {
-        self.values.iter().any(|value| value.apart && value.name == level)
+        self.value(level).is_some_and(|value| value.apart || value.is_foreign(Architecture::of_this_machine()))
+    }
+
+    /// The value of this name; none for the levels of a factor that has no values.
+    pub fn value(&self, level: &str) -> Option<&Value> {
+        self.values.iter().find(|value| value.name == level)
     }
 
     pub fn setting(&self, level: &str) -> Option<&Setting> {
         self.levels().into_iter().find(|known| known.name == level).map(|known| known.setting)
+    }
+}
+
+impl Value {
+    /// Whether it is for another processor than this.
+    pub fn is_foreign(&self, architecture: Architecture) -> bool {
+        self.architecture.is_some_and(|only| only != architecture)
     }
 }
 

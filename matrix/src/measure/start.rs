@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -119,7 +120,11 @@ impl Taken {
         }
         passed.map_err(|what| Failure::Program(format!("{what}{}", last_words(&ending))))?;
         if scenario.condition.cache == Cache::Cold {
-            self.set("file_touched", number(subject.resident().map_err(|error| Failure::harness(&error))? / 1024));
+            let kib = |bytes: io::Result<u64>| {
+                bytes.map(|bytes| number(bytes / 1024)).map_err(|error| Failure::harness(&error))
+            };
+            self.set("file_touched", kib(subject.resident())?);
+            self.set("entry_touched", kib(subject.entry_resident())?);
         }
         self.delivered(subject, &ending, &[]);
         match invocation.as_ref().map(|invocation| &invocation.outcome) {
@@ -314,7 +319,7 @@ fn last_words(ending: &Ending) -> String {
         JournalEvent::NotExecuted { origin, reason } if is_extension(origin) => Some(reason.as_str()),
         _ => None,
     });
-    let line = ending.output.iter().rev().find(|line| is_extension(&line.stream.origin));
+    let line = ending.output.iter().rev().find(|line| is_extension(&line.origin));
     let line = line.map(|line| String::from_utf8_lossy(&line.bytes));
     [exit.map(|exit| format!(" ({exit})")), line.map(|line| format!(": {line}"))].into_iter().flatten().collect()
 }

@@ -15,6 +15,7 @@ use crate::flavour::c_tools;
 use crate::manifest::Manifest;
 use crate::measure::sample::Sample;
 use crate::plan::{Cell, CellKind, Plan};
+use crate::target::Architecture;
 use crate::workspace::target_directory;
 
 /// Guesses, used until there is something better, and always named as guesses.
@@ -119,7 +120,7 @@ fn groups<'c>(manifest: &Manifest, cells: impl IntoIterator<Item = &'c Cell>) ->
         has_launcher |= recipe.launcher;
     }
     if has_launcher {
-        add("(launcher)", &Recipe::of_launcher());
+        add("(launcher)", &Recipe::of_launcher(Architecture::of_this_machine()));
     }
     groups
 }

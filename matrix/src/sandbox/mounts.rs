@@ -1,5 +1,6 @@
 //! The sandbox's own mounts over the machine's directories.
 
+use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,10 +15,18 @@ const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
 /// Why the sandbox has to use the machine's own directories.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
-    #[error("no mounts of its own: {0}")]
+    #[error("no mounts of its own")]
     Namespace(#[source] nix::Error),
-    #[error("{} cannot be put in place: {source}", path.display())]
+    #[error("{} cannot be put in place", path.display())]
     Mount { path: PathBuf, source: io::Error },
+}
+
+impl Refused {
+    /// The reason with the system's error, in one line.
+    pub(crate) fn reason(&self) -> String {
+        let source = self.source().map(|source| format!(": {source}"));
+        self.to_string() + &source.unwrap_or_default()
+    }
 }
 
 /// Moves the calling thread into its own mount namespace and mounts the directories there, without a change to what others see.
@@ -91,7 +100,7 @@ mod tests {
 
     /// Mounts may fail for a missing privilege only.
     fn assert_tolerable(refused: &Refused) {
-        let reason = refused.to_string();
+        let reason = refused.reason();
         assert!(reason.contains("no mounts of its own: EPERM") && !isolation::is_required(), "{reason}");
     }
 

@@ -18,6 +18,7 @@ use super::environment::Addresses;
 use super::function::Function;
 use super::invocation::{Attempt, ExitOf, Invocation};
 use super::journal::{Journal, JournalEvent};
+use super::lambda_user::LambdaUser;
 use super::network::Outside;
 use super::next_breakpoint::NextBreakpoint;
 use super::platform::init::{Failure, Phase};
@@ -25,7 +26,9 @@ use super::platform::lifecycle::{EnvironmentLifecycle, ProcessResources};
 use super::platform::shutdown::Reason;
 use super::platform::{Platform, router};
 use super::processes::Processes;
+use super::settings_file::SettingsFile;
 use super::setup::{Cpu, Disk, Mount, Network, Setup};
+use super::system_files::SystemFiles;
 use super::{Error, intake, isolation, mounts, network, ports};
 
 /// A command from the handle.
@@ -59,7 +62,22 @@ pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result
     if !isolated {
         ports::check(&setup, &journal);
     }
+    let settings_file = match SettingsFile::write(&setup, &directory.join("settings")) {
+        Ok(file) => file,
+        Err(source) => return tell(told, Err(Error::System { what: "write the extension's settings", source })),
+    };
+    let user = settle_user(&setup, &journal);
+    let system_files = write_system_files(&setup, directory, user.is_some(), &journal);
     let disk = settle_mounts(&setup, directory, &opt, &journal);
+    // Without its own mounts, no file can be put in the place of another one.
+    let system_files = system_files.filter(|_| disk.is_some()).and_then(|files| mount_system_files(files, &journal));
+    let user = user.filter(|_| disk.is_some());
+    let settings_file = settings_file.map(|mut file| {
+        if disk.is_some() {
+            file.mount();
+        }
+        file
+    });
     let processes = settle_processes(&setup, &journal);
     if let Some(reason) = isolation::refusal(&journal).filter(|_| isolation::is_required()) {
         return tell(told, Err(Error::Isolation { reason }));
@@ -69,7 +87,19 @@ pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result
         Ok(runtime) => runtime,
         Err(error) => return tell(told, Err(error)),
     };
-    let ground = IsolationResources { journal, opt, isolated, outside, group, processes, disk, datagrams };
+    let ground = IsolationResources {
+        journal,
+        opt,
+        isolated,
+        outside,
+        group,
+        processes,
+        disk,
+        system_files,
+        settings_file,
+        user,
+        datagrams,
+    };
     runtime.block_on(async {
         match SandboxRuntime::build(setup, ground).await {
             Ok(house) => house.live(told).await,
@@ -89,6 +119,9 @@ struct IsolationResources {
     group: Option<Group>,
     processes: Option<Processes>,
     disk: Option<PrivateDisk>,
+    system_files: Option<Arc<SystemFiles>>,
+    settings_file: Option<SettingsFile>,
+    user: Option<LambdaUser>,
     datagrams: Option<Arc<Datagrams>>,
 }
 
@@ -159,7 +192,7 @@ fn settle_mounts(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal)
             settle_disk(setup, directory, opt, journal)
         }
         Err(refused) => {
-            journal.write(JournalEvent::MountsShared { reason: refused.to_string() });
+            journal.write(JournalEvent::MountsShared { reason: refused.reason() });
             None
         }
     }
@@ -176,7 +209,51 @@ fn settle_disk(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal) -
             Some(disk)
         }
         Err(refused) => {
-            journal.write(JournalEvent::DiskShared { reason: refused.to_string() });
+            journal.write(JournalEvent::DiskShared { reason: refused.reason() });
+            None
+        }
+    }
+}
+
+/// Finds out whether processes can run as Lambda's user, if the files that they see are those of Lambda too.
+fn settle_user(setup: &Setup, journal: &Journal) -> Option<LambdaUser> {
+    if setup.disk == Disk::Machine {
+        return None;
+    }
+    let function = match &setup.function {
+        Function::Process { program, .. } => Some(program),
+        _ => None,
+    };
+    let programs = setup.extensions.iter().map(|extension| &extension.program).chain(function);
+    match LambdaUser::settle(programs.map(PathBuf::as_path)) {
+        Ok(user) => {
+            journal.write(JournalEvent::UserOfLambda);
+            Some(user)
+        }
+        Err(refused) => {
+            journal.write(JournalEvent::UserShared { reason: refused.to_string() });
+            None
+        }
+    }
+}
+
+/// Writes the environment's own system files, if it has its own disk, while files can be written.
+fn write_system_files(setup: &Setup, directory: &Path, has_own_user: bool, journal: &Journal) -> Option<SystemFiles> {
+    if setup.disk == Disk::Machine {
+        return None;
+    }
+    let written = SystemFiles::write(&directory.join("system"), setup.memory_mb, has_own_user);
+    written.map_err(|refused| journal.write(JournalEvent::FiguresShared { reason: refused.to_string() })).ok()
+}
+
+fn mount_system_files(files: SystemFiles, journal: &Journal) -> Option<Arc<SystemFiles>> {
+    match files.mount() {
+        Ok(()) => {
+            journal.write(JournalEvent::FiguresPrivate);
+            Some(Arc::new(files))
+        }
+        Err(refused) => {
+            journal.write(JournalEvent::FiguresShared { reason: refused.reason() });
             None
         }
     }
@@ -224,7 +301,19 @@ struct SandboxRuntime {
 
 impl SandboxRuntime {
     async fn build(setup: Setup, ground: IsolationResources) -> Result<Self, Error> {
-        let IsolationResources { journal, opt, isolated, outside, group, processes, disk, datagrams } = ground;
+        let IsolationResources {
+            journal,
+            opt,
+            isolated,
+            outside,
+            group,
+            processes,
+            disk,
+            system_files,
+            settings_file,
+            user,
+            datagrams,
+        } = ground;
         let system = |what| move |source| Error::System { what, source };
         let cgroup_entry = match setup.cpu {
             Cpu::Unlimited => None,
@@ -246,7 +335,7 @@ impl SandboxRuntime {
         let life = EnvironmentLifecycle::new(
             Arc::clone(&platform),
             addresses,
-            ProcessResources { opt, cgroup_entry, group, processes, disk },
+            ProcessResources { opt, cgroup_entry, group, processes, disk, system_files, settings_file, user },
         );
         Ok(Self { platform, intake, life, datagrams, _outside: outside })
     }

@@ -74,6 +74,7 @@ impl EnvironmentLifecycle {
                 return self.never_ran(&request, &failure).await;
             }
         }
+        self.update_figures();
         let trace = request.work.trace.clone();
         let id = request.work.request_id.clone();
         self.platform.telemetry.emit("platform.start", events::start(&self.platform.setup, &id, &trace));
@@ -184,6 +185,7 @@ impl EnvironmentLifecycle {
         let took = part.over.saturating_duration_since(request.began);
         let spans = events::spans(&platform.journal, &part.spans);
         let record = events::runtime_done(id, &end, Some((took, produced)), spans, trace);
+        self.update_figures();
         platform.telemetry.emit("platform.runtimeDone", record);
     }
 
