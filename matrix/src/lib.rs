@@ -14,10 +14,8 @@
 
 pub mod analyze;
 pub mod archive;
-pub mod bench;
 pub mod build;
-pub mod cli;
-pub mod compare;
+pub mod commands;
 pub mod elf;
 pub mod emulator;
 pub mod executable;
@@ -26,7 +24,6 @@ pub mod fips_report;
 pub mod flavour;
 pub mod gate;
 pub mod hash;
-mod help;
 pub mod inspect;
 pub mod interrupt;
 pub mod invoke;

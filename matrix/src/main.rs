@@ -1,5 +1,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    matrix::cli::run()
+    matrix::commands::run()
 }

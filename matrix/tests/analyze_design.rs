@@ -7,11 +7,9 @@
     reason = "a helper of a test fails as the test does"
 )]
 
-mod analyze_support;
-
 use std::collections::BTreeMap;
 
-use analyze_support::*;
+use crate::analyze_support::*;
 use matrix::analyze::{Analysis, Effect, Verdict, analyze};
 use matrix::build::BuildRecord;
 use matrix::plan::design::fraction::fraction;

@@ -7,15 +7,12 @@
     reason = "a helper of a test fails as the test does"
 )]
 
-mod analyze_support;
-
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use analyze_support::*;
-use clap::{Args as _, FromArgMatches as _};
-use matrix::analyze::{self, Analysis, Arguments, Error, Estimate, Verdict, analyze, read};
+use crate::analyze_support::*;
+use matrix::analyze::{self, Analysis, Error, Estimate, RunFiles, Verdict, analyze, read};
 use matrix::measure::sample::{Phase, Sample};
 use matrix::plan::{Cell, CellKind, Plan};
 use tempfile::TempDir;
@@ -344,12 +341,8 @@ impl Run {
     }
 
     fn analyze(&self, samples: &[&str]) -> Analysis {
-        let mut words = vec!["analyze".into(), self.path("plan.json"), "--out".into(), self.path("analysis.json")];
-        words.extend(samples.iter().map(|name| self.path(name)));
-        let matches = Arguments::augment_args(clap::Command::new("analyze")).try_get_matches_from(words).unwrap();
-        let status = analyze::run(&Arguments::from_arg_matches(&matches).unwrap());
-        assert_eq!(format!("{status:?}"), format!("{:?}", std::process::ExitCode::SUCCESS));
-        serde_json::from_str(&fs::read_to_string(self.path("analysis.json")).unwrap()).unwrap()
+        let samples: Vec<PathBuf> = samples.iter().map(|name| self.path(name)).collect();
+        analyze::of_files(&RunFiles { plan: &self.path("plan.json"), samples: &samples, builds: None }).unwrap()
     }
 }
 

@@ -7,12 +7,10 @@
     reason = "a helper of a test fails as the test does"
 )]
 
-mod analyze_support;
-
 use std::fs;
 use std::process::Command;
 
-use analyze_support::*;
+use crate::analyze_support::*;
 use matrix::analyze::{Analysis, Estimate, analyze};
 use matrix::plan::{Cell, Plan};
 use serde_json::Value;

@@ -7,9 +7,7 @@
     reason = "a helper of a test fails as the test does"
 )]
 
-mod analyze_support;
-
-use analyze_support::*;
+use crate::analyze_support::*;
 use matrix::analyze::{Verdict, analyze};
 
 /// Chance alone moves a rate of 5 % in a thousand runs by 0.7 points; seeds are fixed, so that it moves once.

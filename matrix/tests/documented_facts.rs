@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use matrix::bench::{self, Circumstances};
 use matrix::build;
+use matrix::commands::comparison::{self, Circumstances};
 use matrix::flavour::Toolchain;
 use matrix::layer::publish;
 use matrix::manifest::{Levels, Manifest};
@@ -65,7 +65,7 @@ fn toml(path: &str) -> Table {
 
 #[test]
 fn the_starts_of_the_benchmark_are_those_of_its_plans() {
-    let steps = bench::steps(Path::new("anywhere"), bench::BLOCKS, &Circumstances::ALL);
+    let steps = comparison::steps(Path::new("anywhere"), comparison::BLOCKS, &Circumstances::ALL);
     let plans = steps.iter().filter(|line| line.first().is_some_and(|verb| verb == "plan"));
     let starts = plans.map(|line| planned(&line.iter().map(String::as_str).collect::<Vec<_>>()).0).sum();
     assert_says("README.md", &format!("the {} cold starts", with_commas(starts)));

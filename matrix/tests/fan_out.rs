@@ -1,15 +1,13 @@
 //! From a plan to several machines and back: what they have measured together is what one of them would have.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
-mod measure_support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::measure_support::{again, directory, external, floor, keys, samples};
 use matrix::executable;
 use matrix::plan::{Partition, Plan, file};
-use measure_support::{again, directory, external, floor, keys, samples};
 use serde_json::{Value, json};
 
 const BLOCKS: u32 = 7;

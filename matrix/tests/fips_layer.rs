@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
-mod layer_support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use layer_support::{answering, arm64_program, ended, foreign, ingredients, made, matrix, program, rewritten, told};
+use crate::layer_support::{
+    answering, arm64_program, ended, foreign, ingredients, made, matrix, program, rewritten, told,
+};
 use matrix::archive::places;
 use matrix::build::launcher;
 use matrix::build::recipe::Recipe;

@@ -5,14 +5,11 @@
     reason = "a test that can't go on has failed, and the simulated runs have a known shape"
 )]
 
-mod analyze_support;
-mod gate_support;
-
 use std::fs;
 use std::process::Command;
 
-use analyze_support::*;
-use gate_support::*;
+use crate::analyze_support::*;
+use crate::gate_support::*;
 use matrix::executable;
 use matrix::measure::sample::Sample;
 use matrix::plan::{Condition, Plan, Regime};

@@ -5,13 +5,11 @@
     reason = "a test that can't go on has failed, and the simulated runs have a known shape"
 )]
 
-mod analyze_support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use analyze_support::*;
+use crate::analyze_support::*;
 use matrix::analyze::analyze;
 use matrix::build::{BuildRecord, Failure};
 use matrix::gate::{Baseline, Budgets, Decision, Outcome, Sides, decide};

@@ -5,15 +5,12 @@
     reason = "a test that can't go on has failed, and the simulated runs have a known shape"
 )]
 
-mod analyze_support;
-mod gate_support;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
-use analyze_support::*;
-use gate_support::*;
+use crate::analyze_support::*;
+use crate::gate_support::*;
 use matrix::measure::sample::Sample;
 use matrix::plan::{Condition, DELIVERY, InjectedFault, Plan};
 use serde_json::Value;

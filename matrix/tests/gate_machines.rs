@@ -5,15 +5,12 @@
     reason = "a test that can't go on has failed, and the simulated runs have a known shape"
 )]
 
-mod analyze_support;
-mod machine_support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use analyze_support::*;
-use machine_support::machine;
+use crate::analyze_support::*;
+use crate::machine_support::{self, machine};
 use matrix::measure::{LeftOut, Run};
 use matrix::plan::{Cache, Cell, CellKind, Condition, Plan, Regime, SCHEMA};
 

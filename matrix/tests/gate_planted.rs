@@ -2,17 +2,15 @@
 //! same is for simulated runs to tell.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
-mod measure_support;
-
 use std::fs;
 use std::path::Path;
 
+use crate::measure_support::{again, condition, directory, external, floor, measure, plan, samples};
 use matrix::analyze::{RESAMPLES, analyze};
 use matrix::gate::{Budgets, Decision, Outcome, Sides, decide};
 use matrix::measure::sample::Sample;
 use matrix::plan::{Cell, Plan};
 use matrix::report::Experiment;
-use measure_support::{again, condition, directory, external, floor, measure, plan, samples};
 
 /// As many as it takes for a rank test of three comparisons to find anything, and some.
 const BLOCKS: u32 = 10;

@@ -2,15 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
-mod analyze_support;
-mod gate_support;
-
 use matrix::measure::sample::Sample;
 use matrix::plan::{Condition, Plan, Regime};
 use serde_json::{Value, json};
 
-use analyze_support::{again, cell, condition, plan};
-use gate_support::{Run, calm, external, floor, usual, with};
+use crate::analyze_support::{again, cell, condition, plan};
+use crate::gate_support::{Run, calm, external, floor, usual, with};
 
 const GATE: &[&str] = &["--candidate", "ship", "--reference", "main"];
 const STORE: &[&str] = &["--candidate", "ship", "--reference", "main", "--save-baseline", "baseline.json"];

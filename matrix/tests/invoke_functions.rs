@@ -7,7 +7,7 @@
     reason = "a helper of a test fails as the test does"
 )]
 
-mod layer_support;
+use crate::layer_support;
 
 use std::fs;
 use std::path::Path;

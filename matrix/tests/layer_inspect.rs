@@ -2,13 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
-mod layer_support;
-
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use layer_support::{
+use crate::layer_support::{
     answering, arm64_program, below, dynamic_program, ended, foreign, ingredients, made, matrix, program, rewritten,
     told, with_modes,
 };

@@ -2,13 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
-mod layer_support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use layer_support::{ended, foreign, matrix};
+use crate::layer_support::{ended, foreign, matrix};
 use matrix::executable;
 use matrix::sandbox::isolation;
 use serde_json::Value;

@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
-mod layer_support;
+use crate::layer_support;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use layer_support::{arm64_program, compiled, dynamic_program, ended, ingredients, made, matrix, program, told};
+use crate::layer_support::{arm64_program, compiled, dynamic_program, ended, ingredients, made, matrix, program, told};
 use matrix::archive;
 use matrix::elf::{Linkage, Relro};
 use matrix::executable;

@@ -1,13 +1,12 @@
 //! Plans become samples: in blocks, in an order that can be repeated, and without losing what is there.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
-mod measure_support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
+use crate::measure_support::*;
 use matrix::build::BuildRecord;
 use matrix::executable;
 use matrix::hash::of_files;
@@ -16,7 +15,6 @@ use matrix::measure::{DirectoryLock, Error, LOCK, Options, Run, Step, Summary, r
 use matrix::plan::Partition;
 use matrix::plan::{Cache, CellKind, Condition, DELIVERY, Latency, Plan, SCHEMA};
 use matrix::sandbox::isolation;
-use measure_support::*;
 
 fn built(cell: &str, program: impl Into<PathBuf>) -> BuildRecord {
     let program = program.into();

@@ -1,20 +1,18 @@
 //! What an extension sees of its machine under a condition, and what is left of that afterwards.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
-mod measure_support;
-
 use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::measure_support::*;
 use matrix::measure::settle_trust_store;
 use matrix::plan::TrustStore;
 use matrix::sandbox::cpu::visible_cpus;
 use matrix::sandbox::journal::{Entry, JournalEvent};
 use matrix::sandbox::setup::{Cpu, LayerFile, Setup};
 use matrix::sandbox::{Ending, Extension, Invocation, Sandbox, intake, isolation};
-use measure_support::*;
 use serde_json::{Value, json};
 
 /// One at a time: they measure time, and they look for what others may still have.

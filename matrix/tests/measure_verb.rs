@@ -1,8 +1,6 @@
 //! The verb: files in, files out, and an end that can be asked for. One test raises a signal, which is for the whole process.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
-mod measure_support;
-
 use std::fs;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
@@ -10,11 +8,11 @@ use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::measure_support::*;
 use clap::Parser;
-use matrix::measure::{Arguments, bench};
+use matrix::commands::bench::{Arguments, run};
 use matrix::plan::{Condition, Regime, TrustStore};
 use matrix::sandbox::isolation;
-use measure_support::*;
 use nix::sys::signal::{Signal, raise};
 
 #[derive(Parser)]
@@ -107,7 +105,7 @@ fn a_user_without_privileges_measures_what_namespaces_make_possible() {
 fn a_run_is_asked_to_end_and_goes_on_from_there() {
     let out = directory();
     let directory = out.path().to_str().unwrap();
-    assert_eq!(bench(&arguments(&["--out", directory])), ExitCode::from(6), "there is no plan");
+    assert_eq!(run(&arguments(&["--out", directory])), ExitCode::from(6), "there is no plan");
     let plan = plan(vec![floor(), again("twin", "floor")], vec![condition()], 60);
     fs::write(out.path().join("plan.json"), serde_json::to_string(&plan).unwrap()).unwrap();
     fs::write(out.path().join("builds.jsonl"), "").unwrap();
@@ -122,7 +120,7 @@ fn a_run_is_asked_to_end_and_goes_on_from_there() {
         }
         raise(Signal::SIGINT).unwrap();
     });
-    assert_eq!(bench(&arguments(&["--out", directory])), ExitCode::from(130));
+    assert_eq!(run(&arguments(&["--out", directory])), ExitCode::from(130));
     watcher.join().unwrap();
     let stopped = samples(out.path());
     assert!((3..120).contains(&stopped.len()), "{}", stopped.len());
@@ -130,10 +128,10 @@ fn a_run_is_asked_to_end_and_goes_on_from_there() {
 
     // What was there stays, and fewer blocks than were asked for at first are a matter of saying so.
     let blocks = (stopped.len() / 2 + 1).to_string();
-    assert_eq!(bench(&arguments(&["--out", directory, "--blocks", &blocks])), ExitCode::SUCCESS);
+    assert_eq!(run(&arguments(&["--out", directory, "--blocks", &blocks])), ExitCode::SUCCESS);
     let all = samples(out.path());
     assert!(all.len() > stopped.len() && all.starts_with(&stopped));
 
     fs::write(out.path().join("builds.jsonl"), "not JSON").unwrap();
-    assert_eq!(bench(&arguments(&["--out", directory])), ExitCode::from(2));
+    assert_eq!(run(&arguments(&["--out", directory])), ExitCode::from(2));
 }

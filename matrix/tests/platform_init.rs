@@ -1,14 +1,14 @@
 //! The init phase and the Extensions API.
 
-mod platform_support;
+use crate::platform_support;
 
 use std::time::Duration;
 
+use crate::platform_support::{answer_to, first, happened, kinds, records, said, scripted, start};
 use matrix::sandbox::faults::{Calls, Effect, Endpoint, Fault};
 use matrix::sandbox::journal::JournalEvent;
 use matrix::sandbox::setup::{Initialization, Limits, Network};
 use matrix::sandbox::{Error, Extension, Function, Outcome, Sandbox, Setup};
-use platform_support::{answer_to, first, happened, kinds, records, said, scripted, start};
 
 fn with(extensions: Vec<Extension>) -> Setup {
     Setup { extensions, ..Setup::default() }

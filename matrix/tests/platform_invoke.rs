@@ -1,15 +1,15 @@
 //! The invoke phase, freeze and thaw, and everything that ends an invocation early.
 
-mod platform_support;
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::platform_support::{
+    eventually, first, fresh_file, happened, kinds, records, request, said, scripted, start,
+};
 use matrix::sandbox::function::{Answer, Call, Handler, InitError};
 use matrix::sandbox::journal::JournalEvent;
 use matrix::sandbox::setup::{Initialization, Origin};
 use matrix::sandbox::{Function, Outcome, Sandbox, Setup, Status, isolation};
-use platform_support::{eventually, first, fresh_file, happened, kinds, records, request, said, scripted, start};
 use serde_json::{Value, json};
 
 fn python() -> Function {

@@ -1,14 +1,12 @@
 //! The shutdown phase: who is told, who is killed and when.
 
-mod platform_support;
-
 use std::path::Path;
 use std::time::Duration;
 
+use crate::platform_support::{eventually, fresh_file, happened, said, scripted, start};
 use matrix::sandbox::journal::JournalEvent;
 use matrix::sandbox::setup::{Limits, Origin};
 use matrix::sandbox::{Extension, Function, Setup};
-use platform_support::{eventually, fresh_file, happened, said, scripted, start};
 
 fn with(extensions: Vec<Extension>) -> Setup {
     Setup { extensions, ..Setup::default() }
@@ -103,7 +101,7 @@ fn a_killed_matrix_leaves_no_process_behind() {
     }
     let file = fresh_file("victim");
     let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_killed_matrix_leaves_no_process_behind"])
+        .args(["--exact", "platform_shutdown::a_killed_matrix_leaves_no_process_behind"])
         .env(PLACE, &file)
         // It has no time to remove its directory, so that is better made where tests leave things.
         .env("TMPDIR", env!("CARGO_TARGET_TMPDIR"))

@@ -1,17 +1,17 @@
 //! The Telemetry API: batches, replay, order, disturbances.
 
-mod platform_support;
+use crate::platform_support;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::platform_support::{
+    answer_to, batches, eventually, first, fresh_file, happened, kinds, listening, received, records, start,
+};
 use matrix::sandbox::function::Answer;
 use matrix::sandbox::journal::JournalEvent;
 use matrix::sandbox::setup::{Delivery, Initialization, Limits, LogFormat, Order};
 use matrix::sandbox::{Function, Setup};
-use platform_support::{
-    answer_to, batches, eventually, first, fresh_file, happened, kinds, listening, received, records, start,
-};
 use serde_json::json;
 
 /// Hears the end of every invocation before it asks for the next event, and all reports before it ends.

@@ -1,7 +1,7 @@
 //! What the dashboards of others read: their grammars, held to every line.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
-mod report_support;
+use crate::report_support;
 
 use std::collections::BTreeMap;
 

@@ -1,13 +1,14 @@
 //! From the files of an experiment to those of a report.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
-mod report_support;
+use crate::report_support;
 
 use std::path::Path;
 
 use clap::Parser;
 use matrix::build::BuildRecord;
-use matrix::report::{Arguments, Error, Experiment, run};
+use matrix::commands::report::{Arguments, run};
+use matrix::report::{Error, Experiment};
 use tempfile::TempDir;
 
 #[derive(Parser)]

@@ -1,7 +1,7 @@
 //! The same analysis says the same in every format.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
-mod report_support;
+use crate::report_support;
 
 use std::collections::BTreeMap;
 

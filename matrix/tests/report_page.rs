@@ -1,7 +1,7 @@
 //! The page: well-formed, complete in one file, and with a picture wherever there is something to show.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
-mod report_support;
+use crate::report_support;
 
 use matrix::report::{Experiment, Format, write};
 use roxmltree::{Document, Node, ParsingOptions};

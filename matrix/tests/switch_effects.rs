@@ -5,16 +5,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on has failed")]
 
-mod switch_support;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::switch_support::{Case, Life, built, cases, compiled, is_flag, name, told, without_flags};
 use matrix::build::recipe::Recipe;
 use matrix::elf::Linkage;
 use matrix::manifest::{Levels, Manifest};
 use object::read::elf::{ElfFile64, FileHeader as _};
-use switch_support::{Case, Life, built, cases, compiled, is_flag, name, told, without_flags};
 
 /// Sets to look at, separated by commas.
 const SETS: &str = "MATRIX_SWITCH_SETS";

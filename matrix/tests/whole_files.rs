@@ -5,14 +5,11 @@
     reason = "a test that can't go on has failed, and the simulated runs have a known shape"
 )]
 
-mod analyze_support;
-mod gate_support;
-
 use std::fs::{self, OpenOptions};
 use std::path::Path;
 use std::process::{Command, Output};
 
-use gate_support::*;
+use crate::gate_support::*;
 use matrix::executable;
 use matrix::plan::file;
 

@@ -20,10 +20,8 @@ const LAYERS: &[&[&str]] = &[
     &["analyze", "merge"],
     &["planning", "report"],
     &["gate"],
-    &["bench", "fips_report"],
-    &["compare"],
-    &["help"],
-    &["cli"],
+    &["fips_report"],
+    &["commands"],
 ];
 
 /// Imports of the same or a higher layer, and modules that have none.

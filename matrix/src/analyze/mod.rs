@@ -10,11 +10,10 @@
 //! In each block every cell is started once, in random order. Drift over the run affects all starts of a block alike and cancels in their differences, which
 //! give one value for each block. The estimate is their 20 % trimmed mean. It is tested with Yuen's t, at a level that all questions of its family share
 //! (Bonferroni). So any number of questions can be decided from [`estimate::ENOUGH`] blocks on, and the minimum detectable effect at a stated power has a valid
-//! formula. Every module but `read` and `verb` is pure.
+//! formula. Every module but `read` and `files` is pure.
 
 mod analysis;
 pub mod analysis_summary;
-mod arguments;
 mod blocks;
 mod checked;
 mod comparisons;
@@ -26,6 +25,7 @@ pub(crate) mod design;
 mod effects;
 mod error;
 pub mod estimate;
+mod files;
 pub mod interval;
 mod linear;
 pub mod location;
@@ -33,17 +33,15 @@ pub mod power;
 pub(crate) mod questions;
 pub mod read;
 pub mod summary;
-mod verb;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub use analysis::{RESAMPLES, analyze};
-pub use arguments::Arguments;
 pub use delivery::{Delivery, DeliveryOutcome};
 pub use error::Error;
-pub use verb::run;
+pub use files::{RunFiles, of_files};
 
 use crate::plan::{Alias, Condition};
 

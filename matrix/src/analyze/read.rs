@@ -1,7 +1,7 @@
 //! Reads the files of a run: the plan, the build records, and samples from any number of files.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -56,7 +56,7 @@ pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<Lines<T>, Error> {
 }
 
 /// Reads the `run.json` beside one of these files, if there is one.
-pub fn run_beside<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Result<Option<Run>, Error> {
+pub fn run_beside<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Result<Option<Run>, Error> {
     let mut beside = paths.into_iter().map(|path| path.with_file_name("run.json"));
     match beside.find(|path| path.exists()) {
         Some(path) => Ok(Some(document(&read(&path)?, &path, 1)?)),

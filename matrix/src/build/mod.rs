@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use build_report::BuildReport;
 pub use cargo::Outcome;
 pub use error::Error;
-pub use run::{Arguments, anew, command, directory, named, one, program, run};
+pub use run::{End, Estimate, anew, build, command, directory, named, one, program};
 
 /// The name of the file beside the plan that has a line for each cell. If a cell has several, the last one counts.
 pub const FILE: &str = "builds.jsonl";

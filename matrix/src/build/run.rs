@@ -1,12 +1,9 @@
-//! `cargo matrix build`.
+//! Builds of several cells, one after the other.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-use clap::Args;
 
 use super::build_log::BuildLog;
 use super::cargo::{CargoCommand, Outcome};
@@ -15,51 +12,20 @@ use super::recipe::Recipe;
 use super::work::{BuildContext, Job};
 use super::{BuildRecord, Error, Failure, Origin};
 use crate::flavour::{Flavours, Toolchain, Tools};
+use crate::interrupt;
 use crate::manifest::Manifest;
 use crate::plan::check;
 use crate::plan::{self, Cell, file};
 use crate::workspace;
 use crate::workspace::{Profile, builds_directory};
 use crate::workspace::{environment, sources};
-use crate::{interrupt, terminal};
-
-const AFTER: &str = "\
-Examples:
-  cargo matrix build ship
-  cargo matrix build ship+jemalloc-tag-cache
-  cargo matrix build target/matrix/sets
-  cargo matrix build target/matrix/leave-one-out/plan.json
-  cargo matrix build target/matrix/subsets --profile dev
-
-A set, with `+` before what is added and `-` before what is taken away, is built by itself under `target/matrix/single`. The programs of a plan come to
-lie in `programs` beside it. There is a line for each in `builds.jsonl`. What is there already and would not become anything else is not built again, so
-that an interrupted build goes on where it was.
-
-Exit status:
-  0    every cell has a program
-  2    the plan does not fit
-  3    a cell could not be built; its line has the command that shows why
-  6    something is missing on this machine, or a disk is full
-  130  interrupted";
-
-/// Build a set or the cells of a plan
-#[derive(Args, Debug)]
-#[command(after_help = AFTER)]
-pub struct Arguments {
-    /// A set with `+` before added switches and `-` before removed ones, or the file or folder of a plan
-    #[arg(value_name = "SET|PLAN")]
-    pub what: String,
-
-    /// The cargo profile; `dev` builds many times faster and only shows whether a combination works, never use it to measure
-    #[arg(long, value_enum, default_value_t, value_name = "PROFILE")]
-    pub profile: Profile,
-}
 
 /// How many minutes the builds of cells will take.
 pub type Estimate = dyn Fn(&Manifest, &[&Cell]) -> f64;
 
-/// How it ended.
-enum End {
+/// How a build of cells ended.
+#[derive(Debug)]
+pub enum End {
     All(Vec<BuildRecord>),
     Interrupted(Vec<BuildRecord>),
 }
@@ -71,22 +37,8 @@ struct Order {
     folder: PathBuf,
 }
 
-/// Runs the verb. The estimate is told at the end, beside what it took.
-pub fn run(arguments: &Arguments, estimate: &Estimate) -> ExitCode {
-    match build(&arguments.what, arguments.profile, estimate) {
-        Ok(End::All(lines)) => summary(&lines),
-        Ok(End::Interrupted(lines)) => {
-            eprintln!("interrupted; {} cells are built, and the same command goes on from there", lines.len());
-            terminal::INTERRUPTED.into()
-        }
-        Err(error) => {
-            let is_usage = matches!(&error, Error::Misfit(_)) || matches!(&error, Error::Plan(plan) if plan.is_usage());
-            terminal::exit_with_error(&error, if is_usage { terminal::USAGE } else { terminal::SETUP_FAILED })
-        }
-    }
-}
-
-fn build(what: &str, profile: Profile, estimate: &Estimate) -> Result<End, Error> {
+/// Builds a set, or the cells of a plan: its file, or its folder. `estimate` says how long it will take; stderr gets both times at the end.
+pub fn build(what: &str, profile: Profile, estimate: &Estimate) -> Result<End, Error> {
     let manifest = Manifest::embedded().map_err(|_| plan::Error::Manifest)?;
     let order = if what.contains('/') || Path::new(what).exists() {
         Order::of_plan(manifest, Path::new(what))?
@@ -296,32 +248,6 @@ fn outcome(built: &BuildRecord) -> String {
     }
     let cached = if built.cached { ", nothing to compile" } else { "" };
     format!("{} bytes in {:.0} s{cached}", built.bytes, built.seconds)
-}
-
-fn summary(lines: &[BuildRecord]) -> ExitCode {
-    for built in lines {
-        if let Some(same) = &built.same_as {
-            terminal::print(&format!(
-                "{} is the same program as {same}: what differs between them changes nothing\n",
-                built.cell
-            ));
-        }
-    }
-    let failed: Vec<&BuildRecord> = lines.iter().filter(|built| built.failure.is_some()).collect();
-    for built in &failed {
-        if let Some(failure) = &built.failure {
-            terminal::print(&format!(
-                "\n{} could not be built:\n{}\n\nto see it again:\n  {}\n",
-                built.cell, failure.output, failure.command
-            ));
-        }
-    }
-    if let ([BuildRecord { program: Some(program), .. }], []) = (lines, failed.as_slice()) {
-        terminal::print(&format!("{}\n", program.display()));
-        return ExitCode::SUCCESS;
-    }
-    terminal::print(&format!("\n{} of {} cells are built\n", lines.len() - failed.len(), lines.len()));
-    if failed.is_empty() { ExitCode::SUCCESS } else { terminal::BUILD_FAILED.into() }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `cargo matrix gate`: judges a candidate's growth against budgets, to decide whether a change may be merged.
+//! Judges a candidate's growth against budgets, to decide whether a change may be merged.
 //!
 //! ```text
 //!   analysis.json ┐
@@ -11,94 +11,39 @@
 //! There the gate compares ratios to the floor, which is measured in both runs.
 
 mod annotations;
-mod arguments;
 mod baseline;
 mod budget;
 mod checks;
 mod decision;
 mod error;
+mod format;
 mod judge;
 mod junit;
 mod machines;
 mod markdown;
-mod outcome;
+pub mod outcome;
 mod questions;
 mod text;
 
 use std::io;
 use std::path::Path;
-use std::process::ExitCode;
 
-pub use arguments::{Arguments, Format};
 pub use baseline::Baseline;
 pub use budget::Budgets;
 pub use decision::{Decision, Finding, Judgement};
 pub use error::Error;
+pub use format::Format;
+pub use junit::write as junit;
 pub use outcome::Outcome;
 pub use questions::Sides;
 
 use self::questions::{Against, Question};
-use crate::files;
 use crate::plan::circumstances::describe;
 use crate::plan::{Cache, Condition, DELIVERY, Regime};
 use crate::report::Experiment;
-use crate::terminal;
-
-/// Runs the verb and returns its exit status.
-pub fn run(arguments: &Arguments) -> ExitCode {
-    match gate(arguments) {
-        Ok(outcome) => outcome.status().into(),
-        Err(error) => {
-            terminal::exit_with_error(&error, if error.is_usage() { terminal::USAGE } else { terminal::SETUP_FAILED })
-        }
-    }
-}
-
-fn gate(arguments: &Arguments) -> Result<Outcome, Error> {
-    let experiment = Experiment::read(&arguments.files)?;
-    let budgets = Budgets::read(&arguments.budgets)?;
-    let unused = budgets.unused(&experiment.plan.conditions).filter(|_| !arguments.unused_budgets);
-    if let Some(what) = unused {
-        return Err(Error::Limit { path: arguments.budgets.clone(), what });
-    }
-    let baseline = Baseline::read_all(&arguments.baseline)?;
-    let sides = Sides::of(&experiment.plan, &arguments.candidate, arguments.reference.as_deref())?;
-    if sides.reference.is_none() && baseline.is_none() && arguments.save_baseline.is_none() {
-        return Err(Error::NothingToCompare);
-    }
-    let decision = decide(&experiment, &sides, &budgets, baseline.as_ref())?;
-    if let Some(path) = &arguments.save_baseline {
-        if let Some(reason) = incomplete(&experiment).filter(|_| decision.may_be_stored()) {
-            eprintln!("not stored, because the run is not complete: {reason}: {}", path.display());
-        } else if decision.may_be_stored() {
-            Baseline::of(&experiment)?.write(path)?;
-            eprintln!("stored {}", path.display());
-        } else {
-            eprintln!("not stored, because the run is {}: {}", decision.outcome.name(), path.display());
-        }
-    }
-    if let Some(directory) = &arguments.out {
-        save(directory, "gate.md", &markdown::write(&decision))?;
-        save(directory, "gate.json", &document(&decision)?)?;
-    }
-    if let Some(path) = &arguments.junit {
-        files::write(path, junit::write(&decision)).map_err(writing(path))?;
-    }
-    terminal::print(&match arguments.format {
-        Format::Text => text::write(&decision),
-        Format::Markdown => markdown::write(&decision),
-        Format::Json => document(&decision)?,
-        Format::Github => annotations::write(&decision),
-    });
-    // GitHub reads annotations from either stream; standard output stays one document.
-    if arguments.format != Format::Github && std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true") {
-        eprint!("{}", annotations::write(&decision));
-    }
-    Ok(decision.outcome)
-}
 
 /// Why a run is incomplete: a condition has fewer blocks than planned.
-fn incomplete(experiment: &Experiment) -> Option<String> {
+pub fn incomplete(experiment: &Experiment) -> Option<String> {
     let planned = experiment.plan.blocks_here().count();
     let conditions = experiment.analysis.conditions.iter().filter(|found| found.invalid.is_none());
     conditions.into_iter().find_map(|found| {
@@ -172,16 +117,18 @@ fn tell_machines(baseline: &Baseline, experiment: &Experiment, questions: &[Ques
     }
 }
 
-fn document(decision: &Decision) -> Result<String, Error> {
-    Ok(serde_json::to_string_pretty(decision).map_err(Error::Json)? + "\n")
+/// Writes a decision in one format.
+pub fn write(decision: &Decision, format: Format) -> Result<String, Error> {
+    Ok(match format {
+        Format::Text => text::write(decision),
+        Format::Markdown => markdown::write(decision),
+        Format::Json => serde_json::to_string_pretty(decision).map_err(Error::Json)? + "\n",
+        Format::Github => annotations::write(decision),
+    })
 }
 
-fn save(directory: &Path, name: &str, content: &str) -> Result<(), Error> {
-    let path = directory.join(name);
-    files::write(&path, content).map_err(writing(&path))
-}
-
-fn writing(path: &Path) -> impl FnOnce(io::Error) -> Error {
+/// Adds the path to an error of writing.
+pub(crate) fn writing(path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Write { path, source }
 }

@@ -11,7 +11,7 @@ use crate::workspace::sources;
 const LABEL: usize = 14;
 
 /// The whole page.
-pub(super) fn page(document: &Document) -> String {
+pub fn page(document: &Document) -> String {
     let mut page = head(document);
     if let Some(manifest) = &document.manifest {
         page += "\nIts manifest says:\n";

@@ -1,13 +1,8 @@
-//! `cargo matrix docs`: writes the table of switches in `docs/switches.md`.
+//! The table of switches in `docs/switches.md`.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::process::ExitCode;
-
-use clap::Args;
 
 use super::Manifest;
-use crate::{files, workspace};
 
 /// The page with the table.
 pub const PAGE: &str = "docs/switches.md";
@@ -15,49 +10,6 @@ pub const PAGE: &str = "docs/switches.md";
 pub const BEGIN: &str = "<!-- switches -->";
 /// The line after the table.
 pub const END: &str = "<!-- /switches -->";
-
-const AFTER: &str = "\
-Examples:
-  cargo matrix docs
-  cargo matrix docs --write
-
-Exit status:
-  0  done
-  2  the command line is wrong
-  6  the page cannot be read or written, or has no markers";
-
-/// Print the table of switches as Markdown
-#[derive(Args, Debug)]
-#[command(after_help = AFTER)]
-pub struct Arguments {
-    /// Write the table between the markers of docs/switches.md instead
-    #[arg(long)]
-    pub write: bool,
-}
-
-/// Runs the verb and returns its exit status.
-pub fn run(arguments: &Arguments) -> ExitCode {
-    let manifest = match Manifest::embedded() {
-        Ok(manifest) => manifest,
-        Err(error) => return crate::terminal::exit_with_error(error, crate::terminal::SETUP_FAILED),
-    };
-    if !arguments.write {
-        crate::terminal::print(&table(manifest));
-        return ExitCode::SUCCESS;
-    }
-    let path = workspace::root().join(PAGE);
-    let written = fs::read_to_string(&path).map_err(|error| error.to_string()).and_then(|text| {
-        let text = with_table(&text, &table(manifest)).ok_or(format!("there are no lines {BEGIN} and {END}"))?;
-        files::write(&path, text).map_err(|error| error.to_string())
-    });
-    match written {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            eprintln!("error: {}: {reason}", path.display());
-            crate::terminal::SETUP_FAILED.into()
-        }
-    }
-}
 
 /// The table in Markdown, one row for each factor.
 pub fn table(manifest: &Manifest) -> String {
@@ -82,7 +34,8 @@ pub fn between_markers(text: &str) -> Option<&str> {
     after.split_once(END).map(|(table, _)| table)
 }
 
-fn with_table(text: &str, table: &str) -> Option<String> {
+/// A text with this table between its markers; none if it has no markers.
+pub fn with_table(text: &str, table: &str) -> Option<String> {
     let (before, after) = text.split_once(BEGIN)?;
     let (_, after) = after.split_once(END)?;
     Some(format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))

@@ -4,7 +4,6 @@ pub mod agreement;
 pub mod code;
 pub mod docs;
 pub mod levels;
-pub mod list;
 mod rules;
 
 use std::collections::BTreeMap;

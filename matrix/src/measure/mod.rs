@@ -26,11 +26,13 @@ mod trust;
 mod machine;
 mod record;
 
-mod verb;
+mod files;
+mod progress;
 
 use std::path::PathBuf;
 
 pub use digest::digest;
+pub use files::{read_plan, run_files};
 pub use lock::DirectoryLock;
 pub use machine::{Certificates, LeftOut, Machine, Run};
 pub use produced::not_produced_here;
@@ -38,7 +40,6 @@ pub use record::Samples;
 pub use run::{LOCK, Options, Step, Summary, run};
 pub use steady::next_after_done;
 pub use trust::settle as settle_trust_store;
-pub use verb::{Arguments, run as bench};
 
 /// The name with which the extension registers; it has to be the name of its file.
 const AGENT: &str = "datadog-agent";

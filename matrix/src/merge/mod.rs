@@ -1,13 +1,12 @@
-//! `cargo matrix merge`: merges the shards of one plan, measured on several machines, into one run.
+//! Merges the shards of one plan, measured on several machines, into one run.
 
 mod error;
 mod shard;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
-use clap::{Args, ValueEnum as _};
+use clap::ValueEnum as _;
 use serde::Serialize;
 
 pub use error::Error;
@@ -15,65 +14,22 @@ pub use error::Error;
 use shard::{Shard, Start};
 
 use crate::build::{BuildRecord, FILE};
+use crate::files;
 use crate::measure::Run;
 use crate::plan::{Cell, CellKind, Condition, DELIVERY, InjectedFault, Plan, file};
-use crate::{files, terminal};
 
-const AFTER: &str = "\
-Examples:
-  cargo matrix merge shard-0 shard-1 shard-2 --out merged
-  cargo matrix analyze merged/plan.json merged/samples.jsonl --out merged/analysis.json
-
-Every folder is one that `bench --shard M/N --out` has left. Together they are what one machine would have left: the same starts in the same order, in
-plan.json, builds.jsonl, run.json and samples.jsonl. Blocks are never split, so that differences stay within a machine.
-
-Exit status:
-  0  the folders are put together
-  2  they are of different plans or programs, have a start twice, or lack a start that was planned: a folder without any, a cell, a block
-  6  a file cannot be read or written";
-
-/// Merge the shards of a run
-#[derive(Args, Debug)]
-#[command(after_help = AFTER)]
-pub struct Arguments {
-    /// The folders of the shards
-    #[arg(required = true, value_name = "DIR")]
-    pub shards: Vec<PathBuf>,
-
-    /// The folder for the merged run
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
-
-    /// Accept that planned starts, whole cells or all starts of a folder are missing
-    #[arg(long)]
-    pub partial: bool,
-}
-
-/// Runs the verb and returns its exit status.
-pub fn run(arguments: &Arguments) -> ExitCode {
-    match merge(arguments) {
-        Ok(told) => {
-            eprintln!("{told}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            terminal::exit_with_error(&error, if error.is_usage() { terminal::USAGE } else { terminal::SETUP_FAILED })
-        }
-    }
-}
-
-fn merge(arguments: &Arguments) -> Result<String, Error> {
-    let shards = arguments.shards.iter().map(|folder| Shard::read(folder)).collect::<Result<Vec<_>, _>>()?;
+/// Merges the folders of shards into the folder `out`. With `partial`, planned starts may be missing. Returns a sentence about the merged run.
+pub fn merge(folders: &[PathBuf], out: &Path, partial: bool) -> Result<String, Error> {
+    let shards = folders.iter().map(|folder| Shard::read(folder)).collect::<Result<Vec<_>, _>>()?;
     let plan = plan(&shards)?;
     let starts = starts(&plan, &shards)?;
-    if !arguments.partial {
+    if !partial {
         if let Some(empty) = shards.iter().find(|shard| shard.starts.is_empty()) {
             return Err(Error::Empty(empty.folder.clone()));
         }
         all_cells(&plan, &starts, &builds(&shards))?;
         complete(&plan, &starts, &left_out(&shards))?;
     }
-    let out = &arguments.out;
     file::write(&plan, out)?;
     let lines = starts.values().map(|start| format!("{}\n", start.line));
     write(&out.join("samples.jsonl"), &lines.collect::<String>())?;
@@ -83,10 +39,10 @@ fn merge(arguments: &Arguments) -> Result<String, Error> {
     if let Some(run) = run_of(&shards) {
         write(&out.join("run.json"), &(serde_json::to_string_pretty(&run).map_err(Error::Json)? + "\n"))?;
     }
-    Ok(told(&shards, starts.len(), out))
+    Ok(summary(&shards, starts.len(), out))
 }
 
-fn told(shards: &[Shard], starts: usize, out: &Path) -> String {
+fn summary(shards: &[Shard], starts: usize, out: &Path) -> String {
     let machines: BTreeSet<&str> =
         shards.iter().filter_map(|shard| shard.run.as_ref()).map(|run| run.machine.cpu.as_str()).collect();
     let kinds = match machines.len() {

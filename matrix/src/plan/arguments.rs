@@ -64,6 +64,10 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     pub sample: Option<u32>,
 
+    /// Leave each feature by itself out of the design `subsets`
+    #[arg(long)]
+    pub no_singles: bool,
+
     /// Memory tiers in MB
     #[arg(long, value_delimiter = ',', value_name = "MB", default_value = "1024", value_parser = clap::value_parser!(u32).range(128..=10_240))]
     pub memory: Vec<u32>,

@@ -1,11 +1,11 @@
-//! `cargo matrix plan`: what a plan builds, how long it takes, and how small an effect it can see.
+//! What a plan builds, how long it takes, and how small an effect it can see.
 
 mod estimate;
 mod externals;
-mod hosted;
+pub mod hosted;
 mod promise;
 mod run;
 mod text;
 
-pub use estimate::build_minutes;
-pub use run::run;
+pub use estimate::{Estimate, build_minutes};
+pub use run::{Planned, plan};

@@ -1,41 +1,45 @@
-//! `cargo matrix plan`.
+//! Plans an experiment, and writes the plan unless it is only shown.
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use serde::Serialize;
 
 use super::estimate::{Estimate, compiled, earlier_builds, lines};
-use super::{externals, hosted, text};
+use super::{externals, text};
 use crate::manifest::Manifest;
 use crate::measure::sample::Sample;
 use crate::plan::arguments::Format;
 use crate::plan::{Arguments, DesignName, Error, InjectedFault, Plan, cells, file};
-use crate::terminal;
 use crate::workspace::target_directory;
 
-/// The summary for programs.
-#[derive(Serialize)]
-struct Document<'d> {
-    plan: &'d Plan,
-    notes: &'d [String],
-    estimate: &'d Estimate,
+/// A plan with what is known before it is carried out: its summary for programs.
+#[derive(Debug, Serialize)]
+pub struct Planned {
+    /// As it was written.
+    pub plan: Plan,
+    pub notes: Vec<String>,
+    pub estimate: Estimate,
     /// Where the plan was written; nowhere in a dry run.
-    written: Option<PathBuf>,
+    pub written: Option<PathBuf>,
+    /// The number of machines that it is for.
+    #[serde(skip)]
+    pub shards: u32,
+    /// With the places of programs from elsewhere as they were named.
+    #[serde(skip)]
+    named: Plan,
 }
 
-/// Runs the verb.
-pub fn run(arguments: &Arguments) -> ExitCode {
-    match decide(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            terminal::exit_with_error(&error, if error.is_usage() { terminal::USAGE } else { terminal::SETUP_FAILED })
-        }
+impl Planned {
+    /// The summary for people.
+    pub fn text(&self) -> Result<String, Error> {
+        let manifest = Manifest::embedded().map_err(|_| Error::Manifest)?;
+        Ok(text::render(manifest, &self.named, &self.notes, &self.estimate))
     }
 }
 
-fn decide(arguments: &Arguments) -> Result<(), Error> {
+/// Plans an experiment, and writes the plan unless these are the options of a dry run.
+pub fn plan(arguments: &Arguments) -> Result<Planned, Error> {
     if arguments.shards > 1 && matches!(arguments.format, Format::Text | Format::Json) {
         return Err(Error::Shards);
     }
@@ -67,24 +71,8 @@ fn decide(arguments: &Arguments) -> Result<(), Error> {
         file::write(&packed, &folder)?;
     }
     let written = (!arguments.dry_run).then(|| folder.join(file::NAME));
-    match arguments.format {
-        Format::Json => {
-            let plan = if arguments.dry_run { &plan } else { &packed };
-            terminal::print_json(&Document { plan, notes: &notes, estimate: &estimate, written });
-        }
-        Format::Github | Format::Gitlab => {
-            eprint!("{}", text::render(manifest, &plan, &notes, &estimate));
-            let matrix = if arguments.format == Format::Github { hosted::github } else { hosted::gitlab };
-            terminal::print(&(matrix(shards) + "\n"));
-        }
-        Format::Text => {
-            terminal::print(&text::render(manifest, &plan, &notes, &estimate));
-            if let Some(written) = written {
-                terminal::print(&format!("\nwritten to {}\n", written.display()));
-            }
-        }
-    }
-    Ok(())
+    let shown = if arguments.dry_run { plan.clone() } else { packed };
+    Ok(Planned { plan: shown, notes, estimate, written, shards, named: plan })
 }
 
 /// A warning, before anything is built, where times are to be compared and the run can decide nothing about them.

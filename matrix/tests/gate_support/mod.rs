@@ -1,10 +1,6 @@
 //! Runs that never took place, as files, through the command line: `analyze`, then `gate`.
 
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    reason = "each test binary uses a part; a helper of a test fails as the test does"
-)]
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails as the test does")]
 
 use std::collections::BTreeMap;
 use std::fs;

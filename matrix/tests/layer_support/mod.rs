@@ -1,5 +1,4 @@
 //! Layers without a release build: of a program that only says what it is.
-#![allow(dead_code, reason = "every test binary uses another part")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,4 @@
 //! Plans of a few starts, and ways to read what came of them.
-#![allow(dead_code, reason = "every test binary uses another part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on has failed")]
 
 use std::cell::RefCell;

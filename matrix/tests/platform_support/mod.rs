@@ -1,5 +1,4 @@
 //! A scripted extension and ways to read what it said.
-#![allow(dead_code, reason = "every test binary uses another part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on has failed")]
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
 //! Experiments that never took place, with numbers like those of real ones.
-#![allow(dead_code, reason = "every test binary uses another part")]
 #![allow(clippy::indexing_slicing, reason = "the simulated experiments have a known shape")]
 
 use std::collections::BTreeMap;
@@ -15,10 +14,7 @@ use matrix::report::Experiment;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-#[path = "../machine_support/mod.rs"]
-mod machine_support;
-
-use machine_support::machine;
+use crate::machine_support::machine;
 
 pub const FACTORS: [&str; 12] = [
     "init-trace",

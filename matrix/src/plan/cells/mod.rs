@@ -85,6 +85,7 @@ fn refuse_options(arguments: &Arguments) -> Result<(), Error> {
         ("exclude", named && !arguments.exclude.is_empty()),
         ("base", (named || arguments.design == DesignName::Subsets) && arguments.base.is_some()),
         ("sample", arguments.design != DesignName::Subsets && arguments.sample.is_some()),
+        ("no-singles", arguments.design != DesignName::Subsets && arguments.no_singles),
         ("cells", arguments.design != DesignName::Cells && !arguments.cells.is_empty()),
     ];
     match unheeded.into_iter().find(|(_, unheeded)| *unheeded) {

@@ -1,4 +1,4 @@
-//! Combinations that nobody has chosen: every feature by itself, none, all, and a sample. They show that any combination works, not what it is worth.
+//! Combinations that nobody has chosen: every feature by itself unless that is left out, none, all, and a sample. They show that any combination works, not what it is worth.
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -11,14 +11,14 @@ const DRAWS: u32 = 100;
 /// How many combinations are drawn where nobody says how many.
 const SAMPLE: u32 = 6;
 
-/// Every choice by itself, none, all that go together, and a sample of combinations. Without factors, those are the choices that are Cargo features, given up
+/// Every choice by itself unless `--no-singles` is given, none, all that go together, and a sample of combinations. Without factors, those are the choices that are Cargo features, given up
 /// ones as well.
 pub(super) fn draft(manifest: &Manifest, arguments: &Arguments) -> Result<CellPlan, Error> {
     let none = manifest.reference_levels();
     let choices = choices(manifest, &none, arguments)?;
     let mut draft = CellPlan::default();
     draft.add("none", none.clone());
-    for choice in &choices {
+    for choice in choices.iter().filter(|_| !arguments.no_singles) {
         match with(manifest, &none, choice) {
             Ok(levels) => draft.add(&format!("only-{choice}"), levels),
             Err(reason) => draft.notes.push(format!("only-{choice} is left out: {reason}")),

@@ -269,3 +269,10 @@ fn a_sample_is_no_larger_than_what_there_is() {
     assert!(refusal("subsets --base ship").contains("base"));
     assert!(refusal("sets --sample 3").contains("sample"));
 }
+
+#[test]
+fn subsets_without_singles_are_none_all_and_a_sample() {
+    let (plan, _) = planned("subsets --sample 2 --no-singles").unwrap();
+    assert_eq!(ids(&plan), ["none", "all", "subset-1", "subset-2", "floor", "again"]);
+    assert!(refusal("sets --no-singles").contains("no-singles"));
+}

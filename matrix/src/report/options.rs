@@ -1,36 +1,8 @@
-//! The options of `cargo matrix report`.
+//! The input and the formats of a report.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-
-const AFTER: &str = "\
-Examples:
-  cargo matrix report run/analysis.json
-  cargo matrix report run/analysis.json --format markdown > comment.md
-  cargo matrix report run/analysis.json --format bencher --out run
-  cargo matrix report run/analysis.json run/plan.json run/builds.jsonl --out run/report
-
-Exit status:
-  0  the report is written
-  2  the command line is wrong, or a file is not what it should be
-  6  a file cannot be read or written";
-
-/// Report an analysis as text, HTML or data
-#[derive(Args, Debug)]
-#[command(after_help = AFTER)]
-pub struct Arguments {
-    #[command(flatten)]
-    pub files: Files,
-
-    /// Formats of the report, separated by commas; more than one needs --out [default: text, or all of them with --out]
-    #[arg(long = "format", value_enum, value_delimiter = ',', value_name = "FORMAT")]
-    pub formats: Vec<Format>,
-
-    /// The directory for report.txt, report.md, report.csv, report.json, report.html, report.benchstat.txt and report.bencher.json [default: standard output]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-}
 
 /// The files of a run.
 #[derive(Args, Clone, Debug)]

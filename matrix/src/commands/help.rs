@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn no_line_of_any_help_is_broken_twice() {
         for width in [72, WIDTH] {
-            let mut command = fitted_to(crate::cli::command(), width);
+            let mut command = fitted_to(crate::commands::command(), width);
             command.build();
             for verb in command.get_subcommands_mut().filter(|verb| verb.get_name() != "help") {
                 let name = verb.get_name().to_owned();

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::bench::{Circumstances, alone, follow};
+use super::comparison::{Circumstances, alone, follow};
 use crate::hash;
 use crate::plan::external::{self, Form};
 use crate::terminal;

@@ -1,24 +1,18 @@
 //! `cargo matrix bench`: makes the starts of a plan.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use clap::{ArgGroup, Args};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde::de::DeserializeOwned;
 
-use super::run::{Options, Step, Summary};
-use super::{Error, not_produced_here, reading};
-use crate::build::{BuildRecord, latest};
-use crate::interrupt;
+use crate::measure::{self, Error, Options, Summary, not_produced_here};
 use crate::plan::circumstances::describe;
-use crate::plan::{Condition, Partition, Plan, SCHEMA};
-use crate::terminal;
+use crate::plan::{Condition, Partition};
 use crate::workspace::target_directory;
+use crate::{interrupt, terminal};
 
 const AFTER: &str = "\
 Examples:
@@ -101,12 +95,8 @@ impl Arguments {
         given.cloned().unwrap_or_else(|| self.out().join(name))
     }
 
-    fn read_plan(&self) -> Result<Plan, Error> {
-        let path = self.in_out(self.plan.as_ref(), "plan.json");
-        let text = fs::read_to_string(&path).map_err(reading(&path))?;
-        let plan: Plan = parse(&path, 1, &text)?;
-        of_this_schema(&path, plan.schema)?;
-        Ok(plan.located(folder_of(&path)))
+    fn plan(&self) -> PathBuf {
+        self.in_out(self.plan.as_ref(), "plan.json")
     }
 }
 
@@ -119,9 +109,13 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             Err(error) => terminal::exit_with_error(&error, status(&error)),
         };
     }
-    match bench(arguments, Arc::clone(&stop)) {
+    let builds = arguments.in_out(arguments.builds.as_ref(), "builds.jsonl");
+    let Arguments { blocks, partition, require, .. } = *arguments;
+    let options =
+        Options { out: arguments.out(), blocks, partition, require, stop: Arc::clone(&stop), deliveries: true };
+    match measure::run_files(&arguments.plan(), &builds, &options) {
         Ok(summary) => {
-            eprintln!("{}", told(&summary));
+            eprintln!("{}", text(&summary));
             if summary.stopped { terminal::INTERRUPTED.into() } else { ExitCode::SUCCESS }
         }
         // The signal reached the start in progress as well, so its failure means nothing.
@@ -147,7 +141,7 @@ fn status(error: &Error) -> u8 {
 
 /// Says what this machine cannot produce; with `--require`, that is an error.
 fn dry_run(arguments: &Arguments) -> Result<(), Error> {
-    let kinds = arguments.read_plan()?.conditions.into_iter().map(|condition| {
+    let kinds = measure::read_plan(&arguments.plan())?.conditions.into_iter().map(|condition| {
         let Condition { memory_mb, regime, trust_store, .. } = condition;
         Condition { memory_mb, regime, trust_store, ..Condition::default() }
     });
@@ -169,114 +163,25 @@ fn dry_run(arguments: &Arguments) -> Result<(), Error> {
     }
 }
 
-fn bench(arguments: &Arguments, stop: Arc<AtomicBool>) -> Result<Summary, Error> {
-    let plan = arguments.read_plan()?;
-    let path = arguments.in_out(arguments.builds.as_ref(), "builds.jsonl");
-    let text = fs::read_to_string(&path).map_err(reading(&path))?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let built = lines.map(|(number, line)| parse(&path, number + 1, line)).collect::<Result<Vec<BuildRecord>, _>>()?;
-    let built = latest(built);
-    built.iter().try_for_each(|built| of_this_schema(&path, built.schema))?;
-    let built: Vec<BuildRecord> = built.into_iter().map(|built| built.located(folder_of(&path))).collect();
-
-    let Arguments { blocks, partition, require, .. } = *arguments;
-    let options = Options { out: arguments.out(), blocks, partition, require, stop, deliveries: true };
-    let shown = StartProgress::new();
-    let summary = super::run(&plan, &built, &options, &|step| shown.step(&step));
-    shown.bar.finish_and_clear();
-    summary
-}
-
-/// The directory that the paths in a file are relative to.
-fn folder_of(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new(""))
-}
-
-fn parse<T: DeserializeOwned>(path: &Path, line: usize, text: &str) -> Result<T, Error> {
-    serde_json::from_str(text).map_err(|source| Error::Malformed { path: path.to_owned(), line, source })
-}
-
-fn of_this_schema(path: &Path, found: u32) -> Result<(), Error> {
-    if found == SCHEMA { Ok(()) } else { Err(Error::Schema { path: path.to_owned(), found }) }
-}
-
-fn told(summary: &Summary) -> String {
+fn text(summary: &Summary) -> String {
     let Summary { started, resumed, failed, retried, .. } = summary;
-    let mut told = format!("{started} starts measured");
+    let mut text = format!("{started} starts measured");
     if *resumed > 0 {
-        told += &format!(", {resumed} had been there");
+        text += &format!(", {resumed} had been there");
     }
     if *failed > 0 {
-        told += &format!(", {failed} of them failed");
+        text += &format!(", {failed} of them failed");
     }
     if *retried > 0 {
-        told += &format!(", {retried} attempts failed for the sandbox's own sake and were made again");
+        text += &format!(", {retried} attempts failed for the sandbox's own sake and were made again");
     }
     match summary.left_out.len() {
         0 => {}
-        1 => told += ", 1 condition left out",
-        conditions => told += &format!(", {conditions} conditions left out"),
+        1 => text += ", 1 condition left out",
+        conditions => text += &format!(", {conditions} conditions left out"),
     }
     if summary.stopped {
-        told += "; stopped early, and the same command goes on from here";
+        text += "; stopped early, and the same command goes on from here";
     }
-    format!("{told}: {}", summary.samples.display())
-}
-
-/// A progress bar on a terminal, lines elsewhere; always on standard error.
-struct StartProgress {
-    bar: ProgressBar,
-}
-
-impl StartProgress {
-    fn new() -> Self {
-        let bar = ProgressBar::new(0);
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} starts, {eta} left  {wide_msg}");
-        if let Ok(style) = style {
-            bar.set_style(style);
-        }
-        Self { bar }
-    }
-
-    fn step(&self, step: &Step<'_>) {
-        match step {
-            Step::Preparing(what) => self.say(what),
-            Step::Refused(reason) => self.say(&format!("this machine refuses: {reason}")),
-            Step::LeftOut { condition, reason } => {
-                self.say(&format!("left out: {}, because this machine has {reason}", describe(condition)));
-            }
-            Step::WarmUp { starts } => {
-                self.bar.set_length(*starts as u64);
-                self.say(&format!("{starts} starts, after a round that is not recorded"));
-                self.bar.reset_eta();
-            }
-            Step::Retried { cell, block, reason } => {
-                self.say(&format!("the sandbox could not start {cell} in block {block} and tries again: {reason}"));
-            }
-            Step::Started { cell, block, failure } => {
-                if let Some(failure) = failure {
-                    self.say(&format!("{cell} failed in block {block}: {failure}"));
-                }
-                self.bar.set_message((*cell).to_owned());
-                self.bar.inc(1);
-                self.tenth();
-            }
-        }
-    }
-
-    /// Prints a line for each tenth of the starts if there is no bar.
-    fn tenth(&self) {
-        let (done, all) = (self.bar.position(), self.bar.length().unwrap_or_default().max(1));
-        if self.bar.is_hidden() && done * 10 / all > (done - 1) * 10 / all {
-            eprintln!("{done}/{all} starts");
-        }
-    }
-
-    fn say(&self, line: &str) {
-        if self.bar.is_hidden() {
-            eprintln!("{line}");
-        } else {
-            self.bar.println(line);
-        }
-    }
+    format!("{text}: {}", summary.samples.display())
 }

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Manifest;
+use crate::manifest::Manifest;
+use crate::terminal;
 
 const AFTER: &str = "\
 Examples:
@@ -28,12 +29,12 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> ExitCode {
     let manifest = match Manifest::embedded() {
         Ok(manifest) => manifest,
-        Err(error) => return crate::terminal::exit_with_error(error, crate::terminal::SETUP_FAILED),
+        Err(error) => return terminal::exit_with_error(error, terminal::SETUP_FAILED),
     };
     if arguments.json {
-        return crate::terminal::print_json(manifest);
+        return terminal::print_json(manifest);
     }
-    crate::terminal::print(&text(manifest));
+    terminal::print(&text(manifest));
     ExitCode::SUCCESS
 }
 

@@ -1,11 +1,13 @@
-//! The options of `cargo matrix gate`.
+//! `cargo matrix gate`: judges a candidate's growth against budgets, to decide whether a change may be merged.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::outcome;
-use crate::report::Files;
+use crate::gate::{self, Baseline, Budgets, Error, Format, Outcome, Sides, outcome};
+use crate::report::{Experiment, Files};
+use crate::{files, terminal};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,16 +85,55 @@ pub struct Arguments {
     pub format: Format,
 }
 
-/// A format of a decision.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Lines for a terminal or a log.
-    #[default]
-    Text,
-    /// A comment for a pull request.
-    Markdown,
-    /// The whole decision as JSON.
-    Json,
-    /// Annotations for GitHub Actions; with any other format they go to standard error if `GITHUB_ACTIONS` is `true`.
-    Github,
+/// Runs the verb and returns its exit status.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    match judge(arguments) {
+        Ok(outcome) => outcome.status().into(),
+        Err(error) => {
+            terminal::exit_with_error(&error, if error.is_usage() { terminal::USAGE } else { terminal::SETUP_FAILED })
+        }
+    }
+}
+
+fn judge(arguments: &Arguments) -> Result<Outcome, Error> {
+    let experiment = Experiment::read(&arguments.files)?;
+    let budgets = Budgets::read(&arguments.budgets)?;
+    let unused = budgets.unused(&experiment.plan.conditions).filter(|_| !arguments.unused_budgets);
+    if let Some(what) = unused {
+        return Err(Error::Limit { path: arguments.budgets.clone(), what });
+    }
+    let baseline = Baseline::read_all(&arguments.baseline)?;
+    let sides = Sides::of(&experiment.plan, &arguments.candidate, arguments.reference.as_deref())?;
+    if sides.reference.is_none() && baseline.is_none() && arguments.save_baseline.is_none() {
+        return Err(Error::NothingToCompare);
+    }
+    let decision = gate::decide(&experiment, &sides, &budgets, baseline.as_ref())?;
+    if let Some(path) = &arguments.save_baseline {
+        if let Some(reason) = gate::incomplete(&experiment).filter(|_| decision.may_be_stored()) {
+            eprintln!("not stored, because the run is not complete: {reason}: {}", path.display());
+        } else if decision.may_be_stored() {
+            Baseline::of(&experiment)?.write(path)?;
+            eprintln!("stored {}", path.display());
+        } else {
+            eprintln!("not stored, because the run is {}: {}", decision.outcome.name(), path.display());
+        }
+    }
+    if let Some(directory) = &arguments.out {
+        save(directory, "gate.md", &gate::write(&decision, Format::Markdown)?)?;
+        save(directory, "gate.json", &gate::write(&decision, Format::Json)?)?;
+    }
+    if let Some(path) = &arguments.junit {
+        files::write(path, gate::junit(&decision)).map_err(gate::writing(path))?;
+    }
+    terminal::print(&gate::write(&decision, arguments.format)?);
+    // GitHub reads annotations from either stream; standard output stays one document.
+    if arguments.format != Format::Github && std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true") {
+        eprint!("{}", gate::write(&decision, Format::Github)?);
+    }
+    Ok(decision.outcome)
+}
+
+fn save(directory: &Path, name: &str, content: &str) -> Result<(), Error> {
+    let path = directory.join(name);
+    files::write(&path, content).map_err(gate::writing(&path))
 }

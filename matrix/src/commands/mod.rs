@@ -1,16 +1,26 @@
-//! The command line: one variant a command.
+//! The command line: one module a command, with its options and its exit statuses.
+
+pub mod analyze;
+pub mod bench;
+pub mod build;
+pub mod check;
+pub mod compare;
+pub mod comparison;
+pub mod docs;
+pub mod gate;
+mod help;
+pub mod inspect;
+pub mod list;
+pub mod merge;
+pub mod plan;
+pub mod report;
 
 use std::process::ExitCode;
 
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::manifest::{docs, list};
-use crate::plan::check;
 use crate::sandbox::users;
-use crate::{
-    analyze, bench, build, compare, fips_report, gate, help, inspect, invoke, layer, measure, merge, plan, planning,
-    report, terminal,
-};
+use crate::{fips_report, invoke, layer, terminal};
 
 /// The version and the panic strategy: a tool built with the extension's profile aborts on a panic instead of cleaning up.
 const VERSION: &str = if cfg!(panic = "unwind") {
@@ -31,11 +41,11 @@ struct Cli {
 enum MatrixCommand {
     Invoke(Box<invoke::Arguments>),
     List(list::Arguments),
-    Plan(Box<plan::Arguments>),
+    Plan(Box<crate::plan::Arguments>),
     Build(build::Arguments),
     Layer(layer::Arguments),
     Inspect(inspect::Arguments),
-    Bench(measure::Arguments),
+    Bench(bench::Arguments),
     Compare(compare::Arguments),
     Merge(merge::Arguments),
     Analyze(analyze::Arguments),
@@ -80,12 +90,12 @@ fn dispatch(cli: Cli) -> ExitCode {
     match cli.verb {
         MatrixCommand::Invoke(arguments) => invoke::run(&arguments),
         MatrixCommand::List(arguments) => list::run(&arguments),
-        MatrixCommand::Plan(arguments) => planning::run(&arguments),
-        MatrixCommand::Build(arguments) => build::run(&arguments, &planning::build_minutes),
+        MatrixCommand::Plan(arguments) => plan::run(&arguments),
+        MatrixCommand::Build(arguments) => build::run(&arguments),
         MatrixCommand::Layer(arguments) => layer::run(&arguments),
         MatrixCommand::Inspect(arguments) => inspect::run(&arguments),
-        MatrixCommand::Bench(arguments) if arguments.is_planned() => measure::bench(&arguments),
-        MatrixCommand::Bench(arguments) => bench::run(arguments.blocks, arguments.require, &typed),
+        MatrixCommand::Bench(arguments) if arguments.is_planned() => bench::run(&arguments),
+        MatrixCommand::Bench(arguments) => comparison::run(arguments.blocks, arguments.require, &typed),
         MatrixCommand::Compare(arguments) => compare::run(&arguments, &typed),
         MatrixCommand::Merge(arguments) => merge::run(&arguments),
         MatrixCommand::Analyze(arguments) => analyze::run(&arguments),
