@@ -134,11 +134,11 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let tools = Toolchain::plain(root, Profile::Release).unwrap().by_path(root).agent;
         let found = of_rust(root, &tools);
-        let channel = environment::pinned_toolchain(root).unwrap();
-        let folder = format!("/{channel}-{}/", crate::target::plain());
+        let version = format!("rustc {} ", environment::pinned_toolchain(root).unwrap());
+        let is_of_rustup = found[0].path.contains("/toolchains/") && found[0].version.starts_with(&version);
         let pinned = Certified::embedded().unwrap().build.rust;
         let pinned = pinned.get(&tools.flavour.architecture.to_string());
-        let (Some(pinned), true) = (pinned, found[0].path.contains(&folder)) else { return };
+        let (Some(pinned), true) = (pinned, is_of_rustup) else { return };
         assert_eq!(
             against(&found, pinned),
             "",
