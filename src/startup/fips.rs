@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{Config, Endpoint};
+use crate::config::{Config, Endpoint, ProxiedUrls};
 
 /// What the regions of AWS `GovCloud` begin with.
 const GOVCLOUD: &str = "us-gov-";
@@ -34,14 +34,16 @@ pub fn warnings(config: &Config) -> Vec<String> {
 /// What goes to URLs without TLS, each once.
 fn without_tls(config: &Config) -> Vec<&'static str> {
     let Config { logs, metrics, apm, aws, .. } = config;
+    // With all their fields, so that another URL does not compile before it is here.
+    let ProxiedUrls { profiling, debugger, telemetry, llm_observability } = &apm.proxied;
     let ours = [
         ("logs", logs.worker.as_deref().or(Some(&logs.url)).filter(|_| logs.enabled)),
         ("metrics", Some(metrics.url.as_str())),
         ("traces", Some(apm.url.as_str())),
-        ("profiles", apm.proxied.profiling.as_deref()),
-        ("data of the debugger", apm.proxied.debugger.as_deref()),
-        ("instrumentation telemetry", apm.proxied.telemetry.as_deref()),
-        ("LLM Observability", apm.proxied.llm_observability.as_deref()),
+        ("profiles", profiling.as_deref()),
+        ("data of the debugger", debugger.as_deref()),
+        ("instrumentation telemetry", telemetry.as_deref()),
+        ("LLM Observability", llm_observability.as_deref()),
         ("AWS_ENDPOINT_URL", aws.url.as_deref()),
         ("AWS_ENDPOINT_URL_KMS", aws.kms_url.as_deref()),
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER", aws.secrets_manager_url.as_deref()),

@@ -7,6 +7,7 @@ use bottlecap::features;
 use matrix::fips_report::build_report::BuildReport;
 use matrix::fips_report::certificate::Certified;
 use matrix::fips_report::handshake::{self, CLIENTS, Client, HandshakeResult, ProgramUnderTest};
+use matrix::fips_report::lives;
 use matrix::fips_report::roots::{self, CASES, Case, Store};
 use matrix::fips_report::server::{ServerCertificate, ServerTlsConfig};
 
@@ -14,8 +15,22 @@ fn subject() -> ProgramUnderTest {
     ProgramUnderTest { program: PathBuf::from(env!("CARGO_BIN_EXE_bottlecap")), agent: None }
 }
 
-fn meet(taste: ServerTlsConfig, client: Client) -> HandshakeResult {
-    HandshakeResult::arrange(&subject(), taste, client).unwrap()
+/// Each client beside a server of each of these tastes, with the taste.
+fn meet(tastes: &[ServerTlsConfig]) -> Vec<(ServerTlsConfig, HandshakeResult)> {
+    let all: Vec<_> = tastes.iter().flat_map(|taste| CLIENTS.map(|client| (*taste, client))).collect();
+    let results =
+        lives::each(lives::AT_ONCE, &all, |(taste, client)| HandshakeResult::arrange(&subject(), *taste, *client));
+    all.iter().map(|(taste, _)| *taste).zip(results.unwrap()).collect()
+}
+
+/// Those of these clients in each of these cases, with further settings.
+fn cases(
+    kinds: &[(&'static str, ServerCertificate, Store)],
+    clients: &[Client],
+    further: &[(&str, &str)],
+) -> Vec<Case> {
+    let all: Vec<_> = kinds.iter().flat_map(|kind| clients.iter().map(|client| (*kind, *client))).collect();
+    lives::each(lives::AT_ONCE, &all, |(kind, client)| Case::arrange(&subject(), *kind, *client, further)).unwrap()
 }
 
 fn told() -> BuildReport {
@@ -33,57 +48,50 @@ fn the_module_is_told_of_a_fips_build_alone() {
 
 #[test]
 fn every_client_offers_what_is_approved_and_nothing_else_in_a_fips_build_alone() {
-    for client in CLIENTS {
-        let meeting = meet(ServerTlsConfig::Approved, client);
+    for (_, meeting) in meet(&[ServerTlsConfig::Approved]) {
         let offer = handshake::offer(std::slice::from_ref(&meeting));
-        assert!(!meeting.seen.is_empty(), "{client:?} has connected: {meeting:?}");
-        assert_eq!(offer.holds, features::FIPS, "{client:?}: {offer:#?}");
-        assert!(handshake::accepted(std::slice::from_ref(&meeting)).holds, "{client:?}: {meeting:?}");
+        assert!(!meeting.seen.is_empty(), "it has connected: {meeting:?}");
+        assert_eq!(offer.holds, features::FIPS, "{}: {offer:#?}", meeting.client);
+        assert!(handshake::accepted(std::slice::from_ref(&meeting)).holds, "{meeting:?}");
     }
 }
 
 #[test]
 fn servers_that_speak_something_else_get_data_of_other_builds() {
-    for (taste, client) in [ServerTlsConfig::ChaCha, ServerTlsConfig::X25519]
-        .into_iter()
-        .flat_map(|taste| CLIENTS.map(|client| (taste, client)))
-    {
-        let meeting = meet(taste, client);
+    for (taste, meeting) in meet(&[ServerTlsConfig::ChaCha, ServerTlsConfig::X25519]) {
         let refused = handshake::refused("name", "it", std::slice::from_ref(&meeting));
-        assert_eq!(refused.holds, features::FIPS, "{taste:?}, {client:?}: {meeting:?}");
+        assert_eq!(refused.holds, features::FIPS, "{taste:?}: {meeting:?}");
     }
 }
 
 #[test]
 fn a_server_without_extended_master_secret_is_refused_by_every_client_of_a_fips_build_alone() {
-    for client in CLIENTS {
-        let proof = handshake::extended_master_secret(&[meet(ServerTlsConfig::NoExtendedMasterSecret, client)]);
-        assert_eq!(proof.holds, features::FIPS, "{client:?}: {proof:#?}");
+    for (_, meeting) in meet(&[ServerTlsConfig::NoExtendedMasterSecret]) {
+        let proof = handshake::extended_master_secret(std::slice::from_ref(&meeting));
+        assert_eq!(proof.holds, features::FIPS, "{}: {proof:#?}", meeting.client);
     }
 }
 
 #[test]
 fn roots_are_proven_of_every_client_of_builds_with_the_systems() {
-    let all = CASES.into_iter().flat_map(|case| CLIENTS.map(|client| (case, client)));
-    let cases: Vec<Case> = all.map(|(case, client)| Case::arrange(&subject(), case, client, &[]).unwrap()).collect();
-    let proof = roots::judge(&told(), &cases);
+    let proof = roots::judge(&told(), &cases(&CASES, &CLIENTS, &[]));
     assert_eq!(proof.holds, OWN_ROOTS, "{proof:#?}");
 }
 
 #[test]
 fn clients_that_trust_everybody_are_caught_by_each_certificate_that_nobody_may_accept() {
+    let careless = [("DD_SKIP_SSL_VALIDATION", "true")];
+    let refusable: Vec<_> = CASES
+        .into_iter()
+        .filter(|(_, shown, store)| *shown != ServerCertificate::Good || *store == Store::Nowhere)
+        .collect();
     // The client to AWS has no such setting.
-    for client in CLIENTS.into_iter().filter(|client| *client != Client::Aws) {
-        let careless = [("DD_SKIP_SSL_VALIDATION", "true")];
-        let refusable =
-            CASES.into_iter().filter(|(_, shown, store)| *shown != ServerCertificate::Good || *store == Store::Nowhere);
-        let cases: Vec<Case> =
-            refusable.map(|case| Case::arrange(&subject(), case, client, &careless).unwrap()).collect();
-        let against = roots::judge(&told(), &cases).against;
-        for Case { name, .. } in &cases {
-            let caught = format!("{name} is trusted: {}:", client.name());
-            assert!(against.iter().any(|fact| fact.starts_with(&caught)), "{caught}: {against:#?}");
-        }
-        assert_eq!(cases.len(), 4);
+    let clients: Vec<Client> = CLIENTS.into_iter().filter(|client| *client != Client::Aws).collect();
+    let cases = cases(&refusable, &clients, &careless);
+    let against = roots::judge(&told(), &cases).against;
+    for Case { name, meeting, .. } in &cases {
+        let caught = format!("{name} is trusted: {}:", meeting.client);
+        assert!(against.iter().any(|fact| fact.starts_with(&caught)), "{caught}: {against:#?}");
     }
+    assert_eq!(cases.len(), 4 * clients.len());
 }

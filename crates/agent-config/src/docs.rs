@@ -115,6 +115,7 @@ impl Kind {
         match self {
             Self::Text => "text".to_owned(),
             Self::Boolean => "`true` or `false` in any case, `1` or `0`".to_owned(),
+            Self::True => "`true` in any case; all other text is false".to_owned(),
             Self::Integer { from, to } => format!("whole number, {from} to {to}"),
             Self::Seconds => "seconds, also with a fraction".to_owned(),
             Self::Level => "`trace`, `debug`, `info`, `warn`, `error` or `off`, in any case".to_owned(),
@@ -143,7 +144,7 @@ impl Kind {
     /// A text that is never accepted; `None` if every text is.
     pub(super) fn bad(&self) -> Option<&'static str> {
         match self {
-            Self::Text | Self::List | Self::Words => None,
+            Self::Text | Self::True | Self::List | Self::Words => None,
             Self::Boolean => Some("maybe"),
             Self::Integer { .. } => Some("many"),
             Self::Seconds => Some("-1"),

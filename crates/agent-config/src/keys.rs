@@ -67,6 +67,7 @@ pub(super) struct Doc {
 pub(super) enum Kind {
     Text,
     Boolean,
+    True,
     Integer { from: i64, to: i64 },
     Seconds,
     Level,
@@ -301,11 +302,11 @@ keys! { KEYS
         set: |builder, given, _| taken(given.non_empty().map(|path| builder.config.http.tls_cert_file = path.map(Into::into))),
     }
     Datadog LAMBDA_FIPS_MODE {
-        yaml: None, kind: Kind::Boolean, default: "", example: "true",
+        yaml: None, kind: Kind::True, default: "", example: "true",
         reader: "start",
         meaning: "Whether Datadog's libraries in the function use endpoints with validated cryptography; the default is true in `us-gov-` \
                   regions. What the extension does is decided when it is built: it only warns where it does otherwise.",
-        set: |builder, given, _| taken(given.boolean().map(|on| builder.config.fips_mode = Some(on))),
+        set: |builder, given, _| taken(given.is_true().map(|on| builder.config.fips_mode = Some(on))),
     }
     Datadog SKIP_SSL_VALIDATION {
         yaml: Some("skip_ssl_validation"), kind: Kind::Boolean, default: "false", example: "true",

@@ -76,6 +76,11 @@ impl<'a> RawValue<'a> {
         }
     }
 
+    /// Whether the text is `true`, in any case. Datadog's libraries read some variables so, and every other text as false.
+    pub(super) fn is_true(self) -> Result<bool, Reason> {
+        Ok(self.text()?.eq_ignore_ascii_case("true"))
+    }
+
     pub(super) fn integer<T: FromStr + PartialOrd>(self, range: &RangeInclusive<T>) -> Result<T, Reason> {
         let number: T = self.text()?.parse().map_err(|_| "must be a whole number")?;
         if range.contains(&number) { Ok(number) } else { Err("is out of range") }

@@ -221,6 +221,23 @@ fn an_empty_variable_replaces_texts_but_not_names_and_lists() {
     assert_eq!(loaded.config, expected);
 }
 
+/// As Datadog's libraries in the function do, so that extension and function have the same idea of it.
+#[test]
+fn the_fips_mode_is_true_or_false_by_one_word_alone() {
+    let mode = |text: &str| {
+        let loaded = env([("DD_LAMBDA_FIPS_MODE", text)]);
+        assert_eq!(loaded.warnings, []);
+        loaded.config.fips_mode
+    };
+    for text in ["true", "TRUE", "True"] {
+        assert_eq!(mode(text), Some(true), "{text}");
+    }
+    for text in ["false", "1", "yes", "on", ""] {
+        assert_eq!(mode(text), Some(false), "{text}");
+    }
+    assert_eq!(env([("DD_SITE", "datadoghq.com")]).config.fips_mode, None);
+}
+
 #[test]
 fn either_name_turns_logs_on_within_the_source_that_wins() {
     let on = |variables: &[(&str, &str)], text| load(variables.iter().copied(), Some(text)).config.logs.enabled;

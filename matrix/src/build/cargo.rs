@@ -294,11 +294,13 @@ impl Isolation {
     fn variables(&self, root: &Path) -> BTreeMap<String, String> {
         let home = ("CARGO_HOME".to_owned(), self.home.to_string_lossy().into_owned());
         let toolchain = environment::toolchain(root).map(|toolchain| ("RUSTUP_TOOLCHAIN".to_owned(), toolchain));
-        // The module of the FIPS build is made with programs in Go. Go's own file of settings can replace its compiler, and its cache has what was compiled before.
-        let go = ("GOENV".to_owned(), "off".to_owned());
+        // The module of the FIPS build is made with programs in Go. Go's own file of settings can replace its compiler, a file `go.work` in any folder above the sources can name
+        // another toolchain, which Go would download and start, and its cache has what was compiled before.
+        let go = [("GOENV", "off"), ("GOWORK", "off"), ("GOTOOLCHAIN", "local")];
+        let go = go.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let go_cache = self.target_directory.join("go-cache");
         let go_cache = ("GOCACHE".to_owned(), go_cache.to_string_lossy().into_owned());
-        toolchain.into_iter().chain([home, go, go_cache]).collect()
+        toolchain.into_iter().chain(go).chain([home, go_cache]).collect()
     }
 }
 

@@ -28,6 +28,10 @@ fn the_command_can_be_pasted() {
     );
     let flags = " RUSTFLAGS='-C link-arg=-Wl,-z,now --remap-path-prefix=/the/root=.";
     assert!(shell.contains(flags), "{shell}");
+    // What stands in the user's files may not choose another compiler of Go.
+    for setting in [" GOENV=off ", " GOTOOLCHAIN=local ", " GOWORK=off ", " GOCACHE=/builds/"] {
+        assert!(shell.contains(setting), "{setting}: {shell}");
+    }
     assert!(shell.contains(" cargo build --profile release --locked "), "{shell}");
     assert!(shell.contains(" --manifest-path /the/root/Cargo.toml "), "{shell}");
     assert!(shell.ends_with(" --no-default-features --features a,b)"), "{shell}");
@@ -149,4 +153,35 @@ fn the_crates_are_told_while_they_are_compiled() {
         watch("   Compiling a v1.0.0\nerror: no\n".as_bytes(), &|name| told.lock().unwrap().push(name.to_owned()));
     assert_eq!(said, ["   Compiling a v1.0.0", "error: no"]);
     assert_eq!(*told.lock().unwrap(), ["a"]);
+}
+
+/// A program on the path that only passes on what it likes could be another compiler.
+#[test]
+fn a_rustc_on_the_path_compiles_nothing_where_that_of_the_toolchain_is_called_by_its_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let manifest =
+        "[package]\nname = \"bottlecap\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[profile.release]\n[workspace]\n";
+    let lock = "version = 4\n\n[[package]]\nname = \"bottlecap\"\nversion = \"0.1.0\"\n";
+    for (file, text) in [("Cargo.toml", manifest), ("Cargo.lock", lock), ("src/main.rs", "fn main() {}\n")] {
+        crate::files::write(&at("root").join(file), text).unwrap();
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let plain = Toolchain::plain(root, Profile::Release).unwrap();
+    let by_path = plain.clone().by_path(root);
+    let (mark, path) = (at("called"), at("path"));
+    std::fs::create_dir(&path).unwrap();
+    let script = format!("#!/bin/sh\n: >{}\nexec {} \"$@\"\n", mark.display(), by_path.agent.variables["RUSTC"]);
+    crate::executable::write(&path.join("rustc"), script).unwrap();
+    let others = std::env::var_os("PATH").unwrap();
+    let path = std::env::join_paths(std::iter::once(path).chain(std::env::split_paths(&others))).unwrap();
+    for (toolchain, is_called) in [(plain, true), (by_path, false)] {
+        let builds = at(if is_called { "by-name" } else { "by-path" });
+        let call = CargoCommand::new("bottlecap", &Recipe::default(), &toolchain.agent, &at("root"), &builds);
+        let variables = std::env::vars_os().filter(|(name, _)| name != "PATH");
+        let variables = variables.chain([("PATH".into(), path.clone())]);
+        call.run_beside(&at("root"), variables, &|_| {}).unwrap();
+        assert_eq!(mark.exists(), is_called);
+        let _ = std::fs::remove_file(&mark);
+    }
 }

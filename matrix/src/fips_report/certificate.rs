@@ -34,6 +34,8 @@ pub struct ModuleOptions {
     pub unset: Vec<String>,
     /// Definitions and flags of the compiler, without those that only warn, by the processor that the module is for.
     pub flags: BTreeMap<String, Vec<String>>,
+    /// The SHA-256 of each file of the Rust toolchain that takes part, by a word for it, by the processor that the program is for.
+    pub rust: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// What the security policy asks of a build. What this one does is computed: [`super::procedure`].

@@ -1,9 +1,8 @@
 //! Finds what the proofs are about: builds the program from nothing, compares the layer with it, looks at both, and has them run.
 
-use std::fs;
-use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fs, iter, panic, thread};
 
 use tempfile::TempDir;
 use time::OffsetDateTime;
@@ -82,7 +81,7 @@ pub fn proofs(request: &Request, interrupted: &AtomicBool) -> Result<Found, Erro
         return Err(Error::Dirty { sources: tree.sources });
     }
     let layer = request.open(&cell)?;
-    let toolchain = request.toolchain(&cell, &root, layer.as_ref())?;
+    let toolchain = request.toolchain(&cell, &root, layer.as_ref())?.by_path(&root);
     let flavours = Flavours::embedded().map_err(build::Error::from)?;
     flavours.check_programs(iter::once(&cell.levels)).map_err(build::Error::from)?;
     let builds = empty_folder()?;
@@ -94,12 +93,19 @@ pub fn proofs(request: &Request, interrupted: &AtomicBool) -> Result<Found, Erro
     let built = build::anew(manifest, context.cell.clone(), context.toolchain.clone(), builds.path())?;
     let built = built.ok_or(Error::Interrupted)?;
     let program = Program::of(&context, &built, layer.as_ref())?;
-    eprintln!("{}: the same once more, with the names of what is in it", context.cell.id);
-    let named = context.named(interrupted)?;
+    let (certified, architecture) = (&context.certified, request.architecture);
+    let runs = Runs { subject: &program.subject, bytes: &program.bytes, certified, architecture, interrupted };
+    eprintln!("{}: the same once more, with the names of what is in it, and handshakes meanwhile", context.cell.id);
+    // The one is a linker that keeps a processor busy, and the others mostly wait.
+    let (named, lives) = thread::scope(|scope| {
+        let named = scope.spawn(|| context.named(interrupted));
+        let lives = runs.lives();
+        (named.join().unwrap_or_else(|gone| panic::resume_unwind(gone)), lives)
+    });
+    let (named, lives) = (named?, lives?);
     let Built { mut proofs, tree, module, tools, place } =
         Built::look(&context, before, &packages, &program, &named, &built)?;
-    let runs = Runs { subject: &program.subject, bytes: &program.bytes, certified: &context.certified, interrupted };
-    let ran = runs::proofs(&runs, request.architecture, place)?;
+    let ran = runs::proofs(&runs, lives, place)?;
     proofs.extend(ran.proofs);
     let procedure = context.procedure(&module, &tools, &packages.agent, ran.told.as_ref());
     let held_back = context.held_back(&packages.agent)?;

@@ -106,7 +106,7 @@ mod tests {
     /// The launcher of the workspace in this folder, with names.
     fn named(root: &Path) -> Vec<u8> {
         let builds = tempfile::tempdir().unwrap();
-        let tools = Toolchain::plain(root, Profile::Release).unwrap().launcher;
+        let tools = Toolchain::plain(root, Profile::Release).unwrap().by_path(root).launcher;
         let (outcome, _) = launcher::with_names(root, &tools, builds.path()).unwrap();
         fs::read(outcome.program).unwrap()
     }

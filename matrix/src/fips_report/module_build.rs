@@ -8,14 +8,15 @@ use serde::Serialize;
 
 use super::certificate::ModuleOptions;
 use super::proof::{Facts, Proof};
-use super::tools::{AR, BuildTools, C_COMPILER, CMAKE, GO, LD, MAKE, NM, OBJCOPY, PERL, RANLIB, STRIP};
+use super::rust_tools;
+use super::tools::{self, AR, BuildTools, C_COMPILER, CMAKE, GO, LD, MAKE, NM, OBJCOPY, PERL, RANLIB, STRIP};
 use crate::target::Architecture;
 
 /// Relative to the folder of the build script: where `CMake` has built, and there the flags of the file that is the module.
 const BUILD: &str = "build";
 const FLAGS: &str = "aws-lc/crypto/fipsmodule/CMakeFiles/bcm_c_generated_asm.dir/flags.make";
-/// What names a program in `CMake`'s cache.
-const PROGRAMS: [(&str, &str); 12] = [
+/// What the report calls a program that has this name in `CMake`'s cache. All others are called as they are there.
+const NAMES: [(&str, &str); 12] = [
     (C_COMPILER, "CMAKE_C_COMPILER"),
     (C_COMPILER, "CMAKE_ASM_COMPILER"),
     (AR, "CMAKE_AR"),
@@ -36,6 +37,9 @@ pub struct ModuleBuild {
     /// `CMake`'s cache.
     #[serde(skip)]
     pub cache: BTreeMap<String, String>,
+    /// The entries of it that are programs, by whatever name: the path of each.
+    #[serde(skip)]
+    pub programs: BTreeMap<String, String>,
     /// Definitions and flags of the compiler, without those that only warn and those that only replace paths in texts.
     pub flags: Vec<String>,
     /// The version of the compiler, as `CMake` found it.
@@ -57,6 +61,7 @@ impl ModuleBuild {
         // Cargo keeps what a build script says beside the folder that it gives it.
         let said = |name: &str| read(script.with_file_name(name));
         Ok(Self {
+            programs: self::programs(&cache),
             cache: self::cache(&cache),
             flags: self::flags(&flags),
             compiler_version: version_of(&compiler),
@@ -70,12 +75,12 @@ impl ModuleBuild {
         self.cache.get(name).map_or("", String::as_str)
     }
 
-    /// The path of each program that `CMake` has found, by its name in the report.
-    pub fn programs(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        PROGRAMS
-            .iter()
-            .map(|(name, key)| (*name, self.entry(key)))
-            .filter(|(_, path)| !path.is_empty() && !path.ends_with("-NOTFOUND"))
+    /// The path of each program that `CMake` has found, with its name in the report.
+    pub fn programs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.programs.iter().map(|(entry, path)| {
+            let known = NAMES.iter().find(|(_, name)| name == entry);
+            (known.map_or(entry.as_str(), |(name, _)| name), path.as_str())
+        })
     }
 }
 
@@ -98,6 +103,17 @@ fn cache(text: &str) -> BTreeMap<String, String> {
         Some((head.split(':').next()?.to_owned(), value.to_owned()))
     });
     entries.collect()
+}
+
+/// The entries of `CMake`'s cache that name a file by their type, whether it is there or not, and those whose value is the path of a program, whatever their type says.
+fn programs(text: &str) -> BTreeMap<String, String> {
+    let entries = text.lines().filter(|line| !line.starts_with(['#', '/'])).filter_map(|line| line.split_once('='));
+    let entries = entries.filter_map(|(head, value)| Some((head.split_once(':')?, value)));
+    let programs = entries.filter(|((_, kind), value)| {
+        let path = Path::new(value);
+        path.is_absolute() && (*kind == "FILEPATH" || tools::is_program(path))
+    });
+    programs.map(|((name, _), value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// The definitions in the command that the crate `cmake` says to run, which is between quotation marks word by word.
@@ -169,6 +185,7 @@ pub fn judge(
     );
     facts.note(compiled >= packages && packages > 0, from_nothing);
     tools.note(&mut facts);
+    rust_tools::note(&tools.after, pinned.rust.get(&architecture.to_string()), &mut facts);
     let claim = "The module was built for this report from those sources, with the pinned options and flags, by the programs that are named here.";
     let how =
         format!("`CMakeCache.txt` and `{FLAGS}` of the build, and the SHA-256 of each program before it and after it");
@@ -213,6 +230,14 @@ mod tests {
         let said = "note\nrunning: cd \"/out\" && LC_ALL=\"C\" \"cmake\" \"/src\" \"-B\" \"/out\" \"-DFIPS=1\" \"-DCMAKE_C_FLAGS= -a -b\"\nrunning: \"make\"\n";
         assert_eq!(given(said), ["-DFIPS=1", "-DCMAKE_C_FLAGS= -a -b"]);
         assert_eq!(libraries("cargo:root=/out\ncargo:rustc-link-lib=static=crypto\n"), ["static=crypto"]);
+        let program = std::env::current_exe().unwrap().display().to_string();
+        let text = format!(
+            "//CMAKE_X:FILEPATH=/x\nA_TOOL:INTERNAL={program}\nCMAKE_AR:FILEPATH=/nowhere/ar\nCMAKE_MT:FILEPATH=CMAKE_MT-NOTFOUND\nA_FOLDER:PATH=/usr\nFIPS:STRING=1\n"
+        );
+        let programs = programs(&text);
+        let found = ModuleBuild { programs, ..ModuleBuild::default() };
+        let found: Vec<_> = found.programs().collect();
+        assert_eq!(found, [("A_TOOL", program.as_str()), (AR, "/nowhere/ar")], "by whatever name, there or gone");
         assert!(ModuleBuild::read(Path::new("/nowhere")).unwrap_err().contains("CMakeCache.txt"));
     }
 
@@ -224,7 +249,12 @@ mod tests {
         let build = ModuleBuild { cache, flags, compiler_version, ..ModuleBuild::default() };
         let [name, path, sha256, version] =
             ["C compiler", "/usr/bin/gcc-12", "ff", "cc (Debian 12.2.0-14) 12.2.0"].map(str::to_owned);
-        let tools = vec![BuildTool { name, path, sha256, is_elf: true, version }];
+        let compiler = BuildTool { name, path, sha256, is_elf: true, version };
+        let of_rust = |sha256: &String| {
+            let (name, path) = (rust_tools::RUSTC.to_owned(), format!("/toolchain/{sha256}"));
+            BuildTool { name, path, sha256: sha256.clone(), is_elf: true, version: String::new() }
+        };
+        let tools: Vec<BuildTool> = [compiler].into_iter().chain(pinned.rust["x86_64"].values().map(of_rust)).collect();
         (build, BuildTools { before: tools.clone(), after: tools })
     }
 
@@ -258,6 +288,11 @@ mod tests {
         changed.after[0].sha256 = "00".to_owned();
         assert!(!judged(&changed, (9, 5)), "the compiler was another one before");
         assert!(!judged(&tools, (1, 5)), "most of it was there already");
+        let mut other = tools.clone();
+        for tool in [&mut other.before, &mut other.after] {
+            tool[1].sha256 = "00".to_owned();
+        }
+        assert!(!judged(&other, (9, 5)), "another toolchain, which stayed what it was");
     }
 
     #[test]
@@ -312,12 +347,19 @@ mod tests {
         let certified = Certified::embedded().unwrap();
         let packages = packages.unwrap();
         let (_, package) = packages.0.iter().find(|(key, _)| key.name == certified.package).unwrap();
+        let ours = crate::flavour::Toolchain::plain(root, crate::workspace::Profile::Release).unwrap().agent;
+        let at_hand = tools::at_hand(root, &[&ours]);
         let against = |further: &[&str]| {
             let place = tempfile::tempdir().unwrap();
             let build = configured(place.path(), &package.folder, further).unwrap();
+            for (name, path) in build.programs() {
+                let path = fs::canonicalize(path).unwrap().display().to_string();
+                assert!(at_hand.iter().any(|tool| tool.path == path), "{name}: nobody has looked at {path} before");
+            }
             let compiler = BuildTool::of(C_COMPILER, Path::new(build.entry("CMAKE_C_COMPILER")), true);
             let tools = BuildTools { before: vec![compiler.clone()], after: vec![compiler] };
-            judge(&build, &package.folder, &tools, (9, 5), &certified.build, Architecture::X86_64).against
+            let pinned = ModuleOptions { rust: BTreeMap::new(), ..certified.build.clone() };
+            judge(&build, &package.folder, &tools, (9, 5), &pinned, Architecture::X86_64).against
         };
         assert_eq!(against(&[]), [""; 0]);
         let doctored = "-DCMAKE_C_FLAGS= -ffunction-sections -fdata-sections -fPIC -m64 -static -march=x86-64 -DBORINGSSL_FIPS_BREAK_TESTS";

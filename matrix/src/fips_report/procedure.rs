@@ -164,7 +164,7 @@ mod tests {
             flags: words(flags),
             given: words(given),
             libraries: words(&["static=crypto"]),
-            compiler_version: String::new(),
+            ..ModuleBuild::default()
         }
     }
 

@@ -8,6 +8,7 @@ use super::error::Error;
 use super::gather::check;
 use super::handshake::{self, CLIENTS, HandshakeResult, ProgramUnderTest};
 use super::integrity::{self, ModuleBytes};
+use super::lives;
 use super::proof::{Facts, Proof};
 use super::roots::{self, CASES, Case};
 use super::server::ServerTlsConfig;
@@ -21,12 +22,21 @@ pub struct Runs<'a> {
     /// Of the agent.
     pub bytes: &'a [u8],
     pub certified: &'a Certified,
+    pub architecture: Architecture,
     pub interrupted: &'a AtomicBool,
 }
 
 /// The names of these proofs, in their order.
 const NAMES: [&str; 8] =
     ["module", integrity::NAME, "offer", "accepted", "chacha", "x25519", "extended-master-secret", "roots"];
+
+/// What came of the lives of a program that something here can start.
+pub struct Lives {
+    /// What the program says of itself.
+    told: BuildReport,
+    /// Those of the lives.
+    proofs: Vec<Proof>,
+}
 
 /// What came of it.
 pub struct Ran {
@@ -36,25 +46,18 @@ pub struct Ran {
 }
 
 /// All of these proofs. `place` is where the module is in the program, or why that cannot be told.
-pub fn proofs(runs: &Runs<'_>, architecture: Architecture, place: Result<ModuleBytes, String>) -> Result<Ran, Error> {
-    if !emulator::can_start(architecture) {
-        return Ok(Ran { proofs: not_run(architecture), told: None });
-    }
-    let is_emulated = architecture != Architecture::of_this_machine();
-    // An emulator does not start what the program that it runs executes.
-    let alone = ProgramUnderTest { program: runs.subject.agent().to_owned(), agent: None };
-    let runs = &Runs { subject: if is_emulated { &alone } else { runs.subject }, ..*runs };
+pub fn proofs(runs: &Runs<'_>, lives: Option<Lives>, place: Result<ModuleBytes, String>) -> Result<Ran, Error> {
+    let Some(Lives { told, proofs: of_lives }) = lives else {
+        return Ok(Ran { proofs: not_run(runs.architecture), told: None });
+    };
     let asked = format!("{} --version=json", runs.subject.agent().display());
-    let told = build::BuildReport::document(runs.subject.agent()).and_then(|told| BuildReport::of(&told));
-    let told = told.map_err(|reason| Error::Mute { program: runs.subject.agent().to_owned(), reason })?;
-    let mut proofs = vec![told.module(runs.certified, &asked)];
-    proofs.push(runs.integrity(place)?);
-    eprintln!("handshakes");
-    proofs.extend(runs.handshakes()?);
-    proofs.push(runs.roots(&told)?);
-    if is_emulated {
-        let note =
-            format!("run in an emulator of {architecture}, not by such a processor, and without a launcher before it");
+    let mut proofs = vec![told.module(runs.certified, &asked), runs.integrity(place)?];
+    proofs.extend(of_lives);
+    if runs.is_emulated() {
+        let note = format!(
+            "run in an emulator of {}, not by such a processor, and without a launcher before it",
+            runs.architecture
+        );
         for proof in &mut proofs {
             proof.evidence.push(note.clone());
         }
@@ -70,6 +73,30 @@ fn not_run(architecture: Architecture) -> Vec<Proof> {
 }
 
 impl Runs<'_> {
+    /// Has the program live beside each server, which needs nothing but the program; none where nothing can start it.
+    pub fn lives(&self) -> Result<Option<Lives>, Error> {
+        if !emulator::can_start(self.architecture) {
+            return Ok(None);
+        }
+        // An emulator does not start what the program that it runs executes.
+        let alone = ProgramUnderTest { program: self.subject.agent().to_owned(), agent: None };
+        let runs = Runs { subject: if self.is_emulated() { &alone } else { self.subject }, ..*self };
+        let told = build::BuildReport::document(runs.subject.agent()).and_then(|told| BuildReport::of(&told));
+        let told = told.map_err(|reason| Error::Mute { program: runs.subject.agent().to_owned(), reason })?;
+        let mut proofs = runs.handshakes()?;
+        proofs.push(runs.roots(&told)?);
+        Ok(Some(Lives { told, proofs }))
+    }
+
+    fn is_emulated(&self) -> bool {
+        self.architecture != Architecture::of_this_machine()
+    }
+
+    /// How many lives there may be at once. An emulator keeps a processor busy with each.
+    fn at_once(&self) -> usize {
+        if self.is_emulated() { 2 } else { lives::AT_ONCE }
+    }
+
     fn integrity(&self, place: Result<ModuleBytes, String>) -> Result<Proof, Error> {
         check(self.interrupted)?;
         match place {
@@ -98,20 +125,18 @@ impl Runs<'_> {
 
     /// Every client beside such a server.
     fn meet(&self, taste: ServerTlsConfig) -> Result<Vec<HandshakeResult>, Error> {
-        let meet = |client| {
+        lives::each(self.at_once(), &CLIENTS, |client| {
             check(self.interrupted)?;
-            HandshakeResult::arrange(self.subject, taste, client)
-        };
-        CLIENTS.into_iter().map(meet).collect()
+            HandshakeResult::arrange(self.subject, taste, *client)
+        })
     }
 
     fn roots(&self, told: &BuildReport) -> Result<Proof, Error> {
-        let try_case = |(case, client)| {
+        let all: Vec<_> = CASES.into_iter().flat_map(|case| CLIENTS.map(|client| (case, client))).collect();
+        let cases = lives::each(self.at_once(), &all, |(case, client)| {
             check(self.interrupted)?;
-            Case::arrange(self.subject, case, client, &[])
-        };
-        let all = CASES.into_iter().flat_map(|case| CLIENTS.map(|client| (case, client)));
-        let cases = all.map(try_case).collect::<Result<Vec<_>, Error>>()?;
+            Case::arrange(self.subject, *case, *client, &[])
+        })?;
         Ok(roots::judge(told, &cases))
     }
 }

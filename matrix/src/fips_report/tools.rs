@@ -1,5 +1,6 @@
 //! The programs and libraries that make the program, by path and bytes, before the build and after it.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read as _};
@@ -11,9 +12,9 @@ use serde::Serialize;
 
 use super::module_build::ModuleBuild;
 use super::proof::Facts;
+use super::rust_tools::{self, CARGO, RUSTC, of_rust};
 use crate::flavour::Tools;
 use crate::hash;
-use crate::workspace;
 use crate::workspace::environment;
 
 /// Names in the report that more than one place needs.
@@ -28,9 +29,6 @@ pub const NM: &str = "nm";
 pub const OBJCOPY: &str = "objcopy";
 pub const RANLIB: &str = "ranlib";
 pub const STRIP: &str = "strip";
-const LINKER: &str = "rustc's linker";
-const RUSTC: &str = "rustc";
-const CARGO: &str = "cargo";
 const GIT: &str = "git";
 /// What is started by its name. That may be rustup, which starts the toolchain's.
 const RUSTC_ON_PATH: &str = "rustc on the path";
@@ -44,45 +42,26 @@ const ON_PATH: [(&str, &[&str]); 5] = [
     (GO, &["go"]),
     (PERL, &["perl"]),
 ];
-/// Those that `CMake` looks for beside the C compiler, and then on the path, under these names and with the name of a family of compilers, or of the target, before them.
-const BINARY_TOOLS: [&str; 6] = [AR, LD, NM, OBJCOPY, RANLIB, STRIP];
-const FAMILIES: [&str; 4] = ["", "gcc-", "llvm-", "aarch64-linux-gnu-"];
+/// Those that `CMake` looks for beside the C compiler, and then on the path. Their names may have those of a target or of a family of compilers before them, and a version behind
+/// them.
+const BINARY_TOOLS: [&str; 9] = [AR, LD, NM, OBJCOPY, RANLIB, STRIP, "addr2line", "objdump", "readelf"];
+/// What else `CMake` finds on the path, or has beside it, and writes down.
+const BESIDE: [&str; 7] = ["c++", "clang++", "cpack", "ctest", "dlltool", "g++", "uname"];
 /// What takes part in every build and is started by its name alone: by this tool, by cargo, and by build scripts.
 const BY_NAME: [(&str, &str); 5] =
     [(RUSTC_ON_PATH, RUSTC), (CARGO_ON_PATH, CARGO), (GIT, GIT), (AR, AR), (RANLIB, RANLIB)];
 /// What the C compiler starts in turn.
 const STARTED: [&str; 4] = ["cc1", "as", "collect2", LD];
-/// Those that have to be ELF files. Of a script, the bytes say nothing of what it starts.
-const PROGRAMS: [&str; 20] = [
-    C_COMPILER,
-    "cc1",
-    "as",
-    "collect2",
-    LD,
-    AR,
-    NM,
-    OBJCOPY,
-    RANLIB,
-    STRIP,
-    CMAKE,
-    MAKE,
-    GO,
-    PERL,
-    RUSTC,
-    RUSTC_ON_PATH,
-    CARGO,
-    CARGO_ON_PATH,
-    LINKER,
-    GIT,
-];
+/// Those that are no programs, beside what is linked. All others have to be ELF files: of a script, the bytes say nothing of what it starts.
+const NO_PROGRAMS: [&str; 4] = [SPECS, GO_TOOLS, rust_tools::LIBRARY, rust_tools::STANDARD_LIBRARY];
+/// A folder of programs.
+const GO_TOOLS: &str = "Go's compiler and linker";
 /// A file that gcc reads by itself where it is there, which tells it what to start and with which options. Compilers have it built in, and distributions have no such file.
 const SPECS: &str = "specs";
 /// How an ELF file begins.
 const ELF: [u8; 4] = *b"\x7fELF";
 /// What it links into static programs.
 const LINKED: [&str; 7] = ["crt1.o", "crti.o", "crtbeginT.o", "crtend.o", "libc.a", "libgcc.a", "libgcc_eh.a"];
-/// How the libraries begin that do rustc's work.
-const OF_RUSTC: [&str; 2] = ["librustc_driver", "libLLVM"];
 
 /// A program, a library, or a folder of these that takes part in the build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -126,7 +105,7 @@ impl BuildTools {
                 ),
                 None => facts.note(false, format!("{name}: {path} is not where it was looked for before the build")),
             }
-            if PROGRAMS.contains(&name.as_str()) && !tool.is_elf {
+            if is_program_by_name(name) && !tool.is_elf {
                 facts.note(
                     false,
                     format!("{name}: {path} is no ELF file, but a script or the like, and what it starts is not known"),
@@ -168,14 +147,14 @@ pub fn at_hand(root: &Path, tools: &[&Tools]) -> Vec<BuildTool> {
     let named =
         ON_PATH.iter().flat_map(|(name, files)| files.iter().map(move |file| (*name, on_path(OsStr::new(file)))));
     let named = named.filter_map(|(name, path)| Some((name, path?)));
+    let mut folders: BTreeSet<PathBuf> = folders_of(&path_of_builds()).collect();
     for (name, path) in linker.chain(named) {
         found.extend(with_parts(name, &path));
-        if let Some(folder) = path.parent().filter(|_| name == C_COMPILER) {
-            found.extend(binary_tools(folder));
-        }
+        folders.extend(path.parent().filter(|_| name == C_COMPILER).map(Path::to_owned));
     }
-    found.extend(folders_of(&path_of_builds()).flat_map(|folder| binary_tools(&folder)));
+    found.extend(folders.iter().flat_map(|folder| beside_compilers(folder)));
     found.extend(by_name(&path_of_builds()));
+    found.push(shell());
     unique(found)
 }
 
@@ -187,20 +166,41 @@ pub fn used(root: &Path, tools: &[&Tools], module: &ModuleBuild) -> Vec<BuildToo
     found.extend(linkers.flat_map(|linker| with_parts(C_COMPILER, &linker)));
     found.extend(tools.iter().flat_map(|tools| of_rust(root, tools)));
     found.extend(by_name(&path_of_builds()));
+    found.push(shell());
     unique(found)
 }
 
 /// What a folder has of those that `CMake` may find there.
-fn binary_tools(folder: &Path) -> Vec<BuildTool> {
-    let names = BINARY_TOOLS.iter().flat_map(|name| FAMILIES.map(|family| (*name, format!("{family}{name}"))));
-    let there = names.map(|(name, file)| (name, folder.join(file))).filter(|(_, path)| is_program(path));
-    there.map(|(name, path)| BuildTool::of(name, &path, false)).collect()
+fn beside_compilers(folder: &Path) -> Vec<BuildTool> {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = files.filter_map(|file| Some((kind(file.file_name().to_str()?)?, file.path())));
+    let mut there: Vec<(&str, PathBuf)> = named.filter(|(_, path)| is_program(path)).collect();
+    there.sort();
+    there.iter().map(|(name, path)| BuildTool::of(name, path, false)).collect()
+}
+
+/// Which of those a file is by its name, such as `x86_64-linux-gnu-gcc-ar-12`.
+fn kind(file: &str) -> Option<&'static str> {
+    let version = |part: &str| part.starts_with(|c: char| c.is_ascii_digit());
+    let plain = file.rsplit_once('-').filter(|(_, end)| version(end)).map_or(file, |(start, _)| start);
+    let last = plain.rsplit_once('-').map_or(plain, |(_, end)| end);
+    BINARY_TOOLS.into_iter().chain(BESIDE).find(|name| *name == last)
+}
+
+/// Whether what has this name in the report has to be a program.
+fn is_program_by_name(name: &str) -> bool {
+    !LINKED.contains(&name) && !NO_PROGRAMS.contains(&name)
 }
 
 /// What is started by its name, where this is the path.
 fn by_name(path: &OsStr) -> Vec<BuildTool> {
     let there = BY_NAME.iter().filter_map(|(name, file)| Some((*name, first_on(path, OsStr::new(file))?)));
     there.map(|(name, path)| BuildTool::of(name, &path, false)).collect()
+}
+
+/// What make hands its commands to.
+fn shell() -> BuildTool {
+    BuildTool::of("shell", Path::new("/bin/sh"), false)
 }
 
 /// Each tool once under each of its names.
@@ -231,44 +231,9 @@ fn with_parts(name: &str, path: &Path) -> Vec<BuildTool> {
     }
     if name == GO {
         let tool_directory = is_there(said(path, &["env", "GOTOOLDIR"]).into());
-        tools.extend(tool_directory.map(|folder| BuildTool::of("Go's compiler and linker", &folder, false)));
+        tools.extend(tool_directory.map(|folder| BuildTool::of(GO_TOOLS, &folder, false)));
     }
     tools
-}
-
-/// The compiler of everything else, with what does its work, and the standard library of the target.
-fn of_rust(root: &Path, tools: &Tools) -> Vec<BuildTool> {
-    let mut rustc = tools.variables.get(&RUSTC.to_uppercase()).map_or_else(|| environment::rustc(root), Command::new);
-    // As builds do, which run elsewhere: the variable counts before the file.
-    rustc.envs(environment::toolchain(root).map(|toolchain| ("RUSTUP_TOOLCHAIN", toolchain)));
-    let sysroot = rustc.args(["--print", "sysroot"]).stdin(Stdio::null()).output();
-    let sysroot = sysroot.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-    let sysroot = Path::new(&sysroot);
-    let mut found = vec![BuildTool::of(RUSTC, &sysroot.join("bin/rustc"), true)];
-    let called = PathBuf::from(workspace::cargo().get_program());
-    // What is first on the path may be rustup, which starts the toolchain's.
-    let called = if called.is_absolute() { called } else { sysroot.join("bin/cargo") };
-    found.push(BuildTool::of(CARGO, tools.command.as_ref().unwrap_or(&called), true));
-    let libraries = fs::read_dir(sysroot.join("lib")).into_iter().flatten().flatten();
-    let of_rustc =
-        |file: &fs::DirEntry| OF_RUSTC.iter().any(|start| file.file_name().to_string_lossy().starts_with(start));
-    let mut libraries: Vec<PathBuf> = libraries.filter(of_rustc).map(|file| file.path()).collect();
-    libraries.sort();
-    found.extend(libraries.iter().map(|file| BuildTool::of("rustc's library", file, false)));
-    found.extend(linkers(sysroot).iter().map(|file| BuildTool::of(LINKER, file, false)));
-    let standard = sysroot.join("lib/rustlib").join(&tools.flavour.triple).join("lib");
-    found.push(BuildTool::of("Rust's standard library", &standard, false));
-    found
-}
-
-/// The linker that comes with rustc, which links the launcher and may link the agent, and the program by which the C compiler starts it.
-fn linkers(sysroot: &Path) -> Vec<PathBuf> {
-    let targets = fs::read_dir(sysroot.join("lib/rustlib")).into_iter().flatten().flatten();
-    let programs =
-        targets.flat_map(|target| ["bin/rust-lld", "bin/gcc-ld/ld.lld"].map(|name| target.path().join(name)));
-    let mut found: Vec<PathBuf> = programs.filter(|program| program.is_file()).collect();
-    found.sort();
-    found
 }
 
 /// Where a program is on the path of builds. A path is that program, if it is there.
@@ -290,7 +255,7 @@ fn first_on(path: &OsStr, program: &OsStr) -> Option<PathBuf> {
     folders_of(path).map(|folder| folder.join(program)).find(|path| is_program(path))
 }
 
-fn is_program(path: &Path) -> bool {
+pub(super) fn is_program(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
@@ -365,7 +330,22 @@ mod tests {
             facts.against.concat()
         };
         let program = std::env::current_exe().unwrap();
-        for name in PROGRAMS {
+        for name in [
+            C_COMPILER,
+            "cc1",
+            "as",
+            "collect2",
+            LD,
+            AR,
+            CMAKE,
+            MAKE,
+            GO,
+            PERL,
+            RUSTC,
+            CARGO,
+            GIT,
+            "CMAKE_C_COMPILER_AR",
+        ] {
             assert_eq!(against(name, &program), "");
             assert!(against(name, &wrapper).contains("wrapper is no ELF file"), "{name}");
         }
@@ -391,8 +371,25 @@ mod tests {
         for name in ["rustc on the path", "cargo on the path", "git", "ar", "ranlib"] {
             assert!(against.contains(&format!("{name}: {}", scripts.path().display())), "{name}: {against}");
         }
-        let beside = binary_tools(scripts.path());
+        let beside = beside_compilers(scripts.path());
         assert!(beside.iter().any(|tool| tool.name == AR && !tool.is_elf), "{beside:?}");
+    }
+
+    #[test]
+    fn what_cmake_may_find_is_known_by_its_name_whatever_stands_before_and_behind_it() {
+        for (file, name) in [
+            ("ar", Some(AR)),
+            ("x86_64-linux-gnu-gcc-ar-12", Some(AR)),
+            ("llvm-ranlib-14", Some(RANLIB)),
+            ("aarch64-linux-gnu-ld", Some(LD)),
+            ("g++-12", Some("g++")),
+            ("ctest", Some("ctest")),
+            ("bar", None),
+            ("ar-more", None),
+            ("grep", None),
+        ] {
+            assert_eq!(kind(file), name, "{file}");
+        }
     }
 
     #[test]
@@ -418,7 +415,7 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let tools = Toolchain::plain(root, Profile::Release).unwrap().agent;
         let module =
-            ModuleBuild { cache: [("CMAKE_AR".to_owned(), "/nowhere/ar".to_owned())].into(), ..Default::default() };
+            ModuleBuild { programs: [("CMAKE_AR".to_owned(), "/nowhere/ar".to_owned())].into(), ..Default::default() };
         let (before, after) = (at_hand(root, &[&tools]), used(root, &[&tools], &module));
         for (name, file) in BY_NAME {
             let wanted = fs::canonicalize(on_path(OsStr::new(file)).unwrap()).unwrap().display().to_string();
@@ -464,13 +461,13 @@ mod tests {
             "libc.a",
             RUSTC,
             CARGO,
-            LINKER,
-            "rustc's library",
-            "Rust's standard library",
+            rust_tools::LINKER,
+            rust_tools::LIBRARY,
+            rust_tools::STANDARD_LIBRARY,
         ] {
             let tool = found.iter().find(|tool| tool.name == name).unwrap_or_else(|| panic!("{name}: {found:#?}"));
             assert_eq!(tool.sha256.len(), 64, "{tool:?}");
-            assert!(tool.is_elf || !PROGRAMS.contains(&name), "{tool:?}");
+            assert!(tool.is_elf || !is_program_by_name(name), "{tool:?}");
         }
     }
 }

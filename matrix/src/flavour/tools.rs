@@ -63,6 +63,21 @@ impl Toolchain {
         Ok(Self { launcher: tools.clone().for_launcher(root), agent: tools })
     }
 
+    /// The same with the programs of the toolchain that the workspace in `root` names, called by their paths: whatever is on the path under the names of cargo and rustc takes no
+    /// part in a build. A program that stands in cargo's stead, and the compiler of a distribution, stay what they are.
+    #[must_use]
+    pub fn by_path(self, root: &Path) -> Self {
+        let programs = sysroot(root).join("bin");
+        let by_path = |mut tools: Tools| {
+            if tools.flavour.compiler == Compiler::Workspace {
+                tools.set("RUSTC", &programs.join("rustc"));
+                tools.command.get_or_insert_with(|| programs.join("cargo"));
+            }
+            tools
+        };
+        Self { agent: by_path(self.agent), launcher: by_path(self.launcher) }
+    }
+
     /// For a layer. Refuses what is not the pinned toolchain, and tells what is missing; installs what is private to this workspace below `target`.
     pub fn of(
         wanted: &LayerTarget,
