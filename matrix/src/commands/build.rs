@@ -27,7 +27,7 @@ Exit status:
   6    something is missing on this machine, or a disk is full
   130  interrupted";
 
-/// Build a set or the cells of a plan
+/// Build a set, or a plan's cells
 #[derive(Args, Debug)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
