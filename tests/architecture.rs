@@ -9,12 +9,16 @@
     reason = "the helpers of a test fail like a test, but only functions marked as tests are exempt by themselves"
 )]
 
+#[path = "architecture/circles.rs"]
+mod circles;
 #[path = "architecture/commands.rs"]
 mod commands;
 #[path = "architecture/conditions.rs"]
 mod conditions;
 #[path = "architecture/declarations.rs"]
 mod declarations;
+#[path = "architecture/errors.rs"]
+mod errors;
 #[path = "architecture/exempt.rs"]
 mod exempt;
 #[path = "architecture/imports.rs"]
@@ -47,6 +51,8 @@ mod toolchain;
 mod tree;
 #[path = "architecture/version_output.rs"]
 mod version_output;
+#[path = "architecture/wrong_crates.rs"]
+mod wrong_crates;
 #[path = "architecture/wrong_trees.rs"]
 mod wrong_trees;
 
@@ -73,6 +79,16 @@ fn modules_import_only_what_the_table_allows() {
 #[test]
 fn modules_of_the_tool_import_downwards_only() {
     assert_clean(&layers::upwards(&Tree::of_repository()));
+}
+
+#[test]
+fn folders_import_each_other_in_no_new_circle() {
+    assert_clean(&circles::unknown(&Tree::of_repository()));
+}
+
+#[test]
+fn errors_keep_their_sources_out_of_their_messages() {
+    assert_clean(&errors::flattened(&Tree::of_repository()));
 }
 
 #[test]

@@ -11,6 +11,10 @@
     reason = "the helpers of a test fail like a test, but only functions marked as tests are exempt"
 )]
 
+#[path = "fuzz/checks.rs"]
+mod checks;
+#[path = "fuzz/corpus.rs"]
+mod corpus;
 #[path = "fuzz/mutation.rs"]
 mod mutation;
 #[path = "fuzz/otlp.rs"]

@@ -1,6 +1,9 @@
 //! What is held in memory while it waits. Each test measures in a process of its own: memory that another test has used and freed stays with its process.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+
+#[path = "memory/spans.rs"]
+mod spans;
 
 use std::{
     env, fs,
@@ -202,6 +205,23 @@ fn measure_events() {
         let grown = peak(|| kept.push(Event::parse(event.as_bytes(), &settings, &mut || 1)));
         println!("{shape}: {} KiB of {}", grown >> 10, event.len() >> 10);
         assert!(grown < 3 * SIZE, "{shape}: {grown} bytes");
+    }
+}
+
+#[test]
+fn queued_spans_take_at_most_half_as_much_again_as_their_bytes() {
+    in_own_process("queued_spans_take_at_most_half_as_much_again_as_their_bytes", measure_queued_spans);
+}
+
+fn measure_queued_spans() {
+    for count in [10_000, 100_000] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        spans::write(file.as_file(), count);
+        let spans::Queued { spans, request, payload, waiting, most } = spans::queue(file.path());
+        println!("{count} spans: {request} bytes arrive, {payload} leave, {waiting} wait, at most {most} meanwhile");
+        assert_eq!(spans, count);
+        assert!(waiting > payload / 2, "{waiting} bytes cannot be: this measures something else");
+        assert!(waiting * 2 <= request.max(payload) * 3, "{waiting}");
     }
 }
 

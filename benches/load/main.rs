@@ -17,7 +17,9 @@ mod https;
 mod invocation;
 mod logs;
 mod page;
+mod queued_spans;
 mod random;
+mod spans;
 mod traces;
 
 use std::{path::Path, process::ExitCode};
@@ -45,6 +47,10 @@ fn main() -> ExitCode {
         contexts::child(offered.parse().unwrap());
         return ExitCode::SUCCESS;
     }
+    if let Some(body) = arguments.iter().find_map(|argument| argument.strip_prefix(queued_spans::FLAG)) {
+        queued_spans::child(body);
+        return ExitCode::SUCCESS;
+    }
     let wanted = arguments.iter().find_map(|argument| argument.strip_prefix("--only="));
     let effort = if asks("--quick") { Effort::Quick } else { Effort::Whole };
     if asks("--record") && (effort == Effort::Quick || cfg!(debug_assertions) || wanted.is_some()) {
@@ -57,6 +63,8 @@ fn main() -> ExitCode {
         ("dogstatsd", dogstatsd::measure as fn(Effort) -> page::Section),
         ("logs", logs::measure),
         ("traces", traces::measure),
+        ("spans", spans::measure),
+        ("queued-spans", queued_spans::measure),
         ("contexts", contexts::measure),
         ("invocation", invocation::measure),
     ];
@@ -65,7 +73,8 @@ fn main() -> ExitCode {
         measures.map(|(_, measure)| measure(effort)).inspect(|section| println!("{section}")).collect();
     if asks("--record") {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.md");
-        std::fs::write(&file, page::whole(&sections)).unwrap();
+        let before = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, page::whole(&sections, &before)).unwrap();
         eprintln!("recorded in {}", file.display());
     }
     ExitCode::SUCCESS

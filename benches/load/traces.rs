@@ -54,8 +54,9 @@ struct Load {
 
 /// Measures requests of one chunk, small and large.
 pub fn measure(effort: Effort) -> Section {
-    let largest = effort.of(100_000, 1000);
-    let sizes = [1, 10, 100, 1000, 10_000, 100_000].into_iter().filter(|spans| *spans <= largest);
+    // A body of v0.4 with more of them is longer than the trace agent takes.
+    let largest = effort.of(50_000, 1000);
+    let sizes = [1, 10, 100, 1000, 10_000, 50_000].into_iter().filter(|spans| *spans <= largest);
     let loads = sizes.flat_map(|spans| [Version::V04, Version::V05].map(|version| Load { version, spans }));
     Section {
         title: "Traces",

@@ -158,7 +158,7 @@ fn rounds(
 
 /// A start beside the bare API, which ends the program at its first request for an event.
 fn bare_start(program: &Program, disk: bool) -> Start {
-    settle(program, disk);
+    prepare_page_cache(program, disk);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let faults_before = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().minor_page_faults();
     let Running { mut child, executed, faults } = execute(program, &listener.local_addr().unwrap().to_string());
@@ -232,7 +232,7 @@ fn execute(program: &Program, api: &str) -> Running {
 
 /// A start in the sandbox, without anything that costs time.
 fn sandbox_start(program: &Program, disk: bool) -> Start {
-    settle(program, disk);
+    prepare_page_cache(program, disk);
     let mut extension = Extension::new("datadog-agent", &program.files[0]);
     let agents = program.files.iter().skip(1);
     extension.layer_files =
@@ -245,7 +245,7 @@ fn sandbox_start(program: &Program, disk: bool) -> Start {
     start
 }
 
-fn settle(program: &Program, disk: bool) {
+fn prepare_page_cache(program: &Program, disk: bool) {
     let files = program.files.iter();
     if disk {
         files.for_each(|file| page_cache::drop_pages(file).unwrap());

@@ -36,6 +36,7 @@ pub mod merge;
 pub mod plan;
 pub mod planning;
 pub mod report;
+pub mod sample_events;
 pub mod sandbox;
 pub mod target;
 pub mod terminal;

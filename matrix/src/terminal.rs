@@ -43,13 +43,17 @@ pub fn exit_with_error(error: &dyn Error, status: u8) -> ExitCode {
 
 /// An error and its sources, one a line.
 pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text += &format!("\n  because {error}");
-        source = error.source();
-    }
-    text
+    joined(error, "\n  because ")
+}
+
+/// An error and its sources on one line.
+pub fn chain_in_line(error: &dyn Error) -> String {
+    joined(error, ": ")
+}
+
+fn joined(error: &dyn Error, separator: &str) -> String {
+    let sources = std::iter::successors(error.source(), |&error| error.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}{separator}{source}"))
 }
 
 /// Writes to standard output. A closed pipe, such as that of `head`, is not an error. Any other failure, such as a full disk, makes the process end with
@@ -97,5 +101,6 @@ mod tests {
     fn an_error_is_printed_with_its_sources() {
         let error = NotWritten(std::io::Error::other("the disk is full"));
         assert_eq!(chain(&error), "plan.json cannot be written\n  because the disk is full");
+        assert_eq!(chain_in_line(&error), "plan.json cannot be written: the disk is full");
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::workspace::private;
+use crate::workspace::private::{self, TMPDIR, Temporary};
 
 /// The file that is written last: a directory without it is incomplete and is made again.
 const MARKER: &str = "complete";
@@ -134,7 +134,9 @@ pub fn run(command: &mut Command, step: &str) -> Result<String, Error> {
         command.env_remove(variable);
     }
     end_with_us(command);
-    let output = match command.output() {
+    // What it leaves there is removed, and a process of its own is found there, by the next run if this one is killed.
+    let temporary = temporary()?;
+    let output = match command.env(TMPDIR, temporary.path()).output() {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::Missing { what: "python3" }),
         Err(error) => return Err(Error::Failed { step: step.to_owned(), output: error.to_string() }),
@@ -152,6 +154,11 @@ pub fn run(command: &mut Command, step: &str) -> Result<String, Error> {
         return Err(Error::Missing { what: "pip" });
     }
     Err(Error::Failed { step: step.to_owned(), output: last_lines(&all) })
+}
+
+/// A directory for the temporary files of a command.
+pub(crate) fn temporary() -> Result<Temporary, Error> {
+    Temporary::new().map_err(|source| Error::Write { path: std::env::temp_dir(), source })
 }
 
 /// The end of a failed command's output, where most commands say why.

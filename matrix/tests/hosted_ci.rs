@@ -131,3 +131,52 @@ fn nothing_is_sent_without_a_token() {
         assert!(!folder.path().join("words").exists());
     }
 }
+
+#[test]
+fn what_comes_from_elsewhere_is_pinned_and_keeps_no_credentials() {
+    let is_hexadecimal =
+        |text: &str, length: usize| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let names = [
+        "ablation.github.yml",
+        "ablation-privileged.github.yml",
+        "release.github.yml",
+        "ablation.gitlab.yml",
+        "shards.gitlab.yml",
+    ];
+    let there = fs::read_dir(root().join("ci/workflows")).unwrap();
+    let there = there.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|ending| ending == "yml"));
+    assert_eq!(there.count(), names.len(), "a workflow is missing here");
+    for name in names {
+        let text = workflow(name);
+        let lines: Vec<&str> = text.lines().map(|line| line.trim().trim_start_matches("- ")).collect();
+        let mut pins = 0;
+        for (index, line) in lines.iter().enumerate() {
+            if let Some(image) = line.strip_prefix("image: ") {
+                let digest = image.split_once("@sha256:").map(|(_, digest)| digest).unwrap_or_default();
+                assert!(is_hexadecimal(digest, 64), "{name}: {line}");
+                pins += 1;
+            }
+            if let Some(action) = line.strip_prefix("uses: ") {
+                let (action, commit) = action.split_once('@').unwrap();
+                let (commit, version) = commit.split_once(" # v").unwrap();
+                assert!(is_hexadecimal(commit, 40) && version.contains('.'), "{name}: {line}");
+                pins += 1;
+                let mut options = lines[index + 1..]
+                    .iter()
+                    .take_while(|line| !line.starts_with("uses: ") && !line.starts_with("run: "));
+                let keeps = action == "actions/checkout" && options.all(|line| *line != "persist-credentials: false");
+                assert!(!keeps, "{name}: {line}");
+            }
+        }
+        assert!(pins > 0, "{name} has neither an image nor an action");
+    }
+}
+
+#[test]
+fn only_the_job_that_comments_may_write_to_a_pull_request_and_it_runs_nothing_of_it() {
+    let text = workflow("ablation.github.yml");
+    assert_eq!(text.matches(": write").count(), 1, "{text}");
+    let job = block(&text, "  comment:").join("\n");
+    assert!(job.contains("\n      pull-requests: write") && job.contains("ref: ${{ github.base_ref }}"), "{job}");
+    assert!(job.contains("ci/comment \"$NUMBER\" report/gate.md"), "{job}");
+}

@@ -185,6 +185,96 @@ def lambda_handler(event, context):
 }
 
 #[test]
+fn the_user_is_one_without_privileges_and_the_figures_are_those_of_the_environment() {
+    let code = "\
+import os, pwd, socket
+
+def tried(work):
+    try:
+        work()
+        return True
+    except OSError:
+        return False
+
+def lambda_handler(event, context):
+    memory = dict(line.split(':') for line in open('/proc/meminfo'))
+    cpus = [line for line in open('/proc/stat') if line.startswith('cpu') and line[3] != ' ']
+    return {
+        'ids': [os.getuid(), os.getgid(), os.getgroups()],
+        'name': pwd.getpwuid(os.getuid()).pw_name,
+        'root': [
+            tried(lambda: socket.create_server(('127.0.0.1', 80))),
+            tried(lambda: os.chown('/tmp', 0, 0)),
+            tried(lambda: open('/dev/shm/x', 'w')),
+            tried(lambda: open('/proc/sys/kernel/hostname', 'w')),
+            tried(lambda: os.kill(1, 9)),
+        ],
+        'memory': [int(memory[name].split()[0]) for name in ['MemTotal', 'MemAvailable']],
+        'cpus': [os.cpu_count(), len(cpus), len(os.sched_getaffinity(0))],
+        'processors': sum(line.startswith('processor') for line in open('/proc/cpuinfo')),
+    }
+";
+    let run = Place::new(&[("app.py", code)]).run(&["--memory", "256"]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    let (response, notes) = (run.response(), run.document["notes"].to_string());
+    if notes.contains("run as you") {
+        isolation::skip("no other user");
+    } else {
+        assert_eq!(response["ids"], serde_json::json!([993, 990, []]));
+        assert_eq!(response["name"], "sbx_user1051");
+        assert_eq!(response["root"], serde_json::json!([false, false, false, false, false]), "{response}");
+    }
+    if run.has_own_disk() {
+        let memory = &response["memory"];
+        assert_eq!(memory[0], 256 * 1024);
+        assert!(memory[1].as_u64().unwrap() < 256 * 1024, "what is used is not available: {memory}");
+        let cpus = response["cpus"].as_array().unwrap();
+        assert!(cpus.iter().all(|count| *count == cpus[0]) && response["processors"] == cpus[0], "{response}");
+    }
+}
+
+#[test]
+fn lines_of_both_streams_and_of_the_logger_keep_their_order() {
+    let code = "\
+import logging, os
+
+def lambda_handler(event, context):
+    for number in range(200):
+        if number % 4 == 3:
+            logging.getLogger().warning('line %d', number)
+        else:
+            os.write(1 + number % 2, f'line {number}\\n'.encode())
+";
+    let run = Place::new(&[("app.py", code)]).run(&[]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    let logs = run.logs();
+    let lines: Vec<&str> = logs.iter().filter_map(|log| log.rsplit('\t').next()).collect();
+    let expected: Vec<String> = (0..200).map(|number| format!("line {number}")).collect();
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn a_settings_file_leads_nowhere_else_either() {
+    let code = "\
+import os
+
+def lambda_handler(event, context):
+    return open('datadog.yaml').read()
+";
+    let settings = "site: us5.datadoghq.com\nkms_api_key: secret\nadditional_endpoints: {'https://a.example': [key]}\n";
+    let place = Place::new(&[("app.py", code), ("datadog.yaml", settings)]);
+    let run = place.run(&[]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    let notes = run.document["notes"].to_string();
+    assert!(notes.contains("Of datadog.yaml, kms_api_key, additional_endpoints has no effect here"), "{notes}");
+    if run.has_own_disk() {
+        let seen = run.response().as_str().unwrap();
+        assert!(seen.contains("us5") && !seen.contains("example") && !seen.contains("secret"), "{seen}");
+    }
+    assert_eq!(fs::read_to_string(place.path().join("datadog.yaml")).unwrap(), settings);
+}
+
+#[test]
 fn nothing_leads_away_from_the_fake_intake() {
     let code = "\
 import os
@@ -257,15 +347,17 @@ Resources:
       Runtime: python3.12
       MemorySize: 512
       Environment: {Variables: {STAGE: dev}}
+      Events: {Orders: {Type: SQS, Properties: {Queue: !GetAtt Queue.Arn}}}
 ";
     let place = Place::new(&[("template.yaml", template)]);
     let code = place.path().join("hello_world");
     fs::create_dir(&code).unwrap();
-    let source = "import os\n\ndef lambda_handler(event, context):\n    return [os.environ['STAGE'], context.memory_limit_in_mb]\n";
+    let source = "import os\n\ndef lambda_handler(event, context):\n    source = event['Records'][0]['eventSource']\n    \
+        return [os.environ['STAGE'], context.memory_limit_in_mb, source]\n";
     fs::write(code.join("app.py"), source).unwrap();
     let run = place.run(&[]);
     assert_eq!(run.status, 0, "{}", run.stderr);
-    assert_eq!(run.response(), &serde_json::json!(["dev", "512"]));
+    assert_eq!(run.response(), &serde_json::json!(["dev", "512", "aws:sqs"]));
 }
 
 #[test]

@@ -11,8 +11,10 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use matrix::executable;
+use matrix::sample_events::{self, SampleEvent};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -159,23 +161,56 @@ fn an_asynchronous_event_is_retried_and_judged_by_its_last_attempt() {
     }
 }
 
-#[test]
-fn a_bootstrap_runs_as_the_runtime() {
+/// Answers each event with itself.
+const ECHO: &str = "#!/usr/bin/env python3\n\
+    import os, urllib.request as http\n\
+    api = 'http://' + os.environ['AWS_LAMBDA_RUNTIME_API'] + '/2018-06-01/runtime/invocation/'\n\
+    while True:\n    \
+        event = http.urlopen(api + 'next')\n    \
+        print('custom', flush=True)\n    \
+        http.urlopen(api + event.headers['Lambda-Runtime-Aws-Request-Id'] + '/response', event.read())\n";
+
+/// The document of a run in which the function answers each event with itself.
+fn echoed(options: &[&str]) -> Value {
     let place = Place::new();
-    let bootstrap = "#!/usr/bin/env python3\n\
-        import os, urllib.request as http\n\
-        api = 'http://' + os.environ['AWS_LAMBDA_RUNTIME_API'] + '/2018-06-01/runtime/invocation/'\n\
-        while True:\n    \
-            event = http.urlopen(api + 'next')\n    \
-            print('custom', flush=True)\n    \
-            http.urlopen(api + event.headers['Lambda-Runtime-Aws-Request-Id'] + '/response', event.read())\n";
-    place.executable("bootstrap", bootstrap);
-    let function = place.path().to_str().unwrap();
-    let output = place.invoke(function, "sound").args(["--json", "--event", r#"{"echo": [1]}"#]).output().unwrap();
+    place.executable("bootstrap", ECHO);
+    let output = place.invoke(place.path().to_str().unwrap(), "sound").arg("--json").args(options).output().unwrap();
     let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(status(&output), 0, "{document:#}");
+    document
+}
+
+#[test]
+fn a_bootstrap_runs_as_the_runtime() {
+    let document = echoed(&["--event", r#"{"echo": [1]}"#]);
     assert_eq!(document["invocations"][0]["response"]["echo"][0], 1);
     assert_eq!(document["logs"][0]["message"], "custom");
+}
+
+#[test]
+fn events_of_services_reach_the_function_with_times_of_the_last_seconds() {
+    let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let document = echoed(&["--event-from", "sqs", "--event-from", "step-functions"]);
+    let [queue, machine] = [0, 1].map(|number| &document["invocations"][number]["response"]);
+    assert_eq!(queue["Records"][0]["eventSourceARN"], "arn:aws:sqs:eu-west-1:123456789012:Paid-Orders");
+    let sent: u128 = queue["Records"][0]["attributes"]["SentTimestamp"].as_str().unwrap().parse().unwrap();
+    assert!(sent > before - 5000, "{sent} is long before {before}");
+    assert_eq!(machine["_datadog"]["State"]["Name"], "Pack");
+}
+
+#[test]
+fn the_help_and_the_error_list_the_services_that_events_are_from() {
+    let help = matrix(&["invoke", "--help"]).output().unwrap();
+    let refused = matrix(&["invoke", "null", "--event-from", "cron"]).output().unwrap();
+    assert_eq!(status(&refused), 2);
+    for text in [stdout(&help), String::from_utf8(refused.stderr).unwrap()] {
+        let is_listed = |sample: &&SampleEvent| {
+            text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).any(|word| word == sample.name)
+        };
+        assert!(sample_events::ALL.iter().all(|sample| is_listed(&sample)), "{text}");
+    }
+    let both = matrix(&["invoke", "null", "--event-from", "sqs", "--event", "{}"]).output().unwrap();
+    assert_eq!(status(&both), 2);
 }
 
 #[test]

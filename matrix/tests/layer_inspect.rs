@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::layer_support::{
     answering, arm64_program, below, dynamic_program, ended, foreign, ingredients, made, matrix, program, rewritten,
-    told, with_modes,
+    told, with_directory, with_modes,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -178,6 +178,23 @@ fn only_mode_755_and_644_are_accepted() {
     let other = foreign(&[("extensions/other", &dynamic_program())]);
     assert_eq!(Subject::new("zip", &with_modes(&other, |_| Some(0o555))).document().0, 0);
     Subject::new("zip", &with_modes(&other, |_| Some(0o700))).assert_refused(&[], "not executable for everybody");
+}
+
+#[test]
+fn directories_that_not_everybody_can_enter_are_refused() {
+    let with = |zip: &[u8], mode: u32| {
+        let zip = with_directory(zip, "extensions/");
+        Subject::new("layer.zip", &with_modes(&zip, |name| (name == "extensions/").then_some(mode)))
+    };
+    let cases = [(0o700, "not open to everybody"), (0o777, "writable by others"), (0o555, "it is not 0755")];
+    for (mode, problem) in cases {
+        with(&layer(), mode).assert_refused(&[], &format!("extensions/ has mode {mode:04o}: it is"));
+        with(&layer(), mode).assert_refused(&[], problem);
+    }
+    assert_eq!(with(&layer(), 0o755).document().0, 0);
+    let other = foreign(&[("extensions/other", &dynamic_program())]);
+    assert_eq!(with(&other, 0o555).document().0, 0);
+    with(&other, 0o700).assert_refused(&[], "not open to everybody");
 }
 
 #[test]

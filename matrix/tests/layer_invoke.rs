@@ -143,6 +143,9 @@ fn layers_that_lambda_would_not_take_are_refused() {
     let nested = place.layer("nested.zip", &[("layer/extensions/datadog-agent", AGENT)]);
     let (status, said) = place.invoke(&[nested], &[]);
     assert!(status == 2 && said.contains("the layer has no extension"), "{status}: {said}");
+    let ours = place.layer("ours.zip", &[("bottlecap/manifest.json", b"{}"), ("extensions/other", AGENT)]);
+    let (status, said) = place.invoke(&[ours], &[]);
+    assert!(status == 2 && said.contains("and no extensions/datadog-agent"), "{status}: {said}");
     let (status, said) = place.invoke(&[], &["--opt", place.path().to_str().unwrap()]);
     assert!(status == 2 && said.contains("the directory has no extension"), "{status}: {said}");
     let (status, said) = place.invoke(&[PathBuf::from("/nonexistent.zip")], &[]);

@@ -422,4 +422,6 @@ fn sources_that_are_no_commits_are_refused_where_that_was_asked_for() {
     write("src/main.rs", "fn main() {}");
     let (status, said) = ended(matrix(&["layer", "--refuse-dirty"]).current_dir(workspace.path()));
     assert!(status == 1 && said.contains("the sources are not those of a commit (unknown+"), "{status} {said}");
+    let (status, said) = ended(matrix(&["layer"]).env_remove("SOURCE_DATE_EPOCH").current_dir(workspace.path()));
+    assert!(status == 6 && said.contains("set SOURCE_DATE_EPOCH") && !said.contains("git has to be there"), "{said}");
 }

@@ -97,3 +97,20 @@ fn the_documented_table_of_switches_is_the_manifests() {
     assert!(docs::between_markers(&text).is_some_and(|table| table.contains("| `late-runtime` |")));
     assert_none(&agreement::page(manifest(), &text));
 }
+
+/// Whatever is compiled in has the tool compiled again, which takes minutes, for every change of a switch.
+#[test]
+#[cfg(debug_assertions)]
+fn the_manifest_is_compiled_into_no_debug_build() {
+    let has = |file: &str| {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        let line = text.lines().max_by_key(|line| line.len()).unwrap();
+        let mut grep = Command::new("grep");
+        grep.args(["--quiet", "--text", "--fixed-strings", "--", line, env!("CARGO_BIN_EXE_matrix")])
+            .status()
+            .unwrap()
+            .success()
+    };
+    assert!(has("matrix/flavours.toml"), "what is compiled in is found");
+    assert!(!has("matrix/optimizations.toml"));
+}

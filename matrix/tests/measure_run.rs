@@ -29,6 +29,9 @@ fn built(cell: &str, program: impl Into<PathBuf>) -> BuildRecord {
         seconds: 0.0,
         cached: true,
         compiled: None,
+        group: None,
+        slowdown: None,
+        launcher: None,
         brought: std::collections::BTreeSet::new(),
         origin: None,
         same_as: None,
@@ -92,6 +95,8 @@ fn assert_plausible(sample: &Sample, limited: bool) {
     assert_eq!(sample.measures.contains_key("file_touched"), sample.condition.cache == Cache::Cold);
     if sample.condition.cache == Cache::Cold {
         assert!(0.0 < value("file_touched") && value("file_touched") * 1024.0 <= value("file_size"));
+        assert!(0.0 < value("entry_touched") && value("entry_touched") * 1024.0 <= value("entry_size"));
+        assert!(value("entry_touched") <= value("file_touched"));
     }
     assert!(sample.digest.is_some() && sample.undelivered.is_none(), "{sample:?}");
     assert!(sample.phases.is_empty(), "it is not ours");

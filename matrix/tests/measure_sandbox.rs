@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::measure_support::*;
-use matrix::measure::settle_trust_store;
+use matrix::measure::trust_store_mounts;
 use matrix::plan::TrustStore;
 use matrix::sandbox::cpu::visible_cpus;
 use matrix::sandbox::journal::{Entry, JournalEvent};
@@ -106,7 +106,7 @@ fn a_trust_store_is_seen_in_the_place_of_the_machines() {
     let before = names(Path::new("/etc/ssl/certs"));
     for store in [TrustStore::Al2023, TrustStore::Debian] {
         let directory = tempfile::tempdir().unwrap();
-        let mounts = match settle_trust_store(store, directory.path()) {
+        let mounts = match trust_store_mounts(store, directory.path()) {
             Ok(mounts) => mounts,
             Err(error) => {
                 assert!(error.to_string().contains("apt-get install ca-certificates"), "{error}");

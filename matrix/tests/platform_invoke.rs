@@ -348,7 +348,7 @@ fn internal_extensions_are_limited() {
     let output = sandbox.output();
     let lines: Vec<String> = output
         .iter()
-        .filter(|line| line.stream.origin == matrix::sandbox::setup::Origin::Function)
+        .filter(|line| line.origin == matrix::sandbox::setup::Origin::Function)
         .map(|line| String::from_utf8_lossy(&line.bytes).into_owned())
         .collect();
     assert!(lines[0].starts_with("403") && lines[0].contains("Extension.InvalidEventType"), "{lines:?}");

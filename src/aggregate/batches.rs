@@ -38,6 +38,11 @@ impl<T> Batches<T> {
         self.full.front().map(|full| full.bytes)
     }
 
+    /// Everything that waits, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.full.iter().map(|full| full.bytes).fold(self.open_bytes, usize::saturating_add)
+    }
+
     /// Takes the oldest batch to which nothing more can be added.
     pub fn take_full(&mut self) -> Option<Vec<T>> {
         self.full.pop_front().map(|full| full.items)
@@ -67,7 +72,7 @@ mod tests {
         for (item, bytes) in [(1, 4), (2, 6), (3, 1), (4, 100), (5, 0), (6, 10), (7, 1)] {
             batches.push(item, bytes);
         }
-        assert_eq!(batches.full_bytes(), Some(10));
+        assert_eq!((batches.full_bytes(), batches.bytes()), (Some(10), 122));
         assert_eq!(batches.take_full(), Some(vec![1, 2]));
         assert_eq!(batches.full_bytes(), Some(1));
         assert_eq!(drained(&mut batches), [vec![3], vec![4], vec![5, 6], vec![7]]);

@@ -8,6 +8,7 @@ use super::backoff::Backoff;
 use crate::{
     config::ApiKey,
     intake::key::{Error, Key, Resolver},
+    os::error::chain,
 };
 
 /// The API key, or the state of resolving it. The owner runs the resolver, one request at a time.
@@ -62,7 +63,7 @@ impl ApiKeyCache {
             Err(error) => {
                 // Logging every failure would fill the customer's logs, so only the first, second, fourth and so on are logged.
                 if self.backoff.fail(now, None).is_power_of_two() {
-                    tracing::error!("{error}");
+                    tracing::error!("{}{}", chain(&error), error.advice());
                 }
             }
         }

@@ -5,9 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    Dropped,
+    Dropped, MAX_BYTES,
     backoff::Backoff,
-    flusher::MAX_BYTES,
     send_queue::{DropOrder, QueuedPayload, SendQueue},
 };
 use crate::intake::{Kind, Target};

@@ -123,7 +123,7 @@ impl fmt::Display for DropReason {
         match self {
             Self::NoClient => f.write_str("nothing can be sent in this sandbox; further ones are counted"),
             Self::Aggregates => f.write_str("there is no room for more of them until a flush"),
-            Self::Memory => write!(f, "more than {} MiB wait to be sent", super::flusher::MAX_BYTES >> 20),
+            Self::Memory => write!(f, "more than {} MiB wait to be sent", super::MAX_BYTES >> 20),
             Self::Age => write!(f, "they could not be sent within {} minutes", MAX_AGE.as_secs() / 60),
             Self::Flushes => write!(f, "sending them failed in {MAX_FLUSHES} flushes"),
             Self::Unanswered => {

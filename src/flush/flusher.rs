@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    Dropped, Hold, HoldEnd,
+    Dropped, Hold, HoldEnd, MAX_BYTES,
     api_key_cache::ApiKeyCache,
     destination::{Destination, Destinations},
     dropped::{DropLog, DropReason},
@@ -31,11 +31,9 @@ use super::{
 use crate::{
     config::ApiKey,
     intake::{Client, MemoryBudget, Payload, Target, UnsealedPayload, compression::FAST_LEVEL, key},
+    os::error::chain,
 };
 
-/// Memory limit for data between the aggregates and the network, in bytes: batches, compressed or not, and payloads, queued or in flight. A body that
-/// several destinations share counts once.
-pub const MAX_BYTES: usize = 24 << 20;
 /// Above this many uncompressed bytes, the configured compression level takes too long.
 const MAX_BACKLOG: usize = 2 << 20;
 /// Pause between two attempts to send all queued payloads once the sandbox is about to end.
@@ -403,7 +401,7 @@ impl Flusher {
                 let failures = destination.fail(id.number, now, error.retry_after());
                 // Logging every failure would fill the customer's logs during an outage, so only the first, second, fourth and so on are logged.
                 if failures.is_power_of_two() {
-                    let took = took.as_millis();
+                    let (took, error) = (took.as_millis(), chain(&error));
                     tracing::error!("{kind} | Failed to send request after {took} ms and {attempts} attempts: {error}");
                 }
                 queued.failed_flushes += 1;

@@ -118,7 +118,7 @@ async fn everything_is_taken_in_at_the_end() {
 async fn full_and_sending(intake: &TestIntake) -> Flusher {
     let mut flusher = Flusher::new(Some(intake.client()), None);
     flusher.start((0..5).map(|_| batch("", 4 * MEBIBYTE, &[])));
-    settle(&mut flusher).await;
+    run_until_idle(&mut flusher).await;
     assert!(flusher.budget.used() > FULL_BYTES);
     flusher
 }
@@ -149,7 +149,7 @@ async fn telemetry_does_not_wait_for_an_intake_that_fails() {
     assert_eq!(intake.requests(), 3);
     intake.reply(Reply::Silence);
     flusher.start([]);
-    settle(&mut flusher).await;
+    run_until_idle(&mut flusher).await;
     assert!(flusher.has_room());
 }
 

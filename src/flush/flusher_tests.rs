@@ -28,7 +28,7 @@ fn numbered(numbers: std::ops::Range<u32>, others: &[Arc<Endpoint>]) -> Vec<Unse
 }
 
 /// Runs everything that can run without time passing.
-async fn settle(flusher: &mut Flusher) {
+async fn run_until_idle(flusher: &mut Flusher) {
     tokio::select! {
         () = async { loop { flusher.handle_next_completion().await } } => {}
         () = let_everything_happen() => {}
@@ -41,7 +41,7 @@ async fn pass(flusher: &mut Flusher, time: Duration) {
     loop {
         let step = left.min(SECOND);
         tokio::time::advance(step).await;
-        settle(flusher).await;
+        run_until_idle(flusher).await;
         left -= step;
         if left.is_zero() {
             return;
@@ -65,7 +65,7 @@ async fn flush_tries_three_times_after_pauses_that_double_and_then_leaves_the_pa
     assert_eq!(requests, [1, 1, 2, 2, 3, 3]);
     intake.reply(Reply::Status(202));
     flusher.start([]);
-    settle(&mut flusher).await;
+    run_until_idle(&mut flusher).await;
     assert_eq!((intake.requests(), intake.arrived()), (4, 1));
     assert_eq!(flusher.drop_unconfirmed(), Dropped::default());
 }
@@ -77,7 +77,7 @@ async fn no_attempt_follows_in_a_flush_once_a_second_has_passed() {
         let mut flusher = Flusher::new(Some(intake.client()), None);
         flusher.start([named("a")]);
         for _ in 0..200 {
-            settle(&mut flusher).await;
+            run_until_idle(&mut flusher).await;
             tokio::time::advance(SECOND / 50).await;
         }
         assert_eq!(intake.requests(), attempts, "{milliseconds} ms for each answer");
@@ -101,7 +101,7 @@ async fn a_failing_destination_gets_one_request_with_one_attempt() {
     assert_eq!(intake.requests(), 4);
     intake.reply(Reply::Status(202));
     flusher.start([]);
-    settle(&mut flusher).await;
+    run_until_idle(&mut flusher).await;
     assert_eq!(intake.arrived(), 6, "one that arrives shows that the others will");
     assert_eq!(flusher.hold(), Hold::None);
 }
@@ -115,7 +115,7 @@ async fn a_silent_destination_costs_another_neither_requests_nor_time() {
     for flush in 0..6 {
         flusher.start(numbered(flush * 10..flush * 10 + 10, &[silent.endpoint()]));
         assert_eq!(flusher.hold(), Hold::Full);
-        settle(&mut flusher).await;
+        run_until_idle(&mut flusher).await;
         expected += 10;
         assert_eq!(intake.arrived(), expected);
         flusher.stop_waiting(HoldEnd::TimeUp);
@@ -129,7 +129,7 @@ async fn a_request_that_was_left_behind_is_never_waited_for_again() {
     let intake = TestIntake::start(Reply::Silence).await;
     let mut flusher = Flusher::new(Some(intake.client()), None);
     flusher.start([named("hangs")]);
-    settle(&mut flusher).await;
+    run_until_idle(&mut flusher).await;
     assert_eq!(flusher.hold(), Hold::Full);
     assert!(flusher.is_flushing());
     flusher.stop_waiting(HoldEnd::TimeUp);
@@ -138,7 +138,7 @@ async fn a_request_that_was_left_behind_is_never_waited_for_again() {
         assert_eq!(flusher.hold(), Hold::None);
         assert!(!flusher.is_flushing());
         flusher.start([named("a")]);
-        settle(&mut flusher).await;
+        run_until_idle(&mut flusher).await;
         assert_eq!(intake.arrived(), flush);
     }
     assert_eq!(flusher.drop_unconfirmed().logs, 1, "only the first is not confirmed");
@@ -155,11 +155,11 @@ async fn a_destination_with_an_overdue_request_is_tried_again_after_a_pause() {
     flusher.start([named("a")]);
     pass(&mut flusher, SECOND / 2).await;
     flusher.start([named("b")]);
-    settle(&mut flusher).await;
+    run_until_idle(&mut flusher).await;
     assert_eq!(intake.requests(), 1);
     pass(&mut flusher, SECOND).await;
     flusher.start([named("c")]);
-    settle(&mut flusher).await;
+    run_until_idle(&mut flusher).await;
     assert_eq!((intake.requests(), intake.arrived()), (4, 3));
 }
 
@@ -171,9 +171,9 @@ async fn recovered_intake_gets_what_waits_although_requests_hang_that_were_froze
     // Time that advances in one step is a freeze, which timeouts do not count.
     let freezes = async |flusher: &mut Flusher, count| {
         for _ in 0..count {
-            settle(flusher).await;
+            run_until_idle(flusher).await;
             flusher.start([]);
-            settle(flusher).await;
+            run_until_idle(flusher).await;
             tokio::time::advance(SECOND * 40).await;
         }
     };
@@ -190,15 +190,15 @@ async fn a_pause_that_the_intake_asks_for_is_kept() {
     let intake = TestIntake::start(Reply::RetryAfter(5)).await;
     let mut flusher = Flusher::new(Some(intake.client()), None);
     flusher.start([named("a")]);
-    settle(&mut flusher).await;
+    run_until_idle(&mut flusher).await;
     intake.reply(Reply::Status(202));
     pass(&mut flusher, SECOND * 4).await;
     flusher.start([]);
-    settle(&mut flusher).await;
+    run_until_idle(&mut flusher).await;
     assert_eq!(intake.requests(), 1);
     pass(&mut flusher, SECOND).await;
     flusher.start([]);
-    settle(&mut flusher).await;
+    run_until_idle(&mut flusher).await;
     assert_eq!((intake.requests(), intake.arrived()), (2, 1));
 }
 
@@ -208,7 +208,7 @@ async fn a_payload_is_dropped_after_two_requests_without_an_answer() {
     let mut flusher = Flusher::new(Some(intake.client()), None);
     flusher.start([named("a")]);
     for _ in 0..10 {
-        settle(&mut flusher).await;
+        run_until_idle(&mut flusher).await;
         pass(&mut flusher, SECOND * 31).await;
         flusher.start([]);
     }
@@ -226,7 +226,7 @@ async fn payload_is_sent_twice_at_most_if_connections_break_before_the_answer() 
     for _ in 0..3 {
         pass(&mut flusher, SECOND * 31).await;
         flusher.start([]);
-        settle(&mut flusher).await;
+        run_until_idle(&mut flusher).await;
     }
     assert_eq!((intake.times()["a"], flusher.drops.total().logs), (2, 1));
 }
@@ -242,7 +242,7 @@ async fn a_payload_that_fails_in_sixteen_flushes_is_dropped() {
     for _ in 0..20 {
         pass(&mut flusher, SECOND * 31).await;
         flusher.start([]);
-        settle(&mut flusher).await;
+        run_until_idle(&mut flusher).await;
     }
     assert_eq!(flusher.drops.total().logs, 1);
     assert_eq!(intake.times()["poison"], 3 + 15, "three attempts in the first of sixteen flushes");
@@ -260,7 +260,7 @@ async fn a_payload_is_dropped_once_it_is_an_hour_old() {
     // The first attempt comes at once: nothing is retried before the next flush.
     tokio::time::advance(SECOND * 3600).await;
     flusher.start([named("new")]);
-    settle(&mut flusher).await;
+    run_until_idle(&mut flusher).await;
     assert_eq!(*intake.accepted.lock().unwrap(), ["new"]);
     assert_eq!(flusher.drop_unconfirmed().logs, 1);
 }
@@ -271,7 +271,7 @@ async fn finish_sends_what_pauses_while_another_request_hangs() {
     let silent = TestIntake::start(Reply::Silence).await;
     let mut flusher = Flusher::new(Some(intake.client()), None);
     flusher.start(numbered(0..1, &[silent.endpoint()]));
-    settle(&mut flusher).await;
+    run_until_idle(&mut flusher).await;
     let until = Instant::now() + SECOND * 2;
     let recovers = async {
         tokio::time::sleep(SECOND / 2).await;

@@ -16,3 +16,7 @@ pub use destination::{Hold, HoldEnd};
 pub use dropped::Dropped;
 pub use flusher::Flusher;
 pub use strategy::{Decision, FlushDecider};
+
+/// Memory limit for data between the aggregates and the network, in bytes: batches, compressed or not, and payloads, queued or in flight. A body that
+/// several destinations share counts once.
+pub const MAX_BYTES: usize = 24 << 20;

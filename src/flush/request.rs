@@ -8,6 +8,7 @@ use super::{Dropped, send_queue::QueuedPayload};
 use crate::{
     config::ApiKey,
     intake::{Client, SendError},
+    os::error::chain,
 };
 
 /// Maximum number of attempts in one flush while the destination is not failing.
@@ -86,6 +87,7 @@ impl Request {
 /// Log line for a rejected payload, with the items dropped for that reason since the last such line.
 pub fn refusal(error: &SendError, dropped: Dropped) -> String {
     let advice = if let SendError::Rejected(status) = error { advice(status.as_u16()) } else { "" };
+    let error = chain(error);
     format!("Request was denied by Datadog: {error}{advice}; {dropped} were dropped")
 }
 
@@ -104,9 +106,12 @@ mod tests {
 
     #[test]
     fn refusal_says_what_was_dropped() {
-        let error = SendError::Transport("odd".to_owned());
+        let error = SendError::Unconfirmed(204);
         let dropped = Dropped { logs: 7, ..Dropped::default() };
-        assert_eq!(refusal(&error, dropped), "Request was denied by Datadog: odd; 7 logs were dropped");
+        assert_eq!(
+            refusal(&error, dropped),
+            "Request was denied by Datadog: status 204 instead of 202; 7 logs were dropped"
+        );
     }
 
     #[test]

@@ -16,8 +16,8 @@ use crate::{
 const MAX_HEADERS: usize = 1_024;
 /// Maximum size of the headers of an HTTP/2 response, in bytes of names and values plus 32 per header. The library's own limit is 16 KiB.
 const MAX_HEADER_LIST_BYTES: u32 = 256 << 10;
-/// Maximum size in bytes of a transport error's text, which may quote certificates.
-const MAX_ERROR_BYTES: usize = 512;
+/// Maximum size in bytes of the host that a redirect names.
+const MAX_HOST_BYTES: usize = 512;
 
 /// An HTTP client with fixed settings. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -33,22 +33,28 @@ struct Inner {
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// TLS cannot be set up.
-    #[error("TLS could not be set up: {0}")]
+    #[error("TLS could not be set up")]
     Tls(#[source] tls::Error),
     /// The HTTP client cannot be built.
-    #[error("the HTTP client could not be built: {0}")]
+    #[error("the HTTP client could not be built")]
     Http(#[source] reqwest::Error),
 }
 
 /// The reason why a request has no response.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum RequestError {
     /// The timeout expired.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
     /// The request could not be sent, or the response could not be received.
-    #[error("{0}")]
-    Transport(String),
+    #[error("{host}")]
+    Transport {
+        /// Where the request went.
+        host: String,
+        /// The reason, without the URL.
+        #[source]
+        source: reqwest::Error,
+    },
     /// The response body exceeds the maximum size.
     #[error("an answer of more than {0} bytes")]
     TooLarge(usize),
@@ -170,7 +176,7 @@ fn redirect_target(response: &Response) -> Option<String> {
     let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
     let target = response.url().join(location).ok()?;
     let port = target.port().map(|port| format!(":{port}")).unwrap_or_default();
-    Some(excerpt(&format!("{}{port}", target.host_str()?), MAX_ERROR_BYTES))
+    Some(excerpt(&format!("{}{port}", target.host_str()?), MAX_HOST_BYTES))
 }
 
 async fn body(mut response: Response, max_bytes: usize) -> Result<Vec<u8>, RequestError> {
@@ -184,23 +190,10 @@ async fn body(mut response: Response, max_bytes: usize) -> Result<Vec<u8>, Reque
     Ok(body)
 }
 
-/// Formats a transport error: the host and the whole chain of causes, because the outermost error only says that sending failed. The rest of the URL
-/// is not shown.
+/// An error of the HTTP client. Of its URL only the host is kept: the rest may hold secrets.
 fn transport(error: reqwest::Error) -> RequestError {
-    let host = error.url().and_then(|url| url.host_str().map(|host| format!("{host}: "))).unwrap_or_default();
-    let text = host + &chain(&error.without_url());
-    RequestError::Transport(excerpt(&text, MAX_ERROR_BYTES))
-}
-
-/// The chain of causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    let host = error.url().and_then(|url| url.host_str()).unwrap_or("unknown host").to_owned();
+    RequestError::Transport { host, source: error.without_url() }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::config::Config;
+use crate::os::error::chain;
 
 /// A server on its own port that replies to every request with these bytes, followed by `then` repeatedly unless it is empty. Counts connections.
 pub(in crate::intake) struct Server {
@@ -142,7 +143,7 @@ async fn a_body_is_read_up_to_its_limit() {
         let server = Server::start("127.0.0.1", answer, then);
         let client = client();
         let error = client.fetch(client.get(&server.url), 4_999).await.unwrap_err();
-        assert_eq!(error, RequestError::TooLarge(4_999), "{answer}");
+        assert!(matches!(error, RequestError::TooLarge(4_999)), "{answer}: {error:?}");
     }
     let server = Server::start("127.0.0.1", announced, b"x");
     let client = client();
@@ -164,10 +165,12 @@ async fn a_request_without_an_answer_ends_with_its_timeout() {
         let settings = Http { timeout, ..Config::default().http };
         let client = HttpClient::build(&settings, &mut Vec::new()).unwrap();
         let started = Instant::now();
-        assert_eq!(client.send(client.get(&url)).await.unwrap_err(), RequestError::Timeout(timeout));
+        let error = client.send(client.get(&url)).await.unwrap_err();
+        assert!(matches!(error, RequestError::Timeout(after) if after == timeout), "{error:?}");
         assert_eq!(started.elapsed().as_secs(), timeout.as_secs());
         let started = Instant::now();
-        assert_eq!(client.fetch(client.get(&url), 1).await.unwrap_err(), RequestError::Timeout(timeout));
+        let error = client.fetch(client.get(&url), 1).await.unwrap_err();
+        assert!(matches!(error, RequestError::Timeout(after) if after == timeout), "{error:?}");
         assert_eq!(started.elapsed().as_secs(), timeout.as_secs());
     }
 }
@@ -176,8 +179,8 @@ async fn a_request_without_an_answer_ends_with_its_timeout() {
 async fn an_error_shows_the_host_and_nothing_else_of_the_url() {
     let client = client();
     let request = client.get("http://user:secret@127.0.0.1:1/secret?secret=secret");
-    let text = client.send(request).await.unwrap_err().to_string();
-    assert!(text.starts_with("127.0.0.1: ") && !text.contains("secret"), "{text}");
+    let text = chain(&client.send(request).await.unwrap_err());
+    assert!(text.starts_with("127.0.0.1: error sending request: ") && !text.contains("secret"), "{text}");
 }
 
 #[test]

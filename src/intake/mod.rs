@@ -3,6 +3,7 @@
 mod aws;
 pub mod client;
 pub mod compression;
+mod descriptor;
 mod http;
 pub mod key;
 mod kind;
@@ -11,14 +12,16 @@ mod memory;
 pub mod metrics;
 mod payload;
 pub mod proxied;
+mod send_error;
 pub mod stats;
 pub mod tls;
 pub mod traces;
 mod written;
 
 pub use aws::Aws;
-pub use client::{Client, SendError};
+pub use client::Client;
 pub use http::{ErrorStatus, HttpClient};
 pub use kind::Kind;
 pub use memory::{Body, MemoryBudget};
 pub use payload::{Payload, RequestHead, Target, UnsealedPayload};
+pub use send_error::SendError;

@@ -8,7 +8,7 @@ use reqwest::header::HeaderMap;
 use super::{
     Body, Kind, MemoryBudget,
     compression::{compress, gzip},
-    kind::Encoding,
+    descriptor::Encoding,
 };
 use crate::config::Endpoint;
 

@@ -7,7 +7,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use super::{
     Kind, Target, UnsealedPayload,
     compression::gzip,
-    kind::{Descriptor, Encoding, Success},
+    descriptor::{Descriptor, Encoding, Success},
     payload::RequestHead,
 };
 use crate::{

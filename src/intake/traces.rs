@@ -4,7 +4,7 @@
 
 use super::{
     Kind, Target, UnsealedPayload,
-    kind::{Descriptor, Encoding, Success},
+    descriptor::{Descriptor, Encoding, Success},
 };
 use crate::{
     config::Apm,

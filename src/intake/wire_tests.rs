@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 
 use super::*;
+use crate::os::error::chain;
 use https::{
     Journal,
     certificates::{Authority, Identity},
@@ -67,7 +68,7 @@ async fn deliver(client: &Client) -> Result<(), String> {
         compressed: false,
         items: 1,
     };
-    client.send(&payload, &ApiKey::clean("key").unwrap(), pending()).await.map_err(|failure| failure.to_string())
+    client.send(&payload, &ApiKey::clean("key").unwrap(), pending()).await.map_err(|failure| chain(&failure))
 }
 
 #[tokio::test]
@@ -148,7 +149,7 @@ async fn a_large_body_arrives_over_http2() {
     let body = Bytes::from(vec![7; 3 << 20]);
     let payload =
         Payload { kind: Kind::Logs, to: Target::Primary, head: None, body: body.clone(), compressed: true, items: 1 };
-    assert_eq!(client.send(&payload, &ApiKey::clean("key").unwrap(), pending()).await, Ok(()));
+    client.send(&payload, &ApiKey::clean("key").unwrap(), pending()).await.unwrap();
     let [request] = &server.journal.requests()[..] else { panic!("one request") };
     assert_eq!((request.protocol, request.headers["content-encoding"].as_str()), ("h2", "zstd"));
     assert!(request.body == body);

@@ -1,4 +1,7 @@
 //! Startup checkpoints. Without the switch `init-trace`, none of this is in the binary.
+//!
+//! They are kept until startup is complete, because most are reached before there is a log: those of the launcher even before this program, which gets them with
+//! the handover.
 
 use std::{
     fmt::Write as _,
@@ -6,9 +9,11 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
 };
 
+use extension_protocol::handover::StepTimes;
 use nix::{
     fcntl::OFlag,
     time::{ClockId, clock_gettime},
@@ -22,8 +27,12 @@ const REQUESTED_BY: &str = "BOTTLECAP_INIT_TRACE";
 /// A point during startup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checkpoint {
-    /// The first instruction of `main`.
+    /// The first instruction of the program that Lambda executes: of `main`, or of the launcher.
     Start,
+    /// The launcher executes the agent.
+    Executed,
+    /// The first instruction of `main` behind a launcher.
+    Agent,
     /// The async runtime is running.
     Runtime,
     /// The register response has arrived.
@@ -32,22 +41,56 @@ pub enum Checkpoint {
     Bound,
     /// The settings are loaded.
     Config,
+    /// The crypto provider is installed.
+    Crypto,
     /// The clients for Datadog are built.
     Intake,
     /// The subscription response has arrived.
     Subscribed,
     /// The next request is sent.
     NextSent,
-    /// Startup is complete.
+    /// `DogStatsD` is served.
+    Dogstatsd,
+    /// Tracers, and OTLP where settings ask for it, are served.
+    TraceAgent,
+    /// Lifecycle calls of tracers are served, the last of all services.
+    Lifecycle,
+    /// The clients for Datadog can be used.
     Ready,
 }
 
 /// Names in the trace file, in the order of [`Checkpoint`].
-const NAMES: [&str; 9] =
-    ["start", "runtime", "registered", "bound", "config", "intake", "subscribed", "asked", "ready"];
+const NAMES: [&str; 15] = [
+    "start",
+    "executed",
+    "agent",
+    "runtime",
+    "registered",
+    "bound",
+    "config",
+    "crypto",
+    "intake",
+    "subscribed",
+    "asked",
+    "dogstatsd",
+    "trace_agent",
+    "lifecycle",
+    "ready",
+];
 
 /// Timestamps in nanoseconds of the monotonic clock, which is the same in every process; zero if the checkpoint was not reached.
 static STAMPS: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
+
+/// Whether the checkpoints have been reported.
+static REPORTED: AtomicBool = AtomicBool::new(false);
+
+/// A checkpoint that startup has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Reached {
+    /// Nanoseconds of the monotonic clock.
+    at: u64,
+    name: &'static str,
+}
 
 /// Records that startup has reached a checkpoint. Only the first time counts.
 #[inline]
@@ -58,36 +101,83 @@ pub fn checkpoint(at: Checkpoint) {
     }
 }
 
-/// Writes the checkpoints if the environment variable is set: a line `name nanoseconds` for each one reached, in order of time.
-pub fn write_if_requested() {
-    if INIT_TRACE
-        && let Some(path) = std::env::var_os(REQUESTED_BY)
-        && let Err(error) = write(Path::new(&path))
+/// Takes over the times of the launcher's steps. What has been the start until now is the agent's.
+pub fn take_over(times: StepTimes) {
+    if !INIT_TRACE {
+        return;
+    }
+    let [start, bound, registered, sent, executed] = times;
+    for (at, time) in [
+        (Checkpoint::Agent, time_of(Checkpoint::Start)),
+        (Checkpoint::Start, start),
+        (Checkpoint::Bound, bound),
+        (Checkpoint::Registered, registered),
+        (Checkpoint::NextSent, sent),
+        (Checkpoint::Executed, executed),
+    ] {
+        if let Some(stamp) = STAMPS.get(at as usize).filter(|_| time > 0) {
+            stamp.store(time, Ordering::Relaxed);
+        }
+    }
+}
+
+fn time_of(at: Checkpoint) -> u64 {
+    STAMPS.get(at as usize).map_or(0, |stamp| stamp.load(Ordering::Relaxed))
+}
+
+/// Reports the checkpoints once startup is complete: in the log at level `debug`, and as a file if the environment variable is set. Services and clients may
+/// be complete in either order, so both call this.
+pub fn report_if_complete() {
+    let is_complete = INIT_TRACE && [Checkpoint::Lifecycle, Checkpoint::Ready].into_iter().all(|at| time_of(at) > 0);
+    if !is_complete || REPORTED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let reached = reached();
+    match thread::available_parallelism() {
+        Ok(cpus) => tracing::debug!("INIT | available parallelism: {cpus}"),
+        Err(error) => tracing::debug!("INIT | available parallelism is unknown: {error}"),
+    }
+    for line in phases(&reached) {
+        tracing::debug!("INIT | {line}");
+    }
+    if let Some(path) = std::env::var_os(REQUESTED_BY)
+        && let Err(error) = write(Path::new(&path), &reached)
     {
         tracing::warn!("the trace of the start could not be written: {error}");
     }
 }
 
-/// Opening a FIFO without `O_NONBLOCK` would wait for a reader.
-fn write(path: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
-    file.write_all(lines().as_bytes())
+/// The checkpoints that were reached, in order of time.
+fn reached() -> Vec<Reached> {
+    let stamps = NAMES.iter().zip(&STAMPS).map(|(name, stamp)| Reached { at: stamp.load(Ordering::Relaxed), name });
+    let mut reached: Vec<_> = stamps.filter(|reached| reached.at > 0).collect();
+    reached.sort_unstable();
+    reached
 }
 
-fn lines() -> String {
-    let mut reached: Vec<_> = NAMES
-        .iter()
-        .zip(&STAMPS)
-        .map(|(name, stamp)| (stamp.load(Ordering::Relaxed), name))
-        .filter(|(at, _)| *at > 0)
-        .collect();
-    reached.sort_unstable();
+/// A line for each checkpoint: milliseconds since the one before it, and since the first.
+fn phases(reached: &[Reached]) -> Vec<String> {
+    let first = reached.first().map_or(0, |first| first.at);
+    let befores = std::iter::once(first).chain(reached.iter().map(|before| before.at));
+    let milliseconds = |from: u64, to: u64| {
+        let ns = to.saturating_sub(from);
+        format!("{}.{:06} ms", ns / 1_000_000, ns % 1_000_000)
+    };
+    let line = |(Reached { at, name }, before): (&Reached, u64)| {
+        format!("{name}: delta {}, cumulative {}", milliseconds(before, *at), milliseconds(first, *at))
+    };
+    reached.iter().zip(befores).map(line).collect()
+}
+
+/// Writes a line `name nanoseconds` for each checkpoint. Opening a FIFO without `O_NONBLOCK` would wait for a reader.
+fn write(path: &Path, reached: &[Reached]) -> io::Result<()> {
     let mut lines = String::new();
-    for (at, name) in reached {
+    for Reached { at, name } in reached {
         let _ = writeln!(lines, "{name} {at}");
     }
-    lines
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    file.write_all(lines.as_bytes())
 }
 
 fn monotonic_ns() -> u64 {
@@ -113,20 +203,44 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let fifo = directory.path().join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR).unwrap();
-        assert!(write(&fifo).is_err());
+        let reached = [Reached { at: 7, name: "start" }];
+        assert!(write(&fifo, &reached).is_err());
         let file = directory.path().join("file");
-        std::fs::write(&file, "old").unwrap();
-        write(&file).unwrap();
-        assert!(!std::fs::read_to_string(&file).unwrap().contains("old"));
+        std::fs::write(&file, "old, and longer").unwrap();
+        write(&file, &reached).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "start 7\n");
     }
 
     #[test]
     fn stamps_are_taken_once_and_only_if_the_switch_is_on() {
-        checkpoint(Checkpoint::Bound);
-        let first = STAMPS[Checkpoint::Bound as usize].load(Ordering::Relaxed);
-        checkpoint(Checkpoint::Bound);
-        assert_eq!(STAMPS[Checkpoint::Bound as usize].load(Ordering::Relaxed), first);
+        checkpoint(Checkpoint::Config);
+        let first = time_of(Checkpoint::Config);
+        checkpoint(Checkpoint::Config);
+        assert_eq!(time_of(Checkpoint::Config), first);
         assert_eq!(first > 0, INIT_TRACE);
-        assert_eq!(lines().contains("bound "), INIT_TRACE);
+        assert_eq!(reached().iter().any(|reached| reached.name == "config"), INIT_TRACE);
+    }
+
+    #[test]
+    fn a_phase_is_told_by_itself_and_since_the_start() {
+        let reached = [("start", 5_000_000), ("executed", 5_500_001), ("agent", 8_000_000)];
+        let lines = phases(&reached.map(|(name, at)| Reached { at, name }));
+        let expected = [
+            "start: delta 0.000000 ms, cumulative 0.000000 ms",
+            "executed: delta 0.500001 ms, cumulative 0.500001 ms",
+            "agent: delta 2.499999 ms, cumulative 3.000000 ms",
+        ];
+        assert_eq!(lines, expected);
+        assert!(phases(&[]).is_empty());
+    }
+
+    #[test]
+    fn the_steps_of_the_launcher_come_before_those_of_the_agent() {
+        checkpoint(Checkpoint::Start);
+        let own = time_of(Checkpoint::Start);
+        take_over([1, 2, 3, 4, 5]);
+        let times = [Checkpoint::Start, Checkpoint::Registered, Checkpoint::NextSent, Checkpoint::Executed];
+        let expected = if INIT_TRACE { [1, 3, 4, 5] } else { [0; 4] };
+        assert_eq!((times.map(time_of), time_of(Checkpoint::Agent)), (expected, own));
     }
 }

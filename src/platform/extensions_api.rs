@@ -1,67 +1,21 @@
 //! The calls of the Extensions and Telemetry APIs, over either transport.
 
-use extension_protocol::{Backoff, INIT_RETRIES, Initialization, Request, Subscription, reply};
+use extension_protocol::{Backoff, INIT_RETRIES, Initialization, Request, Subscription};
 
 use super::{
+    error::Error,
     event::Event,
     ids::{ExtensionId, RuntimeApi},
     raw::{RawTransport, blocking},
     requests::{self, Registered, Response, Subscribed},
     transport::Transport,
 };
+use crate::os::error::chain;
 
 /// A client of the Extensions and Telemetry APIs. It keeps no id: calls that need one take it, so that none is possible before the registration.
 #[derive(Debug)]
 pub struct ExtensionsApi {
     transport: Transport,
-}
-
-/// An error of a call to Lambda's APIs.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The HTTP client could not be built.
-    #[error("the client for Lambda's APIs could not be built: {0}")]
-    Build(#[source] reqwest::Error),
-    /// No answer came.
-    #[error("{call}: no answer from Lambda at {api}; is AWS_LAMBDA_RUNTIME_API set? ({source})")]
-    Transport {
-        /// The call that failed.
-        call: &'static str,
-        /// Where it went.
-        api: RuntimeApi,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The platform refused.
-    #[error("{call}: Lambda answered {status} - Response: {body}")]
-    Status {
-        /// The call that was refused.
-        call: &'static str,
-        /// The refusal.
-        status: u16,
-        /// Its text.
-        body: String,
-    },
-    /// The answer was not what the API promises.
-    #[error("{call}: Lambda's answer makes no sense: {why}")]
-    Answer {
-        /// The call that was answered.
-        call: &'static str,
-        /// What is missing or malformed.
-        why: String,
-    },
-}
-
-impl Error {
-    /// Whether the same request may succeed later: no response came, or one that speaks of overload or of an error of the platform's own.
-    pub fn is_temporary(&self) -> bool {
-        match self {
-            Self::Transport { .. } => true,
-            Self::Status { status, .. } => reply::is_temporary(*status),
-            Self::Build(_) | Self::Answer { .. } => false,
-        }
-    }
 }
 
 impl ExtensionsApi {
@@ -126,7 +80,8 @@ impl ExtensionsApi {
             let reply = self.transport.exchange(request).await.and_then(|response| read(&response));
             match (reply, pauses.next()) {
                 (Err(error), Some(pause)) if error.is_temporary() => {
-                    tracing::debug!("EXTENSION | {error}; trying again in {} ms", pause.as_millis());
+                    let (pause_ms, error) = (pause.as_millis(), chain(&error));
+                    tracing::debug!("EXTENSION | trying again in {pause_ms} ms: {error}");
                     tokio::time::sleep(pause).await;
                 }
                 (reply, _) => return reply,

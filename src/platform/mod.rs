@@ -4,6 +4,7 @@
 //! client, and `raw`, one plain socket.
 
 pub mod environment;
+mod error;
 pub mod event;
 pub mod extensions_api;
 pub mod http1;
@@ -15,9 +16,10 @@ pub mod reqwest_transport;
 pub mod transport;
 
 pub use environment::Environment;
+pub use error::Error;
 pub use event::{Event, Invoke, Shutdown};
 pub use extension_protocol::{EXTENSION_NAME, Initialization, Subscription};
-pub use extensions_api::{Error, ExtensionsApi};
+pub use extensions_api::ExtensionsApi;
 pub use ids::{ExtensionId, RequestId, RuntimeApi};
 pub use requests::{Registered, Response, Subscribed};
 pub use transport::Transport;

@@ -5,7 +5,7 @@ use extension_protocol::{
     reply::{self, Refusal, Registration},
 };
 
-use super::{event::Event, extensions_api::Error, ids::ExtensionId};
+use super::{error::Error, event::Event, ids::ExtensionId};
 use crate::os::{clock, log::excerpt};
 
 pub use extension_protocol::reply::Subscribed;

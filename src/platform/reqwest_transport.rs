@@ -5,7 +5,7 @@ use std::sync::Arc;
 use extension_protocol::{Header, IDENTIFIER, MAX_RESPONSE_BYTES, Request};
 use reqwest::redirect::Policy;
 
-use super::{extensions_api::Error, ids::RuntimeApi, requests::Response};
+use super::{error::Error, ids::RuntimeApi, requests::Response};
 use crate::os::nss::HostResolver;
 
 /// A general HTTP client.

@@ -5,7 +5,7 @@ use std::io;
 use extension_protocol::Request;
 
 use super::{
-    extensions_api::Error,
+    error::Error,
     ids::RuntimeApi,
     raw::{self, RawTransport},
     requests::{Response, Subscribed},

@@ -90,12 +90,14 @@ impl Engine {
                 self.dogstatsd_pipeline.take();
                 Progress::Metrics
             }
-            received = self.traces.received(), if takes_traces => {
+            // What is processed already takes room whether it is taken in or not.
+            received = self.traces.received(takes_traces) => {
                 self.traces.take(received);
                 self.take_observed();
                 Progress::Traces
             }
-            call = called(&mut self.lifecycle) => {
+            // A call takes memory until its invocation is known, which telemetry says.
+            call = called(&mut self.lifecycle), if has_room => {
                 self.take_call(call);
                 Progress::Call
             }
@@ -111,7 +113,9 @@ impl Engine {
 
     /// Whether something of a tracer is being read or processed that is not here yet.
     pub fn is_receiving(&self) -> bool {
-        self.traces.is_receiving() || self.lifecycle.as_ref().is_some_and(lifecycle::Inbox::is_receiving)
+        self.traces.is_receiving()
+            || self.traces.is_processing()
+            || self.lifecycle.as_ref().is_some_and(lifecycle::Inbox::is_receiving)
     }
 
     /// Whether a part of a batch waits for room.
@@ -238,12 +242,30 @@ impl Engine {
         let batches = self.telemetry.as_mut().map_or(0, Batches::take_lost);
         self.flusher.count_dropped(Dropped { sketches, batches, ..self.dogstatsd_pipeline.take_dropped() });
         self.flusher.start(payloads);
-        self.take_waiting_traces();
-        self.take_calls();
-        self.process(Processor::build_spans);
+        self.build_spans();
+        if let Some(lifecycle) = &self.lifecycle {
+            self.traces.count_lost(lifecycle.take_dropped());
+        }
         self.flusher.count_dropped(self.traces.take_dropped());
         self.traces.close_due();
         while self.start_full_traces() {}
+    }
+
+    /// Builds the spans of invocations that are over, from everything that has arrived.
+    fn build_spans(&mut self) {
+        self.take_waiting_traces();
+        self.take_calls();
+        self.process(|processor, out| processor.build_spans(clock::epoch_ms(), out));
+    }
+
+    /// Whether an invocation is over, and its spans are built and processed: a flush takes all of it along.
+    pub fn is_ready_to_flush(&mut self, id: &AttemptId) -> bool {
+        if !self.processor.is_done(id) {
+            return false;
+        }
+        self.ingest_waiting();
+        self.build_spans();
+        !self.traces.is_processing()
     }
 
     fn store(&mut self, produced: Output) {

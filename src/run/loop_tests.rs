@@ -37,7 +37,7 @@ use crate::{
     platform::{Environment, ExtensionId, ExtensionsApi, RuntimeApi, Transport, raw::RawTransport},
     process::{
         event::{Batch, parse},
-        invocation::{Processor, Settings},
+        invocation::{InvocationTrace, Processor, Settings},
         log::{LogEncoder, Rules},
         metric::Point,
         stats::Keys,
@@ -309,4 +309,20 @@ async fn spans_that_do_not_fit_beside_logs_stay_until_there_is_room() {
     assert_eq!(engine.traces.full_bytes(), None, "at the end there is nothing to wait for");
     let lost = engine.flusher.drop_unconfirmed();
     assert_eq!((lost.logs, lost.spans), (100, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn spans_of_invocations_are_dropped_and_counted_while_too_much_waits() {
+    let (mut engine, _telemetry) = engine();
+    let trace = || {
+        let span = Span { trace_id: 1, span_id: 1, ..Span::default() };
+        InvocationTrace { spans: vec![span], computed_stats: false, bytes: 0 }
+    };
+    engine.traces.take_invocation(trace());
+    for received in spans_of(10_000_000, 2) {
+        engine.traces.take(received);
+    }
+    assert_eq!(engine.traces.take_dropped().spans, 0);
+    engine.traces.take_invocation(trace());
+    assert_eq!(engine.traces.take_dropped().spans, 1);
 }

@@ -3,6 +3,7 @@
 mod dogstatsd_pipeline;
 mod engine;
 mod ignored_lines;
+mod invocation_runs;
 #[cfg(test)]
 mod loop_tests;
 mod managed;
@@ -104,9 +105,13 @@ pub async fn run(parts: Components) {
     let overlapping = parts.initialization == Initialization::ManagedInstances;
     let load_parent = parts.processor.load_parent();
     let traces = TracePipeline::start(parts.trace_agent, parts.otlp, &parts.config, &parts.tags, load_parent);
+    checkpoint(Checkpoint::TraceAgent);
+    let lifecycle = serve_lifecycle(parts.lifecycle, parts.calls);
+    checkpoint(Checkpoint::Lifecycle);
+    checkpoints::report_if_complete();
     let mut engine = Engine {
         traces,
-        lifecycle: serve_lifecycle(parts.lifecycle, parts.calls),
+        lifecycle,
         usage_metrics: measures.then(|| usage_metrics::UsageMetrics::new(&Proc::default(), overlapping)),
         log_encoder: LogEncoder::new(parts.tags, &parts.config),
         processor: parts.processor,
@@ -144,5 +149,5 @@ async fn serve(engine: &mut Engine, next: NextPoller, initialization: Initializa
 
 fn ready() {
     checkpoint(Checkpoint::Ready);
-    checkpoints::write_if_requested();
+    checkpoints::report_if_complete();
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use extension_protocol::Backoff;
 
+use crate::os::error::chain;
 use crate::platform::{Error, Event, ExtensionId, ExtensionsApi};
 
 /// Duration of an outage after which collected data is flushed, because there may be no later occasion.
@@ -98,7 +99,7 @@ impl NextPoller {
                 Error::Status { status, body, .. } => {
                     tracing::error!("EXTENSION | Next response HTTP Error {status} - Response: {body}");
                 }
-                error => tracing::error!("EXTENSION | {error}"),
+                error => tracing::error!("EXTENSION | {}", chain(error)),
             }
             Outage { silent_since: now, reported: false }
         });

@@ -120,7 +120,7 @@ fn plausible_deadline(deadline_ms: i64, now: i64) -> i64 {
 /// What follows from what has happened.
 fn advance(engine: &mut Engine, state: State) -> State {
     match state {
-        State::Running { id, until } if engine.processor.is_done(&id) => flush(engine, until),
+        State::Running { id, until } if engine.is_ready_to_flush(&id) => flush(engine, until),
         State::Flushing { .. } if engine.flusher.hold() == Hold::None => State::Polling,
         state => state,
     }
@@ -141,7 +141,13 @@ fn flush(engine: &mut Engine, deadline: Instant) -> State {
 mod tests {
     use super::*;
     use crate::{
-        process::event::parse,
+        process::{
+            event::parse,
+            invocation::{
+                Output, SpanSettings,
+                call::{Call, EndCall, StartCall},
+            },
+        },
         run::{
             engine::Progress,
             loop_tests::{engine, full},
@@ -170,6 +176,31 @@ mod tests {
         assert!(telemetry.send(parse(done, 0)).await);
         assert_eq!(engine.progress().await, Progress::Telemetry);
         assert!(matches!(advance(&mut engine, state), State::Polling), "there is nothing to wait for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flush_waits_for_the_spans_of_the_invocation_to_be_processed() {
+        let (mut engine, telemetry) = engine();
+        let settings = SpanSettings { service: "svc".to_owned(), resource: "f".to_owned(), random: || 42 };
+        engine.processor = engine.processor.with_spans(settings);
+        let until = Instant::now() + HOUR;
+        let id = engine.invoked(&"r".into());
+        let (request_id, captured) = (Some("r".into()), vec![("k".to_owned(), "x".repeat(1 << 20))]);
+        let start = StartCall { request_id: request_id.clone(), captured, ..StartCall::default() };
+        let end = EndCall { request_id, trace_id: Some(1), span_id: Some(2), ..EndCall::default() };
+        for call in [Call::Start(Box::new(start)), Call::End(Box::new(end))] {
+            engine.processor.call(call, &mut Output::default());
+        }
+        let done =
+            br#"[{"time": "2022-10-21T14:05:03.165Z", "type": "platform.runtimeDone", "record": {"requestId": "r"}}]"#;
+        assert!(telemetry.send(parse(done, 0)).await);
+        assert_eq!(engine.progress().await, Progress::Telemetry);
+        let state = advance(&mut engine, State::Running { id, until });
+        assert!(matches!(state, State::Running { .. }) && engine.is_receiving());
+        assert_eq!(engine.flusher.drop_unconfirmed().spans, 0);
+        assert_eq!(engine.progress().await, Progress::Traces);
+        assert!(matches!(advance(&mut engine, state), State::Polling));
+        assert_eq!(engine.flusher.drop_unconfirmed().spans, 1, "flushed, and dropped for want of a client");
     }
 
     #[tokio::test(start_paused = true)]

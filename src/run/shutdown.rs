@@ -61,7 +61,17 @@ async fn start_last_flush(engine: &mut Engine, until: Instant) {
     await_tracers(engine, until).await;
     engine.traces.close().await;
     engine.ended();
+    await_processing(engine).await;
     engine.start_flush();
+}
+
+/// Spans of the last invocations are processed before the end.
+async fn await_processing(engine: &mut Engine) {
+    let until = Instant::now() + TRACERS;
+    while engine.traces.is_processing() {
+        let Ok(received) = timeout_at(until, engine.traces.received(false)).await else { return };
+        engine.traces.take(received);
+    }
 }
 
 /// Time for the whole shutdown.

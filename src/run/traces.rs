@@ -1,7 +1,8 @@
 //! What tracers send, from the trace agent to what waits to leave.
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
+use super::invocation_runs::InvocationRuns;
 use crate::{
     aggregate::Batches,
     build_info::BUILD_INFO,
@@ -20,7 +21,7 @@ use crate::{
         stats::{self, ClientPayload, Collapsed, Concentrator, Flush},
         tags::FunctionTags,
         trace::{
-            self, LoadParent, Observed, Output, Pipeline, Source, TraceSettings, TracerHeaders, TracerPayload,
+            self, LoadParent, Observed, Output, Pipeline, TraceSettings, TracerPayload,
             settings::{FilterTags, Obfuscation, ReplaceRule},
         },
     },
@@ -31,14 +32,14 @@ const MAX_PROXIED_BYTES: usize = 4 << 20;
 /// What a payload of statistics has beside those, in bytes, at most.
 const STATS_OVERHEAD: usize = 128;
 
-/// Maximum of what the spans of one invocation become, in bytes: the event and the response are at most 1 MiB of tags each, and the placeholder's are as many.
-const MAX_INVOCATION_BYTES: usize = 16 << 20;
+/// With so many bytes of spans that wait to leave, those of an invocation are dropped and counted: unlike a tracer, it cannot be asked to wait.
+const MAX_WAITING_BYTES: usize = 16 << 20;
 
 /// Spans, statistics of spans, and what is passed on.
 pub struct TracePipeline {
     inbox: Option<Inbox>,
-    /// The settings, compiled: for the spans of invocations, which are made here.
-    pipeline: Arc<Pipeline>,
+    /// Spans of invocations, which are made here.
+    runs: InvocationRuns,
     /// What spans of tracers say about invocations.
     observed: Observed,
     refusals: Arc<Refusals>,
@@ -86,7 +87,7 @@ impl TracePipeline {
         Self {
             refusals: inbox.refusals(),
             inbox: Some(inbox),
-            pipeline,
+            runs: InvocationRuns::new(pipeline),
             observed: Observed::default(),
             spans: Batches::new(trace::MAX_PAYLOAD_BYTES - trace::OVERHEAD),
             stats: Batches::new(stats::MAX_PAYLOAD_BYTES - STATS_OVERHEAD),
@@ -103,15 +104,13 @@ impl TracePipeline {
         }
     }
 
-    /// Waits for the next request; never ends if none will come. May be cancelled without losing one.
-    pub async fn received(&mut self) -> Received {
-        if let Some(inbox) = &mut self.inbox {
-            if let Some(received) = inbox.recv().await {
-                return received;
-            }
-            self.inbox = None;
+    /// Waits for spans of an invocation that are processed or, if `takes_requests`, for the next request; never ends if none will come. May be cancelled without
+    /// losing one.
+    pub async fn received(&mut self, takes_requests: bool) -> Received {
+        tokio::select! {
+            output = self.runs.output() => Received::Traces(Box::new(output)),
+            received = next_request(&mut self.inbox), if takes_requests => received,
         }
-        std::future::pending().await
     }
 
     /// The next request, if it is here.
@@ -122,6 +121,11 @@ impl TracePipeline {
     /// Whether a request is being read or processed that is not here yet.
     pub fn is_receiving(&self) -> bool {
         self.inbox.as_ref().is_some_and(Inbox::is_receiving)
+    }
+
+    /// Whether spans of an invocation are being processed.
+    pub fn is_processing(&self) -> bool {
+        self.runs.is_running()
     }
 
     /// Takes in what is here, and ends: further requests are answered with an error.
@@ -179,14 +183,14 @@ impl TracePipeline {
         std::mem::take(&mut self.observed)
     }
 
-    /// Processes spans of invocations, a handful for each, and takes them in.
+    /// Processes spans of invocations, a handful for each, and takes them in. Large ones come out of [`Self::received`] later.
     pub fn take_invocation(&mut self, trace: InvocationTrace) {
-        let InvocationTrace { spans, computed_stats } = trace;
-        let headers = TracerHeaders { computed_stats, ..TracerHeaders::default() };
-        let source = Source { headers: &headers, now: now(), room: MAX_INVOCATION_BYTES };
-        let Ok(output) = self.pipeline.run(source, [Ok::<_, Infallible>(spans)]);
-        tracing::debug!("TRACES | trace payload size after enrichment: {} bytes", output.counts.bytes);
-        self.take_traces(output);
+        if self.spans.bytes() > MAX_WAITING_BYTES {
+            self.dropped.spans += trace.spans.len() as u64;
+        } else if let Some(output) = self.runs.push(trace) {
+            self.take_traces(output);
+        }
+        self.dropped.spans += self.runs.take_lost() as u64;
     }
 
     /// Takes in checkpoints of data streams.
@@ -274,6 +278,17 @@ impl TracePipeline {
     pub fn take_dropped(&mut self) -> Dropped {
         std::mem::take(&mut self.dropped)
     }
+}
+
+/// The next request; never, if there is none to come.
+async fn next_request(inbox: &mut Option<Inbox>) -> Received {
+    if let Some(open) = inbox {
+        if let Some(received) = open.recv().await {
+            return received;
+        }
+        *inbox = None;
+    }
+    std::future::pending().await
 }
 
 fn batched(batch: Vec<TracerPayload>, settings: &Apm) -> UnsealedPayload {

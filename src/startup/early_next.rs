@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use extension_protocol::handover::SPARE_DESCRIPTORS;
 use tokio::time::timeout;
 
 use super::{
@@ -20,7 +21,7 @@ use crate::{
     build_info::BUILD_INFO,
     config::{self, Config, Loaded},
     ingest::otlp,
-    os::{self, thread},
+    os::{self, error::chain, thread},
     platform::{self, Environment, ExtensionId, ExtensionsApi, Subscribed, Subscription},
     run::{self, Components, next::NextPoller},
 };
@@ -51,7 +52,7 @@ fn go_on(state: StartupState, loaded: Option<Loaded>, start_time: StartTime) {
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            tracing::error!("EXTENSION | {error}; nothing will be collected");
+            tracing::error!("EXTENSION | nothing will be collected: {}", chain(&error));
             return idle(state);
         }
     };
@@ -63,9 +64,8 @@ fn go_on(state: StartupState, loaded: Option<Loaded>, start_time: StartTime) {
 
 /// Fails where so few descriptors are left that neither telemetry could be accepted nor anything sent: the end of every invocation would be waited for in vain.
 fn spare_descriptors() -> Result<(), Error> {
-    /// Two descriptors each.
-    const PIPES: usize = 6;
-    let pipes: io::Result<Vec<_>> = (0..PIPES).map(|_| io::pipe()).collect();
+    // Two descriptors each.
+    let pipes: io::Result<Vec<_>> = (0..SPARE_DESCRIPTORS / 2).map(|_| io::pipe()).collect();
     pipes.map(drop).map_err(Error::Runtime)
 }
 
@@ -153,7 +153,7 @@ impl Startup<'_> {
         error: Option<platform::Error>,
     ) -> (NextPoller, Result<Subscribed, platform::Error>) {
         if let Some(error) = &error {
-            tracing::warn!("TELEMETRY | {error}; subscribing again");
+            tracing::warn!("TELEMETRY | subscribing again: {}", chain(error));
         }
         if !platform.next_is_in_flight() {
             let reply = platform.subscribe(self.id, subscription).await;

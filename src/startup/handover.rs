@@ -15,13 +15,15 @@ use super::{
 };
 use crate::{
     ingest::{dogstatsd, lifecycle, telemetry, trace_agent},
+    os::checkpoints::take_over,
     platform::{Environment, ExtensionId, Registered, raw::blocking::Connection},
 };
 
 /// What the launcher has handed over; None if it has not started this program.
 pub fn import() -> Option<StartupState> {
     let text = env::var(VARIABLE).ok()?;
-    let Handover { id, account_id, subscription, connection, sockets } = Handover::parse(&text, process::id())?;
+    let Handover { id, account_id, subscription, connection, sockets, times } = Handover::parse(&text, process::id())?;
+    take_over(times);
     let environment = Environment::of_process();
     let api = environment.runtime_api.clone();
     Some(StartupState {

@@ -22,6 +22,7 @@ use crate::{
         self,
         checkpoints::{Checkpoint, checkpoint},
         clock,
+        error::chain,
     },
     platform::{self, Environment},
     process::event::Timestamp,
@@ -37,7 +38,7 @@ struct StartTime {
 /// Why there is no extension. Lambda reports it as a failed initialization.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("the async runtime could not be started: {0}")]
+    #[error("the async runtime could not be started")]
     Runtime(#[source] io::Error),
     #[error(transparent)]
     Platform(#[from] platform::Error),
@@ -55,7 +56,7 @@ pub fn extension() -> ExitCode {
         Err(error) => {
             // The short order does not come to starting the logger before it fails.
             os::log::start(LevelFilter::ERROR);
-            tracing::error!("EXTENSION | {error}");
+            tracing::error!("EXTENSION | {}", chain(&error));
             ExitCode::FAILURE
         }
     }

@@ -19,6 +19,7 @@ use crate::{
     os::{
         self,
         checkpoints::{Checkpoint, checkpoint},
+        error::chain,
         file,
         thread::STACK_BYTES,
     },
@@ -137,15 +138,14 @@ pub fn start_telemetry(bound: io::Result<TelemetryListener>) -> Option<Telemetry
 
 /// What the function measures; None if its port cannot be had.
 pub fn start_dogstatsd(bound: io::Result<dogstatsd::DogStatsdSocket>, config: &Config) -> Option<DatagramQueue> {
-    bound
-        .and_then(|bound| bound.serve(&config.dogstatsd))
-        .inspect_err(|error| {
-            let port = dogstatsd::PORT;
-            tracing::warn!(
-                "DOGSTATSD | Port {port} cannot be bound, so what the function measures is not collected: {error}"
-            );
-        })
-        .ok()
+    let served = bound.and_then(|bound| bound.serve(&config.dogstatsd)).inspect_err(|error| {
+        let port = dogstatsd::PORT;
+        tracing::warn!(
+            "DOGSTATSD | Port {port} cannot be bound, so what the function measures is not collected: {error}"
+        );
+    });
+    checkpoint(Checkpoint::Dogstatsd);
+    served.ok()
 }
 
 /// Where tracers send to, to be served once the next event has been asked for; None if its port cannot be had.
@@ -192,11 +192,14 @@ impl TelemetryReceiver {
                 None
             }
             Err(error) if !matches!(error, platform::Error::Status { .. }) && !self.batches.is_empty() => {
-                tracing::warn!("TELEMETRY | {error}; but Lambda sends telemetry, so it has accepted the subscription");
+                tracing::warn!(
+                    "TELEMETRY | the subscription is active, because Lambda sends telemetry: {}",
+                    chain(&error)
+                );
                 Some(self.batches)
             }
             Err(error) => {
-                tracing::error!("TELEMETRY | {error}");
+                tracing::error!("TELEMETRY | {}", chain(&error));
                 None
             }
         }
@@ -285,6 +288,7 @@ fn span_settings(config: &Config, environment: &Environment) -> SpanSettings {
 
 fn build_intake(config: &Config, function: Function) -> Option<intake::Client> {
     tls::install_provider();
+    checkpoint(Checkpoint::Crypto);
     os::nss::use_builtin_resolver();
     let built = intake::Client::build(config, function);
     checkpoint(Checkpoint::Intake);
@@ -307,7 +311,7 @@ fn build_intake(config: &Config, function: Function) -> Option<intake::Client> {
             Some(built.client)
         }
         Err(error) => {
-            tracing::error!("LOGS | METRICS | Nothing will be sent: {error}");
+            tracing::error!("LOGS | METRICS | Nothing will be sent: {}", chain(&error));
             None
         }
     }

@@ -8,7 +8,7 @@ const ROOT: &str = "matrix/src/";
 
 /// From the lowest layer to the highest.
 const LAYERS: &[&[&str]] = &[
-    &["elf", "executable", "files", "hash", "interrupt", "markup", "target", "terminal"],
+    &["elf", "executable", "files", "hash", "interrupt", "markup", "sample_events", "target", "terminal"],
     &["archive", "emulator", "workspace"],
     &["venv"],
     &["manifest", "materials", "sandbox"],

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// The places complained about.
-fn places(complaints: &[Complaint]) -> Vec<String> {
+pub fn places(complaints: &[Complaint]) -> Vec<String> {
     complaints.iter().map(|complaint| format!("{}:{}", complaint.path, complaint.line)).collect()
 }
 

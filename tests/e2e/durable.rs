@@ -14,7 +14,7 @@ use crate::{
     traces,
 };
 
-const RUNTIME: &str = "python:3.13.DurableFunction.v40";
+pub const RUNTIME: &str = "python:3.13.DurableFunction.v40";
 const TAG: &str = "durable_function:true";
 
 /// Prints a line as the SDK for such functions does, and one of the customer's.

@@ -1,18 +1,27 @@
 //! Spans of invocations: the calls of tracers on port 8124, and what arrives at the intake.
 
-use std::{io::Write as _, net::TcpStream, thread, time::Duration};
+use std::{
+    io::Write as _,
+    net::TcpStream,
+    thread,
+    time::{Duration, SystemTime},
+};
 
-use matrix::sandbox::{
-    Function, Setup,
-    function::{Answer, Call},
-    intake::Span,
-    setup::{Delivery, Initialization, Order},
-    tracer::{self, Reply},
+use matrix::{
+    sample_events::{self, SampleEvent},
+    sandbox::{
+        Function, Setup,
+        function::{Answer, Call},
+        intake::Span,
+        setup::{Delivery, Initialization, Order},
+        tracer::{self, Reply},
+    },
 };
 
 use crate::{
-    support::{Life, python_through},
-    traces::{live, post, with},
+    node::node_through,
+    support::{self, Life, python_through},
+    traces::{self, live, post, with},
 };
 
 const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
@@ -47,8 +56,13 @@ const RUBY: Tracer = Tracer { language: "ruby", knows_request_id: true, flushes_
 impl Tracer {
     /// Plays its calls around a handler that answers like this. The id of the invocation's span is 100 and the number of the event.
     fn play(self, call: &Call<'_>, end_headers: &[(&str, &str)], response: &str) {
-        let number: u64 = std::str::from_utf8(call.event).unwrap().parse().unwrap();
         self.start(call);
+        self.play_started(call, end_headers, response);
+    }
+
+    /// The calls after the first.
+    fn play_started(self, call: &Call<'_>, end_headers: &[(&str, &str)], response: &str) {
+        let number: u64 = std::str::from_utf8(call.event).unwrap().parse().unwrap();
         if self.flushes_first {
             self.flush(call, number);
         }
@@ -193,6 +207,53 @@ fn the_trace_of_an_event_goes_on_in_the_reply_and_above_the_span() {
     assert_eq!(lambda.metrics.get("_sampling_priority_v1"), Some(&2.0), "the decision of the caller");
 }
 
+/// What the event of each number comes through, from the service that invokes the function outwards.
+const SERVICES: &[(SampleEvent, &[&str])] = &[
+    (sample_events::REST_API, &["aws.apigateway"]),
+    (sample_events::HTTP_API, &["aws.httpapi"]),
+    (sample_events::WEBSOCKET, &["aws.apigateway"]),
+    (sample_events::LOAD_BALANCER, &[]),
+    (sample_events::FUNCTION_URL, &["aws.lambda.url"]),
+    (sample_events::SQS, &["aws.sqs"]),
+    (sample_events::SNS, &["aws.sns"]),
+    (sample_events::S3, &["aws.s3"]),
+    (sample_events::DYNAMODB, &["aws.dynamodb"]),
+    (sample_events::KINESIS, &["aws.kinesis"]),
+    (sample_events::EVENTBRIDGE, &["aws.eventbridge"]),
+    (sample_events::MSK, &["aws.msk"]),
+    (sample_events::STEP_FUNCTIONS, &[]),
+    (sample_events::SNS_SQS, &["aws.sqs", "aws.sns"]),
+    (sample_events::EVENTBRIDGE_SQS, &["aws.sqs", "aws.eventbridge"]),
+    (sample_events::EVENTBRIDGE_SNS, &["aws.sns", "aws.eventbridge"]),
+];
+
+#[test]
+fn the_services_that_an_event_came_through_are_above_the_span_of_its_invocation() {
+    assert_eq!(SERVICES.len(), sample_events::ALL.len());
+    let function = Function::from_fn(|call| {
+        let number: usize = std::str::from_utf8(call.event).unwrap().parse().unwrap();
+        let event = SERVICES[number].0.until(SystemTime::now());
+        accepted(&self::call("POST", "/lambda/start-invocation", &JAVA.named(call), event.as_bytes()));
+        JAVA.play_started(call, &[], r#"{"statusCode":200}"#);
+        Answer::Response(b"null".to_vec())
+    });
+    let Some(life) = live(with(function, &[]), SERVICES.len()) else { return };
+    let (all, mut lambdas) = (life.intake.spans(), spans(&life, "aws.lambda"));
+    // In the order of the events, of which several name the same trace.
+    lambdas.sort_by_key(|span| span.span_id);
+    assert_eq!(lambdas.len(), SERVICES.len(), "{}", life.own_lines());
+    for (lambda, (event, services)) in lambdas.iter().zip(SERVICES) {
+        let mut above = Vec::new();
+        let mut below = lambda;
+        while let Some(span) = all.iter().find(|it| it.trace_id == lambda.trace_id && it.span_id == below.parent_id) {
+            assert!(span.start < below.start && span.duration < 60_000_000_000, "{}: {span:?}", event.name);
+            above.push(span.name.as_str());
+            below = span;
+        }
+        assert_eq!(above, *services, "{}", event.name);
+    }
+}
+
 #[test]
 fn records_are_checkpoints_of_data_streams_if_that_is_wanted() {
     for (variables, expected) in [(&[("DD_DATA_STREAMS_ENABLED", "true")][..], 1), (&[], 0)] {
@@ -219,17 +280,24 @@ fn every_strategy_delivers_every_span_of_an_invocation_once() {
 
 #[test]
 fn every_kind_of_sandbox_has_its_own_span_of_the_start_and_cold_start_tags() {
-    for (initialization, startup, is_tagged) in [
-        (Initialization::ProvisionedConcurrency, &["aws.lambda.cold_start"][..], true),
-        (Initialization::SnapStart, &["aws.lambda.snapstart_restore"], true),
-        (Initialization::ManagedInstances, &[], false),
+    let kind = |initialization| Setup { initialization, ..Setup::default() };
+    let durable = Some(crate::durable::RUNTIME.to_owned());
+    for (kind, startup, is_tagged) in [
+        (kind(Initialization::ProvisionedConcurrency), &["aws.lambda.cold_start"][..], true),
+        (kind(Initialization::SnapStart), &["aws.lambda.snapstart_restore"], true),
+        (kind(Initialization::ManagedInstances), &[], false),
+        (Setup { runtime_version: durable, ..Setup::default() }, &["aws.lambda.cold_start"], true),
     ] {
-        let Some(life) = live(Setup { initialization, ..with(traced(JAVA), &[]) }, 2) else { return };
-        assert_spans_of_invocations(&life, JAVA);
-        let names = ["aws.lambda.cold_start", "aws.lambda.snapstart_restore"];
-        let found: Vec<_> = names.into_iter().filter(|name| !spans(&life, name).is_empty()).collect();
-        assert_eq!(found, startup, "{initialization:?}\n{}", life.own_lines());
-        assert!(cold_starts(&life).iter().all(|tag| tag.is_some() == is_tagged), "{initialization:?}");
+        for tracer in [JAVA, DOT_NET, GO, RUBY] {
+            let Setup { initialization, runtime_version, .. } = kind.clone();
+            let setup = Setup { initialization, runtime_version, ..with(traced(tracer), &[]) };
+            let Some(life) = live(setup, 2) else { return };
+            assert_spans_of_invocations(&life, tracer);
+            let names = ["aws.lambda.cold_start", "aws.lambda.snapstart_restore"];
+            let found: Vec<_> = names.into_iter().filter(|name| !spans(&life, name).is_empty()).collect();
+            assert_eq!(found, startup, "{initialization:?} {tracer:?}\n{}", life.own_lines());
+            assert!(cold_starts(&life).iter().all(|tag| tag.is_some() == is_tagged), "{initialization:?}");
+        }
     }
 }
 
@@ -273,9 +341,9 @@ fn a_timeout_is_a_span_with_an_error() {
         Answer::Response(b"null".to_vec())
     });
     let setup = Setup { timeout: Duration::from_secs(3), ..with(function, &[]) };
-    let Some(sandbox) = crate::traces::start(setup) else { return };
-    let invocations = crate::support::invoke(&sandbox, 0..1);
-    let life = crate::support::end(sandbox, invocations);
+    let Some(sandbox) = traces::start(setup) else { return };
+    let invocations = support::invoke(&sandbox, 0..1);
+    let life = support::end(sandbox, invocations);
     let [span] = &spans(&life, "aws.lambda")[..] else { panic!("{}", life.own_lines()) };
     assert_eq!((span.error, tag(span, "error.type")), (1, Some("Timeout")), "{}", life.own_lines());
     assert_eq!(span.span_id, 100, "the spans of the handler stay below it");
@@ -283,8 +351,11 @@ fn a_timeout_is_a_span_with_an_error() {
 
 #[test]
 fn payloads_are_tags_if_that_is_wanted() {
-    let function = Function::from_fn(|call| {
-        JAVA.play(call, &[], r#"{"body":{"password":"p","list":[1,{"deep":true}]}}"#);
+    // So much that the spans are processed beside the loop.
+    let many = format!("[{}\"last\"]", format!("\"{}\",", "x".repeat(1000)).repeat(100));
+    let response = format!(r#"{{"body":{{"password":"p","list":[1,{{"deep":true}}]}},"many":{many}}}"#);
+    let function = Function::from_fn(move |call| {
+        JAVA.play(call, &[], &response);
         Answer::Response(b"null".to_vec())
     });
     let variables = [("DD_CAPTURE_LAMBDA_PAYLOAD", "true"), ("DD_CAPTURE_LAMBDA_PAYLOAD_MAX_DEPTH", "3")];
@@ -294,6 +365,7 @@ fn payloads_are_tags_if_that_is_wanted() {
         ("function.request", "0"),
         ("function.response.body.password", "redacted"),
         ("function.response.body.list.0", "1"),
+        ("function.response.many.100", "last"),
         ("function.response.body.list.1", r#"{"deep":true}"#),
     ] {
         assert_eq!(tag(span, key), Some(expected), "{key} in {:?}", span.meta);
@@ -337,4 +409,33 @@ fn the_cold_start_of_a_function_wrapped_by_datadog_lambda_is_above_its_load_span
     let [cold_start] = &spans(&life, "aws.lambda.cold_start")[..] else { panic!("{:?}", life.intake.spans()) };
     assert_eq!((load.parent_id, load.trace_id), (cold_start.span_id, cold_start.trace_id));
     assert!(invocations.iter().any(|span| span.trace_id == cold_start.trace_id), "{invocations:?}");
+}
+
+const NODE: &str = r#"
+const tracer = require("dd-trace");
+exports.handler = async (event) => tracer.trace("shop.order", {}, () => event.Records.length);
+"#;
+
+/// The library builds the spans of the queue and of the invocation itself, and in the first one a span in which the handler is loaded.
+#[test]
+fn the_cold_start_of_a_function_wrapped_by_datadog_lambda_js_is_above_its_load_span() {
+    let directory = tempfile::tempdir().unwrap();
+    let function = node_through(&directory, NODE, "node_modules/datadog-lambda-js/dist/handler.handler");
+    let setup = with(function, &[("DD_LAMBDA_HANDLER", "function.handler"), ("DD_TRACE_ENABLED", "true")]);
+    let Some(sandbox) = traces::start(Setup { timeout: Duration::from_secs(30), ..setup }) else { return };
+    let event = sample_events::SQS.until(SystemTime::now());
+    let invocations = (0..2).map(|_| sandbox.invoke(event.as_bytes()).unwrap()).collect();
+    let life = support::end(sandbox, invocations);
+    life.assert_unharmed();
+    let [lambdas, orders, queues] = ["aws.lambda", "shop.order", "aws.sqs"].map(|name| spans(&life, name));
+    assert_eq!([lambdas.len(), orders.len(), queues.len()], [2, 2, 2], "{}", life.own_lines());
+    let is_below = |below: &Span, above: &[Span]| {
+        above.iter().any(|span| (span.trace_id, span.span_id) == (below.trace_id, below.parent_id))
+    };
+    assert!(orders.iter().all(|order| is_below(order, &lambdas)), "{orders:?} {lambdas:?}");
+    assert!(lambdas.iter().all(|lambda| is_below(lambda, &queues)), "{lambdas:?} {queues:?}");
+    assert!(queues.iter().all(|queue| queue.trace_id == 1_234_567_890_123_456_789), "that of the event: {queues:?}");
+    let [load] = &spans(&life, "aws.lambda.load")[..] else { panic!("{:?}", life.intake.spans()) };
+    let [cold_start] = &spans(&life, "aws.lambda.cold_start")[..] else { panic!("{:?}", life.intake.spans()) };
+    assert_eq!((load.parent_id, load.trace_id), (cold_start.span_id, cold_start.trace_id));
 }

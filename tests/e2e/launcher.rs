@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use bottlecap::features;
 use matrix::sandbox::{
     Extension, Setup,
     setup::{Delivery, Initialization, LayerFile, Order},
@@ -52,6 +53,24 @@ fn a_launched_agent_still_leaves_out_logs_that_are_not_wanted() {
     life.assert_unharmed();
     assert!(life.intake.logs().is_empty());
     assert_eq!(life.count("invocations"), 3);
+}
+
+/// Only where the switch `init-trace` is on.
+#[test]
+fn the_steps_of_launcher_and_agent_are_logged_as_those_of_one_start() {
+    if !features::INIT_TRACE || !has_short_order("the launcher") {
+        return;
+    }
+    let life = live(Setup { extensions: vec![launched()], ..setup_with(echo(), &[("DD_LOG_LEVEL", "debug")]) }, 1);
+    life.assert_unharmed();
+    let own = life.own_lines();
+    let at = |step: &str| own.find(&format!("INIT | {step}: delta ")).unwrap_or_else(|| panic!("no {step}: {own}"));
+    let steps = ["start", "registered", "asked", "executed", "agent", "runtime", "subscribed", "lifecycle"].map(at);
+    assert!(steps.is_sorted(), "{own}");
+    for step in ["bound", "config", "crypto", "intake", "dogstatsd", "trace_agent", "ready"] {
+        assert!(at(step) > at("start"), "{own}");
+    }
+    assert_eq!(own.matches("INIT | available parallelism: ").count(), 1, "{own}");
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod libraries;
 mod log_lines;
 mod metrics;
 mod node;
+mod otel;
 mod otlp;
 mod outages;
 mod redirects;

@@ -182,6 +182,8 @@ fn send(number: u8) {
     match number % 3 {
         0 => {
             is_up(HTTP);
+            let reply = post("application/json", b"{");
+            assert_eq!(reply.status, 400, "{reply:?}");
             let reply = post("application/x-protobuf", &in_protobuf(number));
             assert_eq!((reply.status, reply.body.as_str()), (200, ""), "{reply:?}");
         }
@@ -211,6 +213,8 @@ fn spans_of_every_protocol_and_encoding_arrive_once_after_two_failures_of_the_in
     let Some(life) = live(setup, TIMES.into()) else { return };
     let spans: BTreeMap<u64, Span> = life.intake.spans().into_iter().map(|span| (span.trace_id, span)).collect();
     assert_eq!(life.intake.spans().len(), spans.len(), "each arrives once\n{}", life.own_lines());
+    let refused = "OTLP | a request to /v1/traces is refused: Failed to process request: ";
+    assert_eq!(life.own_lines().matches(refused).count(), 1, "told once, and counted: {}", life.own_lines());
     let ids = (0..TIMES).map(|number| u64::from_be_bytes([number + 1; 8]));
     assert_eq!(spans.keys().copied().collect::<Vec<_>>(), ids.collect::<Vec<_>>(), "{}", life.own_lines());
     for (number, span) in spans.into_values().enumerate() {

@@ -270,7 +270,7 @@ impl Life {
 
     /// What our extension printed, for messages of failed assertions and for tests of its words.
     pub fn own_lines(&self) -> String {
-        let lines = self.ending.output.iter().filter(|line| line.stream.origin.to_string() == "datadog-agent");
+        let lines = self.ending.output.iter().filter(|line| line.origin.to_string() == "datadog-agent");
         lines.map(|line| String::from_utf8_lossy(&line.bytes).into_owned() + "\n").collect()
     }
 }

@@ -1,19 +1,26 @@
-//! Real tracers in real functions: what they say they have sent, and what arrives.
+//! Real tracers in real functions: what they say they have sent, and what arrives although the intake fails twice.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use matrix::sandbox::{Function, Setup, intake::Payload, intake::Span};
+use matrix::sandbox::{
+    Function, Setup,
+    intake::{Payload, Plan, ProxiedBody, Request, Route, Rule, Span},
+};
 use serde::Deserialize;
 
 use crate::{
     node::node_through,
     support::{Life, TRACED_PYTHON, live, python_through, setup_with},
+    traces::failing_twice,
 };
 
 /// What stands before a span in the lines of these functions.
 const SENT: &str = "sent ";
 /// The spans of every invocation beside that of the invocation itself.
-const OPERATIONS: [&str; 3] = ["shop.order", "shop.price", "shop.stock"];
+pub const OPERATIONS: [&str; 3] = ["shop.order", "shop.price", "shop.stock"];
 /// The tracer's stand-in for the span of the invocation, where the extension makes that.
 const PLACEHOLDER: &str = "dd-tracer-serverless-span";
 
@@ -61,12 +68,27 @@ def busy(seconds):
         sum(range(1000))
 
 
+def send_products():
+    from ddtrace.data_streams import data_streams_processor, set_produce_checkpoint
+    from ddtrace.llmobs import LLMObs
+
+    with LLMObs.task(name="shop.advice") as span:
+        LLMObs.annotate(output_data="tea")
+        advice = LLMObs.export_span(span)
+    LLMObs.submit_evaluation(label="taste", metric_type="score", value=0.5, span=advice)
+    set_produce_checkpoint("kinesis", "shop-orders", lambda key, value: None)
+    data_streams_processor().periodic()
+
+
 def handler(event, context):
+    # What the tracer has counted in an invocation leaves in the next one.
+    if event > 0 and "BUSY_SECONDS" in os.environ:
+        send_products()
+        busy(float(os.environ["BUSY_SECONDS"]))
     with tracer.trace("shop.order", service="shop", resource="POST /orders", span_type="web"):
         with tracer.trace("shop.price", service="shop", resource="price of an order") as span:
             span.set_tag("shop.items", "2")
             lambda_metric("shop.orders", 2, tags=["store:berlin"])
-            busy(float(os.environ.get("BUSY_SECONDS", "0")))
         try:
             with tracer.trace("shop.stock", service="shop"):
                 raise KeyError("cup")
@@ -101,7 +123,21 @@ exporter.export = (spans) => {
     return send(spans);
 };
 
+// Its timers run meanwhile.
+const busy = async (seconds) => {
+    const end = Date.now() + 1000 * seconds;
+    while (Date.now() < end) {
+        for (let number = 0; number < 1e6; number++) Math.sqrt(number);
+        await new Promise(setImmediate);
+    }
+};
+
 exports.handler = async (event) => {
+    // What the tracer has counted in an invocation leaves in the next one.
+    if (event > 0 && process.env.BUSY_SECONDS) {
+        await new Promise((done) => tracer._tracer._processor._stats.forceFlush(done));
+        await busy(Number(process.env.BUSY_SECONDS));
+    }
     await tracer.trace("shop.order", { service: "shop", resource: "POST /orders", type: "web" }, async () => {
         tracer.trace("shop.price", { service: "shop", resource: "price of an order" }, (span) => {
             span.setTag("shop.items", "2");
@@ -117,20 +153,20 @@ exports.handler = async (event) => {
 
 /// A span as the tracer has it; ids are decimal.
 #[derive(Debug, Deserialize)]
-struct SentSpan {
-    trace_id: String,
-    span_id: String,
-    parent_id: String,
-    name: String,
-    service: String,
-    resource: String,
+pub struct SentSpan {
+    pub trace_id: String,
+    pub span_id: String,
+    pub parent_id: String,
+    pub name: String,
+    pub service: String,
+    pub resource: String,
     #[serde(rename = "type")]
-    kind: String,
+    pub kind: String,
     /// Nanoseconds since the epoch.
-    start: String,
+    pub start: String,
     /// Nanoseconds.
-    duration: String,
-    error: i32,
+    pub duration: String,
+    pub error: i32,
 }
 
 fn python(directory: &tempfile::TempDir) -> Function {
@@ -142,7 +178,7 @@ fn node(directory: &tempfile::TempDir) -> Function {
     node_through(directory, NODE, "node_modules/datadog-lambda-js/dist/handler.handler")
 }
 
-fn traced(function: Function, variables: &[(&str, &str)], times: usize) -> Life {
+fn traced(function: Function, intake: Plan, variables: &[(&str, &str)], times: usize) -> Life {
     let own = [
         ("DD_LAMBDA_HANDLER", "function.handler"),
         ("DD_SERVERLESS_FLUSH_STRATEGY", "end"),
@@ -150,14 +186,14 @@ fn traced(function: Function, variables: &[(&str, &str)], times: usize) -> Life 
     ];
     let setup = setup_with(function, &[&own, variables].concat());
     // Importing a tracer takes seconds on a loaded machine.
-    let life = live(Setup { timeout: Duration::from_mins(1), ..setup }, times);
+    let life = live(Setup { timeout: Duration::from_mins(1), intake: Some(intake), ..setup }, times);
     life.assert_unharmed();
     life.assert_no_problems();
     life
 }
 
 /// The spans that the function says its tracer has sent.
-fn sent(life: &Life) -> Vec<SentSpan> {
+pub fn sent(life: &Life) -> Vec<SentSpan> {
     let lines = life.ending.output.iter().map(|line| String::from_utf8_lossy(&line.bytes).into_owned());
     let spans = lines.filter_map(|line| Some(serde_json::from_str(line.split_once(SENT)?.1).unwrap()));
     spans.filter(|span: &SentSpan| span.resource != PLACEHOLDER).collect()
@@ -209,41 +245,55 @@ fn assert_counted(life: &Life, times: u64) {
 }
 
 #[test]
-fn spans_of_ddtrace_arrive_as_it_has_sent_them() {
+fn spans_of_ddtrace_arrive_once_as_it_has_sent_them_after_two_failures() {
     let directory = tempfile::tempdir().unwrap();
-    let life = traced(python(&directory), &[("DD_LAMBDA_EXTENSION_COMPUTE_STATS", "true")], 3);
+    let life =
+        traced(python(&directory), failing_twice(Route::Traces), &[("DD_LAMBDA_EXTENSION_COMPUTE_STATS", "true")], 3);
     assert_arrived(&life, 3);
     assert_counted(&life, 3);
 }
 
 #[test]
-fn spans_of_dd_trace_js_arrive_as_it_has_sent_them() {
+fn spans_of_dd_trace_js_arrive_once_as_it_has_sent_them_after_two_failures() {
     let directory = tempfile::tempdir().unwrap();
-    let life = traced(node(&directory), &[("DD_LAMBDA_EXTENSION_COMPUTE_STATS", "true")], 3);
+    let life =
+        traced(node(&directory), failing_twice(Route::Traces), &[("DD_LAMBDA_EXTENSION_COMPUTE_STATS", "true")], 3);
     assert_arrived(&life, 3);
     assert_counted(&life, 3);
 }
 
-/// The function works for long enough to have a profile before it ends.
-#[test]
-fn a_profile_of_ddtrace_arrives_with_its_samples() {
-    let directory = tempfile::tempdir().unwrap();
-    let variables = [("DD_PROFILING_ENABLED", "true"), ("BUSY_SECONDS", "4")];
-    let life = traced(python(&directory), &variables, 1);
-    let profiles: Vec<_> = life.ending.requests.iter().filter(|request| request.path == "/api/v2/profile").collect();
-    let body = |payload: &Payload| match payload {
-        Payload::Proxied(body) => body.clone(),
+/// Settings for profiles, statistics of the tracer's own, and time in which they are made.
+const PRODUCTS: [(&str, &str); 3] =
+    [("DD_PROFILING_ENABLED", "true"), ("DD_TRACE_STATS_COMPUTATION_ENABLED", "true"), ("BUSY_SECONDS", "4")];
+
+/// Both routes fail twice.
+fn failing_products() -> Plan {
+    let rules = [Route::Stats, Route::Proxied].into_iter().flat_map(|route| failing_twice(route).rules);
+    Plan { rules: rules.collect::<Vec<Rule>>(), ..Plan::default() }
+}
+
+/// What has arrived of a product, and that nothing of it arrived twice.
+fn arrived_at<'l>(life: &'l Life, path: &str) -> Vec<(&'l Request, &'l ProxiedBody)> {
+    let of_path = life.ending.requests.iter().filter(|request| request.path == path && request.delivered());
+    let body = |request: &'l Request| match &request.payload {
+        Payload::Proxied(body) => (request, body),
         other => panic!("{other:?}"),
     };
-    assert!(!profiles.is_empty(), "{}", life.own_lines());
-    for profile in profiles {
-        let body = body(&profile.payload);
+    let found: Vec<_> = of_path.map(body).collect();
+    let distinct: BTreeSet<_> = found.iter().map(|(_, body)| &body.sha256).collect();
+    assert!(!found.is_empty(), "nothing arrives at {path}\n{}", life.own_lines());
+    assert_eq!(distinct.len(), found.len(), "each arrives once: {found:?}");
+    assert!(found.iter().all(|(request, _)| request.api_key.is_some()), "{found:?}");
+    found
+}
+
+/// Profiles of the same process as that of the spans, and of the function that the profiler says it is in.
+fn assert_profiled(life: &Life, family: &str, is_sampled: impl Fn(&serde_json::Value) -> bool) {
+    for (_, body) in arrived_at(life, "/api/v2/profile") {
         let part = |name: &str| body.parts.iter().find(|part| part.name == name || part.file_name == name);
         let event = part("event").and_then(|part| part.json.clone()).unwrap_or_else(|| panic!("{body:?}"));
-        assert_eq!(event["family"], "python", "{event}");
-        assert!(event["internal"]["sample_count"].as_u64().unwrap() > 0, "{event}");
+        assert!(event["family"] == family && is_sampled(&event), "{event}");
         let tags = event["tags_profiler"].as_str().unwrap();
-        // The same process as that of the spans, and the function that the profiler says it is in.
         let runtime_id = life.intake.spans().iter().find_map(|span| span.meta.get("runtime-id").cloned()).unwrap();
         let runtime_id = format!("runtime-id:{runtime_id}");
         for tag in [runtime_id.as_str(), "functionname:function"] {
@@ -253,7 +303,52 @@ fn a_profile_of_ddtrace_arrives_with_its_samples() {
             let attached = part(attachment.as_str().unwrap()).unwrap_or_else(|| panic!("{attachment} in {body:?}"));
             assert!(attached.bytes > 0, "{body:?}");
         }
-        assert!(profile.header("dd-api-key").is_some() && profile.delivered());
     }
-    assert_arrived(&life, 1);
+}
+
+/// The statistics are the tracer's, so that nobody else computes any. It sends those of the last invocation if there is time.
+fn assert_counted_by_dd_trace_js(life: &Life) {
+    let payloads = life.intake.delivered().into_iter().filter_map(|request| match request.payload {
+        Payload::Stats(payload) => Some(payload.stats),
+        _ => None,
+    });
+    let clients: Vec<_> = payloads.flatten().collect();
+    let groups = clients.iter().flat_map(|client| &client.buckets).flat_map(|bucket| &bucket.groups);
+    let orders: u64 = groups.filter(|group| group.resource == "POST /orders").map(|group| group.hits).sum();
+    assert!((1..=2).contains(&orders), "{clients:?}\n{}", life.own_lines());
+    assert!(
+        clients.iter().all(|client| client.lang == "javascript" && !client.tracer_version.is_empty()),
+        "{clients:?}"
+    );
+    let spans = life.intake.spans();
+    let of_shop = spans.iter().filter(|span| span.service == "shop");
+    assert!(of_shop.clone().all(|span| span.meta.get("_dd.compute_stats").is_none_or(|who| who != "1")), "{spans:?}");
+}
+
+#[test]
+fn profiles_and_other_products_of_ddtrace_arrive_once_after_two_failures() {
+    let directory = tempfile::tempdir().unwrap();
+    let others = [("DD_DATA_STREAMS_ENABLED", "true"), ("DD_LLMOBS_ENABLED", "true"), ("DD_LLMOBS_ML_APP", "shop")];
+    let life = traced(python(&directory), failing_products(), &[&PRODUCTS[..], &others].concat(), 2);
+    assert_profiled(&life, "python", |event| event["internal"]["sample_count"].as_u64().unwrap() > 0);
+    // It asks `/info` whether the agent could do without the traces that it drops, and leaves the statistics to Datadog because this one could not.
+    assert_eq!(life.intake.stats(), []);
+    assert!(life.intake.spans().iter().all(|span| span.meta["_dd.compute_stats"] == "1"));
+    arrived_at(&life, "/api/v0.1/pipeline_stats");
+    arrived_at(&life, "/api/intake/llm-obs/v2/eval-metric");
+    assert_arrived(&life, 2);
+}
+
+#[test]
+fn profiles_and_statistics_of_dd_trace_js_arrive_once_after_two_failures() {
+    let directory = tempfile::tempdir().unwrap();
+    let life = traced(
+        node(&directory),
+        failing_products(),
+        &[&PRODUCTS[..], &[("DD_PROFILING_UPLOAD_PERIOD", "1")]].concat(),
+        2,
+    );
+    assert_profiled(&life, "node", |event| !event["attachments"].as_array().unwrap().is_empty());
+    assert_counted_by_dd_trace_js(&life);
+    assert_arrived(&life, 2);
 }

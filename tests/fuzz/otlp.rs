@@ -1,24 +1,13 @@
 //! Requests of OpenTelemetry SDKs, in both encodings.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use bottlecap::{
-    config::Config,
-    platform::Environment,
-    process::{
-        otlp::{
-            Encoding, NameRules, Settings, Traces,
-            convert::invalid_spans,
-            decode,
-            message::{Attribute, Event, Kind, Link, Request, ResourceSpans, ScopeSpans, Span, Status, Value},
-        },
-        stats,
-        tags::FunctionTags,
-        trace::{Pipeline, Source, TraceSettings, TracerHeaders},
-    },
+use bottlecap::process::otlp::{
+    Encoding, decode,
+    message::{Attribute, Event, Kind, Link, Request, ResourceSpans, ScopeSpans, Span, Status, Value},
 };
 use serde_json::{Value as Json, json};
 
-use crate::fuzz;
+use crate::{checks, fuzz};
 
 /// A request with a span, an event, a link and attributes of every type; and one with several resources and traces.
 const PROTOBUF: [&[u8]; 3] = [
@@ -33,38 +22,15 @@ const JSON: [&[u8]; 3] = [
     b"{}",
 ];
 
-fn pipeline() -> Pipeline {
-    let function = FunctionTags::collect(&Environment::read(|_| None), None, &Config::default());
-    Pipeline::new(TraceSettings::default(), &function, stats::Keys::default()).0
-}
-
-/// Every span is sent or counted, with either version of the rules for names.
-fn check(encoding: Encoding, pipeline: &Pipeline, body: &[u8]) {
-    let first = Settings { names: NameRules::First, top_level_by_kind: true, ..Settings::default() };
-    let ignoring = Settings { ignore_missing_datadog_fields: true, ..Settings::default() };
-    for settings in [Settings::default(), first, ignoring] {
-        let Ok(request) = decode::request(encoding, body) else { return };
-        let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
-        let (spans, invalid) = (scopes.map(|scope| scope.spans.len()).sum::<usize>(), invalid_spans(&request));
-        let headers = TracerHeaders::default();
-        let source = Source { headers: &headers, now: 1_700_000_000_000_000_000, room: 20_000 };
-        let Ok(output) = pipeline.run(source, Traces::new(request, &settings)) else { continue };
-        let counts = output.counts;
-        let sent: usize = output.payloads.iter().map(|payload| payload.spans).sum();
-        assert_eq!(counts.received + invalid, spans);
-        assert_eq!(counts.received, sent + counts.self_traffic + counts.oversized + counts.without_room, "{counts:?}");
-    }
-}
-
 #[test]
 fn every_span_of_an_otlp_request_is_sent_or_counted() {
-    let pipeline = pipeline();
+    let pipeline = checks::pipeline();
     for (encoding, corpus) in [(Encoding::Protobuf, &PROTOBUF), (Encoding::Json, &JSON)] {
         for body in corpus.iter().take(2) {
             let request = decode::request(encoding, body).unwrap();
             assert!(!request.resource_spans.is_empty(), "{request:?}");
         }
-        fuzz(corpus, |input, _| check(encoding, &pipeline, input));
+        fuzz(corpus, |input, _| checks::otlp(encoding, &pipeline, input));
     }
 }
 

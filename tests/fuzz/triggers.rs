@@ -10,25 +10,12 @@ use bottlecap::{
         trigger::{Event, MAX_TEXT_BYTES, Settings},
     },
 };
+use matrix::sample_events;
 
 use crate::fuzz;
 
-const EVENTS: [&[u8]; 14] = [
-    include_bytes!("../../src/process/trigger/events/dynamodb.json"),
-    include_bytes!("../../src/process/trigger/events/eventbridge.json"),
-    include_bytes!("../../src/process/trigger/events/function_url.json"),
-    include_bytes!("../../src/process/trigger/events/http_api.json"),
-    include_bytes!("../../src/process/trigger/events/kinesis.json"),
-    include_bytes!("../../src/process/trigger/events/load_balancer.json"),
-    include_bytes!("../../src/process/trigger/events/msk.json"),
-    include_bytes!("../../src/process/trigger/events/rest_api.json"),
-    include_bytes!("../../src/process/trigger/events/s3.json"),
-    include_bytes!("../../src/process/trigger/events/sns.json"),
-    include_bytes!("../../src/process/trigger/events/sqs.json"),
-    include_bytes!("../../src/process/trigger/events/step_functions.json"),
-    include_bytes!("../../src/process/trigger/events/websocket.json"),
-    br#"{"Records":[{"eventSource":"aws:sqs","attributes":{"AWSTraceHeader":"Root=1-665aee20-00000000112210f47de98115;Parent=208b2f3a4c5d6e7f;Sampled=0"},"body":"{\"TopicArn\":\"arn:aws:sns:eu-west-1:1:t\",\"MessageId\":\"m\",\"Timestamp\":\"2024-06-01T10:00:01.500Z\",\"Message\":\"{\\\"detail-type\\\":\\\"d\\\",\\\"source\\\":\\\"s\\\",\\\"detail\\\":{\\\"_datadog\\\":{\\\"x-datadog-trace-id\\\":7}}}\"}"}]}"#,
-];
+/// A notification of EventBridge's in one of SNS in a message of SQS, with a trace of X-Ray's and one of Datadog's.
+const WRAPPED: &[u8] = br#"{"Records":[{"eventSource":"aws:sqs","attributes":{"AWSTraceHeader":"Root=1-665aee20-00000000112210f47de98115;Parent=208b2f3a4c5d6e7f;Sampled=0"},"body":"{\"TopicArn\":\"arn:aws:sns:eu-west-1:1:t\",\"MessageId\":\"m\",\"Timestamp\":\"2024-06-01T10:00:01.500Z\",\"Message\":\"{\\\"detail-type\\\":\\\"d\\\",\\\"source\\\":\\\"s\\\",\\\"detail\\\":{\\\"_datadog\\\":{\\\"x-datadog-trace-id\\\":7}}}\"}"}]}"#;
 
 const HEADERS: [&[u8]; 5] = [
     b"x-datadog-trace-id: 7\nx-datadog-parent-id: 8\nx-datadog-sampling-priority: 1\nx-datadog-origin: rum\nx-datadog-tags: _dd.p.dm=-4,_dd.p.tid=66f1a2b300000000",
@@ -60,10 +47,11 @@ fn every_event_gives_bounded_tags_and_complete_spans() {
     let mut settings = Settings::new(&Config::default(), &environment, sha256);
     settings.data_streams.enabled = true;
     let propagator = propagator(&STYLES);
-    for event in EVENTS {
+    let events: Vec<&[u8]> = sample_events::ALL.iter().map(|sample| sample.text.as_bytes()).chain([WRAPPED]).collect();
+    for event in &events {
         assert!(Event::parse(event, &settings, &mut || 1).kind.is_some());
     }
-    fuzz(&EVENTS, |input, _| {
+    fuzz(&events, |input, _| {
         let mut id = 0;
         let event = Event::parse(input, &settings, &mut || {
             id += 1;

@@ -86,6 +86,44 @@ pub fn names() -> impl Iterator<Item = String> {
     all().map(Key::variable).chain(unsupported)
 }
 
+/// `datadog.yaml` without some of its settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reduced {
+    /// The rest, with scalars as they were written. It is JSON, which is YAML too.
+    pub text: String,
+    /// What was removed.
+    pub removed: Vec<RemovedSetting>,
+}
+
+/// A setting that was in `datadog.yaml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemovedSetting {
+    /// The environment variable that sets the same.
+    pub variable: String,
+    /// The dotted path in the file.
+    pub path: &'static str,
+    /// The value as that variable would have it.
+    pub value: String,
+}
+
+/// The text of `datadog.yaml` without the settings of the variables for which `is_unwanted` returns true. `None` if it has none of them, or is no YAML.
+pub fn without(yaml: &str, is_unwanted: impl Fn(&str) -> bool) -> Option<Reduced> {
+    let mut document = yaml::parse(yaml).ok()?;
+    let unwanted = all().filter_map(|key| Some((key.variable(), key.yaml?))).filter(|(name, _)| is_unwanted(name));
+    let removed: Vec<RemovedSetting> = unwanted
+        .filter_map(|(variable, path)| {
+            let value = match yaml::remove(&mut document, path)? {
+                Value::String(text) => text,
+                Value::Null => String::new(),
+                tree => tree.to_string(),
+            };
+            Some(RemovedSetting { variable, path, value })
+        })
+        .collect();
+    let text = serde_json::to_string(&document).ok()?;
+    (!removed.is_empty()).then_some(Reduced { text, removed })
+}
+
 /// The log level alone, for a logger that must exist before the rest is loaded. Read from the environment; `info` if it is missing or invalid.
 pub fn log_level(environment: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>) -> LevelFilter {
     let mut level_of_agent = None;

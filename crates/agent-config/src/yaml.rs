@@ -59,6 +59,14 @@ pub(super) fn find<'v, 'p>(root: &'v Map<String, Value>, path: &'p str) -> Resul
     }
 }
 
+/// Removes and returns the value at a dotted path.
+pub(super) fn remove(root: &mut Map<String, Value>, path: &str) -> Option<Value> {
+    match path.split_once('.') {
+        Some((name, rest)) => remove(root.get_mut(name)?.as_object_mut()?, rest),
+        None => root.remove(path),
+    }
+}
+
 enum Node {
     Null,
     /// A scalar that is text, because it is quoted or looks like no other type.

@@ -1,7 +1,7 @@
 //! What the launcher hands over to the agent in an environment variable: sockets, by the numbers of their descriptors, and how far startup has got.
 //!
 //! The text is `key=value`, separated by blanks, in any order: `version=1 pid=7 id=… subscription=pending account=… connection=3 telemetry=4 dogstatsd=5`.
-//! A key that is absent stands for a socket that is not there.
+//! A key that is absent stands for a socket that is not there. The times of the launcher's steps follow, for whoever measures a start.
 
 use crate::{
     Sink, decimal,
@@ -17,6 +17,17 @@ const VERSION: &str = "1";
 /// The highest number of a standard stream: that of stderr. Sockets that are handed over are above it.
 pub const STDERR: i32 = 2;
 
+/// How many descriptors the agent needs beside those that it gets: an async runtime, a telemetry connection and a request. With fewer it could accept and send
+/// nothing, and the end of every invocation would be waited for in vain; without any, a program that is linked dynamically ends before its `main`.
+pub const SPARE_DESCRIPTORS: usize = 12;
+
+/// The steps of which the launcher takes the time, by their keys: its first instruction, all sockets bound, the registration answered, the subscription and the
+/// request for the first event sent, and the execution of the agent.
+pub const STEPS: [&str; 5] = ["t_start", "t_bound", "t_registered", "t_sent", "t_executed"];
+
+/// When the launcher took each of its [`STEPS`], in nanoseconds of `CLOCK_MONOTONIC`; zero where it is not known.
+pub type StepTimes = [u64; STEPS.len()];
+
 /// How far startup has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handover<'a> {
@@ -29,6 +40,7 @@ pub struct Handover<'a> {
     pub connection: Option<i32>,
     /// The listening sockets.
     pub sockets: Sockets,
+    pub times: StepTimes,
 }
 
 /// How far the subscription has got.
@@ -75,6 +87,7 @@ impl<'a> Handover<'a> {
             subscription: if is_pending { SubscriptionState::Pending } else { SubscriptionState::Missing },
             connection: socket("connection"),
             sockets,
+            times: STEPS.map(|step| number(step).filter(|_| known).map_or(0, |time| time as u64)),
         })
     }
 
@@ -82,7 +95,7 @@ impl<'a> Handover<'a> {
     pub fn write(&self, pid: u32, out: Sink<'_>) {
         out("version=");
         out(VERSION);
-        write_number("pid", Some(i64::from(pid)), out);
+        write_number("pid", Some(pid.into()), out);
         out(" id=");
         out(self.id);
         out(" subscription=");
@@ -91,15 +104,19 @@ impl<'a> Handover<'a> {
             out(" account=");
             out(account);
         }
-        write_number("connection", self.connection.map(i64::from), out);
+        let socket = |number: i32| number.cast_unsigned().into();
+        write_number("connection", self.connection.map(socket), out);
         for listener in LISTENERS {
-            write_number(listener.key, self.sockets.get(listener.service).map(i64::from), out);
+            write_number(listener.key, self.sockets.get(listener.service).map(socket), out);
+        }
+        for (step, time) in STEPS.iter().zip(self.times) {
+            write_number(step, Some(time).filter(|time| *time > 0), out);
         }
     }
 }
 
-fn write_number(key: &str, number: Option<i64>, out: Sink<'_>) {
-    let Some(number) = number.and_then(|number| u64::try_from(number).ok()) else { return };
+fn write_number(key: &str, number: Option<u64>, out: Sink<'_>) {
+    let Some(number) = number else { return };
     out(" ");
     out(key);
     out("=");
@@ -120,7 +137,14 @@ mod tests {
         sockets.set(Service::Telemetry, Some(4));
         sockets.set(Service::DogStatsd, Some(5));
         let subscription = SubscriptionState::Pending;
-        Handover { id: "id-1", account_id: Some("12"), subscription, connection: Some(3), sockets }
+        Handover {
+            id: "id-1",
+            account_id: Some("12"),
+            subscription,
+            connection: Some(3),
+            sockets,
+            times: [0; STEPS.len()],
+        }
     }
 
     fn text(handover: &Handover) -> String {
@@ -138,6 +162,7 @@ mod tests {
             Handover { subscription: SubscriptionState::Missing, connection: None, ..handover() },
             Handover { account_id: None, ..without_dogstatsd },
             Handover { sockets: Sockets::default(), ..handover() },
+            Handover { times: [1, 2, 0, u64::MAX, 5], ..handover() },
         ] {
             assert_eq!(Handover::parse(&text(&handover), PID), Some(handover));
         }
@@ -147,7 +172,7 @@ mod tests {
 
     #[test]
     fn of_another_version_only_the_identity_is_used() {
-        let text = text(&handover()).replace("version=1", "version=2");
+        let text = text(&Handover { times: [9; STEPS.len()], ..handover() }).replace("version=1", "version=2");
         let expected = Handover {
             subscription: SubscriptionState::Missing,
             connection: None,

@@ -15,16 +15,14 @@ pub struct Api<'e> {
 impl<'e> Api<'e> {
     /// None unless it is an IPv4 address and a port: a name needs a resolver, which the agent has.
     pub fn parse(host: &'e str) -> Option<Self> {
-        let mut halves = host.as_bytes().split(|byte| *byte == b':');
-        let (address, port) = (halves.next()?, halves.next()?);
-        let port = number(port).and_then(|port| u16::try_from(port).ok())?;
+        let between = host.bytes().filter(|byte| !byte.is_ascii_digit());
+        let mut numbers = host.as_bytes().split(|byte| !byte.is_ascii_digit());
         let mut octets = [0; 4];
-        let mut parts = address.split(|byte| *byte == b'.');
         for octet in &mut octets {
-            *octet = u8::try_from(number(parts.next()?)?).ok()?;
+            *octet = u8::try_from(number(numbers.next()?)?).ok()?;
         }
-        let address = SocketAddrV4::new(Ipv4Addr::from(octets), port);
-        (parts.next().is_none() && halves.next().is_none()).then_some(Self { address, host })
+        let port = u16::try_from(number(numbers.next()?)?).ok()?;
+        between.eq(*b"...:").then(|| Self { address: SocketAddrV4::new(Ipv4Addr::from(octets), port), host })
     }
 }
 

@@ -4,6 +4,7 @@ use extension_protocol::handover::STDERR;
 use rustix::{
     fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_setfd},
+    net::{AddressFamily, SocketFlags, SocketType, socket_with},
 };
 
 /// Moves a socket above the standard streams. Where one of those is closed, the system gives its number to the next socket: what is printed would be sent to
@@ -16,6 +17,13 @@ pub fn above_standard(socket: OwnedFd) -> Result<OwnedFd, Errno> {
 pub fn keep_open(socket: &impl AsFd) -> Option<RawFd> {
     let socket = socket.as_fd();
     fcntl_setfd(socket, FdFlags::empty()).ok().map(|()| socket.as_raw_fd())
+}
+
+/// Whether so many descriptors are left. They are taken, and closed again.
+pub fn find_spare(count: usize) -> Result<(), Errno> {
+    let Some(others) = count.checked_sub(1) else { return Ok(()) };
+    let _taken = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    find_spare(others)
 }
 
 #[cfg(test)]

@@ -13,12 +13,11 @@ use crate::{process, text::Text};
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// Writes an error line to stdout. That nobody reads it is no reason to fail or to wait.
-pub fn error(parts: &[&str], cause: Option<Errno>) {
+pub fn error(message: &str, cause: Option<Errno>) {
     let mut place = [0; 1536];
     let mut text = Text::new(&mut place);
-    for part in parts {
-        text.push(part.as_bytes());
-    }
+    text.push(b"EXTENSION | ");
+    text.push(message.as_bytes());
     if let Some(cause) = cause {
         write_system_error(cause, &mut text.sink());
     }
@@ -44,6 +43,7 @@ pub fn write_system_error(error: Errno, out: Sink<'_>) {
         Errno::NOEXEC => "Exec format error (",
         Errno::ACCESS => "Permission denied (",
         Errno::CONNREFUSED => "Connection refused (",
+        Errno::MFILE => "Too many open files (",
         _ => "(",
     };
     out(name);
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn errors_read_as_those_of_the_standard_library() {
-        for error in [Errno::NOENT, Errno::NOEXEC, Errno::ACCESS, Errno::CONNREFUSED] {
+        for error in [Errno::NOENT, Errno::NOEXEC, Errno::ACCESS, Errno::CONNREFUSED, Errno::MFILE] {
             let mut text = String::new();
             write_system_error(error, &mut |part| text.push_str(part));
             assert_eq!(text, std::io::Error::from(error).to_string());

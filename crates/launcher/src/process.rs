@@ -19,10 +19,14 @@ mod number {
     pub const EXECVE: usize = 59;
     #[cfg(target_arch = "x86_64")]
     pub const RT_SIGPROCMASK: usize = 14;
+    #[cfg(target_arch = "x86_64")]
+    pub const CLOCK_GETTIME: usize = 228;
     #[cfg(target_arch = "aarch64")]
     pub const EXECVE: usize = 221;
     #[cfg(target_arch = "aarch64")]
     pub const RT_SIGPROCMASK: usize = 135;
+    #[cfg(target_arch = "aarch64")]
+    pub const CLOCK_GETTIME: usize = 113;
 }
 
 /// What the kernel has put on the stack: pointers to the arguments, a null pointer, pointers to the variables (`NAME=value`), and another null pointer.
@@ -152,6 +156,18 @@ pub fn block_signals() {
     unsafe {
         syscall(number::RT_SIGPROCMASK, [SIG_SETMASK, ptr::from_ref(&blocked).expose_provenance(), 0, size_of::<u64>()])
     };
+}
+
+/// `CLOCK_MONOTONIC` in nanoseconds. By a system call, because looking for the function that the kernel has in every process would take more than all of them.
+#[inline(never)]
+pub fn monotonic_ns() -> u64 {
+    const CLOCK_MONOTONIC: usize = 1;
+    const NANOSECONDS: u64 = 1_000_000_000;
+    let mut time = [0_u64; 2];
+    // SAFETY: the kernel writes two words, which are there until the call returns.
+    unsafe { syscall(number::CLOCK_GETTIME, [CLOCK_MONOTONIC, ptr::from_mut(&mut time).expose_provenance(), 0, 0]) };
+    let [seconds, nanoseconds] = time;
+    seconds.wrapping_mul(NANOSECONDS).wrapping_add(nanoseconds)
 }
 
 /// # Safety

@@ -105,3 +105,10 @@ fn signals_that_ask_for_the_end_are_not_blocked_and_others_are() {
     assert!([1, 3, 10, 12, 13, 14, 64].into_iter().all(is_blocked));
     assert!(![2, 4, 5, 6, 7, 8, 11, 15, 17, 31, 32, 33, 34].into_iter().any(is_blocked));
 }
+
+#[test]
+fn the_clock_is_that_of_the_kernel() {
+    let before = super::monotonic_ns();
+    std::thread::sleep(std::time::Duration::from_millis(2));
+    assert!(super::monotonic_ns() - before >= 2_000_000);
+}

@@ -4,7 +4,7 @@ use core::ffi::CStr;
 
 use extension_protocol::{
     Handover, INITIALIZATION_TYPE, Initialization, RUNTIME_API, Request, Subscription, SubscriptionState,
-    handover::VARIABLE,
+    handover::{SPARE_DESCRIPTORS, VARIABLE},
 };
 use rustix::{io::Errno, process::getpid};
 
@@ -12,7 +12,7 @@ use crate::{
     agent,
     api::Api,
     connection::{Cause, Connection, Inbox},
-    descriptors::keep_open,
+    descriptors::{find_spare, keep_open},
     idle::{InFlight, idle},
     listeners::Listeners,
     log,
@@ -29,9 +29,10 @@ pub fn run(mut process: Process, inbox: &mut Inbox) -> i32 {
     // A person asks something, which the agent answers. Lambda gives no arguments.
     if process.has_arguments() {
         let error = execute_agent(&mut process, None);
-        log::error(&["EXTENSION | The agent cannot be started: "], Some(error));
+        log::error("The agent cannot be started: ", Some(error));
         return FAILURE;
     }
+    let start = process::monotonic_ns();
     process::block_signals();
     let initialization = Initialization::parse(process.variable(INITIALIZATION_TYPE));
     let api = process.variable(RUNTIME_API).and_then(Api::parse);
@@ -40,8 +41,8 @@ pub fn run(mut process: Process, inbox: &mut Inbox) -> i32 {
     let at_once = initialization.is_ahead() || api.is_none();
     let error = at_once.then(|| execute_agent(&mut process, None));
     let Some(api) = api else {
-        let text = ["EXTENSION | ", RUNTIME_API, " is no IPv4 address with a port, and the agent cannot be started: "];
-        log::error(&text, error);
+        let text = "AWS_LAMBDA_RUNTIME_API is no IPv4 address with a port, and the agent cannot be started: ";
+        log::error(text, error);
         return FAILURE;
     };
     let (mut id, mut account_id, mut failure) = ([0; 512], [0; 64], [0; 1024]);
@@ -53,26 +54,36 @@ pub fn run(mut process: Process, inbox: &mut Inbox) -> i32 {
         account_id: Text::new(&mut account_id),
         failure: Text::new(&mut failure),
     };
-    register_and_become_agent(&mut process, &mut registering, error)
+    register_and_become_agent(&mut process, &mut registering, start, error)
 }
 
-/// `error`: why the agent could not be executed at once, where that was tried.
-fn register_and_become_agent(process: &mut Process, registering: &mut Registering<'_>, error: Option<Errno>) -> i32 {
+/// `start`: when the program began. `error`: why the agent could not be executed at once, where that was tried.
+fn register_and_become_agent(
+    process: &mut Process,
+    registering: &mut Registering<'_>,
+    start: u64,
+    error: Option<Errno>,
+) -> i32 {
     let sent = registering.send();
     let listeners = Listeners::bind();
+    let bound = process::monotonic_ns();
     let Ok(mut connection) = registering.finish(sent) else {
-        log::error(&["EXTENSION | ", registering.failure.as_str()], None);
+        log::error(registering.failure.as_str(), None);
         return FAILURE;
     };
+    let registered = process::monotonic_ns();
     let Registering { api, initialization, inbox, id, account_id, .. } = registering;
     let id = id.as_str();
     // The agent drops log lines that are not wanted; asking for them here would need all of the settings.
     let (logs, initialization) = (true, *initialization);
     let subscription = listeners.telemetry_port().map(|port| Subscription { port, logs, initialization });
     let sent = subscribe_and_ask(&mut connection, api, id, subscription);
+    let next_sent = process::monotonic_ns();
     let in_flight = sent.unwrap_or(InFlight::Nothing);
     // The agent, or what is done without it, opens another one.
     let connection = sent.is_ok().then_some(connection);
+    // A program that is linked dynamically ends before its `main` without them, and Lambda restarts the environment.
+    let error = error.or_else(|| find_spare(SPARE_DESCRIPTORS).err());
     let error = error.unwrap_or_else(|| {
         let is_pending = in_flight == InFlight::SubscriptionAndNext;
         let handover = Handover {
@@ -81,12 +92,13 @@ fn register_and_become_agent(process: &mut Process, registering: &mut Registerin
             subscription: if is_pending { SubscriptionState::Pending } else { SubscriptionState::Missing },
             connection: connection.as_ref().and_then(keep_open),
             sockets: listeners.keep_open(),
+            times: [start, bound, registered, next_sent, process::monotonic_ns()],
         };
         hand_over(process, &handover)
     });
     // Nobody is going to answer: senders learn that at once.
     drop(listeners);
-    log::error(&["EXTENSION | The agent cannot be started, nothing will be collected: "], Some(error));
+    log::error("The agent cannot be started, nothing will be collected: ", Some(error));
     idle(api, id, connection, in_flight, inbox);
     SUCCESS
 }

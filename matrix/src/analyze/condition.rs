@@ -49,7 +49,7 @@ pub fn analysis(
     notes.extend(too_few(&analysis));
     let others = biases.iter().filter(|bias| analysis.invalid.is_none() && !bias.is_of_a_gate());
     notes.extend(others.map(|bias| format!("No verdict about {}: {}", bias.measure, bias.reason)));
-    settle_controls(context, &mut analysis);
+    apply_controls(context, &mut analysis);
     overrule(&mut analysis, &outcomes, &biases);
     Found { analysis, aliases: found.aliases }
 }
@@ -189,7 +189,7 @@ fn too_few(analysis: &ConditionAnalysis) -> Option<String> {
 
 /// Replaces "faster" and "slower" of controls. [`biases`](super::control::biases) tests the controls at their own level; a verdict of another test does not
 /// count.
-fn settle_controls(context: &Context<'_>, analysis: &mut ConditionAnalysis) {
+fn apply_controls(context: &Context<'_>, analysis: &mut ConditionAnalysis) {
     let is_control =
         |id: &str| context.plan.cells.iter().any(|cell| cell.id == id && matches!(cell.kind, CellKind::Again { .. }));
     for comparison in analysis.comparisons.iter_mut().filter(|comparison| is_control(&comparison.cell)) {

@@ -54,6 +54,14 @@ pub struct Entry {
     pub mode: Option<u32>,
 }
 
+/// A directory that a zip file names; most name only their files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Directory {
+    pub place: String,
+    /// As of [`Entry`].
+    pub mode: Option<u32>,
+}
+
 /// A zip file of these, in the order of their places, all of one time, with two modes.
 pub fn write(files: &[File]) -> Result<Vec<u8>, Error> {
     let mut files: Vec<&File> = files.iter().collect();
@@ -100,6 +108,20 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Entry>, Error> {
         entries.push(Entry { file: File { place, bytes, executable }, zipped, link, mode });
     }
     Ok(entries)
+}
+
+/// The directories that a zip file names, in its order; [`read`] refuses names that lead elsewhere.
+pub fn directories(bytes: &[u8]) -> Result<Vec<Directory>, Error> {
+    let mut archive = ZipArchive::new(Cursor::new(bytes))?;
+    let mut directories = Vec::new();
+    for index in 0..archive.len() {
+        let entry = archive.by_index(index)?;
+        if entry.is_dir() {
+            let mode = entry.unix_mode().map(|mode| mode & 0o777 | special_bits(bytes, entry.central_header_start()));
+            directories.push(Directory { place: entry.name()?.into_owned(), mode });
+        }
+    }
+    Ok(directories)
 }
 
 /// setuid, setgid and sticky of the entry whose central header starts here. The library for zip files leaves them out. Source: APPNOTE.TXT 4.3.12, where

@@ -50,18 +50,18 @@ impl BuildLog {
     }
 
     /// Puts the lines in the plan's order, drops those of cells that it does not have, and marks what is the same program as an earlier cell's.
-    pub fn settle(&mut self, cells: &[Cell]) -> Result<Vec<BuildRecord>, Error> {
-        let mut settled: Vec<BuildRecord> = Vec::new();
+    pub fn finish(&mut self, cells: &[Cell]) -> Result<Vec<BuildRecord>, Error> {
+        let mut records: Vec<BuildRecord> = Vec::new();
         for mut built in cells.iter().filter_map(|cell| self.lines.get(&cell.id)).cloned() {
-            let same = settled.iter().find(|other| other.failure.is_none() && other.sha256 == built.sha256);
+            let same = records.iter().find(|other| other.failure.is_none() && other.sha256 == built.sha256);
             built.same_as = same.filter(|_| built.failure.is_none()).map(|same| same.cell.clone());
-            settled.push(built);
+            records.push(built);
         }
         let lines: Result<Vec<String>, _> =
-            settled.iter().map(|built| serde_json::to_string(&self.written(built)).map(|line| line + "\n")).collect();
+            records.iter().map(|built| serde_json::to_string(&self.written(built)).map(|line| line + "\n")).collect();
         let written = lines.map_err(io::Error::other).and_then(|lines| files::write(&self.path, lines.concat()));
         written.map_err(|source| Error::File { path: self.path.clone(), source })?;
-        Ok(settled)
+        Ok(records)
     }
 
     fn written(&self, built: &BuildRecord) -> BuildRecord {
@@ -90,6 +90,9 @@ mod tests {
             seconds: 1.5,
             cached: false,
             compiled: None,
+            group: None,
+            slowdown: None,
+            launcher: None,
             brought: std::collections::BTreeSet::new(),
             origin: None,
             same_as: None,
@@ -152,8 +155,8 @@ mod tests {
             build_log.record(line).unwrap();
         }
         let cells = ["first", "late", "bad", "worse", "other"].map(cell);
-        let settled = build_log.settle(&cells).unwrap();
-        let same: Vec<_> = settled.iter().map(|built| (built.cell.as_str(), built.same_as.as_deref())).collect();
+        let records = build_log.finish(&cells).unwrap();
+        let same: Vec<_> = records.iter().map(|built| (built.cell.as_str(), built.same_as.as_deref())).collect();
         let expected = [("first", None), ("late", Some("first")), ("bad", None), ("worse", None), ("other", None)];
         assert_eq!(same, expected);
         let read = BuildLog::open(folder.path()).unwrap();

@@ -1,6 +1,7 @@
 //! The launcher: a program of another kind than the agent. It is built from a package of its own, with the flags that the package's own cargo configuration has,
 //! and is the same before every agent. It has no text about itself, and so its file is looked at instead of asking it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -16,6 +17,7 @@ use super::recipe::Recipe;
 use crate::elf::Linkage;
 use crate::flavour::{Toolchain, Tools};
 use crate::materials::packages::{self, Packages};
+use crate::target::Architecture;
 use crate::workspace;
 use crate::workspace::{Profile, builds_directory};
 
@@ -29,23 +31,27 @@ pub const MAX_BYTES: usize = 16 << 10;
 /// The cargo configuration of its package, as it was when this program was built.
 pub(crate) const CONFIGURATION: &str = include_str!("../../../crates/launcher/.cargo/config.toml");
 
-/// The part of the configuration that counts here.
-#[derive(Deserialize)]
+/// The part of the configuration that counts here: the flags for each set of targets, by cargo's name of the set.
+#[derive(Default, Deserialize)]
 struct Configuration {
-    build: Build,
+    target: BTreeMap<String, Target>,
 }
 
 #[derive(Deserialize)]
-struct Build {
+struct Target {
     rustflags: Vec<String>,
 }
 
-/// The flags of rustc that make it.
-pub fn rustflags() -> Vec<String> {
+/// The flags of rustc that make it for this processor.
+pub fn rustflags(architecture: Architecture) -> Vec<String> {
+    const EVERYWHERE: &str = r#"cfg(target_os = "linux")"#;
+    let processor = match architecture {
+        Architecture::X86_64 => r#"cfg(target_arch = "x86_64")"#,
+        Architecture::Arm64 => r#"cfg(target_arch = "aarch64")"#,
+    };
     // A test reads it, so that it can be read.
-    toml::from_str::<Configuration>(CONFIGURATION)
-        .map(|configuration| configuration.build.rustflags)
-        .unwrap_or_default()
+    let mut targets = toml::from_str::<Configuration>(CONFIGURATION).unwrap_or_default().target;
+    [EVERYWHERE, processor].iter().filter_map(|target| targets.remove(*target)).flat_map(|it| it.rustflags).collect()
 }
 
 /// The launcher for tests: built into the target directory by the first that asks, for this machine.
@@ -56,7 +62,7 @@ pub fn for_tests() -> Result<&'static Path, Failure> {
         let failure = |output: String| Failure { command: format!("cargo build in {FOLDER}/{NAME}"), output };
         let tools = Toolchain::plain(&root, Profile::Release).map_err(|error| failure(error.to_string()))?.launcher;
         let builds = builds_directory();
-        let call = CargoCommand::new(NAME, &Recipe::of_launcher(), &tools, &root, &builds);
+        let call = CargoCommand::new(NAME, &Recipe::of_launcher(tools.flavour.architecture), &tools, &root, &builds);
         Ok(call.run(&root, &|_| {})?.program)
     });
     built.as_deref().map_err(Clone::clone)
@@ -64,12 +70,12 @@ pub fn for_tests() -> Result<&'static Path, Failure> {
 
 /// The command that makes the launcher of the workspace in `root` below `builds`.
 pub fn command(root: &Path, tools: &Tools, builds: &Path) -> String {
-    CargoCommand::new(NAME, &Recipe::of_launcher(), tools, root, builds).shell()
+    CargoCommand::new(NAME, &Recipe::of_launcher(tools.flavour.architecture), tools, root, builds).shell()
 }
 
 /// The launcher of the workspace in `root` with the names of everything in it, and where it was compiled below `builds`.
 pub fn with_names(root: &Path, tools: &Tools, builds: &Path) -> Result<(Outcome, PathBuf), Failure> {
-    let call = CargoCommand::new(NAME, &Recipe::of_launcher(), tools, root, builds).named();
+    let call = CargoCommand::new(NAME, &Recipe::of_launcher(tools.flavour.architecture), tools, root, builds).named();
     let outcome = call.run(root, &|_| {})?;
     let target = call.release_directory().map_or_else(|| builds.to_owned(), Path::to_owned);
     Ok((outcome, target))
@@ -126,14 +132,15 @@ fn is_dynamic(program: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::Architecture;
 
     #[test]
     fn flags_are_those_of_the_packages_own_configuration() {
-        let flags = rustflags();
+        let flags = rustflags(Architecture::X86_64);
         for flag in ["linker=rust-lld", "relocation-model=static", "link-arg=--script=launcher/layout.ld"] {
             assert!(flags.iter().any(|other| other == flag), "{flag} is not in {flags:?}");
         }
+        let more = rustflags(Architecture::Arm64);
+        assert_eq!(more.strip_prefix(&*flags), Some(&["-C".to_owned(), "code-model=tiny".to_owned()][..]), "{more:?}");
     }
 
     #[test]

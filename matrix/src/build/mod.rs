@@ -9,6 +9,7 @@ pub(crate) mod cargo;
 pub mod dependencies;
 mod error;
 pub mod launcher;
+pub mod load;
 pub mod paths;
 pub mod pinned;
 pub mod profile;
@@ -30,6 +31,15 @@ pub use run::{End, Estimate, anew, build, command, directory, named, one, progra
 /// The name of the file beside the plan that has a line for each cell. If a cell has several, the last one counts.
 pub const FILE: &str = "builds.jsonl";
 
+/// The part of a build that made the launcher.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LauncherTime {
+    pub seconds: f64,
+    /// How many crates were compiled.
+    pub compiled: usize,
+}
+
 /// What became of one cell: a line of `builds.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,9 +60,18 @@ pub struct BuildRecord {
     pub seconds: f64,
     /// Whether nothing had to be compiled.
     pub cached: bool,
-    /// How many crates that took, of a build of the extension as it is measured.
+    /// How many crates of the agent that took, of a build of the extension as it is measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compiled: Option<usize>,
+    /// The name of its group of flags: builds of one group take as long as each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// How many times as long as on an idle machine it was expected to take, by what ran beside it when the builds began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowdown: Option<f64>,
+    /// What of the time went into the launcher; none without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launcher: Option<LauncherTime>,
     /// The features whose crates were not compiled yet where it was built.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub brought: BTreeSet<String>,
@@ -146,6 +165,9 @@ mod tests {
             seconds: 0.0,
             cached: false,
             compiled: None,
+            group: None,
+            slowdown: None,
+            launcher: None,
             brought: BTreeSet::new(),
             origin: None,
             same_as: None,

@@ -139,7 +139,7 @@ fn the_profile_of_the_launcher_is_held_to_cargos_as_well() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let tools = Toolchain::plain(root, Profile::Release).unwrap().launcher;
-    let recipe = Recipe::of_launcher();
+    let recipe = Recipe::of_launcher(tools.flavour.architecture);
     let call = CargoCommand::new(launcher::NAME, &recipe, &tools, root, folder.path());
     let asked = ReleaseProfile::of(&recipe, root).unwrap();
     let mut command = call.process(root, std::env::vars_os()).unwrap();

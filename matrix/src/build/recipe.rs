@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{launcher, pinned, profile};
 use crate::flavour::{Tools, c_tools};
 use crate::manifest::{Levels, Manifest, Setting};
+use crate::target::Architecture;
 
 /// Everything that decides what a build becomes, apart from the sources and the compiler.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,9 +67,10 @@ impl Recipe {
         self
     }
 
-    /// For the launcher, which is the same before every agent.
-    pub fn of_launcher() -> Self {
-        Self { rustflags: launcher::rustflags(), workspace: Some(launcher::FOLDER.to_owned()), ..Self::default() }
+    /// For the launcher, which is the same before every agent for this processor.
+    pub fn of_launcher(architecture: Architecture) -> Self {
+        let rustflags = launcher::rustflags(architecture);
+        Self { rustflags, workspace: Some(launcher::FOLDER.to_owned()), ..Self::default() }
     }
 
     /// The folder whose `Cargo.toml` and `Cargo.lock` count, below this root.
@@ -166,7 +168,7 @@ mod tests {
         let workspace = |recipe: Recipe| recipe.workspace(Path::new("/root"));
         assert_eq!(workspace(recipe("ship", &[])), Path::new("/root"));
         assert_eq!(workspace(recipe("ship-fips", &[])), Path::new("/root/fips"));
-        assert_eq!(workspace(Recipe::of_launcher()), Path::new("/root/crates"));
+        assert_eq!(workspace(Recipe::of_launcher(Architecture::X86_64)), Path::new("/root/crates"));
     }
 
     #[test]
@@ -178,7 +180,7 @@ mod tests {
     #[test]
     fn a_launcher_has_flags_and_a_profile_of_its_own() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let launcher = Recipe::of_launcher();
+        let launcher = Recipe::of_launcher(Architecture::X86_64);
         assert_eq!((&launcher.features, launcher.rustflags.is_empty()), (&Vec::new(), false));
         assert_eq!(
             profile::ReleaseProfile::of(&launcher, root).unwrap().into_keys().get("panic").map(String::as_str),

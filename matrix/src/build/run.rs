@@ -10,7 +10,7 @@ use super::cargo::{CargoCommand, Outcome};
 use super::progress::Progress;
 use super::recipe::Recipe;
 use super::work::{BuildContext, Job};
-use super::{BuildRecord, Error, Failure, Origin};
+use super::{BuildRecord, Error, Failure, Origin, load};
 use crate::flavour::{Flavours, Toolchain, Tools};
 use crate::interrupt;
 use crate::manifest::Manifest;
@@ -188,6 +188,8 @@ fn all(
     let due_cells: Vec<&Cell> = due.iter().map(Job::cell).collect();
     // Before anything is built that it would count.
     let estimated = estimate.filter(|_| !due.is_empty()).map(|estimate| estimate(workshop.manifest, &due_cells));
+    // Later, the load of this run is in it.
+    let slowdown = load::slowdown();
     let start = Instant::now();
     let progress = Progress::new(current.len() + due.len());
     for job in &current {
@@ -195,8 +197,12 @@ fn all(
     }
     for job in &due {
         let cell = &job.cell().id;
-        progress.at(cell, "starting");
-        let built = workshop.work(job, &|step| progress.at(cell, step));
+        // Of others there is nothing to compile.
+        if job.group().is_some() {
+            progress.at(cell, "starting");
+        }
+        let mut built = workshop.work(job, &|step| progress.at(cell, step));
+        built.slowdown = built.compiled.map(|_| slowdown);
         // The signal has reached the compiler as well, so that its failure says nothing about the cell.
         if interrupted.load(Ordering::Relaxed) && built.failure.is_some() {
             break;
@@ -213,7 +219,7 @@ fn all(
         }
     }
     progress.finish();
-    let lines = build_log.settle(cells)?;
+    let lines = build_log.finish(cells)?;
     if interrupted.load(Ordering::Relaxed) {
         return Ok(End::Interrupted(lines));
     }

@@ -13,7 +13,7 @@ use super::cargo::{self, CargoCommand, Outcome};
 use super::dependencies::Dependencies;
 use super::profile::{Graph, ReleaseProfile};
 use super::recipe::Recipe;
-use super::{BuildRecord, Failure, Origin, launcher, pinned};
+use super::{BuildRecord, Failure, LauncherTime, Origin, launcher, pinned};
 use crate::executable;
 use crate::files;
 use crate::flavour::Toolchain;
@@ -73,14 +73,16 @@ struct Calls {
 struct Made {
     program: PathBuf,
     agent: Option<PathBuf>,
+    /// Crates of the program that is not a launcher.
     compiled: usize,
     brought: BTreeSet<String>,
+    launcher: Option<LauncherTime>,
 }
 
 impl Made {
     /// Without anything having been compiled.
     fn of(program: PathBuf, agent: Option<PathBuf>) -> Self {
-        Self { program, agent, compiled: 0, brought: BTreeSet::new() }
+        Self { program, agent, compiled: 0, brought: BTreeSet::new(), launcher: None }
     }
 }
 
@@ -96,7 +98,8 @@ impl BuildContext<'_> {
                 let recipe = Recipe::of(self.manifest, &cell.levels).with(tools);
                 let agent = CargoCommand::new("bottlecap", &recipe, tools, &self.root, &self.builds);
                 let launcher = recipe.launcher.then(|| {
-                    CargoCommand::new(launcher::NAME, &Recipe::of_launcher(), launcher_tools, &self.root, &self.builds)
+                    let recipe = Recipe::of_launcher(launcher_tools.flavour.architecture);
+                    CargoCommand::new(launcher::NAME, &recipe, launcher_tools, &self.root, &self.builds)
                 });
                 Task::Build(Box::new(Calls { recipe, agent, launcher }))
             }
@@ -165,10 +168,12 @@ impl BuildContext<'_> {
             Some(launcher) => {
                 // The agent is copied first: the other build may replace it where both share their flags.
                 place(&main.program, AGENT)?;
+                let start = Instant::now();
                 let first = self.launcher(launcher, progress)?;
                 place(&first.program, PROGRAM)?;
                 made.agent = Some(folder.join(AGENT));
-                made.compiled += first.compiled;
+                let seconds = start.elapsed().as_secs_f64();
+                made.launcher = Some(LauncherTime { seconds, compiled: first.compiled });
             }
         }
         self.replace(job, &new)?;
@@ -266,9 +271,9 @@ impl BuildContext<'_> {
             command: format!("{} && readelf -lW {}", call.shell(), outcome.program.display()),
             output: format!("the launcher is not what it has to be:\n{output}"),
         };
-        let architecture = self.tools.launcher.flavour.architecture.to_string();
-        let mut objections = launcher::objections_to_file(&outcome.program, &architecture);
-        let asked = ReleaseProfile::of(&Recipe::of_launcher(), &self.root);
+        let architecture = self.tools.launcher.flavour.architecture;
+        let mut objections = launcher::objections_to_file(&outcome.program, &architecture.to_string());
+        let asked = ReleaseProfile::of(&Recipe::of_launcher(architecture), &self.root);
         let asked = asked.map_err(|error| failure(error.to_string()))?;
         objections.extend(self.unlike(call, &asked, &outcome).map_err(failure)?);
         if objections.is_empty() { Ok(outcome) } else { Err(failure(objections.join("\n"))) }
@@ -311,15 +316,18 @@ impl BuildContext<'_> {
         let sha256 = hash::of_files(files)?;
         fs::create_dir_all(self.folder(job.cell))?;
         files::write(&self.folder(job.cell).join(STAMP), &job.stamp)?;
-        let Made { program, agent, compiled, brought } = made;
+        let Made { program, agent, compiled, brought, launcher } = made;
         let origin = matches!(job.task, Task::Build(_)).then(|| self.origin.clone());
+        let is_measured = origin.is_some() && self.tools.agent.profile == Profile::Release;
         Ok(BuildRecord {
             program: Some(program),
             agent,
             sha256,
             bytes,
-            cached: compiled == 0,
-            compiled: (origin.is_some() && self.tools.agent.profile == Profile::Release).then_some(compiled),
+            cached: compiled == 0 && launcher.is_none_or(|launcher| launcher.compiled == 0),
+            compiled: is_measured.then_some(compiled),
+            group: job.group().filter(|_| is_measured).map(|group| group.0),
+            launcher: launcher.filter(|_| is_measured),
             brought,
             origin,
             ..BuildRecord::nothing(&job.cell.id)
@@ -363,6 +371,9 @@ impl BuildRecord {
             seconds: 0.0,
             cached: false,
             compiled: None,
+            group: None,
+            slowdown: None,
+            launcher: None,
             brought: BTreeSet::new(),
             origin: None,
             same_as: None,

@@ -211,7 +211,13 @@ fn a_launcher_that_cargo_compiles_with_another_profile_is_refused_whoever_compil
     workshop.tools.launcher.command = Some(cargo);
     workshop.tools.launcher.flavour.compiler = crate::flavour::Compiler::Debian;
     let tools = &workshop.tools.launcher;
-    let call = CargoCommand::new(launcher::NAME, &Recipe::of_launcher(), tools, root, &workshop.builds);
+    let call = CargoCommand::new(
+        launcher::NAME,
+        &Recipe::of_launcher(tools.flavour.architecture),
+        tools,
+        root,
+        &workshop.builds,
+    );
     let failure = workshop.launcher(&call, &|_| {}).unwrap_err();
     for part in ["cargo compiles launcher with lto=thin, not fat", "with opt-level 3, not z"] {
         assert!(failure.output.contains(part), "{part} is not in:\n{}", failure.output);

@@ -106,7 +106,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     if arguments.dry_run {
         return match dry_run(arguments) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => terminal::exit_with_error(&error, status(&error)),
+            Err(error) => terminal::exit_with_error(&error, error.status()),
         };
     }
     let builds = arguments.in_out(arguments.builds.as_ref(), "builds.jsonl");
@@ -120,22 +120,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         }
         // The signal reached the start in progress as well, so its failure means nothing.
         Err(_) if stop.load(Ordering::SeqCst) => terminal::INTERRUPTED.into(),
-        Err(error) => terminal::exit_with_error(&error, status(&error)),
-    }
-}
-
-fn status(error: &Error) -> u8 {
-    match error {
-        Error::Harness { .. } => terminal::HARNESS_FAILED,
-        Error::Unrecorded(_)
-        | Error::Sandbox(_)
-        | Error::Python(_)
-        | Error::NoCertificates(_)
-        | Error::NotProduced { .. }
-        | Error::NothingProduced { .. }
-        | Error::Read { .. }
-        | Error::Write { .. } => terminal::SETUP_FAILED,
-        _ => terminal::USAGE,
+        Err(error) => terminal::exit_with_error(&error, error.status()),
     }
 }
 

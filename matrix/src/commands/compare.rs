@@ -1,4 +1,4 @@
-//! `cargo matrix compare`: compares two programs, by the same command lines that a person would type.
+//! `cargo matrix compare`: compares two programs, by the commands that a person would type.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -6,10 +6,12 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::comparison::{Circumstances, alone, follow};
-use crate::hash;
+use super::steps::Step;
+use crate::plan::arguments::External;
 use crate::plan::external::{self, Form};
-use crate::terminal;
+use crate::plan::{self, Cache, DesignName, Regime, TrustStore};
 use crate::workspace::target_directory;
+use crate::{hash, terminal};
 
 const AFTER: &str = "\
 Examples:
@@ -48,16 +50,16 @@ pub struct Arguments {
     pub blocks: u32,
 
     /// Memory tiers in MB
-    #[arg(long, value_name = "MB,…", default_value = "1024")]
-    pub memory: String,
+    #[arg(long, value_delimiter = ',', value_name = "MB", default_value = "1024", value_parser = clap::value_parser!(u32).range(128..=10_240))]
+    pub memory: Vec<u32>,
 
-    /// CPU of the init phase: `boosted`, `throttled`, or both
-    #[arg(long, value_name = "REGIME,…", default_value = "boosted")]
-    pub regime: String,
+    /// CPU of the init phase
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "boosted")]
+    pub regime: Vec<Regime>,
 
-    /// Whether the files are in the page cache before a start: `warm`, `cold`, or both
-    #[arg(long, value_name = "CACHE,…", default_value = "warm")]
-    pub cache: String,
+    /// Whether the files are in the page cache before a start
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "warm")]
+    pub cache: Vec<Cache>,
 
     /// Do not compare payloads, because they differ by design: files are exempt from delivery checks, and of two sets, B is
     #[arg(long)]
@@ -80,8 +82,8 @@ struct Side {
     path: Option<String>,
 }
 
-/// Runs the verb and returns its exit status. `verb` runs one command line.
-pub fn run(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
+/// Runs the verb and returns its exit status.
+pub fn run(arguments: &Arguments) -> ExitCode {
     let store = match Circumstances::here(false) {
         Ok(circumstances) => circumstances.store(),
         Err(error) => return terminal::exit_with_error(&error, terminal::SETUP_FAILED),
@@ -91,8 +93,8 @@ pub fn run(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitC
         Err(reason) => return terminal::exit_with_error(&Error(reason), terminal::USAGE),
     };
     let folder = target_directory().join("matrix/compare").join(name(arguments, &sides));
-    let lines = steps(&folder, arguments, &sides, store);
-    alone(&folder, || follow(&folder, &lines, verb))
+    let steps = steps(&folder, arguments, &sides, store);
+    alone(&folder, || follow(&folder, &steps))
 }
 
 /// The folder name of a comparison. It contains a hash of the files and the conditions, so another comparison has another name.
@@ -110,36 +112,35 @@ fn name(arguments: &Arguments, sides: &[Side; 2]) -> String {
     format!("{names}-{hash}")
 }
 
-/// The command lines, without `cargo matrix`.
-fn steps(folder: &Path, arguments: &Arguments, sides: &[Side; 2], store: &str) -> Vec<Vec<String>> {
-    let here = folder.display().to_string();
-    let at = |name: &str| folder.join(name).display().to_string();
-    let cells = sides.each_ref().map(|side| side.name.as_str()).join(",");
-    let mut plan =
-        words(&["plan", "cells", "--out", &here, "--cells", &cells, "--blocks", &arguments.blocks.to_string()]);
-    plan.extend(words(&["--memory", &arguments.memory, "--regime", &arguments.regime, "--cache", &arguments.cache]));
-    plan.extend(words(&["--trust-store", store]));
+/// The steps of a comparison.
+fn steps(folder: &Path, arguments: &Arguments, sides: &[Side; 2], store: TrustStore) -> Vec<Step> {
+    let Arguments { blocks, memory, regime, cache, own_payload, .. } = arguments.clone();
+    let mut plan = plan::Arguments {
+        cells: sides.iter().map(|side| side.name.clone()).collect(),
+        trust_store: vec![store],
+        blocks,
+        memory,
+        regime,
+        cache,
+        ..plan::Arguments::new(DesignName::Cells, folder)
+    };
     let are_built = sides.iter().all(|side| side.path.is_none());
     for (place, Side { name, path }) in sides.iter().enumerate() {
         if let Some(path) = path {
-            plan.extend(words(&["--external", &format!("{name}={path}")]));
+            plan.external.push(External { name: name.clone(), path: path.into() });
         }
-        if arguments.own_payload && (path.is_some() || (are_built && place == 1)) {
-            plan.extend(words(&["--own-payload", name]));
+        if own_payload && (path.is_some() || (are_built && place == 1)) {
+            plan.own_payload.push(name.clone());
         }
     }
     vec![
-        plan,
-        words(&["build", &here]),
-        words(&["bench", "--out", &here]),
-        words(&["analyze", &at("plan.json"), &at("samples.jsonl"), "--out", &at("analysis.json")]),
-        words(&["report", &at("analysis.json"), "--out", &here]),
-        words(&["report", &at("analysis.json")]),
+        Step::Plan(Box::new(plan)),
+        Step::build(folder),
+        Step::bench(folder),
+        Step::analyze(folder),
+        Step::report(folder, true),
+        Step::report(folder, false),
     ]
-}
-
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 /// The two sides. An existing file is used as it is; anything else is the name of a set. A file's side is named after the file. A number is appended if both
@@ -186,10 +187,14 @@ mod tests {
         arguments: Arguments,
     }
 
-    #[derive(Parser)]
-    struct Planned {
-        #[command(flatten)]
-        arguments: crate::plan::Arguments,
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    fn plan(arguments: &Arguments) -> plan::Arguments {
+        let steps = steps(Path::new("/here"), arguments, &sides(arguments).unwrap(), TrustStore::Host);
+        let Some(Step::Plan(plan)) = steps.into_iter().next() else { panic!("it begins with the plan") };
+        *plan
     }
 
     fn arguments(words: &[&str]) -> Arguments {
@@ -200,13 +205,29 @@ mod tests {
     fn the_plan_is_what_was_asked_for() {
         let asked =
             arguments(&["/bin/true", "ship+jemalloc", "--blocks", "7", "--cache", "warm,cold", "--own-payload"]);
-        let lines = steps(Path::new("/here"), &asked, &sides(&asked).unwrap(), "host");
-        let verbs: Vec<&str> = lines.iter().map(|line| line[0].as_str()).collect();
-        assert_eq!(verbs, ["plan", "build", "bench", "analyze", "report", "report"]);
-        let plan = Planned::try_parse_from(&lines[0]).unwrap().arguments;
-        assert_eq!((plan.cells, plan.blocks, plan.cache.len()), (words(&["true", "ship+jemalloc"]), 7, 2));
-        assert_eq!(plan.own_payload, ["true"]);
+        let plan = plan(&asked);
+        assert_eq!((plan.blocks, plan.cache.len()), (7, 2));
+        assert_eq!((plan.cells, plan.own_payload), (words(&["true", "ship+jemalloc"]), words(&["true"])));
         assert_eq!(plan.external.len(), 1);
+    }
+
+    #[test]
+    fn steps_are_shown_as_command_lines() {
+        let asked = arguments(&["/bin/true", "ship", "--regime", "boosted,throttled", "--own-payload"]);
+        let steps = steps(Path::new("/here"), &asked, &sides(&asked).unwrap(), TrustStore::Host);
+        let lines: Vec<String> = steps.iter().map(Step::to_string).collect();
+        assert_eq!(
+            lines,
+            [
+                "plan cells --out /here --cells true,ship --blocks 40 --memory 1024 --regime boosted,throttled --cache warm --trust-store host \
+                 --fault none --external true=/bin/true --own-payload true",
+                "build /here",
+                "bench --out /here",
+                "analyze /here/plan.json /here/samples.jsonl --out /here/analysis.json",
+                "report /here/analysis.json --out /here",
+                "report /here/analysis.json",
+            ]
+        );
     }
 
     #[test]
@@ -236,8 +257,7 @@ mod tests {
             assert!(sides(&arguments(&[wrong, "ship"])).unwrap_err().starts_with(wrong));
         }
         let arguments = arguments(&["ship", "seed+opt-level=3", "--own-payload"]);
-        let lines = steps(Path::new("/here"), &arguments, &sides(&arguments).unwrap(), "host");
-        assert!(lines[0].join(" ").contains(" --own-payload seed+opt-level=3"), "{:?}", lines[0]);
+        assert_eq!(plan(&arguments).own_payload, ["seed+opt-level=3"]);
     }
 
     #[test]

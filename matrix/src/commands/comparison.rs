@@ -1,12 +1,13 @@
-//! `cargo matrix bench` without a plan: from the manifest to a report, by the same command lines that a person would type.
+//! `cargo matrix bench` without a plan: from the manifest to a report, by the commands that a person would type.
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::{fs, io};
 
+use super::steps::Step;
 use crate::measure::{self, DirectoryLock};
 use crate::plan::circumstances::describe;
-use crate::plan::{Condition, Regime, TrustStore};
+use crate::plan::{Arguments, Condition, DesignName, InjectedFault, Regime, TrustStore};
 use crate::terminal;
 use crate::workspace::target_directory;
 
@@ -19,21 +20,21 @@ const FAULT_BLOCKS: u32 = 2;
 const JUDGED: [u8; 3] = [terminal::PAYLOAD_MISMATCH, terminal::DID_NOT_START, terminal::HARNESS_FAILED];
 
 /// Compares the named sets with each other and with the floor: plans, builds, measures, analyzes and reports. It also starts them under injected faults, to
-/// check that their payloads are still equal. `verb` runs one command line.
+/// check that their payloads are still equal.
 ///
 /// What this machine cannot produce is left out before anything is built; with `require` it is an error.
-pub fn run(blocks: Option<u32>, require: bool, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
+pub fn run(blocks: Option<u32>, require: bool) -> ExitCode {
     let folder = target_directory().join("matrix/bench");
     let circumstances = match Circumstances::here(require) {
         Ok(circumstances) => circumstances,
         Err(error) => return terminal::exit_with_error(&error, terminal::SETUP_FAILED),
     };
-    let lines = steps(&folder, blocks.unwrap_or(BLOCKS), &circumstances);
+    let steps = steps(&folder, blocks.unwrap_or(BLOCKS), &circumstances);
     alone(&folder, || {
         eprintln!(
             "The first run builds three extensions, which takes minutes; then it starts each of them many times."
         );
-        follow(&folder, &lines, verb)
+        follow(&folder, &steps)
     })
 }
 
@@ -42,42 +43,34 @@ pub fn alone(folder: &Path, work: impl FnOnce() -> ExitCode) -> ExitCode {
     // The steps take the directory's own lock one after the other; this lock covers the time between them.
     let _alone = match DirectoryLock::take(folder, "bench.lock") {
         Ok(lock) => lock,
-        Err(error) => return terminal::exit_with_error(&error, status(&error)),
+        Err(error) => return terminal::exit_with_error(&error, error.status()),
     };
     let aside = DirectoryLock::take(folder, measure::LOCK).and_then(|_lock| set_aside(folder));
     match aside {
         Ok(true) => eprintln!("What the last run left is kept as {}", folder.join("*.before.*").display()),
         Ok(false) => {}
-        Err(error) => return terminal::exit_with_error(&error, status(&error)),
+        Err(error) => return terminal::exit_with_error(&error, error.status()),
     }
     work()
 }
 
-fn status(error: &measure::Error) -> u8 {
-    if matches!(error, measure::Error::Busy { .. }) { terminal::USAGE } else { terminal::SETUP_FAILED }
-}
-
-/// Runs command lines up to the report. Returns the worst exit status of the analyses.
-pub fn follow(folder: &Path, lines: &[Vec<String>], verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
+/// Runs steps up to the report. Returns the worst exit status of the analyses.
+pub fn follow(folder: &Path, steps: &[Step]) -> ExitCode {
     let mut worst = None;
-    for line in lines {
-        eprintln!("\n$ cargo matrix {}", line.join(" "));
-        let code = verb(line);
+    for step in steps {
+        eprintln!("\n$ cargo matrix {step}");
+        let code = step.run();
         if code == ExitCode::SUCCESS {
             continue;
         }
         // The report, which is still to come, shows cells that do not deliver or start.
-        match JUDGED.iter().position(|status| code == (*status).into()).filter(|_| is_analysis(line)) {
+        match JUDGED.iter().position(|status| code == (*status).into()).filter(|_| step.is_analysis()) {
             Some(place) => worst = Some(worst.map_or(place, |worst: usize| worst.min(place))),
             None => return code,
         }
     }
     eprintln!("\nThe report with its pictures is {}", folder.join("report.html").display());
     worst.and_then(|place| JUDGED.get(place)).map_or(ExitCode::SUCCESS, |status| (*status).into())
-}
-
-fn is_analysis(line: &[String]) -> bool {
-    line.first().is_some_and(|verb| verb == "analyze")
 }
 
 /// Sets the results of a finished run aside, because programs or the number of blocks may have changed since. An interrupted run is resumed. Returns whether it
@@ -104,18 +97,19 @@ fn set_aside(folder: &Path) -> Result<bool, measure::Error> {
 /// The conditions that a machine can produce.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances {
-    regimes: &'static str,
-    store: &'static str,
+    /// Whether a start can be throttled to the share of its memory tier.
+    throttles: bool,
+    store: TrustStore,
 }
 
 impl Circumstances {
     /// The operating system's trust store in the sandbox.
-    pub fn store(&self) -> &'static str {
+    pub fn store(&self) -> TrustStore {
         self.store
     }
 
     /// The conditions of a machine that refuses nothing.
-    pub const ALL: Self = Self { regimes: "boosted,throttled", store: "al2023" };
+    pub const ALL: Self = Self { throttles: true, store: TrustStore::Al2023 };
 
     /// The conditions of this machine. With `require`, a condition that it cannot produce is an error.
     pub fn here(require: bool) -> Result<Self, measure::Error> {
@@ -131,48 +125,33 @@ impl Circumstances {
         let throttled = Condition { regime: Regime::Throttled, ..host.clone() };
         let no_store = refused(&Condition::default(), "Starts see its own trust store instead, and are named so")?;
         let no_share = refused(&throttled, "Throttled starts are left out")?;
-        Ok(Self {
-            regimes: if no_share { "boosted" } else { Self::ALL.regimes },
-            store: if no_store { "host" } else { Self::ALL.store },
-        })
+        Ok(Self { throttles: !no_share, store: if no_store { TrustStore::Host } else { Self::ALL.store } })
     }
 }
 
-/// The command lines, without `cargo matrix`.
-pub fn steps(folder: &Path, blocks: u32, circumstances: &Circumstances) -> Vec<Vec<String>> {
-    let Circumstances { regimes, store } = circumstances;
+/// The steps of the default comparison.
+pub fn steps(folder: &Path, blocks: u32, circumstances: &Circumstances) -> Vec<Step> {
     let faults = folder.join("faults");
-    let at = |folder: &Path, name: &str| folder.join(name).display().to_string();
-    let path = |folder: &Path| folder.display().to_string();
-    let (here, there) = (path(folder), path(&faults));
-    let (blocks, fault_blocks) = (blocks.to_string(), FAULT_BLOCKS.to_string());
-    let disturbances = "intake,telemetry,platform";
-    let lines: [&[&str]; 10] = [
-        &[
-            "plan",
-            "sets",
-            "--out",
-            &here,
-            "--blocks",
-            &blocks,
-            "--memory",
-            "1024",
-            "--regime",
-            regimes,
-            "--trust-store",
-            store,
-        ],
-        &["build", &here],
-        &["bench", "--out", &here],
-        &["plan", "sets", "--out", &there, "--blocks", &fault_blocks, "--fault", disturbances, "--trust-store", store],
-        &["build", &there],
-        &["bench", "--out", &there],
-        &["analyze", &at(&faults, "plan.json"), &at(&faults, "samples.jsonl"), "--out", &at(&faults, "analysis.json")],
-        &["analyze", &at(folder, "plan.json"), &at(folder, "samples.jsonl"), "--out", &at(folder, "analysis.json")],
-        &["report", &at(folder, "analysis.json"), "--out", &here],
-        &["report", &at(folder, "analysis.json")],
-    ];
-    lines.iter().map(|line| line.iter().map(|word| (*word).to_owned()).collect()).collect()
+    let plan = |folder: &Path| {
+        let trust_store = vec![circumstances.store];
+        Arguments { trust_store, ..Arguments::new(DesignName::Sets, folder) }
+    };
+    let regimes = [Some(Regime::Boosted), circumstances.throttles.then_some(Regime::Throttled)];
+    let timed = Arguments { blocks, regime: regimes.into_iter().flatten().collect(), ..plan(folder) };
+    let injected = vec![InjectedFault::Intake, InjectedFault::Telemetry, InjectedFault::Platform];
+    let faulty = Arguments { blocks: FAULT_BLOCKS, fault: injected, ..plan(&faults) };
+    vec![
+        Step::Plan(Box::new(timed)),
+        Step::build(folder),
+        Step::bench(folder),
+        Step::Plan(Box::new(faulty)),
+        Step::build(&faults),
+        Step::bench(&faults),
+        Step::analyze(&faults),
+        Step::analyze(folder),
+        Step::report(folder, true),
+        Step::report(folder, false),
+    ]
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ Examples:
   cargo matrix inspect --run target/release/bottlecap
   cargo matrix inspect --require-manifest --expect-sha256 SHA256 --json layer.zip
 
-Checks of every layer: its size, the modes of its files, that extensions stand where Lambda looks for them. A layer of ours has a manifest, and every file,
+Checks of every layer: its size, the modes of its files and directories, that extensions stand where Lambda looks for them. A layer of ours has a manifest, and every file,
 the build and the bill of materials are held to that. Nothing of the file is started, unless --run is given: then programs that the manifest lists, or a program of ours by
 itself, are asked for their switches, as the user nobody, without a network. That needs root.
 

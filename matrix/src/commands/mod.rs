@@ -14,6 +14,7 @@ pub mod list;
 pub mod merge;
 pub mod plan;
 pub mod report;
+pub mod steps;
 
 use std::process::ExitCode;
 
@@ -95,28 +96,15 @@ fn dispatch(cli: Cli) -> ExitCode {
         MatrixCommand::Layer(arguments) => layer::run(&arguments),
         MatrixCommand::Inspect(arguments) => inspect::run(&arguments),
         MatrixCommand::Bench(arguments) if arguments.is_planned() => bench::run(&arguments),
-        MatrixCommand::Bench(arguments) => comparison::run(arguments.blocks, arguments.require, &typed),
-        MatrixCommand::Compare(arguments) => compare::run(&arguments, &typed),
+        MatrixCommand::Bench(arguments) => comparison::run(arguments.blocks, arguments.require),
+        MatrixCommand::Compare(arguments) => compare::run(&arguments),
         MatrixCommand::Merge(arguments) => merge::run(&arguments),
         MatrixCommand::Analyze(arguments) => analyze::run(&arguments),
         MatrixCommand::Report(arguments) => report::run(&arguments),
         MatrixCommand::Gate(arguments) => gate::run(&arguments),
-        MatrixCommand::FipsReport(arguments) => fips_report::run(&arguments, &typed),
+        MatrixCommand::FipsReport(arguments) => fips_report::run(&arguments),
         MatrixCommand::Check(arguments) => check::run(&arguments),
         MatrixCommand::Docs(arguments) => docs::run(&arguments),
-    }
-}
-
-/// Runs a command line as if it were typed after `cargo matrix`.
-fn typed(line: &[String]) -> ExitCode {
-    let words = std::iter::once("matrix").chain(line.iter().map(String::as_str));
-    match Cli::try_parse_from(words) {
-        Ok(cli) => dispatch(cli),
-        // Clap's message contains "error" already.
-        Err(error) => {
-            let _ = error.print();
-            terminal::USAGE.into()
-        }
     }
 }
 
@@ -127,5 +115,15 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_a_short_first_line_and_examples() {
+        for verb in Cli::command().get_subcommands() {
+            let about = verb.get_about().unwrap().to_string();
+            assert!(about.split(' ').count() <= 8 && !about.ends_with('.'), "{about}");
+            let after = verb.get_after_help().unwrap().to_string();
+            assert!(after.contains("Examples:\n  cargo matrix ") && after.contains("Exit status"), "{about}: {after}");
+        }
     }
 }

@@ -129,7 +129,7 @@ impl Context<'_> {
         let target = build::directory(self.manifest, &self.cell, self.tools(), &self.builds);
         let agent = Call { workspace: self.recipe().workspace(&self.root), target };
         let launcher = named.launcher.as_ref().map(|(_, target)| {
-            let workspace = Recipe::of_launcher().workspace(&self.root);
+            let workspace = Recipe::of_launcher(self.toolchain.launcher.flavour.architecture).workspace(&self.root);
             Call { workspace, target: target.clone() }
         });
         let calls: Vec<Call> = [agent].into_iter().chain(launcher).collect();
@@ -221,7 +221,8 @@ impl Context<'_> {
         let lock = |recipe: Recipe| read(&recipe.workspace(&self.root).join("Cargo.lock"));
         let launcher = self.has_launcher().then(|| {
             let command = build::launcher::command(&self.root, &self.toolchain.launcher, &self.builds);
-            lock(Recipe::of_launcher()).map(|lock| LauncherUnderTest { lock_sha256: hash::hexadecimal(&lock), command })
+            lock(Recipe::of_launcher(self.toolchain.launcher.flavour.architecture))
+                .map(|lock| LauncherUnderTest { lock_sha256: hash::hexadecimal(&lock), command })
         });
         Ok(ProgramUnderTest {
             cell: self.cell.id.clone(),

@@ -2,13 +2,12 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use super::{layer, server};
 use crate::build::{self, Failure};
 use crate::layer::bundled;
 use crate::materials::packages;
-use crate::{analyze, plan, sandbox, terminal};
+use crate::{analyze, measure, plan, sandbox, terminal};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -52,8 +51,8 @@ pub enum Error {
     Measured(#[from] analyze::Error),
     #[error("{0} is not among the cells that were measured")]
     NotMeasured(String),
-    #[error("there is no measurement: cargo matrix {verb} has failed")]
-    Measurement { verb: String, code: ExitCode },
+    #[error("the benchmark of the module cannot be made")]
+    Measure(#[from] measure::Error),
     #[error("{} cannot be read or written", path.display())]
     File { path: PathBuf, source: io::Error },
     #[error("the report cannot be written as JSON")]
@@ -70,6 +69,7 @@ impl Error {
             Self::Measured(error) if error.is_usage() => terminal::USAGE,
             Self::NotMeasured(_) => terminal::USAGE,
             Self::Layer(error) => error.status(),
+            Self::Measure(error) => error.status(),
             Self::Made(error) => error.status(),
             Self::Dirty { .. } => terminal::REFUSED,
             Self::Failed { .. } => terminal::BUILD_FAILED,

@@ -48,13 +48,17 @@ pub mod tree;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 
+use crate::build::{self, BuildRecord, End};
+use crate::measure::{self, Options};
+use crate::plan::{self, DesignName};
 use crate::target::Architecture;
-use crate::workspace::target_directory;
-use crate::{files, interrupt, terminal};
+use crate::workspace::{Profile, target_directory};
+use crate::{files, interrupt, planning, terminal};
 
 pub use error::Error;
 
@@ -135,8 +139,8 @@ pub struct Arguments {
     pub measured: Option<PathBuf>,
 }
 
-/// Runs the verb. `verb` runs one command line of this program's.
-pub fn run(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitCode {
+/// Runs the verb.
+pub fn run(arguments: &Arguments) -> ExitCode {
     if arguments.write_packages {
         return match gather::write_packages(&arguments.set) {
             Ok(files) => {
@@ -148,12 +152,9 @@ pub fn run(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> ExitC
             Err(error) => terminal::exit_with_error(&error, error.status()),
         };
     }
-    match report(arguments, verb) {
+    match report(arguments) {
         Ok(document) => verdict(&document),
-        Err(error) => {
-            let status = terminal::exit_with_error(&error, error.status());
-            if let Error::Measurement { code, .. } = error { code } else { status }
-        }
+        Err(error) => terminal::exit_with_error(&error, error.status()),
     }
 }
 
@@ -177,7 +178,7 @@ fn verdict(document: &Document) -> ExitCode {
     terminal::UNPROVEN.into()
 }
 
-fn report(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> Result<Document, Error> {
+fn report(arguments: &Arguments) -> Result<Document, Error> {
     let folder = target_directory().join("matrix/fips-report");
     let out = arguments.out.as_ref().unwrap_or(&folder);
     let interrupted = interrupt::watch();
@@ -191,7 +192,7 @@ fn report(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> Result
         _ if arguments.no_benchmark || architecture != Architecture::of_this_machine() => None,
         Some(measured) => Some(price::read(measured, &cells, &found.certified.module)?),
         None => {
-            measure(&folder, &cells, arguments.blocks, verb, &interrupted)?;
+            measure(&folder, &cells, arguments.blocks, &interrupted)?;
             Some(price::read(&folder, &cells, &found.certified.module)?)
         }
     };
@@ -204,15 +205,8 @@ fn report(arguments: &Arguments, verb: &dyn Fn(&[String]) -> ExitCode) -> Result
     Ok(document)
 }
 
-/// The way of any experiment, by the verbs that a person would type.
-fn measure(
-    folder: &Path,
-    cells: &Cells,
-    blocks: u32,
-    verb: &dyn Fn(&[String]) -> ExitCode,
-    interrupted: &AtomicBool,
-) -> Result<(), Error> {
-    let (here, blocks, list) = (folder.display().to_string(), blocks.to_string(), cells.list());
+/// Plans the benchmark of these cells in a folder, builds them and makes the starts.
+fn measure(folder: &Path, cells: &Cells, blocks: u32, interrupted: &Arc<AtomicBool>) -> Result<(), Error> {
     // Samples of other programs are no part of this measurement.
     match fs::remove_file(folder.join("samples.jsonl")) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -220,23 +214,26 @@ fn measure(
         }
         _ => {}
     }
-    let lines: [&[&str]; 3] = [
-        &["plan", "cells", "--cells", &list, "--blocks", &blocks, "--out", &here],
-        &["build", &here],
-        &["bench", "--out", &here],
-    ];
-    for line in lines {
-        let line: Vec<String> = line.iter().map(|word| (*word).to_owned()).collect();
-        eprintln!("\n$ cargo matrix {}", line.join(" "));
-        let code = verb(&line);
-        if interrupted.load(Ordering::Relaxed) {
-            return Err(Error::Interrupted);
-        }
-        if code != ExitCode::SUCCESS {
-            return Err(Error::Measurement { verb: line.first().cloned().unwrap_or_default(), code });
-        }
+    let list = cells.list().split(',').map(str::to_owned).collect();
+    planning::plan(&plan::Arguments { cells: list, blocks, ..plan::Arguments::new(DesignName::Cells, folder) })?;
+    let built = build::build(&folder.display().to_string(), Profile::Release, &planning::build_minutes)?;
+    let End::All(built) = built else { return Err(Error::Interrupted) };
+    all_built(built)?;
+    let (out, stop) = (folder.to_owned(), Arc::clone(interrupted));
+    let options = Options { out, blocks: None, partition: None, require: false, stop, deliveries: true };
+    let summary = measure::run_files(&folder.join("plan.json"), &folder.join(build::FILE), &options);
+    // The signal reached the start in progress as well, so its failure means nothing.
+    if interrupted.load(Ordering::Relaxed) {
+        return Err(Error::Interrupted);
     }
-    Ok(())
+    Ok(summary.map(drop)?)
+}
+
+fn all_built(built: Vec<BuildRecord>) -> Result<(), Error> {
+    match built.into_iter().find_map(|built| Some((built.cell, built.failure?))) {
+        Some((cell, failure)) => Err(Error::Failed { cell, failure }),
+        None => Ok(()),
+    }
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> Result<(), Error> {
@@ -265,14 +262,9 @@ mod tests {
         let request = Request { set: "no-such-set".to_owned(), layer: None, architecture, allow_dirty: true };
         let error = gather::proofs(&request, &interrupted).err().unwrap();
         assert_eq!(error.status(), terminal::USAGE, "{error}");
-        let verb = |line: &[String]| if line[0] == "build" { terminal::BUILD_FAILED.into() } else { ExitCode::SUCCESS };
-        let folder = tempfile::tempdir().unwrap();
-        let error = measure(folder.path(), &Cells::of("ship-fips", false), 2, &verb, &interrupted).unwrap_err();
-        assert!(
-            matches!(error, Error::Measurement { ref verb, code } if verb == "build" && code == terminal::BUILD_FAILED.into())
-        );
-        interrupted.store(true, Ordering::Relaxed);
-        let error = measure(folder.path(), &Cells::of("ship-fips", false), 2, &verb, &interrupted).unwrap_err();
-        assert_eq!(error.status(), terminal::INTERRUPTED);
+        let line = r#"{"schema":2,"cell":"ship-fips","program":null,"agent":null,"sha256":"","bytes":0,"seconds":1.0,"cached":false,"origin":null,"same_as":null,"failure":{"command":"","output":""}}"#;
+        let error = all_built(vec![serde_json::from_str(line).unwrap()]).unwrap_err();
+        assert_eq!(error.status(), terminal::BUILD_FAILED, "{error}");
+        assert_eq!(Error::from(measure::Error::NothingToMeasure).status(), terminal::USAGE);
     }
 }

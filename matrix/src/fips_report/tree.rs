@@ -11,18 +11,21 @@ use crate::build::{self, launcher, pinned};
 use crate::hash;
 use crate::layer::SOURCES_BESIDE;
 use crate::layer::make::WRAPPER;
+use crate::manifest::Manifest;
 use crate::workspace::sources;
 
 /// What of the tree was compiled into this tool, by its place below the root.
-const EMBEDDED: [(&str, &[u8]); 7] = [
+const EMBEDDED: [(&str, &[u8]); 6] = [
     ("matrix/fips.toml", pinned::TEXT.as_bytes()),
     (allowed::FILE, allowed::TEXT.as_bytes()),
     ("matrix/bundled.toml", include_bytes!("../../bundled.toml")),
     ("matrix/flavours.toml", include_bytes!("../../flavours.toml")),
-    ("matrix/optimizations.toml", include_bytes!("../../optimizations.toml")),
     ("matrix/src/layer/datadog_wrapper", WRAPPER),
     ("crates/launcher/.cargo/config.toml", launcher::CONFIGURATION.as_bytes()),
 ];
+
+/// The list of the switches. A debug build reads it when it is started, so that what counts is what it has read.
+const MANIFEST: &str = "matrix/optimizations.toml";
 
 /// The tree at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,7 +42,7 @@ pub struct Tree {
 pub struct List {
     /// Below the root.
     pub file: String,
-    /// As it was when this tool was compiled.
+    /// As this tool has it, since it was compiled or started.
     pub sha256: String,
     /// As it is in the tree; what went wrong where it cannot be read.
     pub in_tree: String,
@@ -48,11 +51,14 @@ pub struct List {
 impl Tree {
     /// As it is now.
     pub fn look(root: &Path) -> Result<Self, Error> {
-        let lists = EMBEDDED.iter().map(|(file, bytes)| List {
-            file: (*file).to_owned(),
-            sha256: hash::hexadecimal(bytes),
+        let list = |file: &str, sha256: String| List {
+            file: file.to_owned(),
+            sha256,
             in_tree: hash::of_files([root.join(file).as_path()]).unwrap_or_else(|error| error.to_string()),
-        });
+        };
+        let manifest = Manifest::embedded_text().map(|text| hash::hexadecimal(text.as_bytes()));
+        let manifest = list(MANIFEST, manifest.unwrap_or_else(ToString::to_string));
+        let lists = EMBEDDED.iter().map(|(file, bytes)| list(file, hash::hexadecimal(bytes))).chain([manifest]);
         let tool = std::env::current_exe().and_then(|tool| hash::of_files([tool.as_path()]));
         Ok(Self {
             lists: lists.collect(),
@@ -100,7 +106,10 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let tree = Tree::look(root).unwrap();
         let proof = tree.judge(&tree);
-        assert!(proof.holds && proof.evidence.concat().contains("matrix/fips-packages.toml"), "{proof:?}");
+        assert!(proof.holds, "{proof:?}");
+        for file in ["matrix/fips-packages.toml", "matrix/optimizations.toml"] {
+            assert!(proof.evidence.concat().contains(file), "{file}: {proof:?}");
+        }
     }
 
     #[test]

@@ -35,6 +35,7 @@ fn a_switch_that_a_flavour_cannot_have_is_refused_with_the_reason_and_the_remedy
     use Architecture::{Arm64, X86_64};
     let cases = [
         ("seed", Arm64, Libc::Gnu, "target-cpu=x86-64-v2", "`--features generic`"),
+        ("ship+neoverse-n1", X86_64, Libc::Gnu, "target-cpu=neoverse-n1", "no processor of x86_64"),
         ("ship+x86-64-v2", Arm64, Libc::Musl, "target-cpu=x86-64-v2", "no processor of arm64"),
         ("baseline", X86_64, Libc::Musl, "static=off", "`--features static`"),
         ("baseline+static-libgcc", X86_64, Libc::Gnu, "static-libgcc", "`--features -static-libgcc`"),
@@ -49,6 +50,18 @@ fn a_switch_that_a_flavour_cannot_have_is_refused_with_the_reason_and_the_remedy
         assert!(error.to_string().starts_with(choice) && error.to_string().contains(reason), "{error}");
     }
     assert!(chosen("baseline+static-libgcc", X86_64, Libc::Gnu, "2.34").is_ok(), "the machine's linker can do it");
+}
+
+#[test]
+fn every_value_for_one_processor_is_refused_for_the_other() {
+    let (manifest, flavours) = (Manifest::embedded().unwrap(), Flavours::embedded().unwrap());
+    let values = manifest.factors.iter().flat_map(|factor| factor.values.iter().map(move |value| (factor, value)));
+    for (factor, value) in values.filter(|(_, value)| value.architecture.is_some()) {
+        let choice = Choice::new(&factor.name, &value.name);
+        let refused = flavours.refused.iter().filter(|refused| refused.choice == choice);
+        let refused: Vec<_> = refused.filter_map(|refused| refused.architecture).collect();
+        assert!(refused.len() == 1 && value.is_foreign(refused[0]), "{choice}: {refused:?}");
+    }
 }
 
 #[test]
@@ -155,4 +168,48 @@ fn another_compiler_of_the_distribution_is_refused_with_the_remedy() {
     assert_eq!(error.status(), 6);
     let said = error.to_string();
     assert!(said.contains("1.2.4") && said.contains("names is 1.2.3") && said.contains("rustc-web"), "{said}");
+}
+
+/// The arguments of images/Dockerfile that a name in images/layers.toml sets.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "SCREAMING_SNAKE_CASE", default)]
+struct Image {
+    set: String,
+    features: String,
+    target_cpu: String,
+    linker_flags: String,
+    jemalloc_conf: String,
+    arch: String,
+    libc: String,
+    glibc_floor: String,
+}
+
+impl Default for Image {
+    fn default() -> Self {
+        let [set, arch, libc, glibc_floor] = ["ship", "x86_64", "gnu", "2.26"].map(str::to_owned);
+        let [features, target_cpu, linker_flags, jemalloc_conf] = [const { String::new() }; 4];
+        Self { set, features, target_cpu, linker_flags, jemalloc_conf, arch, libc, glibc_floor }
+    }
+}
+
+#[test]
+fn every_named_image_has_a_flavour() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../images/layers.toml");
+    let images: BTreeMap<String, Image> = toml::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    for (name, flavour) in [("ship", "x86_64"), ("seed", "x86_64"), ("arm64", "arm64"), ("musl", "x86_64-musl")] {
+        assert!(of(&images[name]).unwrap().starts_with(&format!("{flavour} ")), "{name}");
+    }
+    for (name, image) in &images {
+        assert!(of(image).is_ok(), "{name}: {:?}", of(image));
+    }
+}
+
+fn of(image: &Image) -> Result<String, Error> {
+    use clap::ValueEnum as _;
+    let choices = [&image.features, &image.target_cpu, &image.linker_flags, &image.jemalloc_conf];
+    let choices = choices.iter().flat_map(|list| list.split(',')).filter(|choice| !choice.is_empty());
+    let signed = choices.map(|choice| if choice.starts_with('-') { choice.to_owned() } else { format!("+{choice}") });
+    let cell = image.set.clone() + &signed.collect::<String>();
+    let architecture = Architecture::from_str(&image.arch, false).unwrap();
+    chosen(&cell, architecture, Libc::from_str(&image.libc, false).unwrap(), &image.glibc_floor)
 }

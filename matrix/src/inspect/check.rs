@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::archive::places;
-use crate::archive::{Entry, MODES};
+use crate::archive::{Directory, Entry, MODES};
 use crate::build::BuildReport;
 use crate::build::profile::OPT_LEVEL;
 use crate::build::recipe::Recipe;
@@ -32,6 +32,23 @@ pub(super) fn is_extension(place: &str) -> bool {
 pub(super) fn modes(entries: &[Entry], has_manifest: bool) -> Vec<String> {
     let checked = entries.iter().filter(|entry| !entry.link);
     checked.filter_map(|entry| mode(entry, has_manifest)).collect()
+}
+
+/// What is wrong with the modes of a layer's directories: whoever may not enter one finds nothing in it.
+pub(super) fn directories(directories: &[Directory], has_manifest: bool) -> Vec<String> {
+    const OPEN: u32 = READABLE_BY_ALL | EXECUTABLE_BY_ALL;
+    let [_, open] = MODES;
+    let checked = directories.iter().filter_map(|directory| Some((&directory.place, directory.mode?)));
+    let problems = checked.filter_map(|(place, mode)| {
+        let says = |what: &str| Some(format!("{place} has mode {mode:04o}: {what}"));
+        match () {
+            () if mode & DANGEROUS != 0 => says("it is setuid, setgid, or writable by others than its owner"),
+            () if mode & OPEN != OPEN => says("it is not open to everybody, so that nothing in it is found"),
+            () if has_manifest && mode != open => says(&format!("it is not {open:04o}")),
+            () => None,
+        }
+    });
+    problems.collect()
 }
 
 fn mode(entry: &Entry, has_manifest: bool) -> Option<String> {

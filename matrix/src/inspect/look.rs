@@ -139,6 +139,7 @@ impl Document {
         }
         let manifest = entries.iter().find(|entry| entry.file.place == places::MANIFEST);
         self.problems.extend(check::modes(&entries, manifest.is_some()));
+        self.problems.extend(check::directories(&archive::directories(bytes)?, manifest.is_some()));
         match check::nested(&self.files) {
             Some(problem) => self.problems.push(problem),
             None if !self.files.iter().any(|seen| check::is_extension(&seen.place)) => {

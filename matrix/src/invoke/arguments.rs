@@ -1,10 +1,14 @@
 //! The options of `cargo matrix invoke`.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use super::run_summary::MetricAssertion;
+use crate::sample_events::{ALL, SampleEvent, named};
 use crate::workspace::Profile;
-use clap::{Args, ValueEnum};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Command, ValueEnum};
 
 const AFTER: &str = "\
 Examples:
@@ -12,6 +16,7 @@ Examples:
   cargo matrix invoke examples/hello-node
   cargo matrix invoke ./my-function --handler app.main --event order.json --times 3
   cargo matrix invoke ./my-function --event '{\"id\": 1}' --env DD_SERVICE=orders --env DD_ENV=dev
+  cargo matrix invoke examples/traced-python --event-from sqs
   cargo matrix invoke ./my-function --async
   cargo matrix invoke ./custom-runtime --program ./target/debug/bootstrap
   cargo matrix invoke null --extension ./target/release/bottlecap --json > run.json
@@ -59,6 +64,10 @@ pub struct Arguments {
     /// `{}`]
     #[arg(long = "event", value_name = "EVENT", allow_hyphen_values = true)]
     pub events: Vec<String>,
+
+    /// The event: a documented one of the service that invokes the function, with times of the last seconds; may be repeated
+    #[arg(long = "event-from", value_name = "TRIGGER", value_parser = SampleEvents, conflicts_with = "events")]
+    pub sample_events: Vec<SampleEvent>,
 
     /// Number of invocations with each event, one after the other
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -176,6 +185,24 @@ pub struct Arguments {
     /// Write one HTML page that needs nothing else: the timeline of the sandbox, and a flame graph of each trace with its logs
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+}
+
+/// Parses the name of a sample event; the help and errors list all of them.
+#[derive(Clone, Copy, Debug)]
+struct SampleEvents;
+
+impl TypedValueParser for SampleEvents {
+    type Value = SampleEvent;
+
+    fn parse_ref(&self, command: &Command, option: Option<&Arg>, name: &OsStr) -> Result<SampleEvent, clap::Error> {
+        let names = PossibleValuesParser::new(ALL.iter().map(|sample| sample.name));
+        let name = names.parse_ref(command, option, name)?;
+        named(&name).ok_or_else(|| clap::Error::new(ErrorKind::InvalidValue).with_cmd(command))
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(ALL.iter().map(|sample| PossibleValue::new(sample.name).help(sample.service))))
+    }
 }
 
 /// The value of one `--env`.

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::arguments::{Arguments, Variable};
 use super::error::Error;
+use super::events;
 use super::handlers;
 use super::templates::{self, Deployed};
+use crate::sample_events;
 
 /// The arguments with the settings of a template below them, and notes for the reader.
 pub fn resolved(arguments: &Arguments) -> Result<(Arguments, Vec<String>), Error> {
@@ -26,6 +28,17 @@ pub fn resolved(arguments: &Arguments) -> Result<(Arguments, Vec<String>), Error
     }
     if deployed.code.is_dir() {
         arguments.function = deployed.code;
+    }
+    let has_event = !arguments.events.is_empty()
+        || !arguments.sample_events.is_empty()
+        || arguments.function.join(events::DEFAULT).is_file();
+    let sample = deployed.triggers.iter().find_map(|name| sample_events::named(name));
+    if let Some(sample) = sample.filter(|_| !has_event) {
+        notes.push(format!(
+            "The event is the sample of {}, which invokes it by the template; --event and --event-from name another one.",
+            sample.name
+        ));
+        arguments.sample_events.push(sample);
     }
     arguments.handler = arguments.handler.or(deployed.handler);
     arguments.runtime = arguments.runtime.or(deployed.runtime);
@@ -113,14 +126,22 @@ mod tests {
     #[test]
     fn the_template_beside_the_function_is_used_below_the_command_line() {
         let directory = tempfile::tempdir().unwrap();
-        let service =
-            "functions:\n  hello:\n    handler: handler.hello\n    timeout: 6\n    environment: {STAGE: dev}\n";
+        let service = "functions:\n  hello:\n    handler: handler.hello\n    timeout: 6\n    environment: {STAGE: dev}\n    events: [{sqs: 'arn'}]\n";
         fs::write(directory.path().join("serverless.yml"), service).unwrap();
         let path = directory.path().to_str().unwrap();
         let (arguments, notes) = resolve(&[path, "--env", "STAGE=test"]).unwrap();
         assert_eq!((arguments.handler.as_deref(), arguments.timeout), (Some("handler.hello"), Some(6)));
         assert_eq!(shown(&arguments), ["STAGE=dev", "STAGE=test"]);
         assert!(notes[0].contains("hello of"), "{notes:?}");
+        let sample = |line: &[&str]| {
+            let (arguments, notes) = resolve(line).unwrap();
+            (arguments.sample_events.first().map(|sample| sample.name), notes.len())
+        };
+        assert_eq!(sample(&[path]), (Some("sqs"), 2));
+        assert_eq!(sample(&[path, "--event-from", "s3"]), (Some("s3"), 1));
+        assert_eq!(sample(&[path, "--event", "{}"]), (None, 1));
+        fs::write(directory.path().join("event.json"), "{}").unwrap();
+        assert_eq!(sample(&[path]), (None, 1));
         let (arguments, _) = resolve(&[path, "--handler", "app.main"]).unwrap();
         assert_eq!((arguments.handler.as_deref(), arguments.timeout), (Some("app.main"), None));
         assert!(matches!(resolve(&[path, "--function", "helo"]), Err(Error::Template(_))));

@@ -39,7 +39,7 @@ impl<'a> Document<'a> {
     pub fn new(function: &'a str, run_summary: &'a RunSummary, timeline: &'a Timeline, seen: &'a Seen) -> Self {
         let lines = seen.ending.output.iter().map(|line| Line {
             at_ms: line.at.as_secs_f64() * 1000.0,
-            origin: line.stream.origin.to_string(),
+            origin: line.origin.to_string(),
             text: String::from_utf8_lossy(&line.bytes),
         });
         Self {

@@ -57,6 +57,11 @@ pub enum Error {
         "{what} has no extension: Lambda starts the files in extensions/, and there is none; give the directory or the zip file that has extensions/ at its top"
     )]
     NothingToStart { what: &'static str },
+    #[error(
+        "the layer has a manifest of bottlecap and no {}, which Lambda would start; make it again with `cargo matrix layer`",
+        archive::places::EXTENSION
+    )]
+    LostExtension,
     #[error("the layers cannot be laid out")]
     Opt(#[source] io::Error),
     #[error("--{option} says nothing about the null function")]

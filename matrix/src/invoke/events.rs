@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 /// What some editors write before the text of a file; JSON has none.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The file with the event of a function.
-const DEFAULT: &str = "event.json";
+pub const DEFAULT: &str = "event.json";
 
 /// Why there is no event.
 #[derive(Debug, thiserror::Error)]

@@ -27,6 +27,7 @@ pub fn of(setup: &Setup) -> (Expected, Vec<String>) {
         notes.extend(suggestions(&setup.environment));
         notes.extend(hint(&setup.environment));
         notes.extend(problems(&loaded, task_root));
+        notes.extend(ignored_in_file(setup));
         notes.extend(addresses(&setup.environment, setup.destinations, &loaded.config));
     }
     let Config { logs, metrics, dogstatsd, .. } = loaded.config;
@@ -59,8 +60,21 @@ pub fn otlp_ports(setup: &Setup) -> Vec<u16> {
 
 /// The settings of the extension.
 fn loaded(setup: &Setup) -> Loaded {
-    let yaml = setup.function.task_root().and_then(|root| fs::read_to_string(root.join(SETTINGS)).ok());
-    agent_config::load(&setup.environment, yaml.as_deref())
+    agent_config::load(&setup.environment, settings_file(setup).as_deref())
+}
+
+fn settings_file(setup: &Setup) -> Option<String> {
+    setup.function.task_root().and_then(|root| fs::read_to_string(root.join(SETTINGS)).ok())
+}
+
+/// Destinations of the settings file, which the extension does not get to see.
+fn ignored_in_file(setup: &Setup) -> Option<String> {
+    let reduced = setup.destinations.of_file(&settings_file(setup)?)?;
+    let paths: Vec<&str> = reduced.removed.iter().map(|removed| removed.path).collect();
+    Some(format!(
+        "Of {SETTINGS}, {} has no effect here: everything is sent to the fake intake; --allow-network changes that.",
+        paths.join(", ")
+    ))
 }
 
 /// A processing rule, which changes what has to arrive.
@@ -210,6 +224,8 @@ mod tests {
         assert!(!with_file("logs_enabled: false\nserverless_logs_enabled: false\n").0.logs);
         let (expected, notes) = with_file("logs_enabled: [");
         assert!(expected.logs && notes[0].contains("datadog.yaml are ignored"), "{notes:?}");
+        let (_, notes) = with_file("kms_api_key: x\n");
+        assert!(notes.iter().all(|note| !note.contains("kms_api_key")), "it is used as it is set: {notes:?}");
     }
 
     #[test]
@@ -225,5 +241,11 @@ mod tests {
         let (_, notes) = expected_with(AGENT, &[("DD_KMS_API_KEY", "x"), ("DD_URL", "https://m.example")]);
         assert!(notes[0].starts_with("DD_KMS_API_KEY has no effect here"), "{notes:?}");
         assert!(notes[1].contains("metrics to https://m.example"), "{notes:?}");
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(SETTINGS), "kms_api_key: x\nproxy: {https: 'http://p.example'}\n").unwrap();
+        let function = Function::program(directory.path().join("bootstrap"));
+        let extensions = vec![Extension::new(AGENT, "/bin/true")];
+        let (_, notes) = of(&Setup { function, extensions, destinations: Destinations::Intake, ..Setup::default() });
+        assert!(notes[0].starts_with("Of datadog.yaml, kms_api_key, proxy.https has no effect here"), "{notes:?}");
     }
 }

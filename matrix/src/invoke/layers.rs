@@ -37,9 +37,12 @@ pub(super) fn of_image(opt: &Path) -> Result<PathBuf, Error> {
 }
 
 /// The extensions: every file in `extensions`, by name. A layer need not have any. Returns an error if the directory of an image has none, because a run without
-/// an extension was not asked for, and if a layer has them where Lambda does not look.
+/// an extension was not asked for, if a layer has them where Lambda does not look, and if a layer of ours has lost its own: another build would be run in its place.
 pub(super) fn extensions(opt: &Path, of_image: bool) -> Result<Vec<Extension>, Error> {
     let files = files(&opt.join(places::EXTENSIONS)).map_err(Error::Opt)?;
+    if opt.join(places::MANIFEST).exists() && !opt.join(places::EXTENSION).exists() {
+        return Err(Error::LostExtension);
+    }
     if files.is_empty() && (of_image || has_nested_extensions(opt)) {
         return Err(Error::NothingToStart { what: if of_image { "the directory" } else { "the layer" } });
     }

@@ -18,6 +18,7 @@ pub mod run_summary;
 mod session;
 mod stream;
 mod target;
+mod template_events;
 mod templates;
 mod text;
 pub mod timeline;
@@ -27,7 +28,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub use arguments::Arguments;
 pub use error::Error;
@@ -192,6 +193,9 @@ impl Plan {
             output: output(printer),
             ..Setup::default()
         };
+        // Last, because the extension and the packages may have taken minutes, and the events are of the last seconds.
+        let samples = arguments.sample_events.iter().map(|sample| sample.until(SystemTime::now()).into_bytes());
+        let events = if arguments.sample_events.is_empty() { events } else { samples.collect() };
         let requires_isolation = arguments.network == Some(Network::Isolated);
         Ok(Self { setup, events, notes, requires_isolation, _temporary: [unpacked, deployed] })
     }
@@ -308,8 +312,8 @@ fn extension(program: PathBuf) -> Extension {
 
 fn output(printer: &Arc<Printer>) -> Output {
     let printer = Arc::clone(printer);
-    Output::To(Arc::new(move |stream, line| {
-        printer.line(&stream.origin.to_string(), stream.origin == setup::Origin::Function, line);
+    Output::To(Arc::new(move |origin, line| {
+        printer.line(&origin.to_string(), *origin == setup::Origin::Function, line);
     }))
 }
 

@@ -24,7 +24,7 @@ pub struct Seen {
 impl Seen {
     pub fn run(&self, expected: Expected) -> Run {
         let journal = &self.ending.journal;
-        let lines = self.ending.output.iter().filter(|line| line.stream.origin == Origin::Function);
+        let lines = self.ending.output.iter().filter(|line| line.origin == Origin::Function);
         Run {
             invocations: self.invocations.iter().map(outcome).collect(),
             gates: gates(&self.gates),
@@ -49,7 +49,7 @@ impl Seen {
 impl Seen {
     /// The lines with which bottlecap says what it has dropped.
     fn drops(&self) -> Vec<String> {
-        let of_agent = |line: &&sandbox::Line| line.stream.origin == Origin::Extension(Arc::from(super::AGENT));
+        let of_agent = |line: &&sandbox::Line| line.origin == Origin::Extension(Arc::from(super::AGENT));
         let lines = self.ending.output.iter().filter(of_agent).map(|line| String::from_utf8_lossy(&line.bytes));
         lines.filter(|line| line.contains(" were dropped")).map(|line| line.trim_end().to_owned()).collect()
     }
@@ -72,6 +72,8 @@ fn not_isolated(journal: &[Entry]) -> Vec<&'static str> {
             JournalEvent::ProcessesShared { .. } => "processes",
             JournalEvent::MountsShared { .. } | JournalEvent::DiskShared { .. } => "files",
             JournalEvent::CpuUnlimited { .. } => "CPU",
+            JournalEvent::UserShared { .. } => "user",
+            JournalEvent::FiguresShared { .. } => "figures of memory and CPU",
             _ => continue,
         };
         if !all.contains(&what) {
@@ -187,6 +189,12 @@ fn notes(journal: &[Entry]) -> Vec<String> {
         JournalEvent::DiskShared { reason } | JournalEvent::MountsShared { reason } => Some(format!(
             "The files are the machine's: code is not read-only, and /tmp is not the environment's own ({reason})."
         )),
+        JournalEvent::UserShared { reason } => {
+            Some(format!("Function and extensions run as you, not as Lambda's user: {reason}."))
+        }
+        JournalEvent::FiguresShared { reason } => {
+            Some(format!("Memory, CPUs and CPU time are told as the machine's: files of the sandbox's own were refused ({reason})."))
+        }
         JournalEvent::CpuUnlimited { reason } => {
             Some(format!("The CPU share of the memory tier is not enforced ({reason})."))
         }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::template_events;
+
 /// The files that are looked for in a function's directory.
 const FILES: [&str; 4] = ["template.yaml", "template.yml", "serverless.yml", "serverless.yaml"];
 /// What marks a value that only a deployment can resolve.
@@ -40,6 +42,8 @@ pub struct Deployed {
     pub timeout: Option<u32>,
     /// The memory in MB.
     pub memory: Option<u32>,
+    /// What invokes it, as names of sample events.
+    pub triggers: Vec<&'static str>,
     /// What had to be left out, because only a deployment knows it: names of variables, and layers.
     pub unresolved: Vec<String>,
 }
@@ -107,7 +111,8 @@ fn of_stack(root: &Value, directory: &Path) -> Vec<Deployed> {
     let function = |(name, resource): (&String, &Value)| {
         let own = resource.get("Properties").unwrap_or(&Value::Null);
         let code = ["/CodeUri", "/Code"].iter().find_map(|path| [own, globals].iter().find_map(|at| text(at, path)));
-        Settings { layers: [globals, own], name, directory }.deployed(
+        let settings = Settings { layers: [globals, own], name, directory, triggers: template_events::of_sam(own) };
+        settings.deployed(
             &["/Handler", "/Runtime", "/Environment/Variables", "/Timeout", "/MemorySize", "/Layers"],
             code.as_deref(),
         )
@@ -122,7 +127,8 @@ fn of_service(root: &Value, directory: &Path) -> Vec<Deployed> {
     let functions = root.get("functions").and_then(Value::as_object).unwrap_or(&empty);
     let function = |(name, own): (&String, &Value)| {
         let paths = ["/handler", "/runtime", "/environment", "/timeout", "/memorySize", "/layers"];
-        Settings { layers: [provider, own], name, directory }.deployed(&paths, None)
+        let triggers = template_events::of_serverless(own);
+        Settings { layers: [provider, own], name, directory, triggers }.deployed(&paths, None)
     };
     functions.iter().map(function).collect()
 }
@@ -133,6 +139,7 @@ struct Settings<'a> {
     layers: [&'a Value; 2],
     name: &'a str,
     directory: &'a Path,
+    triggers: Vec<&'static str>,
 }
 
 impl Settings<'_> {
@@ -160,6 +167,7 @@ impl Settings<'_> {
             environment,
             timeout: number(timeout),
             memory: number(memory),
+            triggers: self.triggers.clone(),
             unresolved,
         }
     }
@@ -261,9 +269,10 @@ functions:
         let hello = function(&path, Some("hello")).unwrap();
         assert_eq!((hello.handler.as_deref(), hello.timeout), (Some("src/handler.hello"), Some(6)));
         assert_eq!(
-            (hello.environment.get("DD_ENV").map(String::as_str), hello.unresolved),
-            (Some("dev"), vec!["STAGE".to_owned()])
+            (hello.environment.get("DD_ENV").map(String::as_str), &hello.unresolved),
+            (Some("dev"), &vec!["STAGE".to_owned()])
         );
+        assert_eq!(hello.triggers, ["apigateway-http"]);
         assert_eq!(function(&path, Some("cancel")).unwrap().memory, Some(512));
         assert!(matches!(function(&path, Some("helo")), Err(Error::NoFunction { .. })));
     }

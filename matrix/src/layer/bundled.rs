@@ -21,8 +21,8 @@ static EMBEDDED: LazyLock<Result<Table, toml::de::Error>> = LazyLock::new(|| tom
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("matrix/bundled.toml cannot be read: {0}")]
-    Table(String),
+    #[error("matrix/bundled.toml cannot be read")]
+    Table(#[source] toml::de::Error),
     #[error(
         "{} compiles C code, and matrix/bundled.toml does not say which; write there what it is, with its version and its licence",
         .0.join(", ")
@@ -84,7 +84,7 @@ enum Version {
 
 /// What of it is linked into programs of these packages. Refuses a crate with C code that nobody has described, and a licence that its files contradict.
 pub fn of(packages: &Packages) -> Result<Vec<Part>, Error> {
-    let table = EMBEDDED.as_ref().map_err(|error| Error::Table(error.to_string()))?;
+    let table = EMBEDDED.as_ref().map_err(|error| Error::Table(error.clone()))?;
     let mut parts = Vec::new();
     let mut unknown = Vec::new();
     for (key, package) in packages.0.iter().filter(|(_, package)| package.linked) {
@@ -101,7 +101,7 @@ pub fn of(packages: &Packages) -> Result<Vec<Part>, Error> {
 
 /// Marks the crates that are compiled and not linked, because another one takes their place: cargo's tree of dependencies does not show that.
 pub fn mark_replaced(packages: &mut Packages) -> Result<(), Error> {
-    let table = EMBEDDED.as_ref().map_err(|error| Error::Table(error.to_string()))?;
+    let table = EMBEDDED.as_ref().map_err(|error| Error::Table(error.clone()))?;
     let linked: BTreeSet<String> =
         packages.0.iter().filter(|(_, package)| package.linked).map(|(key, _)| key.name.clone()).collect();
     let is_replaced = |name: &str| {

@@ -12,9 +12,10 @@ use crate::{flavour, plan, terminal};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Its sources are in its own text, before the advice.
-    #[error("{}\n  `cargo matrix list` shows every switch, with what it needs and what it excludes", terminal::chain(.0))]
-    Plan(plan::Error),
+    #[error(
+        "there can be no such layer; `cargo matrix list` shows every switch, with what it needs and what it excludes"
+    )]
+    Plan(#[from] plan::Error),
     #[error(transparent)]
     Build(#[from] build::Error),
     #[error("{cell} could not be built:\n{}\n\nto see it again:\n  {}", failure.output, failure.command)]
@@ -50,9 +51,11 @@ pub enum Error {
     )]
     Moved { cell: String },
     #[error(
-        "the sources are not those of a commit ({sources}); commit what has changed, or leave out --refuse-dirty: the manifest of the layer tells it"
+        "the sources are not those of a commit ({sources}); build a checkout without changes, or leave out --refuse-dirty: the manifest of the layer tells it"
     )]
     Dirty { sources: String },
+    #[error("the time of the sources cannot be told")]
+    Time(#[source] io::Error),
     #[error("{place} does not say what it is: {reason}")]
     Silent { place: String, reason: String },
     #[error(transparent)]
@@ -78,12 +81,6 @@ pub enum Error {
     Budgets(#[from] toml::de::Error),
     #[error("{} cannot be read or written", path.display())]
     File { path: PathBuf, source: io::Error },
-}
-
-impl From<plan::Error> for Error {
-    fn from(error: plan::Error) -> Self {
-        Self::Plan(error)
-    }
 }
 
 impl Error {

@@ -97,7 +97,7 @@ pub(super) fn sources(root: &Path) -> Result<String, Error> {
 pub(super) fn time(root: &Path, epoch: Option<OsString>) -> Result<OffsetDateTime, Error> {
     match epoch.filter(|epoch| !epoch.is_empty()) {
         Some(epoch) => moment(&epoch.to_string_lossy()),
-        None => moment(&sources::commit_time(root).map_err(build::Error::Sources)?),
+        None => moment(&sources::commit_time(root).map_err(Error::Time)?),
     }
 }
 

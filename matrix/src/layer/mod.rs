@@ -116,12 +116,13 @@ fn write(arguments: &Arguments) -> Result<PathBuf, Error> {
     let manifest = Manifest::embedded().map_err(|_| plan::Error::Manifest)?;
     let root = workspace::root();
     let name = cell_name(&arguments.set, &arguments.features);
-    let (cell, notes) = plan::cell(manifest, &name)?;
+    let (mut cell, mut notes) = plan::cell(manifest, &name)?;
+    // Before minutes are spent on building.
+    let wanted = wanted(arguments)?;
+    notes.extend(manifest.adapt(&mut cell.levels, &arguments.set, wanted.architecture));
     for note in notes {
         eprintln!("note: {note}");
     }
-    // Before minutes are spent on building.
-    let wanted = wanted(arguments)?;
     arguments.opt.as_deref().map_or(Ok(Vec::new()), earlier)?;
     let sources = gather::sources(&root)?;
     if arguments.refuse_dirty && !sources::is_clean(&sources) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{BehindLauncher, Choice, Factor, Manifest};
+use crate::target::Architecture;
 
 /// Levels by factor name.
 pub type Levels = BTreeMap<String, String>;
@@ -31,6 +32,37 @@ impl Manifest {
             levels.insert(choice.factor.clone(), choice.level.clone());
         }
         Some(levels)
+    }
+
+    /// What stands in place of a choice that is for another processor: the factor's value for this one, or its reference level. None if the choice can be kept.
+    fn counterpart(&self, choice: &Choice, architecture: Architecture) -> Option<String> {
+        let factor = self.factor(&choice.factor)?;
+        factor.value(&choice.level).filter(|value| value.is_foreign(architecture))?;
+        let other = factor.values.iter().find(|value| value.architecture == Some(architecture));
+        Some(other.map_or(factor.reference(), |value| &value.name).to_owned())
+    }
+
+    /// Gives the sets the values of this processor in place of those of others.
+    pub(super) fn adapt_sets(&mut self, architecture: Architecture) {
+        let mut sets = std::mem::take(&mut self.sets);
+        for choice in sets.iter_mut().flat_map(|set| &mut set.choices) {
+            choice.level = self.counterpart(choice, architecture).unwrap_or_else(|| choice.level.clone());
+        }
+        self.sets = sets;
+    }
+
+    /// Gives levels that come from this set the values of a processor in place of those of others, and says which. A value that was asked for by name stays.
+    pub fn adapt(&self, levels: &mut Levels, set: &str, architecture: Architecture) -> Vec<String> {
+        let mut notes = Vec::new();
+        for choice in self.set(set).into_iter().flat_map(|set| &set.choices) {
+            if choice.holds(levels)
+                && let Some(level) = self.counterpart(choice, architecture)
+            {
+                notes.push(format!("{choice} is for another processor; {architecture} has {}={level}", choice.factor));
+                levels.insert(choice.factor.clone(), level);
+            }
+        }
+        notes
     }
 
     /// The factor of a choice. Returns an error if the manifest does not offer the choice.
@@ -126,6 +158,24 @@ mod tests {
         assert_eq!(seed.len(), manifest().factors.len());
         assert_eq!((seed["allocator"].as_str(), seed["lazy-intake"].as_str()), ("jemalloc", "off"));
         assert!(manifest().set_levels("nobody").is_none());
+    }
+
+    #[test]
+    fn a_set_has_the_value_of_each_processor_unless_another_was_asked_for() {
+        let (x86, arm) = ("x86-64-v2", "neoverse-n1");
+        let mut levels = manifest().set_levels("seed").unwrap();
+        levels.insert("target-cpu".to_owned(), x86.to_owned());
+        let mut manifest = manifest().clone();
+        manifest.adapt_sets(Architecture::X86_64);
+        assert!(manifest.adapt(&mut levels, "seed", Architecture::X86_64).is_empty());
+        let notes = manifest.adapt(&mut levels, "seed", Architecture::Arm64);
+        assert_eq!(notes, ["target-cpu=x86-64-v2 is for another processor; arm64 has target-cpu=neoverse-n1"]);
+        assert_eq!(levels["target-cpu"], arm);
+        let mut named = levels.clone();
+        named.insert("target-cpu".to_owned(), "generic".to_owned());
+        assert!(manifest.adapt(&mut named, "seed", Architecture::Arm64).is_empty(), "generic was asked for");
+        manifest.adapt_sets(Architecture::Arm64);
+        assert_eq!(manifest.set_levels("seed").unwrap(), levels);
     }
 
     #[test]

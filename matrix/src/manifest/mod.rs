@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 pub use levels::{Levels, WrongChoice};
 
+use crate::target::Architecture;
+
 /// The text of the manifest. A tool that travels with a plan has it beside itself; a debug build reads it from its place in the sources, so that
 /// changing it needs no compilation.
 #[cfg(debug_assertions)]
@@ -211,6 +213,9 @@ pub struct Value {
     /// Whether only cells that name this value have it, because building it needs more than a compiler.
     #[serde(default)]
     pub apart: bool,
+    /// The only processor for which it can be built; any, if there is none.
+    #[serde(default)]
+    pub architecture: Option<Architecture>,
 }
 
 /// A value that must not be used, with the reason.
@@ -245,12 +250,28 @@ pub const ON: &str = "on";
 /// The level of a factor that is off.
 pub const OFF: &str = "off";
 
-static EMBEDDED: LazyLock<Result<Manifest, Error>> = LazyLock::new(|| Manifest::parse(&text()?));
+/// A manifest with the text that it was parsed from.
+struct Embedded {
+    text: std::borrow::Cow<'static, str>,
+    manifest: Manifest,
+}
+
+static EMBEDDED: LazyLock<Result<Embedded, Error>> = LazyLock::new(|| {
+    let text = text()?;
+    let mut manifest = Manifest::parse(&text)?;
+    manifest.adapt_sets(Architecture::of_this_machine());
+    Ok(Embedded { text, manifest })
+});
 
 impl Manifest {
     /// The manifest of this program's own sources.
     pub fn embedded() -> Result<&'static Self, &'static Error> {
-        EMBEDDED.as_ref()
+        EMBEDDED.as_ref().map(|embedded| &embedded.manifest)
+    }
+
+    /// The text that [`Self::embedded`] was parsed from. Whoever includes the file instead has the tool compiled again for every change of it.
+    pub fn embedded_text() -> Result<&'static str, &'static Error> {
+        EMBEDDED.as_ref().map(|embedded| embedded.text.as_ref())
     }
 
     /// Parses a manifest. Returns an error if it contradicts itself.
@@ -312,13 +333,25 @@ impl Factor {
         self.values.first().map_or(OFF, |value| &value.name)
     }
 
-    /// Whether only cells that name this level have it.
+    /// Whether only cells that name this level have it. One for another processor than this machine's is like that.
     pub fn is_apart(&self, level: &str) -> bool {
-        self.values.iter().any(|value| value.apart && value.name == level)
+        self.value(level).is_some_and(|value| value.apart || value.is_foreign(Architecture::of_this_machine()))
+    }
+
+    /// The value of this name; none for the levels of a factor that has no values.
+    pub fn value(&self, level: &str) -> Option<&Value> {
+        self.values.iter().find(|value| value.name == level)
     }
 
     pub fn setting(&self, level: &str) -> Option<&Setting> {
         self.levels().into_iter().find(|known| known.name == level).map(|known| known.setting)
+    }
+}
+
+impl Value {
+    /// Whether it is for another processor than this.
+    pub fn is_foreign(&self, architecture: Architecture) -> bool {
+        self.architecture.is_some_and(|only| only != architecture)
     }
 }
 

@@ -25,8 +25,12 @@ pub enum Error {
     Cargo { verb: &'static str, reason: String },
     #[error("the cargo home of isolated builds cannot be prepared")]
     Home(#[source] io::Error),
-    #[error("Cargo.lock cannot be read: {0}")]
-    Lock(String),
+    #[error("Cargo.lock cannot be read")]
+    Lock(#[source] io::Error),
+    #[error("Cargo.lock is not a lock file")]
+    Malformed(#[source] toml::de::Error),
+    #[error("Cargo.lock does not have {0}")]
+    NotLocked(String),
     #[error("the packages of Cargo.lock cannot be told apart: {0}")]
     Ambiguous(String),
     #[error("cargo metadata knows nothing of {0}")]
@@ -147,7 +151,7 @@ impl Packages {
             let described = described.packages.iter().find(|package| key.is(&package.name, &package.version));
             let described = described.ok_or_else(|| Error::Unknown(key.to_string()))?;
             let locked = lock.package.iter().find(|package| key.is(&package.name, &package.version));
-            let locked = locked.ok_or_else(|| Error::Lock(format!("{key} is not in it")))?;
+            let locked = locked.ok_or_else(|| Error::NotLocked(key.to_string()))?;
             let package = Package {
                 licence: described.license.as_deref().map(expression),
                 authors: described.authors.clone(),
@@ -265,9 +269,8 @@ struct Lock {
 
 impl Lock {
     fn read(workspace: &Path) -> Result<Self, Error> {
-        let text =
-            std::fs::read_to_string(workspace.join("Cargo.lock")).map_err(|error| Error::Lock(error.to_string()))?;
-        let lock: Self = toml::from_str(&text).map_err(|error| Error::Lock(error.to_string()))?;
+        let text = std::fs::read_to_string(workspace.join("Cargo.lock")).map_err(Error::Lock)?;
+        let lock: Self = toml::from_str(&text).map_err(Error::Malformed)?;
         lock.ambiguity().map_or(Ok(lock), |reason| Err(Error::Ambiguous(reason)))
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::expected::Sent;
+use crate::sample_events;
 use crate::sandbox::function::{Answer, Call, Handler, InitError};
 use crate::sandbox::intake::{ClientStats, Span, StatsBucket, StatsGroup};
 use crate::sandbox::{Invocation, Outcome, tracer};
@@ -60,8 +61,8 @@ impl Action {
     }
 }
 
-/// Prints plain, JSON and multi-line records at every level in its init and in each invocation, and sends DogStatsD of every kind, spans, statistics and a profile in
-/// each invocation.
+/// Prints plain, JSON and multi-line records at every level in its init and in each invocation. Sends DogStatsD of every kind, spans, statistics and a profile in each
+/// invocation, and reports the start and, but for the one that times out, the end of each, with an event of a queue.
 #[derive(Debug)]
 pub(super) struct Exercise;
 
@@ -76,8 +77,13 @@ impl Handler for Exercise {
         let number = event.get("invocation").and_then(Value::as_u64).unwrap_or_default();
         let action = event.get("action").and_then(Value::as_str).unwrap_or_default();
         print(call, &format!("invocation {number}"));
+        let is_started = start_is_reported(call);
         send(number);
         trace(call, number);
+        let times_out = action == Action::TimeOut.name();
+        if is_started && (times_out || end_is_reported(call, number)) {
+            call.print(format!("{ACCEPTED_SPANS}{SPANS_OF_INVOCATION}, of the invocation"));
+        }
         match action {
             name if name == Action::Fail.name() => {
                 Answer::Error { error_type: ERROR.to_owned(), message: "as planned".to_owned() }
@@ -132,7 +138,7 @@ fn trace(call: &Call<'_>, number: u64) {
     };
     let [first, second] = traces(number);
     let requests = [
-        ("/v0.4/traces", tracer::v04(std::slice::from_ref(&first)), first),
+        ("/v0.4/traces", tracer::v04(&[first.clone(), vec![placeholder(call, number)]]), first),
         ("/v0.5/traces", tracer::v05(std::slice::from_ref(&second)), second),
     ];
     let accepted = requests.iter().filter(|(path, body, _)| is_accepted(path, body));
@@ -140,6 +146,45 @@ fn trace(call: &Call<'_>, number: u64) {
     let stats = is_accepted("/v0.6/stats", &tracer::stats(&statistics(number)));
     let profile = is_accepted("/profiling/v1/input", format!("profile {number}").as_bytes());
     call.print(format!("{ACCEPTED_SPANS}{spans}, statistics: {stats}, profile: {profile}"));
+}
+
+/// The span of an invocation and that of its queue.
+const SPANS_OF_INVOCATION: usize = 2;
+
+/// Calls the lifecycle listener, and returns whether the extension has accepted the call.
+fn report(call: &Call<'_>, path: &str, headers: &[(&str, &str)], body: &[u8]) -> bool {
+    let id = [("lambda-runtime-aws-request-id", call.request_id), ("datadog-meta-lang", "rust")];
+    let headers = [&id[..], headers].concat();
+    let request = tracer::Request { method: "POST", path, headers: &headers, body };
+    request.send_to(tracer::LIFECYCLE_ADDRESS).is_ok_and(|reply| reply.status == 200)
+}
+
+fn start_is_reported(call: &Call<'_>) -> bool {
+    report(call, "/lambda/start-invocation", &[], sample_events::SQS.text.as_bytes())
+}
+
+fn end_is_reported(call: &Call<'_>, number: u64) -> bool {
+    let span_id = (100 * number + INVOCATION).to_string();
+    report(call, "/lambda/end-invocation", &[("x-datadog-span-id", &span_id)], br#"{"statusCode":200}"#)
+}
+
+/// The id of an invocation's span, beside 100 times its number.
+const INVOCATION: u64 = 31;
+
+/// What a tracer sends in place of the span of the invocation, which the extension builds.
+fn placeholder(call: &Call<'_>, number: u64) -> Span {
+    Span {
+        service: "delivery".to_owned(),
+        name: "dd-tracer-serverless-span".to_owned(),
+        resource: "dd-tracer-serverless-span".to_owned(),
+        trace_id: 100 * number + INVOCATION,
+        span_id: 100 * number + INVOCATION,
+        start: 1_700_000_000_000_000_000,
+        duration: 1,
+        meta: [("request_id".to_owned(), call.request_id.to_owned()), ("kept".to_owned(), "yes".to_owned())].into(),
+        metrics: [("_sampling_priority_v1".to_owned(), 1.0)].into(),
+        ..Span::default()
+    }
 }
 
 /// A trace with a failed child for one format, and one of a single span for the other.

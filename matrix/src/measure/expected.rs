@@ -65,7 +65,7 @@ fn texts<'a>(delivered: &[&'a Request]) -> BTreeMap<&'a str, usize> {
 /// Records of the function that arrived less often than they were printed.
 fn lines(ending: &Ending, texts: &BTreeMap<&str, usize>) -> Vec<String> {
     let mut printed: BTreeMap<String, usize> = BTreeMap::new();
-    for line in ending.output.iter().filter(|line| line.stream.origin == Origin::Function) {
+    for line in ending.output.iter().filter(|line| line.origin == Origin::Function) {
         *printed.entry(String::from_utf8_lossy(&line.bytes).into_owned()).or_default() += 1;
     }
     let missing = printed.iter().filter_map(|(text, count)| {
@@ -82,7 +82,7 @@ fn spans(ending: &Ending, delivered: &[&Request]) -> Option<String> {
         let count: String = text.strip_prefix(ACCEPTED_SPANS)?.chars().take_while(char::is_ascii_digit).collect();
         count.parse::<usize>().ok()
     };
-    let of_function = ending.output.iter().filter(|line| line.stream.origin == Origin::Function);
+    let of_function = ending.output.iter().filter(|line| line.origin == Origin::Function);
     let accepted: usize = of_function.filter_map(accepted).sum();
     let payloads = delivered.iter().filter_map(|request| match &request.payload {
         Payload::Traces(payload) => Some(&payload.tracer_payloads),

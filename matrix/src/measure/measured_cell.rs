@@ -66,6 +66,11 @@ impl MeasuredCell {
     pub(super) fn resident(&self) -> std::io::Result<u64> {
         self.files.iter().map(|file| page_cache::resident(file)).sum()
     }
+
+    /// Bytes of the file that is executed first that are in the page cache.
+    pub(super) fn entry_resident(&self) -> std::io::Result<u64> {
+        self.files.first().map_or(Ok(0), |file| page_cache::resident(file))
+    }
 }
 
 /// The cells that have a program, in the plan's order, with copies of their programs in `directory`.

@@ -31,6 +31,8 @@ mod progress;
 
 use std::path::PathBuf;
 
+use crate::terminal;
+
 pub use digest::digest;
 pub use files::{read_plan, run_files};
 pub use lock::DirectoryLock;
@@ -39,7 +41,7 @@ pub use produced::not_produced_here;
 pub use record::Samples;
 pub use run::{LOCK, Options, Step, Summary, run};
 pub use steady::next_after_done;
-pub use trust::settle as settle_trust_store;
+pub use trust::mounts as trust_store_mounts;
 
 /// The name with which the extension registers; it has to be the name of its file.
 const AGENT: &str = "datadog-agent";
@@ -103,6 +105,24 @@ pub enum Error {
     /// A sandbox could not be set up.
     #[error("the sandbox does not work here")]
     Sandbox(#[from] crate::sandbox::Error),
+}
+
+impl Error {
+    /// The exit status, as in the help of `bench`.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Harness { .. } => terminal::HARNESS_FAILED,
+            Self::Unrecorded(_)
+            | Self::Sandbox(_)
+            | Self::Python(_)
+            | Self::NoCertificates(_)
+            | Self::NotProduced { .. }
+            | Self::NothingProduced { .. }
+            | Self::Read { .. }
+            | Self::Write { .. } => terminal::SETUP_FAILED,
+            _ => terminal::USAGE,
+        }
+    }
 }
 
 /// Lower-case hexadecimal digits.

@@ -104,7 +104,16 @@ pub const MEASURES: &[Measure] = &[
     varying("major_faults", "pages", "Pages that had to be read from disk, up to the first request for an event."),
     varying("resident_peak", "KiB", "The most memory that was resident, up to the first request for an event."),
     varying("threads", "threads", "Threads that were alive when the first request for an event arrived."),
-    counted("file_touched", "KiB", "How much of the program's file was in memory after a start from a cold cache."),
+    counted(
+        "file_touched",
+        "KiB",
+        "How much of the program's file, and of the agent's behind a launcher, was in memory after a start from a cold cache.",
+    ),
+    counted(
+        "entry_touched",
+        "KiB",
+        "How much of the file that is executed first was in memory after a start from a cold cache: the launcher's, or the program's.",
+    ),
     fixed("file_size", "bytes", "The program's file, with the agent's if a launcher comes before it."),
     fixed(
         "entry_size",

@@ -49,7 +49,7 @@ impl Scenario {
         Ok(Self {
             condition: condition.clone(),
             function: function(&condition.runtime, &directory.join("function"), notice)?,
-            mounts: trust::settle(
+            mounts: trust::mounts(
                 condition.trust_store,
                 &directory.join("trust").join(format!("{:?}", condition.trust_store)),
             )?,

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -102,7 +103,7 @@ impl Taken {
 
     /// Uses the first sandbox: init, one invocation, shutdown.
     fn invoke(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
-        settle(subject, scenario.condition.cache)?;
+        prepare_page_cache(subject, scenario.condition.cache)?;
         let trace = scenario.clear_trace();
         let sandbox = Sandbox::start(scenario.setup(subject, false)).map_err(|error| Failure::harness(&error))?;
         as_agreed(scenario, &sandbox.journal(), refused)?;
@@ -119,7 +120,11 @@ impl Taken {
         }
         passed.map_err(|what| Failure::Program(format!("{what}{}", last_words(&ending))))?;
         if scenario.condition.cache == Cache::Cold {
-            self.set("file_touched", number(subject.resident().map_err(|error| Failure::harness(&error))? / 1024));
+            let kib = |bytes: io::Result<u64>| {
+                bytes.map(|bytes| number(bytes / 1024)).map_err(|error| Failure::harness(&error))
+            };
+            self.set("file_touched", kib(subject.resident())?);
+            self.set("entry_touched", kib(subject.entry_resident())?);
         }
         self.delivered(subject, &ending, &[]);
         match invocation.as_ref().map(|invocation| &invocation.outcome) {
@@ -200,7 +205,7 @@ impl Taken {
 
     /// Uses the second sandbox: init, a wait until the extension is at rest, and further invocations.
     fn rest(&mut self, subject: &MeasuredCell, scenario: &Scenario, refused: &[String]) -> Result<(), Failure> {
-        settle(subject, scenario.condition.cache)?;
+        prepare_page_cache(subject, scenario.condition.cache)?;
         scenario.clear_trace();
         let sandbox = Sandbox::start(scenario.setup(subject, true)).map_err(|error| Failure::harness(&error))?;
         as_agreed(scenario, &sandbox.journal(), refused)?;
@@ -236,7 +241,7 @@ impl Taken {
         if !subject.serves {
             return Ok(());
         }
-        settle(subject, scenario.condition.cache)?;
+        prepare_page_cache(subject, scenario.condition.cache)?;
         scenario.clear_trace();
         let probe = Arc::new(Probe::default());
         let setup = Setup { function: Function::InProcess(probe.clone()), ..scenario.setup(subject, false) };
@@ -257,7 +262,7 @@ fn executed(journal: &[Entry]) -> Option<Duration> {
 }
 
 /// Reads the files into the page cache for a warm start. For a cold one, the sandbox drops them.
-fn settle(subject: &MeasuredCell, cache: Cache) -> Result<(), Failure> {
+fn prepare_page_cache(subject: &MeasuredCell, cache: Cache) -> Result<(), Failure> {
     match cache {
         Cache::Warm => subject.read().map_err(|error| Failure::harness(&error)),
         Cache::Cold => Ok(()),
@@ -314,7 +319,7 @@ fn last_words(ending: &Ending) -> String {
         JournalEvent::NotExecuted { origin, reason } if is_extension(origin) => Some(reason.as_str()),
         _ => None,
     });
-    let line = ending.output.iter().rev().find(|line| is_extension(&line.stream.origin));
+    let line = ending.output.iter().rev().find(|line| is_extension(&line.origin));
     let line = line.map(|line| String::from_utf8_lossy(&line.bytes));
     [exit.map(|exit| format!(" ({exit})")), line.map(|line| format!(": {line}"))].into_iter().flatten().collect()
 }

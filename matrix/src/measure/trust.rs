@@ -20,7 +20,7 @@ const END: &str = "-----END CERTIFICATE-----";
 ///
 /// Amazon Linux 2023 has one bundle, at two paths. Debian has the bundle, a file for each certificate, and for each a link whose name looks like OpenSSL's
 /// subject hash. Here the name is another hash, which matters only to lookups by name.
-pub fn settle(store: TrustStore, directory: &Path) -> Result<Vec<Mount>, Error> {
+pub fn mounts(store: TrustStore, directory: &Path) -> Result<Vec<Mount>, Error> {
     if store == TrustStore::Host {
         return Ok(Vec::new());
     }
@@ -165,6 +165,6 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let error = from_bundle(TrustStore::Debian, &directory.path().join("none"), directory.path()).unwrap_err();
         assert!(error.to_string().contains("apt-get install ca-certificates"), "{error}");
-        assert_eq!(settle(TrustStore::Host, directory.path()).unwrap(), []);
+        assert_eq!(mounts(TrustStore::Host, directory.path()).unwrap(), []);
     }
 }

@@ -1,6 +1,6 @@
 //! The options of `cargo matrix plan`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -37,7 +37,7 @@ Exit status:
 const SHARDS: i64 = 200;
 
 /// Plan an experiment: cells, conditions and blocks
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
 #[command(after_help = AFTER)]
 pub struct Arguments {
     /// The design: how the cells are chosen
@@ -146,6 +146,40 @@ pub struct Arguments {
     pub format: Format,
 }
 
+impl Arguments {
+    /// The options of a plan of this design in this folder, each with the default of the command line.
+    pub fn new(design: DesignName, folder: &Path) -> Self {
+        Self {
+            design,
+            factors: Vec::new(),
+            exclude: Vec::new(),
+            base: None,
+            cells: Vec::new(),
+            sample: None,
+            no_singles: false,
+            memory: vec![1024],
+            regime: vec![Regime::Boosted],
+            cache: vec![Cache::Warm],
+            latency: vec![Latency::Loopback],
+            trust_store: vec![TrustStore::Al2023],
+            runtime: vec!["null".to_owned()],
+            fault: vec![InjectedFault::None],
+            blocks: 30,
+            seed: 1,
+            partition: None,
+            shards: 1,
+            external: Vec::new(),
+            external_env: Vec::new(),
+            own_payload: Vec::new(),
+            name: None,
+            out: Some(folder.to_owned()),
+            dry_run: false,
+            history: None,
+            format: Format::Text,
+        }
+    }
+}
+
 /// A way to choose cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DesignName {
@@ -236,7 +270,21 @@ fn file_name(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn new_arguments_have_the_defaults_of_the_command_line() {
+        let parsed = Line::parse_from(["plan", "sets", "--out", "folder"]).arguments;
+        assert_eq!(Arguments::new(DesignName::Sets, Path::new("folder")), parsed);
+    }
 
     #[test]
     fn a_runtime_is_one_of_three() {

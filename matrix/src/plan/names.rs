@@ -10,27 +10,51 @@ pub struct Named {
     pub set: Levels,
     /// The set with what the name adds and takes away.
     pub levels: Levels,
+    set_name: String,
+    words: Vec<Word>,
+}
+
+/// A part of a name that adds something or takes it away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Word {
+    /// With its sign.
+    text: String,
+    choice: Choice,
+}
+
+impl Named {
+    /// The name without what changes nothing. `ship+static` is `ship`, which has `static` already: the same cell, with the same build and the same budget.
+    pub fn shortest(&self) -> String {
+        let counts = |(index, word): &(usize, &Word)| {
+            let mut later = self.words.iter().skip(index + 1);
+            let is_last = later.all(|other| other.choice.factor != word.choice.factor);
+            is_last && !word.choice.holds(&self.set)
+        };
+        let words = self.words.iter().enumerate().filter(counts).map(|(_, word)| word.text.as_str());
+        std::iter::once(self.set_name.as_str()).chain(words).collect()
+    }
 }
 
 /// Names have hyphens in them, so the longest that fits is meant.
 pub fn read(manifest: &Manifest, name: &str) -> Result<Named, Error> {
     let wrong = |reason: String| Error::Cell { cell: name.to_owned(), reason };
     let sets = manifest.sets.iter().map(|set| set.name.clone());
-    let Some((set, mut rest)) = longest(name, sets) else {
+    let Some((set_name, mut rest)) = longest(name, sets) else {
         return Err(wrong("it does not begin with the name of a set".to_owned()));
     };
-    let set = manifest.set_levels(&set).unwrap_or_default();
-    let mut levels = set.clone();
+    let set = manifest.set_levels(&set_name).unwrap_or_default();
+    let (mut levels, mut words_read) = (set.clone(), Vec::new());
     while let Some(sign) = rest.chars().next() {
         let after = rest.get(1..).unwrap_or_default();
         let Some((word, next)) = longest(after, words(manifest)) else {
             return Err(wrong(format!("nothing is called as what follows {sign} in \"{rest}\"")));
         };
         let choice = choice(manifest, &word, sign == '+').map_err(|reason| wrong(format!("{word} {reason}")))?;
-        levels.insert(choice.factor, choice.level);
+        levels.insert(choice.factor.clone(), choice.level.clone());
+        words_read.push(Word { text: format!("{sign}{word}"), choice });
         rest = next;
     }
-    Ok(Named { set, levels })
+    Ok(Named { set, levels, set_name, words: words_read })
 }
 
 /// The longest of the words that `text` begins with and that ends where the text or a word does.
@@ -97,6 +121,17 @@ mod tests {
         );
         assert_eq!(of("baseline-webpki-roots").unwrap(), of("baseline").unwrap(), "it was off before");
         assert!(!of("seed-webpki-roots").unwrap().contains(&"webpki-roots".to_owned()));
+    }
+
+    #[test]
+    fn what_a_set_has_already_makes_no_other_cell() {
+        let manifest = Manifest::embedded().unwrap();
+        let shortest = |name: &str| read(manifest, name).unwrap().shortest();
+        assert_eq!(shortest("ship+static"), "ship");
+        assert_eq!(shortest("ship+static+jemalloc"), "ship+jemalloc");
+        assert_eq!(shortest("baseline+static-static"), "baseline");
+        assert_eq!(shortest("baseline-static+static"), "baseline+static");
+        assert_eq!(shortest("ship-static"), "ship-static");
     }
 
     #[test]

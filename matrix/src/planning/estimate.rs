@@ -6,27 +6,22 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::build_seconds::{BuildSeconds, Program};
 use super::promise::Promise;
-use crate::build::BuildRecord;
 use crate::build::dependencies::Dependencies;
 use crate::build::recipe::{Group, Recipe};
+use crate::build::{BuildRecord, load};
 use crate::flavour::c_tools;
 use crate::manifest::Manifest;
 use crate::measure::sample::Sample;
 use crate::plan::{Cell, CellKind, Plan};
+use crate::target::Architecture;
 use crate::workspace::target_directory;
 
-/// Guesses for a machine of two cores, used until there is something better, and always named as guesses.
-const FIRST_BUILD_SECONDS: f64 = 120.0;
-const FURTHER_BUILD_SECONDS: f64 = 60.0;
-/// The launcher and the few crates that it is made of.
-const LAUNCHER_SECONDS: f64 = 10.0;
-/// Crates of ours, and their build scripts: what is compiled where all dependencies are there.
-const ALONE: usize = 4;
-/// What the C code of a feature adds to the first build that has it, where no earlier build tells. That of FIPS was measured: its build scripts run beside the compiler, so that
-/// `ship-fips` took as long from nothing as `ship`, 155 to 161 s and 160 s on two cores.
-const C_SECONDS: [(&str, f64); 3] = [("aws-lc", 60.0), ("fips", 30.0), ("jemalloc", 30.0)];
+/// Guesses, used until there is something better, and always named as guesses.
 const START_SECONDS: f64 = 1.0;
+/// From how many times as long on it is told.
+const BUSY: f64 = 1.1;
 const GROUP_MB: f64 = 700.0;
 const PROGRAM_MB: f64 = 10.0;
 
@@ -91,18 +86,24 @@ impl Estimate {
     }
 }
 
-/// How many minutes plain builds of these cells take on this machine, by what it has built so far.
+impl Estimate {
+    /// The same where builds take so many times as long as on an idle machine.
+    #[must_use]
+    pub fn slowed(mut self, slowdown: f64) -> Self {
+        self.build_minutes *= slowdown;
+        if slowdown > BUSY {
+            self.build_basis += &format!("; {slowdown:.1} times that, because the machine is busy");
+        }
+        self
+    }
+}
+
+/// How many minutes plain builds of these cells take on this machine, by what it has built so far and what it does beside them now.
 pub fn build_minutes(manifest: &Manifest, cells: &[&Cell]) -> f64 {
     let experiments = target_directory().join("matrix");
     let known = BuildSeconds::of(&earlier_builds(&experiments));
-    known.of_groups(&groups(manifest, cells.iter().copied()), |group| compiled(&experiments, group)) / 60.0
-}
-
-/// A program that is to be built.
-struct Program {
-    /// The cell, or that it is a launcher.
-    name: String,
-    needs: Dependencies,
+    let seconds = known.of_groups(&groups(manifest, cells.iter().copied()), |group| compiled(&experiments, group));
+    load::slowdown() * seconds / 60.0
 }
 
 /// The programs of each set of flags; a launcher is a build of its own.
@@ -119,118 +120,9 @@ fn groups<'c>(manifest: &Manifest, cells: impl IntoIterator<Item = &'c Cell>) ->
         has_launcher |= recipe.launcher;
     }
     if has_launcher {
-        add("(launcher)", &Recipe::of_launcher());
+        add("(launcher)", &Recipe::of_launcher(Architecture::of_this_machine()));
     }
     groups
-}
-
-/// How long builds take, and how we know.
-struct BuildSeconds {
-    /// The first of a group, which compiles everything.
-    first: f64,
-    /// Any other of it.
-    further: f64,
-    /// What the C code of a feature adds to either.
-    c_code: BTreeMap<&'static str, f64>,
-    basis: String,
-}
-
-impl BuildSeconds {
-    /// How long the builds of all groups take, one after the other.
-    fn of_groups(&self, groups: &BTreeMap<Group, Vec<Program>>, compiled: impl Fn(&Group) -> Vec<Dependencies>) -> f64 {
-        let mut seconds = 0.0;
-        for (group, programs) in groups {
-            let mut there = compiled(group);
-            for program in programs {
-                seconds += self.of_program(&program.needs, &there);
-                there.push(program.needs.clone());
-            }
-        }
-        seconds
-    }
-
-    /// How long the build of a program takes where all of this is compiled already.
-    fn of_program(&self, needs: &Dependencies, there: &[Dependencies]) -> f64 {
-        let ours = match () {
-            () if needs.are_of_launcher() => LAUNCHER_SECONDS,
-            () if needs.shares(there) => self.further,
-            () => self.first,
-        };
-        let lacking = needs.lacking(there);
-        ours + lacking.iter().filter_map(|feature| self.c_code.get(feature.as_str())).sum::<f64>()
-    }
-
-    /// From builds of one program each, as it is measured. Those that compiled more than half as many crates as any has compiled count as first ones of a group.
-    fn of(builds: &[BuildRecord]) -> Self {
-        let is_real = |built: &&BuildRecord| built.failure.is_none() && !built.cached && built.agent.is_none();
-        let real: Vec<(usize, &BuildRecord)> =
-            builds.iter().filter(is_real).filter_map(|built| Some((built.compiled?, built))).collect();
-        let most = real.iter().map(|(compiled, _)| *compiled).max().unwrap_or_default();
-        let of = |is_first: bool| {
-            let of = real.iter().filter(move |(compiled, _)| (compiled * 2 > most && most > ALONE) == is_first);
-            of.map(|(_, built)| *built).collect::<Vec<&BuildRecord>>()
-        };
-        let (firsts, furthers) = (of(true), of(false));
-        let (first, further) = (without_c(&firsts, FIRST_BUILD_SECONDS), without_c(&furthers, FURTHER_BUILD_SECONDS));
-        let told =
-            format!("the medians of {} earlier builds of everything and {} of less", firsts.len(), furthers.len());
-        let ratio = FIRST_BUILD_SECONDS / FURTHER_BUILD_SECONDS;
-        let known = |first, further| Self { first, further, c_code: BTreeMap::new(), basis: told };
-        let mut known = match (first, further) {
-            (Some(first), Some(further)) => known(first, further),
-            (Some(first), None) => known(first, first / ratio),
-            (None, Some(further)) => known(further * ratio, further),
-            (None, None) => Self::guessed(),
-        };
-        let measured: Vec<_> = c_code_of(&firsts, known.first).chain(c_code_of(&furthers, known.further)).collect();
-        for (feature, guess) in C_SECONDS {
-            let of_feature = measured.iter().filter(|(name, _)| *name == feature).map(|(_, added)| *added).collect();
-            let median = median(of_feature);
-            if let Some(median) = median {
-                known.basis += &format!(", {median:.0} s for the C code of {feature} in earlier builds");
-            }
-            known.c_code.insert(feature, median.unwrap_or(guess * known.first / FIRST_BUILD_SECONDS));
-        }
-        known
-    }
-
-    /// Without any earlier build, and without C code.
-    fn guessed() -> Self {
-        let (first, further) = (FIRST_BUILD_SECONDS, FURTHER_BUILD_SECONDS);
-        let basis = format!("a guess of {first} s for the first build of each, {further} s for others");
-        Self { first, further, c_code: BTreeMap::new(), basis }
-    }
-}
-
-/// The median of builds of one kind without C code of new features; if all of them had some, without what that is guessed to have taken. `guess` is that of the kind.
-fn without_c(builds: &[&BuildRecord], guess: f64) -> Option<f64> {
-    let plain = builds.iter().filter(|built| with_c(built).is_empty());
-    median(plain.map(|built| built.seconds).collect()).or_else(|| {
-        // Where one step takes longer than was guessed, so does the other.
-        let guessed = |built: &BuildRecord| with_c(built).iter().map(|(_, seconds)| seconds).sum::<f64>();
-        median(builds.iter().map(|built| built.seconds * guess / (guess + guessed(built))).collect())
-    })
-}
-
-/// What the C code of a feature has added to builds of one kind that had that of no other, where others of the kind show how long they take without. No less than nothing:
-/// build scripts run beside the compiler.
-fn c_code_of(builds: &[&BuildRecord], without: f64) -> impl Iterator<Item = (&'static str, f64)> {
-    let is_known = builds.iter().any(|built| with_c(built).is_empty());
-    let alone = builds.iter().filter(move |_| is_known).filter_map(move |built| match with_c(built)[..] {
-        [(feature, _)] => Some((feature, (built.seconds - without).max(0.0))),
-        _ => None,
-    });
-    alone.collect::<Vec<_>>().into_iter()
-}
-
-/// The features with C code that were compiled for the first time in a build, each with its guess.
-fn with_c(built: &BuildRecord) -> Vec<(&'static str, f64)> {
-    C_SECONDS.into_iter().filter(|(feature, _)| built.brought.contains(*feature)).collect()
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }
 
 /// Seconds from one start to the next, and how we know.

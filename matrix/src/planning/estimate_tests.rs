@@ -1,5 +1,7 @@
 use super::*;
+use crate::build::LauncherTime;
 use crate::plan::{Cell, Condition, SCHEMA};
+use crate::planning::build_seconds::{C_SECONDS, GUESS, LAUNCHER_SECONDS};
 
 fn condition() -> Condition {
     Condition::default()
@@ -56,6 +58,9 @@ fn built(seconds: f64, cached: bool) -> BuildRecord {
         seconds,
         cached,
         compiled: None,
+        group: None,
+        slowdown: None,
+        launcher: None,
         brought: BTreeSet::new(),
         origin: None,
         same_as: None,
@@ -90,7 +95,7 @@ fn earlier_builds_are_better_than_guesses() {
     let of = |seconds, compiled| BuildRecord { compiled: Some(compiled), ..built(seconds, false) };
     let first = [of(80.0, 150), of(90.0, 160), of(300.0, 140)];
     let further = [of(40.0, 2), of(30.0, 2), of(35.0, 20)];
-    // What is no build of the extension, was there, failed, is of another profile or is two programs at once tells nothing.
+    // What is no build of the extension, was there, failed, is of another profile or is two programs at once without the times of both tells nothing.
     let failure = Some(crate::build::Failure::default());
     let agent = Some(PathBuf::new());
     let rest = [
@@ -101,13 +106,60 @@ fn earlier_builds_are_better_than_guesses() {
     ];
     let minutes = |builds: &[&[BuildRecord]]| estimate(&plan, &builds.concat(), &[]).build_minutes * 60.0;
     // Each of the two groups has jemalloc for the first time.
-    let new = |first: f64| first * (1.0 + 30.0 / FIRST_BUILD_SECONDS);
+    let new = |first: f64| first * (1.0 + 30.0 / GUESS.first);
     assert!(close(minutes(&[&first, &further, &rest]), 2.0 * new(90.0) + 35.0));
     assert!(close(minutes(&[&first, &rest]), 2.0 * new(90.0) + 45.0), "half of the first, as is guessed");
     assert!(close(minutes(&[&further[..2], &rest]), 2.0 * new(80.0) + 40.0), "twice the others");
     assert!(close(minutes(&[&rest]), minutes(&[])));
     let basis = estimate(&plan, &[&first[..], &further].concat(), &[]).build_basis;
     assert_eq!(basis, "the medians of 3 earlier builds of everything and 3 of less");
+}
+
+#[test]
+fn a_group_takes_as_long_as_earlier_builds_with_its_flags() {
+    let manifest = Manifest::embedded().unwrap();
+    let plan = plan(&["", "opt-level=3", "lazy-intake=on", "launcher=on"], 10);
+    let named = |cell: &str| {
+        let groups = groups(manifest, &plan.cells);
+        let found = groups.into_iter().find(|(_, programs)| programs.iter().any(|program| program.name == cell));
+        Some(found.unwrap().0.0)
+    };
+    let of = |group: &Option<String>, seconds, compiled| BuildRecord {
+        compiled: Some(compiled),
+        group: group.clone(),
+        ..built(seconds, false)
+    };
+    let (usual, quick, other) = (named("with-"), named("with-opt-level=3"), Some("another".to_owned()));
+    // That of the agent counts without the launcher's, which was there in the second build, and as on an idle machine.
+    let with_launcher = |record: BuildRecord, seconds, compiled| BuildRecord {
+        agent: Some(PathBuf::new()),
+        launcher: Some(LauncherTime { seconds, compiled }),
+        ..record
+    };
+    let builds = [
+        BuildRecord { slowdown: Some(3.0), ..with_launcher(of(&usual, 675.0, 150), 75.0, 9) },
+        with_launcher(of(&usual, 80.5, 2), 0.5, 0),
+        of(&quick, 40.0, 150),
+        of(&other, 1000.0, 150),
+        of(&other, 900.0, 2),
+        of(&other, 900.0, 2),
+    ];
+    let there = |_: &_| vec![Dependencies::of(manifest, &Recipe::of(manifest, &plan.cells[0].levels))];
+    let estimated = |compiled: &dyn Fn(&Group) -> Vec<Dependencies>| {
+        Estimate::of(manifest, &plan, &builds, compiled, &[]).build_minutes * 60.0
+    };
+    // Where a group was built from nothing alone, further builds are to the first as in all groups: 900 to 200.
+    assert!(close(estimated(&there), 3.0 * 80.0 + 40.0 * 900.0 / 200.0 + 25.0), "{}", estimated(&there));
+    let jemalloc = 30.0 * 200.0 / GUESS.first;
+    let from_nothing = 200.0 + 2.0 * 80.0 + 40.0 + 2.0 * jemalloc + 25.0;
+    assert!(close(estimated(&|_| Vec::new()), from_nothing), "{} {from_nothing}", estimated(&|_| Vec::new()));
+    let estimate = Estimate::of(manifest, &plan, &builds, |_| Vec::new(), &[]);
+    let busy = estimate.clone().slowed(4.0);
+    assert!(close(busy.build_minutes, 4.0 * estimate.build_minutes));
+    assert!(busy.build_basis.ends_with("; 4.0 times that, because the machine is busy"), "{}", busy.build_basis);
+    let basis = estimate.slowed(1.0).build_basis;
+    let told = "the medians of 3 earlier builds of everything and 3 of less, by flags where the same were built before";
+    assert_eq!(basis, told);
 }
 
 #[test]
@@ -121,7 +173,7 @@ fn dependencies_that_are_there_are_not_built_again() {
     let there = |group: &_| compiled(folder.path(), group);
     let estimate = Estimate::of(manifest, &plan, &[], there, &[]);
     // The baseline has jemalloc, which the group of the last cell lacks.
-    assert!(close(estimate.build_minutes * 60.0, FIRST_BUILD_SECONDS + 30.0 + 2.0 * FURTHER_BUILD_SECONDS));
+    assert!(close(estimate.build_minutes * 60.0, GUESS.first + 30.0 + 2.0 * GUESS.further));
     assert!(
         estimate.build_basis.ends_with("; some of what 1 of the groups share is compiled already"),
         "{}",
@@ -145,10 +197,10 @@ fn fips_is_not_compiled_because_ship_is() {
         let there = |_: &_| ship.iter().map(|program| program.needs.clone()).collect();
         Estimate::of(manifest, &of(sets), &[], there, &[]).build_minutes * 60.0
     };
-    assert!(close(seconds(&["ship-agent"]), FURTHER_BUILD_SECONDS));
+    assert!(close(seconds(&["ship-agent"]), GUESS.further));
     let module = C_SECONDS.into_iter().find(|(feature, _)| *feature == "fips").unwrap().1;
-    assert!(close(seconds(&["ship-fips"]), FIRST_BUILD_SECONDS + module + LAUNCHER_SECONDS));
-    let both = FURTHER_BUILD_SECONDS + FIRST_BUILD_SECONDS + module + LAUNCHER_SECONDS;
+    assert!(close(seconds(&["ship-fips"]), GUESS.first + module + LAUNCHER_SECONDS));
+    let both = GUESS.further + GUESS.first + module + LAUNCHER_SECONDS;
     assert!(close(seconds(&["ship-agent", "ship-fips"]), both));
 }
 
@@ -162,7 +214,12 @@ fn builds_with_new_c_code_say_how_long_others_take() {
     // Twice as slow as is guessed, and the module four times.
     let slow = [of(480.0, 160, &["fips"]), of(240.0, 150, &["ring"]), of(120.0, 3, &[])];
     let known = BuildSeconds::of(&slow);
-    assert!(close(known.first, 240.0) && close(known.further, 120.0), "{} {}", known.first, known.further);
+    assert!(
+        close(known.any.first, 240.0) && close(known.any.further, 120.0),
+        "{} {}",
+        known.any.first,
+        known.any.further
+    );
     assert!(close(known.c_code["fips"], 240.0) && close(known.c_code["jemalloc"], 60.0), "{:?}", known.c_code);
     let told =
         "the medians of 2 earlier builds of everything and 1 of less, 240 s for the C code of fips in earlier builds";
@@ -171,7 +228,7 @@ fn builds_with_new_c_code_say_how_long_others_take() {
     let quick = BuildSeconds::of(&[of(150.0, 160, &["fips"]), of(160.0, 150, &[])]);
     assert!(close(quick.c_code["fips"], 0.0), "{:?}", quick.c_code);
     let alone = BuildSeconds::of(&[of(300.0, 160, &["fips"])]);
-    assert!(close(alone.first + alone.c_code["fips"], 300.0) && !alone.basis.contains("C code"), "{}", alone.basis);
+    assert!(close(alone.any.first + alone.c_code["fips"], 300.0) && !alone.basis.contains("C code"), "{}", alone.basis);
 }
 
 /// Two cells in so many blocks, which differ by ±`spread` around 10 ms.

@@ -1,5 +1,6 @@
 //! What a plan builds, how long it takes, and how small an effect it can see.
 
+mod build_seconds;
 mod estimate;
 mod externals;
 pub mod hosted;

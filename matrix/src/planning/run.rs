@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::estimate::{Estimate, compiled, earlier_builds, lines};
 use super::{externals, text};
+use crate::build::load;
 use crate::manifest::Manifest;
 use crate::measure::sample::Sample;
 use crate::plan::arguments::Format;
@@ -52,6 +53,7 @@ pub fn plan(arguments: &Arguments) -> Result<Planned, Error> {
     };
     let there = |group: &_| compiled(&experiments, group);
     let estimate = Estimate::of(manifest, &plan, &earlier_builds(&experiments), there, &samples);
+    let estimate = estimate.slowed(load::slowdown());
     notes.extend(undecided(arguments, &plan, &estimate));
     let shards = arguments.shards.min(plan.blocks);
     if shards < arguments.shards {

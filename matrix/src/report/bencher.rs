@@ -25,12 +25,12 @@ struct Metric {
 /// Writes the cells that deliver under valid conditions. Each gate gets its median, with the 10th and 90th percentiles as bounds, and its ratio to the floor,
 /// with the confidence interval. Only the ratios can be compared between machines.
 pub fn write(report: &Report) -> Result<String, Error> {
-    let chapters = report.chapters.iter().filter(|section| section.found.invalid.is_none());
-    let benchmarks: BTreeMap<String, Measures> = chapters.flat_map(|section| of_chapter(report, section)).collect();
+    let sections = report.sections.iter().filter(|section| section.found.invalid.is_none());
+    let benchmarks: BTreeMap<String, Measures> = sections.flat_map(|section| of_section(report, section)).collect();
     Ok(serde_json::to_string_pretty(&benchmarks).map_err(Error::Json)? + "\n")
 }
 
-fn of_chapter<'a>(
+fn of_section<'a>(
     report: &'a Report,
     section: &'a ConditionSection<'_>,
 ) -> impl Iterator<Item = (String, Measures)> + 'a {

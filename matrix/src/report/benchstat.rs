@@ -26,7 +26,7 @@ pub fn write(report: &Report) -> String {
     for gate in GATES {
         let _ = writeln!(text, "Unit {gate}-sec better=lower");
     }
-    for section in report.chapters.iter().filter(|section| section.found.invalid.is_none()) {
+    for section in report.sections.iter().filter(|section| section.found.invalid.is_none()) {
         starts(&mut text, report, section);
     }
     text

@@ -73,7 +73,7 @@ pub fn write(report: &Report) -> Result<String, Error> {
         summary: report.summary(),
         measured_on: report.provenance(),
         alarms: report.alarms.iter().map(said).collect(),
-        conditions: report.chapters.iter().map(condition).collect(),
+        conditions: report.sections.iter().map(condition).collect(),
         analysis: &report.experiment.analysis,
     };
     let mut text = serde_json::to_string_pretty(&document).map_err(Error::Json)?;

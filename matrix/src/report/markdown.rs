@@ -14,7 +14,7 @@ pub fn write(report: &Report) -> String {
         page.block(&escaped(&provenance.sentence));
     }
     page.alarms(&report.alarms);
-    for section in &report.chapters {
+    for section in &report.sections {
         page.section(section);
     }
     page.folded("How to read this", |page| {

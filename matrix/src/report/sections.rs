@@ -18,7 +18,7 @@ pub struct Report<'a> {
     pub experiment: &'a Experiment,
     /// Alarms about the whole experiment, to be read first.
     pub alarms: Vec<Alarm>,
-    pub chapters: Vec<ConditionSection<'a>>,
+    pub sections: Vec<ConditionSection<'a>>,
 }
 
 /// The section about one condition.
@@ -96,7 +96,7 @@ impl<'a> Report<'a> {
         let found = &experiment.analysis.conditions;
         let conditions: Vec<_> = found.iter().map(|found| &found.condition).collect();
         let labels = circumstances::labels(&conditions);
-        let chapters =
+        let sections =
             found.iter().zip(labels).map(|(found, label)| ConditionSection::of(experiment, found, label)).collect();
         let mut alarms = alarm::of_builds(experiment);
         alarms.extend(alarm::of_untimed(experiment));
@@ -106,14 +106,14 @@ impl<'a> Report<'a> {
         }
         alarms.extend(alarm::of_notes(experiment));
         alarms.sort_by_key(|alarm| alarm.weight);
-        Self { experiment, alarms, chapters }
+        Self { experiment, alarms, sections }
     }
 
     /// One line about the experiment: design, counts and seed.
     pub fn summary(&self) -> String {
         use super::number::counted;
         let analysis = &self.experiment.analysis;
-        let starts = self.chapters.iter().flat_map(|section| &section.rows).map(|row| row.summary.starts).sum();
+        let starts = self.sections.iter().flat_map(|section| &section.rows).map(|row| row.summary.starts).sum();
         format!(
             "Design {}, {}, {}, {}, seed {}.",
             analysis.design,

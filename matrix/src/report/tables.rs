@@ -97,7 +97,7 @@ pub fn gates(section: &ConditionSection) -> Table {
 
 /// The table of every cell's costs other than time, as far as they were measured.
 pub fn costs(section: &ConditionSection) -> Table {
-    const COSTS: [&str; 16] = [
+    const COSTS: [&str; 18] = [
         "init_null",
         "served",
         "first_invocation",
@@ -112,6 +112,8 @@ pub fn costs(section: &ConditionSection) -> Table {
         "resident_peak",
         "file_size",
         "entry_size",
+        "file_touched",
+        "entry_touched",
         "relocations",
         "libraries",
     ];

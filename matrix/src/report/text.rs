@@ -20,7 +20,7 @@ pub fn write(report: &Report, colours: bool) -> String {
         }
     }
     text.alarms(&report.alarms);
-    for section in &report.chapters {
+    for section in &report.sections {
         text.section(section);
     }
     text.aliases(report);

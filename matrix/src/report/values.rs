@@ -24,7 +24,7 @@ pub fn write(report: &Report) -> Result<String, Error> {
         let statistic = format!("note {number}");
         sheet.line(&Line { condition: "", cell: "", measure: "", statistic: &statistic, value: note.clone() })?;
     }
-    for section in &report.chapters {
+    for section in &report.sections {
         sheet.section(section)?;
     }
     let bytes = sheet.writer.into_inner().map_err(|error| Error::Csv(error.into_error().into()))?;

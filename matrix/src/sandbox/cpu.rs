@@ -41,6 +41,12 @@ pub fn visible_cpus(memory_mb: u32) -> usize {
     }
 }
 
+/// The number of CPUs that a process of this memory tier sees here: at most those that this machine gives to the calling thread.
+pub(crate) fn usable(memory_mb: u32) -> usize {
+    let own = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    visible_cpus(memory_mb).min(own)
+}
+
 /// The CPU limits that a process enters before its exec.
 #[derive(Clone, Debug)]
 pub(crate) struct CgroupEntry {

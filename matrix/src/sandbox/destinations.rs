@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use agent_config::Reduced;
 use serde_json::{Map, Value};
 
 /// The API key that an extension has if its function has none.
@@ -67,6 +68,26 @@ fn canonical(name: &str) -> String {
 }
 
 impl Destinations {
+    /// The settings file of a function without what names a destination; `None` if it stays as it is. What was removed has the form of a variable, to be
+    /// treated as one.
+    pub(crate) fn of_file(self, yaml: &str) -> Option<Reduced> {
+        let is_destination = |name: &str| {
+            URLS.iter().any(|(known, _)| *known == name)
+                || [&FURTHER_URLS[..], &ENDPOINTS, &LEADS_ELSEWHERE].iter().any(|names| names.contains(&name))
+        };
+        match self {
+            Self::AsSet => None,
+            Self::Intake => agent_config::without(yaml, is_destination),
+        }
+    }
+
+    /// Variables for the extension in place of what was removed from its settings file.
+    pub(super) fn in_place_of(removed: &BTreeMap<String, String>, intake: SocketAddr) -> BTreeMap<String, String> {
+        let url = format!("http://{intake}");
+        let of = |(name, value): (&String, &String)| Some((name.clone(), redirected(name, value, &url)?));
+        removed.iter().filter_map(of).collect()
+    }
+
     /// The names of the customer's variables that have no effect in the sandbox, because they would lead elsewhere.
     pub(crate) fn ignored(self, variables: &BTreeMap<String, String>) -> Vec<String> {
         let leads = |name: &&String| LEADS_ELSEWHERE.contains(&canonical(name).as_str());
@@ -162,6 +183,20 @@ mod tests {
         for (name, path) in URLS {
             assert_eq!(variables[name], format!("http://127.0.0.1:80{path}"));
         }
+    }
+
+    #[test]
+    fn no_line_of_the_settings_file_leads_away_from_the_intake() {
+        let yaml = "site: us5.datadoghq.com\ndd_url: https://a.example\nkms_api_key: x\nproxy: {https: 'http://p.example'}\n\
+            additional_endpoints: {'https://b.example': [k1, k2]}\nlogs_config:\n  logs_dd_url: https://c.example\n  \
+            additional_endpoints: [{api_key: k, Host: d.example, Port: 443}]\n";
+        let reduced = Destinations::Intake.of_file(yaml).unwrap();
+        assert!(!reduced.text.contains("example") && reduced.text.contains("us5"), "{}", reduced.text);
+        let removed = reduced.removed.into_iter().map(|removed| (removed.variable, removed.value)).collect();
+        let variables = Destinations::in_place_of(&removed, SocketAddr::from((Ipv4Addr::LOCALHOST, 80)));
+        let expected = [("DD_ADDITIONAL_ENDPOINTS".to_owned(), r#"{"http://127.0.0.1:80":["k1","k2"]}"#.to_owned())];
+        assert_eq!(variables, expected.into());
+        assert_eq!(Destinations::AsSet.of_file(yaml), None);
     }
 
     #[test]

@@ -36,8 +36,6 @@ pub(crate) struct Frames {
     text: Vec<u8>,
     /// Maximum length of a record in bytes; a longer one is continued in another record.
     limit: usize,
-    /// Whether something other than a frame was written, after which no frame can be found any more.
-    is_broken: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,20 +46,26 @@ struct Frame {
 
 impl Frames {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { header: Vec::new(), frame: None, text: Vec::new(), limit: limit.max(1), is_broken: false }
+        Self { header: Vec::new(), frame: None, text: Vec::new(), limit: limit.max(1) }
     }
 
-    pub(crate) fn feed(&mut self, mut bytes: &[u8], record: &mut dyn FnMut(Record<'_>)) {
-        while !bytes.is_empty() && !self.is_broken {
+    /// Whether a frame has begun and not ended.
+    pub(crate) fn is_within_frame(&self) -> bool {
+        self.frame.is_some() || !self.header.is_empty()
+    }
+
+    /// Takes bytes up to the end of a frame and returns the others.
+    pub(crate) fn feed_frame<'b>(&mut self, mut bytes: &'b [u8], record: &mut dyn FnMut(Record<'_>)) -> &'b [u8] {
+        while !bytes.is_empty() {
             bytes = match self.frame {
                 None => self.take_header(bytes, record),
                 Some(frame) => self.take_text(frame, bytes, record),
             };
+            if !self.is_within_frame() {
+                break;
+            }
         }
-        if self.is_broken {
-            self.text.extend_from_slice(bytes);
-            self.finish(record);
-        }
+        bytes
     }
 
     /// Emits the rest when the writer has ended within a frame.
@@ -83,10 +87,8 @@ impl Frames {
         match parse(&self.header) {
             Some(Frame { remaining: 0, written }) => record(Record { bytes: &[], written }),
             Some(frame) => self.frame = Some(frame),
-            None => {
-                self.is_broken = true;
-                self.text.append(&mut self.header);
-            }
+            // Nobody calls this for anything that does not begin like a frame.
+            None => record(Record::untimed(&self.header)),
         }
         self.header.clear();
         rest
@@ -142,7 +144,10 @@ mod tests {
             out.push((String::from_utf8_lossy(record.bytes).into_owned(), written));
         };
         for chunk in chunks {
-            frames.feed(chunk, &mut take);
+            let mut rest = *chunk;
+            while !rest.is_empty() {
+                rest = frames.feed_frame(rest, &mut take);
+            }
         }
         frames.finish(&mut take);
         out
@@ -173,8 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_frame_is_kept() {
-        assert_eq!(records(100, &[b"plain text that has no frame", b" more"]).len(), 2);
+    fn a_frame_that_is_cut_is_kept() {
         let cut = frame(0xa55a_0003, 7, "whole");
         assert_eq!(records(100, &[&cut[..cut.len() - 2]]), [("who".to_owned(), Some(7))]);
     }

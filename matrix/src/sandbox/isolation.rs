@@ -31,6 +31,7 @@ pub(crate) fn refusal(journal: &Journal) -> Option<String> {
         JournalEvent::ProcessesShared { reason } => Some(format!("no process namespace of its own: {reason}")),
         JournalEvent::MountsShared { reason } => Some(format!("no mounts of its own: {reason}")),
         JournalEvent::DiskShared { reason } => Some(format!("no disk of its own: {reason}")),
+        JournalEvent::FiguresShared { reason } => Some(format!("no figures of its own: {reason}")),
         JournalEvent::CpuUnlimited { reason } => Some(format!("no control group of its own: {reason}")),
         _ => None,
     })

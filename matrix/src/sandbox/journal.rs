@@ -42,6 +42,14 @@ pub enum JournalEvent {
     DiskPrivate,
     /// The processes see and write the machine's files although a private disk was requested; `reason` is the system's.
     DiskShared { reason: String },
+    /// The processes run as Lambda's user.
+    UserOfLambda,
+    /// The processes run as the user who started the sandbox, although a private disk was requested.
+    UserShared { reason: String },
+    /// Memory, processors and CPU time are those of the environment in the files from which processes read them.
+    FiguresPrivate,
+    /// Processes read the machine's figures although a private disk was requested; `reason` is the system's.
+    FiguresShared { reason: String },
     /// Another process has a port that the extension needs, in the network that the sandbox shares with it.
     PortTaken { port: u16, protocol: &'static str },
     /// The CPU limits of the memory tier are set up.

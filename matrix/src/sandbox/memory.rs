@@ -10,8 +10,9 @@ use tokio::task::AbortHandle;
 
 use super::platform::{Fatal, Platform};
 use super::process_table::{ProcessTable, kilobytes};
+use super::system_files::{SystemFiles, Used};
 
-/// Watches the memory of an environment's processes, and kills the function when together they exceed the limit.
+/// Watches the memory of an environment's processes, and kills the function when together they exceed the limit. Also keeps the environment's figures up to date.
 #[derive(Debug)]
 pub(crate) struct MemoryLimit {
     peak_kb: Arc<AtomicU64>,
@@ -20,7 +21,12 @@ pub(crate) struct MemoryLimit {
 
 impl MemoryLimit {
     /// Starts watching. `leader` is the function's process.
-    pub(crate) fn start(platform: Arc<Platform>, table: Arc<ProcessTable>, leader: Pid) -> Self {
+    pub(crate) fn start(
+        platform: Arc<Platform>,
+        table: Arc<ProcessTable>,
+        leader: Pid,
+        system_files: Option<Arc<SystemFiles>>,
+    ) -> Self {
         let peak_kb = Arc::new(AtomicU64::new(0));
         let peak = Arc::clone(&peak_kb);
         let task = tokio::spawn(async move {
@@ -31,6 +37,9 @@ impl MemoryLimit {
                 platform.telemetry.awake().await;
                 let used_kb = table.used_kb(&[leader]);
                 peak.fetch_max(used_kb, Ordering::Relaxed);
+                if let Some(files) = &system_files {
+                    files.update(|| Used { memory_kb: used_kb, cpu: table.cpu(&[leader]) });
+                }
                 if used_kb > limit_kb {
                     platform.fail(Fatal::OutOfMemory);
                     let _ = killpg(leader, Signal::SIGKILL);

@@ -7,6 +7,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use super::setup::Mount;
+use crate::terminal::chain_in_line;
 
 /// The mount point of control groups. A process on Lambda sees none; runtimes that see them adapt to their limits.
 const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
@@ -14,17 +15,24 @@ const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
 /// Why the sandbox has to use the machine's own directories.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
-    #[error("no mounts of its own: {0}")]
+    #[error("no mounts of its own")]
     Namespace(#[source] nix::Error),
-    #[error("{} cannot be put in place: {source}", path.display())]
+    #[error("{} cannot be put in place", path.display())]
     Mount { path: PathBuf, source: io::Error },
+}
+
+impl Refused {
+    /// The reason with the system's error, in one line.
+    pub(crate) fn reason(&self) -> String {
+        chain_in_line(self)
+    }
 }
 
 /// Moves the calling thread into its own mount namespace and mounts the directories there, without a change to what others see.
 ///
 /// Processes and threads that the calling thread starts from now on inherit the namespace. It needs `CAP_SYS_ADMIN`. `over` is overlaid on its target, which
 /// has to exist, and must not change from now on. `staging` is an empty directory that lives as long as the sandbox.
-pub(crate) fn settle(mounts: &[Mount], over: Option<&Mount>, staging: &Path) -> Result<(), Refused> {
+pub(crate) fn mount_all(mounts: &[Mount], over: Option<&Mount>, staging: &Path) -> Result<(), Refused> {
     unshare(CloneFlags::CLONE_NEWNS).map_err(Refused::Namespace)?;
     // Mounts made from here on do not propagate to the machine.
     attach(None, Path::new("/"), None, MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
@@ -85,13 +93,13 @@ mod tests {
         let mounts = vec![Mount { source: source.path().to_owned(), target: target.to_owned() }];
         let file = file.to_owned();
         let staged = staging.path().to_owned();
-        let thread = thread::spawn(move || settle(&mounts, None, &staged).map(|()| fs::read_to_string(file).ok()));
+        let thread = thread::spawn(move || mount_all(&mounts, None, &staged).map(|()| fs::read_to_string(file).ok()));
         thread.join().unwrap()
     }
 
     /// Mounts may fail for a missing privilege only.
     fn assert_tolerable(refused: &Refused) {
-        let reason = refused.to_string();
+        let reason = refused.reason();
         assert!(reason.contains("no mounts of its own: EPERM") && !isolation::is_required(), "{reason}");
     }
 

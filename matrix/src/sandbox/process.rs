@@ -21,11 +21,13 @@ use tokio::sync::watch;
 
 use super::cpu::CgroupEntry;
 use super::footprint::{BaselineUsage, cpu_time};
-use super::frames::{Frames, Record};
+use super::frames::Record;
+use super::lambda_user::LambdaUser;
 use super::lines::Lines;
+use super::mixed::Mixed;
 use super::next_breakpoint::NextBreakpoint;
 use super::processes::{self, Processes};
-use super::setup::Pipe;
+use super::system_files::SystemFiles;
 
 /// The program to run, with its environment and limits.
 #[derive(Debug)]
@@ -40,7 +42,11 @@ pub(crate) struct Launch<'a> {
     pub next_breakpoint: Option<&'a Arc<NextBreakpoint>>,
     /// The process namespace; `None` if it sees the machine's processes.
     pub processes: Option<&'a Processes>,
-    /// Whether it gets a pipe for framed log records, as managed runtimes do.
+    /// The files with the environment's figures; `None` if it sees the machine's.
+    pub system_files: Option<&'a Arc<SystemFiles>>,
+    /// The user as whom it runs; `None` if that is the one who started the sandbox.
+    pub user: Option<LambdaUser>,
+    /// Whether it gets a descriptor for framed log records, as managed runtimes do.
     pub has_log_pipe: bool,
 }
 
@@ -48,7 +54,7 @@ pub(crate) struct Launch<'a> {
 const LOG_PIPE: &str = "_LAMBDA_TELEMETRY_LOG_FD";
 
 /// A callback for the lines and log records of a process.
-pub(crate) type Sink = Arc<dyn Fn(Pipe, Record<'_>) + Send + Sync>;
+pub(crate) type Sink = Arc<dyn Fn(Record<'_>) + Send + Sync>;
 
 /// A child process with its descendants. Dropping it kills its process group.
 #[derive(Debug)]
@@ -60,7 +66,7 @@ pub(crate) struct Process {
     /// Its usage before the exec.
     pub baseline_usage: BaselineUsage,
     exit: watch::Receiver<Option<ExitStatus>>,
-    pumps: Vec<Arc<PipeReader>>,
+    pump: Arc<PipeReader>,
 }
 
 impl Process {
@@ -72,19 +78,12 @@ impl Process {
         sink: &Sink,
         exited: impl FnOnce(ExitStatus, Option<Duration>) + Send + 'static,
     ) -> io::Result<Self> {
-        let (stdout, stdout_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-        let (stderr, stderr_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        let (output, output_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        let stderr_end = output_end.try_clone()?;
         let (clock, clock_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-        let log_pipe = launch.has_log_pipe.then(|| nix::unistd::pipe2(OFlag::O_CLOEXEC)).transpose()?;
-        let (log, log_end) = log_pipe.unzip();
+        let log_end = launch.has_log_pipe.then(|| output_end.try_clone()).transpose()?;
         // Before there is anything to be read: what follows the exec delays the platform's first answers.
-        let mut pumps = vec![
-            PipeReader::start(stdout, Pipe::Stdout, launch, sink)?,
-            PipeReader::start(stderr, Pipe::Stderr, launch, sink)?,
-        ];
-        if let Some(log) = log {
-            pumps.push(PipeReader::start(log, Pipe::Log, launch, sink)?);
-        }
+        let pump = PipeReader::start(output, launch, sink)?;
         let before = Instant::now();
         let mut child = {
             let mut command = Command::new(launch.program);
@@ -95,7 +94,7 @@ impl Process {
                 .envs(log_end.as_ref().map(|end| (LOG_PIPE, end.as_raw_fd().to_string())))
                 .current_dir(launch.directory)
                 .stdin(Stdio::null())
-                .stdout(stdout_end)
+                .stdout(output_end)
                 .stderr(stderr_end)
                 .process_group(0)
                 .kill_on_drop(true);
@@ -108,19 +107,17 @@ impl Process {
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::other("the child ended before it was seen"))?;
         let (tell, exit) = watch::channel(None);
-        let last_lines = pumps.clone();
+        let last_lines = Arc::clone(&pump);
         tokio::spawn(async move {
             let used = used_at_end(pid, baseline_usage).await;
             let status = child.wait().await.unwrap_or_default();
             // Kills its descendants at once: later, the group id may belong to another group.
             let _ = killpg(pid, Signal::SIGKILL);
-            for pump in &last_lines {
-                pump.end_line();
-            }
+            last_lines.end_line();
             exited(status, used);
             let _ = tell.send(Some(status));
         });
-        Ok(Self { pid, executed, baseline_usage, exit, pumps })
+        Ok(Self { pid, executed, baseline_usage, exit, pump })
     }
 
     /// Sends a signal to the whole group; a group that is gone is no error.
@@ -144,16 +141,12 @@ impl Process {
 
     /// Reads every line that was written by now, without waiting.
     pub(crate) fn drain(&self) {
-        for pump in &self.pumps {
-            pump.drain();
-        }
+        self.pump.drain();
     }
 
     /// As [`Self::drain`]; text without a line feed counts as a line.
     pub(crate) fn end_lines(&self) {
-        for pump in &self.pumps {
-            pump.end_line();
-        }
+        self.pump.end_line();
     }
 }
 
@@ -180,11 +173,11 @@ fn watched(handle: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 #[expect(unsafe_code, reason = "the only way to act in the child between fork and exec")]
 fn at_exec(command: &mut Command, before: Instant, clock: OwnedFd, log: Option<OwnedFd>, launch: &Launch<'_>) {
     let (cgroup_entry, next_breakpoint) = (launch.cgroup_entry.cloned(), launch.next_breakpoint.cloned());
-    let has_processes = launch.processes.is_some();
+    let (has_processes, system_files, user) = (launch.processes.is_some(), launch.system_files.cloned(), launch.user);
     let hook = move || {
-        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
         if has_processes {
             processes::look_around()?;
+            system_files.as_ref().map_or(Ok(()), |files| files.mount_in_proc())?;
         }
         if let Some(cgroup_entry) = &cgroup_entry {
             cgroup_entry.enter()?;
@@ -195,10 +188,12 @@ fn at_exec(command: &mut Command, before: Instant, clock: OwnedFd, log: Option<O
         if let Some(log) = &log {
             fcntl(log, FcntlArg::F_SETFD(FdFlag::empty()))?;
         }
+        user.map_or(Ok(()), LambdaUser::assume)?;
+        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
         ExecTimestamp::write(before, &clock)
     };
     // SAFETY: between fork and exec only async-signal-safe calls are allowed. The hook makes a handful of system calls
-    // (`prctl`, `unshare`, `mount`, `write`, `sched_setaffinity`, `fcntl`, `getrusage`, `clock_gettime`), allocates nothing and takes no lock.
+    // (`unshare`, `mount`, `write`, `sched_setaffinity`, `fcntl`, `setresuid`, `capset`, `prctl`, `getrusage`, `clock_gettime`), allocates nothing and takes no lock.
     unsafe { command.pre_exec(hook) };
 }
 
@@ -236,49 +231,70 @@ impl ExecTimestamp {
     }
 }
 
-/// Reads one pipe as data arrives, and on demand.
+/// Reads the pipe of a process as data arrives, and on demand.
 struct PipeReader {
     pipe: Receiver,
-    kind: Pipe,
     splitter: Mutex<Splitter>,
     sink: Sink,
 }
 
-/// What divides the bytes of a pipe into lines or records.
+/// What divides the bytes of a pipe into lines, or into lines and records.
 enum Splitter {
     Lines(Lines),
-    Frames(Frames),
+    Mixed(Mixed),
 }
 
 impl Splitter {
     fn feed(&mut self, bytes: &[u8], record: &mut dyn FnMut(Record<'_>)) {
         match self {
             Self::Lines(lines) => lines.feed(bytes, &mut |line| record(Record::untimed(line))),
-            Self::Frames(frames) => frames.feed(bytes, record),
+            Self::Mixed(mixed) => in_order_of_time(|record| mixed.feed(bytes, record), record),
+        }
+    }
+
+    fn end_line(&mut self, record: &mut dyn FnMut(Record<'_>)) {
+        match self {
+            Self::Lines(lines) => lines.finish(&mut |line| record(Record::untimed(line))),
+            Self::Mixed(mixed) => mixed.end_line(record),
         }
     }
 
     fn finish(&mut self, record: &mut dyn FnMut(Record<'_>)) {
         match self {
-            Self::Lines(lines) => lines.finish(&mut |line| record(Record::untimed(line))),
-            Self::Frames(frames) => frames.finish(record),
+            Self::Lines(_) => self.end_line(record),
+            Self::Mixed(mixed) => mixed.finish(record),
         }
+    }
+}
+
+/// Emits what is read at once. Of records, the time is known at which they were written; a line before one was written before that.
+fn in_order_of_time(read: impl FnOnce(&mut dyn FnMut(Record<'_>)), record: &mut dyn FnMut(Record<'_>)) {
+    let mut all: Vec<(Vec<u8>, Option<Duration>)> = Vec::new();
+    read(&mut |one| all.push((one.bytes.to_vec(), one.written)));
+    let mut next: Option<Duration> = None;
+    for (_, written) in all.iter_mut().rev() {
+        next = written.map_or(next, |at| Some(next.map_or(at, |next| next.min(at))));
+        *written = written.or(next);
+    }
+    for (bytes, written) in &all {
+        record(Record { bytes, written: *written });
     }
 }
 
 impl std::fmt::Debug for PipeReader {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Pump").field("kind", &self.kind).finish_non_exhaustive()
+        formatter.debug_struct("PipeReader").finish_non_exhaustive()
     }
 }
 
 impl PipeReader {
-    fn start(pipe: OwnedFd, kind: Pipe, launch: &Launch<'_>, sink: &Sink) -> io::Result<Arc<Self>> {
-        let splitter = Mutex::new(match kind {
-            Pipe::Stdout | Pipe::Stderr => Splitter::Lines(Lines::new(launch.line_bytes)),
-            Pipe::Log => Splitter::Frames(Frames::new(launch.line_bytes)),
+    fn start(pipe: OwnedFd, launch: &Launch<'_>, sink: &Sink) -> io::Result<Arc<Self>> {
+        let splitter = Mutex::new(if launch.has_log_pipe {
+            Splitter::Mixed(Mixed::new(launch.line_bytes))
+        } else {
+            Splitter::Lines(Lines::new(launch.line_bytes))
         });
-        let pump = Arc::new(Self { pipe: Receiver::from_owned_fd(pipe)?, kind, splitter, sink: Arc::clone(sink) });
+        let pump = Arc::new(Self { pipe: Receiver::from_owned_fd(pipe)?, splitter, sink: Arc::clone(sink) });
         let reader = Arc::clone(&pump);
         tokio::spawn(async move {
             while reader.pipe.readable().await.is_ok() {
@@ -302,15 +318,13 @@ impl PipeReader {
     fn end_line(&self) {
         self.drain();
         let mut splitter = self.splitter.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Splitter::Lines(lines) = &mut *splitter {
-            lines.finish(&mut |line| (self.sink)(self.kind, Record::untimed(line)));
-        }
+        splitter.end_line(&mut |record| (self.sink)(record));
     }
 
     /// Reads until nothing is there. Returns true at the end of the pipe.
     fn read(&self, read: impl Fn(&mut [u8]) -> io::Result<usize>) -> bool {
         let mut splitter = self.splitter.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut taken = |record: Record<'_>| (self.sink)(self.kind, record);
+        let mut taken = |record: Record<'_>| (self.sink)(record);
         let mut chunk = [0_u8; 16 * 1024];
         loop {
             match read(&mut chunk) {

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use super::figures::CpuTicks;
+
 /// Maximum number of searches for processes that were forked while others were signalled.
 const ROUNDS: u32 = 20;
 /// How long killed processes may take to end.
@@ -52,6 +54,8 @@ struct Stat {
     state: char,
     parent: i32,
     threads: u32,
+    /// CPU time of the process and of its children that it has waited for.
+    cpu: CpuTicks,
 }
 
 impl ProcessTable {
@@ -134,6 +138,15 @@ impl ProcessTable {
         members.iter().map(each).sum()
     }
 
+    /// The CPU time of all processes together, and of those that they have waited for.
+    pub(crate) fn cpu(&self, leaders: &[Pid]) -> CpuTicks {
+        let each = self.members(leaders).into_iter().filter_map(|member| Some(member.stat()?.cpu));
+        each.fold(CpuTicks::default(), |sum, cpu| CpuTicks {
+            user: sum.user + cpu.user,
+            system: sum.system + cpu.system,
+        })
+    }
+
     fn everybody(&self) -> Vec<i32> {
         let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
         let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -198,7 +211,12 @@ impl ProcessHandle {
         let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
         let state = fields.next()?.chars().next()?;
         let parent = fields.next()?.parse().ok()?;
-        Some(Stat { state, parent, threads: fields.nth(15)?.parse().ok()? })
+        // User and system time, then those of the children.
+        let mut ticks = fields.by_ref().skip(9).map(|field| field.parse().unwrap_or_default());
+        let mut next = || ticks.next().unwrap_or_default();
+        let [user, system, user_of_children, system_of_children]: [u64; 4] = [next(), next(), next(), next()];
+        let cpu = CpuTicks { user: user + user_of_children, system: system + system_of_children };
+        Some(Stat { state, parent, threads: fields.nth(2)?.parse().ok()?, cpu })
     }
 
     fn resident_kb(&self) -> u64 {
@@ -275,6 +293,18 @@ mod tests {
         assert_eq!(members.iter().filter(|member| member.is_alive()).count(), 1);
         table.end(members).await;
         assert!(table.members(&[]).iter().all(|member| !member.is_alive()));
+    }
+
+    #[tokio::test]
+    async fn cpu_time_is_that_of_a_process_and_of_its_children() {
+        let table = ProcessTable::of_machine();
+        let own = nix::unistd::getpid();
+        let used = |table: &ProcessTable| table.cpu(&[own]).user + table.cpu(&[own]).system;
+        let before = used(&table);
+        let loops = "i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done";
+        assert!(Command::new("sh").args(["-c", loops]).status().unwrap().success());
+        assert!(used(&table) > before, "{before}");
+        assert_eq!(table.cpu(&[Pid::from_raw(i32::MAX)]), CpuTicks::default());
     }
 
     #[test]

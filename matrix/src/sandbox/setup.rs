@@ -394,28 +394,8 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One of the pipes of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pipe {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-    /// The log records of a managed runtime, which may have several lines each.
-    Log,
-}
-
-/// A stream of lines.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stream {
-    /// The writer.
-    pub origin: Origin,
-    /// The pipe.
-    pub pipe: Pipe,
-}
-
 /// A callback for lines of text; bytes that are not UTF-8 are replaced.
-pub type LineSink = Arc<dyn Fn(&Stream, &str) + Send + Sync>;
+pub type LineSink = Arc<dyn Fn(&Origin, &str) + Send + Sync>;
 
 /// The destination of lines as they arrive.
 #[derive(Clone)]

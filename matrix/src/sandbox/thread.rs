@@ -18,6 +18,7 @@ use super::environment::Addresses;
 use super::function::Function;
 use super::invocation::{Attempt, ExitOf, Invocation};
 use super::journal::{Journal, JournalEvent};
+use super::lambda_user::LambdaUser;
 use super::network::Outside;
 use super::next_breakpoint::NextBreakpoint;
 use super::platform::init::{Failure, Phase};
@@ -25,8 +26,11 @@ use super::platform::lifecycle::{EnvironmentLifecycle, ProcessResources};
 use super::platform::shutdown::Reason;
 use super::platform::{Platform, router};
 use super::processes::Processes;
+use super::settings_file::SettingsFile;
 use super::setup::{Cpu, Disk, Mount, Network, Setup};
+use super::system_files::SystemFiles;
 use super::{Error, intake, isolation, mounts, network, ports};
+use crate::terminal::chain_in_line;
 
 /// A command from the handle.
 pub(crate) enum Command {
@@ -51,16 +55,31 @@ pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result
         Ok(opt) => opt,
         Err(source) => return tell(told, Err(Error::System { what: "link the extensions", source })),
     };
-    let isolated = settle_network(setup.network, &journal);
-    let outside = if isolated { settle_interface(&setup, &journal) } else { None };
-    let group = settle_cpu(&setup, &journal);
+    let isolated = set_up_network(setup.network, &journal);
+    let outside = if isolated { set_up_interface(&setup, &journal) } else { None };
+    let group = set_up_cpu(&setup, &journal);
     let watches = isolated && !setup.extensions.is_empty();
     let datagrams = watches.then(|| Datagrams::watch().ok()).flatten();
     if !isolated {
         ports::check(&setup, &journal);
     }
-    let disk = settle_mounts(&setup, directory, &opt, &journal);
-    let processes = settle_processes(&setup, &journal);
+    let settings_file = match SettingsFile::write(&setup, &directory.join("settings")) {
+        Ok(file) => file,
+        Err(source) => return tell(told, Err(Error::System { what: "write the extension's settings", source })),
+    };
+    let user = set_up_user(&setup, &journal);
+    let system_files = write_system_files(&setup, directory, user.is_some(), &journal);
+    let disk = set_up_mounts(&setup, directory, &opt, &journal);
+    // Without its own mounts, no file can be put in the place of another one.
+    let system_files = system_files.filter(|_| disk.is_some()).and_then(|files| mount_system_files(files, &journal));
+    let user = user.filter(|_| disk.is_some());
+    let settings_file = settings_file.map(|mut file| {
+        if disk.is_some() {
+            file.mount();
+        }
+        file
+    });
+    let processes = set_up_processes(&setup, &journal);
     if let Some(reason) = isolation::refusal(&journal).filter(|_| isolation::is_required()) {
         return tell(told, Err(Error::Isolation { reason }));
     }
@@ -69,7 +88,19 @@ pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result
         Ok(runtime) => runtime,
         Err(error) => return tell(told, Err(error)),
     };
-    let ground = IsolationResources { journal, opt, isolated, outside, group, processes, disk, datagrams };
+    let ground = IsolationResources {
+        journal,
+        opt,
+        isolated,
+        outside,
+        group,
+        processes,
+        disk,
+        system_files,
+        settings_file,
+        user,
+        datagrams,
+    };
     runtime.block_on(async {
         match SandboxRuntime::build(setup, ground).await {
             Ok(house) => house.live(told).await,
@@ -89,6 +120,9 @@ struct IsolationResources {
     group: Option<Group>,
     processes: Option<Processes>,
     disk: Option<PrivateDisk>,
+    system_files: Option<Arc<SystemFiles>>,
+    settings_file: Option<SettingsFile>,
+    user: Option<LambdaUser>,
     datagrams: Option<Arc<Datagrams>>,
 }
 
@@ -97,7 +131,7 @@ fn tell(told: &mpsc::SyncSender<Result<Started, Error>>, result: Result<Started,
 }
 
 /// Moves the thread into its own network. Returns whether that succeeded.
-fn settle_network(wanted: Network, journal: &Journal) -> bool {
+fn set_up_network(wanted: Network, journal: &Journal) -> bool {
     if wanted == Network::Host {
         return false;
     }
@@ -114,13 +148,13 @@ fn settle_network(wanted: Network, journal: &Journal) -> bool {
 }
 
 /// Adds the interface of the sandbox's own network.
-fn settle_interface(setup: &Setup, journal: &Journal) -> Option<Outside> {
+fn set_up_interface(setup: &Setup, journal: &Journal) -> Option<Outside> {
     let connected = network::connect(setup.initialization);
     connected.map_err(|refused| journal.write(JournalEvent::InterfaceMissing { reason: refused.to_string() })).ok()
 }
 
 /// Makes the control group of the memory tier, if it is requested and possible.
-fn settle_cpu(setup: &Setup, journal: &Journal) -> Option<Group> {
+fn set_up_cpu(setup: &Setup, journal: &Journal) -> Option<Group> {
     let throttle = match setup.cpu {
         Cpu::Unlimited => return None,
         Cpu::Boosted => false,
@@ -144,29 +178,29 @@ fn settle_cpu(setup: &Setup, journal: &Journal) -> Option<Group> {
 }
 
 /// Mounts the sandbox's own directories over the machine's. Returns its disk, if it has one.
-fn settle_mounts(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal) -> Option<PrivateDisk> {
+fn set_up_mounts(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal) -> Option<PrivateDisk> {
     let limited = setup.cpu != Cpu::Unlimited;
     let layers = layers_in_place(setup, opt);
     if setup.mounts.is_empty() && layers.is_none() && !limited && setup.disk == Disk::Machine {
         return None;
     }
     let staging = directory.join("mounts");
-    let settled = mounts::settle(&setup.mounts, layers.as_ref(), &staging);
-    let settled = settled.and_then(|()| if limited { mounts::hide_control_groups() } else { Ok(()) });
-    match settled {
+    let mounted = mounts::mount_all(&setup.mounts, layers.as_ref(), &staging);
+    let mounted = mounted.and_then(|()| if limited { mounts::hide_control_groups() } else { Ok(()) });
+    match mounted {
         Ok(()) => {
             journal.write(JournalEvent::MountsPrivate);
-            settle_disk(setup, directory, opt, journal)
+            set_up_disk(setup, directory, opt, journal)
         }
         Err(refused) => {
-            journal.write(JournalEvent::MountsShared { reason: refused.to_string() });
+            journal.write(JournalEvent::MountsShared { reason: refused.reason() });
             None
         }
     }
 }
 
 /// Makes the sandbox's own disk in the thread's mount namespace, if it is requested and possible.
-fn settle_disk(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal) -> Option<PrivateDisk> {
+fn set_up_disk(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal) -> Option<PrivateDisk> {
     let Disk::Private { tmp_mb } = setup.disk else { return None };
     let needed: Vec<PathBuf> = setup.programs().chain([directory.to_owned(), opt.to_owned()]).collect();
     let contents = Contents { task_root: setup.function.task_root(), tmp_mb, needed: &needed };
@@ -176,14 +210,58 @@ fn settle_disk(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal) -
             Some(disk)
         }
         Err(refused) => {
-            journal.write(JournalEvent::DiskShared { reason: refused.to_string() });
+            journal.write(JournalEvent::DiskShared { reason: refused.reason() });
+            None
+        }
+    }
+}
+
+/// Finds out whether processes can run as Lambda's user, if the files that they see are those of Lambda too.
+fn set_up_user(setup: &Setup, journal: &Journal) -> Option<LambdaUser> {
+    if setup.disk == Disk::Machine {
+        return None;
+    }
+    let function = match &setup.function {
+        Function::Process { program, .. } => Some(program),
+        _ => None,
+    };
+    let programs = setup.extensions.iter().map(|extension| &extension.program).chain(function);
+    match LambdaUser::set_up(programs.map(PathBuf::as_path)) {
+        Ok(user) => {
+            journal.write(JournalEvent::UserOfLambda);
+            Some(user)
+        }
+        Err(refused) => {
+            journal.write(JournalEvent::UserShared { reason: chain_in_line(&refused) });
+            None
+        }
+    }
+}
+
+/// Writes the environment's own system files, if it has its own disk, while files can be written.
+fn write_system_files(setup: &Setup, directory: &Path, has_own_user: bool, journal: &Journal) -> Option<SystemFiles> {
+    if setup.disk == Disk::Machine {
+        return None;
+    }
+    let written = SystemFiles::write(&directory.join("system"), setup.memory_mb, has_own_user);
+    written.map_err(|refused| journal.write(JournalEvent::FiguresShared { reason: refused.to_string() })).ok()
+}
+
+fn mount_system_files(files: SystemFiles, journal: &Journal) -> Option<Arc<SystemFiles>> {
+    match files.mount() {
+        Ok(()) => {
+            journal.write(JournalEvent::FiguresPrivate);
+            Some(Arc::new(files))
+        }
+        Err(refused) => {
+            journal.write(JournalEvent::FiguresShared { reason: refused.reason() });
             None
         }
     }
 }
 
 /// Makes the process namespace, if any processes are to be started.
-fn settle_processes(setup: &Setup, journal: &Journal) -> Option<Processes> {
+fn set_up_processes(setup: &Setup, journal: &Journal) -> Option<Processes> {
     if setup.extensions.is_empty() && setup.opt.is_none() && !matches!(setup.function, Function::Process { .. }) {
         return None;
     }
@@ -201,7 +279,7 @@ fn layers_in_place(setup: &Setup, opt: &Path) -> Option<Mount> {
 }
 
 /// Prepares the breakpoint that stops the extension for its footprint, if it is requested and possible.
-fn settle_halt(setup: &Setup, listener: &TcpListener, journal: &Journal) -> Option<Arc<NextBreakpoint>> {
+fn set_up_breakpoint(setup: &Setup, listener: &TcpListener, journal: &Journal) -> Option<Arc<NextBreakpoint>> {
     if !setup.footprints {
         return None;
     }
@@ -224,7 +302,19 @@ struct SandboxRuntime {
 
 impl SandboxRuntime {
     async fn build(setup: Setup, ground: IsolationResources) -> Result<Self, Error> {
-        let IsolationResources { journal, opt, isolated, outside, group, processes, disk, datagrams } = ground;
+        let IsolationResources {
+            journal,
+            opt,
+            isolated,
+            outside,
+            group,
+            processes,
+            disk,
+            system_files,
+            settings_file,
+            user,
+            datagrams,
+        } = ground;
         let system = |what| move |source| Error::System { what, source };
         let cgroup_entry = match setup.cpu {
             Cpu::Unlimited => None,
@@ -232,7 +322,7 @@ impl SandboxRuntime {
         };
         let listener = router::bind(isolated).await.map_err(system("bind the Runtime API"))?;
         let runtime_api = listener.local_addr().map_err(system("read the address of the Runtime API"))?;
-        let next_breakpoint = settle_halt(&setup, &listener, &journal);
+        let next_breakpoint = set_up_breakpoint(&setup, &listener, &journal);
         let intake = match setup.intake.clone() {
             Some(plan) => {
                 let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -246,7 +336,7 @@ impl SandboxRuntime {
         let life = EnvironmentLifecycle::new(
             Arc::clone(&platform),
             addresses,
-            ProcessResources { opt, cgroup_entry, group, processes, disk },
+            ProcessResources { opt, cgroup_entry, group, processes, disk, system_files, settings_file, user },
         );
         Ok(Self { platform, intake, life, datagrams, _outside: outside })
     }

@@ -11,6 +11,9 @@ use super::intake::{ClientStats, Span, StatsGroup};
 /// Where tracers send to unless they are told otherwise.
 pub const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8126);
 
+/// Where they report the start and the end of invocations to.
+pub const LIFECYCLE_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8124);
+
 /// How long an answer may take. Much longer than a loaded machine needs.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -23,7 +26,7 @@ pub struct Reply {
     pub body: String,
 }
 
-/// A request to the trace agent on a connection of its own.
+/// A request on a connection of its own.
 #[derive(Clone, Debug)]
 pub struct Request<'r> {
     pub method: &'r str,
@@ -34,9 +37,14 @@ pub struct Request<'r> {
 }
 
 impl Request<'_> {
-    /// Sends it and waits for the answer.
+    /// Sends it to the trace agent and waits for the answer.
     pub fn send(&self) -> io::Result<Reply> {
-        let mut connection = TcpStream::connect(ADDRESS)?;
+        self.send_to(ADDRESS)
+    }
+
+    /// Sends it and waits for the answer.
+    pub fn send_to(&self, address: SocketAddr) -> io::Result<Reply> {
+        let mut connection = TcpStream::connect(address)?;
         connection.set_read_timeout(Some(PATIENCE))?;
         connection.write_all(&self.bytes())?;
         reply(&mut connection)

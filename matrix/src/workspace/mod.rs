@@ -56,6 +56,11 @@ pub fn root() -> PathBuf {
 
 /// The root of the workspace at hand; `None` if there is none, or if another user may have put it there.
 pub fn located() -> Option<PathBuf> {
+    // Before cargo is started: rustup would execute the toolchain that such a file names.
+    let here = std::env::current_dir().ok()?;
+    if private::planted_above(&here).is_some() {
+        return None;
+    }
     let located = cargo().args(["locate-project", "--workspace", "--message-format", "plain"]).output();
     let manifest = located.ok().filter(|output| output.status.success()).map(|output| output.stdout);
     let manifest = manifest.and_then(|manifest| String::from_utf8(manifest).ok())?;

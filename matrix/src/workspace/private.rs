@@ -2,11 +2,12 @@
 
 use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::process::geteuid;
+use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
 use tempfile::TempDir;
 
 /// The mode of a directory that only its owner can enter.
@@ -15,6 +16,11 @@ const WRITABLE_BY_ALL: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 /// The beginning of the names of temporary directories.
 const TEMPORARY: &str = "matrix-run-";
+/// The variable that tells programs where to put temporary files.
+pub(crate) const TMPDIR: &str = "TMPDIR";
+/// Files by which cargo and rustup decide what they execute. They look for them in every directory above the present one.
+const GUIDES: [&str; 5] =
+    ["Cargo.toml", "rust-toolchain", "rust-toolchain.toml", ".cargo/config", ".cargo/config.toml"];
 /// The age below which a directory may not have been locked yet.
 const NEW: Duration = Duration::from_secs(10);
 
@@ -85,9 +91,41 @@ fn sweep(parent: &Path) {
         let is_old = found.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > NEW));
         let is_ours = found.is_dir() && found.uid() == geteuid().as_raw();
         if is_ours && is_old && File::open(&path).is_ok_and(|lock| lock.try_lock().is_ok()) {
+            end_processes_of(&path);
             let _ = fs::remove_dir_all(&path);
         }
     }
+}
+
+/// Ends the processes that a killed run has left: those that see its directory mounted, and those that have it for temporary files. Its name is random, so that
+/// no other process knows it.
+fn end_processes_of(directory: &Path) {
+    let (Some(name), own) = (directory.file_name(), std::process::id().to_string()) else { return };
+    let has = |file: PathBuf, part: &[u8]| {
+        fs::read(file).is_ok_and(|text| text.windows(part.len().max(1)).any(|window| window == part))
+    };
+    let variable = [TMPDIR.as_bytes(), b"=", directory.as_os_str().as_bytes(), b"\0"].concat();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    for process in processes.filter(|process| *process.file_name() != *own) {
+        let id = process.file_name().to_str().and_then(|id| id.parse().ok()).and_then(Pid::from_raw);
+        // The descriptor is of this process and never of a later one with its id.
+        let Some(handle) = id.and_then(|id| pidfd_open(id, PidfdFlags::empty()).ok()) else { continue };
+        let path = process.path();
+        if has(path.join("mountinfo"), name.as_bytes()) || has(path.join("environ"), &variable) {
+            let _ = pidfd_send_signal(&handle, Signal::KILL);
+        }
+    }
+}
+
+/// A file above a directory by which another user decides what cargo executes there: every user can write to its directory, such as `/tmp`, and it belongs to
+/// neither this user nor root.
+pub(super) fn planted_above(directory: &Path) -> Option<PathBuf> {
+    let is_open = |parent: &&Path| fs::metadata(parent).is_ok_and(|found| found.mode() & WRITABLE_BY_ALL != 0);
+    let guides = |parent: &Path| GUIDES.map(|guide| parent.join(guide));
+    let is_foreign = |guide: &PathBuf| {
+        fs::symlink_metadata(guide).is_ok_and(|found| ![geteuid().as_raw(), 0].contains(&found.uid()))
+    };
+    directory.ancestors().filter(is_open).flat_map(guides).find(is_foreign)
 }
 
 /// Checks the owner of a directory and, if it is a link, also that of the link.
@@ -127,6 +165,8 @@ pub(super) fn is_own_workspace(manifest: &Path) -> bool {
 mod tests {
     use std::fs::FileTimes;
     use std::os::unix::fs::{chown, symlink};
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::Command;
     use std::time::SystemTime;
 
     use super::*;
@@ -171,6 +211,41 @@ mod tests {
         lock.lock().unwrap();
         sweep(parent.path());
         assert_eq!([&dead, &living, &other, &new].map(|path| path.exists()), [false, true, true, true]);
+    }
+
+    #[test]
+    fn processes_of_killed_runs_end() {
+        let parent = tempfile::tempdir().unwrap();
+        let dead = parent.path().join("matrix-run-ended");
+        fs::create_dir(&dead).unwrap();
+        let old = FileTimes::new().set_modified(SystemTime::now() - 2 * NEW);
+        File::open(&dead).unwrap().set_times(old).unwrap();
+        let sleeper = |directory: &Path| Command::new("sleep").arg("60").env(TMPDIR, directory).spawn().unwrap();
+        let (mut of_dead, mut other) = (sleeper(&dead), sleeper(parent.path()));
+        sweep(parent.path());
+        assert_eq!(of_dead.wait().unwrap().signal(), Some(9));
+        assert_eq!(other.try_wait().unwrap(), None);
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+
+    #[test]
+    fn what_another_user_has_put_above_for_cargo_is_found() {
+        let shared = tempfile::tempdir().unwrap();
+        let own = shared.path().join("mine/project");
+        fs::create_dir_all(&own).unwrap();
+        fs::write(own.join("Cargo.toml"), "").unwrap();
+        let planted = shared.path().join("rust-toolchain.toml");
+        fs::write(&planted, "[toolchain]\npath = \"/elsewhere\"\n").unwrap();
+        fs::set_permissions(shared.path(), Permissions::from_mode(0o1777)).unwrap();
+        assert_eq!(planted_above(&own), None, "it is the user's own");
+        if !give_away(&planted) {
+            println!("not tested: only root can give files away");
+            return;
+        }
+        assert_eq!(planted_above(&own), Some(planted));
+        fs::set_permissions(shared.path(), Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(planted_above(&own), None, "nobody but the owner can have put it there");
     }
 
     #[test]

@@ -189,11 +189,19 @@ pub fn with_modes(zip: &[u8], mode_of: impl Fn(&str) -> Option<u32>) -> Vec<u8> 
         let length = u16::from_le_bytes([zip[start + NAME_LENGTH], zip[start + NAME_LENGTH + 1]]);
         let name = String::from_utf8(zip[start + NAME..start + NAME + usize::from(length)].to_vec()).unwrap();
         if let Some(mode) = mode_of(&name) {
-            let regular = u16::try_from(0o100_000 | mode).unwrap();
-            zip[start + MODE..start + MODE + 2].copy_from_slice(&regular.to_le_bytes());
+            let kind = if name.ends_with('/') { 0o040_000 } else { 0o100_000 };
+            let kept = u16::try_from(kind | mode).unwrap();
+            zip[start + MODE..start + MODE + 2].copy_from_slice(&kept.to_le_bytes());
         }
     }
     zip
+}
+
+/// The same zip file with an entry for a directory, whose name ends with a slash.
+pub fn with_directory(zip: &[u8], name: &str) -> Vec<u8> {
+    let mut writer = ZipWriter::new_append(Cursor::new(zip.to_vec())).unwrap();
+    writer.add_directory(name, SimpleFileOptions::default()).unwrap();
+    writer.finish().unwrap().into_inner()
 }
 
 /// The same files below this folder.

@@ -61,7 +61,7 @@ pub fn records<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
 
 /// The objects that an extension printed.
 pub fn said(output: &[Line], name: &str) -> Vec<Value> {
-    let mine = |line: &&Line| line.stream.origin.to_string() == name && line.stream.origin != Origin::Function;
+    let mine = |line: &&Line| line.origin.to_string() == name && line.origin != Origin::Function;
     output.iter().filter(mine).filter_map(|line| serde_json::from_slice(&line.bytes).ok()).collect()
 }
 

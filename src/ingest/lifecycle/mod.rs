@@ -85,15 +85,16 @@ impl Server {
     /// A server without a listener, and where its calls come out.
     fn new(decoder: Decoder) -> (Arc<Self>, Inbox) {
         let (sender, receiver) = channel(QUEUE);
-        let open = Arc::<AtomicUsize>::default();
+        let [open, dropped] = [(); 2].map(|()| Arc::<AtomicUsize>::default());
         let server = Self {
             decoder: Arc::new(decoder),
             bodies: Arc::new(Semaphore::new(MAX_BODIES_BYTES)),
             queued: Arc::new(Semaphore::new(MAX_QUEUED_BYTES)),
             sender,
             open: Arc::clone(&open),
+            dropped: Arc::clone(&dropped),
         };
-        (Arc::new(server), Inbox { receiver, open })
+        (Arc::new(server), Inbox { receiver, open, dropped })
     }
 }
 
@@ -110,9 +111,15 @@ pub struct Inbox {
     receiver: Receiver<Queued>,
     /// How many calls are being read or decoded.
     open: Arc<AtomicUsize>,
+    dropped: Arc<AtomicUsize>,
 }
 
 impl Inbox {
+    /// How many calls found no room since this was last asked.
+    pub fn take_dropped(&self) -> usize {
+        self.dropped.swap(0, Ordering::Relaxed)
+    }
+
     /// The next call; None if none will come any more. May be cancelled without losing one.
     pub async fn recv(&mut self) -> Option<Call> {
         self.receiver.recv().await.map(|queued| queued.call)

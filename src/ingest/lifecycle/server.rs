@@ -1,7 +1,10 @@
 //! Calls, from the head to the answer.
 
 use std::{
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -46,6 +49,8 @@ pub struct Server {
     pub queued: Arc<Semaphore>,
     pub sender: Sender<Queued>,
     pub open: Arc<AtomicUsize>,
+    /// How many calls found no room.
+    pub dropped: Arc<AtomicUsize>,
 }
 
 /// What is called.
@@ -97,8 +102,10 @@ pub async fn answer(State(server): State<Arc<Server>>, request: Request) -> Resp
 impl Server {
     async fn take(&self, route: Route, headers: HeaderMap, body: Body) -> Response {
         let Ok(room) = Arc::clone(&self.bodies).try_acquire_many_owned(0) else { return empty_object() };
+        // Before the body is read: a freeze may come in between, and the call is of the invocation before it.
+        let time = clock::epoch_ms();
         let (bytes, room) = read(body, room).await;
-        let (decoder, time) = (Arc::clone(&self.decoder), clock::epoch_ms());
+        let decoder = Arc::clone(&self.decoder);
         let is_inline = bytes.len() <= MAX_INLINE_BYTES;
         let work = move || {
             let header = |name: &str| last(&headers, name);
@@ -124,6 +131,7 @@ impl Server {
         let room = Arc::clone(&self.queued).try_acquire_many_owned(bytes);
         let sent = room.is_ok_and(|room| self.sender.try_send(Queued { call, _room: room }).is_ok());
         if !sent {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
             tracing::debug!("LIFECYCLE | a call is dropped: too many wait to be processed");
         }
     }

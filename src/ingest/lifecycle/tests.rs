@@ -98,4 +98,6 @@ async fn calls_that_nobody_takes_are_dropped_and_never_waited_for() {
         bytes += call.bytes();
     }
     assert!(bytes > 0 && bytes <= MAX_QUEUED_BYTES, "{bytes}");
+    assert!((1..2 * QUEUE).contains(&inbox.take_dropped()));
+    assert_eq!(inbox.take_dropped(), 0, "they are counted once");
 }

@@ -39,7 +39,9 @@ use crate::{
 };
 pub use connections::Listener;
 pub use open::OpenRequest;
+pub use processing::MAX_KEPT_BYTES;
 pub use refusals::Cause;
+pub use refusals::Endpoint;
 pub use refusals::Refusals;
 pub use routes::MAX_TRACE_BODY_BYTES;
 pub use server::Agent;

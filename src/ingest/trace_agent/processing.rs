@@ -10,13 +10,14 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     MAX_ENCODED_BYTES, Queued, Received,
-    refusals::Cause,
+    refusals::{Cause, Endpoint},
     room,
     routes::{self, Route},
     server::{Agent, ReceivedBody, failed, json},
 };
 use crate::{
     os::{
+        allocator::release_free_memory,
         clock,
         thread::{self, Job, run_blocking},
     },
@@ -35,6 +36,9 @@ use crate::{
 const MAX_INLINE_BYTES: usize = 64 << 10;
 /// The same for traces of version 0.5, in which a string of many bytes is a number of one byte wherever it is repeated.
 const MAX_INLINE_BYTES_V05: usize = 4 << 10;
+/// Length in bytes of a body after which free memory is given back: its spans have taken a few times as much, for which the function may have better use until the
+/// next body of such a length comes.
+pub const MAX_KEPT_BYTES: usize = 1 << 20;
 
 impl Agent {
     /// Processes a request whose body is here, and gives the answer.
@@ -65,7 +69,11 @@ impl Agent {
         let agent = Arc::clone(&self);
         let work = move || {
             let output = agent.decode(version, &bytes, &headers, &mut recent);
+            let is_large = bytes.len() > MAX_KEPT_BYTES;
             drop(bytes);
+            if is_large {
+                release_free_memory();
+            }
             (recent, output)
         };
         let output = if is_inline { Ok(work()) } else { thread::run_on(start, work).await };
@@ -82,7 +90,7 @@ impl Agent {
         // What the spans say about invocations waits with them, and placeholders are not among those that are encoded.
         let room = self.room_for_encoded(output.counts.bytes + output.observed.bytes).await;
         drop(recent);
-        if self.send(routes::path(version), Received::Traces(Box::new(output)), room).await {
+        if self.send(Endpoint::trace_agent(routes::path(version)), Received::Traces(Box::new(output)), room).await {
             json("{\"rate_by_service\":{}}".to_owned())
         } else {
             failed("Error sending traces to the trace aggregator: it is closed".to_owned())
@@ -137,7 +145,7 @@ impl Agent {
         drop(room);
         let room = self.room_for_encoded(stats.bytes().len()).await;
         drop(turn);
-        if self.send(routes::STATS_PATH, Received::Stats(stats), room).await {
+        if self.send(Endpoint::trace_agent(routes::STATS_PATH), Received::Stats(stats), room).await {
             (StatusCode::ACCEPTED, "Successfully buffered stats to be aggregated.").into_response()
         } else {
             failed("Error sending stats to the stats aggregator: it is closed".to_owned())
@@ -153,7 +161,7 @@ impl Agent {
             headers: head.headers.iter().map(header).collect(),
             body,
         };
-        if self.send(route.path, Received::Proxied(request), Some(room)).await {
+        if self.send(Endpoint::trace_agent(route.path), Received::Proxied(request), Some(room)).await {
             (StatusCode::OK, format!("Acknowledged request for {}", route.context)).into_response()
         } else {
             failed(format!("Error queueing request for {}: the queue is closed", route.context))
@@ -167,13 +175,13 @@ impl Agent {
     }
 
     /// Waits for a place in the queue; false if nobody takes anything out of it any more.
-    pub async fn send(&self, path: &str, received: Received, room: Option<OwnedSemaphorePermit>) -> bool {
+    pub async fn send(&self, endpoint: Endpoint<'_>, received: Received, room: Option<OwnedSemaphorePermit>) -> bool {
         if let Some(room) = room
             && self.sender.send(Queued { received, _room: room }).await.is_ok()
         {
             return true;
         }
-        self.refusals.record(Cause::Closed, path, "nothing is taken in any more");
+        self.refusals.record(Cause::Closed, endpoint, "nothing is taken in any more");
         false
     }
 }

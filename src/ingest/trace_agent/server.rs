@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc::Sender};
 use super::{
     Queued,
     open::OpenRequest,
-    refusals::{Cause, Refusals},
+    refusals::{Cause, Endpoint, Refusals},
     room,
     routes::{self, Route},
 };
@@ -95,7 +95,7 @@ impl Agent {
         let limits = Limits { bytes: limit, silence: SILENCE, total: TOTAL };
         let declared = declared_bytes(&head.headers, &body);
         let refuse = |body: Body, cause: Cause, why: String| {
-            self.refusals.record(cause, head.uri.path(), &why);
+            self.refusals.record(cause, Endpoint::trace_agent(head.uri.path()), &why);
             // The sender is answered at once, and what it still writes is taken and thrown away.
             tokio::spawn(body::drain(body, limits));
             (status_of(cause), why).into_response()
@@ -144,7 +144,7 @@ impl Agent {
                 return (status, text).into_response();
             }
         };
-        self.refusals.record(cause, head.uri.path(), &text);
+        self.refusals.record(cause, Endpoint::trace_agent(head.uri.path()), &text);
         (status_of(cause), text).into_response()
     }
 
@@ -154,7 +154,7 @@ impl Agent {
             DecodeError::TooLarge(_) | DecodeError::TooManyStrings { .. } => Cause::TooLarge,
             _ => Cause::Malformed,
         };
-        self.refusals.record(cause, path, &text);
+        self.refusals.record(cause, Endpoint::trace_agent(path), &text);
         (status_of(cause), text).into_response()
     }
 }

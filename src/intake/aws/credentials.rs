@@ -133,6 +133,7 @@ impl Token {
 mod tests {
     use super::*;
     use crate::intake::http::tests::{Server, client};
+    use crate::os::error::chain;
 
     fn place(variables: &[(&str, &str)]) -> CredentialSource {
         find(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
@@ -195,7 +196,7 @@ mod tests {
             Token::choose("/f".into(), std::future::pending(), otherwise.as_ref()).await
         };
         assert_eq!(read(Some("other".to_owned())).await.unwrap(), "other");
-        let error = read(None).await.unwrap_err().to_string();
+        let error = chain(&read(None).await.unwrap_err());
         assert!(error.contains("\"/f\" cannot be used: timed out"), "{error}");
     }
 
@@ -215,7 +216,8 @@ mod tests {
         assert_eq!((found.access_key_id.as_str(), found.session_token), ("id", None));
         for path in [std::path::Path::new("/dev/zero"), directory.path()] {
             assert_eq!(token(path, Some("other")).read().await.unwrap(), "other");
-            let error = fetch(&client(), &server.url, &token(path, None)).await.unwrap_err().to_string();
+            let error = fetch(&client(), &server.url, &token(path, None)).await.unwrap_err();
+            let error = chain(&error);
             assert!(error.contains("cannot be used: it is not a regular file"), "{error}");
         }
         let variables = [

@@ -59,7 +59,7 @@ const MAX_WORD_BYTES: usize = 100;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The role's credentials cannot be fetched in a sandbox restored from a snapshot.
-    #[error("Error getting SnapStart credentials: {0}")]
+    #[error("Error getting SnapStart credentials")]
     Credentials(#[source] AwsErrorKind),
     /// There are no credentials for the role.
     #[error("Error decrypting key: there are no AWS credentials in the environment")]
@@ -74,7 +74,7 @@ pub enum Error {
     )]
     NoFipsEndpoint { service: &'static str, region: String, setting: &'static str },
     /// The call to the service failed.
-    #[error("Error decrypting key: {service}: {kind}")]
+    #[error("Error decrypting key: {service}")]
     Service {
         service: &'static str,
         #[source]
@@ -98,7 +98,7 @@ pub enum AwsErrorKind {
     #[error("its endpoint is not a URL")]
     Url,
     /// The token file for credentials cannot be read.
-    #[error("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE {path:?} cannot be used: {source}")]
+    #[error("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE {path:?} cannot be used")]
     TokenFile {
         path: std::path::PathBuf,
         #[source]

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::{
     aws::{self, Aws, AwsErrorKind, AwsRequest, Service},
-    client::SendError,
     http::HttpClient,
+    send_error::SendError,
 };
 use crate::config::{ApiKey, Secret};
 
@@ -63,7 +63,7 @@ pub enum Error {
     #[error("Error decrypting key: {0}'s answer holds no secret in text")]
     NoSecret(&'static str),
     /// The request to Datadog failed.
-    #[error("Error getting the API key of DD_ORG_UUID: {0}; check that the organization trusts the function's role")]
+    #[error("Error getting the API key of DD_ORG_UUID")]
     Datadog(#[source] SendError),
     /// Datadog responded, but not with a key.
     #[error("Error getting the API key of DD_ORG_UUID: the answer holds no key")]
@@ -71,6 +71,16 @@ pub enum Error {
     /// The secret is not valid as an API key.
     #[error("API key has invalid format")]
     Format,
+}
+
+impl Error {
+    /// Advice for the reader of the log, to be written behind the error and its sources.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Datadog(_) => "; check that the organization trusts the function's role",
+            _ => "",
+        }
+    }
 }
 
 impl Resolver {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::{
     Kind, Target, UnsealedPayload,
-    kind::{Descriptor, Encoding, Success},
+    descriptor::{Descriptor, Encoding, Success},
 };
 use crate::{
     aggregate::{contexts::Drained, points::Distribution},

@@ -5,6 +5,11 @@ mod jemalloc;
 #[cfg(not(feature = "jemalloc"))]
 mod system;
 
+#[cfg(feature = "jemalloc")]
+pub use jemalloc::release_free_memory;
+#[cfg(not(feature = "jemalloc"))]
+pub use system::release_free_memory;
+
 /// The allocator in tests, in place of either.
 #[cfg(test)]
 pub mod counting;

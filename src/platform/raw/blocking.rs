@@ -12,8 +12,8 @@ use super::{ended, text, transport_error};
 use crate::{
     os::streams,
     platform::{
+        error::Error,
         event::Event,
-        extensions_api::Error,
         http1::Parser,
         ids::{ExtensionId, RuntimeApi},
         requests::{self, Registered, Response, Subscribed},

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    extensions_api::Error,
+    error::Error,
     http1::Parser,
     ids::RuntimeApi,
     requests::{self, Response, Subscribed},

@@ -3,7 +3,7 @@
 //! The library of the function tags its spans with the execution, and sends them when the invocation is over: lines of the invocation wait for that if the customer
 //! wants it. A line that names its execution itself does not wait.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use crate::{
     platform::ids::RequestId,
@@ -31,12 +31,21 @@ pub struct DurableLogs {
     /// The oldest line first.
     held: VecDeque<Log>,
     bytes: usize,
+    /// The number of lines that wait, of each invocation that has any.
+    invocations: HashMap<RequestId, usize>,
 }
 
 impl DurableLogs {
     /// `capacity`: maximum number of invocations whose lines wait.
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, is_durable: None, contexts: VecDeque::new(), held: VecDeque::new(), bytes: 0 }
+        Self {
+            capacity,
+            is_durable: None,
+            contexts: VecDeque::new(),
+            held: VecDeque::new(),
+            bytes: 0,
+            invocations: HashMap::new(),
+        }
     }
 
     /// Completes a line, or keeps it until it can be. Gives the lines that go on.
@@ -47,20 +56,18 @@ impl DurableLogs {
             return vec![log];
         }
         self.bytes += log.bytes();
+        *self.invocations.entry(id).or_default() += 1;
         self.held.push_back(log);
         let mut released = Vec::new();
         while self.is_full() {
             let Some(oldest) = self.held.front().and_then(|log| log.request_id.clone()) else { break };
-            released.extend(self.take(|log| log.request_id.as_ref() == Some(&oldest)));
+            released.extend(self.take(&oldest));
         }
         released
     }
 
     fn is_full(&self) -> bool {
-        let mut ids: Vec<_> = self.held.iter().filter_map(|log| log.request_id.as_ref()).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids.len() > self.capacity || self.held.len() > MAX_LINES || self.bytes > MAX_BYTES
+        self.invocations.len() > self.capacity || self.held.len() > MAX_LINES || self.bytes > MAX_BYTES
     }
 
     /// Learns the execution of an invocation. Gives the lines that waited for it.
@@ -69,14 +76,13 @@ impl DurableLogs {
             return Vec::new();
         }
         let id: RequestId = context.request_id.as_str().into();
-        if self.contexts.iter().any(|known| known.request_id == context.request_id) {
-            return Vec::new();
-        }
+        // Lambda may send a request again, whose attempt has a status of its own.
+        self.contexts.retain(|known| known.request_id != context.request_id);
         if self.contexts.len() >= MAX_CONTEXTS {
             self.contexts.pop_front();
         }
         self.contexts.push_back(context);
-        let mut logs = self.take(|log| log.request_id.as_ref() == Some(&id));
+        let mut logs = self.take(&id);
         for log in &mut logs {
             self.complete(log, &id);
         }
@@ -91,23 +97,20 @@ impl DurableLogs {
 
     /// Gives all lines that wait: nothing more will be known of them.
     pub fn release(&mut self) -> Vec<Log> {
-        self.take(|_| true)
+        self.invocations.clear();
+        self.bytes = 0;
+        std::mem::take(&mut self.held).into()
     }
 
-    fn take(&mut self, is_taken: impl Fn(&Log) -> bool) -> Vec<Log> {
-        let (taken, kept): (Vec<_>, VecDeque<_>) = std::mem::take(&mut self.held).into_iter().fold(
-            Default::default(),
-            |(mut taken, mut kept): (Vec<_>, VecDeque<_>), log| {
-                if is_taken(&log) {
-                    taken.push(log);
-                } else {
-                    kept.push_back(log);
-                }
-                (taken, kept)
-            },
-        );
-        self.held = kept;
-        self.bytes = self.held.iter().map(Log::bytes).sum();
+    /// Takes out the lines of an invocation.
+    fn take(&mut self, id: &RequestId) -> Vec<Log> {
+        if self.invocations.remove(id).is_none() {
+            return Vec::new();
+        }
+        let is_its_own = |log: &Log| log.request_id.as_ref() == Some(id);
+        let (taken, kept): (Vec<Log>, Vec<Log>) = std::mem::take(&mut self.held).into_iter().partition(is_its_own);
+        self.held = kept.into();
+        self.bytes -= taken.iter().map(Log::bytes).sum::<usize>();
         taken
     }
 
@@ -179,6 +182,17 @@ mod tests {
             assert!(logs.pass(line("a", "late"))[0].execution.is_some());
             assert!(logs.learn(context("a")).is_empty(), "nothing waits any more");
         }
+    }
+
+    #[test]
+    fn an_attempt_that_follows_has_the_status_of_its_own_span() {
+        let mut logs = DurableLogs::new(2);
+        logs.decide(true);
+        assert!(logs.learn(DurableContext { status: Some("FAILED".to_owned()), ..context("a") }).is_empty());
+        assert!(logs.learn(context("a")).is_empty());
+        let line = logs.pass(line("a", "END RequestId: a"));
+        assert_eq!(line[0].execution.as_ref().unwrap().status.as_deref(), Some("SUCCEEDED"));
+        assert_eq!(logs.contexts.len(), 1);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use matrix::sample_events;
 use serde_json::{Value, json};
 
 use super::*;
@@ -21,19 +22,19 @@ mod wrapped;
 
 /// One documented event of each trigger.
 const DOCUMENTED: [(Kind, &str); 13] = [
-    (Kind::HttpApi, include_str!("events/http_api.json")),
-    (Kind::RestApi, include_str!("events/rest_api.json")),
-    (Kind::WebSocket, include_str!("events/websocket.json")),
-    (Kind::LoadBalancer, include_str!("events/load_balancer.json")),
-    (Kind::FunctionUrl, include_str!("events/function_url.json")),
-    (Kind::Msk, include_str!("events/msk.json")),
-    (Kind::Sqs, include_str!("events/sqs.json")),
-    (Kind::Sns, include_str!("events/sns.json")),
-    (Kind::DynamoDb, include_str!("events/dynamodb.json")),
-    (Kind::S3, include_str!("events/s3.json")),
-    (Kind::EventBridge, include_str!("events/eventbridge.json")),
-    (Kind::Kinesis, include_str!("events/kinesis.json")),
-    (Kind::StepFunctions, include_str!("events/step_functions.json")),
+    (Kind::HttpApi, sample_events::HTTP_API.text),
+    (Kind::RestApi, sample_events::REST_API.text),
+    (Kind::WebSocket, sample_events::WEBSOCKET.text),
+    (Kind::LoadBalancer, sample_events::LOAD_BALANCER.text),
+    (Kind::FunctionUrl, sample_events::FUNCTION_URL.text),
+    (Kind::Msk, sample_events::MSK.text),
+    (Kind::Sqs, sample_events::SQS.text),
+    (Kind::Sns, sample_events::SNS.text),
+    (Kind::DynamoDb, sample_events::DYNAMODB.text),
+    (Kind::S3, sample_events::S3.text),
+    (Kind::EventBridge, sample_events::EVENTBRIDGE.text),
+    (Kind::Kinesis, sample_events::KINESIS.text),
+    (Kind::StepFunctions, sample_events::STEP_FUNCTIONS.text),
 ];
 
 /// The ids that the documented events have, except those of Step Functions and of the function URL.

@@ -33,7 +33,7 @@ const READ: [&str; 8] = ["cpu_", "num_cores", "total_network", "rx_bytes", "tx_b
 pub fn digest(requests: &[Request], output: &[Line]) -> String {
     let own: BTreeSet<_> = output
         .iter()
-        .filter(|line| matches!(line.stream.origin, Origin::Extension(_)))
+        .filter(|line| matches!(line.origin, Origin::Extension(_)))
         .map(|line| String::from_utf8_lossy(&line.bytes).into_owned())
         .collect();
     let mut content = Content { own, ..Content::default() };

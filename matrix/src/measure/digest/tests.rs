@@ -9,7 +9,6 @@ use crate::sandbox::intake::{
     AgentPayload, Answered, Bin, ClientStats, Distribution, ProxiedBody, SeriesPoint, Span, StatsBucket, StatsGroup,
     StatsPayload, TraceChunk, TracerPayload,
 };
-use crate::sandbox::setup::{Pipe, Stream};
 
 const FIRST: &str = "11111111-2222-3333-4444-555555555555";
 const SECOND: &str = "99999999-8888-7777-6666-555555555555";
@@ -180,8 +179,8 @@ fn what_is_read_from_the_machine_does_not_count_and_neither_does_what_else_runs_
 
 #[test]
 fn an_extensions_own_lines_and_refused_requests_do_not_count() {
-    let stream = Stream { origin: Origin::Extension(Arc::from("datadog-agent")), pipe: Pipe::Stderr };
-    let own = Line { at: Duration::ZERO, stream, bytes: b"ready in 5 ms".to_vec() };
+    let origin = Origin::Extension(Arc::from("datadog-agent"));
+    let own = Line { at: Duration::ZERO, origin, bytes: b"ready in 5 ms".to_vec() };
     let both = [logs(&[log(None, "ready in 5 ms"), log(Some(FIRST), "a")])];
     assert_eq!(digest(&both, &[own]), of(&[logs(&[log(Some(FIRST), "a")])]));
     let mut refused = logs(&[log(Some(FIRST), "a")]);

@@ -23,7 +23,7 @@ pub(super) fn sets(manifest: &Manifest) -> Result<CellPlan, Error> {
 pub(super) fn list(manifest: &Manifest, cells: &[String]) -> Result<CellPlan, Error> {
     let mut draft = CellPlan::default();
     for name in cells {
-        let Named { set, mut levels } = names::read(manifest, name)?;
+        let Named { set, mut levels, .. } = names::read(manifest, name)?;
         let pulled = pull_in(manifest, &set, &mut levels);
         if let Some(reason) = manifest.illegal(&levels) {
             return Err(Error::Cell { cell: name.clone(), reason });

@@ -7,6 +7,7 @@ mod two_levels;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::names;
 use super::{Alias, Arguments, Cell, CellKind, DesignName, Error, Plan, SCHEMA, conditions};
 use crate::manifest::{Choice, Factor, Kind, Levels, Manifest, Status, WrongChoice};
 use crate::plan::external::{self, Form};
@@ -51,7 +52,8 @@ pub fn plan(manifest: &Manifest, arguments: &Arguments) -> Result<(Plan, Vec<Str
 
 /// One cell by its name, such as `ship` or `ship+jemalloc`, with what has to be said about it.
 pub fn one(manifest: &Manifest, name: &str) -> Result<(Cell, Vec<String>), Error> {
-    let CellPlan { cells, notes, .. } = comparisons::list(manifest, &[name.to_owned()])?;
+    let name = names::read(manifest, name)?.shortest();
+    let CellPlan { cells, notes, .. } = comparisons::list(manifest, &[name])?;
     cells.into_iter().next().map(|cell| (cell, notes)).ok_or(Error::NoCells)
 }
 

@@ -36,21 +36,21 @@ fn header(report: &Report) -> Element {
 }
 
 fn main(report: &Report) -> Element {
-    let chapters = report.chapters.iter().map(|section| {
+    let sections = report.sections.iter().map(|section| {
         let invalid = if section.found.invalid.is_some() { " (invalid run)" } else { "" };
         Element::new("section")
             .with("data-tab", format!("{}{invalid}", section.label))
             .child(Element::new("h2").text(&section.title))
-            .children(chapter_parts(report, section))
+            .children(section_parts(report, section))
     });
     Element::new("main")
         .children(alarms(&report.alarms))
         .child(ideas())
-        .child(Element::new("div").class("chapters").with("data-tabs", "Condition").children(chapters))
+        .child(Element::new("div").class("chapters").with("data-tabs", "Condition").children(sections))
         .children(aliases(report))
 }
 
-fn chapter_parts(report: &Report, section: &ConditionSection) -> Vec<Element> {
+fn section_parts(report: &Report, section: &ConditionSection) -> Vec<Element> {
     let inks = ink::inks(section);
     let mut parts: Vec<Element> = alarms(&section.alarms).into_iter().collect();
     parts.extend(lede(section));

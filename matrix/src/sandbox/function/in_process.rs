@@ -18,7 +18,7 @@ use crate::sandbox::frames::Record;
 use crate::sandbox::http;
 use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::platform::{Fatal, Platform};
-use crate::sandbox::setup::{Origin, Pipe};
+use crate::sandbox::setup::Origin;
 
 /// A function in this process. Every closure from a [`Call`] to an [`Answer`] is one.
 pub trait Handler: Send + Sync {
@@ -102,12 +102,12 @@ impl fmt::Debug for Call<'_> {
 impl Call<'_> {
     /// Writes a line to the function's standard output.
     pub fn print(&self, line: impl AsRef<[u8]>) {
-        self.platform.print(&Origin::Function, Pipe::Stdout, Record::untimed(line.as_ref()));
+        self.platform.print(&Origin::Function, Record::untimed(line.as_ref()));
     }
 
     /// Writes a line to the function's standard error.
     pub fn print_error(&self, line: impl AsRef<[u8]>) {
-        self.platform.print(&Origin::Function, Pipe::Stderr, Record::untimed(line.as_ref()));
+        self.platform.print(&Origin::Function, Record::untimed(line.as_ref()));
     }
 
     /// Declares how much memory the function uses, because a thread's share of a process cannot be measured.

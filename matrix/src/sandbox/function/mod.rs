@@ -2,6 +2,8 @@
 
 mod in_process;
 pub mod node;
+mod npm;
+mod pyproject;
 pub mod python;
 mod requirements;
 mod tree;

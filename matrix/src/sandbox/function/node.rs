@@ -7,10 +7,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::npm::Dependencies;
 use super::tree;
 use crate::venv::{self, digest, end_with_us, last_lines, once};
-use crate::workspace::private::{self, Temporary};
-use serde::Deserialize;
+use crate::workspace::private::{self, TMPDIR, Temporary};
 
 /// The runtime interface client and its dependencies, with the hashes of their files.
 const MANIFEST: &str = include_str!("node/package.json");
@@ -40,7 +40,7 @@ pub enum Error {
     Old { version: String },
     #[error("{step} failed; its last lines were:\n{output}")]
     Failed { step: String, output: String },
-    #[error("{} is not a package.json: {source}", path.display())]
+    #[error("{} is not a package.json", path.display())]
     Manifest { path: PathBuf, source: serde_json::Error },
     #[error("cannot copy the function from {}", path.display())]
     Copy { path: PathBuf, source: io::Error },
@@ -72,13 +72,6 @@ struct Interpreter {
 pub struct NodeCommand {
     pub program: PathBuf,
     pub arguments: Vec<String>,
-}
-
-/// What matters here of a `package.json`.
-#[derive(Deserialize)]
-struct Manifest {
-    #[serde(default)]
-    dependencies: serde_json::Map<String, serde_json::Value>,
 }
 
 impl NodeEnvironment {
@@ -128,22 +121,18 @@ impl NodeEnvironment {
     /// Installs what the `package.json` of a function depends on and returns its `node_modules`; `None` if it depends on nothing, or has them installed. Functions
     /// with the same dependencies share a directory.
     pub fn packages(&self, function_dir: &Path, progress: impl Fn(&str)) -> Result<Option<PathBuf>, Error> {
-        let path = function_dir.join("package.json");
-        let Some(text) = text_of(&path)? else { return Ok(None) };
-        let manifest: Manifest = serde_json::from_str(&text).map_err(|source| Error::Manifest { path, source })?;
-        if manifest.dependencies.is_empty() || function_dir.join(MODULES).exists() {
+        let Some(dependencies) = Dependencies::of(function_dir)? else { return Ok(None) };
+        if function_dir.join(MODULES).exists() {
             return Ok(None);
         }
-        let lock = text_of(&function_dir.join("package-lock.json"))?;
-        let directory = self.home.join(format!("{}-packages-{}", self.key, digest(&(&text, &lock))));
+        let directory = self.home.join(format!("{}-packages-{}", self.key, dependencies.key()));
         once(&directory, || {
             require(&BUILD_TOOLS[..1], &std::env::var_os("PATH").unwrap_or_default())?;
             let step = format!("installing the packages of {}", function_dir.join("package.json").display());
             progress(&step);
-            write(&directory, "package.json", &text)?;
+            let _secrets = dependencies.write(&directory)?;
             // With a lock file, npm installs what that names, and nothing whose hash is another.
-            let verb = if lock.is_some() { "ci" } else { "install" };
-            lock.map_or(Ok(()), |lock| write(&directory, "package-lock.json", &lock))?;
+            let verb = if dependencies.lock.is_some() { "ci" } else { "install" };
             run(npm(verb).arg("--omit=dev").current_dir(&directory), &step)
         })?;
         Ok(Some(directory.join(MODULES)))
@@ -231,7 +220,8 @@ fn npm(verb: &str) -> Command {
 fn run(command: &mut Command, step: &str) -> Result<(), Error> {
     let failed = |output: String| Error::Failed { step: step.to_owned(), output };
     end_with_us(command);
-    let output = command.output().map_err(|error| failed(error.to_string()))?;
+    let temporary = venv::temporary()?;
+    let output = command.env(TMPDIR, temporary.path()).output().map_err(|error| failed(error.to_string()))?;
     if output.status.success() {
         return Ok(());
     }
@@ -243,15 +233,6 @@ fn write(directory: &Path, name: &str, content: &str) -> Result<(), Error> {
     let path = directory.join(name);
     let written = fs::create_dir_all(directory).and_then(|()| fs::write(&path, content));
     written.map_err(|source| venv::Error::Write { path, source }.into())
-}
-
-/// The text of a file; none if there is no such file.
-fn text_of(path: &Path) -> Result<Option<String>, Error> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Copy { path: path.to_owned(), source }),
-    }
 }
 
 #[cfg(test)]
@@ -305,6 +286,41 @@ mod tests {
         assert!(error.to_string().starts_with("Node 18.20.4 is installed, and Node functions need 20"), "{error}");
         executable::write(&node, "#!/bin/sh\necho /usr/bin/node\necho 20.1.0\necho x64 115\n").unwrap();
         assert_eq!(Interpreter::find(node.to_str().unwrap()).unwrap().version, "20.1.0");
+    }
+
+    #[test]
+    fn packages_come_from_the_registry_of_the_function_with_its_token() {
+        use std::io::{Read as _, Write as _};
+        use std::net::TcpListener;
+
+        if !Command::new("npm").arg("--version").output().is_ok_and(|output| output.status.success()) {
+            println!("not tested: npm is not installed");
+            return;
+        }
+        let registry = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = registry.local_addr().unwrap();
+        let asked = std::thread::spawn(move || {
+            let (mut connection, _) = registry.accept().unwrap();
+            let (mut request, mut chunk) = (Vec::new(), [0; 4096]);
+            while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+                let length = connection.read(&mut chunk).unwrap();
+                request.extend_from_slice(&chunk[..length]);
+            }
+            connection
+                .write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+                .unwrap();
+            String::from_utf8(request).unwrap()
+        });
+        let (home, function) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let write = |name: &str, text: String| fs::write(function.path().join(name), text).unwrap();
+        write("package.json", r#"{"dependencies": {"own": "1.0.0"}, "scripts": {"preinstall": "exit 7"}}"#.to_owned());
+        write(".npmrc", format!("registry=http://{address}/\n//{address}/:_authToken=secret\nfetch-retries=0\n"));
+        let interpreter = Interpreter { program: "node".into(), version: "22.0.0".to_owned(), abi: String::new() };
+        let environment = NodeEnvironment { home: home.path().to_owned(), key: "key".to_owned(), interpreter };
+        let error = environment.packages(function.path(), |_| ()).unwrap_err().to_string();
+        assert!(error.contains("404"), "{error}");
+        let asked = asked.join().unwrap();
+        assert!(asked.starts_with("GET /own ") && asked.contains("Bearer secret"), "{asked}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::sandbox::journal::JournalEvent;
 use crate::sandbox::memory::MemoryLimit;
 use crate::sandbox::page_cache;
 use crate::sandbox::process::{Launch, Process, Sink};
+use crate::sandbox::settings_file::SettingsFile;
 use crate::sandbox::setup::{Cpu, Extension, Initialization, Origin};
 
 /// The phase in which an init runs.
@@ -113,7 +114,7 @@ impl EnvironmentLifecycle {
         for (extension, start) in setup.extensions.iter().zip(&starts) {
             self.execute(extension, start, is_cold)?;
         }
-        platform.until(|state| settled(state, |state| state.agents.iter().all(|agent| agent.registered))).await?;
+        platform.until(|state| completion(state, |state| state.agents.iter().all(|agent| agent.registered))).await?;
         platform.journal.write(JournalEvent::RuntimeStarted);
         self.function = Some(match thread {
             Some(thread) => {
@@ -123,8 +124,8 @@ impl EnvironmentLifecycle {
             None => self.execute_function()?,
         });
         let waits = |state: &State| state.runtime.parked.is_some() || state.runtime.awaits_restore;
-        platform.until(|state| settled(state, waits)).await?;
-        platform.until(|state| settled(state, |state| state.agents.iter().all(|agent| agent.ready))).await
+        platform.until(|state| completion(state, waits)).await?;
+        platform.until(|state| completion(state, |state| state.agents.iter().all(|agent| agent.ready))).await
     }
 
     fn prepare(&self, phase: Phase) -> Result<Prepared, Fatal> {
@@ -168,12 +169,11 @@ impl EnvironmentLifecycle {
 
     fn execute(&mut self, extension: &Extension, start: &Start, is_cold: bool) -> Result<(), Fatal> {
         let name: Arc<str> = Arc::from(extension.name.as_str());
-        let variables = environment::of_extension(
-            &self.platform.setup,
-            self.addresses,
-            &self.task_root().to_string_lossy(),
-            &extension.environment,
-        );
+        let file = self.settings_file.as_ref();
+        let task_root = file.and_then(SettingsFile::task_root).unwrap_or_else(|| self.task_root()).to_string_lossy();
+        let mut own = file.map(|file| file.variables(self.addresses.intake)).unwrap_or_default();
+        own.extend(extension.environment.clone());
+        let variables = environment::of_extension(&self.platform.setup, self.addresses, &task_root, &own);
         let launch = Launch {
             program: &start.program,
             arguments: &start.arguments,
@@ -183,6 +183,8 @@ impl EnvironmentLifecycle {
             cgroup_entry: self.cgroup_entry.as_ref(),
             next_breakpoint: self.platform.next_breakpoint.as_ref(),
             processes: self.processes.as_ref(),
+            system_files: self.system_files.as_ref(),
+            user: self.user,
             has_log_pipe: false,
         };
         if is_cold {
@@ -233,6 +235,8 @@ impl EnvironmentLifecycle {
             cgroup_entry: self.cgroup_entry.as_ref(),
             next_breakpoint: None,
             processes: self.processes.as_ref(),
+            system_files: self.system_files.as_ref(),
+            user: self.user,
             has_log_pipe: true,
         };
         let process = self.start(&Origin::Function, &launch);
@@ -240,13 +244,14 @@ impl EnvironmentLifecycle {
             error_type: "Runtime.InvalidEntrypoint".to_owned(),
             body: Vec::new(),
         })?;
-        let memory = MemoryLimit::start(Arc::clone(&self.platform), Arc::clone(&self.table), process.pid);
+        let (platform, table) = (Arc::clone(&self.platform), Arc::clone(&self.table));
+        let memory = MemoryLimit::start(platform, table, process.pid, self.system_files.clone());
         Ok(Running::Process { process, memory })
     }
 
     fn start(&self, origin: &Origin, launch: &Launch<'_>) -> Option<Process> {
         let (printer, writer) = (Arc::clone(&self.platform), origin.clone());
-        let sink: Sink = Arc::new(move |pipe, record| printer.print(&writer, pipe, record));
+        let sink: Sink = Arc::new(move |record| printer.print(&writer, record));
         let (mourner, dead) = (Arc::clone(&self.platform), origin.clone());
         match Process::start(launch, &sink, move |status, used| mourner.exited(&dead, status, used)) {
             Ok(process) => {
@@ -299,7 +304,7 @@ impl EnvironmentLifecycle {
             let _ = waiting.send(());
         }
         // "Lambda SnapStart runtime hooks": restore hooks have ten seconds.
-        let restored = platform.until(|state| settled(state, |state| state.runtime.parked.is_some()));
+        let restored = platform.until(|state| completion(state, |state| state.runtime.parked.is_some()));
         let result = match tokio::time::timeout(Duration::from_secs(10), restored).await {
             Ok(result) => result.map_err(Failure::Fatal),
             Err(_) => Err(Failure::Timeout),
@@ -314,7 +319,7 @@ impl EnvironmentLifecycle {
 }
 
 /// A fatal failure takes precedence over the awaited condition.
-pub(crate) fn settled(state: &State, done: impl Fn(&State) -> bool) -> Option<Result<(), Fatal>> {
+pub(crate) fn completion(state: &State, done: impl Fn(&State) -> bool) -> Option<Result<(), Fatal>> {
     match &state.fatal {
         Some(fatal) => Some(Err(fatal.clone())),
         None => done(state).then_some(Ok(())),

@@ -8,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::events::{self, BilledDuration, End, Span, Status};
-use super::init::{Failure, Phase, settled};
+use super::init::{Failure, Phase, completion};
 use super::lifecycle::EnvironmentLifecycle;
 use super::runtime::{Answer, Current, RESPONSE_TOO_LARGE, Work};
 use super::shutdown::Reason;
@@ -74,20 +74,21 @@ impl EnvironmentLifecycle {
                 return self.never_ran(&request, &failure).await;
             }
         }
+        self.update_figures();
         let trace = request.work.trace.clone();
         let id = request.work.request_id.clone();
         self.platform.telemetry.emit("platform.start", events::start(&self.platform.setup, &id, &trace));
         self.release(&request);
         let part = self.function_part(&request).await;
         if self.managed() {
-            return self.settle_managed(&request, &part).await;
+            return self.handle_managed_completion(&request, &part).await;
         }
         self.runtime_done(&request, &part);
         let extensions = match &part.failure {
             Some(failure) => Err(failure.clone()),
             None => self.extensions_part(&request).await,
         };
-        self.settle(&request, &part, extensions).await
+        self.handle_completion(&request, &part, extensions).await
     }
 
     fn request(&self, event: Bytes, attempt: Attempt) -> Request {
@@ -143,7 +144,7 @@ impl EnvironmentLifecycle {
             state.runtime.parked.is_some()
                 && state.runtime.current.as_ref().is_some_and(|current| current.answer.is_some())
         };
-        let failure = self.in_time(request, self.platform.until(|state| settled(state, answered))).await.err();
+        let failure = self.in_time(request, self.platform.until(|state| completion(state, answered))).await.err();
         self.end_lines();
         let mut state = self.platform.lock();
         let answer = state.runtime.current.take().and_then(|current| current.answer);
@@ -160,7 +161,7 @@ impl EnvironmentLifecycle {
     /// Waits until every extension that got the event sends next. Returns the time of the last one.
     async fn extensions_part(&self, request: &Request) -> Result<Option<Instant>, Failure> {
         let parked = |state: &State| state.agents.iter().all(|agent| !agent.wants.invoke || agent.parked.is_some());
-        self.in_time(request, self.platform.until(|state| settled(state, parked))).await?;
+        self.in_time(request, self.platform.until(|state| completion(state, parked))).await?;
         let state = self.platform.lock();
         Ok(state.agents.iter().filter(|agent| agent.wants.invoke).filter_map(|agent| agent.parked).max())
     }
@@ -184,11 +185,12 @@ impl EnvironmentLifecycle {
         let took = part.over.saturating_duration_since(request.began);
         let spans = events::spans(&platform.journal, &part.spans);
         let record = events::runtime_done(id, &end, Some((took, produced)), spans, trace);
+        self.update_figures();
         platform.telemetry.emit("platform.runtimeDone", record);
     }
 
     /// Freezes or ends the environment, and emits the report.
-    async fn settle(
+    async fn handle_completion(
         &mut self,
         request: &Request,
         part: &FunctionPart,
@@ -248,7 +250,7 @@ impl EnvironmentLifecycle {
         }
     }
 
-    async fn settle_managed(&mut self, request: &Request, part: &FunctionPart) -> Invocation {
+    async fn handle_managed_completion(&mut self, request: &Request, part: &FunctionPart) -> Invocation {
         let id = &request.work.request_id;
         let duration = part.over.saturating_duration_since(request.began);
         let mut end = part.end();
@@ -275,10 +277,10 @@ impl EnvironmentLifecycle {
         let over = if matches!(failure, Failure::Timeout) { request.deadline } else { Instant::now() };
         let part = FunctionPart { failure: Some(failure.clone()), answer: None, over, spans: Vec::new() };
         if self.managed() {
-            return self.settle_managed(request, &part).await;
+            return self.handle_managed_completion(request, &part).await;
         }
         self.runtime_done(request, &part);
-        self.settle(request, &part, Err(failure.clone())).await
+        self.handle_completion(request, &part, Err(failure.clone())).await
     }
 
     fn invocation(

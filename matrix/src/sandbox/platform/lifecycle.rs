@@ -16,12 +16,14 @@ use crate::sandbox::environment::Addresses;
 use crate::sandbox::function::InProcess;
 use crate::sandbox::invocation::ExitOf;
 use crate::sandbox::journal::JournalEvent;
-
+use crate::sandbox::lambda_user::LambdaUser;
 use crate::sandbox::memory::{MemoryLimit, peak_kb};
 use crate::sandbox::process::Process;
 use crate::sandbox::process_table::{ProcessHandle, ProcessTable};
 use crate::sandbox::processes::Processes;
+use crate::sandbox::settings_file::SettingsFile;
 use crate::sandbox::setup::Initialization;
+use crate::sandbox::system_files::{SystemFiles, Used};
 
 /// An environment with its processes. It outlives them: after a failure the next invocation starts new ones.
 #[derive(Debug)]
@@ -47,6 +49,12 @@ pub(crate) struct EnvironmentLifecycle {
     pub processes: Option<Processes>,
     /// The private disk; `None` if processes see the machine's files.
     pub disk: Option<PrivateDisk>,
+    /// The files with the environment's figures; `None` if processes see the machine's.
+    pub system_files: Option<Arc<SystemFiles>>,
+    /// The extension's version of `datadog.yaml`; `None` if it sees the function's own.
+    pub settings_file: Option<SettingsFile>,
+    /// The user of the processes; `None` if it is the one who started the sandbox.
+    pub user: Option<LambdaUser>,
     /// The last field, so that it is dropped last: it can only be removed when its processes have ended.
     pub group: Option<Group>,
 }
@@ -60,6 +68,9 @@ pub(crate) struct ProcessResources {
     pub group: Option<Group>,
     pub processes: Option<Processes>,
     pub disk: Option<PrivateDisk>,
+    pub system_files: Option<Arc<SystemFiles>>,
+    pub settings_file: Option<SettingsFile>,
+    pub user: Option<LambdaUser>,
 }
 
 /// An extension's process.
@@ -90,6 +101,9 @@ impl EnvironmentLifecycle {
             cgroup_entry: place.cgroup_entry,
             processes: place.processes,
             disk: place.disk,
+            system_files: place.system_files,
+            settings_file: place.settings_file,
+            user: place.user,
             group: place.group,
             extensions: Vec::new(),
             function: None,
@@ -121,6 +135,9 @@ impl EnvironmentLifecycle {
         }
         self.platform.telemetry.set_awake(false);
         self.signal_all(Signal::SIGSTOP);
+        if let Some(files) = &self.system_files {
+            files.freeze(|| self.used());
+        }
         self.frozen = true;
         self.platform.journal.write(JournalEvent::Frozen);
     }
@@ -129,6 +146,9 @@ impl EnvironmentLifecycle {
     pub(crate) fn thaw(&mut self) {
         if self.frozen {
             self.platform.journal.write(JournalEvent::Thawed);
+            if let Some(files) = &self.system_files {
+                files.thaw();
+            }
             self.signal_all(Signal::SIGCONT);
             self.platform.telemetry.set_awake(true);
             self.frozen = false;
@@ -143,6 +163,18 @@ impl EnvironmentLifecycle {
             self.freeze();
         }
         Ok(())
+    }
+
+    /// Brings the environment's figures up to date, before somebody is told to look at them.
+    pub(crate) fn update_figures(&self) {
+        if let Some(files) = &self.system_files {
+            files.update(|| self.used());
+        }
+    }
+
+    fn used(&self) -> Used {
+        let leaders = self.leaders();
+        Used { memory_kb: self.table.used_kb(&leaders), cpu: self.table.cpu(&leaders) }
     }
 
     fn signal_all(&self, signal: Signal) {

@@ -34,7 +34,7 @@ use super::http;
 use super::journal::{Journal, JournalEvent};
 use super::next_breakpoint::NextBreakpoint;
 use super::output::Printed;
-use super::setup::{LogFormat, Origin, Output, Pipe, Setup, Stream};
+use super::setup::{LogFormat, Origin, Output, Setup};
 
 /// State shared between the APIs, the lifecycle of the environment, in-process functions and the handle.
 #[derive(Debug)]
@@ -181,12 +181,11 @@ impl Platform {
     }
 
     /// Handles a line of output or a log record.
-    pub(crate) fn print(&self, origin: &Origin, pipe: Pipe, record: Record<'_>) {
+    pub(crate) fn print(&self, origin: &Origin, record: Record<'_>) {
         let bytes = record.bytes;
         let text = String::from_utf8_lossy(bytes);
-        let stream = Stream { origin: origin.clone(), pipe };
         if let Output::To(output) = &self.setup.output {
-            output(&stream, &text);
+            output(origin, &text);
         }
         let kind = match origin {
             Origin::Function => "function",
@@ -198,7 +197,7 @@ impl Platform {
         };
         let now = record.written.map_or_else(Instant::now, |written| self.journal.moment(written));
         self.telemetry.emit_at(now, kind, object.unwrap_or_else(|| Value::String(text.into_owned())));
-        self.printed.add(self.journal.since_start(now), stream, bytes);
+        self.printed.add(self.journal.since_start(now), origin.clone(), bytes);
     }
 
     /// Records the memory that an in-process function declares.

@@ -10,10 +10,11 @@ use crate::{
     ingest::{
         body::{self, Limits, ReadError},
         trace_agent::{
-            Agent, Cause, MAX_ENCODED_BYTES, MAX_TRACE_BODY_BYTES, OpenRequest, Received, SILENCE, TOTAL, room,
+            Agent, Cause, Endpoint, MAX_ENCODED_BYTES, MAX_KEPT_BYTES, MAX_TRACE_BODY_BYTES, OpenRequest, Received,
+            SILENCE, TOTAL, room,
         },
     },
-    os::{clock, thread::run_blocking},
+    os::{allocator::release_free_memory, clock, error::chain, thread::run_blocking},
     process::{
         otlp::{
             Encoding, Settings, Traces,
@@ -41,8 +42,8 @@ pub struct Export {
     /// Maximum length in bytes once it is decompressed.
     pub max_bytes: usize,
     pub headers: TracerHeaders,
-    /// For the log.
-    pub path: &'static str,
+    /// Where it came to.
+    pub endpoint: Endpoint<'static>,
     pub body: ReceivedBody,
 }
 
@@ -115,11 +116,18 @@ impl Receiver {
     }
 
     async fn export(self: Arc<Self>, export: Export) -> Result<usize, Refusal> {
-        let (agent, path) = (Arc::clone(&self.agent), export.path);
-        let is_inline = is_inline(export.is_gzip, export.body.bytes.len());
+        let (agent, endpoint) = (Arc::clone(&self.agent), export.endpoint);
+        let length = export.body.bytes.len();
+        let is_inline = is_inline(export.is_gzip, length);
         // One request is decoded at a time, the trace agent's too.
         let turn = Arc::clone(&agent.recent).lock_owned().await;
-        let work = move || self.process(export);
+        let work = move || {
+            let processed = self.process(export);
+            if length > MAX_KEPT_BYTES {
+                release_free_memory();
+            }
+            processed
+        };
         let processed = if is_inline { Ok(work()) } else { run_blocking("otlp", work).await };
         let Processed { output, invalid } =
             processed.unwrap_or_else(|error| Err(Refusal { cause: None, message: error.to_string() })).map_err(
@@ -129,7 +137,7 @@ impl Receiver {
         tracing::debug!("TRACES | trace payload size after enrichment: {} bytes", counts.bytes);
         let room = agent.room_for_encoded(counts.bytes).await;
         drop(turn);
-        if agent.send(path, Received::Traces(Box::new(output)), room).await {
+        if agent.send(endpoint, Received::Traces(Box::new(output)), room).await {
             Ok(invalid + counts.oversized + counts.without_room)
         } else {
             Err(Refusal {
@@ -178,13 +186,13 @@ impl From<InflateError> for Refusal {
             InflateError::NoRoom => Cause::NoMemory,
             InflateError::Malformed(_) => Cause::Malformed,
         };
-        Self::new(cause, error.to_string())
+        Self::new(cause, chain(&error))
     }
 }
 
 impl From<DecodeError> for Refusal {
     fn from(error: DecodeError) -> Self {
         let cause = if matches!(error, DecodeError::TooLarge(_)) { Cause::TooLarge } else { Cause::Malformed };
-        Self::new(cause, error.to_string())
+        Self::new(cause, chain(&error))
     }
 }

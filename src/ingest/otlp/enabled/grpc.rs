@@ -22,7 +22,7 @@ use http_body::Frame;
 
 use super::export::{Export, ReceivedBody, Receiver, Refusal};
 use crate::{
-    ingest::trace_agent::{Cause, Listener, MAX_TRACE_BODY_BYTES, OpenRequest},
+    ingest::trace_agent::{Cause, Endpoint, Listener, MAX_TRACE_BODY_BYTES, OpenRequest},
     process::{
         otlp::{Encoding, reply},
         trace::TracerHeaders,
@@ -30,6 +30,8 @@ use crate::{
 };
 
 const PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+/// The same, for the log.
+const ENDPOINT: Endpoint<'static> = Endpoint::otlp(PATH);
 
 /// What stands before a message: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
@@ -88,7 +90,7 @@ async fn answer(State(service): State<Service>, request: Request) -> Response {
         Ok(rejected) => success(rejected),
         Err(refusal) => {
             if let Some(cause) = refusal.cause {
-                service.receiver.agent.refusals.record(cause, PATH, &refusal.message);
+                service.receiver.agent.refusals.record(cause, ENDPOINT, &refusal.message);
             }
             failure(code_of(refusal.cause), &refusal.message)
         }
@@ -103,7 +105,7 @@ impl Service {
         let is_gzip = unframe(&mut body, text("grpc-encoding").unwrap_or("identity"))?;
         let headers = TracerHeaders::read(text);
         let (encoding, max_bytes) = (Encoding::Protobuf, self.max_bytes);
-        let export = Export { encoding, is_gzip, max_bytes, headers, path: PATH, body };
+        let export = Export { encoding, is_gzip, max_bytes, headers, endpoint: ENDPOINT, body };
         Arc::clone(&self.receiver).start(export, open).await
     }
 }

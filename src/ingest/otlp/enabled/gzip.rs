@@ -11,8 +11,8 @@ pub enum InflateError {
     TooLong { limit: usize },
     #[error("there is no memory for it once it is decompressed")]
     NoRoom,
-    #[error("it is not gzip: {0}")]
-    Malformed(std::io::Error),
+    #[error("it is not gzip")]
+    Malformed(#[source] std::io::Error),
 }
 
 /// What is reserved at first, in bytes.

@@ -12,7 +12,7 @@ use axum::{
 
 use super::export::{Export, Receiver, Refusal};
 use crate::{
-    ingest::trace_agent::{Cause, Listener, OpenRequest},
+    ingest::trace_agent::{Cause, Endpoint, Listener, OpenRequest},
     process::{
         otlp::{Encoding, reply},
         trace::TracerHeaders,
@@ -20,6 +20,8 @@ use crate::{
 };
 
 const PATH: &str = "/v1/traces";
+/// The same, for the log.
+const ENDPOINT: Endpoint<'static> = Endpoint::otlp(PATH);
 
 /// Maximum body of a request, before and after decompression, in bytes: that of the OpenTelemetry Collector.
 const MAX_BYTES: usize = 20 << 20;
@@ -43,7 +45,7 @@ async fn answer(State(receiver): State<Arc<Receiver>>, request: Request) -> Resp
         Ok(rejected) => (StatusCode::OK, reply::success(encoding, rejected)),
         Err(refusal) => {
             if let Some(cause) = refusal.cause {
-                receiver.agent.refusals.record(cause, PATH, &refusal.message);
+                receiver.agent.refusals.record(cause, ENDPOINT, &refusal.message);
             }
             let status = status_of(refusal.cause);
             (status, reply::failure(encoding, status.as_u16(), &refusal.message))
@@ -69,7 +71,7 @@ async fn receive(receiver: &Arc<Receiver>, encoding: Encoding, head: Parts, body
     let body = receiver.read(body, MAX_BYTES).await?;
     let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
     let headers = TracerHeaders::read(text);
-    let export = Export { encoding, is_gzip, max_bytes: MAX_BYTES, headers, path: PATH, body };
+    let export = Export { encoding, is_gzip, max_bytes: MAX_BYTES, headers, endpoint: ENDPOINT, body };
     Arc::clone(receiver).start(export, open).await
 }
 

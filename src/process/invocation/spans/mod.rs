@@ -47,7 +47,13 @@ pub struct InvocationTrace {
     pub spans: Vec<Span<'static>>,
     /// The tracer of the invocation sends stats of its own.
     pub computed_stats: bool,
+    /// The memory that was taken by what the spans are built from, in bytes.
+    pub bytes: usize,
 }
+
+/// How long the spans of an invocation on a managed instance wait for the tracer's requests, in milliseconds after the runtime was done: a flush may come while
+/// they are on their way, and no freeze is near.
+const LATE_INPUT_MS: u64 = 2000;
 
 /// The part of the processor that builds spans.
 #[derive(Debug)]
@@ -94,13 +100,17 @@ impl Processor {
         }
     }
 
-    /// Builds the spans of every invocation whose runtime is done. Calls that come later change nothing.
-    pub fn build_spans(&mut self, out: &mut Output) {
+    /// Builds the spans of every invocation whose runtime was done by `now`. Calls that come later change nothing.
+    pub fn build_spans(&mut self, now: Timestamp, out: &mut Output) {
         if self.spans.is_none() {
             return;
         }
-        let is_waiting =
-            |context: &&Context| context.trace.is_reported() && (context.is_done() || !self.settings.telemetry);
+        let is_recent = |context: &Context| context.done_by().is_some_and(|done| done.abs_diff(now) <= LATE_INPUT_MS);
+        let may_be_completed =
+            |context: &Context| self.settings.managed && !context.trace.is_complete() && is_recent(context);
+        let is_waiting = |context: &&Context| {
+            context.trace.is_reported() && (context.is_done() || !self.settings.telemetry) && !may_be_completed(context)
+        };
         let done: Vec<AttemptId> = self.contexts.iter().filter(is_waiting).map(|it| it.id().clone()).collect();
         for id in done {
             self.build(&id, out);
@@ -110,7 +120,6 @@ impl Processor {
 
     /// The end of the sandbox: what is not known by now will never be.
     pub(super) fn build_last_spans(&mut self, out: &mut Output) {
-        self.build_spans(out);
         let reported = self.contexts.iter().filter(|context| context.trace.is_reported());
         let ids: Vec<AttemptId> = reported.map(|it| it.id().clone()).collect();
         for id in ids {
@@ -190,8 +199,7 @@ impl Processor {
     /// Builds the spans if nothing is missing that could still come.
     pub(super) fn build_if_complete(&mut self, id: &AttemptId, out: &mut Output) {
         let Some(context) = self.contexts.find(id) else { return };
-        let TraceState { start, end, placeholder, status, .. } = &context.trace;
-        let is_complete = start.is_some() && end.is_some() && placeholder.is_some() && status.is_some();
+        let is_complete = context.trace.is_complete() && context.trace.status.is_some();
         if is_complete && context.has(Input::Start) && self.first.is_complete() {
             self.build(id, out);
         }
@@ -219,15 +227,15 @@ impl Processor {
             sandbox_tags: &tags,
         };
         let Some(context) = self.contexts.find_mut(id) else { return };
-        let state = std::mem::take(&mut context.trace);
-        context.trace.close();
+        let state = context.trace.take_closed();
+        let bytes = state.bytes;
         let computed_stats = state.placeholder.as_ref().is_some_and(|placeholder| placeholder.computed_stats);
         let mut built = assembly::spans(state, ids, &invocation, &spans.settings);
         if let (true, Some(lambda)) = (is_first, built.first()) {
             spans.startup.place(Place { trace_id: lambda.trace_id, parent_id: lambda.parent_id });
             built.extend(spans.startup.take(&spans.settings));
         }
-        out.traces.push(InvocationTrace { spans: built, computed_stats });
+        out.traces.push(InvocationTrace { spans: built, computed_stats, bytes });
     }
 
     /// Lets go of what was reported of an invocation that is over and whose ids nobody has told.
@@ -241,7 +249,7 @@ impl Processor {
     fn build_startup(&mut self, out: &mut Output) {
         let Some(spans) = &mut self.spans else { return };
         if let Some(span) = spans.startup.take(&spans.settings) {
-            out.traces.push(InvocationTrace { spans: vec![span], computed_stats: false });
+            out.traces.push(InvocationTrace { spans: vec![span], computed_stats: false, bytes: 0 });
         }
     }
 

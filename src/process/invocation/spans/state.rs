@@ -34,6 +34,8 @@ pub struct TraceState {
     pub duration_ms: Option<f64>,
     /// The spans are built, or given up: nothing that comes later changes them.
     pub is_closed: bool,
+    /// It is closed, and the tracer that reported its start has not reported its end.
+    pub lacks_end: bool,
     /// The memory that it takes beside the context, in bytes.
     pub bytes: usize,
 }
@@ -96,9 +98,24 @@ impl TraceState {
         self.start.is_some() || self.end.is_some()
     }
 
-    /// Gives up everything but the fact that it is closed.
+    /// Whether a tracer has reported everything that it can.
+    pub fn is_complete(&self) -> bool {
+        self.start.is_some() && self.end.is_some() && self.placeholder.is_some()
+    }
+
+    /// Gives up everything but the facts that it is closed and that its end may still come.
     pub fn close(&mut self) {
-        *self = Self { is_closed: true, ..Self::default() };
+        drop(self.take_closed());
+    }
+
+    /// Takes everything out, and closes what stays.
+    pub fn take_closed(&mut self) -> Self {
+        let lacks_end = self.lacks_end || self.awaits_end();
+        std::mem::replace(self, Self { is_closed: true, lacks_end, ..Self::default() })
+    }
+
+    fn awaits_end(&self) -> bool {
+        self.start.is_some() && self.end.is_none()
     }
 }
 
@@ -177,9 +194,9 @@ impl Pending {
         let started = contexts.iter().rev().find(|context| {
             lacks_end(context) && context.trace.start.is_some() && (!context.is_done() || context.id() == newest.id())
         });
-        match started.or_else(|| Some(newest).filter(lacks_end)) {
-            Some(context) => invocation(context),
-            None => SpanOwner::Repetition,
+        match started.or_else(|| late_end_of(contexts)).or_else(|| Some(newest).filter(lacks_end)) {
+            Some(context) if !context.trace.is_closed => invocation(context),
+            _ => SpanOwner::Repetition,
         }
     }
 
@@ -237,6 +254,13 @@ fn first_that_lacks(input: &SpanInput, contexts: &Contexts) -> SpanOwner {
         open.find(|context| context.trace.start.is_some())
     };
     found.map_or(SpanOwner::Unknown, invocation)
+}
+
+/// The invocation before the newest, if that has not started and this one has and lacks its end: the sandbox was frozen while the call was on its way.
+fn late_end_of(contexts: &Contexts) -> Option<&Context> {
+    let mut newest_first = contexts.iter().rev();
+    newest_first.next().filter(|newest| newest.trace.start.is_none() && !newest.trace.is_closed)?;
+    newest_first.next().filter(|previous| previous.trace.lacks_end || previous.trace.awaits_end())
 }
 
 /// Whether the runtime was done long before.

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod managed;
+mod statuses;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 
@@ -115,7 +116,7 @@ impl Bench {
 
     /// The spans that come of a flush, by name and resource.
     fn flush(&mut self) -> Vec<Span<'static>> {
-        self.processor.build_spans(&mut self.out);
+        self.processor.build_spans(Timestamp::MAX, &mut self.out);
         self.take()
     }
 

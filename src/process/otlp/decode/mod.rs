@@ -36,8 +36,8 @@ pub enum DecodeError {
     NotUtf8,
     #[error("messages are more than {MAX_DEPTH} deep")]
     TooDeep,
-    #[error("it is not the JSON of a request: {0}")]
-    Json(serde_json::Error),
+    #[error("it is not the JSON of a request")]
+    Json(#[source] serde_json::Error),
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::os::allocator::counting::allocations;
 
 /// The fields without which an event is not recognized.
 const DECISIVE: [(Kind, &[&str]); 13] = [
@@ -120,6 +121,32 @@ fn nesting_of_ten_thousand_costs_no_span_and_no_stack() {
 }
 
 #[test]
+fn what_is_inside_a_message_may_be_of_any_size_and_depth() {
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let long = json!("é".repeat(3 << 20)).to_string();
+    for (sample, place) in [
+        (sample_events::SNS_SQS, "/Records/0/body"),
+        (sample_events::EVENTBRIDGE_SQS, "/Records/0/body"),
+        (sample_events::EVENTBRIDGE_SNS, "/Records/0/Sns/Message"),
+    ] {
+        let whole: Value = serde_json::from_str(sample.text).unwrap();
+        assert!(parse(&whole).inferred.unwrap().wrapped.is_some(), "{}", sample.name);
+        let inside: Value = serde_json::from_str(whole.pointer(place).unwrap().as_str().unwrap()).unwrap();
+        let mut paths = Vec::new();
+        pointers(&inside, "", &mut paths);
+        let cases = paths.iter().map(|path| (path, &deep)).chain(paths.last().map(|path| (path, &long)));
+        for (path, value) in cases {
+            let (mut event, mut inside) = (whole.clone(), inside.clone());
+            *inside.pointer_mut(path).unwrap() = json!("@here@");
+            *event.pointer_mut(place).unwrap() = json!(inside.to_string().replace("\"@here@\"", value));
+            let event = parse(&event);
+            assert_bounded(&event);
+            assert!(event.inferred.is_some(), "{} {path}", sample.name);
+        }
+    }
+}
+
+#[test]
 fn six_mebibytes_of_anything_are_kept_in_part_only() {
     const SIZE: usize = 6 << 20;
     let settings = settings_with(|_| {});
@@ -154,6 +181,28 @@ fn six_mebibytes_of_anything_are_kept_in_part_only() {
     let context = read.context(&propagator, &Carrier::default()).unwrap();
     assert_eq!((read.kind, context.trace_id, context.tags.len()), (Some(Kind::FunctionUrl), 5, 64));
 }
+
+/// Each text that a span has is one allocation, and what is not asked for costs none, however long it is.
+#[test]
+fn allocations_depend_on_the_trigger_and_not_on_the_size_of_the_event() {
+    let settings = settings_with(|_| {});
+    let count = |text: &str| {
+        let mut event = None;
+        let allocations = allocations(|| event = Some(parse_bytes(text.as_bytes(), &settings)));
+        assert!(event.unwrap().kind.is_some());
+        allocations
+    };
+    for (kind, text) in DOCUMENTED {
+        let small = count(text);
+        assert!((1..=MAX_ALLOCATIONS).contains(&small), "{kind:?}: {small}");
+        let padding = format!("{{\"unknown\":[{}0],", "{\"a\":\"b\"},".repeat(100_000));
+        let large = count(&text.replacen('{', &padding, 1));
+        assert_eq!(large, small, "{kind:?}");
+    }
+}
+
+/// Maximum number of allocations that reading a documented event takes.
+const MAX_ALLOCATIONS: usize = 150;
 
 #[test]
 fn unknown_fields_and_their_order_change_nothing() {

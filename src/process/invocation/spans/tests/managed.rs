@@ -28,6 +28,21 @@ fn an_invocation_that_is_forgotten_is_built_first_or_counted() {
 }
 
 #[test]
+fn a_placeholder_that_comes_after_a_flush_is_waited_for_a_while() {
+    for is_late in [true, false] {
+        let mut bench = Bench::new(MANAGED);
+        bench.steps("a", 1000, [Step::Start, Step::StartCall, end(), Step::Report]);
+        bench.processor.build_spans(1020 + 500, &mut bench.out);
+        assert!(bench.take().is_empty(), "it may be on its way");
+        if is_late {
+            bench.step("a", 1000, Step::Placeholder);
+        }
+        bench.processor.build_spans(31_020, &mut bench.out);
+        assert_eq!(tag(lambda(&bench.take()), "language"), is_late.then_some("jvm"));
+    }
+}
+
+#[test]
 fn hundreds_of_invocations_may_be_reported_before_lambda_tells_of_them() {
     let mut bench = Bench::new(MANAGED);
     let ids: Vec<String> = (0..400).map(|number| format!("n{number}")).collect();
