@@ -24,6 +24,10 @@ macro_rules! switches {
 }
 
 switches! {
+    /// Evaluates requests for attacks, in a process of its own, where settings ask for it. Off: the settings warn.
+    APPSEC = "appsec";
+    /// Starts the WAF worker after the first next request, unless the sandbox is initialized ahead of its invocations. Off: the worker is ready before that request.
+    APPSEC_DEFER = "appsec-defer";
     /// Uses AWS-LC instead of ring if both are enabled.
     AWS_LC = "aws-lc";
     /// Binds ports while waiting for the register response. Off: when the services are built.

@@ -23,6 +23,7 @@ pub mod startup;
 
 pub mod ingest;
 pub mod process;
+pub mod waf_client;
 
 pub mod aggregate;
 pub mod flush;

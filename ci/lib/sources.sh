@@ -9,7 +9,7 @@ same_program() {
 
 # Whether nothing that goes into the tool differs from a commit, nor how cargo builds it.
 same_tool() {
-    git diff --quiet "$1" -- matrix crates/agent-config crates/launcher/.cargo Cargo.toml Cargo.lock rust-toolchain.toml .cargo LICENSE
+    git diff --quiet "$1" -- matrix crates/agent-config crates/launcher/.cargo crates/waf/.cargo Cargo.toml Cargo.lock rust-toolchain.toml .cargo LICENSE
 }
 
 # Whether nothing differs from a commit that measures programs and judges them.

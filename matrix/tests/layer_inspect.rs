@@ -10,7 +10,10 @@ use crate::layer_support::{
     answering, arm64_program, below, dynamic_program, ended, foreign, ingredients, made, matrix, program, rewritten,
     told, with_directory, with_modes,
 };
-use serde_json::Value;
+use matrix::archive::{File, places};
+use matrix::build::waf;
+use matrix::layer::make::Program;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A file to be looked at.
@@ -84,6 +87,42 @@ fn a_layer_of_ours_is_what_it_says() {
     let (status, document) = subject.document_with(&["--run"]);
     assert_eq!((status, &document["programs"][0]["told"]), (0, &told()), "{document:#}");
     assert_eq!(document["files"].as_array().unwrap().len(), 8);
+}
+
+/// A layer with the WAF worker, its library and its rules beside an agent.
+fn protected() -> Vec<u8> {
+    let folder = waf::for_tests().unwrap();
+    let worker = fs::read(folder.join(waf::NAME)).unwrap();
+    let mut ingredients = ingredients(program());
+    ingredients.levels.insert(waf::SWITCH.to_owned(), "on".to_owned());
+    let told = waf::document(&worker).unwrap();
+    ingredients.programs.push(Program { place: places::WAF.to_owned(), bytes: worker, told });
+    for (place, name) in [(places::WAF_LIBRARY, waf::LIBRARY), (places::WAF_RULES, waf::RULES)] {
+        let bytes = fs::read(folder.join(name)).unwrap();
+        ingredients.files.push(File { place: place.to_owned(), bytes, executable: false });
+    }
+    made(ingredients).unwrap().zip
+}
+
+#[test]
+fn a_worker_starts_beside_its_library_and_is_not_left_alone() {
+    const DISAGREEMENT: &str = "its levels and its files disagree on whether there is a bottlecap/waf";
+    let zip = protected();
+    let (_, document) = Subject::new("layer.zip", &zip).document();
+    let programs = document["programs"].as_array().unwrap();
+    let worker = programs.iter().find(|program| program["place"] == places::WAF).unwrap();
+    for start in worker["starts"].as_array().unwrap() {
+        assert_eq!(start["obstacles"], json!([]), "{worker:#}");
+    }
+    assert!(!document["problems"].to_string().contains(DISAGREEMENT), "{:#}", document["problems"]);
+    let without = rewritten(&zip, |place, bytes| (place != places::WAF_LIBRARY).then_some(bytes));
+    let subject = Subject::new("layer.zip", &without);
+    subject.assert_refused(&[], "bottlecap/libddwaf.so is in the manifest and not in the layer");
+    let (_, document) = subject.document();
+    assert!(document["programs"].to_string().contains("it needs libddwaf.so, which is not there"), "{document:#}");
+    let mut bare = ingredients(program());
+    bare.levels.insert(waf::SWITCH.to_owned(), "on".to_owned());
+    Subject::new("layer.zip", &made(bare).unwrap().zip).assert_refused(&[], DISAGREEMENT);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Pure: a telemetry event, a datagram or a trace goes in, logs, points, metrics and encoded spans come out. No sockets, no files, no clock.
 
+pub mod appsec;
 pub mod data_streams;
 pub mod digest;
 pub mod dogstatsd;

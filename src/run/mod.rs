@@ -14,6 +14,8 @@ mod shutdown;
 mod traces;
 mod usage_metrics;
 
+use std::time::Duration;
+
 use dogstatsd_pipeline::DogStatsdPipeline;
 use engine::Engine;
 use next::NextPoller;
@@ -22,7 +24,8 @@ pub use traces::streams;
 
 use crate::{
     aggregate::{LogQueue, Points},
-    config::Config,
+    config::{AppSec, Config},
+    features::APPSEC_DEFER,
     flush::Flusher,
     ingest::{dogstatsd::DatagramQueue, lifecycle, otlp, telemetry::Batches, trace_agent},
     intake,
@@ -30,6 +33,7 @@ use crate::{
         checkpoints::{self, Checkpoint, checkpoint},
         proc::Proc,
         signal::Termination,
+        timeout::timeout_awake,
     },
     platform::{Initialization, Shutdown},
     process::{
@@ -37,7 +41,11 @@ use crate::{
         log::LogEncoder,
         tags::FunctionTags,
     },
+    waf_client::Waf,
 };
+
+/// Maximum time for which the first request for an event waits for the WAF, while the sandbox is not frozen.
+const WAF_WAIT: Duration = Duration::from_secs(2);
 
 /// Everything that the loops work with, built by `start`.
 pub struct Components {
@@ -78,6 +86,11 @@ pub enum Intake {
 /// Runs until SHUTDOWN or SIGTERM, and flushes.
 pub async fn run(parts: Components) {
     let mut next = parts.next;
+    let is_deferred = APPSEC_DEFER && !parts.initialization.is_ahead();
+    // Requests come with the calls of tracers.
+    let appsec = parts.config.appsec.clone();
+    let appsec = AppSec { enabled: appsec.enabled && parts.lifecycle.is_some(), ..appsec };
+    let early_waf = if is_deferred { None } else { ready_waf(&appsec).await };
     next.send().await;
     checkpoint(Checkpoint::NextSent);
     let flusher = match parts.intake {
@@ -105,8 +118,10 @@ pub async fn run(parts: Components) {
     let overlapping = parts.initialization == Initialization::ManagedInstances;
     let load_parent = parts.processor.load_parent();
     let traces = TracePipeline::start(parts.trace_agent, parts.otlp, &parts.config, &parts.tags, load_parent);
+    let waf = if is_deferred { Waf::start(&appsec) } else { early_waf };
+    let monitor = waf.map(|waf| lifecycle::Monitor::new(waf, &appsec));
     checkpoint(Checkpoint::TraceAgent);
-    let lifecycle = serve_lifecycle(parts.lifecycle, parts.calls);
+    let lifecycle = serve_lifecycle(parts.lifecycle, parts.calls, monitor);
     checkpoint(Checkpoint::Lifecycle);
     checkpoints::report_if_complete();
     let mut engine = Engine {
@@ -132,10 +147,22 @@ pub async fn run(parts: Components) {
     shutdown::run(engine, &shutdown).await;
 }
 
+/// The WAF, once requests can be evaluated; None unless settings ask for it.
+async fn ready_waf(settings: &AppSec) -> Option<Waf> {
+    let waf = Waf::start(settings)?;
+    // One that takes longer goes on while the function runs.
+    let _ = timeout_awake(WAF_WAIT, waf.until_ready()).await;
+    Some(waf)
+}
+
 /// Serves tracers that report invocations from now on, if there is a listener.
-fn serve_lifecycle(bound: Option<lifecycle::LifecycleListener>, decoder: Decoder) -> Option<lifecycle::Inbox> {
+fn serve_lifecycle(
+    bound: Option<lifecycle::LifecycleListener>,
+    decoder: Decoder,
+    monitor: Option<lifecycle::Monitor>,
+) -> Option<lifecycle::Inbox> {
     let port = lifecycle::PORT;
-    let served = bound?.serve(decoder);
+    let served = bound?.serve(decoder, monitor);
     served.inspect_err(|error| tracing::warn!("LIFECYCLE | cannot serve port {port}: {error}")).ok()
 }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use extension_protocol::{Handover, Service, SubscriptionState, handover::VARIABLE, listeners::Sockets};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use super::{
     ports::Ports,
@@ -61,7 +62,10 @@ fn ports(sockets: Sockets) -> Ports {
 )]
 fn adopt(number: RawFd) -> OwnedFd {
     // SAFETY: the launcher has kept exactly these numbers open for us, and nothing else in this program has opened or owns them: this runs first.
-    unsafe { OwnedFd::from_raw_fd(number) }
+    let socket = unsafe { OwnedFd::from_raw_fd(number) };
+    // It was to survive one program, not to be open in those that this one starts. If it stays open there, they have no use for it.
+    let _ = fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+    socket
 }
 
 #[cfg(test)]
@@ -81,5 +85,13 @@ mod tests {
         for missing in [dogstatsd.unwrap_err(), trace_agent.unwrap_err(), lifecycle.unwrap_err()] {
             assert_eq!(missing.to_string(), "the launcher could not bind the port");
         }
+    }
+
+    #[test]
+    fn an_adopted_socket_is_not_open_in_programs_that_this_one_starts() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        fcntl(&socket, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+        let adopted = adopt(socket.into_raw_fd());
+        assert_eq!(fcntl(&adopted, FcntlArg::F_GETFD).map(FdFlag::from_bits_retain), Ok(FdFlag::FD_CLOEXEC));
     }
 }

@@ -7,7 +7,8 @@ use crate::tree::{Complaint, Tree};
 const ROOT: &str = "src/process/";
 
 /// The parts, from the lowest to the highest. A part may use those of earlier lines; parts that are not listed may be used by all.
-const LAYERS: &[&[&str]] = &[&["trace"], &["propagation"], &["data_streams"], &["trigger"], &["invocation"]];
+const LAYERS: &[&[&str]] =
+    &[&["trace"], &["propagation"], &["data_streams"], &["trigger"], &["appsec"], &["invocation"]];
 
 /// Imports of the same or a higher line.
 pub fn upwards(tree: &Tree) -> Vec<Complaint> {

@@ -40,7 +40,7 @@ fn accepted(reply: &Reply) {
 
 /// What a tracer does around a handler, by its documented sequence of calls.
 #[derive(Clone, Copy, Debug)]
-struct Tracer {
+pub struct Tracer {
     language: &'static str,
     /// It names the invocation in its calls.
     knows_request_id: bool,
@@ -48,7 +48,7 @@ struct Tracer {
     flushes_first: bool,
 }
 
-const JAVA: Tracer = Tracer { language: "java", knows_request_id: true, flushes_first: true };
+pub const JAVA: Tracer = Tracer { language: "java", knows_request_id: true, flushes_first: true };
 const DOT_NET: Tracer = Tracer { language: "dotnet", knows_request_id: false, flushes_first: true };
 const GO: Tracer = Tracer { language: "go", knows_request_id: false, flushes_first: false };
 const RUBY: Tracer = Tracer { language: "ruby", knows_request_id: true, flushes_first: false };
@@ -57,6 +57,12 @@ impl Tracer {
     /// Plays its calls around a handler that answers like this. The id of the invocation's span is 100 and the number of the event.
     fn play(self, call: &Call<'_>, end_headers: &[(&str, &str)], response: &str) {
         self.start(call);
+        self.play_started(call, end_headers, response);
+    }
+
+    /// The same, of an invocation by another event than the number that it has.
+    pub fn play_event(self, call: &Call<'_>, event: &[u8], end_headers: &[(&str, &str)], response: &str) {
+        self.start_event(call, event);
         self.play_started(call, end_headers, response);
     }
 
@@ -81,7 +87,11 @@ impl Tracer {
     }
 
     fn start(self, call: &Call<'_>) -> Reply {
-        let reply = self::call("POST", "/lambda/start-invocation", &self.named(call), call.event);
+        self.start_event(call, call.event)
+    }
+
+    fn start_event(self, call: &Call<'_>, event: &[u8]) -> Reply {
+        let reply = self::call("POST", "/lambda/start-invocation", &self.named(call), event);
         accepted(&reply);
         reply
     }

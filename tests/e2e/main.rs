@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod appsec;
 mod contract;
 mod deliveries;
 mod destinations;

@@ -13,9 +13,9 @@ use crate::{
 #[test]
 fn settings_that_are_not_supported_are_named_in_one_warning() {
     let variables = [
-        ("DD_SERVERLESS_APPSEC_ENABLED", "true"),
+        ("DD_OTLP_CONFIG_METRICS_ENABLED", "true"),
         ("DD_CAPTURE_LAMBDA_PAYLOAD", "false"),
-        ("DD_APPSEC_RULES", "x"),
+        ("DD_OTLP_CONFIG_LOGS_ENABLED", "x"),
         ("DD_APM_DD_URL", ""),
     ];
     let life = live(setup_with(echo(), &variables), 1);
@@ -24,7 +24,10 @@ fn settings_that_are_not_supported_are_named_in_one_warning() {
     let own = life.own_lines();
     let told: Vec<_> = own.lines().filter(|line| line.contains("not supported yet")).collect();
     assert_eq!(told.len(), 1, "{own}");
-    assert!(told[0].ends_with("without effect: DD_SERVERLESS_APPSEC_ENABLED, DD_APPSEC_RULES\"}"), "{told:?}");
+    assert!(
+        told[0].ends_with("without effect: DD_OTLP_CONFIG_METRICS_ENABLED, DD_OTLP_CONFIG_LOGS_ENABLED\"}"),
+        "{told:?}"
+    );
 }
 
 /// Each of them ends the process of some version of the extension.

@@ -6,7 +6,7 @@ use bottlecap::config::{self, Config, Loaded};
 
 /// The fields that each setting is about, with the group that they are in.
 #[rustfmt::skip]
-const FIELDS: [(&str, &[&str]); 87] = [
+const FIELDS: [(&str, &[&str]); 92] = [
     ("DD_ORG_UUID", &[".secret"]),
     ("DD_KMS_API_KEY", &[".secret"]),
     ("DD_API_KEY_SECRET_ARN", &[".secret"]),
@@ -84,6 +84,11 @@ const FIELDS: [(&str, &[&str]); 87] = [
     ("DD_OTLP_CONFIG_TRACES_SPAN_NAME_REMAPPINGS", &["otlp.span_name_remappings"]),
     ("DD_OTLP_CONFIG_IGNORE_MISSING_DATADOG_FIELDS", &["otlp.ignore_missing_datadog_fields"]),
     ("DD_APM_FEATURES", &["apm.features"]),
+    ("DD_SERVERLESS_APPSEC_ENABLED", &["appsec.enabled"]),
+    ("DD_APPSEC_RULES", &["appsec.rules"]),
+    ("DD_APPSEC_WAF_TIMEOUT", &["appsec.budget"]),
+    ("DD_API_SECURITY_ENABLED", &["appsec.schemas"]),
+    ("DD_API_SECURITY_SAMPLE_DELAY", &["appsec.schema_interval"]),
     ("DD_TRACE_PROPAGATION_STYLE", &["propagation.styles"]),
     ("DD_TRACE_PROPAGATION_STYLE_EXTRACT", &["propagation.styles"]),
     ("DD_TRACE_PROPAGATION_EXTRACT_FIRST", &["propagation.extract_first"]),

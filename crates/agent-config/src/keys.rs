@@ -4,6 +4,7 @@
 //! documentation of an entry is compiled only into tests, because it would enlarge a binary that is loaded from a cold disk.
 
 mod apm;
+mod appsec;
 mod otlp;
 mod triggers;
 
@@ -89,7 +90,7 @@ pub(super) enum Kind {
 
 /// Every setting, in the order of the documentation.
 pub(super) fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(apm::KEYS).chain(otlp::KEYS).chain(triggers::KEYS)
+    KEYS.iter().chain(apm::KEYS).chain(otlp::KEYS).chain(appsec::KEYS).chain(triggers::KEYS)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! Loading reads no file and no clock: the caller passes all input.
 
 mod apm;
+mod appsec;
 mod builder;
 mod environment;
 mod keys;
@@ -28,6 +29,7 @@ use serde_json::{Map, Value};
 use tracing::level_filters::LevelFilter;
 
 pub use apm::{Apm, HttpObfuscation, ProxiedUrls, ReplaceRule, TagFilters};
+pub use appsec::AppSec;
 use builder::ConfigBuilder;
 use environment::{Prefix, Variable};
 use keys::{Key, all};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 use super::apm::Apm;
+use super::appsec::AppSec;
 use super::otlp::Otlp;
 use super::triggers::{Propagation, Triggers};
 
@@ -39,6 +40,7 @@ pub struct Config {
     pub dogstatsd: DogStatsd,
     pub apm: Apm,
     pub otlp: Otlp,
+    pub appsec: AppSec,
     pub propagation: Propagation,
     pub triggers: Triggers,
     /// Whether the runtime's libraries use endpoints with validated cryptography; the region decides if it is not said.
@@ -89,6 +91,7 @@ impl Default for Config {
             dogstatsd: DogStatsd { namespace: None, receive_buffer: None, buffer_size: 8192, queue_size: 1024 },
             apm: Apm::default(),
             otlp: Otlp::default(),
+            appsec: AppSec::default(),
             propagation: Propagation::default(),
             triggers: Triggers::default(),
             fips_mode: None,

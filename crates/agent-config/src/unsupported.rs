@@ -31,11 +31,6 @@ macro_rules! unsupported {
 }
 
 unsupported! {
-    SERVERLESS_APPSEC_ENABLED "serverless_appsec_enabled",
-    APPSEC_RULES "appsec_rules",
-    APPSEC_WAF_TIMEOUT "appsec_waf_timeout",
-    API_SECURITY_ENABLED "api_security_enabled",
-    API_SECURITY_SAMPLE_DELAY "api_security_sample_delay",
     APM_TRACING_ENABLED,
     OTLP_CONFIG_TRACES_PROBABILISTIC_SAMPLER_SAMPLING_PERCENTAGE "otlp_config.traces.probabilistic_sampler.sampling_percentage",
     OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_TRANSPORT "otlp_config.receiver.protocols.grpc.transport",
@@ -141,12 +136,15 @@ mod tests {
 
     #[test]
     fn they_are_told_in_the_order_of_the_table() {
-        let variables =
-            [("DD_OTLP_CONFIG_LOGS_ENABLED", "a:b"), ("DD_APPSEC_RULES", "x"), ("OTLP_CONFIG_LOGS_ENABLED", "c:d")];
-        let loaded = load(variables, Some("serverless_appsec_enabled: true\notlp_config: {logs: {enabled: off}}\n"));
+        let variables = [
+            ("DD_OTLP_CONFIG_LOGS_ENABLED", "a:b"),
+            ("DD_APM_TRACING_ENABLED", "x"),
+            ("OTLP_CONFIG_LOGS_ENABLED", "c:d"),
+        ];
+        let loaded = load(variables, Some("otlp_config: {metrics: {enabled: true}, logs: {enabled: off}}\n"));
         let expected = [
-            "serverless_appsec_enabled of datadog.yaml",
-            "DD_APPSEC_RULES",
+            "DD_APM_TRACING_ENABLED",
+            "otlp_config.metrics.enabled of datadog.yaml",
             "DD_OTLP_CONFIG_LOGS_ENABLED",
             "otlp_config.logs.enabled of datadog.yaml",
         ];

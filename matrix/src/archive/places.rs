@@ -8,6 +8,10 @@ pub const LIBRARIES: &str = "lib/";
 pub const EXTENSION: &str = "extensions/datadog-agent";
 /// What a launcher executes.
 pub const AGENT: &str = "bottlecap/agent";
+/// What an agent with AppSec starts, what that needs, and the rules that it works by.
+pub const WAF: &str = "bottlecap/waf";
+pub const WAF_LIBRARY: &str = "bottlecap/libddwaf.so";
+pub const WAF_RULES: &str = "bottlecap/rules.json.gz";
 /// What `AWS_LAMBDA_EXEC_WRAPPER` names.
 pub const WRAPPER: &str = "datadog_wrapper";
 pub const MANIFEST: &str = "bottlecap/manifest.json";

@@ -9,11 +9,11 @@ use std::thread;
 
 use serde::Deserialize;
 
-use super::launcher;
 use super::paths;
 use super::profile::ReleaseProfile;
 use super::recipe::Recipe;
 use super::{Failure, tells_of_full_disk};
+use super::{launcher, waf};
 use crate::flavour::Tools;
 use crate::materials::packages::ROOT;
 use crate::workspace;
@@ -130,7 +130,7 @@ impl CargoCommand {
     fn bare(binary: &'static str, recipe: &Recipe, tools: &Tools, root: &Path, place: Place) -> Self {
         Self {
             binary,
-            package: if binary == launcher::NAME { launcher::NAME } else { ROOT },
+            package: if [launcher::NAME, waf::NAME].contains(&binary) { binary } else { ROOT },
             command: tools.command.clone(),
             verb: tools.verb(),
             target: tools.target.clone(),

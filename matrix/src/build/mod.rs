@@ -16,6 +16,8 @@ pub mod profile;
 mod progress;
 pub mod recipe;
 mod run;
+pub mod waf;
+mod waf_artefact;
 mod work;
 
 use std::collections::BTreeSet;

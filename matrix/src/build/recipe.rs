@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{launcher, pinned, profile};
+use super::{launcher, pinned, profile, waf};
 use crate::flavour::{Tools, c_tools};
 use crate::manifest::{Levels, Manifest, Setting};
 use crate::target::Architecture;
@@ -71,6 +71,16 @@ impl Recipe {
     pub fn of_launcher(architecture: Architecture) -> Self {
         let rustflags = launcher::rustflags(architecture);
         Self { rustflags, workspace: Some(launcher::FOLDER.to_owned()), ..Self::default() }
+    }
+
+    /// For the WAF worker, which is the same beside every agent, linked against the library in this folder.
+    pub fn of_waf(library: &Path) -> Self {
+        Self {
+            rustflags: waf::rustflags(),
+            env: BTreeMap::from([("LIBDDWAF".to_owned(), library.display().to_string())]),
+            workspace: Some(launcher::FOLDER.to_owned()),
+            ..Self::default()
+        }
     }
 
     /// The folder whose `Cargo.toml` and `Cargo.lock` count, below this root.

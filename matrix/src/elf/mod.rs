@@ -10,6 +10,7 @@ use object::elf::{
     DF_1_NOW, DF_BIND_NOW, DT_FLAGS, DT_FLAGS_1, DT_NEEDED, EM_AARCH64, EM_X86_64, FileHeader64, PT_GNU_RELRO,
 };
 use object::read::elf::{Dyn as _, ElfFile64, FileHeader as _, ProgramHeader as _, SectionHeader as _, SectionTable};
+use object::{Object as _, ObjectSymbol};
 use serde::{Deserialize, Serialize};
 
 /// The systems of Lambda's runtimes, with their C library.
@@ -160,6 +161,16 @@ impl Linkage {
         obstacles.extend(missing.map(|library| format!("it needs {library}, which is not there")));
         obstacles
     }
+}
+
+/// The names of what a program takes from its libraries; none of what is no 64-bit ELF file.
+pub fn imports(file: &[u8]) -> Vec<String> {
+    let Ok(elf) = ElfFile64::<object::Endianness>::parse(file) else { return Vec::new() };
+    let symbols = elf.dynamic_symbols().filter(ObjectSymbol::is_undefined);
+    let mut names: Vec<String> = symbols.filter_map(|symbol| symbol.name().ok().map(str::to_owned)).collect();
+    names.retain(|name| !name.is_empty());
+    names.sort();
+    names
 }
 
 /// What is protected of the tables of addresses; where there are none, all of them are.

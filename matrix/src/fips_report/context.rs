@@ -81,7 +81,7 @@ impl Context<'_> {
         let launcher = recipe.launcher.then(|| self.launcher_packages()).transpose()?;
         let mut all = agent.clone();
         if let Some(launcher) = &launcher {
-            all.add_launcher(launcher.clone());
+            all.add_program(launcher.clone());
         }
         Ok(AllPackages { agent, launcher, all })
     }

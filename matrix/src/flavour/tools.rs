@@ -23,7 +23,7 @@ pub(super) const CC: &str = "cc";
 #[derive(Clone, Debug)]
 pub struct Toolchain {
     pub agent: Tools,
-    /// The launcher has no C library whatever the agent has, and needs a Rust compiler and the workspace's linker only.
+    /// The launcher has no C library whatever the agent has, and the WAF worker always the same one. Both need a Rust compiler and the workspace's linker only.
     pub launcher: Tools,
 }
 
@@ -92,7 +92,9 @@ impl Toolchain {
         let has_launcher = levels.get("launcher").is_some_and(|level| level == ON);
         let before = BTreeMap::from([("static".to_owned(), ON.to_owned())]);
         let of_launcher = LayerTarget { libc: Libc::Gnu, ..*wanted };
-        let launcher = if has_launcher { flavours.of(machine, &of_launcher, &before)? } else { agent };
+        let has_worker = levels.get("appsec").is_some_and(|level| level == ON);
+        let is_beside = has_launcher || has_worker;
+        let launcher = if is_beside { flavours.of(machine, &of_launcher, &before)? } else { agent };
         let needed = agent.packages.iter().chain(&launcher.packages).filter(|package| !flavours.has(package));
         present(needed.chain(flavours.missing_for(levels, is_on_path)))?;
         let ready = |flavour: &Flavour| -> Result<Tools, Error> {

@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use crate::archive::places;
 use crate::archive::{Directory, Entry, MODES};
-use crate::build::BuildReport;
 use crate::build::profile::OPT_LEVEL;
 use crate::build::recipe::Recipe;
+use crate::build::{BuildReport, waf};
 use crate::elf::{Linkage, Relro};
 use crate::layer::contents::{Contents, Listed};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, ON};
 use crate::workspace::Profile;
 use crate::workspace::sources::DIRTY;
 
@@ -126,7 +126,9 @@ fn linkage(contents: &Contents, program: &Program) -> Vec<String> {
     if relro != Relro::Full && crate::manifest::levels::binds_eagerly(&contents.levels) {
         problems.push(format!("{} has {relro} RELRO, and the manifest promises full", program.place));
     }
-    let obstacles = program.linkage.obstacles(contents.glibc_floor);
+    let is_worker = program.place == places::WAF;
+    let brought = if is_worker { &[waf::LIBRARY][..] } else { &[] };
+    let obstacles = program.linkage.obstacles_beside(contents.glibc_floor, brought);
     if !obstacles.is_empty() {
         let floor = contents.glibc_floor;
         problems.push(format!("{} does not start with glibc {floor}: {}", program.place, obstacles.join("; ")));
@@ -181,6 +183,12 @@ fn levels(contents: &Contents) -> Vec<String> {
     let profile = asked.profile.iter().filter(|(key, value)| contents.build.profile.get(*key) != Some(*value));
     problems
         .extend(profile.map(|(key, value)| format!("its levels ask for {key} {value}, and it was built otherwise")));
+    let asks_for_worker = contents.levels.get(waf::SWITCH).is_some_and(|level| level == ON);
+    let has_worker =
+        [places::WAF, places::WAF_LIBRARY, places::WAF_RULES].map(|place| contents.files.contains_key(place));
+    if has_worker != [asks_for_worker; 3] {
+        problems.push(format!("its levels and its files disagree on whether there is a {}", places::WAF));
+    }
     if asked.launcher != contents.programs.contains_key(places::AGENT) {
         problems.push(format!(
             "its levels and its programs disagree on whether {} is executed by a launcher",

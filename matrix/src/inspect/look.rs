@@ -7,7 +7,7 @@ use super::materials::{self, Materials};
 use super::{Error, ask, check};
 use crate::archive::{self, Entry, count};
 use crate::archive::{limits, places};
-use crate::build::launcher;
+use crate::build::{launcher, waf};
 use crate::elf::{Glibc, Linkage, SYSTEMS};
 use crate::hash;
 use crate::layer::contents::{Contents, Listed};
@@ -134,7 +134,11 @@ impl Document {
             entries.iter().filter_map(|entry| entry.file.place.strip_prefix(places::LIBRARIES)).collect();
         for entry in entries.iter().filter(|entry| !entry.link) {
             if let Some(linkage) = Linkage::of(&entry.file.bytes).filter(|linkage| is_program(entry, linkage)) {
-                self.programs.push(Program::new(&entry.file.place, linkage, &brought));
+                let place = &entry.file.place;
+                let own = (place == places::WAF && self.files.iter().any(|seen| seen.place == places::WAF_LIBRARY))
+                    .then_some(waf::LIBRARY);
+                let brought: Vec<&str> = brought.iter().copied().chain(own).collect();
+                self.programs.push(Program::new(place, linkage, &brought));
             }
         }
         let manifest = entries.iter().find(|entry| entry.file.place == places::MANIFEST);
@@ -185,6 +189,9 @@ impl Document {
             let answer = if launcher::is_described_by(expected) {
                 // It would execute the agent, which is not there.
                 launcher::document(&file.bytes).map_err(ask::Error::Program)
+            } else if waf::is_described_by(expected) {
+                // It would wait for an agent's messages.
+                waf::document(&file.bytes).map_err(ask::Error::Program)
             } else {
                 ask::ask(&file.bytes)
             };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{bundled, licences};
 use crate::archive;
-use crate::build::{self, Failure};
+use crate::build::{self, Failure, waf};
 use crate::elf::{Glibc, Relro};
 use crate::materials::packages;
 use crate::{flavour, plan, terminal};
@@ -60,6 +60,8 @@ pub enum Error {
     Silent { place: String, reason: String },
     #[error(transparent)]
     Packages(#[from] packages::Error),
+    #[error(transparent)]
+    Waf(#[from] waf::Error),
     #[error(transparent)]
     Bundled(#[from] bundled::Error),
     #[error(

@@ -8,17 +8,19 @@ use time::OffsetDateTime;
 
 use super::make::{LayerInputs, Program, Target, Texts};
 use super::{Error, bundled};
-use crate::archive::places;
+use crate::archive::{File, places};
 use crate::build::profile::ReleaseProfile;
 use crate::build::recipe::Recipe;
+use crate::build::waf::{self, Artefact};
 use crate::build::{self, BuildRecord, BuildReport, Origin, launcher, paths};
 use crate::elf::Glibc;
-use crate::flavour::{Flavour, Toolchain};
-use crate::manifest::Manifest;
+use crate::flavour::{Flavour, Toolchain, Tools};
+use crate::manifest::{Manifest, ON};
 use crate::materials::packages::Packages;
+use crate::materials::parts::Part;
 use crate::materials::system::Libraries;
 use crate::plan::Cell;
-use crate::workspace::sources;
+use crate::workspace::{builds_directory, sources, target_directory};
 
 /// What decides a layer beside what its programs are built from: this tool, with the wrapper, and two texts.
 pub(crate) const SOURCES_BESIDE: [&str; 3] = ["matrix", "LICENSE", "NOTICE"];
@@ -42,7 +44,9 @@ pub(super) fn ingredients(
         let is_launcher = has_launcher && place == places::EXTENSION;
         file.map(|file| if is_launcher { look_at_launcher(place, &file) } else { ask(place, &file) })
     });
-    let programs: Vec<Program> = programs.collect::<Result<_, _>>()?;
+    let mut programs: Vec<Program> = programs.collect::<Result<_, _>>()?;
+    let worker = worker(root, &cell, &tools.launcher)?;
+    programs.extend(worker.as_ref().map(|worker| worker.program.clone()));
     for Program { place, bytes, .. } in &programs {
         if let Some(folder) = paths::named(bytes, root) {
             return Err(Error::NamesItsPlace { place: place.clone(), folder });
@@ -56,15 +60,21 @@ pub(super) fn ingredients(
     let mut parts = tools.parts.clone();
     let mut packages = Packages::of(&workspace, &recipe.features, &tools.flavour.triple)?;
     if recipe.launcher {
-        packages.add_launcher(launcher::packages(root, &launcher_tools.flavour.triple)?);
+        packages.add_program(launcher::packages(root, &launcher_tools.flavour.triple)?);
+    }
+    if worker.is_some() {
+        packages.add_program(waf::packages(root, &launcher_tools.flavour.triple)?);
     }
     bundled::mark_replaced(&mut packages)?;
     parts.extend(bundled::of(&packages)?);
+    let (files, libraries_beside) = worker.map(|worker| (worker.files, worker.parts)).unwrap_or_default();
+    parts.extend(libraries_beside);
     let libraries = tools.system_linker().map(|linker| Libraries::of(&linker)).unwrap_or_default();
     let Flavour { name, triple, architecture, .. } = tools.flavour.clone();
     let target = Target { flavour: name, triple, architecture: architecture.to_string(), glibc_floor };
     Ok(LayerInputs {
         programs,
+        files,
         packages,
         cell: cell.id,
         levels: cell.levels,
@@ -84,6 +94,35 @@ pub(super) fn ingredients(
             rust_place: format!("{}.{}", places::RUST_LICENCES, tools.terms_ending()),
         },
     })
+}
+
+/// What a layer has beside an agent with AppSec.
+struct Worker {
+    program: Program,
+    files: Vec<File>,
+    parts: Vec<Part>,
+}
+
+/// Builds the worker; None for agents without AppSec.
+fn worker(root: &Path, cell: &Cell, tools: &Tools) -> Result<Option<Worker>, Error> {
+    if cell.levels.get(waf::SWITCH).is_none_or(|level| level != ON) {
+        return Ok(None);
+    }
+    let target = target_directory();
+    let progress = |step: &str| eprintln!("{step}");
+    let artefact = Artefact::ensure(tools.flavour.architecture, &target, &progress)?;
+    let built = waf::build(root, tools, &builds_directory(), &artefact, &|_| {});
+    let built = built.map_err(|failure| Error::Failed { cell: waf::NAME.to_owned(), failure })?;
+    let bytes = read(&built.program)?;
+    let told = waf::document(&bytes).map_err(|reason| Error::Silent { place: places::WAF.to_owned(), reason })?;
+    let plain = |place: &str, bytes| File { place: place.to_owned(), bytes, executable: false };
+    let failed = |source| Error::File { path: artefact.rules.clone(), source };
+    let files = vec![
+        plain(places::WAF_LIBRARY, read(&artefact.library)?),
+        plain(places::WAF_RULES, artefact.compressed_rules().map_err(failed)?),
+    ];
+    let program = Program { place: places::WAF.to_owned(), bytes, told };
+    Ok(Some(Worker { program, files, parts: artefact.parts()? }))
 }
 
 /// A name for everything in the workspace that decides a layer.

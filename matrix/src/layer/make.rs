@@ -11,7 +11,7 @@ use super::{Error, licences, sbom};
 use crate::archive::{self, File, count};
 use crate::archive::{limits, places};
 use crate::build::recipe::Recipe;
-use crate::build::{Origin, launcher};
+use crate::build::{Origin, launcher, waf};
 use crate::elf::{Glibc, Linkage, Relro, SYSTEMS};
 use crate::manifest::levels::binds_eagerly;
 use crate::manifest::{Levels, ON};
@@ -32,6 +32,8 @@ pub struct LayerInputs {
     pub recipe: Recipe,
     pub target: Target,
     pub programs: Vec<Program>,
+    /// What programs need beside themselves.
+    pub files: Vec<File>,
     pub packages: Packages,
     pub origin: Origin,
     /// The first line of the C compiler's `--version`; several, where not all programs have the same.
@@ -97,8 +99,9 @@ pub struct Layer {
 /// Makes the layer, and refuses one that would not start or is too large.
 pub fn make(ingredients: LayerInputs, budgets: &Budgets) -> Result<Layer, Error> {
     refuse_what_would_not_start(&ingredients)?;
-    // The launcher has nothing in it but its packages.
-    let with_parts = ingredients.programs.iter().filter(|program| !launcher::is_described_by(&program.told));
+    // The launcher and the WAF worker have nothing in them but their packages.
+    let is_bare = |told: &Value| launcher::is_described_by(told) || waf::is_described_by(told);
+    let with_parts = ingredients.programs.iter().filter(|program| !is_bare(&program.told));
     let programs: Vec<&[u8]> = with_parts.map(|program| program.bytes.as_slice()).collect();
     let linker = Linker {
         compiler: &ingredients.origin.compiler,
@@ -115,7 +118,19 @@ pub fn make(ingredients: LayerInputs, budgets: &Budgets) -> Result<Layer, Error>
     let (glibc, musl) = (linked("glibc"), linked("musl"));
     let licences = licences::text(&ingredients.packages, &parts)?;
     let LayerInputs {
-        cell, levels, recipe, target, programs, packages, origin, c_compiler, profile, texts, time, ..
+        cell,
+        levels,
+        recipe,
+        target,
+        programs,
+        files: beside,
+        packages,
+        origin,
+        c_compiler,
+        profile,
+        texts,
+        time,
+        ..
     } = ingredients;
     let mut contents = Contents {
         schema: SCHEMA,
@@ -132,15 +147,7 @@ pub fn make(ingredients: LayerInputs, budgets: &Budgets) -> Result<Layer, Error>
         files: BTreeMap::new(),
     };
     let sbom = sbom::document(&contents, time, &packages, &parts)?;
-    let mut files: Vec<File> =
-        programs.into_iter().map(|Program { place, bytes, .. }| File { place, bytes, executable: true }).collect();
-    files.push(File { place: places::WRAPPER.to_owned(), bytes: WRAPPER.to_vec(), executable: true });
-    let plain = |place: &str, bytes| File { place: place.to_owned(), bytes, executable: false };
-    files.push(plain(places::SBOM, sbom));
-    files.push(plain(places::LICENCES, licences.into_bytes()));
-    files.push(plain(&texts.rust_place, texts.rust));
-    files.push(plain(places::LICENCE, texts.licence));
-    files.push(plain(places::NOTICE, texts.notice));
+    let mut files = files(programs, beside, Documents { sbom, licences }, texts);
     contents.files = files.iter().map(|file| (file.place.clone(), Listed::of(file))).collect();
     let mut document = serde_json::to_vec_pretty(&contents)?;
     document.push(b'\n');
@@ -149,6 +156,30 @@ pub fn make(ingredients: LayerInputs, budgets: &Budgets) -> Result<Layer, Error>
     let zip = archive::write(&files)?;
     let budget = refuse_what_is_too_large(&contents, count(&zip), unzipped, budgets)?;
     Ok(Layer { contents, zip, unzipped, budget })
+}
+
+/// What is written about a layer.
+struct Documents {
+    sbom: Vec<u8>,
+    licences: String,
+}
+
+/// Every file but the manifest.
+fn files(programs: Vec<Program>, beside: Vec<File>, documents: Documents, texts: Texts) -> Vec<File> {
+    let mut files: Vec<File> =
+        programs.into_iter().map(|Program { place, bytes, .. }| File { place, bytes, executable: true }).collect();
+    files.extend(beside);
+    files.push(File { place: places::WRAPPER.to_owned(), bytes: WRAPPER.to_vec(), executable: true });
+    files.push(plain(places::SBOM, documents.sbom));
+    files.push(plain(places::LICENCES, documents.licences.into_bytes()));
+    files.push(plain(&texts.rust_place, texts.rust));
+    files.push(plain(places::LICENCE, texts.licence));
+    files.push(plain(places::NOTICE, texts.notice));
+    files
+}
+
+fn plain(place: &str, bytes: Vec<u8>) -> File {
+    File { place: place.to_owned(), bytes, executable: false }
 }
 
 fn refuse_what_would_not_start(ingredients: &LayerInputs) -> Result<(), Error> {
@@ -168,19 +199,20 @@ fn refuse_what_would_not_start(ingredients: &LayerInputs) -> Result<(), Error> {
         if linkage.relro != Relro::Full && binds_eagerly(&ingredients.levels) {
             return Err(Error::Writable { place: place.clone(), relro: linkage.relro });
         }
-        let obstacles = linkage.obstacles(*floor);
+        let brought = if place == places::WAF { &[waf::LIBRARY][..] } else { &[] };
+        let obstacles = linkage.obstacles_beside(*floor, brought);
         if obstacles.is_empty() {
             continue;
         }
         let systems: Vec<&str> = SYSTEMS
             .iter()
-            .filter(|system| !linkage.obstacles(system.glibc).is_empty())
+            .filter(|system| !linkage.obstacles_beside(system.glibc, brought).is_empty())
             .map(|system| system.name)
             .collect();
         let at =
             if systems.is_empty() { format!("with glibc {floor}") } else { format!("on {}", systems.join(" and ")) };
         refusals.push(format!("{place} would not start {at}: {}", obstacles.join("; ")));
-        if linkage.obstacles(newest).is_empty() {
+        if linkage.obstacles_beside(newest, brought).is_empty() {
             refusals.push(format!(
                 "  a static program starts everywhere: --set {}+static; with --glibc-floor {newest} the layer is for Amazon Linux 2023 alone",
                 ingredients.cell

@@ -170,7 +170,7 @@ fn dependencies(packages: &Packages, parts: &[Part]) -> Vec<Dependency> {
     let parts_of = |of: &Key| {
         let parts = parts.iter().filter(|part| match &part.source {
             Source::Crate { key, .. } => key == of,
-            Source::Compiler | Source::System(_) => of.name == ROOT,
+            Source::Compiler | Source::Artefact | Source::System(_) => of.name == ROOT,
         });
         parts.map(Component::reference_of_part).collect::<Vec<_>>()
     };
@@ -221,7 +221,7 @@ impl Component {
 
     fn part(part: &Part) -> Self {
         let (supplier, upstream, description) = match &part.source {
-            Source::Compiler => (None, None, String::new()),
+            Source::Compiler | Source::Artefact => (None, None, String::new()),
             Source::System(package) => (Some(package.maintainer.clone()), None, part.name.to_owned()),
             Source::Crate { key, upstream } => (None, Some(*upstream), format!("C code and assembly in {key}")),
         };
@@ -239,7 +239,7 @@ impl Component {
     /// Two crates may carry the same code.
     fn reference_of_part(part: &Part) -> String {
         match &part.source {
-            Source::Compiler | Source::System(_) => part.purl(),
+            Source::Compiler | Source::Artefact | Source::System(_) => part.purl(),
             Source::Crate { key, .. } => format!("{}#{}@{}", part.purl(), key.name, key.version),
         }
     }

@@ -12,10 +12,10 @@ use crate::workspace::{self, environment};
 /// Our own package.
 pub const ROOT: &str = "bottlecap";
 /// The other packages of the product. Each lies in a folder with its name in [`PARTS_FOLDER`].
-const PARTS: [&str; 3] = ["agent-config", "extension-protocol", "launcher"];
+const PARTS: [&str; 5] = ["agent-config", "extension-protocol", "launcher", "waf", "waf-protocol"];
 const PARTS_FOLDER: &str = "crates";
 /// Where packages that have parts lie, from the root of the repository.
-const WHOLES: [&str; 3] = ["", "fips", "crates/launcher"];
+const WHOLES: [&str; 4] = ["", "fips", "crates/launcher", "crates/waf"];
 /// How `Cargo.lock` names the public registry, wherever cargo downloads from.
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
@@ -102,9 +102,9 @@ impl Packages {
         Self::of_package(ROOT, workspace, features, target)
     }
 
-    /// Adds the launcher's. A package of the same version is the same one.
-    pub fn add_launcher(&mut self, launcher: Self) {
-        for (key, package) in launcher.0 {
+    /// Adds those of a program beside it. A package of the same version is the same one.
+    pub fn add_program(&mut self, program: Self) {
+        for (key, package) in program.0 {
             let there = self.0.entry(key).or_insert_with(|| package.clone());
             there.linked |= package.linked;
             there.needs.extend(package.needs);
@@ -347,7 +347,7 @@ mod tests {
         let mut ship = of("ship");
         let before = ship.0.len();
         assert!(named(&ship, "rustix").is_none());
-        ship.add_launcher(crate::build::launcher::packages(root, &crate::target::plain()).unwrap());
+        ship.add_program(crate::build::launcher::packages(root, &crate::target::plain()).unwrap());
         assert!(named(&ship, "rustix").is_some_and(|package| package.linked && package.checksum.is_some()));
         assert!(named(&ship, ROOT).unwrap().needs.iter().any(|key| key.name == "rustix"));
         assert!(ship.0.len() > before);

@@ -32,6 +32,8 @@ pub struct Part {
 pub enum Source {
     /// What comes with a compiler.
     Compiler,
+    /// A library that somebody else has compiled, in a file of its own.
+    Artefact,
     /// A package of the distribution on the machine that builds.
     System(system::Package),
     /// A crate that carries sources of C code; `upstream` is where those are from.
@@ -120,7 +122,9 @@ impl Part {
     pub fn purl(&self) -> String {
         match &self.source {
             Source::System(package) => package.purl(),
-            Source::Compiler | Source::Crate { .. } => purl("generic", self.name, &self.version, &[]),
+            Source::Compiler | Source::Artefact | Source::Crate { .. } => {
+                purl("generic", self.name, &self.version, &[])
+            }
         }
     }
 
@@ -128,7 +132,7 @@ impl Part {
     pub fn line(&self) -> String {
         let title = self.title();
         match &self.source {
-            Source::Compiler => format!("{title}: {}; {}", self.licence, self.about),
+            Source::Compiler | Source::Artefact => format!("{title}: {}; {}", self.licence, self.about),
             Source::System(_) => format!("{title}: {}; {}, {}", self.licence, self.name, self.about),
             Source::Crate { key, .. } => format!("{title}: {}; in {key}: {}", self.licence, self.about),
         }

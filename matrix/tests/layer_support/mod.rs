@@ -129,6 +129,7 @@ pub fn ingredients(program: Vec<u8>) -> LayerInputs {
             glibc_floor: "2.26".parse().unwrap(),
         },
         programs: vec![Program { place: places::EXTENSION.to_owned(), bytes: program, told: told() }],
+        files: Vec::new(),
         packages: Packages(packages),
         origin: build::Origin { sources: REVISION.to_owned(), compiler: "rustc 9.9.9 (abc 2026-01-01)".to_owned() },
         c_compiler: "cc 1".to_owned(),

@@ -3,6 +3,7 @@
 //! Memory of this port, in bytes: bodies that are being read or decoded take at most [`MAX_BODIES_BYTES`] together, one that finds no room counts as empty; decoded
 //! calls that wait for the loop take at most [`MAX_QUEUED_BYTES`] together.
 
+mod security;
 mod server;
 
 use std::{
@@ -27,6 +28,7 @@ use crate::{
     os::streams,
     process::invocation::call::{Call, Decoder},
 };
+pub use security::Monitor;
 use server::Server;
 
 /// The socket: tracers know this address only.
@@ -60,10 +62,10 @@ impl LifecycleListener {
     }
 
     /// Answers from now on, as a task of its own.
-    pub fn serve(self, decoder: Decoder) -> io::Result<Inbox> {
+    pub fn serve(self, decoder: Decoder, monitor: Option<Monitor>) -> io::Result<Inbox> {
         self.listener.set_nonblocking(true)?;
         let listener = Listener::new(tokio::net::TcpListener::from_std(self.listener)?);
-        let (server, inbox) = Server::new(decoder);
+        let (server, inbox) = Server::new(decoder, monitor);
         let service = Router::new().fallback(server::answer).with_state(server);
         tokio::spawn(async move {
             // axum keeps accepting whatever happens to single connections; it returns only if asked to.
@@ -83,11 +85,12 @@ impl AsFd for LifecycleListener {
 
 impl Server {
     /// A server without a listener, and where its calls come out.
-    fn new(decoder: Decoder) -> (Arc<Self>, Inbox) {
+    fn new(decoder: Decoder, monitor: Option<Monitor>) -> (Arc<Self>, Inbox) {
         let (sender, receiver) = channel(QUEUE);
         let [open, dropped] = [(); 2].map(|()| Arc::<AtomicUsize>::default());
         let server = Self {
             decoder: Arc::new(decoder),
+            monitor: monitor.map(Arc::new),
             bodies: Arc::new(Semaphore::new(MAX_BODIES_BYTES)),
             queued: Arc::new(Semaphore::new(MAX_QUEUED_BYTES)),
             sender,

@@ -14,9 +14,12 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc::Sender};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc::Sender};
 
-use super::{MAX_BODY_BYTES, Queued};
+use super::{
+    MAX_BODY_BYTES, Queued,
+    security::{self, Monitor, Turn},
+};
 use crate::{
     ingest::{
         body::{self, Limits},
@@ -24,7 +27,9 @@ use crate::{
     },
     os::{clock, thread::run_blocking},
     process::{
-        invocation::call::{Call, Decoder},
+        appsec::SecurityTags,
+        event::Timestamp,
+        invocation::call::{Call, Decoder, SecurityCall},
         propagation::{self, Carrier},
     },
 };
@@ -43,6 +48,8 @@ const HELLO_PATH: &str = "/lambda/hello";
 /// What all calls share.
 pub struct Server {
     pub decoder: Arc<Decoder>,
+    /// None: requests are not evaluated for attacks.
+    pub monitor: Option<Arc<Monitor>>,
     /// Bytes of bodies.
     pub bodies: Arc<Semaphore>,
     /// Bytes of calls that wait for the loop.
@@ -92,37 +99,71 @@ pub async fn answer(State(server): State<Arc<Server>>, request: Request) -> Resp
     }
     let open = OpenRequest::new(&server.open);
     // A task of its own: the invocation has begun or ended even if the tracer gives up on the answer.
-    let work = tokio::spawn(async move {
-        let _open = open;
-        server.take(route, head.headers, body).await
-    });
+    let work = tokio::spawn(server.take(route, head.headers, body, open));
     work.await.unwrap_or_else(|_| empty_object())
 }
 
+/// A decoded call, and what is to be evaluated of it.
+struct Decoded {
+    call: Call,
+    evaluation: Option<Evaluation>,
+}
+
+/// An evaluation that is due.
+enum Evaluation {
+    Request(Turn),
+    Response(Arc<Mutex<security::Evaluation>>, Vec<u8>),
+}
+
 impl Server {
-    async fn take(&self, route: Route, headers: HeaderMap, body: Body) -> Response {
+    async fn take(self: Arc<Self>, route: Route, headers: HeaderMap, body: Body, open: OpenRequest) -> Response {
         let Ok(room) = Arc::clone(&self.bodies).try_acquire_many_owned(0) else { return empty_object() };
         // Before the body is read: a freeze may come in between, and the call is of the invocation before it.
         let time = clock::epoch_ms();
         let (bytes, room) = read(body, room).await;
-        let decoder = Arc::clone(&self.decoder);
         let is_inline = bytes.len() <= MAX_INLINE_BYTES;
+        let server = Arc::clone(&self);
         let work = move || {
-            let header = |name: &str| last(&headers, name);
-            let call = match route {
-                Route::End => Call::End(Box::new(decoder.end(header, &bytes, time))),
-                Route::Start | Route::Hello => {
-                    Call::Start(Box::new(decoder.start(header, &carrier(&headers), &bytes, time)))
-                }
-            };
-            drop(room);
-            call
+            let decoded = server.decode(route, &headers, bytes, time);
+            (decoded, room)
         };
-        let call = if is_inline { Ok(work()) } else { run_blocking("lifecycle", work).await };
-        let Ok(call) = call else { return empty_object() };
+        let decoded = if is_inline { Ok(work()) } else { run_blocking("lifecycle", work).await };
+        let Ok((Decoded { call, evaluation }, room)) = decoded else { return empty_object() };
         let reply = reply(&call);
+        let request_id = call.request_id().cloned();
         self.send(call);
+        if let (Some(monitor), Some(evaluation)) = (self.monitor.clone(), evaluation) {
+            let is_response = matches!(evaluation, Evaluation::Response(..));
+            let evaluating = tokio::spawn({
+                let monitor = Arc::clone(&monitor);
+                async move {
+                    let (_open, _room) = (open, room);
+                    let tags = evaluation.run(&monitor).await;
+                    let time = clock::epoch_ms();
+                    self.send(Call::Security(Box::new(SecurityCall { request_id, time, tags })));
+                }
+            });
+            if is_response {
+                monitor.within_budget(evaluating).await;
+            }
+        }
         reply
+    }
+
+    fn decode(&self, route: Route, headers: &HeaderMap, bytes: Vec<u8>, time: Timestamp) -> Decoded {
+        let header = |name: &str| last(headers, name);
+        let monitor = self.monitor.as_ref();
+        if route == Route::End {
+            let mut end = self.decoder.end(header, &bytes, time);
+            let evaluation = monitor.and_then(|monitor| monitor.end(end.request_id.as_ref()));
+            end.is_evaluated = evaluation.is_some();
+            let evaluation = evaluation.map(|evaluation| Evaluation::Response(evaluation, bytes));
+            return Decoded { call: Call::End(Box::new(end)), evaluation };
+        }
+        let mut start = self.decoder.start(header, &carrier(headers), &bytes, time);
+        let turn = monitor.and_then(|monitor| monitor.start(start.request_id.as_ref(), start.trigger, &bytes));
+        start.is_evaluated = turn.is_some();
+        Decoded { call: Call::Start(Box::new(start)), evaluation: turn.map(Evaluation::Request) }
     }
 
     /// Queues a call without waiting: the function waits for the answer.
@@ -133,6 +174,15 @@ impl Server {
         if !sent {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             tracing::debug!("LIFECYCLE | a call is dropped: too many wait to be processed");
+        }
+    }
+}
+
+impl Evaluation {
+    async fn run(self, monitor: &Monitor) -> SecurityTags {
+        match self {
+            Self::Request(turn) => monitor.request(turn).await,
+            Self::Response(evaluation, body) => monitor.response(evaluation, &body).await,
         }
     }
 }

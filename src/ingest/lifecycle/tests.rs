@@ -28,7 +28,7 @@ fn capturing() -> Decoder {
 
 #[tokio::test]
 async fn calls_are_answered_with_an_empty_object_and_queued_in_order() {
-    let (server, mut inbox) = Server::new(capturing());
+    let (server, mut inbox) = Server::new(capturing(), None);
     let id = [("Lambda-Runtime-Aws-Request-Id", "r")];
     for (path, body) in [("/lambda/start-invocation", "[1]"), ("/lambda/end-invocation", "{\"statusCode\":200}")] {
         let (status, answer) = answer(&server, request("POST", path, &id, body)).await;
@@ -44,7 +44,7 @@ async fn calls_are_answered_with_an_empty_object_and_queued_in_order() {
 
 #[tokio::test]
 async fn hello_is_answered_and_other_paths_and_methods_are_refused() {
-    let (server, mut inbox) = Server::new(capturing());
+    let (server, mut inbox) = Server::new(capturing(), None);
     for (method, path, expected) in [
         ("GET", "/lambda/hello", StatusCode::OK),
         ("POST", "/lambda/hello", StatusCode::METHOD_NOT_ALLOWED),
@@ -61,7 +61,7 @@ async fn hello_is_answered_and_other_paths_and_methods_are_refused() {
 
 #[tokio::test]
 async fn headers_count_though_the_body_is_too_long_or_no_json() {
-    let (server, mut inbox) = Server::new(capturing());
+    let (server, mut inbox) = Server::new(capturing(), None);
     let headers = [("x-datadog-span-id", "3"), ("x-datadog-span-id", "4")];
     for body in [vec![b' '; MAX_BODY_BYTES + 1], b"{".to_vec(), vec![0xff], Vec::new()] {
         let (status, _) = answer(&server, request("POST", "/lambda/end-invocation", &headers, body)).await;
@@ -77,7 +77,7 @@ async fn headers_count_though_the_body_is_too_long_or_no_json() {
 
 #[tokio::test]
 async fn a_body_for_which_there_is_no_room_counts_as_empty_and_is_not_waited_for() {
-    let (server, mut inbox) = Server::new(capturing());
+    let (server, mut inbox) = Server::new(capturing(), None);
     let _others = Arc::clone(&server.bodies).try_acquire_many_owned(u32::try_from(MAX_BODIES_BYTES).unwrap()).unwrap();
     let (status, _) = answer(&server, request("POST", "/lambda/start-invocation", &[], "[1]")).await;
     assert_eq!(status, StatusCode::OK);
@@ -87,7 +87,7 @@ async fn a_body_for_which_there_is_no_room_counts_as_empty_and_is_not_waited_for
 
 #[tokio::test]
 async fn calls_that_nobody_takes_are_dropped_and_never_waited_for() {
-    let (server, mut inbox) = Server::new(capturing());
+    let (server, mut inbox) = Server::new(capturing(), None);
     let body = format!("[{}1]", "1,".repeat(100_000));
     for _ in 0..2 * QUEUE {
         let (status, _) = answer(&server, request("POST", "/lambda/start-invocation", &[], body.clone())).await;

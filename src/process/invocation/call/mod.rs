@@ -11,11 +11,12 @@ pub mod test_decoder;
 use crate::{
     platform::ids::RequestId,
     process::{
+        appsec::SecurityTags,
         data_streams::{self, Point},
         event::Timestamp,
         propagation::{Carrier, Propagator, TraceContext},
         trace::Span,
-        trigger::{self, Event, Inferred, Tags},
+        trigger::{self, Event, Inferred, Kind, Tags},
     },
 };
 pub use capture::MAX_CAPTURED_BYTES;
@@ -30,6 +31,17 @@ pub enum Call {
     Start(Box<StartCall>),
     /// The handler has returned or failed.
     End(Box<EndCall>),
+    /// A request or its response has been evaluated for attacks.
+    Security(Box<SecurityCall>),
+}
+
+/// What is found in a request, and in its response once that has been evaluated too.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SecurityCall {
+    /// That of the call whose body was evaluated.
+    pub request_id: Option<RequestId>,
+    pub time: Timestamp,
+    pub tags: SecurityTags,
 }
 
 /// `start-invocation`.
@@ -48,6 +60,10 @@ pub struct StartCall {
     pub checkpoints: Vec<Point>,
     /// The event as tags.
     pub captured: Vec<Tag>,
+    /// What kind of event it is.
+    pub trigger: Option<Kind>,
+    /// Whether a [`SecurityCall`] about the request follows.
+    pub is_evaluated: bool,
 }
 
 /// `end-invocation`.
@@ -68,6 +84,8 @@ pub struct EndCall {
     pub status_code: Option<i64>,
     /// The response as tags.
     pub captured: Vec<Tag>,
+    /// Whether a [`SecurityCall`] about the response follows.
+    pub is_evaluated: bool,
 }
 
 /// An error of the handler. Each part may be missing.
@@ -109,7 +127,7 @@ impl Decoder {
         let context = event.context(&self.propagator, carrier);
         let now = time.saturating_mul(1_000_000);
         let checkpoints = event.checkpoints.iter().filter_map(|it| Point::new(it, &self.streams, now)).collect();
-        let Event { tags, inferred, .. } = event;
+        let Event { kind, tags, inferred, .. } = event;
         StartCall {
             request_id: request_id(header(REQUEST_ID)),
             time,
@@ -118,6 +136,8 @@ impl Decoder {
             trigger_tags: tags,
             checkpoints,
             captured: self.capture("function.request", str::from_utf8(body).unwrap_or_default()),
+            trigger: kind,
+            is_evaluated: false,
         }
     }
 
@@ -136,10 +156,11 @@ fn request_id(id: Option<&str>) -> Option<RequestId> {
 }
 
 impl Call {
-    pub(super) fn request_id(&self) -> Option<&RequestId> {
+    pub fn request_id(&self) -> Option<&RequestId> {
         match self {
             Self::Start(start) => start.request_id.as_ref(),
             Self::End(end) => end.request_id.as_ref(),
+            Self::Security(security) => security.request_id.as_ref(),
         }
     }
 
@@ -147,6 +168,7 @@ impl Call {
         match self {
             Self::Start(start) => start.time,
             Self::End(end) => end.time,
+            Self::Security(security) => security.time,
         }
     }
 
@@ -155,6 +177,7 @@ impl Call {
         match self {
             Self::Start(start) => start.bytes(),
             Self::End(end) => end.bytes(),
+            Self::Security(security) => security.bytes(),
         }
     }
 }
@@ -169,6 +192,12 @@ impl StartCall {
             + map_bytes(&self.trigger_tags)
             + self.checkpoints.iter().map(point_bytes).sum::<usize>()
             + tags_bytes(&self.captured)
+    }
+}
+
+impl SecurityCall {
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + id_bytes(self.request_id.as_ref()) + self.tags.bytes()
     }
 }
 

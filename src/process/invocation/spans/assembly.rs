@@ -4,6 +4,7 @@ use super::{SpanSettings, state::TraceState};
 use crate::{
     platform::ids::RequestId,
     process::{
+        appsec::SecurityTags,
         event::{Status, Timestamp},
         invocation::call::{CallError, EndCall, Tag},
         propagation::TraceContext,
@@ -14,6 +15,8 @@ use crate::{
 
 /// Key of the tag that says how a trace was sampled.
 const PRIORITY: &str = "_sampling_priority_v1";
+/// The priority of a trace that somebody wants to keep.
+const USER_KEEP: f64 = 2.0;
 
 /// What of an invocation is not in its trace state.
 pub struct Invocation<'i> {
@@ -51,7 +54,7 @@ pub fn ids(state: &TraceState, random: fn() -> u64) -> Option<Ids> {
 
 /// Builds the spans: that of the invocation first, then those of the services that the event came through.
 pub fn spans(state: TraceState, ids: Ids, invocation: &Invocation<'_>, settings: &SpanSettings) -> Vec<Span<'static>> {
-    let TraceState { start, end, placeholder, status, .. } = state;
+    let TraceState { start, end, placeholder, status, security, .. } = state;
     let (start, end) = (start.unwrap_or_default(), end.unwrap_or_default());
     let mut lambda = Span {
         name: "aws.lambda".into(),
@@ -73,6 +76,7 @@ pub fn spans(state: TraceState, ids: Ids, invocation: &Invocation<'_>, settings:
     set_error(&mut lambda, end.error, status);
     set_tags(&mut lambda, sandbox_tags(invocation.sandbox_tags));
     set_map(&mut lambda, start.trigger_tags);
+    set_security(&mut lambda, security);
     let services = inferred.map(|inferred| inferred.complete(&lambda)).unwrap_or_default();
     std::iter::once(lambda).chain(services).collect()
 }
@@ -101,6 +105,18 @@ fn take_over(span: &mut Span<'static>, placeholder: Placeholder) {
     set_map(span, placeholder.meta);
     span.metrics.extend(placeholder.metrics.into_pairs());
     span.meta_struct.extend(placeholder.meta_struct.into_pairs());
+}
+
+/// What was found, and the priority of a trace that is kept for it.
+fn set_security(lambda: &mut Span<'static>, security: Option<SecurityTags>) {
+    let Some(SecurityTags { meta, metrics, is_kept }) = security else { return };
+    set_tags(lambda, meta);
+    for (name, value) in metrics {
+        lambda.metrics.set(name, value);
+    }
+    if is_kept {
+        lambda.metrics.set(PRIORITY, USER_KEEP);
+    }
 }
 
 fn set_tags(span: &mut Span<'static>, tags: impl IntoIterator<Item = Tag>) {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::{
     platform::ids::RequestId,
     process::{
+        appsec::SecurityTags,
         event::{Status, Timestamp},
         invocation::{
             call::{Call, EndCall, StartCall},
@@ -28,6 +29,10 @@ pub struct TraceState {
     pub start: Option<StartCall>,
     pub end: Option<EndCall>,
     pub placeholder: Option<Placeholder>,
+    /// What is found in the request, and in the response once that is evaluated.
+    pub security: Option<SecurityTags>,
+    /// How many evaluations are under way. The spans wait for them.
+    pub evaluations: u32,
     /// The outcome, once the runtime is done.
     pub status: Option<Status>,
     /// The duration of the span in milliseconds, according to Lambda.
@@ -72,6 +77,10 @@ impl SpanInput {
     fn is_start(&self) -> bool {
         matches!(self, Self::Call(Call::Start(_)))
     }
+
+    fn is_security(&self) -> bool {
+        matches!(self, Self::Call(Call::Security(_)))
+    }
 }
 
 impl TraceState {
@@ -80,6 +89,7 @@ impl TraceState {
         match input {
             SpanInput::Call(Call::Start(_)) => self.start.is_some(),
             SpanInput::Call(Call::End(_)) => self.end.is_some(),
+            SpanInput::Call(Call::Security(_)) => self.evaluations == 0,
             SpanInput::Placeholder { .. } => self.placeholder.is_some(),
         }
     }
@@ -87,8 +97,19 @@ impl TraceState {
     pub fn set(&mut self, input: SpanInput) {
         self.bytes += input.bytes();
         match input {
-            SpanInput::Call(Call::Start(start)) => self.start = Some(*start),
-            SpanInput::Call(Call::End(end)) => self.end = Some(*end),
+            SpanInput::Call(Call::Start(start)) => {
+                self.evaluations += u32::from(start.is_evaluated);
+                self.start = Some(*start);
+            }
+            SpanInput::Call(Call::End(end)) => {
+                self.evaluations += u32::from(end.is_evaluated);
+                self.end = Some(*end);
+            }
+            // The later one has what the earlier one had.
+            SpanInput::Call(Call::Security(security)) => {
+                self.evaluations = self.evaluations.saturating_sub(1);
+                self.security = Some(security.tags);
+            }
             SpanInput::Placeholder { placeholder, .. } => self.placeholder = Some(*placeholder),
         }
     }
@@ -98,9 +119,9 @@ impl TraceState {
         self.start.is_some() || self.end.is_some()
     }
 
-    /// Whether a tracer has reported everything that it can.
+    /// Whether a tracer has reported everything that it can, and all of it is evaluated.
     pub fn is_complete(&self) -> bool {
-        self.start.is_some() && self.end.is_some() && self.placeholder.is_some()
+        self.start.is_some() && self.end.is_some() && self.placeholder.is_some() && self.evaluations == 0
     }
 
     /// Gives up everything but the facts that it is closed and that its end may still come.
@@ -156,6 +177,9 @@ impl Pending {
     /// invocation at a time. On managed instances the order is a guess.
     pub fn owner(&mut self, input: &SpanInput, contexts: &Contexts) -> SpanOwner {
         let Some(id) = input.request_id() else {
+            if input.is_security() {
+                return self.owner_of_security(contexts);
+            }
             if !self.is_managed {
                 return self.owner_by_order(input, contexts);
             }
@@ -168,11 +192,13 @@ impl Pending {
         };
         match contexts.newest(&id.into()) {
             None => SpanOwner::Unknown,
+            // The request that was evaluated waits itself.
+            Some(_) if input.is_security() && self.has_start_of(id) => SpanOwner::Unknown,
             // Lambda has sent the request again.
             Some(context) if input.is_start() && came_long_after(input, context) => SpanOwner::Unknown,
             Some(context) if !context.trace.is_closed && !context.trace.has(input) => invocation(context),
-            // Lambda may have sent the request again.
-            Some(context) if context.is_done() => SpanOwner::Unknown,
+            // Lambda may have sent the request again; but what is found belongs to the request that was sent before.
+            Some(context) if context.is_done() && !input.is_security() => SpanOwner::Unknown,
             Some(_) => SpanOwner::Repetition,
         }
     }
@@ -198,6 +224,19 @@ impl Pending {
             Some(context) if !context.trace.is_closed => invocation(context),
             _ => SpanOwner::Repetition,
         }
+    }
+
+    /// The newest invocation with an evaluation under way, of a tracer that does not know request ids.
+    fn owner_of_security(&self, contexts: &Contexts) -> SpanOwner {
+        if self.has_unnamed_start() {
+            return SpanOwner::Unknown;
+        }
+        let evaluated = contexts.iter().rev().find(|context| context.trace.evaluations > 0);
+        evaluated.map_or(SpanOwner::Repetition, invocation)
+    }
+
+    fn has_start_of(&self, id: &str) -> bool {
+        self.inputs.iter().any(|Waiting { input, .. }| input.is_start() && input.request_id() == Some(id))
     }
 
     fn has_unnamed_start(&self) -> bool {
@@ -226,7 +265,8 @@ impl Pending {
             let is_recent = input.time().abs_diff(now) <= MAX_PENDING_MS.unsigned_abs();
             let is_its_own = match input.request_id() {
                 Some(named) => named == id.as_str(),
-                // The first of each kind.
+                // Those of the evaluations, of which there are two, and the first of each other kind.
+                None if input.is_security() => true,
                 None => {
                     by_order.get_mut(usize::from(input.is_start())).is_some_and(|taken| !std::mem::replace(taken, true))
                 }

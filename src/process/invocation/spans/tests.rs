@@ -2,6 +2,7 @@
 
 mod attempts;
 mod managed;
+mod security;
 mod statuses;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};

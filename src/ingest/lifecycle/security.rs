@@ -1,0 +1,155 @@
+//! Evaluates requests and their responses for attacks, beside the calls that bring them.
+//!
+//! The call `start-invocation` is answered at once: the function runs while its request is evaluated. The call `end-invocation` is answered once both evaluations are done, at
+//! the latest when the time budget of a request is over; what takes longer goes on without anybody who waits for it, and its result follows.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::OwnedMutexGuard,
+    time::{Instant, timeout},
+};
+
+use crate::{
+    config::AppSec,
+    os::clock,
+    platform::ids::RequestId,
+    process::{
+        appsec::{Addresses, Findings, HttpRequest, HttpResponse, Sampler, SecurityTags, Shape, schema_addresses},
+        trigger::Kind,
+    },
+    waf_client::Waf,
+};
+
+/// Maximum number of requests whose response is awaited. Beyond it, the oldest is forgotten; managed instances run dozens at a time.
+const MAX_OPEN: usize = 256;
+
+/// What evaluates, and what is known of requests whose response is awaited.
+pub struct Monitor {
+    waf: Waf,
+    /// What all evaluations of one request may take together.
+    budget: Duration,
+    /// None: no schemas are extracted.
+    sampler: Option<Mutex<Sampler>>,
+    open: Mutex<VecDeque<OpenRequest>>,
+}
+
+struct OpenRequest {
+    /// None from tracers that do not know it.
+    id: Option<RequestId>,
+    evaluation: Arc<tokio::sync::Mutex<Evaluation>>,
+}
+
+/// The evaluation of one request. Locked while it is under way, so that that of the response follows it.
+pub struct Evaluation {
+    waf: Waf,
+    context: u32,
+    left: Duration,
+    request: HttpRequest,
+    findings: Findings,
+}
+
+impl Drop for Evaluation {
+    fn drop(&mut self) {
+        self.waf.close(self.context);
+    }
+}
+
+/// The right to evaluate, which is taken before the call is answered, so that a later call comes after it.
+pub struct Turn(OwnedMutexGuard<Evaluation>);
+
+impl Monitor {
+    pub fn new(waf: Waf, settings: &AppSec) -> Self {
+        Self {
+            waf,
+            budget: settings.budget,
+            sampler: settings.schemas.then(|| Mutex::new(Sampler::new(settings.schema_interval))),
+            open: Mutex::default(),
+        }
+    }
+
+    /// A request has come; None if it is none over HTTP. The same request again takes the place of the one before.
+    pub fn start(&self, id: Option<&RequestId>, kind: Option<Kind>, event: &[u8]) -> Option<Turn> {
+        let request = HttpRequest::parse(Shape::of(kind)?, str::from_utf8(event).unwrap_or_default());
+        let evaluation = Evaluation {
+            waf: self.waf.clone(),
+            context: self.waf.new_context(),
+            left: self.budget,
+            request,
+            findings: Findings::default(),
+        };
+        let evaluation = Arc::new(tokio::sync::Mutex::new(evaluation));
+        let turn = Arc::clone(&evaluation).try_lock_owned().ok().map(Turn);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|known| known.id.as_ref() != id);
+        open.push_back(OpenRequest { id: id.cloned(), evaluation });
+        while open.len() > MAX_OPEN {
+            open.pop_front();
+        }
+        turn
+    }
+
+    /// The request whose response has come; None if none is awaited under this id.
+    pub fn end(&self, id: Option<&RequestId>) -> Option<Arc<tokio::sync::Mutex<Evaluation>>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = open.iter().position(|known| known.id.as_ref() == id)?;
+        open.remove(at).map(|known| known.evaluation)
+    }
+
+    /// Evaluates a request.
+    pub async fn request(&self, Turn(mut evaluation): Turn) -> SecurityTags {
+        let addresses = std::mem::take(&mut evaluation.request.addresses);
+        evaluation.run(addresses).await;
+        evaluation.tags(None)
+    }
+
+    /// Evaluates a response, after the request.
+    pub async fn response(&self, evaluation: Arc<tokio::sync::Mutex<Evaluation>>, body: &[u8]) -> SecurityTags {
+        let mut evaluation = evaluation.lock_owned().await;
+        let text = str::from_utf8(body).unwrap_or_default();
+        let mut response = HttpResponse::parse(evaluation.request.shape, text);
+        let addresses = std::mem::take(&mut response.addresses);
+        evaluation.run(addresses).await;
+        if self.wants_schemas(&evaluation.request, response.status) {
+            evaluation.run(schema_addresses()).await;
+        }
+        evaluation.tags(Some(&response))
+    }
+
+    /// Waits for the evaluations of a request, at most as long as they may take.
+    pub async fn within_budget(&self, evaluations: impl Future) {
+        // Evaluations that take longer go on.
+        let _ = timeout(self.budget, evaluations).await;
+    }
+
+    fn wants_schemas(&self, request: &HttpRequest, status: u16) -> bool {
+        self.sampler.as_ref().is_some_and(|sampler| {
+            let mut sampler = sampler.lock().unwrap_or_else(PoisonError::into_inner);
+            sampler.sample(&request.method, &request.route, status, clock::epoch_ms())
+        })
+    }
+}
+
+impl Evaluation {
+    /// One evaluation, within the time that is left. Time for which the worker is started does not count.
+    async fn run(&mut self, addresses: Addresses) {
+        if self.left.is_zero() {
+            return self.findings.add_timeout();
+        }
+        self.waf.until_ready().await;
+        let started = Instant::now();
+        match self.waf.evaluate(self.context, self.left, addresses).await {
+            Some(result) => self.findings.add(&result),
+            None => self.findings.add_timeout(),
+        }
+        self.left = self.left.saturating_sub(started.elapsed());
+    }
+
+    fn tags(&self, response: Option<&HttpResponse>) -> SecurityTags {
+        self.findings.tags(&self.request, response, &self.waf.versions())
+    }
+}

@@ -1,0 +1,122 @@
+//! Bodies, parsed as their content type says.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use waf_protocol::Value;
+
+use super::{limits, multipart};
+
+/// What a body is if nobody says so.
+const DEFAULT_TYPE: &str = "application/json";
+
+/// The bytes of a body in an event or a response; None if it is empty, or no base64 where it should be.
+pub fn decode(text: String, is_base64: bool) -> Option<Vec<u8>> {
+    let bytes = if is_base64 { BASE64_STANDARD.decode(text).ok()? } else { text.into_bytes() };
+    (!bytes.is_empty()).then_some(bytes)
+}
+
+/// A body as a value; None of what is not analysed or cannot be parsed.
+pub fn parse(content_type: Option<&str>, body: &[u8]) -> Option<Value> {
+    parse_part(content_type.unwrap_or(DEFAULT_TYPE), body, true)
+}
+
+/// The same; a part of a multipart body has no parts of its own.
+pub(super) fn parse_part(content_type: &str, body: &[u8], may_have_parts: bool) -> Option<Value> {
+    let (media, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
+    match media.trim().to_ascii_lowercase().as_str() {
+        "application/json" | "text/json" | "application/vnd.api+json" => limits::json(body),
+        "application/x-www-form-urlencoded" => Some(form(body)),
+        "multipart/form-data" if may_have_parts => multipart::parse(multipart::boundary(parameters)?.as_bytes(), body),
+        "text/plain" => Some(limits::text(body)),
+        _ => None,
+    }
+}
+
+/// Names and values; a name that is repeated has several entries.
+fn form(body: &[u8]) -> Value {
+    let pairs = body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).take(limits::MAX_ENTRIES);
+    Value::Map(
+        pairs
+            .map(|pair| {
+                let at = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+                let (name, value) = pair.split_at(at);
+                let value = value.strip_prefix(b"=").unwrap_or_default();
+                (limits::cut(&percent_decode(name)).to_vec(), limits::text(&percent_decode(value)))
+            })
+            .collect(),
+    )
+}
+
+/// Undoes the encoding of forms and queries: `+` is a blank, `%` begins two hexadecimal digits; where it does not, it stays.
+pub fn percent_decode(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((byte, behind)) = rest.split_first() {
+        let digits = behind.split_first_chunk::<2>().filter(|_| *byte == b'%');
+        let hexadecimal = digits.and_then(|([high, low], behind)| {
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            let value = u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()?;
+            Some((value, behind))
+        });
+        let (byte, behind) = hexadecimal.unwrap_or((if *byte == b'+' { b' ' } else { *byte }, behind));
+        decoded.push(byte);
+        rest = behind;
+    }
+    decoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(entries: &[(&str, Value)]) -> Value {
+        Value::Map(entries.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.clone())).collect())
+    }
+
+    #[test]
+    fn the_content_type_decides_how_a_body_is_parsed() {
+        let json = Some(map(&[("a", Value::Signed(1))]));
+        for content_type in [
+            None,
+            Some("application/json"),
+            Some("Application/JSON; charset=utf-8"),
+            Some("text/json"),
+            Some("application/vnd.api+json"),
+        ] {
+            assert_eq!(parse(content_type, b"{\"a\":1}"), json, "{content_type:?}");
+        }
+        assert_eq!(parse(Some("text/plain"), b"{\xff"), Some(Value::Text(b"{\xff".to_vec())));
+        for content_type in ["application/xml", "application/problem+json", "application/octet-stream", ""] {
+            assert_eq!(parse(Some(content_type), b"{\"a\":1}"), None, "{content_type}");
+        }
+    }
+
+    #[test]
+    fn forms_are_decoded_and_keep_repeated_names() {
+        let form = parse(Some("application/x-www-form-urlencoded"), b"a=1+%2b&a=%&b&=c&&%zz=%4");
+        let expected =
+            [("a", "1 +"), ("a", "%"), ("b", ""), ("", "c"), ("%zz", "%4")].map(|(name, value)| (name, value.into()));
+        assert_eq!(form, Some(map(&expected)));
+    }
+
+    #[test]
+    fn parts_are_parsed_by_their_own_types() {
+        let body = b"--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\ntext\r\n--x\r\n\
+            content-disposition: form-data; name=b; filename=\"f\"\r\nContent-Type: application/json\r\n\r\n[1]\r\n--x\r\n\
+            Content-Disposition: form-data; name=\"c\"\r\nContent-Type: application/json\r\n\r\n[\r\n--x--\r\nrest";
+        let expected = map(&[("a", "text".into()), ("b", Value::Array(vec![Value::Signed(1)])), ("c", Value::Null)]);
+        for content_type in ["multipart/form-data; boundary=x", "multipart/form-data; charset=y; BOUNDARY=\"x\""] {
+            assert_eq!(parse(Some(content_type), body), Some(expected.clone()), "{content_type}");
+        }
+        for content_type in ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=y"]
+        {
+            assert_eq!(parse(Some(content_type), body), None, "{content_type}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_empty_or_no_base64_is_none() {
+        assert_eq!(decode(String::new(), false), None);
+        assert_eq!(decode("!".to_owned(), true), None);
+        assert_eq!(decode("YQ==".to_owned(), true).as_deref(), Some(&b"a"[..]));
+    }
+}

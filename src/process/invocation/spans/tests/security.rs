@@ -1,0 +1,144 @@
+//! What is found in requests, and when it comes too late for the flush at the end of the invocation.
+
+use super::*;
+use crate::process::{appsec::SecurityTags, invocation::call::SecurityCall};
+
+/// An attempt whose request and response are evaluated, and what comes of that.
+fn evaluated(id: Option<&str>) -> [Call; 4] {
+    let request_id: Option<RequestId> = id.map(Into::into);
+    let security = |found: &str, is_kept| {
+        let tags = SecurityTags {
+            meta: vec![("_dd.appsec.json".to_owned(), found.to_owned())],
+            metrics: vec![("_dd.appsec.enabled", 1.0)],
+            is_kept,
+        };
+        Call::Security(Box::new(SecurityCall { request_id: request_id.clone(), time: 1000, tags }))
+    };
+    let start = StartCall { request_id: request_id.clone(), time: 1000, is_evaluated: true, ..start_call("r") };
+    let end = EndCall {
+        request_id: request_id.clone(),
+        time: 1000,
+        trace_id: Some(5),
+        span_id: Some(77),
+        priority: Some(1.0),
+        is_evaluated: true,
+        ..EndCall::default()
+    };
+    [
+        Call::Start(Box::new(start)),
+        security("request", false),
+        Call::End(Box::new(end)),
+        security("request and response", true),
+    ]
+}
+
+fn bench() -> Bench {
+    let mut bench = Bench::new(ON_DEMAND);
+    bench.step("r", 998, Step::Invoke);
+    bench
+}
+
+impl Bench {
+    fn call(&mut self, call: Call) {
+        self.processor.call(call, &mut self.out);
+    }
+}
+
+fn found(spans: &[Span<'static>]) -> Option<String> {
+    let lambda = spans.iter().find(|span| span.name == "aws.lambda").unwrap();
+    lambda.meta.get("_dd.appsec.json").map(ToString::to_string)
+}
+
+#[test]
+fn findings_are_tags_of_every_span_of_the_invocation_and_keep_its_trace() {
+    for id in [Some("r"), None] {
+        let mut bench = bench();
+        for call in evaluated(id) {
+            bench.call(call);
+        }
+        bench.steps("r", 998, [Step::Start, Step::Done(Status::Success)]);
+        let spans = bench.flush();
+        assert!(spans.len() > 1, "{id:?}");
+        for span in &spans {
+            assert_eq!(span.metrics.get("_dd.appsec.enabled"), Some(&1.0), "{id:?} {}", span.name);
+        }
+        assert_eq!(found(&spans).as_deref(), Some("request and response"), "{id:?}");
+        let lambda = spans.iter().find(|span| span.name == "aws.lambda").unwrap();
+        assert_eq!(lambda.metrics.get("_sampling_priority_v1"), Some(&2.0));
+    }
+}
+
+#[test]
+fn spans_wait_for_an_evaluation_until_the_invocation_is_reported_over() {
+    let [start, request, end, response] = evaluated(Some("r"));
+    let mut bench = bench();
+    for call in [start, request, end] {
+        bench.call(call);
+    }
+    bench.steps("r", 998, [Step::Start, Step::Done(Status::Success)]);
+    assert!(bench.flush().is_empty(), "the response is being evaluated");
+    bench.call(response);
+    assert_eq!(found(&bench.flush()).as_deref(), Some("request and response"));
+
+    let [start, request, end, response] = evaluated(Some("r"));
+    let mut never = self::bench();
+    for call in [start, request, end] {
+        never.call(call);
+    }
+    never.steps("r", 998, [Step::Start, Step::Done(Status::Success), Step::Report]);
+    assert_eq!(found(&never.flush()).as_deref(), Some("request"), "nobody waits any longer");
+    never.call(response);
+    assert!(never.flush().is_empty(), "it comes too late");
+}
+
+#[test]
+fn the_end_of_the_sandbox_waits_for_no_evaluation() {
+    let [start, _, end, _] = evaluated(Some("r"));
+    let mut bench = bench();
+    bench.call(start);
+    bench.call(end);
+    bench.steps("r", 998, [Step::Start, Step::Done(Status::Success)]);
+    assert!(bench.flush().is_empty());
+    bench.processor.ended(2000, &mut bench.out);
+    assert_eq!(found(&bench.take()), None);
+}
+
+#[test]
+fn what_was_found_in_the_request_survives_a_timeout() {
+    let [start, request, _, _] = evaluated(Some("r"));
+    let mut bench = bench();
+    bench.call(start);
+    bench.call(request);
+    bench.steps("r", 998, [Step::Placeholder, Step::Start, Step::Done(Status::Timeout)]);
+    assert_eq!(found(&bench.flush()).as_deref(), Some("request"));
+}
+
+#[test]
+fn findings_that_come_after_the_spans_are_not_those_of_the_next_attempt() {
+    let [start, _, end, late] = evaluated(Some("r"));
+    let mut bench = bench();
+    bench.call(start);
+    bench.call(end);
+    bench.steps("r", 998, [Step::Start, Step::Done(Status::Success), Step::Report]);
+    assert_eq!(found(&bench.flush()), None);
+    bench.call(late);
+    bench.steps("r", 70_000, attempt());
+    assert_eq!(found(&bench.flush()), None);
+}
+
+#[test]
+fn findings_in_a_request_that_is_sent_again_wait_with_it_for_its_invocation() {
+    let mut bench = bench();
+    bench.steps("r", 998, attempt().into_iter().skip(1));
+    assert_eq!(found(&bench.take()), None);
+    for call in evaluated(Some("r")) {
+        let call = match call {
+            Call::Start(start) => Call::Start(Box::new(StartCall { time: 70_000, ..*start })),
+            Call::End(end) => Call::End(Box::new(EndCall { time: 70_000, ..*end })),
+            Call::Security(security) => Call::Security(Box::new(SecurityCall { time: 70_000, ..*security })),
+        };
+        bench.call(call);
+    }
+    bench.steps("r", 69_998, [Step::Invoke, Step::Start, Step::Done(Status::Success)]);
+    assert_eq!(found(&bench.flush()).as_deref(), Some("request and response"));
+}

@@ -1,0 +1,256 @@
+//! Workers that fail in every way that a process can. A shell plays them; it has the socket as its standard input.
+
+use std::{
+    ffi::OsString,
+    fmt::Write as _,
+    fs,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tempfile::TempDir;
+use waf_protocol::{Reply, WafStatus};
+
+use super::*;
+
+/// Short where a failure is awaited, so that the tests are over soon; the start is not.
+const LIMITS: Limits = Limits {
+    start: Duration::from_secs(20),
+    answer: Duration::from_millis(300),
+    backoff: Duration::from_millis(50),
+    max_backoff: Duration::from_millis(50),
+};
+const BUDGET: Duration = Duration::from_millis(5);
+
+struct Scene {
+    folder: TempDir,
+    files: Files,
+}
+
+/// A shell script as the worker.
+fn scene(script: &str) -> Scene {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules.json");
+    fs::write(&rules, "{}").unwrap();
+    // Every start leaves a line.
+    let script = format!("echo >>{}; {script}", folder.path().join("starts").display());
+    let arguments: Vec<OsString> = vec!["-c".into(), script.into()];
+    Scene { files: Files { program: "/bin/sh".into(), arguments, libraries: None, rules }, folder }
+}
+
+impl Scene {
+    fn starts(&self) -> usize {
+        fs::read_to_string(self.folder.path().join("starts")).map_or(0, |lines| lines.lines().count())
+    }
+
+    fn waf(&self, limits: Limits) -> Waf {
+        Waf::supervised(self.files.clone(), limits)
+    }
+}
+
+/// What makes a shell send a message.
+fn say(reply: &Reply) -> String {
+    let mut frame = Vec::new();
+    reply.write(&mut frame);
+    let octal = frame.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "\\{byte:03o}").unwrap();
+        text
+    });
+    format!("printf '{octal}' >&0;")
+}
+
+fn ready() -> String {
+    let text = |text: &str| text.as_bytes().to_vec();
+    say(&Reply::Ready { waf_version: text("2"), rules_version: text("1"), loaded: 1, failed: 0 })
+}
+
+fn outcome(context: u32) -> String {
+    let result = Value::Map(vec![(b"keep".to_vec(), Value::Bool(true))]);
+    say(&Reply::Outcome { context, status: WafStatus::Match, result })
+}
+
+/// What makes a shell wait for a message.
+const HEAR: &str = "dd bs=65536 count=1 >/dev/null 2>&1 <&0;";
+
+/// Ways to fail, of which none ends the connection by itself.
+const FAILURES: [(&str, &str); 7] = [
+    ("killed", "kill -KILL $$;"),
+    ("crashed", "kill -SEGV $$;"),
+    ("ended", "exit 0;"),
+    ("stopped", "kill -STOP $$;"),
+    ("looping", "while :; do :; done;"),
+    ("garbled", "printf '\\003\\000\\000\\000abc' >&0; sleep 100;"),
+    ("too long", "printf '\\377\\377\\377\\377abc' >&0; sleep 100;"),
+];
+
+#[tokio::test]
+async fn an_evaluation_has_the_result_of_the_worker() {
+    let scene = scene(&format!("{HEAR} {} {HEAR} {} {HEAR}", ready(), outcome(0)));
+    let waf = scene.waf(LIMITS);
+    // Asked before the worker is ready.
+    let result = waf.evaluate(waf.new_context(), BUDGET, Vec::new()).await.unwrap();
+    assert_eq!(result.field("keep"), Some(&Value::Bool(true)));
+    assert_eq!(waf.versions(), Versions { waf: "2".to_owned(), rules: "1".to_owned() });
+    waf.until_ready().await;
+    assert_eq!(scene.starts(), 1);
+}
+
+#[tokio::test]
+async fn a_worker_that_fails_before_it_is_ready_harms_no_request() {
+    for (what, failure) in FAILURES {
+        let scene = scene(&format!("{HEAR} {failure}"));
+        let waf = scene.waf(Limits { start: Duration::from_millis(300), ..LIMITS });
+        assert_eq!(waf.evaluate(0, BUDGET, Vec::new()).await, None, "{what}");
+        waf.until_ready().await;
+        assert_eq!(waf.versions(), Versions::default(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_fails_in_an_evaluation_is_started_again() {
+    for (what, failure) in FAILURES {
+        let again = outcome(1);
+        let script =
+            format!("{HEAR} {} {HEAR} if [ -e \"$0\" ]; then {again} sleep 100; else : >\"$0\"; {failure} fi", ready());
+        let mut scene = scene(&script);
+        scene.files.arguments.push(scene.folder.path().join("failed").into());
+        let waf = scene.waf(LIMITS);
+        assert_eq!(waf.evaluate(0, BUDGET, Vec::new()).await, None, "{what}");
+        let result = eventually(&waf, 1).await;
+        assert_eq!(result.field("keep"), Some(&Value::Bool(true)), "{what}");
+        assert_eq!(scene.starts(), 2, "{what}");
+    }
+}
+
+/// The result of the worker that is started after the failure.
+async fn eventually(waf: &Waf, context: u32) -> Value {
+    loop {
+        if let Some(result) = waf.evaluate(context, BUDGET, Vec::new()).await {
+            return result;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_idle_worker_that_dies_is_noticed_before_the_next_request() {
+    let scene =
+        scene(&format!("{HEAR} {} if [ -e \"$0\" ]; then {HEAR} {} sleep 100; fi; : >\"$0\"", ready(), outcome(0)));
+    let mut files = scene.files.clone();
+    files.arguments.push(scene.folder.path().join("failed").into());
+    let waf = Waf::supervised(files, LIMITS);
+    let mut states = waf.state.clone();
+    for expected in [State::Failed, State::Ready(Versions { waf: "2".to_owned(), rules: "1".to_owned() })] {
+        states.wait_for(|state| *state == expected).await.unwrap();
+    }
+    assert!(waf.evaluate(0, BUDGET, Vec::new()).await.is_some());
+}
+
+#[tokio::test]
+async fn an_answer_to_another_question_is_no_result() {
+    let scene = scene(&format!("{HEAR} {} {HEAR} {} sleep 100", ready(), outcome(8)));
+    assert_eq!(scene.waf(LIMITS).evaluate(7, BUDGET, Vec::new()).await, None);
+}
+
+#[tokio::test]
+async fn what_can_never_work_is_tried_once() {
+    let refusing = scene(&format!("{HEAR} {} sleep 100", say(&Reply::Refused(b"no".to_vec()))));
+    let mut without_worker = scene("");
+    without_worker.files.program = "/nonexistent/waf".into();
+    let mut without_rules = scene("");
+    without_rules.files.rules = "/nonexistent/rules".into();
+    for (scene, starts) in [(refusing, 1), (without_worker, 0), (without_rules, 0)] {
+        let waf = scene.waf(LIMITS);
+        waf.until_ready().await;
+        waf.commands.closed().await;
+        assert_eq!(waf.evaluate(0, BUDGET, Vec::new()).await, None);
+        assert_eq!(scene.starts(), starts);
+    }
+}
+
+#[tokio::test]
+async fn a_process_is_gone_once_nobody_needs_it() {
+    let scene = scene(&format!("{HEAR} {} while :; do :; done", ready()));
+    let worker = worker::Worker::start(&scene.files).await.unwrap();
+    let process = format!("/proc/{}", worker.id().unwrap());
+    assert!(fs::exists(&process).unwrap());
+    worker.stop().await;
+    assert!(!fs::exists(&process).unwrap());
+}
+
+#[tokio::test]
+async fn the_worker_has_no_variables_and_no_descriptor_but_its_socket() {
+    let script = "tr '\\0' '\\n' </proc/$$/environ >\"$0\"; ls -l /proc/$$/fd >>\"$0\"";
+    let mut scene = scene(script);
+    let seen = scene.folder.path().join("seen");
+    scene.files.arguments.push(seen.clone().into());
+    scene.files.libraries = Some("/somewhere".into());
+    let mut worker = worker::Worker::start(&scene.files).await.unwrap();
+    assert!(matches!(worker.failure().await, worker::Error::Ended));
+    let seen = fs::read_to_string(seen).unwrap();
+    let variables: Vec<&str> = seen.lines().take_while(|line| !line.starts_with("total")).collect();
+    assert_eq!(variables, ["LD_LIBRARY_PATH=/somewhere"]);
+    assert_eq!(seen.matches("socket:").count(), 1, "{seen}");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn requests_beyond_the_room_for_them_are_not_waited_for() {
+    let scene = scene("sleep 100");
+    let waf = scene.waf(LIMITS);
+    let waiting = AtomicUsize::new(0);
+    let large = || vec![(b"a".to_vec(), Value::Text(vec![0; MAX_WAITING_BYTES / 4]))];
+    let ask = async |waf: &Waf| {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        waf.evaluate(0, BUDGET, large()).await
+    };
+    tokio::select! {
+        biased;
+        _ = async { tokio::join!(ask(&waf), ask(&waf), ask(&waf)) } => panic!("the worker answers nobody"),
+        result = ask(&waf) => assert_eq!(result, None),
+    }
+    assert_eq!(waiting.load(Ordering::Relaxed), 4);
+}
+
+/// The process that this one has started from this program.
+fn process(program: &Path) -> Option<Pid> {
+    let parent = format!("PPid:\t{}\n", std::process::id());
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let is_it = |number: &i32| {
+        fs::read_link(format!("/proc/{number}/exe")).is_ok_and(|exe| exe == program)
+            && fs::read_to_string(format!("/proc/{number}/status")).is_ok_and(|status| status.contains(&parent))
+    };
+    numbers.into_iter().find(is_it).map(Pid::from_raw)
+}
+
+#[tokio::test]
+async fn the_worker_itself_finds_attacks_however_often_it_is_killed_or_stopped() {
+    let folder = fs::canonicalize(matrix::build::waf::for_tests().unwrap()).unwrap();
+    let program = folder.join("waf");
+    let rules = folder.join("rules.json.gz");
+    let files = Files { program: program.clone(), arguments: Vec::new(), libraries: Some(folder), rules };
+    let waf = Waf::supervised(files, LIMITS);
+    let attack = || {
+        let query = Value::Map(vec![(b"q".to_vec(), "1' OR '1'='1".into())]);
+        vec![(b"server.request.query".to_vec(), query)]
+    };
+    let mut before = None;
+    for signal in [Signal::SIGKILL, Signal::SIGSTOP, Signal::SIGSEGV] {
+        let result = loop {
+            let result = waf.evaluate(waf.new_context(), Duration::from_secs(1), attack()).await;
+            match result {
+                Some(result) if process(&program) != before => break result,
+                _ => tokio::task::yield_now().await,
+            }
+        };
+        assert_eq!(result.field("keep"), Some(&Value::Bool(true)), "{result:?}");
+        assert_eq!(waf.versions(), Versions { waf: "2.1.0".to_owned(), rules: "1.18.2".to_owned() });
+        before = process(&program);
+        kill(before.unwrap(), signal).unwrap();
+    }
+}
