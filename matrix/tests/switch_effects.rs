@@ -27,6 +27,7 @@ const NEXT: &[&str] = &["GET /2020-01-01/extension/event/next"];
 const FIRST_EVENT: &[&str] = &["eventType"];
 const SETTINGS: &[&str] = &["datadog.yaml"];
 const TRUST_STORE: &[&str] = &["/ca-certificates.crt", "/ca-bundle.crt", "/etc/ssl/certs", "/etc/pki/tls/certs"];
+const RULES: &[&str] = &["/rules.json.gz"];
 const DOGSTATSD: &[&str] = &["htons(8125)"];
 
 fn manifest() -> &'static Manifest {
@@ -53,7 +54,9 @@ fn flag_effect(factor: &str, levels: &Levels) -> String {
         recipe.rustflags.extend(["-C".to_owned(), format!("opt-level={level}")]);
     }
     if factor == "target-cpu" {
-        return format!("SSE 4.2: {}", told(&recipe.rustflags).contains("target_feature=\"sse4.2\""));
+        let told = told(&recipe.rustflags);
+        let features: BTreeSet<&str> = told.lines().filter(|line| line.starts_with("target_feature=")).collect();
+        return format!("{features:?}");
     }
     if factor == "jemalloc-narenas" {
         // That it gets into the library is for `ci/test` to see, which has the whole program.
@@ -99,6 +102,8 @@ fn effect(case: &Case<'_>, life: &Life) -> String {
         },
         "init-trace" => format!("checkpoints: {}", life.wrote_checkpoints),
         "webpki-roots" => format!("reads the store: {}", life.first(TRUST_STORE).is_some()),
+        "appsec" => format!("looks for rules: {}", life.first(RULES).is_some()),
+        "appsec-defer" => format!("rules before next: {:?}", life.is_before(RULES, NEXT)),
         "otlp" => format!("a receiver: {}", life.bytes_of_functions("otlp7enabled") > 0),
         "crypto" => format!("aws-lc: {}", life.bytes_of_functions("aws_lc") > 0),
         "allocator" => format!("jemalloc: {}", life.count("/proc/sys/vm/overcommit_memory") > 0),
@@ -142,6 +147,7 @@ fn a_difference_by_chance_is_none() {
 fn a_switch_shows_in_the_life_of_the_extension() {
     let asked = std::env::var(SETS).unwrap_or_else(|_| "baseline,seed,ship-agent".to_owned());
     let sets: Vec<&str> = set_names().into_iter().filter(|set| asked.split(',').any(|asked| asked == *set)).collect();
+    assert_eq!(sets.len(), asked.split(',').count(), "{SETS}={asked} names sets that there are not");
     let cases = cases(manifest(), &sets).into_iter();
     let cases: Vec<Case<'_>> = cases.filter(|case| !is_flag(case.factor)).collect();
     let mut levels: Vec<Levels> = Vec::new();

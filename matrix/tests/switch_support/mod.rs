@@ -25,7 +25,7 @@ pub struct Case<'m> {
     pub set: &'m str,
     pub factor: &'m Factor,
     pub level: &'m str,
-    /// The set itself.
+    /// The set itself, with what the switch needs.
     pub before: Levels,
     /// The set with the switch at that level.
     pub after: Levels,
@@ -35,8 +35,9 @@ pub struct Case<'m> {
 pub fn cases<'m>(manifest: &'m Manifest, sets: &[&'m str]) -> Vec<Case<'m>> {
     let mut cases = Vec::new();
     for set in sets {
-        let before = manifest.set_levels(set).unwrap();
+        let levels = manifest.set_levels(set).unwrap();
         for factor in &manifest.factors {
+            let before = with_needs(manifest, &levels, factor);
             let others = factor.levels().into_iter().map(|level| level.name);
             let others = others.filter(|level| before.get(&factor.name).is_none_or(|before| before != level));
             for level in others.filter(|level| !factor.is_apart(level)) {
@@ -45,13 +46,23 @@ pub fn cases<'m>(manifest: &'m Manifest, sets: &[&'m str]) -> Vec<Case<'m>> {
                 drop_dependents(manifest, &mut after);
                 let is_chosen = after.get(&factor.name).is_some_and(|after| after == level);
                 let is_inert = factor.subsumed_by.iter().any(|above| above.holds(&before));
-                if is_chosen && !is_inert && manifest.illegal(&after).is_none() {
+                if is_chosen && !is_inert && [&before, &after].iter().all(|levels| manifest.illegal(levels).is_none()) {
                     cases.push(Case { set, factor, level, before: before.clone(), after });
                 }
             }
         }
     }
     cases
+}
+
+/// These levels with what a switch needs, and what that needs.
+fn with_needs(manifest: &Manifest, levels: &Levels, factor: &Factor) -> Levels {
+    let mut levels = levels.clone();
+    for needed in factor.requires.iter().filter(|needed| !needed.holds(&levels)).cloned().collect::<Vec<_>>() {
+        levels = with_needs(manifest, &levels, manifest.factor(&needed.factor).unwrap());
+        levels.insert(needed.factor, needed.level);
+    }
+    levels
 }
 
 /// Turns off what needs something that is not there.
@@ -141,6 +152,8 @@ impl Life {
         executable::write(&starter, script).unwrap();
         let mut extension = Extension::new("datadog-agent", starter);
         extension.environment.insert("BOTTLECAP_INIT_TRACE".to_owned(), checkpoints.display().to_string());
+        // There is no worker to be found, but a build that could start one looks for its rules.
+        extension.environment.insert("DD_SERVERLESS_APPSEC_ENABLED".to_owned(), "true".to_owned());
         if let Some(agent) = &built.agent {
             let source = agent.canonicalize().unwrap();
             extension.layer_files.push(LayerFile { place: PathBuf::from("bottlecap/agent"), source });
