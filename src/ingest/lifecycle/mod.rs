@@ -118,7 +118,7 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// How many calls found no room since this was last asked.
+    /// How many starts of invocations found no room since this was last asked, each of which is a span.
     pub fn take_dropped(&self) -> usize {
         self.dropped.swap(0, Ordering::Relaxed)
     }

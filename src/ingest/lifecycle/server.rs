@@ -56,7 +56,7 @@ pub struct Server {
     pub queued: Arc<Semaphore>,
     pub sender: Sender<Queued>,
     pub open: Arc<AtomicUsize>,
-    /// How many calls found no room.
+    /// How many starts of invocations found no room, each of which is a span.
     pub dropped: Arc<AtomicUsize>,
 }
 
@@ -169,10 +169,12 @@ impl Server {
     /// Queues a call without waiting: the function waits for the answer.
     fn send(&self, call: Call) {
         let bytes = room::permits(call.bytes());
+        let is_start = matches!(call, Call::Start(_));
         let room = Arc::clone(&self.queued).try_acquire_many_owned(bytes);
         let sent = room.is_ok_and(|room| self.sender.try_send(Queued { call, _room: room }).is_ok());
         if !sent {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            // What ends or completes an invocation is part of the span that its start has begun.
+            self.dropped.fetch_add(usize::from(is_start), Ordering::Relaxed);
             tracing::debug!("LIFECYCLE | a call is dropped: too many wait to be processed");
         }
     }
