@@ -326,3 +326,10 @@ async fn spans_of_invocations_are_dropped_and_counted_while_too_much_waits() {
     engine.traces.take_invocation(trace());
     assert_eq!(engine.traces.take_dropped().spans, 1);
 }
+
+/// Spans of an invocation whose processing takes a thread.
+pub fn long_trace() -> InvocationTrace {
+    let meta = [("function.request", "x".repeat(1 << 20).into())].into_iter().collect();
+    let span = Span { name: "aws.lambda".into(), trace_id: 1, span_id: 1, meta, ..Span::default() };
+    InvocationTrace { spans: vec![span], computed_stats: false, bytes: 1 << 20 }
+}
