@@ -224,6 +224,8 @@ impl Engine {
 
     /// No event will come any more but those that have arrived.
     pub fn ended(&mut self) {
+        // Spans of invocations find room for those that are full.
+        while self.start_full_traces() {}
         self.ingest_waiting();
         self.traces.end();
         self.take_calls();

@@ -327,6 +327,19 @@ async fn spans_of_invocations_are_dropped_and_counted_while_too_much_waits() {
     assert_eq!(engine.traces.take_dropped().spans, 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn at_the_end_what_is_full_leaves_before_the_last_spans_of_invocations_come() {
+    let (mut engine, _telemetry) = engine();
+    for received in spans_of(10_000_000, 2) {
+        engine.traces.take(received);
+    }
+    engine.ending();
+    engine.ended();
+    let span = Span { trace_id: 1, span_id: 1, ..Span::default() };
+    engine.traces.take_invocation(InvocationTrace { spans: vec![span], computed_stats: false, bytes: 0 });
+    assert_eq!(engine.traces.take_dropped().spans, 0);
+}
+
 /// Spans of an invocation whose processing takes a thread.
 pub fn long_trace() -> InvocationTrace {
     let meta = [("function.request", "x".repeat(1 << 20).into())].into_iter().collect();
