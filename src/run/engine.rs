@@ -255,6 +255,8 @@ impl Engine {
 
     /// Builds the spans of invocations that are over, from everything that has arrived.
     fn build_spans(&mut self) {
+        self.traces.take_processed();
+        self.take_observed();
         self.take_waiting_traces();
         self.take_calls();
         self.process(|processor, out| processor.build_spans(clock::epoch_ms(), out));

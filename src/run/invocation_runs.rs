@@ -1,6 +1,13 @@
 //! Spans of invocations on their way through the trace pipeline. Captured payloads make them many megabytes long, and processing those is no work for the loop.
 
-use std::{collections::VecDeque, convert::Infallible, io, sync::Arc};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
 use tokio::task::JoinHandle;
 
@@ -61,6 +68,16 @@ impl InvocationRuns {
         let Some(running) = &mut self.running else { return std::future::pending().await };
         let output = running.await.map_err(io::Error::other).flatten();
         self.finish(output)
+    }
+
+    /// The next output, if it is here.
+    pub fn try_output(&mut self) -> Option<Output> {
+        // Whoever waits in [`Self::output`] leaves its own waker again.
+        let polled = Pin::new(self.running.as_mut()?).poll(&mut Context::from_waker(Waker::noop()));
+        match polled {
+            Poll::Ready(output) => Some(self.finish(output.map_err(io::Error::other).flatten())),
+            Poll::Pending => None,
+        }
     }
 
     /// Gives up the spans that are processed or wait for that. They count as dropped.
@@ -173,5 +190,19 @@ mod tests {
         assert_eq!((runs.is_running(), runs.take_lost()), (true, 1));
         runs.give_up();
         assert_eq!((runs.is_running(), runs.bytes, runs.take_lost(), runs.take_lost()), (false, 0, 2, 0));
+    }
+
+    #[tokio::test]
+    async fn an_output_that_is_here_can_be_had_without_waiting() {
+        let mut runs = runs();
+        assert!(runs.try_output().is_none());
+        assert!(runs.push(trace(1 << 20)).is_none());
+        let output = loop {
+            if let Some(output) = runs.try_output() {
+                break output;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!((output.payloads.len(), runs.is_running(), runs.take_lost()), (1, false, 0));
     }
 }

@@ -346,3 +346,20 @@ pub fn long_trace() -> InvocationTrace {
     let span = Span { name: "aws.lambda".into(), trace_id: 1, span_id: 1, meta, ..Span::default() };
     InvocationTrace { spans: vec![span], computed_stats: false, bytes: 1 << 20 }
 }
+
+#[tokio::test]
+async fn a_flush_takes_along_spans_that_are_processed() {
+    let (mut engine, _telemetry) = engine();
+    engine.traces.take_invocation(long_trace());
+    let mut flushed = 0;
+    // As often as it takes the thread to end.
+    for _ in 0..10_000 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        engine.start_flush();
+        flushed = engine.flusher.drop_unconfirmed().spans;
+        if flushed > 0 {
+            break;
+        }
+    }
+    assert_eq!((flushed, engine.traces.is_processing()), (1, false));
+}

@@ -192,6 +192,13 @@ impl TracePipeline {
         }
     }
 
+    /// Takes in spans of invocations that are processed.
+    pub fn take_processed(&mut self) {
+        while let Some(output) = self.runs.try_output() {
+            self.take_traces(output);
+        }
+    }
+
     /// Gives up spans of invocations that are not processed yet.
     pub fn give_up_processing(&mut self) {
         self.runs.give_up();
