@@ -14,9 +14,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use super::MAX_INLINE_BYTES;
 use crate::{
     config::AppSec,
-    os::clock,
+    os::{clock, thread::run_blocking},
     platform::ids::RequestId,
     process::{
         appsec::{Addresses, Findings, HttpRequest, HttpResponse, Sampler, SecurityTags, Shape, schema_addresses},
@@ -108,10 +109,9 @@ impl Monitor {
     }
 
     /// Evaluates a response, after the request.
-    pub async fn response(&self, evaluation: Arc<tokio::sync::Mutex<Evaluation>>, body: &[u8]) -> SecurityTags {
+    pub async fn response(&self, evaluation: Arc<tokio::sync::Mutex<Evaluation>>, body: Vec<u8>) -> SecurityTags {
         let mut evaluation = evaluation.lock_owned().await;
-        let text = str::from_utf8(body).unwrap_or_default();
-        let mut response = HttpResponse::parse(evaluation.request.shape, text);
+        let mut response = parsed(evaluation.request.shape, body).await;
         let addresses = std::mem::take(&mut response.addresses);
         evaluation.run(addresses).await;
         if self.wants_schemas(&evaluation.request, response.status) {
@@ -132,6 +132,13 @@ impl Monitor {
             sampler.sample(&request.method, &request.route, status, clock::epoch_ms())
         })
     }
+}
+
+/// A response. The loop, on which the function's time depends, would wait for a long one meanwhile.
+async fn parsed(shape: Shape, body: Vec<u8>) -> HttpResponse {
+    let is_inline = body.len() <= MAX_INLINE_BYTES;
+    let parse = move || HttpResponse::parse(shape, str::from_utf8(&body).unwrap_or_default());
+    if is_inline { parse() } else { run_blocking("appsec", parse).await.unwrap_or_default() }
 }
 
 impl Evaluation {

@@ -17,7 +17,7 @@ use axum::{
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc::Sender};
 
 use super::{
-    MAX_BODY_BYTES, Queued,
+    MAX_BODY_BYTES, MAX_INLINE_BYTES, Queued,
     security::{self, Monitor, Turn},
 };
 use crate::{
@@ -37,9 +37,6 @@ use crate::{
 /// For how long nothing of a body may come, and how long all of it may take, while the sandbox is not frozen.
 const LIMITS: Limits =
     Limits { bytes: MAX_BODY_BYTES, silence: Duration::from_secs(5), total: Duration::from_secs(30) };
-
-/// Maximum length in bytes of a body that is decoded on a worker of the async runtime. A longer one gets a thread of its own.
-const MAX_INLINE_BYTES: usize = 64 << 10;
 
 const START_PATH: &str = "/lambda/start-invocation";
 const END_PATH: &str = "/lambda/end-invocation";
@@ -184,7 +181,7 @@ impl Evaluation {
     async fn run(self, monitor: &Monitor) -> SecurityTags {
         match self {
             Self::Request(turn) => monitor.request(turn).await,
-            Self::Response(evaluation, body) => monitor.response(evaluation, &body).await,
+            Self::Response(evaluation, body) => monitor.response(evaluation, body).await,
         }
     }
 }
