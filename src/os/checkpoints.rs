@@ -96,8 +96,9 @@ struct Reached {
 #[inline]
 pub fn checkpoint(at: Checkpoint) {
     if INIT_TRACE && let Some(stamp) = STAMPS.get(at as usize) {
-        // Losing the exchange means that the checkpoint was reached before.
-        let _ = stamp.compare_exchange(0, monotonic_ns(), Ordering::Relaxed, Ordering::Relaxed);
+        // Losing the exchange means that the checkpoint was reached before. Sequentially consistent: of two threads that reach the last two checkpoints, one sees
+        // both, and reports.
+        let _ = stamp.compare_exchange(0, monotonic_ns(), Ordering::SeqCst, Ordering::SeqCst);
     }
 }
 
@@ -122,7 +123,7 @@ pub fn take_over(times: StepTimes) {
 }
 
 fn time_of(at: Checkpoint) -> u64 {
-    STAMPS.get(at as usize).map_or(0, |stamp| stamp.load(Ordering::Relaxed))
+    STAMPS.get(at as usize).map_or(0, |stamp| stamp.load(Ordering::SeqCst))
 }
 
 /// Reports the checkpoints once startup is complete: in the log at level `debug`, and as a file if the environment variable is set. Services and clients may

@@ -224,6 +224,8 @@ impl Engine {
 
     /// No event will come any more but those that have arrived.
     pub fn ended(&mut self) {
+        // Spans of invocations find room for those that are full.
+        while self.start_full_traces() {}
         self.ingest_waiting();
         self.traces.end();
         self.take_calls();
@@ -253,6 +255,8 @@ impl Engine {
 
     /// Builds the spans of invocations that are over, from everything that has arrived.
     fn build_spans(&mut self) {
+        self.traces.take_processed();
+        self.take_observed();
         self.take_waiting_traces();
         self.take_calls();
         self.process(|processor, out| processor.build_spans(clock::epoch_ms(), out));

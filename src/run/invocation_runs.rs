@@ -1,6 +1,13 @@
 //! Spans of invocations on their way through the trace pipeline. Captured payloads make them many megabytes long, and processing those is no work for the loop.
 
-use std::{collections::VecDeque, convert::Infallible, io, sync::Arc};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
 use tokio::task::JoinHandle;
 
@@ -23,6 +30,8 @@ const MAX_WAITING_BYTES: usize = 16 << 20;
 pub struct InvocationRuns {
     pipeline: Arc<Pipeline>,
     running: Option<JoinHandle<io::Result<Output>>>,
+    /// How many spans the run has that is on its way.
+    running_spans: usize,
     waiting: VecDeque<InvocationTrace>,
     bytes: usize,
     lost: usize,
@@ -30,7 +39,7 @@ pub struct InvocationRuns {
 
 impl InvocationRuns {
     pub fn new(pipeline: Arc<Pipeline>) -> Self {
-        Self { pipeline, running: None, waiting: VecDeque::new(), bytes: 0, lost: 0 }
+        Self { pipeline, running: None, running_spans: 0, waiting: VecDeque::new(), bytes: 0, lost: 0 }
     }
 
     /// Processes the spans of an invocation: small ones at once, of which it gives the output, and large ones later. To be called within the async runtime.
@@ -58,17 +67,42 @@ impl InvocationRuns {
     pub async fn output(&mut self) -> Output {
         let Some(running) = &mut self.running else { return std::future::pending().await };
         let output = running.await.map_err(io::Error::other).flatten();
+        self.finish(output)
+    }
+
+    /// The next output, if it is here.
+    pub fn try_output(&mut self) -> Option<Output> {
+        // Whoever waits in [`Self::output`] leaves its own waker again.
+        let polled = Pin::new(self.running.as_mut()?).poll(&mut Context::from_waker(Waker::noop()));
+        match polled {
+            Poll::Ready(output) => Some(self.finish(output.map_err(io::Error::other).flatten())),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Gives up the spans that are processed or wait for that. They count as dropped.
+    pub fn give_up(&mut self) {
         self.running = None;
-        self.start_next();
-        output.unwrap_or_else(|error| {
-            tracing::debug!("TRACES | the spans of an invocation cannot be processed: {error}");
-            Output::default()
-        })
+        self.lost += std::mem::take(&mut self.running_spans);
+        self.lost += self.waiting.drain(..).map(|trace| trace.spans.len()).sum::<usize>();
+        self.bytes = 0;
     }
 
     /// How many spans were dropped since this was last asked.
     pub fn take_lost(&mut self) -> usize {
         std::mem::take(&mut self.lost)
+    }
+
+    /// Goes on after a run.
+    fn finish(&mut self, output: io::Result<Output>) -> Output {
+        self.running = None;
+        let spans = std::mem::take(&mut self.running_spans);
+        self.start_next();
+        output.unwrap_or_else(|error| {
+            tracing::debug!("TRACES | the spans of an invocation cannot be processed: {error}");
+            self.lost += spans;
+            Output::default()
+        })
     }
 
     fn start_next(&mut self) {
@@ -77,6 +111,7 @@ impl InvocationRuns {
         }
         let Some(trace) = self.waiting.pop_front() else { return };
         self.bytes -= trace.bytes;
+        self.running_spans = trace.spans.len();
         let pipeline = Arc::clone(&self.pipeline);
         self.running = Some(tokio::spawn(run_blocking("spans", move || run(&pipeline, trace))));
     }
@@ -142,5 +177,32 @@ mod tests {
             assert!(runs.bytes <= MAX_WAITING_BYTES);
         }
         assert_eq!((runs.waiting.len(), runs.take_lost(), runs.take_lost()), (16, 23, 0));
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_or_cannot_be_processed_is_counted() {
+        let mut runs = runs();
+        for _ in 0..3 {
+            assert!(runs.push(trace(1 << 20)).is_none());
+        }
+        runs.running = Some(tokio::spawn(async { Err(io::ErrorKind::Other.into()) }));
+        assert!(runs.output().await.payloads.is_empty());
+        assert_eq!((runs.is_running(), runs.take_lost()), (true, 1));
+        runs.give_up();
+        assert_eq!((runs.is_running(), runs.bytes, runs.take_lost(), runs.take_lost()), (false, 0, 2, 0));
+    }
+
+    #[tokio::test]
+    async fn an_output_that_is_here_can_be_had_without_waiting() {
+        let mut runs = runs();
+        assert!(runs.try_output().is_none());
+        assert!(runs.push(trace(1 << 20)).is_none());
+        let output = loop {
+            if let Some(output) = runs.try_output() {
+                break output;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!((output.payloads.len(), runs.is_running(), runs.take_lost()), (1, false, 0));
     }
 }

@@ -326,3 +326,40 @@ async fn spans_of_invocations_are_dropped_and_counted_while_too_much_waits() {
     engine.traces.take_invocation(trace());
     assert_eq!(engine.traces.take_dropped().spans, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn at_the_end_what_is_full_leaves_before_the_last_spans_of_invocations_come() {
+    let (mut engine, _telemetry) = engine();
+    for received in spans_of(10_000_000, 2) {
+        engine.traces.take(received);
+    }
+    engine.ending();
+    engine.ended();
+    let span = Span { trace_id: 1, span_id: 1, ..Span::default() };
+    engine.traces.take_invocation(InvocationTrace { spans: vec![span], computed_stats: false, bytes: 0 });
+    assert_eq!(engine.traces.take_dropped().spans, 0);
+}
+
+/// Spans of an invocation whose processing takes a thread.
+pub fn long_trace() -> InvocationTrace {
+    let meta = [("function.request", "x".repeat(1 << 20).into())].into_iter().collect();
+    let span = Span { name: "aws.lambda".into(), trace_id: 1, span_id: 1, meta, ..Span::default() };
+    InvocationTrace { spans: vec![span], computed_stats: false, bytes: 1 << 20 }
+}
+
+#[tokio::test]
+async fn a_flush_takes_along_spans_that_are_processed() {
+    let (mut engine, _telemetry) = engine();
+    engine.traces.take_invocation(long_trace());
+    let mut flushed = 0;
+    // As often as it takes the thread to end.
+    for _ in 0..10_000 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        engine.start_flush();
+        flushed = engine.flusher.drop_unconfirmed().spans;
+        if flushed > 0 {
+            break;
+        }
+    }
+    assert_eq!((flushed, engine.traces.is_processing()), (1, false));
+}

@@ -83,13 +83,23 @@ pub async fn run(engine: &mut Engine, mut next: NextPoller) -> Shutdown {
                 if let Some(reason) = state.hold_end(Instant::now()) {
                     engine.flusher.stop_waiting(reason);
                 }
-                state = State::Polling;
+                state = time_up(engine, &state);
             }
             _ = long_invocation.tick() => engine.start_flush(),
             _ = engine.progress() => {}
         }
         state = advance(engine, state);
     }
+}
+
+/// The next event is not put off any longer. What is ready leaves although spans of the invocation are still processed.
+fn time_up(engine: &mut Engine, state: &State) -> State {
+    if let State::Running { id, .. } = state
+        && engine.processor.is_done(id)
+    {
+        engine.start_flush();
+    }
+    State::Polling
 }
 
 /// An invocation begins.
@@ -178,8 +188,8 @@ mod tests {
         assert!(matches!(advance(&mut engine, state), State::Polling), "there is nothing to wait for");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_flush_waits_for_the_spans_of_the_invocation_to_be_processed() {
+    /// An engine with an invocation that is over, and whose spans take a thread.
+    async fn ended_with_long_spans() -> (Engine, State) {
         let (mut engine, telemetry) = engine();
         let settings = SpanSettings { service: "svc".to_owned(), resource: "f".to_owned(), random: || 42 };
         engine.processor = engine.processor.with_spans(settings);
@@ -195,12 +205,26 @@ mod tests {
             br#"[{"time": "2022-10-21T14:05:03.165Z", "type": "platform.runtimeDone", "record": {"requestId": "r"}}]"#;
         assert!(telemetry.send(parse(done, 0)).await);
         assert_eq!(engine.progress().await, Progress::Telemetry);
-        let state = advance(&mut engine, State::Running { id, until });
+        (engine, State::Running { id, until })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flush_waits_for_the_spans_of_the_invocation_to_be_processed() {
+        let (mut engine, state) = ended_with_long_spans().await;
+        let state = advance(&mut engine, state);
         assert!(matches!(state, State::Running { .. }) && engine.is_receiving());
         assert_eq!(engine.flusher.drop_unconfirmed().spans, 0);
         assert_eq!(engine.progress().await, Progress::Traces);
         assert!(matches!(advance(&mut engine, state), State::Polling));
         assert_eq!(engine.flusher.drop_unconfirmed().spans, 1, "flushed, and dropped for want of a client");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_ready_leaves_when_the_time_is_up_though_spans_are_still_processed() {
+        let (mut engine, state) = ended_with_long_spans().await;
+        engine.logs.push(b"{}");
+        assert!(matches!(time_up(&mut engine, &state), State::Polling));
+        assert!(engine.flusher.drop_unconfirmed().logs > 0, "flushed, and dropped for want of a client");
     }
 
     #[tokio::test(start_paused = true)]

@@ -47,7 +47,7 @@ pub async fn run(mut engine: Engine, event: &Shutdown) {
     // Data that is already here is sent while the rest arrives.
     engine.start_flush();
     await_telemetry(&mut engine, deadline - LAST_FLUSH.min(budget / 2), silence_before_report(event)).await;
-    start_last_flush(&mut engine, deadline - LAST_FLUSH.min(budget / 2)).await;
+    start_last_flush(&mut engine, deadline - LAST_FLUSH.min(budget / 2), deadline).await;
     engine.flusher.finish(deadline).await;
     let mut lost = engine.flusher.drop_unconfirmed();
     lost.add(engine.traces.refused());
@@ -57,21 +57,33 @@ pub async fn run(mut engine: Engine, event: &Shutdown) {
 }
 
 /// Starts a flush of everything that was received. What tracers send after that is answered with an error, because nothing would send it.
-async fn start_last_flush(engine: &mut Engine, until: Instant) {
+async fn start_last_flush(engine: &mut Engine, until: Instant, deadline: Instant) {
     await_tracers(engine, until).await;
     engine.traces.close().await;
     engine.ended();
-    await_processing(engine).await;
     engine.start_flush();
+    if engine.traces.is_processing() {
+        await_processing(engine, deadline).await;
+        engine.traces.give_up_processing();
+        engine.start_flush();
+    }
 }
 
-/// Spans of the last invocations are processed before the end.
-async fn await_processing(engine: &mut Engine) {
-    let until = Instant::now() + TRACERS;
-    while engine.traces.is_processing() {
-        let Ok(received) = timeout_at(until, engine.traces.received(false)).await else { return };
-        engine.traces.take(received);
-    }
+/// Spans of the last invocations are processed before the end, in at most half of the time that is left: the rest is to send them.
+async fn await_processing(engine: &mut Engine, deadline: Instant) {
+    let now = Instant::now();
+    let until = now + deadline.saturating_duration_since(now) / 2;
+    let processing = async {
+        while engine.traces.is_processing() {
+            tokio::select! {
+                received = engine.traces.received(false) => engine.traces.take(received),
+                // What was flushed before is sent meanwhile.
+                () = engine.flusher.handle_next_completion() => {}
+            }
+        }
+    };
+    // What takes longer is given up.
+    let _ = timeout_at(until, processing).await;
 }
 
 /// Time for the whole shutdown.

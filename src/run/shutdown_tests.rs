@@ -16,7 +16,10 @@ use crate::{
         event::{Batch, parse},
         tags::FunctionTags,
     },
-    run::{loop_tests::engine, traces::TracePipeline},
+    run::{
+        loop_tests::{engine, long_trace},
+        traces::TracePipeline,
+    },
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -172,9 +175,22 @@ async fn traces_that_come_after_the_last_flush_are_refused() {
     engine.traces = TracePipeline::start(listener, otlp, &engine.config, &tags, Arc::default());
     let mut connection = TcpStream::connect(address).await.unwrap();
     assert_eq!(send_trace(&mut connection).await, "200");
-    start_last_flush(&mut engine, Instant::now() + MS * 1000).await;
+    start_last_flush(&mut engine, Instant::now() + MS * 1000, Instant::now() + MS * 2000).await;
     assert_eq!(send_trace(&mut connection).await, "503");
     assert_eq!(engine.traces.refused(), Dropped { refused: 1, ..Dropped::default() });
     // Without a client, it is dropped at once.
     assert_eq!(engine.flusher.drop_unconfirmed().spans, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn spans_for_whose_processing_no_time_is_left_are_counted_and_nothing_waits_for_them() {
+    let (mut engine, _telemetry) = engine();
+    for _ in 0..3 {
+        engine.traces.take_invocation(long_trace());
+    }
+    engine.logs.push(b"{}");
+    let now = Instant::now();
+    start_last_flush(&mut engine, now, now).await;
+    let lost = engine.flusher.drop_unconfirmed();
+    assert_eq!((lost.logs, lost.spans, engine.traces.is_processing()), (1, 3, false));
 }

@@ -190,7 +190,18 @@ impl TracePipeline {
         } else if let Some(output) = self.runs.push(trace) {
             self.take_traces(output);
         }
-        self.dropped.spans += self.runs.take_lost() as u64;
+    }
+
+    /// Takes in spans of invocations that are processed.
+    pub fn take_processed(&mut self) {
+        while let Some(output) = self.runs.try_output() {
+            self.take_traces(output);
+        }
+    }
+
+    /// Gives up spans of invocations that are not processed yet.
+    pub fn give_up_processing(&mut self) {
+        self.runs.give_up();
     }
 
     /// Takes in checkpoints of data streams.
@@ -276,6 +287,7 @@ impl TracePipeline {
 
     /// What was given up since this was last asked.
     pub fn take_dropped(&mut self) -> Dropped {
+        self.dropped.spans += self.runs.take_lost() as u64;
         std::mem::take(&mut self.dropped)
     }
 }

@@ -39,6 +39,8 @@ pub const PORT: u16 = SOCKET.port;
 /// Maximum body in bytes: Lambda's own limit of events and responses. The headers of a call with a longer one still count.
 const MAX_BODY_BYTES: usize = 6 << 20;
 const MAX_BODIES_BYTES: usize = 4 * MAX_BODY_BYTES;
+/// Maximum length in bytes of a body that is decoded on a worker of the async runtime. A longer one gets a thread of its own.
+const MAX_INLINE_BYTES: usize = 64 << 10;
 /// How many calls may wait for the loop, and how much memory they may take.
 const QUEUE: usize = 256;
 const MAX_QUEUED_BYTES: usize = 8 << 20;
@@ -118,7 +120,7 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// How many calls found no room since this was last asked.
+    /// How many starts of invocations found no room since this was last asked, each of which is a span.
     pub fn take_dropped(&self) -> usize {
         self.dropped.swap(0, Ordering::Relaxed)
     }

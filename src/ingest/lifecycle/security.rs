@@ -14,9 +14,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use super::MAX_INLINE_BYTES;
 use crate::{
     config::AppSec,
-    os::clock,
+    os::{clock, thread::run_blocking},
     platform::ids::RequestId,
     process::{
         appsec::{Addresses, Findings, HttpRequest, HttpResponse, Sampler, SecurityTags, Shape, schema_addresses},
@@ -27,6 +28,8 @@ use crate::{
 
 /// Maximum number of requests whose response is awaited. Beyond it, the oldest is forgotten; managed instances run dozens at a time.
 const MAX_OPEN: usize = 256;
+/// Maximum of what is kept of those requests, in bytes.
+const MAX_OPEN_BYTES: usize = 4 << 20;
 
 /// What evaluates, and what is known of requests whose response is awaited.
 pub struct Monitor {
@@ -41,7 +44,20 @@ pub struct Monitor {
 struct OpenRequest {
     /// None from tracers that do not know it.
     id: Option<RequestId>,
+    /// What is kept of it.
+    bytes: usize,
     evaluation: Arc<tokio::sync::Mutex<Evaluation>>,
+}
+
+/// How many of the oldest requests are forgotten, of which so many bytes each are kept.
+fn surplus(kept: impl DoubleEndedIterator<Item = usize> + ExactSizeIterator) -> usize {
+    let mut bytes = 0_usize;
+    let fits = |kept: &usize| {
+        bytes = bytes.saturating_add(*kept);
+        bytes <= MAX_OPEN_BYTES
+    };
+    let count = kept.len();
+    count - kept.rev().take(MAX_OPEN).take_while(fits).count()
 }
 
 /// The evaluation of one request. Locked while it is under way, so that that of the response follows it.
@@ -75,6 +91,7 @@ impl Monitor {
     /// A request has come; None if it is none over HTTP. The same request again takes the place of the one before.
     pub fn start(&self, id: Option<&RequestId>, kind: Option<Kind>, event: &[u8]) -> Option<Turn> {
         let request = HttpRequest::parse(Shape::of(kind)?, str::from_utf8(event).unwrap_or_default());
+        let bytes = request.kept_bytes();
         let evaluation = Evaluation {
             waf: self.waf.clone(),
             context: self.waf.new_context(),
@@ -86,10 +103,9 @@ impl Monitor {
         let turn = Arc::clone(&evaluation).try_lock_owned().ok().map(Turn);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|known| known.id.as_ref() != id);
-        open.push_back(OpenRequest { id: id.cloned(), evaluation });
-        while open.len() > MAX_OPEN {
-            open.pop_front();
-        }
+        open.push_back(OpenRequest { id: id.cloned(), bytes, evaluation });
+        let surplus = surplus(open.iter().map(|known| known.bytes));
+        open.drain(..surplus);
         turn
     }
 
@@ -108,10 +124,9 @@ impl Monitor {
     }
 
     /// Evaluates a response, after the request.
-    pub async fn response(&self, evaluation: Arc<tokio::sync::Mutex<Evaluation>>, body: &[u8]) -> SecurityTags {
+    pub async fn response(&self, evaluation: Arc<tokio::sync::Mutex<Evaluation>>, body: Vec<u8>) -> SecurityTags {
         let mut evaluation = evaluation.lock_owned().await;
-        let text = str::from_utf8(body).unwrap_or_default();
-        let mut response = HttpResponse::parse(evaluation.request.shape, text);
+        let mut response = parsed(evaluation.request.shape, body).await;
         let addresses = std::mem::take(&mut response.addresses);
         evaluation.run(addresses).await;
         if self.wants_schemas(&evaluation.request, response.status) {
@@ -134,6 +149,13 @@ impl Monitor {
     }
 }
 
+/// A response. The loop, on which the function's time depends, would wait for a long one meanwhile.
+async fn parsed(shape: Shape, body: Vec<u8>) -> HttpResponse {
+    let is_inline = body.len() <= MAX_INLINE_BYTES;
+    let parse = move || HttpResponse::parse(shape, str::from_utf8(&body).unwrap_or_default());
+    if is_inline { parse() } else { run_blocking("appsec", parse).await.unwrap_or_default() }
+}
+
 impl Evaluation {
     /// One evaluation, within the time that is left. Time for which the worker is started does not count.
     async fn run(&mut self, addresses: Addresses) {
@@ -151,5 +173,31 @@ impl Evaluation {
 
     fn tags(&self, response: Option<&HttpResponse>) -> SecurityTags {
         self.findings.tags(&self.request, response, &self.waf.versions())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_requests_are_forgotten_beyond_their_number_and_beyond_their_bytes() {
+        for (kept, expected) in [
+            (vec![], 0),
+            (vec![1; MAX_OPEN], 0),
+            (vec![1; MAX_OPEN + 2], 2),
+            (vec![MAX_OPEN_BYTES, MAX_OPEN_BYTES / 2, MAX_OPEN_BYTES / 2], 1),
+            (vec![0, MAX_OPEN_BYTES + 1], 2),
+        ] {
+            assert_eq!(surplus(kept.into_iter()), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn responses_of_any_length_are_parsed() {
+        for length in [1, MAX_INLINE_BYTES] {
+            let body = format!(r#"{{"statusCode": 201, "body": "{}"}}"#, "x".repeat(length));
+            assert_eq!(parsed(Shape::FunctionUrl, body.into_bytes()).await.status, 201);
+        }
     }
 }

@@ -17,7 +17,7 @@ use axum::{
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc::Sender};
 
 use super::{
-    MAX_BODY_BYTES, Queued,
+    MAX_BODY_BYTES, MAX_INLINE_BYTES, Queued,
     security::{self, Monitor, Turn},
 };
 use crate::{
@@ -38,9 +38,6 @@ use crate::{
 const LIMITS: Limits =
     Limits { bytes: MAX_BODY_BYTES, silence: Duration::from_secs(5), total: Duration::from_secs(30) };
 
-/// Maximum length in bytes of a body that is decoded on a worker of the async runtime. A longer one gets a thread of its own.
-const MAX_INLINE_BYTES: usize = 64 << 10;
-
 const START_PATH: &str = "/lambda/start-invocation";
 const END_PATH: &str = "/lambda/end-invocation";
 const HELLO_PATH: &str = "/lambda/hello";
@@ -56,7 +53,7 @@ pub struct Server {
     pub queued: Arc<Semaphore>,
     pub sender: Sender<Queued>,
     pub open: Arc<AtomicUsize>,
-    /// How many calls found no room.
+    /// How many starts of invocations found no room, each of which is a span.
     pub dropped: Arc<AtomicUsize>,
 }
 
@@ -169,10 +166,12 @@ impl Server {
     /// Queues a call without waiting: the function waits for the answer.
     fn send(&self, call: Call) {
         let bytes = room::permits(call.bytes());
+        let is_start = matches!(call, Call::Start(_));
         let room = Arc::clone(&self.queued).try_acquire_many_owned(bytes);
         let sent = room.is_ok_and(|room| self.sender.try_send(Queued { call, _room: room }).is_ok());
         if !sent {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            // What ends or completes an invocation is part of the span that its start has begun.
+            self.dropped.fetch_add(usize::from(is_start), Ordering::Relaxed);
             tracing::debug!("LIFECYCLE | a call is dropped: too many wait to be processed");
         }
     }
@@ -182,7 +181,7 @@ impl Evaluation {
     async fn run(self, monitor: &Monitor) -> SecurityTags {
         match self {
             Self::Request(turn) => monitor.request(turn).await,
-            Self::Response(evaluation, body) => monitor.response(evaluation, &body).await,
+            Self::Response(evaluation, body) => monitor.response(evaluation, body).await,
         }
     }
 }

@@ -101,3 +101,13 @@ async fn calls_that_nobody_takes_are_dropped_and_never_waited_for() {
     assert!((1..2 * QUEUE).contains(&inbox.take_dropped()));
     assert_eq!(inbox.take_dropped(), 0, "they are counted once");
 }
+
+#[tokio::test]
+async fn of_the_calls_that_are_dropped_only_starts_count_as_spans() {
+    let (server, inbox) = Server::new(capturing(), None);
+    let _others = Arc::clone(&server.queued).try_acquire_many_owned(u32::try_from(MAX_QUEUED_BYTES).unwrap()).unwrap();
+    for path in ["/lambda/start-invocation", "/lambda/end-invocation", "/lambda/end-invocation"] {
+        answer(&server, request("POST", path, &[], "[1]")).await;
+    }
+    assert_eq!(inbox.take_dropped(), 1);
+}

@@ -102,6 +102,19 @@ fn scalar(value: &serde_json::Value) -> Option<String> {
     }
 }
 
+/// The headers whose names are reported, each with one value of at most as many bytes as the WAF looks at.
+fn reported(headers: Headers, is_reported: impl Fn(&str) -> bool) -> Headers {
+    let reported = headers.into_iter().filter(|(name, _)| is_reported(name));
+    reported.map(|(name, values)| (name, vec![shortened(values.join(","))])).collect()
+}
+
+/// The beginning of a text, at most as many bytes as the WAF looks at.
+fn shortened(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(limits::MAX_TEXT_BYTES));
+    text.shrink_to_fit();
+    text
+}
+
 /// The last value of a header.
 fn last<'h>(headers: &'h Headers, name: &str) -> Option<&'h str> {
     let (_, values) = headers.iter().find(|(known, _)| known == name)?;

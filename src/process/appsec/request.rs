@@ -2,7 +2,9 @@
 
 use waf_protocol::Value;
 
-use super::{Addresses, Fields, Headers, add, body, entries, headers, last, limits, list_map, texts};
+use super::{
+    Addresses, Fields, Headers, add, body, entries, headers, last, limits, list_map, reported, shortened, texts,
+};
 use crate::process::trigger::Kind;
 
 /// The shapes of events that bring requests.
@@ -81,6 +83,7 @@ pub struct HttpRequest {
     /// What tells requests of the same kind: the route if the event has one, method and path otherwise.
     pub route: String,
     pub(super) client_ip: Option<String>,
+    /// Those that may become tags.
     pub(super) headers: Headers,
 }
 
@@ -105,7 +108,28 @@ impl HttpRequest {
             headers: request_headers(shape, &top),
         };
         request.add_addresses(&top, &uri(shape, &context, &path));
+        request.shorten();
         request
+    }
+
+    /// Leaves out what becomes no tag: a request is kept until its response comes.
+    fn shorten(&mut self) {
+        self.headers = reported(std::mem::take(&mut self.headers), |name| {
+            REPORTED.contains(&name) || REPORTED_OF_ATTACKS.contains(&name)
+        });
+        for text in [&mut self.method, &mut self.route].into_iter().chain(&mut self.client_ip) {
+            *text = shortened(std::mem::take(text));
+        }
+    }
+
+    /// What is kept of it beside the addresses, in bytes.
+    pub fn kept_bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, values)| {
+            let values = values.iter().map(|value| size_of::<String>() + value.len());
+            size_of::<(String, Vec<String>)>() + name.len() + values.sum::<usize>()
+        });
+        let ip = self.client_ip.as_ref().map_or(0, String::len);
+        size_of::<Self>() + self.method.len() + self.route.len() + ip + headers.sum::<usize>()
     }
 
     fn add_addresses(&mut self, top: &Fields, uri: &str) {

@@ -213,3 +213,17 @@ fn what_is_no_result_adds_nothing() {
     }
     assert_eq!(findings, Findings::default());
 }
+
+#[test]
+fn of_a_request_that_awaits_its_response_only_the_beginnings_of_what_may_be_reported_are_kept() {
+    let long = "ä".repeat(limits::MAX_TEXT_BYTES);
+    let event = json!({"httpMethod": "GET", "path": long, "requestContext": {"identity": {"sourceIp": "203.0.113.1"}},
+        "multiValueHeaders": {"other": [long], "host": [long, long], "cookie": [format!("a={long}; b=2")]}});
+    let (request, addresses) = request(Shape::LoadBalancer, &event);
+    assert_eq!(request.headers.len(), 1);
+    assert!(request.kept_bytes() <= 2 * limits::MAX_TEXT_BYTES + 1024, "{}", request.kept_bytes());
+    let host = request.tags(true).find(|(name, _)| name == "http.request.headers.host");
+    assert_eq!(host.map(|(_, value)| value).as_deref(), long.get(..limits::MAX_TEXT_BYTES));
+    let Value::Map(cookies) = &addresses["server.request.cookies"] else { panic!("no cookies") };
+    assert_eq!(cookies.len(), 2, "the WAF sees what is not kept");
+}

@@ -117,17 +117,10 @@ impl Receiver {
 
     async fn export(self: Arc<Self>, export: Export) -> Result<usize, Refusal> {
         let (agent, endpoint) = (Arc::clone(&self.agent), export.endpoint);
-        let length = export.body.bytes.len();
-        let is_inline = is_inline(export.is_gzip, length);
+        let is_inline = is_inline(export.is_gzip, export.body.bytes.len());
         // One request is decoded at a time, the trace agent's too.
         let turn = Arc::clone(&agent.recent).lock_owned().await;
-        let work = move || {
-            let processed = self.process(export);
-            if length > MAX_KEPT_BYTES {
-                release_free_memory();
-            }
-            processed
-        };
+        let work = move || self.process(export);
         let processed = if is_inline { Ok(work()) } else { run_blocking("otlp", work).await };
         let Processed { output, invalid } =
             processed.unwrap_or_else(|error| Err(Refusal { cause: None, message: error.to_string() })).map_err(
@@ -148,12 +141,25 @@ impl Receiver {
     }
 
     fn process(&self, export: Export) -> Result<Processed, Refusal> {
+        let mut taken = export.body.bytes.len();
+        let processed = self.convert(export, &mut taken);
+        if taken > MAX_KEPT_BYTES {
+            release_free_memory();
+        }
+        processed
+    }
+
+    /// Decompresses, decodes and converts a body. `taken` becomes the bytes that it took, decompressed if it is compressed.
+    fn convert(&self, export: Export, taken: &mut usize) -> Result<Processed, Refusal> {
         let Export { encoding, is_gzip, max_bytes, headers, body, .. } = export;
         let ReceivedBody { mut bytes, mut start, mut room } = body;
         if is_gzip {
             let packed = bytes.len();
             let limit = max_bytes.min(MAX_TRACE_BODY_BYTES - packed.min(MAX_TRACE_BODY_BYTES));
-            let resize = |bytes| room::resize(&mut room, packed + bytes);
+            let resize = |bytes| {
+                *taken = packed + bytes;
+                room::resize(&mut room, packed + bytes)
+            };
             bytes = gzip::inflate(bytes.get(start..).unwrap_or_default(), limit, resize).map_err(Refusal::from)?;
             start = 0;
         }
