@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     config::AppSec,
-    os::clock,
+    os::{clock, timeout::timeout_awake},
     platform::ids::RequestId,
     process::{
         appsec::{Addresses, Findings, HttpRequest, HttpResponse, Sampler, SecurityTags, Shape, schema_addresses},
@@ -27,6 +27,9 @@ use crate::{
 
 /// Maximum number of requests whose response is awaited. Beyond it, the oldest is forgotten; managed instances run dozens at a time.
 const MAX_OPEN: usize = 256;
+
+/// Maximum time for one evaluation, with that for which the worker is started, while the sandbox is not frozen. Whoever waits holds the body.
+const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// What evaluates, and what is known of requests whose response is awaited.
 pub struct Monitor {
@@ -140,13 +143,18 @@ impl Evaluation {
         if self.left.is_zero() {
             return self.findings.add_timeout();
         }
-        self.waf.until_ready().await;
-        let started = Instant::now();
-        match self.waf.evaluate(self.context, self.left, addresses).await {
+        let evaluating = async {
+            self.waf.until_ready().await;
+            let started = Instant::now();
+            let result = self.waf.evaluate(self.context, self.left, addresses).await;
+            self.left = self.left.saturating_sub(started.elapsed());
+            result
+        };
+        let result = timeout_awake(MAX_WAIT, evaluating).await.flatten();
+        match result {
             Some(result) => self.findings.add(&result),
             None => self.findings.add_timeout(),
         }
-        self.left = self.left.saturating_sub(started.elapsed());
     }
 
     fn tags(&self, response: Option<&HttpResponse>) -> SecurityTags {
