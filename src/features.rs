@@ -26,7 +26,8 @@ macro_rules! switches {
 switches! {
     /// Evaluates requests for attacks, in a process of its own, where settings ask for it. Off: the settings warn.
     APPSEC = "appsec";
-    /// Starts the WAF worker after the first next request, unless the sandbox is initialized ahead of its invocations. Off: the worker is ready before that request.
+    /// Starts the WAF worker after the first next request, unless the sandbox is initialized ahead of its invocations. Off: the worker is ready before that request, if
+    /// that is not in flight already.
     APPSEC_DEFER = "appsec-defer";
     /// Uses AWS-LC instead of ring if both are enabled.
     AWS_LC = "aws-lc";

@@ -86,7 +86,8 @@ pub enum Intake {
 /// Runs until SHUTDOWN or SIGTERM, and flushes.
 pub async fn run(parts: Components) {
     let mut next = parts.next;
-    let is_deferred = APPSEC_DEFER && !parts.initialization.is_ahead();
+    // A request that is in flight may be answered at any time: nothing is left to wait for before it.
+    let is_deferred = (APPSEC_DEFER || next.was_sent()) && !parts.initialization.is_ahead();
     // Requests come with the calls of tracers.
     let appsec = parts.config.appsec.clone();
     let appsec = AppSec { enabled: appsec.enabled && parts.lifecycle.is_some(), ..appsec };

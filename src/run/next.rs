@@ -31,6 +31,7 @@ pub struct NextPoller {
     request: Request,
     backoff: Backoff,
     outage: Option<Outage>,
+    was_sent: bool,
 }
 
 /// An uninterrupted series of errors.
@@ -47,8 +48,14 @@ pub struct PlatformUnreachable;
 impl NextPoller {
     /// Creates the poller for this extension. Sends nothing yet.
     pub fn new(platform: ExtensionsApi, id: ExtensionId) -> Self {
+        let was_sent = platform.next_is_in_flight();
         let request = open(platform, id.clone(), None);
-        Self { id, request, backoff: Backoff::default(), outage: None }
+        Self { id, request, backoff: Backoff::default(), outage: None, was_sent }
+    }
+
+    /// Whether somebody had sent the first request before this was created.
+    pub fn was_sent(&self) -> bool {
+        self.was_sent
     }
 
     /// Sends the request, as far as that is possible without waiting.

@@ -22,5 +22,9 @@ pub use value::{Token, Value, write_array, write_map, write_text, write_token};
 pub const VERSION: u8 = 1;
 /// Maximum length of a frame in bytes, without its length field.
 pub const MAX_FRAME_BYTES: usize = 16 << 20;
+/// Maximum length in bytes of a frame that the worker sends, without its length field.
+pub const MAX_REPLY_BYTES: usize = 1 << 20;
+/// Maximum number of values in a value that is read, itself among them.
+pub const MAX_VALUES: usize = 64 << 10;
 /// Maximum depth of arrays and maps in a value.
 pub const MAX_DEPTH: usize = 64;

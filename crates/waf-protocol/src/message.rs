@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::{Error, MAX_FRAME_BYTES, Reader, VERSION, Value, write_text};
+use crate::{Error, MAX_FRAME_BYTES, MAX_REPLY_BYTES, Reader, VERSION, Value, write_text};
 
 /// Number of bytes of a frame's length.
 const LENGTH_BYTES: usize = 4;
@@ -193,14 +193,27 @@ fn framed(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 }
 
 /// Finds frames in bytes that arrive in pieces.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Frames {
     bytes: Vec<u8>,
+    /// Maximum length of a frame in bytes.
+    max_bytes: usize,
     /// How many of the bytes belong to frames that were taken.
     taken: usize,
 }
 
+impl Default for Frames {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), max_bytes: MAX_FRAME_BYTES, taken: 0 }
+    }
+}
+
 impl Frames {
+    /// Frames that the worker sends.
+    pub fn of_replies() -> Self {
+        Self { max_bytes: MAX_REPLY_BYTES, ..Self::default() }
+    }
+
     /// More bytes have arrived.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.drain(..self.taken);
@@ -213,7 +226,7 @@ impl Frames {
         let waiting = self.bytes.get(self.taken..).unwrap_or_default();
         let Some((length, rest)) = waiting.split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
         let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
-        if length > MAX_FRAME_BYTES {
+        if length > self.max_bytes {
             return Err(Error::Length(length));
         }
         let Some(frame) = rest.get(..length) else { return Ok(None) };

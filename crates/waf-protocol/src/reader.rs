@@ -13,7 +13,9 @@ pub enum Error {
     Tag(u8),
     /// A value is deeper than [`crate::MAX_DEPTH`].
     Depth,
-    /// A frame is longer than [`crate::MAX_FRAME_BYTES`].
+    /// A value has more in it than [`crate::MAX_VALUES`].
+    Values,
+    /// A frame is longer than [`crate::MAX_FRAME_BYTES`] or, from the worker, [`crate::MAX_REPLY_BYTES`].
     Length(usize),
 }
 
@@ -24,9 +26,8 @@ impl Display for Error {
             Self::Trailing => formatter.write_str("the message has bytes behind its last field"),
             Self::Tag(tag) => write!(formatter, "the message has the unknown tag {tag}"),
             Self::Depth => write!(formatter, "a value is deeper than {} levels", crate::MAX_DEPTH),
-            Self::Length(bytes) => {
-                write!(formatter, "the message has {bytes} bytes, and at most {} are allowed", crate::MAX_FRAME_BYTES)
-            }
+            Self::Values => write!(formatter, "a value has more than {} others in it", crate::MAX_VALUES),
+            Self::Length(bytes) => write!(formatter, "the message has {bytes} bytes, which are too many"),
         }
     }
 }

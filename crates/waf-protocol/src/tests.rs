@@ -98,6 +98,33 @@ fn deep_values_and_counts_beyond_the_bytes_are_refused() {
 }
 
 #[test]
+fn values_have_a_bounded_number_of_others_in_them() {
+    for (count, is_read) in [(MAX_VALUES - 1, true), (MAX_VALUES, false)] {
+        for value in [
+            Value::Array(vec![Value::Null; count]),
+            Value::Map(vec![(Vec::new(), Value::Null); count]),
+            Value::Array(vec![Value::Array(vec![Value::Null; count - 1])]),
+        ] {
+            let mut out = Vec::new();
+            value.write(&mut out);
+            let expected = if is_read { Ok(value) } else { Err(Error::Values) };
+            assert!(Value::read(&mut Reader::new(&out)) == expected, "{count}");
+        }
+    }
+}
+
+#[test]
+fn frames_of_the_worker_are_shorter_than_those_of_the_agent() {
+    let length = u32::try_from(MAX_REPLY_BYTES + 1).unwrap().to_le_bytes();
+    for (mut frames, expected) in
+        [(Frames::default(), Ok(None)), (Frames::of_replies(), Err(Error::Length(MAX_REPLY_BYTES + 1)))]
+    {
+        frames.push(&length);
+        assert_eq!(frames.take(), expected);
+    }
+}
+
+#[test]
 fn frames_are_found_in_pieces_and_bounded() {
     let mut all = Vec::new();
     for reply in replies() {

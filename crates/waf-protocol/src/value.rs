@@ -2,7 +2,7 @@
 
 use alloc::{borrow::ToOwned as _, string::String, vec::Vec};
 
-use crate::{Error, MAX_DEPTH, Reader};
+use crate::{Error, MAX_DEPTH, MAX_VALUES, Reader};
 
 /// A value. Texts are bytes, because a request may have any.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,10 +140,12 @@ impl Value {
 
     /// Reads a value.
     pub fn read(reader: &mut Reader) -> Result<Self, Error> {
-        Self::read_below(reader, MAX_DEPTH)
+        Self::read_below(reader, MAX_DEPTH, &mut { MAX_VALUES })
     }
 
-    fn read_below(reader: &mut Reader, depth: usize) -> Result<Self, Error> {
+    /// Reads a value that may have so many levels, and of which so many may be left to read.
+    fn read_below(reader: &mut Reader, depth: usize, left: &mut usize) -> Result<Self, Error> {
+        *left = left.checked_sub(1).ok_or(Error::Values)?;
         let below = || depth.checked_sub(1).ok_or(Error::Depth);
         Ok(match Token::read(reader)? {
             Token::Null => Self::Null,
@@ -154,11 +156,11 @@ impl Value {
             Token::Text(text) => Self::Text(text.to_owned()),
             Token::Array(count) => {
                 let depth = below()?;
-                Self::Array((0..count).map(|_| Self::read_below(reader, depth)).collect::<Result<_, _>>()?)
+                Self::Array((0..count).map(|_| Self::read_below(reader, depth, left)).collect::<Result<_, _>>()?)
             }
             Token::Map(count) => {
                 let depth = below()?;
-                let entry = |_| Ok((reader.text()?.to_owned(), Self::read_below(reader, depth)?));
+                let entry = |_| Ok((reader.text()?.to_owned(), Self::read_below(reader, depth, left)?));
                 Self::Map((0..count).map(entry).collect::<Result<_, _>>()?)
             }
         })

@@ -10,7 +10,7 @@ use core::{
 };
 
 use waf_protocol::{
-    Error, MAX_DEPTH, Reader, Reply, Token, WafStatus, write_array, write_map, write_text, write_token,
+    Error, MAX_DEPTH, MAX_REPLY_BYTES, Reader, Reply, Token, WafStatus, write_array, write_map, write_text, write_token,
 };
 
 /// A value of the library's: a tag in the first byte, and 15 bytes that depend on it.
@@ -156,7 +156,13 @@ impl Context {
             1 => WafStatus::Match,
             _ => return failed(out),
         };
+        let start = out.len();
         Reply::write_outcome(out, id, status, |out| write_object(&result.object, MAX_DEPTH, out));
+        // The agent reads nothing that is longer.
+        if out.len().saturating_sub(start) > MAX_REPLY_BYTES {
+            out.truncate(start);
+            failed(out);
+        }
     }
 }
 

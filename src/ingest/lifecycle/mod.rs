@@ -12,7 +12,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -98,6 +98,7 @@ impl Server {
             sender,
             open: Arc::clone(&open),
             dropped: Arc::clone(&dropped),
+            evaluations: AtomicU64::default(),
         };
         (Arc::new(server), Inbox { receiver, open, dropped })
     }

@@ -17,7 +17,7 @@ use tokio::{
 use super::MAX_INLINE_BYTES;
 use crate::{
     config::AppSec,
-    os::{clock, thread::run_blocking},
+    os::{clock, thread::run_blocking, timeout::timeout_awake},
     platform::ids::RequestId,
     process::{
         appsec::{Addresses, Findings, HttpRequest, HttpResponse, Sampler, SecurityTags, Shape, schema_addresses},
@@ -30,6 +30,9 @@ use crate::{
 const MAX_OPEN: usize = 256;
 /// Maximum of what is kept of those requests, in bytes.
 const MAX_OPEN_BYTES: usize = 4 << 20;
+
+/// Maximum time for one evaluation, with that for which the worker is started, while the sandbox is not frozen. Whoever waits holds the body.
+const MAX_WAIT: Duration = Duration::from_secs(2);
 
 /// What evaluates, and what is known of requests whose response is awaited.
 pub struct Monitor {
@@ -162,13 +165,18 @@ impl Evaluation {
         if self.left.is_zero() {
             return self.findings.add_timeout();
         }
-        self.waf.until_ready().await;
-        let started = Instant::now();
-        match self.waf.evaluate(self.context, self.left, addresses).await {
+        let evaluating = async {
+            self.waf.until_ready().await;
+            let started = Instant::now();
+            let result = self.waf.evaluate(self.context, self.left, addresses).await;
+            self.left = self.left.saturating_sub(started.elapsed());
+            result
+        };
+        let result = timeout_awake(MAX_WAIT, evaluating).await.flatten();
+        match result {
             Some(result) => self.findings.add(&result),
             None => self.findings.add_timeout(),
         }
-        self.left = self.left.saturating_sub(started.elapsed());
     }
 
     fn tags(&self, response: Option<&HttpResponse>) -> SecurityTags {

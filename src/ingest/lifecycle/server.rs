@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -55,6 +55,8 @@ pub struct Server {
     pub open: Arc<AtomicUsize>,
     /// How many starts of invocations found no room, each of which is a span.
     pub dropped: Arc<AtomicUsize>,
+    /// The number of the next evaluation.
+    pub evaluations: AtomicU64,
 }
 
 /// What is called.
@@ -128,8 +130,9 @@ impl Server {
         let Ok((Decoded { call, evaluation }, room)) = decoded else { return empty_object() };
         let reply = reply(&call);
         let request_id = call.request_id().cloned();
+        let number = call.evaluation();
         self.send(call);
-        if let (Some(monitor), Some(evaluation)) = (self.monitor.clone(), evaluation) {
+        if let (Some(monitor), Some(number), Some(evaluation)) = (self.monitor.clone(), number, evaluation) {
             let is_response = matches!(evaluation, Evaluation::Response(..));
             let evaluating = tokio::spawn({
                 let monitor = Arc::clone(&monitor);
@@ -137,7 +140,8 @@ impl Server {
                     let (_open, _room) = (open, room);
                     let tags = evaluation.run(&monitor).await;
                     let time = clock::epoch_ms();
-                    self.send(Call::Security(Box::new(SecurityCall { request_id, time, tags })));
+                    let call = SecurityCall { request_id, time, evaluation: number, tags };
+                    self.send(Call::Security(Box::new(call)));
                 }
             });
             if is_response {
@@ -153,14 +157,18 @@ impl Server {
         if route == Route::End {
             let mut end = self.decoder.end(header, &bytes, time);
             let evaluation = monitor.and_then(|monitor| monitor.end(end.request_id.as_ref()));
-            end.is_evaluated = evaluation.is_some();
+            end.evaluation = evaluation.is_some().then(|| self.number_evaluation());
             let evaluation = evaluation.map(|evaluation| Evaluation::Response(evaluation, bytes));
             return Decoded { call: Call::End(Box::new(end)), evaluation };
         }
         let mut start = self.decoder.start(header, &carrier(headers), &bytes, time);
         let turn = monitor.and_then(|monitor| monitor.start(start.request_id.as_ref(), start.trigger, &bytes));
-        start.is_evaluated = turn.is_some();
+        start.evaluation = turn.is_some().then(|| self.number_evaluation());
         Decoded { call: Call::Start(Box::new(start)), evaluation: turn.map(Evaluation::Request) }
+    }
+
+    fn number_evaluation(&self) -> u64 {
+        self.evaluations.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Queues a call without waiting: the function waits for the answer.

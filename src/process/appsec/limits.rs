@@ -5,7 +5,7 @@
 use std::fmt;
 
 use serde::{
-    Deserialize, Deserializer,
+    Deserializer,
     de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use waf_protocol::Value;
@@ -17,11 +17,57 @@ pub const MAX_ENTRIES: usize = 256;
 /// Maximum depth; what is deeper is left out.
 pub const MAX_DEPTH: usize = 20;
 
-/// Parses a JSON document; None if it is none.
-pub fn json(text: &[u8]) -> Option<Value> {
+/// Maximum number of values in a body.
+pub const MAX_VALUES: usize = 64 << 10;
+/// Maximum length in bytes of all texts in a body together, names among them.
+const MAX_BODY_TEXT_BYTES: usize = 1 << 20;
+
+/// What may still be kept of a body; beyond it nothing is.
+#[derive(Debug)]
+pub struct Budget {
+    values: usize,
+    text_bytes: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { values: MAX_VALUES, text_bytes: MAX_BODY_TEXT_BYTES }
+    }
+}
+
+impl Budget {
+    /// How many values may still be kept.
+    pub fn values(&self) -> usize {
+        self.values
+    }
+
+    /// The part of a text that may still be kept.
+    pub fn cut<'t>(&mut self, text: &'t [u8]) -> &'t [u8] {
+        let text = cut(text);
+        let text = text.get(..self.text_bytes).unwrap_or(text);
+        self.text_bytes = self.text_bytes.saturating_sub(text.len());
+        text
+    }
+
+    /// A text, which counts as a value.
+    pub fn text(&mut self, text: &[u8]) -> Value {
+        self.values = self.values.saturating_sub(1);
+        Value::Text(self.cut(text).to_vec())
+    }
+}
+
+/// Parses a JSON document. One that cannot be parsed is a text, so that a single odd element hides nothing; None if it is empty.
+pub fn json_or_text(text: &[u8], budget: &mut Budget) -> Option<Value> {
+    json(text, budget).or_else(|| (!text.is_empty()).then(|| budget.text(text)))
+}
+
+/// Parses a JSON document; None if it is none, for which nothing of the budget is used up.
+fn json(text: &[u8], budget: &mut Budget) -> Option<Value> {
+    let mut left = Budget { ..*budget };
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = Limited { depth: MAX_DEPTH }.deserialize(&mut deserializer).ok()?;
+    let value = Limited { depth: MAX_DEPTH, budget: &mut left }.deserialize(&mut deserializer).ok()?;
     deserializer.end().ok()?;
+    *budget = left;
     Some(value)
 }
 
@@ -35,21 +81,22 @@ pub fn text(text: &[u8]) -> Value {
     Value::Text(cut(text).to_vec())
 }
 
-/// A value that may have so many levels.
-#[derive(Clone, Copy)]
-struct Limited {
+/// A value that may have so many levels, and as much in it as the budget has.
+struct Limited<'b> {
     depth: usize,
+    budget: &'b mut Budget,
 }
 
-impl<'de> DeserializeSeed<'de> for Limited {
+impl<'de> DeserializeSeed<'de> for Limited<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.budget.values = self.budget.values.saturating_sub(1);
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Limited {
+impl<'de> Visitor<'de> for Limited<'_> {
     type Value = Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
@@ -77,60 +124,78 @@ impl<'de> Visitor<'de> for Limited {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(self::text(text.as_bytes()))
+        Ok(Value::Text(self.budget.cut(text.as_bytes()).to_vec()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Value, A::Error> {
         let mut values = Vec::new();
-        let Some(depth) = self.depth.checked_sub(1) else {
-            while list.next_element::<IgnoredAny>()?.is_some() {}
-            return Ok(Value::Array(values));
-        };
-        while values.len() < MAX_ENTRIES {
-            let Some(value) = list.next_element_seed(Self { depth })? else { return Ok(Value::Array(values)) };
+        while let Some(below) = self.below(values.len()) {
+            let Some(value) = list.next_element_seed(below)? else { return Ok(Value::Array(values)) };
             values.push(value);
         }
         while list.next_element::<IgnoredAny>()?.is_some() {}
         Ok(Value::Array(values))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Value, A::Error> {
         let mut values = Vec::new();
-        let below = self.depth.checked_sub(1);
-        while let Some(name) = map.next_key::<Name>()? {
-            match below.filter(|_| values.len() < MAX_ENTRIES) {
-                Some(depth) => values.push((name.0, map.next_value_seed(Self { depth })?)),
-                None => drop(map.next_value::<IgnoredAny>()?),
-            }
+        while let Some(below) = self.below(values.len()) {
+            let Some(name) = map.next_key_seed(Name(&mut *below.budget))? else { return Ok(Value::Map(values)) };
+            values.push((name, map.next_value_seed(below)?));
         }
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Value::Map(values))
     }
 }
 
-/// The name of a field, cut.
-struct Name(Vec<u8>);
-
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Self(Vec::new()))
+impl Limited<'_> {
+    /// An entry of this value, which has so many; None if there may be no other.
+    fn below(&mut self, entries: usize) -> Option<Limited<'_>> {
+        let depth = self.depth.checked_sub(1).filter(|_| entries < MAX_ENTRIES && self.budget.values > 0)?;
+        Some(Limited { depth, budget: self.budget })
     }
 }
 
-impl Visitor<'_> for Name {
-    type Value = Self;
+/// The name of a field, cut.
+struct Name<'b>(&'b mut Budget);
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = Vec<u8>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<u8>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = Vec<u8>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         formatter.write_str("the name of a field")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Self, E> {
-        Ok(Self(cut(text.as_bytes()).to_vec()))
+    fn visit_str<E>(self, text: &str) -> Result<Vec<u8>, E> {
+        Ok(self.0.cut(text.as_bytes()).to_vec())
+    }
+}
+
+/// How many values there are in a value, itself among them.
+#[cfg(test)]
+pub fn count(value: &Value) -> usize {
+    match value {
+        Value::Array(values) => 1 + values.iter().map(count).sum::<usize>(),
+        Value::Map(entries) => 1 + entries.iter().map(|(_, value)| count(value)).sum::<usize>(),
+        _ => 1,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn json(text: &[u8]) -> Option<Value> {
+        super::json(text, &mut Budget::default())
+    }
 
     fn depth(value: &Value) -> usize {
         match value {
@@ -176,5 +241,17 @@ mod tests {
         }
         let deeper_than_the_parser = "[".repeat(100_000);
         assert_eq!(json(deeper_than_the_parser.as_bytes()), None);
+    }
+
+    #[test]
+    fn texts_and_names_of_a_body_have_a_common_bound() {
+        let entry = format!("\"{0}\":\"{0}\"", "x".repeat(MAX_TEXT_BYTES));
+        let document = format!("{{{}}}", vec![entry; MAX_ENTRIES].join(","));
+        let Some(Value::Map(entries)) = json(document.as_bytes()) else { panic!("no map") };
+        let bytes = |(name, value): &(Vec<u8>, Value)| match value {
+            Value::Text(text) => name.len() + text.len(),
+            _ => name.len(),
+        };
+        assert_eq!(entries.iter().map(bytes).sum::<usize>(), MAX_BODY_TEXT_BYTES);
     }
 }

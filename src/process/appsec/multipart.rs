@@ -4,22 +4,29 @@
 
 use waf_protocol::Value;
 
-use super::{body, limits};
+use super::{
+    body,
+    limits::{self, Budget},
+};
 
-/// The boundary among the parameters of a content type; None if there is none.
+/// Maximum length of a boundary in bytes, according to RFC 2046. The time in which delimiters are found depends on it.
+const MAX_BOUNDARY_BYTES: usize = 70;
+
+/// The boundary among the parameters of a content type; None if there is none, or none that is allowed.
 pub fn boundary(parameters: &str) -> Option<&str> {
-    parameter(parameters, "boundary").filter(|boundary| !boundary.is_empty())
+    parameter(parameters, "boundary").filter(|boundary| (1..=MAX_BOUNDARY_BYTES).contains(&boundary.len()))
 }
 
-/// A map from the names of parts to their contents, each parsed by its own content type; one that cannot be parsed is null. None if no part has a name.
-pub fn parse(boundary: &[u8], body: &[u8]) -> Option<Value> {
+/// A map from the names of parts to their contents, each parsed by its own content type; one whose type is not analysed is null. None if no part has a name.
+pub fn parse(boundary: &[u8], body: &[u8], budget: &mut Budget) -> Option<Value> {
     let delimiter = [b"--", boundary].concat();
     let parts = pieces(body, &delimiter).skip(1).take(limits::MAX_ENTRIES);
-    let parts: Vec<_> = parts.take_while(|part| !part.starts_with(b"--")).filter_map(part).collect();
+    let parts: Vec<_> =
+        parts.take_while(|part| !part.starts_with(b"--")).filter_map(|bytes| part(bytes, budget)).collect();
     (!parts.is_empty()).then_some(Value::Map(parts))
 }
 
-fn part(part: &[u8]) -> Option<(Vec<u8>, Value)> {
+fn part(part: &[u8], budget: &mut Budget) -> Option<(Vec<u8>, Value)> {
     let part = part.strip_prefix(b"\r\n").or_else(|| part.strip_prefix(b"\n"))?;
     let part = part.strip_suffix(b"\r\n").or_else(|| part.strip_suffix(b"\n")).unwrap_or(part);
     let (head, content) = split(part, b"\r\n\r\n").or_else(|| split(part, b"\n\n"))?;
@@ -30,7 +37,7 @@ fn part(part: &[u8]) -> Option<(Vec<u8>, Value)> {
     };
     let name = parameter(header("content-disposition")?.split_once(';')?.1, "name")?;
     let content_type = header("content-type").unwrap_or("text/plain");
-    let value = body::parse_part(content_type, content, false).unwrap_or(Value::Null);
+    let value = body::parse_part(content_type, content, false, budget).unwrap_or(Value::Null);
     Some((name.as_bytes().to_vec(), value))
 }
 

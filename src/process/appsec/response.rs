@@ -2,7 +2,12 @@
 
 use waf_protocol::Value;
 
-use super::{Addresses, Fields, Headers, add, body, headers, last, limits, list_map, request::Shape};
+use super::{
+    Addresses, Fields, Headers, add, body, headers, last,
+    limits::{self, Budget},
+    list_map,
+    request::Shape,
+};
 
 /// Headers that become tags whatever is found.
 const REPORTED: [&str; 4] = ["content-length", "content-type", "content-encoding", "content-language"];
@@ -22,7 +27,7 @@ impl HttpResponse {
         let mut response = Self::default();
         let addresses = &mut response.addresses;
         if shape == Shape::WebSocket {
-            add(addresses, "server.response.body", limits::json(text.as_bytes()));
+            add(addresses, "server.response.body", limits::json_or_text(text.as_bytes(), &mut Budget::default()));
             return response;
         }
         let top = Fields::of(text);

@@ -128,6 +128,20 @@ fn events_of_any_other_form_give_less_and_never_fail() {
 }
 
 #[test]
+fn a_body_of_too_many_values_hides_nothing_else_of_a_request() {
+    let list = format!("[{}[]]", "[],".repeat(limits::MAX_ENTRIES - 1));
+    let lists = format!("[{}[]]", format!("{list},").repeat(limits::MAX_ENTRIES - 1));
+    let body = format!("[{}[]]", format!("{lists},").repeat(6));
+    let event = json!({"headers": {"user-agent": "Arachni/v1"}, "body": body,
+        "requestContext": {"domainName": "x.example", "http": {"path": "/a"}}});
+    let (_, addresses) = request(Shape::HttpApi, &event);
+    assert_eq!(addresses["server.request.headers.no_cookies"], self::lists(&[("user-agent", &["Arachni/v1"])]));
+    assert_eq!(addresses["server.request.uri.raw"], "x.example/a".into());
+    let values = limits::count(&addresses["server.request.body"]);
+    assert_eq!(values, limits::MAX_VALUES);
+}
+
+#[test]
 fn a_response_gives_status_headers_and_body() {
     let text = json!({
         "statusCode": "404", "headers": {"Set-Cookie": "a=1", "Content-Type": "application/json"}, "multiValueHeaders": null,

@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
-    fs::File,
+    fs::{self, File},
     io::{self, Read as _},
     path::{self, Path, PathBuf},
 };
@@ -48,6 +48,10 @@ impl Files {
 
     /// Reads the rules.
     pub fn read_rules(&self) -> io::Result<Vec<u8>> {
+        // To open a pipe would wait for whoever writes to it.
+        if !fs::metadata(&self.rules)?.is_file() {
+            return Err(io::Error::other("they are not in a regular file"));
+        }
         let file = File::open(&self.rules)?;
         if self.rules.extension() == Some(OsStr::new("gz")) { read(GzDecoder::new(file)) } else { read(file) }
     }
@@ -73,7 +77,7 @@ fn read(file: impl io::Read) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, io::Write as _};
+    use std::io::Write as _;
 
     use flate2::{Compression, write::GzEncoder};
 
@@ -107,5 +111,6 @@ mod tests {
         assert_eq!(files("small.json.gz").read_rules().unwrap(), b"{}");
         assert!(files("large.json.gz").read_rules().is_err());
         assert!(files("none.json").read_rules().is_err());
+        assert!(files("/dev/null").read_rules().is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! A WAF in a process of its own.
 //!
 //! Memory in bytes: evaluations that wait for the worker take at most [`MAX_WAITING_BYTES`] together, and there are at most [`QUEUE`] of them; rules take at most
-//! [`MAX_RULES_BYTES`]; a message of the worker takes at most [`waf_protocol::MAX_FRAME_BYTES`].
+//! [`MAX_RULES_BYTES`]; a message of the worker takes at most [`waf_protocol::MAX_REPLY_BYTES`].
 
 mod files;
 mod supervisor;

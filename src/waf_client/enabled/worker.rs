@@ -58,7 +58,7 @@ impl Worker {
         let stream = UnixStream::from_std(ours).map_err(Error::Start)?;
         let started = run_blocking("waf", move || command.spawn()).await;
         let child = started.and_then(|started| started).map_err(Error::Start)?;
-        Ok(Self { child: Some(child), stream, frames: Frames::default() })
+        Ok(Self { child: Some(child), stream, frames: Frames::of_replies() })
     }
 
     /// Sends a message, and waits for the answer to it.

@@ -27,7 +27,7 @@ pub(super) fn decode<'h>(
         error: error(&header),
         status_code: Object::parse(response).and_then(|response| response.value("statusCode")),
         captured: decoder.capture("function.response", response),
-        is_evaluated: false,
+        evaluation: None,
     }
 }
 

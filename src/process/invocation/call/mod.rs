@@ -41,6 +41,8 @@ pub struct SecurityCall {
     /// That of the call whose body was evaluated.
     pub request_id: Option<RequestId>,
     pub time: Timestamp,
+    /// The number of the evaluation, which no other has. Later ones have greater numbers.
+    pub evaluation: u64,
     pub tags: SecurityTags,
 }
 
@@ -62,8 +64,8 @@ pub struct StartCall {
     pub captured: Vec<Tag>,
     /// What kind of event it is.
     pub trigger: Option<Kind>,
-    /// Whether a [`SecurityCall`] about the request follows.
-    pub is_evaluated: bool,
+    /// The number of the evaluation of the request, whose [`SecurityCall`] follows; None: there is none.
+    pub evaluation: Option<u64>,
 }
 
 /// `end-invocation`.
@@ -84,8 +86,8 @@ pub struct EndCall {
     pub status_code: Option<i64>,
     /// The response as tags.
     pub captured: Vec<Tag>,
-    /// Whether a [`SecurityCall`] about the response follows.
-    pub is_evaluated: bool,
+    /// The number of the evaluation of the response, whose [`SecurityCall`] follows; None: there is none.
+    pub evaluation: Option<u64>,
 }
 
 /// An error of the handler. Each part may be missing.
@@ -137,7 +139,7 @@ impl Decoder {
             checkpoints,
             captured: self.capture("function.request", str::from_utf8(body).unwrap_or_default()),
             trigger: kind,
-            is_evaluated: false,
+            evaluation: None,
         }
     }
 
@@ -161,6 +163,15 @@ impl Call {
             Self::Start(start) => start.request_id.as_ref(),
             Self::End(end) => end.request_id.as_ref(),
             Self::Security(security) => security.request_id.as_ref(),
+        }
+    }
+
+    /// The number of the evaluation that follows.
+    pub fn evaluation(&self) -> Option<u64> {
+        match self {
+            Self::Start(start) => start.evaluation,
+            Self::End(end) => end.evaluation,
+            Self::Security(_) => None,
         }
     }
 

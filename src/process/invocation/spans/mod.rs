@@ -108,8 +108,10 @@ impl Processor {
         let is_recent = |context: &Context| context.done_by().is_some_and(|done| done.abs_diff(now) <= LATE_INPUT_MS);
         let may_be_completed =
             |context: &Context| self.settings.managed && !context.trace.is_complete() && is_recent(context);
-        // An evaluation that is still under way is waited for as long as Lambda has not said that the invocation is over.
-        let is_evaluated = |context: &Context| context.trace.evaluations == 0 || context.has(Input::Report);
+        // An evaluation that is still under way is waited for until Lambda says that the invocation is over, if it does.
+        let is_evaluated = |context: &Context| {
+            context.trace.evaluations.is_empty() || context.has(Input::Report) || !self.settings.telemetry
+        };
         let is_due = |context: &Context| !may_be_completed(context) && is_evaluated(context);
         let is_waiting = |context: &&Context| {
             context.trace.is_reported() && (context.is_done() || !self.settings.telemetry) && is_due(context)

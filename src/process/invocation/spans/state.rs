@@ -31,8 +31,10 @@ pub struct TraceState {
     pub placeholder: Option<Placeholder>,
     /// What is found in the request, and in the response once that is evaluated.
     pub security: Option<SecurityTags>,
-    /// How many evaluations are under way. The spans wait for them.
-    pub evaluations: u32,
+    /// The number of the evaluation that found it.
+    found_by: u64,
+    /// The numbers of evaluations that are under way. The spans wait for them.
+    pub evaluations: Vec<u64>,
     /// The outcome, once the runtime is done.
     pub status: Option<Status>,
     /// The duration of the span in milliseconds, according to Lambda.
@@ -78,8 +80,20 @@ impl SpanInput {
         matches!(self, Self::Call(Call::Start(_)))
     }
 
-    fn is_security(&self) -> bool {
-        matches!(self, Self::Call(Call::Security(_)))
+    /// The number of the evaluation that follows.
+    fn evaluation(&self) -> Option<u64> {
+        match self {
+            Self::Call(call) => call.evaluation(),
+            Self::Placeholder { .. } => None,
+        }
+    }
+
+    /// The number of the evaluation that this is the result of.
+    fn found_by(&self) -> Option<u64> {
+        match self {
+            Self::Call(Call::Security(security)) => Some(security.evaluation),
+            _ => None,
+        }
     }
 }
 
@@ -89,7 +103,7 @@ impl TraceState {
         match input {
             SpanInput::Call(Call::Start(_)) => self.start.is_some(),
             SpanInput::Call(Call::End(_)) => self.end.is_some(),
-            SpanInput::Call(Call::Security(_)) => self.evaluations == 0,
+            SpanInput::Call(Call::Security(security)) => !self.evaluations.contains(&security.evaluation),
             SpanInput::Placeholder { .. } => self.placeholder.is_some(),
         }
     }
@@ -98,17 +112,20 @@ impl TraceState {
         self.bytes += input.bytes();
         match input {
             SpanInput::Call(Call::Start(start)) => {
-                self.evaluations += u32::from(start.is_evaluated);
+                self.evaluations.extend(start.evaluation);
                 self.start = Some(*start);
             }
             SpanInput::Call(Call::End(end)) => {
-                self.evaluations += u32::from(end.is_evaluated);
+                self.evaluations.extend(end.evaluation);
                 self.end = Some(*end);
             }
-            // The later one has what the earlier one had.
             SpanInput::Call(Call::Security(security)) => {
-                self.evaluations = self.evaluations.saturating_sub(1);
-                self.security = Some(security.tags);
+                self.evaluations.retain(|number| *number != security.evaluation);
+                // What a later evaluation has found includes what an earlier one had, whichever is heard of first.
+                if self.security.is_none() || self.found_by < security.evaluation {
+                    self.found_by = security.evaluation;
+                    self.security = Some(security.tags);
+                }
             }
             SpanInput::Placeholder { placeholder, .. } => self.placeholder = Some(*placeholder),
         }
@@ -121,7 +138,7 @@ impl TraceState {
 
     /// Whether a tracer has reported everything that it can, and all of it is evaluated.
     pub fn is_complete(&self) -> bool {
-        self.start.is_some() && self.end.is_some() && self.placeholder.is_some() && self.evaluations == 0
+        self.start.is_some() && self.end.is_some() && self.placeholder.is_some() && self.evaluations.is_empty()
     }
 
     /// Gives up everything but the facts that it is closed and that its end may still come.
@@ -173,13 +190,13 @@ impl Pending {
         Self { is_managed, ..Self::default() }
     }
 
-    /// Finds the invocation that an input belongs to: by its request id or, for tracers that do not know it, by order, as on-demand sandboxes run one
-    /// invocation at a time. On managed instances the order is a guess.
+    /// Finds the invocation that an input belongs to: what is found in a request or response by the number of the evaluation; everything else by its request id
+    /// or, for tracers that do not know it, by order, as on-demand sandboxes run one invocation at a time. On managed instances the order is a guess.
     pub fn owner(&mut self, input: &SpanInput, contexts: &Contexts) -> SpanOwner {
+        if let Some(number) = input.found_by() {
+            return self.owner_of_security(number, contexts);
+        }
         let Some(id) = input.request_id() else {
-            if input.is_security() {
-                return self.owner_of_security(contexts);
-            }
             if !self.is_managed {
                 return self.owner_by_order(input, contexts);
             }
@@ -192,13 +209,11 @@ impl Pending {
         };
         match contexts.newest(&id.into()) {
             None => SpanOwner::Unknown,
-            // The request that was evaluated waits itself.
-            Some(_) if input.is_security() && self.has_start_of(id) => SpanOwner::Unknown,
             // Lambda has sent the request again.
             Some(context) if input.is_start() && came_long_after(input, context) => SpanOwner::Unknown,
             Some(context) if !context.trace.is_closed && !context.trace.has(input) => invocation(context),
-            // Lambda may have sent the request again; but what is found belongs to the request that was sent before.
-            Some(context) if context.is_done() && !input.is_security() => SpanOwner::Unknown,
+            // Lambda may have sent the request again.
+            Some(context) if context.is_done() => SpanOwner::Unknown,
             Some(_) => SpanOwner::Repetition,
         }
     }
@@ -226,17 +241,14 @@ impl Pending {
         }
     }
 
-    /// The newest invocation with an evaluation under way, of a tracer that does not know request ids.
-    fn owner_of_security(&self, contexts: &Contexts) -> SpanOwner {
-        if self.has_unnamed_start() {
+    /// The invocation with this evaluation under way.
+    fn owner_of_security(&self, number: u64, contexts: &Contexts) -> SpanOwner {
+        // What is evaluated waits itself.
+        if self.inputs.iter().any(|Waiting { input, .. }| input.evaluation() == Some(number)) {
             return SpanOwner::Unknown;
         }
-        let evaluated = contexts.iter().rev().find(|context| context.trace.evaluations > 0);
+        let evaluated = contexts.iter().find(|context| context.trace.evaluations.contains(&number));
         evaluated.map_or(SpanOwner::Repetition, invocation)
-    }
-
-    fn has_start_of(&self, id: &str) -> bool {
-        self.inputs.iter().any(|Waiting { input, .. }| input.is_start() && input.request_id() == Some(id))
     }
 
     fn has_unnamed_start(&self) -> bool {
@@ -259,15 +271,15 @@ impl Pending {
 
     /// Takes out what belongs to an invocation that is known from now on.
     pub fn claim(&mut self, id: &RequestId, now: Timestamp) -> Vec<SpanInput> {
-        let mut claimed = Vec::new();
+        let mut claimed: Vec<SpanInput> = Vec::new();
         let mut by_order = [false; 2];
         for Waiting { input, bytes } in std::mem::take(&mut self.inputs) {
             let is_recent = input.time().abs_diff(now) <= MAX_PENDING_MS.unsigned_abs();
-            let is_its_own = match input.request_id() {
-                Some(named) => named == id.as_str(),
-                // Those of the evaluations, of which there are two, and the first of each other kind.
-                None if input.is_security() => true,
-                None => {
+            let is_its_own = match (input.found_by(), input.request_id()) {
+                (Some(number), _) => claimed.iter().any(|input| input.evaluation() == Some(number)),
+                (None, Some(named)) => named == id.as_str(),
+                // The first of each kind.
+                (None, None) => {
                     by_order.get_mut(usize::from(input.is_start())).is_some_and(|taken| !std::mem::replace(taken, true))
                 }
             };

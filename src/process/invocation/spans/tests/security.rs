@@ -5,30 +5,35 @@ use crate::process::{appsec::SecurityTags, invocation::call::SecurityCall};
 
 /// An attempt whose request and response are evaluated, and what comes of that.
 fn evaluated(id: Option<&str>) -> [Call; 4] {
+    numbered(id, 0)
+}
+
+/// The same, with evaluations of these numbers: this one and the next.
+fn numbered(id: Option<&str>, number: u64) -> [Call; 4] {
     let request_id: Option<RequestId> = id.map(Into::into);
-    let security = |found: &str, is_kept| {
+    let security = |found: &str, evaluation, is_kept| {
         let tags = SecurityTags {
             meta: vec![("_dd.appsec.json".to_owned(), found.to_owned())],
             metrics: vec![("_dd.appsec.enabled", 1.0)],
             is_kept,
         };
-        Call::Security(Box::new(SecurityCall { request_id: request_id.clone(), time: 1000, tags }))
+        Call::Security(Box::new(SecurityCall { request_id: request_id.clone(), time: 1000, evaluation, tags }))
     };
-    let start = StartCall { request_id: request_id.clone(), time: 1000, is_evaluated: true, ..start_call("r") };
+    let start = StartCall { request_id: request_id.clone(), time: 1000, evaluation: Some(number), ..start_call("r") };
     let end = EndCall {
         request_id: request_id.clone(),
         time: 1000,
         trace_id: Some(5),
         span_id: Some(77),
         priority: Some(1.0),
-        is_evaluated: true,
+        evaluation: Some(number + 1),
         ..EndCall::default()
     };
     [
         Call::Start(Box::new(start)),
-        security("request", false),
+        security("request", number, false),
         Call::End(Box::new(end)),
-        security("request and response", true),
+        security("request and response", number + 1, true),
     ]
 }
 
@@ -141,4 +146,59 @@ fn findings_in_a_request_that_is_sent_again_wait_with_it_for_its_invocation() {
     }
     bench.steps("r", 69_998, [Step::Invoke, Step::Start, Step::Done(Status::Success)]);
     assert_eq!(found(&bench.flush()).as_deref(), Some("request and response"));
+}
+
+/// What is found in each invocation's request.
+fn found_by_id(spans: &[Span<'static>]) -> Vec<(Option<String>, Option<String>)> {
+    let tag = |span: &Span<'static>, name| span.meta.get(name).map(ToString::to_string);
+    let lambda = spans.iter().filter(|span| span.name == "aws.lambda");
+    lambda.map(|span| (tag(span, "request_id"), tag(span, "_dd.appsec.json"))).collect()
+}
+
+#[test]
+fn findings_without_a_request_id_are_those_of_the_invocation_that_was_evaluated() {
+    for is_invoked_first in [true, false] {
+        let mut bench = bench();
+        let [start, request, end, response] = numbered(None, 0);
+        bench.call(start);
+        bench.call(end);
+        // The sandbox is frozen and thawed before the evaluations are over.
+        let [next_start, ..] = numbered(None, 2);
+        if is_invoked_first {
+            bench.step("s", 1100, Step::Invoke);
+            bench.call(next_start);
+        } else {
+            bench.call(next_start);
+            bench.step("s", 1100, Step::Invoke);
+        }
+        bench.call(request);
+        bench.call(response);
+        bench.processor.ended(2000, &mut bench.out);
+        let found = found_by_id(&bench.take());
+        let expected = (Some("r".to_owned()), Some("request and response".to_owned()));
+        assert!(found.contains(&expected), "{found:?}");
+        assert!(found.iter().all(|(id, found)| id.as_deref() == Some("r") || found.is_none()), "{found:?}");
+    }
+}
+
+#[test]
+fn findings_in_the_response_stay_though_those_in_the_request_are_heard_of_later() {
+    let [start, request, end, response] = evaluated(Some("r"));
+    let mut bench = bench();
+    for call in [start, end, response, request] {
+        bench.call(call);
+    }
+    bench.steps("r", 998, [Step::Start, Step::Done(Status::Success)]);
+    assert_eq!(found(&bench.flush()).as_deref(), Some("request and response"));
+}
+
+#[test]
+fn spans_wait_for_no_evaluation_where_nobody_says_that_an_invocation_is_over() {
+    let [start, request, end, _] = evaluated(Some("r"));
+    let mut bench = Bench::new(Settings { telemetry: false, ..ON_DEMAND });
+    bench.step("r", 998, Step::Invoke);
+    for call in [start, request, end] {
+        bench.call(call);
+    }
+    assert_eq!(found(&bench.flush()).as_deref(), Some("request"));
 }
