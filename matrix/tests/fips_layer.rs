@@ -203,7 +203,7 @@ fn files_that_a_runtime_would_load_are_refused_although_the_manifest_lists_them(
         ingredients.texts.rust_place = place.to_owned();
         let (_folder, path) = saved(&made(ingredients).unwrap().zip);
         let refused = open(&path).unwrap_err().to_string();
-        assert!(refused.contains(&format!("{place} belongs to no layer of ours")), "{refused}");
+        assert!(refused.contains(&format!("{place} belongs to no layer that can be proven")), "{refused}");
     }
 }
 

@@ -189,7 +189,7 @@ fn all(
     // Before anything is built that it would count.
     let estimated = estimate.filter(|_| !due.is_empty()).map(|estimate| estimate(workshop.manifest, &due_cells));
     // Later, the load of this run is in it.
-    let slowdown = load::slowdown();
+    let slowdown = if due.is_empty() { 1.0 } else { load::slowdown() };
     let start = Instant::now();
     let progress = Progress::new(current.len() + due.len());
     for job in &current {

@@ -77,7 +77,7 @@ impl Artefact {
         let pinned = pinned()?;
         let name = architecture.to_string();
         let wheel = pinned.wheel.get(&name).ok_or(Error::NoWheel(name))?;
-        let home = target.join("waf");
+        let home = home(target)?;
         let folder = home.join(&wheel.sha256);
         once(&folder, || install(&pinned, wheel, &home, &folder, progress))?;
         let place = |file: &str| folder.join(Path::new(file).file_name().unwrap_or_default());
@@ -131,6 +131,12 @@ impl Artefact {
     }
 }
 
+/// Where it is installed below `target`. What uses it may run in another folder than this process.
+fn home(target: &Path) -> Result<PathBuf, Error> {
+    let home = target.join("waf");
+    std::path::absolute(&home).map_err(|source| Error::File { path: home, source })
+}
+
 /// Keeps the few files that are needed of a wheel.
 fn install(pinned: &Pinned, wheel: &Wheel, home: &Path, folder: &Path, progress: &dyn Fn(&str)) -> Result<(), Error> {
     let failed = |path: &Path| {
@@ -177,6 +183,12 @@ fn check(path: &Path, wanted: &str) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::target::Architecture;
+
+    #[test]
+    fn a_relative_target_directory_is_one_of_the_folder_of_this_process() {
+        assert_eq!(home(Path::new("target")).unwrap(), std::env::current_dir().unwrap().join("target/waf"));
+        assert_eq!(home(Path::new("/target")).unwrap(), Path::new("/target/waf"));
+    }
 
     #[test]
     fn every_processor_has_a_wheel_and_a_file_that_was_changed_is_refused() {

@@ -22,6 +22,7 @@ use super::price::Price;
 use super::procedure::Step;
 use super::proof::{Facts, Proof};
 use super::runs::{self, Runs};
+use super::rust_tools;
 use super::sources;
 use super::tools::{self, BuildTool, BuildTools};
 use super::tree::Tree;
@@ -30,7 +31,7 @@ use crate::build::{self, BuildRecord};
 use crate::elf;
 use crate::flavour::{Flavours, LayerTarget, Toolchain};
 use crate::layer as layers;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, ON};
 use crate::materials::packages::Packages;
 use crate::plan::Cell;
 use crate::target::{Architecture, Libc};
@@ -75,6 +76,7 @@ pub fn proofs(request: &Request, interrupted: &AtomicBool) -> Result<Found, Erro
         eprintln!("note: {note}");
     }
     // All that can be refused is refused before minutes are spent on building.
+    refuse_uncovered(&cell)?;
     let root = workspace::root();
     let tree = Tree::look(&root)?;
     if !request.allow_dirty && !tree.is_clean() {
@@ -89,6 +91,7 @@ pub fn proofs(request: &Request, interrupted: &AtomicBool) -> Result<Found, Erro
     let context = Context { manifest, root, cell, toolchain, certified, builds: builds.path().to_owned() };
     let packages = context.packages()?;
     let before = Before::look(&context, tree, &packages.all);
+    rust_tools::check(&before.tools, &context.certified.build, request.architecture, &context.root)?;
     eprintln!("{}: building it from nothing", context.cell.id);
     let built = build::anew(manifest, context.cell.clone(), context.toolchain.clone(), builds.path())?;
     let built = built.ok_or(Error::Interrupted)?;
@@ -111,6 +114,12 @@ pub fn proofs(request: &Request, interrupted: &AtomicBool) -> Result<Found, Erro
     let held_back = context.held_back(&packages.agent)?;
     let subject = context.subject(&built, &program, tools.after)?;
     Ok(Found { proofs, subject, layer, certified: context.certified, tree, held_back, procedure })
+}
+
+/// Refuses a cell with the WAF: its worker is a program, and its library a file, at which no proof looks.
+fn refuse_uncovered(cell: &Cell) -> Result<(), Error> {
+    let has_waf = cell.levels.get("appsec").is_some_and(|level| level == ON);
+    if has_waf { Err(Error::Uncovered { cell: cell.id.clone() }) } else { Ok(()) }
 }
 
 /// What the build has left behind, and the proofs of that.

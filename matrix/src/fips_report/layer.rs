@@ -211,10 +211,12 @@ fn problem(entry: &Entry) -> Option<String> {
         places::WRAPPER => {
             (entry.file.bytes != WRAPPER).then(|| format!("{place} is another script than that of this tool"))
         }
-        _ if is_elf || entry.file.executable => Some(format!("{place} is a program that belongs to no layer of ours")),
+        _ if is_elf || entry.file.executable => {
+            Some(format!("{place} is a program that belongs to no layer that can be proven"))
+        }
         places::MANIFEST | places::SBOM | places::LICENCE | places::NOTICE | places::LICENCES => None,
         _ if is_terms.is_some_and(|ending| TERMS.contains(&ending)) => None,
-        _ => Some(format!("{place} belongs to no layer of ours")),
+        _ => Some(format!("{place} belongs to no layer that can be proven")),
     }
 }
 

@@ -262,6 +262,10 @@ mod tests {
         let request = Request { set: "no-such-set".to_owned(), layer: None, architecture, allow_dirty: true };
         let error = gather::proofs(&request, &interrupted).err().unwrap();
         assert_eq!(error.status(), terminal::USAGE, "{error}");
+        let request = Request { set: "ship-fips+appsec".to_owned(), ..request };
+        let error = gather::proofs(&request, &interrupted).err().unwrap();
+        assert_eq!(error.status(), terminal::USAGE, "{error}");
+        assert!(error.to_string().contains("no proof covers the WAF worker and libddwaf.so"), "{error}");
         let line = r#"{"schema":2,"cell":"ship-fips","program":null,"agent":null,"sha256":"","bytes":0,"seconds":1.0,"cached":false,"origin":null,"same_as":null,"failure":{"command":"","output":""}}"#;
         let error = all_built(vec![serde_json::from_str(line).unwrap()]).unwrap_err();
         assert_eq!(error.status(), terminal::BUILD_FAILED, "{error}");

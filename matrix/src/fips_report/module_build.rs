@@ -241,6 +241,30 @@ mod tests {
         assert!(ModuleBuild::read(Path::new("/nowhere")).unwrap_err().contains("CMakeCache.txt"));
     }
 
+    /// They come with `CMake` and with clang; an edit command is never run by a build, and is in the cache all the same.
+    #[test]
+    fn what_a_desktop_has_beside_cmake_was_looked_at_before_the_build() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let mut text = String::new();
+        for (entry, file) in [
+            ("CMAKE_EDIT_COMMAND:INTERNAL", "ccmake"),
+            ("CMAKE_EDIT_COMMAND_OF_ANOTHER_HOST:INTERNAL", "cmake-gui"),
+            ("CMAKE_C_COMPILER_CLANG_SCAN_DEPS:FILEPATH", "clang-scan-deps-14"),
+        ] {
+            let path = folder.join(file);
+            crate::executable::write(&path, b"\x7fELF").unwrap();
+            text += &format!("{entry}={}\n", path.display());
+        }
+        let build = ModuleBuild { programs: programs(&text), ..ModuleBuild::default() };
+        let after: Vec<BuildTool> =
+            build.programs().map(|(name, path)| BuildTool::of(name, Path::new(path), false)).collect();
+        assert_eq!(after.len(), 3, "{after:?}");
+        let mut facts = Facts::default();
+        BuildTools { before: tools::beside_compilers(&folder), after }.note(&mut facts);
+        assert_eq!(facts.against, [""; 0]);
+    }
+
     /// A build as it should be, of sources in that folder.
     fn good(package: &Path, pinned: &ModuleOptions) -> (ModuleBuild, BuildTools) {
         let mut cache = pinned.options.clone();

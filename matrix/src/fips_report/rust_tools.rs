@@ -1,13 +1,17 @@
 //! The compiler of everything that is Rust, with what does its work. Rust's project publishes one such toolchain for a version and a kind of machine, so its bytes can be pinned.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::certificate::ModuleOptions;
+use super::error::Error;
 use super::proof::Facts;
-use super::tools::BuildTool;
+use super::tools::{self, BuildTool};
 use crate::flavour::Tools;
+use crate::target::Architecture;
 use crate::workspace;
 use crate::workspace::environment;
 
@@ -31,10 +35,10 @@ pub(super) fn of_rust(root: &Path, tools: &Tools) -> Vec<BuildTool> {
     let sysroot = rustc.args(["--print", "sysroot"]).stdin(Stdio::null()).output();
     let sysroot = sysroot.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
     let sysroot = Path::new(&sysroot);
-    let mut found = vec![BuildTool::of(RUSTC, &sysroot.join("bin/rustc"), true)];
+    let mut found = vec![BuildTool::of(RUSTC, &program(sysroot, RUSTC), true)];
     let called = PathBuf::from(workspace::cargo().get_program());
     // What is first on the path may be rustup, which starts the toolchain's.
-    let called = if called.is_absolute() { called } else { sysroot.join("bin/cargo") };
+    let called = if called.is_absolute() { called } else { program(sysroot, CARGO) };
     found.push(BuildTool::of(CARGO, tools.command.as_ref().unwrap_or(&called), true));
     let libraries = fs::read_dir(sysroot.join("lib")).into_iter().flatten().flatten();
     let of_rustc =
@@ -48,6 +52,12 @@ pub(super) fn of_rust(root: &Path, tools: &Tools) -> Vec<BuildTool> {
     found
 }
 
+/// The toolchain's program of this name, or the one on the path where the toolchain has none.
+fn program(sysroot: &Path, name: &str) -> PathBuf {
+    let own = sysroot.join("bin").join(name);
+    if own.is_file() { own } else { tools::on_path(OsStr::new(name)).unwrap_or(own) }
+}
+
 /// The linker that comes with rustc, which links the launcher and may link the agent, and the program by which the C compiler starts it.
 fn linkers(sysroot: &Path) -> Vec<PathBuf> {
     let targets = fs::read_dir(sysroot.join("lib/rustlib")).into_iter().flatten().flatten();
@@ -56,6 +66,23 @@ fn linkers(sysroot: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = programs.filter(|program| program.is_file()).collect();
     found.sort();
     found
+}
+
+/// Refuses a toolchain that is not the pinned one, before a build whose proof could not hold. `root` names the toolchain that is to be installed.
+pub(super) fn check(
+    tools: &[BuildTool],
+    pinned: &ModuleOptions,
+    architecture: Architecture,
+    root: &Path,
+) -> Result<(), Error> {
+    let mut facts = Facts::default();
+    note(tools, pinned.rust.get(&architecture.to_string()), &mut facts);
+    if facts.against.is_empty() {
+        return Ok(());
+    }
+    let file = root.join("rust-toolchain.toml");
+    let toolchain = environment::pinned_toolchain(root).map_err(|source| Error::File { path: file, source })?;
+    Err(Error::Toolchain { toolchain, problems: facts.against })
 }
 
 /// Compares those of the toolchain among the tools with the pinned ones, by their bytes: SHA-256 by a word for each file. None are pinned for other processors.
@@ -126,6 +153,35 @@ mod tests {
         let mut facts = Facts::default();
         note(&tools, None, &mut facts);
         assert!(facts.against.is_empty() && facts.evidence[0].contains("pinned for this processor"), "{facts:?}");
+    }
+
+    #[test]
+    fn another_toolchain_is_refused_before_the_build_with_what_to_install() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let pinned = Certified::embedded().unwrap().build;
+        let tool = |sha256: &String| {
+            let (name, path) = (RUSTC.to_owned(), "/toolchain/file".to_owned());
+            BuildTool { name, path, sha256: sha256.clone(), is_elf: true, version: String::new() }
+        };
+        let mut tools: Vec<BuildTool> = pinned.rust["x86_64"].values().map(tool).collect();
+        check(&tools, &pinned, Architecture::X86_64, root).unwrap();
+        tools[0].sha256 = "00".to_owned();
+        check(&tools, &pinned, Architecture::Arm64, root).unwrap();
+        let error = check(&tools, &pinned, Architecture::X86_64, root).unwrap_err();
+        assert_eq!(error.status(), crate::terminal::SETUP_FAILED);
+        let install = format!("rustup toolchain install {} ", environment::pinned_toolchain(root).unwrap());
+        let told = error.to_string();
+        assert!(told.contains(&install) && told.contains("/toolchain/file is none of the pinned"), "{told}");
+    }
+
+    #[test]
+    fn a_toolchain_without_a_program_of_its_own_is_said_to_use_the_one_on_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(program(folder.path(), CARGO), tools::on_path(OsStr::new(CARGO)).unwrap());
+        let own = folder.path().join("bin/cargo");
+        fs::create_dir(folder.path().join("bin")).unwrap();
+        fs::write(&own, "").unwrap();
+        assert_eq!(program(folder.path(), CARGO), own);
     }
 
     /// As rustup has it; a distribution compiles the same version to other bytes.

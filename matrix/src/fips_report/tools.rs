@@ -45,8 +45,8 @@ const ON_PATH: [(&str, &[&str]); 5] = [
 /// Those that `CMake` looks for beside the C compiler, and then on the path. Their names may have those of a target or of a family of compilers before them, and a version behind
 /// them.
 const BINARY_TOOLS: [&str; 9] = [AR, LD, NM, OBJCOPY, RANLIB, STRIP, "addr2line", "objdump", "readelf"];
-/// What else `CMake` finds on the path, or has beside it, and writes down.
-const BESIDE: [&str; 7] = ["c++", "clang++", "cpack", "ctest", "dlltool", "g++", "uname"];
+/// What else `CMake` finds on the path, or has beside it, and writes down: with `gui` that is `cmake-gui`, and with `deps` `clang-scan-deps`.
+const BESIDE: [&str; 10] = ["c++", "ccmake", "clang++", "cpack", "ctest", "deps", "dlltool", "g++", "gui", "uname"];
 /// What takes part in every build and is started by its name alone: by this tool, by cargo, and by build scripts.
 const BY_NAME: [(&str, &str); 5] =
     [(RUSTC_ON_PATH, RUSTC), (CARGO_ON_PATH, CARGO), (GIT, GIT), (AR, AR), (RANLIB, RANLIB)];
@@ -150,7 +150,7 @@ pub fn at_hand(root: &Path, tools: &[&Tools]) -> Vec<BuildTool> {
     let mut folders: BTreeSet<PathBuf> = folders_of(&path_of_builds()).collect();
     for (name, path) in linker.chain(named) {
         found.extend(with_parts(name, &path));
-        folders.extend(path.parent().filter(|_| name == C_COMPILER).map(Path::to_owned));
+        folders.extend(folder_with_others(name, &path));
     }
     found.extend(folders.iter().flat_map(|folder| beside_compilers(folder)));
     found.extend(by_name(&path_of_builds()));
@@ -170,8 +170,17 @@ pub fn used(root: &Path, tools: &[&Tools], module: &ModuleBuild) -> Vec<BuildToo
     unique(found)
 }
 
+/// Where `CMake` finds others because this program is there: beside the C compiler, as it is called, and beside itself, without links.
+fn folder_with_others(name: &str, path: &Path) -> Option<PathBuf> {
+    match name {
+        C_COMPILER => path.parent().map(Path::to_owned),
+        CMAKE => fs::canonicalize(path).ok()?.parent().map(Path::to_owned),
+        _ => None,
+    }
+}
+
 /// What a folder has of those that `CMake` may find there.
-fn beside_compilers(folder: &Path) -> Vec<BuildTool> {
+pub(super) fn beside_compilers(folder: &Path) -> Vec<BuildTool> {
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
     let named = files.filter_map(|file| Some((kind(file.file_name().to_str()?)?, file.path())));
     let mut there: Vec<(&str, PathBuf)> = named.filter(|(_, path)| is_program(path)).collect();
@@ -237,7 +246,7 @@ fn with_parts(name: &str, path: &Path) -> Vec<BuildTool> {
 }
 
 /// Where a program is on the path of builds. A path is that program, if it is there.
-fn on_path(program: &OsStr) -> Option<PathBuf> {
+pub(super) fn on_path(program: &OsStr) -> Option<PathBuf> {
     first_on(&path_of_builds(), program)
 }
 
@@ -384,12 +393,28 @@ mod tests {
             ("aarch64-linux-gnu-ld", Some(LD)),
             ("g++-12", Some("g++")),
             ("ctest", Some("ctest")),
+            ("ccmake", Some("ccmake")),
+            ("cmake-gui", Some("gui")),
+            ("clang-scan-deps-14", Some("deps")),
             ("bar", None),
             ("ar-more", None),
             ("grep", None),
         ] {
             assert_eq!(kind(file), name, "{file}");
         }
+    }
+
+    #[test]
+    fn what_is_beside_a_linked_cmake_is_looked_for_where_the_link_leads() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let (real, link) = (folder.join("real/cmake"), folder.join("cmake"));
+        fs::create_dir(folder.join("real")).unwrap();
+        crate::executable::write(&real, ELF).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert_eq!(folder_with_others(CMAKE, &link), Some(folder.join("real")));
+        assert_eq!(folder_with_others(C_COMPILER, &link), Some(folder));
+        assert_eq!(folder_with_others(MAKE, &link), None);
     }
 
     #[test]

@@ -213,3 +213,16 @@ fn of(image: &Image) -> Result<String, Error> {
     let architecture = Architecture::from_str(&image.arch, false).unwrap();
     chosen(&cell, architecture, Libc::from_str(&image.libc, false).unwrap(), &image.glibc_floor)
 }
+
+#[test]
+fn a_program_that_the_toolchain_does_not_have_keeps_its_name() {
+    let (root, folder) = (std::path::Path::new(env!("CARGO_MANIFEST_DIR")), tempfile::tempdir().unwrap());
+    let plain = Toolchain::plain(root, crate::workspace::Profile::Release).unwrap();
+    assert_eq!(plain.clone().with_programs_in(folder.path()).agent, plain.agent);
+    for (file, is_called) in [("rustc", false), ("cargo", true)] {
+        std::fs::write(folder.path().join(file), "").unwrap();
+        let agent = plain.clone().with_programs_in(folder.path()).agent;
+        assert_eq!(agent.variables["RUSTC"], folder.path().join("rustc").display().to_string());
+        assert_eq!(agent.command, is_called.then(|| folder.path().join("cargo")));
+    }
+}

@@ -64,14 +64,22 @@ impl Toolchain {
     }
 
     /// The same with the programs of the toolchain that the workspace in `root` names, called by their paths: whatever is on the path under the names of cargo and rustc takes no
-    /// part in a build. A program that stands in cargo's stead, and the compiler of a distribution, stay what they are.
+    /// part in a build. A program that stands in cargo's stead, the compiler of a distribution, and what the toolchain does not have, stay what they are.
     #[must_use]
     pub fn by_path(self, root: &Path) -> Self {
-        let programs = sysroot(root).join("bin");
+        self.with_programs_in(&sysroot(root).join("bin"))
+    }
+
+    /// The same with the programs in that folder, as far as they are there.
+    #[must_use]
+    pub(super) fn with_programs_in(self, programs: &Path) -> Self {
+        let there = |name: &str| Some(programs.join(name)).filter(|path| path.is_file());
         let by_path = |mut tools: Tools| {
             if tools.flavour.compiler == Compiler::Workspace {
-                tools.set("RUSTC", &programs.join("rustc"));
-                tools.command.get_or_insert_with(|| programs.join("cargo"));
+                if let Some(rustc) = there("rustc") {
+                    tools.set("RUSTC", &rustc);
+                }
+                tools.command = tools.command.or_else(|| there("cargo"));
             }
             tools
         };
