@@ -108,11 +108,14 @@ pub struct RemovedSetting {
     pub value: String,
 }
 
-/// The text of `datadog.yaml` without the settings of the variables for which `is_unwanted` returns true. `None` if it has none of them, or is no YAML.
-pub fn without(yaml: &str, is_unwanted: impl Fn(&str) -> bool) -> Option<Reduced> {
+/// The text of `datadog.yaml` without the settings of the variables for which `is_unwanted` returns true, and without `further` dotted paths. `None` if it has
+/// none of them, or is no YAML.
+pub fn without(yaml: &str, is_unwanted: impl Fn(&str) -> bool, further: &[&'static str]) -> Option<Reduced> {
     let mut document = yaml::parse(yaml).ok()?;
     let unwanted = all().filter_map(|key| Some((key.variable(), key.yaml?))).filter(|(name, _)| is_unwanted(name));
+    let further = further.iter().map(|path| (format!("DD_{}", path.replace('.', "_").to_ascii_uppercase()), *path));
     let removed: Vec<RemovedSetting> = unwanted
+        .chain(further)
         .filter_map(|(variable, path)| {
             let value = match yaml::remove(&mut document, path)? {
                 Value::String(text) => text,

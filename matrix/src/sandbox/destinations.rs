@@ -57,9 +57,24 @@ const LEADS_ELSEWHERE: [&str; 12] = [
     "DD_LOGS_CONFIG_DD_URL",
 ];
 
+/// Paths in `datadog.yaml` that name destinations of other versions of the extension, besides those of the variables.
+const FURTHER_PATHS: [&str; 11] = [
+    "proxy.http",
+    "logs_config.dd_url",
+    "url",
+    "appsec_proxy",
+    "observability_pipelines_worker.logs.url",
+    "vector.logs.url",
+    "apm_config.apm_dd_url",
+    "apm_config.profiling_dd_url",
+    "apm_config.debugger_dd_url",
+    "apm_config.telemetry.dd_url",
+    "evp_proxy_config.dd_url",
+];
+
 /// The name of a variable as in the tables here. Datadog's names have either of two prefixes, in any letter case; those of proxies are also written in lower
 /// case.
-fn canonical(name: &str) -> String {
+pub(super) fn canonical(name: &str) -> String {
     let name = name.to_ascii_uppercase();
     match name.strip_prefix("DATADOG_") {
         Some(rest) => format!("DD_{rest}"),
@@ -71,13 +86,9 @@ impl Destinations {
     /// The settings file of a function without what names a destination; `None` if it stays as it is. What was removed has the form of a variable, to be
     /// treated as one.
     pub(crate) fn of_file(self, yaml: &str) -> Option<Reduced> {
-        let is_destination = |name: &str| {
-            URLS.iter().any(|(known, _)| *known == name)
-                || [&FURTHER_URLS[..], &ENDPOINTS, &LEADS_ELSEWHERE].iter().any(|names| names.contains(&name))
-        };
         match self {
             Self::AsSet => None,
-            Self::Intake => agent_config::without(yaml, is_destination),
+            Self::Intake => agent_config::without(yaml, is_destination, &FURTHER_PATHS),
         }
     }
 
@@ -85,7 +96,7 @@ impl Destinations {
     pub(super) fn in_place_of(removed: &BTreeMap<String, String>, intake: SocketAddr) -> BTreeMap<String, String> {
         let url = format!("http://{intake}");
         let of = |(name, value): (&String, &String)| Some((name.clone(), redirected(name, value, &url)?));
-        removed.iter().filter_map(of).collect()
+        removed.iter().filter(|(name, _)| is_destination(name)).filter_map(of).collect()
     }
 
     /// The names of the customer's variables that have no effect in the sandbox, because they would lead elsewhere.
@@ -114,6 +125,12 @@ impl Destinations {
         }
         variables
     }
+}
+
+/// Whether a variable is in one of the tables.
+fn is_destination(name: &str) -> bool {
+    URLS.iter().any(|(known, _)| *known == name)
+        || [&FURTHER_URLS[..], &ENDPOINTS, &LEADS_ELSEWHERE].iter().any(|names| names.contains(&name))
 }
 
 /// The value of a variable that leads nowhere but to the intake; `None` if the variable has to go.
@@ -187,8 +204,9 @@ mod tests {
 
     #[test]
     fn no_line_of_the_settings_file_leads_away_from_the_intake() {
-        let yaml = "site: us5.datadoghq.com\ndd_url: https://a.example\nkms_api_key: x\nproxy: {https: 'http://p.example'}\n\
-            additional_endpoints: {'https://b.example': [k1, k2]}\nlogs_config:\n  logs_dd_url: https://c.example\n  \
+        let yaml = "site: us5.datadoghq.com\ndd_url: https://a.example\nkms_api_key: x\nproxy: {https: 'http://p.example', http: 'http://q.example'}\n\
+            additional_endpoints: {'https://b.example': [k1, k2]}\nvector: {logs: {url: https://e.example}}\n\
+            logs_config:\n  logs_dd_url: https://c.example\n  dd_url: 'f.example:443'\n  \
             additional_endpoints: [{api_key: k, Host: d.example, Port: 443}]\n";
         let reduced = Destinations::Intake.of_file(yaml).unwrap();
         assert!(!reduced.text.contains("example") && reduced.text.contains("us5"), "{}", reduced.text);

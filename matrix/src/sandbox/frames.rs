@@ -7,6 +7,10 @@ use std::time::Duration;
 
 /// The upper half of every frame type. The lower half has the format and the level of the record.
 const MAGIC: u16 = 0xa55a;
+/// The beginning of every frame. The fourth byte has the format and the level of the record.
+pub(super) const BEGINNING: [u8; 3] = [0xa5, 0x5a, 0x00];
+/// The fourth byte is lower than this.
+pub(super) const KINDS: u8 = 0x20;
 /// The lower half of the type of frames without a time, which early runtimes write.
 const UNTIMED: u16 = 1;
 /// Size in bytes of type and length, after which the time follows.
@@ -105,7 +109,16 @@ impl Frames {
     fn take_text<'b>(&mut self, mut frame: Frame, bytes: &'b [u8], record: &mut dyn FnMut(Record<'_>)) -> &'b [u8] {
         let room = frame.remaining.min(self.limit - self.text.len());
         let (text, rest) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
+        let known = self.text.len();
         self.text.extend_from_slice(text);
+        if let Some(start) = next_frame(&self.text, known) {
+            return self.begin_next(
+                start,
+                frame,
+                bytes.get(start + BEGINNING.len() + 1 - known..).unwrap_or_default(),
+                record,
+            );
+        }
         frame.remaining -= text.len();
         if frame.remaining == 0 || self.text.len() == self.limit {
             record(Record { bytes: &self.text, written: frame.written });
@@ -114,6 +127,32 @@ impl Frames {
         self.frame = (frame.remaining > 0).then_some(frame);
         rest
     }
+
+    /// Ends a frame early where another one begins in its text: its writer was interrupted, or another process wrote in between. Returns `rest`.
+    fn begin_next<'b>(
+        &mut self,
+        start: usize,
+        frame: Frame,
+        rest: &'b [u8],
+        record: &mut dyn FnMut(Record<'_>),
+    ) -> &'b [u8] {
+        self.header = self.text.split_off(start);
+        self.header.truncate(BEGINNING.len() + 1);
+        if !self.text.is_empty() {
+            record(Record { bytes: &self.text, written: frame.written });
+            self.text.clear();
+        }
+        self.frame = None;
+        rest
+    }
+}
+
+/// The place of a frame that begins in a text and ends its beginning after the first `known` bytes.
+fn next_frame(text: &[u8], known: usize) -> Option<usize> {
+    let from = known.saturating_sub(BEGINNING.len());
+    let is_beginning =
+        |bytes: &[u8]| bytes.strip_prefix(&BEGINNING).and_then(<[u8]>::first).is_some_and(|kind| *kind < KINDS);
+    Some(from + text.get(from..)?.windows(BEGINNING.len() + 1).position(is_beginning)?)
 }
 
 fn half(bytes: &[u8], at: usize) -> Option<u16> {
@@ -175,6 +214,16 @@ mod tests {
         let bytes = frame(0xa55a_0003, 7, "abcdefg");
         let texts: Vec<String> = records(3, &[&bytes]).into_iter().map(|(text, _)| text).collect();
         assert_eq!(texts, ["abc", "def", "g"]);
+    }
+
+    #[test]
+    fn a_frame_that_is_cut_ends_where_the_next_one_begins() {
+        let cut = frame(0xa55a_0003, 7, "a text that is cut");
+        let bytes = [&cut[..cut.len() - 4], &frame(0xa55a_0017, 8, "next"), &frame(0xa55a_0003, 9, "last")].concat();
+        let expected = [("a text that is", 7), ("next", 8), ("last", 9)];
+        let expected = expected.map(|(text, micros)| (text.to_owned(), Some(micros)));
+        assert_eq!(records(100, &[&bytes]), expected);
+        assert_eq!(records(100, &bytes.chunks(1).collect::<Vec<_>>()), expected);
     }
 
     #[test]

@@ -5,11 +5,13 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::fcntl::OFlag;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, configure_capability_in_ambient_set, set_capabilities, set_keep_capabilities,
@@ -48,6 +50,8 @@ impl LambdaUser {
             return Err(Refused::Program(program.to_owned()));
         }
         let user = Self { user: Uid::from_raw(USER), group: Gid::from_raw(GROUP) };
+        let owned = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(io::Error::from).and_then(|(_, end)| user.own(end));
+        owned.map_err(Refused::System)?;
         let mut command = Command::new("true");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         user.start_as(&mut command);
@@ -56,6 +60,11 @@ impl LambdaUser {
             Ok(status) => Err(Refused::System(io::Error::other(status.to_string()))),
             Err(error) => Err(Refused::System(error)),
         }
+    }
+
+    /// Makes a file this user's.
+    pub(crate) fn own(self, file: impl AsFd) -> io::Result<()> {
+        Ok(rustix::fs::fchown(file, Some(self.user), Some(self.group))?)
     }
 
     #[expect(unsafe_code, reason = "the only way to act in the child between fork and exec")]

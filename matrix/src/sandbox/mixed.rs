@@ -3,13 +3,8 @@
 //! On Lambda, records have a descriptor of their own. Here that descriptor leads to the pipe of standard output and standard error, because only one pipe keeps
 //! the order of what a function prints and what it logs.
 
-use super::frames::{Frames, Record};
+use super::frames::{BEGINNING, Frames, KINDS, Record};
 use super::lines::Lines;
-
-/// The beginning of every frame. The fourth byte has the format and the level of the record.
-const BEGINNING: [u8; 3] = [0xa5, 0x5a, 0x00];
-/// The fourth byte is lower than this.
-const KINDS: u8 = 0x20;
 
 /// Collects bytes and emits whole lines and whole records in their order.
 #[derive(Debug)]

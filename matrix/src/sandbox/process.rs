@@ -1,6 +1,7 @@
 //! The processes of a sandbox. Each has its own process group, which is stopped, continued and killed as a whole.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::Path;
@@ -79,9 +80,11 @@ impl Process {
         exited: impl FnOnce(ExitStatus, Option<Duration>) + Send + 'static,
     ) -> io::Result<Self> {
         let (output, output_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-        let stderr_end = output_end.try_clone()?;
+        let stderr_end = reopened(&output_end)?;
         let (clock, clock_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-        let log_end = launch.has_log_pipe.then(|| output_end.try_clone()).transpose()?;
+        let log_end = launch.has_log_pipe.then(|| reopened(&output_end)).transpose()?;
+        // `/dev/stdout` and `/dev/stderr` can only be opened by the user of the pipe.
+        launch.user.map_or(Ok(()), |user| user.own(&output_end))?;
         // Before there is anything to be read: what follows the exec delays the platform's first answers.
         let pump = PipeReader::start(output, launch, sink)?;
         let before = Instant::now();
@@ -154,6 +157,13 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.signal(Signal::SIGKILL);
     }
+}
+
+/// Another open file of the same pipe. A runtime that makes its standard output nonblocking does not change this one, as it would a duplicate: a long log record
+/// would be cut.
+fn reopened(end: &OwnedFd) -> io::Result<OwnedFd> {
+    let path = format!("/proc/thread-self/fd/{}", end.as_raw_fd());
+    OpenOptions::new().write(true).open(path).map(OwnedFd::from)
 }
 
 /// The CPU time of a process from its exec to its end. It is read from the zombie, because waiting for the process returns only a status.
@@ -337,5 +347,57 @@ impl PipeReader {
                 Err(_) => return false,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::isolation;
+
+    /// What a program prints that is started with these arguments.
+    async fn printed(program: &str, arguments: &[&str], user: Option<LambdaUser>) -> Vec<String> {
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let environment = BTreeMap::from(["PATH"].map(|name| (name.to_owned(), std::env::var(name).unwrap())));
+        let launch = Launch {
+            program: Path::new(program),
+            arguments: &arguments,
+            environment: &environment,
+            directory: Path::new("/"),
+            line_bytes: 256 * 1024,
+            cgroup_entry: None,
+            next_breakpoint: None,
+            processes: None,
+            system_files: None,
+            user,
+            has_log_pipe: true,
+        };
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let taken = Arc::clone(&lines);
+        let sink: Sink = Arc::new(move |record: Record<'_>| {
+            taken.lock().unwrap().push(String::from_utf8_lossy(record.bytes).into_owned());
+        });
+        Process::start(&launch, &sink, |_, _| ()).unwrap().wait().await;
+        let lines = lines.lock().unwrap();
+        lines.clone()
+    }
+
+    #[tokio::test]
+    async fn a_long_record_is_whole_though_standard_output_does_not_block() {
+        let script = "import os, struct\nos.set_blocking(1, False)\nlog = int(os.environ['_LAMBDA_TELEMETRY_LOG_FD'])\n\
+            text = b'y' * 200000\nos.write(log, struct.pack('>IIQ', 0xa55a0003, len(text), 1) + text)\n\
+            os.set_blocking(1, True)\nos.write(1, b'end\\n')\n";
+        let lines = printed("/usr/bin/env", &["python3", "-c", script], None).await;
+        assert_eq!(lines.iter().map(String::len).collect::<Vec<_>>(), [200_000, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_program_of_lambdas_user_opens_its_standard_error_by_name() {
+        let user = match LambdaUser::set_up(std::iter::empty()) {
+            Ok(user) => user,
+            Err(refused) => return isolation::skip(&refused.to_string()),
+        };
+        let script = "echo first > /dev/stderr; echo second > /dev/stdout; echo third";
+        assert_eq!(printed("/bin/sh", &["-c", script], Some(user)).await, ["first", "second", "third"]);
     }
 }

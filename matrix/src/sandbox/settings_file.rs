@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
-use super::destinations::Destinations;
+use super::destinations::{Destinations, canonical};
 use super::disk::TASK_ROOT;
 use super::setup::Setup;
 
@@ -33,7 +33,7 @@ impl SettingsFile {
         let Some(reduced) = text.and_then(|text| setup.destinations.of_file(&text)) else { return Ok(None) };
         fs::create_dir(directory)?;
         fs::write(directory.join(NAME), reduced.text)?;
-        let is_set = |variable: &str| setup.environment.keys().any(|name| name.eq_ignore_ascii_case(variable));
+        let is_set = |variable: &str| setup.environment.keys().any(|name| canonical(name) == variable);
         let removed = reduced.removed.into_iter().filter(|removed| !is_set(&removed.variable));
         let removed = removed.map(|removed| (removed.variable, removed.value)).collect();
         Ok(Some(Self { directory: directory.to_owned(), removed, is_mounted: false }))

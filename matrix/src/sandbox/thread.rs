@@ -18,7 +18,7 @@ use super::environment::Addresses;
 use super::function::Function;
 use super::invocation::{Attempt, ExitOf, Invocation};
 use super::journal::{Journal, JournalEvent};
-use super::lambda_user::LambdaUser;
+use super::lambda_user::{LambdaUser, Refused};
 use super::network::Outside;
 use super::next_breakpoint::NextBreakpoint;
 use super::platform::init::{Failure, Phase};
@@ -67,12 +67,11 @@ pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result
         Ok(file) => file,
         Err(source) => return tell(told, Err(Error::System { what: "write the extension's settings", source })),
     };
-    let user = set_up_user(&setup, &journal);
-    let system_files = write_system_files(&setup, directory, user.is_some(), &journal);
+    let user = find_user(&setup);
+    let system_files = write_system_files(&setup, directory, matches!(user, Some(Ok(_))), &journal);
     let disk = set_up_mounts(&setup, directory, &opt, &journal);
     // Without its own mounts, no file can be put in the place of another one.
     let system_files = system_files.filter(|_| disk.is_some()).and_then(|files| mount_system_files(files, &journal));
-    let user = user.filter(|_| disk.is_some());
     let settings_file = settings_file.map(|mut file| {
         if disk.is_some() {
             file.mount();
@@ -80,6 +79,8 @@ pub(crate) fn run(setup: Setup, directory: &Path, told: &mpsc::SyncSender<Result
         file
     });
     let processes = set_up_processes(&setup, &journal);
+    let user = user
+        .and_then(|user| settle_user(user, disk.is_some(), processes.is_some() || !starts_programs(&setup), &journal));
     if let Some(reason) = isolation::refusal(&journal).filter(|_| isolation::is_required()) {
         return tell(told, Err(Error::Isolation { reason }));
     }
@@ -217,7 +218,7 @@ fn set_up_disk(setup: &Setup, directory: &Path, opt: &Path, journal: &Journal) -
 }
 
 /// Finds out whether processes can run as Lambda's user, if the files that they see are those of Lambda too.
-fn set_up_user(setup: &Setup, journal: &Journal) -> Option<LambdaUser> {
+fn find_user(setup: &Setup) -> Option<Result<LambdaUser, Refused>> {
     if setup.disk == Disk::Machine {
         return None;
     }
@@ -226,16 +227,27 @@ fn set_up_user(setup: &Setup, journal: &Journal) -> Option<LambdaUser> {
         _ => None,
     };
     let programs = setup.extensions.iter().map(|extension| &extension.program).chain(function);
-    match LambdaUser::set_up(programs.map(PathBuf::as_path)) {
-        Ok(user) => {
+    Some(LambdaUser::set_up(programs.map(PathBuf::as_path)))
+}
+
+/// The user as whom processes run, when it is known whether they have a disk and a process namespace of their own.
+fn settle_user(
+    found: Result<LambdaUser, Refused>,
+    has_disk: bool,
+    has_processes: bool,
+    journal: &Journal,
+) -> Option<LambdaUser> {
+    let reason = match found {
+        Ok(user) if has_disk && has_processes => {
             journal.write(JournalEvent::UserOfLambda);
-            Some(user)
+            return Some(user);
         }
-        Err(refused) => {
-            journal.write(JournalEvent::UserShared { reason: chain_in_line(&refused) });
-            None
-        }
-    }
+        Ok(_) if has_disk => "the processes are the machine's, where the same number may be another user's".to_owned(),
+        Ok(_) => "the files are the machine's, where the same number may be another user's".to_owned(),
+        Err(refused) => chain_in_line(&refused),
+    };
+    journal.write(JournalEvent::UserShared { reason });
+    None
 }
 
 /// Writes the environment's own system files, if it has its own disk, while files can be written.
@@ -260,9 +272,14 @@ fn mount_system_files(files: SystemFiles, journal: &Journal) -> Option<Arc<Syste
     }
 }
 
+/// Whether processes may be started.
+fn starts_programs(setup: &Setup) -> bool {
+    !setup.extensions.is_empty() || setup.opt.is_some() || matches!(setup.function, Function::Process { .. })
+}
+
 /// Makes the process namespace, if any processes are to be started.
 fn set_up_processes(setup: &Setup, journal: &Journal) -> Option<Processes> {
-    if setup.extensions.is_empty() && setup.opt.is_none() && !matches!(setup.function, Function::Process { .. }) {
+    if !starts_programs(setup) {
         return None;
     }
     Processes::isolate()
@@ -398,4 +415,25 @@ fn lay_out(setup: &Setup, directory: &Path) -> io::Result<PathBuf> {
         }
     }
     Ok(opt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_has_the_user_as_whom_processes_run() {
+        let user = match LambdaUser::set_up(std::iter::empty()) {
+            Ok(user) => user,
+            Err(refused) => return isolation::skip(&refused.to_string()),
+        };
+        for (has_disk, has_processes) in [(true, true), (false, true), (true, false)] {
+            let journal = Journal::start();
+            let settled = settle_user(Ok(user), has_disk, has_processes, &journal);
+            assert_eq!(settled.is_some(), has_disk && has_processes);
+            let entries = journal.read();
+            let is_own = matches!(&entries[..], [entry] if matches!(entry.what, JournalEvent::UserOfLambda));
+            assert_eq!(is_own, settled.is_some(), "{entries:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod pyproject;
 pub mod python;
 mod requirements;
 mod tree;
+mod uv_lock;
 
 use std::collections::BTreeMap;
 use std::fmt;

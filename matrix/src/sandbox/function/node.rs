@@ -125,7 +125,8 @@ impl NodeEnvironment {
         if function_dir.join(MODULES).exists() {
             return Ok(None);
         }
-        let directory = self.home.join(format!("{}-packages-{}", self.key, dependencies.key()));
+        let directory =
+            self.home.join(format!("{}-packages-{}", self.key, dependencies.key(self.interpreter.prefix())));
         once(&directory, || {
             require(&BUILD_TOOLS[..1], &std::env::var_os("PATH").unwrap_or_default())?;
             let step = format!("installing the packages of {}", function_dir.join("package.json").display());
@@ -172,9 +173,14 @@ impl Interpreter {
         }
     }
 
+    /// The directory below which it is installed.
+    fn prefix(&self) -> Option<&Path> {
+        self.program.parent()?.parent()
+    }
+
     /// The directory that has the interpreter's own headers, if they are installed; otherwise its build tool downloads them.
     fn headers(&self) -> Option<&Path> {
-        let prefix = self.program.parent()?.parent()?;
+        let prefix = self.prefix()?;
         prefix.join("include/node/node_api.h").exists().then_some(prefix)
     }
 }

@@ -3,12 +3,14 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use super::node::Error;
 use crate::venv;
+use crate::workspace::private::Temporary;
 
 /// Settings of npm beside a `package.json`: registries, and tokens for them.
 const SETTINGS: &str = ".npmrc";
@@ -28,9 +30,12 @@ pub(super) struct Dependencies {
     settings: Option<String>,
 }
 
-/// Files that are only there while npm runs, because they may have secrets.
+/// Settings that are only there while npm runs, because they may have secrets: a link to a temporary file, which the next run removes if this one is killed.
 #[derive(Debug)]
-pub(super) struct Secrets(Option<PathBuf>);
+pub(super) struct Secrets {
+    link: PathBuf,
+    _target: Temporary,
+}
 
 impl Dependencies {
     /// Those of a function's directory; `None` if there is no `package.json`, or if it depends on nothing.
@@ -46,13 +51,14 @@ impl Dependencies {
         Ok(Some(Self { manifest, lock, settings }))
     }
 
-    /// Changes with everything that determines what is installed: the function's own files, and the user's settings, which name registries.
-    pub(super) fn key(&self) -> String {
+    /// Changes with everything that determines what is installed: the function's own files, and the user's settings, which name registries. npm is installed
+    /// below `prefix`.
+    pub(super) fn key(&self, prefix: Option<&Path>) -> String {
         let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-        self.key_with(&variables, std::env::home_dir().as_deref())
+        self.key_with(&variables, std::env::home_dir().as_deref(), prefix)
     }
 
-    fn key_with(&self, variables: &[(OsString, OsString)], home: Option<&Path>) -> String {
+    fn key_with(&self, variables: &[(OsString, OsString)], home: Option<&Path>, prefix: Option<&Path>) -> String {
         let is_setting = |name: &str| name.starts_with(VARIABLES) && !IRRELEVANT.contains(&name);
         let mut settings: Vec<(String, &OsString)> =
             variables.iter().map(|(name, value)| (name.to_string_lossy().to_ascii_lowercase(), value)).collect();
@@ -60,15 +66,21 @@ impl Dependencies {
         settings.sort();
         let named = |name: &str| settings.iter().find(|(other, _)| other == name).map(|(_, path)| PathBuf::from(path));
         let of_user = named("npm_config_userconfig").or_else(|| home.map(|home| home.join(SETTINGS)));
-        let of_all = named("npm_config_globalconfig").unwrap_or_else(|| PathBuf::from("/etc/npmrc"));
+        let prefix = named("npm_config_prefix").or_else(|| prefix.map(Path::to_owned));
+        let of_prefix = prefix.map(|prefix| prefix.join("etc/npmrc"));
+        let of_all = named("npm_config_globalconfig").or(of_prefix);
+        let of_machine = Some(PathBuf::from("/etc/npmrc"));
         let files: Vec<Option<String>> =
-            of_user.iter().chain([&of_all]).map(|path| fs::read_to_string(path).ok()).collect();
-        venv::digest(&(self.manifest_text(), &self.lock, &self.settings, settings, files))
+            [of_user, of_all, of_machine].iter().map(|path| fs::read_to_string(path.as_ref()?).ok()).collect();
+        let texts = files.iter().chain([&self.settings]).flatten();
+        let values: Vec<Option<&OsString>> =
+            texts.flat_map(|text| mentioned(text)).map(|name| value(variables, name)).collect();
+        venv::digest(&(self.manifest_text(), &self.lock, &self.settings, settings, files, values))
     }
 
     /// Writes what npm reads to a new directory. Scripts of the function's own are left out: they need its other files, and a deployment package has what they
     /// made already.
-    pub(super) fn write(&self, directory: &Path) -> Result<Secrets, Error> {
+    pub(super) fn write(&self, directory: &Path) -> Result<Option<Secrets>, Error> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| venv::Error::Write { path, source }
@@ -78,9 +90,11 @@ impl Dependencies {
             |name: &str, text: &str| fs::write(directory.join(name), text).map_err(failed(&directory.join(name)));
         write("package.json", &self.manifest_text())?;
         self.lock.as_deref().map_or(Ok(()), |lock| write("package-lock.json", lock))?;
-        let Some(settings) = &self.settings else { return Ok(Secrets(None)) };
-        write(SETTINGS, settings)?;
-        Ok(Secrets(Some(directory.join(SETTINGS))))
+        let Some(settings) = &self.settings else { return Ok(None) };
+        let (home, link) = (venv::temporary()?, directory.join(SETTINGS));
+        let target = home.path().join(SETTINGS);
+        fs::write(&target, settings).and_then(|()| symlink(&target, &link)).map_err(failed(&link))?;
+        Ok(Some(Secrets { link, _target: home }))
     }
 
     fn manifest_text(&self) -> String {
@@ -91,10 +105,18 @@ impl Dependencies {
 
 impl Drop for Secrets {
     fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            let _ = fs::remove_file(path);
-        }
+        let _ = fs::remove_file(&self.link);
     }
+}
+
+/// The names of the variables whose values npm puts into a text, from `${NAME}` and `${NAME?}`.
+fn mentioned(text: &str) -> impl Iterator<Item = &str> {
+    let names = text.split("${").skip(1).filter_map(|rest| rest.split_once('}'));
+    names.map(|(name, _)| name.strip_suffix('?').unwrap_or(name))
+}
+
+fn value<'v>(variables: &'v [(OsString, OsString)], name: &str) -> Option<&'v OsString> {
+    variables.iter().find(|(other, _)| other == name).map(|(_, value)| value)
 }
 
 /// The text of a file; none if there is no such file.
@@ -127,7 +149,9 @@ mod tests {
         let private = dependencies(&[("package.json", MANIFEST), (SETTINGS, "registry=https://npm.example\n")]);
         let locked = dependencies(&[("package.json", MANIFEST), ("package-lock.json", "{}")]);
         let variable = |name: &str, value: &str| vec![(OsString::from(name), OsString::from(value))];
-        let key = |of: &Dependencies, variables: &[(OsString, OsString)]| of.key_with(variables, Some(home.path()));
+        let key = |of: &Dependencies, variables: &[(OsString, OsString)]| {
+            of.key_with(variables, Some(home.path()), Some(home.path()))
+        };
         let mut keys = vec![
             key(&plain, &[]),
             key(&private, &[]),
@@ -137,9 +161,14 @@ mod tests {
         assert_eq!(key(&plain, &variable("npm_config_cache", "/elsewhere")), keys[0]);
         fs::write(home.path().join(SETTINGS), "@shop:registry=https://npm.example\n").unwrap();
         keys.push(key(&plain, &[]));
+        fs::create_dir(home.path().join("etc")).unwrap();
+        fs::write(home.path().join("etc/npmrc"), "registry=https://${HOST}/\n").unwrap();
+        keys.push(key(&plain, &[]));
+        keys.push(key(&plain, &variable("HOST", "npm.example")));
+        keys.push(key(&plain, &variable("HOST", "other.example")));
         keys.sort();
         keys.dedup();
-        assert_eq!(keys.len(), 5);
+        assert_eq!(keys.len(), 8);
     }
 
     #[test]
@@ -148,11 +177,13 @@ mod tests {
         let private = dependencies(&[("package.json", MANIFEST), (SETTINGS, "//npm.example/:_authToken=secret\n")]);
         let secrets = private.write(directory.path()).unwrap();
         let settings = directory.path().join(SETTINGS);
+        let target = fs::read_link(&settings).unwrap();
+        assert!(!target.starts_with(directory.path()), "a killed run leaves no secret in the cache");
         assert!(fs::read_to_string(&settings).unwrap().contains("secret"));
         let written = fs::read_to_string(directory.path().join("package.json")).unwrap();
         assert_eq!(written, r#"{"dependencies":{"left-pad":"1.3.0"}}"#);
         drop(secrets);
-        assert!(!settings.exists());
+        assert!(fs::symlink_metadata(&settings).is_err() && !target.exists());
     }
 
     #[test]
