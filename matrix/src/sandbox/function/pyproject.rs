@@ -78,7 +78,9 @@ impl Project {
         for text in listed {
             sources.require(&own, text, None).map_err(failed)?;
         }
-        lock.with_extras().into_iter().for_each(|line| sources.add(line));
+        for line in lock.with_extras() {
+            sources.add(line);
+        }
         Ok(Some(Self { lines: sources.lines, versions: lock.constraints() }))
     }
 }
@@ -143,7 +145,9 @@ impl Sources<'_> {
         else {
             let files = self.lock.files(dependency.name, dependency.extras, dependency.marker);
             let as_written = Some(dependency.text.to_owned()).filter(|_| files.is_empty());
-            files.into_iter().chain(as_written).filter(|_| is_own).for_each(|line| self.add(line));
+            for line in files.into_iter().chain(as_written).filter(|_| is_own) {
+                self.add(line);
+            }
             return Ok(());
         };
         let alternatives = source.as_array().map_or_else(|| vec![source], |all| all.iter().collect());
@@ -178,7 +182,9 @@ impl Sources<'_> {
                  `{name} @ URL`"
             ));
         }
-        files.into_iter().for_each(|line| self.add(line));
+        for line in files {
+            self.add(line);
+        }
         Ok(())
     }
 
