@@ -63,7 +63,9 @@ const BAD: &str = "[{";
 fn demanding_settings() -> Vec<&'static str> {
     let page = include_str!("../../docs/configuration.md");
     let rows = page.lines().filter(|line| line.starts_with("| `")).map(|row| row.split(" | ").collect::<Vec<_>>());
-    let demanding = |cells: &Vec<&str>| cells.len() == 7 && cells[2] != "text" && !cells[2].starts_with("items ");
+    let takes_all =
+        |kind: &str| kind == "text" || kind.starts_with("items ") || kind.ends_with("all other text is false");
+    let demanding = |cells: &Vec<&str>| cells.len() == 7 && !takes_all(cells[2]);
     rows.filter(demanding).map(|cells| cells[0].trim_start_matches("| ").trim_matches('`')).collect()
 }
 
