@@ -90,7 +90,7 @@ fn main() {
     }
 }
 
-/// The floor, the launcher before its agent, and the agent alone. With `quick` the agent is a program that does nothing, because none has to be built for that.
+/// The floor, the launcher before its agent, and the agent alone. With `quick` the agent only sleeps, because none has to be built for that.
 fn programs(folder: &Path, quick: bool) -> Vec<Program> {
     const EXTENSION: &str = "extensions/datadog-agent";
     const AGENT: &str = "bottlecap/agent";
@@ -106,7 +106,10 @@ fn programs(folder: &Path, quick: bool) -> Vec<Program> {
     let floor = place(YARDSTICK, &[(EXTENSION, &floor(folder))]);
     let launcher = launcher::for_tests().unwrap();
     if quick {
-        return vec![floor, place(LAUNCHER, &[(EXTENSION, launcher), (AGENT, Path::new("/bin/true"))])];
+        // One that ended at once could be gone before the request for an event is read.
+        let agent = folder.join("agent");
+        executable::write(&agent, "#!/bin/sh\nexec sleep 60\n").unwrap();
+        return vec![floor, place(LAUNCHER, &[(EXTENSION, launcher), (AGENT, &agent)])];
     }
     let agent = agent();
     vec![floor, place(LAUNCHER, &[(EXTENSION, launcher), (AGENT, &agent)]), place("ship-agent", &[(EXTENSION, &agent)])]
