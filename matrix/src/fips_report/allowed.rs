@@ -41,7 +41,7 @@ impl Program {
     /// The packages of the workspace that it is built from, sorted.
     pub fn own_packages(self) -> &'static [&'static str] {
         match self {
-            Self::Agent => &["agent-config", "bottlecap", "extension-protocol"],
+            Self::Agent => &["agent-config", "bottlecap", "extension-protocol", "waf-protocol"],
             Self::Launcher => &["extension-protocol", "launcher"],
         }
     }

@@ -8,7 +8,7 @@ use super::error::Error;
 use crate::sandbox::in_own_network;
 
 /// How many lives there may be at once, of a program that the processor runs itself: each takes less than a tenth of a second of it in its two seconds.
-pub const AT_ONCE: usize = 12;
+pub const AT_ONCE: usize = 6;
 
 /// Does the work for each item, `most` of them at once, and returns the outcomes in the order of the items. After a failure, nothing more is begun. Where sandboxes have no network
 /// of their own, and would be in each other's way at the server's port, there is one at a time.
