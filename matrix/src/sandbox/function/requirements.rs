@@ -371,11 +371,11 @@ mod tests {
     fn a_requirements_file_that_is_a_link_stays_as_it_is() {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("function");
-        written(parent.path(), &[("function/local/setup.py", "x"), ("shared.txt", "-e ./local\n")]);
-        std::os::unix::fs::symlink("../shared.txt", directory.join("requirements.txt")).unwrap();
+        written(parent.path(), &[("function/local/setup.py", "x"), ("common.txt", "-e ./local\n")]);
+        std::os::unix::fs::symlink("../common.txt", directory.join("requirements.txt")).unwrap();
         let copy = Requirements::of(&directory).unwrap().unwrap().copy(&directory).unwrap().unwrap();
         assert_eq!(fs::read_to_string(copy.path().join("requirements.txt")).unwrap(), "./local\n");
-        assert_eq!(fs::read_to_string(parent.path().join("shared.txt")).unwrap(), "-e ./local\n");
+        assert_eq!(fs::read_to_string(parent.path().join("common.txt")).unwrap(), "-e ./local\n");
     }
 
     #[test]
