@@ -14,8 +14,8 @@ use std::process::{Command, Stdio};
 use nix::fcntl::OFlag;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, configure_capability_in_ambient_set, set_capabilities, set_keep_capabilities,
-    set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, configure_capability_in_ambient_set, set_capabilities,
+    set_capabilities_secure_bits, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
 /// The user and the group of Lambda's environments, from public listings of them; AWS documents neither.
@@ -78,7 +78,8 @@ impl LambdaUser {
     pub(crate) fn assume(self) -> io::Result<()> {
         let Self { user, group } = self;
         let kept = CapabilitySet::DAC_READ_SEARCH;
-        set_keep_capabilities(true)?;
+        // Without it, the kernel takes the capability away where a process only asks whether it may read, with access(2): Node finds no module then.
+        set_capabilities_secure_bits(CapabilitiesSecureBits::NO_SETUID_FIXUP)?;
         set_thread_groups(&[])?;
         set_thread_res_gid(group, group, group)?;
         set_thread_res_uid(user, user, user)?;
@@ -112,12 +113,14 @@ mod tests {
         };
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("file"), "read").unwrap();
+        let asked = "python3 -c 'import os; print(os.access(\"file\", os.R_OK), os.access(\"file\", os.W_OK))'";
         let script = "id -u; id -g; id -G; cat file; echo; (echo x > new) 2> /dev/null || echo closed; chown 0 file 2> /dev/null || echo kept";
+        let script = format!("{script}; {asked}");
         let mut command = Command::new("sh");
-        command.args(["-c", script]).current_dir(directory.path());
+        command.args(["-c", &script]).current_dir(directory.path());
         user.start_as(&mut command);
         let output = command.output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "993\n990\n990\nread\nclosed\nkept\n");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "993\n990\n990\nread\nclosed\nkept\nTrue False\n");
     }
 
     #[test]
