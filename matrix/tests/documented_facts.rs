@@ -380,6 +380,25 @@ fn a_tool_is_the_same_only_if_its_crates_are() {
     assert!(count > 0);
 }
 
+/// Otherwise `cargo test` would compile those crates, and the tool with them, once more beside what `cargo build` has compiled.
+#[test]
+fn the_tool_has_the_features_that_tests_of_the_extension_need() {
+    let features = |dependency: &toml::Value| -> BTreeSet<String> {
+        let list = dependency.get("features").and_then(toml::Value::as_array);
+        list.into_iter().flatten().map(|feature| feature.as_str().unwrap().to_owned()).collect()
+    };
+    let (extension, tool) = (toml("Cargo.toml"), toml("matrix/Cargo.toml"));
+    let shared = extension["dev-dependencies"].as_table().unwrap().iter();
+    let shared = shared.filter_map(|(name, needs)| Some((name, needs, tool["dependencies"].get(name)?)));
+    let missing: Vec<String> = shared
+        .flat_map(|(name, needs, has)| {
+            let (needs, has) = (features(needs), features(has));
+            needs.difference(&has).map(|feature| format!("{name}/{feature}")).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(missing, Vec::<String>::new());
+}
+
 /// That cargo reads the file is for `ci/test --full` to see, which installs the tool.
 #[test]
 fn the_installed_tool_survives_a_panic_and_the_extension_does_not() {
