@@ -217,6 +217,7 @@ fn the_base_is_compared_with_all_that_starts_it() {
 case "$*" in
 "build "*) ;;
 *"matrix build ship")
+    [[ -z ${NO_BASE:-} ]] || exit 1
     mkdir -p target/ship
     for name in datadog-agent agent; do printf '#!/bin/sh\n# %s\n' $name >target/ship/$name && chmod +x target/ship/$name; done
     echo target/ship/datadog-agent | sed "s|^|$PWD/|"
@@ -239,13 +240,21 @@ esac
     let commit = "git add --all && git commit --quiet --message x";
     let (done, said) = sh(&format!("git init --quiet && {commit} && echo 2 >matrix/src/build/run.rs && {commit}"));
     assert!(done, "{said}");
-    let (done, said) = sh(
-        "unset CARGO CARGO_TARGET_DIR; export REAL_CARGO=$(command -v cargo) PATH=$PWD/target/path:$PATH; ci/ablation plan 2 github",
-    );
-    assert!(done && said.contains("on this machine"), "{said}");
-    let (_, files) = sh("tar --list --file target/ablation/plan.tar");
-    for file in ["extensions/datadog-agent", "bottlecap/agent"] {
-        assert!(files.contains(&format!("plan/externals/main/{file}\n")), "{file} is not in:\n{files}");
+    let call = |line: &str| {
+        let path = "export REAL_CARGO=$(command -v cargo) PATH=$PWD/target/path:$PATH";
+        sh(&format!("unset CARGO CARGO_TARGET_DIR; {path}; {line}"))
+    };
+    let in_advance =
+        "ci/ablation base HEAD^ target/ahead && NO_BASE=1 BASE_PROGRAMS=target/ahead ci/ablation plan 2 github";
+    for line in ["ci/ablation plan 2 github", in_advance] {
+        let (done, said) = call(line);
+        assert!(done && said.contains("on this machine"), "{line}: {said}");
+        let (_, files) = sh("tar --list --file target/ablation/plan.tar");
+        for file in ["extensions/datadog-agent", "bottlecap/agent"] {
+            assert!(files.contains(&format!("plan/externals/main/{file}\n")), "{file} is not in:\n{files}");
+        }
+        assert!(files.contains("tool/optimizations.toml\n"), "{files}");
     }
-    assert!(files.contains("tool/optimizations.toml\n"), "{files}");
+    let other_cell = "CELL=ship-agent NO_BASE=1 BASE_PROGRAMS=target/ahead ci/ablation plan 2 github";
+    assert!(!call(other_cell).0, "a program of another cell was taken");
 }
