@@ -1,4 +1,4 @@
-//! Passes Cargo's information about this build to `build_info.rs`.
+//! Passes Cargo's information about this build to `src/build_info`.
 
 use std::{
     collections::BTreeMap,

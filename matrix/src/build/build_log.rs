@@ -5,7 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::{BuildRecord, Error, FILE};
+use super::{BuildRecord, Error, FILE, sameness};
 use crate::files;
 use crate::plan::{Cell, SCHEMA};
 
@@ -52,9 +52,14 @@ impl BuildLog {
     /// Puts the lines in the plan's order, drops those of cells that it does not have, and marks what is the same program as an earlier cell's.
     pub fn finish(&mut self, cells: &[Cell]) -> Result<Vec<BuildRecord>, Error> {
         let mut records: Vec<BuildRecord> = Vec::new();
+        let mut first: BTreeMap<String, String> = BTreeMap::new();
         for mut built in cells.iter().filter_map(|cell| self.lines.get(&cell.id)).cloned() {
-            let same = records.iter().find(|other| other.failure.is_none() && other.sha256 == built.sha256);
-            built.same_as = same.filter(|_| built.failure.is_none()).map(|same| same.cell.clone());
+            built.same_as = None;
+            if built.failure.is_none() {
+                let program = program_without_flags(&built);
+                built.same_as = first.get(&program).cloned();
+                first.entry(program).or_insert_with(|| built.cell.clone());
+            }
             records.push(built);
         }
         let lines: Result<Vec<String>, _> =
@@ -67,6 +72,13 @@ impl BuildLog {
     fn written(&self, built: &BuildRecord) -> BuildRecord {
         built.clone().beside(self.path.parent().unwrap_or(Path::new("")))
     }
+}
+
+/// The SHA-256 of a cell's programs without what they say of their compiler flags; of all that they are where they cannot be read.
+fn program_without_flags(built: &BuildRecord) -> String {
+    let files: Vec<&Path> = built.program.iter().chain(&built.agent).map(PathBuf::as_path).collect();
+    let read = if files.is_empty() { None } else { sameness::of_files(files).ok() };
+    read.unwrap_or_else(|| built.sha256.clone())
 }
 
 fn ends_line(path: &Path) -> bool {

@@ -16,6 +16,7 @@ pub mod profile;
 mod progress;
 pub mod recipe;
 mod run;
+mod sameness;
 pub mod waf;
 mod waf_artefact;
 mod work;
@@ -79,9 +80,9 @@ pub struct BuildRecord {
     pub brought: BTreeSet<String>,
     /// What it was built from; none of what is not a build of the extension.
     pub origin: Option<Origin>,
-    /// Another cell of the plan that has the same file for a program, and is measured in this one's stead. A feature that changes no code makes another
-    /// file all the same: cargo mixes it into the name of every symbol, and those decide the order of what is compiled. So does any other flag, because
-    /// the program can say with which it was built. That such a switch is worth nothing, only measuring can tell.
+    /// Another cell of the plan that has the same program, but for what each says of its compiler flags, and is measured in this one's stead. A feature that changes no
+    /// code makes another program all the same: cargo mixes it into the name of every symbol, and those decide the order of what is compiled. That such a switch is worth
+    /// nothing, only measuring can tell.
     pub same_as: Option<String>,
     /// Why there is no program, with the command that shows it again.
     pub failure: Option<Failure>,

@@ -32,7 +32,7 @@ impl Alarm {
     }
 }
 
-/// Alarms about builds: failed builds, and cells whose program is the same file as another's.
+/// Alarms about builds: failed builds, and cells whose program is the same as another's.
 pub fn of_builds(experiment: &Experiment) -> Vec<Alarm> {
     let mut alarms = Vec::new();
     for built in &experiment.builds {
@@ -45,7 +45,7 @@ pub fn of_builds(experiment: &Experiment) -> Vec<Alarm> {
         }
         if let Some(other) = &built.same_as {
             alarms.push(Alarm::note(format!(
-                "{} is a no-op: its program is the same file as that of {other}, and was measured once.",
+                "{} is a no-op: its program is the same as that of {other}, and was measured once.",
                 built.cell
             )));
         }
@@ -110,8 +110,7 @@ pub fn of_condition(experiment: &Experiment, found: &ConditionAnalysis, referenc
     for comparison in found.comparisons.iter().filter(|comparison| !is_told(&comparison.cell)) {
         if has(comparison, Verdict::NoOp) {
             let (cell, reference) = (&comparison.cell, &comparison.reference);
-            alarms
-                .push(Alarm::note(format!("{cell} is a no-op: its program is the same file as that of {reference}.")));
+            alarms.push(Alarm::note(format!("{cell} is a no-op: its program is the same as that of {reference}.")));
         }
     }
     for effect in &found.effects {

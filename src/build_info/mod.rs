@@ -1,6 +1,10 @@
-//! What this binary is: the testimony that `--version` gives and that the matrix checks before it reports a cell.
+//! What this binary is: what `--version` prints, and `cargo matrix` checks before it reports a cell.
+
+mod flags;
 
 use std::fmt::Write as _;
+
+use flags::{FLAGS, Flags};
 
 use crate::features::{SWITCHES, Switch};
 
@@ -17,10 +21,8 @@ pub struct BuildInfo {
     pub profile: &'static str,
     /// rustc's optimization level: `0` to `3`, `s` or `z`.
     pub opt_level: &'static str,
-    /// The target features that the compiler could assume, separated by commas.
-    pub target_features: &'static str,
-    /// The `RUSTFLAGS` of the build, separated by blanks.
-    pub flags: &'static str,
+    /// The target features and the `RUSTFLAGS` of the build.
+    pub flags: &'static Flags,
     /// Every switch, on or off.
     pub switches: &'static [Switch],
 }
@@ -32,8 +34,7 @@ pub const BUILD_INFO: BuildInfo = BuildInfo {
     target: env!("BOTTLECAP_TARGET"),
     profile: env!("BOTTLECAP_PROFILE"),
     opt_level: env!("BOTTLECAP_OPT_LEVEL"),
-    target_features: env!("BOTTLECAP_TARGET_FEATURES"),
-    flags: env!("BOTTLECAP_FLAGS"),
+    flags: &FLAGS,
     switches: SWITCHES,
 };
 
@@ -49,6 +50,7 @@ impl BuildInfo {
 
     /// For people: one fact a line, then one switch a line as `+name` or `-name`.
     pub fn text(&self) -> String {
+        let flags = self.flags.rustflags();
         let mut text = format!(
             "bottlecap {} ({})\ntarget {}\nprofile {}, opt-level {}\ntarget features {}\nflags {}",
             self.version,
@@ -56,8 +58,8 @@ impl BuildInfo {
             self.target,
             self.profile,
             self.opt_level,
-            self.target_features,
-            if self.flags.is_empty() { "(none)" } else { self.flags },
+            self.flags.target_features(),
+            if flags.is_empty() { "(none)" } else { flags },
         );
         for switch in self.switches {
             let sign = if switch.on { '+' } else { '-' };
@@ -77,8 +79,8 @@ impl BuildInfo {
             "target": self.target,
             "profile": self.profile,
             "opt_level": self.opt_level,
-            "target_features": self.target_features.split(',').collect::<Vec<_>>(),
-            "flags": self.flags.split_whitespace().collect::<Vec<_>>(),
+            "target_features": self.flags.target_features().split(',').collect::<Vec<_>>(),
+            "flags": self.flags.rustflags().split_whitespace().collect::<Vec<_>>(),
             "switches": switches,
             "crypto": crypto,
         })
@@ -90,8 +92,9 @@ impl BuildInfo {
 mod tests {
     use super::*;
 
+    static SAMPLE_FLAGS: Flags = Flags::new("sse2\n-C target-cpu=x86-64-v2");
     const SAMPLE: BuildInfo = BuildInfo {
-        flags: "-C target-cpu=x86-64-v2",
+        flags: &SAMPLE_FLAGS,
         switches: &[Switch { name: "off-one", on: false }, Switch { name: "on-one", on: true }],
         ..BUILD_INFO
     };
@@ -108,6 +111,7 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&SAMPLE.json(&"any".into())).unwrap();
         assert_eq!(value["crypto"], "any");
         assert_eq!(value["switches"], serde_json::json!({"off-one": false, "on-one": true}));
+        assert_eq!(value["target_features"], serde_json::json!(["sse2"]));
         assert_eq!(value["flags"], serde_json::json!(["-C", "target-cpu=x86-64-v2"]));
         assert_eq!(value["target"], BUILD_INFO.target);
     }
