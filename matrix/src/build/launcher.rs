@@ -9,10 +9,11 @@ use std::sync::OnceLock;
 use object::elf::PT_DYNAMIC;
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Failure;
 use super::cargo::{CargoCommand, Outcome};
+use super::file_report;
 use super::recipe::Recipe;
 use crate::elf::Linkage;
 use crate::flavour::{Toolchain, Tools};
@@ -88,15 +89,12 @@ pub fn packages(root: &Path, target: &str) -> Result<Packages, packages::Error> 
 
 /// What can be said of a program that is a launcher, in place of what other programs say of themselves.
 pub fn document(program: &[u8]) -> Result<Value, String> {
-    let linkage = Linkage::of(program).ok_or("it is no 64-bit ELF file")?;
-    Ok(
-        json!({"name": NAME, "architecture": linkage.architecture, "static": linkage.is_static(), "bytes": program.len()}),
-    )
+    file_report::document(NAME, program)
 }
 
 /// Whether a document is one of a launcher.
 pub fn is_described_by(document: &Value) -> bool {
-    document["name"] == NAME
+    file_report::is_of(NAME, document)
 }
 
 /// In what a program is not what a launcher has to be: static without anything to be relocated, small, and for this processor.

@@ -8,6 +8,7 @@ mod build_report;
 pub(crate) mod cargo;
 pub mod dependencies;
 mod error;
+mod file_report;
 pub mod launcher;
 pub mod load;
 pub mod paths;

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub use super::waf_artefact::{Artefact, Error, pinned};
 
 use super::Failure;
 use super::cargo::{CargoCommand, Outcome};
+use super::file_report;
 use super::launcher::FOLDER;
 use super::recipe::Recipe;
 use crate::elf::Linkage;
@@ -116,15 +117,12 @@ pub fn packages(root: &Path, target: &str) -> Result<Packages, packages::Error> 
 
 /// What can be said of a program that is a worker, in place of what other programs say of themselves: it says nothing to anybody but an agent.
 pub fn document(program: &[u8]) -> Result<Value, String> {
-    let linkage = Linkage::of(program).ok_or("it is no 64-bit ELF file")?;
-    Ok(
-        json!({"name": NAME, "architecture": linkage.architecture, "static": linkage.is_static(), "bytes": program.len()}),
-    )
+    file_report::document(NAME, program)
 }
 
 /// Whether a document is one of a worker.
 pub fn is_described_by(document: &Value) -> bool {
-    document["name"] == NAME
+    file_report::is_of(NAME, document)
 }
 
 /// In what a program is not what a worker has to be: small, for this processor, and without a symbol or a version that the C library of an old system lacks.
