@@ -1,20 +1,5 @@
 //! Requests over OTLP, in JSON.
 
 #![no_main]
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    reason = "a target needs some of the checks, and a check that cannot go on has failed"
-)]
 
-#[path = "../../tests/fuzz/checks.rs"]
-mod checks;
-
-use std::sync::LazyLock;
-
-use bottlecap::process::{otlp::Encoding, trace::Pipeline};
-use libfuzzer_sys::fuzz_target;
-
-static PIPELINE: LazyLock<Pipeline> = LazyLock::new(checks::pipeline);
-
-fuzz_target!(|body: &[u8]| checks::otlp(Encoding::Json, &PIPELINE, body));
+libfuzzer_sys::fuzz_target!(|body: &[u8]| fuzz::otlp_json(body));

@@ -1,20 +1,5 @@
 //! Requests with traces of version 0.4.
 
 #![no_main]
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    reason = "a target needs some of the checks, and a check that cannot go on has failed"
-)]
 
-#[path = "../../tests/fuzz/checks.rs"]
-mod checks;
-
-use std::sync::LazyLock;
-
-use bottlecap::process::trace::{Pipeline, decode::Version};
-use libfuzzer_sys::fuzz_target;
-
-static PIPELINE: LazyLock<Pipeline> = LazyLock::new(checks::pipeline);
-
-fuzz_target!(|body: &[u8]| checks::traces(Version::V04, &PIPELINE, body));
+libfuzzer_sys::fuzz_target!(|body: &[u8]| fuzz::v04(body));
