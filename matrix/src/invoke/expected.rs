@@ -6,9 +6,9 @@ use std::path::Path;
 
 use agent_config::{Config, Loaded, Rule, RuleKind};
 use regex::Regex;
+use serde::Serialize;
 
 use super::AGENT;
-use super::run_summary::{Expected, Extensions};
 use crate::sandbox::Setup;
 use crate::sandbox::destinations::Destinations;
 
@@ -16,6 +16,30 @@ use crate::sandbox::destinations::Destinations;
 const SETTINGS: &str = "datadog.yaml";
 /// Maximum number of letters by which a name may differ from the one that it is taken for.
 const TYPOS: usize = 2;
+
+/// What the extension is configured to send.
+#[derive(Clone, Debug, Default)]
+pub struct Expected {
+    pub extensions: Extensions,
+    pub logs: bool,
+    pub enhanced_metrics: bool,
+    /// The prefix of the names of custom metrics; `None` if none is expected.
+    pub dogstatsd: Option<String>,
+    /// The processing rules of logs, in order.
+    pub rules: Vec<LogRule>,
+}
+
+/// The extensions of a run, as far as they determine what can be expected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extensions {
+    /// Ours or another build of Datadog's, alone or beside others.
+    Agent,
+    /// Only such of which nothing is known.
+    Unknown,
+    #[default]
+    None,
+}
 
 /// What has to arrive, with notes for the reader about the settings. Of other extensions nothing is known.
 pub fn of(setup: &Setup) -> (Expected, Vec<String>) {

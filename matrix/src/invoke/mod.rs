@@ -11,6 +11,7 @@ mod expected;
 mod handlers;
 mod layers;
 mod limits;
+mod log;
 mod observe;
 mod page;
 mod render;

@@ -8,10 +8,11 @@ use serde_json::Value;
 mod assertions;
 mod dogstatsd;
 
+pub use super::expected::{Expected, Extensions};
+pub use super::log::Log;
 pub use assertions::{Assertions, MetricAssertion};
 pub use dogstatsd::CustomMetricLoss;
 
-use super::correlation;
 use super::expected::LogRule;
 use super::traces::{InvocationStart, Operation, Trace, operations, traces};
 use crate::sandbox::intake::{Answered, Kind, Payload, Request};
@@ -51,30 +52,6 @@ pub struct Run {
     pub interrupted: bool,
     pub expected: Expected,
     pub assertions: Assertions,
-}
-
-/// What the extension is configured to send.
-#[derive(Clone, Debug, Default)]
-pub struct Expected {
-    pub extensions: Extensions,
-    pub logs: bool,
-    pub enhanced_metrics: bool,
-    /// The prefix of the names of custom metrics; `None` if none is expected.
-    pub dogstatsd: Option<String>,
-    /// The processing rules of logs, in order.
-    pub rules: Vec<LogRule>,
-}
-
-/// The extensions of a run, as far as they determine what can be expected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Extensions {
-    /// Ours or another build of Datadog's, alone or beside others.
-    Agent,
-    /// Only such of which nothing is known.
-    Unknown,
-    #[default]
-    None,
 }
 
 /// One invocation from its caller's view.
@@ -160,18 +137,6 @@ pub struct RouteStats {
     pub body_bytes: usize,
     /// The number of occurrences of each problem.
     pub problems: BTreeMap<String, usize>,
-}
-
-/// A delivered log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Log {
-    /// Milliseconds since the epoch.
-    pub timestamp: Option<i64>,
-    pub status: String,
-    pub request_id: Option<String>,
-    /// The span that wrote it, decimal.
-    pub span_id: Option<String>,
-    pub message: String,
 }
 
 /// A delivered metric, with all of its points together.
@@ -339,27 +304,6 @@ fn logs(delivered: &[&Request]) -> Vec<Log> {
         _ => None,
     });
     payloads.flatten().map(Log::of).collect()
-}
-
-impl Log {
-    /// A log from its JSON element. Extensions nest the text one level down; the agent has it at the top.
-    fn of(element: &Value) -> Self {
-        let content = element.get("message").filter(|message| message.is_object()).unwrap_or(element);
-        let text = |key: &str| content.get(key).and_then(Value::as_str);
-        let message = match content.get("message") {
-            Some(Value::String(message)) => message.clone(),
-            Some(other) => other.to_string(),
-            None => element.to_string(),
-        };
-        let request_id = content.pointer("/lambda/request_id").and_then(Value::as_str);
-        Self {
-            timestamp: content.get("timestamp").and_then(Value::as_i64),
-            status: text("status").unwrap_or("info").to_owned(),
-            request_id: request_id.filter(|id| !id.is_empty()).map(str::to_owned),
-            span_id: correlation::span_id(content, &message).map(|id| id.to_string()),
-            message,
-        }
-    }
 }
 
 fn metrics(delivered: &[&Request]) -> Vec<Metric> {

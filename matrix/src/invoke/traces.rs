@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::run_summary::Log;
+use super::log::Log;
 use crate::sandbox::intake::{Payload, Request, Span, StatsGroup};
 
 /// A trace that was delivered.
