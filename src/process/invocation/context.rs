@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::spans::TraceState;
+use super::trace_state::TraceState;
 use crate::{platform::ids::RequestId, process::event::Timestamp};
 
 /// Maximum number of invocations that are remembered.

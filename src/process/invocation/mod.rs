@@ -12,6 +12,7 @@ mod out_of_memory;
 mod sandbox_lifecycle;
 mod sandbox_state;
 mod spans;
+mod trace_state;
 
 use std::sync::Arc;
 

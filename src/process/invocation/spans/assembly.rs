@@ -1,12 +1,15 @@
 //! Builds the spans of an invocation from what is known of it.
 
-use super::{SpanSettings, state::TraceState};
+use super::SpanSettings;
 use crate::{
     platform::ids::RequestId,
     process::{
         appsec::SecurityTags,
         event::{Status, Timestamp},
-        invocation::call::{CallError, EndCall, Tag},
+        invocation::{
+            call::{CallError, EndCall, Tag},
+            trace_state::TraceState,
+        },
         propagation::TraceContext,
         trace::{Placeholder, Span},
         trigger::{Inferred, Tags},

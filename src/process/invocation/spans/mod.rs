@@ -4,8 +4,8 @@
 //! every call that was answered has arrived, so that the order in which calls and events arrive makes no difference.
 
 mod assembly;
+mod pending;
 mod startup;
-mod state;
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::{
     call::{Call, EndCall},
     context::{AttemptId, Context, Input},
     sandbox_state::StartKind,
+    trace_state::SpanInput,
 };
 use crate::{
     platform::ids::RequestId,
@@ -23,9 +24,8 @@ use crate::{
     },
 };
 use assembly::Invocation;
+use pending::{Pending, SpanOwner};
 use startup::{Place, StartupSpan};
-pub use state::TraceState;
-use state::{Pending, SpanInput, SpanOwner};
 
 /// Maximum of the memory that everything takes whose spans are not built yet, in bytes. Beyond it the spans of the oldest invocations are given up.
 pub const MAX_HELD_BYTES: usize = 16 << 20;
