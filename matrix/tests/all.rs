@@ -34,6 +34,7 @@ mod measure_run;
 mod measure_sandbox;
 mod measure_support;
 mod measure_verb;
+mod memory_bounds;
 mod plan_verb;
 mod platform_init;
 mod platform_invoke;
