@@ -16,7 +16,7 @@ pub const NOT_CLAIMED: [&str; 9] = [
     "That this is a validated module: it is a build of the module that was validated. A certificate is for one that is built as its security policy says, in the environments that the policy lists; what is different here stands under \"The build procedure\".",
     "That Lambda is an environment of the certificate.",
     "That no package has cryptography in it beside the module: those in Rust have no names by which that could be told. The list of packages is what somebody has read. Nor that our own sources have none.",
-    "That the C compiler, the C library and the system beneath them are what their makers published. The report records their bytes and compares them with those before the build, and with no list of known ones: hosts differ, and every update of a distribution is another file. Compare them with what its package manager says, such as `dpkg --verify` or `rpm --verify`. Rust's toolchain for x86_64 is compared with pinned bytes, which are those that rustup had installed where they were written down.",
+    "That the C compiler, the C library and the system beneath them are what their makers published. The report records their bytes and compares them with those before the build; on Debian and its relatives it compares MD5 sums with the package database, which root can change. With no list of known ones: hosts differ, and every update of a distribution is another file. Compare them with the archive of the distribution, or elsewhere with what `rpm --verify` says. Rust's toolchain for x86_64 is compared with pinned bytes, which are those that rustup had installed where they were written down.",
     "That the files beside these programs are what their makers published: the modules of CMake, the sources of Go's own library, Perl's modules, headers, the libraries that the programs load, and the settings of git. Their bytes are not recorded.",
     "That the machine that wrote the report was honest: it has made and judged everything in it. On another machine the same sources make the same bytes.",
     "That a validated version has every correction: it is an old version. Read the security advisories of AWS-LC before you choose it.",
@@ -68,16 +68,18 @@ pub struct ProgramUnderTest {
     /// What makes it.
     pub command: String,
     /// What is in front of it; none without a launcher.
-    pub launcher: Option<LauncherUnderTest>,
+    pub launcher: Option<BesideTheAgent>,
+    /// What the agent starts for `AppSec`; none without the WAF.
+    pub worker: Option<BesideTheAgent>,
     /// Each program by itself, by its place below `/opt`.
     pub programs: Vec<ProgramFile>,
     /// What has built the module and the programs.
     pub tools: Vec<BuildTool>,
 }
 
-/// The launcher, beside what the programs have in common.
+/// The launcher or the WAF worker, beside what the programs have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LauncherUnderTest {
+pub struct BesideTheAgent {
     /// Of its own `Cargo.lock`.
     pub lock_sha256: String,
     /// What makes it.
@@ -117,7 +119,7 @@ pub(super) fn sample(holds: bool) -> Document {
     }
     let text = str::to_owned;
     Document {
-        schema: 5,
+        schema: 6,
         holds,
         date: text("2026-01-02T03:04:05Z"),
         subject: ProgramUnderTest {
@@ -131,6 +133,7 @@ pub(super) fn sample(holds: bool) -> Document {
             target: text("x"),
             command: text("RUSTFLAGS='-C a_b' cargo build"),
             launcher: None,
+            worker: None,
             programs: vec![ProgramFile::of("extensions/datadog-agent", b"program")],
             tools: vec![BuildTool::of("cc", std::path::Path::new("/nowhere/cc"), false)],
         },
