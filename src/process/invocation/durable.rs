@@ -95,6 +95,11 @@ impl DurableLogs {
         if is_durable { Vec::new() } else { self.release() }
     }
 
+    /// Lambda has not said whether the function is a durable function, and is late with it. Gives the lines that waited for that; no other waits unless it says so.
+    pub fn stop_waiting_for_decision(&mut self) -> Vec<Log> {
+        if self.is_durable.is_none() { self.decide(false) } else { Vec::new() }
+    }
+
     /// Gives all lines that wait: nothing more will be known of them.
     pub fn release(&mut self) -> Vec<Log> {
         self.invocations.clear();
