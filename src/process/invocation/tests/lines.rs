@@ -1,6 +1,7 @@
 //! Attribution of log lines to invocations.
 
 use super::*;
+use crate::process::trace::{DurableContext, Observed};
 
 #[test]
 fn lines_from_before_the_first_invocation_belong_to_it() {
@@ -54,8 +55,13 @@ fn lines_of_later_invocations_wait_for_no_execution_if_the_initialization_was_ne
     assert!(bench.logs().is_empty(), "it may be told yet");
     bench.report("r", 4, Status::Success);
     assert!(bench.logs().contains(&"r: hello".to_owned()), "{:?}", bench.logs());
-    bench.start("s", 11).line(12, "later");
+    bench.invoke("s", 10).start("s", 11).line(12, "later");
     assert_eq!(bench.logs().last().unwrap(), "s: later");
+    let context = DurableContext { request_id: "s".to_owned(), ..DurableContext::default() };
+    let observed = Observed { durable: vec![context], ..Observed::default() };
+    bench.processor.observed(observed, 13, &mut bench.out);
+    bench.line(14, "of an execution").start("t", 21).line(22, "of another");
+    assert_eq!(bench.logs().last().unwrap(), "s: of an execution", "a span has shown that the function is durable");
 }
 
 #[test]
