@@ -194,6 +194,18 @@ fn other_shapes_of_events_may_be_of_any_size_and_depth_too() {
 }
 
 #[test]
+fn a_trace_is_looked_for_in_as_many_records_of_kafka_as_a_batch_has() {
+    let traced = json!({"headers": [{"x-datadog-trace-id": b"7"}]});
+    for (before, trace) in [(9_998, Some(7)), (9_999, None)] {
+        let mut records = vec![json!({"topic": "t"})];
+        records.extend(std::iter::repeat_n(json!(0), before));
+        records.push(traced.clone());
+        let event = parse(&json!({"records": {"t-0": records}}));
+        assert_eq!((event.kind, ids(&event).map(|(trace, _)| trace)), (Some(Kind::Msk), trace));
+    }
+}
+
+#[test]
 fn six_mebibytes_of_anything_are_kept_in_part_only() {
     const SIZE: usize = 6 << 20;
     let settings = settings_with(|_| {});
