@@ -98,23 +98,27 @@ impl Tracer {
 
     /// Sends a placeholder and a span of the handler's.
     fn flush(self, call: &Call<'_>, number: u64) {
-        let of = |name: &str, ids: [u64; 2]| Span {
-            service: "shop".to_owned(),
-            name: name.to_owned(),
-            resource: name.to_owned(),
-            trace_id: 50 + number,
-            span_id: ids[0],
-            parent_id: ids[1],
-            start: 1_700_000_000_000_000_000,
-            duration: 1000,
-            ..Span::default()
-        };
-        let mut placeholder = of("dd-tracer-serverless-span", [100 + number, 0]);
+        let mut placeholder = span_of(number, "dd-tracer-serverless-span", [100 + number, 0]);
         placeholder.meta.insert("request_id".to_owned(), call.request_id.to_owned());
         placeholder.meta.insert("language".to_owned(), self.language.to_owned());
         placeholder.metrics.insert("_sampling_priority_v1".to_owned(), 2.0);
-        let trace = vec![placeholder, of("handler", [200 + number, 100 + number])];
+        let trace = vec![placeholder, span_of(number, "handler", [200 + number, 100 + number])];
         assert_eq!(post("/v0.4/traces", &[], &tracer::v04(&[trace])).status, 200);
+    }
+}
+
+/// A span in the trace of the event with this number; its id and that of its parent.
+pub fn span_of(number: u64, name: &str, [span_id, parent_id]: [u64; 2]) -> Span {
+    Span {
+        service: "shop".to_owned(),
+        name: name.to_owned(),
+        resource: name.to_owned(),
+        trace_id: 50 + number,
+        span_id,
+        parent_id,
+        start: 1_700_000_000_000_000_000,
+        duration: 1000,
+        ..Span::default()
     }
 }
 
@@ -126,13 +130,13 @@ fn traced(tracer: Tracer) -> Function {
 }
 
 /// The spans of this name, in the order of their traces.
-fn spans(life: &Life, name: &str) -> Vec<Span> {
+pub fn spans(life: &Life, name: &str) -> Vec<Span> {
     let mut spans: Vec<_> = life.intake.spans().into_iter().filter(|span| span.name == name).collect();
     spans.sort_by_key(|span| span.trace_id);
     spans
 }
 
-fn tag<'s>(span: &'s Span, key: &str) -> Option<&'s str> {
+pub fn tag<'s>(span: &'s Span, key: &str) -> Option<&'s str> {
     span.meta.get(key).map(String::as_str)
 }
 
@@ -288,17 +292,21 @@ fn every_strategy_delivers_every_span_of_an_invocation_once() {
     }
 }
 
+/// In those kinds that Lambda offers for the language.
+///
+/// Source: Lambda developer guide, "Improving startup performance with Lambda SnapStart", "Lambda Managed Instances runtimes", "Supported runtimes for durable functions".
 #[test]
 fn every_kind_of_sandbox_has_its_own_span_of_the_start_and_cold_start_tags() {
     let kind = |initialization| Setup { initialization, ..Setup::default() };
     let durable = Some(crate::durable::RUNTIME.to_owned());
-    for (kind, startup, is_tagged) in [
-        (kind(Initialization::ProvisionedConcurrency), &["aws.lambda.cold_start"][..], true),
-        (kind(Initialization::SnapStart), &["aws.lambda.snapstart_restore"], true),
-        (kind(Initialization::ManagedInstances), &[], false),
-        (Setup { runtime_version: durable, ..Setup::default() }, &["aws.lambda.cold_start"], true),
+    let (compiled, all) = ([JAVA, DOT_NET], [JAVA, DOT_NET, GO, RUBY]);
+    for (kind, tracers, startup, is_tagged) in [
+        (kind(Initialization::ProvisionedConcurrency), &all[..], &["aws.lambda.cold_start"][..], true),
+        (kind(Initialization::SnapStart), &compiled, &["aws.lambda.snapstart_restore"], true),
+        (kind(Initialization::ManagedInstances), &compiled, &[], false),
+        (Setup { runtime_version: durable, ..Setup::default() }, &compiled, &["aws.lambda.cold_start"], true),
     ] {
-        for tracer in [JAVA, DOT_NET, GO, RUBY] {
+        for &tracer in tracers {
             let Setup { initialization, runtime_version, .. } = kind.clone();
             let setup = Setup { initialization, runtime_version, ..with(traced(tracer), &[]) };
             let Some(life) = live(setup, 2) else { return };

@@ -2,11 +2,19 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use matrix::sandbox::{Function, Setup, intake::Point};
+use matrix::sandbox::{
+    Function, Setup,
+    function::Answer,
+    intake::{Point, Span},
+    setup::Initialization,
+    tracer,
+};
 
 use crate::{
+    invocation_spans::{span_of, spans, tag},
     node::node_through,
     support::{Life, TRACED_PYTHON, live, python_through, request_id, setup_with, text},
+    traces,
 };
 
 const PYTHON: &str = r#"
@@ -83,4 +91,67 @@ fn a_function_wrapped_by_datadog_lambda_js_is_counted_once_and_its_metrics_arriv
     let moments: Vec<i64> = life.intake.points("shop.late").iter().map(|Point { ts, .. }| *ts / 10).collect();
     let ordered = i64::try_from(an_hour_ago).unwrap() / 10;
     assert!(moments.iter().all(|moment| *moment == ordered), "{moments:?}");
+}
+
+/// What a library does that builds the span of the invocation itself, by its documented sequence of calls: it sends all spans at the end, in the first invocation
+/// also that of loading the handler.
+#[derive(Clone, Copy, Debug)]
+struct Library {
+    path: &'static str,
+    encode: fn(&[Vec<Span>]) -> Vec<u8>,
+}
+
+const PYTHON_LIBRARY: Library = Library { path: "/v0.5/traces", encode: tracer::v05 };
+const NODE_LIBRARY: Library = Library { path: "/v0.4/traces", encode: tracer::v04 };
+
+impl Library {
+    fn wrapped(self) -> Function {
+        Function::from_fn(move |call| {
+            let number: u64 = std::str::from_utf8(call.event).unwrap().parse().unwrap();
+            let mut lambda = span_of(number, "aws.lambda", [100 + number, 0]);
+            lambda.meta.insert("request_id".to_owned(), call.request_id.to_owned());
+            let handler = span_of(number, "handler", [200 + number, 100 + number]);
+            let load = (number == 0).then(|| span_of(number, "aws.lambda.load", [300, 100]));
+            let trace: Vec<_> = [lambda, handler].into_iter().chain(load).collect();
+            assert_eq!(traces::post(self.path, &[], &(self.encode)(&[trace])).status, 200);
+            Answer::Response(b"null".to_vec())
+        })
+    }
+}
+
+/// The spans of a library arrive as they are, with the load span below that of the cold start where there is one.
+fn assert_spans_of_library(life: &Life, has_cold_start: bool) {
+    let lambdas = spans(life, "aws.lambda");
+    let ids: Vec<_> = lambdas.iter().map(|span| (span.trace_id, span.span_id, tag(span, "request_id"))).collect();
+    let invoked = (0..).zip(&life.invocations);
+    let expected: Vec<_> = invoked.map(|(number, it)| (50 + number, 100 + number, Some(&*it.request_id))).collect();
+    assert_eq!(ids, expected, "{}", life.own_lines());
+    let handlers: Vec<_> = spans(life, "handler").iter().map(|span| span.parent_id).collect();
+    assert_eq!(handlers, lambdas.iter().map(|span| span.span_id).collect::<Vec<_>>());
+    let starts: Vec<_> = spans(life, "aws.lambda.cold_start").iter().map(|it| (it.trace_id, it.span_id)).collect();
+    let [load] = &spans(life, "aws.lambda.load")[..] else { panic!("{}", life.own_lines()) };
+    if has_cold_start {
+        assert_eq!(starts, [(50, load.parent_id)]);
+    } else {
+        assert_eq!((starts.len(), load.parent_id), (0, 100), "there was nobody to wait for it");
+    }
+}
+
+/// In those kinds that Lambda offers for the language.
+#[test]
+fn every_kind_of_sandbox_delivers_the_spans_of_libraries_that_build_those_of_invocations() {
+    let (python, both) = ([PYTHON_LIBRARY], [PYTHON_LIBRARY, NODE_LIBRARY]);
+    for (initialization, libraries, is_durable, has_cold_start) in [
+        (Initialization::ProvisionedConcurrency, &both[..], false, true),
+        (Initialization::SnapStart, &python, false, false),
+        (Initialization::ManagedInstances, &both, false, false),
+        (Initialization::OnDemand, &both, true, true),
+    ] {
+        for &library in libraries {
+            let runtime_version = is_durable.then(|| crate::durable::RUNTIME.to_owned());
+            let setup = Setup { initialization, runtime_version, ..traces::with(library.wrapped(), &[]) };
+            let Some(life) = traces::live(setup, 2) else { return };
+            assert_spans_of_library(&life, has_cold_start);
+        }
+    }
 }

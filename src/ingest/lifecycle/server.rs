@@ -206,12 +206,17 @@ async fn read(body: Body, mut room: OwnedSemaphorePermit) -> (Vec<u8>, OwnedSema
 
 /// The value of a header; of one that is repeated, the last.
 fn last<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get_all(name).iter().next_back().and_then(|value| value.to_str().ok())
+    headers.get_all(name).iter().next_back().and_then(text)
+}
+
+/// Tracers that do not encode the message of an error write it in UTF-8, which is more than HTTP's visible ASCII.
+fn text(value: &HeaderValue) -> Option<&str> {
+    str::from_utf8(value.as_bytes()).ok()
 }
 
 /// What the headers of a call say about a trace.
 fn carrier(headers: &HeaderMap) -> Carrier {
-    Carrier::collect(headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))))
+    Carrier::collect(headers.iter().filter_map(|(name, value)| Some((name.as_str(), text(value)?))))
 }
 
 /// The answer to a call: to `start-invocation`, the trace that the tracer is to continue.

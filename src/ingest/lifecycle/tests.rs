@@ -76,6 +76,15 @@ async fn headers_count_though_the_body_is_too_long_or_no_json() {
 }
 
 #[tokio::test]
+async fn a_header_may_have_text_beyond_ascii_that_is_not_encoded() {
+    let (server, mut inbox) = Server::new(capturing(), None);
+    let headers = [("x-datadog-invocation-error-msg", "Größe 0")];
+    answer(&server, request("POST", "/lambda/end-invocation", &headers, "null")).await;
+    let Some(Call::End(end)) = inbox.recv().await else { panic!("no end") };
+    assert_eq!(end.error.and_then(|error| error.message).as_deref(), Some("Größe 0"));
+}
+
+#[tokio::test]
 async fn a_body_for_which_there_is_no_room_counts_as_empty_and_is_not_waited_for() {
     let (server, mut inbox) = Server::new(capturing(), None);
     let _others = Arc::clone(&server.bodies).try_acquire_many_owned(u32::try_from(MAX_BODIES_BYTES).unwrap()).unwrap();

@@ -24,8 +24,10 @@ const MAX_BYTES: usize = 2 << 20;
 pub struct DurableLogs {
     /// Maximum number of invocations whose lines wait; 0: no line waits, and none is completed from spans.
     capacity: usize,
-    /// Whether the function is a durable function; None until Lambda has said so.
+    /// Whether the function is a durable function; None until Lambda or a span has said so.
     is_durable: Option<bool>,
+    /// Whether lines wait although that is not known yet.
+    waits_for_decision: bool,
     /// The oldest first.
     contexts: VecDeque<DurableContext>,
     /// The oldest line first.
@@ -41,6 +43,7 @@ impl DurableLogs {
         Self {
             capacity,
             is_durable: None,
+            waits_for_decision: true,
             contexts: VecDeque::new(),
             held: VecDeque::new(),
             bytes: 0,
@@ -50,9 +53,9 @@ impl DurableLogs {
 
     /// Completes a line, or keeps it until it can be. Gives the lines that go on.
     pub fn pass(&mut self, mut log: Log) -> Vec<Log> {
-        let is_waited_for = self.capacity > 0 && self.is_durable != Some(false) && log.execution.is_none();
-        let Some(id) = log.request_id.clone().filter(|_| is_waited_for) else { return vec![log] };
-        if self.complete(&mut log, &id) {
+        let is_wanted = self.capacity > 0 && self.is_durable != Some(false) && log.execution.is_none();
+        let Some(id) = log.request_id.clone().filter(|_| is_wanted) else { return vec![log] };
+        if self.complete(&mut log, &id) || !self.is_durable.unwrap_or(self.waits_for_decision) {
             return vec![log];
         }
         self.bytes += log.bytes();
@@ -75,6 +78,7 @@ impl DurableLogs {
         if self.capacity == 0 || self.is_durable == Some(false) {
             return Vec::new();
         }
+        self.is_durable = Some(true);
         let id: RequestId = context.request_id.as_str().into();
         // Lambda may send a request again, whose attempt has a status of its own.
         self.contexts.retain(|known| known.request_id != context.request_id);
@@ -93,6 +97,12 @@ impl DurableLogs {
     pub fn decide(&mut self, is_durable: bool) -> Vec<Log> {
         self.is_durable = Some(is_durable);
         if is_durable { Vec::new() } else { self.release() }
+    }
+
+    /// Lets no line wait any longer for Lambda to say whether the function is a durable function. Gives those that did.
+    pub fn stop_waiting_for_decision(&mut self) -> Vec<Log> {
+        self.waits_for_decision = false;
+        if self.is_durable.is_none() { self.release() } else { Vec::new() }
     }
 
     /// Gives all lines that wait: nothing more will be known of them.

@@ -173,6 +173,7 @@ impl Processor {
     /// Stops waiting for events of init and restore: those that have not arrived by the end of the first invocation are lost.
     pub(super) fn complete_first(&mut self, out: &mut Output) {
         (self.first.awaits_init, self.first.awaits_restore) = (false, false);
+        out.logs.extend(self.durable.stop_waiting_for_decision());
         self.release_held(out);
     }
 

@@ -12,7 +12,7 @@ use crate::process::{
 };
 
 /// Records of an event that are looked at, as many as the largest batch of any service has.
-const MAX_RECORDS: usize = 10_000;
+pub(super) const MAX_RECORDS: usize = 10_000;
 
 /// Where a record comes from.
 pub(super) struct Source<'a> {

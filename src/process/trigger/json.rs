@@ -69,6 +69,17 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// The JSON of one field of an object, which is not null. Needs no memory for the other fields, however many they are.
+pub fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let mut found = None;
+    entries(text, |known, value| {
+        if known == name {
+            found = Some(value).filter(|value| *value != "null");
+        }
+    })?;
+    found
+}
+
 /// A JSON string. Halves of surrogate pairs, which are no text, become replacement characters.
 pub(super) fn string(json: &str) -> Option<Cow<'_, str>> {
     if !json.starts_with('"') {

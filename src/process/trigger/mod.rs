@@ -42,7 +42,7 @@ mod tests;
 use checkpoints::Checkpoints;
 pub use inferred::{Inferred, Synchronicity};
 use json::Fields;
-pub use json::MAX_TEXT_BYTES;
+pub use json::{MAX_TEXT_BYTES, field};
 pub use pointer::SpanPointer;
 use reading::{Input, Reading};
 pub use settings::Settings;

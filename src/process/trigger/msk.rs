@@ -5,7 +5,7 @@
 
 use super::{
     Kind, Trigger, arn, attribute,
-    checkpoints::{Checkpoints, Source},
+    checkpoints::{Checkpoints, MAX_RECORDS, Source},
     inferred::Synchronicity,
     json::{Fields, entries, items, scalar},
     reading::{Input, Reading, from_millis, set},
@@ -54,12 +54,13 @@ fn first_record(records: &str) -> Option<Fields<'_>> {
     Fields::pick(first?, RECORD)
 }
 
-/// The first record with the header of a trace context.
+/// The first record with the header of a trace context, among as many as a batch has.
 fn record_with_context(records: &str) -> Option<(Fields<'_>, Carrier)> {
-    let mut found = None;
+    let (mut found, mut seen) = (None, 0);
     entries(records, |_, group| {
         items(group, |record| {
-            if found.is_none() {
+            if found.is_none() && seen < MAX_RECORDS {
+                seen += 1;
                 let record = Fields::pick(record, RECORD);
                 let carrier = record.as_ref().map(|record| carrier(record)).unwrap_or_default();
                 let is_context = ["x-datadog-trace-id", "traceparent"].iter().any(|name| carrier.get(name).is_some());

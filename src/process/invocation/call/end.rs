@@ -3,10 +3,7 @@
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use super::{CallError, Decoder, EndCall, REQUEST_ID, request_id};
-use crate::{
-    platform::json::Object,
-    process::{event::Timestamp, propagation::propagation_tags},
-};
+use crate::process::{event::Timestamp, propagation::propagation_tags, trigger};
 
 pub(super) fn decode<'h>(
     decoder: &Decoder,
@@ -25,7 +22,7 @@ pub(super) fn decode<'h>(
         priority: header("x-datadog-sampling-priority").and_then(priority),
         trace_tags: header("x-datadog-tags").map(propagation_tags).unwrap_or_default(),
         error: error(&header),
-        status_code: Object::parse(response).and_then(|response| response.value("statusCode")),
+        status_code: trigger::field(response, "statusCode").and_then(|code| code.parse().ok()),
         captured: decoder.capture("function.response", response),
         evaluation: None,
     }
@@ -57,7 +54,7 @@ fn text(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::invocation::call::test_decoder::decoder;
+    use crate::{os::allocator::counting::allocations, process::invocation::call::test_decoder::decoder};
 
     fn end(headers: &[(&str, &str)], body: &str) -> EndCall {
         let header = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
@@ -113,10 +110,26 @@ mod tests {
             (r#"{"statusCode":503}"#, Some(503)),
             (r#"{"statusCode":"503"}"#, None),
             (r#"{"statusCode":1.5}"#, None),
+            (r#"{"statusCode":null}"#, None),
+            (r#"{"statusCode":404,"statusCode":503}"#, Some(503)),
             ("[503]", None),
             ("", None),
         ] {
             assert_eq!(end(&[], body).status_code, expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_fields_of_a_response_take_no_memory_however_many_and_deep_they_are() {
+        let decoder = decoder(None);
+        let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+        // The parser keeps a byte for each level of nesting.
+        for (other, most) in [(r#""":0,"#.repeat(1_000_000), 0), (format!("\"deep\":{deep},"), 16)] {
+            let body = format!(r#"{{{other}"statusCode":503}}"#);
+            let mut code = None;
+            let count = allocations(|| code = decode(&decoder, |_| None, body.as_bytes(), 7).status_code);
+            assert!(count <= most, "{count}");
+            assert_eq!(code, Some(503));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Attribution of log lines to invocations.
 
 use super::*;
+use crate::process::trace::{DurableContext, Observed};
 
 #[test]
 fn lines_from_before_the_first_invocation_belong_to_it() {
@@ -27,6 +28,40 @@ fn a_sandbox_that_is_never_invoked_still_ships_its_lines() {
     bench.end(3);
     assert_eq!(bench.logs(), ["-: importing"]);
     assert_eq!(bench.points(), ["init_duration=0.007", "shutdowns=1", "unused_init=1"]);
+}
+
+fn with_durable_logs() -> Bench {
+    let mut bench = Bench::new(ON_DEMAND);
+    bench.processor.durable = DurableLogs::new(5);
+    bench
+}
+
+#[test]
+fn lines_that_wait_for_their_execution_leave_at_the_end_of_the_sandbox() {
+    let mut bench = with_durable_logs();
+    let init = InitStart { runtime_version: Some("python:3.13.DurableFunction.v7".to_owned()), ..InitStart::default() };
+    bench.platform(-9, Platform::InitStart(init));
+    whole(&mut bench, "r", 0);
+    assert!(bench.logs().is_empty(), "no span has named the execution");
+    bench.end(9);
+    let last = ["r: hello", "r: END RequestId: r"];
+    assert!(last.into_iter().all(|line| bench.logs().contains(&line.to_owned())), "{:?}", bench.logs());
+}
+
+#[test]
+fn lines_of_later_invocations_wait_for_no_execution_if_the_initialization_was_never_told() {
+    let mut bench = with_durable_logs();
+    bench.invoke("r", 0).start("r", 1).line(2, "hello").done("r", 3, Status::Success);
+    assert!(bench.logs().is_empty(), "it may be told yet");
+    bench.report("r", 4, Status::Success);
+    assert!(bench.logs().contains(&"r: hello".to_owned()), "{:?}", bench.logs());
+    bench.invoke("s", 10).start("s", 11).line(12, "later");
+    assert_eq!(bench.logs().last().unwrap(), "s: later");
+    let context = DurableContext { request_id: "s".to_owned(), ..DurableContext::default() };
+    let observed = Observed { durable: vec![context], ..Observed::default() };
+    bench.processor.observed(observed, 13, &mut bench.out);
+    bench.line(14, "of an execution").start("t", 21).line(22, "of another");
+    assert_eq!(bench.logs().last().unwrap(), "s: of an execution", "a span has shown that the function is durable");
 }
 
 #[test]

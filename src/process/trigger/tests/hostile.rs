@@ -146,6 +146,65 @@ fn what_is_inside_a_message_may_be_of_any_size_and_depth() {
     }
 }
 
+/// Events in another shape than the documented one, and a value in each that may be of any size.
+fn other_shapes() -> [(Kind, &'static str, Value); 6] {
+    let mut java = documented(Kind::Msk);
+    java["records"] = json!({"a-0": {"0": {"topic": "a", "headers": {"0": {"traceparent": {"0": "48", "1": "x"}}}}}});
+    let mut rest = documented(Kind::RestApi);
+    rest["headers"] = Value::Null;
+    rest["multiValueHeaders"] = json!({"x-datadog-trace-id": ["7", "8"], "referer": ["r"]});
+    let state = documented(Kind::StepFunctions);
+    let (inner, mut nested) = (state["_datadog"].clone(), state["_datadog"].clone());
+    nested["RootExecutionId"] = json!("arn:aws:states:eu-west-1:123456789012:execution:Fulfilment:0");
+    let mut started = inner.clone();
+    started["x-datadog-trace-id"] = json!("7");
+    started["x-datadog-tags"] = json!("_dd.p.tid=672a7cb100000000");
+    [
+        (Kind::Msk, "/records/a-0/0/headers/0/traceparent/0", java),
+        (Kind::RestApi, "/multiValueHeaders/referer/0", rest),
+        (Kind::StepFunctions, "/Execution/Id", inner),
+        (Kind::StepFunctions, "/Payload/_datadog/State/Name", json!({ "Payload": state })),
+        (Kind::StepFunctions, "/RootExecutionId", nested),
+        (Kind::StepFunctions, "/x-datadog-tags", started),
+    ]
+}
+
+#[test]
+fn other_shapes_of_events_may_be_of_any_size_and_depth_too() {
+    let settings = settings_with(|_| {});
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let long = json!("é".repeat(3 << 20)).to_string();
+    for (kind, place, event) in other_shapes() {
+        let read = |place: &str, value: &str| {
+            let mut event = event.clone();
+            *event.pointer_mut(place).unwrap() = json!("@here@");
+            let read = parse_bytes(event.to_string().replace("\"@here@\"", value).as_bytes(), &settings);
+            assert_bounded(&read);
+            context(&read);
+            read.kind
+        };
+        assert_eq!(read(place, &long), Some(kind), "{place}");
+        let mut paths = Vec::new();
+        pointers(&event, "", &mut paths);
+        for path in paths {
+            let found = read(&path, &deep);
+            assert!(found.is_none_or(|found| found == kind), "{path} makes {found:?} of {kind:?}");
+        }
+    }
+}
+
+#[test]
+fn a_trace_is_looked_for_in_as_many_records_of_kafka_as_a_batch_has() {
+    let traced = json!({"headers": [{"x-datadog-trace-id": b"7"}]});
+    for (before, trace) in [(9_998, Some(7)), (9_999, None)] {
+        let mut records = vec![json!({"topic": "t"})];
+        records.extend(std::iter::repeat_n(json!(0), before));
+        records.push(traced.clone());
+        let event = parse(&json!({"records": {"t-0": records}}));
+        assert_eq!((event.kind, ids(&event).map(|(trace, _)| trace)), (Some(Kind::Msk), trace));
+    }
+}
+
 #[test]
 fn six_mebibytes_of_anything_are_kept_in_part_only() {
     const SIZE: usize = 6 << 20;

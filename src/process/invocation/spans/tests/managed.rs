@@ -43,6 +43,17 @@ fn a_placeholder_that_comes_after_a_flush_is_waited_for_a_while() {
 }
 
 #[test]
+fn a_timeout_that_only_the_report_tells_is_an_error() {
+    let mut bench = Bench::new(MANAGED);
+    bench.steps("a", 1000, [Step::Start, Step::StartCall, Step::Placeholder]);
+    bench.platform(4000, Platform::Report(report("a", Status::Timeout)));
+    let spans = bench.flush();
+    let lambda = lambda(&spans);
+    assert_eq!((lambda.trace_id, lambda.span_id, lambda.error), (trace_id("a"), 78, 1));
+    assert_eq!(tag(lambda, "error.type"), Some("Timeout"));
+}
+
+#[test]
 fn hundreds_of_invocations_may_be_reported_before_lambda_tells_of_them() {
     let mut bench = Bench::new(MANAGED);
     let ids: Vec<String> = (0..400).map(|number| format!("n{number}")).collect();
