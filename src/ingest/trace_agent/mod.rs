@@ -30,7 +30,7 @@ use tokio::sync::{
 };
 
 use crate::{
-    os::streams,
+    os::{allocator::keep_free_memory, streams},
     process::{
         proxied::ProxiedRequest,
         stats::ClientPayload,
@@ -78,6 +78,7 @@ impl TraceAgentListener {
 
     /// Answers from now on, as a task of its own.
     pub fn serve(self, agent: Arc<Agent>) -> io::Result<()> {
+        keep_free_memory();
         self.listener.set_nonblocking(true)?;
         let listener = Listener::new(tokio::net::TcpListener::from_std(self.listener)?);
         let service = Router::new().fallback(server::answer).with_state(agent);

@@ -6,3 +6,6 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// jemalloc gives memory back by itself, ten seconds after it was freed.
 pub fn release_free_memory() {}
+
+/// jemalloc keeps it as long.
+pub fn keep_free_memory() {}

@@ -6,9 +6,9 @@ mod jemalloc;
 mod system;
 
 #[cfg(feature = "jemalloc")]
-pub use jemalloc::release_free_memory;
+pub use jemalloc::{keep_free_memory, release_free_memory};
 #[cfg(not(feature = "jemalloc"))]
-pub use system::release_free_memory;
+pub use system::{keep_free_memory, release_free_memory};
 
 /// The allocator in tests, in place of either.
 #[cfg(test)]

@@ -29,9 +29,9 @@ pub enum DecodeError {
 /// A position in a msgpack document, and what its reader may still allocate.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader<'b> {
-    rest: &'b [u8],
-    /// Of the whole document, in bytes.
-    length: usize,
+    body: &'b [u8],
+    /// How many bytes have been read. One number: a slice of what is left would be written in two halves and read as a whole, for which a processor has to wait.
+    at: usize,
     /// Bytes.
     memory: usize,
 }
@@ -46,12 +46,12 @@ enum Number {
 
 impl<'b> Reader<'b> {
     pub(crate) fn new(body: &'b [u8], memory: usize) -> Self {
-        Self { rest: body, length: body.len(), memory }
+        Self { body, at: 0, memory }
     }
 
     /// How many bytes have been read.
     pub(crate) fn offset(&self) -> usize {
-        self.length - self.rest.len()
+        self.at
     }
 
     pub(crate) fn set_memory(&mut self, bytes: usize) {
@@ -74,24 +74,33 @@ impl<'b> Reader<'b> {
         Ok(Vec::with_capacity(reserved))
     }
 
+    /// Truncated inside a value.
+    #[cold]
+    fn truncated<T>(&self) -> Result<T, DecodeError> {
+        Err(DecodeError::Truncated(self.body.len()))
+    }
+
+    #[expect(clippy::inline_always, reason = "a byte of every value: the call would cost more than the look")]
+    #[inline(always)]
     fn peek(&self) -> Result<u8, DecodeError> {
-        self.rest.first().copied().ok_or(DecodeError::Truncated(self.length))
+        self.body.get(self.at).map_or_else(|| self.truncated(), |byte| Ok(*byte))
     }
 
     /// Reads over the byte that was looked at.
     fn advance(&mut self) {
-        self.rest = self.rest.get(1..).unwrap_or_default();
+        self.at += 1;
     }
 
     fn take(&mut self, bytes: usize) -> Result<&'b [u8], DecodeError> {
-        let (taken, rest) = self.rest.split_at_checked(bytes).ok_or(DecodeError::Truncated(self.length))?;
-        self.rest = rest;
+        let end = self.at.saturating_add(bytes);
+        let Some(taken) = self.body.get(self.at..end) else { return self.truncated() };
+        self.at = end;
         Ok(taken)
     }
 
     fn fixed<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (taken, rest) = self.rest.split_first_chunk().ok_or(DecodeError::Truncated(self.length))?;
-        self.rest = rest;
+        let Some(taken) = self.body.get(self.at..).and_then(<[u8]>::first_chunk) else { return self.truncated() };
+        self.at += N;
         Ok(*taken)
     }
 
@@ -154,29 +163,33 @@ impl<'b> Reader<'b> {
     fn count(&mut self, own: u8, bytes: u8, element: usize) -> Result<usize, DecodeError> {
         self.advance();
         let count = if bytes == 0 { usize::from(own) } else { self.length(bytes)? };
-        if count > self.rest.len() / element {
-            return Err(DecodeError::Truncated(self.length));
+        if count > self.body.len().saturating_sub(self.at) / element {
+            return self.truncated();
         }
         Ok(count)
     }
 
     /// The bytes of a string.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "most of what spans are made of: the call would cost more than the read")]
+    #[inline(always)]
     pub(crate) fn string(&mut self) -> Result<&'b [u8], DecodeError> {
-        if let Some((marker @ 0xa0..=0xbf, rest)) = self.rest.split_first()
-            && let Some((string, rest)) = rest.split_at_checked(usize::from(marker & 0x1f))
-        {
-            self.rest = rest;
-            return Ok(string);
+        if let Some(marker @ 0xa0..=0xbf) = self.body.get(self.at) {
+            let start = self.at + 1;
+            let end = start + usize::from(marker & 0x1f);
+            if let Some(string) = self.body.get(start..end) {
+                self.at = end;
+                return Ok(string);
+            }
         }
         self.long_string()
     }
 
     /// The same for those with a length of its own, and for those that are none.
+    #[inline(never)]
     fn long_string(&mut self) -> Result<&'b [u8], DecodeError> {
         let marker = self.peek()?;
         let bytes = match marker {
-            0xa0..=0xbf => return Err(DecodeError::Truncated(self.length)),
+            0xa0..=0xbf => return self.truncated(),
             0xd9 => 1,
             0xda => 2,
             0xdb => 4,
@@ -188,11 +201,19 @@ impl<'b> Reader<'b> {
     }
 
     /// A text. What is no UTF-8 in it is replaced, as the full agent does: losing a whole request for one byte would be worse.
+    #[expect(clippy::inline_always, reason = "most of what spans are made of: the call would cost more than the read")]
+    #[inline(always)]
     pub(crate) fn text(&mut self) -> Result<Cow<'b, str>, DecodeError> {
         let bytes = self.string()?;
-        if let Ok(text) = str::from_utf8(bytes) {
-            return Ok(Cow::Borrowed(text));
+        match str::from_utf8(bytes) {
+            Ok(text) => Ok(Cow::Borrowed(text)),
+            Err(_) => self.replaced(bytes),
         }
+    }
+
+    /// A text in which what is no UTF-8 is replaced.
+    #[cold]
+    fn replaced(&mut self, bytes: &'b [u8]) -> Result<Cow<'b, str>, DecodeError> {
         self.charge(bytes.len().saturating_mul(3))?;
         Ok(String::from_utf8_lossy(bytes))
     }
@@ -204,6 +225,7 @@ impl<'b> Reader<'b> {
     }
 
     /// A text; nil is an empty one.
+    #[inline]
     pub(crate) fn text_or_nil(&mut self) -> Result<Cow<'b, str>, DecodeError> {
         if self.nil()? { Ok(Cow::default()) } else { self.text() }
     }
@@ -263,18 +285,30 @@ impl<'b> Reader<'b> {
     }
 
     /// A whole number of the wanted type; nil is zero.
+    #[inline]
     pub(crate) fn integer<T: TryFrom<u64> + TryFrom<i64>>(&mut self) -> Result<T, DecodeError> {
+        if let Some(small @ ..=0x7f) = self.body.get(self.at)
+            && let Ok(value) = T::try_from(u64::from(*small))
+        {
+            self.at += 1;
+            return Ok(value);
+        }
+        self.long_integer()
+    }
+
+    /// The same for those that do not stand in their marker, and for those that are none.
+    fn long_integer<T: TryFrom<u64> + TryFrom<i64>>(&mut self) -> Result<T, DecodeError> {
         const EXPECTED: &str = "an integer";
-        let (start, marker) = (self.rest, self.peek()?);
+        let (start, marker) = (self.at, self.peek()?);
         let value = match self.number(EXPECTED)? {
             Number::Unsigned(value) => T::try_from(value).ok(),
             Number::Signed(value) => T::try_from(value).ok(),
             Number::Float(_) => {
-                self.rest = start;
+                self.at = start;
                 return self.wrong(EXPECTED, marker);
             }
         };
-        value.ok_or(DecodeError::OutOfRange { offset: self.length - start.len(), expected: "its field" })
+        value.ok_or(DecodeError::OutOfRange { offset: start, expected: "its field" })
     }
 
     /// Any number; nil is zero.

@@ -9,10 +9,11 @@ use bytes::Bytes;
 
 use super::{
     chunk::Chunk,
-    span::{Event, Link, Span, Text, Value},
-    tags::{CommonTags, META},
+    span::{Span, Text},
+    tags::CommonTags,
+    wire::{write_rare, write_span},
 };
-use crate::process::protobuf::{self, Message, Sink, Size, field_length};
+use crate::process::protobuf::{self, Message, Scratch, Sink, Size, field_length};
 
 /// Maximum size of an agent payload before compression, in bytes, as the public extension has it. The intake takes somewhat more.
 pub const MAX_PAYLOAD_BYTES: usize = 12_000_000;
@@ -105,6 +106,8 @@ pub(super) struct Encoder<'t> {
     room: usize,
     full: Vec<Chunks>,
     current: Chunks,
+    /// Where a span is written before its length is known.
+    scratch: Scratch,
     lost: Lost,
 }
 
@@ -124,11 +127,92 @@ impl Default for Chunks {
 impl<'t> Encoder<'t> {
     /// `room` is how many bytes it may write.
     pub(super) fn new(tags: &'t CommonTags, room: usize) -> Self {
-        Self { tags, room, full: Vec::new(), current: Chunks::default(), lost: Lost::default() }
+        let (full, current) = (Vec::new(), Chunks::default());
+        Self { tags, room, full, current, scratch: Scratch::default(), lost: Lost::default() }
     }
 
     /// Encodes a chunk, in pieces if it is too large for one payload.
     pub(super) fn push(&mut self, chunk: &Chunk<'_>) {
+        if !self.push_at_once(chunk) {
+            self.push_measured(chunk);
+        }
+    }
+
+    /// Encodes a chunk for which there certainly is room, in one pass over its spans. False, and nothing is written, if there may be none.
+    fn push_at_once(&mut self, chunk: &Chunk<'_>) -> bool {
+        let Some(first) = chunk.spans.first() else { return true };
+        if chunk.origin.len() > MAX_HEAD_TEXT {
+            return false;
+        }
+        let max = MAX_CHUNKS_BYTES.min(self.room);
+        let head = ChunkHead { priority: chunk.priority, origin: &chunk.origin };
+        let expected = self.bound(first).saturating_mul(chunk.spans.len()).min(MAX_CHUNKS_BYTES);
+        let bytes = &mut self.current.buffer;
+        let start = bytes.len();
+        bytes.reserve(expected);
+        // Room for tag and length, which most often turns out to be what they take.
+        let gap = field_length(expected) - expected;
+        bytes.resize(start + gap, 0);
+        head.write(bytes);
+        for span in &chunk.spans {
+            let written = self.current.buffer.len() - start;
+            if written.saturating_add(self.bound(span)) > max {
+                self.current.buffer.truncate(start);
+                return false;
+            }
+            self.scratch.clear();
+            write_span(&mut self.scratch, span, self.tags);
+            let span = self.scratch.written();
+            protobuf::begin(&mut self.current.buffer, SPANS, span.len());
+            self.current.buffer.extend_from_slice(span);
+        }
+        self.close_gap(start, gap);
+        self.room = self.room.saturating_sub(self.current.buffer.len() - start);
+        if self.current.buffer.len() > MAX_CHUNKS_BYTES {
+            let mut next = Chunks::default();
+            next.buffer.extend_from_slice(self.current.buffer.get(start..).unwrap_or_default());
+            self.current.buffer.truncate(start);
+            self.full.push(std::mem::replace(&mut self.current, next));
+        }
+        self.current.spans += chunk.spans.len();
+        true
+    }
+
+    /// Puts tag and length of the chunk that ends the buffer into the gap at its start, which becomes as long as they are.
+    fn close_gap(&mut self, start: usize, gap: usize) {
+        let buffer = &mut self.current.buffer;
+        let content = buffer.len() - start - gap;
+        let mut front = Vec::with_capacity(GAP);
+        protobuf::begin(&mut front, CHUNKS, content);
+        if front.len() > gap {
+            buffer.resize(buffer.len() + front.len() - gap, 0);
+        }
+        if front.len() != gap {
+            buffer.copy_within(start + gap..start + gap + content, start + front.len());
+            buffer.truncate(start + front.len() + content);
+        }
+        if let Some(place) = buffer.get_mut(start..start + front.len()) {
+            place.copy_from_slice(&front);
+        }
+    }
+
+    /// At least as many bytes as a span takes in a chunk.
+    fn bound(&self, span: &Span<'_>) -> usize {
+        /// What all other fields of a span, and tags and lengths of an entry, take at most.
+        const FIELDS: usize = 128;
+        const ENTRY: usize = 24;
+        let texts =
+            [&span.service, &span.name, &span.resource, &span.kind].iter().map(|text| text.len()).sum::<usize>();
+        let tags =
+            span.meta.iter().fold(0_usize, |sum, (key, value)| sum.saturating_add(ENTRY + key.len() + value.len()));
+        let numbers = span.metrics.iter().fold(0, |sum, (key, _)| sum + ENTRY + key.len());
+        let mut rare = Size::default();
+        write_rare(&mut rare, span);
+        texts.saturating_add(tags).saturating_add(numbers + rare.0 + self.tags.encoded().len() + FIELDS)
+    }
+
+    /// The same for any chunk: the size of every span is known before it is written.
+    fn push_measured(&mut self, chunk: &Chunk<'_>) {
         let sizes: Vec<usize> = chunk.spans.iter().map(|span| self.size_of(span)).collect();
         let head = ChunkHead { priority: chunk.priority, origin: &chunk.origin };
         let content = head.size() + sizes.iter().map(|size| field_length(*size)).sum::<usize>();
@@ -282,106 +366,6 @@ impl Message for Head {
 
 fn head_text(text: &str) -> &[u8] {
     text.get(..text.floor_char_boundary(MAX_HEAD_TEXT)).unwrap_or_default().as_bytes()
-}
-
-fn write_span(sink: &mut impl Sink, span: &Span<'_>, tags: &CommonTags) {
-    protobuf::bytes(sink, 1, span.service.as_bytes());
-    protobuf::bytes(sink, 2, span.name.as_bytes());
-    protobuf::bytes(sink, 3, span.resource.as_bytes());
-    protobuf::unsigned(sink, 4, span.trace_id);
-    protobuf::unsigned(sink, 5, span.span_id);
-    protobuf::unsigned(sink, 6, span.parent_id);
-    protobuf::signed(sink, 7, span.start);
-    protobuf::signed(sink, 8, span.duration);
-    protobuf::signed(sink, 9, span.error.into());
-    sink.bytes(tags.encoded());
-    for (key, value) in span.meta.iter() {
-        protobuf::text_entry(sink, META, key, value.as_bytes());
-    }
-    for (key, value) in span.metrics.iter() {
-        protobuf::double_entry(sink, 11, key, *value);
-    }
-    protobuf::bytes(sink, 12, span.kind.as_bytes());
-    for (key, value) in span.meta_struct.iter() {
-        protobuf::text_entry(sink, 13, key, value);
-    }
-    for link in &span.links {
-        protobuf::message(sink, 14, link);
-    }
-    for event in &span.events {
-        protobuf::message(sink, 15, event);
-    }
-}
-
-impl Message for Link<'_> {
-    fn write(&self, sink: &mut impl Sink) {
-        protobuf::unsigned(sink, 1, self.trace_id);
-        protobuf::unsigned(sink, 2, self.trace_id_high);
-        protobuf::unsigned(sink, 3, self.span_id);
-        for (key, value) in self.attributes.iter() {
-            protobuf::text_entry(sink, 4, key, value.as_bytes());
-        }
-        protobuf::bytes(sink, 5, self.tracestate.as_bytes());
-        protobuf::unsigned(sink, 6, self.flags.into());
-    }
-}
-
-impl Message for Event<'_> {
-    fn write(&self, sink: &mut impl Sink) {
-        protobuf::fixed64(sink, 1, self.time);
-        protobuf::bytes(sink, 2, self.name.as_bytes());
-        for (key, value) in self.attributes.iter() {
-            protobuf::message(sink, 3, &Attribute { key, value });
-        }
-    }
-}
-
-/// An entry of a map from text to values.
-struct Attribute<'a> {
-    key: &'a str,
-    value: &'a Value<'a>,
-}
-
-impl Message for Attribute<'_> {
-    fn write(&self, sink: &mut impl Sink) {
-        protobuf::begin(sink, 1, self.key.len());
-        sink.bytes(self.key.as_bytes());
-        protobuf::message(sink, 2, self.value);
-    }
-}
-
-impl Message for Value<'_> {
-    fn write(&self, sink: &mut impl Sink) {
-        match self {
-            Self::Text(text) => protobuf::bytes(sink, 2, text.as_bytes()),
-            Self::Bool(value) => {
-                protobuf::unsigned(sink, 1, 1);
-                protobuf::unsigned(sink, 3, (*value).into());
-            }
-            Self::Int(value) => {
-                protobuf::unsigned(sink, 1, 2);
-                protobuf::signed(sink, 4, *value);
-            }
-            Self::Double(value) => {
-                protobuf::unsigned(sink, 1, 3);
-                protobuf::double(sink, 5, *value);
-            }
-            Self::Array(values) => {
-                protobuf::unsigned(sink, 1, 4);
-                protobuf::message(sink, 6, &Elements(values));
-            }
-        }
-    }
-}
-
-struct Elements<'v>(&'v [Value<'v>]);
-
-impl Message for Elements<'_> {
-    fn write(&self, sink: &mut impl Sink) {
-        for value in self.0 {
-            protobuf::message(sink, 1, value);
-        }
-    }
 }
 
 #[cfg(test)]

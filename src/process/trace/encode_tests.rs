@@ -1,4 +1,5 @@
 use super::*;
+use crate::process::trace::span::{Event, Link, Value};
 use crate::{
     config::Config,
     platform::environment::Environment,

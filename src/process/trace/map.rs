@@ -1,6 +1,7 @@
 //! A map from text to values that keeps the order of insertion, made for a few dozen entries.
 //!
-//! A span has about twenty tags: a list of pairs is read from the wire and written to it without a hash table in between, and a search compares lengths first.
+//! A span has about twenty tags: a list of pairs is read from the wire and written to it without a hash table in between. The rules of the pipeline look for a dozen
+//! keys that most spans do not have, so that a filter of one bit a key answers most searches.
 
 use std::collections::HashMap;
 
@@ -10,34 +11,62 @@ use super::span::{Text, owned};
 const SEARCHED: usize = 64;
 
 /// Pairs with distinct keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Map<'b, V>(Vec<(Text<'b>, V)>);
+#[derive(Debug, Clone)]
+pub struct Map<'b, V> {
+    pairs: Vec<(Text<'b>, V)>,
+    /// The [`bit`] of every key that is there, and of some that were.
+    filter: u64,
+}
 
 impl<V> Default for Map<'_, V> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self { pairs: Vec::new(), filter: 0 }
     }
 }
+
+impl<V: PartialEq> PartialEq for Map<'_, V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.pairs == other.pairs
+    }
+}
+
+impl<V: Eq> Eq for Map<'_, V> {}
 
 impl<'b, V> Map<'b, V> {
     /// Pairs as they were read; of several with one key the last counts.
     pub fn from_pairs(mut pairs: Vec<(Text<'b>, V)>) -> Self {
-        if pairs.len() > SEARCHED {
+        let filter = if pairs.len() > SEARCHED {
             deduplicate_hashed(&mut pairs);
+            pairs.iter().fold(0, |filter, (key, _)| filter | bit(key))
         } else {
-            deduplicate_searched(&mut pairs);
-        }
-        Self(pairs)
+            deduplicate_searched(&mut pairs)
+        };
+        Self { pairs, filter }
     }
 
+    #[expect(clippy::inline_always, reason = "the bit of a key that the source names is a constant")]
+    #[inline(always)]
     pub fn get(&self, key: &str) -> Option<&V> {
-        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value)
+        if self.filter & bit(key) == 0 { None } else { self.find(key) }
     }
 
+    #[inline(never)]
+    fn find(&self, key: &str) -> Option<&V> {
+        self.pairs.iter().find(|(known, _)| known == key).map(|(_, value)| value)
+    }
+
+    #[expect(clippy::inline_always, reason = "the bit of a key that the source names is a constant")]
+    #[inline(always)]
     pub fn get_mut(&mut self, key: &str) -> Option<&mut V> {
-        self.0.iter_mut().find(|(known, _)| known == key).map(|(_, value)| value)
+        if self.filter & bit(key) == 0 { None } else { self.find_mut(key) }
     }
 
+    #[inline(never)]
+    fn find_mut(&mut self, key: &str) -> Option<&mut V> {
+        self.pairs.iter_mut().find(|(known, _)| known == key).map(|(_, value)| value)
+    }
+
+    #[inline]
     pub fn contains(&self, key: &str) -> bool {
         self.get(key).is_some()
     }
@@ -47,7 +76,10 @@ impl<'b, V> Map<'b, V> {
         let key = key.into();
         match self.get_mut(&key) {
             Some(known) => *known = value,
-            None => self.0.push((key, value)),
+            None => {
+                self.filter |= bit(&key);
+                self.pairs.push((key, value));
+            }
         }
     }
 
@@ -59,38 +91,42 @@ impl<'b, V> Map<'b, V> {
 
     /// Takes the value out; the order of the others stays.
     pub fn remove(&mut self, key: &str) -> Option<V> {
-        let index = self.0.iter().position(|(known, _)| known == key)?;
-        Some(self.0.remove(index).1)
+        let index = self.pairs.iter().position(|(known, _)| known == key)?;
+        Some(self.pairs.remove(index).1)
     }
 
     /// Keeps the entries whose key is wanted.
-    pub fn retain(&mut self, mut is_wanted: impl FnMut(&str) -> bool) {
-        self.0.retain(|(key, _)| is_wanted(key));
+    pub fn retain(&mut self, is_wanted: impl Fn(&str) -> bool) {
+        // Most often every entry is: the list is looked at before it is rebuilt.
+        if !self.pairs.iter().all(|(key, _)| is_wanted(key)) {
+            self.pairs.retain(|(key, _)| is_wanted(key));
+        }
     }
 
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &V)> {
-        self.0.iter().map(|(key, value)| (&**key, value))
+        self.pairs.iter().map(|(key, value)| (&**key, value))
     }
 
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.0.iter_mut().map(|(_, value)| value)
+        self.pairs.iter_mut().map(|(_, value)| value)
     }
 
     /// The entries themselves.
     pub fn into_pairs(self) -> impl Iterator<Item = (Text<'b>, V)> {
-        self.0.into_iter()
+        self.pairs.into_iter()
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.pairs.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.pairs.is_empty()
     }
 
     pub(super) fn into_owned<U>(self, value: impl Fn(V) -> U) -> Map<'static, U> {
-        Map(self.0.into_iter().map(|(key, old)| (owned(key), value(old))).collect())
+        let pairs = self.pairs.into_iter().map(|(key, old)| (owned(key), value(old))).collect();
+        Map { pairs, filter: self.filter }
     }
 }
 
@@ -100,12 +136,12 @@ impl<'b, K: Into<Text<'b>>, V> FromIterator<(K, V)> for Map<'b, V> {
     }
 }
 
-/// Only keys whose fingerprints meet are compared, which are few among few dozens.
-fn deduplicate_searched<V>(pairs: &mut Vec<(Text<'_>, V)>) {
-    let mut seen = 0_u64;
+/// Only keys whose bits meet are compared, which are few among few dozens. Returns the bits of all of them.
+fn deduplicate_searched<V>(pairs: &mut Vec<(Text<'_>, V)>) -> u64 {
+    let mut seen = 0;
     let mut index = 0;
     while let Some((key, _)) = pairs.get(index) {
-        let bit = 1 << fingerprint(key);
+        let bit = bit(key);
         let earlier = if seen & bit == 0 { None } else { pairs.iter().take(index).position(|(known, _)| known == key) };
         seen |= bit;
         match earlier {
@@ -113,6 +149,7 @@ fn deduplicate_searched<V>(pairs: &mut Vec<(Text<'_>, V)>) {
             None => index += 1,
         }
     }
+    seen
 }
 
 fn deduplicate_hashed<V>(pairs: &mut Vec<(Text<'_>, V)>) {
@@ -130,12 +167,15 @@ fn deduplicate_hashed<V>(pairs: &mut Vec<(Text<'_>, V)>) {
     pairs.retain(|_| keep.next() == Some(true));
 }
 
-/// 0 to 63. Length and ends tell most keys of one span apart.
-fn fingerprint(key: &str) -> u32 {
+/// One of 64 bits. Length and ends tell most keys of one span apart.
+#[expect(clippy::inline_always, reason = "it is a constant for a key that the source names")]
+#[inline(always)]
+pub(super) fn bit(key: &str) -> u64 {
     let bytes = key.as_bytes();
     let end = |byte: Option<&u8>| u32::from(byte.copied().unwrap_or_default());
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    (length.wrapping_mul(7) ^ end(bytes.first()).wrapping_mul(13) ^ end(bytes.last()).wrapping_mul(31)) & 63
+    let fingerprint = length.wrapping_mul(7) ^ end(bytes.first()).wrapping_mul(13) ^ end(bytes.last()).wrapping_mul(31);
+    1 << (fingerprint & 63)
 }
 
 #[cfg(test)]
@@ -155,9 +195,9 @@ mod tests {
     }
 
     #[test]
-    fn keys_with_equal_fingerprints_stay_apart() {
+    fn keys_with_equal_bits_stay_apart() {
         let map: Map<i32> = [("abc", 1), ("aXc", 2), ("aYc", 3)].into_iter().collect();
-        assert_eq!(fingerprint("abc"), fingerprint("aXc"));
+        assert_eq!(bit("abc"), bit("aXc"));
         assert_eq!((map.len(), map.get("abc"), map.get("aYc")), (3, Some(&1), Some(&3)));
     }
 
@@ -170,6 +210,25 @@ mod tests {
         assert_eq!(map.iter().collect::<Vec<_>>(), [("a", &1), ("b", &4), ("c", &3)]);
         assert_eq!((map.remove("a"), map.remove("x")), (Some(1), None));
         assert_eq!(map.iter().map(|(key, _)| key).collect::<Vec<_>>(), ["b", "c"]);
+    }
+
+    #[test]
+    fn every_key_is_found_however_it_came_and_none_that_went() {
+        let keys: Vec<String> = (0..SEARCHED + 9).map(|number| format!("{number}.key")).collect();
+        for count in [1, SEARCHED, keys.len()] {
+            let keys = keys.get(..count).unwrap();
+            let read: Map<usize> = keys.iter().map(|key| (key.clone(), 0)).collect();
+            let mut set = Map::default();
+            keys.iter().for_each(|key| set.set(key.clone(), 0));
+            for map in [read.clone(), set, read.into_owned(|value| value)] {
+                assert!(keys.iter().all(|key| map.contains(key)), "{count}");
+            }
+        }
+        let mut map: Map<i32> = [("a", 1), ("b", 2)].into_iter().collect();
+        map.retain(|key| key != "a");
+        assert_eq!((map.get("a"), map.get("b")), (None, Some(&2)));
+        map.set("a", 3);
+        assert_eq!(map, [("b", 2), ("a", 3)].into_iter().collect());
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod pipeline;
 mod replace;
 mod self_traffic;
 mod tags;
+mod wire;
 
 #[cfg(test)]
 mod test_messages;

@@ -28,8 +28,9 @@ pub(super) enum Malformed {
 }
 
 /// Normalises the spans of a trace up to the first that has no place in it. `now` is in nanoseconds since the epoch.
-pub(super) fn trace(spans: &mut [Span<'_>], now: i64) -> Result<(), Malformed> {
+pub(super) fn trace<'b>(spans: &mut [Span<'b>], now: i64) -> Result<(), Malformed> {
     let trace_id = spans.first().map(|span| span.trace_id);
+    let mut known = Known::default();
     for one in spans {
         if Some(one.trace_id) != trace_id {
             return Err(Malformed::ForeignSpan);
@@ -40,21 +41,47 @@ pub(super) fn trace(spans: &mut [Span<'_>], now: i64) -> Result<(), Malformed> {
         if one.span_id == 0 {
             return Err(Malformed::ZeroSpanId);
         }
-        span(one, now);
+        span(one, now, &mut known);
     }
     Ok(())
 }
 
-fn span(span: &mut Span<'_>, now: i64) {
-    truncate(&mut span.service, MAX_SERVICE_BYTES);
-    tag(&mut span.service);
-    if span.service.is_empty() {
-        span.service = "unnamed-service".into();
+/// What the last span was found to have in its normal form: the next one most often has the same.
+#[derive(Default)]
+struct Known<'b> {
+    service: &'b str,
+    name: &'b str,
+    env: &'b str,
+}
+
+/// Whether a text is known to be normal.
+fn is_known(text: &Text<'_>, known: &str) -> bool {
+    !known.is_empty() && *text == known
+}
+
+/// Remembers a text that needed no change, or was given a constant.
+fn learn<'b>(known: &mut &'b str, text: &Text<'b>) {
+    if let Cow::Borrowed(text) = text {
+        *known = text;
     }
-    truncate(&mut span.name, MAX_NAME_BYTES);
-    metric_name(&mut span.name);
-    if span.name.is_empty() {
-        span.name = "unnamed_operation".into();
+}
+
+fn span<'b>(span: &mut Span<'b>, now: i64, known: &mut Known<'b>) {
+    if !is_known(&span.service, known.service) {
+        truncate(&mut span.service, MAX_SERVICE_BYTES);
+        tag(&mut span.service);
+        if span.service.is_empty() {
+            span.service = "unnamed-service".into();
+        }
+        learn(&mut known.service, &span.service);
+    }
+    if !is_known(&span.name, known.name) {
+        truncate(&mut span.name, MAX_NAME_BYTES);
+        metric_name(&mut span.name);
+        if span.name.is_empty() {
+            span.name = "unnamed_operation".into();
+        }
+        learn(&mut known.name, &span.name);
     }
     if span.resource.is_empty() {
         span.resource = span.name.clone();
@@ -64,8 +91,9 @@ fn span(span: &mut Span<'_>, now: i64) {
     }
     times(span, now);
     truncate(&mut span.kind, MAX_TYPE_BYTES);
-    if let Some(env) = span.meta.get_mut("env") {
+    if let Some(env) = span.meta.get_mut("env").filter(|env| !is_known(env, known.env)) {
         tag(env);
+        learn(&mut known.env, env);
     }
     if span.meta.get("http.status_code").is_some_and(|code| !is_status_code(code)) {
         span.meta.remove("http.status_code");

@@ -1,5 +1,6 @@
 //! v0.4: a span is a map with the names of its fields.
 
+use super::with_spare;
 use crate::process::{
     msgpack::{DecodeError, Reader},
     trace::{
@@ -9,8 +10,7 @@ use crate::process::{
 };
 
 /// Missing and nil fields keep their defaults, unknown ones are skipped, of a field that comes twice the last counts.
-pub(super) fn span<'b>(reader: &mut Reader<'b>) -> Result<Span<'b>, DecodeError> {
-    let mut span = Span::default();
+pub(super) fn span<'b>(reader: &mut Reader<'b>, span: &mut Span<'b>) -> Result<(), DecodeError> {
     for _ in 0..reader.map_or_nil()? {
         match reader.string()? {
             b"service" => span.service = reader.text_or_nil()?,
@@ -31,7 +31,7 @@ pub(super) fn span<'b>(reader: &mut Reader<'b>) -> Result<Span<'b>, DecodeError>
             _ => reader.skip()?,
         }
     }
-    Ok(span)
+    Ok(())
 }
 
 fn texts<'b>(reader: &mut Reader<'b>) -> Result<Map<'b, Text<'b>>, DecodeError> {
@@ -43,7 +43,7 @@ fn map<'b, V>(
     value: impl Fn(&mut Reader<'b>) -> Result<V, DecodeError>,
 ) -> Result<Map<'b, V>, DecodeError> {
     let count = reader.map_or_nil()?;
-    let mut pairs = reader.list(count)?;
+    let mut pairs = reader.list(with_spare(count))?;
     for _ in 0..count {
         let key = reader.text()?;
         // A key with nothing is no key.

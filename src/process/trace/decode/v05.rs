@@ -1,6 +1,6 @@
 //! v0.5: every string stands once in a table; a span is an array of twelve.
 
-use super::{MAX_STRINGS, MAX_TRACE_BYTES};
+use super::{MAX_STRINGS, MAX_TRACE_BYTES, with_spare};
 use crate::process::{
     msgpack::{DecodeError, Reader},
     trace::{
@@ -40,34 +40,35 @@ impl<'b> Strings<'b> {
         let index: u64 = reader.integer()?;
         let text = usize::try_from(index).ok().and_then(|index| self.0.get(index));
         let text = text.ok_or(DecodeError::UnknownString { offset, index, strings: self.0.len() })?;
-        if let Text::Owned(text) = text {
-            reader.charge(text.len())?;
+        match text {
+            Text::Borrowed(text) => Ok(Text::Borrowed(text)),
+            Text::Owned(text) => {
+                reader.charge(text.len())?;
+                Ok(Text::Owned(text.clone()))
+            }
         }
-        Ok(text.clone())
     }
 }
 
-pub(super) fn span<'b>(reader: &mut Reader<'b>, strings: &Strings<'b>) -> Result<Span<'b>, DecodeError> {
+pub(super) fn span<'b>(reader: &mut Reader<'b>, strings: &Strings<'b>, span: &mut Span<'b>) -> Result<(), DecodeError> {
     let offset = reader.offset();
     let length = reader.array_or_nil()?;
     if length != SPAN_LENGTH {
         return Err(DecodeError::WrongLength { offset, what: "a span", length, expected: SPAN_LENGTH });
     }
-    Ok(Span {
-        service: strings.read(reader)?,
-        name: strings.read(reader)?,
-        resource: strings.read(reader)?,
-        trace_id: reader.integer()?,
-        span_id: reader.integer()?,
-        parent_id: reader.integer()?,
-        start: reader.integer()?,
-        duration: reader.integer()?,
-        error: reader.integer()?,
-        meta: map(reader, strings, |reader| strings.read(reader))?,
-        metrics: map(reader, strings, Reader::float)?,
-        kind: strings.read(reader)?,
-        ..Span::default()
-    })
+    span.service = strings.read(reader)?;
+    span.name = strings.read(reader)?;
+    span.resource = strings.read(reader)?;
+    span.trace_id = reader.integer()?;
+    span.span_id = reader.integer()?;
+    span.parent_id = reader.integer()?;
+    span.start = reader.integer()?;
+    span.duration = reader.integer()?;
+    span.error = reader.integer()?;
+    span.meta = map(reader, strings, |reader| strings.read(reader))?;
+    span.metrics = map(reader, strings, Reader::float)?;
+    span.kind = strings.read(reader)?;
+    Ok(())
 }
 
 fn map<'b, V>(
@@ -76,9 +77,9 @@ fn map<'b, V>(
     value: impl Fn(&mut Reader<'b>) -> Result<V, DecodeError>,
 ) -> Result<Map<'b, V>, DecodeError> {
     let count = reader.map_or_nil()?;
-    let mut pairs = reader.list(count)?;
+    reader.charge(count.saturating_mul(size_of::<(Text, V)>()))?;
+    let mut pairs = reader.list(with_spare(count))?;
     for _ in 0..count {
-        reader.charge(size_of::<(Text, V)>())?;
         pairs.push((strings.read(reader)?, value(reader)?));
     }
     Ok(Map::from_pairs(pairs))

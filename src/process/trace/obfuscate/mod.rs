@@ -38,10 +38,12 @@ impl LastQuery {
     }
 }
 
-/// The query without literals, which may be far shorter, in as much memory.
+/// The query without literals, which may be far shorter, in about as much memory.
 fn obfuscated(query: &str, dialect: sql::Dialect) -> String {
     let mut obfuscated = sql::obfuscate(query, dialect);
-    obfuscated.shrink_to_fit();
+    if obfuscated.capacity() / 4 * 3 > obfuscated.len() {
+        obfuscated.shrink_to_fit();
+    }
     obfuscated
 }
 

@@ -45,12 +45,23 @@ pub(super) fn clean(url: &str, settings: &Obfuscation) -> Option<String> {
 
 /// Whether a URL has nothing that could be changed: most are seen through at one look.
 fn is_plain(url: &str) -> bool {
-    let is_plain = |byte: u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b'/' | b'.' | b'-' | b'_' | b'~' | b'=' | b'&' | b'?' | b',' | b';' | b'+')
-    };
     let path = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    path.unwrap_or(url).bytes().all(is_plain)
+    path.unwrap_or(url).bytes().all(|byte| PLAIN.get(usize::from(byte)) == Some(&true))
+}
+
+/// The bytes that stay as they are wherever they stand.
+static PLAIN: [bool; 256] = plain_bytes();
+
+#[expect(clippy::indexing_slicing, reason = "a byte is an index of 256 elements, and a constant is made of them")]
+const fn plain_bytes() -> [bool; 256] {
+    let mut plain = [false; 256];
+    let mut byte = 0_u8;
+    while byte < u8::MAX {
+        plain[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'/' | b'.' | b'-' | b'_' | b'~' | b'=' | b'&' | b'?' | b',' | b';' | b'+');
+        byte += 1;
+    }
+    plain
 }
 
 impl<'u> Components<'u> {

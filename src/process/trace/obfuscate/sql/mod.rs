@@ -38,7 +38,7 @@ pub(super) fn obfuscate(query: &str, dialect: Dialect) -> String {
     while let Some(next) = translation.scanner.peek() {
         translation.token(next);
     }
-    shorten::lists(&translation.out.finish())
+    shorten::lists(translation.out.finish())
 }
 
 struct Translation<'q> {
@@ -97,7 +97,7 @@ impl Translation<'_> {
             '#' => self.hash(),
             '?' => self.question_mark(),
             _ if next.is_ascii_alphabetic() || next == '_' || !next.is_ascii() => {
-                let word = self.scanner.take_while(|char| is_word(char) || char == '.');
+                let word = self.scanner.take_dotted_word();
                 let is_last = self.scanner.peek().is_none();
                 self.out.word(word);
                 if word.ends_with('.') && !is_last {

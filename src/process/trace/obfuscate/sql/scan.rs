@@ -49,6 +49,17 @@ impl<'q> Scanner<'q> {
         self.take(self.rest.find(|char| !is_wanted(char)).unwrap_or(self.rest.len()))
     }
 
+    /// A name with its dots. Nearly all of a query are words of ASCII, for which no character has to be decoded.
+    pub(super) fn take_dotted_word(&mut self) -> &'q str {
+        let is_wanted = |char| is_word(char) || char == '.';
+        let ascii = self.rest.bytes().position(|byte| !byte.is_ascii() || !is_wanted(char::from(byte)));
+        let ascii = ascii.unwrap_or(self.rest.len());
+        let rest = self.rest.get(ascii..).unwrap_or_default();
+        let is_ascii_next = rest.bytes().next().is_none_or(|byte| byte.is_ascii());
+        let more = if is_ascii_next { 0 } else { rest.find(|char| !is_wanted(char)).unwrap_or(rest.len()) };
+        self.take(ascii + more)
+    }
+
     /// The next character, whatever it is, and the wanted ones after it.
     pub(super) fn take_with_first(&mut self, is_wanted: impl Fn(char) -> bool) -> &'q str {
         let first = self.peek().map_or(0, char::len_utf8);

@@ -1,12 +1,34 @@
 //! Lists of placeholders that the writer has left beside each other become one placeholder.
 
 /// Every list in parentheses or brackets that holds placeholders alone, rows of values, and the two arguments of `LIMIT`.
-pub(super) fn lists(query: &str) -> String {
-    const LIMIT: &str = "limit ?";
+pub(super) fn lists(query: String) -> String {
+    if may_have_lists(&query) { shortened(&query) } else { query }
+}
+
+const LIMIT: &str = "limit ?";
+
+/// Whether there is anything to look at: most queries have neither lists nor a limit.
+fn may_have_lists(query: &str) -> bool {
+    let (mut opens, mut letters) = (false, 0);
+    for byte in query.bytes() {
+        opens |= matches!(byte, b'(' | b'[');
+        // As many letters of the word as have come in order.
+        letters = match (letters, byte | 0x20) {
+            (_, b'l') => 1,
+            (1 | 3, b'i') | (2, b'm') | (4, b't') => letters + 1,
+            (5, _) => return true,
+            _ => 0,
+        };
+    }
+    opens
+}
+
+fn shortened(query: &str) -> String {
     let mut out = String::with_capacity(query.len());
     let mut rest = query;
     loop {
-        let at = rest.find(['(', '[', 'l', 'L']).unwrap_or(rest.len());
+        let is_start = |byte: u8| matches!(byte, b'(' | b'[' | b'l' | b'L');
+        let at = rest.bytes().position(is_start).unwrap_or(rest.len());
         let (copied, found) = rest.split_at(at);
         out.push_str(copied);
         rest = found;

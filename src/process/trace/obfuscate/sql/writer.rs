@@ -123,7 +123,7 @@ impl Writer {
 
     /// A name or a keyword.
     pub(super) fn word(&mut self, word: &str) {
-        let is = |keyword: &str| word.eq_ignore_ascii_case(keyword);
+        let is = |keyword: &str| word.len() == keyword.len() && word.eq_ignore_ascii_case(keyword);
         if self.after_savepoint || is("null") || is("true") || is("false") {
             self.literal();
         } else if is("as") {
@@ -134,7 +134,7 @@ impl Writer {
             self.alias = Some(before);
             self.in_literals = false;
         } else {
-            if NO_ALIAS.iter().any(|keyword| is(keyword)) {
+            if self.alias.is_some() && NO_ALIAS.iter().any(|keyword| is(keyword)) {
                 self.alias = None;
             }
             if self.name(word) {
@@ -196,14 +196,15 @@ impl Writer {
 
     /// A space if the last token has none after it, unless it is the dot of a qualified name.
     pub(super) fn space(&mut self) {
-        let is_spaced = self.text.is_empty() || self.text.ends_with(' ');
-        let last = self.text.trim_end_matches(' ').as_bytes().last();
+        let is_spaced = self.text.as_bytes().last().is_none_or(|last| *last == b' ');
         if !is_spaced && self.ends_in_qualifier() {
             return;
         }
-        // Parentheses do not end a run of literals by themselves, but what follows a closing one does.
-        let goes_on = last == Some(&b'?') || self.text.is_empty() || (is_spaced && last == Some(&b'('));
-        self.in_literals &= goes_on;
+        if self.in_literals {
+            let last = self.text.trim_end_matches(' ').as_bytes().last();
+            // Parentheses do not end a run of literals by themselves, but what follows a closing one does.
+            self.in_literals = last == Some(&b'?') || self.text.is_empty() || (is_spaced && last == Some(&b'('));
+        }
         if !is_spaced {
             self.text.push(' ');
         }
