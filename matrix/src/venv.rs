@@ -43,7 +43,7 @@ pub struct Venv {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "{what} is missing, and Python functions and the linker zig need it; install it with: apt-get install python3 python3-venv"
+        "{what} is missing, and Python functions, the linker zig and the WAF of layers need it; install it with: apt-get install python3 python3-venv"
     )]
     Missing { what: &'static str },
     #[error("{step} failed; its last lines were:\n{output}")]

@@ -91,7 +91,7 @@ fn a_layer_of_ours_is_what_it_says() {
 
 /// A layer with the WAF worker, its library and its rules beside an agent.
 fn protected() -> Vec<u8> {
-    let folder = waf::for_tests().unwrap();
+    let folder = waf::folder().unwrap();
     let worker = fs::read(folder.join(waf::NAME)).unwrap();
     let mut ingredients = ingredients(program());
     ingredients.levels.insert(waf::SWITCH.to_owned(), "on".to_owned());

@@ -191,7 +191,8 @@ mod tests {
     /// An engine with an invocation that is over, and whose spans take a thread.
     async fn ended_with_long_spans() -> (Engine, State) {
         let (mut engine, telemetry) = engine();
-        let settings = SpanSettings { service: "svc".to_owned(), resource: "f".to_owned(), random: || 42 };
+        let (service, resource) = ("svc".to_owned(), "f".to_owned());
+        let settings = SpanSettings { service, resource, standalone: false, random: || 42 };
         engine.processor = engine.processor.with_spans(settings);
         let until = Instant::now() + HOUR;
         let id = engine.invoked(&"r".into());

@@ -8,7 +8,7 @@ use super::{Error, StartTime, fips};
 use crate::{
     build_info::BUILD_INFO,
     config::{self, Config, Loaded},
-    features::{self, LAZY_INTAKE, RUNTIME_SIZING},
+    features::{self, APPSEC, LAZY_INTAKE, RUNTIME_SIZING},
     ingest::{
         dogstatsd::{self, DatagramQueue},
         lifecycle, otlp,
@@ -282,6 +282,7 @@ fn span_settings(config: &Config, environment: &Environment) -> SpanSettings {
     SpanSettings {
         service: service.map_or_else(|| LAMBDA_SERVICE.to_owned(), |service| service.to_lowercase()),
         resource: name.map_or(LAMBDA_SERVICE, String::as_str).to_owned(),
+        standalone: APPSEC && config.appsec.enabled && config.appsec.standalone,
         random: os::random::id,
     }
 }

@@ -1,7 +1,10 @@
 //! App & API Protection: requests as AWS sends them, evaluated by the real library in the real worker.
 
 use bottlecap::features::APPSEC;
-use matrix::sandbox::{Extension, Function, Setup, function::Answer, intake::Span, setup::LayerFile};
+use matrix::{
+    build::waf,
+    sandbox::{Extension, Function, Setup, function::Answer, intake::Span},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -18,9 +21,8 @@ fn protected() -> Option<Extension> {
         eprintln!("not tested: App & API Protection: this build does not have the component appsec");
         return None;
     }
-    let folder = matrix::build::waf::for_tests().unwrap();
-    let file = |name: &str| LayerFile { place: format!("bottlecap/{name}").into(), source: folder.join(name) };
-    Some(Extension { layer_files: ["waf", "libddwaf.so", "rules.json.gz"].map(file).into(), ..agent() })
+    let layer_files = waf::layer_files(waf::folder().unwrap());
+    Some(Extension { layer_files, ..agent() })
 }
 
 /// A function whose tracer reports this request and this response, whatever the event is.

@@ -29,8 +29,15 @@ fn everything_a_function_prints_and_sends_arrives_under_every_fault() {
         partition: None,
     };
     let stop = Arc::new(AtomicBool::new(false));
-    let options =
-        Options { out: out.path().to_owned(), blocks: None, partition: None, require: false, stop, deliveries: true };
+    let options = Options {
+        out: out.path().to_owned(),
+        blocks: None,
+        partition: None,
+        require: false,
+        stop,
+        waf: None,
+        deliveries: true,
+    };
     run(&plan, &[], &options, &|_| {}).unwrap();
     let text = std::fs::read_to_string(out.path().join("samples.jsonl")).unwrap();
     let samples: Vec<Sample> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

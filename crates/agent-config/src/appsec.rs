@@ -15,6 +15,8 @@ pub struct AppSec {
     pub schemas: bool,
     /// For how long no further schema of the same route is reported.
     pub schema_interval: Duration,
+    /// Whether it is used without APM: only traces with security events are kept.
+    pub standalone: bool,
 }
 
 impl Default for AppSec {
@@ -25,6 +27,7 @@ impl Default for AppSec {
             budget: Duration::from_millis(5),
             schemas: true,
             schema_interval: Duration::from_secs(30),
+            standalone: false,
         }
     }
 }

@@ -31,7 +31,6 @@ macro_rules! unsupported {
 }
 
 unsupported! {
-    APM_TRACING_ENABLED,
     OTLP_CONFIG_TRACES_PROBABILISTIC_SAMPLER_SAMPLING_PERCENTAGE "otlp_config.traces.probabilistic_sampler.sampling_percentage",
     OTLP_CONFIG_RECEIVER_PROTOCOLS_GRPC_TRANSPORT "otlp_config.receiver.protocols.grpc.transport",
     OTLP_CONFIG_METRICS_ENABLED "otlp_config.metrics.enabled",
@@ -138,15 +137,15 @@ mod tests {
     fn they_are_told_in_the_order_of_the_table() {
         let variables = [
             ("DD_OTLP_CONFIG_LOGS_ENABLED", "a:b"),
-            ("DD_APM_TRACING_ENABLED", "x"),
+            ("DD_DEBUG_WAIT_FOR_ATTACH", "x"),
             ("OTLP_CONFIG_LOGS_ENABLED", "c:d"),
         ];
         let loaded = load(variables, Some("otlp_config: {metrics: {enabled: true}, logs: {enabled: off}}\n"));
         let expected = [
-            "DD_APM_TRACING_ENABLED",
             "otlp_config.metrics.enabled of datadog.yaml",
             "DD_OTLP_CONFIG_LOGS_ENABLED",
             "otlp_config.logs.enabled of datadog.yaml",
+            "DD_DEBUG_WAIT_FOR_ATTACH",
         ];
         assert_eq!(loaded.unsupported, expected);
     }

@@ -13,7 +13,7 @@ use super::estimate::ENOUGH;
 use super::summary::summary;
 use super::{CellSummary, ConditionAnalysis, Direction, Estimate, Verdict};
 use crate::measure::sample::Phase;
-use crate::plan::{Alias, Cell, CellKind, Condition};
+use crate::plan::{Alias, AppSec, Cell, CellKind, Condition};
 
 /// Analyzes one condition and appends notes for the reader to `notes`.
 pub fn analysis(
@@ -56,10 +56,11 @@ pub fn analysis(
 
 /// The text that the random draws of a condition are seeded with. It keeps this form, so that the same files give the same analysis in every version.
 fn seed(condition: &Condition) -> String {
-    let Condition { memory_mb, regime, cache, platform, trust_store, runtime, fault } = condition;
+    let Condition { memory_mb, regime, cache, platform, trust_store, runtime, fault, appsec } = condition;
+    let appsec = if *appsec == AppSec::On { ", appsec: On" } else { "" };
     format!(
         "Condition {{ memory_mb: {memory_mb}, regime: {regime:?}, cache: {cache:?}, platform: {platform:?}, \
-         trust_store: {trust_store:?}, runtime: {runtime:?}, disturbance: {fault:?} }}"
+         trust_store: {trust_store:?}, runtime: {runtime:?}, disturbance: {fault:?}{appsec} }}"
     )
 }
 

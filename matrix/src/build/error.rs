@@ -20,6 +20,8 @@ pub enum Error {
         folder.display()
     )]
     FullDisk { cell: String, folder: PathBuf, said: String },
+    #[error("the WAF worker could not be built:\n{}\n\nto see it again:\n  {}", .0.output, .0.command)]
+    Waf(super::Failure),
     #[error("{} cannot be read or written", path.display())]
     File { path: PathBuf, source: io::Error },
 }

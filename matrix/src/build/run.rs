@@ -10,7 +10,7 @@ use super::cargo::{CargoCommand, Outcome};
 use super::progress::Progress;
 use super::recipe::Recipe;
 use super::work::{BuildContext, Job};
-use super::{BuildRecord, Error, Failure, Origin, load};
+use super::{BuildRecord, Error, Failure, Origin, load, waf};
 use crate::flavour::{Flavours, Toolchain, Tools};
 use crate::interrupt;
 use crate::manifest::Manifest;
@@ -35,6 +35,8 @@ struct Order {
     cells: Vec<Cell>,
     /// Where the programs and the lines about them come to lie.
     folder: PathBuf,
+    /// Whether the WAF worker comes to lie beside them.
+    has_waf: bool,
 }
 
 /// Builds a set, or the cells of a plan: its file, or its folder. `estimate` says how long it will take; stderr gets both times at the end.
@@ -45,6 +47,9 @@ pub fn build(what: &str, profile: Profile, estimate: &Estimate) -> Result<End, E
     } else {
         Order::of_cell(manifest, what)?
     };
+    if order.has_waf {
+        waf::put(&order.folder.join(waf::NAME)).map_err(Error::Waf)?;
+    }
     // Estimates are of builds for use.
     let estimate = (profile == Profile::Release).then_some(estimate);
     carry_out(manifest, &order, Toolchain::plain(&workspace::root(), profile)?, &builds_directory(), estimate)
@@ -64,7 +69,7 @@ pub fn anew(manifest: &Manifest, cell: Cell, tools: Toolchain, folder: &Path) ->
     if std::fs::read_dir(folder).map_err(failed)?.next().is_some() {
         return Err(failed(std::io::ErrorKind::DirectoryNotEmpty.into()));
     }
-    let order = Order { cells: vec![cell], folder: folder.to_owned() };
+    let order = Order { cells: vec![cell], folder: folder.to_owned(), has_waf: false };
     Ok(carry_out(manifest, &order, tools, folder, None)?.first())
 }
 
@@ -147,7 +152,8 @@ impl Order {
             return Err(Error::Misfit(misfits));
         }
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
-        Ok(Self { cells: plan.located(&absolute(folder)?).cells, folder: folder.to_owned() })
+        let has_waf = plan.has_waf();
+        Ok(Self { cells: plan.located(&absolute(folder)?).cells, folder: folder.to_owned(), has_waf })
     }
 
     fn of_cell(manifest: &Manifest, name: &str) -> Result<Self, Error> {
@@ -162,7 +168,7 @@ impl Order {
     fn of_one(cell: Cell, flavour: Option<&str>) -> Self {
         let flavour = flavour.map_or_else(|| "single".to_owned(), |flavour| format!("flavours/{flavour}"));
         let folder = crate::workspace::target_directory().join("matrix").join(flavour).join(&cell.id);
-        Self { cells: vec![cell], folder }
+        Self { cells: vec![cell], folder, has_waf: false }
     }
 }
 

@@ -15,9 +15,11 @@ use super::cargo::{CargoCommand, Outcome};
 use super::file_report;
 use super::launcher::FOLDER;
 use super::recipe::Recipe;
+use crate::archive::places;
 use crate::elf::Linkage;
 use crate::flavour::{Toolchain, Tools};
 use crate::materials::packages::{self, Packages};
+use crate::sandbox::setup::LayerFile;
 use crate::target::Architecture;
 use crate::workspace::{Profile, builds_directory, target_directory};
 use crate::{executable, workspace};
@@ -112,8 +114,14 @@ pub fn with_names(
     Ok((outcome, target))
 }
 
+/// The files of such a folder as those of an extension's layer.
+pub fn layer_files(folder: &Path) -> Vec<LayerFile> {
+    let files = [(places::WAF, NAME), (places::WAF_LIBRARY, LIBRARY), (places::WAF_RULES, RULES)];
+    files.map(|(place, name)| LayerFile { place: place.into(), source: folder.join(name) }).into()
+}
+
 /// A folder with the worker, its library and the rules, for this machine: made in the target directory by the first that asks.
-pub fn for_tests() -> Result<&'static Path, Failure> {
+pub fn folder() -> Result<&'static Path, Failure> {
     static MADE: OnceLock<Result<PathBuf, Failure>> = OnceLock::new();
     let made = MADE.get_or_init(|| {
         let failure = |output: String| Failure { command: format!("cargo build in {FOLDER}/{NAME}"), output };
@@ -131,6 +139,18 @@ pub fn for_tests() -> Result<&'static Path, Failure> {
         Ok(folder)
     });
     made.as_deref().map_err(Clone::clone)
+}
+
+/// Puts the files of [`folder`] into another one.
+pub fn put(to: &Path) -> Result<(), Failure> {
+    let from = folder()?;
+    let copied = fs::create_dir_all(to).and_then(|()| {
+        [NAME, LIBRARY, RULES].iter().try_for_each(|file| executable::copy(&from.join(file), &to.join(file)))
+    });
+    copied.map_err(|error| Failure {
+        command: format!("cp {}/* {}", from.display(), to.display()),
+        output: error.to_string(),
+    })
 }
 
 /// The worker's packages, by its own lock file.
@@ -176,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_worker_needs_its_library_alone_and_imports_nothing_new() {
-        let folder = for_tests().unwrap();
+        let folder = folder().unwrap();
         let worker = fs::read(folder.join(NAME)).unwrap();
         let architecture = Architecture::of_this_machine().to_string();
         assert_eq!(objections(&worker, &architecture), Vec::<String>::new());

@@ -111,8 +111,15 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
     let builds = arguments.in_out(arguments.builds.as_ref(), "builds.jsonl");
     let Arguments { blocks, partition, require, .. } = *arguments;
-    let options =
-        Options { out: arguments.out(), blocks, partition, require, stop: Arc::clone(&stop), deliveries: true };
+    let options = Options {
+        out: arguments.out(),
+        blocks,
+        partition,
+        require,
+        stop: Arc::clone(&stop),
+        waf: None,
+        deliveries: true,
+    };
     match measure::run_files(&arguments.plan(), &builds, &options) {
         Ok(summary) => {
             eprintln!("{}", text(&summary));

@@ -54,6 +54,9 @@ fn text(manifest: &Manifest) -> String {
                 about.push(format!("    {word} {}", names.join(", ")));
             }
         }
+        for joint in &factor.beside {
+            about.push(format!("    requires {} beside {}: {}", joint.requires, joint.choice, joint.because));
+        }
         for refused in &factor.refused {
             about.push(format!("    {} is refused: {}", refused.name, refused.reason));
         }

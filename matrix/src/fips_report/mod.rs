@@ -226,7 +226,7 @@ fn measure(folder: &Path, cells: &Cells, blocks: u32, interrupted: &Arc<AtomicBo
     let End::All(built) = built else { return Err(Error::Interrupted) };
     all_built(built)?;
     let (out, stop) = (folder.to_owned(), Arc::clone(interrupted));
-    let options = Options { out, blocks: None, partition: None, require: false, stop, deliveries: true };
+    let options = Options { out, blocks: None, partition: None, require: false, stop, waf: None, deliveries: true };
     let summary = measure::run_files(&folder.join("plan.json"), &folder.join(build::FILE), &options);
     // The signal reached the start in progress as well, so its failure means nothing.
     if interrupted.load(Ordering::Relaxed) {

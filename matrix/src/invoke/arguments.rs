@@ -17,6 +17,7 @@ Examples:
   cargo matrix invoke ./my-function --handler app.main --event order.json --times 3
   cargo matrix invoke ./my-function --event '{\"id\": 1}' --env DD_SERVICE=orders --env DD_ENV=dev
   cargo matrix invoke examples/traced-python --event-from sqs
+  cargo matrix invoke examples/appsec-python --env DD_SERVERLESS_APPSEC_ENABLED=true
   cargo matrix invoke ./my-function --async
   cargo matrix invoke ./custom-runtime --program ./target/debug/bootstrap
   cargo matrix invoke null --extension ./target/release/bottlecap --json > run.json

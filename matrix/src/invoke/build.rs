@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::error::Error;
 use crate::flavour::Toolchain;
 use crate::manifest::Manifest;
+use crate::sandbox::setup::LayerFile;
 use crate::workspace::Profile;
 use crate::workspace::environment::QuickBuilds;
 use crate::{build, plan, terminal, workspace};
@@ -28,6 +29,16 @@ pub fn extension(profile: Profile) -> Result<PathBuf, Error> {
         Profile::Release => recommended(),
         Profile::Dev => beside_tests(),
     }
+}
+
+/// What the extension evaluates requests with, where settings ask for that: files of its layer.
+pub fn waf_files() -> Result<Vec<LayerFile>, Error> {
+    let spinner = spinner();
+    spinner.set_message("building the WAF worker");
+    let folder = build::waf::folder();
+    spinner.finish_and_clear();
+    let folder = folder.map_err(|failure| Error::Build(failure.output))?;
+    Ok(build::waf::layer_files(folder))
 }
 
 fn recommended() -> Result<PathBuf, Error> {

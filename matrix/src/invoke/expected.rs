@@ -69,6 +69,11 @@ pub fn of(setup: &Setup) -> (Expected, Vec<String>) {
     (expected, notes)
 }
 
+/// Whether settings ask for the evaluation of requests for attacks.
+pub fn evaluates_requests(setup: &Setup) -> bool {
+    loaded(setup).config.appsec.enabled
+}
+
 /// The ports at which the extension receives OTLP.
 pub fn otlp_ports(setup: &Setup) -> Vec<u16> {
     let otlp = loaded(setup).config.otlp;

@@ -16,6 +16,7 @@ mod observe;
 mod page;
 mod render;
 pub mod run_summary;
+pub mod security;
 mod session;
 mod stream;
 mod target;
@@ -175,7 +176,7 @@ impl Plan {
         let mut preparation = Preparation { arguments, opt: opt.as_deref(), deployed: None };
         let function = preparation.function(target, &mut notes)?;
         let deployed = preparation.deployed;
-        let setup = Setup {
+        let mut setup = Setup {
             function,
             extensions,
             opt,
@@ -194,12 +195,27 @@ impl Plan {
             output: output(printer),
             ..Setup::default()
         };
+        if expected::evaluates_requests(&setup) {
+            add_waf(&mut setup)?;
+        }
         // Last, because the extension and the packages may have taken minutes, and the events are of the last seconds.
         let samples = arguments.sample_events.iter().map(|sample| sample.until(SystemTime::now()).into_bytes());
         let events = if arguments.sample_events.is_empty() { events } else { samples.collect() };
         let requires_isolation = arguments.network == Some(Network::Isolated);
         Ok(Self { setup, events, notes, requires_isolation, _temporary: [unpacked, deployed] })
     }
+}
+
+/// Adds what an agent evaluates requests with, unless the agent is of a layer, which has that itself.
+fn add_waf(setup: &mut Setup) -> Result<(), Error> {
+    let opt = setup.opt.as_deref();
+    let is_ours = |extension: &&mut Extension| {
+        extension.name == AGENT && opt.is_none_or(|opt| !extension.program.starts_with(opt))
+    };
+    if let Some(agent) = setup.extensions.iter_mut().find(is_ours) {
+        agent.layer_files = build::waf_files()?;
+    }
+    Ok(())
 }
 
 fn check_event(event: &[u8], asynchronous: bool) -> Result<(), Error> {

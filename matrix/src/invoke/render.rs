@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::run_summary::{Extensions, Log, Metric, Missing, Outcome, RunSummary, Verdict};
+use super::security::SecurityEvent;
 use super::text;
 use crate::sandbox::intake::Answered;
 
@@ -188,8 +189,9 @@ impl Text {
                 if span.error { "error" } else { "-" }.to_owned(),
                 one_line(&span.resource),
             ];
+            let events = span.security_events.iter().map(|event| event_row(&indent, event)).collect::<Vec<_>>();
             let logs = span.logs.iter().map(move |log| log_row(&indent, log));
-            [row].into_iter().chain(logs)
+            [row].into_iter().chain(events).chain(logs)
         });
         self.table(&["span", "service", "starts", "took", "error", "resource"], &rows.collect::<Vec<_>>());
     }
@@ -347,6 +349,12 @@ impl Text {
 fn log_row(indent: &str, log: &Log) -> Vec<String> {
     let empty = || "-".to_owned();
     vec![format!("{indent}  log"), empty(), empty(), empty(), log.status.clone(), one_line(&log.message)]
+}
+
+/// A security event below the span whose request it is about.
+fn event_row(indent: &str, event: &SecurityEvent) -> Vec<String> {
+    let empty = || "-".to_owned();
+    vec![format!("{indent}  attack"), empty(), empty(), empty(), one_line(&event.kind), one_line(&event.describe())]
 }
 
 /// The verdict of a run in which nothing that was expected is missing.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::log::Log;
+use super::security::{self, SecurityEvent};
 use crate::sandbox::intake::{Payload, Request, Span, StatsGroup};
 
 /// A trace that was delivered.
@@ -42,6 +43,8 @@ pub struct TraceSpan {
     pub metrics: BTreeMap<String, f64>,
     /// Those that carry the span's id.
     pub logs: Vec<Log>,
+    /// What was found in the request and its response.
+    pub security_events: Vec<SecurityEvent>,
 }
 
 /// The moment at which an invocation began, its event on its way to the function.
@@ -164,6 +167,7 @@ fn row(span: &Span, depth: usize, start: i64) -> TraceSpan {
         tags: span.meta.clone(),
         metrics: span.metrics.clone(),
         logs: Vec::new(),
+        security_events: security::events(&span.meta),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{BehindLauncher, Choice, Factor, Manifest};
+use super::{BehindLauncher, Choice, Factor, JointRequirement, Manifest};
 use crate::target::Architecture;
 
 /// Levels by factor name.
@@ -81,13 +81,13 @@ impl Manifest {
     /// Why these levels cannot be built together; `None` if they can.
     pub fn illegal(&self, levels: &Levels) -> Option<String> {
         self.chosen(levels).find_map(|(factor, choice)| {
-            let missing = factor.requires.iter().find(|required| !required.holds(levels));
+            let missing = factor.missing(levels).next();
             let conflict = factor.conflicts.iter().find(|conflict| conflict.holds(levels));
             let value = factor.values.iter().find(|value| value.name == choice.level);
             let excluded =
                 value.and_then(|value| Some((value, value.excludes.iter().find(|other| other.holds(levels))?)));
             missing
-                .map(|required| format!("{choice} needs {required}"))
+                .map(|missing| missing.describe(&choice))
                 .or_else(|| conflict.map(|conflict| format!("{choice} and {conflict} exclude each other")))
                 .or_else(|| excluded.map(|(value, other)| format!("{choice} excludes {other}: {}", value.because)))
         })
@@ -119,6 +119,35 @@ impl Manifest {
             let level = levels.get(&factor.name).filter(|level| *level != factor.reference())?;
             Some((factor, Choice::new(&factor.name, level)))
         })
+    }
+}
+
+/// A choice that levels have to make and do not.
+#[derive(Clone, Copy, Debug)]
+pub struct Missing<'m> {
+    pub choice: &'m Choice,
+    /// Set if it is required only beside another choice.
+    joint: Option<&'m JointRequirement>,
+}
+
+impl Missing<'_> {
+    /// Why it is required by this choice.
+    fn describe(&self, by: &Choice) -> String {
+        let Self { choice, joint } = self;
+        match joint {
+            None => format!("{by} needs {choice}"),
+            Some(joint) => format!("{by} beside {} needs {choice}: {}", joint.choice, joint.because),
+        }
+    }
+}
+
+impl Factor {
+    /// What these levels lack, if the factor is not at its reference level.
+    pub fn missing<'m>(&'m self, levels: &'m Levels) -> impl Iterator<Item = Missing<'m>> {
+        let plain = self.requires.iter().map(|choice| Missing { choice, joint: None });
+        let beside = self.beside.iter().filter(|joint| joint.choice.holds(levels));
+        let joint = beside.map(|joint| Missing { choice: &joint.requires, joint: Some(joint) });
+        plain.chain(joint).filter(|missing| !missing.choice.holds(levels))
     }
 }
 
@@ -185,6 +214,15 @@ mod tests {
         assert_eq!(reason, "pipelined-next needs raw-control-plane");
         let reason = manifest().illegal(&with(&["jemalloc-narenas"])).unwrap();
         assert_eq!(reason, "jemalloc-narenas needs allocator=jemalloc");
+    }
+
+    #[test]
+    fn two_choices_may_need_a_third_together() {
+        assert_eq!(manifest().illegal(&with(&["appsec"])), None);
+        let late = ["appsec", "raw-control-plane", "late-runtime"];
+        let reason = manifest().illegal(&with(&late)).unwrap();
+        assert!(reason.starts_with("appsec beside late-runtime needs appsec-defer: "), "{reason}");
+        assert_eq!(manifest().illegal(&with(&[&late[..], &["appsec-defer"]].concat())), None);
     }
 
     #[test]

@@ -94,6 +94,9 @@ pub struct Factor {
     /// Choices that this one requires.
     #[serde(default)]
     pub requires: Vec<Choice>,
+    /// Choices that are required where this one and another are made.
+    #[serde(default)]
+    pub beside: Vec<JointRequirement>,
     /// Choices beside which this one changes nothing; the launcher is one of them where [`Self::behind_launcher`] says so.
     #[serde(default)]
     pub subsumed_by: Vec<Choice>,
@@ -176,6 +179,16 @@ pub enum Status {
     Refuted,
     /// Needs something that is not built here.
     External,
+}
+
+/// A choice that a factor requires beside another choice.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct JointRequirement {
+    /// The other choice.
+    pub choice: Choice,
+    pub requires: Choice,
+    pub because: String,
 }
 
 /// What a level requires of a build.

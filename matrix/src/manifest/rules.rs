@@ -90,7 +90,8 @@ fn shape(factor: &Factor, complaints: &mut Vec<String>) {
 /// Checks that the factors and levels a factor refers to exist, and that conflicts are mutual.
 fn relations(manifest: &Manifest, factor: &Factor, complaints: &mut Vec<String>) {
     let excluded = factor.values.iter().flat_map(|value| &value.excludes);
-    let all = factor.conflicts.iter().chain(&factor.requires).chain(&factor.subsumed_by).chain(excluded);
+    let joint = factor.beside.iter().flat_map(|joint| [&joint.choice, &joint.requires]);
+    let all = factor.conflicts.iter().chain(&factor.requires).chain(&factor.subsumed_by).chain(excluded).chain(joint);
     for choice in all {
         match manifest.offers(choice) {
             Ok(other) if other.name == factor.name => complaints.push(format!("{0}: it names itself", factor.name)),
@@ -170,6 +171,8 @@ mod tests {
     fn names_must_exist() {
         assert!(complaint("requires = [\"third\"]", "", "both").contains("there is no factor \"third\""));
         assert!(complaint("subsumed-by = [\"second=3\"]", "", "both").contains("second has no level \"3\""));
+        let joint = "beside = [{ choice = \"second\", requires = \"third\", because = \"it must\" }]";
+        assert!(complaint(joint, "", "both").contains("there is no factor \"third\""));
         assert!(complaint("", "", "first").contains("first is there twice"));
     }
 

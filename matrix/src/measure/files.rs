@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::progress::StartProgress;
 use super::run::{Options, Summary, run};
 use super::{Error, reading};
-use crate::build::{BuildRecord, latest};
+use crate::build::{BuildRecord, latest, waf};
 use crate::plan::{Plan, SCHEMA};
 
 /// Reads a plan. The programs from elsewhere that it names relative to its own folder get their places on this machine.
@@ -28,8 +28,9 @@ pub fn run_files(plan: &Path, builds: &Path, options: &Options) -> Result<Summar
     let built = latest(built);
     built.iter().try_for_each(|built| of_this_schema(builds, built.schema))?;
     let built: Vec<BuildRecord> = built.into_iter().map(|built| built.located(folder_of(builds))).collect();
+    let options = Options { waf: Some(folder_of(builds).join(waf::NAME)), ..options.clone() };
     let shown = StartProgress::new();
-    let summary = run(&plan, &built, options, &|step| shown.step(&step));
+    let summary = run(&plan, &built, &options, &|step| shown.step(&step));
     shown.finish();
     summary
 }

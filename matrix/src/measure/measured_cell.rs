@@ -7,16 +7,19 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::{Error, hexadecimal, reading, writing};
-use crate::build::BuildRecord;
+use crate::build::{self, BuildRecord};
 use crate::elf::loading::Loading;
 use crate::executable;
 use crate::plan::external::Form;
-use crate::plan::{Cell, CellKind, Plan};
+use crate::plan::{AppSec, Cell, CellKind, Plan};
 use crate::sandbox::setup::LayerFile;
 use crate::sandbox::{Extension, page_cache};
 
 /// The path below `/opt` at which a launcher finds the agent that it executes.
 const AGENT_PLACE: &str = "bottlecap/agent";
+
+/// The variable that asks for the evaluation of requests for attacks.
+const PROTECTED: &str = "DD_SERVERLESS_APPSEC_ENABLED";
 
 /// The variable that every agent of ours looks for.
 const HANDOVER: &[u8] = b"BOTTLECAP_HANDOVER";
@@ -36,18 +39,24 @@ pub(super) struct MeasuredCell {
     /// Measures of the files that need no start.
     pub fixed: BTreeMap<String, f64>,
     environment: BTreeMap<String, String>,
+    /// The files of the WAF worker.
+    waf: Vec<LayerFile>,
     /// The program, and with a launcher the agent. They are copies: no other process has them mapped, and they cannot be replaced during the run.
     files: Vec<PathBuf>,
 }
 
 impl MeasuredCell {
     /// The extension as it is in `/opt`.
-    pub(super) fn extension(&self) -> Extension {
+    pub(super) fn extension(&self, appsec: AppSec) -> Extension {
         let mut files = self.files.iter();
         let mut extension = Extension::new(super::AGENT, files.next().cloned().unwrap_or_default());
         let companion = |file: &PathBuf| LayerFile { place: PathBuf::from(AGENT_PLACE), source: file.clone() };
         extension.layer_files = files.map(companion).collect();
         extension.environment.clone_from(&self.environment);
+        if appsec == AppSec::On {
+            extension.layer_files.extend(self.waf.iter().cloned());
+            extension.environment.insert(PROTECTED.to_owned(), "true".to_owned());
+        }
         extension
     }
 
@@ -74,7 +83,14 @@ impl MeasuredCell {
 }
 
 /// The cells that have a program, in the plan's order, with copies of their programs in `directory`.
-pub(super) fn of(plan: &Plan, built: &[BuildRecord], directory: &Path) -> Result<Vec<MeasuredCell>, Error> {
+/// `waf` has the WAF worker, if there is one.
+pub(super) fn of(
+    plan: &Plan,
+    built: &[BuildRecord],
+    directory: &Path,
+    waf: Option<&Path>,
+) -> Result<Vec<MeasuredCell>, Error> {
+    let waf = waf.map(build::waf::layer_files).unwrap_or_default();
     let mut subjects = Vec::new();
     for cell in &plan.cells {
         let source = source(plan, cell)?;
@@ -84,7 +100,8 @@ pub(super) fn of(plan: &Plan, built: &[BuildRecord], directory: &Path) -> Result
         if let Some(files) = files(source, line).filter(|_| !is_twin) {
             let is_ours_or_external = matches!(source.kind, CellKind::Build | CellKind::External { .. });
             let held = is_ours_or_external && !plan.sends_its_own(source);
-            subjects.push(MeasuredCell { held, ..subject(cell, source, line, &files, directory)? });
+            let waf = waf.clone();
+            subjects.push(MeasuredCell { held, waf, ..subject(cell, source, line, &files, directory)? });
         }
     }
     if subjects.is_empty() { Err(Error::NothingToMeasure) } else { Ok(subjects) }
@@ -142,6 +159,7 @@ fn subject(
         held: false,
         fixed: fixed(&contents),
         environment,
+        waf: Vec::new(),
         files: copies,
     })
 }

@@ -71,6 +71,11 @@ pub enum Error {
     /// A cell's program changed after it was built.
     #[error("the program of {cell} is not the one that was built; build it again")]
     Changed { cell: String },
+    /// A condition has App & API Protection, and nobody has built the worker.
+    #[error(
+        "a condition has App & API Protection on, and no WAF worker is beside the programs; `cargo matrix build` of this plan makes it"
+    )]
+    NoWaf,
     /// Another run has the lock of the output directory.
     #[error("{} is in use by another run, of process {owner}; wait for it, or choose another --out", path.display())]
     Busy { path: PathBuf, owner: String },

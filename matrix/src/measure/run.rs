@@ -42,6 +42,8 @@ pub struct Options {
     pub require: bool,
     /// Stops the run after the present start once it is true.
     pub stop: Arc<AtomicBool>,
+    /// The folder with the WAF worker, its library and its rules, for conditions with App & API Protection.
+    pub waf: Option<PathBuf>,
     /// Whether every held cell is also started, untimed, with a function that gives it every kind of payload to deliver, with and without faults.
     pub deliveries: bool,
 }
@@ -104,7 +106,11 @@ pub fn run(
     Run::check(&record, plan)?;
     let programs = options.out.join("programs");
     fs::create_dir_all(&programs).map_err(writing(&programs))?;
-    let subjects = measured_cell::of(plan, built, &programs)?;
+    let waf = options.waf.as_deref().filter(|folder| folder.is_dir());
+    if plan.has_waf() && waf.is_none() {
+        return Err(Error::NoWaf);
+    }
+    let subjects = measured_cell::of(plan, built, &programs, waf)?;
     let samples = Samples::open(&options.out.join("samples.jsonl"))?;
     for measured_cell in &subjects {
         if samples.program(&measured_cell.cell).is_some_and(|program| program != measured_cell.program) {

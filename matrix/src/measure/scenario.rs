@@ -66,7 +66,7 @@ impl Scenario {
     /// The setup of an untimed start, which checks deliveries.
     pub(super) fn delivery_setup(&self, subject: &MeasuredCell) -> Setup {
         Setup {
-            extensions: vec![subject.extension()],
+            extensions: vec![subject.extension(self.condition.appsec)],
             intake: Some(intake(self.condition.fault)),
             // Statistics are computed of what tracers do not count themselves.
             environment: [(COMPUTE_STATS.to_owned(), "true".to_owned())].into(),
@@ -97,7 +97,7 @@ impl Scenario {
 
     /// The setup of one start. Taking footprints costs time, so no time may be measured in a sandbox with `footprints`.
     pub(super) fn setup(&self, subject: &MeasuredCell, footprints: bool) -> Setup {
-        let mut extension = subject.extension();
+        let mut extension = subject.extension(self.condition.appsec);
         if subject.ours {
             extension.environment.insert(phases::VARIABLE.to_owned(), self.trace.display().to_string());
         }

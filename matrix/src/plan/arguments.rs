@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::{Cache, InjectedFault, Latency, Partition, Regime, TrustStore};
+use super::{AppSec, Cache, InjectedFault, Latency, Partition, Regime, TrustStore};
 
 const AFTER: &str = "\
 Designs:
@@ -96,6 +96,10 @@ pub struct Arguments {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "none")]
     pub fault: Vec<InjectedFault>,
 
+    /// Whether settings ask for App & API Protection; on, every cell needs the component appsec
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "off")]
+    pub appsec: Vec<AppSec>,
+
     /// Number of blocks: starts of every cell under each condition
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     pub blocks: u32,
@@ -164,6 +168,7 @@ impl Arguments {
             trust_store: vec![TrustStore::Al2023],
             runtime: vec!["null".to_owned()],
             fault: vec![InjectedFault::None],
+            appsec: vec![AppSec::Off],
             blocks: 30,
             seed: 1,
             partition: None,

@@ -1,7 +1,10 @@
 //! Whether a plan fits the manifest.
 
 use super::Plan;
-use crate::manifest::{Choice, Manifest};
+use crate::manifest::{Choice, Manifest, ON};
+
+/// What evaluates requests for attacks.
+const COMPONENT: &str = "appsec";
 
 /// Why a plan cannot be executed with this manifest.
 pub fn plan(manifest: &Manifest, plan: &Plan) -> Vec<String> {
@@ -17,6 +20,9 @@ pub fn plan(manifest: &Manifest, plan: &Plan) -> Vec<String> {
         missing.for_each(|factor| add(format!("the level of {} is missing", factor.name)));
         if let Some(reason) = manifest.illegal(&cell.levels) {
             add(reason);
+        }
+        if plan.has_waf() && cell.levels.get(COMPONENT).is_none_or(|level| level != ON) {
+            add(format!("it has no {COMPONENT}, and a condition has it on"));
         }
     }
     complaints

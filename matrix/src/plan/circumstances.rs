@@ -1,6 +1,6 @@
 //! Conditions in words.
 
-use super::{Cache, Condition, InjectedFault, Latency, Regime, TrustStore};
+use super::{AppSec, Cache, Condition, InjectedFault, Latency, Regime, TrustStore};
 
 /// Everything about a condition, for a heading.
 pub fn describe(condition: &Condition) -> String {
@@ -47,9 +47,13 @@ fn parts(condition: &Condition) -> Vec<String> {
         InjectedFault::Telemetry => Some("telemetry in disorder"),
         InjectedFault::Platform => Some("a slow platform that breaks a connection"),
     };
+    let appsec = match condition.appsec {
+        AppSec::Off => None,
+        AppSec::On => Some("App & API Protection"),
+    };
     let words = [regime, cache, latency, store].map(str::to_owned);
     let memory = std::iter::once(format!("{} MB", condition.memory_mb));
-    memory.chain(words).chain([runtime]).chain(fault.map(str::to_owned)).collect()
+    memory.chain(words).chain([runtime]).chain(fault.into_iter().chain(appsec).map(str::to_owned)).collect()
 }
 
 #[cfg(test)]
@@ -65,6 +69,7 @@ mod tests {
             trust_store: TrustStore::Al2023,
             runtime: "sleep:20".to_owned(),
             fault: InjectedFault::None,
+            appsec: AppSec::Off,
         }
     }
 
@@ -76,6 +81,9 @@ mod tests {
         assert_eq!(text, expected);
         let disturbed = Condition { fault: InjectedFault::Telemetry, ..condition(128, Regime::Throttled) };
         assert_eq!(describe(&disturbed), format!("{expected}, telemetry in disorder"));
+        let protected = Condition { appsec: AppSec::On, ..condition(128, Regime::Throttled) };
+        assert_eq!(describe(&protected), format!("{expected}, App & API Protection"));
+        assert_eq!(labels(&[&protected, &disturbed])[0], "App & API Protection");
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub(super) fn all(arguments: &Arguments) -> Vec<Condition> {
     cross(&mut conditions, &arguments.trust_store, |condition, store| condition.trust_store = *store);
     cross(&mut conditions, &arguments.runtime, |condition, runtime| condition.runtime.clone_from(runtime));
     cross(&mut conditions, &arguments.fault, |condition, fault| condition.fault = *fault);
+    cross(&mut conditions, &arguments.appsec, |condition, appsec| condition.appsec = *appsec);
     conditions
 }
 
@@ -29,6 +30,7 @@ pub(super) fn repeated(arguments: &Arguments) -> Vec<String> {
         ("trust-store", names(&arguments.trust_store)),
         ("runtime", arguments.runtime.clone()),
         ("fault", names(&arguments.fault)),
+        ("appsec", names(&arguments.appsec)),
     ];
     let note = |(option, values): (&str, Vec<String>)| {
         let mut seen = BTreeSet::new();

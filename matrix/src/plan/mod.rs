@@ -66,6 +66,11 @@ impl Plan {
         (0..self.blocks).filter(move |block| partition.has(*block))
     }
 
+    /// Whether the WAF worker is started in some of the conditions.
+    pub fn has_waf(&self) -> bool {
+        self.conditions.iter().any(|condition| condition.appsec == AppSec::On)
+    }
+
     /// Whether a cell's payloads differ from the others' by design. What only starts another cell's program again is asked about by that cell.
     pub fn sends_its_own(&self, cell: &Cell) -> bool {
         matches!(cell.kind, CellKind::External { own_payload: true, .. }) || self.own_payload.contains(&cell.id)
@@ -186,6 +191,9 @@ pub struct Condition {
     // Plans, samples and baselines that are stored have it under this name.
     #[serde(rename = "disturbance")]
     pub fault: InjectedFault,
+    /// Whether settings ask for the evaluation of requests for attacks.
+    #[serde(default, skip_serializing_if = "AppSec::is_off")]
+    pub appsec: AppSec,
 }
 
 impl Default for Condition {
@@ -199,7 +207,27 @@ impl Default for Condition {
             trust_store: TrustStore::Al2023,
             runtime: "null".to_owned(),
             fault: InjectedFault::None,
+            appsec: AppSec::Off,
         }
+    }
+}
+
+/// App & API Protection in a start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum AppSec {
+    /// No setting asks for it.
+    #[default]
+    Off,
+    /// The extension starts the WAF worker.
+    On,
+}
+
+impl AppSec {
+    /// Plans, samples and baselines that were stored without it have it off.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_off(&self) -> bool {
+        *self == Self::Off
     }
 }
 

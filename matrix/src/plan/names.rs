@@ -111,13 +111,16 @@ mod tests {
 
     #[test]
     fn a_set_is_changed_word_by_word() {
-        assert_eq!(of("baseline").unwrap(), ["otlp", "allocator=jemalloc"]);
-        assert_eq!(of("baseline+static-libgcc").unwrap(), ["otlp", "allocator=jemalloc", "static-libgcc"]);
-        assert_eq!(of("baseline+lazy-intake-jemalloc").unwrap(), ["lazy-intake", "otlp"]);
-        assert_eq!(of("baseline+opt-level=3+aws-lc-allocator").unwrap(), ["otlp", "crypto=aws-lc", "opt-level=3"]);
+        assert_eq!(of("baseline").unwrap(), ["otlp", "appsec", "allocator=jemalloc"]);
+        assert_eq!(of("baseline+static-libgcc").unwrap(), ["otlp", "appsec", "allocator=jemalloc", "static-libgcc"]);
+        assert_eq!(of("baseline+lazy-intake-jemalloc").unwrap(), ["lazy-intake", "otlp", "appsec"]);
+        assert_eq!(
+            of("baseline+opt-level=3+aws-lc-allocator").unwrap(),
+            ["otlp", "appsec", "crypto=aws-lc", "opt-level=3"]
+        );
         assert_eq!(
             of("baseline+x86-64-v2+static").unwrap(),
-            ["otlp", "allocator=jemalloc", "target-cpu=x86-64-v2", "static"]
+            ["otlp", "appsec", "allocator=jemalloc", "target-cpu=x86-64-v2", "static"]
         );
         assert_eq!(of("baseline-webpki-roots").unwrap(), of("baseline").unwrap(), "it was off before");
         assert!(!of("seed-webpki-roots").unwrap().contains(&"webpki-roots".to_owned()));

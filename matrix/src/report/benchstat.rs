@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::sections::{ConditionSection, GATES, Report};
-use crate::plan::Condition;
+use crate::plan::{AppSec, Condition};
 
 /// Times are written in seconds; the tools choose the prefix themselves.
 const MS_PER_SECOND: f64 = 1000.0;
@@ -57,7 +57,7 @@ pub fn parts(condition: &Condition) -> String {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         format!("/{key}={value}")
     };
-    let Condition { memory_mb, regime, cache, platform, trust_store, runtime, fault } = condition;
+    let Condition { memory_mb, regime, cache, platform, trust_store, runtime, fault, appsec } = condition;
     let parts = [
         ("memory", json!(memory_mb)),
         ("regime", json!(regime)),
@@ -67,7 +67,8 @@ pub fn parts(condition: &Condition) -> String {
         ("store", json!(trust_store)),
         ("fault", json!(fault)),
     ];
-    parts.into_iter().map(part).collect()
+    let protected = (*appsec == AppSec::On).then(|| ("appsec", json!(appsec)));
+    parts.into_iter().chain(protected).map(part).collect()
 }
 
 /// The machine as configuration lines; the format's keys have no capital letters.

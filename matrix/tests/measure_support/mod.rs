@@ -9,7 +9,9 @@ use std::sync::atomic::AtomicBool;
 
 use matrix::measure::sample::Sample;
 use matrix::measure::{Error, Options, Step, Summary, run};
-use matrix::plan::{Cache, Cell, CellKind, Condition, InjectedFault, Latency, Plan, Regime, SCHEMA, TrustStore};
+use matrix::plan::{
+    AppSec, Cache, Cell, CellKind, Condition, InjectedFault, Latency, Plan, Regime, SCHEMA, TrustStore,
+};
 
 /// An extension in Python; its variables are described in the file.
 pub fn agent() -> PathBuf {
@@ -43,6 +45,7 @@ pub fn condition() -> Condition {
         trust_store: TrustStore::Host,
         runtime: "null".to_owned(),
         fault: InjectedFault::None,
+        appsec: AppSec::Off,
     }
 }
 
@@ -70,7 +73,7 @@ pub fn directory() -> tempfile::TempDir {
 
 pub fn options(out: &Path) -> Options {
     let stop = Arc::new(AtomicBool::new(false));
-    Options { out: out.to_owned(), blocks: None, partition: None, require: false, stop, deliveries: false }
+    Options { out: out.to_owned(), blocks: None, partition: None, require: false, stop, waf: None, deliveries: false }
 }
 
 pub fn measure(plan: &Plan, out: &Path) -> Result<Summary, Error> {

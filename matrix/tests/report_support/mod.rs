@@ -9,7 +9,9 @@ use matrix::analyze::{
 use matrix::build::{BuildRecord, Failure};
 use matrix::measure::Run;
 use matrix::measure::sample::Phase;
-use matrix::plan::{Alias, Cache, Cell, CellKind, Condition, InjectedFault, Latency, Plan, Regime, SCHEMA, TrustStore};
+use matrix::plan::{
+    Alias, AppSec, Cache, Cell, CellKind, Condition, InjectedFault, Latency, Plan, Regime, SCHEMA, TrustStore,
+};
 use matrix::report::Experiment;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -145,6 +147,7 @@ fn condition(memory_mb: u32, regime: Regime) -> Condition {
         trust_store: TrustStore::Al2023,
         runtime: "null".to_owned(),
         fault: InjectedFault::None,
+        appsec: AppSec::Off,
     }
 }
 

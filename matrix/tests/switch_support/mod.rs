@@ -58,6 +58,10 @@ pub fn cases<'m>(manifest: &'m Manifest, sets: &[&'m str]) -> Vec<Case<'m>> {
 /// These levels with what a switch needs, and what that needs.
 fn with_needs(manifest: &Manifest, levels: &Levels, factor: &Factor) -> Levels {
     let mut levels = levels.clone();
+    let joint = manifest.factors.iter().filter(|other| levels.get(&other.name).is_some_and(|level| level == "on"));
+    let joint = joint.flat_map(|other| &other.beside).filter(|joint| joint.choice.factor == factor.name);
+    let joint: Vec<Choice> = joint.map(|joint| joint.requires.clone()).collect();
+    levels.extend(joint.into_iter().map(|choice| (choice.factor, choice.level)));
     for needed in factor.requires.iter().filter(|needed| !needed.holds(&levels)).cloned().collect::<Vec<_>>() {
         levels = with_needs(manifest, &levels, manifest.factor(&needed.factor).unwrap());
         levels.insert(needed.factor, needed.level);
@@ -105,6 +109,7 @@ pub fn built(folder: &Path, levels: &[Levels]) -> Vec<BuildRecord> {
         trust_store: matrix::plan::TrustStore::Host,
         runtime: "null".to_owned(),
         fault: matrix::plan::InjectedFault::None,
+        appsec: matrix::plan::AppSec::Off,
     };
     let plan = Plan {
         schema: SCHEMA,

@@ -14,6 +14,8 @@ const SYNCHRONICITY: &str = "_inferred_span.synchronicity";
 const PEER_SERVICE: &str = "peer.service";
 const APPSEC_ENABLED: &str = "_dd.appsec.enabled";
 const APPSEC_JSON: &str = "_dd.appsec.json";
+/// Says with 0 that APM is off, so that the span is not billed as one of APM.
+pub const APM_ENABLED: &str = "_dd.apm.enabled";
 
 /// Whether the caller waits for the function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +106,10 @@ fn mark(span: &mut Span<'static>, synchronicity: Synchronicity) {
 
 /// An attack that was seen in the invocation was seen in what led to it.
 fn copy_appsec(lambda: &Span<'_>, span: &mut Span<'static>) {
-    if let Some(enabled) = lambda.metrics.get(APPSEC_ENABLED) {
-        span.metrics.set(APPSEC_ENABLED, *enabled);
+    for name in [APPSEC_ENABLED, APM_ENABLED] {
+        if let Some(enabled) = lambda.metrics.get(name) {
+            span.metrics.set(name, *enabled);
+        }
     }
     if let Some(found) = lambda.meta.get(APPSEC_JSON) {
         span.meta.set(APPSEC_JSON, found.clone().into_owned().into());

@@ -40,7 +40,7 @@ mod settings;
 mod tests;
 
 use checkpoints::Checkpoints;
-pub use inferred::{Inferred, Synchronicity};
+pub use inferred::{APM_ENABLED, Inferred, Synchronicity};
 use json::Fields;
 pub use json::{MAX_TEXT_BYTES, field};
 pub use pointer::SpanPointer;

@@ -230,7 +230,7 @@ fn process(program: &Path) -> Option<Pid> {
 
 #[tokio::test]
 async fn the_worker_itself_finds_attacks_however_often_it_is_killed_or_stopped() {
-    let folder = fs::canonicalize(matrix::build::waf::for_tests().unwrap()).unwrap();
+    let folder = fs::canonicalize(matrix::build::waf::folder().unwrap()).unwrap();
     let program = folder.join("waf");
     let rules = folder.join("rules.json.gz");
     let files = Files { program: program.clone(), arguments: Vec::new(), libraries: Some(folder), rules };

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::scale::Scale;
 use super::{count, milliseconds};
-use crate::invoke::run_summary::Log;
+use crate::invoke::log::Log;
+use crate::invoke::security::SecurityEvent;
 use crate::invoke::traces::{Trace, TraceSpan};
 use crate::markup::{Element, table};
 
@@ -87,7 +88,8 @@ fn bar(span: &TraceSpan, id: &str, (row, ink): (usize, usize), scale: Scale) -> 
     let (left, width) = scale.span(span.starts_ms, span.starts_ms + span.duration_ms)?;
     let top = TOP + f64::from(u32::try_from(row).unwrap_or(u32::MAX)) * ROW;
     let failed = if span.error { " failed" } else { "" };
-    let about = format!("{} {}: {}{failed}", span.service, span.name, milliseconds(span.duration_ms));
+    let attacked = if span.security_events.is_empty() { "" } else { ", attacked" };
+    let about = format!("{} {}: {}{failed}{attacked}", span.service, span.name, milliseconds(span.duration_ms));
     let shape = Element::new("rect").at("x", left).at("y", top).at("width", width).at("height", ROW - 3.0);
     let mark = Element::new("g").class(format!("mark bar span fill-{ink}{failed}")).with("tabindex", -1);
     let mark = mark.with("role", "button").with("aria-label", &about).with("data-tip", about).with("data-about", id);
@@ -176,6 +178,7 @@ fn details(number: usize, spans: &[TraceSpan]) -> Element {
             .with("id", id(number, index))
             .child(Element::new("h3").text(&span.name))
             .child(Element::new("dl").children(pairs))
+            .children(security_events(&span.security_events))
             .children(logs(&span.logs))
             .children(tags(span))
     });
@@ -187,6 +190,16 @@ fn logs(logs: &[Log]) -> Option<Element> {
     (!logs.is_empty()).then(|| {
         let list = Element::new("ul").class("lines").children(logs.iter().map(line));
         Element::new("div").child(Element::new("h4").text("Logs")).child(list)
+    })
+}
+
+fn security_events(events: &[SecurityEvent]) -> Option<Element> {
+    let line = |event: &SecurityEvent| {
+        Element::new("li").class("log error").text(format!("{}: {}", event.kind, event.describe()))
+    };
+    (!events.is_empty()).then(|| {
+        let list = Element::new("ul").class("lines").children(events.iter().map(line));
+        Element::new("div").child(Element::new("h4").text("Security events")).child(list)
     })
 }
 

@@ -2,6 +2,7 @@ use roxmltree::{Document, Node, ParsingOptions};
 
 use super::*;
 use crate::invoke::run_summary::{Extensions, Log, Missing, Outcome};
+use crate::invoke::security::SecurityEvent;
 use crate::invoke::timeline::{Bar, Kind, Lane, Mark};
 use crate::invoke::traces::{Trace, TraceSpan};
 
@@ -30,7 +31,16 @@ fn log(message: &str) -> Log {
 }
 
 fn run_summary() -> RunSummary {
-    let child = TraceSpan { error: true, logs: vec![log("two items")], ..span(1, "2", [4.0, 2.0]) };
+    let event = SecurityEvent {
+        rule: "ua0-600-12x".into(),
+        name: "Arachni".into(),
+        kind: "attack_tool".into(),
+        address: "server.request.headers.no_cookies".into(),
+        path: vec!["user-agent".into()],
+        value: "<Arachni>".into(),
+    };
+    let security_events = vec![event];
+    let child = TraceSpan { error: true, logs: vec![log("two items")], security_events, ..span(1, "2", [4.0, 2.0]) };
     let spans = vec![span(0, "1", [0.0, 10.0]), child, span(1, "3", [5.0, 5.0])];
     RunSummary {
         verdict: Verdict::PayloadLost,
@@ -129,6 +139,7 @@ fn every_span_has_a_bar_that_leads_to_what_is_known_of_it() {
         let text: String = article.descendants().filter_map(|node| node.text()).collect();
         assert!(text.contains("shop & co") && text.contains("http.url"), "{text}");
         assert_eq!(bar.attribute("data-tip").unwrap().contains("failed"), text.contains("two items"), "{text}");
+        assert_eq!(bar.attribute("data-tip").unwrap().contains("attacked"), text.contains("ua0-600-12x Arachni"));
         assert!(bar.has_attribute("tabindex") && bar.has_attribute("aria-label"));
     }
 }

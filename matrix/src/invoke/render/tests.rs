@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::invoke::run_summary::{Exit, Gate, InvocationCountMismatch, Log, Outcome, RejectedPayload, RouteStats};
+use crate::invoke::security::SecurityEvent;
 use crate::invoke::traces::{Trace, TraceSpan};
 
 fn page(width: usize, colours: bool) -> Page {
@@ -155,10 +156,25 @@ fn spans_start_relative_to_the_invocation_and_their_logs_are_below_them() {
         logs,
         ..TraceSpan::default()
     };
-    let spans = vec![span(0, "shop.order", Vec::new()), span(1, "shop.price", vec![log])];
+    let event = SecurityEvent {
+        rule: "crs-942-100".into(),
+        name: "SQL injection".into(),
+        kind: "sql_injection".into(),
+        address: "server.request.query".into(),
+        path: vec!["q".into()],
+        value: "1' OR\n'1'='1".into(),
+    };
+    let order = TraceSpan { security_events: vec![event], ..span(0, "shop.order", Vec::new()) };
+    let spans = vec![order, span(1, "shop.price", vec![log])];
     let trace = Trace { trace_id: "1".into(), request_id: None, starts_ms: Some(30.0), spans };
     let text = render(&RunSummary { traces: vec![trace], ..run_summary() }, page(120, false));
-    let tree = "  shop.order    shop     32.5 ms  7.0 ms  -      POST /orders\n    shop.price  shop     32.5 ms  7.0 ms  -      POST /orders\n      \
-                log       -              -       -  warn   two items\n";
-    assert!(text.contains(tree), "{text}");
+    let [gap, found] = ["         ", "sql_injection  crs-942-100 SQL injection: server.request.query.q: 1' OR '1'='1"];
+    for row in [
+        "  shop.order    shop     32.5 ms  7.0 ms  -              POST /orders\n".to_owned(),
+        format!("    attack      -     {gap}-       -  {found}\n"),
+        "    shop.price  shop     32.5 ms  7.0 ms  -              POST /orders\n".to_owned(),
+        format!("      log       -     {gap}-       -  warn           two items\n"),
+    ] {
+        assert!(text.contains(&row), "{row:?} is not in {text}");
+    }
 }

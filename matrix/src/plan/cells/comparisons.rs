@@ -94,6 +94,10 @@ pub(super) fn leave_one_out(manifest: &Manifest, base: &Base, arguments: &Argume
         let mut levels = base.levels.clone();
         levels.insert(factor.name.clone(), factor.reference().to_owned());
         let dropped = drop_dependents(manifest, &mut levels);
+        if let Some(reason) = manifest.illegal(&levels) {
+            draft.notes.push(format!("{choice} is left in: {reason}"));
+            continue;
+        }
         let id = format!("{}-without-{}", base.name, factor.name);
         if !dropped.is_empty() {
             draft.notes.push(format!("{id} is without {} as well, which needs it", join(&dropped)));

@@ -174,10 +174,8 @@ fn pull_in(manifest: &Manifest, base: &Levels, levels: &mut Levels) -> Vec<Choic
     let mut pulled = Vec::new();
     loop {
         let missing = manifest.chosen(levels).find_map(|(factor, _)| {
-            let open = |required: &&Choice| {
-                !required.holds(levels) && !pulled.contains(*required) && !on_purpose.contains(&required.factor)
-            };
-            factor.requires.iter().find(open)
+            let open = |required: &&Choice| !pulled.contains(*required) && !on_purpose.contains(&required.factor);
+            factor.missing(levels).map(|missing| missing.choice).find(open)
         });
         let Some(required) = missing.cloned() else { return pulled };
         levels.insert(required.factor.clone(), required.level.clone());

@@ -82,7 +82,8 @@ fn add_one_brings_what_the_one_needs() {
     ];
     assert_eq!(ids(&plan), expected);
     assert!(chosen(&plan, "baseline-with-pipelined-next").contains(&"raw-control-plane".to_owned()));
-    assert!(notes.iter().any(|note| note.contains("has raw-control-plane, late-runtime as well")), "{notes:?}");
+    let needed = "has raw-control-plane, late-runtime, appsec-defer as well";
+    assert!(notes.iter().any(|note| note.contains(needed)), "{notes:?}");
 }
 
 #[test]
@@ -111,6 +112,7 @@ fn a_screen_holds_what_others_need_and_leaves_out_what_others_cover() {
     assert!(builds.iter().all(|cell| cell.levels["raw-control-plane"] == "on"));
     for text in [
         "raw-control-plane is in every cell, because late-runtime needs it",
+        "appsec-defer is in every cell, because late-runtime needs it",
         "register-overlap does not vary: it changes nothing where late-runtime is on",
         "opt-level does not vary: opt-level has several values",
     ] {
@@ -121,7 +123,7 @@ fn a_screen_holds_what_others_need_and_leaves_out_what_others_cover() {
 #[test]
 fn the_first_cell_of_a_design_is_low_and_every_cell_differs() {
     let (plan, _) = planned("resolution-4 --factors lazy-intake,tag-cache,bind-first,allocator,opt-level=3").unwrap();
-    assert_eq!(chosen(&plan, "r4-01"), ["otlp", "allocator=jemalloc"], "that is the baseline");
+    assert_eq!(chosen(&plan, "r4-01"), ["otlp", "appsec", "allocator=jemalloc"], "that is the baseline");
     assert_eq!(plan.factors, ["lazy-intake", "tag-cache", "bind-first", "allocator", "opt-level"]);
     let builds: Vec<_> = plan.cells.iter().filter(|cell| cell.kind == CellKind::Build).collect();
     let distinct: BTreeSet<_> = builds.iter().map(|cell| &cell.levels).collect();
@@ -147,11 +149,10 @@ fn a_full_design_does_without_what_cannot_be() {
 fn a_full_design_holds_what_is_needed_and_was_not_named() {
     let (plan, notes) = planned("full --factors pipelined-next,bind-first").unwrap();
     assert_eq!(plan.cells.iter().filter(|cell| cell.kind == CellKind::Build).count(), 4);
-    assert_eq!(chosen(&plan, "full-1"), ["raw-control-plane", "late-runtime", "otlp", "allocator=jemalloc"]);
-    assert!(
-        notes.contains(&"raw-control-plane, late-runtime: in every cell, because others need it".to_owned()),
-        "{notes:?}"
-    );
+    let every = ["raw-control-plane", "late-runtime", "otlp", "appsec", "appsec-defer", "allocator=jemalloc"];
+    assert_eq!(chosen(&plan, "full-1"), every);
+    let note = "raw-control-plane, late-runtime, appsec-defer: in every cell, because others need it";
+    assert!(notes.contains(&note.to_owned()), "{notes:?}");
 }
 
 #[test]
@@ -162,6 +163,17 @@ fn a_list_has_what_was_named_once() {
     assert!(chosen(&plan, "ship+jemalloc-narenas").contains(&"allocator=jemalloc".to_owned()));
     assert!(notes.contains(&"ship-register-overlap is left out: it is the same as ship".to_owned()), "{notes:?}");
     assert!(refusal("cells --cells seed-jemalloc").contains("jemalloc-narenas needs allocator=jemalloc"));
+}
+
+#[test]
+fn a_worker_that_cannot_be_ready_in_time_is_refused() {
+    let refused = refusal("cells --cells ship-agent,ship-agent-appsec-defer");
+    assert!(refused.contains("appsec beside late-runtime needs appsec-defer"), "{refused}");
+    let (plan, _) = planned("cells --cells baseline,baseline+appsec-defer,ship-agent-appsec-appsec-defer").unwrap();
+    assert_eq!(ids(&plan)[..3], ["baseline", "baseline+appsec-defer", "ship-agent-appsec-appsec-defer"]);
+    let (plan, notes) = planned("leave-one-out --factors appsec-defer,tag-cache").unwrap();
+    assert_eq!(ids(&plan), ["ship-agent", "ship-agent-without-tag-cache", "floor", "again"]);
+    assert!(notes.iter().any(|note| note.starts_with("appsec-defer is left in: appsec beside")), "{notes:?}");
 }
 
 #[test]
@@ -196,6 +208,17 @@ fn conditions_are_every_combination() {
     assert_eq!(plan.conditions.len(), 8);
     assert_eq!(plan.conditions[0].memory_mb, 128);
     assert!(plan.conditions.iter().all(|condition| condition.cache == crate::plan::Cache::Cold));
+}
+
+#[test]
+fn a_condition_with_app_and_api_protection_needs_the_component_in_every_cell() {
+    let (plan, _) = planned("sets --appsec off,on").unwrap();
+    let appsec: Vec<_> = plan.conditions.iter().map(|condition| condition.appsec).collect();
+    assert_eq!(appsec, [crate::plan::AppSec::Off, crate::plan::AppSec::On]);
+    assert_eq!(crate::plan::check::plan(manifest(), &plan), Vec::<String>::new());
+    let (plan, _) = planned("cells --cells baseline,baseline-appsec --appsec on").unwrap();
+    let complaints = crate::plan::check::plan(manifest(), &plan);
+    assert_eq!(complaints, ["cell baseline-appsec: it has no appsec, and a condition has it on"]);
 }
 
 #[test]

@@ -106,15 +106,27 @@ fn restrict(manifest: &Manifest, base: &mut Levels, columns: &mut Vec<Column>) -
     if let Some((index, reason)) = misfit {
         return Some(format!("{} does not vary: {reason}", columns.remove(index).factor));
     }
-    let (needing, required) = columns.iter().find_map(|column| {
-        let factor = manifest.factor(&column.factor)?;
-        let unmet =
-            |required: &&Choice| !required.holds(base) || columns.iter().any(|other| other.factor == required.factor);
-        factor.requires.iter().find(unmet).map(|required| (column.factor.clone(), required.clone()))
-    })?;
+    let (needing, required) = needed(manifest, base, columns)?;
     base.insert(required.factor.clone(), required.level.clone());
     columns.retain(|column| column.factor != required.factor);
     Some(format!("{required} is in every cell, because {needing} needs it; --exclude {needing} to let it vary"))
+}
+
+/// A choice that is not in every cell and that a varying factor needs, with that factor: by itself, or beside what the base has.
+fn needed(manifest: &Manifest, base: &Levels, columns: &[Column]) -> Option<(String, Choice)> {
+    let unmet =
+        |required: &&Choice| !required.holds(base) || columns.iter().any(|other| other.factor == required.factor);
+    let own = columns.iter().find_map(|column| {
+        let factor = manifest.factor(&column.factor)?;
+        factor.requires.iter().find(unmet).map(|required| (column.factor.clone(), required.clone()))
+    });
+    own.or_else(|| {
+        let joint = manifest.chosen(base).flat_map(|(factor, _)| &factor.beside);
+        let mut of_columns = joint.filter(|joint| varies_to(columns, &joint.choice));
+        of_columns
+            .find(|joint| unmet(&&joint.requires))
+            .map(|joint| (joint.choice.factor.clone(), joint.requires.clone()))
+    })
 }
 
 /// Why a factor would change nothing in some of the cells.

@@ -12,7 +12,7 @@ use crate::{
         },
         propagation::TraceContext,
         trace::{Placeholder, Span},
-        trigger::{Inferred, Tags},
+        trigger::{APM_ENABLED, Inferred, Tags},
     },
 };
 
@@ -20,6 +20,8 @@ use crate::{
 const PRIORITY: &str = "_sampling_priority_v1";
 /// The priority of a trace that somebody wants to keep.
 const USER_KEEP: f64 = 2.0;
+/// The priority of a trace that a sampler did not choose.
+const AUTO_REJECT: f64 = 0.0;
 
 /// What of an invocation is not in its trace state.
 pub struct Invocation<'i> {
@@ -79,7 +81,7 @@ pub fn spans(state: TraceState, ids: Ids, invocation: &Invocation<'_>, settings:
     set_error(&mut lambda, end.error, status);
     set_tags(&mut lambda, sandbox_tags(invocation.sandbox_tags));
     set_map(&mut lambda, start.trigger_tags);
-    set_security(&mut lambda, security);
+    set_security(&mut lambda, security, settings.standalone);
     let services = inferred.map(|inferred| inferred.complete(&lambda)).unwrap_or_default();
     std::iter::once(lambda).chain(services).collect()
 }
@@ -110,8 +112,12 @@ fn take_over(span: &mut Span<'static>, placeholder: Placeholder) {
     span.meta_struct.extend(placeholder.meta_struct.into_pairs());
 }
 
-/// What was found, and the priority of a trace that is kept for it.
-fn set_security(lambda: &mut Span<'static>, security: Option<SecurityTags>) {
+/// What was found, and the priority of a trace that is kept for it; without APM, no other is kept.
+fn set_security(lambda: &mut Span<'static>, security: Option<SecurityTags>, standalone: bool) {
+    if standalone {
+        lambda.metrics.set(APM_ENABLED, 0.0);
+        lambda.metrics.set(PRIORITY, AUTO_REJECT);
+    }
     let Some(SecurityTags { meta, metrics, is_kept }) = security else { return };
     set_tags(lambda, meta);
     for (name, value) in metrics {

@@ -37,6 +37,8 @@ pub struct SpanSettings {
     pub service: String,
     /// The name of the function.
     pub resource: String,
+    /// App & API Protection is used without APM: only traces with security events are kept.
+    pub standalone: bool,
     /// Makes ids; never 0.
     pub random: fn() -> u64,
 }

@@ -67,7 +67,13 @@ struct Bench {
 
 impl Bench {
     fn new(settings: Settings) -> Self {
-        let spans = SpanSettings { service: "svc".to_owned(), resource: "function".to_owned(), random: || 42 };
+        Self::standing(settings, false)
+    }
+
+    /// With App & API Protection that is used without APM or with it.
+    fn standing(settings: Settings, standalone: bool) -> Self {
+        let (service, resource) = ("svc".to_owned(), "function".to_owned());
+        let spans = SpanSettings { service, resource, standalone, random: || 42 };
         Self { processor: Processor::new(settings, Rules::default(), 0).with_spans(spans), out: Output::default() }
     }
 

@@ -74,6 +74,34 @@ fn findings_are_tags_of_every_span_of_the_invocation_and_keep_its_trace() {
 }
 
 #[test]
+fn without_apm_only_traces_with_security_events_are_kept() {
+    let numbers = |span: &Span<'static>, name: &str| span.metrics.get(name).copied();
+    for (is_attack, expected) in [(true, 2.0), (false, 0.0)] {
+        let mut bench = Bench::standing(ON_DEMAND, true);
+        bench.step("r", 998, Step::Invoke);
+        for call in evaluated(Some("r")) {
+            match call {
+                Call::Security(mut security) => {
+                    security.tags.is_kept &= is_attack;
+                    bench.call(Call::Security(security));
+                }
+                call => bench.call(call),
+            }
+        }
+        bench.steps("r", 998, [Step::Start, Step::Done(Status::Success)]);
+        let spans = bench.flush();
+        let lambda = spans.iter().find(|span| span.name == "aws.lambda").unwrap();
+        assert_eq!(numbers(lambda, "_sampling_priority_v1"), Some(expected), "the tracer says 1");
+        assert!(spans.iter().all(|span| numbers(span, "_dd.apm.enabled") == Some(0.0)), "{spans:?}");
+    }
+    let mut bench = Bench::standing(ON_DEMAND, true);
+    bench.steps("r", 998, attempt());
+    let spans = bench.flush();
+    let lambda = spans.iter().find(|span| span.name == "aws.lambda").unwrap();
+    assert_eq!(numbers(lambda, "_sampling_priority_v1"), Some(0.0), "nothing was evaluated");
+}
+
+#[test]
 fn spans_wait_for_an_evaluation_until_the_invocation_is_reported_over() {
     let [start, request, end, response] = evaluated(Some("r"));
     let mut bench = bench();
