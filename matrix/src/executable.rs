@@ -1,12 +1,15 @@
-//! Writes programs that are executed afterwards, without "Text file busy".
+//! Writes programs that are executed afterwards, without "Text file busy", and runs programs that may never end.
 //!
 //! Linux refuses to execute a file that any process has open for writing (`ETXTBSY`). In a process with several threads, one thread may fork while another has
 //! the program open. Until the child's exec, the child holds a copy of that descriptor. Therefore a separate child process writes the file, and no descriptor
 //! of it can be inherited. Every program that this crate or a test writes is written here.
 
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Replaces the file `$0` by standard input, with the mode of a program.
 ///
@@ -47,6 +50,34 @@ fn outcome(path: &Path, output: &Output) -> io::Result<()> {
     Err(io::Error::other(format!("cannot write {}: {}", path.display(), reason.trim())))
 }
 
+/// Runs a command without input, and returns how it ended, with its standard output; None if it has not ended within `limit`: then it is killed.
+pub fn output_within(command: &mut Command, limit: Duration) -> io::Result<Option<Output>> {
+    const POLL: Duration = Duration::from_millis(5);
+    let end = Instant::now() + limit;
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let (sender, receiver) = mpsc::channel();
+    let output = child.stdout.take();
+    // It is read meanwhile, because the program would stop at a full pipe.
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let read = output.map_or(Ok(0), |mut output| output.read_to_end(&mut bytes));
+        // Nobody waits any more if the time is up.
+        let _ = sender.send(read.map(|_| bytes));
+    });
+    while Instant::now() < end {
+        let Some(status) = child.try_wait()? else {
+            thread::sleep(POLL);
+            continue;
+        };
+        // What it has started may still have the pipe.
+        let Ok(stdout) = receiver.recv_timeout(end.saturating_duration_since(Instant::now())) else { return Ok(None) };
+        return Ok(Some(Output { status, stdout: stdout?, stderr: Vec::new() }));
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
@@ -54,6 +85,16 @@ mod tests {
     use std::{fs, thread};
 
     use super::*;
+
+    #[test]
+    fn a_program_that_never_ends_is_killed_at_its_limit() {
+        let mut endless = Command::new("sleep");
+        assert!(output_within(endless.arg("1000"), Duration::from_millis(50)).unwrap().is_none());
+        let mut long = Command::new("/bin/sh");
+        long.args(["-c", "head -c 200000 /dev/zero; exit 3"]);
+        let output = output_within(&mut long, Duration::from_mins(1)).unwrap().unwrap();
+        assert_eq!((output.stdout.len(), output.status.code()), (200_000, Some(3)), "more than a pipe holds");
+    }
 
     const SCRIPT: &str = "#!/bin/sh\necho \"$1\"\nexit\n";
     /// Written with `fs::write`, one of the first ten programs was busy.

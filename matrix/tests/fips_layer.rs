@@ -53,7 +53,7 @@ fn pretender() -> LayerInputs {
 
 fn open(path: &Path) -> Result<LayerFile, matrix::fips_report::layer::Error> {
     let architecture = Architecture::of_this_machine().to_string();
-    LayerFile::open(path, &Expected { cell: "ship-fips", architecture: &architecture, runs: true })
+    LayerFile::open(path, &Expected { cell: "ship-fips", architecture: &architecture, has_worker: false, runs: true })
 }
 
 #[test]

@@ -2,14 +2,16 @@
 //! another cryptography, or with settings that trust everybody.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bottlecap::features;
 use matrix::fips_report::build_report::BuildReport;
 use matrix::fips_report::certificate::Certified;
-use matrix::fips_report::handshake::{self, CLIENTS, Client, HandshakeResult, ProgramUnderTest};
+use matrix::fips_report::handshake::{self, CLIENTS, Client, HandshakeResult, ProgramUnderTest, Surroundings};
 use matrix::fips_report::lives;
 use matrix::fips_report::roots::{self, CASES, Case, Store};
-use matrix::fips_report::server::{ServerCertificate, ServerTlsConfig};
+use matrix::fips_report::server::{Server, ServerCertificate, ServerTlsConfig};
+use matrix::sandbox::setup::Limits;
 
 fn subject() -> ProgramUnderTest {
     ProgramUnderTest { program: PathBuf::from(env!("CARGO_BIN_EXE_bottlecap")), agent: None }
@@ -50,10 +52,24 @@ fn the_module_is_told_of_a_fips_build_alone() {
 fn every_client_offers_what_is_approved_and_nothing_else_in_a_fips_build_alone() {
     for (_, meeting) in meet(&[ServerTlsConfig::Approved]) {
         let offer = handshake::offer(std::slice::from_ref(&meeting));
-        assert!(!meeting.seen.is_empty(), "it has connected: {meeting:?}");
+        assert!(!meeting.lived.life.seen.is_empty(), "it has connected: {meeting:?}");
         assert_eq!(offer.holds, features::FIPS, "{}: {offer:#?}", meeting.client);
         assert!(handshake::accepted(std::slice::from_ref(&meeting)).holds, "{meeting:?}");
     }
+}
+
+/// As on a machine that is too busy, where the time is up before the program is done.
+#[test]
+fn a_program_that_is_killed_at_its_deadline_is_neither_accepted_nor_at_fault() {
+    let server = Server::new(ServerTlsConfig::Approved, ServerCertificate::Good).unwrap();
+    let limits = Limits { shutdown_external: Duration::ZERO, ..Limits::default() };
+    let around = Surroundings { limits, ..Surroundings::default() };
+    let meeting = HandshakeResult::with(&subject(), server, Client::Logs, &around).unwrap();
+    let proof = handshake::accepted(&[meeting]);
+    assert_eq!(proof.outcome(), "not run", "{proof:#?}");
+    let reason = proof.not_run.unwrap();
+    assert!(reason.starts_with("logs: could not be run, because time was up twice: "), "{reason}");
+    assert_eq!(reason.matches("killed at the deadline of the shutdown phase").count(), 2, "{reason}");
 }
 
 #[test]

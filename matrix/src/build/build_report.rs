@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::recipe::Recipe;
-use crate::emulator;
 use crate::workspace::Profile;
+use crate::{emulator, executable};
+
+/// How long a program may take for its answer: on a busy machine and in an emulator that is seconds.
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// The part of `--version=json` that a cell decides.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -35,8 +39,9 @@ impl BuildReport {
         let start = emulator::start(program).map_err(|missing| missing.to_string())?;
         let mut command = Command::new(start.program);
         command.args(start.arguments).arg("--version=json");
-        let output = command.stdin(Stdio::null()).output();
+        let output = executable::output_within(&mut command, LIMIT);
         let output = output.map_err(|error| format!("it cannot be started: {error}"))?;
+        let output = output.ok_or_else(|| format!("--version=json has not ended after {} s", LIMIT.as_secs()))?;
         if !output.status.success() {
             return Err(format!("--version=json ended with {}", output.status));
         }

@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub use super::waf_artefact::{Artefact, Error, pinned};
+pub use super::waf_artefact::{Artefact, Error, Pinned, pinned};
+pub(crate) use super::waf_artefact::{FILE as PINS, TEXT as PINS_TEXT};
 
 use super::Failure;
 use super::cargo::{CargoCommand, Outcome};
@@ -77,8 +78,7 @@ pub fn build(
     artefact: &Artefact,
     progress: &(dyn Fn(&str) + Sync),
 ) -> Result<Outcome, Failure> {
-    let library = artefact.library.parent().unwrap_or(Path::new("/"));
-    let call = CargoCommand::new(NAME, &Recipe::of_waf(library), tools, root, builds);
+    let call = call(root, tools, builds, artefact);
     let outcome = call.run(root, progress)?;
     let failure = |output: String| Failure { command: call.shell(), output };
     let program = fs::read(&outcome.program).map_err(|error| failure(error.to_string()))?;
@@ -94,6 +94,29 @@ pub fn build(
 pub fn layer_files(folder: &Path) -> Vec<LayerFile> {
     let files = [(places::WAF, NAME), (places::WAF_LIBRARY, LIBRARY), (places::WAF_RULES, RULES)];
     files.map(|(place, name)| LayerFile { place: place.into(), source: folder.join(name) }).into()
+}
+
+fn call(root: &Path, tools: &Tools, builds: &Path, artefact: &Artefact) -> CargoCommand {
+    let library = artefact.library.parent().unwrap_or(Path::new("/"));
+    CargoCommand::new(NAME, &Recipe::of_waf(library), tools, root, builds)
+}
+
+/// The command that makes the worker of the workspace in `root` below `builds`.
+pub fn command(root: &Path, tools: &Tools, builds: &Path, artefact: &Artefact) -> String {
+    call(root, tools, builds, artefact).shell()
+}
+
+/// The worker of the workspace in `root` with the names of everything in it, and where it was compiled below `builds`.
+pub fn with_names(
+    root: &Path,
+    tools: &Tools,
+    builds: &Path,
+    artefact: &Artefact,
+) -> Result<(Outcome, PathBuf), Failure> {
+    let call = call(root, tools, builds, artefact).named();
+    let outcome = call.run(root, &|_| {})?;
+    let target = call.release_directory().map_or_else(|| builds.to_owned(), Path::to_owned);
+    Ok((outcome, target))
 }
 
 /// A folder with the worker, its library and the rules, for this machine: made in the target directory by the first that asks.

@@ -16,6 +16,8 @@ use crate::venv::{self, PythonRequirements, Venv, once, run};
 /// Of both, as the wheel says.
 const LICENCE: &str = "Apache-2.0 OR BSD-3-Clause";
 
+/// The list, relative to the root of the workspace.
+pub(crate) const FILE: &str = "matrix/waf.toml";
 pub(crate) const TEXT: &str = include_str!("../../waf.toml");
 
 /// What is pinned.
@@ -29,7 +31,8 @@ pub struct Pinned {
     pub rules_version: String,
     terms: Vec<String>,
     rules: String,
-    rules_sha256: String,
+    /// Of the rules before they are compressed.
+    pub rules_sha256: String,
     /// By Lambda's name of the processor.
     wheel: BTreeMap<String, Wheel>,
 }
@@ -69,6 +72,13 @@ pub enum Error {
 /// What is pinned, as it was when this program was built.
 pub fn pinned() -> Result<Pinned, Error> {
     Ok(toml::from_str(TEXT)?)
+}
+
+impl Pinned {
+    /// The SHA-256 of the library for a processor.
+    pub fn library_sha256(&self, architecture: &str) -> Option<&str> {
+        self.wheel.get(architecture).map(|wheel| wheel.library_sha256.as_str())
+    }
 }
 
 impl Artefact {

@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use serde::Deserialize;
 
-use crate::build::launcher;
+use crate::build::{launcher, waf};
 use crate::materials::packages::{Key, Package, Packages, ROOT};
 
 /// The list, relative to the root of the workspace.
@@ -27,7 +27,12 @@ const LINKER_SCRIPT: &str = "ld";
 pub enum Program {
     Agent,
     Launcher,
+    /// The one that evaluates requests beside an agent with AppSec.
+    Worker,
 }
+
+/// All of them.
+pub const PROGRAMS: [Program; 3] = [Program::Agent, Program::Launcher, Program::Worker];
 
 impl Program {
     /// Our own package of it, which is not listed.
@@ -35,6 +40,7 @@ impl Program {
         match self {
             Self::Agent => ROOT,
             Self::Launcher => launcher::NAME,
+            Self::Worker => waf::NAME,
         }
     }
 
@@ -43,6 +49,7 @@ impl Program {
         match self {
             Self::Agent => &["agent-config", "bottlecap", "extension-protocol", "waf-protocol"],
             Self::Launcher => &["extension-protocol", "launcher"],
+            Self::Worker => &["waf", "waf-protocol"],
         }
     }
 
@@ -51,8 +58,17 @@ impl Program {
         match self {
             Self::Agent => "fips/deny.toml",
             Self::Launcher => "crates/launcher/deny.toml",
+            Self::Worker => "crates/waf/deny.toml",
         }
     }
+}
+
+/// The packages of each program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackagesOfPrograms {
+    pub agent: Packages,
+    pub launcher: Packages,
+    pub worker: Packages,
 }
 
 /// The list. A key is a name and a version with a space between them, a value the SHA-256 of the archive that the registry has.
@@ -66,6 +82,9 @@ pub struct Allowed {
     /// Those that the launcher is made of, or that run while it is built.
     #[serde(default)]
     pub launcher: BTreeMap<String, String>,
+    /// The same of the WAF worker.
+    #[serde(default)]
+    pub worker: BTreeMap<String, String>,
     /// Those with code in other languages than Rust, by name, each with what that code is.
     pub foreign: BTreeMap<String, String>,
     /// Our own files that are more than Rust, by their places below the root, each with what it is for.
@@ -105,7 +124,7 @@ impl Allowed {
             }
         }
         let is_there = |name: &String, linked: bool| {
-            let is_of_list = |package: &Package| program == Program::Launcher || package.linked == linked;
+            let is_of_list = |package: &Package| program != Program::Agent || package.linked == linked;
             others().any(|(key, package)| key.to_string() == *name && is_of_list(package))
         };
         let mut gone: BTreeSet<&String> = BTreeSet::new();
@@ -116,17 +135,19 @@ impl Allowed {
         problems
     }
 
-    /// Everything in the launcher is in one list, because little runs while it is built.
+    /// Everything in the launcher is in one list, because little runs while it is built; and so it is in the WAF worker.
     fn list(&self, program: Program, linked: bool) -> &BTreeMap<String, String> {
         match (program, linked) {
             (Program::Launcher, _) => &self.launcher,
+            (Program::Worker, _) => &self.worker,
             (Program::Agent, true) => &self.linked,
             (Program::Agent, false) => &self.build,
         }
     }
 
-    /// The text of the list for the packages of both programs, with what this one says of foreign code and of our own files.
-    pub fn rewritten(&self, agent: &Packages, launcher: &Packages, foreign: impl Fn(&Package) -> bool) -> String {
+    /// The text of the list for the packages of all programs, with what this one says of foreign code and of our own files.
+    pub fn rewritten(&self, of: &PackagesOfPrograms, foreign: impl Fn(&Package) -> bool) -> String {
+        let PackagesOfPrograms { agent, launcher, worker } = of;
         let head: Vec<&str> = TEXT.lines().take_while(|line| line.starts_with('#')).collect();
         let mut text = head.join("\n") + "\n";
         let mut table = |title: &str, program: Program, packages: &Packages, is_in: &dyn Fn(&Package) -> bool| {
@@ -139,10 +160,11 @@ impl Allowed {
         table("linked", Program::Agent, agent, &|package| package.linked);
         table("build", Program::Agent, agent, &|package| !package.linked);
         table("launcher", Program::Launcher, launcher, &|_| true);
+        table("worker", Program::Worker, worker, &|_| true);
         text += "\n[foreign]\n";
-        let all = agent.0.iter().chain(&launcher.0);
+        let all = agent.0.iter().chain(&launcher.0).chain(&worker.0);
         let names: BTreeMap<&String, &Package> = all.map(|(Key { name, .. }, it)| (name, it)).collect();
-        let is_ours = |name: &str| [Program::Agent, Program::Launcher].iter().any(|program| program.root() == name);
+        let is_ours = |name: &str| PROGRAMS.iter().any(|program| program.root() == name);
         for (name, _) in names.into_iter().filter(|(name, package)| !is_ours(name) && foreign(package)) {
             let about = self.foreign.get(name).map_or("", String::as_str);
             let _ = writeln!(text, "{name} = \"{about}\"");
@@ -169,6 +191,7 @@ impl Allowed {
 fn kind(program: Program, package: &Package) -> &'static str {
     match (program, package.linked) {
         (Program::Launcher, _) => "in the launcher",
+        (Program::Worker, _) => "in the WAF worker",
         (Program::Agent, true) => "linked",
         (Program::Agent, false) => "only compiled or run while it is built",
     }
@@ -307,12 +330,13 @@ mod tests {
     fn cargo_deny_has_the_same_lists() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let allowed = Allowed::embedded().unwrap();
-        for program in [Program::Agent, Program::Launcher] {
+        for program in PROGRAMS {
             let configuration = fs::read_to_string(root.join(program.deny_file())).unwrap();
             assert_eq!(allowed.in_deny(program, &configuration).unwrap(), configuration);
             let mut more = allowed.clone();
             more.build.insert("sha1 0.10.6".to_owned(), "00".to_owned());
             more.launcher.insert("sha1 0.10.6".to_owned(), "00".to_owned());
+            more.worker.insert("sha1 0.10.6".to_owned(), "00".to_owned());
             assert!(more.in_deny(program, &configuration).unwrap().contains("\n  \"sha1@=0.10.6\",\n"));
             assert_eq!(allowed.in_deny(program, "[bans]\nallow = []\n"), None);
         }
@@ -324,20 +348,24 @@ mod tests {
         let manifest = Manifest::embedded().unwrap();
         let recipe = Recipe::of(manifest, &manifest.set_levels("ship-fips").unwrap());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let mut packages = Packages::of(&recipe.workspace(root), &recipe.features, &crate::target::plain()).unwrap();
-        bundled::mark_replaced(&mut packages).unwrap();
-        let mut launched = launcher::packages(root, &crate::target::plain()).unwrap();
+        let mut agent = Packages::of(&recipe.workspace(root), &recipe.features, &crate::target::plain()).unwrap();
+        bundled::mark_replaced(&mut agent).unwrap();
+        let launcher = launcher::packages(root, &crate::target::plain()).unwrap();
+        let worker = waf::packages(root, &crate::target::plain()).unwrap();
         let allowed = Allowed::embedded().unwrap();
-        assert_eq!(allowed.problems(Program::Agent, &packages, is_foreign), [""; 0]);
-        assert_eq!(allowed.problems(Program::Launcher, &launched, is_foreign), [""; 0]);
-        assert_eq!(allowed.rewritten(&packages, &launched, is_foreign), TEXT);
+        let all = PackagesOfPrograms { agent, launcher, worker };
+        assert_eq!(allowed.rewritten(&all, is_foreign), TEXT);
         assert!(allowed.foreign.values().all(|about| !about.is_empty()));
-        let ring = (Key::new("ring", "0.17.14"), package(true, "00"));
-        packages.0.extend([ring.clone()]);
-        launched.0.extend([ring]);
-        let problems = allowed.problems(Program::Agent, &packages, |_| false);
-        assert_eq!(problems, ["ring 0.17.14 is not on the list of packages that are linked"]);
-        let problems = allowed.problems(Program::Launcher, &launched, |_| false);
-        assert_eq!(problems, ["ring 0.17.14 is not on the list of packages that are in the launcher"]);
+        let PackagesOfPrograms { agent, launcher, worker } = all;
+        for (program, mut packages, where_it_is) in [
+            (Program::Agent, agent, "linked"),
+            (Program::Launcher, launcher, "in the launcher"),
+            (Program::Worker, worker, "in the WAF worker"),
+        ] {
+            assert_eq!(allowed.problems(program, &packages, is_foreign), [""; 0]);
+            packages.0.insert(Key::new("ring", "0.17.14"), package(true, "00"));
+            let problems = allowed.problems(program, &packages, |_| false);
+            assert_eq!(problems, [format!("ring 0.17.14 is not on the list of packages that are {where_it_is}")]);
+        }
     }
 }

@@ -3,29 +3,34 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use super::allowed::{self, Allowed};
+use super::allowed::{self, Allowed, PackagesOfPrograms};
 use super::build_report::BuildReport;
 use super::certificate::Certified;
 use super::compiled::{self, Call};
-use super::document::{LauncherUnderTest, ProgramUnderTest};
+use super::document::{BesideTheAgent, ProgramUnderTest};
 use super::error::Error;
-use super::gather::{Program, check, read};
+use super::gather::{Program, ShippedWorker, check, read};
 use super::graph::{self, HeldBack};
 use super::integrity::ModuleBytes;
 use super::launcher::{self, Evidence};
+use super::layer::ProgramFile;
 use super::module_build::{self, ModuleBuild};
 use super::procedure::{self, Step};
 use super::proof::Proof;
 use super::symbols::{self, Symbols};
 use super::tools::{BuildTool, BuildTools};
+use super::worker::{self, WorkerFiles};
+use crate::archive::places;
 use crate::build::recipe::Recipe;
+use crate::build::waf::{self, Artefact};
 use crate::build::{self, BuildRecord, Outcome};
 use crate::flavour::{Toolchain, Tools};
 use crate::hash;
 use crate::layer::bundled;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, ON};
 use crate::materials::packages::{self, Packages};
 use crate::plan::Cell;
+use crate::workspace::target_directory;
 
 /// What is built, from what and with what.
 pub(super) struct Context<'m> {
@@ -36,6 +41,8 @@ pub(super) struct Context<'m> {
     pub(super) certified: Certified,
     /// Where target directories are.
     pub(super) builds: PathBuf,
+    /// What the WAF worker is built with; none where there is no worker, and until it is installed.
+    pub(super) artefact: Option<Artefact>,
 }
 
 /// The packages of what is built.
@@ -43,15 +50,37 @@ pub(super) struct AllPackages {
     pub(super) agent: Packages,
     /// None without a launcher.
     pub(super) launcher: Option<Packages>,
-    /// Those of both.
+    /// None without the WAF.
+    pub(super) worker: Option<Packages>,
+    /// Those of all.
     pub(super) all: Packages,
 }
 
-/// The programs with the names of what is in them, and where the launcher was compiled.
+/// The programs with the names of what is in them, and where those beside the agent were compiled.
 pub(super) struct Named {
     command: String,
     agent: Outcome,
     launcher: Option<(Outcome, PathBuf)>,
+    worker: Option<NamedWorker>,
+}
+
+/// The WAF worker, which is built for the report alone.
+pub(super) struct NamedWorker {
+    /// As it is shipped, without names.
+    built: Vec<u8>,
+    /// What is put beside it.
+    library: Vec<u8>,
+    rules: Vec<u8>,
+    named: Outcome,
+    target: PathBuf,
+    command: String,
+}
+
+impl NamedWorker {
+    /// What a layer would have of it.
+    pub(super) fn files(&self) -> WorkerFiles<'_> {
+        WorkerFiles { program: &self.built, library: &self.library, rules: &self.rules }
+    }
 }
 
 impl Context<'_> {
@@ -67,7 +96,21 @@ impl Context<'_> {
     /// What both programs are built with.
     pub(super) fn used_tools(&self) -> Vec<&Tools> {
         let Toolchain { agent, launcher } = &self.toolchain;
-        if self.has_launcher() { vec![agent, launcher] } else { vec![agent] }
+        if self.has_launcher() || self.has_worker() { vec![agent, launcher] } else { vec![agent] }
+    }
+
+    /// Whether the agent starts the WAF worker.
+    pub(super) fn has_worker(&self) -> bool {
+        has_worker(&self.cell)
+    }
+
+    /// Installs what the worker is built with, or finds it installed.
+    pub(super) fn install_artefact(&mut self) -> Result<(), Error> {
+        if self.has_worker() {
+            let architecture = self.toolchain.launcher.flavour.architecture;
+            self.artefact = Some(Artefact::ensure(architecture, &target_directory(), &|step| eprintln!("{step}"))?);
+        }
+        Ok(())
     }
 
     pub(super) fn has_launcher(&self) -> bool {
@@ -78,16 +121,24 @@ impl Context<'_> {
         let recipe = self.recipe();
         let mut agent = Packages::of(&recipe.workspace(&self.root), &recipe.features, &self.tools().flavour.triple)?;
         bundled::mark_replaced(&mut agent)?;
-        let launcher = recipe.launcher.then(|| self.launcher_packages()).transpose()?;
+        let triple = &self.toolchain.launcher.flavour.triple;
+        let launcher = recipe.launcher.then(|| build::launcher::packages(&self.root, triple)).transpose()?;
+        let worker = self.has_worker().then(|| waf::packages(&self.root, triple)).transpose()?;
         let mut all = agent.clone();
-        if let Some(launcher) = &launcher {
-            all.add_program(launcher.clone());
+        for program in launcher.iter().chain(&worker) {
+            all.add_program(program.clone());
         }
-        Ok(AllPackages { agent, launcher, all })
+        Ok(AllPackages { agent, launcher, worker, all })
     }
 
-    pub(super) fn launcher_packages(&self) -> Result<Packages, Error> {
-        Ok(build::launcher::packages(&self.root, &self.toolchain.launcher.flavour.triple)?)
+    /// Those of every program, whether this cell has it or not.
+    pub(super) fn packages_of_programs(&self) -> Result<PackagesOfPrograms, Error> {
+        let triple = &self.toolchain.launcher.flavour.triple;
+        Ok(PackagesOfPrograms {
+            agent: self.packages()?.agent,
+            launcher: build::launcher::packages(&self.root, triple)?,
+            worker: waf::packages(&self.root, triple)?,
+        })
     }
 
     pub(super) fn dependencies(&self, packages: &Packages) -> Result<Proof, Error> {
@@ -114,7 +165,21 @@ impl Context<'_> {
             .has_launcher()
             .then(|| build::launcher::with_names(&self.root, &self.toolchain.launcher, &self.builds));
         check(interrupted)?;
-        Ok(Named { command, agent, launcher: launcher.transpose().map_err(failed)? })
+        let worker = self.artefact.as_ref().map(|artefact| self.named_worker(artefact)).transpose();
+        check(interrupted)?;
+        Ok(Named { command, agent, launcher: launcher.transpose().map_err(failed)?, worker: worker? })
+    }
+
+    /// The worker as it is shipped, and then with names, which takes the place of the other.
+    fn named_worker(&self, artefact: &Artefact) -> Result<NamedWorker, Error> {
+        let (root, tools, builds) = (&self.root, &self.toolchain.launcher, &self.builds);
+        let failed = |failure| Error::Failed { cell: waf::NAME.to_owned(), failure };
+        let built = waf::build(root, tools, builds, artefact, &|_| {}).map_err(failed)?;
+        let built = read(&built.program)?;
+        let (named, target) = waf::with_names(root, tools, builds, artefact).map_err(failed)?;
+        let command = waf::command(root, tools, builds, artefact);
+        let rules = artefact.compressed_rules().map_err(Error::Directory)?;
+        Ok(NamedWorker { built, library: read(&artefact.library)?, rules, named, target, command })
     }
 
     pub(super) fn module(&self, named: &Named) -> Result<ModuleBuild, Error> {
@@ -128,11 +193,12 @@ impl Context<'_> {
     pub(super) fn compiled(&self, named: &Named, packages: &Packages) -> Result<Proof, Error> {
         let target = build::directory(self.manifest, &self.cell, self.tools(), &self.builds);
         let agent = Call { workspace: self.recipe().workspace(&self.root), target };
-        let launcher = named.launcher.as_ref().map(|(_, target)| {
-            let workspace = Recipe::of_launcher(self.toolchain.launcher.flavour.architecture).workspace(&self.root);
-            Call { workspace, target: target.clone() }
-        });
-        let calls: Vec<Call> = [agent].into_iter().chain(launcher).collect();
+        // Both of them are of the same workspace.
+        let beside = self.root.join(build::launcher::FOLDER);
+        let launcher = named.launcher.as_ref().map(|(_, target)| target);
+        let targets = launcher.into_iter().chain(named.worker.as_ref().map(|worker| &worker.target));
+        let calls = targets.map(|target| Call { workspace: beside.clone(), target: target.clone() });
+        let calls: Vec<Call> = [agent].into_iter().chain(calls).collect();
         let allowed = Allowed::embedded().map_err(Error::Allowed)?;
         compiled::look(&calls, &self.root, packages, &allowed).map_err(Error::Directory)
     }
@@ -160,6 +226,27 @@ impl Context<'_> {
             command: &build::launcher::command(&self.root, tools, &self.builds),
         };
         Ok(Some(launcher::judge(&evidence, &Allowed::embedded().map_err(Error::Allowed)?)))
+    }
+
+    /// That what the agent starts for `AppSec` is the WAF worker, and what is beside it; none without one.
+    pub(super) fn worker(
+        &self,
+        named: &Named,
+        program: &Program,
+        packages: &AllPackages,
+    ) -> Result<Option<Proof>, Error> {
+        let (Some(worker), Some(packages)) = (&named.worker, &packages.worker) else { return Ok(None) };
+        let evidence = worker::Evidence {
+            built: &worker.built,
+            named: &read(&worker.named.program)?,
+            shipped: program.worker.as_ref().map_or_else(|| worker.files(), ShippedWorker::files),
+            packages,
+            architecture: &self.toolchain.launcher.flavour.architecture.to_string(),
+            module: &self.certified.module,
+            command: &worker.command,
+        };
+        let allowed = Allowed::embedded().map_err(Error::Allowed)?;
+        Ok(Some(worker::judge(&evidence, &allowed, &waf::pinned()?)))
     }
 
     /// The policy's procedure beside what was done.
@@ -215,15 +302,25 @@ impl Context<'_> {
         &self,
         built: &BuildRecord,
         program: &Program,
+        named: &Named,
         tools: Vec<BuildTool>,
     ) -> Result<ProgramUnderTest, Error> {
         let origin = built.origin.as_ref();
         let lock = |recipe: Recipe| read(&recipe.workspace(&self.root).join("Cargo.lock"));
-        let launcher = self.has_launcher().then(|| {
-            let command = build::launcher::command(&self.root, &self.toolchain.launcher, &self.builds);
-            lock(Recipe::of_launcher(self.toolchain.launcher.flavour.architecture))
-                .map(|lock| LauncherUnderTest { lock_sha256: hash::hexadecimal(&lock), command })
-        });
+        // Launcher and worker have one lock file.
+        let beside = |command: String| -> Result<BesideTheAgent, Error> {
+            let lock = lock(Recipe::of_launcher(self.toolchain.launcher.flavour.architecture))?;
+            Ok(BesideTheAgent { lock_sha256: hash::hexadecimal(&lock), command })
+        };
+        let launcher = self
+            .has_launcher()
+            .then(|| beside(build::launcher::command(&self.root, &self.toolchain.launcher, &self.builds)));
+        let worker = named.worker.as_ref();
+        let mut programs = program.files.clone();
+        programs.extend(worker.iter().flat_map(|worker| {
+            [(places::WAF, &worker.built), (places::WAF_LIBRARY, &worker.library), (places::WAF_RULES, &worker.rules)]
+                .map(|(place, bytes)| ProgramFile::of(place, bytes))
+        }));
         Ok(ProgramUnderTest {
             cell: self.cell.id.clone(),
             sha256: built.sha256.clone(),
@@ -235,8 +332,14 @@ impl Context<'_> {
             target: self.tools().flavour.triple.clone(),
             command: build::command(self.manifest, &self.cell, self.tools(), &self.builds),
             launcher: launcher.transpose()?,
-            programs: program.files.clone(),
+            worker: worker.map(|worker| beside(worker.command.clone())).transpose()?,
+            programs,
             tools,
         })
     }
+}
+
+/// Whether an agent starts the WAF worker.
+pub(super) fn has_worker(cell: &Cell) -> bool {
+    cell.levels.get(waf::SWITCH).is_some_and(|level| level == ON)
 }

@@ -68,16 +68,18 @@ pub struct ProgramUnderTest {
     /// What makes it.
     pub command: String,
     /// What is in front of it; none without a launcher.
-    pub launcher: Option<LauncherUnderTest>,
+    pub launcher: Option<BesideTheAgent>,
+    /// What the agent starts for `AppSec`; none without the WAF.
+    pub worker: Option<BesideTheAgent>,
     /// Each program by itself, by its place below `/opt`.
     pub programs: Vec<ProgramFile>,
     /// What has built the module and the programs.
     pub tools: Vec<BuildTool>,
 }
 
-/// The launcher, beside what the programs have in common.
+/// The launcher or the WAF worker, beside what the programs have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LauncherUnderTest {
+pub struct BesideTheAgent {
     /// Of its own `Cargo.lock`.
     pub lock_sha256: String,
     /// What makes it.
@@ -117,7 +119,7 @@ pub(super) fn sample(holds: bool) -> Document {
     }
     let text = str::to_owned;
     Document {
-        schema: 5,
+        schema: 6,
         holds,
         date: text("2026-01-02T03:04:05Z"),
         subject: ProgramUnderTest {
@@ -131,6 +133,7 @@ pub(super) fn sample(holds: bool) -> Document {
             target: text("x"),
             command: text("RUSTFLAGS='-C a_b' cargo build"),
             launcher: None,
+            worker: None,
             programs: vec![ProgramFile::of("extensions/datadog-agent", b"program")],
             tools: vec![BuildTool::of("cc", std::path::Path::new("/nowhere/cc"), false)],
         },

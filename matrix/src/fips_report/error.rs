@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{layer, server};
-use crate::build::{self, Failure};
+use crate::build::{self, Failure, waf};
 use crate::layer::bundled;
 use crate::materials::packages;
 use crate::{analyze, measure, plan, sandbox, terminal};
@@ -33,8 +33,8 @@ pub enum Error {
         "the sources differ from their commit, or have none: {sources}; a proof of them would be about no commit; commit them, or try it with --allow-dirty"
     )]
     Dirty { sources: String },
-    #[error("{cell} has appsec=on, and no proof covers the WAF worker and libddwaf.so; choose a set without it")]
-    Uncovered { cell: String },
+    #[error(transparent)]
+    Waf(#[from] waf::Error),
     #[error(
         "no build of the Rust toolchain that is here could be proven:\n  {}\ninstall what is pinned with `rustup toolchain install {toolchain} --profile minimal`, without components that add files to it such as rustc-dev, and unset RUSTUP_TOOLCHAIN",
         problems.join("\n  ")
@@ -74,7 +74,7 @@ impl Error {
         match self {
             Self::Plan(error) | Self::Build(build::Error::Plan(error)) if error.is_usage() => terminal::USAGE,
             Self::Measured(error) if error.is_usage() => terminal::USAGE,
-            Self::NotMeasured(_) | Self::Uncovered { .. } => terminal::USAGE,
+            Self::NotMeasured(_) => terminal::USAGE,
             Self::Layer(error) => error.status(),
             Self::Measure(error) => error.status(),
             Self::Made(error) => error.status(),

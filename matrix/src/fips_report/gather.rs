@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::allowed::{self, Allowed};
 use super::certificate::Certified;
-use super::context::{AllPackages, Context, Named};
+use super::context::{AllPackages, Context, Named, has_worker};
 use super::document::{Document, Machine, NOT_CLAIMED, ProgramUnderTest};
 use super::error::Error;
 use super::graph::HeldBack;
@@ -26,12 +26,13 @@ use super::rust_tools;
 use super::sources;
 use super::tools::{self, BuildTool, BuildTools};
 use super::tree::Tree;
+use super::worker::WorkerFiles;
 use crate::archive::places;
 use crate::build::{self, BuildRecord};
 use crate::elf;
 use crate::flavour::{Flavours, LayerTarget, Toolchain};
 use crate::layer as layers;
-use crate::manifest::{Manifest, ON};
+use crate::manifest::Manifest;
 use crate::materials::packages::Packages;
 use crate::plan::Cell;
 use crate::target::{Architecture, Libc};
@@ -76,7 +77,6 @@ pub fn proofs(request: &Request, interrupted: &AtomicBool) -> Result<Found, Erro
         eprintln!("note: {note}");
     }
     // All that can be refused is refused before minutes are spent on building.
-    refuse_uncovered(&cell)?;
     let root = workspace::root();
     let tree = Tree::look(&root)?;
     if !request.allow_dirty && !tree.is_clean() {
@@ -86,14 +86,16 @@ pub fn proofs(request: &Request, interrupted: &AtomicBool) -> Result<Found, Erro
     let toolchain = request.toolchain(&cell, &root, layer.as_ref())?.by_path(&root);
     let flavours = Flavours::embedded().map_err(build::Error::from)?;
     flavours.check_programs(iter::once(&cell.levels)).map_err(build::Error::from)?;
-    let builds = empty_folder()?;
+    let folder = empty_folder()?;
     let certified = Certified::embedded()?;
-    let context = Context { manifest, root, cell, toolchain, certified, builds: builds.path().to_owned() };
+    let builds = folder.path().to_owned();
+    let mut context = Context { manifest, root, cell, toolchain, certified, builds, artefact: None };
     let packages = context.packages()?;
     let before = Before::look(&context, tree, &packages.all);
     rust_tools::check(&before.tools, &context.certified.build, request.architecture, &context.root)?;
+    context.install_artefact()?;
     eprintln!("{}: building it from nothing", context.cell.id);
-    let built = build::anew(manifest, context.cell.clone(), context.toolchain.clone(), builds.path())?;
+    let built = build::anew(manifest, context.cell.clone(), context.toolchain.clone(), &context.builds)?;
     let built = built.ok_or(Error::Interrupted)?;
     let program = Program::of(&context, &built, layer.as_ref())?;
     let (certified, architecture) = (&context.certified, request.architecture);
@@ -112,14 +114,8 @@ pub fn proofs(request: &Request, interrupted: &AtomicBool) -> Result<Found, Erro
     proofs.extend(ran.proofs);
     let procedure = context.procedure(&module, &tools, &packages.agent, ran.told.as_ref());
     let held_back = context.held_back(&packages.agent)?;
-    let subject = context.subject(&built, &program, tools.after)?;
+    let subject = context.subject(&built, &program, &named, tools.after)?;
     Ok(Found { proofs, subject, layer, certified: context.certified, tree, held_back, procedure })
-}
-
-/// Refuses a cell with the WAF: its worker is a program, and its library a file, at which no proof looks.
-fn refuse_uncovered(cell: &Cell) -> Result<(), Error> {
-    let has_waf = cell.levels.get("appsec").is_some_and(|level| level == ON);
-    if has_waf { Err(Error::Uncovered { cell: cell.id.clone() }) } else { Ok(()) }
 }
 
 /// What the build has left behind, and the proofs of that.
@@ -154,6 +150,7 @@ impl Built {
         let (names, place) = context.names(named, program)?;
         proofs.push(names);
         proofs.extend(context.launcher(named, program, packages)?);
+        proofs.extend(context.worker(named, program, packages)?);
         Ok(Self { proofs, tree, module, tools, place })
     }
 }
@@ -168,7 +165,7 @@ impl Before {
 impl Request {
     fn open(&self, cell: &Cell) -> Result<Option<LayerFile>, Error> {
         let (architecture, runs) = (self.architecture.to_string(), emulator::can_start(self.architecture));
-        let expected = Expected { cell: &cell.id, architecture: &architecture, runs };
+        let expected = Expected { cell: &cell.id, architecture: &architecture, has_worker: has_worker(cell), runs };
         Ok(self.layer.as_ref().map(|path| LayerFile::open(path, &expected)).transpose()?)
     }
 
@@ -198,7 +195,7 @@ impl Found {
         let Self { proofs, subject, layer, certified, tree, held_back, procedure } = self;
         let date = OffsetDateTime::now_utc().replace_nanosecond(0).ok().and_then(|now| now.format(&Rfc3339).ok());
         Document {
-            schema: 5,
+            schema: 6,
             holds: proofs.iter().all(|proof| proof.holds),
             date: date.unwrap_or_default(),
             subject,
@@ -223,6 +220,8 @@ pub(super) struct Program {
     pub(super) files: Vec<ProgramFile>,
     /// None without a launcher.
     pub(super) launcher: Option<LauncherFiles>,
+    /// None without the WAF, or without a layer.
+    pub(super) worker: Option<ShippedWorker>,
     /// That the layer is what is made of it.
     identity: Option<Proof>,
     /// Where the layer is unpacked.
@@ -234,6 +233,26 @@ pub(super) struct LauncherFiles {
     pub(super) built: Vec<u8>,
     /// As the layer has it.
     pub(super) shipped: Vec<u8>,
+}
+
+/// The WAF worker in the layer, and what is beside it.
+pub(super) struct ShippedWorker {
+    program: Vec<u8>,
+    library: Vec<u8>,
+    rules: Vec<u8>,
+}
+
+impl ShippedWorker {
+    /// None of a layer that lacks one of them.
+    fn of(layer: &LayerFile) -> Option<Self> {
+        let file = |place: &str| layer.file(place).map(<[u8]>::to_vec);
+        let (program, library) = (file(places::WAF)?, file(places::WAF_LIBRARY)?);
+        Some(Self { program, library, rules: file(places::WAF_RULES)? })
+    }
+
+    pub(super) fn files(&self) -> WorkerFiles<'_> {
+        WorkerFiles { program: &self.program, library: &self.library, rules: &self.rules }
+    }
 }
 
 impl Program {
@@ -263,7 +282,8 @@ impl Program {
         let bytes = read(subject.agent())?;
         let shipped = launcher.is_some().then(|| read(&subject.program)).transpose()?;
         let launcher = launcher.zip(shipped).map(|(built, shipped)| LauncherFiles { built, shipped });
-        Ok(Self { launcher, subject, bytes, files, identity, _folder: folder })
+        let worker = layer.and_then(ShippedWorker::of);
+        Ok(Self { launcher, worker, subject, bytes, files, identity, _folder: folder })
     }
 }
 
@@ -274,12 +294,12 @@ pub fn write_packages(set: &str) -> Result<Vec<PathBuf>, Error> {
     let root = workspace::root();
     let toolchain = Toolchain::plain(&root, Profile::Release).map_err(build::Error::from)?;
     let (certified, builds) = (Certified::embedded()?, workspace::builds_directory());
-    let context = Context { manifest, root, cell, toolchain, certified, builds };
+    let context = Context { manifest, root, cell, toolchain, certified, builds, artefact: None };
     let allowed = Allowed::embedded().map_err(Error::Allowed)?;
-    let text = allowed.rewritten(&context.packages()?.agent, &context.launcher_packages()?, allowed::is_foreign);
+    let text = allowed.rewritten(&context.packages_of_programs()?, allowed::is_foreign);
     let written = Allowed::read(&text).map_err(Error::Allowed)?;
     let mut files = vec![(context.root.join(allowed::FILE), text)];
-    for program in [allowed::Program::Agent, allowed::Program::Launcher] {
+    for program in allowed::PROGRAMS {
         let deny = context.root.join(program.deny_file());
         let configuration = String::from_utf8_lossy(&read(&deny)?).into_owned();
         let configuration = written.in_deny(program, &configuration).ok_or_else(|| Error::NoList(deny.clone()))?;

@@ -1,20 +1,15 @@
-//! Whom the program talks to: a life in the sandbox beside a TLS server, to which one of its clients is sent.
+//! Whom the program talks to: its lives beside TLS servers, to which one of its clients is sent.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
 
-use super::clients::PORT;
 use super::error::Error;
 use super::hello::Offer;
 use super::proof::{Facts, Proof};
-use super::server::{Guests, Seen, Server, ServerCertificate, ServerTlsConfig};
-use crate::archive::places;
-use crate::sandbox::function::{Answer, Call, Handler, InitError};
-use crate::sandbox::setup::{LayerFile, Mount};
-use crate::sandbox::{Extension, Function, Outcome, Sandbox, Setup, intake};
+use super::server::{Seen, Server, ServerCertificate, ServerTlsConfig};
 
 pub use super::clients::{CLIENTS, Client};
+pub use super::life::{Life, Lived, Surroundings};
 
 /// What a client may offer: the suites and groups that rustls offers of the module in its FIPS mode.
 const APPROVED_SUITES: [&str; 7] = [
@@ -65,24 +60,14 @@ impl ProgramUnderTest {
     }
 }
 
-/// What became of a life beside a server.
+/// What became of a client that was sent to a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HandshakeResult {
     /// Which client was sent there.
     pub client: &'static str,
-    /// The program's connections.
-    pub seen: Vec<Seen>,
-    /// Whether the function was served all the same, and the program ended by itself.
-    pub harmed: Option<String>,
+    pub lived: Lived,
     /// What the same server agreed on with a client that offers everything.
     pub control: Option<String>,
-}
-
-/// What a life has in it beside the program and its server.
-#[derive(Clone, Debug, Default)]
-pub struct Surroundings {
-    pub environment: Vec<(String, String)>,
-    pub mounts: Vec<Mount>,
 }
 
 impl HandshakeResult {
@@ -93,7 +78,7 @@ impl HandshakeResult {
         let directory = tempfile::tempdir().map_err(Error::Directory)?;
         let store = server.save(directory.path()).map_err(Error::Directory)?;
         let environment = vec![("DD_TLS_CERT_FILE".to_owned(), store.display().to_string())];
-        Self::with(subject, server, client, &Surroundings { environment, mounts: Vec::new() })
+        Self::with(subject, server, client, &Surroundings { environment, ..Surroundings::default() })
     }
 
     /// Starts the program beside that server.
@@ -105,50 +90,84 @@ impl HandshakeResult {
     ) -> Result<Self, Error> {
         let other = server.serves_others()?;
         let control = other.agreed.or_else(|| (other.alert == Some(TOO_EARLY)).then(|| OLD.to_owned()));
-        let guests = Guests::default();
-        let host = Arc::new(Host { server, guests: Arc::clone(&guests), client });
-        let sandbox = Sandbox::start(setup(subject, host, client, around))?;
-        let invocation = sandbox.invoke(b"1")?;
-        let ending = sandbox.shutdown()?;
-        let outcome = (invocation.outcome != Outcome::Success)
-            .then(|| format!("the function ended with {:?}", invocation.outcome));
-        let exits = ending.extensions.iter().find(|exit| exit.killed || exit.status != "exit status: 0");
-        let harmed = outcome.or_else(|| exits.map(|exit| format!("the program ended with {}", exit.status)));
-        let seen = guests.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Self { client: client.name(), seen, harmed, control })
+        Ok(Self { client: client.name(), lived: Lived::beside(subject, server, client, around)?, control })
+    }
+
+    /// The program's connections in the life that counts.
+    fn seen(&self) -> &[Seen] {
+        &self.lived.life.seen
+    }
+
+    /// Those of a life that was repeated as well: what may not happen may not happen there either.
+    fn all_seen(&self) -> impl Iterator<Item = &Seen> {
+        self.lived.before.iter().flat_map(|before| &before.seen).chain(self.seen())
     }
 
     /// Whether data arrived.
     pub fn trusts(&self) -> bool {
-        self.seen.iter().any(|seen| seen.agreed.is_some() && seen.data > 0)
+        self.seen().iter().any(|seen| seen.agreed.is_some() && seen.data > 0)
     }
 
     /// Whether there were handshakes, and none was completed.
     pub fn refuses(&self) -> bool {
-        !self.seen.is_empty() && self.seen.iter().all(|seen| seen.agreed.is_none() && seen.data == 0)
+        !self.seen().is_empty() && !self.has_agreed()
     }
 
-    /// Notes that the server works for others, and that the program was not harmed.
-    pub fn note(&self, facts: &mut Facts) {
+    /// Whether any handshake was completed.
+    fn has_agreed(&self) -> bool {
+        self.all_seen().any(|seen| seen.agreed.is_some() || seen.data > 0)
+    }
+
+    /// Whether there was time for a life. A server that may get nothing is judged by what it got, all the same.
+    fn was_run(&self) -> bool {
+        self.lived.life.out_of_time.is_none()
+    }
+
+    /// Notes whether every server that may get data got some, and every other none. `case` says what the server shows, where that is not the same in all lives.
+    pub(super) fn judge(&self, case: &str, may_get_data: bool, facts: &mut Facts) {
+        self.note(case, facts);
+        let case = if case.is_empty() { case.to_owned() } else { format!("{case} is {}trusted: ", self.not()) };
+        if may_get_data && self.was_run() {
+            facts.note(self.trusts(), case + &self.outcome());
+        } else if !may_get_data && (self.was_run() || self.has_agreed()) {
+            facts.note(self.refuses(), case + &self.outcome());
+        }
+    }
+
+    fn not(&self) -> &'static str {
+        if self.has_agreed() { "" } else { "not " }
+    }
+
+    /// Notes that the server works for others, that the program was not harmed, and whether there was time.
+    fn note(&self, case: &str, facts: &mut Facts) {
         match &self.control {
             Some(suite) => facts.note(true, format!("to a careless client with ring, the same server speaks {suite}")),
             None => facts.note(false, "the same server speaks with nobody else either"),
         }
-        match &self.harmed {
-            Some(harmed) => facts.note(false, harmed.clone()),
-            None => facts.note(true, "the function was served, and the program ended by itself"),
+        let Lived { life, before } = &self.lived;
+        let about = if case.is_empty() { self.client.to_owned() } else { format!("{}, {case}", self.client) };
+        let first = before.as_ref().and_then(|before| before.out_of_time.as_deref()).unwrap_or_default();
+        match (&life.out_of_time, &life.harmed) {
+            (Some(reason), _) => {
+                facts.not_run.push(format!("{about}: could not be run, because time was up twice: {first}; {reason}"));
+            }
+            (None, Some(harmed)) => facts.note(false, harmed.clone()),
+            (None, None) => facts.note(true, "the function was served, and the program ended by itself"),
+        }
+        if life.out_of_time.is_none() && before.is_some() {
+            facts.note(true, format!("{about}: run once more, because time was up: {first}"));
         }
     }
 
     /// How the handshakes ended.
     pub fn outcome(&self) -> String {
-        let agreed: Vec<_> = self.seen.iter().filter_map(|seen| seen.agreed.as_deref()).collect();
-        let data: usize = self.seen.iter().map(|seen| seen.data).sum();
+        let agreed: Vec<_> = self.all_seen().filter_map(|seen| seen.agreed.as_deref()).collect();
+        let data: usize = self.all_seen().map(|seen| seen.data).sum();
         let with = agreed.first().map(|suite| format!(" with {suite}")).unwrap_or_default();
         format!(
             "{}: of {} handshakes that were begun, {} were completed{with}, and {data} bytes of requests arrived",
             self.client,
-            self.seen.len(),
+            self.all_seen().count(),
             agreed.len()
         )
     }
@@ -158,8 +177,7 @@ impl HandshakeResult {
 pub fn accepted(meetings: &[HandshakeResult]) -> Proof {
     let mut facts = Facts::default();
     for meeting in meetings {
-        meeting.note(&mut facts);
-        facts.note(meeting.trusts(), meeting.outcome());
+        meeting.judge("", true, &mut facts);
     }
     let claim = "A server that speaks AES-GCM over P-256 or P-384 gets data of every client.";
     Proof::new("accepted", claim, HOW, facts)
@@ -169,8 +187,7 @@ pub fn accepted(meetings: &[HandshakeResult]) -> Proof {
 pub fn refused(name: &'static str, what: &str, meetings: &[HandshakeResult]) -> Proof {
     let mut facts = Facts::default();
     for meeting in meetings {
-        meeting.note(&mut facts);
-        facts.note(meeting.refuses(), meeting.outcome());
+        meeting.judge("", false, &mut facts);
     }
     let claim = format!(
         "A server that speaks {what} gets no data of any client: there is no handshake that would be completed."
@@ -182,18 +199,23 @@ pub fn refused(name: &'static str, what: &str, meetings: &[HandshakeResult]) -> 
 pub fn extended_master_secret(meetings: &[HandshakeResult]) -> Proof {
     let mut facts = Facts::default();
     for meeting in meetings {
-        meeting.note(&mut facts);
-        let refused = !meeting.seen.is_empty() && meeting.seen.iter().all(|seen| seen.alert == Some(REFUSED));
-        let alerts: BTreeSet<_> = meeting.seen.iter().map(|seen| seen.alert).collect();
+        meeting.note("", &mut facts);
+        let goes_on = |seen: &Seen| seen.alert.is_some_and(|alert| alert != REFUSED);
+        let never_goes_on = !meeting.has_agreed() && !meeting.all_seen().any(goes_on);
+        let refused = never_goes_on && meeting.seen().iter().all(|seen| seen.alert == Some(REFUSED));
+        let alerts: BTreeSet<_> = meeting.all_seen().map(|seen| seen.alert).collect();
         let named = |alert: Option<u8>| alert.map_or_else(|| "none".to_owned(), |alert| alert.to_string());
         let alerts: Vec<_> = alerts.into_iter().map(named).collect();
         let refusal = format!(
             "{}: the alerts in answer to {} such handshakes are {}",
             meeting.client,
-            meeting.seen.len(),
+            meeting.all_seen().count(),
             alerts.join(", ")
         );
-        facts.note(refused && meeting.refuses(), format!("{refusal}; {REFUSED} is a refused handshake"));
+        if meeting.was_run() || !never_goes_on {
+            let refused = refused && !meeting.seen().is_empty();
+            facts.note(refused, format!("{refusal}; {REFUSED} is a refused handshake"));
+        }
     }
     let claim = "A server that speaks TLS 1.2 without extended master secret (RFC 7627) is refused by every client.";
     Proof::new("extended-master-secret", claim, HOW, facts)
@@ -204,8 +226,13 @@ pub fn offer(meetings: &[HandshakeResult]) -> Proof {
     let mut facts = Facts::default();
     let mut told: Vec<Offer> = Vec::new();
     for meeting in meetings {
-        facts.note(!meeting.seen.is_empty(), format!("{}: {} connections", meeting.client, meeting.seen.len()));
-        for Seen { offer, .. } in &meeting.seen {
+        if meeting.was_run() {
+            let connections = meeting.all_seen().count();
+            facts.note(connections > 0, format!("{}: {connections} connections", meeting.client));
+        } else {
+            meeting.note("", &mut facts);
+        }
+        for Seen { offer, .. } in meeting.all_seen() {
             if told.contains(offer) {
                 continue;
             }
@@ -237,43 +264,6 @@ fn list(facts: &mut Facts, what: &str, offered: &[String], approved: &[&str]) {
     }
 }
 
-/// A function beside the server.
-struct Host {
-    server: Server,
-    guests: Guests,
-    client: Client,
-}
-
-impl Handler for Host {
-    fn init(&self, _: &Call<'_>) -> Result<(), InitError> {
-        let served = self.server.serve(PORT, &self.guests);
-        served.map(|_| ()).map_err(|error| InitError::Reported(error.to_string()))
-    }
-
-    fn handle(&self, call: &Call<'_>) -> Answer {
-        match self.client.feed() {
-            Ok(()) => Answer::Response(call.event.to_vec()),
-            Err(error) => Answer::Error { error_type: "Feed".to_owned(), message: error.to_string() },
-        }
-    }
-}
-
-fn setup(subject: &ProgramUnderTest, host: Arc<Host>, client: Client, around: &Surroundings) -> Setup {
-    let own = [("DD_SERVERLESS_FLUSH_STRATEGY", "end".to_owned())].into_iter().chain(client.settings());
-    let own = own.map(|(name, value)| (name.to_owned(), value));
-    let mut extension = Extension::new("datadog-agent", &subject.program);
-    let companion = |source: &PathBuf| LayerFile { place: places::AGENT.into(), source: source.clone() };
-    extension.layer_files = subject.agent.iter().map(companion).collect();
-    Setup {
-        function: Function::InProcess(host),
-        extensions: vec![extension],
-        intake: Some(intake::Plan::default()),
-        environment: own.chain(around.environment.iter().cloned()).collect(),
-        mounts: around.mounts.clone(),
-        ..Setup::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,7 +280,8 @@ mod tests {
     }
 
     fn meeting(seen: Vec<Seen>) -> HandshakeResult {
-        HandshakeResult { client: "logs", seen, harmed: None, control: Some("TLS13_X".to_owned()) }
+        let lived = Lived { life: Life { seen, ..Life::default() }, before: None };
+        HandshakeResult { client: "logs", lived, control: Some("TLS13_X".to_owned()) }
     }
 
     fn served() -> Seen {
@@ -314,8 +305,62 @@ mod tests {
     fn a_server_that_serves_nobody_proves_nothing() {
         let broken = HandshakeResult { control: None, ..meeting(vec![Seen::default()]) };
         assert!(!refused("chacha", "it", &[broken]).holds);
-        let harmed = HandshakeResult { harmed: Some("killed".to_owned()), ..meeting(vec![Seen::default()]) };
+        let mut harmed = meeting(vec![Seen::default()]);
+        harmed.lived.life.harmed = Some("the program ended with signal: 6".to_owned());
         assert!(!refused("chacha", "it", &[harmed]).holds);
+    }
+
+    /// What came of a client whose first life had no time, and whose second one was like this.
+    fn repeated(first: Vec<Seen>, second: Life) -> [HandshakeResult; 1] {
+        let out_of_time = Some("the first one".to_owned());
+        let lived = Lived { life: second, before: Some(Life { seen: first, harmed: None, out_of_time }) };
+        [HandshakeResult { lived, ..meeting(Vec::new()) }]
+    }
+
+    fn life(seen: Vec<Seen>) -> Life {
+        Life { seen, ..Life::default() }
+    }
+
+    #[test]
+    fn a_life_that_was_repeated_is_judged_by_the_second_one_and_told() {
+        let proof = accepted(&repeated(Vec::new(), life(vec![served()])));
+        assert!(proof.holds, "{proof:?}");
+        assert!(proof.evidence.contains(&"logs: run once more, because time was up: the first one".to_owned()));
+        assert!(!accepted(&repeated(vec![served()], life(vec![Seen::default()]))).holds, "the second one counts");
+        assert!(refused("chacha", "it", &repeated(vec![Seen::default()], life(vec![Seen::default()]))).holds);
+        let alert = |alert: u8| vec![Seen { alert: Some(alert), ..Seen::default() }];
+        assert!(extended_master_secret(&repeated(vec![Seen::default()], life(alert(REFUSED)))).holds, "it was cut off");
+    }
+
+    #[test]
+    fn what_may_not_happen_may_not_happen_in_a_life_that_was_repeated_either() {
+        let proof = refused("chacha", "it", &repeated(vec![served()], life(vec![Seen::default()])));
+        assert!(!proof.holds && proof.against.concat().contains("1 were completed"), "{proof:?}");
+        let alert = |alert: u8| vec![Seen { alert: Some(alert), ..Seen::default() }];
+        assert!(!extended_master_secret(&repeated(alert(TOO_EARLY), life(alert(REFUSED)))).holds);
+        let bad = Offer { groups: vec!["X25519".to_owned()], ..good() };
+        let [first, second] = [bad, good()].map(|offer| vec![Seen { offer, ..Seen::default() }]);
+        assert!(!offer(&repeated(first, life(second))).holds);
+    }
+
+    #[test]
+    fn two_lives_without_time_could_not_be_run_and_are_never_accepted() {
+        let starved = |seen: Vec<Seen>| {
+            let out_of_time = Some("the second one".to_owned());
+            repeated(Vec::new(), Life { seen, harmed: None, out_of_time })
+        };
+        let told = "logs: could not be run, because time was up twice: the first one; the second one";
+        let (cut, fine) = (starved(vec![Seen::default()]), starved(vec![Seen { offer: good(), ..served() }]));
+        for proof in
+            [accepted(&cut), accepted(&fine), refused("chacha", "it", &cut), extended_master_secret(&cut), offer(&fine)]
+        {
+            assert!(!proof.holds && proof.against.is_empty(), "{proof:?}");
+            assert_eq!((proof.outcome(), proof.not_run.as_deref()), ("not run", Some(told)));
+        }
+        let leaked = refused("chacha", "it", &fine);
+        assert_eq!(leaked.outcome(), "fails", "what arrived has arrived: {leaked:?}");
+        let mixed = accepted(&[starved(Vec::new()), [meeting(vec![Seen::default()])]].concat());
+        assert_eq!(mixed.outcome(), "fails", "another client fails: {mixed:?}");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 use std::{fs, io};
 
 use nix::sys::signal::Signal;
@@ -19,6 +20,8 @@ const BOUNDS: [&str; 2] = ["BORINGSSL_bcm_text_start", "BORINGSSL_bcm_text_end"]
 const COPIES: usize = 16;
 /// What the program is asked in `main`.
 const QUESTION: &str = "--version=json";
+/// How long it may take for its answer. A changed copy may go on for ever in the test of the module.
+const LIMIT: Duration = Duration::from_mins(1);
 
 pub const NAME: &str = "integrity";
 pub const CLAIM: &str = "The module tests its own integrity before `main`: a program in which one bit of it has changed aborts and says nothing.";
@@ -36,6 +39,8 @@ pub struct Run {
     pub signal: Option<i32>,
     /// Whether it answered.
     pub answered: bool,
+    /// Whether it was killed because it had not ended after [`LIMIT`].
+    pub late: bool,
 }
 
 impl ModuleBytes {
@@ -96,18 +101,25 @@ fn run(file: &Path, bytes: &[u8], changed: Option<usize>) -> io::Result<Run> {
     let start = emulator::start(file).map_err(io::Error::other)?;
     let mut command = Command::new(start.program);
     command.args(start.arguments).arg(QUESTION).env_clear().current_dir("/");
-    let output = command.stdin(Stdio::null()).output()?;
+    let output = executable::output_within(&mut command, LIMIT)?;
     fs::remove_file(file)?;
-    Ok(Run { changed, signal: output.status.signal(), answered: output.status.success() && !output.stdout.is_empty() })
+    let Some(output) = output else { return Ok(Run { changed, signal: None, answered: false, late: true }) };
+    let answered = output.status.success() && !output.stdout.is_empty();
+    Ok(Run { changed, signal: output.status.signal(), answered, late: false })
 }
 
-/// Judges how the program and its copies ended. The test's own code is in the module as well: a copy may crash in it, and most have to abort.
+/// Judges how the program and its copies ended. The test's own code is in the module as well: a copy may crash or hang in it, and most have to abort.
 pub fn judge(runs: &[Run]) -> Proof {
     let mut facts = Facts::default();
     let (copies, whole): (Vec<&Run>, Vec<&Run>) = runs.iter().partition(|run| run.changed.is_some());
     let lives = whole.iter().all(|run| run.answered) && !whole.is_empty();
-    facts.note(lives, if lives { "as it is, the program answers" } else { "as it is, the program does not answer" });
-    let ended = |run: &&&Run| !run.answered && run.signal.is_some();
+    if whole.iter().any(|run| run.late) {
+        facts.not_run.push(format!("as it is, the program has not answered within {} s", LIMIT.as_secs()));
+    } else {
+        facts
+            .note(lives, if lives { "as it is, the program answers" } else { "as it is, the program does not answer" });
+    }
+    let ended = |run: &&&Run| !run.answered && (run.signal.is_some() || run.late);
     let aborted = copies.iter().filter(|run| run.signal == Some(Signal::SIGABRT as i32) && !run.answered).count();
     for run in copies.iter().filter(|run| !ended(run)) {
         facts.note(
@@ -119,7 +131,7 @@ pub fn judge(runs: &[Run]) -> Proof {
     let most = aborted > 0 && 4 * aborted >= 3 * copies.len();
     facts.note(
         most,
-        format!("of {} copies with one bit of the module changed, {aborted} abort before main and {crashed} crash in the test", copies.len()),
+        format!("of {} copies with one bit of the module changed, {aborted} abort before main and {crashed} crash or hang in the test", copies.len()),
     );
     let how = format!(
         "`{QUESTION}` of the program, and of copies of it with one bit changed, in bytes spread evenly over the module"
@@ -136,7 +148,7 @@ mod tests {
     use super::*;
 
     fn run(changed: Option<usize>, signal: Option<i32>) -> Run {
-        Run { changed, signal, answered: signal.is_none() }
+        Run { changed, signal, answered: signal.is_none(), late: false }
     }
 
     fn copies(signals: &[Option<i32>]) -> Vec<Run> {
@@ -151,6 +163,12 @@ mod tests {
         assert!(!judge(&copies(&[abort, abort, abort, None])).holds, "one copy lives");
         assert!(!judge(&copies(&[crash, crash, crash, crash])).holds, "nothing is tested");
         assert!(!judge(&copies(&[])).holds && !judge(&[]).holds);
+        let late = |run: &Run| Run { answered: false, signal: None, late: true, ..run.clone() };
+        let mut hanging = copies(&[abort, abort, abort, abort]);
+        hanging[1] = late(&hanging[1]);
+        assert!(judge(&hanging).holds, "it says nothing either: {:?}", judge(&hanging));
+        hanging[0] = late(&hanging[0]);
+        assert_eq!(judge(&hanging).outcome(), "not run", "a program that was not asked proves nothing");
         let mut dead = copies(&[abort]);
         dead[0].answered = false;
         assert!(!judge(&dead).holds, "a program that always aborts proves nothing");

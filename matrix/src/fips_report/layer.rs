@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::proof::{Facts, Proof};
 use crate::archive::places;
 use crate::archive::{self, Entry, File};
+use crate::build::waf;
 use crate::elf::{self, Glibc, Linkage};
 use crate::hash;
 use crate::layer::make::WRAPPER;
@@ -74,6 +75,8 @@ pub struct Expected<'a> {
     pub cell: &'a str,
     /// Lambda's name of the processor.
     pub architecture: &'a str,
+    /// Whether the set has the WAF worker, with its library and its rules.
+    pub has_worker: bool,
     /// Whether the programs can be started here, to be asked what they are.
     pub runs: bool,
 }
@@ -123,6 +126,11 @@ impl LayerFile {
         Ok(Proof::new("layer", claim, how, facts))
     }
 
+    /// The bytes of the file at a place.
+    pub fn file(&self, place: &str) -> Option<&[u8]> {
+        self.entries.iter().find(|entry| entry.file.place == place).map(|entry| &*entry.file.bytes)
+    }
+
     fn no_layer(&self, source: inspect::Error) -> Error {
         Error::Inspect { path: self.path.clone(), source }
     }
@@ -147,10 +155,10 @@ impl ProgramFile {
     }
 }
 
-/// Those that Lambda or a launcher executes.
+/// Those that Lambda, a launcher or an agent executes, and what one of them loads.
 fn programs(entries: &[Entry]) -> impl Iterator<Item = &File> {
-    let files = entries.iter().map(|entry| &entry.file);
-    files.filter(|file| [places::EXTENSION, places::AGENT].contains(&file.place.as_str()))
+    const PLACES: [&str; 4] = [places::EXTENSION, places::AGENT, places::WAF, places::WAF_LIBRARY];
+    entries.iter().map(|entry| &entry.file).filter(|file| PLACES.contains(&file.place.as_str()))
 }
 
 /// What differs between the files of two layers, by place.
@@ -195,12 +203,12 @@ fn problems(seen: &inspect::Document, entries: &[Entry], expected: &Expected<'_>
         }
         _ => {}
     }
-    problems.extend(entries.iter().filter_map(problem));
+    problems.extend(entries.iter().filter_map(|entry| problem(entry, expected)));
     problems
 }
 
 /// What `cargo matrix layer` does not write. Runtimes, loaders and users look for files of their own in many places below `/opt`, and a list of those would never be complete.
-fn problem(entry: &Entry) -> Option<String> {
+fn problem(entry: &Entry, expected: &Expected<'_>) -> Option<String> {
     const TERMS: [&str; 2] = ["html", "txt"];
     let place = entry.file.place.as_str();
     let is_elf = Linkage::of(&entry.file.bytes).is_some();
@@ -208,6 +216,15 @@ fn problem(entry: &Entry) -> Option<String> {
     match place {
         _ if entry.link => Some(format!("{place} is a symbolic link")),
         places::EXTENSION | places::AGENT => (!is_elf).then(|| format!("{place} is no ELF program of 64 bits")),
+        places::WAF if expected.has_worker => (!is_elf).then(|| format!("{place} is no ELF program of 64 bits")),
+        places::WAF_LIBRARY if expected.has_worker => {
+            let pinned = waf::pinned().ok();
+            let pinned = pinned.as_ref().and_then(|pinned| pinned.library_sha256(expected.architecture));
+            let is_pinned = pinned.is_some_and(|pinned| pinned == hash::hexadecimal(&entry.file.bytes));
+            let is_plain = !entry.file.executable;
+            (!is_pinned || !is_plain).then(|| format!("{place} is not the library that {} pins", waf::PINS))
+        }
+        places::WAF_RULES if expected.has_worker && !is_elf && !entry.file.executable => None,
         places::WRAPPER => {
             (entry.file.bytes != WRAPPER).then(|| format!("{place} is another script than that of this tool"))
         }
@@ -268,7 +285,11 @@ mod tests {
 
     #[test]
     fn what_cargo_matrix_layer_does_not_write_is_a_problem() {
-        let problem = |place: &str, bytes: &[u8], executable, link| problem(&entry(place, bytes, executable, link));
+        let told = |has_worker: bool, place: &str, bytes: &[u8], executable, link| {
+            let expected = Expected { cell: "ship-fips", architecture: "x86_64", has_worker, runs: false };
+            super::problem(&entry(place, bytes, executable, link), &expected)
+        };
+        let problem = |place: &str, bytes: &[u8], executable, link| told(false, place, bytes, executable, link);
         let elf = fs::read(std::env::current_exe().unwrap()).unwrap();
         assert_eq!(problem(places::EXTENSION, &elf, true, false), None);
         assert_eq!(problem(places::WRAPPER, WRAPPER, true, false), None);
@@ -291,8 +312,24 @@ mod tests {
             (places::SBOM, &elf, false, false),
             (places::NOTICE, b"text", true, false),
             (places::NOTICE, b"/tmp/x", false, true),
+            (places::WAF, &elf, true, false),
+            (places::WAF_LIBRARY, &elf, false, false),
+            (places::WAF_RULES, b"rules", false, false),
         ] {
             assert!(problem(place, bytes, executable, link).is_some(), "{place}");
+        }
+        let with_worker = |place: &str, bytes: &[u8], executable| told(true, place, bytes, executable, false);
+        assert_eq!(with_worker(places::WAF, &elf, true), None);
+        assert_eq!(with_worker(places::WAF_RULES, b"rules", false), None);
+        let told = with_worker(places::WAF_LIBRARY, &elf, false).unwrap();
+        assert!(told.contains("is not the library that matrix/waf.toml pins"), "{told}");
+        for (place, bytes, executable) in [
+            (places::WAF, &b"#!/bin/sh\n"[..], true),
+            (places::WAF_RULES, &elf, false),
+            (places::WAF_RULES, b"rules", true),
+            ("bottlecap/other", &elf, true),
+        ] {
+            assert!(with_worker(place, bytes, executable).is_some(), "{place}");
         }
     }
 }

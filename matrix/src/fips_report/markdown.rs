@@ -1,7 +1,7 @@
 //! The report as a page that is read from top to bottom.
 
 use super::certificate::{Certificate, Certified, Environments, Procedure};
-use super::document::{Document, LauncherUnderTest, ProgramUnderTest};
+use super::document::{Document, ProgramUnderTest};
 use super::graph::HeldBack;
 use super::price::Price;
 use super::procedure::Step;
@@ -188,9 +188,10 @@ fn held_back(held: &[HeldBack]) -> String {
 fn subject(document: &Document) -> String {
     let ProgramUnderTest { cell, sha256, bytes, sources, lock_sha256, rustc, cc, target, command, .. } =
         &document.subject;
-    let ProgramUnderTest { launcher, programs, tools, .. } = &document.subject;
+    let ProgramUnderTest { launcher, worker, programs, tools, .. } = &document.subject;
     let bytes = bytes.to_string();
-    let of_launcher = launcher.as_ref().map(|launcher| ["SHA-256 of the launcher's Cargo.lock", &launcher.lock_sha256]);
+    let beside = launcher.as_ref().or(worker.as_ref());
+    let of_beside = beside.map(|it| ["SHA-256 of the Cargo.lock of launcher and WAF worker", &it.lock_sha256]);
     let facts = [
         ["Cell", cell],
         [if launcher.is_some() { "SHA-256 of launcher and agent, one behind the other" } else { "SHA-256" }, sha256],
@@ -204,7 +205,7 @@ fn subject(document: &Document) -> String {
         ["Target", target],
         ["Date", &document.date],
     ];
-    let facts = facts.into_iter().chain(of_launcher);
+    let facts = facts.into_iter().chain(of_beside);
     let rows = facts.map(|fact| fact.map(str::to_owned).to_vec());
     let of_layer =
         document.layer.iter().map(|layer| vec![layer.file.clone(), layer.bytes.to_string(), layer.sha256.clone()]);
@@ -212,15 +213,16 @@ fn subject(document: &Document) -> String {
     let tools = tools.iter().map(|it| vec![it.name.clone(), it.path.clone(), it.version.clone(), it.sha256.clone()]);
     let files = table(&["File", "Bytes", "SHA-256"], of_layer.chain(of_programs));
     let tools = table(&["Tool", "Path", "Version", "SHA-256"], tools);
-    let launched =
-        launcher.iter().map(|LauncherUnderTest { command, .. }| format!("\n\nThe launcher by:\n\n    {command}"));
+    let others = [("launcher", launcher), ("WAF worker", worker)]
+        .into_iter()
+        .filter_map(|(name, it)| it.as_ref().map(|it| format!("\n\nThe {name} by:\n\n    {}", it.command)));
     let compared = "Recorded of each: path, version and SHA-256. Compared: the SHA-256 with that before the build, the path with those that were looked for then, and of programs that they are ELF files and no scripts. Not compared: the SHA-256 with any list of known ones, because it differs between hosts. For a layer, rustc has to be of the version that `rust-toolchain.toml` names.";
     // Indented, not fenced: no command ends an indented block.
     format!(
         "{}\n\n{files}\n\nBesides, {}.\n\nBuilt by:\n\n{tools}\n\n{compared}\n\nMade, in the root of the sources, by:\n\n    {command}{}",
         table(&["", ""], rows),
         escaped(&held_back(&document.held_back)),
-        launched.collect::<String>()
+        others.collect::<String>()
     )
 }
 

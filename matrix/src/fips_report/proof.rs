@@ -16,16 +16,20 @@ pub struct Proof {
     /// What stands against it, one fact each.
     pub against: Vec<String>,
     pub holds: bool,
-    /// Why it was not run, if it was not: then it does not hold, and nothing stands against it.
+    /// Why it was not run, or not as a whole: then it does not hold, and nothing stands against it.
     pub not_run: Option<String>,
 }
 
 impl Proof {
-    /// It holds if nothing stands against it and there is something for it.
+    /// It holds if nothing stands against it, nothing could not be run, and there is something for it.
     pub fn new(name: &'static str, claim: impl Into<String>, how: impl Into<String>, facts: Facts) -> Self {
-        let Facts { evidence, against } = facts;
-        let holds = against.is_empty() && !evidence.is_empty();
-        Self { name, claim: claim.into(), how: how.into(), evidence, against, holds, not_run: None }
+        let Facts { evidence, mut against, not_run } = facts;
+        let reason = (against.is_empty() && !not_run.is_empty()).then(|| not_run.join("; "));
+        if reason.is_none() {
+            against.extend(not_run);
+        }
+        let holds = against.is_empty() && !evidence.is_empty() && reason.is_none();
+        Self { name, claim: claim.into(), how: how.into(), evidence, against, holds, not_run: reason }
     }
 
     /// The same claim, which nobody has tested.
@@ -49,6 +53,8 @@ impl Proof {
 pub struct Facts {
     pub evidence: Vec<String>,
     pub against: Vec<String>,
+    /// What could not be run, one reason each: it speaks neither for the claim nor against it, and without it the claim is not proven.
+    pub not_run: Vec<String>,
 }
 
 impl Facts {
@@ -81,5 +87,19 @@ mod tests {
         let proof = Proof::not_run("name", "claim", "how", "no such processor");
         assert!(!proof.holds && proof.against.is_empty());
         assert_eq!(proof.outcome(), "not run");
+    }
+
+    #[test]
+    fn a_proof_of_which_a_part_could_not_be_run_does_not_hold_and_fails_if_something_is_against_it() {
+        let mut facts = Facts::default();
+        facts.note(true, "for");
+        facts.not_run.push("a life was too short".to_owned());
+        let proof = Proof::new("name", "claim", "how", facts.clone());
+        assert!(!proof.holds && proof.against.is_empty(), "{proof:?}");
+        assert_eq!((proof.outcome(), proof.not_run.as_deref()), ("not run", Some("a life was too short")));
+        facts.note(false, "against");
+        let proof = Proof::new("name", "claim", "how", facts);
+        assert_eq!((proof.outcome(), proof.not_run), ("fails", None));
+        assert_eq!(proof.against, ["against", "a life was too short"]);
     }
 }

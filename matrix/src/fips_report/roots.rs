@@ -94,7 +94,7 @@ impl Store {
                 }
             }
         }
-        Ok(Surroundings { environment, mounts })
+        Ok(Surroundings { environment, mounts, ..Surroundings::default() })
     }
 }
 
@@ -103,10 +103,7 @@ pub fn judge(told: &BuildReport, cases: &[Case]) -> Proof {
     let mut facts = Facts::default();
     facts.note(told.has_system_roots(), format!("it says that its roots come from: {}", told.roots));
     for Case { name, trusted, meeting } in cases {
-        meeting.note(&mut facts);
-        let as_expected = if *trusted { meeting.trusts() } else { meeting.refuses() };
-        let verdict = if meeting.trusts() { "is trusted" } else { "is not trusted" };
-        facts.note(as_expected, format!("{name} {verdict}: {}", meeting.outcome()));
+        meeting.judge(name, *trusted, &mut facts);
     }
     let all = CASES.iter().flat_map(|(name, ..)| CLIENTS.map(|client| (*name, client.name())));
     let is_missing =
@@ -121,6 +118,7 @@ pub fn judge(told: &BuildReport, cases: &[Case]) -> Proof {
 
 #[cfg(test)]
 mod tests {
+    use super::super::handshake::{Life, Lived};
     use super::super::server::Seen;
     use super::*;
 
@@ -138,12 +136,8 @@ mod tests {
             } else {
                 Seen::default()
             };
-            let meeting = HandshakeResult {
-                client: client.name(),
-                seen: vec![seen],
-                harmed: None,
-                control: Some("TLS13_X".to_owned()),
-            };
+            let lived = Lived { life: Life { seen: vec![seen], ..Life::default() }, before: None };
+            let meeting = HandshakeResult { client: client.name(), lived, control: Some("TLS13_X".to_owned()) };
             Case { name, trusted, meeting }
         };
         CASES.into_iter().flat_map(|one| CLIENTS.map(|client| case((one, client)))).collect()
@@ -164,6 +158,18 @@ mod tests {
             assert!(!judge(&told, &doctored).holds, "a case that was not tried");
         }
         assert!(!judge(&told, &[]).holds);
+    }
+
+    #[test]
+    fn a_case_without_time_is_named_and_leaves_the_proof_open() {
+        let mut starved = cases();
+        let out_of_time = Some("killed".to_owned());
+        let short = Life { out_of_time, ..Life::default() };
+        starved[0].meeting.lived = Lived { life: short.clone(), before: Some(short) };
+        let proof = judge(&told("operating system"), &starved);
+        assert_eq!(proof.outcome(), "not run", "{proof:?}");
+        let told = "logs, a certificate in SSL_CERT_FILE: could not be run, because time was up twice: killed; killed";
+        assert_eq!(proof.not_run.as_deref(), Some(told));
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct Seen {
     pub agreed: Option<String>,
     /// Bytes of application data that arrived.
     pub data: usize,
+    /// Whether one of both refused the handshake, so that nobody broke it off.
+    pub refused: bool,
     /// The alert with which the client answered a server that goes no further.
     pub alert: Option<u8>,
 }
@@ -199,12 +201,18 @@ fn attend(
     let mut connection = match accepted.into_connection(Arc::clone(config)) {
         Ok(connection) => connection,
         Err((error, mut alert)) => {
+            update(&|seen| seen.refused = true);
             alert.write_all(&mut stream)?;
             return Err(io::Error::other(error));
         }
     };
     while connection.is_handshaking() {
-        connection.complete_io(&mut stream)?;
+        if let Err(error) = connection.complete_io(&mut stream) {
+            // Either the client's alert or what the server has against it; a connection that was broken off is an error of the socket.
+            let is_refusal = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+            update(&|seen| seen.refused = is_refusal);
+            return Err(error);
+        }
     }
     let suite = connection.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
     update(&|seen| seen.agreed.clone_from(&suite));
@@ -345,6 +353,7 @@ mod tests {
         let seen = guests.lock().unwrap().clone();
         assert_eq!(seen.len(), 1);
         assert!(seen[0].agreed.is_none() && seen[0].data == 0 && !seen[0].offer.suites.is_empty(), "{seen:?}");
+        assert!(seen[0].refused, "{seen:?}");
     }
 
     #[test]
@@ -356,9 +365,27 @@ mod tests {
             (ServerCertificate::NotYetValid, false),
         ] {
             let server = Server::new(ServerTlsConfig::Approved, shown).unwrap();
-            let port = server.serve(0, &Guests::default()).unwrap();
+            let guests = Guests::default();
+            let port = server.serve(0, &guests).unwrap();
             assert_eq!(talk(strict(&server), port).is_ok(), accepted, "{shown:?}");
+            wait(|| guests.lock().unwrap().first().is_some_and(|seen| seen.refused != accepted));
         }
+    }
+
+    #[test]
+    fn a_client_that_breaks_off_has_refused_nothing() {
+        let server = Server::new(ServerTlsConfig::Approved, ServerCertificate::Good).unwrap();
+        let guests = Guests::default();
+        let port = server.serve(0, &guests).unwrap();
+        let connection = ClientConnection::new(strict(&server).into(), ServerName::try_from(HOST).unwrap()).unwrap();
+        let mut stream = StreamOwned::new(connection, TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap());
+        stream.conn.write_tls(&mut stream.sock).unwrap();
+        wait(|| guests.lock().unwrap().len() == 1);
+        drop(stream);
+        // The server serves one after the other: whoever comes next is served after that one.
+        talk(strict(&server), port).unwrap();
+        let seen = guests.lock().unwrap().clone();
+        assert!(!seen[0].refused && seen[0].agreed.is_none(), "{seen:?}");
     }
 
     /// A client that offers what is approved, and trusts this server.

@@ -46,6 +46,7 @@ mod tests {
         Facts {
             evidence: vec!["every file is as pinned".to_owned()],
             against: against.iter().map(|fact| (*fact).to_owned()).collect(),
+            ..Facts::default()
         }
     }
 

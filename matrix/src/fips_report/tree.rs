@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::allowed;
 use super::error::Error;
 use super::proof::{Facts, Proof};
-use crate::build::{self, launcher, pinned};
+use crate::build::{self, launcher, pinned, waf};
 use crate::hash;
 use crate::layer::SOURCES_BESIDE;
 use crate::layer::make::WRAPPER;
@@ -15,13 +15,15 @@ use crate::manifest::Manifest;
 use crate::workspace::sources;
 
 /// What of the tree was compiled into this tool, by its place below the root.
-const EMBEDDED: [(&str, &[u8]); 6] = [
+const EMBEDDED: [(&str, &[u8]); 8] = [
     ("matrix/fips.toml", pinned::TEXT.as_bytes()),
     (allowed::FILE, allowed::TEXT.as_bytes()),
     ("matrix/bundled.toml", include_bytes!("../../bundled.toml")),
     ("matrix/flavours.toml", include_bytes!("../../flavours.toml")),
     ("matrix/src/layer/datadog_wrapper", WRAPPER),
     ("crates/launcher/.cargo/config.toml", launcher::CONFIGURATION.as_bytes()),
+    ("crates/waf/.cargo/config.toml", waf::CONFIGURATION.as_bytes()),
+    (waf::PINS, waf::PINS_TEXT.as_bytes()),
 ];
 
 /// The list of the switches. A debug build reads it when it is started, so that what counts is what it has read.
