@@ -13,7 +13,7 @@ use matrix::hash::of_files;
 use matrix::measure::sample::Sample;
 use matrix::measure::{DirectoryLock, Error, LOCK, Options, Run, Step, Summary, run};
 use matrix::plan::Partition;
-use matrix::plan::{Cache, CellKind, Condition, DELIVERY, Latency, Plan, SCHEMA};
+use matrix::plan::{AppSec, Cache, CellKind, Condition, DELIVERY, Latency, Plan, SCHEMA};
 use matrix::sandbox::isolation;
 
 fn built(cell: &str, program: impl Into<PathBuf>) -> BuildRecord {
@@ -102,6 +102,14 @@ fn assert_plausible(sample: &Sample, limited: bool) {
     assert!(sample.phases.is_empty(), "it is not ours");
     let known: BTreeSet<_> = matrix::measure::sample::MEASURES.iter().map(|measure| measure.name).collect();
     assert!(sample.measures.keys().all(|name| known.contains(name.as_str())), "{:?}", sample.measures.keys());
+}
+
+#[test]
+fn app_and_api_protection_without_a_worker_is_refused() {
+    let out = directory();
+    let protected = Condition { appsec: AppSec::On, ..condition() };
+    let error = run(&plan(vec![floor()], vec![protected], 1), &[], &options(out.path()), &|_| {}).unwrap_err();
+    assert!(error.to_string().contains("no WAF worker is beside the programs"), "{error}");
 }
 
 #[test]

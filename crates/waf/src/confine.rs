@@ -2,12 +2,16 @@
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 
-use crate::entry::close_others;
+use crate::{
+    entry::{close_others, install},
+    filter::FILTER,
+};
 
 /// Maximum of the address space in bytes. The library and its rules take a tenth of it.
 const MAX_ADDRESS_SPACE: u64 = 512 << 20;
 
-/// Gives up what it does not need: descriptors beside its socket, new ones, new privileges, new processes, writing to files, and leaving an image of its memory.
+/// Gives up what it does not need: descriptors beside its socket, new ones, new privileges, new processes, writing to files, leaving an image of its memory, and all system
+/// calls but a few.
 /// What an old kernel refuses is left out: none of it is needed to work.
 pub fn confine() {
     close_others();
@@ -22,4 +26,5 @@ pub fn confine() {
     ] {
         let _ = rustix::process::setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) });
     }
+    install(&FILTER);
 }

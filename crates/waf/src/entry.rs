@@ -3,7 +3,7 @@
 
 use alloc::alloc::{GlobalAlloc, Layout};
 use core::{
-    arch::global_asm,
+    arch::{asm, global_asm},
     ffi::{c_char, c_int, c_void},
     panic::PanicInfo,
     ptr,
@@ -11,7 +11,7 @@ use core::{
 
 use rustix::fd::BorrowedFd;
 
-use crate::serve;
+use crate::{filter::Instruction, serve};
 
 // The kernel starts the program here, with the number of arguments on the stack. The C library's own start files are not used: those of today's need a version of
 // `__libc_start_main` that older C libraries lack. No functions for construction and destruction are passed: this program has none, and the loader runs the library's.
@@ -70,6 +70,58 @@ pub fn close_others() {
     for number in DESCRIPTORS {
         // SAFETY: nothing in this program has opened a descriptor or owns one; the socket has the number 0.
         unsafe { rustix::io::close(number) };
+    }
+}
+
+/// A filter as the kernel takes it: `struct sock_fprog`.
+#[repr(C)]
+struct Program {
+    length: u16,
+    instructions: *const Instruction,
+}
+
+/// Numbers of `prctl` and of what it is to do. Source: `linux/prctl.h`, `linux/seccomp.h`.
+#[cfg(target_arch = "x86_64")]
+const PRCTL: usize = 157;
+#[cfg(target_arch = "aarch64")]
+const PRCTL: usize = 167;
+const SET_SECCOMP: usize = 22;
+const MODE_FILTER: usize = 2;
+
+/// Has the kernel filter the system calls of this process from now on. What an old kernel or an emulator refuses is left out. Called by its number: an old C library has no function
+/// for every call, and imports are few on purpose.
+pub fn install(filter: &'static [Instruction]) {
+    let program = Program { length: u16::try_from(filter.len()).unwrap_or(0), instructions: filter.as_ptr() };
+    let program = &raw const program;
+    // SAFETY: the kernel reads the program and as many instructions as it says, and writes nothing; the call changes no register but those that are named.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") PRCTL => _,
+            in("rdi") SET_SECCOMP,
+            in("rsi") MODE_FILTER,
+            in("rdx") program,
+            in("r10") 0,
+            in("r8") 0,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack, readonly),
+        );
+    }
+    // SAFETY: as above.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        asm!(
+            "svc 0",
+            in("x8") PRCTL,
+            inlateout("x0") SET_SECCOMP => _,
+            in("x1") MODE_FILTER,
+            in("x2") program,
+            in("x3") 0,
+            in("x4") 0,
+            options(nostack, readonly),
+        );
     }
 }
 

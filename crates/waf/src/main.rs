@@ -11,5 +11,6 @@ extern crate alloc;
 
 mod confine;
 mod entry;
+mod filter;
 mod library;
 mod serve;

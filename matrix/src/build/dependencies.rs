@@ -94,7 +94,7 @@ mod tests {
         assert!(ship.shares(&there) && ship.lacking(&there).is_empty());
         let fips = of("ship-fips");
         assert!(!fips.shares(&there));
-        assert_eq!(fips.lacking(&there), BTreeSet::from(["fips".to_owned(), "otlp".to_owned()]));
+        assert_eq!(fips.lacking(&there), BTreeSet::from(["appsec", "fips", "otlp"].map(str::to_owned)));
         let baseline = of("baseline");
         assert!(baseline.shares(&there));
         assert_eq!(baseline.lacking(&there), BTreeSet::from(["jemalloc".to_owned()]));

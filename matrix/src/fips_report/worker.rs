@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn the_worker_of_these_sources_with_the_pinned_library_and_rules_is_what_is_claimed() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let folder = waf::for_tests().unwrap();
+        let folder = waf::folder().unwrap();
         let read = |name: &str| fs::read(folder.join(name)).unwrap();
         let (program, library, rules) = (read(waf::NAME), read(waf::LIBRARY), read(waf::RULES));
         let with_names = named();

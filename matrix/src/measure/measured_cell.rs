@@ -198,3 +198,35 @@ fn copy(file: &Path, content: &[u8], to: &Path) -> Result<Option<PathBuf>, Error
 fn head(sha256: &str) -> &str {
     sha256.get(..16).unwrap_or(sha256)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worker_is_in_the_layer_where_the_condition_has_app_and_api_protection() {
+        let cell = MeasuredCell {
+            cell: "ship".to_owned(),
+            program: String::new(),
+            ours: true,
+            serves: true,
+            held: true,
+            fixed: BTreeMap::new(),
+            environment: BTreeMap::from([("A".to_owned(), "b".to_owned())]),
+            waf: build::waf::layer_files(Path::new("/plan/waf")),
+            files: vec!["/programs/launcher".into(), "/programs/agent".into()],
+        };
+        let places = |appsec| cell.extension(appsec).layer_files.into_iter().map(|file| file.place).collect::<Vec<_>>();
+        assert_eq!(places(AppSec::Off), [Path::new(AGENT_PLACE)]);
+        let worker = ["bottlecap/waf", "bottlecap/libddwaf.so", "bottlecap/rules.json.gz"];
+        assert_eq!(
+            places(AppSec::On),
+            [&[AGENT_PLACE][..], &worker].concat().into_iter().map(PathBuf::from).collect::<Vec<_>>()
+        );
+        let variables = |appsec| cell.extension(appsec).environment.into_keys().collect::<Vec<_>>();
+        assert_eq!(
+            (variables(AppSec::Off), variables(AppSec::On)),
+            (vec!["A".to_owned()], vec!["A".to_owned(), PROTECTED.to_owned()])
+        );
+    }
+}

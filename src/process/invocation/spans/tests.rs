@@ -70,13 +70,6 @@ impl Bench {
         Self::standing(settings, false)
     }
 
-    /// With App & API Protection that is used without APM or with it.
-    fn standing(settings: Settings, standalone: bool) -> Self {
-        let (service, resource) = ("svc".to_owned(), "function".to_owned());
-        let spans = SpanSettings { service, resource, standalone, random: || 42 };
-        Self { processor: Processor::new(settings, Rules::default(), 0).with_spans(spans), out: Output::default() }
-    }
-
     fn platform(&mut self, time: Timestamp, platform: Platform) {
         self.processor.event(Event { time, record: Record::Platform(platform) }, &mut self.out);
     }

@@ -44,6 +44,13 @@ fn bench() -> Bench {
 }
 
 impl Bench {
+    /// With App & API Protection that is used without APM or with it.
+    pub fn standing(settings: Settings, standalone: bool) -> Self {
+        let (service, resource) = ("svc".to_owned(), "function".to_owned());
+        let spans = SpanSettings { service, resource, standalone, random: || 42 };
+        Self { processor: Processor::new(settings, Rules::default(), 0).with_spans(spans), out: Output::default() }
+    }
+
     fn call(&mut self, call: Call) {
         self.processor.call(call, &mut self.out);
     }
