@@ -166,7 +166,7 @@ mod tests {
         let database = folder.join("dpkg");
         let sums = sums(&files.iter().copied().collect()).unwrap();
         let lines = sums.iter().map(|(path, md5)| format!("{md5}  {}\n", path.strip_prefix("/").unwrap().display()));
-        crate::files::write(&database.join("info/gcc-12:amd64.md5sums"), &lines.collect::<String>()).unwrap();
+        crate::files::write(&database.join("info/gcc-12:amd64.md5sums"), lines.collect::<String>()).unwrap();
         crate::files::write(&database.join("info/gcc-12:amd64.list"), "/.\n").unwrap();
         let status =
             "Package: cpp-12\nVersion: 1\n\nPackage: gcc-12\nStatus: install ok installed\nVersion: 12.2.0-14\n";
