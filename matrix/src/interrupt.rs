@@ -62,7 +62,7 @@ mod tests {
 
     /// The test runs itself in a child process that is interrupted twice.
     #[test]
-    fn ctrl_c_ends_a_process_in_which_nobody_listens_any_more() {
+    fn ctrl_c_ends_a_process_without_listeners() {
         use std::os::unix::process::ExitStatusExt as _;
         const VICTIM: &str = "MATRIX_TEST_INTERRUPTED";
         if std::env::var_os(VICTIM).is_some() {
@@ -80,14 +80,14 @@ mod tests {
             return;
         }
         let mut victim = std::process::Command::new(std::env::current_exe().unwrap());
-        let name = "interrupt::tests::ctrl_c_ends_a_process_in_which_nobody_listens_any_more";
+        let name = "interrupt::tests::ctrl_c_ends_a_process_without_listeners";
         let output = victim.args(["--exact", name, "--nocapture"]).env(VICTIM, "1").output().unwrap();
         assert_eq!(output.status.signal(), Some(2), "{output:?}");
         assert!(String::from_utf8_lossy(&output.stdout).contains("told"), "{output:?}");
     }
 
     #[test]
-    fn a_listener_is_told_until_it_is_dropped() {
+    fn a_listener_is_notified_until_it_is_dropped() {
         let interrupted = watch();
         assert!(tell_everybody() && interrupted.load(Ordering::SeqCst));
         let other = watch();

@@ -199,7 +199,7 @@ fn a_control_covers_every_measure_and_takes_only_what_it_is_about() {
 }
 
 #[test]
-fn one_in_a_hundred_is_not_told_from_fewer_than_five_hundred_starts() {
+fn p99_is_not_reported_below_five_hundred_starts() {
     for (blocks, told) in [(499, false), (500, true)] {
         let analysis = analyze(&pair(blocks), &[], &counted(blocks, "ready", f64::from, |_| 3.0), RESAMPLES);
         assert_eq!(only(&analysis).cells[0].measures["ready"].p99.is_some(), told);

@@ -99,7 +99,7 @@ fn statuses(verb: &str) -> BTreeMap<u8, String> {
 }
 
 #[test]
-fn the_disk_space_of_a_run_is_told_and_looked_for() {
+fn the_disk_space_of_a_run_is_documented_and_checked() {
     let script = read("ci/test");
     let gigabytes = between(&script, "require_space \"$target\" ", "\n");
     assert_says("README.md", &format!("a run of `ci/test` needs {gigabytes} GB of disk"));
@@ -228,7 +228,7 @@ fn what_is_said_of_the_published_table_follows_from_it() {
 }
 
 #[test]
-fn measurements_that_are_told_twice_are_the_same() {
+fn measurements_in_two_documents_are_equal() {
     let evidence = |factor: &str| Manifest::embedded().unwrap().factor(factor).unwrap().evidence.clone();
     assert_says(
         "docs/adding-a-switch.md",

@@ -146,7 +146,7 @@ fn a_tool_that_travels_with_a_plan_has_its_own_manifest() {
 }
 
 #[test]
-fn what_this_user_can_measure_here_is_told_without_measuring_it() {
+fn a_dry_run_reports_what_this_user_can_measure() {
     let folder = directory();
     planned(folder.path(), "github");
     let plan = folder.path().join("plan.json");

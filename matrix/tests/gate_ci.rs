@@ -185,7 +185,7 @@ fn what_the_run_cannot_tell_is_skipped_and_an_invalid_run_is_an_error() {
 }
 
 #[test]
-fn github_is_told_what_is_wrong_where_it_is_looked_for() {
+fn findings_are_annotations_and_a_summary_on_github() {
     let run = twice(|start| *start.measures.get_mut("ready").unwrap() += 20.0);
     let gate = |github: Option<&str>, format: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_matrix"));

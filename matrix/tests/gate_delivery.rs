@@ -117,7 +117,7 @@ fn a_cell_that_fails_in_every_start_or_is_never_started_is_named() {
 }
 
 #[test]
-fn one_failed_start_in_fifty_is_forgiven_and_told_and_two_are_not() {
+fn one_failed_start_in_fifty_is_tolerated_and_reported_and_two_are_not() {
     let failing = |count: u32| {
         with(&usual(), &["ship"], move |start| {
             start.failure = (start.block < count).then(|| "exit status: 1".to_owned());

@@ -177,7 +177,7 @@ fn an_environment_that_comes_after_a_failed_one_is_stopped_as_well() {
 }
 
 #[test]
-fn with_several_extensions_footprints_are_late_and_that_is_told() {
+fn footprints_of_several_extensions_are_marked_as_late() {
     let floor = |name: &str| Extension::new(name, env!("CARGO_BIN_EXE_floor"));
     let extensions = vec![floor("one"), floor("two")];
     let sandbox = Sandbox::start(Setup { extensions, footprints: true, ..Setup::default() }).unwrap();

@@ -140,7 +140,7 @@ fn a_trust_store_is_seen_in_the_place_of_the_machines() {
 }
 
 #[test]
-fn a_companion_stands_beside_the_extensions_and_cpu_time_and_footprint_are_told() {
+fn a_layer_file_is_beside_extensions_and_cpu_time_and_footprint_are_measured() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let life = live(Setup { footprints: true, ..Setup::default() }, &[("BURN", "30")]);
     assert_eq!(life.seen["layer"], json!(["agent"]));

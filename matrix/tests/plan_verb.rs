@@ -36,7 +36,7 @@ fn a_plan_is_written_for_the_other_verbs() {
 }
 
 #[test]
-fn machines_without_a_block_and_conditions_that_are_named_twice_are_left_out_and_told() {
+fn shards_without_blocks_and_repeated_conditions_are_left_out_with_a_note() {
     let words =
         ["plan", "cells", "--cells", "ship", "--dry-run", "--blocks", "3", "--shards", "8", "--format", "github"];
     let output = matrix(&[&words[..], &["--memory", "128,512,128", "--regime", "boosted,boosted"]].concat());

@@ -146,7 +146,7 @@ fn an_extension_that_exits_during_init_has_crashed_even_with_code_zero() {
 
 /// "Lambda Telemetry API Event schema reference": the events of an init, in the order of the Runtime Interface Emulator.
 #[test]
-fn the_init_is_told_in_order() {
+fn init_events_are_in_order() {
     let sandbox = start(with(vec![scripted("a", "register:a:SHUTDOWN loop")]));
     let telemetry = sandbox.telemetry();
     let platform: Vec<&str> = kinds(&telemetry).into_iter().filter(|kind| kind.starts_with("platform")).collect();

@@ -390,7 +390,7 @@ fn the_network_is_the_sandboxs_own_and_work_can_be_sent_there() {
 }
 
 #[test]
-fn dropping_a_sandbox_leaves_nobody_behind() {
+fn dropping_a_sandbox_leaves_no_process() {
     let extensions = vec![scripted("parent", "child register loop")];
     let sandbox = start(Setup { extensions, function: python(), ..Setup::default() });
     let parent = sandbox.journal().iter().find_map(|entry| match &entry.what {

@@ -14,7 +14,7 @@ fn with(extensions: Vec<Extension>) -> Setup {
 
 /// "Using the Lambda Extensions API to create extensions", Shutdown phase.
 #[test]
-fn subscribed_extensions_are_told_and_the_others_are_killed() {
+fn subscribed_extensions_get_shutdown_and_others_are_killed() {
     let sandbox =
         start(with(vec![scripted("told", "register loop"), scripted("untold", "register:untold:INVOKE loop")]));
     sandbox.invoke(b"{}").unwrap();
@@ -49,7 +49,7 @@ fn the_window_can_be_changed() {
 /// "Using the Lambda Extensions API to create extensions", Shutdown phase: the runtime ends first, with SIGTERM when there are
 /// extensions and with SIGKILL at once when there are none.
 #[test]
-fn the_runtime_ends_before_the_extensions_are_told() {
+fn the_runtime_ends_before_extensions_get_shutdown() {
     let runtime = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/platform_support/runtime.py");
     let function = Function::program(&runtime);
     let sandbox = start(Setup { function: function.clone(), ..with(vec![scripted("a", "register loop")]) });

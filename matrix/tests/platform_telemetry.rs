@@ -147,7 +147,7 @@ fn a_subscriber_that_falls_behind_is_told_what_it_missed() {
 
 /// The telemetry of the init may well come after the first INVOKE.
 #[test]
-fn the_init_can_be_told_after_the_first_invoke() {
+fn init_events_can_arrive_after_the_first_invoke() {
     let file = fresh_file("behind-invoke");
     let delivery = Delivery { order: Order::InitAfterInvoke, ..Delivery::default() };
     let extensions = vec![listening("a", LISTENER, &file)];

@@ -69,7 +69,7 @@ fn medians_are_the_same_in_all_formats() {
 }
 
 #[test]
-fn what_was_found_at_the_gates_is_told_in_all_formats() {
+fn gate_findings_are_in_all_formats() {
     let experiment = report_support::plausible();
     let texts = [Format::Text, Format::Markdown, Format::Html].map(|format| plain(&written(&experiment, format)));
     let json: Value = serde_json::from_str(&written(&experiment, Format::Json)).unwrap();
@@ -205,7 +205,7 @@ fn every_report_for_people_says_what_it_was_measured_on() {
 }
 
 #[test]
-fn the_record_of_another_run_is_not_told() {
+fn the_record_of_another_run_is_ignored() {
     let mut experiment = report_support::plausible();
     experiment.run = Some(report_support::run_of(experiment.analysis.seed + 1));
     assert!(!written(&experiment, Format::Text).contains("Measured on"));

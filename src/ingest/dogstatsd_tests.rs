@@ -29,7 +29,7 @@ fn drained(inbox: &DatagramQueue) -> String {
 }
 
 #[tokio::test]
-async fn what_arrives_is_told_and_can_be_taken() {
+async fn received_datagrams_can_be_taken_once() {
     let Pair { inbox, sender } = pair(&settings());
     sender.send(b"a:1|c").unwrap();
     tokio::time::timeout(Duration::from_secs(30), inbox.arrived()).await.unwrap();

@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_gets_the_same_compressed_body() {
+    fn all_destinations_get_the_same_compressed_body() {
         let settings = settings(None, &["https://a.example"]);
         let payload = payload(&settings);
         assert_eq!((payload.level, payload.items, &payload.body[..]), (Some(3), 2, &b"[1,2]"[..]));

@@ -327,7 +327,7 @@ fn payload_of(bytes: usize) -> Payload {
 }
 
 #[tokio::test]
-async fn a_large_body_that_nobody_reads_has_not_been_sent() {
+async fn a_large_body_that_the_server_does_not_read_is_not_sent() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let client = client_for(listener.local_addr().unwrap(), std::time::Duration::from_millis(300));
     let key = ApiKey::clean("key").unwrap();

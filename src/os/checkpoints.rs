@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_that_nobody_reads_is_an_error_and_no_wait() {
+    fn a_checkpoint_pipe_without_reader_is_an_error_without_waiting() {
         let directory = tempfile::tempdir().unwrap();
         let fifo = directory.path().join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR).unwrap();
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_phase_is_told_by_itself_and_since_the_start() {
+    fn a_checkpoint_has_its_delta_and_the_time_since_start() {
         let reached = [("start", 5_000_000), ("executed", 5_500_001), ("agent", 8_000_000)];
         let lines = phases(&reached.map(|(name, at)| Reached { at, name }));
         let expected = [

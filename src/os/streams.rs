@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_pipe_that_nobody_reads_costs_the_line_and_is_waited_for_once() {
+    fn a_full_pipe_drops_the_line_after_one_timeout() {
         let (mut reader, writer) = io::pipe().unwrap();
         let is_full = AtomicBool::new(false);
         let line = "x".repeat(9_000);

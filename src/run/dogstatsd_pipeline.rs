@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_of_loss_is_told_once_when_it_first_happens() {
+    fn each_kind_of_drop_is_logged_once() {
         let mut warned = OnceWarnings::default();
         assert!(warned.warnings(0, 0).is_empty());
         let refused = warned.warnings(1, 0);

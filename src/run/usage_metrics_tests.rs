@@ -126,7 +126,7 @@ fn a_peak_between_start_and_end_is_seen_by_the_sample_that_was_due() {
 }
 
 #[test]
-fn what_the_next_invocation_uses_is_not_this_ones_however_late_its_end_is_told() {
+fn usage_of_the_next_invocation_is_excluded_if_the_end_event_is_late() {
     let machine = Machine::new();
     let mut usage_metrics = machine.usage_metrics(false);
     machine.open_files(1);
@@ -153,7 +153,7 @@ fn each_attempt_at_a_request_is_measured_by_itself() {
 }
 
 #[test]
-fn where_invocations_overlap_peaks_are_told_once_at_the_end() {
+fn peaks_of_overlapping_invocations_are_reported_once_at_the_end() {
     let machine = Machine::new();
     let mut usage_metrics = machine.usage_metrics(true);
     machine.open_files(2);

@@ -98,7 +98,7 @@ mod tests {
     use crate::config::ApiKey;
 
     #[test]
-    fn settings_that_take_data_past_the_module_are_told_by_name() {
+    fn settings_that_bypass_the_module_are_logged_by_name() {
         assert_eq!(warnings(&Config::default()), [""; 0]);
         let mut config = Config::default();
         config.http.skip_ssl_validation = true;
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_is_reached_in_clear_is_told_once() {
+    fn a_proxy_without_tls_is_logged_once() {
         let told = |http: &str, aws: &str| {
             let mut config = Config::default();
             config.http.proxy = Some(http.to_owned());
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tracers_send_past_the_module_is_told_as_well() {
+    fn tracer_products_that_bypass_the_module_are_logged() {
         let mut config = Config::default();
         let endpoint = Endpoint { url: "http://other".to_owned(), api_key: ApiKey::clean("key").unwrap() };
         config.apm.url = "http://traces".to_owned();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_site_that_is_not_for_govcloud_is_told_there_alone() {
+    fn a_site_outside_govcloud_is_logged_in_govcloud_regions_only() {
         assert!(foreign_site("us-gov-west-1", "datadoghq.com").unwrap().contains("ddog-gov.com"));
         assert!(foreign_site("us-gov-west-1", "not-ddog-gov.com").is_some());
         for site in ["ddog-gov.com", "us2.ddog-gov.com"] {

@@ -327,7 +327,7 @@ fn leftovers_are_found() {
 }
 
 #[test]
-fn commands_that_nobody_runs_are_found() {
+fn commands_that_ci_does_not_run_are_found() {
     let ci = "cargo matrix bench --blocks 6\nas_root ci/images ship\n# cargo matrix check\n";
     let tree = |page: &str| Tree::default().with("ci/test", ci).with("ci/images", "").with("docs/a.md", page);
     let found = |page: &str| places(&commands::not_run(&tree(page)));
@@ -375,7 +375,7 @@ fn blocks_with_fences_are_found() {
 }
 
 #[test]
-fn commands_of_others_that_nobody_tries_or_marks_are_found() {
+fn foreign_commands_without_test_or_mark_are_found() {
     let found = |ci: &str, page: &str| {
         places(&commands::not_marked(&Tree::default().with("ci/test", ci).with("docs/a.md", page)))
     };
@@ -403,7 +403,7 @@ fn repeated_toolchain_versions_are_found() {
 }
 
 #[test]
-fn untold_and_unknown_switches_are_found() {
+fn missing_and_unknown_switches_are_found() {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let declared = names(&["default", "ship", "baseline", "otlp", "webpki-roots"]);
     assert_eq!(places(&version_output::unmatched(&declared, &names(&["otlp", "webpki-roots"]))), [""; 0]);

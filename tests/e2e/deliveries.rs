@@ -21,7 +21,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_thousand_python_invocations_are_told_exactly_once() {
+fn a_thousand_python_invocations_are_counted_exactly_once() {
     let directory = tempfile::tempdir().unwrap();
     let function = support::python(
         &directory,

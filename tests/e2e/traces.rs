@@ -389,7 +389,7 @@ fn tracers_that_connect_before_anybody_serves_them_wait_and_are_served() {
 }
 
 #[test]
-fn what_the_intake_refuses_is_counted_and_told_at_the_end() {
+fn rejected_payloads_are_counted_and_logged_at_shutdown() {
     let function = sending(|number| {
         accepted(&post("/v0.4/traces", &[], &tracer::v04(&[trace(number)])));
         post("/profiling/v1/input", &[], b"profile");

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handover_of_nobody_or_of_another_process_is_none() {
+    fn a_missing_handover_or_one_of_another_process_is_none() {
         for text in [
             "",
             "version=1 pid=7 connection=3",

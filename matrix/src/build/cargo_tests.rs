@@ -147,7 +147,7 @@ fn of_a_long_failure_the_full_disk_is_kept() {
 }
 
 #[test]
-fn the_crates_are_told_while_they_are_compiled() {
+fn compiled_crates_are_reported_as_progress() {
     let told = Mutex::new(Vec::new());
     let said =
         watch("   Compiling a v1.0.0\nerror: no\n".as_bytes(), &|name| told.lock().unwrap().push(name.to_owned()));

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neither_the_workspace_nor_the_dependencies_are_told_by_their_place() {
+    fn paths_of_workspace_and_dependencies_are_remapped() {
         let homes = [PathBuf::from("/a/home"), PathBuf::from("/another")];
         let target = Path::new("/some/where/target/a");
         let flags = remapped(Path::new("/some/where"), &homes, target);
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_with_a_blank_is_told_to_rustc_alone() {
+    fn a_path_with_a_blank_is_remapped_in_rustc_only() {
         let (root, target) = (Path::new("/some where"), Path::new("/some where/target"));
         assert_eq!(
             remapped(root, &[], target),

@@ -116,7 +116,7 @@ fn cargo_has_the_profile_of_the_workspace_in_spite_of_its_configuration() {
 }
 
 #[test]
-fn a_profile_of_somebody_elses_is_found_in_what_cargo_would_do() {
+fn a_foreign_profile_is_found_in_cargos_unit_graph() {
     // Only isolation keeps it out.
     let all = differences("[profile.release.package.\"*\"]\ncodegen-units = 7\n");
     assert_eq!(all, ["cargo compiles dependency with codegen-units=7, not 1"]);

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_called_by_their_names_and_told_apart() {
+    fn files_are_named_by_distinct_cell_names() {
         let folder = tempfile::tempdir().unwrap();
         let layer = |name: &str| {
             let path = folder.path().join(name);

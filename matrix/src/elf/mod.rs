@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_a_program_from_starting_is_told() {
+    fn missing_libraries_and_versions_are_reported() {
         assert_eq!(dynamic(&["libc.so.6"], Some("2.26")).obstacles(glibc("2.26")), Vec::<String>::new());
         let newer = dynamic(&["libc.so.6"], Some("2.34")).obstacles(glibc("2.26"));
         assert_eq!(newer, ["it needs GLIBC_2.34, and the C library there is 2.26"]);

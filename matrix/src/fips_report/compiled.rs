@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_the_sources_of_packages_and_of_build_scripts_are_told_apart() {
+    fn compiled_files_are_classified_as_sources_packages_or_build_scripts() {
         let proof = Home::new().judged(&Allowed::default());
         assert!(proof.holds, "{proof:?}");
         let counts =
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_nobodys_is_caught() {
+    fn a_compiled_file_of_unknown_origin_is_found() {
         let home = Home::new();
         home.write("elsewhere/planted.rs", "");
         let planted = home.folder.path().join("elsewhere/planted.rs");

@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn another_program_than_that_of_the_proofs_is_told() {
+    fn a_benchmark_of_another_program_is_reported() {
         let row = Row {
             cell: "ship-fips".to_owned(),
             starts: 1,
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_measurement_of_something_else_is_told() {
+    fn an_unreadable_benchmark_is_an_error() {
         let error = read(Path::new("/nonexistent"), &Cells::of_set("ship-fips").unwrap(), "AWS-LC").unwrap_err();
         assert!(matches!(error, Error::Measured(_)), "{error:?}");
     }

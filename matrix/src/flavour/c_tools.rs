@@ -52,7 +52,7 @@ mod tests {
     use crate::executable;
 
     #[test]
-    fn another_compiler_or_library_is_told() {
+    fn another_compiler_or_library_changes_the_c_tools() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let compiler = |name: &str, version: &str| {

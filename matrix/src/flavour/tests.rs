@@ -65,7 +65,7 @@ fn every_value_for_one_processor_is_refused_for_the_other() {
 }
 
 #[test]
-fn what_is_open_is_built_with_its_flags_where_somebody_accepts_that() {
+fn accepted_uncertified_flavours_are_built_with_their_flags() {
     let flavours = Flavours::embedded().unwrap();
     let accepting = LayerTarget { accepts_open: true, ..wanted(Architecture::Arm64, Libc::Gnu, "2.26") };
     let validated = levels("ship-fips");

@@ -87,7 +87,7 @@ mod tests {
     use crate::flavour::Flavours;
 
     #[test]
-    fn what_zig_adds_is_told_with_its_terms_and_its_version() {
+    fn components_of_zig_are_listed_with_licence_and_version() {
         let folder = tempfile::tempdir().unwrap();
         let files = [
             ("LICENSE", "Zig's terms"),

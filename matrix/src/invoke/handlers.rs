@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_a_file_cannot_have_is_told_from_one_that_is_not_seen() {
+    fn an_impossible_file_name_and_a_missing_file_are_different_errors() {
         let module =
             Module::of("import os\ndef main(event, context):\n    def inner(event, context): pass\nif X == 1: pass\n");
         assert!(

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_with_c_code_that_nobody_has_described_is_refused() {
+    fn a_crate_with_undescribed_c_code_is_refused() {
         for compiler in COMPILERS {
             let (_folder, mut packages) = crate_of("libddwaf-sys", &[], &["serde", compiler]);
             let error = of(&packages).unwrap_err().to_string();

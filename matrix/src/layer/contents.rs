@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_used_is_told() {
+    fn unusable_contents_are_reported() {
         let reason = |text: &str| Contents::read(text.as_bytes()).unwrap_err();
         assert_eq!(reason(r#"{"schema": 2, "new": true}"#), "it is of schema 2, not 1");
         assert!(reason(r#"{"schema": 1}"#).contains("missing field"));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_sources_are_told() {
+    fn changed_sources_are_reported() {
         let clean = Sources::of("abc", b"lock");
         assert_eq!((clean.revision.as_str(), clean.changes.as_deref()), ("abc", None));
         let changed = Sources::of("abc+def", b"lock");

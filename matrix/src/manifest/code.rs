@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_that_nobody_reads_is_named() {
+    fn an_unused_feature_constant_is_named() {
         for mentioned in [
             "// SECOND",
             "/* SECOND, feature = \"second\" /* SECOND */ */",

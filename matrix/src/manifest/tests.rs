@@ -54,7 +54,7 @@ fn a_factor_has_two_levels_or_those_of_its_axis() {
 }
 
 #[test]
-fn what_nobody_reads_is_refused() {
+fn unknown_manifest_keys_are_refused() {
     for (wrong, instead) in [
         ("origin = \"ours\"\non", "origins = \"ours\"\norigin = \"ours\"\non"),
         ("on.features", "on.feature"),

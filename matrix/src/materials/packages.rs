@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_while_building_is_told_apart_from_what_is_in_the_program() {
+    fn build_dependencies_are_separate_from_linked_packages() {
         let ship = of("ship");
         for (name, linked) in [("tokio", true), ("zstd-sys", true), ("cc", false), ("serde_derive", false)] {
             assert_eq!(named(&ship, name).map(|package| package.linked), Some(linked), "{name}");
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn needs_are_told_once_and_hold_everywhere() {
+    fn dependencies_of_repeated_packages_are_complete() {
         let tree = "0|a v1.0.0 (/here)\n1|b v2.0.0\n2|c v3.0.0\n1|d v4.0.0 (proc-macro)\n2|b v2.0.0 (*)\n";
         let edges = edges(tree);
         let needs =

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_saving_is_told_as_a_positive_amount() {
+    fn a_saving_is_printed_as_a_positive_amount() {
         let saved = estimate(-3.1, -4.4, -1.9, Verdict::Faster);
         assert_eq!(difference("register", &saved), "faster by 3.1 ms [1.9, 4.4]");
         let lost = estimate(310.0, 290.0, 330.0, Verdict::Slower);

@@ -82,7 +82,7 @@ mod tests {
     use crate::sandbox::{in_own_network, isolation};
 
     #[test]
-    fn what_is_sent_to_dogstatsd_is_seen_once_even_if_nobody_reads_it() {
+    fn datagrams_to_dogstatsd_are_captured_once_without_a_reader() {
         let seen = in_own_network(|| {
             let datagrams = Datagrams::watch().unwrap();
             // They are never read.

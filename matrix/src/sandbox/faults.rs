@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_are_told_apart_by_method_and_path() {
+    fn endpoints_are_distinguished_by_method_and_path() {
         let of = |method: Method, path| Endpoint::of(&method, path);
         assert_eq!(of(Method::PUT, "/2022-07-01/telemetry/"), Endpoint::Subscribe);
         assert_eq!(of(Method::GET, "/2022-07-01/telemetry"), Endpoint::Other);

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn work_takes_cpu_time_and_nobody_takes_none() {
+    fn cpu_time_is_measured_for_work_and_missing_without_processes() {
         let before = cpu_time(nix::unistd::getpid(), BaselineUsage::default()).unwrap();
         while cpu_time(nix::unistd::getpid(), BaselineUsage::default()).unwrap() < before + Duration::from_millis(5) {
             black_box(before);

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_not_everybody_may_execute_is_a_reason() {
+    fn a_program_without_execute_permission_for_others_is_a_reason() {
         let directory = tempfile::tempdir().unwrap();
         let program = directory.path().join("bootstrap");
         fs::write(&program, "#!/bin/sh\n").unwrap();

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_has_used_memory_and_nobody_has_not() {
+    fn peak_memory_is_zero_without_a_process() {
         assert!(peak_kb(nix::unistd::getpid()) >= 1000);
         assert_eq!(peak_kb(Pid::from_raw(i32::MAX)), 0);
     }

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_in_a_network_of_its_own_is_nobody_elses() {
+    fn a_port_in_a_network_namespace_is_separate() {
         let bound = || TcpListener::bind("127.0.0.1:8127");
         match in_own_network(|| (bound(), in_own_network(bound).unwrap())) {
             Ok((first, second)) => assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}"),

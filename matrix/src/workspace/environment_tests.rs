@@ -165,7 +165,7 @@ fn where_crates_come_from_is_what_the_nearest_configuration_says() {
 }
 
 #[test]
-fn broken_configuration_is_told_by_its_place() {
+fn an_invalid_configuration_is_reported_with_its_path() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join(".cargo")).unwrap();
     fs::write(folder.path().join(".cargo/config.toml"), "no").unwrap();

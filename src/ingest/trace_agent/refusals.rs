@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_request_is_counted_and_every_cause_told_once() {
+    fn every_refusal_is_counted_and_each_cause_logged_once() {
         let refusals = Refusals::default();
         let causes = [Cause::TooLong, Cause::Closed, Cause::TooLong, Cause::Compressed, Cause::Closed];
         let is_first = |cause| refusals.is_first(cause, Receiver::TraceAgent);

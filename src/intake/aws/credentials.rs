@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_is_told_without_its_message() {
+    async fn an_aws_error_is_logged_without_its_message() {
         let headers = "x-amzn-errortype: ExpiredToken:http://x\r\nx-amz-request-id: r-1\r\n";
         let server = answering(403, headers, r#"{"code":"Other","message":"token t"}"#);
         let error = fetch(&client(), &server.url, &Token::Text("t".to_owned())).await.unwrap_err();

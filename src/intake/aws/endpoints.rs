@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_without_validated_cryptography_is_told_with_the_setting_that_helps() {
+    fn a_region_without_fips_endpoint_is_an_error_that_names_the_setting() {
         let error = url(Service::SecretsManager, "eu-west-1", true).unwrap_err().to_string();
         for part in ["secretsmanager", "eu-west-1", "AWS_ENDPOINT_URL_SECRETS_MANAGER"] {
             assert!(error.contains(part), "{part} is not in: {error}");

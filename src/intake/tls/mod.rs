@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_testimony_is_what_the_clients_have() {
+    fn crypto_report_matches_the_clients_configuration() {
         let told = crypto_report();
         assert_eq!(told["module"].as_str(), features::FIPS.then_some(FIPS_MODULE));
         assert_eq!(told["fips"], features::FIPS);

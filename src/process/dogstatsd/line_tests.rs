@@ -93,7 +93,7 @@ fn events_service_checks_and_invocations_are_recognised() {
 }
 
 #[test]
-fn whatever_makes_no_sense_is_told_why() {
+fn invalid_lines_are_rejected_with_the_reason() {
     for (line, expected) in [
         ("a", ParseError::Name),
         ("a:1", ParseError::NoType),

@@ -121,7 +121,7 @@ fn utilization_is_never_below_zero_and_idle_time_never_runs_backwards() {
 }
 
 #[test]
-fn what_cannot_be_told_is_not_told() {
+fn unavailable_usage_is_not_reported() {
     let from = reading();
     let without = |change: &dyn Fn(&mut Reading)| {
         let mut reading = later(3_213_103_124_000.0, cpu(1.0, 1.0, &[1.0, 1.0]), None);
@@ -153,7 +153,7 @@ fn consumption_is_what_the_counters_have_gained() {
 }
 
 #[test]
-fn the_greatest_of_every_sample_is_told_beside_what_there_is() {
+fn peaks_are_reported_with_the_limits() {
     let space = |used| Some(DiskUsage { size: 1000, used });
     let mut peak = Peak::default();
     let limits = Limits { files: 900, threads: 901 };

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_taken_out_and_told() {
+    fn ids_are_replaced_and_returned() {
         let blanked =
             blank("START RequestId: 0f8c1d2e-aaaa-bbbb-cccc-0123456789ab trace 1-5759e988-bd862e3fe1be46a994272793 x");
         assert_eq!(blanked.text, "START RequestId: (id) trace (id) x");

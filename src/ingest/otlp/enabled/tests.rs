@@ -272,7 +272,7 @@ async fn refusals_over_grpc_have_the_code_that_says_why() {
 }
 
 #[tokio::test]
-async fn what_is_no_http2_is_told_so_on_the_port_of_grpc_and_costs_nobody_else() {
+async fn http1_on_the_grpc_port_is_refused_without_affecting_other_connections() {
     let mut serving = serve(&Otlp::default());
     let port = serving.grpc;
     let answer = beside(move || ask(port, "POST", GRPC_PATH, "content-type: application/grpc\r\n", b"")).await;

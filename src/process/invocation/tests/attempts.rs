@@ -143,7 +143,7 @@ fn an_end_that_comes_after_the_next_invoke_is_that_of_the_attempt_before() {
 }
 
 #[test]
-fn an_end_is_that_of_the_attempt_that_runs_though_the_one_before_was_never_told() {
+fn an_end_belongs_to_the_running_attempt_without_an_end_of_the_previous_one() {
     let mut bench = Bench::new(ON_DEMAND);
     bench.invoke("r", 0).start("r", 1).invoke("r", 60_000).start("r", 60_001).done("r", 60_003, Status::Success);
     assert_eq!((bench.is_done("r", 1), bench.is_done("r", 2)), (false, true));
@@ -191,7 +191,7 @@ fn without_telemetry_every_invoke_is_an_invocation() {
 }
 
 #[test]
-fn attempts_on_managed_instances_are_told_by_telemetry_alone() {
+fn attempts_on_managed_instances_are_counted_by_telemetry_only() {
     let mut bench = Bench::new(Settings { managed: true, ..ON_DEMAND });
     for attempt in 0..3 {
         bench.start("r", began(attempt)).report("r", began(attempt) + 4, Status::Error);

@@ -67,7 +67,7 @@ fn every_record_of_topics_streams_and_buses_is_a_checkpoint() {
 }
 
 #[test]
-fn other_triggers_have_no_checkpoints_and_nobody_has_any_unless_it_is_asked_for() {
+fn other_triggers_have_no_checkpoints_and_all_need_the_setting() {
     for (kind, text) in DOCUMENTED {
         let is_message = matches!(kind, Kind::Sqs | Kind::Sns | Kind::Kinesis | Kind::Msk | Kind::EventBridge);
         assert_eq!(!parse_bytes(text.as_bytes(), &settings()).checkpoints.is_empty(), is_message, "{kind:?}");
