@@ -3,9 +3,9 @@
 pub mod limits;
 pub mod places;
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{self, Cursor, Read as _, Write as _};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Component, Path, PathBuf};
 
 use zip::result::ZipError;
@@ -132,30 +132,37 @@ fn special_bits(zip: &[u8], header: u64) -> u32 {
     mode.map_or(0, |mode| u32::from(u16::from_le_bytes(*mode)) & 0o7000)
 }
 
-/// Unpacks a zip file below a directory, as the platform does below `/opt`: over what other layers have put there.
+/// Unpacks a zip file below a directory, as the platform does below `/opt`: over what other layers have put there, with the modes of the zip file. Those that
+/// it does not tell are 0644.
 pub fn unpack(bytes: &[u8], directory: &Path) -> Result<(), Error> {
     let entries = read(bytes)?;
     // Links come last, and nothing is ever written through one.
     for entry in entries.iter().filter(|entry| !entry.link).chain(entries.iter().filter(|entry| entry.link)) {
-        let File { place, bytes, executable } = &entry.file;
+        let place = &entry.file.place;
         let path = directory.join(place);
         if leads_through_link(directory, place) {
             return Err(Error::Escapes(place.clone()));
         }
-        lay(&path, bytes, entry.link, *executable).map_err(|source| Error::File { path, source })?;
+        lay(&path, entry).map_err(|source| Error::File { path, source })?;
     }
     Ok(())
 }
 
-fn lay(path: &Path, bytes: &[u8], link: bool, is_program: bool) -> io::Result<()> {
+fn lay(path: &Path, entry: &Entry) -> io::Result<()> {
+    let Entry { file: File { bytes, executable, .. }, link, mode, .. } = entry;
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
-    if link {
+    if *link {
         if fs::symlink_metadata(path).is_ok() {
             fs::remove_file(path)?;
         }
         return symlink(String::from_utf8_lossy(bytes).as_ref(), path);
     }
-    if is_program { executable::write(path, bytes) } else { files::put(path, bytes, MODES[0]) }
+    let mode = mode.map_or(MODES[0], |mode| mode & 0o777);
+    if *executable {
+        executable::write(path, bytes)?;
+        return fs::set_permissions(path, Permissions::from_mode(mode));
+    }
+    files::put(path, bytes, mode)
 }
 
 /// Whether a name has nothing in it that leads elsewhere.
@@ -179,8 +186,6 @@ pub(crate) fn count(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     fn file(place: &str, text: &str, executable: bool) -> File {
@@ -218,6 +223,18 @@ mod tests {
         assert_eq!((mode("bin/a"), mode("b")), (0o755, 0o644));
         unpack(&write(&[file("b", "later", false)]).unwrap(), directory.path()).unwrap();
         assert_eq!(fs::read_to_string(directory.path().join("b")).unwrap(), "later", "a later layer lies over it");
+    }
+
+    #[test]
+    fn a_program_for_its_owner_alone_stays_one() {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        for (place, mode) in [("own", 0o700), ("closed", 0o600)] {
+            writer.start_file(place, SimpleFileOptions::default().unix_permissions(mode)).unwrap();
+        }
+        let directory = tempfile::tempdir().unwrap();
+        unpack(&writer.finish().unwrap().into_inner(), directory.path()).unwrap();
+        let mode = |name: &str| fs::metadata(directory.path().join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("own"), mode("closed")), (0o700, 0o600));
     }
 
     #[test]

@@ -33,7 +33,7 @@ use super::frames::Record;
 use super::http;
 use super::journal::{Journal, JournalEvent};
 use super::next_breakpoint::NextBreakpoint;
-use super::output::Printed;
+use super::output::{OutputTimes, Printed};
 use super::setup::{LogFormat, Origin, Output, Setup};
 
 /// State shared between the APIs, the lifecycle of the environment, in-process functions and the handle.
@@ -43,6 +43,7 @@ pub(crate) struct Platform {
     pub journal: Arc<Journal>,
     pub telemetry: Telemetry,
     pub printed: Printed,
+    output_times: OutputTimes,
     pub faults: Faults,
     pub client: reqwest::Client,
     /// Stops the extension to take its footprint, where that is requested and possible.
@@ -118,6 +119,7 @@ impl Platform {
         Ok(Self {
             telemetry: Telemetry::new(Arc::clone(&journal), order, setup.limits.telemetry_backlog_bytes),
             printed: Printed::default(),
+            output_times: OutputTimes::default(),
             faults: Faults::new(&setup.faults),
             client: http::client()?,
             next_breakpoint,
@@ -195,7 +197,13 @@ impl Platform {
             (LogFormat::Json, Origin::Function) => serde_json::from_str(&text).ok().filter(Value::is_object),
             _ => None,
         };
-        let now = record.written.map_or_else(Instant::now, |written| self.journal.moment(written));
+        let now = match origin {
+            Origin::Function => {
+                let written = record.written.map(|written| self.journal.moment(written));
+                self.output_times.next(written, Instant::now())
+            }
+            Origin::Extension(_) => Instant::now(),
+        };
         self.telemetry.emit_at(now, kind, object.unwrap_or_else(|| Value::String(text.into_owned())));
         self.printed.add(self.journal.since_start(now), origin.clone(), bytes);
     }
