@@ -1,4 +1,4 @@
-//! Settings about App & API Protection.
+//! Settings about App & API Protection, and about the proxy in front of the Runtime API that it needs.
 
 use std::time::Duration;
 
@@ -45,5 +45,12 @@ keys! { KEYS
             builder.config.appsec.schema_interval = interval;
             Ok(Effect::Taken)
         },
+    }
+    Datadog EXPERIMENTAL_ENABLE_PROXY {
+        yaml: None, kind: Kind::True, default: "false", example: "true",
+        reader: "runtime_proxy",
+        meaning: "Put a proxy in front of the Runtime API. Counts only together with `AWS_LAMBDA_EXEC_WRAPPER=/opt/datadog_wrapper`, which sends the \
+                  runtime there.",
+        set: |builder, given, _| taken(given.is_true().map(|on| builder.config.runtime_proxy = on)),
     }
 }
