@@ -60,9 +60,9 @@ fn register_with(
     logs_wanted: impl FnOnce(&Environment) -> bool,
 ) -> Result<StartupState, Error> {
     let initialization = environment.initialization();
-    let registration = Connection::register(environment.runtime_api.clone(), initialization);
-    // Lambda starts the runtime once the registration is answered.
+    // Lambda starts the runtime once the registration is answered, which may be before anything is done here after it is sent.
     let runtime_proxy = runtime_proxy::bind();
+    let registration = Connection::register(environment.runtime_api.clone(), initialization);
     let early = BIND_FIRST.then(bind);
     let logs = logs_wanted(&environment);
     let RegisteredConnection { mut connection, registered } =

@@ -43,10 +43,10 @@ pub fn run(environment: &Environment, start_time: StartTime) -> Result<(), Error
 async fn build(environment: &Environment, start_time: StartTime) -> Result<Components, Error> {
     tracing::debug!("Starting Datadog Extension v{}", BUILD_INFO.version);
     let initialization = environment.initialization();
-    let registering = tokio::spawn(register(environment.clone()));
-    let overlapped = REGISTER_OVERLAP.then(|| Overlapped::start(environment.clone()));
     // Lambda starts the runtime once the registration is answered, and extensions that start beside this one may register through the proxy.
     let runtime_proxy = services::runtime_proxy(runtime_proxy::bind(), &environment.runtime_api);
+    let registering = tokio::spawn(register(environment.clone()));
+    let overlapped = REGISTER_OVERLAP.then(|| Overlapped::start(environment.clone()));
     let early_bound = BIND_FIRST.then(ports::bind);
     let RegisteredClient { platform, registered } = joined(registering.await)??;
     let (config, mut intake) = match overlapped {
