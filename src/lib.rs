@@ -13,6 +13,7 @@
 //!               point out
 //!
 //!   platform: Lambda's APIs and ids    startup: the startup order    run: the event loops
+//!   runtime_proxy: between the runtime and its API, where somebody wants to know what passes
 //! ```
 
 pub mod build_info;
@@ -23,6 +24,7 @@ pub mod startup;
 
 pub mod ingest;
 pub mod process;
+pub mod runtime_proxy;
 pub mod waf_client;
 
 pub mod aggregate;

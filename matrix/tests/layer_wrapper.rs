@@ -4,10 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
 use matrix::executable;
+use matrix::sandbox::{in_own_network, isolation};
 use tempfile::TempDir;
 
 /// `/opt` with the wrapper, and with what a test puts there.
@@ -84,6 +86,47 @@ fn the_runtime_is_left_at_its_own_api() {
     let asked = [("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"), ("DD_EXPERIMENTAL_ENABLE_PROXY", "true")];
     let started = Opt::with(&[]).start(&[], &asked);
     assert_eq!(started.variable("AWS_LAMBDA_RUNTIME_API"), Some("127.0.0.1:9001"), "there is no proxy to go to");
+}
+
+#[test]
+fn the_runtime_is_sent_to_the_proxy_if_that_listens() {
+    let opt = Opt::with(&["extensions/datadog-agent"]);
+    let start = |asked: &[(&str, &str)]| {
+        let started = opt.start(&[], &[&[("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")], asked].concat());
+        (started.variable("AWS_LAMBDA_RUNTIME_API").unwrap().to_owned(), started.said.len())
+    };
+    let proxied = ("127.0.0.1:9000".to_owned(), 0);
+    let test = || {
+        let told = ("127.0.0.1:9001".to_owned(), 1);
+        assert_eq!(start(&[("DD_EXPERIMENTAL_ENABLE_PROXY", "true")]), told, "nothing listens");
+        let _proxy = TcpListener::bind("127.0.0.1:9000").unwrap();
+        for asked in [
+            ("DD_EXPERIMENTAL_ENABLE_PROXY", "True"),
+            ("DD_SERVERLESS_APPSEC_ENABLED", "TRUE"),
+            ("DD_SERVERLESS_APPSEC_ENABLED", "1"),
+        ] {
+            assert_eq!(start(&[asked]), proxied, "{asked:?}");
+        }
+        let own = ("127.0.0.1:9001".to_owned(), 0);
+        for asked in [("DD_EXPERIMENTAL_ENABLE_PROXY", "false"), ("DD_SERVERLESS_APPSEC_ENABLED", "0")] {
+            assert_eq!(start(&[asked]), own, "{asked:?}");
+        }
+    };
+    if let Err(refused) = in_own_network(test) {
+        isolation::skip(&format!("this machine gives a test no network of its own: {refused}"));
+    }
+}
+
+#[test]
+fn appsec_has_its_defaults() {
+    let opt = Opt::with(&[]);
+    let names = ["DD_TRACE_ENABLED", "DD_INSTRUMENTATION_TELEMETRY_ENABLED", "DD_TRACE_TELEMETRY_ENABLED"];
+    let appsec = ("DD_SERVERLESS_APPSEC_ENABLED", "true");
+    let of = |started: &Started| names.map(|name| started.variable(name).map(str::to_owned));
+    assert_eq!(of(&opt.start(&[], &[])), [None, None, None]);
+    assert_eq!(of(&opt.start(&[], &[appsec])), ["true"; 3].map(|it| Some(it.to_owned())));
+    let own = opt.start(&[], &[appsec, (names[0], "false"), (names[1], "false")]);
+    assert_eq!(of(&own), ["true", "false", "true"].map(|it| Some(it.to_owned())));
 }
 
 #[test]

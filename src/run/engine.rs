@@ -27,6 +27,8 @@ use crate::{
 
 /// How often it is found out whether there is room for telemetry again.
 const ROOM_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// How often it is found out whether what the runtime has sent is decoded, while the end of an invocation waits for it.
+const RUNTIME_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The pipeline, owned by one loop, so that nothing needs a lock.
 pub struct Engine {
@@ -42,6 +44,8 @@ pub struct Engine {
     pub usage_metrics: Option<UsageMetrics>,
     pub flusher: Flusher,
     pub telemetry: Option<Batches>,
+    /// An invocation is over, and what the runtime has sent at its end is not decoded yet.
+    pub awaits_runtime: bool,
     /// What of the last batch is not ingested yet.
     pub pending: std::vec::IntoIter<Event>,
     pub config: Config,
@@ -64,6 +68,8 @@ pub enum Progress {
     Request,
     /// Nothing: there was no room for telemetry for a while.
     NoRoom,
+    /// Nothing: what the runtime has sent was not decoded for a while.
+    AwaitsRuntime,
 }
 
 impl Engine {
@@ -108,6 +114,10 @@ impl Engine {
             () = self.flusher.handle_next_completion() => Progress::Request,
             // Whether there is room depends on time, too.
             () = sleep(ROOM_CHECK_INTERVAL), if !takes_traces => Progress::NoRoom,
+            () = sleep(RUNTIME_CHECK_INTERVAL), if self.awaits_runtime => {
+                self.awaits_runtime = false;
+                Progress::AwaitsRuntime
+            }
         }
     }
 
@@ -265,6 +275,10 @@ impl Engine {
     /// Whether an invocation is over, and its spans are built and processed: a flush takes all of it along.
     pub fn is_ready_to_flush(&mut self, id: &AttemptId) -> bool {
         if !self.processor.is_done(id) {
+            return false;
+        }
+        self.awaits_runtime = self.lifecycle.as_ref().is_some_and(lifecycle::Inbox::is_receiving_from_runtime);
+        if self.awaits_runtime {
             return false;
         }
         self.ingest_waiting();

@@ -98,6 +98,7 @@ pub fn engine() -> (Engine, Sender) {
         lifecycle: None,
         flusher: Flusher::new(None, None),
         telemetry: Some(receiver),
+        awaits_runtime: false,
         pending: Vec::new().into_iter(),
         config,
     };

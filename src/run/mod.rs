@@ -27,7 +27,13 @@ use crate::{
     config::{AppSec, Config},
     features::APPSEC_DEFER,
     flush::Flusher,
-    ingest::{dogstatsd::DatagramQueue, lifecycle, otlp, telemetry::Batches, trace_agent},
+    ingest::{
+        dogstatsd::DatagramQueue,
+        lifecycle::{self, runtime::Messages},
+        otlp,
+        telemetry::Batches,
+        trace_agent,
+    },
     intake,
     os::{
         checkpoints::{self, Checkpoint, checkpoint},
@@ -73,6 +79,8 @@ pub struct Components {
     pub lifecycle: Option<lifecycle::LifecycleListener>,
     /// Reads what they report.
     pub calls: Decoder,
+    /// What the Runtime API proxy reports of invocations; None where nothing is to be reported.
+    pub runtime_messages: Option<Messages>,
 }
 
 /// The way to Datadog. None where there is none: no key, no TLS.
@@ -117,12 +125,12 @@ pub async fn run(parts: Components) {
     let metrics = &parts.config.metrics;
     let measures = metrics.enhanced && metrics.usage && parts.telemetry.is_some();
     let overlapping = parts.initialization == Initialization::ManagedInstances;
-    let load_parent = parts.processor.load_parent();
-    let traces = TracePipeline::start(parts.trace_agent, parts.otlp, &parts.config, &parts.tags, load_parent);
+    let span_parents = parts.processor.span_parents();
+    let traces = TracePipeline::start(parts.trace_agent, parts.otlp, &parts.config, &parts.tags, span_parents);
     let waf = if is_deferred { Waf::start(&appsec) } else { early_waf };
     let monitor = waf.map(|waf| lifecycle::Monitor::new(waf, &appsec));
     checkpoint(Checkpoint::TraceAgent);
-    let lifecycle = serve_lifecycle(parts.lifecycle, parts.calls, monitor);
+    let lifecycle = serve_lifecycle(parts.lifecycle, parts.calls, monitor, parts.runtime_messages);
     checkpoint(Checkpoint::Lifecycle);
     checkpoints::report_if_complete();
     let mut engine = Engine {
@@ -136,6 +144,7 @@ pub async fn run(parts: Components) {
         dogstatsd_pipeline: DogStatsdPipeline::new(parts.dogstatsd, parts.config.dogstatsd.namespace.clone()),
         flusher,
         telemetry: parts.telemetry,
+        awaits_runtime: false,
         pending: Vec::new().into_iter(),
         config: parts.config,
     };
@@ -161,9 +170,10 @@ fn serve_lifecycle(
     bound: Option<lifecycle::LifecycleListener>,
     decoder: Decoder,
     monitor: Option<lifecycle::Monitor>,
+    messages: Option<Messages>,
 ) -> Option<lifecycle::Inbox> {
     let port = lifecycle::PORT;
-    let served = bound?.serve(decoder, monitor);
+    let served = bound?.serve(decoder, monitor, messages);
     served.inspect_err(|error| tracing::warn!("LIFECYCLE | cannot serve port {port}: {error}")).ok()
 }
 

@@ -151,11 +151,12 @@ fn flush(engine: &mut Engine, deadline: Instant) -> State {
 mod tests {
     use super::*;
     use crate::{
+        ingest::lifecycle::{Inbox, runtime::observer},
         process::{
             event::parse,
             invocation::{
                 Output, SpanSettings,
-                call::{Call, EndCall, StartCall},
+                call::{Call, EndCall, StartCall, test_decoder::decoder},
             },
         },
         run::{
@@ -218,6 +219,27 @@ mod tests {
         assert_eq!(engine.progress().await, Progress::Traces);
         assert!(matches!(advance(&mut engine, state), State::Polling));
         assert_eq!(engine.flusher.drop_unconfirmed().spans, 1, "flushed, and dropped for want of a client");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flush_waits_for_what_the_runtime_has_sent_to_be_decoded() {
+        let (mut engine, telemetry) = engine();
+        let (observer, messages) = observer();
+        engine.lifecycle = Some(Inbox::of_runtime(decoder(None), messages));
+        let state = State::Running { id: engine.invoked(&"r".into()), until: Instant::now() + HOUR };
+        let response = observer.open();
+        let done =
+            br#"[{"time": "2022-10-21T14:05:03.165Z", "type": "platform.runtimeDone", "record": {"requestId": "r"}}]"#;
+        assert!(telemetry.send(parse(done, 0)).await);
+        assert_eq!(engine.progress().await, Progress::Telemetry);
+        let state = advance(&mut engine, state);
+        assert!(matches!(state, State::Running { .. }));
+        assert_eq!(engine.progress().await, Progress::AwaitsRuntime);
+        let state = advance(&mut engine, state);
+        assert!(matches!(state, State::Running { .. }) && engine.awaits_runtime);
+        drop(response);
+        assert!(!matches!(advance(&mut engine, state), State::Running { .. }));
+        assert!(!engine.awaits_runtime);
     }
 
     #[tokio::test(start_paused = true)]

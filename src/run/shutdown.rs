@@ -109,7 +109,8 @@ async fn await_telemetry(engine: &mut Engine, until: Instant, before_report: Dur
                 | Progress::Call
                 | Progress::Usage
                 | Progress::Request
-                | Progress::NoRoom,
+                | Progress::NoRoom
+                | Progress::AwaitsRuntime,
             ) => {}
             Err(_) => return,
         }

@@ -21,7 +21,7 @@ use crate::{
         stats::{self, ClientPayload, Collapsed, Concentrator, Flush},
         tags::FunctionTags,
         trace::{
-            self, LoadParent, Observed, Output, Pipeline, TraceSettings, TracerPayload,
+            self, Observed, Output, Pipeline, SpanParents, TraceSettings, TracerPayload,
             settings::{FilterTags, Obfuscation, ReplaceRule},
         },
     },
@@ -69,10 +69,10 @@ impl TracePipeline {
         otlp: otlp::Listeners,
         config: &Config,
         tags: &FunctionTags,
-        load_parent: Arc<LoadParent>,
+        span_parents: Arc<SpanParents>,
     ) -> Self {
         let pipeline = Arc::new(pipeline(config, tags));
-        let (agent, inbox) = Agent::new(Arc::clone(&pipeline), load_parent);
+        let (agent, inbox) = Agent::new(Arc::clone(&pipeline), span_parents);
         if let Some(Err(error)) = bound.map(|bound| bound.serve(Arc::clone(&agent))) {
             tracing::warn!("TRACE_AGENT | cannot serve port {PORT}: {error}; traces are disabled");
         }

@@ -92,7 +92,9 @@ fn threads_can_be_started(workers: usize) -> bool {
 
 /// Within the async runtime.
 async fn build(state: StartupState, loaded: Option<Loaded>, start_time: StartTime) -> Components {
-    let StartupState { environment, registered, ports, connection, subscription } = state;
+    let StartupState { environment, registered, ports, runtime_proxy, connection, subscription } = state;
+    // First of all: the runtime may have connected already, and init waits for what it asks.
+    let runtime_proxy = services::runtime_proxy(runtime_proxy, &environment.runtime_api);
     let listening = services::start_telemetry(ports.telemetry);
     let config = services::apply_config(loaded.unwrap_or_else(|| services::config(&environment)));
     // The function runs by now and may send soon.
@@ -104,8 +106,18 @@ async fn build(state: StartupState, loaded: Option<Loaded>, start_time: StartTim
     let platform = ExtensionsApi::resume(environment.runtime_api.clone(), connection);
     let startup = Startup { environment: &environment, config: &config, id: &registered.id };
     let Subscribing { next, telemetry } = startup.subscribe(platform, subscription, listening).await;
-    let known =
-        StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent, otlp, lifecycle };
+    let known = StartedServices {
+        next,
+        registered,
+        config,
+        intake,
+        telemetry,
+        dogstatsd,
+        trace_agent,
+        otlp,
+        lifecycle,
+        runtime_proxy,
+    };
     services::build_components(known, &environment, start_time)
 }
 

@@ -18,6 +18,7 @@ use crate::{
     ingest::{dogstatsd, lifecycle, telemetry, trace_agent},
     os::checkpoints::take_over,
     platform::{Environment, ExtensionId, Registered, raw::blocking::Connection},
+    runtime_proxy,
 };
 
 /// What the launcher has handed over; None if it has not started this program.
@@ -28,6 +29,8 @@ pub fn import() -> Option<StartupState> {
     let environment = Environment::of_process();
     let api = environment.runtime_api.clone();
     Some(StartupState {
+        // The launcher leaves it to the agent: few functions want it, and what says so takes room.
+        runtime_proxy: runtime_proxy::bind(),
         registered: Registered { id: ExtensionId(id.to_owned()), account_id: account_id.map(str::to_owned) },
         ports: ports(sockets),
         connection: connection.map(|number| Connection::from_handover(api, TcpStream::from(adopt(number)))),

@@ -14,9 +14,9 @@ use crate::{
 pub fn idle(state: StartupState) {
     signal::block();
     signal::unblock_termination();
-    let StartupState { environment, registered, ports, connection, subscription } = state;
+    let StartupState { environment, registered, ports, runtime_proxy, connection, subscription } = state;
     // Nobody is going to answer: senders learn that at once.
-    drop(ports);
+    drop((ports, runtime_proxy));
     let connection = connection.and_then(|mut connection| {
         if matches!(subscription, SubscriptionReply::Pending) {
             // Whatever it says, the next event comes behind it unless the connection has ended.

@@ -68,6 +68,7 @@ fn state(api: RuntimeApi, connection: Option<Connection>, subscription: Subscrip
             trace_agent: Err(missing()),
             lifecycle: Err(missing()),
         },
+        runtime_proxy: None,
         connection,
         subscription,
     }

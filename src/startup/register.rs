@@ -13,6 +13,7 @@ use crate::{
         Environment, Error, ExtensionId, Registered, Subscribed, Subscription,
         raw::blocking::{Connection, PendingRegistration, RegisteredConnection},
     },
+    runtime_proxy::{self, ProxyListener},
 };
 
 /// Registered, and on the way to the first event as far as that was possible.
@@ -24,6 +25,8 @@ pub struct StartupState {
     pub registered: Registered,
     /// Where we listen.
     pub ports: Ports,
+    /// Where the runtime goes to; None where nobody wants a proxy.
+    pub runtime_proxy: Option<Result<ProxyListener, runtime_proxy::Error>>,
     /// A connection on which the next event has been asked for. None if it has broken, or if the subscription has to be repeated before the next event may be
     /// asked for: another one has to be opened.
     pub connection: Option<Connection>,
@@ -57,6 +60,8 @@ fn register_with(
     logs_wanted: impl FnOnce(&Environment) -> bool,
 ) -> Result<StartupState, Error> {
     let initialization = environment.initialization();
+    // Lambda starts the runtime once the registration is answered, which may be before anything is done here after it is sent.
+    let runtime_proxy = runtime_proxy::bind();
     let registration = Connection::register(environment.runtime_api.clone(), initialization);
     let early = BIND_FIRST.then(bind);
     let logs = logs_wanted(&environment);
@@ -71,7 +76,7 @@ fn register_with(
         Err(error) => (None, SubscriptionReply::Received(Err(error))),
     };
     checkpoint(Checkpoint::NextSent);
-    Ok(StartupState { environment, registered, ports, connection, subscription })
+    Ok(StartupState { environment, registered, ports, runtime_proxy, connection, subscription })
 }
 
 /// Repeats a registration whose error is temporary.

@@ -23,6 +23,7 @@ use crate::{
     },
     platform::{self, Environment, ExtensionId, ExtensionsApi, Registered, Subscribed, Subscription},
     run::{self, Components, Intake, next::NextPoller},
+    runtime_proxy,
 };
 
 /// Lives until the sandbox ends.
@@ -42,6 +43,8 @@ pub fn run(environment: &Environment, start_time: StartTime) -> Result<(), Error
 async fn build(environment: &Environment, start_time: StartTime) -> Result<Components, Error> {
     tracing::debug!("Starting Datadog Extension v{}", BUILD_INFO.version);
     let initialization = environment.initialization();
+    // Lambda starts the runtime once the registration is answered, and extensions that start beside this one may register through the proxy.
+    let runtime_proxy = services::runtime_proxy(runtime_proxy::bind(), &environment.runtime_api);
     let registering = tokio::spawn(register(environment.clone()));
     let overlapped = REGISTER_OVERLAP.then(|| Overlapped::start(environment.clone()));
     let early_bound = BIND_FIRST.then(ports::bind);
@@ -65,8 +68,18 @@ async fn build(environment: &Environment, start_time: StartTime) -> Result<Compo
     let SubscribedClient { platform, answer } = joined(subscribing.await)?;
     let telemetry = listening.zip(answer).and_then(|(listening, answer)| listening.after(answer));
     let next = NextPoller::new(platform, registered.id.clone());
-    let known =
-        StartedServices { next, registered, config, intake, telemetry, dogstatsd, trace_agent, otlp, lifecycle };
+    let known = StartedServices {
+        next,
+        registered,
+        config,
+        intake,
+        telemetry,
+        dogstatsd,
+        trace_agent,
+        otlp,
+        lifecycle,
+        runtime_proxy,
+    };
     Ok(services::build_components(known, environment, start_time))
 }
 

@@ -23,7 +23,7 @@ use crate::{
         file,
         thread::STACK_BYTES,
     },
-    platform::{self, Environment, Initialization, Registered, Subscribed, Subscription},
+    platform::{self, Environment, Initialization, Registered, RuntimeApi, Subscribed, Subscription},
     process::{
         invocation::{Processor, Settings, SpanSettings, call::Decoder},
         log::Rules,
@@ -32,6 +32,7 @@ use crate::{
         trigger,
     },
     run::{self, Components, Intake, next::NextPoller},
+    runtime_proxy::{self, ProxyListener},
 };
 
 /// The async runtime. Where one worker is enough it is the thread that waits for everything anyway: two would wake each other for every event. The same
@@ -165,6 +166,29 @@ pub fn lifecycle(bound: io::Result<lifecycle::LifecycleListener>) -> Option<life
     bound.inspect_err(cause).ok()
 }
 
+/// Passes on what the runtime asks of Lambda from now on, where somebody wants that. Where that fails, the port is closed, and the wrapper leaves the runtime at its own API.
+pub fn runtime_proxy(
+    bound: Option<Result<ProxyListener, runtime_proxy::Error>>,
+    api: &RuntimeApi,
+) -> Option<RuntimeProxy> {
+    let (observer, messages) = lifecycle::runtime::observer();
+    let served = bound?.and_then(|bound| {
+        if let Some(problem) = bound.problem() {
+            tracing::error!("LWA | {problem}");
+        }
+        let is_web_adapter = bound.is_web_adapter();
+        bound.serve(api, is_web_adapter.then_some(observer))?;
+        Ok(RuntimeProxy { messages: is_web_adapter.then_some(messages) })
+    });
+    served.inspect_err(|error| tracing::error!("PROXY | {}; the runtime is not observed", chain(error))).ok()
+}
+
+/// A proxy at work.
+pub struct RuntimeProxy {
+    /// What it reports of invocations; None where tracers do.
+    pub messages: Option<lifecycle::runtime::Messages>,
+}
+
 /// The service, and the resource, of a function that nobody has named.
 const LAMBDA_SERVICE: &str = "aws.lambda";
 
@@ -220,12 +244,28 @@ pub struct StartedServices {
     pub trace_agent: Option<trace_agent::TraceAgentListener>,
     pub otlp: otlp::Listeners,
     pub lifecycle: Option<lifecycle::LifecycleListener>,
+    pub runtime_proxy: Option<RuntimeProxy>,
 }
 
 /// Puts the rest around it.
 pub fn build_components(known: StartedServices, environment: &Environment, start_time: StartTime) -> Components {
-    let StartedServices { next, registered, mut config, intake, telemetry, dogstatsd, trace_agent, lifecycle, otlp } =
-        known;
+    let StartedServices {
+        next,
+        registered,
+        mut config,
+        intake,
+        telemetry,
+        dogstatsd,
+        trace_agent,
+        lifecycle,
+        otlp,
+        runtime_proxy,
+    } = known;
+    if config.runtime_proxy && runtime_proxy.is_none() {
+        tracing::warn!(
+            "PROXY | DD_EXPERIMENTAL_ENABLE_PROXY has no effect without AWS_LAMBDA_EXEC_WRAPPER=/opt/datadog_wrapper"
+        );
+    }
     intake::compression::limit_levels(&mut config, environment.memory_size.as_deref());
     let initialization = environment.initialization();
     let tags = FunctionTags::collect(environment, registered.account_id.as_deref(), &config);
@@ -255,6 +295,7 @@ pub fn build_components(known: StartedServices, environment: &Environment, start
         otlp,
         lifecycle,
         calls,
+        runtime_messages: runtime_proxy.and_then(|proxy| proxy.messages),
     }
 }
 

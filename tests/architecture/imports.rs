@@ -28,6 +28,7 @@ const TABLE: &[Row] = &[
     },
     Row { module: "waf_client", may_use: &["process", "config", "os", "features"] },
     Row { module: "ingest", may_use: &["process", "platform", "waf_client", "config", "os", "features"] },
+    Row { module: "runtime_proxy", may_use: &["ingest", "platform", "os"] },
     Row { module: "aggregate", may_use: &["process"] },
     Row { module: "intake", may_use: &["aggregate", "process", "config", "os", "features", "build_info"] },
     Row { module: "flush", may_use: &["aggregate", "intake", "config", "platform::ids", "os", "process"] },

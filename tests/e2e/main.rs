@@ -34,6 +34,7 @@ mod outages;
 mod redirects;
 mod report_metrics;
 mod retries;
+mod runtime_proxy;
 mod secrets;
 mod settings;
 mod stand_in;

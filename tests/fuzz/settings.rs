@@ -6,7 +6,7 @@ use bottlecap::config::{self, Config, Loaded};
 
 /// The fields that each setting is about, with the group that they are in.
 #[rustfmt::skip]
-const FIELDS: [(&str, &[&str]); 93] = [
+const FIELDS: [(&str, &[&str]); 94] = [
     ("DD_ORG_UUID", &[".secret"]),
     ("DD_KMS_API_KEY", &[".secret"]),
     ("DD_API_KEY_SECRET_ARN", &[".secret"]),
@@ -90,6 +90,7 @@ const FIELDS: [(&str, &[&str]); 93] = [
     ("DD_API_SECURITY_ENABLED", &["appsec.schemas"]),
     ("DD_API_SECURITY_SAMPLE_DELAY", &["appsec.schema_interval"]),
     ("DD_APM_TRACING_ENABLED", &["appsec.standalone"]),
+    ("DD_EXPERIMENTAL_ENABLE_PROXY", &["runtime_proxy"]),
     ("DD_TRACE_PROPAGATION_STYLE", &["propagation.styles"]),
     ("DD_TRACE_PROPAGATION_STYLE_EXTRACT", &["propagation.styles"]),
     ("DD_TRACE_PROPAGATION_EXTRACT_FIRST", &["propagation.extract_first"]),

@@ -41,6 +41,8 @@ pub struct Config {
     pub apm: Apm,
     pub otlp: Otlp,
     pub appsec: AppSec,
+    /// Whether the Runtime API proxy is wanted, which the wrapper script sends the runtime to.
+    pub runtime_proxy: bool,
     pub propagation: Propagation,
     pub triggers: Triggers,
     /// Whether the runtime's libraries use endpoints with validated cryptography; the region decides if it is not said.
@@ -92,6 +94,7 @@ impl Default for Config {
             apm: Apm::default(),
             otlp: Otlp::default(),
             appsec: AppSec::default(),
+            runtime_proxy: false,
             propagation: Propagation::default(),
             triggers: Triggers::default(),
             fips_mode: None,

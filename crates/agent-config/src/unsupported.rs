@@ -45,7 +45,6 @@ unsupported! {
     OTLP_CONFIG_METRICS_SUMS_INITIAL_CUMULATIV_MONOTONIC_VALUE "otlp_config.metrics.sums.initial_cumulative_monotonic_value",
     OTLP_CONFIG_METRICS_SUMMARIES_MODE "otlp_config.metrics.summaries.mode",
     OTLP_CONFIG_LOGS_ENABLED "otlp_config.logs.enabled",
-    EXPERIMENTAL_ENABLE_PROXY,
     DEBUG_WAIT_FOR_ATTACH,
 }
 

@@ -4,6 +4,10 @@
 
 use core::net::Ipv4Addr;
 
+/// The environment variable with the address at which the Lambda Web Adapter expects a proxy in front of the Runtime API, through which it registers, too. Its address is a
+/// setting, so the proxy has no row in [`LISTENERS`].
+pub const WEB_ADAPTER_PROXY: &str = "AWS_LWA_LAMBDA_RUNTIME_API_PROXY";
+
 /// What a socket serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {

@@ -1,8 +1,9 @@
-//! The lifecycle listener: tracers report the start and the end of each invocation, with the event and the response.
+//! The lifecycle listener: tracers report the start and the end of each invocation, with the event and the response. For the Lambda Web Adapter, the Runtime API proxy does.
 //!
 //! Memory of this port, in bytes: bodies that are being read or decoded take at most [`MAX_BODIES_BYTES`] together, one that finds no room counts as empty; decoded
 //! calls that wait for the loop take at most [`MAX_QUEUED_BYTES`] together.
 
+pub mod runtime;
 mod security;
 mod server;
 
@@ -28,6 +29,7 @@ use crate::{
     os::streams,
     process::invocation::call::{Call, Decoder},
 };
+use runtime::Messages;
 pub use security::Monitor;
 use server::Server;
 
@@ -37,7 +39,7 @@ const SOCKET: extension_protocol::Listener = Service::Lifecycle.listener();
 pub const PORT: u16 = SOCKET.port;
 
 /// Maximum body in bytes: Lambda's own limit of events and responses. The headers of a call with a longer one still count.
-const MAX_BODY_BYTES: usize = 6 << 20;
+pub const MAX_BODY_BYTES: usize = 6 << 20;
 const MAX_BODIES_BYTES: usize = 4 * MAX_BODY_BYTES;
 /// Maximum length in bytes of a body that is decoded on a worker of the async runtime. A longer one gets a thread of its own.
 const MAX_INLINE_BYTES: usize = 64 << 10;
@@ -63,11 +65,15 @@ impl LifecycleListener {
         Self { listener }
     }
 
-    /// Answers from now on, as a task of its own.
-    pub fn serve(self, decoder: Decoder, monitor: Option<Monitor>) -> io::Result<Inbox> {
+    /// Answers from now on, as a task of its own. `messages` has what the Runtime API proxy reports.
+    pub fn serve(self, decoder: Decoder, monitor: Option<Monitor>, messages: Option<Messages>) -> io::Result<Inbox> {
         self.listener.set_nonblocking(true)?;
         let listener = Listener::new(tokio::net::TcpListener::from_std(self.listener)?);
-        let (server, inbox) = Server::new(decoder, monitor);
+        let (server, mut inbox) = Server::new(decoder, monitor);
+        if let Some(messages) = messages {
+            inbox.runtime = Some(messages.counters());
+            tokio::spawn(server::observe(Arc::clone(&server), messages));
+        }
         let service = Router::new().fallback(server::answer).with_state(server);
         tokio::spawn(async move {
             // axum keeps accepting whatever happens to single connections; it returns only if asked to.
@@ -100,7 +106,7 @@ impl Server {
             dropped: Arc::clone(&dropped),
             evaluations: AtomicU64::default(),
         };
-        (Arc::new(server), Inbox { receiver, open, dropped })
+        (Arc::new(server), Inbox { receiver, open, dropped, runtime: None })
     }
 }
 
@@ -115,15 +121,18 @@ struct Queued {
 #[derive(Debug)]
 pub struct Inbox {
     receiver: Receiver<Queued>,
-    /// How many calls are being read or decoded.
+    /// How many calls are being read, decoded or evaluated.
     open: Arc<AtomicUsize>,
     dropped: Arc<AtomicUsize>,
+    /// None where the Runtime API proxy reports nothing.
+    runtime: Option<runtime::Counters>,
 }
 
 impl Inbox {
     /// How many starts of invocations found no room since this was last asked, each of which is a span.
     pub fn take_dropped(&self) -> usize {
-        self.dropped.swap(0, Ordering::Relaxed)
+        let of_runtime = self.runtime.as_ref().map_or(0, runtime::Counters::take_dropped);
+        self.dropped.swap(0, Ordering::Relaxed) + of_runtime
     }
 
     /// The next call; None if none will come any more. May be cancelled without losing one.
@@ -138,7 +147,23 @@ impl Inbox {
 
     /// Whether a call is being read or decoded that is not here yet.
     pub fn is_receiving(&self) -> bool {
-        self.open.load(Ordering::Relaxed) > 0
+        self.open.load(Ordering::Relaxed) > 0 || self.is_receiving_from_runtime()
+    }
+
+    /// Whether something that has passed the Runtime API proxy is not here yet: unlike a tracer, the runtime does not wait until it is.
+    pub fn is_receiving_from_runtime(&self) -> bool {
+        self.runtime.as_ref().is_some_and(runtime::Counters::is_receiving)
+    }
+}
+
+#[cfg(test)]
+impl Inbox {
+    /// That of a server without a listener, with what the Runtime API proxy reports.
+    pub fn of_runtime(decoder: Decoder, messages: Messages) -> Self {
+        let (server, inbox) = Server::new(decoder, None);
+        let runtime = Some(messages.counters());
+        tokio::spawn(server::observe(server, messages));
+        Self { runtime, ..inbox }
     }
 }
 

@@ -14,10 +14,14 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc::Sender};
+use tokio::{
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc::Sender},
+    task::JoinHandle,
+};
 
 use super::{
     MAX_BODY_BYTES, MAX_INLINE_BYTES, Queued,
+    runtime::{Kind, Message, Messages},
     security::{self, Monitor, Turn},
 };
 use crate::{
@@ -29,7 +33,7 @@ use crate::{
     process::{
         appsec::SecurityTags,
         event::Timestamp,
-        invocation::call::{Call, Decoder, SecurityCall},
+        invocation::call::{Call, Decoder, EndCall, SecurityCall, StartCall},
         propagation::{self, Carrier},
     },
 };
@@ -102,6 +106,22 @@ pub async fn answer(State(server): State<Arc<Server>>, request: Request) -> Resp
     work.await.unwrap_or_else(|_| empty_object())
 }
 
+/// Decodes what the Runtime API proxy reports, one after the other, so that an end comes after its start.
+pub async fn observe(server: Arc<Server>, mut messages: Messages) {
+    while let Some(message) = messages.recv().await {
+        let is_inline = message.body.beginning().len() <= MAX_INLINE_BYTES;
+        let decoder = Arc::clone(&server);
+        let work = move || (decoder.decode_message(&message), message);
+        let decoded = if is_inline { Ok(work()) } else { run_blocking("lifecycle", work).await };
+        if let Ok((decoded, Message { body, open, .. })) = decoded {
+            let evaluating = OpenRequest::new(&server.open);
+            drop(Arc::clone(&server).report(decoded, (evaluating, body)));
+            // Once the call is queued, nobody waits for its evaluation.
+            drop(open);
+        }
+    }
+}
+
 /// A decoded call, and what is to be evaluated of it.
 struct Decoded {
     call: Call,
@@ -127,44 +147,73 @@ impl Server {
             (decoded, room)
         };
         let decoded = if is_inline { Ok(work()) } else { run_blocking("lifecycle", work).await };
-        let Ok((Decoded { call, evaluation }, room)) = decoded else { return empty_object() };
-        let reply = reply(&call);
-        let request_id = call.request_id().cloned();
-        let number = call.evaluation();
-        self.send(call);
-        if let (Some(monitor), Some(number), Some(evaluation)) = (self.monitor.clone(), number, evaluation) {
-            let is_response = matches!(evaluation, Evaluation::Response(..));
-            let evaluating = tokio::spawn({
-                let monitor = Arc::clone(&monitor);
-                async move {
-                    let (_open, _room) = (open, room);
-                    let tags = evaluation.run(&monitor).await;
-                    let time = clock::epoch_ms();
-                    let call = SecurityCall { request_id, time, evaluation: number, tags };
-                    self.send(Call::Security(Box::new(call)));
-                }
-            });
-            if is_response {
-                monitor.within_budget(evaluating).await;
-            }
+        let Ok((decoded, room)) = decoded else { return empty_object() };
+        let reply = reply(&decoded.call);
+        let is_response = matches!(decoded.evaluation, Some(Evaluation::Response(..)));
+        let evaluating = Arc::clone(&self).report(decoded, (open, room));
+        if let (Some(monitor), Some(evaluating), true) = (&self.monitor, evaluating, is_response) {
+            monitor.within_budget(evaluating).await;
         }
         reply
     }
 
+    /// Queues a call, and starts the evaluation that is due. That takes `held` along, which ends with it.
+    fn report(self: Arc<Self>, decoded: Decoded, held: impl Send + 'static) -> Option<JoinHandle<()>> {
+        let Decoded { call, evaluation } = decoded;
+        let request_id = call.request_id().cloned();
+        let number = call.evaluation();
+        self.send(call);
+        let (monitor, number, evaluation) = (self.monitor.clone()?, number?, evaluation?);
+        Some(tokio::spawn(async move {
+            let _held = held;
+            let tags = evaluation.run(&monitor).await;
+            let time = clock::epoch_ms();
+            let call = SecurityCall { request_id, time, evaluation: number, tags };
+            self.send(Call::Security(Box::new(call)));
+        }))
+    }
+
     fn decode(&self, route: Route, headers: &HeaderMap, bytes: Vec<u8>, time: Timestamp) -> Decoded {
         let header = |name: &str| last(headers, name);
-        let monitor = self.monitor.as_ref();
         if route == Route::End {
-            let mut end = self.decoder.end(header, &bytes, time);
-            let evaluation = monitor.and_then(|monitor| monitor.end(end.request_id.as_ref()));
-            end.evaluation = evaluation.is_some().then(|| self.number_evaluation());
-            let evaluation = evaluation.map(|evaluation| Evaluation::Response(evaluation, bytes));
-            return Decoded { call: Call::End(Box::new(end)), evaluation };
+            let end = self.decoder.end(header, &bytes, time);
+            self.ended(end, bytes)
+        } else {
+            let start = self.decoder.start(header, &carrier(headers), &bytes, time);
+            self.started(start, &bytes)
         }
-        let mut start = self.decoder.start(header, &carrier(headers), &bytes, time);
-        let turn = monitor.and_then(|monitor| monitor.start(start.request_id.as_ref(), start.trigger, &bytes));
+    }
+
+    fn decode_message(&self, message: &Message) -> Decoded {
+        let (id, time, body) = (message.request_id.clone(), message.time, &message.body);
+        match &message.kind {
+            Kind::Event => self.started(self.decoder.event(id, body.whole(), time), body.whole()),
+            Kind::Response { is_streamed } => {
+                let response = if *is_streamed { prelude(body.beginning()) } else { body.whole() };
+                self.ended(self.decoder.response(id, response, time), response.to_vec())
+            }
+            Kind::Error { error_type } => {
+                let end = self.decoder.error(id, error_type.as_deref(), body.whole(), time);
+                self.ended(end, Vec::new())
+            }
+        }
+    }
+
+    /// The start of an invocation by this event.
+    fn started(&self, mut start: StartCall, event: &[u8]) -> Decoded {
+        let monitor = self.monitor.as_ref();
+        let turn = monitor.and_then(|monitor| monitor.start(start.request_id.as_ref(), start.trigger, event));
         start.evaluation = turn.is_some().then(|| self.number_evaluation());
         Decoded { call: Call::Start(Box::new(start)), evaluation: turn.map(Evaluation::Request) }
+    }
+
+    /// The end of an invocation with this response.
+    fn ended(&self, mut end: EndCall, response: Vec<u8>) -> Decoded {
+        let monitor = self.monitor.as_ref();
+        let evaluation = monitor.and_then(|monitor| monitor.end(end.request_id.as_ref()));
+        end.evaluation = evaluation.is_some().then(|| self.number_evaluation());
+        let evaluation = evaluation.map(|evaluation| Evaluation::Response(evaluation, response));
+        Decoded { call: Call::End(Box::new(end)), evaluation }
     }
 
     fn number_evaluation(&self) -> u64 {
@@ -192,6 +241,14 @@ impl Evaluation {
             Self::Response(evaluation, body) => monitor.response(evaluation, body).await,
         }
     }
+}
+
+/// What a streamed response says of itself before its content.
+fn prelude(response: &[u8]) -> &[u8] {
+    /// What separates the two.
+    const ZEROS: [u8; 8] = [0; 8];
+    let end = response.windows(ZEROS.len()).position(|window| window == ZEROS);
+    response.get(..end.unwrap_or(response.len())).unwrap_or_default()
 }
 
 /// Reads a body as far as it can be read and there is room for it; otherwise it counts as empty.

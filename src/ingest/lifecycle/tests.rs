@@ -6,7 +6,10 @@ use axum::{
     http::StatusCode,
 };
 
-use super::*;
+use super::{
+    runtime::{Kind, Message, Observer},
+    *,
+};
 use crate::process::invocation::call::test_decoder::decoder;
 
 fn request(method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Request {
@@ -119,4 +122,56 @@ async fn of_the_calls_that_are_dropped_only_starts_count_as_spans() {
         answer(&server, request("POST", path, &[], "[1]")).await;
     }
     assert_eq!(inbox.take_dropped(), 1);
+}
+
+/// What the proxy has seen, as one message.
+fn message(observer: &Observer, kind: Kind, limit: usize, body: &[u8]) -> Message {
+    let mut copy = observer.copy(limit);
+    copy.add(body);
+    Message { kind, request_id: "r".into(), time: 7, body: copy, open: observer.open() }
+}
+
+#[tokio::test]
+async fn what_the_proxy_has_seen_becomes_calls_in_the_order_in_which_it_came() {
+    let (server, mut inbox) = Server::new(capturing(), None);
+    let (observer, messages) = runtime::observer();
+    inbox.runtime = Some(messages.counters());
+    let long = format!("[\"{}\"]", "x".repeat(MAX_INLINE_BYTES));
+    let streamed = [&br#"{"statusCode":201}"#[..], &[0; 8], b"{\"statusCode\":500}"].concat();
+    for message in [
+        message(&observer, Kind::Event, MAX_BODY_BYTES, long.as_bytes()),
+        message(&observer, Kind::Response { is_streamed: false }, MAX_BODY_BYTES, br#"{"statusCode":202}"#),
+        message(&observer, Kind::Response { is_streamed: true }, streamed.len() - 4, &streamed),
+        message(&observer, Kind::Response { is_streamed: false }, 3, br#"{"statusCode":202}"#),
+        message(&observer, Kind::Error { error_type: Some("Boom".to_owned()) }, MAX_BODY_BYTES, b""),
+    ] {
+        observer.send(message);
+    }
+    assert!(inbox.is_receiving());
+    drop(observer);
+    server::observe(server, messages).await;
+    assert!(!inbox.is_receiving());
+    let Some(Call::Start(start)) = inbox.try_recv() else { panic!("no start") };
+    assert_eq!((start.request_id, start.time, start.captured.len()), (Some("r".into()), 7, 1));
+    assert!(start.span_id.is_some());
+    for status in [Some(202), Some(201), None] {
+        let Some(Call::End(end)) = inbox.try_recv() else { panic!("no end") };
+        assert_eq!((end.request_id, end.status_code), (Some("r".into()), status));
+    }
+    let Some(Call::End(end)) = inbox.try_recv() else { panic!("no end") };
+    assert_eq!(end.error.unwrap().kind.as_deref(), Some("Boom"));
+    assert!(inbox.try_recv().is_none());
+}
+
+#[tokio::test]
+async fn messages_that_nobody_takes_are_dropped_and_events_among_them_count_as_spans() {
+    let (_server, mut inbox) = Server::new(capturing(), None);
+    let (observer, messages) = runtime::observer();
+    inbox.runtime = Some(messages.counters());
+    for kind in [Kind::Response { is_streamed: false }, Kind::Event] {
+        for _ in 0..QUEUE {
+            observer.send(message(&observer, kind.clone(), 1, b""));
+        }
+    }
+    assert_eq!(inbox.take_dropped(), QUEUE);
 }

@@ -34,7 +34,7 @@ use crate::{
     process::{
         proxied::ProxiedRequest,
         stats::ClientPayload,
-        trace::{LoadParent, Output, Pipeline},
+        trace::{Output, Pipeline, SpanParents},
     },
 };
 pub use connections::Listener;
@@ -94,13 +94,13 @@ impl TraceAgentListener {
 
 impl Agent {
     /// An agent without a listener, and where its requests come out.
-    pub fn new(pipeline: Arc<Pipeline>, load_parent: Arc<LoadParent>) -> (Arc<Self>, Inbox) {
+    pub fn new(pipeline: Arc<Pipeline>, span_parents: Arc<SpanParents>) -> (Arc<Self>, Inbox) {
         let (sender, receiver) = channel(QUEUE);
         let open = Arc::<AtomicUsize>::default();
         let refusals = Arc::<Refusals>::default();
         let agent = Self {
             pipeline,
-            load_parent,
+            span_parents,
             recent: Arc::default(),
             room: Arc::new(Semaphore::new(routes::MAX_TRACE_BODY_BYTES)),
             encoded: Arc::new(Semaphore::new(MAX_ENCODED_BYTES)),

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 /// Counts a request as long as it lives.
+#[derive(Debug)]
 pub struct OpenRequest(Arc<AtomicUsize>);
 
 impl OpenRequest {

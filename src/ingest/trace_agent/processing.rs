@@ -111,7 +111,7 @@ impl Agent {
         let traces = decode::traces(version, body)?.map(|trace| {
             trace.map(|mut spans| {
                 repeated += seen.retain_new(&mut spans);
-                observed.look(&mut spans, &self.load_parent, headers.computed_stats);
+                observed.look(&mut spans, &self.span_parents, headers.computed_stats);
                 spans
             })
         });

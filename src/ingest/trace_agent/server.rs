@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     ingest::body::{self, Limits, ReadError},
-    process::trace::{LoadParent, Pipeline, RecentSpans, decode::DecodeError},
+    process::trace::{Pipeline, RecentSpans, SpanParents, decode::DecodeError},
 };
 
 /// For how long nothing of a body may come, and how long all of it may take, while the sandbox is not frozen.
@@ -33,7 +33,7 @@ pub const TOTAL: Duration = Duration::from_secs(30);
 pub struct Agent {
     pub pipeline: Arc<Pipeline>,
     /// The span below which the handler is loaded.
-    pub load_parent: Arc<LoadParent>,
+    pub span_parents: Arc<SpanParents>,
     /// One request with traces or their statistics is decoded at a time, and none until there is room for what the last one has become.
     pub recent: Arc<Mutex<RecentSpans>>,
     /// Bytes of bodies.

@@ -18,6 +18,8 @@ pub struct TraceState {
     pub placeholder: Option<Placeholder>,
     /// What is found in the request, and in the response once that is evaluated.
     pub security: Option<SecurityTags>,
+    /// The trace that the function's own spans are in, where it is not known otherwise.
+    pub adopted_trace_id: Option<u64>,
     /// The number of the evaluation that found it.
     found_by: u64,
     /// The numbers of evaluations that are under way. The spans wait for them.
@@ -125,7 +127,14 @@ impl TraceState {
 
     /// Whether a tracer has reported everything that it can, and all of it is evaluated.
     pub fn is_complete(&self) -> bool {
-        self.start.is_some() && self.end.is_some() && self.placeholder.is_some() && self.evaluations.is_empty()
+        let has_tags = self.placeholder.is_some() || self.is_untraced_call();
+        self.start.is_some() && self.end.is_some() && has_tags && self.evaluations.is_empty()
+    }
+
+    /// Whether no tracer reports this invocation, so that no placeholder comes, and its trace is known nonetheless.
+    fn is_untraced_call(&self) -> bool {
+        let start = self.start.as_ref().filter(|start| start.span_id.is_some());
+        start.is_some_and(|start| start.context.is_some() || self.adopted_trace_id.is_some())
     }
 
     /// Gives up everything but the facts that it is closed and that its end may still come.

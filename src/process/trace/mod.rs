@@ -18,6 +18,7 @@ pub mod recent;
 pub mod settings;
 pub mod span;
 
+mod adoption;
 mod chunk;
 mod encode;
 mod filter;
@@ -33,10 +34,11 @@ mod wire;
 #[cfg(test)]
 mod test_messages;
 
+pub use adoption::{Adopting, Traced};
 pub(in crate::process) use chunk::{is_marked, is_top_level};
 pub use encode::{MAX_PAYLOAD_BYTES, OVERHEAD, TracerPayload, agent_payload};
 pub use headers::TracerHeaders;
-pub use observe::{DurableContext, LoadParent, Observed, Placeholder};
+pub use observe::{DurableContext, Observed, Placeholder, SpanParents};
 pub use pipeline::{Counts, Output, Pipeline, Source};
 pub use recent::RecentSpans;
 pub use replace::BadPattern;

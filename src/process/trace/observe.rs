@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    adoption::{Invocations, Traced},
     map::Map,
     self_traffic::PLACEHOLDER,
     span::{Span, Text},
@@ -27,17 +28,22 @@ const MAX_PLACEHOLDER_BYTES: usize = 1 << 20;
 /// Maximum of the memory that what is observed of one request takes, in bytes. What would come on top is left out.
 const MAX_OBSERVED_BYTES: usize = 4 << 20;
 
-/// The id of the cold start span, below which the handler is loaded; 0 where there is none. Shared by what builds that span and by the trace agent.
+/// The spans of ours that spans of tracers are put below. Shared by what builds ours and by the trace agent.
 #[derive(Debug, Default)]
-pub struct LoadParent(AtomicU64);
+pub struct SpanParents {
+    /// The id of the cold start span, below which the handler is loaded; 0 where there is none.
+    cold_start: AtomicU64,
+    /// The spans of invocations that no tracer knows of.
+    pub invocations: Invocations,
+}
 
-impl LoadParent {
-    pub fn set(&self, span_id: u64) {
-        self.0.store(span_id, Ordering::Relaxed);
+impl SpanParents {
+    pub fn set_cold_start(&self, span_id: u64) {
+        self.cold_start.store(span_id, Ordering::Relaxed);
     }
 
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    pub fn cold_start(&self) -> u64 {
+        self.cold_start.load(Ordering::Relaxed)
     }
 }
 
@@ -99,16 +105,19 @@ pub struct Observed {
     pub durable: Vec<DurableContext>,
     /// The trace in which the handler was loaded.
     pub load_trace_id: Option<u64>,
+    /// The traces of invocations that were looked for.
+    pub traced: Vec<Traced>,
     /// An estimate of the memory that all of it takes, in bytes.
     pub bytes: usize,
 }
 
 impl Observed {
-    /// Looks at the spans of a trace before they are processed, and puts the load span below its parent.
-    pub fn look(&mut self, spans: &mut [Span<'_>], load_parent: &LoadParent, computed_stats: bool) {
+    /// Looks at the spans of a trace before they are processed, and puts those below their parents that do not know of them.
+    pub fn look(&mut self, spans: &mut [Span<'_>], span_parents: &SpanParents, computed_stats: bool) {
+        self.traced.extend(span_parents.invocations.adopt(spans));
         for span in spans {
             if span.name == LOAD_SPAN {
-                let parent = load_parent.get();
+                let parent = span_parents.cold_start();
                 if parent != 0 {
                     span.parent_id = parent;
                     self.load_trace_id.get_or_insert(span.trace_id);
@@ -153,6 +162,7 @@ impl Observed {
         self.placeholders.extend(other.placeholders);
         self.durable.extend(other.durable);
         self.load_trace_id = self.load_trace_id.or(other.load_trace_id);
+        self.traced.extend(other.traced);
         self.bytes += other.bytes;
     }
 }
@@ -196,7 +206,7 @@ mod tests {
         let mut observed = Observed::default();
         let mut spans = [placeholder_of(Some("r")), placeholder_of(None), Span::default()];
         let before = spans.clone();
-        observed.look(&mut spans, &LoadParent::default(), true);
+        observed.look(&mut spans, &SpanParents::default(), true);
         assert_eq!(spans, before);
         let [Placeholder { request_id, trace_id: 7, span_id: 8, computed_stats: true, .. }] =
             &observed.placeholders[..]
@@ -220,7 +230,7 @@ mod tests {
             let meta = meta.map(|(_, (key, value))| (key, value.into())).collect();
             let mut observed = Observed::default();
             let span = Span { name: INVOCATION_SPAN.into(), meta, ..Span::default() };
-            observed.look(&mut [span], &LoadParent::default(), false);
+            observed.look(&mut [span], &SpanParents::default(), false);
             assert_eq!(observed.durable.len(), usize::from(missing > 2), "without {missing}");
             let Some(context) = observed.durable.first() else { continue };
             assert_eq!((context.id.as_str(), context.name.as_str()), ("0b1c", "order-7"));
@@ -233,10 +243,10 @@ mod tests {
         let mut large = placeholder_of(Some("r"));
         large.meta.set("large", "x".repeat(MAX_PLACEHOLDER_BYTES).into());
         let mut observed = Observed::default();
-        observed.look(&mut [large], &LoadParent::default(), false);
+        observed.look(&mut [large], &SpanParents::default(), false);
         assert!(observed.placeholders.is_empty());
         for _ in 0..3 {
-            observed.look(&mut vec![placeholder_of(Some("r")); 50], &LoadParent::default(), false);
+            observed.look(&mut vec![placeholder_of(Some("r")); 50], &SpanParents::default(), false);
         }
         assert_eq!(observed.placeholders.len(), MAX_PLACEHOLDERS);
     }
@@ -246,7 +256,7 @@ mod tests {
         let mut large = placeholder_of(Some("r"));
         large.meta.set("large", "x".repeat(MAX_PLACEHOLDER_BYTES / 2).into());
         let mut observed = Observed::default();
-        observed.look(&mut vec![large; 50], &LoadParent::default(), false);
+        observed.look(&mut vec![large; 50], &SpanParents::default(), false);
         let taken: usize = observed.placeholders.iter().map(Placeholder::bytes).sum();
         assert!(taken > MAX_OBSERVED_BYTES / 2 && taken <= MAX_OBSERVED_BYTES, "{taken}");
         assert_eq!(observed.bytes, taken);
@@ -257,10 +267,10 @@ mod tests {
 
     #[test]
     fn the_load_span_moves_below_the_cold_start_span_if_there_is_one() {
-        let parent = LoadParent::default();
+        let parent = SpanParents::default();
         let load = Span { name: LOAD_SPAN.into(), trace_id: 5, span_id: 6, parent_id: 7, ..Span::default() };
         for (cold_start, expected, trace_id) in [(0, 7, None), (9, 9, Some(5))] {
-            parent.set(cold_start);
+            parent.set_cold_start(cold_start);
             let mut observed = Observed::default();
             let mut spans = [load.clone()];
             observed.look(&mut spans, &parent, false);

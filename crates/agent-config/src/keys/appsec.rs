@@ -1,4 +1,4 @@
-//! Settings about App & API Protection.
+//! Settings about App & API Protection, and about the proxy in front of the Runtime API that it needs.
 
 use std::time::Duration;
 
@@ -51,5 +51,12 @@ keys! { KEYS
         meaning: "Off: App & API Protection without APM. Spans of invocations say so, and only traces with security events are kept. Counts only \
                   together with `DD_SERVERLESS_APPSEC_ENABLED`.",
         set: |builder, given, _| taken(given.boolean().map(|on| builder.config.appsec.standalone = !on)),
+    }
+    Datadog EXPERIMENTAL_ENABLE_PROXY {
+        yaml: None, kind: Kind::True, default: "false", example: "true",
+        reader: "runtime_proxy",
+        meaning: "Put a proxy in front of the Runtime API. Counts only together with `AWS_LAMBDA_EXEC_WRAPPER=/opt/datadog_wrapper`, which sends the \
+                  runtime there.",
+        set: |builder, given, _| taken(given.is_true().map(|on| builder.config.runtime_proxy = on)),
     }
 }

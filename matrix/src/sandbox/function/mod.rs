@@ -24,7 +24,8 @@ pub enum Function {
     /// only the platform and the extensions take time.
     Null,
     /// Code in this process behind the real Runtime API. Threads cannot be frozen or killed. A handler that is still running when its environment ends is
-    /// abandoned, and nothing it does affects a later environment.
+    /// abandoned, and nothing it does affects a later environment. With `AWS_LWA_LAMBDA_RUNTIME_API_PROXY` in the environment it goes to that address, as the
+    /// Lambda Web Adapter does.
     InProcess(Arc<dyn Handler>),
     /// An executable that implements the Runtime API.
     Process {

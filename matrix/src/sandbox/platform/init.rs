@@ -163,7 +163,11 @@ impl EnvironmentLifecycle {
             Function::InProcess(handler) => Arc::clone(handler),
             Function::Process { .. } => return Ok(None),
         };
-        let prepared = InProcess::prepare(Arc::clone(&self.platform), handler, self.runtime_api());
+        // The Lambda Web Adapter goes to Lambda through a proxy where it is told to.
+        let proxy = self.platform.setup.environment.get("AWS_LWA_LAMBDA_RUNTIME_API_PROXY");
+        let proxy = proxy.and_then(|address| address.parse().ok());
+        let runtime_api = proxy.unwrap_or_else(|| self.runtime_api());
+        let prepared = InProcess::prepare(Arc::clone(&self.platform), handler, runtime_api);
         prepared.map(Some).map_err(|error| Fatal::RuntimeExit { status: error.to_string() })
     }
 

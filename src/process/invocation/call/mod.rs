@@ -5,6 +5,7 @@
 
 mod capture;
 mod end;
+mod runtime;
 #[cfg(test)]
 pub mod test_decoder;
 
@@ -66,6 +67,8 @@ pub struct StartCall {
     pub trigger: Option<Kind>,
     /// The number of the evaluation of the request, whose [`SecurityCall`] follows; None: there is none.
     pub evaluation: Option<u64>,
+    /// The span of the invocation, where no tracer names one: the spans of the handler that have the parent of the invocation are put below it.
+    pub span_id: Option<u64>,
 }
 
 /// `end-invocation`.
@@ -140,6 +143,7 @@ impl Decoder {
             captured: self.capture("function.request", str::from_utf8(body).unwrap_or_default()),
             trigger: kind,
             evaluation: None,
+            span_id: None,
         }
     }
 

@@ -44,8 +44,9 @@ pub struct Ids {
 pub fn ids(state: &TraceState, random: fn() -> u64) -> Option<Ids> {
     let end = state.end.as_ref();
     let of_event = state.start.as_ref().and_then(|start| start.context.as_ref()).map(|context| context.trace_id);
-    let trace_id = of_event.or_else(|| end.and_then(|end| end.trace_id));
-    let span_id = end.and_then(|end| end.span_id);
+    let trace_id = of_event.or_else(|| end.and_then(|end| end.trace_id)).or(state.adopted_trace_id);
+    // Where we have drawn one, spans of the function may be below it already.
+    let span_id = state.start.as_ref().and_then(|start| start.span_id).or_else(|| end.and_then(|end| end.span_id));
     if state.status != Some(Status::Timeout) {
         return Some(Ids { trace_id: trace_id?, span_id: span_id? });
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::{
     Output, Processor,
-    call::{Call, EndCall},
+    call::{Call, EndCall, StartCall},
     context::{AttemptId, Context, Input},
     sandbox_state::StartKind,
     trace_state::SpanInput,
@@ -20,7 +20,7 @@ use crate::{
     platform::ids::RequestId,
     process::{
         event::{Status, Timestamp},
-        trace::{LoadParent, Observed, Span},
+        trace::{Adopting, Observed, Span, SpanParents, Traced},
     },
 };
 use assembly::Invocation;
@@ -78,9 +78,9 @@ impl Processor {
         self
     }
 
-    /// What puts the load span of a tracer below the cold start span.
-    pub fn load_parent(&self) -> Arc<LoadParent> {
-        self.spans.as_ref().map(|spans| spans.startup.load_parent()).unwrap_or_default()
+    /// What puts spans of tracers below ours.
+    pub fn span_parents(&self) -> Arc<SpanParents> {
+        self.spans.as_ref().map(|spans| spans.startup.span_parents()).unwrap_or_default()
     }
 
     /// Handles a call of a tracer.
@@ -90,7 +90,10 @@ impl Processor {
 
     /// Handles what the spans of a tracer say, which arrived at `now`.
     pub fn observed(&mut self, observed: Observed, now: Timestamp, out: &mut Output) {
-        let Observed { placeholders, durable, load_trace_id, .. } = observed;
+        let Observed { placeholders, durable, load_trace_id, traced, .. } = observed;
+        for Traced { request_id, trace_id } in traced {
+            self.find_trace(&request_id, trace_id, out);
+        }
         for context in durable {
             out.logs.extend(self.durable.learn(context));
         }
@@ -165,6 +168,7 @@ impl Processor {
     fn add_input(&mut self, id: &AttemptId, mut input: SpanInput, out: &mut Output) {
         if let SpanInput::Call(Call::Start(start)) = &mut input {
             out.checkpoints.append(&mut start.checkpoints);
+            self.look_for_trace(&id.request_id, start);
         }
         let is_failure = matches!(&input, SpanInput::Call(Call::End(end)) if is_failure(end));
         let time = match &input {
@@ -179,6 +183,33 @@ impl Processor {
         }
         self.limit_held_inputs(id, out);
         self.build_if_complete(id, out);
+    }
+
+    /// Lets spans of the function be put below that of the invocation, where no tracer knows of it.
+    fn look_for_trace(&self, id: &RequestId, start: &StartCall) {
+        if let (Some(spans), Some(span_id)) = (&self.spans, start.span_id) {
+            let (trace_id, parent_id) = start.context.as_ref().map(|it| (it.trace_id, it.span_id)).unzip();
+            let invocation =
+                Adopting { request_id: id.clone(), span_id, parent_id: parent_id.unwrap_or_default(), trace_id };
+            spans.startup.span_parents().invocations.add(invocation);
+        }
+    }
+
+    /// The trace of an invocation that no tracer knows of is known from now on.
+    fn find_trace(&mut self, id: &RequestId, trace_id: u64, out: &mut Output) {
+        let Some(context) = self.contexts.newest(id) else { return };
+        let id = context.id().clone();
+        if let Some(context) = self.contexts.find_mut(&id).filter(|context| !context.trace.is_closed) {
+            context.trace.adopted_trace_id.get_or_insert(trace_id);
+        }
+        self.build_if_complete(&id, out);
+    }
+
+    /// Lambda has reported an invocation: spans that come from now on are those of later ones.
+    pub(super) fn stop_looking_for_trace(&self, id: &RequestId) {
+        if let Some(spans) = &self.spans {
+            spans.startup.span_parents().invocations.remove(id);
+        }
     }
 
     /// Gives up the oldest inputs where there are too many.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::SpanSettings;
 use crate::process::{
     event::Timestamp,
-    trace::{LoadParent, Span},
+    trace::{Span, SpanParents},
 };
 
 /// The span that shows how long the first invocation waited for the sandbox. It is a sibling of the invocation's span, or stands alone above the span in which
@@ -22,7 +22,7 @@ pub struct StartupSpan {
     /// Where it belongs, once that is known.
     place: Option<Place>,
     is_sent: bool,
-    load_parent: Arc<LoadParent>,
+    span_parents: Arc<SpanParents>,
 }
 
 /// A place in a trace.
@@ -40,13 +40,13 @@ impl StartupSpan {
             return Self { name: "aws.lambda.snapstart_restore", ..Self::default() };
         }
         let startup = Self { span_id: (settings.random)(), name: "aws.lambda.cold_start", ..Self::default() };
-        startup.load_parent.set(startup.span_id);
+        startup.span_parents.set_cold_start(startup.span_id);
         startup
     }
 
-    /// What puts the load span below this one.
-    pub fn load_parent(&self) -> Arc<LoadParent> {
-        Arc::clone(&self.load_parent)
+    /// What puts spans of tracers below this one, and below those of invocations.
+    pub fn span_parents(&self) -> Arc<SpanParents> {
+        Arc::clone(&self.span_parents)
     }
 
     pub fn begin(&mut self, at: Timestamp) {
@@ -60,7 +60,7 @@ impl StartupSpan {
     /// There is no such span: no invocation waited for the start.
     pub fn cancel(&mut self) {
         self.is_cancelled = true;
-        self.load_parent.set(0);
+        self.span_parents.set_cold_start(0);
     }
 
     /// Sets the place, unless it is known.

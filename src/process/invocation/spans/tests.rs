@@ -4,6 +4,7 @@ mod attempts;
 mod managed;
 mod security;
 mod statuses;
+mod web_adapter;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 
@@ -395,7 +396,7 @@ fn errors_of_the_handler_are_counted_once_and_shown() {
 fn the_load_span_of_a_tracer_that_builds_the_invocation_itself_gives_the_cold_start_its_trace() {
     for late in [false, true] {
         let mut bench = Bench::new(ON_DEMAND);
-        assert_eq!(bench.processor.load_parent().get(), 42);
+        assert_eq!(bench.processor.span_parents().cold_start(), 42);
         let observed = Observed { load_trace_id: Some(9), ..Observed::default() };
         if !late {
             bench.steps("a", 1000, [Step::InitStart, Step::InitReport]);
@@ -421,7 +422,7 @@ fn a_sandbox_that_was_started_ahead_has_no_cold_start_span() {
     let spans = bench.flush();
     assert_eq!(tag(lambda(&spans), "proactive_initialization"), Some("true"));
     assert!(spans.iter().all(|span| span.name != "aws.lambda.cold_start"));
-    assert_eq!(bench.processor.load_parent().get(), 0);
+    assert_eq!(bench.processor.span_parents().cold_start(), 0);
 }
 
 #[test]
@@ -435,7 +436,7 @@ fn a_restore_replaces_the_cold_start() {
     assert_eq!(names, ["aws.lambda", "aws.lambda.snapstart_restore", "aws.sqs"]);
     assert_eq!((spans[1].start, spans[1].duration), (3_599_000 * 1_000_000, 400_000_000));
     assert_eq!(tag(&spans[0], "cold_start"), Some("true"));
-    assert_eq!(bench.processor.load_parent().get(), 0, "no init to load the handler in");
+    assert_eq!(bench.processor.span_parents().cold_start(), 0, "no init to load the handler in");
 }
 
 #[test]

@@ -1,0 +1,85 @@
+//! Spans of invocations that no tracer reports: the function is a web application behind the Lambda Web Adapter.
+
+use super::*;
+
+const SPAN_ID: u64 = 90;
+
+/// A request over HTTP, whose headers name a trace or do not.
+fn start(names_trace: bool) -> Call {
+    let headers = if names_trace {
+        r#"{"x-datadog-trace-id":"7","x-datadog-parent-id":"20","x-datadog-sampling-priority":"2"}"#
+    } else {
+        "{}"
+    };
+    let event = format!(r#"{{"headers":{headers},"id":"an-event-of-nothing-that-has-spans"}}"#);
+    let call = decoder(None).event("a".into(), event.as_bytes(), 1002);
+    Call::Start(Box::new(StartCall { span_id: Some(SPAN_ID), ..call }))
+}
+
+fn end() -> Call {
+    Call::End(Box::new(decoder(None).response("a".into(), br#"{"statusCode":503}"#, 1008)))
+}
+
+impl Bench {
+    fn report(&mut self, call: Call) -> &mut Self {
+        self.processor.call(call, &mut self.out);
+        self
+    }
+
+    /// A span of the application comes. Gives its parent.
+    fn observe(&mut self, trace_id: u64, parent_id: u64) -> u64 {
+        let mut spans = [Span { trace_id, span_id: 4, parent_id, ..Span::default() }];
+        let mut observed = Observed::default();
+        observed.look(&mut spans, &self.processor.span_parents(), false);
+        self.processor.observed(observed, 1010, &mut self.out);
+        spans[0].parent_id
+    }
+}
+
+#[test]
+fn the_trace_of_the_event_goes_on_in_the_invocation_and_in_the_application() {
+    let mut bench = Bench::new(ON_DEMAND);
+    bench.step("a", 1000, Step::Invoke).report(start(true)).report(end());
+    assert_eq!(bench.observe(7, 20), SPAN_ID);
+    let spans = bench.steps("a", 1000, [Step::Start, Step::Done(Status::Success)]).flush();
+    let lambda = lambda(&spans);
+    assert_eq!((lambda.trace_id, lambda.span_id, lambda.parent_id, lambda.error), (7, SPAN_ID, 20, 1));
+    assert_eq!(tag(lambda, "http.status_code"), Some("503"));
+    assert_eq!(bench.count("aws.lambda.enhanced.errors"), 1);
+}
+
+#[test]
+fn an_invocation_without_a_trace_takes_that_of_the_application_whenever_it_comes() {
+    let done = [Step::Start, Step::Done(Status::Success)];
+    for is_late in [false, true] {
+        let mut bench = Bench::new(ON_DEMAND);
+        bench.step("a", 1000, Step::InitStart).step("a", 1000, Step::InitReport);
+        bench.step("a", 1000, Step::Invoke).report(start(false)).report(end());
+        if is_late {
+            assert!(bench.steps("a", 1000, done.clone()).flush().iter().all(|span| span.name != "aws.lambda"));
+        }
+        assert_eq!(bench.observe(5, 0), SPAN_ID);
+        let spans = if is_late { bench.take() } else { bench.steps("a", 1000, done.clone()).flush() };
+        let lambda = lambda(&spans);
+        assert_eq!((lambda.trace_id, lambda.span_id, lambda.parent_id), (5, SPAN_ID, 0), "late: {is_late}");
+    }
+}
+
+#[test]
+fn spans_that_come_after_the_report_are_those_of_later_invocations() {
+    let mut bench = Bench::new(ON_DEMAND);
+    bench.step("a", 1000, Step::Invoke).report(start(false)).report(end());
+    bench.steps("a", 1000, [Step::Start, Step::Done(Status::Success), Step::Report]);
+    assert_eq!(bench.observe(5, 0), 0);
+    assert!(bench.flush().iter().all(|span| span.name != "aws.lambda"), "nobody knows its trace");
+}
+
+#[test]
+fn an_error_of_the_runtime_is_one_of_the_span() {
+    let mut bench = Bench::new(ON_DEMAND);
+    let error = decoder(None).error("a".into(), None, br#"{"errorMessage":"boom","errorType":"Late"}"#, 1008);
+    bench.step("a", 1000, Step::Invoke).report(start(true)).report(Call::End(Box::new(error)));
+    let spans = bench.steps("a", 1000, [Step::Start, Step::Done(Status::Error)]).flush();
+    let lambda = lambda(&spans);
+    assert_eq!((lambda.error, tag(lambda, "error.msg"), tag(lambda, "error.type")), (1, Some("boom"), Some("Late")));
+}

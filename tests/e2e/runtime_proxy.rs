@@ -1,0 +1,243 @@
+//! The proxy in front of the Runtime API, with the real clients of runtimes behind it.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use matrix::{
+    executable,
+    sandbox::{
+        Extension, Function, Outcome, Setup,
+        function::{Answer, Call},
+        intake::Span,
+        setup::LayerFile,
+        tracer,
+    },
+};
+
+use crate::{
+    node::node_through,
+    support::{self, Life, agent, end, invoke, python, setup_with},
+    traces::{live, post, start},
+};
+
+const PROXY: &str = "127.0.0.1:9000";
+/// What a function behind the Lambda Web Adapter has set.
+const WEB_ADAPTER: (&str, &str) = ("AWS_LWA_LAMBDA_RUNTIME_API_PROXY", PROXY);
+
+/// The same function, whose runtime goes to the proxy as the adapter does.
+fn through_proxy(function: Function) -> Function {
+    let Function::Process { program, arguments, task_root, handler, mut environment } = function else {
+        return function;
+    };
+    environment.insert("AWS_LAMBDA_RUNTIME_API".to_owned(), PROXY.to_owned());
+    Function::Process { program, arguments, task_root, handler, environment }
+}
+
+fn spans(life: &Life, name: &str) -> Vec<Span> {
+    let mut spans: Vec<_> = life.intake.spans().into_iter().filter(|span| span.name == name).collect();
+    spans.sort_by_key(|span| span.start);
+    spans
+}
+
+fn tag<'s>(span: &'s Span, key: &str) -> Option<&'s str> {
+    span.meta.get(key).map(String::as_str)
+}
+
+/// A web application, whose tracer sends one span for each request, and which fails at the third.
+fn application(call: &Call<'_>) -> Answer {
+    let number: u64 = std::str::from_utf8(call.event).unwrap().parse().unwrap();
+    let span = Span {
+        service: "shop".to_owned(),
+        name: "web.request".to_owned(),
+        resource: "GET /".to_owned(),
+        trace_id: 50 + number,
+        span_id: 200 + number,
+        start: 1_700_000_000_000_000_000 + i64::try_from(number).unwrap(),
+        duration: 1000,
+        ..Span::default()
+    };
+    assert_eq!(post("/v0.4/traces", &[], &tracer::v04(&[vec![span]])).status, 200);
+    match number {
+        2 => Answer::Error { error_type: "Late".to_owned(), message: "boom".to_owned() },
+        _ => Answer::Response(format!(r#"{{"statusCode":{},"body":"7"}}"#, 200 + number).into_bytes()),
+    }
+}
+
+#[test]
+fn invocations_behind_the_web_adapter_become_spans_above_those_of_the_application() {
+    let Some(sandbox) = start(setup_with(Function::from_fn(application), &[WEB_ADAPTER])) else { return };
+    let invocations = invoke(&sandbox, 0..3);
+    let life = end(sandbox, invocations);
+    let outcomes = life.invocations.iter().map(|invocation| invocation.outcome == Outcome::Success);
+    assert_eq!(outcomes.collect::<Vec<_>>(), [true, true, false], "{}", life.own_lines());
+    let (lambdas, requests) = (spans(&life, "aws.lambda"), spans(&life, "web.request"));
+    assert_eq!((lambdas.len(), requests.len()), (3, 3), "{}", life.own_lines());
+    for ((number, lambda), request) in (0_u64..).zip(&lambdas).zip(&requests) {
+        assert_eq!((lambda.trace_id, lambda.parent_id), (50 + number, 0));
+        assert_eq!((request.trace_id, request.parent_id), (lambda.trace_id, lambda.span_id));
+        let id = life.invocations[usize::try_from(number).unwrap()].request_id.as_str();
+        assert_eq!(tag(lambda, "request_id"), Some(id));
+    }
+    let statuses: Vec<_> = lambdas.iter().map(|span| tag(span, "http.status_code")).collect();
+    assert_eq!(statuses, [Some("200"), Some("201"), None]);
+    let failed = &lambdas[2];
+    assert_eq!((failed.error, tag(failed, "error.msg"), tag(failed, "error.type")), (1, Some("boom"), Some("Late")));
+    assert_eq!(life.count("errors"), 1);
+}
+
+/// What is answered at this address to a request that nobody expects.
+fn answer(address: SocketAddr, method: &str, path: &str) -> String {
+    let request = tracer::Request { method, path, headers: &[("x-own", "1")], body: b"{}" };
+    let mut connection = TcpStream::connect(address).unwrap();
+    connection.write_all(&request.bytes()).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    let mut lines: Vec<&str> =
+        answer.lines().filter(|line| !line.starts_with("date: ") && *line != "connection: close").collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
+#[test]
+fn every_other_call_of_the_adapter_is_answered_as_lambda_answers_it() {
+    let function = Function::from_fn(|call| {
+        let lambda = SocketAddr::from(([127, 0, 0, 1], 9001));
+        for (method, path) in [
+            ("POST", "/2020-01-01/extension/register"),
+            ("GET", "/2020-01-01/extension/event/next"),
+            ("POST", "/2018-06-01/runtime/init/error"),
+            ("POST", "/2018-06-01/runtime/invocation/unknown/response"),
+            ("POST", "/2018-06-01/runtime/invocation/unknown/error"),
+            ("DELETE", "/nowhere?a=b"),
+            ("GET", "/"),
+        ] {
+            let direct = answer(lambda, method, path);
+            let proxied = answer(PROXY.parse().unwrap(), method, path);
+            assert_eq!(direct, proxied, "{method} {path}");
+            assert!(direct.contains("HTTP/1.1 4"), "{direct}");
+        }
+        Answer::Response(call.event.to_vec())
+    });
+    live(setup_with(function, &[WEB_ADAPTER]), 1);
+}
+
+const PYTHON: &str = "
+import os
+def handler(event, context):
+    print('runtime api', os.environ['AWS_LAMBDA_RUNTIME_API'])
+    return {'statusCode': 200, 'body': event['body'][::-1], 'id': context.aws_request_id}
+";
+
+/// An event over HTTP of about 5 MB, which names a trace.
+fn large_event() -> String {
+    let headers = r#"{"x-datadog-trace-id":"7","x-datadog-parent-id":"8","x-datadog-sampling-priority":"2"}"#;
+    format!(r#"{{"headers":{headers},"body":"{}"}}"#, "0123456789".repeat(500_000))
+}
+
+#[test]
+fn the_python_client_works_through_the_proxy_as_without() {
+    let directory = tempfile::tempdir().unwrap();
+    let function = through_proxy(python(&directory, PYTHON));
+    let setup = Setup { timeout: Duration::from_secs(60), ..setup_with(function, &[WEB_ADAPTER]) };
+    let Some(sandbox) = start(setup) else { return };
+    let event = large_event();
+    let invocations: Vec<_> = (0..3).map(|_| sandbox.invoke(event.as_bytes()).unwrap()).collect();
+    let life = end(sandbox, invocations);
+    life.assert_unharmed();
+    for invocation in &life.invocations {
+        let response: serde_json::Value = serde_json::from_slice(&invocation.response).unwrap();
+        assert_eq!(response["body"].as_str().unwrap(), "9876543210".repeat(500_000));
+        assert_eq!(response["id"], invocation.request_id.as_str());
+    }
+    assert_eq!(life.count_messages("runtime api 127.0.0.1:9000"), 3, "{}", life.own_lines());
+    let lambdas = spans(&life, "aws.lambda");
+    assert_eq!(lambdas.len(), 3, "{}", life.own_lines());
+    for lambda in &lambdas {
+        assert_eq!((lambda.trace_id, lambda.parent_id, tag(lambda, "http.status_code")), (7, 8, Some("200")));
+    }
+}
+
+/// Streams 20 MB to an HTTP client, in pieces of changing length.
+const NODE: &str = r#"
+exports.handler = awslambda.streamifyResponse(async (event, stream) => {
+    stream = awslambda.HttpResponseStream.from(stream, { statusCode: 201, headers: { "content-type": "text/plain" } });
+    for (let sent = 0, number = 0; sent < 20000000; number++) {
+        const piece = Buffer.alloc(Math.min(1 + (number * 7919) % 100000, 20000000 - sent), number % 256);
+        sent += piece.length;
+        if (!stream.write(piece)) {
+            await new Promise((resolve) => stream.once("drain", resolve));
+        }
+    }
+    stream.end();
+});
+"#;
+
+#[test]
+fn a_streamed_response_of_the_node_client_is_the_same_through_the_proxy_as_without() {
+    let response = |is_proxied: bool| {
+        let directory = tempfile::tempdir().unwrap();
+        let function = node_through(&directory, NODE, "function.handler");
+        let function = if is_proxied { through_proxy(function) } else { function };
+        let setup = Setup { timeout: Duration::from_secs(60), ..setup_with(function, &[WEB_ADAPTER]) };
+        let sandbox = start(setup)?;
+        let invocations = vec![sandbox.invoke(large_event().as_bytes()).unwrap()];
+        let life = end(sandbox, invocations);
+        life.assert_unharmed();
+        let statuses: Vec<_> =
+            spans(&life, "aws.lambda").iter().map(|span| tag(span, "http.status_code").map(str::to_owned)).collect();
+        assert_eq!(statuses, if is_proxied { vec![Some("201".to_owned())] } else { vec![] }, "{}", life.own_lines());
+        Some(life.invocations[0].response.clone())
+    };
+    let (Some(direct), Some(proxied)) = (response(false), response(true)) else { return };
+    assert!(direct.len() > 20_000_000, "{}", direct.len());
+    assert!(direct == proxied, "{} and {} bytes", direct.len(), proxied.len());
+}
+
+#[test]
+fn the_wrapper_sends_a_managed_runtime_to_the_proxy() {
+    let opt = tempfile::tempdir().unwrap();
+    let wrapper = opt.path().join("datadog_wrapper");
+    executable::write(&wrapper, include_bytes!("../../matrix/src/layer/datadog_wrapper")).unwrap();
+    let layer_files = vec![LayerFile { place: "datadog_wrapper".into(), source: wrapper }];
+    let variables = [
+        ("AWS_LAMBDA_EXEC_WRAPPER", "/opt/datadog_wrapper"),
+        ("AWS_EXECUTION_ENV", "AWS_Lambda_python3.11"),
+        ("DD_EXPERIMENTAL_ENABLE_PROXY", "true"),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    let setup = setup_with(
+        python(
+            &directory,
+            "import os\ndef handler(event, context):\n    print('runtime api', os.environ['AWS_LAMBDA_RUNTIME_API'])\n    return event\n",
+        ),
+        &variables,
+    );
+    let extensions = vec![Extension { layer_files, ..agent() }];
+    let Some(life) = live(Setup { extensions, timeout: Duration::from_secs(30), ..setup }, 2) else {
+        return;
+    };
+    assert_eq!(life.count_messages("runtime api 127.0.0.1:9000"), 2, "{:?}\n{}", life.messages(), life.own_lines());
+    assert_eq!(spans(&life, "aws.lambda"), [], "tracers report those");
+}
+
+#[test]
+fn a_port_that_is_taken_costs_the_proxy_and_nothing_else() {
+    support::in_own_network(|| {
+        let _taken = std::net::TcpListener::bind(PROXY).unwrap();
+        let network = matrix::sandbox::setup::Network::Host;
+        let setup = Setup {
+            network,
+            ..setup_with(
+                support::echo(),
+                &[("AWS_LAMBDA_EXEC_WRAPPER", "/opt/datadog_wrapper"), ("DD_EXPERIMENTAL_ENABLE_PROXY", "true")],
+            )
+        };
+        let life = support::live(setup, 2);
+        life.assert_unharmed();
+        life.assert_exactly_once();
+        assert!(life.own_lines().contains("PROXY | cannot listen on 127.0.0.1:9000: "), "{}", life.own_lines());
+    });
+}
