@@ -67,7 +67,8 @@ impl Scratch {
     }
 
     /// The next so many bytes, to be written.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "three callers, each of which runs for every piece of a few bytes")]
+    #[inline(always)]
     fn place(&mut self, bytes: usize) -> &mut [u8] {
         let end = self.length + bytes;
         if end > self.buffer.len() {
@@ -79,6 +80,7 @@ impl Scratch {
     }
 
     #[cold]
+    #[inline(never)]
     fn grow(&mut self, bytes: usize) {
         /// That of most spans.
         const FIRST: usize = 4 << 10;

@@ -168,3 +168,47 @@ fn what_has_no_room_is_counted_and_nothing_more_is_written() {
     };
     assert_eq!((none.len(), lost.without_room), (0, 1));
 }
+
+#[test]
+fn one_pass_over_a_chunk_gives_the_bytes_of_two() {
+    let tags = tags();
+    for sizes in [
+        &[0][..],
+        &[1, 20_000],
+        &[20_000, 1],
+        &[1, 3_000_000],
+        &[3_000_000, 1],
+        &[100; 40],
+        &[8_000_000],
+        &[1, 100, 5_000_000, 5_000_000, 3],
+    ] {
+        let payloads = |passes: usize| {
+            let mut encoder = Encoder::new(&tags, usize::MAX);
+            // Of two that are large, the second one has no place behind the first.
+            for _ in 0..2 {
+                let chunk = chunk(sizes.iter().zip(1..).map(|(bytes, id)| span(id, *bytes)).collect());
+                if passes == 1 {
+                    assert!(encoder.push_at_once(&chunk));
+                } else {
+                    encoder.push_measured(&chunk);
+                }
+            }
+            encoder.finish(&Head::default())
+        };
+        assert!(payloads(1) == payloads(2), "{sizes:?}");
+    }
+}
+
+#[test]
+fn a_chunk_for_which_there_is_just_enough_room_is_written() {
+    let tags = tags();
+    let whole = chunk(vec![span(1, 10), span(2, 1000)]);
+    let mut encoder = Encoder::new(&tags, usize::MAX);
+    encoder.push(&whole);
+    let bytes = usize::MAX - encoder.room;
+    for (room, without_room) in [(bytes, 0), (bytes - 1, 2)] {
+        let mut encoder = Encoder::new(&tags, room);
+        encoder.push(&whole);
+        assert_eq!(encoder.finish(&Head::default()).1, Lost { oversized: 0, without_room });
+    }
+}

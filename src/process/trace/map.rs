@@ -74,13 +74,16 @@ impl<'b, V> Map<'b, V> {
     /// Adds a value, or replaces the one that is there.
     pub fn set(&mut self, key: impl Into<Text<'b>>, value: V) {
         let key = key.into();
-        match self.get_mut(&key) {
-            Some(known) => *known = value,
-            None => {
-                self.filter |= bit(&key);
-                self.pairs.push((key, value));
-            }
+        if let Some(known) = self.get_mut(&key) {
+            *known = value;
+            return;
         }
+        // Many maps never get a second entry, and a list that grows by itself begins with room for four.
+        if self.pairs.is_empty() {
+            self.pairs.reserve_exact(1);
+        }
+        self.filter |= bit(&key);
+        self.pairs.push((key, value));
     }
 
     /// Adds values, each in place of the one that is there, without a search for every one of them: payloads that are captured have thousands of tags.

@@ -28,7 +28,7 @@ pub(super) enum Malformed {
 }
 
 /// Normalises the spans of a trace up to the first that has no place in it. `now` is in nanoseconds since the epoch.
-pub(super) fn trace<'b>(spans: &mut [Span<'b>], now: i64) -> Result<(), Malformed> {
+pub(super) fn trace(spans: &mut [Span<'_>], now: i64) -> Result<(), Malformed> {
     let trace_id = spans.first().map(|span| span.trace_id);
     let mut known = Known::default();
     for one in spans {

@@ -54,11 +54,20 @@ impl CommonTags {
         Self { pairs, encoded, of_stats, keys }
     }
 
+    #[inline]
     pub(in crate::process) fn get(&self, key: &str) -> Option<&str> {
+        if self.may_have(key) { self.find(key) } else { None }
+    }
+
+    #[expect(clippy::inline_always, reason = "a look at one bit for each tag of each span")]
+    #[inline(always)]
+    fn may_have(&self, key: &str) -> bool {
         let Bit { word, mask } = bit(key);
-        if self.keys.get(word).is_none_or(|bits| bits & mask == 0) {
-            return None;
-        }
+        self.keys.get(word).is_some_and(|bits| bits & mask != 0)
+    }
+
+    #[inline(never)]
+    fn find(&self, key: &str) -> Option<&str> {
         self.pairs.iter().find(|(known, _)| known == key).map(|(_, value)| &**value)
     }
 
@@ -69,7 +78,7 @@ impl CommonTags {
 
     /// Takes out of a span what these tags say instead.
     pub(super) fn take_over(&self, span: &mut Span<'_>) {
-        span.meta.retain(|key| self.get(key).is_none());
+        span.meta.retain(|key| !self.may_have(key) || self.find(key).is_none());
     }
 
     /// Entries of a span's `meta`, one after the other.
@@ -83,6 +92,8 @@ struct Bit {
     mask: u64,
 }
 
+#[expect(clippy::inline_always, reason = "as where it is used")]
+#[inline(always)]
 fn bit(key: &str) -> Bit {
     let bytes = key.as_bytes();
     let end = |byte: Option<&u8>| usize::from(byte.copied().unwrap_or_default());

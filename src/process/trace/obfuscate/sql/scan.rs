@@ -20,7 +20,10 @@ impl<'q> Scanner<'q> {
     }
 
     pub(super) fn peek(&self) -> Option<char> {
-        self.rest.chars().next()
+        match self.rest.as_bytes().first() {
+            Some(byte) if byte.is_ascii() => Some(char::from(*byte)),
+            _ => self.rest.chars().next(),
+        }
     }
 
     /// The character so many bytes ahead.
@@ -68,7 +71,11 @@ impl<'q> Scanner<'q> {
     }
 
     pub(super) fn skip_space(&mut self) {
-        self.rest = self.rest.trim_start();
+        self.rest = self.rest.trim_ascii_start();
+        // What is no letter of ASCII may be space as well.
+        if self.rest.as_bytes().first().is_some_and(|next| !next.is_ascii_graphic()) {
+            self.rest = self.rest.trim_start();
+        }
     }
 
     /// Up to the end of the line, which is left.

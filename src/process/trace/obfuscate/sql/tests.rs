@@ -26,6 +26,20 @@ fn literals_become_question_marks() {
 }
 
 #[test]
+fn words_and_space_need_not_be_ascii() {
+    check(
+        Dialect::Other,
+        &[
+            (
+                "SELECT\u{b}a\u{a0}FROM\u{2003} t\u{e9}st.\u{dc}n\u{ef} WHERE x = 1",
+                "SELECT a FROM tést.Ünï WHERE x = ?",
+            ),
+            ("SELECT a\u{e9}\u{a0}, b\u{2003}AS c", "SELECT aé, b"),
+        ],
+    );
+}
+
+#[test]
 fn a_backslash_escapes_a_quote_where_a_word_would_follow() {
     check(Dialect::Other, &[("SELECT 'don\\'t tell' FROM t", "SELECT ? FROM t")]);
 }
@@ -38,6 +52,8 @@ fn lists_of_literals_become_one() {
             ("SELECT a FROM t WHERE b IN (1, 2,3) AND c IN ('x')", "SELECT a FROM t WHERE b IN ( ? ) AND c IN ( ? )"),
             ("INSERT INTO t (a, b) VALUES (1, 'x'), (2, 'y'),(3,NULL)", "INSERT INTO t ( a, b ) VALUES ( ? )"),
             ("SELECT a FROM t LIMIT 10, 20", "SELECT a FROM t LIMIT ?"),
+            ("SELECT lilimit, limits FROM t lImIt 10, 20", "SELECT lilimit, limits FROM t lImIt ?"),
+            ("SELECT limit", "SELECT limit"),
             ("SELECT ARRAY[1, 2]", "SELECT ARRAY [ ? ]"),
             ("SELECT 1; SELECT 2;", "SELECT ? SELECT ?"),
         ],

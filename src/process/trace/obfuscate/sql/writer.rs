@@ -127,7 +127,7 @@ impl Writer {
         if self.after_savepoint || is("null") || is("true") || is("false") {
             self.literal();
         } else if is("as") {
-            self.text.truncate(self.text.strip_suffix(' ').unwrap_or(&self.text).len());
+            self.drop_space();
             let before = self.text.len();
             self.space();
             self.push(word);
@@ -158,14 +158,14 @@ impl Writer {
 
     pub(super) fn close(&mut self) {
         self.drop_alias();
-        if !self.text.is_empty() && !self.text.ends_with(['(', ' ']) {
+        if self.last().is_some_and(|last| !matches!(last, b'(' | b' ')) {
             self.push(" ");
         }
         self.push(")");
     }
 
     pub(super) fn close_bracket(&mut self) {
-        if !self.text.is_empty() && !self.text.ends_with(['[', ' ']) {
+        if self.last().is_some_and(|last| !matches!(last, b'[' | b' ')) {
             self.space();
         }
         self.push("]");
@@ -177,7 +177,7 @@ impl Writer {
         if self.in_literals {
             self.text.truncate(self.text.trim_end_matches(' ').len());
         } else {
-            self.text.truncate(self.text.strip_suffix(' ').unwrap_or(&self.text).len());
+            self.drop_space();
             self.push(",");
         }
     }
@@ -196,14 +196,14 @@ impl Writer {
 
     /// A space if the last token has none after it, unless it is the dot of a qualified name.
     pub(super) fn space(&mut self) {
-        let is_spaced = self.text.as_bytes().last().is_none_or(|last| *last == b' ');
+        let is_spaced = self.last().is_none_or(|last| last == b' ');
         if !is_spaced && self.ends_in_qualifier() {
             return;
         }
         if self.in_literals {
-            let last = self.text.trim_end_matches(' ').as_bytes().last();
+            let last = self.text.bytes().rev().find(|byte| *byte != b' ');
             // Parentheses do not end a run of literals by themselves, but what follows a closing one does.
-            self.in_literals = last == Some(&b'?') || self.text.is_empty() || (is_spaced && last == Some(&b'('));
+            self.in_literals = last == Some(b'?') || self.text.is_empty() || (is_spaced && last == Some(b'('));
         }
         if !is_spaced {
             self.text.push(' ');
@@ -211,9 +211,20 @@ impl Writer {
     }
 
     fn ends_in_qualifier(&self) -> bool {
-        let before = self.text.strip_suffix('.').and_then(|name| name.as_bytes().last());
+        let before = self.text.as_bytes().strip_suffix(b".").and_then(<[u8]>::last);
         before.is_some_and(|byte| {
             byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'"' | b']' | b'#' | b'?') || !byte.is_ascii()
         })
+    }
+
+    fn last(&self) -> Option<u8> {
+        self.text.as_bytes().last().copied()
+    }
+
+    /// Takes back one space.
+    fn drop_space(&mut self) {
+        if self.last() == Some(b' ') {
+            self.text.pop();
+        }
     }
 }
